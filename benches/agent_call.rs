@@ -12,21 +12,23 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, criterion_group, criterion_main};
-use trunkgate_media::agent::{Format, Settings};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::agent::{AgentFormat, StreamSettings};
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Command, EndId, EndSpec, MediaId, PacketBuf, RemoteSpec, Session, SocketSpec, WireSpec,
+    AgentInput, AgentSpec, EndId, EndSpec, MediaCommand, MediaId, PacketBuf, RemoteSpec, Session, SocketSpec, WireSpec,
     WorkerCounters,
 };
 
 const CALLER: EndId = EndId(0);
 const AGENT: EndId = EndId(1);
 
-fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
+fn call(now: Instant, format: AgentFormat, caller: SocketAddr) -> Session {
     let mut session = Session::new(MediaId(1), 60_000);
     session.count_in(Arc::new(WorkerCounters::default()));
-    session
-        .handle_input(now, Command::AddEnd { end: CALLER, spec: EndSpec { bind: caller, counters: Arc::default() } });
+    session.handle_input(
+        now,
+        MediaCommand::AddEnd { end: CALLER, spec: EndSpec { bind: caller, counters: Arc::default() } },
+    );
     let remote = RemoteSpec {
         rtp: Some(caller),
         expected: vec![caller.ip()],
@@ -35,8 +37,8 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
         relatch: true,
         ..RemoteSpec::default()
     };
-    session.handle_input(now, Command::SetRemote { end: CALLER, remote });
-    let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
+    session.handle_input(now, MediaCommand::SetRemote { end: CALLER, remote });
+    let settings = StreamSettings { format, ping: Duration::ZERO, ..StreamSettings::default() };
     let socket = SocketSpec {
         origin: trunkgate_media::UrlOrigin::Configuration,
         url: "wss://agent.example/".into(),
@@ -56,22 +58,23 @@ fn call(now: Instant, format: Format, caller: SocketAddr) -> Session {
         clear_fade: Duration::ZERO,
         raw: None,
     };
-    session.handle_input(now, Command::AddAgent { end: AGENT, spec: Arc::new(spec) });
+    session.handle_input(now, MediaCommand::AddAgent { end: AGENT, spec: Arc::new(spec) });
     session.handle_agent(now, AGENT, AgentInput::Opened);
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-    session.handle_input(now, Command::Wire { from: AGENT, to: CALLER, wire: wire.clone() });
-    session.handle_input(now, Command::Wire { from: CALLER, to: AGENT, wire });
+    session.handle_input(now, MediaCommand::Wire { from: AGENT, to: CALLER, wire: wire.clone() });
+    session.handle_input(now, MediaCommand::Wire { from: CALLER, to: AGENT, wire });
     session
 }
 
 fn agent_call(c: &mut Criterion) {
     let caller = SocketAddr::from(([192, 0, 2, 1], 4000));
-    for format in Format::ALL {
+    for format in AgentFormat::ALL {
         let mut now = Instant::now();
         let mut session = call(now, format, caller);
         let payload = STANDARD.encode(vec![0x1e; format.frame_bytes()]);
         let text = format!(r#"{{"event":"media","media":{{"payload":"{payload}"}}}}"#);
-        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        let mut header =
+            RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
         let mut image = Vec::new();
         header.build(&[0x1e; 160], &mut image);
         let mut packet = PacketBuf::new();

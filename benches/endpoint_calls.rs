@@ -7,24 +7,31 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use trunkgate_sip::{
-    Answer, Body, DialogId, Endpoint, EndpointConfig, Event, Flow, Identity, Input, Invite, Limits, ListenerId, Local,
-    Message, Method, Output, Party, ServerId, Transport,
+    DialogId, EndpointConfig, EndpointEvent, EndpointInput, EndpointLimits, EndpointOutput, Flow, InviteRequest,
+    ListenerId, LocalAddress, MessageBody, Method, ProcessIdentity, ResponseSpec, ServerId, SipEndpoint, SipMessage,
+    SipPartyId, Transport,
 };
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
     m=audio 16384 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=sendrecv\r\na=ptime:20\r\n";
 
-fn endpoint(edge: u32) -> Endpoint {
+fn endpoint(edge: u32) -> SipEndpoint {
     let config = EndpointConfig {
-        identity: Identity { edge, generation: 1, shard: 0 },
+        identity: ProcessIdentity { edge, generation: 1, shard: 0 },
         product: "Trunkgate".into(),
         methods: vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options],
         extensions: vec![],
         message_bytes: 65_535,
-        limits: Limits { servers: 1 << 20, clients: 1 << 20, dialogs: 1 << 20, forks: 12, server_bytes: 1 << 40 },
+        limits: EndpointLimits {
+            servers: 1 << 20,
+            clients: 1 << 20,
+            dialogs: 1 << 20,
+            forks: 12,
+            server_bytes: 1 << 40,
+        },
     };
-    Endpoint::new(config, [0; 32])
+    SipEndpoint::new(config, [0; 32])
 }
 
 fn flow(port: u16) -> Flow {
@@ -32,13 +39,13 @@ fn flow(port: u16) -> Flow {
     Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None }
 }
 
-fn local(port: u16) -> Local {
-    Local { ip: [192, 0, 2, 1].into(), port }
+fn local(port: u16) -> LocalAddress {
+    LocalAddress { ip: [192, 0, 2, 1].into(), port }
 }
 
 struct Pair {
     now: Instant,
-    ends: [Endpoint; 2],
+    ends: [SipEndpoint; 2],
 }
 
 /// What the layer above has to react to.
@@ -58,10 +65,12 @@ impl Pair {
                 let Some(end) = self.ends.get_mut(from) else { continue };
                 while let Some(output) = end.poll_output() {
                     match output {
-                        Output::Transmit(transmit) => wire.push((1 - from, transmit.bytes)),
-                        Output::Event(Event::Invite { id, .. }) => news.invite = Some(id),
-                        Output::Event(Event::Response { dialog, code: 200, .. }) => news.answered = dialog,
-                        Output::Event(_) => {}
+                        EndpointOutput::Transmit(transmit) => wire.push((1 - from, transmit.bytes)),
+                        EndpointOutput::Event(EndpointEvent::Invite { id, .. }) => news.invite = Some(id),
+                        EndpointOutput::Event(EndpointEvent::Response { dialog, code: 200, .. }) => {
+                            news.answered = dialog
+                        }
+                        EndpointOutput::Event(_) => {}
                     }
                 }
             }
@@ -69,9 +78,9 @@ impl Pair {
                 return news;
             }
             for (to, bytes) in wire.drain(..) {
-                let message = Message::parse(bytes).unwrap();
+                let message = SipMessage::parse(bytes).unwrap();
                 let (flow, local) = (flow(5060 + 1 - to as u16), local(5060 + to as u16));
-                let input = Input::Received { flow, local, party: Party(1), message };
+                let input = EndpointInput::Received { flow, local, party: SipPartyId(1), message };
                 if let Some(end) = self.ends.get_mut(to) {
                     end.handle_input(self.now, input);
                 }
@@ -85,10 +94,10 @@ impl Pair {
         let [a, b] = &mut self.ends;
         a.handle_timeout(now);
         b.handle_timeout(now);
-        let invite = Invite {
+        let invite = InviteRequest {
             flow: flow(5061),
             local: local(5060),
-            party: Party(1),
+            party: SipPartyId(1),
             uri: "sip:+14155550132@192.0.2.1:5061".into(),
             from: "<sip:+14155550100@192.0.2.1>".into(),
             to: "<sip:+14155550132@192.0.2.1>".into(),
@@ -96,13 +105,13 @@ impl Pair {
             contact_user: "trunkgate".into(),
             max_forwards: 69,
             headers: vec![],
-            body: Some(Body::sdp(SDP)),
+            body: Some(MessageBody::sdp(SDP)),
         };
         a.invite(now, invite);
         let id = self.settle().invite.unwrap();
         let [_, b] = &mut self.ends;
-        b.respond(now, id, Answer { code: 180, ..Answer::default() });
-        b.respond(now, id, Answer { code: 200, body: Some(Body::sdp(SDP)), ..Answer::default() });
+        b.respond(now, id, ResponseSpec { code: 180, ..ResponseSpec::default() });
+        b.respond(now, id, ResponseSpec { code: 200, body: Some(MessageBody::sdp(SDP)), ..ResponseSpec::default() });
         let dialog = self.settle().answered.unwrap();
         let [a, _] = &mut self.ends;
         a.ack(now, dialog, None);

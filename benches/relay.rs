@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    Coding, Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, Recorded, RecordedSamples, RecorderSpec,
-    RecordingId, RemoteSpec, Session, TapSpec, WireSpec, WorkerCounters,
+    EndCounters, EndId, EndSpec, MediaCommand, MediaId, PacketBuf, PayloadCodec, Recorded, RecordedSamples,
+    RecorderSpec, RecordingId, RemoteSpec, Session, TapSpec, WireSpec, WorkerCounters,
 };
 
 fn far_side(n: u16) -> SocketAddr {
@@ -25,7 +25,7 @@ fn session(now: Instant) -> Session {
     session.count_in(Arc::new(WorkerCounters::default()));
     for n in 0..3 {
         let spec = EndSpec { bind: far_side(0), counters: Arc::new(EndCounters::default()) };
-        session.handle_input(now, Command::AddEnd { end: EndId(n), spec });
+        session.handle_input(now, MediaCommand::AddEnd { end: EndId(n), spec });
         let remote = RemoteSpec {
             rtp: Some(far_side(n)),
             rtcp: Some(far_side(n)),
@@ -37,27 +37,33 @@ fn session(now: Instant) -> Session {
             watch_idle: true,
             ..RemoteSpec::default()
         };
-        session.handle_input(now, Command::SetRemote { end: EndId(n), remote });
+        session.handle_input(now, MediaCommand::SetRemote { end: EndId(n), remote });
     }
     session
 }
 
 fn wire(session: &mut Session, now: Instant, from: u16, to: u16) {
     let wire = WireSpec { payloads: vec![(0, 0), (101, 101)], clocks: vec![], ..WireSpec::default() };
-    session.handle_input(now, Command::Wire { from: EndId(from), to: EndId(to), wire });
+    session.handle_input(now, MediaCommand::Wire { from: EndId(from), to: EndId(to), wire });
 }
 
 /// A stream of PCMU from an end.
 struct Stream {
     from: u16,
-    header: Rtp,
+    header: RtpHeader,
     packet: PacketBuf,
 }
 
 impl Stream {
     fn new(from: u16) -> Stream {
-        let header =
-            Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: u32::from(from) + 7, payload: 0..0 };
+        let header = RtpHeader {
+            marker: false,
+            payload_type: 0,
+            sequence: 0,
+            timestamp: 0,
+            ssrc: u32::from(from) + 7,
+            payload: 0..0,
+        };
         let mut bytes = Vec::new();
         header.build(&[0xff; 160], &mut bytes);
         let mut packet = PacketBuf::new();
@@ -103,7 +109,7 @@ fn relay_both(bench: &mut criterion::Bencher<'_>, session: &mut Session, start: 
 const CALLS: usize = 200;
 
 /// Packets of both parties of one call after the other: the figure is that of two packets, with memory that is not in the nearest cache.
-fn relay_calls(bench: &mut criterion::Bencher<'_>, start: Instant, recorded: Option<Coding>) {
+fn relay_calls(bench: &mut criterion::Bencher<'_>, start: Instant, recorded: Option<PayloadCodec>) {
     let mut calls: Vec<_> = (0..CALLS)
         .map(|_| {
             let mut session = session(start);
@@ -143,12 +149,12 @@ fn copied(samples: RecordedSamples<'_>) -> Vec<u8> {
 }
 
 /// Records a call; `to_caller`: the audio of payload number 0 to the caller.
-fn record(session: &mut Session, now: Instant, to_caller: Coding) {
+fn record(session: &mut Session, now: Instant, to_caller: PayloadCodec) {
     let end = EndId(9);
     let spec = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };
-    session.handle_input(now, Command::AddRecorder { end, spec });
-    let audio = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: vec![(0, to_caller)] };
-    session.handle_input(now, Command::Tap { of: EndId(0), listener: end, audio });
+    session.handle_input(now, MediaCommand::AddRecorder { end, spec });
+    let audio = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: vec![(0, to_caller)] };
+    session.handle_input(now, MediaCommand::Tap { of: EndId(0), listener: end, audio });
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -163,12 +169,12 @@ fn benches(criterion: &mut Criterion) {
     let mut recorded = self::session(now);
     wire(&mut recorded, now, 0, 1);
     wire(&mut recorded, now, 1, 0);
-    record(&mut recorded, now, Coding::Pcmu);
+    record(&mut recorded, now, PayloadCodec::Pcmu);
     criterion.bench_function("relay/both recorded", |bench| relay_both(bench, &mut recorded, now));
     for (name, recorded) in [
         ("relay/both of 200 calls", None),
-        ("relay/both of 200 calls recorded, codes", Some(Coding::Pcmu)),
-        ("relay/both of 200 calls recorded, linear", Some(Coding::Pcma)),
+        ("relay/both of 200 calls recorded, codes", Some(PayloadCodec::Pcmu)),
+        ("relay/both of 200 calls recorded, linear", Some(PayloadCodec::Pcma)),
     ] {
         criterion.bench_function(name, |bench| relay_calls(bench, now, recorded));
     }

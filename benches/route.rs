@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_route::{
-    CallInfo, Definition, Numbers, Pattern, Peer, Route, RouteLines, Routes, Table, TargetSpec, Transport, Trunk,
+    CallInfo, NumberingPlan, Pattern, Peer, Route, RouteLines, RouteList, RoutingTable, TableDefinition, TargetSpec,
+    Transport, Trunk,
 };
 
 const ROUTES: u32 = 1_000;
 
-fn table() -> Table {
+fn table() -> RoutingTable {
     let mut carrier = Trunk::named("carrier");
     carrier.accept_from = vec!["198.51.100.0/24".parse().expect("a network")];
     carrier.peers = vec![Peer::at([198, 51, 100, 7].into(), None, Transport::Udp)];
@@ -32,8 +33,8 @@ fn table() -> Table {
     for (position, route) in routes.iter_mut().enumerate().skip(500).take(100) {
         route.to = vec![Pattern::parse(&format!("+44{position}*")).expect("a pattern")];
     }
-    let numbers = Numbers::new("US").expect("a country");
-    Table::new(Definition { numbers, trunks: vec![carrier, pbx], agents: vec![], routes })
+    let numbers = NumberingPlan::new("US").expect("a country");
+    RoutingTable::new(TableDefinition { numbers, trunks: vec![carrier, pbx], agents: vec![], routes })
 }
 
 fn benches(criterion: &mut Criterion) {
@@ -70,7 +71,7 @@ fn to_pbx(number: Option<u64>) -> Vec<TargetSpec> {
 
 /// Of 100,000: seven in ten with a number, two with a beginning of 4 to 8 digits, one by who calls; of each ten thousand one
 /// has a regular expression.
-fn hundred_thousand() -> Routes {
+fn hundred_thousand() -> RouteList {
     let route = |at: u64| {
         let number = scattered(at);
         let (to, caller) = match at % 10 {
@@ -89,7 +90,7 @@ fn hundred_thousand() -> Routes {
 }
 
 /// A route whose file has a million numbers.
-fn million() -> Routes {
+fn million() -> RouteList {
     let mut lines = RouteLines::default();
     for (line, at) in (2..).zip(0..1_000_000) {
         let connect = lines.connect(to_pbx(Some(at)));
@@ -100,7 +101,7 @@ fn million() -> Routes {
 }
 
 /// Prints how long look-ups take that have nothing in common, each measured by itself, the clock included.
-fn spread(name: &str, routes: &Routes, has_target: impl Fn(u64) -> bool) {
+fn spread(name: &str, routes: &RouteList, has_target: impl Fn(u64) -> bool) {
     const CALLS: u64 = 500_000;
     let mut nanoseconds = Vec::new();
     let mut found = 0;

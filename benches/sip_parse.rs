@@ -5,9 +5,9 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use trunkgate_sip::{Framer, HeaderName, Message};
+use trunkgate_sip::{Framer, HeaderName, SipMessage};
 
-fn views(message: &Message) {
+fn views(message: &SipMessage) {
     black_box((message.via(), message.from_tag(), message.to_tag(), message.call_id(), message.cseq()));
     black_box((message.uri(), message.contact(), message.max_forwards(), message.header(HeaderName::ContentType)));
 }
@@ -17,14 +17,14 @@ fn parse(criterion: &mut Criterion) {
     assert_eq!(invite.len(), 819);
     let mut group = criterion.benchmark_group("sip_parse");
     group.throughput(Throughput::Bytes(819));
-    group.bench_function("index", |bencher| bencher.iter(|| Message::parse(black_box(invite.clone()))));
+    group.bench_function("index", |bencher| bencher.iter(|| SipMessage::parse(black_box(invite.clone()))));
     group.bench_function("index_and_views", |bencher| {
         bencher.iter(|| {
-            let message = Message::parse(black_box(invite.clone())).expect("the INVITE can be read");
+            let message = SipMessage::parse(black_box(invite.clone())).expect("the INVITE can be read");
             views(&message);
         });
     });
-    let message = Message::parse(invite.clone()).expect("the INVITE can be read");
+    let message = SipMessage::parse(invite.clone()).expect("the INVITE can be read");
     assert_eq!(message.defect(), None);
     group.bench_function("defect", |bencher| bencher.iter(|| black_box(&message).defect()));
     group.bench_function("stream", |bencher| {

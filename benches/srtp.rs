@@ -10,23 +10,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::srtp::{Inbound, Outbound};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::srtp::{SrtpInbound, SrtpOutbound};
 use trunkgate_media::{
-    Command, EndCounters, EndId, EndSpec, MediaId, PacketBuf, RemoteSpec, Session, SrtpKey, SrtpSpec, Suite, WireSpec,
-    WorkerCounters,
+    EndCounters, EndId, EndSpec, MediaCommand, MediaId, PacketBuf, RemoteSpec, Session, SrtpKey, SrtpSpec, Suite,
+    WireSpec, WorkerCounters,
 };
 
 fn key(suite: Suite, seed: u8) -> SrtpKey {
     SrtpKey::new(suite, &vec![seed; suite.key_len() + suite.salt_len()], None).unwrap()
 }
 
-fn header() -> Rtp {
-    Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 }
+fn header() -> RtpHeader {
+    RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 }
 }
 
 /// The next packet of 20 ms.
-fn next(header: &mut Rtp, packet: &mut PacketBuf) {
+fn next(header: &mut RtpHeader, packet: &mut PacketBuf) {
     header.sequence = header.sequence.wrapping_add(1);
     header.timestamp = header.timestamp.wrapping_add(160);
     packet.receive_area()[0] = 0x80;
@@ -44,7 +44,7 @@ fn session(now: Instant, srtp: Option<SrtpSpec>) -> Session {
     session.count_in(Arc::new(WorkerCounters::default()));
     for (n, srtp) in [(0, None), (1, srtp)] {
         let spec = EndSpec { bind: far_side(0), counters: Arc::new(EndCounters::default()) };
-        session.handle_input(now, Command::AddEnd { end: EndId(n), spec });
+        session.handle_input(now, MediaCommand::AddEnd { end: EndId(n), spec });
         let remote = RemoteSpec {
             rtp: Some(far_side(n)),
             rtcp: Some(far_side(n)),
@@ -57,11 +57,11 @@ fn session(now: Instant, srtp: Option<SrtpSpec>) -> Session {
             srtp: srtp.map(Box::new),
             ..RemoteSpec::default()
         };
-        session.handle_input(now, Command::SetRemote { end: EndId(n), remote });
+        session.handle_input(now, MediaCommand::SetRemote { end: EndId(n), remote });
     }
     for (from, to) in [(0, 1), (1, 0)] {
         let wire = WireSpec { payloads: vec![(0, 0), (101, 101)], clocks: vec![], ..WireSpec::default() };
-        session.handle_input(now, Command::Wire { from: EndId(from), to: EndId(to), wire });
+        session.handle_input(now, MediaCommand::Wire { from: EndId(from), to: EndId(to), wire });
     }
     session
 }
@@ -69,14 +69,14 @@ fn session(now: Instant, srtp: Option<SrtpSpec>) -> Session {
 fn ciphers(criterion: &mut Criterion) {
     for suite in Suite::ALL {
         let (mut header, mut packet) = (header(), PacketBuf::new());
-        let mut outbound = Outbound::new(&key(suite, 1));
+        let mut outbound = SrtpOutbound::new(&key(suite, 1));
         criterion.bench_function(&format!("srtp/protect/{}", suite.as_str()), |bench| {
             bench.iter(|| {
                 next(&mut header, &mut packet);
                 black_box(outbound.protect_rtp(&mut packet))
             });
         });
-        let (mut outbound, mut inbound) = (Outbound::new(&key(suite, 1)), Inbound::new(&key(suite, 1)));
+        let (mut outbound, mut inbound) = (SrtpOutbound::new(&key(suite, 1)), SrtpInbound::new(&key(suite, 1)));
         criterion.bench_function(&format!("srtp/protect+unprotect/{}", suite.as_str()), |bench| {
             bench.iter(|| {
                 next(&mut header, &mut packet);

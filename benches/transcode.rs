@@ -7,14 +7,14 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use trunkgate_media::codec::opus::{Encoder, Wanted};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::codec::opus::{OpusEncoder, OpusPreferences};
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::transcode::Transcoder;
-use trunkgate_media::{Coding, PacketBuf, TranscodeSpec};
+use trunkgate_media::{PacketBuf, PayloadCodec, TranscodeSpec};
 
 /// A second of something like a voice, in Opus packets of 20 ms.
 fn spoken() -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new(8000, Wanted::default()).unwrap();
+    let mut encoder = OpusEncoder::new(8000, OpusPreferences::default()).unwrap();
     let sample = |n: u32| ((n * n / 7 % 4000) as i16 - 2000).wrapping_mul((n / 800 % 4) as i16);
     let frame = |at: u32| {
         let samples: Vec<i16> = (at * 160..(at + 1) * 160).map(sample).collect();
@@ -27,8 +27,9 @@ fn spoken() -> Vec<Vec<u8>> {
 }
 
 fn transcode(c: &mut Criterion) {
-    let opus = Coding::Opus(Wanted::default());
-    let all = [("pcmu", Coding::Pcmu), ("pcma", Coding::Pcma), ("g722", Coding::G722), ("opus", opus)];
+    let opus = PayloadCodec::Opus(OpusPreferences::default());
+    let all =
+        [("pcmu", PayloadCodec::Pcmu), ("pcma", PayloadCodec::Pcma), ("g722", PayloadCodec::G722), ("opus", opus)];
     let bytes: Vec<Vec<u8>> = (0..50_u8).map(|at| (0..160_u8).map(|n| n.wrapping_mul(at | 1)).collect()).collect();
     let packets = spoken();
     for ((from_name, from), (to_name, to)) in all.into_iter().flat_map(|from| all.map(|to| (from, to))) {
@@ -38,7 +39,7 @@ fn transcode(c: &mut Criterion) {
         let spec = TranscodeSpec { from: vec![(0, from)], to: (8, to), packet_ms: 20, events: vec![], noise: None };
         let mut transcoder = Transcoder::new(spec, 1, (7, 0, 0)).unwrap();
         let payloads = if from == opus { &packets } else { &bytes };
-        let mut rtp = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 5, payload: 0..0 };
+        let mut rtp = RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 5, payload: 0..0 };
         let (mut packet, mut now, mut at) = (PacketBuf::new(), Instant::now(), 0);
         c.bench_function(&format!("transcode/20ms/{from_name}-{to_name}"), |b| {
             b.iter(|| {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use trunkgate_boot::run;
-use trunkgate_tools::cli::{Agents, Calls, Cli, Listing, RecordingListing, RecordingVerb, Verb};
+use trunkgate_tools::cli::{AgentVerb, CallListing, CallVerb, Cli, CliVerb, RecordingListing, RecordingVerb};
 use trunkgate_tools::doctor::Form;
 use trunkgate_tools::init::InitOptions;
 use trunkgate_tools::why;
@@ -28,41 +28,41 @@ fn main() -> ExitCode {
     };
     let config = cli.config.as_deref();
     match cli.verb {
-        Verb::Run { drain } => run::run(config, drain),
-        Verb::Demo { serve, json } => demo::run(json, serve),
-        Verb::Init(flags) => {
+        CliVerb::Run { drain } => run::run(config, drain),
+        CliVerb::Demo { serve, json } => demo::run(json, serve),
+        CliVerb::Init(flags) => {
             let options = InitOptions { trunks: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
             init::run(config.unwrap_or("trunkgate.toml".as_ref()), &options)
         }
-        Verb::Check { strict, json } => match trunkgate_config::find(config) {
+        CliVerb::Check { strict, json } => match trunkgate_config::find(config) {
             Some(path) => check::run(&path, strict, json),
             None => run::no_config(),
         },
-        Verb::Status { remote, json, watch, check } => client::status(config, &remote, json, watch, check),
-        Verb::Calls { listing, what: Some(_), .. } if listing != Listing::default() => {
+        CliVerb::Status { remote, json, watch, check } => client::status(config, &remote, json, watch, check),
+        CliVerb::Calls { listing, what: Some(_), .. } if listing != CallListing::default() => {
             run::refuse("error: --state, --trunk, --limit and --csv are flags of `calls ls`: write them after `ls`")
         }
-        Verb::Calls { remote, json, listing, what } => {
-            client::calls(config, &remote, json, what.unwrap_or(Calls::Ls(listing)))
+        CliVerb::Calls { remote, json, listing, what } => {
+            client::calls(config, &remote, json, what.unwrap_or(CallVerb::Ls(listing)))
         }
-        Verb::Recordings { listing, what: Some(_), .. } if listing != RecordingListing::default() => run::refuse(
+        CliVerb::Recordings { listing, what: Some(_), .. } if listing != RecordingListing::default() => run::refuse(
             "error: --call, --since, --until and --limit are flags of `recordings ls`: write them after `ls`",
         ),
-        Verb::Recordings { remote, json, listing, what } => {
+        CliVerb::Recordings { remote, json, listing, what } => {
             client::recordings(config, &remote, json, what.unwrap_or(RecordingVerb::Ls(listing)))
         }
-        Verb::Pcap { secrets: true, .. } => no_secrets("pcap"),
-        Verb::Pcap { media: true, .. } => unbuilt("pcap --media"),
-        Verb::Pcap { sid, output, remote, .. } => client::pcap(config, &remote, &sid, output.as_deref()),
-        Verb::Trace { secrets: true, .. } => no_secrets("trace"),
-        Verb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
-        Verb::Trace { sid, remote, json, raw: true, .. } => client::messages(config, &remote, json, &sid),
-        Verb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),
-        Verb::Top { remote } => top::run(config, &remote),
-        Verb::Call(verb) => call::run(&verb),
-        Verb::Loadtest(verb) => loadtest::run(&verb),
-        Verb::Why(question) => why::run(config, &question),
-        Verb::Doctor { only, remote, json, json_line } => {
+        CliVerb::Pcap { secrets: true, .. } => no_secrets("pcap"),
+        CliVerb::Pcap { media: true, .. } => unbuilt("pcap --media"),
+        CliVerb::Pcap { sid, output, remote, .. } => client::pcap(config, &remote, &sid, output.as_deref()),
+        CliVerb::Trace { secrets: true, .. } => no_secrets("trace"),
+        CliVerb::Trace { sid, remote, svg: Some(file), .. } => client::picture(config, &remote, &sid, &file),
+        CliVerb::Trace { sid, remote, json, raw: true, .. } => client::messages(config, &remote, json, &sid),
+        CliVerb::Trace { sid, remote, json, svg: None, .. } => client::trace(config, &remote, json, &sid),
+        CliVerb::Top { remote } => top::run(config, &remote),
+        CliVerb::Call(verb) => call::run(&verb),
+        CliVerb::Loadtest(verb) => loadtest::run(&verb),
+        CliVerb::Why(question) => why::run(config, &question),
+        CliVerb::Doctor { only, remote, json, json_line } => {
             let form = match (json, json_line) {
                 (_, true) => Form::JsonLines,
                 (true, false) => Form::Json,
@@ -70,19 +70,19 @@ fn main() -> ExitCode {
             };
             doctor::run(config, &remote, &only, form)
         }
-        Verb::Agent { what: Agents::Test(verb) } => agent_test::run(config, &verb),
-        Verb::Preset { what, json } => preset::run(config, &what, json),
-        Verb::Configuration { what } => configuration::run(config, &what),
-        Verb::Twilio { sandbox, what } => twilio::run(config, &sandbox, what.as_ref()),
-        Verb::Reload { remote, json } => client::reload(config, &remote, json),
-        Verb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
-        Verb::Completions { shell } => shell::completions(shell),
-        Verb::Man { folder } => shell::manual(folder.as_deref()),
-        Verb::Help { markdown: true, topic } => {
+        CliVerb::Agent { what: AgentVerb::Test(verb) } => agent_test::run(config, &verb),
+        CliVerb::Preset { what, json } => preset::run(config, &what, json),
+        CliVerb::Configuration { what } => configuration::run(config, &what),
+        CliVerb::Twilio { sandbox, what } => twilio::run(config, &sandbox, what.as_ref()),
+        CliVerb::Reload { remote, json } => client::reload(config, &remote, json),
+        CliVerb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
+        CliVerb::Completions { shell } => shell::completions(shell),
+        CliVerb::Man { folder } => shell::manual(folder.as_deref()),
+        CliVerb::Help { markdown: true, topic } => {
             help::page(Some(topic.join(" ").as_str()).filter(|topic| !topic.is_empty()))
         }
-        Verb::Help { topic, .. } if topic.is_empty() => help::of_verb(&mut Cli::command()),
-        Verb::Help { topic, .. } => {
+        CliVerb::Help { topic, .. } if topic.is_empty() => help::of_verb(&mut Cli::command()),
+        CliVerb::Help { topic, .. } => {
             let topic = topic.join(" ");
             let mut program = Cli::command();
             // Subcommands inherit the program's global flags only after this.

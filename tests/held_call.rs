@@ -12,11 +12,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, Interfaces, ListenerSpec, Output};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, Session};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, GatewayOutput, Interfaces, ListenerSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{EndId, LatchMode, MediaCommand, MediaEvent, MediaId, PacketBuf, Session};
 use trunkgate_route::{
-    Definition, Numbers, Pattern, Peer, Route, Table, TargetSpec, Transport as PeerTransport, Trunk,
+    NumberingPlan, Pattern, Peer, Route, RoutingTable, TableDefinition, TargetSpec, Transport as PeerTransport, Trunk,
 };
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
@@ -96,8 +96,9 @@ impl Rig {
             ..Route::named("main", vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }])
         };
         let trunks = vec![trunk("carrier", CARRIER), trunk("pbx", PBX)];
-        let numbers = Numbers::new("US").unwrap();
-        let table = Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes: vec![route] }));
+        let numbers = NumberingPlan::new("US").unwrap();
+        let table =
+            Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![], routes: vec![route] }));
         let now = Instant::now();
         let config = GatewayConfig {
             name: "edge".into(),
@@ -134,46 +135,49 @@ impl Rig {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         // Like a datagram: a copy of its exact length.
         let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
-        self.gateway.handle_input(self.now, Input::Received { flow, bytes });
+        self.gateway.handle_input(self.now, GatewayInput::Received { flow, bytes });
         self.drain();
     }
 
     fn drain(&mut self) {
         while let Some(output) = self.gateway.poll_output() {
             match output {
-                Output::Transmit(transmit) => {
+                GatewayOutput::Transmit(transmit) => {
                     let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
                     self.sent.push_back((transmit.flow.remote, text));
                 }
-                Output::Media { id, command } => self.media(id, command),
-                Output::Resolve { .. } | Output::Pong { .. } | Output::Registered(_) => panic!("nobody asked for that"),
-                Output::Began(_)
-                | Output::Report(_)
-                | Output::Log(_)
-                | Output::Counted(_)
-                | Output::ConferenceEnded(_)
-                | Output::Sms(_)
-                | Output::Changed(_) => {}
-                Output::Captured(_)
-                | Output::Sampled(_)
-                | Output::App(_)
-                | Output::AppGivenUp(_)
-                | Output::Recording(_)
-                | Output::Conference(_)
-                | Output::Callback(_) => panic!("nobody asked for that"),
+                GatewayOutput::Media { id, command } => self.media(id, command),
+                GatewayOutput::Resolve { .. } | GatewayOutput::Pong { .. } | GatewayOutput::Registered(_) => {
+                    panic!("nobody asked for that")
+                }
+                GatewayOutput::Began(_)
+                | GatewayOutput::Report(_)
+                | GatewayOutput::Log(_)
+                | GatewayOutput::Counted(_)
+                | GatewayOutput::ConferenceEnded(_)
+                | GatewayOutput::Sms(_)
+                | GatewayOutput::Changed(_) => {}
+                GatewayOutput::Captured(_)
+                | GatewayOutput::Sampled(_)
+                | GatewayOutput::App(_)
+                | GatewayOutput::AppGivenUp(_)
+                | GatewayOutput::Recording(_)
+                | GatewayOutput::Conference(_)
+                | GatewayOutput::Callback(_) => panic!("nobody asked for that"),
             }
         }
     }
 
-    fn media(&mut self, id: MediaId, command: Command) {
+    fn media(&mut self, id: MediaId, command: MediaCommand) {
         let at = usize::try_from(id.0).unwrap();
         if self.sessions.len() == at {
             self.sessions.push(Session::new(id, 0));
         }
-        let bound = if let Command::AddEnd { end, .. } = &command { Some(Event::Bound { end: *end }) } else { None };
+        let bound =
+            if let MediaCommand::AddEnd { end, .. } = &command { Some(MediaEvent::Bound { end: *end }) } else { None };
         self.sessions[at].handle_input(self.now, command);
         if let Some(event) = bound {
-            self.gateway.handle_input(self.now, Input::Media { id, event });
+            self.gateway.handle_input(self.now, GatewayInput::Media { id, event });
         }
         self.tell(at);
     }
@@ -181,7 +185,7 @@ impl Rig {
     fn tell(&mut self, at: usize) {
         let id = self.sessions[at].id();
         while let Some(event) = self.sessions[at].poll_output() {
-            self.gateway.handle_input(self.now, Input::Media { id, event });
+            self.gateway.handle_input(self.now, GatewayInput::Media { id, event });
         }
     }
 
@@ -215,7 +219,8 @@ impl Rig {
     /// Sends a packet from each side.
     fn speak(&mut self, at: usize, sequence: u16) {
         for (end, far) in [(0, "198.51.100.7:40000"), (1, "10.0.0.20:30000")] {
-            let header = Rtp { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: end + 1, payload: 0..0 };
+            let header =
+                RtpHeader { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: end + 1, payload: 0..0 };
             let mut image = Vec::new();
             header.build(&[0xff; 160], &mut image);
             self.packet.receive_area()[..image.len()].copy_from_slice(&image);

@@ -9,14 +9,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_conference::{Audience, Mixer, Part, PartyId, Rate, ring};
-use trunkgate_media::agent::{Format, Settings, TrackSet};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::srtp::Outbound;
+use trunkgate_conference::{Audience, Mixer, PartyId, PartyRole, SamplingRate, ring};
+use trunkgate_media::agent::{AgentFormat, StreamSettings, TrackSet};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::srtp::SrtpOutbound;
 use trunkgate_media::{
-    AgentInput, AgentSpec, Coding, Command, EndCounters, EndId, EndSpec, EventsSpec, LatchMode, MediaId, PacketBuf,
-    RawSpec, RemoteSpec, Session, SocketSpec, Sound, SrtpKey, SrtpSpec, Suite, TapSpec, TranscodeSpec, WireSpec,
-    WorkerCounters,
+    AgentInput, AgentSpec, EndCounters, EndId, EndSpec, EventsSpec, LatchMode, MediaCommand, MediaId, PacketBuf,
+    PayloadCodec, PlayerSound, RawSpec, RemoteSpec, Session, SocketSpec, SrtpKey, SrtpSpec, Suite, TapSpec,
+    TranscodeSpec, WireSpec, WorkerCounters,
 };
 
 struct Counting;
@@ -96,12 +96,12 @@ fn set_up(now: Instant) -> Session {
     session.count_in(Arc::new(WorkerCounters::default()));
     for n in 0..3 {
         let spec = EndSpec { bind: far_side(0), counters: Arc::new(EndCounters::default()) };
-        session.handle_input(now, Command::AddEnd { end: EndId(n), spec });
-        session.handle_input(now, Command::SetRemote { end: EndId(n), remote: remote(n) });
+        session.handle_input(now, MediaCommand::AddEnd { end: EndId(n), spec });
+        session.handle_input(now, MediaCommand::SetRemote { end: EndId(n), remote: remote(n) });
     }
     let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![(101, 8000)], ..WireSpec::default() };
-    session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire: wire.clone() });
-    session.handle_input(now, Command::Wire { from: EndId(1), to: EndId(0), wire });
+    session.handle_input(now, MediaCommand::Wire { from: EndId(0), to: EndId(1), wire: wire.clone() });
+    session.handle_input(now, MediaCommand::Wire { from: EndId(1), to: EndId(0), wire });
     session
 }
 
@@ -109,14 +109,15 @@ fn set_up(now: Instant) -> Session {
 fn converting_between_g711_and_g722_allocates_nothing() {
     let start = Instant::now();
     let mut session = set_up(start);
-    let codings = [(0, Coding::Pcmu), (8, Coding::Pcma), (9, Coding::G722)];
+    let codings = [(0, PayloadCodec::Pcmu), (8, PayloadCodec::Pcma), (9, PayloadCodec::G722)];
     let mut packet = PacketBuf::new();
     for (from, to) in codings.into_iter().flat_map(|from| codings.map(|to| (from, to))) {
         let events = vec![EventsSpec { from: (101, 8000), to: (96, 8000) }];
         let spec = TranscodeSpec { from: vec![from], to, packet_ms: 30, events, noise: Some((13, None)) };
         let wire = WireSpec { transcode: Some(Box::new(spec)), ..WireSpec::default() };
-        session.handle_input(start, Command::Wire { from: EndId(0), to: EndId(1), wire });
-        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        session.handle_input(start, MediaCommand::Wire { from: EndId(0), to: EndId(1), wire });
+        let mut header =
+            RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
         let mut image = Vec::new();
         header.build(&[0x5a; 160], &mut image);
         let mut made = 0;
@@ -149,7 +150,7 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     let start = Instant::now();
     let mut session = set_up(start);
     let mut packet = PacketBuf::new();
-    let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let mut header = RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
     let mut image = Vec::new();
     header.build(&[0xff; 160], &mut image);
     let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
@@ -200,11 +201,12 @@ fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
         for n in 0..2 {
             let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0 });
             let remote = RemoteSpec { srtp: srtp.map(Box::new), ..remote(u16::from(n)) };
-            session.handle_input(start, Command::SetRemote { end: EndId(n.into()), remote });
+            session.handle_input(start, MediaCommand::SetRemote { end: EndId(n.into()), remote });
         }
-        let mut far = [10, 11].map(|seed| Outbound::new(&key(seed)));
+        let mut far = [10, 11].map(|seed| SrtpOutbound::new(&key(seed)));
         let mut packet = PacketBuf::new();
-        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        let mut header =
+            RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
         let mut image = Vec::new();
         header.build(&[0xff; 160], &mut image);
         let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
@@ -245,7 +247,7 @@ fn other_ways_through_a_session_allocate_nothing_either() {
     let start = Instant::now();
     let mut session = set_up(start);
     let mut image = Vec::new();
-    let header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let header = RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
     header.build(&[0xff; 160], &mut image);
     let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
     let mut packet = PacketBuf::new();
@@ -262,10 +264,10 @@ fn other_ways_through_a_session_allocate_nothing_either() {
                 relatch: true,
                 ..RemoteSpec::default()
             };
-            session.handle_input(start, Command::SetRemote { end: EndId(end), remote });
+            session.handle_input(start, MediaCommand::SetRemote { end: EndId(end), remote });
             let payloads = if fax { vec![] } else { vec![(0, 0)] };
             let wire = WireSpec { payloads, verbatim: fax, ..WireSpec::default() };
-            session.handle_input(start, Command::Wire { from: EndId(end), to: EndId(1 - end), wire });
+            session.handle_input(start, MediaCommand::Wire { from: EndId(end), to: EndId(1 - end), wire });
         }
         while session.poll_output().is_some() {}
         let (before, mut relayed) = (allocations(), 0);
@@ -296,28 +298,29 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     for n in [0, 2] {
         let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0 });
         let remote = RemoteSpec { srtp: srtp.map(Box::new), ..remote(u16::from(n)) };
-        session.handle_input(start, Command::SetRemote { end: EndId(n.into()), remote });
+        session.handle_input(start, MediaCommand::SetRemote { end: EndId(n.into()), remote });
     }
-    let mut far = Outbound::new(&key(10));
+    let mut far = SrtpOutbound::new(&key(10));
     let listener = EndId(8);
-    let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
+    let settings = StreamSettings { talks: false, tracks: TrackSet::Both, ..StreamSettings::default() };
     let socket = socket("wss://agent.example/");
     let (counters, queue, clear_fade) = (Arc::default(), Arc::default(), Duration::ZERO);
     let spec = Arc::new(AgentSpec { settings, socket, counters, queue, turns: None, clear_fade, raw: None });
-    session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
+    session.handle_input(start, MediaCommand::AddAgent { end: listener, spec: spec.clone() });
     session.handle_agent(start, listener, AgentInput::Opened);
-    session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
+    session
+        .handle_input(start, MediaCommand::Tap { of: EndId(0), listener, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     // Another listener gets copies as plain RTP.
     let raw = AgentSpec { raw: Some(RawSpec { inbound: 1, outbound: 2 }), ..AgentSpec::clone(&spec) };
-    session.handle_input(start, Command::AddAgent { end: EndId(7), spec: Arc::new(raw) });
+    session.handle_input(start, MediaCommand::AddAgent { end: EndId(7), spec: Arc::new(raw) });
     session.handle_agent(start, EndId(7), AgentInput::Found(far_side(7)));
-    session.handle_input(start, Command::Tap { of: EndId(0), listener: EndId(7), audio: TapSpec::default() });
+    session.handle_input(start, MediaCommand::Tap { of: EndId(0), listener: EndId(7), audio: TapSpec::default() });
     let mut copied = 0;
-    session.handle_input(start, Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
-    let wire = WireSpec { payloads: vec![(0, 0)], coding: Coding::Pcma, ..WireSpec::default() };
-    session.handle_input(start, Command::Wire { from: EndId(9), to: EndId(2), wire });
+    session.handle_input(start, MediaCommand::AddPlayer { end: EndId(9), sound: PlayerSound::Ringback });
+    let wire = WireSpec { payloads: vec![(0, 0)], coding: PayloadCodec::Pcma, ..WireSpec::default() };
+    session.handle_input(start, MediaCommand::Wire { from: EndId(9), to: EndId(2), wire });
     let mut packet = PacketBuf::new();
-    let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let mut header = RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
     let mut image = Vec::new();
     header.build(&[0x55; 160], &mut image);
 
@@ -366,7 +369,7 @@ fn a_listener_holds_little_while_packets_come_in_order() {
     let mut session = set_up(start);
     let listener = EndId(8);
     let mut packet = PacketBuf::new();
-    let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+    let mut header = RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
     let mut image = Vec::new();
     // Packets of 60 ms.
     header.build(&[0x55; 480], &mut image);
@@ -375,13 +378,16 @@ fn a_listener_holds_little_while_packets_come_in_order() {
         let now = start + Duration::from_millis(60) * n;
         if n == 100 {
             before = HELD.get();
-            let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
+            let settings = StreamSettings { talks: false, tracks: TrackSet::Both, ..StreamSettings::default() };
             let socket = socket("wss://agent.example/");
             let (counters, queue, clear_fade) = (Arc::default(), Arc::default(), Duration::ZERO);
             let spec = Arc::new(AgentSpec { settings, socket, counters, queue, turns: None, clear_fade, raw: None });
-            session.handle_input(now, Command::AddAgent { end: listener, spec });
+            session.handle_input(now, MediaCommand::AddAgent { end: listener, spec });
             session.handle_agent(now, listener, AgentInput::Opened);
-            session.handle_input(now, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
+            session.handle_input(
+                now,
+                MediaCommand::Tap { of: EndId(0), listener, audio: TapSpec::both(0, PayloadCodec::Pcmu) },
+            );
         }
         for end in 0..2 {
             (header.sequence, header.timestamp) = (n as u16, n * 480);
@@ -406,12 +412,12 @@ fn a_listener_holds_little_while_packets_come_in_order() {
 /// packets, some of them reordered.
 #[test]
 fn a_call_with_a_talking_agent_allocates_only_messages() {
-    let of_g711 = Format::ALL.into_iter().map(|format| (format, Coding::Pcma));
-    for (format, coding) in of_g711.chain([(Format::L16Rate16000, Coding::G722)]) {
+    let of_g711 = AgentFormat::ALL.into_iter().map(|format| (format, PayloadCodec::Pcma));
+    for (format, coding) in of_g711.chain([(AgentFormat::L16Rate16000, PayloadCodec::G722)]) {
         let start = Instant::now();
         let mut session = set_up(start);
         let agent = EndId(8);
-        let settings = Settings { format, ping: Duration::ZERO, ..Settings::default() };
+        let settings = StreamSettings { format, ping: Duration::ZERO, ..StreamSettings::default() };
         let socket = socket("wss://agent.example/");
         let (turns, clear_fade) = (Some(Arc::default()), Duration::from_millis(10));
         let spec = AgentSpec {
@@ -423,17 +429,18 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
             clear_fade,
             raw: None,
         };
-        session.handle_input(start, Command::AddAgent { end: agent, spec: Arc::new(spec) });
+        session.handle_input(start, MediaCommand::AddAgent { end: agent, spec: Arc::new(spec) });
         session.handle_agent(start, agent, AgentInput::Opened);
         let wire = WireSpec { payloads: vec![(0, 0)], coding, ..WireSpec::default() };
-        session.handle_input(start, Command::Wire { from: agent, to: EndId(0), wire: wire.clone() });
-        session.handle_input(start, Command::Wire { from: EndId(0), to: agent, wire });
+        session.handle_input(start, MediaCommand::Wire { from: agent, to: EndId(0), wire: wire.clone() });
+        session.handle_input(start, MediaCommand::Wire { from: EndId(0), to: agent, wire });
         // A minute of audio.
         let payload = "Hh4e".repeat(format.bytes_per_ms() * 60_000 / 3);
         let text = format!(r#"{{"event":"media","media":{{"payload":"{payload}"}}}}"#);
         session.handle_agent(start, agent, AgentInput::Text(&text));
         let mut packet = PacketBuf::new();
-        let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
+        let mut header =
+            RtpHeader { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
         let mut image = Vec::new();
         header.build(&[0x55; 160], &mut image);
 
@@ -470,9 +477,9 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
 #[test]
 fn mixing_a_conference_allocates_nothing() {
     let mut mixer = Mixer::new();
-    let parties: Vec<(PartyId, Rate)> =
-        (0..50).map(|n| Rate::ALL[n % 3]).map(|rate| (mixer.join(rate).unwrap(), rate)).collect();
-    let (mut sender, mut receiver) = ring(Rate::Full);
+    let parties: Vec<(PartyId, SamplingRate)> =
+        (0..50).map(|n| SamplingRate::ALL[n % 3]).map(|rate| (mixer.join(rate).unwrap(), rate)).collect();
+    let (mut sender, mut receiver) = ring(SamplingRate::Full);
     let clip: Arc<[i16]> = vec![3000; 4000].into();
     mixer.play(Audience::All, clip.clone(), true).unwrap();
     mixer.play(Audience::One(parties[3].0), clip, false).unwrap();
@@ -489,7 +496,8 @@ fn mixing_a_conference_allocates_nothing() {
                 _ => mixer.push(*id, &samples[..rate.frame()]),
             }
         }
-        let part = [Part::Coach(parties[1].0), Part::Listener, Part::Away, Part::Speaker][tick / 50 % 4];
+        let part =
+            [PartyRole::Coach(parties[1].0), PartyRole::Listener, PartyRole::Away, PartyRole::Speaker][tick / 50 % 4];
         mixer.set_part(parties[tick / 200].0, part);
         mixer.tick();
         while mixer.poll_event().is_some() {}

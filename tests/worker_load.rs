@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit};
 use rig::*;
-use trunkgate_media::{Command, EndCounters, EndSpec, Event, MediaId, RemoteSpec, WireSpec};
+use trunkgate_media::{EndCounters, EndSpec, MediaCommand, MediaEvent, MediaId, RemoteSpec, WireSpec};
 
 struct Counting;
 
@@ -70,10 +70,10 @@ fn pair(n: u64) -> SocketAddr {
 
 /// Opens the session of a call with both ends bound.
 fn open(rig: &Rig, id: MediaId) {
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
+    rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
     for (end, n) in [(A, 0), (B, 1)] {
         let spec = EndSpec { bind: pair(id.0 * 2 + n), counters: Arc::new(EndCounters::default()) };
-        rig.workers.send(id, Command::AddEnd { end, spec });
+        rig.workers.send(id, MediaCommand::AddEnd { end, spec });
     }
 }
 
@@ -90,12 +90,13 @@ fn connect(rig: &Rig, id: MediaId, [a, b]: [SocketAddr; 2]) {
             watch_idle: true,
             ..RemoteSpec::default()
         };
-        rig.workers.send(id, Command::SetRemote { end, remote });
+        rig.workers.send(id, MediaCommand::SetRemote { end, remote });
     }
     for (from, to) in [(A, B), (B, A)] {
         let payloads = vec![(0, 0), (8, 8), (101, 101)];
         let clocks = vec![(0, 8000), (8, 8000), (101, 8000)];
-        rig.workers.send(id, Command::Wire { from, to, wire: WireSpec { payloads, clocks, ..WireSpec::default() } });
+        rig.workers
+            .send(id, MediaCommand::Wire { from, to, wire: WireSpec { payloads, clocks, ..WireSpec::default() } });
     }
 }
 
@@ -104,10 +105,10 @@ fn take(rig: &mut Rig, count: usize) -> HashMap<&'static str, usize> {
     let mut kinds = HashMap::new();
     for _ in 0..count {
         let kind = match rig.events.blocking_recv().unwrap().1 {
-            Event::Bound { .. } => "bound",
-            Event::Latched { .. } => "latched",
-            Event::EndClosed { .. } => "end closed",
-            Event::Closed => "closed",
+            MediaEvent::Bound { .. } => "bound",
+            MediaEvent::Latched { .. } => "latched",
+            MediaEvent::EndClosed { .. } => "end closed",
+            MediaEvent::Closed => "closed",
             other => panic!("{other:?}"),
         };
         *kinds.entry(kind).or_default() += 1;
@@ -154,7 +155,7 @@ fn at_once(rig: &mut Rig, calls: u64) {
     println!("a held call: {bytes} bytes allocated, {grown} bytes resident");
     assert!(bytes <= CALL_BYTES && grown <= CALL_BYTES, "{bytes} allocated, {grown} resident");
     for id in 0..calls {
-        rig.workers.send(MediaId(id), Command::Close);
+        rig.workers.send(MediaId(id), MediaCommand::Close);
     }
     let kinds = take(rig, count * 3);
     assert_eq!((kinds["end closed"], kinds["closed"]), (count * 2, count));
@@ -167,7 +168,7 @@ fn in_sequence(rig: &mut Rig, calls: u64) {
     let one = |rig: &mut Rig, id: u64| {
         open(rig, MediaId(id));
         connect(rig, MediaId(id), [nobody, nobody]);
-        rig.workers.send(MediaId(id), Command::Close);
+        rig.workers.send(MediaId(id), MediaCommand::Close);
         let kinds = take(rig, 5);
         assert_eq!((kinds["bound"], kinds["end closed"], kinds["closed"]), (2, 2, 1));
     };

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use rig::*;
-use trunkgate_media::{Command, Event, MediaId};
+use trunkgate_media::{MediaCommand, MediaEvent, MediaId};
 
 #[test]
 fn two_hundred_sessions_leave_nothing_behind() {
@@ -19,7 +19,7 @@ fn two_hundred_sessions_leave_nothing_behind() {
     let mut ports: HashMap<MediaId, Vec<u16>> = HashMap::new();
     for n in 0..200 {
         let id = MediaId(n);
-        rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
+        rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
         for end in [A, B] {
             let (edge, _) = rig.bind(id, end, ip);
             ports.entry(id).or_default().push(edge.port());
@@ -33,12 +33,12 @@ fn two_hundred_sessions_leave_nothing_behind() {
     assert_eq!(rig.gauge(|counters| counters.ends.get()), 400);
     assert!(descriptors() >= before + 800);
     for n in 0..200 {
-        rig.workers.send(MediaId(n), Command::Close);
+        rig.workers.send(MediaId(n), MediaCommand::Close);
     }
     for _ in 0..600 {
         match rig.event() {
-            (id, Event::EndClosed { port, .. }) => ports.get_mut(&id).unwrap().retain(|each| *each != port),
-            (id, Event::Closed) => assert_eq!(ports.remove(&id), Some(vec![])),
+            (id, MediaEvent::EndClosed { port, .. }) => ports.get_mut(&id).unwrap().retain(|each| *each != port),
+            (id, MediaEvent::Closed) => assert_eq!(ports.remove(&id), Some(vec![])),
             other => panic!("{other:?}"),
         }
     }

@@ -6,7 +6,7 @@ use crate::support::calls::{NUMBER, Phone, received};
 use crate::support::listener::Listener;
 use crate::support::sip::to_tag;
 use crate::support::{Process, config, finish, until};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Starts an edge with an agent of one session, then a PBX, as targets.
 fn edge(callers: &[&Phone], pbx: &Phone, agent: &Listener, keys: &str) -> Process {
@@ -64,7 +64,7 @@ impl<'a> Caller<'a> {
     fn hears(&self, music: bool) {
         until("the caller hears something else", || {
             let (packet, _) = received(&self.phone.rtp);
-            let payload = Rtp::parse(&packet).unwrap().payload;
+            let payload = RtpHeader::parse(&packet).unwrap().payload;
             packet[payload].iter().all(|code| (*code == 0xff) != music).then_some(())
         });
     }

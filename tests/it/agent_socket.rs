@@ -16,35 +16,37 @@ use crate::worker::rig::*;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept, accept_hdr};
-use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, Settings, TrackSet, sign};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentEvent, Coding, Command, EndId, Event, MediaId, SocketSpec, Sound, TapSpec};
+use trunkgate_media::agent::{SIGNATURE_HEADER, StreamLoss, StreamSettings, TrackSet, sign};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{
+    AgentEvent, EndId, MediaCommand, MediaEvent, MediaId, PayloadCodec, PlayerSound, SocketSpec, TapSpec,
+};
 
 const ID: MediaId = MediaId(0);
 
 /// Returns a call with its caller's side, and an agent being connected.
-fn with_agent(settings: Settings, socket: SocketSpec) -> (Rig, Side) {
+fn with_agent(settings: StreamSettings, socket: SocketSpec) -> (Rig, Side) {
     let mut rig = Rig::new(1);
-    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+    rig.workers.send(ID, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(ID, A, "127.0.0.1".parse().unwrap());
     rig.add_agent(ID, settings, socket);
     (rig, side)
 }
 
-fn loss(settings: Settings, socket: SocketSpec) -> Loss {
+fn loss(settings: StreamSettings, socket: SocketSpec) -> StreamLoss {
     let (mut rig, _side) = with_agent(settings, socket);
-    let Event::Agent { end: AGENT, event: AgentEvent::Lost(loss) } = rig.told() else { panic!("not lost") };
+    let MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(loss) } = rig.told() else { panic!("not lost") };
     assert_eq!(rig.gauge(|counters| counters.agents.get()), 0);
     rig.workers.stop();
     loss
 }
 
-fn loss_of(server: &Server) -> Loss {
+fn loss_of(server: &Server) -> StreamLoss {
     loss(settings(), socket_spec(server.url()))
 }
 
 /// Sends this many frames of 20 ms; returns the packets received meanwhile.
-fn speak(side: &Side, frames: u16) -> Vec<(Rtp, Vec<u8>)> {
+fn speak(side: &Side, frames: u16) -> Vec<(RtpHeader, Vec<u8>)> {
     let start = Instant::now();
     let mut heard = Vec::new();
     for n in 0..frames {
@@ -54,7 +56,7 @@ fn speak(side: &Side, frames: u16) -> Vec<(Rtp, Vec<u8>)> {
             side.rtp.set_read_timeout(Some(rest)).unwrap();
             let mut bytes = [0; 2048];
             if let Ok((len, _)) = side.rtp.recv_from(&mut bytes) {
-                heard.push((Rtp::parse(&bytes[..len]).unwrap(), bytes[12..len].to_vec()));
+                heard.push((RtpHeader::parse(&bytes[..len]).unwrap(), bytes[12..len].to_vec()));
             }
         }
     }
@@ -64,7 +66,7 @@ fn speak(side: &Side, frames: u16) -> Vec<(Rtp, Vec<u8>)> {
 
 fn echo_call(socket: SocketSpec) {
     let (mut rig, side) = with_agent(settings(), socket);
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
     rig.settle(ID);
     let heard = speak(&side, 100);
@@ -86,10 +88,10 @@ fn echo_call(socket: SocketSpec) {
     }
     assert!(same >= 80, "{same} of 100 frames came back in order");
     assert_eq!(rig.gauge(|counters| counters.agents.get()), 1);
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Spoke });
-    rig.workers.send(ID, Command::Close);
-    assert!(matches!(rig.told(), Event::EndClosed { end: A, .. }));
-    assert_eq!(rig.told(), Event::Closed);
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Spoke });
+    rig.workers.send(ID, MediaCommand::Close);
+    assert!(matches!(rig.told(), MediaEvent::EndClosed { end: A, .. }));
+    assert_eq!(rig.told(), MediaEvent::Closed);
     assert_eq!(rig.gauge(|counters| counters.agents.get()), 0);
     assert_eq!(rig.gauge(|counters| counters.panics.get()), 0);
     rig.workers.stop();
@@ -127,26 +129,26 @@ fn a_certificate_that_is_not_trusted_or_of_another_name_is_refused() {
         let server = Server::secure(certificate, |_| panic!("accepted"));
         let url = format!("wss://localhost:{}/media", server.address.port());
         let ca = ca.map(|certificate| certificate.pem.as_bytes().into());
-        assert_eq!(loss(settings(), SocketSpec { ca, ..socket_spec(url) }), Loss::Tls);
+        assert_eq!(loss(settings(), SocketSpec { ca, ..socket_spec(url) }), StreamLoss::Tls);
         server.join();
     }
     let plain = Server::answers("HTTP/1.1 200 OK\r\n\r\n");
     let url = format!("wss://localhost:{}/media", plain.address.port());
     let ca = Some(ours.pem.as_bytes().into());
-    let quick = Settings { connect_timeout: Duration::from_secs(1), ..settings() };
+    let quick = StreamSettings { connect_timeout: Duration::from_secs(1), ..settings() };
     let lost = loss(quick, SocketSpec { ca, ..socket_spec(url) });
-    assert!(matches!(lost, Loss::Tls | Loss::ConnectTimeout), "{lost:?}");
+    assert!(matches!(lost, StreamLoss::Tls | StreamLoss::ConnectTimeout), "{lost:?}");
 }
 
 #[test]
 fn what_answers_otherwise_is_told_apart() {
     for (answer, expected) in [
-        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Loss::Status(404)),
-        ("HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", Loss::Status(302)),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Loss::Status(200)),
-        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", Loss::NotWebSocket),
-        ("SSH-2.0-OpenSSH_9.9\r\n\r\n", Loss::NotWebSocket),
-        ("", Loss::NotWebSocket),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", StreamLoss::Status(404)),
+        ("HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", StreamLoss::Status(302)),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", StreamLoss::Status(200)),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", StreamLoss::NotWebSocket),
+        ("SSH-2.0-OpenSSH_9.9\r\n\r\n", StreamLoss::NotWebSocket),
+        ("", StreamLoss::NotWebSocket),
     ] {
         let server = Server::answers(answer);
         assert_eq!(loss_of(&server), expected, "{answer}");
@@ -166,7 +168,7 @@ fn an_extension_that_was_not_offered_is_refused() {
         };
         let _ = accept_hdr(stream, extend);
     });
-    assert_eq!(loss_of(&server), Loss::NotWebSocket);
+    assert_eq!(loss_of(&server), StreamLoss::NotWebSocket);
     server.join();
 }
 
@@ -180,7 +182,7 @@ fn who_is_not_there_or_may_not_be_reached_is_unreachable() {
         "ws://203.0.113.1:9/".into(),
         "http://127.0.0.1/".into(),
     ] {
-        assert_eq!(loss(settings(), socket_spec(url.clone())), Loss::Unreachable, "{url}");
+        assert_eq!(loss(settings(), socket_spec(url.clone())), StreamLoss::Unreachable, "{url}");
     }
 }
 
@@ -188,23 +190,23 @@ fn who_is_not_there_or_may_not_be_reached_is_unreachable() {
 fn who_does_not_answer_in_time_is_lost() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let quick = Settings { connect_timeout: Duration::from_millis(50), ..settings() };
-    assert_eq!(loss(quick, socket_spec(url)), Loss::ConnectTimeout);
+    let quick = StreamSettings { connect_timeout: Duration::from_millis(50), ..settings() };
+    assert_eq!(loss(quick, socket_spec(url)), StreamLoss::ConnectTimeout);
 }
 
 #[test]
 fn an_agent_without_a_session_is_lost() {
     let mut rig = Rig::new(1);
     rig.add_agent(ID, settings(), socket_spec("ws://127.0.0.1:1/".into()));
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Unreachable) });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(StreamLoss::Unreachable) });
     rig.workers.stop();
 }
 
 /// Returns the end of an open agent that closes its socket by `deed`.
-fn end_of(deed: impl FnOnce(WebSocket<TcpStream>) + Send + 'static) -> Event {
+fn end_of(deed: impl FnOnce(WebSocket<TcpStream>) + Send + 'static) -> MediaEvent {
     let server = Server::open(|socket, _| deed(socket));
     let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
     let event = rig.told();
     // The caller's stream continues.
@@ -225,28 +227,28 @@ fn close(code: Option<u16>) -> impl FnOnce(WebSocket<TcpStream>) + Send {
 
 #[test]
 fn each_end_is_told_as_what_it_is() {
-    let lost = |loss| Event::Agent { end: AGENT, event: AgentEvent::Lost(loss) };
-    assert_eq!(end_of(close(Some(1000))), Event::Agent { end: AGENT, event: AgentEvent::Ended });
-    assert_eq!(end_of(close(Some(1001))), lost(Loss::Closed(Some(1001))));
-    assert_eq!(end_of(close(Some(4000))), lost(Loss::Closed(Some(4000))));
-    assert_eq!(end_of(close(None)), lost(Loss::Closed(None)));
+    let lost = |loss| MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(loss) };
+    assert_eq!(end_of(close(Some(1000))), MediaEvent::Agent { end: AGENT, event: AgentEvent::Ended });
+    assert_eq!(end_of(close(Some(1001))), lost(StreamLoss::Closed(Some(1001))));
+    assert_eq!(end_of(close(Some(4000))), lost(StreamLoss::Closed(Some(4000))));
+    assert_eq!(end_of(close(None)), lost(StreamLoss::Closed(None)));
     // As by `kill -9`.
-    assert_eq!(end_of(drop), lost(Loss::Reset));
+    assert_eq!(end_of(drop), lost(StreamLoss::Reset));
     let reset = |socket: WebSocket<TcpStream>| {
         socket2::SockRef::from(socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
     };
-    assert_eq!(end_of(reset), lost(Loss::Reset));
+    assert_eq!(end_of(reset), lost(StreamLoss::Reset));
     let rude = |mut socket: WebSocket<TcpStream>| {
         // Reserved bits set.
         std::io::Write::write_all(socket.get_mut(), &[0xf1, 0]).unwrap();
         while socket.read().is_ok() {}
     };
-    assert_eq!(end_of(rude), lost(Loss::ProtocolError));
+    assert_eq!(end_of(rude), lost(StreamLoss::ProtocolError));
     let endless = |mut socket: WebSocket<TcpStream>| {
         let _ = socket.send(Message::text("x".repeat((16 << 20) + 1)));
         while socket.read().is_ok() {}
     };
-    assert_eq!(end_of(endless), lost(Loss::ProtocolError));
+    assert_eq!(end_of(endless), lost(StreamLoss::ProtocolError));
 }
 
 #[test]
@@ -260,10 +262,10 @@ fn nonsense_is_noted_and_the_agent_stays() {
         let _ = wait.recv();
     });
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.event().1, Event::Agent { end: AGENT, event: AgentEvent::Open });
-    assert!(matches!(rig.event().1, Event::Agent { event: AgentEvent::Note { .. }, .. }));
-    assert!(matches!(rig.event().1, Event::Agent { event: AgentEvent::Note { .. }, .. }));
-    assert!(matches!(rig.event().1, Event::Agent { event: AgentEvent::Request(_), .. }));
+    assert_eq!(rig.event().1, MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
+    assert!(matches!(rig.event().1, MediaEvent::Agent { event: AgentEvent::Note { .. }, .. }));
+    assert!(matches!(rig.event().1, MediaEvent::Agent { event: AgentEvent::Note { .. }, .. }));
+    assert!(matches!(rig.event().1, MediaEvent::Agent { event: AgentEvent::Request(_), .. }));
     drop(done);
     rig.workers.stop();
     server.join();
@@ -275,8 +277,8 @@ fn a_removed_agent_gets_stop_and_a_close_with_1000() {
         let (texts, heard) = channel();
         let server = Server::open(move |mut socket, _| texts.send(read_all(&mut socket)).unwrap());
         let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-        assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
-        let command = if whole_session { Command::Close } else { Command::RemoveEnd { end: AGENT } };
+        assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
+        let command = if whole_session { MediaCommand::Close } else { MediaCommand::RemoveEnd { end: AGENT } };
         rig.workers.send(ID, command);
         let (texts, code) = heard.recv_timeout(PATIENCE).unwrap();
         let events: Vec<_> = texts.iter().map(|text| text["event"].as_str().unwrap()).collect();
@@ -302,8 +304,8 @@ fn an_agent_that_is_told_goodbye_and_stays_is_left() {
         left.send(Instant::now() < ended).unwrap();
     });
     let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
-    rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
+    rig.workers.send(ID, MediaCommand::RemoveEnd { end: AGENT });
     assert!(heard.recv_timeout(2 * PATIENCE).unwrap(), "its socket stays open");
     drop(side);
     rig.workers.stop();
@@ -315,7 +317,7 @@ fn workers_that_stop_say_goodbye() {
     let (texts, heard) = channel();
     let server = Server::open(move |mut socket, _| texts.send(read_all(&mut socket)).unwrap());
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     rig.workers.stop();
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap().1, Some(1000));
     server.join();
@@ -334,14 +336,14 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
         }
     });
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
-    let is_full = |event: &Event| matches!(event, Event::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends more than is heard"));
+    let is_full = |event: &MediaEvent| matches!(event, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends more than is heard"));
     while !is_full(&rig.event().1) {}
     // The worker runs often enough to read all of it, if it tried.
     rig.settle(ID);
     rig.settle(ID);
-    rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    rig.workers.send(ID, MediaCommand::RemoveEnd { end: AGENT });
     server.join();
     let taken = written.load(Ordering::Relaxed);
     assert!((60..TOTAL).contains(&taken), "{taken} messages taken");
@@ -363,9 +365,9 @@ fn an_agent_that_pings_and_does_not_read_is_read_no_further() {
         written.send(count).unwrap();
     });
     let (mut rig, _side) = with_agent(settings(), socket_spec(server.url()));
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
-    assert!(matches!(rig.told(), Event::Agent { event: AgentEvent::Lost(_), .. }));
-    rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
+    assert!(matches!(rig.told(), MediaEvent::Agent { event: AgentEvent::Lost(_), .. }));
+    rig.workers.send(ID, MediaCommand::RemoveEnd { end: AGENT });
     let written = wait.recv_timeout(PATIENCE).unwrap();
     assert!((256..TOTAL / 2).contains(&written), "{written} pings taken");
     server.join();
@@ -383,10 +385,10 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     });
     let mut rig = Rig::new(1);
     let (a, b) = rig.call(ID, "127.0.0.1".parse().unwrap());
-    let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
+    let listener = StreamSettings { talks: false, tracks: TrackSet::Both, ..settings() };
     let counters = rig.add_agent(ID, listener, socket_spec(server.url()));
-    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    rig.workers.send(ID, MediaCommand::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     let (mut sequence, mut pace) = (0, Pace::new());
     let deadline = Instant::now() + PATIENCE;
     while counters.frames_dropped.get() == 0 {
@@ -399,7 +401,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     assert_eq!(rig.gauge(|counters| counters.agent_frames_dropped.get()), counters.frames_dropped.get());
     // The agent is lost in the end, the call is not.
     let lost = rig.told();
-    assert!(matches!(lost, Event::Agent { end: AGENT, event: AgentEvent::Lost(_) }), "{lost:?}");
+    assert!(matches!(lost, MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(_) }), "{lost:?}");
     pass(&a, &b, sequence);
     drop(done);
     server.join();
@@ -419,17 +421,17 @@ fn a_listener_hears_both_directions_of_a_call() {
     let server = Server::open(move |mut socket, _| texts.send(read_all(&mut socket)).unwrap());
     let mut rig = Rig::new(1);
     let (a, b) = rig.call(ID, "127.0.0.1".parse().unwrap());
-    let listener = Settings { talks: false, tracks: TrackSet::Both, ..settings() };
+    let listener = StreamSettings { talks: false, tracks: TrackSet::Both, ..settings() };
     rig.add_agent(ID, listener, socket_spec(server.url()));
-    rig.workers.send(ID, Command::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, Coding::Pcmu) });
-    assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
+    rig.workers.send(ID, MediaCommand::Tap { of: A, listener: AGENT, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
+    assert_eq!(rig.told(), MediaEvent::Agent { end: AGENT, event: AgentEvent::Open });
     let mut pace = Pace::new();
     for sequence in 0..50 {
         pace.wait();
         pass(&a, &b, sequence);
         pass(&b, &a, sequence);
     }
-    rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
+    rig.workers.send(ID, MediaCommand::RemoveEnd { end: AGENT });
     let (texts, _) = heard.recv_timeout(PATIENCE).unwrap();
     for track in ["inbound", "outbound"] {
         let frames = texts.iter().filter(|text| text["media"]["track"] == track).count();
@@ -442,15 +444,15 @@ fn a_listener_hears_both_directions_of_a_call() {
 #[test]
 fn ringback_is_paced_by_the_clock() {
     let mut rig = Rig::new(1);
-    rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+    rig.workers.send(ID, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(ID, A, "127.0.0.1".parse().unwrap());
     let tone = EndId(3);
-    rig.workers.send(ID, Command::AddPlayer { end: tone, sound: Sound::Ringback });
-    rig.workers.send(ID, Command::Wire { from: tone, to: A, wire: wire() });
-    let first = Rtp::parse(&received(&side.rtp).0).unwrap();
+    rig.workers.send(ID, MediaCommand::AddPlayer { end: tone, sound: PlayerSound::Ringback });
+    rig.workers.send(ID, MediaCommand::Wire { from: tone, to: A, wire: wire() });
+    let first = RtpHeader::parse(&received(&side.rtp).0).unwrap();
     let start = Instant::now();
     for n in 1..=100 {
-        let next = Rtp::parse(&received(&side.rtp).0).unwrap();
+        let next = RtpHeader::parse(&received(&side.rtp).0).unwrap();
         assert_eq!((next.ssrc, next.sequence), (first.ssrc, first.sequence.wrapping_add(n)));
         assert_eq!(next.timestamp, first.timestamp.wrapping_add(160 * u32::from(n)));
     }

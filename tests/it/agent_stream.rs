@@ -8,13 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Returns the RTP events of key 5 (RFC 4733): its start, then its end three times.
 fn press() -> Vec<Vec<u8>> {
     let event = |sequence: u16, end: u8, duration: u16| {
         let header =
-            Rtp { marker: sequence == 900, payload_type: 101, sequence, timestamp: 7000, ssrc: 7, payload: 0..0 };
+            RtpHeader { marker: sequence == 900, payload_type: 101, sequence, timestamp: 7000, ssrc: 7, payload: 0..0 };
         let mut packet = Vec::new();
         header.build(&[&[5, end << 7 | 10][..], &duration.to_be_bytes()].concat(), &mut packet);
         packet
@@ -84,7 +84,7 @@ fn words_behind_a_pause_are_heard_from_their_first_packet_on() {
     // Frames of silence for the agent in each pause: 0.4 s, 0.7 s, 1.2 s.
     for pause in [20, 35, 60] {
         for _ in 0..3 {
-            let header = Rtp {
+            let header = RtpHeader {
                 marker: false,
                 payload_type: 0,
                 sequence,

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Target of the consultation.
 const CONSULTED: &str = "trunk:pbx/+14155550199";
@@ -116,7 +116,7 @@ fn an_agent_stays_until_the_target_answers_by_its_socket_and_over_http() {
         wait_until_bound(next_port(far));
         rig.pbx.rtp.send_to(&rtp(9, 77), far).unwrap();
         let (bytes, _) = received(&rig.caller.rtp);
-        let next = Rtp::parse(&bytes).unwrap();
+        let next = RtpHeader::parse(&bytes).unwrap();
         assert_eq!((next.ssrc, next.sequence), (last.ssrc, last.sequence.wrapping_add(1)), "one stream");
         hears(&rig.pbx, &rig.caller, talk.near);
         hears(&rig.caller, &rig.pbx, far);
@@ -217,10 +217,10 @@ fn keys_that_an_agent_presses_reach_the_caller_by_its_socket_and_over_http() {
             talk.send(r#"{"event":"dtmf","digits":"12#"}"#);
         }
         // Event and time of each key, and the number of its end packets.
-        let (mut keys, mut last): (Vec<(u8, u32, u32)>, Option<Rtp>) = (Vec::new(), None);
+        let (mut keys, mut last): (Vec<(u8, u32, u32)>, Option<RtpHeader>) = (Vec::new(), None);
         while keys.iter().filter(|key| key.2 == 3).count() < 3 {
             let (bytes, _) = received(&talk.rtp);
-            let packet = Rtp::parse(&bytes).unwrap();
+            let packet = RtpHeader::parse(&bytes).unwrap();
             if let Some(last) = last {
                 assert_eq!((packet.ssrc, packet.sequence), (last.ssrc, last.sequence.wrapping_add(1)), "one stream");
             }

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
 use trunkgate_media::agent::{sign, sign_form};
 use trunkgate_media::codec::g711::decode_ulaw;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Account SID of the edge.
@@ -124,7 +124,7 @@ impl Rig {
     /// Waits until the caller hears the prompt.
     pub(crate) fn hears_the_prompt(&self) {
         let is_prompt = |packet: &[u8]| {
-            let rtp = Rtp::parse(packet).unwrap();
+            let rtp = RtpHeader::parse(packet).unwrap();
             let loudness = packet[rtp.payload].iter().map(|code| i32::from(decode_ulaw(*code)));
             rtp.payload_type == 0 && loudness.clone().all(|level| (level - i32::from(LEVEL)).abs() < 400)
         };
@@ -137,7 +137,7 @@ impl Rig {
             let (sequence, timestamp) = (first + n, u32::from(first) * 160);
             let mut packet = Vec::new();
             let [high, low] = length.to_be_bytes();
-            let rtp = Rtp { marker: n == 0, payload_type: 101, sequence, timestamp, ssrc: 9, payload: 0..0 };
+            let rtp = RtpHeader { marker: n == 0, payload_type: 101, sequence, timestamp, ssrc: 9, payload: 0..0 };
             rtp.build(&[key, flags, high, low], &mut packet);
             self.caller.rtp.send_to(&packet, media_of(ok)).unwrap();
         }

@@ -116,7 +116,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
         "[group.g]\nconnect = ['trunk:b', 'trunk:c']\norder = 'asr'\n[[route]]\nconnect = ['trunk:a', 'group:g']\n";
     let (told, config) = found(two);
     assert_eq!(told, [""; 0]);
-    let table = trunkgate_route::Table::new(config.unwrap().definition(&Default::default()));
+    let table = trunkgate_route::RoutingTable::new(config.unwrap().definition(&Default::default()));
     let plan = table.plan(&trunkgate_route::CallInfo::default(), &mut |_| 0).unwrap();
     assert_eq!(plan.by_ratio.first(), Some(&(1..3)));
     // Also in a line of a routes file.
@@ -124,7 +124,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
     let csv = folder.path().join("n.csv");
     std::fs::write(&csv, "to,connect\n+14155551234,trunk:a group:g\n").unwrap();
     let lines = two.replace("connect = ['trunk:a', 'group:g']", &format!("routes_file = '{}'", csv.display()));
-    let table = trunkgate_route::Table::new(found(&lines).1.unwrap().definition(&Default::default()));
+    let table = trunkgate_route::RoutingTable::new(found(&lines).1.unwrap().definition(&Default::default()));
     let call = trunkgate_route::CallInfo { called: "+14155551234", ..Default::default() };
     assert_eq!(table.plan(&call, &mut |_| 0).unwrap().by_ratio.first(), Some(&(1..3)));
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::calls::{Call, Phone, received};
 use crate::support::codecs::{Codec, Hearer, Speaker, tone};
 use crate::support::{Process, config};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Longest change without a gap: a longer one makes the tone jump.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -24,9 +24,9 @@ fn click(samples: &[i16], rate_hz: u32) -> f64 {
 }
 
 /// Returns the packet received for one packet of the other side.
-fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
+fn heard(phone: &Phone, number: u8) -> (RtpHeader, Vec<u8>) {
     let (bytes, _) = received(&phone.rtp);
-    let rtp = Rtp::parse(&bytes).unwrap();
+    let rtp = RtpHeader::parse(&bytes).unwrap();
     assert_eq!(rtp.payload_type, number);
     let payload = bytes[rtp.payload.clone()].to_vec();
     (rtp, payload)
@@ -48,7 +48,7 @@ fn a_codec_that_changes_in_mid_call_is_heard_as_one_tone() {
         let answer = |version: usize| far.described(&callee, version as u32, true);
         let offer = describe(order[0], 1);
         let call = Call::agree(edge.address("udp"), "change-1", (&caller, &offer), (&callee, &answer(1)));
-        let (mut samples, mut before, mut hearer) = (Vec::new(), None::<Rtp>, Hearer::new(far));
+        let (mut samples, mut before, mut hearer) = (Vec::new(), None::<RtpHeader>, Hearer::new(far));
         for (turn, near) in order.into_iter().enumerate() {
             let before_change = Instant::now();
             if turn > 0 {

@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 use crate::support::calls::{Call, Phone, received};
 use crate::support::codecs::{Codec, Hearer, Speaker};
 use crate::support::{Process, config};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Packets of 20 ms sent.
 const PACKETS: usize = 200;
@@ -66,7 +66,7 @@ fn talk([near, far]: [Codec; 2], fec: bool, lost: &[bool]) -> Vec<Vec<u8>> {
         caller.rtp.send_to(&near.packet(n, near.number(), &payload), call.near).unwrap();
         while heard.len() <= n {
             let (bytes, _) = received(&callee.rtp);
-            let rtp = Rtp::parse(&bytes).unwrap();
+            let rtp = RtpHeader::parse(&bytes).unwrap();
             let first = *first.get_or_insert(rtp.timestamp);
             assert_eq!(rtp.timestamp.wrapping_sub(first) / far.ticks(), heard.len() as u32, "nothing is left out");
             heard.push(bytes[rtp.payload].to_vec());

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde_json::json;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 use crate::apps::{TOKEN, application, form, parameter, path};
 use crate::support::calls::{NUMBER, Phone, is_keep_alive, media_of};
@@ -154,7 +154,7 @@ impl Party {
         let mut bytes = [0; 2048];
         while let Ok((len, _)) = self.phone.rtp.recv_from(&mut bytes) {
             let packet = &bytes[..len];
-            let Some(rtp) = Rtp::parse(packet).ok().filter(|_| !is_keep_alive(packet)) else { continue };
+            let Some(rtp) = RtpHeader::parse(packet).ok().filter(|_| !is_keep_alive(packet)) else { continue };
             if rtp.payload_type == self.codec.number() {
                 self.heard.extend(self.hearer.hear(&packet[rtp.payload]));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_config::{self as config, Config};
-use trunkgate_route::{AnswerTime, Facts, OnClose, Queue, TargetSpec};
+use trunkgate_route::{AnswerTime, OnClose, QueueSettings, TargetSpec, TemplateValues};
 
 use crate::support::depends_on_machine;
 
@@ -83,11 +83,11 @@ fn an_agent_with_everything() {
     assert_eq!((agent.format, agent.clear_fade), ("l16/16000", Duration::from_millis(10)));
     assert_eq!((agent.first_audio_timeout, agent.retry), (Duration::from_secs(15), 3));
     assert_eq!(agent.max_call, Duration::from_secs(600));
-    assert_eq!((agent.max_sessions, agent.queue), (4, Some(Queue { size: 7, wait: Duration::from_secs(120) })));
+    assert_eq!((agent.max_sessions, agent.queue), (4, Some(QueueSettings { size: 7, wait: Duration::from_secs(120) })));
     assert_eq!(agent.auth_token.as_deref(), Some("hunter2"));
     assert!(agent.ca.as_deref().is_some_and(|pem| pem.starts_with(b"-----BEGIN")));
     assert_eq!(agent.goodbye.as_deref(), Some(&[0xff; 160][..]));
-    let facts = Facts { caller: "+14155551234", ..Facts::default() };
+    let facts = TemplateValues { caller: "+14155551234", ..TemplateValues::default() };
     let filled: Vec<_> = agent.parameters.iter().map(|(name, value)| (name.as_str(), value.fill(&facts))).collect();
     assert_eq!(filled, [("tenant", "acme".to_owned()), ("caller", "<+14155551234>".to_owned())]);
     assert_eq!(config.routes[0].fork, ["scribe"]);

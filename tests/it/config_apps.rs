@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use trunkgate_config::{self as config, Config, Diagnostic};
-use trunkgate_route::{AppDocument, CallInfo, Target, TargetSpec, WebhookMethod};
+use trunkgate_route::{AppDocument, CallInfo, CallTarget, TargetSpec, WebhookMethod};
 
 use crate::support::depends_on_machine;
 
@@ -107,7 +107,7 @@ fn an_app_has_its_defaults() {
     assert_eq!(config.routes[0].connect[0], TargetSpec::App("ivr".into()));
     let table = config.table(&HashMap::new());
     let plan = table.plan(&CallInfo { from: "carrier", called: "100", ..CallInfo::default() }, &mut |_| 0).unwrap();
-    let [Target::App(app), Target::Trunk { .. }] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
+    let [CallTarget::App(app), CallTarget::Trunk { .. }] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
     assert_eq!(app.place(), "https://app.example.com/voice");
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use trunkgate_config::{self as config, Config};
 use trunkgate_route::sms::EndedCall;
-use trunkgate_route::{CallInfo, Server, Table, Target};
+use trunkgate_route::{CallInfo, CallTarget, DestinationServer, RoutingTable};
 
 use crate::support::depends_on_machine;
 use crate::support::tls::Authority;
@@ -167,34 +167,34 @@ fn peers_get_their_addresses_from_the_name_service() {
     assert_eq!(hosts, ["sbc1.cheap.example", "sbc2.cheap.example", "backup.cheap.example"]);
     let transport = destinations[0].transport;
     let addresses = vec!["192.0.2.1".parse().unwrap()];
-    let server = Server { transport, port: 5070, tier: 0, priority: 0, weight: 0, addresses };
+    let server = DestinationServer { transport, port: 5070, tier: 0, priority: 0, weight: 0, addresses };
     let found = HashMap::from([(destinations[0].clone(), vec![server])]);
     let table = config.table(&found);
     assert_eq!(table.trunk_of("192.0.2.1:5060".parse().unwrap()).unwrap().name.as_ref(), "cheap");
     let call = CallInfo { from: "pbx", called: "+12125550100", ..CallInfo::default() };
     let plan = table.plan(&call, &mut |_| 0).unwrap();
-    let [Target::Trunk { peers, .. }, _] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
+    let [CallTarget::Trunk { peers, .. }, _] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
     assert_eq!(peers.last().unwrap().destination.host, "backup.cheap.example");
 }
 
-fn table(file: &str) -> Table {
+fn table(file: &str) -> RoutingTable {
     accepted_example(&folder().join("examples").join(file)).table(&HashMap::new())
 }
 
 /// Returns the route and the targets of a call.
-fn way(table: &Table, from: &str, called: &str, at: &str, draw: u32) -> (String, String) {
+fn way(table: &RoutingTable, from: &str, called: &str, at: &str, draw: u32) -> (String, String) {
     let at = at.parse().unwrap();
     let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };
     let plan = table.plan(&call, &mut |_| 0).unwrap();
-    let target = |target: &Target| match target {
-        Target::Trunk { trunk, number: Some(number), .. } => {
+    let target = |target: &CallTarget| match target {
+        CallTarget::Trunk { trunk, number: Some(number), .. } => {
             let number = table.numbers().normalise_caller(number, None);
             format!("{}/{}", trunk.name, table.numbers().format(&number, trunk.send_numbers))
         }
-        Target::Trunk { trunk, .. } => trunk.name.to_string(),
-        Target::Agent(agent) => agent.name.to_string(),
-        Target::App(app) => app.name.to_string(),
-        Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => panic!("{target:?}"),
+        CallTarget::Trunk { trunk, .. } => trunk.name.to_string(),
+        CallTarget::Agent(agent) => agent.name.to_string(),
+        CallTarget::App(app) => app.name.to_string(),
+        CallTarget::Uri { .. } | CallTarget::Reject(_) | CallTarget::RingAll(_) => panic!("{target:?}"),
     };
     (plan.route.name.to_string(), plan.targets.iter().map(target).collect::<Vec<_>>().join(" "))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trunkgate_config as config;
 use trunkgate_route::headers::DEFAULT_PASS;
-use trunkgate_route::{HeaderRules, Identities, Numbers, Trunk};
+use trunkgate_route::{HeaderRules, IdentityTrust, NumberingPlan, Trunk};
 
 use crate::support::depends_on_machine;
 
@@ -36,8 +36,8 @@ fn wrong(lines: &str) -> Vec<(String, u64, u64, String)> {
 
 /// Returns whether a trunk may not call a number.
 fn denies(trunk: &Trunk, number: &str) -> bool {
-    let numbers = Numbers::default();
-    trunk.denied(&numbers, &numbers.normalise_caller(number, None)).is_some()
+    let numbers = NumberingPlan::default();
+    trunk.screening_rejection(&numbers, &numbers.normalise_caller(number, None)).is_some()
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn headers_are_rules() {
     }
     assert_eq!(trunk("").headers.foreign, ["X-Twilio-VerStat"]);
     assert!(trunk("preset = 'twilio'\nsecure = false").headers.foreign.is_empty());
-    assert_eq!((trunk("").identity, trunk("identity = 'strip'").identity), (Identities::Pass, Identities::Strip));
+    assert_eq!((trunk("").identity, trunk("identity = 'strip'").identity), (IdentityTrust::Pass, IdentityTrust::Strip));
 }
 
 #[test]

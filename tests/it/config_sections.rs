@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use trunkgate_config::{self as config, Config, Diagnostic};
-use trunkgate_route::{CallInfo, Target};
+use trunkgate_route::{CallInfo, CallTarget};
 
 /// Section of docs/reference/keys.md in its minimal form.
 struct Section {
@@ -142,7 +142,7 @@ fn a_number_takes_calls_from_every_trunk_whichever_recording_servers_there_are()
             for (from, is_taken) in [("carrier", true), ("other", true), ("phones", more.is_empty())] {
                 let call = CallInfo { from, called: "+14155550101", caller: "+12125550100", ..CallInfo::default() };
                 let plan = table.plan(&call, &mut |_| 0);
-                let is_app = plan.is_some_and(|plan| matches!(plan.targets.first(), Some(Target::App(_))));
+                let is_app = plan.is_some_and(|plan| matches!(plan.targets.first(), Some(CallTarget::App(_))));
                 assert_eq!(is_app, is_taken, "{from}\n{text}");
             }
         }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use trunkgate_media::agent::sign_form;
 use trunkgate_media::codec::g711::encode_ulaw;
-use trunkgate_media::rtp::Rtp as Header;
+use trunkgate_media::rtp::RtpHeader as Header;
 
 use crate::apps::{ACCOUNT, Rig, TOKEN, application, form, parameter, path};
 use crate::requested::{TO, ask, rig};

@@ -12,7 +12,7 @@ use crate::support::tls::{Authority, Client, Server};
 use crate::support::{Process, config, until};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 const HOST: &str = "sbc.example.com";
 static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
@@ -202,7 +202,7 @@ fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
     until("the carrier hears the user", || {
         second.rtp.send_to(&rtp(11, 11), media_of(&invite)).unwrap();
         let (packet, _) = received(&carrier.rtp);
-        packet[Rtp::parse(&packet).unwrap().payload].iter().all(|heard| *heard == 11).then_some(())
+        packet[RtpHeader::parse(&packet).unwrap().payload].iter().all(|heard| *heard == 11).then_some(())
     });
     until("the last NOTIFY", || {
         let (notify, from) = teams.sip.receive("NOTIFY ");
@@ -227,17 +227,17 @@ fn keys_with_lifetime_and_mki_are_taken_and_comfort_noise_is_relayed() {
     let mut near = Media::new(&teams, call.near, Some(5), &call.ok).with_mki(5);
     near.send(&rtp(7, 1));
     let (speech, _) = received(&carrier.rtp);
-    assert_eq!(speech[Rtp::parse(&speech).unwrap().payload], [1; 160]);
+    assert_eq!(speech[RtpHeader::parse(&speech).unwrap().payload], [1; 160]);
     let mut noise = Vec::new();
-    let header = Rtp { marker: false, payload_type: 13, sequence: 2, timestamp: 320, ssrc: 7, payload: 0..0 };
+    let header = RtpHeader { marker: false, payload_type: 13, sequence: 2, timestamp: 320, ssrc: 7, payload: 0..0 };
     header.build(&[60], &mut noise);
     near.send(&noise);
     let (heard, _) = received(&carrier.rtp);
-    let read = Rtp::parse(&heard).unwrap();
+    let read = RtpHeader::parse(&heard).unwrap();
     assert_eq!((read.payload_type, &heard[read.payload]), (13, &[60][..]));
     carrier.rtp.send_to(&rtp(9, 4), call.far).unwrap();
     let back = near.receive();
-    assert_eq!(back[Rtp::parse(&back).unwrap().payload], [4; 160]);
+    assert_eq!(back[RtpHeader::parse(&back).unwrap().payload], [4; 160]);
     call.hang_up(2, &teams, &carrier);
 }
 

@@ -14,9 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Message, accept};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::opus::OpusPreferences;
 use trunkgate_media::codec::{g722, opus};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 const EVENTS: &str = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
 const OPUS: &str = "a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec=1\r\n";
@@ -56,7 +56,7 @@ fn described(phone: &Phone, dtmf: &str) -> String {
 
 fn packet(sequence: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Rtp { marker: false, payload_type, sequence, timestamp, ssrc: 77, payload: 0..0 }.build(payload, &mut bytes);
+    RtpHeader { marker: false, payload_type, sequence, timestamp, ssrc: 77, payload: 0..0 }.build(payload, &mut bytes);
     bytes
 }
 
@@ -65,7 +65,7 @@ fn press_heard(phone: &Phone) -> Vec<(u8, bool, u16)> {
     let mut heard = Vec::new();
     loop {
         let (bytes, _) = received(&phone.rtp);
-        let rtp = Rtp::parse(&bytes).unwrap();
+        let rtp = RtpHeader::parse(&bytes).unwrap();
         if rtp.payload_type == 101 {
             let [event, flags, high, low] = bytes[rtp.payload] else { panic!("{bytes:?}") };
             heard.push((event, flags & 0x80 != 0, u16::from_be_bytes([high, low])));
@@ -112,14 +112,14 @@ fn keys_reach_a_side_that_presses_them_in_another_way() {
 struct Voice {
     codec: u8,
     sequence: u16,
-    says: (g722::Encoder, opus::Encoder),
-    hears: (g722::Decoder, opus::Decoder),
+    says: (g722::G722Encoder, opus::OpusEncoder),
+    hears: (g722::G722Decoder, opus::OpusDecoder),
 }
 
 impl Voice {
     fn new(codec: u8) -> Voice {
-        let opus = (opus::Encoder::new(16_000, Wanted::default()), opus::Decoder::new(16_000));
-        let (says, hears) = (g722::Encoder::new(), g722::Decoder::new());
+        let opus = (opus::OpusEncoder::new(16_000, OpusPreferences::default()), opus::OpusDecoder::new(16_000));
+        let (says, hears) = (g722::G722Encoder::new(), g722::G722Decoder::new());
         Voice { codec, sequence: 0, says: (says, opus.0.unwrap()), hears: (hears, opus.1.unwrap()) }
     }
 
@@ -168,7 +168,7 @@ impl Voice {
     /// Returns the share of the tone of digit 5 in the next packet.
     fn hears_five(&mut self, phone: &Phone) -> f64 {
         let (bytes, _) = received(&phone.rtp);
-        let rtp = Rtp::parse(&bytes).unwrap();
+        let rtp = RtpHeader::parse(&bytes).unwrap();
         assert_eq!(rtp.payload_type, self.codec);
         let payload = &bytes[rtp.payload];
         let samples: Vec<i16> = match self.codec {

@@ -14,7 +14,7 @@ use crate::support::sip::to_tag;
 use crate::support::{Process, config, until};
 use tokio_tungstenite::tungstenite::{WebSocket, accept};
 use trunkgate_media::codec::g711::{encode_ulaw, ulaw_to_alaw};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Samples of the music.
 const MUSIC: usize = 3600;
@@ -108,7 +108,7 @@ impl Rig {
 /// Audio heard by the caller: one continuous stream.
 #[derive(Default)]
 struct Heard {
-    last: Option<Rtp>,
+    last: Option<RtpHeader>,
 }
 
 impl Heard {
@@ -117,7 +117,7 @@ impl Heard {
     }
 
     fn read(&mut self, packet: &[u8]) -> (u8, Vec<u8>) {
-        let rtp = Rtp::parse(packet).unwrap();
+        let rtp = RtpHeader::parse(packet).unwrap();
         if let Some(last) = &self.last {
             assert_eq!((rtp.ssrc, rtp.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
             // A gap in the test machine's schedule is a jump in time.

@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 
 use serde_json::json;
 use trunkgate_media::codec::g711::encode_ulaw;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
 use crate::support::codecs::{Codec, Hearer, Speaker, tone};
@@ -83,7 +83,7 @@ impl Rig {
 /// Returns the audio of the next packet of a phone.
 fn payload(phone: &Phone) -> Vec<u8> {
     let (packet, _) = received(&phone.rtp);
-    let audio = Rtp::parse(&packet).unwrap().payload;
+    let audio = RtpHeader::parse(&packet).unwrap().payload;
     packet[audio].to_vec()
 }
 
@@ -207,7 +207,7 @@ impl<'a> Talker<'a> {
         until("the tone is heard", || {
             before();
             let packet = self.media.receive();
-            let rtp = Rtp::parse(&packet).unwrap();
+            let rtp = RtpHeader::parse(&packet).unwrap();
             assert_eq!(rtp.payload_type, self.codec.number());
             last.push_back(self.hearer.hear(&packet[rtp.payload]));
             if last.len() > WINDOW {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Each mark returns once, in order, after the last sample before it and at most one packet later; the audio is
 /// unchanged byte for byte: no mark costs a packet.
@@ -131,7 +131,7 @@ fn a_tone_goes_through_a_linear_agent_and_back() {
                 pace.wait();
                 let sample = |at: u16| (9000.0 * (std::f64::consts::TAU * f64::from(at) / 8.0).sin()) as i16;
                 let payload: Vec<u8> = (0..160).map(|at| encode_alaw(sample(at))).collect();
-                let header = Rtp {
+                let header = RtpHeader {
                     marker: false,
                     payload_type: 8,
                     sequence: n,
@@ -206,8 +206,14 @@ fn an_answer_is_timed() {
     for n in 0..60_u16 {
         let code = if (10..40).contains(&n) { 0x10 } else { 0xff };
         let payload = [code; 160];
-        let header =
-            Rtp { marker: false, payload_type: 0, sequence: n, timestamp: u32::from(n) * 160, ssrc: 7, payload: 0..0 };
+        let header = RtpHeader {
+            marker: false,
+            payload_type: 0,
+            sequence: n,
+            timestamp: u32::from(n) * 160,
+            ssrc: 7,
+            payload: 0..0,
+        };
         let mut packet = Vec::new();
         header.build(&payload, &mut packet);
         pace.wait();
@@ -256,8 +262,14 @@ fn a_turn_divides_into_hops() {
     let mut talk = rig.call("hops", "0");
     let mut pace = Pace::new();
     for n in 0..60_u16 {
-        let header =
-            Rtp { marker: false, payload_type: 0, sequence: n, timestamp: u32::from(n) * 160, ssrc: 7, payload: 0..0 };
+        let header = RtpHeader {
+            marker: false,
+            payload_type: 0,
+            sequence: n,
+            timestamp: u32::from(n) * 160,
+            ssrc: 7,
+            payload: 0..0,
+        };
         let mut packet = Vec::new();
         header.build(&[if (10..40).contains(&n) { 0x10 } else { 0xff }; 160], &mut packet);
         pace.wait();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde_json::json;
-use trunkgate_recording::age::{Identity, Randomness, Sealer};
+use trunkgate_recording::age::{AgeIdentity, FileRandomness, Sealer};
 
 use crate::support::{Process, config, finish, http, http_with_headers, until};
 
@@ -161,9 +161,9 @@ fn a_file_that_a_crash_has_cut_is_completed_and_served_by_range_and_deleted() {
 /// Encrypts the file of a recording cut by a crash, as the edge does with `key`; returns the configuration with the
 /// key, and the file.
 fn sealed(text: &str, state: &Path, plain: &Path) -> (String, PathBuf) {
-    let identity = Identity::of([7; 32]).unwrap();
+    let identity = AgeIdentity::from_secret([7; 32]).unwrap();
     let mut file = Vec::new();
-    let mut sealer = Sealer::new(identity.recipient(), &Randomness::new([9; 64]), &mut file).unwrap();
+    let mut sealer = Sealer::new(identity.recipient(), &FileRandomness::new([9; 64]), &mut file).unwrap();
     let mut contents = std::fs::read(plain).unwrap();
     contents.resize(80 + 1000 * 640, 0x11);
     sealer.push(&contents, &mut file);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
 use crate::support::sip::Party;
 use crate::support::{Process, config, until};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Starts an edge with the first trunk as its only target.
 fn edge(caller: &Phone, [first, other]: [&Phone; 2]) -> Process {
@@ -40,7 +40,7 @@ fn who_has_moved_to_a_peer_of_another_trunk_is_called_there() {
         until("the other side hears it", || {
             from.0.rtp.send_to(&rtp(u32::from(word), u16::from(word)), from.1).unwrap();
             let (packet, _) = received(&to.rtp);
-            let audio = Rtp::parse(&packet).unwrap().payload;
+            let audio = RtpHeader::parse(&packet).unwrap().payload;
             packet[audio].iter().all(|code| *code == word).then_some(())
         });
     };

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use crate::support::calls::{NUMBER, Phone, media_of, received, rtp};
 use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config, until};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Inserts header lines before those of the body.
 fn with(text: &str, lines: &str) -> String {
@@ -44,7 +44,7 @@ fn hears(from: (&Phone, SocketAddr), to: &Phone, word: u8) {
     until("the other side hears it", || {
         from.0.rtp.send_to(&rtp(u32::from(word), u16::from(word)), from.1).unwrap();
         let (packet, _) = received(&to.rtp);
-        let audio = Rtp::parse(&packet).unwrap().payload;
+        let audio = RtpHeader::parse(&packet).unwrap().payload;
         packet[audio].iter().all(|code| *code == word).then_some(())
     });
 }

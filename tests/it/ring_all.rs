@@ -5,7 +5,7 @@
 use crate::support::calls::{Call, NUMBER, Phone, received, rtp};
 use crate::support::sip::field;
 use crate::support::{Process, config, until};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Starts an edge that rings two phones, and then the last one.
 fn edge(caller: &Phone, [one, two, last]: [&Phone; 3]) -> Process {
@@ -38,7 +38,7 @@ fn the_first_that_answers_is_heard_and_the_other_one_is_withdrawn() {
     until("the one that answered hears the caller", || {
         caller.rtp.send_to(&rtp(9, 7), call.near).unwrap();
         let (packet, _) = received(&two.rtp);
-        let audio = Rtp::parse(&packet).unwrap().payload;
+        let audio = RtpHeader::parse(&packet).unwrap().payload;
         packet[audio].iter().all(|code| *code == 7).then_some(())
     });
     call.hang_up(2, &caller, &two);

@@ -9,7 +9,7 @@ use crate::support::{Process, config, depends_on_machine, finish, until};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use trunkgate_config as file;
-use trunkgate_route::{CallInfo, Plan, Table};
+use trunkgate_route::{CallInfo, RoutePlan, RoutingTable};
 
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n\
                       [agent.desk]\nurl = 'ws://127.0.0.1:9/'\n";
@@ -51,9 +51,9 @@ impl Folder {
         told.collect()
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> RoutingTable {
         match file::load(&self.toml()) {
-            Ok((config, _)) => Table::new(config.definition(&Default::default())),
+            Ok((config, _)) => RoutingTable::new(config.definition(&Default::default())),
             Err(found) => panic!("{found:?}"),
         }
     }
@@ -64,7 +64,7 @@ fn call<'a>(from: &'a str, called: &'a str) -> CallInfo<'a> {
     CallInfo { from, called, caller: "+14155550100", at, headers: &[], draw: Some(0) }
 }
 
-fn plan(table: &Table, from: &str, called: &str) -> Option<(u32, String, Plan)> {
+fn plan(table: &RoutingTable, from: &str, called: &str) -> Option<(u32, String, RoutePlan)> {
     let plan = table.plan(&call(from, called), &mut |_| 0)?;
     let targets: Vec<String> = plan.targets.iter().map(|target| format!("{:?}", target.spec())).collect();
     Some((plan.route.line.as_ref()?.line, targets.join(" "), plan))

@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
-use trunkgate_phone::Sessions;
+use trunkgate_phone::SessionTimerConfig;
 use trunkgate_route::ReferMode;
-use trunkgate_sim::net::Weather;
-use trunkgate_sim::{Options, Sabotage, Summary, run, run_all};
+use trunkgate_sim::net::NetworkConditions;
+use trunkgate_sim::{RunSummary, Sabotage, SeedOptions, run, run_all};
 
 /// Seeds run by `cargo test`: without optimisation a thousand take minutes.
 const SEEDS: u64 = 100;
@@ -26,7 +26,7 @@ fn seeds_that_have_found_a_fault_find_none() {
 
 #[test]
 fn a_hundred_seeds_leave_nothing_behind() {
-    let (mut failures, mut sum, mut threads) = (Vec::new(), Summary::default(), Vec::new());
+    let (mut failures, mut sum, mut threads) = (Vec::new(), RunSummary::default(), Vec::new());
     for half in [0, 1] {
         let seeds = (0..SEEDS).filter(move |seed| seed % 2 == half);
         threads.push(std::thread::spawn(move || run_all(Instant::now(), seeds, (Sabotage::Nothing, false))));
@@ -84,7 +84,7 @@ fn seeds_that_have_found_something_find_nothing_more() {
     // goodbye; the transferor of a second transfer was hung up on after the first; a call on hold outlived both of its
     // remote parties.
     for seed in [1995, 6761, 7440, 1766, 9144, 6736, 105939] {
-        if let Err(failure) = run(Instant::now(), Options::of_seed(seed)) {
+        if let Err(failure) = run(Instant::now(), SeedOptions::of_seed(seed)) {
             panic!("{failure}");
         }
     }
@@ -93,7 +93,7 @@ fn seeds_that_have_found_something_find_nothing_more() {
 #[test]
 fn a_seed_is_always_the_same_run() {
     for seed in [1, 2, 3, 5, 8, 13, 21, 34] {
-        let runs = [0, 1].map(|_| run(Instant::now(), Options::of_seed(seed)).expect("a good seed"));
+        let runs = [0, 1].map(|_| run(Instant::now(), SeedOptions::of_seed(seed)).expect("a good seed"));
         assert_eq!(runs[0], runs[1], "seed {seed}");
     }
 }
@@ -104,10 +104,10 @@ fn sabotaged(sabotage: Sabotage) -> String {
 }
 
 /// Runs seeds with an injected fault in worlds changed to exercise it more often.
-fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut Options)) -> String {
+fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut SeedOptions)) -> String {
     (0..400)
         .find_map(|seed| {
-            let mut options = Options { sabotage, ..Options::of_seed(seed) };
+            let mut options = SeedOptions { sabotage, ..SeedOptions::of_seed(seed) };
             change(&mut options);
             run(Instant::now(), options).err().map(|failure| failure.to_string())
         })
@@ -115,8 +115,8 @@ fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut Options)) -> String 
 }
 
 /// Removes all other disturbances.
-fn calm(options: &mut Options) {
-    (options.weather, options.disturbances, options.sessions.deaf) = (Weather::CALM, 0, None);
+fn calm(options: &mut SeedOptions) {
+    (options.weather, options.disturbances, options.sessions.deaf) = (NetworkConditions::CALM, 0, None);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn lost_pracks_are_noticed() {
 
 #[test]
 fn a_session_that_outlives_its_far_end_is_noticed() {
-    let sessions = Sessions { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: false };
+    let sessions = SessionTimerConfig { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: false };
     let said = sabotaged_where(Sabotage::DeafPhonesHear, |options| {
         calm(options);
         let seat = usize::try_from(options.seed % 4).unwrap_or_default();
@@ -182,7 +182,7 @@ fn a_session_that_outlives_its_far_end_is_noticed() {
 
 #[test]
 fn a_session_that_ends_though_it_is_refreshed_is_noticed() {
-    let sessions = Sessions { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: false };
+    let sessions = SessionTimerConfig { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: false };
     let said = sabotaged_where(Sabotage::RefreshesAreLost, |options| {
         calm(options);
         (options.sessions.stretch, options.sessions.by_phones) = (10, [Some(sessions); 5]);

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::sign_form;
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 use crate::apps::{Rig, TOKEN, application, form, parameter, path};
 use crate::console::Follower;
@@ -361,7 +361,7 @@ fn the_first_word_stops_the_prompt() {
     rig.hears_the_prompt();
     let _speaking = Speaking::new(&rig.caller.rtp, media_of(&ok), g711_tone);
     let is_quiet = |packet: &[u8]| {
-        let rtp = Rtp::parse(packet).unwrap();
+        let rtp = RtpHeader::parse(packet).unwrap();
         packet[rtp.payload].iter().all(|code| decode_ulaw(*code).unsigned_abs() < 100)
     };
     until("the prompt has stopped", || is_quiet(&received(&rig.caller.rtp).0).then_some(()));

@@ -11,7 +11,7 @@ use crate::support::secure::{Media, described, offered};
 use crate::support::sip::field;
 use crate::support::{Process, config, until};
 use trunkgate_media::codec::g711;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// First sequence number of the streams: 30 packets before the roll-over.
 const BEGIN: usize = 65_506;
@@ -23,7 +23,7 @@ fn trunk(phone: &Phone, name: &str, codecs: &str) -> String {
 }
 
 fn payload(packet: &[u8]) -> (u16, Vec<u8>) {
-    let rtp = Rtp::parse(packet).unwrap();
+    let rtp = RtpHeader::parse(packet).unwrap();
     (rtp.sequence, packet[rtp.payload].to_vec())
 }
 

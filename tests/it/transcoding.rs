@@ -17,10 +17,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711;
-use trunkgate_media::codec::opus::Wanted;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::codec::opus::OpusPreferences;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::transcode::Transcoder;
-use trunkgate_media::{Coding, PacketBuf, TranscodeSpec};
+use trunkgate_media::{PacketBuf, PayloadCodec, TranscodeSpec};
 
 fn edge(caller: (&Phone, Codec), callee: (&Phone, Codec), more: &str) -> Process {
     let trunk =
@@ -40,10 +40,10 @@ fn tone_packets(codec: Codec) -> Vec<Vec<u8>> {
 }
 
 /// Receives the next packet with this payload type.
-fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
+fn heard(phone: &Phone, number: u8) -> (RtpHeader, Vec<u8>) {
     loop {
         let (bytes, _) = received(&phone.rtp);
-        let rtp = Rtp::parse(&bytes).unwrap();
+        let rtp = RtpHeader::parse(&bytes).unwrap();
         if rtp.payload_type == number {
             let payload = bytes[rtp.payload.clone()].to_vec();
             return (rtp, payload);
@@ -53,7 +53,7 @@ fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
 
 /// Sends half a second of a tone from one phone to the other, which receives it at the same level in its own codec.
 fn says((from, said): (&Phone, Codec), at: SocketAddr, (to, wanted): (&Phone, Codec)) {
-    let mut got: Vec<(Rtp, Vec<u8>)> = Vec::new();
+    let mut got: Vec<(RtpHeader, Vec<u8>)> = Vec::new();
     for (n, payload) in tone_packets(said).iter().enumerate() {
         from.rtp.send_to(&said.packet(n, said.number(), payload), at).unwrap();
         got.push(heard(to, wanted.number()));
@@ -209,7 +209,7 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
     let mut far = Media::new(&callee, call.far, Some(9), &call.invite.0);
     let ulaw: Vec<u8> = (0..160).map(|n| (n * 3) as u8 | 1).collect();
     let alaw: Vec<u8> = (0..160).map(|n| (n * 5) as u8).collect();
-    let of = |packet: Vec<u8>| packet[Rtp::parse(&packet).unwrap().payload].to_vec();
+    let of = |packet: Vec<u8>| packet[RtpHeader::parse(&packet).unwrap().payload].to_vec();
     for n in 0..50 {
         near.send(&Codec::Pcmu.packet(n, 0, &ulaw));
         assert_eq!(of(far.receive()), ulaw.iter().map(|code| g711::ulaw_to_alaw(*code)).collect::<Vec<_>>());
@@ -258,7 +258,7 @@ fn a_caller_without_g711_talks_with_an_agent() {
         let near = media_of(&ok);
         wait_until_bound(next_port(near));
         // The edge paces the tone: one packet is sent for each received, until half a second of the tone has returned.
-        let (tone, mut hearer, mut before) = (tone_packets(codec), Hearer::new(codec), None::<Rtp>);
+        let (tone, mut hearer, mut before) = (tone_packets(codec), Hearer::new(codec), None::<RtpHeader>);
         let (mut n, mut loud, began) = (0, 0, Instant::now());
         while loud < 25 {
             assert!(began.elapsed() < PATIENCE, "{codec:?} {format}: {loud} of {n} packets are loud");
@@ -347,14 +347,14 @@ fn an_agent_hears_packets_that_change_places() {
 
 /// Returns these packets decoded to μ-law, 20 ms each.
 fn in_order(codec: Codec, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let coding = if codec == Codec::G722 { Coding::G722 } else { Coding::Opus(Wanted::default()) };
-    let (from, to) = (vec![(codec.number(), coding)], (0, Coding::Pcmu));
+    let coding = if codec == Codec::G722 { PayloadCodec::G722 } else { PayloadCodec::Opus(OpusPreferences::default()) };
+    let (from, to) = (vec![(codec.number(), coding)], (0, PayloadCodec::Pcmu));
     let spec = TranscodeSpec { from, to, packet_ms: 20, events: vec![], noise: None };
     let mut transcoder = Transcoder::new(spec, 0, (0, 0, 0)).unwrap();
     let mut made = PacketBuf::new();
     let mut frames = Vec::new();
     for packet in packets {
-        let rtp = Rtp::parse(packet).unwrap();
+        let rtp = RtpHeader::parse(packet).unwrap();
         transcoder.push(Instant::now(), &rtp, &packet[rtp.payload.clone()]).unwrap();
         while let Some(rtp) = transcoder.poll(&mut made) {
             frames.push(made.data()[rtp.payload.clone()].to_vec());

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 use crate::support::calls::{Call, Phone, media_of, received, rtp};
 use crate::support::sip::field;
 use crate::support::{Process, config, until};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Receives the next NOTIFY with this status.
 fn told(callee: &Phone, status: &str) -> String {
@@ -26,7 +26,7 @@ fn heard(what: &str, from: &UdpSocket, to: SocketAddr, by: &UdpSocket, code: u8)
     until(what, || {
         from.send_to(&rtp(u32::from(code), u16::from(code)), to).unwrap();
         let (packet, _) = received(by);
-        packet[Rtp::parse(&packet).unwrap().payload].iter().all(|heard| *heard == code).then_some(())
+        packet[RtpHeader::parse(&packet).unwrap().payload].iter().all(|heard| *heard == code).then_some(())
     });
 }
 
@@ -58,7 +58,7 @@ fn a_caller_that_is_sent_on_hears_a_tone_and_then_the_target() {
     assert_eq!(edge.json("/v1/calls")["calls"][0]["state"], "transferring");
     until("the caller hears a tone", || {
         let (packet, _) = received(&caller.rtp);
-        packet[Rtp::parse(&packet).unwrap().payload].iter().any(|code| *code & 0x7f < 0x60).then_some(())
+        packet[RtpHeader::parse(&packet).unwrap().payload].iter().any(|code| *code & 0x7f < 0x60).then_some(())
     });
     target.sip.send(from, &target.sip.answer_with(&invite, "200 OK", &target.description(1, "")));
     target.sip.receive("ACK ");

@@ -7,7 +7,7 @@ use crate::support::calls::{Call, NUMBER, Phone, is_silent, received, rtp};
 use crate::support::sip::field;
 use crate::support::{Process, config, until};
 use trunkgate_media::codec::g711::encode_ulaw;
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 /// Music sample, repeated.
 const MUSIC: [i16; 800] = [3_000; 800];
@@ -58,7 +58,7 @@ fn talks(call: &Call, caller: &Phone, callee: &Phone, ssrc: u32) {
     until("the callee hears the caller", || {
         caller.rtp.send_to(&rtp(ssrc, 7), call.near).unwrap();
         let (packet, _) = received(&callee.rtp);
-        let audio = Rtp::parse(&packet).unwrap().payload;
+        let audio = RtpHeader::parse(&packet).unwrap().payload;
         (packet[audio].iter().all(|code| *code == 7)).then_some(())
     });
 }
@@ -74,16 +74,16 @@ fn a_hold_that_ends_here_plays_music_and_the_other_side_is_not_asked() {
         let wanted = encode_ulaw(MUSIC[0]);
         until("the callee hears music", || {
             let (packet, _) = received(&callee.rtp);
-            let audio = &packet[Rtp::parse(&packet).unwrap().payload];
+            let audio = &packet[RtpHeader::parse(&packet).unwrap().payload];
             let music = if own { audio.iter().any(|code| *code < 0xc0 && *code != 7) } else { *audio == [wanted; 160] };
             music.then_some(())
         });
         // One stream, without the caller's audio in between.
-        let mut last: Option<Rtp> = None;
+        let mut last: Option<RtpHeader> = None;
         for _ in 0..20 {
             caller.rtp.send_to(&rtp(9, 8), call.near).unwrap();
             let (packet, _) = received(&callee.rtp);
-            let heard = Rtp::parse(&packet).unwrap();
+            let heard = RtpHeader::parse(&packet).unwrap();
             assert!(packet[heard.payload.clone()] != [8; 160], "the caller is not heard");
             if let Some(last) = last.replace(heard.clone()) {
                 assert_eq!((heard.ssrc, heard.sequence), (last.ssrc, last.sequence.wrapping_add(1)));

@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use trunkgate_twiml::compat::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS, Operation};
-use trunkgate_twiml::compat::{CALL, CALLBACKS, Callback, Field, RESOURCES, State, Subject, is_named};
+use trunkgate_twiml::compat::requests::{
+    ApiOperation, FieldPresence, LATER, LATER_METHODS, OPERATIONS, ParameterSupport,
+};
+use trunkgate_twiml::compat::{
+    CALL, CALLBACKS, CallbackField, CallbackKind, CallbackSubject, FeatureSupport, RESOURCES, is_named,
+};
 
 use crate::apps::{application, path};
 use crate::support::calls::{Call, NUMBER as CALLED, Phone};
@@ -52,7 +56,7 @@ fn path_of(operation: &str) -> String {
 }
 
 /// Returns the parameters required before an operation checks others.
-fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
+fn base(operation: &ApiOperation) -> &'static [(&'static str, &'static str)] {
     match (operation.method, operation.path) {
         ("POST", "{AC}/Calls.json") => &[("Twiml", "<Response/>")],
         ("POST", "{AC}/Calls/{CA}/Streams.json") => &[("Url", "wss://bot.example.com/")],
@@ -65,7 +69,7 @@ fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Sends a parameter together with the required ones; returns status, code and message of the response.
-fn ask(rig: &Rig, operation: &Operation, name: &str, value: &str) -> (u16, u64, String) {
+fn ask(rig: &Rig, operation: &ApiOperation, name: &str, value: &str) -> (u16, u64, String) {
     let others = base(operation).iter().filter(|(known, _)| *known != name && (*known, name) != ("Twiml", "Url"));
     let named = name.ends_with(".Value").then(|| (name.replace(".Value", ".Name"), "n".to_owned()));
     let all: Vec<(String, String)> = others
@@ -103,12 +107,16 @@ fn each_parameter_of_each_request_is_taken_as_the_page_says() {
                 is_refused
             };
             match given {
-                Given::Supported | Given::Differs(_) => assert!(!is_refused("14400"), "{what}: {name}"),
-                Given::Only(values) => {
+                ParameterSupport::Supported | ParameterSupport::Differs(_) => {
+                    assert!(!is_refused("14400"), "{what}: {name}")
+                }
+                ParameterSupport::Only(values) => {
                     let taken = values.iter().chain([&""]).all(|value| !is_refused(value));
                     assert!(taken && is_refused("another"), "{what}: {name}");
                 }
-                Given::Ignored(_) | Given::Refused(_) => assert!(is_refused("1") && !is_refused(""), "{what}: {name}"),
+                ParameterSupport::Ignored(_) | ParameterSupport::Refused(_) => {
+                    assert!(is_refused("1") && !is_refused(""), "{what}: {name}")
+                }
             }
         }
     }
@@ -126,9 +134,9 @@ fn without_strict_what_changes_nothing_is_taken_and_counted() {
             let (status, code, message) = ask(&rig, operation, name, "1");
             let is_refused = (status, code) == (501, 20_501) && message.starts_with(name);
             match given {
-                Given::Ignored(_) => assert!(!is_refused, "{what}: {name}: {message}"),
-                Given::Refused(_) => assert!(is_refused, "{what}: {name}: {message}"),
-                Given::Supported | Given::Differs(_) | Given::Only(_) => {}
+                ParameterSupport::Ignored(_) => assert!(!is_refused, "{what}: {name}: {message}"),
+                ParameterSupport::Refused(_) => assert!(is_refused, "{what}: {name}: {message}"),
+                ParameterSupport::Supported | ParameterSupport::Differs(_) | ParameterSupport::Only(_) => {}
             }
         }
         let weighty =
@@ -213,9 +221,9 @@ pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
         let (values, nulls): (Vec<&Value>, Vec<&Value>) =
             samples.iter().map(|sample| &sample[field]).partition(|value| !value.is_null());
         let holds = match has {
-            Has::Value => nulls.is_empty(),
-            Has::Sometimes(_) => !values.is_empty() && !nulls.is_empty(),
-            Has::Null(_) => values.is_empty(),
+            FieldPresence::Value => nulls.is_empty(),
+            FieldPresence::Sometimes(_) => !values.is_empty() && !nulls.is_empty(),
+            FieldPresence::Null(_) => values.is_empty(),
         };
         assert!(holds, "{name}: {field} is {has:?}, found {values:?} and {} times null", nulls.len());
     }
@@ -382,12 +390,12 @@ fn names(posts: &[Post]) -> BTreeMap<String, ()> {
 /// Compares the fields of requests with the page: all documented ones are present, and no other.
 fn are_on_the_page(purpose: &str, posts: &[Post]) {
     let of_party = posts.iter().any(|post| !field(post, "ParentCallSid").is_empty());
-    let callback: &Callback = CALLBACKS.iter().find(|callback| callback.is(purpose, of_party)).unwrap();
-    let (found, is_sent) = (names(posts), |field: &&Field| !matches!(field.1, State::NotSupported(_)));
+    let callback: &CallbackKind = CALLBACKS.iter().find(|callback| callback.is(purpose, of_party)).unwrap();
+    let (found, is_sent) = (names(posts), |field: &&CallbackField| !matches!(field.1, FeatureSupport::NotSupported(_)));
     for name in found.keys() {
         assert!(callback.fields().filter(is_sent).any(|field| is_named(field, name)), "{name} of {}", callback.name);
     }
-    let of_call = if callback.subject == Subject::Itself { &[][..] } else { CALL };
+    let of_call = if callback.subject == CallbackSubject::Itself { &[][..] } else { CALL };
     // Network-specific headers are in calls that have one; recordings of conferences are checked with them.
     let is_elsewhere = |name: &str| name.ends_with('…') || purpose == "recording" && name == "ConferenceSid";
     for field in callback.own.iter().chain(of_call).filter(is_sent).filter(|(name, _)| !is_elsewhere(name)) {

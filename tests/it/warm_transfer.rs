@@ -9,7 +9,7 @@ use crate::support::calls::{media_of, next_port, rtp, wait_until_bound};
 use crate::support::talk::{Rig, Talk, speech};
 use crate::support::until;
 use serde_json::{Value, json};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 const TARGET: &str = "trunk:pbx/+14155550199";
 
@@ -91,7 +91,7 @@ fn a_party_that_accepts_by_a_digit_is_connected_with_the_caller() {
             talk.take_in();
             talk.heard.iter().any(|(_, payload)| payload[..] == rtp(9, 77)[12..]).then_some(())
         });
-        let (first, last): (&Rtp, &Rtp) = (&talk.heard[0].0, &talk.heard.last().unwrap().0);
+        let (first, last): (&RtpHeader, &RtpHeader) = (&talk.heard[0].0, &talk.heard.last().unwrap().0);
         assert_eq!(first.ssrc, last.ssrc, "one stream");
         assert!(rig.caller.sip.heard_nothing(), "the caller is neither asked nor hung up on");
         let call = call(rig);

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rig::*;
-use trunkgate_media::{Command, DropReason, EndCounters, EndId, EndSpec, Event, MediaId, Sound, WireSpec};
+use trunkgate_media::{
+    DropReason, EndCounters, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, PlayerSound, WireSpec,
+};
 
 fn relay_both_ways(ip: IpAddr) {
     let mut rig = Rig::new(2);
@@ -28,8 +30,8 @@ fn relay_both_ways(ip: IpAddr) {
     let mut latched: Vec<_> = [rig.event(), rig.event()].into();
     latched.sort_by_key(|(_, event)| format!("{event:?}"));
     let source = |side: &Side| side.rtp.local_addr().unwrap();
-    assert_eq!(latched[0], (id, Event::Latched { end: A, source: source(&a) }));
-    assert_eq!(latched[1], (id, Event::Latched { end: B, source: source(&b) }));
+    assert_eq!(latched[0], (id, MediaEvent::Latched { end: A, source: source(&a) }));
+    assert_eq!(latched[1], (id, MediaEvent::Latched { end: B, source: source(&b) }));
     for side in [&a, &b] {
         assert_eq!((side.counters.rx_packets.get(), side.counters.tx_packets.get()), (200, 200));
         assert_eq!(side.counters.lost.get(), 0);
@@ -86,7 +88,7 @@ fn a_stranger_gets_nothing_and_reaches_nobody() {
             stranger.send_to(&bytes, to).unwrap();
         }
     }
-    let refused = |counters: &EndCounters| counters.dropped.of(DropReason::UnexpectedSource);
+    let refused = |counters: &EndCounters| counters.dropped.drop_count(DropReason::UnexpectedSource);
     rig.until("all of it is refused", |_| refused(&a.counters) + refused(&b.counters) == 400);
     // The call continues, and the next packet is its own.
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
@@ -104,13 +106,13 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     let mut rig = Rig::new(1);
     let id = MediaId(3);
     let ip = "127.0.0.1".parse().unwrap();
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+    rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, ip);
     // Not available while it is open …
     let spec = EndSpec { bind: side.edge, counters: Arc::default() };
-    rig.workers.send(id, Command::AddEnd { end: B, spec: spec.clone() });
+    rig.workers.send(id, MediaCommand::AddEnd { end: B, spec: spec.clone() });
     match rig.event() {
-        (_, Event::BindFailed { end: B, error }) => {
+        (_, MediaEvent::BindFailed { end: B, error }) => {
             assert!(error.contains(&side.edge.to_string()) && error.contains("in use"), "{error}");
         }
         other => panic!("{other:?}"),
@@ -118,18 +120,18 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     rig.settle(id);
     assert_eq!(rig.gauge(|counters| counters.ends.get()), 1);
     // … and free as soon as its end is reported closed, for RTP and RTCP.
-    rig.workers.send(id, Command::RemoveEnd { end: A });
-    assert_eq!(rig.event(), (id, Event::EndClosed { end: A, port: side.edge.port() }));
+    rig.workers.send(id, MediaCommand::RemoveEnd { end: A });
+    assert_eq!(rig.event(), (id, MediaEvent::EndClosed { end: A, port: side.edge.port() }));
     rig.until("both ports are free", |_| {
         UdpSocket::bind(side.edge).is_ok() && UdpSocket::bind(next_port(side.edge)).is_ok()
     });
     rig.bind_again(id, B, &spec);
     // For an unknown session an added end is reported, other commands are not.
-    rig.workers.send(MediaId(4), Command::Close);
+    rig.workers.send(MediaId(4), MediaCommand::Close);
     let spec = EndSpec { bind: free_pair(ip), counters: Arc::default() };
-    rig.workers.send(MediaId(4), Command::AddEnd { end: A, spec });
-    assert_eq!(rig.event(), (MediaId(4), Event::Bound { end: A }));
-    assert!(matches!(rig.event(), (MediaId(4), Event::BindFailed { end: A, .. })));
+    rig.workers.send(MediaId(4), MediaCommand::AddEnd { end: A, spec });
+    assert_eq!(rig.event(), (MediaId(4), MediaEvent::Bound { end: A }));
+    assert!(matches!(rig.event(), (MediaId(4), MediaEvent::BindFailed { end: A, .. })));
     rig.workers.stop();
 }
 
@@ -141,13 +143,13 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
     let (a, b) = rig.call(first, ip);
     a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
     received(&b.rtp);
-    while !matches!(rig.event(), (_, Event::Latched { .. })) {}
+    while !matches!(rig.event(), (_, MediaEvent::Latched { .. })) {}
     rig.close(first, &a, &b);
-    rig.workers.send(next, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+    rig.workers.send(next, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let counters = Arc::new(EndCounters::default());
     rig.bind_again(next, A, &EndSpec { bind: a.edge, counters: counters.clone() });
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
-    rig.until("refused", |_| counters.dropped.of(DropReason::UnexpectedSource) == 1);
+    rig.until("refused", |_| counters.dropped.drop_count(DropReason::UnexpectedSource) == 1);
     rig.workers.stop();
 }
 
@@ -155,14 +157,14 @@ fn late_packets_of_an_earlier_call_do_not_reach_the_next_on_its_ports() {
 fn silence_is_told_by_the_workers_own_clock() {
     let mut rig = Rig::new(1);
     let id = MediaId(0);
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 1, names_key: [0; 16], beside: None });
+    rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 1, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, "127.0.0.1".parse().unwrap());
-    assert_eq!(rig.event(), (id, Event::Idle { end: A }));
+    assert_eq!(rig.event(), (id, MediaEvent::Idle { end: A }));
     // Reported again only after a packet.
     rig.settle(id);
     side.rtp.send_to(&rtp(7, 0), side.edge).unwrap();
-    assert!(matches!(rig.event(), (_, Event::Latched { end: A, .. })));
-    assert_eq!(rig.event(), (id, Event::Idle { end: A }));
+    assert!(matches!(rig.event(), (_, MediaEvent::Latched { end: A, .. })));
+    assert_eq!(rig.event(), (id, MediaEvent::Idle { end: A }));
     rig.workers.stop();
 }
 
@@ -170,11 +172,11 @@ fn silence_is_told_by_the_workers_own_clock() {
 fn commands_beyond_a_turns_share_are_all_done() {
     let mut rig = Rig::new(1);
     for id in 0..1000 {
-        rig.workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
-        rig.workers.send(MediaId(id), Command::Close);
+        rig.workers.send(MediaId(id), MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        rig.workers.send(MediaId(id), MediaCommand::Close);
     }
     for id in 0..1000 {
-        assert_eq!(rig.event(), (MediaId(id), Event::Closed));
+        assert_eq!(rig.event(), (MediaId(id), MediaEvent::Closed));
     }
     assert_eq!(rig.gauge(|counters| counters.sessions.get()), 0);
     rig.workers.stop();
@@ -184,11 +186,11 @@ fn commands_beyond_a_turns_share_are_all_done() {
 fn the_edge_s_own_reports_leave_with_the_date_and_end_with_a_goodbye() {
     let mut rig = Rig::new(1);
     let (id, player) = (MediaId(3), EndId(9));
-    rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [3; 16], beside: None });
+    rig.workers.send(id, MediaCommand::Open { idle_timeout_ms: 0, names_key: [3; 16], beside: None });
     let a = rig.side(id, A, IpAddr::from([127, 0, 0, 1]));
-    rig.workers.send(id, Command::AddPlayer { end: player, sound: Sound::Ringback });
+    rig.workers.send(id, MediaCommand::AddPlayer { end: player, sound: PlayerSound::Ringback });
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-    rig.workers.send(id, Command::Wire { from: player, to: A, wire });
+    rig.workers.send(id, MediaCommand::Wire { from: player, to: A, wire });
     let (report, from) = received(&a.rtcp);
     assert_eq!((from, report[1]), (next_port(a.edge), 200));
     let word = |at: usize| u32::from_be_bytes(report[at..at + 4].try_into().unwrap());
@@ -197,7 +199,7 @@ fn the_edge_s_own_reports_leave_with_the_date_and_end_with_a_goodbye() {
     assert!((date as u32).wrapping_sub(word(8)) < 60, "{} and {date}", word(8));
     let (heard, _) = received(&a.rtp);
     assert_eq!(report[4..8], heard[8..12], "it speaks of the stream that is heard");
-    rig.workers.send(id, Command::RemoveEnd { end: A });
+    rig.workers.send(id, MediaCommand::RemoveEnd { end: A });
     let last = std::iter::from_fn(|| Some(received(&a.rtcp).0)).find(|packet| packet.ends_with(&heard[8..12])).unwrap();
     assert_eq!(last[last.len() - 8..last.len() - 4], [0x81, 203, 0, 1]);
     rig.workers.stop();
@@ -211,15 +213,15 @@ fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
     let (a, b) = rig.call(former, ip);
     a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
     received(&b.rtp);
-    while !matches!(rig.event(), (_, Event::Latched { .. })) {}
+    while !matches!(rig.event(), (_, MediaEvent::Latched { .. })) {}
     // A packet waits in its socket during the move.
-    rig.workers.hand_over(own, Command::Open { idle_timeout_ms: 0, names_key: [1; 16], beside: Some(former) });
+    rig.workers.hand_over(own, MediaCommand::Open { idle_timeout_ms: 0, names_key: [1; 16], beside: Some(former) });
     let c = rig.side(own, EndId(0), ip);
-    rig.workers.hand_over(former, Command::MoveEnd { end: A, to: own, named: EndId(7) });
+    rig.workers.hand_over(former, MediaCommand::MoveEnd { end: A, to: own, named: EndId(7) });
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
     for (from, to) in [(EndId(7), EndId(0)), (EndId(0), EndId(7))] {
-        rig.workers.hand_over(own, Command::Wire { from, to, wire: wire.clone() });
+        rig.workers.hand_over(own, MediaCommand::Wire { from, to, wire: wire.clone() });
     }
     rig.workers.wake();
     a.rtp.send_to(&rtp(7, 2), a.edge).unwrap();
@@ -232,15 +234,15 @@ fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
     assert_eq!((payload(&packet), from), (payload(&rtp(9, 0)), a.edge), "by the port that it knows");
     assert_eq!(a.counters.rx_packets.get(), 3, "none is missing");
     // The former session ends without it, its new one with it.
-    rig.workers.send(former, Command::Close);
+    rig.workers.send(former, MediaCommand::Close);
     let closed = |rig: &mut Rig, id: MediaId| {
-        let events = std::iter::repeat_with(|| rig.event()).take_while(|event| *event != (id, Event::Closed));
-        let ports =
-            events.filter_map(|(_, event)| if let Event::EndClosed { port, .. } = event { Some(port) } else { None });
+        let events = std::iter::repeat_with(|| rig.event()).take_while(|event| *event != (id, MediaEvent::Closed));
+        let ports = events
+            .filter_map(|(_, event)| if let MediaEvent::EndClosed { port, .. } = event { Some(port) } else { None });
         ports.collect::<Vec<_>>()
     };
     assert_eq!(closed(&mut rig, former), [b.edge.port()]);
-    rig.workers.send(own, Command::Close);
+    rig.workers.send(own, MediaCommand::Close);
     let mut ports = closed(&mut rig, own);
     ports.sort_unstable();
     let mut expected = [a.edge.port(), c.edge.port()];

@@ -130,7 +130,7 @@ fn functions_named_beside_a_file_are_in_it() {
 #[test]
 fn codes_of_http_stand_in_its_document() {
     let refusal = Regex::new(r#"(?:ApiError::new\([^;]*?,|wrong\()\s*"([a-z_]+)""#).unwrap();
-    let asked = Regex::new(r#"Refused::\w+(?:\(_\))? => "([a-z_]+)","#).unwrap();
+    let asked = Regex::new(r#"RequestRefusal::\w+(?:\(_\))? => "([a-z_]+)","#).unwrap();
     let text = document("docs/reference/http.md").text;
     let (mut found, mut missing) = (BTreeSet::new(), Vec::new());
     for source in sources() {

@@ -1,7 +1,7 @@
 //! Problems of agents for `status`: down, skipped, failing in many calls, silent.
 
 use trunkgate_call::view::{AgentFailures, AgentView, CauseView, FaultView};
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_route::TargetSpec;
 
 use super::trunk_problems::{is_many_of, lost, tally, unreached};
@@ -137,7 +137,7 @@ fn fails_always(failed: &AgentFailures) -> bool {
 /// succeeds.
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
     // Without a session the state "up" comes from the last probe or connection.
-    let is_refusal_past = agent.sessions == 0 && agent.loss == Some(Loss::Unreachable);
+    let is_refusal_past = agent.sessions == 0 && agent.loss == Some(StreamLoss::Unreachable);
     if agent.state == "up" && (is_refusal_past || agent.failed.as_ref().is_some_and(|failed| failed.reached_since)) {
         return "see the log of the bot and of its host for why it could not be reached then".to_owned();
     }
@@ -194,7 +194,7 @@ pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_call::view::Recent;
+    use trunkgate_call::view::AffectedCalls;
 
     fn failing(causes: &[(&str, u64)]) -> AgentFailures {
         let causes: Vec<CauseView> =
@@ -202,7 +202,7 @@ mod tests {
         AgentFailures {
             calls: 6,
             of: 6,
-            recent: Recent { calls: 6, of: 6 },
+            recent: AffectedCalls { calls: 6, of: 6 },
             hung_up: 3,
             in_row: 6,
             still: true,
@@ -221,7 +221,7 @@ mod tests {
         let one = |hung_up, in_row, still| AgentFailures {
             calls: 1,
             of: 40,
-            recent: Recent { calls: 1, of: 40 },
+            recent: AffectedCalls { calls: 1, of: 40 },
             hung_up,
             in_row,
             still,

@@ -7,8 +7,8 @@ use trunkgate_call::view::AgentView;
 use trunkgate_route::url_place;
 
 use super::ApiError;
-use super::parties::{Activity, Parties};
-use trunkgate_runtime::handle::Handle;
+use super::parties::{Activity, PartyActivities};
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// State of an agent.
 #[derive(Debug, Serialize)]
@@ -35,7 +35,7 @@ pub(super) struct ActiveAgent {
 
 /// Response of `/v1/agents`: `{"agents":[…],"since":"…"}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Agents {
+pub(super) struct AgentsResponse {
     agents: Vec<ActiveAgent>,
     /// Start of the period counted in `hour`.
     since: String,
@@ -43,7 +43,7 @@ pub(super) struct Agents {
 
 impl AgentReport {
     /// Returns a report for each agent of the table in force, in the order of the file.
-    pub(super) fn all(handle: &Handle, seen: Vec<AgentView>) -> Vec<AgentReport> {
+    pub(super) fn all(handle: &EdgeHandle, seen: Vec<AgentView>) -> Vec<AgentReport> {
         let table = handle.table();
         let report = |seen: AgentView| {
             let agent = table.agent(&seen.name);
@@ -58,11 +58,11 @@ impl AgentReport {
     }
 }
 
-pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Agents>, ApiError> {
-    let mut parties = Parties::of(&handle).await?;
+pub(super) async fn list(State(handle): State<EdgeHandle>) -> Result<Json<AgentsResponse>, ApiError> {
+    let mut parties = PartyActivities::of(&handle).await?;
     let reports = AgentReport::all(&handle, handle.status().await?.agents).into_iter();
     let agents = reports.map(|report| ActiveAgent { hour: parties.take(&report.agent.name), report }).collect();
-    Ok(Json(Agents { agents, since: parties.since }))
+    Ok(Json(AgentsResponse { agents, since: parties.since }))
 }
 
 #[cfg(test)]

@@ -15,29 +15,29 @@ use trunkgate_system::limits;
 
 /// Bytes of large responses not yet written to their connections.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unread(Arc<AtomicUsize>);
+pub(super) struct ResponseBudget(Arc<AtomicUsize>);
 
 /// Reserved part of the limit, released on drop.
 #[derive(Debug)]
-struct Share {
-    unread: Unread,
+struct BudgetReservation {
+    unread: ResponseBudget,
     bytes: usize,
 }
 
-impl Drop for Share {
+impl Drop for BudgetReservation {
     fn drop(&mut self) {
         self.unread.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl Unread {
+impl ResponseBudget {
     /// Reserves memory for a response; a response above the whole limit reserves all of it.
-    fn reserve(&self, bytes: usize) -> Option<Share> {
+    fn reserve(&self, bytes: usize) -> Option<BudgetReservation> {
         let bytes = bytes.min(limits::HTTP_UNREAD_BYTES);
         let reserved = self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
             held.checked_add(bytes).filter(|held| *held <= limits::HTTP_UNREAD_BYTES)
         });
-        reserved.is_ok().then(|| Share { unread: self.clone(), bytes })
+        reserved.is_ok().then(|| BudgetReservation { unread: self.clone(), bytes })
     }
 
     /// Counts a large response against the limit until it is written, or replaces it with 503.
@@ -45,7 +45,7 @@ impl Unread {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let Some(bytes) = size.filter(|size| *size > limits::HTTP_PART_BYTES) else { return response };
         match self.reserve(bytes) {
-            Some(share) => response.map(|body| Body::new(InParts { body, rest: Bytes::new(), _share: share })),
+            Some(share) => response.map(|body| Body::new(ChunkedBody { body, rest: Bytes::new(), _share: share })),
             None => refused(),
         }
     }
@@ -60,13 +60,13 @@ fn refused() -> Response {
 }
 
 /// Body written in small copies, so that the whole is freed when its last part is handed to the connection.
-struct InParts {
+struct ChunkedBody {
     body: Body,
     rest: Bytes,
-    _share: Share,
+    _share: BudgetReservation,
 }
 
-impl HttpBody for InParts {
+impl HttpBody for ChunkedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_unread_answers_hold_is_bounded_and_given_back_once_they_are_read() {
-        let unread = Unread::default();
+        let unread = ResponseBudget::default();
         let bytes = limits::HTTP_UNREAD_BYTES / 4;
         let mut held: Vec<Response> = (0..4).map(|_| unread.bound(answer(bytes))).collect();
         assert!(held.iter().all(|response| response.status() == StatusCode::OK));
@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_answer_is_handed_over_in_parts_of_its_exact_length() {
-        let unread = Unread::default();
+        let unread = ResponseBudget::default();
         let bytes = 3 * limits::HTTP_PART_BYTES + 7;
         let mut body = unread.bound(answer(bytes)).into_body();
         assert_eq!(body.size_hint().exact(), Some(bytes as u64));

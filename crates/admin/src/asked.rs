@@ -4,16 +4,16 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
-use trunkgate_call::Refused;
+use trunkgate_call::RequestRefusal;
 
 use super::ApiError;
 use trunkgate_system::limits;
 
 /// Raw body of a request, at most [`limits::HTTP_BODY_BYTES`].
-pub(super) type Body = Result<Bytes, BytesRejection>;
+pub(super) type RequestBody = Result<Bytes, BytesRejection>;
 
 /// Parses the body as one JSON object. `shape`: expected form, quoted in errors.
-pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(body: RequestBody, shape: &str) -> Result<T, ApiError> {
     let body = body.map_err(|error| match error.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
             let message = format!("the body exceeds {} bytes", limits::HTTP_BODY_BYTES);
@@ -44,7 +44,7 @@ pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
 }
 
 /// Returns the error of an unknown name, with the known names.
-pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item = String>) -> ApiError {
+pub(super) fn unknown(refused: RequestRefusal, named: &str, known: impl Iterator<Item = String>) -> ApiError {
     let ApiError { status, code, message } = refused.into();
     let named: String = named.chars().take(limits::NAMES_SHOWN_CHARS).collect();
     let mut known: Vec<String> = known.take(limits::NAMES_SHOWN + 1).collect();
@@ -56,43 +56,44 @@ pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item =
     ApiError { status, code, message: format!("{named:?}: {message}; {there}") }
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> ApiError {
+impl From<RequestRefusal> for ApiError {
+    fn from(refused: RequestRefusal) -> ApiError {
         let status = match refused {
-            Refused::UnknownCall | Refused::UnknownFork | Refused::UnknownRecording | Refused::UnknownTranscription => {
-                StatusCode::NOT_FOUND
-            }
-            Refused::CallEnded
-            | Refused::NotAnswered
-            | Refused::TooManyForks
-            | Refused::OtherAudio
-            | Refused::StreamNameTaken
-            | Refused::ForkEnded
-            | Refused::NoAgent
-            | Refused::HasAgent
-            | Refused::InApplication
-            | Refused::NotDialled
-            | Refused::NotHeld
-            | Refused::NoRecording
-            | Refused::TooManyRecordings
-            | Refused::RecordingEnded
-            | Refused::NoRecogniser
-            | Refused::TooManyTranscriptions
-            | Refused::TranscriptionNameTaken
-            | Refused::Changing
-            | Refused::Transferring
-            | Refused::TooManyTargets
-            | Refused::TooManyHops
-            | Refused::NoTelephoneEvent => StatusCode::CONFLICT,
-            Refused::UnknownAgent
-            | Refused::BadTarget
-            | Refused::BadDocument
-            | Refused::NotAllowed
-            | Refused::ForbiddenAddress
-            | Refused::UnknownTarget
-            | Refused::SameAgent
-            | Refused::BadDigits(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Refused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            RequestRefusal::UnknownCall
+            | RequestRefusal::UnknownFork
+            | RequestRefusal::UnknownRecording
+            | RequestRefusal::UnknownTranscription => StatusCode::NOT_FOUND,
+            RequestRefusal::CallEnded
+            | RequestRefusal::NotAnswered
+            | RequestRefusal::TooManyForks
+            | RequestRefusal::OtherAudio
+            | RequestRefusal::StreamNameTaken
+            | RequestRefusal::ForkEnded
+            | RequestRefusal::NoAgent
+            | RequestRefusal::HasAgent
+            | RequestRefusal::InApplication
+            | RequestRefusal::NotDialled
+            | RequestRefusal::NotHeld
+            | RequestRefusal::NoRecording
+            | RequestRefusal::TooManyRecordings
+            | RequestRefusal::RecordingEnded
+            | RequestRefusal::NoRecogniser
+            | RequestRefusal::TooManyTranscriptions
+            | RequestRefusal::TranscriptionNameTaken
+            | RequestRefusal::Changing
+            | RequestRefusal::Transferring
+            | RequestRefusal::TooManyTargets
+            | RequestRefusal::TooManyHops
+            | RequestRefusal::NoTelephoneEvent => StatusCode::CONFLICT,
+            RequestRefusal::UnknownAgent
+            | RequestRefusal::BadTarget
+            | RequestRefusal::BadDocument
+            | RequestRefusal::NotAllowed
+            | RequestRefusal::ForbiddenAddress
+            | RequestRefusal::UnknownTarget
+            | RequestRefusal::SameAgent
+            | RequestRefusal::BadDigits(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            RequestRefusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         ApiError::new(status, refused.as_str(), refused.to_string())
     }

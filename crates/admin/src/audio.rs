@@ -9,30 +9,32 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, TryStreamExt as _};
 use tokio::task::spawn_blocking;
 
-pub(crate) use trunkgate_delivery::sinks::recordings::{Entry, NotOpened, Reader, Recordings};
+pub(crate) use trunkgate_delivery::sinks::recordings::{
+    RecordingEntry, RecordingOpenError, RecordingReader, RecordingsHandle,
+};
 use trunkgate_system::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDING_PROBE_BYTES};
 
 /// Reason why audio is not sent.
 #[derive(Debug)]
-pub(super) enum NotSent {
+pub(super) enum AudioSendError {
     /// Requested range outside of the audio, which has this many bytes.
     Outside(u64),
     /// Unreadable beginning of the file.
-    Unreadable(NotOpened),
+    Unreadable(RecordingOpenError),
 }
 
 /// Voicemail message to be marked as heard when more of its audio is sent than a player probes.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) recordings: Recordings,
+pub(super) struct MessagePlayback {
+    pub(super) recordings: RecordingsHandle,
     pub(super) mailbox: String,
     pub(super) sid: String,
 }
 
-impl Message {
+impl MessagePlayback {
     /// Marks the message as heard. Blocks on the disk.
     fn note(self) {
-        let Message { recordings, mailbox, sid } = self;
+        let MessagePlayback { recordings, mailbox, sid } = self;
         // The audio is sent even if the store fails.
         if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
             tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
@@ -42,31 +44,35 @@ impl Message {
 
 /// Audio response: an open recording and the range to send.
 #[derive(Debug)]
-pub(super) struct Audio {
+pub(super) struct AudioResponse {
     sid: String,
-    reader: Reader,
-    message: Option<Message>,
+    reader: RecordingReader,
+    message: Option<MessagePlayback>,
     fields: Vec<(HeaderName, String)>,
     first: u64,
     length: u64,
     is_part: bool,
 }
 
-impl Audio {
+impl AudioResponse {
     /// Prepares the audio that a request asks for, and reads its beginning first: a file damaged there is an error
     /// instead of a response without audio.
     ///
     /// # Errors The range is outside of the audio, or the beginning cannot be read.
-    pub(super) async fn of(entry: &Entry, mut reader: Reader, headers: &HeaderMap) -> Result<Audio, NotSent> {
+    pub(super) async fn of(
+        entry: &RecordingEntry,
+        mut reader: RecordingReader,
+        headers: &HeaderMap,
+    ) -> Result<AudioResponse, AudioSendError> {
         let bytes = reader.bytes();
-        let range = range(headers, bytes).map_err(|()| NotSent::Outside(bytes))?;
+        let range = range(headers, bytes).map_err(|()| AudioSendError::Outside(bytes))?;
         let (kind, ending) = if entry.is_opus { ("audio/ogg", "opus") } else { ("audio/wav", "wav") };
         let (first, last) = range.unwrap_or((0, bytes.saturating_sub(1)));
         let length = if bytes == 0 { 0 } else { last + 1 - first };
         let prepared = spawn_blocking(move || reader.prepare(first).map(|()| reader)).await;
         let reader = prepared.map_err(io::Error::other).flatten().map_err(|error| {
             not_sent(&entry.sid, &error);
-            NotSent::Unreadable(NotOpened::Io(error))
+            AudioSendError::Unreadable(RecordingOpenError::Io(error))
         })?;
         let mut fields = vec![
             (header::CONTENT_TYPE, kind.to_owned()),
@@ -80,13 +86,13 @@ impl Audio {
             fields.push((header::CONTENT_RANGE, format!("bytes {first}-{last}/{bytes}")));
         }
         let sid = entry.sid.clone();
-        Ok(Audio { sid, reader, message: None, fields, first, length, is_part: range.is_some() })
+        Ok(AudioResponse { sid, reader, message: None, fields, first, length, is_part: range.is_some() })
     }
 
     /// Attaches a message to be marked as heard, unless the request only probes the beginning.
-    pub(super) fn heard_as(self, message: Option<Message>) -> Audio {
+    pub(super) fn heard_as(self, message: Option<MessagePlayback>) -> AudioResponse {
         let is_probe = self.length < self.reader.bytes() && self.length <= HTTP_RECORDING_PROBE_BYTES;
-        Audio { message: message.filter(|_| !is_probe), ..self }
+        AudioResponse { message: message.filter(|_| !is_probe), ..self }
     }
 
     /// Returns the status of the response.
@@ -95,10 +101,10 @@ impl Audio {
     }
 }
 
-impl IntoResponse for Audio {
+impl IntoResponse for AudioResponse {
     fn into_response(self) -> Response {
         let status = self.status();
-        let Audio { sid, reader, message, fields, first, length, .. } = self;
+        let AudioResponse { sid, reader, message, fields, first, length, .. } = self;
         let body = body(reader, message, first, length).inspect_err(move |error| not_sent(&sid, error));
         let mut response = Response::new(Body::from_stream(body));
         for (name, value) in fields {
@@ -115,11 +121,11 @@ fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
     let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
     let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
     let end = bytes.saturating_sub(1);
-    let (first, last) = match (Position::of(first), Position::of(last)) {
-        (Position::At(first), Position::At(last)) if first <= last => (first, last.min(end)),
-        (Position::At(first), Position::Open) => (first, end),
-        (Position::Open, Position::At(0)) => return Err(()),
-        (Position::Open, Position::At(length)) => (bytes.saturating_sub(length), end),
+    let (first, last) = match (RangePosition::of(first), RangePosition::of(last)) {
+        (RangePosition::At(first), RangePosition::At(last)) if first <= last => (first, last.min(end)),
+        (RangePosition::At(first), RangePosition::Open) => (first, end),
+        (RangePosition::Open, RangePosition::At(0)) => return Err(()),
+        (RangePosition::Open, RangePosition::At(length)) => (bytes.saturating_sub(length), end),
         // Invalid and multiple ranges are ignored.
         _ => return Ok(None),
     };
@@ -128,19 +134,19 @@ fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
 
 /// Number in a range: present, absent or invalid.
 #[derive(Debug, Clone, Copy)]
-enum Position {
+enum RangePosition {
     At(u64),
     Open,
     Malformed,
 }
 
-impl Position {
+impl RangePosition {
     /// Parses a number of digits only (RFC 9110 §14.1.1).
-    fn of(text: &str) -> Position {
+    fn of(text: &str) -> RangePosition {
         match text.parse() {
-            _ if text.is_empty() => Position::Open,
-            Ok(position) if text.bytes().all(|byte| byte.is_ascii_digit()) => Position::At(position),
-            Ok(_) | Err(_) => Position::Malformed,
+            _ if text.is_empty() => RangePosition::Open,
+            Ok(position) if text.bytes().all(|byte| byte.is_ascii_digit()) => RangePosition::At(position),
+            Ok(_) | Err(_) => RangePosition::Malformed,
         }
     }
 }
@@ -153,8 +159,8 @@ fn not_sent(sid: &str, error: &io::Error) {
 /// Streams the audio at the pace of the client; a read error ends the response. A message is marked as heard once more
 /// than a probe, or the whole range, was read.
 fn body(
-    reader: Reader,
-    message: Option<Message>,
+    reader: RecordingReader,
+    message: Option<MessagePlayback>,
     first: u64,
     length: u64,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
@@ -170,7 +176,7 @@ fn body(
             part.truncate(bytes);
             let next = at + bytes as u64;
             if bytes > 0 && (next - first > HTTP_RECORDING_PROBE_BYTES || next - first == length) {
-                mem::take(&mut message).into_iter().for_each(Message::note);
+                mem::take(&mut message).into_iter().for_each(MessagePlayback::note);
             }
             Ok::<_, io::Error>((reader, message, part))
         });

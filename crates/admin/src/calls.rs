@@ -20,10 +20,10 @@ use trunkgate_call::{CallView, LegView, ReasonSlug};
 use super::ApiError;
 use super::asked::bad_query;
 use super::calls_csv;
-use super::summary::Summary;
+use super::summary::CallSummary;
 pub(crate) use trunkgate_config::nearest;
-use trunkgate_delivery::sinks::store::calls::Part;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_delivery::sinks::store::calls::CallFilter;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits;
 
 /// Call states accepted by the filter; `live` is every state but `ended`.
@@ -57,7 +57,7 @@ const FORMATS: [&str; 2] = ["json", "csv"];
 /// Query of `/v1/calls`: filters, format and extent of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(super) struct CallsQuery {
     state: Option<String>,
     trunk: Option<String>,
     outcome: Option<String>,
@@ -102,7 +102,7 @@ pub(super) struct Filter {
 /// Failed conditions of a [`Filter`] that the summary counts without, so that each choice of such a filter has its
 /// number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct FilterMismatch {
     /// Whether the reason does not match.
     pub(super) reason: bool,
     /// Whether no code matches.
@@ -111,19 +111,19 @@ pub(super) struct Failed {
     pub(super) duration: bool,
 }
 
-impl Failed {
+impl FilterMismatch {
     /// Returns whether all conditions hold, apart from those set in `this`.
-    pub(super) fn only(self, this: Failed) -> bool {
+    pub(super) fn only(self, this: FilterMismatch) -> bool {
         (!self.reason || this.reason) && (!self.code || this.code) && (!self.duration || this.duration)
     }
 
     /// No condition failed.
-    pub(super) const NONE: Failed = Failed { reason: false, code: false, duration: false };
+    pub(super) const NONE: FilterMismatch = FilterMismatch { reason: false, code: false, duration: false };
 }
 
-impl Filter {
+impl CallsQuery {
     /// Returns the failed conditions among those counted per choice; `None` if another condition fails.
-    fn judge(&self, call: &CallView) -> Option<Failed> {
+    fn judge(&self, call: &CallView) -> Option<FilterMismatch> {
         let state = self.state.as_deref().is_none_or(|state| match state {
             "live" => call.state != "ended",
             state => state == call.state,
@@ -153,7 +153,7 @@ impl Filter {
             // Dates have one format, so that text order is time order.
             && self.since.as_deref().is_none_or(|since| call.started_at.as_str() >= since)
             && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
-        others.then(|| Failed {
+        others.then(|| FilterMismatch {
             reason: !same(&self.reason, call.reason),
             code: !self.code.is_empty() && !self.codes(call).any(|its| self.code.contains(&its)),
             duration: !self.lasted(call),
@@ -263,19 +263,19 @@ fn is_number(number: &str, part: &str) -> bool {
 
 /// Response of `/v1/calls`: `{"calls":[…],"summary":{…}}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Calls {
+pub(super) struct CallsResponse {
     /// Live calls, then those that have ended, the last first.
     calls: Vec<Arc<CallView>>,
     /// Figures of all matching calls, with `summary=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    summary: Option<Summary>,
+    summary: Option<CallSummary>,
     #[serde(flatten)]
-    extent: Extent,
+    extent: ListExtent,
 }
 
 /// Extent of the list, and the source of older calls.
 #[derive(Debug, Serialize)]
-struct Extent {
+struct ListExtent {
     /// Start of the list: calls that ended before are missing. Null if ended calls are stored (with `[api]`).
     listed_since: Option<String>,
     /// Calls that were up as the previous process ended without a stop (crash, SIGKILL, power cut); null if it was
@@ -285,10 +285,10 @@ struct Extent {
     records: Option<String>,
 }
 
-impl Extent {
-    fn of(handle: &Handle) -> Extent {
+impl ListExtent {
+    fn of(handle: &EdgeHandle) -> ListExtent {
         let shared = &handle.shared;
-        Extent {
+        ListExtent {
             listed_since: (!shared.calls.is_stored()).then(|| shared.started_at.to_string()),
             cut_short: shared.cdr.calls_cut_short(),
             records: shared.running(|running| {
@@ -301,8 +301,8 @@ impl Extent {
 }
 
 pub(super) async fn list(
-    State(handle): State<Handle>,
-    filter: Result<Query<Filter>, QueryRejection>,
+    State(handle): State<EdgeHandle>,
+    filter: Result<Query<CallsQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(mut filter) = filter.map_err(|error| bad_query(&error))?;
     let reasons = ReasonSlug::ALL.map(ReasonSlug::as_str);
@@ -362,15 +362,15 @@ pub(super) async fn list(
 }
 
 /// Returns the newest matching calls, with a summary of all matching calls if requested.
-async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
+async fn found(handle: &EdgeHandle, filter: CallsQuery) -> Result<CallsResponse, ApiError> {
     let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
-    let (mut calls, mut summary) = (Vec::new(), filter.summary.then(Summary::new));
+    let (mut calls, mut summary) = (Vec::new(), filter.summary.then(CallSummary::new));
     let mut see = |call: Arc<CallView>| {
         if let Some(failed) = filter.judge(&call) {
             if let Some(summary) = &mut summary {
                 summary.count(&call, filter.codes(&call), failed);
             }
-            if failed == Failed::NONE && calls.len() < limit {
+            if failed == FilterMismatch::NONE && calls.len() < limit {
                 calls.push(call);
             }
         }
@@ -387,18 +387,18 @@ async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     if !is_done {
         visit_stored(handle, shown, filter.since.as_deref(), &mut see).await;
     }
-    Ok(Calls { calls, summary, extent: Extent::of(handle) })
+    Ok(CallsResponse { calls, summary, extent: ListExtent::of(handle) })
 }
 
 /// Visits calls that ended before the last restart, up to the number of calls that memory may hold.
 async fn visit_stored(
-    handle: &Handle,
+    handle: &EdgeHandle,
     shown: HashSet<String>,
     since: Option<&str>,
     see: &mut (impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send),
 ) {
     let mut left = limits::CALLS_SHOWN.saturating_sub(shown.len());
-    let mut wanted = Part { since: since.unwrap_or_default().to_owned(), ..Part::default() };
+    let mut wanted = CallFilter { since: since.unwrap_or_default().to_owned(), ..CallFilter::default() };
     while left > 0 {
         let (calls, next) = handle.shared.calls.part(wanted.clone(), limits::CALLS_READ_AT_ONCE).await;
         for call in calls.into_iter().filter(|call| !shown.contains(&call.sid)).take(left) {
@@ -483,13 +483,13 @@ fn known(key: &str, written: Option<&str>, names: &[&str]) -> Result<(), ApiErro
     Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_name", format!("unknown {key} `{shown}`: {help}")))
 }
 
-pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<CallView>, ApiError> {
+pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<CallView>, ApiError> {
     find(&handle, &sid).await.map(Json)
 }
 
 /// Hangs up a call: 202 after BYE or CANCEL is sent, without waiting for the responses.
 pub(super) async fn hang_up(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let call = find(&handle, &sid).await?;
@@ -500,7 +500,7 @@ pub(super) async fn hang_up(
     Ok((StatusCode::ACCEPTED, Json(json!({ "sid": sid }))))
 }
 
-pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiError> {
+pub(super) async fn find(handle: &EdgeHandle, sid: &str) -> Result<CallView, ApiError> {
     handle.call(sid).await?.ok_or_else(|| unknown(sid))
 }
 
@@ -544,8 +544,11 @@ mod tests {
         ];
         let earlier = CallView { flags: vec!["one_way"], ..call([false; 2], "CA5") };
         let listed = |trunk: Option<&str>| {
-            let filter =
-                Filter { flag: Some("one_way".to_owned()), trunk: trunk.map(str::to_owned), ..Filter::default() };
+            let filter = CallsQuery {
+                flag: Some("one_way".to_owned()),
+                trunk: trunk.map(str::to_owned),
+                ..CallsQuery::default()
+            };
             calls
                 .iter()
                 .chain([&earlier])
@@ -565,13 +568,13 @@ mod tests {
             CallView { legs: vec![leg(1, "sip", caller), rejected], sip_code: Some(code), ..began("CA1") }
         };
         let (to_pbx, from_pbx) = (call("carrier", "pbx", 486), call("pbx", "carrier", 486));
-        let filter = |direction: Option<&str>, code| Filter {
+        let filter = |direction: Option<&str>, code| CallsQuery {
             trunk: Some("pbx".to_owned()),
             direction: direction.map(str::to_owned),
             code: vec![code],
-            ..Filter::default()
+            ..CallsQuery::default()
         };
-        let finds = |filter: &Filter, call| filter.judge(call) == Some(Failed::NONE);
+        let finds = |filter: &CallsQuery, call| filter.judge(call) == Some(FilterMismatch::NONE);
         for (direction, found) in
             [(Some("received"), [true, false]), (Some("sent"), [false, true]), (None, [true, true])]
         {
@@ -589,11 +592,12 @@ mod tests {
         let call = CallView { legs: vec![leg(1, "sip", "carrier")], passed_over: vec![skipped], ..began("CA1") };
         let found = |direction: Option<&str>| {
             let (trunk, direction) = (Some("dead".to_owned()), direction.map(str::to_owned));
-            Filter { trunk, direction, ..Filter::default() }.judge(&call) == Some(Failed::NONE)
+            CallsQuery { trunk, direction, ..CallsQuery::default() }.judge(&call) == Some(FilterMismatch::NONE)
         };
         assert_eq!([Some("received"), Some("sent"), None].map(found), [true, false, true]);
         let failed_over = |call: &CallView| {
-            Filter { failed: Some("dead".to_owned()), ..Filter::default() }.judge(call) == Some(Failed::NONE)
+            CallsQuery { failed: Some("dead".to_owned()), ..CallsQuery::default() }.judge(call)
+                == Some(FilterMismatch::NONE)
         };
         assert!(failed_over(&call));
         let lost = CallView { outcome: Some("failed"), reason: Some("agent_skipped"), ..call.clone() };
@@ -617,8 +621,8 @@ mod tests {
         let ended = CallView { legs, app: Some("ivr".to_owned()), state: "ended", sip_code: Some(503), ..began("CA1") };
         let live = CallView { state: "answered", ..ended.clone() };
         let finds = |filter: &str, call| {
-            let Query(filter) = Query::<Filter>::try_from_uri(&format!("/?{filter}").parse().unwrap()).unwrap();
-            filter.judge(call) == Some(Failed::NONE)
+            let Query(filter) = Query::<CallsQuery>::try_from_uri(&format!("/?{filter}").parse().unwrap()).unwrap();
+            filter.judge(call) == Some(FilterMismatch::NONE)
         };
         for (filter, found) in [
             ("app=ivr", true),
@@ -647,7 +651,7 @@ mod tests {
         rejected.legs.iter_mut().for_each(|leg| leg.sip_code = Some(403));
         assert!(finds("failing=spare", &rejected));
         assert!(finds("state=live", &live) && !finds("state=ended", &live));
-        assert!(Query::<Filter>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
+        assert!(Query::<CallsQuery>::try_from_uri(&"/?code=403,x".parse().unwrap()).is_err());
     }
 
     #[test]

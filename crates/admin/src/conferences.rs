@@ -9,13 +9,13 @@ use trunkgate_call::{
     ConferenceAction, ConferenceControl, ConferenceRefused, ConferenceReport, PartyControl, PartyReport, conferences,
     rfc3339,
 };
-use trunkgate_conference::{Change, Music};
+use trunkgate_conference::{MemberChange, WaitMusic};
 
 use super::ApiError;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// Conference with the calling and called number of each participant.
-type Known = (ConferenceReport, Vec<(String, String)>);
+type ConferenceWithCalls = (ConferenceReport, Vec<(String, String)>);
 
 /// Conference as shown in the API.
 #[derive(Debug, Serialize)]
@@ -72,7 +72,7 @@ struct ShownParty {
 }
 
 /// Lists conferences, newest first.
-pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(handle): State<EdgeHandle>) -> Result<Json<Value>, ApiError> {
     let all = handle.ask(|gateway, now| {
         let with_calls = |report: ConferenceReport| {
             let numbers = |party: &PartyReport| {
@@ -82,14 +82,14 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
             let calls = report.parties.iter().map(numbers).collect();
             (report, calls)
         };
-        conferences(gateway).reports().into_iter().map(with_calls).collect::<Vec<Known>>()
+        conferences(gateway).reports().into_iter().map(with_calls).collect::<Vec<ConferenceWithCalls>>()
     });
     let all = all.await?;
     Ok(Json(json!({ "conferences": all.iter().map(shown).collect::<Vec<_>>() })))
 }
 
 /// Ends a conference.
-pub(super) async fn end(State(handle): State<Handle>, Path(sid): Path<String>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn end(State(handle): State<EdgeHandle>, Path(sid): Path<String>) -> Result<Json<Value>, ApiError> {
     let ended = handle.change(ConferenceControl { conference: sid.clone(), action: ConferenceAction::End }).await?;
     ended.map_err(|_| unknown(&sid))?;
     let named = sid.clone();
@@ -99,14 +99,14 @@ pub(super) async fn end(State(handle): State<Handle>, Path(sid): Path<String>) -
 
 /// Mutes, unmutes, holds, resumes or removes a participant.
 pub(super) async fn change(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Path((sid, call, action)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let change = match action.as_str() {
-        "mute" => Some(Change::Muted(true)),
-        "unmute" => Some(Change::Muted(false)),
-        "hold" => Some(Change::Hold(Some(Music::BuiltIn))),
-        "resume" => Some(Change::Hold(None)),
+        "mute" => Some(MemberChange::Muted(true)),
+        "unmute" => Some(MemberChange::Muted(false)),
+        "hold" => Some(MemberChange::Hold(Some(WaitMusic::BuiltIn))),
+        "resume" => Some(MemberChange::Hold(None)),
         "remove" => None,
         other => {
             let message = format!("unknown action {other:?}; known: mute, unmute, hold, resume, remove");
@@ -131,7 +131,7 @@ fn unknown(sid: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", format!("no conference {sid:?} goes on"))
 }
 
-fn shown((report, calls): &Known) -> ShownConference<'_> {
+fn shown((report, calls): &ConferenceWithCalls) -> ShownConference<'_> {
     let ended = report.ended.as_ref();
     let party = |(party, (from, to)): (&PartyReport, &(String, String))| ShownParty {
         call: party.member.call_sid().to_owned(),

@@ -14,7 +14,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// File of the console.
-struct File {
+struct ConsoleFile {
     path: &'static str,
     kind: &'static str,
     text: &'static str,
@@ -22,13 +22,13 @@ struct File {
 
 macro_rules! file {
     ($name:literal, $kind:expr) => {
-        File { path: concat!("/console/", $name), kind: $kind, text: include_str!(concat!("console/", $name)) }
+        ConsoleFile { path: concat!("/console/", $name), kind: $kind, text: include_str!(concat!("console/", $name)) }
     };
 }
 
 /// All files of the console.
-const FILES: [File; 27] = [
-    File { path: "/", kind: HTML, text: include_str!("console/index.html") },
+const FILES: [ConsoleFile; 27] = [
+    ConsoleFile { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
     file!("icon.svg", SVG),
     file!("app.js", SCRIPT),

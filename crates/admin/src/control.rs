@@ -11,15 +11,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use trunkgate_call::twiml::Secret;
-use trunkgate_call::{CallAction, CallParty, Refused, TransferMode};
+use trunkgate_call::twiml::SensitiveText;
+use trunkgate_call::{CallAction, CallParty, RequestRefusal, TransferMode};
 use trunkgate_media::agent::WarmTransfer;
 
 use super::ApiError;
-use super::asked::{Body, read, unknown};
+use super::asked::{RequestBody, read, unknown};
 use super::calls::{Sid, find};
-use trunkgate_audio::{self as audio, Most, Use};
-use trunkgate_runtime::handle::Handle;
+use trunkgate_audio::{self as audio, AudioLimits, Use};
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::below::below;
 use trunkgate_system::limits::{APP_DECODED_AT_ONCE, AUDIO_FILE_BYTES, PLAY_SECONDS};
 
@@ -29,17 +29,17 @@ static DECODING: Semaphore = Semaphore::const_new(APP_DECODED_AT_ONCE);
 /// Party of a call.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum One {
+enum SingleParty {
     #[default]
     Caller,
     Callee,
 }
 
-impl One {
+impl SingleParty {
     const fn party(self) -> CallParty {
         match self {
-            One::Caller => CallParty::Caller,
-            One::Callee => CallParty::Callee,
+            SingleParty::Caller => CallParty::Caller,
+            SingleParty::Callee => CallParty::Callee,
         }
     }
 }
@@ -47,18 +47,18 @@ impl One {
 /// Party of a call, or both.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Parties {
+enum PartySelection {
     Caller,
     Callee,
     Both,
 }
 
-impl Parties {
+impl PartySelection {
     const fn list(self) -> &'static [CallParty] {
         match self {
-            Parties::Caller => &[CallParty::Caller],
-            Parties::Callee => &[CallParty::Callee],
-            Parties::Both => &CallParty::ALL,
+            PartySelection::Caller => &[CallParty::Caller],
+            PartySelection::Callee => &[CallParty::Callee],
+            PartySelection::Both => &CallParty::ALL,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Parties {
 /// Target of a transfer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Transfer {
+struct TransferBody {
     target: String,
     /// Whether the agent stays on the call until the target answers.
     #[serde(default)]
@@ -74,43 +74,43 @@ struct Transfer {
     /// Warm transfer: the target is asked first, and the caller hears music until it accepts.
     warm: Option<Box<WarmTransfer>>,
     #[serde(default)]
-    party: One,
+    party: SingleParty,
 }
 
 /// DTMF digits to send to a party.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Dtmf {
+struct DtmfBody {
     digits: String,
     #[serde(default)]
-    party: One,
+    party: SingleParty,
 }
 
 /// Parties to hold or resume.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Hold {
-    party: Option<Parties>,
+struct HoldBody {
+    party: Option<PartySelection>,
 }
 
 /// Sound to play to parties.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Play {
+struct PlaybackBody {
     file: String,
-    party: Option<Parties>,
+    party: Option<PartySelection>,
 }
 
 /// Transfers a call: 202 while the target is being called. The agent leaves the call at once, or with `consult` at the
 /// answer.
 pub(super) async fn transfer(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    body: Body,
+    body: RequestBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let shape =
         r#"{"target":"trunk:NAME/+14155550123"}, with "consult":true, "warm":{…} or "party":"callee" as wanted"#;
-    let Transfer { target, consult, warm, party } = read(body, shape)?;
+    let TransferBody { target, consult, warm, party } = read(body, shape)?;
     let answer = json!({ "sid": sid, "target": target, "consult": consult, "warm": warm.is_some() });
     let mode = match (warm, consult) {
         (Some(warm), _) => TransferMode::Warm(warm),
@@ -121,7 +121,7 @@ pub(super) async fn transfer(
     let done = handle.change_call(sid, action).await?;
     match done {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(answer))),
-        Err(refused @ Refused::UnknownTarget) => {
+        Err(refused @ RequestRefusal::UnknownTarget) => {
             let table = handle.table();
             let trunks = table.trunks().iter().map(|trunk| format!("trunk:{}", trunk.name));
             let agents = table.agents().iter().filter(|agent| !agent.is_raw() && !agent.name.is_empty());
@@ -133,27 +133,37 @@ pub(super) async fn transfer(
 
 /// Sends DTMF: 202 when the digits are queued.
 pub(super) async fn dtmf(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    body: Body,
+    body: RequestBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Dtmf { digits, party } = read(body, r#"{"digits":"123#"}, with "party":"callee" as wanted"#)?;
+    let DtmfBody { digits, party } = read(body, r#"{"digits":"123#"}, with "party":"callee" as wanted"#)?;
     let answer = json!({ "sid": sid, "keys": digits.chars().count() });
-    handle.change_call(sid, CallAction::SendDigits { party: party.party(), digits: Secret::new(digits) }).await??;
+    handle
+        .change_call(sid, CallAction::SendDigits { party: party.party(), digits: SensitiveText::new(digits) })
+        .await??;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// Holds parties: 200 when they hear music.
-pub(super) async fn hold(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
-    let parties = read_parties(body)?.unwrap_or(Parties::Caller).list();
+pub(super) async fn hold(
+    State(handle): State<EdgeHandle>,
+    Sid(sid): Sid,
+    body: RequestBody,
+) -> Result<Json<Value>, ApiError> {
+    let parties = read_parties(body)?.unwrap_or(PartySelection::Caller).list();
     let answer = json!({ "sid": sid, "parties": names(parties) });
     handle.change_call(sid, CallAction::Hold(parties.to_vec())).await??;
     Ok(Json(answer))
 }
 
 /// Resumes parties: 200 when they hear each other again.
-pub(super) async fn resume(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
-    let parties = read_parties(body)?.unwrap_or(Parties::Both).list();
+pub(super) async fn resume(
+    State(handle): State<EdgeHandle>,
+    Sid(sid): Sid,
+    body: RequestBody,
+) -> Result<Json<Value>, ApiError> {
+    let parties = read_parties(body)?.unwrap_or(PartySelection::Both).list();
     let answer = json!({ "sid": sid, "parties": names(parties) });
     handle.change_call(sid, CallAction::Resume(parties.to_vec())).await??;
     Ok(Json(answer))
@@ -161,15 +171,15 @@ pub(super) async fn resume(State(handle): State<Handle>, Sid(sid): Sid, body: Bo
 
 /// Plays a sound: 202 when playback begins.
 pub(super) async fn play(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    body: Body,
+    body: RequestBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let shape = r#"{"file":"sounds/closed.wav"}, with "party":"callee" or "both" as wanted"#;
-    let Play { file, party } = read(body, shape)?;
+    let PlaybackBody { file, party } = read(body, shape)?;
     find(&handle, &sid).await?;
     let sound = decoded(&handle, &file).await?;
-    let parties = party.unwrap_or(Parties::Caller).list();
+    let parties = party.unwrap_or(PartySelection::Caller).list();
     let answer = json!({ "sid": sid, "file": file, "parties": names(parties), "ms": sound.len() / 8 });
     let action = CallAction::Play { parties: parties.to_vec(), name: file, samples: sound };
     handle.change_call(sid, action).await??;
@@ -177,7 +187,7 @@ pub(super) async fn play(
 }
 
 /// Decodes a sound file below the folder of the configuration to μ-law at 8 kHz.
-async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
+async fn decoded(handle: &EdgeHandle, file: &str) -> Result<Arc<[u8]>, ApiError> {
     let bad = |what: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_file", what);
     let path = handle.shared.running(|running| running.config.path.clone());
     let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
@@ -186,7 +196,7 @@ async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
     let decode = move || {
         let path = below(&folder, &name).map_err(|error| format!("{name}: {error}"))?;
         let bytes = audio::read(&path, AUDIO_FILE_BYTES).map_err(|what| format!("{name}: {what}"))?;
-        let most = Most { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
+        let most = AudioLimits { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
         audio::mulaw_of(&bytes, None, most, Use::Once).map_err(|what| format!("{name}: {what}"))
     };
     let decoded = spawn_blocking(decode).await.map_err(|error| bad(error.to_string()))?;
@@ -194,11 +204,11 @@ async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
 }
 
 /// Parses the parties of an optional body.
-fn read_parties(body: Body) -> Result<Option<Parties>, ApiError> {
+fn read_parties(body: RequestBody) -> Result<Option<PartySelection>, ApiError> {
     if matches!(&body, Ok(bytes) if bytes.trim_ascii().is_empty()) {
         return Ok(None);
     }
-    let Hold { party } = read(body, r#"{"party":"caller"}, "callee" or "both""#)?;
+    let HoldBody { party } = read(body, r#"{"party":"caller"}, "callee" or "both""#)?;
     Ok(party)
 }
 

@@ -15,10 +15,10 @@ use tokio::sync::broadcast::error::RecvError;
 use super::ApiError;
 use trunkgate_config::Secret;
 use trunkgate_delivery::sinks::events::EventListener;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits;
 
-pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, ApiError> {
+pub(super) async fn follow(State(handle): State<EdgeHandle>) -> Result<Response, ApiError> {
     let listener = handle.shared.events.listen().ok_or_else(|| {
         let message = format!("{} clients are connected already: limit reached", limits::EVENT_LISTENERS);
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", message)
@@ -41,7 +41,7 @@ pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, Api
 }
 
 /// Returns the API token in force.
-fn token(handle: &Handle) -> Option<Secret> {
+fn token(handle: &EdgeHandle) -> Option<Secret> {
     handle.shared.running(|running| running.config.http.token.clone())
 }
 

@@ -6,7 +6,7 @@ use trunkgate_call::metrics::Histogram;
 
 /// Metric type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -20,11 +20,11 @@ pub(super) struct Exposition {
 
 impl Exposition {
     /// Begins a family; its samples follow.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: MetricKind, help: &str) {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
@@ -43,7 +43,7 @@ impl Exposition {
     }
 
     /// Writes a family with a single unlabelled sample.
-    pub(super) fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
+    pub(super) fn single(&mut self, name: &str, kind: MetricKind, help: &str, value: f64) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
@@ -55,7 +55,7 @@ impl Exposition {
 
     /// Writes a histogram from its parts: `counts` are not cumulative yet and have one more entry than `bounds`.
     pub(super) fn buckets(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
-        self.family(name, Kind::Histogram, help);
+        self.family(name, MetricKind::Histogram, help);
         self.labelled_buckets(name, &[], (bounds, counts), sum);
     }
 
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn histograms_of_a_family_differ_by_their_labels() {
         let mut text = Exposition::default();
-        text.family("x_seconds", Kind::Histogram, "Time.");
+        text.family("x_seconds", MetricKind::Histogram, "Time.");
         text.labelled_buckets("x_seconds", &[("agent", "desk")], (&[0.5], &[2, 1]), 3.5);
         let expected = "# HELP x_seconds Time.\n# TYPE x_seconds histogram\n\
             x_seconds_bucket{agent=\"desk\",le=\"0.5\"} 2\nx_seconds_bucket{agent=\"desk\",le=\"+Inf\"} 3\n\

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use trunkgate_call::view::ForkView;
-use trunkgate_call::{ForkAction, ForkControl, ForkRequest, Listener, Refused};
+use trunkgate_call::{ForkAction, ForkControl, ForkDestination, ForkRequest, RequestRefusal};
 use trunkgate_media::agent::{TrackName, TrackSet};
 
 use super::ApiError;
-use super::asked::{Body, read, unknown};
+use super::asked::{RequestBody, read, unknown};
 use super::calls::Sid;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::agent_url;
 use trunkgate_system::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
 
@@ -27,7 +27,7 @@ const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["
 /// Body of a request for a fork.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ForkBody {
     agent: Option<String>,
     url: Option<String>,
     tracks: Option<Vec<String>>,
@@ -36,24 +36,28 @@ struct Asked {
 
 /// `{"forks":[…]}`
 #[derive(Debug, Serialize)]
-pub(super) struct Forks {
+pub(super) struct ForksResponse {
     forks: Vec<ForkView>,
 }
 
 /// Lists the forks of a live call, including ended ones.
-pub(super) async fn list(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Forks>, ApiError> {
+pub(super) async fn list(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<ForksResponse>, ApiError> {
     let forks = handle.ask(move |gateway, _| gateway.forks(&sid)).await??;
-    Ok(Json(Forks { forks }))
+    Ok(Json(ForksResponse { forks }))
 }
 
 /// Starts a fork: 201 without waiting for its WebSocket to open.
-pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn begin(
+    State(handle): State<EdgeHandle>,
+    Sid(sid): Sid,
+    body: RequestBody,
+) -> Result<Response, ApiError> {
     let request = asked(&handle, read(body, SHAPE)?)?;
     let call = sid.clone();
     let listener = request.listener.clone();
     let begun = handle.change(ForkControl { sid, action: ForkAction::Begin(request) }).await?;
     let fork = begun.map_err(|refused| match (refused, &listener) {
-        (Refused::UnknownAgent, Listener::Agent(name)) => {
+        (RequestRefusal::UnknownAgent, ForkDestination::Agent(name)) => {
             let table = handle.table();
             let named = table.agents().iter().filter(|agent| !agent.name.is_empty());
             unknown(refused, name, named.map(|agent| agent.name.to_string()))
@@ -68,7 +72,7 @@ pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Bod
 
 /// Stops a fork and closes its WebSocket in order.
 pub(super) async fn end(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<ForkView>, ApiError> {
     let bad = |error: PathRejection| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text());
@@ -76,12 +80,12 @@ pub(super) async fn end(
     Ok(Json(handle.change(ForkControl { sid, action: ForkAction::End { id } }).await??))
 }
 
-fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
+fn asked(handle: &EdgeHandle, asked: ForkBody) -> Result<ForkRequest, ApiError> {
     let listener = match (asked.agent, asked.url) {
-        (Some(name), None) => Listener::Agent(name),
+        (Some(name), None) => ForkDestination::Agent(name),
         (None, Some(url)) => {
             look_at(handle, &url)?;
-            Listener::Url(url)
+            ForkDestination::Url(url)
         }
         (Some(_), Some(_)) | (None, None) => {
             let message = format!("use either `agent` or `url`; expected body: {SHAPE}");
@@ -100,7 +104,7 @@ fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
 
 /// Validates a URL by the rules of `url` in the configuration, and also rejects a query, which would not be sent. Host
 /// names are checked when the connection is made.
-fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
+fn look_at(handle: &EdgeHandle, text: &str) -> Result<(), ApiError> {
     if text.len() > FORK_URL_BYTES {
         return Err(bad_url(format!("`url` exceeds {FORK_URL_BYTES} bytes")));
     }

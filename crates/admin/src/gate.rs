@@ -13,13 +13,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::guesses::{Guesses, Shown, Verdict, answer_late, is_same_secret};
-use super::listening::Tickets;
-use super::places::Occupant;
+use super::guesses::{GuessLimiter, LoginVerdict, PresentedCredentials, answer_late, is_same_secret};
+use super::listening::AudioCookieKey;
+use super::places::HttpSlotOccupant;
 use super::{ApiError, console, forwarded, sms, twilio};
 use trunkgate_route::is_loopback_host;
-use trunkgate_runtime::handle::Handle;
-use trunkgate_runtime::http_logins::Face;
+use trunkgate_runtime::handle::EdgeHandle;
+use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
@@ -32,29 +32,29 @@ const PROXY_HEADERS: [&str; 7] =
 
 /// State of the access control.
 #[derive(Clone)]
-pub(super) struct Gate {
-    pub(super) handle: Handle,
+pub(super) struct AccessControl {
+    pub(super) handle: EdgeHandle,
     /// Access control of the Twilio-compatible API.
-    pub(super) access: twilio::Access,
+    pub(super) access: twilio::ApiAccess,
     /// Failed authentications of the last minute.
-    pub(super) guesses: Guesses,
+    pub(super) guesses: GuessLimiter,
     /// Cookies for the audio of recordings.
-    pub(super) tickets: Tickets,
+    pub(super) tickets: AudioCookieKey,
 }
 
 /// Head of a request under examination.
-struct Head<'a> {
+struct HttpRequestHead<'a> {
     method: &'a Method,
     path: &'a str,
     headers: &'a HeaderMap,
     /// Authority of a target in absolute form, which takes precedence over Host (RFC 9112 §3.2.2).
     authority: Option<&'a str>,
     /// Connection of the request.
-    occupant: Option<&'a Occupant>,
+    occupant: Option<&'a HttpSlotOccupant>,
 }
 
 /// Admits a request, or rejects it.
-pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(State(gate): State<AccessControl>, mut request: Request, next: Next) -> Response {
     if let Some(refused) = beyond_limits(&request) {
         return refused;
     }
@@ -62,7 +62,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = uri.path();
     let authority = uri.authority().map(Authority::as_str);
-    let head = Head { method: &method, path, headers: request.headers(), authority, occupant: occupant.as_ref() };
+    let head =
+        HttpRequestHead { method: &method, path, headers: request.headers(), authority, occupant: occupant.as_ref() };
     let granted = match admit(&gate, &head).await {
         Ok(granted) => granted,
         Err(refused) => return refused,
@@ -86,8 +87,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
 /// Authenticates a request, or rejects it. `/healthz` and `/readyz` are open: probes have no token, and the responses
 /// reveal nothing. Requests to `/sms/inbound` and `/sms/status` are authenticated by signature or token after their
 /// body is read.
-async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, Response> {
-    let Head { method, path, headers, authority, occupant } = *head;
+async fn admit(gate: &AccessControl, head: &HttpRequestHead<'_>) -> Result<Option<twilio::Granted>, Response> {
+    let HttpRequestHead { method, path, headers, authority, occupant } = *head;
     let handle = &gate.handle;
     match path {
         "/healthz" | "/readyz" => Ok(None),
@@ -96,8 +97,8 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
             // Twilio signs its requests, which may also carry Basic credentials from the configured URL.
             let Some(token) = token.filter(|_| bearer_of(headers).is_some()) else { return Ok(None) };
             match judge(gate, head, ("messages", token.reveal())) {
-                Verdict::Passed | Verdict::Wrong => Ok(None),
-                Verdict::TooMany(left) => Err(too_many(left).await),
+                LoginVerdict::Passed | LoginVerdict::Wrong => Ok(None),
+                LoginVerdict::TooMany(left) => Err(too_many(left).await),
             }
         }
         path if twilio::is_path(path) => {
@@ -116,9 +117,9 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
                 Some(_) if console::is_file(path) || path == CA_PATH => Ok(None),
                 Some(token) if is_listening(&gate.tickets, head, token.reveal()) => Ok(None),
                 Some(token) => match judge(gate, head, ("", token.reveal())) {
-                    Verdict::Passed => Ok(None),
-                    Verdict::Wrong => Err(unauthorized().into_response()),
-                    Verdict::TooMany(left) => Err(too_many(left).await),
+                    LoginVerdict::Passed => Ok(None),
+                    LoginVerdict::Wrong => Err(unauthorized().into_response()),
+                    LoginVerdict::TooMany(left) => Err(too_many(left).await),
                 },
                 None => from_here(headers, authority).map(|()| None).map_err(IntoResponse::into_response),
             }
@@ -127,25 +128,31 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
 }
 
 /// Returns the client address of a request (for IPv6 its /64).
-pub(super) fn client(handle: &Handle, occupant: Option<&Occupant>, headers: &HeaderMap) -> IpAddr {
-    let remote = occupant.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::address);
+pub(super) fn client(handle: &EdgeHandle, occupant: Option<&HttpSlotOccupant>, headers: &HeaderMap) -> IpAddr {
+    let remote = occupant.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), HttpSlotOccupant::address);
     handle.shared.running(|running| forwarded::client(remote, headers, &running.config.http.trusted_proxies))
 }
 
 /// Checks the bearer token of a request. A request without credentials, as first sent by the console, is not counted as
 /// failed.
-fn judge(gate: &Gate, head: &Head<'_>, (account, token): (&str, &str)) -> Verdict {
+fn judge(gate: &AccessControl, head: &HttpRequestHead<'_>, (account, token): (&str, &str)) -> LoginVerdict {
     let is_right = bearer(head.headers, token).is_ok();
     if !is_right && !head.headers.contains_key(header::AUTHORIZATION) {
-        return Verdict::Wrong;
+        return LoginVerdict::Wrong;
     }
     let source = client(&gate.handle, head.occupant, head.headers);
     let (now, logins) = (Instant::now(), &gate.handle.shared.logins);
-    let shown = Shown { face: Face::Http, account, source, is_right, characters: token.chars().count() };
+    let shown = PresentedCredentials {
+        face: HttpInterface::Http,
+        account,
+        source,
+        is_right,
+        characters: token.chars().count(),
+    };
     let verdict = gate.guesses.judge(now, shown);
     match verdict {
-        Verdict::Passed => logins.passed(Face::Http, source),
-        Verdict::Wrong | Verdict::TooMany(_) => logins.failed(now, Face::Http, source),
+        LoginVerdict::Passed => logins.passed(HttpInterface::Http, source),
+        LoginVerdict::Wrong | LoginVerdict::TooMany(_) => logins.failed(now, HttpInterface::Http, source),
     }
     verdict
 }
@@ -160,14 +167,14 @@ async fn too_many(left: Duration) -> Response {
 }
 
 /// Returns whether a request for audio has a valid cookie in place of the token.
-fn is_listening(tickets: &Tickets, head: &Head<'_>, token: &str) -> bool {
+fn is_listening(tickets: &AudioCookieKey, head: &HttpRequestHead<'_>, token: &str) -> bool {
     let is_reading = matches!(*head.method, Method::GET | Method::HEAD);
     is_reading && tickets.open(head.path, head.headers, token, clock::now().as_second())
 }
 
 /// Returns the connection of a request.
-pub(super) fn occupant(request: &Request) -> Option<Occupant> {
-    request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone())
+pub(super) fn occupant(request: &Request) -> Option<HttpSlotOccupant> {
+    request.extensions().get::<ConnectInfo<HttpSlotOccupant>>().map(|ConnectInfo(occupant)| occupant.clone())
 }
 
 /// Rejects a request with oversized headers, or on a connection reserved for probes.
@@ -180,7 +187,7 @@ pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
         return Some(twilio::shaped(path, error));
     }
     let is_probe = matches!(path, "/healthz" | "/readyz");
-    if !is_probe && occupant(request).as_ref().is_some_and(Occupant::is_for_probes) {
+    if !is_probe && occupant(request).as_ref().is_some_and(HttpSlotOccupant::is_for_probes) {
         let message =
             format!("{} connections are serving requests; the others are for probes", limits::HTTP_CONNECTIONS);
         let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-pub(crate) use trunkgate_runtime::http_logins::Face;
+pub(crate) use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::limits::{HTTP_GUESS_DELAY_SECONDS, HTTP_GUESSERS, HTTP_GUESSES_PER_MINUTE, SECRET_CHARACTERS};
 
 /// Interval in which failed authentications are counted.
@@ -17,9 +17,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Credentials presented by a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shown<'a> {
+pub(super) struct PresentedCredentials<'a> {
     /// HTTP interface that the credentials are for.
-    pub(super) face: Face,
+    pub(super) face: HttpInterface,
     /// Account or key that the credentials are for; empty if the interface has a single token, or for an unknown name.
     pub(super) account: &'a str,
     /// Address of the client (for IPv6 its /64).
@@ -32,7 +32,7 @@ pub(super) struct Shown<'a> {
 
 /// Result of an authentication.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LoginVerdict {
     /// Admitted request.
     Passed,
     /// Wrong credentials.
@@ -43,35 +43,35 @@ pub(super) enum Verdict {
 
 /// Failed authentications of the last minute; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Guesses(Arc<Mutex<HashMap<Key, Count>>>);
+pub(super) struct GuessLimiter(Arc<Mutex<HashMap<GuessSource, WrongGuesses>>>);
 
-type Key = (Face, Box<str>, IpAddr);
+type GuessSource = (HttpInterface, Box<str>, IpAddr);
 
 /// Failed authentications since the start of a minute.
 #[derive(Debug, Clone, Copy)]
-struct Count {
+struct WrongGuesses {
     since: Instant,
     wrong: u32,
 }
 
-impl Guesses {
+impl GuessLimiter {
     /// Evaluates credentials, and counts wrong ones.
-    pub(super) fn judge(&self, now: Instant, shown: Shown<'_>) -> Verdict {
+    pub(super) fn judge(&self, now: Instant, shown: PresentedCredentials<'_>) -> LoginVerdict {
         if shown.is_right && shown.characters >= SECRET_CHARACTERS {
-            return Verdict::Passed;
+            return LoginVerdict::Passed;
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (shown.face, shown.account.into(), shown.source);
         if let Some(left) = all.get(&key).and_then(|count| count.locked(now)) {
-            return Verdict::TooMany(left);
+            return LoginVerdict::TooMany(left);
         }
         if shown.is_right {
-            return Verdict::Passed;
+            return LoginVerdict::Passed;
         }
         make_room(&mut all, &key, now);
-        let count = all.entry(key).or_insert(Count { since: now, wrong: 0 });
+        let count = all.entry(key).or_insert(WrongGuesses { since: now, wrong: 0 });
         if now.saturating_duration_since(count.since) >= MINUTE {
-            *count = Count { since: now, wrong: 0 };
+            *count = WrongGuesses { since: now, wrong: 0 };
         }
         count.wrong += 1;
         if count.wrong == HTTP_GUESSES_PER_MINUTE {
@@ -82,11 +82,11 @@ impl Guesses {
                 shown.face.words()
             );
         }
-        Verdict::Wrong
+        LoginVerdict::Wrong
     }
 }
 
-impl Count {
+impl WrongGuesses {
     /// Returns the remaining lock time if the limit is exceeded.
     fn locked(&self, now: Instant) -> Option<Duration> {
         let left = MINUTE.checked_sub(now.saturating_duration_since(self.since)).filter(|left| !left.is_zero())?;
@@ -95,7 +95,7 @@ impl Count {
 }
 
 /// Makes room for a new key: removes expired entries, else the oldest.
-fn make_room(all: &mut HashMap<Key, Count>, key: &Key, now: Instant) {
+fn make_room(all: &mut HashMap<GuessSource, WrongGuesses>, key: &GuessSource, now: Instant) {
     if all.len() < HTTP_GUESSERS || all.contains_key(key) {
         return;
     }
@@ -128,62 +128,68 @@ mod tests {
 
     const LONG: usize = SECRET_CHARACTERS;
 
-    fn shown(account: &str, source: u32, characters: usize, is_right: bool) -> Shown<'_> {
-        Shown { face: Face::Api, account, source: IpAddr::V4(source.into()), is_right, characters }
+    fn shown(account: &str, source: u32, characters: usize, is_right: bool) -> PresentedCredentials<'_> {
+        PresentedCredentials {
+            face: HttpInterface::Api,
+            account,
+            source: IpAddr::V4(source.into()),
+            is_right,
+            characters,
+        }
     }
 
-    fn guessed(guesses: &Guesses, now: Instant, account: &str, source: u32) {
+    fn guessed(guesses: &GuessLimiter, now: Instant, account: &str, source: u32) {
         for _ in 0..HTTP_GUESSES_PER_MINUTE {
-            assert_eq!(guesses.judge(now, shown(account, source, LONG, false)), Verdict::Wrong);
+            assert_eq!(guesses.judge(now, shown(account, source, LONG, false)), LoginVerdict::Wrong);
         }
     }
 
     #[test]
     fn right_credentials_pass_whatever_others_at_the_address_have_tried() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
+        let (guesses, now) = (GuessLimiter::default(), Instant::now());
         guessed(&guesses, now, "AC1", 1);
-        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG, false)), Verdict::TooMany(MINUTE));
-        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG, true)), Verdict::Passed);
+        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG, false)), LoginVerdict::TooMany(MINUTE));
+        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG, true)), LoginVerdict::Passed);
     }
 
     #[test]
     fn a_secret_that_could_be_found_by_trying_waits_for_the_end_of_the_minute() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
-        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG - 1, true)), Verdict::Passed);
+        let (guesses, now) = (GuessLimiter::default(), Instant::now());
+        assert_eq!(guesses.judge(now, shown("AC1", 1, LONG - 1, true)), LoginVerdict::Passed);
         guessed(&guesses, now, "AC1", 1);
         let later = now + Duration::from_secs(20);
         assert_eq!(
             guesses.judge(later, shown("AC1", 1, LONG - 1, true)),
-            Verdict::TooMany(Duration::from_secs(40)),
+            LoginVerdict::TooMany(Duration::from_secs(40)),
             "no answer tells that it is the right one"
         );
-        assert_eq!(guesses.judge(now + MINUTE, shown("AC1", 1, LONG - 1, true)), Verdict::Passed);
+        assert_eq!(guesses.judge(now + MINUTE, shown("AC1", 1, LONG - 1, true)), LoginVerdict::Passed);
     }
 
     #[test]
     fn wrong_credentials_count_for_one_account_at_one_address() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
+        let (guesses, now) = (GuessLimiter::default(), Instant::now());
         guessed(&guesses, now, "AC1", 1);
         for other in [shown("AC1", 2, 1, true), shown("SK1", 1, 1, true)] {
-            assert_eq!(guesses.judge(now, other), Verdict::Passed, "{other:?}");
+            assert_eq!(guesses.judge(now, other), LoginVerdict::Passed, "{other:?}");
         }
-        let native = Shown { face: Face::Http, ..shown("AC1", 1, 1, true) };
-        assert_eq!(guesses.judge(now, native), Verdict::Passed);
+        let native = PresentedCredentials { face: HttpInterface::Http, ..shown("AC1", 1, 1, true) };
+        assert_eq!(guesses.judge(now, native), LoginVerdict::Passed);
     }
 
     #[test]
     fn addresses_that_are_remembered_are_bounded() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
+        let (guesses, now) = (GuessLimiter::default(), Instant::now());
         let len = || guesses.0.lock().unwrap().len();
         for n in 0..u32::try_from(HTTP_GUESSERS).unwrap() + 10 {
-            assert_eq!(guesses.judge(now, shown("", n, LONG, false)), Verdict::Wrong);
+            assert_eq!(guesses.judge(now, shown("", n, LONG, false)), LoginVerdict::Wrong);
         }
         assert_eq!(len(), HTTP_GUESSERS);
         // A failed authentication is counted even if the table is full.
         guessed(&guesses, now, "", u32::MAX);
-        assert_eq!(guesses.judge(now, shown("", u32::MAX, LONG, false)), Verdict::TooMany(MINUTE));
+        assert_eq!(guesses.judge(now, shown("", u32::MAX, LONG, false)), LoginVerdict::TooMany(MINUTE));
         assert_eq!(len(), HTTP_GUESSERS);
-        assert_eq!(guesses.judge(now + MINUTE, shown("", u32::MAX - 1, LONG, false)), Verdict::Wrong);
+        assert_eq!(guesses.judge(now + MINUTE, shown("", u32::MAX - 1, LONG, false)), LoginVerdict::Wrong);
         assert_eq!(len(), 1, "those of a minute ago are forgotten");
     }
 }

@@ -13,11 +13,11 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::OnceCell;
 
 use super::ApiError;
-use trunkgate_system::authority::{self, Authority};
+use trunkgate_system::authority::{self, CertificateAuthority};
 use trunkgate_system::certificates::CLOSED;
 use trunkgate_system::clock;
 use trunkgate_system::connector::TlsFault;
-use trunkgate_system::log::Seldom;
+use trunkgate_system::log::LogThrottle;
 use trunkgate_system::twilio_hosts::{API, DOMAIN, is_served};
 
 /// Name of the CA file in the data directory.
@@ -36,9 +36,9 @@ pub(super) enum ClientPath {
 #[derive(Debug)]
 pub(super) struct HostCertificates {
     path: PathBuf,
-    authority: OnceCell<Arc<Authority>>,
+    authority: OnceCell<Arc<CertificateAuthority>>,
     by_name: OnceCell<Arc<ServerConfig>>,
-    complaint: Mutex<Seldom>,
+    complaint: Mutex<LogThrottle>,
 }
 
 impl HostCertificates {
@@ -73,14 +73,14 @@ impl HostCertificates {
     /// # Errors 503 `no_proxy_ca`: as for [`HostCertificates::pem`].
     pub(super) async fn by_name(&self) -> Result<Arc<ServerConfig>, ApiError> {
         let authority = Arc::clone(self.authority().await?);
-        let make = || async { authority::server_by(Arc::new(ByName { authority })) };
+        let make = || async { authority::server_by(Arc::new(CertificateByName { authority })) };
         self.by_name.get_or_try_init(make).await.cloned().map_err(|why| self.no_authority(&why))
     }
 
-    async fn authority(&self) -> Result<&Arc<Authority>, ApiError> {
+    async fn authority(&self) -> Result<&Arc<CertificateAuthority>, ApiError> {
         let path = self.path.clone();
         let open = || async {
-            let opened = move || Authority::open(&path, DOMAIN, clock::now()).map(Arc::new);
+            let opened = move || CertificateAuthority::open(&path, DOMAIN, clock::now()).map(Arc::new);
             tokio::task::spawn_blocking(opened).await.map_err(|error| error.to_string()).flatten()
         };
         self.authority.get_or_try_init(open).await.map_err(|why| self.no_authority(&why))
@@ -120,11 +120,11 @@ impl HostCertificates {
 
 /// Selects a certificate by SNI.
 #[derive(Debug)]
-struct ByName {
-    authority: Arc<Authority>,
+struct CertificateByName {
+    authority: Arc<CertificateAuthority>,
 }
 
-impl ResolvesServerCert for ByName {
+impl ResolvesServerCert for CertificateByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let host = hello.server_name().map_or_else(|| API.to_owned(), str::to_ascii_lowercase);
         is_served(&host).then(|| self.authority.certified(&host, clock::now()).ok()).flatten()

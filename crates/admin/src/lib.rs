@@ -14,8 +14,8 @@ use axum::{Extension, Json, Router};
 use serde_json::json;
 
 use self::host_certificates::HostCertificates;
-use self::listener::Certificates;
-use trunkgate_runtime::handle::{Gone, Handle};
+use self::listener::ListenerCertificates;
+use trunkgate_runtime::handle::{EdgeHandle, SignallingEnded};
 use trunkgate_system::limits;
 
 mod agent_problems;
@@ -82,8 +82,8 @@ impl ApiError {
     }
 }
 
-impl From<Gone> for ApiError {
-    fn from(gone: Gone) -> ApiError {
+impl From<SignallingEnded> for ApiError {
+    fn from(gone: SignallingEnded) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", gone.to_string())
     }
 }
@@ -100,7 +100,7 @@ impl IntoResponse for ApiError {
 }
 
 /// Serves HTTP until the task is aborted. `api`: socket of the TLS listener of `[api]`.
-pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: Handle) {
+pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: EdgeHandle) {
     if let Err(error) = serve_sockets(http, api, handle).await {
         tracing::error!("no HTTP: {error}");
     }
@@ -109,26 +109,26 @@ pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListene
 async fn serve_sockets(
     http: std::net::TcpListener,
     api_socket: Option<std::net::TcpListener>,
-    handle: Handle,
+    handle: EdgeHandle,
 ) -> std::io::Result<()> {
     let http = tokio::net::TcpListener::from_std(http)?;
     let api_socket = api_socket.map(tokio::net::TcpListener::from_std).transpose()?;
-    let tickets = listening::Tickets::new().map_err(std::io::Error::other)?;
-    let work = work::Work::start().map_err(std::io::Error::other)?;
-    let places = places::Places::new(std::sync::Arc::clone(&handle.shared.http));
+    let tickets = listening::AudioCookieKey::new().map_err(std::io::Error::other)?;
+    let work = work::RequestThread::start().map_err(std::io::Error::other)?;
+    let places = places::HttpSlots::new(std::sync::Arc::clone(&handle.shared.http));
     let directory = handle.shared.running(|running| running.boot.data.directory.clone());
     let certificates = std::sync::Arc::new(HostCertificates::new(directory));
-    let guesses = guesses::Guesses::default();
-    let access = twilio::Access::new(handle.store.clone(), guesses.clone());
-    let gate = gate::Gate { handle: handle.clone(), access, guesses, tickets: tickets.clone() };
+    let guesses = guesses::GuessLimiter::default();
+    let access = twilio::ApiAccess::new(handle.store.clone(), guesses.clone());
+    let gate = gate::AccessControl { handle: handle.clone(), access, guesses, tickets: tickets.clone() };
     let api = api(handle.clone(), gate.clone());
-    let proxy = proxy::Proxy::new(gate.clone(), api.clone(), std::sync::Arc::clone(&certificates));
-    let of_http = Certificates::Http(handle.shared.tls.subscribe());
-    let listener = listener::Limited::new(http, of_http, places.clone());
+    let proxy = proxy::ApiProxy::new(gate.clone(), api.clone(), std::sync::Arc::clone(&certificates));
+    let of_http = ListenerCertificates::Http(handle.shared.tls.subscribe());
+    let listener = listener::LimitedListener::new(http, of_http, places.clone());
     let served = listener.serve(router(handle, (tickets, work), gate, proxy));
     match api_socket {
         Some(socket) => {
-            let listener = listener::Limited::new(socket, Certificates::Api(certificates), places);
+            let listener = listener::LimitedListener::new(socket, ListenerCertificates::Api(certificates), places);
             tokio::join!(served, listener.serve(api));
         }
         None => served.await,
@@ -138,10 +138,10 @@ async fn serve_sockets(
 
 /// Builds the router with all paths.
 fn router(
-    handle: Handle,
-    (tickets, work): (listening::Tickets, work::Work),
-    gate: gate::Gate,
-    proxy: proxy::Proxy,
+    handle: EdgeHandle,
+    (tickets, work): (listening::AudioCookieKey, work::RequestThread),
+    gate: gate::AccessControl,
+    proxy: proxy::ApiProxy,
 ) -> Router {
     let console = console::paths().fold(Router::new(), |router, path| router.route(path, get(console::serve)));
     console
@@ -208,7 +208,7 @@ fn router(
 }
 
 /// Builds the router of the Twilio-compatible API.
-fn twilio_paths() -> Router<Handle> {
+fn twilio_paths() -> Router<EdgeHandle> {
     Router::new()
         .route("/2010-04-01", any(twilio::serve))
         .route("/2010-04-01/", any(twilio::serve))
@@ -219,7 +219,7 @@ fn twilio_paths() -> Router<Handle> {
 
 /// Builds the router for api.twilio.com and lookups.twilio.com, reached by the proxy and by the TLS listener: only the
 /// Twilio-compatible API, with the same access control and limits.
-fn api(handle: Handle, gate: gate::Gate) -> Router {
+fn api(handle: EdgeHandle, gate: gate::AccessControl) -> Router {
     twilio_paths()
         .layer(middleware::from_fn_with_state(gate, gate::check))
         .fallback(twilio::unknown)
@@ -229,11 +229,11 @@ fn api(handle: Handle, gate: gate::Gate) -> Router {
         .with_state(handle)
 }
 
-async fn unknown_path(State(_): State<Handle>, request: Request) -> ApiError {
+async fn unknown_path(State(_): State<EdgeHandle>, request: Request) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {}", request.uri().path()))
 }
 
-async fn wrong_method(State(_): State<Handle>, request: Request) -> ApiError {
+async fn wrong_method(State(_): State<EdgeHandle>, request: Request) -> ApiError {
     let message = format!("{} does not take {}", request.uri().path(), request.method());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -28,59 +28,59 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::host_certificates::{ClientPath, HostCertificates};
-use super::places::{Place, Places};
+use super::places::{HttpSlot, HttpSlots};
 use super::request_line::FirstRequestLine;
-use trunkgate_runtime::transport::Settings;
+use trunkgate_runtime::transport::TlsSettings;
 use trunkgate_system::clock;
 use trunkgate_system::connector::within;
 use trunkgate_system::limits;
-use trunkgate_system::log::Seldom;
+use trunkgate_system::log::LogThrottle;
 use trunkgate_system::web::Stream;
 
 /// Listener with a limit on connections.
 #[derive(Debug)]
-pub(super) struct Limited {
+pub(super) struct LimitedListener {
     listener: TcpListener,
-    places: Places,
-    certificates: Certificates,
+    places: HttpSlots,
+    certificates: ListenerCertificates,
     /// TLS handshakes in progress; a slow one does not block others.
-    shaking: JoinSet<Option<Connection>>,
+    shaking: JoinSet<Option<LimitedConnection>>,
     /// Rate limit of the log for connections that cannot be accepted.
-    complaint: Seldom,
+    complaint: LogThrottle,
 }
 
 /// Certificates of a listener.
 #[derive(Debug, Clone)]
-pub(super) enum Certificates {
+pub(super) enum ListenerCertificates {
     /// Current certificates of `[http] tls`; plain HTTP without any.
-    Http(watch::Receiver<Arc<Settings>>),
+    Http(watch::Receiver<Arc<TlsSettings>>),
     /// Certificates for Twilio's host names.
     Api(Arc<HostCertificates>),
 }
 
 /// Server side of a TLS handshake.
-enum Handshake {
+enum ServerHandshake {
     Http(Arc<ServerConfig>),
     Api(Arc<HostCertificates>),
 }
 
-impl Certificates {
+impl ListenerCertificates {
     /// Begins the handshake of a connection; `None` for plain HTTP.
-    fn handshake(&self) -> Option<Handshake> {
+    fn handshake(&self) -> Option<ServerHandshake> {
         match self {
-            Certificates::Http(settings) => settings.borrow().of_http().map(Handshake::Http),
-            Certificates::Api(certificates) => Some(Handshake::Api(Arc::clone(certificates))),
+            ListenerCertificates::Http(settings) => settings.borrow().of_http().map(ServerHandshake::Http),
+            ListenerCertificates::Api(certificates) => Some(ServerHandshake::Api(Arc::clone(certificates))),
         }
     }
 }
 
-impl Handshake {
+impl ServerHandshake {
     /// Completes the handshake in time; `None` if it failed, in which case the client has received a TLS alert.
     async fn finish(self, stream: TcpStream, source: IpAddr) -> Option<TlsStream<TcpStream>> {
         let limit = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
         match self {
-            Handshake::Http(tls) => within(limit, TlsAcceptor::from(tls).accept(stream)).await.ok(),
-            Handshake::Api(certificates) => {
+            ServerHandshake::Http(tls) => within(limit, TlsAcceptor::from(tls).accept(stream)).await.ok(),
+            ServerHandshake::Api(certificates) => {
                 let tls = certificates.by_name().await.ok()?;
                 let shaken = within(limit, TlsAcceptor::from(tls).accept(stream)).await;
                 let complain = |fault| certificates.complain(source, "api.twilio.com", &fault, ClientPath::Listener);
@@ -90,13 +90,13 @@ impl Handshake {
     }
 }
 
-impl Limited {
-    pub(super) fn new(listener: TcpListener, certificates: Certificates, places: Places) -> Limited {
-        Limited { listener, places, certificates, shaking: JoinSet::new(), complaint: Seldom::default() }
+impl LimitedListener {
+    pub(super) fn new(listener: TcpListener, certificates: ListenerCertificates, places: HttpSlots) -> LimitedListener {
+        LimitedListener { listener, places, certificates, shaking: JoinSet::new(), complaint: LogThrottle::default() }
     }
 
     /// Returns the next client, with its connection slot.
-    async fn next(listener: &TcpListener, places: &Places, complaint: &mut Seldom) -> (TcpStream, Place) {
+    async fn next(listener: &TcpListener, places: &HttpSlots, complaint: &mut LogThrottle) -> (TcpStream, HttpSlot) {
         loop {
             // Until a slot is free, clients wait in the kernel's backlog.
             places.room().await;
@@ -117,7 +117,7 @@ impl Limited {
     }
 }
 
-impl Limited {
+impl LimitedListener {
     /// Serves connections, each in its own task. Never returns.
     pub(super) async fn serve(mut self, router: Router) {
         let mut connections = JoinSet::new();
@@ -131,12 +131,12 @@ impl Limited {
         }
     }
 
-    async fn accept(&mut self) -> Connection {
+    async fn accept(&mut self) -> LimitedConnection {
         loop {
             tokio::select! {
-                (stream, mut place) = Limited::next(&self.listener, &self.places, &mut self.complaint) => {
+                (stream, mut place) = LimitedListener::next(&self.listener, &self.places, &mut self.complaint) => {
                     let Some(handshake) = self.certificates.handshake() else {
-                        return Connection::new(Box::new(stream), place);
+                        return LimitedConnection::new(Box::new(stream), place);
                     };
                     self.shaking.spawn(async move {
                         let shaking = handshake.finish(stream, place.occupant().address());
@@ -145,7 +145,7 @@ impl Limited {
                             () = place.evicted() => return None,
                         };
                         place.note_tls();
-                        Some(Connection::new(Box::new(stream), place))
+                        Some(LimitedConnection::new(Box::new(stream), place))
                     });
                 }
                 Some(shaken) = self.shaking.join_next() => {
@@ -159,7 +159,7 @@ impl Limited {
 }
 
 /// Serves the requests of a connection until its end.
-async fn serve(connection: Connection, router: Router) {
+async fn serve(connection: LimitedConnection, router: Router) {
     let (occupant, router) = (connection.place.occupant(), TowerToHyperService::new(router));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(occupant.clone()));
@@ -189,7 +189,7 @@ fn completed(mut response: Response) -> Response {
 pub(super) struct TunnelEstablished;
 
 /// Stream that fails if it is idle for too long, or if a request takes too long to arrive.
-pub(super) struct Connection {
+pub(super) struct LimitedConnection {
     stream: Box<dyn Stream>,
     idle: Pin<Box<Sleep>>,
     /// Deadline of the request in progress, from its first byte or from the acceptance of the connection.
@@ -198,7 +198,7 @@ pub(super) struct Connection {
     /// Whether no byte has arrived yet.
     is_silent: bool,
     first_line: FirstRequestLine,
-    place: Place,
+    place: HttpSlot,
 }
 
 /// Bytes of a request line read at once.
@@ -207,17 +207,17 @@ const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
 const TUNNEL_IDLE: Duration = Duration::from_secs(limits::PROXY_TUNNEL_IDLE_SECONDS);
 const FIRST_BYTE: Duration = Duration::from_secs(limits::HTTP_FIRST_BYTE_SECONDS);
 
-impl std::fmt::Debug for Connection {
+impl std::fmt::Debug for LimitedConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("arrival", &self.arrival).finish_non_exhaustive()
+        f.debug_struct("LimitedConnection").field("arrival", &self.arrival).finish_non_exhaustive()
     }
 }
 
-impl Connection {
-    fn new(stream: Box<dyn Stream>, place: Place) -> Connection {
+impl LimitedConnection {
+    fn new(stream: Box<dyn Stream>, place: HttpSlot) -> LimitedConnection {
         let arrival_limit = Duration::from_secs(limits::HTTP_ARRIVAL_SECONDS);
         let arrival = Some(Box::pin(sleep(FIRST_BYTE)));
-        Connection {
+        LimitedConnection {
             stream,
             idle: Box::pin(sleep(IDLE)),
             arrival,
@@ -263,7 +263,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for LimitedConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = self.poll_rewritten(cx, buffer);
@@ -278,7 +278,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for LimitedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if poll.is_ready() {
@@ -286,10 +286,12 @@ impl AsyncWrite for Connection {
         }
         self.watch(cx, poll)
     }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(cx);
         self.watch(cx, poll)
     }
+
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.watch(cx, poll)
@@ -302,9 +304,9 @@ mod tests {
 
     use super::*;
 
-    fn limited(listener: TcpListener) -> Limited {
-        let certificates = Certificates::Http(watch::channel(Arc::default()).1);
-        Limited::new(listener, certificates, Places::new(Arc::default()))
+    fn limited(listener: TcpListener) -> LimitedListener {
+        let certificates = ListenerCertificates::Http(watch::channel(Arc::default()).1);
+        LimitedListener::new(listener, certificates, HttpSlots::new(Arc::default()))
     }
 
     #[tokio::test]

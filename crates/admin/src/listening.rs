@@ -15,7 +15,7 @@ use sha2::Sha256;
 use super::calls::Sid;
 use super::guesses::is_same_secret;
 use super::{ApiError, recordings};
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::clock;
 use trunkgate_system::limits::LISTENING_SECONDS;
 use trunkgate_system::text::hex;
@@ -25,18 +25,18 @@ const COOKIE: &str = "trunkgate-audio";
 
 /// Key that authenticates the cookies of this process.
 #[derive(Clone)]
-pub(super) struct Tickets {
+pub(super) struct AudioCookieKey {
     key: Arc<[u8; 32]>,
 }
 
-impl Tickets {
+impl AudioCookieKey {
     /// Generates a random key.
     ///
     /// # Errors The system's random number generator fails.
-    pub(super) fn new() -> Result<Tickets, rand::rngs::SysError> {
+    pub(super) fn new() -> Result<AudioCookieKey, rand::rngs::SysError> {
         let mut key = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut key)?;
-        Ok(Tickets { key: Arc::new(key) })
+        Ok(AudioCookieKey { key: Arc::new(key) })
     }
 
     /// Returns the cookie value for a recording, valid until a time (seconds since 1970) and as long as the token is
@@ -71,8 +71,8 @@ fn sid_of(path: &str) -> Option<&str> {
 
 /// Sets a cookie that grants access to the audio of a recording, if the edge has a token.
 pub(super) async fn begin(
-    State(handle): State<Handle>,
-    Extension(tickets): Extension<Tickets>,
+    State(handle): State<EdgeHandle>,
+    Extension(tickets): Extension<AudioCookieKey>,
     Sid(sid): Sid,
 ) -> Result<Response, ApiError> {
     recordings::known(&handle, &sid).await?;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_cookie_opens_one_recording_for_an_hour_as_long_as_the_token_is_the_same() {
-        let tickets = Tickets::new().unwrap();
+        let tickets = AudioCookieKey::new().unwrap();
         let ticket = tickets.ticket("RE1", "token", 5000);
         let opens = |path: &str, cookies: &str, token: &str, now: i64| {
             let headers = HeaderMap::from_iter([(header::COOKIE, cookies.parse().unwrap())]);
@@ -122,7 +122,7 @@ mod tests {
         for wrong in ["", "x", "5000", "5000.", &format!("4999{}", &ticket[4..])] {
             assert!(!opens(path, &format!("{COOKIE}={wrong}"), "token", 4000), "{wrong}");
         }
-        let other = Tickets::new().unwrap().ticket("RE1", "token", 5000);
+        let other = AudioCookieKey::new().unwrap().ticket("RE1", "token", 5000);
         assert!(!opens(path, &format!("{COOKIE}={other}"), "token", 4000), "of another process");
     }
 }

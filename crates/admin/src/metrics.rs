@@ -8,26 +8,26 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::view::AgentView;
-use trunkgate_media::counters::{CLEAR_BOUNDS_US, Counter, RELAY_BOUNDS_US, TURN_BOUNDS_US, Times};
+use trunkgate_media::counters::{CLEAR_BOUNDS_US, Counter, DurationHistogram, RELAY_BOUNDS_US, TURN_BOUNDS_US};
 use trunkgate_media::{DropReason, WorkerCounters};
-use trunkgate_route::Siprec;
+use trunkgate_route::SiprecSettings;
 
 use super::ApiError;
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Exposition, MetricKind};
 use super::process;
 use trunkgate_delivery::sinks::records::{Figures, Sink};
-use trunkgate_runtime::handle::{Handle, Phase};
-use trunkgate_runtime::history::Counted;
+use trunkgate_runtime::handle::{EdgeHandle, EdgePhase};
+use trunkgate_runtime::history::GatewayCounts;
 use trunkgate_runtime::transport;
 use trunkgate_system::log;
 
-pub(super) async fn metrics(State(handle): State<Handle>) -> Result<Response, ApiError> {
+pub(super) async fn metrics(State(handle): State<EdgeHandle>) -> Result<Response, ApiError> {
     let counted = handle.counted().await?;
     let text = render(&counted, &handle);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-fn render(counted: &Counted, handle: &Handle) -> String {
+fn render(counted: &GatewayCounts, handle: &EdgeHandle) -> String {
     let gateway = &counted.metrics;
     let mut out = Exposition::default();
     signalling(&mut out, gateway);
@@ -59,38 +59,48 @@ fn render(counted: &Counted, handle: &Handle) -> String {
 
 fn signalling(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_sip_requests_total";
-    out.family(name, Kind::Counter, "SIP requests, first transmissions only.");
+    out.family(name, MetricKind::Counter, "SIP requests, first transmissions only.");
     for ((trunk, method, direction), count) in &gateway.sip.requests {
         out.sample(name, &[("trunk", trunk), ("method", method), ("direction", direction)], *count as f64);
     }
     let name = "trunkgate_sip_responses_total";
-    out.family(name, Kind::Counter, "SIP responses, first transmissions only.");
+    out.family(name, MetricKind::Counter, "SIP responses, first transmissions only.");
     for ((trunk, method, code, direction), count) in &gateway.sip.responses {
         let code = code.to_string();
         let labels = [("trunk", &**trunk), ("method", method), ("code", &code), ("direction", direction)];
         out.sample(name, &labels, *count as f64);
     }
     let name = "trunkgate_sip_retransmissions_total";
-    out.single(name, Kind::Counter, "SIP messages retransmitted.", gateway.sip.retransmissions as f64);
+    out.single(name, MetricKind::Counter, "SIP messages retransmitted.", gateway.sip.retransmissions as f64);
     let help = "Time from a sent request to its final response.";
     out.histogram("trunkgate_sip_transaction_seconds", help, &gateway.sip.transaction_seconds);
     let name = "trunkgate_sip_transactions_active";
-    out.single(name, Kind::Gauge, "SIP transactions alive.", gateway.sip.transactions_active as f64);
+    out.single(name, MetricKind::Gauge, "SIP transactions alive.", gateway.sip.transactions_active as f64);
     let name = "trunkgate_sip_dialogs_active";
-    out.single(name, Kind::Gauge, "SIP dialogs alive, including early dialogs.", gateway.sip.dialogs_active as f64);
+    out.single(
+        name,
+        MetricKind::Gauge,
+        "SIP dialogs alive, including early dialogs.",
+        gateway.sip.dialogs_active as f64,
+    );
     let (name, subscriptions) = ("trunkgate_sip_subscriptions_active", gateway.sip.subscriptions_active as f64);
-    out.single(name, Kind::Gauge, "Subscriptions to the messages of mailboxes.", subscriptions);
+    out.single(name, MetricKind::Gauge, "Subscriptions to the messages of mailboxes.", subscriptions);
     let name = "trunkgate_trace_message_bytes";
-    out.single(name, Kind::Gauge, "Memory used by SIP messages kept in traces.", gateway.message_texts.bytes as f64);
+    out.single(
+        name,
+        MetricKind::Gauge,
+        "Memory used by SIP messages kept in traces.",
+        gateway.message_texts.bytes as f64,
+    );
     let name = "trunkgate_trace_messages_dropped_total";
     let help = "SIP messages removed from traces to make room for later calls.";
-    out.single(name, Kind::Counter, help, gateway.message_texts.dropped as f64);
+    out.single(name, MetricKind::Counter, help, gateway.message_texts.dropped as f64);
 }
 
 /// Writes the family of messages dropped by the gateway and by the sockets.
 fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
     let name = "trunkgate_sip_dropped_total";
-    out.family(name, Kind::Counter, "SIP messages and connections dropped without a reply.");
+    out.family(name, MetricKind::Counter, "SIP messages and connections dropped without a reply.");
     for (reason, count) in &gateway.sip.dropped {
         out.sample(name, &[("reason", reason)], *count as f64);
     }
@@ -115,60 +125,60 @@ fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketC
         out.sample(name, &[("reason", reason)], counter.get() as f64);
     }
     let name = "trunkgate_sip_tolerated_total";
-    out.family(name, Kind::Counter, "SIP messages accepted in spite of a wrong form.");
+    out.family(name, MetricKind::Counter, "SIP messages accepted in spite of a wrong form.");
     out.sample(name, &[("what", "no_empty_line")], sockets.no_empty_line.get() as f64);
     let name = "trunkgate_sip_connections_active";
-    out.single(name, Kind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
+    out.single(name, MetricKind::Gauge, "SIP stream connections open.", sockets.connections.get() as f64);
 }
 
-fn captured(out: &mut Exposition, handle: &Handle) {
+fn captured(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_hep_packets_total";
-    out.family(name, Kind::Counter, "Packets for the HEP capture server by result.");
+    out.family(name, MetricKind::Counter, "Packets for the HEP capture server by result.");
     for (result, count) in handle.shared.hep_counters.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
 }
 
-fn traced(out: &mut Exposition, handle: &Handle) {
+fn traced(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_otel_spans_total";
-    out.family(name, Kind::Counter, "Spans for the trace collector by result.");
+    out.family(name, MetricKind::Counter, "Spans for the trace collector by result.");
     for (result, count) in handle.shared.otel_counters.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
 }
 
-fn texts(out: &mut Exposition, handle: &Handle) {
+fn texts(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_sms_total";
-    out.family(name, Kind::Counter, "Text messages by result; retried: repeated requests.");
+    out.family(name, MetricKind::Counter, "Text messages by result; retried: repeated requests.");
     for (result, count) in handle.shared.sms.results() {
         out.sample(name, &[("result", result)], count as f64);
     }
     let name = "trunkgate_sms_queued";
-    out.single(name, Kind::Gauge, "Text messages queued.", handle.shared.sms.queued() as f64);
+    out.single(name, MetricKind::Gauge, "Text messages queued.", handle.shared.sms.queued() as f64);
 }
 
-fn webhooks(out: &mut Exposition, handle: &Handle, counted: &Counted) {
+fn webhooks(out: &mut Exposition, handle: &EdgeHandle, counted: &GatewayCounts) {
     let mut counts = handle.shared.webhooks.counts();
     for (app, code, count) in &counted.app_errors {
         *counts.errors.entry((app.clone(), *code)).or_default() += count;
     }
     let name = "trunkgate_webhook_seconds";
-    out.family(name, Kind::Histogram, "Time for a webhook with its redirects and further tries, by application.");
+    out.family(name, MetricKind::Histogram, "Time for a webhook with its redirects and further tries, by application.");
     for (app, took) in &counts.seconds {
         out.labelled_buckets(name, &[("app", app)], (took.bounds, &took.counts), took.sum);
     }
     let name = "trunkgate_webhook_errors_total";
-    out.family(name, Kind::Counter, "Errors of an application by Twilio's code: webhooks without an answer of use, documents that cannot be run, prompts not played.");
+    out.family(name, MetricKind::Counter, "Errors of an application by Twilio's code: webhooks without an answer of use, documents that cannot be run, prompts not played.");
     for ((app, code), count) in &counts.errors {
         out.sample(name, &[("app", app), ("code", &code.to_string())], *count as f64);
     }
 }
 
-fn api(out: &mut Exposition, handle: &Handle) {
+fn api(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_api_requests_total";
     out.family(
         name,
-        Kind::Counter,
+        MetricKind::Counter,
         "Requests to the Twilio-compatible API, by resource and HTTP status; authentication: not let in.",
     );
     for ((resource, status), count) in handle.shared.api.requests().counts {
@@ -176,15 +186,15 @@ fn api(out: &mut Exposition, handle: &Handle) {
     }
 }
 
-fn callbacks(out: &mut Exposition, handle: &Handle) {
+fn callbacks(out: &mut Exposition, handle: &EdgeHandle) {
     let counts = handle.shared.callbacks.counts();
     let name = "trunkgate_callbacks_waiting";
-    out.family(name, Kind::Gauge, "Callbacks that no receiver has taken yet, by application.");
+    out.family(name, MetricKind::Gauge, "Callbacks that no receiver has taken yet, by application.");
     for (app, of_app) in &counts {
         out.sample(name, &[("app", app)], of_app.waiting as f64);
     }
     let name = "trunkgate_callbacks_total";
-    out.family(name, Kind::Counter, "Callbacks by application and result; retried: attempts beyond the first.");
+    out.family(name, MetricKind::Counter, "Callbacks by application and result; retried: attempts beyond the first.");
     for (app, of_app) in &counts {
         let results = [
             ("delivered", of_app.delivered),
@@ -198,46 +208,51 @@ fn callbacks(out: &mut Exposition, handle: &Handle) {
     }
     let name = "trunkgate_calls_unstored_total";
     let help = "Ended calls that the store did not take: the API does not list them after a restart.";
-    out.single(name, Kind::Counter, help, handle.shared.calls.lost() as f64);
+    out.single(name, MetricKind::Counter, help, handle.shared.calls.lost() as f64);
 }
 
-fn transcriptions(out: &mut Exposition, handle: &Handle) {
+fn transcriptions(out: &mut Exposition, handle: &EdgeHandle) {
     let figures = &handle.shared.recordings.transcriptions;
     let waiting = figures.waiting.get() as f64;
-    out.single("trunkgate_transcriptions_waiting", Kind::Gauge, "Transcriptions that wait for the service.", waiting);
+    out.single(
+        "trunkgate_transcriptions_waiting",
+        MetricKind::Gauge,
+        "Transcriptions that wait for the service.",
+        waiting,
+    );
     let name = "trunkgate_transcriptions_total";
-    out.family(name, Kind::Counter, "Ended transcriptions by result.");
+    out.family(name, MetricKind::Counter, "Ended transcriptions by result.");
     for (result, counter) in [("completed", &figures.completed), ("failed", &figures.failed)] {
         out.sample(name, &[("result", result)], counter.get() as f64);
     }
     let name = "trunkgate_transcription_retries_total";
     out.single(
         name,
-        Kind::Counter,
+        MetricKind::Counter,
         "Failed requests for transcriptions that are repeated.",
         figures.retried.get() as f64,
     );
 }
 
-fn mails(out: &mut Exposition, handle: &Handle) {
+fn mails(out: &mut Exposition, handle: &EdgeHandle) {
     let figures = &handle.shared.recordings.mails;
     let waiting = figures.waiting.get() as f64;
     out.single(
         "trunkgate_mails_waiting",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "E-mails about voicemail that wait for the mail server.",
         waiting,
     );
     let name = "trunkgate_mails_total";
-    out.family(name, Kind::Counter, "Ended e-mails about voicemail by result.");
+    out.family(name, MetricKind::Counter, "Ended e-mails about voicemail by result.");
     for (result, counter) in [("sent", &figures.completed), ("failed", &figures.failed)] {
         out.sample(name, &[("result", result)], counter.get() as f64);
     }
     let help = "Failed attempts to send e-mail about voicemail that are repeated.";
-    out.single("trunkgate_mail_retries_total", Kind::Counter, help, figures.retried.get() as f64);
+    out.single("trunkgate_mail_retries_total", MetricKind::Counter, help, figures.retried.get() as f64);
 }
 
-fn recordings(out: &mut Exposition, handle: &Handle) {
+fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
     let figures = &handle.shared.recordings;
     let gauges = [
         ("trunkgate_recordings_active", "Recordings whose files are not closed.", figures.active.get()),
@@ -264,10 +279,14 @@ fn recordings(out: &mut Exposition, handle: &Handle) {
         ("trunkgate_recording_failing", "Whether the disk refuses recordings.", u64::from(figures.is_failing())),
     ];
     for (name, help, value) in gauges {
-        out.single(name, Kind::Gauge, help, value as f64);
+        out.single(name, MetricKind::Gauge, help, value as f64);
     }
     let name = "trunkgate_recordings_total";
-    out.family(name, Kind::Counter, "Ended recordings by result; recovered and expired ones count a second time.");
+    out.family(
+        name,
+        MetricKind::Counter,
+        "Ended recordings by result; recovered and expired ones count a second time.",
+    );
     let results = [
         ("completed", &figures.completed),
         ("absent", &figures.absent),
@@ -301,29 +320,29 @@ fn recordings(out: &mut Exposition, handle: &Handle) {
         ),
     ];
     for (name, help, value) in counters {
-        out.single(name, Kind::Counter, help, value);
+        out.single(name, MetricKind::Counter, help, value);
     }
 }
 
-fn problems(out: &mut Exposition, handle: &Handle) {
+fn problems(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_problems";
-    out.family(name, Kind::Gauge, "Problems that `trunkgate status` lists, by what they harm.");
+    out.family(name, MetricKind::Gauge, "Problems that `trunkgate status` lists, by what they harm.");
     for (harm, count) in handle.shared.problem_counts() {
         out.sample(name, &[("harm", harm.as_str())], count as f64);
     }
 }
 
-fn certificates(out: &mut Exposition, handle: &Handle) {
+fn certificates(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_tls_certificate_expiry_timestamp_seconds";
-    out.family(name, Kind::Gauge, "Expiry time of a certificate chain of a listener or trunk.");
+    out.family(name, MetricKind::Gauge, "Expiry time of a certificate chain of a listener or trunk.");
     for (kind, owner, expires) in handle.shared.tls.borrow().first_expiries() {
         out.sample(name, &[(kind, &owner)], expires.as_second() as f64);
     }
 }
 
-fn decisions(out: &mut Exposition, counted: &Counted) {
+fn decisions(out: &mut Exposition, counted: &GatewayCounts) {
     let name = "trunkgate_trunk_calls_total";
-    out.family(name, Kind::Counter, "Calls that a trunk answered or gave a final response to: `rejected` by the trunk, or `other` (answered, busy, absent party).");
+    out.family(name, MetricKind::Counter, "Calls that a trunk answered or gave a final response to: `rejected` by the trunk, or `other` (answered, busy, absent party).");
     for (trunk, [decided, rejected]) in &counted.decisions {
         out.sample(name, &[("trunk", trunk), ("result", "rejected")], *rejected as f64);
         out.sample(name, &[("trunk", trunk), ("result", "other")], decided.saturating_sub(*rejected) as f64);
@@ -332,27 +351,27 @@ fn decisions(out: &mut Exposition, counted: &Counted) {
 
 fn calls(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_calls_active";
-    out.family(name, Kind::Gauge, "Live calls of a trunk.");
+    out.family(name, MetricKind::Gauge, "Live calls of a trunk.");
     for (trunk, count) in &gateway.calls_active {
         out.sample(name, &[("trunk", trunk)], *count as f64);
     }
     let name = "trunkgate_calls_total";
-    out.family(name, Kind::Counter, "Ended calls.");
+    out.family(name, MetricKind::Counter, "Ended calls.");
     for ((trunk, route, outcome), count) in &gateway.calls {
         out.sample(name, &[("trunk", trunk), ("route", route), ("outcome", outcome)], *count as f64);
     }
     let name = "trunkgate_limits_reached_total";
-    out.family(name, Kind::Counter, "Calls from or to a trunk rejected by its limits or rules.");
+    out.family(name, MetricKind::Counter, "Calls from or to a trunk rejected by its limits or rules.");
     for ((trunk, reason), count) in &gateway.limits_reached {
         out.sample(name, &[("trunk", trunk), ("reason", reason)], *count as f64);
     }
     let name = "trunkgate_wrong_credentials_total";
-    out.family(name, Kind::Counter, "Requests with wrong credentials for a trunk's require_auth.");
+    out.family(name, MetricKind::Counter, "Requests with wrong credentials for a trunk's require_auth.");
     for ((trunk, fault), count) in &gateway.wrong_credentials {
         out.sample(name, &[("trunk", trunk), ("fault", fault)], *count as f64);
     }
     let name = "trunkgate_failovers_total";
-    out.family(name, Kind::Counter, "Failovers to the next target.");
+    out.family(name, MetricKind::Counter, "Failovers to the next target.");
     for ((route, reason), count) in &gateway.failovers {
         out.sample(name, &[("route", route), ("reason", reason)], *count as f64);
     }
@@ -370,7 +389,7 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     let name = "trunkgate_agent_up";
     out.family(
         name,
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Whether the last connection or probe of the agent succeeded, or one is open; absent before the first.",
     );
     for agent in agents.iter().filter(|agent| agent.state != "unknown") {
@@ -379,7 +398,7 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     let name = "trunkgate_agent_probe_seconds";
     out.family(
         name,
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Duration of the last probe's handshake; absent without `probe` and after a failure.",
     );
     for agent in agents {
@@ -388,21 +407,21 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
         }
     }
     let name = "trunkgate_agent_sockets_total";
-    out.family(name, Kind::Counter, "Agent connections by result: opened, rejected, lost.");
+    out.family(name, MetricKind::Counter, "Agent connections by result: opened, rejected, lost.");
     for agent in agents {
         out.sample(name, &[("agent", &agent.name), ("result", "opened")], agent.opened as f64);
         out.sample(name, &[("agent", &agent.name), ("result", "lost")], agent.lost as f64);
     }
     let name = "trunkgate_agent_response_seconds";
     let help = "Time from the end of caller speech (voice activity) to the agent's first audio, by agent.";
-    out.family(name, Kind::Histogram, help);
+    out.family(name, MetricKind::Histogram, help);
     for agent in agents {
         let (bounds, counts) = agent.turns.buckets();
         out.labelled_buckets(name, &[("agent", &agent.name)], (&bounds, &counts), agent.turns.seconds());
     }
     let name = "trunkgate_agent_silent_calls_total";
     let help = "Answered calls that the agent had for at least 10 s, or again and again for less, without sending audio, or in which its messages were invalid or for another stream.";
-    out.family(name, Kind::Counter, help);
+    out.family(name, MetricKind::Counter, help);
     for agent in agents {
         let calls = gateway.agent.silent.get(agent.name.as_str()).copied().unwrap_or_default();
         out.sample(name, &[("agent", &agent.name)], calls as f64);
@@ -410,9 +429,9 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     let help = "Time to open a connection to an agent.";
     out.histogram("trunkgate_agent_connect_seconds", help, &gateway.agent.connect_seconds);
     let sessions = gateway.agent.sessions as f64;
-    out.single("trunkgate_agent_sessions", Kind::Gauge, "Open agent connections.", sessions);
+    out.single("trunkgate_agent_sessions", MetricKind::Gauge, "Open agent connections.", sessions);
     let name = "trunkgate_agent_waiting";
-    out.family(name, Kind::Gauge, "Callers in the queue of the agent.");
+    out.family(name, MetricKind::Gauge, "Callers in the queue of the agent.");
     for (agent, waiting) in &gateway.agent.waiting {
         out.sample(name, &[("agent", agent)], *waiting as f64);
     }
@@ -421,7 +440,7 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
     let name = "trunkgate_agent_skipped";
     out.family(
         name,
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Whether the agent is skipped because it keeps failing, except for one test call at a time.",
     );
     for (agent, skipped) in &gateway.agent.skipped {
@@ -432,10 +451,10 @@ fn agents(out: &mut Exposition, gateway: &Metrics, agents: &[AgentView]) {
 fn recognitions(out: &mut Exposition, gateway: &Metrics) {
     let recognition = &gateway.recognition;
     let sessions = recognition.sessions as f64;
-    out.single("trunkgate_recognition_sessions", Kind::Gauge, "Recognisers that listen to callers.", sessions);
+    out.single("trunkgate_recognition_sessions", MetricKind::Gauge, "Recognisers that listen to callers.", sessions);
     let name = "trunkgate_recognition_total";
     let help = "Ended recognitions of callers' speech by result: `speech`, `silence`, or why the recogniser failed.";
-    out.family(name, Kind::Counter, help);
+    out.family(name, MetricKind::Counter, help);
     for (result, count) in &recognition.results {
         out.sample(name, &[("result", result)], *count as f64);
     }
@@ -444,21 +463,25 @@ fn recognitions(out: &mut Exposition, gateway: &Metrics) {
 }
 
 fn recording_sessions(out: &mut Exposition, gateway: &Metrics) {
-    let group = |trunk: &str| trunk.trim_start_matches(Siprec::PREFIX).to_owned();
+    let group = |trunk: &str| trunk.trim_start_matches(SiprecSettings::PREFIX).to_owned();
     let name = "trunkgate_siprec_sessions";
-    out.family(name, Kind::Gauge, "Recording sessions (SIPREC) in which a server records a call.");
+    out.family(name, MetricKind::Gauge, "Recording sessions (SIPREC) in which a server records a call.");
     for (trunk, count) in &gateway.siprec.sessions {
         out.sample(name, &[("siprec", &group(trunk))], *count as f64);
     }
     let name = "trunkgate_siprec_total";
     let help = "Recording sessions by result: `recorded` (a server has taken the call), `failed` (none has), `lost` (the server \
                 vanished in mid-call), `ended_by_server`.";
-    out.family(name, Kind::Counter, help);
+    out.family(name, MetricKind::Counter, help);
     for ((trunk, result), count) in &gateway.siprec.results {
         out.sample(name, &[("siprec", &group(trunk)), ("result", result)], *count as f64);
     }
     let name = "trunkgate_siprec_failing";
-    out.family(name, Kind::Gauge, "Whether no server of the group recorded the latest call that it was asked for.");
+    out.family(
+        name,
+        MetricKind::Gauge,
+        "Whether no server of the group recorded the latest call that it was asked for.",
+    );
     for (trunk, failing) in &gateway.siprec.failing {
         out.sample(name, &[("siprec", &group(trunk))], f64::from(u8::from(*failing)));
     }
@@ -466,16 +489,16 @@ fn recording_sessions(out: &mut Exposition, gateway: &Metrics) {
 
 fn trunks(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_trunk_up";
-    out.family(name, Kind::Gauge, "Whether any peer of the trunk is up.");
+    out.family(name, MetricKind::Gauge, "Whether any peer of the trunk is up.");
     for (trunk, up) in &gateway.trunk_up {
         out.sample(name, &[("trunk", trunk)], f64::from(u8::from(*up)));
     }
     let banned = gateway.sources_banned as f64;
-    out.single("trunkgate_sources_banned", Kind::Gauge, "Banned source addresses.", banned);
+    out.single("trunkgate_sources_banned", MetricKind::Gauge, "Banned source addresses.", banned);
     let name = "trunkgate_trunk_registration_expiry_timestamp_seconds";
     out.family(
         name,
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Expiry time of our registration at the trunk, 0 if there was none; it is refreshed at half its lifetime.",
     );
     for (trunk, ends) in &gateway.registration_ends {
@@ -483,7 +506,7 @@ fn trunks(out: &mut Exposition, gateway: &Metrics) {
         out.sample(name, &[("trunk", trunk)], since.as_secs_f64());
     }
     let name = "trunkgate_peer_up";
-    out.family(name, Kind::Gauge, "Whether any address of the peer is up.");
+    out.family(name, MetricKind::Gauge, "Whether any address of the peer is up.");
     for ((trunk, peer), up) in &gateway.peer_up {
         out.sample(name, &[("trunk", trunk), ("peer", peer)], f64::from(u8::from(*up)));
     }
@@ -499,13 +522,13 @@ fn besides_media(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     let keep_alives = sum(&|worker| worker.keep_alives.get());
     let help = "Keep-alive packets sent to silent remote parties.";
-    out.single("trunkgate_rtp_keepalives_total", Kind::Counter, help, keep_alives);
+    out.single("trunkgate_rtp_keepalives_total", MetricKind::Counter, help, keep_alives);
     let came = sum(&|worker| worker.keep_alives_received.get());
     let help = "Keep-alive packets (RFC 6263) received; not part of packet counts.";
-    out.single("trunkgate_rtp_keepalives_received_total", Kind::Counter, help, came);
+    out.single("trunkgate_rtp_keepalives_received_total", MetricKind::Counter, help, came);
     let reports = sum(&|worker| worker.reports.get());
     let help = "RTCP compound packets generated by the edge.";
-    out.single("trunkgate_rtcp_reports_total", Kind::Counter, help, reports);
+    out.single("trunkgate_rtcp_reports_total", MetricKind::Counter, help, reports);
 }
 
 fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>]) {
@@ -524,12 +547,12 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
             sum(&|worker| worker.tx_bytes.get()),
         ),
     ] {
-        out.family(name, Kind::Counter, help);
+        out.family(name, MetricKind::Counter, help);
         out.sample(name, &[("direction", "in")], received);
         out.sample(name, &[("direction", "out")], sent);
     }
     let lost = sum(&|worker| worker.lost.get());
-    out.single("trunkgate_rtp_lost_total", Kind::Counter, "RTP packets lost in received streams.", lost);
+    out.single("trunkgate_rtp_lost_total", MetricKind::Counter, "RTP packets lost in received streams.", lost);
     let help = "Interarrival jitter of each party of an answered call, at its end.";
     out.histogram("trunkgate_rtp_jitter_seconds", help, &gateway.rtp_jitter_seconds);
     let help = "Round-trip time (RTCP) to each party of an answered call, at its end.";
@@ -537,38 +560,43 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     let help = "MOS (E-model) of the audio received from each party of an answered call, at its end.";
     out.histogram("trunkgate_call_mos", help, &gateway.call_mos);
     let name = "trunkgate_media_one_way_total";
-    out.family(name, Kind::Counter, "Parties that sent no media within five seconds of the answer.");
+    out.family(name, MetricKind::Counter, "Parties that sent no media within five seconds of the answer.");
     for ((trunk, silent), count) in &gateway.media_one_way {
         out.sample(name, &[("trunk", trunk), ("silent", silent)], *count as f64);
     }
     let name = "trunkgate_rtp_dropped_total";
-    out.family(name, Kind::Counter, "RTP and RTCP packets dropped.");
+    out.family(name, MetricKind::Counter, "RTP and RTCP packets dropped.");
     for (position, reason) in DropReason::ALL.iter().enumerate() {
         let dropped = sum(&|worker| worker.dropped.get(position).map_or(0, Counter::get));
         out.sample(name, &[("reason", reason.as_str())], dropped);
     }
     let name = "trunkgate_srtp_errors_total";
-    out.family(name, Kind::Counter, "SRTP and SRTCP packets dropped, received or to be sent.");
+    out.family(name, MetricKind::Counter, "SRTP and SRTCP packets dropped, received or to be sent.");
     for (reason, label) in DropReason::SRTP {
         let dropped = sum(&|worker| worker.dropped.get(reason as usize).map_or(0, Counter::get));
         out.sample(name, &[("reason", label)], dropped);
     }
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
     let help = "Frames dropped because an agent read too slowly.";
-    out.single("trunkgate_agent_frames_dropped_total", Kind::Counter, help, frames);
+    out.single("trunkgate_agent_frames_dropped_total", MetricKind::Counter, help, frames);
     let late = sum(&|worker| worker.agent_late_frames.get());
     let help = "Frames of silence that callers heard because an agent's audio came late.";
-    out.single("trunkgate_agent_late_frames_total", Kind::Counter, help, late);
+    out.single("trunkgate_agent_late_frames_total", MetricKind::Counter, help, late);
     let removed = sum(&|worker| worker.agent_frames_removed.get());
     let help = "Quiet frames of agents removed to shorten the delay that late audio left.";
-    out.single("trunkgate_agent_frames_removed_total", Kind::Counter, help, removed);
+    out.single("trunkgate_agent_frames_removed_total", MetricKind::Counter, help, removed);
     let (sessions, transcoding) = (sum(&|worker| worker.sessions.get()), sum(&|worker| worker.transcoding.get()));
-    out.single("trunkgate_media_sessions", Kind::Gauge, "Media sessions alive.", sessions);
-    out.single("trunkgate_transcoding_sessions", Kind::Gauge, "Media sessions that transcode audio.", transcoding);
+    out.single("trunkgate_media_sessions", MetricKind::Gauge, "Media sessions alive.", sessions);
+    out.single(
+        "trunkgate_transcoding_sessions",
+        MetricKind::Gauge,
+        "Media sessions that transcode audio.",
+        transcoding,
+    );
     let ports = gateway.media_ports_in_use as f64;
-    out.single("trunkgate_media_ports_in_use", Kind::Gauge, "Media ports in use.", ports);
+    out.single("trunkgate_media_ports_in_use", MetricKind::Gauge, "Media ports in use.", ports);
     let buffers = sum(&|worker| worker.buffers_in_use.get());
-    out.single("trunkgate_packet_buffers_in_use", Kind::Gauge, "Packet buffers in use.", buffers);
+    out.single("trunkgate_packet_buffers_in_use", MetricKind::Gauge, "Packet buffers in use.", buffers);
     let help = "Time of an RTP packet inside the edge, one in 64 sampled.";
     times(out, "trunkgate_relay_seconds", help, &RELAY_BOUNDS_US, workers.iter().map(|worker| &worker.relay));
     let help = "Time from the end of caller speech (voice activity) to the agent's first audio.";
@@ -583,7 +611,7 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
 fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
     let all = &gateway.rtp_of_trunks;
     let name = "trunkgate_trunk_rtp_packets_total";
-    out.family(name, Kind::Counter, "RTP packets of a trunk in answered calls.");
+    out.family(name, MetricKind::Counter, "RTP packets of a trunk in answered calls.");
     for (trunk, packets) in all {
         out.sample(name, &[("trunk", trunk), ("direction", "in")], packets.received as f64);
         out.sample(name, &[("trunk", trunk), ("direction", "out")], packets.sent as f64);
@@ -591,7 +619,7 @@ fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
     let name = "trunkgate_trunk_rtp_lost_total";
     out.family(
         name,
-        Kind::Counter,
+        MetricKind::Counter,
         "RTP packets of a trunk lost in answered calls; `out` as its parties report by RTCP.",
     );
     for (trunk, packets) in all {
@@ -606,7 +634,7 @@ fn times<'a, const BOUNDS: usize>(
     name: &str,
     help: &str,
     bounds_us: &[u64; BOUNDS],
-    workers: impl Iterator<Item = &'a Times<BOUNDS>>,
+    workers: impl Iterator<Item = &'a DurationHistogram<BOUNDS>>,
 ) {
     let (mut counts, mut seconds) = (vec![0; BOUNDS + 1], 0.0);
     for worker in workers {
@@ -617,33 +645,37 @@ fn times<'a, const BOUNDS: usize>(
 }
 
 /// Writes limits of resources, next to their use.
-fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
+fn capacity(out: &mut Exposition, counted: &GatewayCounts, handle: &EdgeHandle) {
     let help = "Live calls.";
-    out.single("trunkgate_calls_live", Kind::Gauge, help, handle.live_calls() as f64);
+    out.single("trunkgate_calls_live", MetricKind::Gauge, help, handle.live_calls() as f64);
     let calls = handle.shared.running(|running| running.config.limits.calls);
     let help = "Maximum number of concurrent calls; 0: no limit.";
-    out.single("trunkgate_calls_limit", Kind::Gauge, help, f64::from(calls));
+    out.single("trunkgate_calls_limit", MetricKind::Gauge, help, f64::from(calls));
     let [conferences, parties] = counted.conferences;
-    out.single("trunkgate_conferences", Kind::Gauge, "Conferences that go on.", conferences as f64);
-    out.single("trunkgate_conference_parties", Kind::Gauge, "Parties of all conferences.", parties as f64);
+    out.single("trunkgate_conferences", MetricKind::Gauge, "Conferences that go on.", conferences as f64);
+    out.single("trunkgate_conference_parties", MetricKind::Gauge, "Parties of all conferences.", parties as f64);
     queues(out, counted);
-    out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
+    out.single("trunkgate_media_ports", MetricKind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
 
 /// Writes the call queues. Names are chosen by applications, so at most
 /// [`QUEUE_SERIES`](trunkgate_system::limits::QUEUE_SERIES) have a series.
-fn queues(out: &mut Exposition, counted: &Counted) {
+fn queues(out: &mut Exposition, counted: &GatewayCounts) {
     let queues = &counted.queues;
-    out.single("trunkgate_queues", Kind::Gauge, "Queues of calls.", queues.totals.queues as f64);
-    out.family("trunkgate_queue_size", Kind::Gauge, "Callers that wait in the queue, of the queues with the most.");
+    out.single("trunkgate_queues", MetricKind::Gauge, "Queues of calls.", queues.totals.queues as f64);
+    out.family(
+        "trunkgate_queue_size",
+        MetricKind::Gauge,
+        "Callers that wait in the queue, of the queues with the most.",
+    );
     for (name, size) in &queues.largest {
         out.sample("trunkgate_queue_size", &[("queue", name)], *size as f64);
     }
     let help = "Callers that wait in queues without a series of their own.";
-    out.single("trunkgate_queue_size_others", Kind::Gauge, help, queues.others as f64);
+    out.single("trunkgate_queue_size_others", MetricKind::Gauge, help, queues.others as f64);
     let help = "Longest time for which a caller has waited in a queue.";
     let longest = queues.totals.longest_seconds as f64;
-    out.single("trunkgate_queue_longest_wait_seconds", Kind::Gauge, help, longest);
+    out.single("trunkgate_queue_longest_wait_seconds", MetricKind::Gauge, help, longest);
 }
 
 fn call_records(out: &mut Exposition, figures: &Figures) {
@@ -654,45 +686,45 @@ fn call_records(out: &mut Exposition, figures: &Figures) {
         }
     };
     let help = "Attempts to write or deliver a call record that failed.";
-    each("trunkgate_cdr_failures_total", Kind::Counter, help, |sink| sink.failures.get());
+    each("trunkgate_cdr_failures_total", MetricKind::Counter, help, |sink| sink.failures.get());
     let help = "Call records lost.";
-    each("trunkgate_cdr_lost_total", Kind::Counter, help, |sink| sink.lost.get());
+    each("trunkgate_cdr_lost_total", MetricKind::Counter, help, |sink| sink.lost.get());
     let help = "Call records queued.";
-    each("trunkgate_cdr_waiting", Kind::Gauge, help, |sink| sink.waiting.get());
+    each("trunkgate_cdr_waiting", MetricKind::Gauge, help, |sink| sink.waiting.get());
     let help = "Lines of the journal of live calls that could not be read.";
     let damaged = figures.damaged.get() as f64;
-    out.single("trunkgate_cdr_journal_damaged_total", Kind::Counter, help, damaged);
+    out.single("trunkgate_cdr_journal_damaged_total", MetricKind::Counter, help, damaged);
 }
 
-fn edge(out: &mut Exposition, gateway: &Metrics, handle: &Handle) {
+fn edge(out: &mut Exposition, gateway: &Metrics, handle: &EdgeHandle) {
     let (taken, refused, last) = handle.reloads();
     let name = "trunkgate_config_reloads_total";
-    out.family(name, Kind::Counter, "Reloads of the configuration.");
+    out.family(name, MetricKind::Counter, "Reloads of the configuration.");
     out.sample(name, &[("result", "success")], taken as f64);
     out.sample(name, &[("result", "failure")], refused as f64);
     let name = "trunkgate_config_last_reload_success";
-    out.single(name, Kind::Gauge, "Whether the last reload succeeded.", f64::from(u8::from(last)));
-    let draining = gateway.draining || handle.phase() == Phase::Draining;
+    out.single(name, MetricKind::Gauge, "Whether the last reload succeeded.", f64::from(u8::from(last)));
+    let draining = gateway.draining || handle.phase() == EdgePhase::Draining;
     let help = "Whether the edge is draining.";
-    out.single("trunkgate_draining", Kind::Gauge, help, f64::from(u8::from(draining)));
+    out.single("trunkgate_draining", MetricKind::Gauge, help, f64::from(u8::from(draining)));
     let overloaded = handle.load.borrow().overloaded;
     let help = "Whether the edge is overloaded and rejects calls that would wait too long.";
-    out.single("trunkgate_overloaded", Kind::Gauge, help, f64::from(u8::from(overloaded)));
+    out.single("trunkgate_overloaded", MetricKind::Gauge, help, f64::from(u8::from(overloaded)));
     let name = "trunkgate_http_connections_dropped_total";
-    out.family(name, Kind::Counter, "HTTP connections closed to make room, or for want of it.");
+    out.family(name, MetricKind::Counter, "HTTP connections closed to make room, or for want of it.");
     out.sample(name, &[("reason", "evicted")], handle.shared.http.evicted.get() as f64);
     out.sample(name, &[("reason", "limit")], handle.shared.http.refused.get() as f64);
     call_records(out, &handle.shared.cdr);
     let store = handle.store.health();
     let help = "Whether the store refuses changes.";
-    out.single("trunkgate_store_failing", Kind::Gauge, help, f64::from(u8::from(store.is_failing())));
+    out.single("trunkgate_store_failing", MetricKind::Gauge, help, f64::from(u8::from(store.is_failing())));
     let help = "Times that the store refused changes.";
-    out.single("trunkgate_store_refused_total", Kind::Counter, help, store.refused_changes() as f64);
+    out.single("trunkgate_store_refused_total", MetricKind::Counter, help, store.refused_changes() as f64);
     let help = "Panics, each caught; please report them.";
-    out.single("trunkgate_panics_total", Kind::Counter, help, log::panics() as f64);
+    out.single("trunkgate_panics_total", MetricKind::Counter, help, log::panics() as f64);
     let help = "Log lines lost because the log reader was too slow.";
-    out.single("trunkgate_log_lines_lost_total", Kind::Counter, help, log::lost() as f64);
+    out.single("trunkgate_log_lines_lost_total", MetricKind::Counter, help, log::lost() as f64);
     let name = "trunkgate_build_info";
-    out.family(name, Kind::Gauge, "The program's version.");
+    out.family(name, MetricKind::Gauge, "The program's version.");
     out.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
 }

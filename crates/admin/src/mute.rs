@@ -1,6 +1,6 @@
 //! Calls without audio from either side: one problem instead of one for each side.
 
-use trunkgate_call::diagnosis::{COMMON, Cause};
+use trunkgate_call::diagnosis::{COMMON, FaultCause};
 
 use trunkgate_system::problem::kind::{ProblemKind, Silence, Unheard};
 use trunkgate_system::problem::{Part, Problem};
@@ -63,8 +63,9 @@ fn take_in(kept: &mut Problem, other: Problem) {
         if is_first { said(name, kept.evidence.as_deref()) } else { kept.evidence.clone().unwrap_or_default() };
     kept.evidence = Some(format!("{of_own}; {}", said(&of_other.name, other.evidence.as_deref())));
     // If no packet arrives from either side, the same fix applies to both.
-    let is_common =
-        is_first && of_kept.is_of_both_sides() && [of_kept.cause, of_other.cause] == [Some(Cause::Nothing.slug()); 2];
+    let is_common = is_first
+        && of_kept.is_of_both_sides()
+        && [of_kept.cause, of_other.cause] == [Some(FaultCause::Nothing.slug()); 2];
     let fix = match (kept.fix.take(), other.fix) {
         (Some(one), Some(_)) if is_common => {
             format!("look first at {COMMON}; then, for {name} and in the same way for {}: {one}", of_other.name)
@@ -90,7 +91,7 @@ mod tests {
             party: Some(Party::Trunk(name.to_owned())),
             name: name.to_owned(),
             silence: Silence::NoMedia,
-            cause: Some(Cause::Nothing.slug()),
+            cause: Some(FaultCause::Nothing.slug()),
             live_calls: None,
             tally: Some(Tally { calls, of: calls, ..Tally::default() }),
             both,

@@ -8,13 +8,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use trunkgate_call::twiml::{Secret, is_digits};
-use trunkgate_call::{CallRequest, NotBegun, Onward, ReasonSlug, named_target};
-use trunkgate_route::{Numbers, Target, TargetSpec};
+use trunkgate_call::twiml::{SensitiveText, is_digits};
+use trunkgate_call::{CallRequest, ConnectTarget, NotBegun, ReasonSlug, named_target};
+use trunkgate_route::{CallTarget, NumberingPlan, TargetSpec};
 
 use super::ApiError;
-use super::asked::{Body, read};
-use trunkgate_runtime::handle::Handle;
+use super::asked::{RequestBody, read};
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::placing;
 use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS, CALL_TARGETS};
 
@@ -28,7 +28,7 @@ const SHAPE: &str = r#"{"to":"+14155550123","from":"+14155550100","connect":["ap
 /// Body of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct OriginateBody {
     to: String,
     from: String,
     /// Targets that the called party is connected to after it answers.
@@ -42,8 +42,8 @@ struct Wanted {
 }
 
 /// Places a call: 201 while the party is being called.
-pub(super) async fn begin(State(handle): State<Handle>, body: Body) -> Result<Response, ApiError> {
-    let wanted: Wanted = read(body, SHAPE)?;
+pub(super) async fn begin(State(handle): State<EdgeHandle>, body: RequestBody) -> Result<Response, ApiError> {
+    let wanted: OriginateBody = read(body, SHAPE)?;
     let request = judge(&handle, &wanted)?;
     let sid = handle.change(request).await?.map_err(refused)?.sid;
     let call = handle.call(&sid).await?;
@@ -56,7 +56,7 @@ pub(super) async fn begin(State(handle): State<Handle>, body: Body) -> Result<Re
     })
 }
 
-fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
+fn judge(handle: &EdgeHandle, wanted: &OriginateBody) -> Result<CallRequest, ApiError> {
     let (numbers, own, usual) = handle.shared.running(|running| {
         let config = &running.config;
         let own: Vec<String> = config.numbers.iter().map(|one| one.number.clone()).collect();
@@ -88,14 +88,14 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
             let message = "digits: only before an application, which `connect` has to name first";
             return Err(unprocessable("bad_digits", message.to_owned()));
         }
-        digits => digits.clone().map(Secret::new),
+        digits => digits.clone().map(SensitiveText::new),
     };
     Ok(CallRequest {
         from,
         to,
         targets,
         headers: Vec::new(),
-        onward: onward.into_iter().map(Onward::Target).collect(),
+        onward: onward.into_iter().map(ConnectTarget::Target).collect(),
         ring_timeout: seconds("ring_seconds", wanted.ring_seconds.unwrap_or(RING_SECONDS), 1, CALL_RING_SECONDS)?,
         time_limit: seconds("limit_seconds", wanted.limit_seconds.unwrap_or(0), 0, CALL_LIMIT_SECONDS)?,
         digits,
@@ -106,7 +106,12 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
 }
 
 /// Parses targets and checks that each is configured.
-fn named(handle: &Handle, key: &str, texts: &[String], numbers: &Numbers) -> Result<Vec<TargetSpec>, ApiError> {
+fn named(
+    handle: &EdgeHandle,
+    key: &str,
+    texts: &[String],
+    numbers: &NumberingPlan,
+) -> Result<Vec<TargetSpec>, ApiError> {
     if !(1..=CALL_TARGETS).contains(&texts.len()) {
         return Err(unprocessable("bad_target", format!("{key}: 1 to {CALL_TARGETS} targets")));
     }
@@ -123,7 +128,7 @@ fn named(handle: &Handle, key: &str, texts: &[String], numbers: &Numbers) -> Res
             unprocessable("bad_target", message)
         })?;
         let found = table.target(&target, &mut |_| 0);
-        let is_there = found.is_some_and(|found| !matches!(&found, Target::Agent(agent) if agent.is_raw()));
+        let is_there = found.is_some_and(|found| !matches!(&found, CallTarget::Agent(agent) if agent.is_raw()));
         is_there.then_some(target).ok_or_else(|| {
             let message = format!("{key}: the configuration has no \"{}\"", short(text));
             unprocessable("unknown_target", message)

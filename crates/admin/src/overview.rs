@@ -14,8 +14,8 @@ use trunkgate_route::{Route, TargetSpec};
 
 use super::ApiError;
 use super::asked::bad_query;
-use trunkgate_runtime::handle::Handle;
-use trunkgate_runtime::history::{Sample, TroubleView};
+use trunkgate_runtime::handle::EdgeHandle;
+use trunkgate_runtime::history::{HistorySample, TroubleView};
 use trunkgate_runtime::http_logins::HttpLoginView;
 use trunkgate_runtime::transport::TlsFaultsView;
 use trunkgate_system::clock;
@@ -24,7 +24,7 @@ use trunkgate_system::limits;
 /// Requested part of the history.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Part {
+pub(super) struct HistoryQuery {
     /// Span: `hour` (a sample every ten seconds) or `day` (every five minutes).
     span: Option<String>,
     /// Start of the requested samples.
@@ -33,18 +33,18 @@ pub(super) struct Part {
 
 /// Data of the console's plots.
 #[derive(Debug, Serialize)]
-pub(super) struct Past {
+pub(super) struct HistoryResponse {
     /// Interval of the samples.
     seconds: u64,
-    samples: Vec<Sample>,
+    samples: Vec<HistorySample>,
     /// Problems of the last hour, the worst first.
     troubles: Vec<TroubleView>,
 }
 
 pub(super) async fn history(
-    State(handle): State<Handle>,
-    part: Result<Query<Part>, QueryRejection>,
-) -> Result<Json<Past>, ApiError> {
+    State(handle): State<EdgeHandle>,
+    part: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Json<HistoryResponse>, ApiError> {
     let Query(part) = part.map_err(|error| bad_query(&error))?;
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let coarse = match part.span.as_deref() {
@@ -57,7 +57,7 @@ pub(super) async fn history(
     });
     let since = since.transpose()?;
     let many = if coarse { u64::from(limits::HISTORY_FINE_IN_COARSE) } else { 1 };
-    Ok(Json(handle.history(|history| Past {
+    Ok(Json(handle.history(|history| HistoryResponse {
         seconds: limits::HISTORY_FINE_SECONDS * many,
         samples: history.samples(coarse, since),
         troubles: history.troubles(clock::now()),
@@ -93,11 +93,11 @@ pub(super) struct RouteReport {
 
 /// `{"routes":[…]}`
 #[derive(Debug, Serialize)]
-pub(super) struct Routes {
+pub(super) struct RoutesResponse {
     routes: Vec<RouteReport>,
 }
 
-pub(super) async fn routes(State(handle): State<Handle>) -> Result<Json<Routes>, ApiError> {
+pub(super) async fn routes(State(handle): State<EdgeHandle>) -> Result<Json<RoutesResponse>, ApiError> {
     let counted = handle.counted().await?;
     let mut calls: BTreeMap<String, BTreeMap<&'static str, u64>> = BTreeMap::new();
     for ((_, route, outcome), count) in &counted.metrics.calls {
@@ -120,7 +120,7 @@ pub(super) async fn routes(State(handle): State<Handle>) -> Result<Json<Routes>,
         has_file: route.file.is_some(),
         calls: calls.get(&*route.name).cloned().unwrap_or_default(),
     };
-    Ok(Json(Routes { routes: table.routes().iter().zip(lines).map(report).collect() }))
+    Ok(Json(RoutesResponse { routes: table.routes().iter().zip(lines).map(report).collect() }))
 }
 
 /// Returns a target as written in the configuration.
@@ -146,7 +146,7 @@ fn target(target: &TargetSpec) -> String {
 
 /// Rejected traffic: unknown sources, failed authentications, bans and refused calls.
 #[derive(Debug, Serialize)]
-pub(super) struct Security {
+pub(super) struct SecurityReport {
     /// SIP from unknown sources; null if there was none in the last hour.
     unknown: Option<UnknownView>,
     /// TCP and TLS connections of unknown sources closed in the last hour, counted as `messages`.
@@ -167,11 +167,11 @@ pub(super) struct Security {
     /// Sources with three or more HTTP requests with wrong credentials in the last hour, the newest first.
     wrong_http_credentials: Vec<HttpLoginView>,
     /// Calls that a limit, `deny` or a similar rule refused since the start.
-    refused: Vec<Refusal>,
+    refused: Vec<RefusedCalls>,
 }
 
 #[derive(Debug, Serialize)]
-struct Refusal {
+struct RefusedCalls {
     /// Name of the trunk.
     trunk: String,
     /// One of the [reasons](reasons.md).
@@ -180,14 +180,14 @@ struct Refusal {
     count: u64,
 }
 
-pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Security>, ApiError> {
+pub(super) async fn security(State(handle): State<EdgeHandle>) -> Result<Json<SecurityReport>, ApiError> {
     let tls_failures = handle.shared.sockets.tls_faults.view(Instant::now());
     let closed = handle.shared.sockets.closed(Instant::now());
     let wrong_http_credentials = handle.shared.logins.views(Instant::now());
     let look = move |gateway: &trunkgate_call::Gateway, now| {
         let metrics = gateway.metrics();
         let refused = metrics.limits_reached.iter().filter(|(_, count)| **count > 0);
-        Security {
+        SecurityReport {
             unknown: gateway.unknown_sources(now),
             closed,
             sources: gateway.unknown_senders(now),
@@ -198,7 +198,7 @@ pub(super) async fn security(State(handle): State<Handle>) -> Result<Json<Securi
             wrong_credentials: gateway.status(now).logins,
             wrong_http_credentials,
             refused: refused
-                .map(|((trunk, reason), count)| Refusal { trunk: trunk.to_string(), reason, count: *count })
+                .map(|((trunk, reason), count)| RefusedCalls { trunk: trunk.to_string(), reason, count: *count })
                 .collect(),
         }
     };

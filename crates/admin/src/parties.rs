@@ -11,7 +11,7 @@ use trunkgate_call::view::TrunkView;
 use trunkgate_call::{CallView, Gateway, LegView};
 
 use super::ApiError;
-use trunkgate_runtime::handle::{Gone, Handle};
+use trunkgate_runtime::handle::{EdgeHandle, SignallingEnded};
 use trunkgate_system::clock;
 
 /// Maximum number of rejection codes shown for a trunk.
@@ -37,7 +37,7 @@ pub(super) struct Activity {
 /// Sender of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Direction {
+enum CodeDirection {
     /// Trunk or agent, in a call to it.
     Received,
     /// Edge, in a call from the trunk.
@@ -49,7 +49,7 @@ enum Direction {
 pub(super) struct CodeCount {
     /// `received`: sent by it, which rejected calls to it; `sent`: sent by the edge, which rejected calls from it. The
     /// calls: `/v1/calls` with `trunk`, `code` and this [`direction`](http.md#filters).
-    direction: Direction,
+    direction: CodeDirection,
     /// SIP code.
     code: u16,
     /// Calls with it.
@@ -58,24 +58,24 @@ pub(super) struct CodeCount {
 
 /// Counters of a trunk or agent.
 #[derive(Debug, Default)]
-struct Counts {
+struct ActivityCounts {
     activity: Activity,
-    codes: BTreeMap<(u16, Direction), u64>,
+    codes: BTreeMap<(u16, CodeDirection), u64>,
     mos_sum: f64,
     scored: u64,
 }
 
 /// Activity of all trunks and agents by name.
 #[derive(Debug, Default)]
-pub(super) struct Parties {
+pub(super) struct PartyActivities {
     by_name: BTreeMap<String, Activity>,
     /// Start of the counted period: an hour ago, or later if a busy edge no longer has older calls.
     pub(super) since: String,
 }
 
-impl Parties {
+impl PartyActivities {
     /// Gets live legs and ended calls from the signalling loop, and counts them here.
-    pub(super) async fn of(handle: &Handle) -> Result<Parties, Gone> {
+    pub(super) async fn of(handle: &EdgeHandle) -> Result<PartyActivities, SignallingEnded> {
         let since = clock::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let (mut counts, ended) = handle.ask(|gateway, _| (live(gateway), gateway.ended_calls())).await?;
         let since = format!("{since:.3}");
@@ -85,7 +85,10 @@ impl Parties {
             count(&mut counts, call);
         }
         let since = later(&since, ended.kept_since());
-        Ok(Parties { by_name: counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect(), since })
+        Ok(PartyActivities {
+            by_name: counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect(),
+            since,
+        })
     }
 
     /// Removes and returns the activity of a trunk or agent.
@@ -94,7 +97,7 @@ impl Parties {
     }
 }
 
-impl Counts {
+impl ActivityCounts {
     fn activity(self) -> Activity {
         let one = |((code, direction), calls)| CodeCount { direction, code, calls };
         let mut codes: Vec<CodeCount> = self.codes.into_iter().map(one).collect();
@@ -115,7 +118,7 @@ pub(super) fn party(leg: &LegView) -> &str {
 }
 
 /// Counts live legs by trunk and agent.
-fn live(gateway: &Gateway) -> BTreeMap<String, Counts> {
+fn live(gateway: &Gateway) -> BTreeMap<String, ActivityCounts> {
     let mut legs: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     for (name, is_from) in gateway.live_legs().filter(|(name, _)| !name.is_empty()) {
         let [live_out, live_in] = legs.entry(name).or_default();
@@ -123,17 +126,17 @@ fn live(gateway: &Gateway) -> BTreeMap<String, Counts> {
     }
     let counts = |(name, [live_out, live_in]): (&str, [u64; 2])| {
         let activity = Activity { live_in, live_out, ..Activity::default() };
-        (name.to_owned(), Counts { activity, ..Counts::default() })
+        (name.to_owned(), ActivityCounts { activity, ..ActivityCounts::default() })
     };
     legs.into_iter().map(counts).collect()
 }
 
-fn counts_of<'a>(counts: &'a mut BTreeMap<String, Counts>, name: &str) -> &'a mut Counts {
+fn counts_of<'a>(counts: &'a mut BTreeMap<String, ActivityCounts>, name: &str) -> &'a mut ActivityCounts {
     counts.entry(name.to_owned()).or_default()
 }
 
 /// Counts an ended call once for each trunk and agent among its legs and its skipped targets.
-fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
+fn count(counts: &mut BTreeMap<String, ActivityCounts>, call: &CallView) {
     let inbound = |leg: &&LegView| leg.direction == "inbound";
     let callers: BTreeSet<&str> = call.legs.iter().filter(inbound).map(party).collect();
     let targets = call.legs.iter().filter(|leg| !inbound(leg)).map(party);
@@ -145,13 +148,13 @@ fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
         counts_of(counts, name).activity.calls_out += 1;
     }
     // Several peers of a trunk may reject a call with the same code.
-    let mut seen: Vec<(&str, (u16, Direction))> = Vec::new();
+    let mut seen: Vec<(&str, (u16, CodeDirection))> = Vec::new();
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
         let counts = counts_of(counts, party(leg));
         let code = if leg.direction == "inbound" {
-            call.sip_code.filter(|code| *code >= 300).map(|code| (code, Direction::Sent))
+            call.sip_code.filter(|code| *code >= 300).map(|code| (code, CodeDirection::Sent))
         } else {
-            leg.sip_code.map(|code| (code, Direction::Received))
+            leg.sip_code.map(|code| (code, CodeDirection::Received))
         };
         if let Some(code) = code.filter(|code| !seen.contains(&(party(leg), *code))) {
             seen.push((party(leg), code));
@@ -176,17 +179,17 @@ pub(super) struct TrunkReport {
 
 /// Response of `/v1/trunks`: `{"trunks":[…],"since":"…"}`.
 #[derive(Debug, Serialize)]
-pub(super) struct Trunks {
+pub(super) struct TrunksResponse {
     trunks: Vec<TrunkReport>,
     /// Start of the period counted in `hour`.
     since: String,
 }
 
-pub(super) async fn trunks(State(handle): State<Handle>) -> Result<Json<Trunks>, ApiError> {
-    let mut parties = Parties::of(&handle).await?;
+pub(super) async fn trunks(State(handle): State<EdgeHandle>) -> Result<Json<TrunksResponse>, ApiError> {
+    let mut parties = PartyActivities::of(&handle).await?;
     let trunks = handle.status().await?.trunks.into_iter();
     let trunks = trunks.map(|trunk| TrunkReport { hour: parties.take(&trunk.name), trunk }).collect();
-    Ok(Json(Trunks { trunks, since: parties.since }))
+    Ok(Json(TrunksResponse { trunks, since: parties.since }))
 }
 
 #[cfg(test)]
@@ -216,7 +219,7 @@ mod tests {
         assert_eq!(["carrier", "pbx", "dead"].map(|name| counts[name].activity.calls_out), [0, 1, 1]);
         assert_eq!(counts["carrier"].activity.calls_in, 1);
         let codes = |name: &str| counts[name].codes.clone();
-        assert_eq!(codes("pbx"), BTreeMap::from([((486, Direction::Received), 1)]));
-        assert_eq!(codes("carrier"), BTreeMap::from([((486, Direction::Sent), 1)]));
+        assert_eq!(codes("pbx"), BTreeMap::from([((486, CodeDirection::Received), 1)]));
+        assert_eq!(codes("carrier"), BTreeMap::from([((486, CodeDirection::Sent), 1)]));
     }
 }

@@ -21,38 +21,38 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::{Notify, oneshot};
 use trunkgate_route::household;
 
-use super::answers::Unread;
+use super::answers::ResponseBudget;
 use trunkgate_runtime::handle::HttpCounters;
-use trunkgate_runtime::transport::BySource;
+use trunkgate_runtime::transport::SourceCounts;
 use trunkgate_system::limits;
-use trunkgate_system::log::Seldom;
+use trunkgate_system::log::LogThrottle;
 
 /// All slots; clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Places(Arc<Shared>);
+pub(super) struct HttpSlots(Arc<SharedHttpSlots>);
 
 #[derive(Debug)]
-struct Shared {
-    taken: Mutex<Taken>,
+struct SharedHttpSlots {
+    taken: Mutex<HttpSlotTable>,
     /// Notification that a slot is free, or its connection incomplete.
     freed: Notify,
     counters: Arc<HttpCounters>,
     /// Responses not yet read by clients.
-    unread: Unread,
+    unread: ResponseBudget,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct HttpSlotTable {
     /// Logical clock of the entries.
     clock: u64,
-    entries: HashMap<u64, Entry>,
-    by_source: BySource,
-    complaint: Seldom,
+    entries: HashMap<u64, HttpSlotEntry>,
+    by_source: SourceCounts,
+    complaint: LogThrottle,
 }
 
 /// Entry of a connection.
 #[derive(Debug)]
-struct Entry {
+struct HttpSlotEntry {
     pub source: IpAddr,
     is_loopback: bool,
     /// Whether the slot is one of those beyond [`limits::HTTP_CONNECTIONS`].
@@ -67,15 +67,15 @@ struct Entry {
 
 /// Slot of a connection, released on drop.
 #[derive(Debug)]
-pub(crate) struct Place {
-    occupant: Occupant,
+pub(crate) struct HttpSlot {
+    occupant: HttpSlotOccupant,
     evicted: Option<oneshot::Receiver<()>>,
 }
 
 /// Handle of a slot, attached to the requests of its connection.
 #[derive(Debug, Clone)]
-pub(super) struct Occupant {
-    shared: Arc<Shared>,
+pub(super) struct HttpSlotOccupant {
+    shared: Arc<SharedHttpSlots>,
     number: u64,
     /// Remote address of the connection.
     address: IpAddr,
@@ -88,11 +88,16 @@ pub(super) struct Occupant {
 
 /// Request being served; protects its connection from eviction until dropped.
 #[derive(Debug)]
-pub(super) struct Serving(Occupant);
+pub(super) struct ActiveRequest(HttpSlotOccupant);
 
-impl Places {
-    pub(super) fn new(counters: Arc<HttpCounters>) -> Places {
-        Places(Arc::new(Shared { taken: Mutex::default(), freed: Notify::new(), counters, unread: Unread::default() }))
+impl HttpSlots {
+    pub(super) fn new(counters: Arc<HttpCounters>) -> HttpSlots {
+        HttpSlots(Arc::new(SharedHttpSlots {
+            taken: Mutex::default(),
+            freed: Notify::new(),
+            counters,
+            unread: ResponseBudget::default(),
+        }))
     }
 
     /// Waits until a slot is free or can be freed.
@@ -103,7 +108,7 @@ impl Places {
     }
 
     /// Takes a slot for a connection from `remote`, evicting an incomplete connection if necessary.
-    pub(super) fn take(&self, remote: SocketAddr) -> Option<Place> {
+    pub(super) fn take(&self, remote: SocketAddr) -> Option<HttpSlot> {
         let ip = remote.ip().to_canonical();
         let (source, is_loopback) = (household(ip), ip.is_loopback());
         let mut taken = self.0.lock();
@@ -134,12 +139,12 @@ impl Places {
         taken.by_source.take(source, usize::MAX);
         let (evict, evicted) = oneshot::channel();
         let number = taken.tick();
-        let entry = Entry { source, is_loopback, is_reserved, serving: 0, since: number, _evict: evict };
+        let entry = HttpSlotEntry { source, is_loopback, is_reserved, serving: 0, since: number, _evict: evict };
         taken.entries.insert(number, entry);
         drop(taken);
         let (shared, is_tunnel) = (Arc::clone(&self.0), Arc::default());
-        let occupant = Occupant { shared, number, address: ip, is_loopback, is_tls: false, is_tunnel };
-        Some(Place { occupant, evicted: Some(evicted) })
+        let occupant = HttpSlotOccupant { shared, number, address: ip, is_loopback, is_tls: false, is_tunnel };
+        Some(HttpSlot { occupant, evicted: Some(evicted) })
     }
 
     #[cfg(test)]
@@ -148,13 +153,13 @@ impl Places {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+impl SharedHttpSlots {
+    fn lock(&self) -> MutexGuard<'_, HttpSlotTable> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Taken {
+impl HttpSlotTable {
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
@@ -167,9 +172,10 @@ impl Taken {
 
     /// Returns the incomplete connection to evict: not a loopback one if possible, of the address with the most
     /// connections, the oldest.
-    fn oldest(&self, is_candidate: impl Fn(&Entry) -> bool) -> Option<u64> {
+    fn oldest(&self, is_candidate: impl Fn(&HttpSlotEntry) -> bool) -> Option<u64> {
         let candidates = self.entries.iter().filter(|(_, entry)| entry.serving == 0 && is_candidate(entry));
-        let rank = |entry: &Entry| (!entry.is_loopback, self.by_source.count(entry.source), Reverse(entry.since));
+        let rank =
+            |entry: &HttpSlotEntry| (!entry.is_loopback, self.by_source.count(entry.source), Reverse(entry.since));
         candidates.max_by_key(|(_, entry)| rank(entry)).map(|(number, _)| *number)
     }
 
@@ -180,7 +186,7 @@ impl Taken {
     }
 }
 
-impl Place {
+impl HttpSlot {
     /// Returns whether the connection was evicted; wakes the task at the eviction.
     pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> bool {
         let is_over = self.evicted.as_mut().is_none_or(|evicted| Pin::new(evicted).poll(cx).is_ready());
@@ -206,20 +212,20 @@ impl Place {
     }
 
     /// Returns the handle of the slot for requests.
-    pub(super) fn occupant(&self) -> Occupant {
+    pub(super) fn occupant(&self) -> HttpSlotOccupant {
         self.occupant.clone()
     }
 }
 
-impl Drop for Place {
+impl Drop for HttpSlot {
     fn drop(&mut self) {
-        let Occupant { shared, number, .. } = &self.occupant;
+        let HttpSlotOccupant { shared, number, .. } = &self.occupant;
         shared.lock().remove(*number);
         shared.freed.notify_one();
     }
 }
 
-impl Occupant {
+impl HttpSlotOccupant {
     /// Returns the remote address of the connection.
     pub(super) fn address(&self) -> IpAddr {
         self.address
@@ -237,7 +243,7 @@ impl Occupant {
 
     /// Marks the connection as a tunnel to another host: request timeouts no longer apply, and it is not evicted until
     /// the result is dropped.
-    pub(super) fn tunnel(&self) -> Serving {
+    pub(super) fn tunnel(&self) -> ActiveRequest {
         self.is_tunnel.store(true, Ordering::Relaxed);
         self.serve()
     }
@@ -248,25 +254,25 @@ impl Occupant {
     }
 
     /// Marks the start of a request being served.
-    pub(super) fn serve(&self) -> Serving {
+    pub(super) fn serve(&self) -> ActiveRequest {
         if let Some(entry) = self.shared.lock().entries.get_mut(&self.number) {
             entry.serving += 1;
         }
-        Serving(self.clone())
+        ActiveRequest(self.clone())
     }
 }
 
-impl Serving {
+impl ActiveRequest {
     /// Protects the connection until the body of the response is written.
     pub(super) fn with(self, response: Response) -> Response {
         let response = self.0.shared.unread.bound(response);
-        response.map(|body| Body::new(Served { body, _serving: self }))
+        response.map(|body| Body::new(ActiveBody { body, _serving: self }))
     }
 }
 
-impl Drop for Serving {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let Occupant { shared, number, .. } = &self.0;
+        let HttpSlotOccupant { shared, number, .. } = &self.0;
         let mut taken = shared.lock();
         let since = taken.tick();
         if let Some(entry) = taken.entries.get_mut(number) {
@@ -279,21 +285,23 @@ impl Drop for Serving {
 }
 
 /// Body of a response, with the protection of its connection.
-struct Served {
+struct ActiveBody {
     body: Body,
-    _serving: Serving,
+    _serving: ActiveRequest,
 }
 
-impl HttpBody for Served {
+impl HttpBody for ActiveBody {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
+
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
+
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
@@ -303,21 +311,21 @@ impl HttpBody for Served {
 mod tests {
     use super::*;
 
-    fn places() -> Places {
-        Places::new(Arc::default())
+    fn places() -> HttpSlots {
+        HttpSlots::new(Arc::default())
     }
 
-    fn take(places: &Places, address: &str) -> Option<Place> {
+    fn take(places: &HttpSlots, address: &str) -> Option<HttpSlot> {
         places.take(SocketAddr::new(address.parse().unwrap(), 40_000))
     }
 
     /// Takes slots for `each` incomplete connections of each of several addresses.
-    fn half(places: &Places, each: usize, addresses: usize) -> Vec<Place> {
+    fn half(places: &HttpSlots, each: usize, addresses: usize) -> Vec<HttpSlot> {
         let address = |n: usize| format!("198.51.100.{}", 1 + n % addresses);
         (0..each * addresses).map(|n| take(places, &address(n)).unwrap()).collect()
     }
 
-    fn is_evicted(place: &mut Place) -> bool {
+    fn is_evicted(place: &mut HttpSlot) -> bool {
         place.poll_evicted(&mut Context::from_waker(std::task::Waker::noop()))
     }
 
@@ -340,12 +348,12 @@ mod tests {
     #[test]
     fn one_address_has_its_share_and_loopback_all() {
         let places = places();
-        let mut own: Vec<Place> =
+        let mut own: Vec<HttpSlot> =
             (0..limits::HTTP_CONNECTIONS_OF_ONE).map(|_| take(&places, "192.0.2.1").unwrap()).collect();
         let mut other = take(&places, "192.0.2.2").unwrap();
         own.push(take(&places, "::ffff:192.0.2.1").unwrap());
         assert!(is_evicted(&mut own[0]) && !is_evicted(&mut own[1]) && !is_evicted(&mut other));
-        let serving: Vec<Serving> = own.iter().map(|place| place.occupant().serve()).collect();
+        let serving: Vec<ActiveRequest> = own.iter().map(|place| place.occupant().serve()).collect();
         assert!(take(&places, "192.0.2.1").is_none(), "none of its own can be evicted");
         assert_eq!(places.0.counters.refused.get(), 1);
         drop(serving);
@@ -360,13 +368,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_served_is_never_evicted_and_a_reserve_is_left_for_probes() {
         let places = places();
-        let held: Vec<Place> = (0..limits::HTTP_CONNECTIONS)
+        let held: Vec<HttpSlot> = (0..limits::HTTP_CONNECTIONS)
             .map(|n| take(&places, &format!("10.0.{}.{}", n / 200, 1 + n % 200)).unwrap())
             .collect();
-        let mut serving: Vec<Serving> = held.iter().map(|place| place.occupant().serve()).collect();
+        let mut serving: Vec<ActiveRequest> = held.iter().map(|place| place.occupant().serve()).collect();
         let mut probe = take(&places, "192.0.2.1").unwrap();
         assert!(probe.occupant().is_for_probes());
-        let local: Vec<Place> =
+        let local: Vec<HttpSlot> =
             (1..limits::HTTP_CONNECTIONS_RESERVED).map(|_| take(&places, "127.0.0.1").unwrap()).collect();
         assert!(local.iter().all(|place| !place.occupant().is_for_probes()));
         assert_eq!(places.len(), limits::HTTP_CONNECTIONS + limits::HTTP_CONNECTIONS_RESERVED);

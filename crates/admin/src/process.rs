@@ -5,23 +5,23 @@ use std::fs;
 use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit};
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Exposition, MetricKind};
 
 /// Writes the process metrics; a family without readable data is omitted.
 pub(super) fn render(out: &mut Exposition, started: Timestamp) {
     let help = "Start time of the process.";
-    out.single("process_start_time_seconds", Kind::Gauge, help, started.as_millisecond() as f64 / 1e3);
+    out.single("process_start_time_seconds", MetricKind::Gauge, help, started.as_millisecond() as f64 / 1e3);
     if let Ok((most, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        out.single("process_max_fds", Kind::Gauge, "Maximum number of open file descriptors.", most as f64);
+        out.single("process_max_fds", MetricKind::Gauge, "Maximum number of open file descriptors.", most as f64);
     }
     if let Some(open) = open_descriptors() {
-        out.single("process_open_fds", Kind::Gauge, "Open file descriptors.", open as f64);
+        out.single("process_open_fds", MetricKind::Gauge, "Open file descriptors.", open as f64);
     }
     if let Some(bytes) = resident_bytes() {
-        out.single("process_resident_memory_bytes", Kind::Gauge, "Resident memory.", bytes as f64);
+        out.single("process_resident_memory_bytes", MetricKind::Gauge, "Resident memory.", bytes as f64);
     }
     if let Some(seconds) = cpu_seconds() {
-        out.single("process_cpu_seconds_total", Kind::Counter, "User and system CPU time.", seconds);
+        out.single("process_cpu_seconds_total", MetricKind::Counter, "User and system CPU time.", seconds);
     }
 }
 

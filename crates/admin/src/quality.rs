@@ -8,22 +8,22 @@ use trunkgate_call::view::{QualityView, SampleView, SeriesView};
 
 use super::ApiError;
 use super::calls::{Sid, find};
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// Header row of the table.
 const HEAD: &str = "leg,party,codec,direction,at,seconds,packets,lost,jitter_ms,rtt_ms,mos,queue_ms,queue_max_ms\r\n";
 
-pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<QualityView>, ApiError> {
+pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<QualityView>, ApiError> {
     quality(&handle, &sid).await.map(Json)
 }
 
 /// Returns the quality of a call as CSV (RFC 4180).
-pub(super) async fn table(State(handle): State<Handle>, Sid(sid): Sid) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn table(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<impl IntoResponse, ApiError> {
     let rows = csv(&quality(&handle, &sid).await?);
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], rows))
 }
 
-async fn quality(handle: &Handle, sid: &str) -> Result<QualityView, ApiError> {
+async fn quality(handle: &EdgeHandle, sid: &str) -> Result<QualityView, ApiError> {
     if let Some(quality) = handle.quality(sid).await? {
         return Ok(quality);
     }

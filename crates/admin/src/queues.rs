@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use trunkgate_call::{QueueReport, QueuedCall, queues, rfc3339};
 
 use super::ApiError;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits::QUEUE_CALLS_SHOWN;
 
 /// Queue with the calling and called number of its first calls.
-type Known = (QueueReport, Vec<(String, String)>);
+type QueueWithCalls = (QueueReport, Vec<(String, String)>);
 
 /// Queue as shown in the API.
 #[derive(Debug, Serialize)]
@@ -54,7 +54,7 @@ struct ShownCall {
 }
 
 /// Lists queues, the one with the longest wait first.
-pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(handle): State<EdgeHandle>) -> Result<Json<Value>, ApiError> {
     let all = handle.ask(|gateway, now| {
         let with_calls = |report: QueueReport| {
             let numbers = |sid: &str| gateway.call(now, sid).map(|call| (call.from, call.to)).unwrap_or_default();
@@ -64,13 +64,13 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
         };
         let mut all = queues(gateway).reports(now);
         all.sort_by_key(|report| std::cmp::Reverse(report.longest));
-        all.into_iter().map(with_calls).collect::<Vec<Known>>()
+        all.into_iter().map(with_calls).collect::<Vec<QueueWithCalls>>()
     });
     let all = all.await?;
     Ok(Json(json!({ "queues": all.iter().map(shown).collect::<Vec<_>>() })))
 }
 
-fn shown((report, calls): &Known) -> ShownQueue<'_> {
+fn shown((report, calls): &QueueWithCalls) -> ShownQueue<'_> {
     let call = |(member, (from, to)): (&QueuedCall, &(String, String))| ShownCall {
         call: member.call_sid.clone(),
         from: from.clone(),

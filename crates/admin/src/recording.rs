@@ -9,10 +9,10 @@ use trunkgate_call::{Channels, RecordingChange, RecordingControl, RecordingReque
 use trunkgate_media::RecordingPause;
 
 use super::ApiError;
-use super::asked::{Body, read};
+use super::asked::{RequestBody, read};
 use super::calls::Sid;
 use super::forks::tracks;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// Expected form of the body, quoted in errors.
 const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","outbound"]} or {"action":"pause","pause":"silence"}, {"action":"resume"}, {"action":"stop"}, with "recording":"RE…" as wanted"#;
@@ -20,10 +20,10 @@ const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","
 /// Body of the request.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
-enum Asked {
+enum RecordingBody {
     Start {
         #[serde(default)]
-        channels: Form,
+        channels: ChannelLayout,
         tracks: Option<Vec<String>>,
     },
     Pause {
@@ -42,7 +42,7 @@ enum Asked {
 /// Channels of a file.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Form {
+enum ChannelLayout {
     Mono,
     #[default]
     Dual,
@@ -54,24 +54,24 @@ const fn silence() -> RecordingPause {
 
 /// Starts a recording (201) or changes one (200).
 pub(super) async fn change(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    body: Body,
+    body: RequestBody,
 ) -> Result<(StatusCode, Json<RecordingView>), ApiError> {
     let (recording, change) = match read(body, SHAPE)? {
-        Asked::Start { channels, tracks: wanted } => {
+        RecordingBody::Start { channels, tracks: wanted } => {
             let channels = match channels {
-                Form::Mono => Channels::Mono,
-                Form::Dual => Channels::Dual,
+                ChannelLayout::Mono => Channels::Mono,
+                ChannelLayout::Dual => Channels::Dual,
             };
             let tracks = tracks(wanted)?;
             let request = RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, channels) };
             let begun = handle.change(RecordingStart { sid, request }).await??;
             return Ok((StatusCode::CREATED, Json(begun.view)));
         }
-        Asked::Pause { recording, pause } => (recording, RecordingChange::Pause(pause)),
-        Asked::Resume { recording } => (recording, RecordingChange::Resume),
-        Asked::Stop { recording } => (recording, RecordingChange::Stop),
+        RecordingBody::Pause { recording, pause } => (recording, RecordingChange::Pause(pause)),
+        RecordingBody::Resume { recording } => (recording, RecordingChange::Resume),
+        RecordingBody::Stop { recording } => (recording, RecordingChange::Stop),
     };
     Ok((StatusCode::OK, Json(handle.change(RecordingControl { sid, recording, change }).await??)))
 }

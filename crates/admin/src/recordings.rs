@@ -17,17 +17,18 @@ use trunkgate_call::VoicemailMessage;
 
 use super::ApiError;
 use super::asked::bad_query;
-use super::audio::{Audio, Message, NotSent};
+use super::audio::{AudioResponse, AudioSendError, MessagePlayback};
 use super::calls::Sid;
 use trunkgate_delivery::sinks::recordings::{
-    Deleted, Entry, NotOpened, Part, Recordings, Transcription, TranscriptionPart, Unlisted,
+    DeletionOutcome, RecordingEntry, RecordingFilter, RecordingOpenError, RecordingsHandle, Transcription,
+    TranscriptionPart, UnlistedFiles,
 };
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 
 /// Recording as shown in the API.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct RecordingResponse {
     /// `RE` and 32 hex digits.
     sid: String,
     /// SID of the call.
@@ -94,7 +95,7 @@ struct ShownTranscription {
 }
 
 impl ShownTranscription {
-    fn of(recordings: &Recordings, one: Transcription) -> ShownTranscription {
+    fn of(recordings: &RecordingsHandle, one: Transcription) -> ShownTranscription {
         let created = Timestamp::from_millisecond(one.created).unwrap_or_default();
         let (text, refusal) = match recordings.text_of(&one) {
             Ok(text) => (text, None),
@@ -108,28 +109,28 @@ impl ShownTranscription {
 /// State of a recording that a crash has cut and that cannot be completed.
 const INCOMPLETE: &str = "incomplete";
 
-impl Shown {
+impl RecordingResponse {
     /// Returns a recording as shown, with data that the index does not have.
-    fn of(recordings: &Recordings, entry: Entry) -> Shown {
+    fn of(recordings: &RecordingsHandle, entry: RecordingEntry) -> RecordingResponse {
         let why = recordings
             .why_incomplete(&entry.sid)
-            .filter(|_| entry.state == trunkgate_delivery::sinks::recordings::State::InProgress);
+            .filter(|_| entry.state == trunkgate_delivery::sinks::recordings::RecordingState::InProgress);
         match why {
-            Some(why) => Shown { state: INCOMPLETE, error: Some(why), ..entry.into() },
+            Some(why) => RecordingResponse { state: INCOMPLETE, error: Some(why), ..entry.into() },
             None => entry.into(),
         }
     }
 }
 
-impl From<Entry> for Shown {
-    fn from(entry: Entry) -> Shown {
+impl From<RecordingEntry> for RecordingResponse {
+    fn from(entry: RecordingEntry) -> RecordingResponse {
         let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
         let message = entry.message.map(|VoicemailMessage { mailbox, from, to }| (mailbox, (from, to)));
         let (voicemail, numbers) = message.unzip();
         let (from, to) = numbers.unzip();
         let moment = |time| format!("{:.3}", Timestamp::from_millisecond(time).unwrap_or_default());
         let heard_at = voicemail.is_some().then(|| entry.heard.map(moment));
-        Shown {
+        RecordingResponse {
             sid: entry.sid,
             call_sid: entry.call_sid,
             conference_sid: entry.conference_sid,
@@ -157,7 +158,7 @@ impl From<Entry> for Shown {
 /// Query of the list: filters and paging.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct RecordingsQuery {
     /// SID of the call.
     call: Option<String>,
     /// Name of the mailbox.
@@ -192,23 +193,23 @@ fn in_progress() -> ApiError {
     ApiError::new(StatusCode::CONFLICT, "recording_in_progress", "the recording has not ended")
 }
 
-fn not_opened(sid: &str, why: &NotOpened) -> ApiError {
+fn not_opened(sid: &str, why: &RecordingOpenError) -> ApiError {
     match why {
-        NotOpened::Absent => unknown(sid),
-        NotOpened::InProgress => in_progress(),
-        NotOpened::Deleted => ApiError::new(StatusCode::GONE, "recording_deleted", why.to_string()),
-        NotOpened::Incomplete(_)
-        | NotOpened::Cut { .. }
-        | NotOpened::NoKey
-        | NotOpened::Refused(_)
-        | NotOpened::Io(_) => unreadable(why),
+        RecordingOpenError::Absent => unknown(sid),
+        RecordingOpenError::InProgress => in_progress(),
+        RecordingOpenError::Deleted => ApiError::new(StatusCode::GONE, "recording_deleted", why.to_string()),
+        RecordingOpenError::Incomplete(_)
+        | RecordingOpenError::Cut { .. }
+        | RecordingOpenError::NoKey
+        | RecordingOpenError::Refused(_)
+        | RecordingOpenError::Io(_) => unreadable(why),
     }
 }
 
 /// Runs blocking work on the recordings.
 pub(super) async fn on_disk<T: Send + 'static>(
-    handle: &Handle,
-    work: impl FnOnce(&Recordings) -> T + Send + 'static,
+    handle: &EdgeHandle,
+    work: impl FnOnce(&RecordingsHandle) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let recordings = handle.recordings.clone();
     spawn_blocking(move || work(&recordings)).await.map_err(|error| unreadable(&error))
@@ -216,13 +217,14 @@ pub(super) async fn on_disk<T: Send + 'static>(
 
 /// Lists recordings, newest first.
 pub(super) async fn list(
-    State(handle): State<Handle>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    State(handle): State<EdgeHandle>,
+    wanted: Result<Query<RecordingsQuery>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(Wanted { call, voicemail, since, until, after, limit }) = wanted.map_err(|error| bad_query(&error))?;
+    let Query(RecordingsQuery { call, voicemail, since, until, after, limit }) =
+        wanted.map_err(|error| bad_query(&error))?;
     let (since, before) = (time("since", since.as_deref())?, time("until", until.as_deref())?);
     let most = limit.unwrap_or(HTTP_RECORDINGS).clamp(1, HTTP_RECORDINGS_MOST);
-    let found = on_disk(&handle, move |recordings| -> io::Result<Result<Vec<Shown>, String>> {
+    let found = on_disk(&handle, move |recordings| -> io::Result<Result<Vec<RecordingResponse>, String>> {
         let behind = match after {
             Some(sid) => match recordings.find(&sid)? {
                 Some(entry) => Some((entry.started, entry.sid)),
@@ -231,12 +233,13 @@ pub(super) async fn list(
             None => None,
         };
         let (call_sid, mailbox) = (call, voicemail);
-        let entries = recordings.list(Part { behind, since, before, call_sid, mailbox, ..Part::default() }, most)?;
-        Ok(Ok(entries.into_iter().map(|entry| Shown::of(recordings, entry)).collect()))
+        let entries = recordings
+            .list(RecordingFilter { behind, since, before, call_sid, mailbox, ..RecordingFilter::default() }, most)?;
+        Ok(Ok(entries.into_iter().map(|entry| RecordingResponse::of(recordings, entry)).collect()))
     });
     let shown = found.await?.map_err(|error| unreadable(&error))?.map_err(|sid| unknown(&sid))?;
     let mut answer = json!({ "recordings": shown });
-    let Unlisted { files, example } = handle.recordings.unlisted();
+    let UnlistedFiles { files, example } = handle.recordings.unlisted();
     if let Some(example) = example {
         answer["unlisted"] = json!({ "files": files, "example": example.display().to_string() });
     }
@@ -244,32 +247,32 @@ pub(super) async fn list(
 }
 
 /// Returns one recording.
-pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Shown>, ApiError> {
+pub(super) async fn show(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<RecordingResponse>, ApiError> {
     let wanted = sid.clone();
-    let found = on_disk(&handle, move |recordings| -> io::Result<Option<Shown>> {
+    let found = on_disk(&handle, move |recordings| -> io::Result<Option<RecordingResponse>> {
         let Some(entry) = recordings.find(&wanted)? else { return Ok(None) };
         let part = TranscriptionPart { recording: Some(wanted), ..TranscriptionPart::default() };
         let all = recordings.transcriptions(part, HTTP_RECORDINGS)?;
         let transcriptions = all.into_iter().map(|one| ShownTranscription::of(recordings, one)).collect();
-        Ok(Some(Shown { transcriptions, ..Shown::of(recordings, entry) }))
+        Ok(Some(RecordingResponse { transcriptions, ..RecordingResponse::of(recordings, entry) }))
     });
     found.await?.map_err(|error| unreadable(&error))?.map(Json).ok_or_else(|| unknown(&sid))
 }
 
 /// Deletes the file of a recording.
-pub(super) async fn remove(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
+pub(super) async fn remove(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     let wanted = sid.clone();
     let done = on_disk(&handle, move |recordings| recordings.delete(&wanted)).await?;
     match done.map_err(|error| unreadable(&error))? {
-        Deleted::Done => Ok(Json(json!({ "sid": sid }))),
-        Deleted::Absent => Err(unknown(&sid)),
-        Deleted::Before => Err(not_opened(&sid, &NotOpened::Deleted)),
-        Deleted::InProgress => Err(in_progress()),
+        DeletionOutcome::Done => Ok(Json(json!({ "sid": sid }))),
+        DeletionOutcome::Absent => Err(unknown(&sid)),
+        DeletionOutcome::Before => Err(not_opened(&sid, &RecordingOpenError::Deleted)),
+        DeletionOutcome::InProgress => Err(in_progress()),
     }
 }
 
 /// Verifies the checksum of the file.
-pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
+pub(super) async fn verify(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     let wanted = sid.clone();
     let is_same = on_disk(&handle, move |recordings| recordings.verify(&wanted)).await?;
     let is_same = is_same.map_err(|why| not_opened(&sid, &why))?;
@@ -277,7 +280,7 @@ pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Resul
 }
 
 /// Rejects the SID of an unknown recording.
-pub(super) async fn known(handle: &Handle, sid: &str) -> Result<(), ApiError> {
+pub(super) async fn known(handle: &EdgeHandle, sid: &str) -> Result<(), ApiError> {
     let wanted = sid.to_owned();
     let found = on_disk(handle, move |recordings| recordings.find(&wanted)).await?;
     found.map_err(|error| unreadable(&error))?.map(drop).ok_or_else(|| unknown(sid))
@@ -295,7 +298,7 @@ impl Default for OneWaveform {
 
 /// Sends the waveform of a recording.
 pub(super) async fn peaks(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Extension(OneWaveform(one)): Extension<OneWaveform>,
     Sid(sid): Sid,
 ) -> Result<Json<Value>, ApiError> {
@@ -312,7 +315,7 @@ pub(super) async fn peaks(
 
 /// Sends the audio, or a range of it. A GET beyond a probe marks a voicemail message as heard.
 pub(super) async fn audio(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
     method: Method,
     headers: HeaderMap,
@@ -321,15 +324,15 @@ pub(super) async fn audio(
     let opened = on_disk(&handle, move |recordings| recordings.open(&wanted)).await?;
     let (entry, reader) = opened.map_err(|why| not_opened(&sid, &why))?;
     let is_new = entry.heard.is_none() && method == Method::GET;
-    let message = entry.message.as_ref().filter(|_| is_new).map(|message| Message {
+    let message = entry.message.as_ref().filter(|_| is_new).map(|message| MessagePlayback {
         recordings: handle.recordings.clone(),
         mailbox: message.mailbox.clone(),
         sid: sid.clone(),
     });
-    match Audio::of(&entry, reader, &headers).await {
+    match AudioResponse::of(&entry, reader, &headers).await {
         Ok(audio) => Ok(audio.heard_as(message).into_response()),
-        Err(NotSent::Unreadable(why)) => Err(not_opened(&sid, &why)),
-        Err(NotSent::Outside(bytes)) => {
+        Err(AudioSendError::Unreadable(why)) => Err(not_opened(&sid, &why)),
+        Err(AudioSendError::Outside(bytes)) => {
             let refused =
                 ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", "the range is outside of the audio");
             Ok(([(header::CONTENT_RANGE, format!("bytes */{bytes}"))], refused).into_response())

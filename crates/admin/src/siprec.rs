@@ -8,10 +8,10 @@ use trunkgate_call::view::{FailedRecordings, SiprecView, TrunkView};
 use trunkgate_call::{SiprecChange, SiprecControl};
 
 use super::ApiError;
-use super::asked::{Body, read};
+use super::asked::{RequestBody, read};
 use super::calls::Sid;
 use super::trunk_problems::tally;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
 
@@ -21,14 +21,14 @@ const SHAPE: &str = r#"{"name":"vault","action":"pause"}, or "resume" or "stop""
 /// Body of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct SiprecBody {
     name: String,
-    action: Action,
+    action: SiprecOperation,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Action {
+enum SiprecOperation {
     Pause,
     Resume,
     Stop,
@@ -36,15 +36,15 @@ enum Action {
 
 /// Changes the recording session, and returns its new state.
 pub(super) async fn change(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    body: Body,
+    body: RequestBody,
 ) -> Result<Json<SiprecView>, ApiError> {
-    let Asked { name, action } = read(body, SHAPE)?;
+    let SiprecBody { name, action } = read(body, SHAPE)?;
     let change = match action {
-        Action::Pause => SiprecChange::Pause,
-        Action::Resume => SiprecChange::Resume,
-        Action::Stop => SiprecChange::Stop,
+        SiprecOperation::Pause => SiprecChange::Pause,
+        SiprecOperation::Resume => SiprecChange::Resume,
+        SiprecOperation::Stop => SiprecChange::Stop,
     };
     Ok(Json(handle.change(SiprecControl { sid, name, change }).await??))
 }

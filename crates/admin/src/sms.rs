@@ -16,13 +16,13 @@ use super::ApiError;
 use super::asked::has_too_many_parameters;
 use super::gate::bearer;
 use super::guesses::is_same_secret;
-use trunkgate_config::Replies;
+use trunkgate_config::OptOutReplies;
 use trunkgate_delivery::sinks::sms::SmsOrder;
 use trunkgate_delivery::sinks::sms::kept::{self, Direction, KeptMessage, Reached, Status};
 use trunkgate_delivery::sinks::sms::opt_out::{Wish, reply_document};
 use trunkgate_delivery::sinks::sms::outlets::STATUS_PATH;
 use trunkgate_delivery::sinks::store::Commit;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::messages;
 use trunkgate_system::clock;
 use trunkgate_system::limits::HTTP_PARAMETERS;
@@ -46,16 +46,16 @@ pub(super) fn is_path(path: &str) -> bool {
 }
 
 /// Form of an authenticated service.
-struct Form(Vec<(String, String)>);
+struct SmsForm(Vec<(String, String)>);
 
-impl Form {
+impl SmsForm {
     /// Parses a body, and authenticates its sender for `path`.
     fn read(
-        handle: &Handle,
+        handle: &EdgeHandle,
         (path, query): (&str, Option<&str>),
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
-    ) -> Result<Form, ApiError> {
+    ) -> Result<SmsForm, ApiError> {
         let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
         // Cheap checks come first, because the sender is not authenticated yet.
         if has_too_many_parameters(&[&body]) {
@@ -69,7 +69,7 @@ impl Form {
             (twilio, config.messages.token.clone(), config.http.public_url.clone())
         });
         if service.as_ref().is_some_and(|token| bearer(headers, token.reveal()).is_ok()) {
-            return Ok(Form(parsed()));
+            return Ok(SmsForm(parsed()));
         }
         let refused = |message: &str| ApiError::new(StatusCode::FORBIDDEN, "bad_signature", message);
         let tokens: Vec<_> = twilio.into_iter().chain(service).collect();
@@ -84,7 +84,7 @@ impl Form {
         let is_right =
             |token: &str| urls.iter().any(|url| is_same_secret(given, sign_form(token, url, &form).as_bytes()));
         match tokens.iter().any(|token| is_right(token.reveal())) {
-            true => Ok(Form(form)),
+            true => Ok(SmsForm(form)),
             false => Err(refused("the signature is missing or wrong")),
         }
     }
@@ -114,16 +114,16 @@ impl Form {
 
 /// Receives a message and replies with TwiML; 403 without a valid signature.
 pub(super) async fn inbound(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let form = Form::read(&handle, (PATH, uri.query()), &headers, body)?;
+    let form = SmsForm::read(&handle, (PATH, uri.query()), &headers, body)?;
     let (replies, numbers, full_numbers) = handle.shared.running(|running| {
         let config = &running.config;
         let replies = config.sms.as_ref().map(|sms| sms.replies.clone());
-        (replies.unwrap_or_else(Replies::default), config.edge.numbers.clone(), config.log.full_numbers)
+        (replies.unwrap_or_else(OptOutReplies::default), config.edge.numbers.clone(), config.log.full_numbers)
     });
     let wish = Wish::of(form.field("Body").unwrap_or_default(), form.field("OptOutType"));
     let sid = form.sid()?;
@@ -147,8 +147,8 @@ pub(super) async fn inbound(
 
 /// Stores a message to a number of the edge, for the webhook of that number.
 async fn receive(
-    handle: &Handle,
-    form: &Form,
+    handle: &EdgeHandle,
+    form: &SmsForm,
     (from, sid): (String, Option<&str>),
     wish: Option<Wish>,
 ) -> Result<(), ApiError> {
@@ -192,12 +192,12 @@ async fn receive(
 
 /// Receives the delivery report of a sent message: `MessageSid`, `MessageStatus`, `ErrorCode`, as at Twilio.
 pub(super) async fn status(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, ApiError> {
-    let form = Form::read(&handle, (STATUS_PATH, uri.query()), &headers, body)?;
+    let form = SmsForm::read(&handle, (STATUS_PATH, uri.query()), &headers, body)?;
     let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let sid = form.sid()?.ok_or_else(|| bad("MessageSid is missing"))?;
     let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));

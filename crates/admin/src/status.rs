@@ -25,13 +25,13 @@ use super::trunk_problems::{is_unsent, of_trunk, stale_names, tally};
 use super::twilio::{IgnoredParameter, ignored_parameters};
 use super::way::Way;
 use super::{mute, outages};
-use trunkgate_config::ToldOverride;
+use trunkgate_config::OverrideReport;
 use trunkgate_delivery::webhooks::codes;
-use trunkgate_explain::why::Question;
-use trunkgate_runtime::handle::{Gone, Handle, Phase};
+use trunkgate_explain::why::CallQuestion;
+use trunkgate_runtime::handle::{EdgeHandle, EdgePhase, SignallingEnded};
 use trunkgate_runtime::messages::first_url;
-use trunkgate_runtime::reload::{ReloadError, Reloaded};
-use trunkgate_runtime::settings::Listener;
+use trunkgate_runtime::reload::{ReloadError, ReloadSummary};
+use trunkgate_runtime::settings::BoundListener;
 use trunkgate_runtime::transport::TlsFaultsView;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
@@ -111,7 +111,7 @@ pub struct ConfigReport {
     pub reading: Option<String>,
     /// Numbers of which the [Twilio-compatible API](twilio-api.md#numbers) has set something that stands above the
     /// file.
-    pub number_overrides: Vec<ToldOverride>,
+    pub number_overrides: Vec<OverrideReport>,
 }
 
 /// A SIP listener.
@@ -139,7 +139,7 @@ pub struct MediaReport {
 }
 
 /// Evaluates the problems periodically, so that each has its start time and log lines.
-pub async fn watch(handle: Handle) {
+pub async fn watch(handle: EdgeHandle) {
     let mut turns = tokio::time::interval(Duration::from_secs(limits::PROBLEMS_EVERY_SECONDS));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -151,12 +151,12 @@ pub async fn watch(handle: Handle) {
 }
 
 /// Returns the first warnings of the configuration in force: `{"warnings":[…]}`.
-pub(super) async fn warnings(State(handle): State<Handle>) -> Json<Value> {
+pub(super) async fn warnings(State(handle): State<EdgeHandle>) -> Json<Value> {
     Json(json!({ "warnings": handle.shared.running(|running| running.warned.clone()) }))
 }
 
 impl ConfigReport {
-    fn of(handle: &Handle) -> ConfigReport {
+    fn of(handle: &EdgeHandle) -> ConfigReport {
         let (_, _, last_reload_success) = handle.reloads();
         handle.shared.running(|running| ConfigReport {
             path: running.config.path.display().to_string(),
@@ -172,13 +172,13 @@ impl ConfigReport {
 }
 
 impl ListenerReport {
-    fn all(handle: &Handle) -> Vec<ListenerReport> {
+    fn all(handle: &EdgeHandle) -> Vec<ListenerReport> {
         let (expiries, now) = (handle.shared.tls.borrow().first_expiries(), clock::now());
         let days = |name: &str| {
             let (.., expires) = expiries.iter().find(|(kind, of, _)| *kind == "listener" && of == name)?;
             Some(expires.duration_since(now).as_hours().div_euclid(24))
         };
-        let report = |listener: &Listener| ListenerReport {
+        let report = |listener: &BoundListener| ListenerReport {
             certificate_days: days(&listener.name),
             name: listener.name.clone(),
             transport: listener.transport.as_str(),
@@ -189,7 +189,7 @@ impl ListenerReport {
 }
 
 impl StatusReport {
-    async fn of(handle: &Handle) -> Result<StatusReport, Gone> {
+    async fn of(handle: &EdgeHandle) -> Result<StatusReport, SignallingEnded> {
         let gateway = handle.status().await?;
         let shared = &handle.shared;
         let mut report = StatusReport {
@@ -249,12 +249,12 @@ impl StatusReport {
         Ok(report)
     }
 
-    fn problems_now(&self, handle: &Handle, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
+    fn problems_now(&self, handle: &EdgeHandle, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         match handle.phase() {
-            Phase::Draining => problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Draining))),
-            Phase::Starting => problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Starting))),
-            Phase::Ready => {}
+            EdgePhase::Draining => problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Draining))),
+            EdgePhase::Starting => problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Starting))),
+            EdgePhase::Ready => {}
         }
         if self.overloaded {
             problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Overloaded)));
@@ -320,7 +320,7 @@ impl StatusReport {
     }
 
     /// Returns the problems of stores, exports and deliveries.
-    fn of_sinks(&self, handle: &Handle, unrecorded: Option<&UnrecordedView>) -> Vec<Problem> {
+    fn of_sinks(&self, handle: &EdgeHandle, unrecorded: Option<&UnrecordedView>) -> Vec<Problem> {
         let shared = &handle.shared;
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
         let mut problems = handle.store.health().problems();
@@ -342,7 +342,7 @@ impl StatusReport {
 }
 
 /// Returns the problems of SIP dropped, connections closed and TLS handshakes failed.
-fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
+fn of_strangers(handle: &EdgeHandle, unknown: Option<UnknownView>) -> Vec<Problem> {
     let (sockets, now) = (&handle.shared.sockets, Instant::now());
     let dropped = unknown.map(|unknown| unknown_now(unknown, "message", EdgeProblem::UnknownSip));
     let closed = sockets.closed(now);
@@ -550,13 +550,13 @@ fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
 }
 
-pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {
+pub(super) async fn status(State(handle): State<EdgeHandle>) -> Result<Json<StatusReport>, ApiError> {
     Ok(Json(StatusReport::of(&handle).await?))
 }
 
 pub(super) async fn why(
-    State(handle): State<Handle>,
-    question: Result<Query<Question>, QueryRejection>,
+    State(handle): State<EdgeHandle>,
+    question: Result<Query<CallQuestion>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let Query(question) = question.map_err(|error| bad_query(&error))?;
@@ -577,20 +577,20 @@ pub(super) async fn why(
 }
 
 /// Returns the failed host look-ups of peers, for `why`.
-fn unanswered_names(handle: &Handle) -> Vec<Value> {
+fn unanswered_names(handle: &EdgeHandle) -> Vec<Value> {
     let names = handle.shared.stale_names.unanswered();
     names.iter().map(|(host, fault)| json!({ "host": host, "words": dns::words(*fault, host) })).collect()
 }
 
 /// Returns the trunks with a peer that a restart would not resolve, for `why`.
-fn lost_names(handle: &Handle) -> Vec<Value> {
+fn lost_names(handle: &EdgeHandle) -> Vec<Value> {
     let stale = handle.shared.stale_names.all();
     let table = handle.table();
     let problems = table.trunks().iter().filter_map(|trunk| Some((trunk, stale_names(trunk, &stale)?)));
     problems.map(|(trunk, problem)| json!({ "name": *trunk.name, "text": problem.headline })).collect()
 }
 
-pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded>, ApiError> {
+pub(super) async fn reload(State(handle): State<EdgeHandle>) -> Result<Json<ReloadSummary>, ApiError> {
     let patience = Duration::from_secs(limits::HTTP_REQUEST_SECONDS - 1);
     let unavailable = |code, message: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
     let Ok(outcome) = tokio::time::timeout(patience, handle.reload()).await else {
@@ -600,13 +600,13 @@ pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded
     outcome.map(Json).map_err(|error| match &error {
         ReloadError::File { .. } => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_config", error.to_string()),
         ReloadError::Busy | ReloadError::Late => unavailable("reloading", error.to_string()),
-        ReloadError::Gone => Gone.into(),
+        ReloadError::Gone => SignallingEnded.into(),
     })
 }
 
 /// Drains the edge (no body or `{"on":true}`), or accepts calls again (`{"on":false}`).
 pub(super) async fn drain(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
@@ -631,7 +631,7 @@ pub(super) async fn drain(
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_route::{Definition, Route, Table};
+    use trunkgate_route::{Route, RoutingTable, TableDefinition};
 
     use super::*;
 
@@ -648,9 +648,9 @@ mod tests {
             seconds_ago: 5,
             last_sid: None,
         };
-        let numbers = trunkgate_route::Numbers::new("US").unwrap();
-        let none = Definition { numbers, trunks: vec![], agents: vec![], routes: Vec::<Route>::new() };
-        let way = Way { table: &Table::new(none), trunks: &[], agents: &[], apps: &[], unanswered: &[] };
+        let numbers = trunkgate_route::NumberingPlan::new("US").unwrap();
+        let none = TableDefinition { numbers, trunks: vec![], agents: vec![], routes: Vec::<Route>::new() };
+        let way = Way { table: &RoutingTable::new(none), trunks: &[], agents: &[], apps: &[], unanswered: &[] };
         limit_now(&limited, &way)
     }
 

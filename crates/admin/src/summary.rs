@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use trunkgate_call::CallView;
 
-use super::calls::{Failed, answered_seconds};
+use super::calls::{FilterMismatch, answered_seconds};
 
 /// Lower bounds of the duration bins, in seconds. 30 to 34: a lost ACK; 880 to 920: a session that was not refreshed.
 const BOUNDS: [u32; 11] = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
 
 /// Figures of all calls that match a filter, including those omitted from the list.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
+pub(super) struct CallSummary {
     /// Calls that match.
     total: u64,
     /// Those of them that have not ended.
     live: u64,
     /// Answered calls that have ended, by duration; counted without `longer` and `shorter` of the filter.
-    durations: Vec<Bin>,
+    durations: Vec<DurationBin>,
     /// Calls by [reason](reasons.md); counted without `reason` of the filter.
     reasons: BTreeMap<&'static str, u64>,
     /// Calls by SIP code, that of the caller and those of rejected legs; counted without `code` of the filter.
@@ -27,7 +27,7 @@ pub(super) struct Summary {
 
 /// Calls of similar duration.
 #[derive(Debug, Serialize)]
-struct Bin {
+struct DurationBin {
     /// Shortest duration in seconds.
     from: u32,
     /// Duration in seconds that is too long; null for the last entry.
@@ -36,14 +36,14 @@ struct Bin {
     calls: u64,
 }
 
-impl Summary {
+impl CallSummary {
     /// Returns an empty summary.
-    pub(super) fn new() -> Summary {
+    pub(super) fn new() -> CallSummary {
         let ends = BOUNDS.iter().skip(1).copied().map(Some).chain([None]);
-        Summary {
+        CallSummary {
             total: 0,
             live: 0,
-            durations: BOUNDS.iter().zip(ends).map(|(from, to)| Bin { from: *from, to, calls: 0 }).collect(),
+            durations: BOUNDS.iter().zip(ends).map(|(from, to)| DurationBin { from: *from, to, calls: 0 }).collect(),
             reasons: BTreeMap::new(),
             codes: BTreeMap::new(),
         }
@@ -51,17 +51,17 @@ impl Summary {
 
     /// Counts a call that matches the filter but for the conditions in `failed`. `codes`: the codes that the filter
     /// applies to.
-    pub(super) fn count(&mut self, call: &CallView, codes: impl Iterator<Item = u16>, failed: Failed) {
-        if failed == Failed::NONE {
+    pub(super) fn count(&mut self, call: &CallView, codes: impl Iterator<Item = u16>, failed: FilterMismatch) {
+        if failed == FilterMismatch::NONE {
             self.total += 1;
             self.live += u64::from(call.state != "ended");
         }
-        if failed.only(Failed { reason: true, ..Failed::NONE })
+        if failed.only(FilterMismatch { reason: true, ..FilterMismatch::NONE })
             && let Some(reason) = call.reason
         {
             *self.reasons.entry(reason).or_default() += 1;
         }
-        if failed.only(Failed { code: true, ..Failed::NONE }) {
+        if failed.only(FilterMismatch { code: true, ..FilterMismatch::NONE }) {
             let mut codes: Vec<u16> = codes.collect();
             codes.sort_unstable();
             codes.dedup();
@@ -69,7 +69,7 @@ impl Summary {
                 *self.codes.entry(code).or_default() += 1;
             }
         }
-        if failed.only(Failed { duration: true, ..Failed::NONE })
+        if failed.only(FilterMismatch { duration: true, ..FilterMismatch::NONE })
             && let Some(seconds) = answered_seconds(call)
             && let Some(bin) = self.durations.iter_mut().rfind(|bin| seconds >= f64::from(bin.from))
         {

@@ -13,31 +13,31 @@ use trunkgate_call::view::KeptView;
 use super::ApiError;
 use super::asked::bad_query;
 use super::calls::{Sid, find, unknown};
-use trunkgate_explain::ladder::{self, Paper};
+use trunkgate_explain::ladder::{self, TextStyle};
 use trunkgate_explain::pcapng;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// Query of a trace.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct TraceQuery {
     /// Whether to include the raw SIP messages.
     #[serde(default)]
     raw: bool,
 }
 
 pub(super) async fn json(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    wanted: Result<Query<TraceQuery>, QueryRejection>,
 ) -> Result<Json<TraceView>, ApiError> {
-    let Query(Wanted { raw }) = wanted.map_err(|error| bad_query(&error))?;
+    let Query(TraceQuery { raw }) = wanted.map_err(|error| bad_query(&error))?;
     let trace = if raw { handle.raw_trace(&sid).await? } else { handle.trace(&sid).await? };
     trace.map(Json).ok_or_else(|| unknown(&sid))
 }
 
 /// Reports which data of a call is stored.
-pub(super) async fn kept(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<KeptView>, ApiError> {
+pub(super) async fn kept(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Json<KeptView>, ApiError> {
     if let Some(kept) = handle.kept(&sid).await? {
         return Ok(Json(kept));
     }
@@ -49,7 +49,7 @@ pub(super) async fn kept(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
 /// Query of a ladder diagram.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Drawing {
+pub(super) struct LadderQuery {
     /// Width of the terminal; unlimited if absent.
     columns: Option<usize>,
     /// Whether the terminal supports colours.
@@ -59,21 +59,21 @@ pub(super) struct Drawing {
 
 /// Returns the ladder diagram as text for a terminal.
 pub(super) async fn text(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Sid(sid): Sid,
-    drawing: Result<Query<Drawing>, QueryRejection>,
+    drawing: Result<Query<LadderQuery>, QueryRejection>,
 ) -> Result<String, ApiError> {
-    let Query(Drawing { columns: width, colour }) = drawing.map_err(|error| bad_query(&error))?;
+    let Query(LadderQuery { columns: width, colour }) = drawing.map_err(|error| bad_query(&error))?;
     let call = find(&handle, &sid).await?;
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
-    Ok(ladder::page(&call, &trace, Paper { width, colour }))
+    Ok(ladder::page(&call, &trace, TextStyle { width, colour }))
 }
 
 /// Content security policy of the picture: styles only.
 const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// Returns the ladder diagram as SVG.
-pub(super) async fn svg(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
+pub(super) async fn svg(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Response, ApiError> {
     let call = find(&handle, &sid).await?;
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
     let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY)];
@@ -81,7 +81,7 @@ pub(super) async fn svg(State(handle): State<Handle>, Sid(sid): Sid) -> Result<R
 }
 
 /// Returns the messages as a capture file.
-pub(super) async fn capture(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
+pub(super) async fn capture(State(handle): State<EdgeHandle>, Sid(sid): Sid) -> Result<Response, ApiError> {
     let capture = handle.capture(&sid).await?.ok_or_else(|| unknown(&sid))?;
     let edge = handle.shared.running(|running| running.config.edge.name.clone());
     let name = format!("attachment; filename=\"{}.pcapng\"", capture.call.sid);

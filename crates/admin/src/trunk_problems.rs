@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use trunkgate_call::diagnosis::{Cause, SILENCE};
+use trunkgate_call::diagnosis::{FaultCause, SILENCE};
 use trunkgate_call::status::beside_a_target;
 use trunkgate_call::view::{
-    AddressView, FaultView, PeerView, Recent, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
+    AddressView, AffectedCalls, FaultView, PeerView, RejectedView, RejectionView, SilentView, TrunkQuality, TrunkView,
     UnreachedView,
 };
 use trunkgate_call::{UNSENT, dns, unsent};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Peer, Siprec, Transport, Trunk, host_of};
+use trunkgate_route::{Peer, SiprecSettings, Transport, Trunk, host_of};
 
 use super::way::{Way, is_large_share, rejects_all, rejects_many};
 use trunkgate_runtime::stale_names::StaleName;
@@ -28,7 +28,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     let name = &trunk.name;
     let of = |what| ProblemKind::Trunk { trunk: name.clone(), what };
     let mut problems = Vec::new();
-    if let Some(group) = name.strip_prefix(Siprec::PREFIX) {
+    if let Some(group) = name.strip_prefix(SiprecSettings::PREFIX) {
         let required = way.table.trunk(name).and_then(|trunk| trunk.siprec).is_some_and(|siprec| siprec.required);
         return super::siprec::problem(trunk, group, required, &why_down(&trunk.peers, way.unanswered));
     }
@@ -86,7 +86,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
 /// Returns the time that each call waits for a down trunk before it fails over; `None` if its addresses refuse calls at
 /// once, or no target follows.
 fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
-    way.table.behind(&trunk.name)?;
+    way.table.fallback_of(&trunk.name)?;
     let silent = |address: &&AddressView| {
         let is_silent = |problem: &str| problem.starts_with("no answer to");
         address.state == "down" && address.last_problem.as_deref().is_none_or(is_silent)
@@ -265,14 +265,14 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
 }
 
 /// Returns whether the unheard calls of the last hour, or of the last five minutes, are significant.
-pub(super) fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
+pub(super) fn is_many_of(calls: u64, of: u64, recent: AffectedCalls) -> bool {
     let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
     is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
 }
 
 /// Returns the figures of a problem: `calls` of the hour, those of the last five minutes, and the successful ones
 /// since.
-pub(super) fn tally((calls, of): (u64, u64), recent: Recent, good_since: u64) -> Tally {
+pub(super) fn tally((calls, of): (u64, u64), recent: AffectedCalls, good_since: u64) -> Tally {
     Tally { calls, of, recent_calls: recent.calls, recent_of: recent.of, good_since }
 }
 
@@ -292,7 +292,7 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     let why = way.why_lost(trunk, rejected).filter(|_| *lost > 0 || rejected.present_lost > 0);
     let leads_on = rejected.answers.first().is_some_and(|newest| newest.present && newest.leads_on);
     let fix = with_target_behind(fix, why.as_deref(), leads_on);
-    let fix = if way.table.behind(&trunk.name).is_some() { beside_a_target(&fix) } else { fix };
+    let fix = if way.table.fallback_of(&trunk.name).is_some() { beside_a_target(&fix) } else { fix };
     let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.name.clone(), what }).harms(harm);
     let problem = if is_gone { problem } else { problem.latest(rejected.at) };
     let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
@@ -365,10 +365,10 @@ fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option
     still.then(|| {
         let (harm, consequence) = match way.without_trunk(trunk) {
             // Without common codecs the call cannot be set up with this trunk.
-            without if found.kind == Cause::Codecs.slug() && without.harm == Harm::Detour => {
+            without if found.kind == FaultCause::Codecs.slug() && without.harm == Harm::Detour => {
                 (Harm::Detour, without.consequence)
             }
-            _ if found.kind == Cause::Codecs.slug() => (Harm::Calls, Consequence::Failed),
+            _ if found.kind == FaultCause::Codecs.slug() => (Harm::Calls, Consequence::Failed),
             _ => (Harm::Media, Consequence::None),
         };
         let what = TrunkProblem::Faulty { fault, tally: tally((*calls, *of), *recent, *good_since), consequence };

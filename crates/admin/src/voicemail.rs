@@ -10,23 +10,23 @@ use serde_json::{Value, json};
 use super::ApiError;
 use super::asked::bad_query;
 use super::recordings::{on_disk, unreadable};
-use trunkgate_delivery::sinks::recordings::Messages;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_delivery::sinks::recordings::MailboxCounts;
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// Query that selects the messages to mark as heard.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Which {
+pub(super) struct MessageSelection {
     /// SID of a message; default: all messages of the mailbox.
     sid: Option<String>,
 }
 
-fn shown(messages: &Messages) -> Value {
+fn shown(messages: &MailboxCounts) -> Value {
     json!({ "name": messages.mailbox, "new": messages.new, "heard": messages.heard })
 }
 
 /// Counts the messages of each mailbox that is configured or has messages.
-async fn counted(handle: &Handle) -> Result<Vec<Messages>, ApiError> {
+async fn counted(handle: &EdgeHandle) -> Result<Vec<MailboxCounts>, ApiError> {
     let counted = on_disk(handle, |recordings| recordings.messages()).await?;
     let mut counted = counted.map_err(|error| unreadable(&error))?;
     let configured: Vec<String> = handle
@@ -34,7 +34,7 @@ async fn counted(handle: &Handle) -> Result<Vec<Messages>, ApiError> {
         .running(|running| running.config.mailboxes.iter().map(|mailbox| mailbox.name.to_string()).collect());
     for mailbox in configured {
         if !counted.iter().any(|known| known.mailbox == mailbox) {
-            counted.push(Messages { mailbox, new: 0, heard: 0, bytes: 0 });
+            counted.push(MailboxCounts { mailbox, new: 0, heard: 0, bytes: 0 });
         }
     }
     counted.sort_by(|one, other| one.mailbox.cmp(&other.mailbox));
@@ -42,18 +42,18 @@ async fn counted(handle: &Handle) -> Result<Vec<Messages>, ApiError> {
 }
 
 /// Lists mailboxes with their counts.
-pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(State(handle): State<EdgeHandle>) -> Result<Json<Value>, ApiError> {
     let all: Vec<Value> = counted(&handle).await?.iter().map(shown).collect();
     Ok(Json(json!({ "mailboxes": all })))
 }
 
 /// Marks messages of a mailbox as heard, and returns the remaining counts.
 pub(super) async fn heard(
-    State(handle): State<Handle>,
+    State(handle): State<EdgeHandle>,
     Path(name): Path<String>,
-    which: Result<Query<Which>, QueryRejection>,
+    which: Result<Query<MessageSelection>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(Which { sid }) = which.map_err(|error| bad_query(&error))?;
+    let Query(MessageSelection { sid }) = which.map_err(|error| bad_query(&error))?;
     if !counted(&handle).await?.iter().any(|known| known.mailbox == name) {
         let message = format!("there is no mailbox {name:?}");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_mailbox", message));

@@ -1,9 +1,9 @@
 //! Availability of targets: the harm if one of them is down or rejects calls.
 
 use trunkgate_call::status::not_tried;
-use trunkgate_call::view::{AppView, Recent, RejectedView, TrunkView, UnreachedView};
+use trunkgate_call::view::{AffectedCalls, AppView, RejectedView, TrunkView, UnreachedView};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{AnswerTime, Table, TargetSpec};
+use trunkgate_route::{AnswerTime, RoutingTable, TargetSpec};
 
 use super::agents::AgentReport;
 use trunkgate_system::limits;
@@ -12,7 +12,7 @@ use trunkgate_system::problem::{Harm, Problem, Urgency};
 
 /// State of all targets, to determine whether calls continue without one of them.
 pub(super) struct Way<'a> {
-    pub(super) table: &'a Table,
+    pub(super) table: &'a RoutingTable,
     pub(super) trunks: &'a [TrunkView],
     pub(super) agents: &'a [AgentReport],
     pub(super) apps: &'a [AppView],
@@ -71,11 +71,11 @@ impl Way<'_> {
         if !is_losing && without.urgency != Urgency::Unmet && !self.table.is_first(&trunk.name) {
             // As a failover target it gets only calls that others do not serve; the problems of those count the lost
             // calls.
-            let is_last = self.table.behind(&trunk.name).is_none();
+            let is_last = self.table.fallback_of(&trunk.name).is_none();
             let consequence = if is_last { Consequence::LastTarget } else { Consequence::FailoverTarget };
             return Without { harm: Harm::Detour, consequence, ..without };
         }
-        match self.table.behind(&trunk.name) {
+        match self.table.fallback_of(&trunk.name) {
             None if without.harm == Harm::Detour && is_losing => {
                 Without { harm: Harm::Calls, consequence: Consequence::None, ..without }
             }
@@ -86,7 +86,7 @@ impl Way<'_> {
 
     /// Returns the harm of a trunk's rejections, the number of callers lost, and the outcome for the calls.
     pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, u64, Consequence) {
-        let behind = self.table.behind(&trunk.name);
+        let behind = self.table.fallback_of(&trunk.name);
         // Earlier calls of the hour may have been lost as well; the latest ones decide.
         let ends_some = rejected.answers.iter().any(|one| one.present && !one.leads_on);
         if rejected.lost == 0 && !(rejected.in_row == 0 && behind.is_some() && ends_some) {
@@ -101,7 +101,7 @@ impl Way<'_> {
 
     /// Explains why the next target was not tried.
     pub(super) fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
-        let behind = self.table.behind(&trunk.name)?;
+        let behind = self.table.fallback_of(&trunk.name)?;
         let ending = rejected.answers.iter().filter(|one| one.present && !one.leads_on);
         let mut codes: Vec<u16> = Vec::new();
         for code in ending.map(|one| one.code) {
@@ -117,7 +117,7 @@ impl Way<'_> {
     /// Returns the effect of missing targets.
     pub(super) fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> Without {
         let (harm, urgency) = (Harm::Calls, Urgency::Down);
-        if !self.table.names(&missing) {
+        if !self.table.names_target(&missing) {
             return Without { harm, urgency: Urgency::Unmet, consequence: Consequence::None };
         }
         match self.table.goes_on_without(missing, |target| self.serves(target)) {
@@ -158,7 +158,7 @@ pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
 /// in a long row.
 pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
     let [bad, of] = rejected.lately;
-    let Recent { calls, of: recent } = rejected.recent;
+    let AffectedCalls { calls, of: recent } = rejected.recent;
     let is_all = bad == of || calls == recent && calls > 0 || rejected.in_row >= limits::REJECTED_ROW;
     rejected.still && rejected.good_since == 0 && rejected.in_row > 0 && is_all
 }

@@ -17,7 +17,7 @@ use trunkgate_system::limits;
 
 /// Handle of the thread, which ends with the last clone.
 #[derive(Debug, Clone)]
-pub(super) struct Work {
+pub(super) struct RequestThread {
     runtime: Handle,
     /// Limit on concurrent reading requests, because each holds its response in memory.
     reading: Arc<Semaphore>,
@@ -25,22 +25,22 @@ pub(super) struct Work {
 }
 
 /// Task that is aborted with its request.
-struct Task(JoinHandle<Response>);
+struct RequestTask(JoinHandle<Response>);
 
-impl Drop for Task {
+impl Drop for RequestTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Work {
+impl RequestThread {
     /// Starts the thread.
     ///
     /// # Errors The system cannot create the thread.
-    pub(super) fn start() -> io::Result<Work> {
+    pub(super) fn start() -> io::Result<RequestThread> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
         let (end, ended) = oneshot::channel::<()>();
-        let work = Work {
+        let work = RequestThread {
             runtime: runtime.handle().clone(),
             reading: Arc::new(Semaphore::new(limits::HTTP_READING)),
             _end: Arc::new(end),
@@ -55,7 +55,7 @@ impl Work {
 }
 
 /// Answers a request on the worker thread; probes are answered on the accepting thread.
-pub(super) async fn off_thread(State(work): State<Work>, request: Request, next: Next) -> Response {
+pub(super) async fn off_thread(State(work): State<RequestThread>, request: Request, next: Next) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
     }
@@ -64,7 +64,7 @@ pub(super) async fn off_thread(State(work): State<Work>, request: Request, next:
         true => work.reading.acquire().await.ok(),
         false => None,
     };
-    let mut task = Task(work.runtime.spawn(next.run(request)));
+    let mut task = RequestTask(work.runtime.spawn(next.run(request)));
     match (&mut task.0).await {
         Ok(response) => response,
         Err(error) if error.is_panic() => {

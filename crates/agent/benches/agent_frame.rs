@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use trunkgate_agent::{
-    Input, Media, Names, Output, Packet, Playout, Settings, Stream, TrackName, TrackSet, Tracks, Transmit,
+    MediaMessage, PlayoutQueue, SocketMessage, Stream, StreamInput, StreamNames, StreamOutput, StreamSettings,
+    StreamTracks, TrackInput, TrackName, TrackSet,
 };
 
 const STREAM: &str = "MZ0123456789abcdef0123456789abcdef";
 
-fn names() -> Names {
-    Names::new("AC0123456789abcdef0123456789abcdef", "CA0123456789abcdef0123456789abcdef", STREAM)
+fn names() -> StreamNames {
+    StreamNames::new("AC0123456789abcdef0123456789abcdef", "CA0123456789abcdef0123456789abcdef", STREAM)
 }
 
-fn settings() -> Settings {
-    Settings { stream_sid: STREAM.to_owned(), ping: Duration::ZERO, ..Settings::default() }
+fn settings() -> StreamSettings {
+    StreamSettings { stream_sid: STREAM.to_owned(), ping: Duration::ZERO, ..StreamSettings::default() }
 }
 
 fn writer(criterion: &mut Criterion) {
@@ -29,7 +30,7 @@ fn writer(criterion: &mut Criterion) {
         bench.iter(|| {
             out.clear();
             chunk += 1;
-            let media = Media {
+            let media = MediaMessage {
                 sequence: chunk + 1,
                 track: TrackName::Inbound,
                 chunk,
@@ -45,20 +46,20 @@ fn writer(criterion: &mut Criterion) {
 fn from_packet(criterion: &mut Criterion) {
     let mut now = Instant::now();
     let mut stream = Stream::new(now, settings());
-    stream.handle_input(now, Input::Opened);
-    let mut tracks = Tracks::new(now, TrackSet::Inbound);
+    stream.handle_input(now, StreamInput::Opened);
+    let mut tracks = StreamTracks::new(now, TrackSet::Inbound);
     let (mut sequence, mut timestamp) = (0_u16, 0_u32);
     criterion.bench_function("agent_frame/packet_to_text", |bench| {
         bench.iter(|| {
             now += Duration::from_millis(20);
             sequence = sequence.wrapping_add(1);
             timestamp = timestamp.wrapping_add(160);
-            let packet = Packet { ssrc: 7, sequence, timestamp, payload: black_box(&[0x7e; 160]) };
+            let packet = TrackInput { ssrc: 7, sequence, timestamp, payload: black_box(&[0x7e; 160]) };
             tracks.push(now, TrackName::Inbound, &packet);
             while let Some(frame) = tracks.poll(now) {
-                stream.handle_input(now, Input::Frame { track: frame.track, audio: &frame.audio });
+                stream.handle_input(now, StreamInput::Frame { track: frame.track, audio: &frame.audio });
             }
-            while let Some(Transmit::Text(text)) = stream.poll_transmit() {
+            while let Some(SocketMessage::Text(text)) = stream.poll_transmit() {
                 black_box(text.len());
             }
         });
@@ -68,14 +69,14 @@ fn from_packet(criterion: &mut Criterion) {
 fn from_agent(criterion: &mut Criterion) {
     let now = Instant::now();
     let mut stream = Stream::new(now, settings());
-    stream.handle_input(now, Input::Opened);
-    let mut playout = Playout::new(settings().format);
+    stream.handle_input(now, StreamInput::Opened);
+    let mut playout = PlayoutQueue::new(settings().format);
     let text = format!(r#"{{"event":"media","streamSid":"{STREAM}","media":{{"payload":"{}"}}}}"#, "fn5+".repeat(53));
     criterion.bench_function("agent_frame/text_to_frame", |bench| {
         bench.iter(|| {
-            stream.handle_input(now, Input::Text(black_box(&text)));
+            stream.handle_input(now, StreamInput::Text(black_box(&text)));
             while let Some(output) = stream.poll_output() {
-                if let Output::Play(audio) = output {
+                if let StreamOutput::Play(audio) = output {
                     playout.push(audio);
                 }
             }

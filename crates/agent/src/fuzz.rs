@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::playout::Playout;
-use crate::stream::{Input, Output, Settings, Stream};
+use crate::playout::PlayoutQueue;
+use crate::stream::{Stream, StreamInput, StreamOutput, StreamSettings};
 
 /// Feeds any text to an open socket and carries out its requests, until all audio is played and the stream is closed.
 pub fn agent_text(data: &[u8]) {
@@ -11,19 +11,19 @@ pub fn agent_text(data: &[u8]) {
     let _ = crate::incoming::parse(&text);
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let start = Instant::now();
-    let settings = Settings { stream_sid: "MZ1".to_owned(), extras: true, ..Settings::default() };
+    let settings = StreamSettings { stream_sid: "MZ1".to_owned(), extras: true, ..StreamSettings::default() };
     let format = settings.format;
     let mut stream = Stream::new(start, settings);
-    let mut playout = Playout::new(format);
-    stream.handle_input(start, Input::Opened);
+    let mut playout = PlayoutQueue::new(format);
+    stream.handle_input(start, StreamInput::Opened);
     for line in text.split('\n').chain([&*text]) {
-        stream.handle_input(start, Input::Text(line));
+        stream.handle_input(start, StreamInput::Text(line));
         drain(start, &mut stream, &mut playout);
     }
     while playout.next_frame().is_some() || !playout.is_empty() {
         drain(start, &mut stream, &mut playout);
     }
-    stream.handle_input(start, Input::Stop);
+    stream.handle_input(start, StreamInput::Stop);
     drain(start, &mut stream, &mut playout);
     let mut last = None;
     while let Some((due, _)) = stream.poll_timeout() {
@@ -34,7 +34,7 @@ pub fn agent_text(data: &[u8]) {
         stream.handle_timeout(due);
         drain(start, &mut stream, &mut playout);
     }
-    assert_eq!(last, Some(crate::outbox::Transmit::Close(crate::outbox::NORMAL_CLOSE)));
+    assert_eq!(last, Some(crate::outbox::SocketMessage::Close(crate::outbox::NORMAL_CLOSE)));
 }
 
 /// Feeds any text to a recogniser's socket: each line is a result, is ignored, or ends the stream.
@@ -42,13 +42,13 @@ pub fn recogniser_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let now = Instant::now();
-    let settings = Settings { talks: false, recognition: Some(Box::default()), ..Settings::default() };
-    let mut playout = Playout::new(settings.format);
+    let settings = StreamSettings { talks: false, recognition: Some(Box::default()), ..StreamSettings::default() };
+    let mut playout = PlayoutQueue::new(settings.format);
     let mut stream = Stream::new(now, settings);
-    stream.handle_input(now, Input::Opened);
+    stream.handle_input(now, StreamInput::Opened);
     for line in text.split('\n').chain([&*text]) {
         let is_open = stream.is_open();
-        stream.handle_input(now, Input::Text(line));
+        stream.handle_input(now, StreamInput::Text(line));
         if !is_open {
             assert!(stream.poll_output().is_none(), "nothing more comes");
         }
@@ -57,33 +57,33 @@ pub fn recogniser_text(data: &[u8]) {
     assert!(playout.is_empty());
 }
 
-fn drain(now: Instant, stream: &mut Stream, playout: &mut Playout) {
+fn drain(now: Instant, stream: &mut Stream, playout: &mut PlayoutQueue) {
     while let Some(output) = stream.poll_output() {
         match output {
-            Output::Play(audio) => playout.push(audio),
-            Output::Mark(name) => playout.mark(name),
-            Output::Clear => {
+            StreamOutput::Play(audio) => playout.push(audio),
+            StreamOutput::Mark(name) => playout.mark(name),
+            StreamOutput::Clear => {
                 let cleared = playout.clear();
                 return_marks(now, stream, playout);
-                stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
+                stream.handle_input(now, StreamInput::Cleared { played_ms: cleared.played_ms });
             }
-            Output::Problem(problem) => {
+            StreamOutput::Problem(problem) => {
                 assert!(!problem.slug().is_empty() && problem.to_string().len() < 1000);
             }
-            Output::Request(_)
-            | Output::Recognised(_)
-            | Output::FallsBehind
-            | Output::Lost(_)
-            | Output::Ended
-            | Output::Closed => {}
+            StreamOutput::Request(_)
+            | StreamOutput::Recognised(_)
+            | StreamOutput::FallsBehind
+            | StreamOutput::Lost(_)
+            | StreamOutput::Ended
+            | StreamOutput::Closed => {}
         }
     }
     return_marks(now, stream, playout);
 }
 
-fn return_marks(now: Instant, stream: &mut Stream, playout: &mut Playout) {
+fn return_marks(now: Instant, stream: &mut Stream, playout: &mut PlayoutQueue) {
     while let Some(mark) = playout.poll_mark() {
-        stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+        stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
     }
 }
 

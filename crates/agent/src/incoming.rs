@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::digits::is_digit;
 use crate::limits::{DIGITS, MARK_NAME_BYTES, TARGET_BYTES, TEXT_BESIDE_BYTES, TEXT_BYTES};
-use crate::problem::Problem;
+use crate::problem::MessageProblem;
 use crate::request::AgentRequest;
 use crate::warm::WarmTransfer;
 
@@ -28,16 +28,16 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Message with the stream that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received<'a> {
+pub struct StreamMessage<'a> {
     /// `streamSid`, if present.
     pub stream_sid: Option<Cow<'a, str>>,
     /// Parsed message.
-    pub message: Incoming<'a>,
+    pub message: AgentMessage<'a>,
 }
 
 /// Messages that an agent may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Incoming<'a> {
+pub enum AgentMessage<'a> {
     /// Audio to play: base64.
     Media {
         /// Base64 payload as received.
@@ -59,15 +59,15 @@ pub enum Incoming<'a> {
     },
 }
 
-impl Incoming<'_> {
+impl AgentMessage<'_> {
     /// Returns the event's name.
     pub const fn event(&self) -> &'static str {
         match self {
-            Incoming::Media { .. } => "media",
-            Incoming::Mark { .. } => "mark",
-            Incoming::Clear => "clear",
-            Incoming::Request(request) => request.event(),
-            Incoming::Unknown { .. } => "unknown",
+            AgentMessage::Media { .. } => "media",
+            AgentMessage::Mark { .. } => "mark",
+            AgentMessage::Clear => "clear",
+            AgentMessage::Request(request) => request.event(),
+            AgentMessage::Unknown { .. } => "unknown",
         }
     }
 }
@@ -77,60 +77,60 @@ impl Incoming<'_> {
 /// # Errors
 ///
 /// Returns the problem with the message.
-pub fn parse(text: &str) -> Result<Received<'_>, Problem> {
+pub fn parse(text: &str) -> Result<StreamMessage<'_>, MessageProblem> {
     if text.len() > TEXT_BYTES || !is_short_but_for_one_string(text) {
-        return Err(Problem::TooLarge { bytes: text.len() });
+        return Err(MessageProblem::TooLarge { bytes: text.len() });
     }
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+    let envelope: MessageEnvelope<'_> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
             // Serde would accept an array of the fields in order.
-            Category::Data if !text.trim_start().starts_with('{') => Problem::NotAnObject,
-            Category::Data => Problem::WrongType { line, column },
-            Category::Syntax | Category::Eof | Category::Io => Problem::BadJson { line, column },
+            Category::Data if !text.trim_start().starts_with('{') => MessageProblem::NotAnObject,
+            Category::Data => MessageProblem::WrongType { line, column },
+            Category::Syntax | Category::Eof | Category::Io => MessageProblem::BadJson { line, column },
         }
     })?;
     if !text.trim_start().starts_with('{') {
-        return Err(Problem::NotAnObject);
+        return Err(MessageProblem::NotAnObject);
     }
-    let Envelope { event, stream_sid, media, mark, target, consult, warm, digits } = envelope;
-    let message = match event.ok_or(Problem::MissingEvent)?.0 {
+    let MessageEnvelope { event, stream_sid, media, mark, target, consult, warm, digits } = envelope;
+    let message = match event.ok_or(MessageProblem::MissingEvent)?.0 {
         event if event == "media" => {
-            let payload = media.and_then(|media| media.payload).ok_or(Problem::MissingPayload)?.0;
-            Incoming::Media { payload }
+            let payload = media.and_then(|media| media.payload).ok_or(MessageProblem::MissingPayload)?.0;
+            AgentMessage::Media { payload }
         }
         event if event == "mark" => {
-            let name = mark.and_then(|mark| mark.name).ok_or(Problem::MissingName)?.0;
+            let name = mark.and_then(|mark| mark.name).ok_or(MessageProblem::MissingName)?.0;
             if name.len() > MARK_NAME_BYTES {
-                return Err(Problem::NameTooLong { bytes: name.len() });
+                return Err(MessageProblem::NameTooLong { bytes: name.len() });
             }
-            Incoming::Mark { name }
+            AgentMessage::Mark { name }
         }
-        event if event == "clear" => Incoming::Clear,
+        event if event == "clear" => AgentMessage::Clear,
         event if event == "transfer" => {
-            let target = target.filter(|target| !target.0.is_empty()).ok_or(Problem::MissingTarget)?.0;
+            let target = target.filter(|target| !target.0.is_empty()).ok_or(MessageProblem::MissingTarget)?.0;
             if target.len() > TARGET_BYTES {
-                return Err(Problem::TargetTooLong { bytes: target.len() });
+                return Err(MessageProblem::TargetTooLong { bytes: target.len() });
             }
-            let warm = warm.map(|fields| WarmTransfer::read(&fields)).transpose().map_err(Problem::BadWarm)?;
+            let warm = warm.map(|fields| WarmTransfer::read(&fields)).transpose().map_err(MessageProblem::BadWarm)?;
             let target = target.into_owned();
-            Incoming::Request(match (warm, consult.unwrap_or_default()) {
+            AgentMessage::Request(match (warm, consult.unwrap_or_default()) {
                 (Some(warm), _) => AgentRequest::WarmTransfer(target, Box::new(warm)),
                 (None, true) => AgentRequest::Consult(target),
                 (None, false) => AgentRequest::Transfer(target),
             })
         }
-        event if event == "hangup" => Incoming::Request(AgentRequest::Hangup),
+        event if event == "hangup" => AgentMessage::Request(AgentRequest::Hangup),
         event if event == "dtmf" => {
-            let digits = digits.filter(|digits| !digits.0.is_empty()).ok_or(Problem::MissingDigits)?.0;
+            let digits = digits.filter(|digits| !digits.0.is_empty()).ok_or(MessageProblem::MissingDigits)?.0;
             if digits.len() > DIGITS || !digits.bytes().all(is_digit) {
-                return Err(Problem::BadDigits);
+                return Err(MessageProblem::BadDigits);
             }
-            Incoming::Request(AgentRequest::Dtmf(digits.into_owned()))
+            AgentMessage::Request(AgentRequest::Dtmf(digits.into_owned()))
         }
-        event => Incoming::Unknown { event },
+        event => AgentMessage::Unknown { event },
     };
-    Ok(Received { stream_sid: stream_sid.map(|sid| sid.0), message })
+    Ok(StreamMessage { stream_sid: stream_sid.map(|sid| sid.0), message })
 }
 
 /// Returns whether a text may be parsed: a string of any length is skipped quickly, millions of other values are not.
@@ -151,57 +151,57 @@ fn is_short_but_for_one_string(text: &str) -> bool {
 /// # Errors
 ///
 /// Returns [`Problem::BadBase64`].
-pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), Problem> {
+pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), MessageProblem> {
     audio.clear();
     BASE64.decode_vec(payload, audio).map_err(|_| {
         audio.clear();
-        Problem::BadBase64
+        MessageProblem::BadBase64
     })
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct MessageEnvelope<'a> {
     #[serde(borrow, default)]
-    event: Option<Text<'a>>,
+    event: Option<JsonText<'a>>,
     #[serde(borrow, default, rename = "streamSid")]
-    stream_sid: Option<Text<'a>>,
+    stream_sid: Option<JsonText<'a>>,
     #[serde(borrow, default)]
-    media: Option<Body<'a>>,
+    media: Option<EventBody<'a>>,
     #[serde(borrow, default)]
-    mark: Option<Body<'a>>,
+    mark: Option<EventBody<'a>>,
     #[serde(borrow, default)]
-    target: Option<Text<'a>>,
+    target: Option<JsonText<'a>>,
     #[serde(default)]
     consult: Option<bool>,
     #[serde(default)]
     warm: Option<Map<String, Value>>,
     #[serde(borrow, default)]
-    digits: Option<Text<'a>>,
+    digits: Option<JsonText<'a>>,
 }
 
 /// String, borrowed unless it has escapes (PHP writes base64's `/` as `\/`).
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Content of `media` or `mark`.
 #[derive(Default)]
-struct Body<'a> {
-    payload: Option<Text<'a>>,
-    name: Option<Text<'a>>,
+struct EventBody<'a> {
+    payload: Option<JsonText<'a>>,
+    name: Option<JsonText<'a>>,
 }
 
 /// Implemented by hand, because serde's derived code would accept an array as well.
-impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Body<'a>, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Body<'de>;
+impl<'de: 'a, 'a> Deserialize<'de> for EventBody<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EventBody<'a>, D::Error> {
+        struct BodyVisitor;
+        impl<'de> Visitor<'de> for BodyVisitor {
+            type Value = EventBody<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Body<'de>, M::Error> {
-                let mut body = Body::default();
-                while let Some(Text(key)) = map.next_key()? {
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<EventBody<'de>, M::Error> {
+                let mut body = EventBody::default();
+                while let Some(JsonText(key)) = map.next_key()? {
                     match &*key {
                         "payload" => body.payload = map.next_value()?,
                         "name" => body.name = map.next_value()?,
@@ -213,7 +213,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
                 Ok(body)
             }
         }
-        deserializer.deserialize_map(Fields)
+        deserializer.deserialize_map(BodyVisitor)
     }
 }
 
@@ -226,15 +226,15 @@ mod tests {
     #[test]
     fn payloads_are_borrowed() {
         let text = r#"{"event":"media","streamSid":"MZ1","media":{"payload":"AAAA"}}"#;
-        let Received { stream_sid, message } = parse(text).unwrap();
+        let StreamMessage { stream_sid, message } = parse(text).unwrap();
         assert!(matches!(stream_sid, Some(Cow::Borrowed("MZ1"))));
-        assert!(matches!(message, Incoming::Media { payload: Cow::Borrowed("AAAA") }));
+        assert!(matches!(message, AgentMessage::Media { payload: Cow::Borrowed("AAAA") }));
     }
 
     #[test]
     fn escaped_slashes_are_base64() {
         let text = r#"{"event":"media","media":{"payload":"\/\/\/\/"}}"#;
-        let Incoming::Media { payload } = parse(text).unwrap().message else { panic!() };
+        let AgentMessage::Media { payload } = parse(text).unwrap().message else { panic!() };
         let mut audio = vec![1];
         decode_audio(&payload, &mut audio).unwrap();
         assert_eq!(audio, [0xff; 3]);
@@ -256,7 +256,7 @@ mod tests {
             assert_eq!(audio, expected, "{payload}");
         }
         for payload in ["!", "AAA-", "AA AA", "AAAA\n", "A", "====", "AA=A", "é"] {
-            assert_eq!(decode_audio(payload, &mut audio), Err(Problem::BadBase64), "{payload}");
+            assert_eq!(decode_audio(payload, &mut audio), Err(MessageProblem::BadBase64), "{payload}");
             assert!(audio.is_empty());
         }
     }
@@ -265,7 +265,7 @@ mod tests {
         #[test]
         fn mark_names_come_back_as_they_were_sent(name in any::<String>()) {
             let text = serde_json::json!({"event": "mark", "streamSid": "MZ1", "mark": {"name": name}}).to_string();
-            let Incoming::Mark { name: read } = parse(&text).unwrap().message else { panic!("{text}") };
+            let AgentMessage::Mark { name: read } = parse(&text).unwrap().message else { panic!("{text}") };
             prop_assert_eq!(read, name);
         }
     }

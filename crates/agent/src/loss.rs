@@ -5,7 +5,7 @@ use std::fmt;
 /// Reason for the end of a stream other than a close by the edge or by the agent with code 1000. Failures of the socket
 /// are reported by the shell as [`Input::Lost`](crate::Input::Lost).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Loss {
+pub enum StreamLoss {
     /// No address, connection refused, or no route.
     Unreachable,
     /// TLS failed: certificate, name or version.
@@ -32,42 +32,42 @@ pub enum Loss {
     Unread,
 }
 
-impl Loss {
+impl StreamLoss {
     /// Returns the stable name used in logs, call records and metrics.
     pub const fn slug(self) -> &'static str {
         match self {
-            Loss::Unreachable => "agent_unreachable",
-            Loss::Tls => "agent_tls_failed",
-            Loss::Status(_) => "agent_refused",
-            Loss::NotWebSocket => "agent_not_websocket",
-            Loss::ConnectTimeout => "agent_connect_timeout",
-            Loss::Silent => "agent_silent",
-            Loss::Reset => "agent_reset",
-            Loss::ProtocolError => "agent_protocol_error",
-            Loss::Closed(_) => "agent_closed",
-            Loss::PingUnanswered => "agent_ping_unanswered",
-            Loss::DataUnacknowledged => "agent_data_unacknowledged",
-            Loss::Unread => "agent_unread",
+            StreamLoss::Unreachable => "agent_unreachable",
+            StreamLoss::Tls => "agent_tls_failed",
+            StreamLoss::Status(_) => "agent_refused",
+            StreamLoss::NotWebSocket => "agent_not_websocket",
+            StreamLoss::ConnectTimeout => "agent_connect_timeout",
+            StreamLoss::Silent => "agent_silent",
+            StreamLoss::Reset => "agent_reset",
+            StreamLoss::ProtocolError => "agent_protocol_error",
+            StreamLoss::Closed(_) => "agent_closed",
+            StreamLoss::PingUnanswered => "agent_ping_unanswered",
+            StreamLoss::DataUnacknowledged => "agent_data_unacknowledged",
+            StreamLoss::Unread => "agent_unread",
         }
     }
 }
 
-impl fmt::Display for Loss {
+impl fmt::Display for StreamLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Loss::Unreachable => f.write_str("cannot be reached"),
-            Loss::Tls => f.write_str("TLS failed"),
-            Loss::Status(status) => write!(f, "answered the handshake with {status}"),
-            Loss::NotWebSocket => f.write_str("does not speak WebSocket"),
-            Loss::ConnectTimeout => f.write_str("not connected in time"),
-            Loss::Silent => f.write_str("did not speak in time"),
-            Loss::Reset => f.write_str("the connection was reset"),
-            Loss::ProtocolError => f.write_str("violated the WebSocket protocol"),
-            Loss::Closed(Some(code)) => write!(f, "closed with {code}"),
-            Loss::Closed(None) => f.write_str("closed without a code"),
-            Loss::PingUnanswered => f.write_str("did not answer a ping"),
-            Loss::DataUnacknowledged => f.write_str("does not acknowledge data"),
-            Loss::Unread => f.write_str("does not read what it asked for"),
+            StreamLoss::Unreachable => f.write_str("cannot be reached"),
+            StreamLoss::Tls => f.write_str("TLS failed"),
+            StreamLoss::Status(status) => write!(f, "answered the handshake with {status}"),
+            StreamLoss::NotWebSocket => f.write_str("does not speak WebSocket"),
+            StreamLoss::ConnectTimeout => f.write_str("not connected in time"),
+            StreamLoss::Silent => f.write_str("did not speak in time"),
+            StreamLoss::Reset => f.write_str("the connection was reset"),
+            StreamLoss::ProtocolError => f.write_str("violated the WebSocket protocol"),
+            StreamLoss::Closed(Some(code)) => write!(f, "closed with {code}"),
+            StreamLoss::Closed(None) => f.write_str("closed without a code"),
+            StreamLoss::PingUnanswered => f.write_str("did not answer a ping"),
+            StreamLoss::DataUnacknowledged => f.write_str("does not acknowledge data"),
+            StreamLoss::Unread => f.write_str("does not read what it asked for"),
         }
     }
 }

@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::format::Format;
+use crate::format::AgentFormat;
 
 /// Direction of the call by its name in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ impl TrackSet {
 
 /// Content of one `media` message.
 #[derive(Debug, Clone, Copy)]
-pub struct Media<'a> {
+pub struct MediaMessage<'a> {
     /// Sequence number in the stream.
     pub sequence: u64,
     /// Direction of the audio.
@@ -65,43 +65,46 @@ pub struct Media<'a> {
 
 /// Names of account, call and stream, quoted for messages.
 #[derive(Debug, Clone)]
-pub struct Names {
+pub struct StreamNames {
     stream_sid: String,
     account: Vec<u8>,
     call: Vec<u8>,
     stream: Vec<u8>,
 }
 
-impl Names {
+impl StreamNames {
     /// Creates the names of account, call and stream.
-    pub fn new(account_sid: &str, call_sid: &str, stream_sid: &str) -> Names {
+    pub fn new(account_sid: &str, call_sid: &str, stream_sid: &str) -> StreamNames {
         let quoted = |text: &str| {
             let mut out = Vec::new();
             write_string(&mut out, text);
             out
         };
-        Names {
+        StreamNames {
             stream_sid: stream_sid.to_owned(),
             account: quoted(account_sid),
             call: quoted(call_sid),
             stream: quoted(stream_sid),
         }
     }
+
     /// Returns the stream's name.
     pub fn stream_sid(&self) -> &str {
         &self.stream_sid
     }
+
     /// Writes `connected`, the first message.
     pub fn connected(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
     }
+
     /// Writes `start`, the second message, with `parameters` in their order.
     pub fn start(
         &self,
         out: &mut Vec<u8>,
         sequence: u64,
         tracks: TrackSet,
-        format: Format,
+        format: AgentFormat,
         parameters: &[(String, String)],
     ) {
         head(out, "start", sequence);
@@ -133,8 +136,9 @@ impl Names {
         out.extend_from_slice(br#"}},"streamSid":"#);
         self.end(out);
     }
+
     /// Writes `media`, one frame of audio.
-    pub fn media(&self, out: &mut Vec<u8>, media: &Media<'_>) {
+    pub fn media(&self, out: &mut Vec<u8>, media: &MediaMessage<'_>) {
         head(out, "media", media.sequence);
         out.extend_from_slice(br#","media":{"track":""#);
         out.extend_from_slice(media.track.name().as_bytes());
@@ -147,6 +151,7 @@ impl Names {
         out.extend_from_slice(br#""},"streamSid":"#);
         self.end(out);
     }
+
     /// Writes `dtmf`, a digit of the caller.
     pub fn dtmf(&self, out: &mut Vec<u8>, sequence: u64, digit: char) {
         out.extend_from_slice(br#"{"event":"dtmf","streamSid":"#);
@@ -157,6 +162,7 @@ impl Names {
         write_string(out, digit.encode_utf8(&mut [0; 4]));
         out.extend_from_slice(b"}}");
     }
+
     /// Writes `mark`, a returned mark; `played_ms` is the duration of agent audio played so far (setting `extras`).
     pub fn mark(&self, out: &mut Vec<u8>, sequence: u64, name: &str, played_ms: Option<u64>) {
         head(out, "mark", sequence);
@@ -171,6 +177,7 @@ impl Names {
         }
         out.extend_from_slice(b"}}");
     }
+
     /// Writes `cleared`, the response to `clear` (setting `extras`).
     pub fn cleared(&self, out: &mut Vec<u8>, sequence: u64, played_ms: u64) {
         head(out, "cleared", sequence);
@@ -180,6 +187,7 @@ impl Names {
         write_number(out, played_ms);
         out.extend_from_slice(br#""}}"#);
     }
+
     /// Writes `transferFailed` (setting `extras`): target, reason and status code of a failed transfer with `consult`.
     pub fn transfer_failed(&self, out: &mut Vec<u8>, sequence: u64, (target, reason, code): (&str, &str, Option<u16>)) {
         head(out, "transferFailed", sequence);
@@ -196,6 +204,7 @@ impl Names {
         }
         out.extend_from_slice(b"}}");
     }
+
     /// Writes `transferAccepted` (setting `extras`): a party has taken the caller, and the agent coaches it.
     pub fn transfer_accepted(&self, out: &mut Vec<u8>, sequence: u64, target: &str) {
         head(out, "transferAccepted", sequence);
@@ -205,6 +214,7 @@ impl Names {
         write_string(out, target);
         out.extend_from_slice(br#","role":"coach"}}"#);
     }
+
     /// Writes `stop`, the last message.
     pub fn stop(&self, out: &mut Vec<u8>, sequence: u64) {
         head(out, "stop", sequence);

@@ -12,7 +12,7 @@ pub const NORMAL_CLOSE: u16 = 1000;
 
 /// Message to write to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transmit {
+pub enum SocketMessage {
     /// Text message, always valid UTF-8.
     Text(Bytes),
     /// Binary message.
@@ -24,87 +24,95 @@ pub enum Transmit {
 }
 
 #[derive(Debug)]
-enum Waiting {
-    Media(Transmit),
-    Control(Transmit),
+enum OutboxEntry {
+    Media(SocketMessage),
+    Control(SocketMessage),
 }
 
 /// Queue of messages in order: media is limited by dropping, control messages by rejection.
 #[derive(Debug, Default)]
-pub struct Outbox {
-    queue: VecDeque<Waiting>,
+pub struct AgentOutbox {
+    queue: VecDeque<OutboxEntry>,
     media: usize,
     /// Bytes of queued control messages.
     control_bytes: usize,
     dropped: u64,
 }
 
-fn bytes(transmit: &Transmit) -> usize {
+fn bytes(transmit: &SocketMessage) -> usize {
     match transmit {
-        Transmit::Text(bytes) | Transmit::Binary(bytes) => bytes.len(),
-        Transmit::Ping | Transmit::Close(_) => 0,
+        SocketMessage::Text(bytes) | SocketMessage::Binary(bytes) => bytes.len(),
+        SocketMessage::Ping | SocketMessage::Close(_) => 0,
     }
 }
 
-impl Outbox {
+impl AgentOutbox {
     /// Adds a frame; returns whether the oldest one was dropped for it.
-    pub(crate) fn push_media(&mut self, frame: Transmit) -> bool {
+    pub(crate) fn push_media(&mut self, frame: SocketMessage) -> bool {
         let full = self.media >= OUTBOX_MEDIA_FRAMES;
         if full {
-            let oldest = self.queue.iter().position(|waiting| matches!(waiting, Waiting::Media(_)));
+            let oldest = self.queue.iter().position(|waiting| matches!(waiting, OutboxEntry::Media(_)));
             if oldest.and_then(|oldest| self.queue.remove(oldest)).is_some() {
                 self.media -= 1;
                 self.dropped += 1;
             }
         }
-        self.queue.push_back(Waiting::Media(frame));
+        self.queue.push_back(OutboxEntry::Media(frame));
         self.media += 1;
         full
     }
+
     /// Adds a control message; returns whether there was room.
     #[must_use]
-    pub(crate) fn push_control(&mut self, transmit: Transmit) -> bool {
+    pub(crate) fn push_control(&mut self, transmit: SocketMessage) -> bool {
         if self.control() >= OUTBOX_CONTROL_MESSAGES {
             return false;
         }
         self.control_bytes += bytes(&transmit);
-        self.queue.push_back(Waiting::Control(transmit));
+        self.queue.push_back(OutboxEntry::Control(transmit));
         true
     }
+
     /// Takes the oldest message.
-    pub fn pop(&mut self) -> Option<Transmit> {
+    pub fn pop(&mut self) -> Option<SocketMessage> {
         match self.queue.pop_front()? {
-            Waiting::Media(frame) => {
+            OutboxEntry::Media(frame) => {
                 self.media -= 1;
                 Some(frame)
             }
-            Waiting::Control(transmit) => {
+            OutboxEntry::Control(transmit) => {
                 self.control_bytes -= bytes(&transmit);
                 Some(transmit)
             }
         }
     }
+
     /// Discards all messages.
     pub fn clear(&mut self) {
         self.queue.clear();
         (self.media, self.control_bytes) = (0, 0);
     }
+
     /// Returns whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
+
     /// Returns the number of queued media frames.
     pub fn media(&self) -> usize {
         self.media
     }
+
     /// Returns the number of queued control messages.
     pub fn control(&self) -> usize {
         self.queue.len() - self.media
     }
+
     /// Returns whether so many responses wait that the socket should not be read.
     pub fn is_crowded(&self) -> bool {
         self.control() >= OUTBOX_CONTROL_PAUSE || self.control_bytes >= OUTBOX_CONTROL_PAUSE_BYTES
     }
+
     /// Returns the number of media frames dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -119,27 +127,27 @@ mod tests {
         Bytes::from(n.to_string())
     }
 
-    fn frame(n: usize) -> Transmit {
-        Transmit::Text(text(n))
+    fn frame(n: usize) -> SocketMessage {
+        SocketMessage::Text(text(n))
     }
 
     #[test]
     fn the_oldest_frame_goes_first_and_control_stays() {
-        let mut outbox = Outbox::default();
-        assert!(outbox.push_control(Transmit::Text(text(1000))));
+        let mut outbox = AgentOutbox::default();
+        assert!(outbox.push_control(SocketMessage::Text(text(1000))));
         for n in 0..OUTBOX_MEDIA_FRAMES {
             assert!(!outbox.push_media(frame(n)));
             if n == 0 {
-                assert!(outbox.push_control(Transmit::Ping));
+                assert!(outbox.push_control(SocketMessage::Ping));
             }
         }
         assert!(outbox.push_media(frame(OUTBOX_MEDIA_FRAMES)));
         assert!(outbox.push_media(frame(OUTBOX_MEDIA_FRAMES + 1)));
         assert_eq!((outbox.dropped(), outbox.media(), outbox.control()), (2, OUTBOX_MEDIA_FRAMES, 2));
-        assert_eq!(outbox.pop(), Some(Transmit::Text(text(1000))));
-        assert_eq!(outbox.pop(), Some(Transmit::Ping));
+        assert_eq!(outbox.pop(), Some(SocketMessage::Text(text(1000))));
+        assert_eq!(outbox.pop(), Some(SocketMessage::Ping));
         for n in 2..OUTBOX_MEDIA_FRAMES + 2 {
-            assert_eq!(outbox.pop(), Some(Transmit::Text(text(n))));
+            assert_eq!(outbox.pop(), Some(SocketMessage::Text(text(n))));
         }
         assert_eq!(outbox.pop(), None);
         assert!(outbox.is_empty());
@@ -147,28 +155,28 @@ mod tests {
 
     #[test]
     fn control_is_refused_at_its_limit() {
-        let mut outbox = Outbox::default();
+        let mut outbox = AgentOutbox::default();
         for n in 0..OUTBOX_CONTROL_MESSAGES {
             assert_eq!(outbox.is_crowded(), n >= OUTBOX_CONTROL_PAUSE);
-            assert!(outbox.push_control(Transmit::Text(text(n))));
+            assert!(outbox.push_control(SocketMessage::Text(text(n))));
         }
-        assert!(!outbox.push_control(Transmit::Ping));
+        assert!(!outbox.push_control(SocketMessage::Ping));
         outbox.clear();
-        assert!(outbox.push_control(Transmit::Close(1000)));
+        assert!(outbox.push_control(SocketMessage::Close(1000)));
         assert_eq!((outbox.media(), outbox.control()), (0, 1));
     }
 
     #[test]
     fn few_long_answers_crowd_it_as_well() {
-        let mut outbox = Outbox::default();
-        assert!(outbox.push_control(Transmit::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES - 1].into())));
+        let mut outbox = AgentOutbox::default();
+        assert!(outbox.push_control(SocketMessage::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES - 1].into())));
         outbox.push_media(frame(0));
         assert!(!outbox.is_crowded());
-        assert!(outbox.push_control(Transmit::Text(text(1))));
+        assert!(outbox.push_control(SocketMessage::Text(text(1))));
         assert!(outbox.is_crowded());
         outbox.pop();
         assert!(!outbox.is_crowded());
-        assert!(outbox.push_control(Transmit::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES].into())));
+        assert!(outbox.push_control(SocketMessage::Text(vec![b'm'; OUTBOX_CONTROL_PAUSE_BYTES].into())));
         outbox.clear();
         assert!(!outbox.is_crowded());
     }

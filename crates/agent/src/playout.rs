@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 
-use crate::format::Format;
+use crate::format::AgentFormat;
 use crate::limits::{
     HALF_SAMPLE_TICKS, MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_BLOCKS_KEPT, PLAYOUT_SECONDS,
     REST_TICKS,
@@ -22,7 +22,7 @@ use crate::limits::{
 
 /// Mark that is due and has to be returned to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct PlayedMark {
     /// Name as the agent sent it.
     pub name: String,
     /// Duration of agent audio played since the stream's start up to the mark, in milliseconds.
@@ -31,7 +31,7 @@ pub struct Mark {
 
 /// Result of a clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cleared {
+pub struct ClearResult {
     /// Duration of agent audio played since the stream's start, in milliseconds.
     pub played_ms: u64,
     /// Duration of the discarded audio, in milliseconds.
@@ -39,7 +39,7 @@ pub struct Cleared {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingMark {
     /// Number of played bytes at which the mark is due.
     at: u64,
     name: String,
@@ -47,8 +47,8 @@ struct Waiting {
 
 /// Queue of one agent's audio.
 #[derive(Debug)]
-pub struct Playout {
-    format: Format,
+pub struct PlayoutQueue {
+    format: AgentFormat,
     blocks: VecDeque<Vec<u8>>,
     /// Memory of the last emptied block, for reuse.
     spare: Vec<u8>,
@@ -56,16 +56,16 @@ pub struct Playout {
     head: usize,
     held: usize,
     played: u64,
-    marks: VecDeque<Waiting>,
+    marks: VecDeque<PendingMark>,
     mark_bytes: usize,
     dry_ticks: u32,
     frame: Vec<u8>,
 }
 
-impl Playout {
+impl PlayoutQueue {
     /// Creates an empty queue for this format.
-    pub fn new(format: Format) -> Playout {
-        Playout {
+    pub fn new(format: AgentFormat) -> PlayoutQueue {
+        PlayoutQueue {
             format,
             blocks: VecDeque::new(),
             spare: Vec::new(),
@@ -78,6 +78,7 @@ impl Playout {
             frame: vec![format.silence(); format.frame_bytes()],
         }
     }
+
     /// Adds a piece of any length.
     pub fn push(&mut self, mut audio: &[u8]) {
         self.held += audio.len();
@@ -97,11 +98,13 @@ impl Playout {
             audio = rest;
         }
     }
+
     /// Adds a mark after all audio so far. Without audio before it, it is due at once.
     pub fn mark(&mut self, name: String) {
         self.mark_bytes += name.len();
-        self.marks.push_back(Waiting { at: self.played + self.whole() as u64, name });
+        self.marks.push_back(PendingMark { at: self.played + self.whole() as u64, name });
     }
+
     /// Returns the 20 ms of this tick, or `None` for silence. To be called once per tick; the audio counts as played.
     pub fn next_frame(&mut self) -> Option<&[u8]> {
         let (frame, rest) = (self.format.frame_bytes(), self.whole());
@@ -114,50 +117,58 @@ impl Playout {
             return None;
         }
         self.dry_ticks = 0;
-        self.take(rest.min(frame));
+        self.take_bytes(rest.min(frame));
         self.frame.resize(frame, self.format.silence());
         Some(&self.frame)
     }
+
     /// Takes up to `ms` of the next audio as if it were played now, for a clear that fades out.
     pub fn take_ahead(&mut self, ms: usize) -> &[u8] {
         let wanted = ms * self.format.bytes_per_ms();
-        self.take(self.whole().min(wanted));
+        self.take_bytes(self.whole().min(wanted));
         &self.frame
     }
+
     /// Returns the next mark that is due; to be called until `None` after each sent frame, each mark and each clear.
-    pub fn poll_mark(&mut self) -> Option<Mark> {
+    pub fn poll_mark(&mut self) -> Option<PlayedMark> {
         let at = self.marks.front().map(|mark| mark.at).filter(|at| *at <= self.played)?;
         let name = self.marks.pop_front()?.name;
         self.mark_bytes -= name.len();
-        Some(Mark { name, played_ms: self.in_ms(at) })
+        Some(PlayedMark { name, played_ms: self.bytes_to_ms(at) })
     }
+
     /// Discards the queued audio; all marks become due.
-    pub fn clear(&mut self) -> Cleared {
-        let cleared = Cleared { played_ms: self.played_ms(), dropped_ms: self.in_ms(self.held as u64) };
+    pub fn clear(&mut self) -> ClearResult {
+        let cleared = ClearResult { played_ms: self.played_ms(), dropped_ms: self.bytes_to_ms(self.held as u64) };
         self.drop_all();
         for mark in &mut self.marks {
             mark.at = mark.at.min(self.played);
         }
         cleared
     }
+
     /// Returns whether the socket may be read further.
     pub fn wants_more(&self) -> bool {
         self.held < PLAYOUT_SECONDS * 1000 * self.format.bytes_per_ms()
             && self.marks.len() < MARKS_WAITING
             && self.mark_bytes < MARK_BYTES_WAITING
     }
+
     /// Returns the queued audio in bytes, which counts towards the edge's limit.
     pub fn held_bytes(&self) -> usize {
         self.held
     }
+
     /// Returns the queued audio in milliseconds.
     pub fn held_ms(&self) -> u64 {
-        self.in_ms(self.held as u64)
+        self.bytes_to_ms(self.held as u64)
     }
+
     /// Returns the duration of agent audio played, in milliseconds.
     pub fn played_ms(&self) -> u64 {
-        self.in_ms(self.played)
+        self.bytes_to_ms(self.played)
     }
+
     /// Returns whether neither audio nor a mark waits.
     pub fn is_empty(&self) -> bool {
         self.held == 0 && self.marks.is_empty()
@@ -186,12 +197,12 @@ impl Playout {
         }
     }
 
-    fn in_ms(&self, bytes: u64) -> u64 {
+    fn bytes_to_ms(&self, bytes: u64) -> u64 {
         bytes / self.format.bytes_per_ms() as u64
     }
 
     /// Moves `bytes` bytes into the frame.
-    fn take(&mut self, bytes: usize) {
+    fn take_bytes(&mut self, bytes: usize) {
         self.frame.clear();
         while self.frame.len() < bytes {
             let last = self.blocks.len() == 1;
@@ -222,20 +233,20 @@ mod tests {
 
     use super::*;
 
-    const FORMAT: Format = Format::Mulaw8000;
+    const FORMAT: AgentFormat = AgentFormat::Mulaw8000;
 
-    fn names(playout: &mut Playout) -> Vec<String> {
+    fn names(playout: &mut PlayoutQueue) -> Vec<String> {
         std::iter::from_fn(|| playout.poll_mark()).map(|mark| mark.name).collect()
     }
 
     /// Returns the number of ticks until a frame is played.
-    fn ticks_to_frame(playout: &mut Playout) -> u32 {
+    fn ticks_to_frame(playout: &mut PlayoutQueue) -> u32 {
         (1..100).find(|_| playout.next_frame().is_some()).unwrap()
     }
 
     #[test]
     fn a_rest_waits_for_the_next_piece() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.push(&[1; 161]);
         assert_eq!(playout.next_frame(), Some(&[1; 160][..]));
         assert_eq!(playout.next_frame(), None);
@@ -247,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_rest_that_nothing_follows_leaves_filled_up() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.push(&[1; 3]);
         assert_eq!(ticks_to_frame(&mut playout), REST_TICKS + 1);
         assert_eq!(playout.played_ms(), 0);
@@ -264,7 +275,7 @@ mod tests {
     #[test]
     fn a_long_queue_leaves_no_room_behind() {
         for cleared in [true, false] {
-            let mut playout = Playout::new(FORMAT);
+            let mut playout = PlayoutQueue::new(FORMAT);
             playout.push(&[1; 1000 * PLAYOUT_BLOCK_BYTES]);
             assert!(playout.blocks.capacity() >= 1000);
             if cleared {
@@ -277,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_mark_behind_a_rest_sends_it_at_the_next_tick() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.push(&[1; 161]);
         playout.mark("end".into());
         assert!(playout.next_frame().is_some());
@@ -285,24 +296,24 @@ mod tests {
         let mut expected = [0xff; 160];
         expected[0] = 1;
         assert_eq!(playout.next_frame(), Some(&expected[..]));
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "end".into(), played_ms: 20 }));
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "end".into(), played_ms: 20 }));
         assert_eq!(playout.poll_mark(), None);
     }
 
     #[test]
     fn a_mark_without_audio_is_due_at_once() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.mark("now".into());
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "now".into(), played_ms: 0 }));
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "now".into(), played_ms: 0 }));
         playout.push(&[1; 160]);
         assert!(playout.next_frame().is_some());
         playout.mark("again".into());
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "again".into(), played_ms: 20 }));
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "again".into(), played_ms: 20 }));
     }
 
     #[test]
     fn a_mark_that_is_due_does_not_hide_one_that_waits() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.mark("due".into());
         playout.push(&[1; 10]);
         playout.mark("waits".into());
@@ -313,7 +324,7 @@ mod tests {
     /// A mark takes no slot of 20 ms.
     #[test]
     fn marks_cost_no_tick() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         for n in 0..50 {
             playout.push(&[n; 160]);
             playout.mark(n.to_string());
@@ -327,7 +338,7 @@ mod tests {
 
     #[test]
     fn marks_of_one_name_are_two_marks() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.push(&[1; 160]);
         playout.mark("a".into());
         playout.mark("a".into());
@@ -338,38 +349,38 @@ mod tests {
 
     #[test]
     fn clear_returns_the_waiting_marks_in_order() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.push(&[1; 800]);
         playout.mark("one".into());
         playout.push(&[2; 801]);
         playout.mark("two".into());
         assert!(playout.next_frame().is_some());
-        assert_eq!(playout.clear(), Cleared { played_ms: 20, dropped_ms: 180 });
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "one".into(), played_ms: 20 }));
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "two".into(), played_ms: 20 }));
+        assert_eq!(playout.clear(), ClearResult { played_ms: 20, dropped_ms: 180 });
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "one".into(), played_ms: 20 }));
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "two".into(), played_ms: 20 }));
         assert_eq!(playout.next_frame(), None);
         // Later audio is played normally.
         playout.push(&[3; 160]);
         playout.mark("three".into());
         assert_eq!(playout.poll_mark(), None);
         assert_eq!(playout.next_frame(), Some(&[3; 160][..]));
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "three".into(), played_ms: 40 }));
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "three".into(), played_ms: 40 }));
     }
 
     #[test]
     fn a_clear_leaves_a_mark_that_was_due_where_it_was() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         playout.push(&[1; 160]);
         playout.mark("due".into());
         playout.push(&[1; 480]);
         assert!(playout.next_frame().is_some() && playout.next_frame().is_some());
-        assert_eq!(playout.clear(), Cleared { played_ms: 40, dropped_ms: 40 });
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "due".into(), played_ms: 20 }));
+        assert_eq!(playout.clear(), ClearResult { played_ms: 40, dropped_ms: 40 });
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "due".into(), played_ms: 20 }));
     }
 
     #[test]
     fn two_minutes_in_one_piece_are_played_whole() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         let audio: Vec<u8> = (0..120 * 8000_u32).map(|n| (n % 251) as u8).collect();
         playout.push(&audio);
         playout.mark("end".into());
@@ -383,8 +394,8 @@ mod tests {
 
     #[test]
     fn past_its_limits_it_wants_no_more_and_drops_nothing() {
-        for format in Format::ALL {
-            let mut playout = Playout::new(format);
+        for format in AgentFormat::ALL {
+            let mut playout = PlayoutQueue::new(format);
             let (second, frame) = (1000 * format.bytes_per_ms(), format.frame_bytes());
             playout.push(&vec![1; PLAYOUT_SECONDS * second - 1]);
             assert!(playout.wants_more());
@@ -398,7 +409,7 @@ mod tests {
             assert!(playout.wants_more());
         }
 
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         for _ in 0..MARKS_WAITING {
             assert!(playout.wants_more());
             playout.push(&[1; 1]);
@@ -417,7 +428,7 @@ mod tests {
     /// The pieces of a download may end and pause anywhere.
     #[test]
     fn half_a_sample_waits_for_its_other_half() {
-        let mut playout = Playout::new(Format::L16Rate16000);
+        let mut playout = PlayoutQueue::new(AgentFormat::L16Rate16000);
         playout.push(&[1; 641]);
         playout.mark("end".into());
         assert_eq!(playout.next_frame(), Some(&[1; 640][..]));
@@ -434,7 +445,7 @@ mod tests {
     #[test]
     fn half_a_sample_that_nothing_follows_is_left_out() {
         for cleared in [false, true] {
-            let mut playout = Playout::new(Format::L16Rate24000);
+            let mut playout = PlayoutQueue::new(AgentFormat::L16Rate24000);
             playout.push(&[1; 961]);
             assert!(playout.next_frame().is_some());
             if cleared {
@@ -447,27 +458,27 @@ mod tests {
             playout.push(&[2; 960]);
             playout.mark("end".into());
             assert_eq!(playout.next_frame(), Some(&[2; 960][..]));
-            assert_eq!(playout.poll_mark(), Some(Mark { name: "end".into(), played_ms: 40 }));
+            assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "end".into(), played_ms: 40 }));
         }
     }
 
     #[test]
     fn what_is_taken_ahead_has_left() {
-        let mut playout = Playout::new(Format::L16Rate8000);
+        let mut playout = PlayoutQueue::new(AgentFormat::L16Rate8000);
         playout.push(&[1; 160]);
         playout.mark("within".into());
         playout.push(&[2; 481]);
         assert_eq!(playout.take_ahead(7).len(), 112);
         assert_eq!(playout.take_ahead(20).len(), 320);
-        assert_eq!(playout.clear(), Cleared { played_ms: 27, dropped_ms: 13 });
-        assert_eq!(playout.poll_mark(), Some(Mark { name: "within".into(), played_ms: 10 }));
+        assert_eq!(playout.clear(), ClearResult { played_ms: 27, dropped_ms: 13 });
+        assert_eq!(playout.poll_mark(), Some(PlayedMark { name: "within".into(), played_ms: 10 }));
         assert!(playout.take_ahead(5).is_empty());
         assert_eq!(playout.next_frame(), None);
     }
 
     #[test]
     fn memory_goes_with_the_audio() {
-        let mut playout = Playout::new(FORMAT);
+        let mut playout = PlayoutQueue::new(FORMAT);
         for _ in 0..1000 {
             playout.push(&[1; 1]);
         }
@@ -504,8 +515,8 @@ mod tests {
             steps in proptest::collection::vec(step(), 0..200),
             wide in any::<bool>(),
         ) {
-            let format = if wide { Format::L16Rate24000 } else { FORMAT };
-            let mut playout = Playout::new(format);
+            let format = if wide { AgentFormat::L16Rate24000 } else { FORMAT };
+            let mut playout = PlayoutQueue::new(format);
             // No byte is silence, so that padding can be distinguished from audio.
             let mut counter = 0_u32;
             let (mut sent, mut heard) = (Vec::<u8>::new(), Vec::<u8>::new());

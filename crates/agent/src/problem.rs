@@ -7,7 +7,7 @@ use crate::limits::SHOWN_CHARS;
 
 /// Reason why a message was ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
+pub enum MessageProblem {
     /// A binary message, which the protocol does not have.
     Binary {
         /// Length in bytes.
@@ -75,81 +75,81 @@ pub enum Problem {
     TooManyResults,
 }
 
-impl Problem {
+impl MessageProblem {
     /// Returns whether the message violates the protocol.
     pub(crate) const fn is_invalid(&self) -> bool {
         matches!(
             self,
-            Problem::Binary { .. }
-                | Problem::TooLarge { .. }
-                | Problem::BadJson { .. }
-                | Problem::NotAnObject
-                | Problem::WrongType { .. }
-                | Problem::MissingEvent
-                | Problem::MissingPayload
-                | Problem::BadBase64
+            MessageProblem::Binary { .. }
+                | MessageProblem::TooLarge { .. }
+                | MessageProblem::BadJson { .. }
+                | MessageProblem::NotAnObject
+                | MessageProblem::WrongType { .. }
+                | MessageProblem::MissingEvent
+                | MessageProblem::MissingPayload
+                | MessageProblem::BadBase64
         )
     }
 
     /// Returns the stable name.
     pub const fn slug(&self) -> &'static str {
         match self {
-            Problem::Binary { .. } => "binary_message",
-            Problem::TooLarge { .. } => "message_too_large",
-            Problem::BadJson { .. } => "bad_json",
-            Problem::NotAnObject => "not_an_object",
-            Problem::WrongType { .. } => "wrong_type",
-            Problem::MissingEvent => "missing_event",
-            Problem::UnknownEvent(_) => "unknown_event",
-            Problem::MissingPayload => "missing_payload",
-            Problem::BadBase64 => "bad_base64",
-            Problem::MissingName => "missing_mark_name",
-            Problem::NameTooLong { .. } => "mark_name_too_long",
-            Problem::MissingTarget => "missing_target",
-            Problem::TargetTooLong { .. } => "target_too_long",
-            Problem::BadWarm(_) => "bad_warm",
-            Problem::MissingDigits => "missing_digits",
-            Problem::BadDigits => "bad_digits",
-            Problem::ForeignStream(_) => "foreign_stream",
-            Problem::ListenerSpoke(_) => "listener_spoke",
-            Problem::MissingType => "missing_type",
-            Problem::RecogniserFailed(_) => "recogniser_failed",
-            Problem::TooManyResults => "too_many_results",
+            MessageProblem::Binary { .. } => "binary_message",
+            MessageProblem::TooLarge { .. } => "message_too_large",
+            MessageProblem::BadJson { .. } => "bad_json",
+            MessageProblem::NotAnObject => "not_an_object",
+            MessageProblem::WrongType { .. } => "wrong_type",
+            MessageProblem::MissingEvent => "missing_event",
+            MessageProblem::UnknownEvent(_) => "unknown_event",
+            MessageProblem::MissingPayload => "missing_payload",
+            MessageProblem::BadBase64 => "bad_base64",
+            MessageProblem::MissingName => "missing_mark_name",
+            MessageProblem::NameTooLong { .. } => "mark_name_too_long",
+            MessageProblem::MissingTarget => "missing_target",
+            MessageProblem::TargetTooLong { .. } => "target_too_long",
+            MessageProblem::BadWarm(_) => "bad_warm",
+            MessageProblem::MissingDigits => "missing_digits",
+            MessageProblem::BadDigits => "bad_digits",
+            MessageProblem::ForeignStream(_) => "foreign_stream",
+            MessageProblem::ListenerSpoke(_) => "listener_spoke",
+            MessageProblem::MissingType => "missing_type",
+            MessageProblem::RecogniserFailed(_) => "recogniser_failed",
+            MessageProblem::TooManyResults => "too_many_results",
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for MessageProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Binary { bytes } => write!(f, "binary message of {bytes} bytes: this protocol is text"),
-            Problem::TooLarge { bytes } => write!(f, "message of {bytes} bytes: too large"),
-            Problem::BadJson { line, column } => write!(f, "no valid JSON: line {line}, column {column}"),
-            Problem::NotAnObject => f.write_str("JSON, but not an object"),
-            Problem::WrongType { line, column } => {
+            MessageProblem::Binary { bytes } => write!(f, "binary message of {bytes} bytes: this protocol is text"),
+            MessageProblem::TooLarge { bytes } => write!(f, "message of {bytes} bytes: too large"),
+            MessageProblem::BadJson { line, column } => write!(f, "no valid JSON: line {line}, column {column}"),
+            MessageProblem::NotAnObject => f.write_str("JSON, but not an object"),
+            MessageProblem::WrongType { line, column } => {
                 write!(f, "a field of the wrong type, or twice: line {line}, column {column}")
             }
-            Problem::MissingEvent => f.write_str("no `event`"),
-            Problem::UnknownEvent(event) => write!(f, "unknown event {event:?}"),
-            Problem::MissingPayload => f.write_str("`media` without `media.payload`"),
-            Problem::BadBase64 => f.write_str("`media.payload` is not base64"),
-            Problem::MissingName => f.write_str("`mark` without `mark.name`"),
-            Problem::NameTooLong { bytes } => write!(f, "`mark.name` of {bytes} bytes: too long"),
-            Problem::MissingTarget => f.write_str("`transfer` without `target`"),
-            Problem::TargetTooLong { bytes } => write!(f, "`target` of {bytes} bytes: too long"),
-            Problem::BadWarm(why) => write!(f, "`warm` of a transfer: {why}"),
-            Problem::MissingDigits => f.write_str("`dtmf` without `digits`"),
-            Problem::BadDigits => f.write_str("`digits` may be up to 64 of 0-9 * # A-D"),
-            Problem::ForeignStream(sid) => write!(f, "for another stream: {sid:?}"),
-            Problem::ListenerSpoke(event) => write!(f, "{event:?} from an agent that only listens"),
-            Problem::MissingType => f.write_str("no `type`"),
-            Problem::RecogniserFailed(text) => write!(f, "the recogniser reports an error: {text:?}"),
-            Problem::TooManyResults => f.write_str("too many results in a second"),
+            MessageProblem::MissingEvent => f.write_str("no `event`"),
+            MessageProblem::UnknownEvent(event) => write!(f, "unknown event {event:?}"),
+            MessageProblem::MissingPayload => f.write_str("`media` without `media.payload`"),
+            MessageProblem::BadBase64 => f.write_str("`media.payload` is not base64"),
+            MessageProblem::MissingName => f.write_str("`mark` without `mark.name`"),
+            MessageProblem::NameTooLong { bytes } => write!(f, "`mark.name` of {bytes} bytes: too long"),
+            MessageProblem::MissingTarget => f.write_str("`transfer` without `target`"),
+            MessageProblem::TargetTooLong { bytes } => write!(f, "`target` of {bytes} bytes: too long"),
+            MessageProblem::BadWarm(why) => write!(f, "`warm` of a transfer: {why}"),
+            MessageProblem::MissingDigits => f.write_str("`dtmf` without `digits`"),
+            MessageProblem::BadDigits => f.write_str("`digits` may be up to 64 of 0-9 * # A-D"),
+            MessageProblem::ForeignStream(sid) => write!(f, "for another stream: {sid:?}"),
+            MessageProblem::ListenerSpoke(event) => write!(f, "{event:?} from an agent that only listens"),
+            MessageProblem::MissingType => f.write_str("no `type`"),
+            MessageProblem::RecogniserFailed(text) => write!(f, "the recogniser reports an error: {text:?}"),
+            MessageProblem::TooManyResults => f.write_str("too many results in a second"),
         }
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for MessageProblem {}
 
 /// Returns the beginning of a received name, for display.
 pub(crate) fn shown(name: &str) -> String {
@@ -168,6 +168,9 @@ mod tests {
 
     #[test]
     fn control_characters_are_not_shown_raw() {
-        assert_eq!(Problem::UnknownEvent("a\n\u{1b}[31m".into()).to_string(), "unknown event \"a\\n\\u{1b}[31m\"");
+        assert_eq!(
+            MessageProblem::UnknownEvent("a\n\u{1b}[31m".into()).to_string(),
+            "unknown event \"a\\n\\u{1b}[31m\""
+        );
     }
 }

@@ -6,16 +6,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 
-use crate::format::Format;
+use crate::format::AgentFormat;
 use crate::limits::{RESULT_BYTES, RESULT_CHARS, SHOWN_CHARS};
-use crate::problem::Problem;
+use crate::problem::MessageProblem;
 
 /// Confidence 1 in parts per million.
 const PARTS: f64 = 1e6;
 
 /// Options of a speech recognition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recognition {
+pub struct RecognitionOptions {
     /// Language tag.
     pub language: String,
     /// Words and phrases that are likely.
@@ -48,19 +48,19 @@ impl fmt::Debug for Transcript {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Start<'a> {
+struct RecognitionStart<'a> {
     r#type: &'a str,
     language: &'a str,
     format: &'a str,
     encoding: &'a str,
     interim_results: bool,
     sample_rate_hz: u32,
-    options: Options<'a>,
+    options: StartOptions<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Options<'a> {
+struct StartOptions<'a> {
     hints: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
@@ -72,17 +72,17 @@ struct Options<'a> {
 /// Last message to a recogniser.
 pub(crate) const STOP: &[u8] = br#"{"type":"stop"}"#;
 
-impl Recognition {
+impl RecognitionOptions {
     /// Appends the first message.
-    pub(crate) fn start(&self, out: &mut Vec<u8>, format: Format, call_sid: &str) {
-        let start = Start {
+    pub(crate) fn start(&self, out: &mut Vec<u8>, format: AgentFormat, call_sid: &str) {
+        let start = RecognitionStart {
             r#type: "start",
             language: &self.language,
             format: "raw",
             encoding: "LINEAR16",
             interim_results: true,
             sample_rate_hz: format.sample_rate(),
-            options: Options {
+            options: StartOptions {
                 hints: &self.hints,
                 model: self.model.as_deref(),
                 enhanced: self.enhanced,
@@ -96,7 +96,7 @@ impl Recognition {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct RecogniserMessage {
     r#type: Option<String>,
     #[serde(default)]
     is_final: Option<bool>,
@@ -120,22 +120,22 @@ struct Alternative {
 /// # Errors
 ///
 /// Returns the problem with the message, or the failure that it reports.
-pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, MessageProblem> {
     if text.len() > RESULT_BYTES {
-        return Err(Problem::TooLarge { bytes: text.len() });
+        return Err(MessageProblem::TooLarge { bytes: text.len() });
     }
     if !text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-        return Err(Problem::NotAnObject);
+        return Err(MessageProblem::NotAnObject);
     }
-    let message: Message = serde_json::from_str(text).map_err(|error| {
+    let message: RecogniserMessage = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {
-            Category::Data => Problem::WrongType { line, column },
-            Category::Syntax | Category::Eof | Category::Io => Problem::BadJson { line, column },
+            Category::Data => MessageProblem::WrongType { line, column },
+            Category::Syntax | Category::Eof | Category::Io => MessageProblem::BadJson { line, column },
         }
     })?;
     match message.r#type.as_deref() {
-        None => Err(Problem::MissingType),
+        None => Err(MessageProblem::MissingType),
         Some("transcription") => {
             let Some(first) = message.alternatives.into_iter().flatten().next() else { return Ok(None) };
             let text: String = first.transcript.unwrap_or_default().chars().take(RESULT_CHARS).collect();
@@ -148,7 +148,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, Problem> {
                 Some(other) => other.to_string(),
                 None => "no reason given".to_owned(),
             };
-            Err(Problem::RecogniserFailed(text.chars().take(SHOWN_CHARS).collect()))
+            Err(MessageProblem::RecogniserFailed(text.chars().take(SHOWN_CHARS).collect()))
         }
         // A later version of the protocol may have more types.
         Some(_) => Ok(None),
@@ -166,13 +166,13 @@ mod tests {
 
     use super::*;
 
-    fn result(text: &str, is_final: bool, confidence_ppm: Option<u32>) -> Result<Option<Transcript>, Problem> {
+    fn result(text: &str, is_final: bool, confidence_ppm: Option<u32>) -> Result<Option<Transcript>, MessageProblem> {
         Ok(Some(Transcript { text: text.to_owned(), is_final, confidence_ppm }))
     }
 
     #[test]
     fn the_start_is_jambonzs() {
-        let request = Recognition {
+        let request = RecognitionOptions {
             language: "en-US".to_owned(),
             hints: vec!["sales".to_owned(), "\"support\"".to_owned()],
             model: Some("phone_call".to_owned()),
@@ -180,7 +180,7 @@ mod tests {
             profanity_filter: true,
         };
         let mut out = Vec::new();
-        request.start(&mut out, Format::L16Rate8000, "CA1");
+        request.start(&mut out, AgentFormat::L16Rate8000, "CA1");
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"type\":\"start\",\"language\":\"en-US\",\"format\":\"raw\",\"encoding\":\"LINEAR16\",\
@@ -212,19 +212,22 @@ mod tests {
             (r#"{"type":"transcription","is_final":true,"alternatives":[]}"#, Ok(None)),
             (r#"{"type":"transcription"}"#, Ok(None)),
             (r#"{"type":"metadata","is_final":true}"#, Ok(None)),
-            (r#"{"type":"error","error":"no model"}"#, Err(Problem::RecogniserFailed("no model".to_owned()))),
-            (r#"{"type":"error","error":{"code":1}}"#, Err(Problem::RecogniserFailed(r#"{"code":1}"#.to_owned()))),
-            (r#"{"type":"error"}"#, Err(Problem::RecogniserFailed("no reason given".to_owned()))),
-            (r#"{"is_final":true}"#, Err(Problem::MissingType)),
-            ("[]", Err(Problem::NotAnObject)),
-            ("{", Err(Problem::BadJson { line: 1, column: 1 })),
-            (r#"{"type":"transcription","is_final":1}"#, Err(Problem::WrongType { line: 1, column: 36 })),
+            (r#"{"type":"error","error":"no model"}"#, Err(MessageProblem::RecogniserFailed("no model".to_owned()))),
+            (
+                r#"{"type":"error","error":{"code":1}}"#,
+                Err(MessageProblem::RecogniserFailed(r#"{"code":1}"#.to_owned())),
+            ),
+            (r#"{"type":"error"}"#, Err(MessageProblem::RecogniserFailed("no reason given".to_owned()))),
+            (r#"{"is_final":true}"#, Err(MessageProblem::MissingType)),
+            ("[]", Err(MessageProblem::NotAnObject)),
+            ("{", Err(MessageProblem::BadJson { line: 1, column: 1 })),
+            (r#"{"type":"transcription","is_final":1}"#, Err(MessageProblem::WrongType { line: 1, column: 36 })),
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }
         let long =
             format!(r#"{{"type":"transcription","alternatives":[{{"transcript":"{}"}}]}}"#, "x".repeat(RESULT_BYTES));
-        assert!(matches!(parse(&long), Err(Problem::TooLarge { .. })));
+        assert!(matches!(parse(&long), Err(MessageProblem::TooLarge { .. })));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::limits::{REORDER, REORDER_GAPS, REORDER_MARGIN, REORDER_MOST, REORDER
 
 /// Missing packets, by sequence number.
 #[derive(Debug, Clone, Copy)]
-struct Gap {
+struct MissingPackets {
     /// Sequence number of the first missing packet.
     first: u16,
     /// Bit mask of the packets from the first one on that are still missing.
@@ -21,36 +21,37 @@ struct Gap {
 
 /// Two largest latenesses in a period (RFC 4737 §4.2.3: late time offset).
 #[derive(Debug, Clone, Copy, Default)]
-struct Latest {
+struct LatenessMaxima {
     first: Duration,
     second: Duration,
 }
 
 /// Tracks the reordering of a source's packets.
 #[derive(Debug, Clone, Default)]
-pub struct Reordering {
-    gaps: [Option<Gap>; REORDER_GAPS],
+pub struct ReorderTracker {
+    gaps: [Option<MissingPackets>; REORDER_GAPS],
     /// Index of the gap that is replaced next.
     oldest: usize,
     until: Option<Instant>,
-    now: Latest,
-    before: Latest,
+    now: LatenessMaxima,
+    before: LatenessMaxima,
 }
 
-impl Reordering {
+impl ReorderTracker {
     /// Notes a packet with `packets` missing before it.
-    pub fn missing(&mut self, now: Instant, sequence: u16, packets: u16) {
+    pub fn note_missing(&mut self, now: Instant, sequence: u16, packets: u16) {
         self.go_on(now);
         let packets = packets.min(64);
         let missing = 1_u64.checked_shl(u32::from(packets)).map_or(u64::MAX, |bit| bit - 1);
-        let gap = Gap { first: sequence.wrapping_sub(packets), missing, noticed: now };
+        let gap = MissingPackets { first: sequence.wrapping_sub(packets), missing, noticed: now };
         if let Some(place) = self.gaps.get_mut(self.oldest) {
             *place = Some(gap);
         }
         self.oldest = (self.oldest + 1) % REORDER_GAPS;
     }
+
     /// Notes a packet that arrived behind later ones; a duplicate is ignored.
-    pub fn late(&mut self, now: Instant, sequence: u16) {
+    pub fn note_late(&mut self, now: Instant, sequence: u16) {
         self.go_on(now);
         for gap in self.gaps.iter_mut().flatten() {
             let bit = 1_u64.checked_shl(u32::from(sequence.wrapping_sub(gap.first))).unwrap_or(0);
@@ -59,16 +60,18 @@ impl Reordering {
                 let lateness = now.saturating_duration_since(gap.noticed);
                 // Longer delays are not waited for.
                 if lateness <= REORDER_MOST {
-                    self.now.take(lateness);
+                    self.now.note_lateness(lateness);
                 }
                 return;
             }
         }
     }
+
     /// Starts over for another source: the numbers differ, the path is the same.
     pub fn begin_again(&mut self) {
         self.gaps = [None; REORDER_GAPS];
     }
+
     /// Returns the time to wait for a gap once later audio has arrived.
     pub fn wait(&self) -> Duration {
         (self.now.second.max(self.before.second) + REORDER_MARGIN).clamp(REORDER, REORDER_MOST)
@@ -78,15 +81,15 @@ impl Reordering {
         let until = *self.until.get_or_insert(now + REORDER_WINDOW);
         if now >= until {
             let recent = now < until + REORDER_WINDOW;
-            self.before = if recent { self.now } else { Latest::default() };
-            self.now = Latest::default();
+            self.before = if recent { self.now } else { LatenessMaxima::default() };
+            self.now = LatenessMaxima::default();
             self.until = Some(now + REORDER_WINDOW);
         }
     }
 }
 
-impl Latest {
-    fn take(&mut self, lateness: Duration) {
+impl LatenessMaxima {
+    fn note_lateness(&mut self, lateness: Duration) {
         if lateness > self.first {
             (self.first, self.second) = (lateness, self.first);
         } else {
@@ -106,11 +109,11 @@ mod tests {
     /// Simulates gaps a second apart, each of one packet that arrives this many milliseconds after the next one;
     /// returns the resulting wait.
     fn after(latenesses: &[u32]) -> u128 {
-        let (mut now, mut reordering) = (Instant::now(), Reordering::default());
+        let (mut now, mut reordering) = (Instant::now(), ReorderTracker::default());
         for (n, ms) in latenesses.iter().enumerate() {
             let sequence = 65_530_u16.wrapping_add(n as u16 * 5);
-            reordering.missing(now, sequence, 1);
-            reordering.late(now + MS * *ms, sequence.wrapping_sub(1));
+            reordering.note_missing(now, sequence, 1);
+            reordering.note_late(now + MS * *ms, sequence.wrapping_sub(1));
             now += MS * 1000;
         }
         reordering.wait().as_millis()
@@ -145,22 +148,22 @@ mod tests {
 
     #[test]
     fn only_what_was_missing_is_late() {
-        let (now, mut reordering) = (Instant::now(), Reordering::default());
+        let (now, mut reordering) = (Instant::now(), ReorderTracker::default());
         let later = now + MS * 70;
         for sequence in [4, 9, 10, 11] {
-            reordering.late(later, sequence);
+            reordering.note_late(later, sequence);
         }
-        reordering.missing(now, 10, 2);
+        reordering.note_missing(now, 10, 2);
         for sequence in [7, 10, 11, 8, 8, 8] {
-            reordering.late(later, sequence);
+            reordering.note_late(later, sequence);
         }
         assert_eq!(reordering.wait(), REORDER, "one packet, though it came three times");
-        reordering.late(later, 9);
+        reordering.note_late(later, 9);
         assert_eq!(reordering.wait(), later - now + REORDER_MARGIN);
         reordering.begin_again();
-        reordering.missing(now, 1000, 5000);
+        reordering.note_missing(now, 1000, 5000);
         for sequence in 936..1000 {
-            reordering.late(now + MS * 90, sequence);
+            reordering.note_late(now + MS * 90, sequence);
         }
         assert_eq!(reordering.wait(), REORDER_MOST, "the last packets of a long gap are known");
     }

@@ -14,7 +14,7 @@ pub const HEADER: &str = "X-Twilio-Signature";
 /// Returns the header's value for a handshake to `url` as configured: scheme `wss` (or `ws`), host, port if present,
 /// path. A fragment after `#` is ignored.
 pub fn sign(auth_token: &str, url: &str) -> String {
-    of(auth_token, [url.split('#').next().unwrap_or(url)].into_iter())
+    compute_signature(auth_token, [url.split('#').next().unwrap_or(url)].into_iter())
 }
 
 /// Returns the header's value for a form posted to `url`: the URL followed by its parameters sorted by name, each name
@@ -22,10 +22,10 @@ pub fn sign(auth_token: &str, url: &str) -> String {
 pub fn sign_form(auth_token: &str, url: &str, form: &[(String, String)]) -> String {
     let form: BTreeSet<&(String, String)> = form.iter().collect();
     let pieces = form.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
-    of(auth_token, [url.split('#').next().unwrap_or(url)].into_iter().chain(pieces))
+    compute_signature(auth_token, [url.split('#').next().unwrap_or(url)].into_iter().chain(pieces))
 }
 
-fn of<'a>(auth_token: &str, pieces: impl Iterator<Item = &'a str>) -> String {
+fn compute_signature<'a>(auth_token: &str, pieces: impl Iterator<Item = &'a str>) -> String {
     // HMAC accepts keys of any length.
     let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(auth_token.as_bytes()) else { return String::new() };
     pieces.for_each(|piece| mac.update(piece.as_bytes()));

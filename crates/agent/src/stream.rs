@@ -22,16 +22,16 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use crate::digits::is_digit;
-use crate::format::Format;
-use crate::incoming::{Incoming, Received, decode_audio, parse};
+use crate::format::AgentFormat;
+use crate::incoming::{AgentMessage, StreamMessage, decode_audio, parse};
 use crate::limits::{
     CLOSE_TIMEOUT, FRAME, PONG_TIMEOUT, RESULTS_PER_SECOND, SCRATCH_BYTES, STANDSTILL, STOP_TIMEOUT, TEXT_BUFFER_BYTES,
 };
-use crate::loss::Loss;
-use crate::message::{Media, Names, TrackName, TrackSet};
-use crate::outbox::{NORMAL_CLOSE, Outbox, Transmit};
-use crate::problem::{Problem, shown};
-use crate::recognition::{self, Recognition, Transcript};
+use crate::loss::StreamLoss;
+use crate::message::{MediaMessage, StreamNames, TrackName, TrackSet};
+use crate::outbox::{AgentOutbox, NORMAL_CLOSE, SocketMessage};
+use crate::problem::{MessageProblem, shown};
+use crate::recognition::{self, RecognitionOptions, Transcript};
 use crate::request::AgentRequest;
 
 /// Maximum messages before a timed ping, which may be of the same moment; a ping behind more is not timed.
@@ -39,7 +39,7 @@ const PING_BEHIND: usize = 2;
 
 /// Settings of a stream. A duration of zero disables the feature.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct StreamSettings {
     /// Account SID.
     pub account_sid: String,
     /// Call SID of the caller's leg.
@@ -51,7 +51,7 @@ pub struct Settings {
     /// Whether the agent takes part in the call; otherwise it only listens, and its messages are rejected.
     pub talks: bool,
     /// Audio format of both directions.
-    pub format: Format,
+    pub format: AgentFormat,
     /// `customParameters`, in order.
     pub parameters: Vec<(String, String)>,
     /// Whether fields and events beyond Twilio's are sent.
@@ -65,18 +65,18 @@ pub struct Settings {
     /// Maximum time until the response to a ping.
     pub pong_timeout: Duration,
     /// Options of a recogniser; `None` for an agent.
-    pub recognition: Option<Box<Recognition>>,
+    pub recognition: Option<Box<RecognitionOptions>>,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for StreamSettings {
+    fn default() -> StreamSettings {
+        StreamSettings {
             account_sid: String::new(),
             call_sid: String::new(),
             stream_sid: String::new(),
             tracks: TrackSet::Inbound,
             talks: true,
-            format: Format::Mulaw8000,
+            format: AgentFormat::Mulaw8000,
             parameters: Vec::new(),
             extras: false,
             connect_timeout: Duration::from_secs(10),
@@ -90,7 +90,7 @@ impl Default for Settings {
 
 /// Input of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input<'a> {
+pub enum StreamInput<'a> {
     /// The socket is open: the handshake was accepted.
     Opened,
     /// A text message.
@@ -102,7 +102,7 @@ pub enum Input<'a> {
     /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
     /// The socket could not be opened, or failed.
-    Lost(Loss),
+    Lost(StreamLoss),
     /// The next 20 ms of a track, in the stream's format.
     Frame {
         /// Track of the frame.
@@ -144,7 +144,7 @@ pub enum Input<'a> {
 
 /// Output of a stream for the layer above.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output<'a> {
+pub enum StreamOutput<'a> {
     /// Audio of any length to queue for playing.
     Play(&'a [u8]),
     /// A mark after the audio so far.
@@ -156,11 +156,11 @@ pub enum Output<'a> {
     /// A recogniser has a transcript.
     Recognised(Transcript),
     /// A message was ignored; for the call's trace.
-    Problem(Problem),
+    Problem(MessageProblem),
     /// The socket is too slow, and frames are dropped from now on. Reported once until it has caught up.
     FallsBehind,
     /// The agent is lost.
-    Lost(Loss),
+    Lost(StreamLoss),
     /// The agent closed with 1000.
     Ended,
     /// The stream has ended, and the socket may be dropped.
@@ -169,7 +169,7 @@ pub enum Output<'a> {
 
 /// Purpose of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub enum StreamDeadline {
     /// The socket must be open.
     Connect,
     /// The agent must have sent audio.
@@ -186,7 +186,7 @@ pub enum Reason {
 
 /// Statistics of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct StreamStats {
     /// Frames produced, both tracks together.
     pub frames: u64,
     /// Frames dropped because of a slow socket.
@@ -202,7 +202,7 @@ pub struct Counts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum StreamState {
     Connecting,
     Open,
     Closing,
@@ -212,9 +212,9 @@ enum State {
 /// Conversation with an agent on one socket, from the connection attempt to its end.
 #[derive(Debug)]
 pub struct Stream {
-    settings: Settings,
-    names: Names,
-    state: State,
+    settings: StreamSettings,
+    names: StreamNames,
+    state: StreamState,
     sequence: u64,
     /// Frame numbers of the inbound and the outbound track.
     chunks: [u64; 2],
@@ -222,9 +222,9 @@ pub struct Stream {
     text: Vec<u8>,
     /// Buffer from which messages are sent, reused once the socket has taken its content.
     buffer: BytesMut,
-    outbox: Outbox,
+    outbox: AgentOutbox,
     behind: bool,
-    events: VecDeque<Output<'static>>,
+    events: VecDeque<StreamOutput<'static>>,
     /// Audio of [`Output::Play`].
     audio: Vec<u8>,
     ping_waits: bool,
@@ -239,7 +239,7 @@ pub struct Stream {
     was_put_off: bool,
     stop_by: Option<Instant>,
     close_by: Option<Instant>,
-    counts: Counts,
+    counts: StreamStats,
     /// Start of the current second, and the results in it.
     results: (Option<Instant>, u32),
 }
@@ -251,30 +251,30 @@ fn stood_still(due: Instant, now: Instant) -> bool {
 }
 
 /// Postpones a deadline by its lateness.
-fn put_off(due: Option<Instant>, now: Instant) -> Option<Instant> {
+fn postpone_deadline(due: Option<Instant>, now: Instant) -> Option<Instant> {
     now.checked_add(now.saturating_duration_since(due?))
 }
 
-fn after(now: Instant, time: Duration) -> Option<Instant> {
+fn deadline_after(now: Instant, time: Duration) -> Option<Instant> {
     if time.is_zero() { None } else { now.checked_add(time) }
 }
 
 impl Stream {
     /// Creates a stream; its socket is being opened from `now` on.
-    pub fn new(now: Instant, settings: Settings) -> Stream {
+    pub fn new(now: Instant, settings: StreamSettings) -> Stream {
         let mut stream = Stream {
-            names: Names::new(&settings.account_sid, &settings.call_sid, &settings.stream_sid),
-            state: State::Connecting,
+            names: StreamNames::new(&settings.account_sid, &settings.call_sid, &settings.stream_sid),
+            state: StreamState::Connecting,
             sequence: 0,
             chunks: [0; 2],
             text: Vec::new(),
             buffer: BytesMut::new(),
-            outbox: Outbox::default(),
+            outbox: AgentOutbox::default(),
             behind: false,
             events: VecDeque::new(),
             audio: Vec::new(),
             ping_waits: false,
-            connect_by: after(now, settings.connect_timeout),
+            connect_by: deadline_after(now, settings.connect_timeout),
             speak_by: None,
             ping_at: None,
             pong_by: None,
@@ -283,209 +283,228 @@ impl Stream {
             was_put_off: false,
             stop_by: None,
             close_by: None,
-            counts: Counts::default(),
+            counts: StreamStats::default(),
             results: (None, 0),
             settings,
         };
         if let Some(recognition) = &stream.settings.recognition {
             recognition.start(&mut stream.text, stream.settings.format, &stream.settings.call_sid);
             let start = stream.written();
-            stream.send(now, Transmit::Text(start));
+            stream.send(now, SocketMessage::Text(start));
         }
         stream
     }
+
     /// Processes an input. While outputs are being drained, only marks and clears may be passed in between.
-    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+    pub fn handle_input(&mut self, now: Instant, input: StreamInput<'_>) {
         if self.audio.capacity() > SCRATCH_BYTES && self.events.is_empty() {
             self.audio = Vec::new();
         }
         match (self.state, input) {
-            (State::Connecting, Input::Opened) => self.open(now),
-            (State::Connecting, Input::Stop) => self.finish(),
-            (State::Connecting | State::Open, Input::Lost(loss)) => {
-                self.events.push_back(Output::Lost(loss));
+            (StreamState::Connecting, StreamInput::Opened) => self.open(now),
+            (StreamState::Connecting, StreamInput::Stop) => self.finish(),
+            (StreamState::Connecting | StreamState::Open, StreamInput::Lost(loss)) => {
+                self.events.push_back(StreamOutput::Lost(loss));
                 self.finish();
             }
-            (State::Connecting | State::Open, Input::Closed(code)) => {
-                let ended = self.state == State::Open && code == Some(NORMAL_CLOSE);
-                self.events.push_back(if ended { Output::Ended } else { Output::Lost(Loss::Closed(code)) });
+            (StreamState::Connecting | StreamState::Open, StreamInput::Closed(code)) => {
+                let ended = self.state == StreamState::Open && code == Some(NORMAL_CLOSE);
+                self.events.push_back(if ended {
+                    StreamOutput::Ended
+                } else {
+                    StreamOutput::Lost(StreamLoss::Closed(code))
+                });
                 self.finish();
             }
-            (State::Closing, Input::Closed(_) | Input::Lost(_)) => self.finish(),
-            (State::Open, Input::Text(text)) => {
+            (StreamState::Closing, StreamInput::Closed(_) | StreamInput::Lost(_)) => self.finish(),
+            (StreamState::Open, StreamInput::Text(text)) => {
                 self.counts.messages += 1;
                 let read = if self.recognises() { self.read_result(now, text) } else { self.read(text) };
                 if let Err(problem) = read {
                     self.refuse(now, problem);
                 }
             }
-            (State::Open, Input::Binary(bytes)) => {
+            (StreamState::Open, StreamInput::Binary(bytes)) => {
                 self.counts.messages += 1;
-                self.refuse(now, Problem::Binary { bytes });
+                self.refuse(now, MessageProblem::Binary { bytes });
             }
-            (State::Open, Input::Pong) => {
+            (StreamState::Open, StreamInput::Pong) => {
                 (self.pong_by, self.was_put_off) = (None, false);
                 let sent = self.timed_ping.take();
                 self.round_trip = sent.map(|sent| now.saturating_duration_since(sent)).or(self.round_trip);
             }
-            (State::Open, Input::Frame { track, audio }) => self.frame(track, audio),
-            (State::Connecting, Input::Frame { track, audio }) if self.recognises() => self.frame(track, audio),
-            (State::Open, Input::Dtmf(digit)) => {
+            (StreamState::Open, StreamInput::Frame { track, audio }) => self.frame(track, audio),
+            (StreamState::Connecting, StreamInput::Frame { track, audio }) if self.recognises() => {
+                self.frame(track, audio)
+            }
+            (StreamState::Open, StreamInput::Dtmf(digit)) => {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
                 // Twilio sends none to a listener either.
                 if known && self.settings.talks {
                     let text = self.write(|names, out, sequence| names.dtmf(out, sequence, digit));
-                    self.send(now, Transmit::Text(text));
+                    self.send(now, SocketMessage::Text(text));
                 }
             }
-            (State::Open, Input::MarkPlayed { name, played_ms }) => {
+            (StreamState::Open, StreamInput::MarkPlayed { name, played_ms }) => {
                 let played_ms = self.settings.extras.then_some(played_ms);
                 let text = self.write(|names, out, sequence| names.mark(out, sequence, name, played_ms));
-                self.send(now, Transmit::Text(text));
+                self.send(now, SocketMessage::Text(text));
             }
-            (State::Open, Input::Cleared { played_ms }) => {
+            (StreamState::Open, StreamInput::Cleared { played_ms }) => {
                 if self.settings.extras {
                     let text = self.write(|names, out, sequence| names.cleared(out, sequence, played_ms));
-                    self.send(now, Transmit::Text(text));
+                    self.send(now, SocketMessage::Text(text));
                 }
             }
-            (State::Open, Input::TransferFailed { target, reason, code }) => {
+            (StreamState::Open, StreamInput::TransferFailed { target, reason, code }) => {
                 if self.settings.extras {
                     let why = (target, reason, code);
                     let text = self.write(|names, out, sequence| names.transfer_failed(out, sequence, why));
-                    self.send(now, Transmit::Text(text));
+                    self.send(now, SocketMessage::Text(text));
                 }
             }
-            (State::Open, Input::TransferAccepted { target }) => {
+            (StreamState::Open, StreamInput::TransferAccepted { target }) => {
                 if self.settings.extras {
                     let text = self.write(|names, out, sequence| names.transfer_accepted(out, sequence, target));
-                    self.send(now, Transmit::Text(text));
+                    self.send(now, SocketMessage::Text(text));
                 }
             }
-            (State::Open, Input::Stop) => self.stop(now),
+            (StreamState::Open, StreamInput::Stop) => self.stop(now),
             // Input that crosses an end, or comes before the beginning, is ignored.
-            (State::Connecting | State::Open | State::Closing | State::Closed, _) => {}
+            (StreamState::Connecting | StreamState::Open | StreamState::Closing | StreamState::Closed, _) => {}
         }
     }
+
     /// Processes expired deadlines.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if due(self.connect_by) {
-            self.events.push_back(Output::Lost(Loss::ConnectTimeout));
+            self.events.push_back(StreamOutput::Lost(StreamLoss::ConnectTimeout));
             self.finish();
         } else if due(self.close_by) {
             self.finish();
         } else if due(self.stop_by) {
             self.stop_by = None;
-            self.push_last(Transmit::Close(NORMAL_CLOSE));
+            self.push_last(SocketMessage::Close(NORMAL_CLOSE));
         } else if !self.was_put_off
             && [self.pong_by, self.speak_by].into_iter().flatten().any(|by| stood_still(by, now))
         {
             // Only once: a process that is always late must not keep dead agents.
             (self.was_put_off, self.timed_ping) = (true, None);
             for by in [&mut self.pong_by, &mut self.speak_by] {
-                *by = by.filter(|by| *by > now).or_else(|| put_off(*by, now));
+                *by = by.filter(|by| *by > now).or_else(|| postpone_deadline(*by, now));
             }
         } else if due(self.pong_by) {
-            self.lose(now, Loss::PingUnanswered);
+            self.end_lost(now, StreamLoss::PingUnanswered);
         } else if due(self.speak_by) {
-            self.lose(now, Loss::Silent);
+            self.end_lost(now, StreamLoss::Silent);
         } else if due(self.ping_at) {
-            self.ping_at = after(now, self.settings.ping);
+            self.ping_at = deadline_after(now, self.settings.ping);
             if !self.ping_waits {
                 self.ping_waits = true;
                 if self.outbox.media() + self.outbox.control() <= PING_BEHIND {
                     self.timed_ping = self.timed_ping.or(Some(now));
                 }
-                self.send(now, Transmit::Ping);
+                self.send(now, SocketMessage::Ping);
             }
-            if self.state == State::Open {
-                self.pong_by = self.pong_by.or_else(|| after(now, self.settings.pong_timeout));
+            if self.state == StreamState::Open {
+                self.pong_by = self.pong_by.or_else(|| deadline_after(now, self.settings.pong_timeout));
             }
         }
     }
+
     /// Returns the next output; to be called until `None` after each input and each timeout.
-    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+    pub fn poll_output(&mut self) -> Option<StreamOutput<'_>> {
         let output = self.events.pop_front()?;
-        Some(if output == Output::Play(&[]) { Output::Play(&self.audio) } else { output })
+        Some(if output == StreamOutput::Play(&[]) { StreamOutput::Play(&self.audio) } else { output })
     }
+
     /// Returns the next message to write; to be called when the socket is writable.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self) -> Option<SocketMessage> {
         let transmit = self.outbox.pop();
         match transmit {
             None => self.behind = false,
-            Some(Transmit::Ping) => self.ping_waits = false,
-            Some(Transmit::Text(_) | Transmit::Binary(_) | Transmit::Close(_)) => {}
+            Some(SocketMessage::Ping) => self.ping_waits = false,
+            Some(SocketMessage::Text(_) | SocketMessage::Binary(_) | SocketMessage::Close(_)) => {}
         }
         transmit
     }
+
     /// Returns the next deadline.
-    pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
+    pub fn poll_timeout(&self) -> Option<(Instant, StreamDeadline)> {
         [
-            (self.connect_by, Reason::Connect),
-            (self.stop_by, Reason::Stop),
-            (self.close_by, Reason::Close),
-            (self.pong_by, Reason::Pong),
-            (self.speak_by, Reason::FirstAudio),
-            (self.ping_at, Reason::Ping),
+            (self.connect_by, StreamDeadline::Connect),
+            (self.stop_by, StreamDeadline::Stop),
+            (self.close_by, StreamDeadline::Close),
+            (self.pong_by, StreamDeadline::Pong),
+            (self.speak_by, StreamDeadline::FirstAudio),
+            (self.ping_at, StreamDeadline::Ping),
         ]
         .into_iter()
         .filter_map(|(time, reason)| Some((time?, reason)))
         .min_by_key(|(time, _)| *time)
     }
+
     /// Returns whether the socket may be read further; the playout must agree.
     pub fn wants_more(&self) -> bool {
         !self.outbox.is_crowded()
     }
+
     /// Returns the number of queued frames, both tracks together.
     pub fn frames_waiting(&self) -> usize {
         self.outbox.media()
     }
+
     /// Returns whether the socket may be dropped, after [`Output::Closed`].
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == StreamState::Closed
     }
+
     /// Returns whether messages are exchanged.
     pub fn is_open(&self) -> bool {
-        self.state == State::Open
+        self.state == StreamState::Open
     }
+
     /// Returns the stream's SID.
     pub fn stream_sid(&self) -> &str {
         self.names.stream_sid()
     }
+
     /// Returns the last measured round-trip time of a ping.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
+
     /// Cancels the timing of the last ping, because its response may be unread.
     pub fn forget_ping(&mut self) {
         self.timed_ping = None;
     }
+
     /// Returns the statistics.
-    pub fn counts(&self) -> Counts {
-        Counts { frames_dropped: self.outbox.dropped(), ..self.counts }
+    pub fn counts(&self) -> StreamStats {
+        StreamStats { frames_dropped: self.outbox.dropped(), ..self.counts }
     }
 
     fn open(&mut self, now: Instant) {
-        self.state = State::Open;
+        self.state = StreamState::Open;
         self.connect_by = None;
-        self.ping_at = after(now, self.settings.ping);
-        self.speak_by = if self.settings.talks { after(now, self.settings.first_audio_timeout) } else { None };
+        self.ping_at = deadline_after(now, self.settings.ping);
+        self.speak_by = if self.settings.talks { deadline_after(now, self.settings.first_audio_timeout) } else { None };
         if self.recognises() {
             return;
         }
         self.names.connected(&mut self.text);
         let connected = self.written();
-        self.send(now, Transmit::Text(connected));
+        self.send(now, SocketMessage::Text(connected));
         self.sequence += 1;
-        let Settings { tracks, format, parameters, .. } = &self.settings;
+        let StreamSettings { tracks, format, parameters, .. } = &self.settings;
         self.names.start(&mut self.text, self.sequence, *tracks, *format, parameters);
         let start = self.written();
-        self.send(now, Transmit::Text(start));
+        self.send(now, SocketMessage::Text(start));
     }
 
     /// Writes the next numbered message.
-    fn write(&mut self, message: impl FnOnce(&Names, &mut Vec<u8>, u64)) -> Bytes {
+    fn write(&mut self, message: impl FnOnce(&StreamNames, &mut Vec<u8>, u64)) -> Bytes {
         self.sequence += 1;
         message(&self.names, &mut self.text, self.sequence);
         self.written()
@@ -504,9 +523,9 @@ impl Stream {
         self.buffer.split().freeze()
     }
 
-    fn send(&mut self, now: Instant, transmit: Transmit) {
-        if !self.outbox.push_control(transmit) && self.state == State::Open {
-            self.lose(now, Loss::Unread);
+    fn send(&mut self, now: Instant, transmit: SocketMessage) {
+        if !self.outbox.push_control(transmit) && self.state == StreamState::Open {
+            self.end_lost(now, StreamLoss::Unread);
         }
     }
 
@@ -526,43 +545,43 @@ impl Stream {
         let timestamp_ms = (chunk - 1) * u64::try_from(FRAME.as_millis()).unwrap_or(0);
         let frame = if self.recognises() {
             self.text.extend_from_slice(audio);
-            Transmit::Binary(self.written())
+            SocketMessage::Binary(self.written())
         } else {
-            Transmit::Text(self.write(|names, out, sequence| {
-                names.media(out, &Media { sequence, track, chunk, timestamp_ms, audio });
+            SocketMessage::Text(self.write(|names, out, sequence| {
+                names.media(out, &MediaMessage { sequence, track, chunk, timestamp_ms, audio });
             }))
         };
         self.counts.frames += 1;
         if self.outbox.push_media(frame) && !self.behind {
             self.behind = true;
-            self.events.push_back(Output::FallsBehind);
+            self.events.push_back(StreamOutput::FallsBehind);
         }
     }
 
-    fn read(&mut self, text: &str) -> Result<(), Problem> {
-        let Received { stream_sid, message } = parse(text)?;
+    fn read(&mut self, text: &str) -> Result<(), MessageProblem> {
+        let StreamMessage { stream_sid, message } = parse(text)?;
         if let Some(sid) = stream_sid.filter(|sid| *sid != self.names.stream_sid()) {
-            return Err(Problem::ForeignStream(shown(&sid)));
+            return Err(MessageProblem::ForeignStream(shown(&sid)));
         }
-        if let Incoming::Unknown { event } = &message {
-            return Err(Problem::UnknownEvent(shown(event)));
+        if let AgentMessage::Unknown { event } = &message {
+            return Err(MessageProblem::UnknownEvent(shown(event)));
         }
         if !self.settings.talks {
-            return Err(Problem::ListenerSpoke(message.event()));
+            return Err(MessageProblem::ListenerSpoke(message.event()));
         }
         let output = match message {
-            Incoming::Media { payload } => {
-                debug_assert!(!self.events.contains(&Output::Play(&[])), "outputs are drained between two texts");
+            AgentMessage::Media { payload } => {
+                debug_assert!(!self.events.contains(&StreamOutput::Play(&[])), "outputs are drained between two texts");
                 decode_audio(&payload, &mut self.audio)?;
                 if self.speak_by.is_some() && self.settings.format.is_heard(&self.audio) {
                     self.speak_by = None;
                 }
-                Output::Play(&[])
+                StreamOutput::Play(&[])
             }
-            Incoming::Mark { name } => Output::Mark(name.into_owned()),
-            Incoming::Clear => Output::Clear,
-            Incoming::Request(request) => Output::Request(request),
-            Incoming::Unknown { .. } => return Ok(()),
+            AgentMessage::Mark { name } => StreamOutput::Mark(name.into_owned()),
+            AgentMessage::Clear => StreamOutput::Clear,
+            AgentMessage::Request(request) => StreamOutput::Request(request),
+            AgentMessage::Unknown { .. } => return Ok(()),
         };
         self.events.push_back(output);
         Ok(())
@@ -573,53 +592,53 @@ impl Stream {
         self.settings.recognition.is_some()
     }
 
-    fn read_result(&mut self, now: Instant, text: &str) -> Result<(), Problem> {
+    fn read_result(&mut self, now: Instant, text: &str) -> Result<(), MessageProblem> {
         let Some(transcript) = recognition::parse(text)? else { return Ok(()) };
         let (since, count) = self.results;
         let is_same = since.is_some_and(|since| now.saturating_duration_since(since) < Duration::from_secs(1));
         self.results = if is_same { (since, count + 1) } else { (Some(now), 1) };
         if self.results.1 > RESULTS_PER_SECOND {
-            return Err(Problem::TooManyResults);
+            return Err(MessageProblem::TooManyResults);
         }
-        self.events.push_back(Output::Recognised(transcript));
+        self.events.push_back(StreamOutput::Recognised(transcript));
         Ok(())
     }
 
     /// Reports a problem with a message; ends the stream of a recogniser.
-    fn refuse(&mut self, now: Instant, problem: Problem) {
-        self.tell(problem);
+    fn refuse(&mut self, now: Instant, problem: MessageProblem) {
+        self.report_problem(problem);
         if self.recognises() {
-            self.lose(now, Loss::ProtocolError);
+            self.end_lost(now, StreamLoss::ProtocolError);
         }
     }
 
-    fn tell(&mut self, problem: Problem) {
+    fn report_problem(&mut self, problem: MessageProblem) {
         self.counts.problems += 1;
-        self.counts.foreign += u64::from(matches!(problem, Problem::ForeignStream(_)));
+        self.counts.foreign += u64::from(matches!(problem, MessageProblem::ForeignStream(_)));
         self.counts.invalid += u64::from(problem.is_invalid());
-        self.events.push_back(Output::Problem(problem));
+        self.events.push_back(StreamOutput::Problem(problem));
     }
 
     /// Ends the stream as lost, and sends `stop` if the socket still works.
-    fn lose(&mut self, now: Instant, loss: Loss) {
-        self.events.push_back(Output::Lost(loss));
+    fn end_lost(&mut self, now: Instant, loss: StreamLoss) {
+        self.events.push_back(StreamOutput::Lost(loss));
         self.outbox.clear();
         self.stop(now);
     }
 
     fn stop(&mut self, now: Instant) {
-        self.state = State::Closing;
+        self.state = StreamState::Closing;
         (self.connect_by, self.speak_by, self.ping_at, self.pong_by) = (None, None, None, None);
-        (self.stop_by, self.close_by) = (after(now, STOP_TIMEOUT), after(now, CLOSE_TIMEOUT));
+        (self.stop_by, self.close_by) = (deadline_after(now, STOP_TIMEOUT), deadline_after(now, CLOSE_TIMEOUT));
         let stop = match self.recognises() {
             true => Bytes::from_static(recognition::STOP),
             false => self.write(|names, out, sequence| names.stop(out, sequence)),
         };
-        self.push_last(Transmit::Text(stop));
+        self.push_last(SocketMessage::Text(stop));
     }
 
     /// Queues a final message, discarding others if there is no room.
-    fn push_last(&mut self, transmit: Transmit) {
+    fn push_last(&mut self, transmit: SocketMessage) {
         if !self.outbox.push_control(transmit.clone()) {
             self.outbox.clear();
             let _ = self.outbox.push_control(transmit);
@@ -627,11 +646,11 @@ impl Stream {
     }
 
     fn finish(&mut self) {
-        self.state = State::Closed;
+        self.state = StreamState::Closed;
         (self.connect_by, self.speak_by, self.ping_at, self.pong_by) = (None, None, None, None);
         (self.stop_by, self.close_by) = (None, None);
         self.outbox.clear();
-        self.events.push_back(Output::Closed);
+        self.events.push_back(StreamOutput::Closed);
     }
 }
 
@@ -645,24 +664,24 @@ mod tests {
     #[test]
     fn scratch_space_is_given_back() {
         let now = Instant::now();
-        let mut stream = Stream::new(now, Settings::default());
-        stream.handle_input(now, Input::Opened);
+        let mut stream = Stream::new(now, StreamSettings::default());
+        stream.handle_input(now, StreamInput::Opened);
         let text = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(4 * SCRATCH_BYTES));
-        stream.handle_input(now, Input::Text(&text));
+        stream.handle_input(now, StreamInput::Text(&text));
         // Not before the message was processed.
-        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
-        assert_eq!(stream.poll_output(), Some(Output::Play(&vec![0; 3 * SCRATCH_BYTES])));
-        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
+        stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0; 160] });
+        assert_eq!(stream.poll_output(), Some(StreamOutput::Play(&vec![0; 3 * SCRATCH_BYTES])));
+        stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0; 160] });
         assert!(stream.audio.capacity() <= SCRATCH_BYTES);
     }
 
     #[test]
     fn empty_audio_is_played_as_nothing() {
         let now = Instant::now();
-        let mut stream = Stream::new(now, Settings::default());
-        stream.handle_input(now, Input::Opened);
-        stream.handle_input(now, Input::Text(r#"{"event":"media","media":{"payload":""}}"#));
-        assert_eq!(stream.poll_output(), Some(Output::Play(&[])));
+        let mut stream = Stream::new(now, StreamSettings::default());
+        stream.handle_input(now, StreamInput::Opened);
+        stream.handle_input(now, StreamInput::Text(r#"{"event":"media","media":{"payload":""}}"#));
+        assert_eq!(stream.poll_output(), Some(StreamOutput::Play(&[])));
         assert_eq!(stream.poll_output(), None);
     }
 }

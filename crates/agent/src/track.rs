@@ -28,7 +28,7 @@ use crate::limits::{
     RECORDED_FORCED_TICKS, RECORDED_SLOW_TICKS, REORDER, SILENCE_AFTER, SLOW_TICKS, STALL_TICKS, STALL_WINDOW,
     TRACK_FRAMES, TRACK_FRAMES_USUAL,
 };
-use crate::reordering::Reordering;
+use crate::reordering::ReorderTracker;
 
 /// Maximum reordering distance; a packet further behind the newest one restarts the numbering of its source.
 const MISORDERED: u16 = 100;
@@ -38,7 +38,7 @@ pub(crate) const FRAME_TICKS: i64 = 160;
 pub(crate) const SAMPLES: usize = 160;
 
 /// Sample type of a track.
-pub trait Sample: Copy {
+pub trait TrackSample: Copy {
     /// Silent sample.
     const SILENCE: Self;
     /// Returns whether the sample is at about −48 dB or below.
@@ -46,7 +46,7 @@ pub trait Sample: Copy {
 }
 
 /// μ-law, as received.
-impl Sample for u8 {
+impl TrackSample for u8 {
     const SILENCE: u8 = 0xff;
     fn is_quiet(self) -> bool {
         self & 0x7f >= 0x70
@@ -54,7 +54,7 @@ impl Sample for u8 {
 }
 
 /// A-law, as received: even bits inverted.
-impl Sample for Alaw {
+impl TrackSample for Alaw {
     const SILENCE: Alaw = Alaw(0xd5);
     fn is_quiet(self) -> bool {
         (self.0 ^ 0x55) & 0x7f <= 0x07
@@ -62,7 +62,7 @@ impl Sample for Alaw {
 }
 
 /// Linear samples at 8 kHz.
-impl Sample for i16 {
+impl TrackSample for i16 {
     const SILENCE: i16 = 0;
     fn is_quiet(self) -> bool {
         self.unsigned_abs() <= 120
@@ -70,7 +70,7 @@ impl Sample for i16 {
 }
 
 /// Linear samples at 16 kHz, in pairs.
-impl Sample for [i16; 2] {
+impl TrackSample for [i16; 2] {
     const SILENCE: [i16; 2] = [0; 2];
     fn is_quiet(self) -> bool {
         self.iter().all(|sample| sample.is_quiet())
@@ -79,7 +79,7 @@ impl Sample for [i16; 2] {
 
 /// Part of an RTP packet that a track needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet<'a, S = u8> {
+pub struct TrackInput<'a, S = u8> {
     /// Source of the packet; another source starts over.
     pub ssrc: u32,
     /// Sequence number.
@@ -105,7 +105,7 @@ pub struct TrackCounts {
 
 /// Frame being assembled.
 #[derive(Debug, Clone, Copy)]
-struct Slot<S> {
+struct FrameSlot<S> {
     audio: [S; SAMPLES],
     /// Bitmap of the samples present.
     there: [u64; 3],
@@ -117,7 +117,7 @@ struct Slot<S> {
 
 /// Position of a source.
 #[derive(Debug, Clone, Copy)]
-struct Source {
+struct SourcePosition {
     ssrc: u32,
     /// Sequence number of the newest packet.
     sequence: u16,
@@ -138,12 +138,12 @@ struct Source {
     settles: Option<Instant>,
     /// Maximum lead over the wall clock until then, in ticks.
     burst: i64,
-    pace: Pace,
+    pace: ClockLead,
 }
 
 /// Arrival of a packet, in ticks of the track.
 #[derive(Debug, Clone, Copy)]
-struct Arrival {
+struct PacketArrival {
     now: Instant,
     /// Position of the audio by the wall clock.
     elapsed: i64,
@@ -156,7 +156,7 @@ struct Arrival {
 /// Lead of the earliest packets of the last seconds over the wall clock, in ticks. The earliest packets are those that
 /// the network did not delay.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
+struct ClockLead {
     until: Instant,
     now: Option<i64>,
     before: Option<i64>,
@@ -164,7 +164,7 @@ struct Pace {
 
 /// Maximum deviation of a source from the wall clock.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Tolerance {
+pub(crate) struct ClockTolerance {
     /// Lead from which it gives up a quiet frame, in ticks.
     fast: i64,
     /// Delay from which it gets an additional quiet frame, in ticks.
@@ -173,31 +173,32 @@ pub(crate) struct Tolerance {
     forced: i64,
 }
 
-impl Tolerance {
+impl ClockTolerance {
     /// Tolerance of audio for an agent, which avoids clicks.
-    pub(crate) const HEARD: Tolerance = Tolerance { fast: FAST_TICKS, slow: SLOW_TICKS, forced: FORCED_TICKS };
+    pub(crate) const HEARD: ClockTolerance =
+        ClockTolerance { fast: FAST_TICKS, slow: SLOW_TICKS, forced: FORCED_TICKS };
     /// Tolerance of a recording.
-    pub(crate) const RECORDED: Tolerance =
-        Tolerance { fast: RECORDED_FAST_TICKS, slow: RECORDED_SLOW_TICKS, forced: RECORDED_FORCED_TICKS };
+    pub(crate) const RECORDED: ClockTolerance =
+        ClockTolerance { fast: RECORDED_FAST_TICKS, slow: RECORDED_SLOW_TICKS, forced: RECORDED_FORCED_TICKS };
 }
 
 /// Framing of one direction: packets in, frames out.
 #[derive(Debug)]
-pub(crate) struct Track<S> {
+pub(crate) struct TrackFramer<S> {
     start: Instant,
-    tolerance: &'static Tolerance,
+    tolerance: &'static ClockTolerance,
     /// Frames from the next one due to the furthest one with audio; the last one is never empty.
-    slots: VecDeque<Slot<S>>,
+    slots: VecDeque<FrameSlot<S>>,
     /// Number of the next frame.
     next: u64,
     /// Frames of silence due before it.
     owed: u64,
     /// Number of filled frames directly before it.
     filled: u64,
-    source: Option<Source>,
+    source: Option<SourcePosition>,
     late_since: Option<Instant>,
     /// Reordering state, since the first gap.
-    reordering: Option<Box<Reordering>>,
+    reordering: Option<Box<ReorderTracker>>,
     /// Whether packets wait to be decoded, so that a missing frame is not silence.
     held: bool,
     counts: TrackCounts,
@@ -220,10 +221,10 @@ fn ceil_to_frame(at: i64) -> i64 {
     floor_to_frame(at + FRAME_TICKS - 1)
 }
 
-impl<S: Sample> Track<S> {
+impl<S: TrackSample> TrackFramer<S> {
     /// Creates a track; its first frame begins at `start`.
-    pub(crate) fn new(start: Instant, tolerance: &'static Tolerance) -> Track<S> {
-        Track {
+    pub(crate) fn new(start: Instant, tolerance: &'static ClockTolerance) -> TrackFramer<S> {
+        TrackFramer {
             start,
             tolerance,
             slots: VecDeque::with_capacity(TRACK_FRAMES_USUAL),
@@ -237,21 +238,23 @@ impl<S: Sample> Track<S> {
             counts: TrackCounts::default(),
         }
     }
+
     /// Returns a track with another sample type, from the next frame on; waiting audio is dropped.
-    pub(crate) fn with_samples<T: Sample>(&self) -> Track<T> {
+    pub(crate) fn with_samples<T: TrackSample>(&self) -> TrackFramer<T> {
         let ms = u64::try_from(FRAME.as_millis()).unwrap_or(0).saturating_mul(self.index());
         let start = self.start.checked_add(Duration::from_millis(ms)).unwrap_or(self.start);
-        Track { counts: self.counts, held: self.held, ..Track::new(start, self.tolerance) }
+        TrackFramer { counts: self.counts, held: self.held, ..TrackFramer::new(start, self.tolerance) }
     }
+
     /// Converts the track with its waiting audio to another sample type.
-    pub(crate) fn map<T: Sample>(self, sample: impl Fn(S) -> T) -> Track<T> {
-        let slots = self.slots.into_iter().map(|Slot { audio, there, first, tail }| Slot {
+    pub(crate) fn map<T: TrackSample>(self, sample: impl Fn(S) -> T) -> TrackFramer<T> {
+        let slots = self.slots.into_iter().map(|FrameSlot { audio, there, first, tail }| FrameSlot {
             audio: audio.map(&sample),
             there,
             first,
             tail,
         });
-        Track {
+        TrackFramer {
             start: self.start,
             tolerance: self.tolerance,
             slots: slots.collect(),
@@ -265,9 +268,10 @@ impl<S: Sample> Track<S> {
             counts: self.counts,
         }
     }
+
     /// Adds a packet.
-    pub(crate) fn push(&mut self, now: Instant, packet: &Packet<'_, S>) {
-        self.owe(now);
+    pub(crate) fn push(&mut self, now: Instant, packet: &TrackInput<'_, S>) {
+        self.note_overdue_frames(now);
         let length = i64::try_from(packet.payload.len()).unwrap_or(i64::MAX);
         if length == 0 {
             self.note_other(packet);
@@ -275,7 +279,7 @@ impl<S: Sample> Track<S> {
         }
         // Expected time of a packet: the end of its last frame.
         let elapsed = ticks(now.saturating_duration_since(self.start)) - (length - FRAME_TICKS).max(0);
-        let arrival = Arrival { now, elapsed, length, room: 0 };
+        let arrival = PacketArrival { now, elapsed, length, room: 0 };
         let Some(source) = self.source.filter(|source| source.ssrc == packet.ssrc) else {
             if let Some(reordering) = &mut self.reordering {
                 reordering.begin_again();
@@ -285,16 +289,17 @@ impl<S: Sample> Track<S> {
         let ahead = packet.sequence.wrapping_sub(source.sequence);
         if !(1..0x8000).contains(&ahead) {
             if let Some(reordering) = &mut self.reordering {
-                reordering.late(now, packet.sequence);
+                reordering.note_late(now, packet.sequence);
             }
             return self.push_older(arrival, packet, source);
         }
         if ahead > 1 {
-            self.reordering.get_or_insert_default().missing(now, packet.sequence, ahead - 1);
+            self.reordering.get_or_insert_default().note_missing(now, packet.sequence, ahead - 1);
         }
         let room = source.room(ahead - 1);
-        self.push_newer(Arrival { room, ..arrival }, packet, source);
+        self.push_newer(PacketArrival { room, ..arrival }, packet, source);
     }
+
     /// Returns the next frame if it is complete or overdue.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<[S; SAMPLES]> {
         if self.owed > 0 {
@@ -316,26 +321,30 @@ impl<S: Sample> Track<S> {
         }
         Some(audio)
     }
+
     /// Returns the time at which the next frame is due at the latest; `None` while packets wait to be decoded.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.owed > 0 || self.is_complete() { Some(self.start) } else { self.due() }
     }
+
     /// Sets whether packets wait to be decoded; meanwhile the clock fills no frame.
     pub(crate) fn hold(&mut self, held: bool) {
         self.held = held;
     }
+
     /// Returns the number of the next frame.
     pub(crate) fn index(&self) -> u64 {
         self.next - self.owed
     }
+
     /// Returns the statistics.
     pub(crate) fn counts(&self) -> TrackCounts {
         self.counts
     }
 
     /// Adds a packet that follows the newest one by its sequence number; timestamps only determine its position.
-    fn push_newer(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
-        let Arrival { now, elapsed, length, room } = arrival;
+    fn push_newer(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, mut source: SourcePosition) {
+        let PacketArrival { now, elapsed, length, room } = arrival;
         let behind = source.at + source.length;
         let by_clock = source.at + source.ticks_to(packet);
         let limit = elapsed + source.lead + source.early_limit(now);
@@ -354,8 +363,8 @@ impl<S: Sample> Track<S> {
         if early < -LATE_TICKS {
             return self.anchor(arrival, packet, FAST_TICKS);
         }
-        source.pace.note(now, early);
-        source.stalled(now, early);
+        source.pace.note_lead(now, early);
+        source.renew_shift(now, early);
         source.keep_burst(now, early);
         let filled = place(self.next) - at;
         let by = filled + room;
@@ -364,7 +373,7 @@ impl<S: Sample> Track<S> {
             // Silence by the clock was inserted for it: the source paused together with its clock.
             return self.anchor(arrival, packet, STALL_TICKS);
         } else if filled > 0 {
-            at = source.move_on(now, at, by);
+            at = source.shift_source(now, at, by);
         } else if packet.sequence == source.sequence.wrapping_add(1) && place(self.next) + FRAME_TICKS > source.end {
             let placed = if at > source.end {
                 source.after_pause(at)
@@ -388,15 +397,15 @@ impl<S: Sample> Track<S> {
     }
 
     /// Adds a packet that later ones have overtaken, or a duplicate.
-    fn push_older(&mut self, arrival: Arrival, packet: &Packet<'_, S>, mut source: Source) {
-        let Arrival { now, elapsed, length, .. } = arrival;
+    fn push_older(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, mut source: SourcePosition) {
+        let PacketArrival { now, elapsed, length, .. } = arrival;
         let at = source.place_before(packet, length);
         let early = at - elapsed - source.lead;
         if early > source.early_limit(now) || early < -LATE_TICKS {
             return self.anchor(arrival, packet, FAST_TICKS);
         }
-        source.pace.note(now, early);
-        source.stalled(now, early);
+        source.pace.note_lead(now, early);
+        source.renew_shift(now, early);
         source.end = source.end.max(at + length);
         self.source = Some(source);
         if at + length > place(self.next) {
@@ -411,7 +420,7 @@ impl<S: Sample> Track<S> {
     }
 
     fn is_complete(&self) -> bool {
-        self.slots.front().is_some_and(Slot::is_complete)
+        self.slots.front().is_some_and(FrameSlot::is_complete)
     }
 
     /// Returns the time until which the next frame is waited for.
@@ -434,7 +443,7 @@ impl<S: Sample> Track<S> {
     }
 
     /// Notes overdue frames of silence; they precede audio that arrives now.
-    fn owe(&mut self, now: Instant) {
+    fn note_overdue_frames(&mut self, now: Instant) {
         if self.held || now < self.by_clock() || !self.slots.is_empty() {
             return;
         }
@@ -446,7 +455,7 @@ impl<S: Sample> Track<S> {
     }
 
     /// Notes a packet without audio, which is only known not to be missing.
-    fn note_other(&mut self, packet: &Packet<'_, S>) {
+    fn note_other(&mut self, packet: &TrackInput<'_, S>) {
         if let Some(source) = self.source.as_mut().filter(|source| source.ssrc == packet.ssrc)
             && packet.sequence == source.sequence.wrapping_add(1)
         {
@@ -457,8 +466,8 @@ impl<S: Sample> Track<S> {
 
     /// Places a source by the time of its arrival. Packets directly behind its first one may run ahead of the wall
     /// clock by `burst`.
-    fn anchor(&mut self, arrival: Arrival, packet: &Packet<'_, S>, burst: i64) {
-        let Arrival { now, elapsed, length, room } = arrival;
+    fn anchor(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, burst: i64) {
+        let PacketArrival { now, elapsed, length, room } = arrival;
         let wall = floor_to_frame(ticks(now.saturating_duration_since(self.start)));
         // Waiting audio of the former source stays, unless that source has run ahead of the wall clock.
         let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
@@ -469,7 +478,7 @@ impl<S: Sample> Track<S> {
         let late = self.source.is_some_and(|source| source.ssrc == packet.ssrc);
         self.counts.anchors += 1;
         self.late_since = None;
-        self.source = Some(Source {
+        self.source = Some(SourcePosition {
             ssrc: packet.ssrc,
             sequence: packet.sequence,
             timestamp: packet.timestamp,
@@ -481,7 +490,7 @@ impl<S: Sample> Track<S> {
             moved_until: now,
             settles: late.then_some(now + LATE_FOR),
             burst,
-            pace: Pace { until: now + PACE_WINDOW, now: None, before: None },
+            pace: ClockLead { until: now + PACE_WINDOW, now: None, before: None },
         });
         self.write(now, at, packet.payload);
     }
@@ -509,7 +518,7 @@ impl<S: Sample> Track<S> {
 
     /// Calls `each` for every waiting slot between two positions: the slot, its range of samples, and the position of
     /// the first of them.
-    fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut Slot<S>, usize, usize, i64)) {
+    fn each_slot(&mut self, from: i64, to: i64, mut each: impl FnMut(&mut FrameSlot<S>, usize, usize, i64)) {
         let first = place(self.next);
         let mut from = from.max(first);
         let to = to.min(place(self.next + TRACK_FRAMES as u64));
@@ -518,7 +527,7 @@ impl<S: Sample> Track<S> {
             let end = (begin + to - from).min(FRAME_TICKS);
             let index = usize::try_from((from - first) / FRAME_TICKS).unwrap_or(0);
             while self.slots.len() <= index {
-                self.slots.push_back(Slot::EMPTY);
+                self.slots.push_back(FrameSlot::EMPTY);
             }
             if let (Ok(begin), Ok(end), Some(slot)) =
                 (usize::try_from(begin), usize::try_from(end), self.slots.get_mut(index))
@@ -530,8 +539,8 @@ impl<S: Sample> Track<S> {
     }
 }
 
-impl<S: Sample> Slot<S> {
-    const EMPTY: Slot<S> = Slot { audio: [S::SILENCE; SAMPLES], there: [0; 3], first: None, tail: None };
+impl<S: TrackSample> FrameSlot<S> {
+    const EMPTY: FrameSlot<S> = FrameSlot { audio: [S::SILENCE; SAMPLES], there: [0; 3], first: None, tail: None };
 
     fn set_there(&mut self, begin: usize, end: usize) {
         for (word, bits) in self.there.iter_mut().enumerate() {
@@ -547,9 +556,9 @@ impl<S: Sample> Slot<S> {
     }
 }
 
-impl Source {
+impl SourcePosition {
     /// Returns the ticks from the newest packet's timestamp to that of another one.
-    fn ticks_to(&self, packet: &Packet<'_, impl Copy>) -> i64 {
+    fn ticks_to(&self, packet: &TrackInput<'_, impl Copy>) -> i64 {
         i64::from(packet.timestamp.wrapping_sub(self.timestamp) as i32)
     }
 
@@ -562,7 +571,7 @@ impl Source {
 
     /// Returns the position of a packet that arrived behind later ones: by its timestamp if that agrees with the order
     /// of the sequence numbers, else by these.
-    fn place_before(&self, packet: &Packet<'_, impl Copy>, length: i64) -> i64 {
+    fn place_before(&self, packet: &TrackInput<'_, impl Copy>, length: i64) -> i64 {
         let by_clock = self.at + self.ticks_to(packet);
         let behind = self.sequence.wrapping_sub(packet.sequence);
         if behind > MISORDERED || (self.at - LATE_TICKS..=self.at - length).contains(&by_clock) {
@@ -594,9 +603,9 @@ impl Source {
     }
 
     /// Returns the source after a dropped packet; later audio takes its position.
-    fn pass_over(self, packet: &Packet<'_, impl Copy>, length: i64) -> Source {
+    fn pass_over(self, packet: &TrackInput<'_, impl Copy>, length: i64) -> SourcePosition {
         let at = self.at + self.length - length;
-        Source { sequence: packet.sequence, timestamp: packet.timestamp, at, length, ..self }
+        SourcePosition { sequence: packet.sequence, timestamp: packet.timestamp, at, length, ..self }
     }
 
     /// Returns whether the source may be shifted behind this many inserted ticks of silence.
@@ -605,7 +614,7 @@ impl Source {
     }
 
     /// Shifts the source; returns the new position.
-    fn move_on(&mut self, now: Instant, at: i64, by: i64) -> i64 {
+    fn shift_source(&mut self, now: Instant, at: i64, by: i64) -> i64 {
         self.moved += by;
         self.moved_until = now + STALL_WINDOW;
         self.pace.shift(by);
@@ -613,7 +622,7 @@ impl Source {
     }
 
     /// Renews the shift if a packet would have been too late without it.
-    fn stalled(&mut self, now: Instant, early: i64) {
+    fn renew_shift(&mut self, now: Instant, early: i64) {
         if self.moved > 0 && early - self.moved < -ticks(SILENCE_AFTER) {
             self.moved_until = now + STALL_WINDOW;
         }
@@ -633,7 +642,7 @@ impl Source {
 
     /// Returns the position of a packet that follows the last one: a frame earlier or later if the source has lost
     /// pace.
-    fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl Sample], tolerance: &Tolerance) -> i64 {
+    fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl TrackSample], tolerance: &ClockTolerance) -> i64 {
         let Some(base) = self.pace.base() else { return at };
         let quiet = payload.iter().all(|sample| sample.is_quiet());
         let patience = if quiet { 0 } else { tolerance.forced };
@@ -655,8 +664,8 @@ impl Source {
     }
 }
 
-impl Pace {
-    fn note(&mut self, now: Instant, early: i64) {
+impl ClockLead {
+    fn note_lead(&mut self, now: Instant, early: i64) {
         if now >= self.until {
             let recent = now < self.until + PACE_WINDOW;
             self.before = self.now.filter(|_| recent);
@@ -665,10 +674,12 @@ impl Pace {
         }
         self.now = Some(self.now.map_or(early, |best| best.max(early)));
     }
+
     /// Returns the lead of the earliest packets over the wall clock, once a full window was observed.
     fn base(&self) -> Option<i64> {
         self.before.max(self.now).filter(|_| self.before.is_some())
     }
+
     fn shift(&mut self, by: i64) {
         self.now = self.now.map(|best| best + by);
         self.before = self.before.map(|best| best + by);

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use crate::message::{TrackName, TrackSet};
-use crate::track::{Packet, SAMPLES, Sample, Tolerance, Track, TrackCounts};
+use crate::track::{ClockTolerance, SAMPLES, TrackCounts, TrackFramer, TrackInput, TrackSample};
 
 /// Frame of 20 ms of one direction. Each direction's frames are in order and without a gap from the stream's start on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame<S = u8> {
+pub struct TrackFrame<S = u8> {
     /// Direction of the frame.
     pub track: TrackName,
     /// Audio, as received if it was aligned.
@@ -16,36 +16,40 @@ pub struct Frame<S = u8> {
 
 /// Directions of one stream. Push RTP as it arrives; then call [`Self::poll`] until `None`.
 #[derive(Debug)]
-pub struct Tracks<S = u8> {
-    inbound: Option<Track<S>>,
-    outbound: Option<Track<S>>,
+pub struct StreamTracks<S = u8> {
+    inbound: Option<TrackFramer<S>>,
+    outbound: Option<TrackFramer<S>>,
 }
 
-impl<S: Sample> Tracks<S> {
+impl<S: TrackSample> StreamTracks<S> {
     /// Creates the directions of `set`; media time 0 is `start`, the moment at which the stream's socket was open.
-    pub fn new(start: Instant, set: TrackSet) -> Tracks<S> {
-        let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::HEARD));
-        Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
+    pub fn new(start: Instant, set: TrackSet) -> StreamTracks<S> {
+        let track = |name| set.has(name).then(|| TrackFramer::new(start, &ClockTolerance::HEARD));
+        StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
+
     /// Creates directions kept within 40 ms of the wall clock as a recording needs, at the cost of a click if a source
     /// with a fast or slow clock never pauses.
-    pub fn recorded(start: Instant, set: TrackSet) -> Tracks<S> {
-        let track = |name| set.has(name).then(|| Track::new(start, &Tolerance::RECORDED));
-        Tracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
+    pub fn recorded(start: Instant, set: TrackSet) -> StreamTracks<S> {
+        let track = |name| set.has(name).then(|| TrackFramer::new(start, &ClockTolerance::RECORDED));
+        StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
+
     /// Returns the directions with another sample type, from the next frames on; waiting audio is dropped.
-    pub fn with_samples<T: Sample>(&self) -> Tracks<T> {
-        let of = |track: &Option<Track<S>>| track.as_ref().map(Track::with_samples);
-        Tracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
+    pub fn with_samples<T: TrackSample>(&self) -> StreamTracks<T> {
+        let of = |track: &Option<TrackFramer<S>>| track.as_ref().map(TrackFramer::with_samples);
+        StreamTracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
     }
+
     /// Converts the directions with their waiting audio to another sample type.
-    pub fn map<T: Sample>(self, sample: impl Fn(S) -> T) -> Tracks<T> {
-        let Tracks { inbound, outbound } = self;
+    pub fn map<T: TrackSample>(self, sample: impl Fn(S) -> T) -> StreamTracks<T> {
+        let StreamTracks { inbound, outbound } = self;
         let [inbound, outbound] = [inbound, outbound].map(|track| track.map(|track| track.map(&sample)));
-        Tracks { inbound, outbound }
+        StreamTracks { inbound, outbound }
     }
+
     /// Adds a packet of a direction; ignored if the direction is not in the set.
-    pub fn push(&mut self, now: Instant, track: TrackName, packet: &Packet<'_, S>) {
+    pub fn push(&mut self, now: Instant, track: TrackName, packet: &TrackInput<'_, S>) {
         let track = match track {
             TrackName::Inbound => &mut self.inbound,
             TrackName::Outbound => &mut self.outbound,
@@ -54,6 +58,7 @@ impl<S: Sample> Tracks<S> {
             track.push(now, packet);
         }
     }
+
     /// Sets whether packets of a direction wait to be decoded; meanwhile the clock fills no frame.
     pub fn hold(&mut self, track: TrackName, held: bool) {
         let track = match track {
@@ -64,9 +69,10 @@ impl<S: Sample> Tracks<S> {
             track.hold(held);
         }
     }
+
     /// Returns the next frame that is complete or overdue.
-    pub fn poll(&mut self, now: Instant) -> Option<Frame<S>> {
-        let behind = |track: &Option<Track<S>>| track.as_ref().map_or(u64::MAX, Track::index);
+    pub fn poll(&mut self, now: Instant) -> Option<TrackFrame<S>> {
+        let behind = |track: &Option<TrackFramer<S>>| track.as_ref().map_or(u64::MAX, TrackFramer::index);
         let names = if behind(&self.outbound) < behind(&self.inbound) {
             [TrackName::Outbound, TrackName::Inbound]
         } else {
@@ -77,19 +83,21 @@ impl<S: Sample> Tracks<S> {
                 TrackName::Inbound => &mut self.inbound,
                 TrackName::Outbound => &mut self.outbound,
             };
-            Some(Frame { track: name, audio: track.as_mut()?.poll(now)? })
+            Some(TrackFrame { track: name, audio: track.as_mut()?.poll(now)? })
         })
     }
+
     /// Returns the time at which [`Self::poll`] has a frame at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [&self.inbound, &self.outbound].into_iter().flatten().filter_map(Track::poll_timeout).min()
+        [&self.inbound, &self.outbound].into_iter().flatten().filter_map(TrackFramer::poll_timeout).min()
     }
+
     /// Returns the statistics of a direction.
     pub fn counts(&self, track: TrackName) -> TrackCounts {
         let track = match track {
             TrackName::Inbound => &self.inbound,
             TrackName::Outbound => &self.outbound,
         };
-        track.as_ref().map(Track::counts).unwrap_or_default()
+        track.as_ref().map(TrackFramer::counts).unwrap_or_default()
     }
 }

@@ -1,13 +1,13 @@
 //! AIFF and AIFC decoder: PCM in either byte order, floating point, μ-law and A-law.
 
-use super::decode::Sink;
+use super::decode::NarrowbandSink;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, big};
 
 /// Exponent of 1 in an 80-bit number (IEEE 754 extended).
 const EXPONENT_OF_ONE: u64 = 16_383;
 
 /// Decodes a file that begins with `FORM`.
-pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
+pub(super) fn decode(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     let is_aiff = matches!(file.get(8..12), Some(b"AIFF" | b"AIFC"));
     let mut rest = file.get(12..).filter(|_| is_aiff).ok_or("an IFF file, but not AIFF")?;
     let (mut format, mut samples) = (None, None);

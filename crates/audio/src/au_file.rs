@@ -1,13 +1,13 @@
 //! AU decoder (`audio/basic`): μ-law, A-law, PCM and floating point, in big-endian order.
 
-use super::decode::Sink;
+use super::decode::NarrowbandSink;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, big};
 
 /// Size of the shortest header, in bytes.
 const HEAD_BYTES: usize = 24;
 
 /// Decodes a file that begins with `.snd`. The size in the header is not used.
-pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
+pub(super) fn decode(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     let number = |at: usize| file.get(at..at + 4).map(big).ok_or("an AU file with a truncated head");
     let (begin, encoding, rate, channels) = (number(4)?, number(12)?, number(16)?, number(20)?);
     let (kind, bytes) = match encoding {

@@ -22,7 +22,8 @@ pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, Stri
 
 /// Decodes a file; `bare` is its format if its first bytes identify none.
 pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usize) -> Result<Vec<i16>, String> {
-    let mut sink = Sink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
+    let mut sink =
+        NarrowbandSink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
     let decode = || match bytes.get(..4) {
         Some(b"RIFF") => wav_file::decode(bytes, &mut sink),
         Some(b"FORM") => aiff_file::decode(bytes, &mut sink),
@@ -40,16 +41,16 @@ pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usi
 
 /// Numbers of decoded and damaged pieces of a file: packets, and damaged Ogg pages.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
+pub(super) struct PieceCounts {
     good: usize,
     damaged: usize,
     /// Damaged pieces before the first good one, as in a file cut out of a longer one.
     before: usize,
 }
 
-impl Pieces {
+impl PieceCounts {
     /// Counts a decoded piece.
-    pub(super) fn good(&mut self) {
+    pub(super) fn count_good(&mut self) {
         self.good += 1;
     }
 
@@ -58,7 +59,7 @@ impl Pieces {
     /// # Errors
     ///
     /// Returns an error if there are so many that decoding the rest is not worthwhile.
-    pub(super) fn damaged(&mut self) -> Result<(), String> {
+    pub(super) fn count_damaged(&mut self) -> Result<(), String> {
         let count = if self.good > 0 { &mut self.damaged } else { &mut self.before };
         *count += 1;
         match self.damaged + self.before > AUDIO_DAMAGED_PIECES {
@@ -73,8 +74,8 @@ impl Pieces {
     }
 
     /// Checks whether the amount of damage is tolerable.
-    pub(super) fn judge(&self) -> Result<(), String> {
-        let Pieces { good, damaged, .. } = *self;
+    pub(super) fn check_damage(&self) -> Result<(), String> {
+        let PieceCounts { good, damaged, .. } = *self;
         match damaged > 1 && damaged > good / PIECES_TO_ONE_DAMAGED {
             true => Err(format!("damaged: {damaged} of {} pieces cannot be decoded", good + damaged)),
             false => Ok(()),
@@ -83,7 +84,7 @@ impl Pieces {
 }
 
 /// Converts decoded audio to 8 kHz and one channel.
-pub(super) struct Sink {
+pub(super) struct NarrowbandSink {
     most: usize,
     made: Vec<i16>,
     /// Decoded samples, audible or not.
@@ -92,7 +93,7 @@ pub(super) struct Sink {
     mono: Vec<f32>,
 }
 
-impl Sink {
+impl NarrowbandSink {
     /// Adds interleaved samples.
     pub(super) fn push(
         &mut self,
@@ -118,7 +119,7 @@ impl Sink {
             }
         };
         resampler.push(&self.mono, &mut self.made);
-        self.fits()
+        self.check_length()
     }
 
     /// Bounds the audio that is decoded but marked as not audible, which a file could do for all of it.
@@ -136,7 +137,7 @@ impl Sink {
         self.made.len() / RATE_HZ
     }
 
-    fn fits(&self) -> Result<(), String> {
+    fn check_length(&self) -> Result<(), String> {
         match self.made.len() > self.most {
             true => Err(too_long(self.most / RATE_HZ)),
             false => Ok(()),
@@ -147,7 +148,7 @@ impl Sink {
         if let Some((_, resampler)) = self.resampler.take() {
             resampler.finish(&mut self.made);
         }
-        self.fits()?;
+        self.check_length()?;
         if self.made.is_empty() { Err("it contains no audio".to_owned()) } else { Ok(self.made) }
     }
 }

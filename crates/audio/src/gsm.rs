@@ -1,7 +1,7 @@
 //! GSM 06.10 full rate decoder (ETSI EN 300 961): frames of 33 bytes as in `audio/gsm`, and blocks of two frames as in
 //! WAV files.
 
-use super::decode::Sink;
+use super::decode::NarrowbandSink;
 
 /// Sampling rate of the codec, in Hz.
 const RATE_HZ: u32 = 8000;
@@ -22,43 +22,43 @@ const RATIO_BITS: [u32; 8] = [6, 6, 5, 5, 4, 4, 3, 3];
 const PULSES: usize = 13;
 
 /// Decodes frames of 33 bytes.
-pub(super) fn decode_frames(file: &[u8], sink: &mut Sink) -> Result<(), String> {
+pub(super) fn decode_frames(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     if file.first().is_none_or(|first| first >> 4 != SIGNATURE) {
         return Err("not GSM 06.10: a frame begins with D in hexadecimal".to_owned());
     }
-    let mut decoder = Decoder::default();
+    let mut decoder = GsmDecoder::default();
     for frame in file.chunks_exact(FRAME_BYTES) {
-        let mut bits = Bits { bytes: frame, at: 4, is_lowest_first: false };
+        let mut bits = GsmBits { bytes: frame, at: 4, is_lowest_first: false };
         push(&mut decoder, &mut bits, RATE_HZ, sink)?;
     }
     Ok(())
 }
 
 /// Decodes blocks of 65 bytes with two frames each.
-pub(super) fn decode_blocks(blocks: &[u8], rate: u32, sink: &mut Sink) -> Result<(), String> {
-    let mut decoder = Decoder::default();
+pub(super) fn decode_blocks(blocks: &[u8], rate: u32, sink: &mut NarrowbandSink) -> Result<(), String> {
+    let mut decoder = GsmDecoder::default();
     for block in blocks.chunks_exact(BLOCK_BYTES) {
-        let mut bits = Bits { bytes: block, at: 0, is_lowest_first: true };
+        let mut bits = GsmBits { bytes: block, at: 0, is_lowest_first: true };
         push(&mut decoder, &mut bits, rate, sink)?;
         push(&mut decoder, &mut bits, rate, sink)?;
     }
     Ok(())
 }
 
-fn push(decoder: &mut Decoder, bits: &mut Bits<'_>, rate: u32, sink: &mut Sink) -> Result<(), String> {
-    let samples = decoder.decode(&Frame::read(bits));
+fn push(decoder: &mut GsmDecoder, bits: &mut GsmBits<'_>, rate: u32, sink: &mut NarrowbandSink) -> Result<(), String> {
+    let samples = decoder.decode(&GsmFrame::read(bits));
     sink.push(rate, 1, samples.into_iter().map(|sample| f32::from(sample) / 32_768.0))
 }
 
 /// Bits of frames, in either order.
-struct Bits<'f> {
+struct GsmBits<'f> {
     bytes: &'f [u8],
     at: usize,
     is_lowest_first: bool,
 }
 
-impl Bits<'_> {
-    fn take(&mut self, count: u32) -> i16 {
+impl GsmBits<'_> {
+    fn read_bits(&mut self, count: u32) -> i16 {
         let mut number = 0;
         for place in 0..count {
             let byte = self.bytes.get(self.at / 8).copied().unwrap_or_default();
@@ -75,7 +75,7 @@ impl Bits<'_> {
 }
 
 /// Parameters of a frame.
-struct Frame {
+struct GsmFrame {
     /// Log area ratios, coded.
     ratios: [i16; 8],
     subframes: [Subframe; 4],
@@ -93,22 +93,22 @@ struct Subframe {
     pulses: [i16; PULSES],
 }
 
-impl Frame {
-    fn read(bits: &mut Bits<'_>) -> Frame {
-        let ratios = RATIO_BITS.map(|count| bits.take(count));
+impl GsmFrame {
+    fn read(bits: &mut GsmBits<'_>) -> GsmFrame {
+        let ratios = RATIO_BITS.map(|count| bits.read_bits(count));
         let subframes = [(); 4].map(|()| Subframe {
-            lag: bits.take(7),
-            gain: bits.take(2),
-            grid: bits.take(2),
-            maximum: bits.take(6),
-            pulses: [(); PULSES].map(|()| bits.take(3)),
+            lag: bits.read_bits(7),
+            gain: bits.read_bits(2),
+            grid: bits.read_bits(2),
+            maximum: bits.read_bits(6),
+            pulses: [(); PULSES].map(|()| bits.read_bits(3)),
         });
-        Frame { ratios, subframes }
+        GsmFrame { ratios, subframes }
     }
 }
 
 /// Decoder state between frames.
-struct Decoder {
+struct GsmDecoder {
     /// Residual: history for the long-term prediction, followed by the subframe.
     residual: [i16; MOST_LAG + SUBFRAME_SAMPLES],
     lag: usize,
@@ -120,16 +120,16 @@ struct Decoder {
     emphasis: i16,
 }
 
-impl Default for Decoder {
-    fn default() -> Decoder {
+impl Default for GsmDecoder {
+    fn default() -> GsmDecoder {
         let residual = [0; MOST_LAG + SUBFRAME_SAMPLES];
-        Decoder { residual, lag: SUBFRAME_SAMPLES, ratios: [0; 8], lattice: [0; 9], emphasis: 0 }
+        GsmDecoder { residual, lag: SUBFRAME_SAMPLES, ratios: [0; 8], lattice: [0; 9], emphasis: 0 }
     }
 }
 
-impl Decoder {
+impl GsmDecoder {
     /// Decodes a frame (§5.3).
-    fn decode(&mut self, frame: &Frame) -> [i16; FRAME_SAMPLES] {
+    fn decode(&mut self, frame: &GsmFrame) -> [i16; FRAME_SAMPLES] {
         let mut samples = [0; FRAME_SAMPLES];
         for (subframe, into) in frame.subframes.iter().zip(samples.chunks_exact_mut(SUBFRAME_SAMPLES)) {
             self.predict(subframe);

@@ -53,7 +53,7 @@ pub enum BareAudio {
 
 impl BareAudio {
     /// Returns the format of a media type; `None` if files of the type have a header.
-    pub fn of_type(media_type: &str) -> Option<BareAudio> {
+    pub fn from_media_type(media_type: &str) -> Option<BareAudio> {
         match media_type {
             "audio/basic" | "audio/ulaw" | "audio/x-ulaw" | "audio/mulaw" | "audio/x-mulaw" | "audio/pcmu" => {
                 Some(BareAudio::MuLaw)
@@ -66,24 +66,24 @@ impl BareAudio {
 
 /// Limits of a file.
 #[derive(Debug, Clone, Copy)]
-pub struct Most {
+pub struct AudioLimits {
     /// Maximum size, in bytes.
     pub bytes: u64,
     /// Maximum duration, in seconds.
     pub seconds: usize,
 }
 
-type Key = ([u8; 32], Use);
+type AudioKey = ([u8; 32], Use);
 
 /// Decoded audio in use.
-static DECODED: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
+static DECODED: LazyLock<Mutex<HashMap<AudioKey, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
 /// Returns a file's audio as μ-law at 8 kHz.
 ///
 /// # Errors
 ///
 /// Returns the problem as a clause.
-pub fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
+pub fn mulaw(path: &Path, most: AudioLimits, how: Use) -> Result<Arc<[u8]>, String> {
     let bytes = read(path, most.bytes)?;
     wav_file::judge_whole(&bytes)?;
     mulaw_of(&bytes, None, most, how)
@@ -94,7 +94,7 @@ pub fn mulaw(path: &Path, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
 /// # Errors
 ///
 /// Returns the problem as a clause.
-pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: Most, how: Use) -> Result<Arc<[u8]>, String> {
+pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: AudioLimits, how: Use) -> Result<Arc<[u8]>, String> {
     let mut key = ([0; 32], how);
     key.0.copy_from_slice(&digest_of(bytes, bare));
     let known = |length: usize| length <= most.seconds * RATE_HZ;
@@ -128,7 +128,7 @@ pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
 /// # Errors
 ///
 /// Returns the problem as a clause.
-pub fn linear(path: &Path, most: Most) -> Result<Arc<[i16]>, String> {
+pub fn linear_samples(path: &Path, most: AudioLimits) -> Result<Arc<[i16]>, String> {
     let bytes = read(path, most.bytes)?;
     wav_file::judge_whole(&bytes)?;
     Ok(decode::decode(&bytes, most.seconds)?.into())
@@ -161,7 +161,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
 
-    const MOST: Most = Most { bytes: 1 << 20, seconds: 5 };
+    const MOST: AudioLimits = AudioLimits { bytes: 1 << 20, seconds: 5 };
 
     #[test]
     fn the_same_audio_is_decoded_once_and_forgotten_with_its_last_user() {
@@ -175,7 +175,7 @@ mod tests {
         drop((one, other));
         assert!(DECODED.lock().unwrap().get(&key).is_none_or(|known| known.upgrade().is_none()));
         assert!(
-            mulaw_of(&file, None, Most { seconds: 0, ..MOST }, Use::Again).is_err(),
+            mulaw_of(&file, None, AudioLimits { seconds: 0, ..MOST }, Use::Again).is_err(),
             "a limit holds for what is known too"
         );
     }

@@ -8,12 +8,12 @@ use symphonia::core::io::{MediaSourceStream, ReadOnlySource};
 use symphonia::default::codecs::MpaDecoder;
 use symphonia::default::formats::MpaReader;
 
-use super::decode::{Pieces, Sink};
+use super::decode::{NarrowbandSink, PieceCounts};
 
 const NO_AUDIO: &str = "not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file";
 
 /// Decodes a file that may be MP3.
-pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
+pub(super) fn decode(bytes: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     // Read sequentially: the parser does not seek to an end that the file only claims.
     let stream = MediaSourceStream::new(Box::new(ReadOnlySource::new(behind_tag(bytes))), Default::default());
     let mut reader = MpaReader::try_new(stream, Default::default()).map_err(|_| NO_AUDIO)?;
@@ -25,7 +25,7 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
     let decoder =
         parameters.and_then(|parameters| MpaDecoder::try_new(&parameters, &AudioDecoderOptions::default()).ok());
     let mut decoder = decoder.ok_or(NO_AUDIO)?;
-    let (mut pieces, mut samples) = (Pieces::default(), Vec::new());
+    let (mut pieces, mut samples) = (PieceCounts::default(), Vec::new());
     loop {
         let packet = match reader.next_packet() {
             Ok(Some(packet)) => packet,
@@ -33,15 +33,15 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
             Err(error) => return Err(format!("damaged after {} s: {error}", sink.seconds())),
         };
         let Ok(heard) = decoder.decode(&packet) else {
-            pieces.damaged()?;
+            pieces.count_damaged()?;
             continue;
         };
-        pieces.good();
+        pieces.count_good();
         heard.copy_to_vec_interleaved(&mut samples);
         let (rate, channels) = (heard.spec().rate(), heard.spec().channels().count());
         sink.push(rate, channels.max(1), samples.iter().copied())?;
     }
-    if pieces.any_good() { pieces.judge() } else { Err(NO_AUDIO.to_owned()) }
+    if pieces.any_good() { pieces.check_damage() } else { Err(NO_AUDIO.to_owned()) }
 }
 
 /// Returns the data after an ID3v2 tag, because embedded pictures may look like audio.

@@ -13,9 +13,9 @@ const FILES: [&[u8]; 8] = [
 ];
 
 /// Random numbers from a seed (SplitMix64).
-struct Numbers(u64);
+struct RandomNumbers(u64);
 
-impl Numbers {
+impl RandomNumbers {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,7 +31,7 @@ impl Numbers {
 /// Returns the file of a seed. Most mutations are near the beginning, in the headers, and Ogg pages get valid
 /// checksums; otherwise no mutation would pass the container.
 pub(super) fn file(seed: u64) -> Vec<u8> {
-    let mut numbers = Numbers(seed);
+    let mut numbers = RandomNumbers(seed);
     let which = numbers.below(FILES.len() + 2);
     let mut file = match FILES.get(which) {
         Some(file) => file.to_vec(),
@@ -47,7 +47,7 @@ pub(super) fn file(seed: u64) -> Vec<u8> {
 }
 
 /// Changes bits, bytes or numbers, or removes, repeats or inserts a piece.
-fn mutate(file: &mut Vec<u8>, numbers: &mut Numbers) {
+fn mutate(file: &mut Vec<u8>, numbers: &mut RandomNumbers) {
     const EDGES: [u32; 8] = [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fff_ffff, 0xffff_ffff];
     let reach = [64, 300, 4500, file.len()][numbers.below(4)].min(file.len());
     let at = numbers.below(reach);
@@ -70,7 +70,7 @@ fn mutate(file: &mut Vec<u8>, numbers: &mut Numbers) {
 }
 
 /// Builds a short WAV file with a random format.
-fn wav(numbers: &mut Numbers) -> Vec<u8> {
+fn wav(numbers: &mut RandomNumbers) -> Vec<u8> {
     let tag = [1_u16, 3, 6, 7, 0xfffe][numbers.below(5)];
     let bits = [8_u16, 16, 24, 32, 64][numbers.below(5)];
     let (channels, rate) = (1 + numbers.below(3) as u16, [8000_u32, 11_025, 44_100, 192_000][numbers.below(4)]);

@@ -1,8 +1,8 @@
 //! Ogg demultiplexer (RFC 3533) for Vorbis and Opus. Each header is checked before a decoder sees it.
 
-use super::decode::{Pieces, Sink};
-use super::opus::Opus;
-use super::vorbis::Vorbis;
+use super::decode::{NarrowbandSink, PieceCounts};
+use super::opus::OpusStream;
+use super::vorbis::VorbisStream;
 use trunkgate_system::limits::OGG_STREAMS;
 
 const CAPTURE: &[u8] = b"OggS";
@@ -18,13 +18,13 @@ const LAST: u8 = 4;
 
 /// Decodes a file that begins with `OggS`: its first Vorbis or Opus stream, and the streams chained after it (RFC 3533
 /// §4).
-pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
-    let mut pieces = Pieces::default();
-    let (mut stream, mut streams, mut known) = (None::<Stream>, 0, false);
-    let mut pages = Pages { bytes, at: 0 };
+pub(super) fn decode(bytes: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
+    let mut pieces = PieceCounts::default();
+    let (mut stream, mut streams, mut known) = (None::<OggStream>, 0, false);
+    let mut pages = PageIterator { bytes, at: 0 };
     while let Some(page) = pages.next() {
         let Some(page) = page else {
-            pieces.damaged()?;
+            pieces.count_damaged()?;
             continue;
         };
         if page.flags & FIRST > 0 {
@@ -33,23 +33,23 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink) -> Result<(), String> {
                 return Err(format!("more than {OGG_STREAMS} streams in one file"));
             }
             // Multiplexed streams begin before the audio of any of them.
-            if stream.as_ref().is_none_or(Stream::has_begun) {
-                stream = Stream::new(&page)?;
+            if stream.as_ref().is_none_or(OggStream::has_begun) {
+                stream = OggStream::new(&page)?;
                 known |= stream.is_some();
             }
         } else if let Some(stream) = stream.as_mut().filter(|stream| stream.serial == page.serial) {
-            stream.take(&page, sink, &mut pieces)?;
+            stream.process_page(&page, sink, &mut pieces)?;
         }
     }
     match (known, pieces.any_good()) {
-        (true, true) => pieces.judge(),
+        (true, true) => pieces.check_damage(),
         (true, false) => Err("it ends before its audio begins".to_owned()),
         (false, _) => Err("Ogg, but neither Vorbis nor Opus".to_owned()),
     }
 }
 
 /// Ogg page (RFC 3533 §6).
-struct Page<'a> {
+struct OggPage<'a> {
     flags: u8,
     /// Granule position of its last sample; `None` if no packet ends in the page.
     position: Option<i64>,
@@ -60,13 +60,13 @@ struct Page<'a> {
 }
 
 /// Iterator over the pages of a file, `None` for a damaged page.
-struct Pages<'a> {
+struct PageIterator<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Pages<'a> {
-    fn next(&mut self) -> Option<Option<Page<'a>>> {
+impl<'a> PageIterator<'a> {
+    fn next(&mut self) -> Option<Option<OggPage<'a>>> {
         let rest = self.bytes.get(self.at..)?;
         let found = rest.windows(CAPTURE.len()).position(|bytes| bytes == CAPTURE)?;
         let rest = rest.get(found..)?;
@@ -81,7 +81,7 @@ impl<'a> Pages<'a> {
         let number = |from: usize| head.get(from..from + 4).and_then(|bytes| bytes.first_chunk()).copied();
         let (low, high) = (u32::from_le_bytes(number(6)?), u32::from_le_bytes(number(10)?));
         let position = (u64::from(high) << 32 | u64::from(low)).cast_signed();
-        Some(Some(Page {
+        Some(Some(OggPage {
             flags: *head.get(5)?,
             position: (position >= 0).then_some(position),
             serial: u32::from_le_bytes(number(14)?),
@@ -119,15 +119,15 @@ fn checksum(page: &[u8]) -> [u8; 4] {
 }
 
 /// Decoder of a stream.
-enum Decoder {
-    Vorbis(Box<Vorbis>),
-    Opus(Box<Opus>),
+enum OggDecoder {
+    Vorbis(Box<VorbisStream>),
+    Opus(Box<OpusStream>),
 }
 
 /// Stream being decoded.
-struct Stream {
+struct OggStream {
     serial: u32,
-    decoder: Decoder,
+    decoder: OggDecoder,
     /// Number of the next page.
     due: u32,
     /// Beginning of a packet that continues in the next page.
@@ -139,17 +139,17 @@ struct Stream {
     is_over: bool,
 }
 
-impl Stream {
+impl OggStream {
     /// Creates the stream that begins with a page; `None` if it is neither Vorbis nor Opus.
-    fn new(page: &Page<'_>) -> Result<Option<Stream>, String> {
-        let decoder = if Vorbis::begins_with(page.body) {
-            Decoder::Vorbis(Box::new(Vorbis::new(page.body)?))
-        } else if Opus::begins_with(page.body) {
-            Decoder::Opus(Box::new(Opus::new(page.body)?))
+    fn new(page: &OggPage<'_>) -> Result<Option<OggStream>, String> {
+        let decoder = if VorbisStream::begins_with(page.body) {
+            OggDecoder::Vorbis(Box::new(VorbisStream::new(page.body)?))
+        } else if OpusStream::begins_with(page.body) {
+            OggDecoder::Opus(Box::new(OpusStream::new(page.body)?))
         } else {
             return Ok(None);
         };
-        Ok(Some(Stream {
+        Ok(Some(OggStream {
             serial: page.serial,
             decoder,
             due: page.sequence.wrapping_add(1),
@@ -166,9 +166,14 @@ impl Stream {
     }
 
     /// Processes a page of the stream.
-    fn take(&mut self, page: &Page<'_>, sink: &mut Sink, pieces: &mut Pieces) -> Result<(), String> {
+    fn process_page(
+        &mut self,
+        page: &OggPage<'_>,
+        sink: &mut NarrowbandSink,
+        pieces: &mut PieceCounts,
+    ) -> Result<(), String> {
         if page.sequence != self.due {
-            pieces.damaged()?;
+            pieces.count_damaged()?;
             self.partial.clear();
         }
         self.due = page.sequence.wrapping_add(1);
@@ -202,35 +207,35 @@ impl Stream {
             self.partial.extend_from_slice(rest);
         }
         self.is_over |= page.flags & LAST > 0;
-        if is_audio { self.hear(page, sink) } else { Ok(()) }
+        if is_audio { self.emit_samples(page, sink) } else { Ok(()) }
     }
 
     /// Processes a packet; returns whether it is audio.
-    fn take_packet(&mut self, packet: &[u8], pieces: &mut Pieces) -> Result<bool, String> {
+    fn take_packet(&mut self, packet: &[u8], pieces: &mut PieceCounts) -> Result<bool, String> {
         let is_header = match &mut self.decoder {
-            Decoder::Vorbis(vorbis) => vorbis.take_header(packet)?,
-            Decoder::Opus(_) => Opus::is_header(packet),
+            OggDecoder::Vorbis(vorbis) => vorbis.take_header(packet)?,
+            OggDecoder::Opus(_) => OpusStream::is_header(packet),
         };
         if is_header {
             return Ok(false);
         }
         let decoded = match &mut self.decoder {
-            Decoder::Vorbis(vorbis) => vorbis.decode(packet, &mut self.samples),
-            Decoder::Opus(opus) => opus.decode(packet, &mut self.samples),
+            OggDecoder::Vorbis(vorbis) => vorbis.decode(packet, &mut self.samples),
+            OggDecoder::Opus(opus) => opus.decode(packet, &mut self.samples),
         };
         match decoded {
-            Some(()) => pieces.good(),
-            None => pieces.damaged()?,
+            Some(()) => pieces.count_good(),
+            None => pieces.count_damaged()?,
         }
         Ok(true)
     }
 
     /// Hands over the samples of a page: of the last page up to its granule position (Vorbis I §A.2, RFC 7845 §4.4), of
     /// the first page of Vorbis only samples from position 0 on.
-    fn hear(&mut self, page: &Page<'_>, sink: &mut Sink) -> Result<(), String> {
+    fn emit_samples(&mut self, page: &OggPage<'_>, sink: &mut NarrowbandSink) -> Result<(), String> {
         let (rate, granules, skips_front) = match &self.decoder {
-            Decoder::Vorbis(vorbis) => (vorbis.rate(), 1, true),
-            Decoder::Opus(_) => (Opus::RATE_HZ, Opus::GRANULES, false),
+            OggDecoder::Vorbis(vorbis) => (vorbis.rate(), 1, true),
+            OggDecoder::Opus(_) => (OpusStream::RATE_HZ, OpusStream::GRANULES, false),
         };
         let count = i64::try_from(self.samples.len()).unwrap_or(i64::MAX);
         sink.spend(rate, self.samples.len())?;
@@ -245,8 +250,8 @@ impl Stream {
         self.position = Some(said.filter(|said| *said > begin).unwrap_or(begin.saturating_add(count)));
         let (front, end) = (usize::try_from(front).unwrap_or(0), usize::try_from(end).unwrap_or(0));
         let front = match &mut self.decoder {
-            Decoder::Vorbis(_) => front,
-            Decoder::Opus(opus) => opus.skip(end),
+            OggDecoder::Vorbis(_) => front,
+            OggDecoder::Opus(opus) => opus.skip(end),
         };
         let heard = self.samples.get(front..end).unwrap_or_default();
         let pushed = sink.push(rate, 1, heard.iter().copied());

@@ -10,14 +10,14 @@ const HEAD: &[u8] = b"OpusHead";
 const TAGS: &[u8] = b"OpusTags";
 
 /// Opus stream being decoded.
-pub(super) struct Opus {
+pub(super) struct OpusStream {
     decoder: Decoder,
     /// Samples to skip at the beginning.
     skip: usize,
     decoded: [i16; PACKET_SAMPLES],
 }
 
-impl Opus {
+impl OpusStream {
     /// Sampling rate of the output, in Hz.
     pub(super) const RATE_HZ: u32 = RATE_HZ as u32;
     /// Granule positions, at 48 kHz, per decoded sample.
@@ -29,7 +29,7 @@ impl Opus {
     }
 
     /// Creates the decoder of a stream that begins with this `OpusHead` (RFC 7845 §5.1).
-    pub(super) fn new(head: &[u8]) -> Result<Opus, String> {
+    pub(super) fn new(head: &[u8]) -> Result<OpusStream, String> {
         let short = |at: usize| Some(i16::from_le_bytes([*head.get(at)?, *head.get(at + 1)?]));
         let cut = "Ogg Opus with a truncated header";
         let (skip, gain, mapping) = (short(10).ok_or(cut)?, short(16).ok_or(cut)?, head.get(18).ok_or(cut)?);
@@ -37,10 +37,10 @@ impl Opus {
             return Err("Ogg Opus with more than two channels".to_owned());
         }
         let fault = |error: &dyn std::fmt::Display| format!("Ogg Opus that cannot be decoded: {error}");
-        let mut decoder = Decoder::new(Opus::RATE_HZ, Channels::Mono).map_err(|error| fault(&error))?;
+        let mut decoder = Decoder::new(OpusStream::RATE_HZ, Channels::Mono).map_err(|error| fault(&error))?;
         decoder.set_gain(i32::from(gain)).map_err(|error| fault(&error))?;
-        let skip = i64::from(skip.cast_unsigned()) / Opus::GRANULES;
-        Ok(Opus { decoder, skip: usize::try_from(skip).unwrap_or(0), decoded: [0; PACKET_SAMPLES] })
+        let skip = i64::from(skip.cast_unsigned()) / OpusStream::GRANULES;
+        Ok(OpusStream { decoder, skip: usize::try_from(skip).unwrap_or(0), decoded: [0; PACKET_SAMPLES] })
     }
 
     /// Returns whether a packet is a header.

@@ -2,7 +2,7 @@
 
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
-use super::decode::Sink;
+use super::decode::NarrowbandSink;
 
 /// Bytes decoded at a time.
 const PIECE_BYTES: usize = 1 << 16;
@@ -49,7 +49,7 @@ impl SampleFormat {
     /// # Errors
     ///
     /// Returns an error if the number of channels is invalid, or an error of the sink.
-    pub(super) fn decode(self, samples: &[u8], sink: &mut Sink) -> Result<(), String> {
+    pub(super) fn decode(self, samples: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
         if self.channels == 0 || self.channels > MOST_CHANNELS {
             return Err(format!("{} channels", self.channels));
         }

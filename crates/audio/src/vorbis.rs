@@ -18,7 +18,7 @@ const CHANNELS: u8 = 8;
 const BLOCKS: std::ops::RangeInclusive<u8> = 6..=13;
 
 /// Vorbis stream being decoded.
-pub(super) struct Vorbis {
+pub(super) struct VorbisStream {
     identification: [u8; IDENTIFICATION_BYTES],
     channels: u8,
     rate: u32,
@@ -28,14 +28,14 @@ pub(super) struct Vorbis {
     interleaved: Vec<f32>,
 }
 
-impl Vorbis {
+impl VorbisStream {
     /// Returns whether a packet begins a Vorbis stream.
     pub(super) fn begins_with(packet: &[u8]) -> bool {
         packet.starts_with(IDENTIFICATION)
     }
 
     /// Parses the identification header.
-    pub(super) fn new(packet: &[u8]) -> Result<Vorbis, String> {
+    pub(super) fn new(packet: &[u8]) -> Result<VorbisStream, String> {
         let cut = "damaged: its identification header is truncated";
         let identification: &[u8; IDENTIFICATION_BYTES] = packet.first_chunk().ok_or(cut)?;
         let &[_, _, _, _, _, _, _, v0, v1, v2, v3, channels, r0, r1, r2, r3, .., blocks, framing] = identification;
@@ -50,7 +50,7 @@ impl Vorbis {
             return Err("damaged: its blocks have sizes that Vorbis I does not have".to_owned());
         }
         let rate = u32::from_le_bytes([r0, r1, r2, r3]);
-        Ok(Vorbis { identification: *identification, channels, rate, decoder: None, interleaved: Vec::new() })
+        Ok(VorbisStream { identification: *identification, channels, rate, decoder: None, interleaved: Vec::new() })
     }
 
     /// Returns the sampling rate, in Hz.

@@ -24,11 +24,11 @@ const UNDEFINED: &str = "its setup header names what it does not define";
 
 /// Checks the setup header of a stream with this many channels, after its packet type and name.
 pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
-    let mut bits = Bits { bytes: setup, at: 0 };
+    let mut bits = SetupBits { bytes: setup, at: 0 };
     let mut books = Vec::new();
     let mut values = 0_u64;
-    for _ in 0..=bits.take(8)? {
-        let (book, size) = Book::read(&mut bits)?;
+    for _ in 0..=bits.read_bits(8)? {
+        let (book, size) = VorbisCodebook::read(&mut bits)?;
         values = values.saturating_add(size);
         if values > VORBIS_CODEBOOK_VALUES {
             return Err("its codebooks are larger than any encoder makes them".to_owned());
@@ -36,54 +36,54 @@ pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
         books.push(book);
     }
     // Placeholders (§4.2.4).
-    for _ in 0..=bits.take(6)? {
+    for _ in 0..=bits.read_bits(6)? {
         bits.expect_zero(16)?;
     }
-    let floors = bits.take(6)? + 1;
+    let floors = bits.read_bits(6)? + 1;
     for _ in 0..floors {
         floor(&mut bits, &books)?;
     }
-    let residues = bits.take(6)? + 1;
+    let residues = bits.read_bits(6)? + 1;
     for _ in 0..residues {
         residue(&mut bits, &books)?;
     }
-    let mappings = bits.take(6)? + 1;
+    let mappings = bits.read_bits(6)? + 1;
     for _ in 0..mappings {
         mapping(&mut bits, u32::from(channels), floors, residues)?;
     }
-    for _ in 0..=bits.take(6)? {
+    for _ in 0..=bits.read_bits(6)? {
         // Block size, window and transform.
         bits.skip(1)?;
         bits.expect_zero(32)?;
-        bits.below(8, mappings)?;
+        bits.read_below(8, mappings)?;
     }
-    if bits.take(1)? == 1 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
+    if bits.read_bits(1)? == 1 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
 }
 
 /// Codebook (§3.2.1).
 #[derive(Debug, Clone, Copy)]
-struct Book {
+struct VorbisCodebook {
     entries: u32,
     /// Whether the entries are vectors.
     has_vectors: bool,
 }
 
-impl Book {
+impl VorbisCodebook {
     /// Parses a codebook; returns it with the number of values that its decoder keeps.
-    fn read(bits: &mut Bits<'_>) -> Result<(Book, u64), String> {
-        if bits.take(24)? != SYNC {
+    fn read(bits: &mut SetupBits<'_>) -> Result<(VorbisCodebook, u64), String> {
+        if bits.read_bits(24)? != SYNC {
             return Err("a codebook is missing".to_owned());
         }
-        let (dimensions, entries) = (bits.take(16)?, bits.take(24)?);
+        let (dimensions, entries) = (bits.read_bits(16)?, bits.read_bits(24)?);
         if !(1..=DIMENSIONS).contains(&dimensions) {
             return Err(format!("a codebook of {dimensions} dimensions, not 1 to {DIMENSIONS}"));
         }
-        let mut values = Lengths::read(bits, entries)?.values()?;
-        let kind = bits.take(4)?;
+        let mut values = CodeLengths::read(bits, entries)?.values()?;
+        let kind = bits.read_bits(4)?;
         if kind > 0 {
             let all = u64::from(entries) * u64::from(dimensions);
             bits.skip(64)?;
-            let width = u64::from(bits.take(4)?) + 1;
+            let width = u64::from(bits.read_bits(4)?) + 1;
             bits.skip(1)?;
             values = values.saturating_add(all);
             let written = match kind {
@@ -93,30 +93,30 @@ impl Book {
             };
             bits.skip(written * width)?;
         }
-        Ok((Book { entries, has_vectors: kind > 0 }, values))
+        Ok((VorbisCodebook { entries, has_vectors: kind > 0 }, values))
     }
 }
 
 /// Number of code words of each length.
-struct Lengths([u64; CODE_BITS + 1]);
+struct CodeLengths([u64; CODE_BITS + 1]);
 
-impl Lengths {
-    fn read(bits: &mut Bits<'_>, entries: u32) -> Result<Lengths, String> {
-        let mut lengths = Lengths([0; CODE_BITS + 1]);
-        if bits.take(1)? == 0 {
-            let is_sparse = bits.take(1)? == 1;
+impl CodeLengths {
+    fn read(bits: &mut SetupBits<'_>, entries: u32) -> Result<CodeLengths, String> {
+        let mut lengths = CodeLengths([0; CODE_BITS + 1]);
+        if bits.read_bits(1)? == 0 {
+            let is_sparse = bits.read_bits(1)? == 1;
             for _ in 0..entries {
-                if !is_sparse || bits.take(1)? == 1 {
-                    let length = bits.take(5)? + 1;
+                if !is_sparse || bits.read_bits(1)? == 1 {
+                    let length = bits.read_bits(5)? + 1;
                     lengths.add(length, 1)?;
                 }
             }
             return Ok(lengths);
         }
-        let mut length = bits.take(5)? + 1;
+        let mut length = bits.read_bits(5)? + 1;
         let mut left = entries;
         while left > 0 {
-            let count = bits.take(u32::BITS - left.leading_zeros())?;
+            let count = bits.read_bits(u32::BITS - left.leading_zeros())?;
             left = left.checked_sub(count).ok_or(UNDEFINED)?;
             if count > 0 {
                 lengths.add(length, count)?;
@@ -163,21 +163,21 @@ fn root(entries: u32, dimensions: u32) -> Option<u64> {
 }
 
 /// Checks a floor (§7.2.2). Floors of type 0 have not been produced since before Vorbis I.
-fn floor(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
-    if bits.take(16)? != 1 {
+fn floor(bits: &mut SetupBits<'_>, books: &[VorbisCodebook]) -> Result<(), String> {
+    if bits.read_bits(16)? != 1 {
         return Err("a floor is not of type 1".to_owned());
     }
-    let partitions = bits.take(5)?;
-    let classes = (0..partitions).map(|_| bits.take(4)).collect::<Result<Vec<_>, _>>()?;
+    let partitions = bits.read_bits(5)?;
+    let classes = (0..partitions).map(|_| bits.read_bits(4)).collect::<Result<Vec<_>, _>>()?;
     let mut dimensions = Vec::new();
     for _ in 0..classes.iter().max().map_or(0, |most| most + 1) {
-        dimensions.push(bits.take(3)? + 1);
-        let sub_classes = bits.take(2)?;
+        dimensions.push(bits.read_bits(3)? + 1);
+        let sub_classes = bits.read_bits(2)?;
         if sub_classes > 0 {
             bits.book(books)?;
         }
         for _ in 0..1 << sub_classes {
-            let number = bits.take(8)?;
+            let number = bits.read_bits(8)?;
             let Some(number) = number.checked_sub(1) else { continue };
             let book = usize::try_from(number).ok().and_then(|number| books.get(number)).ok_or(UNDEFINED)?;
             if book.entries > FLOOR_ENTRIES {
@@ -186,12 +186,12 @@ fn floor(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
         }
     }
     bits.skip(2)?;
-    let range = bits.take(4)?;
+    let range = bits.read_bits(4)?;
     let mut points = vec![0, 1_u32 << range];
     for class in classes {
         let class = usize::try_from(class).ok().and_then(|class| dimensions.get(class));
         for _ in 0..class.copied().unwrap_or_default() {
-            points.push(bits.take(range)?);
+            points.push(bits.read_bits(range)?);
         }
     }
     let count = points.len();
@@ -201,19 +201,19 @@ fn floor(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
 }
 
 /// Checks a residue (§8.6.1).
-fn residue(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
-    bits.below(16, 3)?;
-    let (begin, end) = (bits.take(24)?, bits.take(24)?);
+fn residue(bits: &mut SetupBits<'_>, books: &[VorbisCodebook]) -> Result<(), String> {
+    bits.read_below(16, 3)?;
+    let (begin, end) = (bits.read_bits(24)?, bits.read_bits(24)?);
     if end < begin {
         return Err(UNDEFINED.to_owned());
     }
     bits.skip(24)?;
-    let classes = bits.take(6)? + 1;
+    let classes = bits.read_bits(6)? + 1;
     bits.book(books)?;
     let mut used = 0;
     for _ in 0..classes {
-        let low = bits.take(3)?;
-        let high = if bits.take(1)? == 1 { bits.take(5)? } else { 0 };
+        let low = bits.read_bits(3)?;
+        let high = if bits.read_bits(1)? == 1 { bits.read_bits(5)? } else { 0 };
         used += (high << 3 | low).count_ones();
     }
     for _ in 0..used {
@@ -225,13 +225,13 @@ fn residue(bits: &mut Bits<'_>, books: &[Book]) -> Result<(), String> {
 }
 
 /// Checks a mapping (§4.2.4).
-fn mapping(bits: &mut Bits<'_>, channels: u32, floors: u32, residues: u32) -> Result<(), String> {
+fn mapping(bits: &mut SetupBits<'_>, channels: u32, floors: u32, residues: u32) -> Result<(), String> {
     bits.expect_zero(16)?;
-    let submaps = if bits.take(1)? == 1 { bits.take(4)? + 1 } else { 1 };
-    if bits.take(1)? == 1 {
+    let submaps = if bits.read_bits(1)? == 1 { bits.read_bits(4)? + 1 } else { 1 };
+    if bits.read_bits(1)? == 1 {
         let width = u32::BITS - (channels - 1).leading_zeros();
-        for _ in 0..=bits.take(8)? {
-            if bits.below(width, channels)? == bits.below(width, channels)? {
+        for _ in 0..=bits.read_bits(8)? {
+            if bits.read_below(width, channels)? == bits.read_below(width, channels)? {
                 return Err("a channel is coupled with itself".to_owned());
             }
         }
@@ -239,26 +239,26 @@ fn mapping(bits: &mut Bits<'_>, channels: u32, floors: u32, residues: u32) -> Re
     bits.expect_zero(2)?;
     if submaps > 1 {
         for _ in 0..channels {
-            bits.below(4, submaps)?;
+            bits.read_below(4, submaps)?;
         }
     }
     for _ in 0..submaps {
         bits.skip(8)?;
-        bits.below(8, floors)?;
-        bits.below(8, residues)?;
+        bits.read_below(8, floors)?;
+        bits.read_below(8, residues)?;
     }
     Ok(())
 }
 
 /// Bit reader, the lowest bit of each byte first.
-struct Bits<'a> {
+struct SetupBits<'a> {
     bytes: &'a [u8],
     at: u64,
 }
 
-impl Bits<'_> {
+impl SetupBits<'_> {
     /// Reads up to 32 bits.
-    fn take(&mut self, count: u32) -> Result<u32, String> {
+    fn read_bits(&mut self, count: u32) -> Result<u32, String> {
         let mut number = 0;
         for place in 0..count {
             let byte = usize::try_from(self.at / 8).ok().and_then(|at| self.bytes.get(at)).ok_or(CUT_OFF)?;
@@ -274,19 +274,19 @@ impl Bits<'_> {
     }
 
     /// Reads a number below a limit.
-    fn below(&mut self, count: u32, limit: u32) -> Result<u32, String> {
-        let number = self.take(count)?;
+    fn read_below(&mut self, count: u32, limit: u32) -> Result<u32, String> {
+        let number = self.read_bits(count)?;
         if number < limit { Ok(number) } else { Err(UNDEFINED.to_owned()) }
     }
 
     /// Reads bits that must all be 0.
     fn expect_zero(&mut self, count: u32) -> Result<(), String> {
-        if self.take(count)? == 0 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
+        if self.read_bits(count)? == 0 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
     }
 
     /// Reads the number of a codebook.
-    fn book(&mut self, books: &[Book]) -> Result<Book, String> {
-        let number = self.take(8)?;
+    fn book(&mut self, books: &[VorbisCodebook]) -> Result<VorbisCodebook, String> {
+        let number = self.read_bits(8)?;
         let book = usize::try_from(number).ok().and_then(|number| books.get(number));
         Ok(*book.ok_or(UNDEFINED)?)
     }

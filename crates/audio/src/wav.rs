@@ -28,15 +28,15 @@ pub fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Most, linear};
+    use crate::{AudioLimits, linear_samples};
 
     #[test]
     fn what_is_written_is_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let samples = [0, 1, -1, i16::MAX, i16::MIN];
         write(file.path(), RATE_HZ, &samples).unwrap();
-        assert_eq!(&*linear(file.path(), Most { bytes: 1 << 20, seconds: 1 }).unwrap(), samples);
-        assert!(linear(file.path(), Most { bytes: 10, seconds: 1 }).is_err());
+        assert_eq!(&*linear_samples(file.path(), AudioLimits { bytes: 1 << 20, seconds: 1 }).unwrap(), samples);
+        assert!(linear_samples(file.path(), AudioLimits { bytes: 10, seconds: 1 }).is_err());
         assert!(write(Path::new("/nowhere/heard.wav"), RATE_HZ, &samples).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! WAV decoder: PCM of 8 to 32 bits, floating point, μ-law, A-law and GSM, including streamed files with unknown sizes
 //! and truncated files.
 
-use super::decode::Sink;
+use super::decode::NarrowbandSink;
 use super::gsm;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, little};
 
@@ -19,7 +19,7 @@ enum WavFormat {
 }
 
 /// Decodes a file that begins with `RIFF`.
-pub(super) fn decode(file: &[u8], sink: &mut Sink) -> Result<(), String> {
+pub(super) fn decode(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     let (format, samples, _) = parts(file)?;
     match format {
         WavFormat::Samples(format) => format.decode(samples, sink),

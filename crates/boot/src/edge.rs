@@ -17,18 +17,18 @@ use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, Input, MailboxMessages, MessageCount};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
-use trunkgate_route::Table;
+use trunkgate_route::RoutingTable;
 
 use trunkgate_admin as admin;
 use trunkgate_config::{self as config, CDR_HELP, Config, NumberOverrides};
-use trunkgate_delivery::sinks::callbacks::{self, Callbacks};
+use trunkgate_delivery::sinks::callbacks::{self, CallbackWorker};
 use trunkgate_delivery::sinks::calls::CallList;
-use trunkgate_delivery::sinks::events::Events;
+use trunkgate_delivery::sinks::events::EventChannel;
 use trunkgate_delivery::sinks::hep;
 use trunkgate_delivery::sinks::otel;
-use trunkgate_delivery::sinks::recordings::{self, Recordings};
+use trunkgate_delivery::sinks::recordings::{self, RecordingsHandle};
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_delivery::sinks::sms;
 use trunkgate_delivery::sinks::sms::outlets::Outlets;
@@ -38,25 +38,25 @@ use trunkgate_delivery::webhooks::figures::WebhookFigures;
 use trunkgate_runtime::acme_report::AcmeReport;
 use trunkgate_runtime::api_log::ApiLog;
 use trunkgate_runtime::apps::callbacks::means as means_of_callbacks;
-use trunkgate_runtime::apps::{self, Apps};
-use trunkgate_runtime::handle::{Handle, Load, Order, Phase, Running, Shared};
-use trunkgate_runtime::history::History;
+use trunkgate_runtime::apps::{self, AppQueryRunner};
+use trunkgate_runtime::handle::{EdgeHandle, EdgeLoad, EdgePhase, EdgeState, RunningConfig, SignallingCommand};
+use trunkgate_runtime::history::EdgeHistory;
 use trunkgate_runtime::http_logins::HttpLogins;
 use trunkgate_runtime::lost_agents::LostAgents;
 use trunkgate_runtime::message_log::MessageLog;
-use trunkgate_runtime::names::{NameQuestion, Names};
+use trunkgate_runtime::names::{NameQuestion, NameResolver};
 use trunkgate_runtime::own_sockets::OwnSockets;
-use trunkgate_runtime::probes::Probes;
+use trunkgate_runtime::probes::AgentProber;
 use trunkgate_runtime::proxy_refusals::ProxyRefusals;
-use trunkgate_runtime::recording_desk::RecordingDesk;
-use trunkgate_runtime::settings::{Found, Listener, addressing, machine_addresses, settings, stamps};
-use trunkgate_runtime::signalling::Signalling;
+use trunkgate_runtime::recording_desk::RecordingInterface;
+use trunkgate_runtime::settings::{BoundListener, ResolvedServers, addressing, machine_addresses, settings, stamps};
+use trunkgate_runtime::signalling::SignallingLoop;
 use trunkgate_runtime::stale_names::StaleNames;
-use trunkgate_runtime::transport::{self, BindError, Bound, SocketCounters, Transports};
+use trunkgate_runtime::transport::{self, BindError, BoundSocket, SocketCounters, Transports};
 use trunkgate_runtime::worker::{self, Workers};
 use trunkgate_runtime::{acme, conferences, messages, overrides, reload, sampling};
 use trunkgate_system::clock;
-use trunkgate_system::clock::Clock;
+use trunkgate_system::clock::ClockMonitor;
 use trunkgate_system::dns::{Resolver, means};
 use trunkgate_system::limits;
 use trunkgate_system::log;
@@ -111,21 +111,21 @@ impl std::error::Error for StartError {}
 
 /// A running edge; dropping it stops its threads.
 #[derive(Debug)]
-pub struct Edge {
+pub struct RunningEdge {
     /// SIP listeners, in the order of the configuration.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<BoundListener>,
     /// Address of the HTTP server.
     pub http: SocketAddr,
     /// Address of the server for ACME HTTP-01 challenges (`[tls] acme`).
     pub challenge: Option<SocketAddr>,
-    handle: Handle,
+    handle: EdgeHandle,
     signalling: Option<JoinHandle<()>>,
     texting: Option<JoinHandle<()>>,
     auxiliary: Option<JoinHandle<()>>,
     records: Option<JoinHandle<()>>,
     /// Threads for webhooks, callbacks and conferences; they end with the signalling loop.
     beside: Vec<JoinHandle<()>>,
-    recordings: Option<recordings::Threads>,
+    recordings: Option<recordings::RecordingThreads>,
     stop: Arc<Notify>,
 }
 
@@ -156,8 +156,8 @@ impl HttpSockets {
 }
 
 /// Reads the certificates and keys of the configuration.
-fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
-    let (settings, faults) = transport::Settings::read(config, &transport::Settings::default());
+fn certificates(config: &Config) -> Result<transport::TlsSettings, StartError> {
+    let (settings, faults) = transport::TlsSettings::read(config, &transport::TlsSettings::default());
     if faults.is_empty() { Ok(settings) } else { Err(StartError::Certificates(faults)) }
 }
 
@@ -166,60 +166,64 @@ fn certificates(config: &Config) -> Result<transport::Settings, StartError> {
 fn first_inputs(
     config: &Config,
     records: &records::Writer,
-    (table, addressing, http): (&Arc<Table>, &Addressing, SocketAddr),
-) -> [Input; 3] {
+    (table, addressing, http): (&Arc<RoutingTable>, &Addressing, SocketAddr),
+) -> [GatewayInput; 3] {
     let links = config::recording_links(config, &config.api.account_sid, http);
     let settings = settings(config, Arc::clone(table), addressing.clone(), links);
     let is_counted = config.trunks.iter().flat_map(|trunk| &trunk.quotas).any(|quota| quota.calls_per_day > 0);
     let counts = if is_counted { records.day_counts() } else { Vec::new() };
     let earlier = records.calls().earlier_conferences();
-    [Input::Configure(Box::new(settings)), Input::DayCounts(counts), Input::ConferencesEnded(earlier)]
+    [
+        GatewayInput::Configure(Box::new(settings)),
+        GatewayInput::DayCounts(counts),
+        GatewayInput::ConferencesEnded(earlier),
+    ]
 }
 
-impl Edge {
+impl RunningEdge {
     /// Binds all sockets, starts the threads and returns once calls are accepted. Waits for the peers' host names at
     /// most as long as one DNS look-up may take.
     ///
     /// # Errors
     /// Returns the part that cannot be bound, opened or started; no thread is left running.
-    pub fn start(config: Config) -> Result<Edge, StartError> {
-        Edge::start_standing_for(config, None)
+    pub fn start(config: Config) -> Result<RunningEdge, StartError> {
+        RunningEdge::start_standing_for(config, None)
     }
 
     /// Starts like [`Self::start`]; requests to `name`, the public name of an application, go to its local address.
     ///
     /// # Errors
     /// Same as [`Self::start`].
-    pub fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<Edge, StartError> {
+    pub fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<RunningEdge, StartError> {
         log::watch_panics();
         let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
         let (http, http_address, api_at) = HttpSockets::bind(&config)?;
         let (settings, (store, records)) = (certificates(&config)?, open_records(&config)?);
-        let listeners: Vec<Listener> = bound.iter().map(listener).collect();
+        let listeners: Vec<BoundListener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
         let (workers, media) =
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
         let resolver = resolver(&listeners)?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
-        let (configs, table) = Configs::start(config, &store)?;
+        let (configs, table) = StartConfigs::start(config, &store)?;
         let addressing = addressing_of(&configs, &listeners, &table);
         let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
         let shared = shared(configs, (listeners.clone(), own), (&addressing, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
-        let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(Load::default()));
+        let ((sms, texts, sms_in), (load_in, load)) = (sms::desk(), watch::channel(EdgeLoad::default()));
         let (table_in, tables) = watch::channel(Arc::clone(&table));
         let (recordings, recording) = start_recordings(&store, &shared, &orders, &workers)?;
         let handle =
-            Handle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
+            EdgeHandle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
         let ((desk, callbacks, conferences), beside) = start_beside(&handle, epoch.0)?;
-        let begin = move || -> io::Result<Signalling> {
+        let begin = move || -> io::Result<SignallingLoop> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
-            Ok(Signalling {
+            Ok(SignallingLoop {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
                 workers,
@@ -238,13 +242,13 @@ impl Edge {
                 unasked: VecDeque::new(),
                 leaving: VecDeque::new(),
                 conferences,
-                recordings: RecordingDesk::new(own.recordings),
-                intake: trunkgate_call::Intake::default(),
-                clock: Clock::new(epoch),
+                recordings: RecordingInterface::new(own.recordings),
+                intake: trunkgate_call::SipIntake::default(),
+                clock: ClockMonitor::new(epoch),
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
-        let mut edge = Edge {
+        let mut edge = RunningEdge {
             listeners,
             http: http_address,
             challenge: http.challenge_address(),
@@ -266,12 +270,12 @@ impl Edge {
         &mut self,
         http: HttpSockets,
         (resolver, questions): (Resolver, mpsc::Receiver<NameQuestion>),
-        (copies, callbacks): (Copies, callbacks::StoredDesk),
+        (copies, callbacks): (MonitoringSenders, callbacks::StoredCallbackSender),
     ) -> io::Result<()> {
         let (settled, wait) = sync_channel(1);
         let (handle, stop) = (self.handle.clone(), Arc::clone(&self.stop));
-        let names = Names::new(resolver, handle.clone(), questions, settled);
-        let auxiliary = Auxiliary { http, handle, stop, names, copies, callbacks };
+        let names = NameResolver::new(resolver, handle.clone(), questions, settled);
+        let auxiliary = AuxiliaryThread { http, handle, stop, names, copies, callbacks };
         let (builder, runtime) = runtime("auxiliary")?;
         self.auxiliary = Some(builder.spawn(move || {
             runtime.block_on(auxiliary.run());
@@ -279,12 +283,12 @@ impl Edge {
         })?);
         // Each look-up ends after `LOOKUP_SECONDS`.
         let _ = wait.recv_timeout(Duration::from_secs(limits::LOOKUP_SECONDS + 1));
-        self.handle.shared.phase.send_replace(Phase::Ready);
+        self.handle.shared.phase.send_replace(EdgePhase::Ready);
         Ok(())
     }
 
     /// Returns a handle for commands to the edge; clones are independent.
-    pub fn handle(&self) -> Handle {
+    pub fn handle(&self) -> EdgeHandle {
         self.handle.clone()
     }
 
@@ -313,7 +317,7 @@ impl Edge {
 
     fn stop_threads(&mut self) {
         if let Some(thread) = self.signalling.take() {
-            let mut order = Order::Stop;
+            let mut order = SignallingCommand::Stop;
             while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.orders.try_send(order) {
                 order = again;
                 std::thread::sleep(Duration::from_millis(1));
@@ -349,23 +353,23 @@ impl Edge {
     }
 }
 
-impl Drop for Edge {
+impl Drop for RunningEdge {
     fn drop(&mut self) {
         self.stop_threads();
     }
 }
 
 /// Configuration as written in the file, and the effective one with the number overrides set through the API.
-struct Configs {
+struct StartConfigs {
     written: Config,
     in_force: Config,
     overrides: Option<NumberOverrides>,
 }
 
-impl Configs {
+impl StartConfigs {
     /// Reads number overrides from the store and creates the first route table. If the store fails for a recoverable
     /// reason (disk), the overrides are read later.
-    fn start(written: Config, store: &Store) -> Result<(Configs, Arc<Table>), StartError> {
+    fn start(written: Config, store: &Store) -> Result<(StartConfigs, Arc<RoutingTable>), StartError> {
         let overrides = match overrides::at_start(store, &written) {
             Err(error) if !written.data.is_required && may_recover(&error) => {
                 tracing::error!(
@@ -378,7 +382,7 @@ impl Configs {
         };
         let in_force = overrides.as_ref().map_or_else(|| written.clone(), |set| written.overridden(set));
         let table = first_table(&in_force).map_err(system("a thread"))?;
-        Ok((Configs { written, in_force, overrides }, table))
+        Ok((StartConfigs { written, in_force, overrides }, table))
     }
 }
 
@@ -406,12 +410,12 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
 }
 
 /// Starts the thread that sends text messages; its notes go into the trace of the call concerned.
-fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> {
+fn start_texts(texts: SmsThread, handle: &EdgeHandle) -> io::Result<JoinHandle<()>> {
     let settings = handle.shared.running(|running| (Outlets::of(&running.config), running.config.log.full_numbers));
     let orders = handle.orders.clone();
     // If the command queue of the loop is full, the note is in the log only.
     let note = Box::new(move |call: &str, text: String| {
-        let _ = orders.try_send(Order::note(call, TraceItem::decision(text)));
+        let _ = orders.try_send(SignallingCommand::note(call, TraceItem::decision(text)));
     });
     texts.start(handle.store.clone(), settings.0, settings.1, Arc::clone(&handle.shared.sms), note)
 }
@@ -419,42 +423,43 @@ fn start_texts(texts: SmsThread, handle: &Handle) -> io::Result<JoinHandle<()>> 
 /// Starts the recording threads; gaps and ends are noted in the trace of the call.
 fn start_recordings(
     store: &Store,
-    shared: &Shared,
-    orders: &mpsc::Sender<Order>,
+    shared: &EdgeState,
+    orders: &mpsc::Sender<SignallingCommand>,
     workers: &Workers,
-) -> Result<(Recordings, recordings::Threads), StartError> {
+) -> Result<(RecordingsHandle, recordings::RecordingThreads), StartError> {
     let http = shared.own.borrow().http();
     let settings = shared.running(|running| {
         let links = http.and_then(|http| config::recording_links(&running.config, &running.boot.api.account_sid, http));
         (running.config.recording.clone(), links)
     });
     let orders = orders.clone();
-    let tell = Arc::new(move |event: recordings::Event| {
-        let may_wait = matches!(event, recordings::Event::Finished(_) | recordings::Event::Messages(_));
+    let tell = Arc::new(move |event: recordings::RecordingEvent| {
+        let may_wait =
+            matches!(event, recordings::RecordingEvent::Finished(_) | recordings::RecordingEvent::Messages(_));
         let (note, input) = match event {
-            recordings::Event::Messages(messages) => (None, Some(Input::Messages(counts(messages)))),
-            event @ (recordings::Event::Gap(_) | recordings::Event::Losing(..) | recordings::Event::Finished(_)) => {
-                (event.in_words(), event.input())
-            }
+            recordings::RecordingEvent::Messages(messages) => (None, Some(GatewayInput::Messages(counts(messages)))),
+            event @ (recordings::RecordingEvent::Gap(_)
+            | recordings::RecordingEvent::Losing(..)
+            | recordings::RecordingEvent::Finished(_)) => (event.in_words(), event.input()),
         };
-        let note = note.map(|(sid, text)| Order::note(&sid, TraceItem::decision(text)));
+        let note = note.map(|(sid, text)| SignallingCommand::note(&sid, TraceItem::decision(text)));
         // The end of a file is two commands: a note for the trace, also for recordings of an earlier process, which the
         // core does not know; and the input on which the call continues or ends.
-        for order in note.into_iter().chain(input.map(Order::Input)) {
+        for order in note.into_iter().chain(input.map(SignallingCommand::Input)) {
             // Threads that close files may wait for the loop; the writing thread may not, so the log has notes that do
             // not fit into the queue.
             let _ = if may_wait { orders.blocking_send(order).ok() } else { orders.try_send(order).ok() };
         }
     });
-    let started = Recordings::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
+    let started = RecordingsHandle::start(store.clone(), settings, Arc::clone(&shared.recordings), tell);
     let started = started.map_err(system("recordings"))?;
     workers.record_by(&started.0);
     Ok(started)
 }
 
 /// Converts message counts of mailboxes to the gateway's type (message-waiting indication).
-fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
-    let counted = |one: recordings::Messages| MailboxMessages {
+fn counts(messages: Vec<recordings::MailboxCounts>) -> Vec<MailboxMessages> {
+    let counted = |one: recordings::MailboxCounts| MailboxMessages {
         name: one.mailbox,
         count: MessageCount { new: one.new, old: one.heard },
         bytes: one.bytes,
@@ -463,39 +468,39 @@ fn counts(messages: Vec<recordings::Messages>) -> Vec<MailboxMessages> {
 }
 
 /// Returns the route table before any host name is resolved, and starts loading the numbering plans.
-fn first_table(config: &Config) -> io::Result<Arc<Table>> {
-    let table = Arc::new(config.table(&Found::new()));
+fn first_table(config: &Config) -> io::Result<Arc<RoutingTable>> {
+    let table = Arc::new(config.table(&ResolvedServers::new()));
     warm_up(&table)?;
     Ok(table)
 }
 
 /// Loads numbering plans in the background; the first call would otherwise wait 12 ms for them.
-fn warm_up(table: &Arc<Table>) -> io::Result<()> {
+fn warm_up(table: &Arc<RoutingTable>) -> io::Result<()> {
     let table = Arc::clone(table);
     std::thread::Builder::new().name("numbers".to_owned()).spawn(move || table.numbers().warm_up()).map(drop)
 }
 
 /// Senders to the threads that [`start_beside`] starts.
-type BesideDesks = (apps::Desk, callbacks::StoredDesk, conferences::Desk);
+type CompanionSenders = (apps::AppSender, callbacks::StoredCallbackSender, conferences::MixerHandle);
 
 /// Senders to the threads that [`start_apps`] starts.
-type AppDesks = (apps::Desk, callbacks::StoredDesk);
+type AppSenders = (apps::AppSender, callbacks::StoredCallbackSender);
 
 /// Returns the function that passes conference audio to the recording writer. Never blocks: blocks that do not fit into
 /// the queue leave a gap.
-fn recorded_by(writer: Recordings) -> impl FnMut(RecordingId, Recorded<'_>) + Send + 'static {
+fn recorded_by(writer: RecordingsHandle) -> impl FnMut(RecordingId, Recorded<'_>) + Send + 'static {
     move |recording, piece| match piece {
         Recorded::Audio { first, samples } => {
             // The writer counts refused blocks itself.
-            let _ = writer.write(recordings::Block { recording, first, samples: samples.into() });
+            let _ = writer.write(recordings::FrameBlock { recording, first, samples: samples.into() });
         }
         Recorded::End { sound, .. } => writer.end(recording, sound),
     }
 }
 
 /// Starts the threads that end with the signalling loop: those of [`start_apps`] and the conference mixer.
-fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<JoinHandle<()>>), StartError> {
-    let (conferences, mixing) = conferences::Desk::start(epoch, recorded_by(handle.recordings.clone()))
+fn start_beside(handle: &EdgeHandle, epoch: Instant) -> Result<(CompanionSenders, Vec<JoinHandle<()>>), StartError> {
+    let (conferences, mixing) = conferences::MixerHandle::start(epoch, recorded_by(handle.recordings.clone()))
         .map_err(system("the mixer of conferences"))?;
     let ((desk, callbacks), mut threads) = start_apps(handle).map_err(system("the client of webhooks"))?;
     threads.push(mixing);
@@ -504,10 +509,10 @@ fn start_beside(handle: &Handle, epoch: Instant) -> Result<(BesideDesks, Vec<Joi
 
 /// Starts the webhook thread and the callback thread. They are separate, so that a slow callback receiver delays no
 /// document.
-fn start_apps(handle: &Handle) -> io::Result<(AppDesks, Vec<JoinHandle<()>>)> {
+fn start_apps(handle: &EdgeHandle) -> io::Result<(AppSenders, Vec<JoinHandle<()>>)> {
     let (callbacks, sender) = start_callbacks(handle)?;
     let (questions, questions_in) = mpsc::channel(limits::APP_QUESTIONS);
-    let asking = Apps::new(handle.clone(), questions_in);
+    let asking = AppQueryRunner::new(handle.clone(), questions_in);
     let (builder, runtime) = runtime("apps")?;
     let thread = builder.spawn(move || {
         runtime.block_on(asking.keep());
@@ -515,13 +520,13 @@ fn start_apps(handle: &Handle) -> io::Result<(AppDesks, Vec<JoinHandle<()>>)> {
     })?;
     let stored = callbacks.for_stored();
     handle.recordings.report_by(stored.clone());
-    Ok(((apps::Desk { questions, callbacks }, stored), vec![thread, sender]))
+    Ok(((apps::AppSender { questions, callbacks }, stored), vec![thread, sender]))
 }
 
-fn start_callbacks(handle: &Handle) -> io::Result<(callbacks::Desk, JoinHandle<()>)> {
+fn start_callbacks(handle: &EdgeHandle) -> io::Result<(callbacks::CallbackSender, JoinHandle<()>)> {
     let figures = &handle.shared.callbacks;
     let (desk, incoming) = callbacks::desk(figures);
-    let sender = Callbacks::new(handle.store.clone(), means_of_callbacks(handle), Arc::clone(figures));
+    let sender = CallbackWorker::new(handle.store.clone(), means_of_callbacks(handle), Arc::clone(figures));
     let (builder, runtime) = runtime("callbacks")?;
     let thread = builder.spawn(move || {
         runtime.block_on(sender.keep(incoming));
@@ -530,13 +535,13 @@ fn start_callbacks(handle: &Handle) -> io::Result<(callbacks::Desk, JoinHandle<(
     Ok((desk, thread))
 }
 
-fn resolver(listeners: &[Listener]) -> Result<Resolver, StartError> {
+fn resolver(listeners: &[BoundListener]) -> Result<Resolver, StartError> {
     let means = means(listeners.iter().map(|one| (one.transport, one.address)));
     Resolver::new(means).map_err(system("the DNS resolver"))
 }
 
-fn listener(bound: &Bound) -> Listener {
-    Listener { name: bound.name.clone(), transport: bound.transport, address: bound.address }
+fn listener(bound: &BoundSocket) -> BoundListener {
+    BoundListener { name: bound.name.clone(), transport: bound.transport, address: bound.address }
 }
 
 /// Returns 32 random bytes of the operating system, the seed for a core's identifiers and keys.
@@ -564,21 +569,21 @@ fn gateway_config(config: &Config) -> io::Result<GatewayConfig> {
 }
 
 /// Returns the rules that choose the address shown to each remote party, from the routing table of this machine.
-fn addressing_of(configs: &Configs, listeners: &[Listener], table: &Table) -> Addressing {
+fn addressing_of(configs: &StartConfigs, listeners: &[BoundListener], table: &RoutingTable) -> Addressing {
     addressing(&configs.in_force, listeners, &machine_addresses(table))
 }
 
 fn shared(
-    Configs { written, in_force, overrides }: Configs,
-    (listeners, own): (Vec<Listener>, watch::Sender<OwnSockets>),
-    (addressing, table): (&Addressing, &Arc<Table>),
-    settings: transport::Settings,
+    StartConfigs { written, in_force, overrides }: StartConfigs,
+    (listeners, own): (Vec<BoundListener>, watch::Sender<OwnSockets>),
+    (addressing, table): (&Addressing, &Arc<RoutingTable>),
+    settings: transport::TlsSettings,
     (workers, records): (&Workers, &records::Writer),
-) -> Arc<Shared> {
+) -> Arc<EdgeState> {
     let now = clock::now();
     let stamps = stamps(&written);
-    let (to_hep, to_otel) = (hep::Target::of(&written), otel::Target::of(&written));
-    let running = Running {
+    let (to_hep, to_otel) = (hep::HepTarget::of(&written), otel::OtelTarget::of(&written));
+    let running = RunningConfig {
         boot: written.clone(),
         restart_needed: Vec::new(),
         last_rejected: None,
@@ -588,19 +593,19 @@ fn shared(
         warnings: 0,
         warned: Vec::new(),
         loaded_at: now,
-        names: Found::new(),
+        names: ResolvedServers::new(),
         table: Arc::clone(table),
         interfaces: addressing.interfaces.clone(),
         stamps,
         certificate_faults: Vec::new(),
     };
-    let events = Events::new();
-    Arc::new(Shared {
+    let events = EventChannel::new();
+    Arc::new(EdgeState {
         started: Instant::now(),
         started_at: now,
         listeners,
         own,
-        phase: watch::Sender::new(Phase::Starting),
+        phase: watch::Sender::new(EdgePhase::Starting),
         running: Mutex::new(running),
         problems: Mutex::default(),
         reloads_ok: AtomicU64::new(0),
@@ -627,7 +632,7 @@ fn shared(
         otel: watch::Sender::new(to_otel),
         otel_counters: Arc::default(),
         pulse: Mutex::default(),
-        history: Mutex::new(History::of(events.subscribe())),
+        history: Mutex::new(EdgeHistory::of(events.subscribe())),
         events,
         refresh: Notify::new(),
         renamed: Notify::new(),
@@ -653,7 +658,7 @@ fn start_records(writer: records::Writer, orders: mpsc::Receiver<ReportOrder>) -
 }
 
 /// Runs the signalling loop on its own thread and waits until its sockets are registered.
-fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'static) -> io::Result<JoinHandle<()>> {
+fn start_signalling(begin: impl FnOnce() -> io::Result<SignallingLoop> + Send + 'static) -> io::Result<JoinHandle<()>> {
     let (begun, wait): (SyncSender<io::Result<()>>, _) = sync_channel(1);
     let (builder, runtime) = runtime("signalling")?;
     let thread = builder.spawn(move || {
@@ -677,37 +682,37 @@ fn start_signalling(begin: impl FnOnce() -> io::Result<Signalling> + Send + 'sta
 }
 
 /// Senders of call data to monitoring systems: HEP (SIP messages) and OpenTelemetry (traces).
-struct Copies {
-    hep: hep::Sender,
-    otel: otel::Sender,
+struct MonitoringSenders {
+    hep: hep::HepTask,
+    otel: otel::OtelTask,
 }
 
 /// Creates the HEP and OpenTelemetry senders, and the queues into which the signalling loop writes.
-fn copies(shared: &Shared) -> ((hep::Desk, otel::Desk), Copies) {
+fn copies(shared: &EdgeState) -> ((hep::HepSender, otel::OtelSender), MonitoringSenders) {
     let full_numbers = shared.running(|running| running.boot.log.full_numbers);
     let (to_hep, hep) = hep::desk(shared.hep.subscribe(), &shared.hep_counters);
     let (to_otel, otel) = otel::desk(shared.otel.subscribe(), &shared.otel_counters, full_numbers);
-    ((to_hep, to_otel), Copies { hep, otel })
+    ((to_hep, to_otel), MonitoringSenders { hep, otel })
 }
 
 /// State of the auxiliary thread: everything that may wait for name servers and HTTP clients.
-struct Auxiliary {
+struct AuxiliaryThread {
     http: HttpSockets,
-    handle: Handle,
+    handle: EdgeHandle,
     stop: Arc<Notify>,
-    names: Names,
-    copies: Copies,
-    callbacks: callbacks::StoredDesk,
+    names: NameResolver,
+    copies: MonitoringSenders,
+    callbacks: callbacks::StoredCallbackSender,
 }
 
-impl Auxiliary {
+impl AuxiliaryThread {
     async fn run(self) {
-        let Auxiliary { http, handle, stop, names, copies: Copies { hep, otel }, callbacks } = self;
+        let AuxiliaryThread { http, handle, stop, names, copies: MonitoringSenders { hep, otel }, callbacks } = self;
         let HttpSockets { http, api, challenge } = http;
         let refresher = tokio::spawn(reload::keep_fresh(handle.clone()));
         let names = tokio::spawn(names.keep());
         let agents = tokio::spawn(worker::keep_agent_names(handle.table.clone()));
-        let probes = tokio::spawn(Probes::new(handle.clone()).keep());
+        let probes = tokio::spawn(AgentProber::new(handle.clone()).keep());
         // Both end by themselves after the signalling loop, once their queues are empty.
         let (hep, otel) = (tokio::spawn(hep.run()), tokio::spawn(otel.run()));
         let server = tokio::spawn(admin::serve(http, api, handle.clone()));

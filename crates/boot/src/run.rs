@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::edge::Edge;
-use trunkgate_config::{self as config, Config, Diagnostic, Http};
-use trunkgate_runtime::handle::Handle;
+use crate::edge::RunningEdge;
+use trunkgate_config::{self as config, Config, Diagnostic, HttpSettings};
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::speech;
 use trunkgate_system::limits;
 use trunkgate_system::log;
-use trunkgate_system::notify::Notify;
+use trunkgate_system::notify::SystemdNotifier;
 use trunkgate_system::terminal;
 
 /// Exit code for a bad configuration or command line.
@@ -73,7 +73,7 @@ pub fn load(given: Option<&Path>, warn: bool) -> Option<(Config, usize)> {
 }
 
 /// Configuration as far as it can be read, for commands that only inspect it.
-pub struct Looked {
+pub struct InspectedConfig {
     /// The configuration; the defaults if the file cannot be read at all.
     pub config: Config,
     /// All errors and warnings found.
@@ -85,7 +85,7 @@ pub struct Looked {
 /// Reads the configuration for a command that only inspects it: unreadable secrets, files or the whole configuration
 /// are reported and tolerated. Returns `None`, after an error message, if `needs_file` is set and no file is named or
 /// found.
-pub fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<Looked> {
+pub fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<InspectedConfig> {
     let path = match config::find(given) {
         Some(path) => path,
         None if needs_file => {
@@ -101,7 +101,7 @@ pub fn load_to_look(given: Option<&Path>, needs_file: bool) -> Option<Looked> {
     if !found.is_empty() {
         terminal::print_error(&config::render(&path, &config::text(&path).unwrap_or_default(), &found));
     }
-    Some(Looked { config, found, is_unread })
+    Some(InspectedConfig { config, found, is_unread })
 }
 
 fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)> {
@@ -127,7 +127,7 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
 /// Reads only `[http]` of the configuration. Also returns a one-line warning if another part has an error, or if the
 /// token cannot be read and `has_token` is set, because another one is given. Without a file the default address
 /// applies.
-pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
+pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(HttpSettings, Option<String>)> {
     let Some(path) = config::find(given) else {
         let http = config::unread(Path::new("trunkgate.toml")).http;
         let note = format!(
@@ -172,9 +172,9 @@ pub fn refuse(error: &str) -> ExitCode {
 }
 
 async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) -> ExitCode {
-    let started = Signals::new()
+    let started = ProcessSignals::new()
         .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
-        .and_then(|signals| Edge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
+        .and_then(|signals| RunningEdge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
     let (mut signals, edge) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -186,8 +186,10 @@ async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) 
     let handle = edge.handle();
     handle.shared.running(|running| (running.warnings, running.warned) = warnings);
     say_ready(&edge);
-    let told =
-        Arc::new(Told { notify: Notify::from_environment(), status: format!("taking calls: {}", edge.addresses()) });
+    let told = Arc::new(SystemdLink {
+        notify: SystemdNotifier::from_environment(),
+        status: format!("taking calls: {}", edge.addresses()),
+    });
     told.notify.ready(&told.status);
     tokio::spawn(give_back());
     let code = tokio::select! {
@@ -200,7 +202,7 @@ async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) 
 }
 
 /// Prints the `ready` line, the only one on stdout.
-fn say_ready(edge: &Edge) {
+fn say_ready(edge: &RunningEdge) {
     let mut stdout = io::stdout();
     // A closed stdout is no reason to stop.
     let _ = writeln!(stdout, "ready {}", edge.addresses());
@@ -218,7 +220,7 @@ async fn give_back() {
 }
 
 /// Sends watchdog notifications to the service manager while all loops respond; never ends.
-async fn keep_alive(notify: &Notify, handle: &Handle) {
+async fn keep_alive(notify: &SystemdNotifier, handle: &EdgeHandle) {
     let Some(interval) = notify.interval() else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -232,13 +234,13 @@ async fn keep_alive(notify: &Notify, handle: &Handle) {
 }
 
 /// Service manager connection, and the status text while the edge accepts calls.
-struct Told {
-    notify: Notify,
+struct SystemdLink {
+    notify: SystemdNotifier,
     status: String,
 }
 
 /// Reloads the configuration; the service manager waits for the end. Errors are in the log.
-async fn reload(handle: Handle, told: Arc<Told>) {
+async fn reload(handle: EdgeHandle, told: Arc<SystemdLink>) {
     told.notify.reloading();
     match handle.reload().await {
         Ok(_) => told.notify.ready(&told.status),
@@ -246,44 +248,44 @@ async fn reload(handle: Handle, told: Arc<Told>) {
     }
 }
 
-struct Signals {
+struct ProcessSignals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
 
 /// Action requested by a signal.
-enum Wish {
+enum SignalAction {
     Reload,
     End,
 }
 
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
+impl ProcessSignals {
+    fn new() -> io::Result<ProcessSignals> {
+        Ok(ProcessSignals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> Wish {
+    async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.terminate.recv() => Wish::End,
-            _ = self.interrupt.recv() => Wish::End,
+            _ = self.hangup.recv() => SignalAction::Reload,
+            _ = self.terminate.recv() => SignalAction::End,
+            _ = self.interrupt.recv() => SignalAction::End,
         }
     }
 
     /// Waits for SIGTERM or SIGINT. SIGHUP starts a reload meanwhile, in the background; its errors are in the log.
-    async fn end(&mut self, handle: &Handle, told: &Arc<Told>) {
-        while let Wish::Reload = self.next().await {
+    async fn end(&mut self, handle: &EdgeHandle, told: &Arc<SystemdLink>) {
+        while let SignalAction::Reload = self.next().await {
             tokio::spawn(reload(handle.clone(), Arc::clone(told)));
         }
     }
 
     /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls.
-    async fn obey(&mut self, handle: &Handle, told: &Arc<Told>, drain: Duration) -> ExitCode {
+    async fn obey(&mut self, handle: &EdgeHandle, told: &Arc<SystemdLink>, drain: Duration) -> ExitCode {
         tokio::select! {
             () = self.end(handle, told) => {}
             () = handle.gone() => {
@@ -312,7 +314,7 @@ impl Signals {
     }
 }
 
-async fn end_all(handle: &Handle) {
+async fn end_all(handle: &EdgeHandle) {
     tracing::warn!("ending live calls: {}", handle.live_calls());
     let _ = handle.end_all().await;
 }

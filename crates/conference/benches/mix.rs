@@ -6,10 +6,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use trunkgate_conference::{Mixer, PartyId, Rate};
+use trunkgate_conference::{Mixer, PartyId, SamplingRate};
 
 /// Generates two seconds of speech-like audio: syllables of noise, 200 ms on and 100 ms off.
-fn speech(rate: Rate, seed: u32) -> Vec<Vec<i16>> {
+fn speech(rate: SamplingRate, seed: u32) -> Vec<Vec<i16>> {
     let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
     let mut sample = |loud: i32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -22,15 +22,15 @@ fn speech(rate: Rate, seed: u32) -> Vec<Vec<i16>> {
 
 fn mix(c: &mut Criterion) {
     let cases = [
-        ("50-g711-2-speak", vec![Rate::Narrow; 50], 2),
-        ("50-g711-10-speak", vec![Rate::Narrow; 50], 10),
-        ("50-g711-50-speak", vec![Rate::Narrow; 50], 50),
-        ("50-g711-none", vec![Rate::Narrow; 50], 0),
-        ("2-g711-1-speaks", vec![Rate::Narrow; 2], 1),
-        ("50-opus-2-speak", vec![Rate::Full; 50], 2),
-        ("50-opus-50-speak", vec![Rate::Full; 50], 50),
-        ("50-of-all-rates-2-speak", (0..50).map(|at| Rate::ALL[at % 3]).collect(), 2),
-        ("50-of-all-rates-10-speak", (0..50).map(|at| Rate::ALL[at % 3]).collect(), 10),
+        ("50-g711-2-speak", vec![SamplingRate::Narrow; 50], 2),
+        ("50-g711-10-speak", vec![SamplingRate::Narrow; 50], 10),
+        ("50-g711-50-speak", vec![SamplingRate::Narrow; 50], 50),
+        ("50-g711-none", vec![SamplingRate::Narrow; 50], 0),
+        ("2-g711-1-speaks", vec![SamplingRate::Narrow; 2], 1),
+        ("50-opus-2-speak", vec![SamplingRate::Full; 50], 2),
+        ("50-opus-50-speak", vec![SamplingRate::Full; 50], 50),
+        ("50-of-all-rates-2-speak", (0..50).map(|at| SamplingRate::ALL[at % 3]).collect(), 2),
+        ("50-of-all-rates-10-speak", (0..50).map(|at| SamplingRate::ALL[at % 3]).collect(), 10),
     ];
     for (name, rates, speakers) in cases {
         let mut mixer = Mixer::new();

@@ -13,10 +13,13 @@ mod ring;
 mod room;
 mod tape;
 
-pub use mixer::{Audience, Clip, Event, Heard, Intaken, Mix, Mixer, Part, PartyId, Rate, SourceId};
-pub use node::{ClipId, ConferenceId, Node, NodeCommand, NodeEvent, SeatId, SeatPart};
-pub use ring::{Frame, FrameReceiver, FrameSender, ring};
+pub use mixer::{
+    Audience, Clip, IntakeStats, MixIdentity, Mixer, MixerEvent, PartyAudio, PartyId, PartyRole, SamplingRate, SourceId,
+};
+pub use node::{ClipId, ConferenceId, ConferenceNode, NodeCommand, NodeEvent, ParticipantId, ParticipantRole};
+pub use ring::{FrameReceiver, FrameSender, RingFrame, ring};
 pub use room::{
-    Action, AnnouncementId, Beep, CallStatus, Callback, Callbacks, Change, Departure, EndReason, EventSet, Joining,
-    LeaveReason, Member, MemberId, Method, Music, Occasion, Refusal, Room, RoomId, Rooms, Standing, Status,
+    AnnouncementId, BeepPolicy, CallStatus, CallbackEvent, CallbackMethod, CallbackRequest, ConferenceCallbacks,
+    ConferenceRoom, ConferenceStatus, Departure, EndReason, EventSet, JoinRejection, JoinRequest, LeaveReason, Member,
+    MemberChange, MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
 };

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
 use crate::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, SKIPPED_TICKS, TAPES};
-use crate::mixer::{Audience, Clip, Event, Mixer, Part, PartyId, SourceId};
-use crate::ring::{Frame, FrameReceiver, FrameSender};
-use crate::tape::Tape;
+use crate::mixer::{Audience, Clip, Mixer, MixerEvent, PartyId, PartyRole, SourceId};
+use crate::ring::{FrameReceiver, FrameSender, RingFrame};
+use crate::tape::MixRecording;
 
 /// Samples of a frame at the highest rate.
 const FRAME_MOST: usize = 960;
@@ -23,7 +23,7 @@ pub struct ConferenceId(pub u64);
 
 /// Id of a party of a conference, assigned by the caller and unique in the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeatId(pub u64);
+pub struct ParticipantId(pub u64);
 
 /// Id of a clip of a conference, assigned by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,13 +31,13 @@ pub struct ClipId(pub u64);
 
 /// Part of a party, like [`Part`] with the caller's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SeatPart {
+pub enum ParticipantRole {
     /// Hears the others and is heard by them.
     Speaker,
     /// Hears the others and is muted.
     Listener,
     /// Hears the others and is heard by this party only.
-    Coach(SeatId),
+    Coach(ParticipantId),
     /// Neither hears nor is heard.
     Away,
 }
@@ -50,7 +50,7 @@ pub enum NodeCommand {
         /// Conference, created with its first party.
         conference: ConferenceId,
         /// Id of the party.
-        seat: SeatId,
+        seat: ParticipantId,
         /// Ring of audio from the party.
         from: FrameReceiver,
         /// Ring of audio to the party.
@@ -59,14 +59,14 @@ pub enum NodeCommand {
     /// Sets a party's part.
     Part {
         /// Id of the party.
-        seat: SeatId,
+        seat: ParticipantId,
         /// New part.
-        part: SeatPart,
+        part: ParticipantRole,
     },
     /// Removes a party.
     Leave {
         /// Id of the party.
-        seat: SeatId,
+        seat: ParticipantId,
     },
     /// Plays a clip; [`NodeEvent::ClipEnded`] always follows.
     Play {
@@ -75,7 +75,7 @@ pub enum NodeCommand {
         /// Id of the clip.
         clip: ClipId,
         /// Party to which it is played; `None` for all.
-        to: Option<SeatId>,
+        to: Option<ParticipantId>,
         /// Samples at 8 kHz.
         samples: Clip,
         /// Whether it is played in a loop.
@@ -111,23 +111,23 @@ pub enum NodeCommand {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeEvent {
     /// A party was rejected: the limit of parties is reached, or its id is in use.
-    Refused(SeatId),
+    Refused(ParticipantId),
     /// A party began to speak.
-    SpeechStarted(SeatId),
+    SpeechStarted(ParticipantId),
     /// A party stopped speaking.
-    SpeechStopped(SeatId),
+    SpeechStopped(ParticipantId),
     /// The active speaker of a conference changed; `None` if there is none.
-    ActiveSpeaker(ConferenceId, Option<SeatId>),
+    ActiveSpeaker(ConferenceId, Option<ParticipantId>),
     /// A clip has ended.
     ClipEnded(ClipId),
     /// The session of a party is gone: its rings are closed, and the party was removed.
-    Gone(SeatId),
+    Gone(ParticipantId),
 }
 
 /// Party with its rings.
 #[derive(Debug)]
-struct Seat {
-    id: SeatId,
+struct NodeParticipant {
+    id: ParticipantId,
     party: PartyId,
     from: FrameReceiver,
     to: FrameSender,
@@ -135,19 +135,19 @@ struct Seat {
 
 /// Conference with its mixer.
 #[derive(Debug, Default)]
-struct Conference {
+struct MixedConference {
     mixer: Mixer,
-    seats: Vec<Seat>,
+    seats: Vec<NodeParticipant>,
     clips: Vec<(ClipId, SourceId)>,
-    tapes: Vec<Tape>,
+    tapes: Vec<MixRecording>,
 }
 
-impl Conference {
-    fn party(&self, id: SeatId) -> Option<PartyId> {
+impl MixedConference {
+    fn party(&self, id: ParticipantId) -> Option<PartyId> {
         self.seats.iter().find(|seat| seat.id == id).map(|seat| seat.party)
     }
 
-    fn seat(&self, party: PartyId) -> Option<SeatId> {
+    fn seat(&self, party: PartyId) -> Option<ParticipantId> {
         self.seats.iter().find(|seat| seat.party == party).map(|seat| seat.id)
     }
 
@@ -158,8 +158,8 @@ impl Conference {
             let frame = samples.get_mut(..seat.from.rate().frame()).unwrap_or_default();
             while let Some(read) = seat.from.pop(frame) {
                 match read {
-                    Frame::Audio => self.mixer.push(seat.party, frame),
-                    Frame::Lost => self.mixer.push_lost(seat.party),
+                    RingFrame::Audio => self.mixer.push(seat.party, frame),
+                    RingFrame::Lost => self.mixer.push_lost(seat.party),
                 }
             }
         }
@@ -175,24 +175,24 @@ impl Conference {
     }
 
     /// Returns a party with closed rings, if any.
-    fn gone(&self) -> Option<SeatId> {
+    fn closed_party(&self) -> Option<ParticipantId> {
         self.seats.iter().find(|seat| seat.from.is_closed() || seat.to.is_closed()).map(|seat| seat.id)
     }
 }
 
 /// All conferences of an edge.
 #[derive(Debug, Default)]
-pub struct Node {
-    conferences: BTreeMap<ConferenceId, Conference>,
+pub struct ConferenceNode {
+    conferences: BTreeMap<ConferenceId, MixedConference>,
     /// Ended recordings with audio still to hand over.
-    ended: Vec<Tape>,
+    ended: Vec<MixRecording>,
     events: VecDeque<NodeEvent>,
 }
 
-impl Node {
+impl ConferenceNode {
     /// Creates a node without conferences.
-    pub fn new() -> Node {
-        Node { conferences: BTreeMap::new(), ended: Vec::new(), events: VecDeque::with_capacity(EVENTS) }
+    pub fn new() -> ConferenceNode {
+        ConferenceNode { conferences: BTreeMap::new(), ended: Vec::new(), events: VecDeque::with_capacity(EVENTS) }
     }
 
     /// Returns the number of conferences.
@@ -222,7 +222,7 @@ impl Node {
                     Some(source)
                 });
                 if source.is_none() {
-                    self.note(NodeEvent::ClipEnded(clip));
+                    self.queue_event(NodeEvent::ClipEnded(clip));
                 }
             }
             NodeCommand::Stop { clip } => {
@@ -248,9 +248,9 @@ impl Node {
             conference.tick();
             report(*id, conference, &mut self.events);
         }
-        while let Some(gone) = self.conferences.values().find_map(Conference::gone) {
+        while let Some(gone) = self.conferences.values().find_map(MixedConference::closed_party) {
             self.leave(gone);
-            self.note(NodeEvent::Gone(gone));
+            self.queue_event(NodeEvent::Gone(gone));
         }
     }
 
@@ -279,19 +279,19 @@ impl Node {
         self.events.pop_front()
     }
 
-    fn seat(&mut self, id: ConferenceId, seat: SeatId, from: FrameReceiver, to: FrameSender) {
+    fn seat(&mut self, id: ConferenceId, seat: ParticipantId, from: FrameReceiver, to: FrameSender) {
         let is_taken = self.conferences.values().any(|conference| conference.party(seat).is_some());
         if is_taken || self.parties() >= EDGE_PARTIES + EDGE_PARTIES_RESERVED || from.rate() != to.rate() {
-            return self.note(NodeEvent::Refused(seat));
+            return self.queue_event(NodeEvent::Refused(seat));
         }
         let conference = self.conferences.entry(id).or_default();
-        let Some(party) = conference.mixer.join(from.rate()) else { return self.note(NodeEvent::Refused(seat)) };
-        conference.mixer.set_part(party, Part::Away);
-        conference.seats.push(Seat { id: seat, party, from, to });
+        let Some(party) = conference.mixer.join(from.rate()) else { return self.queue_event(NodeEvent::Refused(seat)) };
+        conference.mixer.set_part(party, PartyRole::Away);
+        conference.seats.push(NodeParticipant { id: seat, party, from, to });
     }
 
     fn record(&mut self, id: ConferenceId, recording: RecordingId) {
-        let mut tape = Tape::new(recording);
+        let mut tape = MixRecording::new(recording);
         match self.conferences.get_mut(&id).filter(|conference| conference.tapes.len() < TAPES) {
             Some(conference) => {
                 conference.mixer.record(true);
@@ -304,7 +304,7 @@ impl Node {
         }
     }
 
-    fn stop_recordings(&mut self, is_over: impl Fn(&Tape) -> bool) {
+    fn stop_recordings(&mut self, is_over: impl Fn(&MixRecording) -> bool) {
         for conference in self.conferences.values_mut() {
             self.ended.extend(conference.tapes.extract_if(.., |tape| is_over(tape)).map(|mut tape| {
                 tape.end();
@@ -314,21 +314,23 @@ impl Node {
         }
     }
 
-    fn set_part(&mut self, seat: SeatId, part: SeatPart) {
+    fn set_part(&mut self, seat: ParticipantId, part: ParticipantRole) {
         for conference in self.conferences.values_mut() {
             let Some(party) = conference.party(seat) else { continue };
             let part = match part {
-                SeatPart::Speaker => Part::Speaker,
-                SeatPart::Listener => Part::Listener,
+                ParticipantRole::Speaker => PartyRole::Speaker,
+                ParticipantRole::Listener => PartyRole::Listener,
                 // Without its coached party, a coach is heard by no one.
-                SeatPart::Coach(coached) => conference.party(coached).map_or(Part::Listener, Part::Coach),
-                SeatPart::Away => Part::Away,
+                ParticipantRole::Coach(coached) => {
+                    conference.party(coached).map_or(PartyRole::Listener, PartyRole::Coach)
+                }
+                ParticipantRole::Away => PartyRole::Away,
             };
             conference.mixer.set_part(party, part);
         }
     }
 
-    fn leave(&mut self, seat: SeatId) {
+    fn leave(&mut self, seat: ParticipantId) {
         for (id, conference) in &mut self.conferences {
             let Some(party) = conference.party(seat) else { continue };
             conference.mixer.leave(party);
@@ -336,38 +338,38 @@ impl Node {
             report(*id, conference, &mut self.events);
             if conference.seats.is_empty() {
                 let over = conference.clips.drain(..).map(|(clip, _)| NodeEvent::ClipEnded(clip));
-                over.for_each(|event| note(&mut self.events, event));
-                conference.tapes.iter_mut().for_each(Tape::end);
+                over.for_each(|event| push_event(&mut self.events, event));
+                conference.tapes.iter_mut().for_each(MixRecording::end);
                 self.ended.append(&mut conference.tapes);
             }
         }
         self.conferences.retain(|_, conference| !conference.seats.is_empty());
     }
 
-    fn note(&mut self, event: NodeEvent) {
-        note(&mut self.events, event);
+    fn queue_event(&mut self, event: NodeEvent) {
+        push_event(&mut self.events, event);
     }
 }
 
 /// Forwards the events of a mixer with the caller's ids.
-fn report(id: ConferenceId, conference: &mut Conference, events: &mut VecDeque<NodeEvent>) {
+fn report(id: ConferenceId, conference: &mut MixedConference, events: &mut VecDeque<NodeEvent>) {
     while let Some(event) = conference.mixer.poll_event() {
         let event = match event {
-            Event::SpeechStarted(party) => conference.seat(party).map(NodeEvent::SpeechStarted),
-            Event::SpeechStopped(party) => conference.seat(party).map(NodeEvent::SpeechStopped),
-            Event::ActiveSpeaker(party) => {
+            MixerEvent::SpeechStarted(party) => conference.seat(party).map(NodeEvent::SpeechStarted),
+            MixerEvent::SpeechStopped(party) => conference.seat(party).map(NodeEvent::SpeechStopped),
+            MixerEvent::ActiveSpeaker(party) => {
                 Some(NodeEvent::ActiveSpeaker(id, party.and_then(|party| conference.seat(party))))
             }
-            Event::Ended(source) => {
+            MixerEvent::Ended(source) => {
                 let at = conference.clips.iter().position(|(_, playing)| *playing == source);
                 at.map(|at| NodeEvent::ClipEnded(conference.clips.swap_remove(at).0))
             }
         };
-        event.into_iter().for_each(|event| note(events, event));
+        event.into_iter().for_each(|event| push_event(events, event));
     }
 }
 
-fn note(events: &mut VecDeque<NodeEvent>, event: NodeEvent) {
+fn push_event(events: &mut VecDeque<NodeEvent>, event: NodeEvent) {
     if events.len() >= EVENTS {
         events.pop_front();
     }

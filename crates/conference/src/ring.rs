@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::limits::RING_FRAMES;
-use crate::mixer::Rate;
+use crate::mixer::SamplingRate;
 
 /// Samples in a word.
 const PER_WORD: usize = 4;
 
 /// State shared by both halves.
 #[derive(Debug)]
-struct Shared {
-    rate: Rate,
+struct RingState {
+    rate: SamplingRate,
     words: Box<[AtomicU64]>,
     lost: [AtomicBool; RING_FRAMES],
     /// Frames written and read since the beginning; the difference is the queue length.
@@ -27,7 +27,7 @@ struct Shared {
     is_closed: AtomicBool,
 }
 
-impl Shared {
+impl RingState {
     /// Returns the words of a frame by its number.
     fn frame(&self, number: u64) -> &[AtomicU64] {
         let words = self.rate.frame() / PER_WORD;
@@ -46,15 +46,15 @@ fn place(number: u64) -> usize {
 
 /// Writing half of a ring.
 #[derive(Debug)]
-pub struct FrameSender(Arc<Shared>);
+pub struct FrameSender(Arc<RingState>);
 
 /// Reading half of a ring.
 #[derive(Debug)]
-pub struct FrameReceiver(Arc<Shared>);
+pub struct FrameReceiver(Arc<RingState>);
 
 /// Frame read from a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frame {
+pub enum RingFrame {
     /// Samples are available.
     Audio,
     /// The frame was lost before it reached the writer.
@@ -62,9 +62,9 @@ pub enum Frame {
 }
 
 /// Creates a ring for frames of 20 ms at this rate.
-pub fn ring(rate: Rate) -> (FrameSender, FrameReceiver) {
+pub fn ring(rate: SamplingRate) -> (FrameSender, FrameReceiver) {
     let words = RING_FRAMES * rate.frame() / PER_WORD;
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(RingState {
         rate,
         words: (0..words).map(|_| AtomicU64::new(0)).collect(),
         lost: [const { AtomicBool::new(false) }; RING_FRAMES],
@@ -79,7 +79,7 @@ pub fn ring(rate: Rate) -> (FrameSender, FrameReceiver) {
 impl FrameSender {
     /// Writes a frame, `None` for a lost one; returns false if it is dropped because of a wrong length or a full ring.
     pub fn push(&mut self, samples: Option<&[i16]>) -> bool {
-        let Shared { rate, written, read, dropped, .. } = &*self.0;
+        let RingState { rate, written, read, dropped, .. } = &*self.0;
         let number = written.load(Ordering::Relaxed);
         let is_full = number.wrapping_sub(read.load(Ordering::Acquire)) >= RING_FRAMES as u64;
         if is_full || samples.is_some_and(|samples| samples.len() != rate.frame()) {
@@ -99,7 +99,7 @@ impl FrameSender {
     }
 
     /// Returns the rate of the frames.
-    pub fn rate(&self) -> Rate {
+    pub fn rate(&self) -> SamplingRate {
         self.0.rate
     }
 
@@ -116,8 +116,8 @@ impl FrameSender {
 
 impl FrameReceiver {
     /// Reads the next frame; `None` if the ring is empty.
-    pub fn pop(&mut self, samples: &mut [i16]) -> Option<Frame> {
-        let Shared { written, read, .. } = &*self.0;
+    pub fn pop(&mut self, samples: &mut [i16]) -> Option<RingFrame> {
+        let RingState { written, read, .. } = &*self.0;
         let number = read.load(Ordering::Relaxed);
         if number == written.load(Ordering::Acquire) {
             return None;
@@ -131,7 +131,7 @@ impl FrameReceiver {
             }
         }
         read.store(number.wrapping_add(1), Ordering::Release);
-        Some(if is_lost { Frame::Lost } else { Frame::Audio })
+        Some(if is_lost { RingFrame::Lost } else { RingFrame::Audio })
     }
 
     /// Returns the number of waiting frames.
@@ -141,7 +141,7 @@ impl FrameReceiver {
     }
 
     /// Returns the rate of the frames.
-    pub fn rate(&self) -> Rate {
+    pub fn rate(&self) -> SamplingRate {
         self.0.rate
     }
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn frames_pass_unchanged_at_every_rate() {
-        for rate in Rate::ALL {
+        for rate in SamplingRate::ALL {
             let (mut sender, mut receiver) = ring(rate);
             assert_eq!((sender.rate(), receiver.rate(), receiver.waiting()), (rate, rate, 0));
             let mut out = vec![0; rate.frame()];
@@ -181,7 +181,7 @@ mod tests {
                 let frame: Vec<i16> =
                     (0..rate.frame()).map(|n| (n as i16).wrapping_mul(977).wrapping_sub(number)).collect();
                 assert!(sender.push(Some(&frame)));
-                assert_eq!(receiver.pop(&mut out), Some(Frame::Audio));
+                assert_eq!(receiver.pop(&mut out), Some(RingFrame::Audio));
                 assert_eq!(out, frame);
                 assert_eq!(receiver.pop(&mut out), None);
             }
@@ -190,22 +190,22 @@ mod tests {
 
     #[test]
     fn each_half_knows_when_the_other_is_gone() {
-        let (mut sender, receiver) = ring(Rate::Narrow);
+        let (mut sender, receiver) = ring(SamplingRate::Narrow);
         assert!(!sender.is_closed() && !receiver.is_closed());
         drop(receiver);
         assert!(sender.is_closed() && sender.push(Some(&[0; 160])));
-        let (mut sender, mut receiver) = ring(Rate::Narrow);
+        let (mut sender, mut receiver) = ring(SamplingRate::Narrow);
         sender.push(None);
         drop(sender);
         assert!(receiver.is_closed());
-        assert_eq!(receiver.pop(&mut [0; 160]), Some(Frame::Lost), "what was written is still there");
+        assert_eq!(receiver.pop(&mut [0; 160]), Some(RingFrame::Lost), "what was written is still there");
     }
 
     proptest! {
         /// Behaves like a bounded queue in any order of writing and reading.
         #[test]
         fn a_ring_is_a_bounded_queue(steps in proptest::collection::vec(0_u8..5, 0..200)) {
-            let (mut sender, mut receiver) = ring(Rate::Wide);
+            let (mut sender, mut receiver) = ring(SamplingRate::Wide);
             let (mut model, mut number, mut dropped) = (VecDeque::new(), 0_i16, 0);
             for step in steps {
                 number += 1;
@@ -220,7 +220,7 @@ mod tests {
                     }
                     _ => {
                         let mut out = vec![0; 320];
-                        let popped = receiver.pop(&mut out).map(|kind| (kind == Frame::Audio).then(|| out[0]));
+                        let popped = receiver.pop(&mut out).map(|kind| (kind == RingFrame::Audio).then(|| out[0]));
                         prop_assert_eq!(popped, model.pop_front());
                         prop_assert_eq!(receiver.waiting(), model.len());
                         None

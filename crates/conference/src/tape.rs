@@ -3,14 +3,14 @@
 use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
 use crate::limits::{TAPE_FRAMES, TAPE_SOUND};
-use crate::mixer::Rate;
+use crate::mixer::SamplingRate;
 
 /// Samples of a frame.
-const SAMPLES: usize = Rate::Narrow.frame();
+const SAMPLES: usize = SamplingRate::Narrow.frame();
 
 /// Active recording.
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(crate) struct MixRecording {
     recording: RecordingId,
     pause: Option<RecordingPause>,
     /// Number of the first frame in `block`, on the file's time.
@@ -24,11 +24,11 @@ pub(crate) struct Tape {
     is_over: bool,
 }
 
-impl Tape {
+impl MixRecording {
     /// Starts a recording.
-    pub(crate) fn new(recording: RecordingId) -> Tape {
+    pub(crate) fn new(recording: RecordingId) -> MixRecording {
         let block = Vec::with_capacity(TAPE_FRAMES * SAMPLES);
-        Tape { recording, pause: None, first: 0, frames: 0, block, sound: None, is_over: false }
+        MixRecording { recording, pause: None, first: 0, frames: 0, block, sound: None, is_over: false }
     }
 
     /// Returns the id of the recording.
@@ -93,7 +93,7 @@ mod tests {
     /// End of a recording: number of frames, and the first and last frame with a sound.
     type End = (u64, Option<(u64, u64)>);
 
-    fn taken(tape: &mut Tape) -> (Vec<i16>, Option<End>) {
+    fn taken(tape: &mut MixRecording) -> (Vec<i16>, Option<End>) {
         let (mut left, mut end) = (Vec::new(), None);
         tape.drain(&mut |_, piece| match piece {
             Recorded::Audio { samples: RecordedSamples::Linear(samples), .. } => left.extend(samples.iter().step_by(2)),
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_block_is_handed_over_when_it_is_full_and_the_rest_at_the_end() {
-        let mut tape = Tape::new(RecordingId(1));
+        let mut tape = MixRecording::new(RecordingId(1));
         for n in 0..TAPE_FRAMES {
             assert!(taken(&mut tape).0.is_empty(), "{n}");
             tape.push(Some(&[300; SAMPLES]));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_pause_is_silent_or_cut_out() {
-        let mut tape = Tape::new(RecordingId(1));
+        let mut tape = MixRecording::new(RecordingId(1));
         for pause in [None, Some(RecordingPause::Silence), Some(RecordingPause::Cut), None] {
             tape.set_pause(pause);
             tape.push(Some(&[300; SAMPLES]));
@@ -128,7 +128,7 @@ mod tests {
         tape.end();
         let frames = [300, 0, 300].map(|sample| [sample; SAMPLES]).concat();
         assert_eq!(taken(&mut tape), (frames, Some((3, Some((0, 2))))));
-        let mut quiet = Tape::new(RecordingId(1));
+        let mut quiet = MixRecording::new(RecordingId(1));
         quiet.push(Some(&[5; SAMPLES]));
         quiet.end();
         assert_eq!(taken(&mut quiet).1, Some((1, None)), "noise is no sound");

@@ -12,9 +12,9 @@ use url::Url;
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedListen, Span};
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::draft::{ConfigDraft, SourceSpan, SpannedListen};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::values;
 use trunkgate_system::files;
 use trunkgate_system::limits::ACME_ACCOUNT_BYTES;
@@ -37,7 +37,7 @@ const DOMAIN_HELP: &str = "use the host name that peers connect to: \"sbc.exampl
 
 /// Settings of `acme` in `[tls]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acme {
+pub struct AcmeSettings {
     /// DNS names of the certificate, in lower case.
     pub domains: Vec<String>,
     /// Contact of the account.
@@ -53,7 +53,7 @@ pub struct Acme {
     pub folder: PathBuf,
 }
 
-impl Acme {
+impl AcmeSettings {
     /// Returns the path of the certificate chain and its private key.
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
@@ -72,27 +72,27 @@ impl Acme {
 
 /// Settings of `acme` with their positions in the file.
 #[derive(Debug)]
-pub(super) struct PlacedAcme {
-    pub(super) acme: Acme,
-    pub(super) span: Span,
+pub(super) struct SpannedAcme {
+    pub(super) acme: AcmeSettings,
+    pub(super) span: SourceSpan,
     /// Position of `challenge_address`, if set.
-    pub(super) address: Option<Span>,
+    pub(super) address: Option<SourceSpan>,
 }
 
 /// Reads `acme` of `[tls]`; `data` is the data directory.
 pub(super) fn read(
     section: &Section<'_>,
     data: &Path,
-    around: Around<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<PlacedAcme> {
+) -> Option<SpannedAcme> {
     let value = section.get("acme")?;
     let table = Section::open("`acme`", value, keys::ACME, findings)?;
     if table.get("domains").is_none() {
         let help = "add domains = [\"sbc.example.com\"]";
         findings.error(code::MISSING, value.span(), "`acme` of [tls] without `domains`", help);
     }
-    let mut acme = Acme {
+    let mut acme = AcmeSettings {
         domains: Vec::new(),
         email: None,
         directory: String::new(),
@@ -103,11 +103,11 @@ pub(super) fn read(
     keys::fill((keys::ACME, keys::PUT_ACME), Some(&table), &mut acme, around, findings);
     acme.folder = folder(data, &acme.directory);
     let address = table.get("challenge_address").map(Spanned::span);
-    Some(PlacedAcme { acme, span: value.span(), address })
+    Some(SpannedAcme { acme, span: value.span(), address })
 }
 
 /// Reads `domains`: the DNS names of the certificate.
-pub(super) fn domains(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn domains(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let mut domains: Vec<String> = Vec::new();
     for (domain, span) in values::one_or_list(key, value, findings, domain)? {
         if domains.contains(&domain) {
@@ -126,7 +126,7 @@ pub(super) fn domains(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     Some(domains)
 }
 
-fn domain(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn domain(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if text.starts_with("*.") {
         let message = format!("`{key}` cannot be \"{}\": the challenge http-01 proves no wildcard", told(&text));
@@ -142,7 +142,7 @@ fn domain(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Strin
 }
 
 /// Reads `email`: the contact address of the account.
-pub(super) fn email(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn email(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let sign = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '<' | '>' | '"' | '@' | ':');
     let usable = text.split_once('@').is_some_and(|(local, host)| {
@@ -157,7 +157,7 @@ pub(super) fn email(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 }
 
 /// Reads the URL of the ACME directory: `https`, or `http` on loopback (RFC 8555 §6.1).
-pub(super) fn directory(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn directory(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let usable = Url::parse(&text).is_ok_and(|url| {
         let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
@@ -213,9 +213,9 @@ fn readable_name(directory: &str) -> String {
 }
 
 /// Checks `acme` against the other tables: a free address for the challenge, and a listener that uses the certificate.
-pub(super) fn judge(draft: &Draft, taken: impl Fn(SocketAddr) -> Option<String>, findings: &mut Findings) {
-    let Some(PlacedAcme { acme, span, address }) = &draft.acme else { return };
-    let shows = |placed: &PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.is_issued);
+pub(super) fn judge(draft: &ConfigDraft, taken: impl Fn(SocketAddr) -> Option<String>, findings: &mut Findings) {
+    let Some(SpannedAcme { acme, span, address }) = &draft.acme else { return };
+    let shows = |placed: &SpannedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.is_issued);
     if !draft.listen.iter().any(shows) && !draft.listen_is_partial {
         let message = "`acme` of [tls]: no listener shows the certificate";
         let help = "add a [[listen]] with transport = \"tls\" and without `certificate`";

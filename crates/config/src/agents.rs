@@ -7,21 +7,21 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_media::limits::CLEAR_FADE_MOST;
-use trunkgate_route::{Agent, Numbers, Template, TransferRule};
+use trunkgate_route::{Agent, NumberingPlan, ParameterTemplate, TransferRule};
 
 use super::caller_id;
 use super::code;
 use super::cover::{is_telling, told};
 use super::diagnostic::Findings;
-use super::draft::{PlacedAgent, Span};
+use super::draft::{SourceSpan, SpannedAgent};
 use super::hold;
-use super::keys::{self, Around};
+use super::keys::{self, ReadScope};
 use super::number_form::number_form;
 use super::queue;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::values;
 use trunkgate_system::agent_url;
-use trunkgate_system::certificates::Trust;
+use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::files;
 use trunkgate_system::limits::{AGENT_FILE_BYTES, AGENT_PARAMETER_BYTES, AGENT_PARAMETERS};
 
@@ -52,17 +52,21 @@ const WITHOUT_CONVERSATION: [&str; 20] = [
 const FADES: &str = "\"10ms\", maximum \"20ms\"; \"0s\" is off";
 
 /// Reads all agents in file order.
-pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedAgent> {
+pub(super) fn read<'a>(
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Vec<SpannedAgent> {
     let entries = values::named_tables("agent", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
 }
 
 fn read_one<'a>(
     name: &'a Spanned<std::borrow::Cow<'a, str>>,
-    value: &'a Value<'a>,
-    around: Around<'_>,
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<PlacedAgent> {
+) -> Option<SpannedAgent> {
     let (text, span) = (name.get_ref().as_ref(), name.span());
     let section = Section::open(&format!("[agent.{text}]"), value, keys::AGENT, findings)?;
     values::name_text("agent", text, span.clone(), findings);
@@ -92,7 +96,7 @@ fn read_one<'a>(
     let transfer_to = section.read("transfer_to", findings, |key, value, findings| {
         values::one_or_list(key, value, findings, |key, value, f| transfer_rule(key, value, around.numbers, f))
     });
-    let (rules, transfer_to): (Option<Vec<_>>, Vec<Span>) = match transfer_to {
+    let (rules, transfer_to): (Option<Vec<_>>, Vec<SourceSpan>) = match transfer_to {
         Some(entries) => {
             let (rules, spans) = entries.into_iter().unzip();
             (Some(rules), spans)
@@ -105,11 +109,16 @@ fn read_one<'a>(
     let hold = section.get("hold").filter(|_| agent.hold.is_some());
     let voice = hold.and_then(|hold| hold.get_ref().as_table()?.get("voice")).map(Spanned::span);
     let url = section.get("url").filter(|_| !agent.url.is_empty()).map(Spanned::span);
-    Some(PlacedAgent { agent, url, hold: hold.map(Spanned::span), voice, said, transfer_to })
+    Some(SpannedAgent { agent, url, hold: hold.map(Spanned::span), voice, said, transfer_to })
 }
 
 /// Reads one entry of `transfer_to`.
-fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<TransferRule> {
+fn transfer_rule(
+    key: &str,
+    value: &SpannedValue<'_>,
+    numbers: &NumberingPlan,
+    findings: &mut Findings,
+) -> Option<TransferRule> {
     let text = values::string(key, value, findings)?;
     match TransferRule::parse(&text) {
         Ok(rule) => {
@@ -127,7 +136,7 @@ fn transfer_rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut
 }
 
 /// Reads `clear_fade`: the fade-out time of interrupted audio.
-pub(super) fn clear_fade(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn clear_fade(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     let fade = values::duration_as(key, value, FADES, findings)?;
     if fade > CLEAR_FADE_MOST {
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is longer than a packet"), FADES);
@@ -138,8 +147,8 @@ pub(super) fn clear_fade(key: &str, value: &Value<'_>, findings: &mut Findings) 
 /// Reads `allow_callers`: the set of caller numbers that the agent accepts.
 pub(super) fn callers(
     key: &str,
-    value: &Value<'_>,
-    around: Around<'_>,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
 ) -> Option<BTreeSet<String>> {
     let numbers = values::one_or_list(key, value, findings, |key, value, findings| {
@@ -160,7 +169,7 @@ fn judge_limits(agent: &Agent, section: &Section<'_>, findings: &mut Findings) {
 }
 
 /// Reads and checks `url`: the WebSocket address of the agent.
-fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
+fn url_of(value: &SpannedValue<'_>, local_networks: &[IpNet], findings: &mut Findings) -> Option<String> {
     let text = values::string("url", value, findings)?;
     let span = value.span();
     match agent_url::check(&text, local_networks) {
@@ -179,14 +188,14 @@ fn url_of(value: &Value<'_>, local_networks: &[IpNet], findings: &mut Findings) 
 /// Reads a CA bundle (PEM).
 pub(super) fn certificates(
     key: &str,
-    value: &Value<'_>,
-    around: Around<'_>,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
 ) -> Option<Arc<[u8]>> {
     let path = values::relative_to(around.folder, &values::string(key, value, findings)?);
     let what = match files::read(&path, AGENT_FILE_BYTES) {
         Ok(pem) if pem.len() as u64 > AGENT_FILE_BYTES => format!("more than {} MiB", AGENT_FILE_BYTES >> 20),
-        Ok(pem) => match Trust::of_pem(&pem) {
+        Ok(pem) => match TrustAnchors::of_pem(&pem) {
             Ok(_) => return Some(pem.into()),
             Err(what) => what,
         },
@@ -200,9 +209,9 @@ pub(super) fn certificates(
 /// Reads `parameters`: the `customParameters` of the start message, in file order.
 pub(super) fn parameters<'a>(
     key: &str,
-    value: &'a Value<'a>,
+    value: &'a SpannedValue<'a>,
     findings: &mut Findings,
-) -> Option<Vec<(String, Template)>> {
+) -> Option<Vec<(String, ParameterTemplate)>> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type(
             key,
@@ -219,7 +228,7 @@ pub(super) fn parameters<'a>(
     }
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    let read = |(name, value): (&'a Spanned<_>, &'a Value<'a>)| {
+    let read = |(name, value): (&'a Spanned<_>, &'a SpannedValue<'a>)| {
         let name: &std::borrow::Cow<'a, str> = name.get_ref();
         let text = values::string(name, value, findings)?;
         if name.len() + text.len() > AGENT_PARAMETER_BYTES {
@@ -232,8 +241,8 @@ pub(super) fn parameters<'a>(
     Some(entries.into_iter().filter_map(read).collect())
 }
 
-fn template(name: &str, text: &str, span: Span, findings: &mut Findings) -> Option<Template> {
-    match Template::parse(text) {
+fn template(name: &str, text: &str, span: SourceSpan, findings: &mut Findings) -> Option<ParameterTemplate> {
+    match ParameterTemplate::parse(text) {
         Ok(template) => Some(template),
         Err(word) => {
             let is_secret = is_telling(name) || told(text) != text;

@@ -7,11 +7,11 @@ use trunkgate_route::TargetSpec;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{PlacedApi, PlacedRoute, TargetPlace};
-use super::keys::{self, Around};
-use super::section::{Section, Value};
-use super::targets::{self, Means};
-use super::types::{Api, Proxy};
+use super::draft::{SpannedApi, SpannedRoute, TargetSpan};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
+use super::targets::{self, TargetScope};
+use super::types::{ApiSettings, ProxyMode};
 use super::values;
 
 use trunkgate_system::text::hex;
@@ -20,11 +20,11 @@ use trunkgate_system::text::hex;
 pub(super) fn read<'a>(
     section: Option<&Section<'a>>,
     edge: &str,
-    means: Means<'_>,
-    around: Around<'_>,
+    means: TargetScope<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> PlacedApi {
-    let mut api = Api {
+) -> SpannedApi {
+    let mut api = ApiSettings {
         account_sid: default_sid(edge),
         auth_token: None,
         connect: Vec::new(),
@@ -32,7 +32,7 @@ pub(super) fn read<'a>(
         requests_per_second: 0,
         emergency_calls: 0,
         keep_calls: Duration::ZERO,
-        proxy: Proxy::Off,
+        proxy: ProxyMode::Off,
         tls: None,
         strict: false,
     };
@@ -43,12 +43,12 @@ pub(super) fn read<'a>(
         let message = format!("`{key}` has no effect without `auth_token`, which opens the API");
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it, or add `auth_token`");
     }
-    let proxy = section.filter(|_| api.proxy != Proxy::Off).and_then(|section| section.get("proxy"));
+    let proxy = section.filter(|_| api.proxy != ProxyMode::Off).and_then(|section| section.get("proxy"));
     let (connect, places) = section.map(|section| connect(section, means, findings)).unwrap_or_default();
     api.connect = connect;
     let (proxy, tls) = (proxy.map(|value| value.span()), section.and_then(|section| section.get("tls")));
     let tls = tls.map(|value| value.span());
-    PlacedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy, tls }
+    SpannedApi { api, connect: places, auth_token: token.map(|value| value.span()), proxy, tls }
 }
 
 fn default_sid(edge: &str) -> String {
@@ -63,10 +63,14 @@ pub(crate) fn stable_sid(kind: &str, what: &str) -> String {
 }
 
 /// Reads `connect`: the trunks that carry API calls, in order; the called number comes from the request.
-fn connect(section: &Section<'_>, means: Means<'_>, findings: &mut Findings) -> (Vec<TargetSpec>, Vec<TargetPlace>) {
+fn connect(
+    section: &Section<'_>,
+    means: TargetScope<'_>,
+    findings: &mut Findings,
+) -> (Vec<TargetSpec>, Vec<TargetSpan>) {
     let Some(value) = section.get("connect") else { return Default::default() };
-    let read = targets::connect(value, Means { groups: None, ..means }, findings);
-    let is_plain = |(target, place): &targets::Placed| {
+    let read = targets::connect(value, TargetScope { groups: None, ..means }, findings);
+    let is_plain = |(target, place): &targets::SpannedTarget| {
         let is_it = matches!(target, TargetSpec::Trunk { number: None, weight: None, .. });
         if !is_it {
             let message = "`connect` of [api] lists trunks, each without number and weight";
@@ -78,7 +82,7 @@ fn connect(section: &Section<'_>, means: Means<'_>, findings: &mut Findings) -> 
 }
 
 /// Reads `account_sid`: `AC` and 32 lower-case hex digits.
-pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn account_sid(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let fits = text.len() == 34 && text.strip_prefix("AC").is_some_and(is_hex);
@@ -90,12 +94,12 @@ pub(super) fn account_sid(key: &str, value: &Value<'_>, findings: &mut Findings)
 }
 
 /// Reads `proxy`: `false`, `true` or `"tunnel"`.
-pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Proxy> {
+pub(super) fn proxy(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<ProxyMode> {
     let known = value.get_ref();
     match (known.as_bool(), known.as_str()) {
-        (Some(false), _) => return Some(Proxy::Off),
-        (Some(true), _) => return Some(Proxy::Api),
-        (None, Some("tunnel")) => return Some(Proxy::Tunnel),
+        (Some(false), _) => return Some(ProxyMode::Off),
+        (Some(true), _) => return Some(ProxyMode::Api),
+        (None, Some("tunnel")) => return Some(ProxyMode::Tunnel),
         (None, Some(text)) => {
             let help = "use true, false or \"tunnel\"";
             findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be \"{text}\""), help);
@@ -105,16 +109,16 @@ pub(super) fn proxy(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     None
 }
 
-impl PlacedApi {
+impl SpannedApi {
     /// Returns whether API requests can place calls; such an edge is useful without any route.
     pub(super) fn places_calls(&self) -> bool {
         self.auth_token.is_some() && !self.api.connect.is_empty()
     }
 
     /// Returns `connect` as a route, to be checked like one.
-    pub(super) fn route(&self) -> PlacedRoute {
+    pub(super) fn route(&self) -> SpannedRoute {
         let route = trunkgate_route::Route::named("api", self.api.connect.clone());
-        PlacedRoute { connect: self.connect.clone(), ..PlacedRoute::at(route, 0..0) }
+        SpannedRoute { connect: self.connect.clone(), ..SpannedRoute::at(route, 0..0) }
     }
 }
 

@@ -8,10 +8,10 @@ use trunkgate_route::{App, AppDocument, Pattern, StatusCallback, TargetSpec, Tra
 use super::code;
 use super::cover::told;
 use super::diagnostic::{Diagnostic, Findings};
-use super::documents::Document;
-use super::draft::{Draft, PlacedApp};
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::documents::TwimlFile;
+use super::draft::{ConfigDraft, SpannedApp};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::{own, recognition, values, webhook_url};
 
 /// Call state reported to `status_callback`.
@@ -46,9 +46,9 @@ pub struct AppSettings {
 
 /// Raw values of the keys of one application.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct AppKeys {
     pub(super) url: Option<String>,
-    pub(super) file: Option<Document>,
+    pub(super) file: Option<TwimlFile>,
     pub(super) method: WebhookMethod,
     pub(super) fallback_url: Option<String>,
     pub(super) status_callback: Option<String>,
@@ -63,21 +63,21 @@ pub(super) struct Keys {
 const URLS: [&str; 3] = ["url", "fallback_url", "status_callback"];
 
 /// Reads all applications in file order.
-pub(super) fn read<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedApp> {
+pub(super) fn read<'a>(value: &'a SpannedValue<'a>, around: ReadScope<'_>, findings: &mut Findings) -> Vec<SpannedApp> {
     let entries = values::named_tables("app", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, findings)).collect()
 }
 
 fn read_one<'a>(
     name: &'a Spanned<std::borrow::Cow<'a, str>>,
-    value: &'a Value<'a>,
-    around: Around<'_>,
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<PlacedApp> {
+) -> Option<SpannedApp> {
     let (text, span) = (name.get_ref().as_ref(), name.span());
     let section = Section::open(&format!("[app.{text}]"), value, keys::APP, findings)?;
     values::name_text("app", text, span.clone(), findings);
-    let mut read = Keys {
+    let mut read = AppKeys {
         url: None,
         file: None,
         method: WebhookMethod::default(),
@@ -124,7 +124,7 @@ fn read_one<'a>(
     };
     let (document, speech, speech_input) =
         read.file.map(|file| (file.text, file.speech, file.speech_input)).unwrap_or_default();
-    Some(PlacedApp { app, settings: AppSettings { document }, name: span, webhooks, speech, speech_input })
+    Some(SpannedApp { app, settings: AppSettings { document }, name: span, webhooks, speech, speech_input })
 }
 
 /// Checks keys that require or exclude each other.
@@ -149,8 +149,9 @@ fn judge_keys(name: &str, section: &Section<'_>, findings: &mut Findings) {
 }
 
 /// Reads `status_callback_events`, without duplicates, in the order of a call.
-pub(super) fn events(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<StatusEvent>> {
-    let event = |key: &str, value: &Value<'_>, f: &mut Findings| values::one_of(key, value, f, &StatusEvent::ALL);
+pub(super) fn events(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<StatusEvent>> {
+    let event =
+        |key: &str, value: &SpannedValue<'_>, f: &mut Findings| values::one_of(key, value, f, &StatusEvent::ALL);
     let read = values::one_or_list(key, value, findings, event)?;
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
         let help = "remove it for [\"completed\"], or remove `status_callback`";
@@ -163,7 +164,7 @@ pub(super) fn events(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 }
 
 /// Reads `sip_to`: SIP addresses, with the syntax of `transfer_to` of an agent.
-pub(super) fn sip_to(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<TransferRule>> {
+pub(super) fn sip_to(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<TransferRule>> {
     let rules = values::one_or_list(key, value, findings, |key, value, findings| {
         let text = values::string(key, value, findings)?;
         let is_uri = ["sip:", "sips:"].iter().any(|scheme| text.starts_with(scheme));
@@ -178,7 +179,7 @@ pub(super) fn sip_to(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 }
 
 /// Checks the applications against the other tables.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let unsigned = draft.apps.iter().find_map(|placed| Some((placed, placed.webhooks.first()?)));
     if let Some((placed, (key, _, span))) = unsigned.filter(|_| draft.api.auth_token.is_none()) {
         let message =
@@ -214,11 +215,11 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Warns if an application in the file or in an API request may use `Say` but no text-to-speech is configured.
-fn judge_voice(draft: &Draft, findings: &mut Findings) {
+fn judge_voice(draft: &ConfigDraft, findings: &mut Findings) {
     if !draft.cannot_speak() || draft.speech_is_off {
         return;
     }
-    let asks = |placed: &&PlacedApp| matches!(placed.app.document, AppDocument::Url { .. });
+    let asks = |placed: &&SpannedApp| matches!(placed.app.document, AppDocument::Url { .. });
     let of_requests = || draft.api.auth_token.clone().filter(|_| draft.api.api.takes_documents(&draft.numbers));
     let (span, who) = match draft.apps.iter().find(asks) {
         Some(placed) => (Some(placed.name.clone()), format!("the app {}", placed.app.name)),

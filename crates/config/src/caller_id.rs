@@ -1,24 +1,24 @@
 //! `caller_id` and `caller_id_in` of a trunk, `caller_id` of a route: rules for the presented caller number.
 
-use trunkgate_route::{CallerIdRule, Number, Numbers, Pattern, Trunk};
+use trunkgate_route::{CallerIdRule, Number, NumberingPlan, Pattern, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
-use super::keys::Around;
+use super::draft::SourceSpan;
+use super::keys::ReadScope;
 use super::number_form::number_form;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::{keys, routes, values};
 
 /// Reads the outbound and the inbound rule of a trunk.
-pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, numbers: &Numbers, findings: &mut Findings) {
+pub(super) fn read(section: &Section<'_>, trunk: &mut Trunk, numbers: &NumberingPlan, findings: &mut Findings) {
     for (key, target) in [("caller_id", &mut trunk.caller_id), ("caller_id_in", &mut trunk.caller_id_in)] {
         *target = section.read(key, findings, |key, value, findings| rule(key, value, numbers, findings));
     }
 }
 
 /// Reads one rule: a table, a list of allowed numbers, or a single number that is always presented.
-fn rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<CallerIdRule> {
+fn rule(key: &str, value: &SpannedValue<'_>, numbers: &NumberingPlan, findings: &mut Findings) -> Option<CallerIdRule> {
     if value.get_ref().as_str().is_some() {
         return Some(CallerIdRule { allow: Vec::new(), default: Some(number(key, value, numbers, findings)?) });
     }
@@ -37,7 +37,12 @@ fn rule(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings
     Some(CallerIdRule { allow: allow.unwrap_or_default(), default })
 }
 
-fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<Vec<Pattern>> {
+fn allowed(
+    key: &str,
+    value: &SpannedValue<'_>,
+    numbers: &NumberingPlan,
+    findings: &mut Findings,
+) -> Option<Vec<Pattern>> {
     let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
         let help = "set the allowed caller IDs, or a default";
@@ -50,8 +55,8 @@ fn allowed(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findi
 /// Reads `callers` of an application: numbers that its documents may present.
 pub(super) fn callers(
     key: &str,
-    value: &Value<'_>,
-    around: Around<'_>,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
 ) -> Option<Vec<Pattern>> {
     let patterns = values::one_or_list(key, value, findings, routes::pattern)?;
@@ -61,11 +66,11 @@ pub(super) fn callers(
 /// Reads number patterns and checks their form.
 fn in_number_form(
     key: &str,
-    patterns: Vec<(Pattern, Span)>,
-    numbers: &Numbers,
+    patterns: Vec<(Pattern, SourceSpan)>,
+    numbers: &NumberingPlan,
     findings: &mut Findings,
 ) -> Vec<Pattern> {
-    let judge = |(pattern, span): (Pattern, Span)| {
+    let judge = |(pattern, span): (Pattern, SourceSpan)| {
         number_form(key, &pattern, span, numbers, findings);
         pattern
     };
@@ -73,7 +78,12 @@ fn in_number_form(
 }
 
 /// Reads a complete number that may be presented as caller ID.
-pub(super) fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<Number> {
+pub(super) fn number(
+    key: &str,
+    value: &SpannedValue<'_>,
+    numbers: &NumberingPlan,
+    findings: &mut Findings,
+) -> Option<Number> {
     let text = values::string(key, value, findings)?;
     let number = numbers.normalise_caller(text.trim().trim_start_matches("tel:"), None);
     if !number.is_e164 {

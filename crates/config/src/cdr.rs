@@ -12,8 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::speech::{UrlWords, web_address};
 use super::types::{Config, Secret};
 use super::values;
@@ -45,7 +45,7 @@ const MAKE_SECRET: &str =
 
 /// Settings of `[cdr]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cdr {
+pub struct CdrSettings {
     /// Call record file, if configured.
     pub file: Option<CdrFile>,
     /// HTTP receiver of the records, if configured.
@@ -54,7 +54,7 @@ pub struct Cdr {
 
 /// Values of `[cdr]` while the section is read.
 #[derive(Debug)]
-pub(super) struct Both {
+pub(super) struct CdrDraft {
     /// File settings; the path is empty without `file`.
     pub(super) file: CdrFile,
     /// HTTP settings; the address is empty without `url`.
@@ -90,7 +90,7 @@ pub struct CdrFile {
     /// Rotation interval; rotations happen at multiples of the interval since 1970-01-01 UTC.
     pub rotate_every: Option<Duration>,
     /// Retention of rotated files.
-    pub keep: Keep,
+    pub keep: CdrRetention,
 }
 
 /// Line format of the record file.
@@ -104,7 +104,7 @@ pub enum CdrFormat {
 
 /// Retention of rotated record files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum CdrRetention {
     /// Keep all files.
     All,
     /// Keep this many of the newest files.
@@ -114,7 +114,7 @@ pub enum Keep {
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Cdr {
+pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> CdrSettings {
     for (of, keys) in [("file", &OF_FILE[..]), ("url", &OF_URL[..])] {
         let idle = keys.iter().filter(|_| section.get(of).is_none());
         for (key, value) in idle.filter_map(|key| Some((key, section.get(key)?))) {
@@ -127,7 +127,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         format: CdrFormat::Jsonl,
         rotate_bytes: None,
         rotate_every: None,
-        keep: Keep::All,
+        keep: CdrRetention::All,
     };
     let url = CdrUrl {
         url: String::new(),
@@ -137,7 +137,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         timeout: Duration::ZERO,
         most_waiting: 0,
     };
-    let mut both = Both { file, url };
+    let mut both = CdrDraft { file, url };
     keys::fill((keys::CDR, keys::PUT_CDR), Some(section), &mut both, around, findings);
     let (file, url) = (Some(both.file), Some(both.url));
     judge(section, file.as_ref().and_then(|file| missing_folder(&file.path)), findings);
@@ -147,7 +147,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         let message = format!("`file` cannot be opened: {what}");
         findings.error(code::NO_CALL_RECORDS, value.span(), message, "name a regular file; the edge creates it");
     }
-    Cdr { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
+    CdrSettings { file: file.filter(|file| file.path != Path::new("")), url: url.filter(|url| !url.url.is_empty()) }
 }
 
 /// Warns of settings that are usable but probably a mistake.
@@ -214,12 +214,17 @@ fn missing_folder(path: &Path) -> Option<&Path> {
 }
 
 /// Reads `url`: the HTTP receiver of records.
-pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn url(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     web_address(key, value, (around.local_networks, URL_WORDS), findings)
 }
 
 /// Reads `spool_size` in bytes.
-pub(super) fn spool_size(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u64> {
+pub(super) fn spool_size(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u64> {
     let size = parse_size(&values::string(key, value, findings)?).filter(|size| SPOOL_SIZES.contains(size));
     if size.is_none() {
         let message = format!("`{key}` is not a size from 1 MiB to 1 GiB");
@@ -231,17 +236,18 @@ pub(super) fn spool_size(key: &str, value: &Value<'_>, findings: &mut Findings) 
 /// Reads `secret`: one signing secret or a list.
 pub(super) fn secrets(
     key: &str,
-    value: &Value<'_>,
-    around: Around<'_>,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
 ) -> Option<Vec<Secret>> {
-    let one = |key: &str, value: &Value<'_>, findings: &mut Findings| signing(key, value, around.folder, findings);
+    let one =
+        |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| signing(key, value, around.folder, findings);
     let secrets = values::one_or_list(key, value, findings, one)?;
     Some(secrets.into_iter().map(|(secret, _)| secret).collect())
 }
 
 /// Reads one signing secret in the format of Standard Webhooks.
-fn signing(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
+fn signing(key: &str, value: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> Option<Secret> {
     let secret = values::secret(key, value, findings, folder)?;
     if signature::key(secret.reveal()).is_none() {
         let message = format!("`{key}` is not `whsec_` and 24 to 64 bytes in base64");
@@ -252,7 +258,12 @@ fn signing(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings)
 }
 
 /// Reads a path that ends in a file name.
-pub(super) fn path(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+pub(super) fn path(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
     let text = values::string(key, value, findings)?;
     if Path::new(&text).file_name().is_none() || text.ends_with('/') {
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is not a file name"), "use \"cdr.jsonl\"");
@@ -264,7 +275,7 @@ pub(super) fn path(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
 /// Reads `rotate`: a size, a duration, or a list of both.
 pub(super) fn rotation(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     findings: &mut Findings,
 ) -> Option<(Option<u64>, Option<Duration>)> {
     let mut found = (None, None);
@@ -285,17 +296,17 @@ pub(super) fn rotation(
 }
 
 /// Reads `keep`: a number of files, or a duration.
-pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Keep> {
+pub(super) fn keep(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<CdrRetention> {
     if matches!(value.get_ref(), DeValue::Integer(_)) {
         let files = values::integer(key, value, findings, 1..=1_000_000)?;
-        return usize::try_from(files).ok().map(Keep::Files);
+        return usize::try_from(files).ok().map(CdrRetention::Files);
     }
     let time = values::duration_as(key, value, "use a number of files (30) or an age (\"90d\")", findings)?;
     if time < LEAST_TIME {
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` is too short"), "\"1m\" or more");
         return None;
     }
-    Some(Keep::For(time))
+    Some(CdrRetention::For(time))
 }
 
 /// Parses a size such as `100 MiB` or `1GB` into bytes.
@@ -341,17 +352,17 @@ mod tests {
         let (found, config) = read(&all);
         assert!(found.is_empty(), "{found:?}");
         let config = config.unwrap();
-        let Cdr { file, url } = config.cdr.clone();
+        let CdrSettings { file, url } = config.cdr.clone();
         let (file, url) = (file.unwrap(), url.unwrap());
         assert_eq!((file.path.as_path(), file.format), (Path::new("x/a/cdr.csv"), CdrFormat::Csv));
         assert_eq!((file.rotate_bytes, file.rotate_every), (Some(100 << 20), Some(Duration::from_secs(86_400))));
-        assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (Keep::Files(30), 2, 1 << 30));
+        assert_eq!((file.keep, url.secrets.len(), url.most_waiting), (CdrRetention::Files(30), 2, 1 << 30));
         assert_eq!(url.timeout, Duration::from_secs(3));
         assert!(!format!("{url:?}").contains("whsec_"));
         let alone = read(&format!("url = 'http://127.0.0.1/'\nsecret = '{SECRET}'")).1.unwrap();
         assert_eq!(alone.cdr.file, None);
         let kept = read("file = 'c'\nrotate = '1d'\nkeep = '90d'").1.unwrap().cdr.file.unwrap().keep;
-        assert_eq!(kept, Keep::For(Duration::from_secs(90 * 86_400)));
+        assert_eq!(kept, CdrRetention::For(Duration::from_secs(90 * 86_400)));
     }
 
     #[test]

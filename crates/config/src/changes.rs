@@ -8,9 +8,9 @@ use std::path::Path;
 use toml::de::DeTable;
 use trunkgate_call::numbers::mask;
 
-use super::keys::{Key, Kind};
-use super::raw::{Contents, contents};
-use super::show::{Block, Line, Node, Origin, Shown, complete, default_listener};
+use super::keys::{ConfigKey, ValueKind};
+use super::raw::{FileDigests, contents};
+use super::show::{ConfigDisplay, DisplayNode, DisplayedKey, DisplayedTable, ValueOrigin, complete, default_listener};
 use super::types::Config;
 
 /// Maximum length of a displayed value, in characters.
@@ -32,28 +32,28 @@ const TELLABLE: [&str; 11] = [
 
 /// Source text of a configuration and the contents of the files it names.
 #[derive(Clone, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenConfig {
     pub(super) source: Box<str>,
-    contents: Contents,
+    contents: FileDigests,
 }
 
-impl fmt::Debug for Written {
+impl fmt::Debug for WrittenConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Written").finish_non_exhaustive()
+        f.debug_struct("WrittenConfig").finish_non_exhaustive()
     }
 }
 
-impl Written {
-    pub(super) fn of(config: &Config, source: &str, folder: &Path) -> Written {
-        let shown = Shown::of(config, source);
+impl WrittenConfig {
+    pub(super) fn of(config: &Config, source: &str, folder: &Path) -> WrittenConfig {
+        let shown = ConfigDisplay::of(config, source);
         let files = shown.0.iter().flat_map(|block| &block.lines).flat_map(|line| &line.raw.files);
-        Written { source: source.into(), contents: contents(files, folder) }
+        WrittenConfig { source: source.into(), contents: contents(files, folder) }
     }
 }
 
 /// One key or one table that differs from the previous configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct ConfigDifference {
     /// Table type: `edge`, `trunk`, `route`.
     pub table: &'static str,
     /// Name of the table, if the type can occur more than once.
@@ -64,7 +64,7 @@ pub struct Difference {
     text: String,
 }
 
-impl Difference {
+impl ConfigDifference {
     /// Returns the changed table or key without the change: `[media] ports`, `[trunk.a] peers`, `[[listen]]`.
     pub fn place(&self) -> String {
         let title = match (self.table, &self.name) {
@@ -76,7 +76,7 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for ConfigDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -84,8 +84,8 @@ impl fmt::Display for Difference {
 
 /// Returns the differences of `new` from `old`, in table order. Setting a key explicitly to its default is no
 /// difference.
-pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
-    let (before, after) = (Side::of(old), Side::of(new));
+pub fn differences(old: &Config, new: &Config) -> Vec<ConfigDifference> {
+    let (before, after) = (ComparedConfig::of(old), ComparedConfig::of(new));
     let mut found = Vec::new();
     let tables: Vec<&'static str> = super::keys::ROOT.iter().map(|key| key.name).collect();
     for table in tables {
@@ -95,40 +95,40 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
             compare(table, *old, *new, (before.contents, after.contents), &mut found);
         }
         if matches!(table, "trunk" | "route") && is_moved(&pairs, &old) {
-            found.push(Difference { table, name: None, key: None, text: format!("{table}s: their order") });
+            found.push(ConfigDifference { table, name: None, key: None, text: format!("{table}s: their order") });
         }
     }
     found
 }
 
 /// One of the two compared configurations.
-struct Side<'a> {
-    blocks: Vec<(Option<String>, Block)>,
-    contents: &'a Contents,
+struct ComparedConfig<'a> {
+    blocks: Vec<(Option<String>, DisplayedTable)>,
+    contents: &'a FileDigests,
 }
 
-impl<'a> Side<'a> {
-    fn of(config: &'a Config) -> Side<'a> {
-        let mut blocks = Shown::of(config, &config.written.source).0;
+impl<'a> ComparedConfig<'a> {
+    fn of(config: &'a Config) -> ComparedConfig<'a> {
+        let mut blocks = ConfigDisplay::of(config, &config.written.source).0;
         // Implicit TLS listeners have no lines of their own: describe them in words.
         if blocks.iter().any(|block| block.table == "listen" && block.lines.is_empty()) {
             blocks.retain(|block| block.table != "listen");
             blocks.extend(config.listen.iter().map(default_listener));
         }
         let named = blocks.into_iter().map(|block| (name_of(&block), block)).collect();
-        Side { blocks: named, contents: &config.written.contents }
+        ComparedConfig { blocks: named, contents: &config.written.contents }
     }
 
-    fn of_table(&self, table: &str) -> Vec<&(Option<String>, Block)> {
+    fn of_table(&self, table: &str) -> Vec<&(Option<String>, DisplayedTable)> {
         self.blocks.iter().filter(|(_, block)| block.table == table).collect()
     }
 }
 
-type Named = (Option<String>, Block);
-type Pair<'a> = (Option<&'a Named>, Option<&'a Named>);
+type NamedBlock = (Option<String>, DisplayedTable);
+type BlockPair<'a> = (Option<&'a NamedBlock>, Option<&'a NamedBlock>);
 
 /// Returns the name of a table; the address for a listener without a name.
-fn name_of(block: &Block) -> Option<String> {
+fn name_of(block: &DisplayedTable) -> Option<String> {
     let text = |key: &str| {
         let line = block.lines.iter().find(|line| line.key == key)?;
         Some(line.node.to_toml().trim_matches('"').to_owned())
@@ -144,10 +144,10 @@ fn name_of(block: &Block) -> Option<String> {
 }
 
 /// Pairs the old tables with the new ones: by name; routes without a name by their contents, else by position.
-fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
+fn pairs<'a>(old: &[&'a NamedBlock], new: &[&'a NamedBlock]) -> Vec<BlockPair<'a>> {
     let mut partner: HashMap<usize, usize> = HashMap::new();
     let mut rest: BTreeSet<usize> = (0..old.len()).collect();
-    let mut match_by = |key: &dyn Fn(&Named) -> Option<String>| {
+    let mut match_by = |key: &dyn Fn(&NamedBlock) -> Option<String>| {
         let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
         for at in rest.iter().rev() {
             if let Some(key) = old.get(*at).and_then(|one| key(one)) {
@@ -164,19 +164,20 @@ fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
             }
         }
     };
-    let is_numbered = |one: &Named| {
-        one.1.table == "route" && one.1.lines.iter().any(|line| line.key == "name" && line.origin == Origin::Default)
+    let is_numbered = |one: &NamedBlock| {
+        one.1.table == "route"
+            && one.1.lines.iter().any(|line| line.key == "name" && line.origin == ValueOrigin::Default)
     };
     // The displayed name of a number is only a part of it.
-    let number = |one: &Named| {
+    let number = |one: &NamedBlock| {
         let line = one.1.lines.iter().find(|line| one.1.table == "number" && line.key == "number");
         line.map(|line| line.node.to_toml())
     };
-    let name = |one: &Named| Some(number(one).or_else(|| one.0.clone()).unwrap_or_default());
+    let name = |one: &NamedBlock| Some(number(one).or_else(|| one.0.clone()).unwrap_or_default());
     match_by(&|one| if is_numbered(one) { None } else { name(one) });
     match_by(&|one| is_numbered(one).then(|| said(&one.1)));
     match_by(&|one| if is_numbered(one) { name(one) } else { None });
-    let mut pairs: Vec<Pair<'a>> = new
+    let mut pairs: Vec<BlockPair<'a>> = new
         .iter()
         .enumerate()
         .map(|(at, one)| (partner.get(&at).and_then(|found| old.get(*found)).copied(), Some(*one)))
@@ -186,14 +187,14 @@ fn pairs<'a>(old: &[&'a Named], new: &[&'a Named]) -> Vec<Pair<'a>> {
 }
 
 /// Returns a digest of all values of a table except its name.
-fn said(block: &Block) -> String {
-    let line = |line: &Line| format!("{}={:?};", line.key, line.raw.digest);
-    block.lines.iter().filter(|line| line.origin != Origin::Default).map(line).collect()
+fn said(block: &DisplayedTable) -> String {
+    let line = |line: &DisplayedKey| format!("{}={:?};", line.key, line.raw.digest);
+    block.lines.iter().filter(|line| line.origin != ValueOrigin::Default).map(line).collect()
 }
 
 /// Returns whether the tables that existed before have changed their order.
-fn is_moved(pairs: &[Pair<'_>], old: &[&Named]) -> bool {
-    let places: BTreeMap<*const Named, usize> =
+fn is_moved(pairs: &[BlockPair<'_>], old: &[&NamedBlock]) -> bool {
+    let places: BTreeMap<*const NamedBlock, usize> =
         old.iter().enumerate().map(|(at, one)| (std::ptr::from_ref(*one), at)).collect();
     let kept = pairs.iter().filter(|(_, new)| new.is_some()).filter_map(|(old, _)| *old);
     let kept: Vec<usize> = kept.filter_map(|one| places.get(&std::ptr::from_ref(one)).copied()).collect();
@@ -202,10 +203,10 @@ fn is_moved(pairs: &[Pair<'_>], old: &[&Named]) -> bool {
 
 fn compare(
     table: &'static str,
-    old: Option<&Named>,
-    new: Option<&Named>,
-    contents: (&Contents, &Contents),
-    found: &mut Vec<Difference>,
+    old: Option<&NamedBlock>,
+    new: Option<&NamedBlock>,
+    contents: (&FileDigests, &FileDigests),
+    found: &mut Vec<ConfigDifference>,
 ) {
     let Some((name, _)) = new.or(old) else { return };
     let title = match name {
@@ -214,7 +215,7 @@ fn compare(
     };
     let mut tell = |key: Option<&'static str>, what: String| {
         let colon = if name.is_some() && key.is_some() { ":" } else { "" };
-        found.push(Difference { table, name: name.clone(), key, text: format!("{title}{colon} {what}") });
+        found.push(ConfigDifference { table, name: name.clone(), key, text: format!("{title}{colon} {what}") });
     };
     let (old, new) = match (old, new) {
         (Some((_, old)), Some((_, new))) => (old, new),
@@ -223,10 +224,10 @@ fn compare(
     let keys: Vec<&'static str> = new.lines.iter().map(|line| line.key).collect();
     let gone = old.lines.iter().map(|line| line.key).filter(|key| !keys.contains(key));
     for key in keys.iter().copied().chain(gone) {
-        let of = |block: &'_ Block| block.lines.iter().position(|line| line.key == key);
+        let of = |block: &'_ DisplayedTable| block.lines.iter().position(|line| line.key == key);
         let before = of(old).and_then(|at| old.lines.get(at));
         let after = of(new).and_then(|at| new.lines.get(at));
-        let is_default = |line: Option<&Line>| line.is_none_or(|line| line.origin == Origin::Default);
+        let is_default = |line: Option<&DisplayedKey>| line.is_none_or(|line| line.origin == ValueOrigin::Default);
         // A changed default follows from another key or from the route's position, and is reported there.
         if is_default(before) && is_default(after) {
             continue;
@@ -239,7 +240,7 @@ fn compare(
         }
         let (Some(before), Some(after)) = (before, after) else { continue };
         // The digest distinguishes values only if both were set in the file.
-        let both_written = before.origin == Origin::File && after.origin == Origin::File;
+        let both_written = before.origin == ValueOrigin::File && after.origin == ValueOrigin::File;
         if both_written && before.raw != after.raw {
             tell(Some(key), format!("{key} changed (secret value)"));
             continue;
@@ -252,13 +253,13 @@ fn compare(
 }
 
 /// Returns the changes of one value; for a table, the changes of each of its keys.
-fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec<String> {
+fn values(kind: ValueKind, path: &str, old: Option<&DisplayNode>, new: Option<&DisplayNode>) -> Vec<String> {
     let (was, is) = (old.map(|node| read(kind, node)), new.map(|node| read(kind, node)));
-    if let (Some(Node::Table(was)), Some(Node::Table(is)), Some(keys)) = (&was, &is, keys_of(kind)) {
-        let of = |table: &[(String, Node)], name: &str| {
+    if let (Some(DisplayNode::Table(was)), Some(DisplayNode::Table(is)), Some(keys)) = (&was, &is, keys_of(kind)) {
+        let of = |table: &[(String, DisplayNode)], name: &str| {
             table.iter().find(|(key, _)| key == name).map(|(_, one)| one.clone())
         };
-        let part = |key: &Key| {
+        let part = |key: &ConfigKey| {
             let (was, is) = (of(was, key.name), of(is, key.name));
             if was == is {
                 Vec::new()
@@ -268,7 +269,7 @@ fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec
         };
         return keys.iter().flat_map(part).collect();
     }
-    let shown = |node: Option<&Node>| match node {
+    let shown = |node: Option<&DisplayNode>| match node {
         None => Some("not set".to_owned()),
         Some(node) => {
             Some(node.to_toml()).filter(|text| is_tellable(kind, node) && text.chars().count() <= VALUE_CHARS)
@@ -284,8 +285,8 @@ fn values(kind: Kind, path: &str, old: Option<&Node>, new: Option<&Node>) -> Vec
 }
 
 /// Parses a default, stored as text, into the node that the parser would produce.
-fn read(kind: Kind, node: &Node) -> Node {
-    let Node::Plain(text) = node else { return node.clone() };
+fn read(kind: ValueKind, node: &DisplayNode) -> DisplayNode {
+    let DisplayNode::Plain(text) = node else { return node.clone() };
     if !text.starts_with(['{', '[']) {
         return node.clone();
     }
@@ -296,30 +297,32 @@ fn read(kind: Kind, node: &Node) -> Node {
 }
 
 /// Returns the keys of a value that may be a table.
-fn keys_of(kind: Kind) -> Option<&'static [Key]> {
-    if let Kind::Either(kinds) = kind {
+fn keys_of(kind: ValueKind) -> Option<&'static [ConfigKey]> {
+    if let ValueKind::Either(kinds) = kind {
         return kinds.iter().find_map(|kind| keys_of(*kind));
     }
-    if let Kind::Table(keys) = kind { Some(keys) } else { None }
+    if let ValueKind::Table(keys) = kind { Some(keys) } else { None }
 }
 
 /// Returns whether a value may appear in a log.
-fn is_tellable(kind: Kind, node: &Node) -> bool {
+fn is_tellable(kind: ValueKind, node: &DisplayNode) -> bool {
     match (kind, node) {
-        (Kind::List(item) | Kind::Many(item), Node::List(list)) => list.iter().all(|one| is_tellable(*item, one)),
-        (Kind::Many(item), _) => is_tellable(*item, node),
-        (Kind::Either(kinds), Node::Plain(_)) => kinds.iter().all(|kind| is_tellable(*kind, node)),
-        (Kind::Text(label), _) => TELLABLE.contains(&label),
+        (ValueKind::List(item) | ValueKind::Many(item), DisplayNode::List(list)) => {
+            list.iter().all(|one| is_tellable(*item, one))
+        }
+        (ValueKind::Many(item), _) => is_tellable(*item, node),
+        (ValueKind::Either(kinds), DisplayNode::Plain(_)) => kinds.iter().all(|kind| is_tellable(*kind, node)),
+        (ValueKind::Text(label), _) => TELLABLE.contains(&label),
         (
-            Kind::Name
-            | Kind::Duration
-            | Kind::Size
-            | Kind::Boolean
-            | Kind::Integer(..)
-            | Kind::Share
-            | Kind::Choice(_)
-            | Kind::Word(_)
-            | Kind::OnlyText(_),
+            ValueKind::Name
+            | ValueKind::Duration
+            | ValueKind::Size
+            | ValueKind::Boolean
+            | ValueKind::Integer(..)
+            | ValueKind::Share
+            | ValueKind::Choice(_)
+            | ValueKind::Word(_)
+            | ValueKind::OnlyText(_),
             _,
         ) => true,
         _ => false,

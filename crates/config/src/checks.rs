@@ -3,23 +3,25 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use trunkgate_route::{Index, Numbers, Pattern, Peer, Route, Siprec, Srtp, TargetSpec, Transport, Trunk};
+use trunkgate_route::{
+    NumberingPlan, Pattern, Peer, Route, RouteIndex, SiprecSettings, Srtp, TargetSpec, Transport, Trunk,
+};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedListen, PlacedRoute, PlacedTrunk, Span};
+use super::draft::{ConfigDraft, SourceSpan, SpannedListen, SpannedRoute, SpannedTrunk};
 use super::nearest;
 use super::number_form::{national_beginning, number_form};
 use super::parts::parts;
 use super::pieces::pieces;
 use super::schema::{PORTS_PER_CALL, calls_that_fit};
-use super::types::Listen;
+use super::types::ListenSettings;
 use super::{
     acme, apps, emergency, hold, mail, messages, numbers, own, recording, secrets, sms, tls, transcription, voicemail,
 };
 
 /// Checks a configuration; `ephemeral` is the kernel's range of ephemeral ports.
-pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     listeners(draft, findings);
     http(draft, findings);
     api_tls(draft, findings);
@@ -35,7 +37,7 @@ pub(super) fn judge(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut
         trunk_among(trunk, draft.trunks.get(..at).unwrap_or_default(), draft, findings);
     }
     draft.groups.judge(findings);
-    let index = Index::new(draft.routes.iter().map(|placed| &placed.route));
+    let index = RouteIndex::new(draft.routes.iter().map(|placed| &placed.route));
     let mut names = HashMap::new();
     for (at, route) in draft.routes.iter().enumerate() {
         route_names(route, draft, findings);
@@ -92,16 +94,16 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || (one.is_ipv4() == other.is_ipv4() && (any(one) || any(other))))
 }
 
-fn listeners(draft: &Draft, findings: &mut Findings) {
+fn listeners(draft: &ConfigDraft, findings: &mut Findings) {
     let has_ports = !draft.ports_span.as_ref().is_some_and(|span| findings.has_error_at(span));
-    for (at, PlacedListen { listen, address, name }) in draft.listen.iter().enumerate() {
+    for (at, SpannedListen { listen, address, name }) in draft.listen.iter().enumerate() {
         let before = draft.listen.get(..at).unwrap_or_default();
         let Some(address) = address.clone() else { continue };
         if before.iter().any(|other| other.listen.name == listen.name) {
             let span = name.clone().unwrap_or(address.clone());
             findings.error(code::DUPLICATE, span, format!("two listeners named {}", listen.name), "another name");
         }
-        let collides = |other: &&PlacedListen| {
+        let collides = |other: &&SpannedListen| {
             is_stream(other.listen.transport) == is_stream(listen.transport)
                 && collide(other.listen.address, listen.address)
         };
@@ -132,7 +134,7 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// Reports a public URL without a token: behind a reverse proxy, remote requests look like local ones.
-fn proxied_api(draft: &Draft, findings: &mut Findings) {
+fn proxied_api(draft: &ConfigDraft, findings: &mut Findings) {
     if let Some(span) = draft.http_places.public_url.clone()
         && draft.http_places.token.is_none()
     {
@@ -142,7 +144,7 @@ fn proxied_api(draft: &Draft, findings: &mut Findings) {
     }
 }
 
-fn http(draft: &Draft, findings: &mut Findings) {
+fn http(draft: &ConfigDraft, findings: &mut Findings) {
     proxied_api(draft, findings);
     let Some(span) = draft.http_places.address.clone() else { return };
     let address = draft.http.address;
@@ -167,7 +169,7 @@ fn http(draft: &Draft, findings: &mut Findings) {
             format!("`proxy` with {address} without TLS: Proxy-Authorization of its clients can be read on its way");
         findings.warning(code::TOKEN_IN_CLEAR, Some(proxy), message, "add `tls` to [http], or listen on 127.0.0.1");
     }
-    let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
+    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     if let Some(other) = draft.listen.iter().find(collides) {
         let message = format!("{address} is taken by the listener {}", other.listen.name);
         findings.error(code::SAME_SOCKET, span, message, "use another address or port");
@@ -175,9 +177,9 @@ fn http(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports an address of `[api] tls` that another listener uses.
-fn api_tls(draft: &Draft, findings: &mut Findings) {
+fn api_tls(draft: &ConfigDraft, findings: &mut Findings) {
     let Some((address, span)) = draft.api.api.tls.zip(draft.api.tls.clone()) else { return };
-    let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
+    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     let other = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
     let http = collide(draft.http.address, address).then(|| "[http] address".to_owned());
     if let Some(other) = other.or(http) {
@@ -187,15 +189,15 @@ fn api_tls(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Returns the description of another listener that uses an address of HTTP connections.
-fn taken_by(draft: &Draft, address: SocketAddr) -> Option<String> {
-    let collides = |other: &&PlacedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
+fn taken_by(draft: &ConfigDraft, address: SocketAddr) -> Option<String> {
+    let collides = |other: &&SpannedListen| is_stream(other.listen.transport) && collide(other.listen.address, address);
     let listener = draft.listen.iter().find(collides).map(|other| format!("the listener {}", other.listen.name));
     let http = || collide(draft.http.address, address).then(|| "[http] address".to_owned());
     let api = || draft.api.api.tls.filter(|api| collide(*api, address)).map(|_| "[api] tls".to_owned());
     listener.or_else(http).or_else(api)
 }
 
-fn media_ports(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
+fn media_ports(draft: &ConfigDraft, ephemeral: Option<(u16, u16)>, findings: &mut Findings) {
     let (first, last) = draft.media.ports;
     let fit = calls_that_fit(draft.media.ports);
     if let Some(span) = draft.calls_span.clone()
@@ -218,7 +220,7 @@ fn media_ports(draft: &Draft, ephemeral: Option<(u16, u16)>, findings: &mut Find
     }
 }
 
-fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+fn trunk_alone(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     tls_alone(placed, draft, findings);
     let by_certificate = !trunk.certificate_names.is_empty();
@@ -239,7 +241,7 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     if draft.listen_is_partial {
         return;
     }
-    let listeners: Vec<&PlacedListen> = match (&trunk.listen, &placed.listen) {
+    let listeners: Vec<&SpannedListen> = match (&trunk.listen, &placed.listen) {
         (Some(name), Some(span)) => {
             let found: Vec<_> = draft.listen.iter().filter(|other| other.listen.name == *name).collect();
             if found.is_empty() {
@@ -254,13 +256,13 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
     };
     let mut told = false;
     for (peer, span) in trunk.peers.iter().zip(&placed.peers) {
-        let speaks = |placed: &&&PlacedListen| {
+        let speaks = |placed: &&&SpannedListen| {
             let address = placed.listen.address;
             // A listener's sockets are of one address family; a name may resolve to both.
             let family = peer.addresses().next().is_none_or(|ip| address.is_ipv6() != ip.to_canonical().is_ipv4());
             placed.listen.transport == peer.destination.transport && family
         };
-        let unvouched = |placed: &&PlacedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.own.is_none());
+        let unvouched = |placed: &&SpannedListen| placed.listen.tls.as_ref().is_some_and(|tls| tls.own.is_none());
         if peer.destination.transport == Transport::Tls && listeners.iter().any(unvouched) && !told {
             told = true;
             let message = format!("trunk {}: no listener accepts its calls over TLS", trunk.name);
@@ -292,8 +294,8 @@ fn trunk_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 /// addresses are known only after resolution.
 fn on_loopback<'a>(
     peer: &Peer,
-    span: &Span,
-    mut listeners: impl Iterator<Item = &'a PlacedListen>,
+    span: &SourceSpan,
+    mut listeners: impl Iterator<Item = &'a SpannedListen>,
     findings: &mut Findings,
 ) {
     let Some(ip) = peer.addresses().next().filter(|ip| !ip.to_canonical().is_loopback()) else { return };
@@ -307,9 +309,9 @@ fn on_loopback<'a>(
 }
 
 /// Reports a peer address that is the address of one of the edge's own listeners.
-fn to_itself(peer: &Peer, span: &Span, draft: &Draft, findings: &mut Findings) {
+fn to_itself(peer: &Peer, span: &SourceSpan, draft: &ConfigDraft, findings: &mut Findings) {
     let Some(server) = peer.destination.literal() else { return };
-    let is_at = |listen: &Listen, to: SocketAddr| {
+    let is_at = |listen: &ListenSettings, to: SocketAddr| {
         let own = listen.address;
         let reaches = own.ip() == to.ip() || own.ip().is_unspecified() && to.ip().to_canonical().is_loopback();
         // A TLS listener without a certificate accepts no connections.
@@ -325,14 +327,14 @@ fn to_itself(peer: &Peer, span: &Span, draft: &Draft, findings: &mut Findings) {
 }
 
 /// Warns if SRTP keys would be sent unencrypted: over a peer without TLS or, without peers, a listener without TLS.
-fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+fn keys_in_clear(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let (Some(span), false) = (&placed.srtp, trunk.srtp == Srtp::Off) else { return };
     let open = match trunk.peers.iter().find(|peer| peer.destination.transport != Transport::Tls) {
         Some(peer) => Some(peer.uri.clone()),
         // Peers that could not be read may use TLS.
         None if trunk.peers.is_empty() && !draft.listen_is_partial && (trunk.accept_register || !placed.is_partial) => {
-            let mine = |placed: &&PlacedListen| trunk.listen.as_ref().is_none_or(|name| *name == placed.listen.name);
+            let mine = |placed: &&SpannedListen| trunk.listen.as_ref().is_none_or(|name| *name == placed.listen.name);
             let open = draft.listen.iter().filter(mine).find(|placed| placed.listen.transport != Transport::Tls);
             open.map(|placed| format!("the listener {}", placed.listen.name))
         }
@@ -350,9 +352,9 @@ fn keys_in_clear(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports `oversize = "tcp"` if no TCP listener can send the large INVITEs.
-fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+fn oversize(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
     let Some(span) = placed.oversize.as_ref().filter(|_| placed.trunk.oversize_by_tcp) else { return };
-    let by_tcp = |one: &&PlacedListen| one.listen.transport == Transport::Tcp;
+    let by_tcp = |one: &&SpannedListen| one.listen.transport == Transport::Tcp;
     let own = placed.trunk.listen.as_ref().and_then(|name| draft.listen.iter().find(|one| one.listen.name == *name));
     let help = match own {
         // A missing listener was reported elsewhere.
@@ -367,7 +369,7 @@ fn oversize(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports `deny` patterns in a number form that the edge never compares.
-fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
+fn denied(placed: &SpannedTrunk, numbers: &NumberingPlan, findings: &mut Findings) {
     for (pattern, span) in placed.trunk.deny.iter().zip(&placed.deny) {
         number_form("deny", pattern, span.clone(), numbers, findings);
         national_beginning("deny", pattern, span.clone(), numbers, findings);
@@ -375,7 +377,7 @@ fn denied(placed: &PlacedTrunk, numbers: &Numbers, findings: &mut Findings) {
 }
 
 /// Reports `tls` of a trunk that cannot take effect.
-fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+fn tls_alone(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
     let (Some(tls), Some(span)) = (&placed.tls, &placed.tls_span) else { return };
     let trunk = &placed.trunk;
     let demanded = draft.listen.iter().any(|one| one.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
@@ -414,7 +416,7 @@ fn tls_alone(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports a user name or address that the trunk shares with an earlier one.
-fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, findings: &mut Findings) {
+fn trunk_among(placed: &SpannedTrunk, before: &[SpannedTrunk], draft: &ConfigDraft, findings: &mut Findings) {
     let registrant =
         |trunk: &Trunk| trunk.require_auth.clone().filter(|_| trunk.accept_register).map(|auth| auth.username);
     if let Some(user) = registrant(&placed.trunk)
@@ -434,11 +436,11 @@ fn trunk_among(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, find
 
 /// Warns of addresses that belong to an earlier trunk, once per such trunk. Outbound-only peers do not matter, because
 /// a response is matched by its transaction.
-fn shadowed(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, findings: &mut Findings) {
+fn shadowed(placed: &SpannedTrunk, before: &[SpannedTrunk], draft: &ConfigDraft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let is_origin = draft.routes.iter().any(|route| route.route.from.iter().any(|name| **name == *trunk.name));
     let expects_calls = is_origin || trunk.require_auth.is_some() || !trunk.accept_from.is_empty();
-    let mut taken: Vec<(&PlacedTrunk, &Span, Vec<String>)> = Vec::new();
+    let mut taken: Vec<(&SpannedTrunk, &SourceSpan, Vec<String>)> = Vec::new();
     for (peer, span) in trunk.peers.iter().zip(&placed.peers).filter(|_| expects_calls) {
         let is_peer = |known: &Peer| {
             known.destination.host.eq_ignore_ascii_case(&peer.destination.host)
@@ -466,9 +468,9 @@ fn shadowed(placed: &PlacedTrunk, before: &[PlacedTrunk], draft: &Draft, finding
 
 /// Adds an address to those already used by another trunk.
 fn add<'a>(
-    taken: &mut Vec<(&'a PlacedTrunk, &'a Span, Vec<String>)>,
-    other: &'a PlacedTrunk,
-    span: &'a Span,
+    taken: &mut Vec<(&'a SpannedTrunk, &'a SourceSpan, Vec<String>)>,
+    other: &'a SpannedTrunk,
+    span: &'a SourceSpan,
     what: String,
 ) {
     match taken.iter_mut().find(|(known, ..)| known.trunk.name == other.trunk.name) {
@@ -479,7 +481,7 @@ fn add<'a>(
 }
 
 /// Reports unknown names in a route.
-pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+pub(super) fn route_names(placed: &SpannedRoute, draft: &ConfigDraft, findings: &mut Findings) {
     for (name, span) in placed.route.from.iter().zip(&placed.from) {
         if draft.trunk(name).is_none() {
             let known = draft.trunk_names();
@@ -494,7 +496,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
         agent_named(name, None, span, draft, findings);
     }
     for (trunk, span) in placed.route.siprec.iter().zip(&placed.siprec) {
-        let name = trunk.strip_prefix(Siprec::PREFIX).unwrap_or(trunk);
+        let name = trunk.strip_prefix(SiprecSettings::PREFIX).unwrap_or(trunk);
         if draft.recorder_names().all(|known| known != name) {
             let help = suggestion(name, draft.recorder_names(), "recording servers");
             findings.error(code::NO_SUCH_TRUNK, span.clone(), format!("`siprec`: no [siprec.{name}]"), help);
@@ -515,7 +517,7 @@ pub(super) fn route_names(placed: &PlacedRoute, draft: &Draft, findings: &mut Fi
 }
 
 /// Reports an unknown name in a target, or a name that cannot be called.
-fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut Findings) {
+fn target_names(target: &TargetSpec, span: &SourceSpan, draft: &ConfigDraft, findings: &mut Findings) {
     match target {
         TargetSpec::Trunk { name, .. } => match draft.trunk(name) {
             None => {
@@ -564,7 +566,7 @@ fn target_names(target: &TargetSpec, span: &Span, draft: &Draft, findings: &mut 
 }
 
 /// Reports unknown names in `transfer_to` of an agent.
-fn transfers(draft: &Draft, findings: &mut Findings) {
+fn transfers(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.agents {
         for (rule, span) in placed.agent.transfer_to.iter().flatten().zip(&placed.transfer_to) {
             let known = draft.trunk_names();
@@ -580,7 +582,7 @@ fn transfers(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports unknown trunks and duplicate entries in `mwi` of a mailbox.
-fn indications(draft: &Draft, findings: &mut Findings) {
+fn indications(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         for (at, (party, span)) in placed.mailbox.mwi.iter().zip(&placed.mwi).enumerate() {
             let name = &party.trunk;
@@ -597,7 +599,7 @@ fn indications(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Warns of targets after an agent with `allow_callers`, which other callers never reach.
-fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+fn only_for_some(placed: &SpannedRoute, draft: &ConfigDraft, findings: &mut Findings) {
     let is_choosy = |target: &TargetSpec| {
         let TargetSpec::Agent(name) = target else { return None };
         draft
@@ -619,7 +621,7 @@ fn only_for_some(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports an unknown agent; `instead` is the suggested correction.
-fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, findings: &mut Findings) {
+fn agent_named(name: &str, instead: Option<String>, span: &SourceSpan, draft: &ConfigDraft, findings: &mut Findings) {
     if !draft.agents.iter().any(|placed| *placed.agent.name == *name) {
         let known = draft.agents.iter().map(|placed| placed.agent.name.as_ref());
         let help = instead.unwrap_or_else(|| suggestion(name, known, "agents"));
@@ -627,7 +629,7 @@ fn agent_named(name: &str, instead: Option<String>, span: &Span, draft: &Draft, 
     }
 }
 
-fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Findings) {
+fn route_numbers(placed: &SpannedRoute, numbers: &NumberingPlan, findings: &mut Findings) {
     let to = placed.route.to.iter().zip(&placed.to).map(|(pattern, span)| ("to", pattern, span));
     let caller = placed.route.caller.iter().zip(&placed.caller).map(|(pattern, span)| ("caller", pattern, span));
     for (key, pattern, span) in to.chain(caller) {
@@ -636,7 +638,12 @@ fn route_numbers(placed: &PlacedRoute, numbers: &Numbers, findings: &mut Finding
 }
 
 /// Checks a route against the preceding ones.
-fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: &Index, findings: &mut Findings) {
+fn route_among(
+    (at, placed): (usize, &SpannedRoute),
+    all: &[SpannedRoute],
+    index: &RouteIndex,
+    findings: &mut Findings,
+) {
     if placed.is_partial {
         return;
     }
@@ -659,7 +666,12 @@ fn route_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: 
 }
 
 /// Checks each number pattern of a route against the preceding routes.
-fn patterns_among((at, placed): (usize, &PlacedRoute), all: &[PlacedRoute], index: &Index, findings: &mut Findings) {
+fn patterns_among(
+    (at, placed): (usize, &SpannedRoute),
+    all: &[SpannedRoute],
+    index: &RouteIndex,
+    findings: &mut Findings,
+) {
     let of = |position: u32| usize::try_from(position).ok().and_then(|position| all.get(position));
     let mut narrow = Route { connect: Vec::new(), fork: Vec::new(), ..placed.route.clone() };
     for (pattern, span) in placed.route.to.iter().zip(&placed.to) {

@@ -5,9 +5,9 @@ use trunkgate_route::TargetSpec;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
-use super::section::Value;
-use super::targets::{self, Means};
+use super::draft::SourceSpan;
+use super::section::SpannedValue;
+use super::targets::{self, TargetScope};
 use super::values;
 
 /// Maximum length of an identity in characters, as at Twilio.
@@ -15,14 +15,14 @@ const IDENTITY_CHARS: usize = 121;
 
 /// Client with the positions of its targets in the file.
 #[derive(Debug)]
-pub(super) struct PlacedClient {
+pub(super) struct SpannedClient {
     /// Identity as written by applications.
     pub(super) identity: String,
     /// Targets in calling order.
-    pub(super) targets: Vec<(TargetSpec, Span)>,
+    pub(super) targets: Vec<(TargetSpec, SourceSpan)>,
 }
 
-impl PlacedClient {
+impl SpannedClient {
     /// Returns the identity with its targets.
     pub(super) fn into_entry(self) -> (Box<str>, Vec<TargetSpec>) {
         (self.identity.into(), self.targets.into_iter().map(|(target, _)| target).collect())
@@ -30,7 +30,11 @@ impl PlacedClient {
 }
 
 /// Reads the section.
-pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Vec<PlacedClient> {
+pub(super) fn read<'a>(
+    value: &'a SpannedValue<'a>,
+    means: TargetScope<'_>,
+    findings: &mut Findings,
+) -> Vec<SpannedClient> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type("client", value, "a table: [client] with agent1 = \"trunk:pbx/201\"", findings);
         return Vec::new();
@@ -46,7 +50,7 @@ pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Fi
             findings.error(code::BAD_VALUE, name.span(), "this cannot be the identity of a client", help);
             continue;
         }
-        let read = targets::connect(value, Means { groups: None, ..means }, findings);
+        let read = targets::connect(value, TargetScope { groups: None, ..means }, findings);
         let mut targets = Vec::with_capacity(read.len());
         for (target, place) in read {
             if is_party(&target) {
@@ -57,7 +61,7 @@ pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Fi
             let help = "use trunk:NAME/NUMBER, such as \"trunk:pbx/201\", sip:USER@HOST or agent:NAME";
             findings.error(code::BAD_TARGET, place.span, message, help);
         }
-        clients.push(PlacedClient { identity, targets });
+        clients.push(SpannedClient { identity, targets });
     }
     clients
 }

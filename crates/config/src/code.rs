@@ -2,7 +2,7 @@
 
 /// Error code with its explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Code {
+pub struct DiagnosticCode {
     /// Identifier, for example `TG0104`.
     pub id: &'static str,
     /// Title of one line.
@@ -13,9 +13,9 @@ pub struct Code {
 
 macro_rules! codes {
     ($($name:ident = $id:literal, $title:literal, $text:literal;)*) => {
-        $(#[doc = $title] pub const $name: Code = Code { id: $id, title: $title, text: $text };)*
+        $(#[doc = $title] pub const $name: DiagnosticCode = DiagnosticCode { id: $id, title: $title, text: $text };)*
         /// All codes in ascending order.
-        pub const ALL: &[Code] = &[$($name),*];
+        pub const ALL: &[DiagnosticCode] = &[$($name),*];
     };
 }
 
@@ -231,7 +231,7 @@ codes! {
 }
 
 /// Returns the code of this name, ignoring case.
-pub fn find(id: &str) -> Option<Code> {
+pub fn find(id: &str) -> Option<DiagnosticCode> {
     ALL.iter().copied().find(|code| code.id.eq_ignore_ascii_case(id))
 }
 

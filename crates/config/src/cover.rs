@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::keys::{Key, Kind, ROOT, TABLES};
+use super::keys::{ConfigKey, ROOT, TABLES, ValueKind};
 use super::nearest;
 
 /// Parts of key names that indicate a secret.
@@ -37,21 +37,21 @@ fn is_secret(path: &[String]) -> bool {
             return !is_named && (telling || own.iter().any(|name| may_be_secret(name)));
         };
         let kind = inner(known.kind);
-        if matches!(kind, Kind::Secret) {
+        if matches!(kind, ValueKind::Secret) {
             return !is_named;
         }
-        if matches!(kind, Kind::Map(Kind::Secret)) {
+        if matches!(kind, ValueKind::Map(ValueKind::Secret)) {
             return !matches!(rest, [_, one] if one == "env" || one == "file");
         }
-        if matches!(kind, Kind::Map(_)) {
+        if matches!(kind, ValueKind::Map(_)) {
             // Values of added headers may be credentials, regardless of the header's name.
             return name == "add" || rest.is_empty() || rest.iter().any(|name| is_telling(name));
         }
-        let (Kind::Table(inside) | Kind::Rows(inside) | Kind::Named(inside)) = kind else {
+        let (ValueKind::Table(inside) | ValueKind::Rows(inside) | ValueKind::Named(inside)) = kind else {
             return rest.iter().any(|name| may_be_secret(name));
         };
         keys = Some(inside);
-        at += usize::from(matches!(kind, Kind::Named(_)));
+        at += usize::from(matches!(kind, ValueKind::Named(_)));
         telling |= is_telling(name);
         at += 1;
     }
@@ -59,19 +59,20 @@ fn is_secret(path: &[String]) -> bool {
 }
 
 /// Returns the item kind of a list, and the table of a choice of kinds.
-fn inner(kind: Kind) -> Kind {
-    if let Kind::List(one) | Kind::Many(one) = kind {
+fn inner(kind: ValueKind) -> ValueKind {
+    if let ValueKind::List(one) | ValueKind::Many(one) = kind {
         return inner(*one);
     }
-    let Kind::Either(kinds) = kind else { return kind };
-    let table = kinds.iter().map(|kind| inner(*kind)).find(|kind| matches!(kind, Kind::Table(_)));
-    table.unwrap_or(Kind::Boolean)
+    let ValueKind::Either(kinds) = kind else { return kind };
+    let table = kinds.iter().map(|kind| inner(*kind)).find(|kind| matches!(kind, ValueKind::Table(_)));
+    table.unwrap_or(ValueKind::Boolean)
 }
 
 /// Returns whether a name that is unknown in its table may be meant as a secret. Names of non-secret keys of other
 /// tables are excluded.
 fn may_be_secret(name: &str) -> bool {
-    let is_plain = |key: &Key| key.name == name && !matches!(inner(key.kind), Kind::Secret | Kind::Table(_));
+    let is_plain =
+        |key: &ConfigKey| key.name == name && !matches!(inner(key.kind), ValueKind::Secret | ValueKind::Table(_));
     let is_known = TABLES.iter().flat_map(|(_, keys)| keys.iter()).any(is_plain);
     !is_known && (is_telling(name) || nearest(name, NAMES.into_iter()).is_some())
 }
@@ -149,7 +150,7 @@ fn unescaped(name: String) -> String {
 /// Masks the secrets in the text of a file, character by character. The text may be invalid TOML, since syntax errors
 /// are displayed too.
 pub(super) fn covered(source: &str) -> String {
-    let mut reader = Reader { chars: source.chars().collect(), ..Reader::default() };
+    let mut reader = SecretMasker { chars: source.chars().collect(), ..SecretMasker::default() };
     while reader.at < reader.chars.len() {
         reader.step();
     }
@@ -158,7 +159,7 @@ pub(super) fn covered(source: &str) -> String {
 
 /// Inline list or table that is still open.
 #[derive(Debug)]
-struct Frame {
+struct InlineFrame {
     is_table: bool,
     /// Number of path names that belong to the enclosing level.
     base: usize,
@@ -169,7 +170,7 @@ struct Frame {
 }
 
 #[derive(Debug, Default)]
-struct Reader {
+struct SecretMasker {
     chars: Vec<char>,
     at: usize,
     /// Path of the current table.
@@ -179,10 +180,10 @@ struct Reader {
     /// Key names before a `=`.
     names: Vec<String>,
     is_value: bool,
-    frames: Vec<Frame>,
+    frames: Vec<InlineFrame>,
 }
 
-impl Reader {
+impl SecretMasker {
     fn step(&mut self) {
         let Some(c) = self.chars.get(self.at).copied() else { return };
         let is_name = self.frames.last().map_or(!self.is_value, |frame| frame.is_name);
@@ -197,7 +198,7 @@ impl Reader {
             '[' if is_name && self.frames.is_empty() && self.names.is_empty() => self.table(),
             '[' | '{' if !is_name => {
                 let is_table = c == '{';
-                self.frames.push(Frame { is_table, base: self.path.len(), is_name: is_table, before: 0 });
+                self.frames.push(InlineFrame { is_table, base: self.path.len(), is_name: is_table, before: 0 });
                 self.names.clear();
                 self.at += 1;
             }

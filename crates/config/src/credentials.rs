@@ -6,9 +6,9 @@ use trunkgate_route::{Credentials, DigestHash};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::keys::Around;
-use super::keys::{self, Key};
-use super::section::{Section, Value};
+use super::keys::ReadScope;
+use super::keys::{self, ConfigKey};
+use super::section::{Section, SpannedValue};
 use super::{secrets, values};
 
 /// Maximum length of a user name, password or realm, in bytes.
@@ -19,13 +19,18 @@ const HASHES: [(&str, DigestHash); 3] =
     [("MD5", DigestHash::Md5), ("SHA-256", DigestHash::Sha256), ("SHA-512-256", DigestHash::Sha512_256)];
 
 /// Reads `auth = { username = "…", password = …, realm = "…" }`.
-pub(super) fn auth(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Credentials> {
+pub(super) fn auth(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<Credentials> {
     read(key, keys::AUTH, value, around.folder, findings).map(|(credentials, _)| credentials)
 }
 
 /// Reads `require_auth`: like `auth`, with an optional list such as `algorithms = ["SHA-256", "MD5"]`.
 pub(super) fn require_auth(
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     folder: &Path,
     findings: &mut Findings,
 ) -> Option<(Credentials, Option<Vec<DigestHash>>)> {
@@ -34,8 +39,8 @@ pub(super) fn require_auth(
 
 fn read(
     key: &str,
-    known: &'static [Key],
-    value: &Value<'_>,
+    known: &'static [ConfigKey],
+    value: &SpannedValue<'_>,
     folder: &Path,
     findings: &mut Findings,
 ) -> Option<(Credentials, Option<Vec<DigestHash>>)> {
@@ -62,8 +67,9 @@ fn read(
     Some((credentials, algorithms))
 }
 
-fn algorithms(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<DigestHash>> {
-    let one = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, &HASHES);
+fn algorithms(value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<DigestHash>> {
+    let one =
+        |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| values::one_of(key, value, findings, &HASHES);
     let read = values::one_or_list("algorithms", value, findings, one)?;
     let mut hashes: Vec<DigestHash> = Vec::new();
     for (hash, span) in read {
@@ -89,9 +95,9 @@ fn required<'a>(
     section: &Section<'a>,
     key: &str,
     name: &str,
-    whole: &Value<'_>,
+    whole: &SpannedValue<'_>,
     findings: &mut Findings,
-) -> Option<&'a Value<'a>> {
+) -> Option<&'a SpannedValue<'a>> {
     let found = section.get(name);
     if found.is_none() {
         let help = format!("use {{ username = \"…\", password = {{ env = \"NAME\" }} }}: add {name}");
@@ -100,12 +106,12 @@ fn required<'a>(
     found
 }
 
-fn text(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn text(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     sound(key, values::string(key, value, findings)?, value, findings)
 }
 
 /// Returns a text that can be sent in a SIP header, and reports any other.
-fn sound(key: &str, text: String, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn sound(key: &str, text: String, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let fault = match text.len() {
         0 => "is empty",
         1..=TEXT_BYTES if !text.chars().any(char::is_control) => return Some(text),

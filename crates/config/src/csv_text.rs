@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::code::Code;
+use super::code::DiagnosticCode;
 use super::diagnostic::{Diagnostic, Excerpt, Findings};
-use super::draft::Span;
+use super::draft::SourceSpan;
 use super::encoding;
 use trunkgate_system::files;
 use trunkgate_system::limits::ROUTES_FILE_BYTES;
@@ -32,7 +32,7 @@ pub(super) struct CsvText {
 
 /// Start of a line.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Line {
+pub(super) struct CsvLine {
     /// Line number, from 1.
     pub(super) number: u32,
     begin: usize,
@@ -61,14 +61,17 @@ impl CsvText {
         let delimiter = [b',', b';', b'\t'].into_iter().find(|one| first.contains(char::from(*one))).unwrap_or(b',');
         Ok(CsvText { text, delimiter })
     }
+
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }
+
     pub(super) fn delimiter(&self) -> u8 {
         self.delimiter
     }
+
     /// Returns the first record line at or after a byte offset, skipping empty lines and comments.
-    pub(super) fn line_at(&self, last: &Line, from: u64) -> Line {
+    pub(super) fn line_at(&self, last: &CsvLine, from: u64) -> CsvLine {
         let mut begin = usize::try_from(from).unwrap_or(usize::MAX);
         while let Some(rest) = self.text.get(begin..) {
             let line = rest.split('\n').next().unwrap_or_default();
@@ -79,21 +82,22 @@ impl CsvText {
         }
         let between = self.text.as_bytes().get(last.begin..begin).unwrap_or_default();
         let lines = between.iter().filter(|byte| **byte == b'\n').count();
-        Line { number: last.number.max(1) + u32::try_from(lines).unwrap_or(0), begin }
-    }
-    /// Returns a line by number; scans the file from its start.
-    fn line(&self, number: u32) -> Line {
-        let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
-        Line { number, begin: self.text.split_inclusive('\n').take(before).map(str::len).sum() }
+        CsvLine { number: last.number.max(1) + u32::try_from(lines).unwrap_or(0), begin }
     }
 
-    fn excerpt(&self, path: &Path, line: Line, field: Option<usize>) -> Excerpt {
+    /// Returns a line by number; scans the file from its start.
+    fn line(&self, number: u32) -> CsvLine {
+        let before = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
+        CsvLine { number, begin: self.text.split_inclusive('\n').take(before).map(str::len).sum() }
+    }
+
+    fn excerpt(&self, path: &Path, line: CsvLine, field: Option<usize>) -> Excerpt {
         let text = self.text.get(line.begin..).and_then(|rest| rest.lines().next()).unwrap_or_default();
         let text = beginning(text, LINE_BYTES);
         let whole = || 0..beginning(text, SHOWN_BYTES).trim_end().len();
         let place = field.map_or_else(whole, |field| self.field(text, field));
         let shown = beginning(text, SHOWN_BYTES.max(place.end));
-        let chars = |range: Span| text.get(range).unwrap_or_default().chars().count();
+        let chars = |range: SourceSpan| text.get(range).unwrap_or_default().chars().count();
         Excerpt {
             path: path.to_owned(),
             line: usize::try_from(line.number.max(1)).unwrap_or(1),
@@ -104,7 +108,7 @@ impl CsvText {
     }
 
     /// Returns the position of a field in a line, without surrounding spaces.
-    fn field(&self, line: &str, wanted: usize) -> Span {
+    fn field(&self, line: &str, wanted: usize) -> SourceSpan {
         let (mut start, mut end, mut at, mut is_quoted) = (0, line.len(), 0, false);
         for (place, byte) in line.bytes().enumerate() {
             if byte == b'"' {
@@ -139,18 +143,18 @@ fn beginning(text: &str, bytes: usize) -> &str {
 
 /// Error that was already reported.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct ReportedError {
     code: &'static str,
     line: u32,
 }
 
 /// Diagnostics of one CSV file.
 #[derive(Debug)]
-pub(super) struct Notes<'a> {
+pub(super) struct CsvDiagnostics<'a> {
     path: &'a Path,
     text: &'a CsvText,
     /// Position of the file name in the configuration.
-    span: Span,
+    span: SourceSpan,
     told: Vec<Diagnostic>,
     errors: usize,
     warnings: usize,
@@ -158,36 +162,54 @@ pub(super) struct Notes<'a> {
     last: (&'static str, u32),
 }
 
-impl<'a> Notes<'a> {
-    pub(super) fn new(path: &'a Path, text: &'a CsvText, span: Span) -> Notes<'a> {
-        Notes { path, text, span, told: Vec::new(), errors: 0, warnings: 0, last: ("", 0) }
+impl<'a> CsvDiagnostics<'a> {
+    pub(super) fn new(path: &'a Path, text: &'a CsvText, span: SourceSpan) -> CsvDiagnostics<'a> {
+        CsvDiagnostics { path, text, span, told: Vec::new(), errors: 0, warnings: 0, last: ("", 0) }
     }
+
     /// Returns the last error, so that identical ones can refer to it.
-    pub(super) fn last(&self) -> Known {
-        Known { code: self.last.0, line: self.last.1 }
+    pub(super) fn last(&self) -> ReportedError {
+        ReportedError { code: self.last.0, line: self.last.1 }
     }
+
     /// Reports an error identical to one in another line.
-    pub(super) fn again(&mut self, known: Known, line: Line, field: Option<usize>) {
+    pub(super) fn again(&mut self, known: ReportedError, line: CsvLine, field: Option<usize>) {
         let message = format!("same error as in line {}", known.line);
         self.note((known.code, true), (|| line, field), message, "correct it here as well".to_owned());
     }
+
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
     }
+
     /// Returns the number of errors so far.
     pub(super) fn errors(&self) -> usize {
         self.errors
     }
-    pub(super) fn error(&mut self, code: Code, line: Line, field: Option<usize>, message: &str, help: &str) {
+
+    pub(super) fn error(
+        &mut self,
+        code: DiagnosticCode,
+        line: CsvLine,
+        field: Option<usize>,
+        message: &str,
+        help: &str,
+    ) {
         self.note((code.id, true), (|| line, field), message.to_owned(), help.to_owned());
     }
+
     /// Reports a warning for a line given by number.
-    pub(super) fn warning(&mut self, code: Code, number: u32, message: String, help: String) {
+    pub(super) fn warning(&mut self, code: DiagnosticCode, number: u32, message: String, help: String) {
         let text = self.text;
         self.note((code.id, false), (|| text.line(number), None), message, help);
     }
+
     /// Runs a value reader and reports its findings at the field.
-    pub(super) fn take<T>(&mut self, (line, field): (Line, Option<usize>), read: impl FnOnce(&mut Findings) -> T) -> T {
+    pub(super) fn take<T>(
+        &mut self,
+        (line, field): (CsvLine, Option<usize>),
+        read: impl FnOnce(&mut Findings) -> T,
+    ) -> T {
         let mut findings = Findings::default();
         let done = read(&mut findings);
         for found in findings.into_sorted() {
@@ -195,6 +217,7 @@ impl<'a> Notes<'a> {
         }
         done
     }
+
     /// Moves all diagnostics to `findings`, in line order.
     pub(super) fn end(mut self, findings: &mut Findings) {
         self.told.sort_by_key(|found| found.elsewhere.as_ref().map(|excerpt| (excerpt.line, excerpt.column)));
@@ -214,7 +237,7 @@ impl<'a> Notes<'a> {
     fn note(
         &mut self,
         (code, is_error): (&'static str, bool),
-        (line, field): (impl FnOnce() -> Line, Option<usize>),
+        (line, field): (impl FnOnce() -> CsvLine, Option<usize>),
         message: String,
         help: String,
     ) {
@@ -234,20 +257,22 @@ impl<'a> Notes<'a> {
 
 /// Progress messages for the reading of a large file.
 #[derive(Debug)]
-pub(super) struct Progress<'a> {
+pub(super) struct CsvProgress<'a> {
     path: &'a Path,
     begun: Instant,
     told: Instant,
 }
 
-impl<'a> Progress<'a> {
-    pub(super) fn new(now: Instant, path: &'a Path) -> Progress<'a> {
-        Progress { path, begun: now, told: now }
+impl<'a> CsvProgress<'a> {
+    pub(super) fn new(now: Instant, path: &'a Path) -> CsvProgress<'a> {
+        CsvProgress { path, begun: now, told: now }
     }
+
     /// Returns whether the clock should be checked after this many lines.
     pub(super) fn is_due(lines: usize) -> bool {
         lines.is_multiple_of(LINES_AT_ONCE)
     }
+
     /// Returns a progress message if one is due.
     pub(super) fn so_far(&mut self, now: Instant, lines: usize) -> Option<String> {
         if now.saturating_duration_since(self.told) < PATIENCE {
@@ -258,6 +283,7 @@ impl<'a> Progress<'a> {
         *READING.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.path.to_owned(), text.clone()));
         Some(text)
     }
+
     /// Returns the final message if reading took long.
     pub(super) fn end(self, now: Instant, lines: usize) -> Option<String> {
         let taken = now.saturating_duration_since(self.begun);
@@ -274,7 +300,7 @@ pub fn reading() -> Option<String> {
     READING.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, text)| text.clone())
 }
 
-impl Drop for Progress<'_> {
+impl Drop for CsvProgress<'_> {
     fn drop(&mut self) {
         READING.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(path, _)| path == self.path);
     }
@@ -296,8 +322,8 @@ mod tests {
     fn who_waits_is_told_once_a_second() {
         let begun = Instant::now();
         let after = |ms: u64| begun + Duration::from_millis(ms);
-        let mut progress = Progress::new(begun, Path::new("n.csv"));
-        let asked = (1..=4 * LINES_AT_ONCE).filter(|lines| Progress::is_due(*lines)).count();
+        let mut progress = CsvProgress::new(begun, Path::new("n.csv"));
+        let asked = (1..=4 * LINES_AT_ONCE).filter(|lines| CsvProgress::is_due(*lines)).count();
         assert_eq!(asked, 4);
         for (ms, lines, expected) in [
             (900, 1, None),
@@ -310,7 +336,7 @@ mod tests {
         assert_eq!(reading().as_deref(), Some("n.csv: 4 lines read"), "what a reload is asked for");
         assert_eq!(progress.end(after(2_340), 5).as_deref(), Some("n.csv: 5 lines read in 2.3 s"));
         assert_eq!(reading(), None);
-        assert_eq!(Progress::new(begun, Path::new("n.csv")).end(after(999), 5), None);
+        assert_eq!(CsvProgress::new(begun, Path::new("n.csv")).end(after(999), 5), None);
     }
 
     #[test]

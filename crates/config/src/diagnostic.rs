@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::code::{self, Code};
+use super::code::{self, DiagnosticCode};
 use super::cover;
 use trunkgate_system::limits;
 use trunkgate_system::terminal;
@@ -57,43 +57,51 @@ impl Findings {
     pub(super) fn of(source: &str) -> Findings {
         Findings { list: Vec::new(), source: source.to_owned() }
     }
+
     /// Returns the source text of a range; empty if the source is unknown.
     pub(super) fn written(&self, place: Range<usize>) -> &str {
         self.source.get(place).unwrap_or_default()
     }
+
     pub(super) fn error(
         &mut self,
-        code: Code,
+        code: DiagnosticCode,
         span: Range<usize>,
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
         self.push(code, true, Some(span), message.into(), help.into());
     }
+
     pub(super) fn warning(
         &mut self,
-        code: Code,
+        code: DiagnosticCode,
         span: Option<Range<usize>>,
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
         self.push(code, false, span, message.into(), help.into());
     }
+
     /// Reports an error without a position.
-    pub(super) fn error_of_file(&mut self, code: Code, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn error_of_file(&mut self, code: DiagnosticCode, message: impl Into<String>, help: impl Into<String>) {
         self.push(code, true, None, message.into(), help.into());
     }
+
     pub(super) fn has_errors(&self) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.is_error)
     }
+
     /// Returns whether an error is reported at this position.
     pub(super) fn has_error_at(&self, place: &Range<usize>) -> bool {
         self.list.iter().any(|diagnostic| diagnostic.is_error && diagnostic.span.as_ref() == Some(place))
     }
+
     /// Removes the diagnostics that do not satisfy `keep`.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Diagnostic) -> bool) {
         self.list.retain(|diagnostic| keep(diagnostic));
     }
+
     /// Appends the preset's name to each diagnostic at one of these positions, unless the message already contains it.
     pub(super) fn come_from(&mut self, preset: &str, places: &[Range<usize>]) {
         let named = format!("preset {preset}");
@@ -103,15 +111,24 @@ impl Findings {
             }
         }
     }
+
     /// Returns the diagnostics in file order; those without a position come last.
     pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(usize::MAX, |span| span.start));
         self.list
     }
 
-    fn push(&mut self, code: Code, is_error: bool, span: Option<Range<usize>>, message: String, help: String) {
+    fn push(
+        &mut self,
+        code: DiagnosticCode,
+        is_error: bool,
+        span: Option<Range<usize>>,
+        message: String,
+        help: String,
+    ) {
         self.add(Diagnostic { code: code.id, is_error, message, span, help, elsewhere: None });
     }
+
     /// Adds a diagnostic unless an equal one exists.
     pub(super) fn add(&mut self, mut found: Diagnostic) {
         found.message = cover::told_words(&found.message);

@@ -7,15 +7,15 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkgate_twiml::{Location, Position, Reference, ReferenceKind, references};
+use trunkgate_twiml::{DocumentLocation, DocumentPosition, DocumentReference, ReferenceKind, references};
 
-use super::code::{self, Code};
+use super::code::{self, DiagnosticCode};
 use super::diagnostic::{Diagnostic, Excerpt, Findings, line_and_column};
 use super::file_name;
-use super::keys::Around;
-use super::section::Value;
+use super::keys::ReadScope;
+use super::section::SpannedValue;
 use super::values;
-pub(crate) use trunkgate_system::below::{self, NotBelow, below};
+pub(crate) use trunkgate_system::below::{self, PathFault, below};
 use trunkgate_system::files;
 use trunkgate_system::limits::{APP_FILES_CHECKED, AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES};
 
@@ -27,7 +27,7 @@ const NO_FILE: &str = "use a file below the directory of this configuration: fil
 
 /// TwiML file named by the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Document {
+pub(super) struct TwimlFile {
     /// Normalised file name.
     pub(super) name: String,
     /// Contents, if valid.
@@ -38,15 +38,15 @@ pub(super) struct Document {
     pub(super) speech_input: Option<Excerpt>,
 }
 
-impl Document {
+impl TwimlFile {
     /// Returns a document without usable contents.
-    fn unusable(name: String) -> Document {
-        Document { name, text: None, speech: None, speech_input: None }
+    fn unusable(name: String) -> TwimlFile {
+        TwimlFile { name, text: None, speech: None, speech_input: None }
     }
 }
 
 /// Error in a document, with line and column from 1.
-struct Fault {
+struct DocumentFault {
     line: usize,
     column: usize,
     what: String,
@@ -56,16 +56,16 @@ struct Fault {
 }
 
 /// Returns line and column of a position in a document.
-fn place(at: Position) -> (usize, usize) {
+fn place(at: DocumentPosition) -> (usize, usize) {
     let figure = |figure: u32| usize::try_from(figure).unwrap_or(1).max(1);
     (figure(at.line), figure(at.column))
 }
 
 /// Checks the text of a document. The only code in this crate that parses TwiML.
-fn judge_text(text: &str) -> Vec<Fault> {
-    let fault = |code: u16, at: Position, what: String, is_warning| {
+fn judge_text(text: &str) -> Vec<DocumentFault> {
+    let fault = |code: u16, at: DocumentPosition, what: String, is_warning| {
         let (line, column) = place(at);
-        Fault { line, column, what, help: format!("Twilio error {code}"), is_warning }
+        DocumentFault { line, column, what, help: format!("Twilio error {code}"), is_warning }
     };
     match trunkgate_twiml::parse(text) {
         Err(error) => vec![fault(error.code, error.position, error.message, false)],
@@ -77,7 +77,12 @@ fn judge_text(text: &str) -> Vec<Fault> {
 }
 
 /// Reads a TwiML file and checks the files that it refers to.
-pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Document> {
+pub(super) fn file(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<TwimlFile> {
     let written = values::string(key, value, findings)?;
     // A name without a normal form is reported by `read`.
     let name = below::normal(&written).unwrap_or(written);
@@ -85,7 +90,7 @@ pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
         Ok(read) => read,
         Err((code, what)) => {
             findings.error(code, value.span(), format!("`{key}`: \"{name}\": {what}"), NO_FILE);
-            return Some(Document::unusable(name));
+            return Some(TwimlFile::unusable(name));
         }
     };
     let is_usable = faults.iter().all(|fault| fault.is_warning);
@@ -94,20 +99,20 @@ pub(super) fn file(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
         findings.add(found(key, value, fault, place));
     }
     if !is_usable {
-        return Some(Document::unusable(name));
+        return Some(TwimlFile::unusable(name));
     }
     let usable = Arc::from(text.as_str());
     let (seen, speech, speech_input) = Default::default();
-    let mut walk = Walk { key, value, folder: around.folder, findings, seen, speech, speech_input };
-    walk.documents(Named { name: name.clone(), text });
-    let Walk { speech, speech_input, .. } = walk;
-    Some(Document { name, text: Some(usable), speech, speech_input })
+    let mut walk = ReferenceWalk { key, value, folder: around.folder, findings, seen, speech, speech_input };
+    walk.documents(NamedDocument { name: name.clone(), text });
+    let ReferenceWalk { speech, speech_input, .. } = walk;
+    Some(TwimlFile { name, text: Some(usable), speech, speech_input })
 }
 
 /// Reads a document and returns its text and errors.
-fn read(folder: &Path, name: &str) -> Result<(String, Vec<Fault>), (Code, String)> {
+fn read(folder: &Path, name: &str) -> Result<(String, Vec<DocumentFault>), (DiagnosticCode, String)> {
     let path = below(folder, name).map_err(|error| {
-        let code = if matches!(error, NotBelow::System(_)) { code::BAD_FILE } else { code::BAD_VALUE };
+        let code = if matches!(error, PathFault::System(_)) { code::BAD_FILE } else { code::BAD_VALUE };
         (code, error.to_string())
     })?;
     let bytes = files::read(&path, WEBHOOK_DOCUMENT_BYTES).map_err(|error| (code::BAD_FILE, error.to_string()))?;
@@ -124,7 +129,7 @@ fn read(folder: &Path, name: &str) -> Result<(String, Vec<Fault>), (Code, String
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let (line, column) = line_and_column(&text, valid);
             let (what, help) = ("the document is not UTF-8".to_owned(), "save the file as UTF-8".to_owned());
-            (text, vec![Fault { line, column, what, help, is_warning: false }])
+            (text, vec![DocumentFault { line, column, what, help, is_warning: false }])
         }
     })
 }
@@ -136,7 +141,7 @@ fn excerpt(folder: &Path, name: &str, text: &str, (line, column): (usize, usize)
     Excerpt { path: folder.join(name), line, column, width: 1, text }
 }
 
-fn found(key: &str, value: &Value<'_>, fault: Fault, place: Excerpt) -> Diagnostic {
+fn found(key: &str, value: &SpannedValue<'_>, fault: DocumentFault, place: Excerpt) -> Diagnostic {
     Diagnostic {
         code: code::BAD_DOCUMENT.id,
         is_error: !fault.is_warning,
@@ -149,9 +154,9 @@ fn found(key: &str, value: &Value<'_>, fault: Fault, place: Excerpt) -> Diagnost
 
 /// Traversal of the file references of a document and of the documents that it leads to; each file is visited once. A
 /// name with a parameter (`choice-{{Digits}}.xml`) leads to every file that it may match.
-struct Walk<'a, 'v> {
+struct ReferenceWalk<'a, 'v> {
     key: &'a str,
-    value: &'a Value<'v>,
+    value: &'a SpannedValue<'v>,
     folder: &'a Path,
     findings: &'a mut Findings,
     /// Visited references.
@@ -161,17 +166,17 @@ struct Walk<'a, 'v> {
 }
 
 /// Document with its name.
-struct Named {
+struct NamedDocument {
     name: String,
     text: String,
 }
 
-impl Walk<'_, '_> {
-    fn documents(&mut self, first: Named) {
+impl ReferenceWalk<'_, '_> {
+    fn documents(&mut self, first: NamedDocument) {
         self.seen.insert(ReferenceKind::Document(first.name.clone()));
         let mut waiting = VecDeque::from([first]);
         while let Some(document) = waiting.pop_front() {
-            for Reference { position, kind } in references(&document.text) {
+            for DocumentReference { position, kind } in references(&document.text) {
                 if self.speech.is_none() && kind == ReferenceKind::Speech {
                     self.speech = Some(self.excerpt(&document, position));
                 }
@@ -184,25 +189,25 @@ impl Walk<'_, '_> {
     }
 
     /// Checks the file or files of a reference, once. Returns the documents to be followed.
-    fn look(&mut self, from: &Named, at: Position, kind: ReferenceKind) -> Vec<Named> {
+    fn look(&mut self, from: &NamedDocument, at: DocumentPosition, kind: ReferenceKind) -> Vec<NamedDocument> {
         let (written, is_document, as_kind): (_, _, fn(String) -> ReferenceKind) = match kind {
             ReferenceKind::Document(written) => (written, true, ReferenceKind::Document),
             ReferenceKind::Sound(written) => (written, false, ReferenceKind::Sound),
             ReferenceKind::Speech | ReferenceKind::SpeechInput => return Vec::new(),
         };
-        let names = match Location::File(from.name.clone()).resolve(&written) {
-            Ok(Location::File(pattern)) if is_document && pattern.contains("{{") => {
+        let names = match DocumentLocation::File(from.name.clone()).resolve(&written) {
+            Ok(DocumentLocation::File(pattern)) if is_document && pattern.contains("{{") => {
                 self.files_like(from, at, &pattern).into_iter().map(Ok).collect()
             }
-            Ok(Location::File(name)) => vec![Ok(name)],
-            Ok(Location::Url(_) | Location::Inline) => Vec::new(),
+            Ok(DocumentLocation::File(name)) => vec![Ok(name)],
+            Ok(DocumentLocation::Url(_) | DocumentLocation::Inline) => Vec::new(),
             Err(what) => vec![Err((written, what))],
         };
         names.into_iter().filter_map(|name| self.look_at(from, at, name, as_kind)).collect()
     }
 
     /// Returns the names of all files that a name with parameters may match.
-    fn files_like(&mut self, from: &Named, at: Position, pattern: &str) -> Vec<String> {
+    fn files_like(&mut self, from: &NamedDocument, at: DocumentPosition, pattern: &str) -> Vec<String> {
         let (directory, _) = pattern.rsplit_once('/').unwrap_or_default();
         let seen = ReferenceKind::Document(pattern.to_owned());
         // A directory name with a parameter is known only during a call.
@@ -231,11 +236,11 @@ impl Walk<'_, '_> {
     /// Checks one file, once, and reports an invalid name. Returns a document to be followed.
     fn look_at(
         &mut self,
-        from: &Named,
-        at: Position,
+        from: &NamedDocument,
+        at: DocumentPosition,
         found: Result<String, (String, String)>,
         as_kind: fn(String) -> ReferenceKind,
-    ) -> Option<Named> {
+    ) -> Option<NamedDocument> {
         let seen = as_kind(found.clone().unwrap_or_else(|(written, _)| written));
         if self.seen.len() >= APP_FILES_CHECKED || !self.seen.insert(seen.clone()) {
             return None;
@@ -255,13 +260,13 @@ impl Walk<'_, '_> {
     }
 
     /// Reads a document and warns of its errors.
-    fn document(&mut self, name: String) -> Result<Named, (String, &'static str)> {
+    fn document(&mut self, name: String) -> Result<NamedDocument, (String, &'static str)> {
         let wrong = |(_, what)| (format!("the document \"{name}\": {what}"), "write that file, or correct its name");
         let (text, faults) = read(self.folder, &name).map_err(wrong)?;
         for fault in faults {
             self.warn(excerpt(self.folder, &name, &text, (fault.line, fault.column)), fault.what, fault.help);
         }
-        Ok(Named { name, text })
+        Ok(NamedDocument { name, text })
     }
 
     fn sound(&self, name: &str) -> Result<(), (String, &'static str)> {
@@ -275,12 +280,12 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn excerpt(&self, document: &Named, at: Position) -> Excerpt {
+    fn excerpt(&self, document: &NamedDocument, at: DocumentPosition) -> Excerpt {
         excerpt(self.folder, &document.name, &document.text, place(at))
     }
 
     fn warn(&mut self, place: Excerpt, what: String, help: String) {
-        let fault = Fault { line: place.line, column: place.column, what, help, is_warning: true };
+        let fault = DocumentFault { line: place.line, column: place.column, what, help, is_warning: true };
         self.findings.add(found(self.key, self.value, fault, place));
     }
 }

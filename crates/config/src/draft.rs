@@ -2,132 +2,137 @@
 
 use std::ops::Range;
 
-use trunkgate_route::{Agent, App, Mailbox, Route, Siprec, TargetSpec, Trunk};
+use trunkgate_route::{Agent, App, Mailbox, Route, SiprecSettings, TargetSpec, Trunk};
 
-use super::acme::PlacedAcme;
+use super::acme::SpannedAcme;
 use super::apps::AppSettings;
-use super::cdr::Cdr;
-use super::clients::PlacedClient;
+use super::cdr::CdrSettings;
+use super::clients::SpannedClient;
 use super::data::DataDirectory;
 use super::diagnostic::Excerpt;
-use super::hep::Hep;
-use super::mail::Mail;
-use super::messages::Messages;
+use super::hep::HepSettings;
+use super::mail::MailSettings;
+use super::messages::MessageSettings;
 use super::numbers::PhoneNumber;
-use super::otel::Otel;
-use super::recognition::PlacedRecognition;
-use super::recording::Recording;
-use super::sms::Sms;
-use super::sounds::Sounds;
-use super::targets::Groups;
-use super::transcription::Transcription;
-use super::types::{Announcement, Api, Edge, Http, Limits, Listen, Media, Speech, TrunkTls};
-use trunkgate_system::log::Log;
+use super::otel::OtelSettings;
+use super::recognition::SpannedRecognition;
+use super::recording::RecordingSettings;
+use super::sms::SmsSettings;
+use super::sounds::SoundCache;
+use super::targets::TargetGroups;
+use super::transcription::TranscriptionSettings;
+use super::types::{
+    AgentAnnouncement, ApiSettings, EdgeConfig, HttpSettings, LimitSettings, ListenSettings, MediaSettings,
+    SpeechSettings, TrunkTls,
+};
+use trunkgate_system::log::LogSettings;
 
 /// Byte range in the file.
-pub(super) type Span = Range<usize>;
+pub(super) type SourceSpan = Range<usize>;
 
 /// Positions of the keys of `[http]`.
 #[derive(Debug, Default)]
-pub(super) struct HttpPlaces {
+pub(super) struct HttpSpans {
     /// Position of `address`.
-    pub(super) address: Option<Span>,
+    pub(super) address: Option<SourceSpan>,
     /// Position of `public_url`.
-    pub(super) public_url: Option<Span>,
+    pub(super) public_url: Option<SourceSpan>,
     /// Position of `token`, usable or not.
-    pub(super) token: Option<Span>,
+    pub(super) token: Option<SourceSpan>,
 }
 
 /// Parsed configuration before the checks across tables.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) edge: Edge,
+pub(super) struct ConfigDraft {
+    pub(super) edge: EdgeConfig,
     /// Position of `[edge] local_networks`, if set.
-    pub(super) local_networks_span: Option<Span>,
-    pub(super) listen: Vec<PlacedListen>,
+    pub(super) local_networks_span: Option<SourceSpan>,
+    pub(super) listen: Vec<SpannedListen>,
     /// True if a listener could not be read; a missing one has then been reported.
     pub(super) listen_is_partial: bool,
-    pub(super) media: Media,
+    pub(super) media: MediaSettings,
     /// Position of `[media] ports`, if set.
-    pub(super) ports_span: Option<Span>,
-    pub(super) limits: Limits,
+    pub(super) ports_span: Option<SourceSpan>,
+    pub(super) limits: LimitSettings,
     /// Position of `[limits] calls`, if set.
-    pub(super) calls_span: Option<Span>,
-    pub(super) http: Http,
-    pub(super) http_places: HttpPlaces,
-    pub(super) acme: Option<PlacedAcme>,
-    pub(super) trunks: Vec<PlacedTrunk>,
-    pub(super) agents: Vec<PlacedAgent>,
-    pub(super) apps: Vec<PlacedApp>,
-    pub(super) mailboxes: Vec<PlacedMailbox>,
-    pub(super) numbers: Vec<PlacedNumber>,
+    pub(super) calls_span: Option<SourceSpan>,
+    pub(super) http: HttpSettings,
+    pub(super) http_places: HttpSpans,
+    pub(super) acme: Option<SpannedAcme>,
+    pub(super) trunks: Vec<SpannedTrunk>,
+    pub(super) agents: Vec<SpannedAgent>,
+    pub(super) apps: Vec<SpannedApp>,
+    pub(super) mailboxes: Vec<SpannedMailbox>,
+    pub(super) numbers: Vec<SpannedNumber>,
     /// Routes; those derived from `[[number]]` come first.
-    pub(super) routes: Vec<PlacedRoute>,
-    pub(super) groups: Groups,
-    pub(super) clients: Vec<PlacedClient>,
-    pub(super) sounds: Sounds,
-    pub(super) api: PlacedApi,
-    pub(super) log: Log,
-    pub(super) speech: Option<Speech>,
+    pub(super) routes: Vec<SpannedRoute>,
+    pub(super) groups: TargetGroups,
+    pub(super) clients: Vec<SpannedClient>,
+    pub(super) sounds: SoundCache,
+    pub(super) api: SpannedApi,
+    pub(super) log: LogSettings,
+    pub(super) speech: Option<SpeechSettings>,
     /// `[recognition]`, if usable.
-    pub(super) recognition: Option<PlacedRecognition>,
+    pub(super) recognition: Option<SpannedRecognition>,
     /// Position of `[speech]`, usable or not.
-    pub(super) speech_span: Option<Span>,
+    pub(super) speech_span: Option<SourceSpan>,
     /// True if `[speech]` is turned off.
     pub(super) speech_is_off: bool,
     /// Position of `voices` in `[speech]`, if set.
-    pub(super) voices_span: Option<Span>,
-    pub(super) cdr: Cdr,
-    pub(super) recording: Option<Recording>,
-    pub(super) sections: Sections,
+    pub(super) voices_span: Option<SourceSpan>,
+    pub(super) cdr: CdrSettings,
+    pub(super) recording: Option<RecordingSettings>,
+    pub(super) sections: PresentSections,
     /// `[transcription]` with its position.
-    pub(super) transcription: Option<(Transcription, Span)>,
+    pub(super) transcription: Option<(TranscriptionSettings, SourceSpan)>,
     pub(super) data: DataDirectory,
-    pub(super) hep: Option<Hep>,
-    pub(super) otel: Option<Otel>,
-    pub(super) texts: Texts,
+    pub(super) hep: Option<HepSettings>,
+    pub(super) otel: Option<OtelSettings>,
+    pub(super) texts: MessagingDraft,
 }
 
 /// `[twilio]`, `[sms]`, `[messages]` and `[mail]` with their positions, usable or not.
 #[derive(Debug)]
-pub(super) struct Texts {
-    pub(super) sms: Option<Sms>,
+pub(super) struct MessagingDraft {
+    pub(super) sms: Option<SmsSettings>,
     /// Position of `[twilio]`.
-    pub(super) twilio_span: Option<Span>,
+    pub(super) twilio_span: Option<SourceSpan>,
     /// Position of `[sms]`.
-    pub(super) sms_span: Option<Span>,
-    pub(super) messages: Messages,
+    pub(super) sms_span: Option<SourceSpan>,
+    pub(super) messages: MessageSettings,
     /// Position of `token` in `[sms]`, if set.
-    pub(super) token_span: Option<Span>,
+    pub(super) token_span: Option<SourceSpan>,
     /// Position of `[messages]`.
-    pub(super) messages_span: Option<Span>,
+    pub(super) messages_span: Option<SourceSpan>,
     /// Position of `inbound` in `[messages]`, if set.
-    pub(super) inbound_span: Option<Span>,
-    pub(super) mail: Option<Mail>,
+    pub(super) inbound_span: Option<SourceSpan>,
+    pub(super) mail: Option<MailSettings>,
     /// Position of `[mail]`.
-    pub(super) mail_span: Option<Span>,
+    pub(super) mail_span: Option<SourceSpan>,
 }
 
 /// Sections present in the file, usable or not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sections {
+pub(super) struct PresentSections {
     pub(super) recording: bool,
     pub(super) transcription: bool,
 }
 
-impl Draft {
+impl ConfigDraft {
     /// Returns the trunk of this name; recording servers are excluded.
-    pub(super) fn trunk(&self, name: &str) -> Option<&PlacedTrunk> {
+    pub(super) fn trunk(&self, name: &str) -> Option<&SpannedTrunk> {
         self.trunks.iter().find(|placed| *placed.trunk.name == *name && placed.trunk.siprec.is_none())
     }
+
     /// Returns the names of the trunks that carry calls; recording servers are excluded.
     pub(super) fn trunk_names(&self) -> impl Iterator<Item = &str> + Clone {
         let trunks = self.trunks.iter().map(|placed| &placed.trunk);
         trunks.filter(|trunk| trunk.siprec.is_none()).map(|trunk| trunk.name.as_ref())
     }
+
     /// Returns the names of the recording servers as written in the file.
     pub(super) fn recorder_names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.trunks.iter().filter_map(|placed| placed.trunk.name.strip_prefix(Siprec::PREFIX))
+        self.trunks.iter().filter_map(|placed| placed.trunk.name.strip_prefix(SiprecSettings::PREFIX))
     }
 
     /// Returns whether text-to-speech is unavailable. A `[speech]` with an error has its own diagnostic.
@@ -146,6 +151,7 @@ impl Draft {
         });
         by_route || self.groups.has(is_it)
     }
+
     /// Suggests a target of another kind with this name.
     pub(super) fn meant(&self, name: &str) -> Option<String> {
         let kind = match name {
@@ -161,67 +167,67 @@ impl Draft {
 
 /// Listener with the positions of its address and name; `None` for default listeners.
 #[derive(Debug)]
-pub(super) struct PlacedListen {
-    pub(super) listen: Listen,
-    pub(super) address: Option<Span>,
-    pub(super) name: Option<Span>,
+pub(super) struct SpannedListen {
+    pub(super) listen: ListenSettings,
+    pub(super) address: Option<SourceSpan>,
+    pub(super) name: Option<SourceSpan>,
 }
 
 /// Trunk with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedTrunk {
+pub(super) struct SpannedTrunk {
     pub(super) trunk: Trunk,
     /// Position of the name in the table header.
-    pub(super) name: Span,
+    pub(super) name: SourceSpan,
     /// Position of `media_from`, also if it is empty or comes from the preset.
-    pub(super) media_from: Option<Span>,
-    pub(super) listen: Option<Span>,
+    pub(super) media_from: Option<SourceSpan>,
+    pub(super) listen: Option<SourceSpan>,
     /// Position of `srtp`, if set.
-    pub(super) srtp: Option<Span>,
+    pub(super) srtp: Option<SourceSpan>,
     pub(super) tls: Option<TrunkTls>,
     /// Position of `tls`, if set.
-    pub(super) tls_span: Option<Span>,
+    pub(super) tls_span: Option<SourceSpan>,
     /// Position of `oversize`, if set.
-    pub(super) oversize: Option<Span>,
+    pub(super) oversize: Option<SourceSpan>,
     /// Position of `require_auth`, if set.
-    pub(super) require_auth: Option<Span>,
+    pub(super) require_auth: Option<SourceSpan>,
     /// Position of each `deny` pattern.
-    pub(super) deny: Vec<Span>,
+    pub(super) deny: Vec<SourceSpan>,
     /// Position of each peer.
-    pub(super) peers: Vec<Span>,
+    pub(super) peers: Vec<SourceSpan>,
     /// Position of each network in `accept_from`.
-    pub(super) accept_from: Vec<Span>,
+    pub(super) accept_from: Vec<SourceSpan>,
     /// True if `peers` or `accept_from` had an invalid entry; a missing address has then been reported.
     pub(super) is_partial: bool,
     /// Preset, and the positions of the values that it expanded.
-    pub(super) preset: Option<(&'static str, Vec<Span>)>,
+    pub(super) preset: Option<(&'static str, Vec<SourceSpan>)>,
 }
 
 /// Agent with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedAgent {
+pub(super) struct SpannedAgent {
     pub(super) agent: Agent,
     /// Position of `url`, if usable.
-    pub(super) url: Option<Span>,
+    pub(super) url: Option<SourceSpan>,
     /// Position of `hold`, if it has an effect.
-    pub(super) hold: Option<Span>,
+    pub(super) hold: Option<SourceSpan>,
     /// Position of `voice` in `hold`.
-    pub(super) voice: Option<Span>,
+    pub(super) voice: Option<SourceSpan>,
     /// Text of `hold`, to be spoken.
-    pub(super) said: Option<Announcement>,
+    pub(super) said: Option<AgentAnnouncement>,
     /// Position of each entry of `transfer_to`.
-    pub(super) transfer_to: Vec<Span>,
+    pub(super) transfer_to: Vec<SourceSpan>,
 }
 
 /// Application with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedApp {
+pub(super) struct SpannedApp {
     pub(super) app: App,
     pub(super) settings: AppSettings,
     /// Position of the name in the table header.
-    pub(super) name: Span,
+    pub(super) name: SourceSpan,
     /// URLs of the application: key, URL and position.
-    pub(super) webhooks: Vec<(&'static str, String, Span)>,
+    pub(super) webhooks: Vec<(&'static str, String, SourceSpan)>,
     /// Position of the first `Say` in its documents.
     pub(super) speech: Option<Excerpt>,
     /// Position of the first `Gather` with speech input in its documents.
@@ -230,42 +236,42 @@ pub(super) struct PlacedApp {
 
 /// Mailbox with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedMailbox {
+pub(super) struct SpannedMailbox {
     pub(super) mailbox: Mailbox,
     /// Position of the name in the table header.
-    pub(super) name: Span,
+    pub(super) name: SourceSpan,
     /// Position of `notify`, if set.
-    pub(super) notify: Option<Span>,
+    pub(super) notify: Option<SourceSpan>,
     /// Position of `transcribe`, if set.
-    pub(super) transcribe: Option<Span>,
+    pub(super) transcribe: Option<SourceSpan>,
     /// Position of each entry of `mwi`.
-    pub(super) mwi: Vec<Span>,
+    pub(super) mwi: Vec<SourceSpan>,
 }
 
 /// `[api]` with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedApi {
-    pub(super) api: Api,
+pub(super) struct SpannedApi {
+    pub(super) api: ApiSettings,
     /// Position of each target of `connect`.
-    pub(super) connect: Vec<TargetPlace>,
+    pub(super) connect: Vec<TargetSpan>,
     /// Position of `auth_token`, usable or not.
-    pub(super) auth_token: Option<Span>,
+    pub(super) auth_token: Option<SourceSpan>,
     /// Position of `proxy`, if enabled.
-    pub(super) proxy: Option<Span>,
+    pub(super) proxy: Option<SourceSpan>,
     /// Position of `tls`, if set.
-    pub(super) tls: Option<Span>,
+    pub(super) tls: Option<SourceSpan>,
 }
 
 /// `[[number]]` with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedNumber {
+pub(super) struct SpannedNumber {
     pub(super) number: PhoneNumber,
     /// Position of `number`.
-    pub(super) span: Span,
+    pub(super) span: SourceSpan,
     /// Position of `app`, if set.
-    pub(super) app: Option<Span>,
+    pub(super) app: Option<SourceSpan>,
     /// Position of each name in `from`, if set.
-    pub(super) from: Vec<Span>,
+    pub(super) from: Vec<SourceSpan>,
     /// True if `from` is not set.
     pub(super) is_default: bool,
     /// True if `app` or `from` could not be read.
@@ -274,18 +280,18 @@ pub(super) struct PlacedNumber {
 
 /// Position of a target.
 #[derive(Debug, Clone)]
-pub(super) struct TargetPlace {
+pub(super) struct TargetSpan {
     /// Range of the whole target.
-    pub(super) span: Span,
+    pub(super) span: SourceSpan,
     /// Range of each target in a list that rings simultaneously.
-    pub(super) members: Vec<Span>,
+    pub(super) members: Vec<SourceSpan>,
     /// Byte offset of the reference to its group, if that is ordered by answer ratio; identifies the reference.
     pub(super) by_ratio: Option<usize>,
 }
 
-impl TargetPlace {
+impl TargetSpan {
     /// Returns the index ranges of a route's targets that belong to groups ordered by answer ratio.
-    pub(super) fn by_ratio<'a>(places: impl Iterator<Item = &'a TargetPlace>) -> Vec<Range<u32>> {
+    pub(super) fn by_ratio<'a>(places: impl Iterator<Item = &'a TargetSpan>) -> Vec<Range<u32>> {
         let groups: Vec<Option<usize>> = places.map(|place| place.by_ratio).collect();
         let (mut found, mut at) = (Vec::new(), 0);
         for run in groups.chunk_by(|one, next| one == next) {
@@ -299,9 +305,9 @@ impl TargetPlace {
     }
 }
 
-impl PlacedRoute {
+impl SpannedRoute {
     /// Returns a route with all positions set to `span`.
-    pub(super) fn at(route: Route, span: Span) -> PlacedRoute {
+    pub(super) fn at(route: Route, span: SourceSpan) -> SpannedRoute {
         let each = |count: usize| vec![span.clone(); count];
         let place = |target: &TargetSpec| {
             let members = match target {
@@ -315,9 +321,9 @@ impl PlacedRoute {
                 | TargetSpec::Conference(_)
                 | TargetSpec::Reject(_) => Vec::new(),
             };
-            TargetPlace { span: span.clone(), members, by_ratio: None }
+            TargetSpan { span: span.clone(), members, by_ratio: None }
         };
-        PlacedRoute {
+        SpannedRoute {
             from: each(route.from.len()),
             to: each(route.to.len()),
             caller: each(route.caller.len()),
@@ -331,8 +337,9 @@ impl PlacedRoute {
             route,
         }
     }
+
     /// Returns the targets with their positions; simultaneous targets are returned individually.
-    pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &Span)> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&TargetSpec, &SourceSpan)> {
         self.route.connect.iter().zip(&self.connect).flat_map(|(target, place)| match target {
             TargetSpec::RingAll(members) => members.iter().zip(&place.members).collect(),
             TargetSpec::Trunk { .. }
@@ -351,20 +358,20 @@ impl PlacedRoute {
 
 /// Route with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedRoute {
+pub(super) struct SpannedRoute {
     pub(super) route: Route,
     /// Position of the name if set, else of the table header.
-    pub(super) name: Span,
-    pub(super) from: Vec<Span>,
-    pub(super) to: Vec<Span>,
-    pub(super) caller: Vec<Span>,
-    pub(super) connect: Vec<TargetPlace>,
-    pub(super) fork: Vec<Span>,
-    pub(super) siprec: Vec<Span>,
+    pub(super) name: SourceSpan,
+    pub(super) from: Vec<SourceSpan>,
+    pub(super) to: Vec<SourceSpan>,
+    pub(super) caller: Vec<SourceSpan>,
+    pub(super) connect: Vec<TargetSpan>,
+    pub(super) fork: Vec<SourceSpan>,
+    pub(super) siprec: Vec<SourceSpan>,
     /// `routes_file` as written, with its position.
-    pub(super) file: Option<(String, Span)>,
+    pub(super) file: Option<(String, SourceSpan)>,
     /// Position of `sms_on_failure`, if set.
-    pub(super) sms: Option<Span>,
+    pub(super) sms: Option<SourceSpan>,
     /// True if a condition could not be read; the calls matched by the route are then unknown.
     pub(super) is_partial: bool,
 }

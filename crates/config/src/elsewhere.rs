@@ -1,6 +1,6 @@
 //! Key names of other products, used for suggestions.
 
-use super::keys::{AGENT, API, APP, CDR, HOLD, Key, NUMBERS, RATES, ROUTE, SMS, SPEECH, TRUNK};
+use super::keys::{AGENT, API, APP, CDR, ConfigKey, HOLD, NUMBERS, RATES, ROUTE, SMS, SPEECH, TRUNK};
 
 /// Key names of other products and our names. If several match, the one that exists in the table is suggested.
 pub(super) const ELSEWHERE: &[(&str, &str)] = &[
@@ -82,10 +82,10 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Names of other products with the equivalent here.
-type Words = &'static [(&'static [&'static str], &'static str)];
+type ForeignNames = &'static [(&'static [&'static str], &'static str)];
 
 /// Names with another meaning in a specific table.
-pub(super) const OF_TABLES: &[(&[Key], Words)] = &[
+pub(super) const OF_TABLES: &[(&[ConfigKey], ForeignNames)] = &[
     (TRUNK, OF_TRUNKS),
     (AGENT, OF_AGENTS),
     (HOLD, OF_HOLD),
@@ -101,14 +101,14 @@ pub(super) const OF_TABLES: &[(&[Key], Words)] = &[
 
 const IN_STORE: &str = "remove it: `data_directory` of [edge] has the store with all that waits";
 
-const OF_CDR: Words = &[(&["spool"], IN_STORE)];
+const OF_CDR: ForeignNames = &[(&["spool"], IN_STORE)];
 
-const OF_SMS: Words = &[(&["store"], IN_STORE)];
+const OF_SMS: ForeignNames = &[(&["store"], IN_STORE)];
 
-const OF_RATES: Words = &[(&["inbound", "outbound"], "the keys here are `in`, `out`")];
+const OF_RATES: ForeignNames = &[(&["inbound", "outbound"], "the keys here are `in`, `out`")];
 
 /// Keys of other products that are part of a table here, such as the credentials of a trunk.
-const OF_TRUNKS: Words = &[
+const OF_TRUNKS: ForeignNames = &[
     (
         &["secret", "remotesecret", "pass", "auth_password", "user", "defaultuser", "authuser", "auth_user"],
         "`auth = { username = \"…\", password = … }` are our credentials, `require_auth` those of the peer",
@@ -125,7 +125,7 @@ const OF_TRUNKS: Words = &[
 ];
 
 /// Names for the keys of an agent.
-const OF_AGENTS: Words = &[
+const OF_AGENTS: ForeignNames = &[
     (
         &["tls", "tls_ca", "verify", "certificate"],
         "`wss://` in `url` is TLS; ca = \"ca.pem\" for a private or self-signed certificate",
@@ -157,14 +157,14 @@ const OF_AGENTS: Words = &[
 ];
 
 /// Names for the keys of `hold` of an agent.
-const OF_HOLD: Words = &[
+const OF_HOLD: ForeignNames = &[
     (&["file", "path", "filename", "hold_music", "moh"], "`audio` is a file played once, `music` one played in a loop"),
     (&["message", "say", "prompt", "tts"], "`text`"),
     (&["type", "mode"], "`strategy`"),
 ];
 
 /// Names for the keys of `[speech]`.
-const OF_SPEECH: Words = &[
+const OF_SPEECH: ForeignNames = &[
     (&["voice", "text"], "use it in `hold` of the agent"),
     (&["api_key", "apikey", "key", "secret", "auth_token"], "`token`"),
     (&["program", "cmd", "exec"], "`command`"),
@@ -172,7 +172,7 @@ const OF_SPEECH: Words = &[
 ];
 
 /// Names for the keys of `[[route]]`.
-const OF_ROUTES: Words = &[
+const OF_ROUTES: ForeignNames = &[
     (
         &["called", "callee", "called_number", "number", "numbers", "did", "dialled", "dialed", "destination", "exten"],
         "to = \"+14155551234\" or to = \"+4930*\" is the called number; `caller` the calling one",
@@ -186,7 +186,7 @@ const OF_ROUTES: Words = &[
 ];
 
 /// Names for the keys of `[app.NAME]`.
-const OF_APPS: Words = &[
+const OF_APPS: ForeignNames = &[
     (&["voice_url", "webhook", "webhook_url", "answer_url", "uri", "endpoint", "VoiceUrl"], "`url`"),
     (&["voice_method", "http_method", "VoiceMethod"], "`method`"),
     (&["voice_fallback_url", "fallback", "VoiceFallbackUrl"], "`fallback_url`"),
@@ -198,7 +198,7 @@ const OF_APPS: Words = &[
 ];
 
 /// Names for the keys of `[[number]]`.
-const OF_NUMBERS: Words = &[
+const OF_NUMBERS: ForeignNames = &[
     (&["phone_number", "did", "to", "PhoneNumber"], "`number`"),
     (&["friendly_name", "label", "FriendlyName"], "`name`"),
     (&["application", "connect", "route", "voice_application_sid"], "app = \"NAME\", with [app.NAME]"),
@@ -207,5 +207,5 @@ const OF_NUMBERS: Words = &[
 ];
 
 /// Names for the keys of `[api]`.
-const OF_API: Words =
+const OF_API: ForeignNames =
     &[(&["token", "secret", "password"], "`auth_token`"), (&["sid", "account", "AccountSid"], "`account_sid`")];

@@ -7,14 +7,14 @@ use trunkgate_route::{Peer, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedRoute, PlacedTrunk};
-use super::preset::{self, Side};
-use super::section::Value;
+use super::draft::{ConfigDraft, SpannedRoute, SpannedTrunk};
+use super::preset::{self, PresetKind};
+use super::section::SpannedValue;
 use super::values;
 
 /// Reads the emergency numbers that replace those of the country.
-pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
-    let number = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+    let number = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
         let text = values::string(key, value, findings)?;
         if DIGITS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit()) {
             return Some(text);
@@ -29,7 +29,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
 }
 
 /// Warns of trunks with phones for which no route accepts an emergency call.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let numbers = draft.edge.numbers.emergency();
     for placed in draft.trunks.iter().filter(|placed| has_phones(placed) && !numbers.is_empty()) {
         let takes = |number: &String| draft.routes.iter().any(|route| may_take(route, &placed.trunk, number));
@@ -47,11 +47,11 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 
 /// Returns whether a preset describes a PBX.
 pub(super) fn is_of_phones(preset: &str) -> bool {
-    preset::find(preset).is_some_and(|preset| preset.side == Side::Pbx)
+    preset::find(preset).is_some_and(|preset| preset.side == PresetKind::Pbx)
 }
 
 /// Returns whether a trunk is a PBX: by its preset, else by the private addresses of all its peers.
-pub(super) fn is_pbx(placed: &PlacedTrunk) -> bool {
+pub(super) fn is_pbx(placed: &SpannedTrunk) -> bool {
     let is_private = |peer: &Peer| match peer.destination.host.parse::<IpAddr>() {
         Ok(IpAddr::V4(v4)) => v4.is_private(),
         Ok(IpAddr::V6(v6)) => v6.is_unique_local(),
@@ -64,13 +64,13 @@ pub(super) fn is_pbx(placed: &PlacedTrunk) -> bool {
     }
 }
 
-fn has_phones(placed: &PlacedTrunk) -> bool {
+fn has_phones(placed: &SpannedTrunk) -> bool {
     let is_pbx = placed.preset.as_ref().is_some_and(|(preset, _)| is_of_phones(preset));
     is_pbx || placed.trunk.accept_register
 }
 
 /// Returns whether a route may match such a call, judged by trunk and number; true for a route that could not be read.
-fn may_take(placed: &PlacedRoute, from: &Trunk, number: &str) -> bool {
+fn may_take(placed: &SpannedRoute, from: &Trunk, number: &str) -> bool {
     let route = &placed.route;
     let is_from = route.from.is_empty() || route.from.iter().any(|name| **name == *from.name);
     placed.is_partial || (is_from && (route.to.is_empty() || route.to.iter().any(|to| to.matches(number))))

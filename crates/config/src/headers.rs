@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use trunkgate_route::headers::{HeaderPattern, HeaderRules, Unruled, may_rule};
-use trunkgate_route::{HeaderCondition, Template};
+use trunkgate_route::headers::{HeaderPattern, HeaderRuleError, HeaderRules, may_rule};
+use trunkgate_route::{HeaderCondition, ParameterTemplate};
 
 use super::code;
 use super::diagnostic::Findings;
 use super::keys;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::values;
 
 /// Maximum number of headers that a trunk may add.
@@ -17,7 +17,7 @@ const MAX_ADDED: usize = 32;
 const MAX_VALUE_BYTES: usize = 1024;
 
 /// Reads `{ add = { X-Tenant = "acme" }, pass = ["X-*"], remove = [] }`.
-pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Option<HeaderRules> {
+pub(super) fn read<'a>(value: &'a SpannedValue<'a>, findings: &mut Findings) -> Option<HeaderRules> {
     let section = Section::open("`headers`", value, keys::HEADERS, findings)?;
     let mut patterns = |key: &str| {
         let list =
@@ -29,7 +29,7 @@ pub(super) fn read<'a>(value: &'a Value<'a>, findings: &mut Findings) -> Option<
     Some(HeaderRules { add, pass, remove, foreign: Vec::new() })
 }
 
-fn pattern(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<HeaderPattern> {
+fn pattern(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<HeaderPattern> {
     let text = values::string(key, value, findings)?;
     match HeaderPattern::parse(&text) {
         Ok(pattern) => Some(pattern),
@@ -40,7 +40,7 @@ fn pattern(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Head
     }
 }
 
-fn added(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(String, String)>> {
+fn added(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<(String, String)>> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type(key, value, "a table as { X-Tenant = \"acme\" }", findings);
         return None;
@@ -72,7 +72,7 @@ fn added(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(S
 /// Reads `{ X-Tenant = "acme", X-Tier = ["1", "2"] }`: accepted values for headers of the INVITE.
 pub(super) fn conditions(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     findings: &mut Findings,
     is_partial: &mut bool,
 ) -> Vec<HeaderCondition> {
@@ -90,7 +90,7 @@ pub(super) fn conditions(
     let mut all = Vec::new();
     for (name, value) in entries {
         let (name, place) = (name.get_ref().as_ref(), name.span());
-        if !Template::may_ask_for(name) {
+        if !ParameterTemplate::may_ask_for(name) {
             let message = format!("`{key}`: routes cannot match on {name}");
             findings.error(
                 code::BAD_VALUE,
@@ -113,17 +113,17 @@ pub(super) fn conditions(
     all
 }
 
-fn refuse(key: &str, name: &str, wrong: Unruled, place: Range<usize>, findings: &mut Findings) {
+fn refuse(key: &str, name: &str, wrong: HeaderRuleError, place: Range<usize>, findings: &mut Findings) {
     match wrong {
-        Unruled::Owned => {
+        HeaderRuleError::Owned => {
             let message = format!("`{key}`: the edge generates {name} itself");
             findings.error(code::OWN_HEADER, place, message, "remove it");
         }
-        Unruled::Identity => {
+        HeaderRuleError::Identity => {
             let message = format!("`{key}`: {name} is controlled by `identity`");
             findings.error(code::OWN_HEADER, place, message, "identity = \"pass\" or \"strip\"");
         }
-        Unruled::NoName => {
+        HeaderRuleError::NoName => {
             let message = format!("`{key}`: \"{name}\" is not a header name");
             findings.error(code::BAD_VALUE, place, message, "use \"X-Tenant\", or \"X-*\" for all with this prefix");
         }

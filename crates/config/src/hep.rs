@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::types::Secret;
 use super::values;
 
@@ -15,7 +15,7 @@ const HOST_CHARS: usize = 253;
 
 /// Settings of `[hep]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hep {
+pub struct HepSettings {
     /// Host and port of the capture server.
     pub address: String,
     /// Capture agent ID.
@@ -25,18 +25,18 @@ pub struct Hep {
 }
 
 /// Reads the section; `None` without a usable address.
-pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Hep> {
+pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> Option<HepSettings> {
     if section.get("address").is_none() {
         let message = "[hep] has no `address`";
         findings.error(code::MISSING, section.span.clone(), message, "address = \"127.0.0.1:9060\"");
     }
-    let mut hep = Hep { address: String::new(), id: 0, password: None };
+    let mut hep = HepSettings { address: String::new(), id: 0, password: None };
     keys::fill((keys::HEP, keys::PUT_HEP), Some(section), &mut hep, around, findings);
     Some(hep).filter(|hep| !hep.address.is_empty())
 }
 
 /// Reads `address`: an IP address or host name, with a port.
-pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_name = |host: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

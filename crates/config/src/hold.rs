@@ -4,16 +4,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkgate_route::{Agent, AnswerTime, Hold, HoldMode, TargetSpec};
+use trunkgate_route::{Agent, AnswerTime, HoldAudio, HoldMode, TargetSpec};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedAgent};
+use super::draft::{ConfigDraft, SpannedAgent};
 use super::keys;
-use super::section::{Section, Value};
-use super::types::{Announcement, Speaker, Speech};
+use super::section::{Section, SpannedValue};
+use super::types::{AgentAnnouncement, SpeechEngine, SpeechSettings};
 use super::values;
-use trunkgate_audio::{self as audio, Most, Use};
+use trunkgate_audio::{self as audio, AudioLimits, Use};
 use trunkgate_system::limits::{
     ANNOUNCEMENT_SECONDS, AUDIO_FILE_BYTES, GOODBYE_SECONDS, MUSIC_SECONDS, SPEECH_TEXT_BYTES,
 };
@@ -26,25 +26,25 @@ const HELP: &str = "use WAV (PCM, μ-law, A-law), MP3, Ogg Vorbis or Ogg Opus, o
 
 /// First announcement of `hold`, and whether music follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Strategy {
-    first: First,
+struct HoldStrategy {
+    first: FirstHoldItem,
     music: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
+enum FirstHoldItem {
     Nothing,
     Audio,
     Text,
 }
 
-const STRATEGIES: [(&str, Strategy); 6] = [
-    ("none", Strategy { first: First::Nothing, music: false }),
-    ("text", Strategy { first: First::Text, music: false }),
-    ("audio", Strategy { first: First::Audio, music: false }),
-    ("music", Strategy { first: First::Nothing, music: true }),
-    ("audio_then_music", Strategy { first: First::Audio, music: true }),
-    ("text_then_music", Strategy { first: First::Text, music: true }),
+const STRATEGIES: [(&str, HoldStrategy); 6] = [
+    ("none", HoldStrategy { first: FirstHoldItem::Nothing, music: false }),
+    ("text", HoldStrategy { first: FirstHoldItem::Text, music: false }),
+    ("audio", HoldStrategy { first: FirstHoldItem::Audio, music: false }),
+    ("music", HoldStrategy { first: FirstHoldItem::Nothing, music: true }),
+    ("audio_then_music", HoldStrategy { first: FirstHoldItem::Audio, music: true }),
+    ("text_then_music", HoldStrategy { first: FirstHoldItem::Text, music: true }),
 ];
 
 /// Reads the audio keys into the agent. Returns the text to be synthesized, if any.
@@ -53,7 +53,7 @@ pub(super) fn read(
     section: &Section<'_>,
     folder: &Path,
     findings: &mut Findings,
-) -> Option<Announcement> {
+) -> Option<AgentAnnouncement> {
     agent.goodbye = section.read("goodbye", findings, |key, value, findings| {
         file(key, value, GOODBYE_SECONDS, Use::Once, folder, findings)
     });
@@ -69,13 +69,13 @@ pub(super) fn read(
         findings.warning(code::UNHEARD, Some(value.span()), message, "add `hold` with text, audio or music");
     }
     let (text, voice) = said.flatten()?;
-    Some(Announcement { agent: agent.name.clone(), text, voice })
+    Some(AgentAnnouncement { agent: agent.name.clone(), text, voice })
 }
 
 /// Text, and the voice that speaks it.
-type Words = (String, Option<String>);
+type HoldText = (String, Option<String>);
 
-fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(Hold, Option<Words>)> {
+fn hold(written: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> Option<(HoldAudio, Option<HoldText>)> {
     if !written.get_ref().is_table() {
         values::wrong_type("hold", written, "a table, as { strategy = \"music\", music = \"hold.mp3\" }", findings);
         return None;
@@ -91,8 +91,9 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
         return None;
     };
     let strategy = values::one_of("strategy", chosen, findings, &STRATEGIES)?;
-    let says = strategy.first == First::Text;
-    let keys = [("audio", strategy.first == First::Audio), ("music", strategy.music), ("text", says), ("voice", says)];
+    let says = strategy.first == FirstHoldItem::Text;
+    let keys =
+        [("audio", strategy.first == FirstHoldItem::Audio), ("music", strategy.music), ("text", says), ("voice", says)];
     for (key, used) in keys {
         match section.get(key) {
             None if key == "voice" => {}
@@ -123,14 +124,14 @@ fn hold(written: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<(
         let value = section.get(key).filter(|_| used)?;
         file(key, value, seconds, how, folder, findings)
     };
-    let first = sound("audio", strategy.first == First::Audio, ANNOUNCEMENT_SECONDS, Use::Once);
+    let first = sound("audio", strategy.first == FirstHoldItem::Audio, ANNOUNCEMENT_SECONDS, Use::Once);
     let music = sound("music", strategy.music, MUSIC_SECONDS, Use::Again);
     let heard = first.is_some() || music.is_some() || text.is_some();
-    heard.then_some((Hold { first, music }, text.map(|text| (text, voice))))
+    heard.then_some((HoldAudio { first, music }, text.map(|text| (text, voice))))
 }
 
 /// Reads a text for the speech program.
-fn words(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<String> {
+fn words(key: &str, value: &SpannedValue<'_>, help: &str, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let wrong = match &text {
         text if text.trim().is_empty() => "is empty".to_owned(),
@@ -148,10 +149,10 @@ fn has_voice(words: &[String]) -> bool {
 }
 
 /// Warns of voices that the command does not use, and of an unused `[speech]`.
-fn judge_speech(draft: &Draft, findings: &mut Findings) {
-    let says = |placed: &&PlacedAgent| placed.said.is_some();
+fn judge_speech(draft: &ConfigDraft, findings: &mut Findings) {
+    let says = |placed: &&SpannedAgent| placed.said.is_some();
     let has_apps = !draft.apps.is_empty() || draft.api.api.takes_documents(&draft.numbers);
-    if let Some(Speech { by: Speaker::Command(words), .. }) = &draft.speech
+    if let Some(SpeechSettings { by: SpeechEngine::Command(words), .. }) = &draft.speech
         && !has_voice(words)
     {
         for span in draft.agents.iter().filter(says).filter_map(|placed| placed.voice.clone()) {
@@ -160,7 +161,8 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
         }
     }
     if let Some(span) = draft.voices_span.clone() {
-        let says_by_command = |speech: &Speech| matches!(&speech.by, Speaker::Command(words) if !has_voice(words));
+        let says_by_command =
+            |speech: &SpeechSettings| matches!(&speech.by, SpeechEngine::Command(words) if !has_voice(words));
         let wrong = match &draft.speech {
             _ if !has_apps => Some(("the file has no app", "add [app.NAME]")),
             Some(speech) if says_by_command(speech) => Some(("`command` has no {voice}", "add \"{voice}\" to it")),
@@ -185,7 +187,7 @@ fn judge_speech(draft: &Draft, findings: &mut Findings) {
 
 /// Warns of hold audio that is never played: the call is answered by the agent and no target follows, or no trunk ends
 /// hold locally.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     judge_speech(draft, findings);
     let is_local = draft.trunks.iter().any(|placed| placed.trunk.hold == HoldMode::Local);
     for placed in draft.trunks.iter().filter(|placed| !is_local && placed.trunk.hold_music.is_some()) {
@@ -226,7 +228,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 /// Reads an audio file named by a key.
 pub(super) fn file(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     seconds: usize,
     how: Use,
     folder: &Path,
@@ -247,7 +249,7 @@ pub(super) fn file(
 /// # Errors
 /// Returns a message and a help text if the file cannot be read or decoded.
 pub(super) fn sound(path: &Path, seconds: usize, how: Use) -> Result<Arc<[u8]>, (String, String)> {
-    let what = match audio::mulaw(path, Most { bytes: AUDIO_FILE_BYTES, seconds }, how) {
+    let what = match audio::mulaw(path, AudioLimits { bytes: AUDIO_FILE_BYTES, seconds }, how) {
         Ok(codes) => return Ok(codes),
         Err(what) => what,
     };

@@ -1,11 +1,11 @@
 //! `when` of a route, with `time_zone` and `holidays` of `[edge]`.
 
 use jiff::tz::TimeZone;
-use trunkgate_route::{Calendar, Dates, Hours};
+use trunkgate_route::{Calendar, DateRange, ScheduleHours};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::values;
 use trunkgate_system::clock;
 
@@ -26,7 +26,7 @@ pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar 
     let holidays = edge.read("holidays", findings, |key, value, findings| {
         values::one_or_list(key, value, findings, |key, value, findings| {
             let text = values::string(key, value, findings)?;
-            let dates = Dates::parse(&text);
+            let dates = DateRange::parse(&text);
             if dates.is_none() {
                 let help = "use \"12-25\" (each year), \"2026-04-03\", or a range of one kind: \"12-24..12-26\"";
                 findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a date"), help);
@@ -34,14 +34,19 @@ pub(super) fn calendar(edge: &Section<'_>, findings: &mut Findings) -> Calendar 
             dates
         })
     });
-    let holidays: Vec<Dates> = holidays.unwrap_or_default().into_iter().map(|(dates, _)| dates).collect();
+    let holidays: Vec<DateRange> = holidays.unwrap_or_default().into_iter().map(|(dates, _)| dates).collect();
     Calendar { zone: zone.unwrap_or(TimeZone::UTC), holidays: holidays.into() }
 }
 
 /// Reads one text of `when`.
-pub(super) fn read(key: &str, value: &Value<'_>, calendar: &Calendar, findings: &mut Findings) -> Option<Hours> {
+pub(super) fn read(
+    key: &str,
+    value: &SpannedValue<'_>,
+    calendar: &Calendar,
+    findings: &mut Findings,
+) -> Option<ScheduleHours> {
     let text = values::string(key, value, findings)?;
-    match Hours::parse(&text, calendar, &zone) {
+    match ScheduleHours::parse(&text, calendar, &zone) {
         Ok(hours) if hours.needs_holidays() && calendar.holidays.is_empty() => {
             let help = "add holidays = [\"01-01\", \"12-25\"] to [edge]";
             findings.error(code::MISSING, value.span(), format!("`{key}`: no `holidays` are configured"), help);

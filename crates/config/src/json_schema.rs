@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Absent, Default, Key, Kind, ROOT};
+use super::keys::{AbsentMeaning, ConfigKey, KeyDefault, ROOT, ValueKind};
 
 /// Returns the schema.
 pub fn json_schema() -> Value {
@@ -39,10 +39,10 @@ fn one_text(key: &str) -> Value {
     json!({ "type": "object", "properties": properties, "required": [key], "additionalProperties": false })
 }
 
-fn of_table(keys: &[Key]) -> Value {
+fn of_table(keys: &[ConfigKey]) -> Value {
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), of_key(key))).collect();
     let required: Vec<&str> =
-        keys.iter().filter(|key| matches!(key.default.is, Absent::Required)).map(|key| key.name).collect();
+        keys.iter().filter(|key| matches!(key.default.is, AbsentMeaning::Required)).map(|key| key.name).collect();
     let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
     if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
         schema.insert("required".to_owned(), json!(required));
@@ -50,20 +50,20 @@ fn of_table(keys: &[Key]) -> Value {
     schema
 }
 
-fn of_key(key: &Key) -> Value {
+fn of_key(key: &ConfigKey) -> Value {
     let mut schema = of_kind(key.kind);
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".to_owned(), json!(key.about));
         match key.default.is {
-            Absent::Value(text) => {
+            AbsentMeaning::Value(text) => {
                 schema.insert("default".to_owned(), default_value(text).unwrap_or_default());
             }
-            Absent::Told(words) => {
+            AbsentMeaning::Told(words) => {
                 schema.insert("x-default".to_owned(), json!(words));
             }
-            Absent::Required => {}
+            AbsentMeaning::Required => {}
         }
-        if let Default { beside: Some(other), .. } = key.default {
+        if let KeyDefault { beside: Some(other), .. } = key.default {
             schema.insert("x-with".to_owned(), json!(other));
         }
     }
@@ -76,31 +76,31 @@ pub(super) fn default_value(text: &str) -> Option<Value> {
     serde_json::to_value(table.remove("value")?).ok()
 }
 
-fn of_kind(kind: Kind) -> Value {
+fn of_kind(kind: ValueKind) -> Value {
     match kind {
-        Kind::Text(_) | Kind::Url => json!({ "type": "string" }),
-        Kind::Name => json!({ "$ref": "#/$defs/name" }),
-        Kind::Secret => json!({ "$ref": "#/$defs/secret" }),
-        Kind::Duration => json!({ "$ref": "#/$defs/duration" }),
-        Kind::Size => json!({ "$ref": "#/$defs/size" }),
-        Kind::Boolean => json!({ "type": "boolean" }),
-        Kind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
-        Kind::Choice(numbers) => json!({ "enum": numbers }),
-        Kind::Word(words) => json!({ "enum": words }),
-        Kind::List(item) => json!({ "type": "array", "items": of_kind(*item) }),
-        Kind::Many(item) => {
+        ValueKind::Text(_) | ValueKind::Url => json!({ "type": "string" }),
+        ValueKind::Name => json!({ "$ref": "#/$defs/name" }),
+        ValueKind::Secret => json!({ "$ref": "#/$defs/secret" }),
+        ValueKind::Duration => json!({ "$ref": "#/$defs/duration" }),
+        ValueKind::Size => json!({ "$ref": "#/$defs/size" }),
+        ValueKind::Boolean => json!({ "type": "boolean" }),
+        ValueKind::Integer(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        ValueKind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        ValueKind::Choice(numbers) => json!({ "enum": numbers }),
+        ValueKind::Word(words) => json!({ "enum": words }),
+        ValueKind::List(item) => json!({ "type": "array", "items": of_kind(*item) }),
+        ValueKind::Many(item) => {
             let item = of_kind(*item);
             json!({ "anyOf": [item.clone(), { "type": "array", "items": item }] })
         }
-        Kind::Map(item) => json!({ "type": "object", "additionalProperties": of_kind(*item) }),
-        Kind::Table(keys) => of_table(keys),
-        Kind::Named(keys) => {
+        ValueKind::Map(item) => json!({ "type": "object", "additionalProperties": of_kind(*item) }),
+        ValueKind::Table(keys) => of_table(keys),
+        ValueKind::Named(keys) => {
             let names = json!({ "$ref": "#/$defs/name" });
             json!({ "type": "object", "propertyNames": names, "additionalProperties": of_table(keys) })
         }
-        Kind::Rows(keys) => json!({ "type": "array", "items": of_table(keys) }),
-        Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind)).collect::<Vec<_>>() }),
-        Kind::OnlyText(text) => json!({ "const": text }),
+        ValueKind::Rows(keys) => json!({ "type": "array", "items": of_table(keys) }),
+        ValueKind::Either(kinds) => json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind)).collect::<Vec<_>>() }),
+        ValueKind::OnlyText(text) => json!({ "const": text }),
     }
 }

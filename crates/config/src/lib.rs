@@ -75,38 +75,38 @@ mod values;
 mod voicemail;
 mod webhook_url;
 
-pub use acme::Acme;
+pub use acme::AcmeSettings;
 pub use apps::AppSettings;
 pub use cdr::CDR_HELP;
-pub use cdr::{Cdr, CdrFile, CdrFormat, CdrUrl, Keep};
-pub use changes::{Difference, differences};
+pub use cdr::{CdrFile, CdrFormat, CdrRetention, CdrSettings, CdrUrl};
+pub use changes::{ConfigDifference, differences};
 pub use csv_text::reading;
 pub use data::DataDirectory;
 pub use diagnostic::{Diagnostic, Excerpt, brief, render, summary, to_json};
 pub use diagnostic::{in_line, in_lines};
-pub use hep::Hep;
+pub use hep::HepSettings;
 pub use json_schema::json_schema;
 pub use load::text;
 pub use load::{find, is_of_service, load, load_http, load_to_look, parse, unread};
-pub use mail::Mail;
-pub use messages::Messages;
+pub use mail::MailSettings;
+pub use messages::MessageSettings;
 pub use messages::permits;
 pub use numbers::{NumberRoute, PhoneNumber, SmsWebhook};
-pub use otel::Otel;
+pub use otel::OtelSettings;
 pub use overrides::judge_url;
-pub use overrides::{NumberOverride, NumberOverrides, NumberParameter, ParameterKind, ToldOverride};
-pub use places::Places;
-pub use recording::{AnnounceTo, OnFull, Recording};
-pub use recording::{Unfit, announcement as recording_announcement, links as recording_links};
+pub use overrides::{NumberOverride, NumberOverrides, NumberParameter, OverrideReport, ParameterKind};
+pub use places::ConfigLines;
+pub use recording::{AnnounceTo, OnFull, RecordingSettings};
+pub use recording::{DirectoryProblem, announcement as recording_announcement, links as recording_links};
 pub use reference::markdown;
-pub use show::Shown;
-pub use sms::{Replies, Sms};
+pub use show::ConfigDisplay;
+pub use sms::{OptOutReplies, SmsSettings};
 pub use sms::{is_service, is_short_code};
-pub use transcription::Transcription;
+pub use transcription::TranscriptionSettings;
 pub use trunkgate_route::nearest;
 pub use trunks::sip_address;
 pub use types::{
-    Announcement, Api, Config, Edge, Endpoint, Http, HttpTls, Limits, Listen, ListenTls, Media, Proxy, Secret, Speaker,
-    Speech, TrunkTls,
+    AgentAnnouncement, ApiSettings, Config, EdgeConfig, HttpSettings, HttpTls, LimitSettings, ListenSettings,
+    ListenTls, MediaSettings, ProxyMode, Secret, SpeechEndpoint, SpeechEngine, SpeechSettings, TrunkTls,
 };
 pub use values::parse_duration;

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use toml::de::DeTable;
 use trunkgate_route::App;
 
-use super::changes::Written;
+use super::changes::WrittenConfig;
 use super::checks;
-use super::clients::PlacedClient;
+use super::clients::SpannedClient;
 use super::code;
 use super::diagnostic::{Diagnostic, Findings, line_and_column};
-use super::draft::{Draft, PlacedApp};
+use super::draft::{ConfigDraft, SpannedApp};
 use super::emergency::is_pbx;
-use super::places::Places;
+use super::places::ConfigLines;
 use super::route_files;
-use super::schema::{self, File};
-use super::syntax::Slip;
-use super::types::{Api, Config, Http};
+use super::schema::{self, ConfigFile};
+use super::syntax::SyntaxHelp;
+use super::types::{ApiSettings, Config, HttpSettings};
 use trunkgate_system::files;
 use trunkgate_system::limits::CONFIG_FILE_BYTES;
 
@@ -41,13 +41,13 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
 /// # Errors
 /// Returns the diagnostics if nothing can be read.
 pub fn load_to_look(path: &Path) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    read(path, &not_empty(source(path)?)?, u64::MAX, Excused::All)
+    read(path, &not_empty(source(path)?)?, u64::MAX, ErrorTolerance::All)
 }
 
 /// Returns the configuration for an unreadable file: every key has its default.
 pub fn unread(path: &Path) -> Config {
     let mut findings = Findings::default();
-    let draft = schema::read(File { path, source: "" }, &DeTable::parse_recoverable("").0, &mut findings);
+    let draft = schema::read(ConfigFile { path, source: "" }, &DeTable::parse_recoverable("").0, &mut findings);
     config(path, "", draft)
 }
 
@@ -58,7 +58,7 @@ pub fn is_of_service(found: &Diagnostic) -> bool {
 
 /// Errors that do not reject the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Excused {
+enum ErrorTolerance {
     None,
     All,
 }
@@ -68,9 +68,9 @@ enum Excused {
 ///
 /// # Errors
 /// Returns every error and warning if `[http]` is affected.
-pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn load_http(path: &Path, has_token: bool) -> Result<(HttpSettings, Vec<Diagnostic>), Vec<Diagnostic>> {
     let source = source(path)?;
-    let found = match read(path, &source, QUICK_BYTES, Excused::None) {
+    let found = match read(path, &source, QUICK_BYTES, ErrorTolerance::None) {
         Ok((config, _)) => return Ok((config.http, Vec::new())),
         Err(found) => found,
     };
@@ -85,10 +85,10 @@ pub fn load_http(path: &Path, has_token: bool) -> Result<(Http, Vec<Diagnostic>)
 ///
 /// # Errors
 /// Returns the lines with syntax errors if `[http]` may be among them.
-fn http_of(path: &Path, source: &str, has_token: bool) -> Result<Http, Vec<usize>> {
+fn http_of(path: &Path, source: &str, has_token: bool) -> Result<HttpSettings, Vec<usize>> {
     let mut findings = Findings::default();
     let (document, syntax) = DeTable::parse_recoverable(source);
-    let (http, is_there) = schema::http(File { path, source }, &document, &mut findings);
+    let (http, is_there) = schema::http(ConfigFile { path, source }, &document, &mut findings);
     findings.retain(|one| !(has_token && one.code == code::BAD_SECRET.id));
     let damaged = syntax.iter().filter(|error| error.message() != "duplicate key");
     let lines: Vec<usize> =
@@ -169,7 +169,7 @@ fn header_over(source: &str, line: usize) -> Option<&str> {
 /// # Errors
 /// Returns every error and warning.
 pub fn parse(path: &Path, source: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    read(path, source, u64::MAX, Excused::None)
+    read(path, source, u64::MAX, ErrorTolerance::None)
 }
 
 /// Parses and checks a text, skipping routes files above a size.
@@ -177,13 +177,13 @@ fn read(
     path: &Path,
     source: &str,
     most_bytes: u64,
-    excused: Excused,
+    excused: ErrorTolerance,
 ) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut findings = Findings::of(source);
     let (document, mut syntax) = DeTable::parse_recoverable(source);
     // Errors that follow from a syntax error come after it.
     syntax.sort_by_key(|error| error.span().map_or(0, |span| span.start));
-    let file = File { path, source };
+    let file = ConfigFile { path, source };
     let mut draft = schema::read(file, &document, &mut findings);
     let mut damaged = BTreeSet::new();
     for error in syntax {
@@ -197,9 +197,9 @@ fn read(
             findings.error(code::DUPLICATE, span, format!("duplicate key `{key}`{first}"), "keep one of them");
             continue;
         }
-        let slip = Slip::of(source, span, error.message(), &mut damaged);
+        let slip = SyntaxHelp::of(source, span, error.message(), &mut damaged);
         if damaged.insert(line)
-            && let Some(Slip { span, help }) = slip
+            && let Some(SyntaxHelp { span, help }) = slip
         {
             findings.error(code::SYNTAX, span, "not valid TOML", help);
         }
@@ -218,12 +218,12 @@ fn read(
     for (preset, places) in draft.trunks.iter().filter_map(|trunk| trunk.preset.as_ref()) {
         findings.come_from(preset, places);
     }
-    if findings.has_errors() && excused == Excused::None {
+    if findings.has_errors() && excused == ErrorTolerance::None {
         return Err(findings.into_sorted());
     }
     let mut config = config(path, source, draft);
     if most_bytes == u64::MAX {
-        config.written = Arc::new(Written::of(&config, source, file.folder()));
+        config.written = Arc::new(WrittenConfig::of(&config, source, file.folder()));
     }
     Ok((config, findings.into_sorted()))
 }
@@ -275,10 +275,10 @@ pub fn find(given: Option<&Path>) -> Option<PathBuf> {
     ["trunkgate.toml", "/etc/trunkgate/trunkgate.toml"].map(PathBuf::from).into_iter().find(|path| path.exists())
 }
 
-fn config(path: &Path, source: &str, draft: Draft) -> Config {
+fn config(path: &Path, source: &str, draft: ConfigDraft) -> Config {
     Config {
         path: path.to_owned(),
-        places: Places::of(&draft, source),
+        places: ConfigLines::of(&draft, source),
         written: Arc::default(),
         edge: draft.edge,
         listen: draft.listen.into_iter().map(|placed| placed.listen).collect(),
@@ -299,7 +299,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         sounds: draft.sounds.into_audio(),
         mailboxes: draft.mailboxes.into_iter().map(|placed| placed.mailbox).collect(),
         numbers: draft.numbers.into_iter().map(|placed| placed.number).collect(),
-        clients: draft.clients.into_iter().map(PlacedClient::into_entry).collect(),
+        clients: draft.clients.into_iter().map(SpannedClient::into_entry).collect(),
         api: draft.api.api,
         routes: draft.routes.into_iter().map(|placed| placed.route).collect::<Vec<_>>().into(),
         log: draft.log,
@@ -307,7 +307,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
         recording: draft.recording.map(|recording| {
             let transcription = draft.transcription.map(|(transcription, _)| Arc::new(transcription));
             let mail = draft.texts.mail.map(Arc::new);
-            super::recording::Recording { transcription, mail, ..recording }
+            super::recording::RecordingSettings { transcription, mail, ..recording }
         }),
         data: draft.data,
         hep: draft.hep,
@@ -318,7 +318,7 @@ fn config(path: &Path, source: &str, draft: Draft) -> Config {
 }
 
 /// Returns the applications. Numbers that they dial use the trunks of `[api]`, whose token signs their streams.
-fn apps(placed: Vec<PlacedApp>, api: &Api) -> Vec<App> {
+fn apps(placed: Vec<SpannedApp>, api: &ApiSettings) -> Vec<App> {
     let auth_token = api.auth_token.as_ref().map(|token| token.reveal().to_owned());
     let with = |app| App { connect: api.connect.clone(), auth_token: auth_token.clone(), ..app };
     placed.into_iter().map(|placed| with(placed.app)).collect()

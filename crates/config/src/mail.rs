@@ -7,10 +7,10 @@ use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Draft;
-use super::keys::{self, Around};
+use super::draft::ConfigDraft;
+use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::types::Secret;
 use super::values;
 use trunkgate_system::smtp::Security;
@@ -40,7 +40,7 @@ pub(super) const ADD_MAIL: &str =
 
 /// Settings of `[mail]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
+pub struct MailSettings {
     /// Host name or address of the server, without brackets.
     pub host: String,
     /// TCP port of the server.
@@ -57,7 +57,7 @@ pub struct Mail {
     pub ca: Option<Arc<[u8]>>,
 }
 
-impl Mail {
+impl MailSettings {
     /// Returns user name and password if authentication is configured.
     pub fn login(&self) -> Option<(&str, &str)> {
         Some((self.user.as_deref()?, self.password.as_ref()?.reveal()))
@@ -66,7 +66,7 @@ impl Mail {
 
 /// Mail server given by the URL.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct MailUrl {
     host: String,
     port: u16,
     security: Security,
@@ -74,13 +74,13 @@ pub(crate) struct Place {
 }
 
 /// Reads the section; `None` if it cannot be used to send mail.
-pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Mail> {
+pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> Option<MailSettings> {
     for (key, help) in [("server", SERVER_HELP), ("from", "add from = \"voicemail@example.com\"")] {
         if section.get(key).is_none() {
             findings.error(code::MISSING, section.span.clone(), format!("[mail] has no `{key}`"), help);
         }
     }
-    let mut mail = Mail {
+    let mut mail = MailSettings {
         host: String::new(),
         port: 0,
         security: Security::Tls,
@@ -106,15 +106,15 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
     is_usable.then_some(mail)
 }
 
-impl Place {
+impl MailUrl {
     /// Stores the values in `to`.
-    pub(super) fn put(self, to: &mut Mail) {
+    pub(super) fn put(self, to: &mut MailSettings) {
         (to.host, to.port, to.security, to.user) = (self.host, self.port, self.security, self.user);
     }
 }
 
 /// Reads the URL of the server. Messages never contain a possible password.
-pub(super) fn server(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Place> {
+pub(super) fn server(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<MailUrl> {
     let text = values::string(key, value, findings)?;
     let mut refuse = |wrong: &str, help: &str| {
         findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), help);
@@ -151,7 +151,7 @@ pub(super) fn server(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
         (false, false) => (Security::StartTls, SUBMISSION_PORT),
     };
     let user = Some(user).filter(|user| !user.is_empty());
-    Some(Place { host, port: url.port().unwrap_or(port), security, user })
+    Some(MailUrl { host, port: url.port().unwrap_or(port), security, user })
 }
 
 /// Decodes the percent encoding of a part of a URL.
@@ -161,7 +161,7 @@ fn decoded(part: &str) -> String {
 }
 
 /// Reads the sender address.
-pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if let Some(wrong) = wrong_address(&text) {
         findings.error(code::BAD_ADDRESS, value.span(), format!("`{key}` {wrong}"), "use \"voicemail@example.com\"");
@@ -171,7 +171,7 @@ pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 }
 
 /// Reads a `mailto:` URL with one address.
-pub(super) fn mailto(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn mailto(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let address = text.get(..Mailbox::MAILTO.len()).filter(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO));
     let address = address.and_then(|scheme| text.get(scheme.len()..)).unwrap_or_default();
@@ -207,7 +207,7 @@ pub(super) fn wrong_address(text: &str) -> Option<&'static str> {
 }
 
 /// Checks `[mail]` against the mailboxes.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let mut is_used = false;
     for placed in &draft.mailboxes {
         let Some(span) = placed.notify.as_ref().filter(|_| placed.mailbox.is_mailed()) else { continue };

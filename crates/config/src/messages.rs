@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Draft;
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::draft::ConfigDraft;
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
 use super::webhook_url;
@@ -21,7 +21,7 @@ const URL_WORDS: UrlWords = UrlWords {
 
 /// Settings of `[messages]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Messages {
+pub struct MessageSettings {
     /// Service that sends messages.
     pub url: Option<String>,
     /// Shared secret of the edge and the service.
@@ -34,7 +34,7 @@ pub struct Messages {
     pub allow_prefixes: Vec<String>,
 }
 
-impl Messages {
+impl MessageSettings {
     /// Returns whether `allow_prefixes` of `[sms]` permits a recipient.
     pub fn permits(&self, recipient: &str) -> bool {
         permits(&self.allow_prefixes, recipient)
@@ -51,21 +51,26 @@ pub fn permits(prefixes: &[String], recipient: &str) -> bool {
 pub(super) fn read(
     section: Option<&Section<'_>>,
     allow_prefixes: Vec<String>,
-    around: Around<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Messages {
-    let mut read = Messages { allow_prefixes, ..Messages::default() };
+) -> MessageSettings {
+    let mut read = MessageSettings { allow_prefixes, ..MessageSettings::default() };
     keys::fill((keys::MESSAGES, keys::PUT_MESSAGES), section, &mut read, around, findings);
     read
 }
 
 /// Reads the URL of the service.
-pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn url(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     web_address(key, value, (around.local_networks, URL_WORDS), findings)
 }
 
 /// Checks `[messages]` against the other tables.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let Some(span) = draft.texts.messages_span.clone() else { return };
     let messages = &draft.texts.messages;
     if let (Some(url), Some(place)) = (&messages.inbound, &draft.texts.inbound_span) {

@@ -1,16 +1,22 @@
 //! Warnings about number patterns that no normalised number matches: national form, separators, missing `*`.
 
-use trunkgate_route::{Numbers, Pattern};
+use trunkgate_route::{NumberingPlan, Pattern};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::SourceSpan;
 
 /// Separators allowed between the digits of a written number.
 const SEPARATORS: &str = " -.()/";
 
 /// Warns of a number or prefix in a form that no normalised number has.
-pub(super) fn number_form(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
+pub(super) fn number_form(
+    key: &str,
+    pattern: &Pattern,
+    span: SourceSpan,
+    numbers: &NumberingPlan,
+    findings: &mut Findings,
+) {
     let never = |message: String, help: String| findings.warning(code::NEVER_MATCHES, Some(span), message, help);
     match pattern {
         Pattern::Prefix(text) => {
@@ -59,7 +65,13 @@ const RESTS: std::ops::RangeInclusive<usize> = 4..=11;
 
 /// Warns of a prefix without country code, which after normalisation only matches extensions and short codes. Routes
 /// may mean those; rules that reject, allow or count calls rarely do.
-pub(super) fn national_beginning(key: &str, pattern: &Pattern, span: Span, numbers: &Numbers, findings: &mut Findings) {
+pub(super) fn national_beginning(
+    key: &str,
+    pattern: &Pattern,
+    span: SourceSpan,
+    numbers: &NumberingPlan,
+    findings: &mut Findings,
+) {
     let Pattern::Prefix(text) = pattern else { return };
     if text.is_empty() || !text.chars().all(|c| c.is_ascii_digit()) {
         return;

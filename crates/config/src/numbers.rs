@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_route::{Numbers, Pattern, Route, TargetSpec, WebhookMethod};
+use trunkgate_route::{NumberingPlan, Pattern, Route, TargetSpec, WebhookMethod};
 
 use super::api::stable_sid;
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedNumber, PlacedRoute, PlacedTrunk, Span, TargetPlace};
+use super::draft::{ConfigDraft, SourceSpan, SpannedNumber, SpannedRoute, SpannedTrunk, TargetSpan};
 use super::keys;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::values;
 
 /// Maximum length of `name` in characters, as Twilio's FriendlyName.
@@ -84,11 +84,11 @@ impl PhoneNumber {
 
 /// Reads all numbers in file order.
 pub(super) fn read<'a>(
-    value: &'a Value<'a>,
-    numbers: &Numbers,
-    trunks: &[PlacedTrunk],
+    value: &'a SpannedValue<'a>,
+    numbers: &NumberingPlan,
+    trunks: &[SpannedTrunk],
     findings: &mut Findings,
-) -> Vec<PlacedNumber> {
+) -> Vec<SpannedNumber> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("number", value, "tables with double brackets: [[number]]", findings);
         return Vec::new();
@@ -98,16 +98,16 @@ pub(super) fn read<'a>(
 }
 
 /// Returns the trunks that are neither phones nor recording servers.
-fn carriers(trunks: &[PlacedTrunk]) -> impl Iterator<Item = &PlacedTrunk> {
+fn carriers(trunks: &[SpannedTrunk]) -> impl Iterator<Item = &SpannedTrunk> {
     trunks.iter().filter(|placed| !placed.trunk.accept_register && placed.trunk.siprec.is_none())
 }
 
 fn read_one<'a>(
-    value: &'a Value<'a>,
-    numbers: &Numbers,
+    value: &'a SpannedValue<'a>,
+    numbers: &NumberingPlan,
     carriers: &[String],
     findings: &mut Findings,
-) -> Option<PlacedNumber> {
+) -> Option<SpannedNumber> {
     let section = Section::open("[[number]]", value, keys::NUMBERS, findings)?;
     let name = section.read("name", findings, name);
     let app = section.read("app", findings, values::name);
@@ -130,7 +130,7 @@ fn read_one<'a>(
         Some(from) => from.into_iter().unzip(),
         None => (carriers.to_vec(), Vec::new()),
     };
-    Some(PlacedNumber {
+    Some(SpannedNumber {
         number: PhoneNumber {
             number,
             name,
@@ -148,7 +148,7 @@ fn read_one<'a>(
     })
 }
 
-fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let fits = !text.trim().is_empty() && text.chars().count() <= NAME_CHARS && !text.chars().any(char::is_control);
     if !fits {
@@ -158,7 +158,7 @@ fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String>
     fits.then_some(text)
 }
 
-fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findings) -> Option<String> {
+fn number(key: &str, value: &SpannedValue<'_>, numbers: &NumberingPlan, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);
     if number.is_none() {
@@ -169,7 +169,7 @@ fn number(key: &str, value: &Value<'_>, numbers: &Numbers, findings: &mut Findin
 }
 
 /// Assigns a route name to each number, and returns the routes of numbers with an application, to precede all others.
-pub(super) fn routes(all: &mut [PlacedNumber], trunks: &[PlacedTrunk], findings: &mut Findings) -> Vec<PlacedRoute> {
+pub(super) fn routes(all: &mut [SpannedNumber], trunks: &[SpannedTrunk], findings: &mut Findings) -> Vec<SpannedRoute> {
     let mut listed: HashMap<String, usize> = HashMap::new();
     for placed in &*all {
         *listed.entry(placed.number.number.clone()).or_default() += 1;
@@ -203,11 +203,11 @@ pub(super) fn routes(all: &mut [PlacedNumber], trunks: &[PlacedTrunk], findings:
     routes
 }
 
-impl PlacedNumber {
+impl SpannedNumber {
     /// Returns the route of calls to the number, without a name.
-    pub(super) fn route(&self) -> PlacedRoute {
+    pub(super) fn route(&self) -> SpannedRoute {
         let app = self.number.app.iter().zip(&self.app);
-        let place = |span: &Span| TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
+        let place = |span: &SourceSpan| TargetSpan { span: span.clone(), members: Vec::new(), by_ratio: None };
         let (targets, places) = app.map(|(app, span)| (TargetSpec::App(app.clone()), place(span))).unzip();
         let route = Route {
             from: self.number.from.clone(),
@@ -216,18 +216,18 @@ impl PlacedNumber {
         };
         let from = if self.is_default { vec![self.span.clone(); route.from.len()] } else { self.from.clone() };
         let is_partial = self.is_partial;
-        PlacedRoute { from, connect: places, is_partial, ..PlacedRoute::at(route, self.span.clone()) }
+        SpannedRoute { from, connect: places, is_partial, ..SpannedRoute::at(route, self.span.clone()) }
     }
 }
 
 /// Rejects a number that is listed twice for the same calls.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
-    let mut listed: HashMap<&str, Vec<&PlacedNumber>> = HashMap::new();
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
+    let mut listed: HashMap<&str, Vec<&SpannedNumber>> = HashMap::new();
     for placed in &draft.numbers {
         let PhoneNumber { number, from, .. } = &placed.number;
         let before = listed.entry(number).or_default();
         let from: BTreeSet<&String> = from.iter().collect();
-        let shares = |other: &&PlacedNumber| {
+        let shares = |other: &&SpannedNumber| {
             other.is_default && placed.is_default || other.number.from.iter().any(|name| from.contains(name))
         };
         if before.iter().any(shares) {

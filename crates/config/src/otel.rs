@@ -11,8 +11,8 @@ use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::speech::{UrlWords, web_address};
 use super::types::Secret;
 use super::values;
@@ -34,7 +34,7 @@ const URL_WORDS: UrlWords = UrlWords {
 
 /// Settings of `[otel]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Otel {
+pub struct OtelSettings {
     /// URL for traces, including the path.
     pub url: String,
     /// Sent with each request.
@@ -52,12 +52,12 @@ pub struct Otel {
 }
 
 /// Reads the section; `None` without a usable endpoint.
-pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Otel> {
+pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> Option<OtelSettings> {
     if section.get("endpoint").is_none() {
         let message = "[otel] has no `endpoint`";
         findings.error(code::MISSING, section.span.clone(), message, "endpoint = \"http://127.0.0.1:4318\"");
     }
-    let mut otel = Otel {
+    let mut otel = OtelSettings {
         url: String::new(),
         headers: Vec::new(),
         sampling: Sampling::NONE,
@@ -71,7 +71,12 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
 }
 
 /// Reads `endpoint` and returns the URL for traces.
-pub(super) fn endpoint(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn endpoint(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     of_traces(&web_address(key, value, (around.local_networks, URL_WORDS), findings)?)
 }
 
@@ -85,7 +90,7 @@ fn of_traces(text: &str) -> Option<String> {
 }
 
 /// Reads a number from 0 to 1.
-pub(super) fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<f64> {
+pub(super) fn share(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<f64> {
     let number: Option<f64> = match value.get_ref() {
         DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
         DeValue::Integer(number) => {
@@ -104,7 +109,7 @@ pub(super) fn share(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     number
 }
 
-pub(super) fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn service_name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let fits = !text.trim().is_empty() && text.len() <= 255 && !text.contains(char::is_control);
     if !fits {
@@ -118,7 +123,7 @@ pub(super) fn service_name(key: &str, value: &Value<'_>, findings: &mut Findings
     fits.then_some(text)
 }
 
-pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn timeout(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     let fits = !found.is_zero() && found <= LONGEST;
     if !fits {
@@ -130,8 +135,8 @@ pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 /// Reads headers; their values are never displayed.
 pub(super) fn headers<'a>(
     key: &str,
-    value: &'a Value<'a>,
-    around: Around<'_>,
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
 ) -> Option<Vec<(String, Secret)>> {
     let Some(table) = value.get_ref().as_table() else {
@@ -166,7 +171,7 @@ mod tests {
     use super::*;
     use crate::parse;
 
-    fn read(otel: &str) -> Result<Otel, Vec<&'static str>> {
+    fn read(otel: &str) -> Result<OtelSettings, Vec<&'static str>> {
         let text = format!("[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[otel]\n{otel}\n");
         let parsed = parse(Path::new("x/trunkgate.toml"), &text);
         parsed

@@ -12,7 +12,7 @@ use super::diagnostic::Findings;
 use super::numbers::SmsWebhook;
 use super::types::Config;
 use super::webhook_url;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Parameter of a number that API requests can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,7 +230,7 @@ const TABLES: &str = "[api], or in the [app] that has the call or number,";
 ///
 /// # Errors
 /// Returns the reason why the URL is not allowed, without the URL itself.
-pub fn judge_url(parameter: &str, url: &str, reach: &Reach) -> Result<(), String> {
+pub fn judge_url(parameter: &str, url: &str, reach: &ReachRules) -> Result<(), String> {
     let mut findings = Findings::default();
     let value = Spanned::new(0..0, DeValue::String(url.into()));
     if webhook_url::read(parameter, &value, &mut findings).is_some() {
@@ -301,7 +301,7 @@ impl Config {
 
     /// Describes the overrides of each number, for reports:
     /// `VoiceUrl set through the API overrides [[number]] app "ivr"`.
-    pub fn told_overrides(&self, overrides: &NumberOverrides) -> Vec<ToldOverride> {
+    pub fn told_overrides(&self, overrides: &NumberOverrides) -> Vec<OverrideReport> {
         let told = |number: &super::PhoneNumber| {
             let set = overrides.get(&number.sid()).filter(|set| !set.is_empty())?;
             let parameters: Vec<&'static str> = set.parameters().map(NumberParameter::as_str).collect();
@@ -315,7 +315,7 @@ impl Config {
             };
             let text = format!("{} set through the API {written}", parameters.join(", "));
             let route = number.route.as_ref().map(|route| route.name.clone());
-            Some(ToldOverride { number: number.number.clone(), route, parameters, text })
+            Some(OverrideReport { number: number.number.clone(), route, parameters, text })
         };
         self.numbers.iter().filter_map(told).collect()
     }
@@ -323,7 +323,7 @@ impl Config {
 
 /// Overrides of a number, for reports.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct ToldOverride {
+pub struct OverrideReport {
     /// Number in E.164.
     pub number: String,
     /// Name of the route; `None` if no call reaches the number.
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn urls_are_judged_as_those_of_applications() {
-        let [strict, lax] = [false, true].map(|allow_private| Reach { allow_private, ..Reach::default() });
+        let [strict, lax] = [false, true].map(|allow_private| ReachRules { allow_private, ..ReachRules::default() });
         assert_eq!(judge_url("VoiceUrl", "https://app.example.com/?a=secret", &strict), Ok(()));
         assert_eq!(judge_url("VoiceUrl", "http://127.0.0.1:9/", &lax), Ok(()));
         assert_eq!(judge_url("VoiceUrl", "http://localhost:9/", &lax), Ok(()));

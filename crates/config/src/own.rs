@@ -9,13 +9,13 @@ use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedRoute, PlacedTrunk};
+use super::draft::{ConfigDraft, SpannedRoute, SpannedTrunk};
 use super::preset;
 use super::schema::private_networks;
 use trunkgate_system::agent_url::address;
 
 /// Reports agents with a URL that leads to a listener of the edge. Host names are not resolved here.
-pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
+pub(super) fn agents(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.agents {
         let Some(span) = placed.url.clone() else { continue };
         let Some(to) = Url::parse(&placed.agent.url).ok().and_then(|url| target(&url)) else { continue };
@@ -27,7 +27,7 @@ pub(super) fn agents(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports webhooks of applications that lead to a listener of the edge, which is never allowed.
-pub(super) fn apps(draft: &Draft, findings: &mut Findings) {
+pub(super) fn apps(draft: &ConfigDraft, findings: &mut Findings) {
     for (key, url, span) in draft.apps.iter().flat_map(|placed| &placed.webhooks) {
         let Some(to) = Url::parse(url).ok().and_then(|url| target(&url)) else { continue };
         if let Some(whose) = bound(draft, to, false) {
@@ -39,7 +39,7 @@ pub(super) fn apps(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Reports a recogniser that leads to a listener of the edge.
-pub(super) fn recogniser(draft: &Draft, findings: &mut Findings) {
+pub(super) fn recogniser(draft: &ConfigDraft, findings: &mut Findings) {
     let Some(placed) = &draft.recognition else { return };
     let (Some(spec), Some(span)) = (&placed.spec, placed.url.clone()) else { return };
     let Some(to) = Url::parse(&spec.url).ok().and_then(|url| target(&url)) else { return };
@@ -51,7 +51,7 @@ pub(super) fn recogniser(draft: &Draft, findings: &mut Findings) {
 
 /// Reports `local_networks` that contain every trunk, including a public one, so that `public_address` is never used.
 /// Trunks with unresolved names or registered phones may be elsewhere and prevent the report.
-pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
+pub(super) fn public_address(draft: &ConfigDraft, findings: &mut Findings) {
     let local = &draft.edge.local_networks;
     let written =
         draft.edge.public_address.iter().chain(draft.listen.iter().flat_map(|one| &one.listen.public_address));
@@ -79,10 +79,10 @@ pub(super) fn public_address(draft: &Draft, findings: &mut Findings) {
 /// Warns of a remote UDP trunk, given by single addresses or by a carrier preset, without configured media gateways:
 /// media to other addresses is withheld until the ACK proves them. A trunk given by whole networks has its media there,
 /// too.
-pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut Findings) {
+pub(super) fn media_networks(placed: &SpannedTrunk, draft: &ConfigDraft, findings: &mut Findings) {
     let trunk = &placed.trunk;
     let calls =
-        |route: &PlacedRoute| route.route.from.is_empty() || route.route.from.iter().any(|f| **f == *trunk.name);
+        |route: &SpannedRoute| route.route.from.is_empty() || route.route.from.iter().any(|f| **f == *trunk.name);
     let by_udp = trunk.peers.is_empty() || trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Udp);
     if trunk.siprec.is_some()
         || placed.media_from.is_some()
@@ -112,7 +112,7 @@ pub(super) fn media_networks(placed: &PlacedTrunk, draft: &Draft, findings: &mut
 }
 
 /// Returns the networks of a trunk; `None` if the file does not determine them.
-fn networks(placed: &PlacedTrunk) -> Option<Vec<IpNet>> {
+fn networks(placed: &SpannedTrunk) -> Option<Vec<IpNet>> {
     let trunk = &placed.trunk;
     let is_known = !placed.is_partial && !trunk.accept_register && trunk.register.is_none();
     let peer = |peer: &Peer| peer.destination.host.parse::<IpAddr>().ok().map(IpNet::from);
@@ -128,7 +128,7 @@ fn target(url: &Url) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, url.port_or_known_default()?))
 }
 
-fn bound(draft: &Draft, to: SocketAddr, is_raw: bool) -> Option<&'static str> {
+fn bound(draft: &ConfigDraft, to: SocketAddr, is_raw: bool) -> Option<&'static str> {
     let is_at = |own: SocketAddr| {
         let any = own.ip().is_unspecified() && to.ip().is_loopback();
         own.port() == to.port() && (own.ip().to_canonical() == to.ip() || any)

@@ -4,11 +4,11 @@ use trunkgate_route::{OnClose, TargetSpec};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedRoute};
+use super::draft::{ConfigDraft, SpannedRoute};
 
 /// Warns of duplicate listeners, of agents that would listen to themselves, and of `on_close = "next"` without a
 /// following target.
-pub(super) fn parts(placed: &PlacedRoute, draft: &Draft, findings: &mut Findings) {
+pub(super) fn parts(placed: &SpannedRoute, draft: &ConfigDraft, findings: &mut Findings) {
     let route = &placed.route;
     let talks =
         |name: &str| route.connect.iter().any(|target| matches!(target, TargetSpec::Agent(agent) if **agent == *name));

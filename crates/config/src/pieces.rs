@@ -7,11 +7,11 @@ use trunkgate_route::{Pattern, TargetSpec};
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
-use super::draft::{PlacedRoute, Span};
+use super::draft::{SourceSpan, SpannedRoute};
 use super::nearest;
 
 /// Checks one route.
-pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
+pub(super) fn pieces(placed: &SpannedRoute, findings: &mut Findings) {
     for (target, span) in placed.targets() {
         let text = match target {
             TargetSpec::Trunk { number: Some(number), .. } => number,
@@ -39,7 +39,7 @@ pub(super) fn pieces(placed: &PlacedRoute, findings: &mut Findings) {
     weights(placed, findings);
 }
 
-fn piece(placed: &PlacedRoute, name: &str, span: &Span, findings: &mut Findings) {
+fn piece(placed: &SpannedRoute, name: &str, span: &SourceSpan, findings: &mut Findings) {
     let named = |pattern: &Pattern| pattern.names().any(|known| known == name);
     let by =
         |patterns: &[Pattern]| (patterns.iter().any(named), patterns.iter().find(|pattern| !named(pattern)).cloned());
@@ -68,7 +68,7 @@ fn piece(placed: &PlacedRoute, name: &str, span: &Span, findings: &mut Findings)
 }
 
 /// Warns of a weight without a weighted neighbour, which has no effect.
-fn weights(placed: &PlacedRoute, findings: &mut Findings) {
+fn weights(placed: &SpannedRoute, findings: &mut Findings) {
     let weighs = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { weight: Some(_), .. });
     let connect = &placed.route.connect;
     for (at, (target, place)) in connect.iter().zip(&placed.connect).enumerate() {

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use trunkgate_route::{KnownBy, Trunk};
+use trunkgate_route::{SourceMatch, Trunk};
 
-use super::draft::{Draft, Span};
+use super::draft::{ConfigDraft, SourceSpan};
 
 /// Line numbers of the file, from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct ConfigLines {
     trunks: HashMap<Arc<str>, TrunkLines>,
     /// Lines of routes, in file order.
     routes: Vec<usize>,
@@ -27,18 +27,18 @@ struct TrunkLines {
     accept_from: Vec<usize>,
 }
 
-impl Places {
-    pub(super) fn of(draft: &Draft, source: &str) -> Places {
+impl ConfigLines {
+    pub(super) fn of(draft: &ConfigDraft, source: &str) -> ConfigLines {
         // Index the line ends once: with a hundred thousand routes, a scan per route would be slow.
         let ends: Vec<usize> =
             source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-        let line = |span: &Span| ends.partition_point(|end| *end < span.start) + 1;
-        let lines = |spans: &[Span]| spans.iter().map(line).collect();
-        let trunk = |one: &super::draft::PlacedTrunk| {
+        let line = |span: &SourceSpan| ends.partition_point(|end| *end < span.start) + 1;
+        let lines = |spans: &[SourceSpan]| spans.iter().map(line).collect();
+        let trunk = |one: &super::draft::SpannedTrunk| {
             let (peers, accept_from) = (lines(&one.peers), lines(&one.accept_from));
             (one.trunk.name.clone(), TrunkLines { name: line(&one.name), peers, accept_from })
         };
-        Places {
+        ConfigLines {
             trunks: draft.trunks.iter().map(trunk).collect(),
             routes: draft.routes.iter().map(|one| line(&one.name)).collect(),
             numbers: draft.numbers.iter().map(|one| line(&one.span)).collect(),
@@ -61,9 +61,9 @@ impl Places {
     }
 
     /// Returns the key, value and line that assign a source address to a trunk.
-    pub fn source(&self, trunk: &Trunk, source: SocketAddr, by: KnownBy) -> (&'static str, String, Option<usize>) {
+    pub fn source(&self, trunk: &Trunk, source: SocketAddr, by: SourceMatch) -> (&'static str, String, Option<usize>) {
         let lines = self.trunks.get(&trunk.name);
-        if let KnownBy::Network(network) = by
+        if let SourceMatch::Network(network) = by
             && let Some(at) = trunk.accept_from.iter().position(|written| canonical(written) == network)
         {
             let written = trunk.accept_from.get(at).unwrap_or(&network);
@@ -101,7 +101,7 @@ mod tests {
                     [trunk.b]\npeers = ['sip:192.0.2.1']\naccept_from = ['192.0.2.0/24',\n '::ffff:198.51.100.9/120']\n\
                     [[route]]\nconnect = ['trunk:a']\n[[route]]\nname = 'second'\nconnect = ['trunk:b']\n";
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
-        let table = trunkgate_route::Table::new(config.definition(&Default::default()));
+        let table = trunkgate_route::RoutingTable::new(config.definition(&Default::default()));
         let told = |source: &str| {
             let source = source.parse().unwrap();
             let (trunk, by) = table.known(source).unwrap();

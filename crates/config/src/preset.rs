@@ -11,9 +11,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::SourceSpan;
 use super::nearest;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::values;
 
 /// Names and contents of the preset files, in listing order.
@@ -91,7 +91,7 @@ pub struct PresetValue {
 
 /// Key that the preset leaves to the user, because its value depends on the account or has no public source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UnsetPresetKey {
     /// Name of the key.
     pub key: String,
     /// Instructions for the user, or the note that no public source was found.
@@ -106,7 +106,7 @@ pub struct LeftOut {
     pub example: String,
 }
 
-impl LeftOut {
+impl UnsetPresetKey {
     /// Returns whether the key is required but missing, given the keys of a trunk.
     fn is_missing(&self, own: &Section<'_>) -> bool {
         let has = |key: &String| own.get(key).is_some();
@@ -116,7 +116,7 @@ impl LeftOut {
 
 /// Side of the edge for which `init` offers a preset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum PresetKind {
     /// Carrier side: `--trunk`.
     Carrier,
     /// PBX side: `--pbx`.
@@ -136,7 +136,7 @@ pub struct OwnHeader {
 
 /// Hosts derived from `domain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Domain {
+pub struct PresetDomain {
     /// Known forms of domains, the usual one first.
     pub forms: Vec<DomainForm>,
     /// Suffix of other domains of the provider.
@@ -168,7 +168,7 @@ struct DomainParts<'a> {
     has_edge: bool,
 }
 
-impl Domain {
+impl PresetDomain {
     /// Splits a domain; `None` if it has no known form.
     fn parts<'a>(&'a self, text: &'a str) -> Option<DomainParts<'a>> {
         self.forms.iter().find_map(|form| {
@@ -191,19 +191,19 @@ pub struct Preset {
     /// Description of the remote party.
     pub title: String,
     /// Side of the edge for which `init` offers the preset.
-    pub side: Side,
+    pub side: PresetKind,
     /// Additional keys that the preset supports: `domain`, `edges`, `region`, `secure`.
     pub keys: Vec<String>,
     /// Provider regions with different values; the first is the default.
     pub regions: Vec<String>,
     /// Hosts derived from `domain`, if supported.
-    pub domain: Option<Domain>,
+    pub domain: Option<PresetDomain>,
     /// Headers that only trunks with this preset may send.
     pub own_headers: Vec<OwnHeader>,
     /// Values in file order.
     pub values: Vec<PresetValue>,
     /// Keys that are left to the user.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UnsetPresetKey>,
 }
 
 impl Preset {
@@ -213,7 +213,7 @@ impl Preset {
     }
 
     /// Returns the required keys that are missing, given the keys of a trunk.
-    pub(super) fn missing(&self, own: &Section<'_>) -> impl Iterator<Item = &LeftOut> {
+    pub(super) fn missing(&self, own: &Section<'_>) -> impl Iterator<Item = &UnsetPresetKey> {
         self.left_out.iter().filter(|one| one.is_missing(own))
     }
 
@@ -254,7 +254,7 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 
 /// Returns whether a preset is that of a carrier.
 pub(super) fn is_carrier(name: &str) -> bool {
-    find(name).is_some_and(|preset| preset.side == Side::Carrier)
+    find(name).is_some_and(|preset| preset.side == PresetKind::Carrier)
 }
 
 /// Returns the headers reserved for trunks with presets other than `own`.
@@ -288,7 +288,7 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
     });
     let left_out = tables("left_out").into_iter().flat_map(|list| list.iter()).filter_map(|one| {
         let table = one.get_ref().as_table()?;
-        Some(LeftOut {
+        Some(UnsetPresetKey {
             key: text_of(table, "key"),
             note: text_of(table, "note"),
             source: text_of(table, "source"),
@@ -303,9 +303,9 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
     });
     let domain = root.get("domain").and_then(|domain| domain.get_ref().as_table()).map(domain_of);
     let side = match text_of(root, "side").as_str() {
-        "carrier" => Side::Carrier,
-        "pbx" => Side::Pbx,
-        _ => Side::Other,
+        "carrier" => PresetKind::Carrier,
+        "pbx" => PresetKind::Pbx,
+        _ => PresetKind::Other,
     };
     Some(Preset {
         name,
@@ -320,7 +320,7 @@ fn read(name: &'static str, text: &'static str) -> Option<Preset> {
     })
 }
 
-fn domain_of(table: &DeTable<'_>) -> Domain {
+fn domain_of(table: &DeTable<'_>) -> PresetDomain {
     let forms = table.get("form").and_then(|forms| forms.get_ref().as_array());
     let tables = forms.into_iter().flat_map(|list| list.iter()).filter_map(|one| one.get_ref().as_table());
     let form = |table: &DeTable<'_>| DomainForm {
@@ -330,7 +330,7 @@ fn domain_of(table: &DeTable<'_>) -> Domain {
         edges: texts_of(table, "edges"),
         source: text_of(table, "source"),
     };
-    Domain { forms: tables.map(form).collect(), others: text_of(table, "others") }
+    PresetDomain { forms: tables.map(form).collect(), others: text_of(table, "others") }
 }
 
 fn text_of(table: &DeTable<'_>, key: &str) -> String {
@@ -344,15 +344,15 @@ fn texts_of(table: &DeTable<'_>, key: &str) -> Vec<String> {
 
 /// Keys of a trunk, completed by its preset.
 #[derive(Debug)]
-pub(super) struct Completed<'a> {
+pub(super) struct CompletedTrunk<'a> {
     /// All keys.
     pub(super) table: DeTable<'a>,
     /// Preset, and the positions of the trunk's keys that determine its values.
-    pub(super) preset: Option<(&'static Preset, Vec<Span>)>,
+    pub(super) preset: Option<(&'static Preset, Vec<SourceSpan>)>,
 }
 
 /// Completes a trunk with the values of its preset. The trunk's own keys are checked beforehand.
-pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findings) -> Completed<'a> {
+pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findings) -> CompletedTrunk<'a> {
     let mut table = own.table().clone();
     let Some(written) = own.get("preset") else {
         for (key, preset) in OWN_KEYS {
@@ -361,9 +361,9 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
                 findings.error(code::BAD_VALUE, value.span(), message, format!("add preset = \"{preset}\""));
             }
         }
-        return Completed { table, preset: None };
+        return CompletedTrunk { table, preset: None };
     };
-    let Some(preset) = named(written, findings) else { return Completed { table, preset: None } };
+    let Some(preset) = named(written, findings) else { return CompletedTrunk { table, preset: None } };
     let place = written.span();
     for (key, _) in OWN_KEYS {
         if let Some(value) = own.get(key).filter(|_| !preset.keys.iter().any(|known| known == key)) {
@@ -384,7 +384,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     if let Some(peers) = peers(own, preset, secure, findings) {
         table.insert(Spanned::new(peers.span(), Cow::Borrowed("peers")), peers);
     }
-    for LeftOut { key, note, source, example, .. } in preset.missing(own) {
+    for UnsetPresetKey { key, note, source, example, .. } in preset.missing(own) {
         let message = format!("preset {} requires `{key}`: {note} ({source})", preset.name);
         let example = if example.is_empty() { "\"…\"" } else { example };
         findings.error(code::MISSING, place.clone(), message, format!("add {key} = {example}"));
@@ -393,7 +393,7 @@ pub(super) fn complete<'a>(title: &str, own: &Section<'a>, findings: &mut Findin
     places.extend(own.get("domain").map(Spanned::span));
     let edges = own.get("edges").and_then(|edges| edges.get_ref().as_array());
     places.extend(edges.into_iter().flat_map(|list| list.iter()).map(Spanned::span));
-    Completed { table, preset: Some((preset, places)) }
+    CompletedTrunk { table, preset: Some((preset, places)) }
 }
 
 /// Warns of a duration shorter than the remote party accepts.
@@ -407,7 +407,7 @@ fn too_short(own: &Section<'_>, value: &PresetValue, preset: &Preset, findings: 
     }
 }
 
-fn named(written: &Value<'_>, findings: &mut Findings) -> Option<&'static Preset> {
+fn named(written: &SpannedValue<'_>, findings: &mut Findings) -> Option<&'static Preset> {
     let name = values::string("preset", written, findings)?;
     let found = find(&name);
     if found.is_none() {
@@ -421,7 +421,7 @@ fn named(written: &Value<'_>, findings: &mut Findings) -> Option<&'static Preset
 }
 
 /// Returns the peers derived from `domain` and `edges`; `None` if the trunk sets `peers` or the domain is invalid.
-fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findings) -> Option<Value<'static>> {
+fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findings) -> Option<SpannedValue<'static>> {
     let known = preset.domain.as_ref()?;
     let domain = own.get("domain");
     if own.get("peers").is_some() {
@@ -447,12 +447,12 @@ fn peers(own: &Section<'_>, preset: &Preset, secure: bool, findings: &mut Findin
 
 /// Returns the hosts of a domain with their positions: the domain itself, or one host per edge location.
 fn hosts(
-    domain: &Value<'_>,
-    edges: Option<&Value<'_>>,
+    domain: &SpannedValue<'_>,
+    edges: Option<&SpannedValue<'_>>,
     preset: &Preset,
-    known: &Domain,
+    known: &PresetDomain,
     findings: &mut Findings,
-) -> Option<Vec<(String, Span)>> {
+) -> Option<Vec<(String, SourceSpan)>> {
     let text = values::string("domain", domain, findings)?.to_ascii_lowercase();
     let usable = text.len() <= MAX_HOST_BYTES && text.split('.').all(is_label);
     if !usable || !text.ends_with(&known.others) {
@@ -478,7 +478,8 @@ fn hosts(
         findings.error(code::BAD_VALUE, edges.span(), message, help);
         return None;
     };
-    let read = |key: &str, value: &Value<'_>, findings: &mut Findings| read_location(key, value, &form.edges, findings);
+    let read =
+        |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| read_location(key, value, &form.edges, findings);
     let edges = values::one_or_list("edges", edges, findings, read)?;
     let host = |edge: &str| format!("{name}{}", form.at_edge.replace("EDGE", edge));
     let hosts: Vec<_> = edges.into_iter().map(|(edge, place)| (host(&edge), place)).collect();
@@ -493,13 +494,13 @@ fn check_region(own: &Section<'_>, preset: &Preset, findings: &mut Findings) {
 }
 
 /// Returns an example domain for each form.
-fn shown_domains(name: &str, known: &Domain) -> String {
+fn shown_domains(name: &str, known: &PresetDomain) -> String {
     let shown = |form: &DomainForm| format!("domain = \"{name}{}\"", form.ends);
     known.forms.iter().map(shown).collect::<Vec<_>>().join(" or ")
 }
 
 /// Reads a location of the provider: an entry of `edges`, or `region`.
-fn read_location(key: &str, value: &Value<'_>, known: &[String], findings: &mut Findings) -> Option<String> {
+fn read_location(key: &str, value: &SpannedValue<'_>, known: &[String], findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if known.contains(&text) {
         return Some(text);
@@ -522,7 +523,7 @@ fn is_label(label: &str) -> bool {
 }
 
 /// Returns a copy of a value with all positions set to `place`.
-fn placed<'a>(value: &Value<'a>, place: &Range<usize>) -> Value<'a> {
+fn placed<'a>(value: &SpannedValue<'a>, place: &Range<usize>) -> SpannedValue<'a> {
     let inner = match value.get_ref() {
         DeValue::Array(list) => {
             let mut copy = DeArray::new();

@@ -5,12 +5,12 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::line_and_column;
 use super::keys::TRUNK;
 use super::preset::{Preset, PresetValue};
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::show;
 
 /// Trunk that uses the preset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uses {
+pub struct PresetUse {
     /// Name of the trunk.
     pub name: String,
     /// Line of the `preset` key, from 1.
@@ -20,12 +20,12 @@ pub struct Uses {
     /// Number of values that the preset has for such a trunk.
     pub values: usize,
     /// Overridden values, in the order of the preset.
-    pub changed: Vec<Changed>,
+    pub changed: Vec<OverriddenValue>,
 }
 
 /// Value that the trunk overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
+pub struct OverriddenValue {
     /// Name of the key.
     pub key: String,
     /// The preset's value, as TOML.
@@ -42,10 +42,10 @@ pub struct Changed {
 
 /// Returns the trunks of a file that use a preset, in file order. The caller has loaded the file before, so an
 /// unreadable one returns no trunks.
-pub fn uses(source: &str, preset: &Preset) -> Vec<Uses> {
+pub fn uses(source: &str, preset: &Preset) -> Vec<PresetUse> {
     let (document, _) = DeTable::parse_recoverable(source);
     let trunks = document.get_ref().get("trunk").and_then(|trunks| trunks.get_ref().as_table());
-    let mut found: Vec<(usize, Uses)> = trunks
+    let mut found: Vec<(usize, PresetUse)> = trunks
         .into_iter()
         .flatten()
         .filter_map(|(name, trunk)| {
@@ -55,23 +55,23 @@ pub fn uses(source: &str, preset: &Preset) -> Vec<Uses> {
             let values = preset.values_for(&own);
             let changed = values.iter().filter_map(|value| changed(source, &own, value)).collect();
             let name = name.get_ref().to_string();
-            Some((named.span().start, Uses { name, line, column, values: values.len(), changed }))
+            Some((named.span().start, PresetUse { name, line, column, values: values.len(), changed }))
         })
         .collect();
     found.sort_by_key(|(place, _)| *place);
     found.into_iter().map(|(_, trunk)| trunk).collect()
 }
 
-fn changed(source: &str, own: &Section<'_>, value: &PresetValue) -> Option<Changed> {
+fn changed(source: &str, own: &Section<'_>, value: &PresetValue) -> Option<OverriddenValue> {
     let written = own.get(&value.key)?;
     let kind = TRUNK.iter().find(|key| key.name == value.key)?.kind;
-    let text = |value: &Value<'_>| show::complete(kind, value).to_toml();
+    let text = |value: &SpannedValue<'_>| show::complete(kind, value).to_toml();
     let (preset, said) = (text(&DeValue::parse(value.text).ok()?), text(written));
     if preset == said {
         return None;
     }
     let (line, column) = line_and_column(source, written.span().start);
-    Some(Changed { key: value.key.clone(), preset, written: said, source: value.source.clone(), line, column })
+    Some(OverriddenValue { key: value.key.clone(), preset, written: said, source: value.source.clone(), line, column })
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
         let names: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.line, one.column)).collect();
         assert_eq!(names, [("second", 2, 10), ("first", 10, 10)]);
         let told = |at: usize| -> Vec<String> {
-            let one = |one: &Changed| {
+            let one = |one: &OverriddenValue| {
                 format!("{}: {} -> {} at {}:{}", one.key, one.preset, one.written, one.line, one.column)
             };
             found[at].changed.iter().map(one).collect()

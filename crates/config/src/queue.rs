@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use trunkgate_call::limits::{QUEUE_CALLERS_MOST, QUEUE_WAIT_MOST_SECONDS};
-use trunkgate_route::{Agent, AnswerTime, Queue};
+use trunkgate_route::{Agent, AnswerTime, QueueSettings};
 
 use super::code;
 use super::diagnostic::Findings;
 use super::keys;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::values;
 
 /// Maximum ringing time that phones and networks usually tolerate.
@@ -41,7 +41,7 @@ pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Find
 }
 
 /// Reads `{ size = 20, wait = "2m" }`; these values are the defaults.
-fn queue(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Queue> {
+fn queue(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<QueueSettings> {
     const SIZES: RangeInclusive<u32> = 0..=QUEUE_CALLERS_MOST;
     let section = Section::open(&format!("`{key}`"), value, keys::QUEUE, findings)?;
     let size = section.read("size", findings, |key, value, findings| {
@@ -61,6 +61,6 @@ fn queue(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Queue>
         }
         Some(wait)
     });
-    let usual = Queue::default();
-    Some(Queue { size: size.unwrap_or(usual.size), wait: wait.unwrap_or(usual.wait) })
+    let usual = QueueSettings::default();
+    Some(QueueSettings { size: size.unwrap_or(usual.size), wait: wait.unwrap_or(usual.wait) })
 }

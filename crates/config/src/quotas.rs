@@ -1,14 +1,14 @@
 //! `allow_prefixes`, `high_risk`, `limits` and `calls_per_day` of a trunk: permitted destinations and call quotas.
 
 use jiff::tz::TimeZone;
-use trunkgate_route::{Numbers, Pattern, Quota, Trunk};
+use trunkgate_route::{NumberingPlan, Pattern, Quota, Trunk};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::SourceSpan;
 use super::number_form::{national_beginning, number_form};
-use super::section::{Section, Value};
-use super::types::Edge;
+use super::section::{Section, SpannedValue};
+use super::types::EdgeConfig;
 use super::{emergency, keys, routes, values};
 
 /// Maximum number of `limits` of a trunk; each call is checked against all of them.
@@ -22,12 +22,12 @@ pub(super) fn read(
     section: &Section<'_>,
     trunk: &mut Trunk,
     preset: Option<&str>,
-    edge: &Edge,
+    edge: &EdgeConfig,
     findings: &mut Findings,
 ) {
     let has_phones = trunk.accept_register || preset.is_some_and(emergency::is_of_phones);
     let words =
-        |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, &HIGH_RISK);
+        |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| values::one_of(key, value, findings, &HIGH_RISK);
     trunk.takes_high_risk = section.read("high_risk", findings, words).unwrap_or(has_phones);
     if let Some(value) = section.get("allow_prefixes") {
         let prefixes = values::one_or_list("allow_prefixes", value, findings, prefix).unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) fn read(
         }
     }
     let zone = &edge.calendar.zone;
-    let limit = |_: &str, value: &Value<'_>, findings: &mut Findings| limit(value, edge, findings);
+    let limit = |_: &str, value: &SpannedValue<'_>, findings: &mut Findings| limit(value, edge, findings);
     let limits = section.read("limits", findings, |key, value, f| values::one_or_list(key, value, f, limit));
     trunk.quotas = limits.into_iter().flatten().map(|(quota, _)| quota).collect();
     if let Some(value) = section.get("limits").filter(|_| trunk.quotas.len() > LIMITS) {
@@ -57,7 +57,7 @@ fn any(zone: &TimeZone) -> Quota {
 }
 
 /// Reads `{ to = ["+44*"], caller = ["+1415*"], max_calls = 5, calls_per_second = 1, calls_per_day = 100 }`.
-fn limit(value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Quota> {
+fn limit(value: &SpannedValue<'_>, edge: &EdgeConfig, findings: &mut Findings) -> Option<Quota> {
     let table = Section::open("`limits`", value, keys::QUOTA, findings)?;
     let mut quota = any(&edge.calendar.zone);
     for (key, target) in [("to", &mut quota.to), ("caller", &mut quota.caller)] {
@@ -83,12 +83,12 @@ fn limit(value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Quot
     Some(quota)
 }
 
-fn number(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+fn number(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u32> {
     values::integer(key, value, findings, 0..=u32::MAX)
 }
 
 /// Warns of prefixes that match only numbers without a country code, unless the list has the form with `+` as well.
-fn allowed(prefixes: &[(String, Span)], numbers: &Numbers, findings: &mut Findings) {
+fn allowed(prefixes: &[(String, SourceSpan)], numbers: &NumberingPlan, findings: &mut Findings) {
     for (prefix, span) in prefixes {
         if !prefixes.iter().any(|(other, _)| other.strip_prefix('+') == Some(prefix)) {
             let pattern = Pattern::Prefix(prefix.clone());
@@ -98,7 +98,7 @@ fn allowed(prefixes: &[(String, Span)], numbers: &Numbers, findings: &mut Findin
 }
 
 /// Reads a prefix: `+44` or `+44*`.
-fn prefix(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn prefix(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let prefix = text.strip_suffix('*').unwrap_or(&text);
     let digits = prefix.strip_prefix('+').unwrap_or(prefix);

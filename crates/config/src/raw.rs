@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use toml::de::DeValue;
 
-use super::keys::{FILE, Kind};
-use super::section::Value;
+use super::keys::{FILE, ValueKind};
+use super::section::SpannedValue;
 use super::values::relative_to;
 use trunkgate_system::files;
 
@@ -21,24 +21,24 @@ static DIGESTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Value as written in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Raw {
+pub(super) struct RawValue {
     /// Digest of the whole value.
     pub(super) digest: u64,
     /// Names of the files that the value refers to.
     pub(super) files: Vec<String>,
 }
 
-impl Raw {
-    pub(super) fn of(kind: Kind, value: &Value<'_>) -> Raw {
+impl RawValue {
+    pub(super) fn of(kind: ValueKind, value: &SpannedValue<'_>) -> RawValue {
         let mut hasher = DIGESTS.build_hasher();
         hash(value, &mut hasher);
         let mut files = Vec::new();
         name_files(kind, value, &mut files);
-        Raw { digest: hasher.finish(), files }
+        RawValue { digest: hasher.finish(), files }
     }
 }
 
-fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) {
+fn hash(value: &SpannedValue<'_>, hasher: &mut DefaultHasher) {
     match value.get_ref() {
         DeValue::String(text) => ("string", text.as_ref()).hash(hasher),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().hash(hasher),
@@ -61,36 +61,38 @@ fn hash(value: &Value<'_>, hasher: &mut DefaultHasher) {
     }
 }
 
-fn name_files(kind: Kind, value: &Value<'_>, files: &mut Vec<String>) {
+fn name_files(kind: ValueKind, value: &SpannedValue<'_>, files: &mut Vec<String>) {
     match (kind, value.get_ref()) {
         (kind, DeValue::String(text)) if kind == FILE => files.push(text.to_string()),
-        (Kind::Text("target"), DeValue::String(text)) => {
+        (ValueKind::Text("target"), DeValue::String(text)) => {
             files.extend(text.strip_prefix("play:").map(str::to_owned));
         }
-        (Kind::Secret, DeValue::Table(table)) => {
+        (ValueKind::Secret, DeValue::Table(table)) => {
             files.extend(table.get("file").and_then(|file| file.get_ref().as_str()).map(str::to_owned));
         }
-        (Kind::List(item) | Kind::Many(item), DeValue::Array(list)) => {
+        (ValueKind::List(item) | ValueKind::Many(item), DeValue::Array(list)) => {
             list.iter().for_each(|one| name_files(*item, one, files));
         }
-        (Kind::Many(item), _) => name_files(*item, value, files),
-        (Kind::Map(item), DeValue::Table(table)) => table.iter().for_each(|(_, one)| name_files(*item, one, files)),
-        (Kind::Table(keys), DeValue::Table(table)) => {
+        (ValueKind::Many(item), _) => name_files(*item, value, files),
+        (ValueKind::Map(item), DeValue::Table(table)) => {
+            table.iter().for_each(|(_, one)| name_files(*item, one, files))
+        }
+        (ValueKind::Table(keys), DeValue::Table(table)) => {
             for (name, one) in table.iter() {
                 let key = keys.iter().find(|key| key.name == name.get_ref().as_ref());
                 key.into_iter().for_each(|key| name_files(key.kind, one, files));
             }
         }
-        (Kind::Either(kinds), _) => kinds.iter().for_each(|kind| name_files(*kind, value, files)),
+        (ValueKind::Either(kinds), _) => kinds.iter().for_each(|kind| name_files(*kind, value, files)),
         _ => {}
     }
 }
 
 /// Digest of each file by its name in the configuration; files that are not regular are left out.
-pub(super) type Contents = BTreeMap<String, u64>;
+pub(super) type FileDigests = BTreeMap<String, u64>;
 
 /// Returns the digests of the current contents of these files.
-pub(super) fn contents<'a>(files: impl Iterator<Item = &'a String>, folder: &Path) -> Contents {
+pub(super) fn contents<'a>(files: impl Iterator<Item = &'a String>, folder: &Path) -> FileDigests {
     // A pipe can be read only once.
     let digest = |name: &String| digest_of(&relative_to(folder, name)).ok();
     files.filter_map(|name| Some((name.clone(), digest(name)?))).collect()

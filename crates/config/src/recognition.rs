@@ -4,34 +4,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_call::RecogniserSpec;
-use trunkgate_media::agent::Format;
+use trunkgate_media::agent::AgentFormat;
 
 use super::code;
 use super::diagnostic::{Diagnostic, Findings};
-use super::draft::{Draft, Span};
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::draft::{ConfigDraft, SourceSpan};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::values;
 use trunkgate_system::agent_url;
 
 /// `[recognition]` with its positions.
 #[derive(Debug)]
-pub(super) struct PlacedRecognition {
+pub(super) struct SpannedRecognition {
     /// Recogniser settings, if usable.
     pub(super) spec: Option<Arc<RecogniserSpec>>,
     /// Position of the table header.
-    pub(super) span: Span,
+    pub(super) span: SourceSpan,
     /// Position of `url`, if usable.
-    pub(super) url: Option<Span>,
+    pub(super) url: Option<SourceSpan>,
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Findings) -> PlacedRecognition {
+pub(super) fn read(section: &Section<'_>, around: ReadScope<'_>, findings: &mut Findings) -> SpannedRecognition {
     let mut spec = RecogniserSpec {
         url: String::new(),
         token: None,
         ca: None,
-        format: Format::L16Rate8000,
+        format: AgentFormat::L16Rate8000,
         connect_timeout: Duration::ZERO,
         max_sessions: 0,
         events: false,
@@ -47,7 +47,7 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "certificates are used with wss:// only");
     }
     let is_usable = !spec.url.is_empty();
-    PlacedRecognition {
+    SpannedRecognition {
         url: url.filter(|_| is_usable).map(toml::Spanned::span),
         spec: is_usable.then(|| Arc::new(spec)),
         span: section.span.clone(),
@@ -55,7 +55,12 @@ pub(super) fn read(section: &Section<'_>, around: Around<'_>, findings: &mut Fin
 }
 
 /// Reads `url`: a WebSocket URL, by the rules for agents; its query is sent.
-pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn url(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let fault = match agent_url::check(&text, around.local_networks) {
         Ok(url) if url.scheme() != "rtp" => return Some(text),
@@ -69,7 +74,7 @@ pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &m
 }
 
 /// Checks `[recognition]` against the applications.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let Some(placed) = &draft.recognition else {
         for app in &draft.apps {
             let Some(place) = &app.speech_input else { continue };

@@ -11,16 +11,16 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use trunkgate_call::{RecordingAnnouncement, RecordingLinks};
 use trunkgate_recording::Container;
-use trunkgate_recording::age::Identities;
+use trunkgate_recording::age::AgeIdentities;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Draft;
-use super::keys::{self, Around};
-use super::mail::Mail;
-use super::section::{Section, Value};
-use super::sounds::Sounds;
-use super::transcription::Transcription;
+use super::draft::ConfigDraft;
+use super::keys::{self, ReadScope};
+use super::mail::MailSettings;
+use super::section::{Section, SpannedValue};
+use super::sounds::SoundCache;
+use super::transcription::TranscriptionSettings;
 use super::types::Config;
 use super::values;
 use trunkgate_system::problem::fix_of_read_only;
@@ -41,7 +41,7 @@ const TWILIO: &str = "https://api.twilio.com";
 
 /// Settings of `[recording]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recording {
+pub struct RecordingSettings {
     /// Directory of the recordings.
     pub directory: PathBuf,
     /// Container of new recordings.
@@ -49,7 +49,7 @@ pub struct Recording {
     /// Retention time; `None`: unlimited.
     pub keep: Option<Duration>,
     /// Keys to encrypt and read recordings; `None`: no encryption.
-    pub key: Option<Arc<Identities>>,
+    pub key: Option<Arc<AgeIdentities>>,
     /// Handling of new calls while recordings cannot be written.
     pub on_full: OnFull,
     /// Webhook notified of each recording.
@@ -59,9 +59,9 @@ pub struct Recording {
     /// Parties that hear the announcement.
     pub announce_to: AnnounceTo,
     /// `[transcription]`: service that transcribes recordings.
-    pub transcription: Option<Arc<Transcription>>,
+    pub transcription: Option<Arc<TranscriptionSettings>>,
     /// `[mail]`: server for e-mail about voicemail messages.
-    pub mail: Option<Arc<Mail>>,
+    pub mail: Option<Arc<MailSettings>>,
 }
 
 /// Parties that hear the announcement of a recording.
@@ -124,7 +124,7 @@ pub enum OnFull {
 }
 
 /// Reports keys that require `[recording]` if the file has no such section.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     if draft.sections.recording {
         return;
     }
@@ -137,9 +137,9 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 /// Reads the section; `None` without a usable directory.
 pub(super) fn read(
     section: &Section<'_>,
-    (around, sounds): (Around<'_>, &Sounds),
+    (around, sounds): (ReadScope<'_>, &SoundCache),
     findings: &mut Findings,
-) -> Option<Recording> {
+) -> Option<RecordingSettings> {
     if section.get("directory").is_none() {
         let message = "[recording] has no `directory`";
         findings.error(
@@ -149,7 +149,7 @@ pub(super) fn read(
             "add directory = \"/var/lib/trunkgate/recordings\"",
         );
     }
-    let mut recording = Recording {
+    let mut recording = RecordingSettings {
         directory: PathBuf::new(),
         container: Container::Wav,
         keep: None,
@@ -169,7 +169,12 @@ pub(super) fn read(
 }
 
 /// Reads the directory and checks that it can hold recordings.
-pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+pub(super) fn directory(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
     let text = values::string(key, value, findings)?;
     if Path::new(&text).file_name().is_none() {
         let help = "use \"/var/lib/trunkgate/recordings\"";
@@ -177,7 +182,7 @@ pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findin
         return None;
     }
     let path = values::relative_to(around.folder, text.trim_end_matches('/'));
-    let Some(unfit) = Unfit::of(&path) else {
+    let Some(unfit) = DirectoryProblem::of(&path) else {
         let mode = std::fs::metadata(&path).map_or(0, |about| about.permissions().mode());
         if mode & WRITTEN_BY_OTHERS != 0 {
             let (shown, mode) = (path.display(), mode & 0o777);
@@ -198,7 +203,7 @@ pub(super) fn directory(key: &str, value: &Value<'_>, around: Around<'_>, findin
 
 /// Reason why a directory cannot hold recordings.
 #[derive(Debug)]
-pub struct Unfit {
+pub struct DirectoryProblem {
     /// Description of the problem.
     pub what: String,
     /// Command or setting that solves the problem.
@@ -207,10 +212,10 @@ pub struct Unfit {
     is_certain: bool,
 }
 
-impl Unfit {
+impl DirectoryProblem {
     /// Returns the problem of a directory, or `None` if it appears usable.
-    pub fn of(path: &Path) -> Option<Unfit> {
-        let certain = |what: String, fix: String| Some(Unfit { what, fix, is_certain: true });
+    pub fn of(path: &Path) -> Option<DirectoryProblem> {
+        let certain = |what: String, fix: String| Some(DirectoryProblem { what, fix, is_certain: true });
         let shown = path.display();
         match std::fs::symlink_metadata(path) {
             Ok(about) if about.is_symlink() => {
@@ -233,7 +238,7 @@ impl Unfit {
         let nearest = if path.is_dir() { path } else { parent };
         if is_read_only(nearest) {
             let what = format!("{shown} is on a file system that is read-only");
-            return Some(Unfit { what, fix: fix_of_read_only(nearest), is_certain: false });
+            return Some(DirectoryProblem { what, fix: fix_of_read_only(nearest), is_certain: false });
         }
         let (what, fix) = match (path.is_dir(), parent.is_dir()) {
             (true, _) if is_writable(path) => return None,
@@ -248,12 +253,12 @@ impl Unfit {
                 (format!("directory {} does not exist", parent.display()), fix)
             }
         };
-        Some(Unfit { what, fix: fix.to_owned(), is_certain: false })
+        Some(DirectoryProblem { what, fix: fix.to_owned(), is_certain: false })
     }
 }
 
 /// Reads `keep`: the retention time of recordings.
-pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Option<Duration>> {
+pub(super) fn keep(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Option<Duration>> {
     let time = values::duration_as(key, value, "use \"30d\"; \"0s\" keeps recordings for ever", findings)?;
     if !time.is_zero() && time < LEAST_TIME {
         let help = "\"1m\" or more; \"0s\" keeps recordings for ever";
@@ -266,10 +271,10 @@ pub(super) fn keep(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
 /// Reads the identity; messages never contain its text.
 pub(super) fn key(
     key: &str,
-    value: &Value<'_>,
-    around: Around<'_>,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<Arc<Identities>> {
+) -> Option<Arc<AgeIdentities>> {
     let secret = values::secret(key, value, findings, around.folder)?;
     let file = value.get_ref().as_table().and_then(|table| table.get("file")?.get_ref().as_str());
     let path = file.map(|file| values::relative_to(around.folder, file));
@@ -278,7 +283,7 @@ pub(super) fn key(
         let message = format!("`{key}`: every user of this machine can read {}", path.display());
         findings.warning(code::BAD_SECRET, Some(value.span()), message, format!("chmod 600 {}", path.display()));
     }
-    match Identities::parse(secret.reveal()) {
+    match AgeIdentities::parse(secret.reveal()) {
         Ok(identities) => Some(Arc::new(identities)),
         Err(error) => {
             let help = "make one with `age-keygen -o recording.key`, keep a copy elsewhere, and write key = { file = \"recording.key\" }";
@@ -298,7 +303,7 @@ mod tests {
     const KEY: &str = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2MMDKWYKLMGR48UAWX40Q2P2LM0";
 
     /// Returns codes and messages of the diagnostics, and the section if there is no error.
-    fn read(folder: &Path, recording: &str) -> (Vec<(&'static str, String)>, Option<Recording>) {
+    fn read(folder: &Path, recording: &str) -> (Vec<(&'static str, String)>, Option<RecordingSettings>) {
         let text = format!(
             "[trunk.a]\npeers = ['sip:192.0.2.9']\n[[route]]\nconnect = ['trunk:a']\n[recording]\n{recording}\n"
         );

@@ -1,6 +1,6 @@
 //! Markdown page docs/reference/keys.md: every key with its kind, default and description.
 
-use super::keys::{Absent, Key, Kind, ROOT};
+use super::keys::{AbsentMeaning, ConfigKey, ROOT, ValueKind};
 use trunkgate_system::text::capital;
 
 const HEAD: &str = "# All keys\n\n\
@@ -13,16 +13,16 @@ pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
     for key in ROOT {
         let Some(keys) = key.kind.keys() else { continue };
-        let title = if matches!(key.kind, Kind::Named(_)) {
+        let title = if matches!(key.kind, ValueKind::Named(_)) {
             format!("[{}.NAME]", key.name)
-        } else if matches!(key.kind, Kind::Rows(_)) {
+        } else if matches!(key.kind, ValueKind::Rows(_)) {
             format!("[[{}]]", key.name)
         } else {
             format!("[{}]", key.name)
         };
         out.push_str(&format!("\n## `{title}`\n{}.\n", capital(key.about)));
         table(keys, &mut out);
-        let mut parts: Vec<(Vec<&str>, &[Key])> = Vec::new();
+        let mut parts: Vec<(Vec<&str>, &[ConfigKey])> = Vec::new();
         collect(keys, &mut parts);
         for (names, keys) in parts {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -33,21 +33,21 @@ pub fn markdown() -> String {
     out
 }
 
-fn table(keys: &[Key], out: &mut String) {
+fn table(keys: &[ConfigKey], out: &mut String) {
     out.push_str("| key | type | default | description |\n| --- | --- | --- | --- |\n");
-    for Key { name, kind, default, about } in keys {
+    for ConfigKey { name, kind, default, about } in keys {
         let beside = default.beside.map_or(String::new(), |other| format!(", with `{other}`"));
         let default = match default.is {
-            Absent::Value(value) => format!("`{value}`{beside}"),
-            Absent::Told(words) => words.to_owned(),
-            Absent::Required => "required".to_owned(),
+            AbsentMeaning::Value(value) => format!("`{value}`{beside}"),
+            AbsentMeaning::Told(words) => words.to_owned(),
+            AbsentMeaning::Required => "required".to_owned(),
         };
         out.push_str(&format!("| `{name}` | {} | {default} | {about} |\n", words(*kind)));
     }
 }
 
 /// Collects the tables inside keys, each once, with the keys that use it.
-fn collect<'a>(keys: &'a [Key], parts: &mut Vec<(Vec<&'a str>, &'a [Key])>) {
+fn collect<'a>(keys: &'a [ConfigKey], parts: &mut Vec<(Vec<&'a str>, &'a [ConfigKey])>) {
     for key in keys {
         let Some(inner) = inner(key.kind) else { continue };
         match parts.iter_mut().find(|(_, known)| std::ptr::eq(*known, inner)) {
@@ -61,37 +61,37 @@ fn collect<'a>(keys: &'a [Key], parts: &mut Vec<(Vec<&'a str>, &'a [Key])>) {
 }
 
 /// Returns the keys of a table allowed as value or list item.
-pub(super) fn inner(kind: Kind) -> Option<&'static [Key]> {
-    if let Kind::List(item) | Kind::Many(item) | Kind::Map(item) = kind {
+pub(super) fn inner(kind: ValueKind) -> Option<&'static [ConfigKey]> {
+    if let ValueKind::List(item) | ValueKind::Many(item) | ValueKind::Map(item) = kind {
         return inner(*item);
     }
-    if let Kind::Either(kinds) = kind {
+    if let ValueKind::Either(kinds) = kind {
         return kinds.iter().find_map(|kind| inner(*kind));
     }
     kind.keys()
 }
 
-fn words(kind: Kind) -> String {
+fn words(kind: ValueKind) -> String {
     let quoted = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     match kind {
-        Kind::Text(what) => what.to_owned(),
-        Kind::Name => "name".to_owned(),
-        Kind::Url => "URL".to_owned(),
-        Kind::Secret => "secret".to_owned(),
-        Kind::Duration => "duration".to_owned(),
-        Kind::Size => "size".to_owned(),
-        Kind::Boolean => "boolean".to_owned(),
-        Kind::Integer(0, u32::MAX) => "integer".to_owned(),
-        Kind::Integer(least, u32::MAX) => format!("integer from {least}"),
-        Kind::Integer(least, most) => format!("{least} to {most}"),
-        Kind::Share => "0 to 1".to_owned(),
-        Kind::Choice(numbers) => numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
-        Kind::Word(known) => quoted(known),
-        Kind::List(item) => format!("list: {}", words(*item)),
-        Kind::Many(item) => format!("{}, or a list", words(*item)),
-        Kind::Map(item) => format!("names with {}", words(*item)),
-        Kind::Table(_) | Kind::Named(_) | Kind::Rows(_) => "table".to_owned(),
-        Kind::Either(kinds) => kinds.iter().map(|kind| words(*kind)).collect::<Vec<_>>().join("; "),
-        Kind::OnlyText(text) => format!("`{text}`"),
+        ValueKind::Text(what) => what.to_owned(),
+        ValueKind::Name => "name".to_owned(),
+        ValueKind::Url => "URL".to_owned(),
+        ValueKind::Secret => "secret".to_owned(),
+        ValueKind::Duration => "duration".to_owned(),
+        ValueKind::Size => "size".to_owned(),
+        ValueKind::Boolean => "boolean".to_owned(),
+        ValueKind::Integer(0, u32::MAX) => "integer".to_owned(),
+        ValueKind::Integer(least, u32::MAX) => format!("integer from {least}"),
+        ValueKind::Integer(least, most) => format!("{least} to {most}"),
+        ValueKind::Share => "0 to 1".to_owned(),
+        ValueKind::Choice(numbers) => numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
+        ValueKind::Word(known) => quoted(known),
+        ValueKind::List(item) => format!("list: {}", words(*item)),
+        ValueKind::Many(item) => format!("{}, or a list", words(*item)),
+        ValueKind::Map(item) => format!("names with {}", words(*item)),
+        ValueKind::Table(_) | ValueKind::Named(_) | ValueKind::Rows(_) => "table".to_owned(),
+        ValueKind::Either(kinds) => kinds.iter().map(|kind| words(*kind)).collect::<Vec<_>>().join("; "),
+        ValueKind::OnlyText(text) => format!("`{text}`"),
     }
 }

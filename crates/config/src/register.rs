@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use trunkgate_route::Register;
+use trunkgate_route::RegistrationSettings;
 
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
 use super::keys;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::{trunks, values};
 
 /// Default registration lifetime.
@@ -17,7 +17,7 @@ const EXPIRES: Duration = Duration::from_secs(600);
 const ALLOWED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(86_400));
 
 /// Reads `{ registrar = "sip:carrier.example", user = "acme", expires = "10m" }`.
-pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Register> {
+pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<RegistrationSettings> {
     const FORM: &str = "{ registrar = \"sip:carrier.example\", user = \"acme\" }";
     if !value.get_ref().is_table() {
         values::wrong_type(key, value, FORM, findings);
@@ -58,5 +58,5 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
         Some(expires)
     });
     let (uri, registrar) = registrar?;
-    Some(Register { uri, registrar, user: user?, expires: expires.unwrap_or(EXPIRES) })
+    Some(RegistrationSettings { uri, registrar, user: user?, expires: expires.unwrap_or(EXPIRES) })
 }

@@ -10,24 +10,24 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_route::captured::{ALWAYS, names};
-use trunkgate_route::{LineRest, Pattern, Route, RouteFile, RouteLines, TargetSpec};
+use trunkgate_route::{LineSettings, Pattern, Route, RouteFile, RouteLines, TargetSpec};
 
 use super::checks::{route_names, takes_all_of};
 use super::code;
-use super::csv_text::{CsvText, Known, LINE_BYTES, Line, Notes, Progress, say};
+use super::csv_text::{CsvDiagnostics, CsvLine, CsvProgress, CsvText, LINE_BYTES, ReportedError, say};
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedRoute, TargetPlace};
+use super::draft::{ConfigDraft, SpannedRoute, TargetSpan};
 use super::nearest;
 use super::number_form::number_form;
 use super::parts::parts;
 use super::pieces::pieces;
-use super::section::Value;
-use super::targets::Means;
+use super::section::SpannedValue;
+use super::targets::TargetScope;
 use super::{hours, routes, spreadsheet, targets, values};
 
 /// Column of the CSV file, named like a key of `[[route]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
+enum RouteColumn {
     To,
     Caller,
     From,
@@ -42,29 +42,29 @@ enum Column {
     Note,
 }
 
-const COLUMNS: [(&str, Column); 11] = [
-    ("to", Column::To),
-    ("caller", Column::Caller),
-    ("from", Column::From),
-    ("when", Column::When),
-    ("share", Column::Share),
-    ("connect", Column::Connect),
-    ("fork", Column::Fork),
-    ("on_busy", Column::OnBusy),
-    ("ring_timeout", Column::RingTimeout),
-    ("search_timeout", Column::SearchTimeout),
-    ("note", Column::Note),
+const COLUMNS: [(&str, RouteColumn); 11] = [
+    ("to", RouteColumn::To),
+    ("caller", RouteColumn::Caller),
+    ("from", RouteColumn::From),
+    ("when", RouteColumn::When),
+    ("share", RouteColumn::Share),
+    ("connect", RouteColumn::Connect),
+    ("fork", RouteColumn::Fork),
+    ("on_busy", RouteColumn::OnBusy),
+    ("ring_timeout", RouteColumn::RingTimeout),
+    ("search_timeout", RouteColumn::SearchTimeout),
+    ("note", RouteColumn::Note),
 ];
 
 /// Columns other than numbers and targets.
-const REST: [Column; 7] = [
-    Column::From,
-    Column::When,
-    Column::Share,
-    Column::Fork,
-    Column::OnBusy,
-    Column::RingTimeout,
-    Column::SearchTimeout,
+const REST: [RouteColumn; 7] = [
+    RouteColumn::From,
+    RouteColumn::When,
+    RouteColumn::Share,
+    RouteColumn::Fork,
+    RouteColumn::OnBusy,
+    RouteColumn::RingTimeout,
+    RouteColumn::SearchTimeout,
 ];
 
 /// Column names of other products, with ours.
@@ -76,7 +76,7 @@ const ELSEWHERE: [(&[&str], &str); 4] = [
 ];
 
 /// Reads the files named by routes. Removes routes with a file of more than `most_bytes`.
-pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: &mut Findings) {
+pub(super) fn read(draft: &mut ConfigDraft, folder: &Path, most_bytes: u64, findings: &mut Findings) {
     draft.routes.retain(|placed| {
         let path = placed.file.as_ref().map(|(written, _)| values::relative_to(folder, written));
         let about = path.and_then(|path| std::fs::metadata(path).ok());
@@ -94,7 +94,7 @@ pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: 
                 continue;
             }
         };
-        let mut reader = Reader {
+        let mut reader = RouteFileReader {
             draft,
             placed,
             columns: Vec::new(),
@@ -102,7 +102,7 @@ pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: 
             connects: HashMap::new(),
             rests: HashMap::new(),
             has_pieces: has_pieces(&placed.route.connect),
-            notes: Notes::new(&path, &text, span.clone()),
+            notes: CsvDiagnostics::new(&path, &text, span.clone()),
         };
         files.extend(reader.read(&path, &text).map(|file| (at, Arc::new(file))));
         reader.notes.end(findings);
@@ -118,23 +118,23 @@ pub(super) fn read(draft: &mut Draft, folder: &Path, most_bytes: u64, findings: 
 const REMEMBERED: usize = 65_536;
 
 /// Index of the stored targets and whether they use parts of numbers; or the error already reported.
-type Targets = Result<(u32, bool), Known>;
+type StoredTargets = Result<(u32, bool), ReportedError>;
 
-struct Reader<'a> {
-    draft: &'a Draft,
+struct RouteFileReader<'a> {
+    draft: &'a ConfigDraft,
     /// Route that names the file.
-    placed: &'a PlacedRoute,
-    columns: Vec<Column>,
+    placed: &'a SpannedRoute,
+    columns: Vec<RouteColumn>,
     lines: RouteLines,
     /// Cached targets by their text.
-    connects: HashMap<String, Targets>,
-    rests: HashMap<String, Result<u32, Known>>,
+    connects: HashMap<String, StoredTargets>,
+    rests: HashMap<String, Result<u32, ReportedError>>,
     /// True if the targets of the route itself use parts of numbers.
     has_pieces: bool,
-    notes: Notes<'a>,
+    notes: CsvDiagnostics<'a>,
 }
 
-impl Reader<'_> {
+impl RouteFileReader<'_> {
     fn read(&mut self, path: &Path, text: &CsvText) -> Option<RouteFile> {
         let mut csv = ReaderBuilder::new()
             .has_headers(false)
@@ -143,9 +143,9 @@ impl Reader<'_> {
             .comment(Some(b'#'))
             .trim(Trim::All)
             .from_reader(text.as_str().as_bytes());
-        let mut progress = Progress::new(Instant::now(), path);
+        let mut progress = CsvProgress::new(Instant::now(), path);
         let mut record = StringRecord::new();
-        let mut line = Line::default();
+        let mut line = CsvLine::default();
         let mut has_header = false;
         let mut count = 0_usize;
         loop {
@@ -168,7 +168,7 @@ impl Reader<'_> {
             if has_header {
                 self.line(&record, line);
                 count += 1;
-                if Progress::is_due(count) {
+                if CsvProgress::is_due(count) {
                     progress.so_far(Instant::now(), count).iter().for_each(|text| say(text));
                 }
             } else if self.header(&record, line) {
@@ -206,7 +206,7 @@ impl Reader<'_> {
     }
 
     /// Reads the column names.
-    fn header(&mut self, record: &StringRecord, line: Line) -> bool {
+    fn header(&mut self, record: &StringRecord, line: CsvLine) -> bool {
         let known = |name: &str| COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, column)| *column);
         let names: Vec<String> = record.iter().map(str::to_ascii_lowercase).collect();
         if !names.iter().any(|name| known(name).is_some() || nearest(name, COLUMNS.iter().map(|(n, _)| *n)).is_some())
@@ -218,7 +218,7 @@ impl Reader<'_> {
         }
         let mut seen = BTreeSet::new();
         for (at, name) in names.iter().enumerate() {
-            let column = if name.is_empty() { Some(Column::Note) } else { known(name) };
+            let column = if name.is_empty() { Some(RouteColumn::Note) } else { known(name) };
             if column.is_none() {
                 let message = format!("unknown column `{name}`");
                 self.notes.error(code::UNKNOWN_KEY, line, Some(at), &message, &column_meant(name));
@@ -231,10 +231,10 @@ impl Reader<'_> {
                     "keep one of them",
                 );
             }
-            self.columns.push(column.unwrap_or(Column::Note));
+            self.columns.push(column.unwrap_or(RouteColumn::Note));
         }
         let has = |column| self.columns.contains(&column);
-        if !self.notes.has_errors() && !has(Column::To) && !has(Column::Caller) {
+        if !self.notes.has_errors() && !has(RouteColumn::To) && !has(RouteColumn::Caller) {
             self.notes.error(
                 code::MISSING,
                 line,
@@ -242,14 +242,14 @@ impl Reader<'_> {
                 "no column `to`",
                 "add the called number of each line: +14155551234",
             );
-        } else if !self.notes.has_errors() && !has(Column::Connect) && self.placed.route.connect.is_empty() {
+        } else if !self.notes.has_errors() && !has(RouteColumn::Connect) && self.placed.route.connect.is_empty() {
             let help = "add it, or connect = [\"trunk:NAME\"] to the [[route]], for all lines";
             self.notes.error(code::MISSING, line, None, "no column `connect`", help);
         }
         !self.notes.has_errors()
     }
 
-    fn line(&mut self, record: &StringRecord, line: Line) {
+    fn line(&mut self, record: &StringRecord, line: CsvLine) {
         if let Some(at) = record.iter().position(|field| field.contains('\n')) {
             let help = "is a quote never closed?";
             self.notes.error(code::SYNTAX, line, Some(at), "a field over several lines", help);
@@ -260,7 +260,7 @@ impl Reader<'_> {
             let next = record.get(at + 1).filter(|next| spreadsheet::is_cut_in_two(text, next))?;
             Some((at, format!("{text},{next}")))
         };
-        if let Some((at, text)) = cut(Column::To).or_else(|| cut(Column::Caller)) {
+        if let Some((at, text)) = cut(RouteColumn::To).or_else(|| cut(RouteColumn::Caller)) {
             if let Some((what, help)) = spreadsheet::damage(&text) {
                 self.notes.error(code::BAD_PATTERN, line, Some(at), &what, &help);
             }
@@ -272,9 +272,9 @@ impl Reader<'_> {
             let help = "targets are separated by spaces; quote a field that contains the separator";
             self.notes.error(code::SYNTAX, line, Some(at), &message, help);
         }
-        let to = self.number(record, line, (Column::To, "to"));
-        let caller = self.number(record, line, (Column::Caller, "caller"));
-        let connect = match field(&self.columns, record, Column::Connect) {
+        let to = self.number(record, line, (RouteColumn::To, "to"));
+        let caller = self.number(record, line, (RouteColumn::Caller, "caller"));
+        let connect = match field(&self.columns, record, RouteColumn::Connect) {
             Some((at, text)) => self.connect(text, (line, at)),
             None if !self.placed.route.connect.is_empty() => Some((0, self.has_pieces)),
             None => {
@@ -292,7 +292,10 @@ impl Reader<'_> {
             return;
         };
         let is_bare = |column| field(&self.columns, record, column).is_none();
-        if [Column::To, Column::Caller, Column::From, Column::When, Column::Share].into_iter().all(is_bare) {
+        if [RouteColumn::To, RouteColumn::Caller, RouteColumn::From, RouteColumn::When, RouteColumn::Share]
+            .into_iter()
+            .all(is_bare)
+        {
             self.notes.take((line, None), |findings| {
                 let help = "is a number missing? For all other calls use a [[route]] after this one";
                 let message = format!("line {} has no condition: it matches every call", line.number);
@@ -305,15 +308,20 @@ impl Reader<'_> {
             let or = |own: &Option<Pattern>, all: &[Pattern]| own.clone().map_or(all.to_vec(), |own| vec![own]);
             let table = &self.placed.route;
             let (to, caller) = (or(&to, &table.to), or(&caller, &table.caller));
-            let placed = PlacedRoute::at(Route { to, caller, ..Route::named(&table.name, connect) }, 0..0);
-            let at = self.columns.iter().position(|column| *column == Column::Connect);
+            let placed = SpannedRoute::at(Route { to, caller, ..Route::named(&table.name, connect) }, 0..0);
+            let at = self.columns.iter().position(|column| *column == RouteColumn::Connect);
             self.notes.take((line, at), |findings| pieces(&placed, findings));
         }
         self.lines.push(line.number, (to, caller), connect, rest);
     }
 
     /// Returns the pattern in a column, if present; `None` if it is invalid.
-    fn number(&mut self, record: &StringRecord, line: Line, (column, key): (Column, &str)) -> Option<Option<Pattern>> {
+    fn number(
+        &mut self,
+        record: &StringRecord,
+        line: CsvLine,
+        (column, key): (RouteColumn, &str),
+    ) -> Option<Option<Pattern>> {
         let Some((at, text)) = field(&self.columns, record, column) else { return Some(None) };
         if let Some((what, help)) = spreadsheet::damage(text) {
             self.notes.error(code::BAD_PATTERN, line, Some(at), &format!("`{key}`: {what}"), &help);
@@ -326,17 +334,17 @@ impl Reader<'_> {
     }
 
     /// Reads targets separated by spaces.
-    fn connect(&mut self, text: &str, (line, at): (Line, usize)) -> Option<(u32, bool)> {
+    fn connect(&mut self, text: &str, (line, at): (CsvLine, usize)) -> Option<(u32, bool)> {
         if let Some(known) = self.connects.get(text) {
             return known.map_err(|known| self.notes.again(known, line, Some(at))).ok();
         }
-        let Draft { edge, groups, sounds, .. } = self.draft;
-        let means = Means { numbers: &edge.numbers, sounds, groups: Some(groups) };
+        let ConfigDraft { edge, groups, sounds, .. } = self.draft;
+        let means = TargetScope { numbers: &edge.numbers, sounds, groups: Some(groups) };
         let errors = self.notes.errors();
         let mut found = Some(Vec::new());
         let mut places = Vec::new();
         for (position, word) in text.split_whitespace().enumerate() {
-            let read = |value: &Value<'_>, findings: &mut Findings| {
+            let read = |value: &SpannedValue<'_>, findings: &mut Findings| {
                 let before = findings.has_errors();
                 let read = targets::connect(value, means, findings);
                 (before == findings.has_errors()).then_some(read)
@@ -345,14 +353,14 @@ impl Reader<'_> {
             found = found.zip(read).map(|(mut all, read)| {
                 for (target, place) in read {
                     all.push(target);
-                    places.push(TargetPlace { by_ratio: place.by_ratio.map(|_| position), ..place });
+                    places.push(TargetSpan { by_ratio: place.by_ratio.map(|_| position), ..place });
                 }
                 all
             });
         }
         let known = found.map(|all: Vec<TargetSpec>| {
             let has_pieces = has_pieces(&all);
-            let placed = PlacedRoute::at(Route::named(&self.placed.route.name, all.clone()), 0..0);
+            let placed = SpannedRoute::at(Route::named(&self.placed.route.name, all.clone()), 0..0);
             let draft = self.draft;
             self.notes.take((line, Some(at)), |findings| {
                 route_names(&placed, draft, findings);
@@ -362,7 +370,7 @@ impl Reader<'_> {
                 }
             });
             let kept = self.lines.connect(all);
-            self.lines.by_ratio(kept, TargetPlace::by_ratio(places.iter()));
+            self.lines.by_ratio(kept, TargetSpan::by_ratio(places.iter()));
             (kept, has_pieces)
         });
         let known = known.filter(|_| self.notes.errors() == errors);
@@ -373,7 +381,7 @@ impl Reader<'_> {
     }
 
     /// Reads the remaining columns; returns index 0 if all are empty.
-    fn rest(&mut self, record: &StringRecord, line: Line) -> Option<u32> {
+    fn rest(&mut self, record: &StringRecord, line: CsvLine) -> Option<u32> {
         let fields = REST.map(|column| field(&self.columns, record, column));
         if fields.iter().all(Option::is_none) {
             return Some(0);
@@ -385,7 +393,7 @@ impl Reader<'_> {
         }
         let errors = self.notes.errors();
         let rest = self.rest_of(fields, line);
-        let known = (self.notes.errors() == errors).then(|| self.lines.rest(rest));
+        let known = (self.notes.errors() == errors).then(|| self.lines.store_settings(rest));
         if self.rests.len() < REMEMBERED {
             self.rests.insert(written, known.ok_or_else(|| self.notes.last()));
         }
@@ -393,9 +401,9 @@ impl Reader<'_> {
     }
 
     /// Reads each field separately, so that every error is reported.
-    fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: Line) -> LineRest {
+    fn rest_of(&mut self, fields: [Option<(usize, &str)>; 7], line: CsvLine) -> LineSettings {
         let [from, when, share, fork, on_busy, ring_timeout, search_timeout] = fields;
-        let mut rest = LineRest::default();
+        let mut rest = LineSettings::default();
         let notes = &mut self.notes;
         rest.from = from.map(|(_, text)| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
         if let Some((at, text)) = when {
@@ -422,7 +430,7 @@ impl Reader<'_> {
         for (field, route) in
             [(from, Route { from: rest.from.clone(), ..route() }), (fork, Route { fork: rest.fork.clone(), ..route() })]
         {
-            let (Some((at, _)), placed, draft) = (field, PlacedRoute::at(route, 0..0), self.draft) else { continue };
+            let (Some((at, _)), placed, draft) = (field, SpannedRoute::at(route, 0..0), self.draft) else { continue };
             self.notes.take((line, Some(at)), |findings| {
                 route_names(&placed, draft, findings);
                 parts(&placed, draft, findings);
@@ -445,7 +453,7 @@ fn column_meant(name: &str) -> String {
 }
 
 /// Returns index and text of a non-empty field in a column.
-fn field<'r>(columns: &[Column], record: &'r StringRecord, column: Column) -> Option<(usize, &'r str)> {
+fn field<'r>(columns: &[RouteColumn], record: &'r StringRecord, column: RouteColumn) -> Option<(usize, &'r str)> {
     let at = columns.iter().position(|known| *known == column)?;
     record.get(at).filter(|text| !text.is_empty()).map(|text| (at, text))
 }
@@ -453,9 +461,9 @@ fn field<'r>(columns: &[Column], record: &'r StringRecord, column: Column) -> Op
 /// Parses a field like a string of the configuration.
 fn cell<T>(
     text: &str,
-    (line, at): (Line, usize),
-    notes: &mut Notes<'_>,
-    read: impl FnOnce(&Value<'_>, &mut Findings) -> Option<T>,
+    (line, at): (CsvLine, usize),
+    notes: &mut CsvDiagnostics<'_>,
+    read: impl FnOnce(&SpannedValue<'_>, &mut Findings) -> Option<T>,
 ) -> Option<T> {
     let value = Spanned::new(0..text.len(), DeValue::String(text.into()));
     notes.take((line, Some(at)), |findings| read(&value, findings))
@@ -464,9 +472,9 @@ fn cell<T>(
 /// Parses a field like a number or boolean of the configuration.
 fn plain<T>(
     text: &str,
-    (line, at): (Line, usize),
-    notes: &mut Notes<'_>,
-    read: impl FnOnce(&Value<'_>, &mut Findings) -> Option<T>,
+    (line, at): (CsvLine, usize),
+    notes: &mut CsvDiagnostics<'_>,
+    read: impl FnOnce(&SpannedValue<'_>, &mut Findings) -> Option<T>,
 ) -> Option<T> {
     let lower = text.to_ascii_lowercase();
     let string = || Spanned::new(0..lower.len(), DeValue::String(lower.as_str().into()));

@@ -5,54 +5,54 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeValue;
 use trunkgate_call::limits::{LISTENERS_PER_CALL, SIPREC_PER_CALL};
-use trunkgate_route::{Order, Pattern, Route, SEARCH_TIMEOUT, Siprec};
+use trunkgate_route::{Pattern, Route, SEARCH_TIMEOUT, SiprecSettings, TrunkOrder};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{PlacedRoute, Span, TargetPlace};
+use super::draft::{SourceSpan, SpannedRoute, TargetSpan};
 use super::keys;
-use super::section::{Section, Value};
-use super::targets::Means;
-use super::types::Edge;
+use super::section::{Section, SpannedValue};
+use super::targets::TargetScope;
+use super::types::EdgeConfig;
 use super::{caller_id, headers, hours, sms, targets, values};
 
 /// Reads all routes in file order.
 pub(super) fn read<'a>(
-    value: &'a Value<'a>,
-    edge: &Edge,
-    means: Means<'_>,
+    value: &'a SpannedValue<'a>,
+    edge: &EdgeConfig,
+    means: TargetScope<'_>,
     texts_to: &[String],
     findings: &mut Findings,
-) -> Vec<PlacedRoute> {
+) -> Vec<SpannedRoute> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("route", value, "tables with double brackets: [[route]]", findings);
         return Vec::new();
     };
-    let read = |(at, value): (usize, &'a Value<'a>)| read_one(at + 1, value, edge, (means, texts_to), findings);
+    let read = |(at, value): (usize, &'a SpannedValue<'a>)| read_one(at + 1, value, edge, (means, texts_to), findings);
     array.iter().enumerate().filter_map(read).collect()
 }
 
 fn read_one<'a>(
     position: usize,
-    value: &'a Value<'a>,
-    edge: &Edge,
-    (means, texts_to): (Means<'_>, &[String]),
+    value: &'a SpannedValue<'a>,
+    edge: &EdgeConfig,
+    (means, texts_to): (TargetScope<'_>, &[String]),
     findings: &mut Findings,
-) -> Option<PlacedRoute> {
+) -> Option<SpannedRoute> {
     let section = Section::open("[[route]]", value, keys::ROUTE, findings)?;
     let name = section.read("name", findings, values::name).unwrap_or_else(|| format!("route-{position}"));
     let mut is_partial = false;
     let from = conditions(&section, "from", findings, &mut is_partial, values::string);
     let to = conditions(&section, "to", findings, &mut is_partial, pattern);
     let caller = conditions(&section, "caller", findings, &mut is_partial, pattern);
-    let when = |key: &str, value: &Value<'_>, f: &mut Findings| hours::read(key, value, &edge.calendar, f);
+    let when = |key: &str, value: &SpannedValue<'_>, f: &mut Findings| hours::read(key, value, &edge.calendar, f);
     let when = conditions(&section, "when", findings, &mut is_partial, when);
     let header = section.get("header").map(|value| headers::conditions("header", value, findings, &mut is_partial));
     let share = condition(&section, "share", findings, &mut is_partial, percent);
     let file = condition(&section, "routes_file", findings, &mut is_partial, file_name);
     let connect = connect(&section, (&name, file.is_some()), means, findings);
     let order = section.read("order", findings, targets::order).unwrap_or_default();
-    if let Some(value) = section.get("order").filter(|_| order == Order::AnswerRatio && file.is_none()) {
+    if let Some(value) = section.get("order").filter(|_| order == TrunkOrder::AnswerRatio && file.is_none()) {
         targets::order_decides(connect.iter().map(|(target, _)| target), value.span(), findings);
     }
     let fork = listeners(&section, findings);
@@ -68,9 +68,9 @@ fn read_one<'a>(
     let (to, to_spans) = to.into_iter().unzip();
     let (caller, caller_spans) = caller.into_iter().unzip();
     let (fork, fork_spans) = fork.into_iter().unzip();
-    let by_ratio = TargetPlace::by_ratio(connect.iter().map(|(_, place)| place));
+    let by_ratio = TargetSpan::by_ratio(connect.iter().map(|(_, place)| place));
     let (connect, connect_places) = connect.into_iter().unzip();
-    Some(PlacedRoute {
+    Some(SpannedRoute {
         route: Route {
             from,
             to,
@@ -109,7 +109,7 @@ fn condition<'a, T>(
     key: &str,
     findings: &mut Findings,
     is_partial: &mut bool,
-    read: impl FnOnce(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
+    read: impl FnOnce(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
 ) -> Option<T> {
     let value = section.get(key)?;
     let found = read(key, value, findings);
@@ -121,9 +121,9 @@ fn condition<'a, T>(
 fn connect<'a>(
     section: &Section<'a>,
     (name, has_file): (&str, bool),
-    means: Means<'_>,
+    means: TargetScope<'_>,
     findings: &mut Findings,
-) -> Vec<targets::Placed> {
+) -> Vec<targets::SpannedTarget> {
     match section.get("connect") {
         Some(value) => targets::connect(value, means, findings),
         None if has_file || section.misspells(&["connect"], keys::ROUTE) => Vec::new(),
@@ -136,7 +136,7 @@ fn connect<'a>(
 }
 
 /// Reads `routes_file` with its position.
-fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(String, Span)> {
+fn file_name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<(String, SourceSpan)> {
     let written = values::string(key, value, findings)?;
     if written.is_empty() {
         let help = "use a CSV file: routes_file = \"numbers.csv\"";
@@ -147,7 +147,7 @@ fn file_name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(S
 }
 
 /// Reads `fork`: the listeners of the route, limited in number.
-fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Span)> {
+fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, SourceSpan)> {
     let fork =
         section.read("fork", findings, |key, value, findings| values::one_or_list(key, value, findings, listener));
     if let (Some(value), true) =
@@ -160,16 +160,16 @@ fn listeners(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Spa
 }
 
 /// Reads `siprec`: the recording servers of the route, limited in number and without duplicates.
-fn recorders(section: &Section<'_>, findings: &mut Findings) -> (Vec<Arc<str>>, Vec<Span>) {
+fn recorders(section: &Section<'_>, findings: &mut Findings) -> (Vec<Arc<str>>, Vec<SourceSpan>) {
     let Some(value) = section.get("siprec") else { return (Vec::new(), Vec::new()) };
     let written = values::one_or_list("siprec", value, findings, values::string).unwrap_or_default();
     if written.len() > SIPREC_PER_CALL {
         let help = format!("{SIPREC_PER_CALL} at most");
         findings.error(code::BAD_VALUE, value.span(), "`siprec`: too many recording servers", help);
     }
-    let (mut names, mut spans): (Vec<Arc<str>>, Vec<Span>) = (Vec::new(), Vec::new());
+    let (mut names, mut spans): (Vec<Arc<str>>, Vec<SourceSpan>) = (Vec::new(), Vec::new());
     for (name, span) in written {
-        let trunk = Arc::from(Siprec::trunk_name(&name));
+        let trunk = Arc::from(SiprecSettings::trunk_name(&name));
         if names.contains(&trunk) {
             findings.error(code::DUPLICATE, span, format!("`siprec` has {name} twice"), "list each name once");
         } else {
@@ -181,7 +181,7 @@ fn recorders(section: &Section<'_>, findings: &mut Findings) -> (Vec<Arc<str>>, 
 }
 
 /// Reads a percentage.
-pub(super) fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+pub(super) fn percent(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u32> {
     if value.get_ref().as_integer().is_none() {
         let message = format!("`{key}` is not a percentage");
         findings.error(code::WRONG_TYPE, value.span(), message, "use 1 to 100: share = 10");
@@ -191,7 +191,7 @@ pub(super) fn percent(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 }
 
 /// Reads the name of a listener agent.
-pub(super) fn listener(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn listener(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let name = text.strip_prefix("agent:").filter(|name| !name.is_empty());
     if name.is_none() {
@@ -213,8 +213,8 @@ fn conditions<'a, T>(
     key: &str,
     findings: &mut Findings,
     is_partial: &mut bool,
-    item: impl FnMut(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
-) -> Vec<(T, Span)> {
+    item: impl FnMut(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
+) -> Vec<(T, SourceSpan)> {
     let Some(value) = section.get(key) else { return Vec::new() };
     let written = value.get_ref().as_array().map_or(1, |list| list.len());
     if written == 0 {
@@ -225,7 +225,7 @@ fn conditions<'a, T>(
     read
 }
 
-pub(super) fn pattern(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Pattern> {
+pub(super) fn pattern(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Pattern> {
     let text = values::string(key, value, findings)?;
     match Pattern::parse(&text) {
         Ok(pattern) => Some(pattern),

@@ -8,31 +8,31 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use trunkgate_call::{Ban, StrangerLimits};
+use trunkgate_call::{BanRule, UnknownSourceLimits};
 use trunkgate_media::LatchMode;
-use trunkgate_route::{Numbers, Transport};
+use trunkgate_route::{NumberingPlan, Transport};
 
-use super::acme::{Acme, PlacedAcme};
-use super::clients::{self, PlacedClient};
+use super::acme::{AcmeSettings, SpannedAcme};
+use super::clients::{self, SpannedClient};
 use super::code;
 use super::cover::told;
 use super::diagnostic::{Findings, place};
 use super::draft::{
-    Draft, HttpPlaces, PlacedApi, PlacedApp, PlacedListen, PlacedMailbox, PlacedNumber, PlacedRoute, PlacedTrunk,
-    Sections, Span, Texts,
+    ConfigDraft, HttpSpans, MessagingDraft, PresentSections, SourceSpan, SpannedApi, SpannedApp, SpannedListen,
+    SpannedMailbox, SpannedNumber, SpannedRoute, SpannedTrunk,
 };
 use super::emergency;
-use super::keys::{self, Around};
+use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, Value};
-use super::sounds::Sounds;
-use super::targets::{Groups, Means};
-use super::types::{Edge, Http, Limits, Listen, Media};
+use super::section::{Section, SpannedValue};
+use super::sounds::SoundCache;
+use super::targets::{TargetGroups, TargetScope};
+use super::types::{EdgeConfig, HttpSettings, LimitSettings, ListenSettings, MediaSettings};
 use super::{
     acme, agents, api, apps, cdr, data, hep, hours, mail, messages, numbers, otel, recognition, recording, routes, sms,
     speech as speaking, tls, transcription, trunks, values, voicemail,
 };
-use trunkgate_system::log::Log;
+use trunkgate_system::log::LogSettings;
 
 /// Default of `local_networks`: peers in these networks get our local address.
 const LOCAL_NETWORKS: [&str; 7] =
@@ -42,12 +42,12 @@ pub(super) const PORTS_PER_CALL: u32 = 4;
 
 /// Configuration file being read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct File<'a> {
+pub(super) struct ConfigFile<'a> {
     pub(super) path: &'a Path,
     pub(super) source: &'a str,
 }
 
-impl<'a> File<'a> {
+impl<'a> ConfigFile<'a> {
     /// Returns the folder that relative paths refer to.
     pub(super) fn folder(&self) -> &'a Path {
         self.path.parent().unwrap_or(Path::new(""))
@@ -55,16 +55,24 @@ impl<'a> File<'a> {
 }
 
 /// Reads only `[http]`, and returns whether the table exists.
-pub(super) fn http(file: File<'_>, document: &Spanned<DeTable<'_>>, findings: &mut Findings) -> (Http, bool) {
+pub(super) fn http(
+    file: ConfigFile<'_>,
+    document: &Spanned<DeTable<'_>>,
+    findings: &mut Findings,
+) -> (HttpSettings, bool) {
     let value = document.get_ref().iter().find(|(name, _)| name.get_ref() == "http").map(|(_, value)| value);
     let section = value.and_then(|value| Section::open("[http]", value, keys::HTTP, findings));
-    let numbers = Numbers::default();
-    let around = Around { folder: file.folder(), local_networks: &[], numbers: &numbers };
+    let numbers = NumberingPlan::default();
+    let around = ReadScope { folder: file.folder(), local_networks: &[], numbers: &numbers };
     (read_http(file, section.as_ref(), around, findings), value.is_some())
 }
 
 /// Reads the whole file.
-pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findings: &mut Findings) -> Draft {
+pub(super) fn read<'a>(
+    file: ConfigFile<'_>,
+    document: &'a Spanned<DeTable<'a>>,
+    findings: &mut Findings,
+) -> ConfigDraft {
     let root = Section::of_table("", document.get_ref(), document.span(), keys::ROOT, findings);
     let mut section = |name: &str, keys| {
         let value = root.get(name)?;
@@ -80,7 +88,7 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let (twilio, transcription) = (section("twilio", keys::TWILIO), section("transcription", keys::TRANSCRIPTION));
     let local_networks_span = written.as_ref().and_then(|edge| edge.get("local_networks")).map(Spanned::span);
     let edge = read_edge(written.as_ref(), findings);
-    let around = Around { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
+    let around = ReadScope { folder: file.folder(), local_networks: &edge.local_networks, numbers: &edge.numbers };
     let (media, ports_span) = read_media(media.as_ref(), around, findings);
     let (limits, calls_span) = read_limits(limits.as_ref(), &media, around, findings);
     let http_places = http.as_ref().map(places_of_http).unwrap_or_default();
@@ -89,21 +97,21 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
     let trunks = trunks::read_all(&root, around, &edge, findings);
     let agents = root.get("agent").map(|value| agents::read(value, around, findings)).unwrap_or_default();
     let texts_to = sms::allowed(texts.as_ref(), findings);
-    let Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes } =
+    let CallTables { apps, mailboxes, sounds, api, groups, clients, numbers, routes } =
         read_calls(&root, (&edge, around), (api.as_ref(), &trunks, &texts_to), findings);
     let cdr = cdr.map(|section| cdr::read(&section, around, findings)).unwrap_or_default();
     let data = data::read(written.as_ref(), around.folder, findings);
     let texts = read_texts([twilio, texts, messages, mail], texts_to, around, findings);
     let acme = own.and_then(|section| acme::read(&section, &data.directory, around, findings));
     let (listen, listen_is_partial) = read_listen(&root, (file, acme.as_ref()), &trunks, findings);
-    Draft {
+    ConfigDraft {
         listen_is_partial,
         listen,
         acme,
         otel: otel.and_then(|section| otel::read(&section, around, findings)),
         hep: hep.and_then(|section| hep::read(&section, around, findings)),
         recognition: recognition.map(|section| recognition::read(&section, around, findings)),
-        sections: Sections { recording: recording.is_some(), transcription: transcription.is_some() },
+        sections: PresentSections { recording: recording.is_some(), transcription: transcription.is_some() },
         recording: recording.and_then(|section| recording::read(&section, (around, &sounds), findings)),
         transcription: transcription.and_then(|section| transcription::read(&section, around, findings)),
         log: read_log(log.as_ref(), around, findings),
@@ -139,10 +147,10 @@ pub(super) fn read<'a>(file: File<'_>, document: &'a Spanned<DeTable<'a>>, findi
 fn read_texts(
     [twilio, sms, messages, mail]: [Option<Section<'_>>; 4],
     allow_prefixes: Vec<String>,
-    around: Around<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Texts {
-    Texts {
+) -> MessagingDraft {
+    MessagingDraft {
         sms: sms::read(twilio.as_ref(), sms.as_ref(), around, findings),
         messages: messages::read(messages.as_ref(), allow_prefixes, around, findings),
         inbound_span: messages.as_ref().and_then(|messages| messages.get("inbound")).map(Spanned::span),
@@ -156,43 +164,43 @@ fn read_texts(
 }
 
 /// Tables that determine call routing.
-struct Calls {
-    apps: Vec<PlacedApp>,
-    mailboxes: Vec<PlacedMailbox>,
-    sounds: Sounds,
-    api: PlacedApi,
-    groups: Groups,
-    clients: Vec<PlacedClient>,
-    numbers: Vec<PlacedNumber>,
-    routes: Vec<PlacedRoute>,
+struct CallTables {
+    apps: Vec<SpannedApp>,
+    mailboxes: Vec<SpannedMailbox>,
+    sounds: SoundCache,
+    api: SpannedApi,
+    groups: TargetGroups,
+    clients: Vec<SpannedClient>,
+    numbers: Vec<SpannedNumber>,
+    routes: Vec<SpannedRoute>,
 }
 
 /// Reads the tables that determine call routing: applications, numbers, groups, routes, and the sounds they name.
 fn read_calls<'a>(
     root: &Section<'a>,
-    (edge, around): (&Edge, Around<'_>),
-    (api, trunks, texts_to): (Option<&Section<'a>>, &[PlacedTrunk], &[String]),
+    (edge, around): (&EdgeConfig, ReadScope<'_>),
+    (api, trunks, texts_to): (Option<&Section<'a>>, &[SpannedTrunk], &[String]),
     findings: &mut Findings,
-) -> Calls {
+) -> CallTables {
     let apps = root.get("app").map(|value| apps::read(value, around, findings)).unwrap_or_default();
-    let sounds = Sounds::below(around.folder);
+    let sounds = SoundCache::below(around.folder);
     let mailboxes = root.get("voicemail").map(|value| voicemail::read(value, (around, &sounds), findings));
     let mailboxes = mailboxes.unwrap_or_default();
-    let means = Means { numbers: around.numbers, sounds: &sounds, groups: None };
+    let means = TargetScope { numbers: around.numbers, sounds: &sounds, groups: None };
     let api = api::read(api, &edge.name, means, around, findings);
     let clients = root.get("client").map(|value| clients::read(value, means, findings)).unwrap_or_default();
-    let groups = root.get("group").map(|value| Groups::read(value, means, findings)).unwrap_or_default();
-    let means = Means { groups: Some(&groups), ..means };
+    let groups = root.get("group").map(|value| TargetGroups::read(value, means, findings)).unwrap_or_default();
+    let means = TargetScope { groups: Some(&groups), ..means };
     let numbers = root.get("number").map(|value| numbers::read(value, around.numbers, trunks, findings));
     let mut numbers = numbers.unwrap_or_default();
     let mut routes = numbers::routes(&mut numbers, trunks, findings);
     let own = root.get("route").map(|value| routes::read(value, edge, means, texts_to, findings));
     routes.extend(own.unwrap_or_default());
-    Calls { apps, mailboxes, sounds, api, groups, clients, numbers, routes }
+    CallTables { apps, mailboxes, sounds, api, groups, clients, numbers, routes }
 }
 
 /// Returns whether a trunk has a peer reached over TLS.
-fn is_secure(placed: &PlacedTrunk) -> bool {
+fn is_secure(placed: &SpannedTrunk) -> bool {
     placed.trunk.peers.iter().any(|peer| peer.destination.transport == Transport::Tls)
 }
 
@@ -201,7 +209,7 @@ pub(super) fn private_networks() -> impl Iterator<Item = IpNet> {
     LOCAL_NETWORKS.iter().filter_map(|text| text.parse().ok())
 }
 
-fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
+fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> EdgeConfig {
     let name = section.and_then(|edge| edge.read("name", findings, values::name));
     let public_address = section.and_then(|edge| edge.read("public_address", findings, public_addresses));
     let local_networks = section.and_then(|edge| {
@@ -229,11 +237,11 @@ fn read_edge(section: Option<&Section<'_>>, findings: &mut Findings) -> Edge {
     }
     let name = name.unwrap_or_else(host_name);
     let calendar = section.map(|edge| hours::calendar(edge, findings)).unwrap_or_default();
-    Edge { name, public_address, local_networks, numbers, calendar }
+    EdgeConfig { name, public_address, local_networks, numbers, calendar }
 }
 
 /// Reads one address per address family.
-fn public_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
+fn public_addresses(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (address, span) in values::one_or_list(key, value, findings, values::public_address)? {
         if addresses.iter().any(|known| known.is_ipv4() == address.is_ipv4()) {
@@ -246,9 +254,9 @@ fn public_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
     Some(addresses)
 }
 
-fn country(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Numbers> {
+fn country(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<NumberingPlan> {
     let text = values::string(key, value, findings)?;
-    let numbers = Numbers::new(&text);
+    let numbers = NumberingPlan::new(&text);
     if numbers.is_none() {
         let help = "use two letters of ISO 3166: \"US\" or \"DE\"";
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}`: \"{text}\" is not a country"), help);
@@ -267,10 +275,10 @@ fn host_name() -> String {
 /// Reads `[[listen]]`, and returns whether one of the listeners could not be read.
 fn read_listen(
     root: &Section<'_>,
-    (file, acme): (File<'_>, Option<&PlacedAcme>),
-    trunks: &[PlacedTrunk],
+    (file, acme): (ConfigFile<'_>, Option<&SpannedAcme>),
+    trunks: &[SpannedTrunk],
     findings: &mut Findings,
-) -> (Vec<PlacedListen>, bool) {
+) -> (Vec<SpannedListen>, bool) {
     let acme = acme.map(|placed| &placed.acme);
     let Some(value) = root.get("listen") else {
         return (default_listeners(trunks.iter().any(is_secure), acme), false);
@@ -282,11 +290,11 @@ fn read_listen(
 }
 
 fn read_listeners(
-    file: File<'_>,
-    value: &Value<'_>,
-    acme: Option<&Acme>,
+    file: ConfigFile<'_>,
+    value: &SpannedValue<'_>,
+    acme: Option<&AcmeSettings>,
     findings: &mut Findings,
-) -> Vec<PlacedListen> {
+) -> Vec<SpannedListen> {
     let DeValue::Array(array) = value.get_ref() else {
         values::wrong_type("listen", value, "tables with double brackets: [[listen]]", findings);
         return Vec::new();
@@ -295,7 +303,7 @@ fn read_listeners(
 }
 
 /// Returns the default listeners: UDP, TCP and, if a peer uses TLS, TLS.
-fn default_listeners(with_tls: bool, acme: Option<&Acme>) -> Vec<PlacedListen> {
+fn default_listeners(with_tls: bool, acme: Option<&AcmeSettings>) -> Vec<SpannedListen> {
     let tls = with_tls.then_some(Transport::Tls);
     let transports = [Transport::Udp, Transport::Tcp].into_iter().chain(tls);
     transports.map(|transport| default_listener(transport, acme)).collect()
@@ -303,12 +311,12 @@ fn default_listeners(with_tls: bool, acme: Option<&Acme>) -> Vec<PlacedListen> {
 
 /// Returns a default listener on all IPv4 addresses. IPv6 must be configured, because `[::]` cannot be bound on a
 /// kernel without IPv6.
-fn default_listener(transport: Transport, acme: Option<&Acme>) -> PlacedListen {
+fn default_listener(transport: Transport, acme: Option<&AcmeSettings>) -> SpannedListen {
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, transport.default_port()));
     let name = listener_name(transport, address);
     let tls = (transport == Transport::Tls).then(|| acme.map(tls::issued).unwrap_or_default());
-    let listen = Listen { name, transport, address, public_address: Vec::new(), tls, place: String::new() };
-    PlacedListen { listen, address: None, name: None }
+    let listen = ListenSettings { name, transport, address, public_address: Vec::new(), tls, place: String::new() };
+    SpannedListen { listen, address: None, name: None }
 }
 
 fn listener_name(transport: Transport, address: SocketAddr) -> String {
@@ -316,11 +324,11 @@ fn listener_name(transport: Transport, address: SocketAddr) -> String {
 }
 
 fn read_listener(
-    file: File<'_>,
-    value: &Value<'_>,
-    acme: Option<&Acme>,
+    file: ConfigFile<'_>,
+    value: &SpannedValue<'_>,
+    acme: Option<&AcmeSettings>,
     findings: &mut Findings,
-) -> Option<PlacedListen> {
+) -> Option<SpannedListen> {
     let section = Section::open("[[listen]]", value, keys::LISTEN, findings)?;
     let name = section.read("name", findings, values::name);
     let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
@@ -344,8 +352,8 @@ fn read_listener(
     };
     let address = values::socket_address("address", written, findings)?;
     let transport = transport?;
-    Some(PlacedListen {
-        listen: Listen {
+    Some(SpannedListen {
+        listen: ListenSettings {
             name: name.unwrap_or_else(|| listener_name(transport, address)),
             transport,
             address,
@@ -359,13 +367,17 @@ fn read_listener(
 }
 
 /// Reports a value that requires an unimplemented feature.
-pub(super) fn not_yet(span: Span, what: &str, feature: &str, findings: &mut Findings) {
+pub(super) fn not_yet(span: SourceSpan, what: &str, feature: &str, findings: &mut Findings) {
     let help = format!("{feature}: planned");
     findings.error(code::NOT_IN_THIS_VERSION, span, format!("not in this version: {what}"), help);
 }
 
-fn read_media(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> (Media, Option<Span>) {
-    let mut media = Media {
+fn read_media(
+    section: Option<&Section<'_>>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> (MediaSettings, Option<SourceSpan>) {
+    let mut media = MediaSettings {
         address: Vec::new(),
         ports: (0, 0),
         threads: 0,
@@ -377,7 +389,7 @@ fn read_media(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut 
 }
 
 /// Reads the addresses of media sockets, at least one.
-pub(super) fn media_addresses(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
+pub(super) fn media_addresses(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<IpAddr>> {
     let list = values::one_or_list(key, value, findings, values::address)?;
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
         findings.error(code::BAD_VALUE, value.span(), "`address` is empty", "media sockets need an address");
@@ -386,7 +398,7 @@ pub(super) fn media_addresses(key: &str, value: &Value<'_>, findings: &mut Findi
 }
 
 /// Rejects a media engine that is not implemented.
-pub(super) fn judge_engine(key: &str, value: &Value<'_>, findings: &mut Findings) {
+pub(super) fn judge_engine(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) {
     let engines = [("auto", true), ("user", true), ("kernel", false)];
     if values::one_of(key, value, findings, &engines) == Some(false) {
         not_yet(value.span(), "engine = \"kernel\"", "the kernel media path", findings);
@@ -394,7 +406,7 @@ pub(super) fn judge_engine(key: &str, value: &Value<'_>, findings: &mut Findings
 }
 
 /// Reads a port range such as `"16384-32767"`, with room for at least one call.
-pub(super) fn port_range(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
+pub(super) fn port_range(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<(u16, u16)> {
     let Some(text) = value.get_ref().as_str() else {
         values::wrong_type(key, value, "first and last port in quotation marks: \"16384-32767\"", findings);
         return None;
@@ -450,33 +462,43 @@ pub(super) fn calls_that_fit((first, last): (u16, u16)) -> u32 {
 
 fn read_limits(
     section: Option<&Section<'_>>,
-    media: &Media,
-    around: Around<'_>,
+    media: &MediaSettings,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> (Limits, Option<Span>) {
-    let strangers = StrangerLimits { ban: StrangerLimits::default().ban, messages_per_second: 0 };
+) -> (LimitSettings, Option<SourceSpan>) {
+    let strangers = UnknownSourceLimits { ban: UnknownSourceLimits::default().ban, messages_per_second: 0 };
     let calls = calls_that_fit(media.ports);
-    let mut limits = Limits { calls, calls_per_second: 0, sip_message_bytes: 0, strangers };
+    let mut limits = LimitSettings { calls, calls_per_second: 0, sip_message_bytes: 0, strangers };
     keys::fill((keys::LIMITS, keys::PUT_LIMITS), section, &mut limits, around, findings);
     (limits, section.and_then(|limits| limits.get("calls")).map(Spanned::span))
 }
 
 /// Reads `{ after = 20, within = "10s", lasting = "10m" }`; these values are the defaults.
-pub(super) fn ban(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Ban> {
+pub(super) fn ban(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<BanRule> {
     let section = Section::open(&format!("`{key}`"), value, keys::BAN, findings)?;
-    let mut ban = StrangerLimits::default().ban;
+    let mut ban = UnknownSourceLimits::default().ban;
     keys::fill((keys::BAN, keys::PUT_BAN), Some(&section), &mut ban, around, findings);
     Some(ban)
 }
 
-fn places_of_http(section: &Section<'_>) -> HttpPlaces {
+fn places_of_http(section: &Section<'_>) -> HttpSpans {
     let place = |key| section.get(key).map(Spanned::span);
-    HttpPlaces { address: place("address"), public_url: place("public_url"), token: place("token") }
+    HttpSpans { address: place("address"), public_url: place("public_url"), token: place("token") }
 }
 
-fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Http {
+fn read_http(
+    file: ConfigFile<'_>,
+    section: Option<&Section<'_>>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> HttpSettings {
     let written = section.and_then(|http| http.get("address"));
-    let mut http = Http {
+    let mut http = HttpSettings {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         token: None,
         public_url: None,
@@ -489,7 +511,7 @@ fn read_http(file: File<'_>, section: Option<&Section<'_>>, around: Around<'_>, 
 }
 
 /// Reads the networks of reverse proxies.
-pub(super) fn proxies(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<IpNet>> {
+pub(super) fn proxies(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<IpNet>> {
     let networks = values::one_or_list(key, value, findings, values::network)?;
     for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
         let message = format!("`{key}`: {network} lets every client name its own address");
@@ -498,7 +520,7 @@ pub(super) fn proxies(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     Some(networks.into_iter().map(|(network, _)| network).collect())
 }
 
-pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn web_url(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let usable = url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !usable {
@@ -513,14 +535,14 @@ pub(super) fn web_url(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
     usable.then_some(text)
 }
 
-fn read_log(section: Option<&Section<'_>>, around: Around<'_>, findings: &mut Findings) -> Log {
-    let mut log = Log { format: String::new(), level: String::new(), full_numbers: false };
+fn read_log(section: Option<&Section<'_>>, around: ReadScope<'_>, findings: &mut Findings) -> LogSettings {
+    let mut log = LogSettings { format: String::new(), level: String::new(), full_numbers: false };
     keys::fill((keys::LOG, keys::PUT_LOG), section, &mut log, around, findings);
     log
 }
 
 /// Reads a log level, or a filter such as `info,trunkgate=debug`.
-pub(super) fn log_level(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn log_level(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let text = values::string(key, value, findings)?;
     let is_level = |word: &str| LEVELS.contains(&word.trim());

@@ -6,7 +6,7 @@ use trunkgate_route::Credentials;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, Span};
+use super::draft::{ConfigDraft, SourceSpan};
 use super::types::Secret;
 use trunkgate_system::limits::SECRET_CHARACTERS;
 
@@ -18,7 +18,7 @@ const SIGNING_CHARACTERS: usize = 32;
 const MAKE_ONE: &str = "make one: openssl rand -hex 32";
 
 /// Checks the tokens of the HTTP interfaces. A short token is an error if other machines can reach the interface.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let (api, messages) = (&draft.api, &draft.texts);
     let is_local = is_loopback(draft.http.address);
@@ -49,7 +49,7 @@ pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
 }
 
 /// Checks the password of digest credentials.
-pub(super) fn password(credentials: &Credentials, span: Span, findings: &mut Findings) {
+pub(super) fn password(credentials: &Credentials, span: SourceSpan, findings: &mut Findings) {
     let Credentials { username, password, .. } = credentials;
     let message = if password.eq_ignore_ascii_case(username) {
         "`password` is the user name".to_owned()

@@ -8,12 +8,12 @@ use toml::de::{DeTable, DeValue};
 use super::code;
 use super::diagnostic::Findings;
 use super::elsewhere::{ELSEWHERE, OF_TABLES};
-use super::keys::{Key, Kind, ROOT, TABLES, TRUNK, TRUNK_PARTS, same};
+use super::keys::{ConfigKey, ROOT, TABLES, TRUNK, TRUNK_PARTS, ValueKind, same};
 use super::nearest;
 use super::values::wrong_type;
 
 /// Value with its position.
-pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type SpannedValue<'a> = Spanned<DeValue<'a>>;
 
 /// Table with checked keys.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ impl<'a> Section<'a> {
     /// Checks the keys of `value`; reports a value that is not a table and returns `None`.
     pub(super) fn open(
         title: &str,
-        value: &'a Value<'a>,
-        keys: &[Key],
+        value: &'a SpannedValue<'a>,
+        keys: &[ConfigKey],
         findings: &mut Findings,
     ) -> Option<Section<'a>> {
         let Some(table) = value.get_ref().as_table() else {
@@ -37,12 +37,13 @@ impl<'a> Section<'a> {
         };
         Some(Section::of_table(title, table, value.span(), keys, findings))
     }
+
     /// Checks the keys of a table.
     pub(super) fn of_table(
         title: &str,
         table: &'a DeTable<'a>,
         span: Range<usize>,
-        keys: &[Key],
+        keys: &[ConfigKey],
         findings: &mut Findings,
     ) -> Section<'a> {
         for (name, value) in table {
@@ -50,16 +51,19 @@ impl<'a> Section<'a> {
         }
         Section { span, table }
     }
+
     /// Wraps a table with keys that were checked before.
     pub(super) fn of_judged(table: &'a DeTable<'a>, span: Range<usize>) -> Section<'a> {
         Section { span, table }
     }
+
     /// Returns the keys and values.
     pub(super) fn table(&self) -> &'a DeTable<'a> {
         self.table
     }
+
     /// Returns whether an unknown key is a misspelling of one of `meant`; its diagnostic contains the suggestion.
-    pub(super) fn misspells(&self, meant: &[&str], keys: &[Key]) -> bool {
+    pub(super) fn misspells(&self, meant: &[&str], keys: &[ConfigKey]) -> bool {
         let names = self.table.iter().map(|(name, _)| name.get_ref().as_ref());
         let mut unknown = names.filter(|name| !keys.iter().any(|key| key.name == *name));
         unknown.any(|name| {
@@ -67,30 +71,39 @@ impl<'a> Section<'a> {
             meant.iter().any(|key| help.contains(&format!("`{key}`")))
         })
     }
+
     /// Returns the value of a key.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Value<'a>> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a SpannedValue<'a>> {
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
     }
+
     /// Reads an optional key; `read` reports an invalid value.
     pub(super) fn read<T>(
         &self,
         key: &str,
         findings: &mut Findings,
-        read: impl FnOnce(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
+        read: impl FnOnce(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
     ) -> Option<T> {
         read(key, self.get(key)?, findings)
     }
 }
 
 /// Reports a key that is unknown or not implemented.
-fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &[Key], findings: &mut Findings) {
+fn judge(
+    title: &str,
+    name: &str,
+    span: Range<usize>,
+    value: &SpannedValue<'_>,
+    keys: &[ConfigKey],
+    findings: &mut Findings,
+) {
     let place = if title.is_empty() { String::new() } else { format!(" in {title}") };
     let Some(key) = keys.iter().find(|key| key.name == name) else {
         findings.error(code::UNKNOWN_KEY, span, format!("unknown key `{name}`{place}"), suggestion(name, keys));
         return;
     };
     let written = value.get_ref();
-    let Kind::OnlyText(text) = key.kind else { return };
+    let ValueKind::OnlyText(text) = key.kind else { return };
     if written.as_str() == Some(text) {
         return;
     }
@@ -105,8 +118,8 @@ fn judge(title: &str, name: &str, span: Range<usize>, value: &Value<'_>, keys: &
 }
 
 /// Suggests a known key for an unknown one.
-fn suggestion(name: &str, keys: &[Key]) -> String {
-    let holds = |keys: &[Key], name: &str| keys.iter().any(|key| key.name == name);
+fn suggestion(name: &str, keys: &[ConfigKey]) -> String {
+    let holds = |keys: &[ConfigKey], name: &str| keys.iter().any(|key| key.name == name);
     if let Some((_, words)) = OF_TABLES.iter().find(|(table, _)| same(table, keys))
         && let Some((_, help)) = words.iter().find(|(theirs, _)| theirs.contains(&name))
     {
@@ -146,8 +159,8 @@ fn suggestion(name: &str, keys: &[Key]) -> String {
 }
 
 /// Returns our name for a key of another product, or its table.
-fn elsewhere(name: &str, keys: &[Key]) -> Option<String> {
-    let holds = |keys: &[Key], name: &str| keys.iter().any(|key| key.name == name);
+fn elsewhere(name: &str, keys: &[ConfigKey]) -> Option<String> {
+    let holds = |keys: &[ConfigKey], name: &str| keys.iter().any(|key| key.name == name);
     if same(keys, TRUNK)
         && let Some((part, _)) = TRUNK_PARTS.iter().find(|(_, keys)| holds(keys, name))
     {

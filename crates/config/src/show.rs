@@ -7,27 +7,27 @@ use toml::de::{DeTable, DeValue};
 use super::cover;
 use super::diagnostic::Findings;
 use super::json_schema::default_value;
-use super::keys::{Absent, Key, Kind, ROOT, SOCKET, TRUNK};
+use super::keys::{AbsentMeaning, ConfigKey, ROOT, SOCKET, TRUNK, ValueKind};
 use super::preset;
-use super::raw::Raw;
-use super::section::{Section, Value};
-use super::types::{Config, Listen};
+use super::raw::RawValue;
+use super::section::{Section, SpannedValue};
+use super::types::{Config, ListenSettings};
 
 /// Placeholder for a secret.
 const HIDDEN: &str = "(not shown)";
 
 /// Displayed value; tables keep their order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
+pub(super) enum DisplayNode {
     /// Text in TOML syntax.
     Plain(String),
-    List(Vec<Node>),
-    Table(Vec<(String, Node)>),
+    List(Vec<DisplayNode>),
+    Table(Vec<(String, DisplayNode)>),
 }
 
 /// Origin of a value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Origin {
+pub(super) enum ValueOrigin {
     File,
     Preset(String),
     Default,
@@ -35,67 +35,67 @@ pub(super) enum Origin {
 
 /// Key with its value in force.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Line {
+pub(super) struct DisplayedKey {
     pub(super) key: &'static str,
-    pub(super) kind: Kind,
-    pub(super) node: Node,
-    pub(super) origin: Origin,
-    pub(super) raw: Raw,
+    pub(super) kind: ValueKind,
+    pub(super) node: DisplayNode,
+    pub(super) origin: ValueOrigin,
+    pub(super) raw: RawValue,
 }
 
 /// Table of the configuration.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Block {
+pub(super) struct DisplayedTable {
     /// Table type (`edge`, `trunk`, `route`); a trunk also has its name.
     pub(super) table: &'static str,
     pub(super) name: Option<String>,
     pub(super) is_row: bool,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<DisplayedKey>,
     /// Keys with a default that no value can express, and its description.
     told: Vec<(&'static str, &'static str)>,
 }
 
 /// Configuration in force, as it would be written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shown(pub(super) Vec<Block>);
+pub struct ConfigDisplay(pub(super) Vec<DisplayedTable>);
 
-impl Shown {
+impl ConfigDisplay {
     /// Returns the display of a valid configuration and its source text.
-    pub fn of(config: &Config, source: &str) -> Shown {
-        let Ok(document) = DeTable::parse(source) else { return Shown(Vec::new()) };
+    pub fn of(config: &Config, source: &str) -> ConfigDisplay {
+        let Ok(document) = DeTable::parse(source) else { return ConfigDisplay(Vec::new()) };
         let mut blocks = Vec::new();
         for key in ROOT {
             let written =
                 document.get_ref().iter().find(|(name, _)| name.get_ref() == key.name).map(|(_, value)| value);
             blocks_of(key, written, config, &mut blocks);
         }
-        Shown(blocks)
+        ConfigDisplay(blocks)
     }
 
     /// Returns the defaults of every table.
-    pub fn defaults() -> Shown {
-        let block = |key: &'static Key| {
+    pub fn defaults() -> ConfigDisplay {
+        let block = |key: &'static ConfigKey| {
             let keys = key.kind.keys()?;
-            let name = matches!(key.kind, Kind::Named(_)).then(|| "NAME".to_owned());
-            let (lines, told) = lines(keys, &DeTable::new(), |_| Origin::Default, |_| None);
-            Some(Block { table: key.name, name, is_row: matches!(key.kind, Kind::Rows(_)), lines, told })
+            let name = matches!(key.kind, ValueKind::Named(_)).then(|| "NAME".to_owned());
+            let (lines, told) = lines(keys, &DeTable::new(), |_| ValueOrigin::Default, |_| None);
+            Some(DisplayedTable { table: key.name, name, is_row: matches!(key.kind, ValueKind::Rows(_)), lines, told })
         };
-        Shown(ROOT.iter().filter_map(block).collect())
+        ConfigDisplay(ROOT.iter().filter_map(block).collect())
     }
 
     /// Returns the configuration as TOML; values that do not come from the file are marked.
     pub fn to_toml(&self) -> String {
         let mut out = String::new();
-        for Block { table, name, is_row, lines, told } in &self.0 {
+        for DisplayedTable { table, name, is_row, lines, told } in &self.0 {
             let name = name.as_ref().map_or(String::new(), |name| format!(".{}", bare(name)));
             let header = if *is_row { format!("[[{table}]]") } else { format!("[{table}{name}]") };
             let mark = if *is_row && lines.is_empty() { "# " } else { "" };
             out.push_str(&format!("{mark}{header}\n"));
-            for Line { key, node, origin, .. } in lines {
+            for DisplayedKey { key, node, origin, .. } in lines {
                 let note = match origin {
-                    Origin::File => String::new(),
-                    Origin::Preset(preset) => format!("   # preset {preset}"),
-                    Origin::Default => "   # default".to_owned(),
+                    ValueOrigin::File => String::new(),
+                    ValueOrigin::Preset(preset) => format!("   # preset {preset}"),
+                    ValueOrigin::Default => "   # default".to_owned(),
                 };
                 out.push_str(&format!("{key} = {}{note}\n", node.to_toml()));
             }
@@ -116,7 +116,8 @@ impl Shown {
     /// Returns the configuration as JSON, without defaults that no value can express.
     pub fn to_json(&self) -> Json {
         let mut all = Map::new();
-        for Block { table, name, is_row, lines, .. } in self.0.iter().filter(|one| !one.is_row || !one.lines.is_empty())
+        for DisplayedTable { table, name, is_row, lines, .. } in
+            self.0.iter().filter(|one| !one.is_row || !one.lines.is_empty())
         {
             let lines = lines.iter().map(|line| (line.key.to_owned(), line.node.to_json()));
             let block = Json::Object(lines.collect());
@@ -140,20 +141,25 @@ impl Shown {
     }
 }
 
-fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, blocks: &mut Vec<Block>) {
+fn blocks_of(
+    key: &'static ConfigKey,
+    written: Option<&SpannedValue<'_>>,
+    config: &Config,
+    blocks: &mut Vec<DisplayedTable>,
+) {
     let mut push = |name: Option<String>, is_row, (lines, told)| {
-        blocks.push(Block { table: key.name, name, is_row, lines, told });
+        blocks.push(DisplayedTable { table: key.name, name, is_row, lines, told });
     };
-    if let Kind::Table(keys) = key.kind {
+    if let ValueKind::Table(keys) = key.kind {
         let empty = DeTable::new();
         let table = written.and_then(|value| value.get_ref().as_table());
         // An absent optional table is off, even if its keys have defaults.
-        if table.is_some() || matches!(key.default.is, Absent::Value(_)) {
+        if table.is_some() || matches!(key.default.is, AbsentMeaning::Value(_)) {
             let known = |name: &str| computed(key.name, name, config);
-            push(None, false, lines(keys, table.unwrap_or(&empty), |_| Origin::Default, known));
+            push(None, false, lines(keys, table.unwrap_or(&empty), |_| ValueOrigin::Default, known));
         }
     }
-    if let Kind::Named(keys) = key.kind {
+    if let ValueKind::Named(keys) = key.kind {
         let table = written.and_then(|value| value.get_ref().as_table());
         let mut entries: Vec<_> = table.into_iter().flat_map(|table| table.iter()).collect();
         entries.sort_by_key(|(name, _)| name.span().start);
@@ -163,12 +169,12 @@ fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, bl
             push(Some(name.get_ref().to_string()), false, shown);
         }
     }
-    if let Kind::Rows(keys) = key.kind {
+    if let ValueKind::Rows(keys) = key.kind {
         let rows = written.and_then(|value| value.get_ref().as_array());
         for (at, row) in rows.into_iter().flat_map(|rows| rows.iter()).enumerate() {
             let Some(table) = row.get_ref().as_table() else { continue };
             let known = |name: &str| (key.name == "route" && name == "name").then(|| format!("\"route-{}\"", at + 1));
-            push(None, true, lines(keys, table, |_| Origin::Default, known));
+            push(None, true, lines(keys, table, |_| ValueOrigin::Default, known));
         }
         if rows.is_none() && key.name == "listen" {
             blocks.extend(default_listeners(config));
@@ -178,7 +184,7 @@ fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, bl
 
 /// Returns the default listeners. With TLS they use a self-made certificate, which no file can express, so the list
 /// stays empty.
-fn default_listeners(config: &Config) -> Vec<Block> {
+fn default_listeners(config: &Config) -> Vec<DisplayedTable> {
     if config.listen.iter().all(|one| one.tls.is_none()) {
         return config.listen.iter().map(default_listener).collect();
     }
@@ -187,80 +193,80 @@ fn default_listeners(config: &Config) -> Vec<Block> {
         None => "port 5061, with a self-signed certificate",
     };
     let told = vec![("udp, tcp", "port 5060"), ("tls", tls)];
-    vec![Block { table: "listen", name: None, is_row: true, lines: Vec::new(), told }]
+    vec![DisplayedTable { table: "listen", name: None, is_row: true, lines: Vec::new(), told }]
 }
 
 /// Returns a default listener, also for TLS.
-pub(super) fn default_listener(one: &Listen) -> Block {
+pub(super) fn default_listener(one: &ListenSettings) -> DisplayedTable {
     let line = |key, text: String| {
-        let (node, raw) = (Node::Plain(quoted(&text)), Raw::default());
-        Line { key, kind: SOCKET, node, origin: Origin::Default, raw }
+        let (node, raw) = (DisplayNode::Plain(quoted(&text)), RawValue::default());
+        DisplayedKey { key, kind: SOCKET, node, origin: ValueOrigin::Default, raw }
     };
     let transport = line("transport", one.transport.as_str().to_owned());
     let lines = vec![transport, line("address", one.address.to_string())];
-    Block { table: "listen", name: None, is_row: true, lines, told: Vec::new() }
+    DisplayedTable { table: "listen", name: None, is_row: true, lines, told: Vec::new() }
 }
 
 /// Returns a trunk with the values of its preset.
-fn trunk(table: &DeTable<'_>, value: &Value<'_>) -> Lines {
+fn trunk(table: &DeTable<'_>, value: &SpannedValue<'_>) -> DisplayedKeys {
     let own = Section::of_judged(table, value.span());
     let completed = preset::complete("", &own, &mut Findings::default());
     let name = completed.preset.as_ref().map(|(preset, _)| preset.name.to_owned());
     let is_own = |key: &str| table.iter().any(|(name, _)| name.get_ref() == key);
     let origin = |key: &str| match &name {
-        Some(name) if !is_own(key) => Origin::Preset(name.clone()),
-        _ => Origin::File,
+        Some(name) if !is_own(key) => ValueOrigin::Preset(name.clone()),
+        _ => ValueOrigin::File,
     };
-    let (mut lines, told) = lines(TRUNK, &completed.table, |_| Origin::Default, |_| None);
+    let (mut lines, told) = lines(TRUNK, &completed.table, |_| ValueOrigin::Default, |_| None);
     for line in &mut lines {
-        if line.origin == Origin::File {
+        if line.origin == ValueOrigin::File {
             line.origin = origin(line.key);
         }
     }
     // Peers derived from `domain` would repeat it.
-    let has_made =
-        is_own("domain") && lines.iter().any(|line| line.key == "peers" && matches!(line.origin, Origin::Preset(_)));
+    let has_made = is_own("domain")
+        && lines.iter().any(|line| line.key == "peers" && matches!(line.origin, ValueOrigin::Preset(_)));
     lines.retain(|line| !(has_made && line.key == "peers"));
     (lines, told)
 }
 
 /// Returns a named table; an agent that only receives plain RTP shows only the keys that are set.
-fn named(keys: &'static [Key], table: &DeTable<'_>) -> Lines {
+fn named(keys: &'static [ConfigKey], table: &DeTable<'_>) -> DisplayedKeys {
     let is_raw = table.get("url").and_then(|url| url.get_ref().as_str()).is_some_and(|url| url.starts_with("rtp:"));
-    let (mut lines, told) = lines(keys, table, |_| Origin::Default, |_| None);
-    lines.retain(|line| !is_raw || line.origin == Origin::File);
+    let (mut lines, told) = lines(keys, table, |_| ValueOrigin::Default, |_| None);
+    lines.retain(|line| !is_raw || line.origin == ValueOrigin::File);
     (lines, if is_raw { Vec::new() } else { told })
 }
 
-type Lines = (Vec<Line>, Vec<(&'static str, &'static str)>);
+type DisplayedKeys = (Vec<DisplayedKey>, Vec<(&'static str, &'static str)>);
 
 /// Returns the keys of a table in order. `known` returns the actual value of a default described in words.
 fn lines(
-    keys: &'static [Key],
+    keys: &'static [ConfigKey],
     table: &DeTable<'_>,
-    default: impl Fn(&str) -> Origin,
+    default: impl Fn(&str) -> ValueOrigin,
     known: impl Fn(&str) -> Option<String>,
-) -> Lines {
+) -> DisplayedKeys {
     let (mut lines, mut told) = (Vec::new(), Vec::new());
     for key in keys {
-        let line = |node, origin, raw| Line { key: key.name, kind: key.kind, node, origin, raw };
+        let line = |node, origin, raw| DisplayedKey { key: key.name, kind: key.kind, node, origin, raw };
         if let Some(value) = find(table, key.name) {
             let is_command = key.name == "command";
             let node = if is_command { command(value) } else { complete(key.kind, value) };
-            lines.push(line(node, Origin::File, Raw::of(key.kind, value)));
+            lines.push(line(node, ValueOrigin::File, RawValue::of(key.kind, value)));
             continue;
         }
         let holds = key.default.beside.is_none_or(|other| find(table, other).is_some());
         match (key.kind, key.default.is) {
-            (_, Absent::Value(_)) if !holds => {}
-            (_, Absent::Value(text)) => {
-                lines.push(line(Node::Plain(text.to_owned()), default(key.name), Raw::default()));
+            (_, AbsentMeaning::Value(_)) if !holds => {}
+            (_, AbsentMeaning::Value(text)) => {
+                lines.push(line(DisplayNode::Plain(text.to_owned()), default(key.name), RawValue::default()));
             }
-            (_, Absent::Told(words)) => match known(key.name) {
-                Some(text) => lines.push(line(Node::Plain(text), default(key.name), Raw::default())),
+            (_, AbsentMeaning::Told(words)) => match known(key.name) {
+                Some(text) => lines.push(line(DisplayNode::Plain(text), default(key.name), RawValue::default())),
                 None => told.push((key.name, words)),
             },
-            (_, Absent::Required) => told.push((key.name, "required")),
+            (_, AbsentMeaning::Required) => told.push((key.name, "required")),
         }
     }
     (lines, told)
@@ -276,34 +282,34 @@ fn computed(table: &str, key: &str, config: &Config) -> Option<String> {
     }
 }
 
-fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<&'a Value<'a>> {
+fn find<'a>(table: &'a DeTable<'a>, key: &str) -> Option<&'a SpannedValue<'a>> {
     table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }
 
 /// Returns a value with the defaults inside it and without secrets.
-pub(super) fn complete(kind: Kind, value: &Value<'_>) -> Node {
+pub(super) fn complete(kind: ValueKind, value: &SpannedValue<'_>) -> DisplayNode {
     match (kind, value.get_ref()) {
-        (Kind::Secret, DeValue::String(_)) => Node::Plain(quoted(HIDDEN)),
-        (Kind::Url, DeValue::String(text)) => Node::Plain(quoted(&address(text))),
-        (Kind::List(item) | Kind::Many(item), DeValue::Array(list)) => {
-            Node::List(list.iter().map(|one| complete(*item, one)).collect())
+        (ValueKind::Secret, DeValue::String(_)) => DisplayNode::Plain(quoted(HIDDEN)),
+        (ValueKind::Url, DeValue::String(text)) => DisplayNode::Plain(quoted(&address(text))),
+        (ValueKind::List(item) | ValueKind::Many(item), DeValue::Array(list)) => {
+            DisplayNode::List(list.iter().map(|one| complete(*item, one)).collect())
         }
-        (Kind::Many(item), _) => complete(*item, value),
-        (Kind::Map(item), DeValue::Table(table)) => {
-            let one = |(name, value): (String, &Value<'_>)| {
-                let is_hidden = cover::is_telling(&name) && !matches!(item, Kind::Secret);
-                let node = if is_hidden { Node::Plain(quoted(HIDDEN)) } else { complete(*item, value) };
+        (ValueKind::Many(item), _) => complete(*item, value),
+        (ValueKind::Map(item), DeValue::Table(table)) => {
+            let one = |(name, value): (String, &SpannedValue<'_>)| {
+                let is_hidden = cover::is_telling(&name) && !matches!(item, ValueKind::Secret);
+                let node = if is_hidden { DisplayNode::Plain(quoted(HIDDEN)) } else { complete(*item, value) };
                 (name, node)
             };
-            Node::Table(in_order(table).into_iter().map(one).collect())
+            DisplayNode::Table(in_order(table).into_iter().map(one).collect())
         }
-        (Kind::Table(keys), DeValue::Table(table)) => {
-            let (lines, _) = lines(keys, table, |_| Origin::Default, |_| None);
-            Node::Table(lines.into_iter().map(|line| (line.key.to_owned(), line.node)).collect())
+        (ValueKind::Table(keys), DeValue::Table(table)) => {
+            let (lines, _) = lines(keys, table, |_| ValueOrigin::Default, |_| None);
+            DisplayNode::Table(lines.into_iter().map(|line| (line.key.to_owned(), line.node)).collect())
         }
-        (Kind::Either(kinds), written) => {
-            let suits = |kind: &&Kind| {
-                let (is_table, is_list) = (matches!(kind, Kind::Table(_)), matches!(kind, Kind::List(_)));
+        (ValueKind::Either(kinds), written) => {
+            let suits = |kind: &&ValueKind| {
+                let (is_table, is_list) = (matches!(kind, ValueKind::Table(_)), matches!(kind, ValueKind::List(_)));
                 (is_table, is_list) == (written.is_table(), written.is_array())
             };
             kinds.iter().find(suits).map_or_else(|| plain(value), |kind| complete(*kind, value))
@@ -313,36 +319,36 @@ pub(super) fn complete(kind: Kind, value: &Value<'_>) -> Node {
 }
 
 /// Returns a command: the program, and of its arguments, which may be keys, only the placeholders.
-fn command(value: &Value<'_>) -> Node {
+fn command(value: &SpannedValue<'_>) -> DisplayNode {
     let words = value.get_ref().as_array().into_iter().flat_map(|words| words.iter());
-    let word = |(at, word): (usize, &Value<'_>)| match word.get_ref().as_str() {
-        Some(text) if at > 0 && !cover::is_piece(text) => Node::Plain(quoted(HIDDEN)),
+    let word = |(at, word): (usize, &SpannedValue<'_>)| match word.get_ref().as_str() {
+        Some(text) if at > 0 && !cover::is_piece(text) => DisplayNode::Plain(quoted(HIDDEN)),
         _ => plain(word),
     };
-    Node::List(words.enumerate().map(word).collect())
+    DisplayNode::List(words.enumerate().map(word).collect())
 }
 
-fn plain(value: &Value<'_>) -> Node {
+fn plain(value: &SpannedValue<'_>) -> DisplayNode {
     match value.get_ref() {
-        DeValue::String(text) if text.contains("://") => Node::Plain(quoted(&address(text))),
-        DeValue::String(text) if text.starts_with("sip") => Node::Plain(quoted(&cover::told(text))),
-        DeValue::String(text) => Node::Plain(quoted(text)),
+        DeValue::String(text) if text.contains("://") => DisplayNode::Plain(quoted(&address(text))),
+        DeValue::String(text) if text.starts_with("sip") => DisplayNode::Plain(quoted(&cover::told(text))),
+        DeValue::String(text) => DisplayNode::Plain(quoted(text)),
         DeValue::Integer(number) => {
             let decimal = i64::from_str_radix(number.as_str(), number.radix());
-            Node::Plain(decimal.map_or_else(|_| number.as_str().to_owned(), |number| number.to_string()))
+            DisplayNode::Plain(decimal.map_or_else(|_| number.as_str().to_owned(), |number| number.to_string()))
         }
-        DeValue::Float(number) => Node::Plain(number.as_str().to_owned()),
-        DeValue::Boolean(truth) => Node::Plain(truth.to_string()),
-        DeValue::Datetime(date) => Node::Plain(date.to_string()),
-        DeValue::Array(list) => Node::List(list.iter().map(plain).collect()),
+        DeValue::Float(number) => DisplayNode::Plain(number.as_str().to_owned()),
+        DeValue::Boolean(truth) => DisplayNode::Plain(truth.to_string()),
+        DeValue::Datetime(date) => DisplayNode::Plain(date.to_string()),
+        DeValue::Array(list) => DisplayNode::List(list.iter().map(plain).collect()),
         DeValue::Table(table) => {
-            Node::Table(in_order(table).into_iter().map(|(name, value)| (name, plain(value))).collect())
+            DisplayNode::Table(in_order(table).into_iter().map(|(name, value)| (name, plain(value))).collect())
         }
     }
 }
 
-fn in_order<'a>(table: &'a DeTable<'a>) -> Vec<(String, &'a Value<'a>)> {
-    let mut entries: Vec<(&Spanned<_>, &Value<'_>)> = table.iter().collect();
+fn in_order<'a>(table: &'a DeTable<'a>) -> Vec<(String, &'a SpannedValue<'a>)> {
+    let mut entries: Vec<(&Spanned<_>, &SpannedValue<'_>)> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     entries.into_iter().map(|(name, value)| (name.get_ref().to_string(), value)).collect()
 }
@@ -370,14 +376,16 @@ fn bare(name: &str) -> String {
     if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quoted(name) }
 }
 
-impl Node {
+impl DisplayNode {
     pub(super) fn to_toml(&self) -> String {
         match self {
-            Node::Plain(text) => text.clone(),
-            Node::List(list) => format!("[{}]", list.iter().map(Node::to_toml).collect::<Vec<_>>().join(", ")),
-            Node::Table(table) if table.is_empty() => "{}".to_owned(),
-            Node::Table(table) => {
-                let one = |(key, node): &(String, Node)| format!("{} = {}", bare(key), node.to_toml());
+            DisplayNode::Plain(text) => text.clone(),
+            DisplayNode::List(list) => {
+                format!("[{}]", list.iter().map(DisplayNode::to_toml).collect::<Vec<_>>().join(", "))
+            }
+            DisplayNode::Table(table) if table.is_empty() => "{}".to_owned(),
+            DisplayNode::Table(table) => {
+                let one = |(key, node): &(String, DisplayNode)| format!("{} = {}", bare(key), node.to_toml());
                 format!("{{ {} }}", table.iter().map(one).collect::<Vec<_>>().join(", "))
             }
         }
@@ -385,9 +393,11 @@ impl Node {
 
     fn to_json(&self) -> Json {
         match self {
-            Node::Plain(text) => default_value(text).unwrap_or_default(),
-            Node::List(list) => Json::Array(list.iter().map(Node::to_json).collect()),
-            Node::Table(table) => Json::Object(table.iter().map(|(key, node)| (key.clone(), node.to_json())).collect()),
+            DisplayNode::Plain(text) => default_value(text).unwrap_or_default(),
+            DisplayNode::List(list) => Json::Array(list.iter().map(DisplayNode::to_json).collect()),
+            DisplayNode::Table(table) => {
+                Json::Object(table.iter().map(|(key, node)| (key.clone(), node.to_json())).collect())
+            }
         }
     }
 }
@@ -434,13 +444,13 @@ mod tests {
         for text in plain.chain([whole, twilio.to_owned(), twilio.replace("edges", "secure = false\nedges")]) {
             let path = Path::new("config/trunkgate.toml");
             let (config, _) = parse(path, &text).unwrap();
-            let shown = Shown::of(&config, &text);
+            let shown = ConfigDisplay::of(&config, &text);
             let again = shown.to_toml();
             let (read, _) = parse(path, &again).unwrap_or_else(|found| panic!("{again}\n{found:?}"));
             assert_eq!(values(&config), values(&read), "{again}");
             let tree: toml::Table = again.parse().unwrap();
             assert_eq!(serde_json::to_value(tree).unwrap(), shown.to_json());
-            assert_eq!(Shown::of(&read, &again).to_json(), shown.to_json());
+            assert_eq!(ConfigDisplay::of(&read, &again).to_json(), shown.to_json());
         }
     }
 
@@ -454,7 +464,7 @@ mod tests {
             [otel]\nendpoint = 'https://h/?key=hunter2'\nheaders = { plain = 'hunter2', x-token = { env = 'PATH' } }\n\
             [[route]]\nconnect = ['trunk:x']\n";
         let (config, _) = parse(Path::new("t.toml"), text).unwrap_or_else(|found| panic!("{found:?}"));
-        let shown = Shown::of(&config, text);
+        let shown = ConfigDisplay::of(&config, text);
         for told in [shown.to_toml(), shown.to_json().to_string()] {
             assert!(!told.contains("hunter2"), "{told}");
             assert!(told.contains("PATH"), "{told}");
@@ -471,7 +481,7 @@ mod tests {
              [[route]]\nconnect = ['trunk:x', 'sip:u:hunter2@10.0.0.6']\n"
         );
         let (config, _) = parse(Path::new("t.toml"), &text).unwrap_or_else(|found| panic!("{found:?}"));
-        let shown = Shown::of(&config, &text);
+        let shown = ConfigDisplay::of(&config, &text);
         let told = shown.to_toml();
         assert!(!told.contains("hunter2") && !shown.to_json().to_string().contains("hunter2"), "{told}");
         let command = r#"["espeak-ng", "(not shown)", "(not shown)", "{voice}", "{text}"]"#;
@@ -486,7 +496,7 @@ mod tests {
             [[route]]\nconnect = ['trunk:x']\n";
         let text = text.replace("password = 'hunter2'", "password = { env = 'PATH' }");
         let (config, _) = parse(Path::new("t.toml"), &text).unwrap();
-        assert!(Shown::of(&config, &text).to_toml().contains(r#"password = { env = "PATH" }"#));
+        assert!(ConfigDisplay::of(&config, &text).to_toml().contains(r#"password = { env = "PATH" }"#));
     }
 
     #[test]

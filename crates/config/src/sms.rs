@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use trunkgate_route::agent::Piece;
+use trunkgate_route::agent::TemplatePiece;
 use trunkgate_route::sms::SMS_CHARS;
-use trunkgate_route::{Numbers, Recipients, SmsRule, Template, TextOutcome};
+use trunkgate_route::{NumberingPlan, ParameterTemplate, SmsRecipients, SmsRule, TextOutcome};
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Draft;
-use super::keys::{self, Around};
+use super::draft::ConfigDraft;
+use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, Value};
-use super::types::Edge;
+use super::section::{Section, SpannedValue};
+use super::types::EdgeConfig;
 use super::types::Secret;
 use super::{speech, values};
 
 /// Settings of `[twilio]` and `[sms]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sms {
+pub struct SmsSettings {
     /// Account SID: `AC` and 32 hex digits.
     pub account_sid: String,
     /// Credential of our requests, and key of the signatures on Twilio's requests.
@@ -36,12 +36,12 @@ pub struct Sms {
     /// Maximum number of messages in 24 hours; 0: no limit.
     pub per_day: u32,
     /// Replies to STOP, START and HELP.
-    pub replies: Replies,
+    pub replies: OptOutReplies,
 }
 
 /// Replies to opt-out keywords; each is optional, because Twilio replies to them itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replies {
+pub struct OptOutReplies {
     /// Reply to STOP.
     pub stop: Option<String>,
     /// Reply to START.
@@ -69,10 +69,10 @@ const NAME_CHARS: usize = 11;
 pub(super) fn read(
     twilio: Option<&Section<'_>>,
     sms: Option<&Section<'_>>,
-    around: Around<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<Sms> {
-    let mut read = Sms {
+) -> Option<SmsSettings> {
+    let mut read = SmsSettings {
         account_sid: String::new(),
         auth_token: Secret::new(String::new()),
         base_url: String::new(),
@@ -81,7 +81,7 @@ pub(super) fn read(
         expires: Duration::ZERO,
         per_recipient_per_day: 0,
         per_day: 0,
-        replies: Replies::default(),
+        replies: OptOutReplies::default(),
     };
     keys::fill((keys::SMS, keys::PUT_SMS), sms, &mut read, around, findings);
     let twilio = twilio?;
@@ -96,7 +96,12 @@ pub(super) fn read(
 }
 
 /// Reads `base_url`: the URL of Twilio's API.
-pub(super) fn base_url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn base_url(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     let words = speech::UrlWords {
         user: "contains a user part: use `account_sid` and `auth_token`",
         clear: "sends texts and token unencrypted: http:// is allowed for loopback and [edge] local_networks only",
@@ -107,7 +112,7 @@ pub(super) fn base_url(key: &str, value: &Value<'_>, around: Around<'_>, finding
 }
 
 /// Reads `timeout`: the maximum duration of one request.
-pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn timeout(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     if found.is_zero() {
         findings.error(code::BAD_VALUE, value.span(), format!("`{key}` cannot be off"), "use \"10s\"");
@@ -116,15 +121,20 @@ pub(super) fn timeout(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 }
 
 /// Reads `replies`: our replies to opt-out keywords.
-pub(super) fn replies(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Replies> {
+pub(super) fn replies(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<OptOutReplies> {
     let section = Section::open(&format!("`{key}`"), value, keys::REPLIES, findings)?;
-    let mut replies = Replies::default();
+    let mut replies = OptOutReplies::default();
     keys::fill((keys::REPLIES, keys::PUT_REPLIES), Some(&section), &mut replies, around, findings);
     Some(replies)
 }
 
 /// Reads a non-empty text that fits into one message.
-pub(super) fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn text_of_message(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let chars = text.chars().count();
     if text.trim().is_empty() || chars > SMS_CHARS {
@@ -138,7 +148,7 @@ pub(super) fn text_of_message(key: &str, value: &Value<'_>, findings: &mut Findi
 
 /// Reads `allow_prefixes` of `[sms]`; empty if not set.
 pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec<String> {
-    let prefix = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+    let prefix = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
         let text = values::string(key, value, findings)?;
         let digits = text.strip_prefix('+');
         let fits = digits.is_some_and(|digits| digits.len() <= 15 && digits.bytes().all(|byte| byte.is_ascii_digit()));
@@ -160,8 +170,8 @@ pub(super) fn allowed(sms: Option<&Section<'_>>, findings: &mut Findings) -> Vec
 /// Reads `sms_on_failure`; `texts_to` is `allow_prefixes` of `[sms]`.
 pub(super) fn rule<'a>(
     key: &str,
-    value: &'a Value<'a>,
-    edge: &Edge,
+    value: &'a SpannedValue<'a>,
+    edge: &EdgeConfig,
     texts_to: &[String],
     findings: &mut Findings,
 ) -> Option<SmsRule> {
@@ -179,7 +189,7 @@ pub(super) fn rule<'a>(
         template(key, &text, value, findings)
     });
     let outcomes = TextOutcome::ALL.map(|outcome| (outcome.as_str(), outcome));
-    let outcome = |key: &str, value: &Value<'_>, f: &mut Findings| values::one_of(key, value, f, &outcomes);
+    let outcome = |key: &str, value: &SpannedValue<'_>, f: &mut Findings| values::one_of(key, value, f, &outcomes);
     let on = section.read("on", findings, |key, value, f| values::one_or_list(key, value, f, outcome));
     let on: Option<Vec<_>> = on.map(|list| list.into_iter().map(|(outcome, _)| outcome).collect());
     if let (Some(value), Some(true)) = (section.get("on"), on.as_ref().map(Vec::is_empty)) {
@@ -188,12 +198,12 @@ pub(super) fn rule<'a>(
     let (to, from, body) = (to?, from?, body?);
     let recipients = match () {
         // A recipient configured in the file is always permitted.
-        () if !to.is_only(&Piece::Caller) => Recipients::Any,
-        () if !texts_to.is_empty() => Recipients::Prefixes(texts_to.to_vec()),
+        () if !to.is_only(&TemplatePiece::Caller) => SmsRecipients::Any,
+        () if !texts_to.is_empty() => SmsRecipients::Prefixes(texts_to.to_vec()),
         () => {
             let mut home = vec![edge.numbers.country().to_owned()];
-            home.extend(Numbers::country_of(&from).filter(|country| !home.contains(country)));
-            Recipients::Countries(home)
+            home.extend(NumberingPlan::country_of(&from).filter(|country| !home.contains(country)));
+            SmsRecipients::Countries(home)
         }
     };
     let on = on.unwrap_or_else(|| TextOutcome::USUAL.to_vec());
@@ -201,10 +211,15 @@ pub(super) fn rule<'a>(
 }
 
 /// Reads the recipient: `{caller}` or a fixed number.
-fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<Template> {
+fn recipient(
+    key: &str,
+    value: &SpannedValue<'_>,
+    edge: &EdgeConfig,
+    findings: &mut Findings,
+) -> Option<ParameterTemplate> {
     let text = values::string(key, value, findings)?;
     let template = template(key, &text, value, findings)?;
-    if template.is_only(&Piece::Caller) {
+    if template.is_only(&TemplatePiece::Caller) {
         return Some(template);
     }
     let number = edge.numbers.normalise_caller(&text, None);
@@ -218,11 +233,11 @@ fn recipient(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings)
         );
         return None;
     }
-    Template::parse_ended(&number.text).ok()
+    ParameterTemplate::parse_ended(&number.text).ok()
 }
 
 /// Reads the sender: a number, a short code, a messaging service or a name.
-fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) -> Option<String> {
+fn sender(key: &str, value: &SpannedValue<'_>, edge: &EdgeConfig, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_name = (1..=NAME_CHARS).contains(&text.len())
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
@@ -240,8 +255,8 @@ fn sender(key: &str, value: &Value<'_>, edge: &Edge, findings: &mut Findings) ->
     Some(number.text)
 }
 
-fn template(key: &str, text: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Template> {
-    match Template::parse_ended(text) {
+fn template(key: &str, text: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<ParameterTemplate> {
+    match ParameterTemplate::parse_ended(text) {
         Ok(template) => Some(template),
         Err(word) => {
             let help = match nearest(&word, WORDS.into_iter()) {
@@ -255,7 +270,7 @@ fn template(key: &str, text: &str, value: &Value<'_>, findings: &mut Findings) -
 }
 
 /// Checks `sms_on_failure`, `[twilio]` and `[sms]` against each other.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     let mut any = false;
     for placed in &draft.routes {
         let Some(span) = &placed.sms else { continue };

@@ -5,34 +5,34 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::code::{self, Code};
+use super::code::{self, DiagnosticCode};
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::SourceSpan;
 use super::hold;
 use trunkgate_audio::Use;
 use trunkgate_system::below::below;
 use trunkgate_system::limits::ANNOUNCEMENT_SECONDS;
 
 /// Unusable file: code, message and help text.
-type Unusable = (Code, String, String);
-type Decoded = Result<Arc<[u8]>, Unusable>;
+type UnusableSound = (DiagnosticCode, String, String);
+type DecodedSound = Result<Arc<[u8]>, UnusableSound>;
 
 /// Cache of sounds by their names in the configuration, since a hundred thousand lines of a `routes_file` may name the
 /// same sound.
 #[derive(Debug)]
-pub(super) struct Sounds {
+pub(super) struct SoundCache {
     folder: PathBuf,
-    read: RefCell<BTreeMap<String, Decoded>>,
+    read: RefCell<BTreeMap<String, DecodedSound>>,
 }
 
-impl Sounds {
+impl SoundCache {
     /// Returns an empty cache for the sounds below a folder.
-    pub(super) fn below(folder: &Path) -> Sounds {
-        Sounds { folder: folder.to_owned(), read: RefCell::default() }
+    pub(super) fn below(folder: &Path) -> SoundCache {
+        SoundCache { folder: folder.to_owned(), read: RefCell::default() }
     }
 
     /// Reads a sound unless it is cached. `of` is the text or key that names it.
-    pub(super) fn judge(&self, (of, name): (&str, &str), span: Span, findings: &mut Findings) {
+    pub(super) fn judge(&self, (of, name): (&str, &str), span: SourceSpan, findings: &mut Findings) {
         let mut read = self.read.borrow_mut();
         let found = read.entry(name.to_owned()).or_insert_with(|| self.decode(name));
         if let Err((code, message, help)) = found {
@@ -46,7 +46,7 @@ impl Sounds {
         read.filter_map(|(name, codes)| Some((name, codes.ok()?))).collect()
     }
 
-    fn decode(&self, name: &str) -> Decoded {
+    fn decode(&self, name: &str) -> DecodedSound {
         let path = below(&self.folder, name).map_err(|error| {
             let code = if error.is_name() { code::BAD_TARGET } else { code::BAD_FILE };
             let help = "use a file below the directory of this configuration: sounds/closed.wav";

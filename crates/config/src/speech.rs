@@ -10,8 +10,8 @@ use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::section::{Section, Value};
-use super::types::{Endpoint, Speaker, Speech};
+use super::section::{Section, SpannedValue};
+use super::types::{SpeechEndpoint, SpeechEngine, SpeechSettings};
 use super::values;
 use trunkgate_system::programs;
 
@@ -53,7 +53,7 @@ pub(super) fn read(
     local_networks: &[IpNet],
     folder: &Path,
     findings: &mut Findings,
-) -> Option<Speech> {
+) -> Option<SpeechSettings> {
     let Some(section) = section else { return installed() };
     let words = section.read("command", findings, command);
     let url =
@@ -79,7 +79,7 @@ pub(super) fn read(
                 findings.warning(code::NO_VOICE, Some(section.span.clone()), message, help);
                 return None;
             };
-            return Some(Speech { cache, voices: with_installed(voices), ..speech });
+            return Some(SpeechSettings { cache, voices: with_installed(voices), ..speech });
         }
         (Some(_), None) => {
             for value in OF_ENDPOINT.iter().filter_map(|key| section.get(key)) {
@@ -93,14 +93,14 @@ pub(super) fn read(
         let message = "`installed` has no effect with `command` or `url`";
         findings.warning(code::BAD_VALUE, Some(value.span()), message, "remove it");
     }
-    let endpoint = |url| Endpoint {
+    let endpoint = |url| SpeechEndpoint {
         url,
         token,
         model: model.unwrap_or_else(|| MODEL.to_owned()),
         format: format.unwrap_or("wav"),
     };
-    let by = words.map(Speaker::Command).or_else(|| url.map(endpoint).map(Speaker::Endpoint))?;
-    Some(Speech { by, cache, voices, is_installed: false })
+    let by = words.map(SpeechEngine::Command).or_else(|| url.map(endpoint).map(SpeechEngine::Endpoint))?;
+    Some(SpeechSettings { by, cache, voices, is_installed: false })
 }
 
 /// Returns whether the section turns text-to-speech off.
@@ -110,11 +110,11 @@ pub(super) fn is_off(section: &Section<'_>) -> bool {
 }
 
 /// Returns the settings of the installed program, if any.
-fn installed() -> Option<Speech> {
+fn installed() -> Option<SpeechSettings> {
     let program = programs::installed(INSTALLED)?.to_str()?.to_owned();
     let words = [program.as_str(), "-m", "--stdout", "-v", "{voice}", "{ssml}"].map(str::to_owned);
     let voices = with_installed(BTreeMap::new());
-    Some(Speech { by: Speaker::Command(words.into()), cache: None, voices, is_installed: true })
+    Some(SpeechSettings { by: SpeechEngine::Command(words.into()), cache: None, voices, is_installed: true })
 }
 
 /// Adds the voices of the default program. Voices of the file take precedence, regardless of case.
@@ -128,7 +128,7 @@ fn with_installed(mut voices: BTreeMap<String, String>) -> BTreeMap<String, Stri
 }
 
 /// Reads `voices`: the program's or service's name of each voice, by the name that applications use.
-fn voices(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
+fn voices(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
     let Some(table) = value.get_ref().as_table() else {
         values::wrong_type(key, value, "a table: { \"Polly.Joanna\" = \"en-us+f3\" }", findings);
         return None;
@@ -149,7 +149,7 @@ fn voices(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<BTree
     Some(voices)
 }
 
-fn command(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+fn command(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let words = values::list(key, value, findings, values::string)?;
     let words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
     let wrong = match words.split_first() {
@@ -186,7 +186,7 @@ fn found(program: &str) -> Option<PathBuf> {
 /// Reads the URL of a web service. Unencrypted `http://` is allowed only within our own networks.
 pub(super) fn web_address(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     (local_networks, words): (&[IpNet], UrlWords),
     findings: &mut Findings,
 ) -> Option<String> {

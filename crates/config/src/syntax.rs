@@ -14,17 +14,22 @@ const COLON: &str = "write `=` instead of `:` between key and value";
 
 /// Position and help text of a syntax error.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Slip {
+pub(super) struct SyntaxHelp {
     pub(super) span: Range<usize>,
     pub(super) help: String,
 }
 
-impl Slip {
+impl SyntaxHelp {
     /// Explains an error of the parser; `None` if the error follows from one in an earlier line. The lines with errors
     /// are collected in `damaged`.
-    pub(super) fn of(source: &str, span: Range<usize>, message: &str, damaged: &mut BTreeSet<usize>) -> Option<Slip> {
-        let line = Line::at(source, span.start);
-        if let Some(open) = Open::before(source, line.start) {
+    pub(super) fn of(
+        source: &str,
+        span: Range<usize>,
+        message: &str,
+        damaged: &mut BTreeSet<usize>,
+    ) -> Option<SyntaxHelp> {
+        let line = SourceLine::at(source, span.start);
+        if let Some(open) = UnclosedBracket::before(source, line.start) {
             // After an error in a list, the parser takes everything that follows as part of the list.
             let own = line_and_column(source, span.start).0;
             if damaged.range(open.line..=own).next().is_some() {
@@ -39,23 +44,23 @@ impl Slip {
             // The parser reports the unreadable part of a value: show the whole value.
             let place = line.value_at(span.start).unwrap_or(span.clone());
             let help = unreadable(source, &line, span.start, source.get(place.clone()).unwrap_or_default().trim());
-            return Some(Slip { span: place, help });
+            return Some(SyntaxHelp { span: place, help });
         }
-        Some(Slip { help: help(&line, part, span.start, message), span })
+        Some(SyntaxHelp { help: help(&line, part, span.start, message), span })
     }
 }
 
 /// Line of the file.
-struct Line<'a> {
+struct SourceLine<'a> {
     start: usize,
     text: &'a str,
 }
 
-impl<'a> Line<'a> {
-    fn at(source: &'a str, offset: usize) -> Line<'a> {
+impl<'a> SourceLine<'a> {
+    fn at(source: &'a str, offset: usize) -> SourceLine<'a> {
         let start = source.get(..offset).unwrap_or_default().rfind('\n').map_or(0, |at| at + 1);
         let text = source.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
-        Line { start, text }
+        SourceLine { start, text }
     }
 
     /// Returns whether the error is at the start of a header or key, or right after such a key; a preceding line is
@@ -104,7 +109,7 @@ impl<'a> Line<'a> {
 }
 
 /// Suggests the correct form of an unreadable value.
-fn unreadable(source: &str, line: &Line<'_>, offset: usize, value: &str) -> String {
+fn unreadable(source: &str, line: &SourceLine<'_>, offset: usize, value: &str) -> String {
     let before = source.get(line.start..offset).unwrap_or_default();
     let value = if unquoted::is_secret(before) { "…" } else { value };
     match value.to_lowercase().as_str() {
@@ -122,7 +127,7 @@ fn typographic(value: &str) -> String {
 }
 
 /// Suggests the correct form of a line.
-fn help(line: &Line<'_>, part: &str, offset: usize, message: &str) -> String {
+fn help(line: &SourceLine<'_>, part: &str, offset: usize, message: &str) -> String {
     let value = line.value(part, offset).unwrap_or("…");
     let is_number = |text: &str| text.contains(',') && text.chars().all(|char| char.is_ascii_digit() || char == ',');
     match message {
@@ -168,14 +173,14 @@ fn is_value(message: &str) -> bool {
 }
 
 /// List or inline table that is not closed.
-struct Open {
+struct UnclosedBracket {
     line: usize,
     is_list: bool,
 }
 
-impl Open {
+impl UnclosedBracket {
     /// Returns the innermost list or table still open at an offset.
-    fn before(source: &str, end: usize) -> Option<Open> {
+    fn before(source: &str, end: usize) -> Option<UnclosedBracket> {
         let mut open: Vec<(usize, bool)> = Vec::new();
         for (line, text) in (1..).zip(source.get(..end).unwrap_or_default().lines()) {
             for char in outside_strings(text) {
@@ -186,11 +191,11 @@ impl Open {
                 }
             }
         }
-        open.pop().map(|(line, is_list)| Open { line, is_list })
+        open.pop().map(|(line, is_list)| UnclosedBracket { line, is_list })
     }
 
     /// Returns the position after the last non-empty line before `end`, where the bracket is missing.
-    fn slip(&self, source: &str, end: usize, damaged: &mut BTreeSet<usize>) -> Option<Slip> {
+    fn slip(&self, source: &str, end: usize, damaged: &mut BTreeSet<usize>) -> Option<SyntaxHelp> {
         let mut at = None;
         let mut start = 0;
         for line in source.get(..end).unwrap_or_default().split_inclusive('\n') {
@@ -205,7 +210,7 @@ impl Open {
         damaged.extend([self.line, last]);
         let (sign, what) = if self.is_list { (']', "list") } else { ('}', "table") };
         let begins = if self.line == last { String::new() } else { format!(" that begins in line {}", self.line) };
-        Some(Slip { span: at..at, help: format!("`{sign}` is missing here: the {what}{begins} does not end") })
+        Some(SyntaxHelp { span: at..at, help: format!("`{sign}` is missing here: the {what}{begins} does not end") })
     }
 }
 
@@ -255,7 +260,7 @@ mod tests {
         let mut found = Vec::new();
         for error in errors {
             let span = error.span().unwrap();
-            let slip = Slip::of(source, span.clone(), error.message(), &mut damaged);
+            let slip = SyntaxHelp::of(source, span.clone(), error.message(), &mut damaged);
             if damaged.insert(line_and_column(source, span.start).0)
                 && let Some(slip) = slip
             {

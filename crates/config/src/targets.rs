@@ -6,16 +6,16 @@ use trunkgate_call::is_conference_sid;
 use trunkgate_call::limits::RING_ALL_TARGETS;
 use trunkgate_conference::limits::NAME_CHARS;
 use trunkgate_route::captured::filled;
-use trunkgate_route::{Numbers, Order, TargetSpec};
+use trunkgate_route::{NumberingPlan, TargetSpec, TrunkOrder};
 
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
-use super::draft::{Span, TargetPlace};
+use super::draft::{SourceSpan, TargetSpan};
 use super::keys;
 use super::nearest;
-use super::section::{Section, Value};
-use super::sounds::Sounds;
+use super::section::{Section, SpannedValue};
+use super::sounds::SoundCache;
 use super::trunks::{SipAddress, sip_uri};
 use super::values;
 
@@ -23,39 +23,43 @@ use super::values;
 const KINDS: [&str; 9] = ["trunk", "agent", "app", "play", "voicemail", "conference", "group", "sip", "reject"];
 
 /// Target with its position.
-pub(super) type Placed = (TargetSpec, TargetPlace);
+pub(super) type SpannedTarget = (TargetSpec, TargetSpan);
 
 /// Configuration needed to read targets.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Means<'a> {
-    pub(super) numbers: &'a Numbers,
-    pub(super) sounds: &'a Sounds,
+pub(super) struct TargetScope<'a> {
+    pub(super) numbers: &'a NumberingPlan,
+    pub(super) sounds: &'a SoundCache,
     /// Groups; `None` inside a group, because groups cannot be nested.
-    pub(super) groups: Option<&'a Groups>,
+    pub(super) groups: Option<&'a TargetGroups>,
 }
 
 /// All `[group.NAME]` with their targets.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
-    all: Vec<Group>,
+pub(super) struct TargetGroups {
+    all: Vec<TargetGroup>,
 }
 
 #[derive(Debug)]
-struct Group {
+struct TargetGroup {
     name: String,
     /// Position of the table header.
-    span: Span,
-    targets: Vec<Placed>,
-    order: Order,
+    span: SourceSpan,
+    targets: Vec<SpannedTarget>,
+    order: TrunkOrder,
     used: std::cell::Cell<bool>,
 }
 
-impl Groups {
+impl TargetGroups {
     /// Reads `[group]`.
-    pub(super) fn read<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Groups {
+    pub(super) fn read<'a>(
+        value: &'a SpannedValue<'a>,
+        means: TargetScope<'_>,
+        findings: &mut Findings,
+    ) -> TargetGroups {
         let Some(table) = value.get_ref().as_table() else {
             values::wrong_type("group", value, "tables: [group.NAME]", findings);
-            return Groups::default();
+            return TargetGroups::default();
         };
         let mut all = Vec::new();
         for (name, value) in table {
@@ -76,14 +80,15 @@ impl Groups {
                 }
             };
             let order = section.read("order", findings, order).unwrap_or_default();
-            if let Some(span) = section.get("order").map(Spanned::span).filter(|_| order == Order::AnswerRatio) {
+            if let Some(span) = section.get("order").map(Spanned::span).filter(|_| order == TrunkOrder::AnswerRatio) {
                 order_decides(targets.iter().map(|(target, _)| target), span, findings);
             }
             let used = std::cell::Cell::new(false);
-            all.push(Group { name: text.to_owned(), span: name.span(), targets, order, used });
+            all.push(TargetGroup { name: text.to_owned(), span: name.span(), targets, order, used });
         }
-        Groups { all }
+        TargetGroups { all }
     }
+
     /// Warns of groups that no route uses.
     pub(super) fn judge(&self, findings: &mut Findings) {
         for group in self.all.iter().filter(|group| !group.used.get()) {
@@ -98,11 +103,11 @@ impl Groups {
         self.all.iter().filter(|group| group.used.get()).any(|group| group.targets.iter().any(|(one, _)| is_it(one)))
     }
 
-    fn targets(&self, name: &str, span: Span, findings: &mut Findings) -> Vec<Placed> {
+    fn targets(&self, name: &str, span: SourceSpan, findings: &mut Findings) -> Vec<SpannedTarget> {
         if let Some(group) = self.all.iter().find(|group| group.name == name) {
             group.used.set(true);
             let mut targets = group.targets.clone();
-            if group.order == Order::AnswerRatio {
+            if group.order == TrunkOrder::AnswerRatio {
                 targets.iter_mut().for_each(|(_, place)| place.by_ratio = Some(span.start));
             }
             return targets;
@@ -117,12 +122,16 @@ impl Groups {
 }
 
 /// Reads `order` of a route or group.
-pub(super) fn order(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Order> {
-    values::one_of(key, value, findings, &[("listed", Order::Listed), ("asr", Order::AnswerRatio)])
+pub(super) fn order(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<TrunkOrder> {
+    values::one_of(key, value, findings, &[("listed", TrunkOrder::Listed), ("asr", TrunkOrder::AnswerRatio)])
 }
 
 /// Warns of an order by answer ratio without two adjacent trunks.
-pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, span: Span, findings: &mut Findings) {
+pub(super) fn order_decides<'a>(
+    targets: impl Iterator<Item = &'a TargetSpec>,
+    span: SourceSpan,
+    findings: &mut Findings,
+) {
     let are_trunks: Vec<bool> = targets.map(|target| matches!(target, TargetSpec::Trunk { .. })).collect();
     if !are_trunks.windows(2).any(|pair| pair == [true, true]) {
         let message = "`order = \"asr\"` has no effect: no two trunks are adjacent";
@@ -132,16 +141,20 @@ pub(super) fn order_decides<'a>(targets: impl Iterator<Item = &'a TargetSpec>, s
 }
 
 /// Reads `connect`; a group is replaced by its targets.
-pub(super) fn connect<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Vec<Placed> {
+pub(super) fn connect<'a>(
+    value: &'a SpannedValue<'a>,
+    means: TargetScope<'_>,
+    findings: &mut Findings,
+) -> Vec<SpannedTarget> {
     if value.get_ref().as_array().is_some_and(|list| list.is_empty()) {
         let help = "add a target: \"trunk:NAME\"";
         findings.error(code::MISSING, value.span(), "`connect` is empty", help);
     }
-    let read = |key: &str, value: &'a Value<'a>, findings: &mut Findings| {
+    let read = |key: &str, value: &'a SpannedValue<'a>, findings: &mut Findings| {
         let span = value.span();
         if value.get_ref().is_table() {
             let (target, members) = ring_all(value, means, findings)?;
-            return Some(vec![(target, TargetPlace { span, members, by_ratio: None })]);
+            return Some(vec![(target, TargetSpan { span, members, by_ratio: None })]);
         }
         let text = values::string(key, value, findings)?;
         match (text.strip_prefix("group:"), means.groups) {
@@ -153,14 +166,14 @@ pub(super) fn connect<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut
             }
             (None, _) => {}
         }
-        let place = TargetPlace { span: span.clone(), members: Vec::new(), by_ratio: None };
+        let place = TargetSpan { span: span.clone(), members: Vec::new(), by_ratio: None };
         Some(vec![(target(&text, span, means, findings)?, place)])
     };
     let all = values::one_or_list("connect", value, findings, read).unwrap_or_default();
     all.into_iter().flat_map(|(targets, _)| targets).collect()
 }
 
-fn target(text: &str, span: Span, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
+fn target(text: &str, span: SourceSpan, means: TargetScope<'_>, findings: &mut Findings) -> Option<TargetSpec> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
     match kind {
         "trunk" => trunk_target(text, rest, span, means.numbers, findings),
@@ -236,7 +249,11 @@ fn meant(text: &str, kind: &str, rest: &str) -> String {
 }
 
 /// Reads `{ ring_all = [...] }`, with the position of each target.
-fn ring_all<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings) -> Option<(TargetSpec, Vec<Span>)> {
+fn ring_all<'a>(
+    value: &'a SpannedValue<'a>,
+    means: TargetScope<'_>,
+    findings: &mut Findings,
+) -> Option<(TargetSpec, Vec<SourceSpan>)> {
     let section = Section::open("a target", value, keys::RING_ALL, findings)?;
     let Some(list) = section.get("ring_all") else {
         let help = "{ ring_all = [\"trunk:a\", \"trunk:b\"] }";
@@ -274,7 +291,7 @@ fn ring_all<'a>(value: &'a Value<'a>, means: Means<'_>, findings: &mut Findings)
 }
 
 /// Reads one target of `ring_all`.
-fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option<TargetSpec> {
+fn rings(value: &SpannedValue<'_>, means: TargetScope<'_>, findings: &mut Findings) -> Option<TargetSpec> {
     if value.get_ref().is_table() || value.get_ref().is_array() {
         let message = "`ring_all` cannot be nested";
         findings.error(code::BAD_TARGET, value.span(), message, "use one list of all targets that ring simultaneously");
@@ -294,7 +311,13 @@ fn rings(value: &Value<'_>, means: Means<'_>, findings: &mut Findings) -> Option
     None
 }
 
-fn trunk_target(text: &str, rest: &str, span: Span, numbers: &Numbers, findings: &mut Findings) -> Option<TargetSpec> {
+fn trunk_target(
+    text: &str,
+    rest: &str,
+    span: SourceSpan,
+    numbers: &NumberingPlan,
+    findings: &mut Findings,
+) -> Option<TargetSpec> {
     let (rest, weight) = match rest.rsplit_once('@') {
         None => (rest, None),
         Some((rest, written)) => {

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::ServerName;
 
-use super::acme::Acme;
+use super::acme::AcmeSettings;
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, Span};
-use super::keys::{self, Around};
-use super::section::{Section, Value};
+use super::draft::{ConfigDraft, SourceSpan};
+use super::keys::{self, ReadScope};
+use super::section::{Section, SpannedValue};
 use super::types::{HttpTls, ListenTls, TrunkTls};
 use super::values;
-pub(crate) use trunkgate_system::certificates::{PairFault, Trust, read_certificate, read_key, read_pair};
+pub(crate) use trunkgate_system::certificates::{PairFault, TrustAnchors, read_certificate, read_key, read_pair};
 use trunkgate_system::clock;
 use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
 
@@ -23,7 +23,7 @@ use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
 pub(super) fn listener(
     section: &Section<'_>,
     folder: &Path,
-    acme: Option<&Acme>,
+    acme: Option<&AcmeSettings>,
     findings: &mut Findings,
 ) -> Option<ListenTls> {
     let client_ca = section.read("client_ca", findings, |key, value, findings| trusted(key, value, folder, findings));
@@ -41,7 +41,7 @@ pub(super) fn listener(
 }
 
 /// Returns the TLS settings of a listener that uses the certificate of `acme`.
-pub(super) fn issued(acme: &Acme) -> ListenTls {
+pub(super) fn issued(acme: &AcmeSettings) -> ListenTls {
     ListenTls { own: Some((acme.certificate(), acme.certificate())), is_issued: true, ..ListenTls::default() }
 }
 
@@ -60,9 +60,9 @@ fn written_pair(
 }
 
 /// Reads `certificates` of a listener; `None` if one of them is missing or invalid.
-fn further<'a>(value: &'a Value<'a>, folder: &Path, findings: &mut Findings) -> Option<Vec<(PathBuf, PathBuf)>> {
+fn further<'a>(value: &'a SpannedValue<'a>, folder: &Path, findings: &mut Findings) -> Option<Vec<(PathBuf, PathBuf)>> {
     let mut is_partial = false;
-    let one = |_: &str, value: &'a Value<'a>, findings: &mut Findings| {
+    let one = |_: &str, value: &'a SpannedValue<'a>, findings: &mut Findings| {
         let read = Section::open("`certificates`", value, keys::CERTIFICATE, findings).and_then(|section| {
             if section.get("certificate").is_none() && section.get("private_key").is_none() {
                 let help = "write { certificate = \"fullchain.pem\", private_key = \"key.pem\" }";
@@ -89,7 +89,7 @@ pub(super) fn not_for(transport: &str, section: &Section<'_>, findings: &mut Fin
 
 /// Reads `tls` of a trunk, with the accepted certificate names.
 pub(super) fn trunk<'a>(
-    value: &'a Value<'a>,
+    value: &'a SpannedValue<'a>,
     folder: &Path,
     may_be_client: bool,
     findings: &mut Findings,
@@ -116,7 +116,7 @@ pub(super) fn trunk<'a>(
 /// Reads `client_certificate_usage` of `tls`; `is_named` is true if the certificate's name identifies a client as this
 /// trunk.
 fn client_usage(section: &Section<'_>, is_named: bool, findings: &mut Findings) -> bool {
-    let word = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+    let word = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
         values::one_of(key, value, findings, &[("client", false), ("any", true)])
     };
     let is_any = section.read("client_certificate_usage", findings, word).unwrap_or(false);
@@ -130,11 +130,11 @@ fn client_usage(section: &Section<'_>, is_named: bool, findings: &mut Findings) 
 
 /// Returns the first TLS listener if all of them require client certificates from CAs unrelated to `ca`: clients with a
 /// certificate of `ca` would be rejected before a trunk is searched.
-pub(super) fn excluded_by<'a>(ca: &Path, draft: &'a Draft) -> Option<&'a str> {
-    let ca = Trust::of_file(ca).ok()?;
+pub(super) fn excluded_by<'a>(ca: &Path, draft: &'a ConfigDraft) -> Option<&'a str> {
+    let ca = TrustAnchors::of_file(ca).ok()?;
     let mut listeners = draft.listen.iter().filter_map(|placed| Some((&placed.listen, placed.listen.tls.as_ref()?)));
     let excludes = |tls: &ListenTls| {
-        let demanded = tls.client_ca.as_deref().and_then(|path| Trust::of_file(path).ok());
+        let demanded = tls.client_ca.as_deref().and_then(|path| TrustAnchors::of_file(path).ok());
         demanded.is_some_and(|demanded| demanded.is_apart_from(&ca))
     };
     let first = listeners.next().filter(|(_, tls)| excludes(tls))?;
@@ -142,7 +142,12 @@ pub(super) fn excluded_by<'a>(ca: &Path, draft: &'a Draft) -> Option<&'a str> {
 }
 
 /// Reads `tls` of `[http]`.
-pub(super) fn http(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<HttpTls> {
+pub(super) fn http(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<HttpTls> {
     let folder = around.folder;
     let section = Section::open(&format!("`{key}`"), value, keys::HTTP_TLS, findings)?;
     let ca = section.read("ca", findings, |key, value, findings| trusted(key, value, folder, findings));
@@ -154,7 +159,7 @@ pub(super) fn http(key: &str, value: &Value<'_>, around: Around<'_>, findings: &
 }
 
 /// Reads a domain or address that a certificate may contain.
-fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     if ServerName::try_from(text.as_str()).is_ok() && !text.contains('*') {
         return Some(text);
@@ -164,19 +169,24 @@ fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String>
     None
 }
 
-fn path_of(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
+fn path_of(key: &str, value: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
     Some(values::relative_to(folder, &values::string(key, value, findings)?))
 }
 
 /// Reads `ca` of another table.
-pub(super) fn bundle(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<PathBuf> {
+pub(super) fn bundle(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
     trusted(key, value, around.folder, findings)
 }
 
 /// Reads a CA bundle.
-fn trusted(key: &str, value: &Value<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
+fn trusted(key: &str, value: &SpannedValue<'_>, folder: &Path, findings: &mut Findings) -> Option<PathBuf> {
     let path = path_of(key, value, folder, findings)?;
-    match Trust::of_file(&path) {
+    match TrustAnchors::of_file(&path) {
         Ok(_) => Some(path),
         Err(what) => {
             let message = format!("`{key}`: {}: {what}", path.display());
@@ -229,7 +239,7 @@ const KEY_HELP: &str = "use a readable PEM file with the private key of the cert
 
 /// Checks one file of a pair if the other one is missing or unusable.
 fn unreadable(
-    (key, value): (&str, &Value<'_>),
+    (key, value): (&str, &SpannedValue<'_>),
     folder: &Path,
     read: impl Fn(&Path) -> Result<(), String>,
     help: &str,
@@ -241,14 +251,14 @@ fn unreadable(
     }
 }
 
-fn alone(key: &str, other: &str, span: Span, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
+fn alone(key: &str, other: &str, span: SourceSpan, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
     findings.error(code::MISSING, span, format!("`{key}` without `{other}`"), format!("add {other} = \"…\""));
     None
 }
 
 /// Warns of a certificate that has expired or is about to. It is used nevertheless, because the remote party decides
 /// about its validity.
-fn judge_end(expires: Timestamp, span: Span, findings: &mut Findings) {
+fn judge_end(expires: Timestamp, span: SourceSpan, findings: &mut Findings) {
     let left = expires.duration_since(clock::now());
     let date = expires.strftime("%Y-%m-%d");
     let message = if left.is_negative() {

@@ -2,10 +2,10 @@
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, Span};
-use super::keys::{self, Around};
+use super::draft::{ConfigDraft, SourceSpan};
+use super::keys::{self, ReadScope};
 use super::recording::ADD_RECORDING;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::speech::{self, UrlWords};
 use super::types::Secret;
 use super::values;
@@ -24,7 +24,7 @@ const WORDS: UrlWords = UrlWords {
 
 /// Settings of `[transcription]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transcription {
+pub struct TranscriptionSettings {
     /// URL of the service.
     pub url: String,
     /// Bearer token for the service.
@@ -40,26 +40,31 @@ pub struct Transcription {
 /// Reads the section and its position; `None` without a usable URL.
 pub(super) fn read(
     section: &Section<'_>,
-    around: Around<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<(Transcription, Span)> {
+) -> Option<(TranscriptionSettings, SourceSpan)> {
     if section.get("url").is_none() {
         let help = "add url = \"https://asr.example.com/v1/audio/transcriptions\"";
         findings.error(code::MISSING, section.span.clone(), "[transcription] has no `url`", help);
     }
     let mut read =
-        Transcription { url: String::new(), token: None, model: MODEL.to_owned(), language: None, all: false };
+        TranscriptionSettings { url: String::new(), token: None, model: MODEL.to_owned(), language: None, all: false };
     keys::fill((keys::TRANSCRIPTION, keys::PUT_TRANSCRIPTION), Some(section), &mut read, around, findings);
     Some((read, section.span.clone())).filter(|(read, _)| !read.url.is_empty())
 }
 
 /// Reads the URL of the service.
-pub(super) fn url(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn url(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     speech::web_address(key, value, (around.local_networks, WORDS), findings)
 }
 
 /// Reads the name of a model or a language.
-pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let is_name = !text.trim().is_empty() && text.len() <= NAME_BYTES && !text.chars().any(char::is_control);
     if !is_name {
@@ -70,7 +75,7 @@ pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
 }
 
 /// Checks `[transcription]` against the other tables.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     if let Some((_, span)) = draft.transcription.as_ref().filter(|_| !draft.sections.recording) {
         let message = "[transcription] is not used without [recording]";
         findings.warning(code::IDLE_PART, Some(span.clone()), message, ADD_RECORDING);

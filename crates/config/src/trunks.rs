@@ -8,18 +8,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use trunkgate_call::limits::SESSION_LEAST_SECONDS;
-use trunkgate_route::{Destination, NUMBER_PARAMETERS, Peer, Siprec, Suite, Transport, Trunk};
+use trunkgate_route::{Destination, NUMBER_PARAMETERS, Peer, SiprecSettings, Suite, Transport, Trunk};
 use trunkgate_sip::limits::SESSION_SECONDS;
 use trunkgate_sip::{Scheme, Uri};
 
 use super::code;
 use super::cover::told;
 use super::diagnostic::Findings;
-use super::draft::{PlacedTrunk, Span};
-use super::keys::{self, Around};
+use super::draft::{SourceSpan, SpannedTrunk};
+use super::keys::{self, ReadScope};
 use super::nearest;
-use super::section::{Section, Value};
-use super::types::{Edge, TrunkTls};
+use super::section::{Section, SpannedValue};
+use super::types::{EdgeConfig, TrunkTls};
 use super::{caller_id, credentials, headers, hold, preset, quotas, routes, tls, values};
 use trunkgate_audio::Use;
 use trunkgate_system::limits::MUSIC_SECONDS;
@@ -35,28 +35,33 @@ const RELAYED_CODECS: [&str; 11] =
 /// Reads all trunks, `[trunk.NAME]`, followed by the recording servers, `[siprec.NAME]`.
 pub(super) fn read_all<'a>(
     root: &Section<'a>,
-    around: Around<'_>,
-    edge: &Edge,
+    around: ReadScope<'_>,
+    edge: &EdgeConfig,
     findings: &mut Findings,
-) -> Vec<PlacedTrunk> {
+) -> Vec<SpannedTrunk> {
     let mut trunks = root.get("trunk").map(|value| read(value, around, edge, findings)).unwrap_or_default();
     trunks.extend(root.get("siprec").into_iter().flat_map(|value| read_recorders(value, around, findings)));
     trunks
 }
 
 /// Reads all trunks in file order.
-fn read<'a>(value: &'a Value<'a>, around: Around<'_>, edge: &Edge, findings: &mut Findings) -> Vec<PlacedTrunk> {
+fn read<'a>(
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
+    edge: &EdgeConfig,
+    findings: &mut Findings,
+) -> Vec<SpannedTrunk> {
     let entries = values::named_tables("trunk", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, around, edge, findings)).collect()
 }
 
 fn read_one<'a>(
     name: &'a Spanned<Cow<'a, str>>,
-    value: &'a Value<'a>,
-    around: Around<'_>,
-    edge: &Edge,
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
+    edge: &EdgeConfig,
     findings: &mut Findings,
-) -> Option<PlacedTrunk> {
+) -> Option<SpannedTrunk> {
     let (name, name_span) = (name.get_ref().as_ref(), name.span());
     let title = format!("[trunk.{name}]");
     let own = Section::open(&title, value, keys::TRUNK, findings)?;
@@ -98,7 +103,7 @@ fn read_one<'a>(
     caller_id::read(&section, &mut trunk, &edge.numbers, findings);
     let deny = read_policy(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), findings);
     quotas::read(&section, &mut trunk, completed.preset.as_ref().map(|(preset, _)| preset.name), edge, findings);
-    Some(PlacedTrunk {
+    Some(SpannedTrunk {
         trunk,
         name: name_span,
         listen: section.get("listen").map(Spanned::span),
@@ -117,25 +122,29 @@ fn read_one<'a>(
 }
 
 /// Reads all recording servers, `[siprec.NAME]`, in file order.
-fn read_recorders<'a>(value: &'a Value<'a>, around: Around<'_>, findings: &mut Findings) -> Vec<PlacedTrunk> {
+fn read_recorders<'a>(
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Vec<SpannedTrunk> {
     let entries = values::named_tables("siprec", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_recorder(name, value, around, findings)).collect()
 }
 
 fn read_recorder<'a>(
     name: &'a Spanned<Cow<'a, str>>,
-    value: &'a Value<'a>,
-    around: Around<'_>,
+    value: &'a SpannedValue<'a>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
-) -> Option<PlacedTrunk> {
+) -> Option<SpannedTrunk> {
     let (name, name_span) = (name.get_ref().as_ref(), name.span());
     let title = format!("[siprec.{name}]");
     let section = Section::open(&title, value, keys::SIPREC, findings)?;
     values::name_text("siprec", name, name_span.clone(), findings);
     // Metadata makes the INVITE longer than one packet, which requires TCP. A server that accepts long INVITEs by UDP
     // only is no reason for a warning.
-    let (udp_mtu, siprec) = (usize::from(u16::MAX), Some(Siprec::default()));
-    let mut trunk = Trunk { siprec, udp_mtu, oversize_by_tcp: true, ..Trunk::named(&Siprec::trunk_name(name)) };
+    let (udp_mtu, siprec) = (usize::from(u16::MAX), Some(SiprecSettings::default()));
+    let mut trunk = Trunk { siprec, udp_mtu, oversize_by_tcp: true, ..Trunk::named(&SiprecSettings::trunk_name(name)) };
     let mut is_partial = section.misspells(&["peers"], keys::SIPREC);
     let mut placed_peers = Vec::new();
     match section.get("peers") {
@@ -153,7 +162,7 @@ fn read_recorder<'a>(
     }
     let tls = read_tls(&section, &mut trunk, around, findings);
     keys::fill((keys::SIPREC, keys::PUT_SIPREC), Some(&section), &mut trunk, around, findings);
-    Some(PlacedTrunk {
+    Some(SpannedTrunk {
         trunk,
         name: name_span,
         listen: section.get("listen").map(Spanned::span),
@@ -172,7 +181,12 @@ fn read_recorder<'a>(
 }
 
 /// Reads `tls` of a trunk: the connection settings, and the values stored in the trunk itself.
-fn read_tls(section: &Section<'_>, trunk: &mut Trunk, around: Around<'_>, findings: &mut Findings) -> Option<TrunkTls> {
+fn read_tls(
+    section: &Section<'_>,
+    trunk: &mut Trunk,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<TrunkTls> {
     let (tls, names) =
         section.get("tls").and_then(|value| tls::trunk(value, around.folder, trunk.siprec.is_none(), findings))?;
     trunk.certificate_names = names;
@@ -181,7 +195,12 @@ fn read_tls(section: &Section<'_>, trunk: &mut Trunk, around: Around<'_>, findin
 }
 
 /// Reads the header rules and `deny`; returns the positions of the `deny` patterns.
-fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, findings: &mut Findings) -> Vec<Span> {
+fn read_policy(
+    section: &Section<'_>,
+    trunk: &mut Trunk,
+    preset: Option<&str>,
+    findings: &mut Findings,
+) -> Vec<SourceSpan> {
     trunk.headers = section.get("headers").and_then(|value| headers::read(value, findings)).unwrap_or_default();
     trunk.headers.foreign = preset::foreign_headers(preset);
     let Some(value) = section.get("deny") else { return Vec::new() };
@@ -193,7 +212,7 @@ fn read_policy(section: &Section<'_>, trunk: &mut Trunk, preset: Option<&str>, f
 
 /// Reads a host name of the edge: labels of letters, digits and hyphens, the last one starting with a letter (RFC 3261
 /// §25.1 `hostname`).
-pub(super) fn own_host(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Arc<str>> {
+pub(super) fn own_host(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Arc<str>> {
     let text = values::string(key, value, findings)?;
     if is_host_name(&text) {
         return Some(text.into());
@@ -208,7 +227,7 @@ pub(super) fn own_host(key: &str, value: &Value<'_>, findings: &mut Findings) ->
 }
 
 /// Reads a user part of a SIP URI: characters that need no escape (RFC 3261 §25.1 `user`).
-pub(super) fn from_user(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Arc<str>> {
+pub(super) fn from_user(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Arc<str>> {
     let text = values::string(key, value, findings)?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,/".contains(&byte);
     if (1..=USER_BYTES).contains(&text.len()) && text.bytes().all(is_plain) {
@@ -233,23 +252,28 @@ fn is_host_name(text: &str) -> bool {
 }
 
 /// Reads an audio file played on hold.
-pub(super) fn music(key: &str, value: &Value<'_>, around: Around<'_>, findings: &mut Findings) -> Option<Arc<[u8]>> {
+pub(super) fn music(
+    key: &str,
+    value: &SpannedValue<'_>,
+    around: ReadScope<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<[u8]>> {
     hold::file(key, value, MUSIC_SECONDS, Use::Again, around.folder, findings)
 }
 
 /// Reads SRTP crypto suites in order of preference.
-pub(super) fn suites(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Suite>> {
+pub(super) fn suites(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<Suite>> {
     words(key, value, &Suite::ALL.map(|suite| (suite.as_str(), suite)), findings)
 }
 
 /// Parameters of the called number.
-pub(super) fn parameters(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<&'static str>> {
+pub(super) fn parameters(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<&'static str>> {
     words(key, value, &NUMBER_PARAMETERS.map(|name| (name, name)), findings)
 }
 
 /// Reads a list of words into their values.
-fn words<T: Copy>(key: &str, value: &Value<'_>, all: &[(&str, T)], findings: &mut Findings) -> Option<Vec<T>> {
-    let word = |key: &str, value: &Value<'_>, findings: &mut Findings| values::one_of(key, value, findings, all);
+fn words<T: Copy>(key: &str, value: &SpannedValue<'_>, all: &[(&str, T)], findings: &mut Findings) -> Option<Vec<T>> {
+    let word = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| values::one_of(key, value, findings, all);
     Some(values::list(key, value, findings, word)?.into_iter().map(|(word, _)| word).collect())
 }
 
@@ -265,7 +289,7 @@ fn media_networks(trunk: &str, section: &Section<'_>, findings: &mut Findings) -
 }
 
 /// Reads `register` and the keys of inbound registration.
-fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<Span>, findings: &mut Findings) {
+fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<SourceSpan>, findings: &mut Findings) {
     if let Some(value) = section.get("accept_register").filter(|_| trunk.accept_register)
         && section.get("require_auth").is_none()
     {
@@ -284,9 +308,10 @@ fn read_registration(section: &Section<'_>, trunk: &mut Trunk, peers: &mut Vec<S
 }
 
 /// Reads the limits of new calls per second: total, inbound, outbound.
-pub(super) fn rates(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<[u32; 3]> {
-    let number =
-        |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=u32::MAX);
+pub(super) fn rates(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<[u32; 3]> {
+    let number = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
+        values::integer(key, value, findings, 0..=u32::MAX)
+    };
     if !value.get_ref().is_table() {
         return Some([number(key, value, findings)?, 0, 0]);
     }
@@ -295,7 +320,7 @@ pub(super) fn rates(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 }
 
 /// Reads the session timer in whole seconds, not below the minimum of RFC 4028 §4.
-pub(super) fn session(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn session(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     let found = values::duration(key, value, findings)?;
     let (least, most) = (SESSION_LEAST_SECONDS, SESSION_SECONDS);
     let useful = Duration::from_secs(least.into())..=Duration::from_secs(most.into());
@@ -308,11 +333,11 @@ pub(super) fn session(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 }
 
 /// Returns the number of items in a value.
-fn written(value: &Value<'_>) -> usize {
+fn written(value: &SpannedValue<'_>) -> usize {
     value.get_ref().as_array().map_or(1, |array| array.len())
 }
 
-pub(super) fn codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn codecs(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Vec<String>> {
     let mut codecs: Vec<String> = Vec::new();
     let is_only = written(value) == 1;
     for (codec, span) in values::list(key, value, findings, |key, value, findings| {
@@ -332,7 +357,7 @@ pub(super) fn codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 }
 
 /// Reads a packet time in milliseconds: the lengths in use that Opus supports as well.
-pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+pub(super) fn ptime(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u32> {
     let ms = values::integer(key, value, findings, 10..=60)?;
     if ![10, 20, 30, 40, 60].contains(&ms) {
         let help = "10, 20, 30, 40 or 60 milliseconds";
@@ -343,7 +368,7 @@ pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Op
 }
 
 /// Reads one codec of a list; `is_only` is true if the list has no other.
-fn read_codec((key, text): (&str, &str), span: Span, is_only: bool, findings: &mut Findings) -> Option<String> {
+fn read_codec((key, text): (&str, &str), span: SourceSpan, is_only: bool, findings: &mut Findings) -> Option<String> {
     let name = text.to_ascii_uppercase();
     if let Some(codec) = CODECS.iter().find(|codec| codec.eq_ignore_ascii_case(&name)) {
         return Some((*codec).to_owned());
@@ -371,19 +396,19 @@ fn read_codec((key, text): (&str, &str), span: Span, is_only: bool, findings: &m
 }
 
 /// Reads a peer: `"sip:host"` or `{ uri = "sip:host", priority = 10, weight = 50 }`.
-fn read_peer<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
+fn read_peer<'a>(key: &str, value: &'a SpannedValue<'a>, findings: &mut Findings) -> Option<Peer> {
     peer(key, value, peer_of_uri, findings)
 }
 
 /// Reads a recording server, written like a peer. The URI may have a user part, because no number is dialled.
-fn read_server<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings) -> Option<Peer> {
+fn read_server<'a>(key: &str, value: &'a SpannedValue<'a>, findings: &mut Findings) -> Option<Peer> {
     peer(key, value, host_of_uri, findings)
 }
 
 fn peer<'a>(
     key: &str,
-    value: &'a Value<'a>,
-    of_uri: fn(&str, Span, &mut Findings) -> Option<Peer>,
+    value: &'a SpannedValue<'a>,
+    of_uri: fn(&str, SourceSpan, &mut Findings) -> Option<Peer>,
     findings: &mut Findings,
 ) -> Option<Peer> {
     if let Some(text) = value.get_ref().as_str() {
@@ -395,8 +420,9 @@ fn peer<'a>(
     }
     let section = Section::open("a peer", value, keys::PEER, findings)?;
     let mut share = |key: &str| {
-        let read =
-            |key: &str, value: &Value<'_>, findings: &mut Findings| values::integer(key, value, findings, 0..=65_535);
+        let read = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
+            values::integer(key, value, findings, 0..=65_535)
+        };
         section.read(key, findings, read).and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
     };
     let (priority, weight) = (share("priority"), share("weight"));
@@ -409,7 +435,7 @@ fn peer<'a>(
     Some(Peer { priority, weight, ..peer })
 }
 
-fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
+fn peer_of_uri(text: &str, span: SourceSpan, findings: &mut Findings) -> Option<Peer> {
     let user = sip_uri(text, "a peer", span.clone(), findings)?.user;
     if !user.is_empty() {
         let (text, user) = (told(text), user.split(':').next().unwrap_or_default());
@@ -420,7 +446,7 @@ fn peer_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> 
     host_of_uri(text, span, findings)
 }
 
-fn host_of_uri(text: &str, span: Span, findings: &mut Findings) -> Option<Peer> {
+fn host_of_uri(text: &str, span: SourceSpan, findings: &mut Findings) -> Option<Peer> {
     let SipAddress { destination, .. } = sip_uri(text, "a peer", span.clone(), findings)?;
     let address: Option<IpAddr> = destination.host.parse().ok();
     if address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
@@ -478,7 +504,7 @@ fn port_too_high(text: &str) -> Option<&str> {
 }
 
 /// Reads a `sip:` or `sips:` URI; `what` is its description in messages.
-pub(super) fn sip_uri(text: &str, what: &str, span: Span, findings: &mut Findings) -> Option<SipAddress> {
+pub(super) fn sip_uri(text: &str, what: &str, span: SourceSpan, findings: &mut Findings) -> Option<SipAddress> {
     let parsed = Uri::parse(text.as_bytes());
     let is_sip = |scheme| matches!(scheme, Scheme::Sip | Scheme::Sips);
     let Some(uri) = parsed.filter(|uri| is_sip(uri.scheme) && uri.headers.is_empty()) else {

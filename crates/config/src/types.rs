@@ -7,26 +7,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use trunkgate_call::{RecogniserSpec, Sampling, StrangerLimits};
+use trunkgate_call::{RecogniserSpec, Sampling, UnknownSourceLimits};
 use trunkgate_media::LatchMode;
 use trunkgate_route::{
-    Agent, App, Calendar, Definition, Destination, Mailbox, Numbers, Routes, Server, Table, TargetSpec, Transport,
-    Trunk,
+    Agent, App, Calendar, Destination, DestinationServer, Mailbox, NumberingPlan, RouteList, RoutingTable,
+    TableDefinition, TargetSpec, Transport, Trunk,
 };
 
-use super::acme::Acme;
+use super::acme::AcmeSettings;
 use super::apps::AppSettings;
-use super::cdr::Cdr;
-use super::changes::Written;
+use super::cdr::CdrSettings;
+use super::changes::WrittenConfig;
 use super::data::DataDirectory;
-use super::hep::Hep;
-use super::messages::Messages;
+use super::hep::HepSettings;
+use super::messages::MessageSettings;
 use super::numbers::PhoneNumber;
-use super::otel::Otel;
-use super::places::Places;
-use super::recording::Recording;
-use super::sms::Sms;
-use trunkgate_system::log::Log;
+use super::otel::OtelSettings;
+use super::places::ConfigLines;
+use super::recording::RecordingSettings;
+use super::sms::SmsSettings;
+use trunkgate_system::log::LogSettings;
 use trunkgate_system::text::number;
 
 /// Complete configuration, including defaults.
@@ -35,21 +35,21 @@ pub struct Config {
     /// Path of the file.
     pub path: PathBuf,
     /// Lines of trunks and routes in the file.
-    pub places: Places,
+    pub places: ConfigLines,
     /// Source text, for comparison with another configuration.
-    pub(super) written: Arc<Written>,
+    pub(super) written: Arc<WrittenConfig>,
     /// `[edge]`
-    pub edge: Edge,
+    pub edge: EdgeConfig,
     /// `[[listen]]`, never empty.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenSettings>,
     /// `[media]`
-    pub media: Media,
+    pub media: MediaSettings,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// `[http]`
-    pub http: Http,
+    pub http: HttpSettings,
     /// `acme` of `[tls]`
-    pub acme: Option<Acme>,
+    pub acme: Option<AcmeSettings>,
     /// `[trunk.NAME]` in file order; peers given by host name have no addresses yet.
     pub trunks: Vec<Trunk>,
     /// Names of trunks that are PBXs; API requests may call their extensions.
@@ -71,40 +71,40 @@ pub struct Config {
     /// `[client]`: targets of Voice SDK clients by identity.
     pub clients: BTreeMap<Box<str>, Vec<TargetSpec>>,
     /// `[api]`
-    pub api: Api,
+    pub api: ApiSettings,
     /// Route of each `[[number]]` with an application, then `[[route]]` in file order.
-    pub routes: Routes,
+    pub routes: RouteList,
     /// `[log]`
-    pub log: Log,
+    pub log: LogSettings,
     /// `[speech]`
-    pub speech: Option<Speech>,
+    pub speech: Option<SpeechSettings>,
     /// True if `[speech]` turns text-to-speech off.
     pub speech_is_off: bool,
     /// `[recognition]`
     pub recogniser: Option<Arc<RecogniserSpec>>,
     /// Texts to be synthesized for agents.
-    pub announcements: Vec<Announcement>,
+    pub announcements: Vec<AgentAnnouncement>,
     /// `[cdr]`
-    pub cdr: Cdr,
+    pub cdr: CdrSettings,
     /// `[recording]`
-    pub recording: Option<Recording>,
+    pub recording: Option<RecordingSettings>,
     /// `[edge] data_directory`
     pub data: DataDirectory,
     /// `[hep]`
-    pub hep: Option<Hep>,
+    pub hep: Option<HepSettings>,
     /// `[otel]`
-    pub otel: Option<Otel>,
+    pub otel: Option<OtelSettings>,
     /// `[twilio]` and `[sms]`
-    pub sms: Option<Arc<Sms>>,
+    pub sms: Option<Arc<SmsSettings>>,
     /// `[messages]`
-    pub messages: Arc<Messages>,
+    pub messages: Arc<MessageSettings>,
 }
 
 /// Settings of `[speech]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Speech {
+pub struct SpeechSettings {
     /// Text-to-speech engine.
-    pub by: Speaker,
+    pub by: SpeechEngine,
     /// Directory of the audio cache.
     pub cache: Option<PathBuf>,
     /// Engine's voice names by the names that applications use.
@@ -115,16 +115,16 @@ pub struct Speech {
 
 /// Text-to-speech engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Speaker {
+pub enum SpeechEngine {
     /// Program with its arguments.
     Command(Vec<String>),
     /// Web service.
-    Endpoint(Endpoint),
+    Endpoint(SpeechEndpoint),
 }
 
 /// Web service compatible with OpenAI's `/audio/speech`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
+pub struct SpeechEndpoint {
     /// `http` or `https`.
     pub url: String,
     /// Bearer token.
@@ -137,7 +137,7 @@ pub struct Endpoint {
 
 /// Text of `hold` of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announcement {
+pub struct AgentAnnouncement {
     /// Name of the agent.
     pub agent: Arc<str>,
     /// Text to be spoken.
@@ -148,7 +148,7 @@ pub struct Announcement {
 
 /// Settings of `[edge]`.
 #[derive(Debug, Clone)]
-pub struct Edge {
+pub struct EdgeConfig {
     /// Name of the edge; default: the host name.
     pub name: String,
     /// Public addresses; empty: the listener's address, else the local address of the route to the peer.
@@ -156,14 +156,14 @@ pub struct Edge {
     /// Networks whose peers get our local address.
     pub local_networks: Vec<IpNet>,
     /// Rules for numbers, including the country of numbers without a country code.
-    pub numbers: Numbers,
+    pub numbers: NumberingPlan,
     /// Time zone and holidays used to evaluate `when`.
     pub calendar: Calendar,
 }
 
 /// Listener: one `[[listen]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
+pub struct ListenSettings {
     /// Name; default: transport, address and port.
     pub name: String,
     /// SIP transport.
@@ -206,7 +206,7 @@ pub struct TrunkTls {
 
 /// Settings of `[media]`.
 #[derive(Debug, Clone)]
-pub struct Media {
+pub struct MediaSettings {
     /// Local addresses of media sockets.
     pub address: Vec<IpAddr>,
     /// First and last media port.
@@ -221,7 +221,7 @@ pub struct Media {
 
 /// Settings of `[limits]`.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct LimitSettings {
     /// Maximum number of concurrent calls.
     pub calls: u32,
     /// Maximum number of new calls per second; 0: no limit.
@@ -229,7 +229,7 @@ pub struct Limits {
     /// Maximum size of a SIP message in bytes.
     pub sip_message_bytes: usize,
     /// Limits for unknown source addresses.
-    pub strangers: StrangerLimits,
+    pub strangers: UnknownSourceLimits,
 }
 
 /// Secret text; its `Debug` output is masked.
@@ -241,6 +241,7 @@ impl Secret {
     pub fn new(text: String) -> Secret {
         Secret(text)
     }
+
     /// Returns the secret text.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -255,7 +256,7 @@ impl std::fmt::Debug for Secret {
 
 /// Settings of `[http]`.
 #[derive(Debug, Clone)]
-pub struct Http {
+pub struct HttpSettings {
     /// Local address and port.
     pub address: SocketAddr,
     /// Bearer token; required unless the address is loopback and there is no public URL.
@@ -281,7 +282,7 @@ pub struct HttpTls {
 
 /// Settings of `[api]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Api {
+pub struct ApiSettings {
     /// Account SID sent to agents and webhooks: `AC` and 32 hex digits.
     pub account_sid: String,
     /// Token that signs webhooks and opens the API.
@@ -297,14 +298,14 @@ pub struct Api {
     /// Retention of ended calls in the store; 0: not stored.
     pub keep_calls: Duration,
     /// Destinations permitted for the HTTP CONNECT method.
-    pub proxy: Proxy,
+    pub proxy: ProxyMode,
     /// Address of the TLS listener for clients that reach the edge through a hosts entry or DNS alias.
     pub tls: Option<SocketAddr>,
     /// True if request parameters without effect are rejected.
     pub strict: bool,
 }
 
-impl Api {
+impl ApiSettings {
     /// Returns whether API requests can supply call documents: the API is open and at least one number exists.
     pub fn takes_documents<N>(&self, numbers: &[N]) -> bool {
         self.auth_token.is_some() && !numbers.is_empty()
@@ -313,7 +314,7 @@ impl Api {
 
 /// Destinations permitted for the HTTP CONNECT method (`proxy` of `[api]`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Proxy {
+pub enum ProxyMode {
     /// No destination.
     #[default]
     Off,
@@ -323,15 +324,15 @@ pub enum Proxy {
     Tunnel,
 }
 
-impl Api {
+impl ApiSettings {
     /// Returns the permitted CONNECT destinations; none if the API is closed.
-    pub fn open_proxy(&self) -> Proxy {
-        if self.auth_token.is_some() { self.proxy } else { Proxy::Off }
+    pub fn open_proxy(&self) -> ProxyMode {
+        if self.auth_token.is_some() { self.proxy } else { ProxyMode::Off }
     }
 
     /// Returns whether clients can reach the edge as api.twilio.com.
     pub fn stands_for_twilio(&self) -> bool {
-        self.open_proxy() != Proxy::Off || self.open_tls().is_some()
+        self.open_proxy() != ProxyMode::Off || self.open_tls().is_some()
     }
 
     /// Returns the address of the TLS listener; `None` if the API is closed.
@@ -379,11 +380,13 @@ impl Config {
         let of_http = self.http.tls.iter().flat_map(|tls| [Some(&tls.own.0), Some(&tls.own.1)]);
         of_listeners.chain(of_trunks).chain(of_http).flatten().map(PathBuf::as_path).collect()
     }
+
     /// Returns whether a listener uses the certificate of `[tls] acme`.
     pub fn is_issued(&self, name: &str) -> bool {
         let tls = self.listen.iter().find(|listen| listen.name == name).and_then(|listen| listen.tls.as_ref());
         tls.is_some_and(|tls| tls.is_issued)
     }
+
     /// Returns the path of a certificate of a listener (`http`: the HTTP server) or trunk, if it has one. `at` 0 is the
     /// first certificate, higher values are the additional ones in order.
     pub fn certificate_of(&self, kind: &str, name: &str, at: usize) -> Option<PathBuf> {
@@ -396,6 +399,7 @@ impl Config {
         let of_http = || self.http.tls.as_ref().filter(|_| name == "http").map(|tls| tls.own.0.clone());
         if kind == "trunk" { of_trunk() } else { of_listener().or_else(of_http) }
     }
+
     /// Returns the destinations that need name resolution, without duplicates.
     pub fn destinations(&self) -> Vec<Destination> {
         let mut all: Vec<Destination> = Vec::new();
@@ -407,24 +411,26 @@ impl Config {
         }
         all
     }
+
     /// Returns the definition of the routing table; `found` has the resolved servers of [`Config::destinations`].
-    pub fn definition(&self, found: &HashMap<Destination, Vec<Server>>) -> Definition<Routes> {
+    pub fn definition(&self, found: &HashMap<Destination, Vec<DestinationServer>>) -> TableDefinition<RouteList> {
         let mut trunks = self.trunks.clone();
         for peer in trunks.iter_mut().flat_map(|trunk| &mut trunk.peers).filter(|peer| peer.servers.is_empty()) {
             if let Some(servers) = found.get(&peer.destination) {
                 peer.servers.clone_from(servers);
             }
         }
-        Definition {
+        TableDefinition {
             numbers: self.edge.numbers.clone(),
             trunks,
             agents: self.agents.clone(),
             routes: self.routes.clone(),
         }
     }
+
     /// Returns the routing table; `found` has the resolved servers of [`Config::destinations`].
-    pub fn table(&self, found: &HashMap<Destination, Vec<Server>>) -> Table {
-        Table::new(self.definition(found))
+    pub fn table(&self, found: &HashMap<Destination, Vec<DestinationServer>>) -> RoutingTable {
+        RoutingTable::new(self.definition(found))
             .with_apps(self.apps.clone())
             .with_mailboxes(self.mailboxes.clone())
             .with_own_numbers(self.numbers.iter().map(|one| one.number.as_str().into()))

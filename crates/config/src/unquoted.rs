@@ -1,6 +1,6 @@
 //! Values with missing or superfluous quotation marks: corrections by the kind of the key.
 
-use super::keys::{Kind, ROOT};
+use super::keys::{ROOT, ValueKind};
 use super::values::parse_duration;
 
 /// Parts of key names of which the value is never repeated in a message.
@@ -12,11 +12,11 @@ pub(super) fn is_secret(text: &str) -> bool {
 }
 
 /// Key name with its kind of value.
-pub(super) type Named<'a> = (&'a str, Kind);
+pub(super) type NamedKind<'a> = (&'a str, ValueKind);
 
 /// Returns the key of the line that begins at `start`, looked up in the table of its header; for a list, with the kind
 /// of the items.
-pub(super) fn key_of(source: &str, start: usize) -> Option<Named<'_>> {
+pub(super) fn key_of(source: &str, start: usize) -> Option<NamedKind<'_>> {
     let (before, on) = source.split_at_checked(start)?;
     let (key, _) = on.lines().next()?.split_once('=')?;
     let header = before.lines().rev().map(str::trim_start).find(|line| line.starts_with('[')).unwrap_or_default();
@@ -27,30 +27,30 @@ pub(super) fn key_of(source: &str, start: usize) -> Option<Named<'_>> {
     let mut last = None;
     while let Some(name) = path.next() {
         let found = keys.iter().find(|key| key.name == name)?;
-        if matches!(found.kind, Kind::Named(_)) {
+        if matches!(found.kind, ValueKind::Named(_)) {
             path.next();
         }
         keys = found.kind.keys().unwrap_or_default();
         last = Some(found.kind);
     }
     let last = last?;
-    let kind = if let Kind::List(item) | Kind::Many(item) = last { *item } else { last };
+    let kind = if let ValueKind::List(item) | ValueKind::Many(item) = last { *item } else { last };
     Some((key.trim(), kind))
 }
 
 /// Suggests the correct form of a value without quotation marks.
-pub(super) fn advice(key: Option<Named<'_>>, value: &str) -> String {
+pub(super) fn advice(key: Option<NamedKind<'_>>, value: &str) -> String {
     match key {
         _ if value.is_empty() => "a value is missing behind `=`".to_owned(),
-        Some((name, Kind::Integer(..) | Kind::Choice(_))) => match number(value) {
+        Some((name, ValueKind::Integer(..) | ValueKind::Choice(_))) => match number(value) {
             Some(number) => format!("`{name}` is a whole number: write {number}"),
             None => format!("`{name}` is a whole number: write it in digits alone"),
         },
-        Some((name, Kind::Boolean)) => match boolean(value) {
+        Some((name, ValueKind::Boolean)) => match boolean(value) {
             Some(meant) => format!("`{name}` is true or false: write {meant}"),
             None => format!("`{name}` is true or false"),
         },
-        Some((name, Kind::Duration)) => match duration(value) {
+        Some((name, ValueKind::Duration)) => match duration(value) {
             Some(meant) => format!("`{name}` is a duration, in quotation marks: write \"{meant}\""),
             None => format!("`{name}` is a duration: write \"500ms\", \"30s\", \"10m\" or \"1h30m\""),
         },

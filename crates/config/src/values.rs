@@ -14,7 +14,7 @@ use super::code;
 use super::diagnostic::Findings;
 use super::keys::SECRET;
 use super::nearest;
-use super::section::{Section, Value};
+use super::section::{Section, SpannedValue};
 use super::types::Secret;
 use super::unquoted;
 use trunkgate_system::files;
@@ -23,10 +23,14 @@ use trunkgate_system::files;
 const MAX_NAME_BYTES: usize = 64;
 
 /// Table with its name.
-pub(super) type Named<'a> = (&'a Spanned<Cow<'a, str>>, &'a Value<'a>);
+pub(super) type NamedTable<'a> = (&'a Spanned<Cow<'a, str>>, &'a SpannedValue<'a>);
 
 /// Returns the tables of a kind, `[KIND.NAME]`, in file order.
-pub(super) fn named_tables<'a>(kind: &str, value: &'a Value<'a>, findings: &mut Findings) -> Vec<Named<'a>> {
+pub(super) fn named_tables<'a>(
+    kind: &str,
+    value: &'a SpannedValue<'a>,
+    findings: &mut Findings,
+) -> Vec<NamedTable<'a>> {
     let Some(table) = value.get_ref().as_table() else {
         wrong_type(kind, value, &format!("tables with names: [{kind}.NAME]"), findings);
         return Vec::new();
@@ -37,12 +41,12 @@ pub(super) fn named_tables<'a>(kind: &str, value: &'a Value<'a>, findings: &mut 
 }
 
 /// Reports a value of the wrong type; `wanted` describes the right one.
-pub(super) fn wrong_type(key: &str, value: &Value<'_>, wanted: &str, findings: &mut Findings) {
+pub(super) fn wrong_type(key: &str, value: &SpannedValue<'_>, wanted: &str, findings: &mut Findings) {
     of_other_type(key, value, format!("should be {wanted}"), findings);
 }
 
 /// Reports a value of the wrong type; `help` has the correction.
-fn of_other_type(key: &str, value: &Value<'_>, help: String, findings: &mut Findings) {
+fn of_other_type(key: &str, value: &SpannedValue<'_>, help: String, findings: &mut Findings) {
     let name = if key.starts_with(['[', '`']) { key.to_owned() } else { format!("`{key}`") };
     let found = match value.get_ref() {
         DeValue::String(_) => "a string",
@@ -57,7 +61,7 @@ fn of_other_type(key: &str, value: &Value<'_>, help: String, findings: &mut Find
 }
 
 /// Reads a string.
-pub(super) fn string(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn string(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = value.get_ref().as_str().map(str::to_owned);
     if text.is_none() {
         let is_single = !value.get_ref().is_array() && !value.get_ref().is_table();
@@ -73,7 +77,7 @@ pub(super) fn string(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 }
 
 /// Reads `true` or `false`.
-pub(super) fn boolean(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<bool> {
+pub(super) fn boolean(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<bool> {
     let found = value.get_ref().as_bool();
     if found.is_none() {
         let meant = unquoted::boolean(findings.written(value.span()));
@@ -87,7 +91,7 @@ pub(super) fn boolean(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 /// Reads an integer within `allowed`.
 pub(super) fn integer(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     findings: &mut Findings,
     allowed: RangeInclusive<u32>,
 ) -> Option<u32> {
@@ -111,7 +115,12 @@ pub(super) fn integer(
 }
 
 /// Reads one word of a fixed set.
-pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findings, known: &[(&str, T)]) -> Option<T> {
+pub(super) fn one_of<T: Copy>(
+    key: &str,
+    value: &SpannedValue<'_>,
+    findings: &mut Findings,
+    known: &[(&str, T)],
+) -> Option<T> {
     let all = || format!("one of {}", known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", "));
     let Some(text) = value.get_ref().as_str().map(str::to_owned) else {
         wrong_type(key, value, &all(), findings);
@@ -131,7 +140,7 @@ pub(super) fn one_of<T: Copy>(key: &str, value: &Value<'_>, findings: &mut Findi
 }
 
 /// Reads a name that is valid in metrics, paths and targets.
-pub(super) fn name(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn name(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = string(key, value, findings)?;
     name_text(key, &text, value.span(), findings).then_some(text)
 }
@@ -151,24 +160,24 @@ pub(super) fn name_text(key: &str, text: &str, span: Range<usize>, findings: &mu
 /// ones are reported.
 pub(super) fn list<'a, T>(
     key: &str,
-    value: &'a Value<'a>,
+    value: &'a SpannedValue<'a>,
     findings: &mut Findings,
-    mut item: impl FnMut(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
+    mut item: impl FnMut(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
 ) -> Option<Vec<(T, Range<usize>)>> {
     let Some(array) = value.get_ref().as_array() else {
         wrong_type(key, value, "a list", findings);
         return None;
     };
-    let read = |value: &'a Value<'a>| item(key, value, findings).map(|read| (read, value.span()));
+    let read = |value: &'a SpannedValue<'a>| item(key, value, findings).map(|read| (read, value.span()));
     Some(array.iter().filter_map(read).collect())
 }
 
 /// Reads a list, or a single item without brackets.
 pub(super) fn one_or_list<'a, T>(
     key: &str,
-    value: &'a Value<'a>,
+    value: &'a SpannedValue<'a>,
     findings: &mut Findings,
-    mut item: impl FnMut(&str, &'a Value<'a>, &mut Findings) -> Option<T>,
+    mut item: impl FnMut(&str, &'a SpannedValue<'a>, &mut Findings) -> Option<T>,
 ) -> Option<Vec<(T, Range<usize>)>> {
     if value.get_ref().is_array() {
         return list(key, value, findings, item);
@@ -177,14 +186,19 @@ pub(super) fn one_or_list<'a, T>(
 }
 
 /// Reads a duration: `"30s"`, `"1h30m"`, `"500ms"`; zero also as the integer 0.
-pub(super) fn duration(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn duration(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     let seconds = value.get_ref().as_integer().map(|number| format!("write \"{}s\" for seconds", number.as_str()));
     let help = seconds.as_deref().unwrap_or("use \"500ms\", \"30s\", \"10m\" or \"1h30m\"; \"0s\" is off");
     duration_as(key, value, help, findings)
 }
 
 /// Reads a duration; `help` has the correction for an invalid one.
-pub(super) fn duration_as(key: &str, value: &Value<'_>, help: &str, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn duration_as(
+    key: &str,
+    value: &SpannedValue<'_>,
+    help: &str,
+    findings: &mut Findings,
+) -> Option<Duration> {
     let found = match value.get_ref() {
         DeValue::String(text) => parse_duration(text),
         DeValue::Integer(number) if number.as_str() == "0" => Some(Duration::ZERO),
@@ -206,7 +220,7 @@ pub(super) fn duration_as(key: &str, value: &Value<'_>, help: &str, findings: &m
 /// Reads a duration, and warns with `what` if it is shorter than `least`.
 pub(super) fn duration_of(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     (least, what): (Duration, &str),
     findings: &mut Findings,
 ) -> Option<Duration> {
@@ -258,7 +272,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads an address and port to bind; port 0 selects a free port.
-pub(super) fn socket_address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<SocketAddr> {
+pub(super) fn socket_address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<SocketAddr> {
     let text = string(key, value, findings)?;
     if let Ok(address) = text.parse() {
         return Some(address);
@@ -273,7 +287,7 @@ pub(super) fn socket_address(key: &str, value: &Value<'_>, findings: &mut Findin
 }
 
 /// Reads an IP address.
-pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpAddr> {
+pub(super) fn address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<IpAddr> {
     let text = string(key, value, findings)?;
     let address = text.parse().ok();
     if address.is_none() {
@@ -284,7 +298,7 @@ pub(super) fn address(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 }
 
 /// Reads an address that peers can send to.
-pub(super) fn public_address(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpAddr> {
+pub(super) fn public_address(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<IpAddr> {
     let found = address(key, value, findings)?;
     if found.is_unspecified() || found.is_multicast() {
         let help = "use the single address that the peer can send to";
@@ -295,7 +309,7 @@ pub(super) fn public_address(key: &str, value: &Value<'_>, findings: &mut Findin
 }
 
 /// Reads a network; a single address is a network of one.
-pub(super) fn network(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<IpNet> {
+pub(super) fn network(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<IpNet> {
     let text = string(key, value, findings)?;
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(IpNet::from(address));
@@ -311,7 +325,12 @@ pub(super) fn network(key: &str, value: &Value<'_>, findings: &mut Findings) -> 
 }
 
 /// Reads a secret: a string, `{ env = "NAME" }` or `{ file = "PATH" }`, of which the contents are read immediately.
-pub(super) fn secret<'a>(key: &str, value: &'a Value<'a>, findings: &mut Findings, folder: &Path) -> Option<Secret> {
+pub(super) fn secret<'a>(
+    key: &str,
+    value: &'a SpannedValue<'a>,
+    findings: &mut Findings,
+    folder: &Path,
+) -> Option<Secret> {
     if let Some(text) = value.get_ref().as_str() {
         if let Some(name) = variable(text) {
             let (message, help) =

@@ -10,11 +10,11 @@ use trunkgate_route::{Mailbox, MwiParty, TargetSpec};
 use super::cdr::parse_size;
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::{Draft, PlacedMailbox};
-use super::keys::{self, Around};
+use super::draft::{ConfigDraft, SpannedMailbox};
+use super::keys::{self, ReadScope};
 use super::recording::ADD_RECORDING;
-use super::section::{Section, Value};
-use super::sounds::Sounds;
+use super::section::{Section, SpannedValue};
+use super::sounds::SoundCache;
 use super::{mail, values, webhook_url};
 
 /// Range of `max_length`.
@@ -28,20 +28,20 @@ const SILENCES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 
 /// Reads all mailboxes in file order.
 pub(super) fn read<'a>(
-    value: &'a Value<'a>,
-    (around, sounds): (Around<'_>, &Sounds),
+    value: &'a SpannedValue<'a>,
+    (around, sounds): (ReadScope<'_>, &SoundCache),
     findings: &mut Findings,
-) -> Vec<PlacedMailbox> {
+) -> Vec<SpannedMailbox> {
     let entries = values::named_tables("voicemail", value, findings);
     entries.into_iter().filter_map(|(name, value)| read_one(name, value, (around, sounds), findings)).collect()
 }
 
 fn read_one<'a>(
     name: &'a Spanned<Cow<'a, str>>,
-    value: &'a Value<'a>,
-    (around, sounds): (Around<'_>, &Sounds),
+    value: &'a SpannedValue<'a>,
+    (around, sounds): (ReadScope<'_>, &SoundCache),
     findings: &mut Findings,
-) -> Option<PlacedMailbox> {
+) -> Option<SpannedMailbox> {
     let (text, span) = (name.get_ref().as_ref(), name.span());
     let section = Section::open(&format!("[voicemail.{text}]"), value, keys::VOICEMAIL, findings)?;
     values::name_text("voicemail", text, span.clone(), findings);
@@ -55,11 +55,11 @@ fn read_one<'a>(
     let parties = section.get("mwi").and_then(|value| values::one_or_list("mwi", value, findings, mwi_party));
     let (parties, mwi) = parties.unwrap_or_default().into_iter().unzip();
     mailbox.mwi = parties;
-    Some(PlacedMailbox { mailbox, name: span, notify, transcribe, mwi })
+    Some(SpannedMailbox { mailbox, name: span, notify, transcribe, mwi })
 }
 
 /// Reads an entry of `mwi`.
-fn mwi_party(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<MwiParty> {
+fn mwi_party(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<MwiParty> {
     let text = values::string(key, value, findings)?;
     let named =
         text.strip_prefix("trunk:").map(|rest| rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b))));
@@ -80,12 +80,12 @@ fn mwi_party(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Mw
 }
 
 /// Reads `max_length`.
-pub(super) fn max_length(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn max_length(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     within(key, value, LENGTHS, "use \"1s\" to \"1h\"", findings)
 }
 
 /// Reads `max_size`.
-pub(super) fn max_size(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u64> {
+pub(super) fn max_size(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<u64> {
     let size = parse_size(&values::string(key, value, findings)?).filter(|size| SIZES.contains(size));
     if size.is_none() {
         let message = format!("`{key}` is not a size from 1 MiB to 1 TiB");
@@ -95,13 +95,13 @@ pub(super) fn max_size(key: &str, value: &Value<'_>, findings: &mut Findings) ->
 }
 
 /// Reads `silence`.
-pub(super) fn silence(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<Duration> {
+pub(super) fn silence(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<Duration> {
     within(key, value, SILENCES, "use \"1s\" to \"1m\"", findings)
 }
 
 fn within(
     key: &str,
-    value: &Value<'_>,
+    value: &SpannedValue<'_>,
     (least, most): (Duration, Duration),
     help: &str,
     findings: &mut Findings,
@@ -115,7 +115,7 @@ fn within(
 }
 
 /// Reads `notify`.
-pub(super) fn notify(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn notify(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = value.get_ref().as_str().unwrap_or_default();
     if text.get(..Mailbox::MAILTO.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(Mailbox::MAILTO)) {
         return mail::mailto(key, value, findings);
@@ -129,7 +129,7 @@ pub(super) fn notify(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
 }
 
 /// Checks the mailboxes against the other tables.
-pub(super) fn judge(draft: &Draft, findings: &mut Findings) {
+pub(super) fn judge(draft: &ConfigDraft, findings: &mut Findings) {
     for placed in &draft.mailboxes {
         let name = &placed.mailbox.name;
         if !draft.sections.recording {

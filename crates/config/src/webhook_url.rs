@@ -4,15 +4,15 @@ use url::Url;
 
 use super::code;
 use super::diagnostic::Findings;
-use super::draft::Span;
+use super::draft::SourceSpan;
 use super::nearest;
-use super::section::Value;
+use super::section::SpannedValue;
 use super::values;
 use trunkgate_system::limits::{
     WEBHOOK_CONNECT_MOST_MILLISECONDS, WEBHOOK_LEAST_MILLISECONDS, WEBHOOK_RETRIES, WEBHOOK_TOTAL_MILLISECONDS,
     WEBHOOK_URL_BYTES,
 };
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 const HELP: &str = "use \"https://app.example.com/voice\"";
 
@@ -29,7 +29,7 @@ const POLICIES: [&str; 5] = ["ct", "rt", "4xx", "5xx", "all"];
 const IDLE: [&str; 2] = ["sni", "e"];
 
 /// Reads a URL. Messages never contain its secret parts.
-pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn read(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = values::string(key, value, findings)?;
     let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let wrong = match &url {
@@ -50,7 +50,7 @@ pub(super) fn read(key: &str, value: &Value<'_>, findings: &mut Findings) -> Opt
 }
 
 /// Checks connection overrides: an invalid value is an error, an unknown name a warning.
-fn overrides(key: &str, fragment: &str, value: &Value<'_>, findings: &mut Findings) -> bool {
+fn overrides(key: &str, fragment: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> bool {
     let mut is_usable = true;
     let mut refuse = |what: String, help: String| {
         findings.error(code::BAD_WEBHOOK, value.span(), format!("`{key}`: {what}"), help);
@@ -91,17 +91,17 @@ pub(super) fn judge_reach(
     text: &str,
     section: &str,
     allow_private: bool,
-    span: Span,
+    span: SourceSpan,
     findings: &mut Findings,
 ) {
-    judge_by(&Reach { allow_private, ..Reach::default() }, section, key, text, span, findings);
+    judge_by(&ReachRules { allow_private, ..ReachRules::default() }, section, key, text, span, findings);
 }
 
 /// Reads a URL of the operator's own receiver, and warns of an address to which connections are never allowed, such as
 /// a cloud metadata service.
-pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn read_of_receiver(key: &str, value: &SpannedValue<'_>, findings: &mut Findings) -> Option<String> {
     let text = read(key, value, findings)?;
-    let reach = Reach { allow_private: true, ..Reach::default() };
+    let reach = ReachRules { allow_private: true, ..ReachRules::default() };
     if let Some(why) = Url::parse(&text).ok().and_then(|url| reach.judge_url(&url).err()) {
         let message = format!("`{key}` can never be reached: {why}");
         findings.warning(code::BAD_WEBHOOK, Some(value.span()), message, "use the address of your receiver");
@@ -110,10 +110,17 @@ pub(super) fn read_of_receiver(key: &str, value: &Value<'_>, findings: &mut Find
 }
 
 /// Rejects a URL that these rules forbid. `section` is the table with the `allow_private` that applies.
-pub(super) fn judge_by(reach: &Reach, section: &str, key: &str, text: &str, span: Span, findings: &mut Findings) {
+pub(super) fn judge_by(
+    reach: &ReachRules,
+    section: &str,
+    key: &str,
+    text: &str,
+    span: SourceSpan,
+    findings: &mut Findings,
+) {
     let Ok(url) = Url::parse(text) else { return };
     let Err(why) = reach.judge_url(&url) else { return };
-    let help = match (Reach { allow_private: true, ..reach.clone() }).judge_url(&url) {
+    let help = match (ReachRules { allow_private: true, ..reach.clone() }).judge_url(&url) {
         Ok(()) => format!(
             "set `allow_private = true` in {section} if your own application is there, or use its public address"
         ),

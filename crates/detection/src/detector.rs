@@ -2,25 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cadence::{Cadence, Speech};
+use crate::cadence::{Cadence, SpeechExtent};
 use crate::limits::{FRAME_MS, FRAME_SAMPLES, PROGRESS_FRAMES, PROGRESS_PAUSE_MS};
-use crate::settings::{Mode, Settings};
-use crate::tones::{Event, State, Tones};
-use crate::verdict::{AnsweredBy, Verdict};
-use crate::voice::Voice;
+use crate::settings::{DetectionMode, DetectionSettings};
+use crate::tones::{ToneEvent, ToneState, ToneTracker};
+use crate::verdict::{AnsweredBy, DetectionVerdict};
+use crate::voice::VoiceMeter;
 
 /// Answering machine detector of one call.
 #[derive(Debug, Clone)]
-pub struct Detector {
-    settings: Settings,
+pub struct MachineDetector {
+    settings: DetectionSettings,
     began: Instant,
     /// Frames so far.
     frames: u32,
-    voice: Voice,
-    tones: Tones,
+    voice: VoiceMeter,
+    tones: ToneTracker,
     cadence: Cadence,
     /// Speech up to the last frame.
-    speech: Speech,
+    speech: SpeechExtent,
     /// Frame from which the initial silence counts: the beginning, or the end of a ringback tone.
     quiet_since: u32,
     /// Whether a beep was detected before any speech.
@@ -28,20 +28,20 @@ pub struct Detector {
     is_machine: bool,
     /// Whether the verdict was returned.
     is_over: bool,
-    verdict: Option<Verdict>,
+    verdict: Option<DetectionVerdict>,
 }
 
-impl Detector {
+impl MachineDetector {
     /// Starts a detection.
-    pub fn new(now: Instant, settings: Settings) -> Detector {
-        Detector {
+    pub fn new(now: Instant, settings: DetectionSettings) -> MachineDetector {
+        MachineDetector {
             settings,
             began: now,
             frames: 0,
-            voice: Voice::new(),
-            tones: Tones::new(),
+            voice: VoiceMeter::new(),
+            tones: ToneTracker::new(),
             cadence: Cadence::default(),
-            speech: Speech::default(),
+            speech: SpeechExtent::default(),
             quiet_since: 0,
             has_beeped: false,
             is_machine: false,
@@ -51,7 +51,7 @@ impl Detector {
     }
 
     /// Adds the next 20 ms of the party at 8 kHz, including silence.
-    pub fn take(&mut self, now: Instant, frame: &[i16; FRAME_SAMPLES]) {
+    pub fn add_frame(&mut self, now: Instant, frame: &[i16; FRAME_SAMPLES]) {
         if self.is_over || self.verdict.is_some() {
             return;
         }
@@ -60,35 +60,35 @@ impl Detector {
         let filtered = self.voice.filter(frame);
         let had_speech = self.speech.frames > 0 || self.has_beeped;
         let cadence = &self.cadence;
-        let (state, event) = self.tones.take(&filtered, had_speech, |frames| cadence.has_pause_before(frames));
-        let heard = self.voice.judge(&filtered);
+        let (state, event) = self.tones.add_frame(&filtered, had_speech, |frames| cadence.has_pause_before(frames));
+        let heard = self.voice.measure_frame(&filtered);
         match state {
-            State::None => self.cadence.take(heard, false),
-            State::Perhaps => self.cadence.take(heard, true),
-            State::Tone(frames) => self.cadence.take_tone(heard, frames),
-            State::Progress => {
+            ToneState::None => self.cadence.add_frame(heard, false),
+            ToneState::Perhaps => self.cadence.add_frame(heard, true),
+            ToneState::Tone(frames) => self.cadence.take_tone(heard, frames),
+            ToneState::Progress => {
                 self.cadence.take_tone(heard, PROGRESS_FRAMES);
                 self.quiet_since = at;
             }
         }
         self.speech = self.cadence.speech(self.end_frames());
-        self.judge(now, event);
+        self.evaluate_event(now, event);
     }
 
     /// Ends the detection if its timeout has expired.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if now >= self.due() && !self.is_over && self.verdict.is_none() {
+        if now >= self.deadline() && !self.is_over && self.verdict.is_none() {
             self.decide(now, if self.is_machine { AnsweredBy::MachineEndOther } else { AnsweredBy::Unknown });
         }
     }
 
     /// Returns the timeout of the detection; `None` once it has ended.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (!self.is_over).then(|| self.due())
+        (!self.is_over).then(|| self.deadline())
     }
 
     /// Returns the verdict, once.
-    pub fn poll_verdict(&mut self) -> Option<Verdict> {
+    pub fn poll_verdict(&mut self) -> Option<DetectionVerdict> {
         self.is_over |= self.verdict.is_some();
         self.verdict.take()
     }
@@ -98,38 +98,38 @@ impl Detector {
         self.is_over
     }
 
-    fn due(&self) -> Instant {
+    fn deadline(&self) -> Instant {
         self.began.checked_add(self.settings.timeout).unwrap_or(self.began)
     }
 
     fn decide(&mut self, now: Instant, answered_by: AnsweredBy) {
-        self.verdict = Some(Verdict { answered_by, duration: now.saturating_duration_since(self.began) });
+        self.verdict = Some(DetectionVerdict { answered_by, duration: now.saturating_duration_since(self.began) });
     }
 
     /// Notes that a machine has answered.
-    fn machine(&mut self, now: Instant) {
+    fn note_machine(&mut self, now: Instant) {
         self.is_machine = true;
-        if self.settings.mode == Mode::Enable {
+        if self.settings.mode == DetectionMode::Enable {
             self.decide(now, AnsweredBy::MachineStart);
         }
     }
 
-    fn judge(&mut self, now: Instant, event: Option<Event>) {
+    fn evaluate_event(&mut self, now: Instant, event: Option<ToneEvent>) {
         match event {
-            Some(Event::Fax) => return self.decide(now, AnsweredBy::Fax),
+            Some(ToneEvent::Fax) => return self.decide(now, AnsweredBy::Fax),
             // A network announcement follows.
-            Some(Event::Sit) => self.machine(now),
-            Some(Event::BeepBegun) if !self.is_machine => self.machine(now),
-            Some(Event::BeepEnded) if self.is_machine => return self.decide(now, AnsweredBy::MachineEndBeep),
-            Some(Event::BeepEnded) => self.has_beeped = true,
-            Some(Event::BeepBegun) | None => {}
+            Some(ToneEvent::Sit) => self.note_machine(now),
+            Some(ToneEvent::BeepBegun) if !self.is_machine => self.note_machine(now),
+            Some(ToneEvent::BeepEnded) if self.is_machine => return self.decide(now, AnsweredBy::MachineEndBeep),
+            Some(ToneEvent::BeepEnded) => self.has_beeped = true,
+            Some(ToneEvent::BeepBegun) | None => {}
         }
         if self.verdict.is_some() {
             return;
         }
-        let Speech { frames, silence } = self.speech;
+        let SpeechExtent { frames, silence } = self.speech;
         if !self.is_machine && millis(frames) >= self.settings.speech_threshold {
-            return self.machine(now);
+            return self.note_machine(now);
         }
         if self.tones.is_beeping() {
             return;
@@ -142,7 +142,7 @@ impl Detector {
         let pause = if self.quiet_since > 0 { PROGRESS_PAUSE_MS } else { 0 };
         let wait = self.settings.silence_timeout.max(Duration::from_millis(u64::from(pause)));
         if frames == 0 && !self.is_machine && quiet >= wait {
-            let is_end = self.settings.mode == Mode::DetectMessageEnd;
+            let is_end = self.settings.mode == DetectionMode::DetectMessageEnd;
             let beeped = if is_end { AnsweredBy::MachineEndBeep } else { AnsweredBy::MachineStart };
             self.decide(now, if self.has_beeped { beeped } else { AnsweredBy::Unknown });
         }

@@ -16,6 +16,6 @@ mod tones;
 mod verdict;
 mod voice;
 
-pub use detector::Detector;
-pub use settings::{Mode, Settings, Threshold};
-pub use verdict::{AnsweredBy, Verdict};
+pub use detector::MachineDetector;
+pub use settings::{DetectionMode, DetectionSettings, ThresholdParameter};
+pub use verdict::{AnsweredBy, DetectionVerdict};

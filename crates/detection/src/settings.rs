@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Time of the verdict on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
+pub enum DetectionMode {
     /// Immediately when the machine is detected.
     Enable,
     /// After the machine's message has ended.
@@ -16,7 +16,7 @@ pub enum Mode {
 
 /// Threshold that a request may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Threshold {
+pub struct ThresholdParameter {
     /// Name of the REST parameter.
     pub name: &'static str,
     /// Range of values.
@@ -29,9 +29,9 @@ pub struct Threshold {
 
 /// Settings of a detection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct DetectionSettings {
     /// Time of the verdict on a machine.
-    pub mode: Mode,
+    pub mode: DetectionMode,
     /// Maximum duration of the detection.
     pub timeout: Duration,
     /// Minimum duration of speech that indicates a machine.
@@ -42,31 +42,49 @@ pub struct Settings {
     pub silence_timeout: Duration,
 }
 
-impl Mode {
+impl DetectionMode {
     /// Both modes with their names.
-    pub const ALL: [(Mode, &'static str); 2] = [(Mode::Enable, "Enable"), (Mode::DetectMessageEnd, "DetectMessageEnd")];
+    pub const ALL: [(DetectionMode, &'static str); 2] =
+        [(DetectionMode::Enable, "Enable"), (DetectionMode::DetectMessageEnd, "DetectMessageEnd")];
 
     /// Parses the name of a mode.
-    pub fn named(name: &str) -> Option<Mode> {
-        Mode::ALL.into_iter().find(|(_, known)| *known == name).map(|(mode, _)| mode)
+    pub fn named(name: &str) -> Option<DetectionMode> {
+        DetectionMode::ALL.into_iter().find(|(_, known)| *known == name).map(|(mode, _)| mode)
     }
 }
 
-impl Threshold {
+impl ThresholdParameter {
     /// `MachineDetectionTimeout`, in seconds.
-    pub const TIMEOUT: Threshold =
-        Threshold { name: "MachineDetectionTimeout", range: 3..=59, default: 30, unit_ms: 1_000 };
+    pub const TIMEOUT: ThresholdParameter =
+        ThresholdParameter { name: "MachineDetectionTimeout", range: 3..=59, default: 30, unit_ms: 1_000 };
     /// `MachineDetectionSpeechThreshold`, in milliseconds.
-    pub const SPEECH: Threshold =
-        Threshold { name: "MachineDetectionSpeechThreshold", range: 1_000..=6_000, default: 2_400, unit_ms: 1 };
+    pub const SPEECH: ThresholdParameter = ThresholdParameter {
+        name: "MachineDetectionSpeechThreshold",
+        range: 1_000..=6_000,
+        default: 2_400,
+        unit_ms: 1,
+    };
     /// `MachineDetectionSpeechEndThreshold`, in milliseconds.
-    pub const SPEECH_END: Threshold =
-        Threshold { name: "MachineDetectionSpeechEndThreshold", range: 500..=5_000, default: 1_200, unit_ms: 1 };
+    pub const SPEECH_END: ThresholdParameter = ThresholdParameter {
+        name: "MachineDetectionSpeechEndThreshold",
+        range: 500..=5_000,
+        default: 1_200,
+        unit_ms: 1,
+    };
     /// `MachineDetectionSilenceTimeout`, in milliseconds.
-    pub const SILENCE: Threshold =
-        Threshold { name: "MachineDetectionSilenceTimeout", range: 2_000..=10_000, default: 5_000, unit_ms: 1 };
+    pub const SILENCE: ThresholdParameter = ThresholdParameter {
+        name: "MachineDetectionSilenceTimeout",
+        range: 2_000..=10_000,
+        default: 5_000,
+        unit_ms: 1,
+    };
     /// All thresholds, in the order of [`Settings::new`].
-    pub const ALL: [Threshold; 4] = [Threshold::TIMEOUT, Threshold::SPEECH, Threshold::SPEECH_END, Threshold::SILENCE];
+    pub const ALL: [ThresholdParameter; 4] = [
+        ThresholdParameter::TIMEOUT,
+        ThresholdParameter::SPEECH,
+        ThresholdParameter::SPEECH_END,
+        ThresholdParameter::SILENCE,
+    ];
 
     /// Returns a value as a duration, clamped to the range.
     pub fn duration(&self, value: u32) -> Duration {
@@ -75,17 +93,18 @@ impl Threshold {
     }
 }
 
-impl Settings {
+impl DetectionSettings {
     /// Creates settings from values in the order of [`Threshold::ALL`]; `None` selects the default.
-    pub fn new(mode: Mode, values: [Option<u32>; 4]) -> Settings {
+    pub fn new(mode: DetectionMode, values: [Option<u32>; 4]) -> DetectionSettings {
         let [timeout, speech, speech_end, silence] = values;
-        let of = |threshold: Threshold, value: Option<u32>| threshold.duration(value.unwrap_or(threshold.default));
-        Settings {
+        let of =
+            |threshold: ThresholdParameter, value: Option<u32>| threshold.duration(value.unwrap_or(threshold.default));
+        DetectionSettings {
             mode,
-            timeout: of(Threshold::TIMEOUT, timeout),
-            speech_threshold: of(Threshold::SPEECH, speech),
-            speech_end_threshold: of(Threshold::SPEECH_END, speech_end),
-            silence_timeout: of(Threshold::SILENCE, silence),
+            timeout: of(ThresholdParameter::TIMEOUT, timeout),
+            speech_threshold: of(ThresholdParameter::SPEECH, speech),
+            speech_end_threshold: of(ThresholdParameter::SPEECH_END, speech_end),
+            silence_timeout: of(ThresholdParameter::SILENCE, silence),
         }
     }
 }
@@ -96,13 +115,16 @@ mod tests {
 
     #[test]
     fn thresholds_are_those_of_twilio() {
-        let default = Settings::new(Mode::Enable, [None; 4]);
+        let default = DetectionSettings::new(DetectionMode::Enable, [None; 4]);
         let ms = |time: Duration| time.as_millis();
         assert_eq!((ms(default.timeout), ms(default.speech_threshold)), (30_000, 2_400));
         assert_eq!((ms(default.speech_end_threshold), ms(default.silence_timeout)), (1_200, 5_000));
-        let bounded = Settings::new(Mode::Enable, [Some(1), Some(9_000), Some(0), Some(u32::MAX)]);
+        let bounded = DetectionSettings::new(DetectionMode::Enable, [Some(1), Some(9_000), Some(0), Some(u32::MAX)]);
         assert_eq!((ms(bounded.timeout), ms(bounded.speech_threshold)), (3_000, 6_000));
         assert_eq!((ms(bounded.speech_end_threshold), ms(bounded.silence_timeout)), (500, 10_000));
-        assert_eq!((Mode::named("DetectMessageEnd"), Mode::named("enable")), (Some(Mode::DetectMessageEnd), None));
+        assert_eq!(
+            (DetectionMode::named("DetectMessageEnd"), DetectionMode::named("enable")),
+            (Some(DetectionMode::DetectMessageEnd), None)
+        );
     }
 }

@@ -15,7 +15,7 @@ const WEAKER: f32 = 0.1;
 
 /// Tone of one or two frequencies.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Tone {
+pub(crate) struct SpectralTone {
     /// Stronger frequency, in Hz.
     pub(crate) hz: f32,
     /// Weaker frequency, in Hz.
@@ -31,13 +31,13 @@ pub(crate) fn share(samples: impl ExactSizeIterator<Item = f32>, hz: f32, energy
 }
 
 /// Finds the strongest tone of a frame.
-pub(crate) fn strongest(frame: &[f32; FRAME_SAMPLES], energy: f32) -> Tone {
+pub(crate) fn strongest(frame: &[f32; FRAME_SAMPLES], energy: f32) -> SpectralTone {
     let (hz, one) = peak(frame, energy, None);
-    let (second_hz, two) = peak(&without(frame, hz), energy, Some(hz));
+    let (second_hz, two) = peak(&remove_sine(frame, hz), energy, Some(hz));
     if two >= one * WEAKER {
-        return Tone { hz, second_hz: Some(second_hz), share: one + two };
+        return SpectralTone { hz, second_hz: Some(second_hz), share: one + two };
     }
-    Tone { hz, second_hz: None, share: one }
+    SpectralTone { hz, second_hz: None, share: one }
 }
 
 /// Returns the frequency with the largest share of the energy, and the share.
@@ -49,7 +49,7 @@ fn peak(frame: &[f32; FRAME_SAMPLES], energy: f32, far_from: Option<f32>) -> (f3
 }
 
 /// Returns a frame with its sine at a frequency removed.
-fn without(frame: &[f32; FRAME_SAMPLES], hz: f32) -> [f32; FRAME_SAMPLES] {
+fn remove_sine(frame: &[f32; FRAME_SAMPLES], hz: f32) -> [f32; FRAME_SAMPLES] {
     // By rotation: one sine and cosine for all samples.
     let (step_sin, step_cos) = (TAU * hz / RATE_HZ as f32).sin_cos();
     let turn = |(cos, sin): (f32, f32)| (cos * step_cos - sin * step_sin, sin * step_cos + cos * step_sin);

@@ -5,8 +5,8 @@ use crate::limits::{
     PROGRESS_ECHO_FRAMES, PROGRESS_FRAMES, QUIET_DB, SIT_FRAMES, SIT_PAUSE_FRAMES, TONE_DRIFT_HZ, TONE_FRAMES,
     TONE_MISSES, TONE_RIPPLE_DB, TONE_SHARE,
 };
-use crate::spectrum::{Tone, share, strongest};
-use crate::voice::Filtered;
+use crate::spectrum::{SpectralTone, share, strongest};
+use crate::voice::FilteredFrame;
 
 /// Frequencies of call progress: ringback of North America, Britain and Europe, busy and dial tone (ITU-T E.180).
 const PROGRESS: [&[f32]; 5] = [&[440.0, 480.0], &[400.0, 450.0], &[425.0], &[480.0, 620.0], &[350.0, 440.0]];
@@ -20,7 +20,7 @@ const FAX_DRIFT_HZ: f32 = 20.0;
 
 /// Event detected from tones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum ToneEvent {
     /// A tone has lasted long enough to be a beep.
     BeepBegun,
     /// A beep has ended.
@@ -33,7 +33,7 @@ pub(crate) enum Event {
 
 /// Tone state of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ToneState {
     /// No tone.
     None,
     /// Possibly a tone; the next frames decide.
@@ -46,7 +46,7 @@ pub(crate) enum State {
 
 /// Tone in progress.
 #[derive(Debug, Clone, Copy)]
-struct Run {
+struct ToneRun {
     hz: f32,
     second_hz: Option<f32>,
     loudest_db: f32,
@@ -58,8 +58,8 @@ struct Run {
 
 /// Tracks the tones of a stream.
 #[derive(Debug, Clone)]
-pub(crate) struct Tones {
-    run: Option<Run>,
+pub(crate) struct ToneTracker {
+    run: Option<ToneRun>,
     /// Special information tones detected in order, and frames since the last one.
     sit: (usize, u32),
     recent: [[f32; FRAME_SAMPLES]; PROGRESS_FRAMES],
@@ -68,21 +68,21 @@ pub(crate) struct Tones {
     since_progress: u32,
 }
 
-impl Tones {
+impl ToneTracker {
     /// Creates the tracker of a new stream.
-    pub(crate) fn new() -> Tones {
+    pub(crate) fn new() -> ToneTracker {
         let recent = [[0.0; FRAME_SAMPLES]; PROGRESS_FRAMES];
-        Tones { run: None, sit: (0, 0), recent, next: 0, since_progress: PROGRESS_ECHO_FRAMES }
+        ToneTracker { run: None, sit: (0, 0), recent, next: 0, since_progress: PROGRESS_ECHO_FRAMES }
     }
 
     /// Adds a frame; `had_speech` if the party has spoken, `has_pause(frames)` returns whether there was a pause before
     /// a tone of this many frames.
-    pub(crate) fn take(
+    pub(crate) fn add_frame(
         &mut self,
-        frame: &Filtered,
+        frame: &FilteredFrame,
         had_speech: bool,
         has_pause: impl FnOnce(usize) -> bool,
-    ) -> (State, Option<Event>) {
+    ) -> (ToneState, Option<ToneEvent>) {
         if let Some(place) = self.recent.get_mut(self.next) {
             *place = frame.samples;
         }
@@ -93,16 +93,18 @@ impl Tones {
             (self.run, self.since_progress) = (None, 0);
         }
         if self.since_progress <= PROGRESS_ECHO_FRAMES {
-            return (State::Progress, None);
+            return (ToneState::Progress, None);
         }
         let tone = is_loud.then(|| strongest(&frame.samples, frame.energy)).filter(|tone| tone.share >= TONE_SHARE);
         self.sit.1 = self.sit.1.saturating_add(1);
         let ended = self.extend(tone, frame.level_db);
-        let event = ended.and_then(|run| self.ended(&run, had_speech)).or_else(|| self.lasting(had_speech, has_pause));
+        let event = ended
+            .and_then(|run| self.evaluate_ended(&run, had_speech))
+            .or_else(|| self.evaluate_ongoing(had_speech, has_pause));
         let state = match &self.run {
-            None => State::None,
-            Some(run) if run.is_certain => State::Tone(usize::try_from(run.frames + run.misses).unwrap_or(0)),
-            Some(_) => State::Perhaps,
+            None => ToneState::None,
+            Some(run) if run.is_certain => ToneState::Tone(usize::try_from(run.frames + run.misses).unwrap_or(0)),
+            Some(_) => ToneState::Perhaps,
         };
         (state, event)
     }
@@ -113,7 +115,7 @@ impl Tones {
     }
 
     /// Continues the current tone or begins another one; returns the tone that has ended.
-    fn extend(&mut self, tone: Option<Tone>, level_db: f32) -> Option<Run> {
+    fn extend(&mut self, tone: Option<SpectralTone>, level_db: f32) -> Option<ToneRun> {
         if let Some(run) = &mut self.run {
             if tone.is_some_and(|tone| run.is_same(&tone, level_db)) {
                 run.frames += 1 + run.misses;
@@ -126,32 +128,32 @@ impl Tones {
                 return None;
             }
         }
-        let began = tone.map(|tone| Run::new(&tone, level_db));
+        let began = tone.map(|tone| ToneRun::new(&tone, level_db));
         std::mem::replace(&mut self.run, began).filter(|run| run.is_certain)
     }
 
     /// Evaluates the tone in progress.
-    fn lasting(&mut self, had_speech: bool, has_pause: impl FnOnce(usize) -> bool) -> Option<Event> {
+    fn evaluate_ongoing(&mut self, had_speech: bool, has_pause: impl FnOnce(usize) -> bool) -> Option<ToneEvent> {
         let run = self.run.as_mut()?;
         let least = if run.hz < LOW_TONE_HZ || run.second_hz.is_some() { LOW_TONE_FRAMES } else { TONE_FRAMES };
         if run.frames == least && !run.is_certain {
             run.is_certain = true;
             run.is_beep = has_pause(usize::try_from(run.frames).unwrap_or(0));
             if run.is_beep && had_speech {
-                return Some(Event::BeepBegun);
+                return Some(ToneEvent::BeepBegun);
             }
         }
         let (sit, since) = self.sit;
         if run.frames == *SIT_FRAMES.start() && sit == SIT_HZ.len() - 1 && run.is_sit(sit) && since <= 40 {
             (self.sit, run.is_beep) = ((0, 0), false);
-            return Some(Event::Sit);
+            return Some(ToneEvent::Sit);
         }
         let ced = if had_speech { CED_AFTER_SPEECH_FRAMES } else { CED_FRAMES };
-        (run.frames == ced && (run.hz - CED_HZ).abs() <= FAX_DRIFT_HZ).then_some(Event::Fax)
+        (run.frames == ced && (run.hz - CED_HZ).abs() <= FAX_DRIFT_HZ).then_some(ToneEvent::Fax)
     }
 
     /// Evaluates a tone that has ended.
-    fn ended(&mut self, run: &Run, had_speech: bool) -> Option<Event> {
+    fn evaluate_ended(&mut self, run: &ToneRun, had_speech: bool) -> Option<ToneEvent> {
         let (sit, since) = self.sit;
         let frames = run.frames;
         let follows = sit == 0 || since <= frames + SIT_PAUSE_FRAMES;
@@ -162,9 +164,9 @@ impl Tones {
         }
         self.sit = (usize::from(SIT_FRAMES.contains(&frames) && run.is_sit(0)), 0);
         if !had_speech && CNG_FRAMES.contains(&frames) && (run.hz - CNG_HZ).abs() <= FAX_DRIFT_HZ {
-            return Some(Event::Fax);
+            return Some(ToneEvent::Fax);
         }
-        (run.is_beep && frames <= BEEP_FRAMES).then_some(Event::BeepEnded)
+        (run.is_beep && frames <= BEEP_FRAMES).then_some(ToneEvent::BeepEnded)
     }
 
     /// Returns whether the last frames are call progress.
@@ -184,9 +186,9 @@ impl Tones {
     }
 }
 
-impl Run {
-    fn new(tone: &Tone, level_db: f32) -> Run {
-        Run {
+impl ToneRun {
+    fn new(tone: &SpectralTone, level_db: f32) -> ToneRun {
+        ToneRun {
             hz: tone.hz,
             second_hz: tone.second_hz,
             loudest_db: level_db,
@@ -198,7 +200,7 @@ impl Run {
     }
 
     /// Returns whether a frame continues the tone.
-    fn is_same(&mut self, tone: &Tone, level_db: f32) -> bool {
+    fn is_same(&mut self, tone: &SpectralTone, level_db: f32) -> bool {
         let near = |one: f32, two: f32| (one - two).abs() <= TONE_DRIFT_HZ;
         let is_near = match (self.second_hz, tone.second_hz) {
             (Some(of_run), Some(of_tone)) => {

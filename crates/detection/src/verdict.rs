@@ -26,7 +26,7 @@ pub enum AnsweredBy {
 
 /// Verdict of a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct DetectionVerdict {
     /// Kind of party.
     pub answered_by: AnsweredBy,
     /// Duration of the detection.

@@ -11,7 +11,7 @@ const SILENT_DB: f32 = -90.0;
 
 /// Frame after the high-pass filter.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Filtered {
+pub(crate) struct FilteredFrame {
     pub(crate) samples: [f32; FRAME_SAMPLES],
     /// Sum of the squares.
     pub(crate) energy: f32,
@@ -21,7 +21,7 @@ pub(crate) struct Filtered {
 
 /// Measurements of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Heard {
+pub(crate) struct FrameMeasurement {
     /// Level in dB of full scale.
     pub(crate) level_db: f32,
     /// Line noise before the frame, in dB of full scale.
@@ -32,21 +32,21 @@ pub(crate) struct Heard {
 
 /// Measures frames in sequence.
 #[derive(Debug, Clone)]
-pub(crate) struct Voice {
+pub(crate) struct VoiceMeter {
     filter: (f32, f32),
     before: [f32; FRAME_SAMPLES],
     levels: [f32; NOISE_FRAMES],
     next: usize,
 }
 
-impl Voice {
+impl VoiceMeter {
     /// Creates the state of a new stream.
-    pub(crate) fn new() -> Voice {
-        Voice { filter: (0.0, 0.0), before: [0.0; FRAME_SAMPLES], levels: [NOISE_MOST_DB; NOISE_FRAMES], next: 0 }
+    pub(crate) fn new() -> VoiceMeter {
+        VoiceMeter { filter: (0.0, 0.0), before: [0.0; FRAME_SAMPLES], levels: [NOISE_MOST_DB; NOISE_FRAMES], next: 0 }
     }
 
     /// Removes hum from a frame.
-    pub(crate) fn filter(&mut self, frame: &[i16; FRAME_SAMPLES]) -> Filtered {
+    pub(crate) fn filter(&mut self, frame: &[i16; FRAME_SAMPLES]) -> FilteredFrame {
         let (mut input, mut output) = self.filter;
         let samples = frame.map(|sample| {
             let sample = f32::from(sample);
@@ -58,18 +58,18 @@ impl Voice {
         let energy: f32 = samples.iter().map(|sample| sample * sample).sum();
         let mean = energy / FRAME_SAMPLES as f32 / (32_768.0 * 32_768.0);
         let level_db = if mean < 1e-9 { SILENT_DB } else { 10.0 * mean.log10() };
-        Filtered { samples, energy, level_db }
+        FilteredFrame { samples, energy, level_db }
     }
 
     /// Measures a frame.
-    pub(crate) fn judge(&mut self, frame: &Filtered) -> Heard {
+    pub(crate) fn measure_frame(&mut self, frame: &FilteredFrame) -> FrameMeasurement {
         let is_voiced = frame.level_db >= QUIET_DB && self.periodicity(frame) >= VOICED;
         if let Some(place) = self.levels.get_mut(self.next) {
             *place = frame.level_db.min(NOISE_MOST_DB);
         }
         self.next = (self.next + 1) % NOISE_FRAMES;
         self.before = frame.samples;
-        Heard { level_db: frame.level_db, noise_db: self.noise_db(), is_voiced }
+        FrameMeasurement { level_db: frame.level_db, noise_db: self.noise_db(), is_voiced }
     }
 
     /// Returns the line noise: the minimum level of three frames in a row.
@@ -79,7 +79,7 @@ impl Voice {
     }
 
     /// Returns the maximum similarity of a frame to itself one period earlier.
-    fn periodicity(&self, frame: &Filtered) -> f32 {
+    fn periodicity(&self, frame: &FilteredFrame) -> f32 {
         let mut both = [0.0; 2 * FRAME_SAMPLES];
         let samples = self.before.iter().chain(&frame.samples);
         both.iter_mut().zip(samples).for_each(|(to, sample)| *to = *sample);

@@ -10,7 +10,7 @@ use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView};
 mod row;
 pub mod svg;
 
-use row::{Row, Tone};
+use row::{CharacterRow, TextTone};
 use trunkgate_system::terminal::wrapped;
 
 /// Position of the first column, in characters.
@@ -38,16 +38,16 @@ pub struct LegMedia {
 
 /// Properties of a text drawing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Paper {
+pub struct TextStyle {
     /// Width of the terminal, in characters; `None`: unlimited.
     pub width: Option<usize>,
     /// Whether to use colours.
     pub colour: bool,
 }
 
-impl From<Option<usize>> for Paper {
-    fn from(width: Option<usize>) -> Paper {
-        Paper { width, colour: false }
+impl From<Option<usize>> for TextStyle {
+    fn from(width: Option<usize>) -> TextStyle {
+        TextStyle { width, colour: false }
     }
 }
 
@@ -103,11 +103,11 @@ fn moment(at: &str) -> String {
 
 /// Returns the page of a call: headline, start time, ladder, Call-ID of each leg, verdict. Lines are wrapped to the
 /// width of `paper` if possible.
-pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> String {
+pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<TextStyle>) -> String {
     let paper = paper.into();
     let width = paper.width.map(|width| width.max(NARROWEST));
-    let drawn = draw(trace, EDGE, &media_of(call), Paper { width, ..paper });
-    let strong = |text: String| if paper.colour { row::painted(&text, Tone::Strong) } else { text };
+    let drawn = draw(trace, EDGE, &media_of(call), TextStyle { width, ..paper });
+    let strong = |text: String| if paper.colour { row::painted(&text, TextTone::Strong) } else { text };
     let began = wrapped(&format!("began {}", moment(&call.started_at)), 0, width);
     let mut out = strong(wrapped(&headline(call, trace), 0, width)) + &began + "\n" + &drawn;
     // Carriers find their own trace by Call-ID.
@@ -131,11 +131,11 @@ pub fn page(call: &CallView, trace: &TraceView, paper: impl Into<Paper>) -> Stri
 }
 
 /// Draws a trace as seen by `viewer`; `media` has one entry for each leg, in the trace's order.
-pub fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], paper: impl Into<Paper>) -> String {
-    let Paper { width, colour } = paper.into();
-    let (columns, names) = (Columns::new(trace, width), names(&trace.legs));
+pub fn draw(trace: &TraceView, viewer: &str, media: &[LegMedia], paper: impl Into<TextStyle>) -> String {
+    let TextStyle { width, colour } = paper.into();
+    let (columns, names) = (LadderColumns::new(trace, width), names(&trace.legs));
     let lines = lines(trace, media, &columns, &names);
-    let mut page = Page { columns, names, width, narrow: false, colour };
+    let mut page = TextLadder { columns, names, width, narrow: false, colour };
     page.narrow = lines.iter().any(|line| !line.time.is_empty() && !page.fits(&line.remark));
     let mut out = page.heading(viewer);
     for line in &lines {
@@ -152,15 +152,15 @@ fn earlier(dropped: u64) -> String {
 }
 
 /// A line of the ladder, independent of its drawing.
-struct Line {
+struct LadderLine {
     /// Time since the call began; empty for media counts.
     time: String,
-    mark: Mark,
+    mark: LadderMark,
     remark: String,
 }
 
 /// Mark drawn between the bars.
-enum Mark {
+enum LadderMark {
     /// None, words only.
     None,
     /// A dot on the bar of this leg.
@@ -175,36 +175,36 @@ enum Mark {
     },
 }
 
-impl Line {
-    fn tone(&self) -> Tone {
+impl LadderLine {
+    fn tone(&self) -> TextTone {
         match &self.mark {
-            Mark::Arrow { media: Some(_), .. } => Tone::Media,
-            Mark::Arrow { text, .. } => match text.as_bytes() {
-                [b'1', b'0'..=b'9', ..] => Tone::Provisional,
-                [b'2', b'0'..=b'9', ..] => Tone::Success,
-                [b'3'..=b'6', b'0'..=b'9', ..] => Tone::Failure,
-                _ => Tone::Request,
+            LadderMark::Arrow { media: Some(_), .. } => TextTone::Media,
+            LadderMark::Arrow { text, .. } => match text.as_bytes() {
+                [b'1', b'0'..=b'9', ..] => TextTone::Provisional,
+                [b'2', b'0'..=b'9', ..] => TextTone::Success,
+                [b'3'..=b'6', b'0'..=b'9', ..] => TextTone::Failure,
+                _ => TextTone::Request,
             },
-            Mark::Dot(_) => Tone::Agent,
-            Mark::None => Tone::Words,
+            LadderMark::Dot(_) => TextTone::Agent,
+            LadderMark::None => TextTone::Words,
         }
     }
 }
 
 /// Returns all lines of a ladder, from top to bottom.
-fn lines(trace: &TraceView, media: &[LegMedia], columns: &Columns, names: &[String]) -> Vec<Line> {
+fn lines(trace: &TraceView, media: &[LegMedia], columns: &LadderColumns, names: &[String]) -> Vec<LadderLine> {
     let whose = |leg: usize| if columns.is_shared(leg) { name(names, leg) } else { "" };
-    let mut lines: Vec<Line> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
+    let mut lines: Vec<LadderLine> = trace.entries.iter().map(|entry| line_of(entry, columns, names)).collect();
     for (leg, media) in media.iter().enumerate().filter(|(_, m)| m.is_shown || m.received + m.sent > 0) {
         for (count, received) in [(media.received, true), (media.sent, false)] {
-            let mark = Mark::Arrow { leg, received, text: count.to_string(), media: Some(media.name) };
-            lines.push(Line { time: String::new(), mark, remark: whose(leg).to_owned() });
+            let mark = LadderMark::Arrow { leg, received, text: count.to_string(), media: Some(media.name) };
+            lines.push(LadderLine { time: String::new(), mark, remark: whose(leg).to_owned() });
         }
     }
     lines
 }
 
-fn line_of(entry: &TraceEntry, columns: &Columns, names: &[String]) -> Line {
+fn line_of(entry: &TraceEntry, columns: &LadderColumns, names: &[String]) -> LadderLine {
     let named = |leg: usize, text: &str| format!("{}: {text}", name(names, leg));
     let time = offset(entry.at_us);
     let (mark, remark) = match &entry.what {
@@ -216,13 +216,13 @@ fn line_of(entry: &TraceEntry, columns: &Columns, names: &[String]) -> Line {
                 (true, note) => named(*leg, &note),
                 (false, note) => note,
             };
-            (Mark::Arrow { leg: *leg, received: *received, text: text.clone(), media: None }, remark)
+            (LadderMark::Arrow { leg: *leg, received: *received, text: text.clone(), media: None }, remark)
         }
-        TraceItem::Decision { text } | TraceItem::Webhook { text, .. } => (Mark::None, text.clone()),
-        TraceItem::Media { leg, text } => (Mark::None, named(*leg, text)),
-        TraceItem::Agent { leg, text } => (Mark::Dot(*leg), named(*leg, text)),
+        TraceItem::Decision { text } | TraceItem::Webhook { text, .. } => (LadderMark::None, text.clone()),
+        TraceItem::Media { leg, text } => (LadderMark::None, named(*leg, text)),
+        TraceItem::Agent { leg, text } => (LadderMark::Dot(*leg), named(*leg, text)),
     };
-    Line { time, mark, remark }
+    LadderLine { time, mark, remark }
 }
 
 fn name(names: &[String], leg: usize) -> &str {
@@ -240,7 +240,7 @@ fn names(legs: &[String]) -> Vec<String> {
 
 /// Layout of the columns: the caller left of the edge, all others to the right.
 #[derive(Debug)]
-struct Columns {
+struct LadderColumns {
     /// Column of each leg.
     of: Vec<usize>,
     /// Number of columns, including the edge's.
@@ -249,14 +249,14 @@ struct Columns {
     shared: Option<usize>,
 }
 
-impl Columns {
+impl LadderColumns {
     /// Assigns the columns. If there is not enough room, SIP legs come first.
-    fn new(trace: &TraceView, width: Option<usize>) -> Columns {
+    fn new(trace: &TraceView, width: Option<usize>) -> LadderColumns {
         let legs = trace.legs.len();
         let room = width.map_or(usize::MAX, |width| width.saturating_sub(FIRST + 1) / PITCH + 1).max(3);
         if legs < room {
             let of = (0..legs).map(|leg| if leg == 0 { 0 } else { leg + 1 }).collect();
-            return Columns { of, count: legs + 1, shared: None };
+            return LadderColumns { of, count: legs + 1, shared: None };
         }
         let speaks = |leg: usize| {
             trace.entries.iter().any(|entry| matches!(entry.what, TraceItem::Message { leg: of, .. } if of == leg))
@@ -266,7 +266,7 @@ impl Columns {
         own.sort_unstable();
         let place = |leg: usize| own.iter().position(|other| *other == leg).map_or(room - 1, |at| at + 2);
         let of = (0..legs).map(|leg| if leg == 0 { 0 } else { place(leg) }).collect();
-        Columns { of, count: room, shared: Some(room - 1) }
+        LadderColumns { of, count: room, shared: Some(room - 1) }
     }
 
     fn of(&self, leg: usize) -> usize {
@@ -280,8 +280,8 @@ impl Columns {
 
 /// Text drawing with its layout.
 #[derive(Debug)]
-struct Page {
-    columns: Columns,
+struct TextLadder {
+    columns: LadderColumns,
     /// Display names of the legs.
     names: Vec<String>,
     /// Width of the terminal, in characters; `None`: unlimited.
@@ -292,11 +292,11 @@ struct Page {
     colour: bool,
 }
 
-impl Page {
+impl TextLadder {
     fn heading(&self, viewer: &str) -> String {
         let shared = self.columns.of.iter().filter(|column| Some(**column) == self.columns.shared).count();
         let shared = (self.columns.shared, format!("{shared} others"));
-        let mut row = Row::new(self.colour, Tone::Strong);
+        let mut row = CharacterRow::new(self.colour, TextTone::Strong);
         for at in 0..self.columns.count {
             let leg = self.columns.of.iter().position(|column| *column == at);
             let name = match leg {
@@ -313,11 +313,11 @@ impl Page {
     }
 
     /// Returns one line of the ladder, wrapped on a narrow terminal.
-    fn line(&self, line: &Line) -> String {
+    fn line(&self, line: &LadderLine) -> String {
         match &line.mark {
-            Mark::Arrow { .. } => self.arrow(line),
-            Mark::None => self.words(line, None),
-            Mark::Dot(leg) => self.words(line, Some(*leg)),
+            LadderMark::Arrow { .. } => self.arrow(line),
+            LadderMark::None => self.words(line, None),
+            LadderMark::Dot(leg) => self.words(line, Some(*leg)),
         }
     }
 
@@ -330,8 +330,8 @@ impl Page {
         self.width.is_none_or(|width| self.margin() + note.chars().count() <= width)
     }
 
-    fn bars(&self, time: &str) -> Row {
-        let mut row = Row::new(self.colour, Tone::Faint);
+    fn bars(&self, time: &str) -> CharacterRow {
+        let mut row = CharacterRow::new(self.colour, TextTone::Faint);
         row.put(FIRST.saturating_sub(3 + time.chars().count()), time);
         for at in 0..self.columns.count {
             row.put(FIRST + at * PITCH, "│");
@@ -340,7 +340,7 @@ impl Page {
     }
 
     /// Returns a line of words; `dot` is the leg to mark.
-    fn words(&self, line: &Line, dot: Option<usize>) -> String {
+    fn words(&self, line: &LadderLine, dot: Option<usize>) -> String {
         if self.narrow {
             return self.between(&line.time, &line.remark, line.tone());
         }
@@ -354,7 +354,7 @@ impl Page {
     }
 
     /// Returns lines of words in place of the bars to the right of the first one.
-    fn between(&self, time: &str, text: &str, tone: Tone) -> String {
+    fn between(&self, time: &str, text: &str, tone: TextTone) -> String {
         let room = self.width.map(|width| width.saturating_sub(FIRST + 4));
         let mut out = String::new();
         for (at, words) in wrapped(text, 0, room.map(|room| room.max(1))).lines().enumerate() {
@@ -366,8 +366,8 @@ impl Page {
         out
     }
 
-    fn arrow(&self, line: &Line) -> String {
-        let Line { time, mark: Mark::Arrow { leg, received, text, media }, remark: note } = line else {
+    fn arrow(&self, line: &LadderLine) -> String {
+        let LadderLine { time, mark: LadderMark::Arrow { leg, received, text, media }, remark: note } = line else {
             return String::new();
         };
         let shaft = if media.is_some() { '═' } else { '─' };
@@ -396,9 +396,9 @@ impl Page {
             return row.line();
         }
         if !self.fits(note) {
-            return row.line() + &self.between("", note, Tone::Plain);
+            return row.line() + &self.between("", note, TextTone::Plain);
         }
-        row.tone = Tone::Plain;
+        row.tone = TextTone::Plain;
         row.put(self.margin(), note);
         row.line()
     }

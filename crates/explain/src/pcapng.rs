@@ -55,7 +55,7 @@ pub fn file(capture: &Capture, edge: &str) -> Vec<u8> {
     block(&mut out, INTERFACE, &head, &[(NAME, edge.as_bytes()), (RESOLUTION, &[6])]);
     let began_us = began.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
     let began_us = u64::try_from(began_us).unwrap_or(0);
-    let mut streams = Streams::default();
+    let mut streams = TcpSequences::default();
     let mut before = Vec::new();
     for entry in &trace.entries {
         match (&entry.what, &entry.message) {
@@ -86,12 +86,12 @@ pub fn file(capture: &Capture, edge: &str) -> Vec<u8> {
 }
 
 /// A packet and its length on the wire, in bytes.
-struct Packet {
+struct CapturedPacket {
     bytes: Vec<u8>,
     length: usize,
 }
 
-fn write_packet(out: &mut Vec<u8>, at_us: u64, packet: &Packet, received: bool, comments: &[String]) {
+fn write_packet(out: &mut Vec<u8>, at_us: u64, packet: &CapturedPacket, received: bool, comments: &[String]) {
     let captured = u32::try_from(packet.bytes.len()).unwrap_or(u32::MAX);
     let length = u32::try_from(packet.length).unwrap_or(u32::MAX);
     let (high, low) = ((at_us >> 32) as u32, at_us as u32);
@@ -136,10 +136,10 @@ fn pad(bytes: &mut Vec<u8>) {
 
 /// Next TCP sequence number of each stream and direction: messages follow one another without a gap.
 #[derive(Default)]
-struct Streams(BTreeMap<(SocketAddr, SocketAddr), u32>);
+struct TcpSequences(BTreeMap<(SocketAddr, SocketAddr), u32>);
 
-impl Streams {
-    fn packet(&mut self, message: &RawMessage, received: bool) -> Packet {
+impl TcpSequences {
+    fn packet(&mut self, message: &RawMessage, received: bool) -> CapturedPacket {
         let way = message.way;
         let unknown = if way.remote.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0_u16; 8]) };
         let same_family = way.local.filter(|local| local.is_ipv4() == way.remote.is_ipv4());
@@ -180,7 +180,7 @@ impl Streams {
             // In UDP, 0 means no checksum (RFC 768), so a checksum of 0 is written as 0xffff.
             place.copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
         }
-        Packet { bytes, length: length + header }
+        CapturedPacket { bytes, length: length + header }
     }
 
     /// Returns the sequence number of the next byte between two addresses.
@@ -248,7 +248,7 @@ fn folded(mut sum: u64) -> u16 {
 mod tests {
     use bytes::Bytes;
     use trunkgate_call::CallView;
-    use trunkgate_call::messages::Way;
+    use trunkgate_call::messages::MessagePath;
     use trunkgate_call::trace::{TraceEntry, TraceView};
 
     use super::*;
@@ -256,7 +256,7 @@ mod tests {
     const TEXT: &str = "OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
 
     fn message(transport: Transport, local: &str, remote: &str, cut: usize) -> Option<Box<RawMessage>> {
-        let way = Way { local: Some(local.parse().unwrap()), remote: remote.parse().unwrap(), transport };
+        let way = MessagePath { local: Some(local.parse().unwrap()), remote: remote.parse().unwrap(), transport };
         Some(Box::new(RawMessage { raw: Bytes::from_static(TEXT.as_bytes()), cut, way }))
     }
 

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trunkgate_call::trunk_of_uri;
 use trunkgate_route::{
-    CallInfo, DeniedBy, HoldMode, Matched, Number, Numbers, Peer, Plan, Route, SendNumbers, Table, Target, Trunk,
-    nearest,
+    CallInfo, CallTarget, HoldMode, MatchResult, Number, NumberingPlan, Peer, Route, RoutePlan, RoutingTable,
+    ScreeningReason, SendNumbers, Trunk, nearest,
 };
 
 use trunkgate_config::Config;
@@ -28,7 +28,7 @@ use trunkgate_system::text::number;
 /// The call to explain.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub struct CallQuestion {
     /// Name of a trunk or address of a source; `api`: a request to the API.
     pub from: String,
     /// Called number as received, or a URI with it.
@@ -58,11 +58,11 @@ fn number_of(text: &str) -> Result<String, String> {
     Ok(number.to_owned())
 }
 
-impl Question {
+impl CallQuestion {
     /// Returns the question with URIs replaced by their numbers.
-    fn plain(&self) -> Result<Question, String> {
+    fn plain(&self) -> Result<CallQuestion, String> {
         let (called, caller) = (number_of(&self.called)?, number_of(&self.caller)?);
-        Ok(Question { called, caller, ..self.clone() })
+        Ok(CallQuestion { called, caller, ..self.clone() })
     }
 
     /// Returns the time of the call, if given; a time without an offset is in `zone`.
@@ -96,7 +96,12 @@ impl Question {
 ///
 /// # Errors
 /// Returns a message if `from` names no trunk or the number is invalid.
-pub fn explain(table: &Table, config: &Config, question: &Question, status: Option<&Value>) -> Result<Value, String> {
+pub fn explain(
+    table: &RoutingTable,
+    config: &Config,
+    question: &CallQuestion,
+    status: Option<&Value>,
+) -> Result<Value, String> {
     if api::is_meant(table, &question.from) {
         return api::explain(table, config, question, status);
     }
@@ -126,7 +131,8 @@ pub fn explain(table: &Table, config: &Config, question: &Question, status: Opti
     let order = plan.as_mut().map(|plan| order::sorted(plan, status.map(order::lately).as_ref()));
     let routes = routes(table, config, &call, plan.as_ref());
     let own = plan.as_ref().and_then(|plan| plan.route.caller_id.as_deref());
-    let asked = Asked { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
+    let asked =
+        QuestionNumbers { called: &called, caller: &calling, own, from: table.trunk(&from).map(|trunk| &**trunk) };
     let mut attempts: Vec<Value> =
         plan.iter().flat_map(|plan| &plan.targets).map(|target| attempt(table, &asked, target)).collect();
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
@@ -177,17 +183,17 @@ fn overridden(status: Option<&Value>, called: &str) -> Option<Value> {
 }
 
 /// Returns each route in order, with the first condition that failed.
-fn routes(table: &Table, config: &Config, call: &CallInfo<'_>, plan: Option<&Plan>) -> Vec<Value> {
+fn routes(table: &RoutingTable, config: &Config, call: &CallInfo<'_>, plan: Option<&RoutePlan>) -> Vec<Value> {
     let verdicts = table.explain(call).into_iter().zip(table.routes()).enumerate();
     verdicts
         .map(|(position, (verdict, route))| {
             let (matched, failed) = match verdict.matched {
-                Matched::Yes => (true, Value::Null),
-                Matched::Share(share) => {
+                MatchResult::Yes => (true, Value::Null),
+                MatchResult::Share(share) => {
                     (false, json!(format!("share: {share} % of calls, the others continue with the next route")))
                 }
-                Matched::No(ref condition) => (false, json!(condition)),
-                Matched::NotReached => (false, json!(NOT_REACHED)),
+                MatchResult::No(ref condition) => (false, json!(condition)),
+                MatchResult::NotReached => (false, json!(NOT_REACHED)),
             };
             json!({
                 "name": &*verdict.name,
@@ -201,7 +207,7 @@ fn routes(table: &Table, config: &Config, call: &CallInfo<'_>, plan: Option<&Pla
 }
 
 fn because(route: &Route, call: &CallInfo<'_>) -> String {
-    route.because(call).unwrap_or_else(|| "any call".to_owned())
+    route.matched_conditions(call).unwrap_or_else(|| "any call".to_owned())
 }
 
 /// Formats a line of the configuration as `FILE:LINE`.
@@ -210,7 +216,7 @@ fn place(config: &Config, line: Option<usize>) -> Option<String> {
 }
 
 /// Finds the trunk by its name or by a source address; also returns the key that assigns the address.
-fn origin(table: &Table, config: &Config, from: &str) -> Result<(String, Value), String> {
+fn origin(table: &RoutingTable, config: &Config, from: &str) -> Result<(String, Value), String> {
     if let Some(trunk) = table.trunk(from) {
         let source = json!({ "address": null, "by": null, "place": place(config, config.places.trunk(from)) });
         return Ok((trunk.name.to_string(), source));
@@ -245,20 +251,20 @@ fn some_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     all.join(", ")
 }
 
-fn targets(plan: &Plan) -> Vec<String> {
+fn targets(plan: &RoutePlan) -> Vec<String> {
     plan.targets.iter().map(name).collect()
 }
 
 /// Returns a target as written in the configuration.
-fn name(target: &Target) -> String {
+fn name(target: &CallTarget) -> String {
     match target {
-        Target::Trunk { trunk, number: Some(number), .. } => format!("trunk:{}/{number}", trunk.name),
-        Target::Trunk { trunk, .. } => format!("trunk:{}", trunk.name),
-        Target::Uri { uri, .. } => uri.clone(),
-        Target::Agent(agent) => format!("agent:{}", agent.name),
-        Target::App(app) => app.target(),
-        Target::Reject(code) => format!("reject:{code}"),
-        Target::RingAll(targets) => {
+        CallTarget::Trunk { trunk, number: Some(number), .. } => format!("trunk:{}/{number}", trunk.name),
+        CallTarget::Trunk { trunk, .. } => format!("trunk:{}", trunk.name),
+        CallTarget::Uri { uri, .. } => uri.clone(),
+        CallTarget::Agent(agent) => format!("agent:{}", agent.name),
+        CallTarget::App(app) => app.target(),
+        CallTarget::Reject(code) => format!("reject:{code}"),
+        CallTarget::RingAll(targets) => {
             let names: Vec<String> = targets.iter().map(|target| format!("\"{}\"", name(target))).collect();
             format!("{{ ring_all = [{}] }}", names.join(", "))
         }
@@ -266,7 +272,7 @@ fn name(target: &Target) -> String {
 }
 
 /// Numbers of the call, and its trunk.
-struct Asked<'a> {
+struct QuestionNumbers<'a> {
     called: &'a Number,
     caller: &'a Number,
     /// Caller ID set by the route.
@@ -276,10 +282,10 @@ struct Asked<'a> {
 }
 
 /// Explains one target: destination, number sent, and whether its trunk permits the call.
-fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
+fn attempt(table: &RoutingTable, asked: &QuestionNumbers<'_>, target: &CallTarget) -> Value {
     let mut value = json!({ "target": name(target) });
     match target {
-        Target::Trunk { trunk, number, peers } => {
+        CallTarget::Trunk { trunk, number, peers } => {
             let other = number.as_deref().map(|number| table.numbers().normalise_caller(number, None));
             let number = other.as_ref().unwrap_or(asked.called);
             value["number"] = json!(table.numbers().format(number, trunk.send_numbers));
@@ -287,20 +293,20 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
             value["accept_register"] = json!(trunk.accept_register);
             on_trunk(&mut value, table.numbers(), trunk, (number, trunk.send_numbers), asked);
         }
-        Target::Uri { uri, .. } => {
+        CallTarget::Uri { uri, .. } => {
             if let (Some(trunk), Some(number)) = trunk_of_uri(uri, table) {
                 // The number of a URI is sent as written.
                 on_trunk(&mut value, table.numbers(), trunk, (&number, SendNumbers::AsIs), asked);
             }
         }
-        Target::Agent(agent) => {
+        CallTarget::Agent(agent) => {
             value["url"] = json!(agent.url);
             value["format"] = json!(agent.format);
             value["refused"] = json!((!agent.allows(asked.caller)).then_some(486));
         }
-        Target::App(app) => value["document"] = json!(app.place()),
-        Target::Reject(code) => value["code"] = json!(code),
-        Target::RingAll(targets) => {
+        CallTarget::App(app) => value["document"] = json!(app.place()),
+        CallTarget::Reject(code) => value["code"] = json!(code),
+        CallTarget::RingAll(targets) => {
             value["ring_all"] = targets.iter().map(|target| attempt(table, asked, target)).collect();
         }
     }
@@ -310,10 +316,10 @@ fn attempt(table: &Table, asked: &Asked<'_>, target: &Target) -> Value {
 /// Adds the settings of a target's trunk to its explanation: media, number format, caller ID, refusal, limits.
 fn on_trunk(
     value: &mut Value,
-    numbers: &Numbers,
+    numbers: &NumberingPlan,
     trunk: &Trunk,
     (number, form): (&Number, SendNumbers),
-    asked: &Asked<'_>,
+    asked: &QuestionNumbers<'_>,
 ) {
     value["trunk"] = json!(&*trunk.name);
     if let (Some(value), Value::Object(side)) = (value.as_object_mut(), media::of_trunk(trunk)) {
@@ -341,11 +347,11 @@ fn on_trunk(
 }
 
 /// Returns the entry of `deny`, or the key, that refuses the number.
-fn by(denied: &DeniedBy) -> String {
+fn by(denied: &ScreeningReason) -> String {
     match denied {
-        DeniedBy::Deny(pattern) => pattern.clone(),
-        DeniedBy::Allow => "allow_prefixes".to_owned(),
-        DeniedBy::HighRisk(_) => "high_risk".to_owned(),
+        ScreeningReason::Deny(pattern) => pattern.clone(),
+        ScreeningReason::Allow => "allow_prefixes".to_owned(),
+        ScreeningReason::HighRisk(_) => "high_risk".to_owned(),
     }
 }
 
@@ -566,7 +572,7 @@ mod tests {
 
     use super::*;
     use trunkgate_config as config;
-    use trunkgate_runtime::settings::Found;
+    use trunkgate_runtime::settings::ResolvedServers;
 
     #[test]
     fn a_call_that_cannot_be_recorded_is_refused_by_either_page() {
@@ -579,8 +585,8 @@ mod tests {
     fn asked(text: &str, from: &str, called: &str) -> Value {
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
         let question =
-            Question { from: from.into(), called: called.into(), caller: String::new(), at: None, header: None };
-        explain(&config.table(&Found::new()), &config, &question, None).unwrap()
+            CallQuestion { from: from.into(), called: called.into(), caller: String::new(), at: None, header: None };
+        explain(&config.table(&ResolvedServers::new()), &config, &question, None).unwrap()
     }
 
     const FILE: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\naccept_from = ['198.51.100.0/24']\n\
@@ -723,9 +729,9 @@ mod tests {
         let file = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[agent.bot]\nurl = 'ws://127.0.0.1/'\n\
                     allow_callers = ['+14155551234']\n[[route]]\nconnect = ['agent:bot', 'trunk:carrier']\n";
         let (config, _) = config::parse(Path::new("t.toml"), file).unwrap();
-        let table = config.table(&Found::new());
+        let table = config.table(&ResolvedServers::new());
         let ask = |caller: &str| {
-            let question = Question {
+            let question = CallQuestion {
                 from: "carrier".into(),
                 called: "100".into(),
                 caller: caller.into(),
@@ -753,7 +759,7 @@ mod tests {
     fn a_time_is_a_time() {
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
         let at = |text: &str| {
-            let question = Question {
+            let question = CallQuestion {
                 from: String::new(),
                 called: String::new(),
                 caller: String::new(),

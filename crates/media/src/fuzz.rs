@@ -7,27 +7,27 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::REORDER_MOST;
 
-use crate::codec::Coding;
-use crate::codec::opus::Wanted;
+use crate::codec::PayloadCodec;
+use crate::codec::opus::OpusPreferences;
 use crate::counters::EndCounters;
 use crate::limits::JITTER_PACKETS;
-use crate::rtcp::Epoch;
-use crate::rtp::{JitterBuffer, PacketBuf, Rtp};
+use crate::rtcp::ClockEpoch;
+use crate::rtp::{JitterBuffer, PacketBuf, RtpHeader};
 use crate::session::Session;
-use crate::spec::{Command, EndId, EndSpec, MediaId, RemoteSpec, Sound, WireSpec};
-use crate::srtp::{Inbound, Outbound, SrtpKey, Suite};
+use crate::spec::{EndId, EndSpec, MediaCommand, MediaId, PlayerSound, RemoteSpec, WireSpec};
+use crate::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
 /// Feeds any datagram to both sockets of a wired end, and to the parsers below.
 pub fn rtp_packet(data: &[u8]) {
-    let _ = (Rtp::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
+    let _ = (RtpHeader::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let now = Instant::now();
     let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
     let mut session = Session::new(MediaId(0), 0);
     for end in [EndId(0), EndId(1)] {
         let spec = EndSpec { bind: source, counters: Arc::new(EndCounters::default()) };
-        session.handle_input(now, Command::AddEnd { end, spec });
+        session.handle_input(now, MediaCommand::AddEnd { end, spec });
         let remote = RemoteSpec {
             rtp: Some(source),
             rtcp: Some(source),
@@ -39,14 +39,14 @@ pub fn rtp_packet(data: &[u8]) {
             watch_idle: true,
             ..RemoteSpec::default()
         };
-        session.handle_input(now, Command::SetRemote { end, remote });
+        session.handle_input(now, MediaCommand::SetRemote { end, remote });
     }
     let wire = WireSpec {
         payloads: (0..128).map(|payload| (payload, payload)).collect(),
         clocks: Vec::new(),
         ..WireSpec::default()
     };
-    session.handle_input(now, Command::Wire { from: EndId(0), to: EndId(1), wire });
+    session.handle_input(now, MediaCommand::Wire { from: EndId(0), to: EndId(1), wire });
     let mut packet = PacketBuf::new();
     for rtcp in [false, true] {
         let len = fill(&mut packet, data);
@@ -66,8 +66,12 @@ pub fn transcode(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let mut now = Instant::now();
     let Some((&[pair, packet_ms], mut rest)) = data.split_first_chunk::<2>() else { return };
-    let codings =
-        [Coding::Pcmu, Coding::Pcma, Coding::G722, Coding::Opus(Wanted { dtx: pair & 0x80 != 0, ..Wanted::default() })];
+    let codings = [
+        PayloadCodec::Pcmu,
+        PayloadCodec::Pcma,
+        PayloadCodec::G722,
+        PayloadCodec::Opus(OpusPreferences { dtx: pair & 0x80 != 0, ..OpusPreferences::default() }),
+    ];
     let (Some(from), Some(to)) = (codings.get(usize::from(pair & 3)), codings.get(usize::from(pair >> 2 & 3))) else {
         return;
     };
@@ -89,7 +93,7 @@ pub fn transcode(data: &[u8]) {
             _ => 97,
         };
         let ssrc = u32::from(kind == 0xff);
-        let rtp = Rtp { marker: false, payload_type, sequence, timestamp, ssrc, payload: 0..0 };
+        let rtp = RtpHeader { marker: false, payload_type, sequence, timestamp, ssrc, payload: 0..0 };
         let _ = transcoder.push(now, &rtp, payload);
         let mut made = 0;
         while let Some(rtp) = transcoder.poll(&mut packet) {
@@ -111,9 +115,9 @@ pub fn rtcp_packet(data: &[u8]) {
     let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
     let (end, player) = (EndId(0), EndId(1));
     let mut session = Session::new(MediaId(0), 0);
-    session.date_by(Epoch::new(now, Duration::from_secs(1)));
+    session.date_by(ClockEpoch::new(now, Duration::from_secs(1)));
     let spec = EndSpec { bind: source, counters: Arc::new(EndCounters::default()) };
-    session.handle_input(now, Command::AddEnd { end, spec });
+    session.handle_input(now, MediaCommand::AddEnd { end, spec });
     let remote = RemoteSpec {
         rtp: Some(source),
         rtcp: Some(source),
@@ -121,10 +125,10 @@ pub fn rtcp_packet(data: &[u8]) {
         may_receive: true,
         ..RemoteSpec::default()
     };
-    session.handle_input(now, Command::SetRemote { end, remote });
-    session.handle_input(now, Command::AddPlayer { end: player, sound: Sound::Ringback });
+    session.handle_input(now, MediaCommand::SetRemote { end, remote });
+    session.handle_input(now, MediaCommand::AddPlayer { end: player, sound: PlayerSound::Ringback });
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-    session.handle_input(now, Command::Wire { from: player, to: end, wire });
+    session.handle_input(now, MediaCommand::Wire { from: player, to: end, wire });
     let mut packet = PacketBuf::new();
     let mut reports = 0;
     for second in 0..30 {
@@ -169,8 +173,8 @@ pub fn jitter(data: &[u8]) {
         let payload = vec![0; usize::from(len) * usize::from(kind >> 4)];
         let ssrc = u32::from(kind >> 3 & 1);
         // The jitter buffer ignores timestamps.
-        let rtp = Rtp { marker: false, payload_type: 0, sequence, timestamp: index, ssrc, payload: 0..0 };
-        if buffer.take(now, &rtp, &payload, |rtp, _| left.push(rtp.timestamp)).is_ok() {
+        let rtp = RtpHeader { marker: false, payload_type: 0, sequence, timestamp: index, ssrc, payload: 0..0 };
+        if buffer.add_packet(now, &rtp, &payload, |rtp, _| left.push(rtp.timestamp)).is_ok() {
             inside.insert(index, now);
         }
         leave(now, &mut inside, &mut left);
@@ -192,7 +196,7 @@ pub fn srtp_packet(data: &[u8]) {
         let material = [7; 46];
         let Some(key) = material.get(..suite.key_len() + suite.salt_len()) else { continue };
         let Ok(key) = SrtpKey::new(suite, key, data.first().map(std::slice::from_ref)) else { continue };
-        let (mut inbound, mut outbound) = (Inbound::new(&key), Outbound::new(&key));
+        let (mut inbound, mut outbound) = (SrtpInbound::new(&key), SrtpOutbound::new(&key));
         let mut packet = PacketBuf::new();
         for again in [false, true] {
             fill(&mut packet, data);

@@ -32,20 +32,21 @@ pub use trunkgate_conference as conference;
 pub use trunkgate_detection as detection;
 pub use trunkgate_resample as resample;
 
-pub use codec::Coding;
+pub use codec::PayloadCodec;
 pub use counters::{
-    AgentQueue, AgentTurns, Counter, DropReason, Drops, EndCounters, LOSS_RUNS, LegTurns, LossRuns, Symptoms, Turn,
-    Undelivered, Unsent, WorkerCounters,
+    AgentQueue, AgentTurns, Counter, DropCounters, DropReason, EndCounters, EndSymptoms, IcmpError, LOSS_RUNS,
+    LegTurns, LossRuns, SendFailure, TurnTiming, WorkerCounters,
 };
-pub use dtmf::{PartedSpec, PressSpec};
+pub use dtmf::{DigitFormat, DtmfConversion};
 pub use latch::canonical;
 pub use playout::{melody, ringback};
-pub use rtcp::{Epoch, Origin};
+pub use rtcp::{ClockEpoch, RtcpOrigin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
-pub use session::{EndSnapshot, MovedEnd, Session, SessionSnapshot, Transmit};
+pub use session::{EndSnapshot, MediaTransmit, MovedEnd, Session, SessionSnapshot};
 pub use spec::{
-    AgentEvent, AgentInput, AgentSpec, Command, EndId, EndSpec, Event, HoldSound, JudgeSpec, LatchMode, MediaId,
-    RawSpec, RecorderEvent, RecorderSpec, RemoteSpec, SeatSpec, SocketSpec, Sound, TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, EndId, EndSpec, HoldSound, LatchMode, MachineDetectionSpec, MediaCommand,
+    MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent, RecorderSpec, RemoteSpec, SocketSpec,
+    TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};

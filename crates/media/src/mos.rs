@@ -21,7 +21,7 @@ const WEPL: f64 = 110.0;
 /// Codec with an impairment value in G.113. The scale is that of narrow-band speech, and no value is published on it
 /// for other codecs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Codec {
+pub enum MosCodec {
     /// G.711 at 64 kbit/s, either law, with concealment of lost packets.
     G711,
     /// G.729 with annexes A and B, 8 kbit/s.
@@ -32,15 +32,15 @@ pub enum Codec {
     GsmEfr,
 }
 
-impl Codec {
+impl MosCodec {
     /// Returns the codec with this encoding name in SDP.
-    pub fn named(name: &str) -> Option<Codec> {
+    pub fn named(name: &str) -> Option<MosCodec> {
         let known = [
-            ("PCMU", Codec::G711),
-            ("PCMA", Codec::G711),
-            ("G729", Codec::G729),
-            ("G723", Codec::G723),
-            ("GSM-EFR", Codec::GsmEfr),
+            ("PCMU", MosCodec::G711),
+            ("PCMA", MosCodec::G711),
+            ("G729", MosCodec::G729),
+            ("G723", MosCodec::G723),
+            ("GSM-EFR", MosCodec::GsmEfr),
         ];
         known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, codec)| codec)
     }
@@ -48,16 +48,16 @@ impl Codec {
     /// Returns Ie and Bpl (ITU-T G.113, Tables I.1 and I.3).
     fn impairment(self) -> (f64, f64) {
         match self {
-            Codec::G711 => (0.0, 25.1),
-            Codec::G729 => (11.0, 19.0),
-            Codec::G723 => (15.0, 16.1),
-            Codec::GsmEfr => (5.0, 10.0),
+            MosCodec::G711 => (0.0, 25.1),
+            MosCodec::G729 => (11.0, 19.0),
+            MosCodec::G723 => (15.0, 16.1),
+            MosCodec::GsmEfr => (5.0, 10.0),
         }
     }
 }
 
 /// Returns the rating R, 0 to 93.2, for `loss` (0 to 1) and a mouth-to-ear delay in milliseconds.
-pub(crate) fn rating(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
+pub(crate) fn rating(codec: MosCodec, loss: f64, delay_ms: f64) -> f64 {
     let (ie, bpl) = codec.impairment();
     let loss_percent = loss.clamp(0.0, 1.0) * 100.0;
     let equipment = ie + (95.0 - ie) * loss_percent / (loss_percent + bpl);
@@ -66,7 +66,7 @@ pub(crate) fn rating(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
 
 /// Returns the mean opinion score, 1 to 4.41, for `loss` (0 to 1) and a mouth-to-ear delay in milliseconds (ITU-T
 /// G.107, Annex B).
-pub fn mos(codec: Codec, loss: f64, delay_ms: f64) -> f64 {
+pub fn mos(codec: MosCodec, loss: f64, delay_ms: f64) -> f64 {
     let r = rating(codec, loss, delay_ms);
     // Below R = 6.5 the polynomial dips under 1.
     (1.0 + 0.035 * r + r * (r - 60.0) * (100.0 - r) * 7e-6).max(1.0)
@@ -130,7 +130,7 @@ mod tests {
             assert!((constant - computed).abs() < 1e-4, "{constant} is {computed}");
         }
         // Value of G.107 for a connection with default parameters.
-        assert_eq!(format!("{:.1}", rating(Codec::G711, 0.0, 0.0)), "93.2");
+        assert_eq!(format!("{:.1}", rating(MosCodec::G711, 0.0, 0.0)), "93.2");
     }
 
     #[test]
@@ -149,23 +149,23 @@ mod tests {
         for delay in [0, 20, 50, 100, 150, 200, 250, 300] {
             let delay = f64::from(delay);
             let lines = 93.2 - 0.024 * delay - 0.11 * (delay - 177.3).max(0.0);
-            assert!((rating(Codec::G711, 0.0, delay) - lines).abs() < 0.3, "{delay}: {lines}");
+            assert!((rating(MosCodec::G711, 0.0, delay) - lines).abs() < 0.3, "{delay}: {lines}");
         }
-        assert!((rating(Codec::G711, 0.0, 177.3) - 88.9).abs() < 1.0);
+        assert!((rating(MosCodec::G711, 0.0, 177.3) - 88.9).abs() < 1.0);
     }
 
     #[test]
     fn loss_follows_g107_7_5() {
         // 93.21 − 95 p / (p + 25.1) of G.711; 93.21 − 11 − 84 p / (p + 19) of G.729.
         for (codec, percent, r) in [
-            (Codec::G711, 1.0, 89.57),
-            (Codec::G711, 5.0, 77.43),
-            (Codec::G711, 20.0, 51.08),
-            (Codec::G711, 100.0, 17.27),
-            (Codec::G729, 0.0, 82.21),
-            (Codec::G729, 1.0, 78.01),
-            (Codec::G723, 0.0, 78.21),
-            (Codec::GsmEfr, 2.0, 73.21),
+            (MosCodec::G711, 1.0, 89.57),
+            (MosCodec::G711, 5.0, 77.43),
+            (MosCodec::G711, 20.0, 51.08),
+            (MosCodec::G711, 100.0, 17.27),
+            (MosCodec::G729, 0.0, 82.21),
+            (MosCodec::G729, 1.0, 78.01),
+            (MosCodec::G723, 0.0, 78.21),
+            (MosCodec::GsmEfr, 2.0, 73.21),
         ] {
             let rated = rating(codec, percent / 100.0, 0.0);
             assert!((rated - r).abs() < 0.01, "{codec:?} {percent} %: {rated}");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn more_harm_is_never_better() {
-        let codecs = ["PCMU", "pcma", "G729", "G723", "GSM-EFR"].map(|name| Codec::named(name).unwrap());
+        let codecs = ["PCMU", "pcma", "G729", "G723", "GSM-EFR"].map(|name| MosCodec::named(name).unwrap());
         for codec in codecs {
             for step in 0..200 {
                 let (loss, delay) = (f64::from(step) / 200.0, f64::from(step) * 5.0);
@@ -183,13 +183,13 @@ mod tests {
                 assert!((1.0..=4.42).contains(&mos(codec, loss, delay)));
             }
         }
-        assert_eq!(Codec::named("opus"), None);
+        assert_eq!(MosCodec::named("opus"), None);
     }
 
     #[test]
     fn what_is_out_of_range_is_drawn_in() {
-        assert_eq!(mos(Codec::G711, -1.0, -5.0), mos(Codec::G711, 0.0, 0.0));
-        assert_eq!(mos(Codec::G711, 7.0, 0.0), mos(Codec::G711, 1.0, 0.0));
-        assert_eq!(mos(Codec::G711, 1.0, 1e9), 1.0);
+        assert_eq!(mos(MosCodec::G711, -1.0, -5.0), mos(MosCodec::G711, 0.0, 0.0));
+        assert_eq!(mos(MosCodec::G711, 7.0, 0.0), mos(MosCodec::G711, 1.0, 0.0));
+        assert_eq!(mos(MosCodec::G711, 1.0, 1e9), 1.0);
     }
 }

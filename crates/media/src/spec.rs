@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use trunkgate_agent::{AgentRequest, Loss, Settings, TrackName, TrackSet, Transcript};
-use trunkgate_conference::{FrameReceiver, FrameSender, Rate};
-use trunkgate_detection::{Settings as DetectionSettings, Verdict};
+use trunkgate_agent::{AgentRequest, StreamLoss, StreamSettings, TrackName, TrackSet, Transcript};
+use trunkgate_conference::{FrameReceiver, FrameSender, SamplingRate};
+use trunkgate_detection::{DetectionSettings, DetectionVerdict};
 use trunkgate_terms::{RecordingId, RecordingPause, UrlOrigin};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::counters::{AgentQueue, EndCounters, LegTurns};
-use crate::dtmf::{PartedSpec, PressSpec};
-use crate::mos::Codec;
+use crate::dtmf::{DigitFormat, DtmfConversion};
+use crate::mos::MosCodec;
 use crate::srtp::SrtpSpec;
 use crate::transcode::TranscodeSpec;
 
@@ -108,7 +108,7 @@ pub struct WireSpec {
     /// Codec of the RTP end if the other end is an agent or a player. `payloads` then has one pair, with the audio
     /// number on the RTP side.
     #[serde(default)]
-    pub coding: Coding,
+    pub coding: PayloadCodec,
     /// The source's telephone-event number (RFC 4733), for a wire to an agent, which receives the digits, or to an RTP
     /// end, to which they are forwarded under the number in `payloads`. Each digit is reported to signalling when it
     /// begins, with a duration of 0 ms.
@@ -119,13 +119,13 @@ pub struct WireSpec {
     pub verbatim: bool,
     /// Codec of the source's audio, if its quality can be estimated.
     #[serde(default)]
-    pub codec: Option<Codec>,
+    pub codec: Option<MosCodec>,
     /// Transcoding between the codecs of the two sides, if they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcode: Option<Box<TranscodeSpec>>,
     /// Conversion of the source's digits, if the two sides have different forms of DTMF.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parted: Option<Box<PartedSpec>>,
+    pub parted: Option<Box<DtmfConversion>>,
 }
 
 impl WireSpec {
@@ -140,21 +140,21 @@ impl WireSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TapSpec {
     /// Payload numbers of packets from the remote party.
-    pub inbound: Vec<(u8, Coding)>,
+    pub inbound: Vec<(u8, PayloadCodec)>,
     /// Payload numbers of packets to the remote party.
-    pub outbound: Vec<(u8, Coding)>,
+    pub outbound: Vec<(u8, PayloadCodec)>,
 }
 
 impl TapSpec {
     /// Creates the audio with one number for both directions.
-    pub fn both(number: u8, coding: Coding) -> TapSpec {
+    pub fn both(number: u8, coding: PayloadCodec) -> TapSpec {
         TapSpec { inbound: vec![(number, coding)], outbound: vec![(number, coding)] }
     }
 }
 
 /// Sound of a player, μ-law at 8 kHz; encoded as its wire specifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sound {
+pub enum PlayerSound {
     /// Generated ringback tone: 440 Hz and 480 Hz, 2 s on, 4 s off, repeated.
     Ringback,
     /// Samples played once, followed by [`Event::Played`] and silence.
@@ -209,7 +209,7 @@ impl std::fmt::Debug for SocketSpec {
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
     /// Settings of the conversation.
-    pub settings: Settings,
+    pub settings: StreamSettings,
     /// Socket of the agent.
     pub socket: SocketSpec,
     /// Counters of packets generated for the remote party, and of packets received for the agent.
@@ -246,7 +246,7 @@ pub struct RecorderSpec {
 
 /// Specification of an answering machine detector, attached by [`Command::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JudgeSpec {
+pub struct MachineDetectionSpec {
     /// Direction to analyse: from the remote party, or to it.
     pub track: TrackName,
     /// Detection thresholds.
@@ -255,18 +255,18 @@ pub struct JudgeSpec {
 
 /// Specification of a party's seat in a conference, with rings to the mixer and from it.
 #[derive(Debug, Clone)]
-pub struct SeatSpec {
+pub struct MixerPortSpec {
     /// Rings, taken by the session that the seat is added to.
     rings: Arc<Mutex<Option<(FrameSender, FrameReceiver)>>>,
     ticks_at: Instant,
 }
 
-impl SeatSpec {
+impl MixerPortSpec {
     /// Creates the specification from the ring to the mixer, the ring from the mixer, and the time of a tick of the
     /// mixer. Returns `None` if the rings have different rates, or a rate that no stream has.
-    pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<SeatSpec> {
-        let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != Rate::Full;
-        fits.then(|| SeatSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
+    pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<MixerPortSpec> {
+        let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != SamplingRate::Full;
+        fits.then(|| MixerPortSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
     }
 
     /// Takes the rings, once.
@@ -296,12 +296,12 @@ pub enum AgentInput<'a> {
     /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
     /// The socket could not be opened, or failed.
-    Lost(Loss),
+    Lost(StreamLoss),
 }
 
 /// Command of signalling to a worker. The sender never waits for it.
 #[derive(Debug, Clone)]
-pub enum Command {
+pub enum MediaCommand {
     /// Opens a session.
     Open {
         /// Idle timeout in milliseconds; 0 for none.
@@ -330,14 +330,14 @@ pub enum Command {
         /// Id of the end.
         end: EndId,
         /// Sound, played from the moment the end is wired.
-        sound: Sound,
+        sound: PlayerSound,
     },
     /// Makes a player play another sound from its beginning, instead of the rest of the last one. Its wires stay.
     Play {
         /// Id of the end.
         end: EndId,
         /// Sound to play.
-        sound: Sound,
+        sound: PlayerSound,
     },
     /// Attaches a `listener` (agent, recorder, streamer or seat) to an RTP end, from now on: the track `inbound` is
     /// audio from the remote party, `outbound` audio to it from any feeder.
@@ -377,7 +377,7 @@ pub enum Command {
         /// Id of the end.
         end: EndId,
         /// Specification of the end.
-        spec: JudgeSpec,
+        spec: MachineDetectionSpec,
     },
     /// Adds a party's seat in a conference. Audio from the party comes by [`Command::Tap`]; the mixed audio goes to the
     /// end that the seat is wired to.
@@ -385,14 +385,14 @@ pub enum Command {
         /// Id of the end.
         end: EndId,
         /// Specification of the end.
-        spec: SeatSpec,
+        spec: MixerPortSpec,
     },
     /// Sends DTMF digits to an end's remote party, in place of audio.
     Press {
         /// Id of the end.
         end: EndId,
         /// Payload number and form of the digits.
-        press: PressSpec,
+        press: DigitFormat,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
         /// Duration of each digit, in milliseconds.
@@ -466,7 +466,7 @@ pub enum Command {
 
 /// Event of a worker for signalling.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum MediaEvent {
     /// The end's sockets could not be bound; the port pair is in use. The end does not exist, and no
     /// [`Event::EndClosed`] follows.
     BindFailed {
@@ -534,7 +534,7 @@ pub enum Event {
         /// The detector's end.
         end: EndId,
         /// The verdict.
-        verdict: Verdict,
+        verdict: DetectionVerdict,
     },
     /// A remote party has sent a digit, on a wire that reports digits to signalling.
     Key {
@@ -563,7 +563,7 @@ pub enum AgentEvent {
     /// The agent has sent its first audio.
     Spoke,
     /// The agent could not be reached, or its socket failed; the end stays, silent, until it is removed.
-    Lost(Loss),
+    Lost(StreamLoss),
     /// The agent closed the socket with code 1000.
     Ended,
     /// A recogniser has a transcript.

@@ -4,29 +4,29 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use rand_chacha::ChaCha12Rng;
-use trunkgate_sip::{Answer, Body, DialogId, Endpoint, Extra, Method, ServerId};
+use trunkgate_sip::{DialogId, ExtraHeader, MessageBody, Method, ResponseSpec, ServerId, SipEndpoint};
 
-use crate::event::{Event, Output};
+use crate::event::{PhoneEvent, PhoneOutput};
 use crate::script::PhoneConfig;
 
 /// Phone state borrowed for one operation.
-pub(crate) struct Cx<'a> {
+pub(crate) struct PhoneCx<'a> {
     /// Current time.
     pub(crate) now: Instant,
     /// Settings of the phone.
     pub(crate) config: &'a PhoneConfig,
     /// SIP endpoint of the phone.
-    pub(crate) endpoint: &'a mut Endpoint,
+    pub(crate) endpoint: &'a mut SipEndpoint,
     /// Random generator for keys.
     pub(crate) keys: &'a mut ChaCha12Rng,
     /// Output queue of the phone.
-    pub(crate) outputs: &'a mut VecDeque<Output>,
+    pub(crate) outputs: &'a mut VecDeque<PhoneOutput>,
 }
 
-impl Cx<'_> {
+impl PhoneCx<'_> {
     /// Queues an event.
-    pub(crate) fn tell(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    pub(crate) fn queue_event(&mut self, event: PhoneEvent) {
+        self.outputs.push_back(PhoneOutput::Event(event));
     }
 
     /// Sends BYE.
@@ -35,15 +35,20 @@ impl Cx<'_> {
     }
 
     /// Responds with 200.
-    pub(crate) fn agree(&mut self, id: ServerId, headers: Vec<Extra>, body: Option<Body>) -> Option<DialogId> {
+    pub(crate) fn agree(
+        &mut self,
+        id: ServerId,
+        headers: Vec<ExtraHeader>,
+        body: Option<MessageBody>,
+    ) -> Option<DialogId> {
         let contact_user = self.config.name.clone();
-        let answer = Answer { code: 200, headers, body, contact_user, ..Answer::default() };
+        let answer = ResponseSpec { code: 200, headers, body, contact_user, ..ResponseSpec::default() };
         self.endpoint.respond(self.now, id, answer)
     }
 
     /// Responds with a status code only.
     pub(crate) fn answer(&mut self, id: ServerId, code: u16) {
         let contact_user = self.config.name.clone();
-        self.endpoint.respond(self.now, id, Answer { code, contact_user, ..Answer::default() });
+        self.endpoint.respond(self.now, id, ResponseSpec { code, contact_user, ..ResponseSpec::default() });
     }
 }

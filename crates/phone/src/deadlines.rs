@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Action that a call performs at a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Due {
+pub(crate) enum DueAction {
     /// Answer with 200.
     Answer,
     /// Reject with this status code.
@@ -35,23 +35,23 @@ pub(crate) enum Due {
 
 /// Timers of one call.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines(Vec<(Instant, Due)>);
+pub(crate) struct PhoneDeadlines(Vec<(Instant, DueAction)>);
 
-impl Deadlines {
+impl PhoneDeadlines {
     /// Starts a timer.
-    pub(crate) fn wake(&mut self, at: Instant, due: Due) {
+    pub(crate) fn wake(&mut self, at: Instant, due: DueAction) {
         self.0.push((at, due));
     }
 
     /// Starts a timer after an optional delay; `None` starts none.
-    pub(crate) fn wake_after(&mut self, now: Instant, after: Option<Duration>, due: Due) {
+    pub(crate) fn wake_after(&mut self, now: Instant, after: Option<Duration>, due: DueAction) {
         if let Some(after) = after {
             self.wake(now + after, due);
         }
     }
 
     /// Cancels the timers of this action.
-    pub(crate) fn forget(&mut self, due: Due) {
+    pub(crate) fn forget(&mut self, due: DueAction) {
         self.0.retain(|(_, d)| *d != due);
     }
 
@@ -61,12 +61,12 @@ impl Deadlines {
     }
 
     /// Reports whether a timer of this action is running.
-    pub(crate) fn has(&self, due: Due) -> bool {
+    pub(crate) fn has(&self, due: DueAction) -> bool {
         self.0.iter().any(|(_, known)| *known == due)
     }
 
     /// Removes and returns the earliest action due by `now`; among equals, the one scheduled first.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Due> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<DueAction> {
         let at = self
             .0
             .iter()
@@ -91,13 +91,13 @@ mod tests {
     #[test]
     fn due_things_come_in_order() {
         let now = Instant::now();
-        let mut call = Deadlines::default();
-        call.wake(now + Duration::from_secs(2), Due::HangUp);
-        call.wake(now + Duration::from_secs(1), Due::Frame);
+        let mut call = PhoneDeadlines::default();
+        call.wake(now + Duration::from_secs(2), DueAction::HangUp);
+        call.wake(now + Duration::from_secs(1), DueAction::Frame);
         assert_eq!(call.take_due(now), None);
         assert_eq!(call.next(), Some(now + Duration::from_secs(1)));
-        assert_eq!(call.take_due(now + Duration::from_secs(3)), Some(Due::Frame));
-        assert_eq!(call.take_due(now + Duration::from_secs(3)), Some(Due::HangUp));
+        assert_eq!(call.take_due(now + Duration::from_secs(3)), Some(DueAction::Frame));
+        assert_eq!(call.take_due(now + Duration::from_secs(3)), Some(DueAction::HangUp));
         assert_eq!(call.next(), None);
     }
 }

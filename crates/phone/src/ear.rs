@@ -8,7 +8,7 @@ use crate::tone::{AMPLITUDE, FULL_SCALE, SAMPLE_RATE, TONE_HZ};
 
 /// Evaluation of one received stream.
 #[derive(Debug, Clone, Default)]
-pub struct Ear {
+pub struct ToneAnalyzer {
     last: Option<u16>,
     arrivals: Vec<Instant>,
     lost: u64,
@@ -23,7 +23,7 @@ pub struct Ear {
 
 /// Result of the evaluation.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Sound {
+pub struct ToneReport {
     /// Audible frames received.
     pub frames: u64,
     /// Missing sequence numbers.
@@ -38,9 +38,9 @@ pub struct Sound {
     pub snr_db: Option<f64>,
 }
 
-impl Ear {
+impl ToneAnalyzer {
     /// Evaluates a frame at 8 kHz; silence before the first and after the last audible frame is ignored.
-    pub fn hear(&mut self, now: Instant, sequence: u16, samples: &[i16]) {
+    pub fn add_frame(&mut self, now: Instant, sequence: u16, samples: &[i16]) {
         let step = self.last.map_or(1, |last| sequence.wrapping_sub(last));
         if step == 0 || step > u16::MAX / 2 {
             self.repeated += 1;
@@ -74,9 +74,9 @@ impl Ear {
     }
 
     /// Returns the result so far.
-    pub fn sound(&self) -> Sound {
+    pub fn tone_report(&self) -> ToneReport {
         let heard = self.samples > 0;
-        Sound {
+        ToneReport {
             frames: self.arrivals.len() as u64,
             lost: self.lost,
             repeated: self.repeated,
@@ -87,7 +87,7 @@ impl Ear {
     }
 }
 
-impl Sound {
+impl ToneReport {
     /// Returns whether the audio is the test tone at its original level.
     pub fn is_tone(&self) -> bool {
         self.snr_db.is_some_and(|snr| snr >= limits::CONVERTED_SNR_DB)
@@ -130,31 +130,31 @@ fn said_dbfs() -> f64 {
 #[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 mod tests {
     use super::*;
-    use crate::tone::{Codec, FRAME_SAMPLES, Voice};
+    use crate::tone::{FRAME_SAMPLES, G711Codec, MarkedVoice};
 
     const FRAMES: u32 = 50;
 
     /// Returns the evaluation of a tone whose frames were modified by `changed`.
-    fn heard(hz: f64, amplitude: f64, changed: impl Fn(u32, &mut Vec<i16>)) -> Sound {
-        let (mut ear, now) = (Ear::default(), Instant::now());
+    fn heard(hz: f64, amplitude: f64, changed: impl Fn(u32, &mut Vec<i16>)) -> ToneReport {
+        let (mut ear, now) = (ToneAnalyzer::default(), Instant::now());
         for n in 0..FRAMES {
             let at = |i: usize| (n as usize * FRAME_SAMPLES + i) as f64 / f64::from(SAMPLE_RATE);
             let mut frame: Vec<i16> =
                 (0..FRAME_SAMPLES).map(|i| (amplitude * (TAU * hz * at(i) + 0.7).sin()) as i16).collect();
             changed(n, &mut frame);
-            ear.hear(now, n as u16, &frame);
+            ear.add_frame(now, n as u16, &frame);
         }
-        ear.sound()
+        ear.tone_report()
     }
 
     #[test]
     fn a_tone_of_a_phone_is_one() {
-        let (mut ear, now, voice) = (Ear::default(), Instant::now(), Voice::new(7, Codec::Pcmu));
+        let (mut ear, now, voice) = (ToneAnalyzer::default(), Instant::now(), MarkedVoice::new(7, G711Codec::Pcmu));
         for n in 0..FRAMES {
-            let samples: Vec<i16> = voice.payload(n).iter().map(|code| Codec::Pcmu.decode(*code)).collect();
-            ear.hear(now, n as u16, &samples);
+            let samples: Vec<i16> = voice.payload(n).iter().map(|code| G711Codec::Pcmu.decode(*code)).collect();
+            ear.add_frame(now, n as u16, &samples);
         }
-        let sound = ear.sound();
+        let sound = ear.tone_report();
         assert_eq!((sound.frames, sound.lost, sound.repeated, sound.off), (50, 0, 0, 0));
         assert!(sound.is_tone() && sound.snr_db > Some(25.0), "{sound:?}");
         assert!(heard(TONE_HZ, AMPLITUDE, |_, _| ()).is_tone());
@@ -200,11 +200,11 @@ mod tests {
 
     #[test]
     fn what_is_left_out_and_what_comes_again_is_counted() {
-        let (mut ear, now) = (Ear::default(), Instant::now());
+        let (mut ear, now) = (ToneAnalyzer::default(), Instant::now());
         for sequence in [u16::MAX, 0, 0, 3, 2] {
-            ear.hear(now, sequence, &[5000; FRAME_SAMPLES]);
+            ear.add_frame(now, sequence, &[5000; FRAME_SAMPLES]);
         }
-        let sound = ear.sound();
+        let sound = ear.tone_report();
         assert_eq!((sound.frames, sound.lost, sound.repeated), (3, 2, 2));
     }
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use trunkgate_sip::{Flow, Transmit};
+use trunkgate_sip::{Flow, SipTransmit};
 
-use crate::judge::Heard;
+use crate::judge::FrameId;
 
 /// Number of a phone's call, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,7 +13,7 @@ pub struct CallNumber(pub u32);
 
 /// External input to a phone.
 #[derive(Debug)]
-pub enum Input {
+pub enum PhoneInput {
     /// Received SIP message.
     Sip {
         /// Flow on which the message arrived.
@@ -44,9 +44,9 @@ pub enum Input {
 
 /// Output of a phone.
 #[derive(Debug)]
-pub enum Output {
+pub enum PhoneOutput {
     /// A SIP message to send.
-    Transmit(Transmit),
+    Transmit(SipTransmit),
     /// An RTP packet to send.
     Rtp {
         /// Call that sends the packet.
@@ -56,7 +56,7 @@ pub enum Output {
         /// Destination.
         to: SocketAddr,
         /// Voice and frame in the packet.
-        frame: Heard,
+        frame: FrameId,
         /// The packet.
         bytes: Bytes,
     },
@@ -81,12 +81,12 @@ pub enum Output {
         samples: Vec<i16>,
     },
     /// Event of a call.
-    Event(Event),
+    Event(PhoneEvent),
 }
 
 /// Event of a phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum PhoneEvent {
     /// Incoming call.
     Incoming(CallNumber),
     /// Remote party rings; reported once.
@@ -94,14 +94,14 @@ pub enum Event {
     /// 200 sent or received.
     Answered(CallNumber),
     /// Packet of a voice received.
-    Heard(CallNumber, Heard),
+    Heard(CallNumber, FrameId),
     /// Call ended.
-    Ended(CallNumber, Ending),
+    Ended(CallNumber, CallEnding),
 }
 
 /// The state of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum PhoneCallState {
     /// INVITE sent or received, no response yet.
     Calling,
     /// 180 or 183 sent or received.
@@ -114,7 +114,7 @@ pub enum State {
 
 /// Outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum CallEnding {
     /// BYE sent.
     HungUp,
     /// BYE received.

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use crate::ear::{fit, level_dbfs, snr_db};
 use crate::limits;
-use crate::tone::{Codec, FRAME_MS, FRAME_SAMPLES, RTP_HEADER_BYTES, SAMPLE_RATE, Voice};
+use crate::tone::{FRAME_MS, FRAME_SAMPLES, G711Codec, MarkedVoice, RTP_HEADER_BYTES, SAMPLE_RATE};
 
 /// Identification of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
+pub struct FrameId {
     /// SSRC of the voice.
     pub ssrc: u32,
     /// Index of the frame.
@@ -23,8 +23,8 @@ pub struct Heard {
 
 /// Evaluation of everything received in one call.
 #[derive(Debug, Default)]
-pub struct Judge {
-    streams: Vec<Stream>,
+pub struct AudioVerifier {
+    streams: Vec<ReceivedVoice>,
     not_rtp: u64,
     /// SSRC and sequence number of the latest packets of silence.
     silence: VecDeque<(u32, u16)>,
@@ -32,11 +32,11 @@ pub struct Judge {
 
 /// Result for one voice.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
+pub struct VoiceReport {
     /// SSRC of the voice.
     pub ssrc: u32,
     /// Codec, by payload type.
-    pub codec: Codec,
+    pub codec: G711Codec,
     /// Packets received, including duplicates.
     pub packets: u64,
     /// Missing frames from the voice's first to the last received one.
@@ -61,7 +61,7 @@ pub struct Verdict {
     pub snr_db: Option<f64>,
 }
 
-impl Verdict {
+impl VoiceReport {
     /// Returns the total shift by inserted silence, in milliseconds.
     pub fn delayed_ms(&self) -> u64 {
         self.delayed * FRAME_MS
@@ -79,29 +79,29 @@ impl Verdict {
     }
 }
 
-impl Judge {
+impl AudioVerifier {
     /// Evaluates one packet. Returns `None` if it is not an RTP packet of a voice.
-    pub fn hear(&mut self, now: Instant, packet: &[u8]) -> Option<Heard> {
-        let heard = self.sort(now, packet);
+    pub fn add_packet(&mut self, now: Instant, packet: &[u8]) -> Option<FrameId> {
+        let heard = self.classify_packet(now, packet);
         if heard.is_none() {
             self.not_rtp += 1;
         }
         heard
     }
 
-    fn sort(&mut self, now: Instant, packet: &[u8]) -> Option<Heard> {
+    fn classify_packet(&mut self, now: Instant, packet: &[u8]) -> Option<FrameId> {
         let (header, payload) = packet.split_at_checked(RTP_HEADER_BYTES)?;
         let &[first, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = header else { return None };
         if first != 0x80 {
             return None;
         }
-        let codec = Codec::of_payload(second & 0x7f)?;
-        let head = Head {
+        let codec = G711Codec::of_payload(second & 0x7f)?;
+        let head = RtpPosition {
             ssrc: u32::from_be_bytes([r0, r1, r2, r3]),
             sequence: u16::from_be_bytes([s0, s1]),
             timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
         };
-        let name = Voice::identify(codec, payload);
+        let name = MarkedVoice::identify(codec, payload);
         // A payload of no voice counts as damage to the voice named by the header.
         let speaker = name.map_or(head.ssrc, |(ssrc, _)| ssrc);
         let before = self.streams.iter().rfind(|s| s.head.ssrc == head.ssrc && s.voice.ssrc() != speaker);
@@ -109,7 +109,7 @@ impl Judge {
         let at = match self.streams.iter().position(|s| s.voice.ssrc() == speaker && s.voice.codec() == codec) {
             Some(at) => at,
             None if self.streams.len() < limits::STREAMS => {
-                self.streams.push(Stream::new(Voice::new(speaker, codec), head));
+                self.streams.push(ReceivedVoice::new(MarkedVoice::new(speaker, codec), head));
                 self.streams.len() - 1
             }
             None => return None,
@@ -125,16 +125,16 @@ impl Judge {
                 }
                 self.silence.push_back((head.ssrc, head.sequence));
             }
-            return Some(Heard { ssrc: head.ssrc, index: 0 });
+            return Some(FrameId { ssrc: head.ssrc, index: 0 });
         };
-        stream.check(head, index, before, &self.silence);
+        stream.check_header(head, index, before, &self.silence);
         stream.hear(index, payload);
-        Some(Heard { ssrc, index })
+        Some(FrameId { ssrc, index })
     }
 
     /// Returns the results so far, one per voice, in order of their first packet.
-    pub fn verdicts(&self) -> Vec<Verdict> {
-        self.streams.iter().map(Stream::verdict).collect()
+    pub fn voice_reports(&self) -> Vec<VoiceReport> {
+        self.streams.iter().map(ReceivedVoice::voice_report).collect()
     }
 
     /// Returns the number of packets of all voices.
@@ -155,17 +155,17 @@ impl Judge {
 
 /// Header fields that determine a packet's position in the stream.
 #[derive(Debug, Clone, Copy)]
-struct Head {
+struct RtpPosition {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
 }
 
 #[derive(Debug)]
-struct Stream {
-    voice: Voice,
+struct ReceivedVoice {
+    voice: MarkedVoice,
     /// Header of the latest frame.
-    head: Head,
+    head: RtpPosition,
     /// Sequence number and timestamp of frame 0, once known.
     origin: Option<(u16, u32)>,
     packets: u64,
@@ -180,9 +180,9 @@ struct Stream {
     recent: VecDeque<[u8; FRAME_SAMPLES]>,
 }
 
-impl Stream {
-    fn new(voice: Voice, head: Head) -> Stream {
-        Stream {
+impl ReceivedVoice {
+    fn new(voice: MarkedVoice, head: RtpPosition) -> ReceivedVoice {
+        ReceivedVoice {
             voice,
             head,
             origin: None,
@@ -201,7 +201,7 @@ impl Stream {
 
     /// Checks the header of a frame. `before` is the last sequence number of the stream it was spliced into, and
     /// `silence` lists the packets of silence received.
-    fn check(&mut self, head: Head, index: u32, before: Option<u16>, silence: &VecDeque<(u32, u16)>) {
+    fn check_header(&mut self, head: RtpPosition, index: u32, before: Option<u16>, silence: &VecDeque<(u32, u16)>) {
         let (sequence, timestamp) =
             (self.voice.sequence(index).wrapping_sub(self.voice.first_sequence()), self.voice.timestamp(index));
         let origin = (
@@ -236,7 +236,7 @@ impl Stream {
     /// is between them, or if the voice was not spliced, so that no intermediary could have inserted silence.
     fn silence_before(
         &self,
-        head: Head,
+        head: RtpPosition,
         index: u32,
         known: (u16, u32),
         origin: (u16, u32),
@@ -287,14 +287,14 @@ impl Stream {
         self.transit = Some((now, timestamp, jitter + (difference - jitter) / 16.0));
     }
 
-    fn verdict(&self) -> Verdict {
+    fn voice_report(&self) -> VoiceReport {
         let heard: u64 = self.seen.iter().map(|word| u64::from(word.count_ones())).sum();
         let expected = if heard == 0 { 0 } else { u64::from(self.highest) + 1 };
         let (level_dbfs, snr_db) = match self.tone() {
             Some((level, snr)) => (Some(level), Some(snr)),
             None => (None, None),
         };
-        Verdict {
+        VoiceReport {
             ssrc: self.voice.ssrc(),
             codec: self.voice.codec(),
             packets: self.packets,
@@ -337,20 +337,20 @@ mod tests {
     use crate::tone::PACKET_BYTES;
     use std::time::Duration;
 
-    fn hear_all(judge: &mut Judge, voice: &Voice, indexes: impl IntoIterator<Item = u32>) {
+    fn hear_all(judge: &mut AudioVerifier, voice: &MarkedVoice, indexes: impl IntoIterator<Item = u32>) {
         let start = Instant::now();
         for (n, index) in indexes.into_iter().enumerate() {
             let packet = voice.packet(index, voice.codec().payload());
-            judge.hear(start + Duration::from_millis(20 * n as u64), &packet).unwrap();
+            judge.add_packet(start + Duration::from_millis(20 * n as u64), &packet).unwrap();
         }
     }
 
     #[test]
     fn a_whole_stream_is_intact() {
-        for codec in [Codec::Pcmu, Codec::Pcma] {
-            let mut judge = Judge::default();
-            hear_all(&mut judge, &Voice::new(99, codec), 0..200);
-            let verdict = &judge.verdicts()[0];
+        for codec in [G711Codec::Pcmu, G711Codec::Pcma] {
+            let mut judge = AudioVerifier::default();
+            hear_all(&mut judge, &MarkedVoice::new(99, codec), 0..200);
+            let verdict = &judge.voice_reports()[0];
             assert!(verdict.intact(), "{verdict:?}");
             assert_eq!((verdict.packets, verdict.lost, verdict.reordered), (200, 0, 0));
             assert!(verdict.jitter_ms < 0.001, "{verdict:?}");
@@ -360,48 +360,48 @@ mod tests {
 
     #[test]
     fn a_wrap_of_the_sequence_is_no_loss() {
-        let mut judge = Judge::default();
-        let voices = (0..).map(|ssrc| Voice::new(ssrc, Codec::Pcmu));
+        let mut judge = AudioVerifier::default();
+        let voices = (0..).map(|ssrc| MarkedVoice::new(ssrc, G711Codec::Pcmu));
         let voice = voices.into_iter().find(|v| v.first_sequence() > u16::MAX - 50).unwrap();
         hear_all(&mut judge, &voice, 0..100);
-        assert!(judge.verdicts()[0].intact());
+        assert!(judge.voice_reports()[0].intact());
     }
 
     #[test]
     fn loss_order_and_repetition_are_counted() {
-        let mut judge = Judge::default();
-        hear_all(&mut judge, &Voice::new(5, Codec::Pcmu), [2, 3, 3, 6, 5, 9]);
-        let verdict = &judge.verdicts()[0];
+        let mut judge = AudioVerifier::default();
+        hear_all(&mut judge, &MarkedVoice::new(5, G711Codec::Pcmu), [2, 3, 3, 6, 5, 9]);
+        let verdict = &judge.voice_reports()[0];
         assert_eq!((verdict.lost, verdict.late_start, verdict.duplicates, verdict.reordered), (5, 2, 1, 1));
         assert!(!verdict.intact());
     }
 
     #[test]
     fn one_wrong_bit_is_damage() {
-        let voice = Voice::new(5, Codec::Pcmu);
+        let voice = MarkedVoice::new(5, G711Codec::Pcmu);
         for at in [12, 100, 171] {
-            let mut judge = Judge::default();
+            let mut judge = AudioVerifier::default();
             let mut packet = voice.packet(0, 0);
             packet[at] ^= 1;
-            judge.hear(Instant::now(), &packet);
-            assert_eq!((judge.damaged(), judge.verdicts()[0].ssrc), (1, 5));
+            judge.add_packet(Instant::now(), &packet);
+            assert_eq!((judge.damaged(), judge.voice_reports()[0].ssrc), (1, 5));
         }
     }
 
     #[test]
     fn a_header_that_does_not_fit_is_damage() {
-        let voice = Voice::new(5, Codec::Pcmu);
+        let voice = MarkedVoice::new(5, G711Codec::Pcmu);
         for at in [3, 7] {
-            let mut judge = Judge::default();
+            let mut judge = AudioVerifier::default();
             let mut packet = voice.packet(0, 0);
             packet[at] ^= 1;
-            judge.hear(Instant::now(), &packet);
+            judge.add_packet(Instant::now(), &packet);
             assert_eq!(judge.damaged(), 1);
         }
     }
 
     /// Returns a frame of `voice` under another SSRC, with this sequence number and timestamp.
-    fn joined(voice: &Voice, index: u32, ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
+    fn joined(voice: &MarkedVoice, index: u32, ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
         let mut packet = voice.packet(index, 0);
         packet[2..4].copy_from_slice(&sequence.to_be_bytes());
         packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
@@ -411,37 +411,37 @@ mod tests {
 
     #[test]
     fn a_voice_joined_to_another_stream_keeps_its_steps() {
-        let (first, second) = (Voice::new(5, Codec::Pcmu), Voice::new(6, Codec::Pcmu));
+        let (first, second) = (MarkedVoice::new(5, G711Codec::Pcmu), MarkedVoice::new(6, G711Codec::Pcmu));
         // Steps of frame 1 in sequence number and timestamp, and whether they are correct.
         for (step, clock, right) in [(1, 160, true), (2, 160, false), (1, 161, false)] {
-            let mut judge = Judge::default();
+            let mut judge = AudioVerifier::default();
             hear_all(&mut judge, &first, 0..10);
             let now = Instant::now();
             let (sequence, timestamp) = (first.sequence(10), first.timestamp(10));
-            judge.hear(now, &joined(&second, 0, 5, sequence, timestamp));
-            judge.hear(now, &joined(&second, 1, 5, sequence.wrapping_add(step), timestamp.wrapping_add(clock)));
-            let verdicts = judge.verdicts();
+            judge.add_packet(now, &joined(&second, 0, 5, sequence, timestamp));
+            judge.add_packet(now, &joined(&second, 1, 5, sequence.wrapping_add(step), timestamp.wrapping_add(clock)));
+            let verdicts = judge.voice_reports();
             assert_eq!((verdicts[0].joined, verdicts[1].joined), (false, true));
             assert_eq!((verdicts[1].ssrc, verdicts[1].packets, verdicts[1].damaged == 0), (6, 2, right));
         }
         // The voice must not go back before the packets already sent.
-        let mut judge = Judge::default();
+        let mut judge = AudioVerifier::default();
         hear_all(&mut judge, &first, 0..100);
-        judge.hear(Instant::now(), &joined(&second, 0, 5, first.sequence(20), first.timestamp(20)));
+        judge.add_packet(Instant::now(), &joined(&second, 0, 5, first.sequence(20), first.timestamp(20)));
         assert_eq!(judge.damaged(), 1);
     }
 
     /// Returns a frame of silence in a stream.
     fn silent(ssrc: u32, sequence: u16, timestamp: u32) -> [u8; PACKET_BYTES] {
-        let mut packet = joined(&Voice::new(ssrc, Codec::Pcmu), 0, ssrc, sequence, timestamp);
+        let mut packet = joined(&MarkedVoice::new(ssrc, G711Codec::Pcmu), 0, ssrc, sequence, timestamp);
         packet[12..].fill(0xff);
         packet
     }
 
     /// Evaluates a voice in a stream with SSRC 5: frames by index, or `None` for silence, each one sequence number and
     /// `step` timestamp units after the previous one.
-    fn judge_joined(frames: &[Option<u32>], step: u32) -> Verdict {
-        let (voice, mut judge) = (Voice::new(6, Codec::Pcmu), Judge::default());
+    fn judge_joined(frames: &[Option<u32>], step: u32) -> VoiceReport {
+        let (voice, mut judge) = (MarkedVoice::new(6, G711Codec::Pcmu), AudioVerifier::default());
         let start = Instant::now();
         for (n, frame) in (0u16..).zip(frames) {
             let (sequence, timestamp) = (65_530u16.wrapping_add(n), 1000 + u32::from(n) * step);
@@ -449,9 +449,9 @@ mod tests {
                 Some(index) => joined(&voice, *index, 5, sequence, timestamp),
                 None => silent(5, sequence, timestamp),
             };
-            judge.hear(start + Duration::from_millis(20) * u32::from(n), &packet);
+            judge.add_packet(start + Duration::from_millis(20) * u32::from(n), &packet);
         }
-        judge.verdicts().into_iter().find(|verdict| verdict.ssrc == 6).unwrap()
+        judge.voice_reports().into_iter().find(|verdict| verdict.ssrc == 6).unwrap()
     }
 
     #[test]
@@ -476,24 +476,24 @@ mod tests {
 
     #[test]
     fn a_jump_without_silence_and_noise_between_frames_are_damage() {
-        let (voice, mut judge, now) = (Voice::new(6, Codec::Pcmu), Judge::default(), Instant::now());
-        judge.hear(now, &joined(&voice, 0, 5, 1, 160));
-        judge.hear(now, &joined(&voice, 1, 5, 3, 480));
-        assert_eq!((judge.damaged(), judge.verdicts()[0].delayed), (1, 0), "nobody said anything between them");
-        let mut judge = Judge::default();
-        judge.hear(now, &joined(&voice, 0, 5, 1, 160));
+        let (voice, mut judge, now) = (MarkedVoice::new(6, G711Codec::Pcmu), AudioVerifier::default(), Instant::now());
+        judge.add_packet(now, &joined(&voice, 0, 5, 1, 160));
+        judge.add_packet(now, &joined(&voice, 1, 5, 3, 480));
+        assert_eq!((judge.damaged(), judge.voice_reports()[0].delayed), (1, 0), "nobody said anything between them");
+        let mut judge = AudioVerifier::default();
+        judge.add_packet(now, &joined(&voice, 0, 5, 1, 160));
         let mut noise = silent(5, 2, 320);
         noise[100] = 0x70;
-        judge.hear(now, &noise);
-        judge.hear(now, &joined(&voice, 1, 5, 3, 480));
-        let verdict = judge.verdicts().into_iter().find(|verdict| verdict.ssrc == 6).unwrap();
+        judge.add_packet(now, &noise);
+        judge.add_packet(now, &joined(&voice, 1, 5, 3, 480));
+        let verdict = judge.voice_reports().into_iter().find(|verdict| verdict.ssrc == 6).unwrap();
         assert_eq!((verdict.damaged, verdict.delayed), (1, 0), "a frame that was changed is none of silence");
         // Silence must not be inserted into a stream that is not spliced.
-        let mut judge = Judge::default();
-        judge.hear(now, &voice.packet(0, 0));
-        judge.hear(now, &silent(6, voice.sequence(1), voice.timestamp(1)));
-        judge.hear(now, &joined(&voice, 1, 6, voice.sequence(2), voice.timestamp(2)));
-        assert!(judge.verdicts().iter().all(|verdict| verdict.delayed == 0) && judge.damaged() == 2);
+        let mut judge = AudioVerifier::default();
+        judge.add_packet(now, &voice.packet(0, 0));
+        judge.add_packet(now, &silent(6, voice.sequence(1), voice.timestamp(1)));
+        judge.add_packet(now, &joined(&voice, 1, 6, voice.sequence(2), voice.timestamp(2)));
+        assert!(judge.voice_reports().iter().all(|verdict| verdict.delayed == 0) && judge.damaged() == 2);
     }
 
     #[test]
@@ -518,20 +518,20 @@ mod tests {
 
     #[test]
     fn streams_are_bounded() {
-        let mut judge = Judge::default();
+        let mut judge = AudioVerifier::default();
         for ssrc in 0..limits::STREAMS as u32 + 1 {
-            judge.hear(Instant::now(), &Voice::new(ssrc, Codec::Pcmu).packet(0, 0));
+            judge.add_packet(Instant::now(), &MarkedVoice::new(ssrc, G711Codec::Pcmu).packet(0, 0));
         }
-        assert_eq!((judge.verdicts().len(), judge.not_rtp()), (limits::STREAMS, 1));
+        assert_eq!((judge.voice_reports().len(), judge.not_rtp()), (limits::STREAMS, 1));
     }
 
     #[test]
     fn what_is_not_rtp_is_counted() {
-        let mut judge = Judge::default();
-        assert_eq!(judge.hear(Instant::now(), b"hello"), None);
-        let mut packet = Voice::new(1, Codec::Pcmu).packet(0, 0);
+        let mut judge = AudioVerifier::default();
+        assert_eq!(judge.add_packet(Instant::now(), b"hello"), None);
+        let mut packet = MarkedVoice::new(1, G711Codec::Pcmu).packet(0, 0);
         packet[1] = 99;
-        assert_eq!(judge.hear(Instant::now(), &packet), None, "an unknown payload number");
+        assert_eq!(judge.add_packet(Instant::now(), &packet), None, "an unknown payload number");
         assert_eq!(judge.not_rtp(), 2);
     }
 }

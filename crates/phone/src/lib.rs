@@ -18,12 +18,15 @@ mod registration;
 pub mod script;
 pub mod tone;
 
-pub use audio::{Direction, Quality};
-pub use call::{News, PhoneCall};
-pub use ear::{Ear, Sound};
-pub use event::{CallNumber, Ending, Event, Input, Output, State};
-pub use judge::{Heard, Judge, Verdict};
+pub use audio::{DirectionQuality, PhoneQuality};
+pub use call::{PhoneCall, TransferProgress};
+pub use ear::{ToneAnalyzer, ToneReport};
+pub use event::{CallEnding, CallNumber, PhoneCallState, PhoneEvent, PhoneInput, PhoneOutput};
+pub use judge::{AudioVerifier, FrameId, VoiceReport};
 pub use phone::Phone;
-pub use script::{Answer, Dial, GiveUp, Leaving, Manner, PhoneConfig, Referred, Sessions, Talk, Within};
-pub use tone::{Codec, Voice};
+pub use script::{
+    AnswerKind, AnswerScript, CallScript, CallTimeLimits, InCallRequest, LeaveTime, OutgoingCall, PhoneConfig,
+    ReferResponse, SessionTimerConfig,
+};
+pub use tone::{G711Codec, MarkedVoice};
 pub use trunkgate_sdp::Srtp;

@@ -7,44 +7,44 @@ use std::time::Instant;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use trunkgate_sip::{
-    ClientId, Counts, DialogId, Endpoint, EndpointConfig, Event as SipEvent, Flow, HeaderName, Identity, Local,
-    Message, Method, Output as SipOutput, ServerId, StartLine,
+    ClientId, DialogId, EndpointConfig, EndpointCounts, EndpointEvent as SipEvent, EndpointOutput as SipOutput, Flow,
+    HeaderName, LocalAddress, Method, ProcessIdentity, ServerId, SipEndpoint, SipMessage, StartLine,
 };
 
 use crate::call::PhoneCall;
 use crate::call::session::{TIMER, refuses};
-use crate::cx::Cx;
-use crate::event::{CallNumber, Ending, Event, Input, Output, State};
+use crate::cx::PhoneCx;
+use crate::event::{CallEnding, CallNumber, PhoneCallState, PhoneEvent, PhoneInput, PhoneOutput};
 use crate::limits;
-use crate::registration::Registration;
-use crate::script::{Answer, Dial, Manner, PhoneConfig, Within};
+use crate::registration::RegistrarBinding;
+use crate::script::{AnswerKind, AnswerScript, InCallRequest, OutgoingCall, PhoneConfig};
 use crate::tone::mix;
 
 /// INVITE left without response.
 #[derive(Debug)]
-struct Ignored {
+struct IgnoredInvite {
     call_id: Vec<u8>,
     call: CallNumber,
     /// Time at which the first copy is processed after all, with its flow and message.
-    until: Option<(Instant, Flow, Message)>,
+    until: Option<(Instant, Flow, SipMessage)>,
 }
 
 /// Test phone.
 #[derive(Debug)]
 pub struct Phone {
     config: PhoneConfig,
-    endpoint: Endpoint,
+    endpoint: SipEndpoint,
     calls: BTreeMap<CallNumber, PhoneCall>,
-    outputs: VecDeque<Output>,
+    outputs: VecDeque<PhoneOutput>,
     /// Random generator for keys.
     keys: ChaCha12Rng,
     free_media: VecDeque<SocketAddr>,
-    answers: VecDeque<Answer>,
-    default_answer: Answer,
-    ignored: VecDeque<Ignored>,
+    answers: VecDeque<AnswerScript>,
+    default_answer: AnswerScript,
+    ignored: VecDeque<IgnoredInvite>,
     /// Number of a call that is answered late and already has one.
     late: Option<CallNumber>,
-    registration: Registration,
+    registration: RegistrarBinding,
     last: u32,
 }
 
@@ -66,14 +66,14 @@ impl Phone {
         if config.sessions.is_some() {
             extensions.push(TIMER.to_owned());
         }
-        let mut endpoint = Endpoint::new(
+        let mut endpoint = SipEndpoint::new(
             EndpointConfig {
-                identity: Identity { edge: number_of(&config.seed), generation: 0, shard: 0 },
+                identity: ProcessIdentity { edge: number_of(&config.seed), generation: 0, shard: 0 },
                 product: "Trunkgate phone".into(),
                 methods,
                 extensions,
                 message_bytes: trunkgate_sip::limits::MESSAGE_BYTES,
-                limits: trunkgate_sip::Limits::default(),
+                limits: trunkgate_sip::EndpointLimits::default(),
             },
             config.seed,
         );
@@ -91,50 +91,50 @@ impl Phone {
             keys,
             free_media,
             answers: VecDeque::new(),
-            default_answer: Answer::ring(std::time::Duration::from_secs(1)),
+            default_answer: AnswerScript::ring(std::time::Duration::from_secs(1)),
             ignored: VecDeque::new(),
             late: None,
-            registration: Registration::default(),
+            registration: RegistrarBinding::default(),
             last: 0,
         }
     }
 
     /// Queues the answer to a future incoming call, after those queued before.
-    pub fn expect(&mut self, answer: Answer) {
+    pub fn expect(&mut self, answer: AnswerScript) {
         self.answers.push_back(answer);
     }
 
     /// Sets the answer to calls without a queued one.
-    pub fn set_default_answer(&mut self, answer: Answer) {
+    pub fn set_default_answer(&mut self, answer: AnswerScript) {
         self.default_answer = answer;
     }
 
     /// Places a call. Returns `None` if no media address is free.
-    pub fn dial(&mut self, now: Instant, dial: Dial) -> Option<CallNumber> {
+    pub fn dial(&mut self, now: Instant, dial: OutgoingCall) -> Option<CallNumber> {
         let media = self.free_media.pop_front()?;
         let number = self.next_number();
         let ssrc = self.ssrc(number);
         let call = PhoneCall::dial(&mut self.cx(now), number, ssrc, media, dial);
-        self.keep(call);
+        self.store_call(call);
         self.drain(now);
         Some(number)
     }
 
     /// Ends a call in any state.
     pub fn hang_up(&mut self, now: Instant, number: CallNumber) {
-        self.at(now, Some(number), |cx, call| call.end(cx, Ending::HungUp));
+        self.with_call(now, Some(number), |cx, call| call.end(cx, CallEnding::HungUp));
         self.drain(now);
     }
 
     /// Sends a request in a call; has no effect before the answer.
-    pub fn say_within(&mut self, now: Instant, number: CallNumber, what: Within) {
-        self.at(now, Some(number), |cx, call| call.say_within(cx, what));
+    pub fn say_within(&mut self, now: Instant, number: CallNumber, what: InCallRequest) {
+        self.with_call(now, Some(number), |cx, call| call.say_within(cx, what));
         self.drain(now);
     }
 
     /// Queues digits to send as telephone-events in an answered call. Returns whether the remote party supports them.
-    pub fn press(&mut self, number: CallNumber, digits: &str) -> bool {
-        self.calls.get_mut(&number).is_some_and(|call| call.press(digits))
+    pub fn send_digits(&mut self, number: CallNumber, digits: &str) -> bool {
+        self.calls.get_mut(&number).is_some_and(|call| call.send_digits(digits))
     }
 
     /// Queues samples, at 8 kHz, to send in an answered call instead of the audio of its [`Talk`](crate::Talk).
@@ -157,22 +157,24 @@ impl Phone {
     }
 
     /// Handles an external input.
-    pub fn handle_input(&mut self, now: Instant, input: Input) {
+    pub fn handle_input(&mut self, now: Instant, input: PhoneInput) {
         match input {
-            Input::Sip { flow, bytes } => {
-                if let Ok(message) = Message::parse(bytes) {
-                    self.take(now, flow, message);
+            PhoneInput::Sip { flow, bytes } => {
+                if let Ok(message) = SipMessage::parse(bytes) {
+                    self.handle_message(now, flow, message);
                 }
             }
-            Input::Rtp { to, bytes } => {
-                self.hear(to, |call, cx| call.hear(cx, &bytes), now);
+            PhoneInput::Rtp { to, bytes } => {
+                self.hear(to, |call, cx| call.receive_packet(cx, &bytes), now);
             }
-            Input::Rtcp { to, bytes } => {
+            PhoneInput::Rtcp { to, bytes } => {
                 self.hear(to, |call, cx| call.hear_report(cx.now, &bytes), now);
             }
-            Input::TransportFailed { flow } => {
-                self.endpoint
-                    .handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party: None, was_up: false });
+            PhoneInput::TransportFailed { flow } => {
+                self.endpoint.handle_input(
+                    now,
+                    trunkgate_sip::EndpointInput::TransportFailed { flow, party: None, was_up: false },
+                );
             }
         }
         self.drain(now);
@@ -186,24 +188,24 @@ impl Phone {
             let Some(ignored) = self.ignored.remove(at) else { break };
             if let Some((_, flow, message)) = ignored.until {
                 self.late = Some(ignored.call);
-                self.take(now, flow, message);
+                self.handle_message(now, flow, message);
                 self.drain(now);
                 if let Some(refused) = self.late.take() {
                     // The credentials were wrong.
-                    self.at(now, Some(refused), |cx, call| call.ended(cx, Ending::Rejected(401)));
+                    self.with_call(now, Some(refused), |cx, call| call.ended(cx, CallEnding::Rejected(401)));
                 }
             }
         }
         let numbers: Vec<CallNumber> =
             self.calls.values().filter(|c| c.next_due().is_some_and(|at| at <= now)).map(PhoneCall::number).collect();
         for number in numbers {
-            self.at(now, Some(number), |cx, call| call.handle_timeout(cx));
+            self.with_call(now, Some(number), |cx, call| call.handle_timeout(cx));
         }
         self.drain(now);
     }
 
     /// Returns the next output, or `None` when idle.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<PhoneOutput> {
         self.outputs.pop_front()
     }
 
@@ -230,12 +232,12 @@ impl Phone {
     }
 
     /// Returns the numbers of live transactions and dialogs.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> EndpointCounts {
         self.endpoint.counts()
     }
 
     /// Handles a message, unless its call is to be ignored.
-    fn take(&mut self, now: Instant, flow: Flow, message: Message) {
+    fn handle_message(&mut self, now: Instant, flow: Flow, message: SipMessage) {
         let call_id = message.call_id().unwrap_or_default();
         if self.ignored.iter().any(|i| i.call_id == call_id) {
             return;
@@ -248,14 +250,14 @@ impl Phone {
             && !self.calls.values().any(|c| c.call_id() == call_id);
         if is_first {
             let until = match self.answers.front().unwrap_or(&self.default_answer).manner {
-                Manner::Silent => Some(None),
-                Manner::Late { answer_after } => Some(Some(now + answer_after)),
-                Manner::Ring { .. }
-                | Manner::Early { .. }
-                | Manner::Reject { .. }
-                | Manner::Rest { .. }
-                | Manner::Redirect { .. }
-                | Manner::RingForever => None,
+                AnswerKind::Silent => Some(None),
+                AnswerKind::Late { answer_after } => Some(Some(now + answer_after)),
+                AnswerKind::Ring { .. }
+                | AnswerKind::Early { .. }
+                | AnswerKind::Reject { .. }
+                | AnswerKind::Rest { .. }
+                | AnswerKind::Redirect { .. }
+                | AnswerKind::RingForever => None,
             };
             if let Some(until) = until {
                 self.ignore(call_id.to_vec(), until, flow, message);
@@ -263,25 +265,27 @@ impl Phone {
             }
         }
         let local = self.local();
-        self.endpoint
-            .handle_input(now, trunkgate_sip::Input::Received { flow, local, party: PhoneConfig::PARTY, message });
+        self.endpoint.handle_input(
+            now,
+            trunkgate_sip::EndpointInput::Received { flow, local, party: PhoneConfig::PARTY, message },
+        );
     }
 
-    fn ignore(&mut self, call_id: Vec<u8>, until: Option<Instant>, flow: Flow, message: Message) {
+    fn ignore(&mut self, call_id: Vec<u8>, until: Option<Instant>, flow: Flow, message: SipMessage) {
         let called = self.called(&message);
         let mut call = self.next_call();
         let number = call.number();
         call.ignore(call_id.clone(), called, until.is_none());
-        self.keep(call);
-        self.outputs.push_back(Output::Event(Event::Incoming(number)));
+        self.store_call(call);
+        self.outputs.push_back(PhoneOutput::Event(PhoneEvent::Incoming(number)));
         if self.ignored.len() == limits::IGNORED {
             self.ignored.pop_front();
         }
-        self.ignored.push_back(Ignored { call_id, call: number, until: until.map(|at| (at, flow, message)) });
+        self.ignored.push_back(IgnoredInvite { call_id, call: number, until: until.map(|at| (at, flow, message)) });
     }
 
     /// Handles an INVITE accepted by the endpoint: begins a new call, or continues the one that was delayed.
-    fn incoming(&mut self, now: Instant, id: ServerId, request: &Message) {
+    fn incoming(&mut self, now: Instant, id: ServerId, request: &SipMessage) {
         // After a 422 the caller sends another INVITE, which begins the call.
         if refuses(&mut self.cx(now), id, request) {
             return;
@@ -291,44 +295,44 @@ impl Phone {
             Some(call) => call,
             None => {
                 let call = self.next_call();
-                self.outputs.push_back(Output::Event(Event::Incoming(call.number())));
+                self.outputs.push_back(PhoneOutput::Event(PhoneEvent::Incoming(call.number())));
                 call
             }
         };
         let media = self.free_media.pop_front();
-        call.begin(&mut self.cx(now), id, media, called, request);
-        self.keep(call);
+        call.begin_incoming(&mut self.cx(now), id, media, called, request);
+        self.store_call(call);
     }
 
     /// Forwards the outputs of the endpoint until it is idle.
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                SipOutput::Transmit(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
+                SipOutput::Transmit(transmit) => self.outputs.push_back(PhoneOutput::Transmit(transmit)),
                 SipOutput::Event(event) => self.handle_event(now, event),
             }
         }
     }
 
     fn handle_event(&mut self, now: Instant, event: SipEvent) {
-        if self.registration.heard(&event) {
+        if self.registration.handle_endpoint_event(&event) {
             return;
         }
         match event {
             SipEvent::Invite { id, request, .. } => self.incoming(now, id, &request),
             SipEvent::Request { id, dialog, method, request, .. } => self.request(now, (id, dialog), method, &request),
             SipEvent::Ack { dialog, request } => {
-                self.at(now, self.of_dialog(dialog), |cx, call| call.acked(cx, &request));
+                self.with_call(now, self.of_dialog(dialog), |cx, call| call.acked(cx, &request));
             }
             SipEvent::Canceled { id, .. } | SipEvent::Expired { id } => {
                 let number = self.find(|c| c.is_server(id));
-                self.at(now, number, |cx, call| call.ended(cx, Ending::CanceledThere));
+                self.with_call(now, number, |cx, call| call.ended(cx, CallEnding::CanceledThere));
             }
             SipEvent::Response { id, dialog, code, response, .. } => self.response(now, (id, dialog), code, &response),
-            SipEvent::TimedOut { id } => self.failed(now, id, Ending::TimedOut),
-            SipEvent::TransportFailed { id } => self.failed(now, id, Ending::Unreachable),
+            SipEvent::TimedOut { id } => self.failed(now, id, CallEnding::TimedOut),
+            SipEvent::TransportFailed { id } => self.failed(now, id, CallEnding::Unreachable),
             SipEvent::AckMissing { dialog } => {
-                self.at(now, self.of_dialog(dialog), |cx, call| call.ack_missing(cx, dialog));
+                self.with_call(now, self.of_dialog(dialog), |cx, call| call.ack_missing(cx, dialog));
             }
             // The response to the INVITE determines the outcome of the call.
             SipEvent::Trying { .. }
@@ -340,11 +344,11 @@ impl Phone {
                 if let Some(id) = id {
                     self.cx(now).answer(id, 488);
                 }
-                self.at(now, self.of_dialog(dialog), |_, call| call.note_prack());
+                self.with_call(now, self.of_dialog(dialog), |_, call| call.note_prack());
             }
             SipEvent::PrackMissing { id, .. } => {
                 let number = self.find(|c| c.is_server(id));
-                self.at(now, number, |cx, call| call.ended(cx, Ending::PrackMissing));
+                self.with_call(now, number, |cx, call| call.ended(cx, CallEnding::PrackMissing));
             }
             SipEvent::Refused { .. } | SipEvent::Dropped(_) => {}
         }
@@ -355,16 +359,16 @@ impl Phone {
         now: Instant,
         (id, dialog): (Option<ServerId>, Option<DialogId>),
         method: Method,
-        request: &Message,
+        request: &SipMessage,
     ) {
         let number = dialog.and_then(|d| self.of_dialog(d));
         if method == Method::Bye {
-            self.at(now, number, |cx, call| call.ended(cx, Ending::HungUpThere));
+            self.with_call(now, number, |cx, call| call.ended(cx, CallEnding::HungUpThere));
             return;
         }
         let Some(id) = id else { return };
         if number.is_some() {
-            self.at(now, number, |cx, call| call.take_request(cx, id, method, request));
+            self.with_call(now, number, |cx, call| call.take_request(cx, id, method, request));
         } else if matches!(method, Method::Invite | Method::Update | Method::Refer) {
             self.cx(now).answer(id, 481);
         } else {
@@ -372,9 +376,9 @@ impl Phone {
         }
     }
 
-    fn response(&mut self, now: Instant, (id, dialog): (ClientId, Option<DialogId>), code: u16, response: &Message) {
+    fn response(&mut self, now: Instant, (id, dialog): (ClientId, Option<DialogId>), code: u16, response: &SipMessage) {
         if let Some(number) = self.find(|c| c.is_open(id)) {
-            self.at(now, Some(number), |cx, call| call.request_answered(cx, id, code, response));
+            self.with_call(now, Some(number), |cx, call| call.request_answered(cx, id, code, response));
             return;
         }
         let number = self.find(|c| c.is_client(id));
@@ -386,36 +390,41 @@ impl Phone {
             }
             return;
         }
-        self.at(now, number, |cx, call| call.invite_answered(cx, dialog, code, response));
+        self.with_call(now, number, |cx, call| call.invite_answered(cx, dialog, code, response));
     }
 
-    fn failed(&mut self, now: Instant, id: ClientId, ending: Ending) {
+    fn failed(&mut self, now: Instant, id: ClientId, ending: CallEnding) {
         if let Some(number) = self.find(|c| c.is_open(id)) {
-            self.at(now, Some(number), |cx, call| call.request_failed(cx, ending));
+            self.with_call(now, Some(number), |cx, call| call.request_failed(cx, ending));
         }
-        let number = self.find(|c| c.is_client(id) && c.state() != State::Talking);
-        self.at(now, number, |cx, call| call.invite_failed(cx, ending));
+        let number = self.find(|c| c.is_client(id) && c.state() != PhoneCallState::Talking);
+        self.with_call(now, number, |cx, call| call.invite_failed(cx, ending));
     }
 
     /// Runs `what` on the call with this media address.
-    fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut Cx<'_>), now: Instant) {
+    fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut PhoneCx<'_>), now: Instant) {
         let Phone { config, endpoint, keys, outputs, calls, .. } = self;
         if let Some(call) = calls.values_mut().find(|call| call.listens_at(to)) {
-            what(call, &mut Cx { now, config, endpoint, keys, outputs });
+            what(call, &mut PhoneCx { now, config, endpoint, keys, outputs });
         }
     }
 
     /// Runs `what` on a call, and releases the resources of an ended one.
-    fn at(&mut self, now: Instant, number: Option<CallNumber>, what: impl FnOnce(&mut Cx<'_>, &mut PhoneCall)) {
+    fn with_call(
+        &mut self,
+        now: Instant,
+        number: Option<CallNumber>,
+        what: impl FnOnce(&mut PhoneCx<'_>, &mut PhoneCall),
+    ) {
         if let Some(mut call) = number.and_then(|number| self.calls.remove(&number)) {
             what(&mut self.cx(now), &mut call);
-            self.keep(call);
+            self.store_call(call);
         }
     }
 
-    fn cx(&mut self, now: Instant) -> Cx<'_> {
+    fn cx(&mut self, now: Instant) -> PhoneCx<'_> {
         let Phone { config, endpoint, keys, outputs, .. } = self;
-        Cx { now, config, endpoint, keys, outputs }
+        PhoneCx { now, config, endpoint, keys, outputs }
     }
 
     fn find(&self, is_it: impl Fn(&PhoneCall) -> bool) -> Option<CallNumber> {
@@ -427,24 +436,24 @@ impl Phone {
     }
 
     /// Stores a call, and releases the resources of an ended one.
-    fn keep(&mut self, mut call: PhoneCall) {
+    fn store_call(&mut self, mut call: PhoneCall) {
         self.free_media.extend(call.settle());
         self.calls.insert(call.number(), call);
         if self.calls.len() > limits::CALLS {
-            let oldest = self.calls.values().find(|c| c.state() == State::Ended).map(PhoneCall::number);
+            let oldest = self.calls.values().find(|c| c.state() == PhoneCallState::Ended).map(PhoneCall::number);
             if let Some(oldest) = oldest {
                 self.calls.remove(&oldest);
             }
         }
     }
 
-    fn local(&self) -> Local {
-        Local { ip: self.config.sip.ip(), port: self.config.sip.port() }
+    fn local(&self) -> LocalAddress {
+        LocalAddress { ip: self.config.sip.ip(), port: self.config.sip.port() }
     }
 
     /// Returns the called user: that of the Request-URI, or that of To if the Request-URI names this phone's
     /// registered Contact.
-    fn called(&self, request: &Message) -> String {
+    fn called(&self, request: &SipMessage) -> String {
         let user = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
         let to = || request.to()?.parsed_uri().map(|uri| uri.user_unescaped());
         if user == self.config.name { to().unwrap_or(user) } else { user }

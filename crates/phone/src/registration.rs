@@ -1,13 +1,13 @@
 //! Registration of a phone (RFC 3261 §10.2), refreshed and removed as scripted.
 
-use trunkgate_sip::{ClientId, Event, Flow, Local, Register};
+use trunkgate_sip::{ClientId, EndpointEvent, Flow, LocalAddress, RegisterRequest};
 
-use crate::cx::Cx;
+use crate::cx::PhoneCx;
 use crate::script::PhoneConfig;
 
 /// Binding of a phone at a registrar.
 #[derive(Debug, Default)]
-pub(crate) struct Registration {
+pub(crate) struct RegistrarBinding {
     call_id: Option<String>,
     cseq: u32,
     asking: Option<ClientId>,
@@ -15,21 +15,21 @@ pub(crate) struct Registration {
     code: Option<u16>,
 }
 
-impl Registration {
+impl RegistrarBinding {
     /// Handles an endpoint event. Returns whether it belongs to the registration.
-    pub(crate) fn heard(&mut self, event: &Event) -> bool {
+    pub(crate) fn handle_endpoint_event(&mut self, event: &EndpointEvent) -> bool {
         let asked = |id: &ClientId| self.asking == Some(*id);
-        if let Event::Challenged { id, .. } = event
+        if let EndpointEvent::Challenged { id, .. } = event
             && asked(id)
         {
             self.cseq += 1;
             return true;
         }
-        let answered = if let Event::Response { id, code, .. } = event
+        let answered = if let EndpointEvent::Response { id, code, .. } = event
             && *code >= 200
         {
             Some((id, *code))
-        } else if let Event::TimedOut { id } | Event::TransportFailed { id } = event {
+        } else if let EndpointEvent::TimedOut { id } | EndpointEvent::TransportFailed { id } = event {
             Some((id, 0))
         } else {
             None
@@ -40,13 +40,13 @@ impl Registration {
     }
 }
 
-impl Registration {
+impl RegistrarBinding {
     /// Registers a user at `uri` for `expires` seconds over this flow; 0 removes the registration.
-    pub(crate) fn register(&mut self, cx: &mut Cx<'_>, flow: Flow, uri: &str, (user, expires): (&str, u32)) {
+    pub(crate) fn register(&mut self, cx: &mut PhoneCx<'_>, flow: Flow, uri: &str, (user, expires): (&str, u32)) {
         self.cseq += 1;
-        let register = Register {
+        let register = RegisterRequest {
             flow,
-            local: Local { ip: cx.config.sip.ip(), port: cx.config.sip.port() },
+            local: LocalAddress { ip: cx.config.sip.ip(), port: cx.config.sip.port() },
             party: PhoneConfig::PARTY,
             uri: uri.to_owned(),
             address: format!("sip:{user}@{}", uri.trim_start_matches("sip:")),

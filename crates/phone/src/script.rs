@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkgate_media::Epoch;
+use trunkgate_media::ClockEpoch;
 use trunkgate_sdp::Srtp;
-use trunkgate_sip::{Credentials, Extra, Flow, Party};
+use trunkgate_sip::{Credentials, ExtraHeader, Flow, SipPartyId};
 
 /// Outgoing call.
 #[derive(Debug, Clone)]
-pub struct Dial {
+pub struct OutgoingCall {
     /// Flow to send the INVITE on.
     pub flow: Flow,
     /// Request-URI and To.
@@ -22,19 +22,19 @@ pub struct Dial {
     /// Whether the offer is one part of a multipart body (RFC 5621).
     pub multipart: bool,
     /// Additional headers.
-    pub headers: Vec<Extra>,
+    pub headers: Vec<ExtraHeader>,
     /// Delay after which an unanswered INVITE is cancelled.
     pub cancel_after: Option<Duration>,
     /// Whether a 2xx is left without ACK.
     pub never_ack: bool,
     /// Behaviour after the answer.
-    pub talk: Talk,
+    pub talk: CallScript,
 }
 
-impl Dial {
+impl OutgoingCall {
     /// Creates a plain call with an offer.
-    pub fn new(flow: Flow, uri: impl Into<String>, from: impl Into<String>) -> Dial {
-        Dial {
+    pub fn new(flow: Flow, uri: impl Into<String>, from: impl Into<String>) -> OutgoingCall {
+        OutgoingCall {
             flow,
             uri: uri.into(),
             from: from.into(),
@@ -43,23 +43,23 @@ impl Dial {
             headers: Vec::new(),
             cancel_after: None,
             never_ack: false,
-            talk: Talk::default(),
+            talk: CallScript::default(),
         }
     }
 }
 
 /// Response to an incoming call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct AnswerScript {
     /// Kind of response.
-    pub manner: Manner,
+    pub manner: AnswerKind,
     /// Behaviour after the answer.
-    pub talk: Talk,
+    pub talk: CallScript,
 }
 
 /// Kinds of response to an INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum AnswerKind {
     /// Respond with 180, then 200.
     Ring {
         /// Delay from INVITE to 200.
@@ -98,21 +98,21 @@ pub enum Manner {
     },
 }
 
-impl Answer {
+impl AnswerScript {
     /// Creates an answer that rings for `answer_after`, then sends 200 and never hangs up by itself.
-    pub fn ring(answer_after: Duration) -> Answer {
-        Answer::of(Manner::Ring { answer_after })
+    pub fn ring(answer_after: Duration) -> AnswerScript {
+        AnswerScript::from_kind(AnswerKind::Ring { answer_after })
     }
 
     /// Creates an answer of this kind that never hangs up by itself.
-    pub fn of(manner: Manner) -> Answer {
-        Answer { manner, talk: Talk::default() }
+    pub fn from_kind(manner: AnswerKind) -> AnswerScript {
+        AnswerScript { manner, talk: CallScript::default() }
     }
 }
 
 /// Behaviour of a phone in an answered call; times count from the answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Talk {
+pub struct CallScript {
     /// Delay after which the phone hangs up; `None` leaves it to the other side.
     pub hang_up_after: Option<Duration>,
     /// Delay after which a re-INVITE holds the call (RFC 3264 §8.4).
@@ -153,17 +153,17 @@ pub struct PhoneConfig {
     /// Credentials required before a request is served.
     pub asks: Option<Credentials>,
     /// Time limits of a call; `None` for no limits.
-    pub give_up: Option<GiveUp>,
+    pub give_up: Option<CallTimeLimits>,
     /// Credentials that answer challenges.
     pub credentials: Option<Credentials>,
     /// Whether reliable provisional responses (RFC 3262) are supported, and sent if the caller supports them too.
     pub reliable: bool,
     /// Session timers (RFC 4028); `None` if not supported.
-    pub sessions: Option<Sessions>,
+    pub sessions: Option<SessionTimerConfig>,
     /// Handling of REFER; `None` if transfers are not supported.
-    pub transfers: Option<Referred>,
+    pub transfers: Option<ReferResponse>,
     /// Time reference of RTCP reports; `None` if the phone sends none.
-    pub reports: Option<Epoch>,
+    pub reports: Option<ClockEpoch>,
 }
 
 impl PhoneConfig {
@@ -178,7 +178,7 @@ impl PhoneConfig {
             srtp: Srtp::Off,
             frame_interval: Duration::from_millis(20),
             asks: None,
-            give_up: Some(GiveUp::default()),
+            give_up: Some(CallTimeLimits::default()),
             credentials: None,
             reliable: false,
             sessions: None,
@@ -188,12 +188,12 @@ impl PhoneConfig {
     }
 
     /// Party id of every peer; a phone does not distinguish them.
-    pub(crate) const PARTY: Party = Party(0);
+    pub(crate) const PARTY: SipPartyId = SipPartyId(0);
 }
 
 /// Time limits of a phone, so that every leg ends regardless of the remote party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GiveUp {
+pub struct CallTimeLimits {
     /// Maximum time without a final response, after which an outgoing INVITE is cancelled and an incoming one gets
     /// 480.
     pub no_final: Duration,
@@ -201,9 +201,9 @@ pub struct GiveUp {
     pub call: Duration,
 }
 
-impl Default for GiveUp {
-    fn default() -> GiveUp {
-        GiveUp {
+impl Default for CallTimeLimits {
+    fn default() -> CallTimeLimits {
+        CallTimeLimits {
             no_final: Duration::from_secs(crate::limits::NO_FINAL_S),
             call: Duration::from_secs(crate::limits::CALL_S),
         }
@@ -212,7 +212,7 @@ impl Default for GiveUp {
 
 /// Session timers of a phone (RFC 4028).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sessions {
+pub struct SessionTimerConfig {
     /// Requested interval in seconds; 0 requests none but accepts one.
     pub seconds: u32,
     /// Minimum accepted interval in seconds; shorter ones are rejected with 422.
@@ -227,7 +227,7 @@ pub struct Sessions {
 
 /// Time at which a phone leaves a call it has transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaving {
+pub enum LeaveTime {
     /// Immediately after its REFER is accepted.
     AtOnce,
     /// After a notification that the target has answered.
@@ -238,7 +238,7 @@ pub enum Leaving {
 
 /// Response of a phone to a REFER, and the progress it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Referred {
+pub enum ReferResponse {
     /// Rejects with 603.
     Refuses,
     /// Accepts with 202, and reports this status code after a while.
@@ -249,7 +249,7 @@ pub enum Referred {
 
 /// Request in an answered call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Within {
+pub enum InCallRequest {
     /// INFO with a DTMF digit.
     Key,
     /// UPDATE without a description, as a refresh.
@@ -267,5 +267,5 @@ pub enum Within {
         holds: bool,
     },
     /// REFER that asks to connect the other party with the called number.
-    Transfer(Leaving),
+    Transfer(LeaveTime),
 }

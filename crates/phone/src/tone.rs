@@ -30,52 +30,52 @@ pub(crate) const FULL_SCALE: f64 = 32_768.0;
 
 /// G.711 codecs in which a phone generates audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
+pub enum G711Codec {
     /// μ-law, payload type 0.
     Pcmu,
     /// A-law, payload type 8.
     Pcma,
 }
 
-impl Codec {
+impl G711Codec {
     /// Returns the codec with this static payload type (RFC 3551 §6).
-    pub const fn of_payload(number: u8) -> Option<Codec> {
+    pub const fn of_payload(number: u8) -> Option<G711Codec> {
         match number {
-            0 => Some(Codec::Pcmu),
-            8 => Some(Codec::Pcma),
+            0 => Some(G711Codec::Pcmu),
+            8 => Some(G711Codec::Pcma),
             _ => None,
         }
     }
 
     /// Returns the codec with this rtpmap name.
-    pub fn of_name(name: &str) -> Option<Codec> {
-        [Codec::Pcmu, Codec::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    pub fn of_name(name: &str) -> Option<G711Codec> {
+        [G711Codec::Pcmu, G711Codec::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
     /// Returns the static payload type.
     pub const fn payload(self) -> u8 {
         match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
+            G711Codec::Pcmu => 0,
+            G711Codec::Pcma => 8,
         }
     }
 
     /// Returns the rtpmap name.
     pub const fn name(self) -> &'static str {
         match self {
-            Codec::Pcmu => "PCMU",
-            Codec::Pcma => "PCMA",
+            G711Codec::Pcmu => "PCMU",
+            G711Codec::Pcma => "PCMA",
         }
     }
 
     /// Returns a frame of the unmarked tone, which repeats after [`CYCLE_FRAMES`].
     fn phase(self, phase: usize) -> &'static [u8; FRAME_SAMPLES] {
-        type Cycle = [[u8; FRAME_SAMPLES]; CYCLE_FRAMES];
-        static CYCLES: [OnceLock<Cycle>; 2] = [OnceLock::new(), OnceLock::new()];
+        type ToneCycle = [[u8; FRAME_SAMPLES]; CYCLE_FRAMES];
+        static CYCLES: [OnceLock<ToneCycle>; 2] = [OnceLock::new(), OnceLock::new()];
         let [pcmu, pcma] = &CYCLES;
         let cycle = match self {
-            Codec::Pcmu => pcmu,
-            Codec::Pcma => pcma,
+            G711Codec::Pcmu => pcmu,
+            G711Codec::Pcma => pcma,
         };
         let sample = |n: usize| AMPLITUDE * (TAU * TONE_HZ * (n as f64) / f64::from(SAMPLE_RATE)).sin();
         let frame = |phase: usize| std::array::from_fn(|n| self.encode(sample(phase * FRAME_SAMPLES + n) as i16));
@@ -91,16 +91,16 @@ impl Codec {
 
     pub(crate) fn encode(self, sample: i16) -> u8 {
         match self {
-            Codec::Pcmu => g711::encode_ulaw(sample),
-            Codec::Pcma => g711::encode_alaw(sample),
+            G711Codec::Pcmu => g711::encode_ulaw(sample),
+            G711Codec::Pcma => g711::encode_alaw(sample),
         }
     }
 
     /// Decodes one sample.
     pub fn decode(self, byte: u8) -> i16 {
         match self {
-            Codec::Pcmu => g711::decode_ulaw(byte),
-            Codec::Pcma => g711::decode_alaw(byte),
+            G711Codec::Pcmu => g711::decode_ulaw(byte),
+            G711Codec::Pcma => g711::decode_alaw(byte),
         }
     }
 }
@@ -116,15 +116,15 @@ const UNSPREAD: u64 = 0xf1de_83e1_9937_733d;
 
 /// Sent stream of marked tone frames.
 #[derive(Debug, Clone)]
-pub struct Voice {
+pub struct MarkedVoice {
     ssrc: u32,
-    codec: Codec,
+    codec: G711Codec,
 }
 
-impl Voice {
+impl MarkedVoice {
     /// Creates the voice with this SSRC.
-    pub fn new(ssrc: u32, codec: Codec) -> Voice {
-        Voice { ssrc, codec }
+    pub fn new(ssrc: u32, codec: G711Codec) -> MarkedVoice {
+        MarkedVoice { ssrc, codec }
     }
 
     /// Returns the SSRC.
@@ -133,7 +133,7 @@ impl Voice {
     }
 
     /// Returns the codec.
-    pub fn codec(&self) -> Codec {
+    pub fn codec(&self) -> G711Codec {
         self.codec
     }
 
@@ -170,7 +170,7 @@ impl Voice {
     }
 
     /// Returns SSRC and index of the frame with this payload, or `None` if any bit differs from the frame sent.
-    pub fn identify(codec: Codec, payload: &[u8]) -> Option<(u32, u32)> {
+    pub fn identify(codec: G711Codec, payload: &[u8]) -> Option<(u32, u32)> {
         let (named, bare) = payload.split_at_checked(NAME_BITS + CHECK_BITS)?;
         // The unmarked samples determine the phase of the tone.
         let tone = (0..CYCLE_FRAMES).map(|phase| codec.phase(phase)).find(|tone| tone.ends_with(bare))?;
@@ -178,7 +178,7 @@ impl Voice {
         let spread = heard.fold(0u64, |sum, (bit, (heard, tone))| sum | (u64::from((heard ^ tone) & 1) << bit));
         let name = spread.wrapping_mul(UNSPREAD);
         let (ssrc, index) = ((name >> 32) as u32, name as u32);
-        (Voice::new(ssrc, codec).payload(index) == payload).then_some((ssrc, index))
+        (MarkedVoice::new(ssrc, codec).payload(index) == payload).then_some((ssrc, index))
     }
 
     /// Returns a frame as an RTP packet (RFC 3550 §5.1); the first one has the marker bit (RFC 3551 §4.1).
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn same_ssrc_same_stream() {
-        let (a, b) = (Voice::new(7, Codec::Pcmu), Voice::new(7, Codec::Pcmu));
+        let (a, b) = (MarkedVoice::new(7, G711Codec::Pcmu), MarkedVoice::new(7, G711Codec::Pcmu));
         for index in [0, 1, 4, 5, 70_000] {
             assert_eq!(a.packet(index, 0), b.packet(index, 0));
         }
@@ -241,13 +241,13 @@ mod tests {
 
     #[test]
     fn audio_is_said_frame_by_frame_and_silence_follows() {
-        let voice = Voice::new(7, Codec::Pcma);
+        let voice = MarkedVoice::new(7, G711Codec::Pcma);
         let audio: Vec<i16> = (0..200).map(|n| n * 100).collect();
         let said = |index: u32| -> Vec<i16> {
-            voice.packet_of(index, 8, &audio)[RTP_HEADER_BYTES..].iter().map(|b| Codec::Pcma.decode(*b)).collect()
+            voice.packet_of(index, 8, &audio)[RTP_HEADER_BYTES..].iter().map(|b| G711Codec::Pcma.decode(*b)).collect()
         };
         let coded = |samples: &[i16]| -> Vec<i16> {
-            samples.iter().map(|s| Codec::Pcma.decode(Codec::Pcma.encode(*s))).collect()
+            samples.iter().map(|s| G711Codec::Pcma.decode(G711Codec::Pcma.encode(*s))).collect()
         };
         assert_eq!(said(0), coded(&audio[..160]));
         assert_eq!((&said(1)[..40], &said(1)[40..]), (&coded(&audio[160..])[..], &coded(&[0; 120])[..]));
@@ -257,34 +257,34 @@ mod tests {
 
     #[test]
     fn no_two_frames_are_alike() {
-        let voice = Voice::new(7, Codec::Pcma);
+        let voice = MarkedVoice::new(7, G711Codec::Pcma);
         let frames: std::collections::BTreeSet<_> = (0..2000).map(|i| voice.payload(i).to_vec()).collect();
         assert_eq!(frames.len(), 2000);
-        assert_ne!(voice.payload(3), Voice::new(8, Codec::Pcma).payload(3));
+        assert_ne!(voice.payload(3), MarkedVoice::new(8, G711Codec::Pcma).payload(3));
     }
 
     #[test]
     fn every_payload_tells_its_name_and_no_wrong_bit_is_overlooked() {
         assert_eq!(SPREAD.wrapping_mul(UNSPREAD), 1);
-        for codec in [Codec::Pcmu, Codec::Pcma] {
+        for codec in [G711Codec::Pcmu, G711Codec::Pcma] {
             for (ssrc, index) in [(0, 0), (7, 3), (u32::MAX, 70_004), (0x8000_0000, u32::MAX)] {
-                let mut payload = Voice::new(ssrc, codec).payload(index);
-                assert_eq!(Voice::identify(codec, &payload), Some((ssrc, index)));
+                let mut payload = MarkedVoice::new(ssrc, codec).payload(index);
+                assert_eq!(MarkedVoice::identify(codec, &payload), Some((ssrc, index)));
                 for at in 0..FRAME_SAMPLES {
                     for bit in 0..8 {
                         payload[at] ^= 1 << bit;
-                        assert_eq!(Voice::identify(codec, &payload), None, "{at}.{bit}");
+                        assert_eq!(MarkedVoice::identify(codec, &payload), None, "{at}.{bit}");
                         payload[at] ^= 1 << bit;
                     }
                 }
-                assert_eq!(Voice::identify(codec, &payload[1..]), None);
+                assert_eq!(MarkedVoice::identify(codec, &payload[1..]), None);
             }
         }
     }
 
     #[test]
     fn sequence_and_timestamp_wrap() {
-        let voice = Voice::new(1, Codec::Pcmu);
+        let voice = MarkedVoice::new(1, G711Codec::Pcmu);
         assert_eq!(voice.sequence(65_536), voice.first_sequence());
         assert_eq!(voice.timestamp(2), voice.first_timestamp().wrapping_add(320));
     }

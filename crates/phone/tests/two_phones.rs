@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use trunkgate_phone::{
-    Answer, CallNumber, Codec, Dial, Ending, Event, GiveUp, Input, Manner, Output, Phone, PhoneConfig, Sessions, State,
-    Talk, Within,
+    AnswerKind, AnswerScript, CallEnding, CallNumber, CallScript, CallTimeLimits, G711Codec, InCallRequest,
+    OutgoingCall, Phone, PhoneCallState, PhoneConfig, PhoneEvent, PhoneInput, PhoneOutput, SessionTimerConfig,
 };
-use trunkgate_sip::{Counts, Flow, ListenerId, Transport};
+use trunkgate_sip::{EndpointCounts, Flow, ListenerId, Transport};
 
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
@@ -20,8 +20,8 @@ struct Pair {
     start: Instant,
     now: Instant,
     phones: [Phone; 2],
-    events: Vec<(usize, Event)>,
-    queue: BTreeMap<(Instant, u64), (usize, Input)>,
+    events: Vec<(usize, PhoneEvent)>,
+    queue: BTreeMap<(Instant, u64), (usize, PhoneInput)>,
     queued: u64,
     /// Requests and responses sent, as `METHOD` or `METHOD code`.
     sent: Vec<String>,
@@ -64,8 +64,9 @@ impl Pair {
         }
     }
 
-    fn dial(&mut self, change: impl FnOnce(&mut Dial)) -> CallNumber {
-        let mut dial = Dial::new(flow_to(CALLEE), "sip:+12125550100@192.0.2.11", "<sip:+14155550100@192.0.2.10>");
+    fn dial(&mut self, change: impl FnOnce(&mut OutgoingCall)) -> CallNumber {
+        let mut dial =
+            OutgoingCall::new(flow_to(CALLEE), "sip:+12125550100@192.0.2.11", "<sip:+14155550100@192.0.2.10>");
         change(&mut dial);
         let number = self.phones[CALLER].dial(self.now, dial).unwrap();
         self.drain();
@@ -78,25 +79,25 @@ impl Pair {
                 self.queued += 1;
                 let key = (self.now + WIRE, self.queued);
                 match output {
-                    Output::Transmit(t) => {
+                    PhoneOutput::Transmit(t) => {
                         assert_eq!(t.flow.remote, address(1 - at));
                         let code = t.what.code.map(|c| format!(" {c}")).unwrap_or_default();
                         self.sent.push(format!("{}{code}", t.what.method));
-                        self.queue.insert(key, (1 - at, Input::Sip { flow: flow_to(at), bytes: t.bytes }));
+                        self.queue.insert(key, (1 - at, PhoneInput::Sip { flow: flow_to(at), bytes: t.bytes }));
                     }
-                    Output::Rtp { to, bytes, .. } => {
+                    PhoneOutput::Rtp { to, bytes, .. } => {
                         assert_eq!(to.ip(), address(1 - at).ip());
-                        self.queue.insert(key, (1 - at, Input::Rtp { to, bytes }));
+                        self.queue.insert(key, (1 - at, PhoneInput::Rtp { to, bytes }));
                     }
-                    Output::Rtcp { to, bytes, .. } => {
+                    PhoneOutput::Rtcp { to, bytes, .. } => {
                         // RTCP uses the port after RTP; the phone identifies the call by the RTP port.
                         let to = SocketAddr::new(to.ip(), to.port() - 1);
                         self.reports[at] += 1;
-                        self.queue.insert(key, (1 - at, Input::Rtcp { to, bytes }));
+                        self.queue.insert(key, (1 - at, PhoneInput::Rtcp { to, bytes }));
                     }
-                    Output::Heard { samples, .. } => self.overheard.push((at, samples)),
-                    Output::Event(Event::Heard(..)) => {}
-                    Output::Event(event) => self.events.push((at, event)),
+                    PhoneOutput::Heard { samples, .. } => self.overheard.push((at, samples)),
+                    PhoneOutput::Event(PhoneEvent::Heard(..)) => {}
+                    PhoneOutput::Event(event) => self.events.push((at, event)),
                 }
             }
         }
@@ -122,7 +123,7 @@ impl Pair {
         }
     }
 
-    fn ending(&self, at: usize) -> Option<Ending> {
+    fn ending(&self, at: usize) -> Option<CallEnding> {
         self.phones[at].calls().next().and_then(|call| call.ending())
     }
 
@@ -131,12 +132,12 @@ impl Pair {
     }
 
     /// Checks that no state is left, and that both phones report the expected outcome.
-    fn is_over(&self, caller: Ending, callee: Ending) {
+    fn is_over(&self, caller: CallEnding, callee: CallEnding) {
         assert_eq!((self.ending(CALLER), self.ending(CALLEE)), (Some(caller), Some(callee)), "{:?}", self.sent);
         for phone in &self.phones {
-            assert_eq!(phone.counts(), Counts::default());
+            assert_eq!(phone.counts(), EndpointCounts::default());
             assert_eq!(phone.poll_timeout(), None);
-            assert!(phone.calls().all(|call| call.state() == State::Ended));
+            assert!(phone.calls().all(|call| call.state() == PhoneCallState::Ended));
         }
     }
 
@@ -161,26 +162,27 @@ fn a_plain_call() {
     let mut pair = Pair::new();
     pair.dial(|dial| dial.talk.hang_up_after = after(5));
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     let heard = pair.heard();
     assert!(heard.iter().all(|n| (245..=250).contains(n)), "{heard:?}");
     assert_eq!((pair.sent("INVITE"), pair.sent("ACK"), pair.sent("BYE"), pair.sent("BYE 200")), (1, 1, 1, 1));
     let call = pair.phones[CALLEE].calls().next().unwrap();
-    assert_eq!((call.called(), call.codec()), ("+12125550100", Some(Codec::Pcmu)));
+    assert_eq!((call.called(), call.codec()), ("+12125550100", Some(G711Codec::Pcmu)));
     let order: Vec<_> = pair.events.iter().filter(|(at, _)| *at == CALLER).map(|(_, event)| *event).collect();
     let number = CallNumber(1);
-    let expected = [Event::Ringing(number), Event::Answered(number), Event::Ended(number, Ending::HungUp)];
+    let expected =
+        [PhoneEvent::Ringing(number), PhoneEvent::Answered(number), PhoneEvent::Ended(number, CallEnding::HungUp)];
     assert_eq!(order, expected);
 }
 
 #[test]
 fn the_callee_hangs_up() {
     let mut pair = Pair::new();
-    let talk = Talk { hang_up_after: after(2), ..Talk::default() };
-    pair.phones[CALLEE].expect(Answer { talk, ..Answer::ring(Duration::ZERO) });
+    let talk = CallScript { hang_up_after: after(2), ..CallScript::default() };
+    pair.phones[CALLEE].expect(AnswerScript { talk, ..AnswerScript::ring(Duration::ZERO) });
     pair.dial(|_| {});
     pair.run(LONG);
-    pair.is_over(Ending::HungUpThere, Ending::HungUp);
+    pair.is_over(CallEnding::HungUpThere, CallEnding::HungUp);
 }
 
 #[test]
@@ -191,7 +193,7 @@ fn without_an_offer_the_ack_answers() {
         dial.talk.hang_up_after = after(2);
     });
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     assert!(pair.heard().iter().all(|n| *n > 90));
 }
 
@@ -200,12 +202,14 @@ fn what_is_said_in_a_call_leaves_it_as_it_was() {
     let mut pair = Pair::new();
     pair.dial(|dial| dial.talk.hang_up_after = after(9));
     pair.run(Duration::from_secs(3));
-    for (at, what) in [(CALLER, Within::Offerless), (CALLEE, Within::Key), (CALLER, Within::Refresh)] {
+    for (at, what) in
+        [(CALLER, InCallRequest::Offerless), (CALLEE, InCallRequest::Key), (CALLER, InCallRequest::Refresh)]
+    {
         pair.phones[at].say_within(pair.now, CallNumber(1), what);
         pair.run(Duration::from_secs(1));
     }
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     let requests = ["INVITE", "ACK", "INFO", "INFO 200", "UPDATE", "UPDATE 200"].map(|what| pair.sent(what));
     assert_eq!(requests, [2, 2, 1, 1, 1, 1]);
     assert!(pair.heard().iter().all(|n| *n > 400), "{:?}", pair.heard());
@@ -219,30 +223,30 @@ fn an_offer_in_a_multipart_body() {
         dial.talk.hang_up_after = after(2);
     });
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     assert!(pair.heard().iter().all(|n| *n > 90));
 }
 
 #[test]
 fn early_media_is_heard_before_the_answer() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].expect(Answer::of(Manner::Early { answer_after: Duration::from_secs(4) }));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::Early { answer_after: Duration::from_secs(4) }));
     pair.dial(|dial| dial.talk.hang_up_after = after(1));
     pair.run(Duration::from_secs(3));
     assert!(pair.heard()[CALLER] > 100);
     assert_eq!(pair.sent("INVITE 183"), 1);
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
 }
 
 #[test]
 fn rfc3262_early_media_is_acknowledged_where_both_know_how() {
     for knows in [[true, true], [true, false], [false, true]] {
         let mut pair = Pair::with(|at, config| config.reliable = knows[at]);
-        pair.phones[CALLEE].expect(Answer::of(Manner::Early { answer_after: Duration::from_secs(4) }));
+        pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::Early { answer_after: Duration::from_secs(4) }));
         pair.dial(|dial| dial.talk.hang_up_after = after(1));
         pair.run(LONG);
-        pair.is_over(Ending::HungUp, Ending::HungUpThere);
+        pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
         let both = usize::from(knows == [true, true]);
         assert_eq!((pair.sent("PRACK"), pair.sent("PRACK 200")), (both, both), "{knows:?}");
         assert!(pair.phones.iter().flat_map(Phone::calls).all(|call| call.is_pracked() == (both == 1)));
@@ -252,16 +256,18 @@ fn rfc3262_early_media_is_acknowledged_where_both_know_how() {
 
 #[test]
 fn rfc4028_a_session_is_refreshed_by_whoever_says_so() {
-    let by = |by_update, refreshes| Sessions { seconds: 90, least: 90, refreshes, by_update, forgets: false };
+    let by = |by_update, refreshes| SessionTimerConfig { seconds: 90, least: 90, refreshes, by_update, forgets: false };
     for (caller, callee, updates, invites) in [
         (by(true, true), by(false, false), 5, 1),
         (by(false, true), by(true, false), 0, 6),
         (by(false, false), by(true, true), 5, 1),
     ] {
         let mut pair = Pair::with(|at, config| config.sessions = Some([caller, callee][at]));
-        pair.dial(|dial| dial.talk = Talk { hang_up_after: after(250), frames: Some(1), ..Talk::default() });
+        pair.dial(|dial| {
+            dial.talk = CallScript { hang_up_after: after(250), frames: Some(1), ..CallScript::default() }
+        });
         pair.run(LONG);
-        pair.is_over(Ending::HungUp, Ending::HungUpThere);
+        pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
         assert_eq!((pair.sent("UPDATE"), pair.sent("INVITE")), (updates, invites));
         assert!(pair.phones.iter().flat_map(Phone::calls).all(|call| call.refreshed() == 5));
     }
@@ -269,51 +275,51 @@ fn rfc4028_a_session_is_refreshed_by_whoever_says_so() {
 
 #[test]
 fn rfc4028_a_session_that_is_too_short_is_refused_and_one_that_nobody_refreshes_is_over() {
-    let caller = Sessions { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: true };
-    let callee = Sessions { seconds: 0, least: 120, forgets: false, ..caller };
+    let caller = SessionTimerConfig { seconds: 90, least: 90, refreshes: true, by_update: true, forgets: true };
+    let callee = SessionTimerConfig { seconds: 0, least: 120, forgets: false, ..caller };
     let mut pair = Pair::with(|at, config| config.sessions = Some([caller, callee][at]));
     pair.dial(|dial| dial.talk.frames = Some(1));
     pair.run(Duration::from_secs(10));
     assert_eq!((pair.sent("INVITE"), pair.sent("INVITE 422")), (2, 1));
     assert_eq!(pair.phones[CALLEE].calls().map(|call| call.session_seconds()).collect::<Vec<_>>(), [Some(120)]);
     pair.run(LONG);
-    pair.is_over(Ending::HungUpThere, Ending::SessionExpired);
+    pair.is_over(CallEnding::HungUpThere, CallEnding::SessionExpired);
     assert_eq!(pair.sent("UPDATE"), 0);
 }
 
 #[test]
 fn a_refusal() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].expect(Answer::of(Manner::Reject { code: 486, after: Duration::ZERO }));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::Reject { code: 486, after: Duration::ZERO }));
     pair.dial(|_| {});
     pair.run(LONG);
-    pair.is_over(Ending::Refused(486), Ending::Rejected(486));
+    pair.is_over(CallEnding::Refused(486), CallEnding::Rejected(486));
 }
 
 #[test]
 fn cancel_while_it_rings() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::RingForever));
     pair.dial(|dial| dial.cancel_after = after(3));
     pair.run(LONG);
-    pair.is_over(Ending::Canceled, Ending::CanceledThere);
+    pair.is_over(CallEnding::Canceled, CallEnding::CanceledThere);
     assert_eq!((pair.sent("CANCEL"), pair.sent("INVITE 487")), (1, 1));
 }
 
 #[test]
 fn cancel_crosses_the_answer() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].expect(Answer::ring(Duration::from_secs(3)));
+    pair.phones[CALLEE].expect(AnswerScript::ring(Duration::from_secs(3)));
     pair.dial(|dial| dial.cancel_after = Some(Duration::from_millis(3007)));
     pair.run(LONG);
-    pair.is_over(Ending::Canceled, Ending::HungUpThere);
+    pair.is_over(CallEnding::Canceled, CallEnding::HungUpThere);
 }
 
 #[test]
 fn waking_late_does_not_slow_the_voice() {
     for (late_ms, expected) in [(130, 100), (5000, 51)] {
         let mut pair = Pair::new();
-        pair.phones[CALLEE].expect(Answer::ring(Duration::ZERO));
+        pair.phones[CALLEE].expect(AnswerScript::ring(Duration::ZERO));
         let number = pair.dial(|_| {});
         pair.run(Duration::from_millis(100));
         // The caller's phone is not polled for a while.
@@ -329,10 +335,15 @@ fn waking_late_does_not_slow_the_voice() {
 fn hold_and_resume() {
     let mut pair = Pair::new();
     pair.dial(|dial| {
-        dial.talk = Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), ..Talk::default() };
+        dial.talk = CallScript {
+            hang_up_after: after(9),
+            hold_after: after(3),
+            resume_after: after(6),
+            ..CallScript::default()
+        };
     });
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     let heard = pair.heard();
     assert!((290..310).contains(&heard[CALLER]), "six of nine seconds: {heard:?}");
     assert!((440..455).contains(&heard[CALLEE]), "whoever holds still sends: {heard:?}");
@@ -342,10 +353,10 @@ fn hold_and_resume() {
 #[test]
 fn silence_is_given_up() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].expect(Answer::of(Manner::Silent));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::Silent));
     pair.dial(|_| {});
     pair.run(LONG);
-    pair.is_over(Ending::TimedOut, Ending::Ignored);
+    pair.is_over(CallEnding::TimedOut, CallEnding::Ignored);
     assert!(pair.sent.iter().all(|s| s == "INVITE"), "{:?}", pair.sent);
     assert!(pair.sent.len() > 3, "an INVITE is repeated");
 }
@@ -353,10 +364,10 @@ fn silence_is_given_up() {
 #[test]
 fn a_late_answer_still_makes_a_call() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].expect(Answer::of(Manner::Late { answer_after: Duration::from_secs(10) }));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::Late { answer_after: Duration::from_secs(10) }));
     pair.dial(|dial| dial.talk.hang_up_after = after(1));
     pair.run(LONG);
-    pair.is_over(Ending::HungUp, Ending::HungUpThere);
+    pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     assert_eq!(pair.phones[CALLEE].calls().count(), 1);
     assert_eq!(pair.phones[CALLEE].calls().next().unwrap().called(), "+12125550100");
 }
@@ -366,37 +377,37 @@ fn a_call_never_acknowledged_is_ended_by_the_callee() {
     let mut pair = Pair::new();
     pair.dial(|dial| dial.never_ack = true);
     pair.run(LONG);
-    pair.is_over(Ending::HungUpThere, Ending::AckMissing);
+    pair.is_over(CallEnding::HungUpThere, CallEnding::AckMissing);
     assert!(pair.sent("INVITE 200") > 5, "a 2xx is repeated");
 }
 
 #[test]
 fn ringing_for_ever_is_given_up() {
     let mut pair = Pair::with(|at, config| config.give_up = config.give_up.filter(|_| at == CALLER));
-    pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::RingForever));
     pair.dial(|_| {});
     pair.run(LONG);
-    pair.is_over(Ending::GaveUp, Ending::CanceledThere);
+    pair.is_over(CallEnding::GaveUp, CallEnding::CanceledThere);
 }
 
 #[test]
 fn a_ringing_phone_gives_up_by_itself() {
     let mut pair = Pair::with(|at, config| config.give_up = config.give_up.filter(|_| at == CALLEE));
-    pair.phones[CALLEE].expect(Answer::of(Manner::RingForever));
+    pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::RingForever));
     pair.dial(|_| {});
     pair.run(LONG);
-    pair.is_over(Ending::Refused(480), Ending::GaveUp);
+    pair.is_over(CallEnding::Refused(480), CallEnding::GaveUp);
 }
 
 #[test]
 fn an_endless_call_is_given_up() {
     let mut pair = Pair::with(|at, config| {
-        config.give_up =
-            (at == CALLEE).then_some(GiveUp { no_final: Duration::from_secs(60), call: Duration::from_secs(30) });
+        config.give_up = (at == CALLEE)
+            .then_some(CallTimeLimits { no_final: Duration::from_secs(60), call: Duration::from_secs(30) });
     });
     pair.dial(|_| {});
     pair.run(LONG);
-    pair.is_over(Ending::HungUpThere, Ending::GaveUp);
+    pair.is_over(CallEnding::HungUpThere, CallEnding::GaveUp);
 }
 
 #[test]
@@ -418,18 +429,18 @@ fn media_addresses_are_bounded_and_come_back() {
     }
     pair.run(LONG);
     let endings: Vec<_> = pair.phones[CALLER].calls().filter_map(|call| call.ending()).collect();
-    assert_eq!(endings, [Ending::HungUp, Ending::Refused(503), Ending::Refused(503)]);
+    assert_eq!(endings, [CallEnding::HungUp, CallEnding::Refused(503), CallEnding::Refused(503)]);
     pair.start = pair.now;
     let number = pair.dial(|dial| dial.talk.hang_up_after = after(1));
     pair.run(LONG);
-    assert_eq!(pair.phones[CALLER].call(number).unwrap().ending(), Some(Ending::HungUp));
+    assert_eq!(pair.phones[CALLER].call(number).unwrap().ending(), Some(CallEnding::HungUp));
 }
 
 #[test]
 fn ended_calls_are_forgotten_at_the_limit() {
     let mut pair = Pair::new();
     for _ in 0..trunkgate_phone::limits::CALLS + 5 {
-        pair.phones[CALLEE].expect(Answer::of(Manner::Reject { code: 404, after: Duration::ZERO }));
+        pair.phones[CALLEE].expect(AnswerScript::from_kind(AnswerKind::Reject { code: 404, after: Duration::ZERO }));
         pair.start = pair.now;
         pair.dial(|_| {});
         pair.run(Duration::from_secs(60));
@@ -440,22 +451,22 @@ fn ended_calls_are_forgotten_at_the_limit() {
 #[test]
 fn ignored_calls_are_bounded() {
     let mut pair = Pair::new();
-    pair.phones[CALLEE].set_default_answer(Answer::of(Manner::Silent));
+    pair.phones[CALLEE].set_default_answer(AnswerScript::from_kind(AnswerKind::Silent));
     for _ in 0..trunkgate_phone::limits::IGNORED + 5 {
         pair.start = pair.now;
         pair.dial(|_| {});
         pair.run(Duration::from_secs(60));
     }
-    assert!(pair.phones[CALLER].calls().all(|call| call.ending() == Some(Ending::TimedOut)));
+    assert!(pair.phones[CALLER].calls().all(|call| call.ending() == Some(CallEnding::TimedOut)));
 }
 
 /// Scripted digits are sent with the pauses between them.
 #[test]
 fn keys_are_pressed_with_the_pauses_between_them() {
-    let epoch = trunkgate_media::Epoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
+    let epoch = trunkgate_media::ClockEpoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
     let mut pair = Pair::with(|_, config| config.reports = Some(epoch));
-    pair.phones[CALLEE].expect(Answer::ring(Duration::ZERO));
-    pair.dial(|dial| dial.talk = Talk { keys: Some("ww1W23".into()), ..Talk::default() });
+    pair.phones[CALLEE].expect(AnswerScript::ring(Duration::ZERO));
+    pair.dial(|dial| dial.talk = CallScript { keys: Some("ww1W23".into()), ..CallScript::default() });
     // From 1 s after the answer: two pauses of 500 ms, a digit of 200 ms, a pause of 1 s.
     for (ms, pressed) in [(1_900, ""), (2_200, "1"), (3_100, "1"), (3_350, "12"), (3_600, "123")] {
         pair.run(Duration::from_millis(ms));
@@ -484,11 +495,16 @@ fn keys_are_agreed_upon_in_every_way_a_call_is_placed() {
     ] {
         for offer in [true, false] {
             let mut pair = Pair::with(|at, config| config.srtp = [caller, callee][at]);
-            pair.phones[CALLEE].expect(Answer::of(Manner::Early { answer_after: Duration::from_secs(1) }));
+            pair.phones[CALLEE]
+                .expect(AnswerScript::from_kind(AnswerKind::Early { answer_after: Duration::from_secs(1) }));
             pair.dial(|dial| {
                 dial.offer = offer;
-                dial.talk =
-                    Talk { hang_up_after: after(9), hold_after: after(3), resume_after: after(6), ..Talk::default() };
+                dial.talk = CallScript {
+                    hang_up_after: after(9),
+                    hold_after: after(3),
+                    resume_after: after(6),
+                    ..CallScript::default()
+                };
             });
             pair.run(LONG);
             let calls = [CALLER, CALLEE].map(|at| pair.phones[at].calls().next().unwrap());
@@ -509,18 +525,18 @@ fn each_side_reports_what_it_hears_and_audio_is_heard_as_it_was_played() {
     use trunkgate_phone::Srtp::{Off, Required};
     let audio: std::sync::Arc<[i16]> = (0..1600).map(|n| ((n % 80) * 300 - 12_000) as i16).collect();
     for srtp in [Off, Required] {
-        let epoch = trunkgate_media::Epoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
+        let epoch = trunkgate_media::ClockEpoch::new(Instant::now(), Duration::from_secs(1_700_000_000));
         let mut pair = Pair::with(|_, config| {
             config.srtp = srtp;
             config.reports = Some(epoch);
         });
-        let talk = Talk { overheard: true, ..Talk::default() };
-        pair.phones[CALLEE].expect(Answer { talk, ..Answer::ring(Duration::ZERO) });
+        let talk = CallScript { overheard: true, ..CallScript::default() };
+        pair.phones[CALLEE].expect(AnswerScript { talk, ..AnswerScript::ring(Duration::ZERO) });
         pair.dial(|dial| {
-            dial.talk = Talk { hang_up_after: after(12), audio: Some(audio.clone()), ..Talk::default() };
+            dial.talk = CallScript { hang_up_after: after(12), audio: Some(audio.clone()), ..CallScript::default() };
         });
         pair.run(LONG);
-        pair.is_over(Ending::HungUp, Ending::HungUpThere);
+        pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
         // One report about every five seconds, and a final one.
         assert!(pair.reports.iter().all(|made| (2..=8).contains(made)), "{:?}", pair.reports);
         for at in [CALLER, CALLEE] {
@@ -552,9 +568,11 @@ fn each_side_reports_what_it_hears_and_audio_is_heard_as_it_was_played() {
 #[test]
 fn samples_are_said_in_the_place_of_the_script_once_the_call_is_answered() {
     let mut pair = Pair::new();
-    let talk = Talk { overheard: true, ..Talk::default() };
-    pair.phones[CALLEE].expect(Answer { talk, ..Answer::ring(Duration::ZERO) });
-    pair.dial(|dial| dial.talk = Talk { hang_up_after: after(3), audio: Some([0].into()), ..Talk::default() });
+    let talk = CallScript { overheard: true, ..CallScript::default() };
+    pair.phones[CALLEE].expect(AnswerScript { talk, ..AnswerScript::ring(Duration::ZERO) });
+    pair.dial(|dial| {
+        dial.talk = CallScript { hang_up_after: after(3), audio: Some([0].into()), ..CallScript::default() }
+    });
     let number = pair.phones[CALLER].calls().next().unwrap().number();
     assert!(!pair.phones[CALLER].speak(number, &[1000; 160]), "it is not answered yet");
     pair.run(Duration::from_secs(1));

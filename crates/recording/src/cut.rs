@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::envelope::{Encryption, Envelope};
+use crate::envelope::{FileEncryption, FileEnvelope};
 use crate::limits::FRAME_SAMPLES;
 use crate::ogg::OpusCut;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
@@ -10,13 +10,13 @@ use crate::{Channels, Container};
 
 /// Converts the contents of a finished file to those of a file with some of its frames, without encoding again.
 #[derive(Debug)]
-pub struct Cut {
-    body: Body,
-    envelope: Envelope,
+pub struct FrameExtractor {
+    body: ExtractorFormat,
+    envelope: FileEnvelope,
 }
 
 #[derive(Debug)]
-enum Body {
+enum ExtractorFormat {
     /// Bytes of the contents that remain, and bytes received so far.
     Wav {
         kept: Range<u64>,
@@ -25,34 +25,34 @@ enum Body {
     Opus(Box<OpusCut>),
 }
 
-impl Cut {
+impl FrameExtractor {
     /// Starts a file with some frames of 20 ms of a recording and appends its beginning. `serial` distinguishes Ogg
     /// streams. Returns `None` if a library fails, which no input causes.
     pub fn new(
         (container, channels): (Container, Channels),
         frames: Range<u64>,
-        encryption: Option<&Encryption>,
+        encryption: Option<&FileEncryption>,
         serial: u32,
         to: &mut Vec<u8>,
-    ) -> Option<Cut> {
-        let mut envelope = Envelope::new(encryption, to)?;
+    ) -> Option<FrameExtractor> {
+        let mut envelope = FileEnvelope::new(encryption, to)?;
         let body = match container {
             Container::Wav => {
                 let of_frame = u64::from(channels.count()) * 2 * FRAME_SAMPLES as u64;
                 let kept = HEADER_BYTES + frames.start * of_frame..HEADER_BYTES + frames.end * of_frame;
                 envelope.plain().extend_from_slice(&wav::header(channels, DataBytes::Known(kept.end - kept.start)));
-                Body::Wav { kept, seen: 0 }
+                ExtractorFormat::Wav { kept, seen: 0 }
             }
-            Container::Opus => Body::Opus(Box::new(OpusCut::new(frames, serial))),
+            Container::Opus => ExtractorFormat::Opus(Box::new(OpusCut::new(frames, serial))),
         };
         envelope.write(to);
-        Some(Cut { body, envelope })
+        Some(FrameExtractor { body, envelope })
     }
 
     /// Adds the next bytes of the decrypted contents, in order; bytes of the file are appended.
     pub fn push(&mut self, contents: &[u8], to: &mut Vec<u8>) {
         match &mut self.body {
-            Body::Wav { kept, seen } => {
+            ExtractorFormat::Wav { kept, seen } => {
                 let within = |place: u64| usize::try_from(place.saturating_sub(*seen)).unwrap_or(usize::MAX);
                 let end = within(kept.end).min(contents.len());
                 self.envelope
@@ -60,14 +60,14 @@ impl Cut {
                     .extend_from_slice(contents.get(within(kept.start).min(end)..end).unwrap_or_default());
                 *seen += contents.len() as u64;
             }
-            Body::Opus(cut) => cut.push(contents, self.envelope.plain()),
+            ExtractorFormat::Opus(cut) => cut.push(contents, self.envelope.plain()),
         }
         self.envelope.write(to);
     }
 
     /// Appends the end of the file.
     pub fn finish(mut self, to: &mut Vec<u8>) {
-        if let Body::Opus(cut) = self.body {
+        if let ExtractorFormat::Opus(cut) = self.body {
             cut.finish(self.envelope.plain());
         }
         self.envelope.finish(to);
@@ -77,13 +77,13 @@ impl Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Encoder;
-    use crate::ogg::Count;
+    use crate::RecordingEncoder;
+    use crate::ogg::PageCounter;
 
     /// Builds a file in which the samples are the numbers of their frames.
     fn file(container: Container, channels: Channels, frames: i16) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut encoder = Encoder::new(container, channels, None, 1, &mut file).unwrap();
+        let mut encoder = RecordingEncoder::new(container, channels, None, 1, &mut file).unwrap();
         for frame in 0..frames {
             encoder.push(&[frame, 0].repeat(FRAME_SAMPLES), &mut file);
         }
@@ -95,7 +95,7 @@ mod tests {
 
     fn cut(container: Container, channels: Channels, file: &[u8], frames: Range<u64>) -> Vec<u8> {
         let mut made = Vec::new();
-        let mut cut = Cut::new((container, channels), frames, None, 2, &mut made).unwrap();
+        let mut cut = FrameExtractor::new((container, channels), frames, None, 2, &mut made).unwrap();
         for piece in file.chunks(997) {
             cut.push(piece, &mut made);
         }
@@ -120,7 +120,7 @@ mod tests {
         let whole = file(Container::Opus, Channels::Dual, 200);
         for (frames, milliseconds) in [(0..200, 4000), (60..199, 2780), (120..130, 200)] {
             let made = cut(Container::Opus, Channels::Dual, &whole, frames);
-            let mut count = Count::default();
+            let mut count = PageCounter::default();
             count.push(&made);
             assert!(count.is_whole());
             assert_eq!((count.bytes(), count.milliseconds()), (made.len() as u64, milliseconds));

@@ -2,7 +2,7 @@
 
 use crate::Channels;
 use crate::channels::mix;
-use crate::envelope::{Encryption, Envelope};
+use crate::envelope::{FileEncryption, FileEnvelope};
 use crate::limits::{FRAME_MS, FRAME_SAMPLES};
 use crate::opus::OpusFile;
 use crate::wav::{self, DataBytes, HEADER_BYTES};
@@ -20,44 +20,44 @@ pub enum Container {
 }
 
 #[derive(Debug)]
-enum Body {
+enum EncoderFormat {
     Wav,
     Opus(Box<OpusFile>),
 }
 
 /// Encoder of one recording.
 #[derive(Debug)]
-pub struct Encoder {
+pub struct RecordingEncoder {
     channels: Channels,
-    body: Body,
-    envelope: Envelope,
+    body: EncoderFormat,
+    envelope: FileEnvelope,
     frames: u64,
     /// Buffer, kept for its memory.
     samples: Vec<i16>,
 }
 
-impl Encoder {
+impl RecordingEncoder {
     /// Starts a file and appends its beginning. `serial` distinguishes Ogg streams. Returns `None` if a library fails,
     /// which no input causes.
     pub fn new(
         container: Container,
         channels: Channels,
-        encryption: Option<&Encryption>,
+        encryption: Option<&FileEncryption>,
         serial: u32,
         to: &mut Vec<u8>,
-    ) -> Option<Encoder> {
-        let mut envelope = Envelope::new(encryption, to)?;
+    ) -> Option<RecordingEncoder> {
+        let mut envelope = FileEnvelope::new(encryption, to)?;
         let body = match container {
-            Container::Opus => Body::Opus(Box::new(OpusFile::new(channels, serial, envelope.plain())?)),
+            Container::Opus => EncoderFormat::Opus(Box::new(OpusFile::new(channels, serial, envelope.plain())?)),
             Container::Wav => {
                 // In an encrypted file the header is never rewritten.
                 let data = if envelope.is_sealed() { DataBytes::Unknown } else { DataBytes::Known(0) };
                 envelope.plain().extend_from_slice(&wav::header(channels, data));
-                Body::Wav
+                EncoderFormat::Wav
             }
         };
         envelope.write(to);
-        Some(Encoder { channels, body, envelope, frames: 0, samples: Vec::new() })
+        Some(RecordingEncoder { channels, body, envelope, frames: 0, samples: Vec::new() })
     }
 
     /// Adds frames of both parties, caller first; an incomplete frame at their end is ignored. Bytes of the file are
@@ -69,8 +69,10 @@ impl Encoder {
         self.samples.clear();
         mix(self.channels, whole, &mut self.samples);
         match &mut self.body {
-            Body::Wav => self.envelope.plain().extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes())),
-            Body::Opus(file) => file.push(&self.samples, self.envelope.plain()),
+            EncoderFormat::Wav => {
+                self.envelope.plain().extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes()))
+            }
+            EncoderFormat::Opus(file) => file.push(&self.samples, self.envelope.plain()),
         }
         self.envelope.write(to);
     }
@@ -84,7 +86,7 @@ impl Encoder {
 
     /// Appends pending data that is complete by itself: a started Ogg page. Contents of an open age chunk stay.
     pub fn flush(&mut self, to: &mut Vec<u8>) {
-        if let Body::Opus(file) = &mut self.body {
+        if let EncoderFormat::Opus(file) = &mut self.body {
             file.flush(self.envelope.plain());
         }
         self.envelope.write(to);
@@ -92,7 +94,7 @@ impl Encoder {
 
     /// Appends the end of the file.
     pub fn finish(mut self, to: &mut Vec<u8>) {
-        if let Body::Opus(file) = self.body {
+        if let EncoderFormat::Opus(file) = self.body {
             file.finish(self.envelope.plain());
         }
         self.envelope.finish(to);
@@ -100,7 +102,7 @@ impl Encoder {
 
     /// Returns the header for a file of this length; `None` if the header is never rewritten.
     pub fn header(&self, file_bytes: u64) -> Option<[u8; HEADER_BYTES as usize]> {
-        let is_rewritten = matches!(self.body, Body::Wav) && !self.envelope.is_sealed();
+        let is_rewritten = matches!(self.body, EncoderFormat::Wav) && !self.envelope.is_sealed();
         is_rewritten.then(|| wav::header(self.channels, DataBytes::Known(wav::data_bytes(self.channels, file_bytes))))
     }
 
@@ -120,7 +122,7 @@ mod tests {
     use ropus::{Channels as OpusChannels, DecodeMode, Decoder};
 
     use super::*;
-    use crate::ogg::Count;
+    use crate::ogg::PageCounter;
 
     /// Generates a tone for each party, in frames of 20 ms.
     fn tones(frames: usize, (left, right): (f64, f64)) -> Vec<i16> {
@@ -158,7 +160,7 @@ mod tests {
 
     fn opus(stereo: &[i16]) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut encoder = Encoder::new(Container::Opus, Channels::Dual, None, 7, &mut file).unwrap();
+        let mut encoder = RecordingEncoder::new(Container::Opus, Channels::Dual, None, 7, &mut file).unwrap();
         for block in stereo.chunks(3200) {
             encoder.push(block, &mut file);
         }
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn opus_keeps_the_parties_apart_and_the_length_to_the_sample() {
         let file = opus(&tones(150, (500.0, 1250.0)));
-        let mut count = Count::default();
+        let mut count = PageCounter::default();
         count.push(&file);
         assert!(count.is_whole());
         assert_eq!((count.bytes(), count.milliseconds()), (file.len() as u64, 3000));
@@ -193,12 +195,12 @@ mod tests {
     #[test]
     fn pages_of_opus_are_at_most_a_second_apart() {
         let mut file = Vec::new();
-        let mut encoder = Encoder::new(Container::Opus, Channels::Mono, None, 7, &mut file).unwrap();
+        let mut encoder = RecordingEncoder::new(Container::Opus, Channels::Mono, None, 7, &mut file).unwrap();
         let mut ends = vec![file.len()];
         for block in tones(500, (300.0, 900.0)).chunks(3200) {
             encoder.push(block, &mut file);
             ends.push(file.len());
-            let mut count = Count::default();
+            let mut count = PageCounter::default();
             count.push(&file);
             assert_eq!(count.bytes(), file.len() as u64, "whole pages only");
             assert!(encoder.milliseconds() < count.milliseconds() + 1100);
@@ -209,7 +211,7 @@ mod tests {
     fn wav_has_the_samples_and_a_header_of_its_length() {
         let stereo = tones(10, (500.0, 700.0));
         let mut file = Vec::new();
-        let mut encoder = Encoder::new(Container::Wav, Channels::Dual, None, 0, &mut file).unwrap();
+        let mut encoder = RecordingEncoder::new(Container::Wav, Channels::Dual, None, 0, &mut file).unwrap();
         encoder.push(&stereo, &mut file);
         assert_eq!(encoder.push_silence(70, &mut file), 50);
         let header = encoder.header(file.len() as u64).unwrap();

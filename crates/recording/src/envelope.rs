@@ -1,33 +1,33 @@
 //! Optional encryption between the contents and the bytes of a file.
 
-use crate::age::{Randomness, Recipient, Sealer};
+use crate::age::{FileRandomness, Recipient, Sealer};
 
 /// Encryption of a file.
 #[derive(Debug)]
-pub struct Encryption {
+pub struct FileEncryption {
     /// Recipient of the file.
     pub recipient: Recipient,
     /// Fresh random bytes.
-    pub randomness: Randomness,
+    pub randomness: FileRandomness,
 }
 
 /// Encryption state of one file.
 #[derive(Debug)]
-pub(crate) struct Envelope {
+pub(crate) struct FileEnvelope {
     sealer: Option<Sealer>,
     /// Contents not in the file yet; kept for its memory.
     plain: Vec<u8>,
 }
 
-impl Envelope {
+impl FileEnvelope {
     /// Starts a file and appends the data before the contents. Returns `None` if a library fails, which no input
     /// causes.
-    pub(crate) fn new(encryption: Option<&Encryption>, to: &mut Vec<u8>) -> Option<Envelope> {
+    pub(crate) fn new(encryption: Option<&FileEncryption>, to: &mut Vec<u8>) -> Option<FileEnvelope> {
         let sealer = match encryption {
             Some(by) => Some(Sealer::new(by.recipient, &by.randomness, to)?),
             None => None,
         };
-        Some(Envelope { sealer, plain: Vec::new() })
+        Some(FileEnvelope { sealer, plain: Vec::new() })
     }
 
     /// Returns whether the file is encrypted.

@@ -16,8 +16,8 @@ mod peaks;
 pub mod wav;
 
 pub use channels::mix;
-pub use cut::Cut;
-pub use encoder::{Container, Encoder};
-pub use envelope::Encryption;
-pub use peaks::Peaks;
+pub use cut::FrameExtractor;
+pub use encoder::{Container, RecordingEncoder};
+pub use envelope::FileEncryption;
+pub use peaks::PeakLevels;
 pub use trunkgate_terms::Channels;

@@ -46,7 +46,7 @@ fn crc(bytes: impl Iterator<Item = u8>) -> u32 {
 
 /// Writer of the pages of one stream.
 #[derive(Debug)]
-pub(crate) struct Pages {
+pub(crate) struct PageWriter {
     serial: u32,
     sequence: u32,
     granule: u64,
@@ -54,9 +54,9 @@ pub(crate) struct Pages {
     contents: Vec<u8>,
 }
 
-impl Pages {
-    pub(crate) fn new(serial: u32) -> Pages {
-        Pages { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
+impl PageWriter {
+    pub(crate) fn new(serial: u32) -> PageWriter {
+        PageWriter { serial, sequence: 0, granule: 0, segments: Vec::new(), contents: Vec::new() }
     }
 
     /// Returns the number of packets in the open page.
@@ -109,7 +109,7 @@ impl Pages {
 
 /// Page of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Page<'a> {
+struct ParsedPage<'a> {
     length: usize,
     flags: u8,
     granule: u64,
@@ -119,34 +119,34 @@ struct Page<'a> {
 }
 
 /// Result of the search for a page at the beginning of `bytes`.
-enum Found<'a> {
-    Page(Page<'a>),
+enum PageSearch<'a> {
+    Page(ParsedPage<'a>),
     Part,
     None,
 }
 
-fn page(bytes: &[u8]) -> Found<'_> {
+fn page(bytes: &[u8]) -> PageSearch<'_> {
     let Some(head) = bytes.get(..HEAD_BYTES) else {
-        return if CAPTURE.iter().zip(bytes).all(|(a, b)| a == b) { Found::Part } else { Found::None };
+        return if CAPTURE.iter().zip(bytes).all(|(a, b)| a == b) { PageSearch::Part } else { PageSearch::None };
     };
     if !head.starts_with(CAPTURE) || head[4] != 0 {
-        return Found::None;
+        return PageSearch::None;
     }
     let segments = HEAD_BYTES + usize::from(head[26]);
-    let Some(table) = bytes.get(HEAD_BYTES..segments) else { return Found::Part };
+    let Some(table) = bytes.get(HEAD_BYTES..segments) else { return PageSearch::Part };
     let length = segments + table.iter().map(|length| usize::from(*length)).sum::<usize>();
-    let Some(whole) = bytes.get(..length) else { return Found::Part };
+    let Some(whole) = bytes.get(..length) else { return PageSearch::Part };
     let blank = whole.iter().enumerate().map(|(at, byte)| if (22..26).contains(&at) { 0 } else { *byte });
     if crc(blank).to_le_bytes() != whole[22..26] {
-        return Found::None;
+        return PageSearch::None;
     }
     let mut granule = [0; 8];
     granule.copy_from_slice(&head[6..14]);
     let granule = u64::from_le_bytes(granule);
-    Found::Page(Page { length, flags: head[5], granule, segments: table, contents: &whole[segments..] })
+    PageSearch::Page(ParsedPage { length, flags: head[5], granule, segments: table, contents: &whole[segments..] })
 }
 
-impl<'a> Page<'a> {
+impl<'a> ParsedPage<'a> {
     /// Lists the packets of the page; in recordings none continues in the next page.
     fn packets(&self) -> impl Iterator<Item = &'a [u8]> {
         let (mut lengths, mut rest) = (self.segments.iter(), self.contents);
@@ -168,20 +168,20 @@ impl<'a> Page<'a> {
 
 /// Reader of the packets of a file, piece by piece.
 #[derive(Debug, Default)]
-pub(crate) struct Packets {
+pub(crate) struct PacketReader {
     /// Bytes of an incomplete page.
     held: Vec<u8>,
     /// Packets seen, including those of the header.
     seen: u64,
 }
 
-impl Packets {
+impl PacketReader {
     /// Adds the next bytes of the file and calls `show` with each complete packet and its number among the audio
     /// packets, `None` for a header packet.
     pub(crate) fn push(&mut self, bytes: &[u8], mut show: impl FnMut(Option<u64>, &[u8])) {
         self.held.extend_from_slice(bytes);
         let mut at = 0;
-        while let Found::Page(page) = page(self.held.get(at..).unwrap_or_default()) {
+        while let PageSearch::Page(page) = page(self.held.get(at..).unwrap_or_default()) {
             at += page.length;
             for packet in page.packets() {
                 show(self.seen.checked_sub(HEADER_PACKETS), packet);
@@ -195,8 +195,8 @@ impl Packets {
 /// Converts the packets of a finished file into the pages of a file with some of its frames.
 #[derive(Debug)]
 pub(crate) struct OpusCut {
-    pages: Pages,
-    read: Packets,
+    pages: PageWriter,
+    read: PacketReader,
     kept: Range<u64>,
     pre_skip: u64,
     /// Audio packets in the new file.
@@ -205,17 +205,17 @@ pub(crate) struct OpusCut {
 
 impl OpusCut {
     pub(crate) fn new(kept: Range<u64>, serial: u32) -> OpusCut {
-        OpusCut { pages: Pages::new(serial), read: Packets::default(), kept, pre_skip: 0, packets: 0 }
+        OpusCut { pages: PageWriter::new(serial), read: PacketReader::default(), kept, pre_skip: 0, packets: 0 }
     }
 
     /// Adds the next bytes of the file.
     pub(crate) fn push(&mut self, bytes: &[u8], to: &mut Vec<u8>) {
         let mut read = std::mem::take(&mut self.read);
-        read.push(bytes, |number, packet| self.take(number, packet, to));
+        read.push(bytes, |number, packet| self.extract_packet(number, packet, to));
         self.read = read;
     }
 
-    fn take(&mut self, number: Option<u64>, packet: &[u8], to: &mut Vec<u8>) {
+    fn extract_packet(&mut self, number: Option<u64>, packet: &[u8], to: &mut Vec<u8>) {
         let Some(number) = number else {
             if let Some([low, high]) = packet.strip_prefix(b"OpusHead").and_then(|head| head.get(2..4)) {
                 self.pre_skip = u64::from(u16::from_le_bytes([*low, *high]));
@@ -244,7 +244,7 @@ impl OpusCut {
 
 /// Counts the complete pages at the beginning of an Ogg Opus file, piece by piece.
 #[derive(Debug, Default)]
-pub struct Count {
+pub struct PageCounter {
     held: Vec<u8>,
     bytes: u64,
     granule: u64,
@@ -253,23 +253,23 @@ pub struct Count {
     has_last: bool,
 }
 
-impl Count {
+impl PageCounter {
     /// Adds the next bytes of the file.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.is_over {
             let (now, later) = bytes.split_at(bytes.len().min(PAGE_BYTES));
             self.held.extend_from_slice(now);
-            self.take();
+            self.count_pages();
             bytes = later;
         }
     }
 
-    fn take(&mut self) {
+    fn count_pages(&mut self) {
         let held = std::mem::take(&mut self.held);
         let mut at = 0;
         while !self.is_over {
             match page(held.get(at..).unwrap_or_default()) {
-                Found::Page(page) => {
+                PageSearch::Page(page) => {
                     if page.flags & FIRST != 0
                         && let Some([low, high]) =
                             page.contents.strip_prefix(b"OpusHead").and_then(|head| head.get(2..4))
@@ -281,8 +281,8 @@ impl Count {
                     self.has_last = page.flags & LAST != 0;
                     self.is_over = self.has_last;
                 }
-                Found::Part => break,
-                Found::None => self.is_over = true,
+                PageSearch::Part => break,
+                PageSearch::None => self.is_over = true,
             }
         }
         self.bytes += at as u64;
@@ -312,12 +312,12 @@ mod tests {
     #[test]
     fn the_first_page_holds_one_packet_and_opens_again() {
         let mut out = Vec::new();
-        let mut pages = Pages::new(0x0102_0304);
+        let mut pages = PageWriter::new(0x0102_0304);
         pages.push(b"OpusHead\x01\x01\x38\x01\x40\x1f\0\0\0\0\0", 0, &mut out);
         pages.end(false, &mut out);
         assert_eq!(&out[..6], b"OggS\0\x02");
         assert_eq!((out[26], out[27], out.len()), (1, 19, HEAD_BYTES + 1 + 19));
-        let Found::Page(page) = page(&out) else { panic!() };
+        let PageSearch::Page(page) = page(&out) else { panic!() };
         assert_eq!((page.length, page.granule, page.flags), (out.len(), 0, FIRST));
     }
 
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn pages_are_counted_to_the_first_that_is_not_whole() {
         let (mut out, mut ends) = (Vec::new(), Vec::new());
-        let mut pages = Pages::new(1);
+        let mut pages = PageWriter::new(1);
         for at in 0..40_u64 {
             pages.push(&vec![at as u8; 1 + at as usize * 20], at * 960, &mut out);
             if at % 3 == 0 {
@@ -341,7 +341,7 @@ mod tests {
         }
         pages.end(true, &mut out);
         for cut in 0..out.len() {
-            let mut count = Count::default();
+            let mut count = PageCounter::default();
             out[..cut].chunks(100).for_each(|part| count.push(part));
             let expected = ends.iter().rev().find(|(bytes, _)| *bytes <= cut as u64).copied().unwrap_or((0, 0));
             assert_eq!(
@@ -350,7 +350,7 @@ mod tests {
                 "{cut}"
             );
         }
-        let mut count = Count::default();
+        let mut count = PageCounter::default();
         count.push(&out);
         assert!(count.is_whole() && count.bytes() == out.len() as u64);
     }

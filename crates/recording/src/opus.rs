@@ -4,7 +4,7 @@ use ropus::{Application, Bitrate, Channels as OpusChannels, Signal};
 
 use crate::Channels;
 use crate::limits::{FRAME_SAMPLES, OPUS_COMPLEXITY, OPUS_DUAL_BIT_RATE, OPUS_MONO_BIT_RATE, RATE_HZ};
-use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, Pages};
+use crate::ogg::{GRANULES_PER_FRAME, PAGE_PACKETS, PageWriter};
 
 /// Granule positions per sample; their clock is 48 kHz (RFC 7845 §4).
 const GRANULES_PER_SAMPLE: u64 = 48_000 / RATE_HZ as u64;
@@ -15,7 +15,7 @@ const PACKET_BYTES: usize = 1275;
 pub(crate) struct OpusFile {
     encoder: ropus::Encoder,
     channels: Channels,
-    pages: Pages,
+    pages: PageWriter,
     pre_skip: u64,
     frames: u64,
     packets: u64,
@@ -51,7 +51,7 @@ impl OpusFile {
             .build()
             .ok()?;
         let pre_skip = u64::from(encoder.lookahead()) * GRANULES_PER_SAMPLE;
-        let mut pages = Pages::new(serial);
+        let mut pages = PageWriter::new(serial);
         let mut head = b"OpusHead\x01".to_vec();
         head.push(channels.count() as u8);
         head.extend_from_slice(&(pre_skip as u16).to_le_bytes());

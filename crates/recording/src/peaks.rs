@@ -3,7 +3,7 @@
 use ropus::{DecodeMode, Decoder};
 
 use crate::limits::{FRAME_MS, FRAME_SAMPLES, PEAK_PACKETS, PEAKS, RATE_HZ};
-use crate::ogg::Packets;
+use crate::ogg::PacketReader;
 use crate::opus::of_codec;
 use crate::wav::HEADER_BYTES;
 use crate::{Channels, Container};
@@ -17,72 +17,76 @@ const PACKET_SAMPLES: usize = FRAME_SAMPLES * 6;
 
 /// Peak levels of equal parts of a recording, for each channel. A long Opus recording is only decoded in part.
 #[derive(Debug)]
-pub struct Peaks {
+pub struct PeakLevels {
     channels: Channels,
     /// Samples of each channel.
     samples: u64,
     levels: Vec<Vec<u8>>,
-    body: Body,
+    body: PeakFormat,
 }
 
-enum Body {
+enum PeakFormat {
     /// Bytes received or skipped, and the first half of a divided sample.
     Wav {
         seen: u64,
         half: Option<u8>,
     },
-    Opus(Box<Opus>),
+    Opus(Box<OpusPeaks>),
 }
 
-struct Opus {
-    packets: Packets,
+struct OpusPeaks {
+    packets: PacketReader,
     decoder: Decoder,
     /// One of this many runs is decoded.
     one_in: u64,
 }
 
-impl std::fmt::Debug for Body {
+impl std::fmt::Debug for PeakFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self, Body::Wav { .. }) { "Wav" } else { "Opus" })
+        f.write_str(if matches!(self, PeakFormat::Wav { .. }) { "Wav" } else { "Opus" })
     }
 }
 
-impl Peaks {
+impl PeakLevels {
     /// Starts the waveform of a recording of this duration, with at most [`PEAKS`] parts. Returns `None` if a library
     /// fails, which no input causes.
-    pub fn new(kind: (Container, Channels), milliseconds: u64) -> Option<Peaks> {
-        Peaks::decoding(kind, milliseconds, PEAK_PACKETS)
+    pub fn new(kind: (Container, Channels), milliseconds: u64) -> Option<PeakLevels> {
+        PeakLevels::with_packet_limit(kind, milliseconds, PEAK_PACKETS)
     }
 
     /// Starts a waveform that decodes at most this many Opus packets.
-    fn decoding((container, channels): (Container, Channels), milliseconds: u64, packets: u64) -> Option<Peaks> {
+    fn with_packet_limit(
+        (container, channels): (Container, Channels),
+        milliseconds: u64,
+        packets: u64,
+    ) -> Option<PeakLevels> {
         let frames = milliseconds / u64::from(FRAME_MS);
         let parts = usize::try_from(frames).unwrap_or(usize::MAX).min(PEAKS);
         let body = match container {
-            Container::Wav => Body::Wav { seen: 0, half: None },
+            Container::Wav => PeakFormat::Wav { seen: 0, half: None },
             Container::Opus => {
                 let decoder = Decoder::new(RATE_HZ, of_codec(channels)).ok()?;
                 let one_in = frames.div_ceil(packets).max(1);
-                Body::Opus(Box::new(Opus { packets: Packets::default(), decoder, one_in }))
+                PeakFormat::Opus(Box::new(OpusPeaks { packets: PacketReader::default(), decoder, one_in }))
             }
         };
         let levels = vec![vec![0; parts]; usize::from(channels.count())];
-        Some(Peaks { channels, samples: frames * FRAME_SAMPLES as u64, levels, body })
+        Some(PeakLevels { channels, samples: frames * FRAME_SAMPLES as u64, levels, body })
     }
 
     /// Returns whether parts of the audio may be skipped.
     pub fn may_skip(&self) -> bool {
-        matches!(self.body, Body::Wav { .. })
+        matches!(self.body, PeakFormat::Wav { .. })
     }
 
     /// Returns whether only some packets are decoded, because there are too many.
     pub fn is_decoded_in_part(&self) -> bool {
-        matches!(&self.body, Body::Opus(opus) if opus.one_in > 1)
+        matches!(&self.body, PeakFormat::Opus(opus) if opus.one_in > 1)
     }
 
     /// Skips the next bytes of a WAV file, an even number.
     pub fn skip(&mut self, bytes: u64) {
-        if let Body::Wav { seen, half } = &mut self.body {
+        if let PeakFormat::Wav { seen, half } = &mut self.body {
             *seen += bytes;
             *half = None;
         }
@@ -90,7 +94,7 @@ impl Peaks {
 
     /// Adds the next bytes of the decrypted contents.
     pub fn push(&mut self, contents: &[u8]) {
-        let Peaks { channels, samples, levels, body } = self;
+        let PeakLevels { channels, samples, levels, body } = self;
         let count = u64::from(channels.count());
         let mut note = |at: u64, channel: usize, sample: i16| {
             let parts = levels.get(channel).map_or(0, Vec::len) as u64;
@@ -100,7 +104,7 @@ impl Peaks {
             }
         };
         match body {
-            Body::Wav { seen, half } => {
+            PeakFormat::Wav { seen, half } => {
                 for byte in contents {
                     *seen += 1;
                     match half.take() {
@@ -113,7 +117,7 @@ impl Peaks {
                     }
                 }
             }
-            Body::Opus(opus) => opus.push(contents, channels.count(), &mut note),
+            PeakFormat::Opus(opus) => opus.push(contents, channels.count(), &mut note),
         }
     }
 
@@ -123,9 +127,9 @@ impl Peaks {
     }
 }
 
-impl Opus {
+impl OpusPeaks {
     fn push(&mut self, contents: &[u8], channels: u16, note: &mut impl FnMut(u64, usize, i16)) {
-        let Opus { packets, decoder, one_in } = self;
+        let OpusPeaks { packets, decoder, one_in } = self;
         let mut decoded = [0; PACKET_SAMPLES * 2];
         packets.push(contents, |number, packet| {
             let Some(number) = number else { return };
@@ -149,12 +153,12 @@ impl Opus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Encoder;
+    use crate::RecordingEncoder;
 
     /// Builds a file in which the caller is loud in the first half, and the audio to the caller in the second.
     fn file(container: Container, channels: Channels, frames: usize) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut encoder = Encoder::new(container, channels, None, 1, &mut file).unwrap();
+        let mut encoder = RecordingEncoder::new(container, channels, None, 1, &mut file).unwrap();
         for frame in 0..frames {
             let is_first = frame < frames / 2;
             let tone = |at: usize| if at % 8 < 4 { 16_000 } else { -16_000 };
@@ -167,7 +171,7 @@ mod tests {
     }
 
     fn levels(container: Container, channels: Channels, frames: usize) -> Vec<Vec<u8>> {
-        let mut peaks = Peaks::decoding((container, channels), frames as u64 * 20, 1000).unwrap();
+        let mut peaks = PeakLevels::with_packet_limit((container, channels), frames as u64 * 20, 1000).unwrap();
         file(container, channels, frames).chunks(997).for_each(|part| peaks.push(part));
         peaks.levels()
     }
@@ -207,7 +211,7 @@ mod tests {
     #[test]
     fn parts_of_a_wav_file_may_be_left_out() {
         let whole = file(Container::Wav, Channels::Dual, 100);
-        let mut peaks = Peaks::new((Container::Wav, Channels::Dual), 2000).unwrap();
+        let mut peaks = PeakLevels::new((Container::Wav, Channels::Dual), 2000).unwrap();
         assert!(peaks.may_skip());
         let (first, rest) = whole.split_at(80 + 640 * 20);
         peaks.push(first);

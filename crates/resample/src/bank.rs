@@ -10,7 +10,7 @@ pub(crate) const UNITY_BITS: u32 = 14;
 
 /// Filter of one ratio.
 #[derive(Debug)]
-pub(crate) struct Bank {
+pub(crate) struct FilterBank {
     /// Number of output positions between two inputs, each with its own coefficients.
     pub(crate) phases: usize,
     /// Inputs per output.
@@ -20,16 +20,20 @@ pub(crate) struct Bank {
 }
 
 /// Ratio 1 to 2.
-pub(crate) static UP_2: Bank = Bank { phases: 2, taps: SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 2) };
+pub(crate) static UP_2: FilterBank =
+    FilterBank { phases: 2, taps: SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 2) };
 /// Ratios 1 to 3, and 2 to 3.
-pub(crate) static UP_3: Bank = Bank { phases: 3, taps: SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 3) };
+pub(crate) static UP_3: FilterBank =
+    FilterBank { phases: 3, taps: SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 3) };
 /// Ratio 2 to 1.
-pub(crate) static DOWN_2: Bank = Bank { phases: 1, taps: 2 * SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 1) };
+pub(crate) static DOWN_2: FilterBank =
+    FilterBank { phases: 1, taps: 2 * SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 1) };
 /// Ratio 3 to 1.
-pub(crate) static DOWN_3: Bank = Bank { phases: 1, taps: 3 * SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 1) };
+pub(crate) static DOWN_3: FilterBank =
+    FilterBank { phases: 1, taps: 3 * SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 1) };
 /// Ratio 3 to 2.
-pub(crate) static DOWN_3_UP_2: Bank =
-    Bank { phases: 2, taps: 3 * SPAN / 2, coefficients: &coefficients::<{ 3 * SPAN }>(3, 2) };
+pub(crate) static DOWN_3_UP_2: FilterBank =
+    FilterBank { phases: 2, taps: 3 * SPAN / 2, coefficients: &coefficients::<{ 3 * SPAN }>(3, 2) };
 
 /// Computes the modified Bessel function I₀(2√y) by its series.
 const fn bessel(y: f64) -> f64 {
@@ -101,7 +105,7 @@ const fn coefficients<const N: usize>(band: usize, phases: usize) -> [i16; N] {
 mod tests {
     use super::*;
 
-    fn all() -> [&'static Bank; 5] {
+    fn all() -> [&'static FilterBank; 5] {
         [&UP_2, &UP_3, &DOWN_2, &DOWN_3, &DOWN_3_UP_2]
     }
 

@@ -1,6 +1,6 @@
 //! Streaming resampler between two rates.
 
-use crate::bank::{Bank, DOWN_2, DOWN_3, DOWN_3_UP_2, UNITY_BITS, UP_2, UP_3};
+use crate::bank::{DOWN_2, DOWN_3, DOWN_3_UP_2, FilterBank, UNITY_BITS, UP_2, UP_3};
 
 /// Maximum inputs per output.
 const TAPS: usize = 72;
@@ -10,7 +10,7 @@ const BLOCK: usize = 480;
 /// Resampler of one stream. Its delay is 12 samples of the lower rate; the stream is preceded by silence.
 #[derive(Debug, Clone)]
 pub struct Resampler {
-    bank: &'static Bank,
+    bank: &'static FilterBank,
     /// Distance between two outputs, in phases.
     step: usize,
     /// Distance from the next input to the next output, in phases.
@@ -43,10 +43,10 @@ impl Resampler {
     pub fn process(&mut self, input: &[i16], mut put: impl FnMut(i16)) {
         for block in input.chunks(BLOCK) {
             match self.bank.taps {
-                24 => self.take::<24>(block, &mut put),
-                36 => self.take::<36>(block, &mut put),
-                48 => self.take::<48>(block, &mut put),
-                TAPS => self.take::<TAPS>(block, &mut put),
+                24 => self.process_block::<24>(block, &mut put),
+                36 => self.process_block::<36>(block, &mut put),
+                48 => self.process_block::<48>(block, &mut put),
+                TAPS => self.process_block::<TAPS>(block, &mut put),
                 taps => debug_assert!(false, "no filter has {taps} taps"),
             }
         }
@@ -62,8 +62,8 @@ impl Resampler {
         self.history = [0; TAPS];
     }
 
-    fn take<const T: usize>(&mut self, block: &[i16], put: &mut impl FnMut(i16)) {
-        let Bank { phases, coefficients, .. } = *self.bank;
+    fn process_block<const T: usize>(&mut self, block: &[i16], put: &mut impl FnMut(i16)) {
+        let FilterBank { phases, coefficients, .. } = *self.bank;
         let mut window = [0; TAPS + BLOCK];
         let (before, rest) = window.split_at_mut(TAPS);
         before.copy_from_slice(&self.history);

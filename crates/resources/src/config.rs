@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::LatchMode;
-use trunkgate_route::Table;
+use trunkgate_route::RoutingTable;
 use trunkgate_story::sampled::Sampling;
 
 use crate::applications::recognition::RecogniserSpec;
 use crate::lookups::addressing::Addressing;
 use crate::recordings::{RecordingAnnouncement, RecordingLinks};
-use crate::sources::strangers::StrangerLimits;
+use crate::sources::strangers::UnknownSourceLimits;
 
 /// Settings fixed at the start of a gateway.
 #[derive(Debug, Clone)]
@@ -42,9 +42,9 @@ pub struct GatewayConfig {
 /// Settings that a reload, a name look-up or a change of the machine's addresses may change. All are applied
 /// together, so that no call sees new addresses with old routes; live calls keep the settings with which they began.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EdgeSettings {
     /// Trunks, agents and routes.
-    pub table: Arc<Table>,
+    pub table: Arc<RoutingTable>,
     /// Addresses of the edge.
     pub addressing: Addressing,
     /// Maximum number of concurrent calls.
@@ -54,7 +54,7 @@ pub struct Settings {
     /// Maximum number of concurrent emergency calls within calls that the API started.
     pub emergency_calls: usize,
     /// Limits for unknown sources.
-    pub strangers: StrangerLimits,
+    pub strangers: UnknownSourceLimits,
     /// Whether messages and reports go to a capture agent ([`Captured`](trunkgate_story::captured::Captured)).
     pub captures: bool,
     /// Speech recogniser for callers' speech.

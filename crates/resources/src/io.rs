@@ -8,33 +8,33 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use trunkgate_conference::{NodeCommand, NodeEvent};
 use trunkgate_cookies::Cookie;
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, Event, MediaId, RecordingId, Unsent};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{MediaCommand, MediaEvent, MediaId, RecordingId, SendFailure};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Destination, Server};
-use trunkgate_sip::{ConnectionId, Flow, Message, Transmit};
-use trunkgate_story::captured::Captured;
-use trunkgate_story::change::Change;
+use trunkgate_route::{Destination, DestinationServer};
+use trunkgate_sip::{ConnectionId, Flow, SipMessage, SipTransmit};
+use trunkgate_story::captured::CaptureRecord;
+use trunkgate_story::change::EdgeEvent;
 use trunkgate_story::report::CallRecord;
 use trunkgate_story::sampled::SampledCall;
-use trunkgate_story::sms::SmsNews;
+use trunkgate_story::sms::SmsEvent;
 use trunkgate_story::view::CallView;
 
 use crate::applications::question::{AppAnswer, AppCallback, AppQuestion};
 use crate::conferences::ConferenceReport;
-use crate::config::Settings;
+use crate::config::EdgeSettings;
 use crate::mailboxes::indications::MessageCount;
-use crate::recordings::losses::Losses;
+use crate::recordings::losses::RecordingLosses;
 use crate::recordings::{RecordingBegun, RecordingDone};
 use crate::trunks::quotas::DayCount;
 
-pub use crate::failures::concerned::Concerned;
-pub use crate::lookups::index::Identity;
+pub use crate::failures::concerned::ConfigChangeScope;
+pub use crate::lookups::index::TlsIdentity;
 pub use crate::lookups::key::QueryId;
 
 /// A command of an operator.
 #[derive(Debug, Clone)]
-pub enum Control {
+pub enum OperatorCommand {
     /// Rejects new calls with 503 and Retry-After; live calls continue.
     Drain {
         /// Whether to drain, or to accept calls again.
@@ -53,18 +53,18 @@ pub enum Control {
 
 /// Reason for the failure of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub enum StreamFailure {
     /// A TLS error.
     Tls(String),
     /// An error of the underlying transport, as the system describes it.
     Stream(String),
     /// An outbound packet that this machine refused to send.
-    Unsent(Unsent),
+    Unsent(SendFailure),
 }
 
 /// An event from outside the gateway.
 #[derive(Debug, Clone)]
-pub enum Input {
+pub enum GatewayInput {
     /// A datagram, or one framed message of a stream. The gateway finds its trunk before parsing it.
     Received {
         /// Flow of the message.
@@ -77,14 +77,14 @@ pub enum Input {
         /// Flow of the message.
         flow: Flow,
         /// The message.
-        message: Message,
+        message: SipMessage,
     },
     /// An INVITE for a new call that was queued for too long: rejected with 503 and Retry-After.
     TurnAway {
         /// Flow of the message.
         flow: Flow,
         /// The INVITE.
-        message: Message,
+        message: SipMessage,
     },
     /// A stream with a framing error: answered with 400 if possible, then closed by the shell.
     Broken {
@@ -100,7 +100,7 @@ pub enum Input {
         /// Flow that failed.
         flow: Flow,
         /// Reason for which this machine refused the send; `None`: not refused, or unknown.
-        why: Option<Unsent>,
+        why: Option<SendFailure>,
     },
     /// An ICMP error. Anyone can forge one, so it must quote enough of a request that the edge sent.
     Unreachable {
@@ -116,7 +116,7 @@ pub enum Input {
         /// Address of the remote party.
         remote: SocketAddr,
         /// Identity of the remote party.
-        identity: Identity,
+        identity: TlsIdentity,
     },
     /// A stream that was closed, or could not be opened.
     Disconnected {
@@ -126,7 +126,7 @@ pub enum Input {
         /// the connection.
         made_for: Option<Arc<str>>,
         /// Cause of a failure; `None` for a regular close.
-        cause: Option<Cause>,
+        cause: Option<StreamFailure>,
         /// Whether the stream had been open.
         was_up: bool,
     },
@@ -135,7 +135,7 @@ pub enum Input {
         /// Media session of the event.
         id: MediaId,
         /// The event.
-        event: Event,
+        event: MediaEvent,
     },
     /// An event of the conference mixers.
     Conference(NodeEvent),
@@ -144,7 +144,7 @@ pub enum Input {
         /// Id of the query.
         query: QueryId,
         /// Servers found, not yet ordered within one tier and priority; or the reason why there are none.
-        found: Result<Vec<Server>, NameFault>,
+        found: Result<Vec<DestinationServer>, NameFault>,
     },
     /// A response to [`Output::App`].
     AppAnswered {
@@ -163,13 +163,13 @@ pub enum Input {
     /// A recording with a complete file, or one that has failed.
     Recorded(Box<RecordingDone>),
     /// Total losses of a recording so far.
-    RecordingLost(RecordingId, Losses),
+    RecordingLost(RecordingId, RecordingLosses),
     /// Whether calls that must be recorded are refused from now on: the disk is full, and `on_full` requires it.
     RecordingsRefused(bool),
     /// Whether recordings cannot be written at present.
     RecordingsFail(bool),
     /// New settings, after a reload or a change of addresses.
-    Configure(Box<Settings>),
+    Configure(Box<EdgeSettings>),
     /// Names of peers that could not be resolved, all of them: these peers are down until their names resolve.
     Unresolved(HashMap<Destination, NameFault>),
     /// Conferences that ended before a restart ([`Output::ConferenceEnded`]), the oldest first. Sent before the first
@@ -179,7 +179,7 @@ pub enum Input {
     /// first call.
     DayCounts(Vec<DayCount>),
     /// A change of keys by an operator: past problems of these trunks may be solved, until a call shows otherwise.
-    Reconfigured(Concerned),
+    Reconfigured(ConfigChangeScope),
     /// Message counts of these mailboxes; initially of all mailboxes that have messages.
     Messages(Vec<MailboxMessages>),
     /// The result of a probe of an agent.
@@ -188,7 +188,7 @@ pub enum Input {
     /// of live calls are shifted, so that their durations stay right.
     Clock(SystemTime),
     /// A command of an operator.
-    Control(Control),
+    Control(OperatorCommand),
 }
 
 /// Number of messages in a mailbox.
@@ -214,7 +214,7 @@ pub struct AgentProbe {
     /// Whether only a connection was made: the agent has no `probe`, and the connection of a call was lost.
     pub is_connection: bool,
     /// Duration of the probe, or its failure with details.
-    pub outcome: Result<Duration, (Loss, String)>,
+    pub outcome: Result<Duration, (StreamLoss, String)>,
 }
 
 impl AgentProbe {
@@ -229,9 +229,9 @@ impl AgentProbe {
 
 /// An effect that the shell carries out.
 #[derive(Debug)]
-pub enum Output {
+pub enum GatewayOutput {
     /// Bytes to send.
-    Transmit(Transmit),
+    Transmit(SipTransmit),
     /// The response to a keep-alive that came as a datagram: CRLF (RFC 5626 §4.4.1 defines it for streams).
     Pong {
         /// Flow to the sender.
@@ -244,7 +244,7 @@ pub enum Output {
         /// Media session of the command.
         id: MediaId,
         /// The command.
-        command: Command,
+        command: MediaCommand,
     },
     /// A command for the conference mixers, which tick every 20 ms from the edge's epoch.
     Conference(Box<NodeCommand>),
@@ -272,14 +272,14 @@ pub enum Output {
     /// The new sum of a daily limit, after a call counted towards it.
     Counted(DayCount),
     /// A change in the state of the text message that may follow a call.
-    Sms(SmsNews),
+    Sms(SmsEvent),
     /// A change for event listeners. The begin and end of a call are reported only by [`Output::Began`] and
     /// [`Output::Report`].
-    Changed(Box<Change>),
+    Changed(Box<EdgeEvent>),
     /// A log line about the progress of a call.
     Log(LogLine),
     /// A message of a call, or a report on its media, if [`Settings::captures`] is set.
-    Captured(Box<Captured>),
+    Captured(Box<CaptureRecord>),
     /// A call selected by [`Settings::sampling`], once its last response has arrived.
     Sampled(Box<SampledCall>),
 }

@@ -20,6 +20,7 @@ impl Histogram {
     pub fn new(bounds: &'static [f64]) -> Histogram {
         Histogram { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
     }
+
     /// Adds a value.
     pub fn observe(&mut self, value: f64) {
         let at = self.bounds.iter().position(|b| value <= *b).unwrap_or(self.bounds.len());
@@ -246,6 +247,7 @@ impl Metrics {
             siprec: SiprecMetrics::default(),
         }
     }
+
     /// Counts a dropped message.
     pub fn dropped(&mut self, reason: &'static str) {
         *self.sip.dropped.entry(reason).or_default() += 1;

@@ -3,7 +3,7 @@
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_media::RawSpec;
-use trunkgate_route::{Server, locate};
+use trunkgate_route::{DestinationServer, locate};
 
 /// Random generator of an edge, and the key that marks the edge's own hops.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Random {
     }
 
     /// Returns servers in the order in which to try them (RFC 2782).
-    pub fn in_order(&mut self, servers: &[Server]) -> Vec<Server> {
+    pub fn in_order(&mut self, servers: &[DestinationServer]) -> Vec<DestinationServer> {
         locate::in_order(servers, &mut pick(&mut self.rng))
     }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::locate::Server;
+use crate::locate::DestinationServer;
 use crate::trunk::Trunk;
 
 /// Networks of one prefix length, by their first address, with the trunk's position.
-type Networks = FxHashMap<IpAddr, usize>;
+type PrefixNetworks = FxHashMap<IpAddr, usize>;
 
 /// Returns the network to which limits on a source apply: the /64 of an IPv6 address, since a host usually owns all of
 /// it (RFC 4291 §2.5.1), or the IPv4 address itself.
@@ -24,7 +24,7 @@ pub fn household(source: IpAddr) -> IpAddr {
 
 /// Entry by which a source address was assigned to a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KnownBy {
+pub enum SourceMatch {
     /// Exact address and port of a peer.
     Peer,
     /// Longest matching network; a single address if the trunk has no `accept_from`.
@@ -36,8 +36,8 @@ pub enum KnownBy {
 pub struct Acl {
     exact: FxHashMap<(IpAddr, u16), usize>,
     /// Networks by prefix length, longest first, so that the first hit is the best match.
-    v4: Vec<(u8, Networks)>,
-    v6: Vec<(u8, Networks)>,
+    v4: Vec<(u8, PrefixNetworks)>,
+    v6: Vec<(u8, PrefixNetworks)>,
 }
 
 impl Acl {
@@ -56,7 +56,7 @@ impl Acl {
         let mut acl = Acl::default();
         for (position, trunk) in trunks.iter().enumerate() {
             for peer in &trunk.peers {
-                for socket in peer.servers.iter().flat_map(Server::sockets) {
+                for socket in peer.servers.iter().flat_map(DestinationServer::sockets) {
                     let Some(address) = usable(socket.ip()) else { continue };
                     if socket.port() != 0 {
                         acl.exact.entry((address, socket.port())).or_insert(position);
@@ -99,16 +99,16 @@ impl Acl {
     }
 
     /// Returns the position of the trunk that `source` belongs to, and the entry that matched.
-    pub fn known(&self, source: SocketAddr) -> Option<(usize, KnownBy)> {
+    pub fn known(&self, source: SocketAddr) -> Option<(usize, SourceMatch)> {
         let address = usable(source.ip())?;
         if let Some(position) = self.exact.get(&(address, source.port())) {
-            return Some((*position, KnownBy::Peer));
+            return Some((*position, SourceMatch::Peer));
         }
         let by_length = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         by_length.iter().find_map(|(length, networks)| {
             let network = masked(address, *length);
             let position = *networks.get(&network)?;
-            Some((position, KnownBy::Network(IpNet::new(network, *length).ok()?)))
+            Some((position, SourceMatch::Network(IpNet::new(network, *length).ok()?)))
         })
     }
 
@@ -116,7 +116,7 @@ impl Acl {
         let by_length = if network.addr().is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         let length = network.prefix_len();
         let at = by_length.iter().position(|(known, _)| *known == length).unwrap_or_else(|| {
-            by_length.push((length, Networks::default()));
+            by_length.push((length, PrefixNetworks::default()));
             by_length.len() - 1
         });
         if let Some((_, networks)) = by_length.get_mut(at) {
@@ -223,8 +223,8 @@ mod tests {
         let trunks = [trunk("a", &["10.0.0.1:5060"], &["10.0.0.0/8", "10.1.0.0/16"]), trunk("b", &["192.0.2.1"], &[])];
         let trunks: Vec<Arc<Trunk>> = trunks.into_iter().map(Arc::new).collect();
         let known = |source: &str| Acl::new(&trunks).known(source.parse().unwrap());
-        let network = |text: &str| KnownBy::Network(text.parse().unwrap());
-        assert_eq!(known("10.0.0.1:5060"), Some((0, KnownBy::Peer)));
+        let network = |text: &str| SourceMatch::Network(text.parse().unwrap());
+        assert_eq!(known("10.0.0.1:5060"), Some((0, SourceMatch::Peer)));
         assert_eq!(known("10.0.0.1:5061"), Some((0, network("10.0.0.0/8"))));
         assert_eq!(known("10.1.2.3:5060"), Some((0, network("10.1.0.0/16"))));
         assert_eq!(known("192.0.2.1:9"), Some((1, network("192.0.2.1/32"))));
@@ -258,7 +258,7 @@ mod tests {
         let mut carrier = trunk("carrier", &["198.51.100.7:5060"], &["203.0.113.0/24"]);
         let registrar =
             crate::Destination { host: "192.0.2.55".into(), port: None, transport: Transport::Udp, is_fixed: false };
-        let register = crate::trunk::Register {
+        let register = crate::trunk::RegistrationSettings {
             uri: "sip:192.0.2.55".into(),
             registrar,
             user: "u".into(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use trunkgate_terms::UrlOrigin;
 
 use crate::number::Number;
-use crate::transfer_to::{TransferRule, Wanted};
+use crate::transfer_to::{TransferRule, TransferTarget};
 
 /// Action after an agent closes its stream normally.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,23 +34,23 @@ pub enum AnswerTime {
 
 /// Queue for callers while all sessions of an agent are in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queue {
+pub struct QueueSettings {
     /// Maximum number of waiting callers.
     pub size: u32,
     /// Maximum waiting time of a caller before the next target is tried.
     pub wait: Duration,
 }
 
-impl Default for Queue {
+impl Default for QueueSettings {
     /// Returns a queue of 20 callers who wait for up to two minutes.
-    fn default() -> Queue {
-        Queue { size: 20, wait: Duration::from_secs(120) }
+    fn default() -> QueueSettings {
+        QueueSettings { size: 20, wait: Duration::from_secs(120) }
     }
 }
 
 /// Audio for a caller who waits, in μ-law at 8 kHz. Without any, the edge plays ringback tone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hold {
+pub struct HoldAudio {
     /// Announcement played once.
     pub first: Option<Arc<[u8]>>,
     /// Music repeated after the announcement.
@@ -59,7 +59,7 @@ pub struct Hold {
 
 /// Part of a parameter template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum TemplatePiece {
     /// Literal text.
     Text(String),
     /// Placeholder `{caller}`: calling number.
@@ -80,7 +80,7 @@ pub enum Piece {
 
 /// Values of the placeholders in one call.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Facts<'a> {
+pub struct TemplateValues<'a> {
     /// Calling number.
     pub caller: &'a str,
     /// Called number.
@@ -109,28 +109,30 @@ fn is_header(name: &str) -> bool {
         && !SECRET_HEADERS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
 
-fn header(name: &str) -> Piece {
-    Piece::Header(name.to_owned())
+fn header(name: &str) -> TemplatePiece {
+    TemplatePiece::Header(name.to_owned())
 }
 
 /// Parameter value with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    pieces: Vec<Piece>,
+pub struct ParameterTemplate {
+    pieces: Vec<TemplatePiece>,
 }
 
-impl Template {
+impl ParameterTemplate {
     /// Parses a value. A `{` without a matching `}` is literal text.
     ///
     /// # Errors
     /// Returns the first unknown placeholder.
-    pub fn parse(text: &str) -> Result<Template, String> {
-        Template::read(text, |name| name.strip_prefix("header:").filter(|header| is_header(header)).map(header))
+    pub fn parse(text: &str) -> Result<ParameterTemplate, String> {
+        ParameterTemplate::read(text, |name| {
+            name.strip_prefix("header:").filter(|header| is_header(header)).map(header)
+        })
     }
 
     /// Creates a template that is only literal text.
-    pub fn literal(text: &str) -> Template {
-        Template { pieces: vec![Piece::Text(text.to_owned())] }
+    pub fn literal(text: &str) -> ParameterTemplate {
+        ParameterTemplate { pieces: vec![TemplatePiece::Text(text.to_owned())] }
     }
 
     /// Parses a value for a call that has ended. It may contain `{outcome}` and `{reason}`, but no headers, which the
@@ -138,54 +140,54 @@ impl Template {
     ///
     /// # Errors
     /// Returns the first unknown placeholder.
-    pub fn parse_ended(text: &str) -> Result<Template, String> {
-        Template::read(text, |name| match name {
-            "outcome" => Some(Piece::Outcome),
-            "reason" => Some(Piece::Reason),
+    pub fn parse_ended(text: &str) -> Result<ParameterTemplate, String> {
+        ParameterTemplate::read(text, |name| match name {
+            "outcome" => Some(TemplatePiece::Outcome),
+            "reason" => Some(TemplatePiece::Reason),
             _ => None,
         })
     }
 
     /// Parses a value; `more` resolves placeholders that are not common to all templates.
-    fn read(text: &str, more: impl Fn(&str) -> Option<Piece>) -> Result<Template, String> {
+    fn read(text: &str, more: impl Fn(&str) -> Option<TemplatePiece>) -> Result<ParameterTemplate, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let Some((name, behind)) = after.split_once('}') else { break };
             let piece = match name {
-                "caller" => Piece::Caller,
-                "called" => Piece::Called,
-                "route" => Piece::Route,
-                "trunk" => Piece::Trunk,
+                "caller" => TemplatePiece::Caller,
+                "called" => TemplatePiece::Called,
+                "route" => TemplatePiece::Route,
+                "trunk" => TemplatePiece::Trunk,
                 _ => more(name).ok_or_else(|| name.to_owned())?,
             };
             if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
+                pieces.push(TemplatePiece::Text(before.to_owned()));
             }
             pieces.push(piece);
             rest = behind;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            pieces.push(TemplatePiece::Text(rest.to_owned()));
         }
-        Ok(Template { pieces })
+        Ok(ParameterTemplate { pieces })
     }
 
     /// Returns the value for one call.
-    pub fn fill(&self, facts: &Facts<'_>) -> String {
-        let text = |piece: &Piece| -> String {
+    pub fn fill(&self, facts: &TemplateValues<'_>) -> String {
+        let text = |piece: &TemplatePiece| -> String {
             match piece {
-                Piece::Text(text) => text.clone(),
-                Piece::Caller => facts.caller.to_owned(),
-                Piece::Called => facts.called.to_owned(),
-                Piece::Route => facts.route.to_owned(),
-                Piece::Trunk => facts.trunk.to_owned(),
-                Piece::Header(name) => {
+                TemplatePiece::Text(text) => text.clone(),
+                TemplatePiece::Caller => facts.caller.to_owned(),
+                TemplatePiece::Called => facts.called.to_owned(),
+                TemplatePiece::Route => facts.route.to_owned(),
+                TemplatePiece::Trunk => facts.trunk.to_owned(),
+                TemplatePiece::Header(name) => {
                     let found = facts.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
                     found.map(|(_, value)| value.clone()).unwrap_or_default()
                 }
-                Piece::Outcome => facts.outcome.to_owned(),
-                Piece::Reason => facts.reason.to_owned(),
+                TemplatePiece::Outcome => facts.outcome.to_owned(),
+                TemplatePiece::Reason => facts.reason.to_owned(),
             }
         };
         self.pieces.iter().map(text).collect()
@@ -199,14 +201,18 @@ impl Template {
     /// Iterates over the headers that the template refers to.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Header(name) => Some(name.as_str()),
-            Piece::Text(_) | Piece::Caller | Piece::Called | Piece::Route | Piece::Trunk => None,
-            Piece::Outcome | Piece::Reason => None,
+            TemplatePiece::Header(name) => Some(name.as_str()),
+            TemplatePiece::Text(_)
+            | TemplatePiece::Caller
+            | TemplatePiece::Called
+            | TemplatePiece::Route
+            | TemplatePiece::Trunk => None,
+            TemplatePiece::Outcome | TemplatePiece::Reason => None,
         })
     }
 
     /// Returns whether the template consists of exactly this placeholder.
-    pub fn is_only(&self, piece: &Piece) -> bool {
+    pub fn is_only(&self, piece: &TemplatePiece) -> bool {
         matches!(&self.pieces[..], [only] if only == piece)
     }
 }
@@ -225,7 +231,7 @@ pub struct Agent {
     /// Token that signs the handshake.
     pub auth_token: Option<String>,
     /// Custom parameters (`customParameters`), in file order.
-    pub parameters: Vec<(String, Template)>,
+    pub parameters: Vec<(String, ParameterTemplate)>,
     /// Audio format in both directions, as in the configuration: `mulaw/8000`, `l16/16000`, …
     pub format: &'static str,
     /// Whether fields and events beyond Twilio's protocol are sent.
@@ -249,13 +255,13 @@ pub struct Agent {
     /// Time at which the caller is answered.
     pub answer: AnswerTime,
     /// Audio for the caller before the agent is connected, and after it is lost.
-    pub hold: Option<Hold>,
+    pub hold: Option<HoldAudio>,
     /// Maximum duration of a caller's session; zero for no limit.
     pub max_call: Duration,
     /// Maximum number of concurrent sessions, each counted from the request of its stream to its end; 0 for no limit.
     pub max_sessions: u32,
     /// Queue while all sessions are in use; `None` for no queue.
-    pub queue: Option<Queue>,
+    pub queue: Option<QueueSettings>,
     /// Callers that may reach the agent, in E.164; empty for all.
     pub allow_callers: BTreeSet<String>,
     /// Targets the agent may transfer its caller to; `None` allows all trunks and agents by name.
@@ -308,10 +314,10 @@ impl Agent {
     }
 
     /// Returns whether the agent may transfer its caller to a target.
-    pub fn may_transfer_to(&self, wanted: Wanted<'_>) -> bool {
+    pub fn may_transfer_to(&self, wanted: TransferTarget<'_>) -> bool {
         match &self.transfer_to {
             Some(rules) => rules.iter().any(|rule| rule.allows(wanted)),
-            None => matches!(wanted, Wanted::Trunk(..) | Wanted::Agent(_)),
+            None => matches!(wanted, TransferTarget::Trunk(..) | TransferTarget::Agent(_)),
         }
     }
 
@@ -335,13 +341,13 @@ mod tests {
     #[test]
     fn placeholders_are_filled() {
         let headers = [("X-Tenant".to_owned(), "acme".to_owned())];
-        let facts = Facts {
+        let facts = TemplateValues {
             caller: "+14155551234",
             called: "100",
             route: "main",
             trunk: "carrier",
             headers: &headers,
-            ..Facts::default()
+            ..TemplateValues::default()
         };
         for (text, expected) in [
             ("acme", "acme"),
@@ -352,33 +358,38 @@ mod tests {
             ("}{caller}}", "}+14155551234}"),
             ("<{header:x-tenant}>{header:X-Other}", "<acme>"),
         ] {
-            assert_eq!(Template::parse(text).unwrap().fill(&facts), expected, "{text}");
+            assert_eq!(ParameterTemplate::parse(text).unwrap().fill(&facts), expected, "{text}");
         }
     }
 
     #[test]
     fn other_words_in_braces_are_refused() {
         for header in ["header:", "header:X Name", "header:X{", "header:authorization", "header:Proxy-Authorization"] {
-            assert_eq!(Template::parse(&format!("x {{{header}}}")), Err(header.into()));
+            assert_eq!(ParameterTemplate::parse(&format!("x {{{header}}}")), Err(header.into()));
         }
-        assert_eq!(Template::parse("{}"), Err(String::new()));
-        assert_eq!(Template::parse("{\"a\":1}"), Err("\"a\":1".into()));
+        assert_eq!(ParameterTemplate::parse("{}"), Err(String::new()));
+        assert_eq!(ParameterTemplate::parse("{\"a\":1}"), Err("\"a\":1".into()));
     }
 
     #[test]
     fn what_is_said_of_an_ended_call_may_name_its_outcome_and_no_header() {
-        let facts = Facts { caller: "+14155551234", outcome: "busy", reason: "target_busy", ..Facts::default() };
-        let template = Template::parse_ended("{caller}: {outcome} ({reason})").unwrap();
+        let facts = TemplateValues {
+            caller: "+14155551234",
+            outcome: "busy",
+            reason: "target_busy",
+            ..TemplateValues::default()
+        };
+        let template = ParameterTemplate::parse_ended("{caller}: {outcome} ({reason})").unwrap();
         assert_eq!(template.fill(&facts), "+14155551234: busy (target_busy)");
-        assert_eq!(Template::parse_ended("{header:X-Name}"), Err("header:X-Name".into()));
-        assert_eq!(Template::parse("{outcome}"), Err("outcome".into()));
-        assert!(Template::parse_ended("{caller}").unwrap().is_only(&Piece::Caller));
-        assert!(!template.is_only(&Piece::Caller));
+        assert_eq!(ParameterTemplate::parse_ended("{header:X-Name}"), Err("header:X-Name".into()));
+        assert_eq!(ParameterTemplate::parse("{outcome}"), Err("outcome".into()));
+        assert!(ParameterTemplate::parse_ended("{caller}").unwrap().is_only(&TemplatePiece::Caller));
+        assert!(!template.is_only(&TemplatePiece::Caller));
     }
 
     #[test]
     fn the_headers_that_a_value_asks_for_are_told() {
-        let template = Template::parse("{header:X-One}{caller}-{header:To}").unwrap();
+        let template = ParameterTemplate::parse("{header:X-One}{caller}-{header:To}").unwrap();
         assert_eq!(template.headers().collect::<Vec<_>>(), ["X-One", "To"]);
     }
 
@@ -390,7 +401,7 @@ mod tests {
 
     #[test]
     fn only_those_on_the_list_may_call() {
-        let numbers = crate::Numbers::new("US").unwrap();
+        let numbers = crate::NumberingPlan::new("US").unwrap();
         let allow_callers = BTreeSet::from(["+14155551234".to_owned()]);
         let agent = Agent { allow_callers, ..Agent::at("a", "ws://127.0.0.1/") };
         for (caller, context, allowed) in [

@@ -8,7 +8,7 @@ use crate::mailbox::Mailbox;
 use crate::number::Number;
 use crate::pattern::Pattern;
 use crate::target::TargetSpec;
-use crate::transfer_to::{TransferRule, Wanted};
+use crate::transfer_to::{TransferRule, TransferTarget};
 
 /// HTTP method of a webhook request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -223,8 +223,8 @@ impl App {
     }
 
     /// Returns whether the application may send its caller to a target named by a SIP address.
-    pub fn may_dial(&self, wanted: Wanted<'_>) -> bool {
-        matches!(wanted, Wanted::Trunk(..)) || self.sip_to.iter().any(|rule| rule.allows(wanted))
+    pub fn may_dial(&self, wanted: TransferTarget<'_>) -> bool {
+        matches!(wanted, TransferTarget::Trunk(..)) || self.sip_to.iter().any(|rule| rule.allows(wanted))
     }
 }
 

@@ -14,7 +14,7 @@ pub struct CallerIdRule {
 
 /// Result of a caller ID policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown<'a> {
+pub enum CallerIdDecision<'a> {
     /// Keep the number.
     AsIs,
     /// Replace the number.
@@ -25,11 +25,11 @@ pub enum Shown<'a> {
 
 impl CallerIdRule {
     /// Applies the policy to a caller's number.
-    pub fn judge(&self, number: &Number) -> Shown<'_> {
+    pub fn judge(&self, number: &Number) -> CallerIdDecision<'_> {
         match &self.default {
-            _ if self.allows(&number.text) => Shown::AsIs,
-            Some(default) => Shown::Instead(default),
-            None => Shown::Refused,
+            _ if self.allows(&number.text) => CallerIdDecision::AsIs,
+            Some(default) => CallerIdDecision::Instead(default),
+            None => CallerIdDecision::Refused,
         }
     }
 
@@ -43,11 +43,11 @@ impl CallerIdRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::Numbers;
+    use crate::number::NumberingPlan;
 
     #[test]
     fn a_number_is_shown_replaced_or_refused() {
-        let number = |text: &str| Numbers::default().normalise_caller(text, None);
+        let number = |text: &str| NumberingPlan::default().normalise_caller(text, None);
         let rule = |allow: &[&str], default: Option<&str>| CallerIdRule {
             allow: allow.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
             default: default.map(number),
@@ -71,9 +71,9 @@ mod tests {
         ] {
             let caller = number(caller);
             let found = match rule.judge(&caller) {
-                Shown::AsIs => Ok(None),
-                Shown::Instead(other) => Ok(Some(other.text.as_str())),
-                Shown::Refused => Err(()),
+                CallerIdDecision::AsIs => Ok(None),
+                CallerIdDecision::Instead(other) => Ok(Some(other.text.as_str())),
+                CallerIdDecision::Refused => Err(()),
             };
             assert_eq!(found, shown, "{}", caller.text);
         }

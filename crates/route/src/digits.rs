@@ -11,27 +11,27 @@ const BEGINNING: u64 = 1 << 62;
 
 /// Packed number or prefix, with or without `+`: the digit 1, which preserves leading zeros, followed by the digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Digits(u64);
+pub(crate) struct PackedDigits(u64);
 
-impl Digits {
+impl PackedDigits {
     /// Packs a whole number; returns `None` if it contains other characters or is too long.
-    pub(crate) fn whole(text: &str) -> Option<Digits> {
+    pub(crate) fn whole(text: &str) -> Option<PackedDigits> {
         let (plus, digits) = text.strip_prefix('+').map_or((0, text), |digits| (PLUS, digits));
         let fits = digits.len() <= MOST_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
         let value = |value: u64, byte: u8| value * 10 + u64::from(byte - b'0');
-        fits.then(|| Digits(plus | digits.bytes().fold(1, value)))
+        fits.then(|| PackedDigits(plus | digits.bytes().fold(1, value)))
     }
 
     /// Packs a prefix.
-    pub(crate) fn beginning(text: &str) -> Option<Digits> {
-        Digits::whole(text).map(|Digits(value)| Digits(value | BEGINNING))
+    pub(crate) fn beginning(text: &str) -> Option<PackedDigits> {
+        PackedDigits::whole(text).map(|PackedDigits(value)| PackedDigits(value | BEGINNING))
     }
 
     /// Packs a pattern, if it consists of digits.
-    pub(crate) fn of(pattern: &Pattern) -> Option<Digits> {
+    pub(crate) fn from_pattern(pattern: &Pattern) -> Option<PackedDigits> {
         match pattern {
-            Pattern::Exact(text) => Digits::whole(text),
-            Pattern::Prefix(text) => Digits::beginning(text),
+            Pattern::Exact(text) => PackedDigits::whole(text),
+            Pattern::Prefix(text) => PackedDigits::beginning(text),
             Pattern::Regex(_) => None,
         }
     }
@@ -53,10 +53,10 @@ impl Digits {
     /// Returns whether a number equals the number or begins with the prefix.
     pub(crate) fn matches(self, number: &str) -> bool {
         match self.beginning_len() {
-            None => Digits::whole(number) == Some(self),
+            None => PackedDigits::whole(number) == Some(self),
             Some(len) => {
                 let head = usize::try_from(len).ok().and_then(|len| number.get(..len));
-                head.and_then(Digits::beginning) == Some(self)
+                head.and_then(PackedDigits::beginning) == Some(self)
             }
         }
     }
@@ -67,13 +67,13 @@ impl Digits {
     }
 
     /// Restores a value from [`Digits::bits`].
-    pub(crate) fn from_bits(bits: u64) -> Digits {
-        Digits(bits)
+    pub(crate) fn from_bits(bits: u64) -> PackedDigits {
+        PackedDigits(bits)
     }
 }
 
 /// Iterates over the numeric prefixes of a text with the lengths, in bytes, selected by the bits of `lengths`.
-pub(crate) fn beginnings(text: &str, lengths: u32) -> impl Iterator<Item = Digits> + '_ {
+pub(crate) fn beginnings(text: &str, lengths: u32) -> impl Iterator<Item = PackedDigits> + '_ {
     let mut value = 1_u64;
     let mut plus = 0;
     let mut bytes = text.bytes();
@@ -81,7 +81,7 @@ pub(crate) fn beginnings(text: &str, lengths: u32) -> impl Iterator<Item = Digit
     let mut done = false;
     std::iter::from_fn(move || {
         while let Some(left @ 1..) = lengths.checked_shr(length).filter(|_| !done) {
-            let here = (left & 1 == 1).then_some(Digits(value | plus | BEGINNING));
+            let here = (left & 1 == 1).then_some(PackedDigits(value | plus | BEGINNING));
             match bytes.next() {
                 Some(b'+') if length == 0 => plus = PLUS,
                 Some(byte) if byte.is_ascii_digit() => {
@@ -111,7 +111,7 @@ pub(crate) struct DigitMap {
 
 impl DigitMap {
     /// Creates a map from entries with distinct keys.
-    pub(crate) fn new(entries: &[(Digits, u32)]) -> DigitMap {
+    pub(crate) fn new(entries: &[(PackedDigits, u32)]) -> DigitMap {
         let buckets = entries.len().next_power_of_two().max(2);
         let shift = 64 - buckets.ilog2();
         let mut map = DigitMap { shift, starts: Box::default(), keys: Box::default(), values: Box::default() };
@@ -144,7 +144,7 @@ impl DigitMap {
     }
 
     /// Returns the value of a number.
-    pub(crate) fn get(&self, key: Digits) -> Option<u32> {
+    pub(crate) fn get(&self, key: PackedDigits) -> Option<u32> {
         let bucket = self.bucket(key);
         let place = |at: usize| self.starts.get(at).and_then(|at| usize::try_from(*at).ok());
         let (first, end) = (place(bucket)?, place(bucket + 1)?);
@@ -152,7 +152,7 @@ impl DigitMap {
         self.values.get(first + at).copied()
     }
 
-    fn bucket(&self, key: Digits) -> usize {
+    fn bucket(&self, key: PackedDigits) -> usize {
         let mixed = (key.0 ^ (key.0 >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         usize::try_from(mixed >> self.shift).unwrap_or(0)
     }
@@ -166,10 +166,10 @@ mod tests {
     fn digits_are_what_was_written() {
         for text in ["+14155551234", "0", "00", "112", "+", "", "12345678901234567", "*", "+1415*", "0049*", "+*"] {
             let pattern = if text.is_empty() { Pattern::Exact(String::new()) } else { Pattern::parse(text).unwrap() };
-            assert_eq!(Digits::of(&pattern).unwrap().pattern().to_string(), text);
+            assert_eq!(PackedDigits::from_pattern(&pattern).unwrap().pattern().to_string(), text);
         }
         for text in ["123456789012345678", "+1a", "service", "1+", "++1", "/1/"] {
-            assert_eq!(Digits::of(&Pattern::parse(text).unwrap()), None, "{text}");
+            assert_eq!(PackedDigits::from_pattern(&Pattern::parse(text).unwrap()), None, "{text}");
         }
     }
 
@@ -179,7 +179,11 @@ mod tests {
         for text in ["+14", "+1*", "*", "1*", "1", "0*", "01", "+*", "99999999999999999*"] {
             let pattern = Pattern::parse(text).unwrap();
             for number in numbers {
-                assert_eq!(Digits::of(&pattern).unwrap().matches(number), pattern.matches(number), "{text} {number}");
+                assert_eq!(
+                    PackedDigits::from_pattern(&pattern).unwrap().matches(number),
+                    pattern.matches(number),
+                    "{text} {number}"
+                );
             }
         }
     }
@@ -197,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_number_of_a_map_is_found_and_no_other() {
-        let key = |number: u32| Digits::whole(&format!("+1415{number}")).unwrap();
+        let key = |number: u32| PackedDigits::whole(&format!("+1415{number}")).unwrap();
         for count in [0, 1, 2, 3, 1_000, 5_000] {
             let entries: Vec<_> = (0..count).map(|number| (key(number * 7), number)).collect();
             let map = DigitMap::new(&entries);
@@ -205,7 +209,7 @@ mod tests {
                 assert_eq!(map.get(key), Some(value), "of {count}");
             }
             assert_eq!(map.get(key(3)), None);
-            assert_eq!(map.get(Digits::beginning("+14150").unwrap()), None);
+            assert_eq!(map.get(PackedDigits::beginning("+14150").unwrap()), None);
         }
     }
 }

@@ -19,9 +19,9 @@ const SIZE_LIMIT: usize = 10 << 20;
 
 /// Compiled expression; clones share it.
 #[derive(Clone)]
-pub struct Expression(Arc<Built>);
+pub struct Expression(Arc<CompiledExpression>);
 
-struct Built {
+struct CompiledExpression {
     text: Box<str>,
     regex: Regex,
     beginnings: Option<Box<[String]>>,
@@ -40,7 +40,7 @@ impl Expression {
         let config = Config::new().hybrid(false).dfa(false).onepass(false).nfa_size_limit(Some(SIZE_LIMIT));
         let regex = Regex::builder().configure(config).build_from_hir(&hir).map_err(|error| build_error(&error))?;
         let beginnings = beginnings(&hir).map(Vec::into_boxed_slice);
-        Ok(Expression(Arc::new(Built { text: text.into(), regex, beginnings })))
+        Ok(Expression(Arc::new(CompiledExpression { text: text.into(), regex, beginnings })))
     }
 
     /// Returns the expression as written, without slashes.

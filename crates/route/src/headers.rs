@@ -75,7 +75,7 @@ const IDENTITY: [&str; 4] = ["P-Asserted-Identity", "P-Preferred-Identity", "Pri
 
 /// Reason why a header cannot have a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unruled {
+pub enum HeaderRuleError {
     /// Header that the edge writes itself or that belongs to one leg.
     Owned,
     /// Header controlled by `identity`.
@@ -88,17 +88,17 @@ pub enum Unruled {
 ///
 /// # Errors
 /// Returns the reason if it may not.
-pub fn may_rule(name: &str) -> Result<(), Unruled> {
+pub fn may_rule(name: &str) -> Result<(), HeaderRuleError> {
     let token = |c: char| c.is_ascii_alphanumeric() || "-.!%_+`'~".contains(c);
     if name.is_empty() || !name.chars().all(token) {
-        return Err(Unruled::NoName);
+        return Err(HeaderRuleError::NoName);
     }
     let is_one_of = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
     // A name of one letter is a compact form (RFC 3261 §7.3.3), and all of those are owned by the edge.
     if is_one_of(&OWNED) || name.len() == 1 {
-        return Err(Unruled::Owned);
+        return Err(HeaderRuleError::Owned);
     }
-    if is_one_of(&IDENTITY) { Err(Unruled::Identity) } else { Ok(()) }
+    if is_one_of(&IDENTITY) { Err(HeaderRuleError::Identity) } else { Ok(()) }
 }
 
 /// Header name, or a prefix of names such as `X-*`.
@@ -116,12 +116,12 @@ impl HeaderPattern {
     ///
     /// # Errors
     /// Returns the reason if the pattern cannot be used.
-    pub fn parse(text: &str) -> Result<HeaderPattern, Unruled> {
+    pub fn parse(text: &str) -> Result<HeaderPattern, HeaderRuleError> {
         match text.strip_suffix('*') {
             Some(beginning) if beginning.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) => {
                 may_rule(beginning).map(|()| HeaderPattern::Beginning(beginning.to_owned()))
             }
-            Some(_) => Err(Unruled::NoName),
+            Some(_) => Err(HeaderRuleError::NoName),
             None => may_rule(text).map(|()| HeaderPattern::Name(text.to_owned())),
         }
     }
@@ -153,7 +153,7 @@ pub struct HeaderRules {
 impl HeaderRules {
     /// Returns the rules towards a URI that belongs to no trunk: only `User-to-User`, which its caller addressed to
     /// it, is forwarded.
-    pub fn of_stranger() -> &'static HeaderRules {
+    pub fn untrusted_uri() -> &'static HeaderRules {
         static RULES: LazyLock<HeaderRules> = LazyLock::new(|| {
             let pass = vec![HeaderPattern::Name("User-to-User".to_owned())];
             HeaderRules { pass: Some(pass), ..HeaderRules::default() }
@@ -162,7 +162,7 @@ impl HeaderRules {
     }
 
     /// Returns whether a header from this trunk is accepted.
-    pub fn brings(&self, name: &str) -> bool {
+    pub fn accepts_header(&self, name: &str) -> bool {
         !self.foreign.iter().any(|foreign| foreign.eq_ignore_ascii_case(name))
             && !self.remove.iter().any(|pattern| pattern.matches(name))
     }
@@ -183,13 +183,13 @@ impl HeaderRules {
             (Some(_), None) | (None, None) => self.lists(name),
             (Some(_), Some(_)) => self.lists(name) && other.lists(name),
         };
-        listed && self.brings(name) && !other.remove.iter().any(|pattern| pattern.matches(name))
+        listed && self.accepts_header(name) && !other.remove.iter().any(|pattern| pattern.matches(name))
     }
 }
 
 /// Trust in caller identity headers (P-Asserted-Identity, Privacy, Identity) from and to a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Identities {
+pub enum IdentityTrust {
     /// Trusted: identity headers are forwarded (RFC 3325 §2.3).
     #[default]
     Pass,
@@ -222,8 +222,8 @@ mod tests {
             (rules(None, &[]), rules(Some(&[]), &[]), "Diversion", false),
             (rules(None, &["Diversion"]), rules(None, &[]), "diversion", false),
             (rules(Some(&["X-*"]), &[]), rules(None, &["X-Secret*"]), "x-secret-key", false),
-            (rules(None, &[]), HeaderRules::of_stranger().clone(), "Diversion", false),
-            (rules(None, &[]), HeaderRules::of_stranger().clone(), "User-to-User", true),
+            (rules(None, &[]), HeaderRules::untrusted_uri().clone(), "Diversion", false),
+            (rules(None, &[]), HeaderRules::untrusted_uri().clone(), "User-to-User", true),
         ] {
             assert_eq!(from.passes_to(&to, name), passes, "{from:?} {to:?} {name}");
         }
@@ -232,27 +232,29 @@ mod tests {
     #[test]
     fn what_only_others_may_bring_is_not_heard() {
         let stranger = HeaderRules { foreign: vec!["X-Twilio-VerStat".into()], ..rules(Some(&["X-*"]), &[]) };
-        assert!(!stranger.brings("x-twilio-verstat") && !stranger.passes_to(&rules(None, &[]), "X-Twilio-VerStat"));
+        assert!(
+            !stranger.accepts_header("x-twilio-verstat") && !stranger.passes_to(&rules(None, &[]), "X-Twilio-VerStat")
+        );
         assert!(rules(Some(&["X-*"]), &[]).passes_to(&stranger, "X-Twilio-VerStat"), "it may be told");
     }
 
     #[test]
     fn no_rule_for_what_is_the_edges() {
         for (text, wrong) in [
-            ("Via", Unruled::Owned),
-            ("contact", Unruled::Owned),
-            ("Content-Length", Unruled::Owned),
-            ("m", Unruled::Owned),
-            ("Privacy", Unruled::Identity),
-            ("p-asserted-identity", Unruled::Identity),
-            ("", Unruled::NoName),
-            ("*", Unruled::NoName),
-            ("P-*", Unruled::NoName),
-            ("X-A\r\nVia", Unruled::NoName),
-            ("X A", Unruled::NoName),
-            ("X-A:", Unruled::NoName),
-            ("X-*-B", Unruled::NoName),
-            ("X-**", Unruled::NoName),
+            ("Via", HeaderRuleError::Owned),
+            ("contact", HeaderRuleError::Owned),
+            ("Content-Length", HeaderRuleError::Owned),
+            ("m", HeaderRuleError::Owned),
+            ("Privacy", HeaderRuleError::Identity),
+            ("p-asserted-identity", HeaderRuleError::Identity),
+            ("", HeaderRuleError::NoName),
+            ("*", HeaderRuleError::NoName),
+            ("P-*", HeaderRuleError::NoName),
+            ("X-A\r\nVia", HeaderRuleError::NoName),
+            ("X A", HeaderRuleError::NoName),
+            ("X-A:", HeaderRuleError::NoName),
+            ("X-*-B", HeaderRuleError::NoName),
+            ("X-**", HeaderRuleError::NoName),
         ] {
             assert_eq!(HeaderPattern::parse(text), Err(wrong), "{text:?}");
         }

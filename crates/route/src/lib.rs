@@ -30,33 +30,36 @@ mod target;
 pub mod transfer_to;
 pub mod trunk;
 
-pub use acl::{KnownBy, household};
-pub use agent::{Agent, AnswerTime, Facts, Hold, OnClose, Piece, Queue, Template, url_place};
+pub use acl::{SourceMatch, household};
+pub use agent::{
+    Agent, AnswerTime, HoldAudio, OnClose, ParameterTemplate, QueueSettings, TemplatePiece, TemplateValues, url_place,
+};
 pub use app::{App, AppDocument, StatusCallback, WebhookMethod};
-pub use caller_id::{CallerIdRule, Shown};
+pub use caller_id::{CallerIdDecision, CallerIdRule};
 pub use expression::Expression;
-pub use headers::{HeaderPattern, HeaderRules, Identities};
+pub use headers::{HeaderPattern, HeaderRules, IdentityTrust};
 pub use host::{host_of, is_loopback_host};
-pub use locate::{Destination, Server};
+pub use locate::{Destination, DestinationServer};
 pub use mailbox::{Mailbox, MwiParty};
 pub use nearest::nearest;
-pub use number::{Incomplete, InvalidNumber, Number, Numbers, SendNumbers, ValidNumber, emergency};
+pub use number::{AddressIncomplete, InvalidNumber, Number, NumberingPlan, SendNumbers, ValidNumber, emergency};
 pub use pattern::{Pattern, PatternError};
-pub use plan::{Matched, Plan, RouteVerdict, Target};
+pub use plan::{CallTarget, MatchResult, RoutePlan, RouteVerdict};
 pub use quota::Quota;
 pub use rate::TokenBucket;
 pub use route::{
-    CallInfo, HeaderCondition, Index, LinePlace, LineRest, Order, Route, RouteFile, RouteLines, Routes, SEARCH_TIMEOUT,
+    CallInfo, HeaderCondition, LinePosition, LineSettings, Route, RouteFile, RouteIndex, RouteLines, RouteList,
+    SEARCH_TIMEOUT, TrunkOrder,
 };
-pub use schedule::{Calendar, Dates, Hours, HoursError};
-pub use screen::{Denied, DeniedBy};
-pub use sms::{NoText, Recipients, SmsRule, TextOutcome};
-pub use standing::{Figures, Rank, Standing};
-pub use table::{Definition, Table};
+pub use schedule::{Calendar, DateRange, HoursError, ScheduleHours};
+pub use screen::{ScreeningReason, ScreeningRejection};
+pub use sms::{SmsRecipients, SmsRule, TextOutcome, TextRejection};
+pub use standing::{PerformanceFigures, TrunkPerformance, TrunkRank};
+pub use table::{RoutingTable, TableDefinition};
 pub use target::TargetSpec;
-pub use transfer_to::{TransferRule, Wanted};
+pub use transfer_to::{TransferRule, TransferTarget};
 pub use trunk::{
-    DEFAULT_CODECS, Dtmf, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo, Register, ReinviteMode,
-    Siprec, Trunk,
+    DEFAULT_CODECS, DtmfMode, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo,
+    RegistrationSettings, ReinviteMode, SiprecSettings, Trunk,
 };
 pub use trunkgate_terms::{Credentials, DigestHash, OwnHosts, Srtp, Suite, Transport, UrlOrigin};

@@ -29,9 +29,9 @@ pub struct Destination {
 
 impl Destination {
     /// Returns the server of a literal IP address.
-    pub fn literal(&self) -> Option<Server> {
+    pub fn literal(&self) -> Option<DestinationServer> {
         let address: IpAddr = self.host.parse().ok()?;
-        Some(Server { addresses: vec![address], ..self.server(self.transport) })
+        Some(DestinationServer { addresses: vec![address], ..self.server(self.transport) })
     }
 
     /// Returns whether the host is a number that some resolvers read as an IPv4 address (`0x7f.1`, `2130706433`,
@@ -49,15 +49,15 @@ impl Destination {
     }
 
     /// Returns the host itself as a server for a transport, without addresses.
-    fn server(&self, transport: Transport) -> Server {
+    fn server(&self, transport: Transport) -> DestinationServer {
         let port = self.port.unwrap_or(transport.default_port());
-        Server { transport, port, tier: 0, priority: 0, weight: 0, addresses: Vec::new() }
+        DestinationServer { transport, port, tier: 0, priority: 0, weight: 0, addresses: Vec::new() }
     }
 }
 
 /// Server of a destination: the target of an SRV record, or the host itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct DestinationServer {
     /// Transport to the server.
     pub transport: Transport,
     /// Port of the server.
@@ -72,7 +72,7 @@ pub struct Server {
     pub addresses: Vec<IpAddr>,
 }
 
-impl Server {
+impl DestinationServer {
     /// Iterates over the socket addresses of the server.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.addresses.iter().map(|address| SocketAddr::new(*address, self.port))
@@ -81,8 +81,8 @@ impl Server {
 
 /// Returns the servers in the order to try them. `pick(total)` returns a random number below `total`. The addresses of
 /// one server are equals: each is as likely to come first, IPv4 before IPv6.
-pub fn in_order(servers: &[Server], pick: &mut dyn FnMut(u32) -> u32) -> Vec<Server> {
-    let rank = |server: &Server| (server.tier, server.priority);
+pub fn in_order(servers: &[DestinationServer], pick: &mut dyn FnMut(u32) -> u32) -> Vec<DestinationServer> {
+    let rank = |server: &DestinationServer| (server.tier, server.priority);
     let mut servers = share::ordered(servers.to_vec(), rank, |server| server.weight, pick);
     for server in &mut servers {
         let v4 = server.addresses.iter().take_while(|address| address.is_ipv4()).count();
@@ -97,7 +97,7 @@ pub fn in_order(servers: &[Server], pick: &mut dyn FnMut(u32) -> u32) -> Vec<Ser
 
 /// Transports and address families that our listeners can send with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Means {
+pub struct AvailableTransports {
     /// Available transports.
     pub transports: Vec<Transport>,
     /// Whether IPv4 is available.
@@ -108,7 +108,7 @@ pub struct Means {
 
 /// DNS query.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Question {
+pub enum DnsQuery {
     /// NAPTR records of a name.
     Naptr(String),
     /// SRV records of a name.
@@ -147,7 +147,7 @@ pub struct Srv {
 
 /// Result of a DNS query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Records {
+pub enum DnsRecords {
     /// NAPTR records.
     Naptr(Vec<Naptr>),
     /// SRV records.
@@ -175,34 +175,34 @@ pub enum NameFault {
 
 /// DNS records with their lifetime.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct DnsAnswer {
     /// Records, or the reason why there are none.
-    pub records: Records,
+    pub records: DnsRecords,
     /// Lifetime in seconds; `None` if unknown.
     pub ttl_seconds: Option<u32>,
 }
 
 /// Next step of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
+pub enum LocateStep {
     /// Send these queries, in parallel.
-    Ask(Vec<Question>),
+    Ask(Vec<DnsQuery>),
     /// The search is complete.
-    Found(Located),
+    Found(LocatedServers),
 }
 
 /// Result of a search.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Located {
+pub struct LocatedServers {
     /// Servers, unordered within a tier and priority.
-    pub servers: Vec<Server>,
+    pub servers: Vec<DestinationServer>,
     /// Lifetime of the result in seconds: the shortest lifetime of any record used.
     pub ttl_seconds: Option<u32>,
     /// Reason why a query failed; `None` if all succeeded. After a failure, an older result may be better.
     pub unanswered: Option<NameFault>,
 }
 
-impl Located {
+impl LocatedServers {
     /// Returns whether all queries succeeded.
     pub const fn is_complete(&self) -> bool {
         self.unanswered.is_none()
@@ -216,43 +216,43 @@ impl Located {
 
 /// Name for an SRV query with its transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Offered {
+struct SrvName {
     name: String,
     transport: Transport,
 }
 
 /// SRV record selected by the search, without addresses so far.
 #[derive(Debug)]
-struct Candidate {
+struct SrvCandidate {
     target: String,
-    server: Server,
+    server: DestinationServer,
 }
 
 /// Search for the servers of one destination.
 #[derive(Debug)]
-pub struct Locating {
+pub struct ServerSearch {
     destination: Destination,
-    means: Means,
-    offered: Vec<Offered>,
-    candidates: Vec<Candidate>,
+    means: AvailableTransports,
+    offered: Vec<SrvName>,
+    candidates: Vec<SrvCandidate>,
     ttl_seconds: Option<u32>,
     unanswered: Option<NameFault>,
 }
 
-impl Locating {
+impl ServerSearch {
     /// Creates a search for a destination with the available transports and address families.
-    pub fn new(destination: Destination, means: Means) -> Locating {
+    pub fn new(destination: Destination, means: AvailableTransports) -> ServerSearch {
         let (offered, candidates) = (Vec::new(), Vec::new());
-        Locating { destination, means, offered, candidates, ttl_seconds: None, unanswered: None }
+        ServerSearch { destination, means, offered, candidates, ttl_seconds: None, unanswered: None }
     }
 
     /// Returns the first step.
-    pub fn begin(&mut self) -> Next {
+    pub fn start_search(&mut self) -> LocateStep {
         if self.destination.is_odd_address() {
             return self.found(Vec::new());
         }
         if let Some(server) = self.destination.literal() {
-            return Next::Found(Located { servers: vec![server], ttl_seconds: None, unanswered: None });
+            return LocateStep::Found(LocatedServers { servers: vec![server], ttl_seconds: None, unanswered: None });
         }
         if self.destination.port.is_some() {
             return self.ask_host();
@@ -260,13 +260,13 @@ impl Locating {
         if self.destination.is_fixed {
             return self.ask_services(vec![self.destination.transport]);
         }
-        Next::Ask(vec![Question::Naptr(self.destination.host.clone())])
+        LocateStep::Ask(vec![DnsQuery::Naptr(self.destination.host.clone())])
     }
 
     /// Returns the next step, given the results of the last queries; a query without result counts as failed.
-    pub fn answered(&mut self, answers: &[(Question, Answer)]) -> Next {
+    pub fn process_answers(&mut self, answers: &[(DnsQuery, DnsAnswer)]) -> LocateStep {
         for (_, answer) in answers {
-            if let Records::Failed(fault) = answer.records {
+            if let DnsRecords::Failed(fault) = answer.records {
                 // An error response is more specific than no response.
                 let is_known = self.unanswered.is_some_and(|known| known != NameFault::Unanswered);
                 self.unanswered = self.unanswered.filter(|_| is_known).or(Some(fault));
@@ -277,9 +277,9 @@ impl Locating {
             };
         }
         match answers.first() {
-            Some((Question::Naptr(_), answer)) => self.naptr(&answer.records),
-            Some((Question::Srv(_), _)) => self.srv(answers),
-            Some((Question::Addresses(_), _)) => self.addresses(answers),
+            Some((DnsQuery::Naptr(_), answer)) => self.naptr(&answer.records),
+            Some((DnsQuery::Srv(_), _)) => self.srv(answers),
+            Some((DnsQuery::Addresses(_), _)) => self.addresses(answers),
             None => {
                 self.unanswered.get_or_insert(NameFault::Unanswered);
                 self.found(Vec::new())
@@ -289,9 +289,9 @@ impl Locating {
 
     /// RFC 3263 §4.1: selects the services supported by both sides, in the domain's order; without NAPTR, queries SRV
     /// for each transport.
-    fn naptr(&mut self, records: &Records) -> Next {
-        let mut usable: Vec<(u16, u16, Offered)> = Vec::new();
-        if let Records::Naptr(records) = records {
+    fn naptr(&mut self, records: &DnsRecords) -> LocateStep {
+        let mut usable: Vec<(u16, u16, SrvName)> = Vec::new();
+        if let DnsRecords::Naptr(records) = records {
             for record in records.iter().take(NAPTR_RECORDS).filter(|record| record.flags.eq_ignore_ascii_case("s")) {
                 let transport = match record.service.to_ascii_uppercase().as_str() {
                     "SIP+D2U" => Transport::Udp,
@@ -300,7 +300,7 @@ impl Locating {
                     _ => continue,
                 };
                 if self.may_use(transport) {
-                    let service = Offered { name: record.replacement.clone(), transport };
+                    let service = SrvName { name: record.replacement.clone(), transport };
                     usable.push((record.order, record.preference, service));
                 }
             }
@@ -317,12 +317,12 @@ impl Locating {
     }
 
     /// RFC 3263 §4.2: each SRV record is a server; without records, the host itself is.
-    fn srv(&mut self, answers: &[(Question, Answer)]) -> Next {
+    fn srv(&mut self, answers: &[(DnsQuery, DnsAnswer)]) -> LocateStep {
         let mut is_declined = false;
         for (tier, service) in (0..).zip(&self.offered) {
-            let asked = |question: &Question| matches!(question, Question::Srv(name) if *name == service.name);
+            let asked = |question: &DnsQuery| matches!(question, DnsQuery::Srv(name) if *name == service.name);
             let Some((_, answer)) = answers.iter().find(|(question, _)| asked(question)) else { continue };
-            let Records::Srv(records) = &answer.records else { continue };
+            let DnsRecords::Srv(records) = &answer.records else { continue };
             for record in records {
                 if matches!(record.target.as_str(), "" | ".") || record.port == 0 {
                     is_declined = true;
@@ -330,8 +330,8 @@ impl Locating {
                 }
                 let Srv { priority, weight, port, .. } = *record;
                 let transport = service.transport;
-                let server = Server { transport, port, tier, priority, weight, addresses: Vec::new() };
-                self.candidates.push(Candidate { target: record.target.clone(), server });
+                let server = DestinationServer { transport, port, tier, priority, weight, addresses: Vec::new() };
+                self.candidates.push(SrvCandidate { target: record.target.clone(), server });
             }
         }
         self.candidates.sort_by_key(|candidate| (candidate.server.tier, candidate.server.priority));
@@ -339,23 +339,23 @@ impl Locating {
         if self.candidates.is_empty() {
             return if is_declined { self.found(Vec::new()) } else { self.ask_host() };
         }
-        let mut targets: Vec<Question> = Vec::new();
+        let mut targets: Vec<DnsQuery> = Vec::new();
         for candidate in &self.candidates {
-            let question = Question::Addresses(candidate.target.clone());
+            let question = DnsQuery::Addresses(candidate.target.clone());
             if !targets.contains(&question) {
                 targets.push(question);
             }
         }
-        Next::Ask(targets)
+        LocateStep::Ask(targets)
     }
 
-    fn addresses(&mut self, answers: &[(Question, Answer)]) -> Next {
+    fn addresses(&mut self, answers: &[(DnsQuery, DnsAnswer)]) -> LocateStep {
         let mut servers = Vec::new();
         for candidate in std::mem::take(&mut self.candidates) {
             let asked =
-                |question: &Question| matches!(question, Question::Addresses(name) if *name == candidate.target);
+                |question: &DnsQuery| matches!(question, DnsQuery::Addresses(name) if *name == candidate.target);
             let answer = answers.iter().find(|(question, _)| asked(question)).map(|(_, answer)| &answer.records);
-            let Some(Records::Addresses(found)) = answer else { continue };
+            let Some(DnsRecords::Addresses(found)) = answer else { continue };
             let mut addresses: Vec<IpAddr> = Vec::new();
             for address in found.iter().map(IpAddr::to_canonical) {
                 let wanted = if address.is_ipv4() { self.means.v4 } else { self.means.v6 };
@@ -366,45 +366,45 @@ impl Locating {
             if !addresses.is_empty() {
                 // DNS rotates the order of addresses; the new order alone must not count as a change.
                 addresses.sort_unstable();
-                servers.push(Server { addresses, ..candidate.server });
+                servers.push(DestinationServer { addresses, ..candidate.server });
             }
         }
         self.found(servers)
     }
 
-    fn ask_services(&mut self, transports: Vec<Transport>) -> Next {
+    fn ask_services(&mut self, transports: Vec<Transport>) -> LocateStep {
         let name = |transport: Transport| {
             let prefix = match transport {
                 Transport::Udp => "_sip._udp",
                 Transport::Tcp => "_sip._tcp",
                 Transport::Tls => "_sips._tcp",
             };
-            Offered { name: format!("{prefix}.{}", self.destination.host), transport }
+            SrvName { name: format!("{prefix}.{}", self.destination.host), transport }
         };
         self.offered = transports.into_iter().map(name).collect();
         self.ask_srv()
     }
 
-    fn ask_srv(&self) -> Next {
-        let mut names: Vec<Question> = Vec::new();
+    fn ask_srv(&self) -> LocateStep {
+        let mut names: Vec<DnsQuery> = Vec::new();
         for service in &self.offered {
-            let question = Question::Srv(service.name.clone());
+            let question = DnsQuery::Srv(service.name.clone());
             if !names.contains(&question) {
                 names.push(question);
             }
         }
-        Next::Ask(names)
+        LocateStep::Ask(names)
     }
 
-    fn ask_host(&mut self) -> Next {
+    fn ask_host(&mut self) -> LocateStep {
         let target = self.destination.host.clone();
         self.candidates =
-            vec![Candidate { target: target.clone(), server: self.destination.server(self.destination.transport) }];
-        Next::Ask(vec![Question::Addresses(target)])
+            vec![SrvCandidate { target: target.clone(), server: self.destination.server(self.destination.transport) }];
+        LocateStep::Ask(vec![DnsQuery::Addresses(target)])
     }
 
-    fn found(&self, servers: Vec<Server>) -> Next {
-        Next::Found(Located { servers, ttl_seconds: self.ttl_seconds, unanswered: self.unanswered })
+    fn found(&self, servers: Vec<DestinationServer>) -> LocateStep {
+        LocateStep::Found(LocatedServers { servers, ttl_seconds: self.ttl_seconds, unanswered: self.unanswered })
     }
 
     /// Returns whether the URI is a `sips` URI, which requires TLS (RFC 3261 §26.2.2).
@@ -466,7 +466,10 @@ mod tests {
         };
         for host in ["0x7f.1", "2130706433", "127.1", "127.0.0.01", "127.0.0.1.", "x.0X7F", "1.2.3.4.5"] {
             assert!(to(host).is_odd_address(), "{host}");
-            let Next::Found(found) = Locating::new(to(host), Means::default()).begin() else { panic!("{host}") };
+            let LocateStep::Found(found) = ServerSearch::new(to(host), AvailableTransports::default()).start_search()
+            else {
+                panic!("{host}")
+            };
             assert!(found.servers.is_empty(), "{host}");
         }
         for host in ["127.0.0.1", "2001:db8::1", "::ffff:1.2.3.4", "carrier.test", "4.example", "sbc1.x9"] {

@@ -13,7 +13,7 @@ use crate::trunk::{Peer, Trunk};
 
 /// Result of matching a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Matched {
+pub enum MatchResult {
     /// The route matches.
     Yes,
     /// The route takes this percentage of such calls; the others continue with later routes.
@@ -30,12 +30,12 @@ pub struct RouteVerdict {
     /// Name of the route.
     pub name: Arc<str>,
     /// Result of matching the route.
-    pub matched: Matched,
+    pub matched: MatchResult,
 }
 
 /// Target of a call, ready to be tried.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub enum CallTarget {
     /// Trunk.
     Trunk {
         /// The trunk itself.
@@ -63,42 +63,46 @@ pub enum Target {
     /// Rejection with this status code.
     Reject(u16),
     /// Trunks and URIs that ring simultaneously.
-    RingAll(Vec<Target>),
+    RingAll(Vec<CallTarget>),
 }
 
-impl Target {
+impl CallTarget {
     /// Returns the trunk, if the target is one.
     pub fn trunk(&self) -> Option<&Arc<Trunk>> {
         match self {
-            Target::Trunk { trunk, .. } => Some(trunk),
-            Target::Uri { .. } | Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => None,
+            CallTarget::Trunk { trunk, .. } => Some(trunk),
+            CallTarget::Uri { .. }
+            | CallTarget::Agent(_)
+            | CallTarget::App(_)
+            | CallTarget::Reject(_)
+            | CallTarget::RingAll(_) => None,
         }
     }
 
     /// Returns the target as written in `connect`.
     pub fn spec(&self) -> TargetSpec {
         match self {
-            Target::Trunk { trunk, number, .. } => {
+            CallTarget::Trunk { trunk, number, .. } => {
                 TargetSpec::Trunk { name: trunk.name.to_string(), number: number.clone(), weight: None }
             }
-            Target::Uri { uri, destination, in_call, .. } => {
+            CallTarget::Uri { uri, destination, in_call, .. } => {
                 TargetSpec::Uri { uri: uri.clone(), destination: destination.clone(), in_call: *in_call }
             }
-            Target::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
-            Target::App(app) => app.spec(),
-            Target::Reject(code) => TargetSpec::Reject(*code),
-            Target::RingAll(targets) => TargetSpec::RingAll(targets.iter().map(Target::spec).collect()),
+            CallTarget::Agent(agent) => TargetSpec::Agent(agent.name.to_string()),
+            CallTarget::App(app) => app.spec(),
+            CallTarget::Reject(code) => TargetSpec::Reject(*code),
+            CallTarget::RingAll(targets) => TargetSpec::RingAll(targets.iter().map(CallTarget::spec).collect()),
         }
     }
 }
 
 /// Targets of a route for one call, in order.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct RoutePlan {
     /// Matching route.
     pub route: Arc<Route>,
     /// Targets, in order.
-    pub targets: Vec<Target>,
+    pub targets: Vec<CallTarget>,
     /// Ranges of two or more adjacent trunks that are ordered by [`Order::AnswerRatio`](crate::Order).
     pub by_ratio: Vec<Range<usize>>,
     /// Agents that listen to the whole call.
@@ -107,7 +111,7 @@ pub struct Plan {
     pub ring_timeout: Option<Duration>,
 }
 
-impl Plan {
+impl RoutePlan {
     /// Sorts the trunks ordered by answer ratio by `rank`; equals keep their order.
     pub fn sort<R: Ord>(&mut self, rank: impl Fn(&Arc<Trunk>) -> R) {
         for run in &self.by_ratio {
@@ -118,7 +122,7 @@ impl Plan {
     }
 
     /// Records the ranges of adjacent trunks among the targets from `from` on.
-    pub(crate) fn runs_of(targets: &[Target], from: usize, runs: &mut Vec<Range<usize>>) {
+    pub(crate) fn trunk_ranges(targets: &[CallTarget], from: usize, runs: &mut Vec<Range<usize>>) {
         let mut at = from;
         let behind = targets.get(from..).unwrap_or_default();
         for run in behind.chunk_by(|one, next| one.trunk().is_some() && next.trunk().is_some()) {

@@ -26,7 +26,7 @@ impl TokenBucket {
     }
 
     /// Takes a token if one is available.
-    pub fn take(&mut self, now: Instant) -> bool {
+    pub fn take_token(&mut self, now: Instant) -> bool {
         let ready = self.wait(now).is_zero();
         if ready && self.per_second > 0 {
             self.tokens -= 1.0;
@@ -35,8 +35,8 @@ impl TokenBucket {
     }
 
     /// Takes a token, in advance if necessary, down to a debt of one second's worth.
-    pub fn owe(&mut self, now: Instant) {
-        if self.per_second > 0 && !self.take(now) {
+    pub fn borrow_token(&mut self, now: Instant) {
+        if self.per_second > 0 && !self.take_token(now) {
             self.tokens = (self.tokens - 1.0).max(-f64::from(self.per_second));
         }
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn taken(bucket: &mut TokenBucket, now: Instant, tries: u32) -> u32 {
-        (0..tries).map(|_| u32::from(bucket.take(now))).sum()
+        (0..tries).map(|_| u32::from(bucket.take_token(now))).sum()
     }
 
     #[test]
@@ -103,15 +103,15 @@ mod tests {
         let now = start();
         let mut bucket = TokenBucket::new(10);
         assert_eq!(taken(&mut bucket, now, 10), 10);
-        (0..5).for_each(|_| bucket.owe(now));
+        (0..5).for_each(|_| bucket.borrow_token(now));
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(500), 5), 0);
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(700), 5), 2);
-        (0..1_000).for_each(|_| bucket.owe(now + Duration::from_millis(700)));
+        (0..1_000).for_each(|_| bucket.borrow_token(now + Duration::from_millis(700)));
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(1_700), 5), 0);
         assert_eq!(taken(&mut bucket, now + Duration::from_millis(1_800), 5), 1);
         let mut unlimited = TokenBucket::new(0);
-        unlimited.owe(now);
-        assert!(unlimited.take(now));
+        unlimited.borrow_token(now);
+        assert!(unlimited.take_token(now));
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
                     "{wait:?}"
                 );
                 now += wait;
-                assert!(bucket.take(now), "{rate}");
+                assert!(bucket.take_token(now), "{rate}");
             }
             assert!(!bucket.is_full(now));
             assert!(bucket.is_full(now + Duration::from_millis(1_001)));
@@ -145,9 +145,9 @@ mod tests {
     fn an_earlier_instant_earns_nothing() {
         let now = start() + Duration::from_secs(10);
         let mut bucket = TokenBucket::new(1);
-        assert!(bucket.take(now));
-        assert!(!bucket.take(now - Duration::from_secs(5)));
-        assert!(!bucket.take(now), "the step back is not paid for twice");
+        assert!(bucket.take_token(now));
+        assert!(!bucket.take_token(now - Duration::from_secs(5)));
+        assert!(!bucket.take_token(now), "the step back is not paid for twice");
     }
 
     #[test]

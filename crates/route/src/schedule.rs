@@ -22,7 +22,7 @@ pub struct Calendar {
     /// Time zone.
     pub zone: TimeZone,
     /// Days meant by `holidays`.
-    pub holidays: Arc<[Dates]>,
+    pub holidays: Arc<[DateRange]>,
 }
 
 /// Returns UTC without holidays.
@@ -34,28 +34,28 @@ impl Default for Calendar {
 
 /// Inclusive range of days, in one year or in every year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dates {
+pub enum DateRange {
     /// Range within specific years, `2026-12-24..2027-01-02`.
     Once(Date, Date),
     /// Yearly range of month and day, `12-24..01-02`.
     Yearly((i8, i8), (i8, i8)),
 }
 
-impl Dates {
+impl DateRange {
     /// Parses `2026-04-03`, `12-25`, or two of the same kind joined by `..`.
-    pub fn parse(text: &str) -> Option<Dates> {
+    pub fn parse(text: &str) -> Option<DateRange> {
         let (first, last) = text.split_once("..").unwrap_or((text, text));
         if let (Ok(first), Ok(last)) = (first.parse::<Date>(), last.parse::<Date>()) {
-            return (first <= last).then_some(Dates::Once(first, last));
+            return (first <= last).then_some(DateRange::Once(first, last));
         }
-        Some(Dates::Yearly(month_and_day(first)?, month_and_day(last)?))
+        Some(DateRange::Yearly(month_and_day(first)?, month_and_day(last)?))
     }
 
     /// Returns whether a day is in the range.
     pub fn contains(&self, date: Date) -> bool {
         match *self {
-            Dates::Once(first, last) => (first..=last).contains(&date),
-            Dates::Yearly(first, last) => {
+            DateRange::Once(first, last) => (first..=last).contains(&date),
+            DateRange::Yearly(first, last) => {
                 let day = (date.month(), date.day());
                 // 12-24..01-02 continues in the next year.
                 if first <= last { (first..=last).contains(&day) } else { day >= first || day <= last }
@@ -75,28 +75,28 @@ fn month_and_day(text: &str) -> Option<(i8, i8)> {
 
 /// Compiled schedule.
 #[derive(Debug, Clone)]
-pub struct Hours {
+pub struct ScheduleHours {
     written: String,
     zone: TimeZone,
     /// Conditions on the day, all of which must hold; `false` negates one.
-    days: Vec<(Days, bool)>,
+    days: Vec<(DaySet, bool)>,
     /// Time spans in minutes of the day, end excluded; empty for the whole day. An end before the start is on the next
     /// day.
     times: Vec<(u16, u16)>,
 }
 
 #[derive(Debug, Clone)]
-enum Days {
+enum DaySet {
     /// Bit set of days of the week, Monday lowest.
     Week(u8),
-    Dates(Arc<[Dates]>),
+    Dates(Arc<[DateRange]>),
 }
 
-impl Days {
+impl DaySet {
     fn contains(&self, date: Date) -> bool {
         match self {
-            Days::Week(bits) => bits & bit(date.weekday()) != 0,
-            Days::Dates(dates) => dates.iter().any(|dates| dates.contains(date)),
+            DaySet::Week(bits) => bits & bit(date.weekday()) != 0,
+            DaySet::Dates(dates) => dates.iter().any(|dates| dates.contains(date)),
         }
     }
 }
@@ -114,7 +114,7 @@ pub struct HoursError {
     pub help: String,
 }
 
-impl Hours {
+impl ScheduleHours {
     /// Parses a schedule; `zone` returns the time zone of a name.
     ///
     /// # Errors
@@ -123,10 +123,14 @@ impl Hours {
         text: &str,
         calendar: &Calendar,
         zone: &dyn Fn(&str) -> Option<TimeZone>,
-    ) -> Result<Hours, HoursError> {
+    ) -> Result<ScheduleHours, HoursError> {
         let error = |message: String, help: &str| HoursError { message, help: help.to_owned() };
-        let mut hours =
-            Hours { written: text.to_owned(), zone: calendar.zone.clone(), days: Vec::new(), times: Vec::new() };
+        let mut hours = ScheduleHours {
+            written: text.to_owned(),
+            zone: calendar.zone.clone(),
+            days: Vec::new(),
+            times: Vec::new(),
+        };
         let mut wanted = true;
         let mut words = text.split_whitespace().peekable();
         if words.peek().is_none() {
@@ -176,7 +180,7 @@ impl Hours {
     }
 
     /// Returns whether the schedule is active.
-    pub fn hold(&self, at: Timestamp) -> bool {
+    pub fn is_active(&self, at: Timestamp) -> bool {
         let local = self.local(at);
         let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
         let is_day = |date: Date| self.days.iter().all(|(days, wanted)| days.contains(date) == *wanted);
@@ -213,28 +217,28 @@ impl Hours {
 }
 
 /// Formats the schedule as written in the configuration.
-impl fmt::Display for Hours {
+impl fmt::Display for ScheduleHours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
     }
 }
 
 /// Compares the text and the default time zone.
-impl PartialEq for Hours {
-    fn eq(&self, other: &Hours) -> bool {
+impl PartialEq for ScheduleHours {
+    fn eq(&self, other: &ScheduleHours) -> bool {
         self.written == other.written && self.zone == other.zone
     }
 }
 
 /// Parses the days of a schedule: `mon-fri`, `sat,sun`, `12-24..12-26,01-01`, `holidays`.
-fn days(word: &str, calendar: &Calendar) -> Option<Days> {
+fn days(word: &str, calendar: &Calendar) -> Option<DaySet> {
     if word == "holidays" {
-        return Some(Days::Dates(calendar.holidays.clone()));
+        return Some(DaySet::Dates(calendar.holidays.clone()));
     }
     if let Some(spans) = all(word, week_span) {
-        return Some(Days::Week(spans.into_iter().fold(0, |bits, span| bits | span)));
+        return Some(DaySet::Week(spans.into_iter().fold(0, |bits, span| bits | span)));
     }
-    Some(Days::Dates(all(word, Dates::parse)?.into()))
+    Some(DaySet::Dates(all(word, DateRange::parse)?.into()))
 }
 
 /// Parses each item of a comma-separated list.
@@ -271,10 +275,11 @@ fn minutes(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn hours(text: &str) -> Result<Hours, HoursError> {
-        let holidays = ["01-01", "12-24..12-26", "2026-04-03", "12-31..01-02"].map(|text| Dates::parse(text).unwrap());
+    fn hours(text: &str) -> Result<ScheduleHours, HoursError> {
+        let holidays =
+            ["01-01", "12-24..12-26", "2026-04-03", "12-31..01-02"].map(|text| DateRange::parse(text).unwrap());
         let calendar = Calendar { zone: TimeZone::get("America/New_York").unwrap(), holidays: holidays.into() };
-        Hours::parse(text, &calendar, &|name| TimeZone::get(name).ok())
+        ScheduleHours::parse(text, &calendar, &|name| TimeZone::get(name).ok())
     }
 
     #[test]
@@ -314,7 +319,7 @@ mod tests {
             ("not sun not 11-21", "2026-11-21T15:00:00Z", false),
             ("02-29", "2028-02-29T15:00:00Z", true),
         ] {
-            assert_eq!(hours(text).unwrap().hold(at.parse().unwrap()), expected, "{text} at {at}");
+            assert_eq!(hours(text).unwrap().is_active(at.parse().unwrap()), expected, "{text} at {at}");
         }
     }
 
@@ -357,9 +362,9 @@ mod tests {
         // In New York the hour from 01:00 occurs twice on 2026-11-01, and the hour from 02:00 does not occur on
         // 2026-03-08.
         let (night, gap) = (hours("01:00-02:00").unwrap(), hours("02:00-03:00").unwrap());
-        let held = |hours: &Hours, day: &str| {
+        let held = |hours: &ScheduleHours, day: &str| {
             let first: Timestamp = format!("{day}T00:00:00Z").parse().unwrap();
-            (0..24 * 60).filter(|minute| hours.hold(first + jiff::SignedDuration::from_mins(*minute))).count()
+            (0..24 * 60).filter(|minute| hours.is_active(first + jiff::SignedDuration::from_mins(*minute))).count()
         };
         assert_eq!((held(&night, "2026-11-01"), held(&gap, "2026-03-08")), (120, 0));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::number::{Number, Numbers, SendNumbers};
+use crate::number::{Number, NumberingPlan, SendNumbers};
 use crate::pattern::Pattern;
 use crate::trunk::Trunk;
 
@@ -19,7 +19,7 @@ pub const HIGH_RISK: &[(&str, &str)] = &[
 
 /// Reason why a trunk does not accept calls to a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeniedBy {
+pub enum ScreeningReason {
     /// Matching entry of `deny`.
     Deny(String),
     /// No match in `allow_prefixes`.
@@ -30,87 +30,89 @@ pub enum DeniedBy {
 
 /// Called number rejected by a trunk's screening.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denied {
+pub struct ScreeningRejection {
     /// Number that was rejected, as it is or as the remote party would read it.
     pub number: String,
     /// Reason of the rejection.
-    pub by: DeniedBy,
+    pub by: ScreeningReason,
 }
 
-impl DeniedBy {
+impl ScreeningReason {
     /// Returns the trunk setting that rejects the call, with its value if short.
     pub fn setting(&self) -> String {
         match self {
-            DeniedBy::Deny(pattern) => format!("`deny = \"{pattern}\"`"),
-            DeniedBy::Allow => "`allow_prefixes`".to_owned(),
-            DeniedBy::HighRisk(_) => "`high_risk = \"refuse\"`".to_owned(),
+            ScreeningReason::Deny(pattern) => format!("`deny = \"{pattern}\"`"),
+            ScreeningReason::Allow => "`allow_prefixes`".to_owned(),
+            ScreeningReason::HighRisk(_) => "`high_risk = \"refuse\"`".to_owned(),
         }
     }
 }
 
-impl fmt::Display for DeniedBy {
+impl fmt::Display for ScreeningReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DeniedBy::Deny(pattern) => write!(f, "deny {pattern}"),
-            DeniedBy::Allow => f.write_str("not in allow_prefixes"),
-            DeniedBy::HighRisk(what) => write!(f, "high_risk: {what}"),
+            ScreeningReason::Deny(pattern) => write!(f, "deny {pattern}"),
+            ScreeningReason::Allow => f.write_str("not in allow_prefixes"),
+            ScreeningReason::HighRisk(what) => write!(f, "high_risk: {what}"),
         }
     }
 }
 
 impl Trunk {
     /// Returns why the trunk rejects a called number in its own number format ([`Trunk::denied_as`]).
-    pub fn denied(&self, numbers: &Numbers, number: &Number) -> Option<Denied> {
+    pub fn screening_rejection(&self, numbers: &NumberingPlan, number: &Number) -> Option<ScreeningRejection> {
         self.denied_as(numbers, number, self.send_numbers)
     }
 
     /// Returns why the trunk rejects a called number sent in this format, as it is or as the remote party would read
     /// it. Emergency numbers are accepted unless `deny` lists that exact number; the call then fails over to the next
     /// target.
-    pub fn denied_as(&self, numbers: &Numbers, number: &Number, form: SendNumbers) -> Option<Denied> {
+    pub fn denied_as(&self, numbers: &NumberingPlan, number: &Number, form: SendNumbers) -> Option<ScreeningRejection> {
         let is_open = self.deny.is_empty() && self.allow_prefixes.is_empty() && self.takes_high_risk;
         if is_open {
             return None;
         }
         if numbers.is_emergency(number) {
             let is_it = |pattern: &&Pattern| matches!(pattern, Pattern::Exact(text) if *text == number.text);
-            let by = self.deny.iter().find(is_it).map(|pattern| DeniedBy::Deny(pattern.to_string()))?;
-            return Some(Denied { number: number.text.clone(), by });
+            let by = self.deny.iter().find(is_it).map(|pattern| ScreeningReason::Deny(pattern.to_string()))?;
+            return Some(ScreeningRejection { number: number.text.clone(), by });
         }
-        let denied = numbers.ways(number, form).into_iter().find_map(|number| {
+        let denied = numbers.spoken_forms(number, form).into_iter().find_map(|number| {
             let by = self.denied_by(numbers, &number)?;
-            Some(Denied { number, by })
+            Some(ScreeningRejection { number, by })
         });
         // A name may contain separators: `100-1`.
         let named = || self.deny.iter().find(|pattern| pattern.matches(&number.text));
-        denied.or_else(|| Some(Denied { number: number.text.clone(), by: DeniedBy::Deny(named()?.to_string()) }))
+        denied.or_else(|| {
+            Some(ScreeningRejection { number: number.text.clone(), by: ScreeningReason::Deny(named()?.to_string()) })
+        })
     }
 
     /// Returns whether the trunk may reach an emergency service with a number ([`Numbers::may_reach_emergency`]). The
     /// user that its phones register as is an extension, unless it is written as an emergency number.
-    pub fn may_reach_emergency(&self, numbers: &Numbers, number: &Number) -> bool {
+    pub fn may_reach_emergency(&self, numbers: &NumberingPlan, number: &Number) -> bool {
         let user = self.require_auth.as_ref().filter(|_| self.is_of_phones()).map(|auth| auth.username.as_str());
         let is_extension = user == Some(number.received.as_str()) && !numbers.is_written_as_emergency(number);
         !is_extension && numbers.may_reach_emergency(number)
     }
 
-    fn denied_by(&self, numbers: &Numbers, number: &str) -> Option<DeniedBy> {
+    fn denied_by(&self, numbers: &NumberingPlan, number: &str) -> Option<ScreeningReason> {
         if let Some(pattern) = self.deny.iter().find(|pattern| pattern.matches(number)) {
-            return Some(DeniedBy::Deny(pattern.to_string()));
+            return Some(ScreeningReason::Deny(pattern.to_string()));
         }
         let is_allowed = |prefix: &String| number.starts_with(prefix.as_str());
         if !self.allow_prefixes.is_empty() && !self.allow_prefixes.iter().any(is_allowed) {
-            return Some(DeniedBy::Allow);
+            return Some(ScreeningReason::Allow);
         }
         if self.takes_high_risk {
             return None;
         }
-        high_risk(numbers, number).map(DeniedBy::HighRisk)
+        high_risk(numbers, number).map(ScreeningReason::HighRisk)
     }
 }
 
 /// Returns the description of the high-risk range of an E.164 number, if it is in one.
-pub(crate) fn high_risk(numbers: &Numbers, e164: &str) -> Option<&'static str> {
+pub(crate) fn high_risk(numbers: &NumberingPlan, e164: &str) -> Option<&'static str> {
     let range = HIGH_RISK.iter().find(|(prefix, _)| e164.starts_with(prefix)).map(|(_, what)| *what);
     range.or_else(|| numbers.is_premium(e164).then_some("premium rate"))
 }
@@ -121,8 +123,8 @@ mod tests {
     use crate::Credentials;
 
     fn by(trunk: &Trunk, number: &str) -> Option<String> {
-        let numbers = Numbers::new("US").unwrap();
-        let denied = trunk.denied(&numbers, &numbers.normalise_caller(number, None));
+        let numbers = NumberingPlan::new("US").unwrap();
+        let denied = trunk.screening_rejection(&numbers, &numbers.normalise_caller(number, None));
         denied.map(|denied| format!("{} {}", denied.number, denied.by))
     }
 
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_extension_of_a_phone_reaches_no_emergency_service() {
-        let numbers = Numbers::default();
+        let numbers = NumberingPlan::default();
         let reaches =
             |trunk: &Trunk, user: &str| trunk.may_reach_emergency(&numbers, &numbers.normalise_caller(user, None));
         let registered = |user: &str| {

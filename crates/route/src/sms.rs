@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::agent::{Facts, Template};
-use crate::number::{Number, Numbers, SendNumbers};
+use crate::agent::{ParameterTemplate, TemplateValues};
+use crate::number::{Number, NumberingPlan, SendNumbers};
 use crate::screen::high_risk;
 
 /// Maximum length of a message in characters, as accepted by Twilio.
@@ -46,20 +46,20 @@ impl TextOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmsRule {
     /// Recipient.
-    pub to: Template,
+    pub to: ParameterTemplate,
     /// Sender: a number in E.164, a short code, a name, or the sid of a messaging service.
     pub from: String,
     /// Text of the message.
-    pub body: Template,
+    pub body: ParameterTemplate,
     /// Outcomes that trigger a message.
     pub on: Vec<TextOutcome>,
     /// Permitted recipients.
-    pub recipients: Recipients,
+    pub recipients: SmsRecipients,
 }
 
 /// Permitted recipients of text messages; in some countries fraudsters earn a share of each message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recipients {
+pub enum SmsRecipients {
     /// Any number.
     Any,
     /// Numbers of these countries (ISO 3166 alpha-2).
@@ -68,21 +68,23 @@ pub enum Recipients {
     Prefixes(Vec<String>),
 }
 
-impl Recipients {
-    fn check(&self, e164: &str) -> Result<(), NoText> {
+impl SmsRecipients {
+    fn check(&self, e164: &str) -> Result<(), TextRejection> {
         match self {
-            Recipients::Any => Ok(()),
-            Recipients::Prefixes(all) if all.iter().any(|prefix| e164.starts_with(prefix)) => Ok(()),
-            Recipients::Prefixes(_) => Err(NoText::Prefix),
-            Recipients::Countries(all) if Numbers::country_of(e164).is_some_and(|one| all.contains(&one)) => Ok(()),
-            Recipients::Countries(all) => Err(NoText::Abroad(all.clone())),
+            SmsRecipients::Any => Ok(()),
+            SmsRecipients::Prefixes(all) if all.iter().any(|prefix| e164.starts_with(prefix)) => Ok(()),
+            SmsRecipients::Prefixes(_) => Err(TextRejection::Prefix),
+            SmsRecipients::Countries(all) if NumberingPlan::country_of(e164).is_some_and(|one| all.contains(&one)) => {
+                Ok(())
+            }
+            SmsRecipients::Countries(all) => Err(TextRejection::Abroad(all.clone())),
         }
     }
 }
 
 /// Reason why no text message is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoText {
+pub enum TextRejection {
     /// The recipient would be the caller, whose number is withheld.
     Anonymous,
     /// The recipient's number is not E.164.
@@ -99,19 +101,19 @@ pub enum NoText {
     Empty,
 }
 
-impl fmt::Display for NoText {
+impl fmt::Display for TextRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoText::Anonymous => f.write_str("the caller ID is withheld"),
-            NoText::NotE164 => f.write_str("the recipient has no number that can receive one"),
-            NoText::Own => f.write_str("the recipient is our own number"),
-            NoText::Prefix => f.write_str("the recipient's number is not in allow_prefixes"),
-            NoText::Abroad(home) => {
+            TextRejection::Anonymous => f.write_str("the caller ID is withheld"),
+            TextRejection::NotE164 => f.write_str("the recipient has no number that can receive one"),
+            TextRejection::Own => f.write_str("the recipient is our own number"),
+            TextRejection::Prefix => f.write_str("the recipient's number is not in allow_prefixes"),
+            TextRejection::Abroad(home) => {
                 let home = home.join(" or ");
                 write!(f, "the recipient's number is not of {home}; `allow_prefixes` of [sms] would allow it")
             }
-            NoText::HighRisk(what) => write!(f, "the recipient's number is high-risk: {what}"),
-            NoText::Empty => f.write_str("its body is empty"),
+            TextRejection::HighRisk(what) => write!(f, "the recipient's number is high-risk: {what}"),
+            TextRejection::Empty => f.write_str("its body is empty"),
         }
     }
 }
@@ -144,8 +146,8 @@ impl SmsRule {
     ///
     /// # Errors
     /// Returns the reason if no message is to be sent.
-    pub fn write(&self, call: &EndedCall<'_>, numbers: &Numbers) -> Result<(String, String), NoText> {
-        let facts = Facts {
+    pub fn write(&self, call: &EndedCall<'_>, numbers: &NumberingPlan) -> Result<(String, String), TextRejection> {
+        let facts = TemplateValues {
             caller: call.caller.map_or(NO_NUMBER, shown),
             called: shown(call.called),
             route: call.route,
@@ -156,23 +158,23 @@ impl SmsRule {
         };
         let to = self.to.fill(&facts);
         if to == NO_NUMBER && call.caller.is_none() {
-            return Err(NoText::Anonymous);
+            return Err(TextRejection::Anonymous);
         }
         let recipient = numbers.normalise_caller(&to, None);
         if !recipient.is_e164 || recipient.text != to {
-            return Err(NoText::NotE164);
+            return Err(TextRejection::NotE164);
         }
         if to == self.from || to == call.called.text {
-            return Err(NoText::Own);
+            return Err(TextRejection::Own);
         }
-        let readings = numbers.ways(&recipient, SendNumbers::E164);
+        let readings = numbers.spoken_forms(&recipient, SendNumbers::E164);
         if let Some(what) = readings.iter().find_map(|number| high_risk(numbers, number)) {
-            return Err(NoText::HighRisk(what));
+            return Err(TextRejection::HighRisk(what));
         }
         self.recipients.check(&to)?;
         let body: String = self.body.fill(&facts).chars().take(SMS_CHARS).collect();
         if body.trim().is_empty() {
-            return Err(NoText::Empty);
+            return Err(TextRejection::Empty);
         }
         Ok((to, body))
     }
@@ -184,16 +186,16 @@ mod tests {
 
     fn rule() -> SmsRule {
         SmsRule {
-            to: Template::parse_ended("{caller}").unwrap(),
+            to: ParameterTemplate::parse_ended("{caller}").unwrap(),
             from: "+14155551234".into(),
-            body: Template::parse_ended("We missed your call to {called} ({outcome}).").unwrap(),
+            body: ParameterTemplate::parse_ended("We missed your call to {called} ({outcome}).").unwrap(),
             on: TextOutcome::USUAL.to_vec(),
-            recipients: Recipients::Prefixes(vec!["+1".into()]),
+            recipients: SmsRecipients::Prefixes(vec!["+1".into()]),
         }
     }
 
-    fn write(rule: &SmsRule, caller: Option<&str>, called: &str) -> Result<(String, String), NoText> {
-        let numbers = Numbers::default();
+    fn write(rule: &SmsRule, caller: Option<&str>, called: &str) -> Result<(String, String), TextRejection> {
+        let numbers = NumberingPlan::default();
         let caller = caller.map(|caller| numbers.normalise_caller(caller, None));
         let called = numbers.normalise_caller(called, None);
         let call = EndedCall {
@@ -218,21 +220,21 @@ mod tests {
     fn who_gets_none() {
         let rule = rule();
         for (caller, called, why) in [
-            (None, "+14155550123", NoText::Anonymous),
-            (Some("100"), "+14155550123", NoText::NotE164),
-            (Some("alice"), "+14155550123", NoText::NotE164),
-            (Some("+14155551234"), "+14155550123", NoText::Own),
-            (Some("+14155550123"), "+14155550123", NoText::Own),
-            (Some("+442079460018"), "+14155550123", NoText::Prefix),
-            (Some("+881651234567"), "+14155550123", NoText::HighRisk("satellite phones")),
-            (Some("+19005550123"), "+14155550123", NoText::HighRisk("premium rate")),
+            (None, "+14155550123", TextRejection::Anonymous),
+            (Some("100"), "+14155550123", TextRejection::NotE164),
+            (Some("alice"), "+14155550123", TextRejection::NotE164),
+            (Some("+14155551234"), "+14155550123", TextRejection::Own),
+            (Some("+14155550123"), "+14155550123", TextRejection::Own),
+            (Some("+442079460018"), "+14155550123", TextRejection::Prefix),
+            (Some("+881651234567"), "+14155550123", TextRejection::HighRisk("satellite phones")),
+            (Some("+19005550123"), "+14155550123", TextRejection::HighRisk("premium rate")),
         ] {
             assert_eq!(write(&rule, caller, called), Err(why), "{caller:?}");
         }
-        let any = SmsRule { recipients: Recipients::Any, ..rule.clone() };
+        let any = SmsRule { recipients: SmsRecipients::Any, ..rule.clone() };
         assert_eq!(write(&any, Some("+442079460018"), "100").unwrap().0, "+442079460018");
         let home = vec!["US".to_owned(), "GB".to_owned()];
-        let some = SmsRule { recipients: Recipients::Countries(home.clone()), ..rule };
+        let some = SmsRule { recipients: SmsRecipients::Countries(home.clone()), ..rule };
         // Of `+1` only the United States; of `+44` not Jersey; an unknown range counts as the first country of its
         // code.
         for (caller, gets_one) in [
@@ -247,7 +249,7 @@ mod tests {
             ("+4915123456789", false),
         ] {
             let written = write(&some, Some(caller), "100");
-            let meant = if gets_one { Ok(caller.to_owned()) } else { Err(NoText::Abroad(home.clone())) };
+            let meant = if gets_one { Ok(caller.to_owned()) } else { Err(TextRejection::Abroad(home.clone())) };
             assert_eq!(written.map(|(to, _)| to), meant, "{caller}");
         }
     }
@@ -255,15 +257,15 @@ mod tests {
     #[test]
     fn what_a_caller_writes_for_a_number_is_in_no_text() {
         let to_us = SmsRule {
-            to: Template::parse_ended("+14155550199").unwrap(),
-            body: Template::parse_ended("{caller} called {called}").unwrap(),
+            to: ParameterTemplate::parse_ended("+14155550199").unwrap(),
+            body: ParameterTemplate::parse_ended("{caller} called {called}").unwrap(),
             ..rule()
         };
         let (to, body) = write(&to_us, Some("http://evil.example"), "visit-evil.example").unwrap();
         assert_eq!((to.as_str(), body.as_str()), ("+14155550199", "unknown called unknown"));
         let (_, body) = write(&to_us, None, "100").unwrap();
         assert_eq!(body, "unknown called 100");
-        let empty = SmsRule { body: Template::parse_ended(" ").unwrap(), ..to_us };
-        assert_eq!(write(&empty, None, "100"), Err(NoText::Empty));
+        let empty = SmsRule { body: ParameterTemplate::parse_ended(" ").unwrap(), ..to_us };
+        assert_eq!(write(&empty, None, "100"), Err(TextRejection::Empty));
     }
 }

@@ -29,12 +29,12 @@ const SCORED: f64 = 2.5;
 
 /// Exponentially decaying sum.
 #[derive(Debug, Clone, Copy, Default)]
-struct Fading {
+struct DecayingSum {
     good: f64,
     all: f64,
 }
 
-impl Fading {
+impl DecayingSum {
     fn fade(&mut self, by: f64) {
         self.good *= by;
         self.all *= by;
@@ -51,9 +51,9 @@ impl Fading {
 
 /// Performance record of a trunk.
 #[derive(Debug, Clone)]
-pub struct Standing {
-    calls: Fading,
-    scores: Fading,
+pub struct TrunkPerformance {
+    calls: DecayingSum,
+    scores: DecayingSum,
     faded: Option<Instant>,
     /// Grade in tenths; it follows the ratio only after a difference of a whole tenth, so that similar trunks do not
     /// swap places with every call.
@@ -63,7 +63,7 @@ pub struct Standing {
 
 /// Performance of a trunk at one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Figures {
+pub struct PerformanceFigures {
     /// Answered share (0 to 1) of the recent calls that count; null without any.
     pub ratio: Option<f64>,
     /// Weighted number of these calls; a fraction, because old calls count in part.
@@ -77,35 +77,35 @@ pub struct Figures {
     pub poor_audio: bool,
 }
 
-impl Default for Standing {
-    fn default() -> Standing {
-        let nothing = Fading::default();
-        Standing { calls: nothing, scores: nothing, faded: None, grade: AT_FIRST, is_poor: false }
+impl Default for TrunkPerformance {
+    fn default() -> TrunkPerformance {
+        let nothing = DecayingSum::default();
+        TrunkPerformance { calls: nothing, scores: nothing, faded: None, grade: AT_FIRST, is_poor: false }
     }
 }
 
-impl Standing {
+impl TrunkPerformance {
     /// Counts a call that was answered, or that failed because of the trunk.
     pub fn count(&mut self, now: Instant, answered: bool) {
         self.fade(now);
         self.calls.add(f64::from(u8::from(answered)));
-        self.settle();
+        self.update_grade();
     }
 
     /// Adds the score of the trunk's audio in an ended call.
-    pub fn scored(&mut self, now: Instant, mos: f64) {
+    pub fn add_score(&mut self, now: Instant, mos: f64) {
         self.fade(now);
         self.scores.add(mos.clamp(1.0, 5.0));
-        self.settle();
+        self.update_grade();
     }
 
     /// Returns the current figures.
-    pub fn figures(&self, now: Instant) -> Figures {
+    pub fn figures(&self, now: Instant) -> PerformanceFigures {
         let mut then = self.clone();
         then.fade(now);
-        then.settle();
+        then.update_grade();
         let to = |value: f64, parts: f64| (value * parts).round() / parts;
-        Figures {
+        PerformanceFigures {
             ratio: (then.calls.all >= FORGOTTEN).then(|| to(then.calls.good / then.calls.all, 1000.0)),
             calls: to(then.calls.all, 10.0),
             mos: then.mos().map(|mos| to(mos, 100.0)),
@@ -130,7 +130,7 @@ impl Standing {
         self.scores.fade(by);
     }
 
-    fn settle(&mut self) {
+    fn update_grade(&mut self) {
         let tenths = self.ratio() * 10.0;
         if self.calls.all < FORGOTTEN {
             self.grade = AT_FIRST;
@@ -147,22 +147,22 @@ impl Standing {
 }
 
 /// Sort key of a trunk, lowest first; equals keep their configured order.
-pub type Rank = (bool, Reverse<u8>, bool);
+pub type TrunkRank = (bool, Reverse<u8>, bool);
 
-impl Figures {
+impl PerformanceFigures {
     /// Returns the sort key; `is_down` is set if no address of the trunk responds.
-    pub fn rank(&self, is_down: bool) -> Rank {
+    pub fn rank(&self, is_down: bool) -> TrunkRank {
         (is_down, Reverse(self.grade), self.poor_audio)
     }
 }
 
-impl Figures {
+impl PerformanceFigures {
     /// Formats grade and audio quality: `grade 9, MOS 4.1`.
     pub fn standing(&self) -> String {
-        format!("grade {}{}", self.grade, self.sound())
+        format!("grade {}{}", self.grade, self.audio_quality())
     }
 
-    fn sound(&self) -> String {
+    fn audio_quality(&self) -> String {
         match self.mos {
             Some(mos) if self.poor_audio => format!(", MOS {mos:.1} (poor)"),
             Some(mos) => format!(", MOS {mos:.1}"),
@@ -172,13 +172,13 @@ impl Figures {
 }
 
 /// Formats the figures: `answered 87 % of 23, grade 9, MOS 4.1`.
-impl std::fmt::Display for Figures {
+impl std::fmt::Display for PerformanceFigures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.ratio {
             Some(ratio) => {
                 write!(f, "answered {:.0} % of {:.0}, {}", ratio * 100.0, self.calls, self.standing())
             }
-            None => write!(f, "no recent calls{}", self.sound()),
+            None => write!(f, "no recent calls{}", self.audio_quality()),
         }
     }
 }
@@ -194,14 +194,14 @@ mod tests {
         Instant::now()
     }
 
-    fn after(standing: &mut Standing, at: Instant, outcomes: &[bool]) -> Figures {
+    fn after(standing: &mut TrunkPerformance, at: Instant, outcomes: &[bool]) -> PerformanceFigures {
         outcomes.iter().for_each(|answered| standing.count(at, *answered));
         standing.figures(at)
     }
 
     #[test]
     fn one_failure_is_chance_and_two_are_not() {
-        let (mut standing, now) = (Standing::default(), start());
+        let (mut standing, now) = (TrunkPerformance::default(), start());
         let new = standing.figures(now);
         assert_eq!((new.grade, new.to_string().as_str()), (9, "no recent calls"));
         assert_eq!(after(&mut standing, now, &[false]).grade, 9);
@@ -212,13 +212,13 @@ mod tests {
 
     #[test]
     fn who_always_answers_is_no_better_than_who_is_new() {
-        let (mut standing, now) = (Standing::default(), start());
+        let (mut standing, now) = (TrunkPerformance::default(), start());
         assert_eq!(after(&mut standing, now, &[true; 500]).grade, 9);
     }
 
     #[test]
     fn who_fails_falls_within_a_few_calls_and_comes_back() {
-        let (mut standing, now) = (Standing::default(), start());
+        let (mut standing, now) = (TrunkPerformance::default(), start());
         after(&mut standing, now, &[true; 500]);
         let fell = (1..).find(|_| after(&mut standing, now, &[false]).grade < 9).unwrap();
         assert!((5..=12).contains(&fell), "{fell}");
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_was_long_ago_is_forgotten() {
-        let (mut standing, now) = (Standing::default(), start());
+        let (mut standing, now) = (TrunkPerformance::default(), start());
         assert!(after(&mut standing, now, &[false; 50]).grade < 4);
         let later = now + HALF_LIFE * 3;
         assert!(standing.figures(later).grade < 9, "{}", standing.figures(later));
@@ -240,18 +240,18 @@ mod tests {
 
     #[test]
     fn poor_audio_comes_behind_its_equals_and_is_no_matter_of_one_call() {
-        let (mut standing, now) = (Standing::default(), start());
-        standing.scored(now, 1.5);
+        let (mut standing, now) = (TrunkPerformance::default(), start());
+        standing.add_score(now, 1.5);
         assert!(!standing.figures(now).poor_audio);
-        (0..5).for_each(|_| standing.scored(now, 3.2));
+        (0..5).for_each(|_| standing.add_score(now, 3.2));
         let poor = standing.figures(now);
         assert!(poor.poor_audio && poor.to_string().ends_with("(poor)"), "{poor}");
-        let fine = Standing::default().figures(now);
+        let fine = TrunkPerformance::default().figures(now);
         assert!(fine.rank(false) < poor.rank(false));
         // A trunk that fails ranks behind one with poor audio.
-        let mut fails = Standing::default();
+        let mut fails = TrunkPerformance::default();
         assert!(poor.rank(false) < after(&mut fails, now, &[false; 3]).rank(false));
-        (0..50).for_each(|_| standing.scored(now, 4.3));
+        (0..50).for_each(|_| standing.add_score(now, 4.3));
         assert!(!standing.figures(now).poor_audio);
     }
 
@@ -260,13 +260,13 @@ mod tests {
         fn figures_stay_in_their_bounds_and_the_grade_near_the_ratio(
             events in proptest::collection::vec((0_u64..2_000, 0_u8..4, -10.0_f64..10.0), 0..400)
         ) {
-            let (mut standing, mut now) = (Standing::default(), start());
+            let (mut standing, mut now) = (TrunkPerformance::default(), start());
             for (seconds, kind, mos) in events {
                 now += Duration::from_secs(seconds);
                 match kind {
                     0 => standing.count(now, true),
                     1 => standing.count(now, false),
-                    2 => standing.scored(now, mos),
+                    2 => standing.add_score(now, mos),
                     _ => {}
                 }
                 let figures = standing.figures(now);

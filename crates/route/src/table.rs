@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::acl::{Acl, KnownBy};
-use crate::agent::{Agent, Template};
+use crate::acl::{Acl, SourceMatch};
+use crate::agent::{Agent, ParameterTemplate};
 use crate::app::App;
 use crate::headers::HeaderPattern;
 use crate::locate::{Destination, same_host};
 use crate::mailbox::Mailbox;
 use crate::nearest::nearest;
-use crate::number::Numbers;
-use crate::plan::{Matched, Plan, RouteVerdict, Target};
-use crate::route::{CallInfo, Decided, Order, Route, Routes};
+use crate::number::NumberingPlan;
+use crate::plan::{CallTarget, MatchResult, RoutePlan, RouteVerdict};
+use crate::route::{CallInfo, Route, RouteDecision, RouteList, TrunkOrder};
 use crate::share::ordered;
 use crate::target::TargetSpec;
 use crate::trunk::Trunk;
@@ -26,9 +26,9 @@ const COMPARED_BYTES: usize = 40;
 
 /// Input for a table; its routes may be compiled already.
 #[derive(Debug, Clone)]
-pub struct Definition<R = Vec<Route>> {
+pub struct TableDefinition<R = Vec<Route>> {
     /// Numbering of the edge's country.
-    pub numbers: Numbers,
+    pub numbers: NumberingPlan,
     /// Trunks, in file order.
     pub trunks: Vec<Trunk>,
     /// Agents, in file order.
@@ -39,8 +39,8 @@ pub struct Definition<R = Vec<Route>> {
 
 /// Immutable routing table.
 #[derive(Debug, Clone)]
-pub struct Table {
-    numbers: Numbers,
+pub struct RoutingTable {
+    numbers: NumberingPlan,
     trunks: Vec<Arc<Trunk>>,
     by_name: FxHashMap<Arc<str>, usize>,
     agents: Vec<Arc<Agent>>,
@@ -54,16 +54,16 @@ pub struct Table {
     headers: Vec<String>,
     /// Headers that any trunk forwards.
     passed: Vec<HeaderPattern>,
-    routes: Routes,
+    routes: RouteList,
     acl: Acl,
     dialled: Acl,
     /// Trunks of phones that register, by user name.
     registrants: BTreeMap<String, usize>,
 }
 
-impl Table {
+impl RoutingTable {
     /// Builds a table. `check` has already rejected unknown names.
-    pub fn new<R: Into<Routes>>(definition: Definition<R>) -> Table {
+    pub fn new<R: Into<RouteList>>(definition: TableDefinition<R>) -> RoutingTable {
         let trunks: Vec<Arc<Trunk>> = definition.trunks.into_iter().map(Arc::new).collect();
         let mut by_name = FxHashMap::default();
         for (position, trunk) in trunks.iter().enumerate() {
@@ -82,7 +82,7 @@ impl Table {
             }
         }
         let routes = definition.routes.into();
-        Table {
+        RoutingTable {
             acl: Acl::new(&trunks),
             dialled: Acl::dialled(&trunks),
             numbers: definition.numbers,
@@ -102,26 +102,29 @@ impl Table {
 
     /// Adds applications, in file order.
     #[must_use]
-    pub fn with_apps(self, apps: Vec<App>) -> Table {
-        Table { apps: apps.into_iter().map(Arc::new).collect(), ..self }
+    pub fn with_apps(self, apps: Vec<App>) -> RoutingTable {
+        RoutingTable { apps: apps.into_iter().map(Arc::new).collect(), ..self }
     }
 
     /// Adds mailboxes, in file order.
     #[must_use]
-    pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> Table {
-        Table { mailboxes: mailboxes.into_iter().map(|mailbox| Arc::new(App::mailbox(mailbox))).collect(), ..self }
+    pub fn with_mailboxes(self, mailboxes: Vec<Mailbox>) -> RoutingTable {
+        RoutingTable {
+            mailboxes: mailboxes.into_iter().map(|mailbox| Arc::new(App::mailbox(mailbox))).collect(),
+            ..self
+        }
     }
 
     /// Adds the edge's own numbers, normalised.
     #[must_use]
-    pub fn with_own_numbers(self, numbers: impl IntoIterator<Item = Box<str>>) -> Table {
-        Table { own_numbers: numbers.into_iter().collect(), ..self }
+    pub fn with_own_numbers(self, numbers: impl IntoIterator<Item = Box<str>>) -> RoutingTable {
+        RoutingTable { own_numbers: numbers.into_iter().collect(), ..self }
     }
 
     /// Adds the targets of Voice SDK clients, by identity.
     #[must_use]
-    pub fn with_clients(self, clients: BTreeMap<Box<str>, Vec<TargetSpec>>) -> Table {
-        Table { clients, ..self }
+    pub fn with_clients(self, clients: BTreeMap<Box<str>, Vec<TargetSpec>>) -> RoutingTable {
+        RoutingTable { clients, ..self }
     }
 
     /// Returns the targets of a Voice SDK client, or `None` for an unknown identity.
@@ -156,7 +159,7 @@ impl Table {
     }
 
     /// Returns the trunk that `source` belongs to, and the entry that matched.
-    pub fn known(&self, source: SocketAddr) -> Option<(&Arc<Trunk>, KnownBy)> {
+    pub fn known(&self, source: SocketAddr) -> Option<(&Arc<Trunk>, SourceMatch)> {
         let (position, by) = self.acl.known(source)?;
         Some((self.trunks.get(position)?, by))
     }
@@ -255,31 +258,31 @@ impl Table {
     }
 
     /// Returns the numbering.
-    pub fn numbers(&self) -> &Numbers {
+    pub fn numbers(&self) -> &NumberingPlan {
         &self.numbers
     }
 
     /// Returns the first matching route with its targets and their peers in order. `pick(total)` returns a random
     /// number below `total`, for weights (RFC 2782).
-    pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<Plan> {
+    pub fn plan(&self, call: &CallInfo<'_>, pick: &mut dyn FnMut(u32) -> u32) -> Option<RoutePlan> {
         let (position, route) = self.routes.first(call)?;
-        let route = route.of_call(call, position)?;
+        let route = route.for_call(call, position)?;
         let (mut targets, mut by_ratio) = (Vec::with_capacity(route.connect.len()), Vec::new());
         for (part, order) in route.parts() {
             let from = targets.len();
             let part = in_order(part, pick).into_iter().map(|target| route.target_for(target, call));
-            let part = part.filter(|target| self.can_be_called(target));
+            let part = part.filter(|target| self.is_dialable(target));
             targets.extend(part.filter_map(|target| self.target(&target, pick)));
-            if order == Order::AnswerRatio {
-                Plan::runs_of(&targets, from, &mut by_ratio);
+            if order == TrunkOrder::AnswerRatio {
+                RoutePlan::trunk_ranges(&targets, from, &mut by_ratio);
             }
         }
         let forks = route.fork.iter().filter_map(|name| self.agent(name).cloned()).collect();
-        Some(Plan { targets, by_ratio, forks, ring_timeout: route.ring_timeout, route })
+        Some(RoutePlan { targets, by_ratio, forks, ring_timeout: route.ring_timeout, route })
     }
 
     /// Returns whether a target can still be called after its placeholders were replaced.
-    fn can_be_called(&self, target: &TargetSpec) -> bool {
+    fn is_dialable(&self, target: &TargetSpec) -> bool {
         match target {
             TargetSpec::Trunk { number: Some(number), .. } => self.numbers.normalise(number, None).is_ok(),
             TargetSpec::Uri { uri, .. } => !uri.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@')),
@@ -290,25 +293,27 @@ impl Table {
     }
 
     /// Resolves one target as for a route, for calls that bypass the routes.
-    pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<Target> {
+    pub fn target(&self, target: &TargetSpec, pick: &mut dyn FnMut(u32) -> u32) -> Option<CallTarget> {
         Some(match target {
             TargetSpec::Trunk { name, number, .. } => {
                 let trunk = self.trunk(name).filter(|trunk| trunk.siprec.is_none())?;
-                Target::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
+                CallTarget::Trunk { trunk: trunk.clone(), number: number.clone(), peers: trunk.ordered_peers(pick) }
             }
             TargetSpec::Uri { uri, destination, in_call } => {
                 let (uri, destination) = (uri.clone(), destination.clone());
-                Target::Uri { uri, destination, in_call: *in_call, headers: Vec::new() }
+                CallTarget::Uri { uri, destination, in_call: *in_call, headers: Vec::new() }
             }
-            TargetSpec::Agent(name) => Target::Agent(self.agent(name)?.clone()),
-            TargetSpec::App(name) => Target::App(self.app(name)?.clone()),
-            TargetSpec::Play(file) => Target::App(Arc::new(App::playing(file))),
-            TargetSpec::Voicemail(name) => Target::App(self.mailbox(name)?.clone()),
-            TargetSpec::Conference(name) => Target::App(Arc::new(App::conference(name))),
-            TargetSpec::Reject(code) => Target::Reject(*code),
+            TargetSpec::Agent(name) => CallTarget::Agent(self.agent(name)?.clone()),
+            TargetSpec::App(name) => CallTarget::App(self.app(name)?.clone()),
+            TargetSpec::Play(file) => CallTarget::App(Arc::new(App::playing(file))),
+            TargetSpec::Voicemail(name) => CallTarget::App(self.mailbox(name)?.clone()),
+            TargetSpec::Conference(name) => CallTarget::App(Arc::new(App::conference(name))),
+            TargetSpec::Reject(code) => CallTarget::Reject(*code),
             TargetSpec::RingAll(targets) => {
                 let rings = |target: &&TargetSpec| matches!(target, TargetSpec::Trunk { .. } | TargetSpec::Uri { .. });
-                Target::RingAll(targets.iter().filter(rings).filter_map(|target| self.target(target, pick)).collect())
+                CallTarget::RingAll(
+                    targets.iter().filter(rings).filter_map(|target| self.target(target, pick)).collect(),
+                )
             }
         })
     }
@@ -329,7 +334,7 @@ impl Table {
     }
 
     /// Returns whether a route, or a line of its file, names such a target.
-    pub fn names(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
+    pub fn names_target(&self, is_it: impl Fn(&TargetSpec) -> bool) -> bool {
         self.target_lists().any(|list| list.iter().flat_map(TargetSpec::singles).any(&is_it))
     }
 
@@ -346,7 +351,7 @@ impl Table {
         self.routes.iter().any(|route| {
             let lines = route.file.iter().flat_map(|file| file.targets());
             let mut lists = lines.map(Cow::Owned).chain([Cow::Borrowed(&route.connect)]);
-            lists.any(|list| match route.order == Order::Listed && route.by_ratio.is_empty() {
+            lists.any(|list| match route.order == TrunkOrder::Listed && route.by_ratio.is_empty() {
                 true => list.first().is_some_and(|first| first.singles().iter().any(is_it)),
                 false => list.iter().flat_map(TargetSpec::singles).any(is_it),
             })
@@ -354,7 +359,7 @@ impl Table {
     }
 
     /// Returns the trunk, agent or application that follows a trunk in the first route that has such a target.
-    pub fn behind(&self, trunk: &str) -> Option<&str> {
+    pub fn fallback_of(&self, trunk: &str) -> Option<&str> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk);
         self.routes.iter().find_map(|route| {
             let at = route.connect.iter().position(|target| target.singles().iter().any(is_it))?;
@@ -372,13 +377,13 @@ impl Table {
     pub fn explain(&self, call: &CallInfo<'_>) -> Vec<RouteVerdict> {
         let mut taken = false;
         let verdict = |(position, route): (usize, &Arc<Route>)| {
-            let matched = match route.decide(call, position) {
-                _ if taken => Matched::NotReached,
-                Decided::Leaves(why) => Matched::No(why),
-                Decided::Perhaps(share) => Matched::Share(share),
-                Decided::Takes => {
+            let matched = match route.match_call(call, position) {
+                _ if taken => MatchResult::NotReached,
+                RouteDecision::Leaves(why) => MatchResult::No(why),
+                RouteDecision::Perhaps(share) => MatchResult::Share(share),
+                RouteDecision::Takes => {
                     taken = true;
-                    Matched::Yes
+                    MatchResult::Yes
                 }
             };
             RouteVerdict { name: route.name.clone(), matched }
@@ -406,7 +411,7 @@ fn in_order<'a>(targets: &'a [TargetSpec], pick: &mut dyn FnMut(u32) -> u32) -> 
 fn headers_of(agents: &[Agent], routes: &[Arc<Route>]) -> Vec<String> {
     let templates = agents.iter().flat_map(|agent| &agent.parameters).map(|(_, template)| template);
     let conditions = routes.iter().flat_map(|route| &route.header).map(|condition| condition.name.as_str());
-    let names = templates.flat_map(Template::headers).chain(conditions);
+    let names = templates.flat_map(ParameterTemplate::headers).chain(conditions);
     let names: BTreeSet<String> = names.map(str::to_ascii_lowercase).collect();
     names.into_iter().collect()
 }
@@ -432,7 +437,7 @@ mod tests {
         }
     }
 
-    fn table() -> Table {
+    fn table() -> RoutingTable {
         let mut carrier = Trunk::named("carrier");
         carrier.peers = vec![Peer::at("198.51.100.7".parse().unwrap(), None, Transport::Udp)];
         let mut pbx = Trunk::named("pbx");
@@ -448,8 +453,8 @@ mod tests {
                 is_fixed: true,
             },
         };
-        Table::new(Definition {
-            numbers: Numbers::new("US").unwrap(),
+        RoutingTable::new(TableDefinition {
+            numbers: NumberingPlan::new("US").unwrap(),
             trunks: vec![carrier, pbx],
             agents: vec![Agent::at("desk", "ws://127.0.0.1/"), Agent::at("scribe", "ws://127.0.0.1/")],
             routes: vec![
@@ -468,7 +473,7 @@ mod tests {
         })
     }
 
-    fn planned(table: &Table, from: &str, called: &str, caller: &str) -> Option<String> {
+    fn planned(table: &RoutingTable, from: &str, called: &str, caller: &str) -> Option<String> {
         let plan = table.plan(&CallInfo { from, called, caller, ..CallInfo::default() }, &mut |_| 0)?;
         Some(plan.route.name.to_string())
     }
@@ -491,7 +496,8 @@ mod tests {
         let call = CallInfo { from: "carrier", called: "+442079460018", caller: "", ..CallInfo::default() };
         let plan = table.plan(&call, &mut |_| 0).unwrap();
         assert_eq!(plan.ring_timeout, Some(Duration::from_secs(15)));
-        let [Target::Trunk { trunk, number, peers }, Target::Uri { destination, .. }] = &plan.targets[..] else {
+        let [CallTarget::Trunk { trunk, number, peers }, CallTarget::Uri { destination, .. }] = &plan.targets[..]
+        else {
             panic!("{:?}", plan.targets);
         };
         assert_eq!((trunk.name.as_ref(), number.as_deref()), ("pbx", Some("100")));
@@ -506,7 +512,9 @@ mod tests {
         let plan = table
             .plan(&CallInfo { from: "carrier", called: "100", caller: "", ..CallInfo::default() }, &mut |_| 0)
             .unwrap();
-        let [Target::Agent(desk), Target::Trunk { .. }] = &plan.targets[..] else { panic!("{:?}", plan.targets) };
+        let [CallTarget::Agent(desk), CallTarget::Trunk { .. }] = &plan.targets[..] else {
+            panic!("{:?}", plan.targets)
+        };
         assert_eq!(desk.name.as_ref(), "desk");
         let forks: Vec<&str> = plan.forks.iter().map(|agent| agent.name.as_ref()).collect();
         assert_eq!(forks, ["scribe"]);
@@ -516,9 +524,9 @@ mod tests {
     fn what_a_route_takes_a_call_by() {
         let route = route("r", &["carrier"], &["100", "+44*"], &["/^[+]1/"], vec![]);
         let call = CallInfo { from: "carrier", called: "+4420", caller: "+1415", ..CallInfo::default() };
-        assert_eq!(route.because(&call).as_deref(), Some("from carrier, to +44*, caller /^[+]1/"));
+        assert_eq!(route.matched_conditions(&call).as_deref(), Some("from carrier, to +44*, caller /^[+]1/"));
         let any = Route { from: vec![], to: vec![], caller: vec![], ..route };
-        assert_eq!(any.because(&call), None);
+        assert_eq!(any.matched_conditions(&call), None);
     }
 
     #[test]
@@ -535,17 +543,18 @@ mod tests {
             TargetSpec::Reject(480),
         ];
         let order = |route: Route| {
-            let (numbers, agents) = (Numbers::new("US").unwrap(), vec![Agent::at("desk", "ws://127.0.0.1/")]);
-            let table = Table::new(Definition { numbers, trunks: trunks.clone(), agents, routes: vec![route] });
+            let (numbers, agents) = (NumberingPlan::new("US").unwrap(), vec![Agent::at("desk", "ws://127.0.0.1/")]);
+            let table =
+                RoutingTable::new(TableDefinition { numbers, trunks: trunks.clone(), agents, routes: vec![route] });
             let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
             // Names later in the alphabet rank higher.
             plan.sort(|trunk| std::cmp::Reverse(trunk.name.clone()));
-            let name = |target: &Target| target.trunk().map_or("-".to_owned(), |trunk| trunk.name.to_string());
+            let name = |target: &CallTarget| target.trunk().map_or("-".to_owned(), |trunk| trunk.name.to_string());
             plan.targets.iter().map(name).collect::<String>()
         };
         let listed = Route::named("r", connect);
         assert_eq!(order(listed.clone()), "ab-cd-");
-        assert_eq!(order(Route { order: Order::AnswerRatio, ..listed.clone() }), "ba-dc-");
+        assert_eq!(order(Route { order: TrunkOrder::AnswerRatio, ..listed.clone() }), "ba-dc-");
         // Only the trunks of the groups; a group that extends beyond the last target ends with it.
         let grouped = |from, to| Route { by_ratio: std::iter::once(from..to).collect(), ..listed.clone() };
         assert_eq!(order(grouped(4, 6)), "ab-dc-");
@@ -557,18 +566,18 @@ mod tests {
     fn explain_names_the_first_condition_that_failed() {
         let verdicts = table().explain(&CallInfo { from: "carrier", called: "112", caller: "", ..CallInfo::default() });
         let expected = [
-            ("london", Matched::No("to: 112 is none of +4420*".into())),
-            ("friends", Matched::No("caller: an anonymous caller is none of +1*".into())),
-            ("emergency", Matched::Yes),
-            ("desk", Matched::NotReached),
-            ("out", Matched::NotReached),
+            ("london", MatchResult::No("to: 112 is none of +4420*".into())),
+            ("friends", MatchResult::No("caller: an anonymous caller is none of +1*".into())),
+            ("emergency", MatchResult::Yes),
+            ("desk", MatchResult::NotReached),
+            ("out", MatchResult::NotReached),
         ];
         for ((name, matched), verdict) in expected.iter().zip(&verdicts) {
             assert_eq!((verdict.name.as_ref(), &verdict.matched), (*name, matched));
         }
         let verdicts = table().explain(&CallInfo { from: "x", called: "5", caller: "7", ..CallInfo::default() });
-        assert_eq!(verdicts[0].matched, Matched::No("from: x is none of carrier".into()));
-        assert_eq!(verdicts[2].matched, Matched::No("to: 5 is none of 911, 112".into()));
+        assert_eq!(verdicts[0].matched, MatchResult::No("from: x is none of carrier".into()));
+        assert_eq!(verdicts[2].matched, MatchResult::No("to: 5 is none of 911, 112".into()));
     }
 
     #[test]
@@ -606,7 +615,12 @@ mod tests {
         let trunk = |name: &str| TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None };
         let table = |lists: Vec<Vec<TargetSpec>>| {
             let routes: Vec<Route> = lists.into_iter().map(|connect| Route::named("r", connect)).collect();
-            Table::new(Definition { numbers: Numbers::default(), trunks: vec![], agents: vec![], routes })
+            RoutingTable::new(TableDefinition {
+                numbers: NumberingPlan::default(),
+                trunks: vec![],
+                agents: vec![],
+                routes,
+            })
         };
         let bot = |target: &TargetSpec| *target == agent("bot");
         let serves = |target: &TargetSpec| *target == trunk("pbx");

@@ -10,11 +10,11 @@ use crate::pattern::Pattern;
 #[derive(Debug, Clone)]
 pub struct TransferRule {
     text: String,
-    kind: Kind,
+    kind: TransferKind,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum TransferKind {
     /// Any target, `*`.
     Any,
     /// Trunk, `trunk:NAME` or `trunk:*`, with optional `/NUMBER`.
@@ -27,7 +27,7 @@ enum Kind {
 
 /// Target that an agent requests.
 #[derive(Debug, Clone, Copy)]
-pub enum Wanted<'a> {
+pub enum TransferTarget<'a> {
     /// Trunk name, and all readings of the number to call.
     Trunk(&'a str, &'a [String]),
     /// Agent name.
@@ -47,19 +47,19 @@ impl TransferRule {
     pub fn parse(text: &str) -> Result<TransferRule, String> {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         let kind = match kind {
-            ALL if text == ALL => Kind::Any,
+            ALL if text == ALL => TransferKind::Any,
             "trunk" | "agent" if rest.is_empty() || rest.starts_with('/') => return Err(format!("it names no {kind}")),
             "trunk" => {
                 let (name, number) = rest.split_once('/').map_or((rest, None), |(name, number)| (name, Some(number)));
                 let number = number.map(Pattern::parse).transpose().map_err(|error| error.message)?;
-                Kind::Trunk { name: name.to_owned(), number }
+                TransferKind::Trunk { name: name.to_owned(), number }
             }
-            "agent" => Kind::Agent(rest.to_owned()),
+            "agent" => TransferKind::Agent(rest.to_owned()),
             "sip" | "sips" => {
                 let (user, place) = rest.rsplit_once('@').ok_or("a user part is missing: sip:*@HOST")?;
                 let (host, port) = host_port(place).ok_or_else(|| format!("\"{place}\" is no HOST or HOST:PORT"))?;
                 let user = Pattern::parse(user).map_err(|error| error.message)?;
-                Kind::Uri { is_sips: kind == "sips", user, host, port }
+                TransferKind::Uri { is_sips: kind == "sips", user, host, port }
             }
             _ => return Err("it is none of trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:USER@HOST and *".to_owned()),
         };
@@ -69,41 +69,41 @@ impl TransferRule {
     /// Returns the trunk that the entry names.
     pub fn trunk(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Trunk { name, .. } if name != ALL => Some(name),
-            Kind::Trunk { .. } | Kind::Any | Kind::Agent(_) | Kind::Uri { .. } => None,
+            TransferKind::Trunk { name, .. } if name != ALL => Some(name),
+            TransferKind::Trunk { .. } | TransferKind::Any | TransferKind::Agent(_) | TransferKind::Uri { .. } => None,
         }
     }
 
     /// Returns the agent that the entry names.
     pub fn agent(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Agent(name) if name != ALL => Some(name),
-            Kind::Agent(_) | Kind::Any | Kind::Trunk { .. } | Kind::Uri { .. } => None,
+            TransferKind::Agent(name) if name != ALL => Some(name),
+            TransferKind::Agent(_) | TransferKind::Any | TransferKind::Trunk { .. } | TransferKind::Uri { .. } => None,
         }
     }
 
     /// Returns the pattern for the numbers of a trunk.
     pub fn number(&self) -> Option<&Pattern> {
-        if let Kind::Trunk { number, .. } = &self.kind { number.as_ref() } else { None }
+        if let TransferKind::Trunk { number, .. } = &self.kind { number.as_ref() } else { None }
     }
 
     /// Returns whether the entry permits a target.
-    pub fn allows(&self, wanted: Wanted<'_>) -> bool {
+    pub fn allows(&self, wanted: TransferTarget<'_>) -> bool {
         let is = |name: &str, other: &str| name == ALL || name == other;
         let all = |pattern: &Pattern, ways: &[String]| ways.iter().all(|way| pattern.matches(way));
         match (&self.kind, wanted) {
-            (Kind::Any, _) => true,
-            (Kind::Trunk { name, number }, Wanted::Trunk(other, ways)) => {
+            (TransferKind::Any, _) => true,
+            (TransferKind::Trunk { name, number }, TransferTarget::Trunk(other, ways)) => {
                 is(name, other) && number.as_ref().is_none_or(|number| all(number, ways))
             }
-            (Kind::Agent(name), Wanted::Agent(other)) => is(name, other),
-            (Kind::Uri { is_sips, user, host, port }, Wanted::Uri(uri, destination, ways)) => {
+            (TransferKind::Agent(name), TransferTarget::Agent(other)) => is(name, other),
+            (TransferKind::Uri { is_sips, user, host, port }, TransferTarget::Uri(uri, destination, ways)) => {
                 let has_sips = uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
                 let default = destination.transport.default_port();
                 let is_port = destination.port.unwrap_or(default) == port.unwrap_or(default);
                 (has_sips || !is_sips) && is_port && is_host(host, &destination.host) && all(user, ways)
             }
-            (Kind::Trunk { .. } | Kind::Agent(_) | Kind::Uri { .. }, _) => false,
+            (TransferKind::Trunk { .. } | TransferKind::Agent(_) | TransferKind::Uri { .. }, _) => false,
         }
     }
 }
@@ -169,12 +169,18 @@ mod tests {
             ("sip:*@*", "pbx", "100", false),
         ] {
             let ways = ways(number);
-            assert_eq!(rule(entry).allows(Wanted::Trunk(name, &ways)), expected, "{entry} {name}/{number}");
+            assert_eq!(rule(entry).allows(TransferTarget::Trunk(name, &ways)), expected, "{entry} {name}/{number}");
         }
         let read = ["9011881651234567", "+881651234567"].map(str::to_owned);
-        assert!(!rule("trunk:carrier/9*").allows(Wanted::Trunk("carrier", &read)), "each reading counts");
-        assert!(rule("agent:desk").allows(Wanted::Agent("desk")) && !rule("agent:desk").allows(Wanted::Agent("night")));
-        assert!(rule("agent:*").allows(Wanted::Agent("night")) && !rule("trunk:*").allows(Wanted::Agent("night")));
+        assert!(!rule("trunk:carrier/9*").allows(TransferTarget::Trunk("carrier", &read)), "each reading counts");
+        assert!(
+            rule("agent:desk").allows(TransferTarget::Agent("desk"))
+                && !rule("agent:desk").allows(TransferTarget::Agent("night"))
+        );
+        assert!(
+            rule("agent:*").allows(TransferTarget::Agent("night"))
+                && !rule("trunk:*").allows(TransferTarget::Agent("night"))
+        );
         for (entry, uri, host, port, expected) in [
             ("sip:*@pbx.example.com", "sip:100@PBX.example.com.", "pbx.example.com", None, true),
             ("sip:*@pbx.example.com", "sip:100@pbx.example.com:5060", "pbx.example.com", Some(5060), true),
@@ -196,7 +202,7 @@ mod tests {
         ] {
             let transport = if uri.starts_with("sips") { Transport::Tls } else { Transport::Udp };
             let destination = Destination { host: host.into(), port, transport, is_fixed: false };
-            let wanted = Wanted::Uri(uri, &destination, &ways("100"));
+            let wanted = TransferTarget::Uri(uri, &destination, &ways("100"));
             assert_eq!(rule(entry).allows(wanted), expected, "{entry} {uri}");
         }
     }

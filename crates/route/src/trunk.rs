@@ -7,8 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::caller_id::CallerIdRule;
-use crate::headers::{HeaderRules, Identities};
-use crate::locate::{Destination, Server, in_order};
+use crate::headers::{HeaderRules, IdentityTrust};
+use crate::locate::{Destination, DestinationServer, in_order};
 use crate::number::SendNumbers;
 use crate::pattern::Pattern;
 use crate::quota::Quota;
@@ -36,7 +36,7 @@ pub struct Peer {
     /// Weight among peers of equal priority (RFC 2782), 0 to 65535.
     pub weight: u16,
     /// Servers of the peer, as far as known when the table was built.
-    pub servers: Vec<Server>,
+    pub servers: Vec<DestinationServer>,
 }
 
 impl Peer {
@@ -69,13 +69,13 @@ impl Peer {
 
     /// Iterates over the known addresses and ports.
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.servers.iter().flat_map(Server::sockets)
+        self.servers.iter().flat_map(DestinationServer::sockets)
     }
 }
 
 /// DTMF method of a trunk, for both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Dtmf {
+pub enum DtmfMode {
     /// Telephone-events in the media (RFC 4733).
     #[default]
     Rfc4733,
@@ -148,7 +148,7 @@ pub enum RedirectMode {
 
 /// Registration of the edge with a trunk (RFC 3261 §10.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Register {
+pub struct RegistrationSettings {
     /// Registrar URI as written, the Request-URI of REGISTER.
     pub uri: String,
     /// Destination of the registrar.
@@ -161,18 +161,18 @@ pub struct Register {
 
 /// Settings of a trunk that represents the recording servers of `[siprec.NAME]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Siprec {
+pub struct SiprecSettings {
     /// Whether a call ends if it cannot be recorded.
     pub required: bool,
 }
 
-impl Siprec {
+impl SiprecSettings {
     /// Prefix of the names of such trunks; configured names contain no colon.
     pub const PREFIX: &str = "siprec:";
 
     /// Returns the trunk name for `[siprec.NAME]`.
     pub fn trunk_name(name: &str) -> String {
-        format!("{}{name}", Siprec::PREFIX)
+        format!("{}{name}", SiprecSettings::PREFIX)
     }
 }
 
@@ -240,7 +240,7 @@ pub struct Trunk {
     /// any in answers.
     pub srtp_suites: Vec<Suite>,
     /// DTMF method, for both directions.
-    pub dtmf: Dtmf,
+    pub dtmf: DtmfMode,
     /// Credentials that answer the trunk's challenges.
     pub auth: Option<Credentials>,
     /// Credentials required from the trunk.
@@ -250,11 +250,11 @@ pub struct Trunk {
     /// Whether credentials with a `uri` other than the Request-URI are accepted.
     pub any_digest_uri: bool,
     /// Registration of the edge with the trunk.
-    pub register: Option<Register>,
+    pub register: Option<RegistrationSettings>,
     /// Header rules for both directions.
     pub headers: HeaderRules,
     /// Trust in caller identity headers, for both directions.
-    pub identity: Identities,
+    pub identity: IdentityTrust,
     /// Caller ID policy for calls to the trunk; `None` keeps the caller's number.
     pub caller_id: Option<CallerIdRule>,
     /// Caller ID policy for calls from the trunk; `None` permits any number.
@@ -286,7 +286,7 @@ pub struct Trunk {
     /// Handling of redirections by the trunk.
     pub redirect: RedirectMode,
     /// Recording settings, if the trunk represents recording servers, which have no calls of their own.
-    pub siprec: Option<Siprec>,
+    pub siprec: Option<SiprecSettings>,
 }
 
 /// Returns whether a status code means that the callee is busy.
@@ -341,14 +341,14 @@ impl Trunk {
             send_numbers: SendNumbers::E164,
             srtp: Srtp::Off,
             srtp_suites: Vec::new(),
-            dtmf: Dtmf::Rfc4733,
+            dtmf: DtmfMode::Rfc4733,
             auth: None,
             require_auth: None,
             challenge_with: vec![DigestHash::Sha256, DigestHash::Md5],
             any_digest_uri: false,
             register: None,
             headers: HeaderRules::default(),
-            identity: Identities::Pass,
+            identity: IdentityTrust::Pass,
             caller_id: None,
             caller_id_in: None,
             deny: Vec::new(),

@@ -95,7 +95,7 @@ impl OrderFailure {
 
 /// Failed order and its consequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Failing {
+struct FailedRenewal {
     domain: String,
     failure: OrderFailure,
     /// Expiry of the certificate in force; `None`: the listener uses a temporary one.
@@ -105,7 +105,7 @@ struct Failing {
 
 /// State of the ACME certificate for `status`.
 #[derive(Debug, Default)]
-pub struct AcmeReport(Mutex<Option<Failing>>);
+pub struct AcmeReport(Mutex<Option<FailedRenewal>>);
 
 impl AcmeReport {
     /// Records a failed order for a certificate of this host name.
@@ -116,7 +116,7 @@ impl AcmeReport {
         valid_until: Option<Timestamp>,
         next_order: Timestamp,
     ) {
-        *self.lock() = Some(Failing { domain: domain.to_owned(), failure, valid_until, next_order });
+        *self.lock() = Some(FailedRenewal { domain: domain.to_owned(), failure, valid_until, next_order });
     }
 
     /// Records that a certificate was obtained.
@@ -126,7 +126,7 @@ impl AcmeReport {
 
     /// Returns the problem if the last order failed. Peers reject TLS when the edge has no valid certificate.
     pub(crate) fn problem(&self, now: Timestamp) -> Option<Problem> {
-        let Failing { domain, failure, valid_until, next_order } = self.lock().clone()?;
+        let FailedRenewal { domain, failure, valid_until, next_order } = self.lock().clone()?;
         let is_valid = valid_until.is_some_and(|end| end > now);
         let in_force = match valid_until {
             Some(end) if is_valid => format!("the current certificate is valid until {}", date(end)),
@@ -139,7 +139,7 @@ impl AcmeReport {
         Some(if is_valid { problem } else { problem.urgent(Urgency::Unmet) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+    fn lock(&self) -> MutexGuard<'_, Option<FailedRenewal>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

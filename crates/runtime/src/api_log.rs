@@ -42,11 +42,11 @@ pub struct ApiRequest {
 
 /// Latest requests, and request counts by resource and status.
 #[derive(Debug, Default)]
-pub struct ApiLog(Mutex<Requests>);
+pub struct ApiLog(Mutex<ApiLogContents>);
 
 /// Contents of the log.
 #[derive(Debug, Clone, Default)]
-pub struct Requests {
+pub struct ApiLogContents {
     /// Latest requests, newest first.
     pub latest: VecDeque<ApiRequest>,
     /// Latest failed requests, newest first; successful ones do not displace them.
@@ -86,7 +86,7 @@ impl ApiLog {
     }
 
     /// Returns a copy of the log.
-    pub fn requests(&self) -> Requests {
+    pub fn requests(&self) -> ApiLogContents {
         self.lock().clone()
     }
 
@@ -97,7 +97,7 @@ impl ApiLog {
         all
     }
 
-    fn lock(&self) -> MutexGuard<'_, Requests> {
+    fn lock(&self) -> MutexGuard<'_, ApiLogContents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,7 +127,7 @@ mod tests {
                 ignored: vec![if n < 2 { "Foo" } else { "Bar" }.to_owned()],
             });
         }
-        let Requests { latest, failed, counts, .. } = log.requests();
+        let ApiLogContents { latest, failed, counts, .. } = log.requests();
         assert_eq!((failed.len(), failed[0].path.as_str()), (1, "0"));
         assert_eq!((latest.len(), latest[0].path.as_str()), (API_REQUESTS_SHOWN, "204"));
         // The rejected request does not count.

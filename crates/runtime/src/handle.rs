@@ -14,33 +14,33 @@ use trunkgate_call::redact;
 use trunkgate_call::trace::{TraceItem, TraceView};
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
 use trunkgate_call::{
-    CallAction, CallControl, CallView, Capture, Change, Control, Gateway, GatewayControl, Happening, Input, Interfaces,
-    Refused, conferences_live, queues_counted,
+    CallAction, CallControl, CallView, Capture, EdgeEvent, EdgeEventKind, Gateway, GatewayControl, GatewayInput,
+    Interfaces, OperatorCommand, RequestRefusal, conferences_live, queues_counted,
 };
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
-use trunkgate_route::Table;
+use trunkgate_route::RoutingTable;
 
 use crate::acme_report::AcmeReport;
 use crate::api_log::ApiLog;
-use crate::history::{Counted, History};
+use crate::history::{EdgeHistory, GatewayCounts};
 use crate::http_logins::HttpLogins;
 use crate::lost_agents::LostAgents;
 use crate::message_log::MessageLog;
 use crate::own_sockets::OwnSockets;
 use crate::proxy_refusals::ProxyRefusals;
-use crate::settings::Found;
-use crate::settings::Listener;
-use crate::settings::Stamp;
+use crate::settings::BoundListener;
+use crate::settings::FileStamp;
+use crate::settings::ResolvedServers;
 use crate::stale_names::StaleNames;
-use crate::transport::{Settings, SocketCounters};
-use trunkgate_config::{Config, NumberOverrides, ToldOverride};
+use crate::transport::{SocketCounters, TlsSettings};
+use trunkgate_config::{Config, NumberOverrides, OverrideReport};
 use trunkgate_delivery::sinks::callbacks::CallbackFigures;
 use trunkgate_delivery::sinks::calls::CallList;
-use trunkgate_delivery::sinks::events::Events;
+use trunkgate_delivery::sinks::events::EventChannel;
 use trunkgate_delivery::sinks::hep;
 use trunkgate_delivery::sinks::otel;
-use trunkgate_delivery::sinks::recordings::{RecordingFigures, Recordings};
+use trunkgate_delivery::sinks::recordings::{RecordingFigures, RecordingsHandle};
 pub use trunkgate_delivery::sinks::records::{Figures, ReportOrder};
 pub use trunkgate_delivery::sinks::sms::{SmsCounters, SmsOrder};
 use trunkgate_delivery::sinks::store::Store;
@@ -48,23 +48,23 @@ use trunkgate_delivery::webhooks::figures::WebhookFigures;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 use trunkgate_system::problem::{Harm, Problem};
-use trunkgate_system::watched::{News, Watched};
+use trunkgate_system::watched::{ProblemEvent, ProblemWatch};
 
 /// Query executed by the signalling loop, which sends its own result.
-pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
+pub(crate) type GatewayQuery = Box<dyn FnOnce(&Gateway, Instant) + Send>;
 
 /// Change of the gateway with the receiver of its result.
-struct Pending<C: GatewayControl> {
+struct ControlRequest<C: GatewayControl> {
     control: C,
     /// Receiver of the result; `None` if the result is not needed.
     answer: Option<oneshot::Sender<C::Answer>>,
 }
 
-trait Apply {
+trait ApplyControl {
     fn apply(self: Box<Self>, gateway: &mut Gateway, now: Instant);
 }
 
-impl<C: GatewayControl> Apply for Pending<C> {
+impl<C: GatewayControl> ApplyControl for ControlRequest<C> {
     fn apply(self: Box<Self>, gateway: &mut Gateway, now: Instant) {
         let result = self.control.apply(gateway, now);
         let _ = self.answer.map(|answer| answer.send(result));
@@ -73,7 +73,7 @@ impl<C: GatewayControl> Apply for Pending<C> {
 
 /// Pending change for the signalling loop. Always a [`GatewayControl`], never a closure, so that every change of the
 /// gateway is data.
-pub struct PendingControl(Box<dyn Apply + Send>);
+pub struct PendingControl(Box<dyn ApplyControl + Send>);
 
 impl PendingControl {
     /// Makes the change and sends its result.
@@ -83,43 +83,43 @@ impl PendingControl {
 }
 
 /// Command to the signalling loop from within the process.
-pub enum Order {
+pub enum SignallingCommand {
     /// Run a query.
-    Ask(Question),
+    Ask(GatewayQuery),
     /// Make a change.
     Change(PendingControl),
     /// Pass an input to the gateway.
-    Input(Input),
+    Input(GatewayInput),
     /// Send the queued messages and end.
     Stop,
 }
 
-impl Order {
-    fn change<C: GatewayControl>(control: C, answer: Option<oneshot::Sender<C::Answer>>) -> Order {
-        Order::Change(PendingControl(Box::new(Pending { control, answer })))
+impl SignallingCommand {
+    fn change<C: GatewayControl>(control: C, answer: Option<oneshot::Sender<C::Answer>>) -> SignallingCommand {
+        SignallingCommand::Change(PendingControl(Box::new(ControlRequest { control, answer })))
     }
 
     /// Returns the command to add an event to the trace of a call.
-    pub fn note(sid: &str, item: TraceItem) -> Order {
-        Order::change(CallControl { sid: sid.to_owned(), action: CallAction::Note(item) }, None)
+    pub fn note(sid: &str, item: TraceItem) -> SignallingCommand {
+        SignallingCommand::change(CallControl { sid: sid.to_owned(), action: CallAction::Note(item) }, None)
     }
 }
 
 /// The signalling loop has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone;
+pub struct SignallingEnded;
 
-impl std::fmt::Display for Gone {
+impl std::fmt::Display for SignallingEnded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("the signalling loop has ended")
     }
 }
 
-impl std::error::Error for Gone {}
+impl std::error::Error for SignallingEnded {}
 
 /// Phase of the edge's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum EdgePhase {
     /// Sockets are bound, and names are being resolved.
     Starting,
     /// The edge accepts calls.
@@ -128,20 +128,20 @@ pub enum Phase {
     Draining,
 }
 
-impl Phase {
+impl EdgePhase {
     /// `starting`, `ready`, `draining`.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Phase::Starting => "starting",
-            Phase::Ready => "ready",
-            Phase::Draining => "draining",
+            EdgePhase::Starting => "starting",
+            EdgePhase::Ready => "ready",
+            EdgePhase::Draining => "draining",
         }
     }
 }
 
 /// Numbers of calls in memory, updated after each turn of the loop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Load {
+pub struct EdgeLoad {
     /// Calls in progress.
     pub(crate) live: usize,
     /// Calls in progress, and ended ones that wait for a final response.
@@ -152,7 +152,7 @@ pub struct Load {
 
 /// The configuration in force.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningConfig {
     /// Latest configuration, with the API's overrides of its numbers.
     pub config: Config,
     /// Latest configuration as in the file.
@@ -172,18 +172,18 @@ pub struct Running {
     /// Time of the last load.
     pub loaded_at: Timestamp,
     /// Resolved addresses of peers' names.
-    pub names: Found,
+    pub names: ResolvedServers,
     /// Routing table with trunks, agents and routes of the configuration, and with the resolved names.
-    pub table: Arc<Table>,
+    pub table: Arc<RoutingTable>,
     /// Network interfaces of the machine.
     pub interfaces: Interfaces,
     /// Certificate files as of the last time they were read.
-    pub stamps: Vec<Stamp>,
+    pub stamps: Vec<FileStamp>,
     /// Errors of certificate files; the previous contents stay in force.
     pub certificate_faults: Vec<String>,
 }
 
-impl Running {
+impl RunningConfig {
     /// Returns a configuration with the API overrides of its numbers, if its API is open.
     pub(crate) fn in_force(&self, written: &Config) -> Config {
         match self.overrides.as_ref().filter(|_| written.api.auth_token.is_some()) {
@@ -193,7 +193,7 @@ impl Running {
     }
 
     /// Describes the API overrides of each number.
-    pub fn told_overrides(&self) -> Vec<ToldOverride> {
+    pub fn told_overrides(&self) -> Vec<OverrideReport> {
         match self.overrides.as_ref().filter(|_| self.written.api.auth_token.is_some()) {
             Some(overrides) => self.written.told_overrides(overrides),
             None => Vec::new(),
@@ -212,21 +212,21 @@ pub struct HttpCounters {
 
 /// State shared by all threads.
 #[derive(Debug)]
-pub struct Shared {
+pub struct EdgeState {
     /// Monotonic start time, for durations.
     pub started: Instant,
     /// Start time as a date.
     pub started_at: Timestamp,
     /// SIP listeners.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<BoundListener>,
     /// Sockets of the edge, to which agents must not be connected.
     pub own: watch::Sender<OwnSockets>,
     /// Phase of the process.
-    pub phase: watch::Sender<Phase>,
+    pub phase: watch::Sender<EdgePhase>,
     /// Configuration that is in force.
-    pub running: Mutex<Running>,
+    pub running: Mutex<RunningConfig>,
     /// Problems found by `status`, with the times since when they exist.
-    pub problems: Mutex<Watched>,
+    pub problems: Mutex<ProblemWatch>,
     /// Successful reloads.
     pub reloads_ok: AtomicU64,
     /// Rejected reloads.
@@ -266,19 +266,19 @@ pub struct Shared {
     /// Figures of recordings.
     pub recordings: Arc<RecordingFigures>,
     /// Target of HEP packets.
-    pub hep: watch::Sender<Option<hep::Target>>,
+    pub hep: watch::Sender<Option<hep::HepTarget>>,
     /// Counters of HEP.
     pub hep_counters: Arc<hep::HepCounters>,
     /// Target of traces.
-    pub otel: watch::Sender<Option<otel::Target>>,
+    pub otel: watch::Sender<Option<otel::OtelTarget>>,
     /// Counters of OpenTelemetry.
     pub otel_counters: Arc<otel::OtelCounters>,
     /// Turn count of each worker at the last check, and the time of its last change.
     pub pulse: Mutex<Vec<(u64, Instant)>>,
     /// Live events.
-    pub events: Events,
+    pub events: EventChannel,
     /// Samples for the console's charts.
-    pub history: Mutex<History>,
+    pub history: Mutex<EdgeHistory>,
     /// Wakes the task that refreshes the interfaces.
     pub refresh: Notify,
     /// Wakes the name resolution after the configured names have changed.
@@ -290,18 +290,18 @@ pub struct Shared {
     /// State of the certificate of `[tls] acme`.
     pub acme: AcmeReport,
     /// Certificates and trust in force.
-    pub tls: watch::Sender<Arc<Settings>>,
+    pub tls: watch::Sender<Arc<TlsSettings>>,
 }
 
-impl Shared {
+impl EdgeState {
     /// Assigns each current problem its start time, and logs new, persistent and solved ones.
     pub fn note_problems(&self, problems: &mut [Problem]) {
         let time = (Instant::now(), clock::now());
         let news = self.problems.lock().unwrap_or_else(PoisonError::into_inner).note(time, problems);
         for one in news {
             match one {
-                News::Problem(text) => tracing::warn!("{}", redact::addresses(text)),
-                News::Over(text) => tracing::info!("{}", redact::addresses(text)),
+                ProblemEvent::Problem(text) => tracing::warn!("{}", redact::addresses(text)),
+                ProblemEvent::Over(text) => tracing::info!("{}", redact::addresses(text)),
             }
         }
     }
@@ -312,20 +312,20 @@ impl Shared {
     }
 
     /// Runs a function on the configuration in force, under a short lock.
-    pub fn running<T>(&self, look: impl FnOnce(&mut Running) -> T) -> T {
+    pub fn running<T>(&self, look: impl FnOnce(&mut RunningConfig) -> T) -> T {
         look(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Handle to a running edge; clones refer to the same edge.
 #[derive(Clone)]
-pub struct Handle {
+pub struct EdgeHandle {
     /// Commands to the signalling loop.
-    pub orders: mpsc::Sender<Order>,
+    pub orders: mpsc::Sender<SignallingCommand>,
     /// Load of the edge.
-    pub load: watch::Receiver<Load>,
+    pub load: watch::Receiver<EdgeLoad>,
     /// Routes and trunks in force.
-    pub table: watch::Receiver<Arc<Table>>,
+    pub table: watch::Receiver<Arc<RoutingTable>>,
     /// Commands to the record writer.
     pub reports: mpsc::Sender<ReportOrder>,
     /// Commands to the text thread.
@@ -333,18 +333,18 @@ pub struct Handle {
     /// Store of the edge.
     pub store: Store,
     /// Recordings of the edge.
-    pub recordings: Recordings,
+    pub recordings: RecordingsHandle,
     /// State shared by all threads.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<EdgeState>,
 }
 
-impl std::fmt::Debug for Handle {
+impl std::fmt::Debug for EdgeHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").field("phase", &self.phase()).finish_non_exhaustive()
+        f.debug_struct("EdgeHandle").field("phase", &self.phase()).finish_non_exhaustive()
     }
 }
 
-impl Handle {
+impl EdgeHandle {
     /// Runs a query on the signalling loop and waits for its result.
     ///
     /// # Errors
@@ -352,51 +352,55 @@ impl Handle {
     pub async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Gateway, Instant) -> T + Send + 'static,
-    ) -> Result<T, Gone> {
+    ) -> Result<T, SignallingEnded> {
         let (answer, wait) = oneshot::channel();
-        let ask: Question = Box::new(move |gateway, now| {
+        let ask: GatewayQuery = Box::new(move |gateway, now| {
             let _ = answer.send(question(gateway, now));
         });
-        self.orders.send(Order::Ask(ask)).await.map_err(|_| Gone)?;
-        wait.await.map_err(|_| Gone)
+        self.orders.send(SignallingCommand::Ask(ask)).await.map_err(|_| SignallingEnded)?;
+        wait.await.map_err(|_| SignallingEnded)
     }
 
     /// Changes the gateway and waits for the result.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn change<C: GatewayControl>(&self, control: C) -> Result<C::Answer, Gone> {
+    pub async fn change<C: GatewayControl>(&self, control: C) -> Result<C::Answer, SignallingEnded> {
         let (answer, wait) = oneshot::channel();
-        self.orders.send(Order::change(control, Some(answer))).await.map_err(|_| Gone)?;
-        wait.await.map_err(|_| Gone)
+        self.orders.send(SignallingCommand::change(control, Some(answer))).await.map_err(|_| SignallingEnded)?;
+        wait.await.map_err(|_| SignallingEnded)
     }
 
     /// Changes a call and waits for the result.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn change_call(&self, sid: impl Into<String>, action: CallAction) -> Result<Result<(), Refused>, Gone> {
+    pub async fn change_call(
+        &self,
+        sid: impl Into<String>,
+        action: CallAction,
+    ) -> Result<Result<(), RequestRefusal>, SignallingEnded> {
         self.change(CallControl { sid: sid.into(), action }).await
     }
 
     /// Adds an event to the trace of a call without waiting for the result.
     pub(crate) async fn note(&self, sid: &str, item: TraceItem) {
-        let _ = self.orders.send(Order::note(sid, item)).await;
+        let _ = self.orders.send(SignallingCommand::note(sid, item)).await;
     }
 
     /// Passes an input to the gateway.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn input(&self, input: Input) -> Result<(), Gone> {
-        self.orders.send(Order::Input(input)).await.map_err(|_| Gone)
+    pub async fn input(&self, input: GatewayInput) -> Result<(), SignallingEnded> {
+        self.orders.send(SignallingCommand::Input(input)).await.map_err(|_| SignallingEnded)
     }
 
     /// Returns live and recent calls, newest first.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn calls(&self) -> Result<Vec<CallView>, Gone> {
+    pub async fn calls(&self) -> Result<Vec<CallView>, SignallingEnded> {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
 
@@ -405,7 +409,10 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn visit_calls(&self, mut see: impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send) -> Result<(), Gone> {
+    pub async fn visit_calls(
+        &self,
+        mut see: impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send,
+    ) -> Result<(), SignallingEnded> {
         let (mut shown, mut before) = (HashSet::new(), None);
         loop {
             let part = move |gateway: &Gateway, _| gateway.live_views(before, limits::CALLS_PER_QUESTION);
@@ -436,7 +443,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
+    pub async fn call(&self, sid: &str) -> Result<Option<CallView>, SignallingEnded> {
         match self.known_call(sid).await? {
             Some(call) => Ok(Some(call)),
             None if self.shared.calls.is_removed(sid) => Ok(None),
@@ -448,7 +455,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn known_call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
+    pub async fn known_call(&self, sid: &str) -> Result<Option<CallView>, SignallingEnded> {
         if self.shared.calls.is_removed(sid) {
             return Ok(None);
         }
@@ -460,7 +467,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn call_of_leg(&self, sid: &str) -> Result<Option<Arc<CallView>>, Gone> {
+    pub async fn call_of_leg(&self, sid: &str) -> Result<Option<Arc<CallView>>, SignallingEnded> {
         let wanted = sid.to_owned();
         if let Some(call) = self.ask(move |gateway, _| gateway.call_of_leg(&wanted)).await? {
             return Ok(Some(Arc::new(call)));
@@ -479,7 +486,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
+    pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.trace(&sid)).await
     }
@@ -488,7 +495,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
+    pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
     }
@@ -497,7 +504,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn capture(&self, sid: &str) -> Result<Option<Capture>, Gone> {
+    pub async fn capture(&self, sid: &str) -> Result<Option<Capture>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.capture(now, &sid)).await
     }
@@ -506,7 +513,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, Gone> {
+    pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.quality(now, &sid)).await
     }
@@ -515,7 +522,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn kept(&self, sid: &str) -> Result<Option<KeptView>, Gone> {
+    pub async fn kept(&self, sid: &str) -> Result<Option<KeptView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| trunkgate_call::gateway::kept(gateway, now, &sid)).await
     }
@@ -524,7 +531,7 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn status(&self) -> Result<StatusView, Gone> {
+    pub async fn status(&self) -> Result<StatusView, SignallingEnded> {
         self.ask(Gateway::status).await
     }
 
@@ -532,8 +539,8 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn counted(&self) -> Result<Counted, Gone> {
-        let count = |gateway: &Gateway, now| Counted {
+    pub async fn counted(&self) -> Result<GatewayCounts, SignallingEnded> {
+        let count = |gateway: &Gateway, now| GatewayCounts {
             metrics: gateway.metrics().clone(),
             agents: gateway.agents(now),
             media_ports: gateway.media_ports(),
@@ -549,27 +556,27 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn hangup(&self, sid: &str) -> Result<(), Gone> {
-        self.input(Input::Control(Control::Hangup { sid: sid.to_owned() })).await
+    pub async fn hangup(&self, sid: &str) -> Result<(), SignallingEnded> {
+        self.input(GatewayInput::Control(OperatorCommand::Hangup { sid: sid.to_owned() })).await
     }
 
     /// Starts or stops rejecting new calls.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn drain(&self, on: bool) -> Result<(), Gone> {
-        self.shared.phase.send_replace(if on { Phase::Draining } else { Phase::Ready });
+    pub async fn drain(&self, on: bool) -> Result<(), SignallingEnded> {
+        self.shared.phase.send_replace(if on { EdgePhase::Draining } else { EdgePhase::Ready });
         let text = if on { "new calls get 503" } else { "new calls are accepted" };
-        self.shared.events.tell(Change { text: Some(text.to_owned()), ..Change::new(Happening::Drain) });
-        self.input(Input::Control(Control::Drain { on })).await
+        self.shared.events.tell(EdgeEvent { text: Some(text.to_owned()), ..EdgeEvent::new(EdgeEventKind::Drain) });
+        self.input(GatewayInput::Control(OperatorCommand::Drain { on })).await
     }
 
     /// Removes all outbound registrations; [`Self::nothing_held`] waits for the responses.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn unregister(&self) -> Result<(), Gone> {
-        self.input(Input::Control(Control::Unregister)).await?;
+    pub async fn unregister(&self) -> Result<(), SignallingEnded> {
+        self.input(GatewayInput::Control(OperatorCommand::Unregister)).await?;
         // Wait for another turn, so that `held` is up to date.
         self.ask(|_, _| ()).await
     }
@@ -578,26 +585,26 @@ impl Handle {
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn end_all(&self) -> Result<(), Gone> {
-        self.input(Input::Control(Control::EndAll)).await
+    pub async fn end_all(&self) -> Result<(), SignallingEnded> {
+        self.input(GatewayInput::Control(OperatorCommand::EndAll)).await
     }
 
     /// Waits until no call is live.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn no_calls(&self) -> Result<(), Gone> {
+    pub async fn no_calls(&self) -> Result<(), SignallingEnded> {
         let mut load = self.load.clone();
-        load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| Gone)
+        load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| SignallingEnded)
     }
 
     /// Waits until no call is live, and no ended call or registration waits for a final response.
     ///
     /// # Errors
     /// Returns [`Gone`] if the loop has ended.
-    pub async fn nothing_held(&self) -> Result<(), Gone> {
+    pub async fn nothing_held(&self) -> Result<(), SignallingEnded> {
         let mut load = self.load.clone();
-        load.wait_for(|load| load.live == 0 && load.held == 0).await.map(|_| ()).map_err(|_| Gone)
+        load.wait_for(|load| load.live == 0 && load.held == 0).await.map(|_| ()).map_err(|_| SignallingEnded)
     }
 
     /// Waits until the signalling loop has ended.
@@ -606,7 +613,7 @@ impl Handle {
     }
 
     /// Runs a function on the chart samples up to now, under a short lock that the signalling loop never takes.
-    pub fn history<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
+    pub fn history<T>(&self, look: impl FnOnce(&mut EdgeHistory) -> T) -> T {
         let mut history = self.shared.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.catch_up();
         look(&mut history)
@@ -618,17 +625,17 @@ impl Handle {
     }
 
     /// Returns the phase of the edge's life.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> EdgePhase {
         *self.shared.phase.borrow()
     }
 
     /// Returns the routing table in force.
-    pub fn table(&self) -> Arc<Table> {
+    pub fn table(&self) -> Arc<RoutingTable> {
         Arc::clone(&self.table.borrow())
     }
 
     /// Returns the SIP listeners in the order of the configuration.
-    pub fn listeners(&self) -> &[Listener] {
+    pub fn listeners(&self) -> &[BoundListener] {
         &self.shared.listeners
     }
 

@@ -10,14 +10,14 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use trunkgate_call::metrics::Metrics;
 use trunkgate_call::view::AgentView;
-use trunkgate_call::{Change, Happening, QueuesCounted, ReasonSlug};
+use trunkgate_call::{EdgeEvent, EdgeEventKind, QueuesCounted, ReasonSlug};
 
-use trunkgate_delivery::sinks::events::{Event, as_text, is_usual};
+use trunkgate_delivery::sinks::events::{LiveEvent, as_text, is_usual};
 use trunkgate_system::limits;
 
 /// Values of the gateway shown by `/metrics`.
 #[derive(Debug)]
-pub struct Counted {
+pub struct GatewayCounts {
     /// Calls that each trunk answered or rejected, and the rejected ones.
     pub decisions: Vec<(Arc<str>, [u64; 2])>,
     /// Application errors other than those of webhooks: application, code, count.
@@ -36,7 +36,7 @@ pub struct Counted {
 
 /// Sample of one interval.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Sample {
+pub struct HistorySample {
     /// End of the interval in whole milliseconds, as used by `since`.
     #[serde(serialize_with = "as_text")]
     pub(crate) at: Timestamp,
@@ -50,12 +50,12 @@ pub struct Sample {
     pub(crate) agents: BTreeMap<String, u64>,
     /// Events in the interval.
     #[serde(flatten)]
-    pub(crate) tally: Tally,
+    pub(crate) tally: HistoryCounts,
 }
 
 /// Counts of events in an interval.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(crate) struct Tally {
+pub(crate) struct HistoryCounts {
     /// Calls that arrived and were not rejected at once.
     pub(crate) begun: u64,
     /// Calls that were answered.
@@ -79,7 +79,7 @@ pub(crate) struct Tally {
     scored: u64,
 }
 
-impl Tally {
+impl HistoryCounts {
     fn score(&mut self, mos: f64, weight: u64) {
         let sum = self.mos.unwrap_or_default() * self.scored as f64 + mos * weight as f64;
         self.scored += weight;
@@ -90,7 +90,7 @@ impl Tally {
         self.mos_lowest = [self.mos_lowest, mos].into_iter().flatten().reduce(f64::min);
     }
 
-    fn add(&mut self, other: &Tally) {
+    fn add(&mut self, other: &HistoryCounts) {
         self.begun += other.begun;
         self.answered += other.answered;
         self.ended += other.ended;
@@ -107,7 +107,7 @@ impl Tally {
 
 /// Failure of a party for a reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Fault {
+struct PartyFailure {
     kind: &'static str,
     reason: &'static str,
     /// Target or trunk that failed.
@@ -118,15 +118,15 @@ struct Fault {
 
 /// Occurrences of a failure.
 #[derive(Debug, Clone, Default)]
-struct Trouble {
+struct FailureOccurrences {
     /// Number of occurrences by minute since 1970, ascending.
     minutes: VecDeque<(i64, u64)>,
     /// Latest affected calls, without duplicates.
     calls: VecDeque<String>,
-    last: Option<Last>,
+    last: Option<LastOccurrence>,
 }
 
-impl Trouble {
+impl FailureOccurrences {
     /// Returns whether a call is affected for the first time; a party that stops sending twice counts once.
     fn is_new(&mut self, sid: &str) -> bool {
         if self.calls.iter().any(|known| known == sid) {
@@ -152,7 +152,7 @@ impl Trouble {
 
 /// Last occurrence.
 #[derive(Debug, Clone, Serialize)]
-struct Last {
+struct LastOccurrence {
     #[serde(serialize_with = "as_text")]
     last_at: Timestamp,
     last_sid: Option<String>,
@@ -181,26 +181,26 @@ pub struct TroubleView {
     /// Suggested fix.
     fix: Option<String>,
     #[serde(flatten)]
-    last: Option<Last>,
+    last: Option<LastOccurrence>,
 }
 
 /// Chart samples and recent failures.
 #[derive(Debug, Default)]
-pub struct History {
-    fine: VecDeque<Sample>,
-    coarse: VecDeque<Sample>,
+pub struct EdgeHistory {
+    fine: VecDeque<HistorySample>,
+    coarse: VecDeque<HistorySample>,
     /// Fine samples since the last coarse one, merged.
-    open: Option<(u32, Sample)>,
-    tally: Tally,
-    troubles: BTreeMap<Fault, Trouble>,
+    open: Option<(u32, HistorySample)>,
+    tally: HistoryCounts,
+    troubles: BTreeMap<PartyFailure, FailureOccurrences>,
     /// Receiver of changes not processed yet.
-    changes: Option<Receiver<Arc<Event>>>,
+    changes: Option<Receiver<Arc<LiveEvent>>>,
 }
 
-impl History {
+impl EdgeHistory {
     /// Creates an empty history fed by these changes.
-    pub fn of(changes: Receiver<Arc<Event>>) -> History {
-        History { changes: Some(changes), ..History::default() }
+    pub fn of(changes: Receiver<Arc<LiveEvent>>) -> EdgeHistory {
+        EdgeHistory { changes: Some(changes), ..EdgeHistory::default() }
     }
 
     /// Processes the changes since the last call. A wake-up per change would cost more than its processing; [`keep`]
@@ -220,42 +220,42 @@ impl History {
     }
 
     /// Processes a change.
-    fn take(&mut self, event: &Event) {
-        let Event { at, change, .. } = event;
+    fn take(&mut self, event: &LiveEvent) {
+        let LiveEvent { at, change, .. } = event;
         match change.what {
-            Happening::CallTrying => self.tally.begun += 1,
-            Happening::CallAnswered => self.tally.answered += 1,
-            Happening::CallFailedOver => {
+            EdgeEventKind::CallTrying => self.tally.begun += 1,
+            EdgeEventKind::CallAnswered => self.tally.answered += 1,
+            EdgeEventKind::CallFailedOver => {
                 self.tally.failed_over += 1;
                 self.trouble(*at, "failed_over", change);
             }
-            Happening::MediaOneWay => {
+            EdgeEventKind::MediaOneWay => {
                 self.tally.one_way += 1;
                 self.trouble(*at, "one_way", change);
                 // If both parties are silent, each one's failure includes the call, as in its list of calls.
                 if change.also.is_some() {
-                    self.trouble(*at, "one_way", &Change { trunk: change.also.clone(), ..change.clone() });
+                    self.trouble(*at, "one_way", &EdgeEvent { trunk: change.also.clone(), ..change.clone() });
                 }
             }
-            Happening::MediaUnsent => self.trouble(*at, "unsent", change),
-            Happening::MediaMismatch => self.trouble(*at, "codec_mismatch", change),
-            Happening::MediaLoss => {
+            EdgeEventKind::MediaUnsent => self.trouble(*at, "unsent", change),
+            EdgeEventKind::MediaMismatch => self.trouble(*at, "codec_mismatch", change),
+            EdgeEventKind::MediaLoss => {
                 self.tally.loss += 1;
                 self.trouble(*at, "loss", change);
             }
-            Happening::CallEnded => self.ended(*at, change),
-            Happening::CallRinging
-            | Happening::CallTranscribed
-            | Happening::TrunkUp
-            | Happening::TrunkDown
-            | Happening::AgentFailed
-            | Happening::ConfigReloaded
-            | Happening::ConfigRefused
-            | Happening::Drain => {}
+            EdgeEventKind::CallEnded => self.ended(*at, change),
+            EdgeEventKind::CallRinging
+            | EdgeEventKind::CallTranscribed
+            | EdgeEventKind::TrunkUp
+            | EdgeEventKind::TrunkDown
+            | EdgeEventKind::AgentFailed
+            | EdgeEventKind::ConfigReloaded
+            | EdgeEventKind::ConfigRefused
+            | EdgeEventKind::Drain => {}
         }
     }
 
-    fn ended(&mut self, at: Timestamp, change: &Change) {
+    fn ended(&mut self, at: Timestamp, change: &EdgeEvent) {
         self.tally.ended += 1;
         if let Some(mos) = change.mos {
             self.tally.score(mos, 1);
@@ -271,9 +271,9 @@ impl History {
         }
     }
 
-    fn trouble(&mut self, at: Timestamp, kind: &'static str, change: &Change) {
+    fn trouble(&mut self, at: Timestamp, kind: &'static str, change: &EdgeEvent) {
         let party = change.target.as_ref().or(change.trunk.as_ref()).cloned().unwrap_or_default();
-        let fault = Fault { kind, reason: change.reason.unwrap_or_default(), party, code: change.code };
+        let fault = PartyFailure { kind, reason: change.reason.unwrap_or_default(), party, code: change.code };
         let minute = at.as_second().div_euclid(60);
         // Parties given by URI are unbounded external input.
         if self.troubles.len() >= limits::HISTORY_TROUBLES && !self.troubles.contains_key(&fault) {
@@ -288,7 +288,7 @@ impl History {
         if last_sid.as_deref().is_none_or(|sid| trouble.is_new(sid)) {
             trouble.count(minute);
         }
-        trouble.last = Some(Last {
+        trouble.last = Some(LastOccurrence {
             last_at: at,
             last_sid,
             trunk: change.trunk.clone(),
@@ -299,10 +299,10 @@ impl History {
     }
 
     /// Ends an interval.
-    pub(super) fn sample(&mut self, at: Timestamp, calls: u64, counted: &Counted) {
+    pub(super) fn sample(&mut self, at: Timestamp, calls: u64, counted: &GatewayCounts) {
         let trunks = counted.metrics.calls_active.iter().filter(|(_, calls)| **calls > 0);
         let agents = counted.agents.iter().filter(|agent| agent.talking > 0).take(limits::HISTORY_TRUNKS);
-        let sample = Sample {
+        let sample = HistorySample {
             at,
             calls,
             ports_in_use: counted.metrics.media_ports_in_use,
@@ -313,7 +313,7 @@ impl History {
         self.push(sample);
     }
 
-    fn push(&mut self, sample: Sample) {
+    fn push(&mut self, sample: HistorySample) {
         let (count, mut open) = self.open.take().unwrap_or_default();
         open.at = sample.at;
         // The calls per trunk are those of one moment, because the sum of separate maxima could exceed the number of
@@ -334,7 +334,7 @@ impl History {
     }
 
     /// Returns the samples after `since`: coarse (five minutes) or fine (ten seconds).
-    pub fn samples(&self, coarse: bool, since: Option<Timestamp>) -> Vec<Sample> {
+    pub fn samples(&self, coarse: bool, since: Option<Timestamp>) -> Vec<HistorySample> {
         let samples = if coarse { &self.coarse } else { &self.fine };
         samples.iter().filter(|sample| since.is_none_or(|since| sample.at > since)).cloned().collect()
     }
@@ -343,7 +343,7 @@ impl History {
     /// by frequency.
     pub fn troubles(&self, now: Timestamp) -> Vec<TroubleView> {
         let from = now.as_second().div_euclid(60) - limits::HISTORY_TROUBLE_MINUTES as i64;
-        let view = |(fault, trouble): (&Fault, &Trouble)| TroubleView {
+        let view = |(fault, trouble): (&PartyFailure, &FailureOccurrences)| TroubleView {
             kind: fault.kind,
             reason: fault.reason,
             code: fault.code,
@@ -366,7 +366,7 @@ fn most(kept: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
     }
 }
 
-fn bounded(samples: &mut VecDeque<Sample>, sample: Sample, most: usize) {
+fn bounded(samples: &mut VecDeque<HistorySample>, sample: HistorySample, most: usize) {
     if samples.len() >= most {
         samples.pop_front();
     }
@@ -394,7 +394,7 @@ fn sentence(kind: &str, reason: &str) -> &'static str {
 }
 
 /// Returns the fix: that of the last occurrence, if it has its own, else that of the reason.
-fn fix(reason: &str, last: Option<&Last>) -> Option<String> {
+fn fix(reason: &str, last: Option<&LastOccurrence>) -> Option<String> {
     let own = last.and_then(|last| last.fix.clone());
     let fix = own.or_else(|| ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned))?;
     // The fix of a reason contains no agent name.
@@ -417,17 +417,23 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn event(second: i64, what: Happening, reason: Option<&'static str>) -> Event {
-        Event { id: 1, at: at(second), change: Change { reason, ..Change::new(what) } }
+    fn event(second: i64, what: EdgeEventKind, reason: Option<&'static str>) -> LiveEvent {
+        LiveEvent { id: 1, at: at(second), change: EdgeEvent { reason, ..EdgeEvent::new(what) } }
     }
 
     #[test]
     fn an_hour_and_a_day_are_kept_and_no_more() {
-        let mut history = History::default();
+        let mut history = EdgeHistory::default();
         let days = 2 * 24 * 360;
         for n in 0..days {
-            let tally = Tally { begun: 1, mos: Some(4.0), scored: 1, mos_lowest: Some(3.0), ..Tally::default() };
-            history.push(Sample { at: at(n * 10), calls: n as u64 % 7, tally, ..Sample::default() });
+            let tally = HistoryCounts {
+                begun: 1,
+                mos: Some(4.0),
+                scored: 1,
+                mos_lowest: Some(3.0),
+                ..HistoryCounts::default()
+            };
+            history.push(HistorySample { at: at(n * 10), calls: n as u64 % 7, tally, ..HistorySample::default() });
         }
         let (fine, coarse) = (history.samples(false, None), history.samples(true, None));
         assert_eq!((fine.len(), coarse.len()), (360, 288));
@@ -440,11 +446,11 @@ mod tests {
 
     #[test]
     fn the_calls_of_trunks_are_those_of_the_moment_with_the_most_calls() {
-        let mut history = History::default();
+        let mut history = EdgeHistory::default();
         for n in 0..i64::from(limits::HISTORY_FINE_IN_COARSE) {
             let (name, calls) = if n == 7 { ("both", 9) } else { ("one", 5 + n as u64 % 3) };
             let trunks = BTreeMap::from([(format!("{name}-{n}"), calls)]);
-            history.push(Sample { at: at(n * 10), calls, trunks, ..Sample::default() });
+            history.push(HistorySample { at: at(n * 10), calls, trunks, ..HistorySample::default() });
         }
         let coarse = history.samples(true, None);
         assert_eq!((coarse[0].calls, &coarse[0].trunks), (9, &BTreeMap::from([("both-7".to_owned(), 9)])));
@@ -452,30 +458,30 @@ mod tests {
 
     #[test]
     fn troubles_are_of_the_last_hour_the_worst_first() {
-        let mut history = History::default();
-        history.take(&event(0, Happening::CallFailedOver, Some("no_response")));
-        history.take(&event(3000, Happening::MediaOneWay, None));
-        history.take(&event(3001, Happening::CallFailedOver, Some("no_response")));
-        history.take(&event(3002, Happening::CallRinging, None));
-        let seen = |history: &History, now| -> Vec<(&'static str, &'static str, u64)> {
+        let mut history = EdgeHistory::default();
+        history.take(&event(0, EdgeEventKind::CallFailedOver, Some("no_response")));
+        history.take(&event(3000, EdgeEventKind::MediaOneWay, None));
+        history.take(&event(3001, EdgeEventKind::CallFailedOver, Some("no_response")));
+        history.take(&event(3002, EdgeEventKind::CallRinging, None));
+        let seen = |history: &EdgeHistory, now| -> Vec<(&'static str, &'static str, u64)> {
             history.troubles(at(now)).iter().map(|one| (one.kind, one.reason, one.count)).collect()
         };
         assert_eq!(seen(&history, 3002), [("one_way", "", 1), ("failed_over", "no_response", 2)]);
         assert_eq!(seen(&history, 3700), [("one_way", "", 1), ("failed_over", "no_response", 1)]);
         assert!(seen(&history, 8000).is_empty());
-        history.take(&event(9000, Happening::MediaUnsent, None));
-        history.take(&event(9001, Happening::MediaMismatch, None));
+        history.take(&event(9000, EdgeEventKind::MediaUnsent, None));
+        history.take(&event(9001, EdgeEventKind::MediaMismatch, None));
         assert_eq!(seen(&history, 9001), [("codec_mismatch", "", 1), ("unsent", "", 1)]);
         assert!(history.troubles(at(9001)).iter().all(|one| !one.sentence.is_empty() && one.fix.is_none()));
         for minute in 0..500 {
-            history.take(&event(minute * 60, Happening::MediaOneWay, None));
+            history.take(&event(minute * 60, EdgeEventKind::MediaOneWay, None));
         }
         assert!(history.troubles.values().all(|one| one.minutes.len() <= limits::HISTORY_TROUBLE_MINUTES));
     }
 
     #[test]
     fn a_call_that_meets_a_fault_twice_is_counted_once() {
-        let mut history = History::default();
+        let mut history = EdgeHistory::default();
         let stopped = |second, sid: &str| {
             let call = CallChange {
                 sid: sid.to_owned(),
@@ -485,8 +491,8 @@ mod tests {
                 from: String::new(),
                 to: String::new(),
             };
-            let event = event(second, Happening::MediaOneWay, None);
-            Event { change: Change { call: Some(call), trunk: Some("pbx".to_owned()), ..event.change }, ..event }
+            let event = event(second, EdgeEventKind::MediaOneWay, None);
+            LiveEvent { change: EdgeEvent { call: Some(call), trunk: Some("pbx".to_owned()), ..event.change }, ..event }
         };
         for (second, sid) in [(1, "CA1"), (40, "CA1"), (90, "CA2"), (200, "CA1")] {
             history.take(&stopped(second, sid));
@@ -500,10 +506,10 @@ mod tests {
 
     #[test]
     fn a_call_without_audio_from_either_side_is_in_the_row_of_each() {
-        let mut history = History::default();
-        let silent = event(1, Happening::MediaOneWay, None);
+        let mut history = EdgeHistory::default();
+        let silent = event(1, EdgeEventKind::MediaOneWay, None);
         let trunks = (Some("carrier".to_owned()), Some("pbx".to_owned()));
-        history.take(&Event { change: Change { trunk: trunks.0, also: trunks.1, ..silent.change }, ..silent });
+        history.take(&LiveEvent { change: EdgeEvent { trunk: trunks.0, also: trunks.1, ..silent.change }, ..silent });
         let of = |trouble: &TroubleView| trouble.last.as_ref().and_then(|last| last.trunk.clone()).unwrap();
         let mut rows: Vec<(String, u64)> = history.troubles(at(2)).iter().map(|one| (of(one), one.count)).collect();
         rows.sort();
@@ -513,14 +519,14 @@ mod tests {
 
     #[test]
     fn what_was_told_is_in_what_is_read_next() {
-        let events = trunkgate_delivery::sinks::events::Events::new();
-        let mut history = History::of(events.subscribe());
-        events.tell(Change::new(Happening::CallTrying));
-        events.tell(Change::new(Happening::MediaOneWay));
+        let events = trunkgate_delivery::sinks::events::EventChannel::new();
+        let mut history = EdgeHistory::of(events.subscribe());
+        events.tell(EdgeEvent::new(EdgeEventKind::CallTrying));
+        events.tell(EdgeEvent::new(EdgeEventKind::MediaOneWay));
         history.catch_up();
         assert_eq!((history.tally.begun, history.tally.one_way), (1, 1));
         for _ in 0..limits::EVENTS_KEPT + 7 {
-            events.tell(Change::new(Happening::CallTrying));
+            events.tell(EdgeEvent::new(EdgeEventKind::CallTrying));
         }
         history.catch_up();
         assert_eq!(history.tally.begun, 1 + limits::EVENTS_KEPT as u64, "the oldest are missed, and nothing else");
@@ -528,12 +534,12 @@ mod tests {
 
     #[test]
     fn of_a_burst_nothing_is_missed_and_nobody_is_woken_for_each() {
-        let events = trunkgate_delivery::sinks::events::Events::new();
-        let mut history = History::of(events.subscribe());
+        let events = trunkgate_delivery::sinks::events::EventChannel::new();
+        let mut history = EdgeHistory::of(events.subscribe());
         let mut context = Context::from_waker(Waker::noop());
         let (count, mut looks) = (8 * limits::EVENTS_KEPT, 0);
         for _ in 0..count {
-            events.tell(Change::new(Happening::CallTrying));
+            events.tell(EdgeEvent::new(EdgeEventKind::CallTrying));
             if pin!(events.many()).poll(&mut context).is_ready() {
                 history.catch_up();
                 looks += 1;
@@ -545,12 +551,12 @@ mod tests {
 
     #[test]
     fn the_fix_of_the_last_call_goes_before_that_of_its_reason() {
-        let mut history = History::default();
+        let mut history = EdgeHistory::default();
         let failed = |fix: Option<&str>| {
-            let event = event(1, Happening::CallFailedOver, Some("codec_mismatch"));
-            Event { change: Change { fix: fix.map(str::to_owned), ..event.change }, ..event }
+            let event = event(1, EdgeEventKind::CallFailedOver, Some("codec_mismatch"));
+            LiveEvent { change: EdgeEvent { fix: fix.map(str::to_owned), ..event.change }, ..event }
         };
-        let fix = |history: &History| history.troubles(at(1))[0].fix.clone();
+        let fix = |history: &EdgeHistory| history.troubles(at(1))[0].fix.clone();
         history.take(&failed(None));
         assert_eq!(fix(&history).as_deref(), ReasonSlug::CodecMismatch.fix());
         history.take(&failed(Some("`codecs = [\"PCMA\"]`")));
@@ -559,10 +565,10 @@ mod tests {
 
     #[test]
     fn faults_of_other_parties_and_codes_stand_apart_and_are_bounded() {
-        let mut history = History::default();
+        let mut history = EdgeHistory::default();
         let failed = |target: String, code, reason| {
-            let event = event(1, Happening::CallFailedOver, Some(reason));
-            Event { change: Change { target: Some(target), code, ..event.change }, ..event }
+            let event = event(1, EdgeEventKind::CallFailedOver, Some(reason));
+            LiveEvent { change: EdgeEvent { target: Some(target), code, ..event.change }, ..event }
         };
         for (calls, code) in [(12, 403), (6, 503), (4, 402)] {
             (0..calls).for_each(|_| history.take(&failed("carrier".to_owned(), Some(code), "target_rejected")));

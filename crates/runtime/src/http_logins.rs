@@ -14,19 +14,19 @@ use trunkgate_system::limits::{HTTP_LOGIN_FAILURES, HTTP_LOGIN_SOURCES};
 /// Part of the HTTP interface that requires credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Face {
+pub enum HttpInterface {
     /// The HTTP API and the console: `[http] token`.
     Http,
     /// The Twilio-compatible API.
     Api,
 }
 
-impl Face {
+impl HttpInterface {
     /// Returns its name in the log.
     pub fn words(self) -> &'static str {
         match self {
-            Face::Http => "HTTP API",
-            Face::Api => "Twilio-compatible API",
+            HttpInterface::Http => "HTTP API",
+            HttpInterface::Api => "Twilio-compatible API",
         }
     }
 }
@@ -35,7 +35,7 @@ impl Face {
 #[derive(Debug, Serialize)]
 pub struct HttpLoginView {
     /// `http`: `[http] token`, of the HTTP API and the console; `api`: the Twilio-compatible API.
-    face: Face,
+    face: HttpInterface,
     /// Address; for IPv6, its /64.
     source: IpAddr,
     /// Such requests in the last hour.
@@ -47,7 +47,7 @@ pub struct HttpLoginView {
 }
 
 #[derive(Debug)]
-struct Login {
+struct HttpLoginFailures {
     requests: LastHour<1>,
     in_row: u64,
     at: Instant,
@@ -55,24 +55,24 @@ struct Login {
 
 /// Sources of requests with wrong credentials, limited in number: the source with the oldest last request is evicted.
 #[derive(Debug, Default)]
-pub struct HttpLogins(Mutex<BTreeMap<(Face, IpAddr), Login>>);
+pub struct HttpLogins(Mutex<BTreeMap<(HttpInterface, IpAddr), HttpLoginFailures>>);
 
 impl HttpLogins {
     /// Counts a request with wrong credentials.
-    pub fn failed(&self, now: Instant, face: Face, source: IpAddr) {
+    pub fn failed(&self, now: Instant, face: HttpInterface, source: IpAddr) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= HTTP_LOGIN_SOURCES && !all.contains_key(&(face, source)) {
             let oldest = all.iter().min_by_key(|(_, login)| login.at).map(|(key, _)| *key);
             oldest.and_then(|key| all.remove(&key));
         }
-        let empty = || Login { requests: LastHour::default(), in_row: 0, at: now };
+        let empty = || HttpLoginFailures { requests: LastHour::default(), in_row: 0, at: now };
         let login = all.entry((face, source)).or_insert_with(empty);
         login.requests.count(now, [true]);
         (login.in_row, login.at) = (login.in_row + 1, now);
     }
 
     /// Records a request with correct credentials.
-    pub fn passed(&self, face: Face, source: IpAddr) {
+    pub fn passed(&self, face: HttpInterface, source: IpAddr) {
         if let Some(login) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&(face, source)) {
             login.in_row = 0;
         }
@@ -81,7 +81,7 @@ impl HttpLogins {
     /// Returns the sources with too many failures in the last hour to be typing errors, newest first.
     pub fn views(&self, now: Instant) -> Vec<HttpLoginView> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let view = |(&(face, source), login): (&(Face, IpAddr), &Login)| {
+        let view = |(&(face, source), login): (&(HttpInterface, IpAddr), &HttpLoginFailures)| {
             let [requests] = login.requests.sums(now);
             let seconds_ago = now.saturating_duration_since(login.at).as_secs();
             (requests >= HTTP_LOGIN_FAILURES).then_some(HttpLoginView {
@@ -114,15 +114,15 @@ mod tests {
         let (logins, now) = (HttpLogins::default(), Instant::now());
         for n in 1..=5 {
             assert_eq!(logins.views(now).len(), usize::from(n > HTTP_LOGIN_FAILURES), "{n}");
-            logins.failed(now, Face::Http, source(1));
+            logins.failed(now, HttpInterface::Http, source(1));
         }
-        logins.failed(now, Face::Api, source(1));
+        logins.failed(now, HttpInterface::Api, source(1));
         let listed = serde_json::to_value(logins.views(now + Duration::from_secs(7))).unwrap();
         let expected =
             serde_json::json!([{"face": "http", "source": "192.0.2.1", "requests": 5, "in_row": 5, "seconds_ago": 7}]);
         assert_eq!(listed, expected);
         assert!(logins.views(now + Duration::from_secs(2 * 3600)).is_empty(), "an hour is over");
-        logins.passed(Face::Http, source(1));
+        logins.passed(HttpInterface::Http, source(1));
         let [view] = &logins.views(now)[..] else { panic!("not listed") };
         assert_eq!((view.requests, view.in_row), (5, 0));
     }
@@ -132,10 +132,10 @@ mod tests {
         let (logins, now) = (HttpLogins::default(), Instant::now());
         for n in 0..=HTTP_LOGIN_SOURCES {
             let address = IpAddr::V4(Ipv4Addr::from_bits(n as u32));
-            logins.failed(now + Duration::from_secs(n as u64), Face::Api, address);
+            logins.failed(now + Duration::from_secs(n as u64), HttpInterface::Api, address);
         }
         let all = logins.0.lock().unwrap();
         assert_eq!(all.len(), HTTP_LOGIN_SOURCES);
-        assert!(!all.contains_key(&(Face::Api, IpAddr::V4(Ipv4Addr::from_bits(0)))));
+        assert!(!all.contains_key(&(HttpInterface::Api, IpAddr::V4(Ipv4Addr::from_bits(0)))));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use trunkgate_call::trace::Webhook;
+use trunkgate_call::trace::WebhookExchange;
 
 use trunkgate_delivery::webhooks::codes;
 use trunkgate_system::clock;
@@ -27,12 +27,12 @@ pub struct MessageRequest {
     /// Twilio's error code and the cause; `None`: success.
     pub failure: Option<(u32, String)>,
     /// Request and response, without secrets.
-    pub webhook: Webhook,
+    pub webhook: WebhookExchange,
 }
 
 /// Consecutive messages of a number for which no URL returned a document.
 #[derive(Debug)]
-struct Failing {
+struct FailingWebhook {
     messages: u64,
     /// First webhook URL of the number at that time.
     url: String,
@@ -43,13 +43,13 @@ struct Failing {
 
 /// Latest requests, and the numbers with a failing webhook.
 #[derive(Debug, Default)]
-pub struct MessageLog(Mutex<Entries>);
+pub struct MessageLog(Mutex<MessageLogEntries>);
 
 #[derive(Debug, Default)]
-struct Entries {
+struct MessageLogEntries {
     latest: VecDeque<MessageRequest>,
     /// Failing numbers; limited by the numbers of the configuration.
-    failing: BTreeMap<String, Failing>,
+    failing: BTreeMap<String, FailingWebhook>,
 }
 
 impl MessageLog {
@@ -70,7 +70,7 @@ impl MessageLog {
         };
         let before = failing.get(number).filter(|known| known.url == url).map_or(0, |known| known.messages);
         let (url, what, at) = (url.to_owned(), what.to_owned(), clock::now());
-        failing.insert(number.to_owned(), Failing { messages: before + 1, url, at, code, what });
+        failing.insert(number.to_owned(), FailingWebhook { messages: before + 1, url, at, code, what });
     }
 
     /// Returns the latest requests, newest first.
@@ -81,21 +81,21 @@ impl MessageLog {
     /// Returns a problem for each number with a failing webhook, unless `first_url` of the number has changed.
     pub fn problems(&self, now: Timestamp, first_url: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
         let entries = self.lock();
-        let is_now = |(number, failing): &(&String, &Failing)| {
+        let is_now = |(number, failing): &(&String, &FailingWebhook)| {
             now.as_second() - failing.at.as_second() < PROBLEM_SECONDS
                 && first_url(number).is_some_and(|url| url == failing.url)
         };
         entries.failing.iter().filter(is_now).map(|(number, failing)| failing.problem(number)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Entries> {
+    fn lock(&self) -> MutexGuard<'_, MessageLogEntries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Failing {
+impl FailingWebhook {
     fn problem(&self, number: &str) -> Problem {
-        let Failing { messages, code, what, .. } = self;
+        let FailingWebhook { messages, code, what, .. } = self;
         let meaning = codes::explain(*code).map_or("its document could not be run", |(meaning, _)| meaning);
         let shown = format!("error {code}: {meaning}: {what}; no reply was sent");
         let fix = "`/v1/api` and the page API of the console show the request and the body of the answer: correct the application, `SmsUrl` of the \

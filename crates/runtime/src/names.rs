@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use trunkgate_call::dns::words;
-use trunkgate_call::{Input, QueryId};
-use trunkgate_route::locate::{Located, NameFault};
-use trunkgate_route::{Destination, Server};
+use trunkgate_call::{GatewayInput, QueryId};
+use trunkgate_route::locate::{LocatedServers, NameFault};
+use trunkgate_route::{Destination, DestinationServer};
 
-use crate::handle::{Gone, Handle};
-use crate::settings::Found;
-use crate::stale_names::{Missed, StaleName};
+use crate::handle::{EdgeHandle, SignallingEnded};
+use crate::settings::ResolvedServers;
+use crate::stale_names::{LookupFailures, StaleName};
 use trunkgate_system::dns::{Resolver, shown};
 use trunkgate_system::limits;
 
@@ -24,15 +24,15 @@ pub type NameQuestion = (QueryId, Destination);
 
 /// Cached result for one destination.
 #[derive(Debug)]
-struct Entry {
-    servers: Vec<Server>,
+struct NameEntry {
+    servers: Vec<DestinationServer>,
     /// True for a peer of a trunk; its name is refreshed automatically.
     is_peer: bool,
     is_under_way: bool,
     /// Number of consecutive failures.
     failures: u32,
     /// Missing records of the failed lookups.
-    missed: Missed,
+    missed: LookupFailures,
     /// Time of the next lookup.
     due: Instant,
     /// Calls that wait for the result.
@@ -40,12 +40,12 @@ struct Entry {
 }
 
 /// Task that resolves names.
-pub struct Names {
+pub struct NameResolver {
     resolver: Resolver,
-    handle: Handle,
+    handle: EdgeHandle,
     questions: mpsc::Receiver<NameQuestion>,
-    entries: HashMap<Destination, Entry>,
-    looking: JoinSet<(Destination, Located)>,
+    entries: HashMap<Destination, NameEntry>,
+    looking: JoinSet<(Destination, LocatedServers)>,
     /// Destination of each lookup task, for a task that panics.
     tasks: HashMap<Id, Destination>,
     /// Signalled when every name has been looked up once.
@@ -56,17 +56,17 @@ pub struct Names {
     unresolved: HashMap<Destination, NameFault>,
 }
 
-impl Names {
+impl NameResolver {
     /// Creates the task; `settled` is signalled when every name has been looked up once.
     pub fn new(
         resolver: Resolver,
-        handle: Handle,
+        handle: EdgeHandle,
         questions: mpsc::Receiver<NameQuestion>,
         settled: SyncSender<()>,
-    ) -> Names {
+    ) -> NameResolver {
         let (entries, looking, tasks) = (HashMap::new(), JoinSet::new(), HashMap::new());
         let (settled, unresolved) = (Some(settled), HashMap::new());
-        Names { resolver, handle, questions, entries, looking, tasks, settled, changed: None, unresolved }
+        NameResolver { resolver, handle, questions, entries, looking, tasks, settled, changed: None, unresolved }
     }
 
     /// Resolves names until the edge ends.
@@ -97,7 +97,7 @@ impl Names {
             entry.is_peer = wanted.contains(destination);
         }
         for destination in wanted {
-            self.entries.entry(destination).or_insert_with(|| Entry::new(now)).is_peer = true;
+            self.entries.entry(destination).or_insert_with(|| NameEntry::new(now)).is_peer = true;
         }
         self.changed = Some(now);
         self.forget(now);
@@ -105,7 +105,7 @@ impl Names {
     }
 
     fn look_up_due(&mut self, now: Instant) {
-        let is_due = |entry: &Entry| entry.is_peer && !entry.is_under_way && entry.due <= now;
+        let is_due = |entry: &NameEntry| entry.is_peer && !entry.is_under_way && entry.due <= now;
         let due: Vec<Destination> =
             self.entries.iter().filter(|(_, entry)| is_due(entry)).map(|(name, _)| name.clone()).collect();
         for destination in due {
@@ -127,7 +127,7 @@ impl Names {
     }
 
     /// Handles the end of a lookup; one that panicked has no result.
-    async fn done(&mut self, done: Result<(Id, (Destination, Located)), JoinError>) {
+    async fn done(&mut self, done: Result<(Id, (Destination, LocatedServers)), JoinError>) {
         let (destination, located) = match done {
             Ok((id, found)) => {
                 self.tasks.remove(&id);
@@ -136,7 +136,7 @@ impl Names {
             Err(error) => {
                 tracing::error!("DNS lookup failed: {error}");
                 let Some(destination) = self.tasks.remove(&error.id()) else { return };
-                (destination, Located::default())
+                (destination, LocatedServers::default())
             }
         };
         self.found(Instant::now(), destination, located).await;
@@ -150,7 +150,7 @@ impl Names {
         if !room {
             return self.answer(query, Err(NameFault::Unanswered)).await;
         }
-        let entry = self.entries.entry(destination.clone()).or_insert_with(|| Entry::new(now));
+        let entry = self.entries.entry(destination.clone()).or_insert_with(|| NameEntry::new(now));
         // A name that has just failed is not looked up again for every call.
         if !entry.is_under_way && (entry.due > now || full) {
             let known = entry.known();
@@ -162,7 +162,7 @@ impl Names {
         }
     }
 
-    async fn found(&mut self, now: Instant, destination: Destination, located: Located) {
+    async fn found(&mut self, now: Instant, destination: Destination, located: LocatedServers) {
         let Some(entry) = self.entries.get_mut(&destination) else { return };
         entry.is_under_way = false;
         let host = &destination.host;
@@ -178,7 +178,7 @@ impl Names {
         }
         let is_good = is_news && is_complete;
         if is_good {
-            entry.missed = Missed::default();
+            entry.missed = LookupFailures::default();
         } else {
             entry.missed.note(located.unanswered.unwrap_or(NameFault::NotFound));
         }
@@ -201,13 +201,13 @@ impl Names {
         }
     }
 
-    async fn answer(&self, query: QueryId, found: Result<Vec<Server>, NameFault>) {
+    async fn answer(&self, query: QueryId, found: Result<Vec<DestinationServer>, NameFault>) {
         // The edge is ending, and no call waits.
-        let _ = self.handle.input(Input::Resolved { query, found }).await;
+        let _ = self.handle.input(GatewayInput::Resolved { query, found }).await;
     }
 
     /// Publishes a new routing table when no peer is being looked up, or after a maximum delay.
-    async fn publish(&mut self, now: Instant) -> Result<(), Gone> {
+    async fn publish(&mut self, now: Instant) -> Result<(), SignallingEnded> {
         let busy = self.entries.values().any(|entry| entry.is_peer && entry.is_under_way);
         if !busy && let Some(settled) = self.settled.take() {
             self.put_in_force().await?;
@@ -218,18 +218,18 @@ impl Names {
         Ok(())
     }
 
-    async fn put_in_force(&mut self) -> Result<(), Gone> {
+    async fn put_in_force(&mut self) -> Result<(), SignallingEnded> {
         self.changed = None;
         let known = self.entries.iter().filter(|(_, entry)| entry.is_peer && !entry.servers.is_empty());
-        let found: Found = known.map(|(name, entry)| (name.clone(), entry.servers.clone())).collect();
-        let is_lost = |entry: &Entry| entry.is_peer && entry.servers.is_empty() && entry.failures > 0;
+        let found: ResolvedServers = known.map(|(name, entry)| (name.clone(), entry.servers.clone())).collect();
+        let is_lost = |entry: &NameEntry| entry.is_peer && entry.servers.is_empty() && entry.failures > 0;
         let lost = self.entries.iter().filter(|(_, entry)| is_lost(entry));
         let unresolved: HashMap<Destination, NameFault> =
             lost.map(|(name, entry)| (name.clone(), entry.missed.fault())).collect();
         self.handle.put_names_in_force(found).await?;
         if unresolved != self.unresolved {
             self.unresolved.clone_from(&unresolved);
-            self.handle.input(Input::Unresolved(unresolved)).await?;
+            self.handle.input(GatewayInput::Unresolved(unresolved)).await?;
         }
         Ok(())
     }
@@ -258,15 +258,15 @@ impl Names {
     }
 }
 
-impl Entry {
-    fn new(now: Instant) -> Entry {
+impl NameEntry {
+    fn new(now: Instant) -> NameEntry {
         let (servers, waiting) = (Vec::new(), Vec::new());
-        let missed = Missed::default();
-        Entry { servers, is_peer: false, is_under_way: false, failures: 0, missed, due: now, waiting }
+        let missed = LookupFailures::default();
+        NameEntry { servers, is_peer: false, is_under_way: false, failures: 0, missed, due: now, waiting }
     }
 
     /// Returns the servers, or the reason why there are none.
-    fn known(&self) -> Result<Vec<Server>, NameFault> {
+    fn known(&self) -> Result<Vec<DestinationServer>, NameFault> {
         match self.servers.is_empty() {
             true => Err(self.missed.fault()),
             false => Ok(self.servers.clone()),
@@ -320,13 +320,14 @@ mod tests {
     fn a_peer_without_an_address_is_looked_up_soon_after_an_outage_of_any_length() {
         let transport = trunkgate_route::Transport::Udp;
         let ip = "192.0.2.1".parse().unwrap();
-        let known = vec![Server { transport, port: 5060, tier: 0, priority: 0, weight: 0, addresses: vec![ip] }];
+        let known =
+            vec![DestinationServer { transport, port: 5060, tier: 0, priority: 0, weight: 0, addresses: vec![ip] }];
         for (is_peer, servers, longest) in [
             (true, vec![], limits::NAME_OUT_SECONDS),
             (true, known, limits::NAME_PAUSE_SECONDS),
             (false, vec![], limits::NAME_PAUSE_SECONDS),
         ] {
-            let mut entry = Entry { is_peer, servers, ..Entry::new(Instant::now()) };
+            let mut entry = NameEntry { is_peer, servers, ..NameEntry::new(Instant::now()) };
             let (mut elapsed, mut pauses) = (0, Vec::new());
             while elapsed < 3600 {
                 entry.failures += 1;

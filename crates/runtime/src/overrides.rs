@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use trunkgate_call::{Concerned, Input, Settings as GatewaySettings};
+use trunkgate_call::{ConfigChangeScope, EdgeSettings as GatewaySettings, GatewayInput};
 
-use super::handle::{Gone, Handle, Running};
+use super::handle::{EdgeHandle, RunningConfig, SignallingEnded};
 use trunkgate_config::{Config, NumberOverride, NumberOverrides, NumberParameter, PhoneNumber};
 pub use trunkgate_delivery::sinks::store::{Commit, Store};
 use trunkgate_system::clock;
@@ -55,7 +55,7 @@ pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOv
 ///
 /// # Errors
 /// Returns the error of the store.
-pub(super) async fn read(handle: &Handle) -> io::Result<()> {
+pub(super) async fn read(handle: &EdgeHandle) -> io::Result<()> {
     if handle.shared.running(|running| running.overrides.is_some()) {
         return Ok(());
     }
@@ -72,9 +72,10 @@ const READ_AGAIN: Duration = Duration::from_secs(5);
 
 /// Reads the overrides of numbers after a failure at the start, as soon as the store is readable, and applies them to
 /// the next call.
-pub async fn read_late(handle: Handle) {
+pub async fn read_late(handle: EdgeHandle) {
     let is_unread = || {
-        let is_open = |running: &mut Running| running.written.api.auth_token.is_some() && running.overrides.is_none();
+        let is_open =
+            |running: &mut RunningConfig| running.written.api.auth_token.is_some() && running.overrides.is_none();
         handle.shared.running(is_open)
     };
     while is_unread() {
@@ -92,14 +93,14 @@ pub async fn read_late(handle: Handle) {
             running.overrides.iter_mut().for_each(|all| note_first_seen(&handle.store, &written, all));
             take_effect(&handle, running)
         });
-        let _ = handle.input(Input::Configure(Box::new(settings))).await;
+        let _ = handle.input(GatewayInput::Configure(Box::new(settings))).await;
         drop(turn);
         tracing::info!("what requests have set of numbers is in force");
     }
 }
 
 /// Applies the overrides; returns the settings for signalling.
-fn take_effect(handle: &Handle, running: &mut Running) -> GatewaySettings {
+fn take_effect(handle: &EdgeHandle, running: &mut RunningConfig) -> GatewaySettings {
     running.config = running.in_force(&running.written);
     running.table = Arc::new(running.config.table(&running.names));
     handle.settings(running)
@@ -110,7 +111,11 @@ fn take_effect(handle: &Handle, running: &mut Running) -> GatewaySettings {
 ///
 /// # Errors
 /// Returns the error of the store, with nothing changed, or [`Gone`] if the edge has ended.
-pub async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) -> Result<io::Result<()>, Gone> {
+pub async fn set(
+    handle: &EdgeHandle,
+    sid: &str,
+    changes: Vec<NumberChange>,
+) -> Result<io::Result<()>, SignallingEnded> {
     let (handle, sid) = (handle.clone(), sid.to_owned());
     let change = async move {
         let _turn = handle.shared.reloading.lock().await;
@@ -121,17 +126,17 @@ pub async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) -> Resu
             let settings = take_effect(&handle, running);
             (settings, running.config.app_of_number(&sid))
         });
-        handle.input(Input::Configure(Box::new(settings))).await?;
-        let concerned = Concerned { apps: app.into_iter().collect(), ..Concerned::default() };
-        handle.input(Input::Reconfigured(concerned)).await?;
+        handle.input(GatewayInput::Configure(Box::new(settings))).await?;
+        let concerned = ConfigChangeScope { apps: app.into_iter().collect(), ..ConfigChangeScope::default() };
+        handle.input(GatewayInput::Reconfigured(concerned)).await?;
         // The client may rely on the change as soon as it has the response.
         handle.ask(|_, _| ()).await.map(Ok)
     };
-    tokio::spawn(change).await.map_err(|_| Gone)?
+    tokio::spawn(change).await.map_err(|_| SignallingEnded)?
 }
 
 /// Writes changes to the store, then to memory.
-async fn keep(handle: &Handle, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
+async fn keep(handle: &EdgeHandle, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
     read(handle).await?;
     let now = clock::now();
     let (of, all) = (sid.to_owned(), changes.to_vec());

@@ -18,7 +18,7 @@ const SOON: &str = "it is read again within seconds";
 
 /// Certificate of the edge that has expired or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Expiring {
+pub(crate) struct ExpiringCertificate {
     /// Owner of the certificate.
     pub(crate) owner: CertificateOwner,
     /// Path of the file; `None` for a self-made certificate.
@@ -29,11 +29,11 @@ pub(crate) struct Expiring {
     days: i64,
 }
 
-impl Expiring {
+impl ExpiringCertificate {
     /// Returns a certificate that expires soon; `None` if it is valid for longer.
-    pub(crate) fn of(owner: CertificateOwner, expires: Timestamp, now: Timestamp) -> Option<Expiring> {
+    pub(crate) fn of(owner: CertificateOwner, expires: Timestamp, now: Timestamp) -> Option<ExpiringCertificate> {
         let days = expires.duration_since(now).as_hours().div_euclid(24);
-        (days < limits::CERTIFICATE_WARNING_DAYS).then_some(Expiring {
+        (days < limits::CERTIFICATE_WARNING_DAYS).then_some(ExpiringCertificate {
             owner,
             file: None,
             is_issued: false,
@@ -43,13 +43,13 @@ impl Expiring {
     }
 
     /// Sets the path of the file.
-    pub(crate) fn in_file(self, file: Option<PathBuf>) -> Expiring {
-        Expiring { file, ..self }
+    pub(crate) fn in_file(self, file: Option<PathBuf>) -> ExpiringCertificate {
+        ExpiringCertificate { file, ..self }
     }
 
     /// Sets whether ACME writes the file.
-    pub(crate) fn renewed_by_acme(self, is_issued: bool) -> Expiring {
-        Expiring { is_issued, ..self }
+    pub(crate) fn renewed_by_acme(self, is_issued: bool) -> ExpiringCertificate {
+        ExpiringCertificate { is_issued, ..self }
     }
 
     pub(crate) fn has_expired(&self) -> bool {
@@ -122,7 +122,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use trunkgate_system::certificates::Rejected;
+    use trunkgate_system::certificates::CertificateRejection;
     use trunkgate_system::problem::Harm;
 
     fn seen(is_known: bool) -> TlsFaultsView {
@@ -133,7 +133,7 @@ mod tests {
             why: "the remote party rejected our certificate".to_owned(),
             seconds_ago: 4,
             is_known,
-            rejected: Some(Rejected::Issuer),
+            rejected: Some(CertificateRejection::Issuer),
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
     fn an_end_is_told_with_its_file_and_what_comes_of_it() {
         let now: Timestamp = "2026-03-02T12:00:00Z".parse().unwrap();
         let ending = |at: &str| {
-            let ending = Expiring::of(
+            let ending = ExpiringCertificate::of(
                 CertificateOwner { kind: LISTENER, name: "secure".to_owned(), at: 0 },
                 at.parse().unwrap(),
                 now,

@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 use trunkgate_call::RecordingLinks;
 use url::Url;
 
-use crate::handle::{Handle, Running};
-pub use trunkgate_delivery::sinks::recordings::{NotOpened, Reader, Recordings, is_sid};
+use crate::handle::{EdgeHandle, RunningConfig};
+pub use trunkgate_delivery::sinks::recordings::{RecordingOpenError, RecordingReader, RecordingsHandle, is_sid};
 use trunkgate_system::limits::OWN_RECORDING_SECONDS;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 use trunkgate_system::twilio_hosts::is_below_domain;
 
 /// Interval between checks of a recording that is being completed.
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Lookup of the edge's own recordings by URL.
 #[derive(Debug, Clone)]
 pub struct OwnRecordings {
-    recordings: Recordings,
+    recordings: RecordingsHandle,
     links: Option<RecordingLinks>,
     /// True if clients reach the edge under Twilio's host names.
     stands_for_twilio: bool,
@@ -36,7 +36,7 @@ pub struct NamedRecording {
 
 impl OwnRecordings {
     /// Creates the lookup for the configuration in force.
-    pub fn of(handle: &Handle, running: &Running) -> OwnRecordings {
+    pub fn of(handle: &EdgeHandle, running: &RunningConfig) -> OwnRecordings {
         OwnRecordings {
             recordings: handle.recordings.clone(),
             links: handle.recording_links(running),
@@ -45,7 +45,7 @@ impl OwnRecordings {
     }
 
     /// Returns the recording named by a URL; `None` if host or path do not match.
-    pub fn named_by(&self, url: &str, reach: &Reach) -> Option<NamedRecording> {
+    pub fn named_by(&self, url: &str, reach: &ReachRules) -> Option<NamedRecording> {
         named(&Url::parse(url).ok()?, self.links.as_ref()?, reach, self.stands_for_twilio)
     }
 
@@ -59,13 +59,13 @@ impl OwnRecordings {
     ///
     /// # Errors
     /// Returns the reason why it cannot be opened.
-    pub(crate) async fn open(&self, sid: &str) -> Result<Reader, NotOpened> {
+    pub(crate) async fn open(&self, sid: &str) -> Result<RecordingReader, RecordingOpenError> {
         let until = Instant::now() + Duration::from_secs(OWN_RECORDING_SECONDS);
         loop {
             let (recordings, sid) = (self.recordings.clone(), sid.to_owned());
             let opened = spawn_blocking(move || recordings.open(&sid)).await;
-            match opened.map_err(|error| NotOpened::Io(std::io::Error::other(error)))? {
-                Err(NotOpened::InProgress) if Instant::now() < until => sleep(PAUSE).await,
+            match opened.map_err(|error| RecordingOpenError::Io(std::io::Error::other(error)))? {
+                Err(RecordingOpenError::InProgress) if Instant::now() < until => sleep(PAUSE).await,
                 opened => return opened.map(|(_, reader)| reader),
             }
         }
@@ -76,7 +76,7 @@ impl OwnRecordings {
 ///
 /// # Errors
 /// Returns the reason why it cannot be read.
-pub(crate) fn read(mut reader: Reader) -> Result<Vec<u8>, String> {
+pub(crate) fn read(mut reader: RecordingReader) -> Result<Vec<u8>, String> {
     let bytes = reader.bytes();
     let file = reader.read_whole().map_err(|error| error.to_string())?;
     if (file.len() as u64) < bytes {
@@ -85,7 +85,7 @@ pub(crate) fn read(mut reader: Reader) -> Result<Vec<u8>, String> {
     Ok(file)
 }
 
-fn named(url: &Url, links: &RecordingLinks, reach: &Reach, stands_for_twilio: bool) -> Option<NamedRecording> {
+fn named(url: &Url, links: &RecordingLinks, reach: &ReachRules, stands_for_twilio: bool) -> Option<NamedRecording> {
     let base = Url::parse(&links.base).ok()?;
     let is_base = url.host() == base.host() && url.port_or_known_default() == base.port_or_known_default();
     let is_twilio = url.domain().is_some_and(is_below_domain);
@@ -124,7 +124,7 @@ mod tests {
             transcribes: false,
         };
         let listener = "127.0.0.1:8080".parse().unwrap();
-        let reach = Reach { closed: [listener].into(), ..Reach::default() };
+        let reach = ReachRules { closed: [listener].into(), ..ReachRules::default() };
         let path = format!("/2010-04-01/Accounts/{account}/Recordings/{sid}");
         let is_named = |base: &str, url: &str, is_proxy: bool| {
             let found = named(&Url::parse(url).unwrap(), &links(base), &reach, is_proxy);

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use trunkgate_call::Interfaces;
 use trunkgate_route::Transport;
 
-use crate::settings::Listener;
+use crate::settings::BoundListener;
 use trunkgate_config::Config;
 use trunkgate_system::interfaces;
 use trunkgate_system::public_name::PublicName;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Addresses that the edge has bound, or may bind for a call.
 #[derive(Debug, Clone, Default)]
@@ -42,9 +42,9 @@ impl OwnSockets {
 
     /// Returns the sockets of an edge that has just bound its listeners, HTTP and, if configured, the API's TLS
     /// listener.
-    pub fn new(listeners: &[Listener], http: SocketAddr, api: Option<SocketAddr>, config: &Config) -> OwnSockets {
+    pub fn new(listeners: &[BoundListener], http: SocketAddr, api: Option<SocketAddr>, config: &Config) -> OwnSockets {
         let of = |is_datagram: bool| {
-            let fit = move |one: &&Listener| (one.transport == Transport::Udp) == is_datagram;
+            let fit = move |one: &&BoundListener| (one.transport == Transport::Udp) == is_datagram;
             listeners.iter().filter(fit).map(|one| one.address)
         };
         let connections = of(false).chain([http]).chain(api).collect();
@@ -99,14 +99,14 @@ impl OwnSockets {
     }
 
     /// Returns the rules for an application's URLs on a machine with these interfaces.
-    pub fn reach(&self, allow_private: bool, interfaces: &Interfaces) -> Reach {
+    pub fn reach(&self, allow_private: bool, interfaces: &Interfaces) -> ReachRules {
         let here = interfaces.networks.iter().map(|(_, address)| *address);
         let own = here.chain(self.public.iter().copied()).collect();
         // Traffic to a public address of the edge may return to a listener.
         let ports = self.connections.iter().map(SocketAddr::port);
         let outside = ports.flat_map(|port| self.public.iter().map(move |ip| SocketAddr::new(*ip, port)));
         let closed = self.connections.iter().copied().chain(outside).collect();
-        Reach { allow_private, own, closed, public_name: self.public_name.clone() }
+        ReachRules { allow_private, own, closed, public_name: self.public_name.clone() }
     }
 
     /// Returns whether one of the bound addresses is reached at `ip`.

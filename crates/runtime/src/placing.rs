@@ -3,7 +3,7 @@
 
 use trunkgate_call::numbers::escaped;
 use trunkgate_call::{NotBegun, NotJoined, ReasonSlug, named_target, trunk_of_uri};
-use trunkgate_route::{Number, Numbers, Table, TargetSpec};
+use trunkgate_route::{Number, NumberingPlan, RoutingTable, TargetSpec};
 use trunkgate_twiml::{headers_of_request, written_number};
 
 use trunkgate_config::Config;
@@ -13,7 +13,7 @@ const SHOWN_CHARS: usize = 160;
 
 /// Call permitted by the configuration.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Placing {
+pub struct PermittedCall {
     /// Called number in E.164, or SIP address.
     pub to: String,
     /// Targets for the called party, in order.
@@ -22,9 +22,9 @@ pub struct Placing {
     pub headers: Vec<(String, String)>,
 }
 
-impl Placing {
-    fn without_headers(to: impl Into<String>, targets: Vec<TargetSpec>) -> Placing {
-        Placing { to: to.into(), targets, headers: Vec::new() }
+impl PermittedCall {
+    fn without_headers(to: impl Into<String>, targets: Vec<TargetSpec>) -> PermittedCall {
+        PermittedCall { to: to.into(), targets, headers: Vec::new() }
     }
 
     /// Returns whether a target is an agent.
@@ -40,7 +40,7 @@ impl Placing {
 
 /// Reason why a call is not placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct ApiCallError {
     /// Error code of Twilio.
     pub code: u32,
     /// HTTP status.
@@ -49,65 +49,69 @@ pub struct Fault {
     pub message: String,
 }
 
-impl Fault {
-    fn new(code: u32, message: impl Into<String>) -> Fault {
-        Fault { code, status: 400, message: message.into() }
+impl ApiCallError {
+    fn new(code: u32, message: impl Into<String>) -> ApiCallError {
+        ApiCallError { code, status: 400, message: message.into() }
     }
 
     /// Returns the fault for a missing called party (21201).
-    fn no_to() -> Fault {
-        Fault::new(21_201, "To: a number or SIP address is required")
+    fn no_to() -> ApiCallError {
+        ApiCallError::new(21_201, "To: a number or SIP address is required")
     }
 
     /// Returns the fault for a missing caller ID (21213).
-    fn no_from() -> Fault {
-        Fault::new(21_213, "From: a number is required")
+    fn no_from() -> ApiCallError {
+        ApiCallError::new(21_213, "From: a number is required")
     }
 
     /// Returns the fault for a called party that cannot be called (21211).
-    fn bad_to(to: &str, what: &str) -> Fault {
-        Fault::new(21_211, format!("To: \"{}\": {what}", shown(to)))
+    fn bad_to(to: &str, what: &str) -> ApiCallError {
+        ApiCallError::new(21_211, format!("To: \"{}\": {what}", shown(to)))
     }
 
     /// Returns the fault for a caller ID that is not a number of the edge (21210).
-    fn foreign_from(from: &str) -> Fault {
-        Fault::new(21_210, format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from)))
+    fn foreign_from(from: &str) -> ApiCallError {
+        ApiCallError::new(
+            21_210,
+            format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from)),
+        )
     }
 
     /// Returns the fault for a party that the conference rejects, with the code for requests, which differs from that
     /// for documents.
-    fn not_joined(why: NotJoined) -> Fault {
+    fn not_joined(why: NotJoined) -> ApiCallError {
         let code = match why.code().unwrap_or(20_001) {
             16_023 => 16_024,
             16_025 => 16_026,
             code => u32::from(code),
         };
-        Fault::new(code, format!("The participant cannot join: {}", why.words()))
+        ApiCallError::new(code, format!("The participant cannot join: {}", why.words()))
     }
 
     /// Returns the fault for API calls without a configured trunk (21215).
-    fn nowhere() -> Fault {
-        Fault::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
+    fn nowhere() -> ApiCallError {
+        ApiCallError::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
     }
 }
 
-impl From<NotBegun> for Fault {
-    fn from(why: NotBegun) -> Fault {
+impl From<NotBegun> for ApiCallError {
+    fn from(why: NotBegun) -> ApiCallError {
         match why {
-            NotBegun::NoTarget => Fault::nowhere(),
-            NotBegun::Denied(why) => Fault::new(21_215, format!("To: no permission to call this number: {why}")),
-            NotBegun::CallerDenied(why) => Fault::new(21_210, format!("From: {why}")),
-            NotBegun::NotJoined(why) => Fault::not_joined(why),
+            NotBegun::NoTarget => ApiCallError::nowhere(),
+            NotBegun::Denied(why) => ApiCallError::new(21_215, format!("To: no permission to call this number: {why}")),
+            NotBegun::CallerDenied(why) => ApiCallError::new(21_210, format!("From: {why}")),
+            NotBegun::NotJoined(why) => ApiCallError::not_joined(why),
             NotBegun::EmergencyLimit(key) => {
                 let message = format!("The call does not begin: too many emergency calls by requests ({key})");
-                Fault { status: 429, ..Fault::new(20_429, message) }
+                ApiCallError { status: 429, ..ApiCallError::new(20_429, message) }
             }
             NotBegun::Refused(reason @ ReasonSlug::Draining) => {
-                Fault { status: 503, ..Fault::new(20_503, reason.sentence()) }
+                ApiCallError { status: 503, ..ApiCallError::new(20_503, reason.sentence()) }
             }
-            NotBegun::Refused(reason) => {
-                Fault { status: 429, ..Fault::new(20_429, format!("The call does not begin: {}", reason.sentence())) }
-            }
+            NotBegun::Refused(reason) => ApiCallError {
+                status: 429,
+                ..ApiCallError::new(20_429, format!("The call does not begin: {}", reason.sentence()))
+            },
         }
     }
 }
@@ -116,12 +120,12 @@ impl From<NotBegun> for Fault {
 ///
 /// # Errors
 /// Returns the fault if it is missing or not a number of the edge.
-pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, Fault> {
-    let from = from.ok_or_else(Fault::no_from)?;
+pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, ApiCallError> {
+    let from = from.ok_or_else(ApiCallError::no_from)?;
     let number = config.edge.numbers.normalise(from, None).map_or_else(|_| from.to_owned(), |number| number.text);
     match config.numbers.iter().any(|one| one.number == number) {
         true => Ok(number),
-        false => Err(Fault::foreign_from(from)),
+        false => Err(ApiCallError::foreign_from(from)),
     }
 }
 
@@ -129,40 +133,40 @@ pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, Fault> 
 ///
 /// # Errors
 /// Returns the fault if it is neither a number nor a SIP address of a trunk, or no trunk carries API calls.
-pub fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Result<Placing, Fault> {
-    let to = to.ok_or_else(Fault::no_to)?;
+pub fn judge_to(config: &Config, table: &RoutingTable, to: Option<&str>) -> Result<PermittedCall, ApiCallError> {
+    let to = to.ok_or_else(ApiCallError::no_to)?;
     let numbers = &config.edge.numbers;
     if to.starts_with("sip:") || to.starts_with("sips:") {
-        let (uri, headers) = headers_of_request(to).map_err(|what| Fault::bad_to(to, &what))?;
-        let target = named_target(&uri, numbers).ok_or_else(|| Fault::bad_to(to, "it is not a SIP address"))?;
+        let (uri, headers) = headers_of_request(to).map_err(|what| ApiCallError::bad_to(to, &what))?;
+        let target = named_target(&uri, numbers).ok_or_else(|| ApiCallError::bad_to(to, "it is not a SIP address"))?;
         if trunk_of_uri(&uri, table).0.is_none() {
-            return Err(Fault::bad_to(to, "its host is that of no trunk"));
+            return Err(ApiCallError::bad_to(to, "its host is that of no trunk"));
         }
         let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
-        return Ok(Placing { to: uri, targets: vec![target], headers });
+        return Ok(PermittedCall { to: uri, targets: vec![target], headers });
     }
     if let Some(identity) = to.strip_prefix("client:") {
         return match table.client(without_parameters(identity)) {
             Some(targets) => without_agents(to, targets),
-            None => Err(Fault::bad_to(to, "[client] has no such identity")),
+            None => Err(ApiCallError::bad_to(to, "[client] has no such identity")),
         };
     }
-    let number = parse_number(numbers, to).ok_or_else(|| Fault::bad_to(to, "it is not a phone number"))?;
+    let number = parse_number(numbers, to).ok_or_else(|| ApiCallError::bad_to(to, "it is not a phone number"))?;
     if config.api.connect.is_empty() {
-        return Err(Fault::nowhere());
+        return Err(ApiCallError::nowhere());
     }
     let targets = targets_for(config, table, &number);
     if targets.is_empty() {
         let what =
             "it is no phone number, and no route, emergency list, phone or PBX of `connect` has it as an extension";
-        return Err(Fault::bad_to(to, what));
+        return Err(ApiCallError::bad_to(to, what));
     }
-    Ok(Placing::without_headers(number.text, targets))
+    Ok(PermittedCall::without_headers(number.text, targets))
 }
 
 /// Returns the targets of `connect` for a number. An extension that the configuration does not name only uses phones
 /// and PBXs, also for failover, because for a carrier such a number is one of its services.
-fn targets_for(config: &Config, table: &Table, number: &Number) -> Vec<TargetSpec> {
+fn targets_for(config: &Config, table: &RoutingTable, number: &Number) -> Vec<TargetSpec> {
     let connect = &config.api.connect;
     if number.is_e164 || has_place(config, table, number) {
         return connect.clone();
@@ -177,7 +181,7 @@ fn targets_for(config: &Config, table: &Table, number: &Number) -> Vec<TargetSpe
 
 /// Returns whether the configuration has a destination for a number without country code: an emergency number, a
 /// registered phone, or a number named by a route.
-fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
+fn has_place(config: &Config, table: &RoutingTable, number: &Number) -> bool {
     config.edge.numbers.is_emergency(number)
         || table.registrant(&number.text).is_some()
         || table.routes().iter().any(|route| route.to.iter().any(|pattern| pattern.matches(&number.text)))
@@ -192,13 +196,13 @@ fn without_parameters(identity: &str) -> &str {
 ///
 /// # Errors
 /// Returns the fault if all targets are agents.
-fn without_agents(to: &str, targets: &[TargetSpec]) -> Result<Placing, Fault> {
+fn without_agents(to: &str, targets: &[TargetSpec]) -> Result<PermittedCall, ApiCallError> {
     let parties: Vec<TargetSpec> = targets.iter().filter(|target| !is_agent(target)).cloned().collect();
     if parties.is_empty() {
         let what = "[client] maps it to a voice agent, which requests call for a conference only (Participants.json)";
-        return Err(Fault::bad_to(to, what));
+        return Err(ApiCallError::bad_to(to, what));
     }
-    Ok(Placing::without_headers(to, parties))
+    Ok(PermittedCall::without_headers(to, parties))
 }
 
 fn is_agent(target: &TargetSpec) -> bool {
@@ -210,30 +214,32 @@ fn is_agent(target: &TargetSpec) -> bool {
 ///
 /// # Errors
 /// Returns the fault if the agent does not exist, or only listens.
-pub fn judge_agent_party(table: &Table, to: &str) -> Result<Option<Placing>, Fault> {
+pub fn judge_agent_party(table: &RoutingTable, to: &str) -> Result<Option<PermittedCall>, ApiCallError> {
     if let Some(name) = to.strip_prefix("agent:") {
         return judge_agent(table, name).map(Some);
     }
     let known = to.strip_prefix("client:").and_then(|identity| table.client(without_parameters(identity)));
     let with_agent = known.filter(|targets| targets.iter().any(is_agent));
-    Ok(with_agent.map(|targets| Placing::without_headers(to, targets.to_vec())))
+    Ok(with_agent.map(|targets| PermittedCall::without_headers(to, targets.to_vec())))
 }
 
 /// Checks a configured agent that is to join a conference.
 ///
 /// # Errors
 /// Returns the fault if the agent does not exist, or only listens.
-fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
+fn judge_agent(table: &RoutingTable, name: &str) -> Result<PermittedCall, ApiCallError> {
     let to = format!("agent:{name}");
     match table.agent(name) {
-        Some(agent) if !agent.is_raw() => Ok(Placing::without_headers(to, vec![TargetSpec::Agent(name.to_owned())])),
-        Some(_) => Err(Fault::bad_to(&to, "it only listens")),
-        None => Err(Fault::bad_to(&to, "there is no agent of this name")),
+        Some(agent) if !agent.is_raw() => {
+            Ok(PermittedCall::without_headers(to, vec![TargetSpec::Agent(name.to_owned())]))
+        }
+        Some(_) => Err(ApiCallError::bad_to(&to, "it only listens")),
+        None => Err(ApiCallError::bad_to(&to, "there is no agent of this name")),
     }
 }
 
 /// Parses a handwritten phone number; `None` if it is not a number, or not valid in the country of its country code.
-pub fn parse_number(numbers: &Numbers, text: &str) -> Option<Number> {
+pub fn parse_number(numbers: &NumberingPlan, text: &str) -> Option<Number> {
     let written = written_number(text)?;
     let number = numbers.normalise(written.trim(), None).ok()?;
     (number.is_e164 || !written.trim_start().starts_with('+')).then_some(number)
@@ -248,7 +254,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::settings::Found;
+    use crate::settings::ResolvedServers;
     use trunkgate_config as config;
 
     #[test]
@@ -256,7 +262,7 @@ mod tests {
         let text = "[api]\nconnect = ['trunk:carrier']\n[trunk.carrier]\npeers = ['sip:198.51.100.7']\n\
                     [[number]]\nnumber = '+14155550100'\n";
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
-        let table = config.table(&Found::new());
+        let table = config.table(&ResolvedServers::new());
         let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.to).map_err(|fault| fault.code);
         // Written as in a <Dial>, also with no-break spaces and slashes.
         for text in ["(415) 555-0199", "+1\u{a0}415\u{a0}555\u{a0}0199", "415/555-0199"] {
@@ -266,7 +272,7 @@ mod tests {
         assert_eq!((to("12"), to("201"), to("*97")), (Err(21_211), Err(21_211), Err(21_211)));
         let text = format!("{text}[[route]]\nto = ['2*', '/[*]97/']\nconnect = ['trunk:carrier']\n");
         let (with_route, _) = config::parse(Path::new("t.toml"), &text).unwrap();
-        let table_of_route = with_route.table(&Found::new());
+        let table_of_route = with_route.table(&ResolvedServers::new());
         let to_route = |to: &str| judge_to(&with_route, &table_of_route, Some(to)).map_err(|fault| fault.code);
         assert!(to_route("201").is_ok() && to_route("*97").is_ok());
         assert_eq!(to_route("12").unwrap_err(), 21_211);
@@ -297,7 +303,7 @@ mod tests {
                     [client]\nbot = 'agent:bot'\nboth = ['trunk:pbx/201', 'agent:bot']\nann = 'trunk:pbx/202'\n\
                     [[number]]\nnumber = '+14155550100'\n[[route]]\nconnect = 'trunk:pbx'\n";
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
-        let table = config.table(&Found::new());
+        let table = config.table(&ResolvedServers::new());
         let agent = TargetSpec::Agent("bot".to_owned());
         let phone = TargetSpec::Trunk { name: "pbx".to_owned(), number: Some("201".to_owned()), weight: None };
         let to = |to: &str| judge_to(&config, &table, Some(to)).map(|placing| placing.targets);
@@ -324,7 +330,7 @@ mod tests {
                     [trunk.pbx]\npeers = ['sip:10.0.0.5']\n[[number]]\nnumber = '+14155550100'\n\
                     [[route]]\nto = '3*'\nconnect = ['trunk:carrier']\n";
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
-        let table = config.table(&Found::new());
+        let table = config.table(&ResolvedServers::new());
         let targets = |to: &str| judge_to(&config, &table, Some(to)).unwrap().targets;
         let pbx = TargetSpec::Trunk { name: "pbx".to_owned(), number: None, weight: None };
         assert_eq!((targets("201"), targets("*97")), (vec![pbx.clone()], vec![pbx]));
@@ -348,7 +354,7 @@ mod tests {
                  [[number]]\nnumber = '+14155550100'\n[[route]]\nto = '+1*'\nconnect = ['trunk:pbx']\n"
             );
             let (config, _) = config::parse(Path::new("t.toml"), &text).unwrap();
-            let table = config.table(&Found::new());
+            let table = config.table(&ResolvedServers::new());
             for extension in ["201", "*97"] {
                 let placing = judge_to(&config, &table, Some(extension));
                 let placed = placing.map(|placing| (placing.to, placing.targets.len())).map_err(|fault| fault.code);

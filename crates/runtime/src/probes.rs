@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use trunkgate_call::limits::AGENT_CONNECTS_AGAIN;
-use trunkgate_call::{AgentProbe, Input, socket_spec};
+use trunkgate_call::{AgentProbe, GatewayInput, socket_spec};
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
-use trunkgate_media::agent::{Loss, NORMAL_CLOSE, Transmit};
-use trunkgate_route::{Agent, Table};
+use trunkgate_media::agent::{NORMAL_CLOSE, SocketMessage, StreamLoss};
+use trunkgate_route::{Agent, RoutingTable};
 
-use crate::handle::Handle;
+use crate::handle::EdgeHandle;
 use crate::own_sockets::OwnSockets;
-use crate::worker::{Done, Failed, NO_UPGRADE, Visit, accepts, connects};
+use crate::worker::{AgentWebSocket, NO_UPGRADE, WebSocketEvent, WebSocketFailure, accepts, connects};
 use trunkgate_system::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 
 /// Minimum interval between two probes of an agent with lost connections.
@@ -26,7 +26,7 @@ const PROBE_LEAST: Duration = Duration::from_secs(1);
 
 /// Probe state of one agent.
 #[derive(Debug)]
-struct Entry {
+struct ProbeEntry {
     url: String,
     /// Time of the next probe.
     due: Instant,
@@ -39,19 +39,19 @@ struct Entry {
 }
 
 /// Prober of all agents.
-pub struct Probes {
-    handle: Handle,
-    table: watch::Receiver<Arc<Table>>,
+pub struct AgentProber {
+    handle: EdgeHandle,
+    table: watch::Receiver<Arc<RoutingTable>>,
     own: watch::Receiver<OwnSockets>,
-    entries: HashMap<Arc<str>, Entry>,
+    entries: HashMap<Arc<str>, ProbeEntry>,
     asked: JoinSet<AgentProbe>,
 }
 
-impl Probes {
+impl AgentProber {
     /// Creates a prober that has not run.
-    pub fn new(handle: Handle) -> Probes {
+    pub fn new(handle: EdgeHandle) -> AgentProber {
         let (table, own) = (handle.table.clone(), handle.shared.own.subscribe());
-        Probes { handle, table, own, entries: HashMap::new(), asked: JoinSet::new() }
+        AgentProber { handle, table, own, entries: HashMap::new(), asked: JoinSet::new() }
     }
 
     /// Probes until the edge ends.
@@ -86,28 +86,29 @@ impl Probes {
 
     /// Schedules an immediate probe of agents with a lost connection, so that a failed machine is `down` with its first
     /// lost call. An agent without an interval is connected to until it accepts a connection.
-    fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>, table: &Table) {
+    fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>, table: &RoutingTable) {
         for agent in lost.iter().filter_map(|name| table.agent(name)) {
-            let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| Entry::new(agent, now));
+            let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| ProbeEntry::new(agent, now));
             let earliest = entry.asked.map_or(now, |asked| now.max(asked + PROBE_LEAST));
             entry.due = entry.due.min(earliest);
         }
     }
 
     /// Starts the due probes, and returns the time of the next one.
-    fn ask_due(&mut self, now: Instant, table: &Table) -> Option<Instant> {
+    fn ask_due(&mut self, now: Instant, table: &RoutingTable) -> Option<Instant> {
         // Without an interval only agents with a lost connection stay, unless their interval was removed or their URL
         // changed.
-        let stays = |entry: &Entry, agent: &Agent| !agent.probe.is_zero() || (entry.is_lost && entry.url == agent.url);
+        let stays =
+            |entry: &ProbeEntry, agent: &Agent| !agent.probe.is_zero() || (entry.is_lost && entry.url == agent.url);
         self.entries.retain(|name, entry| table.agent(name).is_some_and(|agent| stays(entry, agent)));
         for agent in table.agents() {
             let entry = match self.entries.entry(agent.name.clone()) {
                 Slot::Occupied(entry) => entry.into_mut(),
                 Slot::Vacant(_) if agent.probe.is_zero() => continue,
-                Slot::Vacant(entry) => entry.insert(Entry::new(agent, now)),
+                Slot::Vacant(entry) => entry.insert(ProbeEntry::new(agent, now)),
             };
             if entry.url != agent.url {
-                *entry = Entry::new(agent, now);
+                *entry = ProbeEntry::new(agent, now);
             }
             let interval = if agent.probe.is_zero() { AGENT_CONNECTS_AGAIN } else { agent.probe };
             // A reload may have shortened the interval.
@@ -134,14 +135,14 @@ impl Probes {
                 entry.due = entry.due.min(Instant::now() + AGENT_PROBE_AGAIN);
             }
         }
-        self.handle.input(Input::AgentProbed(Box::new(probe))).await.is_ok()
+        self.handle.input(GatewayInput::AgentProbed(Box::new(probe))).await.is_ok()
     }
 }
 
-impl Entry {
-    fn new(agent: &Agent, now: Instant) -> Entry {
+impl ProbeEntry {
+    fn new(agent: &Agent, now: Instant) -> ProbeEntry {
         let is_lost = agent.probe.is_zero();
-        Entry { url: agent.url.clone(), due: now, asked: None, has_failed: false, is_lost }
+        ProbeEntry { url: agent.url.clone(), due: now, asked: None, has_failed: false, is_lost }
     }
 }
 
@@ -154,15 +155,15 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
     let limit = limit.into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(AGENT_PROBE_WAIT);
     if is_connection {
         let connected = timeout(limit, connects(&spec, &own)).await;
-        let outcome = connected.unwrap_or_else(|_| Err((Loss::ConnectTimeout, String::new())));
+        let outcome = connected.unwrap_or_else(|_| Err((StreamLoss::ConnectTimeout, String::new())));
         let outcome = outcome.map(|()| began.elapsed());
         return AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome };
     }
-    let opened = match timeout(limit, Visit::open(&spec, &own)).await {
+    let opened = match timeout(limit, AgentWebSocket::open(&spec, &own)).await {
         Ok(opened) => opened,
         // A host that accepts the connection is not blocked by a firewall.
-        Err(_) if accepts(&spec).await => Err((Loss::ConnectTimeout, NO_UPGRADE.to_owned())),
-        Err(_) => Err((Loss::ConnectTimeout, String::new())),
+        Err(_) if accepts(&spec).await => Err((StreamLoss::ConnectTimeout, NO_UPGRADE.to_owned())),
+        Err(_) => Err((StreamLoss::ConnectTimeout, String::new())),
     };
     let outcome = match opened {
         Ok(visit) => {
@@ -176,12 +177,12 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
 }
 
 /// Closes the WebSocket and waits for the agent's close, so that the agent does not see a reset.
-async fn leave(mut visit: Visit) -> Result<(), Failed> {
-    let mut close = Some(Transmit::Close(NORMAL_CLOSE));
+async fn leave(mut visit: AgentWebSocket) -> Result<(), WebSocketFailure> {
+    let mut close = Some(SocketMessage::Close(NORMAL_CLOSE));
     loop {
         visit.write(|| close.take())?;
         while let Some(done) = visit.read()? {
-            if matches!(done, Done::Closed(..)) {
+            if matches!(done, WebSocketEvent::Closed(..)) {
                 // The library's reply to the agent's close, if that came first.
                 return visit.write(|| None);
             }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use crate::handle::Handle;
+use crate::handle::EdgeHandle;
 use trunkgate_system::limits;
 
 /// Component that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stuck {
+pub enum StalledComponent {
     /// The signalling loop has ended.
     Gone,
     /// The signalling loop did not respond in time.
@@ -18,26 +18,26 @@ pub enum Stuck {
     Worker(usize),
 }
 
-impl fmt::Display for Stuck {
+impl fmt::Display for StalledComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stuck::Gone => f.write_str("the signalling loop has ended"),
-            Stuck::Signalling => {
+            StalledComponent::Gone => f.write_str("the signalling loop has ended"),
+            StalledComponent::Signalling => {
                 write!(f, "the signalling loop did not respond within {} ms", limits::HEALTH_MILLISECONDS)
             }
-            Stuck::Worker(worker) => write!(f, "media worker {worker} is stuck"),
+            StalledComponent::Worker(worker) => write!(f, "media worker {worker} is stuck"),
         }
     }
 }
 
-impl Handle {
+impl EdgeHandle {
     /// Checks the signalling loop and all media workers, within [`HEALTH_MILLISECONDS`](limits::HEALTH_MILLISECONDS).
-    pub async fn pulse(&self) -> Result<(), Stuck> {
+    pub async fn pulse(&self) -> Result<(), StalledComponent> {
         let limit = Duration::from_millis(limits::HEALTH_MILLISECONDS);
         match tokio::time::timeout(limit, self.ask(|_, _| ())).await {
-            Ok(Ok(())) => self.silent_worker().map_or(Ok(()), |worker| Err(Stuck::Worker(worker))),
-            Ok(Err(_)) => Err(Stuck::Gone),
-            Err(_) => Err(Stuck::Signalling),
+            Ok(Ok(())) => self.silent_worker().map_or(Ok(()), |worker| Err(StalledComponent::Worker(worker))),
+            Ok(Err(_)) => Err(StalledComponent::Gone),
+            Err(_) => Err(StalledComponent::Signalling),
         }
     }
 

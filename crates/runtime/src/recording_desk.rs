@@ -1,45 +1,45 @@
 //! Interface between signalling and the recording writer.
 
-use trunkgate_call::{Input, Losses, RecordingBegun, RecordingDone};
+use trunkgate_call::{GatewayInput, RecordingBegun, RecordingDone, RecordingLosses};
 
-use trunkgate_delivery::sinks::recordings::{Begin, Recordings};
+use trunkgate_delivery::sinks::recordings::{NewRecording, RecordingsHandle};
 
 /// Recording writer with the state known to the gateway.
 #[derive(Debug)]
-pub struct RecordingDesk {
-    recordings: Recordings,
+pub struct RecordingInterface {
+    recordings: RecordingsHandle,
     /// True if the gateway knows that calls to be recorded are rejected.
     refuses: bool,
     /// True if the gateway knows that recordings cannot be written.
     fails: bool,
 }
 
-impl RecordingDesk {
+impl RecordingInterface {
     /// Creates the interface for a writer that accepts recordings.
-    pub fn new(recordings: Recordings) -> RecordingDesk {
-        RecordingDesk { recordings, refuses: false, fails: false }
+    pub fn new(recordings: RecordingsHandle) -> RecordingInterface {
+        RecordingInterface { recordings, refuses: false, fails: false }
     }
 
     /// Starts the file of a recording; returns the gateway's input about a failure.
-    pub(crate) fn begin(&self, begun: RecordingBegun) -> Option<Input> {
+    pub(crate) fn begin(&self, begun: RecordingBegun) -> Option<GatewayInput> {
         let id = begun.id;
-        let error = self.recordings.begin(Begin::from(begun)).err()?.to_string();
-        Some(Input::Recorded(Box::new(RecordingDone {
+        let error = self.recordings.begin(NewRecording::from(begun)).err()?.to_string();
+        Some(GatewayInput::Recorded(Box::new(RecordingDone {
             id,
             milliseconds: 0,
-            lost: Losses::default(),
+            lost: RecordingLosses::default(),
             error: Some(error),
         })))
     }
 
     /// Returns an input for the gateway if the writability of recordings, or the acceptance of calls to be recorded,
     /// has changed.
-    pub(crate) fn news(&mut self) -> Option<Input> {
+    pub(crate) fn news(&mut self) -> Option<GatewayInput> {
         let fails = self.recordings.is_failing();
         if std::mem::replace(&mut self.fails, fails) != fails {
-            return Some(Input::RecordingsFail(fails));
+            return Some(GatewayInput::RecordingsFail(fails));
         }
         let refuses = !self.recordings.takes_calls();
-        (std::mem::replace(&mut self.refuses, refuses) != refuses).then_some(Input::RecordingsRefused(refuses))
+        (std::mem::replace(&mut self.refuses, refuses) != refuses).then_some(GatewayInput::RecordingsRefused(refuses))
     }
 }

@@ -12,16 +12,18 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, interval, interval_at, timeout};
-use trunkgate_call::{Change, Concerned, Happening, Input, RecordingLinks, Settings as GatewaySettings};
+use trunkgate_call::{
+    ConfigChangeScope, EdgeEvent, EdgeEventKind, EdgeSettings as GatewaySettings, GatewayInput, RecordingLinks,
+};
 use trunkgate_route::TargetSpec;
 
-use crate::handle::{Gone, Handle, Running};
+use crate::handle::{EdgeHandle, RunningConfig, SignallingEnded};
 use crate::overrides;
-use crate::own_certificates::{Expiring, LISTENER, rejected_certificate};
-use crate::settings::{self, Found, stamps};
+use crate::own_certificates::{ExpiringCertificate, LISTENER, rejected_certificate};
+use crate::settings::{self, ResolvedServers, stamps};
 use crate::speech;
-use crate::transport::{Settings, TlsFaultsView};
-use trunkgate_config::{self as config, Config, Diagnostic, Difference};
+use crate::transport::{TlsFaultsView, TlsSettings};
+use trunkgate_config::{self as config, Config, ConfigDifference, Diagnostic};
 use trunkgate_delivery::sinks::hep;
 use trunkgate_delivery::sinks::otel;
 pub use trunkgate_delivery::sinks::records::ReportOrder;
@@ -37,7 +39,7 @@ use trunkgate_system::{interfaces, log};
 
 /// Result of a successful reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reloaded {
+pub struct ReloadSummary {
     /// Trunks in the new configuration.
     pub trunks: usize,
     /// Routes in it.
@@ -54,7 +56,7 @@ pub struct Reloaded {
     pub changes: usize,
     /// Trunks with calls that the change may have repaired.
     #[serde(skip)]
-    pub concerned: Concerned,
+    pub concerned: ConfigChangeScope,
     /// Keys that differ from the running edge and that only a restart applies; `[[listen]]` if a listener was added or
     /// removed.
     pub needs_restart: Vec<String>,
@@ -103,8 +105,8 @@ impl ReloadError {
     }
 }
 
-impl From<Gone> for ReloadError {
-    fn from(_: Gone) -> ReloadError {
+impl From<SignallingEnded> for ReloadError {
+    fn from(_: SignallingEnded) -> ReloadError {
         ReloadError::Gone
     }
 }
@@ -124,19 +126,19 @@ impl fmt::Display for ReloadError {
                     "the files it names could not be read within {seconds} s: is a disk or a network share stuck?"
                 )
             }
-            ReloadError::Gone => Gone.fmt(f),
+            ReloadError::Gone => SignallingEnded.fmt(f),
         }
     }
 }
 
-impl Handle {
+impl EdgeHandle {
     /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once; an
     /// invalid file changes nothing. Reloads run one after the other, and complete even if the caller is dropped.
     ///
     /// # Errors
     /// Returns the errors of the file, [`Busy`](ReloadError::Busy), [`Late`](ReloadError::Late) or
     /// [`Gone`](ReloadError::Gone).
-    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(&self) -> Result<ReloadSummary, ReloadError> {
         let shared = Arc::clone(&self.shared);
         let place = Arc::clone(&shared.reloads_waiting).try_acquire_owned().map_err(|_| ReloadError::Busy)?;
         let handle = self.clone();
@@ -149,7 +151,7 @@ impl Handle {
         tokio::spawn(reload).await.map_err(|_| ReloadError::Gone)?
     }
 
-    async fn reload_in_turn(&self) -> Result<Reloaded, ReloadError> {
+    async fn reload_in_turn(&self) -> Result<ReloadSummary, ReloadError> {
         let path = self.config_path();
         let file = path.clone();
         let (before, boot) = self.shared.running(|running| (running.config.clone(), running.boot.clone()));
@@ -158,7 +160,7 @@ impl Handle {
             config::load(&file).map(|(mut config, warnings)| {
                 speech::speak(&mut config);
                 let differences = config::differences(&before, &config);
-                let done = Reloaded {
+                let done = ReloadSummary {
                     trunks: config.trunk_count(),
                     routes: config.routes.len(),
                     warnings: warnings.len(),
@@ -196,12 +198,12 @@ impl Handle {
 
     /// Applies the destinations of call records before anything else is changed. Unchanged destinations may continue to
     /// fail and are retried with the next record.
-    async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
+    async fn take_records(&self, config: &Config) -> Result<io::Result<()>, SignallingEnded> {
         let (answer, changed) = oneshot::channel();
         let needs_store = Outlets::of(config).is_any() || config.recording.is_some();
         let cdr = Box::new(config.cdr.clone());
-        self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| Gone)?;
-        let changed = changed.await.map_err(|_| Gone)?;
+        self.reports.send(ReportOrder::Reopen { cdr, needs_store, answer }).await.map_err(|_| SignallingEnded)?;
+        let changed = changed.await.map_err(|_| SignallingEnded)?;
         let is_same = self
             .shared
             .running(|running| running.config.cdr == config.cdr && Outlets::of(&running.config) == Outlets::of(config));
@@ -212,7 +214,7 @@ impl Handle {
         Ok(changed)
     }
 
-    async fn swap(&self, config: Config, done: &Reloaded) -> Result<(), Gone> {
+    async fn swap(&self, config: Config, done: &ReloadSummary) -> Result<(), SignallingEnded> {
         if config.api.auth_token.is_some()
             && let Err(error) = overrides::read(self).await
         {
@@ -234,34 +236,34 @@ impl Handle {
         });
         // Before the table, so that the first connection of a trunk finds its certificate.
         self.read_certificates();
-        self.input(Input::Configure(Box::new(settings))).await?;
-        self.input(Input::Reconfigured(done.concerned.clone())).await?;
+        self.input(GatewayInput::Configure(Box::new(settings))).await?;
+        self.input(GatewayInput::Reconfigured(done.concerned.clone())).await?;
         let _ = self.sms.send(SmsOrder::Settings(Box::new(Outlets::of(&config)))).await;
         self.shared.calls.configure(config.api.kept_calls());
         let links = self.shared.running(|running| self.recording_links(running));
         self.recordings.configure(config.recording.clone(), links);
-        set(&self.shared.hep, hep::Target::of(&config));
-        set(&self.shared.otel, otel::Target::of(&config));
+        set(&self.shared.hep, hep::HepTarget::of(&config));
+        set(&self.shared.otel, otel::OtelTarget::of(&config));
         self.shared.refresh.notify_one();
         self.shared.renamed.notify_one();
         Ok(())
     }
 
     /// Returns the naming and notification of recordings in force.
-    pub fn recording_links(&self, running: &Running) -> Option<RecordingLinks> {
+    pub fn recording_links(&self, running: &RunningConfig) -> Option<RecordingLinks> {
         // The account SID changes only with a restart.
         let account = &running.boot.api.account_sid;
         config::recording_links(&running.config, account, self.shared.own.borrow().http()?)
     }
 
     /// Returns the gateway's settings for the configuration in force and the machine's current addresses.
-    pub(super) fn settings(&self, running: &Running) -> GatewaySettings {
+    pub(super) fn settings(&self, running: &RunningConfig) -> GatewaySettings {
         let addressing = settings::addressing(&running.config, &self.shared.listeners, &running.interfaces);
         settings::settings(&running.config, Arc::clone(&running.table), addressing, self.recording_links(running))
     }
 
     /// Publishes a routing table with new addresses of peers, if they have changed.
-    pub(crate) async fn put_names_in_force(&self, found: Found) -> Result<(), Gone> {
+    pub(crate) async fn put_names_in_force(&self, found: ResolvedServers) -> Result<(), SignallingEnded> {
         let settings = self.shared.running(|running| {
             if found == running.names {
                 return None;
@@ -273,7 +275,7 @@ impl Handle {
         match settings {
             Some(settings) => {
                 self.shared.refresh.notify_one();
-                self.input(Input::Configure(Box::new(settings))).await
+                self.input(GatewayInput::Configure(Box::new(settings))).await
             }
             None => Ok(()),
         }
@@ -294,7 +296,7 @@ impl Handle {
         let (settings, faults) = self.shared.running(|running| {
             // Take the stamps first, so that a change during the read causes another one.
             running.stamps = stamps(&running.config);
-            let (settings, faults) = Settings::read(&running.config, &before);
+            let (settings, faults) = TlsSettings::read(&running.config, &before);
             running.certificate_faults.clone_from(&faults);
             (settings, faults)
         });
@@ -313,12 +315,12 @@ impl Handle {
     }
 
     /// Returns the edge's certificates that have expired or are about to.
-    fn expiring(&self) -> Vec<Expiring> {
+    fn expiring(&self) -> Vec<ExpiringCertificate> {
         let now = clock::now();
         let expiries = self.shared.tls.borrow().expiries();
-        let ending = expiries.into_iter().filter_map(|(owner, expires)| Expiring::of(owner, expires, now));
+        let ending = expiries.into_iter().filter_map(|(owner, expires)| ExpiringCertificate::of(owner, expires, now));
         self.shared.running(|running| {
-            let with_file = |one: Expiring| {
+            let with_file = |one: ExpiringCertificate| {
                 let file = running.config.certificate_of(one.owner.kind, &one.owner.name, one.owner.at);
                 let is_issued =
                     one.owner.kind == LISTENER && one.owner.at == 0 && running.config.is_issued(&one.owner.name);
@@ -358,7 +360,7 @@ impl Handle {
         problems
     }
 
-    async fn refresh_interfaces(&self) -> Result<(), Gone> {
+    async fn refresh_interfaces(&self) -> Result<(), SignallingEnded> {
         let table = self.shared.running(|running| Arc::clone(&running.table));
         // The system is queried once per route.
         let read = tokio::task::spawn_blocking(move || settings::machine_addresses(&table));
@@ -377,7 +379,7 @@ impl Handle {
         match settings {
             Some(settings) => {
                 tracing::info!("addresses of this machine changed");
-                self.input(Input::Configure(Box::new(settings))).await
+                self.input(GatewayInput::Configure(Box::new(settings))).await
             }
             None => Ok(()),
         }
@@ -394,7 +396,7 @@ fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
 }
 
 /// Logs the result of a reload.
-fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
+fn tell_log(outcome: &Result<ReloadSummary, ReloadError>) {
     match outcome {
         Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
         Ok(done) => {
@@ -406,15 +408,15 @@ fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
 }
 
 /// Returns the live event about a reload.
-fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
+fn told(outcome: &Result<ReloadSummary, ReloadError>) -> EdgeEvent {
     match outcome {
         Ok(done) => {
             let counts = [(done.trunks, "trunk"), (done.routes, "route"), (done.warnings, "warning")];
             let counts = counts.map(|(count, word)| number(count, word)).join(", ");
             let text = format!("{counts}: {}", done.brief());
-            Change { text: Some(text), ..Change::new(Happening::ConfigReloaded) }
+            EdgeEvent { text: Some(text), ..EdgeEvent::new(EdgeEventKind::ConfigReloaded) }
         }
-        Err(error) => Change { text: Some(error.brief()), ..Change::new(Happening::ConfigRefused) },
+        Err(error) => EdgeEvent { text: Some(error.brief()), ..EdgeEvent::new(EdgeEventKind::ConfigRefused) },
     }
 }
 
@@ -438,7 +440,7 @@ async fn in_time<T: Send + 'static>(
 }
 
 /// Keeps the interfaces and certificates up to date.
-pub async fn keep_fresh(handle: Handle) {
+pub async fn keep_fresh(handle: EdgeHandle) {
     let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
     let mut addresses = interval_at(Instant::now() + every, every);
     let every = Duration::from_secs(limits::CERTIFICATES_REFRESH_SECONDS);
@@ -475,21 +477,22 @@ pub async fn keep_fresh(handle: Handle) {
 
 /// Returns the changed keys that require a restart.
 fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
-    let is_kept = |one: &Difference| {
+    let is_kept = |one: &ConfigDifference| {
         let keys = ONLY_A_RESTART.iter().find(|(table, _)| *table == one.table).map(|(_, keys)| *keys);
         keys.is_some_and(|keys| one.key.map_or(one.table == "listen", |key| keys.contains(&key)))
     };
     let differences = config::differences(boot, new);
-    let mut kept: BTreeSet<String> = differences.iter().filter(|one| is_kept(one)).map(Difference::place).collect();
-    let is_written = |one: &&Difference| one.table == "api" && one.key == Some("account_sid");
+    let mut kept: BTreeSet<String> =
+        differences.iter().filter(|one| is_kept(one)).map(ConfigDifference::place).collect();
+    let is_written = |one: &&ConfigDifference| one.table == "api" && one.key == Some("account_sid");
     if boot.api.account_sid != new.api.account_sid {
-        kept.extend(differences.iter().find(is_written).map(Difference::place));
+        kept.extend(differences.iter().find(is_written).map(ConfigDifference::place));
     }
     kept.into_iter().collect()
 }
 
 /// Returns the first differences as sentences, and the number of further ones.
-fn told_changes(differences: &[Difference]) -> Vec<String> {
+fn told_changes(differences: &[ConfigDifference]) -> Vec<String> {
     let most = limits::CHANGES_TOLD;
     let mut told: Vec<String> = differences.iter().take(most).map(ToString::to_string).collect();
     if differences.len() > most {
@@ -532,8 +535,8 @@ const NOT_REJECTED_FOR: [&str; 11] = [
 ];
 
 /// Returns the trunks with calls that a change of keys may have repaired.
-fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Concerned {
-    let mut concerned = Concerned::default();
+fn concerned((old, new): (&Config, &Config), differences: &[ConfigDifference]) -> ConfigChangeScope {
+    let mut concerned = ConfigChangeScope::default();
     for one in differences {
         match (one.table, one.name.as_deref(), one.key) {
             ("trunk", Some(name), key) => {
@@ -575,7 +578,7 @@ fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<st
     })
 }
 
-impl Reloaded {
+impl ReloadSummary {
     /// Describes the changes in one line.
     fn brief(&self) -> String {
         match self.changed.as_slice() {
@@ -633,14 +636,14 @@ mod tests {
             let differences = config::differences(&file(1), &file(1 + changes));
             assert_eq!(differences.len(), changes);
             let changed = told_changes(&differences);
-            Reloaded {
+            ReloadSummary {
                 trunks: 1,
                 routes: 1,
                 warnings: 0,
                 warned: Vec::new(),
                 changed,
                 changes,
-                concerned: Concerned::default(),
+                concerned: ConfigChangeScope::default(),
                 needs_restart: Vec::new(),
             }
             .brief()

@@ -6,12 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::handle::Handle;
+use crate::handle::EdgeHandle;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
 /// Processes changes and ends intervals until the edge ends.
-pub async fn keep(handle: Handle) {
+pub async fn keep(handle: EdgeHandle) {
     let mut ticks = interval(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

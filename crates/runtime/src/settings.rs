@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use trunkgate_call::{Addressing, Interfaces, ListenerSpec, RecordingLinks, Settings};
-use trunkgate_route::{Destination, Peer, Server, Table};
+use trunkgate_call::{Addressing, EdgeSettings, Interfaces, ListenerSpec, RecordingLinks};
+use trunkgate_route::{Destination, DestinationServer, Peer, RoutingTable};
 use trunkgate_sip::{ListenerId, Transport};
 
 use trunkgate_config::{self as config, Config};
@@ -16,7 +16,7 @@ use trunkgate_system::interfaces;
 
 /// Bound SIP listener.
 #[derive(Debug, Clone)]
-pub struct Listener {
+pub struct BoundListener {
     /// Name of the listener.
     pub name: String,
     /// Transport of the listener.
@@ -26,16 +26,16 @@ pub struct Listener {
 }
 
 /// Resolved servers by destination. A destination that cannot be resolved keeps its previous servers.
-pub type Found = HashMap<Destination, Vec<Server>>;
+pub type ResolvedServers = HashMap<Destination, Vec<DestinationServer>>;
 
 /// Returns the settings that a reload may change.
 pub fn settings(
     config: &Config,
-    table: Arc<Table>,
+    table: Arc<RoutingTable>,
     addressing: Addressing,
     recordings: Option<RecordingLinks>,
-) -> Settings {
-    Settings {
+) -> EdgeSettings {
+    EdgeSettings {
         table,
         addressing,
         calls: config.limits.calls,
@@ -52,7 +52,7 @@ pub fn settings(
 
 /// Returns the data that determines which of our addresses a remote party is shown. Listeners keep the sockets bound at
 /// the start; their public addresses follow the configuration.
-pub fn addressing(config: &Config, listeners: &[Listener], interfaces: &Interfaces) -> Addressing {
+pub fn addressing(config: &Config, listeners: &[BoundListener], interfaces: &Interfaces) -> Addressing {
     let specs = listeners.iter().zip(0u16..).map(|(listener, id)| {
         let written = config.listen.iter().find(|listen| listen.name == listener.name);
         ListenerSpec {
@@ -73,20 +73,20 @@ pub fn addressing(config: &Config, listeners: &[Listener], interfaces: &Interfac
 }
 
 /// Reads the machine's addresses and routes, including the route to each peer.
-pub fn machine_addresses(table: &Table) -> Interfaces {
+pub fn machine_addresses(table: &RoutingTable) -> Interfaces {
     let peers = table.trunks().iter().flat_map(|trunk| &trunk.peers).flat_map(Peer::addresses);
     interfaces::read_routes(peers)
 }
 
 /// Metadata of a file that changes when the file is written or replaced; `None` if it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp(Option<(u64, u64, u64, i64, i64)>);
+pub struct FileStamp(Option<(u64, u64, u64, i64, i64)>);
 
 /// Returns the stamps of all certificate files.
-pub fn stamps(config: &Config) -> Vec<Stamp> {
+pub fn stamps(config: &Config) -> Vec<FileStamp> {
     let stamp = |path: &Path| {
         let about = std::fs::metadata(path).ok()?;
         Some((about.dev(), about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
     };
-    config.tls_files().into_iter().map(|path| Stamp(stamp(path))).collect()
+    config.tls_files().into_iter().map(|path| FileStamp(stamp(path))).collect()
 }

@@ -10,27 +10,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
-use trunkgate_call::intake::{DropReason, Next};
-use trunkgate_call::{AppAnswer, Change, Gateway, Happening, Input, Intake, Output, QueryId};
+use trunkgate_call::intake::{DropReason, IntakeStep};
+use trunkgate_call::{AppAnswer, EdgeEvent, EdgeEventKind, Gateway, GatewayInput, GatewayOutput, QueryId, SipIntake};
 use trunkgate_conference::NodeEvent;
-use trunkgate_media::{Event, MediaId, Unsent};
-use trunkgate_route::Table;
+use trunkgate_media::{MediaEvent, MediaId, SendFailure};
+use trunkgate_route::RoutingTable;
 use trunkgate_route::locate::NameFault;
-use trunkgate_sip::{Flow, Transmit};
+use trunkgate_sip::{Flow, SipTransmit};
 
-use crate::apps::{self, Asking};
+use crate::apps::{self, AppCommand};
 use crate::conferences;
-use crate::handle::{Load, Order, Shared};
+use crate::handle::{EdgeLoad, EdgeState, SignallingCommand};
 use crate::names::NameQuestion;
-use crate::recording_desk::RecordingDesk;
-use crate::transport::{Arrival, Moment, Transports};
+use crate::recording_desk::RecordingInterface;
+use crate::transport::{ClockMoment, TransportEvent, Transports};
 use crate::worker::Workers;
 use trunkgate_delivery::sinks::hep;
 use trunkgate_delivery::sinks::otel;
 pub use trunkgate_delivery::sinks::records::{self, ReportOrder};
 pub use trunkgate_delivery::sinks::sms::held::{Desk, Untold};
 use trunkgate_system::clock;
-use trunkgate_system::clock::Clock;
+use trunkgate_system::clock::ClockMonitor;
 use trunkgate_system::limits;
 use trunkgate_system::log;
 
@@ -38,7 +38,7 @@ use trunkgate_system::log;
 const APP_UNSERVED: u16 = 11_200;
 
 /// State of the signalling loop.
-pub struct Signalling {
+pub struct SignallingLoop {
     /// Call core.
     pub gateway: Gateway,
     /// SIP sockets.
@@ -46,49 +46,49 @@ pub struct Signalling {
     /// Media workers.
     pub workers: Workers,
     /// Events of the media workers.
-    pub media: UnboundedReceiver<(MediaId, Event)>,
+    pub media: UnboundedReceiver<(MediaId, MediaEvent)>,
     /// Commands from other threads.
-    pub orders: Receiver<Order>,
+    pub orders: Receiver<SignallingCommand>,
     /// Queries to the name resolution.
     pub names: Sender<NameQuestion>,
     /// Channels to the threads that query applications and send callbacks.
-    pub apps: apps::Desk,
+    pub apps: apps::AppSender,
     /// Commands to the record writer.
     pub reports: Sender<ReportOrder>,
     /// Handle to the text thread, with messages that wait for a stored text.
     pub texts: Desk,
     /// Handle to the HEP sender.
-    pub hep: hep::Desk,
+    pub hep: hep::HepSender,
     /// Handle to the trace sender.
-    pub otel: otel::Desk,
+    pub otel: otel::OtelSender,
     /// Routing table for the tasks that accept connections.
-    pub table: watch::Sender<Arc<Table>>,
+    pub table: watch::Sender<Arc<RoutingTable>>,
     /// Load, for tasks that wait for the last call.
-    pub load: watch::Sender<Load>,
+    pub load: watch::Sender<EdgeLoad>,
     /// State shared by all threads.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<EdgeState>,
     /// Failed sends during the execution of outputs: inputs of the same turn.
-    pub failed: VecDeque<(Flow, Option<Unsent>)>,
+    pub failed: VecDeque<(Flow, Option<SendFailure>)>,
     /// Name queries that exceeded the queue: answered as unresolved in the same turn.
-    pub unasked: VecDeque<Input>,
+    pub unasked: VecDeque<GatewayInput>,
     /// Messages to be sent at the end of the turn.
-    pub leaving: VecDeque<Transmit>,
+    pub leaving: VecDeque<SipTransmit>,
     /// Handle to the conference mixing thread.
-    pub conferences: conferences::Desk,
+    pub conferences: conferences::MixerHandle,
     /// Interface to the recording writer.
-    pub recordings: RecordingDesk,
+    pub recordings: RecordingInterface,
     /// Received messages waiting for their turn.
-    pub intake: Intake<Arrival>,
+    pub intake: SipIntake<TransportEvent>,
     /// Clock for the gateway's dates.
-    pub clock: Clock,
+    pub clock: ClockMonitor,
 }
 
 /// Event that ended a wait.
-enum Wake {
-    Arrival(Option<Arrival>),
-    Media(MediaId, Event),
+enum WakeEvent {
+    Arrival(Option<TransportEvent>),
+    Media(MediaId, MediaEvent),
     Conference(NodeEvent),
-    Order(Option<Order>),
+    Order(Option<SignallingCommand>),
     Deadline,
     /// A text was stored.
     TextKept,
@@ -96,7 +96,7 @@ enum Wake {
     Work,
 }
 
-impl Signalling {
+impl SignallingLoop {
     /// Runs until it receives the stop command; then sends the queued messages and stops the workers.
     pub async fn run(mut self) {
         let mut due = self.due();
@@ -123,26 +123,26 @@ impl Signalling {
     }
 
     /// Waits for an event or the gateway's deadline.
-    async fn wait(&mut self, due: Option<Instant>) -> Wake {
+    async fn wait(&mut self, due: Option<Instant>) -> WakeEvent {
         if !self.intake.is_empty() {
             self.transports.breathe().await;
-            return Wake::Work;
+            return WakeEvent::Work;
         }
         let own = self.intake.poll_timeout().into_iter().chain(self.texts.held.poll_timeout());
         let deadline = due.into_iter().chain(own).min();
         tokio::select! {
-            arrival = self.transports.ready() => Wake::Arrival(arrival),
-            Some((id, event)) = self.media.recv() => Wake::Media(id, event),
-            Some(event) = self.conferences.next() => Wake::Conference(event),
-            order = self.orders.recv() => Wake::Order(order),
-            Ok(()) = self.texts.kept.changed() => Wake::TextKept,
-            () = sleep_until(deadline.map(tokio::time::Instant::from_std)) => Wake::Deadline,
+            arrival = self.transports.ready() => WakeEvent::Arrival(arrival),
+            Some((id, event)) = self.media.recv() => WakeEvent::Media(id, event),
+            Some(event) = self.conferences.next() => WakeEvent::Conference(event),
+            order = self.orders.recv() => WakeEvent::Order(order),
+            Ok(()) = self.texts.kept.changed() => WakeEvent::TextKept,
+            () = sleep_until(deadline.map(tokio::time::Instant::from_std)) => WakeEvent::Deadline,
         }
     }
 
     /// Makes one turn: handles the event, then a bounded batch of further available ones. Returns the gateway's next
     /// deadline.
-    fn turn(&mut self, wake: Wake) -> ControlFlow<(), Option<Instant>> {
+    fn turn(&mut self, wake: WakeEvent) -> ControlFlow<(), Option<Instant>> {
         let now = Instant::now();
         self.look_at_clock(now);
         if let Some(news) = self.recordings.news() {
@@ -150,20 +150,20 @@ impl Signalling {
         }
         let mut go_on = true;
         match wake {
-            Wake::Arrival(Some(arrival)) => self.arrived(now, arrival),
-            Wake::Media(id, event) => self.input(now, Input::Media { id, event }),
-            Wake::Conference(event) => self.input(now, Input::Conference(event)),
-            Wake::Order(order) => go_on &= self.order(now, order),
-            Wake::Arrival(None) | Wake::Deadline | Wake::TextKept | Wake::Work => {}
+            WakeEvent::Arrival(Some(arrival)) => self.arrived(now, arrival),
+            WakeEvent::Media(id, event) => self.input(now, GatewayInput::Media { id, event }),
+            WakeEvent::Conference(event) => self.input(now, GatewayInput::Conference(event)),
+            WakeEvent::Order(order) => go_on &= self.order(now, order),
+            WakeEvent::Arrival(None) | WakeEvent::Deadline | WakeEvent::TextKept | WakeEvent::Work => {}
         }
         self.take_in();
         for _ in 0..limits::BATCH_ITEMS {
             let Ok((id, event)) = self.media.try_recv() else { break };
-            self.input(now, Input::Media { id, event });
+            self.input(now, GatewayInput::Media { id, event });
         }
         for _ in 0..limits::BATCH_ITEMS {
             let Some(event) = self.conferences.try_next() else { break };
-            self.input(now, Input::Conference(event));
+            self.input(now, GatewayInput::Conference(event));
         }
         for _ in 0..limits::TURN_ORDERS {
             match self.orders.try_recv() {
@@ -193,12 +193,12 @@ impl Signalling {
     fn look_at_clock(&mut self, now: Instant) {
         let Some(set) = self.clock.look(now, clock::wall) else { return };
         tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
-        self.input(now, Input::Clock(set.date));
+        self.input(now, GatewayInput::Clock(set.date));
     }
 
     /// Drains the sockets into the intake queue as far as it has room, because kernel buffers know no priority.
     fn take_in(&mut self) {
-        let now = Moment::now();
+        let now = ClockMoment::now();
         for _ in 0..limits::INTAKE_ITEMS {
             let next = if self.intake.has_room() { self.transports.next(now) } else { None };
             let Some(arrival) = next else { break };
@@ -206,9 +206,9 @@ impl Signalling {
         }
     }
 
-    fn arrived(&mut self, now: Instant, arrival: Arrival) {
+    fn arrived(&mut self, now: Instant, arrival: TransportEvent) {
         match arrival {
-            Arrival::Received { flow, bytes, came } => {
+            TransportEvent::Received { flow, bytes, came } => {
                 let mut sorted = None;
                 self.guarded(now, |gateway| sorted = gateway.sort(now, flow, bytes));
                 if let Some(message) = &sorted {
@@ -230,15 +230,17 @@ impl Signalling {
                     None => self.drain(now),
                 }
             }
-            Arrival::Accepted(connection) => self.transports.accepted(connection),
-            Arrival::Crowded { source } => {
+            TransportEvent::Accepted(connection) => self.transports.accepted(connection),
+            TransportEvent::Crowded { source } => {
                 self.transports.make_room(source, |flows| self.gateway.are_in_use(flows));
             }
-            Arrival::Identified { connection, remote, identity } => {
+            TransportEvent::Identified { connection, remote, identity } => {
                 self.transports.identified(connection, &identity);
-                self.input(now, Input::Identified { connection, remote, identity });
+                self.input(now, GatewayInput::Identified { connection, remote, identity });
             }
-            Arrival::Broken { .. } | Arrival::Unreachable { .. } | Arrival::Closed { .. } => self.intake.tell(arrival),
+            TransportEvent::Broken { .. } | TransportEvent::Unreachable { .. } | TransportEvent::Closed { .. } => {
+                self.intake.tell(arrival)
+            }
         }
     }
 
@@ -248,10 +250,10 @@ impl Signalling {
         let mut now = began;
         for _ in 0..limits::TURN_ITEMS {
             match self.intake.next(now) {
-                Some(Next::Message(flow, message)) => self.input(now, Input::Message { flow, message }),
-                Some(Next::TurnAway(flow, message)) => self.input(now, Input::TurnAway { flow, message }),
-                Some(Next::News(news)) => self.news(now, news),
-                Some(Next::Dropped(reason)) => self.dropped(reason),
+                Some(IntakeStep::Message(flow, message)) => self.input(now, GatewayInput::Message { flow, message }),
+                Some(IntakeStep::TurnAway(flow, message)) => self.input(now, GatewayInput::TurnAway { flow, message }),
+                Some(IntakeStep::News(news)) => self.news(now, news),
+                Some(IntakeStep::Dropped(reason)) => self.dropped(reason),
                 None => return,
             }
             now = Instant::now();
@@ -261,23 +263,26 @@ impl Signalling {
         }
     }
 
-    fn news(&mut self, now: Instant, news: Arrival) {
+    fn news(&mut self, now: Instant, news: TransportEvent) {
         match news {
-            Arrival::Broken { flow, bytes, what } => {
-                self.input(now, Input::Broken { flow, bytes, what });
+            TransportEvent::Broken { flow, bytes, what } => {
+                self.input(now, GatewayInput::Broken { flow, bytes, what });
                 self.transports.close_later(flow);
             }
-            Arrival::Unreachable { flow, quoted } => self.input(now, Input::Unreachable { flow, quoted }),
-            Arrival::Closed { flow, made_for, cause, was_up } => {
+            TransportEvent::Unreachable { flow, quoted } => self.input(now, GatewayInput::Unreachable { flow, quoted }),
+            TransportEvent::Closed { flow, made_for, cause, was_up } => {
                 let besides = self.transports.closed(&flow);
-                self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
+                self.input(now, GatewayInput::Disconnected { flow, made_for, cause, was_up });
                 if let Some((remote, trunk)) = besides {
                     // Our requests on the reused connection were addressed to this remote address.
                     let flow = Flow { remote, ..flow };
-                    self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
+                    self.input(now, GatewayInput::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
                 }
             }
-            Arrival::Received { .. } | Arrival::Accepted(_) | Arrival::Crowded { .. } | Arrival::Identified { .. } => {
+            TransportEvent::Received { .. }
+            | TransportEvent::Accepted(_)
+            | TransportEvent::Crowded { .. }
+            | TransportEvent::Identified { .. } => {
                 self.arrived(now, news);
             }
         }
@@ -294,7 +299,7 @@ impl Signalling {
 
     /// Publishes the load, and logs the start of an overload.
     fn tell_load(&mut self) {
-        let load = Load {
+        let load = EdgeLoad {
             live: self.gateway.live_calls(),
             held: self.gateway.held_calls() + self.gateway.leaving_registrations(),
             overloaded: self.intake.is_overloaded(),
@@ -311,28 +316,28 @@ impl Signalling {
         }
     }
 
-    fn order(&mut self, now: Instant, order: Option<Order>) -> bool {
+    fn order(&mut self, now: Instant, order: Option<SignallingCommand>) -> bool {
         match order {
-            Some(Order::Ask(question)) => {
+            Some(SignallingCommand::Ask(question)) => {
                 let asked = catch_unwind(AssertUnwindSafe(|| question(&self.gateway, now)));
                 drop(asked);
             }
-            Some(Order::Change(change)) => {
+            Some(SignallingCommand::Change(change)) => {
                 self.guarded(now, |gateway| change.apply(gateway, now));
                 self.drain(now);
             }
-            Some(Order::Input(input)) => {
-                if let Input::Configure(settings) = &input {
+            Some(SignallingCommand::Input(input)) => {
+                if let GatewayInput::Configure(settings) = &input {
                     self.table.send_replace(Arc::clone(&settings.table));
                 }
                 self.input(now, input);
             }
-            Some(Order::Stop) | None => return false,
+            Some(SignallingCommand::Stop) | None => return false,
         }
         true
     }
 
-    fn input(&mut self, now: Instant, input: Input) {
+    fn input(&mut self, now: Instant, input: GatewayInput) {
         self.guarded(now, |gateway| gateway.handle_input(now, input));
         self.drain(now);
     }
@@ -356,7 +361,7 @@ impl Signalling {
                 None => self.send_leaving(),
             }
             let Some((flow, why)) = self.failed.pop_front() else { return };
-            self.guarded(now, |gateway| gateway.handle_input(now, Input::TransportFailed { flow, why }));
+            self.guarded(now, |gateway| gateway.handle_input(now, GatewayInput::TransportFailed { flow, why }));
         }
     }
 
@@ -394,46 +399,46 @@ impl Signalling {
     }
 
     /// Executes an output of the gateway; returns the number of a text for which the messages of its call must wait.
-    fn carry_out(&mut self, output: Output) -> Option<u64> {
+    fn carry_out(&mut self, output: GatewayOutput) -> Option<u64> {
         match output {
-            Output::Transmit(transmit) => self.leaving.push_back(transmit),
-            Output::Pong { flow } => self.transports.pong(&flow),
-            Output::Registered(connection) => self.transports.registered(connection),
-            Output::Conference(command) => self.conferences.send(*command),
-            Output::Media { id, command } => {
+            GatewayOutput::Transmit(transmit) => self.leaving.push_back(transmit),
+            GatewayOutput::Pong { flow } => self.transports.pong(&flow),
+            GatewayOutput::Registered(connection) => self.transports.registered(connection),
+            GatewayOutput::Conference(command) => self.conferences.send(*command),
+            GatewayOutput::Media { id, command } => {
                 let event = self.workers.hand_over(id, command);
-                self.unasked.extend(event.map(|event| Input::Media { id, event }));
+                self.unasked.extend(event.map(|event| GatewayInput::Media { id, event }));
             }
-            Output::Resolve { query, destination } => {
+            GatewayOutput::Resolve { query, destination } => {
                 if self.names.try_send((query, destination)).is_err() {
-                    self.unasked.push_back(Input::Resolved { query, found: Err(NameFault::Unanswered) });
+                    self.unasked.push_back(GatewayInput::Resolved { query, found: Err(NameFault::Unanswered) });
                 }
             }
-            Output::App(question) => {
+            GatewayOutput::App(question) => {
                 let query = question.query;
-                if self.apps.questions.try_send(Asking::Ask(question)).is_err() {
+                if self.apps.questions.try_send(AppCommand::Ask(question)).is_err() {
                     self.unasked.extend(query.map(app_unserved));
                 }
             }
-            Output::Callback(callback) => self.apps.callbacks.hand_over(callback),
-            Output::Recording(begun) => self.unasked.extend(self.recordings.begin(*begun)),
+            GatewayOutput::Callback(callback) => self.apps.callbacks.hand_over(callback),
+            GatewayOutput::Recording(begun) => self.unasked.extend(self.recordings.begin(*begun)),
             // If the queue is full, the request continues until its time limit.
-            Output::AppGivenUp(query) => drop(self.apps.questions.try_send(Asking::GiveUp(query))),
-            Output::Began(call) => {
-                self.shared.events.tell(Change::began(&call));
+            GatewayOutput::AppGivenUp(query) => drop(self.apps.questions.try_send(AppCommand::GiveUp(query))),
+            GatewayOutput::Began(call) => {
+                self.shared.events.tell(EdgeEvent::began(&call));
                 records::hand_over_standing(&self.reports, call, 0);
             }
-            Output::Report(record) => {
-                self.shared.events.tell(Change::ended(&record));
+            GatewayOutput::Report(record) => {
+                self.shared.events.tell(EdgeEvent::ended(&record));
                 records::hand_over(&self.reports, record, &self.shared.cdr);
             }
-            Output::Changed(change) => {
+            GatewayOutput::Changed(change) => {
                 match (change.what, &change.call) {
-                    (Happening::AgentFailed, Some(_)) if change.was_open => {
+                    (EdgeEventKind::AgentFailed, Some(_)) if change.was_open => {
                         change.agent.iter().for_each(|name| self.shared.lost_agents.add(name));
                     }
-                    (Happening::CallAnswered, Some(call)) => records::hand_over_answered(&self.reports, &call.sid),
-                    (Happening::CallFailedOver, Some(call)) => {
+                    (EdgeEventKind::CallAnswered, Some(call)) => records::hand_over_answered(&self.reports, &call.sid),
+                    (EdgeEventKind::CallFailedOver, Some(call)) => {
                         if let Some((call, failovers)) = self.gateway.standing(&call.sid) {
                             records::hand_over_standing(&self.reports, Box::new(call), failovers);
                         }
@@ -442,15 +447,15 @@ impl Signalling {
                 }
                 self.shared.events.tell(*change);
             }
-            Output::ConferenceEnded(report) => self.shared.calls.add_conference(*report),
-            Output::Counted(count) => records::hand_over_counted(&self.reports, count),
-            Output::Sms(news) => match self.texts.hand_over(news) {
+            GatewayOutput::ConferenceEnded(report) => self.shared.calls.add_conference(*report),
+            GatewayOutput::Counted(count) => records::hand_over_counted(&self.reports, count),
+            GatewayOutput::Sms(news) => match self.texts.hand_over(news) {
                 Ok(number) => return number,
                 Err(Untold) => self.shared.sms.untold.add(1),
             },
-            Output::Log(line) => log::call_event(&line),
-            Output::Captured(captured) => self.hep.hand_over(captured),
-            Output::Sampled(call) => self.otel.hand_over(call),
+            GatewayOutput::Log(line) => log::call_event(&line),
+            GatewayOutput::Captured(captured) => self.hep.hand_over(captured),
+            GatewayOutput::Sampled(call) => self.otel.hand_over(call),
         }
         None
     }
@@ -463,7 +468,7 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     }
 }
 /// Returns the input for a query that could not be queued; the call continues with the next target of its route.
-fn app_unserved(query: QueryId) -> Input {
+fn app_unserved(query: QueryId) -> GatewayInput {
     let answer = AppAnswer::Failed { code: APP_UNSERVED, text: "the edge cannot ask applications now".to_owned() };
-    Input::AppAnswered { query, answer: Box::new(answer) }
+    GatewayInput::AppAnswered { query, answer: Box::new(answer) }
 }

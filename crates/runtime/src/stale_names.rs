@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Destination, Server};
+use trunkgate_route::{Destination, DestinationServer};
 
 /// Number of consecutive unanswered lookups that counts as an outage of DNS.
 const UNANSWERED: u32 = 2;
@@ -15,21 +15,21 @@ pub struct StaleName {
     /// Destination with the name.
     pub destination: Destination,
     /// Servers of the last successful lookup.
-    pub servers: Vec<Server>,
+    pub servers: Vec<DestinationServer>,
     /// True if DNS reports that the name has no address; false if no DNS server answered.
     pub is_gone: bool,
 }
 
 /// Hosts without any address, with the failure of their lookup.
-type Unanswered = Vec<(String, NameFault)>;
+type UnresolvedHosts = Vec<(String, NameFault)>;
 
 /// Stale names, and names that have never been resolved.
 #[derive(Debug, Default)]
-pub struct StaleNames(Mutex<(Vec<StaleName>, Unanswered)>);
+pub struct StaleNames(Mutex<(Vec<StaleName>, UnresolvedHosts)>);
 
 impl StaleNames {
     /// Replaces the names; `unanswered` are hosts without any address, with the failure of their lookup.
-    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Unanswered) {
+    pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: UnresolvedHosts) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (names, unanswered);
     }
 
@@ -39,14 +39,14 @@ impl StaleNames {
     }
 
     /// Returns the hosts without any address, with the failure of their lookup.
-    pub fn unanswered(&self) -> Unanswered {
+    pub fn unanswered(&self) -> UnresolvedHosts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 
 /// Failed lookups of a name since the last success.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Missed {
+pub(crate) struct LookupFailures {
     /// True if the last answer was that the name has no address.
     is_gone: bool,
     unanswered: u32,
@@ -54,7 +54,7 @@ pub(crate) struct Missed {
     fault: Option<NameFault>,
 }
 
-impl Missed {
+impl LookupFailures {
     /// Records a failed lookup.
     pub(crate) fn note(&mut self, fault: NameFault) {
         let is_answered = fault == NameFault::NotFound;
@@ -69,7 +69,7 @@ impl Missed {
     }
 
     /// Returns the name if it is stale: after one negative answer, or several unanswered lookups.
-    pub(crate) fn stale(self, destination: &Destination, servers: &[Server]) -> Option<StaleName> {
+    pub(crate) fn stale(self, destination: &Destination, servers: &[DestinationServer]) -> Option<StaleName> {
         let is_stale = !servers.is_empty() && (self.is_gone || self.unanswered >= UNANSWERED);
         is_stale.then(|| StaleName {
             destination: destination.clone(),
@@ -90,8 +90,9 @@ mod tests {
         let destination =
             Destination { host: "pbx.test".into(), port: None, transport: Transport::Udp, is_fixed: false };
         let addresses = vec!["192.0.2.1".parse().unwrap()];
-        let servers = [Server { transport: Transport::Udp, port: 5060, tier: 0, priority: 0, weight: 0, addresses }];
-        let mut missed = Missed::default();
+        let servers =
+            [DestinationServer { transport: Transport::Udp, port: 5060, tier: 0, priority: 0, weight: 0, addresses }];
+        let mut missed = LookupFailures::default();
         assert_eq!(missed.stale(&destination, &servers), None);
         missed.note(NameFault::Unanswered);
         assert_eq!(missed.stale(&destination, &servers), None);

@@ -98,7 +98,7 @@ impl fmt::Display for InlineKey {
 
 /// Parsed `a=crypto` line of a supported suite.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Crypto {
+pub struct CryptoAttribute {
     /// Tag that identifies the line within its section; the answer repeats the tag of the selected line.
     pub tag: u32,
     /// Crypto suite.
@@ -111,14 +111,14 @@ pub struct Crypto {
     pub parameters: Vec<String>,
 }
 
-impl Crypto {
+impl CryptoAttribute {
     /// Creates a local line with one key.
-    pub fn new(tag: u32, suite: Suite, key: InlineKey) -> Crypto {
-        Crypto { tag, suite, name: suite.as_str().to_owned(), keys: vec![key], parameters: Vec::new() }
+    pub fn new(tag: u32, suite: Suite, key: InlineKey) -> CryptoAttribute {
+        CryptoAttribute { tag, suite, name: suite.as_str().to_owned(), keys: vec![key], parameters: Vec::new() }
     }
 
     /// Parses the attribute value. Returns `None` for an unsupported suite or an unusable key.
-    pub fn parse(value: &str) -> Option<Crypto> {
+    pub fn parse(value: &str) -> Option<CryptoAttribute> {
         if value.len() > limits::CRYPTO_BYTES {
             return None;
         }
@@ -136,7 +136,7 @@ impl Crypto {
             return None;
         }
         let parameters: Vec<String> = words.map(str::to_owned).collect();
-        Some(Crypto { tag, suite, name: name.to_owned(), keys, parameters })
+        Some(CryptoAttribute { tag, suite, name: name.to_owned(), keys, parameters })
     }
 
     /// Returns whether the session parameters are acceptable (RFC 4568 §6.3). Parameters that reduce protection or
@@ -149,14 +149,14 @@ impl Crypto {
     }
 }
 
-impl fmt::Debug for Crypto {
+impl fmt::Debug for CryptoAttribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Session parameters may contain a key (FEC_KEY) and are not printed.
         write!(f, "Crypto({} {} {} keys)", self.tag, self.suite.as_str(), self.keys.len())
     }
 }
 
-impl fmt::Display for Crypto {
+impl fmt::Display for CryptoAttribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.tag, self.name)?;
         for (at, key) in self.keys.iter().enumerate() {
@@ -212,12 +212,12 @@ mod tests {
             format!("4 AEAD_AES_128_GCM inline:{KEY_28}"),
             format!("5 AEAD_AES_256_GCM inline:{KEY_44} WSH=64 -own"),
         ] {
-            let crypto = Crypto::parse(&line).unwrap();
+            let crypto = CryptoAttribute::parse(&line).unwrap();
             assert_eq!(crypto.to_string(), line);
             assert!(crypto.is_usable(), "{line}");
         }
         let short = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}|2^20|1:4");
-        let key = Crypto::parse(&short).unwrap().keys.remove(0);
+        let key = CryptoAttribute::parse(&short).unwrap().keys.remove(0);
         assert_eq!((key.lifetime, key.mki), (Some(1 << 20), Some(Mki { value: 1, len: 4 })));
         assert_eq!(key.mki.unwrap().to_bytes(), [0, 0, 0, 1]);
         assert_eq!(Mki { value: 258, len: 9 }.to_bytes(), [0, 0, 0, 0, 0, 0, 0, 1, 2]);
@@ -230,7 +230,7 @@ mod tests {
             format!("1 AEAD_AES_128_GCM inline:{}", KEY_28.trim_end_matches('=')),
             format!(" 1  aead_aes_128_gcm  INLINE:{KEY_28} "),
         ] {
-            assert_eq!(Crypto::parse(&line).unwrap().suite, Suite::AeadAes128Gcm, "{line}");
+            assert_eq!(CryptoAttribute::parse(&line).unwrap().suite, Suite::AeadAes128Gcm, "{line}");
         }
     }
 
@@ -262,7 +262,7 @@ mod tests {
             format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}|1:4;inline:{KEY_30}|1:4"),
             format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}|1:4;inline:{KEY_30}|2:2"),
         ] {
-            assert_eq!(Crypto::parse(&line), None, "{line}");
+            assert_eq!(CryptoAttribute::parse(&line), None, "{line}");
         }
     }
 
@@ -279,7 +279,7 @@ mod tests {
             ("WSH=64 newer=1", false),
         ] {
             let line = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30} {parameters}");
-            assert_eq!(Crypto::parse(&line).unwrap().is_usable(), usable, "{parameters}");
+            assert_eq!(CryptoAttribute::parse(&line).unwrap().is_usable(), usable, "{parameters}");
         }
     }
 
@@ -287,19 +287,19 @@ mod tests {
     fn limits_hold() {
         let keys = |count: usize| {
             let keys: Vec<String> = (0..count).map(|n| format!("inline:{KEY_30}|{n}:4")).collect();
-            Crypto::parse(&format!("1 AES_CM_128_HMAC_SHA1_80 {}", keys.join(";")))
+            CryptoAttribute::parse(&format!("1 AES_CM_128_HMAC_SHA1_80 {}", keys.join(";")))
         };
         assert_eq!(keys(limits::KEYS_PER_LINE).unwrap().keys.len(), limits::KEYS_PER_LINE);
         assert_eq!(keys(limits::KEYS_PER_LINE + 1), None);
         let line = |len: usize| format!("{:len$}", format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}"));
-        assert!(Crypto::parse(&line(limits::CRYPTO_BYTES)).is_some());
-        assert_eq!(Crypto::parse(&line(limits::CRYPTO_BYTES + 1)), None);
+        assert!(CryptoAttribute::parse(&line(limits::CRYPTO_BYTES)).is_some());
+        assert_eq!(CryptoAttribute::parse(&line(limits::CRYPTO_BYTES + 1)), None);
     }
 
     #[test]
     fn debug_shows_no_key() {
         let line = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}|1:4 FEC_KEY=inline:{KEY_30}");
-        let crypto = Crypto::parse(&line).unwrap();
+        let crypto = CryptoAttribute::parse(&line).unwrap();
         let shown = format!("{crypto:?} {:?}", crypto.keys);
         assert!(!shown.contains("WVN") && !shown.contains("89, 83"), "{shown}");
     }

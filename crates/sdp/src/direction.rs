@@ -3,7 +3,7 @@
 /// Direction of a stream, from the view of the description's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Direction {
+pub enum MediaDirection {
     /// Send and receive.
     #[default]
     SendRecv,
@@ -15,39 +15,39 @@ pub enum Direction {
     Inactive,
 }
 
-impl Direction {
+impl MediaDirection {
     /// Creates a direction from two flags.
-    pub const fn new(sends: bool, receives: bool) -> Direction {
+    pub const fn new(sends: bool, receives: bool) -> MediaDirection {
         match (sends, receives) {
-            (true, true) => Direction::SendRecv,
-            (true, false) => Direction::SendOnly,
-            (false, true) => Direction::RecvOnly,
-            (false, false) => Direction::Inactive,
+            (true, true) => MediaDirection::SendRecv,
+            (true, false) => MediaDirection::SendOnly,
+            (false, true) => MediaDirection::RecvOnly,
+            (false, false) => MediaDirection::Inactive,
         }
     }
 
     /// Returns whether the author sends.
     pub const fn sends(self) -> bool {
-        matches!(self, Direction::SendRecv | Direction::SendOnly)
+        matches!(self, MediaDirection::SendRecv | MediaDirection::SendOnly)
     }
 
     /// Returns whether the author receives.
     pub const fn receives(self) -> bool {
-        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+        matches!(self, MediaDirection::SendRecv | MediaDirection::RecvOnly)
     }
 
     /// Returns the direction from the view of the other side.
-    pub const fn reversed(self) -> Direction {
-        Direction::new(self.receives(), self.sends())
+    pub const fn reversed(self) -> MediaDirection {
+        MediaDirection::new(self.receives(), self.sends())
     }
 
     /// Returns the attribute name.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Direction::SendRecv => "sendrecv",
-            Direction::SendOnly => "sendonly",
-            Direction::RecvOnly => "recvonly",
-            Direction::Inactive => "inactive",
+            MediaDirection::SendRecv => "sendrecv",
+            MediaDirection::SendOnly => "sendonly",
+            MediaDirection::RecvOnly => "recvonly",
+            MediaDirection::Inactive => "inactive",
         }
     }
 }

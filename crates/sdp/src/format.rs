@@ -31,7 +31,7 @@ impl Rtpmap {
     }
 
     /// Returns whether encoding, clock rate and channels are equal.
-    pub fn same(&self, other: &Rtpmap) -> bool {
+    pub fn is_same_encoding(&self, other: &Rtpmap) -> bool {
         self.is(&other.encoding) && self.clock == other.clock && self.channels == other.channels
     }
 
@@ -104,39 +104,39 @@ pub(crate) fn differing<'a>(
     encoding: &str,
     one: Option<&'a str>,
     other: Option<&'a str>,
-) -> impl Iterator<Item = Parameter> + use<'a> {
+) -> impl Iterator<Item = FmtpParameter> + use<'a> {
     identifying(encoding).iter().copied().filter(move |parameter| parameter.meaning(one) != parameter.meaning(other))
 }
 
 /// Parameter of `a=fmtp` that changes the bytes on the wire.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Parameter {
+pub(crate) struct FmtpParameter {
     name: &'static str,
     /// Value if absent; `None` if only the presence of the parameter matters.
     default: Option<&'static str>,
 }
 
-const fn of(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, default: Some(default) }
+const fn with_default(name: &'static str, default: &'static str) -> FmtpParameter {
+    FmtpParameter { name, default: Some(default) }
 }
 
 /// RFC 4867 §8.1: parameters that must be equal in offer and answer.
-const AMR: &[Parameter] = &[
-    of("octet-align", "0"),
-    of("robust-sorting", "0"),
-    of("crc", "0"),
-    Parameter { name: "interleaving", default: None },
+const AMR: &[FmtpParameter] = &[
+    with_default("octet-align", "0"),
+    with_default("robust-sorting", "0"),
+    with_default("crc", "0"),
+    FmtpParameter { name: "interleaving", default: None },
 ];
 /// RFC 6184 §8.2.2: packetization mode and profile identify the format.
-const H264: &[Parameter] = &[of("packetization-mode", "0"), of(PROFILE, "42")];
+const H264: &[FmtpParameter] = &[with_default("packetization-mode", "0"), with_default(PROFILE, "42")];
 /// The bits of G.726 and the bit rate of G.719 are part of the encoding name.
-const G7221: &[Parameter] = &[of("bitrate", "")];
+const G7221: &[FmtpParameter] = &[with_default("bitrate", "")];
 
 /// Parameter of which only the first octet (profile_idc) is compared; the level may differ.
 const PROFILE: &str = "profile-level-id";
 
 /// Returns the parameters that identify the payload format of an encoding.
-fn identifying(encoding: &str) -> &'static [Parameter] {
+fn identifying(encoding: &str) -> &'static [FmtpParameter] {
     match encoding.to_ascii_uppercase().as_str() {
         "AMR" | "AMR-WB" => AMR,
         "H264" => H264,
@@ -145,7 +145,7 @@ fn identifying(encoding: &str) -> &'static [Parameter] {
     }
 }
 
-impl Parameter {
+impl FmtpParameter {
     /// Returns the part of a side's value that is compared.
     fn meaning(self, fmtp: Option<&str>) -> String {
         let value = parameter(fmtp, self.name);

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::description::Description;
+use crate::description::SessionDescription;
 use trunkgate_terms::{Srtp, Suite};
 
-use crate::keying::{Form, OFFERED, admit, agreed, check_answer, protect_answer, protect_offer};
+use crate::keying::{OFFERED, SrtpForm, agreed, check_answer, filter_offer, protect_answer, protect_offer};
 use crate::limits;
-use crate::negotiate::{Identity, Policy, accept, anchored_streams, may_relay, relay_offer};
+use crate::negotiate::{CodecPolicy, LocalOrigin, accept, anchored_streams, may_relay, relay_offer};
 
 const PORTS: [u16; 4] = [16384, 16386, 16388, 16390];
 /// Offer that covers every kind of section.
@@ -17,12 +17,12 @@ const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.
     a=rtpmap:101 telephone-event/8000\r\nm=video 4002 RTP/AVPF 98\r\na=rtpmap:98 H264/90000\r\na=rtcp-fb:98 nack\r\n\
     a=rtcp-mux\r\nm=image 4004 udptl t38\r\na=T38FaxVersion:0\r\n";
 
-fn policy() -> Policy {
-    Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()], ..Policy::default() }
+fn policy() -> CodecPolicy {
+    CodecPolicy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()], ..CodecPolicy::default() }
 }
 
-fn identity() -> Identity {
-    Identity { session_id: 1, version: 1, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+fn identity() -> LocalOrigin {
+    LocalOrigin { session_id: 1, version: 1, ip: IpAddr::V4(Ipv4Addr::LOCALHOST) }
 }
 
 /// Fuzzes an offer: parses it, creates our offer from it, writes and parses that.
@@ -31,7 +31,7 @@ fn identity() -> Identity {
 /// Panics if one of our descriptions does not survive writing and parsing, or if `may_relay` disagrees with
 /// `relay_offer`.
 pub fn offer(data: &[u8]) {
-    let Ok(offer) = Description::parse(data) else { return };
+    let Ok(offer) = SessionDescription::parse(data) else { return };
     let ports = vec![9; anchored_streams(&offer).len()];
     let made = relay_offer(&offer, &policy(), &ports, &identity());
     assert_eq!(may_relay(&offer, &policy()), made.map(drop), "what can be offered");
@@ -45,19 +45,19 @@ pub fn offer(data: &[u8]) {
 /// # Panics
 /// Panics if this does not hold, or if a stream has payload types that were not offered.
 pub fn answer(data: &[u8]) {
-    let (Ok(answer), Ok(offer)) = (Description::parse(data), Description::parse(OFFER)) else { return };
-    let named = |codecs: &[&str]| Policy {
+    let (Ok(answer), Ok(offer)) = (SessionDescription::parse(data), SessionDescription::parse(OFFER)) else { return };
+    let named = |codecs: &[&str]| CodecPolicy {
         codecs: codecs.iter().map(|codec| (*codec).to_owned()).collect(),
         ptime_ms: 20,
-        ..Policy::default()
+        ..CodecPolicy::default()
     };
     let ways = [
-        (policy(), Policy::default()),
+        (policy(), CodecPolicy::default()),
         (named(&["opus", "PCMA"]), named(&["PCMU"])),
         (named(&["G722"]), named(&["PCMA"])),
     ];
     for (to, from) in ways {
-        let Ok(sent) = relay_offer(&offer, &to.towards(from.clone()), &PORTS, &identity()) else { continue };
+        let Ok(sent) = relay_offer(&offer, &to.policy_towards(from.clone()), &PORTS, &identity()) else { continue };
         let Ok(agreed) = accept(&offer, &sent, &answer, &from, &PORTS, &identity()) else { continue };
         reads_back(&agreed.answer);
         assert_eq!(agreed.answer.media.len(), offer.media.len());
@@ -79,9 +79,9 @@ pub fn answer(data: &[u8]) {
 /// # Panics
 /// Panics if one of these does not hold.
 pub fn keys(data: &[u8]) {
-    let Ok(offer) = Description::parse(data) else { return };
+    let Ok(offer) = SessionDescription::parse(data) else { return };
     for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {
-        let Ok(offer) = admit(offer.clone(), srtp, &Suite::ALL) else { continue };
+        let Ok(offer) = filter_offer(offer.clone(), srtp, &Suite::ALL) else { continue };
         let Ok(mut ours) = relay_offer(&offer, &policy(), &PORTS, &identity()) else { continue };
         let streams = || anchored_streams(&ours).into_iter();
         let mut answer = ours.clone();
@@ -96,14 +96,14 @@ pub fn keys(data: &[u8]) {
         assert!(srtp != Srtp::Off || !streams().any(secure));
         assert_eq!(check_answer(&answer, &offer, streams().filter(|index| secure(*index)), srtp), Ok(()));
         reads_back(&answer);
-        protect_offer(&mut ours, |_| Form::Secure, &OFFERED, Some((&answer, &offer)), &mut |bytes| bytes.fill(2));
+        protect_offer(&mut ours, |_| SrtpForm::Secure, &OFFERED, Some((&answer, &offer)), &mut |bytes| bytes.fill(2));
         reads_back(&ours);
     }
 }
 
-fn reads_back(ours: &Description) {
+fn reads_back(ours: &SessionDescription) {
     let text = ours.to_string();
     if text.len() <= limits::BYTES {
-        assert_eq!(Description::parse(text.as_bytes()).as_ref(), Ok(ours));
+        assert_eq!(SessionDescription::parse(text.as_bytes()).as_ref(), Ok(ours));
     }
 }

@@ -5,10 +5,10 @@ use std::fmt;
 
 use trunkgate_terms::{Srtp, Suite};
 
-use crate::crypto::{Crypto, InlineKey};
-use crate::description::{Attribute, Description, Media};
+use crate::crypto::{CryptoAttribute, InlineKey};
+use crate::description::{Attribute, MediaDescription, SessionDescription};
 use crate::limits;
-use crate::refusal::{Refusal, list, plain};
+use crate::refusal::{SdpRejection, list, plain};
 
 /// Default suites of our offers, in order of preference. GCM is the fastest; the second suite is the one every
 /// implementation supports.
@@ -19,7 +19,7 @@ const CRYPTO: &str = "crypto";
 
 /// SRTP form of a section in our offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum SrtpForm {
     /// Plain RTP, `RTP/AVP`.
     Plain,
     /// Opportunistic SRTP: `RTP/AVP` with keys, which a peer without SRTP ignores. Used if the offer cannot be
@@ -31,7 +31,7 @@ pub enum Form {
 
 /// Reason why SRTP settings prevent a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clash {
+pub enum SrtpConflict {
     /// SRTP is required but was not offered.
     Required,
     /// Only SRTP was offered, but it is disabled.
@@ -42,16 +42,16 @@ pub enum Clash {
 
 /// Description rejected because of the SRTP settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfit {
+pub struct SrtpRejection {
     /// Reason of the rejection.
-    pub why: Clash,
+    pub why: SrtpConflict,
     /// Warning for the 488 response: code 399 with offered and allowed transports.
-    pub refusal: Refusal,
+    pub refusal: SdpRejection,
 }
 
 /// SRTP keys agreed for one stream.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Keys {
+pub struct AgreedKeys {
     /// Crypto suite.
     pub suite: Suite,
     /// Local key, used for sending.
@@ -60,31 +60,35 @@ pub struct Keys {
     pub theirs: InlineKey,
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for AgreedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("suite", &self.suite).finish_non_exhaustive()
+        f.debug_struct("AgreedKeys").field("suite", &self.suite).finish_non_exhaustive()
     }
 }
 
 /// Descriptions in force on a leg: local, remote.
-pub type Session<'a> = Option<(&'a Description, &'a Description)>;
+pub type Session<'a> = Option<(&'a SessionDescription, &'a SessionDescription)>;
 
 /// Rejects (port 0) the sections of an offer that the settings do not allow: plain RTP if SRTP is required, SRTP if it
 /// is disabled, or SRTP without a usable line. Lines with suites outside `suites` are removed.
 ///
 /// # Errors
 /// Fails with [`Unfit`] if no stream is left.
-pub fn admit(mut offer: Description, srtp: Srtp, suites: &[Suite]) -> Result<Description, Unfit> {
+pub fn filter_offer(
+    mut offer: SessionDescription,
+    srtp: Srtp,
+    suites: &[Suite],
+) -> Result<SessionDescription, SrtpRejection> {
     let (mut clash, mut kept) = (None, false);
-    let text = format!("offered {}; allowed {}", names(&offer), allowed(srtp, suites));
+    let text = format!("offered {}; allowed {}", describe_security(&offer), allowed(srtp, suites));
     if Suite::ALL.iter().any(|suite| !suites.contains(suite)) {
-        let is_other = |line: &str| Crypto::parse(line).is_some_and(|line| !suites.contains(&line.suite));
+        let is_other = |line: &str| CryptoAttribute::parse(line).is_some_and(|line| !suites.contains(&line.suite));
         for media in &mut offer.media {
             media.attributes.retain(|line| !line.is(CRYPTO) || !line.value.as_deref().is_some_and(is_other));
         }
     }
     for media in offer.media.iter_mut().filter(|media| media.port != 0) {
-        match judge(media, srtp) {
+        match check_section(media, srtp) {
             Ok(is_rtp) => kept |= is_rtp,
             Err(why) => {
                 media.port = 0;
@@ -93,26 +97,26 @@ pub fn admit(mut offer: Description, srtp: Srtp, suites: &[Suite]) -> Result<Des
         }
     }
     match clash.filter(|_| !kept) {
-        Some(why) => Err(Unfit { why, refusal: Refusal { warn_code: 399, text } }),
+        Some(why) => Err(SrtpRejection { why, refusal: SdpRejection { warn_code: 399, text } }),
         None => Ok(offer),
     }
 }
 
 /// Returns whether an active section is acceptable RTP or UDPTL; other transports yield `false`.
-fn judge(media: &Media, srtp: Srtp) -> Result<bool, Clash> {
+fn check_section(media: &MediaDescription, srtp: Srtp) -> Result<bool, SrtpConflict> {
     if media.is_udptl() {
-        return if srtp == Srtp::Required { Err(Clash::Required) } else { Ok(true) };
+        return if srtp == Srtp::Required { Err(SrtpConflict::Required) } else { Ok(true) };
     }
-    let refused = if srtp == Srtp::Off { Clash::Off } else { Clash::NoSuite };
-    match (Profile::of(&media.proto), srtp) {
+    let refused = if srtp == Srtp::Off { SrtpConflict::Off } else { SrtpConflict::NoSuite };
+    match (RtpProfile::from_transport(&media.proto), srtp) {
         // DTLS-SRTP (RFC 5764) is not supported.
         (None, _) if media.proto.to_ascii_uppercase().contains("RTP/SAVP") => Err(refused),
         (None, _) => Ok(false),
-        (Some(profile), Srtp::Off) if profile.secure => Err(Clash::Off),
+        (Some(profile), Srtp::Off) if profile.secure => Err(SrtpConflict::Off),
         (Some(profile), Srtp::Off | Srtp::Optional) if !profile.secure => Ok(true),
         (Some(_), _) if chosen(media).is_some() => Ok(true),
-        (Some(profile), _) if profile.secure || media.attribute(CRYPTO).is_some() => Err(Clash::NoSuite),
-        (Some(_), _) => Err(Clash::Required),
+        (Some(profile), _) if profile.secure || media.attribute(CRYPTO).is_some() => Err(SrtpConflict::NoSuite),
+        (Some(_), _) => Err(SrtpConflict::Required),
     }
 }
 
@@ -120,40 +124,40 @@ fn judge(media: &Media, srtp: Srtp) -> Result<bool, Clash> {
 ///
 /// # Errors
 /// Fails with [`Unfit`] if no stream is left.
-pub fn keep_protected(offer: &mut Description, srtp: Srtp) -> Result<(), Unfit> {
-    if srtp != Srtp::Required || !offer.media.iter().any(Media::is_udptl) {
+pub fn keep_protected(offer: &mut SessionDescription, srtp: Srtp) -> Result<(), SrtpRejection> {
+    if srtp != Srtp::Required || !offer.media.iter().any(MediaDescription::is_udptl) {
         return Ok(());
     }
-    let text = format!("offered {}; allowed {}", names(offer), allowed(srtp, &Suite::ALL));
+    let text = format!("offered {}; allowed {}", describe_security(offer), allowed(srtp, &Suite::ALL));
     offer.media.iter_mut().filter(|media| media.is_udptl()).for_each(|media| media.port = 0);
     if offer.media.iter().any(|media| media.port != 0) {
         return Ok(());
     }
-    Err(Unfit { why: Clash::Required, refusal: Refusal { warn_code: 399, text } })
+    Err(SrtpRejection { why: SrtpConflict::Required, refusal: SdpRejection { warn_code: 399, text } })
 }
 
 /// Adds our keys for these suites to our offer, in the form that `form` returns for each m-line. Keys in force in
 /// `before` are kept; others are generated with `draw`.
 pub fn protect_offer(
-    offer: &mut Description,
-    form: impl Fn(usize) -> Form,
+    offer: &mut SessionDescription,
+    form: impl Fn(usize) -> SrtpForm,
     suites: &[Suite],
     before: Session<'_>,
     draw: &mut dyn FnMut(&mut [u8]),
 ) {
     for (index, media) in offer.media.iter_mut().enumerate().filter(|(_, media)| media.port != 0) {
-        let Some(profile) = Profile::of(&media.proto) else { continue };
+        let Some(profile) = RtpProfile::from_transport(&media.proto) else { continue };
         let form = form(index);
-        media.proto = Profile { secure: form == Form::Secure, ..profile }.name().to_owned();
-        if form == Form::Plain {
+        media.proto = RtpProfile { secure: form == SrtpForm::Secure, ..profile }.name().to_owned();
+        if form == SrtpForm::Plain {
             continue;
         }
         let known = before.and_then(|(ours, theirs)| Some((ours.media.get(index)?, theirs.media.get(index)?)));
         let in_force = known.and_then(|(ours, theirs)| agreed(ours, theirs)).map(|keys| keys.suite);
         let further = suites.iter().copied().filter(|suite| Some(*suite) != in_force);
         let lines = in_force.into_iter().chain(further).zip(1..).map(|(suite, tag)| {
-            let key = known.and_then(|(ours, _)| key_of(ours, suite)).unwrap_or_else(|| drawn(suite, draw));
-            Crypto::new(tag, suite, key)
+            let key = known.and_then(|(ours, _)| key_of(ours, suite)).unwrap_or_else(|| generate_key(suite, draw));
+            CryptoAttribute::new(tag, suite, key)
         });
         let lines: Vec<Attribute> = lines.map(|line| Attribute::new(CRYPTO, line.to_string())).collect();
         media.attributes.splice(0..0, lines);
@@ -164,8 +168,8 @@ pub fn protect_offer(
 /// key is kept while the remote key and address stay the same, and otherwise replaced: a new receiver could not know
 /// our rollover counter (RFC 3711 §3.3.1).
 pub fn protect_answer(
-    answer: &mut Description,
-    offer: &Description,
+    answer: &mut SessionDescription,
+    offer: &SessionDescription,
     srtp: Srtp,
     before: Session<'_>,
     draw: &mut dyn FnMut(&mut [u8]),
@@ -176,8 +180,9 @@ pub fn protect_answer(
     for (index, media) in answer.media.iter_mut().enumerate().filter(|(_, media)| media.port != 0) {
         let Some(offered) = offer.media.get(index) else { continue };
         let Some(line) = chosen(offered) else { continue };
-        let same_far_end = |theirs: &Description, media: &Media| {
-            let place = |d: &Description, m: &Media| (d.connection_of(m).map(|c| c.address.clone()), m.port);
+        let same_far_end = |theirs: &SessionDescription, media: &MediaDescription| {
+            let place =
+                |d: &SessionDescription, m: &MediaDescription| (d.connection_of(m).map(|c| c.address.clone()), m.port);
             let key = key_of(media, line.suite);
             place(theirs, media) == place(offer, offered) && key.as_ref() == line.keys.first()
         };
@@ -185,8 +190,8 @@ pub fn protect_answer(
             theirs.media.get(index).filter(|media| same_far_end(theirs, media))?;
             key_of(ours.media.get(index)?, line.suite)
         });
-        let key = kept.unwrap_or_else(|| drawn(line.suite, draw));
-        let ours = Crypto { keys: vec![key], parameters: Vec::new(), ..line };
+        let key = kept.unwrap_or_else(|| generate_key(line.suite, draw));
+        let ours = CryptoAttribute { keys: vec![key], parameters: Vec::new(), ..line };
         media.attributes.insert(0, Attribute::new(CRYPTO, ours.to_string()));
     }
 }
@@ -196,53 +201,54 @@ pub fn protect_answer(
 /// # Errors
 /// Fails with [`Unfit`] if a stream is not protected.
 pub fn check_answer(
-    sent: &Description,
-    answer: &Description,
+    sent: &SessionDescription,
+    answer: &SessionDescription,
     streams: impl IntoIterator<Item = usize>,
     srtp: Srtp,
-) -> Result<(), Unfit> {
+) -> Result<(), SrtpRejection> {
     for index in streams {
         let (Some(ours), Some(theirs)) = (sent.media.get(index), answer.media.get(index)) else { continue };
         if agreed(ours, theirs).is_some() {
             continue;
         }
         let offered = ours.attribute(CRYPTO).is_some();
-        let answered = theirs.attribute(CRYPTO).is_some() || Profile::of(&theirs.proto).is_none_or(|p| p.secure);
+        let answered =
+            theirs.attribute(CRYPTO).is_some() || RtpProfile::from_transport(&theirs.proto).is_none_or(|p| p.secure);
         let why = match srtp {
             // Some peers answer an SRTP offer with a plain section, which is allowed if SRTP is optional.
             Srtp::Off | Srtp::Optional if !offered || !answered => continue,
-            Srtp::Required if !answered => Clash::Required,
-            Srtp::Off | Srtp::Optional | Srtp::Required => Clash::NoSuite,
+            Srtp::Required if !answered => SrtpConflict::Required,
+            Srtp::Off | Srtp::Optional | Srtp::Required => SrtpConflict::NoSuite,
         };
-        let text = format!("offered {}; answered {}", names(sent), names(answer));
-        return Err(Unfit { why, refusal: Refusal { warn_code: 399, text } });
+        let text = format!("offered {}; answered {}", describe_security(sent), describe_security(answer));
+        return Err(SrtpRejection { why, refusal: SdpRejection { warn_code: 399, text } });
     }
     Ok(())
 }
 
 /// Returns the keys of a stream from the sections of both sides: the lines with equal tag and suite. `None` means
 /// plain RTP.
-pub fn agreed(ours: &Media, theirs: &Media) -> Option<Keys> {
-    let own: Vec<Crypto> = lines(ours).collect();
+pub fn agreed(ours: &MediaDescription, theirs: &MediaDescription) -> Option<AgreedKeys> {
+    let own: Vec<CryptoAttribute> = lines(ours).collect();
     lines(theirs).find_map(|line| {
         let mine = own.iter().find(|mine| mine.tag == line.tag && mine.suite == line.suite)?;
         let (ours, theirs) = (mine.keys.first()?.clone(), line.keys.into_iter().next()?);
-        Some(Keys { suite: line.suite, ours, theirs })
+        Some(AgreedKeys { suite: line.suite, ours, theirs })
     })
 }
 
 /// Returns the form in which an active stream is offered again, unchanged.
-pub fn form_in_force(ours: &Media, theirs: &Media) -> Form {
+pub fn form_in_force(ours: &MediaDescription, theirs: &MediaDescription) -> SrtpForm {
     match agreed(ours, theirs) {
-        None => Form::Plain,
-        Some(_) if Profile::of(&ours.proto).is_some_and(|profile| profile.secure) => Form::Secure,
-        Some(_) => Form::Either,
+        None => SrtpForm::Plain,
+        Some(_) if RtpProfile::from_transport(&ours.proto).is_some_and(|profile| profile.secure) => SrtpForm::Secure,
+        Some(_) => SrtpForm::Either,
     }
 }
 
 /// Returns whether two descriptions of one side differ only in their keys and version.
-pub fn only_keys_differ(before: &Description, now: &Description) -> bool {
-    let without = |description: &Description| {
+pub fn only_keys_differ(before: &SessionDescription, now: &SessionDescription) -> bool {
+    let without = |description: &SessionDescription| {
         let mut bare = description.clone();
         bare.origin.version = 0;
         for media in &mut bare.media {
@@ -250,15 +256,15 @@ pub fn only_keys_differ(before: &Description, now: &Description) -> bool {
         }
         bare
     };
-    let keys = |description: &Description| -> Vec<Vec<Attribute>> {
-        let of = |media: &Media| media.attributes.iter().filter(|a| a.is(CRYPTO)).cloned().collect();
+    let keys = |description: &SessionDescription| -> Vec<Vec<Attribute>> {
+        let of = |media: &MediaDescription| media.attributes.iter().filter(|a| a.is(CRYPTO)).cloned().collect();
         description.media.iter().map(of).collect()
     };
     keys(before) != keys(now) && without(before) == without(now)
 }
 
 /// Returns the description without SRTP: no crypto lines, plain transports.
-pub fn unprotected(description: &Description) -> Description {
+pub fn unprotected(description: &SessionDescription) -> SessionDescription {
     let mut bare = description.clone();
     for media in &mut bare.media {
         media.attributes.retain(|attribute| !attribute.is(CRYPTO));
@@ -268,23 +274,23 @@ pub fn unprotected(description: &Description) -> Description {
 }
 
 /// Iterates over the usable crypto lines of a section, in order.
-fn lines(media: &Media) -> impl Iterator<Item = Crypto> {
+fn lines(media: &MediaDescription) -> impl Iterator<Item = CryptoAttribute> {
     let values = media.attributes.iter().filter(|attribute| attribute.is(CRYPTO)).filter_map(|a| a.value.as_deref());
-    values.filter_map(Crypto::parse).filter(Crypto::is_usable)
+    values.filter_map(CryptoAttribute::parse).filter(CryptoAttribute::is_usable)
 }
 
 /// Returns the line of an offer to answer: the first usable one with a single key, or else the first usable one, since
 /// only the first of several keys is used.
-fn chosen(media: &Media) -> Option<Crypto> {
+fn chosen(media: &MediaDescription) -> Option<CryptoAttribute> {
     lines(media).min_by_key(|line| line.keys.len() > 1)
 }
 
 /// Returns the first key of a section for a suite.
-fn key_of(media: &Media, suite: Suite) -> Option<InlineKey> {
+fn key_of(media: &MediaDescription, suite: Suite) -> Option<InlineKey> {
     lines(media).find(|line| line.suite == suite).and_then(|line| line.keys.into_iter().next())
 }
 
-fn drawn(suite: Suite, draw: &mut dyn FnMut(&mut [u8])) -> InlineKey {
+fn generate_key(suite: Suite, draw: &mut dyn FnMut(&mut [u8])) -> InlineKey {
     let mut key_salt = vec![0; suite.key_len() + suite.salt_len()];
     draw(&mut key_salt);
     InlineKey::new(key_salt)
@@ -292,24 +298,24 @@ fn drawn(suite: Suite, draw: &mut dyn FnMut(&mut [u8])) -> InlineKey {
 
 /// RTP profile (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Profile {
+pub(crate) struct RtpProfile {
     /// Whether the profile uses SRTP.
     pub(crate) secure: bool,
     /// Whether the profile has extended RTCP feedback.
     feedback: bool,
 }
 
-impl Profile {
-    const ALL: [Profile; 4] = [
-        Profile { secure: false, feedback: false },
-        Profile { secure: false, feedback: true },
-        Profile { secure: true, feedback: false },
-        Profile { secure: true, feedback: true },
+impl RtpProfile {
+    const ALL: [RtpProfile; 4] = [
+        RtpProfile { secure: false, feedback: false },
+        RtpProfile { secure: false, feedback: true },
+        RtpProfile { secure: true, feedback: false },
+        RtpProfile { secure: true, feedback: true },
     ];
 
     /// Returns the profile of a transport protocol.
-    pub(crate) fn of(proto: &str) -> Option<Profile> {
-        Profile::ALL.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(proto))
+    pub(crate) fn from_transport(proto: &str) -> Option<RtpProfile> {
+        RtpProfile::ALL.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(proto))
     }
 
     const fn name(self) -> &'static str {
@@ -324,14 +330,14 @@ impl Profile {
 
 /// Returns a transport protocol without SRTP.
 pub(crate) fn plain_proto(proto: &str) -> &str {
-    match Profile::of(proto) {
-        Some(profile) if profile.secure => Profile { secure: false, ..profile }.name(),
+    match RtpProfile::from_transport(proto) {
+        Some(profile) if profile.secure => RtpProfile { secure: false, ..profile }.name(),
         Some(_) | None => proto,
     }
 }
 
 /// Formats the active sections of a description and their suites for a message.
-fn names(description: &Description) -> String {
+fn describe_security(description: &SessionDescription) -> String {
     let live = description.media.iter().filter(|media| media.port != 0).take(limits::ANCHORED_STREAMS);
     list(live.map(|media| {
         let values = media.attributes.iter().filter(|a| a.is(CRYPTO)).filter_map(|a| a.value.as_deref());

@@ -15,15 +15,15 @@ pub mod limits;
 pub mod negotiate;
 mod refusal;
 
-pub use crypto::{Crypto, InlineKey};
-pub use description::{Attribute, Connection, Description, Media, Origin, ParseError};
-pub use direction::Direction;
+pub use crypto::{CryptoAttribute, InlineKey};
+pub use description::{Attribute, ConnectionData, MediaDescription, Origin, ParseError, SessionDescription};
+pub use direction::MediaDirection;
 pub use format::Rtpmap;
-pub use keying::{Clash, Form, Keys, Unfit};
+pub use keying::{AgreedKeys, SrtpConflict, SrtpForm, SrtpRejection};
 pub use negotiate::own::{self, answer_offer, offer_own};
 pub use negotiate::{
-    Agreed, AgreedStream, Audio, Conversion, Converted, Dtmf, EDGE_CODECS, Events, Far, Identity, OpusParameters,
-    OwnEvents, Policy, Refusal, accept, anchored_streams, codec_names, far, fitted, keep_family, may_relay,
-    offer_events, relay_offer,
+    AgreedStream, AudioPayload, CodecConversion, CodecPolicy, DtmfMethod, EDGE_CODECS, EventPayloads, LocalOrigin,
+    MediaEndpoint, NegotiatedAnswer, OpusParameters, OwnEvents, SdpRejection, StreamTranscoding, accept,
+    anchored_streams, codec_names, fitted, keep_family, may_relay, offer_events, relay_offer, remote_endpoint,
 };
 pub use trunkgate_terms::{Srtp, Suite};

@@ -4,7 +4,7 @@ use crate::limits;
 
 /// Offer or answer that cannot be used; answered with 488 and a Warning (RFC 3261 §20.43).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct SdpRejection {
     /// Warn code: 301 address family, 304 media type, 305 format, 399 other (SRTP, answer that does not match its
     /// offer).
     pub warn_code: u16,

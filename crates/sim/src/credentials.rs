@@ -7,54 +7,54 @@ use bytes::Bytes;
 use trunkgate_phone::PhoneConfig;
 use trunkgate_route::Trunk;
 
-use crate::options::{Asked, Options, Sabotage, Trust};
+use crate::options::{CredentialCheck, Sabotage, SeedOptions, TrunkOptions};
 use crate::places::owner;
 
 /// Prefix of the edge's user names at its trunks.
 const OURS: &str = "edge-at-";
 
-fn asked(trust: &Trust, name: &str) -> (Asked, Asked) {
+fn asked(trust: &TrunkOptions, name: &str) -> (CredentialCheck, CredentialCheck) {
     let at = match name {
         "carrier" => 0,
         "a" => 1,
         "b" => 2,
         // A phone that registers must show credentials.
-        _ if trust.of_phones[0] == Asked::Wrong => return (Asked::Nothing, Asked::Wrong),
-        _ => return (Asked::Nothing, Asked::Right),
+        _ if trust.of_phones[0] == CredentialCheck::Wrong => return (CredentialCheck::Nothing, CredentialCheck::Wrong),
+        _ => return (CredentialCheck::Nothing, CredentialCheck::Right),
     };
     (trust.of_edge[at], trust.of_phones[at])
 }
 
-fn password(name: &str, asked: Asked) -> String {
-    if asked == Asked::Wrong { "guessed".to_owned() } else { format!("secret of {name}") }
+fn password(name: &str, asked: CredentialCheck) -> String {
+    if asked == CredentialCheck::Wrong { "guessed".to_owned() } else { format!("secret of {name}") }
 }
 
 /// Returns a trunk with its credentials.
-pub(crate) fn of_trunk(options: &Options, trunk: Trunk) -> Trunk {
+pub(crate) fn of_trunk(options: &SeedOptions, trunk: Trunk) -> Trunk {
     let (of_edge, of_phone) = asked(&options.trust, &trunk.name);
     let shown_at =
         if options.sabotage == Sabotage::CredentialsLeak && &*trunk.name == "b" { "a" } else { &*trunk.name };
     let credentials =
         |username: String, password: String| trunkgate_route::Credentials { username, password, realm: None };
     let auth = credentials(format!("{OURS}{shown_at}"), password(shown_at, of_edge));
-    let require_auth = credentials(format!("phone-{}", trunk.name), password(&trunk.name, Asked::Right));
+    let require_auth = credentials(format!("phone-{}", trunk.name), password(&trunk.name, CredentialCheck::Right));
     Trunk {
-        auth: (of_edge != Asked::Nothing).then_some(auth),
-        require_auth: (of_phone != Asked::Nothing).then_some(require_auth),
+        auth: (of_edge != CredentialCheck::Nothing).then_some(auth),
+        require_auth: (of_phone != CredentialCheck::Nothing).then_some(require_auth),
         options_interval: options.trust.options_interval,
         ..trunk
     }
 }
 
 /// Sets the credentials of the trunk's phone.
-pub(crate) fn of_phone(options: &Options, name: &str, config: &mut PhoneConfig) {
+pub(crate) fn of_phone(options: &SeedOptions, name: &str, config: &mut PhoneConfig) {
     let (of_edge, of_phone) = asked(&options.trust, name);
     let credentials =
         |username: String, password: String| trunkgate_sip::Credentials { username, password, realm: None };
-    if of_edge != Asked::Nothing {
-        config.asks = Some(credentials(format!("{OURS}{name}"), password(name, Asked::Right)));
+    if of_edge != CredentialCheck::Nothing {
+        config.asks = Some(credentials(format!("{OURS}{name}"), password(name, CredentialCheck::Right)));
     }
-    if of_phone != Asked::Nothing {
+    if of_phone != CredentialCheck::Nothing {
         config.credentials = Some(credentials(format!("phone-{name}"), password(name, of_phone)));
     }
 }
@@ -96,9 +96,9 @@ pub(crate) fn is_challenge(bytes: &[u8]) -> bool {
 }
 
 /// Returns the credentials that the registrar requires.
-pub(crate) fn of_registrar(options: &Options) -> Option<trunkgate_sip::Credentials> {
+pub(crate) fn of_registrar(options: &SeedOptions) -> Option<trunkgate_sip::Credentials> {
     let username = format!("{OURS}a");
-    let password = password("a", Asked::Right);
-    let asks = asked(&options.trust, "a").0 != Asked::Nothing;
+    let password = password("a", CredentialCheck::Right);
+    let asks = asked(&options.trust, "a").0 != CredentialCheck::Nothing;
     asks.then_some(trunkgate_sip::Credentials { username, password, realm: None })
 }

@@ -18,15 +18,15 @@ mod summary;
 mod vault;
 pub mod world;
 
-pub use options::{Options, Sabotage};
-pub use summary::Summary;
-pub use world::{Failure, World};
+pub use options::{Sabotage, SeedOptions};
+pub use summary::RunSummary;
+pub use world::{InvariantFailure, World};
 
 /// Runs one seed from start to end.
 ///
 /// # Errors
 /// The first violated invariant, with the seed, its options and the last events.
-pub fn run(start: std::time::Instant, options: Options) -> Result<Summary, Box<Failure>> {
+pub fn run(start: std::time::Instant, options: SeedOptions) -> Result<RunSummary, Box<InvariantFailure>> {
     World::new(start, options).run()
 }
 
@@ -36,10 +36,10 @@ pub fn run_all(
     start: std::time::Instant,
     seeds: impl Iterator<Item = u64>,
     (sabotage, whole_log): (Sabotage, bool),
-) -> (Vec<Failure>, Summary) {
-    let (mut failures, mut sum) = (Vec::new(), Summary::default());
+) -> (Vec<InvariantFailure>, RunSummary) {
+    let (mut failures, mut sum) = (Vec::new(), RunSummary::default());
     for seed in seeds {
-        match run(start, Options { sabotage, whole_log, ..Options::of_seed(seed) }) {
+        match run(start, SeedOptions { sabotage, whole_log, ..SeedOptions::of_seed(seed) }) {
             Ok(summary) => sum += summary,
             Err(failure) => failures.push(*failure),
         }

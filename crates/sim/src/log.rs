@@ -9,7 +9,7 @@ pub(crate) const TAIL_LINES: usize = 160;
 
 /// Log of one run.
 #[derive(Debug)]
-pub struct Log {
+pub struct RunLog {
     start: Instant,
     tail: VecDeque<String>,
     hash: u64,
@@ -17,11 +17,11 @@ pub struct Log {
     kept: usize,
 }
 
-impl Log {
+impl RunLog {
     /// Returns an empty log with times relative to `start`. `is_whole`: all lines are kept.
-    pub fn new(start: Instant, is_whole: bool) -> Log {
+    pub fn new(start: Instant, is_whole: bool) -> RunLog {
         let kept = if is_whole { usize::MAX } else { TAIL_LINES };
-        Log { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0, kept }
+        RunLog { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0, kept }
     }
 
     /// Adds a line.
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_tail_is_bounded_and_the_hash_covers_all() {
         let start = Instant::now();
-        let (mut a, mut b) = (Log::new(start, false), Log::new(start, false));
+        let (mut a, mut b) = (RunLog::new(start, false), RunLog::new(start, false));
         for n in 0..TAIL_LINES + 10 {
             a.line(start, format_args!("{n}"));
             b.line(start, format_args!("{}", if n == 0 { 99 } else { n }));

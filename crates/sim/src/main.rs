@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use trunkgate_sim::{Options, Sabotage, Summary, World, run_all};
+use trunkgate_sim::{RunSummary, Sabotage, SeedOptions, World, run_all};
 
 fn main() -> ExitCode {
     let Some(Arguments { first, count, sabotage, record }) = arguments(std::env::args().skip(1)) else {
@@ -19,11 +19,11 @@ fn main() -> ExitCode {
     };
     let began = Instant::now();
     if let Some(file) = record {
-        let options = Options { sabotage, whole_log: true, taped: true, ..Options::of_seed(first) };
+        let options = SeedOptions { sabotage, whole_log: true, taped: true, ..SeedOptions::of_seed(first) };
         return recorded(World::new(began, options), &file);
     }
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    let (mut failures, mut sum) = (Vec::new(), Summary::default());
+    let (mut failures, mut sum) = (Vec::new(), RunSummary::default());
     std::thread::scope(|scope| {
         let share = |core| (first..first.saturating_add(count)).filter(move |seed| seed % cores == core);
         let threads: Vec<_> =

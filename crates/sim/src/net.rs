@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 
 /// Network conditions.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weather {
+pub struct NetworkConditions {
     /// Share of datagrams lost.
     pub loss: f64,
     /// Share of datagrams duplicated.
@@ -20,14 +20,15 @@ pub struct Weather {
     pub spread_us: u64,
 }
 
-impl Weather {
+impl NetworkConditions {
     /// Ideal conditions: no loss, a delay of 1 ms.
-    pub const CALM: Weather = Weather { loss: 0.0, duplicate: 0.0, reorder: 0.0, delay_us: 1000, spread_us: 0 };
+    pub const CALM: NetworkConditions =
+        NetworkConditions { loss: 0.0, duplicate: 0.0, reorder: 0.0, delay_us: 1000, spread_us: 0 };
 }
 
 /// Delivery guarantee of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carriage {
+pub enum DeliveryGuarantee {
     /// May be lost, duplicated and reordered.
     Datagram,
     /// Arrives once, in order.
@@ -36,20 +37,20 @@ pub enum Carriage {
 
 /// Random generator and current conditions of the network.
 #[derive(Debug)]
-pub struct Net {
+pub struct SimNetwork {
     rng: ChaCha12Rng,
-    weather: Weather,
-    fair: Weather,
+    weather: NetworkConditions,
+    fair: NetworkConditions,
 }
 
-impl Net {
+impl SimNetwork {
     /// Returns a network with `fair` as its normal conditions.
-    pub fn new(seed: u64, fair: Weather) -> Net {
-        Net { rng: ChaCha12Rng::seed_from_u64(seed), weather: fair, fair }
+    pub fn new(seed: u64, fair: NetworkConditions) -> SimNetwork {
+        SimNetwork { rng: ChaCha12Rng::seed_from_u64(seed), weather: fair, fair }
     }
 
     /// Changes the conditions.
-    pub fn set(&mut self, weather: Weather) {
+    pub fn set(&mut self, weather: NetworkConditions) {
         self.weather = weather;
     }
 
@@ -60,14 +61,14 @@ impl Net {
 
     /// Makes the conditions ideal from now on.
     pub(crate) fn heal(&mut self) {
-        self.fair = Weather::CALM;
-        self.weather = Weather::CALM;
+        self.fair = NetworkConditions::CALM;
+        self.weather = NetworkConditions::CALM;
     }
 
     /// Returns the arrival times of a packet sent now: none, one or two.
-    pub fn arrivals(&mut self, now: Instant, carriage: Carriage) -> Vec<Instant> {
+    pub fn arrivals(&mut self, now: Instant, carriage: DeliveryGuarantee) -> Vec<Instant> {
         let weather = self.weather;
-        if carriage == Carriage::Stream {
+        if carriage == DeliveryGuarantee::Stream {
             // A constant delay keeps a stream in order.
             return vec![now + Duration::from_micros(weather.delay_us)];
         }
@@ -91,36 +92,36 @@ impl Net {
 mod tests {
     use super::*;
 
-    fn counted(weather: Weather, carriage: Carriage) -> usize {
-        let mut net = Net::new(1, weather);
+    fn counted(weather: NetworkConditions, carriage: DeliveryGuarantee) -> usize {
+        let mut net = SimNetwork::new(1, weather);
         let now = Instant::now();
         (0..1000).map(|_| net.arrivals(now, carriage).len()).sum()
     }
 
     #[test]
     fn the_weather_is_as_told() {
-        let all = Weather { loss: 1.0, ..Weather::CALM };
-        let twice = Weather { duplicate: 1.0, ..Weather::CALM };
-        let half = Weather { loss: 0.5, ..Weather::CALM };
-        assert_eq!(counted(Weather::CALM, Carriage::Datagram), 1000);
-        assert_eq!(counted(all, Carriage::Datagram), 0);
-        assert_eq!(counted(all, Carriage::Stream), 1000);
-        assert_eq!(counted(twice, Carriage::Datagram), 2000);
-        assert!((400..600).contains(&counted(half, Carriage::Datagram)));
+        let all = NetworkConditions { loss: 1.0, ..NetworkConditions::CALM };
+        let twice = NetworkConditions { duplicate: 1.0, ..NetworkConditions::CALM };
+        let half = NetworkConditions { loss: 0.5, ..NetworkConditions::CALM };
+        assert_eq!(counted(NetworkConditions::CALM, DeliveryGuarantee::Datagram), 1000);
+        assert_eq!(counted(all, DeliveryGuarantee::Datagram), 0);
+        assert_eq!(counted(all, DeliveryGuarantee::Stream), 1000);
+        assert_eq!(counted(twice, DeliveryGuarantee::Datagram), 2000);
+        assert!((400..600).contains(&counted(half, DeliveryGuarantee::Datagram)));
     }
 
     #[test]
     fn a_storm_passes_and_a_healed_network_stays_so() {
-        let all = Weather { loss: 1.0, ..Weather::CALM };
+        let all = NetworkConditions { loss: 1.0, ..NetworkConditions::CALM };
         let now = Instant::now();
-        let mut net = Net::new(1, Weather::CALM);
+        let mut net = SimNetwork::new(1, NetworkConditions::CALM);
         net.set(all);
-        assert!(net.arrivals(now, Carriage::Datagram).is_empty());
+        assert!(net.arrivals(now, DeliveryGuarantee::Datagram).is_empty());
         net.clear();
-        assert_eq!(net.arrivals(now, Carriage::Datagram).len(), 1);
-        let mut net = Net::new(1, all);
+        assert_eq!(net.arrivals(now, DeliveryGuarantee::Datagram).len(), 1);
+        let mut net = SimNetwork::new(1, all);
         net.heal();
         net.clear();
-        assert_eq!(net.arrivals(now, Carriage::Datagram).len(), 1);
+        assert_eq!(net.arrivals(now, DeliveryGuarantee::Datagram).len(), 1);
     }
 }

@@ -11,19 +11,19 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_sip::{Flow, Transport};
 
-use crate::options::{Options, Sabotage};
+use crate::options::{Sabotage, SeedOptions};
 use crate::places::{EDGE, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
 /// State of the proxy.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub(crate) struct ForkingProxy {
     rng: ChaCha12Rng,
     /// Whether the seed has a forking proxy.
     is_there: bool,
     /// Whether the second 2xx of a fork is lost.
     loses_second: bool,
     /// Forked INVITEs by Call-ID and branch.
-    forked: BTreeMap<String, Forked>,
+    forked: BTreeMap<String, ForkedInvite>,
     /// Number of forked INVITEs.
     forks: u64,
     /// Number of INVITEs that both phones have answered.
@@ -32,7 +32,7 @@ pub(crate) struct Proxy {
 
 /// A forked INVITE.
 #[derive(Debug)]
-struct Forked {
+struct ForkedInvite {
     invite: Bytes,
     flow: Flow,
     /// Seats without a final response.
@@ -45,7 +45,7 @@ struct Forked {
 
 /// Treatment of a phone's message by the proxy.
 #[derive(Debug)]
-pub(crate) enum Passing {
+pub(crate) enum ProxyDecision {
     /// Forwards the message.
     On,
     /// Drops the message.
@@ -56,10 +56,10 @@ pub(crate) enum Passing {
     Withdraws { others: Vec<usize>, flow: Flow, cancel: Bytes, late: Duration },
 }
 
-impl Proxy {
+impl ForkingProxy {
     /// Returns the proxy of a seed's options.
-    pub(crate) fn new(options: &Options) -> Proxy {
-        Proxy {
+    pub(crate) fn new(options: &SeedOptions) -> ForkingProxy {
+        ForkingProxy {
             rng: ChaCha12Rng::seed_from_u64(options.seed ^ 0x666f_726b_666f_726b),
             is_there: options.forks,
             loses_second: options.sabotage == Sabotage::SecondAnswersAreLost,
@@ -81,7 +81,7 @@ impl Proxy {
         if begins && !self.forked.contains_key(&key) {
             self.forks += 1;
             let open = vec![TRUNK_B_SEAT, TRUNK_B2_SEAT];
-            let forked = Forked { invite: bytes.clone(), flow, open, early: Vec::new(), answered: 0, best: None };
+            let forked = ForkedInvite { invite: bytes.clone(), flow, open, early: Vec::new(), answered: 0, best: None };
             self.forked.insert(key, forked);
             return Some(TRUNK_B2_SEAT);
         }
@@ -89,45 +89,45 @@ impl Proxy {
     }
 
     /// Decides about a message of a seat's phone.
-    pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> Passing {
+    pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> ProxyDecision {
         let text = String::from_utf8_lossy(bytes);
         if !text.starts_with("SIP/2.0 ") || !value(&text, "CSeq").ends_with(" INVITE") {
-            return Passing::On;
+            return ProxyDecision::On;
         }
-        let Some(forked) = self.forked.get_mut(&key(&text)) else { return Passing::On };
+        let Some(forked) = self.forked.get_mut(&key(&text)) else { return ProxyDecision::On };
         let code: u16 = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
         match code {
-            0..=100 => return Passing::On,
+            0..=100 => return ProxyDecision::On,
             101..=199 => {
                 forked.early.push(at);
-                return Passing::On;
+                return ProxyDecision::On;
             }
             // A retransmission.
             200..=299 if !forked.open.contains(&at) && !self.loses_second => {
-                return Passing::On;
+                return ProxyDecision::On;
             }
-            _ if !forked.open.contains(&at) => return Passing::Kept,
+            _ if !forked.open.contains(&at) => return ProxyDecision::Kept,
             _ => forked.open.retain(|open| *open != at),
         }
         if (200..300).contains(&code) {
             forked.answered += 1;
             self.answered_twice += u64::from(forked.answered == 2);
             if forked.answered > 1 && self.loses_second {
-                return Passing::Kept;
+                return ProxyDecision::Kept;
             }
             let (others, flow) = (forked.open.clone(), forked.flow);
             let cancel = cancel_of(&String::from_utf8_lossy(&forked.invite));
             let late = Duration::from_millis(self.rng.random_range(5..4000));
-            return Passing::Withdraws { others, flow: Flow { remote: EDGE, ..flow }, cancel, late };
+            return ProxyDecision::Withdraws { others, flow: Flow { remote: EDGE, ..flow }, cancel, late };
         }
         if forked.best.as_ref().is_none_or(|(best, _)| code < *best) {
             forked.best = Some((code, bytes.clone()));
         }
         match &forked.best {
-            _ if forked.answered > 0 => Passing::Kept,
-            Some((_, best)) if forked.open.is_empty() => Passing::Instead(best.clone()),
-            _ if forked.early.contains(&at) => Passing::Instead(terminated(&text)),
-            Some(_) | None => Passing::Kept,
+            _ if forked.answered > 0 => ProxyDecision::Kept,
+            Some((_, best)) if forked.open.is_empty() => ProxyDecision::Instead(best.clone()),
+            _ if forked.early.contains(&at) => ProxyDecision::Instead(terminated(&text)),
+            Some(_) | None => ProxyDecision::Kept,
         }
     }
 

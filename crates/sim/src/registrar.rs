@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_sip::{
-    Answer, Credentials, Endpoint, EndpointConfig, Event, Extra, Flow, Identity, Input, ListenerId, Local, Message,
-    Method, Output, Party, ServerId, Transport,
+    Credentials, EndpointConfig, EndpointEvent, EndpointInput, EndpointOutput, ExtraHeader, Flow, ListenerId,
+    LocalAddress, Method, ProcessIdentity, ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, Transport,
 };
 
 use crate::places::{EDGE, REGISTRAR};
@@ -16,7 +16,7 @@ const LEAST_SECONDS: u32 = 120;
 
 /// Behaviour of the registrar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub(crate) enum RegistrarBehaviour {
     /// Accepts each REGISTER.
     Good,
     /// Rejects short lifetimes with 423, and accepts others.
@@ -30,7 +30,7 @@ pub(crate) enum Mood {
 /// State of the registrar.
 #[derive(Debug)]
 pub(crate) struct Registrar {
-    endpoint: Endpoint,
+    endpoint: SipEndpoint,
     /// Expiry of each Contact's binding.
     bindings: BTreeMap<String, Instant>,
 }
@@ -39,15 +39,15 @@ impl Registrar {
     /// Returns a registrar without bindings that requires these credentials.
     pub(crate) fn new(asks: Option<Credentials>) -> Registrar {
         let config = EndpointConfig {
-            identity: Identity { edge: 99, generation: 0, shard: 0 },
+            identity: ProcessIdentity { edge: 99, generation: 0, shard: 0 },
             product: "registrar".into(),
             methods: vec![Method::Register],
             extensions: Vec::new(),
             message_bytes: trunkgate_sip::limits::MESSAGE_BYTES,
-            limits: trunkgate_sip::Limits::default(),
+            limits: trunkgate_sip::EndpointLimits::default(),
         };
-        let mut endpoint = Endpoint::new(config, [99; 32]);
-        endpoint.require_credentials(Party(0), asks);
+        let mut endpoint = SipEndpoint::new(config, [99; 32]);
+        endpoint.require_credentials(SipPartyId(0), asks);
         Registrar { endpoint, bindings: BTreeMap::new() }
     }
 
@@ -57,40 +57,42 @@ impl Registrar {
     }
 
     /// Handles a message. Returns the responses.
-    pub(crate) fn receive(&mut self, now: Instant, bytes: Bytes, mood: Mood) -> Vec<Bytes> {
+    pub(crate) fn receive(&mut self, now: Instant, bytes: Bytes, mood: RegistrarBehaviour) -> Vec<Bytes> {
         self.endpoint.handle_timeout(now);
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };
-        let local = Local { ip: REGISTRAR.ip(), port: REGISTRAR.port() };
-        if let Ok(message) = Message::parse(bytes)
-            && mood != Mood::Silent
+        let local = LocalAddress { ip: REGISTRAR.ip(), port: REGISTRAR.port() };
+        if let Ok(message) = SipMessage::parse(bytes)
+            && mood != RegistrarBehaviour::Silent
         {
-            self.endpoint.handle_input(now, Input::Received { flow, local, party: Party(0), message });
+            self.endpoint.handle_input(now, EndpointInput::Received { flow, local, party: SipPartyId(0), message });
         }
         let mut answers = Vec::new();
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Transmit(transmit) => answers.push(transmit.bytes),
-                Output::Event(Event::Request { id: Some(id), request, .. }) => self.register(now, id, &request, mood),
-                Output::Event(_) => {}
+                EndpointOutput::Transmit(transmit) => answers.push(transmit.bytes),
+                EndpointOutput::Event(EndpointEvent::Request { id: Some(id), request, .. }) => {
+                    self.register(now, id, &request, mood)
+                }
+                EndpointOutput::Event(_) => {}
             }
         }
         answers
     }
 
-    fn register(&mut self, now: Instant, id: ServerId, request: &Message, mood: Mood) {
+    fn register(&mut self, now: Instant, id: ServerId, request: &SipMessage, mood: RegistrarBehaviour) {
         let seconds = request.seconds("Expires").unwrap_or_default();
-        let extra = |name: &str, value: String| Extra { name: name.into(), value };
+        let extra = |name: &str, value: String| ExtraHeader { name: name.into(), value };
         let contact = request.contact().map(|contact| String::from_utf8_lossy(contact.uri).into_owned());
         let answer = match (mood, contact) {
-            (Mood::Refusing(code), _) => {
-                Answer { code, headers: vec![extra("Retry-After", "3".into())], ..Answer::default() }
+            (RegistrarBehaviour::Refusing(code), _) => {
+                ResponseSpec { code, headers: vec![extra("Retry-After", "3".into())], ..ResponseSpec::default() }
             }
-            (Mood::Strict, _) if (1..LEAST_SECONDS).contains(&seconds) => Answer {
+            (RegistrarBehaviour::Strict, _) if (1..LEAST_SECONDS).contains(&seconds) => ResponseSpec {
                 code: 423,
                 headers: vec![extra("Min-Expires", LEAST_SECONDS.to_string())],
-                ..Answer::default()
+                ..ResponseSpec::default()
             },
-            (_, None) => Answer { code: 400, ..Answer::default() },
+            (_, None) => ResponseSpec { code: 400, ..ResponseSpec::default() },
             (_, Some(contact)) => {
                 if seconds == 0 {
                     self.bindings.remove(&contact);
@@ -100,7 +102,7 @@ impl Registrar {
                 let bound = self.bindings.iter().filter(|(_, until)| **until > now).map(|(contact, until)| {
                     extra("Contact", format!("<{contact}>;expires={}", (*until - now).as_secs()))
                 });
-                Answer { code: 200, headers: bound.collect(), ..Answer::default() }
+                ResponseSpec { code: 200, headers: bound.collect(), ..ResponseSpec::default() }
             }
         };
         self.endpoint.respond(now, id, answer);

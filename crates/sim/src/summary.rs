@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 /// Statistics of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
+pub struct RunSummary {
     /// Steps simulated.
     pub steps: u64,
     /// Hash of the event log.
@@ -85,9 +85,9 @@ pub struct Summary {
     pub warm: u64,
 }
 
-impl AddAssign for Summary {
+impl AddAssign for RunSummary {
     /// Adds the statistics of another run; the combined hash has no meaning.
-    fn add_assign(&mut self, other: Summary) {
+    fn add_assign(&mut self, other: RunSummary) {
         self.hash ^= other.hash;
         self.steps += other.steps;
         self.placed += other.placed;

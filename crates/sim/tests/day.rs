@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use trunkgate_call::{Input, Output};
-use trunkgate_phone::{Answer, Dial, Ending, Phone, PhoneConfig, Sessions, Srtp, State, Talk};
-use trunkgate_sim::edge::{CARRIER, EDGE, Edge, OUT, TRUNK_A};
-use trunkgate_sim::options::{Asked, Options, Oversize};
+use trunkgate_call::{GatewayInput, GatewayOutput};
+use trunkgate_phone::{
+    AnswerScript, CallEnding, CallScript, OutgoingCall, Phone, PhoneCallState, PhoneConfig, SessionTimerConfig, Srtp,
+};
+use trunkgate_sim::edge::{CARRIER, EDGE, OUT, SimEdge, TRUNK_A};
+use trunkgate_sim::options::{CredentialCheck, OversizeTransport, SeedOptions};
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -24,7 +26,7 @@ type Sent = (Option<usize>, SocketAddr, Bytes);
 struct Day {
     start: Instant,
     now: Instant,
-    edge: Edge,
+    edge: SimEdge,
     phones: [Phone; 2],
     wire: VecDeque<Sent>,
     records: Vec<&'static str>,
@@ -34,7 +36,7 @@ fn flow(remote: SocketAddr) -> Flow {
     Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None }
 }
 
-fn phone(name: &str, seed: u8, address: SocketAddr, sessions: Option<Sessions>, calls: u16) -> Phone {
+fn phone(name: &str, seed: u8, address: SocketAddr, sessions: Option<SessionTimerConfig>, calls: u16) -> Phone {
     let mut config = PhoneConfig::new(name, [seed; 32], address);
     config.media = (0..calls).map(|n| SocketAddr::new(address.ip(), 30_000 + 2 * n)).collect();
     config.sessions = sessions;
@@ -43,28 +45,29 @@ fn phone(name: &str, seed: u8, address: SocketAddr, sessions: Option<Sessions>, 
 }
 
 impl Day {
-    fn new(seconds: [u16; 2], sessions: [Option<Sessions>; 2], calls: u16) -> Day {
+    fn new(seconds: [u16; 2], sessions: [Option<SessionTimerConfig>; 2], calls: u16) -> Day {
         let start = Instant::now();
-        let mut options = Options::of_seed(1);
+        let mut options = SeedOptions::of_seed(1);
         options.port_pairs = 4 * calls + 8;
         options.srtp = [(Srtp::Off, Srtp::Off); 3];
         (options.tcp_trunk, options.siprec) = (0, false);
         options.sessions.by_edge = [seconds[0], seconds[1], seconds[1]];
         let trust = &mut options.trust;
-        (trust.of_edge, trust.of_phones) = ([Asked::Nothing; 3], [Asked::Nothing; 3]);
-        (trust.registers, trust.registrar, trust.oversize) = (false, false, Oversize::Never);
+        (trust.of_edge, trust.of_phones) = ([CredentialCheck::Nothing; 3], [CredentialCheck::Nothing; 3]);
+        (trust.registers, trust.registrar, trust.oversize) = (false, false, OversizeTransport::Never);
         trust.options_interval = Duration::ZERO;
         let phones = [phone("caller", 1, CARRIER, sessions[0], calls), phone("callee", 2, TRUNK_A, sessions[1], calls)];
-        let edge = Edge::new(start, &options);
+        let edge = SimEdge::new(start, &options);
         Day { start, now: start, edge, phones, wire: VecDeque::new(), records: Vec::new() }
     }
 
     fn dial(&mut self, calls: u16) {
-        let talk = Talk { frames: Some(0), ..Talk::default() };
-        self.phones[CALLEE].set_default_answer(Answer { talk: talk.clone(), ..Answer::ring(Duration::from_secs(1)) });
+        let talk = CallScript { frames: Some(0), ..CallScript::default() };
+        self.phones[CALLEE]
+            .set_default_answer(AnswerScript { talk: talk.clone(), ..AnswerScript::ring(Duration::from_secs(1)) });
         for call in 0..calls {
             let uri = format!("sip:{OUT}555{call:04}@{EDGE}");
-            let mut dial = Dial::new(flow(EDGE), uri, "<sip:+14155550100@carrier.example>");
+            let mut dial = OutgoingCall::new(flow(EDGE), uri, "<sip:+14155550100@carrier.example>");
             dial.talk = talk.clone();
             self.phones[CALLER].dial(self.now, dial).unwrap();
             self.settle();
@@ -78,46 +81,49 @@ impl Day {
         loop {
             while let Some(output) = self.edge.gateway.poll_output() {
                 match output {
-                    Output::Transmit(sent) => {
+                    GatewayOutput::Transmit(sent) => {
                         let to = usize::from(sent.flow.remote != CARRIER);
                         assert!([CARRIER, TRUNK_A].contains(&sent.flow.remote), "{}", sent.flow.remote);
                         self.wire.push_back((Some(to), EDGE, sent.bytes));
                     }
-                    Output::Media { id, command } => self.edge.command(self.now, id, command),
-                    Output::Report(record) => self.records.push(record.call.reason.unwrap_or_default()),
-                    Output::App(_)
-                    | Output::Callback(_)
-                    | Output::Conference(_)
-                    | Output::Recording(_)
-                    | Output::AppGivenUp(_)
-                    | Output::Registered(_)
-                    | Output::Resolve { .. }
-                    | Output::Pong { .. }
-                    | Output::Began(_)
-                    | Output::Log(_)
-                    | Output::Captured(_)
-                    | Output::Sampled(_)
-                    | Output::Counted(_)
-                    | Output::ConferenceEnded(_)
-                    | Output::Sms(_)
-                    | Output::Changed(_) => {}
+                    GatewayOutput::Media { id, command } => self.edge.command(self.now, id, command),
+                    GatewayOutput::Report(record) => self.records.push(record.call.reason.unwrap_or_default()),
+                    GatewayOutput::App(_)
+                    | GatewayOutput::Callback(_)
+                    | GatewayOutput::Conference(_)
+                    | GatewayOutput::Recording(_)
+                    | GatewayOutput::AppGivenUp(_)
+                    | GatewayOutput::Registered(_)
+                    | GatewayOutput::Resolve { .. }
+                    | GatewayOutput::Pong { .. }
+                    | GatewayOutput::Began(_)
+                    | GatewayOutput::Log(_)
+                    | GatewayOutput::Captured(_)
+                    | GatewayOutput::Sampled(_)
+                    | GatewayOutput::Counted(_)
+                    | GatewayOutput::ConferenceEnded(_)
+                    | GatewayOutput::Sms(_)
+                    | GatewayOutput::Changed(_) => {}
                 }
             }
             for (at, phone) in self.phones.iter_mut().enumerate() {
                 while let Some(output) = phone.poll_output() {
-                    if let trunkgate_phone::Output::Transmit(sent) = output {
+                    if let trunkgate_phone::PhoneOutput::Transmit(sent) = output {
                         self.wire.push_back((None, [CARRIER, TRUNK_A][at], sent.bytes));
                     }
                 }
             }
             if let Some((id, event)) = self.edge.told.pop_front() {
-                self.edge.gateway.handle_input(self.now, Input::Media { id, event });
+                self.edge.gateway.handle_input(self.now, GatewayInput::Media { id, event });
             } else if let Some((to, from, bytes)) = self.wire.pop_front() {
                 match to {
                     Some(at) => {
-                        self.phones[at].handle_input(self.now, trunkgate_phone::Input::Sip { flow: flow(from), bytes });
+                        self.phones[at]
+                            .handle_input(self.now, trunkgate_phone::PhoneInput::Sip { flow: flow(from), bytes });
                     }
-                    None => self.edge.gateway.handle_input(self.now, Input::Received { flow: flow(from), bytes }),
+                    None => {
+                        self.edge.gateway.handle_input(self.now, GatewayInput::Received { flow: flow(from), bytes })
+                    }
                 }
             } else {
                 return;
@@ -155,7 +161,7 @@ impl Day {
     }
 
     /// Holds `calls` calls for a day and ends them.
-    fn run(seconds: [u16; 2], sessions: [Option<Sessions>; 2], calls: u16) {
+    fn run(seconds: [u16; 2], sessions: [Option<SessionTimerConfig>; 2], calls: u16) {
         let mut day = Day::new(seconds, sessions, calls);
         day.dial(calls);
         let (first, written) = day.held(1);
@@ -170,7 +176,7 @@ impl Day {
         let least = 24 * 3600 / u32::from(seconds[0].max(seconds[1]));
         for phone in &day.phones {
             for call in phone.calls().filter(|_| phone.config().sessions.is_some()) {
-                assert_eq!(call.state(), State::Talking, "{:?}", call.ending());
+                assert_eq!(call.state(), PhoneCallState::Talking, "{:?}", call.ending());
                 assert!(call.refreshed() >= least, "{} refreshes", call.refreshed());
             }
         }
@@ -181,7 +187,7 @@ impl Day {
             day.settle();
         }
         day.run_to(day.now + Duration::from_secs(120));
-        assert!(day.phones[CALLEE].calls().all(|call| call.ending() == Some(Ending::HungUpThere)));
+        assert!(day.phones[CALLEE].calls().all(|call| call.ending() == Some(CallEnding::HungUpThere)));
         assert_eq!(day.records.len(), usize::from(calls));
         assert!(day.records.iter().all(|reason| *reason == "caller_hung_up"), "{:?}", day.records);
         let metrics = day.edge.gateway.metrics();
@@ -191,8 +197,8 @@ impl Day {
     }
 }
 
-fn sessions(refreshes: bool, by_update: bool) -> Option<Sessions> {
-    Some(Sessions { seconds: 0, least: 90, refreshes, by_update, forgets: false })
+fn sessions(refreshes: bool, by_update: bool) -> Option<SessionTimerConfig> {
+    Some(SessionTimerConfig { seconds: 0, least: 90, refreshes, by_update, forgets: false })
 }
 
 #[test]
@@ -214,10 +220,10 @@ fn a_hundred_calls_last_a_day_and_take_no_more_at_its_end() {
 
 #[test]
 fn rfc4028_10_who_forgets_to_refresh_has_no_day() {
-    let forgetful = Sessions { forgets: true, ..sessions(true, true).unwrap() };
+    let forgetful = SessionTimerConfig { forgets: true, ..sessions(true, true).unwrap() };
     let mut day = Day::new([90, 90], [sessions(false, true), Some(forgetful)], 1);
     day.dial(1);
     assert_eq!(day.held(1).0, [0; 4]);
     assert_eq!(day.records, ["session_expired"]);
-    assert!(day.phones[CALLER].calls().all(|call| call.ending() == Some(Ending::HungUpThere)));
+    assert!(day.phones[CALLER].calls().all(|call| call.ending() == Some(CallEnding::HungUpThere)));
 }

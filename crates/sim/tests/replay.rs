@@ -4,17 +4,17 @@
 use std::time::Instant;
 
 use trunkgate_sim::edge::Tape;
-use trunkgate_sim::{Options, Summary, World};
+use trunkgate_sim::{RunSummary, SeedOptions, World};
 
-fn recorded(seed: u64) -> (Summary, Tape) {
-    let options = Options { taped: true, ..Options::of_seed(seed) };
+fn recorded(seed: u64) -> (RunSummary, Tape) {
+    let options = SeedOptions { taped: true, ..SeedOptions::of_seed(seed) };
     let (result, tape) = World::new(Instant::now(), options).record();
     (result.unwrap_or_else(|failure| panic!("{failure}")), tape)
 }
 
 #[test]
 fn the_inputs_of_a_run_make_a_new_gateway_do_the_same() {
-    let mut sum = Summary::default();
+    let mut sum = RunSummary::default();
     for seed in 1..=12 {
         let (summary, tape) = recorded(seed);
         assert!(tape.inputs() > 100, "seed {seed}: {} inputs", tape.inputs());

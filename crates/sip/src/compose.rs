@@ -3,20 +3,20 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{Extra, Flow, Local, OwnHosts, Transport};
+use crate::event::{ExtraHeader, Flow, LocalAddress, OwnHosts, Transport};
 use crate::header::HeaderName;
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
 use crate::uri::Scheme;
-use crate::write::Writer;
+use crate::write::MessageWriter;
 
 /// Headers that every request carries (RFC 3261 §8.1.1).
 #[derive(Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct RequestHead<'a> {
     pub(crate) method: Method,
     pub(crate) uri: &'a str,
     pub(crate) transport: Transport,
-    pub(crate) local: Local,
+    pub(crate) local: LocalAddress,
     pub(crate) branch: &'a str,
     pub(crate) max_forwards: u8,
     pub(crate) routes: &'a [String],
@@ -31,10 +31,10 @@ pub(crate) struct Head<'a> {
     pub(crate) alias: bool,
 }
 
-impl Head<'_> {
+impl RequestHead<'_> {
     /// Begins the request and writes these headers.
-    pub(crate) fn begin(&self) -> Writer {
-        let mut writer = Writer::request(self.method, self.uri);
+    pub(crate) fn write_head(&self) -> MessageWriter {
+        let mut writer = MessageWriter::request(self.method, self.uri);
         let mut line = String::with_capacity(128);
         let _ = write!(line, "SIP/2.0/{} ", self.transport.via_token());
         address(&mut line, self.local);
@@ -66,7 +66,13 @@ impl Head<'_> {
 /// Returns our Contact URI in angle brackets. `host` replaces the address of `local`. `secure` selects a SIPS URI,
 /// required in a dialog that began with one (RFC 3261 §8.1.1.8, §12.1.1); a SIPS URI has no transport parameter (RFC
 /// 5630 §3.1.3).
-pub(crate) fn contact(user: &str, host: Option<&str>, local: Local, transport: Transport, secure: bool) -> String {
+pub(crate) fn contact(
+    user: &str,
+    host: Option<&str>,
+    local: LocalAddress,
+    transport: Transport,
+    secure: bool,
+) -> String {
     let mut text = String::with_capacity(64);
     text.push_str(if secure { "<sips:" } else { "<sip:" });
     if !user.is_empty() {
@@ -99,7 +105,7 @@ pub struct OwnUris {
 
 impl OwnUris {
     /// Composes the URIs of a request to `uri`, with the host names that its party is shown instead of `local`.
-    pub fn new(hosts: &OwnHosts, local: Local, transport: Transport, uri: &str) -> OwnUris {
+    pub fn new(hosts: &OwnHosts, local: LocalAddress, transport: Transport, uri: &str) -> OwnUris {
         let of = |host| contact("", host, local, transport, is_sips(uri));
         OwnUris { from: of(hosts.from_host()), contact: of(hosts.contact.as_deref()) }
     }
@@ -112,14 +118,14 @@ pub(crate) fn is_sips(uri: &str) -> bool {
 
 /// Returns whether a request creates a secure dialog: a SIPS URI in the Request-URI, or in the first Record-Route, or,
 /// without Record-Route, in the Contact (RFC 3261 §12.1.1).
-pub(crate) fn begins_secure(request: &Message) -> bool {
+pub(crate) fn begins_secure(request: &SipMessage) -> bool {
     let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
     let asked = request.uri().is_some_and(|uri| uri.scheme == Scheme::Sips);
     let hops = request.addresses(HeaderName::RecordRoute);
     asked || hops.first().copied().or_else(|| request.contact()).is_some_and(|address| is_sips(address.uri))
 }
 
-fn address(line: &mut String, local: Local) {
+fn address(line: &mut String, local: LocalAddress) {
     let _ = write!(line, "{}", std::net::SocketAddr::new(local.ip, local.port));
 }
 
@@ -134,7 +140,7 @@ pub(crate) fn tagged(address: &str, tag: &str) -> String {
 }
 
 /// Writes additional headers, in order.
-pub(crate) fn write_extras(writer: &mut Writer, headers: &[Extra]) {
+pub(crate) fn write_extras(writer: &mut MessageWriter, headers: &[ExtraHeader]) {
     for extra in headers {
         writer.header(&extra.name, &extra.value);
     }
@@ -142,15 +148,15 @@ pub(crate) fn write_extras(writer: &mut Writer, headers: &[Extra]) {
 
 /// Begins a response with Via (`received`, `rport`), From, To, Call-ID and CSeq (RFC 3261 §8.2.6.2). A non-empty `tag`
 /// is added to a To without one; `record_routes` is set for responses that create a dialog (§12.1.1).
-pub(crate) fn answer(
-    request: &Message,
+pub(crate) fn begin_response(
+    request: &SipMessage,
     source: Flow,
     code: u16,
     reason: &str,
     tag: &str,
     record_routes: bool,
-) -> Writer {
-    let mut writer = Writer::response(code, reason);
+) -> MessageWriter {
+    let mut writer = MessageWriter::response(code, reason);
     let mut vias = request.headers(HeaderName::Via);
     if let Some(first) = vias.next() {
         writer.header_bytes("Via", &marked_via(request, first, source));
@@ -190,7 +196,7 @@ pub(crate) fn answer(
 }
 
 /// Returns the first Via field with our `received` and `rport` in its topmost entry (RFC 3261 §18.2.1, RFC 3581 §4).
-fn marked_via(request: &Message, field: &[u8], source: Flow) -> Vec<u8> {
+fn marked_via(request: &SipMessage, field: &[u8], source: Flow) -> Vec<u8> {
     let Some(via) = request.via() else { return field.to_vec() };
     let Some(rest) = field.strip_prefix(via.raw) else { return field.to_vec() };
     let mut line = Vec::with_capacity(field.len() + 48);

@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
-use crate::dialog::Dialogs;
-use crate::shared::Shared;
+use crate::dialog::DialogTable;
+use crate::shared::EndpointShared;
 
 /// Endpoint state borrowed for one operation.
-pub(crate) struct Cx<'a> {
+pub(crate) struct EndpointCx<'a> {
     /// Current time.
     pub(crate) now: Instant,
     /// State shared by all parts of the endpoint.
-    pub(crate) shared: &'a mut Shared,
-    pub(crate) dialogs: &'a mut Dialogs,
+    pub(crate) shared: &'a mut EndpointShared,
+    pub(crate) dialogs: &'a mut DialogTable,
 }

@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 #[cfg(doc)]
 use crate::limits;
-use crate::message::{Defect, Message};
+use crate::message::{MessageDefect, SipMessage};
 use crate::method::Method;
 
 pub use trunkgate_terms::{OwnHosts, Transport};
 
-pub use crate::flow::{ConnectionId, Flow, ListenerId, Local, Party};
+pub use crate::flow::{ConnectionId, Flow, ListenerId, LocalAddress, SipPartyId};
 
 /// Identifier of a server transaction (a received request).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,29 +29,29 @@ pub struct DialogId(pub u64);
 
 /// Message body with its type. `Debug` prints no content, because bodies may contain keys.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Body {
+pub struct MessageBody {
     /// The Content-Type value, e.g. `application/sdp`.
     pub content_type: String,
     /// Content of the body.
     pub bytes: Bytes,
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for MessageBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({}, {} bytes)", self.content_type, self.bytes.len())
     }
 }
 
-impl Body {
+impl MessageBody {
     /// Creates a session description body.
-    pub fn sdp(text: impl Into<String>) -> Body {
-        Body { content_type: "application/sdp".into(), bytes: Bytes::from(text.into()) }
+    pub fn sdp(text: impl Into<String>) -> MessageBody {
+        MessageBody { content_type: "application/sdp".into(), bytes: Bytes::from(text.into()) }
     }
 }
 
 /// Additional header of an outgoing message. The writer removes CR, LF and NUL from name and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extra {
+pub struct ExtraHeader {
     /// Header name as written on the wire.
     pub name: String,
     /// Header value.
@@ -60,17 +60,17 @@ pub struct Extra {
 
 /// External input to an endpoint.
 #[derive(Debug)]
-pub enum Input {
+pub enum EndpointInput {
     /// Message from an accepted party, which the layer above has identified before parsing.
     Received {
         /// Flow on which the message arrived.
         flow: Flow,
         /// Local address to use towards the source.
-        local: Local,
+        local: LocalAddress,
         /// Party that sent the message.
-        party: Party,
+        party: SipPartyId,
         /// The message.
-        message: Message,
+        message: SipMessage,
     },
     /// The last message to `flow` could not be sent, or its connection was refused or lost. Client transactions that
     /// wait on the flow end with [`Event::TransportFailed`] (RFC 3261 §17.1.4).
@@ -79,7 +79,7 @@ pub enum Input {
         flow: Flow,
         /// Party of the failed connection, if parties have separate connections to this address; `None` affects all
         /// parties.
-        party: Option<Party>,
+        party: Option<SipPartyId>,
         /// Whether an established connection was lost. The last unanswered request on it may not have arrived and is
         /// resent over a new connection.
         was_up: bool,
@@ -96,15 +96,15 @@ pub enum Input {
 
 /// Outgoing INVITE that begins a dialog.
 #[derive(Debug, Clone)]
-pub struct Invite {
+pub struct InviteRequest {
     /// Flow to send the INVITE on.
     pub flow: Flow,
     /// Local address for Via and Contact.
-    pub local: Local,
+    pub local: LocalAddress,
     /// Alternative flow for an INVITE longer than this many bytes (RFC 3261 §18.1.1).
-    pub oversize: Option<(usize, Flow, Local)>,
+    pub oversize: Option<(usize, Flow, LocalAddress)>,
     /// Party the dialog belongs to.
-    pub party: Party,
+    pub party: SipPartyId,
     /// Request-URI.
     pub uri: String,
     /// Value of From: URI with optional display name; the endpoint adds the tag.
@@ -116,20 +116,20 @@ pub struct Invite {
     /// Max-Forwards.
     pub max_forwards: u8,
     /// Additional headers, in order.
-    pub headers: Vec<Extra>,
+    pub headers: Vec<ExtraHeader>,
     /// Offer, if any.
-    pub body: Option<Body>,
+    pub body: Option<MessageBody>,
 }
 
 /// Outgoing REGISTER.
 #[derive(Debug, Clone)]
-pub struct Register {
+pub struct RegisterRequest {
     /// Flow to the registrar.
     pub flow: Flow,
     /// Local address for Via and Contact.
-    pub local: Local,
+    pub local: LocalAddress,
     /// Party that may respond.
-    pub party: Party,
+    pub party: SipPartyId,
     /// Request-URI: the domain of the registrar.
     pub uri: String,
     /// Address-of-record, used in To and From.
@@ -149,13 +149,13 @@ pub struct Register {
 
 /// Outgoing unsolicited NOTIFY, outside any dialog.
 #[derive(Debug, Clone)]
-pub struct Notify {
+pub struct NotifyRequest {
     /// Flow to send the NOTIFY on.
     pub flow: Flow,
     /// Local address for Via and Contact.
-    pub local: Local,
+    pub local: LocalAddress,
     /// Party that may respond.
-    pub party: Party,
+    pub party: SipPartyId,
     /// Request-URI.
     pub uri: String,
     /// Value of From, without tag.
@@ -163,22 +163,22 @@ pub struct Notify {
     /// Value of To.
     pub to: String,
     /// Additional headers, in order.
-    pub headers: Vec<Extra>,
+    pub headers: Vec<ExtraHeader>,
     /// Message body.
-    pub body: Body,
+    pub body: MessageBody,
 }
 
 /// Response to a received request.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
+pub struct ResponseSpec {
     /// Status code, 101 to 699 (the endpoint itself sends 100).
     pub code: u16,
     /// Reason phrase; empty selects the standard one.
     pub reason: String,
     /// Additional headers, in order.
-    pub headers: Vec<Extra>,
+    pub headers: Vec<ExtraHeader>,
     /// Body, if any.
-    pub body: Option<Body>,
+    pub body: Option<MessageBody>,
     /// User part of our Contact in a dialog that this response creates (a 1xx above 100 or 2xx to an INVITE, or a 2xx
     /// to a SUBSCRIBE); empty for none. An existing dialog keeps its own.
     pub contact_user: String,
@@ -205,7 +205,7 @@ pub enum DropReason {
 
 /// Event reported to the layer above.
 #[derive(Debug)]
-pub enum Event {
+pub enum EndpointEvent {
     /// New INVITE outside any dialog; 100 Trying has been sent. Respond with
     /// [`Endpoint::respond`](crate::Endpoint::respond).
     Invite {
@@ -214,9 +214,9 @@ pub enum Event {
         /// Flow on which the INVITE arrived.
         flow: Flow,
         /// Party that sent the INVITE.
-        party: Party,
+        party: SipPartyId,
         /// The request.
-        request: Message,
+        request: SipMessage,
     },
     /// Any other request: outside a dialog (`dialog` is `None`: OPTIONS, SUBSCRIBE) or inside one (BYE, re-INVITE). A
     /// BYE has already been answered with 200 and its dialog removed; an open received INVITE of that dialog has been
@@ -229,18 +229,18 @@ pub enum Event {
         /// Flow on which the request arrived.
         flow: Flow,
         /// Party that sent the request.
-        party: Party,
+        party: SipPartyId,
         /// Method of the request.
         method: Method,
         /// The request.
-        request: Message,
+        request: SipMessage,
     },
     /// ACK to our 2xx (RFC 3261 §13.3.1.4), reported once per INVITE; retransmissions are absorbed.
     Ack {
         /// Dialog that the ACK confirms.
         dialog: DialogId,
         /// The ACK, with the answer in its body if the 2xx carried the offer.
-        request: Message,
+        request: SipMessage,
     },
     /// PRACK for a reliable provisional response (RFC 3262 §3), reported once.
     Prack {
@@ -251,9 +251,9 @@ pub enum Event {
         /// Flow on which the PRACK arrived.
         flow: Flow,
         /// Party that sent the PRACK.
-        party: Party,
+        party: SipPartyId,
         /// The PRACK, with the answer in its body if the provisional response carried the offer.
-        request: Message,
+        request: SipMessage,
     },
     /// No PRACK for a reliable provisional response within 64·T1; its INVITE has been answered with 504 (RFC 3262 §3).
     PrackMissing {
@@ -299,7 +299,7 @@ pub enum Event {
         /// Status code.
         code: u16,
         /// The response.
-        response: Message,
+        response: SipMessage,
         /// Whether the response rejects an INVITE that carried credentials.
         had_credentials: bool,
     },
@@ -311,12 +311,12 @@ pub enum Event {
         /// Status code: 401, 407 or 422.
         code: u16,
         /// Response with the challenge or the minimum interval.
-        response: Message,
+        response: SipMessage,
     },
     /// Request with wrong credentials, answered with 401.
     WrongCredentials {
         /// Party that sent the request.
-        party: Party,
+        party: SipPartyId,
         /// Flow on which the request arrived.
         flow: Flow,
         /// Whether the request returned a nonce issued to this address, which proves that the source address is not
@@ -351,13 +351,13 @@ pub enum Event {
     /// Request rejected by the endpoint itself (validation, limits); reported for metrics and tracing.
     Refused {
         /// Party that sent the request.
-        party: Party,
+        party: SipPartyId,
         /// Method of the request.
         method: Method,
         /// Status code sent.
         code: u16,
         /// Malformed part of the request, if that is the reason.
-        defect: Option<Defect>,
+        defect: Option<MessageDefect>,
     },
     /// Message dropped without a response.
     Dropped(DropReason),
@@ -365,24 +365,24 @@ pub enum Event {
 
 /// Message to send.
 #[derive(Debug, Clone)]
-pub struct Transmit {
+pub struct SipTransmit {
     /// Flow to send the message on.
     pub flow: Flow,
     /// Serialized message.
     pub bytes: Bytes,
     /// Description for metrics and tracing, which saves parsing the message again.
-    pub what: Sent,
+    pub what: SentMessage,
 }
 
 /// Description of a message in a [`Transmit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentMessage {
     /// Method of the request, or of the request that a response answers.
     pub method: Method,
     /// Status code of a response; `None` for a request.
     pub code: Option<u16>,
     /// Party of the dialog or transaction.
-    pub party: Party,
+    pub party: SipPartyId,
     /// Whether the message is a retransmission.
     pub again: bool,
     /// Client transaction that sends the message, for the call trace.
@@ -395,16 +395,16 @@ pub struct Sent {
 
 /// Output of an endpoint.
 #[derive(Debug)]
-pub enum Output {
+pub enum EndpointOutput {
     /// Message to send.
-    Transmit(Transmit),
+    Transmit(SipTransmit),
     /// Event for the layer above.
-    Event(Event),
+    Event(EndpointEvent),
 }
 
 /// Timer of an endpoint: those of RFC 3261 table 4 and RFC 6026, and our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
+pub enum TimerReason {
     /// INVITE request retransmission, UDP only (§17.1.1.2).
     TimerA,
     /// INVITE transaction time-out (§17.1.1.2).
@@ -445,32 +445,32 @@ pub enum Reason {
     CancelWait,
 }
 
-impl Reason {
+impl TimerReason {
     /// Returns the name of the timer, for metrics and traces.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Reason::TimerA => "timer_a",
-            Reason::TimerB => "timer_b",
-            Reason::TimerD => "timer_d",
-            Reason::TimerE => "timer_e",
-            Reason::TimerF => "timer_f",
-            Reason::TimerG => "timer_g",
-            Reason::TimerH => "timer_h",
-            Reason::TimerI => "timer_i",
-            Reason::TimerJ => "timer_j",
-            Reason::TimerK => "timer_k",
-            Reason::TimerL => "timer_l",
-            Reason::TimerM => "timer_m",
-            Reason::Retransmit2xx => "retransmit_2xx",
-            Reason::AckWait => "ack_wait",
-            Reason::Repeat1xx => "repeat_1xx",
-            Reason::InviteExpires => "invite_expires",
-            Reason::Retransmit1xx => "retransmit_1xx",
-            Reason::PrackWait => "prack_wait",
-            Reason::CancelWait => "cancel_wait",
+            TimerReason::TimerA => "timer_a",
+            TimerReason::TimerB => "timer_b",
+            TimerReason::TimerD => "timer_d",
+            TimerReason::TimerE => "timer_e",
+            TimerReason::TimerF => "timer_f",
+            TimerReason::TimerG => "timer_g",
+            TimerReason::TimerH => "timer_h",
+            TimerReason::TimerI => "timer_i",
+            TimerReason::TimerJ => "timer_j",
+            TimerReason::TimerK => "timer_k",
+            TimerReason::TimerL => "timer_l",
+            TimerReason::TimerM => "timer_m",
+            TimerReason::Retransmit2xx => "retransmit_2xx",
+            TimerReason::AckWait => "ack_wait",
+            TimerReason::Repeat1xx => "repeat_1xx",
+            TimerReason::InviteExpires => "invite_expires",
+            TimerReason::Retransmit1xx => "retransmit_1xx",
+            TimerReason::PrackWait => "prack_wait",
+            TimerReason::CancelWait => "cancel_wait",
         }
     }
 }
 
 /// Deadline of a timer, with its reason.
-pub type Deadline = (Instant, Reason);
+pub type Deadline = (Instant, TimerReason);

@@ -15,7 +15,7 @@ pub struct ConnectionId(pub u64);
 /// Remote party of messages, such as a trunk, assigned by the layer above and opaque here. A dialog belongs to one
 /// party, and messages of other parties are not accepted in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Party(pub u32);
+pub struct SipPartyId(pub u32);
 
 /// Path of a received or outgoing message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -32,7 +32,7 @@ pub struct Flow {
 
 /// Local address shown to a remote party in Via and Contact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Local {
+pub struct LocalAddress {
     /// Address that the remote party can reach.
     pub ip: IpAddr,
     /// Port of the listener.

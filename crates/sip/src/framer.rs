@@ -5,12 +5,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::header::HeaderName;
 use crate::limits;
-use crate::message::head::{HeadEnd, Lines, head_end, split_line};
+use crate::message::head::{HeadEnd, HeadLines, head_end, split_line};
 use crate::scan::{number, part};
 
 /// Item read from a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Framed {
+pub enum FramedItem {
     /// Bytes of one complete message.
     Message(Bytes),
     /// Double CRLF between messages; respond with one CRLF.
@@ -58,25 +58,25 @@ impl Framer {
     }
 
     /// Returns the next complete item of the stream. Returns `None` for ever after [`Framed::Broken`].
-    pub fn pop(&mut self) -> Option<Framed> {
+    pub fn pop(&mut self) -> Option<FramedItem> {
         if self.broken {
             return None;
         }
         let popped = match self.length {
-            Some(length) => self.take(length),
-            None => self.look(),
+            Some(length) => self.take_message(length),
+            None => self.find_message(),
         };
-        if popped.is_none() && self.overflow { Some(self.break_off(0, "too much at once")) } else { popped }
+        if popped.is_none() && self.overflow { Some(self.break_stream(0, "too much at once")) } else { popped }
     }
 
     /// Ends the stream, after a close or a timeout. Returns an incomplete message as broken, or `None` if none has
     /// begun.
-    pub fn end(&mut self) -> Option<Framed> {
+    pub fn end(&mut self) -> Option<FramedItem> {
         if self.broken || self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return None;
         }
         let what = if self.length.is_some() { "end of body" } else { "end of headers" };
-        Some(self.break_off(self.buffer.len(), what))
+        Some(self.break_stream(self.buffer.len(), what))
     }
 
     /// Reports whether the buffer ends after a complete header line, so that the empty line or another header is
@@ -91,32 +91,32 @@ impl Framer {
     }
 
     /// Searches for the end of the next message.
-    fn look(&mut self) -> Option<Framed> {
+    fn find_message(&mut self) -> Option<FramedItem> {
         if self.searched == 0 && self.skip_empty_lines() {
-            return Some(Framed::Ping);
+            return Some(FramedItem::Ping);
         }
         if self.searched == 0 && matches!(self.buffer.first(), None | Some(b'\r')) {
             let nonsense = self.buffer.get(1).is_some_and(|&byte| byte != b'\n');
-            return nonsense.then(|| self.break_off(0, "no start line"));
+            return nonsense.then(|| self.break_stream(0, "no start line"));
         }
         let head = match head_end(&self.buffer, self.searched) {
             HeadEnd::At(head) => head,
             HeadEnd::Beyond(searched) => {
                 self.searched = searched;
                 let too_long = self.buffer.len() > self.max_bytes;
-                return too_long.then(|| self.break_off(self.max_bytes, "headers too long"));
+                return too_long.then(|| self.break_stream(self.max_bytes, "headers too long"));
             }
         };
         if head > self.max_bytes {
-            return Some(self.break_off(self.max_bytes, "headers too long"));
+            return Some(self.break_stream(self.max_bytes, "headers too long"));
         }
         match content_length(part(&self.buffer, 0, head)) {
             Ok(length) if length <= self.max_bytes - head => {
                 self.length = Some(head + length);
-                self.take(head + length)
+                self.take_message(head + length)
             }
-            Ok(_) => Some(self.break_off(head, "message too long")),
-            Err(what) => Some(self.break_off(head, what)),
+            Ok(_) => Some(self.break_stream(head, "message too long")),
+            Err(what) => Some(self.break_stream(head, what)),
         }
     }
 
@@ -140,26 +140,26 @@ impl Framer {
 
     /// Returns the message if it is complete, as a copy, so that a message kept for long does not pin the stream
     /// buffer.
-    fn take(&mut self, length: usize) -> Option<Framed> {
+    fn take_message(&mut self, length: usize) -> Option<FramedItem> {
         let message = Bytes::copy_from_slice(self.buffer.get(..length)?);
         self.buffer.advance(length);
         self.searched = 0;
         self.length = None;
-        Some(Framed::Message(message))
+        Some(FramedItem::Message(message))
     }
 
-    fn break_off(&mut self, readable: usize, what: &'static str) -> Framed {
+    fn break_stream(&mut self, readable: usize, what: &'static str) -> FramedItem {
         let bytes = Bytes::copy_from_slice(part(&self.buffer, 0, readable.min(self.buffer.len())));
         self.buffer = BytesMut::new();
         self.broken = true;
-        Framed::Broken { bytes, what }
+        FramedItem::Broken { bytes, what }
     }
 }
 
 /// Returns the Content-Length of a complete head, which is mandatory on a stream (RFC 3261 §18.3) and must be
 /// unambiguous.
 fn content_length(head: &[u8]) -> Result<usize, &'static str> {
-    let mut lines = Lines::new(head, 0);
+    let mut lines = HeadLines::new(head, 0);
     lines.start();
     let mut agreed = None;
     while let Some(line) = lines.header() {
@@ -183,7 +183,7 @@ mod tests {
 
     const OPTIONS: &[u8] = b"OPTIONS sip:a@h SIP/2.0\r\nl: 2\r\n\r\nhi";
 
-    fn feed(max_bytes: usize, bytes: &[u8]) -> Vec<Framed> {
+    fn feed(max_bytes: usize, bytes: &[u8]) -> Vec<FramedItem> {
         let mut framer = Framer::new(max_bytes);
         framer.push(bytes);
         std::iter::from_fn(|| framer.pop()).collect()
@@ -191,7 +191,7 @@ mod tests {
 
     fn broken(max_bytes: usize, bytes: &[u8]) -> (usize, &'static str) {
         match feed(max_bytes, bytes).pop() {
-            Some(Framed::Broken { bytes, what }) => (bytes.len(), what),
+            Some(FramedItem::Broken { bytes, what }) => (bytes.len(), what),
             other => panic!("{other:?}"),
         }
     }
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn cuts_messages_pings_and_empty_lines_apart() {
         let stream = [b"\r\n", OPTIONS, b"\r\n\r\n", OPTIONS, OPTIONS, b"\r\n"].concat();
-        let message = Framed::Message(Bytes::from_static(OPTIONS));
-        assert_eq!(feed(100, &stream), [message.clone(), Framed::Ping, message.clone(), message]);
+        let message = FramedItem::Message(Bytes::from_static(OPTIONS));
+        assert_eq!(feed(100, &stream), [message.clone(), FramedItem::Ping, message.clone(), message]);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         framer.push(b"\r");
         assert_eq!(framer.pop(), None);
         framer.push(b"\n");
-        assert_eq!(framer.pop(), Some(Framed::Ping));
+        assert_eq!(framer.pop(), Some(FramedItem::Ping));
         assert_eq!(framer.pop(), None);
     }
 
@@ -234,7 +234,7 @@ mod tests {
     fn nothing_comes_after_the_break() {
         let mut framer = Framer::new(100);
         framer.push(b"OPTIONS sip:a@h SIP/2.0\r\n\r\n");
-        assert!(matches!(framer.pop(), Some(Framed::Broken { .. })));
+        assert!(matches!(framer.pop(), Some(FramedItem::Broken { .. })));
         framer.push(OPTIONS);
         assert_eq!(framer.pop(), None);
     }
@@ -254,7 +254,7 @@ mod tests {
             assert!(framer.pop().is_some());
             framer.push(bytes);
             assert_eq!((framer.pop(), framer.awaits_line()), (None, awaits_line));
-            assert_eq!(framer.end(), Some(Framed::Broken { bytes: Bytes::copy_from_slice(bytes), what }));
+            assert_eq!(framer.end(), Some(FramedItem::Broken { bytes: Bytes::copy_from_slice(bytes), what }));
             assert!(framer.end().is_none() && !framer.awaits_line());
         }
         let mut framer = Framer::new(100);
@@ -281,7 +281,7 @@ mod tests {
         }
         assert!(framer.buffer.len() <= limits::STREAM_BUFFER_BYTES);
         let last = std::iter::from_fn(|| framer.pop()).last();
-        assert!(matches!(last, Some(Framed::Broken { what: "too much at once", .. })), "{last:?}");
+        assert!(matches!(last, Some(FramedItem::Broken { what: "too much at once", .. })), "{last:?}");
     }
 
     #[test]

@@ -4,19 +4,19 @@
 use bytes::Bytes;
 
 use crate::digest::fields;
-use crate::digest::keyring::{Answered, Keyring};
+use crate::digest::keyring::{AnsweredChallenges, Keyring};
 use trunkgate_terms::Credentials;
 
-use crate::digest::Subject;
-use crate::event::Party;
+use crate::digest::DigestSubject;
+use crate::event::SipPartyId;
 use crate::header::{HeaderName, RAck, Replaces, SessionExpires};
 use crate::message::unfolded;
 use crate::uri::{Uri, unescape};
-use crate::{Framed, Framer, Message, Method, limits, write::Writer};
+use crate::{FramedItem, Framer, Method, SipMessage, limits, write::MessageWriter};
 
 /// Fuzzes a datagram: parses it, calls every accessor, validates it and rewrites its headers.
 pub fn message(data: &[u8]) {
-    let Ok(message) = Message::parse(Bytes::copy_from_slice(data)) else { return };
+    let Ok(message) = SipMessage::parse(Bytes::copy_from_slice(data)) else { return };
     views(&message);
     let sound = message.defect().is_none();
     if sound {
@@ -29,7 +29,7 @@ pub fn message(data: &[u8]) {
 }
 
 /// Calls every accessor, and checks that none panics or returns bytes outside the message.
-fn views(message: &Message) {
+fn views(message: &SipMessage) {
     let range = message.as_bytes().as_ptr_range();
     let inside = |part: &[u8]| assert!(part.is_empty() || range.contains(&part.as_ptr()), "a view outside its message");
     inside(message.body());
@@ -85,14 +85,14 @@ fn read_uri(uri: Uri<'_>) {
 }
 
 /// Checks that each header written parses as exactly one header, for any value.
-fn rewrite(message: &Message) {
-    let mut writer = Writer::request(Method::Options, "sip:a@b");
+fn rewrite(message: &SipMessage) {
+    let mut writer = MessageWriter::request(Method::Options, "sip:a@b");
     let values: Vec<&[u8]> = message.fields().map(|(_, value)| value).take(limits::HEADERS - 1).collect();
     for value in &values {
         writer.header_bytes("X-Value", value);
     }
     let written = writer.finish(None);
-    if let Ok(again) = Message::parse(written) {
+    if let Ok(again) = SipMessage::parse(written) {
         assert_eq!(again.headers_named("X-Value").count(), values.len(), "a value became a header");
         assert_eq!(again.fields().count(), values.len() + 1);
     }
@@ -105,15 +105,15 @@ pub fn digest(data: &[u8]) {
     for shown in &authorizations {
         let _ = (shown.nonce_count(), fields::unquoted(shown.username));
     }
-    let mut writer = Writer::response(401, "");
+    let mut writer = MessageWriter::response(401, "");
     writer.header_bytes("WWW-Authenticate", data);
-    let Ok(refusal) = Message::parse(writer.finish(None)) else { return };
-    let (party, remote) = (Party(1), ([192, 0, 2, 1], 5060).into());
+    let Ok(refusal) = SipMessage::parse(writer.finish(None)) else { return };
+    let (party, remote) = (SipPartyId(1), ([192, 0, 2, 1], 5060).into());
     let mut keyring = Keyring::default();
     let credentials = Credentials { username: "a\"b".into(), password: "c".into(), realm: None };
     keyring.set(party, Some(credentials));
-    let learned = keyring.learn(party, remote, &mut Answered::default(), &refusal);
-    let subject = Subject { method: b"INVITE", uri: b"sip:a@b", body: b"x" };
+    let learned = keyring.store_challenges(party, remote, &mut AnsweredChallenges::default(), &refusal);
+    let subject = DigestSubject { method: b"INVITE", uri: b"sip:a@b", body: b"x" };
     let answers = keyring.write(party, remote, subject, &mut || "cnonce".into());
     assert_eq!(learned, !answers.is_empty());
     assert!(answers.len() <= limits::DIGEST_REALMS);
@@ -135,8 +135,8 @@ pub fn stream(data: &[u8]) {
     let pieces = frames(data, usize::from(piece).max(1));
     assert_eq!(whole, pieces, "a stream means the same however it is cut");
     for framed in &whole {
-        if let Framed::Message(bytes) = framed
-            && let Ok(message) = Message::parse(bytes.clone())
+        if let FramedItem::Message(bytes) = framed
+            && let Ok(message) = SipMessage::parse(bytes.clone())
         {
             let length = message.content_length().and_then(|length| usize::try_from(length).ok());
             assert_eq!(length, Some(message.body().len()), "the framer and the message see the same body");
@@ -145,7 +145,7 @@ pub fn stream(data: &[u8]) {
     }
 }
 
-fn frames(data: &[u8], piece: usize) -> Vec<Framed> {
+fn frames(data: &[u8], piece: usize) -> Vec<FramedItem> {
     let mut framer = Framer::new(limits::MESSAGE_BYTES);
     let mut frames = Vec::new();
     for chunk in data.chunks(piece) {

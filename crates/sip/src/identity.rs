@@ -6,7 +6,7 @@ use rand_chacha::ChaCha12Rng;
 
 /// Process that creates Call-IDs, tags and branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Identity {
+pub struct ProcessIdentity {
     /// Hash of the edge's name.
     pub edge: u32,
     /// Hash of start time and a random value, so that neither a restart nor another edge of the same name repeats an
@@ -28,7 +28,7 @@ pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
 
 impl TokenSource {
     /// Creates a generator for `identity` with random parts from `seed`.
-    pub fn new(identity: Identity, seed: [u8; 32]) -> TokenSource {
+    pub fn new(identity: ProcessIdentity, seed: [u8; 32]) -> TokenSource {
         let prefix = format!("{:08x}{:08x}{:02x}", identity.edge, identity.generation, identity.shard);
         TokenSource { prefix, rng: ChaCha12Rng::from_seed(seed) }
     }

@@ -35,15 +35,19 @@ pub mod write;
 
 pub use compose::OwnUris;
 pub use digest::asked_realms;
-pub use endpoint::{COMPLETED_ELSEWHERE, Counts, DIGEST_URI_DIFFERS, Endpoint, EndpointConfig, Limits, Replaced};
-pub use event::{
-    Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Event, Extra, Flow, Input, Invite, ListenerId, Local,
-    Notify, Output, OwnHosts, Party, Reason, Register, ServerId, Transmit, Transport,
+pub use endpoint::{
+    COMPLETED_ELSEWHERE, DIGEST_URI_DIFFERS, EndpointConfig, EndpointCounts, EndpointLimits, ReplacedDialog,
+    SipEndpoint,
 };
-pub use framer::{Framed, Framer};
+pub use event::{
+    ClientId, ConnectionId, DialogId, DropReason, EndpointEvent, EndpointInput, EndpointOutput, ExtraHeader, Flow,
+    InviteRequest, ListenerId, LocalAddress, MessageBody, NotifyRequest, OwnHosts, RegisterRequest, ResponseSpec,
+    ServerId, SipPartyId, SipTransmit, TimerReason, Transport,
+};
+pub use framer::{FramedItem, Framer};
 pub use header::HeaderName;
-pub use identity::{Identity, TokenSource};
-pub use message::{Defect, Message, ParseError, Part, StartLine};
+pub use identity::{ProcessIdentity, TokenSource};
+pub use message::{BodyPart, MessageDefect, ParseError, SipMessage, StartLine};
 pub use method::Method;
 pub use trunkgate_terms::{Credentials, DigestHash};
 pub use uri::{HostPort, Scheme, Uri, has_control};

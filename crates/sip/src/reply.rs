@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::event::{Flow, Transport};
-use crate::message::Message;
+use crate::message::SipMessage;
 
 /// Returns the default port of a transport (RFC 3261 §19.1.2).
 pub(crate) const fn default_port(transport: Transport) -> u16 {
@@ -15,7 +15,7 @@ pub(crate) const fn default_port(transport: Transport) -> u16 {
 
 /// Returns the flow of a response: the same connection for a stream; for UDP the source address of the request, at its
 /// source port if `rport` was requested, otherwise at the port in sent-by.
-pub(crate) fn reply_flow(request: &Message, source: Flow) -> Flow {
+pub(crate) fn reply_flow(request: &SipMessage, source: Flow) -> Flow {
     if source.transport.is_reliable() {
         return source;
     }
@@ -41,7 +41,7 @@ mod tests {
     fn rfc3581_answers_go_to_the_source_at_the_port_asked_for() {
         let via = |via: &str| {
             let text = format!("OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bK1\r\n\r\n");
-            let message = Message::parse(Bytes::from(text)).unwrap();
+            let message = SipMessage::parse(Bytes::from(text)).unwrap();
             reply_flow(&message, flow(Transport::Udp, "203.0.113.5:4444")).remote.to_string()
         };
         assert_eq!(via("10.0.0.1:5070;rport"), "203.0.113.5:4444");

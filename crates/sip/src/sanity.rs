@@ -3,14 +3,14 @@
 
 use crate::header::HeaderName;
 use crate::identity::TokenSource;
-use crate::message::{Defect, Message};
+use crate::message::{MessageDefect, SipMessage};
 use crate::method::Method;
 use crate::transaction::key;
-use crate::write::Writer;
+use crate::write::MessageWriter;
 
 /// Response that rejects a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct RequestRejection {
     /// Status code.
     pub(crate) code: u16,
     /// Malformed part, named in the reason phrase; empty for the standard phrase.
@@ -19,21 +19,21 @@ pub(crate) struct Refusal {
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
-impl Refusal {
+impl RequestRejection {
     /// Creates a rejection with the standard phrase.
-    pub(crate) const fn plain(code: u16) -> Refusal {
-        Refusal { code, what: "", headers: Vec::new() }
+    pub(crate) const fn with_code(code: u16) -> RequestRejection {
+        RequestRejection { code, what: "", headers: Vec::new() }
     }
 
     /// Creates a rejection with a header that lists acceptable values.
-    pub(crate) fn with(code: u16, name: &'static str, value: impl Into<String>) -> Refusal {
-        Refusal { code, what: "", headers: vec![(name, value.into())] }
+    pub(crate) fn with_header(code: u16, name: &'static str, value: impl Into<String>) -> RequestRejection {
+        RequestRejection { code, what: "", headers: vec![(name, value.into())] }
     }
 }
 
-impl From<Defect> for Refusal {
-    fn from(defect: Defect) -> Refusal {
-        Refusal { code: defect.code, what: defect.what, headers: Vec::new() }
+impl From<MessageDefect> for RequestRejection {
+    fn from(defect: MessageDefect) -> RequestRejection {
+        RequestRejection { code: defect.code, what: defect.what, headers: Vec::new() }
     }
 }
 
@@ -44,13 +44,13 @@ const REPLACES: &str = "replaces";
 pub(crate) const RELIABLE: &str = "100rel";
 
 /// Reports whether a header of a message (Supported or Require) lists `100rel`.
-pub(crate) fn names_reliable(message: &Message, header: HeaderName) -> bool {
+pub(crate) fn names_reliable(message: &SipMessage, header: HeaderName) -> bool {
     message.tokens(header).iter().any(|tag| tag.eq_ignore_ascii_case(RELIABLE.as_bytes()))
 }
 
 /// Optional features granted to a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Abilities {
+pub(crate) struct PartyFeatures {
     /// Whether the party may replace its dialogs (RFC 3891).
     pub(crate) replaces: bool,
     /// Whether REFER of the party is accepted.
@@ -59,7 +59,7 @@ pub(crate) struct Abilities {
 
 /// Rules for the validation of requests.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(crate) struct RequestRules {
     pub(crate) methods: Vec<Method>,
     pub(crate) extensions: Vec<String>,
     /// Value of Allow.
@@ -70,9 +70,9 @@ pub(crate) struct Rules {
     pub(crate) supported: [String; 2],
 }
 
-impl Rules {
+impl RequestRules {
     /// Creates rules for these methods and option tags.
-    pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> Rules {
+    pub(crate) fn new(methods: Vec<Method>, extensions: Vec<String>) -> RequestRules {
         // Accepted from some parties only, therefore not advertised.
         let is_for_all = |method: &&Method| !matches!(method, Method::Register | Method::Subscribe);
         let listed = |methods: &[&Method]| methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
@@ -83,11 +83,11 @@ impl Rules {
         let supported = extensions.join(", ");
         let replacing = [supported.as_str(), REPLACES].map(str::to_owned).into_iter().filter(|part| !part.is_empty());
         let supported = [supported.clone(), replacing.collect::<Vec<_>>().join(", ")];
-        Rules { allow, allow_without_refer, supported, methods, extensions }
+        RequestRules { allow, allow_without_refer, supported, methods, extensions }
     }
 
     /// Writes Allow and Supported, the features available to the remote party (RFC 3261 §13.2.1).
-    pub(crate) fn write_abilities(&self, writer: &mut Writer, abilities: Abilities) {
+    pub(crate) fn write_abilities(&self, writer: &mut MessageWriter, abilities: PartyFeatures) {
         writer.header("Allow", if abilities.refers { &self.allow } else { &self.allow_without_refer });
         let [without, with] = &self.supported;
         let supported = if abilities.replaces { with } else { without };
@@ -97,10 +97,15 @@ impl Rules {
     }
 
     /// Returns the first reason to reject a request other than ACK and CANCEL, which RFC 3261 §8.2.2.3 exempts.
-    pub(crate) fn judge(&self, tokens: &TokenSource, request: &Message, replaces: bool) -> Option<Refusal> {
+    pub(crate) fn check_request(
+        &self,
+        tokens: &TokenSource,
+        request: &SipMessage,
+        replaces: bool,
+    ) -> Option<RequestRejection> {
         let method = request.method();
         if method == Method::Invite && is_loop(tokens, request) {
-            return Some(Refusal::plain(482));
+            return Some(RequestRejection::with_code(482));
         }
         self.extensions_wanted(request, replaces)
             .or_else(|| if method == Method::Invite { invite_body(request) } else { None })
@@ -109,7 +114,7 @@ impl Rules {
             .or_else(|| self.method_served(method))
     }
 
-    fn extensions_wanted(&self, request: &Message, replaces: bool) -> Option<Refusal> {
+    fn extensions_wanted(&self, request: &SipMessage, replaces: bool) -> Option<RequestRejection> {
         request.header(HeaderName::Require)?;
         let own = replaces.then_some(REPLACES);
         let is_known = |tag: &[u8]| {
@@ -122,19 +127,23 @@ impl Rules {
             .filter(|tag| !is_known(tag))
             .map(|tag| String::from_utf8_lossy(tag).into_owned())
             .collect();
-        if unknown.is_empty() { None } else { Some(Refusal::with(420, "Unsupported", unknown.join(", "))) }
+        if unknown.is_empty() {
+            None
+        } else {
+            Some(RequestRejection::with_header(420, "Unsupported", unknown.join(", ")))
+        }
     }
 
-    fn method_served(&self, method: Method) -> Option<Refusal> {
+    fn method_served(&self, method: Method) -> Option<RequestRejection> {
         let code = if method == Method::Other { 501 } else { 405 };
         let served = self.methods.contains(&method);
-        if served { None } else { Some(Refusal::with(code, "Allow", self.allow.clone())) }
+        if served { None } else { Some(RequestRejection::with_header(code, "Allow", self.allow.clone())) }
     }
 }
 
 /// Returns whether a new INVITE has passed through this edge before: a Via branch or the From tag was created here
 /// (RFC 3261 §16.3).
-fn is_loop(tokens: &TokenSource, request: &Message) -> bool {
+fn is_loop(tokens: &TokenSource, request: &SipMessage) -> bool {
     if !key::to_tag(request).is_empty() {
         return false;
     }
@@ -143,7 +152,7 @@ fn is_loop(tokens: &TokenSource, request: &Message) -> bool {
 
 /// Rejects an INVITE body that cannot contain a session description (RFC 3261 §8.2.3), unless it is marked optional
 /// (§20.11).
-fn invite_body(request: &Message) -> Option<Refusal> {
+fn invite_body(request: &SipMessage) -> Option<RequestRejection> {
     if request.body().is_empty() {
         return None;
     }
@@ -152,26 +161,30 @@ fn invite_body(request: &Message) -> Option<Refusal> {
         || media_type.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"));
     let disposition = request.header(HeaderName::ContentDisposition).unwrap_or_default().to_ascii_lowercase();
     let optional = disposition.split(|&b| b == b';').any(|p| p.trim_ascii() == b"handling=optional");
-    if known || optional { None } else { Some(Refusal::with(415, "Accept", "application/sdp, multipart/mixed")) }
+    if known || optional {
+        None
+    } else {
+        Some(RequestRejection::with_header(415, "Accept", "application/sdp, multipart/mixed"))
+    }
 }
 
-fn content_encoding(request: &Message) -> Option<Refusal> {
+fn content_encoding(request: &SipMessage) -> Option<RequestRejection> {
     let coded = request
         .headers(HeaderName::ContentEncoding)
         .flat_map(|field| field.split(|&b| b == b','))
         .any(|coding| !coding.trim_ascii().is_empty() && !coding.trim_ascii().eq_ignore_ascii_case(b"identity"));
-    if coded { Some(Refusal::with(415, "Accept-Encoding", "identity")) } else { None }
+    if coded { Some(RequestRejection::with_header(415, "Accept-Encoding", "identity")) } else { None }
 }
 
 /// Rejects an INVITE whose Accept excludes session descriptions, because no answer would be acceptable (RFC 3261
 /// §20.1).
-fn accepted_answer(request: &Message) -> Option<Refusal> {
+fn accepted_answer(request: &SipMessage) -> Option<RequestRejection> {
     request.header(HeaderName::Accept)?;
     let takes_sdp = request.headers(HeaderName::Accept).flat_map(|field| field.split(|&b| b == b',')).any(|range| {
         let range = media_type(range).to_ascii_lowercase();
         matches!(range.as_slice(), b"application/sdp" | b"application/*" | b"*/*")
     });
-    if takes_sdp { None } else { Some(Refusal::plain(406)) }
+    if takes_sdp { None } else { Some(RequestRejection::with_code(406)) }
 }
 
 fn media_type(value: &[u8]) -> &[u8] {
@@ -181,24 +194,24 @@ fn media_type(value: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Identity;
+    use crate::identity::ProcessIdentity;
     use bytes::Bytes;
 
-    fn rules() -> Rules {
+    fn rules() -> RequestRules {
         let methods = vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
-        Rules::new(methods, vec!["timer".into()])
+        RequestRules::new(methods, vec!["timer".into()])
     }
 
     fn judge(method: &str, via: &str, lines: &str, body: &str) -> Option<(u16, Option<(&'static str, String)>)> {
-        let tokens = TokenSource::new(Identity { edge: 1, generation: 2, shard: 3 }, [0; 32]);
+        let tokens = TokenSource::new(ProcessIdentity { edge: 1, generation: 2, shard: 3 }, [0; 32]);
         let text = format!(
             "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a@192.0.2.2>;tag=a\r\n\
              To: <sip:b@192.0.2.1>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\n{lines}\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let message = Message::parse(Bytes::from(text)).unwrap();
-        rules().judge(&tokens, &message, false).map(|r| (r.code, r.headers.into_iter().next()))
+        let message = SipMessage::parse(Bytes::from(text)).unwrap();
+        rules().check_request(&tokens, &message, false).map(|r| (r.code, r.headers.into_iter().next()))
     }
 
     const VIA: &str = "SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx";

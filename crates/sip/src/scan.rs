@@ -2,14 +2,14 @@
 
 /// Position in received bytes, which no operation can move out of bounds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scan<'a> {
+pub(crate) struct ByteScanner<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Scan<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Scan<'a> {
-        Scan { bytes, at: 0 }
+impl<'a> ByteScanner<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> ByteScanner<'a> {
+        ByteScanner { bytes, at: 0 }
     }
 
     pub(crate) const fn at(&self) -> usize {
@@ -35,7 +35,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Consumes `byte` if it is next. Returns whether it was.
-    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+    pub(crate) fn consume_byte(&mut self, byte: u8) -> bool {
         let hit = self.peek() == Some(byte);
         self.at += usize::from(hit);
         hit
@@ -47,7 +47,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Consumes up to `length` bytes.
-    pub(crate) fn take(&mut self, length: usize) -> &'a [u8] {
+    pub(crate) fn consume_bytes(&mut self, length: usize) -> &'a [u8] {
         let rest = self.rest();
         let length = length.min(rest.len());
         self.at += length;
@@ -56,7 +56,7 @@ impl<'a> Scan<'a> {
 
     /// Consumes the longest run of bytes of a class, possibly empty.
     pub(crate) fn take_while(&mut self, class: impl Fn(u8) -> bool) -> &'a [u8] {
-        self.take(self.rest().iter().position(|&byte| !class(byte)).unwrap_or(usize::MAX))
+        self.consume_bytes(self.rest().iter().position(|&byte| !class(byte)).unwrap_or(usize::MAX))
     }
 
     /// Consumes a token (RFC 3261 §25.1), or returns `None` if there is none.
@@ -68,7 +68,7 @@ impl<'a> Scan<'a> {
     /// Consumes a quoted string including its quotes, or returns `None` if there is none or it is not closed.
     pub(crate) fn quoted(&mut self) -> Option<&'a [u8]> {
         let from = self.at;
-        if !self.eat(b'"') {
+        if !self.consume_byte(b'"') {
             return None;
         }
         while let Some(byte) = self.peek() {
@@ -101,22 +101,22 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
 
 /// Byte class as a table, with one lookup per byte instead of a dozen comparisons.
 #[derive(Debug)]
-pub(crate) struct Class([bool; 256]);
+pub(crate) struct ByteClass([bool; 256]);
 
-impl Class {
+impl ByteClass {
     /// Creates a class of ASCII letters, digits and `others`.
-    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Class {
-        Class([false; 256]).with_all(true).with(others, true)
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> ByteClass {
+        ByteClass([false; 256]).with_all(true).with_bytes(others, true)
     }
 
     /// Creates a class of all bytes except controls and `others`, non-ASCII included.
-    pub(crate) const fn all_but_controls_and(others: &[u8]) -> Class {
-        Class([false; 256]).with_all(false).with(others, false)
+    pub(crate) const fn all_but_controls_and(others: &[u8]) -> ByteClass {
+        ByteClass([false; 256]).with_all(false).with_bytes(others, false)
     }
 
     /// Adds ASCII letters and digits, or else all non-control bytes.
     #[allow(clippy::indexing_slicing)] // a byte always indexes a table of 256
-    const fn with_all(mut self, alphanumeric: bool) -> Class {
+    const fn with_all(mut self, alphanumeric: bool) -> ByteClass {
         let mut byte = 0_u8;
         loop {
             self.0[byte as usize] = if alphanumeric { byte.is_ascii_alphanumeric() } else { !byte.is_ascii_control() };
@@ -128,7 +128,7 @@ impl Class {
     }
 
     #[allow(clippy::indexing_slicing)] // a byte always indexes a table of 256
-    const fn with(mut self, others: &[u8], are_in: bool) -> Class {
+    const fn with_bytes(mut self, others: &[u8], are_in: bool) -> ByteClass {
         let mut rest = others;
         while let [byte, behind @ ..] = rest {
             self.0[*byte as usize] = are_in;
@@ -145,7 +145,7 @@ impl Class {
 
 /// Returns whether a byte may occur in a token (RFC 3261 §25.1).
 pub(crate) fn is_token(byte: u8) -> bool {
-    static TOKEN: Class = Class::alphanumeric_and(b"-.!%*_+`'~");
+    static TOKEN: ByteClass = ByteClass::alphanumeric_and(b"-.!%*_+`'~");
     TOKEN.has(byte)
 }
 
@@ -189,23 +189,23 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
 
 /// Splits a value at `separator` outside quotes and angle brackets. Entries are trimmed and may be empty; after an
 /// unclosed quote or bracket the rest is one entry.
-pub(crate) fn split(value: &[u8], separator: u8) -> Split<'_> {
-    Split { rest: Some(value), separator }
+pub(crate) fn split(value: &[u8], separator: u8) -> ByteSplit<'_> {
+    ByteSplit { rest: Some(value), separator }
 }
 
 /// Iterator returned by [`split`].
 #[derive(Debug, Clone)]
-pub(crate) struct Split<'a> {
+pub(crate) struct ByteSplit<'a> {
     rest: Option<&'a [u8]>,
     separator: u8,
 }
 
-impl<'a> Iterator for Split<'a> {
+impl<'a> Iterator for ByteSplit<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
-        let mut scan = Scan::new(rest);
+        let mut scan = ByteScanner::new(rest);
         while let Some(offset) = memchr::memchr3(self.separator, b'"', b'<', scan.rest()) {
             scan.at += offset;
             match scan.peek() {
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_quote_ends_nowhere_outside() {
-        let mut scan = Scan::new(br#""abc\"#);
+        let mut scan = ByteScanner::new(br#""abc\"#);
         assert_eq!(scan.quoted(), None);
         assert_eq!(scan.at(), 0);
     }

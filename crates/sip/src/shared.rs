@@ -9,20 +9,21 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::compose::{self, OwnUris};
 use crate::event::{
-    ClientId, DialogId, DropReason, Event, Flow, Local, Output, OwnHosts, Party, Sent, ServerId, Transmit, Transport,
+    ClientId, DialogId, DropReason, EndpointEvent, EndpointOutput, Flow, LocalAddress, OwnHosts, SentMessage, ServerId,
+    SipPartyId, SipTransmit, Transport,
 };
-use crate::identity::{Identity, TokenSource};
-use crate::message::{Defect, Message};
+use crate::identity::{ProcessIdentity, TokenSource};
+use crate::message::{MessageDefect, SipMessage};
 use crate::method::Method;
 use crate::reply::reply_flow;
-use crate::sanity::{Abilities, Refusal, Rules};
+use crate::sanity::{PartyFeatures, RequestRejection, RequestRules};
 use crate::timer::TimerQueue;
 use crate::transaction::key;
-use crate::write::{Writer, reason_phrase};
+use crate::write::{MessageWriter, reason_phrase};
 
 /// Owner of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Timer {
+pub(crate) enum TimerOwner {
     /// Client transaction.
     Client(ClientId),
     /// Server transaction.
@@ -33,82 +34,82 @@ pub(crate) enum Timer {
 
 /// Origin of a received message: flow, local address towards the source, and party.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
+pub(crate) struct MessageOrigin {
     pub(crate) flow: Flow,
-    pub(crate) local: Local,
-    pub(crate) party: Party,
+    pub(crate) local: LocalAddress,
+    pub(crate) party: SipPartyId,
 }
 
 /// Settings of each party.
 #[derive(Debug, Default)]
-pub(crate) struct Peers {
+pub(crate) struct PartySettings {
     /// Networks of each party, in addition to the address it is heard from.
-    reach: FxHashMap<Party, Vec<IpNet>>,
+    reach: FxHashMap<SipPartyId, Vec<IpNet>>,
     /// Parties that may send their requests over our connections.
-    reusing: FxHashSet<Party>,
+    reusing: FxHashSet<SipPartyId>,
     /// Parties that may replace their dialogs (RFC 3891).
-    replacing: FxHashSet<Party>,
+    replacing: FxHashSet<SipPartyId>,
     /// Parties that may not send REFER, which Allow then omits.
-    not_referring: FxHashSet<Party>,
+    not_referring: FxHashSet<SipPartyId>,
     /// Recording servers; our Contact marks us as the source of recording sessions (RFC 7866 §6.1.1).
-    recording: FxHashSet<Party>,
+    recording: FxHashSet<SipPartyId>,
     /// Host names shown to parties instead of our address.
-    hosts: FxHashMap<Party, OwnHosts>,
+    hosts: FxHashMap<SipPartyId, OwnHosts>,
 }
 
-impl Peers {
+impl PartySettings {
     /// Sets the networks of a party.
-    pub(crate) fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
+    pub(crate) fn set_reach(&mut self, party: SipPartyId, networks: Vec<IpNet>) {
         self.reach.insert(party, networks);
     }
 
     /// Returns the networks of a party; empty if unknown.
-    pub(crate) fn reach(&self, party: Party) -> &[IpNet] {
+    pub(crate) fn reach(&self, party: SipPartyId) -> &[IpNet] {
         self.known_reach(party).unwrap_or_default()
     }
 
     /// Returns the networks of a party, or `None` if unknown.
-    pub(crate) fn known_reach(&self, party: Party) -> Option<&[IpNet]> {
+    pub(crate) fn known_reach(&self, party: SipPartyId) -> Option<&[IpNet]> {
         self.reach.get(&party).map(Vec::as_slice)
     }
 
     /// Sets whether a party may use our connections.
-    pub(crate) fn offer_reuse(&mut self, party: Party, offered: bool) {
+    pub(crate) fn offer_reuse(&mut self, party: SipPartyId, offered: bool) {
         set(&mut self.reusing, party, offered);
     }
 
     /// Reports whether a party may use our connections.
-    pub(crate) fn offers_reuse(&self, party: Party) -> bool {
+    pub(crate) fn offers_reuse(&self, party: SipPartyId) -> bool {
         self.reusing.contains(&party)
     }
 
     /// Sets whether a party may replace its dialogs.
-    pub(crate) fn allow_replaces(&mut self, party: Party, allowed: bool) {
+    pub(crate) fn allow_replaces(&mut self, party: SipPartyId, allowed: bool) {
         set(&mut self.replacing, party, allowed);
     }
 
     /// Reports whether a party may replace its dialogs.
-    pub(crate) fn may_replace(&self, party: Party) -> bool {
+    pub(crate) fn may_replace(&self, party: SipPartyId) -> bool {
         self.replacing.contains(&party)
     }
 
     /// Sets whether REFER from a party is accepted.
-    pub(crate) fn allow_refer(&mut self, party: Party, allowed: bool) {
+    pub(crate) fn allow_refer(&mut self, party: SipPartyId, allowed: bool) {
         set(&mut self.not_referring, party, !allowed);
     }
 
     /// Returns the optional features granted to a party.
-    pub(crate) fn abilities(&self, party: Party) -> Abilities {
-        Abilities { replaces: self.may_replace(party), refers: !self.not_referring.contains(&party) }
+    pub(crate) fn abilities(&self, party: SipPartyId) -> PartyFeatures {
+        PartyFeatures { replaces: self.may_replace(party), refers: !self.not_referring.contains(&party) }
     }
 
     /// Sets whether a party is a recording server.
-    pub(crate) fn record_by(&mut self, party: Party, is_recorder: bool) {
+    pub(crate) fn set_recorder(&mut self, party: SipPartyId, is_recorder: bool) {
         set(&mut self.recording, party, is_recorder);
     }
 
     /// Sets the host names shown to a party.
-    pub(crate) fn show_hosts(&mut self, party: Party, hosts: OwnHosts) {
+    pub(crate) fn show_hosts(&mut self, party: SipPartyId, hosts: OwnHosts) {
         if hosts == OwnHosts::default() {
             self.hosts.remove(&party);
         } else {
@@ -119,9 +120,9 @@ impl Peers {
     /// Returns our URI as shown to a party, with a user part unless `user` is empty.
     pub(crate) fn own_address(
         &self,
-        party: Party,
+        party: SipPartyId,
         user: &str,
-        local: Local,
+        local: LocalAddress,
         transport: Transport,
         secure: bool,
     ) -> String {
@@ -130,19 +131,26 @@ impl Peers {
     }
 
     /// Returns our Contact towards a party, with its header parameters.
-    pub(crate) fn contact(&self, party: Party, user: &str, local: Local, transport: Transport, secure: bool) -> String {
+    pub(crate) fn contact(
+        &self,
+        party: SipPartyId,
+        user: &str,
+        local: LocalAddress,
+        transport: Transport,
+        secure: bool,
+    ) -> String {
         let contact = self.own_address(party, user, local, transport, secure);
         if self.recording.contains(&party) { contact + ";+sip.src" } else { contact }
     }
 
     /// Returns our URIs in a request without caller to `uri`, such as OPTIONS, as shown to a party.
-    pub(crate) fn own_uris(&self, party: Party, local: Local, transport: Transport, uri: &str) -> OwnUris {
+    pub(crate) fn own_uris(&self, party: SipPartyId, local: LocalAddress, transport: Transport, uri: &str) -> OwnUris {
         let none = OwnHosts::default();
         OwnUris::new(self.hosts.get(&party).unwrap_or(&none), local, transport, uri)
     }
 }
 
-fn set(parties: &mut FxHashSet<Party>, party: Party, is_in: bool) {
+fn set(parties: &mut FxHashSet<SipPartyId>, party: SipPartyId, is_in: bool) {
     if is_in {
         parties.insert(party);
     } else {
@@ -151,34 +159,39 @@ fn set(parties: &mut FxHashSet<Party>, party: Party, is_in: bool) {
 }
 
 /// State common to all tables of an endpoint.
-pub(crate) struct Shared {
+pub(crate) struct EndpointShared {
     /// Rules for the validation of requests.
-    pub(crate) rules: Rules,
+    pub(crate) rules: RequestRules,
     /// Generator of Call-IDs, tags and branches.
     pub(crate) tokens: TokenSource,
     /// Timers of all transactions and dialogs.
-    pub(crate) timers: TimerQueue<Timer>,
+    pub(crate) timers: TimerQueue<TimerOwner>,
     /// Settings of each party.
-    pub(crate) peers: Peers,
+    pub(crate) peers: PartySettings,
     /// Buffer in which keys are composed for a lookup.
     pub(crate) scratch: Vec<u8>,
     product: String,
     /// Secret mixed into the tags of stateless responses and the hashes of ended dialogs.
     secret: u64,
     last_id: u64,
-    out: VecDeque<Output>,
+    out: VecDeque<EndpointOutput>,
 }
 
-impl Shared {
+impl EndpointShared {
     /// Creates the shared state of an endpoint that derives its identifiers from `seed`.
-    pub(crate) fn new(identity: Identity, rules: Rules, product: String, seed: [u8; 32]) -> Shared {
+    pub(crate) fn new(
+        identity: ProcessIdentity,
+        rules: RequestRules,
+        product: String,
+        seed: [u8; 32],
+    ) -> EndpointShared {
         let mut hasher = DefaultHasher::new();
         seed.hash(&mut hasher);
-        Shared {
+        EndpointShared {
             rules,
             tokens: TokenSource::new(identity, seed),
             timers: TimerQueue::new(),
-            peers: Peers::default(),
+            peers: PartySettings::default(),
             scratch: Vec::new(),
             product,
             secret: hasher.finish(),
@@ -199,29 +212,29 @@ impl Shared {
     }
 
     /// Writes the Server header, if configured.
-    pub(crate) fn write_product(&self, writer: &mut Writer) {
+    pub(crate) fn write_product(&self, writer: &mut MessageWriter) {
         if !self.product.is_empty() {
             writer.header("Server", &self.product);
         }
     }
 
     /// Queues an event for the layer above.
-    pub(crate) fn tell(&mut self, event: Event) {
-        self.out.push_back(Output::Event(event));
+    pub(crate) fn queue_event(&mut self, event: EndpointEvent) {
+        self.out.push_back(EndpointOutput::Event(event));
     }
 
     /// Reports a dropped message.
     pub(crate) fn drop_message(&mut self, reason: DropReason) {
-        self.tell(Event::Dropped(reason));
+        self.queue_event(EndpointEvent::Dropped(reason));
     }
 
     /// Queues a message to send.
-    pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes, what: Sent) {
-        self.out.push_back(Output::Transmit(Transmit { flow, bytes, what }));
+    pub(crate) fn transmit(&mut self, flow: Flow, bytes: Bytes, what: SentMessage) {
+        self.out.push_back(EndpointOutput::Transmit(SipTransmit { flow, bytes, what }));
     }
 
     /// Removes and returns the next output.
-    pub(crate) fn pop_output(&mut self) -> Option<Output> {
+    pub(crate) fn pop_output(&mut self) -> Option<EndpointOutput> {
         self.out.pop_front()
     }
 
@@ -232,13 +245,15 @@ impl Shared {
 
     /// Moves the event of a response before the ACK queued at `first`, so that a trace shows the order on the wire.
     pub(crate) fn put_event_first(&mut self, first: usize) {
-        if let (Some(Output::Transmit(_)), Some(Output::Event(_))) = (self.out.get(first), self.out.get(first + 1)) {
+        if let (Some(EndpointOutput::Transmit(_)), Some(EndpointOutput::Event(_))) =
+            (self.out.get(first), self.out.get(first + 1))
+        {
             self.out.swap(first, first + 1);
         }
     }
 
     /// Returns the To tag of a stateless response, equal for retransmissions of the same request (RFC 3261 §8.2.7).
-    pub(crate) fn stateless_tag(&self, request: &Message) -> String {
+    pub(crate) fn stateless_tag(&self, request: &SipMessage) -> String {
         let mut hasher = DefaultHasher::new();
         self.secret.hash(&mut hasher);
         request.call_id().hash(&mut hasher);
@@ -249,31 +264,31 @@ impl Shared {
     }
 
     /// Returns a keyed hash of a party's dialog; the dialog's key is in the scratch buffer.
-    pub(crate) fn name_of_dialog(&self, party: Party) -> u64 {
+    pub(crate) fn name_of_dialog(&self, party: SipPartyId) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.secret, party.0, self.scratch.as_slice()).hash(&mut hasher);
         hasher.finish()
     }
 
     /// Responds without a transaction. A retransmitted request gets the same response with the same To tag.
-    pub(crate) fn refuse(&mut self, arrival: &Arrival, request: &Message, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, arrival: &MessageOrigin, request: &SipMessage, refusal: RequestRejection) {
         self.refuse_for(arrival.flow, arrival.party, request, refusal, None);
     }
 
     /// Rejects a request because a table is full: 503 with Retry-After (RFC 3261 §21.5.4).
-    pub(crate) fn refuse_full(&mut self, arrival: &Arrival, request: &Message) {
+    pub(crate) fn refuse_full(&mut self, arrival: &MessageOrigin, request: &SipMessage) {
         let seconds = 1 + self.tokens.below(10);
-        self.refuse(arrival, request, Refusal::with(503, "Retry-After", seconds.to_string()));
+        self.refuse(arrival, request, RequestRejection::with_header(503, "Retry-After", seconds.to_string()));
     }
 
     /// Responds without a transaction, and reports the defect that caused the rejection, if any.
     pub(crate) fn refuse_for(
         &mut self,
         source: Flow,
-        party: Party,
-        request: &Message,
-        refusal: Refusal,
-        defect: Option<Defect>,
+        party: SipPartyId,
+        request: &SipMessage,
+        refusal: RequestRejection,
+        defect: Option<MessageDefect>,
     ) {
         if request.method() == Method::Ack {
             return self.drop_message(DropReason::StrayAck);
@@ -281,10 +296,10 @@ impl Shared {
         if request.via().is_none() {
             return self.drop_message(DropReason::Unanswerable);
         }
-        let Refusal { code, what, headers } = refusal;
+        let RequestRejection { code, what, headers } = refusal;
         let reason = if what.is_empty() { String::new() } else { format!("{}: {what}", reason_phrase(code)) };
         let tag = self.stateless_tag(request);
-        let mut writer = compose::answer(request, source, code, &reason, &tag, false);
+        let mut writer = compose::begin_response(request, source, code, &reason, &tag, false);
         for (name, value) in &headers {
             writer.header(name, value);
         }
@@ -293,11 +308,12 @@ impl Shared {
             self.write_product(&mut writer);
         }
         let method = request.method();
-        let sent = Sent { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
+        let sent =
+            SentMessage { method, code: Some(code), party, again: false, client: None, server: None, dialog: None };
         self.transmit(reply_flow(request, source), writer.finish(None), sent);
         // A challenge is not a rejection; the repeated request decides.
         if code >= 300 && code != 401 {
-            self.tell(Event::Refused { party, method, code, defect });
+            self.queue_event(EndpointEvent::Refused { party, method, code, defect });
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::event::{Deadline, Reason};
+use crate::event::{Deadline, TimerReason};
 
 /// RFC 3261 §17.1.1.1: round-trip time estimate.
 pub(crate) const T1: Duration = Duration::from_millis(500);
@@ -21,7 +21,7 @@ pub(crate) const TIMER_D: Duration = Duration::from_secs(32);
 
 /// Handle of a timer. The generation makes it unique, so that cancelling an expired timer has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Token {
+pub(crate) struct TimerToken {
     at: Instant,
     generation: u64,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Token {
 /// Timers of many owners, identified by `K`.
 #[derive(Debug)]
 pub(crate) struct TimerQueue<K> {
-    entries: BTreeMap<Token, (K, Reason)>,
+    entries: BTreeMap<TimerToken, (K, TimerReason)>,
     generation: u64,
 }
 
@@ -40,20 +40,20 @@ impl<K: Copy> TimerQueue<K> {
     }
 
     /// Starts a timer; timers for the same instant fire in the order in which they were started.
-    pub(crate) fn arm(&mut self, at: Instant, reason: Reason, owner: K) -> Token {
+    pub(crate) fn arm(&mut self, at: Instant, reason: TimerReason, owner: K) -> TimerToken {
         self.generation += 1;
-        let token = Token { at, generation: self.generation };
+        let token = TimerToken { at, generation: self.generation };
         self.entries.insert(token, (owner, reason));
         token
     }
 
     /// Cancels a timer; no effect if it has fired.
-    pub(crate) fn cancel(&mut self, token: Token) {
+    pub(crate) fn cancel(&mut self, token: TimerToken) {
         self.entries.remove(&token);
     }
 
     /// Removes and returns the next timer that has expired at `now`.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(K, Reason)> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(K, TimerReason)> {
         let first = self.entries.first_entry()?;
         if first.key().at > now { None } else { Some(first.remove()) }
     }
@@ -82,15 +82,15 @@ mod tests {
     fn deadlines_fire_in_order_and_not_before_they_are_due() {
         let now = start();
         let mut queue = TimerQueue::new();
-        queue.arm(now + T2, Reason::TimerF, 2);
-        queue.arm(now + T1, Reason::TimerE, 1);
-        queue.arm(now + T1, Reason::TimerA, 3);
-        assert_eq!(queue.next(), Some((now + T1, Reason::TimerE)));
+        queue.arm(now + T2, TimerReason::TimerF, 2);
+        queue.arm(now + T1, TimerReason::TimerE, 1);
+        queue.arm(now + T1, TimerReason::TimerA, 3);
+        assert_eq!(queue.next(), Some((now + T1, TimerReason::TimerE)));
         assert_eq!(queue.pop_due(now), None);
-        assert_eq!(queue.pop_due(now + T1), Some((1, Reason::TimerE)));
-        assert_eq!(queue.pop_due(now + T1), Some((3, Reason::TimerA)));
+        assert_eq!(queue.pop_due(now + T1), Some((1, TimerReason::TimerE)));
+        assert_eq!(queue.pop_due(now + T1), Some((3, TimerReason::TimerA)));
         assert_eq!(queue.pop_due(now + T1), None);
-        assert_eq!(queue.pop_due(now + T4), Some((2, Reason::TimerF)));
+        assert_eq!(queue.pop_due(now + T4), Some((2, TimerReason::TimerF)));
         assert_eq!((queue.next(), queue.len()), (None, 0));
     }
 
@@ -98,9 +98,9 @@ mod tests {
     fn a_cancelled_deadline_never_fires_and_a_fired_one_cannot_cancel_another() {
         let now = start();
         let mut queue = TimerQueue::new();
-        let first = queue.arm(now, Reason::TimerA, 1);
-        assert_eq!(queue.pop_due(now), Some((1, Reason::TimerA)));
-        let second = queue.arm(now, Reason::TimerB, 1);
+        let first = queue.arm(now, TimerReason::TimerA, 1);
+        assert_eq!(queue.pop_due(now), Some((1, TimerReason::TimerA)));
+        let second = queue.arm(now, TimerReason::TimerB, 1);
         queue.cancel(first);
         assert_eq!(queue.len(), 1);
         queue.cancel(second);

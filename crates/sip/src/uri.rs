@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::scan::{Class, Scan, number, split_once};
+use crate::scan::{ByteClass, ByteScanner, number, split_once};
 
 /// Scheme of a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,10 +83,10 @@ impl<'a> Uri<'a> {
         if !is_all(user, &USER) || !is_all(password, &PASSWORD) {
             return None;
         }
-        let mut scan = Scan::new(rest);
+        let mut scan = ByteScanner::new(rest);
         let host = take_host_port(&mut scan)?;
         let params = scan.take_while(|byte| byte != b'?');
-        let asked = scan.eat(b'?');
+        let asked = scan.consume_byte(b'?');
         let headers = scan.rest();
         if asked == headers.is_empty() || !are_params(params) || !is_all(headers, &HEADER) {
             return None;
@@ -103,8 +103,8 @@ impl<'a> Uri<'a> {
 
     /// Parses the rest of a `tel:` URI: digits and visual separators, then parameters (RFC 3966 §3).
     fn parse_tel(rest: &'a [u8]) -> Option<Uri<'a>> {
-        let mut scan = Scan::new(rest);
-        let global = scan.eat(b'+');
+        let mut scan = ByteScanner::new(rest);
+        let global = scan.consume_byte(b'+');
         scan.take_while(|byte| match byte {
             b'-' | b'.' | b'(' | b')' => true,
             b'*' | b'#' => !global,
@@ -184,10 +184,10 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-fn take_host_port<'a>(scan: &mut Scan<'a>) -> Option<HostPort<'a>> {
-    let host = if scan.eat(b'[') {
+fn take_host_port<'a>(scan: &mut ByteScanner<'a>) -> Option<HostPort<'a>> {
+    let host = if scan.consume_byte(b'[') {
         let host = text(scan.take_while(|byte| byte != b']'))?;
-        if !scan.eat(b']') || !is_ipv6(host) {
+        if !scan.consume_byte(b']') || !is_ipv6(host) {
             return None;
         }
         host
@@ -199,7 +199,7 @@ fn take_host_port<'a>(scan: &mut Scan<'a>) -> Option<HostPort<'a>> {
         text(host)?
     };
     let mut port = None;
-    if scan.eat(b':') {
+    if scan.consume_byte(b':') {
         let digits = scan.take_while(|byte| byte.is_ascii_digit());
         port = Some(number(digits).and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0)?);
     }
@@ -208,7 +208,7 @@ fn take_host_port<'a>(scan: &mut Scan<'a>) -> Option<HostPort<'a>> {
 
 /// Returns whether bytes are a host name or IPv4 address. `_` is accepted because it occurs in practice.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
-    static HOST: Class = Class::alphanumeric_and(b"-._");
+    static HOST: ByteClass = ByteClass::alphanumeric_and(b"-._");
     !bytes.is_empty() && bytes.iter().all(|byte| HOST.has(*byte))
 }
 
@@ -232,7 +232,7 @@ const fn hex(byte: u8) -> Option<u8> {
 }
 
 /// Returns whether all bytes belong to `class` or to complete escapes.
-fn is_all(bytes: &[u8], class: &Class) -> bool {
+fn is_all(bytes: &[u8], class: &ByteClass) -> bool {
     let mut rest = bytes;
     while let [first, behind @ ..] = rest {
         rest = match (first, behind) {
@@ -247,11 +247,11 @@ fn is_all(bytes: &[u8], class: &Class) -> bool {
 
 // Each class begins with the unreserved characters: letters, digits and `-_.!~*'()`.
 /// Characters of a user part. `#` should be escaped, but dialled codes contain it unescaped.
-static USER: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,;?/#");
-static PASSWORD: Class = Class::alphanumeric_and(b"-_.!~*'()&=+$,");
+static USER: ByteClass = ByteClass::alphanumeric_and(b"-_.!~*'()&=+$,;?/#");
+static PASSWORD: ByteClass = ByteClass::alphanumeric_and(b"-_.!~*'()&=+$,");
 /// Characters of a parameter. `=` in a value is base64 padding of opaque Record-Route parameters.
-static PARAM: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$=");
-static HEADER: Class = Class::alphanumeric_and(b"-_.!~*'()[]/:&+$=?");
+static PARAM: ByteClass = ByteClass::alphanumeric_and(b"-_.!~*'()[]/:&+$=");
+static HEADER: ByteClass = ByteClass::alphanumeric_and(b"-_.!~*'()[]/:&+$=?");
 
 /// Returns whether bytes are a possibly empty sequence of `;name[=value]`.
 fn are_params(bytes: &[u8]) -> bool {

@@ -5,45 +5,45 @@ use std::io::Write as _;
 use bytes::Bytes;
 
 use crate::method::Method;
-use crate::scan::{Scan, is_lws};
+use crate::scan::{ByteScanner, is_lws};
 
 /// Initial buffer size, larger than an ordinary message. Allocators serve this size quickly, twice the size not.
 const USUAL_BYTES: usize = 1024;
 
 /// Writer of one message. CR, LF and NUL are removed from values, so that no header can be injected.
 #[derive(Debug)]
-pub struct Writer {
+pub struct MessageWriter {
     buffer: Vec<u8>,
 }
 
-impl Writer {
+impl MessageWriter {
     /// Begins a request.
-    pub fn request(method: Method, uri: &str) -> Writer {
+    pub fn request(method: Method, uri: &str) -> MessageWriter {
         Self::begin(&[method.as_str(), " ", uri, " SIP/2.0"])
     }
 
     /// Begins a response; an empty `reason` selects the standard phrase.
-    pub fn response(code: u16, reason: &str) -> Writer {
+    pub fn response(code: u16, reason: &str) -> MessageWriter {
         let reason = if reason.is_empty() { reason_phrase(code) } else { reason };
         Self::begin(&["SIP/2.0 ", &code.to_string(), " ", reason])
     }
 
-    fn begin(words: &[&str]) -> Writer {
+    fn begin(words: &[&str]) -> MessageWriter {
         let mut buffer = Vec::with_capacity(USUAL_BYTES);
         for word in words {
             push_clean(&mut buffer, word.as_bytes());
         }
         buffer.extend_from_slice(b"\r\n");
-        Writer { buffer }
+        MessageWriter { buffer }
     }
 
     /// Adds a header.
-    pub fn header(&mut self, name: &str, value: &str) -> &mut Writer {
+    pub fn header(&mut self, name: &str, value: &str) -> &mut MessageWriter {
         self.header_bytes(name, value.as_bytes())
     }
 
     /// Adds a header with a value in bytes as received (Via, Record-Route of the request being answered).
-    pub fn header_bytes(&mut self, name: &str, value: &[u8]) -> &mut Writer {
+    pub fn header_bytes(&mut self, name: &str, value: &[u8]) -> &mut MessageWriter {
         push_clean(&mut self.buffer, name.as_bytes());
         self.buffer.extend_from_slice(b": ");
         push_clean(&mut self.buffer, value);
@@ -52,7 +52,7 @@ impl Writer {
     }
 
     /// Ends the message with Content-Type, Content-Length and the body.
-    pub fn finish(mut self, body: Option<&crate::Body>) -> Bytes {
+    pub fn finish(mut self, body: Option<&crate::MessageBody>) -> Bytes {
         if let Some(body) = body {
             self.header("Content-Type", &body.content_type);
         }
@@ -68,7 +68,7 @@ impl Writer {
 /// Appends `value`, with each run of CR, LF and NUL and following white space replaced by one space. A fold thus
 /// becomes one space, and a backslash before it still escapes a character.
 fn push_clean(buffer: &mut Vec<u8>, value: &[u8]) {
-    let mut scan = Scan::new(value);
+    let mut scan = ByteScanner::new(value);
     while let Some(length) = memchr::memchr3(b'\r', b'\n', 0, scan.rest()) {
         let from = scan.at();
         buffer.extend_from_slice(scan.take_while(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
@@ -164,13 +164,13 @@ pub fn reason_phrase(code: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Body, HeaderName, Message};
+    use crate::{HeaderName, MessageBody, SipMessage};
 
     #[test]
     fn writes_a_request_with_body() {
-        let mut writer = Writer::request(Method::Invite, "sip:b@h");
+        let mut writer = MessageWriter::request(Method::Invite, "sip:b@h");
         writer.header("Via", "SIP/2.0/UDP h;branch=z9hG4bK1").header_bytes("Call-ID", b"c");
-        let bytes = writer.finish(Some(&Body::sdp("v=0\r\n")));
+        let bytes = writer.finish(Some(&MessageBody::sdp("v=0\r\n")));
         let expected = "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nCall-ID: c\r\n\
             Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n";
         assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
@@ -179,19 +179,23 @@ mod tests {
     #[test]
     fn writes_a_response_with_standard_and_own_phrase() {
         assert!(
-            Writer::response(486, "").finish(None).starts_with(b"SIP/2.0 486 Busy Here\r\nContent-Length: 0\r\n\r\n")
+            MessageWriter::response(486, "")
+                .finish(None)
+                .starts_with(b"SIP/2.0 486 Busy Here\r\nContent-Length: 0\r\n\r\n")
         );
         assert!(
-            Writer::response(400, "Bad Request: CSeq").finish(None).starts_with(b"SIP/2.0 400 Bad Request: CSeq\r\n")
+            MessageWriter::response(400, "Bad Request: CSeq")
+                .finish(None)
+                .starts_with(b"SIP/2.0 400 Bad Request: CSeq\r\n")
         );
         assert_eq!(reason_phrase(299), "Unknown");
     }
 
     #[test]
     fn nothing_can_be_smuggled_in() {
-        let mut writer = Writer::request(Method::Options, "sip:a@b SIP/2.0\r\nX-Evil: 1\r\n\r\n");
+        let mut writer = MessageWriter::request(Method::Options, "sip:a@b SIP/2.0\r\nX-Evil: 1\r\n\r\n");
         writer.header("X-A\r\nX-Evil", "1\r\nX-Evil: 2").header("X-B", "\"a\\\0\" \r\n\tb\n\r\0c");
-        let message = Message::parse(writer.finish(None)).unwrap();
+        let message = SipMessage::parse(writer.finish(None)).unwrap();
         assert_eq!(message.header_named("X-Evil"), None);
         assert_eq!(message.header_named("X-B"), Some(br#""a\ "  b c"#.as_slice()));
         assert_eq!(message.header(HeaderName::ContentLength), Some(b"0".as_slice()));

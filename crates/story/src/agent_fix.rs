@@ -1,7 +1,7 @@
 //! Fixes for an agent that could not be reached or was lost, worded as in docs/agents.md. Trace, verdict, `status`,
 //! `doctor` and `agent test` all take them from here.
 
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_route::{Agent, host_of, is_loopback_host};
 
 use crate::tls::{NOT_TLS, UNKNOWN_ISSUER, UNTRUSTED};
@@ -18,54 +18,56 @@ pub const WHY_ENDED: &str = "see the agent's log for why it ended; it may greet,
 
 /// Returns the fix for a loss that the agent explains; `words` is its message, `signed` whether the handshake was
 /// signed.
-fn of(loss: Loss, words: &str, signed: bool) -> Option<&'static str> {
+fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static str> {
     match loss {
-        Loss::Status(401) if signed => Some(
+        StreamLoss::Status(401) if signed => Some(
             "the bot rejects the signature: set `auth_token` to the token that the bot verifies with, and have the bot verify the \
              signature of exactly `url`",
         ),
-        Loss::Status(401) => Some(
+        StreamLoss::Status(401) => Some(
             "credentials are missing: set `auth_token` to the token that the bot verifies signatures (X-Twilio-Signature) with; the edge \
              sends no user, password or other header",
         ),
-        Loss::Status(403) if signed => Some(
+        StreamLoss::Status(403) if signed => Some(
             "set `auth_token` to the token that the bot verifies with, and have the bot verify the signature of exactly \
              `url`; then check the path in `url`",
         ),
-        Loss::Status(403) => Some(
+        StreamLoss::Status(403) => Some(
             "check the path in `url` (FastAPI and Starlette answer an unknown path with 403); then set `auth_token` if the \
              bot verifies signatures",
         ),
-        Loss::ConnectTimeout if words.contains(NO_UPGRADE) => Some(
+        StreamLoss::ConnectTimeout if words.contains(NO_UPGRADE) => Some(
             "look for what blocks the bot (its event loop, a stopped process), and check that the port is the bot's: something accepts \
              the connection and says nothing",
         ),
-        Loss::Closed(Some(1000)) => Some(WHY_ENDED),
-        Loss::Closed(Some(1001 | 1012)) => Some(
+        StreamLoss::Closed(Some(1000)) => Some(WHY_ENDED),
+        StreamLoss::Closed(Some(1001 | 1012)) => Some(
             "keep the bot running during calls: it was stopped or restarted; let a deployment wait until its calls have ended",
         ),
-        Loss::Closed(Some(1008)) => Some(
+        StreamLoss::Closed(Some(1008)) => Some(
             "the bot refused this stream by a rule of its own: see its reason and its log, then `parameters` and `auth_token`",
         ),
-        Loss::Closed(Some(1011)) => {
+        StreamLoss::Closed(Some(1011)) => {
             Some("look for an exception in the bot's log: its handler failed; close with code 1000 to end the call")
         }
-        Loss::Closed(Some(1013)) => Some("let the bot accept more calls, or set `max_sessions` to what it can serve"),
-        Loss::Closed(Some(4000..=4999)) => Some(
+        StreamLoss::Closed(Some(1013)) => {
+            Some("let the bot accept more calls, or set `max_sessions` to what it can serve")
+        }
+        StreamLoss::Closed(Some(4000..=4999)) => Some(
             "look up the code in the bot's documentation: it is the bot's own; close with code 1000 to end the call",
         ),
-        Loss::Unreachable
-        | Loss::Tls
-        | Loss::Status(_)
-        | Loss::NotWebSocket
-        | Loss::ConnectTimeout
-        | Loss::Silent
-        | Loss::PingUnanswered
-        | Loss::DataUnacknowledged
-        | Loss::Unread
-        | Loss::Reset
-        | Loss::ProtocolError
-        | Loss::Closed(_) => None,
+        StreamLoss::Unreachable
+        | StreamLoss::Tls
+        | StreamLoss::Status(_)
+        | StreamLoss::NotWebSocket
+        | StreamLoss::ConnectTimeout
+        | StreamLoss::Silent
+        | StreamLoss::PingUnanswered
+        | StreamLoss::DataUnacknowledged
+        | StreamLoss::Unread
+        | StreamLoss::Reset
+        | StreamLoss::ProtocolError
+        | StreamLoss::Closed(_) => None,
     }
 }
 
@@ -85,73 +87,73 @@ const OTHER_CA: &str = "`ca` contains another certificate: set it to the certifi
                         bot send its intermediate certificates";
 
 /// Returns the fix for a loss of an agent, with regard to its configuration; otherwise that of [`remedy`].
-pub fn remedy_of(agent: &Agent, loss: Loss, words: &str) -> &'static str {
-    let is_other_ca = loss == Loss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
+pub fn remedy_of(agent: &Agent, loss: StreamLoss, words: &str) -> &'static str {
+    let is_other_ca = loss == StreamLoss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
     if is_other_ca { OTHER_CA } else { remedy_at(&agent.url, loss, words, agent.auth_token.is_some()) }
 }
 
 /// Returns the fix for a loss of an agent at this URL.
-pub fn remedy_at(url: &str, loss: Loss, words: &str, signed: bool) -> &'static str {
-    let is_refused = loss == Loss::Unreachable && words.contains("refused");
+pub fn remedy_at(url: &str, loss: StreamLoss, words: &str, signed: bool) -> &'static str {
+    let is_refused = loss == StreamLoss::Unreachable && words.contains("refused");
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }
 }
 
 /// Returns the fix for a loss, as in "When it does not work" of docs/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
-pub fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
-    if let Some(fix) = of(loss, words, signed) {
+pub fn remedy(loss: StreamLoss, words: &str, signed: bool) -> &'static str {
+    if let Some(fix) = explained_fix(loss, words, signed) {
         return fix;
     }
     match loss {
-        Loss::Unreachable if words.contains("local_networks") => {
+        StreamLoss::Unreachable if words.contains("local_networks") => {
             "use `wss://`, or add the network to `[edge] local_networks`: `ws://` to other networks is refused"
         }
-        Loss::Unreachable if words.contains("lookup") || words.contains("not known") => {
+        StreamLoss::Unreachable if words.contains("lookup") || words.contains("not known") => {
             "correct the host name in `url`, or check the name server: DNS returned no address"
         }
-        Loss::Unreachable => {
+        StreamLoss::Unreachable => {
             "start the bot, and bind it to an address that the edge can reach: a bot bound to 127.0.0.1 accepts \
              connections from its own machine only"
         }
-        Loss::Tls if words.contains(NOT_TLS) => "use `ws://`, or the port of the bot's TLS proxy",
-        Loss::Tls if words.contains("is not valid for") && words.contains(UNTRUSTED) => {
+        StreamLoss::Tls if words.contains(NOT_TLS) => "use `ws://`, or the port of the bot's TLS proxy",
+        StreamLoss::Tls if words.contains("is not valid for") && words.contains(UNTRUSTED) => {
             "the bot's certificate has another name and an issuer that is not trusted: check that `url` leads to the bot, have a certificate issued for the \
              host of `url`, and set `ca` to its issuer's certificate"
         }
-        Loss::Tls if words.contains("is not valid for") => {
+        StreamLoss::Tls if words.contains("is not valid for") => {
             "use a name of the bot's certificate in `url`, or have it issued for the host of `url`: `ca` does not help here"
         }
-        Loss::Tls if words.contains("expired") => {
+        StreamLoss::Tls if words.contains("expired") => {
             "have the bot's certificate renewed: no key of the agent accepts an expired one"
         }
-        Loss::Tls => {
+        StreamLoss::Tls => {
             "for a private or self-signed certificate, set `ca` to the issuer's certificate or to the certificate itself"
         }
-        Loss::Status(500..=599) => {
+        StreamLoss::Status(500..=599) => {
             "look at the bot's log, and at that of a proxy before it: a proxy answers 502, 503 or 504 where the bot behind it does not run"
         }
-        Loss::Status(404) => "correct the path in `url`",
-        Loss::Status(300..=399) => "set `url` to the location of the redirect, which the message shows",
-        Loss::Status(_) => {
+        StreamLoss::Status(404) => "correct the path in `url`",
+        StreamLoss::Status(300..=399) => "set `url` to the location of the redirect, which the message shows",
+        StreamLoss::Status(_) => {
             "set `url` to the WebSocket, not to the webhook, and have each proxy in between forward the `Upgrade` header"
         }
-        Loss::NotWebSocket if words.contains(ENDED) => {
+        StreamLoss::NotWebSocket if words.contains(ENDED) => {
             "look for an exception in the bot's log: it closed the connection in the WebSocket handshake; a bot that expects TLS needs `wss://`"
         }
-        Loss::NotWebSocket => "check that the port is the bot's, and use `wss://` if it expects TLS",
-        Loss::ConnectTimeout => {
+        StreamLoss::NotWebSocket => "check that the port is the bot's, and use `wss://` if it expects TLS",
+        StreamLoss::ConnectTimeout => {
             "open the firewall between edge and bot, or keep the bot running if it starts on demand"
         }
-        Loss::Silent => "have the bot send its greeting earlier, or increase `first_audio_timeout`",
-        Loss::PingUnanswered | Loss::DataUnacknowledged | Loss::Unread => {
+        StreamLoss::Silent => "have the bot send its greeting earlier, or increase `first_audio_timeout`",
+        StreamLoss::PingUnanswered | StreamLoss::DataUnacknowledged | StreamLoss::Unread => {
             "do not block the bot's event loop, for example by waiting for a model without `await`: the WebSocket library \
              answers pings only while it runs"
         }
-        Loss::Reset => {
+        StreamLoss::Reset => {
             "look for an exception in the bot's log; with FastAPI on uvicorn, call `await websocket.close()` at the end of \
              the handler"
         }
-        Loss::ProtocolError | Loss::Closed(_) => {
+        StreamLoss::ProtocolError | StreamLoss::Closed(_) => {
             "close with code 1000 to end the call; any other end counts as a lost agent, and the call fails over to the \
              next target"
         }
@@ -164,17 +166,20 @@ mod tests {
 
     #[test]
     fn an_agent_that_says_why_has_a_fix_of_its_own() {
-        let fix = |loss| of(loss, "", false).unwrap_or_default();
-        assert!(fix(Loss::Status(401)).contains("`auth_token`"));
-        assert!(fix(Loss::Closed(Some(1013))).contains("`max_sessions`"));
-        assert!(of(Loss::ConnectTimeout, &format!("not connected in time: {NO_UPGRADE}"), false).is_some());
-        assert_eq!((fix(Loss::ConnectTimeout), fix(Loss::Reset)), ("", ""));
+        let fix = |loss| explained_fix(loss, "", false).unwrap_or_default();
+        assert!(fix(StreamLoss::Status(401)).contains("`auth_token`"));
+        assert!(fix(StreamLoss::Closed(Some(1013))).contains("`max_sessions`"));
+        assert!(
+            explained_fix(StreamLoss::ConnectTimeout, &format!("not connected in time: {NO_UPGRADE}"), false).is_some()
+        );
+        assert_eq!((fix(StreamLoss::ConnectTimeout), fix(StreamLoss::Reset)), ("", ""));
     }
 
     #[test]
     fn a_fix_fits_the_url_and_the_ca_of_the_agent() {
-        let refused =
-            |url: &str| remedy_of(&Agent::at("bot", url), Loss::Unreachable, "cannot be reached: Connection refused");
+        let refused = |url: &str| {
+            remedy_of(&Agent::at("bot", url), StreamLoss::Unreachable, "cannot be reached: Connection refused")
+        };
         for url in ["wss://127.0.0.1:25101/media", "ws://localhost/", "wss://[::1]:9/x", "ws://user@127.1.2.3"] {
             assert_eq!(refused(url), NOT_STARTED, "{url}");
         }
@@ -183,7 +188,7 @@ mod tests {
         }
         let other = |ca: Option<&[u8]>| {
             let agent = Agent { ca: ca.map(Into::into), ..Agent::at("bot", "wss://127.0.0.1/") };
-            remedy_of(&agent, Loss::Tls, UNKNOWN_ISSUER)
+            remedy_of(&agent, StreamLoss::Tls, UNKNOWN_ISSUER)
         };
         assert_eq!(other(Some(b"pem")), OTHER_CA, "a key that is set is not advised");
         assert!(other(None).contains("set `ca` to the issuer's certificate"));
@@ -196,28 +201,28 @@ mod tests {
             assert!(docs.contains(remedy), "{remedy}");
         }
         let losses = [
-            Loss::Unreachable,
-            Loss::Tls,
-            Loss::Status(200),
-            Loss::Status(302),
-            Loss::Status(401),
-            Loss::Status(403),
-            Loss::Status(404),
-            Loss::Status(503),
-            Loss::NotWebSocket,
-            Loss::ConnectTimeout,
-            Loss::Silent,
-            Loss::Reset,
-            Loss::PingUnanswered,
-            Loss::DataUnacknowledged,
-            Loss::Unread,
-            Loss::ProtocolError,
-            Loss::Closed(None),
-            Loss::Closed(Some(1001)),
-            Loss::Closed(Some(1008)),
-            Loss::Closed(Some(1011)),
-            Loss::Closed(Some(1013)),
-            Loss::Closed(Some(4001)),
+            StreamLoss::Unreachable,
+            StreamLoss::Tls,
+            StreamLoss::Status(200),
+            StreamLoss::Status(302),
+            StreamLoss::Status(401),
+            StreamLoss::Status(403),
+            StreamLoss::Status(404),
+            StreamLoss::Status(503),
+            StreamLoss::NotWebSocket,
+            StreamLoss::ConnectTimeout,
+            StreamLoss::Silent,
+            StreamLoss::Reset,
+            StreamLoss::PingUnanswered,
+            StreamLoss::DataUnacknowledged,
+            StreamLoss::Unread,
+            StreamLoss::ProtocolError,
+            StreamLoss::Closed(None),
+            StreamLoss::Closed(Some(1001)),
+            StreamLoss::Closed(Some(1008)),
+            StreamLoss::Closed(Some(1011)),
+            StreamLoss::Closed(Some(1013)),
+            StreamLoss::Closed(Some(4001)),
         ];
         for loss in losses {
             for words in [

@@ -7,7 +7,7 @@ use crate::messages::RawMessage;
 
 /// An item for the capture agent.
 #[derive(Debug, Clone)]
-pub struct Captured {
+pub struct CaptureRecord {
     /// SID of the call: the same for all its legs.
     pub call: String,
     /// Time of the item.
@@ -22,12 +22,12 @@ pub enum CapturedItem {
     /// A SIP message with secrets masked, and whether it was received.
     Message(RawMessage, bool),
     /// Receive statistics of one end of a leg's media.
-    Report(Report),
+    Report(ReceptionReport),
 }
 
 /// Receive statistics of one end of a leg's media since its start, in RTCP's terms (RFC 3550 §6.4).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct ReceptionReport {
     /// Address of the reporter: the edge or the remote party.
     pub from: SocketAddr,
     /// Address of the other end.

@@ -8,7 +8,7 @@ use crate::view::CallView;
 
 /// Kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Happening {
+pub enum EdgeEventKind {
     /// A call has arrived and was not refused at once.
     CallTrying,
     /// The caller hears ringing or early media.
@@ -43,56 +43,56 @@ pub enum Happening {
     Drain,
 }
 
-impl Happening {
+impl EdgeEventKind {
     /// All kinds, for documentation and tests.
-    pub const ALL: [Happening; 16] = [
-        Happening::CallTrying,
-        Happening::CallRinging,
-        Happening::CallAnswered,
-        Happening::CallFailedOver,
-        Happening::CallTranscribed,
-        Happening::CallEnded,
-        Happening::MediaOneWay,
-        Happening::MediaUnsent,
-        Happening::MediaMismatch,
-        Happening::MediaLoss,
-        Happening::TrunkUp,
-        Happening::TrunkDown,
-        Happening::AgentFailed,
-        Happening::ConfigReloaded,
-        Happening::ConfigRefused,
-        Happening::Drain,
+    pub const ALL: [EdgeEventKind; 16] = [
+        EdgeEventKind::CallTrying,
+        EdgeEventKind::CallRinging,
+        EdgeEventKind::CallAnswered,
+        EdgeEventKind::CallFailedOver,
+        EdgeEventKind::CallTranscribed,
+        EdgeEventKind::CallEnded,
+        EdgeEventKind::MediaOneWay,
+        EdgeEventKind::MediaUnsent,
+        EdgeEventKind::MediaMismatch,
+        EdgeEventKind::MediaLoss,
+        EdgeEventKind::TrunkUp,
+        EdgeEventKind::TrunkDown,
+        EdgeEventKind::AgentFailed,
+        EdgeEventKind::ConfigReloaded,
+        EdgeEventKind::ConfigRefused,
+        EdgeEventKind::Drain,
     ];
 
     /// Returns the name of the event.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Happening::CallTrying => "call.trying",
-            Happening::CallRinging => "call.ringing",
-            Happening::CallAnswered => "call.answered",
-            Happening::CallFailedOver => "call.failed_over",
-            Happening::CallTranscribed => "call.transcribed",
-            Happening::CallEnded => "call.ended",
-            Happening::MediaOneWay => "media.one_way",
-            Happening::MediaUnsent => "media.unsent",
-            Happening::MediaMismatch => "media.codec_mismatch",
-            Happening::MediaLoss => "media.loss",
-            Happening::TrunkUp => "trunk.up",
-            Happening::TrunkDown => "trunk.down",
-            Happening::AgentFailed => "agent.failed",
-            Happening::ConfigReloaded => "config.reloaded",
-            Happening::ConfigRefused => "config.refused",
-            Happening::Drain => "drain",
+            EdgeEventKind::CallTrying => "call.trying",
+            EdgeEventKind::CallRinging => "call.ringing",
+            EdgeEventKind::CallAnswered => "call.answered",
+            EdgeEventKind::CallFailedOver => "call.failed_over",
+            EdgeEventKind::CallTranscribed => "call.transcribed",
+            EdgeEventKind::CallEnded => "call.ended",
+            EdgeEventKind::MediaOneWay => "media.one_way",
+            EdgeEventKind::MediaUnsent => "media.unsent",
+            EdgeEventKind::MediaMismatch => "media.codec_mismatch",
+            EdgeEventKind::MediaLoss => "media.loss",
+            EdgeEventKind::TrunkUp => "trunk.up",
+            EdgeEventKind::TrunkDown => "trunk.down",
+            EdgeEventKind::AgentFailed => "agent.failed",
+            EdgeEventKind::ConfigReloaded => "config.reloaded",
+            EdgeEventKind::ConfigRefused => "config.refused",
+            EdgeEventKind::Drain => "drain",
         }
     }
 }
 
 /// An event; fields that do not apply are absent.
 #[derive(Debug, Clone, Serialize)]
-pub struct Change {
+pub struct EdgeEvent {
     /// Kind of the event; serialized as the event's name, not as data.
     #[serde(skip)]
-    pub what: Happening,
+    pub what: EdgeEventKind,
     /// The call.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallChange>,
@@ -162,10 +162,10 @@ pub struct CallChange {
     pub to: String,
 }
 
-impl Change {
+impl EdgeEvent {
     /// Returns an event without data.
-    pub const fn new(what: Happening) -> Change {
-        Change {
+    pub const fn new(what: EdgeEventKind) -> EdgeEvent {
+        EdgeEvent {
             what,
             call: None,
             trunk: None,
@@ -184,25 +184,25 @@ impl Change {
     }
 
     /// Returns the event of a new call.
-    pub fn began(call: &CallView) -> Change {
-        Change::of_view(Happening::CallTrying, call)
+    pub fn began(call: &CallView) -> EdgeEvent {
+        EdgeEvent::from_view(EdgeEventKind::CallTrying, call)
     }
 
     /// Returns the event of an ended call.
-    pub fn ended(record: &CallRecord) -> Change {
+    pub fn ended(record: &CallRecord) -> EdgeEvent {
         let (text, fix) = (record.proof.clone(), record.fix.clone());
         let (target, code) = failed_target(&record.call).unzip();
-        Change {
+        EdgeEvent {
             mos: record.mos_avg,
             text,
             fix,
             target,
             code: code.flatten(),
-            ..Change::of_view(Happening::CallEnded, &record.call)
+            ..EdgeEvent::from_view(EdgeEventKind::CallEnded, &record.call)
         }
     }
 
-    fn of_view(what: Happening, call: &CallView) -> Change {
+    fn from_view(what: EdgeEventKind, call: &CallView) -> EdgeEvent {
         let said = CallChange {
             sid: call.sid.clone(),
             state: call.state,
@@ -212,7 +212,7 @@ impl Change {
             to: call.to.clone(),
         };
         let trunk = call.legs.first().map(|leg| leg.trunk.clone());
-        Change { call: Some(said), trunk, reason: call.reason, ..Change::new(what) }
+        EdgeEvent { call: Some(said), trunk, reason: call.reason, ..EdgeEvent::new(what) }
     }
 }
 

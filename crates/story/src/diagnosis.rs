@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use trunkgate_media::{DropReason, EndCounters, RemoteSpec, Undelivered, Unsent};
+use trunkgate_media::{DropReason, EndCounters, IcmpError, RemoteSpec, SendFailure};
 
 use crate::limits::{
     ICMP_OF_PROBES, ICMP_SHARE, ICMP_SHARE_OF_HEARD, ICMP_TOLD, SILENT_PACKETS, STOPPED_DROPS, UNSENT_LATELY,
@@ -29,7 +29,7 @@ pub const COMMON: &str = "what both sides have in common: `public_address`, the 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     /// Cause; reported once per call.
-    pub cause: Cause,
+    pub cause: FaultCause,
     /// Description with evidence: the end of a sentence that begins with the side.
     pub text: String,
     /// Fix in plain text.
@@ -38,7 +38,7 @@ pub struct Diagnosis {
 
 /// Cause of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum FaultCause {
     /// The side's SDP puts the media on hold.
     OnHold,
     /// SRTP packets do not authenticate.
@@ -79,63 +79,64 @@ pub enum Cause {
     AgentSilent,
 }
 
-impl Cause {
+impl FaultCause {
     /// All causes, for documentation and tests; [`Cause::OurAddress`] with an arbitrary address.
-    pub const ALL: [Cause; 19] = [
-        Cause::OnHold,
-        Cause::Srtp,
-        Cause::UnexpectedSource,
-        Cause::NotRtp,
-        Cause::Unreachable,
-        Cause::Unsent,
-        Cause::NoPhone,
-        Cause::NoName,
-        Cause::PrivateAddress,
-        Cause::OurAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
-        Cause::Echoed,
-        Cause::Nothing,
-        Cause::Codecs,
-        Cause::Payload,
-        Cause::Silence,
-        Cause::Ceased,
-        Cause::Unread,
-        Cause::Loss,
-        Cause::AgentSilent,
+    pub const ALL: [FaultCause; 19] = [
+        FaultCause::OnHold,
+        FaultCause::Srtp,
+        FaultCause::UnexpectedSource,
+        FaultCause::NotRtp,
+        FaultCause::Unreachable,
+        FaultCause::Unsent,
+        FaultCause::NoPhone,
+        FaultCause::NoName,
+        FaultCause::PrivateAddress,
+        FaultCause::OurAddress(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
+        FaultCause::Echoed,
+        FaultCause::Nothing,
+        FaultCause::Codecs,
+        FaultCause::Payload,
+        FaultCause::Silence,
+        FaultCause::Ceased,
+        FaultCause::Unread,
+        FaultCause::Loss,
+        FaultCause::AgentSilent,
     ];
     /// Returns the stable name in JSON (`docs/json.md`).
     pub const fn slug(self) -> &'static str {
         match self {
-            Cause::OnHold => "on_hold",
-            Cause::Srtp => "srtp",
-            Cause::UnexpectedSource => "unexpected_source",
-            Cause::NotRtp => "not_rtp",
-            Cause::Unreachable => "unreachable",
-            Cause::Unsent => UNSENT,
-            Cause::NoPhone => "no_phone",
-            Cause::NoName => "name_not_found",
-            Cause::PrivateAddress => "private_address",
-            Cause::OurAddress(_) => OUR_ADDRESS,
-            Cause::Echoed => "echoed",
-            Cause::Nothing => "nothing",
-            Cause::Codecs => "codecs",
-            Cause::Payload => "payload",
-            Cause::Silence => SILENCE,
-            Cause::Ceased => "ceased",
-            Cause::Unread => "unread",
-            Cause::Loss => "loss",
-            Cause::AgentSilent => NO_AGENT_AUDIO,
+            FaultCause::OnHold => "on_hold",
+            FaultCause::Srtp => "srtp",
+            FaultCause::UnexpectedSource => "unexpected_source",
+            FaultCause::NotRtp => "not_rtp",
+            FaultCause::Unreachable => "unreachable",
+            FaultCause::Unsent => UNSENT,
+            FaultCause::NoPhone => "no_phone",
+            FaultCause::NoName => "name_not_found",
+            FaultCause::PrivateAddress => "private_address",
+            FaultCause::OurAddress(_) => OUR_ADDRESS,
+            FaultCause::Echoed => "echoed",
+            FaultCause::Nothing => "nothing",
+            FaultCause::Codecs => "codecs",
+            FaultCause::Payload => "payload",
+            FaultCause::Silence => SILENCE,
+            FaultCause::Ceased => "ceased",
+            FaultCause::Unread => "unread",
+            FaultCause::Loss => "loss",
+            FaultCause::AgentSilent => NO_AGENT_AUDIO,
         }
     }
+
     /// Returns the address shown to a side, if it is the cause.
-    pub const fn told(self) -> Option<IpAddr> {
-        if let Cause::OurAddress(told) = self { Some(told) } else { None }
+    pub const fn shown_address(self) -> Option<IpAddr> {
+        if let FaultCause::OurAddress(told) = self { Some(told) } else { None }
     }
 }
 
 impl Diagnosis {
     /// Returns a diagnosis of packet loss.
     pub(crate) fn of_loss(text: String, fix: String) -> Diagnosis {
-        Diagnosis { cause: Cause::Loss, text, fix }
+        Diagnosis { cause: FaultCause::Loss, text, fix }
     }
 
     /// Returns the diagnosis of an agent that has had the caller for a time without audio, based on its messages. An
@@ -180,7 +181,7 @@ impl Diagnosis {
             ),
             _ => format!("put the `streamSid` of this stream's `start` message into each `media` message; {test}"),
         };
-        Diagnosis { cause: Cause::AgentSilent, text, fix }
+        Diagnosis { cause: FaultCause::AgentSilent, text, fix }
     }
 }
 
@@ -213,21 +214,22 @@ fn ordinal(n: u64) -> String {
 
 /// Counters of a side at an earlier check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct CounterSnapshot {
     heard: u64,
     sent: u64,
     refused: u64,
 }
 
-impl Look {
+impl CounterSnapshot {
     /// Returns the current counters.
-    pub fn at(counters: &EndCounters) -> Look {
-        Look {
+    pub fn at(counters: &EndCounters) -> CounterSnapshot {
+        CounterSnapshot {
             heard: counters.rx_packets.get(),
             sent: counters.tx_packets.get(),
             refused: counters.symptoms.refused.get(),
         }
     }
+
     /// Returns the packets received so far.
     pub fn heard(self) -> u64 {
         self.heard
@@ -236,7 +238,7 @@ impl Look {
 
 /// Evidence about a side.
 #[derive(Debug)]
-pub struct Side<'a> {
+pub struct SideEvidence<'a> {
     /// Name of the side: trunk, or place.
     pub name: &'a str,
     /// Name of its section in the configuration; empty for a bare URI.
@@ -250,13 +252,13 @@ pub struct Side<'a> {
     /// Whether this address is in `local_networks`.
     pub is_local: bool,
     /// Media address of the edge shown to the side.
-    pub told: SocketAddr,
+    pub shown_address: SocketAddr,
     /// Whether this address belongs to this machine; otherwise it is configured.
     pub is_own: bool,
     /// Range of media ports.
     pub ports: (u16, u16),
     /// Most recent unexpected source of packets.
-    pub stranger: Option<SocketAddr>,
+    pub unexpected_source: Option<SocketAddr>,
     /// Negotiated payload types that the side may send.
     pub agreed: Vec<u8>,
     /// Negotiated codec.
@@ -264,40 +266,45 @@ pub struct Side<'a> {
     /// Whether the other side's description lets both sides send.
     pub is_wanted: bool,
     /// Counters of the previous check and its age; `None`: all packets count.
-    pub before: Option<(Look, Duration)>,
+    pub before: Option<(CounterSnapshot, Duration)>,
 }
 
-impl Side<'_> {
+impl SideEvidence<'_> {
     fn dropped(&self, reason: DropReason) -> u64 {
-        self.counters.dropped.of(reason)
+        self.counters.dropped.drop_count(reason)
     }
+
     fn heard(&self) -> u64 {
         self.counters.rx_packets.get()
     }
+
     /// Returns the evidence: announced address, expected sources, and the address shown to the side.
-    fn story(&self) -> String {
+    fn evidence(&self) -> String {
         let announced = self.remote.rtp.map_or_else(|| "no address".to_owned(), |rtp| rtp.to_string());
         let addresses = self.remote.expected.iter().map(ToString::to_string);
         let networks = self.remote.expected_networks.iter().map(ToString::to_string);
         let expected = addresses.chain(networks).collect::<Vec<_>>().join(", ");
-        format!("announced {announced}, expected from {expected}; our SDP says {}", self.told)
+        format!("announced {announced}, expected from {expected}; our SDP says {}", self.shown_address)
     }
+
     fn section(&self) -> String {
         if self.trunk.is_empty() { "its trunk".to_owned() } else { format!("[trunk.{}]", self.trunk) }
     }
-    fn found(&self, cause: Cause, text: impl Into<String>, fix: impl Into<String>) -> Option<Diagnosis> {
+
+    fn found(&self, cause: FaultCause, text: impl Into<String>, fix: impl Into<String>) -> Option<Diagnosis> {
         Some(Diagnosis { cause, text: text.into(), fix: fix.into() })
     }
+
     /// Returns a diagnosis with the evidence appended.
-    fn proven(&self, cause: Cause, text: &str, fix: impl Into<String>) -> Option<Diagnosis> {
-        self.found(cause, format!("{text} ({})", self.story()), fix)
+    fn proven(&self, cause: FaultCause, text: &str, fix: impl Into<String>) -> Option<Diagnosis> {
+        self.found(cause, format!("{text} ({})", self.evidence()), fix)
     }
 
     /// Returns the reason why no valid packets came from the side.
     pub fn why_unheard(&self) -> Option<Diagnosis> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
-        let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
+        let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(SendFailure::Forbidden));
         // A returned packet proves the path, even to an address that was not announced.
         let silent = || silent().or_else(|| self.echoed());
         let found = self.on_hold().or_else(silent).or_else(forbidden).or_else(|| self.unreachable(ICMP_SHARE));
@@ -305,7 +312,7 @@ impl Side<'_> {
         found.or_else(|| self.our_address()).or_else(|| {
             let (first, last) = self.ports;
             let announced = self.remote.rtp.map(|rtp| rtp.ip().to_canonical());
-            let (own, signalling) = (self.told, self.signalling.to_canonical());
+            let (own, signalling) = (self.shown_address, self.signalling.to_canonical());
             let elsewhere = announced.filter(|announced| !announced.is_loopback() && *announced != signalling);
             let elsewhere =
                 elsewhere.map(|announced| format!("; it announced {announced}, but its SIP comes from {signalling}"));
@@ -314,13 +321,13 @@ impl Side<'_> {
                 "open udp {first}-{last} for its media addresses in every firewall on the path. {}",
                 self.by_tcpdump()
             );
-            self.proven(Cause::Nothing, &text, fix)
+            self.proven(FaultCause::Nothing, &text, fix)
         })
     }
 
     /// Returns a check whether packets reach this machine, and the conclusions.
     fn by_tcpdump(&self) -> String {
-        let (name, port) = (self.name, self.told.port());
+        let (name, port) = (self.name, self.shown_address.port());
         format!(
             "If `tcpdump -ni any udp port {port}` shows packets, this machine's own firewall drops them (`nft list ruleset`, \
              `iptables -S INPUT`); if it shows none, and the path is open, {name} sends nothing: look at its settings, hold and mute"
@@ -350,7 +357,7 @@ impl Side<'_> {
                  changed its address. {by_tcpdump}"
             );
             let text = format!("no packets arrived for {} s, after {heard}", silent.as_secs());
-            Diagnosis { cause: Cause::Ceased, text: format!("{text} ({})", self.story()), fix }
+            Diagnosis { cause: FaultCause::Ceased, text: format!("{text} ({})", self.evidence()), fix }
         };
         found.unwrap_or_else(nothing)
     }
@@ -371,7 +378,7 @@ impl Side<'_> {
         let fix = format!(
             "take the call off hold at {name}; if it is not on hold, its session description must say sendrecv"
         );
-        self.found(Cause::OnHold, format!("{name} {what}: its session description says {how}"), fix)
+        self.found(FaultCause::OnHold, format!("{name} {what}: its session description says {how}"), fix)
     }
 
     fn srtp(&self) -> Option<Diagnosis> {
@@ -393,16 +400,16 @@ impl Side<'_> {
              shows whether plain RTP works",
             self.section()
         );
-        self.proven(Cause::Srtp, &text, fix)
+        self.proven(FaultCause::Srtp, &text, fix)
     }
 
     fn strangers(&self) -> Option<Diagnosis> {
         let strangers = self.dropped(DropReason::UnexpectedSource);
-        let stranger = self.stranger.or_else(|| self.counters.symptoms.stranger.get().copied())?;
+        let stranger = self.unexpected_source.or_else(|| self.counters.symptoms.stranger.get().copied())?;
         let (ip, bits) = (stranger.ip(), if stranger.is_ipv4() { 32 } else { 128 });
         let text = format!("{} came from another address, the last from {stranger}", packets(strangers, ""));
         let fix = format!("set `media_from = [\"{ip}/{bits}\"]` in {} if these are its packets", self.section());
-        self.proven(Cause::UnexpectedSource, &text, fix)
+        self.proven(FaultCause::UnexpectedSource, &text, fix)
     }
 
     /// Only the edge's own keep-alive packets came: a device that echoes packets until it receives audio.
@@ -417,7 +424,7 @@ impl Side<'_> {
             packets(echoed, "").replace("packet", "keep-alive packet")
         );
         let fix = format!("look at the other party of the call: {name} sends audio once it receives some");
-        self.proven(Cause::Echoed, &text, fix)
+        self.proven(FaultCause::Echoed, &text, fix)
     }
 
     fn not_rtp(&self) -> Option<Diagnosis> {
@@ -428,7 +435,7 @@ impl Side<'_> {
         let text = format!("{odd} datagrams received that are not RTP");
         let fix =
             format!("configure RTP, or SRTP with keys in SDP (SDES), at {}: ICE and DTLS are not supported", self.name);
-        self.proven(Cause::NotRtp, &text, fix)
+        self.proven(FaultCause::NotRtp, &text, fix)
     }
 
     /// Returns whether the packets are enough for an audio stream, not a few stray ones.
@@ -449,11 +456,11 @@ impl Side<'_> {
             return None;
         }
         let to = self.remote.rtp.map_or_else(|| "it".to_owned(), |rtp| rtp.to_string());
-        let how = came_back(self.counters.symptoms.undelivered().unwrap_or(Undelivered::Port));
+        let how = came_back(self.counters.symptoms.undelivered().unwrap_or(IcmpError::Port));
         let text = format!("packets to {to} are returned as unreachable (ICMP, {}): {how}", times(errors));
         let fix =
             format!("check the media ports of {}, its firewall, and the address in its session description", self.name);
-        self.proven(Cause::Unreachable, &text, fix)
+        self.proven(FaultCause::Unreachable, &text, fix)
     }
 
     /// Requires a refusal for every second packet, in total or recently.
@@ -468,9 +475,9 @@ impl Side<'_> {
         }
         let text = unsent::text(why, &to.to_string());
         self.found(
-            Cause::Unsent,
+            FaultCause::Unsent,
             format!("{text}, {}", packets(refused, "")),
-            unsent::fix(why, to.ip(), Some(self.told.ip())),
+            unsent::fix(why, to.ip(), Some(self.shown_address.ip())),
         )
     }
 
@@ -489,11 +496,11 @@ impl Side<'_> {
              Settings; Asterisk: external_media_address); disable the SIP ALG of its router{more}",
             self.name
         );
-        self.proven(Cause::PrivateAddress, &text, fix)
+        self.proven(FaultCause::PrivateAddress, &text, fix)
     }
 
     fn our_address(&self) -> Option<Diagnosis> {
-        let (told, far) = (self.told.ip().to_canonical(), self.signalling.to_canonical());
+        let (told, far) = (self.shown_address.ip().to_canonical(), self.signalling.to_canonical());
         let (first, last) = self.ports;
         if is_private(told) && !is_private(far) && !far.is_loopback() {
             let text = format!(
@@ -504,7 +511,7 @@ impl Side<'_> {
             let fix = format!(
                 "{why}set `[edge] public_address` to the address that it sees (`trunkgate doctor`, line public address)"
             );
-            return self.proven(Cause::OurAddress(told), &text, fix);
+            return self.proven(FaultCause::OurAddress(told), &text, fix);
         }
         if !self.is_own {
             let text =
@@ -513,7 +520,7 @@ impl Side<'_> {
                 "set `public_address` to the address that the remote party sees (`trunkgate doctor`, line public address); forward \
                  udp {first}-{last} from it to this machine, one to one"
             );
-            return self.proven(Cause::OurAddress(told), text, fix);
+            return self.proven(FaultCause::OurAddress(told), text, fix);
         }
         None
     }
@@ -537,7 +544,7 @@ impl Side<'_> {
             self.section(),
             self.name
         );
-        self.found(Cause::Payload, text, fix)
+        self.found(FaultCause::Payload, text, fix)
     }
 
     fn silence(&self) -> Option<Diagnosis> {
@@ -549,7 +556,7 @@ impl Side<'_> {
         let name = self.name;
         let text = format!("all {} from {name} are digital silence", packets(heard, ""));
         let fix = format!("check microphone, mute key and audio source at {name}: the network path works");
-        self.found(Cause::Silence, text, fix)
+        self.found(FaultCause::Silence, text, fix)
     }
 
     /// Returns a diagnosis if packets had come before, but none since the previous check.
@@ -564,7 +571,7 @@ impl Side<'_> {
             "check whether {name} is muted and stops sending then; otherwise a NAT or firewall closed the path. {}",
             self.by_tcpdump()
         );
-        self.found(Cause::Ceased, text, fix)
+        self.found(FaultCause::Ceased, text, fix)
     }
 
     fn unread(&self) -> Option<Diagnosis> {
@@ -575,7 +582,7 @@ impl Side<'_> {
         let text = format!("this machine dropped {} from {} (receive buffer full)", packets(unread, ""), self.name);
         let fix = "check the load of this machine (CPU, steal time of a virtual machine, a stopped process); `[media] threads`, \
                    `Nice=-10` in the unit";
-        self.found(Cause::Unread, text, fix)
+        self.found(FaultCause::Unread, text, fix)
     }
 }
 
@@ -625,18 +632,18 @@ mod tests {
         }
     }
 
-    fn side<'a>(remote: &'a RemoteSpec, counters: &'a EndCounters) -> Side<'a> {
-        Side {
+    fn side<'a>(remote: &'a RemoteSpec, counters: &'a EndCounters) -> SideEvidence<'a> {
+        SideEvidence {
             name: "pbx",
             trunk: "pbx",
             remote,
             counters,
             signalling: "198.51.100.7".parse().unwrap(),
             is_local: false,
-            told: "203.0.113.10:16402".parse().unwrap(),
+            shown_address: "203.0.113.10:16402".parse().unwrap(),
             is_own: true,
             ports: (16_384, 32_767),
-            stranger: None,
+            unexpected_source: None,
             agreed: vec![0, 101],
             codec: "PCMU",
             is_wanted: true,
@@ -657,28 +664,28 @@ mod tests {
             side(&remote, &counters).why_unheard().unwrap()
         };
         let nothing = why(&|_| {});
-        assert_eq!(nothing.cause, Cause::Nothing);
+        assert_eq!(nothing.cause, FaultCause::Nothing);
         assert!(nothing.fix.contains("if it shows none, and the path is open, pbx sends nothing"), "{}", nothing.fix);
         assert!(why(&|_| {}).fix.contains("udp 16384-32767"));
         let unreachable = why(&|counters| counters.symptoms.unreachable.set(3));
-        assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (Cause::Unreachable, true));
+        assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (FaultCause::Unreachable, true));
         // The port of a phone that is gone, hit by a keep-alive packet.
-        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(1)).cause, Cause::Nothing);
+        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(1)).cause, FaultCause::Nothing);
         let once = why(&|counters| {
             counters.symptoms.unreachable.set(1);
             counters.tx_packets.set(1);
         });
         assert!(once.text.contains("(ICMP, once)"), "{}", once.text);
         let echoed = why(&|counters| counters.symptoms.echoed.set(1));
-        assert_eq!(echoed.cause, Cause::Echoed);
+        assert_eq!(echoed.cause, FaultCause::Echoed);
         let text = "the path to pbx works; pbx waits for audio: it returned 1 keep-alive packet of the edge";
         assert!(echoed.text.starts_with(text) && !echoed.text.contains("no packets"), "{}", echoed.text);
-        assert_eq!(why(&|counters| dropped(counters, DropReason::NotRtp, 2)).cause, Cause::NotRtp);
+        assert_eq!(why(&|counters| dropped(counters, DropReason::NotRtp, 2)).cause, FaultCause::NotRtp);
         let stranger = why(&|counters| {
             dropped(counters, DropReason::UnexpectedSource, 7);
             counters.symptoms.stranger.set("192.0.2.9:4000".parse().unwrap()).unwrap();
         });
-        assert_eq!(stranger.cause, Cause::UnexpectedSource);
+        assert_eq!(stranger.cause, FaultCause::UnexpectedSource);
         assert!(
             stranger.text.starts_with("7 packets came from another address, the last from 192.0.2.9:4000 (announced ")
         );
@@ -688,18 +695,19 @@ mod tests {
     #[test]
     fn private_addresses_and_ours_are_told_apart() {
         let counters = EndCounters::default();
-        let ours = |told: &str| Cause::OurAddress(told.parse().unwrap());
+        let ours = |told: &str| FaultCause::OurAddress(told.parse().unwrap());
         for (announced, signalling, told, is_own, cause) in [
-            ("192.168.1.20:4000", "198.51.100.7", "203.0.113.10:2", true, Cause::PrivateAddress),
-            ("192.168.1.20:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::PrivateAddress),
-            ("10.0.0.6:4000", "10.0.0.5", "10.0.0.2:2", true, Cause::Nothing),
+            ("192.168.1.20:4000", "198.51.100.7", "203.0.113.10:2", true, FaultCause::PrivateAddress),
+            ("192.168.1.20:4000", "10.0.0.5", "10.0.0.2:2", true, FaultCause::PrivateAddress),
+            ("10.0.0.6:4000", "10.0.0.5", "10.0.0.2:2", true, FaultCause::Nothing),
             ("198.51.100.7:4000", "198.51.100.7", "10.0.0.2:2", true, ours("10.0.0.2")),
             ("198.51.100.7:4000", "198.51.100.7", "203.0.113.10:2", false, ours("203.0.113.10")),
-            ("[fd00::9]:4000", "[2001:db8::7]", "[2001:db8::1]:2", true, Cause::PrivateAddress),
+            ("[fd00::9]:4000", "[2001:db8::7]", "[2001:db8::1]:2", true, FaultCause::PrivateAddress),
         ] {
             let remote = described(announced);
             let signalling = signalling.trim_matches(['[', ']']).parse().unwrap();
-            let side = Side { signalling, told: told.parse().unwrap(), is_own, ..side(&remote, &counters) };
+            let side =
+                SideEvidence { signalling, shown_address: told.parse().unwrap(), is_own, ..side(&remote, &counters) };
             assert_eq!(side.why_unheard().unwrap().cause, cause, "{announced} {told}");
         }
     }
@@ -715,8 +723,8 @@ mod tests {
             (false, true, false, None),
         ] {
             let remote = RemoteSpec { may_send, may_receive, ..described("198.51.100.7:4000") };
-            let found = Side { is_wanted, ..side(&remote, &counters) }.flaw();
-            assert_eq!(found.as_ref().map(|one| one.cause), says.map(|_| Cause::OnHold), "{says:?}");
+            let found = SideEvidence { is_wanted, ..side(&remote, &counters) }.flaw();
+            assert_eq!(found.as_ref().map(|one| one.cause), says.map(|_| FaultCause::OnHold), "{says:?}");
             assert!(found.is_none_or(|one| one.text.ends_with(says.unwrap_or_default())));
         }
     }
@@ -733,11 +741,11 @@ mod tests {
         };
         let set = |counter: &Counter, count| counter.set(count);
         assert_eq!(flaw(&|_| {}), None);
-        assert_eq!(flaw(&|c| set(&c.symptoms.silent, 500)), Some(Cause::Silence));
+        assert_eq!(flaw(&|c| set(&c.symptoms.silent, 500)), Some(FaultCause::Silence));
         let counters = EndCounters::default();
         counters.rx_packets.set(500);
         counters.symptoms.silent.set(500);
-        let held = Side { is_wanted: false, ..side(&remote, &counters) };
+        let held = SideEvidence { is_wanted: false, ..side(&remote, &counters) };
         assert_eq!(held.flaw().map(|one| one.cause), None, "its other side has the call on hold");
         let muted_later = |c: &EndCounters| {
             set(&c.symptoms.silent, 499);
@@ -750,26 +758,27 @@ mod tests {
                 set(&c.symptoms.odd_payload, 9);
             }
         };
-        assert_eq!((flaw(&payload(500)), flaw(&payload(20))), (Some(Cause::Payload), None));
-        assert_eq!(flaw(&|c| set(&c.symptoms.unread, 50)), Some(Cause::Unread));
+        assert_eq!((flaw(&payload(500)), flaw(&payload(20))), (Some(FaultCause::Payload), None));
+        assert_eq!(flaw(&|c| set(&c.symptoms.unread, 50)), Some(FaultCause::Unread));
         assert_eq!(flaw(&|c| set(&c.symptoms.unread, 1)), None);
-        assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 300)), Some(Cause::Unreachable));
+        assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 300)), Some(FaultCause::Unreachable));
         let refused =
-            |count: u64| move |c: &EndCounters| (0..count).for_each(|_| c.symptoms.note_unsent(Unsent::Forbidden));
-        assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(Cause::Unsent), None));
+            |count: u64| move |c: &EndCounters| (0..count).for_each(|_| c.symptoms.note_unsent(SendFailure::Forbidden));
+        assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(FaultCause::Unsent), None));
         // The port of a remote party that has just hung up.
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);
     }
+
     #[test]
     fn what_begins_in_the_middle_of_a_call_is_told_by_what_has_changed_since_the_last_look() {
         let remote = described("198.51.100.7:4000");
         let counters = EndCounters::default();
         counters.rx_packets.set(30_000);
         counters.tx_packets.set(30_000);
-        let before = Some((Look::at(&counters), Duration::from_secs(5)));
-        let flaw = |is_wanted| Side { before, is_wanted, ..side(&remote, &counters) }.flaw();
+        let before = Some((CounterSnapshot::at(&counters), Duration::from_secs(5)));
+        let flaw = |is_wanted| SideEvidence { before, is_wanted, ..side(&remote, &counters) }.flaw();
         let found = flaw(true).unwrap();
-        assert_eq!(found.cause, Cause::Ceased);
+        assert_eq!(found.cause, FaultCause::Ceased);
         assert_eq!(found.text, "no packets from pbx for 5 s, after 30000 packets");
         let by_tcpdump = "tcpdump -ni any udp port 16402";
         assert!(
@@ -782,8 +791,8 @@ mod tests {
         counters.rx_packets.set(30_250);
         assert_eq!(flaw(true), None);
         counters.tx_packets.set(30_250);
-        (0..240).for_each(|_| counters.symptoms.note_unsent(Unsent::Forbidden));
-        assert_eq!(flaw(true).map(|one| one.cause), Some(Cause::Unsent));
+        (0..240).for_each(|_| counters.symptoms.note_unsent(SendFailure::Forbidden));
+        assert_eq!(flaw(true).map(|one| one.cause), Some(FaultCause::Unsent));
         assert_eq!(side(&remote, &counters).flaw(), None, "of all of the call it is little");
     }
 
@@ -798,7 +807,7 @@ mod tests {
             side(&remote, &counters).why_stopped(Duration::from_millis(5300))
         };
         let nothing = why(&|_| {});
-        assert_eq!(nothing.cause, Cause::Ceased);
+        assert_eq!(nothing.cause, FaultCause::Ceased);
         assert!(
             nothing.text.starts_with("no packets arrived for 5 s, after 600 packets (announced 198.51.100.7:4000, ")
         );
@@ -809,8 +818,8 @@ mod tests {
                 counters.symptoms.stranger.set("192.0.2.9:4000".parse().unwrap()).unwrap();
             }
         };
-        assert_eq!(why(&moved(250)).cause, Cause::UnexpectedSource);
-        assert_eq!(why(&moved(3)).cause, Cause::Ceased, "anybody's packets");
-        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(300)).cause, Cause::Unreachable);
+        assert_eq!(why(&moved(250)).cause, FaultCause::UnexpectedSource);
+        assert_eq!(why(&moved(3)).cause, FaultCause::Ceased, "anybody's packets");
+        assert_eq!(why(&|counters| counters.symptoms.unreachable.set(300)).cause, FaultCause::Unreachable);
     }
 }

@@ -3,7 +3,7 @@
 use trunkgate_route::host_of;
 use trunkgate_route::locate::NameFault;
 
-use crate::diagnosis::{Cause, Diagnosis};
+use crate::diagnosis::{Diagnosis, FaultCause};
 
 /// Fix if no DNS server answers.
 pub const REACH_SERVERS: &str =
@@ -41,7 +41,7 @@ pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
 pub fn diagnosis(fault: NameFault, peer: &str, place: &str) -> Diagnosis {
     let host = host_of(peer);
     let text = format!("{peer}: {} (name_not_found)", words(fault, host));
-    Diagnosis { cause: Cause::NoName, text, fix: fix(fault, host, place) }
+    Diagnosis { cause: FaultCause::NoName, text, fix: fix(fault, host, place) }
 }
 
 #[cfg(test)]

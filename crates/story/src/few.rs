@@ -3,15 +3,15 @@
 
 /// A small sorted map.
 #[derive(Debug, Clone)]
-pub struct Few<K, V>(Vec<(K, V)>);
+pub struct SmallMap<K, V>(Vec<(K, V)>);
 
-impl<K, V> Default for Few<K, V> {
-    fn default() -> Few<K, V> {
-        Few(Vec::new())
+impl<K, V> Default for SmallMap<K, V> {
+    fn default() -> SmallMap<K, V> {
+        SmallMap(Vec::new())
     }
 }
 
-impl<K: Ord + Copy, V> Few<K, V> {
+impl<K: Ord + Copy, V> SmallMap<K, V> {
     /// Adds an entry. Returns the previous value of the key.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
@@ -23,6 +23,7 @@ impl<K: Ord + Copy, V> Few<K, V> {
             }
         }
     }
+
     /// Removes an entry; an empty map uses no memory.
     pub fn remove(&mut self, key: K) -> Option<V> {
         let at = self.place(key).ok()?;
@@ -32,46 +33,57 @@ impl<K: Ord + Copy, V> Few<K, V> {
         }
         Some(value)
     }
+
     /// Returns the value of a key.
     pub fn get(&self, key: K) -> Option<&V> {
         self.place(key).ok().map(|at| &self.0[at].1)
     }
+
     /// Returns the value of a key for modification.
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.place(key).ok().map(|at| &mut self.0[at].1)
     }
+
     /// Returns the lowest key.
     pub fn first(&self) -> Option<K> {
         self.0.first().map(|(key, _)| *key)
     }
+
     /// Returns whether there is an entry for a key.
     pub fn contains(&self, key: K) -> bool {
         self.place(key).is_ok()
     }
+
     /// Removes the entries that are not wanted.
     pub fn retain(&mut self, mut wanted: impl FnMut(K, &V) -> bool) {
         self.0.retain(|(key, value)| wanted(*key, value));
     }
+
     /// Iterates over the entries in order of keys.
     pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.0.iter().map(|(key, value)| (*key, value))
     }
+
     /// Iterates over the entries in order of keys, for modification.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut V)> {
         self.0.iter_mut().map(|(key, value)| (*key, value))
     }
+
     /// Iterates over the values in order of keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
     }
+
     /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.0.len()
     }
+
     /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
     /// Removes all entries.
     pub fn clear(&mut self) {
         self.0 = Vec::new();
@@ -88,7 +100,7 @@ mod tests {
 
     #[test]
     fn it_is_a_map() {
-        let mut few = Few::default();
+        let mut few = SmallMap::default();
         for (key, value) in [(5, 'e'), (1, 'x'), (3, 'c'), (1, 'a')] {
             few.insert(key, value);
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use trunkgate_media::mos::Codec;
+use trunkgate_media::mos::MosCodec;
 
 use crate::diagnosis::Diagnosis;
 use crate::limits::{LOSS_PACKETS, LOSS_PERCENT, LOSSY_SECONDS, POOR_MOS};
@@ -11,7 +11,7 @@ use crate::quality::score;
 
 /// Direction of a stream, as seen by the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum StreamDirection {
     /// Received from the remote party.
     Received,
     /// Sent to the remote party, as reported by its RTCP.
@@ -20,13 +20,13 @@ pub enum Direction {
 
 /// Lost packets, and packets expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Share {
+struct LossShare {
     lost: u32,
     of: u32,
 }
 
-impl Share {
-    fn add(&mut self, other: Share) {
+impl LossShare {
+    fn add(&mut self, other: LossShare) {
         self.lost = self.lost.saturating_add(other.lost);
         self.of = self.of.saturating_add(other.of);
     }
@@ -37,7 +37,7 @@ impl Share {
     }
 
     /// Returns whether this loss alone makes the audio poor.
-    fn is_poor(self, codec: Option<Codec>) -> bool {
+    fn is_poor(self, codec: Option<MosCodec>) -> bool {
         let (lost, of) = self.wide();
         if of < LOSS_PACKETS {
             return false;
@@ -56,17 +56,17 @@ impl Share {
 
 /// Packet loss of one direction, by interval.
 #[derive(Debug, Clone, Copy, Default)]
-struct Losses {
-    all: Share,
+struct DirectionLoss {
+    all: LossShare,
     /// Sum of the intervals with poor audio.
-    poor: Share,
+    poor: LossShare,
     poor_time: Duration,
     /// Start of the first and end of the last such interval, since the answer.
     span: Option<(Duration, Duration)>,
 }
 
-impl Losses {
-    fn take(&mut self, (begin, end): (Duration, Duration), share: Share, codec: Option<Codec>) {
+impl DirectionLoss {
+    fn add_interval(&mut self, (begin, end): (Duration, Duration), share: LossShare, codec: Option<MosCodec>) {
         self.all.add(share);
         if share.is_poor(codec) {
             self.poor.add(share);
@@ -77,7 +77,11 @@ impl Losses {
 
     /// Returns the loss to report with its start and end: intervals of poor audio that last long enough, or a poor
     /// ended call as a whole.
-    fn found(&self, codec: Option<Codec>, ended: Option<Duration>) -> Option<(Share, Duration, Duration)> {
+    fn reportable_loss(
+        &self,
+        codec: Option<MosCodec>,
+        ended: Option<Duration>,
+    ) -> Option<(LossShare, Duration, Duration)> {
         let lasting = self.span.filter(|_| self.poor_time >= Duration::from_secs(LOSSY_SECONDS));
         let of_poor = lasting.map(|(begin, end)| (self.poor, begin, end));
         of_poor.or_else(|| ended.filter(|_| self.all.is_poor(codec)).map(|end| (self.all, Duration::ZERO, end)))
@@ -86,13 +90,13 @@ impl Losses {
 
 /// Properties of a leg other than its losses.
 #[derive(Debug, Clone, Copy)]
-pub struct Path<'a> {
+pub struct MediaPath<'a> {
     /// Name of the remote party: trunk, or place.
     pub name: &'a str,
     /// Media address of the remote party.
     pub address: IpAddr,
     /// Codec, if it has a score.
-    pub codec: Option<Codec>,
+    pub codec: Option<MosCodec>,
     /// Jitter of the received audio, and jitter reported by the remote party, in microseconds.
     pub jitter_us: (u64, u64),
     /// Round-trip time, in microseconds.
@@ -103,7 +107,7 @@ pub struct Path<'a> {
 
 /// Packet counts of a leg in one interval.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Interval {
+pub(crate) struct IntervalCounts {
     /// Start and end, since the answer.
     pub(crate) time: (Duration, Duration),
     /// Packets received, and packets lost on the way to the edge.
@@ -119,28 +123,28 @@ pub(crate) struct Interval {
 /// Packet loss of a leg in both directions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LegLoss {
-    received: Losses,
-    sent: Losses,
+    received: DirectionLoss,
+    sent: DirectionLoss,
     /// End of the last interval.
     now: Duration,
 }
 
 impl LegLoss {
     /// Returns the loss in a series of intervals.
-    pub(crate) fn of(intervals: impl Iterator<Item = Interval>, codec: Option<Codec>) -> LegLoss {
+    pub(crate) fn of(intervals: impl Iterator<Item = IntervalCounts>, codec: Option<MosCodec>) -> LegLoss {
         let mut all = LegLoss::default();
         // Packets sent since the last report, packets lost on the other leg since then, and the start of that time.
         let (mut sent, mut upstream, mut since) = (0u32, 0u32, None);
-        for Interval { time, received: (came, lost), sent: (left, far_lost), is_reported, upstream: missing } in
+        for IntervalCounts { time, received: (came, lost), sent: (left, far_lost), is_reported, upstream: missing } in
             intervals
         {
             all.now = time.1;
-            all.received.take(time, Share { lost, of: came.saturating_add(lost) }, codec);
+            all.received.add_interval(time, LossShare { lost, of: came.saturating_add(lost) }, codec);
             (sent, upstream) = (sent.saturating_add(left), upstream.saturating_add(missing));
             let begin = *since.get_or_insert(time.0);
             if is_reported {
                 let lost = far_lost.saturating_sub(upstream).min(sent);
-                all.sent.take((begin, time.1), Share { lost, of: sent }, codec);
+                all.sent.add_interval((begin, time.1), LossShare { lost, of: sent }, codec);
                 // A report is older than the end of its interval: later losses of the other leg belong to the next
                 // report.
                 let unreported = upstream.saturating_sub(far_lost).min(missing);
@@ -151,30 +155,38 @@ impl LegLoss {
     }
 
     /// Returns the diagnosis of each direction with poor audio.
-    pub fn found(&self, path: &Path<'_>) -> impl Iterator<Item = (Direction, Diagnosis)> + use<> {
-        let of = |losses: &Losses, direction| {
-            let (share, begin, end) = losses.found(path.codec, path.ended)?;
+    pub fn found(&self, path: &MediaPath<'_>) -> impl Iterator<Item = (StreamDirection, Diagnosis)> + use<> {
+        let of = |losses: &DirectionLoss, direction| {
+            let (share, begin, end) = losses.reportable_loss(path.codec, path.ended)?;
             let is_over = losses.span.is_some_and(|(_, last)| last == end && end < self.now);
             Some((direction, path.diagnosis(direction, share, begin, is_over.then_some(end))))
         };
-        let found = [of(&self.received, Direction::Received), of(&self.sent, Direction::Sent)];
+        let found = [of(&self.received, StreamDirection::Received), of(&self.sent, StreamDirection::Sent)];
         found.into_iter().flatten()
     }
 }
 
-impl Path<'_> {
-    fn diagnosis(&self, direction: Direction, share: Share, begin: Duration, end: Option<Duration>) -> Diagnosis {
-        let Path { name, address, codec, jitter_us, rtt_us, .. } = *self;
-        let jitter = if direction == Direction::Received { jitter_us.0 } else { jitter_us.1 };
+impl MediaPath<'_> {
+    fn diagnosis(
+        &self,
+        direction: StreamDirection,
+        share: LossShare,
+        begin: Duration,
+        end: Option<Duration>,
+    ) -> Diagnosis {
+        let MediaPath { name, address, codec, jitter_us, rtt_us, .. } = *self;
+        let jitter = if direction == StreamDirection::Received { jitter_us.0 } else { jitter_us.1 };
         let mos = score(codec, share.wide(), jitter, rtt_us);
-        let (percent, when) = (share.percent(), when(begin, end));
+        let (percent, when) = (share.percent(), describe_span(begin, end));
         // The score of the whole call differs and is shown elsewhere.
         let of_part = if when == SINCE_ANSWER { "" } else { " in that time" };
         let mos = mos.map(|mos| format!(", MOS {mos:.1}{of_part}")).unwrap_or_default();
         let figures = format!("{} of {} packets{mos}", share.lost, share.of);
         let text = match direction {
-            Direction::Received => format!("{percent} % packet loss from {name} to this machine {when}: {figures}"),
-            Direction::Sent => {
+            StreamDirection::Received => {
+                format!("{percent} % packet loss from {name} to this machine {when}: {figures}")
+            }
+            StreamDirection::Sent => {
                 format!(
                     "{percent} % packet loss from this machine to {name} {when}, as {name} reports by RTCP: {figures}"
                 )
@@ -192,16 +204,16 @@ impl Path<'_> {
 const SINCE_ANSWER: &str = "since the answer";
 
 /// Returns `since the answer`, `since 12 s after the answer` or `from 12 s to 40 s after the answer`.
-fn when(begin: Duration, end: Option<Duration>) -> String {
+fn describe_span(begin: Duration, end: Option<Duration>) -> String {
     match end {
-        Some(end) => format!("from {} to {} after the answer", time(begin), time(end)),
+        Some(end) => format!("from {} to {} after the answer", format_time(begin), format_time(end)),
         None if begin < Duration::from_secs(1) => SINCE_ANSWER.to_owned(),
-        None => format!("since {} after the answer", time(begin)),
+        None => format!("since {} after the answer", format_time(begin)),
     }
 }
 
 /// Returns a time in a call as text: `12 s`, `3 min 5 s`.
-fn time(of: Duration) -> String {
+fn format_time(of: Duration) -> String {
     let seconds = (of + Duration::from_millis(500)).as_secs();
     match (seconds / 60, seconds % 60) {
         (0, seconds) => format!("{seconds} s"),
@@ -212,7 +224,7 @@ fn time(of: Duration) -> String {
 
 /// A continuous stream that stopped in mid-call while the other side continued.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stopped {
+pub struct StoppedStream {
     /// Time of the last packet, since the answer.
     pub at: Duration,
     /// Time at which packets came again.
@@ -223,14 +235,15 @@ pub struct Stopped {
     pub found: Diagnosis,
 }
 
-impl Stopped {
+impl StoppedStream {
     /// Returns the sentence for the verdict about the remote party `name`.
     pub fn sentence(&self, name: &str) -> String {
         format!("{}. Try: {}.", self.finding(name), self.found.fix)
     }
+
     /// Returns the sentence without its fix.
     pub fn finding(&self, name: &str) -> String {
-        format!("No media from {name} {}: {}", when(self.at, self.until), self.found.text)
+        format!("No media from {name} {}: {}", describe_span(self.at, self.until), self.found.text)
     }
 }
 
@@ -238,24 +251,24 @@ impl Stopped {
 mod tests {
     use super::*;
 
-    const PATH: Path<'_> = Path {
+    const PATH: MediaPath<'_> = MediaPath {
         name: "carrier",
         address: IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 7)),
-        codec: Some(Codec::G711),
+        codec: Some(MosCodec::G711),
         jitter_us: (0, 0),
         rtt_us: 0,
         ended: None,
     };
 
     /// Returns the interval of 5 s at this place, with 250 packets sent to the edge.
-    fn interval(at: u64, lost: u32) -> Interval {
+    fn interval(at: u64, lost: u32) -> IntervalCounts {
         let begin = Duration::from_secs(at * 5);
         let time = (begin, begin + Duration::from_secs(5));
-        Interval { time, received: (250 - lost, lost), sent: (0, 0), is_reported: false, upstream: 0 }
+        IntervalCounts { time, received: (250 - lost, lost), sent: (0, 0), is_reported: false, upstream: 0 }
     }
 
     /// Returns the diagnoses of a leg that lost these numbers of 250 packets in successive intervals.
-    fn said(lost: &[u32], path: &Path<'_>) -> Vec<Diagnosis> {
+    fn said(lost: &[u32], path: &MediaPath<'_>) -> Vec<Diagnosis> {
         let intervals = (0..).zip(lost).map(|(at, lost)| interval(at, *lost));
         LegLoss::of(intervals, path.codec).found(path).map(|(_, found)| found).collect()
     }
@@ -293,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_short_call_is_judged_as_a_whole() {
-        let ended = Path { ended: Some(Duration::from_secs(5)), ..PATH };
+        let ended = MediaPath { ended: Some(Duration::from_secs(5)), ..PATH };
         for (lost, live, over) in [(63, 0, 1), (1, 0, 0)] {
             assert_eq!((said(&[lost], &PATH).len(), said(&[lost], &ended).len()), (live, over), "{lost}");
         }
@@ -301,7 +314,7 @@ mod tests {
 
     #[test]
     fn without_a_score_a_tenth_counts() {
-        let path = Path { codec: None, ended: Some(Duration::from_secs(5)), ..PATH };
+        let path = MediaPath { codec: None, ended: Some(Duration::from_secs(5)), ..PATH };
         assert_eq!(said(&[24], &path), []);
         assert!(said(&[25], &path).iter().all(|one| one.text.ends_with("25 of 250 packets")));
         assert_eq!(said(&[25], &path).len(), 1);
@@ -312,7 +325,7 @@ mod tests {
         let says = |upstream: u32, is_reported: [bool; 3]| {
             let of = |(at, is_reported)| {
                 let far_lost = if is_reported { 60 } else { 0 };
-                Interval { sent: (250, far_lost), is_reported, upstream, ..interval(at, 0) }
+                IntervalCounts { sent: (250, far_lost), is_reported, upstream, ..interval(at, 0) }
             };
             let intervals = (0..).zip(is_reported).map(of);
             LegLoss::of(intervals, PATH.codec).found(&PATH).map(|(_, one)| one.text).collect::<Vec<_>>()
@@ -323,13 +336,13 @@ mod tests {
         assert_eq!(says(0, [false; 3]), [] as [&str; 0], "nothing is reported");
         // Each report covers the time before a part of its interval.
         let reported = [(60, 30), (60, 60), (60, 60), (0, 30)].into_iter().zip(0..);
-        let intervals = reported.map(|((upstream, far_lost), at)| Interval {
+        let intervals = reported.map(|((upstream, far_lost), at)| IntervalCounts {
             sent: (250, far_lost),
             is_reported: true,
             upstream,
             ..interval(at, 0)
         });
-        let ended = Path { ended: Some(Duration::from_secs(20)), ..PATH };
+        let ended = MediaPath { ended: Some(Duration::from_secs(20)), ..PATH };
         assert_eq!(LegLoss::of(intervals, PATH.codec).found(&ended).count(), 0, "all of it was lost before the edge");
         let late = "24 % packet loss from this machine to carrier since 10 s";
         assert!(says(0, [false, true, true]).iter().all(|text| !text.starts_with(late)));
@@ -338,10 +351,10 @@ mod tests {
     #[test]
     fn a_stream_that_stopped_has_its_time() {
         let found = Diagnosis::of_loss("why".into(), "fix it".into());
-        let mut one = Stopped { at: Duration::from_millis(12_400), until: None, received: 600, found };
+        let mut one = StoppedStream { at: Duration::from_millis(12_400), until: None, received: 600, found };
         assert_eq!(one.sentence("pbx"), "No media from pbx since 12 s after the answer: why. Try: fix it.");
         one.until = Some(Duration::from_secs(185));
         assert!(one.sentence("pbx").starts_with("No media from pbx from 12 s to 3 min 5 s after the answer: "));
-        assert_eq!(time(Duration::from_secs(120)), "2 min");
+        assert_eq!(format_time(Duration::from_secs(120)), "2 min");
     }
 }

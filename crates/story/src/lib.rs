@@ -39,5 +39,5 @@ pub mod word;
 pub use diagnosis::{NO_AGENT_AUDIO, OUR_ADDRESS, UNSENT};
 pub use reason::ReasonSlug;
 pub use report::CallRecord;
-pub use said::Said;
-pub use view::{Announced, CallView, LegView};
+pub use said::FailureResponse;
+pub use view::{AnnouncedAddresses, CallView, LegView};

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::{memchr, memchr2, memrchr};
-use telling::Telling;
+use telling::KeywordSearch;
 
 /// Replacement of a masked octet.
 const MASK: u8 = b'*';
@@ -54,9 +54,9 @@ const SECRET_WORDS: [&str; 9] = ["key", "pin", "pw", "pass", "auth", "body", "ot
 const SECRET_ENDS: [&str; 2] = ["key", "pin"];
 
 /// Search for any of these words or those of an SDP: most messages have none and are scanned only once.
-static TELLING: LazyLock<Telling> = LazyLock::new(|| {
+static TELLING: LazyLock<KeywordSearch> = LazyLock::new(|| {
     let all = [&SECRET_PARTS.map(str::as_bytes)[..], &SECRET_WORDS.map(str::as_bytes), &description::SECRET_WORDS];
-    Telling::new(&all.concat())
+    KeywordSearch::new(&all.concat())
 });
 
 /// Credential schemes that are shown; an unknown first word may itself be a credential.
@@ -84,24 +84,24 @@ fn searched<W: AsRef<[u8]>>(words: &[W]) -> Option<AhoCorasick> {
 }
 
 /// Returns whether a text may contain the name of a secret.
-fn may_tell(text: &[u8]) -> bool {
+fn may_contain_secret(text: &[u8]) -> bool {
     memchr(b'%', text).is_some() || TELLING.is_in(text)
 }
 
 /// Masks a complete or truncated message in place; its length does not change.
 pub fn mask(message: &mut [u8]) {
-    let (whole, quiet) = (0..message.len(), !may_tell(message));
-    Text { bytes: message, quiet }.message(whole, DEPTH);
+    let (whole, quiet) = (0..message.len(), !may_contain_secret(message));
+    MaskedText { bytes: message, quiet }.message(whole, DEPTH);
 }
 
 /// A message that is being masked. Ranges beyond its end are empty.
-struct Text<'a> {
+struct MaskedText<'a> {
     bytes: &'a mut [u8],
     /// Whether the message has no word of a secret, so that its lines need no search.
     quiet: bool,
 }
 
-impl Text<'_> {
+impl MaskedText<'_> {
     fn get(&self, at: &Range<usize>) -> &[u8] {
         self.bytes.get(at.clone()).unwrap_or_default()
     }
@@ -191,7 +191,7 @@ impl Text<'_> {
         };
         let value = self.trimmed(colon + 1..line.end);
         let name = self.get(&(line.start..colon)).trim_ascii();
-        if !self.quiet && may_tell(name) {
+        if !self.quiet && may_contain_secret(name) {
             let name = String::from_utf8_lossy(name).to_ascii_lowercase();
             match &*name {
                 "authorization" | "proxy-authorization" => self.credentials(value),
@@ -359,7 +359,7 @@ impl Text<'_> {
 
     /// Masks secret parameters: a secret name with `=` or `:` after it, also in URI escapes.
     fn parameters(&mut self, at: &Range<usize>) {
-        if self.quiet || !may_tell(self.get(at)) {
+        if self.quiet || !may_contain_secret(self.get(at)) {
             return;
         }
         let mut from = at.start;
@@ -529,7 +529,7 @@ impl Text<'_> {
         });
     }
 
-    fn each_line(&mut self, at: Range<usize>, mut act: impl FnMut(&mut Text<'_>, Range<usize>)) {
+    fn each_line(&mut self, at: Range<usize>, mut act: impl FnMut(&mut MaskedText<'_>, Range<usize>)) {
         let mut from = at.start;
         while from < at.end {
             let (line, next) = self.line(from, at.end);

@@ -19,7 +19,7 @@ use crate::masked::mask;
 
 /// Addresses and transport of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Way {
+pub struct MessagePath {
     /// Address of the edge, which is that of the machine and not the announced one, and the port of the listener; null
     /// if the machine has none of that family.
     pub local: Option<SocketAddr>,
@@ -41,7 +41,7 @@ pub struct RawMessage {
     pub cut: usize,
     /// Addresses and transport.
     #[serde(flatten)]
-    pub way: Way,
+    pub way: MessagePath,
 }
 
 fn as_text<S: Serializer>(raw: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
@@ -59,7 +59,7 @@ pub struct Wire<'a> {
     /// Octets of the message.
     pub bytes: &'a Bytes,
     /// Addresses and transport.
-    pub way: Way,
+    pub path: MessagePath,
 }
 
 impl Wire<'_> {
@@ -68,7 +68,7 @@ impl Wire<'_> {
     fn kept(&self) -> (Bytes, usize) {
         let kept = self.bytes.slice(..self.bytes.len().min(MESSAGE_TEXT_BYTES));
         let cut = self.bytes.len() - kept.len();
-        match self.way.transport {
+        match self.path.transport {
             Transport::Udp => (kept, cut),
             Transport::Tcp | Transport::Tls => (Bytes::copy_from_slice(&kept), cut),
         }
@@ -77,7 +77,7 @@ impl Wire<'_> {
     /// Returns the message with secrets masked.
     pub fn masked(&self) -> RawMessage {
         let (kept, cut) = self.kept();
-        RawMessage { raw: as_shown(&kept).into(), cut, way: self.way }
+        RawMessage { raw: as_shown(&kept).into(), cut, way: self.path }
     }
 }
 
@@ -86,7 +86,7 @@ const PLACES_STEP: usize = 8;
 
 /// Position of a message in a block.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct MessagePosition {
     /// Index in `ways`.
     way: u8,
     length: u16,
@@ -94,22 +94,22 @@ struct Place {
 }
 
 /// A block of consecutive messages.
-struct Block {
+struct MessageBlock {
     /// Number of the first message.
     first: u32,
-    places: Vec<Place>,
-    text: Text,
+    places: Vec<MessagePosition>,
+    text: BlockText,
 }
 
 /// Omits the texts of messages, which are long.
-impl std::fmt::Debug for Block {
+impl std::fmt::Debug for MessageBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Block({} from {}, {} bytes)", self.places.len(), self.first, self.bytes())
     }
 }
 
 /// Concatenated texts of a block.
-enum Text {
+enum BlockText {
     /// An open block: the first messages are masked and concatenated; later ones are as on the wire, in buffers
     /// shared with the transactions.
     Open { masked: Vec<u8>, raw: Vec<Bytes> },
@@ -117,20 +117,20 @@ enum Text {
     Packed(Box<[u8]>),
 }
 
-impl Block {
-    fn new(first: u32) -> Block {
-        Block { first, places: Vec::new(), text: Text::Open { masked: Vec::new(), raw: Vec::new() } }
+impl MessageBlock {
+    fn new(first: u32) -> MessageBlock {
+        MessageBlock { first, places: Vec::new(), text: BlockText::Open { masked: Vec::new(), raw: Vec::new() } }
     }
 
     fn bytes(&self) -> usize {
         let text = match &self.text {
-            Text::Open { masked, raw } => {
+            BlockText::Open { masked, raw } => {
                 let texts: usize = raw.iter().map(Bytes::len).sum();
                 masked.capacity() + raw.capacity() * size_of::<Bytes>() + texts
             }
-            Text::Packed(text) => text.len(),
+            BlockText::Packed(text) => text.len(),
         };
-        text + self.places.capacity() * size_of::<Place>() + MESSAGE_BLOCK_OVERHEAD_BYTES
+        text + self.places.capacity() * size_of::<MessagePosition>() + MESSAGE_BLOCK_OVERHEAD_BYTES
     }
 
     /// Returns the total length of the texts in octets.
@@ -139,16 +139,16 @@ impl Block {
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.text, Text::Open { .. })
+        matches!(self.text, BlockText::Open { .. })
     }
 
     /// Adds a message, unless it is a retransmission of a kept one. Returns its number.
-    fn add(&mut self, place: Place, bytes: Bytes, again: bool) -> Option<u32> {
+    fn add(&mut self, place: MessagePosition, bytes: Bytes, again: bool) -> Option<u32> {
         let before = if again { self.repeated(place.way, &bytes) } else { None };
         let at = match (before, &mut self.text) {
             (Some(at), _) => at,
-            (None, Text::Packed(_)) => return None,
-            (None, Text::Open { raw, .. }) => {
+            (None, BlockText::Packed(_)) => return None,
+            (None, BlockText::Open { raw, .. }) => {
                 if self.places.len() == self.places.capacity() {
                     self.places.reserve_exact(PLACES_STEP);
                 }
@@ -165,10 +165,10 @@ impl Block {
 
     /// Returns the position of an identical earlier message.
     fn repeated(&self, way: u8, bytes: &[u8]) -> Option<usize> {
-        let Text::Open { masked, raw } = &self.text else { return None };
+        let BlockText::Open { masked, raw } = &self.text else { return None };
         let hidden = self.places.len().checked_sub(raw.len())?;
         let mut shown = None;
-        let mut is_it = |(at, (begins, place)): (usize, (usize, Place))| {
+        let mut is_it = |(at, (begins, place)): (usize, (usize, MessagePosition))| {
             if place.way != way || usize::from(place.length) != bytes.len() {
                 return false;
             }
@@ -186,20 +186,22 @@ impl Block {
     /// Returns all texts, masked; `like` has the texts of the call's first block.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
         match &self.text {
-            Text::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),
-            Text::Open { masked, raw } => {
+            BlockText::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),
+            BlockText::Open { masked, raw } => {
                 let mut texts = Vec::with_capacity(self.length());
                 texts.extend_from_slice(masked);
                 add_masked(&mut texts, raw);
                 Some(Cow::Owned(texts))
             }
-            Text::Packed(text) => lz4_flex::block::decompress_with_dict(text, self.length(), like).ok().map(Cow::Owned),
+            BlockText::Packed(text) => {
+                lz4_flex::block::decompress_with_dict(text, self.length(), like).ok().map(Cow::Owned)
+            }
         }
     }
 
     /// Masks the messages.
     fn hide(&mut self) {
-        let Text::Open { masked, raw } = &mut self.text else { return };
+        let BlockText::Open { masked, raw } = &mut self.text else { return };
         masked.reserve_exact(raw.iter().map(Bytes::len).sum());
         add_masked(masked, raw);
         *raw = Vec::new();
@@ -207,7 +209,7 @@ impl Block {
     }
 
     /// Returns each position with the offset of its text.
-    fn begins(&self) -> impl Iterator<Item = (usize, Place)> {
+    fn begins(&self) -> impl Iterator<Item = (usize, MessagePosition)> {
         self.places.iter().scan(0, |at, place| {
             let begins = *at;
             *at += usize::from(place.length);
@@ -234,17 +236,17 @@ fn as_shown(bytes: &[u8]) -> Vec<u8> {
 
 /// Messages of a call.
 #[derive(Debug, Default)]
-pub struct Messages {
-    ways: Vec<Way>,
+pub struct CallMessages {
+    ways: Vec<MessagePath>,
     /// Blocks in order; only the last one is open. The first blocks stay, of the others the oldest are dropped first.
-    blocks: VecDeque<Block>,
+    blocks: VecDeque<MessageBlock>,
     /// Number of first blocks, which stay.
     first: usize,
     bytes: usize,
     next: u32,
 }
 
-impl Messages {
+impl CallMessages {
     /// Returns the memory used, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -253,15 +255,19 @@ impl Messages {
     /// Keeps a message unmasked. Returns its number; a recent message sent `again` is kept once.
     pub fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
         // A call with more flows is exceptional: its further messages are not kept.
-        let way = u8::try_from(self.way(message.way)).ok()?;
+        let way = u8::try_from(self.way(message.path)).ok()?;
         let (kept, cut) = message.kept();
-        let place = Place { way, length: u16::try_from(kept.len()).ok()?, cut: u32::try_from(cut).unwrap_or(u32::MAX) };
+        let place = MessagePosition {
+            way,
+            length: u16::try_from(kept.len()).ok()?,
+            cut: u32::try_from(cut).unwrap_or(u32::MAX),
+        };
         let after = self.next.checked_add(1)?;
-        let has_room = |block: &Block| block.is_open() && block.length() + kept.len() <= OPEN_MESSAGES_BYTES;
+        let has_room = |block: &MessageBlock| block.is_open() && block.length() + kept.len() <= OPEN_MESSAGES_BYTES;
         if !self.blocks.back().is_some_and(has_room) {
             self.pack();
             self.blocks.reserve_exact(1);
-            self.blocks.push_back(Block::new(self.next));
+            self.blocks.push_back(MessageBlock::new(self.next));
             self.bytes += MESSAGE_BLOCK_OVERHEAD_BYTES;
         }
         let block = self.blocks.back_mut()?;
@@ -285,7 +291,7 @@ impl Messages {
         self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
     }
 
-    fn way(&mut self, way: Way) -> usize {
+    fn way(&mut self, way: MessagePath) -> usize {
         self.ways.iter().position(|known| *known == way).unwrap_or_else(|| {
             self.ways.reserve_exact(1);
             self.ways.push(way);
@@ -295,7 +301,7 @@ impl Messages {
 
     /// Compresses the last block, and drops messages beyond the memory limit.
     fn pack(&mut self) {
-        if !self.blocks.back().is_some_and(Block::is_open) {
+        if !self.blocks.back().is_some_and(MessageBlock::is_open) {
             return;
         }
         // The first block is the dictionary of the others: Via, numbers, tags and SDP recur.
@@ -303,8 +309,8 @@ impl Messages {
         let Some(block) = self.blocks.back_mut() else { return };
         let before = block.bytes();
         block.hide();
-        let Text::Open { masked, .. } = &block.text else { return };
-        block.text = Text::Packed(lz4_flex::block::compress_with_dict(masked, &like).into_boxed_slice());
+        let BlockText::Open { masked, .. } = &block.text else { return };
+        block.text = BlockText::Packed(lz4_flex::block::compress_with_dict(masked, &like).into_boxed_slice());
         self.bytes = (self.bytes + block.bytes()).saturating_sub(before);
         if self.first + 1 == self.blocks.len() && self.bytes <= MESSAGE_TEXTS_BYTES_PER_CALL / 2 {
             self.first += 1;
@@ -341,7 +347,7 @@ impl Messages {
     /// Drops all messages. Returns their number.
     pub fn forget(&mut self) -> usize {
         let gone = self.blocks.iter().map(|block| block.places.len()).sum();
-        *self = Messages { next: self.next, ..Messages::default() };
+        *self = CallMessages { next: self.next, ..CallMessages::default() };
         gone
     }
 }
@@ -350,13 +356,13 @@ impl Messages {
 mod tests {
     use super::*;
 
-    fn way(port: u16) -> Way {
+    fn way(port: u16) -> MessagePath {
         let at = |host| SocketAddr::from(([192, 0, 2, host], port));
-        Way { local: Some(at(1)), remote: at(2), transport: Transport::Udp }
+        MessagePath { local: Some(at(1)), remote: at(2), transport: Transport::Udp }
     }
 
-    fn keep(messages: &mut Messages, port: u16, text: &str, again: bool) -> Option<u32> {
-        messages.keep(&Wire { bytes: &Bytes::copy_from_slice(text.as_bytes()), way: way(port) }, again)
+    fn keep(messages: &mut CallMessages, port: u16, text: &str, again: bool) -> Option<u32> {
+        messages.keep(&Wire { bytes: &Bytes::copy_from_slice(text.as_bytes()), path: way(port) }, again)
     }
 
     /// Returns a text that resembles no earlier one.
@@ -376,7 +382,7 @@ mod tests {
 
     #[test]
     fn each_is_found_by_its_number_with_its_way() {
-        let mut messages = Messages::default();
+        let mut messages = CallMessages::default();
         let numbers: Vec<_> =
             (0..3).map(|n| keep(&mut messages, 5060 + n % 2, &format!("SIP/2.0 20{n} OK\r\n\r\n"), false)).collect();
         assert_eq!(numbers, [Some(0), Some(1), Some(2)]);
@@ -395,7 +401,7 @@ mod tests {
     #[test]
     fn what_is_packed_is_read_again_and_takes_less() {
         let text = |n: usize| format!("{}\r\nCSeq: {n} INVITE\r\n\r\n", strange(7, 600));
-        let mut messages = Messages::default();
+        let mut messages = CallMessages::default();
         for n in 0..20 {
             keep(&mut messages, 1, &text(n), false);
         }
@@ -416,13 +422,13 @@ mod tests {
             )
         };
         let secret = |n: u32| format!("{n:032}");
-        let mut messages = Messages::default();
+        let mut messages = CallMessages::default();
         for n in 0..40 {
             let number = keep(&mut messages, 1, &text(n), false);
             assert_eq!(keep(&mut messages, 1, &text(n), true), number, "sent again");
             if n % 7 == 6 {
                 messages.settle();
-                let is_open = messages.blocks.back().is_some_and(Block::is_open);
+                let is_open = messages.blocks.back().is_some_and(MessageBlock::is_open);
                 assert!(!is_open || keep(&mut messages, 1, &text(n), true) == number, "sent again, masked before");
             }
             let all = messages.all();
@@ -433,9 +439,9 @@ mod tests {
             }
         }
         messages.settle();
-        let kept = |block: &Block| match &block.text {
-            Text::Open { masked, raw } => [masked.as_slice(), &raw.concat()].concat(),
-            Text::Packed(text) => text.to_vec(),
+        let kept = |block: &MessageBlock| match &block.text {
+            BlockText::Open { masked, raw } => [masked.as_slice(), &raw.concat()].concat(),
+            BlockText::Packed(text) => text.to_vec(),
         };
         let held: Vec<u8> = messages.blocks.iter().flat_map(kept).collect();
         let held = String::from_utf8_lossy(&held);
@@ -444,7 +450,7 @@ mod tests {
 
     #[test]
     fn a_long_one_is_cut_and_says_so() {
-        let kept = Wire { bytes: &"x".repeat(MESSAGE_TEXT_BYTES + 7).into(), way: way(1) }.masked();
+        let kept = Wire { bytes: &"x".repeat(MESSAGE_TEXT_BYTES + 7).into(), path: way(1) }.masked();
         assert_eq!((kept.raw.len(), kept.cut), (MESSAGE_TEXT_BYTES, 7));
         let told = serde_json::to_value(&kept).unwrap();
         assert_eq!((told["cut"].as_u64(), told["transport"].as_str()), (Some(7), Some("udp")));
@@ -453,7 +459,7 @@ mod tests {
 
     #[test]
     fn a_full_call_keeps_its_beginning_and_its_latest() {
-        let mut messages = Messages::default();
+        let mut messages = CallMessages::default();
         for n in 0..60 {
             keep(&mut messages, 1, &strange(n, 3_000), false);
             assert!(messages.bytes() <= MESSAGE_TEXTS_BYTES_PER_CALL, "{}", messages.bytes());

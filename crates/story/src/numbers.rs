@@ -1,9 +1,9 @@
 //! Caller and callee of a request, and masking of numbers for log lines.
 
-pub use trunkgate_route::number::steers;
-use trunkgate_route::number::{Incomplete, compact};
-use trunkgate_route::{Number, Numbers, Trunk};
-use trunkgate_sip::{Message, Uri};
+pub use trunkgate_route::number::is_control_char;
+use trunkgate_route::number::{AddressIncomplete, compact};
+use trunkgate_route::{Number, NumberingPlan, Trunk};
+use trunkgate_sip::{SipMessage, Uri};
 
 use crate::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
 
@@ -23,10 +23,12 @@ impl Caller {
     pub fn unknown() -> Caller {
         Caller { number: Number::unknown(), display: String::new(), anonymous: true }
     }
+
     /// Returns the caller's number for views and records.
     pub fn shown(&self) -> String {
         if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
     }
+
     /// Returns the number that identifies the caller, if there is one.
     pub fn known_number(&self) -> Option<&str> {
         Some(self.number.text.as_str()).filter(|text| !self.anonymous && !text.is_empty())
@@ -35,19 +37,19 @@ impl Caller {
 
 /// Returns the called number: the user of the Request-URI, or of To if the Request-URI has the user of the trunk's
 /// registration.
-pub fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
-    let (user, context) = dialled(request, trunk).ok_or(Incomplete)?;
+pub fn called(request: &SipMessage, trunk: &Trunk, numbers: &NumberingPlan) -> Result<Number, AddressIncomplete> {
+    let (user, context) = dialled(request, trunk).ok_or(AddressIncomplete)?;
     numbers.normalise(&user, context.as_deref())
 }
 
 /// Returns whether an INVITE is an emergency call, to which limits do not apply.
-pub fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool {
+pub fn is_emergency(request: &SipMessage, trunk: &Trunk, numbers: &NumberingPlan) -> bool {
     dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
 }
 
 /// Returns the parameters of the called number that its trunk may set (RFC 3966 §3), as they follow a number:
 /// `;npdi;rn=+14155550199`. Parameters with invalid values are omitted.
-pub fn number_parameters(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Box<str> {
+pub fn number_parameters(request: &SipMessage, trunk: &Trunk, numbers: &NumberingPlan) -> Box<str> {
     // An emergency call, to which limits do not apply, is routed by its number alone.
     if trunk.number_parameters.is_empty() || is_emergency(request, trunk, numbers) {
         return Box::default();
@@ -72,14 +74,14 @@ fn may_be_value(name: &str, value: &str) -> bool {
 }
 
 /// Returns the callee's user part and its `phone-context`.
-fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)> {
+fn dialled(request: &SipMessage, trunk: &Trunk) -> Option<(String, Option<String>)> {
     of_dialled(request, trunk, |uri| {
         (shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned))
     })
 }
 
 /// Applies `read` to the URI of the callee.
-fn of_dialled<T>(request: &Message, trunk: &Trunk, read: impl FnOnce(Uri<'_>) -> T) -> Option<T> {
+fn of_dialled<T>(request: &SipMessage, trunk: &Trunk, read: impl FnOnce(Uri<'_>) -> T) -> Option<T> {
     let uri = request.uri()?;
     let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());
     let to = request.to().filter(|_| is_our_name);
@@ -88,7 +90,7 @@ fn of_dialled<T>(request: &Message, trunk: &Trunk, read: impl FnOnce(Uri<'_>) ->
 }
 
 /// Returns the caller from From.
-pub fn caller(request: &Message, numbers: &Numbers) -> Caller {
+pub fn caller(request: &SipMessage, numbers: &NumberingPlan) -> Caller {
     let from = request.from();
     let uri: Option<Uri<'_>> = from.as_ref().and_then(|f| f.parsed_uri());
     let user = uri.map(|u| plain(&shortened(&u.user_unescaped()), NUMBER_CHARS)).unwrap_or_default();
@@ -115,7 +117,7 @@ pub fn display_name(received: &[u8]) -> String {
             continue;
         }
         escaped = false;
-        if !steers(c) && c != char::REPLACEMENT_CHARACTER {
+        if !is_control_char(c) && c != char::REPLACEMENT_CHARACTER {
             clean.push(c);
         }
     }
@@ -149,7 +151,7 @@ pub fn plain(text: &str, chars: usize) -> String {
     if text.len() <= chars && text.bytes().fold(true, is_plain) {
         return text.to_owned();
     }
-    text.chars().filter(|c| !steers(*c)).take(chars).collect()
+    text.chars().filter(|c| !is_control_char(*c)).take(chars).collect()
 }
 
 /// Returns the first `chars` characters of a rejected text, with escapes (`\u{200b}`) for characters that are
@@ -157,7 +159,7 @@ pub fn plain(text: &str, chars: usize) -> String {
 pub fn escaped(text: &str, chars: usize) -> String {
     let mut escaped = String::new();
     for c in text.chars().take(chars) {
-        if steers(c) { escaped.extend(c.escape_unicode()) } else { escaped.push(c) }
+        if is_control_char(c) { escaped.extend(c.escape_unicode()) } else { escaped.push(c) }
     }
     escaped
 }

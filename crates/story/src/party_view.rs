@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::AgentTurns;
-use trunkgate_media::agent::Loss;
-use trunkgate_route::Figures;
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_route::PerformanceFigures;
 use trunkgate_sip::Transport;
 
 use crate::turns::TurnView;
@@ -43,7 +43,7 @@ pub struct AgentView {
     pub last_problem: Option<String>,
     /// Kind of the last failure.
     #[serde(skip)]
-    pub loss: Option<Loss>,
+    pub loss: Option<StreamLoss>,
     /// Time of the last failure as an instant.
     #[serde(skip)]
     pub problem_at: Option<Instant>,
@@ -73,7 +73,7 @@ pub struct AgentFailures {
     /// Calls in which it spoke, was silent or failed.
     pub of: u64,
     /// Those of the last five minutes.
-    pub recent: Recent,
+    pub recent: AffectedCalls,
     /// Calls whose callers were hung up on, because no other target was left.
     pub hung_up: u64,
     /// Failures in a row up to now.
@@ -110,7 +110,7 @@ pub struct CauseView {
 
 /// Affected calls of the last five minutes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Recent {
+pub struct AffectedCalls {
     /// Affected calls.
     pub calls: u64,
     /// Calls that could have been affected.
@@ -210,7 +210,7 @@ pub struct TrunkView {
     /// Calls to the trunk in the last hour.
     pub last_hour: TriedView,
     /// Recent figures, used by [`order = "asr"`](../configure/routing.md#order-by-answer-ratio).
-    pub lately: Figures,
+    pub lately: PerformanceFigures,
     /// Failed attempts at addresses of the trunk since the start: one call may have several.
     pub failures: u64,
     /// Calls of the last hour that it did not get: no response, or they could not be sent.
@@ -254,7 +254,7 @@ pub struct TrunkView {
     pub peers: Vec<PeerView>,
     /// Our addresses that its peers get: one entry for each known address of a peer, else for the first of each network
     /// of `accept_from`; further entries for other listeners by which its own calls may come.
-    pub announced: Vec<Announced>,
+    pub announced: Vec<AnnouncedAddresses>,
     /// Registrations with it, and of phones here.
     #[serde(flatten)]
     pub registrations: RegistrationsView,
@@ -268,7 +268,7 @@ pub struct FailedRecordings {
     /// Calls to record.
     pub of: u64,
     /// Those of the last five minutes.
-    pub recent: Recent,
+    pub recent: AffectedCalls,
     /// Whether servers have not taken three in a row since.
     pub still: bool,
     /// Calls taken in a row since.
@@ -312,7 +312,7 @@ pub struct RejectedView {
     /// Calls that it answered or rejected.
     pub of: u64,
     /// Those of the last five minutes.
-    pub recent: Recent,
+    pub recent: AffectedCalls,
     /// Rejections since earlier ones were solved, in the last five minutes and in the last hour.
     #[serde(skip)]
     pub present: [u64; 2],
@@ -374,7 +374,7 @@ pub struct FaultView {
     /// Calls that could have been affected.
     pub of: u64,
     /// Those of the last five minutes.
-    pub recent: Recent,
+    pub recent: AffectedCalls,
     /// Cause in the last affected call, [one of these](../operate/quality.md#kinds).
     pub kind: &'static str,
     /// The cause as a sentence.
@@ -428,7 +428,7 @@ pub struct RegistrationsView {
 
 /// Addresses of the edge shown to an address of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Announced {
+pub struct AnnouncedAddresses {
     /// Address of the peer.
     pub to: IpAddr,
     /// Our address in Via and Contact; null without a route or listener. See [announced

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::EndCounters;
-use trunkgate_media::mos::{Codec, delay_ms, mos};
+use trunkgate_media::mos::{MosCodec, delay_ms, mos};
 
 use crate::view::RtpView;
 
 /// Sum of the scores of intervals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Scored {
+pub struct ScoreSum {
     count: u64,
     /// Sum of scores in thousandths.
     sum: u64,
@@ -16,9 +16,9 @@ pub struct Scored {
     lowest: u64,
 }
 
-impl Scored {
+impl ScoreSum {
     /// Adds other scores.
-    pub fn add(&mut self, other: Scored) {
+    pub fn add(&mut self, other: ScoreSum) {
         self.count += other.count;
         self.sum += other.sum;
         self.lowest = match (self.lowest, other.lowest) {
@@ -26,28 +26,32 @@ impl Scored {
             (one, two) => one.min(two),
         };
     }
+
     /// Returns the lowest score, rounded to hundredths.
     pub fn lowest(&self) -> Option<f64> {
         (self.lowest > 0).then(|| hundredths(self.lowest as f64 / 1000.0))
     }
+
     /// Returns the mean score, rounded to hundredths.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| hundredths(self.sum as f64 / self.count as f64 / 1000.0))
     }
+
     /// Returns the score of the whole call if there are no scores of intervals.
-    pub fn or_whole(self, whole: Option<f64>) -> Scored {
+    pub fn or_whole(self, whole: Option<f64>) -> ScoreSum {
         match whole.filter(|_| self.count == 0) {
             Some(whole) => {
                 let whole = (whole * 1000.0) as u64;
-                Scored { count: 1, sum: whole, lowest: whole }
+                ScoreSum { count: 1, sum: whole, lowest: whole }
             }
             None => self,
         }
     }
+
     /// Returns the scores of an end.
-    pub fn of(counters: &EndCounters) -> Scored {
+    pub fn of(counters: &EndCounters) -> ScoreSum {
         let scores = &counters.scores;
-        Scored { count: scores.count.get(), sum: scores.sum.get(), lowest: scores.lowest.get() }
+        ScoreSum { count: scores.count.get(), sum: scores.sum.get(), lowest: scores.lowest.get() }
     }
 }
 
@@ -79,21 +83,21 @@ pub fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
 }
 
 /// Adds the counters and scores of an end that is removed.
-pub fn retire(earlier: &mut RtpView, scores: &mut Scored, counters: &EndCounters) {
+pub fn retire(earlier: &mut RtpView, scores: &mut ScoreSum, counters: &EndCounters) {
     add_counters(earlier, counters);
-    scores.add(Scored::of(counters));
+    scores.add(ScoreSum::of(counters));
 }
 
 /// Returns the mean opinion score, rounded to hundredths, for `lost_of` (packets lost, packets expected); `None`: no
 /// packets were expected, or the codec has no score.
-pub fn score(codec: Option<Codec>, lost_of: (u64, u64), jitter_us: u64, rtt_us: u64) -> Option<f64> {
+pub fn score(codec: Option<MosCodec>, lost_of: (u64, u64), jitter_us: u64, rtt_us: u64) -> Option<f64> {
     let (lost, of) = lost_of;
     let codec = codec.filter(|_| of > 0)?;
     Some(hundredths(mos(codec, lost.min(of) as f64 / of as f64, delay_ms(jitter_us, rtt_us))))
 }
 
 /// Sets the scores of a view in both directions.
-pub fn score_view(rtp: &mut RtpView, codec: Option<Codec>) {
+pub fn score_view(rtp: &mut RtpView, codec: Option<MosCodec>) {
     let us = |ms: f64| (ms * 1000.0) as u64;
     let rtt = us(rtp.rtt_ms.unwrap_or(0.0));
     let expected = if rtp.rx_packets > 0 { rtp.rx_packets + rtp.lost } else { 0 };

@@ -1,9 +1,9 @@
 //! Reasons for which calls are refused or end: stable slugs for log, call record, metrics, trace and Reason header.
 
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
 /// Row of the table of reasons.
-struct Row {
+struct ReasonRow {
     slug: &'static str,
     sentence: &'static str,
     cause: &'static str,
@@ -31,9 +31,9 @@ macro_rules! reasons {
             /// All reasons, for documentation and tests.
             pub const ALL: [ReasonSlug; [$($slug),*].len()] = [$(ReasonSlug::$name),*];
 
-            const fn row(self) -> &'static Row {
+            const fn row(self) -> &'static ReasonRow {
                 match self {
-                    $(ReasonSlug::$name => &Row {
+                    $(ReasonSlug::$name => &ReasonRow {
                         slug: $slug,
                         sentence: $sentence,
                         cause: $cause,
@@ -758,20 +758,20 @@ impl ReasonSlug {
     }
 
     /// Returns the reason for a loss of an agent.
-    pub const fn of_loss(loss: Loss) -> ReasonSlug {
+    pub const fn of_loss(loss: StreamLoss) -> ReasonSlug {
         match loss {
-            Loss::Unreachable => ReasonSlug::AgentUnreachable,
-            Loss::Tls => ReasonSlug::AgentTlsFailed,
-            Loss::Status(_) => ReasonSlug::AgentRefused,
-            Loss::NotWebSocket => ReasonSlug::AgentNotWebSocket,
-            Loss::ConnectTimeout => ReasonSlug::AgentConnectTimeout,
-            Loss::Silent => ReasonSlug::AgentSilent,
-            Loss::Reset => ReasonSlug::AgentReset,
-            Loss::ProtocolError => ReasonSlug::AgentProtocolError,
-            Loss::Closed(_) => ReasonSlug::AgentClosed,
-            Loss::PingUnanswered => ReasonSlug::AgentPingUnanswered,
-            Loss::DataUnacknowledged => ReasonSlug::AgentDataUnacknowledged,
-            Loss::Unread => ReasonSlug::AgentUnread,
+            StreamLoss::Unreachable => ReasonSlug::AgentUnreachable,
+            StreamLoss::Tls => ReasonSlug::AgentTlsFailed,
+            StreamLoss::Status(_) => ReasonSlug::AgentRefused,
+            StreamLoss::NotWebSocket => ReasonSlug::AgentNotWebSocket,
+            StreamLoss::ConnectTimeout => ReasonSlug::AgentConnectTimeout,
+            StreamLoss::Silent => ReasonSlug::AgentSilent,
+            StreamLoss::Reset => ReasonSlug::AgentReset,
+            StreamLoss::ProtocolError => ReasonSlug::AgentProtocolError,
+            StreamLoss::Closed(_) => ReasonSlug::AgentClosed,
+            StreamLoss::PingUnanswered => ReasonSlug::AgentPingUnanswered,
+            StreamLoss::DataUnacknowledged => ReasonSlug::AgentDataUnacknowledged,
+            StreamLoss::Unread => ReasonSlug::AgentUnread,
         }
     }
 
@@ -836,18 +836,18 @@ mod tests {
     #[test]
     fn an_agent_is_lost_for_the_reason_that_its_stream_names() {
         for loss in [
-            Loss::Unreachable,
-            Loss::Tls,
-            Loss::Status(404),
-            Loss::NotWebSocket,
-            Loss::ConnectTimeout,
-            Loss::Silent,
-            Loss::Reset,
-            Loss::ProtocolError,
-            Loss::Closed(Some(1001)),
-            Loss::PingUnanswered,
-            Loss::DataUnacknowledged,
-            Loss::Unread,
+            StreamLoss::Unreachable,
+            StreamLoss::Tls,
+            StreamLoss::Status(404),
+            StreamLoss::NotWebSocket,
+            StreamLoss::ConnectTimeout,
+            StreamLoss::Silent,
+            StreamLoss::Reset,
+            StreamLoss::ProtocolError,
+            StreamLoss::Closed(Some(1001)),
+            StreamLoss::PingUnanswered,
+            StreamLoss::DataUnacknowledged,
+            StreamLoss::Unread,
         ] {
             assert_eq!(ReasonSlug::of_loss(loss).as_str(), loss.slug());
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::q850;
-use crate::status::{Status, status};
+use crate::status::{StatusExplanation, status};
 
 /// Fix for a 403 to a request with credentials.
 const OF_THE_ACCOUNT: &str = "The credentials of `auth` were not challenged again, so ask the carrier whether the account may call this \
@@ -18,7 +18,7 @@ pub const TO_CREDENTIALS: &str = "to a request with credentials";
 
 /// A final response other than 2xx.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Said {
+pub struct FailureResponse {
     /// Status code.
     pub code: u16,
     /// Reason phrase as received.
@@ -35,7 +35,7 @@ pub struct Said {
     pub answers_others: bool,
 }
 
-impl Said {
+impl FailureResponse {
     /// Returns the texts without the code; `None`: there are none.
     pub fn words(&self) -> Option<String> {
         let texts = self.texts.iter().map(|text| format!("\"{text}\""));
@@ -69,12 +69,12 @@ impl Said {
         if self.is_of_the_account() || self.code == 403 && self.answers_others {
             self.advice()
         } else {
-            status(self.code).and_then(Status::advice_beside_a_target)
+            status(self.code).and_then(StatusExplanation::advice_beside_a_target)
         }
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for FailureResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         self.words().map_or(Ok(()), |words| write!(f, " {words}"))?;
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_rejection_is_a_code_and_the_words_that_there_are() {
-        let said = |phrase: &str, texts: &[&str]| Said {
+        let said = |phrase: &str, texts: &[&str]| FailureResponse {
             code: 403,
             phrase: phrase.into(),
             texts: texts.iter().map(ToString::to_string).collect(),
@@ -105,15 +105,15 @@ mod tests {
             "403 Forbidden \"Call Rejected\" \"no such CLI\""
         );
         assert_eq!((said("", &[]).to_string(), said("", &[]).words()), ("403".to_owned(), None));
-        let of_cause = Said { q850: Some(34), ..said("Service Unavailable", &[]) };
+        let of_cause = FailureResponse { q850: Some(34), ..said("Service Unavailable", &[]) };
         assert_eq!(of_cause.to_string(), "403 Service Unavailable (Q.850 34, no circuit available)");
-        let full = Said { retry_after: Some(30), ..said("Busy", &[]) };
+        let full = FailureResponse { retry_after: Some(30), ..said("Busy", &[]) };
         assert_eq!(full.to_string(), "403 Busy (Retry-After 30)");
     }
 
     #[test]
     fn a_403_to_credentials_is_about_the_account() {
-        let said = |code, had_credentials| Said { code, had_credentials, ..Said::default() };
+        let said = |code, had_credentials| FailureResponse { code, had_credentials, ..FailureResponse::default() };
         assert_eq!(said(403, true).to_string(), "403 to a request with credentials");
         for advice in [said(403, true).advice(), said(403, true).advice_beside_a_target()] {
             assert!(advice.unwrap().contains("whether the account may call this number"), "{advice:?}");
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_trunk_that_answers_other_calls_accepts_our_address() {
-        let said = |answers_others| Said { code: 403, answers_others, ..Said::default() };
+        let said = |answers_others| FailureResponse { code: 403, answers_others, ..FailureResponse::default() };
         assert!(said(false).advice().unwrap().starts_with("Check the allow list"));
         let advice = said(true).advice().unwrap();
         assert!(advice.contains("accepts your address") && advice.contains("--code 403"), "{advice}");

@@ -13,18 +13,18 @@ const REPORTED: u8 = 2;
 
 /// Counts of one interval. They cannot overflow: an interval of a whole day has 4 million packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sample {
+pub(crate) struct QualitySample {
     pub(crate) received: u32,
     pub(crate) lost: u32,
     pub(crate) sent: u32,
     pub(crate) far_lost: u32,
-    pub(crate) way: Way,
+    pub(crate) link: LinkQuality,
 }
 
 /// State of the network or agent of a leg; compact, so that neither kind of leg needs more memory because of the
 /// other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum LinkQuality {
     /// A network with RTCP.
     Network {
         /// Jitter at the end of the interval; maximum of merged intervals.
@@ -49,45 +49,44 @@ pub enum Way {
     },
 }
 
-impl Default for Way {
-    fn default() -> Way {
-        Way::Network { jitter_us: 0, far_jitter_us: 0, rtt_us: 0, reported: false }
+impl Default for LinkQuality {
+    fn default() -> LinkQuality {
+        LinkQuality::Network { jitter_us: 0, far_jitter_us: 0, rtt_us: 0, reported: false }
     }
 }
 
-impl Way {
+impl LinkQuality {
     /// Returns the state of two intervals merged into one.
-    fn and(self, next: Way) -> Way {
+    fn merged_with(self, next: LinkQuality) -> LinkQuality {
         match (self, next) {
             (
-                Way::Network { jitter_us, far_jitter_us, rtt_us, reported },
-                Way::Network { jitter_us: jitter, far_jitter_us: far, rtt_us: rtt, reported: too },
-            ) => Way::Network {
+                LinkQuality::Network { jitter_us, far_jitter_us, rtt_us, reported },
+                LinkQuality::Network { jitter_us: jitter, far_jitter_us: far, rtt_us: rtt, reported: too },
+            ) => LinkQuality::Network {
                 jitter_us: jitter_us.max(jitter),
                 far_jitter_us: far_jitter_us.max(far),
                 rtt_us: rtt_us.max(rtt),
                 reported: reported || too,
             },
             (
-                Way::Agent { most_unheard_ms: unheard, most_unsent: frames, .. },
-                Way::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent },
-            ) => Way::Agent {
+                LinkQuality::Agent { most_unheard_ms: unheard, most_unsent: frames, .. },
+                LinkQuality::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent },
+            ) => LinkQuality::Agent {
                 unheard_ms,
                 most_unheard_ms: unheard.max(most_unheard_ms),
                 unsent,
                 most_unsent: frames.max(most_unsent),
             },
             // The network state belongs to an interval without the agent.
-            (agent @ Way::Agent { .. }, Way::Network { .. }) | (Way::Network { .. }, agent @ Way::Agent { .. }) => {
-                agent
-            }
+            (agent @ LinkQuality::Agent { .. }, LinkQuality::Network { .. })
+            | (LinkQuality::Network { .. }, agent @ LinkQuality::Agent { .. }) => agent,
         }
     }
 
     /// Returns the current state of an agent's queues.
-    pub fn of_agent(queue: &AgentQueue) -> Way {
+    pub fn of_agent(queue: &AgentQueue) -> LinkQuality {
         let (unheard, unsent) = (&queue.unheard, &queue.unsent);
-        Way::Agent {
+        LinkQuality::Agent {
             unheard_ms: unheard.now().try_into().unwrap_or(u32::MAX),
             most_unheard_ms: unheard.most().try_into().unwrap_or(u32::MAX),
             unsent: unsent.now().try_into().unwrap_or(u16::MAX),
@@ -96,41 +95,42 @@ impl Way {
     }
 }
 
-impl Sample {
+impl QualitySample {
     /// Returns whether no packets were received, sent, lost or queued.
     pub(crate) fn is_empty(&self) -> bool {
-        let waited = match self.way {
-            Way::Network { reported, .. } => reported,
-            Way::Agent { most_unheard_ms, most_unsent, .. } => most_unheard_ms > 0 || most_unsent > 0,
+        let waited = match self.link {
+            LinkQuality::Network { reported, .. } => reported,
+            LinkQuality::Agent { most_unheard_ms, most_unsent, .. } => most_unheard_ms > 0 || most_unsent > 0,
         };
         self.received == 0 && self.sent == 0 && self.lost == 0 && !waited
     }
+
     /// Returns two intervals merged into one.
-    pub(crate) fn and(self, next: Sample) -> Sample {
-        Sample {
+    pub(crate) fn merged(self, next: QualitySample) -> QualitySample {
+        QualitySample {
             received: self.received.saturating_add(next.received),
             lost: self.lost.saturating_add(next.lost),
             sent: self.sent.saturating_add(next.sent),
             far_lost: self.far_lost.saturating_add(next.far_lost),
-            way: self.way.and(next.way),
+            link: self.link.merged_with(next.link),
         }
     }
 }
 
 /// Quality intervals of a leg.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Samples {
+pub(crate) struct QualitySamples {
     /// Each sample: flags, then its numbers in the order of [`numbers`].
     bytes: Vec<u8>,
     count: usize,
 }
 
 /// Returns the numbers of a sample.
-fn numbers(sample: &Sample) -> [u32; 8] {
-    let Sample { received, lost, sent, far_lost, way } = *sample;
+fn numbers(sample: &QualitySample) -> [u32; 8] {
+    let QualitySample { received, lost, sent, far_lost, link: way } = *sample;
     let [first, second, third, fourth] = match way {
-        Way::Network { jitter_us, far_jitter_us, rtt_us, .. } => [jitter_us, far_jitter_us, rtt_us, 0],
-        Way::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent } => {
+        LinkQuality::Network { jitter_us, far_jitter_us, rtt_us, .. } => [jitter_us, far_jitter_us, rtt_us, 0],
+        LinkQuality::Agent { unheard_ms, most_unheard_ms, unsent, most_unsent } => {
             [unheard_ms, most_unheard_ms, unsent.into(), most_unsent.into()]
         }
     };
@@ -142,10 +142,10 @@ fn count_of(flags: u8) -> usize {
     if flags & AGENT == 0 { 7 } else { 8 }
 }
 
-impl Samples {
+impl QualitySamples {
     /// Returns a buffer with these samples.
-    pub(crate) fn of(samples: &[Sample]) -> Samples {
-        let mut kept = Samples::default();
+    pub(crate) fn of(samples: &[QualitySample]) -> QualitySamples {
+        let mut kept = QualitySamples::default();
         samples.iter().for_each(|sample| kept.push(sample));
         kept
     }
@@ -161,10 +161,10 @@ impl Samples {
     }
 
     /// Adds a sample.
-    pub(crate) fn push(&mut self, sample: &Sample) {
-        let flags = match sample.way {
-            Way::Network { reported, .. } => u8::from(reported) * REPORTED,
-            Way::Agent { .. } => AGENT,
+    pub(crate) fn push(&mut self, sample: &QualitySample) {
+        let flags = match sample.link {
+            LinkQuality::Network { reported, .. } => u8::from(reported) * REPORTED,
+            LinkQuality::Agent { .. } => AGENT,
         };
         kept_bytes::push(&mut self.bytes, &[flags], STEP_BYTES);
         for number in numbers(sample).into_iter().take(count_of(flags)) {
@@ -174,13 +174,13 @@ impl Samples {
     }
 
     /// Returns the samples in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Sample> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = QualitySample> {
         let mut bytes = self.bytes.as_slice();
         std::iter::from_fn(move || read(&mut bytes))
     }
 }
 
-fn read(bytes: &mut &[u8]) -> Option<Sample> {
+fn read(bytes: &mut &[u8]) -> Option<QualitySample> {
     let (flags, rest) = bytes.split_first()?;
     *bytes = rest;
     let mut numbers = [0_u32; 8];
@@ -190,11 +190,16 @@ fn read(bytes: &mut &[u8]) -> Option<Sample> {
     let [received, lost, sent, far_lost, first, second, third, fourth] = numbers;
     let short = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
     let way = if flags & AGENT == 0 {
-        Way::Network { jitter_us: first, far_jitter_us: second, rtt_us: third, reported: flags & REPORTED != 0 }
+        LinkQuality::Network { jitter_us: first, far_jitter_us: second, rtt_us: third, reported: flags & REPORTED != 0 }
     } else {
-        Way::Agent { unheard_ms: first, most_unheard_ms: second, unsent: short(third), most_unsent: short(fourth) }
+        LinkQuality::Agent {
+            unheard_ms: first,
+            most_unheard_ms: second,
+            unsent: short(third),
+            most_unsent: short(fourth),
+        }
     };
-    Some(Sample { received, lost, sent, far_lost, way })
+    Some(QualitySample { received, lost, sent, far_lost, link: way })
 }
 
 #[cfg(test)]
@@ -203,22 +208,25 @@ mod tests {
 
     #[test]
     fn samples_are_read_as_they_were_kept() {
-        let network = |reported| Way::Network { jitter_us: 3_125, far_jitter_us: u32::MAX, rtt_us: 0, reported };
-        let agent = Way::Agent { unheard_ms: 1_500, most_unheard_ms: u32::MAX, unsent: 3, most_unsent: u16::MAX };
-        let all: Vec<Sample> = [network(false), network(true), agent, Way::default()]
+        let network =
+            |reported| LinkQuality::Network { jitter_us: 3_125, far_jitter_us: u32::MAX, rtt_us: 0, reported };
+        let agent =
+            LinkQuality::Agent { unheard_ms: 1_500, most_unheard_ms: u32::MAX, unsent: 3, most_unsent: u16::MAX };
+        let all: Vec<QualitySample> = [network(false), network(true), agent, LinkQuality::default()]
             .into_iter()
-            .map(|way| Sample { received: 250, lost: 0, sent: u32::MAX, far_lost: 7, way })
-            .chain([Sample::default()])
+            .map(|way| QualitySample { received: 250, lost: 0, sent: u32::MAX, far_lost: 7, link: way })
+            .chain([QualitySample::default()])
             .collect();
-        let kept = Samples::of(&all);
+        let kept = QualitySamples::of(&all);
         assert_eq!((kept.iter().collect::<Vec<_>>(), kept.len(), kept.is_empty()), (all, 5, false));
-        assert!(Samples::default().is_empty() && Samples::default().iter().next().is_none());
+        assert!(QualitySamples::default().is_empty() && QualitySamples::default().iter().next().is_none());
     }
 
     #[test]
     fn ten_minutes_of_an_ordinary_leg_take_less_than_half_of_their_numbers() {
-        let way = Way::Network { jitter_us: 2_000, far_jitter_us: 1_500, rtt_us: 20_000, reported: true };
-        let kept = Samples::of(&[Sample { received: 250, lost: 0, sent: 250, far_lost: 0, way }; 120]);
-        assert!(kept.bytes.capacity() < 120 * size_of::<Sample>() / 2, "{} bytes", kept.bytes.capacity());
+        let way = LinkQuality::Network { jitter_us: 2_000, far_jitter_us: 1_500, rtt_us: 20_000, reported: true };
+        let kept =
+            QualitySamples::of(&[QualitySample { received: 250, lost: 0, sent: 250, far_lost: 0, link: way }; 120]);
+        assert!(kept.bytes.capacity() < 120 * size_of::<QualitySample>() / 2, "{} bytes", kept.bytes.capacity());
     }
 }

@@ -4,15 +4,15 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_media::mos::Codec;
+use trunkgate_media::mos::MosCodec;
 
-use crate::impairment::{Interval, LegLoss};
+use crate::impairment::{IntervalCounts, LegLoss};
 use crate::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES};
 use crate::quality::score;
-pub use crate::samples::Way;
-use crate::samples::{Sample, Samples};
+pub use crate::samples::LinkQuality;
+use crate::samples::{QualitySample, QualitySamples};
 use crate::view::{QualityView, RtpView, SampleView, SeriesView};
-use crate::wall::{Step, rfc3339};
+use crate::wall::{ClockStep, rfc3339};
 
 /// Minimum time of the timer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -22,7 +22,7 @@ const FRAME_MS: u32 = 20;
 
 /// Counters of a leg since the start of its call.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Totals {
+pub struct LegTotals {
     /// Packets received.
     pub received: u64,
     /// Packets lost on the way to the edge.
@@ -35,22 +35,22 @@ pub struct Totals {
     pub far_reports: u64,
 }
 
-impl Totals {
+impl LegTotals {
     /// Returns the totals of removed ends, or of an earlier process, from their figures.
-    pub fn of_earlier(figures: &RtpView) -> Totals {
+    pub fn of_earlier(figures: &RtpView) -> LegTotals {
         let far_lost = figures.far.as_ref().map_or(0, |far| far.lost);
         let (received, lost, sent) = (figures.rx_packets, figures.lost, figures.tx_packets);
-        Totals { received, lost, sent, far_lost, far_reports: 0 }
+        LegTotals { received, lost, sent, far_lost, far_reports: 0 }
     }
 }
 
 /// Current counters of a leg.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading {
+pub struct CounterReading {
     /// Totals of the leg.
-    pub totals: Totals,
+    pub totals: LegTotals,
     /// State of its network or agent; whether the remote party has reported follows from the totals.
-    pub way: Way,
+    pub link: LinkQuality,
     /// Whether the leg has ended.
     pub is_over: bool,
 }
@@ -58,15 +58,15 @@ pub struct Reading {
 /// Intervals of one leg.
 #[derive(Debug, Clone, Default)]
 struct LegSeries {
-    before: Totals,
+    before: LegTotals,
     /// Index of the first sample's interval.
     first: usize,
-    samples: Samples,
+    samples: QualitySamples,
 }
 
 /// Intervals of all legs of a call.
 #[derive(Debug, Clone, Default)]
-pub struct Series {
+pub struct QualitySeries {
     /// Time of the answer; `None`: not answered.
     began: Option<SystemTime>,
     /// Start of the open interval.
@@ -78,15 +78,15 @@ pub struct Series {
     legs: Vec<LegSeries>,
 }
 
-impl Series {
+impl QualitySeries {
     /// Returns the data for display up to now; `None` before the answer.
     pub fn kept(
         &self,
         now: Instant,
         sid: &str,
-        readings: impl Iterator<Item = Reading>,
-        legs: impl Iterator<Item = Label>,
-    ) -> Option<Kept> {
+        readings: impl Iterator<Item = CounterReading>,
+        legs: impl Iterator<Item = LegLabel>,
+    ) -> Option<QualityRecord> {
         let (open, began) = (self.open?, self.began?);
         let mut series = self.clone();
         let mut last = now.saturating_duration_since(open);
@@ -95,7 +95,7 @@ impl Series {
         } else {
             series.add(readings);
         }
-        Some(Kept { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
+        Some(QualityRecord { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
     }
 
     /// Returns the loss of a leg. `other`: the leg with the media sent to it; `rest`: counters of the legs at the end
@@ -103,8 +103,8 @@ impl Series {
     pub fn losses(
         &self,
         (leg, other): (usize, Option<usize>),
-        codec: Option<Codec>,
-        rest: Option<(Duration, &mut dyn Iterator<Item = Reading>)>,
+        codec: Option<MosCodec>,
+        rest: Option<(Duration, &mut dyn Iterator<Item = CounterReading>)>,
     ) -> LegLoss {
         let length = rest.as_ref().map(|(length, _)| *length);
         let with_rest = rest.map(|(_, readings)| {
@@ -113,19 +113,21 @@ impl Series {
             series
         });
         let series = with_rest.as_ref().unwrap_or(self);
-        let of = |leg: usize| series.legs.get(leg).map(|leg| (leg.first, leg.samples.iter().collect::<Vec<Sample>>()));
+        let of = |leg: usize| {
+            series.legs.get(leg).map(|leg| (leg.first, leg.samples.iter().collect::<Vec<QualitySample>>()))
+        };
         let (ours, theirs) = (of(leg), other.and_then(of));
-        let sample = |of: &Option<(usize, Vec<Sample>)>, at: usize| {
+        let sample = |of: &Option<(usize, Vec<QualitySample>)>, at: usize| {
             let (first, samples) = of.as_ref()?;
             samples.get(at.checked_sub(*first)?).copied()
         };
         let interval = |at: usize| {
-            let Sample { received, lost, sent, far_lost, way } = sample(&ours, at)?;
+            let QualitySample { received, lost, sent, far_lost, link: way } = sample(&ours, at)?;
             let begin = self.interval().saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
             let end = begin + length.filter(|_| at + 1 == series.over).unwrap_or(self.interval());
-            let is_reported = matches!(way, Way::Network { reported: true, .. });
+            let is_reported = matches!(way, LinkQuality::Network { reported: true, .. });
             let upstream = sample(&theirs, at).map_or(0, |sample| sample.lost);
-            Some(Interval {
+            Some(IntervalCounts {
                 time: (begin, end),
                 received: (received, lost),
                 sent: (sent, far_lost),
@@ -152,31 +154,31 @@ impl Series {
     }
 
     /// Starts the series at the answer; earlier counts are ignored.
-    pub fn begin(&mut self, now: Instant, date: SystemTime, legs: impl Iterator<Item = Reading>) {
+    pub fn begin(&mut self, now: Instant, date: SystemTime, legs: impl Iterator<Item = CounterReading>) {
         (self.began, self.open) = (Some(date), Some(now));
         self.legs = legs.map(|leg| LegSeries { before: leg.totals, ..LegSeries::default() }).collect();
     }
 
     /// Adjusts to a step of the wall clock.
-    pub fn set_clock(&mut self, step: Step) {
-        self.began = self.began.map(|began| step.of(began));
+    pub fn set_clock(&mut self, step: ClockStep) {
+        self.began = self.began.map(|began| step.apply_to(began));
     }
 
     /// Finishes an interval. Returns the time until the end of the next one.
-    pub fn take(&mut self, now: Instant, legs: impl Iterator<Item = Reading>) -> Duration {
+    pub fn finish_interval(&mut self, now: Instant, legs: impl Iterator<Item = CounterReading>) -> Duration {
         // Lateness of the timer must not accumulate; after a missed interval, time restarts.
         let due = self.open.and_then(|open| open.checked_add(self.interval()));
         let open = due.filter(|due| now.saturating_duration_since(*due) < self.interval()).unwrap_or(now);
         self.open = Some(open);
         self.add(legs);
         if self.over >= QUALITY_SAMPLES {
-            self.double();
+            self.merge_pairs();
         }
         let next = open.checked_add(self.interval()).unwrap_or(now);
         next.saturating_duration_since(now).max(SHORTEST_WAIT)
     }
 
-    fn add(&mut self, legs: impl Iterator<Item = Reading>) {
+    fn add(&mut self, legs: impl Iterator<Item = CounterReading>) {
         for (at, leg) in legs.enumerate() {
             if self.legs.len() <= at {
                 self.legs.push(LegSeries::default());
@@ -195,63 +197,63 @@ impl Series {
             let place = self.over.saturating_sub(series.first);
             let place = place.min(QUALITY_SAMPLES);
             while series.samples.len() < place {
-                series.samples.push(&Sample::default());
+                series.samples.push(&QualitySample::default());
             }
             series.samples.push(&sample);
         }
         self.over += 1;
     }
 
-    fn double(&mut self) {
+    fn merge_pairs(&mut self) {
         for series in &mut self.legs {
-            let mut merged: Vec<Sample> = Vec::with_capacity(series.samples.len() / 2 + 1);
+            let mut merged: Vec<QualitySample> = Vec::with_capacity(series.samples.len() / 2 + 1);
             for (at, sample) in (series.first..).zip(series.samples.iter()) {
                 match merged.last_mut() {
-                    Some(last) if at % 2 == 1 => *last = last.and(sample),
+                    Some(last) if at % 2 == 1 => *last = last.merged(sample),
                     _ => merged.push(sample),
                 }
             }
-            (series.samples, series.first) = (Samples::of(&merged), series.first / 2);
+            (series.samples, series.first) = (QualitySamples::of(&merged), series.first / 2);
         }
         self.over /= 2;
         self.doublings += 1;
     }
 }
 
-fn sample(reading: &Reading, before: Totals) -> Sample {
+fn sample(reading: &CounterReading, before: LegTotals) -> QualitySample {
     let now = reading.totals;
     // Late packets reduce the number of lost ones: a sum may decrease.
     let grown = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
-    let way = match reading.way {
-        Way::Network { jitter_us, far_jitter_us, rtt_us, .. } => {
-            Way::Network { jitter_us, far_jitter_us, rtt_us, reported: now.far_reports > before.far_reports }
+    let way = match reading.link {
+        LinkQuality::Network { jitter_us, far_jitter_us, rtt_us, .. } => {
+            LinkQuality::Network { jitter_us, far_jitter_us, rtt_us, reported: now.far_reports > before.far_reports }
         }
-        agent @ Way::Agent { .. } => agent,
+        agent @ LinkQuality::Agent { .. } => agent,
     };
-    Sample {
+    QualitySample {
         received: grown(now.received, before.received),
         lost: grown(now.lost, before.lost),
         sent: grown(now.sent, before.sent),
         far_lost: grown(now.far_lost, before.far_lost),
-        way,
+        link: way,
     }
 }
 
 /// Data to show a call's quality over time, kept for ended calls.
 #[derive(Debug)]
-pub struct Kept {
+pub struct QualityRecord {
     /// SID of the call.
     pub sid: String,
     began: SystemTime,
     /// Length of the last interval, which may be shorter.
     last: Duration,
-    series: Series,
-    legs: Vec<Label>,
+    series: QualitySeries,
+    legs: Vec<LegLabel>,
 }
 
 /// Names of a leg in a series.
 #[derive(Debug)]
-pub struct Label {
+pub struct LegLabel {
     /// SID of the leg.
     pub sid: String,
     /// Trunk, agent or URI.
@@ -264,7 +266,7 @@ pub struct Label {
     pub listens: bool,
 }
 
-impl Kept {
+impl QualityRecord {
     /// Returns the view.
     pub fn view(&self) -> QualityView {
         let legs = self.series.legs.iter().zip(&self.legs).filter(|(leg, _)| !leg.samples.is_empty());
@@ -280,26 +282,26 @@ impl Kept {
         QualityView { sid: self.sid.clone(), interval_s: self.series.interval().as_secs(), series: series.collect() }
     }
 
-    fn samples(&self, leg: &LegSeries, label: &Label, received: bool) -> Vec<SampleView> {
-        let codec = Codec::named(&label.codec).filter(|_| !label.is_agent);
+    fn samples(&self, leg: &LegSeries, label: &LegLabel, received: bool) -> Vec<SampleView> {
+        let codec = MosCodec::named(&label.codec).filter(|_| !label.is_agent);
         let interval = self.series.interval();
         let shown = (leg.first..).zip(leg.samples.iter()).map(|(at, sample)| {
             let begin = interval.saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
             let length = if at + 1 == self.series.over { self.last } else { interval };
             let at = rfc3339(self.began + begin);
             let seconds = length.as_millis() as f64 / 1000.0;
-            if received { heard(&sample, codec, label) } else { told(&sample, codec) }.at(at, seconds)
+            if received { received_view(&sample, codec, label) } else { sent_view(&sample, codec) }.at(at, seconds)
         });
         shown.collect()
     }
 }
 
 /// Returns the view of media received from the leg.
-fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
-    let Sample { received, lost, .. } = *sample;
+fn received_view(sample: &QualitySample, codec: Option<MosCodec>, label: &LegLabel) -> SampleView {
+    let QualitySample { received, lost, .. } = *sample;
     let view = SampleView { packets: received, lost: Some(lost), ..SampleView::default() };
-    match sample.way {
-        Way::Network { jitter_us, rtt_us, .. } => {
+    match sample.link {
+        LinkQuality::Network { jitter_us, rtt_us, .. } => {
             let expected = if received > 0 { received.saturating_add(lost) } else { 0 };
             SampleView {
                 jitter_ms: (!label.is_agent && received > 0).then(|| ms(jitter_us)),
@@ -308,7 +310,7 @@ fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
                 ..view
             }
         }
-        Way::Agent { unheard_ms, most_unheard_ms, .. } => SampleView {
+        LinkQuality::Agent { unheard_ms, most_unheard_ms, .. } => SampleView {
             queue_ms: (!label.listens).then_some(unheard_ms),
             queue_max_ms: (!label.listens).then_some(most_unheard_ms),
             ..view
@@ -318,11 +320,11 @@ fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
 
 /// Returns the view of media sent to the leg, as reported by its remote party: nothing in an interval without a
 /// report. Loss towards an agent is known without reports.
-fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
-    let Sample { sent, far_lost, .. } = *sample;
+fn sent_view(sample: &QualitySample, codec: Option<MosCodec>) -> SampleView {
+    let QualitySample { sent, far_lost, .. } = *sample;
     let view = SampleView { packets: sent, ..SampleView::default() };
-    match sample.way {
-        Way::Network { far_jitter_us, rtt_us, reported, .. } => {
+    match sample.link {
+        LinkQuality::Network { far_jitter_us, rtt_us, reported, .. } => {
             let score = score(codec, (far_lost.into(), sent.into()), far_jitter_us.into(), rtt_us.into());
             SampleView {
                 lost: reported.then_some(far_lost),
@@ -332,7 +334,7 @@ fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
                 ..view
             }
         }
-        Way::Agent { unsent, most_unsent, .. } => SampleView {
+        LinkQuality::Agent { unsent, most_unsent, .. } => SampleView {
             lost: Some(far_lost),
             queue_ms: Some(u32::from(unsent) * FRAME_MS),
             queue_max_ms: Some(u32::from(most_unsent) * FRAME_MS),

@@ -2,7 +2,7 @@
 
 /// A text message to send.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sms {
+pub struct SmsRequest {
     /// SID of the call; at most one message per call.
     pub call: String,
     /// Recipient in E.164 format.
@@ -14,19 +14,19 @@ pub struct Sms {
 }
 
 /// Omits numbers and text, which do not belong in logs.
-impl std::fmt::Debug for Sms {
+impl std::fmt::Debug for SmsRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sms").field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("SmsRequest").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
 /// Change in the state of a call's text message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SmsNews {
+pub enum SmsEvent {
     /// The call has begun. If nothing follows, because the edge was killed, the message must be sent.
-    Watch(Box<Sms>),
+    Watch(Box<SmsRequest>),
     /// The call with this SID needs no message.
     Forget(String),
     /// The call has failed: the message must be sent.
-    Send(Box<Sms>),
+    Send(Box<SmsRequest>),
 }

@@ -9,7 +9,7 @@ const FAR_MS: f64 = 300.0;
 
 /// Quality of the audio that a party sent in one call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sounded {
+pub struct AudioQuality {
     /// Mean opinion score.
     pub mos: f64,
     /// Packets lost on the way to the edge.
@@ -24,7 +24,7 @@ pub struct Sounded {
     pub codec: String,
 }
 
-impl Sounded {
+impl AudioQuality {
     fn lost_percent(&self) -> f64 {
         let expected = (self.lost + self.received).max(1);
         self.lost as f64 * 100.0 / expected as f64
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_fix_follows_from_the_figure_that_is_bad() {
-        let call = |lost, jitter_ms, rtt_ms| Sounded {
+        let call = |lost, jitter_ms, rtt_ms| AudioQuality {
             mos: 2.4,
             lost,
             received: 900,

@@ -3,7 +3,7 @@
 
 /// Explanation of a status code.
 #[derive(Debug)]
-pub struct Status {
+pub struct StatusExplanation {
     /// Status code.
     pub code: u16,
     /// Conditions under which the edge sends the code; empty: never.
@@ -16,11 +16,11 @@ pub struct Status {
 
 macro_rules! statuses {
     ($($code:literal: $sent:literal, $received:literal, $fix:literal;)*) => {
-        &[$(Status { code: $code, sent: $sent, received: $received, fix: $fix }),*]
+        &[$(StatusExplanation { code: $code, sent: $sent, received: $received, fix: $fix }),*]
     };
 }
 
-const STATUSES: &[Status] = statuses! {
+const STATUSES: &[StatusExplanation] = statuses! {
     100: "At once for each INVITE.", "The INVITE arrived; the final answer follows.", "Nothing. It stops retransmissions of the INVITE.";
     180: "When a target rings.", "The called phone rings.", "Nothing. `ring_timeout` limits the ringing time.";
     181: "When a target sends it.", "The call is being forwarded.", "Nothing.";
@@ -130,7 +130,7 @@ pub fn beside_a_target(advice: &str) -> String {
     ADDS_A_TARGET.iter().fold(advice.to_owned(), |advice, clause| advice.replace(clause, ""))
 }
 
-impl Status {
+impl StatusExplanation {
     /// Returns the advice like [`advice`](Self::advice), for calls that another target takes.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         let advice = self.advice()?;
@@ -145,7 +145,7 @@ impl Status {
 }
 
 /// Returns the explanation of a code.
-pub fn status(code: u16) -> Option<&'static Status> {
+pub fn status(code: u16) -> Option<&'static StatusExplanation> {
     STATUSES.iter().find(|status| status.code == code)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{AgentTurns, LegTurns, Turn};
+use trunkgate_media::{AgentTurns, LegTurns, TurnTiming};
 
 /// Turn latencies of an agent: time from the end of the caller's speech to the agent's first audio, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,12 +48,12 @@ impl TurnView {
 impl LegTurnView {
     /// Returns the latencies of a leg; `None` before the first turn.
     pub fn of(turns: &LegTurns) -> Option<LegTurnView> {
-        let kept: Vec<Turn> = turns.kept().collect();
+        let kept: Vec<TurnTiming> = turns.kept().collect();
         let mut times: Vec<Duration> = kept.iter().map(|turn| turn.whole).collect();
         times.sort_unstable();
         let [p50, p95] = [0.5, 0.95].map(|share| nearest(&times, share).map(whole_ms));
         let all = TurnView { turns: turns.count().into(), p50: p50?, p95: p95? };
-        let median = |hop: &dyn Fn(&Turn) -> Option<Duration>| {
+        let median = |hop: &dyn Fn(&TurnTiming) -> Option<Duration>| {
             let mut times: Vec<Duration> = kept.iter().filter_map(hop).collect();
             times.sort_unstable();
             nearest(&times, 0.5).map(|time| (time.as_secs_f64() * 1e4).round() / 10.0)
@@ -61,7 +61,7 @@ impl LegTurnView {
         let hops = HopsView {
             edge: median(&|turn| turn.edge),
             network: median(&|turn| turn.network),
-            agent: median(&Turn::agent),
+            agent: median(&TurnTiming::agent),
         };
         Some(LegTurnView { all, hops })
     }
@@ -95,9 +95,9 @@ fn whole_ms(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn turn(whole: u64, edge: Option<u64>, network_us: Option<u64>) -> Turn {
+    fn turn(whole: u64, edge: Option<u64>, network_us: Option<u64>) -> TurnTiming {
         let ms = Duration::from_millis;
-        Turn { whole: ms(whole), edge: edge.map(ms), network: network_us.map(Duration::from_micros) }
+        TurnTiming { whole: ms(whole), edge: edge.map(ms), network: network_us.map(Duration::from_micros) }
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         let turns = LegTurns::default();
         assert_eq!(LegTurnView::of(&turns), None);
         for n in 1..=20 {
-            turns.take(turn(n * 100, Some(n), Some(3_400)));
+            turns.record_turn(turn(n * 100, Some(n), Some(3_400)));
         }
         let view = LegTurnView::of(&turns).unwrap();
         assert_eq!(view.all, TurnView { turns: 20, p50: 1000, p95: 1900 });
@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn a_hop_that_is_not_known_is_absent() {
         let turns = LegTurns::default();
-        turns.take(turn(700, None, Some(2_000)));
+        turns.record_turn(turn(700, None, Some(2_000)));
         let view = LegTurnView::of(&turns).unwrap();
         assert_eq!(view.hops, HopsView { edge: None, network: Some(2.0), agent: None });
         assert_eq!(view.to_string(), "1 turn, p50 700 ms, p95 700 ms; median by hop: network 2 ms");
         let turns = LegTurns::default();
-        turns.take(turn(700, None, None));
+        turns.record_turn(turn(700, None, None));
         assert_eq!(LegTurnView::of(&turns).unwrap().to_string(), "1 turn, p50 700 ms, p95 700 ms");
     }
 
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(TurnView::of_agent(&agent), None);
         let calls = [LegTurns::new(agent.clone()), LegTurns::new(agent.clone())];
         for (call, whole) in calls.iter().zip([400, 1600]) {
-            call.take(turn(whole, None, None));
+            call.record_turn(turn(whole, None, None));
         }
         let view = TurnView::of_agent(&agent).unwrap();
         assert_eq!(view.turns, 2);

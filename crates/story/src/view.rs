@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::{LOSS_RUNS, LossRuns};
 
 pub use crate::party_view::{
-    AddressView, AgentFailures, AgentView, Announced, CauseView, FailedRecordings, FaultView, KindView, LostCall,
-    PeerView, PhoneView, Recent, RegistrationView, RegistrationsView, RejectedView, RejectionView, TriedView,
-    TrunkQuality, TrunkView, UnreachedView, state_word,
+    AddressView, AffectedCalls, AgentFailures, AgentView, AnnouncedAddresses, CauseView, FailedRecordings, FaultView,
+    KindView, LostCall, PeerView, PhoneView, RegistrationView, RegistrationsView, RejectedView, RejectionView,
+    TriedView, TrunkQuality, TrunkView, UnreachedView, state_word,
 };
 use crate::reason::ReasonSlug;
 use crate::turns::LegTurnView;
@@ -564,7 +564,7 @@ pub struct AppView {
     /// All calls.
     pub of: u64,
     /// Affected calls of the last five minutes.
-    pub recent: Recent,
+    pub recent: AffectedCalls,
     /// Calls in which documents ran to their end but a prompt was not played.
     pub unheard: u64,
     /// Whether the failure continues: fewer than three successful calls in a row since.
@@ -587,7 +587,7 @@ pub struct RecognitionView {
     /// All recognitions.
     pub of: u64,
     /// Failed recognitions of the last five minutes.
-    pub recent: Recent,
+    pub recent: AffectedCalls,
     /// Whether the failure continues: fewer than three successful recognitions in a row since.
     pub still: bool,
     /// Successful recognitions in a row since.

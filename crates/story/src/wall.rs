@@ -5,44 +5,44 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A step of a wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ClockStep {
     /// Clock set forward.
     Ahead(Duration),
     /// Clock set back.
     Back(Duration),
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ClockStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = match self {
-            Step::Ahead(_) => "forward",
-            Step::Back(_) => "back",
+            ClockStep::Ahead(_) => "forward",
+            ClockStep::Back(_) => "back",
         };
         write!(f, "{way} by {:.1} s", self.size().as_secs_f64())
     }
 }
 
-impl Step {
+impl ClockStep {
     /// Returns the step from the expected to the actual reading of a clock.
-    pub fn between(before: SystemTime, after: SystemTime) -> Step {
+    pub fn between(before: SystemTime, after: SystemTime) -> ClockStep {
         match after.duration_since(before) {
-            Ok(ahead) => Step::Ahead(ahead),
-            Err(back) => Step::Back(back.duration()),
+            Ok(ahead) => ClockStep::Ahead(ahead),
+            Err(back) => ClockStep::Back(back.duration()),
         }
     }
 
     /// Returns the size of the step.
     pub fn size(self) -> Duration {
         match self {
-            Step::Ahead(size) | Step::Back(size) => size,
+            ClockStep::Ahead(size) | ClockStep::Back(size) => size,
         }
     }
 
     /// Returns a date by the new clock.
-    pub fn of(self, date: SystemTime) -> SystemTime {
+    pub fn apply_to(self, date: SystemTime) -> SystemTime {
         match self {
-            Step::Ahead(ahead) => date.checked_add(ahead),
-            Step::Back(back) => date.checked_sub(back),
+            ClockStep::Ahead(ahead) => date.checked_add(ahead),
+            ClockStep::Back(back) => date.checked_sub(back),
         }
         .unwrap_or(date)
     }
@@ -50,15 +50,16 @@ impl Step {
 
 /// Conversion of monotonic instants to dates.
 #[derive(Debug, Clone, Copy)]
-pub struct Wall {
+pub struct WallClock {
     epoch: (Instant, SystemTime),
 }
 
-impl Wall {
+impl WallClock {
     /// Returns the conversion for a reference instant in both clocks.
-    pub fn new(epoch: (Instant, SystemTime)) -> Wall {
-        Wall { epoch }
+    pub fn new(epoch: (Instant, SystemTime)) -> WallClock {
+        WallClock { epoch }
     }
+
     /// Returns the date of an instant, which may be before the reference.
     pub fn at(&self, now: Instant) -> SystemTime {
         let (at, date) = self.epoch;

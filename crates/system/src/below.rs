@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Reason why a name does not lead to a file below the folder.
 #[derive(Debug)]
-pub enum NotBelow {
+pub enum PathFault {
     /// The name is empty.
     Empty,
     /// The name is absolute.
@@ -19,22 +19,22 @@ pub enum NotBelow {
     System(io::Error),
 }
 
-impl NotBelow {
+impl PathFault {
     /// Returns whether the name itself is invalid, independent of existing files.
     pub fn is_name(&self) -> bool {
-        matches!(self, NotBelow::Empty | NotBelow::Absolute | NotBelow::Upwards)
+        matches!(self, PathFault::Empty | PathFault::Absolute | PathFault::Upwards)
     }
 }
 
-impl fmt::Display for NotBelow {
+impl fmt::Display for PathFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotBelow::Empty => f.write_str("no file is named"),
-            NotBelow::Absolute => f.write_str("an absolute path"),
-            NotBelow::Upwards => f.write_str("`..` leads out of the directory of the configuration"),
-            NotBelow::Link => f.write_str("a symbolic link leads out of the directory of the configuration"),
-            NotBelow::System(error) if error.kind() == io::ErrorKind::NotFound => f.write_str("no such file"),
-            NotBelow::System(error) => error.fmt(f),
+            PathFault::Empty => f.write_str("no file is named"),
+            PathFault::Absolute => f.write_str("an absolute path"),
+            PathFault::Upwards => f.write_str("`..` leads out of the directory of the configuration"),
+            PathFault::Link => f.write_str("a symbolic link leads out of the directory of the configuration"),
+            PathFault::System(error) if error.kind() == io::ErrorKind::NotFound => f.write_str("no such file"),
+            PathFault::System(error) => error.fmt(f),
         }
     }
 }
@@ -43,30 +43,30 @@ impl fmt::Display for NotBelow {
 ///
 /// # Errors
 /// The name leads out of the folder or is empty.
-pub fn normal(name: &str) -> Result<String, NotBelow> {
+pub fn normal(name: &str) -> Result<String, PathFault> {
     let mut parts: Vec<&str> = Vec::new();
     for part in Path::new(name).components() {
         match part {
-            Component::ParentDir => return Err(NotBelow::Upwards),
-            Component::RootDir | Component::Prefix(_) => return Err(NotBelow::Absolute),
+            Component::ParentDir => return Err(PathFault::Upwards),
+            Component::RootDir | Component::Prefix(_) => return Err(PathFault::Absolute),
             Component::Normal(part) => parts.extend(part.to_str()),
             Component::CurDir => {}
         }
     }
-    if parts.is_empty() { Err(NotBelow::Empty) } else { Ok(parts.join("/")) }
+    if parts.is_empty() { Err(PathFault::Empty) } else { Ok(parts.join("/")) }
 }
 
 /// Resolves a relative name to a file, following all symbolic links.
 ///
 /// # Errors
 /// The name leads out of the folder or to no file.
-pub fn below(folder: &Path, name: &str) -> Result<PathBuf, NotBelow> {
+pub fn below(folder: &Path, name: &str) -> Result<PathBuf, PathFault> {
     let name = normal(name)?;
     // The configuration file is named without a directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let folder = folder.canonicalize().map_err(NotBelow::System)?;
-    let found = folder.join(name).canonicalize().map_err(NotBelow::System)?;
-    if found.starts_with(&folder) { Ok(found) } else { Err(NotBelow::Link) }
+    let folder = folder.canonicalize().map_err(PathFault::System)?;
+    let found = folder.join(name).canonicalize().map_err(PathFault::System)?;
+    if found.starts_with(&folder) { Ok(found) } else { Err(PathFault::Link) }
 }
 
 #[cfg(test)]
@@ -120,6 +120,6 @@ mod tests {
         ] {
             assert_eq!(found(name).unwrap_err().to_string(), expected, "{name}");
         }
-        assert!(matches!(found("a\0.wav"), Err(NotBelow::System(_))));
+        assert!(matches!(found("a\0.wav"), Err(PathFault::System(_))));
     }
 }

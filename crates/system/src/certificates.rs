@@ -30,16 +30,16 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// A certificate chain with its private key.
 #[derive(Clone)]
-pub struct Pair {
+pub struct CertificatePair {
     /// Chain and key for handshakes.
     pub key: Arc<CertifiedKey>,
     /// Earliest expiry date of the certificates in the chain.
     pub expires: Timestamp,
 }
 
-impl fmt::Debug for Pair {
+impl fmt::Debug for CertificatePair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pair").field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("CertificatePair").field("expires", &self.expires).finish_non_exhaustive()
     }
 }
 
@@ -62,7 +62,7 @@ impl PairFault {
 }
 
 /// Reads a chain (leaf certificate first) and its private key.
-pub fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFault> {
+pub fn read_pair(certificate: &Path, private_key: &Path) -> Result<CertificatePair, PairFault> {
     let chain = read(certificate).map_err(PairFault::Certificate)?;
     // If neither file can be used, the error names the certificate.
     chain_of(&chain).map_err(PairFault::Certificate)?;
@@ -70,7 +70,7 @@ pub fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFau
 }
 
 /// Builds a pair from the PEM text of a chain and of its private key.
-pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<Pair, PairFault> {
+pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<CertificatePair, PairFault> {
     let chain = chain_of(chain).map_err(PairFault::Certificate)?;
     let key = key_of(private_key).map_err(PairFault::PrivateKey)?;
     let dates: Option<Vec<Timestamp>> = chain.iter().map(|one| not_after(one)).collect();
@@ -100,7 +100,7 @@ pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<Pair, PairFault> {
             PairFault::PrivateKey(own_words("the certificate", &error))
         }
     })?;
-    Ok(Pair { key: Arc::new(key), expires })
+    Ok(CertificatePair { key: Arc::new(key), expires })
 }
 
 /// Checks that a file contains a certificate; its private key does not matter.
@@ -124,13 +124,13 @@ fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 /// Generates a self-signed certificate with its key, valid while the process runs.
-pub fn make_pair() -> Result<Pair, String> {
+pub fn make_pair() -> Result<CertificatePair, String> {
     let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
     let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider());
     let key = key.map_err(|error| own_words("the certificate", &error))?;
-    Ok(Pair { key: Arc::new(key), expires })
+    Ok(CertificatePair { key: Arc::new(key), expires })
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -142,9 +142,11 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = chain.map_err(|error| format!("it is not PEM: {error}"))?;
     if chain.is_empty() {
         return Err(match kind(pem) {
-            Kind::Binary => format!("no certificate in it (PEM): {BINARY}"),
-            Kind::Key => "no certificate in it, but a private key".into(),
-            Kind::EncryptedKey | Kind::Certificate | Kind::Other => "no certificate in it (PEM)".into(),
+            CertificateFileKind::Binary => format!("no certificate in it (PEM): {BINARY}"),
+            CertificateFileKind::Key => "no certificate in it, but a private key".into(),
+            CertificateFileKind::EncryptedKey | CertificateFileKind::Certificate | CertificateFileKind::Other => {
+                "no certificate in it (PEM)".into()
+            }
         });
     }
     Ok(chain)
@@ -154,7 +156,7 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 const BINARY: &str = "it is DER or PKCS#12; convert it with `openssl x509 -inform der` or `openssl pkcs12 -nodes`";
 
 /// Apparent content of a file that lacks the expected PEM section.
-enum Kind {
+enum CertificateFileKind {
     Binary,
     Certificate,
     Key,
@@ -162,28 +164,32 @@ enum Kind {
     Other,
 }
 
-fn kind(file: &[u8]) -> Kind {
+fn kind(file: &[u8]) -> CertificateFileKind {
     let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
     // DER tag of a SEQUENCE.
     if file.first() == Some(&0x30) {
-        Kind::Binary
+        CertificateFileKind::Binary
     } else if holds("ENCRYPTED") {
-        Kind::EncryptedKey
+        CertificateFileKind::EncryptedKey
     } else if holds("PRIVATE KEY-----") {
-        Kind::Key
+        CertificateFileKind::Key
     } else if holds("BEGIN CERTIFICATE-----") {
-        Kind::Certificate
+        CertificateFileKind::Certificate
     } else {
-        Kind::Other
+        CertificateFileKind::Other
     }
 }
 
 fn no_key(file: &[u8]) -> String {
     match kind(file) {
-        Kind::Binary => format!("no private key in it (PEM): {BINARY}"),
-        Kind::EncryptedKey => "the key is encrypted: decrypt it with `openssl pkey -in FILE -out key.pem`".into(),
-        Kind::Certificate => "no private key in it, but a certificate".into(),
-        Kind::Key | Kind::Other => "no private key in it (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)".into(),
+        CertificateFileKind::Binary => format!("no private key in it (PEM): {BINARY}"),
+        CertificateFileKind::EncryptedKey => {
+            "the key is encrypted: decrypt it with `openssl pkey -in FILE -out key.pem`".into()
+        }
+        CertificateFileKind::Certificate => "no private key in it, but a certificate".into(),
+        CertificateFileKind::Key | CertificateFileKind::Other => {
+            "no private key in it (PEM: PKCS#8, PKCS#1 or SEC1, not encrypted)".into()
+        }
     }
 }
 
@@ -203,7 +209,7 @@ pub fn words(error: &io::Error) -> String {
         }
         return text;
     };
-    if let (Some(rejected), Error::AlertReceived(alert)) = (Rejected::of(error), fault) {
+    if let (Some(rejected), Error::AlertReceived(alert)) = (CertificateRejection::of(error), fault) {
         let alert = tls_words::alert_name(*alert);
         return format!("the remote party rejected our certificate: {} (alert {alert})", rejected.why());
     }
@@ -226,7 +232,7 @@ pub fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
 
 /// Reason why a remote party rejected the local certificate, from its alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
+pub enum CertificateRejection {
     /// The certificate has expired.
     Expired,
     /// The issuer is unknown or not trusted.
@@ -238,44 +244,44 @@ pub enum Rejected {
 }
 
 /// Alerts for a rejected local certificate (RFC 8446 §6.2).
-const REJECTIONS: [(AlertDescription, Rejected); 6] = [
-    (AlertDescription::CertificateExpired, Rejected::Expired),
-    (AlertDescription::UnknownCA, Rejected::Issuer),
-    (AlertDescription::BadCertificate, Rejected::Other),
-    (AlertDescription::UnsupportedCertificate, Rejected::Use),
-    (AlertDescription::CertificateRevoked, Rejected::Other),
-    (AlertDescription::CertificateUnknown, Rejected::Other),
+const REJECTIONS: [(AlertDescription, CertificateRejection); 6] = [
+    (AlertDescription::CertificateExpired, CertificateRejection::Expired),
+    (AlertDescription::UnknownCA, CertificateRejection::Issuer),
+    (AlertDescription::BadCertificate, CertificateRejection::Other),
+    (AlertDescription::UnsupportedCertificate, CertificateRejection::Use),
+    (AlertDescription::CertificateRevoked, CertificateRejection::Other),
+    (AlertDescription::CertificateUnknown, CertificateRejection::Other),
 ];
 
-impl Rejected {
+impl CertificateRejection {
     /// Returns the reason why the local certificate was rejected; `None` if the handshake failed for another reason.
-    pub(crate) fn of(error: &io::Error) -> Option<Rejected> {
+    pub(crate) fn of(error: &io::Error) -> Option<CertificateRejection> {
         let Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
         REJECTIONS.iter().find(|(known, _)| known == alert).map(|(_, rejected)| *rejected)
     }
 
     const fn why(self) -> &'static str {
         match self {
-            Rejected::Expired => "it has expired",
-            Rejected::Issuer => "its issuer is not trusted there",
-            Rejected::Use => UNSUITED_USE,
-            Rejected::Other => "its names, issuer, key or use do not suit",
+            CertificateRejection::Expired => "it has expired",
+            CertificateRejection::Issuer => "its issuer is not trusted there",
+            CertificateRejection::Use => UNSUITED_USE,
+            CertificateRejection::Other => "its names, issuer, key or use do not suit",
         }
     }
 
     /// Returns the fix for a rejected local certificate.
     pub const fn fix(self) -> &'static str {
         match self {
-            Rejected::Expired => {
+            CertificateRejection::Expired => {
                 "replace it by a certificate that is valid now, and compare the clocks of both machines"
             }
-            Rejected::Issuer => {
+            CertificateRejection::Issuer => {
                 "use a certificate of a CA that the peer trusts, followed by its intermediates, or give the peer that CA"
             }
-            Rejected::Use => {
+            CertificateRejection::Use => {
                 "ask its operator whether it needs extendedKeyUsage serverAuth, and have the certificate issued with it"
             }
-            Rejected::Other => {
+            CertificateRejection::Other => {
                 "compare its subjectAltName with the name that the peer connects to, its dates and its intermediates"
             }
         }
@@ -304,28 +310,28 @@ pub fn system_certificates() -> Vec<CertificateDer<'static>> {
 
 /// Trust anchors for the certificates of remote parties.
 #[derive(Debug, Clone)]
-pub struct Trust {
+pub struct TrustAnchors {
     pub(crate) roots: Arc<RootCertStore>,
     /// Certificates trusted as they are. `ca` may contain the remote party's own certificate, even one marked as a CA,
     /// as `openssl req -x509` creates it.
     themselves: Arc<[CertificateDer<'static>]>,
 }
 
-impl Trust {
+impl TrustAnchors {
     /// Reads the trusted certificates of a PEM file.
-    pub fn of_file(path: &Path) -> Result<Trust, String> {
-        Trust::of_pem(&read(path)?)
+    pub fn of_file(path: &Path) -> Result<TrustAnchors, String> {
+        TrustAnchors::of_pem(&read(path)?)
     }
 
     /// Parses trusted certificates from PEM text.
-    pub fn of_pem(pem: &[u8]) -> Result<Trust, String> {
+    pub fn of_pem(pem: &[u8]) -> Result<TrustAnchors, String> {
         let mut roots = RootCertStore::empty();
         let all = chain_of(pem)?;
         for (at, certificate) in all.iter().enumerate() {
             let wrong = |error: Error| own_words(&format!("certificate {} of the file", at + 1), &error);
             roots.add(certificate.clone()).map_err(wrong)?;
         }
-        Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
+        Ok(TrustAnchors { roots: Arc::new(roots), themselves: all.into() })
     }
 
     /// Returns the certificates read from a file; empty for the system's roots.
@@ -335,16 +341,17 @@ impl Trust {
 
     /// Returns whether no certificate can be trusted both here and by `other`: both hold only root certificates, and no
     /// subject occurs in both. If one holds intermediates, this is unknown and the result is false.
-    pub fn is_apart_from(&self, other: &Trust) -> bool {
-        let are_roots = |trust: &Trust| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
+    pub fn is_apart_from(&self, other: &TrustAnchors) -> bool {
+        let are_roots =
+            |trust: &TrustAnchors| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
         let (own, others) = (self.roots.subjects(), other.roots.subjects());
         let is_shared = own.iter().any(|name| others.iter().any(|other| other.as_ref() == name.as_ref()));
         are_roots(self) && are_roots(other) && !is_shared
     }
 
     /// Returns the system's trusted roots.
-    pub fn of_system() -> Trust {
-        Trust { roots: Arc::new(system_roots()), themselves: Arc::default() }
+    pub fn of_system() -> TrustAnchors {
+        TrustAnchors { roots: Arc::new(system_roots()), themselves: Arc::default() }
     }
 
     /// Verifies the certificate chain of a server or client.
@@ -381,7 +388,7 @@ pub enum ClientUsage {
     Any,
 }
 
-impl Trust {
+impl TrustAnchors {
     /// Verifies the certificate chain of a client for one of these usages. The error is that of client authentication.
     pub fn judge_client(
         &self,
@@ -590,7 +597,7 @@ mod tests {
     fn every_certificate_of_a_file_counts() {
         let pem = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem();
         let (one, other) = (pem("a.example"), pem("b.example"));
-        let both = Trust::of_pem(format!("{one}\n# another\n{other}").as_bytes()).unwrap();
+        let both = TrustAnchors::of_pem(format!("{one}\n# another\n{other}").as_bytes()).unwrap();
         assert_eq!((both.roots.len(), both.themselves.len()), (2, 2));
         let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for (pem, part) in [
@@ -601,7 +608,7 @@ mod tests {
             (garbage.to_owned(), "certificate 1 of the file cannot be read"),
             (format!("{one}{garbage}"), "certificate 2"),
         ] {
-            let error = Trust::of_pem(pem.as_bytes()).unwrap_err();
+            let error = TrustAnchors::of_pem(pem.as_bytes()).unwrap_err();
             assert!(error.contains(part), "{error}: {pem}");
         }
     }
@@ -609,7 +616,7 @@ mod tests {
     #[test]
     fn a_certificate_that_is_trusted_itself_is_believed_until_its_end() {
         let own = certificate(vec![SanType::DnsName("a.example".try_into().unwrap())], (2040, 1, 1));
-        let trust = Trust { roots: Arc::new(RootCertStore::empty()), themselves: [own.clone()].into() };
+        let trust = TrustAnchors { roots: Arc::new(RootCertStore::empty()), themselves: [own.clone()].into() };
         let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         assert_eq!(trust.judge(&own, &[], KeyUsage::server_auth(), at(1_800_000_000)), Ok(()));
         let late = trust.judge(&own, &[], KeyUsage::server_auth(), at(2_300_000_000));

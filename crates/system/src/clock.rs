@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use nix::time::{ClockId, clock_gettime};
 
-use trunkgate_call::Step;
+use trunkgate_call::ClockStep;
 
 /// Interval of the check.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ impl ClockReading {
 
 /// Reference time in both clocks, from which the expected wall clock time is computed.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct ClockMonitor {
     epoch: (Instant, SystemTime),
     looked: Instant,
 }
@@ -73,13 +73,13 @@ pub struct ClockSet {
     /// Date after the step.
     pub date: SystemTime,
     /// Difference to the expected date.
-    pub step: Step,
+    pub step: ClockStep,
 }
 
-impl Clock {
+impl ClockMonitor {
     /// Creates a clock with the reference time known to the gateway.
-    pub fn new(epoch: (Instant, SystemTime)) -> Clock {
-        Clock { epoch, looked: epoch.0 }
+    pub fn new(epoch: (Instant, SystemTime)) -> ClockMonitor {
+        ClockMonitor { epoch, looked: epoch.0 }
     }
 
     /// Compares the clocks, at most once per interval. Returns the step if there was one, and makes the new date the
@@ -92,7 +92,7 @@ impl Clock {
         let (at, date) = self.epoch;
         let expected = date.checked_add(now.saturating_duration_since(at))?;
         let date = read();
-        let step = Step::between(expected, date);
+        let step = ClockStep::between(expected, date);
         if step.size() <= TOLERANCE {
             return None;
         }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_step_is_told_once_with_its_size() {
         let (start, date) = (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-        let mut clock = Clock::new((start, date));
+        let mut clock = ClockMonitor::new((start, date));
         let mut look = |after_ms: u64, reads_ms: u64| {
             let step = clock.look(start + Duration::from_millis(after_ms), || date + Duration::from_millis(reads_ms));
             step.map(|set| set.step.to_string())

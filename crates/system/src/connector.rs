@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::certificates::{Rejected, is_tls, words};
+use crate::certificates::{CertificateRejection, is_tls, words};
 use crate::twilio_hosts::{elsewhere, is_twilio};
 
 /// Options of an outgoing connection.
@@ -42,7 +42,7 @@ pub struct TlsFault {
     /// Fault of the remote party's certificate, if that is the reason.
     pub certificate: Option<CertificateError>,
     /// Reason why the remote party rejected the local certificate, if that is the cause.
-    pub rejected: Option<Rejected>,
+    pub rejected: Option<CertificateRejection>,
 }
 
 impl TlsFault {
@@ -153,7 +153,7 @@ pub async fn within<T>(limit: Option<Duration>, handshake: impl Future<Output = 
         what: words(&error),
         is_disagreement: is_tls(&error),
         certificate: certificate_fault(&error),
-        rejected: Rejected::of(&error),
+        rejected: CertificateRejection::of(&error),
     })
 }
 

@@ -17,7 +17,10 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use trunkgate_route::locate::{Answer, Located, Locating, Means, NameFault, Naptr, Next, Question, Records, Srv};
+use trunkgate_route::locate::{
+    AvailableTransports, DnsAnswer, DnsQuery, DnsRecords, LocateStep, LocatedServers, NameFault, Naptr, ServerSearch,
+    Srv,
+};
 use trunkgate_route::{Destination, Transport};
 
 use crate::limits;
@@ -30,21 +33,21 @@ const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 /// Queries name servers; clones share their sockets.
 #[derive(Debug, Clone)]
 pub struct Resolver {
-    means: Arc<Means>,
+    means: Arc<AvailableTransports>,
     /// Name servers of `TRUNKGATE_DNS`; if empty, the system's are used.
     servers: Arc<[SocketAddr]>,
-    asking: Arc<Mutex<Asking>>,
+    asking: Arc<Mutex<ResolverState>>,
 }
 
 /// Resolver in use, and the state of the configuration files it was built from.
-struct Asking {
+struct ResolverState {
     resolver: TokioResolver,
     stamp: Vec<Option<(i64, i64, u64)>>,
 }
 
-impl std::fmt::Debug for Asking {
+impl std::fmt::Debug for ResolverState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asking").field("stamp", &self.stamp).finish_non_exhaustive()
+        f.debug_struct("ResolverState").field("stamp", &self.stamp).finish_non_exhaustive()
     }
 }
 
@@ -53,21 +56,21 @@ impl Resolver {
     ///
     /// # Errors
     /// `TRUNKGATE_DNS` is not a list of addresses, or the resolver cannot be built.
-    pub fn new(means: Means) -> io::Result<Resolver> {
+    pub fn new(means: AvailableTransports) -> io::Result<Resolver> {
         let servers: Arc<[SocketAddr]> = configured_servers()?.into();
-        let asking = Asking { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };
+        let asking = ResolverState { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };
         Ok(Resolver { means: Arc::new(means), servers, asking: Arc::new(Mutex::new(asking)) })
     }
 
     /// Locates the servers of a destination. Each query may take [`limits::LOOKUP_SECONDS`].
-    pub async fn locate(&self, destination: Destination) -> Located {
+    pub async fn locate(&self, destination: Destination) -> LocatedServers {
         let resolver = self.resolver();
-        let mut locating = Locating::new(destination, Means::clone(&self.means));
-        let mut next = locating.begin();
+        let mut locating = ServerSearch::new(destination, AvailableTransports::clone(&self.means));
+        let mut next = locating.start_search();
         loop {
             let questions = match next {
-                Next::Found(located) => return located,
-                Next::Ask(questions) => questions,
+                LocateStep::Found(located) => return located,
+                LocateStep::Ask(questions) => questions,
             };
             let mut asking = JoinSet::new();
             for question in questions {
@@ -77,7 +80,7 @@ impl Resolver {
                     (question, answer)
                 });
             }
-            next = locating.answered(&asking.join_all().await);
+            next = locating.process_answers(&asking.join_all().await);
         }
     }
 
@@ -97,8 +100,8 @@ impl Resolver {
 }
 
 /// Returns the transports and address families available on the listeners.
-pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Means {
-    let mut means = Means::default();
+pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> AvailableTransports {
+    let mut means = AvailableTransports::default();
     for (transport, address) in listeners {
         if !means.transports.contains(&transport) {
             means.transports.push(transport);
@@ -115,11 +118,11 @@ pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Me
 /// No resolver can be made, or the servers do not answer.
 pub(crate) async fn addresses_by_servers(host: &str) -> io::Result<Vec<IpAddr>> {
     let resolver = build(&configured_servers()?, ResolveHosts::Never)?;
-    let means = Means { v4: true, v6: true, ..Means::default() };
-    match ask(&resolver, &means, &Question::Addresses(host.to_owned())).await.records {
-        Records::Addresses(found) => Ok(found),
-        Records::Failed(fault) => Err(io::Error::other(trunkgate_call::dns::words(fault, host))),
-        Records::Nothing | Records::Naptr(_) | Records::Srv(_) => Ok(Vec::new()),
+    let means = AvailableTransports { v4: true, v6: true, ..AvailableTransports::default() };
+    match ask(&resolver, &means, &DnsQuery::Addresses(host.to_owned())).await.records {
+        DnsRecords::Addresses(found) => Ok(found),
+        DnsRecords::Failed(fault) => Err(io::Error::other(trunkgate_call::dns::words(fault, host))),
+        DnsRecords::Nothing | DnsRecords::Naptr(_) | DnsRecords::Srv(_) => Ok(Vec::new()),
     }
 }
 
@@ -180,11 +183,11 @@ fn stamp() -> Vec<Option<(i64, i64, u64)>> {
     FILES.into_iter().map(of).collect()
 }
 
-async fn ask(resolver: &TokioResolver, means: &Means, question: &Question) -> Answer {
+async fn ask(resolver: &TokioResolver, means: &AvailableTransports, question: &DnsQuery) -> DnsAnswer {
     match question {
-        Question::Naptr(name) => lookup(resolver, name, RecordType::NAPTR).await,
-        Question::Srv(name) => lookup(resolver, name, RecordType::SRV).await,
-        Question::Addresses(name) => {
+        DnsQuery::Naptr(name) => lookup(resolver, name, RecordType::NAPTR).await,
+        DnsQuery::Srv(name) => lookup(resolver, name, RecordType::SRV).await,
+        DnsQuery::Addresses(name) => {
             let (v4, v6) = tokio::join!(
                 async { if means.v4 { Some(lookup(resolver, name, RecordType::A).await) } else { None } },
                 async { if means.v6 { Some(lookup(resolver, name, RecordType::AAAA).await) } else { None } },
@@ -195,16 +198,16 @@ async fn ask(resolver: &TokioResolver, means: &Means, question: &Question) -> An
 }
 
 /// Merges the answers for both address families.
-fn both(v4: Option<Answer>, v6: Option<Answer>) -> Answer {
+fn both(v4: Option<DnsAnswer>, v6: Option<DnsAnswer>) -> DnsAnswer {
     let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, None);
     for answer in [v4, v6].into_iter().flatten() {
         match answer.records {
-            Records::Failed(fault) => {
+            DnsRecords::Failed(fault) => {
                 failed.get_or_insert(fault);
                 continue;
             }
-            Records::Addresses(found) => addresses.extend(found),
-            Records::Nothing | Records::Naptr(_) | Records::Srv(_) => continue,
+            DnsRecords::Addresses(found) => addresses.extend(found),
+            DnsRecords::Nothing | DnsRecords::Naptr(_) | DnsRecords::Srv(_) => continue,
         }
         ttl_seconds = match (ttl_seconds, answer.ttl_seconds) {
             (Some(known), Some(new)) => Some(known.min(new)),
@@ -212,29 +215,29 @@ fn both(v4: Option<Answer>, v6: Option<Answer>) -> Answer {
         };
     }
     let records = match (addresses.is_empty(), failed) {
-        (true, Some(fault)) => Records::Failed(fault),
-        (true, None) => Records::Nothing,
-        (false, _) => Records::Addresses(addresses),
+        (true, Some(fault)) => DnsRecords::Failed(fault),
+        (true, None) => DnsRecords::Nothing,
+        (false, _) => DnsRecords::Addresses(addresses),
     };
-    Answer { records, ttl_seconds }
+    DnsAnswer { records, ttl_seconds }
 }
 
-async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answer {
+async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> DnsAnswer {
     // A name with a dot is not looked up in a search domain: a name found there may belong to another operator.
     let absolute = if name.contains('.') && !name.ends_with('.') { format!("{name}.") } else { name.to_owned() };
     let looking = resolver.lookup(absolute, kind);
     match timeout(Duration::from_secs(limits::LOOKUP_SECONDS), looking).await {
         Ok(Ok(found)) => answer(found.answers(), kind),
         Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => {
-            Answer { records: Records::Nothing, ttl_seconds: none.negative_ttl }
+            DnsAnswer { records: DnsRecords::Nothing, ttl_seconds: none.negative_ttl }
         }
         Ok(Err(error)) => {
             tracing::debug!("{kind} of `{name}`: {error}");
-            Answer { records: Records::Failed(fault(&error)), ttl_seconds: None }
+            DnsAnswer { records: DnsRecords::Failed(fault(&error)), ttl_seconds: None }
         }
         Err(_) => {
             tracing::debug!("{kind} of `{name}`: no answer in {} s", limits::LOOKUP_SECONDS);
-            Answer { records: Records::Failed(NameFault::Unanswered), ttl_seconds: None }
+            DnsAnswer { records: DnsRecords::Failed(NameFault::Unanswered), ttl_seconds: None }
         }
     }
 }
@@ -246,7 +249,7 @@ fn fault(error: &NetError) -> NameFault {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "DNS has dozens of kinds, and these are asked for")]
-fn answer(records: &[Record], kind: RecordType) -> Answer {
+fn answer(records: &[Record], kind: RecordType) -> DnsAnswer {
     let (mut naptr, mut srv, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
     let mut ttl_seconds: Option<u32> = None;
     for record in records.iter().take(limits::DNS_RECORDS) {
@@ -271,17 +274,17 @@ fn answer(records: &[Record], kind: RecordType) -> Answer {
         ttl_seconds = Some(ttl_seconds.map_or(record.ttl, |known| known.min(record.ttl)));
     }
     let records = match kind {
-        RecordType::NAPTR if !naptr.is_empty() => Records::Naptr(naptr),
-        RecordType::SRV if !srv.is_empty() => Records::Srv(srv),
-        RecordType::A | RecordType::AAAA if !addresses.is_empty() => Records::Addresses(addresses),
-        _ => Records::Nothing,
+        RecordType::NAPTR if !naptr.is_empty() => DnsRecords::Naptr(naptr),
+        RecordType::SRV if !srv.is_empty() => DnsRecords::Srv(srv),
+        RecordType::A | RecordType::AAAA if !addresses.is_empty() => DnsRecords::Addresses(addresses),
+        _ => DnsRecords::Nothing,
     };
-    Answer { records, ttl_seconds }
+    DnsAnswer { records, ttl_seconds }
 }
 
 /// Formats transports and addresses of a destination's servers for a log line.
-pub fn shown(servers: &[trunkgate_route::Server]) -> String {
-    let one = |server: &trunkgate_route::Server| {
+pub fn shown(servers: &[trunkgate_route::DestinationServer]) -> String {
+    let one = |server: &trunkgate_route::DestinationServer| {
         let transport: Transport = server.transport;
         server.sockets().map(|socket| format!("{}:{socket}", transport.as_str())).collect::<Vec<_>>().join(" ")
     };
@@ -304,20 +307,20 @@ mod tests {
 
     #[test]
     fn families_are_one_answer() {
-        let some = |text: &str, ttl| Answer {
-            records: Records::Addresses(vec![text.parse().unwrap()]),
+        let some = |text: &str, ttl| DnsAnswer {
+            records: DnsRecords::Addresses(vec![text.parse().unwrap()]),
             ttl_seconds: Some(ttl),
         };
-        let none = |records| Answer { records, ttl_seconds: Some(1) };
+        let none = |records| DnsAnswer { records, ttl_seconds: Some(1) };
         let joined = both(Some(some("192.0.2.1", 60)), Some(some("2001:db8::1", 30)));
         let addresses = ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap()).to_vec();
-        assert_eq!(joined, Answer { records: Records::Addresses(addresses), ttl_seconds: Some(30) });
-        let half = both(Some(some("192.0.2.1", 60)), Some(none(Records::Failed(NameFault::Refused))));
+        assert_eq!(joined, DnsAnswer { records: DnsRecords::Addresses(addresses), ttl_seconds: Some(30) });
+        let half = both(Some(some("192.0.2.1", 60)), Some(none(DnsRecords::Failed(NameFault::Refused))));
         assert_eq!(half, some("192.0.2.1", 60));
         assert_eq!(
-            both(Some(none(Records::Nothing)), Some(none(Records::Failed(NameFault::Refused)))).records,
-            Records::Failed(NameFault::Refused)
+            both(Some(none(DnsRecords::Nothing)), Some(none(DnsRecords::Failed(NameFault::Refused)))).records,
+            DnsRecords::Failed(NameFault::Refused)
         );
-        assert_eq!(both(Some(none(Records::Nothing)), None).records, Records::Nothing);
+        assert_eq!(both(Some(none(DnsRecords::Nothing)), None).records, DnsRecords::Nothing);
     }
 }

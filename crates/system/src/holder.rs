@@ -9,7 +9,7 @@ const LISTEN: &str = "0A";
 
 /// A process with a listening socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct PortHolder {
     /// Process id.
     pub pid: u32,
     /// Process name.
@@ -18,10 +18,10 @@ pub struct Holder {
     pub is_stopped: bool,
 }
 
-impl Holder {
+impl PortHolder {
     /// Returns the process that listens on a TCP port; `None` if there is none or this user may not see which one it
     /// is.
-    pub fn of_port(port: u16) -> Option<Holder> {
+    pub fn of_port(port: u16) -> Option<PortHolder> {
         let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
         let sockets: Vec<String> =
             tables.iter().flat_map(|table| listening(table, port)).map(|inode| format!("socket:[{inode}]")).collect();
@@ -32,7 +32,7 @@ impl Holder {
         let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let pid = pids.find(|pid| has_one(&Path::new("/proc").join(pid.to_string()).join("fd"), &sockets))?;
         let (name, state) = name_and_state(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-        Some(Holder { pid, name, is_stopped: matches!(state, 'T' | 't') })
+        Some(PortHolder { pid, name, is_stopped: matches!(state, 'T' | 't') })
     }
 }
 
@@ -82,9 +82,9 @@ mod tests {
     fn the_process_of_a_port_is_found() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let holder = Holder::of_port(port).unwrap();
+        let holder = PortHolder::of_port(port).unwrap();
         assert_eq!((holder.pid, holder.is_stopped), (std::process::id(), false));
         drop(listener);
-        assert_eq!(Holder::of_port(port), None);
+        assert_eq!(PortHolder::of_port(port), None);
     }
 }

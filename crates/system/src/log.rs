@@ -19,7 +19,7 @@ use crate::limits;
 
 /// `[log]` section.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct LogSettings {
     /// Format: `auto`, `text` or `json`.
     pub format: String,
     /// Level from `error` to `trace`, or a filter.
@@ -29,19 +29,19 @@ pub struct Log {
 }
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
-static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
+static QUEUE: OnceLock<SyncSender<LogEntry>> = OnceLock::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// Entry in the queue of the writing thread.
-enum Entry {
+enum LogEntry {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
 
 /// Sets up the log of the process; a second call only changes the level. Returns whether lines are text rather than
 /// JSON.
-pub fn init(log: &Log) -> bool {
+pub fn init(log: &LogSettings) -> bool {
     let terminal = std::io::stderr().is_terminal();
     let (queue, lines) = sync_channel(limits::LOG_LINES);
     let text = match log.format.as_str() {
@@ -62,7 +62,7 @@ pub fn init(log: &Log) -> bool {
     let registry = tracing_subscriber::registry().with(filter);
     let done = if text {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(colour).with_writer(Stderr);
+        let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(colour).with_writer(StderrWriter);
         registry.with(layer).try_init()
     } else {
         let layer = tracing_subscriber::fmt::layer()
@@ -70,7 +70,7 @@ pub fn init(log: &Log) -> bool {
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .with_writer(Stderr);
+            .with_writer(StderrWriter);
         registry.with(layer).try_init()
     };
     if let Err(error) = done {
@@ -105,12 +105,12 @@ pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
 
 /// Rate limit for a repeated warning.
 #[derive(Debug, Default)]
-pub struct Seldom {
+pub struct LogThrottle {
     said: Option<Instant>,
     held_back: u64,
 }
 
-impl Seldom {
+impl LogThrottle {
     /// Returns whether the warning is due, with a note on the number of suppressed ones; `None` if it is not due.
     pub fn due(&mut self, now: Instant) -> Option<String> {
         self.due_each(now, limits::COMPLAINT_SECONDS)
@@ -134,7 +134,7 @@ impl Seldom {
 /// Waits until all queued lines are written, for at most a second.
 pub fn flush() {
     let (done, wait) = sync_channel(1);
-    if QUEUE.get().is_some_and(|queue| queue.try_send(Entry::Flush(done)).is_ok()) {
+    if QUEUE.get().is_some_and(|queue| queue.try_send(LogEntry::Flush(done)).is_ok()) {
         let _ = wait.recv_timeout(Duration::from_secs(1));
     }
 }
@@ -188,20 +188,20 @@ fn filter(level: &str) -> EnvFilter {
 }
 
 /// Queues a line without blocking; if the queue is full, the line is dropped and counted.
-fn queue_line(queue: Option<&SyncSender<Entry>>, line: &[u8]) {
-    if queue.is_none_or(|queue| queue.try_send(Entry::Line(line.to_vec())).is_err()) {
+fn queue_line(queue: Option<&SyncSender<LogEntry>>, line: &[u8]) {
+    if queue.is_none_or(|queue| queue.try_send(LogEntry::Line(line.to_vec())).is_err()) {
         LOST.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-fn write_lines(lines: &Receiver<Entry>) {
+fn write_lines(lines: &Receiver<LogEntry>) {
     let mut stderr = std::io::stderr();
     let mut text = Vec::new();
     while let Ok(entry) = lines.recv() {
         for entry in std::iter::once(entry).chain(lines.try_iter().take(limits::LOG_LINES)) {
             match entry {
-                Entry::Line(line) => text.extend_from_slice(&line),
-                Entry::Flush(done) => {
+                LogEntry::Line(line) => text.extend_from_slice(&line),
+                LogEntry::Flush(done) => {
                     let _ = stderr.write_all(&std::mem::take(&mut text));
                     let _ = done.try_send(());
                 }
@@ -215,20 +215,21 @@ fn write_lines(lines: &Receiver<Entry>) {
 }
 
 /// Passes finished lines to the writing thread.
-struct Stderr;
+struct StderrWriter;
 
-impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = Stderr;
-    fn make_writer(&'a self) -> Stderr {
-        Stderr
+impl<'a> MakeWriter<'a> for StderrWriter {
+    type Writer = StderrWriter;
+    fn make_writer(&'a self) -> StderrWriter {
+        StderrWriter
     }
 }
 
-impl Write for Stderr {
+impl Write for StderrWriter {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         queue_line(QUEUE.get(), line);
         Ok(line.len())
     }
+
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
@@ -242,7 +243,7 @@ mod tests {
     fn a_complaint_is_said_seldom_and_counts_what_it_left_out() {
         let now = Instant::now();
         let pause = Duration::from_secs(limits::COMPLAINT_SECONDS);
-        let mut seldom = Seldom::default();
+        let mut seldom = LogThrottle::default();
         assert_eq!(seldom.due(now).as_deref(), Some(""));
         assert_eq!(seldom.due(now), None);
         assert_eq!(seldom.due(now + pause - Duration::from_millis(1)), None);

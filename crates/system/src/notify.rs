@@ -9,14 +9,14 @@ use nix::time::{ClockId, clock_gettime};
 
 /// Connection to the service manager; without one, nothing is sent.
 #[derive(Debug)]
-pub struct Notify {
+pub struct SystemdNotifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
 }
 
-impl Notify {
+impl SystemdNotifier {
     /// Creates the connection from `$NOTIFY_SOCKET` and `$WATCHDOG_USEC`.
-    pub fn from_environment() -> Notify {
+    pub fn from_environment() -> SystemdNotifier {
         let address = std::env::var_os("NOTIFY_SOCKET").and_then(|path| match path.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             _ => SocketAddr::from_pathname(path).ok(),
@@ -26,7 +26,7 @@ impl Notify {
         let socket = address.and_then(|address| Some((socket()?, address)));
         let microseconds = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
         let watchdog = microseconds.filter(|time| *time > 0 && socket.is_some()).map(Duration::from_micros);
-        Notify { socket, watchdog }
+        SystemdNotifier { socket, watchdog }
     }
 
     /// Reports that calls are accepted; `systemctl status` shows `status`. Ends [`reloading`](Self::reloading).

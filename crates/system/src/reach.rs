@@ -11,11 +11,11 @@ use url::{Host, Url};
 
 use crate::public_name::PublicName;
 
-use Kind::{Benchmarking, Documentation, LinkLocal, Loopback, Metadata, Nowhere, Private, Public, Shared};
+use AddressKind::{Benchmarking, Documentation, LinkLocal, Loopback, Metadata, Nowhere, Private, Public, Shared};
 
 /// Rules for the addresses that an application's URLs may lead to.
 #[derive(Debug, Clone, Default)]
-pub struct Reach {
+pub struct ReachRules {
     /// Whether private, loopback and the edge's own addresses may be reached.
     pub allow_private: bool,
     /// Addresses of this machine, including its public ones.
@@ -29,15 +29,15 @@ pub struct Reach {
 
 /// Rejected address with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Barred {
+pub struct BarredAddress {
     /// Rejected address.
     pub address: IpAddr,
-    why: Why,
+    why: BarredReason,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
-    Kind(Kind),
+enum BarredReason {
+    Kind(AddressKind),
     /// An address of this machine.
     Own,
     /// The socket is one of this machine that applications may never reach.
@@ -46,7 +46,7 @@ enum Why {
 
 /// Type of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum AddressKind {
     Public,
     Private,
     Loopback,
@@ -61,37 +61,37 @@ enum Kind {
     Nowhere,
 }
 
-impl fmt::Display for Barred {
+impl fmt::Display for BarredAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.why {
-            Why::Kind(Metadata) => return write!(f, "{} is a cloud metadata address", self.address),
-            Why::Kind(Nowhere) => return write!(f, "{} is not the address of one host", self.address),
-            Why::Closed => return write!(f, "{} and this port are the edge's own listener", self.address),
-            Why::Own => "an address of this machine",
-            Why::Kind(Public) => "a public address",
-            Why::Kind(Private) => "a private address",
-            Why::Kind(Loopback) => "a loopback address",
-            Why::Kind(LinkLocal) => "a link-local address",
-            Why::Kind(Shared) => "an address of a carrier's NAT (100.64.0.0/10)",
-            Why::Kind(Documentation) => "an address for documentation",
-            Why::Kind(Benchmarking) => "an address for benchmarking",
+            BarredReason::Kind(Metadata) => return write!(f, "{} is a cloud metadata address", self.address),
+            BarredReason::Kind(Nowhere) => return write!(f, "{} is not the address of one host", self.address),
+            BarredReason::Closed => return write!(f, "{} and this port are the edge's own listener", self.address),
+            BarredReason::Own => "an address of this machine",
+            BarredReason::Kind(Public) => "a public address",
+            BarredReason::Kind(Private) => "a private address",
+            BarredReason::Kind(Loopback) => "a loopback address",
+            BarredReason::Kind(LinkLocal) => "a link-local address",
+            BarredReason::Kind(Shared) => "an address of a carrier's NAT (100.64.0.0/10)",
+            BarredReason::Kind(Documentation) => "an address for documentation",
+            BarredReason::Kind(Benchmarking) => "an address for benchmarking",
         };
         write!(f, "{} is {what}: `allow_private` is not set", self.address)
     }
 }
 
-impl Reach {
+impl ReachRules {
     /// Checks an address before connecting to it.
     ///
     /// # Errors
     /// Returns the reason why it may not be reached.
-    pub fn judge(&self, to: SocketAddr) -> Result<(), Barred> {
-        let barred = |why| Err(Barred { address: to.ip(), why });
+    pub fn judge(&self, to: SocketAddr) -> Result<(), BarredAddress> {
+        let barred = |why| Err(BarredAddress { address: to.ip(), why });
         for ip in meanings(to.ip()) {
             let kind = kind(ip);
             let is_own = self.own.contains(&ip);
             if matches!(kind, Metadata | Nowhere) {
-                return barred(Why::Kind(kind));
+                return barred(BarredReason::Kind(kind));
             }
             let is_closed = |closed: &SocketAddr| {
                 let closed_ip = closed.ip().to_canonical();
@@ -99,12 +99,12 @@ impl Reach {
                 is_here && closed.port() == to.port()
             };
             if self.closed.iter().any(is_closed) {
-                return barred(Why::Closed);
+                return barred(BarredReason::Closed);
             }
             match (self.allow_private, is_own, kind) {
                 (true, ..) | (false, false, Public) => {}
-                (false, true, Public) => return barred(Why::Own),
-                (false, ..) => return barred(Why::Kind(kind)),
+                (false, true, Public) => return barred(BarredReason::Own),
+                (false, ..) => return barred(BarredReason::Kind(kind)),
             }
         }
         Ok(())
@@ -117,14 +117,14 @@ impl Reach {
 
     /// Returns whether a URL leads, by a loopback address or name, to a socket that applications may never reach.
     pub fn is_closed(&self, url: &Url) -> bool {
-        matches!(self.judge_url(url), Err(Barred { why: Why::Closed, .. }))
+        matches!(self.judge_url(url), Err(BarredAddress { why: BarredReason::Closed, .. }))
     }
 
     /// Returns the permitted addresses of a host, in the same order.
     ///
     /// # Errors
     /// Returns the reason for the first address if none is permitted.
-    pub fn select(&self, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Barred> {
+    pub fn select(&self, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, BarredAddress> {
         let may: Vec<SocketAddr> = found.iter().copied().filter(|to| self.judge(*to).is_ok()).collect();
         match (found.first(), may.is_empty()) {
             (Some(first), true) => self.judge(*first).map(|()| may),
@@ -137,7 +137,7 @@ impl Reach {
     ///
     /// # Errors
     /// Returns the reason why the address may not be reached.
-    pub fn judge_url(&self, url: &Url) -> Result<(), Barred> {
+    pub fn judge_url(&self, url: &Url) -> Result<(), BarredAddress> {
         let port = url.port_or_known_default().unwrap_or_default();
         match url.host() {
             Some(Host::Ipv4(ip)) => self.judge((ip, port).into()),
@@ -183,17 +183,17 @@ fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     [Some(IpAddr::V6(v6)), inside(first), inside(second)].into_iter().flatten()
 }
 
-fn kind(ip: IpAddr) -> Kind {
+fn kind(ip: IpAddr) -> AddressKind {
     match ip {
         IpAddr::V4(v4) => kind_of_v4(v4),
         IpAddr::V6(v6) => kind_of_v6(v6),
     }
 }
 
-fn kind_of_v4(ip: Ipv4Addr) -> Kind {
+fn kind_of_v4(ip: Ipv4Addr) -> AddressKind {
     // The first matching network decides: IANA's special-purpose registries, and addresses that clouds use for
     // metadata.
-    const NETWORKS: [(Ipv4Net, Kind); 21] = [
+    const NETWORKS: [(Ipv4Net, AddressKind); 21] = [
         // AWS, Google, Azure, Oracle, DigitalOcean; the credentials of AWS containers are in the next network.
         (v4([169, 254, 169, 0], 24), Metadata),
         (v4([169, 254, 170, 0], 24), Metadata),
@@ -223,8 +223,8 @@ fn kind_of_v4(ip: Ipv4Addr) -> Kind {
     NETWORKS.iter().find(|(network, _)| network.contains(&ip)).map_or(Public, |(_, kind)| *kind)
 }
 
-fn kind_of_v6(ip: Ipv6Addr) -> Kind {
-    const NETWORKS: [(Ipv6Net, Kind); 20] = [
+fn kind_of_v6(ip: Ipv6Addr) -> AddressKind {
+    const NETWORKS: [(Ipv6Net, AddressKind); 20] = [
         // AWS, its containers, Google, Scaleway, Akamai, Oracle, Alibaba.
         (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), Metadata),
         (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128), Metadata),
@@ -266,7 +266,7 @@ const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
 mod tests {
     use super::*;
 
-    fn judged(reach: &Reach, text: &str) -> Result<(), String> {
+    fn judged(reach: &ReachRules, text: &str) -> Result<(), String> {
         let ip: IpAddr = text.parse().unwrap();
         reach.judge((ip, 443).into()).map_err(|barred| barred.to_string())
     }
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn public_addresses_are_reached_and_others_are_not() {
-        let (strict, lax) = (Reach::default(), Reach { allow_private: true, ..Reach::default() });
+        let (strict, lax) = (ReachRules::default(), ReachRules { allow_private: true, ..ReachRules::default() });
         for text in PUBLIC {
             assert_eq!(judged(&strict, text), Ok(()), "{text}");
             assert_eq!(judged(&lax, text), Ok(()), "{text}");
@@ -405,8 +405,8 @@ mod tests {
     #[test]
     fn own_addresses_are_private_in_every_form() {
         let own: Arc<[IpAddr]> = ["8.8.8.8", "2606:4700::1"].map(|ip| ip.parse().unwrap()).into();
-        let strict = Reach { own: Arc::clone(&own), ..Reach::default() };
-        let lax = Reach { allow_private: true, own, ..Reach::default() };
+        let strict = ReachRules { own: Arc::clone(&own), ..ReachRules::default() };
+        let lax = ReachRules { allow_private: true, own, ..ReachRules::default() };
         for text in ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2606:4700::1"] {
             assert!(judged(&strict, text).unwrap_err().contains("this machine"), "{text}");
             assert_eq!(judged(&lax, text), Ok(()), "{text}");
@@ -417,7 +417,7 @@ mod tests {
     fn the_edges_own_listeners_are_closed_even_where_private_addresses_are_not() {
         let closed: Arc<[SocketAddr]> = ["0.0.0.0:8080", "[::ffff:10.0.0.1]:5060"].map(|to| to.parse().unwrap()).into();
         let own: Arc<[IpAddr]> = ["10.0.0.1".parse().unwrap()].into();
-        let reach = Reach { allow_private: true, own, closed, public_name: None };
+        let reach = ReachRules { allow_private: true, own, closed, public_name: None };
         let judged = |text: &str| reach.judge(text.parse().unwrap()).is_ok();
         for text in ["127.0.0.1:8080", "[::1]:8080", "10.0.0.1:8080", "[::ffff:10.0.0.1]:8080", "10.0.0.1:5060"] {
             assert!(!judged(text), "{text}");
@@ -430,15 +430,15 @@ mod tests {
     #[test]
     fn of_several_addresses_those_are_taken_that_may_be_reached() {
         let all = ["10.0.0.1:80", "8.8.8.8:80", "[::1]:80"].map(|to| to.parse::<SocketAddr>().unwrap());
-        assert_eq!(Reach::default().select(&all), Ok(vec![all[1]]));
-        let barred = Reach::default().select(&[all[2], all[0]]).unwrap_err();
+        assert_eq!(ReachRules::default().select(&all), Ok(vec![all[1]]));
+        let barred = ReachRules::default().select(&[all[2], all[0]]).unwrap_err();
         assert_eq!(barred.to_string(), "::1 is a loopback address: `allow_private` is not set");
-        assert_eq!(Reach::default().select(&[]), Ok(vec![]));
+        assert_eq!(ReachRules::default().select(&[]), Ok(vec![]));
     }
 
     #[test]
     fn addresses_in_urls_are_judged_however_they_are_written() {
-        let judged = |text: &str| Reach::default().judge_url(&Url::parse(text).unwrap()).is_ok();
+        let judged = |text: &str| ReachRules::default().judge_url(&Url::parse(text).unwrap()).is_ok();
         for text in [
             "http://127.1/",
             "http://2130706433/",

@@ -8,17 +8,17 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// Limited number of places for parties, identified by name.
 #[derive(Debug)]
-pub struct Shares {
+pub struct SlotShares {
     each: usize,
     reserved: usize,
     all: Arc<Semaphore>,
     /// Parties that hold a place or wait for one.
-    of: Mutex<HashMap<Arc<str>, Own>>,
+    of: Mutex<HashMap<Arc<str>, PartySlots>>,
 }
 
 /// Places of one party.
 #[derive(Debug, Clone)]
-struct Own {
+struct PartySlots {
     each: Arc<Semaphore>,
     /// Places reserved for this party, outside the common limit.
     reserved: Arc<Semaphore>,
@@ -26,28 +26,28 @@ struct Own {
 
 /// Place of one piece of work, released when dropped.
 #[derive(Debug)]
-pub struct Share {
+pub struct SlotPermit {
     _own: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
 }
 
-impl Shares {
+impl SlotShares {
     /// Creates `all` common places, with at most `each` per party.
-    pub fn new(each: usize, all: usize) -> Shares {
-        Shares::reserving(0, each, all)
+    pub fn new(each: usize, all: usize) -> SlotShares {
+        SlotShares::reserving(0, each, all)
     }
 
     /// Creates `all` common places and `reserved` additional ones for each party, with at most `each` per party in
     /// total. If parties with unending work have taken all common places, the others still have their reserved ones.
-    pub fn reserving(reserved: usize, each: usize, all: usize) -> Shares {
-        Shares { each, reserved, all: Arc::new(Semaphore::new(all)), of: Mutex::default() }
+    pub fn reserving(reserved: usize, each: usize, all: usize) -> SlotShares {
+        SlotShares { each, reserved, all: Arc::new(Semaphore::new(all)), of: Mutex::default() }
     }
 
     /// Waits for a place. A party at its own limit waits for its own places and takes none from the others meanwhile.
     ///
     /// # Errors
     /// Never: the semaphores are not closed.
-    pub async fn take(&self, party: &Arc<str>) -> Result<Share, AcquireError> {
+    pub async fn take(&self, party: &Arc<str>) -> Result<SlotPermit, AcquireError> {
         let own = self.of(party);
         let each = own.each.acquire_owned().await?;
         let place = match Arc::clone(&own.reserved).try_acquire_owned() {
@@ -59,17 +59,17 @@ impl Shares {
                 reserved = own.reserved.acquire_owned() => reserved?,
             },
         };
-        Ok(Share { _own: each, _place: place })
+        Ok(SlotPermit { _own: each, _place: place })
     }
 
     /// Returns the places of one party, and removes parties that neither hold nor wait for one.
-    fn of(&self, party: &Arc<str>) -> Own {
+    fn of(&self, party: &Arc<str>) -> PartySlots {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of.get(party) {
             return own.clone();
         }
         of.retain(|_, own| Arc::strong_count(&own.each) > 1);
-        let own = Own {
+        let own = PartySlots {
             each: Arc::new(Semaphore::new(self.each)),
             reserved: Arc::new(Semaphore::new(self.reserved.min(self.each))),
         };
@@ -95,7 +95,7 @@ pub struct FairShares {
 
 /// Granted amount, returned when dropped.
 #[derive(Debug)]
-pub struct Granted {
+pub struct ShareGrant {
     shares: FairShares,
     party: Arc<str>,
     amount: usize,
@@ -111,13 +111,13 @@ impl FairShares {
     }
 
     /// Grants an amount to a party; `None` if too little is left for this party.
-    pub fn take(&self, party: &Arc<str>, amount: usize) -> Option<Granted> {
-        let mut granted = Granted { shares: self.clone(), party: Arc::clone(party), amount: 0 };
+    pub fn take(&self, party: &Arc<str>, amount: usize) -> Option<ShareGrant> {
+        let mut granted = ShareGrant { shares: self.clone(), party: Arc::clone(party), amount: 0 };
         granted.grow(amount).then_some(granted)
     }
 }
 
-impl Granted {
+impl ShareGrant {
     /// Increases the amount up to `amount`; returns `false` if too little is left.
     pub fn grow(&mut self, amount: usize) -> bool {
         let FairShares { all, each, first, .. } = self.shares;
@@ -140,7 +140,7 @@ impl Granted {
     }
 }
 
-impl Drop for Granted {
+impl Drop for ShareGrant {
     fn drop(&mut self) {
         let mut held = self.shares.held.lock().unwrap_or_else(PoisonError::into_inner);
         let left = held.get(&self.party).map_or(0, |own| own.saturating_sub(self.amount));
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_party_that_has_all_of_its_places_leaves_those_of_others() {
-        let shares = Shares::new(2, 3);
+        let shares = SlotShares::new(2, 3);
         let take = |party: &str| shares.take(&party.into()).now_or_never().map(Result::unwrap);
         let a = [take("a").unwrap(), take("a").unwrap()];
         assert!(take("a").is_none(), "it has its two");
@@ -176,9 +176,10 @@ mod tests {
 
     #[test]
     fn parties_that_take_all_places_leave_those_that_are_reserved_for_others() {
-        let shares = Shares::reserving(1, 3, 4);
+        let shares = SlotShares::reserving(1, 3, 4);
         let take = |party: &str| shares.take(&party.into()).now_or_never().map(Result::unwrap);
-        let hogs: Vec<Share> = ["a", "a", "a", "b", "b", "b"].into_iter().map(|party| take(party).unwrap()).collect();
+        let hogs: Vec<SlotPermit> =
+            ["a", "a", "a", "b", "b", "b"].into_iter().map(|party| take(party).unwrap()).collect();
         assert!(take("a").is_none(), "it has its three");
         let c = take("c").expect("one is reserved for it");
         assert!(take("c").is_none());
@@ -190,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_waits_for_a_place_of_all_gets_its_reserved_one_when_that_is_free() {
-        let shares = Arc::new(Shares::reserving(1, 3, 1));
+        let shares = Arc::new(SlotShares::reserving(1, 3, 1));
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let first = shares.take(&a).await.unwrap();
         let _hog = [shares.take(&b).await.unwrap(), shares.take(&b).await.unwrap()];
@@ -232,7 +233,7 @@ mod tests {
         assert!(one.grow(6) && one.grow(3), "it does not shrink");
         assert!(!one.grow(7));
         assert!(shares.take(&a, 1).is_none());
-        let hogs: Vec<Granted> = ["c", "d"].into_iter().filter_map(|party| shares.take(&party.into(), 5)).collect();
+        let hogs: Vec<ShareGrant> = ["c", "d"].into_iter().filter_map(|party| shares.take(&party.into(), 5)).collect();
         assert_eq!(hogs.len(), 2);
         assert!(shares.take(&b, 2).is_some(), "small amounts are granted in any case");
         assert!(shares.take(&b, 6).is_none());
@@ -242,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_waits_for_its_own_place_takes_none_of_others() {
-        let shares = Arc::new(Shares::new(1, 2));
+        let shares = Arc::new(SlotShares::new(1, 2));
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let first = shares.take(&a).await.unwrap();
         let waiting = {

@@ -35,7 +35,7 @@ pub enum Security {
 
 /// Mail server and account.
 #[derive(Debug, Clone, Copy)]
-pub struct Server<'a> {
+pub struct SmtpServer<'a> {
     /// Host name or address, without brackets.
     pub host: &'a str,
     /// Port.
@@ -48,7 +48,7 @@ pub struct Server<'a> {
 
 /// Reason why a message was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotTaken {
+pub enum MailRejection {
     /// Temporary failure: a later attempt may succeed.
     Yet(String),
     /// Permanent rejection of this message or its recipient.
@@ -57,12 +57,12 @@ pub enum NotTaken {
 
 /// SMTP reply.
 #[derive(Debug, PartialEq, Eq)]
-struct Reply {
+struct SmtpReply {
     code: u16,
     lines: Vec<String>,
 }
 
-impl Reply {
+impl SmtpReply {
     /// Returns the reply on one line.
     fn in_words(&self) -> String {
         let text = self.lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
@@ -111,7 +111,7 @@ impl<S: Stream> Wire<S> {
     }
 
     /// Reads a reply; all lines but the last have `-` after the code.
-    async fn reply(&mut self) -> Result<Reply, String> {
+    async fn reply(&mut self) -> Result<SmtpReply, String> {
         let mut lines = Vec::new();
         loop {
             let line = self.line().await?;
@@ -122,7 +122,7 @@ impl<S: Stream> Wire<S> {
             let rest = line.get(3..).unwrap_or_default();
             lines.push(rest.get(1..).unwrap_or_default().to_owned());
             if !rest.starts_with('-') {
-                return Ok(Reply { code, lines });
+                return Ok(SmtpReply { code, lines });
             }
             if lines.len() >= SMTP_REPLY_LINES {
                 return Err(format!("sent a reply of more than {SMTP_REPLY_LINES} lines"));
@@ -137,13 +137,13 @@ impl<S: Stream> Wire<S> {
     }
 
     /// Sends a command and reads its reply.
-    async fn ask(&mut self, command: &str) -> Result<Reply, String> {
+    async fn ask(&mut self, command: &str) -> Result<SmtpReply, String> {
         self.write(format!("{command}\r\n").as_bytes()).await?;
         self.reply().await
     }
 
     /// Sends EHLO and returns the server's extensions.
-    async fn hello(&mut self, own: SocketAddr) -> Result<Reply, String> {
+    async fn hello(&mut self, own: SocketAddr) -> Result<SmtpReply, String> {
         // Every server accepts an address literal (RFC 5321 §4.1.3).
         let name = match own.ip().to_canonical() {
             IpAddr::V4(ip) => format!("[{ip}]"),
@@ -171,7 +171,7 @@ impl Session {
     /// # Errors
     /// Returns the reason in words, without credentials.
     pub async fn open(
-        server: Server<'_>,
+        server: SmtpServer<'_>,
         tls: impl Future<Output = Result<Arc<ClientConfig>, String>>,
     ) -> Result<Session, String> {
         let limit = Some(Duration::from_secs(CONNECT_SECONDS));
@@ -209,8 +209,8 @@ impl Session {
     ///
     /// # Errors
     /// Returns the reason why the message was not accepted.
-    pub async fn send(&mut self, (from, to): (&str, &str), message: &[u8]) -> Result<(), NotTaken> {
-        let yet = NotTaken::Yet;
+    pub async fn send(&mut self, (from, to): (&str, &str), message: &[u8]) -> Result<(), MailRejection> {
+        let yet = MailRejection::Yet;
         // A rejected sender is a configuration fault, which may be corrected.
         let reply = self.wire.ask(&format!("MAIL FROM:<{from}>")).await.map_err(yet)?;
         if reply.code != OK {
@@ -241,8 +241,8 @@ impl Session {
 }
 
 /// Classifies a rejection as permanent or temporary.
-fn judged(reply: &Reply, what: String) -> NotTaken {
-    if reply.code >= 500 { NotTaken::Ever(what) } else { NotTaken::Yet(what) }
+fn judged(reply: &SmtpReply, what: String) -> MailRejection {
+    if reply.code >= 500 { MailRejection::Ever(what) } else { MailRejection::Yet(what) }
 }
 
 /// Switches a connection to TLS with STARTTLS; the handshake follows.
@@ -260,7 +260,11 @@ async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String>
     if wire.received.is_empty() { Ok(wire.stream) } else { Err("sent bytes in clear behind STARTTLS".to_owned()) }
 }
 
-async fn log_in(wire: &mut Wire<Box<dyn Stream>>, hello: &Reply, (user, password): (&str, &str)) -> Result<(), String> {
+async fn log_in(
+    wire: &mut Wire<Box<dyn Stream>>,
+    hello: &SmtpReply,
+    (user, password): (&str, &str),
+) -> Result<(), String> {
     let offered = hello.extension("AUTH").unwrap_or_default();
     let offers = |name: &str| offered.split_ascii_whitespace().any(|offered| offered.eq_ignore_ascii_case(name));
     let reply = if offers("PLAIN") {

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
 
 use serde_json::Value;
-use trunkgate_call::numbers::steers;
+use trunkgate_call::numbers::is_control_char;
 
 /// Minimum width of the last column; if less is available, a wrapped line continues under its start.
 const LAST_COLUMN: usize = 16;
@@ -130,7 +130,7 @@ pub fn print_error(message: &str) {
 pub fn harmless(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
-        c if steers(c) => '·',
+        c if is_control_char(c) => '·',
         c => c,
     };
     text.chars().map(harmless).collect()

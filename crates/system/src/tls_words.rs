@@ -97,21 +97,21 @@ pub(crate) fn of(error: &Error) -> String {
 
 /// Certificate of an untrusted issuer for another name: of another server, or of an impostor.
 #[derive(Debug)]
-struct Foreign {
+struct ForeignCertificate {
     expected: String,
     presented: Vec<String>,
     is_self_signed: bool,
 }
 
-impl std::fmt::Display for Foreign {
+impl std::fmt::Display for ForeignCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Foreign { expected, presented, is_self_signed } = self;
+        let ForeignCertificate { expected, presented, is_self_signed } = self;
         let issuer = if *is_self_signed { "it is self-signed: " } else { "" };
         write!(f, "is not valid for name {}, it names {}, and {issuer}{UNTRUSTED}", shown(expected), names(presented))
     }
 }
 
-impl std::error::Error for Foreign {}
+impl std::error::Error for ForeignCertificate {}
 
 /// Expired certificate for another name.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> 
         || matches!(&fault, Error::InvalidCertificate(CertificateError::Other(other)) if is_of_chain(other));
     let both: Arc<dyn std::error::Error + Send + Sync> = match not_after {
         Some(not_after) => Arc::new(ExpiredForeign { not_after, expected, presented }),
-        None if is_untrusted => Arc::new(Foreign { expected, presented, is_self_signed }),
+        None if is_untrusted => Arc::new(ForeignCertificate { expected, presented, is_self_signed }),
         None => return fault,
     };
     CertificateError::Other(OtherError(both)).into()
@@ -188,7 +188,7 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
         return format!("{subject} {EXPIRED_ON}{}", on(*not_after));
     }
     if let C::Other(other) = fault
-        && let Some(foreign) = other.0.downcast_ref::<Foreign>()
+        && let Some(foreign) = other.0.downcast_ref::<ForeignCertificate>()
     {
         return format!("{subject} {foreign}");
     }

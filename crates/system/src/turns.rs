@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 /// Ready items by host, and the number of active requests.
 #[derive(Debug)]
-pub struct Turns<T> {
+pub struct HostTurns<T> {
     most: usize,
-    hosts: HashMap<Arc<str>, Host<T>>,
+    hosts: HashMap<Arc<str>, HostQueue<T>>,
     /// Hosts with a ready item and free capacity, in order.
     turns: VecDeque<Arc<str>>,
     under_way: usize,
@@ -18,21 +18,21 @@ pub struct Turns<T> {
 }
 
 /// Receiver of a host: a name, and whether the request is a retry.
-pub(crate) type Receiver = (Arc<str>, bool);
+pub(crate) type HostReceiver = (Arc<str>, bool);
 
 /// Position in a host's queue: the round of the receiver, and the number of the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Turn {
+pub struct HostTurn {
     round: u64,
     number: u64,
 }
 
 /// Queue of a host with ready items or active requests.
 #[derive(Debug)]
-struct Host<T> {
-    ready: BTreeMap<Turn, (Receiver, T)>,
+struct HostQueue<T> {
+    ready: BTreeMap<HostTurn, (HostReceiver, T)>,
     /// Receivers with ready items: their number, and the round of the next item.
-    receivers: HashMap<Receiver, (usize, u64)>,
+    receivers: HashMap<HostReceiver, (usize, u64)>,
     /// Round of the last item taken.
     round: u64,
     under_way: usize,
@@ -40,21 +40,21 @@ struct Host<T> {
     has_turn: bool,
 }
 
-impl<T> Host<T> {
-    fn new(most: usize) -> Host<T> {
-        Host { ready: BTreeMap::new(), receivers: HashMap::new(), round: 0, under_way: 0, most, has_turn: false }
+impl<T> HostQueue<T> {
+    fn new(most: usize) -> HostQueue<T> {
+        HostQueue { ready: BTreeMap::new(), receivers: HashMap::new(), round: 0, under_way: 0, most, has_turn: false }
     }
 
-    fn put(&mut self, receiver: &Receiver, number: u64, item: T) -> Turn {
+    fn put(&mut self, receiver: &HostReceiver, number: u64, item: T) -> HostTurn {
         let (ready, next) = self.receivers.entry(receiver.clone()).or_insert((0, self.round));
         let round = self.round.max(*next);
         (*ready, *next) = (*ready + 1, round + 1);
-        let turn = Turn { round, number };
+        let turn = HostTurn { round, number };
         self.ready.insert(turn, (receiver.clone(), item));
         turn
     }
 
-    fn take(&mut self, turn: Turn) -> Option<T> {
+    fn take(&mut self, turn: HostTurn) -> Option<T> {
         let (receiver, item) = self.ready.remove(&turn)?;
         if let Some((ready, _)) = self.receivers.get_mut(&receiver) {
             *ready -= 1;
@@ -72,16 +72,16 @@ impl<T> Host<T> {
     }
 }
 
-impl<T> Turns<T> {
+impl<T> HostTurns<T> {
     /// Creates a queue for at most `most` concurrent requests.
-    pub fn new(most: usize) -> Turns<T> {
-        Turns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
+    pub fn new(most: usize) -> HostTurns<T> {
+        HostTurns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
     }
 
     /// Adds an item for a receiver of a host with a limit of `most` concurrent requests. Returns its position.
-    pub fn put(&mut self, name: &Arc<str>, most: usize, receiver: &Receiver, item: T) -> Turn {
+    pub fn put(&mut self, name: &Arc<str>, most: usize, receiver: &HostReceiver, item: T) -> HostTurn {
         self.last += 1;
-        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| Host::new(most));
+        let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| HostQueue::new(most));
         host.most = most;
         let turn = host.put(receiver, self.last, item);
         self.settle(name);
@@ -89,7 +89,7 @@ impl<T> Turns<T> {
     }
 
     /// Removes an item by its position.
-    pub fn take_back(&mut self, name: &Arc<str>, turn: Turn) {
+    pub fn take_back(&mut self, name: &Arc<str>, turn: HostTurn) {
         if let Some(host) = self.hosts.get_mut(name) {
             host.take(turn);
             self.settle(name);
@@ -145,17 +145,17 @@ impl<T> Turns<T> {
 mod tests {
     use super::*;
 
-    fn one() -> Receiver {
+    fn one() -> HostReceiver {
         ("one".into(), false)
     }
 
-    fn all(turns: &mut Turns<u32>) -> Vec<u32> {
+    fn all(turns: &mut HostTurns<u32>) -> Vec<u32> {
         std::iter::from_fn(|| turns.next_turn()).collect()
     }
 
     #[test]
     fn hosts_take_turns_and_each_has_its_places() {
-        let mut turns = Turns::new(6);
+        let mut turns = HostTurns::new(6);
         let (hung, good): (Arc<str>, Arc<str>) = ("hung:1".into(), "good:1".into());
         for (host, ready) in [(&hung, 0..10), (&good, 10..13)] {
             ready.for_each(|n| _ = turns.put(host, 3, &one(), n));
@@ -172,12 +172,12 @@ mod tests {
 
     #[test]
     fn receivers_of_a_host_take_turns() {
-        let (mut turns, host) = (Turns::new(100), Arc::<str>::from("h:1"));
-        let [hung, good]: [Receiver; 2] = [("hung".into(), false), ("good".into(), false)];
+        let (mut turns, host) = (HostTurns::new(100), Arc::<str>::from("h:1"));
+        let [hung, good]: [HostReceiver; 2] = [("hung".into(), false), ("good".into(), false)];
         (0..50).for_each(|n| _ = turns.put(&host, 2, &hung, n));
         assert_eq!(all(&mut turns), [0, 1]);
         (50..53).for_each(|n| _ = turns.put(&host, 2, &good, n));
-        let again: Receiver = ("hung".into(), true);
+        let again: HostReceiver = ("hung".into(), true);
         turns.put(&host, 2, &again, 53);
         let mut order = Vec::new();
         for _ in 0..7 {
@@ -189,9 +189,9 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_what_is_taken_back_does_not_come() {
-        let mut turns = Turns::new(2);
+        let mut turns = HostTurns::new(2);
         let hosts: Vec<Arc<str>> = (0..4).map(|n| format!("{n}").into()).collect();
-        let numbers: Vec<Turn> = hosts.iter().zip(0..).map(|(host, n)| turns.put(host, 8, &one(), n)).collect();
+        let numbers: Vec<HostTurn> = hosts.iter().zip(0..).map(|(host, n)| turns.put(host, 8, &one(), n)).collect();
         turns.take_back(&hosts[1], numbers[1]);
         assert_eq!(all(&mut turns), [0, 2]);
         turns.over(&hosts[0], 8);

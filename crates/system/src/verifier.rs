@@ -10,15 +10,15 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::KeyUsage;
 
-use crate::certificates::{ClientUsage, Trust, carries, is_self_signed, provider};
+use crate::certificates::{ClientUsage, TrustAnchors, carries, is_self_signed, provider};
 use crate::limits::CERTIFICATE_BYTES;
 use crate::tls_words;
 
 /// Verifies the certificates of servers.
 #[derive(Debug)]
-pub struct Servers {
+pub struct ServerVerifier {
     /// Trusted roots; `None` accepts any certificate (`verify = false`).
-    trust: Option<Trust>,
+    trust: Option<TrustAnchors>,
     /// Accepted names in addition to the host connected to.
     names: Vec<String>,
     /// Certificate that is accepted regardless of its names and expiry.
@@ -26,19 +26,19 @@ pub struct Servers {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Servers {
+impl ServerVerifier {
     /// Creates a verifier for servers with one of these names; without `trust`, any chain is accepted.
-    pub fn new(trust: Option<Trust>, names: Vec<String>) -> Servers {
-        Servers { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
+    pub fn new(trust: Option<TrustAnchors>, names: Vec<String>) -> ServerVerifier {
+        ServerVerifier { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
     }
 
     /// Returns the verifier extended by this exact certificate.
-    pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> Servers {
-        Servers { itself, ..self }
+    pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> ServerVerifier {
+        ServerVerifier { itself, ..self }
     }
 }
 
-impl ServerCertVerifier for Servers {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         own: &CertificateDer<'_>,
@@ -86,24 +86,24 @@ impl ServerCertVerifier for Servers {
 
 /// Verifies the certificates of clients.
 #[derive(Debug)]
-pub struct Clients {
+pub struct ClientVerifier {
     /// Trusted roots; `None` requests a certificate and leaves verification to the caller.
-    trust: Option<Trust>,
+    trust: Option<TrustAnchors>,
     /// Names that may present a certificate for server authentication only.
     any_usage: Vec<String>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Clients {
+impl ClientVerifier {
     /// Creates a verifier for clients; those named in `any_usage` need no client authentication usage.
-    pub fn new(trust: Option<Trust>, any_usage: Vec<String>) -> Clients {
+    pub fn new(trust: Option<TrustAnchors>, any_usage: Vec<String>) -> ClientVerifier {
         let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
-        Clients { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }
+        ClientVerifier { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }
     }
 }
 
-impl ClientCertVerifier for Clients {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.trust.is_some()
     }

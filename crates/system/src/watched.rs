@@ -18,8 +18,8 @@ const LOGGED_EVERY: Duration = Duration::from_secs(600);
 
 /// Known problems.
 #[derive(Debug, Default)]
-pub struct Watched {
-    known: BTreeMap<String, Known>,
+pub struct ProblemWatch {
+    known: BTreeMap<String, WatchedProblem>,
     /// Time of the last check.
     looked: Option<Instant>,
     /// Number of past problems in the last check.
@@ -27,7 +27,7 @@ pub struct Watched {
 }
 
 #[derive(Debug)]
-struct Known {
+struct WatchedProblem {
     harm: Harm,
     headline: String,
     /// Whether the operator caused the problem deliberately.
@@ -44,7 +44,7 @@ struct Known {
     logged: Instant,
 }
 
-impl Known {
+impl WatchedProblem {
     /// Returns the time at which the problem ended; `None` if it persists.
     fn ended(&self, now: Instant) -> Option<Instant> {
         let lasts = |since: Instant| now.saturating_duration_since(since);
@@ -58,16 +58,16 @@ impl Known {
 
 /// Text for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum ProblemEvent {
     /// A problem has started or persists.
     Problem(String),
     /// A problem is over.
     Over(String),
 }
 
-impl Watched {
+impl ProblemWatch {
     /// Records the current problems, sets the start time of each, and returns the lines to log.
-    pub fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<News> {
+    pub fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<ProblemEvent> {
         let mut news = Vec::new();
         self.looked = Some(now);
         for known in self.known.values_mut() {
@@ -86,7 +86,7 @@ impl Watched {
             }
             let key = problem.kind.key();
             let is_new = !self.known.contains_key(&key);
-            let known = self.known.entry(key).or_insert_with(|| Known {
+            let known = self.known.entry(key).or_insert_with(|| WatchedProblem {
                 harm: problem.harm,
                 headline: problem.headline.clone(),
                 is_wanted: problem.kind.is_wanted(),
@@ -100,7 +100,7 @@ impl Watched {
             if is_logged(problem) && (is_new || now.saturating_duration_since(known.logged) >= LOGGED_EVERY) {
                 let lasts = now.saturating_duration_since(known.began).as_secs();
                 let time = if is_new { String::new() } else { format!(" for {}", span(lasts)) };
-                news.push(News::Problem(format!("problem{time}: {problem}")));
+                news.push(ProblemEvent::Problem(format!("problem{time}: {problem}")));
                 known.logged = now;
             }
             (known.harm, known.found, known.past, known.missed) = (problem.harm, now, None, None);
@@ -111,7 +111,7 @@ impl Watched {
             let Some(ended) = known.ended(now) else { return true };
             if known.harm < Harm::Past && !known.is_wanted {
                 let lasted = span(ended.saturating_duration_since(known.began).as_secs());
-                news.push(News::Over(format!("problem over after {lasted}: {}", known.headline)));
+                news.push(ProblemEvent::Over(format!("problem over after {lasted}: {}", known.headline)));
             }
             false
         });
@@ -139,9 +139,10 @@ mod tests {
     #[test]
     fn counts_are_those_of_the_last_look() {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
-        let mut watched = Watched::default();
+        let mut watched = ProblemWatch::default();
         let mut at = |seconds: u64, found: &[Harm]| {
-            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::of(ProblemKind::Edge(EdgeProblem::Overloaded)).harms(*harm)).collect();
+            let mut problems: Vec<Problem> =
+                found.iter().map(|harm| Problem::of(ProblemKind::Edge(EdgeProblem::Overloaded)).harms(*harm)).collect();
             watched.note((start + Duration::from_secs(seconds), wall), &mut problems);
             watched.counts().into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
         };
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn a_problem_is_logged_when_it_begins_each_ten_minutes_and_when_it_is_over() {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
-        let mut watched = Watched::default();
+        let mut watched = ProblemWatch::default();
         let mut at = |seconds: u64, found: &[(Harm, &str)]| {
             let problem = |(harm, calls): &(Harm, &str)| {
                 let calls = calls.parse().unwrap();
@@ -163,7 +164,10 @@ mod tests {
             let mut problems: Vec<Problem> = found.iter().map(problem).collect();
             let time = Duration::from_secs(seconds);
             let news = watched.note((start + time, wall + time), &mut problems);
-            let lines = news.into_iter().map(|(News::Problem(line) | News::Over(line))| line).collect::<Vec<_>>();
+            let lines = news
+                .into_iter()
+                .map(|(ProblemEvent::Problem(line) | ProblemEvent::Over(line))| line)
+                .collect::<Vec<_>>();
             (lines.join("; "), problems.pop().and_then(|problem| problem.since))
         };
         let since = Some("1970-01-01T00:00:00Z".to_owned());

@@ -21,10 +21,10 @@ use tokio::sync::OnceCell;
 use trunkgate_call::numbers::plain;
 use url::Url;
 
-use crate::certificates::{Trust, provider};
+use crate::certificates::{TrustAnchors, provider};
 use crate::connector::Connector;
 use crate::limits::{COMPLAINT_CHARACTERS, WEB_HEAD_BYTES};
-use crate::verifier::Servers;
+use crate::verifier::ServerVerifier;
 
 /// Byte stream of a connection.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -33,17 +33,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Counts the bytes read from a connection and limits them. Consecutive requests on one connection share a meter.
 #[derive(Debug)]
-pub struct Meter {
+pub struct ReadMeter {
     read: AtomicU64,
     /// Value of `read` at the last write.
     written_at: AtomicU64,
     most: AtomicU64,
 }
 
-impl Meter {
+impl ReadMeter {
     /// Creates a meter that allows this many bytes after each write.
-    pub fn new(most: u64) -> Meter {
-        Meter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
+    pub fn new(most: u64) -> ReadMeter {
+        ReadMeter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
     }
 
     /// Sets the limit for the bytes that follow.
@@ -59,17 +59,17 @@ impl Meter {
 
 /// Connection that limits the bytes read per request: endless provisional responses would keep a thread busy, and no
 /// time-out would run.
-struct Bounded<S> {
+struct BoundedStream<S> {
     stream: S,
-    meter: Arc<Meter>,
+    meter: Arc<ReadMeter>,
 }
 
 /// Limits the bytes read from a connection after each write.
-pub fn bounded(stream: impl Stream, meter: Arc<Meter>) -> impl Stream {
-    Bounded { stream, meter }
+pub fn bounded(stream: impl Stream, meter: Arc<ReadMeter>) -> impl Stream {
+    BoundedStream { stream, meter }
 }
 
-impl<S: Stream> AsyncRead for Bounded<S> {
+impl<S: Stream> AsyncRead for BoundedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (read, most) = (self.meter.read(), self.meter.most.load(Ordering::Relaxed));
         if read.saturating_sub(self.meter.written_at.load(Ordering::Relaxed)) > most {
@@ -83,14 +83,16 @@ impl<S: Stream> AsyncRead for Bounded<S> {
     }
 }
 
-impl<S: Stream> AsyncWrite for Bounded<S> {
+impl<S: Stream> AsyncWrite for BoundedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.meter.written_at.store(self.meter.read(), Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
+
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
@@ -100,8 +102,8 @@ impl<S: Stream> AsyncWrite for Bounded<S> {
 ///
 /// # Errors
 /// Returns the cryptography provider's error.
-pub fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
-    believing(Servers::new(Some(trust), Vec::new()))
+pub fn trusting(trust: TrustAnchors) -> Result<Arc<ClientConfig>, String> {
+    believing(ServerVerifier::new(Some(trust), Vec::new()))
 }
 
 /// Returns a TLS configuration that accepts services with certificates issued by the system's roots. The roots are read
@@ -112,7 +114,7 @@ pub fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
 pub async fn trusting_system() -> Result<Arc<ClientConfig>, String> {
     static MADE: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     let read = || async {
-        let made = tokio::task::spawn_blocking(|| trusting(Trust::of_system())).await;
+        let made = tokio::task::spawn_blocking(|| trusting(TrustAnchors::of_system())).await;
         made.map_err(|error| error.to_string())?
     };
     MADE.get_or_try_init(read).await.cloned()
@@ -122,7 +124,7 @@ pub async fn trusting_system() -> Result<Arc<ClientConfig>, String> {
 ///
 /// # Errors
 /// Returns the cryptography provider's error.
-pub fn believing(servers: Servers) -> Result<Arc<ClientConfig>, String> {
+pub fn believing(servers: ServerVerifier) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let config = config.map_err(|error| format!("TLS: {error}"))?.dangerous();
     Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
@@ -142,7 +144,7 @@ pub async fn connect(
     // No time limit here: the whole request has one.
     let connector = Connector::default();
     let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
-    let meter = Arc::new(Meter::new(most.saturating_add(WEB_HEAD_BYTES)));
+    let meter = Arc::new(ReadMeter::new(most.saturating_add(WEB_HEAD_BYTES)));
     if url.scheme() != "https" {
         return Ok(Box::new(bounded(stream, meter)));
     }
@@ -198,24 +200,24 @@ pub fn broken(error: &hyper::Error) -> String {
 
 /// Reason why a request got no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
+pub enum ExchangeFault {
     /// The request was not sent.
     NotSent(String),
     /// The request may have been received and processed.
     Unanswered(String),
 }
 
-impl Fault {
+impl ExchangeFault {
     /// Returns the reason in words.
     pub fn what(&self) -> &str {
-        let (Fault::NotSent(what) | Fault::Unanswered(what)) = self;
+        let (ExchangeFault::NotSent(what) | ExchangeFault::Unanswered(what)) = self;
         what
     }
 }
 
 /// Response to a request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// HTTP status.
     pub status: StatusCode,
     /// HTTP headers.
@@ -231,12 +233,16 @@ pub struct Answer {
 ///
 /// # Errors
 /// Returns the reason why there is no response.
-pub async fn ask(url: &Url, request: Request<Full<Bytes>>, most: impl Fn(StatusCode) -> u64) -> Result<Answer, Fault> {
+pub async fn ask(
+    url: &Url,
+    request: Request<Full<Bytes>>,
+    most: impl Fn(StatusCode) -> u64,
+) -> Result<HttpAnswer, ExchangeFault> {
     let tls = match url.scheme() {
         "https" => trusting_system().await,
         _ => Err("no TLS".to_owned()),
     };
-    let stream = connect(url, || tls, most(StatusCode::OK)).await.map_err(Fault::NotSent)?;
+    let stream = connect(url, || tls, most(StatusCode::OK)).await.map_err(ExchangeFault::NotSent)?;
     exchange(stream, request, most).await
 }
 
@@ -245,15 +251,15 @@ pub async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
     most: impl Fn(StatusCode) -> u64,
-) -> Result<Answer, Fault> {
+) -> Result<HttpAnswer, ExchangeFault> {
     let begun = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = begun.map_err(|error| Fault::NotSent(broken(&error)))?;
+    let (mut sender, connection) = begun.map_err(|error| ExchangeFault::NotSent(broken(&error)))?;
     let answered = async {
-        let unanswered = |error| Fault::Unanswered(broken(&error));
+        let unanswered = |error| ExchangeFault::Unanswered(broken(&error));
         let response = sender.send_request(request).await.map_err(unanswered)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let (body, is_whole) = gather(response, most(status)).await.map_err(unanswered)?;
-        Ok(Answer { status, headers, body, is_whole })
+        Ok(HttpAnswer { status, headers, body, is_whole })
     };
     tokio::pin!(answered);
     let driven = async {
@@ -263,7 +269,7 @@ pub async fn exchange(
     };
     tokio::select! {
         answer = &mut answered => answer,
-        () = driven => Err(Fault::Unanswered("has gone".to_owned())),
+        () = driven => Err(ExchangeFault::Unanswered("has gone".to_owned())),
     }
 }
 
@@ -304,7 +310,7 @@ mod tests {
     }
 
     /// Serves a response with a body of this size after provisional responses, or provisional responses without end.
-    async fn asked(provisional: Option<usize>, body: usize) -> Result<Answer, Fault> {
+    async fn asked(provisional: Option<usize>, body: usize) -> Result<HttpAnswer, ExchangeFault> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(async move {
@@ -333,6 +339,9 @@ mod tests {
         assert!(answer.is_whole && answer.body.len() == 1 << 20);
         assert!(!asked(Some(0), (1 << 20) + 1).await.unwrap().is_whole);
         let endless = asked(None, 0).await.unwrap_err();
-        assert!(matches!(&endless, Fault::Unanswered(what) if what.contains("bytes for one request")), "{endless:?}");
+        assert!(
+            matches!(&endless, ExchangeFault::Unanswered(what) if what.contains("bytes for one request")),
+            "{endless:?}"
+        );
     }
 }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::Value;
-use trunkgate_call::Announced;
+use trunkgate_call::AnnouncedAddresses;
 
 use trunkgate_config::Config;
-use trunkgate_runtime::settings::{self, Found, Listener};
+use trunkgate_runtime::settings::{self, BoundListener, ResolvedServers};
 
 /// Maximum number of trunk names listed with one address.
 const NAMED: usize = 5;
@@ -19,14 +19,14 @@ pub(crate) struct TrunkAddresses {
     pub(crate) name: String,
     /// The edge's addresses for each peer address.
     #[serde(default)]
-    pub(crate) announced: Vec<Announced>,
+    pub(crate) announced: Vec<AnnouncedAddresses>,
 }
 
 /// Returns the addresses that an edge with this configuration would show on this machine. `found`: resolved host names
 /// of peers.
-pub(crate) fn of_config(config: &Config, found: &Found) -> Vec<TrunkAddresses> {
+pub(crate) fn of_config(config: &Config, found: &ResolvedServers) -> Vec<TrunkAddresses> {
     let table = config.table(found);
-    let listeners: Vec<Listener> = config.listen.iter().map(listener).collect();
+    let listeners: Vec<BoundListener> = config.listen.iter().map(listener).collect();
     let addressing = settings::addressing(config, &listeners, &settings::machine_addresses(&table));
     let trunk = |trunk: &std::sync::Arc<trunkgate_route::Trunk>| TrunkAddresses {
         name: trunk.name.to_string(),
@@ -35,8 +35,8 @@ pub(crate) fn of_config(config: &Config, found: &Found) -> Vec<TrunkAddresses> {
     table.trunks().iter().map(trunk).collect()
 }
 
-fn listener(listen: &trunkgate_config::Listen) -> Listener {
-    Listener { name: listen.name.clone(), transport: listen.transport, address: listen.address }
+fn listener(listen: &trunkgate_config::ListenSettings) -> BoundListener {
+    BoundListener { name: listen.name.clone(), transport: listen.transport, address: listen.address }
 }
 
 /// Returns the addresses reported by a running edge; empty for an edge of an earlier version.
@@ -73,7 +73,7 @@ pub(crate) fn unrouted(trunks: &[TrunkAddresses]) -> impl Iterator<Item = (&str,
 }
 
 /// Formats the addresses for SIP and SDP, as one if they are equal.
-fn shown(announced: &Announced) -> Option<String> {
+fn shown(announced: &AnnouncedAddresses) -> Option<String> {
     let (sip, media) = (announced.sip?, announced.media?);
     Some(if sip == media { sip.to_string() } else { format!("{sip} (media {media})") })
 }
@@ -97,7 +97,7 @@ mod tests {
                     [trunk.proxy]\naccept_from = ['127.0.0.6/32']\nlisten = 'outside'\n\
                     [trunk.phones]\naccept_register = true\nrequire_auth = { username = 'u', password = 'long-enough-1' }\n";
         let (config, _) = config::parse(Path::new("t.toml"), text).unwrap();
-        let trunks = of_config(&config, &Found::new());
+        let trunks = of_config(&config, &ResolvedServers::new());
         // The PBX and the proxy may send their calls to either loopback listener.
         let words = ["203.0.113.10 to carrier", "127.0.0.2 to pbx, proxy", "127.0.0.1 to pbx, proxy"];
         assert_eq!(in_words(&trunks), words);

@@ -8,7 +8,7 @@ use trunkgate_route::TargetSpec;
 
 use crate::announced;
 use trunkgate_config::{self as config, Config};
-use trunkgate_runtime::settings::Found;
+use trunkgate_runtime::settings::ResolvedServers;
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
 
@@ -44,7 +44,7 @@ pub fn run(path: &Path, strict: bool, json: bool) -> ExitCode {
                 let lines = config.routes.iter().filter_map(|route| route.file.as_ref());
                 let lines = lines.map(|file| format!(", {} of {}", number(file.len(), "line"), file.file()));
                 println!("ok: {}{}", config.parts_in_words(), lines.collect::<String>());
-                let announced = announced::in_words(&announced::of_config(config, &Found::new()));
+                let announced = announced::in_words(&announced::of_config(config, &ResolvedServers::new()));
                 let announced = announced.iter().map(|one| format!("note: announced on this machine: {one}"));
                 announced.chain(without_fallback(config)).for_each(|note| terminal::print_error(&note));
             }

@@ -24,7 +24,7 @@ pub struct Cli {
     pub config: Option<PathBuf>,
     /// The verb.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: CliVerb,
 }
 
 /// Returns a hidden `--config` for a verb that reads no configuration file.
@@ -34,7 +34,7 @@ fn no_config() -> Arg {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum CliVerb {
     /// Run the edge (SIGHUP reloads, SIGTERM drains, a second SIGTERM ends all calls)
     #[command(after_help = examples::RUN)]
     Run {
@@ -54,7 +54,7 @@ pub enum Verb {
     },
     /// Write a commented trunkgate.toml (never overwrites a file)
     #[command(after_help = examples::INIT)]
-    Init(Init),
+    Init(InitArgs),
     /// Validate the configuration and list every error
     #[command(after_help = examples::CHECK)]
     Check {
@@ -70,7 +70,7 @@ pub enum Verb {
     Status {
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -86,23 +86,23 @@ pub enum Verb {
     Calls {
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
         /// Filters.
         #[command(flatten)]
-        listing: Listing,
+        listing: CallListing,
         /// The verb on calls; `ls` if none is given.
         #[command(subcommand)]
-        what: Option<Calls>,
+        what: Option<CallVerb>,
     },
     /// Monitor calls interactively: list, SIP ladder, messages, quality (sngrep keys)
     #[command(after_help = examples::TOP)]
     Top {
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
     },
     /// Show the SIP ladder of a call, all legs side by side, with a verdict
     #[command(after_help = examples::TRACE)]
@@ -111,7 +111,7 @@ pub enum Verb {
         sid: String,
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -135,7 +135,7 @@ pub enum Verb {
         output: Option<PathBuf>,
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Include RTP (not in this version)
         #[arg(long, hide = true)]
         media: bool,
@@ -148,7 +148,7 @@ pub enum Verb {
     Recordings {
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
@@ -161,13 +161,13 @@ pub enum Verb {
     },
     /// Place a test call and report its ladder, codec, loss, jitter and MOS
     #[command(after_help = examples::CALL)]
-    Call(Call),
+    Call(TestCall),
     /// Generate calls through an edge and measure setup time and audio quality
     #[command(after_help = examples::LOADTEST)]
     Loadtest(LoadTest),
     /// Explain how a call would be routed: each route with its first failed condition
     #[command(after_help = examples::WHY)]
-    Why(Why),
+    Why(WhyArgs),
     /// Check configuration, machine, DNS and certificates, and reach every peer and agent
     #[command(after_help = examples::DOCTOR)]
     Doctor {
@@ -177,7 +177,7 @@ pub enum Verb {
         only: Vec<String>,
         /// The running edge.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -190,14 +190,14 @@ pub enum Verb {
     Agent {
         /// The verb on agents.
         #[command(subcommand)]
-        what: Agents,
+        what: AgentVerb,
     },
     /// List presets (settings of known providers) and the source of each value
     #[command(after_help = examples::PRESET)]
     Preset {
         /// The verb on presets.
         #[command(subcommand)]
-        what: Presets,
+        what: PresetVerb,
         /// Print JSON
         #[arg(long, global = true)]
         json: bool,
@@ -207,7 +207,7 @@ pub enum Verb {
     Configuration {
         /// The verb on the configuration.
         #[command(subcommand)]
-        what: Configuration,
+        what: ConfigVerb,
     },
     /// Run programs written for Twilio against an edge, unchanged
     #[command(after_help = examples::TWILIO, args_conflicts_with_subcommands = true)]
@@ -217,14 +217,14 @@ pub enum Verb {
         sandbox: Box<TwilioSandbox>,
         /// The verb on Twilio's clients.
         #[command(subcommand)]
-        what: Option<Twilio>,
+        what: Option<TwilioVerb>,
     },
     /// Reload the configuration of a running edge
     #[command(after_help = examples::RELOAD)]
     Reload {
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -234,7 +234,7 @@ pub enum Verb {
     Drain {
         /// The edge to connect to.
         #[command(flatten)]
-        remote: Remote,
+        remote: EdgeArgs,
         /// Accept new calls again
         #[arg(long)]
         undo: bool,
@@ -268,7 +268,7 @@ pub enum Verb {
 
 /// `init`
 #[derive(Debug, Args)]
-pub struct Init {
+pub struct InitArgs {
     /// Provider trunk, e.g. twilio:acme, telnyx:eu or carrier:HOST; repeatable
     #[arg(long, value_name = "KIND:VALUE")]
     pub trunk: Vec<String>,
@@ -285,7 +285,7 @@ pub struct Init {
 
 /// The running edge to connect to.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Remote {
+pub struct EdgeArgs {
     /// HTTP API of the edge [default: from the configuration]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
@@ -308,7 +308,7 @@ pub struct Remote {
 
 /// Filters of listed calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-pub struct Listing {
+pub struct CallListing {
     /// Filter by state: live, trying, ringing, early, answered,
     /// held, transferring, ended
     #[arg(long, verbatim_doc_comment)]
@@ -346,10 +346,10 @@ pub struct Listing {
 
 /// `calls …`
 #[derive(Debug, Subcommand)]
-pub enum Calls {
+pub enum CallVerb {
     /// List live and recent calls
     #[command(after_help = examples::CALLS_LS)]
-    Ls(Listing),
+    Ls(CallListing),
     /// Show one call in full
     #[command(after_help = examples::CALLS_SHOW)]
     Show {
@@ -426,7 +426,7 @@ pub enum RecordingVerb {
 
 /// `preset …`
 #[derive(Debug, Subcommand)]
-pub enum Presets {
+pub enum PresetVerb {
     /// List presets
     #[command(after_help = examples::PRESET_LIST)]
     List,
@@ -446,7 +446,7 @@ pub enum Presets {
 
 /// `config …`
 #[derive(Debug, Subcommand)]
-pub enum Configuration {
+pub enum ConfigVerb {
     /// Print the effective configuration (file, presets and defaults) without secrets
     #[command(after_help = examples::CONFIG_SHOW)]
     Show {
@@ -468,7 +468,7 @@ pub enum Configuration {
 
 /// `twilio …`
 #[derive(Debug, Subcommand)]
-pub enum Twilio {
+pub enum TwilioVerb {
     /// Print shell variables that lead Twilio's libraries, its CLI and curl to the edge
     #[command(after_help = examples::TWILIO_ENV)]
     Env(TwilioEnv),
@@ -566,7 +566,7 @@ pub struct TwilioEnv {
     pub directory: Option<PathBuf>,
     /// The edge to connect to.
     #[command(flatten)]
-    pub remote: Remote,
+    pub remote: EdgeArgs,
 }
 
 /// `twilio hosts`
@@ -577,7 +577,7 @@ pub struct TwilioHosts {
     pub address: Option<IpAddr>,
     /// The edge to connect to.
     #[command(flatten)]
-    pub remote: Remote,
+    pub remote: EdgeArgs,
 }
 
 /// `twilio trust`
@@ -597,7 +597,7 @@ pub struct TwilioTrust {
     pub python: String,
     /// The edge to connect to.
     #[command(flatten)]
-    pub remote: Remote,
+    pub remote: EdgeArgs,
 }
 
 /// A trust store of `twilio trust`.
@@ -615,7 +615,7 @@ pub enum TrustStore {
 
 /// `agent …`
 #[derive(Debug, Subcommand)]
-pub enum Agents {
+pub enum AgentVerb {
     /// Connect to an agent as the edge does and check protocol, pacing and latency
     #[command(after_help = examples::AGENT_TEST)]
     Test(AgentTest),
@@ -659,7 +659,7 @@ pub struct AgentTest {
 
 /// `call`
 #[derive(Debug, Clone, Default, Args)]
-pub struct Call {
+pub struct TestCall {
     /// Called SIP URI, e.g. sip:+14155550123@sbc.example.com;transport=tls
     #[arg(value_name = "SIP-URI")]
     pub uri: String,
@@ -688,7 +688,7 @@ pub struct Call {
     pub ring_timeout: Duration,
     /// The caller.
     #[command(flatten)]
-    pub caller: Caller,
+    pub caller: CallerArgs,
     /// CA bundle (PEM) to verify the server [default: system roots]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -708,7 +708,7 @@ pub struct Call {
 
 /// The calling party and its digest credentials.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Caller {
+pub struct CallerArgs {
     /// Caller: number or SIP URI
     #[arg(long, value_name = "NUMBER|URI")]
     pub from: Option<String>,
@@ -778,7 +778,7 @@ pub struct LoadTest {
     pub sipp: Vec<String>,
     /// The caller.
     #[command(flatten)]
-    pub caller: Caller,
+    pub caller: CallerArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -786,7 +786,7 @@ pub struct LoadTest {
 
 /// `why`
 #[derive(Debug, Args)]
-pub struct Why {
+pub struct WhyArgs {
     /// Trunk or source address of the call; `api`: a request to the
     /// Twilio-compatible API
     #[arg(long, verbatim_doc_comment, value_name = "TRUNK|ADDRESS|api")]
@@ -810,7 +810,7 @@ pub struct Why {
     /// The edge to ask; without --url the configuration is read, and its
     /// own edge is asked for the states of the targets.
     #[command(flatten)]
-    pub remote: Remote,
+    pub remote: EdgeArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -852,13 +852,13 @@ mod tests {
     fn calls_are_listed_with_and_without_ls() {
         for arguments in [&["calls", "--limit", "5"][..], &["calls", "ls", "--limit", "5"]] {
             let cli = Cli::try_parse_from(["trunkgate"].iter().chain(arguments)).unwrap();
-            let Verb::Calls { listing, what, .. } = cli.verb else { panic!("{arguments:?}") };
+            let CliVerb::Calls { listing, what, .. } = cli.verb else { panic!("{arguments:?}") };
             let listing = match what {
                 None => listing,
-                Some(Calls::Ls(listing)) => listing,
+                Some(CallVerb::Ls(listing)) => listing,
                 Some(other) => panic!("{other:?}"),
             };
-            assert_eq!(listing, Listing { limit: Some(5), ..Listing::default() }, "{arguments:?}");
+            assert_eq!(listing, CallListing { limit: Some(5), ..CallListing::default() }, "{arguments:?}");
         }
         for arguments in [["calls", "--csv", "--json"], ["calls", "--json", "--csv"]] {
             assert!(Cli::try_parse_from(["trunkgate"].iter().chain(&arguments)).is_err(), "{arguments:?}");

@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use url::Url;
 
-use crate::cli::{Calls, Listing, Remote};
+use crate::cli::{CallListing, CallVerb, EdgeArgs};
 use trunkgate_boot::run::{self, USAGE};
-use trunkgate_config::{self as config, Http, HttpTls};
-use trunkgate_explain::why::Question;
-use trunkgate_system::certificates::Trust;
+use trunkgate_config::{self as config, HttpSettings, HttpTls};
+use trunkgate_explain::why::CallQuestion;
+use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::files;
-use trunkgate_system::holder::Holder;
+use trunkgate_system::holder::PortHolder;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits::CERTIFICATE_FILE_BYTES;
 use trunkgate_system::terminal;
-use trunkgate_system::verifier::Servers;
-use trunkgate_system::web::{self, Answer};
+use trunkgate_system::verifier::ServerVerifier;
+use trunkgate_system::web::{self, HttpAnswer};
 use waiting::{GOES_ON, with_notice, with_progress};
 
 mod failure;
@@ -81,7 +81,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs `status`.
 pub fn status(
     config: Option<&Path>,
-    remote: &Remote,
+    remote: &EdgeArgs,
     json: bool,
     every: Option<Duration>,
     fails_on_problems: bool,
@@ -105,16 +105,16 @@ pub fn status(
 }
 
 /// Runs `calls [ls]`, `calls show SID` and `calls hangup SID`.
-pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) -> ExitCode {
+pub fn calls(config: Option<&Path>, remote: &EdgeArgs, json: bool, what: CallVerb) -> ExitCode {
     match what {
-        Calls::Ls(listing) => list_calls(config, remote, json, &listing),
-        Calls::Show { sid } => {
+        CallVerb::Ls(listing) => list_calls(config, remote, json, &listing),
+        CallVerb::Show { sid } => {
             if !json {
                 return show_call(config, remote, &sid);
             }
             ask_of_call(config, remote, Method::GET, &sid, |sid| format!("/v1/calls/{sid}"), |answer, _| raw(answer))
         }
-        Calls::Hangup { sid } => {
+        CallVerb::Hangup { sid } => {
             let show =
                 |answer: &Value, sid: &str| if json { raw(answer) } else { format!("{sid}: hang-up requested\n") };
             ask_of_call(config, remote, Method::DELETE, &sid, |sid| format!("/v1/calls/{sid}"), show)
@@ -123,8 +123,8 @@ pub fn calls(config: Option<&Path>, remote: &Remote, json: bool, what: Calls) ->
 }
 
 /// Runs `calls [ls]`.
-fn list_calls(config: Option<&Path>, remote: &Remote, json: bool, listing: &Listing) -> ExitCode {
-    let Listing { state, trunk, outcome, reason, code, flag, limit, csv, watch } = listing;
+fn list_calls(config: Option<&Path>, remote: &EdgeArgs, json: bool, listing: &CallListing) -> ExitCode {
+    let CallListing { state, trunk, outcome, reason, code, flag, limit, csv, watch } = listing;
     let code = code.map(|code| code.to_string());
     let wanted =
         [("state", state), ("trunk", trunk), ("outcome", outcome), ("reason", reason), ("code", &code), ("flag", flag)];
@@ -146,7 +146,7 @@ fn list_calls(config: Option<&Path>, remote: &Remote, json: bool, listing: &List
 }
 
 /// Prints the call for `calls show SID`, with the verdict of its trace while the trace is kept.
-fn show_call(config: Option<&Path>, remote: &Remote, written: &str) -> ExitCode {
+fn show_call(config: Option<&Path>, remote: &EdgeArgs, written: &str) -> ExitCode {
     talk(config, remote, async |edge| {
         let sid = escape(&sid_of(edge, written).await?);
         let mut call = parsed(&request(edge, Method::GET, &format!("/v1/calls/{sid}"), None).await?)?;
@@ -160,7 +160,7 @@ fn show_call(config: Option<&Path>, remote: &Remote, written: &str) -> ExitCode 
 }
 
 /// Runs `trace SID`.
-pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
+pub fn trace(config: Option<&Path>, remote: &EdgeArgs, json: bool, sid: &str) -> ExitCode {
     let form = match terminal::width() {
         _ if json => String::new(),
         Some(width) => format!(".txt?columns={width}&colour={}", terminal::has_colour()),
@@ -178,24 +178,24 @@ pub fn trace(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> E
 }
 
 /// Runs `trace SID --raw`: prints the SIP messages as on the wire; with `json` the edge's response.
-pub fn messages(config: Option<&Path>, remote: &Remote, json: bool, sid: &str) -> ExitCode {
+pub fn messages(config: Option<&Path>, remote: &EdgeArgs, json: bool, sid: &str) -> ExitCode {
     let show = |answer: &Value, _: &str| if json { raw(answer) } else { wire::messages(answer) };
     ask_of_call(config, remote, Method::GET, sid, |sid| format!("/v1/calls/{sid}/trace?raw=true"), show)
 }
 
 /// Runs `trace SID --svg FILE`.
-pub fn picture(config: Option<&Path>, remote: &Remote, sid: &str, file: &Path) -> ExitCode {
+pub fn picture(config: Option<&Path>, remote: &EdgeArgs, sid: &str, file: &Path) -> ExitCode {
     download(config, remote, sid, "trace.svg", Some(file))
 }
 
 /// Runs `pcap SID [-o FILE]`.
-pub fn pcap(config: Option<&Path>, remote: &Remote, sid: &str, file: Option<&Path>) -> ExitCode {
+pub fn pcap(config: Option<&Path>, remote: &EdgeArgs, sid: &str, file: Option<&Path>) -> ExitCode {
     download(config, remote, sid, "trace.pcapng", file)
 }
 
 /// Saves a representation of a call in a file (by default in the current directory, named after the call) or, for `-`,
 /// on stdout.
-fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, file: Option<&Path>) -> ExitCode {
+fn download(config: Option<&Path>, remote: &EdgeArgs, written: &str, form: &str, file: Option<&Path>) -> ExitCode {
     talk(config, remote, async |edge| {
         let sid = sid_of(edge, written).await?;
         let path = format!("/v1/calls/{}/{form}", escape(&sid));
@@ -217,7 +217,7 @@ fn download(config: Option<&Path>, remote: &Remote, written: &str, form: &str, f
 /// Requests one call, given as a SID, as a prefix of one or as `last`, and shows the response.
 fn of_call(
     config: Option<&Path>,
-    remote: &Remote,
+    remote: &EdgeArgs,
     method: Method,
     written: &str,
     path: impl Fn(&str) -> String,
@@ -233,7 +233,7 @@ fn of_call(
 /// Requests one call like [`of_call`], for a JSON response.
 fn ask_of_call(
     config: Option<&Path>,
-    remote: &Remote,
+    remote: &EdgeArgs,
     method: Method,
     written: &str,
     path: impl Fn(&str) -> String,
@@ -246,7 +246,7 @@ fn ask_of_call(
 }
 
 /// Returns the complete SID for a prefix or `last`.
-async fn sid_of(edge: &Target, written: &str) -> Result<String, String> {
+async fn sid_of(edge: &EdgeTarget, written: &str) -> Result<String, String> {
     if written.len() >= SID_CHARS {
         return Ok(written.to_owned());
     }
@@ -276,7 +276,7 @@ fn only<'a>(what: &str, all: impl Iterator<Item = &'a str>, written: &str) -> Re
 }
 
 /// Runs `reload`.
-pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
+pub fn reload(config: Option<&Path>, remote: &EdgeArgs, json: bool) -> ExitCode {
     let show = if json { raw } else { print::reloaded };
     talk(config, remote, async |edge| {
         let before = waiting::configuration(edge).await;
@@ -297,7 +297,7 @@ pub fn reload(config: Option<&Path>, remote: &Remote, json: bool) -> ExitCode {
 }
 
 /// Runs `drain`.
-pub fn drain(config: Option<&Path>, remote: &Remote, undo: bool, json: bool) -> ExitCode {
+pub fn drain(config: Option<&Path>, remote: &EdgeArgs, undo: bool, json: bool) -> ExitCode {
     let show = |answer: &Value| match answer["calls"].as_u64() {
         _ if json => raw(answer),
         _ if undo => "accepting calls again\n".to_owned(),
@@ -324,11 +324,11 @@ const UNDO: &str = "`trunkgate drain --undo` accepts calls again";
 /// Runs `why --url …`.
 pub(crate) fn why(
     config: Option<&Path>,
-    remote: &Remote,
-    question: &Question,
+    remote: &EdgeArgs,
+    question: &CallQuestion,
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
-    let Question { from, called, caller, at, header } = question;
+    let CallQuestion { from, called, caller, at, header } = question;
     let mut path = format!("/v1/why?from={}&called={}&caller={}", escape(from), escape(called), escape(caller));
     if let Some(at) = at {
         path.push_str(&format!("&at={}", escape(at)));
@@ -353,7 +353,7 @@ fn say_bytes(bytes: &[u8]) {
 /// named.
 fn ask(
     config: Option<&Path>,
-    remote: &Remote,
+    remote: &EdgeArgs,
     method: Method,
     path: &str,
     body: Option<Value>,
@@ -368,7 +368,7 @@ fn ask(
 /// Sends a request and prints the response, which need not be JSON.
 fn fetch(
     config: Option<&Path>,
-    remote: &Remote,
+    remote: &EdgeArgs,
     method: Method,
     path: &str,
     body: Option<Value>,
@@ -380,8 +380,8 @@ fn fetch(
 /// Runs `with` for the edge given by flags or configuration, prints its text or error, and returns the exit code.
 pub(crate) fn talk(
     config: Option<&Path>,
-    remote: &Remote,
-    with: impl AsyncFnOnce(&Target) -> Result<String, String>,
+    remote: &EdgeArgs,
+    with: impl AsyncFnOnce(&EdgeTarget) -> Result<String, String>,
 ) -> ExitCode {
     let Some(edge) = target(config, remote) else { return ExitCode::from(USAGE) };
     let answer = tokio::runtime::Builder::new_current_thread()
@@ -401,7 +401,7 @@ pub(crate) fn talk(
 
 /// A running edge, as a client connects to it.
 #[derive(Debug)]
-pub(crate) struct Target {
+pub(crate) struct EdgeTarget {
     /// Base URL, without a trailing slash.
     base: String,
     /// Origin of the address, for errors; empty if the caller knows it.
@@ -409,12 +409,12 @@ pub(crate) struct Target {
     /// Whether the default address is used because the configuration file is missing.
     is_guessed: bool,
     token: Option<String>,
-    believed: Believed,
+    believed: TlsTrust,
     /// Error of the configuration file that names the edge, printed after the response.
     warning: Option<String>,
 }
 
-impl Target {
+impl EdgeTarget {
     /// Returns the base URL.
     pub(crate) fn base(&self) -> &str {
         &self.base
@@ -426,9 +426,9 @@ impl Target {
     /// Returns an error if the file cannot be read.
     pub(crate) fn trusted(&self) -> Result<Option<String>, String> {
         let path = match &self.believed {
-            Believed::BySystem => return Ok(None),
-            Believed::By(path) => path,
-            Believed::Own(tls) => tls.ca.as_ref().unwrap_or(&tls.own.0),
+            TlsTrust::BySystem => return Ok(None),
+            TlsTrust::By(path) => path,
+            TlsTrust::Own(tls) => tls.ca.as_ref().unwrap_or(&tls.own.0),
         };
         let read = files::read_to_string(path, CERTIFICATE_FILE_BYTES);
         read.map(Some).map_err(|error| format!("{}: {error}", path.display()))
@@ -450,7 +450,7 @@ impl Target {
 
 /// Certificates accepted from the edge.
 #[derive(Debug, Clone)]
-enum Believed {
+enum TlsTrust {
     /// Certificates issued by a CA that the system trusts.
     BySystem,
     /// Certificates issued by a CA in this file.
@@ -459,17 +459,17 @@ enum Believed {
     Own(HttpTls),
 }
 
-impl Believed {
+impl TlsTrust {
     fn tls(&self) -> Result<Arc<ClientConfig>, String> {
-        let read = |path: &Path| Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()));
+        let read = |path: &Path| TrustAnchors::of_file(path).map_err(|what| format!("{}: {what}", path.display()));
         match self {
-            Believed::BySystem => web::trusting(Trust::of_system()),
-            Believed::By(path) => web::trusting(read(path)?),
-            Believed::Own(tls) => {
+            TlsTrust::BySystem => web::trusting(TrustAnchors::of_system()),
+            TlsTrust::By(path) => web::trusting(read(path)?),
+            TlsTrust::Own(tls) => {
                 let own = read(&tls.own.0)?;
                 let itself = own.certificates().first().cloned();
                 let trust = tls.ca.as_deref().map(read).transpose()?.unwrap_or(own);
-                web::believing(Servers::new(Some(trust), Vec::new()).or_itself(itself))
+                web::believing(ServerVerifier::new(Some(trust), Vec::new()).or_itself(itself))
             }
         }
     }
@@ -477,12 +477,12 @@ impl Believed {
 
 /// An edge that is polled.
 #[derive(Debug, Clone)]
-pub(crate) struct Reached(Arc<Target>);
+pub(crate) struct PolledEdge(Arc<EdgeTarget>);
 
-impl Reached {
+impl PolledEdge {
     /// Finds the edge given by flags or configuration; `None` after an error message.
-    pub(crate) fn new(config: Option<&Path>, remote: &Remote) -> Option<Reached> {
-        target(config, remote).inspect(Target::warn).map(|edge| Reached(Arc::new(edge)))
+    pub(crate) fn new(config: Option<&Path>, remote: &EdgeArgs) -> Option<PolledEdge> {
+        target(config, remote).inspect(EdgeTarget::warn).map(|edge| PolledEdge(Arc::new(edge)))
     }
 
     /// Sends a request and returns the response as text.
@@ -509,7 +509,7 @@ impl Reached {
 }
 
 /// Returns the edge given by the flags, otherwise by the configuration file.
-fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
+fn target(config: Option<&Path>, remote: &EdgeArgs) -> Option<EdgeTarget> {
     if let Some(written) = &remote.url {
         let url = &match with_scheme(written) {
             Ok(url) => url,
@@ -523,9 +523,9 @@ fn target(config: Option<&Path>, remote: &Remote) -> Option<Target> {
             return None;
         }
         let own = own_of(config, url);
-        let (token, believed) = own.map_or((None, Believed::BySystem), |own| (own.token, own.believed));
+        let (token, believed) = own.map_or((None, TlsTrust::BySystem), |own| (own.token, own.believed));
         let (base, named) = (url.trim_end_matches('/').to_owned(), " (of --url)".to_owned());
-        return Some(Target { base, named, is_guessed: false, token, believed, warning: None }.by(remote));
+        return Some(EdgeTarget { base, named, is_guessed: false, token, believed, warning: None }.by(remote));
     }
     let Some((http, warning)) = run::load_http(config, remote.token.is_some()) else {
         terminal::print_error(
@@ -565,7 +565,7 @@ fn with_scheme(written: &str) -> Result<String, String> {
 }
 
 /// Returns the edge of the configuration file if `url` is its address: its token must not be sent to another server.
-fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
+fn own_of(config: Option<&Path>, url: &str) -> Option<EdgeTarget> {
     let (http, _) = config::load_http(&config::find(config)?, false).ok()?;
     let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
     let asked = origin(url)?;
@@ -575,21 +575,21 @@ fn own_of(config: Option<&Path>, url: &str) -> Option<Target> {
 }
 
 /// Returns the edge of a configuration file; `None` if it has port 0, which is known only at run time.
-fn of_file(http: &Http) -> Option<Target> {
+fn of_file(http: &HttpSettings) -> Option<EdgeTarget> {
     let token = http.token.as_ref().map(|token| token.reveal().to_owned());
     let named = String::new();
-    Some(Target {
+    Some(EdgeTarget {
         base: base(http)?,
         warning: None,
         named,
         is_guessed: false,
         token,
-        believed: http.tls.clone().map_or(Believed::BySystem, Believed::Own),
+        believed: http.tls.clone().map_or(TlsTrust::BySystem, TlsTrust::Own),
     })
 }
 
 /// Returns the base URL for an `[http]` section; `None` for port 0.
-fn base(http: &Http) -> Option<String> {
+fn base(http: &HttpSettings) -> Option<String> {
     let mut address = http.address;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { [0, 0, 0, 0, 0, 0, 0, 1].into() });
@@ -603,7 +603,11 @@ fn base(http: &Http) -> Option<String> {
 ///
 /// # Errors
 /// Returns the exit code if the URL is invalid, after an error message.
-pub(crate) fn beside(config: Option<&Path>, remote: &Remote, http: &Http) -> Result<Option<Target>, ExitCode> {
+pub(crate) fn beside(
+    config: Option<&Path>,
+    remote: &EdgeArgs,
+    http: &HttpSettings,
+) -> Result<Option<EdgeTarget>, ExitCode> {
     if remote.url.is_some() {
         return target(config, remote).map(Some).ok_or(ExitCode::from(USAGE));
     }
@@ -618,18 +622,18 @@ pub(crate) fn url_of(config: Option<&Path>) -> Option<String> {
 
 /// Returns `/v1/status` of the edge in a configuration file, or the reason why it does not respond soon. `None` if it
 /// has port 0.
-pub(crate) fn states_of(http: &Http) -> Option<Result<Value, String>> {
+pub(crate) fn states_of(http: &HttpSettings) -> Option<Result<Value, String>> {
     let edge = of_file(http)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     Some(runtime.block_on(async { timeout(SOON, edge.status()).await.unwrap_or_else(|_| Err(silent(&edge))) }))
 }
 
-impl Target {
+impl EdgeTarget {
     /// Replaces token and CA by those of the flags, if given.
-    fn by(self, remote: &Remote) -> Target {
+    fn by(self, remote: &EdgeArgs) -> EdgeTarget {
         let token = remote.token.clone().or(self.token);
-        let believed = remote.ca.as_ref().map_or(self.believed, |ca| Believed::By(ca.clone()));
-        Target { token, believed, ..self }
+        let believed = remote.ca.as_ref().map_or(self.believed, |ca| TlsTrust::By(ca.clone()));
+        EdgeTarget { token, believed, ..self }
     }
 
     /// Returns `/metrics`, if the edge responds.
@@ -662,23 +666,23 @@ impl Target {
     }
 
     /// Returns which process answers at the address; needs no token.
-    pub(crate) async fn presence(&self) -> Presence {
+    pub(crate) async fn presence(&self) -> EdgePresence {
         let (base, named, believed) = (self.base.clone(), self.named.clone(), self.believed.clone());
-        let edge = Target { base, named, is_guessed: false, believed, token: None, warning: None };
+        let edge = EdgeTarget { base, named, is_guessed: false, believed, token: None, warning: None };
         match timeout(SOON, exchange(&edge, Method::GET, "/healthz", None)).await {
-            Err(_) => Presence::Silent(silent(self)),
-            Ok(Ok(text)) if text == b"ok" => Presence::Edge,
+            Err(_) => EdgePresence::Silent(silent(self)),
+            Ok(Ok(text)) if text == b"ok" => EdgePresence::Edge,
             // Recognises an edge that is not ready by the text of its error.
-            Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
-            Ok(Err(error)) if error.contains("refused") => Presence::Absent,
-            Ok(Ok(_) | Err(_)) => Presence::Other,
+            Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => EdgePresence::Edge,
+            Ok(Err(error)) if error.contains("refused") => EdgePresence::Absent,
+            Ok(Ok(_) | Err(_)) => EdgePresence::Other,
         }
     }
 }
 
 /// Process at the HTTP address of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Presence {
+pub(crate) enum EdgePresence {
     /// An edge, healthy or not.
     Edge,
     /// A process that accepts connections but does not respond; the error message.
@@ -690,17 +694,17 @@ pub(crate) enum Presence {
 }
 
 /// Returns the error for an edge that does not respond, with its process and a fix if known.
-fn silent(edge: &Target) -> String {
-    let Target { base, named, .. } = edge;
+fn silent(edge: &EdgeTarget) -> String {
+    let EdgeTarget { base, named, .. } = edge;
     let url = Url::parse(base).ok().filter(is_here);
     let port = url.and_then(|url| url.port_or_known_default());
-    match port.and_then(Holder::of_port) {
-        Some(Holder { pid, name, is_stopped: true }) => {
+    match port.and_then(PortHolder::of_port) {
+        Some(PortHolder { pid, name, is_stopped: true }) => {
             format!(
                 "the edge at {base}{named}: {SILENT}: PID {pid} ({name}) has the port and is stopped; try: kill -CONT {pid}"
             )
         }
-        Some(Holder { pid, name, is_stopped: false }) => {
+        Some(PortHolder { pid, name, is_stopped: false }) => {
             format!("the edge at {base}{named}: {SILENT}: PID {pid} ({name}) has the port and hangs; try: restart it")
         }
         None => format!("no edge at {base}{named}: {SILENT}"),
@@ -732,14 +736,14 @@ fn parsed(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|_| NOT_AN_EDGE.to_owned())
 }
 
-async fn request(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
+async fn request(edge: &EdgeTarget, method: Method, path: &str, body: Option<Value>) -> Result<String, String> {
     let bytes = request_bytes(edge, method, path, body).await?;
     String::from_utf8(bytes).map_err(|_| format!("the server at {} is not a Trunkgate edge", edge.base))
 }
 
 /// Sends a request, if necessary after a check of `/healthz`: an edge that hangs must not find the request when it
 /// recovers.
-async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+async fn request_bytes(edge: &EdgeTarget, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     if edge.is_guessed && method != Method::GET {
         // The edge at the default address may be another one.
         return Err(format!(
@@ -758,13 +762,13 @@ async fn request_bytes(edge: &Target, method: Method, path: &str, body: Option<V
     timeout(patience, exchange(edge, method, path, body)).await.map_err(|_| format!("{what}{}", silent(edge)))?
 }
 
-async fn exchange(edge: &Target, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+async fn exchange(edge: &EdgeTarget, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
     exchange_part(edge, method, path, body, None).await
 }
 
 /// Sends a request for a response, or for a range of its bytes (first and last).
 async fn exchange_part(
-    edge: &Target,
+    edge: &EdgeTarget,
     method: Method,
     path: &str,
     body: Option<Value>,
@@ -792,7 +796,7 @@ async fn exchange_part(
         .await
         .map_err(|what| absent(&with_start(what, &url)))?;
     let answer = web::exchange(stream, request, |_| ANSWER_BYTES).await;
-    let Answer { status, body: answer, is_whole, .. } = answer.map_err(|fault| absent(fault.what()))?;
+    let HttpAnswer { status, body: answer, is_whole, .. } = answer.map_err(|fault| absent(fault.what()))?;
     if !is_whole {
         return Err(format!("response of {base} too large: more than {} MiB", ANSWER_BYTES >> 20));
     }
@@ -870,7 +874,7 @@ mod tests {
             std::fs::write(&file, format!("[http]\n{http}token = {token}\n")).unwrap();
         };
         let sent = |url: Option<&str>, token: Option<&str>| {
-            let remote = Remote { url: url.map(str::to_owned), token: token.map(str::to_owned), ca: None };
+            let remote = EdgeArgs { url: url.map(str::to_owned), token: token.map(str::to_owned), ca: None };
             target(Some(&file), &remote).map(|edge| edge.token)
         };
         write("'hunter2'");

@@ -3,23 +3,23 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::Configuration;
+use crate::cli::ConfigVerb;
 use crate::client;
 use trunkgate_boot::run;
-use trunkgate_config::{self as config, Shown};
+use trunkgate_config::{self as config, ConfigDisplay};
 use trunkgate_system::terminal;
 
 /// Prints the configuration or the schema; exit code 2 if the file is unusable.
-pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
+pub fn run(file: Option<&Path>, what: &ConfigVerb) -> ExitCode {
     let text = match what {
-        Configuration::Schema { markdown: true } => config::markdown(),
-        Configuration::Schema { markdown: false } => format!("{:#}\n", config::json_schema()),
-        Configuration::Show { defaults: true, json } => printed(&Shown::defaults(), *json),
-        Configuration::Show { defaults: false, json } => {
+        ConfigVerb::Schema { markdown: true } => config::markdown(),
+        ConfigVerb::Schema { markdown: false } => format!("{:#}\n", config::json_schema()),
+        ConfigVerb::Show { defaults: true, json } => printed(&ConfigDisplay::defaults(), *json),
+        ConfigVerb::Show { defaults: false, json } => {
             let Some(path) = config::find(file) else { return run::no_config() };
             let source = config::text(&path).unwrap_or_default();
             match config::load(&path) {
-                Ok((config, _)) => printed(&Shown::of(&config, &source), *json),
+                Ok((config, _)) => printed(&ConfigDisplay::of(&config, &source), *json),
                 Err(found) => {
                     return run::refuse(&config::render(&path, &source, &found));
                 }
@@ -30,6 +30,6 @@ pub fn run(file: Option<&Path>, what: &Configuration) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn printed(shown: &Shown, json: bool) -> String {
+fn printed(shown: &ConfigDisplay, json: bool) -> String {
     if json { terminal::json(&shown.to_json()) } else { shown.to_toml() }
 }

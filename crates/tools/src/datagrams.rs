@@ -13,7 +13,7 @@ const DATAGRAM_BYTES: usize = 65_535;
 
 /// A datagram with its time of arrival.
 #[derive(Debug)]
-pub(crate) struct Packet {
+pub(crate) struct TimedDatagram {
     pub(crate) at: Instant,
     pub(crate) source: SocketAddr,
     /// Local media address that received the datagram; `None` for SIP.
@@ -27,13 +27,13 @@ pub(crate) async fn bind() -> std::io::Result<UdpSocket> {
 }
 
 /// Reads datagrams until the receiver is dropped.
-pub(crate) async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packets: mpsc::Sender<Packet>) {
+pub(crate) async fn read(socket: Rc<UdpSocket>, media: Option<SocketAddr>, packets: mpsc::Sender<TimedDatagram>) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
         // A read error is an ICMP error for an earlier datagram; reading continues.
         let Ok((length, source)) = socket.recv_from(&mut buffer).await else { continue };
         let bytes = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
-        if packets.send(Packet { at: Instant::now(), source, media, bytes }).await.is_err() {
+        if packets.send(TimedDatagram { at: Instant::now(), source, media, bytes }).await.is_err() {
             return;
         }
     }

@@ -10,7 +10,7 @@ use trunkgate_call::ReasonSlug;
 
 use crate::client;
 use trunkgate_boot::run::USAGE;
-use trunkgate_config::code::Code;
+use trunkgate_config::code::DiagnosticCode;
 use trunkgate_config::{code, nearest};
 use trunkgate_system::terminal;
 
@@ -91,8 +91,8 @@ fn explain_beginning(topic: &str, width: Option<usize>) -> Option<String> {
 }
 
 /// Returns the explanation of an error code in its original lines, or wrapped if the terminal is narrower.
-fn explain_code(code: Code, width: Option<usize>) -> String {
-    let Code { id, title, text } = code;
+fn explain_code(code: DiagnosticCode, width: Option<usize>) -> String {
+    let DiagnosticCode { id, title, text } = code;
     let whole = format!("{id}: {title}\n\n{text}\n");
     match width {
         Some(width) if whole.lines().any(|line| line.chars().count() > width) => {

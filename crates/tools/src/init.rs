@@ -101,7 +101,7 @@ fn ask(options: &InitOptions, input: &mut impl BufRead) -> InitOptions {
     let trunk = trunk.and_then(|kind| {
         let Some(text) = details(&kind) else { return Some(kind) };
         let value = question(&text, &|answer| match answer {
-            "" if kind == TRUNK.first || Value::of(&kind).accepts("") => Ok(()),
+            "" if kind == TRUNK.first || TrunkValueForm::of(&kind).accepts("") => Ok(()),
             "" => Err("there is no default".to_owned()),
             _ => TRUNK.read(&format!("{kind}:{answer}")).map(drop),
         });
@@ -132,25 +132,27 @@ fn or_default(check: impl Fn(&str) -> Result<(), String>) -> impl Fn(&str) -> Re
 
 /// Returns the question for the value of a kind of trunk; `None` if it has none, or the answer contains it.
 fn details(kind: &str) -> Option<String> {
-    match Value::of(kind) {
+    match TrunkValueForm::of(kind) {
         _ if !TRUNK.kinds().contains(&kind) => None,
-        Value::Domain(ends) => Some(format!("Domain at {kind}, e.g. acme{ends}")),
-        Value::Address if kind == TRUNK.first => Some("Address of its SIP server (default: 127.0.0.1:5070)".to_owned()),
-        Value::Address => {
+        TrunkValueForm::Domain(ends) => Some(format!("Domain at {kind}, e.g. acme{ends}")),
+        TrunkValueForm::Address if kind == TRUNK.first => {
+            Some("Address of its SIP server (default: 127.0.0.1:5070)".to_owned())
+        }
+        TrunkValueForm::Address => {
             let note = preset::find(kind).and_then(|preset| preset.left_out.iter().find(|one| one.key == "peers"));
             let note = note.map_or_else(|| "address of its SIP server".to_owned(), |one| one.note.clone());
             Some(format!("Peer at {kind}: {note}"))
         }
-        Value::Region(regions) => {
+        TrunkValueForm::Region(regions) => {
             let first = regions.first().map(String::as_str).unwrap_or_default();
             Some(format!("Region at {kind}: {} (default: {first})", regions.join(", ")))
         }
-        Value::Nothing => None,
+        TrunkValueForm::Nothing => None,
     }
 }
 
 /// Value expected after `KIND:`.
-enum Value {
+enum TrunkValueForm {
     /// A domain at the provider; ending of its name.
     Domain(String),
     /// Address of a SIP server.
@@ -161,58 +163,65 @@ enum Value {
     Nothing,
 }
 
-impl Value {
-    fn of(kind: &str) -> Value {
+impl TrunkValueForm {
+    fn of(kind: &str) -> TrunkValueForm {
         match preset::find(kind) {
             Some(Preset { domain: Some(domain), .. }) => {
-                Value::Domain(domain.forms.first().map(|form| form.ends.clone()).unwrap_or_default())
+                TrunkValueForm::Domain(domain.forms.first().map(|form| form.ends.clone()).unwrap_or_default())
             }
-            Some(preset) if preset.needs_peers() => Value::Address,
-            Some(preset) if preset.regions.is_empty() => Value::Nothing,
-            Some(preset) => Value::Region(preset.regions.clone()),
-            None => Value::Address,
+            Some(preset) if preset.needs_peers() => TrunkValueForm::Address,
+            Some(preset) if preset.regions.is_empty() => TrunkValueForm::Nothing,
+            Some(preset) => TrunkValueForm::Region(preset.regions.clone()),
+            None => TrunkValueForm::Address,
         }
     }
 
     /// Returns the syntax of a trunk of this kind.
     fn form(kind: &str) -> String {
-        match Value::of(kind) {
-            Value::Domain(_) => format!("{kind}:DOMAIN"),
-            Value::Address => format!("{kind}:ADDRESS"),
-            Value::Region(_) => format!("{kind}[:REGION]"),
-            Value::Nothing => kind.to_owned(),
+        match TrunkValueForm::of(kind) {
+            TrunkValueForm::Domain(_) => format!("{kind}:DOMAIN"),
+            TrunkValueForm::Address => format!("{kind}:ADDRESS"),
+            TrunkValueForm::Region(_) => format!("{kind}[:REGION]"),
+            TrunkValueForm::Nothing => kind.to_owned(),
         }
     }
 
     /// Returns whether the form of `text` is valid.
     fn accepts(&self, text: &str) -> bool {
         match self {
-            Value::Domain(_) => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c)),
-            Value::Address => !text.is_empty() && !text.contains(char::is_whitespace),
-            Value::Region(regions) => text.is_empty() || regions.iter().any(|region| region == text),
-            Value::Nothing => text.is_empty(),
+            TrunkValueForm::Domain(_) => {
+                !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
+            }
+            TrunkValueForm::Address => !text.is_empty() && !text.contains(char::is_whitespace),
+            TrunkValueForm::Region(regions) => text.is_empty() || regions.iter().any(|region| region == text),
+            TrunkValueForm::Nothing => text.is_empty(),
         }
     }
 }
 
 /// A side of the edge (trunk or PBX) on the command line.
-struct Side {
+struct TrunkFlag {
     /// Name of the flag.
     flag: &'static str,
     /// Kind for an address without one.
     first: &'static str,
     /// Side of its presets; each preset is a kind.
-    side: preset::Side,
+    side: preset::PresetKind,
     /// Value without a flag or an answer.
     default: &'static str,
 }
 
-const TRUNK: Side =
-    Side { flag: "--trunk", first: "carrier", side: preset::Side::Carrier, default: "carrier:127.0.0.1:5070" };
+const TRUNK: TrunkFlag = TrunkFlag {
+    flag: "--trunk",
+    first: "carrier",
+    side: preset::PresetKind::Carrier,
+    default: "carrier:127.0.0.1:5070",
+};
 /// The kind of a PBX is its preset; its trunk is named `pbx`, as in the documentation.
-const PBX: Side = Side { flag: "--pbx", first: "pbx", side: preset::Side::Pbx, default: "pbx:127.0.0.1:5080" };
+const PBX: TrunkFlag =
+    TrunkFlag { flag: "--pbx", first: "pbx", side: preset::PresetKind::Pbx, default: "pbx:127.0.0.1:5080" };
 
-impl Side {
+impl TrunkFlag {
     /// Returns the valid kinds.
     fn kinds(&self) -> Vec<&'static str> {
         let presets = preset::all().iter().filter(|preset| preset.side == self.side).map(|preset| preset.name);
@@ -233,10 +242,10 @@ impl Side {
             None if text.contains('.') => alone,
             _ => ("", ""),
         };
-        if !kind.is_empty() && Value::of(kind).accepts(value) {
+        if !kind.is_empty() && TrunkValueForm::of(kind).accepts(value) {
             return Ok((kind, value));
         }
-        let forms: Vec<String> = kinds.iter().map(|kind| Value::form(kind)).collect();
+        let forms: Vec<String> = kinds.iter().map(|kind| TrunkValueForm::form(kind)).collect();
         let (kind, value) = text.split_once(':').unwrap_or((text, ""));
         let hint = self.hint(kind, value).unwrap_or_default();
         Err(format!("{text}: expected {}{hint}", forms.join(" or ")))
@@ -247,20 +256,20 @@ impl Side {
         let other = if self.flag == TRUNK.flag { &PBX } else { &TRUNK };
         let kinds = self.kinds();
         if kinds.contains(&kind) {
-            let Value::Region(regions) = Value::of(kind) else { return None };
+            let TrunkValueForm::Region(regions) = TrunkValueForm::of(kind) else { return None };
             return Some(format!("; regions of {kind}: {}", regions.join(", ")));
         }
         if kind.is_empty() || !kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return None;
         }
         if other.kinds().contains(&kind) {
-            return Some(format!("; {kind} belongs to {} {}", other.flag, Value::form(kind)));
+            return Some(format!("; {kind} belongs to {} {}", other.flag, TrunkValueForm::form(kind)));
         }
         if preset::find(kind).is_some() {
             return Some(format!("; init cannot write {kind}: add its trunk by hand (trunkgate preset show {kind})"));
         }
         Some(match nearest(kind, kinds.iter().copied()) {
-            Some(meant) if value.is_empty() => format!("; did you mean {}?", Value::form(meant)),
+            Some(meant) if value.is_empty() => format!("; did you mean {}?", TrunkValueForm::form(meant)),
             Some(meant) => format!("; did you mean {meant}:{value}?"),
             None => {
                 let first = self.first;
@@ -365,7 +374,7 @@ fn beside(line: &str, comment: &str) -> String {
 }
 
 /// A trunk given by `--trunk`.
-struct Carrier<'a> {
+struct CarrierTrunk<'a> {
     /// Kind, before the colon.
     kind: &'a str,
     /// Trunk name: the kind, numbered from the second trunk of a kind.
@@ -380,9 +389,9 @@ struct Carrier<'a> {
 ///
 /// # Errors
 /// Returns a message if a flag is invalid.
-fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
+fn carriers(given: &[String]) -> Result<Vec<CarrierTrunk<'_>>, String> {
     let stand_in = if given.is_empty() { "# placeholder: address of the carrier" } else { "" };
-    let mut carriers: Vec<Carrier<'_>> = Vec::new();
+    let mut carriers: Vec<CarrierTrunk<'_>> = Vec::new();
     let written: Vec<&str> = given.iter().map(String::as_str).collect();
     for (at, text) in (if written.is_empty() { vec![TRUNK.default] } else { written }).into_iter().enumerate() {
         let (kind, address) = TRUNK.read_flag(text)?;
@@ -412,7 +421,7 @@ fn carriers(given: &[String]) -> Result<Vec<Carrier<'_>>, String> {
             ),
             _ => format!("{}{auth}", provider(kind, address)),
         };
-        carriers.push(Carrier { kind, name, address, keys });
+        carriers.push(CarrierTrunk { kind, name, address, keys });
     }
     Ok(carriers)
 }
@@ -424,10 +433,10 @@ const MEDIA_FROM: &str =
 /// Returns the keys of a provider trunk; keys that its preset leaves to the user are comments.
 fn provider(kind: &str, value: &str) -> String {
     let mut keys = beside(&format!("preset = {}", quoted(kind)), &format!("# `trunkgate preset show {kind}`")) + "\n";
-    match Value::of(kind) {
-        Value::Region(_) if !value.is_empty() => keys.push_str(&format!("region = {}\n", quoted(value))),
-        Value::Address => keys.push_str(&format!("peers = [{}]\n", quoted(&peer(value)))),
-        Value::Domain(_) | Value::Region(_) | Value::Nothing => {}
+    match TrunkValueForm::of(kind) {
+        TrunkValueForm::Region(_) if !value.is_empty() => keys.push_str(&format!("region = {}\n", quoted(value))),
+        TrunkValueForm::Address => keys.push_str(&format!("peers = [{}]\n", quoted(&peer(value)))),
+        TrunkValueForm::Domain(_) | TrunkValueForm::Region(_) | TrunkValueForm::Nothing => {}
     }
     for one in preset::find(kind).into_iter().flat_map(|preset| &preset.left_out) {
         match one.key.as_str() {
@@ -560,13 +569,13 @@ mod tests {
 
     #[test]
     fn every_preset_of_a_side_is_a_kind_of_it() {
-        for preset in preset::all().iter().filter(|preset| preset.side != preset::Side::Other) {
-            let given = match Value::of(preset.name) {
-                Value::Domain(_) => format!("{}:acme", preset.name),
-                Value::Address => format!("{}:sbc.example.com", preset.name),
-                Value::Region(_) | Value::Nothing => preset.name.to_owned(),
+        for preset in preset::all().iter().filter(|preset| preset.side != preset::PresetKind::Other) {
+            let given = match TrunkValueForm::of(preset.name) {
+                TrunkValueForm::Domain(_) => format!("{}:acme", preset.name),
+                TrunkValueForm::Address => format!("{}:sbc.example.com", preset.name),
+                TrunkValueForm::Region(_) | TrunkValueForm::Nothing => preset.name.to_owned(),
             };
-            let is_pbx = preset.side == preset::Side::Pbx;
+            let is_pbx = preset.side == preset::PresetKind::Pbx;
             let (trunk, pbx) = if is_pbx { (None, Some(given.as_str())) } else { (Some(given.as_str()), None) };
             let text = compose(&options(trunk, pbx)).unwrap();
             let found = config::parse(Path::new("trunkgate.toml"), &text);

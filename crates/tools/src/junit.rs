@@ -9,19 +9,19 @@ use trunkgate_system::terminal;
 
 /// A test case.
 #[derive(Debug)]
-pub(crate) struct Case {
+pub(crate) struct TestCase {
     pub(crate) name: String,
     /// Duration, in seconds.
     pub(crate) seconds: Option<f64>,
     /// Failure or error; `None`: the case passed.
-    pub(crate) wrong: Option<Wrong>,
+    pub(crate) wrong: Option<CaseFailure>,
     /// Output of the case.
     pub(crate) output: Option<String>,
 }
 
 /// Failure or error of a test case.
 #[derive(Debug)]
-pub(crate) struct Wrong {
+pub(crate) struct CaseFailure {
     /// Whether the case could not be evaluated (`error`); otherwise an expectation failed (`failure`).
     pub(crate) is_error: bool,
     /// Summary, one line.
@@ -33,7 +33,7 @@ pub(crate) struct Wrong {
 ///
 /// # Errors
 /// Returns the error of the XML writer.
-pub(crate) fn suite(name: &str, class: &str, seconds: f64, cases: &[Case]) -> io::Result<Vec<u8>> {
+pub(crate) fn suite(name: &str, class: &str, seconds: f64, cases: &[TestCase]) -> io::Result<Vec<u8>> {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     let count = |is_error: bool| {
         let wrong = cases.iter().filter_map(|case| case.wrong.as_ref());
@@ -58,7 +58,7 @@ pub(crate) fn suite(name: &str, class: &str, seconds: f64, cases: &[Case]) -> io
     Ok(xml)
 }
 
-fn write(writer: &mut Writer<Vec<u8>>, class: &str, case: &Case) -> io::Result<()> {
+fn write(writer: &mut Writer<Vec<u8>>, class: &str, case: &TestCase) -> io::Result<()> {
     let name = terminal::harmless(&case.name);
     let time = case.seconds.map(|seconds| format!("{seconds:.3}"));
     let element = writer.create_element("testcase").with_attributes([("classname", class), ("name", name.as_str())]);
@@ -68,7 +68,7 @@ fn write(writer: &mut Writer<Vec<u8>>, class: &str, case: &Case) -> io::Result<(
         return Ok(());
     }
     element.write_inner_content(|writer| {
-        if let Some(Wrong { is_error, message, text }) = &case.wrong {
+        if let Some(CaseFailure { is_error, message, text }) = &case.wrong {
             let (message, text) = (terminal::harmless(message), terminal::harmless(text));
             let wrong = writer.create_element(if *is_error { "error" } else { "failure" });
             wrong.with_attribute(("message", message.as_str())).write_text_content(BytesText::new(&text))?;
@@ -88,8 +88,9 @@ mod tests {
 
     #[test]
     fn characters_that_xml_does_not_know_are_replaced() {
-        let wrong = Wrong { is_error: false, message: "a\u{1}".into(), text: "b\u{1b}[31m\nc".into() };
-        let case = Case { name: "n\u{7}".into(), seconds: None, wrong: Some(wrong), output: Some("<\u{0}>".into()) };
+        let wrong = CaseFailure { is_error: false, message: "a\u{1}".into(), text: "b\u{1b}[31m\nc".into() };
+        let case =
+            TestCase { name: "n\u{7}".into(), seconds: None, wrong: Some(wrong), output: Some("<\u{0}>".into()) };
         let text = String::from_utf8(suite("s", "c", 1.0, &[case]).unwrap()).unwrap();
         for part in ["name=\"n·\">", "message=\"a·\">b·[31m\nc</failure>", "<system-out>&lt;·&gt;</system-out>"] {
             assert!(text.contains(part), "{part}: {text}");

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use trunkgate_sip::framer::{Framed, Framer};
+use trunkgate_sip::framer::{FramedItem, Framer};
 
 use trunkgate_system::certificates::{is_tls, words};
 use trunkgate_system::connector::{Connector, TlsFault};
@@ -21,27 +21,30 @@ use trunkgate_system::limits::{CONNECT_SECONDS, HANDSHAKE_SECONDS};
 const READ_BYTES: usize = 4096;
 
 /// A byte stream in both directions.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// An open TCP or TLS connection.
-pub(crate) struct Line {
+pub(crate) struct ConnectedStream {
     /// The connected stream.
-    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) stream: Box<dyn ByteStream>,
     /// Local address.
     pub(crate) local: SocketAddr,
     /// Certificate chain presented by the remote party.
     pub(crate) shown: Vec<CertificateDer<'static>>,
 }
 
-impl Line {
+impl ConnectedStream {
     /// Opens a connection; with `tls` the remote certificate must be valid for that host.
     ///
     /// # Errors
     /// Returns the error as a clause.
-    pub(crate) async fn open(to: SocketAddr, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
-        Line::over(Line::connect(None, to).await.map_err(|error| plain(&error))?, tls).await
+    pub(crate) async fn open(
+        to: SocketAddr,
+        tls: Option<(Arc<ClientConfig>, &str)>,
+    ) -> Result<ConnectedStream, String> {
+        ConnectedStream::over(ConnectedStream::connect(None, to).await.map_err(|error| plain(&error))?, tls).await
     }
 
     /// Connects by TCP, from `source` if it is given.
@@ -57,10 +60,13 @@ impl Line {
     ///
     /// # Errors
     /// Returns the reason as a clause.
-    pub(crate) async fn over(stream: TcpStream, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
+    pub(crate) async fn over(
+        stream: TcpStream,
+        tls: Option<(Arc<ClientConfig>, &str)>,
+    ) -> Result<ConnectedStream, String> {
         let local = stream.local_addr().map_err(|error| plain(&error))?;
         let Some((config, host)) = tls else {
-            return Ok(Line { stream: Box::new(stream), local, shown: Vec::new() });
+            return Ok(ConnectedStream { stream: Box::new(stream), local, shown: Vec::new() });
         };
         let failed = |fault: TlsFault| format!("TLS failed: {}", fault.what);
         let handshake_within = Some(Duration::from_secs(HANDSHAKE_SECONDS));
@@ -68,7 +74,7 @@ impl Line {
         let stream = connector.tls(config, host, stream).await.map_err(failed)?;
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let shown = shown.iter().map(|one| one.clone().into_owned()).collect();
-        Ok(Line { stream: Box::new(stream), local, shown })
+        Ok(ConnectedStream { stream: Box::new(stream), local, shown })
     }
 }
 
@@ -79,13 +85,13 @@ pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::
         framer.push(buffer.get(..len).unwrap_or_default());
         while let Some(framed) = framer.pop() {
             match framed {
-                Framed::Message(bytes) => {
+                FramedItem::Message(bytes) => {
                     if messages.send(bytes).await.is_err() {
                         return;
                     }
                 }
-                Framed::Ping => {}
-                Framed::Broken { .. } => return,
+                FramedItem::Ping => {}
+                FramedItem::Broken { .. } => return,
             }
         }
     }

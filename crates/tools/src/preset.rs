@@ -7,16 +7,16 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use trunkgate_route::nearest;
 
-use crate::cli::Presets;
+use crate::cli::PresetVerb;
 use crate::client;
 use trunkgate_boot::run;
 use trunkgate_config as config;
-use trunkgate_config::preset::{self, Domain, DomainForm, LeftOut, Preset, PresetValue};
-use trunkgate_config::preset_diff::{self, Changed, Uses};
+use trunkgate_config::preset::{self, DomainForm, Preset, PresetDomain, PresetValue, UnsetPresetKey};
+use trunkgate_config::preset_diff::{self, OverriddenValue, PresetUse};
 use trunkgate_system::terminal;
 
 /// Runs the verb; exit code 2 for an unknown preset or an unusable file.
-pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
+pub fn run(file: Option<&Path>, what: &PresetVerb, json: bool) -> ExitCode {
     let named = |name: &str| {
         let found = preset::find(name);
         if found.is_none() {
@@ -29,7 +29,7 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
         found
     };
     let text = match what {
-        Presets::Diff { name } => {
+        PresetVerb::Diff { name } => {
             let Some(preset) = named(name) else { return ExitCode::from(run::USAGE) };
             let Some(path) = config::find(file) else { return run::no_config() };
             let source = config::text(&path).unwrap_or_default();
@@ -39,12 +39,12 @@ pub fn run(file: Option<&Path>, what: &Presets, json: bool) -> ExitCode {
             let trunks = preset_diff::uses(&source, preset);
             if json { format!("{:#}\n", diff_as_json(preset, &path, &trunks)) } else { diff(preset, &path, &trunks) }
         }
-        Presets::List if json => {
+        PresetVerb::List if json => {
             let one = |preset: &Preset| json!({ "name": preset.name, "title": preset.title });
             format!("{:#}\n", preset::all().iter().map(one).collect::<Value>())
         }
-        Presets::List => list(),
-        Presets::Show { name } => match named(name) {
+        PresetVerb::List => list(),
+        PresetVerb::Show { name } => match named(name) {
             Some(preset) if json => format!("{:#}\n", as_json(preset)),
             Some(preset) => as_text(preset),
             None => return ExitCode::from(run::USAGE),
@@ -117,7 +117,7 @@ fn condition(preset: &Preset, value: &PresetValue) -> Option<String> {
 }
 
 /// Lists each trunk with the values that differ, and their places.
-fn diff(preset: &Preset, path: &Path, trunks: &[Uses]) -> String {
+fn diff(preset: &Preset, path: &Path, trunks: &[PresetUse]) -> String {
     if trunks.is_empty() {
         return format!("no trunk in {} has preset = \"{}\"\n", path.display(), preset.name);
     }
@@ -138,8 +138,8 @@ fn diff(preset: &Preset, path: &Path, trunks: &[Uses]) -> String {
     out
 }
 
-fn diff_as_json(preset: &Preset, path: &Path, trunks: &[Uses]) -> Value {
-    let changed = |one: &Changed| {
+fn diff_as_json(preset: &Preset, path: &Path, trunks: &[PresetUse]) -> Value {
+    let changed = |one: &OverriddenValue| {
         json!({
             "key": one.key,
             "preset": one.preset,
@@ -149,7 +149,7 @@ fn diff_as_json(preset: &Preset, path: &Path, trunks: &[Uses]) -> Value {
             "column": one.column,
         })
     };
-    let trunk = |trunk: &Uses| {
+    let trunk = |trunk: &PresetUse| {
         json!({
             "name": trunk.name,
             "line": trunk.line,
@@ -170,7 +170,7 @@ fn quoted(texts: &[String]) -> String {
 }
 
 /// Returns a domain's default form and all forms.
-fn domain_as_json(domain: &Domain) -> Option<Value> {
+fn domain_as_json(domain: &PresetDomain) -> Option<Value> {
     let form = |form: &DomainForm| {
         json!({
             "name": form.name,
@@ -199,7 +199,7 @@ fn as_json(preset: &Preset) -> Value {
             "date": value.date,
         })
     };
-    let left_out = |one: &LeftOut| json!({ "key": one.key, "note": one.note, "source": one.source });
+    let left_out = |one: &UnsetPresetKey| json!({ "key": one.key, "note": one.note, "source": one.source });
     json!({
         "name": preset.name,
         "title": preset.title,

@@ -15,16 +15,16 @@ const TEXT: usize = 24;
 /// Progress output of a verb. A moving line is cut to the terminal's width, because a wrapped line cannot be
 /// overwritten.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressOutput {
     began: Instant,
     terminal: bool,
     bar_shown: bool,
 }
 
-impl Progress {
+impl ProgressOutput {
     /// Starts the clock of the output.
-    pub(crate) fn new() -> Progress {
-        Progress { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
+    pub(crate) fn new() -> ProgressOutput {
+        ProgressOutput { began: Instant::now(), terminal: std::io::stderr().is_terminal(), bar_shown: false }
     }
 
     /// Prints a permanent line.

@@ -3,7 +3,7 @@
 //! Neighbouring samples of speech, music and tones are correlated. Audio decoded in the wrong format is less
 //! correlated, and loud: each format maps quiet sounds of the others to values near full scale.
 
-use trunkgate_media::agent::Format;
+use trunkgate_media::agent::AgentFormat;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
 /// Level below which a block is silent: −50 dBFS, as a fraction of full scale.
@@ -23,14 +23,14 @@ const BLOCKS: u64 = 5;
 
 /// Level of audio without its silence, and correlation of neighbouring samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Sound {
+pub(crate) struct NoiseMeter {
     blocks: u64,
     samples: f64,
     energy: f64,
     lagged: f64,
 }
 
-impl Sound {
+impl NoiseMeter {
     /// Adds a block of samples.
     pub(crate) fn take(&mut self, block: &[i16]) {
         let samples = block.len() as f64;
@@ -66,8 +66,8 @@ impl Sound {
         self.lagged / self.energy.max(f64::MIN_POSITIVE)
     }
 
-    fn of(audio: &[u8], decode: impl Fn(&[u8], &mut Vec<i16>)) -> Sound {
-        let (mut sound, mut samples) = (Sound::default(), Vec::new());
+    fn of(audio: &[u8], decode: impl Fn(&[u8], &mut Vec<i16>)) -> NoiseMeter {
+        let (mut sound, mut samples) = (NoiseMeter::default(), Vec::new());
         for block in audio.chunks(BLOCK_BYTES) {
             samples.clear();
             // Skips blocks of equal bytes, which are silence in every format.
@@ -81,17 +81,19 @@ impl Sound {
 }
 
 /// Returns the actual format of noisy audio declared as `format`, if it sounds better in another one.
-pub(crate) fn disguised(audio: &[u8], format: Format) -> Option<&'static str> {
-    let ulaw = Sound::of(audio, |block, out| out.extend(block.iter().map(|code| decode_ulaw(*code))));
-    let alaw = Sound::of(audio, |block, out| out.extend(block.iter().map(|code| decode_alaw(*code))));
+pub(crate) fn disguised(audio: &[u8], format: AgentFormat) -> Option<&'static str> {
+    let ulaw = NoiseMeter::of(audio, |block, out| out.extend(block.iter().map(|code| decode_ulaw(*code))));
+    let alaw = NoiseMeter::of(audio, |block, out| out.extend(block.iter().map(|code| decode_alaw(*code))));
     let linear = |sample: fn([u8; 2]) -> i16| {
         let pair = move |pair: &[u8]| pair.try_into().map_or(0, sample);
-        Sound::of(audio, move |block, out| out.extend(block.chunks_exact(2).map(pair)))
+        NoiseMeter::of(audio, move |block, out| out.extend(block.chunks_exact(2).map(pair)))
     };
     let (little, big) = (linear(i16::from_le_bytes), linear(i16::from_be_bytes));
     let (own, others) = match format {
-        Format::Mulaw8000 => (ulaw, [(little, "linear 16-bit audio"), (big, "linear 16-bit audio"), (alaw, "A-law")]),
-        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+        AgentFormat::Mulaw8000 => {
+            (ulaw, [(little, "linear 16-bit audio"), (big, "linear 16-bit audio"), (alaw, "A-law")])
+        }
+        AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => {
             (little, [(ulaw, "μ-law"), (alaw, "A-law"), (big, "in network byte order")])
         }
     };
@@ -140,14 +142,14 @@ mod tests {
             let big: Vec<u8> = narrow.iter().flat_map(|sample| sample.to_be_bytes()).collect();
             for rate in [8_000.0, 16_000.0, 24_000.0] {
                 let linear = little(&voice(rate, peak));
-                assert_eq!(disguised(&linear, Format::Mulaw8000), Some("linear 16-bit audio"), "{rate} {peak}");
-                assert_eq!(disguised(&linear, Format::L16Rate16000), None, "{rate} {peak}");
+                assert_eq!(disguised(&linear, AgentFormat::Mulaw8000), Some("linear 16-bit audio"), "{rate} {peak}");
+                assert_eq!(disguised(&linear, AgentFormat::L16Rate16000), None, "{rate} {peak}");
             }
-            assert_eq!(disguised(&ulaw, Format::L16Rate16000), Some("μ-law"), "{peak}");
-            assert_eq!(disguised(&ulaw, Format::Mulaw8000), None, "{peak}");
-            assert_eq!(disguised(&alaw, Format::L16Rate8000), Some("A-law"), "{peak}");
-            assert_eq!(disguised(&alaw, Format::Mulaw8000), Some("A-law"), "{peak}");
-            assert_eq!(disguised(&big, Format::L16Rate8000), Some("in network byte order"), "{peak}");
+            assert_eq!(disguised(&ulaw, AgentFormat::L16Rate16000), Some("μ-law"), "{peak}");
+            assert_eq!(disguised(&ulaw, AgentFormat::Mulaw8000), None, "{peak}");
+            assert_eq!(disguised(&alaw, AgentFormat::L16Rate8000), Some("A-law"), "{peak}");
+            assert_eq!(disguised(&alaw, AgentFormat::Mulaw8000), Some("A-law"), "{peak}");
+            assert_eq!(disguised(&big, AgentFormat::L16Rate8000), Some("in network byte order"), "{peak}");
         }
     }
 
@@ -156,16 +158,16 @@ mod tests {
         let tone: Vec<i16> = (0..16_000).map(|n| ((f64::from(n) * 0.35).sin() * 9_000.0) as i16).collect();
         for samples in [noise(), tone, vec![0; 16_000], vec![1; 10]] {
             let ulaw: Vec<u8> = samples.iter().map(|sample| encode_ulaw(*sample)).collect();
-            assert_eq!(disguised(&ulaw, Format::Mulaw8000), None);
-            assert_eq!(disguised(&little(&samples), Format::L16Rate8000), None);
+            assert_eq!(disguised(&ulaw, AgentFormat::Mulaw8000), None);
+            assert_eq!(disguised(&little(&samples), AgentFormat::L16Rate8000), None);
         }
-        assert_eq!(disguised(&[], Format::Mulaw8000), None);
+        assert_eq!(disguised(&[], AgentFormat::Mulaw8000), None);
     }
 
     #[test]
     fn a_level_is_that_of_what_is_heard() {
         let of = |samples: &[i16]| {
-            let mut sound = Sound::default();
+            let mut sound = NoiseMeter::default();
             samples.chunks(160).for_each(|block| sound.take(block));
             sound
         };

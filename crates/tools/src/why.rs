@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::cli::Why;
+use crate::cli::WhyArgs;
 use crate::client;
 use trunkgate_boot::run;
-use trunkgate_explain::why::{Question, explain, text};
-use trunkgate_runtime::settings::Found;
+use trunkgate_explain::why::{CallQuestion, explain, text};
+use trunkgate_runtime::settings::ResolvedServers;
 use trunkgate_system::terminal;
 
 /// Indentation of wrapped lines, in characters.
@@ -18,10 +18,10 @@ const INDENT: usize = 2;
 
 /// Explains a call by the file, as `check` reads it (host names of peers are not resolved), with the states of the
 /// targets if the edge of the file is running. With `--url` the edge explains it by its own configuration.
-pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
+pub fn run(given: Option<&Path>, verb: &WhyArgs) -> ExitCode {
     let (from, called, caller) = (verb.from.clone(), verb.called.clone(), verb.caller.clone());
     let header = (!verb.header.is_empty()).then(|| verb.header.join("\n"));
-    let question = Question { from, called, caller, at: verb.at.clone(), header };
+    let question = CallQuestion { from, called, caller, at: verb.at.clone(), header };
     let show = |answer: &Value| {
         if verb.json {
             return client::raw(answer);
@@ -43,7 +43,7 @@ pub fn run(given: Option<&Path>, verb: &Why) -> ExitCode {
     };
     let status = client::states_of(&config.http);
     match explain(
-        &config.table(&Found::new()),
+        &config.table(&ResolvedServers::new()),
         &config,
         &question,
         status.as_ref().and_then(|status| status.as_ref().ok()),

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::program::{Heard, Input, Program, Settings, Source};
-use crate::secret::Secret;
+use crate::program::{DocumentSource, Program, ProgramInput, ProgramSettings, RecogniserResult};
+use crate::secret::SensitiveText;
 
 /// Runs a program with arbitrary bytes as the response to every request; all steps complete immediately.
 pub fn twiml_document(data: &[u8]) {
     let _ = crate::document::parse_messaging(&String::from_utf8_lossy(data));
-    let mut program = Program::new(Settings { recognition: true, ..Settings::default() });
+    let mut program = Program::new(ProgramSettings { recognition: true, ..ProgramSettings::default() });
     let mut now = Duration::ZERO;
-    program.start(now, Source::Text(String::from_utf8_lossy(data).into_owned()), false);
+    program.start(now, DocumentSource::Text(String::from_utf8_lossy(data).into_owned()), false);
     for round in 0..200_u32 {
         while program.poll_output().is_some() {}
         if program.is_over() {
@@ -22,20 +22,21 @@ pub fn twiml_document(data: &[u8]) {
                 now = due;
                 program.handle_timeout(now);
             }
-            Some(_) if round % 3 == 0 => program.handle_input(now, Input::Digit('1')),
+            Some(_) if round % 3 == 0 => program.handle_input(now, ProgramInput::Digit('1')),
             Some(_) => hear(&mut program, now, round, data),
             // Ids count up from 1, so one of these is correct.
             None => {
                 for id in 0..=round.saturating_add(2) {
-                    program.handle_input(now, Input::Played { id });
+                    program.handle_input(now, ProgramInput::Played { id });
                     let content_type = Some("text/xml".to_owned());
-                    program.handle_input(now, Input::Fetched { id, url: None, content_type, body: data.to_vec() });
-                    program.handle_input(now, Input::StreamEnded { id, error: None });
+                    program
+                        .handle_input(now, ProgramInput::Fetched { id, url: None, content_type, body: data.to_vec() });
+                    program.handle_input(now, ProgramInput::StreamEnded { id, error: None });
                 }
             }
         }
     }
-    program.handle_input(now, Input::HungUp);
+    program.handle_input(now, ProgramInput::HungUp);
 }
 
 /// Feeds the active recogniser's results, or its failure.
@@ -43,11 +44,15 @@ fn hear(program: &mut Program, now: Duration, round: u32, data: &[u8]) {
     let Some(listening) = program.recognition() else { return };
     let id = listening.id;
     if round.is_multiple_of(7) {
-        return program.handle_input(now, Input::RecognitionFailed { id, text: String::new() });
+        return program.handle_input(now, ProgramInput::RecognitionFailed { id, text: String::new() });
     }
     let text = String::from_utf8_lossy(data.get(..data.len().min(40)).unwrap_or_default()).into_owned();
-    let heard = Heard { text: Secret::new(text), is_final: round.is_multiple_of(5), confidence_ppm: Some(round) };
-    program.handle_input(now, Input::Speech { id, heard });
+    let heard = RecogniserResult {
+        text: SensitiveText::new(text),
+        is_final: round.is_multiple_of(5),
+        confidence_ppm: Some(round),
+    };
+    program.handle_input(now, ProgramInput::Speech { id, heard });
 }
 
 #[cfg(test)]

@@ -16,18 +16,20 @@ pub mod fuzz;
 pub mod limits;
 
 pub use document::{
-    Callback, CallbackEvents, Conference, Connect, Dial, DialRecord, Document, Enqueue, Gather, Header, Kind,
-    LiveTranscript, Loop, MessagingDocument, Method, Pause, Play, PlaySource, Prompt, PromptKind, Queue, Record,
-    RecordingNoun, Redirect, Refer, Reference, ReferenceKind, Refused, Reject, Reply, ReplyKind, ReportedStates, Say,
-    SipParty, SipUri, SiprecNoun, SpeechEnd, SpeechInput, Stream, Target, Tracks, TranscriptionNoun, Verb, Warnings,
-    headers_of_request, is_digits, parse, parse_body, parse_messaging, references, written_number,
+    CallDocument, CallbackEvents, ConferenceNoun, ConnectVerb, DialRecord, DialTarget, DialVerb, DocumentReference,
+    DocumentWarnings, EnqueueVerb, GatherVerb, HttpMethod, LiveTranscript, LoopCount, MessagingDocument,
+    PartyCallbacks, PauseVerb, PlaySource, PlayVerb, Prompt, PromptKind, QueueNoun, RecordVerb, RecordingNoun,
+    RedirectVerb, ReferVerb, ReferenceKind, RejectReason, ReplyKind, ReplyVerb, ReportedStates, SayVerb, SipHeader,
+    SipParty, SipUri, SiprecNoun, SpeechEnd, SpeechInput, Stream, TrackSelection, TranscriptionNoun, UnsupportedVerb,
+    Verb, VerbKind, headers_of_request, is_digits, parse, parse_body, parse_messaging, references, written_number,
 };
-pub use location::Location;
-pub use problem::{Error, Position, Warning, code};
+pub use location::DocumentLocation;
+pub use problem::{DocumentError, DocumentPosition, DocumentWarning, code};
 pub use program::{
-    Address, Background, ConferenceStep, DialQueueStep, DialRecordStep, DialResult, DialStatus, DialStep, EnqueueStep,
-    Heard, Input, Note, Parameter, Party, PartyDetection, Program, Purpose, QueueOutcome, QueueResult, RecognitionStep,
-    RecordResult, RecordStep, RecordingStep, ReferResult, Request, Role, Settings, SiprecStep, Source, StatusCallback,
-    Step, StreamStep, Trace, TranscriptStep, TranscriptionStep, VoiceMessage,
+    BackgroundAudio, ConferenceStep, DialPartyStep, DialQueueStep, DialRecordStep, DialResult, DialStatus, DialStep,
+    DocumentSource, EnqueueStep, FetchPurpose, FetchRequest, PartyAddress, PartyDetection, Program, ProgramInput,
+    ProgramRole, ProgramSettings, ProgramStep, ProgramTrace, QueueOutcome, QueueResult, RecogniserResult,
+    RecognitionStep, RecordResult, RecordStep, RecordingStep, ReferResult, RequestParameter, SiprecStep,
+    StatusCallback, StreamStep, TraceNote, TranscriptStep, TranscriptionStep, VoiceMessage,
 };
-pub use secret::Secret;
+pub use secret::SensitiveText;

@@ -12,7 +12,7 @@ const SHOWN_CHARS: usize = 100;
 
 /// Location of a document or sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Location {
+pub enum DocumentLocation {
     /// Absolute http or https URL.
     Url(String),
     /// File, as a normalised path below the folder of static documents.
@@ -21,11 +21,13 @@ pub enum Location {
     Inline,
 }
 
-impl Location {
+impl DocumentLocation {
     /// Parses a configured URL.
-    pub fn url(text: &str) -> Result<Location, String> {
+    pub fn url(text: &str) -> Result<DocumentLocation, String> {
         match Url::parse(short(text)?) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Location::Url(url.into())),
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Ok(DocumentLocation::Url(url.into()))
+            }
             Ok(_) => Err(format!("{} is not an http or https URL", shown(text))),
             Err(wrong) => Err(format!("{} is not a URL: {wrong}", shown(text))),
         }
@@ -33,32 +35,34 @@ impl Location {
 
     /// Resolves a reference in the document at this location: an http or https URL or, for a file, a path below its
     /// folder. An empty reference is the document itself.
-    pub fn resolve(&self, reference: &str) -> Result<Location, String> {
+    pub fn resolve(&self, reference: &str) -> Result<DocumentLocation, String> {
         let reference = short(reference.trim())?;
         if reference.is_empty() {
             return match self {
-                Location::Inline => Err("the document came without a URL, so a request needs one".to_owned()),
-                Location::Url(_) | Location::File(_) => Ok(self.clone()),
+                DocumentLocation::Inline => Err("the document came without a URL, so a request needs one".to_owned()),
+                DocumentLocation::Url(_) | DocumentLocation::File(_) => Ok(self.clone()),
             };
         }
         match self {
-            Location::Url(base) => {
+            DocumentLocation::Url(base) => {
                 let joined = Url::parse(base).and_then(|base| base.join(reference));
                 match joined {
-                    Ok(url) => Location::url(url.as_str()),
+                    Ok(url) => DocumentLocation::url(url.as_str()),
                     Err(wrong) => Err(format!("{} is not a URL: {wrong}", shown(reference))),
                 }
             }
-            Location::File(base) if !has_scheme(reference) => below(base, reference).map(Location::File),
-            Location::File(_) | Location::Inline => Location::url(reference),
+            DocumentLocation::File(base) if !has_scheme(reference) => {
+                below(base, reference).map(DocumentLocation::File)
+            }
+            DocumentLocation::File(_) | DocumentLocation::Inline => DocumentLocation::url(reference),
         }
     }
 
     /// Resolves a reference that must lead to an HTTP server, such as a callback.
     pub fn resolve_url(&self, reference: &str) -> Result<String, String> {
         match self.resolve(reference)? {
-            Location::Url(url) => Ok(url),
-            Location::File(_) | Location::Inline => Err(format!("{} is not a URL", shown(reference))),
+            DocumentLocation::Url(url) => Ok(url),
+            DocumentLocation::File(_) | DocumentLocation::Inline => Err(format!("{} is not a URL", shown(reference))),
         }
     }
 
@@ -69,8 +73,10 @@ impl Location {
         let mut url = match Url::parse(reference) {
             Ok(url) => url,
             Err(_) => match self {
-                Location::Url(base) => Url::parse(base).and_then(|base| base.join(reference)).map_err(|_| wrong())?,
-                Location::File(_) | Location::Inline => return Err(wrong()),
+                DocumentLocation::Url(base) => {
+                    Url::parse(base).and_then(|base| base.join(reference)).map_err(|_| wrong())?
+                }
+                DocumentLocation::File(_) | DocumentLocation::Inline => return Err(wrong()),
             },
         };
         // Only a relative URL inherits the document's scheme.
@@ -90,29 +96,29 @@ impl Location {
     }
 }
 
-impl Location {
+impl DocumentLocation {
     /// Returns the URL without user information and fragment, for disclosure to another server; `None` if the location
     /// is not a URL.
     pub fn without_secrets(&self) -> Option<String> {
         match self {
-            Location::Url(text) => {
+            DocumentLocation::Url(text) => {
                 let mut url = Url::parse(text).ok()?;
                 url.set_fragment(None);
                 url.set_username("").ok()?;
                 url.set_password(None).ok()?;
                 Some(url.into())
             }
-            Location::File(path) => Some(path.clone()),
-            Location::Inline => None,
+            DocumentLocation::File(path) => Some(path.clone()),
+            DocumentLocation::Inline => None,
         }
     }
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for DocumentLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Location::Url(text) | Location::File(text) => f.write_str(text),
-            Location::Inline => f.write_str("(inline)"),
+            DocumentLocation::Url(text) | DocumentLocation::File(text) => f.write_str(text),
+            DocumentLocation::Inline => f.write_str("(inline)"),
         }
     }
 }
@@ -165,12 +171,12 @@ pub(crate) fn shown(reference: &str) -> String {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Location {
-        Location::Url(text.to_owned())
+    fn at(text: &str) -> DocumentLocation {
+        DocumentLocation::Url(text.to_owned())
     }
 
-    fn file(text: &str) -> Location {
-        Location::File(text.to_owned())
+    fn file(text: &str) -> DocumentLocation {
+        DocumentLocation::File(text.to_owned())
     }
 
     #[test]
@@ -195,10 +201,10 @@ mod tests {
             ["file:///etc/passwd", "data:text/xml,<Response/>", "ftp://a.example/", "http://", "javascript:1"]
         {
             assert!(base.resolve(reference).is_err(), "{reference}");
-            assert!(Location::Inline.resolve(reference).is_err(), "{reference}");
+            assert!(DocumentLocation::Inline.resolve(reference).is_err(), "{reference}");
         }
-        assert!(Location::Inline.resolve("next").is_err());
-        assert!(Location::Inline.resolve("").is_err());
+        assert!(DocumentLocation::Inline.resolve("next").is_err());
+        assert!(DocumentLocation::Inline.resolve("").is_err());
     }
 
     #[test]
@@ -225,7 +231,7 @@ mod tests {
     fn what_is_too_long_is_not_parsed() {
         let host = "\u{fc}.".repeat(URL_BYTES);
         let (base, fits) = (at("https://a.example/"), "x".repeat(URL_BYTES - 18));
-        for place in [&base, &file("a.xml"), &Location::Inline] {
+        for place in [&base, &file("a.xml"), &DocumentLocation::Inline] {
             for scheme in ["https", "wss"] {
                 let long = format!("{scheme}://{host}/");
                 let what =
@@ -234,7 +240,7 @@ mod tests {
                 assert!(what.iter().all(Option::is_some));
             }
         }
-        assert!(Location::url(&format!("https://{host}/")).unwrap_err().contains("longer than 4096 bytes"));
+        assert!(DocumentLocation::url(&format!("https://{host}/")).unwrap_err().contains("longer than 4096 bytes"));
         assert!(base.resolve(&fits).is_ok());
     }
 
@@ -250,10 +256,10 @@ mod tests {
             "/x y\\?hunter2=tok",
             "wss://ann:hunter2@a.example:65536/",
         ] {
-            for place in [&base, &file("ivr/menu.xml"), &Location::Inline] {
+            for place in [&base, &file("ivr/menu.xml"), &DocumentLocation::Inline] {
                 for what in [place.resolve(reference).err(), place.resolve_url(reference).err()]
                     .into_iter()
-                    .chain([place.resolve_socket(reference).err(), Location::url(reference).err()])
+                    .chain([place.resolve_socket(reference).err(), DocumentLocation::url(reference).err()])
                     .flatten()
                 {
                     assert!(!what.contains("hunter2") && !what.contains("tok"), "{reference}: {what}");
@@ -267,7 +273,7 @@ mod tests {
         let url = at("https://ann:hunter2@a.example:8443/x?y=1#rc=2");
         assert_eq!(url.without_secrets().as_deref(), Some("https://a.example:8443/x?y=1"));
         assert_eq!(file("a.xml").without_secrets().as_deref(), Some("a.xml"));
-        assert_eq!(Location::Inline.without_secrets(), None);
+        assert_eq!(DocumentLocation::Inline.without_secrets(), None);
     }
 
     #[test]

@@ -60,19 +60,19 @@ pub mod code {
 
 /// Position in a document; line and column start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+pub struct DocumentPosition {
     /// Line number.
     pub line: u32,
     /// Column in characters.
     pub column: u32,
 }
 
-impl Position {
+impl DocumentPosition {
     /// Start of a document.
-    pub const START: Position = Position { line: 1, column: 1 };
+    pub const START: DocumentPosition = DocumentPosition { line: 1, column: 1 };
 }
 
-impl fmt::Display for Position {
+impl fmt::Display for DocumentPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
@@ -80,42 +80,42 @@ impl fmt::Display for Position {
 
 /// Reason why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Error {
+pub struct DocumentError {
     /// Error code of Twilio.
     pub code: u16,
     /// Position of the mistake.
-    pub position: Position,
+    pub position: DocumentPosition,
     /// Description, in one sentence without a full stop.
     pub message: String,
 }
 
-impl Error {
+impl DocumentError {
     /// Creates an error at a position.
-    pub(crate) fn new(code: u16, position: Position, message: impl Into<String>) -> Self {
-        Error { code, position, message: message.into() }
+    pub(crate) fn new(code: u16, position: DocumentPosition, message: impl Into<String>) -> Self {
+        DocumentError { code, position, message: message.into() }
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.code, self.position, self.message)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for DocumentError {}
 
 /// Mistake that does not prevent the document from running; the faulty part is skipped or replaced by its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warning {
+pub struct DocumentWarning {
     /// Warning code of Twilio.
     pub code: u16,
     /// Position of the element.
-    pub position: Position,
+    pub position: DocumentPosition,
     /// Description of the mistake and of its consequence.
     pub message: String,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for DocumentWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.code, self.position, self.message)
     }

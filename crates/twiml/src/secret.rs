@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 /// Text with a `Debug` output that shows only its length.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Secret(String);
+pub struct SensitiveText(String);
 
-impl Secret {
+impl SensitiveText {
     /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
+        SensitiveText(text.into())
     }
 
     /// Returns the text itself.
@@ -25,7 +25,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SensitiveText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({} characters)", self.0.chars().count())
     }

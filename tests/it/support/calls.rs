@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 use super::pace::Pace;
 use super::sip::{Party, field, to_tag};
@@ -230,7 +230,7 @@ pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
 pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     let mut packet = Vec::new();
     let timestamp = u32::from(sequence) * 160;
-    let header = Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 0..0 };
+    let header = RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 0..0 };
     header.build(&[sequence as u8; 160], &mut packet);
     packet
 }

@@ -2,9 +2,9 @@
 
 use std::f64::consts::TAU;
 
-use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::opus::OpusPreferences;
 use trunkgate_media::codec::{g711, g722, opus};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 use super::calls::Phone;
 
@@ -64,7 +64,7 @@ impl Codec {
     pub(crate) fn packet(self, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let timestamp = n as u32 * self.ticks();
-        let rtp = Rtp { marker: n == 0, payload_type, sequence: n as u16, timestamp, ssrc: 77, payload: 0..0 };
+        let rtp = RtpHeader { marker: n == 0, payload_type, sequence: n as u16, timestamp, ssrc: 77, payload: 0..0 };
         rtp.build(payload, &mut bytes);
         bytes
     }
@@ -79,14 +79,14 @@ pub(crate) fn tone(codec: Codec, from: usize, count: usize) -> Vec<i16> {
 /// Encoder of samples to payloads.
 pub(crate) struct Speaker {
     codec: Codec,
-    g722: g722::Encoder,
-    opus: opus::Encoder,
+    g722: g722::G722Encoder,
+    opus: opus::OpusEncoder,
 }
 
 impl Speaker {
     pub(crate) fn new(codec: Codec, fec: bool) -> Speaker {
-        let opus = opus::Encoder::new(8000, Wanted { fec, ..Wanted::default() }).unwrap();
-        Speaker { codec, g722: g722::Encoder::new(), opus }
+        let opus = opus::OpusEncoder::new(8000, OpusPreferences { fec, ..OpusPreferences::default() }).unwrap();
+        Speaker { codec, g722: g722::G722Encoder::new(), opus }
     }
 
     /// Encodes 20 ms.
@@ -108,13 +108,13 @@ impl Speaker {
 /// Decoder of payloads to samples.
 pub(crate) struct Hearer {
     codec: Codec,
-    g722: g722::Decoder,
-    opus: opus::Decoder,
+    g722: g722::G722Decoder,
+    opus: opus::OpusDecoder,
 }
 
 impl Hearer {
     pub(crate) fn new(codec: Codec) -> Hearer {
-        Hearer { codec, g722: g722::Decoder::new(), opus: opus::Decoder::new(8000).unwrap() }
+        Hearer { codec, g722: g722::G722Decoder::new(), opus: opus::OpusDecoder::new(8000).unwrap() }
     }
 
     pub(crate) fn hear(&mut self, payload: &[u8]) -> Vec<i16> {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use trunkgate_media::PacketBuf;
-use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
+use trunkgate_media::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 
 use super::calls::{Phone, is_keep_alive};
 
@@ -53,7 +53,7 @@ pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
 pub(crate) struct Media<'a> {
     socket: &'a UdpSocket,
     edge: SocketAddr,
-    keys: Option<(Outbound, Inbound)>,
+    keys: Option<(SrtpOutbound, SrtpInbound)>,
 }
 
 impl<'a> Media<'a> {
@@ -62,7 +62,7 @@ impl<'a> Media<'a> {
         let key = |material: &[u8]| SrtpKey::new(Suite::AesCm128HmacSha1_80, material, None).unwrap();
         let keys = seed.map(|seed| {
             let theirs = offered(theirs).unwrap_or_else(|| panic!("no key in {theirs}")).1;
-            (Outbound::new(&key(&material(seed))), Inbound::new(&theirs))
+            (SrtpOutbound::new(&key(&material(seed))), SrtpInbound::new(&theirs))
         });
         Media { socket: &phone.rtp, edge, keys }
     }
@@ -70,7 +70,8 @@ impl<'a> Media<'a> {
     /// Adds the MKI of `seed` to each packet sent, as described by [`with_lifetime_and_mki`].
     pub(crate) fn with_mki(mut self, seed: u8) -> Media<'a> {
         if let Some((protect, _)) = &mut self.keys {
-            *protect = Outbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &material(seed), Some(&[1])).unwrap());
+            *protect =
+                SrtpOutbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &material(seed), Some(&[1])).unwrap());
         }
         self
     }
@@ -79,7 +80,7 @@ impl<'a> Media<'a> {
     pub(crate) fn moves(&mut self, edge: SocketAddr, theirs: &str) {
         self.edge = edge;
         if let Some((_, inbound)) = &mut self.keys {
-            *inbound = Inbound::new(&offered(theirs).unwrap().1);
+            *inbound = SrtpInbound::new(&offered(theirs).unwrap().1);
         }
     }
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 
 use super::calls::{NUMBER, Phone, is_keep_alive, media_of, next_port, wait_until_bound};
 use super::pace::Watch;
@@ -33,7 +33,7 @@ pub(crate) struct Talk {
     pub(crate) near: SocketAddr,
     pub(crate) rtp: UdpSocket,
     /// All packets so far, in order.
-    pub(crate) heard: Vec<(Rtp, Vec<u8>)>,
+    pub(crate) heard: Vec<(RtpHeader, Vec<u8>)>,
     pub(crate) watch: Watch,
 }
 
@@ -166,7 +166,7 @@ impl Talk {
         let mut bytes = [0; 2048];
         while let Ok((len, _)) = self.rtp.recv_from(&mut bytes) {
             if !is_keep_alive(&bytes[..len]) && bytes[1] & 0x7f < 64 {
-                self.heard.push((Rtp::parse(&bytes[..len]).unwrap(), bytes[12..len].to_vec()));
+                self.heard.push((RtpHeader::parse(&bytes[..len]).unwrap(), bytes[12..len].to_vec()));
             }
         }
         self.rtp.set_nonblocking(false).unwrap();

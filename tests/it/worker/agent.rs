@@ -14,9 +14,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
-use trunkgate_media::agent::Settings;
+use trunkgate_media::agent::StreamSettings;
 use trunkgate_media::{
-    AgentEvent, AgentSpec, Coding, Command, EndCounters, EndId, Event, MediaId, SocketSpec, UrlOrigin, WireSpec,
+    AgentEvent, AgentSpec, EndCounters, EndId, MediaCommand, MediaEvent, MediaId, PayloadCodec, SocketSpec, UrlOrigin,
+    WireSpec,
 };
 
 use super::rig::{A, PATIENCE, Rig};
@@ -143,8 +144,13 @@ pub(crate) fn read_all<S: Read + Write>(socket: &mut WebSocket<S>) -> (Vec<serde
     }
 }
 
-pub(crate) fn settings() -> Settings {
-    Settings { stream_sid: "MZ1".into(), call_sid: "CA1".into(), account_sid: "AC1".into(), ..Settings::default() }
+pub(crate) fn settings() -> StreamSettings {
+    StreamSettings {
+        stream_sid: "MZ1".into(),
+        call_sid: "CA1".into(),
+        account_sid: "AC1".into(),
+        ..StreamSettings::default()
+    }
 }
 
 pub(crate) fn socket_spec(url: String) -> SocketSpec {
@@ -161,11 +167,11 @@ pub(crate) fn socket_spec(url: String) -> SocketSpec {
 }
 
 pub(crate) fn wire() -> WireSpec {
-    WireSpec { payloads: vec![(0, 0)], coding: Coding::Pcmu, keys: Some(101), ..WireSpec::default() }
+    WireSpec { payloads: vec![(0, 0)], coding: PayloadCodec::Pcmu, keys: Some(101), ..WireSpec::default() }
 }
 
 impl Rig {
-    pub(crate) fn add_agent(&mut self, id: MediaId, settings: Settings, socket: SocketSpec) -> Arc<EndCounters> {
+    pub(crate) fn add_agent(&mut self, id: MediaId, settings: StreamSettings, socket: SocketSpec) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
         let spec = Arc::new(AgentSpec {
             settings,
@@ -176,20 +182,20 @@ impl Rig {
             clear_fade: Duration::ZERO,
             raw: None,
         });
-        self.workers.send(id, Command::AddAgent { end: AGENT, spec });
+        self.workers.send(id, MediaCommand::AddAgent { end: AGENT, spec });
         counters
     }
 
     pub(crate) fn wire_agent(&mut self, id: MediaId) {
-        self.workers.send(id, Command::Wire { from: A, to: AGENT, wire: wire() });
-        self.workers.send(id, Command::Wire { from: AGENT, to: A, wire: wire() });
+        self.workers.send(id, MediaCommand::Wire { from: A, to: AGENT, wire: wire() });
+        self.workers.send(id, MediaCommand::Wire { from: AGENT, to: A, wire: wire() });
     }
 
     /// Returns the next event that is not a note.
-    pub(crate) fn told(&mut self) -> Event {
+    pub(crate) fn told(&mut self) -> MediaEvent {
         loop {
             let (_, event) = self.event();
-            if !matches!(event, Event::Agent { event: AgentEvent::Note { .. }, .. } | Event::Latched { .. }) {
+            if !matches!(event, MediaEvent::Agent { event: AgentEvent::Note { .. }, .. } | MediaEvent::Latched { .. }) {
                 return event;
             }
         }

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId, RemoteSpec, WireSpec, WorkerCounters};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{
+    EndCounters, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, RemoteSpec, WireSpec, WorkerCounters,
+};
 use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_runtime::worker::Workers;
 
@@ -20,7 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Rig {
     pub(crate) workers: Workers,
-    pub(crate) events: UnboundedReceiver<(MediaId, Event)>,
+    pub(crate) events: UnboundedReceiver<(MediaId, MediaEvent)>,
 }
 
 /// End of the edge with its phone.
@@ -51,7 +53,7 @@ pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 
 pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     let mut packet = Vec::new();
-    let header = Rtp {
+    let header = RtpHeader {
         marker: sequence == 0,
         payload_type: 0,
         sequence,
@@ -98,7 +100,7 @@ impl Rig {
         Rig { workers, events }
     }
 
-    pub(crate) fn event(&mut self) -> (MediaId, Event) {
+    pub(crate) fn event(&mut self) -> (MediaId, MediaEvent) {
         until("a worker has an event", || self.events.try_recv().ok())
     }
 
@@ -113,10 +115,10 @@ impl Rig {
             let edge = free_pair(ip);
             let counters = Arc::new(EndCounters::default());
             let spec = EndSpec { bind: edge, counters: counters.clone() };
-            self.workers.send(id, Command::AddEnd { end, spec });
+            self.workers.send(id, MediaCommand::AddEnd { end, spec });
             match self.event() {
-                (told, Event::Bound { end: bound }) if (told, bound) == (id, end) => return (edge, counters),
-                (_, Event::BindFailed { error, .. }) => assert!(error.contains("in use"), "{error}"),
+                (told, MediaEvent::Bound { end: bound }) if (told, bound) == (id, end) => return (edge, counters),
+                (_, MediaEvent::BindFailed { error, .. }) => assert!(error.contains("in use"), "{error}"),
                 other => panic!("{other:?}"),
             }
         }
@@ -129,9 +131,10 @@ impl Rig {
     /// a moment.
     pub(crate) fn bind_again(&mut self, id: MediaId, end: EndId, spec: &EndSpec) {
         until("the ports are free", || {
-            self.workers.send(id, Command::AddEnd { end, spec: spec.clone() });
+            self.workers.send(id, MediaCommand::AddEnd { end, spec: spec.clone() });
             let event = self.event();
-            (!matches!(event, (_, Event::BindFailed { .. }))).then(|| assert_eq!(event, (id, Event::Bound { end })))
+            (!matches!(event, (_, MediaEvent::BindFailed { .. })))
+                .then(|| assert_eq!(event, (id, MediaEvent::Bound { end })))
         });
     }
 
@@ -149,17 +152,17 @@ impl Rig {
             watch_idle: true,
             ..RemoteSpec::default()
         };
-        self.workers.send(id, Command::SetRemote { end, remote });
+        self.workers.send(id, MediaCommand::SetRemote { end, remote });
         side
     }
 
     /// Opens a session with both ends wired.
     pub(crate) fn call(&mut self, id: MediaId, ip: IpAddr) -> (Side, Side) {
-        self.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
+        self.workers.send(id, MediaCommand::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
         let (a, b) = (self.side(id, A, ip), self.side(id, B, ip));
         for (from, to) in [(A, B), (B, A)] {
             let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
-            self.workers.send(id, Command::Wire { from, to, wire });
+            self.workers.send(id, MediaCommand::Wire { from, to, wire });
         }
         self.settle(id);
         (a, b)
@@ -169,21 +172,21 @@ impl Rig {
     pub(crate) fn settle(&mut self, id: MediaId) {
         loop {
             let spec = EndSpec { bind: free_pair(IpAddr::from([127, 0, 0, 1])), counters: Arc::default() };
-            self.workers.send(id, Command::AddEnd { end: A, spec });
+            self.workers.send(id, MediaCommand::AddEnd { end: A, spec });
             // Ports taken by another process are not the worker's response.
-            if let (_, Event::Bound { end: A }) = self.event() {
+            if let (_, MediaEvent::Bound { end: A }) = self.event() {
                 break;
             }
         }
-        assert!(matches!(self.event(), (_, Event::BindFailed { end: A, .. })));
+        assert!(matches!(self.event(), (_, MediaEvent::BindFailed { end: A, .. })));
     }
 
     pub(crate) fn close(&mut self, id: MediaId, a: &Side, b: &Side) {
-        self.workers.send(id, Command::Close);
+        self.workers.send(id, MediaCommand::Close);
         for (end, side) in [(A, a), (B, b)] {
-            assert_eq!(self.event(), (id, Event::EndClosed { end, port: side.edge.port() }));
+            assert_eq!(self.event(), (id, MediaEvent::EndClosed { end, port: side.edge.port() }));
         }
-        assert_eq!(self.event(), (id, Event::Closed));
+        assert_eq!(self.event(), (id, MediaEvent::Closed));
     }
 
     pub(crate) fn gauge(&self, read: impl Fn(&WorkerCounters) -> u64) -> u64 {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::codec::opus::{Encoder, Wanted};
+use trunkgate_media::codec::opus::{OpusEncoder, OpusPreferences};
 
 use super::dialer::{Dialer, sdp};
 use super::generator::coded_pairs;
@@ -151,7 +151,7 @@ fn silence(codec: Codec) -> anyhow::Result<Vec<u8>> {
     if codec != Codec::Opus {
         return Ok(vec![encode_ulaw(0); 160]);
     }
-    let mut encoder = Encoder::new(16_000, Wanted::default()).context("no Opus encoder")?;
+    let mut encoder = OpusEncoder::new(16_000, OpusPreferences::default()).context("no Opus encoder")?;
     let mut packet = vec![0; 1500];
     let bytes = encoder.encode(&[0; 320], &mut packet);
     packet.truncate(bytes);

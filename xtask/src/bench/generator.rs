@@ -10,7 +10,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use trunkgate_media::PacketBuf;
 
 use super::speech::{self, Codec, Heard, Speech};
-use super::srtp::{Inbound, Outbound, SrtpKey};
+use super::srtp::{SrtpInbound, SrtpKey, SrtpOutbound};
 
 /// Interval of packets in a stream.
 const FRAME: Duration = Duration::from_millis(20);
@@ -93,8 +93,8 @@ struct Stream<'a> {
     first: usize,
     /// Received packets, if they are analysed afterwards.
     heard: Option<Vec<Heard>>,
-    protect: Option<Outbound>,
-    unprotect: Option<Inbound>,
+    protect: Option<SrtpOutbound>,
+    unprotect: Option<SrtpInbound>,
 }
 
 impl Stream<'_> {
@@ -150,8 +150,8 @@ fn streams<'a>(
         streams.push(Stream { first, ..near });
         streams.push(Stream {
             first: first + APART,
-            protect: keys.map(|(send, _)| Outbound::new(send)),
-            unprotect: keys.map(|(_, receive)| Inbound::new(receive)),
+            protect: keys.map(|(send, _)| SrtpOutbound::new(send)),
+            unprotect: keys.map(|(_, receive)| SrtpInbound::new(receive)),
             ..far
         });
     }

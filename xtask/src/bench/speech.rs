@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
-use trunkgate_media::codec::opus::{Decoder, Encoder, Wanted};
+use trunkgate_media::codec::opus::{OpusDecoder, OpusEncoder, OpusPreferences};
 use trunkgate_media::resample::FileResampler;
 
 use crate::interop::raw::Text;
@@ -100,7 +100,7 @@ impl Speech {
         let mut down = FileResampler::new(WIDE_HZ).context("16 kHz")?;
         down.push(&wide.iter().map(|sample| f32::from(*sample) / 32_768.0).collect::<Vec<_>>(), &mut narrow);
         down.finish(&mut narrow);
-        let mut encoder = Encoder::new(WIDE_HZ, Wanted::default()).context("no Opus encoder")?;
+        let mut encoder = OpusEncoder::new(WIDE_HZ, OpusPreferences::default()).context("no Opus encoder")?;
         let coded = |frame: &[i16]| {
             let mut packet = vec![0; 1500];
             let bytes = encoder.encode(frame, &mut packet);
@@ -181,7 +181,7 @@ pub(crate) fn places(
     first: usize,
 ) -> anyhow::Result<Vec<Option<usize>>> {
     let Some(begin) = heard.first().map(|packet| packet.timestamp) else { bail!("nothing came") };
-    let mut opus = Decoder::new(8000).context("no Opus decoder")?;
+    let mut opus = OpusDecoder::new(8000).context("no Opus decoder")?;
     let mut came = Vec::with_capacity(heard.len());
     for packet in heard {
         let mut samples = vec![0; 960];
@@ -234,7 +234,7 @@ mod tests {
             (0..160).map(|at| ((at * 400) % 8000 - 4000) as i16 / 8 * loud).collect()
         };
         let frames: Vec<Vec<i16>> = (0..500).map(frame).collect();
-        let mut encoder = Encoder::new(8000, Wanted::default()).unwrap();
+        let mut encoder = OpusEncoder::new(8000, OpusPreferences::default()).unwrap();
         let coded = |frame: &Vec<i16>| {
             let mut packet = vec![0; 1500];
             let bytes = encoder.encode(frame, &mut packet);

@@ -1,7 +1,7 @@
 //! SRTP side of the generator: our key in answer to a device's `a=crypto` line.
 
 use anyhow::Context as _;
-pub(crate) use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
+pub(crate) use trunkgate_media::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 
 use crate::interop::raw::Text;
 

@@ -21,7 +21,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig};
 use rustls::{ServerConnection, SignatureScheme, StreamOwned};
 use trunkgate_media::PacketBuf;
-use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
+use trunkgate_media::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 
 use super::raw::{Text, number_of, numbered};
 use super::rtp;
@@ -322,8 +322,8 @@ impl Media {
 
     /// Sends a numbered tone of this many packets; returns the number of unchanged packets from the other side.
     pub(crate) fn talk(&self, theirs: &Description, packets: u32) -> anyhow::Result<usize> {
-        let mut outbound = Outbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &self.key, Some(&MKI))?);
-        let mut inbound = Inbound::new(&theirs.key);
+        let mut outbound = SrtpOutbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &self.key, Some(&MKI))?);
+        let mut inbound = SrtpInbound::new(&theirs.key);
         let (mut heard, mut sent, began) = (BTreeSet::new(), 0, Instant::now());
         let mut bytes = [0; 2_048];
         loop {

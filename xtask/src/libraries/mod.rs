@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use trunkgate_twiml::compat::requests::{OPERATIONS, Operation};
+use trunkgate_twiml::compat::requests::{ApiOperation, OPERATIONS};
 
 use request::{Request, Requests};
 
@@ -161,7 +161,7 @@ fn add_lookup(
 
 /// Returns the path of an operation in libraries; `None` if they do not request it: they read JSON, and download no
 /// audio.
-fn path_of(operation: &Operation) -> Option<String> {
+fn path_of(operation: &ApiOperation) -> Option<String> {
     let path = operation.path;
     let whole = match path.chars().next()? {
         '/' => path.to_owned(),
@@ -174,10 +174,10 @@ fn path_of(operation: &Operation) -> Option<String> {
 /// Returns a line for each operation, in the order of paths, with its parameters that a library sends.
 ///
 /// # Errors A library lacks a request, or has none of the expected parameters.
-fn lines(operations: &[&Operation], libraries: &[Requests; 2]) -> anyhow::Result<Vec<String>> {
+fn lines(operations: &[&ApiOperation], libraries: &[Requests; 2]) -> anyhow::Result<Vec<String>> {
     let mut lines = BTreeMap::new();
     for operation in operations {
-        let Operation { method, path, .. } = operation;
+        let ApiOperation { method, path, .. } = operation;
         let Some(asked) = path_of(operation) else { continue };
         let request = Request { method: (*method).to_owned(), path: asked };
         let is_one_resource = path.trim_end_matches(".json").ends_with('}');
@@ -213,11 +213,11 @@ mod tests {
 
     use super::*;
 
-    const OPERATIONS: [&Operation; 4] = [
-        &Operation { method: "GET", path: "/v1/Numbers/{number}", endpoint: Endpoint::LookUpV1, parameters: &[] },
-        &Operation { method: "POST", path: "{AC}/Calls.json", endpoint: Endpoint::CreateCall, parameters: &[] },
-        &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::FetchCall, parameters: &[] },
-        &Operation {
+    const OPERATIONS: [&ApiOperation; 4] = [
+        &ApiOperation { method: "GET", path: "/v1/Numbers/{number}", endpoint: Endpoint::LookUpV1, parameters: &[] },
+        &ApiOperation { method: "POST", path: "{AC}/Calls.json", endpoint: Endpoint::CreateCall, parameters: &[] },
+        &ApiOperation { method: "GET", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::FetchCall, parameters: &[] },
+        &ApiOperation {
             method: "GET",
             path: "{AC}/Calls/{CA}.wav",
             endpoint: Endpoint::FetchRecordingAudio,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use trunkgate_twiml::compat::{Entry, State, VOICE};
+use trunkgate_twiml::compat::{ElementSupport, FeatureSupport, VOICE};
 
 /// Element or attribute of a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,11 +27,11 @@ pub(super) enum Row {
 }
 
 impl Row {
-    fn of(state: Option<State>) -> Row {
+    fn of(state: Option<FeatureSupport>) -> Row {
         match state {
-            Some(State::Supported) => Row::Supported,
-            Some(State::Differs(text)) => Row::Differs(text),
-            Some(State::NotSupported(text)) => Row::NotSupported(text),
+            Some(FeatureSupport::Supported) => Row::Supported,
+            Some(FeatureSupport::Differs(text)) => Row::Differs(text),
+            Some(FeatureSupport::NotSupported(text)) => Row::NotSupported(text),
             None => Row::Missing,
         }
     }
@@ -101,7 +101,7 @@ fn note(path: &[String], attributes: &str, used: &mut BTreeSet<Used>) {
     }
 }
 
-fn entry(path: &str) -> Option<&'static Entry> {
+fn entry(path: &str) -> Option<&'static ElementSupport> {
     VOICE.iter().find(|entry| entry.path == path)
 }
 

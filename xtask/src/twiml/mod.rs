@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use trunkgate_twiml::{Kind, compat, parse_body};
+use trunkgate_twiml::{VerbKind, compat, parse_body};
 
 use elements::{Row, Used};
 use runs::{Manner, Run};
@@ -132,9 +132,9 @@ fn judge(body: &[u8]) -> Judged {
     let text: Vec<String> = notes.into_iter().map(|(code, text)| format!("{code} {text}")).collect();
     let text = text.join("; ");
     // Leave outside of a queue has no effect except a warning: the rule `queue-leave`.
-    let leaves = document.verbs.iter().any(|verb| matches!(verb.kind, Kind::Leave));
+    let leaves = document.verbs.iter().any(|verb| matches!(verb.kind, VerbKind::Leave));
     let excused = leaves || used.iter().any(|one| one.row != Row::Supported);
-    let refused = document.verbs.iter().any(|verb| matches!(verb.kind, Kind::Refused(_)));
+    let refused = document.verbs.iter().any(|verb| matches!(verb.kind, VerbKind::Refused(_)));
     let failed = both.into_iter().any(|run| run.failed);
     // A failed stream is an error of the run only.
     let noted = both.into_iter().any(|run| run.notes.iter().any(|(code, _)| *code != runs::STREAM_FAILED));
@@ -153,26 +153,26 @@ fn judge(body: &[u8]) -> Judged {
 
 /// Returns the number of verbs, up to the first that ends a document, reached in neither run.
 fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
-    let ends = |kind: &Kind| match kind {
-        Kind::Redirect(_) | Kind::Reject(_) | Kind::Hangup => true,
-        Kind::Dial(dial) => dial.action.is_some(),
-        Kind::Enqueue(enqueue) => enqueue.action.is_some(),
-        Kind::Connect(connect) => connect.action.is_some(),
-        Kind::Say(say) => say.repeat == trunkgate_twiml::Loop::Forever,
-        Kind::Play(play) => play.repeat == trunkgate_twiml::Loop::Forever,
-        Kind::Refer(refer) => refer.action.is_some(),
-        Kind::Gather(gather) => gather.action_on_empty_result,
-        Kind::Pause(_)
-        | Kind::Record(_)
-        | Kind::Leave
-        | Kind::StartStream(_)
-        | Kind::StartRecording(_)
-        | Kind::StopStream { .. }
-        | Kind::StartTranscript(_)
-        | Kind::StopTranscript { .. }
-        | Kind::StartSiprec(_)
-        | Kind::StopSiprec { .. }
-        | Kind::Refused(_) => false,
+    let ends = |kind: &VerbKind| match kind {
+        VerbKind::Redirect(_) | VerbKind::Reject(_) | VerbKind::Hangup => true,
+        VerbKind::Dial(dial) => dial.action.is_some(),
+        VerbKind::Enqueue(enqueue) => enqueue.action.is_some(),
+        VerbKind::Connect(connect) => connect.action.is_some(),
+        VerbKind::Say(say) => say.repeat == trunkgate_twiml::LoopCount::Forever,
+        VerbKind::Play(play) => play.repeat == trunkgate_twiml::LoopCount::Forever,
+        VerbKind::Refer(refer) => refer.action.is_some(),
+        VerbKind::Gather(gather) => gather.action_on_empty_result,
+        VerbKind::Pause(_)
+        | VerbKind::Record(_)
+        | VerbKind::Leave
+        | VerbKind::StartStream(_)
+        | VerbKind::StartRecording(_)
+        | VerbKind::StopStream { .. }
+        | VerbKind::StartTranscript(_)
+        | VerbKind::StopTranscript { .. }
+        | VerbKind::StartSiprec(_)
+        | VerbKind::StopSiprec { .. }
+        | VerbKind::Refused(_) => false,
     };
     let last = verbs.iter().position(|verb| ends(&verb.kind)).map_or(verbs.len(), |at| at + 1);
     let reached = |line: u32| runs.iter().any(|run| run.begun.contains(&line));

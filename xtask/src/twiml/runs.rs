@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use trunkgate_twiml::{
-    ConferenceStep, DialQueueStep, DialResult, DialStatus, Input, Location, Loop, Method, Note, Program, QueueOutcome,
-    QueueResult, RecordResult, ReferResult, Settings, Source, Step, Trace,
+    ConferenceStep, DialQueueStep, DialResult, DialStatus, DocumentLocation, DocumentSource, HttpMethod, LoopCount,
+    Program, ProgramInput, ProgramSettings, ProgramStep, ProgramTrace, QueueOutcome, QueueResult, RecordResult,
+    ReferResult, TraceNote,
 };
 
 /// Maximum number of steps and events of one run.
@@ -38,13 +39,13 @@ pub(super) struct Run {
 
 impl Run {
     /// Records a trace entry of the program.
-    fn note(&mut self, trace: Trace) {
+    fn note(&mut self, trace: ProgramTrace) {
         match trace.note {
-            Note::Began => _ = self.begun.insert(trace.line),
-            Note::Warning { code, text } | Note::Unheard { code, text } | Note::Error { code, text } => {
+            TraceNote::Began => _ = self.begun.insert(trace.line),
+            TraceNote::Warning { code, text } | TraceNote::Unheard { code, text } | TraceNote::Error { code, text } => {
                 self.notes.push((code, text));
             }
-            Note::Result(_) => {}
+            TraceNote::Result(_) => {}
         }
     }
 }
@@ -52,14 +53,14 @@ impl Run {
 /// Runs a document; an error if it does not end.
 pub(super) fn run(body: &[u8], manner: Manner) -> anyhow::Result<Run> {
     let mut driver = Driver {
-        program: Program::new(Settings { recognition: true, records: true, ..Settings::default() }),
+        program: Program::new(ProgramSettings { recognition: true, records: true, ..ProgramSettings::default() }),
         manner,
         now: Duration::ZERO,
         first: Some(body.to_vec()),
         run: Run::default(),
     };
-    let location = Location::url("https://app.example/voice").map_err(anyhow::Error::msg)?;
-    driver.program.start(driver.now, Source::Fetch { location, method: Method::Post }, false);
+    let location = DocumentLocation::url("https://app.example/voice").map_err(anyhow::Error::msg)?;
+    driver.program.start(driver.now, DocumentSource::Fetch { location, method: HttpMethod::Post }, false);
     driver.drive()?;
     Ok(driver.run)
 }
@@ -75,7 +76,7 @@ struct Driver {
 
 impl Driver {
     fn drive(&mut self) -> anyhow::Result<()> {
-        let mut waiting: VecDeque<Input> = VecDeque::new();
+        let mut waiting: VecDeque<ProgramInput> = VecDeque::new();
         for _ in 0..BOUND {
             while let Some(step) = self.program.poll_output() {
                 waiting.extend(self.events(step)?);
@@ -88,7 +89,7 @@ impl Driver {
                 (None, Some(due)) if self.manner == Manner::Present => {
                     // A Gather ends by its digit, other verbs by their timeout.
                     for key in ['1', '#'] {
-                        self.program.handle_input(self.now, Input::Digit(key));
+                        self.program.handle_input(self.now, ProgramInput::Digit(key));
                     }
                     self.now = self.now.max(due);
                     self.program.handle_timeout(self.now);
@@ -109,23 +110,27 @@ impl Driver {
         clippy::wildcard_enum_match_arm,
         reason = "the others are not reported; a program that waits for one of them is an error"
     )]
-    fn events(&mut self, step: Step) -> anyhow::Result<Vec<Input>> {
+    fn events(&mut self, step: ProgramStep) -> anyhow::Result<Vec<ProgramInput>> {
         let present = self.manner == Manner::Present;
         Ok(match step {
-            Step::Fetch { id, .. } => {
+            ProgramStep::Fetch { id, .. } => {
                 let body = self.first.take().unwrap_or_else(|| NEXT.as_bytes().to_vec());
-                vec![Input::Fetched { id, url: None, content_type: Some("text/xml".to_owned()), body }]
+                vec![ProgramInput::Fetched { id, url: None, content_type: Some("text/xml".to_owned()), body }]
             }
-            Step::Say { id, say } => vec![Driver::sounded(id, say.repeat)],
-            Step::Play { id, repeat, .. } | Step::PlayDigits { id, repeat, .. } => vec![Driver::sounded(id, repeat)],
-            Step::Beep { id } => vec![Input::Played { id }],
+            ProgramStep::Say { id, say } => vec![Driver::sounded(id, say.repeat)],
+            ProgramStep::Play { id, repeat, .. } | ProgramStep::PlayDigits { id, repeat, .. } => {
+                vec![Driver::sounded(id, repeat)]
+            }
+            ProgramStep::Beep { id } => vec![ProgramInput::Played { id }],
             // A present caller speaks; an absent one is silent.
-            Step::Record(record) if present => vec![Input::Recorded { id: record.id, result: recorded(false) }],
-            Step::Record(record) => {
-                let (id, result) = (record.id, recorded(true));
-                vec![Input::Silent { id }, Input::Recorded { id, result }]
+            ProgramStep::Record(record) if present => {
+                vec![ProgramInput::Recorded { id: record.id, result: recorded(false) }]
             }
-            Step::Dial(dial) if present => {
+            ProgramStep::Record(record) => {
+                let (id, result) = (record.id, recorded(true));
+                vec![ProgramInput::Silent { id }, ProgramInput::Recorded { id, result }]
+            }
+            ProgramStep::Dial(dial) if present => {
                 dial.parties.first().context("a Dial without a party")?;
                 let result = DialResult {
                     status: DialStatus::Completed,
@@ -134,23 +139,23 @@ impl Driver {
                     bridged: true,
                     further: Vec::new(),
                 };
-                vec![Input::DialAnswered { id: dial.id }, Input::DialEnded { id: dial.id, result }]
+                vec![ProgramInput::DialAnswered { id: dial.id }, ProgramInput::DialEnded { id: dial.id, result }]
             }
-            Step::Dial(dial) => Driver::unanswered(dial.id),
-            Step::Conference(ConferenceStep { id, .. }) | Step::DialQueue(DialQueueStep { id, .. }) => {
+            ProgramStep::Dial(dial) => Driver::unanswered(dial.id),
+            ProgramStep::Conference(ConferenceStep { id, .. }) | ProgramStep::DialQueue(DialQueueStep { id, .. }) => {
                 Driver::conferred(id, present)
             }
-            Step::Enqueue(step) => Driver::queued(step.id, present),
-            Step::ConnectStream(stream) => {
-                vec![Input::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
+            ProgramStep::Enqueue(step) => Driver::queued(step.id, present),
+            ProgramStep::ConnectStream(stream) => {
+                vec![ProgramInput::StreamEnded { id: stream.id, error: (!present).then_some(STREAM_FAILED) }]
             }
-            Step::Refer { id, .. } => {
+            ProgramStep::Refer { id, .. } => {
                 let status = if present { "completed" } else { "failed" };
                 let result = ReferResult { status: Some(status), refer: Some(202), notify: Some(200) };
-                vec![Input::ReferEnded { id, result }]
+                vec![ProgramInput::ReferEnded { id, result }]
             }
-            Step::Failed { .. } => self.failed(),
-            Step::Trace(trace) => {
+            ProgramStep::Failed { .. } => self.failed(),
+            ProgramStep::Trace(trace) => {
                 self.run.note(trace);
                 Vec::new()
             }
@@ -160,37 +165,37 @@ impl Driver {
     }
 
     /// Marks the run as failed.
-    fn failed(&mut self) -> Vec<Input> {
+    fn failed(&mut self) -> Vec<ProgramInput> {
         self.run.failed = true;
         Vec::new()
     }
 
     /// Returns the result of a party that does not answer.
-    fn unanswered(id: u32) -> Vec<Input> {
-        vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
+    fn unanswered(id: u32) -> Vec<ProgramInput> {
+        vec![ProgramInput::DialEnded { id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
     }
 
     /// Returns the result of a conference that the caller joins or cannot join, or of a dialled queue.
-    fn conferred(id: u32, present: bool) -> Vec<Input> {
+    fn conferred(id: u32, present: bool) -> Vec<ProgramInput> {
         if !present {
-            return vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];
+            return vec![ProgramInput::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];
         }
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
-        vec![Input::DialAnswered { id }, Input::DialEnded { id, result }]
+        vec![ProgramInput::DialAnswered { id }, ProgramInput::DialEnded { id, result }]
     }
 
     /// Returns the result of a queue that the caller enters, or that is full.
-    fn queued(id: u32, present: bool) -> Vec<Input> {
+    fn queued(id: u32, present: bool) -> Vec<ProgramInput> {
         let was_in = present.then(|| ("QU00000000000000000000000000000001".to_owned(), Duration::from_secs(9)));
         let outcome = if present { QueueOutcome::Bridged } else { QueueOutcome::QueueFull };
-        vec![Input::QueueLeft { id, result: QueueResult { outcome, was_in } }]
+        vec![ProgramInput::QueueLeft { id, result: QueueResult { outcome, was_in } }]
     }
 
     /// Returns the end of a sound; an endless one plays until the caller hangs up.
-    fn sounded(id: u32, repeat: Loop) -> Input {
+    fn sounded(id: u32, repeat: LoopCount) -> ProgramInput {
         match repeat {
-            Loop::Times(_) => Input::Played { id },
-            Loop::Forever => Input::HungUp,
+            LoopCount::Times(_) => ProgramInput::Played { id },
+            LoopCount::Forever => ProgramInput::HungUp,
         }
     }
 }

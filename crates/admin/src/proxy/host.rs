@@ -17,24 +17,24 @@ const LABEL_BYTES: usize = 63;
 
 /// Permitted target of a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) host: Host,
+pub(super) struct ProxyTarget {
+    pub(super) host: ProxyHost,
 }
 
 /// Host name in lower case.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(super) enum ProxyHost {
     /// Host of Twilio's API or of Lookup.
     Api(String),
     /// Any other host.
     Other(String),
 }
 
-impl Target {
+impl ProxyTarget {
     /// Parses the target of CONNECT.
     ///
     /// # Errors The target is not a host name with a port, or is never permitted.
-    pub(super) fn of(uri: &Uri) -> Result<Target, ApiError> {
+    pub(super) fn of(uri: &Uri) -> Result<ProxyTarget, ApiError> {
         let malformed = || {
             let message = "CONNECT takes a host name and a port, such as api.twilio.com:443";
             ApiError::new(StatusCode::BAD_REQUEST, "bad_connect", message)
@@ -53,15 +53,15 @@ impl Target {
             let message = format!("{name}:{port} is not proxied: port 443 only");
             return Err(ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message));
         }
-        Ok(Target { host: if is_served(&name) { Host::Api(name) } else { Host::Other(name) } })
+        Ok(ProxyTarget { host: if is_served(&name) { ProxyHost::Api(name) } else { ProxyHost::Other(name) } })
     }
 }
 
 /// Returns the error for a host other than Twilio's API and Lookup.
-pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
+pub(super) fn not_proxied(name: &str, setting: config::ProxyMode) -> ApiError {
     let more = match setting {
-        config::Proxy::Tunnel => "other hosts are for clients on the machine of the edge",
-        config::Proxy::Api | config::Proxy::Off => "`proxy = \"tunnel\"` of [api] is for other hosts",
+        config::ProxyMode::Tunnel => "other hosts are for clients on the machine of the edge",
+        config::ProxyMode::Api | config::ProxyMode::Off => "`proxy = \"tunnel\"` of [api] is for other hosts",
     };
     let message = format!("{name} is not proxied: this proxy is for {API} and {LOOKUPS}; {more}");
     ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
@@ -97,7 +97,7 @@ pub(super) fn shown(uri: &Uri) -> String {
 /// Validates a request addressed to another server.
 ///
 /// # Errors The request is not for Twilio's API or Lookup by https.
-pub(super) fn judge_absolute(uri: &Uri, setting: config::Proxy) -> Result<(), ApiError> {
+pub(super) fn judge_absolute(uri: &Uri, setting: config::ProxyMode) -> Result<(), ApiError> {
     let name = uri.host().unwrap_or_default().to_ascii_lowercase();
     if !is_name(&name) || !is_served(&name) {
         return Err(not_proxied(&name, setting));
@@ -129,17 +129,17 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(authority: &str) -> Result<Host, &'static str> {
+    fn read(authority: &str) -> Result<ProxyHost, &'static str> {
         let uri = Uri::builder().authority(authority).build().or_else(|_| authority.parse()).unwrap();
-        Target::of(&uri).map(|target| target.host).map_err(|error| error.code)
+        ProxyTarget::of(&uri).map(|target| target.host).map_err(|error| error.code)
     }
 
     #[test]
     fn twilios_names_are_known_and_others_are_not_them() {
         for name in ["api.twilio.com", "api.ie1.twilio.com", "api.dublin.ie1.twilio.com", "lookups.twilio.com"] {
-            assert_eq!(read(&format!("{name}:443")), Ok(Host::Api(name.to_owned())));
+            assert_eq!(read(&format!("{name}:443")), Ok(ProxyHost::Api(name.to_owned())));
         }
-        assert_eq!(read("API.Twilio.com:443"), Ok(Host::Api("api.twilio.com".to_owned())));
+        assert_eq!(read("API.Twilio.com:443"), Ok(ProxyHost::Api("api.twilio.com".to_owned())));
         for name in [
             "twilio.com",
             "verify.twilio.com",
@@ -150,7 +150,7 @@ mod tests {
             "xapi.twilio.com",
             "localhost",
         ] {
-            assert_eq!(read(&format!("{name}:443")), Ok(Host::Other(name.to_owned())));
+            assert_eq!(read(&format!("{name}:443")), Ok(ProxyHost::Other(name.to_owned())));
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn requests_for_other_servers_are_recognised_and_only_those_for_the_api_are_served() {
         let uri = |text: &str| text.parse::<Uri>().unwrap();
-        let judged = |text: &str| judge_absolute(&uri(text), config::Proxy::Api).map_err(|error| error.code);
+        let judged = |text: &str| judge_absolute(&uri(text), config::ProxyMode::Api).map_err(|error| error.code);
         for name in ["api.twilio.com", "API.twilio.com", "lookups.ie1.twilio.com", "api.twilio.com:443"] {
             let text = format!("https://{name}/2010-04-01/Accounts.json?PageSize=1");
             assert!(is_for_another(&uri(&text), false), "{text}");

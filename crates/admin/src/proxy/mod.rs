@@ -17,16 +17,16 @@ use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 
-use self::host::{Host, Target};
-use super::gate::{self, Gate};
+use self::host::{ProxyHost, ProxyTarget};
+use super::gate::{self, AccessControl};
 use super::host_certificates::HostCertificates;
 use super::listener::TunnelEstablished;
-use super::places::Occupant;
+use super::places::HttpSlotOccupant;
 use super::{ApiError, twilio};
 use trunkgate_config as config;
 pub(crate) use trunkgate_runtime::proxy_refusals::{ProxyRefusal, RefusalReason};
 use trunkgate_system::limits;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 mod host;
 mod session;
@@ -34,35 +34,35 @@ mod tunnel;
 
 /// HTTP proxy; clones share its state.
 #[derive(Clone)]
-pub(super) struct Proxy(Arc<Parts>);
+pub(super) struct ApiProxy(Arc<ProxyParts>);
 
-struct Parts {
-    gate: Gate,
+struct ProxyParts {
+    gate: AccessControl,
     /// Router with only the API.
     api: Router,
     certificates: Arc<HostCertificates>,
     tunnels: Arc<Semaphore>,
 }
 
-impl Proxy {
-    pub(super) fn new(gate: Gate, api: Router, certificates: Arc<HostCertificates>) -> Proxy {
+impl ApiProxy {
+    pub(super) fn new(gate: AccessControl, api: Router, certificates: Arc<HostCertificates>) -> ApiProxy {
         let tunnels = Arc::new(Semaphore::new(limits::PROXY_TUNNELS));
-        Proxy(Arc::new(Parts { gate, api, certificates, tunnels }))
+        ApiProxy(Arc::new(ProxyParts { gate, api, certificates, tunnels }))
     }
 
-    fn setting(&self) -> config::Proxy {
+    fn setting(&self) -> config::ProxyMode {
         self.0.gate.handle.shared.running(|running| running.config.api.open_proxy())
     }
 
     /// Returns the setting of the proxy, and the client of a request.
     ///
     /// # Errors The response to a request beyond the limits, from an unknown client, or while the proxy is off.
-    fn admit(&self, request: &Request) -> Result<(config::Proxy, Occupant), Box<Response>> {
+    fn admit(&self, request: &Request) -> Result<(config::ProxyMode, HttpSlotOccupant), Box<Response>> {
         if let Some(refused) = gate::beyond_limits(request) {
             return Err(Box::new(refused));
         }
         let setting = self.setting();
-        if setting == config::Proxy::Off {
+        if setting == config::ProxyMode::Off {
             return Err(Box::new(refused(off())));
         }
         let unknown = || ApiError::new(StatusCode::FORBIDDEN, "not_proxied", "the client is not known");
@@ -81,14 +81,15 @@ impl Proxy {
         if !is_local && let Err(response) = self.authenticate(&occupant, headers).await {
             return response;
         }
-        let (target, asked) = (Target::of(request.uri()), host::shown(request.uri()));
-        let is_other = setting != config::Proxy::Tunnel && matches!(&target, Ok(Target { host: Host::Other(_) }));
+        let (target, asked) = (ProxyTarget::of(request.uri()), host::shown(request.uri()));
+        let is_other =
+            setting != config::ProxyMode::Tunnel && matches!(&target, Ok(ProxyTarget { host: ProxyHost::Other(_) }));
         let connected = match target {
-            Ok(Target { host: Host::Api(name) }) => self.lead_to_api(name, occupant, request).await,
-            Ok(Target { host: Host::Other(name) }) if setting == config::Proxy::Tunnel && is_local => {
+            Ok(ProxyTarget { host: ProxyHost::Api(name) }) => self.lead_to_api(name, occupant, request).await,
+            Ok(ProxyTarget { host: ProxyHost::Other(name) }) if setting == config::ProxyMode::Tunnel && is_local => {
                 tunnel::open(self, &name, occupant, request).await
             }
-            Ok(Target { host: Host::Other(name) }) => Err(host::not_proxied(&name, setting)),
+            Ok(ProxyTarget { host: ProxyHost::Other(name) }) => Err(host::not_proxied(&name, setting)),
             Err(error) => Err(error),
         };
         // The bytes after the request head are the client's TLS.
@@ -119,7 +120,7 @@ impl Proxy {
             Err(refused) => return *refused,
         };
         if let Err(error) = host::judge_absolute(request.uri(), setting) {
-            let is_other = setting != config::Proxy::Tunnel && host::is_other(request.uri());
+            let is_other = setting != config::ProxyMode::Tunnel && host::is_other(request.uri());
             return self.refuse(request.method(), host::shown(request.uri()), is_other, error);
         }
         if !is_local(&occupant, request.headers()) && !occupant.is_tls() {
@@ -137,10 +138,10 @@ impl Proxy {
     }
 
     /// Authenticates `Proxy-Authorization` like `Authorization` of a request to the API.
-    async fn authenticate(&self, occupant: &Occupant, headers: &HeaderMap) -> Result<(), Response> {
+    async fn authenticate(&self, occupant: &HttpSlotOccupant, headers: &HeaderMap) -> Result<(), Response> {
         let given = headers.get_all(header::PROXY_AUTHORIZATION).iter();
         let given = HeaderMap::from_iter(given.map(|value| (header::AUTHORIZATION, value.clone())));
-        let Gate { handle, access, .. } = &self.0.gate;
+        let AccessControl { handle, access, .. } = &self.0.gate;
         let source = gate::client(handle, Some(occupant), headers);
         let judged = twilio::judge(handle, access, source, &given).await;
         judged.map(drop).map_err(|response| {
@@ -157,7 +158,7 @@ impl Proxy {
     }
 
     /// Connects the client to the API after the response to CONNECT is sent.
-    async fn lead_to_api(&self, host: String, occupant: Occupant, request: Request) -> Result<(), ApiError> {
+    async fn lead_to_api(&self, host: String, occupant: HttpSlotOccupant, request: Request) -> Result<(), ApiError> {
         let tls = self.certificates().of_host(&host).await?;
         tokio::spawn(session::serve(self.clone(), host, tls, occupant, request));
         Ok(())
@@ -172,7 +173,7 @@ impl Proxy {
     }
 
     /// Returns the rules for addresses of other hosts: public ones only, and none of the edge.
-    fn reach(&self) -> Reach {
+    fn reach(&self) -> ReachRules {
         let shared = &self.0.gate.handle.shared;
         shared.running(|running| shared.own.borrow().reach(false, &running.interfaces))
     }
@@ -183,7 +184,7 @@ impl Proxy {
 }
 
 /// Returns whether the client is on this machine, and no proxy has forwarded its request.
-fn is_local(occupant: &Occupant, headers: &HeaderMap) -> bool {
+fn is_local(occupant: &HttpSlotOccupant, headers: &HeaderMap) -> bool {
     occupant.is_loopback() && !headers.keys().any(|name| gate::is_of_proxy(name.as_str()))
 }
 
@@ -211,7 +212,7 @@ fn refused(error: ApiError) -> Response {
 }
 
 /// Handles requests to the proxy before the routes of the listener.
-pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next: Next) -> Response {
+pub(super) async fn intercept(State(proxy): State<ApiProxy>, request: Request, next: Next) -> Response {
     if request.method() == Method::CONNECT {
         return proxy.connect(request).await;
     }
@@ -223,16 +224,16 @@ pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next
     let elsewhere = host::plain_elsewhere(request.uri()).map(|target| (request.method().clone(), target));
     let response = next.run(request).await;
     let is_refused = response.status() == StatusCode::FORBIDDEN;
-    if let Some((method, target)) = elsewhere.filter(|_| is_refused && proxy.setting() != config::Proxy::Off) {
+    if let Some((method, target)) = elsewhere.filter(|_| is_refused && proxy.setting() != config::ProxyMode::Off) {
         proxy.pass_on(&method, target, RefusalReason::PlainHttp);
     }
     response
 }
 
 /// Returns the CA certificate (`GET /v1/twilio/ca`); with `?for=proxy` only if the proxy is on.
-pub(super) async fn certificate(State(proxy): State<Proxy>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn certificate(State(proxy): State<ApiProxy>, uri: Uri) -> Result<Response, ApiError> {
     let is_on = match uri.query() {
-        Some("for=proxy") => proxy.setting() != config::Proxy::Off,
+        Some("for=proxy") => proxy.setting() != config::ProxyMode::Off,
         Some(_) | None => proxy.0.gate.handle.shared.running(|running| running.config.api.stands_for_twilio()),
     };
     if !is_on {

@@ -13,14 +13,20 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
-use super::Proxy;
+use super::ApiProxy;
 use crate::host_certificates::ClientPath;
-use crate::places::Occupant;
+use crate::places::HttpSlotOccupant;
 use trunkgate_system::connector::within;
 use trunkgate_system::limits;
 
 /// Serves a connection until its end. The slot of the CONNECT, with its timeouts, remains occupied.
-pub(super) async fn serve(proxy: Proxy, host: String, tls: Arc<ServerConfig>, occupant: Occupant, request: Request) {
+pub(super) async fn serve(
+    proxy: ApiProxy,
+    host: String,
+    tls: Arc<ServerConfig>,
+    occupant: HttpSlotOccupant,
+    request: Request,
+) {
     // The client has disconnected.
     let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
     let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);

@@ -14,18 +14,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Proxy;
+use super::ApiProxy;
 use super::host::PORT;
 use crate::ApiError;
-use crate::places::Occupant;
+use crate::places::HttpSlotOccupant;
 use trunkgate_system::connector::{Connector, look_up};
 use trunkgate_system::limits;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Connects to a host, and relays bytes after the response to CONNECT is sent.
 ///
 /// # Errors Too many tunnels are open, or the host is unreachable or not permitted.
-pub(super) async fn open(proxy: &Proxy, host: &str, occupant: Occupant, request: Request) -> Result<(), ApiError> {
+pub(super) async fn open(
+    proxy: &ApiProxy,
+    host: &str,
+    occupant: HttpSlotOccupant,
+    request: Request,
+) -> Result<(), ApiError> {
     let Ok(permit) = proxy.tunnels().try_acquire_owned() else {
         let message = format!("{} connections to other hosts are open", limits::PROXY_TUNNELS);
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_tunnels", message));
@@ -46,7 +51,7 @@ pub(super) async fn open(proxy: &Proxy, host: &str, occupant: Occupant, request:
 /// Relays bytes in both directions until both sides have ended, one fails, or the tunnel is idle for too long.
 async fn relay(near: &mut (impl AsyncRead + AsyncWrite + Unpin), far: TcpStream, idle: Duration) {
     let passed = Arc::new(Mutex::new(Instant::now()));
-    let mut far = Watched { stream: far, passed: Arc::clone(&passed) };
+    let mut far = WatchedStream { stream: far, passed: Arc::clone(&passed) };
     let silence = async {
         loop {
             let until = *passed.lock().unwrap_or_else(PoisonError::into_inner) + idle;
@@ -63,12 +68,12 @@ async fn relay(near: &mut (impl AsyncRead + AsyncWrite + Unpin), far: TcpStream,
 }
 
 /// Stream that records the time of its last byte.
-struct Watched {
+struct WatchedStream {
     stream: TcpStream,
     passed: Arc<Mutex<Instant>>,
 }
 
-impl Watched {
+impl WatchedStream {
     fn note<T>(&self, poll: Poll<T>) -> Poll<T> {
         if poll.is_ready() {
             *self.passed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -77,28 +82,30 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_read(cx, into);
         self.note(poll)
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(poll)
     }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
+
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
 /// Resolves a host once, and connects to one of its permitted addresses.
-async fn dial(reach: &Reach, host: &str, port: u16) -> Result<TcpStream, ApiError> {
+async fn dial(reach: &ReachRules, host: &str, port: u16) -> Result<TcpStream, ApiError> {
     let unreachable = |what: String| {
         let message = format!("{host} cannot be reached: {what}");
         ApiError::new(StatusCode::BAD_GATEWAY, "unreachable", message)
@@ -158,13 +165,13 @@ mod tests {
     async fn only_addresses_that_may_be_reached_are_connected_to() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let barred = dial(&Reach::default(), "localhost", address.port()).await.unwrap_err();
+        let barred = dial(&ReachRules::default(), "localhost", address.port()).await.unwrap_err();
         assert_eq!((barred.code, barred.status), ("not_proxied", StatusCode::FORBIDDEN));
         assert!(barred.message.contains("localhost is not proxied: "), "{}", barred.message);
-        let open = Reach { allow_private: true, ..Reach::default() };
+        let open = ReachRules { allow_private: true, ..ReachRules::default() };
         let stream = dial(&open, "localhost", address.port()).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap().port(), address.port());
-        let own = Reach { closed: [address].into(), ..open.clone() };
+        let own = ReachRules { closed: [address].into(), ..open.clone() };
         assert_eq!(dial(&own, "localhost", address.port()).await.unwrap_err().code, "not_proxied");
         drop(listener);
         let refused = dial(&open, "localhost", address.port()).await.unwrap_err();

@@ -11,56 +11,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::Error;
-use super::keys::{Keys, SECRET_CHARS};
-use crate::guesses::{Guesses, Shown, Verdict, is_same_secret};
-use trunkgate_config::Api;
+use super::keys::{ApiKeys, SECRET_CHARS};
+use crate::guesses::{GuessLimiter, LoginVerdict, PresentedCredentials, is_same_secret};
+use trunkgate_config::ApiSettings;
 use trunkgate_delivery::sinks::store::Store;
-pub(crate) use trunkgate_runtime::http_logins::Face;
+pub(crate) use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::limits::API_KEYS;
 
 /// Authenticated client of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Caller {
+pub(super) enum ApiClient {
     /// Authenticated with the auth token of the account.
     Account,
     /// Authenticated with the secret of the API key with this SID.
     Key(String),
 }
 
-impl Caller {
+impl ApiClient {
     pub(super) fn is_key(&self) -> bool {
-        matches!(self, Caller::Key(_))
+        matches!(self, ApiClient::Key(_))
     }
 
     /// Returns the SID of the API key; empty for the account.
     pub(super) fn key(&self) -> &str {
         match self {
-            Caller::Account => "",
-            Caller::Key(sid) => sid,
+            ApiClient::Account => "",
+            ApiClient::Key(sid) => sid,
         }
     }
 }
 
 /// Rejected request: the error to send, and whether to delay it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct AccessRefusal {
     pub(super) error: Error,
     /// Whether the response is delayed, as for a client that guesses passwords.
     pub(super) is_late: bool,
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal { error, is_late: false }
+impl From<Error> for AccessRefusal {
+    fn from(error: Error) -> AccessRefusal {
+        AccessRefusal { error, is_late: false }
     }
 }
 
 /// Access control of the API: keys, failed authentications of the last minute, and remaining requests of the account
 /// and of each key.
 #[derive(Clone)]
-pub(crate) struct Access {
-    keys: Keys,
-    guesses: Guesses,
+pub(crate) struct ApiAccess {
+    keys: ApiKeys,
+    guesses: GuessLimiter,
     allowances: Arc<Mutex<Allowances>>,
 }
 
@@ -68,16 +68,16 @@ pub(crate) struct Access {
 #[derive(Debug, Default)]
 struct Allowances(HashMap<String, (Instant, f64)>);
 
-impl Access {
-    pub(crate) fn new(store: Store, guesses: Guesses) -> Access {
-        Access::of(Keys::new(store), guesses)
+impl ApiAccess {
+    pub(crate) fn new(store: Store, guesses: GuessLimiter) -> ApiAccess {
+        ApiAccess::of(ApiKeys::new(store), guesses)
     }
 
-    fn of(keys: Keys, guesses: Guesses) -> Access {
-        Access { keys, guesses, allowances: Arc::default() }
+    fn of(keys: ApiKeys, guesses: GuessLimiter) -> ApiAccess {
+        ApiAccess { keys, guesses, allowances: Arc::default() }
     }
 
-    pub(super) fn keys(&self) -> &Keys {
+    pub(super) fn keys(&self) -> &ApiKeys {
         &self.keys
     }
 
@@ -99,8 +99,8 @@ impl Access {
         now: Instant,
         source: IpAddr,
         headers: &HeaderMap,
-        api: &Api,
-    ) -> Result<Caller, Refusal> {
+        api: &ApiSettings,
+    ) -> Result<ApiClient, AccessRefusal> {
         let Some(token) = &api.auth_token else {
             return Err(Error::unauthorized("the API is closed; [api] auth_token opens it").into());
         };
@@ -117,16 +117,21 @@ impl Access {
             (false, false) => ("", 0),
         };
         let is_right = is_account & is_token | is_key;
-        match self.guesses.judge(now, Shown { face: Face::Api, account, source, is_right, characters }) {
-            Verdict::Passed => {}
-            Verdict::Wrong => return Err(Error::unauthorized("SID or auth token (or key and secret) is wrong").into()),
-            Verdict::TooMany(left) => {
+        match self
+            .guesses
+            .judge(now, PresentedCredentials { face: HttpInterface::Api, account, source, is_right, characters })
+        {
+            LoginVerdict::Passed => {}
+            LoginVerdict::Wrong => {
+                return Err(Error::unauthorized("SID or auth token (or key and secret) is wrong").into());
+            }
+            LoginVerdict::TooMany(left) => {
                 let seconds = left.as_secs() + 1;
                 let message = format!("Too many failed authentications from this address: try again in {seconds} s");
-                return Err(Refusal { error: Error::too_many(message, seconds), is_late: true });
+                return Err(AccessRefusal { error: Error::too_many(message, seconds), is_late: true });
             }
         }
-        let caller = if is_account & is_token { Caller::Account } else { Caller::Key(user) };
+        let caller = if is_account & is_token { ApiClient::Account } else { ApiClient::Key(user) };
         let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
         if api.requests_per_second > 0 && !allowances.take(now, caller.key(), f64::from(api.requests_per_second)) {
             let message = format!("Too many requests: [api] requests_per_second is {}", api.requests_per_second);
@@ -168,22 +173,22 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
 mod tests {
     use super::super::keys::tests::with_one;
     use super::*;
-    use trunkgate_config::{Proxy, Secret};
+    use trunkgate_config::{ProxyMode, Secret};
 
     const SID: &str = "AC0123456789abcdef0123456789abcdef";
     const KEY: &str = "SK0123456789abcdef0123456789abcdef";
 
-    fn access() -> (Access, tempfile::TempDir) {
+    fn access() -> (ApiAccess, tempfile::TempDir) {
         let (keys, directory) = with_one(KEY, "of-the-key");
-        (Access::of(keys, Guesses::default()), directory)
+        (ApiAccess::of(keys, GuessLimiter::default()), directory)
     }
 
-    fn api(per_second: u32) -> Api {
+    fn api(per_second: u32) -> ApiSettings {
         let auth_token = Some(Secret::new("secret".to_owned()));
         let (account_sid, keep_calls) = (SID.to_owned(), Duration::ZERO);
         let (connect, requests_per_second) = (Vec::new(), per_second);
-        let (allow_private, proxy, strict, emergency_calls) = (false, Proxy::Off, false, 0);
-        Api {
+        let (allow_private, proxy, strict, emergency_calls) = (false, ProxyMode::Off, false, 0);
+        ApiSettings {
             account_sid,
             auth_token,
             connect,
@@ -202,7 +207,7 @@ mod tests {
         HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
     }
 
-    fn code<T>(result: Result<T, Refusal>) -> Option<u32> {
+    fn code<T>(result: Result<T, AccessRefusal>) -> Option<u32> {
         result.err().map(|refusal| refusal.error.code)
     }
 
@@ -218,7 +223,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(header::AUTHORIZATION, wrong.parse().unwrap())]);
             assert_eq!(judge(&headers), Some(20_003), "{wrong}");
         }
-        let closed = Api { auth_token: None, ..api(100) };
+        let closed = ApiSettings { auth_token: None, ..api(100) };
         assert_eq!(code(access.judge(now, source, &with(SID, "secret"), &closed)), Some(20_003));
     }
 
@@ -226,9 +231,9 @@ mod tests {
     fn a_key_opens_it_with_its_own_secret_and_has_a_rate_of_its_own() {
         let ((access, _directory), now, source) = (access(), Instant::now(), IpAddr::from([192, 0, 2, 1]));
         let judge = |user: &str, password: &str| access.judge(now, source, &with(user, password), &api(1));
-        assert_eq!(judge(KEY, "of-the-key"), Ok(Caller::Key(KEY.to_owned())));
+        assert_eq!(judge(KEY, "of-the-key"), Ok(ApiClient::Key(KEY.to_owned())));
         assert_eq!(code(judge(KEY, "of-the-key")), Some(20_429));
-        assert_eq!(judge(SID, "secret"), Ok(Caller::Account));
+        assert_eq!(judge(SID, "secret"), Ok(ApiClient::Account));
         for (user, password) in [(KEY, "secret"), (SID, "of-the-key"), ("SK1", "of-the-key"), (KEY, "")] {
             assert_eq!(code(judge(user, password)), Some(20_003), "{user} {password}");
         }
@@ -238,16 +243,17 @@ mod tests {
     fn ten_wrong_tokens_a_minute_lock_out_no_right_one_that_is_long() {
         let ((access, _directory), now) = (access(), Instant::now());
         let source: IpAddr = "2001:db8::".parse().unwrap();
-        let long = Api { auth_token: Some(Secret::new("0123456789abcdef".to_owned())), ..api(100) };
-        let judge = |user: &str, password: &str, api: &Api| access.judge(now, source, &with(user, password), api);
+        let long = ApiSettings { auth_token: Some(Secret::new("0123456789abcdef".to_owned())), ..api(100) };
+        let judge =
+            |user: &str, password: &str, api: &ApiSettings| access.judge(now, source, &with(user, password), api);
         for _ in 0..10 {
             assert_eq!(code(judge(SID, "wrong", &long)), Some(20_003));
         }
         let late = judge(SID, "wrong", &long).unwrap_err();
         assert_eq!((late.error.code, late.is_late), (20_429, true));
-        assert_eq!(judge(SID, "0123456789abcdef", &long), Ok(Caller::Account));
+        assert_eq!(judge(SID, "0123456789abcdef", &long), Ok(ApiClient::Account));
         assert_eq!(code(judge(SID, "secret", &api(100))), Some(20_429), "a short one could be found by trying");
-        assert_eq!(judge(KEY, "of-the-key", &long), Ok(Caller::Key(KEY.to_owned())));
+        assert_eq!(judge(KEY, "of-the-key", &long), Ok(ApiClient::Key(KEY.to_owned())));
         assert_eq!(code(judge(KEY, "wrong", &long)), Some(20_003), "a key is counted by itself");
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Asked;
 use super::error::Error;
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 
@@ -14,7 +14,7 @@ const BELOW: [&str; 8] =
 
 /// Lists the account (`GET /Accounts.json`).
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    let page = Page::take("/2010-04-01/Accounts", cx.query, &mut parameters)?;
+    let page = PageRequest::take("/2010-04-01/Accounts", cx.query, &mut parameters)?;
     let name = parameters.take("FriendlyName");
     let status = parameters.take("Status");
     parameters.finish()?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
     BegunRecording, Channels, RecordingChange, RecordingControl, RecordingEvents, RecordingReceiver, RecordingRequest,
-    RecordingSource, RecordingStart, Refused,
+    RecordingSource, RecordingStart, RequestRefusal,
 };
 use trunkgate_media::RecordingPause;
 use trunkgate_media::agent::TrackSet;
@@ -13,9 +13,9 @@ use trunkgate_route::{AppDocument, WebhookMethod};
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::recordings::{self, Of};
+use super::recordings::{self, RecordingParent};
 use super::{Asked, calls, create};
-pub(crate) use trunkgate_delivery::sinks::recordings::Entry;
+pub(crate) use trunkgate_delivery::sinks::recordings::RecordingEntry;
 use trunkgate_system::clock;
 
 /// Alias of the newest recording in progress, accepted in place of a SID.
@@ -36,20 +36,20 @@ pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let request = reached(cx, current.app.as_deref(), request)?;
     let start = RecordingStart { sid: call.to_owned(), request: request.clone() };
     let begun = cx.handle.change(start).await?.map_err(refused)?;
-    Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), begun.view.status))
+    Ok(recordings::json(cx, &as_begun(call, &begun, &request), RecordingParent::Call(call), begun.view.status))
 }
 
 /// Returns the index entry of a recording that has just started, before the index has it.
-fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> Entry {
+fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> RecordingEntry {
     let RecordingView { sid, source, channels, .. } = &begun.view;
     let started = Timestamp::try_from(begun.began).unwrap_or_default().as_millisecond();
-    Entry {
+    RecordingEntry {
         sid: sid.clone(),
         call_sid: call.to_owned(),
         source: (*source).to_owned(),
         channels: *channels,
         track: trunkgate_call::track_name(request.tracks).to_owned(),
-        ..Entry::begun(started)
+        ..RecordingEntry::begun(started)
     }
 }
 
@@ -64,23 +64,23 @@ pub(super) async fn update(
     let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
     let view = match cx.handle.change(RecordingControl { sid: call.to_owned(), recording: asked, change }).await? {
         Ok(view) => view,
-        Err(Refused::UnknownCall | Refused::CallEnded) => {
+        Err(RequestRefusal::UnknownCall | RequestRefusal::CallEnded) => {
             // An ended call is reported as ended, also for its recordings.
             let current = cx.handle.call(call).await?;
             return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
         }
-        Err(Refused::UnknownRecording) => return Err(Error::not_found(cx.path)),
+        Err(RequestRefusal::UnknownRecording) => return Err(Error::not_found(cx.path)),
         // No recording is in progress.
-        Err(Refused::RecordingEnded) if recording == CURRENT => return Err(Error::not_found(cx.path)),
+        Err(RequestRefusal::RecordingEnded) if recording == CURRENT => return Err(Error::not_found(cx.path)),
         Err(why) => return Err(refused(why)),
     };
     // Without an entry in the index the writer is behind; the change was made all the same.
-    match recordings::find(cx, Of::Call(call), &view.sid).await {
-        Ok(entry) => Ok(recordings::json(cx, &entry, Of::Call(call), view.status)),
+    match recordings::find(cx, RecordingParent::Call(call), &view.sid).await {
+        Ok(entry) => Ok(recordings::json(cx, &entry, RecordingParent::Call(call), view.status)),
         Err(_) => {
             let request = RecordingRequest::new(RecordingSource::Request, Channels::Mono);
             let begun = BegunRecording { view: view.clone(), began: clock::wall() };
-            Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), view.status))
+            Ok(recordings::json(cx, &as_begun(call, &begun, &request), RecordingParent::Call(call), view.status))
         }
     }
 }
@@ -178,8 +178,8 @@ fn ended() -> Error {
     Error::of_change("The recording is not changed: the call has ended")
 }
 
-fn refused(why: Refused) -> Error {
-    if matches!(why, Refused::CallEnded | Refused::UnknownCall | Refused::NotAnswered) {
+fn refused(why: RequestRefusal) -> Error {
+    if matches!(why, RequestRefusal::CallEnded | RequestRefusal::UnknownCall | RequestRefusal::NotAnswered) {
         return Error::of_change("Requested resource is not eligible for recording: the call is not in progress");
     }
     Error::of_change(&format!("The recording is not begun or changed: {why}"))

@@ -12,11 +12,11 @@ use trunkgate_call::{CallAction, CallView, DetachRequest};
 use trunkgate_route::{App, AppDocument, StatusCallback};
 
 use super::error::{Error, shown};
-use super::page::Page;
-use super::parameters::{Parameters, Span};
+use super::page::PageRequest;
+use super::parameters::{Parameters, TimeSpan};
 use super::text::{date, formatted, subresources};
 use super::{Asked, create};
-use trunkgate_delivery::sinks::store::calls::Part;
+use trunkgate_delivery::sinks::store::calls::CallFilter;
 use trunkgate_system::limits::CALLS_READ_AT_ONCE;
 
 /// Values of `status`.
@@ -42,27 +42,27 @@ const BELOW: [&str; 9] = [
 ];
 
 /// Call resource: the call of the caller, or of the called party at a leg.
-struct Resource {
+struct CallResource {
     call: Arc<CallView>,
     /// Index of the called party's leg; `None` for the caller.
     leg: Option<usize>,
 }
 
 /// Filters of a list request.
-struct Filter {
+struct CallConditions {
     to: Option<String>,
     from: Option<String>,
     parent: Option<String>,
     status: Option<String>,
-    started: Span,
-    ended: Span,
+    started: TimeSpan,
+    ended: TimeSpan,
 }
 
 /// Lists calls (`GET …/Calls.json`).
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    let page = Page::take(&cx.uri("Calls"), cx.query, &mut parameters)?;
+    let page = PageRequest::take(&cx.uri("Calls"), cx.query, &mut parameters)?;
     let number = |text: Option<String>| text.map(|text| cx.number(&text));
-    let filter = Filter {
+    let filter = CallConditions {
         to: number(parameters.take("To")).map(|to| redact::sip_uri(&to)),
         from: number(parameters.take("From")),
         parent: parameters.take("ParentCallSid"),
@@ -76,16 +76,16 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     }
     let behind = page.behind.as_deref().map(|key| key.split_at_checked(DATE_CHARS).unwrap_or((key, "")));
     // The newest calls so far, followed by calls not yet compared with them.
-    let mut found: Vec<Resource> = Vec::new();
-    let keep_newest = |found: &mut Vec<Resource>| {
+    let mut found: Vec<CallResource> = Vec::new();
+    let keep_newest = |found: &mut Vec<CallResource>| {
         found.sort_unstable_by(|one, other| other.order().cmp(&one.order()));
         found.truncate(page.size + 1);
     };
     cx.handle
         .visit_calls(|call| {
             if filter.may_have(&call) {
-                let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
-                found.extend(Resource::all(&call).filter(fits));
+                let fits = |one: &CallResource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
+                found.extend(CallResource::all(&call).filter(fits));
                 if found.len() > 4 * (page.size + 1) {
                     keep_newest(&mut found);
                 }
@@ -95,15 +95,15 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
         .await?;
     keep_newest(&mut found);
     add_stored(cx, &filter, (behind, page.size), &mut found).await;
-    Ok(page.json("calls", found, Resource::key, |one| one.json(cx)))
+    Ok(page.json("calls", found, CallResource::key, |one| one.json(cx)))
 }
 
 /// Adds matching calls from the store to `found`, which has the newest calls from memory, up to the size of the page.
 async fn add_stored(
     cx: &Asked<'_>,
-    filter: &Filter,
+    filter: &CallConditions,
     (behind, size): (Option<(&str, &str)>, usize),
-    found: &mut Vec<Resource>,
+    found: &mut Vec<CallResource>,
 ) {
     let stored = &cx.handle.shared.calls;
     let Some(mut wanted) = filter.of_store(behind.map(|(started, _)| started)) else { return };
@@ -112,8 +112,8 @@ async fn add_stored(
             Some(parent) => (with_own_calls(cx, parent).await, None),
             None => stored.part(wanted.clone(), CALLS_READ_AT_ONCE).await,
         };
-        let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
-        found.extend(calls.iter().filter(|call| filter.may_have(call)).flat_map(Resource::all).filter(fits));
+        let fits = |one: &CallResource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
+        found.extend(calls.iter().filter(|call| filter.may_have(call)).flat_map(CallResource::all).filter(fits));
         found.sort_by(|one, other| other.order().cmp(&one.order()));
         // The sort is stable: of a call that is in memory and in the store, the copy from memory comes first and is
         // kept.
@@ -200,7 +200,7 @@ struct CallChanges {
 
 /// Applies the changes to the call. A called party that is redirected is detached into a call of its own, to which the
 /// new status callback and time limit apply.
-async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Result<(), Error> {
+async fn carry_out(cx: &Asked<'_>, found: &CallResource, changes: CallChanges) -> Result<(), Error> {
     let CallChanges { app, receiver, limit, ends } = changes;
     let call = found.call.sid.clone();
     let Some(leg) = found.leg_view() else {
@@ -227,7 +227,7 @@ async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Re
 /// Returns an application that has `receiver` as its `status_callback` and the rules of the call's application.
 ///
 /// # Errors The URL of the callback can never be reached.
-fn judge_receiver(cx: &Asked<'_>, found: &Resource, receiver: StatusCallback) -> Result<Arc<App>, Error> {
+fn judge_receiver(cx: &Asked<'_>, found: &CallResource, receiver: StatusCallback) -> Result<Arc<App>, Error> {
     let app = create::keys_of(cx, found.call.app.as_deref(), AppDocument::Text("<Response/>".into()));
     let app = App { status_callback: Some(receiver), ..app };
     create::judge_reach(cx, &app).map(|()| Arc::new(app))
@@ -279,7 +279,7 @@ fn as_made(mut call: Value) -> Value {
 }
 
 /// Finds the call of a caller or of a called party by its SID.
-async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
+async fn find(cx: &Asked<'_>, sid: &str) -> Result<CallResource, Error> {
     let digits = sid.strip_prefix("CA").filter(|digits| digits.len() == SID_DIGITS);
     if !digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
         return Err(Error::not_found(cx.path));
@@ -288,14 +288,14 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
         Some(call) => Some(Arc::new(call)),
         None => cx.handle.call_of_leg(sid).await?,
     };
-    let found = call.and_then(|call| Resource::all(&call).find(|one| one.sid() == sid));
+    let found = call.and_then(|call| CallResource::all(&call).find(|one| one.sid() == sid));
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
-impl Filter {
+impl CallConditions {
     /// Returns whether any resource of the call may match, judged by the times that all of them share.
     fn may_have(&self, call: &CallView) -> bool {
-        let within = |span: Span, text: Option<&str>| {
+        let within = |span: TimeSpan, text: Option<&str>| {
             span.is_unbounded() || text.and_then(|text| text.parse().ok()).is_some_and(|at: Timestamp| span.has(at))
         };
         within(self.started, Some(&call.started_at)) && within(self.ended, call.ended_at.as_deref())
@@ -303,17 +303,17 @@ impl Filter {
 
     /// Returns the query for stored calls that may match and began no later than `until`; `None` if the status excludes
     /// ended calls.
-    fn of_store(&self, until: Option<&str>) -> Option<Part> {
+    fn of_store(&self, until: Option<&str>) -> Option<CallFilter> {
         if self.status.as_deref().is_some_and(|status| LIVE.contains(&status)) {
             return None;
         }
         let (from, to) = self.started.bounds();
         let until = until.map(str::to_owned).into_iter().chain(to).min();
-        let part = Part {
+        let part = CallFilter {
             since: from.unwrap_or_default(),
             caller: self.from.clone(),
             called: self.to.clone(),
-            ..Part::default()
+            ..CallFilter::default()
         };
         Some(match until {
             Some(until) => part.until(&until),
@@ -321,7 +321,7 @@ impl Filter {
         })
     }
 
-    fn has(&self, one: &Resource) -> bool {
+    fn has(&self, one: &CallResource) -> bool {
         let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         same(&self.to, one.to())
             && same(&self.from, one.from())
@@ -330,12 +330,12 @@ impl Filter {
     }
 }
 
-impl Resource {
+impl CallResource {
     /// Iterates over the resources of a call: the caller's call, and the calls of parties reached by telephone.
-    fn all(call: &Arc<CallView>) -> impl Iterator<Item = Resource> {
+    fn all(call: &Arc<CallView>) -> impl Iterator<Item = CallResource> {
         let legs = call.legs.iter().enumerate().skip(1);
         let parties = legs.filter(|(_, leg)| leg.is_call_of_party()).map(|(at, _)| Some(at));
-        std::iter::once(None).chain(parties).map(|leg| Resource { call: Arc::clone(call), leg })
+        std::iter::once(None).chain(parties).map(|leg| CallResource { call: Arc::clone(call), leg })
     }
 
     fn leg_view(&self) -> Option<&LegView> {

@@ -9,19 +9,20 @@ use trunkgate_call::{
     ConferenceAction, ConferenceControl, ConferenceRecordingControl, ConferenceRefused, ConferenceReport,
     RecordingChange, conferences,
 };
-use trunkgate_conference::Status;
+use trunkgate_conference::ConferenceStatus;
 use trunkgate_route::{AppDocument, WebhookMethod};
 
 use super::call_recordings::{self, CURRENT};
 use super::error::{Error, shown};
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
-use super::recordings::{self, Of};
+use super::recordings::{self, RecordingParent};
 use super::text::{moment, subresources};
 use super::{Asked, VERSION, create};
 
 /// Conference states with Twilio's names.
-const STATES: [Status; 3] = [Status::Init, Status::InProgress, Status::Completed];
+const STATES: [ConferenceStatus; 3] =
+    [ConferenceStatus::Init, ConferenceStatus::InProgress, ConferenceStatus::Completed];
 
 /// Decodes a path segment; conferences and participants may be addressed by name.
 pub(super) fn plain(part: &str) -> String {
@@ -45,12 +46,12 @@ pub(super) async fn find(cx: &Asked<'_>, sid: &str) -> Result<ConferenceReport, 
 /// Lists conferences (`GET …/Conferences.json`).
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri("Conferences");
-    let page = Page::take(&path, cx.query, &mut parameters)?;
+    let page = PageRequest::take(&path, cx.query, &mut parameters)?;
     let name = parameters.take("FriendlyName");
     let status = match parameters.take("Status") {
         None => None,
         Some(text) => Some(STATES.into_iter().find(|state| state.name() == text).ok_or_else(|| {
-            let known = STATES.map(Status::name).join(", ");
+            let known = STATES.map(ConferenceStatus::name).join(", ");
             Error::bad_request(format!("Status: \"{}\"; known: {known}", shown(&text)))
         })?),
     };
@@ -79,12 +80,12 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     let announcement = take_announcement(&mut parameters)?;
     parameters.finish()?;
     if let Some(status) = &status
-        && status != Status::Completed.name()
+        && status != ConferenceStatus::Completed.name()
     {
         return Err(Error::bad_request(format!("Status: \"{}\"; known: completed", shown(status))));
     }
     let report = find(cx, sid).await?;
-    if status.is_some() && report.status != Status::Completed {
+    if status.is_some() && report.status != ConferenceStatus::Completed {
         let control = ConferenceControl { conference: sid.to_owned(), action: ConferenceAction::End };
         let ended = cx.handle.change(control).await?;
         // A conference that ended meanwhile needs no further action.
@@ -132,7 +133,7 @@ pub(super) async fn change_recording(
     parameters: Parameters,
 ) -> Result<Value, Error> {
     let change = call_recordings::take_change(parameters)?;
-    let of = Of::Conference(conference);
+    let of = RecordingParent::Conference(conference);
     let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
     let control = ConferenceRecordingControl { conference: conference.to_owned(), recording: asked, change };
     let Some(sid) = cx.handle.change(control).await? else {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use trunkgate_call::REQUESTED_APP;
-use trunkgate_call::twiml::{Secret, is_digits};
-use trunkgate_call::{CallRequest, Onward, RecordingRequest, RecordingSource};
+use trunkgate_call::twiml::{SensitiveText, is_digits};
+use trunkgate_call::{CallRequest, ConnectTarget, RecordingRequest, RecordingSource};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
 use url::Url;
 
@@ -15,9 +15,9 @@ use super::parameters::Parameters;
 use super::{Asked, call_recordings, calls, detection, dialled};
 use trunkgate_config as config;
 use trunkgate_runtime::own_recordings::OwnRecordings;
-use trunkgate_runtime::placing::{self, Fault, Placing};
+use trunkgate_runtime::placing::{self, ApiCallError, PermittedCall};
 use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Ringing time, in seconds: default and maximum.
 pub(super) const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
@@ -44,13 +44,13 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
         return Err(Error::bad_request(format!("SendDigits: 1 to {DIGITS} of 0-9, A-D, #, *, w and W")));
     }
-    let (from, Placing { to, targets, headers }) = placed(cx, to, from)?;
+    let (from, PermittedCall { to, targets, headers }) = placed(cx, to, from)?;
     let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
     let app = App { status_callback, fallback_url, fallback_method, ..made(cx, document, None)? };
     judge_reach(cx, &app)?;
     detection::judge(cx, detection::OF_CALL.0, detection.as_ref(), &app)?;
-    let onward = vec![Onward::App(Arc::new(app))];
-    let digits = digits.map(Secret::new);
+    let onward = vec![ConnectTarget::App(Arc::new(app))];
+    let digits = digits.map(SensitiveText::new);
     let detection = detection.map(Box::new);
     let request = CallRequest {
         from,
@@ -66,13 +66,17 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
         detection,
     };
     let begun = cx.handle.change(request).await?;
-    calls::show_new(cx, &begun.map_err(Fault::from)?.sid).await
+    calls::show_new(cx, &begun.map_err(ApiCallError::from)?.sid).await
 }
 
 /// Returns the calling number and the targets of a new call.
 ///
 /// # Errors A number is not permitted, or no target matches.
-pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -> Result<(String, Placing), Error> {
+pub(super) fn placed(
+    cx: &Asked<'_>,
+    to: Option<String>,
+    from: Option<String>,
+) -> Result<(String, PermittedCall), Error> {
     let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
     let table = cx.handle.table();
     Ok(cx.config(|config| {
@@ -87,7 +91,7 @@ pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -
 /// # Errors The number does not belong to the edge, or a telephone target needs a number and none is given.
 pub(super) fn caller_of_agent(
     cx: &Asked<'_>,
-    placing: &Placing,
+    placing: &PermittedCall,
     (from, conference): (Option<&str>, &str),
 ) -> Result<String, Error> {
     if from.is_none() && placing.has_agents_alone() {
@@ -189,7 +193,7 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
 }
 
 /// Returns the rules for the addresses that URLs may resolve to.
-pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
+pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> ReachRules {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
 
@@ -243,7 +247,7 @@ pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
     if url.chars().any(char::is_control) {
         return Err(bad("it has control characters".to_owned()));
     }
-    trunkgate_twiml::Location::url(url).map(|_| url.to_owned()).map_err(bad)
+    trunkgate_twiml::DocumentLocation::url(url).map(|_| url.to_owned()).map_err(bad)
 }
 
 /// Parses the events to report, repeated or separated by spaces; default: `completed`.

@@ -1,7 +1,7 @@
 //! Parameters of answering machine detection (`MachineDetection`).
 
 use trunkgate_call::DetectionRequest;
-use trunkgate_media::detection::{Mode, Settings, Threshold};
+use trunkgate_media::detection::{DetectionMode, DetectionSettings, ThresholdParameter};
 use trunkgate_route::{App, WebhookMethod};
 
 use super::error::Error;
@@ -19,15 +19,17 @@ pub(super) fn take(
     parameters: &mut Parameters,
     receiver: (&'static str, &'static str),
 ) -> Result<Option<DetectionRequest>, Error> {
-    let mode = parameters.take_word("MachineDetection", &Mode::ALL.map(|(_, name)| name))?.and_then(Mode::named);
+    let mode = parameters
+        .take_word("MachineDetection", &DetectionMode::ALL.map(|(_, name)| name))?
+        .and_then(DetectionMode::named);
     let mut values = [None; 4];
-    for (value, threshold) in values.iter_mut().zip(&Threshold::ALL) {
+    for (value, threshold) in values.iter_mut().zip(&ThresholdParameter::ALL) {
         *value = take_threshold(parameters, threshold)?;
     }
     let is_async = receiver == OF_PARTICIPANT || parameters.take_flag("AsyncAmd")?.unwrap_or(false);
     let receiver = create::take_url(parameters, receiver.0, receiver.1)?;
     Ok(mode.map(|mode| {
-        let settings = Settings::new(mode, values);
+        let settings = DetectionSettings::new(mode, values);
         DetectionRequest { settings, waits: !is_async, receiver: receiver.filter(|_| is_async) }
     }))
 }
@@ -40,6 +42,6 @@ pub(super) fn judge(cx: &Asked<'_>, name: &str, detection: Option<&DetectionRequ
     receiver.map_or(Ok(()), |(url, _)| create::judge_url(cx, name, url, app))
 }
 
-fn take_threshold(parameters: &mut Parameters, threshold: &Threshold) -> Result<Option<u32>, Error> {
+fn take_threshold(parameters: &mut Parameters, threshold: &ThresholdParameter) -> Result<Option<u32>, Error> {
     parameters.take_number(threshold.name, threshold.range.clone())
 }

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use trunkgate_call::Refused;
+use trunkgate_call::RequestRefusal;
 use trunkgate_call::numbers::plain;
 
-use trunkgate_runtime::handle::Gone;
-use trunkgate_runtime::placing::Fault;
+use trunkgate_runtime::handle::SignallingEnded;
+use trunkgate_runtime::placing::ApiCallError;
 
 /// Maximum length of request text quoted in an error; long enough for the path of a call's stream.
 const SHOWN_CHARS: usize = 160;
@@ -159,15 +159,15 @@ impl Error {
     }
 
     /// Invalid TwiML; the code is that of the same document from an application.
-    pub(super) fn document(error: &trunkgate_twiml::Error) -> Error {
+    pub(super) fn document(error: &trunkgate_twiml::DocumentError) -> Error {
         let (line, column) = (error.position.line, error.position.column);
         let message = format!("Twiml: line {line}, column {column}: {}", shown(&error.message));
         Error::new(StatusCode::BAD_REQUEST, u32::from(error.code), message)
     }
 
     /// Redirect of a call rejected.
-    pub(super) fn of_redirect(refused: Refused) -> Error {
-        if matches!(refused, Refused::CallEnded | Refused::UnknownCall) {
+    pub(super) fn of_redirect(refused: RequestRefusal) -> Error {
+        if matches!(refused, RequestRefusal::CallEnded | RequestRefusal::UnknownCall) {
             return Error::call_ended();
         }
         Error::new(StatusCode::BAD_REQUEST, 21_220, format!("Call cannot be redirected: {refused}"))
@@ -189,16 +189,16 @@ pub(super) fn shown(text: &str) -> String {
     plain(text, SHOWN_CHARS)
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
+impl From<ApiCallError> for Error {
+    fn from(fault: ApiCallError) -> Error {
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_REQUEST);
         let retry_after = (status == StatusCode::TOO_MANY_REQUESTS).then_some(1);
         Error { retry_after, ..Error::new(status, fault.code, fault.message) }
     }
 }
 
-impl From<Gone> for Error {
-    fn from(gone: Gone) -> Error {
+impl From<SignallingEnded> for Error {
+    fn from(gone: SignallingEnded) -> Error {
         Error::new(StatusCode::SERVICE_UNAVAILABLE, 20_503, gone.to_string())
     }
 }

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{OnceCell, oneshot};
 
 use super::error::{Error, shown};
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::moment;
 use super::{Answer, Asked};
@@ -32,30 +32,30 @@ pub(super) const SECRET_CHARS: usize = 32;
 /// Characters of secrets.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-type Hash = [u8; 32];
+type SecretHash = [u8; 32];
 
 /// API key without its secret.
 #[derive(Clone)]
-struct Key {
+struct ApiKey {
     name: Option<String>,
-    hash: Hash,
+    hash: SecretHash,
     created: Timestamp,
     updated: Timestamp,
 }
 
 /// All API keys by SID; clones share them.
 #[derive(Clone)]
-pub(super) struct Keys {
+pub(super) struct ApiKeys {
     store: Store,
     /// Keys in memory, read from the store at the first request.
-    held: Arc<OnceCell<Held>>,
+    held: Arc<OnceCell<LoadedKeys>>,
 }
 
-type Held = Arc<Mutex<BTreeMap<String, Key>>>;
+type LoadedKeys = Arc<Mutex<BTreeMap<String, ApiKey>>>;
 
-impl Keys {
-    pub(super) fn new(store: Store) -> Keys {
-        Keys { store, held: Arc::default() }
+impl ApiKeys {
+    pub(super) fn new(store: Store) -> ApiKeys {
+        ApiKeys { store, held: Arc::default() }
     }
 
     /// Reads the keys from the store, once.
@@ -82,7 +82,7 @@ impl Keys {
         self.look(|keys| keys.contains_key(sid))
     }
 
-    fn look<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Key>) -> T) -> T {
+    fn look<T>(&self, look: impl FnOnce(&mut BTreeMap<String, ApiKey>) -> T) -> T {
         match self.held.get() {
             Some(held) => look(&mut held.lock().unwrap_or_else(PoisonError::into_inner)),
             None => look(&mut BTreeMap::new()),
@@ -93,7 +93,7 @@ impl Keys {
     async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        follow: impl FnOnce(&mut BTreeMap<String, Key>, &T) + Send + 'static,
+        follow: impl FnOnce(&mut BTreeMap<String, ApiKey>, &T) + Send + 'static,
     ) -> Result<T, Error> {
         self.load().await?;
         let (answer, answered) = oneshot::channel();
@@ -111,11 +111,11 @@ impl Keys {
 
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
     cx.keys.load().await?;
-    let page = Page::take(&cx.uri("Keys"), cx.query, &mut parameters)?;
+    let page = PageRequest::take(&cx.uri("Keys"), cx.query, &mut parameters)?;
     parameters.finish()?;
-    let order = |(sid, key): &(String, Key)| format!("{:015}{sid}", key.created.as_millisecond());
+    let order = |(sid, key): &(String, ApiKey)| format!("{:015}{sid}", key.created.as_millisecond());
     let all = cx.keys.look(|keys| keys.clone());
-    let mut found: Vec<(String, Key)> = all.into_iter().collect();
+    let mut found: Vec<(String, ApiKey)> = all.into_iter().collect();
     found.sort_by_cached_key(|one| std::cmp::Reverse(order(one)));
     found.retain(|one| page.behind.as_deref().is_none_or(|behind| order(one).as_str() < behind));
     found.truncate(page.size + 1);
@@ -128,11 +128,11 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     parameters.finish()?;
     let (sid, secret) = random()?;
     let now = clock::now();
-    let key = Key { name, hash: hash(&secret), created: now, updated: now };
+    let key = ApiKey { name, hash: hash(&secret), created: now, updated: now };
     let (to_insert, of, to_keep) = (key.clone(), sid.clone(), key.clone());
     let insert = move |store: &Connection| insert(store, &of, &to_insert);
     let of = sid.clone();
-    let follow = move |keys: &mut BTreeMap<String, Key>, has_room: &bool| {
+    let follow = move |keys: &mut BTreeMap<String, ApiKey>, has_room: &bool| {
         if *has_room {
             keys.insert(of, to_keep);
         }
@@ -158,14 +158,14 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     parameters.finish()?;
     let key = find(cx, sid)?;
     let Some(name) = name else { return Ok(json(sid, &key).into()) };
-    let key = Key { name: Some(name), updated: clock::now(), ..key };
+    let key = ApiKey { name: Some(name), updated: clock::now(), ..key };
     let (to_write, of) = (key.clone(), sid.to_owned());
     let write = move |store: &Connection| {
         let values = params![of, to_write.name, to_write.updated.as_millisecond()];
         store.execute("UPDATE api_key SET name = ?2, updated = ?3 WHERE sid = ?1", values)
     };
     let (of, to_keep) = (sid.to_owned(), key.clone());
-    let follow = move |keys: &mut BTreeMap<String, Key>, _: &usize| {
+    let follow = move |keys: &mut BTreeMap<String, ApiKey>, _: &usize| {
         // A key deleted meanwhile stays deleted.
         if let Some(held) = keys.get_mut(&of) {
             *held = to_keep;
@@ -186,7 +186,7 @@ pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) ->
     Ok(Answer::Deleted)
 }
 
-fn find(cx: &Asked<'_>, sid: &str) -> Result<Key, Error> {
+fn find(cx: &Asked<'_>, sid: &str) -> Result<ApiKey, Error> {
     cx.keys.look(|keys| keys.get(sid).cloned()).ok_or_else(|| Error::not_found(cx.path))
 }
 
@@ -200,7 +200,7 @@ fn take_name(parameters: &mut Parameters) -> Result<Option<String>, Error> {
     }
 }
 
-fn json(sid: &str, key: &Key) -> Value {
+fn json(sid: &str, key: &ApiKey) -> Value {
     json!({
         "date_created": moment(key.created),
         "date_updated": moment(key.updated),
@@ -224,23 +224,23 @@ fn random() -> Result<(String, String), Error> {
     Ok((sid, secret))
 }
 
-fn hash(secret: &str) -> Hash {
+fn hash(secret: &str) -> SecretHash {
     Sha256::digest(secret).into()
 }
 
-fn read_all(store: &Connection) -> rusqlite::Result<BTreeMap<String, Key>> {
+fn read_all(store: &Connection) -> rusqlite::Result<BTreeMap<String, ApiKey>> {
     let mut rows = store.prepare("SELECT sid, name, hash, created, updated FROM api_key")?;
     let time = |millis: i64| Timestamp::from_millisecond(millis).unwrap_or_default();
     let rows = rows.query_map([], |row| {
         let (created, updated): (i64, i64) = (row.get(3)?, row.get(4)?);
-        let key = Key { name: row.get(1)?, hash: row.get(2)?, created: time(created), updated: time(updated) };
+        let key = ApiKey { name: row.get(1)?, hash: row.get(2)?, created: time(created), updated: time(updated) };
         Ok((row.get(0)?, key))
     })?;
     rows.collect()
 }
 
 /// Inserts a key and returns whether the limit on keys allowed it.
-fn insert(store: &Connection, sid: &str, key: &Key) -> rusqlite::Result<bool> {
+fn insert(store: &Connection, sid: &str, key: &ApiKey) -> rusqlite::Result<bool> {
     let most = i64::try_from(API_KEYS).unwrap_or(i64::MAX);
     let times = (key.created.as_millisecond(), key.updated.as_millisecond());
     let inserted = store.execute(
@@ -257,13 +257,13 @@ pub(super) mod tests {
     use trunkgate_config::DataDirectory;
 
     /// Returns keys in a temporary store, with one key of this SID and secret.
-    pub(in crate::twilio) fn with_one(sid: &str, secret: &str) -> (Keys, tempfile::TempDir) {
+    pub(in crate::twilio) fn with_one(sid: &str, secret: &str) -> (ApiKeys, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();
         let now = clock::now();
-        let (sid, key) = (sid.to_owned(), Key { name: None, hash: hash(secret), created: now, updated: now });
+        let (sid, key) = (sid.to_owned(), ApiKey { name: None, hash: hash(secret), created: now, updated: now });
         assert!(store.run_now(move |store| insert(store, &sid, &key)).unwrap());
-        let keys = Keys::new(store);
+        let keys = ApiKeys::new(store);
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(keys.load()).unwrap();
         (keys, directory)
     }
@@ -275,7 +275,7 @@ pub(super) mod tests {
         for (sid, secret) in [("SK1", "secre"), ("SK1", ""), ("SK2", "secret"), ("", ""), ("SK2", "")] {
             assert!(!keys.has(sid, secret), "{sid} {secret}");
         }
-        let unread = Keys { held: Arc::default(), ..keys };
+        let unread = ApiKeys { held: Arc::default(), ..keys };
         assert!(!unread.has("SK1", "secret"));
     }
 

@@ -1,8 +1,8 @@
 //! Parameters and errors shared by the streams and live transcriptions of a call.
 
 use serde_json::{Value, json};
-use trunkgate_call::Refused;
-use trunkgate_call::twiml::{Method, Tracks};
+use trunkgate_call::RequestRefusal;
+use trunkgate_call::twiml::{HttpMethod, TrackSelection};
 use trunkgate_route::WebhookMethod;
 
 use super::error::{Error, shown};
@@ -14,18 +14,18 @@ use super::{Asked, create};
 pub(super) const NAME_CHARS: usize = 256;
 
 /// Parses `Track`. `default`: tracks if the parameter is absent.
-pub(super) fn take_tracks(parameters: &mut Parameters, default: Tracks) -> Result<Tracks, Error> {
-    let all = [Tracks::Inbound, Tracks::Outbound, Tracks::Both];
-    let given = parameters.take_word("Track", &all.map(Tracks::name))?;
+pub(super) fn take_tracks(parameters: &mut Parameters, default: TrackSelection) -> Result<TrackSelection, Error> {
+    let all = [TrackSelection::Inbound, TrackSelection::Outbound, TrackSelection::Both];
+    let given = parameters.take_word("Track", &all.map(TrackSelection::name))?;
     Ok(all.into_iter().find(|tracks| Some(tracks.name()) == given).unwrap_or(default))
 }
 
 /// Parses the status callback: the URL in parameter `name`, and `StatusCallbackMethod`.
-pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<Option<(String, Method)>, Error> {
+pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<Option<(String, HttpMethod)>, Error> {
     let receiver = create::take_url(parameters, name, "StatusCallbackMethod")?;
     Ok(receiver.map(|(url, method)| match method {
-        WebhookMethod::Post => (url, Method::Post),
-        WebhookMethod::Get => (url, Method::Get),
+        WebhookMethod::Post => (url, HttpMethod::Post),
+        WebhookMethod::Get => (url, HttpMethod::Get),
     }))
 }
 
@@ -40,19 +40,19 @@ pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
 }
 
 /// Returns the error of a listener of kind `what` that was not started or stopped.
-pub(super) fn refused(what: &str, why: Refused) -> Error {
-    if matches!(why, Refused::CallEnded | Refused::UnknownCall) {
+pub(super) fn refused(what: &str, why: RequestRefusal) -> Error {
+    if matches!(why, RequestRefusal::CallEnded | RequestRefusal::UnknownCall) {
         return Error::call_ended();
     }
-    if matches!(why, Refused::StreamNameTaken | Refused::TranscriptionNameTaken) {
+    if matches!(why, RequestRefusal::StreamNameTaken | RequestRefusal::TranscriptionNameTaken) {
         return Error::bad_request(format!("Name: {why}"));
     }
     Error::of_change(&format!("The {what} is not changed: {why}"))
 }
 
 /// Returns the error of a listener of kind `what` that was not stopped; 404 if it is unknown.
-pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: Refused) -> Error {
-    if matches!(why, Refused::UnknownFork | Refused::UnknownTranscription | Refused::UnknownCall) {
+pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: RequestRefusal) -> Error {
+    if matches!(why, RequestRefusal::UnknownFork | RequestRefusal::UnknownTranscription | RequestRefusal::UnknownCall) {
         return Error::not_found(cx.path);
     }
     refused(what, why)

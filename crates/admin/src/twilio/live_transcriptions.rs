@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use trunkgate_call::twiml::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, TRACK_LABEL_CHARS};
-use trunkgate_call::twiml::{RecognitionStep, Tracks, TranscriptStep};
+use trunkgate_call::twiml::{RecognitionStep, TrackSelection, TranscriptStep};
 use trunkgate_call::{ListenerAction, ListenerControl};
 use trunkgate_route::AppDocument;
 
@@ -22,7 +22,7 @@ const LANGUAGE: &str = "en-US";
 /// Starts a live transcription (`POST …/Calls/{sid}/Transcriptions.json`).
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let name = parameters.take_text("Name", NAME_CHARS)?;
-    let tracks = listeners::take_tracks(&mut parameters, Tracks::Both)?;
+    let tracks = listeners::take_tracks(&mut parameters, TrackSelection::Both)?;
     let status = listeners::take_receiver(&mut parameters, "StatusCallbackUrl")?;
     let inbound = parameters.take_text("InboundTrackLabel", TRACK_LABEL_CHARS)?;
     let outbound = parameters.take_text("OutboundTrackLabel", TRACK_LABEL_CHARS)?;

@@ -10,17 +10,17 @@ use axum::http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
 use trunkgate_call::CallAction;
-use trunkgate_call::trace::Webhook;
+use trunkgate_call::trace::WebhookExchange;
 use trunkgate_twiml::compat::parameter_names::meant;
 use trunkgate_twiml::compat::requests::LATER;
 use trunkgate_twiml::compat::routes::lookup;
 
 use super::Answer;
-use super::access::Caller;
+use super::access::ApiClient;
 use super::error::{Error, shown};
 use trunkgate_delivery::sinks::callbacks::{CallbackCounts, LastFailure};
-use trunkgate_runtime::api_log::{ApiRequest, Requests};
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::api_log::{ApiLogContents, ApiRequest};
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::message_log::MessageRequest;
 use trunkgate_system::clock;
 use trunkgate_system::limits::API_IGNORED_SHOWN;
@@ -35,7 +35,7 @@ const AUTHENTICATION: &str = "authentication";
 const OTHER: &str = "other";
 
 /// Request in progress, measured from its head to its response.
-pub(super) struct Watch {
+pub(super) struct RequestTimer {
     began: Instant,
     method: Method,
     /// Path below the account, or below the version of Lookup.
@@ -45,23 +45,23 @@ pub(super) struct Watch {
     key: Option<String>,
 }
 
-impl Watch {
+impl RequestTimer {
     /// Starts the measurement of an authenticated request.
     pub(super) fn begin(
         method: &Method,
         (path, query): (&str, &str),
         source: Option<IpAddr>,
-        caller: &Caller,
-    ) -> Watch {
+        caller: &ApiClient,
+    ) -> RequestTimer {
         let above = if lookup(path).is_some() { 1 } else { 3 };
         let parts = path.split('/').filter(|part| !part.is_empty()).skip(above).collect::<Vec<_>>().join("/");
         let key = Some(caller.key()).filter(|sid| !sid.is_empty()).map(str::to_owned);
         let (path, query) = (shown(&parts), shown(query));
-        Watch { began: Instant::now(), method: method.clone(), path, query, source, key }
+        RequestTimer { began: Instant::now(), method: method.clone(), path, query, source, key }
     }
 
     /// Adds the answered request to the log, and to the trace of the call that it changed.
-    pub(super) async fn end(self, handle: &Handle, answered: &Result<Answer, Error>, ignored: Vec<String>) {
+    pub(super) async fn end(self, handle: &EdgeHandle, answered: &Result<Answer, Error>, ignored: Vec<String>) {
         let (status, code) = match answered {
             Ok(answer) => (answer.status().as_u16(), None),
             Err(error) => (error.status.as_u16(), Some(error.code)),
@@ -113,7 +113,7 @@ fn suggested(name: &str) -> String {
 }
 
 /// Logs a request that failed authentication.
-pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
+pub(super) fn refused(handle: &EdgeHandle, source: IpAddr, error: &Error) {
     handle.shared.api.add(ApiRequest {
         at: clock::now(),
         method: String::new(),
@@ -190,7 +190,7 @@ struct ShownMessageRequest {
     /// Cause of the error.
     cause: Option<String>,
     /// Request and answer, as in a [trace](../operate/traces.md), without addresses.
-    webhook: Webhook,
+    webhook: WebhookExchange,
 }
 
 /// Failed callback.
@@ -266,8 +266,8 @@ fn dated(at: Timestamp) -> String {
 }
 
 /// Returns the request log (`GET /v1/api`): the latest requests, and their counts.
-pub(crate) async fn show(State(handle): State<Handle>) -> Json<ShownLog> {
-    let Requests { latest, failed, refused, counts, .. } = handle.shared.api.requests();
+pub(crate) async fn show(State(handle): State<EdgeHandle>) -> Json<ShownLog> {
+    let ApiLogContents { latest, failed, refused, counts, .. } = handle.shared.api.requests();
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
     failures.sort_by_key(|one| std::cmp::Reverse(one.at));
     let (open, account_sid) = handle
@@ -310,7 +310,7 @@ pub struct IgnoredParameter {
 }
 
 /// Returns the parameters ignored since the start, most frequent first.
-pub(crate) fn ignored_parameters(handle: &Handle) -> Vec<IgnoredParameter> {
+pub(crate) fn ignored_parameters(handle: &EdgeHandle) -> Vec<IgnoredParameter> {
     let named = handle.shared.api.ignored().into_iter();
     named.map(|(name, count)| IgnoredParameter { meant: meant(&name), name, count }).collect()
 }

@@ -2,7 +2,7 @@
 //! carriers (line type, caller name, SIM swap) is rejected by name.
 
 use serde_json::{Value, json};
-use trunkgate_route::{InvalidNumber, Numbers, ValidNumber};
+use trunkgate_route::{InvalidNumber, NumberingPlan, ValidNumber};
 use trunkgate_sip::uri::unescape;
 
 use super::error::{Error, shown};
@@ -27,7 +27,7 @@ pub(super) fn answer(
     let country = parameters.take("CountryCode");
     parameters.finish()?;
     let numbers = match country {
-        Some(country) => Numbers::new(&country).ok_or_else(|| unknown_country(&country))?,
+        Some(country) => NumberingPlan::new(&country).ok_or_else(|| unknown_country(&country))?,
         None => cx.config(|config| config.edge.numbers.clone()),
     };
     let text = dialled(&unescape(number));

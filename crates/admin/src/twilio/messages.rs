@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::delivery::error_text;
 use super::error::Error;
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked, create};
@@ -37,7 +37,7 @@ async fn run<T: Default + Send + 'static>(
 }
 
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
-    let page = Page::take(&cx.uri("Messages"), cx.query, &mut parameters)?;
+    let page = PageRequest::take(&cx.uri("Messages"), cx.query, &mut parameters)?;
     let number = |text: Option<String>| text.map(|text| cx.number(&text));
     let sent = parameters.take_span("DateSent")?;
     let filter = MessageFilter {

@@ -16,19 +16,19 @@ use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_twiml::compat::routes::{self, ApiPath, NoRoute, Route};
 
-use self::access::{Caller, Refusal};
+use self::access::{AccessRefusal, ApiClient};
 use self::error::Error;
-use self::keys::Keys;
+use self::keys::ApiKeys;
 use self::parameters::Parameters;
 use super::ApiError;
-use super::audio::Audio;
+use super::audio::AudioResponse;
 use super::guesses::answer_late;
-use trunkgate_config::{Api, Config, PhoneNumber};
-use trunkgate_runtime::handle::{Handle, Running};
-pub(crate) use trunkgate_runtime::http_logins::Face;
+use trunkgate_config::{ApiSettings, Config, PhoneNumber};
+use trunkgate_runtime::handle::{EdgeHandle, RunningConfig};
+pub(crate) use trunkgate_runtime::http_logins::HttpInterface;
 use trunkgate_system::limits::{HTTP_BODY_BYTES, HTTP_REQUEST_SECONDS};
 
-pub(super) use self::access::Access;
+pub(super) use self::access::ApiAccess;
 pub(super) use self::log::{IgnoredParameter, ignored_parameters, show as show_log};
 
 mod access;
@@ -62,8 +62,8 @@ pub(super) use trunkgate_twiml::compat::routes::VERSION;
 /// Authenticated client of a request, and the access control that admitted it.
 #[derive(Clone)]
 pub(super) struct Granted {
-    caller: Caller,
-    access: Access,
+    caller: ApiClient,
+    access: ApiAccess,
     /// Address of the client (for IPv6 its /64).
     source: IpAddr,
 }
@@ -75,7 +75,7 @@ enum Answer {
     /// Newly created resource.
     Created(Value),
     /// Audio of a recording.
-    Audio(Box<Audio>),
+    Audio(Box<AudioResponse>),
     /// Plain text.
     Text(String),
     /// Requested range outside of the audio, which has this many bytes.
@@ -120,9 +120,9 @@ impl IntoResponse for Answer {
 
 /// Context of a request: the gateway, the client and the requested path.
 struct Asked<'a> {
-    handle: &'a Handle,
-    caller: &'a Caller,
-    keys: &'a Keys,
+    handle: &'a EdgeHandle,
+    caller: &'a ApiClient,
+    keys: &'a ApiKeys,
     /// SID of the account.
     account: String,
     /// Name of the edge.
@@ -157,7 +157,7 @@ impl Asked<'_> {
 
     /// Returns the time when a number or the account was first configured, or the start of the edge if the store has
     /// none.
-    fn created(&self, running: &Running, sid: &str) -> Timestamp {
+    fn created(&self, running: &RunningConfig, sid: &str) -> Timestamp {
         let known = running.overrides.as_ref().and_then(|all| all.get(sid)?.first_seen());
         known.unwrap_or(self.handle.shared.started_at)
     }
@@ -194,18 +194,18 @@ pub(super) fn shaped(path: &str, error: ApiError) -> Response {
 
 /// Authenticates a request by its head, before its body is read.
 pub(super) async fn judge(
-    handle: &Handle,
-    access: &Access,
+    handle: &EdgeHandle,
+    access: &ApiAccess,
     source: IpAddr,
     headers: &HeaderMap,
 ) -> Result<Granted, Response> {
     let prepared = access.prepare(headers).await;
     let judged = handle.shared.running(|running| {
         // A changed account SID takes effect at a restart, as for agents and applications.
-        let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
+        let api = ApiSettings { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
     });
-    let judged = prepared.map_err(Refusal::from).and(judged);
+    let judged = prepared.map_err(AccessRefusal::from).and(judged);
     note(handle, source, headers, &judged);
     match judged {
         Ok(caller) => Ok(Granted { caller, access: access.clone(), source }),
@@ -221,19 +221,19 @@ pub(super) async fn judge(
 
 /// Counts a request with wrong credentials. A request without credentials is not counted: browsers first ask without
 /// any.
-fn note(handle: &Handle, source: IpAddr, headers: &HeaderMap, judged: &Result<Caller, Refusal>) {
+fn note(handle: &EdgeHandle, source: IpAddr, headers: &HeaderMap, judged: &Result<ApiClient, AccessRefusal>) {
     let is_open = || handle.shared.running(|running| running.config.api.auth_token.is_some());
-    let is_wrong = |refusal: &Refusal| refusal.is_late || refusal.error.status == StatusCode::UNAUTHORIZED;
+    let is_wrong = |refusal: &AccessRefusal| refusal.is_late || refusal.error.status == StatusCode::UNAUTHORIZED;
     match judged {
-        Ok(_) => handle.shared.logins.passed(Face::Api, source),
+        Ok(_) => handle.shared.logins.passed(HttpInterface::Api, source),
         Err(refusal) if !is_wrong(refusal) || !headers.contains_key(header::AUTHORIZATION) => {}
-        Err(_) if is_open() => handle.shared.logins.failed(Instant::now(), Face::Api, source),
+        Err(_) if is_open() => handle.shared.logins.failed(Instant::now(), HttpInterface::Api, source),
         Err(_) => {}
     }
 }
 
 /// Answers a request of an authenticated client.
-pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Response {
+pub(super) async fn serve(State(handle): State<EdgeHandle>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (account, edge) =
         handle.shared.running(|running| (running.boot.api.account_sid.clone(), running.boot.edge.name.to_string()));
@@ -241,7 +241,7 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     let Some(Granted { caller, access, source }) = parts.extensions.get::<Granted>() else {
         return Error::unauthorized("the request was not judged").into_response();
     };
-    let watch = log::Watch::begin(&parts.method, (path, query), Some(*source), caller);
+    let watch = log::RequestTimer::begin(&parts.method, (path, query), Some(*source), caller);
     let cx = Asked { handle: &handle, caller, keys: access.keys(), account, edge, path, query };
     let is_strict = handle.shared.running(|running| running.config.api.strict);
     let answered = async {

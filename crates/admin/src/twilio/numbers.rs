@@ -5,12 +5,12 @@ use trunkgate_route::{App, AppDocument, WebhookMethod};
 
 use super::Asked;
 use super::error::Error;
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::{formatted, moment};
 use trunkgate_config::{Config, NumberParameter, ParameterKind, PhoneNumber, judge_url};
 use trunkgate_delivery::sinks::sms::outlets::Outlets;
-use trunkgate_runtime::handle::Running;
+use trunkgate_runtime::handle::RunningConfig;
 use trunkgate_runtime::overrides::{self, NumberChange};
 
 /// Maximum length of `FriendlyName`, in characters.
@@ -18,7 +18,7 @@ const NAME_CHARS: usize = 64;
 
 /// Lists phone numbers (`GET …/IncomingPhoneNumbers.json`).
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
+    let page = PageRequest::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
     // Filter: part of a number with `*` for any digit, or a whole number in any notation.
     let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
@@ -71,7 +71,7 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
 }
 
 /// Calls `look` with a number as it is in force.
-fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&Running, &PhoneNumber) -> T) -> Result<T, Error> {
+fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&RunningConfig, &PhoneNumber) -> T) -> Result<T, Error> {
     cx.handle.shared.running(|running| {
         let found = running.config.numbers.iter().find(|one| one.sid() == wanted);
         found.map(|one| look(running, one)).ok_or_else(|| Error::not_found(cx.path))
@@ -92,7 +92,7 @@ fn judge_value(name: &str, kind: ParameterKind, value: &str) -> Result<(), Error
 
 /// Validates the changes of a number: URLs must be reachable under the rules of its application, and each change must
 /// have an effect.
-fn judge(cx: &Asked<'_>, running: &Running, number: &PhoneNumber, changes: &[NumberChange]) -> Result<(), Error> {
+fn judge(cx: &Asked<'_>, running: &RunningConfig, number: &PhoneNumber, changes: &[NumberChange]) -> Result<(), Error> {
     use NumberParameter as P;
     let sid = number.sid();
     let written = running.written.numbers.iter().find(|one| one.sid() == sid).and_then(|one| one.app.as_deref());
@@ -138,7 +138,7 @@ fn app<'a>(config: &'a Config, number: &PhoneNumber) -> Option<&'a App> {
     config.apps.iter().find(|app| number.app.as_deref() == Some(&*app.name))
 }
 
-fn json(cx: &Asked<'_>, running: &Running, number: &PhoneNumber) -> Value {
+fn json(cx: &Asked<'_>, running: &RunningConfig, number: &PhoneNumber) -> Value {
     let sid = number.sid();
     let app = app(&running.config, number);
     let (voice_url, method) = match app.map(|app| &app.document) {

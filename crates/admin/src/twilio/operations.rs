@@ -8,7 +8,7 @@ use super::conferences::plain;
 use super::error::Error;
 use super::lookup::Version;
 use super::parameters::Parameters;
-use super::recordings::Of;
+use super::recordings::RecordingParent;
 use super::{
     Answer, Asked, account, call_recordings, calls, conferences, create, keys, live_transcriptions, lookup, messages,
     numbers, participants, queues, recordings, streams, transcriptions,
@@ -34,15 +34,19 @@ pub(super) async fn answer(
         Endpoint::StopStream => shown(streams::stop(cx, first, second, parameters).await),
         Endpoint::StartLiveTranscription => created(live_transcriptions::start(cx, first, parameters).await),
         Endpoint::StopLiveTranscription => shown(live_transcriptions::stop(cx, first, second, parameters).await),
-        Endpoint::ListCallRecordings => shown(recordings::list(cx, Of::Call(first), parameters).await),
+        Endpoint::ListCallRecordings => shown(recordings::list(cx, RecordingParent::Call(first), parameters).await),
         Endpoint::CreateRecording => created(call_recordings::begin(cx, first, parameters).await),
-        Endpoint::FetchCallRecording => shown(recordings::fetch(cx, Of::Call(first), second, parameters).await),
+        Endpoint::FetchCallRecording => {
+            shown(recordings::fetch(cx, RecordingParent::Call(first), second, parameters).await)
+        }
         Endpoint::UpdateCallRecording => shown(call_recordings::update(cx, first, second, parameters).await),
-        Endpoint::DeleteCallRecording => deleted(recordings::delete(cx, Of::Call(first), second, parameters).await),
-        Endpoint::ListRecordings => shown(recordings::list(cx, Of::Account, parameters).await),
+        Endpoint::DeleteCallRecording => {
+            deleted(recordings::delete(cx, RecordingParent::Call(first), second, parameters).await)
+        }
+        Endpoint::ListRecordings => shown(recordings::list(cx, RecordingParent::Account, parameters).await),
         Endpoint::FetchRecordingAudio => recordings::audio(cx, first, headers, parameters).await,
-        Endpoint::FetchRecording => shown(recordings::fetch(cx, Of::Account, first, parameters).await),
-        Endpoint::DeleteRecording => deleted(recordings::delete(cx, Of::Account, first, parameters).await),
+        Endpoint::FetchRecording => shown(recordings::fetch(cx, RecordingParent::Account, first, parameters).await),
+        Endpoint::DeleteRecording => deleted(recordings::delete(cx, RecordingParent::Account, first, parameters).await),
         Endpoint::ListRecordingTranscriptions => shown(transcriptions::list(cx, Some(first), parameters).await),
         Endpoint::FetchRecordingTranscription => transcriptions::fetch(cx, Some(first), second, parameters).await,
         Endpoint::DeleteRecordingTranscription => {
@@ -54,15 +58,17 @@ pub(super) async fn answer(
         Endpoint::ListConferences => shown(conferences::list(cx, parameters).await),
         Endpoint::FetchConference => shown(conferences::fetch(cx, first, parameters).await),
         Endpoint::UpdateConference => shown(conferences::update(cx, first, parameters).await),
-        Endpoint::ListConferenceRecordings => shown(recordings::list(cx, Of::Conference(first), parameters).await),
+        Endpoint::ListConferenceRecordings => {
+            shown(recordings::list(cx, RecordingParent::Conference(first), parameters).await)
+        }
         Endpoint::FetchConferenceRecording => {
-            shown(recordings::fetch(cx, Of::Conference(first), second, parameters).await)
+            shown(recordings::fetch(cx, RecordingParent::Conference(first), second, parameters).await)
         }
         Endpoint::UpdateConferenceRecording => {
             shown(conferences::change_recording(cx, first, second, parameters).await)
         }
         Endpoint::DeleteConferenceRecording => {
-            deleted(recordings::delete(cx, Of::Conference(first), second, parameters).await)
+            deleted(recordings::delete(cx, RecordingParent::Conference(first), second, parameters).await)
         }
         Endpoint::ListParticipants => shown(participants::list(cx, &plain(first), parameters).await),
         Endpoint::CreateParticipant => created(participants::create(cx, &plain(first), parameters).await),

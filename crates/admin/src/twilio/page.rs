@@ -17,7 +17,7 @@ const TOKEN_CHARS: usize = 128;
 
 /// Requested page of a list.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct PageRequest {
     /// Path of the list, with `.json`.
     path: String,
     /// Query without the paging parameters.
@@ -28,11 +28,11 @@ pub(super) struct Page {
     pub(super) behind: Option<String>,
 }
 
-impl Page {
+impl PageRequest {
     /// Parses the paging parameters. `path`: path of the list without `.json`.
     ///
     /// # Errors A paging parameter is invalid.
-    pub(super) fn take(path: &str, query: &str, parameters: &mut Parameters) -> Result<Page, Error> {
+    pub(super) fn take(path: &str, query: &str, parameters: &mut Parameters) -> Result<PageRequest, Error> {
         let size = parameters.take_number("PageSize", 1..=MOST)?.unwrap_or(SIZE);
         let number = parameters.take_number("Page", 0..=LAST)?.unwrap_or(0);
         let behind = parameters.take("PageToken");
@@ -48,7 +48,7 @@ impl Page {
                 filters.append_pair(&key, &value);
             }
         }
-        Ok(Page { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
+        Ok(PageRequest { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
     }
 
     /// Returns the entries of this page and one more from a complete list: those after the last entry of the previous
@@ -90,7 +90,7 @@ impl Page {
 
     fn uri(&self, number: usize, behind: Option<&str>) -> String {
         let separator = if self.filters.is_empty() { "" } else { "&" };
-        let Page { path, filters, size, .. } = self;
+        let PageRequest { path, filters, size, .. } = self;
         let token = behind.map(|key| format!("&PageToken=PA{key}")).unwrap_or_default();
         format!("{path}?{filters}{separator}PageSize={size}&Page={number}{token}")
     }
@@ -107,10 +107,10 @@ mod tests {
 
     use super::*;
 
-    fn page(query: &str) -> Result<Page, Error> {
+    fn page(query: &str) -> Result<PageRequest, Error> {
         let request = Request::builder().uri(format!("/list.json?{query}")).body(()).unwrap();
         let mut parameters = Parameters::read(&request.into_parts().0, b"", true).unwrap();
-        Page::take("/list", query, &mut parameters)
+        PageRequest::take("/list", query, &mut parameters)
     }
 
     #[test]

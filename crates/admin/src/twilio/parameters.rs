@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use trunkgate_call::numbers::escaped;
 use trunkgate_twiml::compat::parameter_names;
-use trunkgate_twiml::compat::requests::{Given, Operation};
+use trunkgate_twiml::compat::requests::{ApiOperation, ParameterSupport};
 
 use super::calls::STATUSES;
 use super::error::{Error, shown};
@@ -56,7 +56,7 @@ impl IgnoredParameters {
 
 /// Time span that includes both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct TimeSpan {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
 }
@@ -211,12 +211,13 @@ impl Parameters {
     /// Takes the time filters `NAME`, `NAME>` and `NAME<`; bounds are inclusive, and a date is a day in UTC.
     ///
     /// # Errors A value is not a time.
-    pub(super) fn take_span(&mut self, name: &str) -> Result<Span, Error> {
-        let mut span = Span { from: Timestamp::MIN, to: Timestamp::MAX };
+    pub(super) fn take_span(&mut self, name: &str) -> Result<TimeSpan, Error> {
+        let mut span = TimeSpan { from: Timestamp::MIN, to: Timestamp::MAX };
         for sign in ["", ">", "<"] {
             let key = format!("{name}{sign}");
             let Some(text) = self.take(&key) else { continue };
-            let Some(given) = Span::parse(&text).map(|given| if sign.is_empty() { given.whole_day() } else { given })
+            let Some(given) =
+                TimeSpan::parse(&text).map(|given| if sign.is_empty() { given.whole_day() } else { given })
             else {
                 let message = format!("{key}: \"{}\" is no time: 2026-11-20 or 2026-11-20T09:00:00Z", shown(&text));
                 return Err(Error::bad_request(message));
@@ -235,15 +236,15 @@ impl Parameters {
     /// and rejects those that this version does not implement.
     ///
     /// # Errors A parameter is not implemented.
-    pub(super) fn judge(&mut self, operation: &Operation) -> Result<(), Error> {
+    pub(super) fn judge(&mut self, operation: &ApiOperation) -> Result<(), Error> {
         let mut refused = None;
         for (name, value) in std::mem::take(&mut self.all) {
             match operation.given(&name) {
-                Some(Given::Supported | Given::Differs(_)) | None => self.all.push((name, value)),
+                Some(ParameterSupport::Supported | ParameterSupport::Differs(_)) | None => self.all.push((name, value)),
                 Some(_) if value.is_empty() => {}
-                Some(Given::Only(values)) if values.contains(&value.as_str()) => {}
-                Some(Given::Ignored(_)) if !self.is_strict => self.ignore(&name),
-                Some(Given::Only(_) | Given::Ignored(_) | Given::Refused(_)) => {
+                Some(ParameterSupport::Only(values)) if values.contains(&value.as_str()) => {}
+                Some(ParameterSupport::Ignored(_)) if !self.is_strict => self.ignore(&name),
+                Some(ParameterSupport::Only(_) | ParameterSupport::Ignored(_) | ParameterSupport::Refused(_)) => {
                     refused = refused.or_else(|| Some(Error::later(&name)));
                 }
             }
@@ -310,26 +311,26 @@ fn word_of<'k>(name: &str, given: &str, known: &[&'k str]) -> Result<&'k str, Er
     found.ok_or_else(|| Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(given), known.join(", "))))
 }
 
-impl Span {
+impl TimeSpan {
     /// Parses a timestamp, or a date as its whole day.
-    fn parse(text: &str) -> Option<Span> {
+    fn parse(text: &str) -> Option<TimeSpan> {
         // An unencoded `+` of an offset was decoded to a space.
         let text = text.trim().replace(' ', "+");
         if let Ok(at) = text.parse::<Timestamp>() {
-            return Some(Span { from: at, to: at });
+            return Some(TimeSpan { from: at, to: at });
         }
         let day: Date = text.parse().ok().filter(|_| text.len() == 10)?;
         let from = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
         let to = from.checked_add(SignedDuration::from_hours(24)).ok()?;
-        Some(Span { from, to: to.checked_sub(SignedDuration::from_nanos(1)).ok()? })
+        Some(TimeSpan { from, to: to.checked_sub(SignedDuration::from_nanos(1)).ok()? })
     }
 
     /// Extends a timestamp at midnight to the whole day, because client libraries send dates so.
-    fn whole_day(self) -> Span {
+    fn whole_day(self) -> TimeSpan {
         let day = SignedDuration::from_hours(24);
         let is_midnight = self.from == self.to && self.from.as_second().rem_euclid(day.as_secs()) == 0;
         let to = self.from.checked_add(day).and_then(|to| to.checked_sub(SignedDuration::from_nanos(1)));
-        Span { to: to.ok().filter(|_| is_midnight).unwrap_or(self.to), ..self }
+        TimeSpan { to: to.ok().filter(|_| is_midnight).unwrap_or(self.to), ..self }
     }
 
     /// Returns whether a time is within the span.

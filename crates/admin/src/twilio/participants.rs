@@ -6,42 +6,49 @@ use std::time::{Duration, SystemTime};
 use quick_xml::escape::escape;
 use serde_json::{Value, json};
 use trunkgate_call::{
-    Added, CallRequest, ComingReport, ConferenceAction, ConferenceControl, ConferenceRefused, ConferenceReport, Onward,
-    PartyControl, PartyReport, coming, is_conference_sid,
+    CallRequest, ComingReport, ConferenceAction, ConferenceControl, ConferenceRefused, ConferenceReport, ConnectTarget,
+    ParticipantRequest, PartyControl, PartyReport, coming, is_conference_sid,
 };
 use trunkgate_conference::limits::{LABEL_CHARS, PARTIES};
-use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
+use trunkgate_conference::{
+    BeepPolicy, CallbackMethod as RoomMethod, ConferenceStatus, EventSet, MemberChange, WaitMusic,
+};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
 
 use super::call_recordings::RECORDING_EVENTS;
 use super::error::{Error, shown};
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::moment;
 use super::{Asked, calls, conferences, create, detection};
-use trunkgate_runtime::placing::{self, Fault, Placing};
+use trunkgate_runtime::placing::{self, ApiCallError, PermittedCall};
 use trunkgate_system::clock;
 
 /// Conference with the parties being called into it.
-struct Known {
+struct ConferenceMembers {
     report: ConferenceReport,
     coming: Vec<ComingReport>,
 }
 
-impl Known {
+impl ConferenceMembers {
     /// Returns the joined participants, then the parties being called.
-    fn parties(&self) -> Vec<Shown<'_>> {
-        self.report.parties.iter().map(Shown::from).chain(self.coming.iter().map(Shown::from)).collect()
+    fn parties(&self) -> Vec<ParticipantReport<'_>> {
+        self.report
+            .parties
+            .iter()
+            .map(ParticipantReport::from)
+            .chain(self.coming.iter().map(ParticipantReport::from))
+            .collect()
     }
 }
 
 /// Finds a conference by its SID; an active one, or one about to begin, also by its name.
-async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
+async fn known(cx: &Asked<'_>, conference: &str) -> Result<ConferenceMembers, Error> {
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| {
         let conferences = trunkgate_call::conferences(gateway);
         let report = conferences.report(&named).or_else(|| conferences.report_live(&named))?;
-        Some(Known { report, coming: coming(gateway, &named) })
+        Some(ConferenceMembers { report, coming: coming(gateway, &named) })
     });
     known.await?.ok_or_else(|| Error::not_found(cx.path))
 }
@@ -49,18 +56,18 @@ async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
 /// Lists participants (`GET …/Conferences/{sid}/Participants.json`).
 pub(super) async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Conferences/{conference}/Participants"));
-    let page = Page::take(&path, cx.query, &mut parameters)?;
+    let page = PageRequest::take(&path, cx.query, &mut parameters)?;
     let mut flag = |name| parameters.take_flag(name);
     let [muted, held, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
     parameters.finish()?;
     let known = known(cx, conference).await?;
     let fits = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
-    let is_wanted = |party: &Shown<'_>| {
+    let is_wanted = |party: &ParticipantReport<'_>| {
         fits(muted, party.is_muted) && fits(held, party.is_held) && fits(coaching, party.coached.is_some())
     };
-    let all: Vec<Shown<'_>> = known.parties().into_iter().filter(is_wanted).collect();
+    let all: Vec<ParticipantReport<'_>> = known.parties().into_iter().filter(is_wanted).collect();
     let shown = page.behind_key(all, |party| party.call);
-    let key = |party: &Shown<'_>| party.call.to_owned();
+    let key = |party: &ParticipantReport<'_>| party.call.to_owned();
     Ok(page.json("participants", shown, key, |party| json(cx, &known.report.sid, party)))
 }
 
@@ -102,42 +109,44 @@ pub(super) async fn update(
     let wait = take_music(&mut parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)?;
     let announcement = conferences::take_announcement(&mut parameters)?;
     parameters.finish()?;
-    let Known { report, coming } = known(cx, conference).await?;
-    if report.status == Status::Completed {
+    let ConferenceMembers { report, coming } = known(cx, conference).await?;
+    if report.status == ConferenceStatus::Completed {
         return Err(Error::not_found(cx.path));
     }
-    let found = report.party(party).ok_or_else(|| match coming.iter().any(|one| Shown::from(one).is(party)) {
-        true => Error::bad_request("The participant has not answered yet: it can be changed when it has joined"),
-        false => Error::not_found(cx.path),
-    })?;
+    let found =
+        report.party(party).ok_or_else(|| match coming.iter().any(|one| ParticipantReport::from(one).is(party)) {
+            true => Error::bad_request("The participant has not answered yet: it can be changed when it has joined"),
+            false => Error::not_found(cx.path),
+        })?;
     let app = cx.handle.call(found.member.call_sid()).await?.and_then(|call| call.app.clone());
     let app = create::keys_of(cx, app.as_deref(), AppDocument::Text("".into()));
     for (name, music) in [("HoldUrl", &music), ("WaitUrl", &wait)] {
-        if let Some(Music::Url { url, .. }) = music {
+        if let Some(WaitMusic::Url { url, .. }) = music {
             create::judge_heard(cx, name, url, &app)?;
         }
     }
     let hold = match hold {
-        Some(false) => Some(Change::Hold(None)),
-        Some(true) => Some(Change::Hold(Some(music.unwrap_or_default()))),
+        Some(false) => Some(MemberChange::Hold(None)),
+        Some(true) => Some(MemberChange::Hold(Some(music.unwrap_or_default()))),
         // Change the hold music of a participant already on hold.
-        None if found.member.is_held() => music.map(|music| Change::Hold(Some(music))),
+        None if found.member.is_held() => music.map(|music| MemberChange::Hold(Some(music))),
         None => None,
     };
     let coached = match (coaching, coached) {
-        (Some(false), _) => Some(Change::Coached(None)),
+        (Some(false), _) => Some(MemberChange::Coached(None)),
         (Some(true), None) => return Err(Error::none_to_coach()),
-        (Some(true) | None, coached) => coached.map(|sid| Change::Coached(Some(sid))),
+        (Some(true) | None, coached) => coached.map(|sid| MemberChange::Coached(Some(sid))),
     };
-    let flags = [muted.map(Change::Muted), beeps.map(Change::BeepOnExit), ends.map(Change::Ends)];
-    let changes: Vec<Change> = flags.into_iter().chain([hold, coached, wait.map(Change::Wait)]).flatten().collect();
+    let flags = [muted.map(MemberChange::Muted), beeps.map(MemberChange::BeepOnExit), ends.map(MemberChange::Ends)];
+    let changes: Vec<MemberChange> =
+        flags.into_iter().chain([hold, coached, wait.map(MemberChange::Wait)]).flatten().collect();
     let (conference, party) = (report.sid.clone(), found.member.call_sid().to_owned());
     let changed = cx.handle.change(PartyControl { conference, party, changes }).await?;
     if let (Ok(party), Some(announcement)) = (&changed, announcement) {
         conferences::announce(cx, (&report, Some(party.member.call_sid())), announcement).await?;
     }
     match changed {
-        Ok(party) => Ok(json(cx, &report.sid, &Shown::from(&party))),
+        Ok(party) => Ok(json(cx, &report.sid, &ParticipantReport::from(&party))),
         Err(ConferenceRefused::Unknown | ConferenceRefused::TooManyAnnouncements) => Err(Error::not_found(cx.path)),
         Err(ConferenceRefused::NoneToCoach) => Err(Error::none_to_coach()),
     }
@@ -148,35 +157,35 @@ fn take_music(
     parameters: &mut Parameters,
     (name, method): (&str, &str),
     default: WebhookMethod,
-) -> Result<Option<Music>, Error> {
+) -> Result<Option<WaitMusic>, Error> {
     match parameters.take_given(name).as_deref() {
         Some(url) if !url.is_empty() => {
             let method = match create::take_method_or(parameters, method, default)? {
                 WebhookMethod::Get => RoomMethod::Get,
                 WebhookMethod::Post => RoomMethod::Post,
             };
-            Ok(Some(Music::Url { url: create::parsed_url(name, url)?, method }))
+            Ok(Some(WaitMusic::Url { url: create::parsed_url(name, url)?, method }))
         }
         given => {
             parameters.take(method);
-            Ok(given.map(|_| Music::Silence))
+            Ok(given.map(|_| WaitMusic::Silence))
         }
     }
 }
 
 /// TwiML document by which a party joins a conference.
-struct Joining {
+struct JoinDocument {
     name: String,
     attributes: Vec<(&'static str, String)>,
 }
 
-impl Joining {
+impl JoinDocument {
     fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.attributes.push((name, value.into()));
     }
 
     /// Addresses an agent's conference by SID, so that the agent does not start a new one if it has ended meanwhile.
-    fn come_for(&mut self, placing: &Placing, sid: Option<&str>) {
+    fn come_for(&mut self, placing: &PermittedCall, sid: Option<&str>) {
         if let Some(sid) = sid.filter(|_| placing.has_agent()) {
             sid.clone_into(&mut self.name);
         }
@@ -203,7 +212,7 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
     let mut flag = |name| parameters.take_flag(name);
     let [muted, starts, ends] = [flag("Muted")?, flag("StartConferenceOnEnter")?, flag("EndConferenceOnExit")?];
     let coaching = flag("Coaching")?;
-    let mut joining = Joining { name: conference.to_owned(), attributes: Vec::new() };
+    let mut joining = JoinDocument { name: conference.to_owned(), attributes: Vec::new() };
     let coached = parameters.take("CallSidToCoach").filter(|_| coaching != Some(false));
     if coaching == Some(true) && coached.is_none() {
         return Err(Error::none_to_coach());
@@ -231,11 +240,11 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
     }
     let (from, placing) = placed(cx, (to, from), conference, (record.is_some(), detection.is_some()))?;
     joining.come_for(&placing, known.as_ref().map(|report| report.sid.as_str()));
-    let Placing { to, targets, headers } = placing;
+    let PermittedCall { to, targets, headers } = placing;
     let app = app_of(cx, &joining, status_callback)?;
     detection::judge(cx, detection::OF_PARTICIPANT.0, detection.as_ref(), &app)?;
-    let (detection, onward) = (detection.map(Box::new), vec![Onward::App(Arc::new(app))]);
-    let added = Added {
+    let (detection, onward) = (detection.map(Box::new), vec![ConnectTarget::App(Arc::new(app))]);
+    let added = ParticipantRequest {
         conference: joining.name.clone(),
         label,
         coached,
@@ -258,12 +267,12 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
         participant,
         detection,
     };
-    let begun = cx.handle.change(request).await?.map_err(Fault::from)?;
+    let begun = cx.handle.change(request).await?.map_err(ApiCallError::from)?;
     let sid = begun.conference.unwrap_or_default();
     let call = calls::show_new(cx, &begun.sid).await?;
     let call = call["sid"].as_str().unwrap_or_default().to_owned();
     let coming = ComingReport { call, added, began: clock::wall(), status: "queued" };
-    Ok(json(cx, &sid, &Shown::from(&coming)))
+    Ok(json(cx, &sid, &ParticipantReport::from(&coming)))
 }
 
 /// Returns the calling number and the target of the call, which may be an agent. `of_person`: whether a recording, and
@@ -275,7 +284,7 @@ fn placed(
     (to, from): (Option<String>, Option<String>),
     conference: &str,
     of_person: (bool, bool),
-) -> Result<(String, Placing), Error> {
+) -> Result<(String, PermittedCall), Error> {
     let table = cx.handle.table();
     let agent = to.as_deref().map(|to| placing::judge_agent_party(&table, to)).transpose()?.flatten();
     let Some(placing) = agent else { return create::placed(cx, to, from) };
@@ -291,7 +300,7 @@ fn placed(
 /// Returns the application by which a party joins.
 ///
 /// # Errors A URL of its document can never be reached.
-fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallback>) -> Result<App, Error> {
+fn app_of(cx: &Asked<'_>, joining: &JoinDocument, status_callback: Option<StatusCallback>) -> Result<App, Error> {
     let document = AppDocument::Text(joining.document().into());
     let app = App { status_callback, ..create::made(cx, document, None)? };
     create::judge_reach(cx, &app)?;
@@ -307,18 +316,18 @@ fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallb
 }
 
 /// Parses the remaining conference settings of a participant.
-fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
+fn take_settings(parameters: &mut Parameters, joining: &mut JoinDocument) -> Result<(), Error> {
     if let Some(beep) = parameters.take("Beep") {
-        if Beep::parse(&beep).is_none() {
+        if BeepPolicy::parse(&beep).is_none() {
             let known = "true, false, onEnter, onExit";
             return Err(Error::bad_request(format!("Beep: \"{}\"; known: {known}", shown(&beep))));
         }
         joining.set("beep", beep);
     }
     match take_music(parameters, ("WaitUrl", "WaitMethod"), WebhookMethod::Post)? {
-        None | Some(Music::BuiltIn) => {}
-        Some(Music::Silence) => joining.set("waitUrl", ""),
-        Some(Music::Url { url, method }) => {
+        None | Some(WaitMusic::BuiltIn) => {}
+        Some(WaitMusic::Silence) => joining.set("waitUrl", ""),
+        Some(WaitMusic::Url { url, method }) => {
             joining.set("waitUrl", url);
             joining.set("waitMethod", if method == RoomMethod::Get { "GET" } else { "POST" });
         }
@@ -340,7 +349,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
 }
 
 /// Parses the recording settings of the conference.
-fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
+fn take_record(parameters: &mut Parameters, joining: &mut JoinDocument) -> Result<(), Error> {
     let records: &[&str] = &["record-from-start", "do-not-record", "true", "false"];
     let trims = &["trim-silence", "do-not-trim"];
     for (name, attribute, known) in [("ConferenceRecord", "record", records), ("ConferenceTrim", "trim", trims)] {
@@ -360,7 +369,7 @@ fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(),
 }
 
 /// Participant as shown in the API.
-struct Shown<'p> {
+struct ParticipantReport<'p> {
     call: &'p str,
     label: Option<&'p str>,
     coached: Option<&'p str>,
@@ -372,16 +381,16 @@ struct Shown<'p> {
     status: &'static str,
 }
 
-impl Shown<'_> {
+impl ParticipantReport<'_> {
     /// Returns whether this is the participant with the SID of a call, or with a label.
     fn is(&self, sid_or_label: &str) -> bool {
         self.call == sid_or_label || self.label == Some(sid_or_label)
     }
 }
 
-impl<'p> From<&'p PartyReport> for Shown<'p> {
-    fn from(PartyReport { member, joined, .. }: &'p PartyReport) -> Shown<'p> {
-        Shown {
+impl<'p> From<&'p PartyReport> for ParticipantReport<'p> {
+    fn from(PartyReport { member, joined, .. }: &'p PartyReport) -> ParticipantReport<'p> {
+        ParticipantReport {
             call: member.call_sid(),
             label: member.label(),
             coached: member.coached(),
@@ -395,9 +404,9 @@ impl<'p> From<&'p PartyReport> for Shown<'p> {
     }
 }
 
-impl<'p> From<&'p ComingReport> for Shown<'p> {
-    fn from(ComingReport { call, added, began, status }: &'p ComingReport) -> Shown<'p> {
-        Shown {
+impl<'p> From<&'p ComingReport> for ParticipantReport<'p> {
+    fn from(ComingReport { call, added, began, status }: &'p ComingReport) -> ParticipantReport<'p> {
+        ParticipantReport {
             call,
             label: added.label.as_deref(),
             coached: added.coached.as_deref(),
@@ -411,7 +420,7 @@ impl<'p> From<&'p ComingReport> for Shown<'p> {
     }
 }
 
-fn json(cx: &Asked<'_>, sid: &str, party: &Shown<'_>) -> Value {
+fn json(cx: &Asked<'_>, sid: &str, party: &ParticipantReport<'_>) -> Value {
     let since = moment(conferences::stamp(party.since));
     let uri = cx.uri(&format!("Conferences/{sid}/Participants/{}", party.call));
     json!({
@@ -439,11 +448,11 @@ mod tests {
 
     #[test]
     fn a_document_has_its_texts_escaped() {
-        let mut joining = Joining { name: "a<b & c".to_owned(), attributes: Vec::new() };
+        let mut joining = JoinDocument { name: "a<b & c".to_owned(), attributes: Vec::new() };
         joining.set("participantLabel", "\"x\"");
         let document = trunkgate_twiml::parse(&joining.document()).unwrap();
         assert!(document.warnings.list.is_empty());
-        let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+        let trunkgate_twiml::VerbKind::Dial(dial) = &document.verbs[0].kind else { panic!() };
         let conference = dial.conference.as_ref().unwrap();
         assert_eq!((conference.name.as_str(), conference.label.as_deref()), ("a<b & c", Some("\"x\"")));
     }

@@ -9,7 +9,7 @@ use trunkgate_twiml::limits::{QUEUE_CHARS, QUEUE_SIZE};
 
 use super::conferences::stamp;
 use super::error::{Error, shown};
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Asked, create};
@@ -25,7 +25,7 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<QueueReport, Error> {
 }
 
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    let page = Page::take(&cx.uri("Queues"), cx.query, &mut parameters)?;
+    let page = PageRequest::take(&cx.uri("Queues"), cx.query, &mut parameters)?;
     parameters.finish()?;
     let all = cx.handle.ask(|gateway, now| queues(gateway).reports(now)).await?;
     let shown = page.behind_key(all, |report| &report.kept.sid);
@@ -66,7 +66,7 @@ pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) ->
 
 pub(super) async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Queues/{sid}/Members"));
-    let page = Page::take(&path, cx.query, &mut parameters)?;
+    let page = PageRequest::take(&path, cx.query, &mut parameters)?;
     parameters.finish()?;
     let report = find(cx, sid).await?;
     let shown = page.behind_key(report.members, |member| &member.call_sid);

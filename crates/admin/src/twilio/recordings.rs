@@ -9,19 +9,21 @@ use tokio::task::spawn_blocking;
 use trunkgate_call::{CallView, RecordingSource, recorded_seconds};
 
 use super::error::Error;
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Answer, Asked, calls, conferences};
-use crate::audio::{Audio, NotSent};
-pub(crate) use trunkgate_delivery::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
+use crate::audio::{AudioResponse, AudioSendError};
+pub(crate) use trunkgate_delivery::sinks::recordings::{
+    DeletionOutcome, RecordingEntry, RecordingFilter, RecordingOpenError, RecordingState, RecordingsHandle,
+};
 
 /// Digits of the time in the key of an entry.
 const TIME_DIGITS: usize = 20;
 
 /// Parent of a list of recordings, or of a single one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of<'a> {
+pub(super) enum RecordingParent<'a> {
     /// The account.
     Account,
     /// Call with this SID.
@@ -30,22 +32,22 @@ pub(super) enum Of<'a> {
     Conference(&'a str),
 }
 
-impl Of<'_> {
+impl RecordingParent<'_> {
     /// Returns the path of the list below the account.
     fn path(self) -> String {
         match self {
-            Of::Account => "Recordings".to_owned(),
-            Of::Call(sid) => format!("Calls/{sid}/Recordings"),
-            Of::Conference(sid) => format!("Conferences/{sid}/Recordings"),
+            RecordingParent::Account => "Recordings".to_owned(),
+            RecordingParent::Call(sid) => format!("Calls/{sid}/Recordings"),
+            RecordingParent::Conference(sid) => format!("Conferences/{sid}/Recordings"),
         }
     }
 
     /// Returns whether a recording belongs to the list.
-    fn has(self, entry: &Entry) -> bool {
+    fn has(self, entry: &RecordingEntry) -> bool {
         match self {
-            Of::Account => true,
-            Of::Call(sid) => entry.call_sid == sid && entry.conference_sid.is_none(),
-            Of::Conference(sid) => entry.conference_sid.as_deref() == Some(sid),
+            RecordingParent::Account => true,
+            RecordingParent::Call(sid) => entry.call_sid == sid && entry.conference_sid.is_none(),
+            RecordingParent::Conference(sid) => entry.conference_sid.as_deref() == Some(sid),
         }
     }
 }
@@ -53,7 +55,7 @@ impl Of<'_> {
 /// Runs blocking work on the recordings. Returns the default if there is no store yet; the first recording creates it.
 pub(super) async fn on_disk<T: Default + Send + 'static>(
     cx: &Asked<'_>,
-    work: impl FnOnce(&Recordings) -> io::Result<T> + Send + 'static,
+    work: impl FnOnce(&RecordingsHandle) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Error> {
     if !cx.handle.store.has_any() {
         return Ok(T::default());
@@ -64,30 +66,30 @@ pub(super) async fn on_disk<T: Default + Send + 'static>(
 }
 
 /// Finds a recording.
-pub(super) async fn find(cx: &Asked<'_>, of: Of<'_>, sid: &str) -> Result<Entry, Error> {
+pub(super) async fn find(cx: &Asked<'_>, of: RecordingParent<'_>, sid: &str) -> Result<RecordingEntry, Error> {
     let wanted = sid.to_owned();
     let found = on_disk(cx, move |recordings| recordings.find(&wanted)).await?;
     found.filter(|entry| of.has(entry)).ok_or_else(|| Error::not_found(cx.path))
 }
 
 /// Lists recordings of the account, a call or a conference (`GET …/Recordings.json`).
-pub(super) async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    let page = Page::take(&cx.uri(&of.path()), cx.query, &mut parameters)?;
+pub(super) async fn list(cx: &Asked<'_>, of: RecordingParent<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+    let page = PageRequest::take(&cx.uri(&of.path()), cx.query, &mut parameters)?;
     let created = parameters.take_span("DateCreated")?;
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     let (call_sid, conference_sid) = match of {
-        Of::Call(sid) => (Some(sid.to_owned()), None),
-        Of::Conference(sid) => (None, Some(sid.to_owned())),
-        Of::Account => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
+        RecordingParent::Call(sid) => (Some(sid.to_owned()), None),
+        RecordingParent::Conference(sid) => (None, Some(sid.to_owned())),
+        RecordingParent::Account => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
     };
     parameters.finish()?;
     // The list of an unknown parent is not found either.
     match of {
-        Of::Call(sid) => drop(calls::show(cx, sid).await?),
-        Of::Conference(sid) => drop(conferences::find(cx, sid).await?),
-        Of::Account => {}
+        RecordingParent::Call(sid) => drop(calls::show(cx, sid).await?),
+        RecordingParent::Conference(sid) => drop(conferences::find(cx, sid).await?),
+        RecordingParent::Account => {}
     }
-    let part = Part {
+    let part = RecordingFilter {
         behind: page.behind.as_deref().and_then(place),
         since: bound(created.from),
         before: bound(created.to).map(|last| last + 1),
@@ -99,12 +101,12 @@ pub(super) async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters)
     let most = page.size + 1;
     let found = on_disk(cx, move |recordings| recordings.list(part, most)).await?;
     let live = statuses(cx, &found).await?;
-    let show = |entry: &Entry| json(cx, entry, of, status_of(&live, entry));
+    let show = |entry: &RecordingEntry| json(cx, entry, of, status_of(&live, entry));
     Ok(page.json("recordings", found, key, show))
 }
 
 /// Returns the origin as a Twilio value; a voicemail message counts as recorded by the `<Record>` verb.
-fn source(entry: &Entry) -> &str {
+fn source(entry: &RecordingEntry) -> &str {
     if entry.message.is_some() { RecordingSource::RecordVerb.as_str() } else { &entry.source }
 }
 
@@ -114,7 +116,7 @@ fn bound(at: Timestamp) -> Option<i64> {
 }
 
 /// Returns the key of an entry, time and SID; the newest has the greatest.
-fn key(entry: &Entry) -> String {
+fn key(entry: &RecordingEntry) -> String {
     key_of(entry.started, &entry.sid)
 }
 
@@ -130,11 +132,16 @@ pub(super) fn place(key: &str) -> Option<(i64, String)> {
 }
 
 /// Returns a recording (`GET …/Recordings/{sid}.json`).
-pub(super) async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn fetch(
+    cx: &Asked<'_>,
+    of: RecordingParent<'_>,
+    sid: &str,
+    mut parameters: Parameters,
+) -> Result<Value, Error> {
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     parameters.finish()?;
     let entry = find(cx, of, sid).await?;
-    if entry.state == State::Deleted && !includes_deleted {
+    if entry.state == RecordingState::Deleted && !includes_deleted {
         return Err(Error::not_found(cx.path));
     }
     let live = statuses(cx, std::slice::from_ref(&entry)).await?;
@@ -142,14 +149,19 @@ pub(super) async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters:
 }
 
 /// Deletes the file of a recording; its index entry stays for a while.
-pub(super) async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+pub(super) async fn delete(
+    cx: &Asked<'_>,
+    of: RecordingParent<'_>,
+    sid: &str,
+    parameters: Parameters,
+) -> Result<(), Error> {
     parameters.finish()?;
     let entry = find(cx, of, sid).await?;
     let done = on_disk(cx, move |recordings| recordings.delete(&entry.sid).map(Some)).await?;
-    match done.unwrap_or(Deleted::Absent) {
-        Deleted::Done => Ok(()),
-        Deleted::Absent | Deleted::Before => Err(Error::not_found(cx.path)),
-        Deleted::InProgress => Err(Error::incomplete()),
+    match done.unwrap_or(DeletionOutcome::Absent) {
+        DeletionOutcome::Done => Ok(()),
+        DeletionOutcome::Absent | DeletionOutcome::Before => Err(Error::not_found(cx.path)),
+        DeletionOutcome::InProgress => Err(Error::incomplete()),
     }
 }
 
@@ -170,31 +182,33 @@ pub(super) async fn audio(
     let opened = on_disk(cx, move |recordings| Ok(Some(recordings.open(&wanted)))).await?;
     let (entry, reader) = match opened {
         Some(Ok(opened)) => opened,
-        None | Some(Err(NotOpened::Absent | NotOpened::Deleted)) => return Err(Error::not_found(cx.path)),
-        Some(Err(NotOpened::InProgress)) => return Err(Error::not_recorded_yet()),
+        None | Some(Err(RecordingOpenError::Absent | RecordingOpenError::Deleted)) => {
+            return Err(Error::not_found(cx.path));
+        }
+        Some(Err(RecordingOpenError::InProgress)) => return Err(Error::not_recorded_yet()),
         Some(Err(
-            why @ (NotOpened::Incomplete(_)
-            | NotOpened::Cut { .. }
-            | NotOpened::NoKey
-            | NotOpened::Refused(_)
-            | NotOpened::Io(_)),
+            why @ (RecordingOpenError::Incomplete(_)
+            | RecordingOpenError::Cut { .. }
+            | RecordingOpenError::NoKey
+            | RecordingOpenError::Refused(_)
+            | RecordingOpenError::Io(_)),
         )) => return Err(Error::unreadable(sid, &why)),
     };
     if channels.is_some_and(|wanted| wanted != usize::from(entry.channels)) {
         let message = format!("RequestedChannels: the recording has {} and is not converted", entry.channels);
         return Err(Error::later(&message));
     }
-    match Audio::of(&entry, reader, headers).await {
+    match AudioResponse::of(&entry, reader, headers).await {
         Ok(audio) => Ok(Answer::Audio(Box::new(audio))),
-        Err(NotSent::Outside(bytes)) => Ok(Answer::Outside(bytes)),
-        Err(NotSent::Unreadable(why)) => Err(Error::unreadable(sid, &why)),
+        Err(AudioSendError::Outside(bytes)) => Ok(Answer::Outside(bytes)),
+        Err(AudioSendError::Unreadable(why)) => Err(Error::unreadable(sid, &why)),
     }
 }
 
 /// Returns the live status of those recordings that are in progress.
-async fn statuses(cx: &Asked<'_>, entries: &[Entry]) -> Result<Vec<(String, &'static str)>, Error> {
+async fn statuses(cx: &Asked<'_>, entries: &[RecordingEntry]) -> Result<Vec<(String, &'static str)>, Error> {
     let mut found = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.state == State::InProgress) {
+    for entry in entries.iter().filter(|entry| entry.state == RecordingState::InProgress) {
         if let Some(conference) = &entry.conference_sid {
             found.extend(conferences::recording_status(cx, conference, &entry.sid).await?);
             continue;
@@ -207,21 +221,21 @@ async fn statuses(cx: &Asked<'_>, entries: &[Entry]) -> Result<Vec<(String, &'st
 }
 
 /// Returns Twilio's status of a recording.
-fn status_of(live: &[(String, &'static str)], entry: &Entry) -> &'static str {
+fn status_of(live: &[(String, &'static str)], entry: &RecordingEntry) -> &'static str {
     match (entry.state, live.iter().find(|(sid, _)| *sid == entry.sid)) {
-        (State::InProgress, Some((_, status @ ("paused" | "in-progress")))) => status,
+        (RecordingState::InProgress, Some((_, status @ ("paused" | "in-progress")))) => status,
         // The call has finished it, and its file is being closed.
-        (State::InProgress, _) => "processing",
+        (RecordingState::InProgress, _) => "processing",
         (other, _) => other.as_str(),
     }
 }
 
 /// Returns the JSON of a recording; the fields depend on the list that it is shown in.
-pub(super) fn json(cx: &Asked<'_>, entry: &Entry, of: Of<'_>, status: &'static str) -> Value {
+pub(super) fn json(cx: &Asked<'_>, entry: &RecordingEntry, of: RecordingParent<'_>, status: &'static str) -> Value {
     let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
     let updated = Timestamp::from_millisecond(entry.updated).unwrap_or_default();
     let uri = cx.uri(&format!("{}/{}", of.path(), entry.sid));
-    let has_ended = entry.state != State::InProgress;
+    let has_ended = entry.state != RecordingState::InProgress;
     let mut shown = json!({
         "account_sid": cx.account,
         "api_version": super::VERSION,
@@ -242,9 +256,9 @@ pub(super) fn json(cx: &Asked<'_>, entry: &Entry, of: Of<'_>, status: &'static s
         "uri": format!("{uri}.json"),
     });
     match of {
-        Of::Call(_) => shown["track"] = entry.track.as_str().into(),
-        Of::Conference(_) => {}
-        Of::Account => {
+        RecordingParent::Call(_) => shown["track"] = entry.track.as_str().into(),
+        RecordingParent::Conference(_) => {}
+        RecordingParent::Account => {
             shown["media_url"] = cx.recording_url(&entry.sid).into();
             shown["subresource_uris"] = subresources(&uri, &["add_on_results", "transcriptions"]);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use trunkgate_call::twiml::{Location, StreamStep, Tracks};
+use trunkgate_call::twiml::{DocumentLocation, StreamStep, TrackSelection};
 use trunkgate_call::{ListenerAction, ListenerControl};
 use trunkgate_route::AppDocument;
 
@@ -23,8 +23,8 @@ const WHAT: &str = "stream";
 /// Starts a unidirectional stream (`POST …/Calls/{sid}/Streams.json`).
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let url = parameters.take("Url").ok_or_else(|| Error::bad_url("Url", "required"))?;
-    let url = Location::Inline.resolve_socket(&url).map_err(|what| Error::bad_url("Url", &what))?;
-    let tracks = listeners::take_tracks(&mut parameters, Tracks::Inbound)?;
+    let url = DocumentLocation::Inline.resolve_socket(&url).map_err(|what| Error::bad_url("Url", &what))?;
+    let tracks = listeners::take_tracks(&mut parameters, TrackSelection::Inbound)?;
     let name = parameters.take_text("Name", NAME_CHARS)?;
     let status = listeners::take_receiver(&mut parameters, "StatusCallback")?;
     let custom = take_custom(&mut parameters)?;

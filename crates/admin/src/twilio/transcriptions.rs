@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use trunkgate_call::recorded_seconds;
 
 use super::error::Error;
-use super::page::Page;
+use super::page::PageRequest;
 use super::parameters::Parameters;
-use super::recordings::{Of, find as find_recording, key_of, on_disk, place};
+use super::recordings::{RecordingParent, find as find_recording, key_of, on_disk, place};
 use super::text::moment;
 use super::{Answer, Asked};
-use trunkgate_delivery::sinks::recordings::{NotOpened, State as RecordingState, Transcription, TranscriptionPart};
+use trunkgate_delivery::sinks::recordings::{RecordingOpenError, RecordingState, Transcription, TranscriptionPart};
 
 /// Extension of a path that requests plain text.
 const TEXT: &str = ".txt";
@@ -20,11 +20,11 @@ const TEXT: &str = ".txt";
 /// Lists transcriptions of the account or of a recording (`GET …/Transcriptions.json`).
 pub(super) async fn list(cx: &Asked<'_>, recording: Option<&str>, mut parameters: Parameters) -> Result<Value, Error> {
     let path = recording.map_or_else(|| "Transcriptions".to_owned(), |sid| format!("Recordings/{sid}/Transcriptions"));
-    let page = Page::take(&cx.uri(&path), cx.query, &mut parameters)?;
+    let page = PageRequest::take(&cx.uri(&path), cx.query, &mut parameters)?;
     parameters.finish()?;
     if let Some(sid) = recording {
         // The list of an unknown recording is not found either.
-        let entry = find_recording(cx, Of::Account, sid).await?;
+        let entry = find_recording(cx, RecordingParent::Account, sid).await?;
         if entry.state == RecordingState::Deleted {
             return Err(Error::not_found(cx.path));
         }
@@ -56,7 +56,7 @@ async fn find(cx: &Asked<'_>, recording: Option<&str>, sid: &str) -> Result<(Opt
     Ok((readable(text)?, one))
 }
 
-fn readable(text: Result<Option<String>, NotOpened>) -> Result<Option<String>, Error> {
+fn readable(text: Result<Option<String>, RecordingOpenError>) -> Result<Option<String>, Error> {
     text.map_err(|why| Error::store(&io::Error::other(why.to_string())))
 }
 

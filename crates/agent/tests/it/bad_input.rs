@@ -10,7 +10,7 @@ use trunkgate_agent::limits::{
     DIGITS, MARK_NAME_BYTES, MARKS_WAITING, OUTBOX_CONTROL_MESSAGES, STOP_TIMEOUT, TARGET_BYTES, TEXT_BESIDE_BYTES,
     TEXT_BYTES,
 };
-use trunkgate_agent::{Input, Loss, Playout, Problem, Settings, Stream, parse};
+use trunkgate_agent::{MessageProblem, PlayoutQueue, Stream, StreamInput, StreamLoss, StreamSettings, parse};
 
 /// Texts with the stable names of their problems.
 const TABLE: [(&str, &str); 55] = [
@@ -104,7 +104,7 @@ fn sizes_at_their_limits() {
         format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(bytes - frame))
     };
     assert!(parse(&media(TEXT_BYTES)).is_ok());
-    assert_eq!(parse(&media(TEXT_BYTES + 1)), Err(Problem::TooLarge { bytes: TEXT_BYTES + 1 }));
+    assert_eq!(parse(&media(TEXT_BYTES + 1)), Err(MessageProblem::TooLarge { bytes: TEXT_BYTES + 1 }));
     let mark = |bytes| format!(r#"{{"event":"mark","mark":{{"name":"{}"}}}}"#, "m".repeat(bytes));
     assert!(parse(&mark(MARK_NAME_BYTES)).is_ok());
     assert_eq!(parse(&mark(MARK_NAME_BYTES + 1)).unwrap_err().slug(), "mark_name_too_long");
@@ -146,14 +146,14 @@ fn a_long_text_of_many_parts_is_not_read() {
 fn binary_messages_are_told() {
     let now = Instant::now();
     let mut stream = open(now, settings());
-    stream.handle_input(now, Input::Binary(160));
-    assert_eq!(told(&mut stream), [Told::Problem(Problem::Binary { bytes: 160 })]);
+    stream.handle_input(now, StreamInput::Binary(160));
+    assert_eq!(told(&mut stream), [Told::Problem(MessageProblem::Binary { bytes: 160 })]);
 }
 
 #[test]
 fn an_agent_that_only_listens_is_not_obeyed() {
     let now = Instant::now();
-    let mut stream = open(now, Settings { talks: false, ..settings() });
+    let mut stream = open(now, StreamSettings { talks: false, ..settings() });
     for (text, event) in [
         (r#"{"event":"media","media":{"payload":"AAAA"}}"#, "media"),
         (r#"{"event":"mark","mark":{"name":"a"}}"#, "mark"),
@@ -162,7 +162,7 @@ fn an_agent_that_only_listens_is_not_obeyed() {
         (r#"{"event":"hangup"}"#, "hangup"),
         (r#"{"event":"dtmf","digits":"1"}"#, "dtmf"),
     ] {
-        assert_eq!(say(&mut stream, now, text), [Told::Problem(Problem::ListenerSpoke(event))]);
+        assert_eq!(say(&mut stream, now, text), [Told::Problem(MessageProblem::ListenerSpoke(event))]);
     }
 }
 
@@ -172,7 +172,7 @@ fn each_of_a_flood_of_bad_messages_is_told() {
     let now = Instant::now();
     let mut stream = open(now, settings());
     for n in 1..=1000 {
-        assert!(matches!(say(&mut stream, now, "{")[..], [Told::Problem(Problem::BadJson { .. })]));
+        assert!(matches!(say(&mut stream, now, "{")[..], [Told::Problem(MessageProblem::BadJson { .. })]));
         assert_eq!(stream.counts().problems, n);
     }
 }
@@ -184,14 +184,14 @@ fn unread_answers_are_bounded() {
     let mut stream = open(now, settings());
     let mut answered = 0;
     while stream.wants_more() {
-        stream.handle_input(now, Input::MarkPlayed { name: "m", played_ms: 0 });
+        stream.handle_input(now, StreamInput::MarkPlayed { name: "m", played_ms: 0 });
         answered += 1;
     }
     assert!(answered < OUTBOX_CONTROL_MESSAGES);
     for _ in 0..OUTBOX_CONTROL_MESSAGES {
-        stream.handle_input(now, Input::MarkPlayed { name: "m", played_ms: 0 });
+        stream.handle_input(now, StreamInput::MarkPlayed { name: "m", played_ms: 0 });
     }
-    assert_eq!(told(&mut stream), [Told::Lost(Loss::Unread)]);
+    assert_eq!(told(&mut stream), [Told::Lost(StreamLoss::Unread)]);
     stream.handle_timeout(now + STOP_TIMEOUT);
     let rest = texts(&mut stream);
     assert!(rest.len() == 2 && rest[0].starts_with(r#"{"event":"stop""#) && rest[1] == "<close 1000>", "{rest:?}");
@@ -203,14 +203,14 @@ fn a_clear_of_all_marks_is_no_loss() {
     let now = Instant::now();
     let mut stream = open(now, settings());
     texts(&mut stream);
-    let mut playout = Playout::new(settings().format);
+    let mut playout = PlayoutQueue::new(settings().format);
     playout.push(&[1; 160]);
     while playout.wants_more() {
         playout.mark("m".into());
     }
     playout.clear();
     while let Some(mark) = playout.poll_mark() {
-        stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+        stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
     }
     assert_eq!(told(&mut stream), []);
     assert!(stream.is_open() && !stream.wants_more());
@@ -222,14 +222,14 @@ fn a_clear_of_all_marks_is_no_loss() {
 fn nothing_counts_after_the_end() {
     let now = Instant::now();
     let mut stream = Stream::new(now, settings());
-    stream.handle_input(now, Input::Text(r#"{"event":"clear"}"#));
+    stream.handle_input(now, StreamInput::Text(r#"{"event":"clear"}"#));
     assert_eq!(told(&mut stream), []);
-    stream.handle_input(now, Input::Opened);
-    stream.handle_input(now, Input::Stop);
-    stream.handle_input(now, Input::Text(r#"{"event":"clear"}"#));
-    stream.handle_input(now, Input::Binary(1));
-    stream.handle_input(now, Input::Dtmf('1'));
-    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, StreamInput::Opened);
+    stream.handle_input(now, StreamInput::Stop);
+    stream.handle_input(now, StreamInput::Text(r#"{"event":"clear"}"#));
+    stream.handle_input(now, StreamInput::Binary(1));
+    stream.handle_input(now, StreamInput::Dtmf('1'));
+    stream.handle_input(now, StreamInput::Stop);
     assert_eq!(told(&mut stream), []);
     let sent = texts(&mut stream);
     assert_eq!(sent.len(), 3);

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use crate::support::{STREAM, Told, open, say, settings, texts, told};
 use trunkgate_agent::limits::{CLOSE_TIMEOUT, FRAME, OUTBOX_MEDIA_FRAMES, PONG_TIMEOUT, STOP_TIMEOUT};
 use trunkgate_agent::{
-    AgentRequest, Input, Loss, Output, Playout, Reason, Settings, Stream, Ticks, TrackName, WarmTransfer,
+    AgentRequest, PlayoutQueue, Stream, StreamDeadline, StreamInput, StreamLoss, StreamOutput, StreamSettings,
+    TickGenerator, TrackName, WarmTransfer,
 };
 
 /// Agent's side of a call: audio played, 20 ms at a time, and messages returned.
 struct Call {
     now: Instant,
     stream: Stream,
-    playout: Playout,
-    ticks: Ticks,
+    playout: PlayoutQueue,
+    ticks: TickGenerator,
     /// Frames played, with their tick.
     played: Vec<(u64, Vec<u8>)>,
     /// Texts to the agent, with the tick after which they were written.
@@ -25,12 +26,12 @@ struct Call {
 }
 
 impl Call {
-    fn new(settings: Settings) -> Call {
+    fn new(settings: StreamSettings) -> Call {
         let now = Instant::now();
-        let playout = Playout::new(settings.format);
+        let playout = PlayoutQueue::new(settings.format);
         let mut stream = open(now, settings);
         texts(&mut stream);
-        Call { now, stream, playout, ticks: Ticks::new(now), played: vec![], received: vec![], tick: 0 }
+        Call { now, stream, playout, ticks: TickGenerator::new(now), played: vec![], received: vec![], tick: 0 }
     }
 
     fn media(&mut self, audio: &[u8]) {
@@ -43,15 +44,15 @@ impl Call {
     }
 
     fn say(&mut self, text: &str) {
-        self.stream.handle_input(self.now, Input::Text(text));
+        self.stream.handle_input(self.now, StreamInput::Text(text));
         while let Some(output) = self.stream.poll_output() {
             match output {
-                Output::Play(audio) => self.playout.push(audio),
-                Output::Mark(name) => self.playout.mark(name),
-                Output::Clear => {
+                StreamOutput::Play(audio) => self.playout.push(audio),
+                StreamOutput::Mark(name) => self.playout.mark(name),
+                StreamOutput::Clear => {
                     let cleared = self.playout.clear();
                     return_marks(self.now, &mut self.stream, &mut self.playout);
-                    self.stream.handle_input(self.now, Input::Cleared { played_ms: cleared.played_ms });
+                    self.stream.handle_input(self.now, StreamInput::Cleared { played_ms: cleared.played_ms });
                 }
                 other => panic!("{other:?}"),
             }
@@ -67,7 +68,7 @@ impl Call {
     /// Advances by 20 ms.
     fn pass(&mut self) {
         self.now = self.ticks.next_due();
-        assert!(self.ticks.take(self.now).is_some());
+        assert!(self.ticks.take_tick(self.now).is_some());
         self.tick += 1;
         if let Some(frame) = self.playout.next_frame() {
             self.played.push((self.tick, frame.to_vec()));
@@ -86,9 +87,9 @@ impl Call {
     }
 }
 
-fn return_marks(now: Instant, stream: &mut Stream, playout: &mut Playout) {
+fn return_marks(now: Instant, stream: &mut Stream, playout: &mut PlayoutQueue) {
     while let Some(mark) = playout.poll_mark() {
-        stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+        stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
     }
 }
 
@@ -233,20 +234,20 @@ fn our_end_is_stop_then_1000() {
     let now = Instant::now();
     let mut stream = open(now, settings());
     texts(&mut stream);
-    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
-    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+    stream.handle_input(now, StreamInput::Stop);
     let sent = texts(&mut stream);
     assert!(
         sent[0].starts_with(r#"{"event":"media""#) && sent[1].starts_with(r#"{"event":"stop","sequenceNumber":"3""#)
     );
     assert_eq!(sent.len(), 2);
-    assert_eq!(stream.poll_timeout(), Some((now + STOP_TIMEOUT, Reason::Stop)));
+    assert_eq!(stream.poll_timeout(), Some((now + STOP_TIMEOUT, StreamDeadline::Stop)));
     stream.handle_timeout(now + STOP_TIMEOUT - Duration::from_millis(1));
     assert_eq!(texts(&mut stream), Vec::<String>::new());
     stream.handle_timeout(now + STOP_TIMEOUT);
     assert_eq!(texts(&mut stream), ["<close 1000>"]);
     assert_eq!((told(&mut stream), stream.is_closed()), (vec![], false));
-    stream.handle_input(now, Input::Closed(Some(1000)));
+    stream.handle_input(now, StreamInput::Closed(Some(1000)));
     assert_eq!((told(&mut stream), stream.is_closed()), (vec![Told::Closed], true));
     assert_eq!(stream.poll_timeout(), None);
 }
@@ -255,8 +256,8 @@ fn our_end_is_stop_then_1000() {
 fn an_agent_that_closes_at_stop_is_not_closed_by_us() {
     let now = Instant::now();
     let mut stream = open(now, settings());
-    stream.handle_input(now, Input::Stop);
-    stream.handle_input(now, Input::Closed(Some(1000)));
+    stream.handle_input(now, StreamInput::Stop);
+    stream.handle_input(now, StreamInput::Closed(Some(1000)));
     assert_eq!((told(&mut stream), stream.poll_timeout(), stream.poll_transmit()), (vec![Told::Closed], None, None));
 }
 
@@ -264,9 +265,9 @@ fn an_agent_that_closes_at_stop_is_not_closed_by_us() {
 fn a_socket_that_does_not_close_is_left() {
     let now = Instant::now();
     let mut stream = open(now, settings());
-    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, StreamInput::Stop);
     stream.handle_timeout(now + STOP_TIMEOUT);
-    assert_eq!(stream.poll_timeout(), Some((now + CLOSE_TIMEOUT, Reason::Close)));
+    assert_eq!(stream.poll_timeout(), Some((now + CLOSE_TIMEOUT, StreamDeadline::Close)));
     stream.handle_timeout(now + CLOSE_TIMEOUT);
     assert_eq!(told(&mut stream), [Told::Closed]);
     assert_eq!(texts(&mut stream), Vec::<String>::new());
@@ -278,26 +279,26 @@ fn only_1000_is_an_end() {
     let now = Instant::now();
     for (code, first) in [
         (Some(1000), Told::Ended),
-        (Some(1001), Told::Lost(Loss::Closed(Some(1001)))),
-        (Some(1006), Told::Lost(Loss::Closed(Some(1006)))),
-        (Some(1011), Told::Lost(Loss::Closed(Some(1011)))),
-        (Some(4000), Told::Lost(Loss::Closed(Some(4000)))),
-        (None, Told::Lost(Loss::Closed(None))),
+        (Some(1001), Told::Lost(StreamLoss::Closed(Some(1001)))),
+        (Some(1006), Told::Lost(StreamLoss::Closed(Some(1006)))),
+        (Some(1011), Told::Lost(StreamLoss::Closed(Some(1011)))),
+        (Some(4000), Told::Lost(StreamLoss::Closed(Some(4000)))),
+        (None, Told::Lost(StreamLoss::Closed(None))),
     ] {
         let mut stream = open(now, settings());
-        stream.handle_input(now, Input::Closed(code));
+        stream.handle_input(now, StreamInput::Closed(code));
         assert_eq!(told(&mut stream), [first, Told::Closed]);
         assert_eq!((stream.poll_timeout(), stream.poll_transmit()), (None, None));
-        stream.handle_input(now, Input::Lost(Loss::Reset));
+        stream.handle_input(now, StreamInput::Lost(StreamLoss::Reset));
         assert_eq!(told(&mut stream), [], "told once");
     }
     // Before it was open there was nothing to end.
     let mut stream = Stream::new(now, settings());
-    stream.handle_input(now, Input::Closed(Some(1000)));
-    assert_eq!(told(&mut stream), [Told::Lost(Loss::Closed(Some(1000))), Told::Closed]);
-    for loss in [Loss::Reset, Loss::ProtocolError, Loss::DataUnacknowledged] {
+    stream.handle_input(now, StreamInput::Closed(Some(1000)));
+    assert_eq!(told(&mut stream), [Told::Lost(StreamLoss::Closed(Some(1000))), Told::Closed]);
+    for loss in [StreamLoss::Reset, StreamLoss::ProtocolError, StreamLoss::DataUnacknowledged] {
         let mut stream = open(now, settings());
-        stream.handle_input(now, Input::Lost(loss));
+        stream.handle_input(now, StreamInput::Lost(loss));
         assert_eq!(told(&mut stream), [Told::Lost(loss), Told::Closed]);
     }
 }
@@ -305,24 +306,24 @@ fn only_1000_is_an_end() {
 #[test]
 fn a_socket_that_never_opens() {
     let now = Instant::now();
-    for loss in [Loss::Unreachable, Loss::Tls, Loss::Status(404), Loss::NotWebSocket] {
+    for loss in [StreamLoss::Unreachable, StreamLoss::Tls, StreamLoss::Status(404), StreamLoss::NotWebSocket] {
         let mut stream = Stream::new(now, settings());
-        stream.handle_input(now, Input::Lost(loss));
+        stream.handle_input(now, StreamInput::Lost(loss));
         assert_eq!(told(&mut stream), [Told::Lost(loss), Told::Closed]);
         assert_eq!(stream.poll_transmit(), None);
     }
     let mut stream = Stream::new(now, settings());
     let due = now + Duration::from_secs(10);
-    assert_eq!(stream.poll_timeout(), Some((due, Reason::Connect)));
+    assert_eq!(stream.poll_timeout(), Some((due, StreamDeadline::Connect)));
     stream.handle_timeout(due - Duration::from_millis(1));
     assert_eq!(told(&mut stream), []);
     stream.handle_timeout(due);
-    assert_eq!(told(&mut stream), [Told::Lost(Loss::ConnectTimeout), Told::Closed]);
-    stream.handle_input(due, Input::Opened);
+    assert_eq!(told(&mut stream), [Told::Lost(StreamLoss::ConnectTimeout), Told::Closed]);
+    stream.handle_input(due, StreamInput::Opened);
     assert_eq!((told(&mut stream), stream.poll_transmit()), (vec![], None));
     // Ended by the edge.
     let mut stream = Stream::new(now, settings());
-    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, StreamInput::Stop);
     assert_eq!((told(&mut stream), stream.poll_transmit()), (vec![Told::Closed], None));
 }
 
@@ -332,11 +333,11 @@ fn pings_are_sent_and_must_be_answered() {
     let mut stream = open(now, settings());
     texts(&mut stream);
     for _ in 0..100 {
-        assert_eq!(stream.poll_timeout(), Some((now + Duration::from_secs(2), Reason::Ping)));
+        assert_eq!(stream.poll_timeout(), Some((now + Duration::from_secs(2), StreamDeadline::Ping)));
         now += Duration::from_secs(2);
         stream.handle_timeout(now);
         assert_eq!(texts(&mut stream), ["<ping>"]);
-        stream.handle_input(now, Input::Pong);
+        stream.handle_input(now, StreamInput::Pong);
     }
     let silent_from = now + Duration::from_secs(2);
     while let Some((due, _)) = stream.poll_timeout() {
@@ -347,7 +348,7 @@ fn pings_are_sent_and_must_be_answered() {
         }
     }
     assert_eq!(now, silent_from + PONG_TIMEOUT);
-    assert_eq!(told(&mut stream), [Told::Lost(Loss::PingUnanswered)]);
+    assert_eq!(told(&mut stream), [Told::Lost(StreamLoss::PingUnanswered)]);
     stream.handle_timeout(now + STOP_TIMEOUT);
     let sent = texts(&mut stream);
     assert!(sent[0].contains(r#""event":"stop""#) && sent[1] == "<close 1000>" && sent.len() == 2, "{sent:?}");
@@ -360,7 +361,7 @@ fn the_round_trip_is_that_of_a_ping() {
     let mut now = Instant::now();
     let mut stream = open(now, settings());
     texts(&mut stream);
-    stream.handle_input(now, Input::Pong);
+    stream.handle_input(now, StreamInput::Pong);
     assert_eq!(stream.round_trip(), None);
     let ping = |now: &mut Instant, stream: &mut Stream| {
         *now += Duration::from_secs(2);
@@ -369,22 +370,22 @@ fn the_round_trip_is_that_of_a_ping() {
     };
     let ms = Duration::from_millis;
     ping(&mut now, &mut stream);
-    stream.handle_input(now + ms(42), Input::Pong);
+    stream.handle_input(now + ms(42), StreamInput::Pong);
     assert_eq!(stream.round_trip(), Some(ms(42)));
-    stream.handle_input(now + ms(1000), Input::Pong);
+    stream.handle_input(now + ms(1000), StreamInput::Pong);
     assert_eq!(stream.round_trip(), Some(ms(42)), "it was answered already");
     for _ in 0..10 {
-        stream.handle_input(now + ms(1000), Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+        stream.handle_input(now + ms(1000), StreamInput::Frame { track: TrackName::Inbound, audio: &[1; 160] });
     }
     ping(&mut now, &mut stream);
-    stream.handle_input(now + ms(900), Input::Pong);
+    stream.handle_input(now + ms(900), StreamInput::Pong);
     assert_eq!(stream.round_trip(), Some(ms(42)), "it waited behind audio");
     ping(&mut now, &mut stream);
     stream.forget_ping();
-    stream.handle_input(now + ms(900), Input::Pong);
+    stream.handle_input(now + ms(900), StreamInput::Pong);
     assert_eq!(stream.round_trip(), Some(ms(42)), "it lay unread");
     ping(&mut now, &mut stream);
-    stream.handle_input(now + ms(7), Input::Pong);
+    stream.handle_input(now + ms(7), StreamInput::Pong);
     assert_eq!(stream.round_trip(), Some(ms(7)));
 }
 
@@ -392,7 +393,7 @@ fn the_round_trip_is_that_of_a_ping() {
 #[test]
 fn pings_do_not_pile_up() {
     let mut now = Instant::now();
-    let mut stream = open(now, Settings { pong_timeout: Duration::ZERO, ..settings() });
+    let mut stream = open(now, StreamSettings { pong_timeout: Duration::ZERO, ..settings() });
     for _ in 0..100 {
         now += Duration::from_secs(2);
         stream.handle_timeout(now);
@@ -409,16 +410,16 @@ fn an_agent_that_does_not_speak_is_lost() {
     let quiet = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(&[0xff; 160]));
     let loud = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, base64(&[0x10; 160]));
     for (text, lost) in [(None, true), (Some(&quiet), true), (Some(&loud), false)] {
-        let mut stream = open(now, Settings { first_audio_timeout, ping: Duration::ZERO, ..settings() });
-        assert_eq!(stream.poll_timeout(), Some((due, Reason::FirstAudio)));
+        let mut stream = open(now, StreamSettings { first_audio_timeout, ping: Duration::ZERO, ..settings() });
+        assert_eq!(stream.poll_timeout(), Some((due, StreamDeadline::FirstAudio)));
         if let Some(text) = text {
             assert_eq!(say(&mut stream, now, text).len(), 1);
         }
         stream.handle_timeout(due);
-        assert_eq!(told(&mut stream), if lost { vec![Told::Lost(Loss::Silent)] } else { vec![] });
+        assert_eq!(told(&mut stream), if lost { vec![Told::Lost(StreamLoss::Silent)] } else { vec![] });
     }
     // A listener need not send audio.
-    let stream = open(now, Settings { first_audio_timeout, talks: false, ping: Duration::ZERO, ..settings() });
+    let stream = open(now, StreamSettings { first_audio_timeout, talks: false, ping: Duration::ZERO, ..settings() });
     assert_eq!(stream.poll_timeout(), None);
 }
 
@@ -427,10 +428,10 @@ fn an_agent_that_does_not_speak_is_lost() {
 #[test]
 fn a_slow_listener_loses_its_oldest_frames() {
     let now = Instant::now();
-    let mut stream = open(now, Settings { talks: false, ..settings() });
+    let mut stream = open(now, StreamSettings { talks: false, ..settings() });
     texts(&mut stream);
     for n in 0..1000_u32 {
-        stream.handle_input(now + FRAME * n, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+        stream.handle_input(now + FRAME * n, StreamInput::Frame { track: TrackName::Inbound, audio: &[1; 160] });
     }
     assert_eq!(told(&mut stream), [Told::FallsBehind]);
     assert_eq!(stream.counts().frames_dropped, 1000 - OUTBOX_MEDIA_FRAMES as u64);
@@ -446,7 +447,7 @@ fn a_slow_listener_loses_its_oldest_frames() {
     assert!(sent[0].starts_with(&head), "{}", sent[0]);
     // It has caught up, so the next time is reported again.
     for _ in 0..=OUTBOX_MEDIA_FRAMES {
-        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[1; 160] });
+        stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[1; 160] });
     }
     assert_eq!(told(&mut stream), [Told::FallsBehind]);
 }
@@ -455,10 +456,10 @@ fn a_slow_listener_loses_its_oldest_frames() {
 #[test]
 fn a_listener_gets_no_keys() {
     let now = Instant::now();
-    let mut stream = open(now, Settings { talks: false, ..settings() });
+    let mut stream = open(now, StreamSettings { talks: false, ..settings() });
     texts(&mut stream);
-    stream.handle_input(now, Input::Dtmf('1'));
-    stream.handle_input(now, Input::Frame { track: TrackName::Outbound, audio: &[1; 160] });
+    stream.handle_input(now, StreamInput::Dtmf('1'));
+    stream.handle_input(now, StreamInput::Frame { track: TrackName::Outbound, audio: &[1; 160] });
     assert_eq!(texts(&mut stream), Vec::<String>::new());
 }
 
@@ -476,20 +477,20 @@ fn a_process_that_stood_still_loses_no_agent() {
         stream.handle_timeout(now);
     }
     assert_eq!((told(&mut stream), stream.is_open()), (vec![], true));
-    stream.handle_input(now, Input::Pong);
+    stream.handle_input(now, StreamInput::Pong);
     now += PONG_TIMEOUT;
     stream.handle_timeout(now);
     assert!(stream.is_open());
     // An agent that stays silent is lost as soon as it has had the time that was taken from it.
     let mut now = Instant::now();
     let mut stream =
-        open(now, Settings { first_audio_timeout: Duration::from_secs(5), ping: Duration::ZERO, ..settings() });
+        open(now, StreamSettings { first_audio_timeout: Duration::from_secs(5), ping: Duration::ZERO, ..settings() });
     now += Duration::from_secs(20);
     stream.handle_timeout(now);
     assert_eq!(
         (told(&mut stream), stream.poll_timeout()),
-        (vec![], Some((now + Duration::from_secs(15), Reason::FirstAudio)))
+        (vec![], Some((now + Duration::from_secs(15), StreamDeadline::FirstAudio)))
     );
     stream.handle_timeout(now + Duration::from_secs(15));
-    assert_eq!(told(&mut stream), [Told::Lost(Loss::Silent)]);
+    assert_eq!(told(&mut stream), [Told::Lost(StreamLoss::Silent)]);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use trunkgate_agent::limits::{FRAME, REORDER, SILENCE_AFTER};
-use trunkgate_agent::{Frame, Packet, TrackName, TrackSet, Tracks};
+use trunkgate_agent::{StreamTracks, TrackFrame, TrackInput, TrackName, TrackSet};
 
 const INBOUND: TrackName = TrackName::Inbound;
 const MS: Duration = Duration::from_millis(1);
@@ -47,13 +47,13 @@ fn audio(from: u32, samples: u32) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Left {
     at: Duration,
-    frame: Frame,
+    frame: TrackFrame,
 }
 
 /// Feeds packets to a stream's tracks, polling after each packet and at each deadline.
 struct Wire {
     start: Instant,
-    tracks: Tracks,
+    tracks: StreamTracks,
     left: Vec<Left>,
 }
 
@@ -61,11 +61,13 @@ impl Wire {
     fn new(set: TrackSet) -> Wire {
         Wire::of(false, set)
     }
+
     fn of(recorded: bool, set: TrackSet) -> Wire {
         let start = Instant::now();
-        let tracks = if recorded { Tracks::recorded(start, set) } else { Tracks::new(start, set) };
+        let tracks = if recorded { StreamTracks::recorded(start, set) } else { StreamTracks::new(start, set) };
         Wire { start, tracks, left: Vec::new() }
     }
+
     fn until(&mut self, at: Duration) {
         while let Some(due) = self.tracks.poll_timeout().filter(|due| *due < self.start + at) {
             let before = self.left.len();
@@ -73,17 +75,20 @@ impl Wire {
             assert!(self.left.len() > before, "a deadline brings a frame");
         }
     }
+
     fn push(&mut self, track: TrackName, sent: &Sent) {
         self.until(sent.at);
         let Sent { at, ssrc, sequence, timestamp, ref payload } = *sent;
-        self.tracks.push(self.start + at, track, &Packet { ssrc, sequence, timestamp, payload });
+        self.tracks.push(self.start + at, track, &TrackInput { ssrc, sequence, timestamp, payload });
         self.drain(self.start + at);
     }
+
     fn drain(&mut self, now: Instant) {
         while let Some(frame) = self.tracks.poll(now) {
             self.left.push(Left { at: now - self.start, frame });
         }
     }
+
     fn bytes(&self, track: TrackName) -> Vec<u8> {
         self.left.iter().filter(|left| left.frame.track == track).flat_map(|left| left.frame.audio).collect()
     }
@@ -580,7 +585,7 @@ fn a_stall_of_the_edge_is_over_when_it_is_over() {
     for sent in &sent {
         // No deadline is processed meanwhile.
         let Sent { at, ssrc, sequence, timestamp, ref payload } = *sent;
-        wire.tracks.push(wire.start + at, INBOUND, &Packet { ssrc, sequence, timestamp, payload });
+        wire.tracks.push(wire.start + at, INBOUND, &TrackInput { ssrc, sequence, timestamp, payload });
         wire.drain(wire.start + at);
     }
     let heard = wire.bytes(INBOUND);

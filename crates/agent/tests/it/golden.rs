@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::{ACCOUNT, CALL, STREAM, Told, open, say, settings, texts};
 use serde_json::Value;
 use trunkgate_agent::limits::STOP_TIMEOUT;
-use trunkgate_agent::{Format, Input, Settings, Stream, TrackName, TrackSet, Transmit};
+use trunkgate_agent::{AgentFormat, SocketMessage, Stream, StreamInput, StreamSettings, TrackName, TrackSet};
 
 const CONNECTED: &str = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
 const START: &str = concat!(
@@ -18,9 +18,9 @@ const START: &str = concat!(
     r#""customParameters":{}},"streamSid":"MZ0123456789abcdef0123456789abcdef"}"#
 );
 
-fn start_with(tracks: TrackSet, format: Format, parameters: &[(&str, &str)]) -> String {
+fn start_with(tracks: TrackSet, format: AgentFormat, parameters: &[(&str, &str)]) -> String {
     let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let mut stream = open(Instant::now(), Settings { tracks, format, parameters, ..settings() });
+    let mut stream = open(Instant::now(), StreamSettings { tracks, format, parameters, ..settings() });
     let [connected, start] = texts(&mut stream).try_into().unwrap();
     assert_eq!(connected, CONNECTED);
     start
@@ -31,11 +31,11 @@ fn connected_then_start_and_nothing_between() {
     let now = Instant::now();
     let mut stream = Stream::new(now, settings());
     // Input before the socket is open is never sent.
-    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
-    stream.handle_input(now, Input::Dtmf('1'));
+    stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0; 160] });
+    stream.handle_input(now, StreamInput::Dtmf('1'));
     assert_eq!(stream.poll_transmit(), None);
-    stream.handle_input(now, Input::Opened);
-    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0; 160] });
+    stream.handle_input(now, StreamInput::Opened);
+    stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0; 160] });
     let sent = texts(&mut stream);
     assert_eq!(sent[..2], [CONNECTED, START]);
     assert!(sent[2].starts_with(r#"{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","#));
@@ -44,7 +44,7 @@ fn connected_then_start_and_nothing_between() {
 /// A talking agent gets one track, a fork its requested ones (row 1 of docs/internals/evidence/voice-agents.md).
 #[test]
 fn tracks_of_start() {
-    let tracks = |set| start_with(set, Format::Mulaw8000, &[]);
+    let tracks = |set| start_with(set, AgentFormat::Mulaw8000, &[]);
     assert_eq!(tracks(TrackSet::Inbound), START);
     assert_eq!(tracks(TrackSet::Outbound), START.replace(r#"["inbound"]"#, r#"["outbound"]"#));
     assert_eq!(tracks(TrackSet::Both), START.replace(r#"["inbound"]"#, r#"["inbound","outbound"]"#));
@@ -55,7 +55,7 @@ fn tracks_of_start() {
 fn custom_parameters() {
     let start = start_with(
         TrackSet::Inbound,
-        Format::Mulaw8000,
+        AgentFormat::Mulaw8000,
         &[("tenant", "acme"), ("caller", "+14155551234"), ("odd \"name\"", "tab\tback\\slash/é")],
     );
     let expected = START.replace(
@@ -72,7 +72,7 @@ fn custom_parameters() {
 fn media_format() {
     let format = |format| start_with(TrackSet::Inbound, format, &[]);
     for (wide, rate) in
-        [(Format::L16Rate8000, "8000"), (Format::L16Rate16000, "16000"), (Format::L16Rate24000, "24000")]
+        [(AgentFormat::L16Rate8000, "8000"), (AgentFormat::L16Rate16000, "16000"), (AgentFormat::L16Rate24000, "24000")]
     {
         let media_format = format!(r#"{{"encoding":"audio/x-l16","sampleRate":{rate},"channels":1}}"#);
         let mulaw = r#"{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}"#;
@@ -85,7 +85,7 @@ fn media_format() {
 #[test]
 fn a_conversation_of_each_message() {
     let now = Instant::now();
-    let mut stream = open(now, Settings { tracks: TrackSet::Both, ..settings() });
+    let mut stream = open(now, StreamSettings { tracks: TrackSet::Both, ..settings() });
     assert_eq!(texts(&mut stream).len(), 2);
     // 0, 1, … 159: all groups of base64 differ.
     let audio: Vec<u8> = (0..160).collect();
@@ -97,15 +97,16 @@ fn a_conversation_of_each_message() {
     assert_eq!(payload.len(), 216);
     let (inbound, outbound) = (TrackName::Inbound, TrackName::Outbound);
     for track in [inbound, outbound, inbound] {
-        stream.handle_input(now, Input::Frame { track, audio: &audio });
+        stream.handle_input(now, StreamInput::Frame { track, audio: &audio });
     }
-    stream.handle_input(now, Input::Dtmf('#'));
-    stream.handle_input(now, Input::MarkPlayed { name: "my label", played_ms: 1234 });
-    stream.handle_input(now, Input::Cleared { played_ms: 1234 });
-    stream.handle_input(now, Input::TransferFailed { target: "trunk:pbx", reason: "target_busy", code: Some(486) });
-    stream.handle_input(now, Input::TransferAccepted { target: "trunk:pbx" });
-    stream.handle_input(now, Input::Frame { track: outbound, audio: &audio });
-    stream.handle_input(now, Input::Stop);
+    stream.handle_input(now, StreamInput::Dtmf('#'));
+    stream.handle_input(now, StreamInput::MarkPlayed { name: "my label", played_ms: 1234 });
+    stream.handle_input(now, StreamInput::Cleared { played_ms: 1234 });
+    stream
+        .handle_input(now, StreamInput::TransferFailed { target: "trunk:pbx", reason: "target_busy", code: Some(486) });
+    stream.handle_input(now, StreamInput::TransferAccepted { target: "trunk:pbx" });
+    stream.handle_input(now, StreamInput::Frame { track: outbound, audio: &audio });
+    stream.handle_input(now, StreamInput::Stop);
     stream.handle_timeout(now + STOP_TIMEOUT);
     let sid = STREAM;
     let media = |sequence: u32, track: &str, chunk: u32, timestamp: u32| {
@@ -141,7 +142,7 @@ fn mark_names_are_escaped() {
     let mut stream = open(now, settings());
     texts(&mut stream);
     let name = "quote \" back \\ slash / line \n bell \u{7} é 😀";
-    stream.handle_input(now, Input::MarkPlayed { name, played_ms: 0 });
+    stream.handle_input(now, StreamInput::MarkPlayed { name, played_ms: 0 });
     let expected = format!(
         r#"{{"event":"mark","sequenceNumber":"2","streamSid":"{STREAM}","mark":{{"name":"quote \" back \\ slash / line \n bell \u0007 é 😀"}}}}"#
     );
@@ -151,14 +152,14 @@ fn mark_names_are_escaped() {
 #[test]
 fn extras_only_where_asked_for() {
     let now = Instant::now();
-    let mut stream = open(now, Settings { extras: true, ..settings() });
+    let mut stream = open(now, StreamSettings { extras: true, ..settings() });
     assert_eq!(texts(&mut stream), [CONNECTED, START]);
-    stream.handle_input(now, Input::MarkPlayed { name: "a", played_ms: 1240 });
-    stream.handle_input(now, Input::Cleared { played_ms: 1240 });
+    stream.handle_input(now, StreamInput::MarkPlayed { name: "a", played_ms: 1240 });
+    stream.handle_input(now, StreamInput::Cleared { played_ms: 1240 });
     let target = r#"sip:"bob"@10.0.0.5"#;
-    stream.handle_input(now, Input::TransferFailed { target, reason: "target_busy", code: Some(486) });
-    stream.handle_input(now, Input::TransferFailed { target: "agent:night", reason: "unreachable", code: None });
-    stream.handle_input(now, Input::TransferAccepted { target });
+    stream.handle_input(now, StreamInput::TransferFailed { target, reason: "target_busy", code: Some(486) });
+    stream.handle_input(now, StreamInput::TransferFailed { target: "agent:night", reason: "unreachable", code: None });
+    stream.handle_input(now, StreamInput::TransferAccepted { target });
     let expected = [
         format!(
             r#"{{"event":"mark","sequenceNumber":"2","streamSid":"{STREAM}","mark":{{"name":"a","playedMs":"1240"}}}}"#
@@ -183,7 +184,7 @@ fn every_key_of_a_telephone() {
     let mut stream = open(now, settings());
     texts(&mut stream);
     for digit in "0123456789*#ABCD".chars().chain("e!é\"w,".chars()) {
-        stream.handle_input(now, Input::Dtmf(digit));
+        stream.handle_input(now, StreamInput::Dtmf(digit));
     }
     let sent = texts(&mut stream);
     assert_eq!(sent.len(), 16);
@@ -196,13 +197,13 @@ fn every_key_of_a_telephone() {
 #[test]
 fn an_hour_of_media() {
     let mut now = Instant::now();
-    let mut stream = open(now, Settings { tracks: TrackSet::Both, ping: Duration::ZERO, ..settings() });
+    let mut stream = open(now, StreamSettings { tracks: TrackSet::Both, ping: Duration::ZERO, ..settings() });
     texts(&mut stream);
     for frame in 0..180_000_u64 {
         now += Duration::from_millis(20);
         for (place, track) in [(0, TrackName::Inbound), (1, TrackName::Outbound)] {
-            stream.handle_input(now, Input::Frame { track, audio: &[0xff; 160] });
-            let Some(Transmit::Text(text)) = stream.poll_transmit() else { panic!("a frame is sent at once") };
+            stream.handle_input(now, StreamInput::Frame { track, audio: &[0xff; 160] });
+            let Some(SocketMessage::Text(text)) = stream.poll_transmit() else { panic!("a frame is sent at once") };
             let head = format!(
                 r#"{{"event":"media","sequenceNumber":"{}","media":{{"track":"{}","chunk":"{}","timestamp":"{}","#,
                 2 + frame * 2 + place,
@@ -224,8 +225,8 @@ fn media_is_written_into_a_reused_buffer() {
     texts(&mut stream);
     let mut places = std::collections::BTreeSet::new();
     for _ in 0..10_000 {
-        stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0xff; 160] });
-        let Some(Transmit::Text(text)) = stream.poll_transmit() else { panic!("a frame is sent at once") };
+        stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0xff; 160] });
+        let Some(SocketMessage::Text(text)) = stream.poll_transmit() else { panic!("a frame is sent at once") };
         places.insert(text.as_ptr() as usize);
     }
     let span = places.last().unwrap() - places.first().unwrap();
@@ -301,11 +302,11 @@ fn walk(path: &str, value: &Value, found: &mut Vec<(String, Value)>) {
 fn each_field_has_its_type_and_its_place() {
     let now = Instant::now();
     let parameters = vec![("tenant".to_owned(), "acme".to_owned())];
-    let mut stream = open(now, Settings { parameters, ..settings() });
-    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[0xff; 160] });
-    stream.handle_input(now, Input::Dtmf('1'));
-    stream.handle_input(now, Input::MarkPlayed { name: "m", played_ms: 20 });
-    stream.handle_input(now, Input::Stop);
+    let mut stream = open(now, StreamSettings { parameters, ..settings() });
+    stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0xff; 160] });
+    stream.handle_input(now, StreamInput::Dtmf('1'));
+    stream.handle_input(now, StreamInput::MarkPlayed { name: "m", played_ms: 20 });
+    stream.handle_input(now, StreamInput::Stop);
     stream.handle_timeout(now + STOP_TIMEOUT);
     let sent = texts(&mut stream);
     assert_eq!(sent.len(), 7, "six messages and the close");

@@ -5,30 +5,33 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{OUTBOX_MEDIA_FRAMES, RESULTS_PER_SECOND};
-use trunkgate_agent::{Format, Input, Loss, Output, Problem, Recognition, Settings, Stream, TrackName, Transmit};
+use trunkgate_agent::{
+    AgentFormat, MessageProblem, RecognitionOptions, SocketMessage, Stream, StreamInput, StreamLoss, StreamOutput,
+    StreamSettings, TrackName,
+};
 
 const YES: &str = r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"yes","confidence":0.5}]}"#;
 
 fn stream(now: Instant) -> Stream {
-    let recognition = Recognition { language: "de-DE".to_owned(), ..Recognition::default() };
+    let recognition = RecognitionOptions { language: "de-DE".to_owned(), ..RecognitionOptions::default() };
     Stream::new(
         now,
-        Settings {
+        StreamSettings {
             call_sid: "CA1".to_owned(),
             talks: false,
-            format: Format::L16Rate8000,
+            format: AgentFormat::L16Rate8000,
             recognition: Some(Box::new(recognition)),
             connect_timeout: Duration::from_secs(2),
-            ..Settings::default()
+            ..StreamSettings::default()
         },
     )
 }
 
 fn frame(stream: &mut Stream, now: Instant, fill: u8) {
-    stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &[fill; 320] });
+    stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[fill; 320] });
 }
 
-fn sent(stream: &mut Stream) -> Vec<Transmit> {
+fn sent(stream: &mut Stream) -> Vec<SocketMessage> {
     std::iter::from_fn(|| stream.poll_transmit()).collect()
 }
 
@@ -42,14 +45,14 @@ fn audio_of_the_time_before_the_socket_is_open_follows_the_start() {
     let mut stream = stream(now);
     frame(&mut stream, now, 1);
     frame(&mut stream, now, 2);
-    stream.handle_input(now, Input::Opened);
+    stream.handle_input(now, StreamInput::Opened);
     frame(&mut stream, now, 3);
     let all = sent(&mut stream);
-    let Transmit::Text(start) = &all[0] else { panic!("{all:?}") };
+    let SocketMessage::Text(start) = &all[0] else { panic!("{all:?}") };
     let start: serde_json::Value = serde_json::from_slice(start).unwrap();
     assert_eq!((&start["type"], &start["language"]), (&"start".into(), &"de-DE".into()));
     assert_eq!((&start["sampleRateHz"], &start["options"]["callSid"]), (&8000.into(), &"CA1".into()));
-    let audio: Vec<Transmit> = (1..4).map(|fill| Transmit::Binary(vec![fill; 320].into())).collect();
+    let audio: Vec<SocketMessage> = (1..4).map(|fill| SocketMessage::Binary(vec![fill; 320].into())).collect();
     assert_eq!(all[1..], audio);
 }
 
@@ -58,48 +61,48 @@ fn at_most_two_seconds_wait_for_the_socket() {
     let now = Instant::now();
     let mut stream = stream(now);
     (0..150).for_each(|fill| frame(&mut stream, now, fill));
-    stream.handle_input(now, Input::Opened);
+    stream.handle_input(now, StreamInput::Opened);
     let all = sent(&mut stream);
     assert_eq!(all.len(), 1 + OUTBOX_MEDIA_FRAMES);
-    assert!(matches!(&all[0], Transmit::Text(_)), "the start is never dropped");
-    assert_eq!(all[1], Transmit::Binary(vec![50; 320].into()), "the oldest audio is");
+    assert!(matches!(&all[0], SocketMessage::Text(_)), "the start is never dropped");
+    assert_eq!(all[1], SocketMessage::Binary(vec![50; 320].into()), "the oldest audio is");
 }
 
 #[test]
 fn results_are_told_and_stop_ends_it() {
     let now = Instant::now();
     let mut stream = stream(now);
-    stream.handle_input(now, Input::Opened);
+    stream.handle_input(now, StreamInput::Opened);
     sent(&mut stream);
-    stream.handle_input(now, Input::Text(YES));
-    let Some(Output::Recognised(transcript)) = stream.poll_output() else { panic!() };
+    stream.handle_input(now, StreamInput::Text(YES));
+    let Some(StreamOutput::Recognised(transcript)) = stream.poll_output() else { panic!() };
     assert_eq!(
         (transcript.text.as_str(), transcript.is_final, transcript.confidence_ppm),
         ("yes", true, Some(500_000))
     );
-    stream.handle_input(now, Input::Text(r#"{"type":"metadata"}"#));
+    stream.handle_input(now, StreamInput::Text(r#"{"type":"metadata"}"#));
     assert_eq!(outputs(&mut stream), [""; 0]);
-    stream.handle_input(now, Input::Stop);
-    assert_eq!(sent(&mut stream), [Transmit::Text(br#"{"type":"stop"}"#[..].into())]);
-    stream.handle_input(now, Input::Text(YES));
-    stream.handle_input(now, Input::Closed(Some(1000)));
+    stream.handle_input(now, StreamInput::Stop);
+    assert_eq!(sent(&mut stream), [SocketMessage::Text(br#"{"type":"stop"}"#[..].into())]);
+    stream.handle_input(now, StreamInput::Text(YES));
+    stream.handle_input(now, StreamInput::Closed(Some(1000)));
     assert_eq!(outputs(&mut stream), ["Closed"]);
 }
 
 #[test]
 fn what_cannot_be_used_is_the_end() {
     for (input, problem) in [
-        (Input::Text("{"), "BadJson { line: 1, column: 1 }"),
-        (Input::Text(r#"{"partial":"yes"}"#), "MissingType"),
-        (Input::Text(r#"{"type":"error","error":"no model"}"#), "RecogniserFailed(\"no model\")"),
-        (Input::Binary(5), "Binary { bytes: 5 }"),
+        (StreamInput::Text("{"), "BadJson { line: 1, column: 1 }"),
+        (StreamInput::Text(r#"{"partial":"yes"}"#), "MissingType"),
+        (StreamInput::Text(r#"{"type":"error","error":"no model"}"#), "RecogniserFailed(\"no model\")"),
+        (StreamInput::Binary(5), "Binary { bytes: 5 }"),
     ] {
         let now = Instant::now();
         let mut stream = stream(now);
-        stream.handle_input(now, Input::Opened);
+        stream.handle_input(now, StreamInput::Opened);
         stream.handle_input(now, input);
         assert_eq!(outputs(&mut stream), [format!("Problem({problem})"), "Lost(ProtocolError)".to_owned()]);
-        stream.handle_input(now, Input::Text(YES));
+        stream.handle_input(now, StreamInput::Text(YES));
         assert_eq!(outputs(&mut stream), [""; 0], "it is heard no more");
     }
 }
@@ -108,19 +111,19 @@ fn what_cannot_be_used_is_the_end() {
 fn too_many_results_are_the_end() {
     let now = Instant::now();
     let mut stream = stream(now);
-    stream.handle_input(now, Input::Opened);
+    stream.handle_input(now, StreamInput::Opened);
     for _ in 0..RESULTS_PER_SECOND {
-        stream.handle_input(now, Input::Text(YES));
+        stream.handle_input(now, StreamInput::Text(YES));
     }
     let later = now + Duration::from_secs(1);
-    stream.handle_input(later, Input::Text(YES));
+    stream.handle_input(later, StreamInput::Text(YES));
     assert_eq!(outputs(&mut stream).len(), RESULTS_PER_SECOND as usize + 1);
     for _ in 0..RESULTS_PER_SECOND {
-        stream.handle_input(later, Input::Text(YES));
+        stream.handle_input(later, StreamInput::Text(YES));
     }
     let all = outputs(&mut stream);
     assert_eq!(all[all.len() - 2..], ["Problem(TooManyResults)", "Lost(ProtocolError)"]);
-    assert_eq!(Problem::TooManyResults.slug(), "too_many_results");
+    assert_eq!(MessageProblem::TooManyResults.slug(), "too_many_results");
 }
 
 #[test]
@@ -128,11 +131,11 @@ fn a_socket_that_does_not_open_or_leaves_is_lost() {
     let now = Instant::now();
     let mut never = stream(now);
     never.handle_timeout(now + Duration::from_secs(2));
-    assert_eq!(never.poll_output(), Some(Output::Lost(Loss::ConnectTimeout)));
+    assert_eq!(never.poll_output(), Some(StreamOutput::Lost(StreamLoss::ConnectTimeout)));
     for (code, expected) in [(Some(1000), "Ended"), (Some(1011), "Lost(Closed(Some(1011)))")] {
         let mut open = stream(now);
-        open.handle_input(now, Input::Opened);
-        open.handle_input(now, Input::Closed(code));
+        open.handle_input(now, StreamInput::Opened);
+        open.handle_input(now, StreamInput::Closed(code));
         assert_eq!(outputs(&mut open), [expected, "Closed"]);
     }
 }

@@ -13,9 +13,12 @@ use trunkgate_resources::applications::question::AppAnswer;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::QueryId;
 use trunkgate_route::App;
-use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Settings, Source, Step};
+use trunkgate_twiml::{
+    DocumentLocation, DocumentSource, HttpMethod, LoopCount, Program, ProgramInput, ProgramRole, ProgramSettings,
+    ProgramStep, TraceNote,
+};
 
-use crate::call::program::runner::{ProgramRunner, RequestOrigin, SoundEnd};
+use crate::call::program::runner::{ProgramRequestOrigin, ProgramRunner, SoundEnd};
 use crate::call::words::webhooks;
 
 /// Error for digits instead of a sound.
@@ -23,7 +26,7 @@ const NO_KEYS: &str = "keys are not played to a conference";
 
 /// A requested announcement.
 #[derive(Debug)]
-pub(super) struct Announcement {
+pub(super) struct AnnouncementRequest {
     /// The conference.
     pub(super) room: RoomId,
     /// Number of the announcement in the room.
@@ -35,15 +38,15 @@ pub(super) struct Announcement {
     /// Application with the rules for its requests.
     pub(super) app: Arc<App>,
     /// Location of the document, and the method of its request.
-    pub(super) source: (Location, Method),
+    pub(super) source: (DocumentLocation, HttpMethod),
     /// Parameters of its requests.
     pub(super) parameters: Vec<(String, String)>,
 }
 
 /// An announcement that is playing, or waits for an earlier one.
 #[derive(Debug)]
-struct Running {
-    asked: Announcement,
+struct RunningAnnouncement {
+    request: AnnouncementRequest,
     /// Program of the announcement, once it has begun.
     runner: Option<ProgramRunner>,
     /// Clip that is playing.
@@ -52,15 +55,15 @@ struct Running {
     failed: Option<String>,
 }
 
-impl Running {
-    fn hears_the_same(&self, other: &Running) -> bool {
-        (self.asked.room, self.asked.member) == (other.asked.room, other.asked.member)
+impl RunningAnnouncement {
+    fn hears_the_same(&self, other: &RunningAnnouncement) -> bool {
+        (self.request.room, self.request.member) == (other.request.room, other.request.member)
     }
 
     /// Begins or continues the announcement, and carries out its steps. Returns whether there were any.
     fn go_on(&mut self, edge: &mut Edge, now: Instant) -> bool {
         let mut any = self.runner.is_none();
-        let runner = self.runner.get_or_insert_with(|| self.asked.begin(edge, now));
+        let runner = self.runner.get_or_insert_with(|| self.request.begin(edge, now));
         if runner.deadline().is_some_and(|at| at <= now) {
             runner.handle_timeout(now);
         }
@@ -72,27 +75,27 @@ impl Running {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a document with other verbs fails")]
-    fn carry_out(&mut self, edge: &mut Edge, now: Instant, step: Step) {
+    fn carry_out(&mut self, edge: &mut Edge, now: Instant, step: ProgramStep) {
         let Some(runner) = &mut self.runner else { return };
-        let origin = RequestOrigin { key: None, sid: &self.asked.call, app: &self.asked.app };
+        let origin = ProgramRequestOrigin { key: None, sid: &self.request.call, app: &self.request.app };
         match step {
-            Step::Fetch { id, request } => {
-                if let Some(request) = webhooks::request(request, self.asked.parameters.iter().cloned()) {
+            ProgramStep::Fetch { id, request } => {
+                if let Some(request) = webhooks::request(request, self.request.parameters.iter().cloned()) {
                     runner.fetch(edge, origin, id, request);
                 }
             }
-            Step::Say { id, say } => runner.say(edge, origin, id, say),
-            Step::Play { id, location, repeat } => runner.play_file(edge, origin, (id, repeat), &location),
-            Step::PlayDigits { id, .. } => {
+            ProgramStep::Say { id, say } => runner.say(edge, origin, id, say),
+            ProgramStep::Play { id, location, repeat } => runner.play_file(edge, origin, (id, repeat), &location),
+            ProgramStep::PlayDigits { id, .. } => {
                 let (code, text) = (trunkgate_twiml::code::SCHEMA, NO_KEYS.to_owned());
-                runner.take_input(now, Input::PlayFailed { id, code, text });
+                runner.take_input(now, ProgramInput::PlayFailed { id, code, text });
             }
-            Step::StopPlaying { .. } => self.stop_playing(edge),
-            Step::Failed { code } => {
+            ProgramStep::StopPlaying { .. } => self.stop_playing(edge),
+            ProgramStep::Failed { code } => {
                 self.failed.get_or_insert_with(|| format!("error {code}"));
             }
-            Step::Trace(trace) => {
-                if let Note::Error { code, text } | Note::Unheard { code, text } = &trace.note {
+            ProgramStep::Trace(trace) => {
+                if let TraceNote::Error { code, text } | TraceNote::Unheard { code, text } = &trace.note {
                     self.failed = Some(format!("error {code}: {}", text.lines().next().unwrap_or_default()));
                 }
             }
@@ -103,7 +106,7 @@ impl Running {
     /// Plays a sound to the conference; its step ends at once if no party is left to hear it.
     fn play(&mut self, edge: &mut Edge, now: Instant, (sound, is_repeated): (&[u8], bool)) {
         let samples: Arc<[i16]> = sound.iter().map(|code| decode_ulaw(*code)).collect();
-        let to = (self.asked.room, self.asked.member);
+        let to = (self.request.room, self.request.member);
         self.clip = edge.sessions_mut().conferences.play(to, &samples, is_repeated);
         if let Some(runner) = self.runner.as_mut().filter(|_| self.clip.is_none()) {
             runner.finish_sound(now);
@@ -122,13 +125,13 @@ impl Running {
 /// Announcements of all conferences, in the order of their requests.
 #[derive(Debug, Default)]
 pub(crate) struct Announcements {
-    list: Vec<Running>,
+    list: Vec<RunningAnnouncement>,
 }
 
 impl Announcements {
     /// Adds an announcement.
-    pub(super) fn add(&mut self, asked: Announcement) {
-        self.list.push(Running { asked, runner: None, clip: None, failed: None });
+    pub(super) fn add(&mut self, asked: AnnouncementRequest) {
+        self.list.push(RunningAnnouncement { request: asked, runner: None, clip: None, failed: None });
     }
 
     /// Returns the time of the next announcement's timeout.
@@ -145,10 +148,10 @@ impl Announcements {
             list.split_at_mut_checked(at).and_then(|(earlier, rest)| Some((earlier, rest.first_mut()?)))
         {
             let conferences = &edge.sessions().conferences;
-            if !conferences.is_there(one.asked.room, one.asked.member) {
+            if !conferences.is_there(one.request.room, one.request.member) {
                 any = true;
                 one.stop_playing(edge);
-                edge.sessions_mut().conferences.announced(&one.asked.at(), Some("the participant has left"));
+                edge.sessions_mut().conferences.announced(&one.request.at(), Some("the participant has left"));
                 list.remove(at);
                 continue;
             }
@@ -158,7 +161,7 @@ impl Announcements {
             }
             if one.runner.as_ref().is_some_and(ProgramRunner::is_over) {
                 any = true;
-                edge.sessions_mut().conferences.announced(&one.asked.at(), one.failed.as_deref());
+                edge.sessions_mut().conferences.announced(&one.request.at(), one.failed.as_deref());
                 list.remove(at);
                 continue;
             }
@@ -170,12 +173,14 @@ impl Announcements {
 
     /// Handles the answer to a question of an announcement; any other answer is dropped.
     pub(super) fn answered(&mut self, edge: &mut Edge, now: Instant, query: QueryId, answer: AppAnswer) {
-        let has_asked = |one: &&mut Running| one.runner.as_ref().is_some_and(|runner| runner.has_asked(query));
+        let has_asked =
+            |one: &&mut RunningAnnouncement| one.runner.as_ref().is_some_and(|runner| runner.has_asked(query));
         let Some(one) = self.list.iter_mut().find(has_asked) else { return };
         let Some(runner) = &mut one.runner else { return };
         if let Some((id, repeat, sound)) = runner.take_answer(now, query, answer).and_then(|taken| taken.sound) {
             // The mixer repeats an endless clip by itself.
-            let (times, is_repeated) = if repeat == Loop::Forever { (Loop::Times(1), true) } else { (repeat, false) };
+            let (times, is_repeated) =
+                if repeat == LoopCount::Forever { (LoopCount::Times(1), true) } else { (repeat, false) };
             runner.begin_sound((id, times), sound.clone());
             one.play(edge, now, (&sound, is_repeated));
         }
@@ -192,16 +197,16 @@ impl Announcements {
     }
 }
 
-impl Announcement {
+impl AnnouncementRequest {
     fn at(&self) -> (RoomId, AnnouncementId, Option<MemberId>) {
         (self.room, self.id, self.member)
     }
 
     /// Begins its program, which its audience hears.
     fn begin(&self, edge: &mut Edge, now: Instant) -> ProgramRunner {
-        let mut program = Program::new(Settings { role: Role::Announced, ..Settings::default() });
+        let mut program = Program::new(ProgramSettings { role: ProgramRole::Announced, ..ProgramSettings::default() });
         let (location, method) = self.source.clone();
-        program.start(Duration::ZERO, Source::Fetch { location, method }, true);
+        program.start(Duration::ZERO, DocumentSource::Fetch { location, method }, true);
         edge.sessions_mut().conferences.announces(self.room, self.member, true);
         ProgramRunner::new(program, now)
     }

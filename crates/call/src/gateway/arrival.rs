@@ -9,35 +9,35 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use trunkgate_media::canonical;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
+use trunkgate_resources::io::GatewayOutput;
 use trunkgate_resources::limits::{OVERLOAD_RETRY_AFTER_SECONDS, STRAY_USER_CHARS};
-use trunkgate_resources::sources::strangers::Consequence;
-use trunkgate_resources::sources::strays::Stray;
-use trunkgate_resources::sources::unknown::Sent;
-use trunkgate_resources::traces::traced::Arriving;
+use trunkgate_resources::sources::strangers::BanScope;
+use trunkgate_resources::sources::strays::UnknownRegistration;
+use trunkgate_resources::sources::unknown::TrafficKind;
+use trunkgate_resources::traces::traced::ReceivedMessage;
 use trunkgate_route::Trunk;
-use trunkgate_sip::{Defect, Flow, Message, Method, Party, StartLine};
+use trunkgate_sip::{Flow, MessageDefect, Method, SipMessage, SipPartyId, StartLine};
 use trunkgate_story::numbers::{is_emergency, mask, plain};
 use trunkgate_story::reason::ReasonSlug;
 
 /// Owner of a source.
-struct Who {
+struct SourceOwner {
     /// Trunk proven by the certificate, inside and outside of a dialog.
-    certain: Option<Party>,
+    certain: Option<SipPartyId>,
     /// Best match outside of a dialog; inside one, any address of the dialog's trunk is valid.
-    fit: Option<Party>,
+    fit: Option<SipPartyId>,
 }
 
 /// Arrivals at an edge: the policy for unknown sources, and the path to the endpoint for all others.
-pub(crate) struct Arrivals<'e> {
+pub(crate) struct ArrivalDispatch<'e> {
     /// State shared by all calls.
     pub(crate) edge: &'e mut Edge,
 }
 
-impl Arrivals<'_> {
+impl ArrivalDispatch<'_> {
     /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
     /// no more than a table look-up. A returned message may wait before it is given back as [`crate::Input::Message`].
-    pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
+    pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<SipMessage> {
         let flow = as_known(flow);
         let source = flow.remote.ip();
         let table = Arc::clone(self.edge.table());
@@ -50,17 +50,18 @@ impl Arrivals<'_> {
             return self.unknown(now, source);
         }
         if !is_known
-            && let Err(reason) = self.edge.sources_mut().strangers.may_speak(now, source, datagram(&flow, bytes.len()))
+            && let Err(reason) =
+                self.edge.sources_mut().strangers.check_message(now, source, datagram(&flow, bytes.len()))
         {
             return self.dropped(reason);
         }
         if is_known && bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             if bytes.starts_with(b"\r\n\r\n") {
-                self.edge.output(Output::Pong { flow });
+                self.edge.output(GatewayOutput::Pong { flow });
             }
             return None;
         }
-        let Ok(message) = Message::parse(bytes) else {
+        let Ok(message) = SipMessage::parse(bytes) else {
             self.malformed(now, &flow);
             return self.dropped("not_sip");
         };
@@ -72,42 +73,44 @@ impl Arrivals<'_> {
 
     /// Returns whether a sorted message begins an emergency call, which does not wait behind other new calls. The rate
     /// of such calls is limited, so that a flood of them does not displace other calls.
-    pub(crate) fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
+    pub(crate) fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> bool {
         let is_new = message.method() == Method::Invite
             && message.is_request()
             && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
         let table = Arc::clone(self.edge.table());
         let trunk = table.trunk_of(canonical(flow.remote)).filter(|_| is_new);
         let is_emergency = trunk.is_some_and(|trunk| is_emergency(message, trunk, table.numbers()));
-        is_emergency && self.edge.admission_mut().urgent.take(now)
+        is_emergency && self.edge.admission_mut().urgent.take_token(now)
     }
 
     /// Returns the trunk with the queue for a sorted INVITE; INVITEs without a trunk share a queue.
-    pub(crate) fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
+    pub(crate) fn origin(&mut self, flow: &Flow, message: &SipMessage) -> SipPartyId {
         if message.method() != Method::Invite || !message.is_request() {
-            return Party(0);
+            return SipPartyId(0);
         }
         let flow = as_known(*flow);
         let table = Arc::clone(self.edge.table());
         let who = self.known(&flow, table.trunk_of(flow.remote));
-        who.and_then(|who| who.certain.or(who.fit)).unwrap_or(Party(0))
+        who.and_then(|who| who.certain.or(who.fit)).unwrap_or(SipPartyId(0))
     }
 
     /// Delivers a sorted message to its transaction or dialog.
-    pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: Message) {
+    pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: SipMessage) {
         let flow = as_known(flow);
         let Some(party) = self.sender(now, &flow, &message) else { return };
         let Some(local) = self.edge.addressing().local(flow.remote.ip(), flow.listener) else {
             return self.edge.metrics_mut().dropped("no_local_address");
         };
         self.count_received(party, &message);
-        self.edge.turn_mut().arriving = Some(Arriving::new(flow, message.clone()));
-        self.edge.endpoint_mut().handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
+        self.edge.turn_mut().arriving = Some(ReceivedMessage::new(flow, message.clone()));
+        self.edge
+            .endpoint_mut()
+            .handle_input(now, trunkgate_sip::EndpointInput::Received { flow, local, party, message });
     }
 
     /// Rejects an INVITE that waited too long with 503 and Retry-After, and keeps no state. Retransmissions of accepted
     /// INVITEs, and messages with a response of their own, are delivered.
-    pub(crate) fn turn_away(&mut self, now: Instant, flow: Flow, message: Message) {
+    pub(crate) fn reject_overload(&mut self, now: Instant, flow: Flow, message: SipMessage) {
         let known = as_known(flow);
         let Some(party) = self.sender(now, &known, &message) else { return };
         if message.defect().is_some() || self.edge.endpoint_mut().has_begun(party, &message) {
@@ -133,15 +136,15 @@ impl Arrivals<'_> {
         let party = self.known(&flow, table.trunk_of(flow.remote)).and_then(|who| who.certain.or(who.fit));
         let Some(party) = party else { return self.edge.metrics_mut().dropped("unknown_source") };
         self.edge.metrics_mut().dropped("not_sip");
-        if let Ok(message) = Message::parse(bytes) {
+        if let Ok(message) = SipMessage::parse(bytes) {
             self.count_received(party, &message);
-            self.edge.endpoint_mut().refuse(flow, party, &message, Defect { code: 400, what });
+            self.edge.endpoint_mut().refuse(flow, party, &message, MessageDefect { code: 400, what });
         }
     }
 
     /// Returns the party of a sorted message. A message without one is dropped; the configuration may have changed
     /// while it waited.
-    fn sender(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Party> {
+    fn sender(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> Option<SipPartyId> {
         let source = flow.remote.ip();
         let table = Arc::clone(self.edge.table());
         let who = self.known(flow, table.trunk_of(flow.remote));
@@ -151,7 +154,8 @@ impl Arrivals<'_> {
             let named = named.map(|named| named.party);
             let leaves = self.edge.registrations().leaving_at(source).filter(|_| !message.is_request());
             // Several trunks may share a peer: the request decides which one a response belongs to.
-            let asked = || if message.is_request() { None } else { self.edge.endpoint_mut().asked(message, source) };
+            let asked =
+                || if message.is_request() { None } else { self.edge.endpoint_mut().responding_party(message, source) };
             let named = named.or_else(asked);
             if let Some(party) = who.certain.or(named).or(who.fit).or(leaves) {
                 let is_closed = who.certain.is_none() && self.is_closed(flow, party, message);
@@ -162,7 +166,7 @@ impl Arrivals<'_> {
                 return self.unknown(now, source);
             }
             let bytes = datagram(flow, message.as_bytes().len());
-            if let Err(reason) = self.edge.sources_mut().strangers.may_speak(now, source, bytes) {
+            if let Err(reason) = self.edge.sources_mut().strangers.check_message(now, source, bytes) {
                 return self.dropped(reason);
             }
         }
@@ -172,7 +176,7 @@ impl Arrivals<'_> {
 
     /// Returns the trunk of the user in a REGISTER from an unknown source, if phones may register: the request is then
     /// challenged. `None`: the message has been handled.
-    fn registrant(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Arc<str>> {
+    fn registrant(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> Option<Arc<str>> {
         if message.is_request() && message.defect().is_some() {
             self.malformed(now, flow);
         }
@@ -197,7 +201,11 @@ impl Arrivals<'_> {
         // A user that cannot be displayed unchanged is no typing error.
         let is_plain = plain(user, STRAY_USER_CHARS) == user;
         let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
-        let line = self.edge.sources_mut().strays.note(now, source, || Stray { near: near(), user: shown(user) });
+        let line = self
+            .edge
+            .sources_mut()
+            .strays
+            .note(now, source, || UnknownRegistration { near: near(), user: shown(user) });
         if let Some(line) = line {
             self.edge.log("", line, None);
         }
@@ -206,7 +214,7 @@ impl Arrivals<'_> {
 
     /// Records and drops a message of an unknown source.
     fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
-        if let Some(line) = self.edge.sources_mut().unknown.note(now, source, Sent::Message) {
+        if let Some(line) = self.edge.sources_mut().unknown.note(now, source, TrafficKind::Message) {
             self.edge.log("", line, None);
         }
         self.dropped("unknown_source")
@@ -243,13 +251,13 @@ impl Arrivals<'_> {
         }
         let source = flow.remote.ip();
         match self.edge.sources_mut().strangers.guessed(now, source, trunk) {
-            Consequence::None => {}
-            Consequence::Account => {
+            BanScope::None => {}
+            BanScope::Account => {
                 let seconds = self.edge.sources().strangers.limits().ban.slow.lasting.as_secs();
                 let text = format!("trunk {trunk} is closed to {source} for {seconds} s: too many wrong passwords");
                 self.edge.warn("", text, Some(ReasonSlug::WrongCredentials));
             }
-            Consequence::Source => self.banned(source),
+            BanScope::Source => self.banned(source),
         }
     }
 
@@ -268,7 +276,7 @@ impl Arrivals<'_> {
 
     /// Returns whether a request is for a trunk that is closed to its source after guessed passwords. Requests in a
     /// dialog, from the trunk's own address, or of a phone registered with it, are exempt.
-    fn is_closed(&self, flow: &Flow, party: Party, message: &Message) -> bool {
+    fn is_closed(&self, flow: &Flow, party: SipPartyId, message: &SipMessage) -> bool {
         let is_new = message.is_request() && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
         is_new
             && self.edge.sources().strangers.is_closed(flow.remote.ip(), &self.edge.party_name(party))
@@ -278,7 +286,7 @@ impl Arrivals<'_> {
 
     /// Returns the owner of a known source: a trunk by its certificate or address, or the remote party of a live leg
     /// that no trunk names (a bare URI, a trunk removed by a reload). `at_home`: the trunk with this address.
-    fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<Who> {
+    fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<SourceOwner> {
         let identity = flow.connection.and_then(|connection| self.edge.index().identities.get(&connection));
         let identity = identity.map(|known| known.identity.clone());
         let named = identity.as_ref().and_then(|identity| self.edge.table().trunk(&identity.trunk)).cloned();
@@ -286,25 +294,25 @@ impl Arrivals<'_> {
         if let (Some(trunk), Some(name)) = (&named, by_certificate)
             && trunk.certificate_names.iter().any(|known| known == name)
         {
-            return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
+            return Some(SourceOwner { certain: Some(self.edge.party(&trunk.name)), fit: None });
         }
         // A connection that we made for a trunk belongs to it, even if another trunk has the address.
         let made_for = named.as_ref().filter(|_| by_certificate.is_none());
         match made_for.or(at_home) {
-            Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
+            Some(trunk) => Some(SourceOwner { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
             None => {
                 let registered = self.edge.registrar().party_of(flow);
                 let fit = registered.or_else(|| self.edge.registrations().party_at(flow.remote.ip()));
                 let source = flow.remote.ip();
                 let awaited = self.edge.registrations().leaving_at(source).is_some();
                 let known = fit.is_some() || awaited || self.edge.index().is_far_end(source);
-                known.then_some(Who { certain: None, fit })
+                known.then_some(SourceOwner { certain: None, fit })
             }
         }
     }
 
     /// Counts a message received from a trunk.
-    fn count_received(&mut self, party: Party, message: &Message) {
+    fn count_received(&mut self, party: SipPartyId, message: &SipMessage) {
         let trunk = self.edge.party_name(party);
         let method = message.method().as_str();
         let metrics = self.edge.metrics_mut();

@@ -16,22 +16,22 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::index::LegRef;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_route::ReferMode;
-use trunkgate_sdp::Refusal;
+use trunkgate_sdp::SdpRejection;
 use trunkgate_sip::header::{Replaces, SessionExpires};
-use trunkgate_sip::{Answer, ClientId, DialogId, HeaderName, Message, Replaced, ServerId};
+use trunkgate_sip::{ClientId, DialogId, HeaderName, ReplacedDialog, ResponseSpec, ServerId, SipMessage};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::negotiation::join::{Leaving, OtherCall};
+use crate::call::negotiation::join::{LeavingLeg, OtherCall};
 use crate::call::negotiation::requests::takes_changes;
-use crate::call::parts::{Call, Parts};
-use crate::call::shared::Cx;
+use crate::call::parts::{Call, CallParts};
+use crate::call::shared::CallCx;
 use crate::call::words::answer::{FinalAnswer, refused, seen_code};
-use crate::call::words::incoming::Incoming;
-use crate::call::words::refer::Refer;
-use crate::call::words::state::State;
+use crate::call::words::incoming::IncomingInvite;
+use crate::call::words::refer::ReferRequest;
+use crate::call::words::state::CallState;
 use crate::gateway::Gateway;
 
 /// Returns two different calls by their keys, if both exist.
@@ -48,10 +48,16 @@ fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) 
 impl Gateway {
     /// Handles a REFER that may name the dialog of another call. Returns it for this call's own handling if it names no
     /// dialog of the edge, or is relayed.
-    pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
+    pub(crate) fn attended(
+        &mut self,
+        now: Instant,
+        at: LegRef,
+        server: ServerId,
+        refer: ReferRequest,
+    ) -> Option<ReferRequest> {
         let Some(replaces) = &refer.replaces else { return Some(refer) };
         let is_callable = refer.number.is_some() || refer.returned.is_some();
-        let call = self.calls.get(&at.key).filter(|call| call.shared.state != State::Ended);
+        let call = self.calls.get(&at.key).filter(|call| call.shared.state != CallState::Ended);
         let leg = call.and_then(|call| call.shared.legs.get(at.leg));
         let asks = leg.and_then(|leg| Some((leg.party, leg.trunk.as_ref()?.refer)));
         let found =
@@ -66,7 +72,7 @@ impl Gateway {
                 // The REFER would be handled as a call to its number, but it has none.
                 (false, false) => 484,
             };
-            self.edge.respond(now, server, Answer { code, ..Answer::default() });
+            self.edge.respond(now, server, ResponseSpec { code, ..ResponseSpec::default() });
             return None;
         };
         let result = match mode {
@@ -87,17 +93,17 @@ impl Gateway {
     /// knows it. Without a remote party on that side, for example with an agent, the REFER is refused.
     fn named_for_the_other_side(
         &mut self,
-        by: Place,
-        refer: Refer,
-        found: Replaced,
-    ) -> Result<Refer, Box<FinalAnswer>> {
+        by: LegRef,
+        refer: ReferRequest,
+        found: ReplacedDialog,
+    ) -> Result<ReferRequest, Box<FinalAnswer>> {
         let asked = self.calls.get(&by.key).and_then(|call| {
             let other = call.shared.legs.other(by.leg)?;
             Some(call.shared.legs[other].party)
         });
         let dialog = match found {
-            Replaced::Confirmed(dialog) | Replaced::Early(dialog) => Some(dialog),
-            Replaced::Ended => None,
+            ReplacedDialog::Confirmed(dialog) | ReplacedDialog::Early(dialog) => Some(dialog),
+            ReplacedDialog::Ended => None,
         };
         let at = dialog.and_then(|dialog| self.edge.index().dialogs.get(&dialog));
         let mapped = at.and_then(|at| {
@@ -113,26 +119,26 @@ impl Gateway {
             Box::new(FinalAnswer::new(code, ReasonSlug::Denied))
         })?;
         let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
-        Ok(Refer { replaces: Some(Replaces { early_only, ..mapped }), ..refer })
+        Ok(ReferRequest { replaces: Some(Replaces { early_only, ..mapped }), ..refer })
     }
 
     fn join_named(
         &mut self,
         now: Instant,
-        at: Place,
+        at: LegRef,
         server: ServerId,
-        refer: &Refer,
-        found: Replaced,
+        refer: &ReferRequest,
+        found: ReplacedDialog,
     ) -> Result<(), Box<FinalAnswer>> {
         let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
         let named = match found {
             // RFC 3891 §3: early-only does not match an answered dialog.
-            Replaced::Confirmed(_) if early_only => {
+            ReplacedDialog::Confirmed(_) if early_only => {
                 return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
             }
-            Replaced::Confirmed(dialog) => self.edge.index().dialogs.get(&dialog).copied(),
-            Replaced::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
-            Replaced::Ended => None,
+            ReplacedDialog::Confirmed(dialog) => self.edge.index().dialogs.get(&dialog).copied(),
+            ReplacedDialog::Early(_) => return Err(Box::new(FinalAnswer::new(491, ReasonSlug::Transferred))),
+            ReplacedDialog::Ended => None,
         };
         let Gateway { calls, edge, .. } = self;
         self.at_work = Some(at.key);
@@ -149,7 +155,7 @@ impl Gateway {
     pub(crate) fn join_answered(
         &mut self,
         now: Instant,
-        at: Place,
+        at: LegRef,
         client: ClientId,
         (code, dialog): (u16, Option<DialogId>),
         (sdp, session): (Option<Bytes>, Option<SessionExpires>),
@@ -161,7 +167,7 @@ impl Gateway {
         let Gateway { calls, edge, .. } = self;
         let Some(call) = calls.get_mut(&at.key) else { return };
         let Some(leaving) = call.parts.bridge.negotiation.take_leaving(client) else { return };
-        if call.shared.state != State::Answered {
+        if call.shared.state != CallState::Answered {
             return;
         }
         let to = leaving.to;
@@ -172,7 +178,7 @@ impl Gateway {
                 let (parts, mut cx) = to.act(now, edge);
                 match parts.joined_by(&mut cx, (from, leaving.leg), sdp, session) {
                     Ok(()) => {
-                        parts.bridge.negotiation.ask_the_owed(&mut cx, &parts.search.ringing());
+                        parts.bridge.negotiation.send_pending_offer(&mut cx, &parts.search.ringing());
                         Ok(())
                     }
                     Err(failure) => {
@@ -195,7 +201,7 @@ impl Gateway {
     }
 
     /// Handles an INVITE that replaces a leg.
-    pub(crate) fn replacing(&mut self, now: Instant, incoming: &Incoming) {
+    pub(crate) fn replacing(&mut self, now: Instant, incoming: &IncomingInvite) {
         let named = self.named_by(incoming);
         let answer = match named {
             Ok((at, by)) => {
@@ -220,7 +226,7 @@ impl Gateway {
     /// Returns the leg that an INVITE replaces (RFC 3891 §3: its to-tag is ours), with the place of the named dialog.
     /// One exception: a dialog named to the sender by a relayed REFER (`refer = "relay"`) is identified from the remote
     /// party's point of view, with the tags swapped.
-    fn named_by(&mut self, incoming: &Incoming) -> Result<(Place, LegId), Box<FinalAnswer>> {
+    fn named_by(&mut self, incoming: &IncomingInvite) -> Result<(LegRef, LegId), Box<FinalAnswer>> {
         let replaces = read(&incoming.request).ok_or_else(|| Box::new(FinalAnswer::bad_request("Replaces")))?;
         if incoming.trunk.refer == ReferMode::Refuse {
             return refused(403, ReasonSlug::Denied);
@@ -228,10 +234,10 @@ impl Gateway {
         let own = self.edge.endpoint_mut().replaced_dialog(incoming.party, &replaces);
         let far = if own.is_none() { self.named_afar(incoming, &replaces) } else { None };
         let dialog = match own.or(far) {
-            Some(Replaced::Confirmed(_)) if replaces.early_only => return refused(486, ReasonSlug::TargetBusy),
-            Some(Replaced::Confirmed(dialog)) => dialog,
-            Some(Replaced::Ended) => return refused(603, ReasonSlug::Denied),
-            Some(Replaced::Early(_)) | None => return refused(481, ReasonSlug::Denied),
+            Some(ReplacedDialog::Confirmed(_)) if replaces.early_only => return refused(486, ReasonSlug::TargetBusy),
+            Some(ReplacedDialog::Confirmed(dialog)) => dialog,
+            Some(ReplacedDialog::Ended) => return refused(603, ReasonSlug::Denied),
+            Some(ReplacedDialog::Early(_)) | None => return refused(481, ReasonSlug::Denied),
         };
         let at = self.edge.index().dialogs.get(&dialog).copied();
         let by = at.and_then(|at| {
@@ -243,14 +249,14 @@ impl Gateway {
 
     /// Returns the confirmed dialog that an INVITE names with swapped tags, if a relayed REFER has named it to the
     /// sender.
-    fn named_afar(&mut self, incoming: &Incoming, replaces: &Replaces) -> Option<Replaced> {
+    fn named_afar(&mut self, incoming: &IncomingInvite, replaces: &Replaces) -> Option<ReplacedDialog> {
         // The dialog may belong to another trunk: the two calls of a transfer seldom use the same one.
         let of = self.edge.index().named(replaces.call_id.as_bytes())?.party;
         let found = self.edge.endpoint_mut().replaced_dialog(of, &replaces.seen_from_afar());
-        let Some(Replaced::Confirmed(dialog)) = found else { return None };
+        let Some(ReplacedDialog::Confirmed(dialog)) = found else { return None };
         let at = self.edge.index().dialogs.get(&dialog)?;
         let leg = self.calls.get(&at.key)?.shared.legs.get(at.leg)?;
-        (leg.named_to == Some(incoming.party)).then_some(Replaced::Confirmed(dialog))
+        (leg.named_to == Some(incoming.party)).then_some(ReplacedDialog::Confirmed(dialog))
     }
 }
 
@@ -264,7 +270,7 @@ fn join(
     (call, other): (&mut Call, &mut Call),
     by: (LegId, LegId),
     server: ServerId,
-    refer: &Refer,
+    refer: &ReferRequest,
 ) -> Result<(), Box<FinalAnswer>> {
     let (here, there) = ((&mut *call, by.0), (other, by.1));
     let is_here = joining_call((&*here.0, here.1), (&*there.0, there.1))?;
@@ -283,15 +289,15 @@ fn join(
 /// Ends the call that a leg has left, or continues it with a leg that stays. In the error case `moved` has the code
 /// with which the re-INVITE was refused (`None`: it was accepted), and the code for the sender of the REFER, which may
 /// have come in this call.
-fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(), (Option<u16>, u16)>) {
+fn left(parts: &mut CallParts, cx: &mut CallCx<'_>, leaving: &LeavingLeg, moved: Result<(), (Option<u16>, u16)>) {
     let transfers = &mut parts.transfers;
     match moved {
         Ok(()) => {
-            transfers.tell_news(cx, 200);
+            transfers.notify_transferor(cx, 200);
             parts.end(cx, ReasonSlug::Transferred);
         }
         Err((refused, code)) => {
-            transfers.tell_news(cx, code);
+            transfers.notify_transferor(cx, code);
             parts.did_not_leave(cx, leaving, refused);
         }
     }
@@ -302,7 +308,7 @@ fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(),
 /// # Errors
 /// The NOTIFY of the last transfer is pending, or neither remote party may get a re-INVITE (`reinvite = "local"`).
 fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box<FinalAnswer>> {
-    if here.0.parts.transfers.is_telling() {
+    if here.0.parts.transfers.is_notify_pending() {
         return refused(491, ReasonSlug::Transferred);
     }
     let is_askable = |(call, leg): (&Call, LegId)| {
@@ -313,14 +319,14 @@ fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box
         (true, false) => Ok(false),
         (false, false) => {
             let text = "both sides are sent no re-INVITE (reinvite = \"local\")".to_owned();
-            let warning = Some(Refusal { warn_code: 399, text });
+            let warning = Some(SdpRejection { warn_code: 399, text });
             Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(488, ReasonSlug::Transferred) }))
         }
     }
 }
 
 /// Returns the only Replaces of a request; `None` if there are several, or a Join (RFC 3911 §4).
-fn read(request: &Message) -> Option<Replaces> {
+fn read(request: &SipMessage) -> Option<Replaces> {
     let mut all = request.headers(HeaderName::Replaces);
     let (Some(value), None, None) = (all.next(), all.next(), request.header_named("Join")) else { return None };
     Replaces::parse(value)

@@ -2,19 +2,19 @@
 
 use std::time::{Instant, SystemTime};
 
-use trunkgate_conference::{Joining, NodeEvent, Refusal, RoomId};
-use trunkgate_resources::conferences::{ConferenceNews, Conferences, Due, NotJoined};
-use trunkgate_resources::io::Output;
+use trunkgate_conference::{JoinRejection, JoinRequest, NodeEvent, RoomId};
+use trunkgate_resources::conferences::{ConferenceEffect, ConferenceEvent, Conferences, NotJoined};
+use trunkgate_resources::io::GatewayOutput;
 use trunkgate_resources::recordings::RecordingRequest;
 use trunkgate_route::TargetSpec;
 
 use crate::call::legs::event::{CallEvent, ProgramEvent};
-use crate::call::legs::requested::Added;
+use crate::call::legs::requested::ParticipantRequest;
 use crate::call::media::coaching::Coaching;
 use crate::call::parts::requested::CallRequest;
 use crate::call::program::parameters;
-use crate::call::shared::Shared;
-use crate::call::words::state::State;
+use crate::call::shared::SharedCallState;
+use crate::call::words::state::CallState;
 use crate::gateway::{Gateway, queues};
 
 /// Removes parties that have reached their time limit, and carries out the effects of changed conferences. Returns
@@ -27,11 +27,13 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
         let Some(due) = edge.poll_conferences(now) else { return any };
         any = true;
         match due {
-            Due::Node(command) => edge.output(Output::Conference(Box::new(command))),
-            Due::Callback(callback) => edge.call_back(callback),
-            Due::Call(key, news) => gateway.tell(now, key, CallEvent::Program(ProgramEvent::Conference(news))),
-            Due::Ended(report) => edge.output(Output::ConferenceEnded(report)),
-            Due::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
+            ConferenceEffect::Node(command) => edge.output(GatewayOutput::Conference(Box::new(command))),
+            ConferenceEffect::Callback(callback) => edge.call_back(callback),
+            ConferenceEffect::Call(key, news) => {
+                gateway.tell(now, key, CallEvent::Program(ProgramEvent::Conference(news)))
+            }
+            ConferenceEffect::Ended(report) => edge.output(GatewayOutput::ConferenceEnded(report)),
+            ConferenceEffect::Record(room, call, request) => record(gateway, now, room, (&call, *request)),
         }
     }
 }
@@ -41,10 +43,10 @@ pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     if let NodeEvent::ClipEnded(clip) = event {
         gateway.announcements.clip_ended(&mut gateway.edge, now, clip);
     } else if let Some(key) = Coaching::lost(event) {
-        gateway.tell(now, key, CallEvent::Program(ProgramEvent::Conference(ConferenceNews::Lost)));
+        gateway.tell(now, key, CallEvent::Program(ProgramEvent::Conference(ConferenceEvent::Lost)));
     } else {
         gateway.edge.sessions_mut().queues.take(now, event);
-        gateway.edge.sessions_mut().conferences.take(event);
+        gateway.edge.sessions_mut().conferences.handle_mixer_event(event);
     }
 }
 
@@ -74,7 +76,7 @@ pub struct ComingReport {
     /// SID of its call.
     pub call: String,
     /// Settings of the party.
-    pub added: Added,
+    pub added: ParticipantRequest,
     /// Start of its call.
     pub began: SystemTime,
     /// `queued`, `ringing`, or `connecting` once it has answered.
@@ -84,9 +86,9 @@ pub struct ComingReport {
 /// Returns the parties being called for a conference with this SID or name, by the start of their calls.
 pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
     let conferences = &gateway.edge.sessions().conferences;
-    let report = |call: &Shared| {
+    let report = |call: &SharedCallState| {
         let added = call.origin.as_ref()?.participant()?;
-        let is_coming = call.state != State::Ended && conferences.are_same(&added.conference, conference);
+        let is_coming = call.state != CallState::Ended && conferences.are_same(&added.conference, conference);
         let status = match parameters::status_of(call) {
             status @ ("queued" | "ringing") => status,
             _ => "connecting",
@@ -107,7 +109,8 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     let is_agent = request.targets.iter().all(|target| matches!(target, TargetSpec::Agent(_)));
     let conferences = &gateway.edge.sessions().conferences;
     let name = &*added.conference;
-    let mut joining = Joining { label: added.label.clone(), coached: added.coached.clone(), ..Joining::new("") };
+    let mut joining =
+        JoinRequest { label: added.label.clone(), coached: added.coached.clone(), ..JoinRequest::new("") };
     joining.max_participants = added.most.unwrap_or(joining.max_participants);
     let coming = coming(gateway, name);
     if let Some(sid) = added.coached.as_deref().filter(|_| !is_agent) {
@@ -119,7 +122,7 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     }
     conferences.may_join(name, &joining)?;
     match added.label.is_some() && coming.iter().any(|one| one.added.label == added.label) {
-        true => Err(NotJoined::Refused(Refusal::LabelTaken)),
+        true => Err(NotJoined::Refused(JoinRejection::LabelTaken)),
         false => Ok(()),
     }
 }

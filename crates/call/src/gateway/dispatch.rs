@@ -7,21 +7,21 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::admission::limited::Limit;
+use trunkgate_resources::admission::limited::CallLimit;
 use trunkgate_resources::edge::not_served;
-use trunkgate_resources::io::{Cause, Output};
+use trunkgate_resources::io::{GatewayOutput, StreamFailure};
 use trunkgate_resources::limits::{HEADER_NAME_CHARS, RETRY_AFTER_SECONDS};
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::{Place, Purpose};
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::{LegRef, RequestPurpose};
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::lookups::sip::extra;
 use trunkgate_resources::trunks::challenge::auth_fault;
-use trunkgate_resources::trunks::quotas::Numbered;
-use trunkgate_resources::trunks::rejection::said;
+use trunkgate_resources::trunks::quotas::CallNumbers;
+use trunkgate_resources::trunks::rejection::failure_response;
 use trunkgate_route::{HeaderRules, SendNumbers, Trunk};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, Event, HeaderName, Message, Method, Party,
-    ServerId, Transmit, Transport,
+    ClientId, DIGEST_URI_DIFFERS, DialogId, DropReason, EndpointEvent, HeaderName, MessageBody, Method, ResponseSpec,
+    ServerId, SipMessage, SipPartyId, SipTransmit, Transport,
 };
 use trunkgate_story::numbers::{called, caller, is_emergency, plain};
 use trunkgate_story::reason::{ReasonSlug, q850_of};
@@ -29,20 +29,20 @@ use trunkgate_story::unsent;
 
 use crate::call::legs::event::CallEvent::{self, Due, Negotiation, Search, Side, Transfer};
 use crate::call::legs::event::{NegotiationEvent as N, SearchEvent as S, SideEvent as D, TransferEvent as T};
-use crate::call::legs::headers::{self, Brought};
+use crate::call::legs::headers::{self, RelayedHeaders};
 use crate::call::legs::info::Info;
 use crate::call::legs::leg::Leg;
-use crate::call::legs::session_timer::Asked;
+use crate::call::legs::session_timer::SessionTimerRequest;
 use crate::call::media::wiring::refused_offer;
 use crate::call::parts::Call;
 use crate::call::parts::ended;
 use crate::call::search::candidates::limit_of;
 use crate::call::search::redirect;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
-use crate::call::words::incoming::Incoming;
-use crate::call::words::refer::{Refer, Unreadable};
+use crate::call::words::incoming::IncomingInvite;
+use crate::call::words::refer::{ReferRefusal, ReferRequest};
 use crate::call::words::refer_report::ReferReport;
-use crate::call::words::state::State;
+use crate::call::words::state::CallState;
 use crate::gateway::{Gateway, conferences};
 
 impl Gateway {
@@ -52,15 +52,15 @@ impl Gateway {
         loop {
             while let Some(output) = self.edge.turn_mut().pending.pop_front() {
                 match output {
-                    trunkgate_sip::Output::Transmit(transmit) => self.transmit(now, transmit),
-                    trunkgate_sip::Output::Event(event) => self.sip_event(now, event),
+                    trunkgate_sip::EndpointOutput::Transmit(transmit) => self.transmit(now, transmit),
+                    trunkgate_sip::EndpointOutput::Event(event) => self.sip_event(now, event),
                 }
                 self.edge.pump();
             }
             let conferred = conferences::settle(self, now);
-            let paced = self.edge.trunks_mut().woken().into_iter().map(|(key, branch)| (key, Timer::Pace(branch)));
-            let queued = self.edge.agents_mut().woken().into_iter().map(|key| (key, Timer::Queue));
-            let woken: Vec<(CallKey, Timer)> = paced.chain(queued).collect();
+            let paced = self.edge.trunks_mut().woken().into_iter().map(|(key, branch)| (key, CallTimer::Pace(branch)));
+            let queued = self.edge.agents_mut().woken().into_iter().map(|key| (key, CallTimer::Queue));
+            let woken: Vec<(CallKey, CallTimer)> = paced.chain(queued).collect();
             let unjoined = std::mem::take(&mut self.edge.turn_mut().unjoined);
             if woken.is_empty() && unjoined.is_empty() && !conferred {
                 break;
@@ -86,7 +86,7 @@ impl Gateway {
         self.forget_done(now);
     }
 
-    fn transmit(&mut self, now: Instant, transmit: Transmit) {
+    fn transmit(&mut self, now: Instant, transmit: SipTransmit) {
         let what = transmit.what;
         let trunk = self.edge.party_name(what.party);
         let metrics = self.edge.metrics_mut();
@@ -118,29 +118,31 @@ impl Gateway {
             (None, _) => {}
         }
         self.arrivals().note_answer(&transmit.flow, transmit.bytes.len());
-        self.edge.output(Output::Transmit(transmit));
+        self.edge.output(GatewayOutput::Transmit(transmit));
     }
 
-    fn sip_event(&mut self, now: Instant, event: Event) {
+    fn sip_event(&mut self, now: Instant, event: EndpointEvent) {
         let Some(event) = self.edge.take_notifier_event(now, event) else { return };
         match event {
-            Event::Invite { id, flow, party, request } => {
+            EndpointEvent::Invite { id, flow, party, request } => {
                 self.edge.right_credentials(party, flow.remote);
                 self.invited(now, id, flow, party, request);
             }
-            Event::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
+            EndpointEvent::Request { id: Some(id), dialog: None, method: Method::Register, flow, party, request } => {
                 self.edge.right_credentials(party, flow.remote);
                 self.edge.registering(now, id, party, flow, &request);
                 self.edge.phone_registered(now, party);
             }
             // MESSAGE in a dialog goes to the other side; outside of one it is refused.
-            Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
+            EndpointEvent::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
                 let name = self.edge.party_name(party);
                 let answer = self.edge.refuse_method(now, &name, Method::Message);
                 self.edge.respond(now, id, answer);
             }
-            Event::Request { id, dialog, method, request, .. } => self.requested(now, id, dialog, method, &request),
-            Event::EarlyBye { invite, is_last } => {
+            EndpointEvent::Request { id, dialog, method, request, .. } => {
+                self.requested(now, id, dialog, method, &request)
+            }
+            EndpointEvent::EarlyBye { invite, is_last } => {
                 let at = self.edge.index().clients.get(&invite).map(|client| client.at);
                 if let Some(at) = at {
                     self.edge.trace_received(now, at);
@@ -149,82 +151,84 @@ impl Gateway {
                     }
                 }
             }
-            Event::Ack { dialog, request } => {
+            EndpointEvent::Ack { dialog, request } => {
                 if let Some(at) = self.dialog_traced(now, dialog, &request) {
                     self.tell(now, at.key, Negotiation(N::Acked { leg: at.leg, sdp: request.sdp() }));
                 }
             }
-            Event::Prack { id, dialog, request, .. } => {
+            EndpointEvent::Prack { id, dialog, request, .. } => {
                 if let Some(at) = self.dialog_traced(now, dialog, &request) {
                     self.learn(at, &request);
                     self.tell(now, at.key, Negotiation(N::Pracked { leg: at.leg, server: id, sdp: request.sdp() }));
                 }
             }
-            Event::PrackMissing { id, .. } => {
+            EndpointEvent::PrackMissing { id, .. } => {
                 if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "a provisional response was not acknowledged");
                     self.tell(now, at.key, Side(D::PrackMissing));
                 }
             }
-            Event::Canceled { id, elsewhere } => {
+            EndpointEvent::Canceled { id, elsewhere } => {
                 if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.tell(now, at.key, Side(D::Canceled { server: id, elsewhere }));
                 }
             }
-            Event::Expired { id } => {
+            EndpointEvent::Expired { id } => {
                 if let Some(at) = self.edge.index().servers.get(&id).copied() {
                     self.edge.decide(now, at.key, "the INVITE has expired (Expires)");
                     self.tell(now, at.key, Side(D::Canceled { server: id, elsewhere: false }));
                 }
             }
-            Event::Response { id, response, .. } if self.edge.registrations().owns(id) => {
+            EndpointEvent::Response { id, response, .. } if self.edge.registrations().owns(id) => {
                 self.edge.register_answered(now, id, Some(&response));
             }
-            Event::Response { id, dialog, code, response, had_credentials } => {
+            EndpointEvent::Response { id, dialog, code, response, had_credentials } => {
                 self.responded(now, id, dialog, code, (&response, had_credentials));
             }
-            Event::Trying { id } => {
+            EndpointEvent::Trying { id } => {
                 if let Some(entry) = self.edge.index().clients.get(&id).copied() {
                     self.edge.trace_received(now, entry.at);
-                    if entry.purpose == Purpose::Invite {
+                    if entry.purpose == RequestPurpose::Invite {
                         self.tell(now, entry.at.key, Search(S::Trying { leg: entry.at.leg }));
                     }
                 }
             }
-            Event::Challenged { id, .. } if self.edge.registrations().owns(id) => {
+            EndpointEvent::Challenged { id, .. } if self.edge.registrations().owns(id) => {
                 self.edge.register_challenged(now, id)
             }
-            Event::Challenged { id, code, response } => {
+            EndpointEvent::Challenged { id, code, response } => {
                 if let Some(entry) = self.edge.index().clients.get(&id).copied() {
                     self.edge.trace_received(now, entry.at);
                     if let Some(least) = response.min_se().filter(|_| code == 422) {
                         let leg = entry.at.leg;
                         self.tell(now, entry.at.key, Negotiation(N::SessionTooShort { leg, least }));
                     }
-                    if entry.purpose == Purpose::Invite {
+                    if entry.purpose == RequestPurpose::Invite {
                         self.tell(now, entry.at.key, Search(S::Challenged { leg: entry.at.leg }));
                     }
                 }
             }
-            Event::WrongCredentials { party, flow, proven, user, is_user_known } => {
+            EndpointEvent::WrongCredentials { party, flow, proven, user, is_user_known } => {
                 let trunk = self.edge.party_name(party);
                 if proven || flow.transport.is_reliable() {
                     self.arrivals().guessed(now, &flow, &trunk);
                 }
                 self.edge.wrong_credentials(now, &trunk, flow.remote, (&user, is_user_known));
             }
-            Event::TimedOut { id } | Event::TransportFailed { id } if self.edge.registrations().owns(id) => {
+            EndpointEvent::TimedOut { id } | EndpointEvent::TransportFailed { id }
+                if self.edge.registrations().owns(id) =>
+            {
                 self.edge.register_answered(now, id, None);
             }
-            Event::TimedOut { id } => self.unanswered(now, id, true),
-            Event::TransportFailed { id } => self.unanswered(now, id, false),
-            Event::AckMissing { dialog } => {
+            EndpointEvent::TimedOut { id } => self.unanswered(now, id, true),
+            EndpointEvent::TransportFailed { id } => self.unanswered(now, id, false),
+            EndpointEvent::AckMissing { dialog } => {
                 if let Some(at) = self.edge.index().dialogs.get(&dialog).copied() {
                     self.edge.decide(now, at.key, "2xx was not acknowledged");
                     self.tell(now, at.key, Side(D::AckMissing { leg: at.leg }));
                 }
             }
-            Event::Refused { party, method, code, defect } => {
+            EndpointEvent::Refused { party, method, code, defect } => {
                 let trunk = self.edge.party_name(party);
                 let part = defect.map(|d| format!(": {}", d.what)).unwrap_or_default();
                 let text = format!("its {method} was refused with {code}{part}");
@@ -237,7 +241,7 @@ impl Gateway {
                     self.edge.log("", text, None);
                 }
             }
-            Event::Dropped(reason) => {
+            EndpointEvent::Dropped(reason) => {
                 if reason == DropReason::StrayAck {
                     self.edge.note_stray_ack(now);
                 }
@@ -246,26 +250,33 @@ impl Gateway {
         }
     }
 
-    fn invited(&mut self, now: Instant, server: ServerId, flow: trunkgate_sip::Flow, party: Party, request: Message) {
+    fn invited(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        flow: trunkgate_sip::Flow,
+        party: SipPartyId,
+        request: SipMessage,
+    ) {
         let name = self.edge.party_name(party);
         let Some(trunk) = self.edge.table().trunk(&name).filter(|trunk| trunk.siprec.is_none()).cloned() else {
             // Its trunk was removed by a reload since the look-up, has never been one, or is a recording server.
             return refuse_request(now, &mut self.edge, server, 403);
         };
         if request.header(HeaderName::Replaces).is_some() {
-            return self.replacing(now, &Incoming { server, flow, party, trunk, request });
+            return self.replacing(now, &IncomingInvite { server, flow, party, trunk, request });
         }
         let admitted = match is_emergency(&request, &trunk, self.edge.numbers()) {
             true => {
                 let admitted =
                     self.edge.admission().check_emergency().map(|()| self.edge.resume_trunk_call(&trunk.name));
-                admitted.map_err(|reason| TurnedDown { reason, key: String::new(), is_of_trunk: false })
+                admitted.map_err(|reason| AdmissionRefusal { reason, key: String::new(), is_of_trunk: false })
             }
             false => self.admitted(now, &trunk, &request),
         };
-        let incoming = Incoming { server, flow, party, trunk, request };
+        let incoming = IncomingInvite { server, flow, party, trunk, request };
         if let Err(why) = admitted {
-            return self.turn_down(now, &incoming, &why);
+            return self.refuse_by_limit(now, &incoming, &why);
         }
         self.edge.admission_mut().begin(now, &incoming.trunk.name);
         let key = CallKey(self.next_call);
@@ -276,37 +287,37 @@ impl Gateway {
         let (parts, mut cx) = call.act(now, &mut self.edge);
         parts.begin(&mut cx, &incoming);
         cx.note_legs();
-        if call.shared.state != State::Ended {
-            self.edge.output(Output::Began(Box::new(call.view())));
+        if call.shared.state != CallState::Ended {
+            self.edge.output(GatewayOutput::Began(Box::new(call.view())));
         }
         self.at_work = None;
         self.note_if_done(key);
     }
 
     /// Checks a new call against the limits of the edge and of its trunk; the error names the limit.
-    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), TurnedDown> {
+    fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &SipMessage) -> Result<(), AdmissionRefusal> {
         self.edge.admission_mut().check(now, &trunk.name).map_err(|reason| {
             let key = self.edge.admission().limit_of(reason);
             self.edge.limit_alarm(now, &trunk.name, reason, &key);
-            TurnedDown { reason, key, is_of_trunk: false }
+            AdmissionRefusal { reason, key, is_of_trunk: false }
         })?;
         self.edge.begin_trunk_call(now, &trunk.name).map_err(|reason| {
             self.edge.alarm(now, "", &trunk.name, reason, "calls from it");
-            TurnedDown { reason, key: limit_of(trunk, reason, trunk.calls_per_second_in), is_of_trunk: true }
+            AdmissionRefusal { reason, key: limit_of(trunk, reason, trunk.calls_per_second_in), is_of_trunk: true }
         })?;
         if trunk.quotas.is_empty() {
             return Ok(());
         }
         let numbers = self.edge.numbers();
         let called = called(request, trunk, numbers);
-        let called = called.map(|number| numbers.ways(&number, SendNumbers::AsIs)).unwrap_or_default();
+        let called = called.map(|number| numbers.spoken_forms(&number, SendNumbers::AsIs)).unwrap_or_default();
         let caller = caller(request, numbers).number.text;
         let who = (CallKey(self.next_call), None);
-        let taken = self.edge.take_quota(now, &trunk.name, Numbered { called: &called, caller: &caller }, who);
+        let taken = self.edge.take_quota(now, &trunk.name, CallNumbers { called: &called, caller: &caller }, who);
         taken.map_err(|(reason, key)| {
             self.edge.end_trunk_call(&trunk.name);
             self.edge.alarm(now, "", &trunk.name, reason, &key);
-            TurnedDown { reason, key, is_of_trunk: true }
+            AdmissionRefusal { reason, key, is_of_trunk: true }
         })
     }
 
@@ -316,7 +327,7 @@ impl Gateway {
         id: Option<ServerId>,
         dialog: Option<DialogId>,
         method: Method,
-        request: &Message,
+        request: &SipMessage,
     ) {
         let place = dialog.and_then(|dialog| self.dialog_traced(now, dialog, request));
         if let Some(at) = place {
@@ -328,12 +339,12 @@ impl Gateway {
                 self.tell(now, at.key, Side(D::Bye { leg: at.leg, headers }));
             }
             (Method::Invite, Some(at), Some(server)) => {
-                let (sdp, session) = (request.sdp(), Asked::of(request));
+                let (sdp, session) = (request.sdp(), SessionTimerRequest::of(request));
                 let event = Negotiation(N::Reinvite { leg: at.leg, server, sdp, session });
                 self.tell(now, at.key, event);
             }
             (Method::Update, Some(at), Some(server)) => {
-                let (sdp, session) = (request.sdp(), Asked::of(request));
+                let (sdp, session) = (request.sdp(), SessionTimerRequest::of(request));
                 let event = Negotiation(N::Update { leg: at.leg, server, sdp, session });
                 self.tell(now, at.key, event);
             }
@@ -371,17 +382,17 @@ impl Gateway {
     }
 
     /// Records the capabilities that a message announces.
-    fn learn(&mut self, at: Place, message: &Message) {
+    fn learn(&mut self, at: LegRef, message: &SipMessage) {
         if let Some(call) = self.calls.get_mut(&at.key) {
             call.shared.learn(at.leg, message);
         }
     }
 
     /// Returns the content of an INFO or MESSAGE for the other leg.
-    fn info(&self, at: Place, request: &Message) -> Info {
+    fn info(&self, at: LegRef, request: &SipMessage) -> Info {
         let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
         let bytes = request.body();
-        let body = (!bytes.is_empty()).then(|| Body {
+        let body = (!bytes.is_empty()).then(|| MessageBody {
             content_type: text(HeaderName::ContentType).unwrap_or_default(),
             bytes: bytes::Bytes::copy_from_slice(bytes),
         });
@@ -392,13 +403,13 @@ impl Gateway {
     }
 
     /// Returns the response to OPTIONS: our capabilities, or 503 while draining (RFC 3261 §11.2).
-    fn options_answer(&self, in_dialog: bool) -> Answer {
+    fn options_answer(&self, in_dialog: bool) -> ResponseSpec {
         if self.edge.admission().draining && !in_dialog {
             let headers = vec![extra("Retry-After", RETRY_AFTER_SECONDS.to_string())];
-            return Answer { code: 503, headers, ..Answer::default() };
+            return ResponseSpec { code: 503, headers, ..ResponseSpec::default() };
         }
         // The endpoint adds Allow and Accept.
-        Answer { code: 200, ..Answer::default() }
+        ResponseSpec { code: 200, ..ResponseSpec::default() }
     }
 
     fn responded(
@@ -407,7 +418,7 @@ impl Gateway {
         id: ClientId,
         dialog: Option<DialogId>,
         code: u16,
-        (response, had_credentials): (&Message, bool),
+        (response, had_credentials): (&SipMessage, bool),
     ) {
         if self.edge.peer_answered(now, id, code, response) {
             return;
@@ -429,15 +440,15 @@ impl Gateway {
         let (client, leg, sdp, session) = (id, entry.at.leg, response.sdp(), response.session_expires());
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);
         let event = match (entry.purpose, code, dialog) {
-            (Purpose::Invite, 0..=199, dialog) => {
+            (RequestPurpose::Invite, 0..=199, dialog) => {
                 let (is_reliable, headers) = (response.is_reliable(), self.brought_by_answer(entry.at, response));
                 Search(S::Provisional { leg, code, dialog, sdp, is_reliable, headers })
             }
-            (Purpose::Invite, 200..=299, Some(dialog)) => {
+            (RequestPurpose::Invite, 200..=299, Some(dialog)) => {
                 Search(S::Accepted { leg, dialog, sdp, headers: self.brought_by_answer(entry.at, response), session })
             }
-            (Purpose::Invite, 200..=299, None) | (_, 0..=199, _) => return,
-            (Purpose::Invite, _, _) => {
+            (RequestPurpose::Invite, 200..=299, None) | (_, 0..=199, _) => return,
+            (RequestPurpose::Invite, _, _) => {
                 self.address_rests(now, entry.at, response, code);
                 let detail = match code {
                     401 | 407 => Some(self.unanswerable(entry.at, response)),
@@ -445,58 +456,65 @@ impl Gateway {
                     _ => None,
                 };
                 let contacts = if code < 400 { redirect::contacts(response) } else { Vec::new() };
-                let (said, headers) = (said(code, had_credentials, response), self.brought(entry.at, response));
+                let (said, headers) =
+                    (failure_response(code, had_credentials, response), self.brought(entry.at, response));
                 Search(S::Rejected { leg, said, q850: q850(), detail, headers, contacts })
             }
-            (Purpose::Join, _, _) => {
+            (RequestPurpose::Join, _, _) => {
                 self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (code, dialog), (sdp, session));
             }
-            (Purpose::Info | Purpose::Message, _, _) => Negotiation(N::InfoAnswered { client, code }),
-            (Purpose::Refer | Purpose::News, _, _) => Transfer(T::PassedAnswered { client, code }),
-            (Purpose::Notify, _, _) => Transfer(T::Notified { client, taken: (200..300).contains(&code) }),
-            (Purpose::Update, _, _) => Negotiation(N::ReinviteAnswered { client, code, dialog: None, sdp, session }),
-            (Purpose::Reinvite, _, dialog) => Negotiation(N::ReinviteAnswered { client, code, dialog, sdp, session }),
-            (Purpose::Refresh | Purpose::RefreshByUpdate, _, dialog) => {
-                let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
+            (RequestPurpose::Info | RequestPurpose::Message, _, _) => Negotiation(N::InfoAnswered { client, code }),
+            (RequestPurpose::Refer | RequestPurpose::News, _, _) => Transfer(T::PassedAnswered { client, code }),
+            (RequestPurpose::Notify, _, _) => Transfer(T::Notified { client, taken: (200..300).contains(&code) }),
+            (RequestPurpose::Update, _, _) => {
+                Negotiation(N::ReinviteAnswered { client, code, dialog: None, sdp, session })
+            }
+            (RequestPurpose::Reinvite, _, dialog) => {
+                Negotiation(N::ReinviteAnswered { client, code, dialog, sdp, session })
+            }
+            (RequestPurpose::Refresh | RequestPurpose::RefreshByUpdate, _, dialog) => {
+                let dialog = dialog.filter(|_| entry.purpose == RequestPurpose::Refresh);
                 Negotiation(N::Refreshed { leg, client, code: Some(code), dialog, sdp, session })
             }
             // Any other response comes from a party that knows the dialog (RFC 3261 §12.2.1.2).
-            (Purpose::HoldCheck, code, _) => Negotiation(N::HoldChecked { client, alive: !matches!(code, 408 | 481) }),
-            (Purpose::Bye, _, _) => Side(D::ByeDone { leg }),
+            (RequestPurpose::HoldCheck, code, _) => {
+                Negotiation(N::HoldChecked { client, alive: !matches!(code, 408 | 481) })
+            }
+            (RequestPurpose::Bye, _, _) => Side(D::ByeDone { leg }),
         };
-        if final_answer && entry.purpose != Purpose::Invite {
+        if final_answer && entry.purpose != RequestPurpose::Invite {
             self.edge.turn_mut().finished.push(id);
         }
         self.tell(now, entry.at.key, event);
     }
 
     /// Records an address proof: a response repeats the branch of our request, so its sender receives our messages.
-    fn proves(&mut self, now: Instant, at: Place) {
+    fn proves(&mut self, now: Instant, at: LegRef) {
         if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.shared.legs.has(at.leg)) {
             call.act(now, &mut self.edge).1.prove(at.leg, "a request of ours was answered");
         }
     }
 
-    fn leg_at(&self, at: Place) -> Option<&Leg> {
+    fn leg_at(&self, at: LegRef) -> Option<&Leg> {
         self.calls.get(&at.key)?.shared.legs.get(at.leg)
     }
 
     /// Returns the reason why a challenge to an INVITE was not answered, or the answer not accepted.
-    fn unanswerable(&self, at: Place, response: &Message) -> String {
+    fn unanswerable(&self, at: LegRef, response: &SipMessage) -> String {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_ref());
         auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
     }
 
     /// Backs off from an address for the time that its 503 names (RFC 3261 §21.5.4).
-    fn address_rests(&mut self, now: Instant, at: Place, response: &Message, code: u16) {
+    fn address_rests(&mut self, now: Instant, at: LegRef, response: &SipMessage, code: u16) {
         if let Some(spot) = self.leg_at(at).and_then(Leg::spot).filter(|_| code == 503) {
-            self.edge.health_mut().rest(now, &spot, response);
+            self.edge.health_mut().start_backoff(now, &spot, response);
         }
     }
 
     /// Returns the headers of a response to our INVITE that may be passed on, and those about the answering party.
-    fn brought_by_answer(&self, at: Place, answer: &Message) -> Brought {
+    fn brought_by_answer(&self, at: LegRef, answer: &SipMessage) -> RelayedHeaders {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_deref());
         let mut all = self.brought(at, answer);
         // The configuration of an agent may name them as well.
@@ -506,14 +524,14 @@ impl Gateway {
     }
 
     /// Returns the headers of a message in a leg that may be passed on.
-    fn brought(&self, at: Place, message: &Message) -> Brought {
+    fn brought(&self, at: LegRef, message: &SipMessage) -> RelayedHeaders {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.clone());
-        let rules = trunk.as_ref().map_or(HeaderRules::of_stranger(), |trunk| &trunk.headers);
-        headers::brought(message, rules, self.edge.table())
+        let rules = trunk.as_ref().map_or(HeaderRules::untrusted_uri(), |trunk| &trunk.headers);
+        headers::collect_relayed_headers(message, rules, self.edge.table())
     }
 
     /// Ends the dialog of a 2xx to an INVITE without a live call (RFC 3261 §13.2.2.4).
-    fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
+    fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &SipMessage) {
         // The endpoint has sent this PRACK itself.
         if response.method() == Method::Prack
             && let Some(at) = dialog.and_then(|dialog| self.edge.place_of(dialog))
@@ -534,9 +552,9 @@ impl Gateway {
         let Some(entry) = self.edge.index().clients.get(&id).copied() else { return };
         let text = match &self.edge.turn().cause {
             _ if sent => "no final answer in time".to_owned(),
-            Some(Cause::Tls(what)) => format!("TLS failed: {what}"),
-            Some(Cause::Stream(what)) => format!("could not be sent: {what}"),
-            Some(Cause::Unsent(why)) => {
+            Some(StreamFailure::Tls(what)) => format!("TLS failed: {what}"),
+            Some(StreamFailure::Stream(what)) => format!("could not be sent: {what}"),
+            Some(StreamFailure::Unsent(why)) => {
                 let flow = self.leg_at(entry.at).and_then(|leg| leg.flow);
                 unsent::text(*why, &flow.map_or_else(String::new, |flow| flow.remote.to_string()))
             }
@@ -546,22 +564,22 @@ impl Gateway {
         let name = self.calls.get(&entry.at.key).map(|call| call.shared.legs.name_of(leg)).unwrap_or_default();
         self.edge.decide(now, entry.at.key, format!("{} to {name}: {text}", entry.purpose.method()));
         let event = match entry.purpose {
-            Purpose::Invite => Search(S::Unanswered { leg, sent }),
-            Purpose::Join => {
+            RequestPurpose::Invite => Search(S::Unanswered { leg, sent }),
+            RequestPurpose::Join => {
                 self.edge.turn_mut().finished.push(id);
                 return self.join_answered(now, entry.at, id, (408, None), (None, None));
             }
-            Purpose::Reinvite | Purpose::Update => Negotiation(N::ReinviteUnanswered { client: id }),
-            Purpose::Refresh | Purpose::RefreshByUpdate => {
+            RequestPurpose::Reinvite | RequestPurpose::Update => Negotiation(N::ReinviteUnanswered { client: id }),
+            RequestPurpose::Refresh | RequestPurpose::RefreshByUpdate => {
                 Negotiation(N::Refreshed { leg, client: id, code: None, dialog: None, sdp: None, session: None })
             }
-            Purpose::HoldCheck => Negotiation(N::HoldChecked { client: id, alive: false }),
-            Purpose::Info | Purpose::Message => Negotiation(N::InfoAnswered { client: id, code: 408 }),
-            Purpose::Refer | Purpose::News => Transfer(T::PassedAnswered { client: id, code: 408 }),
-            Purpose::Notify => Transfer(T::Notified { client: id, taken: false }),
-            Purpose::Bye => Side(D::ByeDone { leg }),
+            RequestPurpose::HoldCheck => Negotiation(N::HoldChecked { client: id, alive: false }),
+            RequestPurpose::Info | RequestPurpose::Message => Negotiation(N::InfoAnswered { client: id, code: 408 }),
+            RequestPurpose::Refer | RequestPurpose::News => Transfer(T::PassedAnswered { client: id, code: 408 }),
+            RequestPurpose::Notify => Transfer(T::Notified { client: id, taken: false }),
+            RequestPurpose::Bye => Side(D::ByeDone { leg }),
         };
-        if entry.purpose != Purpose::Invite {
+        if entry.purpose != RequestPurpose::Invite {
             self.edge.turn_mut().finished.push(id);
         }
         self.tell(now, entry.at.key, event);
@@ -596,7 +614,7 @@ impl Gateway {
     }
 
     /// Returns the leg of a dialog, after adding the request to its trace.
-    fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
+    fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &SipMessage) -> Option<LegRef> {
         // In an early dialog of a target only UPDATE concerns the call.
         let entered = self.edge.index().dialogs.get(&dialog).copied();
         let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
@@ -614,7 +632,7 @@ impl Gateway {
 
     /// Notes an INVITE over UDP that is longer than its trunk's `udp_mtu`: in the call's trace each time, in the log
     /// once per minute and trunk.
-    pub(crate) fn note_oversize(&mut self, now: Instant, at: Place, transmit: &Transmit) {
+    pub(crate) fn note_oversize(&mut self, now: Instant, at: LegRef, transmit: &SipTransmit) {
         let what = &transmit.what;
         let is_invite = what.method == Method::Invite && what.code.is_none() && !what.again;
         if !is_invite || transmit.flow.transport != Transport::Udp {
@@ -626,12 +644,12 @@ impl Gateway {
         if bytes <= limit {
             return;
         }
-        let Ok(request) = Message::parse(transmit.bytes.clone()) else { return };
+        let Ok(request) = SipMessage::parse(transmit.bytes.clone()) else { return };
         let text = format!(
             "INVITE of {bytes} bytes to {name} over UDP exceeds udp_mtu ({limit}): fragments may be lost; {}",
             what_is_long(&request)
         );
-        if self.edge.trunks_mut().may_tell_oversize(now, &name) {
+        if self.edge.trunks_mut().may_log_oversize(now, &name) {
             let sid = self.calls.get(&at.key).map(|call| call.shared.legs.sid().to_owned()).unwrap_or_default();
             let fix = "try: oversize = \"tcp\", or headers.remove";
             self.edge.warn(&sid, format!("{text}; {fix}"), None);
@@ -640,7 +658,7 @@ impl Gateway {
     }
 
     /// Refuses a call. Above a rate it is only counted.
-    fn turn_down(&mut self, now: Instant, incoming: &Incoming, why: &TurnedDown) {
+    fn refuse_by_limit(&mut self, now: Instant, incoming: &IncomingInvite, why: &AdmissionRefusal) {
         let (name, reason) = (&incoming.trunk.name, why.reason);
         let which = why.which(name);
         if self.edge.admission_mut().may_log(now) {
@@ -652,7 +670,7 @@ impl Gateway {
         let answer = FinalAnswer::new(503, reason);
         if !self.edge.admission_mut().may_record(now) {
             if let Some(limit) = limit {
-                self.edge.admission_mut().limited.note(now, limit, &why.key, None);
+                self.edge.admission_mut().limited.count_refusal(now, limit, &why.key, None);
             }
             self.edge.respond(now, incoming.server, answer.to_sip());
             *self.edge.metrics_mut().calls.entry((name.clone(), "".into(), "refused")).or_default() += 1;
@@ -663,7 +681,7 @@ impl Gateway {
         self.next_call += 1;
         let call = Call::new(now, &mut self.edge, key, incoming);
         if let Some(limit) = limit {
-            self.edge.admission_mut().limited.note(now, limit, &why.key, Some(call.shared.legs.sid()));
+            self.edge.admission_mut().limited.count_refusal(now, limit, &why.key, Some(call.shared.legs.sid()));
         }
         self.calls.insert(key, Box::new(call));
         self.act_on(now, key, |parts, cx| parts.turn_down(cx, incoming, &answer, &which));
@@ -671,7 +689,7 @@ impl Gateway {
 }
 
 /// Reason why a new call is not admitted.
-struct TurnedDown {
+struct AdmissionRefusal {
     reason: ReasonSlug,
     /// Configuration key of the limit with its value; empty: no limit is involved.
     key: String,
@@ -679,21 +697,21 @@ struct TurnedDown {
     is_of_trunk: bool,
 }
 
-impl TurnedDown {
+impl AdmissionRefusal {
     /// Returns the limit in words.
     fn which(&self, trunk: &str) -> String {
         let is_trunks = self.is_of_trunk && !self.key.is_empty();
         if is_trunks { format!("trunk {trunk}, {}", self.key) } else { self.key.clone() }
     }
 
-    fn limit(&self, trunk: &Arc<str>) -> Option<Limit> {
-        Limit::of(Some(trunk).filter(|_| self.is_of_trunk), false, self.reason)
+    fn limit(&self, trunk: &Arc<str>) -> Option<CallLimit> {
+        CallLimit::from_reason(Some(trunk).filter(|_| self.is_of_trunk), false, self.reason)
     }
 }
 
 /// Returns the size of a request's body and of its three longest headers, by name. Values are left out, as they contain
 /// numbers and keys.
-fn what_is_long(request: &Message) -> String {
+fn what_is_long(request: &SipMessage) -> String {
     // Length on the wire: `Name: value` and the end of the line.
     let mut headers: Vec<(&[u8], usize)> =
         request.fields().map(|(name, value)| (name, name.len() + value.len() + ": \r\n".len())).collect();
@@ -717,7 +735,7 @@ const fn word_of(reason: DropReason) -> &'static str {
 }
 
 /// Parses a REFER that has arrived on a leg of a call.
-fn refer_of(request: &Message, gateway: &Gateway, at: Place) -> Result<Refer, Unreadable> {
+fn refer_of(request: &SipMessage, gateway: &Gateway, at: LegRef) -> Result<ReferRequest, ReferRefusal> {
     let leg = gateway.calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
-    Refer::read(request, gateway.edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
+    ReferRequest::read(request, gateway.edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))
 }

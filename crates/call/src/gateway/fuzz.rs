@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_resources::limits::{NUMBER_CHARS, TURNED_AWAY_REMEMBERED};
-use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
+use trunkgate_sip::{Flow, ListenerId, Method, SipMessage, SipPartyId, Transport};
 
-use crate::call::words::refer::Refer;
+use crate::call::words::refer::ReferRequest;
 use crate::call::words::refer_report::{ReferReport, status};
-use crate::gateway::intake::{DropReason, Intake, Next};
+use crate::gateway::intake::{DropReason, IntakeStep, SipIntake};
 
 /// Requests that begin calls, belong to them, end them, and others.
 const LINES: [(&str, &str, &str); 8] = [
@@ -27,7 +27,7 @@ const LINES: [(&str, &str, &str); 8] = [
 /// twice or without having been accepted, no CANCEL before its INVITE, and no INVITE rejected shortly before; that
 /// events keep their order; and that the queue empties.
 pub fn intake(data: &[u8]) {
-    let mut run = Run::new();
+    let mut run = FuzzRun::new();
     let mut steps = data.chunks_exact(2);
     for step in &mut steps {
         let [what, more] = *step else { return };
@@ -52,7 +52,7 @@ pub fn intake(data: &[u8]) {
 /// Fuzzes the parsers of REFER and NOTIFY with any text in their headers: numbers have a bounded length, texts are one
 /// line, and a status is valid.
 pub fn refer(data: &[u8]) {
-    let Some(numbers) = trunkgate_route::Numbers::new("US") else { return };
+    let Some(numbers) = trunkgate_route::NumberingPlan::new("US") else { return };
     let text: Vec<u8> = data.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
     let head = "REFER sip:b@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK-1\r\nMax-Forwards: 70\r\n\
                 From: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:b@192.0.2.1>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 REFER\r\n\
@@ -64,8 +64,8 @@ pub fn refer(data: &[u8]) {
         request.extend_from_slice(b"\r\n");
     }
     request.extend_from_slice(b"\r\n");
-    if let Ok(message) = Message::parse(Bytes::from(request)) {
-        if let Ok(refer) = Refer::read(&message, &numbers, None) {
+    if let Ok(message) = SipMessage::parse(Bytes::from(request)) {
+        if let Ok(refer) = ReferRequest::read(&message, &numbers, None) {
             assert!(refer.number.is_none_or(|number| !number.text.is_empty()));
             assert!(refer.name.chars().count() <= 2 * NUMBER_CHARS);
             assert!(refer.referred_by.is_none_or(|by| !by.contains(['\r', '\n', '\0'])));
@@ -78,9 +78,9 @@ pub fn refer(data: &[u8]) {
 }
 
 /// One run, and the expected state.
-struct Run {
+struct FuzzRun {
     now: Instant,
-    intake: Intake<u32>,
+    intake: SipIntake<u32>,
     /// Number of messages so far; each carries its number.
     offered: usize,
     /// Accepted messages that have not been served.
@@ -95,13 +95,13 @@ struct Run {
     heard: u32,
 }
 
-impl Run {
-    fn new() -> Run {
+impl FuzzRun {
+    fn new() -> FuzzRun {
         #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
         let start = Instant::now();
-        Run {
+        FuzzRun {
             now: start + Duration::from_secs(1_000),
-            intake: Intake::default(),
+            intake: SipIntake::default(),
             offered: 0,
             taken: HashSet::new(),
             waiting: HashMap::new(),
@@ -121,12 +121,12 @@ impl Run {
             "{line}\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{call}\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>{tag}\r\n\
              Call-ID: {call}\r\nCSeq: 1 {method}\r\nX-Number: {number}\r\n\r\n"
         );
-        let Ok(message) = Message::parse(Bytes::from(text)) else { return };
+        let Ok(message) = SipMessage::parse(Bytes::from(text)) else { return };
         let remote = ([198, 51, 100, 7], 5060).into();
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let came = self.now.checked_sub(Duration::from_millis(u64::from(age) * 2)).unwrap_or(self.now);
         let begins = message.method() == Method::Invite && message.is_request() && tag.is_empty();
-        let offered = self.intake.offer(self.now, came, Party(1), flow, message);
+        let offered = self.intake.offer(self.now, came, SipPartyId(1), flow, message);
         match offered {
             Ok(()) => {
                 self.taken.insert(number);
@@ -152,18 +152,18 @@ impl Run {
     fn next(&mut self) -> bool {
         match self.intake.next(self.now) {
             None => return false,
-            Some(Next::News(number)) => {
+            Some(IntakeStep::News(number)) => {
                 self.heard += 1;
                 assert_eq!(number, self.heard, "news keep their order");
             }
-            Some(Next::Message(_, message)) => self.served(&message, true),
-            Some(Next::TurnAway(_, message)) => self.served(&message, false),
-            Some(Next::Dropped(reason)) => assert_eq!(reason, DropReason::Overloaded),
+            Some(IntakeStep::Message(_, message)) => self.served(&message, true),
+            Some(IntakeStep::TurnAway(_, message)) => self.served(&message, false),
+            Some(IntakeStep::Dropped(reason)) => assert_eq!(reason, DropReason::Overloaded),
         }
         true
     }
 
-    fn served(&mut self, message: &Message, is_taken: bool) {
+    fn served(&mut self, message: &SipMessage, is_taken: bool) {
         let number = message.header_named("X-Number").and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         let number = number.unwrap_or(usize::MAX);
         assert!(self.taken.remove(&number), "each is served once");

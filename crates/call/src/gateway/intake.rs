@@ -6,13 +6,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::time::Instant;
 
-use self::lines::Lines;
+use self::lines::TrunkQueues;
 use trunkgate_resources::limits::{
     INVITE_WAIT, INVITES_ALWAYS_SERVED, ONGOING_BEFORE_REFUSAL, OVERLOAD_AFTER, OVERLOAD_INVITES, OVERLOAD_OVER,
     TURNED_AWAY, TURNED_AWAY_REMEMBERED, WAITING_BYTES, WAITING_INVITES, WAITING_MESSAGE_OVERHEAD_BYTES,
     WAITING_ONGOING_MESSAGES, WAITING_OTHERS,
 };
-use trunkgate_sip::{Flow, Message, Method, Party};
+use trunkgate_sip::{Flow, Method, SipMessage, SipPartyId};
 
 mod lines;
 
@@ -46,11 +46,11 @@ impl DropReason {
 
 /// Next step of the signalling loop.
 #[derive(Debug)]
-pub enum Next<N> {
+pub enum IntakeStep<N> {
     /// Serve a message.
-    Message(Flow, Message),
+    Message(Flow, SipMessage),
     /// Reject an INVITE.
-    TurnAway(Flow, Message),
+    TurnAway(Flow, SipMessage),
     /// Handle an event of a connection, after its messages.
     News(N),
     /// Count a waiting message that was dropped.
@@ -59,7 +59,7 @@ pub enum Next<N> {
 
 /// Relation of a message to calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum MessageClass {
     /// The message belongs to an existing call, or ends one.
     Ongoing,
     /// The message begins a call.
@@ -68,28 +68,28 @@ enum Class {
     Other,
 }
 
-impl Class {
-    fn of(message: &Message) -> Class {
+impl MessageClass {
+    fn of(message: &SipMessage) -> MessageClass {
         let method = message.method();
         let ends = matches!(method, Method::Ack | Method::Cancel | Method::Bye);
         if !message.is_request() || ends || message.to().and_then(|to| to.tag()).is_some_and(|tag| !tag.is_empty()) {
-            return Class::Ongoing;
+            return MessageClass::Ongoing;
         }
-        if method == Method::Invite { Class::Invite } else { Class::Other }
+        if method == Method::Invite { MessageClass::Invite } else { MessageClass::Other }
     }
 }
 
 /// A message in a queue.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedMessage {
     flow: Flow,
-    message: Message,
+    message: SipMessage,
     came: Instant,
     /// Key shared by an INVITE, its retransmissions, its ACK and its CANCEL.
     key: u64,
 }
 
-impl Waiting {
+impl QueuedMessage {
     fn bytes(&self) -> usize {
         self.message.as_bytes().len() + WAITING_MESSAGE_OVERHEAD_BYTES
     }
@@ -97,40 +97,40 @@ impl Waiting {
 
 /// Entry of the queue for existing calls.
 #[derive(Debug)]
-enum Ongoing<N> {
-    Message(Waiting),
+enum OngoingEntry<N> {
+    Message(QueuedMessage),
     News(N),
 }
 
 /// All waiting messages. `N` is an event of a connection, which must not overtake its messages.
 #[derive(Debug)]
-pub struct Intake<N> {
-    ongoing: VecDeque<Ongoing<N>>,
+pub struct SipIntake<N> {
+    ongoing: VecDeque<OngoingEntry<N>>,
     /// INVITEs that begin calls, each followed by its CANCEL.
-    invites: Lines,
-    others: VecDeque<Waiting>,
+    invites: TrunkQueues,
+    others: VecDeque<QueuedMessage>,
     /// Keys of the waiting INVITEs, each with its trunk.
-    keys: HashMap<u64, Party>,
+    keys: HashMap<u64, SipPartyId>,
     bytes: usize,
     /// Messages displaced by others and not counted yet.
     pushed_out: usize,
-    turned_away: TurnedAway,
+    turned_away: RejectedInvites,
     late_since: Option<Instant>,
     overloaded_until: Option<Instant>,
     /// Messages of `ongoing` served since an INVITE was last rejected.
     run: u32,
 }
 
-impl<N> Default for Intake<N> {
-    fn default() -> Intake<N> {
-        Intake {
+impl<N> Default for SipIntake<N> {
+    fn default() -> SipIntake<N> {
+        SipIntake {
             ongoing: VecDeque::new(),
-            invites: Lines::default(),
+            invites: TrunkQueues::default(),
             others: VecDeque::new(),
             keys: HashMap::new(),
             bytes: 0,
             pushed_out: 0,
-            turned_away: TurnedAway::default(),
+            turned_away: RejectedInvites::default(),
             late_since: None,
             overloaded_until: None,
             run: 0,
@@ -138,7 +138,7 @@ impl<N> Default for Intake<N> {
     }
 }
 
-impl<N> Intake<N> {
+impl<N> SipIntake<N> {
     /// Queues a message of `origin` that arrived at `came`, by the network's clock.
     ///
     /// # Errors
@@ -147,11 +147,11 @@ impl<N> Intake<N> {
         &mut self,
         now: Instant,
         came: Instant,
-        origin: Party,
+        origin: SipPartyId,
         flow: Flow,
-        message: Message,
+        message: SipMessage,
     ) -> Result<(), DropReason> {
-        let class = Class::of(&message);
+        let class = MessageClass::of(&message);
         self.enter(now, came, origin, (flow, message), class)
     }
 
@@ -159,28 +159,34 @@ impl<N> Intake<N> {
     ///
     /// # Errors
     /// The reason why the message is not queued.
-    pub fn offer_first(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
-        self.enter(now, came, Party(0), (flow, message), Class::Ongoing)
+    pub fn offer_first(
+        &mut self,
+        now: Instant,
+        came: Instant,
+        flow: Flow,
+        message: SipMessage,
+    ) -> Result<(), DropReason> {
+        self.enter(now, came, SipPartyId(0), (flow, message), MessageClass::Ongoing)
     }
 
     fn enter(
         &mut self,
         now: Instant,
         came: Instant,
-        origin: Party,
-        (flow, message): (Flow, Message),
-        class: Class,
+        origin: SipPartyId,
+        (flow, message): (Flow, SipMessage),
+        class: MessageClass,
     ) -> Result<(), DropReason> {
-        let key = if class == Class::Invite || self.has_keys() { key_of(&flow, &message) } else { 0 };
+        let key = if class == MessageClass::Invite || self.has_keys() { key_of(&flow, &message) } else { 0 };
         let is_request = message.is_request();
         let method = message.method();
-        let waiting = Waiting { flow, message, came, key };
-        let limit = if class == Class::Ongoing { WAITING_BYTES } else { WAITING_BYTES / 2 };
-        let is_repeated = class == Class::Invite && self.keys.contains_key(&key);
+        let waiting = QueuedMessage { flow, message, came, key };
+        let limit = if class == MessageClass::Ongoing { WAITING_BYTES } else { WAITING_BYTES / 2 };
+        let is_repeated = class == MessageClass::Invite && self.keys.contains_key(&key);
         while self.bytes + waiting.bytes() > limit
-            || class == Class::Invite && !is_repeated && self.invites.len >= WAITING_INVITES
+            || class == MessageClass::Invite && !is_repeated && self.invites.len >= WAITING_INVITES
         {
-            let is_invite = class == Class::Invite && !is_repeated;
+            let is_invite = class == MessageClass::Invite && !is_repeated;
             let pushed_out = if is_invite { self.invites.push_out(origin, waiting.bytes()) } else { None };
             let Some(pushed_out) = pushed_out else { return Err(DropReason::QueueFull) };
             self.bytes -= pushed_out.bytes();
@@ -191,22 +197,26 @@ impl<N> Intake<N> {
         }
         match class {
             // No state is kept of a rejected INVITE, so its ACK is dropped.
-            Class::Ongoing if is_request && method == Method::Ack && self.turned_away.has(now, key) => return Ok(()),
-            Class::Ongoing
+            MessageClass::Ongoing if is_request && method == Method::Ack && self.turned_away.has(now, key) => {
+                return Ok(());
+            }
+            MessageClass::Ongoing
                 if is_request
                     && method == Method::Cancel
                     && let Some(origin) = self.keys.get(&key).copied() =>
             {
                 self.invites.push(origin, waiting.counted(&mut self.bytes));
             }
-            Class::Ongoing if self.ongoing.len() >= WAITING_ONGOING_MESSAGES => return Err(DropReason::QueueFull),
-            Class::Ongoing => self.ongoing.push_back(Ongoing::Message(waiting.counted(&mut self.bytes))),
-            Class::Invite if is_repeated => return Err(DropReason::Repeated),
-            Class::Invite => {
+            MessageClass::Ongoing if self.ongoing.len() >= WAITING_ONGOING_MESSAGES => {
+                return Err(DropReason::QueueFull);
+            }
+            MessageClass::Ongoing => self.ongoing.push_back(OngoingEntry::Message(waiting.counted(&mut self.bytes))),
+            MessageClass::Invite if is_repeated => return Err(DropReason::Repeated),
+            MessageClass::Invite => {
                 self.keys.insert(key, origin);
                 self.invites.push(origin, waiting.counted(&mut self.bytes));
             }
-            Class::Other => {
+            MessageClass::Other => {
                 let oldest = if self.others.len() >= WAITING_OTHERS { self.others.pop_front() } else { None };
                 self.others.push_back(waiting.counted(&mut self.bytes));
                 if let Some(oldest) = oldest {
@@ -220,7 +230,7 @@ impl<N> Intake<N> {
 
     /// Queues an event of a connection. Check [`Self::has_room`] before: events are never dropped.
     pub fn tell(&mut self, news: N) {
-        self.ongoing.push_back(Ongoing::News(news));
+        self.ongoing.push_back(OngoingEntry::News(news));
     }
 
     /// Returns whether more may be read; otherwise messages of existing calls would be lost.
@@ -263,11 +273,11 @@ impl<N> Intake<N> {
     }
 
     /// Returns the next step; `None` if no message waits.
-    pub fn next(&mut self, now: Instant) -> Option<Next<N>> {
+    pub fn next(&mut self, now: Instant) -> Option<IntakeStep<N>> {
         self.judge(now);
         if self.pushed_out > 0 {
             self.pushed_out -= 1;
-            return Some(Next::Dropped(DropReason::QueueFull));
+            return Some(IntakeStep::Dropped(DropReason::QueueFull));
         }
         let late = self.is_overloaded() && self.is_behind(now, self.invites.first().map(|first| first.came));
         if (self.run < ONGOING_BEFORE_REFUSAL || !late)
@@ -275,8 +285,8 @@ impl<N> Intake<N> {
         {
             self.run = self.run.saturating_add(1);
             return Some(match ongoing {
-                Ongoing::Message(waiting) => self.served(waiting),
-                Ongoing::News(news) => Next::News(news),
+                OngoingEntry::Message(waiting) => self.served(waiting),
+                OngoingEntry::News(news) => IntakeStep::News(news),
             });
         }
         self.run = 0;
@@ -293,12 +303,12 @@ impl<N> Intake<N> {
                 self.turned_away.enter(now, first.key);
             }
             self.bytes -= first.bytes();
-            return Some(Next::TurnAway(first.flow, first.message));
+            return Some(IntakeStep::TurnAway(first.flow, first.message));
         }
         let other = pop(&mut self.others)?;
         if self.is_overloaded() && is_late(now, other.came) {
             self.bytes -= other.bytes();
-            return Some(Next::Dropped(DropReason::Overloaded));
+            return Some(IntakeStep::Dropped(DropReason::Overloaded));
         }
         Some(self.served(other))
     }
@@ -308,9 +318,9 @@ impl<N> Intake<N> {
         self.invites.len > INVITES_ALWAYS_SERVED && came.is_some_and(|came| is_late(now, came))
     }
 
-    fn served(&mut self, waiting: Waiting) -> Next<N> {
+    fn served(&mut self, waiting: QueuedMessage) -> IntakeStep<N> {
         self.bytes -= waiting.bytes();
-        Next::Message(waiting.flow, waiting.message)
+        IntakeStep::Message(waiting.flow, waiting.message)
     }
 
     fn has_keys(&self) -> bool {
@@ -318,8 +328,8 @@ impl<N> Intake<N> {
     }
 }
 
-impl Waiting {
-    fn counted(self, bytes: &mut usize) -> Waiting {
+impl QueuedMessage {
+    fn counted(self, bytes: &mut usize) -> QueuedMessage {
         *bytes += self.bytes();
         self
     }
@@ -327,12 +337,12 @@ impl Waiting {
 
 /// INVITEs rejected recently.
 #[derive(Debug, Default)]
-struct TurnedAway {
+struct RejectedInvites {
     keys: HashSet<u64>,
     in_order: VecDeque<(Instant, u64)>,
 }
 
-impl TurnedAway {
+impl RejectedInvites {
     fn has(&mut self, now: Instant, key: u64) -> bool {
         while let Some((at, _)) = self.in_order.front()
             && now.saturating_duration_since(*at) > TURNED_AWAY_REMEMBERED
@@ -375,7 +385,7 @@ fn is_late(now: Instant, came: Instant) -> bool {
 
 /// Returns the key shared by an INVITE, its retransmissions, its CANCEL and the ACK to its refusal (RFC 3261 §9.1,
 /// §17.1.1.3).
-fn key_of(flow: &Flow, message: &Message) -> u64 {
+fn key_of(flow: &Flow, message: &SipMessage) -> u64 {
     let mut hasher = DefaultHasher::new();
     flow.remote.ip().hash(&mut hasher);
     message.via().and_then(|via| via.branch).hash(&mut hasher);

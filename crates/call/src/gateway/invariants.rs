@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::parts::Call;
-use crate::call::search::attempt::Progress;
-use crate::call::words::state::State;
+use crate::call::search::attempt::AttemptState;
+use crate::call::words::state::CallState;
 
 /// The calls of an edge and their shared state, for mutual checks.
 pub(crate) struct Invariants<'g> {
@@ -49,7 +49,7 @@ impl Invariants<'_> {
             hold(has_place, || format!("{key:?} has a place in a queue that it does not know"))?;
         }
         for key in edge.unproven_early().calls() {
-            let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
+            let lives = self.calls.get(&key).is_some_and(|call| call.shared.state != CallState::Ended);
             hold(lives, || format!("early media of {key:?} is counted, which is over"))?;
         }
         for key in edge.tracing().traces.keys() {
@@ -75,17 +75,17 @@ impl Invariants<'_> {
         let program = call.parts.program.run();
         hold(program.is_some() == call.shared.is_programmed, || format!("{sid}: a program that is not noted"))?;
         let is_served = program.is_some_and(|run| !run.of_caller().has_side());
-        if let Some(run) = program.filter(|run| !run.has_side() && call.shared.state != State::Ended) {
+        if let Some(run) = program.filter(|run| !run.has_side() && call.shared.state != CallState::Ended) {
             hold(call.parts.program.is_waiting(), || format!("{sid}: a program that waits for nothing: {run:?}"))?;
             let forgets = is_served && call.shared.legs.callee.is_some();
             hold(!forgets, || format!("{sid}: a program that forgets a party"))?;
         }
-        if let Some(run) = program.filter(|run| run.has_deadline() && call.shared.state != State::Ended) {
-            let is_armed = call.shared.deadlines.contains(Timer::Program);
+        if let Some(run) = program.filter(|run| run.has_deadline() && call.shared.state != CallState::Ended) {
+            let is_armed = call.shared.deadlines.contains(CallTimer::Program);
             hold(is_armed, || format!("{sid}: a program whose time never comes: {run:?}"))?;
         }
         match call.shared.state {
-            State::Searching => {
+            CallState::Searching => {
                 hold(call.parts.search.attempts.first().is_some() != is_served, || {
                     format!("{sid}: searching without an attempt")
                 })?;
@@ -94,7 +94,7 @@ impl Invariants<'_> {
                     format!("{sid}: searching without an INVITE to answer")
                 })
             }
-            State::Answered => {
+            CallState::Answered => {
                 check_agent_is_heard(call).map_err(|what| format!("{sid}: {what}"))?;
                 let callee = call.shared.legs.callee.and_then(|at| call.shared.legs.get(at));
                 let talks = |leg: &Leg| leg.sip.dialog.is_some() || leg.agent.is_some();
@@ -103,7 +103,7 @@ impl Invariants<'_> {
                 hold(answered || joins, || format!("{sid}: answered without a callee"))?;
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: answered and still searching"))
             }
-            State::Rerouting => {
+            CallState::Rerouting => {
                 check_hears_music(call).map_err(|what| format!("{sid}: {what}"))?;
                 let is_served = is_served || call.shared.awaits_verdict;
                 let waits = is_served || call.parts.bridge.waits_for_ack(&call.shared);
@@ -121,12 +121,12 @@ impl Invariants<'_> {
                 let is_played_to = call.parts.bridge.media.player.is_some();
                 hold(is_served || is_played_to != (waits || is_silent), || format!("{sid}: rerouting in silence"))
             }
-            State::Leaving => {
+            CallState::Leaving => {
                 hold(call.parts.search.attempts.first().is_none(), || format!("{sid}: leaving and still searching"))?;
                 let goodbye = call.parts.bridge.media.player.is_some_and(|player| player.last.is_some());
                 hold(goodbye, || format!("{sid}: leaving in silence"))
             }
-            State::Ended => {
+            CallState::Ended => {
                 hold(!call.shared.is_done(), || format!("{sid}: ended and not let go"))?;
                 hold(call.shared.ending.is_some(), || format!("{sid}: ended without a record"))?;
                 hold(call.shared.session.is_none(), || format!("{sid}: ended with a media session"))?;
@@ -143,7 +143,7 @@ impl Invariants<'_> {
 
     fn check_counts(&self) -> Result<(), String> {
         let edge = self.edge;
-        let live = self.calls.values().filter(|call| call.shared.state != State::Ended).count();
+        let live = self.calls.values().filter(|call| call.shared.state != CallState::Ended).count();
         hold(live == edge.admission().live(), || format!("{live} calls, {} counted", edge.admission().live()))?;
         let held = edge.sessions().ports_held();
         hold(held == edge.sessions().ports.in_use(), || {
@@ -168,16 +168,16 @@ impl Invariants<'_> {
             let tries = has_it
                 || attempt.is_some_and(|attempt| {
                     let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
-                    this && matches!(attempt.progress, Progress::Opening(_))
+                    this && matches!(attempt.progress, AttemptState::Opening(_))
                 });
             hold(tries, || format!("agent {name}: the call that should try it does not"))?;
         }
-        let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.shared.state != State::Ended);
+        let is_live = |key: CallKey| self.calls.get(&key).is_some_and(|call| call.shared.state != CallState::Ended);
         let mut counted = edge.quotas().live().chain(edge.admission().emergencies.live());
         hold(counted.all(is_live), || "a call that is over counts with a limit".into())?;
         self.check_lines()?;
         let mut by_trunk: BTreeMap<&str, u64> = BTreeMap::new();
-        for call in self.calls.values().filter(|call| call.shared.state != State::Ended) {
+        for call in self.calls.values().filter(|call| call.shared.state != CallState::Ended) {
             let attempts = call.parts.search.attempts.values().filter(|a| a.is_counted).filter_map(|a| a.limited_by());
             let legs = call
                 .parts
@@ -213,11 +213,11 @@ impl Invariants<'_> {
                 hold(is_had, || format!("agent {name}: a session of {key:?}, which has none"))?;
             }
             for key in line.waiting() {
-                let call = self.calls.get(&key).filter(|call| call.shared.deadlines.contains(Timer::Queue));
+                let call = self.calls.get(&key).filter(|call| call.shared.deadlines.contains(CallTimer::Queue));
                 let attempt = call.and_then(|call| call.parts.search.alone());
                 let waits = attempt.is_some_and(|attempt| {
                     let this = attempt.agent.as_ref().is_some_and(|agent| agent.name == *name);
-                    this && matches!(attempt.progress, Progress::Queued { .. })
+                    this && matches!(attempt.progress, AttemptState::Queued { .. })
                 });
                 hold(waits, || format!("agent {name}: {key:?} is in line and does not wait"))?;
             }
@@ -226,7 +226,7 @@ impl Invariants<'_> {
         let had: usize = self.calls.values().map(|call| call.parts.search.sessions(&call.shared).count()).sum();
         hold(had == sessions, || format!("{had} calls have an agent, {sessions} sessions are counted"))?;
         let progress = self.calls.values().filter_map(|call| Some(call.parts.search.alone()?.progress));
-        let queued = progress.filter(|progress| matches!(progress, Progress::Queued { .. })).count();
+        let queued = progress.filter(|progress| matches!(progress, AttemptState::Queued { .. })).count();
         hold(queued == waiting, || format!("{queued} calls wait for an agent, {waiting} are in line"))
     }
 }

@@ -20,32 +20,32 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_media::{Event, MediaId, canonical};
+use trunkgate_media::{MediaEvent, MediaId, canonical};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::{Cause, Control, Input, Output};
+use trunkgate_resources::io::{GatewayInput, GatewayOutput, OperatorCommand, StreamFailure};
 use trunkgate_resources::limits::CAUSE_CHARS;
 use trunkgate_resources::lookups::addressing::Addressing;
-use trunkgate_resources::lookups::index::Identified;
+use trunkgate_resources::lookups::index::IdentifiedConnection;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_resources::metrics::Metrics;
 use trunkgate_resources::traces::recent::EndedCalls;
-use trunkgate_route::Table;
-use trunkgate_sip::{Flow, Message, Party};
+use trunkgate_route::RoutingTable;
+use trunkgate_sip::{Flow, SipMessage, SipPartyId};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::series::Kept;
+use trunkgate_story::series::QualityRecord;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::{AgentView, BanView, CallView, ForkView, QualityView, SourceView, StatusView, UnknownView};
 
 use crate::call::legs::event::{CallEvent, ProgramEvent, SearchEvent, SideEvent};
 use crate::call::legs::leg::LegState;
-use crate::call::parts::{Call, Parts};
-use crate::call::shared::Cx;
+use crate::call::parts::{Call, CallParts};
+use crate::call::shared::CallCx;
 use crate::call::story::verdict::of_live;
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 use crate::gateway::announcements::Announcements;
-use crate::gateway::arrival::Arrivals;
+use crate::gateway::arrival::ArrivalDispatch;
 use crate::gateway::invariants::Invariants;
 use crate::gateway::silent::silent_now;
 
@@ -53,7 +53,7 @@ pub use conferences::{ComingReport, coming, conferences, conferences_live};
 pub use kept::{Capture, kept};
 pub use queues::{QueuesCounted, queues, queues_counted};
 pub use snapshot::GatewaySnapshot;
-pub use trunkgate_resources::config::{GatewayConfig, Settings};
+pub use trunkgate_resources::config::{EdgeSettings, GatewayConfig};
 
 /// All calls of an edge, with the state that they share.
 #[derive(Debug)]
@@ -72,23 +72,23 @@ pub struct Gateway {
 
 impl Gateway {
     /// Returns the arrivals at the edge.
-    pub(crate) fn arrivals(&mut self) -> Arrivals<'_> {
-        Arrivals { edge: &mut self.edge }
+    pub(crate) fn arrivals(&mut self) -> ArrivalDispatch<'_> {
+        ArrivalDispatch { edge: &mut self.edge }
     }
 
     /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
     /// no more than a table look-up. A returned message may wait before it is given back as [`crate::Input::Message`].
-    pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
+    pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<SipMessage> {
         self.arrivals().sort(now, flow, bytes)
     }
 
     /// Returns whether a sorted message begins an emergency call, which does not wait behind other new calls.
-    pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
+    pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> bool {
         self.arrivals().is_urgent(now, flow, message)
     }
 
     /// Returns the trunk with the queue for a sorted INVITE; INVITEs without a trunk share a queue.
-    pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
+    pub fn origin(&mut self, flow: &Flow, message: &SipMessage) -> SipPartyId {
         self.arrivals().origin(flow, message)
     }
 
@@ -101,38 +101,43 @@ impl Gateway {
     }
 
     /// Creates a gateway without calls.
-    pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Gateway {
+    pub fn new(config: GatewayConfig, table: Arc<RoutingTable>, addressing: Addressing) -> Gateway {
         let edge = Edge::new(config, table, addressing);
         let (calls, announcements) = (BTreeMap::new(), Announcements::default());
         Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, announcements }
     }
+
     /// Returns the current settings, for [`Input::Configure`] with a changed value.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> EdgeSettings {
         self.edge.settings()
     }
+
     /// Handles an external event; drain [`Self::poll_output`] afterwards.
-    pub fn handle_input(&mut self, now: Instant, input: Input) {
+    pub fn handle_input(&mut self, now: Instant, input: GatewayInput) {
         match input {
-            Input::Received { flow, bytes } => {
+            GatewayInput::Received { flow, bytes } => {
                 if let Some(message) = self.arrivals().sort(now, flow, bytes) {
                     self.arrivals().deliver(now, flow, message);
                 }
             }
-            Input::Message { flow, message } => self.arrivals().deliver(now, flow, message),
-            Input::TurnAway { flow, message } => self.arrivals().turn_away(now, flow, message),
-            Input::Broken { flow, bytes, what } => self.arrivals().broken(flow, bytes, what),
-            Input::TransportFailed { flow, why } => {
-                self.edge.turn_mut().cause = why.map(Cause::Unsent);
+            GatewayInput::Message { flow, message } => self.arrivals().deliver(now, flow, message),
+            GatewayInput::TurnAway { flow, message } => self.arrivals().reject_overload(now, flow, message),
+            GatewayInput::Broken { flow, bytes, what } => self.arrivals().broken(flow, bytes, what),
+            GatewayInput::TransportFailed { flow, why } => {
+                self.edge.turn_mut().cause = why.map(StreamFailure::Unsent);
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, None, false);
             }
-            Input::Unreachable { flow, quoted } => {
+            GatewayInput::Unreachable { flow, quoted } => {
                 let flow = Flow { remote: canonical(flow.remote), ..flow };
-                self.edge.endpoint_mut().handle_input(now, trunkgate_sip::Input::Unreachable { flow, quoted });
+                self.edge.endpoint_mut().handle_input(now, trunkgate_sip::EndpointInput::Unreachable { flow, quoted });
             }
-            Input::Identified { connection, remote, identity } => {
-                self.edge.index_mut().identities.insert(connection, Identified { remote: canonical(remote), identity });
+            GatewayInput::Identified { connection, remote, identity } => {
+                self.edge
+                    .index_mut()
+                    .identities
+                    .insert(connection, IdentifiedConnection { remote: canonical(remote), identity });
             }
-            Input::Disconnected { flow, made_for, cause, was_up } => {
+            GatewayInput::Disconnected { flow, made_for, cause, was_up } => {
                 self.edge.flow_lost(flow);
                 self.edge.registrar_lost(now, Flow { remote: canonical(flow.remote), ..flow });
                 let party = made_for.map(|trunk| self.edge.party(&trunk));
@@ -141,56 +146,57 @@ impl Gateway {
                 }
                 let short = |what: String| plain(&what, CAUSE_CHARS);
                 self.edge.turn_mut().cause = cause.map(|cause| match cause {
-                    Cause::Tls(what) => Cause::Tls(short(what)),
-                    Cause::Stream(what) => Cause::Stream(short(what)),
-                    Cause::Unsent(why) => Cause::Unsent(why),
+                    StreamFailure::Tls(what) => StreamFailure::Tls(short(what)),
+                    StreamFailure::Stream(what) => StreamFailure::Stream(short(what)),
+                    StreamFailure::Unsent(why) => StreamFailure::Unsent(why),
                 });
                 self.edge.transport_failed(now, Flow { remote: canonical(flow.remote), ..flow }, party, was_up);
             }
-            Input::Media { id, event } => self.media_event(now, id, event),
-            Input::Resolved { query, found } => {
+            GatewayInput::Media { id, event } => self.media_event(now, id, event),
+            GatewayInput::Resolved { query, found } => {
                 if let Some(key) = self.edge.index().queries.get(&query).copied() {
                     self.tell(now, key, CallEvent::Search(SearchEvent::Resolved { query, found }));
                 } else {
                     self.edge.registrar_resolved(now, query, found.as_deref().map_err(|fault| *fault));
                 }
             }
-            Input::AppAnswered { query, answer } => match self.edge.index().queries.get(&query).copied() {
+            GatewayInput::AppAnswered { query, answer } => match self.edge.index().queries.get(&query).copied() {
                 Some(key) => self.tell(now, key, CallEvent::Program(ProgramEvent::Answered { query, answer })),
                 None => self.announcements.answered(&mut self.edge, now, query, *answer),
             },
-            Input::CookiesSet { call, cookies } if self.live(&call).is_some() => {
+            GatewayInput::CookiesSet { call, cookies } if self.live(&call).is_some() => {
                 let date = self.edge.date(now);
                 self.edge.apps_mut().cookies.store(&call, cookies, date);
             }
-            Input::CookiesSet { .. } => {}
-            Input::Conference(event) => conferences::take(self, now, event),
-            Input::ConferencesEnded(reports) => self.edge.sessions_mut().conferences.add_ended(reports),
-            Input::Recorded(done) => {
+            GatewayInput::CookiesSet { .. } => {}
+            GatewayInput::Conference(event) => conferences::take(self, now, event),
+            GatewayInput::ConferencesEnded(reports) => self.edge.sessions_mut().conferences.add_ended(reports),
+            GatewayInput::Recorded(done) => {
                 recordings::lack(self, done.id, &done.lost);
                 self.edge.recording_done(&done);
             }
-            Input::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
-            Input::RecordingsRefused(refused) => self.edge.sessions_mut().recordings.refuse(refused),
-            Input::RecordingsFail(fails) => self.edge.sessions_mut().recordings.fail(fails),
-            Input::Configure(settings) => {
+            GatewayInput::RecordingLost(id, lost) => recordings::lack(self, id, &lost),
+            GatewayInput::RecordingsRefused(refused) => self.edge.sessions_mut().recordings.refuse(refused),
+            GatewayInput::RecordingsFail(fails) => self.edge.sessions_mut().recordings.fail(fails),
+            GatewayInput::Configure(settings) => {
                 self.edge.configure(now, *settings);
                 self.edge.configure_notifier(now);
             }
-            Input::Messages(messages) => self.edge.note_messages(now, messages),
-            Input::Unresolved(names) => self.edge.set_unresolved(now, names),
-            Input::DayCounts(counts) => self.edge.resume_day_counts(now, &counts),
-            Input::Reconfigured(concerned) => self.edge.reconfigured(&concerned),
-            Input::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
-            Input::Clock(date) => {
+            GatewayInput::Messages(messages) => self.edge.note_messages(now, messages),
+            GatewayInput::Unresolved(names) => self.edge.set_unresolved(now, names),
+            GatewayInput::DayCounts(counts) => self.edge.resume_day_counts(now, &counts),
+            GatewayInput::Reconfigured(concerned) => self.edge.reconfigured(&concerned),
+            GatewayInput::AgentProbed(probe) => self.edge.agent_probed(now, *probe),
+            GatewayInput::Clock(date) => {
                 let step = self.edge.set_clock(now, date);
                 self.calls.values_mut().for_each(|call| call.shared.set_clock(step));
             }
-            Input::Control(control) => self.control(now, control),
+            GatewayInput::Control(control) => self.control(now, control),
         }
         self.settle(now);
         self.edge.end_input(now);
     }
+
     /// Fires expired timers; drain [`Self::poll_output`] afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.edge.endpoint_mut().handle_timeout(now);
@@ -209,6 +215,7 @@ impl Gateway {
         }
         self.edge.settle_traces(now);
     }
+
     /// Recovers from a panic that the caller has caught: ends the call being handled, as its state is in doubt.
     pub fn recover(&mut self, now: Instant) {
         if let Some(key) = self.at_work.take() {
@@ -216,10 +223,12 @@ impl Gateway {
         }
         self.settle(now);
     }
+
     /// Returns the next output, or `None` when idle.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<GatewayOutput> {
         self.edge.turn_mut().outputs.pop_front()
     }
+
     /// Returns the time of the next timeout, and its cause.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.edge.deadlines().next().map(|(at, timer)| (at, timer.as_str()));
@@ -234,88 +243,104 @@ impl Gateway {
         let all = [own, sip, health, registration, binding, message, ban, session, conference];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
+
     /// Returns the live and recent calls, newest first.
     pub fn calls(&self, _now: Instant) -> Vec<CallView> {
         let (live, _) = self.live_views(None, usize::MAX);
         live.into_iter().chain(self.edge.recent().newest_first().map(|call| (**call).clone())).collect()
     }
+
     /// Returns up to `most` live calls, newest first, and the key to continue before, if more may follow.
     pub fn live_views(&self, before: Option<CallKey>, most: usize) -> (Vec<CallView>, Option<CallKey>) {
         let mut last = None;
         let all = self.calls.range((Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded))).rev();
-        let live = all.filter(|(_, call)| call.shared.state != State::Ended).take(most);
+        let live = all.filter(|(_, call)| call.shared.state != CallState::Ended).take(most);
         let views: Vec<CallView> = live.inspect(|(key, _)| last = Some(**key)).map(|(_, call)| call.view()).collect();
         let next = last.filter(|_| views.len() == most);
         (views, next)
     }
+
     /// Returns a shared snapshot of the ended calls, so that a search in them does not block the loop.
     pub fn ended_calls(&self) -> EndedCalls {
         self.edge.recent().shared()
     }
+
     /// Iterates over the live legs: the name of the trunk or agent, and whether the call came from it.
     pub fn live_legs(&self) -> impl Iterator<Item = (&str, bool)> {
-        let live = self.calls.values().filter(|call| call.shared.state != State::Ended);
+        let live = self.calls.values().filter(|call| call.shared.state != CallState::Ended);
         let legs = live.flat_map(|call| call.shared.legs.iter());
         legs.filter(|leg| leg.state != LegState::Ended).map(|leg| {
             let agent = leg.agent.as_ref().map(|side| &*side.agent.name);
             (agent.unwrap_or_else(|| leg.trunk_name()), leg.inbound)
         })
     }
+
     /// Returns a call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
-        let live = self.live(sid).filter(|call| call.shared.state != State::Ended).map(|call| call.view());
+        let live = self.live(sid).filter(|call| call.shared.state != CallState::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent().call(sid).cloned())
     }
+
     /// Returns the live call that has a leg with this SID.
     pub fn call_of_leg(&self, sid: &str) -> Option<CallView> {
-        let mut live = self.calls.values().filter(|call| call.shared.state != State::Ended);
+        let mut live = self.calls.values().filter(|call| call.shared.state != CallState::Ended);
         live.find(|call| call.shared.legs.iter().any(|leg| leg.sid == sid)).map(|call| call.view())
     }
+
     /// Returns a live call, and its number of failovers.
     pub fn standing(&self, sid: &str) -> Option<(CallView, u32)> {
-        let call = self.live(sid).filter(|call| call.shared.state != State::Ended)?;
+        let call = self.live(sid).filter(|call| call.shared.state != CallState::Ended)?;
         Some((call.view(), call.shared.story.failovers))
     }
+
     /// Returns the SIDs of the calls in the queue of an agent, the next first.
     pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
         let line = self.edge.agents().lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
         calls.map(|call| call.shared.legs.sid()).collect()
     }
+
     /// Returns a summary of the SIP traffic from unknown sources in the last hour, if there was any.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
         self.edge.sources().unknown.view(now)
     }
+
     /// Returns the unknown sources of SIP in the last hour.
     pub fn unknown_senders(&self, now: Instant) -> Vec<SourceView> {
         self.edge.sources().unknown.sources(now)
     }
+
     /// Returns up to `most` banned addresses, by the end of their bans.
     pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
         let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
         let banned = self.edge.sources().strangers.first_banned(most);
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
     }
+
     /// Returns the quality of a call, live or recent, over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
-        let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
+        let live = self.live(sid).filter(|call| call.shared.state != CallState::Ended);
         let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
-        live.or_else(|| self.edge.recent().series(sid).map(Kept::view))
+        live.or_else(|| self.edge.recent().series(sid).map(QualityRecord::view))
     }
+
     /// Returns the trace of a call.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, false).map(|(_, trace)| trace)
     }
+
     /// Returns the trace of a call with the SIP messages as sent on the wire, as far as they are kept, with secrets
     /// overwritten.
     pub fn raw_trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, true).map(|(_, trace)| trace)
     }
+
     /// Returns the content of a call's capture file.
     pub fn capture(&self, now: Instant, sid: &str) -> Option<Capture> {
         let (began, trace) = self.traced(sid, true)?;
         Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
     }
+
     /// Returns the status of the edge.
     pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;
@@ -340,62 +365,76 @@ impl Gateway {
             silent: silent_now(self.calls.values().rev().map(|call| &call.shared), edge),
         }
     }
+
     /// Returns the state of each configured agent.
     pub fn agents(&self, now: Instant) -> Vec<AgentView> {
         let edge = &self.edge;
         edge.table().agents().iter().map(|agent| edge.agents().view(now, |at| edge.date(at), &agent.name)).collect()
     }
+
     /// Returns the total number of media ports.
     pub fn media_ports(&self) -> usize {
         2 * self.edge.sessions().ports.total()
     }
+
     /// Returns the counters and histograms.
     pub fn metrics(&self) -> &Metrics {
         self.edge.metrics()
     }
+
     /// Returns, for each trunk, the calls that it has answered or rejected since the start, and those that it rejected.
     pub fn decisions(&self) -> Vec<(Arc<str>, [u64; 2])> {
         self.edge.trunks().decisions().map(|(name, decisions)| (name.clone(), decisions)).collect()
     }
+
     /// Returns the errors of applications since the start, except webhook errors: application, code, count.
     pub fn app_errors(&self) -> Vec<(Arc<str>, u32, u64)> {
         self.edge.apps().errors().map(|(name, code, count)| (name.clone(), code, count)).collect()
     }
+
     /// Returns the number of live calls.
     pub fn live_calls(&self) -> usize {
         self.edge.admission().live()
     }
+
     /// Returns whether the connection of each flow is needed: by a dialog, an open request, or a registered phone.
     pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
         let by_requests = self.edge.endpoint().are_in_use(flows);
         let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar().party_of(flow).is_some();
         flows.iter().zip(by_requests).map(is_in_use).collect()
     }
+
     /// Returns the number of registrations that are being removed.
     pub fn leaving_registrations(&self) -> usize {
         self.edge.registrations().leaving()
     }
+
     /// Returns the number of registered phones.
     pub fn registered_phones(&self) -> usize {
         self.edge.registrar().count()
     }
+
     /// Returns the number of calls in memory: live ones, and ended ones that wait for a last response.
     pub fn held_calls(&self) -> usize {
         self.calls.len()
     }
+
     /// Returns the trunk of an outgoing message; empty for none.
-    pub fn trunk_of(&self, party: Party) -> Arc<str> {
+    pub fn trunk_of(&self, party: SipPartyId) -> Arc<str> {
         self.edge.party_name(party)
     }
+
     /// Returns the counts of the SIP endpoint: all zero once all calls and their transactions have ended.
-    pub fn sip_counts(&self) -> trunkgate_sip::Counts {
+    pub fn sip_counts(&self) -> trunkgate_sip::EndpointCounts {
         self.edge.endpoint().counts()
     }
+
     /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
     /// handed over; its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot::of(self, now)
     }
+
     /// Restores calls; the commands of their media sessions are output again by [`Output::Media`] unless the caller of
     /// this method restored the sessions. Agents are connected again, each with a new stream: the talking one, or else
     /// the next target, while the caller hears our ringback tone; and the listening ones.
@@ -433,7 +472,7 @@ impl Gateway {
         self.calls.get(self.edge.index().sids.get(sid)?).map(|call| &**call)
     }
 
-    fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
+    fn media_event(&mut self, now: Instant, id: MediaId, event: MediaEvent) {
         let Some(key) = self.edge.settle_media(id, &event) else { return };
         // A session outlives its call, so its events may come later.
         if self.calls.get(&key).is_some_and(|call| call.shared.session == Some(id)) {
@@ -441,15 +480,15 @@ impl Gateway {
         }
     }
 
-    fn control(&mut self, now: Instant, control: Control) {
+    fn control(&mut self, now: Instant, control: OperatorCommand) {
         match control {
-            Control::Drain { on } => {
+            OperatorCommand::Drain { on } => {
                 self.edge.admission_mut().draining = on;
                 self.edge.metrics_mut().draining = on;
             }
-            Control::EndAll => self.end_all(now),
-            Control::Unregister => self.edge.unregister_all(now),
-            Control::Hangup { sid } => {
+            OperatorCommand::EndAll => self.end_all(now),
+            OperatorCommand::Unregister => self.edge.unregister_all(now),
+            OperatorCommand::Hangup { sid } => {
                 if let Some(key) = self.edge.index().sids.get(&sid).copied() {
                     self.tell(now, key, CallEvent::Side(SideEvent::Hangup(ReasonSlug::Operator)));
                 }
@@ -461,8 +500,8 @@ impl Gateway {
     ///
     /// # Errors
     /// There is no such call, or it is over.
-    pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
-        let call = self.live(sid).filter(|call| call.shared.state != State::Ended);
+    pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, RequestRefusal> {
+        let call = self.live(sid).filter(|call| call.shared.state != CallState::Ended);
         call.map(|call| call.shared.legs.forks()).ok_or_else(|| self.missing(sid))
     }
 
@@ -471,10 +510,10 @@ impl Gateway {
         &mut self,
         now: Instant,
         sid: &str,
-        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
-    ) -> Result<T, Refused> {
+        act: impl FnOnce(&mut CallParts, &mut CallCx<'_>) -> Result<T, RequestRefusal>,
+    ) -> Result<T, RequestRefusal> {
         match self.live(sid) {
-            Some(call) if call.shared.state == State::Searching => Err(Refused::NotAnswered),
+            Some(call) if call.shared.state == CallState::Searching => Err(RequestRefusal::NotAnswered),
             _ => self.ask_live(now, sid, act),
         }
     }
@@ -484,19 +523,24 @@ impl Gateway {
         &mut self,
         now: Instant,
         sid: &str,
-        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> Result<T, Refused>,
-    ) -> Result<T, Refused> {
+        act: impl FnOnce(&mut CallParts, &mut CallCx<'_>) -> Result<T, RequestRefusal>,
+    ) -> Result<T, RequestRefusal> {
         let key = self.edge.index().sids.get(sid).copied().ok_or_else(|| self.missing(sid))?;
-        if self.calls.get(&key).is_some_and(|call| call.shared.state == State::Ended) {
-            return Err(Refused::CallEnded);
+        if self.calls.get(&key).is_some_and(|call| call.shared.state == CallState::Ended) {
+            return Err(RequestRefusal::CallEnded);
         }
-        let done = self.act_on(now, key, act).ok_or(Refused::UnknownCall)?;
+        let done = self.act_on(now, key, act).ok_or(RequestRefusal::UnknownCall)?;
         self.settle(now);
         done
     }
 
     /// Acts on a call, and schedules its removal if it is finished afterwards; `None` if there is no such call.
-    fn act_on<T>(&mut self, now: Instant, key: CallKey, act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T) -> Option<T> {
+    fn act_on<T>(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        act: impl FnOnce(&mut CallParts, &mut CallCx<'_>) -> T,
+    ) -> Option<T> {
         self.at_work = Some(key);
         let done = self.calls.get_mut(&key).map(|call| call.act_on_request(now, &mut self.edge, act));
         self.at_work = None;
@@ -504,9 +548,9 @@ impl Gateway {
         done
     }
 
-    fn missing(&self, sid: &str) -> Refused {
+    fn missing(&self, sid: &str) -> RequestRefusal {
         let known = self.edge.index().sids.contains_key(sid) || self.edge.recent().call(sid).is_some();
-        if known { Refused::CallEnded } else { Refused::UnknownCall }
+        if known { RequestRefusal::CallEnded } else { RequestRefusal::UnknownCall }
     }
 
     /// Outputs the samples of ended calls that still wait for a last response, before the process ends.
@@ -531,11 +575,11 @@ mod tests {
     use super::*;
     use trunkgate_resources::limits::MESSAGE_TEXTS_BYTES;
     use trunkgate_resources::lookups::addressing::{Interfaces, ListenerSpec};
-    use trunkgate_resources::lookups::index::Place;
-    use trunkgate_resources::traces::traced::Arriving;
-    use trunkgate_route::{Definition, Numbers, Peer, Route, TargetSpec, Trunk};
-    use trunkgate_sip::{ListenerId, Message, Transport};
-    use trunkgate_story::trace::Trace;
+    use trunkgate_resources::lookups::index::LegRef;
+    use trunkgate_resources::traces::traced::ReceivedMessage;
+    use trunkgate_route::{NumberingPlan, Peer, Route, TableDefinition, TargetSpec, Trunk};
+    use trunkgate_sip::{ListenerId, SipMessage, Transport};
+    use trunkgate_story::trace::CallTrace;
 
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn gateway() -> (Instant, Gateway) {
@@ -572,8 +616,8 @@ mod tests {
         let trunk = |name, ip| Trunk { peers: vec![peer(ip)], ..Trunk::named(name) };
         let route = Route::named("main", vec![TargetSpec::Trunk { name: "pbx".into(), number: None, weight: None }]);
         let trunks = vec![trunk("carrier", "198.51.100.7"), trunk("pbx", "198.51.100.8")];
-        let table = Table::new(Definition {
-            numbers: Numbers::new("US").unwrap(),
+        let table = RoutingTable::new(TableDefinition {
+            numbers: NumberingPlan::new("US").unwrap(),
             trunks,
             routes: vec![route],
             agents: vec![],
@@ -581,7 +625,7 @@ mod tests {
         (now, Gateway::new(config, Arc::new(table), addressing))
     }
 
-    fn invite(call: u8) -> Input {
+    fn invite(call: u8) -> GatewayInput {
         let remote = SocketAddr::from(([198, 51, 100, 7], 5060));
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let text = format!(
@@ -589,7 +633,7 @@ mod tests {
              Max-Forwards: 70\r\nFrom: <sip:a@{remote}>;tag={call}\r\nTo: <sip:b@192.0.2.1>\r\nCall-ID: {call}\r\n\
              CSeq: 1 INVITE\r\nContact: <sip:a@{remote}>\r\nContent-Length: 0\r\n\r\n"
         );
-        Input::Received { flow, bytes: Bytes::from(text) }
+        GatewayInput::Received { flow, bytes: Bytes::from(text) }
     }
 
     #[test]
@@ -598,19 +642,23 @@ mod tests {
         let remote: SocketAddr = "[fe80::1%3]:5060".parse().unwrap();
         let far = Peer::at(remote.ip(), None, Transport::Udp);
         let trunks = vec![Trunk { peers: vec![far], ..Trunk::named("near") }];
-        let table =
-            Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, routes: vec![], agents: vec![] });
-        let mut settings = Settings { table: Arc::new(table), ..gateway.settings() };
+        let table = RoutingTable::new(TableDefinition {
+            numbers: NumberingPlan::new("US").unwrap(),
+            trunks,
+            routes: vec![],
+            agents: vec![],
+        });
+        let mut settings = EdgeSettings { table: Arc::new(table), ..gateway.settings() };
         settings.addressing.public_addresses.push("fe80::2".parse().unwrap());
-        gateway.handle_input(now, Input::Configure(Box::new(settings)));
+        gateway.handle_input(now, GatewayInput::Configure(Box::new(settings)));
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let text = "OPTIONS sip:[fe80::2] SIP/2.0\r\nVia: SIP/2.0/UDP [fe80::1]:5060;branch=z9hG4bK1;rport\r\n\
             Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:[fe80::2]>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
             Content-Length: 0\r\n\r\n";
-        gateway.handle_input(now, Input::Received { flow, bytes: Bytes::from_static(text.as_bytes()) });
+        gateway.handle_input(now, GatewayInput::Received { flow, bytes: Bytes::from_static(text.as_bytes()) });
         let mut sent = Vec::new();
         while let Some(output) = gateway.poll_output() {
-            if let Output::Transmit(transmit) = output {
+            if let GatewayOutput::Transmit(transmit) = output {
                 sent.push(transmit.flow.remote);
             }
         }
@@ -620,17 +668,17 @@ mod tests {
     #[test]
     fn messages_of_ended_calls_go_first_then_those_of_the_oldest() {
         let (now, mut gateway) = gateway();
-        let Input::Received { flow, bytes } = invite(1) else { return };
+        let GatewayInput::Received { flow, bytes } = invite(1) else { return };
         let head = String::from_utf8_lossy(&bytes).trim_end().to_owned();
         let edge = &mut gateway.edge;
         assert_eq!(edge.tracing().message_bytes_most, MESSAGE_TEXTS_BYTES);
         edge.tracing_mut().message_bytes_most = 10_000;
         for call in 0..30 {
-            edge.tracing_mut().traces.insert(CallKey(call), Trace::new(now, "CA0"));
+            edge.tracing_mut().traces.insert(CallKey(call), CallTrace::new(now, "CA0"));
             for n in 0..3 {
-                let message = Message::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
-                edge.turn_mut().arriving = Some(Arriving::new(flow, message));
-                edge.trace_received(now, Place { key: CallKey(call), leg: LegId::CALLER });
+                let message = SipMessage::parse(Bytes::from(format!("{head}{n}\r\n\r\n"))).unwrap();
+                edge.turn_mut().arriving = Some(ReceivedMessage::new(flow, message));
+                edge.trace_received(now, LegRef { key: CallKey(call), leg: LegId::CALLER });
                 assert!(edge.tracing().message_bytes <= edge.tracing().message_bytes_most);
             }
             if (7..10).contains(&call) {
@@ -662,7 +710,7 @@ mod tests {
         gateway.recover(now);
         let mut reasons = Vec::new();
         while let Some(output) = gateway.poll_output() {
-            if let Output::Report(record) = output {
+            if let GatewayOutput::Report(record) = output {
                 reasons.push((record.call.reason, record.sip_code));
             }
         }

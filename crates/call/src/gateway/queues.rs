@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use trunkgate_resources::conferences::queues::{QueueDue, Queues};
-use trunkgate_resources::io::Output;
+use trunkgate_resources::conferences::queues::{QueueEffect, Queues};
+use trunkgate_resources::io::GatewayOutput;
 use trunkgate_story::view::QueueTotals;
 
 use crate::call::legs::event::{CallEvent, ProgramEvent};
@@ -16,8 +16,8 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     while let Some(due) = gateway.edge.sessions_mut().queues.poll() {
         any = true;
         match due {
-            QueueDue::Node(command) => gateway.edge.output(Output::Conference(Box::new(command))),
-            QueueDue::Call(key, news) => gateway.tell(now, key, CallEvent::Program(ProgramEvent::Queue(news))),
+            QueueEffect::Node(command) => gateway.edge.output(GatewayOutput::Conference(Box::new(command))),
+            QueueEffect::Call(key, news) => gateway.tell(now, key, CallEvent::Program(ProgramEvent::Queue(news))),
         }
     }
     any

@@ -1,12 +1,12 @@
 //! Losses in the files of recordings.
 
 use trunkgate_media::RecordingId;
-use trunkgate_resources::recordings::losses::Losses;
+use trunkgate_resources::recordings::losses::RecordingLosses;
 
 use crate::gateway::Gateway;
 
 /// Records the losses of a recording in its call, live or recent.
-pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &Losses) {
+pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &RecordingLosses) {
     if lost.total() == 0 {
         return;
     }

@@ -6,13 +6,13 @@ use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::SILENCE;
 use trunkgate_story::view::SilentView;
 
-use crate::call::shared::Shared;
-use crate::call::words::state::State;
+use crate::call::shared::SharedCallState;
+use crate::call::words::state::CallState;
 
 /// Returns the parties that are not heard in live calls, with the newest call of each.
-pub(super) fn silent_now<'a>(newest_first: impl Iterator<Item = &'a Shared>, edge: &Edge) -> Vec<SilentView> {
+pub(super) fn silent_now<'a>(newest_first: impl Iterator<Item = &'a SharedCallState>, edge: &Edge) -> Vec<SilentView> {
     let mut all: Vec<SilentView> = Vec::new();
-    for call in newest_first.filter(|call| call.state == State::Answered) {
+    for call in newest_first.filter(|call| call.state == CallState::Answered) {
         let legs = &call.legs;
         let name_of = |at: LegId| edge.shown_name(&legs.name_of(at));
         for (at, leg) in legs.with_ids() {

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use trunkgate_call::{Addressing, Interfaces, ListenerSpec};
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 use trunkgate_sip::{ListenerId, Transport};
 
 use crate::bench::*;
@@ -56,8 +56,8 @@ fn call(addressing: Addressing, offer: &str) -> (Sent, Sent, Vec<IpAddr>) {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    let bound = |command: &Command| {
-        if let Command::AddEnd { spec, .. } = command { Some(spec.bind.ip()) } else { None }
+    let bound = |command: &MediaCommand| {
+        if let MediaCommand::AddEnd { spec, .. } = command { Some(spec.bind.ip()) } else { None }
     };
     let bound = bench.take_media().iter().filter_map(bound).collect();
     bench.bye(&mut caller, &callee);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_media::AgentRequest;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_route::{Agent, TargetSpec};
 
 /// Returns a bench in which `night` accepts one caller; the bench's own caller is +14155551234.
@@ -74,7 +74,7 @@ fn it_is_the_end_behind_other_targets_too() {
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");
     let (desk, _) = bench.asked().pop().unwrap();
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let refusal = bench.expect(CARRIER, "SIP/2.0 486");
     assert!(refusal.header("Reason").contains("caller_not_allowed"));
     bench.nothing();
@@ -87,7 +87,7 @@ fn a_caller_that_has_been_answered_goes_on() {
         let (_, _, desk) = bench.talking();
         match sent_on {
             true => bench.wish(desk, AgentRequest::Transfer("agent:night".into())),
-            false => bench.lose(desk, Loss::Reset),
+            false => bench.lose(desk, StreamLoss::Reset),
         }
         assert!(bench.asked().is_empty());
         bench.expect(PBX, "INVITE");

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{Bench, CARRIER, offer, route, sdp};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::mos::Codec;
-use trunkgate_media::{AgentRequest, Coding, Command, EndId, WireSpec};
-use trunkgate_route::{Agent, Template};
+use trunkgate_media::mos::MosCodec;
+use trunkgate_media::{AgentRequest, EndId, MediaCommand, PayloadCodec, WireSpec};
+use trunkgate_route::{Agent, ParameterTemplate};
 
 #[test]
 fn the_caller_is_answered_once_the_socket_is_open() {
@@ -31,7 +31,7 @@ fn the_caller_is_answered_once_the_socket_is_open() {
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     let remote = bench.media.iter().find_map(|(_, command)| match command {
-        Command::SetRemote { remote, .. } => Some(remote.clone()),
+        MediaCommand::SetRemote { remote, .. } => Some(remote.clone()),
         _ => None,
     });
     let remote = remote.unwrap();
@@ -65,8 +65,8 @@ fn the_caller_is_answered_once_the_socket_is_open() {
 #[test]
 fn the_stream_is_told_who_calls() {
     let parameters = vec![
-        ("tenant".to_owned(), Template::parse("acme").unwrap()),
-        ("who".to_owned(), Template::parse("{caller} to {called} by {route} from {trunk}").unwrap()),
+        ("tenant".to_owned(), ParameterTemplate::parse("acme").unwrap()),
+        ("who".to_owned(), ParameterTemplate::parse("{caller} to {called} by {route} from {trunk}").unwrap()),
     ];
     let desk = Agent { parameters, extras: true, ping: Duration::from_secs(7), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
@@ -94,9 +94,9 @@ fn a_caller_of_a_law_speaks_a_law() {
     assert!(ok.body().contains("RTP/AVP 8\r\n"), "{}", ok.text);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    let codec = Some(Codec::G711);
-    let hears = WireSpec { payloads: vec![(8, 0)], coding: Coding::Pcma, codec, ..WireSpec::default() };
-    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
+    let codec = Some(MosCodec::G711);
+    let hears = WireSpec { payloads: vec![(8, 0)], coding: PayloadCodec::Pcma, codec, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: PayloadCodec::Pcma, ..WireSpec::default() };
     let told = bench.told();
     assert!(told.contains(&Told::Wire(EndId(0), desk, hears)) && told.contains(&Told::Wire(desk, EndId(0), talks)));
     assert_eq!(bench.gateway.calls(bench.now)[0].legs[0].codec, "PCMA");
@@ -115,10 +115,10 @@ fn a_caller_without_offer_gets_ours_and_is_wired_by_its_ack() {
     assert_eq!(bench.told(), [Told::Agent(desk)]);
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));
-    let codec = Some(Codec::G711);
+    let codec = Some(MosCodec::G711);
     let hears =
-        WireSpec { payloads: vec![(8, 0)], coding: Coding::Pcma, keys: Some(101), codec, ..WireSpec::default() };
-    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
+        WireSpec { payloads: vec![(8, 0)], coding: PayloadCodec::Pcma, keys: Some(101), codec, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: PayloadCodec::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Wire(EndId(0), desk, hears), Told::Wire(desk, EndId(0), talks)]);
     assert_eq!(bench.state(), "answered");
     hang_up(&mut bench, &mut caller);
@@ -158,7 +158,7 @@ fn the_edge_answers_hold_and_other_codecs_itself() {
     let far = |bench: &mut Bench| {
         let mut newest = bench.media.iter().rev();
         let last = newest.find_map(|(_, command)| match command {
-            Command::SetRemote { remote, .. } => Some((remote.may_send, remote.may_receive, remote.rtp)),
+            MediaCommand::SetRemote { remote, .. } => Some((remote.may_send, remote.may_receive, remote.rtp)),
             _ => None,
         });
         (last.unwrap(), bench.told())
@@ -170,10 +170,10 @@ fn the_edge_answers_hold_and_other_codecs_itself() {
     assert!(resumed.body().contains("RTP/AVP 8 101\r\n") && resumed.body().contains("a=sendrecv"), "{}", resumed.text);
     let ((sends, receives, rtp), told) = far(&mut bench);
     assert_eq!((sends, receives, rtp), (true, true, Some("198.51.100.7:40100".parse().unwrap())));
-    let codec = Some(Codec::G711);
+    let codec = Some(MosCodec::G711);
     let hears =
-        WireSpec { payloads: vec![(8, 0)], coding: Coding::Pcma, keys: Some(101), codec, ..WireSpec::default() };
-    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
+        WireSpec { payloads: vec![(8, 0)], coding: PayloadCodec::Pcma, keys: Some(101), codec, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: PayloadCodec::Pcma, ..WireSpec::default() };
     assert_eq!(told, [Told::Wire(EndId(0), desk, hears), Told::Wire(desk, EndId(0), talks)]);
 
     let refused = change(&mut bench, &sdp("198.51.100.7", 40_100, 4, "18", "sendrecv"));
@@ -216,11 +216,11 @@ fn a_late_or_foreign_word_of_a_worker_does_nothing() {
     bench.open(EndId(77));
     bench.open(own);
     bench.wish(EndId(77), AgentRequest::Hangup);
-    bench.news(trunkgate_media::Event::Played { end: desk });
+    bench.news(trunkgate_media::MediaEvent::Played { end: desk });
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
     hang_up(&mut bench, &mut caller);
-    bench.lose(desk, trunkgate_media::agent::Loss::Reset);
+    bench.lose(desk, trunkgate_media::agent::StreamLoss::Reset);
     assert_eq!(bench.reports.len(), 1);
     bench.finish();
 }

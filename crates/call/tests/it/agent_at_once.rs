@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{Coding, Command, EndId, Event, HoldSound, WireSpec};
-use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{EndId, HoldSound, MediaCommand, MediaEvent, PayloadCodec, WireSpec};
+use trunkgate_route::{Agent, AnswerTime, HoldAudio, TargetSpec};
 
-fn hold() -> Hold {
-    Hold { first: Some(vec![0x20; 400].into()), music: Some(vec![0x30; 500].into()) }
+fn hold() -> HoldAudio {
+    HoldAudio { first: Some(vec![0x20; 400].into()), music: Some(vec![0x30; 500].into()) }
 }
 
 fn sound() -> HoldSound {
-    let Hold { first, music } = hold();
+    let HoldAudio { first, music } = hold();
     HoldSound { first, music }
 }
 
@@ -67,7 +67,7 @@ fn the_caller_is_answered_and_hears_hold_audio_until_the_agent_is_there() {
 fn a_lost_agent_is_followed_by_the_same_hold_audio_and_the_next_target() {
     let mut bench = at_once(vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, desk, player) = waiting(&mut bench);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     assert_eq!(bench.told(), [Told::Remove(desk)], "the audio goes on");
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -86,7 +86,7 @@ fn a_lost_agent_is_followed_by_the_same_hold_audio_and_the_next_target() {
 fn with_nobody_left_it_hears_the_goodbye() {
     let mut bench = at_once(vec![to_agent("desk")]);
     let (caller, desk, player) = waiting(&mut bench);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let last = EndId(player.0 + 1);
     let told = [
         Told::Remove(desk),
@@ -95,7 +95,7 @@ fn with_nobody_left_it_hears_the_goodbye() {
         Told::Wire(last, EndId(0), from_agent_wire()),
     ];
     assert_eq!(bench.told(), told);
-    bench.news(Event::Played { end: last });
+    bench.news(MediaEvent::Played { end: last });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     let record = &bench.reports[0];
@@ -109,14 +109,14 @@ fn in_mid_call_the_hold_audio_begins_anew() {
     let (_, desk, _) = waiting(&mut bench);
     bench.open(desk);
     bench.told();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let (night, _) = bench.asked().remove(0);
     let player = EndId(night.0 + 1);
     let told = bench.told();
     assert!(told.contains(&Told::Hold(player, sound())), "{told:?}");
     bench.open(night);
     bench.told();
-    bench.lose(night, Loss::Reset);
+    bench.lose(night, StreamLoss::Reset);
     assert!(
         matches!(bench.told()[..], [Told::Remove(_), Told::Once(..), Told::Wire(..)]),
         "nobody is left to wait for"
@@ -135,7 +135,7 @@ fn a_caller_without_an_offer_says_first_where_its_media_goes() {
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "8 101", "sendrecv"), ""));
     let (desk, _) = bench.asked().remove(0);
     let player = EndId(desk.0 + 1);
-    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: PayloadCodec::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Agent(desk), Told::Hold(player, sound()), Told::Wire(player, EndId(0), talks)]);
     bench.open(desk);
     assert_eq!(bench.state(), "answered");
@@ -159,10 +159,10 @@ fn a_waiting_caller_may_change_its_session() {
     assert!(held.code() == 200 && held.body().contains("a=recvonly"), "{}", held.text);
     let resumed = change(&mut bench, &sdp("198.51.100.7", 40_000, 3, "8 101", "sendrecv"));
     assert!(resumed.body().contains("RTP/AVP 8 101\r\n"), "{}", resumed.text);
-    let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
+    let talks = WireSpec { payloads: vec![(0, 8)], coding: PayloadCodec::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Wire(player, EndId(0), talks)]);
     // Once a target rings, the offer made to it stays in force.
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     assert!(bench.expect(PBX, "INVITE").body().contains("RTP/AVP 8 0 107 101\r\n"));
     assert_eq!(change(&mut bench, &sdp("198.51.100.7", 40_000, 4, "0 101", "sendrecv")).code(), 491);
 }
@@ -180,8 +180,8 @@ fn a_caller_that_hangs_up_while_it_waits_ends_it() {
 
 /// Returns the caller's ends of the only session, in order.
 fn ends(bench: &Bench) -> Vec<EndId> {
-    let end = |(_, command): &(_, Command)| match command {
-        Command::AddEnd { end, .. } => Some(*end),
+    let end = |(_, command): &(_, MediaCommand)| match command {
+        MediaCommand::AddEnd { end, .. } => Some(*end),
         _ => None,
     };
     bench.media.iter().filter_map(end).collect()
@@ -199,14 +199,14 @@ fn a_taken_port_costs_nobody_the_call() {
         bench.nothing();
         assert!(bench.asked().is_empty());
         let taken = ends(&bench)[0];
-        bench.news(Event::BindFailed { end: taken, error: "address in use".into() });
+        bench.news(MediaEvent::BindFailed { end: taken, error: "address in use".into() });
         bench.nothing();
         let drawn = ends(&bench)[1];
         let port = bench.port_of(drawn);
-        bench.news(Event::Bound { end: drawn });
+        bench.news(MediaEvent::Bound { end: drawn });
         assert_eq!(bench.expect(CARRIER, code).port(), port);
         assert_eq!(bench.asked().len(), 1);
-        bench.news(Event::Bound { end: drawn });
+        bench.news(MediaEvent::Bound { end: drawn });
         bench.nothing();
     }
 }
@@ -232,7 +232,7 @@ fn a_caller_that_gives_up_while_its_ports_are_bound_ends_it() {
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.expect(CARRIER, "SIP/2.0 487");
-    bench.news(Event::Bound { end: EndId(0) });
+    bench.news(MediaEvent::Bound { end: EndId(0) });
     bench.pass(Duration::from_millis(200));
     assert_eq!((bench.asked().len(), bench.gateway.live_calls()), (0, 0));
 }

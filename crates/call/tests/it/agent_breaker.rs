@@ -6,32 +6,32 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
-use trunkgate_call::{AgentProbe, Input};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event, MediaId};
-use trunkgate_route::{Agent, Table, TargetSpec};
+use trunkgate_call::{AgentProbe, GatewayInput};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaCommand, MediaEvent, MediaId};
+use trunkgate_route::{Agent, RoutingTable, TargetSpec};
 
 /// Makes another call; returns the agent's requested socket, if there is one.
 fn call(bench: &mut Bench) -> (Dialing, Option<(MediaId, EndId)>) {
     bench.media.clear();
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     let asked = bench.media.iter().find_map(|(id, command)| match command {
-        Command::AddAgent { end, .. } => Some((*id, *end)),
+        MediaCommand::AddAgent { end, .. } => Some((*id, *end)),
         _ => None,
     });
     (caller, asked)
 }
 
-fn news(bench: &mut Bench, (id, end): (MediaId, EndId), event: impl Fn(EndId) -> Event) {
-    bench.input(Input::Media { id, event: event(end) });
+fn news(bench: &mut Bench, (id, end): (MediaId, EndId), event: impl Fn(EndId) -> MediaEvent) {
+    bench.input(GatewayInput::Media { id, event: event(end) });
 }
 
 fn lose(bench: &mut Bench, socket: (MediaId, EndId)) {
-    news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(503)) });
+    news(bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Status(503)) });
 }
 
 fn opens(bench: &mut Bench, socket: (MediaId, EndId)) {
-    news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Open });
+    news(bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Open });
 }
 
 /// Returns whether the last call went straight to the PBX.
@@ -99,7 +99,7 @@ fn calls_that_do_not_reach_it_are_counted_with_those_whose_callers_are_lost() {
         .media
         .iter()
         .find_map(|(id, command)| match command {
-            Command::AddAgent { end, .. } => Some((*id, *end)),
+            MediaCommand::AddAgent { end, .. } => Some((*id, *end)),
             _ => None,
         })
         .unwrap();
@@ -148,10 +148,10 @@ fn one_call_alone_does_not_have_an_agent_skipped_for_all() {
     while let Some(socket) = asked {
         streams += 1;
         bench.media.clear();
-        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+        news(&mut bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
         bench.pass(Duration::from_secs(2));
         asked = bench.media.iter().find_map(|(id, command)| match command {
-            Command::AddAgent { end, .. } => Some((*id, *end)),
+            MediaCommand::AddAgent { end, .. } => Some((*id, *end)),
             _ => None,
         });
     }
@@ -165,7 +165,10 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     for _ in 0..20 {
         let (_, asked) = call(&mut bench);
-        news(&mut bench, asked.unwrap(), |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(403)) });
+        news(&mut bench, asked.unwrap(), |end| MediaEvent::Agent {
+            end,
+            event: AgentEvent::Lost(StreamLoss::Status(403)),
+        });
         bench.sent.clear();
     }
     assert_eq!(state(&bench).0, "down");
@@ -174,7 +177,7 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
     bench.pass(Duration::from_secs(1));
     bench.sent.clear();
     let (_, trial) = call(&mut bench);
-    news(&mut bench, trial.unwrap(), |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(403)) });
+    news(&mut bench, trial.unwrap(), |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Status(403)) });
     bench.sent.clear();
     assert_eq!(state(&bench), ("down", None));
     assert!(bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"));
@@ -192,7 +195,7 @@ fn an_agent_that_has_moved_does_not_pay_for_its_old_place() {
         settings.table = agent_table(vec![moved], route(vec![to_agent("desk"), to_trunk("pbx")]))
     });
     for socket in old {
-        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+        news(&mut bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
     }
     bench.sent.clear();
     assert_ne!(state(&bench).0, "skipped");
@@ -213,7 +216,7 @@ fn a_crowd_leaves_one_trial() {
         opens(&mut bench, *socket);
     }
     for socket in &crowd {
-        news(&mut bench, *socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+        news(&mut bench, *socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
     }
     assert_eq!(state(&bench), ("skipped", Some(1_000)));
     bench.pass(Duration::from_secs(1));
@@ -231,7 +234,7 @@ fn an_agent_that_never_speaks_is_skipped_until_it_does() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let falls_silent = |bench: &mut Bench, socket| {
         opens(bench, socket);
-        news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Silent) });
+        news(bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Silent) });
         bench.sent.clear();
     };
     let failed = |bench: &Bench| {
@@ -251,13 +254,13 @@ fn an_agent_that_never_speaks_is_skipped_until_it_does() {
         opens(&mut bench, socket);
         assert_eq!(state(&bench).0, "skipped", "an open WebSocket is no voice");
         assert!(skipped(&mut bench), "others do not wait for it");
-        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Silent) });
+        news(&mut bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Silent) });
     }
     bench.pass(Duration::from_secs(4));
     bench.sent.clear();
     let socket = call(&mut bench).1.unwrap();
     opens(&mut bench, socket);
-    news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Spoke });
+    news(&mut bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Spoke });
     assert_eq!(state(&bench), ("up", None));
     assert_eq!(failed(&bench), (7, 8, 0, "did not speak in time".to_owned()));
     assert!(
@@ -287,13 +290,13 @@ fn a_trial_that_a_silent_agent_refuses_leaves_the_next_call_to_try() {
     for _ in 0..5 {
         let socket = call(&mut bench).1.unwrap();
         opens(&mut bench, socket);
-        news(&mut bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Silent) });
+        news(&mut bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Silent) });
     }
     bench.pass(Duration::from_secs(1));
     bench.sent.clear();
     let trial = call(&mut bench).1.unwrap();
     assert!(skipped(&mut bench), "another call is testing it");
-    news(&mut bench, trial, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Status(404)) });
+    news(&mut bench, trial, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Status(404)) });
     bench.sent.clear();
     assert_eq!(state(&bench).0, "skipped", "it has answered, and has not spoken");
     assert!(!skipped(&mut bench), "the next call tries");
@@ -318,7 +321,7 @@ fn streams_that_go_well_take_failures_back() {
         lose(&mut bench, asked.unwrap());
         let (_, asked) = call(&mut bench);
         opens(&mut bench, asked.unwrap());
-        news(&mut bench, asked.unwrap(), |end| Event::Agent { end, event: AgentEvent::Ended });
+        news(&mut bench, asked.unwrap(), |end| MediaEvent::Agent { end, event: AgentEvent::Ended });
         bench.sent.clear();
         bench.pass(Duration::from_millis(100));
         bench.sent.clear();
@@ -328,7 +331,7 @@ fn streams_that_go_well_take_failures_back() {
 
 #[test]
 fn a_reload_keeps_what_is_known_unless_the_agent_has_moved() {
-    let with = |url: &str| -> Arc<Table> {
+    let with = |url: &str| -> Arc<RoutingTable> {
         let desk = Agent { retry: 1, ..Agent::at("desk", url) };
         agent_table(vec![desk, agent("night")], route(vec![to_agent("desk"), to_trunk("pbx")]))
     };
@@ -362,7 +365,7 @@ fn a_caller_without_another_target_is_not_kept_from_it() {
     assert_eq!(asked, None, "a caller that has no answer yet is told 503, so that its network tries elsewhere");
     bench.sent.clear();
     bench.media.clear();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let (again, _) = bench.asked().pop().unwrap();
     bench.open(again);
     let answered = bench.gateway.calls(bench.now).into_iter().filter(|call| call.state == "answered").count();
@@ -395,11 +398,11 @@ fn an_agent_is_down_only_where_it_cannot_be_reached() {
     lose(&mut bench, second);
     let refused = "answered the handshake with 503".to_owned();
     assert_eq!(seen(&bench), ("up", 1, refused.clone()), "it talks with another caller");
-    news(&mut bench, first, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+    news(&mut bench, first, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
     assert_eq!(seen(&bench), ("down", 0, "the connection was reset".into()), "the last one could not be opened");
     let third = call(&mut bench).1.unwrap();
     opens(&mut bench, third);
-    news(&mut bench, third, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+    news(&mut bench, third, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
     assert_eq!(seen(&bench), ("up", 0, "the connection was reset".into()), "lost in mid-call: the next may well open");
     let fourth = call(&mut bench).1.unwrap();
     lose(&mut bench, fourth);
@@ -414,7 +417,7 @@ fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
         bench.pass(Duration::from_secs(1));
         let (_, asked) = call(&mut bench);
         opens(&mut bench, asked.unwrap());
-        news(&mut bench, asked.unwrap(), |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+        news(&mut bench, asked.unwrap(), |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
         bench.sent.clear();
     }
     assert_ne!(state(&bench).0, "skipped");
@@ -425,10 +428,10 @@ fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
 fn probes_fail(bench: &mut Bench) {
     for _ in 0..2 {
         bench.pass(Duration::from_secs(10));
-        let outcome = Err((Loss::ConnectTimeout, String::new()));
+        let outcome = Err((StreamLoss::ConnectTimeout, String::new()));
         let url = agent("desk").url;
         let probe = AgentProbe { name: "desk".into(), url, began: bench.now, is_connection: false, outcome };
-        bench.input(Input::AgentProbed(Box::new(probe)));
+        bench.input(GatewayInput::AgentProbed(Box::new(probe)));
     }
 }
 
@@ -468,8 +471,8 @@ fn an_agent_that_ends_calls_at_once_without_audio_has_failed_in_them() {
         opens(bench, asked.unwrap());
         bench.pass(Duration::from_secs(seconds));
         news(bench, asked.unwrap(), |end| match hangs_up {
-            true => Event::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) },
-            false => Event::Agent { end, event: AgentEvent::Ended },
+            true => MediaEvent::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) },
+            false => MediaEvent::Agent { end, event: AgentEvent::Ended },
         });
         bench.pass(Duration::from_secs(90));
         bench.sent.clear();

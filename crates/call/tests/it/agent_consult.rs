@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, offer, route, sdp, to_trunk};
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
-use trunkgate_call::{Refused, TransferMode};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event};
-use trunkgate_route::{Agent, Definition, Numbers, Pattern, Queue, Table};
+use trunkgate_call::{RequestRefusal, TransferMode};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaCommand, MediaEvent};
+use trunkgate_route::{Agent, NumberingPlan, Pattern, QueueSettings, RoutingTable, TableDefinition};
 
 const TARGET: &str = "trunk:backup/+14155550199";
 
@@ -39,7 +39,7 @@ fn usual() -> Bench {
 }
 
 /// Requests a transfer over HTTP.
-fn asked(bench: &mut Bench, target: &str, consults: bool) -> Result<(), Refused> {
+fn asked(bench: &mut Bench, target: &str, consults: bool) -> Result<(), RequestRefusal> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let done = match consults {
         true => bench.transfer(&sid, target, TransferMode::Consult),
@@ -166,7 +166,7 @@ fn after_a_consultation_that_failed_the_fallback_is_as_it_was() {
     let (mut caller, own, desk, target) = consulting(&mut bench);
     bench.receive(BACKUP, target.answer(486, ""));
     bench.expect(BACKUP, "ACK");
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
     bench.receive(PBX, pbx.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -197,9 +197,9 @@ fn an_agent_that_goes_meanwhile_leaves_the_target_ringing_for_the_caller() {
         let (mut caller, own, desk, target) = consulting(&mut bench);
         bench.receive(BACKUP, if early { target.answer(183, &answer_of_target()) } else { target.answer(180, "") });
         bench.news(if lost {
-            Event::Agent { end: desk, event: AgentEvent::Lost(Loss::Reset) }
+            MediaEvent::Agent { end: desk, event: AgentEvent::Lost(StreamLoss::Reset) }
         } else {
-            Event::Agent { end: desk, event: AgentEvent::Ended }
+            MediaEvent::Agent { end: desk, event: AgentEvent::Ended }
         });
         bench.nothing();
         let told = bench.told();
@@ -224,7 +224,7 @@ fn where_that_target_fails_too_the_caller_goes_on_as_from_any_agent() {
         let desk = Agent { retry, ..agent("desk") };
         let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk"), to_trunk("pbx")])));
         let (mut caller, own, desk, target) = consulting(&mut bench);
-        bench.lose(desk, Loss::Reset);
+        bench.lose(desk, StreamLoss::Reset);
         bench.told();
         bench.receive(BACKUP, target.answer(486, ""));
         bench.expect(BACKUP, "ACK");
@@ -276,7 +276,7 @@ fn a_further_transfer_takes_the_place_of_the_one_before() {
         assert_eq!(told.contains(&Told::Remove(desk)), !consults, "{told:?}");
         assert!(!told.iter().any(|told| matches!(told, Told::TransferFailed(..))), "{told:?}");
         if !consults {
-            assert_eq!(asked(&mut bench, TARGET, true), Err(Refused::Transferring));
+            assert_eq!(asked(&mut bench, TARGET, true), Err(RequestRefusal::Transferring));
         }
         bench.receive(PBX, pbx.answer(200, &answer()));
         bench.expect(PBX, "ACK");
@@ -310,8 +310,8 @@ fn an_agent_that_cannot_be_had_is_tried_as_often_as_ever_and_leaves_the_caller_w
     for last in [false, true] {
         let (night, _) = bench.asked().pop().unwrap();
         bench.media.clear();
-        bench.lose(night, Loss::Unreachable);
-        let failed = matches!(bench.media.last(), Some((_, Command::TransferFailed { end, .. })) if *end == desk);
+        bench.lose(night, StreamLoss::Unreachable);
+        let failed = matches!(bench.media.last(), Some((_, MediaCommand::TransferFailed { end, .. })) if *end == desk);
         assert_eq!(failed, last, "{:?}", bench.media);
     }
     let failed = Told::TransferFailed(desk, "agent:night".into(), "agent_unreachable", None);
@@ -324,8 +324,11 @@ fn an_agent_that_cannot_be_had_is_tried_as_often_as_ever_and_leaves_the_caller_w
 /// A caller remains connected with its agent while it waits for a session of another one.
 #[test]
 fn a_session_of_another_agent_is_waited_for_in_conversation() {
-    let night =
-        Agent { max_sessions: 1, queue: Some(Queue { size: 1, wait: Duration::from_secs(20) }), ..agent("night") };
+    let night = Agent {
+        max_sessions: 1,
+        queue: Some(QueueSettings { size: 1, wait: Duration::from_secs(20) }),
+        ..agent("night")
+    };
     let agents = vec![Agent { max_sessions: 2, ..agent("desk") }, night];
     let mut bench = Bench::with(agent_table(agents, route(vec![to_agent("desk")])));
     let (mut first, _, desk) = bench.talking();
@@ -340,18 +343,18 @@ fn a_session_of_another_agent_is_waited_for_in_conversation() {
         .media
         .iter()
         .find_map(|(id, command)| match command {
-            Command::AddAgent { end, .. } => Some((*id, *end)),
+            MediaCommand::AddAgent { end, .. } => Some((*id, *end)),
             _ => None,
         })
         .unwrap();
-    let tell = |bench: &mut Bench, event| bench.input(trunkgate_call::Input::Media { id, event });
-    tell(&mut bench, Event::Agent { end: desk, event: AgentEvent::Open });
+    let tell = |bench: &mut Bench, event| bench.input(trunkgate_call::GatewayInput::Media { id, event });
+    tell(&mut bench, MediaEvent::Agent { end: desk, event: AgentEvent::Open });
     second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, second.request("ACK", "", ""));
     bench.told();
     tell(
         &mut bench,
-        Event::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
+        MediaEvent::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
     );
     assert_eq!(bench.told(), [], "it waits, and hears its agent");
     bench.pass(Duration::from_secs(21));
@@ -359,12 +362,12 @@ fn a_session_of_another_agent_is_waited_for_in_conversation() {
     // The queue reaches the call again later.
     tell(
         &mut bench,
-        Event::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
+        MediaEvent::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
     );
     hang_up(&mut bench, &mut first);
     bench.pass(Duration::from_secs(5));
     let (night, _) = bench.asked().pop().unwrap();
-    tell(&mut bench, Event::Agent { end: night, event: AgentEvent::Open });
+    tell(&mut bench, MediaEvent::Agent { end: night, event: AgentEvent::Open });
     assert!(bench.told().contains(&Told::Remove(desk)));
     hang_up(&mut bench, &mut second);
     bench.finish();
@@ -375,9 +378,9 @@ fn what_is_no_target_is_said_to_the_agent_that_waits_for_it() {
     let mut bench = usual();
     let (mut caller, _, desk) = bench.talking();
     for (target, reason, refused) in [
-        ("trunk:nowhere", "unknown_target", Refused::UnknownTarget),
-        ("reject:486", "bad_target", Refused::BadTarget),
-        ("agent:desk", "same_agent", Refused::SameAgent),
+        ("trunk:nowhere", "unknown_target", RequestRefusal::UnknownTarget),
+        ("reject:486", "bad_target", RequestRefusal::BadTarget),
+        ("agent:desk", "same_agent", RequestRefusal::SameAgent),
     ] {
         bench.wish(desk, AgentRequest::Consult(target.into()));
         assert_eq!(bench.told(), [Told::TransferFailed(desk, target.into(), reason, None)]);
@@ -394,13 +397,13 @@ fn what_is_no_target_is_said_to_the_agent_that_waits_for_it() {
 fn no_call_is_consulted_about_without_end() {
     let mut trunks = crate::bench::usual_trunks();
     trunks[2].deny = vec![Pattern::parse("+1415555019*").unwrap()];
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks,
         agents: vec![agent("desk")],
         routes: vec![route(vec![to_agent("desk"), to_trunk("pbx")])],
     };
-    let mut bench = Bench::with(Arc::new(Table::new(definition)));
+    let mut bench = Bench::with(Arc::new(RoutingTable::new(definition)));
     let (mut caller, _, desk) = bench.talking();
     let failed = |reason| Told::TransferFailed(desk, TARGET.into(), reason, None);
     for _ in 0..ATTEMPTS_PER_CALL {
@@ -409,7 +412,7 @@ fn no_call_is_consulted_about_without_end() {
     }
     bench.wish(desk, AgentRequest::Consult(TARGET.into()));
     assert_eq!(bench.told(), [failed("too_many_targets")]);
-    assert_eq!(asked(&mut bench, TARGET, true), Err(Refused::TooManyTargets));
+    assert_eq!(asked(&mut bench, TARGET, true), Err(RequestRefusal::TooManyTargets));
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }
@@ -489,7 +492,7 @@ fn a_restart_forgets_it_and_the_agent_is_connected_anew() {
     bench.open(again);
     assert!(bench.told().contains(&Told::Wire(own, again, to_agent_wire())));
     assert_eq!(bench.state(), "answered");
-    bench.lose(again, Loss::Reset);
+    bench.lose(again, StreamLoss::Reset);
     let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
     bench.receive(PBX, pbx.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -510,16 +513,16 @@ fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
         to: vec![Pattern::parse(number).unwrap()],
         ..route(connect)
     };
-    let numbers = Numbers::new("US").unwrap();
+    let numbers = NumberingPlan::new("US").unwrap();
     let routes = vec![
         to("200", vec![trunkgate_route::TargetSpec::Reject(404)]),
         to("201", vec![to_trunk("backup"), to_agent("night"), to_trunk("pbx")]),
         route(vec![to_agent("desk"), to_trunk("pbx")]),
     ];
     let trunks = crate::bench::usual_trunks();
-    let definition = Definition { numbers, trunks, agents: vec![agent("desk"), agent("night")], routes };
+    let definition = TableDefinition { numbers, trunks, agents: vec![agent("desk"), agent("night")], routes };
     for number in ["200", "201"] {
-        let mut bench = Bench::with(Arc::new(Table::new(definition.clone())));
+        let mut bench = Bench::with(Arc::new(RoutingTable::new(definition.clone())));
         let (mut caller, _, desk, target) = consulting(&mut bench);
         moved(&mut bench, &target, number);
         if number == "201" {
@@ -539,7 +542,7 @@ fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
         let forwarded = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:201@"));
         bench.receive(BACKUP, forwarded.answer(404, ""));
         bench.expect(BACKUP, "ACK");
-        bench.lose(desk, Loss::Reset);
+        bench.lose(desk, StreamLoss::Reset);
         let fallback = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550100@"));
         bench.receive(PBX, fallback.answer(200, &answer()));
         bench.expect(PBX, "ACK");

@@ -6,16 +6,16 @@ use std::time::Duration;
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::early::SUPPORTED;
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, Sent, answer, offer, route, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_media::{EndId, HoldSound};
-use trunkgate_route::{Agent, AnswerTime, Hold, TargetSpec};
+use trunkgate_route::{Agent, AnswerTime, HoldAudio, TargetSpec};
 
-fn music() -> Hold {
-    Hold { first: None, music: Some(vec![0x30; 500].into()) }
+fn music() -> HoldAudio {
+    HoldAudio { first: None, music: Some(vec![0x30; 500].into()) }
 }
 
 fn sound() -> HoldSound {
-    let Hold { first, music } = music();
+    let HoldAudio { first, music } = music();
     HoldSound { first, music }
 }
 
@@ -51,7 +51,7 @@ fn the_caller_hears_hold_audio_until_the_agent_is_there() {
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     let watched = bench.media.iter().any(|(_, command)| {
-        matches!(command, trunkgate_media::Command::SetRemote { remote, .. } if remote.watch_idle && !remote.relatch)
+        matches!(command, trunkgate_media::MediaCommand::SetRemote { remote, .. } if remote.watch_idle && !remote.relatch)
     });
     assert!(watched, "its silence counts from now on");
     let told = [
@@ -69,7 +69,7 @@ fn the_caller_hears_hold_audio_until_the_agent_is_there() {
 fn with_nobody_left_it_is_refused() {
     let mut bench = early(vec![to_agent("desk")]);
     let (caller, desk, ..) = waiting(&mut bench);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     bench.expect(CARRIER, "SIP/2.0 503");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     assert_eq!(bench.reports[0].call.outcome, Some("failed"));
@@ -80,7 +80,7 @@ fn with_nobody_left_it_is_refused() {
 fn the_next_target_is_offered_what_the_caller_was_told_and_answers_it() {
     let mut bench = early(vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, desk, player, progress) = waiting(&mut bench);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let invite = bench.expect(PBX, "INVITE");
     assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n"), "{}", invite.text);
     let callee = Dialed::new(PBX, invite);

@@ -4,9 +4,9 @@
 
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, to_trunk};
-use trunkgate_call::{ForkRequest, Listener};
-use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentEvent, AgentRequest, Coding, EndId, Event, TapSpec};
+use trunkgate_call::{ForkDestination, ForkRequest};
+use trunkgate_media::agent::{StreamLoss, TrackSet};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaEvent, PayloadCodec, TapSpec};
 use trunkgate_route::{Agent, AnswerTime, Route, TargetSpec};
 
 fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
@@ -46,7 +46,7 @@ fn it_hears_the_callers_side_from_the_wiring_on() {
     // Early media is heard too.
     bench.receive(PBX, callee.answer(183, &answer()));
     bench.expect(CARRIER, "SIP/2.0 183");
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, PayloadCodec::Pcmu))]);
     answered(&mut bench, &mut caller, &callee);
     assert_eq!(taps(&mut bench), [], "nothing has changed");
     let view = bench.gateway.calls(bench.now).remove(0);
@@ -74,13 +74,13 @@ fn it_hears_a_caller_whom_nobody_has() {
     bench.invite(CARRIER, "+14155550100", &offer());
     let (scribe, _) = bench.asked().remove(0);
     let (desk, _) = bench.asked().remove(1);
-    let heard = Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu));
+    let heard = Told::Tap(EndId(0), scribe, TapSpec::both(0, PayloadCodec::Pcmu));
     assert_eq!(taps(&mut bench), [heard], "at once");
     bench.open(scribe);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let late = bench.gateway.calls(bench.now).remove(0).sid;
     assert!(bench.story().contains("the caller hears the goodbye"), "{}", bench.story());
-    let who = Listener::Url("ws://127.0.0.1/late".into());
+    let who = ForkDestination::Url("ws://127.0.0.1/late".into());
     let request = ForkRequest { listener: who, tracks: TrackSet::Both, parameters: Vec::new() };
     bench.begin_fork(&late, &request).unwrap();
     bench.drain();
@@ -102,7 +102,7 @@ fn it_hears_a_caller_that_changes_its_codec_while_it_waits() {
     caller.cseq += 1;
     let alaw = sdp("198.51.100.7", 40_000, 2, "8 101", "sendrecv");
     bench.receive(CARRIER, caller.request("INVITE", &alaw, ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Coding::Pcma))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, PayloadCodec::Pcma))]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn another_law_is_told_and_another_codec_noted() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Coding::Pcma))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, PayloadCodec::Pcma))]);
 
     let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
     bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv"));
@@ -131,7 +131,7 @@ fn another_law_is_told_and_another_codec_noted() {
 
 /// Returns a tap of both laws in both directions.
 fn both_laws() -> TapSpec {
-    let laws = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
+    let laws = vec![(0, PayloadCodec::Pcmu), (8, PayloadCodec::Pcma)];
     TapSpec { inbound: laws.clone(), outbound: laws }
 }
 
@@ -163,7 +163,10 @@ fn numbers_may_differ_by_direction() {
     // Offered 96, the caller answers with 97; its packets may have either payload type.
     let answer = named(sdp("198.51.100.7", 40_000, 1, "97 101", "sendrecv"), 97);
     bench.receive(CARRIER, caller.request("ACK", &answer, ""));
-    let heard = TapSpec { inbound: vec![(96, Coding::Pcmu), (97, Coding::Pcmu)], outbound: vec![(97, Coding::Pcmu)] };
+    let heard = TapSpec {
+        inbound: vec![(96, PayloadCodec::Pcmu), (97, PayloadCodec::Pcmu)],
+        outbound: vec![(97, PayloadCodec::Pcmu)],
+    };
     assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, heard)]);
 }
 
@@ -182,7 +185,7 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, PayloadCodec::Pcmu))]);
     // The callee changes to PCMA, and the caller accepts.
     bench.receive(PBX, callee.request("INVITE", 2, &sdp("10.0.0.20", 30_000, 2, "8 101", "sendrecv")));
     bench.expect(PBX, "SIP/2.0 100");
@@ -191,15 +194,15 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
     bench.expect(CARRIER, "ACK");
     bench.expect(PBX, "SIP/2.0 200");
     bench.receive(PBX, callee.request("ACK", 2, ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, Coding::Pcma))]);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(8, PayloadCodec::Pcma))]);
 }
 
 #[test]
 fn losing_it_harms_nobody() {
     for news in [
-        |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) },
-        |end| Event::Agent { end, event: AgentEvent::Lost(Loss::PingUnanswered) },
-        |end| Event::Agent { end, event: AgentEvent::Ended },
+        |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Unreachable) },
+        |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::PingUnanswered) },
+        |end| MediaEvent::Agent { end, event: AgentEvent::Ended },
     ] {
         for when in ["before the answer", "after it"] {
             let mut bench = forked(vec![to_trunk("pbx")], &["scribe", "judge"]);
@@ -215,7 +218,7 @@ fn losing_it_harms_nobody() {
             assert_eq!(bench.told(), [Told::Remove(scribe)], "{when}");
             if when == "before the answer" {
                 answered(&mut bench, &mut caller, &callee);
-                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, TapSpec::both(0, Coding::Pcmu))]);
+                assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), judge, TapSpec::both(0, PayloadCodec::Pcmu))]);
             }
             assert_eq!((bench.state(), bench.asked().len()), ("answered", 0), "it is not tried again");
             hang_up(&mut bench, &mut caller);
@@ -252,8 +255,8 @@ fn it_listens_to_a_call_with_an_agent_and_through_its_loss() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
-    bench.lose(desk, Loss::Reset);
+    assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, PayloadCodec::Pcmu))]);
+    bench.lose(desk, StreamLoss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, route, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{EndId, Event};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{EndId, MediaEvent};
 use trunkgate_route::{Agent, TargetSpec};
 
 /// Number of samples: 1.5 s.
@@ -32,7 +32,7 @@ fn ended(bench: &mut Bench, caller: &Dialing, reason: &str) {
 fn it_is_heard_to_its_end() {
     let mut bench = goodbye_bench(vec![to_agent("desk")]);
     let (caller, own, desk) = bench.talking();
-    bench.lose(desk, Loss::DataUnacknowledged);
+    bench.lose(desk, StreamLoss::DataUnacknowledged);
     bench.nothing();
     let player = EndId(desk.0 + 1);
     assert_eq!(
@@ -42,10 +42,10 @@ fn it_is_heard_to_its_end() {
     assert_eq!(bench.state(), "answered");
     bench.pass(Duration::from_millis(1_500));
     bench.nothing();
-    bench.news(Event::Played { end: EndId(99) });
+    bench.news(MediaEvent::Played { end: EndId(99) });
     bench.nothing();
     assert!(bench.story().contains("no target is left\nthe caller hears the goodbye"), "{}", bench.story());
-    bench.news(Event::Played { end: player });
+    bench.news(MediaEvent::Played { end: player });
     ended(&mut bench, &caller, "agent_data_unacknowledged");
 }
 
@@ -53,7 +53,7 @@ fn it_is_heard_to_its_end() {
 fn a_worker_that_does_not_tell_of_its_end_does_not_hold_the_call() {
     let mut bench = goodbye_bench(vec![to_agent("desk")]);
     let (caller, _, desk) = bench.talking();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     bench.pass(Duration::from_millis(3_400));
     bench.nothing();
     bench.pass(Duration::from_millis(200));
@@ -64,13 +64,13 @@ fn a_worker_that_does_not_tell_of_its_end_does_not_hold_the_call() {
 fn it_comes_after_the_last_target_too() {
     let mut bench = goodbye_bench(vec![to_agent("desk"), to_trunk("pbx"), to_agent("night")]);
     let (caller, own, desk) = bench.talking();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(503, ""));
     bench.expect(PBX, "ACK");
     let (night, _) = bench.asked().pop().unwrap();
     bench.told();
-    bench.lose(night, Loss::Unreachable);
+    bench.lose(night, StreamLoss::Unreachable);
     let told = bench.told();
     let ringback = EndId(desk.0 + 2);
     let player = EndId(night.0 + 1);
@@ -83,7 +83,7 @@ fn it_comes_after_the_last_target_too() {
             Told::Wire(player, own, from_agent_wire())
         ]
     );
-    bench.news(Event::Played { end: player });
+    bench.news(MediaEvent::Played { end: player });
     // The best response of all targets decides: the trunk's.
     ended(&mut bench, &caller, "target_rejected");
 }
@@ -92,7 +92,7 @@ fn it_comes_after_the_last_target_too() {
 fn a_busy_target_that_is_the_last_is_followed_by_the_goodbye() {
     let mut bench = goodbye_bench(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, _, desk) = bench.talking();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(486, ""));
     bench.expect(PBX, "ACK");
@@ -105,7 +105,7 @@ fn a_busy_target_that_is_the_last_is_followed_by_the_goodbye() {
 fn without_one_the_caller_gets_bye_at_once() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (caller, _, desk) = bench.talking();
-    bench.lose(desk, Loss::Closed(Some(1011)));
+    bench.lose(desk, StreamLoss::Closed(Some(1011)));
     ended(&mut bench, &caller, "agent_closed");
 }
 
@@ -113,7 +113,7 @@ fn without_one_the_caller_gets_bye_at_once() {
 fn a_caller_may_hang_up_during_it_and_may_not_change() {
     let mut bench = goodbye_bench(vec![to_agent("desk")]);
     let (mut caller, _, desk) = bench.talking();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 2, "0", "sendonly"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -131,7 +131,7 @@ fn before_the_answer_nobody_hears_one() {
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");
     let (desk, _) = bench.asked().remove(0);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     bench.expect(CARRIER, "SIP/2.0 503");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     bench.finish();

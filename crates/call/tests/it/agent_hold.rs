@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, route, sdp, to_trunk};
 use trunkgate_media::EndId;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -89,14 +89,14 @@ fn the_next_agent_has_the_caller_asked_too_and_with_a_trunk_both_are() {
     bench.pass(IDLE);
     let asked = bench.expect(CARRIER, "OPTIONS");
     // The response comes while no agent has the caller.
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     bench.receive(CARRIER, caller.respond(&asked, 200, ""));
     let (night, _) = bench.asked().pop().unwrap();
     bench.open(night);
     bench.pass(IDLE);
     let asked = bench.expect(CARRIER, "OPTIONS");
     bench.receive(CARRIER, caller.respond(&asked, 200, ""));
-    bench.lose(night, Loss::Reset);
+    bench.lose(night, StreamLoss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer().replace("sendrecv", "inactive")));
     bench.expect(PBX, "ACK");

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, route, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, EndId};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{EndId, MediaCommand};
 use trunkgate_route::{Agent, TargetSpec};
 
 /// Connects the caller with the desk, which is lost after our offer and before the caller's ACK.
@@ -21,7 +21,7 @@ fn asked_for_an_offer(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId) {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     assert!(ok.body().contains("m=audio"), "{}", ok.text);
     bench.media.clear();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     (bench, caller, own)
 }
 
@@ -30,7 +30,7 @@ fn moves(bench: &mut Bench, caller: &Dialing, own: EndId) -> Vec<SocketAddr> {
     bench.media.clear();
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.8", 40_100, 2, "0 101", "sendrecv"), ""));
     let remote = |command| match command {
-        Command::SetRemote { end, remote } if end == own => remote.rtp,
+        MediaCommand::SetRemote { end, remote } if end == own => remote.rtp,
         _ => None,
     };
     bench.take_media().into_iter().filter_map(remote).collect()

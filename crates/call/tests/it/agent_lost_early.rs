@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{Bench, CARRIER, Dialed, Dialing, PBX, answer, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaEvent};
 use trunkgate_route::TargetSpec;
 
 /// Makes a call without an offer that has its 200 but no ACK, and loses its agent.
-fn unacknowledged(connect: Vec<TargetSpec>, news: impl Fn(EndId) -> Event) -> (Bench, Dialing, EndId) {
+fn unacknowledged(connect: Vec<TargetSpec>, news: impl Fn(EndId) -> MediaEvent) -> (Bench, Dialing, EndId) {
     let mut bench = Bench::with_agents(connect);
     let mut caller = bench.invite(CARRIER, "+14155550100", "");
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -27,8 +27,8 @@ fn unacknowledged(connect: Vec<TargetSpec>, news: impl Fn(EndId) -> Event) -> (B
     (bench, caller, desk)
 }
 
-fn reset(end: EndId) -> Event {
-    Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) }
+fn reset(end: EndId) -> MediaEvent {
+    MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) }
 }
 
 fn where_it_is() -> String {
@@ -56,9 +56,10 @@ fn the_ack_is_waited_for_and_the_next_target_gets_the_call() {
 
 #[test]
 fn so_does_the_next_agent_and_the_target_of_a_transfer() {
-    let to_night = |end| Event::Agent { end, event: AgentEvent::Request(AgentRequest::Transfer("agent:night".into())) };
+    let to_night =
+        |end| MediaEvent::Agent { end, event: AgentEvent::Request(AgentRequest::Transfer("agent:night".into())) };
     for (connect, news) in [
-        (vec![to_agent("desk"), to_agent("night")], &reset as &dyn Fn(EndId) -> Event),
+        (vec![to_agent("desk"), to_agent("night")], &reset as &dyn Fn(EndId) -> MediaEvent),
         (vec![to_agent("desk")], &to_night),
     ] {
         let (mut bench, mut caller, _) = unacknowledged(connect, news);
@@ -115,14 +116,14 @@ fn an_answer_to_a_later_offer_of_ours_is_taken_while_the_next_target_rings() {
     bench.receive(CARRIER, caller.request("INVITE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 200");
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.media.clear();
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.9", 41_000, 2, "0 101", "sendrecv"), ""));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     let moved = bench.media.iter().filter_map(|(_, command)| match command {
-        trunkgate_media::Command::SetRemote { end, remote } if *end == own => remote.rtp,
+        trunkgate_media::MediaCommand::SetRemote { end, remote } if *end == own => remote.rtp,
         _ => None,
     });
     let moved: Vec<_> = moved.collect();

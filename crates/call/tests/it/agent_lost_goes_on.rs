@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::mos::Codec;
-use trunkgate_media::{Command, EndId, WireSpec};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::mos::MosCodec;
+use trunkgate_media::{EndId, MediaCommand, WireSpec};
 use trunkgate_route::TargetSpec;
 
 /// Returns the wire that relays a caller's audio and telephone-events.
@@ -16,7 +16,7 @@ fn relay(keys: (u8, u8)) -> WireSpec {
     WireSpec {
         payloads: vec![(0, 0), keys],
         clocks,
-        codec: Some(Codec::G711),
+        codec: Some(MosCodec::G711),
         keys: Some(keys.0),
         ..WireSpec::default()
     }
@@ -27,7 +27,7 @@ fn lost(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId, EndId) {
     let mut bench = Bench::with_agents(connect);
     let (caller, own, desk) = bench.talking();
     bench.pass(Duration::from_secs(3));
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     (bench, caller, own, desk)
 }
 
@@ -62,7 +62,7 @@ fn the_caller_hears_ringback_and_then_the_trunk() {
                 WireSpec {
                     payloads: vec![(0, 0), (96, 101), (101, 101)],
                     clocks: vec![(0, 8000), (96, 8000), (101, 8000)],
-                    codec: Some(Codec::G711),
+                    codec: Some(MosCodec::G711),
                     keys: Some(96),
                     ..WireSpec::default()
                 }
@@ -142,7 +142,7 @@ fn another_agent_may_be_next() {
     assert_eq!(bench.state(), "answered");
     bench.nothing();
     // The second agent is lost as well.
-    bench.lose(night, Loss::PingUnanswered);
+    bench.lose(night, StreamLoss::PingUnanswered);
     bench.expect(PBX, "INVITE");
     assert_eq!(bench.state(), "transferring");
     hang_up(&mut bench, &mut caller);
@@ -249,12 +249,12 @@ fn ports_that_are_taken_are_drawn_anew_and_the_tone_goes_on() {
     bench.expect(PBX, "INVITE");
     let (pbx, player) = (EndId(desk.0 + 1), EndId(desk.0 + 2));
     bench.told();
-    bench.news(trunkgate_media::Event::BindFailed { end: pbx, error: "taken".into() });
+    bench.news(trunkgate_media::MediaEvent::BindFailed { end: pbx, error: "taken".into() });
     bench.expect(PBX, "INVITE");
     let told = bench.told();
     assert_eq!(told, [Told::Remove(pbx)], "{player:?} still feeds {own:?}");
     // The caller's own ports cannot be replaced.
-    bench.news(trunkgate_media::Event::BindFailed { end: own, error: "taken".into() });
+    bench.news(trunkgate_media::MediaEvent::BindFailed { end: own, error: "taken".into() });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     caller.cseq += 1;
@@ -275,7 +275,7 @@ fn a_caller_on_hold_is_offered_as_it_is() {
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     assert_eq!(bench.state(), "held");
-    bench.lose(desk, Loss::Closed(None));
+    bench.lose(desk, StreamLoss::Closed(None));
     assert!(bench.expect(PBX, "INVITE").body().contains("a=sendonly"));
 }
 
@@ -292,7 +292,7 @@ fn other_streams_of_the_caller_keep_their_place() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let invite = bench.expect(PBX, "INVITE");
     let lines: Vec<&str> = invite.body().lines().filter(|line| line.starts_with("m=")).collect();
     assert!(lines[0].starts_with("m=video 0 ") && lines[1].ends_with("RTP/AVP 0 8 107 101"), "{lines:?}");
@@ -314,7 +314,7 @@ fn the_worker_is_told_of_the_next_far_side() {
     bench.media.clear();
     bench.receive(PBX, callee.answer(200, &answer()));
     let told = bench.media.iter().filter_map(|(_, command)| match command {
-        Command::SetRemote { end, remote } => Some((*end, remote.relatch, remote.watch_idle)),
+        MediaCommand::SetRemote { end, remote } => Some((*end, remote.relatch, remote.watch_idle)),
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [(EndId(desk.0 + 1), false, true)], "nothing new of {own:?}");

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, route, sdp, to_trunk};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, EndId, Event};
-use trunkgate_route::{Agent, Table, TargetSpec};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentRequest, EndId, MediaEvent};
+use trunkgate_route::{Agent, RoutingTable, TargetSpec};
 
 /// Returns a table with a minute for `desk`, which has a goodbye of one second, and half a minute for `night`, which
 /// has none.
-fn table(connect: Vec<TargetSpec>) -> Arc<Table> {
+fn table(connect: Vec<TargetSpec>) -> Arc<RoutingTable> {
     let desk = Agent {
         max_call: Duration::from_secs(60),
         goodbye: Some(Arc::from([0x55_u8; 8_000])),
@@ -62,7 +62,7 @@ fn the_goodbye_is_heard_to_its_end_and_no_target_gets_the_caller() {
     let player = say_goodbye(&mut bench, own, Some(desk));
     bench.pass(Duration::from_millis(999));
     bench.nothing();
-    bench.news(Event::Played { end: player });
+    bench.news(MediaEvent::Played { end: player });
     byes(&mut bench, &mut caller);
     assert!(bench.story().contains("desk: max_call has passed"), "{}", bench.story());
     bench.finish();
@@ -92,7 +92,7 @@ fn new_streams_to_the_same_agent_do_not_make_it_longer() {
     let (mut bench, mut caller, own, mut desk) = talking(vec![to_agent("desk"), to_trunk("pbx")]);
     for _ in 0..3 {
         bench.pass(Duration::from_secs(15));
-        bench.lose(desk, Loss::Reset);
+        bench.lose(desk, StreamLoss::Reset);
         desk = bench.asked().pop().unwrap().0;
         bench.open(desk);
         bench.told();
@@ -101,7 +101,7 @@ fn new_streams_to_the_same_agent_do_not_make_it_longer() {
     assert_eq!(bench.state(), "answered");
     bench.pass(Duration::from_millis(1));
     let player = say_goodbye(&mut bench, own, Some(desk));
-    bench.news(Event::Played { end: player });
+    bench.news(MediaEvent::Played { end: player });
     byes(&mut bench, &mut caller);
     bench.finish();
 }
@@ -110,7 +110,7 @@ fn new_streams_to_the_same_agent_do_not_make_it_longer() {
 fn while_it_is_connected_anew_it_ends_too() {
     let (mut bench, mut caller, own, desk) = talking(vec![to_agent("desk"), to_trunk("pbx")]);
     bench.pass(Duration::from_secs(59));
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let (second, _) = bench.asked().pop().unwrap();
     assert_eq!(bench.state(), "transferring");
     bench.told();
@@ -134,15 +134,15 @@ fn a_goodbye_because_nobody_is_left_is_not_cut_short() {
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
     let (caller, own, desk) = bench.talking();
     bench.pass(Duration::from_millis(59_500));
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let (second, _) = bench.asked().pop().unwrap();
     bench.told();
-    bench.lose(second, Loss::Status(404));
+    bench.lose(second, StreamLoss::Status(404));
     let player = say_goodbye(&mut bench, own, Some(second));
     bench.pass(Duration::from_millis(900));
     bench.nothing();
     bench.gateway.check_invariants().unwrap();
-    bench.news(Event::Played { end: player });
+    bench.news(MediaEvent::Played { end: player });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     bench.finish();
@@ -200,7 +200,7 @@ fn a_caller_that_hangs_up_during_the_goodbye_ends_it() {
     bench.pass(Duration::from_secs(60));
     let player = say_goodbye(&mut bench, own, Some(desk));
     hang_up(&mut bench, &mut caller);
-    bench.news(Event::Played { end: player });
+    bench.news(MediaEvent::Played { end: player });
     assert_eq!(bench.reports[0].call.reason, Some("caller_hung_up"));
     bench.finish();
 }

@@ -4,11 +4,12 @@
 use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, offer, route, to_trunk};
 use trunkgate_call::limits::PARAMETER_HEADER_CHARS;
-use trunkgate_media::agent::Loss;
-use trunkgate_route::{Agent, Template};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_route::{Agent, ParameterTemplate};
 
 fn with(parameters: &[(&str, &str)]) -> Agent {
-    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), Template::parse(value).unwrap()));
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), ParameterTemplate::parse(value).unwrap()));
     Agent { parameters: parameters.collect(), ..agent("desk") }
 }
 
@@ -74,7 +75,7 @@ fn an_agent_that_comes_later_is_told_the_same() {
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
     bench.receive(CARRIER, caller.request("INVITE", &offer(), "X-Tenant: acme\r\n"));
     let (desk, _) = bench.asked().remove(0);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let (_, settings) = bench.asked().pop().unwrap();
     assert_eq!(settings.parameters, [("tenant".to_owned(), "acme".to_owned())]);
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::{Bench, CARRIER, Dialing, PBX, offer, route, to_trunk};
 use trunkgate_call::limits::SESSION_ENDS;
-use trunkgate_call::{Control, Input};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event, MediaId, Sound};
-use trunkgate_route::{Agent, AnswerTime, Hold, Queue, Table, TargetSpec};
+use trunkgate_call::{GatewayInput, OperatorCommand};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaCommand, MediaEvent, MediaId, PlayerSound};
+use trunkgate_route::{Agent, AnswerTime, HoldAudio, QueueSettings, RoutingTable, TargetSpec};
 
 /// Socket of an agent.
 type Socket = (MediaId, EndId);
@@ -19,20 +19,20 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn queue(size: u32, wait: u64) -> Option<Queue> {
-    Some(Queue { size, wait: seconds(wait) })
+fn queue(size: u32, wait: u64) -> Option<QueueSettings> {
+    Some(QueueSettings { size, wait: seconds(wait) })
 }
 
-fn music(byte: u8) -> Option<Hold> {
-    Some(Hold { first: None, music: Some(vec![byte; 160].into()) })
+fn music(byte: u8) -> Option<HoldAudio> {
+    Some(HoldAudio { first: None, music: Some(vec![byte; 160].into()) })
 }
 
 /// Returns a table with a desk of this many sessions, a second agent, and a route.
-fn table(desk: Agent, connect: Vec<TargetSpec>) -> Arc<Table> {
+fn table(desk: Agent, connect: Vec<TargetSpec>) -> Arc<RoutingTable> {
     agent_table(vec![desk, agent("night")], route(connect))
 }
 
-fn desk(max_sessions: u32, queue: Option<Queue>) -> Agent {
+fn desk(max_sessions: u32, queue: Option<QueueSettings>) -> Agent {
     Agent { max_sessions, queue, ..agent("desk") }
 }
 
@@ -44,7 +44,7 @@ fn bench(desk: Agent) -> Bench {
 fn asked(bench: &mut Bench) -> Vec<(Socket, String)> {
     let taken = std::mem::take(&mut bench.media);
     let asked = taken.into_iter().filter_map(|(id, command)| match command {
-        Command::AddAgent { end, spec } => Some(((id, end), spec.socket.url.clone())),
+        MediaCommand::AddAgent { end, spec } => Some(((id, end), spec.socket.url.clone())),
         _ => None,
     });
     asked.collect()
@@ -57,20 +57,20 @@ fn call(bench: &mut Bench) -> (Dialing, Option<Socket>) {
     (caller, asked(bench).pop().map(|(socket, _)| socket))
 }
 
-fn tell(bench: &mut Bench, (id, end): Socket, event: impl Fn(EndId) -> Event) {
-    bench.input(Input::Media { id, event: event(end) });
+fn tell(bench: &mut Bench, (id, end): Socket, event: impl Fn(EndId) -> MediaEvent) {
+    bench.input(GatewayInput::Media { id, event: event(end) });
 }
 
 fn open(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Open });
+    tell(bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Open });
 }
 
 fn lose(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) });
+    tell(bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) });
 }
 
 fn hangs_up(bench: &mut Bench, socket: Socket) {
-    tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) });
+    tell(bench, socket, |end| MediaEvent::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) });
 }
 
 /// Returns the numbers of calls with the desk and of waiting calls.
@@ -214,7 +214,7 @@ fn answered_callers_hear_the_agents_own_music_and_leave_by_bye() {
     let mut caller = Dialing { to_tag: ok.tag("To"), ..caller };
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     let plays = bench.media.iter().any(|(id, command)| {
-        matches!(command, Command::AddPlayer { sound: Sound::Hold(sound), .. } if *id == MediaId(1) && sound.music == music(0x31).unwrap().music)
+        matches!(command, MediaCommand::AddPlayer { sound: PlayerSound::Hold(sound), .. } if *id == MediaId(1) && sound.music == music(0x31).unwrap().music)
     });
     assert!(plays, "{:?}", bench.media);
     assert_eq!(counts(&bench), (1, 1));
@@ -241,9 +241,9 @@ fn a_caller_that_is_transferred_waits_too_and_hears_whom_it_waits_for() {
     // The desk transfers its caller to itself: the caller queues behind the one that waits.
     bench.media.clear();
     let wish = AgentRequest::Transfer("agent:desk".into());
-    tell(&mut bench, first.unwrap(), |end| Event::Agent { end, event: AgentEvent::Request(wish.clone()) });
+    tell(&mut bench, first.unwrap(), |end| MediaEvent::Agent { end, event: AgentEvent::Request(wish.clone()) });
     let plays = bench.media.iter().any(|(id, command)| {
-        matches!(command, Command::AddPlayer { sound: Sound::Hold(sound), .. } if *id == MediaId(0) && sound.music == music(0x31).unwrap().music)
+        matches!(command, MediaCommand::AddPlayer { sound: PlayerSound::Hold(sound), .. } if *id == MediaId(0) && sound.music == music(0x31).unwrap().music)
     });
     assert!(plays, "{:?}", bench.media);
     bench.pass(SESSION_ENDS);
@@ -353,14 +353,14 @@ fn a_drain_leaves_those_that_wait_and_its_end_tells_them() {
     let mut bench = Bench::with(table(desk(1, queue(5, 60)), vec![to_agent("desk")]));
     let (_, first) = call(&mut bench);
     call(&mut bench);
-    bench.control(Control::Drain { on: true });
+    bench.control(OperatorCommand::Drain { on: true });
     assert_eq!(counts(&bench), (1, 1));
     open(&mut bench, first.unwrap());
     hangs_up(&mut bench, first.unwrap());
     bench.pass(SESSION_ENDS);
     assert_eq!(asked(&mut bench).len(), 1, "its turn comes");
     bench.sent.clear();
-    bench.control(Control::EndAll);
+    bench.control(OperatorCommand::EndAll);
     bench.expect(CARRIER, "SIP/2.0 503");
     assert_eq!(counts(&bench), (0, 0));
 }

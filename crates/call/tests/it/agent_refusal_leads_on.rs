@@ -4,14 +4,14 @@
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, to_trunk};
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
 #[test]
 fn whatever_a_target_answers_the_next_one_is_tried() {
     for code in [302, 401, 404, 486, 487, 488, 503, 600, 603] {
         let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx"), to_trunk("backup")]);
         let (mut caller, _, desk) = bench.talking();
-        bench.lose(desk, Loss::Reset);
+        bench.lose(desk, StreamLoss::Reset);
         let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
         // A 3xx without a Contact.
         bench.receive(PBX, first.answer(code, "").replace("Contact: <sip:bob@10.0.0.20:5060>\r\n", ""));
@@ -33,7 +33,7 @@ fn the_last_refusal_says_why_the_call_ends() {
     for (code, reason, cause) in [(486, "target_busy", 17), (603, "target_rejected", 21)] {
         let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
         let (caller, _, desk) = bench.talking();
-        bench.lose(desk, Loss::Reset);
+        bench.lose(desk, StreamLoss::Reset);
         let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
         bench.receive(PBX, callee.answer(code, ""));
         bench.expect(PBX, "ACK");

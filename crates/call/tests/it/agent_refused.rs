@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::bench::agents::{Told, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, PBX, answer, offer, sdp, to_trunk};
 use trunkgate_media::EndId;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
 #[test]
 fn the_next_target_gets_the_call() {
@@ -15,7 +15,7 @@ fn the_next_target_gets_the_call() {
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");
     let (desk, _) = bench.asked().remove(0);
-    bench.lose(desk, Loss::Status(404));
+    bench.lose(desk, StreamLoss::Status(404));
     assert!(bench.told().contains(&Told::Remove(desk)));
     let invite = bench.expect(PBX, "INVITE");
     assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n"), "the caller's own offer: {}", invite.text);
@@ -42,11 +42,11 @@ fn the_next_target_gets_the_call() {
 #[test]
 fn without_another_target_the_caller_gets_503() {
     for (loss, slug) in [
-        (Loss::Unreachable, "agent_unreachable"),
-        (Loss::Tls, "agent_tls_failed"),
-        (Loss::Status(503), "agent_refused"),
-        (Loss::NotWebSocket, "agent_not_websocket"),
-        (Loss::ConnectTimeout, "agent_connect_timeout"),
+        (StreamLoss::Unreachable, "agent_unreachable"),
+        (StreamLoss::Tls, "agent_tls_failed"),
+        (StreamLoss::Status(503), "agent_refused"),
+        (StreamLoss::NotWebSocket, "agent_not_websocket"),
+        (StreamLoss::ConnectTimeout, "agent_connect_timeout"),
     ] {
         let mut bench = Bench::with_agents(vec![to_agent("desk"), to_agent("night")]);
         let caller = bench.invite(CARRIER, "+14155550100", &offer());

@@ -9,11 +9,11 @@ use crate::bench::agents::{Told, agent, agent_table, from_agent_wire, hang_up, t
 use crate::bench::{
     BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, offer, route, sdp, table, to_trunk, usual_trunks,
 };
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{Coding, Command, EndId, TapSpec};
-use trunkgate_route::{Agent, Route, Table, TargetSpec, Template};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{EndId, MediaCommand, PayloadCodec, TapSpec};
+use trunkgate_route::{Agent, ParameterTemplate, Route, RoutingTable, TargetSpec};
 
-fn usual() -> Arc<Table> {
+fn usual() -> Arc<RoutingTable> {
     agent_table(vec![agent("desk"), agent("night"), agent("scribe")], route(vec![to_trunk("backup")]))
 }
 
@@ -61,7 +61,7 @@ fn an_agent_that_does_not_come_back_is_followed_by_the_next_target() {
     let to_number = TargetSpec::Trunk { name: "backup".into(), number: Some("+14155550199".into()), weight: None };
     let (mut bench, mut caller) = restarted(vec![to_agent("desk"), to_trunk("pbx"), to_number]);
     let (desk, _) = bench.asked().remove(0);
-    bench.lose(desk, Loss::Unreachable);
+    bench.lose(desk, StreamLoss::Unreachable);
     let invite = bench.expect(PBX, "INVITE sip:+14155550100@");
     assert_eq!((invite.header("Max-Forwards"), invite.body().contains("RTP/AVP 0 8 107 101")), ("69", true));
     let first = Dialed::new(PBX, invite);
@@ -105,7 +105,7 @@ fn one_that_is_no_longer_configured_is_passed_over() {
 fn a_caller_that_is_led_on_is_led_on_afterwards() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx"), to_trunk("backup")]);
     let (mut caller, own, desk) = bench.talking();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     bench.expect(PBX, "INVITE");
     bench.pass(Duration::from_secs(1));
     bench.restart(usual());
@@ -129,7 +129,7 @@ fn a_goodbye_that_was_cut_short_is_said_again() {
     let agents = || vec![Agent { goodbye: Some(vec![1; 8000].into()), ..agent("desk") }];
     let mut bench = Bench::with(agent_table(agents(), route(vec![to_agent("desk")])));
     let (caller, _, desk) = bench.talking();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     assert!(bench.told().iter().any(|told| matches!(told, Told::Once(..))));
     bench.restart(agent_table(agents(), route(vec![to_agent("desk")])));
     let told = bench.told();
@@ -143,7 +143,7 @@ fn a_goodbye_that_was_cut_short_is_said_again() {
 
 #[test]
 fn parameters_are_told_again() {
-    let tenant = Template::parse("{header:X-Tenant}").unwrap();
+    let tenant = ParameterTemplate::parse("{header:X-Tenant}").unwrap();
     let desk = || vec![Agent { parameters: vec![("tenant".into(), tenant.clone())], ..agent("desk") }];
     let mut bench = Bench::with(agent_table(desk(), route(vec![to_agent("desk")])));
     let caller =
@@ -169,12 +169,12 @@ fn listeners_listen_again() {
     bench.open(scribe);
     // The other listener is lost before the restart.
     let (night, _) = bench.asked().remove(1);
-    bench.lose(night, Loss::Reset);
+    bench.lose(night, StreamLoss::Reset);
     bench.restart(agent_table(agents(), fork()));
     let [(again, settings)] = bench.asked().try_into().unwrap();
     assert!(!settings.talks && settings.stream_sid != first.stream_sid);
     let told = bench.told();
-    assert!(told.contains(&Told::Tap(EndId(0), again, TapSpec::both(0, Coding::Pcmu))), "{told:?}");
+    assert!(told.contains(&Told::Tap(EndId(0), again, TapSpec::both(0, PayloadCodec::Pcmu))), "{told:?}");
     assert_eq!(bench.state(), "answered");
     bench.open(again);
     bench.restart(agent_table(vec![agent("night")], fork()));
@@ -199,10 +199,10 @@ fn a_change_that_was_under_way_is_forgotten_and_the_call_goes_on() {
     bench.expect(PBX, "INVITE");
     bench.restart(table(usual_trunks(), routes()));
     let media = bench.take_media();
-    let count = |wanted: fn(&Command) -> bool| media.iter().filter(|command| wanted(command)).count();
-    assert_eq!(count(|command| matches!(command, Command::AddEnd { .. })), 2);
-    assert_eq!(count(|command| matches!(command, Command::RemoveEnd { .. })), 2);
-    assert_eq!(count(|command| matches!(command, Command::Wire { .. })), 2);
+    let count = |wanted: fn(&MediaCommand) -> bool| media.iter().filter(|command| wanted(command)).count();
+    assert_eq!(count(|command| matches!(command, MediaCommand::AddEnd { .. })), 2);
+    assert_eq!(count(|command| matches!(command, MediaCommand::RemoveEnd { .. })), 2);
+    assert_eq!(count(|command| matches!(command, MediaCommand::Wire { .. })), 2);
     assert_eq!((bench.state(), bench.gateway.status(bench.now).ports_in_use), ("answered", 4));
     // The caller repeats it: refused for its CSeq. A new one succeeds.
     bench.receive(CARRIER, &change);
@@ -229,7 +229,7 @@ fn ports_of_calls_that_are_forgotten_rest() {
     bench.invite(CARRIER, "+14155550100", &offer());
     let ports = |bench: &mut Bench| -> Vec<u16> {
         let added = bench.take_media().into_iter().filter_map(|command| match command {
-            Command::AddEnd { spec, .. } => Some(spec.bind.port()),
+            MediaCommand::AddEnd { spec, .. } => Some(spec.bind.port()),
             _ => None,
         });
         added.collect()

@@ -8,7 +8,7 @@ use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, offer, route, sdp, to_trunk};
 use trunkgate_call::limits::{ATTEMPTS_PER_CALL, RETRIES_PER_CALL, RETRY_MOST};
 use trunkgate_media::EndId;
-use trunkgate_media::agent::{Loss, Settings};
+use trunkgate_media::agent::{StreamLoss, StreamSettings};
 use trunkgate_route::{Agent, TargetSpec};
 
 /// Returns a bench in which `desk` and `night` are retried this often.
@@ -18,7 +18,7 @@ fn bench(retry: u32, connect: Vec<TargetSpec>) -> Bench {
 }
 
 /// Returns the agent that was requested last.
-fn last(bench: &Bench) -> (EndId, Settings) {
+fn last(bench: &Bench) -> (EndId, StreamSettings) {
     bench.asked().pop().unwrap()
 }
 
@@ -46,19 +46,19 @@ fn opening(bench: &mut Bench) -> (Dialing, EndId) {
 fn before_the_answer_it_is_asked_again_by_new_streams() {
     let mut bench = bench(3, vec![to_agent("desk"), to_trunk("pbx")]);
     let (_, first) = opening(&mut bench);
-    bench.lose(first, Loss::Unreachable);
+    bench.lose(first, StreamLoss::Unreachable);
     let second = next(&mut bench, first, 0);
-    bench.lose(second, Loss::Status(503));
+    bench.lose(second, StreamLoss::Status(503));
     let third = next(&mut bench, second, 250);
     bench.nothing();
-    bench.lose(third, Loss::Closed(Some(1001)));
+    bench.lose(third, StreamLoss::Closed(Some(1001)));
     let fourth = next(&mut bench, third, 500);
     let streams: BTreeSet<String> = bench.asked().into_iter().map(|(_, settings)| settings.stream_sid).collect();
     assert_eq!(streams.len(), 4, "each has its own name");
     let ends: BTreeSet<EndId> = [first, second, third, fourth].into();
     assert_eq!(ends.len(), 4);
     bench.nothing();
-    bench.lose(fourth, Loss::Unreachable);
+    bench.lose(fourth, StreamLoss::Unreachable);
     bench.expect(PBX, "INVITE");
     let story = bench.story();
     for line in ["desk gets a new stream, 1 of 3", "desk gets a new stream, 3 of 3", "target pbx"] {
@@ -72,17 +72,17 @@ fn in_mid_call_too_while_the_caller_hears_the_tone() {
     let mut bench = bench(2, vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, _, first) = bench.talking();
     assert!(bench.asked().is_empty());
-    bench.lose(first, Loss::Reset);
+    bench.lose(first, StreamLoss::Reset);
     let second = next(&mut bench, first, 0);
     assert_eq!(bench.state(), "transferring");
     bench.open(second);
     assert_eq!(bench.state(), "answered");
     bench.nothing();
     // The stream breaks at once: that is the second failure in a row.
-    bench.lose(second, Loss::Closed(Some(1001)));
+    bench.lose(second, StreamLoss::Closed(Some(1001)));
     let third = next(&mut bench, second, 250);
     bench.open(third);
-    bench.lose(third, Loss::Closed(Some(1001)));
+    bench.lose(third, StreamLoss::Closed(Some(1001)));
     bench.expect(PBX, "INVITE");
     hang_up(&mut bench, &mut caller);
     bench.sent.clear();
@@ -97,13 +97,13 @@ fn what_has_held_for_ten_seconds_counts_from_the_start_again() {
     let (mut caller, _, mut desk) = bench.talking();
     for _ in 0..3 {
         bench.pass(Duration::from_secs(10));
-        bench.lose(desk, Loss::PingUnanswered);
+        bench.lose(desk, StreamLoss::PingUnanswered);
         desk = next(&mut bench, desk, 0);
         bench.open(desk);
         assert_eq!(bench.state(), "answered");
     }
     bench.pass(Duration::from_secs(9));
-    bench.lose(desk, Loss::PingUnanswered);
+    bench.lose(desk, StreamLoss::PingUnanswered);
     bench.expect(PBX, "INVITE");
     hang_up(&mut bench, &mut caller);
 }
@@ -124,7 +124,7 @@ fn never_a_word_is_an_agent_lost() {
     assert_eq!(last(&bench).1.first_audio_timeout, Duration::from_secs(4));
     bench.open(desk);
     bench.expect(CARRIER, "SIP/2.0 200");
-    bench.lose(desk, Loss::Silent);
+    bench.lose(desk, StreamLoss::Silent);
     bench.expect(PBX, "INVITE");
     assert_eq!(bench.state(), "transferring");
     assert!(bench.story().contains("lost: did not speak in time"));
@@ -139,7 +139,7 @@ fn retries_of_one_call_are_bounded_and_others_come_to_their_turn() {
     for _ in 0..1_000 {
         // Slow enough to keep the breaker closed, and fast enough that no stream counts as good.
         bench.pass(Duration::from_secs(9));
-        bench.lose(desk, Loss::Closed(Some(1001)));
+        bench.lose(desk, StreamLoss::Closed(Some(1001)));
         if !bench.sent.is_empty() {
             break;
         }
@@ -162,9 +162,9 @@ fn retries_of_one_call_are_bounded_and_others_come_to_their_turn() {
 fn a_caller_that_goes_while_the_next_stream_is_waited_for_ends_all() {
     let mut bench = bench(3, vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, _, first) = bench.talking();
-    bench.lose(first, Loss::Reset);
+    bench.lose(first, StreamLoss::Reset);
     let second = last(&bench).0;
-    bench.lose(second, Loss::Unreachable);
+    bench.lose(second, StreamLoss::Unreachable);
     bench.pass(Duration::from_millis(100));
     hang_up(&mut bench, &mut caller);
     bench.pass(Duration::from_secs(60));
@@ -177,9 +177,9 @@ fn a_caller_that_goes_while_the_next_stream_is_waited_for_ends_all() {
 fn a_caller_that_gives_up_before_the_answer_too() {
     let mut bench = bench(3, vec![to_agent("desk")]);
     let (mut caller, first) = opening(&mut bench);
-    bench.lose(first, Loss::Unreachable);
+    bench.lose(first, StreamLoss::Unreachable);
     let second = last(&bench).0;
-    bench.lose(second, Loss::Unreachable);
+    bench.lose(second, StreamLoss::Unreachable);
     let cancel = caller.request("CANCEL", "", "");
     bench.receive(CARRIER, cancel);
     bench.expect(CARRIER, "SIP/2.0 200");

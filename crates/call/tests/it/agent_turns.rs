@@ -9,12 +9,12 @@ use std::time::Duration;
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::turns::{HopsView, TurnView};
-use trunkgate_media::{Command, LegTurns, Turn};
+use trunkgate_media::{LegTurns, MediaCommand, TurnTiming};
 
 /// Returns the turn counters of the agent that was requested last; a listener has none.
 fn counted(bench: &Bench) -> Arc<LegTurns> {
-    let of = |command: &Command| match command {
-        Command::AddAgent { spec, .. } => {
+    let of = |command: &MediaCommand| match command {
+        MediaCommand::AddAgent { spec, .. } => {
             assert_eq!(spec.turns.is_some(), spec.settings.talks);
             spec.turns.clone()
         }
@@ -35,9 +35,9 @@ fn talking(bench: &mut Bench) -> (Dialing, Arc<LegTurns>) {
     (caller, turns)
 }
 
-fn turn(whole: u64) -> Turn {
+fn turn(whole: u64) -> TurnTiming {
     let ms = Duration::from_millis;
-    Turn { whole: ms(whole), edge: Some(ms(10)), network: Some(ms(40)) }
+    TurnTiming { whole: ms(whole), edge: Some(ms(10)), network: Some(ms(40)) }
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_leg_the_record_and_the_agent_have_the_turns() {
     let seen = |bench: &Bench| bench.gateway.agents(bench.now).into_iter().find(|agent| agent.name == "desk").unwrap();
     assert_eq!((leg(&bench, 1), seen(&bench).turn_ms), (None, None));
     for whole in [700, 800, 2_900] {
-        turns.take(turn(whole));
+        turns.record_turn(turn(whole));
     }
     let shown = leg(&bench, 1).unwrap();
     assert_eq!(shown.all, TurnView { turns: 3, p50: 800, p95: 2_900 });
@@ -81,13 +81,13 @@ fn a_restart_keeps_the_turns_for_the_record() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, turns) = talking(&mut bench);
     for whole in [700, 800, 2_900] {
-        turns.take(turn(whole));
+        turns.record_turn(turn(whole));
     }
     bench.media.clear();
     bench.restart(agent_table(vec![agent("desk")], route(vec![to_agent("desk")])));
     let (again, (end, _)) = (counted(&bench), bench.asked().remove(0));
     bench.open(end);
-    again.take(turn(500));
+    again.record_turn(turn(500));
     hang_up(&mut bench, &mut caller);
     let record = &bench.reports[0];
     let turns: Vec<Option<u64>> =

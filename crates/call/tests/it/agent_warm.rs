@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, Dialing, PBX, answer, sdp, to_trunk};
-use trunkgate_call::{AppAnswer, AppPlace, AppWanted, CallAction, Input, Refused, TransferMode};
-use trunkgate_media::agent::{Loss, WarmTransfer, Whisper};
-use trunkgate_media::detection::{AnsweredBy, Verdict};
-use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event, Sound};
+use trunkgate_call::{AppAnswer, AppPlace, AppResource, CallAction, GatewayInput, RequestRefusal, TransferMode};
+use trunkgate_media::agent::{StreamLoss, WarmTransfer, Whisper};
+use trunkgate_media::detection::{AnsweredBy, DetectionVerdict};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaEvent, PlayerSound};
 
 /// Time after which an accepting digit has ended.
 const DIGIT: Duration = Duration::from_millis(300);
@@ -45,7 +45,7 @@ impl Ears {
                     self.players.insert(end, Feed::Music);
                 }
                 Told::Silence(end) => drop(self.players.insert(end, Feed::Silence)),
-                Told::Play(end, Sound::Once(_)) => drop(self.players.insert(end, Feed::Whisper)),
+                Told::Play(end, PlayerSound::Once(_)) => drop(self.players.insert(end, Feed::Whisper)),
                 Told::Wire(from, to, _) => {
                     self.by.retain(|_, source| *source != from);
                     self.by.insert(to, from);
@@ -117,7 +117,7 @@ impl Warm {
         let question = self.bench.questions.pop_front().unwrap();
         let sound: Arc<[u8]> = vec![0x40; 8_000].into();
         let answer = Box::new(AppAnswer::Sound { sound, told: String::new() });
-        self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+        self.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer });
     }
 
     /// Answers the target; the party hears the whisper, the caller music.
@@ -140,17 +140,17 @@ impl Warm {
 
     fn played(&mut self) {
         let end = self.player();
-        self.bench.news(Event::Played { end });
+        self.bench.news(MediaEvent::Played { end });
     }
 
     fn press(&mut self, key: char) {
-        self.bench.news(Event::Key { end: self.party, key, ms: 100 });
+        self.bench.news(MediaEvent::Key { end: self.party, key, ms: 100 });
         self.bench.pass(DIGIT);
     }
 
     fn verdict(&mut self, answered_by: AnsweredBy) {
-        let verdict = Verdict { answered_by, duration: Duration::from_secs(2) };
-        self.bench.news(Event::Judged { end: self.ears.judge.unwrap(), verdict });
+        let verdict = DetectionVerdict { answered_by, duration: Duration::from_secs(2) };
+        self.bench.news(MediaEvent::Judged { end: self.ears.judge.unwrap(), verdict });
     }
 
     /// Checks that caller and party hear each other and that the agent has left.
@@ -315,7 +315,7 @@ fn a_whisper_that_cannot_be_made_ends_the_transfer() {
         }
         let question = warm.bench.questions.pop_front().unwrap();
         let answer = Box::new(AppAnswer::Failed { code: 13_520, text: "no [speech]".into() });
-        warm.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+        warm.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer });
         warm.bench.expect(BACKUP, if answered { "BYE" } else { "CANCEL" });
         assert!(warm.bench.story().contains("whisper: error 13520: no [speech]"), "{}", warm.bench.story());
         warm.back("whisper_failed").over();
@@ -358,7 +358,7 @@ fn a_party_of_a_redirected_target_is_not_connected_without_its_whisper() {
     warm.bench.receive(PBX, first.answer(180, ""));
     let question = warm.bench.questions.pop_front().unwrap();
     let answer = Box::new(AppAnswer::Failed { code: 13_520, text: "no [speech]".into() });
-    warm.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+    warm.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer });
     warm.bench.expect(PBX, "CANCEL");
     warm.target = Dialed { tag: "second".into(), ..Dialed::new(BACKUP, warm.bench.expect(BACKUP, "INVITE sip:2@")) };
     warm.bench.receive(BACKUP, warm.target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
@@ -376,8 +376,8 @@ fn whispers_may_be_files_and_urls() {
         wanted
     };
     let (file, url) = ("whisper.wav".to_owned(), "https://a.test/w.wav".to_owned());
-    assert_eq!(wanted(Whisper::File(file.clone())), AppWanted::Sound(AppPlace::File(file)));
-    assert_eq!(wanted(Whisper::Url(url.clone())), AppWanted::Sound(AppPlace::Url(url)));
+    assert_eq!(wanted(Whisper::File(file.clone())), AppResource::Sound(AppPlace::File(file)));
+    assert_eq!(wanted(Whisper::Url(url.clone())), AppResource::Sound(AppPlace::Url(url)));
 }
 
 #[test]
@@ -408,8 +408,8 @@ fn an_agent_that_goes_meanwhile_leaves_the_party_asked() {
             let mut warm = begun(warm(), true).answered();
             let end = warm.desk;
             warm.bench.news(match event {
-                0 => Event::Agent { end, event: AgentEvent::Lost(Loss::Reset) },
-                _ => Event::Agent { end, event: AgentEvent::Ended },
+                0 => MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Reset) },
+                _ => MediaEvent::Agent { end, event: AgentEvent::Ended },
             });
             warm.bench.nothing();
             assert_eq!((warm.hears(warm.own), warm.bench.state()), (Feed::Music, "transferring"));
@@ -507,7 +507,7 @@ fn a_party_presses_keys_also_where_its_caller_has_none() {
     let own = EndId(0);
     let is_new = |end: &&EndId| ![own, desk].contains(end) && !ears.players.contains_key(end);
     let party = *ears.by.keys().find(is_new).unwrap();
-    bench.news(Event::Key { end: party, key: '1', ms: 100 });
+    bench.news(MediaEvent::Key { end: party, key: '1', ms: 100 });
     bench.pass(DIGIT);
     let told = bench.told();
     let wires = told
@@ -558,10 +558,10 @@ fn a_call_between_two_parties_is_transferred_too() {
             bench.logs
         );
         let again = bench.transfer(&sid, TARGET, mode);
-        assert_eq!(again, Err(Refused::Transferring));
+        assert_eq!(again, Err(RequestRefusal::Transferring));
         let is_new = |end: &&EndId| ![own, other].contains(end) && !ears.players.contains_key(end);
         let party = *ears.by.keys().find(is_new).unwrap();
-        bench.news(Event::Key { end: party, key: if accepts { '5' } else { '6' }, ms: 100 });
+        bench.news(MediaEvent::Key { end: party, key: if accepts { '5' } else { '6' }, ms: 100 });
         bench.pass(DIGIT);
         ears.take(bench.told());
         if accepts {

@@ -4,15 +4,15 @@
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, route, sdp, to_trunk};
 use trunkgate_call::limits::{AGENT_REQUESTS_NOTED, ATTEMPTS_PER_CALL};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaEvent};
 use trunkgate_route::{Agent, OnClose};
 
 #[test]
 fn closing_with_1000_ends_the_call() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, _, desk) = bench.talking();
-    bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
+    bench.news(MediaEvent::Agent { end: desk, event: AgentEvent::Ended });
     let bye = bench.expect(CARRIER, "BYE");
     assert!(bye.header("Reason").contains("cause=16") && bye.header("Reason").contains("agent_hung_up"));
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
@@ -27,7 +27,7 @@ fn or_goes_on_to_the_next_target_where_that_is_configured() {
     let desk = Agent { on_close: OnClose::Next, ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk"), to_trunk("pbx")])));
     let (mut caller, _, desk) = bench.talking();
-    bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
+    bench.news(MediaEvent::Agent { end: desk, event: AgentEvent::Ended });
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -121,7 +121,7 @@ fn many_transfers_leave_legs_for_the_fallback() {
         bench.open(desk);
     }
     assert_eq!(streams, ATTEMPTS_PER_CALL - 2);
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(503, ""));
     bench.expect(PBX, "ACK");
@@ -139,13 +139,13 @@ fn what_cannot_be_done_is_noted_and_the_call_goes_on() {
     for target in ["trunk:nowhere", "agent:nobody", "reject:486", "", "trunk:pbx/+1x", &"x".repeat(5000)] {
         bench.wish(desk, AgentRequest::Transfer(target.to_owned()));
     }
-    bench.news(Event::Agent {
+    bench.news(MediaEvent::Agent {
         end: desk,
         event: AgentEvent::Note { text: format!("not JSON:\r\n{}", "y".repeat(5000)), logged: true },
     });
     bench.nothing();
     assert_eq!((bench.state(), bench.told()), ("answered", vec![]));
-    let clear = Event::Agent {
+    let clear = MediaEvent::Agent {
         end: desk,
         event: AgentEvent::Note { text: "clear: 1,240 ms not played".into(), logged: false },
     };

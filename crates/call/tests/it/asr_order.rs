@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::*;
 use proptest::prelude::*;
 use trunkgate_call::trace::{TraceEntry, TraceItem};
-use trunkgate_route::{Figures, Order, Route, Trunk};
+use trunkgate_route::{PerformanceFigures, Route, Trunk, TrunkOrder};
 
 fn trunks() -> Vec<Trunk> {
     let quiet = |trunk: Trunk| Trunk { options_interval: Duration::ZERO, ..trunk };
@@ -15,11 +15,11 @@ fn trunks() -> Vec<Trunk> {
 }
 
 fn by_ratio() -> Bench {
-    let route = Route { order: Order::AnswerRatio, ..route(vec![to_trunk("pbx"), to_trunk("backup")]) };
+    let route = Route { order: TrunkOrder::AnswerRatio, ..route(vec![to_trunk("pbx"), to_trunk("backup")]) };
     Bench::with(table(trunks(), vec![route]))
 }
 
-fn figures(bench: &Bench, trunk: &str) -> Figures {
+fn figures(bench: &Bench, trunk: &str) -> PerformanceFigures {
     bench.gateway.status(bench.now).trunks.into_iter().find(|view| view.name == trunk).unwrap().lately
 }
 

@@ -157,7 +157,7 @@ fn no_contact_or_route_leads_us_out_of_its_trunk() {
         bench.receive(PBX, ok.replace(&format!("Contact: <sip:bob@{PBX}>\r\n"), &contact));
         bench.expect(PBX, "ACK");
         bench.expect(CARRIER, "SIP/2.0 200");
-        bench.control(trunkgate_call::Control::EndAll);
+        bench.control(trunkgate_call::OperatorCommand::EndAll);
         assert!(bench.sent.iter().all(|sent| [CARRIER, PBX].contains(&sent.to.to_string().as_str())), "{contact}");
     }
 }

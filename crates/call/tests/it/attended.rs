@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::{Control, Input};
-use trunkgate_media::{Command, Event};
-use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, ReinviteMode, Route, Srtp, Table, Trunk};
+use trunkgate_call::{GatewayInput, OperatorCommand};
+use trunkgate_media::{MediaCommand, MediaEvent};
+use trunkgate_route::{
+    HoldMode, NumberingPlan, Pattern, ReferMode, ReinviteMode, Route, RoutingTable, Srtp, TableDefinition, Trunk,
+};
 
 const TARGET: &str = "+12125550100";
 
@@ -23,8 +25,8 @@ fn with(change: impl Fn(&mut Trunk)) -> Bench {
         Route { name: Arc::from("in"), ..to("+1415*", "pbx") },
         Route { name: Arc::from("on"), ..to("+1212*", "backup") },
     ];
-    let numbers = Numbers::new("US").unwrap();
-    Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes })))
+    let numbers = NumberingPlan::new("US").unwrap();
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![], routes })))
 }
 
 /// A phone of the PBX with two calls: one from the carrier, and one to the backup.
@@ -141,7 +143,7 @@ fn rfc5589_7_the_far_sides_of_both_calls_are_joined_and_both_calls_of_the_phone_
     assert!(!asked.text.contains("198.51.100.7") && !asked.text.contains("10.0.0.20"), "{}", asked.text);
     phone.joined(&mut bench, &asked, &far_answer(2, "0 101", "sendrecv"));
     let media = bench.take_media();
-    let wired = media.iter().filter(|command| matches!(command, Command::Wire { .. })).count();
+    let wired = media.iter().filter(|command| matches!(command, MediaCommand::Wire { .. })).count();
     assert_eq!(wired, 2, "{media:?}");
     phone.hangs_up_first(&mut bench, 2);
     assert_eq!((bench.gateway.live_calls(), bench.gateway.status(bench.now).ports_in_use), (1, before / 2));
@@ -229,7 +231,7 @@ fn a_side_on_hold_of_either_kind_talks_again() {
         assert!(asked.body().contains("a=sendrecv"), "{}", asked.text);
         phone.joined(&mut bench, &asked, &far_answer(2, "0 101", "sendrecv"));
         let media = bench.take_media();
-        let stopped = media.iter().filter(|command| matches!(command, Command::RemoveEnd { .. })).count();
+        let stopped = media.iter().filter(|command| matches!(command, MediaCommand::RemoveEnd { .. })).count();
         if mode == HoldMode::Relay {
             let resumed = bench.expect(CARRIER, "INVITE");
             assert!(resumed.body().contains("a=sendrecv"), "{}", resumed.text);
@@ -286,9 +288,11 @@ fn far_sides_with_other_codecs_are_converted_and_each_leg_keeps_its_own_protecti
     bench.take_media();
     phone.joined(&mut bench, &asked, &secure(2));
     let media = bench.take_media();
-    let converted = |command: &&Command| matches!(command, Command::Wire { wire, .. } if wire.transcode.is_some());
+    let converted =
+        |command: &&MediaCommand| matches!(command, MediaCommand::Wire { wire, .. } if wire.transcode.is_some());
     assert_eq!(media.iter().filter(converted).count(), 2, "{media:?}");
-    let secured = |command: &&Command| matches!(command, Command::SetRemote { remote, .. } if remote.srtp.is_some());
+    let secured =
+        |command: &&MediaCommand| matches!(command, MediaCommand::SetRemote { remote, .. } if remote.srtp.is_some());
     assert_eq!(media.iter().filter(secured).count(), 1, "{media:?}");
     phone.hangs_up_first(&mut bench, 2);
     bench.bye(&mut phone.caller, &phone.far);
@@ -366,8 +370,8 @@ fn where_the_other_side_does_not_take_it_all_stays_as_it_was_and_the_phone_is_to
         bench.expect(BACKUP, "ACK");
         assert_eq!(phone.news(&mut bench), told);
         let media = bench.take_media();
-        let changes = |command: &&Command| {
-            matches!(command, Command::Wire { .. } | Command::Unwire { .. } | Command::SetRemote { .. })
+        let changes = |command: &&MediaCommand| {
+            matches!(command, MediaCommand::Wire { .. } | MediaCommand::Unwire { .. } | MediaCommand::SetRemote { .. })
         };
         assert_eq!(media.iter().filter(changes).count(), 0, "{media:?}");
         assert_eq!(bench.gateway.status(bench.now).ports_in_use, before);
@@ -402,11 +406,11 @@ fn ports_that_are_somebody_elses_fail_the_join_alone() {
     let mut phone = Phone::new(&mut bench);
     let asked = phone.asks(&mut bench);
     let added = bench.media.iter().find_map(|(id, command)| match command {
-        Command::AddEnd { end, .. } => Some((*id, *end)),
+        MediaCommand::AddEnd { end, .. } => Some((*id, *end)),
         _ => None,
     });
     let (id, end) = added.unwrap();
-    bench.input(Input::Media { id, event: Event::BindFailed { end, error: "in use".into() } });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::BindFailed { end, error: "in use".into() } });
     bench.receive(BACKUP, phone.far.respond(&asked, 200, &far_answer(2, "0 101", "sendrecv")));
     bench.expect(BACKUP, "ACK");
     assert_eq!(phone.news(&mut bench), "SIP/2.0 500 Server Internal Error");
@@ -555,9 +559,14 @@ fn an_operator_ends_either_call_and_a_restart_keeps_what_is_joined() {
     phone.joined(&mut bench, &asked, &far_answer(2, "0 101", "sendrecv"));
     phone.hangs_up_first(&mut bench, 2);
     let sid = bench.gateway.calls(bench.now).into_iter().find(|call| call.state == "answered").unwrap().sid;
-    let numbers = Numbers::new("US").unwrap();
-    bench.restart(Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents: vec![], routes: vec![] })));
-    bench.control(Control::Hangup { sid });
+    let numbers = NumberingPlan::new("US").unwrap();
+    bench.restart(Arc::new(RoutingTable::new(TableDefinition {
+        numbers,
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes: vec![],
+    })));
+    bench.control(OperatorCommand::Hangup { sid });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, phone.caller.respond(&bye, 200, ""));
     let bye = bench.expect(BACKUP, "BYE");

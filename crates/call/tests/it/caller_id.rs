@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use crate::bench::*;
-use trunkgate_route::{CallerIdRule, Identities, Number, Numbers, OwnHosts, Pattern, Route, SendNumbers, Trunk};
+use trunkgate_route::{
+    CallerIdRule, IdentityTrust, Number, NumberingPlan, OwnHosts, Pattern, Route, SendNumbers, Trunk,
+};
 
 const DEFAULT: &str = "+14155550199";
 
 fn number(text: &str) -> Number {
-    Numbers::default().normalise_caller(text, None)
+    NumberingPlan::default().normalise_caller(text, None)
 }
 
 /// Returns a rule with the allowed numbers and the replacement.
@@ -189,12 +191,12 @@ fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
     let private = "Privacy: id\r\nP-Asserted-Identity: <sip:+14155559999@x>\r\n";
     let known = "Privacy: id\r\nP-Asserted-Identity: <sip:+14155550188@x>\r\n";
     for (identity, from, headers, expected, pai, privacy) in [
-        (Identities::Pass, HIDDEN, "", HIDDEN, &["<sip:+14155550199@us>"][..], &["id"][..]),
-        (Identities::Pass, HIDDEN, private, HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
-        (Identities::Pass, HIDDEN, known, HIDDEN, &["<sip:+14155550188@us>"], &["id"]),
-        (Identities::Pass, HIDDEN, "Privacy: none\r\n", HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
+        (IdentityTrust::Pass, HIDDEN, "", HIDDEN, &["<sip:+14155550199@us>"][..], &["id"][..]),
+        (IdentityTrust::Pass, HIDDEN, private, HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
+        (IdentityTrust::Pass, HIDDEN, known, HIDDEN, &["<sip:+14155550188@us>"], &["id"]),
+        (IdentityTrust::Pass, HIDDEN, "Privacy: none\r\n", HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
         (
-            Identities::Pass,
+            IdentityTrust::Pass,
             HIDDEN,
             "Privacy: user;critical\r\n",
             HIDDEN,
@@ -202,8 +204,8 @@ fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
             &["user;critical;id"],
         ),
         // The caller's trunk is not trusted: its identity headers are dropped, ours are sent.
-        (Identities::Strip, ALICE, private, HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
-        (Identities::Strip, HIDDEN, "", HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
+        (IdentityTrust::Strip, ALICE, private, HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
+        (IdentityTrust::Strip, HIDDEN, "", HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
     ] {
         let from_trunk = Trunk { identity, ..carrier(None) };
         let mut bench = bench_of(from_trunk, pbx(twilio()), None);
@@ -214,7 +216,7 @@ fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
         assert!(!invite.text.contains("9999") && !invite.text.contains("1234@"), "{}", invite.text);
     }
     // A trunk that may not know the caller gets no identity headers.
-    let mut bench = bench_of(carrier(None), Trunk { identity: Identities::Strip, ..pbx(twilio()) }, None);
+    let mut bench = bench_of(carrier(None), Trunk { identity: IdentityTrust::Strip, ..pbx(twilio()) }, None);
     let invite = call(&mut bench, HIDDEN, "").unwrap();
     assert!(invite.headers("P-Asserted-Identity").is_empty() && invite.headers("Privacy").is_empty());
 }

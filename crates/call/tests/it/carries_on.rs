@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
-use trunkgate_call::Input;
-use trunkgate_media::{Command, Event};
+use trunkgate_call::GatewayInput;
+use trunkgate_media::{MediaCommand, MediaEvent};
 
-fn usual() -> std::sync::Arc<trunkgate_route::Table> {
+fn usual() -> std::sync::Arc<trunkgate_route::RoutingTable> {
     table(usual_trunks(), vec![route(vec![to_trunk("pbx")])])
 }
 
@@ -21,10 +21,10 @@ fn a_restart_in_mid_call() {
     trunks.reverse();
     bench.restart(table(trunks, vec![route(vec![to_trunk("pbx")])]));
     let media = bench.take_media();
-    assert!(matches!(media[0], Command::Open { .. }));
+    assert!(matches!(media[0], MediaCommand::Open { .. }));
     assert_eq!(added(&media), ports);
-    assert_eq!(media.iter().filter(|c| matches!(c, Command::SetRemote { .. })).count(), 2);
-    assert_eq!(media.iter().filter(|c| matches!(c, Command::Wire { .. })).count(), 2);
+    assert_eq!(media.iter().filter(|c| matches!(c, MediaCommand::SetRemote { .. })).count(), 2);
+    assert_eq!(media.iter().filter(|c| matches!(c, MediaCommand::Wire { .. })).count(), 2);
     let after = bench.gateway.calls(bench.now).remove(0);
     assert_eq!(serde_json::to_value(&before).unwrap(), serde_json::to_value(&after).unwrap());
     assert_eq!(bench.gateway.status(bench.now).ports_in_use, 4);
@@ -66,7 +66,7 @@ fn a_snapshot_taken_back_is_the_same_snapshot() {
         .media
         .iter()
         .find_map(|(id, command)| match command {
-            Command::AddEnd { end, spec } => Some((*id, *end, spec.counters.clone())),
+            MediaCommand::AddEnd { end, spec } => Some((*id, *end, spec.counters.clone())),
             _ => None,
         })
         .unwrap();
@@ -74,7 +74,7 @@ fn a_snapshot_taken_back_is_the_same_snapshot() {
     heard.lost.set(2);
     heard.jitter_us.set(1_500);
     let source = "198.51.100.7:40000".parse().unwrap();
-    bench.input(Input::Media { id, event: Event::Latched { end, source } });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::Latched { end, source } });
 
     let snapshot = |bench: &Bench| serde_json::to_value(bench.gateway.snapshot(bench.now)).unwrap();
     let before = snapshot(&bench);
@@ -88,9 +88,9 @@ fn a_snapshot_taken_back_is_the_same_snapshot() {
     assert_eq!((shown.legs[0].rtp.rx_packets, shown.legs[0].rtp.latched), (7, Some(source)));
 }
 
-fn added(media: &[Command]) -> Vec<u16> {
+fn added(media: &[MediaCommand]) -> Vec<u16> {
     let added = media.iter().filter_map(|c| match c {
-        Command::AddEnd { spec, .. } => Some(spec.bind.port()),
+        MediaCommand::AddEnd { spec, .. } => Some(spec.bind.port()),
         _ => None,
     });
     added.collect()
@@ -186,6 +186,6 @@ fn hold_by_an_empty_address_is_hold() {
     assert!(
         media
             .iter()
-            .any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.rtp.is_none() && !remote.watch_idle))
+            .any(|c| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.rtp.is_none() && !remote.watch_idle))
     );
 }

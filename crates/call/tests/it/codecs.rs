@@ -4,8 +4,8 @@
 
 use crate::bench::*;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_media::{Coding, Command, WireSpec};
-use trunkgate_route::{Dtmf, Trunk};
+use trunkgate_media::{MediaCommand, PayloadCodec, WireSpec};
+use trunkgate_route::{DtmfMode, Trunk};
 
 fn trunks(carrier: &[&str], pbx: &[&str]) -> Vec<Trunk> {
     let codecs = |list: &[&str]| list.iter().map(|codec| (*codec).to_owned()).collect();
@@ -35,7 +35,7 @@ fn described(ip: &str, port: u16, version: u64, formats: &str) -> String {
 /// Returns the last wires commanded, in order.
 fn wires(bench: &mut Bench) -> Vec<WireSpec> {
     let wire = |command| match command {
-        Command::Wire { wire, .. } => Some(wire),
+        MediaCommand::Wire { wire, .. } => Some(wire),
         _ => None,
     };
     bench.take_media().into_iter().filter_map(wire).collect()
@@ -117,10 +117,14 @@ fn sides_that_share_nothing_are_converted_between() {
     let (mut caller, callee, wires) = converted(&mut bench);
     let [there, back] = &wires[..] else { panic!("{wires:?}") };
     let (there, back) = (there.transcode.as_ref().unwrap(), back.transcode.as_ref().unwrap());
-    assert_eq!((there.from[0], there.to.0, there.packet_ms), ((0, Coding::Pcmu), 107, 40), "by the trunk's `ptime`");
-    let Coding::Opus(wanted) = there.to.1 else { panic!("{there:?}") };
+    assert_eq!(
+        (there.from[0], there.to.0, there.packet_ms),
+        ((0, PayloadCodec::Pcmu), 107, 40),
+        "by the trunk's `ptime`"
+    );
+    let PayloadCodec::Opus(wanted) = there.to.1 else { panic!("{there:?}") };
     assert!(wanted.fec && !wanted.dtx);
-    assert_eq!((back.from[0].0, back.to, back.packet_ms), (107, (0, Coding::Pcmu), 20));
+    assert_eq!((back.from[0].0, back.to, back.packet_ms), (107, (0, PayloadCodec::Pcmu), 20));
     assert_eq!(there.events[0].to, (101, 8000));
     let view = bench.gateway.calls(bench.now).remove(0);
     let codecs: Vec<_> = view.legs.iter().map(|leg| (leg.codec.as_str(), leg.converted_to)).collect();
@@ -220,7 +224,7 @@ fn a_target_that_refuses_our_offer_is_told_of_with_what_it_was_offered_and_its_w
 #[test]
 fn keys_that_each_side_presses_in_its_own_way_are_told_of() {
     let mut trunks = trunks(&["PCMU"], &["PCMU"]);
-    trunks[1].dtmf = Dtmf::Info;
+    trunks[1].dtmf = DtmfMode::Info;
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]));
     answered(&mut bench, "0 101", "0");
     let trace = decisions(&bench);

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::Input;
-use trunkgate_route::{Server, TargetSpec, Trunk};
+use trunkgate_call::GatewayInput;
+use trunkgate_route::{DestinationServer, TargetSpec, Trunk};
 
 /// Returns a provider with two peers in order of priority, as the preset makes them of `edges`, and a backup.
 fn bench(connect: Vec<TargetSpec>) -> Bench {
@@ -67,7 +67,7 @@ fn rfc3263_4_3_a_peer_that_fails_leads_to_the_next_one_and_is_not_the_trunk() {
     let rejects = |code: u16, extra: &'static str| move |bench: &mut Bench| refused_by(bench, PBX, code, extra);
     let closed = |bench: &mut Bench| {
         bench.expect(PBX, "INVITE");
-        bench.input(Input::TransportFailed { flow: udp(PBX), why: None });
+        bench.input(GatewayInput::TransportFailed { flow: udp(PBX), why: None });
     };
     let silent = |bench: &mut Bench| {
         bench.expect(PBX, "INVITE");
@@ -182,7 +182,7 @@ fn a_congested_trunk_that_is_the_last_target_still_gets_the_call_at_another_peer
 #[test]
 fn one_address_speaks_for_its_peer_where_another_peer_says_the_same() {
     let at = |peer: &str| peer.parse::<std::net::SocketAddr>().unwrap();
-    let server = |address: &str| Server {
+    let server = |address: &str| DestinationServer {
         transport: trunkgate_sip::Transport::Udp,
         port: at(address).port(),
         tier: 0,
@@ -193,7 +193,7 @@ fn one_address_speaks_for_its_peer_where_another_peer_says_the_same() {
     // A name with two addresses and one with a third, then the first name alone.
     for has_second in [true, false] {
         let mut provider = Trunk { congested_on: vec![503], ..trunk("provider", &[PBX, BACKUP]) };
-        provider.peers[0].servers = vec![server(PBX), Server { priority: 1, ..server(PBX2) }];
+        provider.peers[0].servers = vec![server(PBX), DestinationServer { priority: 1, ..server(PBX2) }];
         provider.peers[1].priority = provider.peers[0].priority + 1;
         provider.peers.truncate(if has_second { 2 } else { 1 });
         let trunks = vec![trunk("carrier", &[CARRIER]), provider];

@@ -8,10 +8,12 @@ use crate::bench::agents::{Told, agent, hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::limits::KEYS_TO_TELL;
 use trunkgate_media::limits::KEYS_WAITING;
-use trunkgate_media::{AgentRequest, Coding, Command, EndId, Event, PartedSpec, PressSpec, WireSpec};
-use trunkgate_route::{Definition, Dtmf, Numbers, Table, Trunk};
+use trunkgate_media::{
+    AgentRequest, DigitFormat, DtmfConversion, EndId, MediaCommand, MediaEvent, PayloadCodec, WireSpec,
+};
+use trunkgate_route::{DtmfMode, NumberingPlan, RoutingTable, TableDefinition, Trunk};
 
-fn parted_bench(carrier: Dtmf, pbx: Dtmf) -> Bench {
+fn parted_bench(carrier: DtmfMode, pbx: DtmfMode) -> Bench {
     let trunks =
         vec![Trunk { dtmf: carrier, ..trunk("carrier", &[CARRIER]) }, Trunk { dtmf: pbx, ..trunk("pbx", &[PBX]) }];
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]))
@@ -39,7 +41,7 @@ fn answered(bench: &mut Bench, formats: &str) -> (Dialing, Dialed, [String; 2], 
     };
     let told = [line(&invite), line(&ok)];
     let wires = bench.take_media().into_iter().filter_map(|command| match command {
-        Command::Wire { wire, .. } => Some(wire),
+        MediaCommand::Wire { wire, .. } => Some(wire),
         _ => None,
     });
     let wires = wires.collect();
@@ -58,13 +60,13 @@ fn presses(bench: &mut Bench, kind: &str, body: &str, caller: &mut Dialing) -> u
 }
 
 const RELAY: &str = "application/dtmf-relay";
-const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
+const EVENT: DigitFormat = DigitFormat::Event { payload: 101, clock_hz: 8000 };
 
-fn pressed(bench: &mut Bench) -> Vec<(EndId, PressSpec, String, u16)> {
+fn pressed(bench: &mut Bench) -> Vec<(EndId, DigitFormat, String, u16)> {
     let commands = bench.take_media().into_iter();
     commands
         .filter_map(|command| match command {
-            Command::Press { end, press, digits, ms } => Some((end, press, digits, ms)),
+            MediaCommand::Press { end, press, digits, ms } => Some((end, press, digits, ms)),
             _ => None,
         })
         .collect()
@@ -72,12 +74,15 @@ fn pressed(bench: &mut Bench) -> Vec<(EndId, PressSpec, String, u16)> {
 
 #[test]
 fn a_key_by_info_becomes_a_telephone_event() {
-    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let mut bench = parted_bench(DtmfMode::Info, DtmfMode::Rfc4733);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
     assert_eq!(told, ["0 8 107 101 96", "0"]);
-    let parted = |press| Some(Box::new(PartedSpec { press, ..PartedSpec::default() }));
+    let parted = |press| Some(Box::new(DtmfConversion { press, ..DtmfConversion::default() }));
     assert_eq!(wires[0].parted, parted(Some(EVENT)));
-    assert_eq!(wires[1].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
+    assert_eq!(
+        wires[1].parted,
+        Some(Box::new(DtmfConversion { events: vec![(101, 8000)], ..DtmfConversion::default() }))
+    );
     assert!(wires.iter().all(|wire| wire.payloads == [(0, 0)]), "{wires:?}");
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\nDuration=160\r\n", &mut caller), 200);
     assert_eq!(presses(&mut bench, "application/dtmf", "#", &mut caller), 200);
@@ -100,7 +105,7 @@ fn a_key_by_info_becomes_a_telephone_event() {
 
 #[test]
 fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
-    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let mut bench = parted_bench(DtmfMode::Info, DtmfMode::Rfc4733);
     let (mut caller, callee, ..) = answered(&mut bench, "0 101");
     let key = "Signal=5\r\nDuration=2000\r\n";
     let taken = (0..9).take_while(|_| presses(&mut bench, RELAY, key, &mut caller) == 200).count();
@@ -125,13 +130,16 @@ fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
 
 #[test]
 fn telephone_events_become_infos_one_after_the_other() {
-    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
+    let mut bench = parted_bench(DtmfMode::Rfc4733, DtmfMode::Info);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0");
     assert_eq!(told, ["0 8 107", "0 101"]);
-    assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
+    assert_eq!(
+        wires[0].parted,
+        Some(Box::new(DtmfConversion { events: vec![(101, 8000)], ..DtmfConversion::default() }))
+    );
     // The duration of one digit is unknown, and another has only its beginning.
     for (key, ms) in [('1', 120), ('#', 4000), ('2', 0), ('3', 20)] {
-        bench.news(Event::Key { end: EndId(0), key, ms });
+        bench.news(MediaEvent::Key { end: EndId(0), key, ms });
     }
     let (usual, short) = (Duration::from_millis(200), Duration::from_millis(140));
     for (body, code, pause) in [
@@ -152,7 +160,7 @@ fn telephone_events_become_infos_one_after_the_other() {
     bench.nothing();
     // The edge waits for a slow response; by then the next digit has waited long enough.
     for key in ['4', '5'] {
-        bench.news(Event::Key { end: EndId(0), key, ms: 100 });
+        bench.news(MediaEvent::Key { end: EndId(0), key, ms: 100 });
     }
     let told = bench.expect(PBX, "INFO");
     bench.pass(Duration::from_millis(300));
@@ -175,31 +183,31 @@ fn telephone_events_become_infos_one_after_the_other() {
 
 #[test]
 fn a_far_end_that_lost_the_call_ends_it_and_the_call_s_end_ends_its_keys() {
-    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
+    let mut bench = parted_bench(DtmfMode::Rfc4733, DtmfMode::Info);
     let (_, callee, ..) = answered(&mut bench, "0");
-    bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
+    bench.news(MediaEvent::Key { end: EndId(0), key: '1', ms: 100 });
     let told = bench.expect(PBX, "INFO");
     bench.receive(PBX, callee.respond(&told, 481, ""));
     bench.expect(CARRIER, "BYE");
-    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Info);
+    let mut bench = parted_bench(DtmfMode::Rfc4733, DtmfMode::Info);
     let (mut caller, callee, ..) = answered(&mut bench, "0");
     for _ in 0..KEYS_TO_TELL + 3 {
-        bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
+        bench.news(MediaEvent::Key { end: EndId(0), key: '1', ms: 100 });
     }
     assert!(bench.story().contains("1 DTMF digits dropped"), "{}", bench.story());
     bench.expect(PBX, "INFO");
     bench.bye(&mut caller, &callee);
-    bench.news(Event::Key { end: EndId(0), key: '1', ms: 100 });
+    bench.news(MediaEvent::Key { end: EndId(0), key: '1', ms: 100 });
     bench.finish();
 }
 
 #[test]
 fn a_digit_that_passes_is_a_row_of_the_trace_and_not_named() {
-    let mut bench = parted_bench(Dtmf::Rfc4733, Dtmf::Rfc4733);
+    let mut bench = parted_bench(DtmfMode::Rfc4733, DtmfMode::Rfc4733);
     let (mut caller, callee, _, wires) = answered(&mut bench, "0 101");
     assert_eq!((wires[0].keys, wires[1].keys), (Some(101), Some(101)));
     for key in ['4', '2'] {
-        bench.news(Event::Key { end: EndId(0), key, ms: 0 });
+        bench.news(MediaEvent::Key { end: EndId(0), key, ms: 0 });
     }
     bench.nothing();
     let story = bench.story();
@@ -210,7 +218,7 @@ fn a_digit_that_passes_is_a_row_of_the_trace_and_not_named() {
 
 #[test]
 fn sides_of_the_same_way_are_left_alone() {
-    for dtmf in [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband] {
+    for dtmf in [DtmfMode::Rfc4733, DtmfMode::Info, DtmfMode::Inband] {
         let mut bench = parted_bench(dtmf, dtmf);
         let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
         assert_eq!(told, ["0 8 107 101", "0 101"]);
@@ -227,7 +235,7 @@ fn sides_of_the_same_way_are_left_alone() {
 
 #[test]
 fn a_re_invite_keeps_each_side_s_own() {
-    let mut bench = parted_bench(Dtmf::Info, Dtmf::Rfc4733);
+    let mut bench = parted_bench(DtmfMode::Info, DtmfMode::Rfc4733);
     let (mut caller, callee, ..) = answered(&mut bench, "0 101");
     caller.cseq += 1;
     let moved = sdp("198.51.100.7", 40_002, 2, "0 101", "sendrecv");
@@ -259,7 +267,7 @@ fn a_re_invite_keeps_each_side_s_own() {
     bench.take_media();
     caller.cseq += 1;
     assert_eq!(presses(&mut bench, RELAY, "Signal=6\r\n", &mut caller), 200);
-    let renumbered = PressSpec::Event { payload: 96, clock_hz: 8000 };
+    let renumbered = DigitFormat::Event { payload: 96, clock_hz: 8000 };
     assert_eq!(pressed(&mut bench), [(EndId(1), renumbered, "6".to_owned(), 100)]);
     bench.bye(&mut caller, &callee);
     bench.finish();
@@ -267,9 +275,9 @@ fn a_re_invite_keeps_each_side_s_own() {
 
 #[test]
 fn an_agent_is_told_keys_by_info_and_presses_some() {
-    let carrier = Trunk { dtmf: Dtmf::Info, ..trunk("carrier", &[CARRIER]) };
-    let table = Table::new(Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let carrier = Trunk { dtmf: DtmfMode::Info, ..trunk("carrier", &[CARRIER]) };
+    let table = RoutingTable::new(TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: vec![carrier, trunk("pbx", &[PBX])],
         agents: vec![agent("desk")],
         routes: vec![route(vec![to_agent("desk")])],
@@ -298,22 +306,25 @@ fn an_agent_is_told_keys_by_info_and_presses_some() {
 
 #[test]
 fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
-    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Rfc4733);
+    let mut bench = parted_bench(DtmfMode::Inband, DtmfMode::Rfc4733);
     let (mut caller, callee, told, wires) = answered(&mut bench, "0 101");
     assert_eq!(told, ["0 8 107 101 96", "0"]);
     let [there, back] = &wires[..] else { panic!("{wires:?}") };
     let transcode = there.transcode.as_ref().unwrap();
-    assert_eq!((transcode.from.as_slice(), transcode.to), (&[(0, Coding::Pcmu)][..], (0, Coding::Pcmu)));
-    assert_eq!(there.parted, Some(Box::new(PartedSpec { tones: true, press: Some(EVENT), ..PartedSpec::default() })));
-    let tone = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
+    assert_eq!((transcode.from.as_slice(), transcode.to), (&[(0, PayloadCodec::Pcmu)][..], (0, PayloadCodec::Pcmu)));
+    assert_eq!(
+        there.parted,
+        Some(Box::new(DtmfConversion { tones: true, press: Some(EVENT), ..DtmfConversion::default() }))
+    );
+    let tone = DigitFormat::Tone { payload: 0, coding: PayloadCodec::Pcmu };
     assert_eq!((back.transcode.as_ref(), back.payloads.as_slice()), (None, &[(0, 0)][..]));
     let events = vec![(101, 8000)];
-    assert_eq!(back.parted, Some(Box::new(PartedSpec { events, press: Some(tone), ..PartedSpec::default() })));
+    assert_eq!(back.parted, Some(Box::new(DtmfConversion { events, press: Some(tone), ..DtmfConversion::default() })));
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
     bench.bye(&mut caller, &callee);
     bench.finish();
     // Comfort noise stays in the transcoded stream.
-    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
+    let mut bench = parted_bench(DtmfMode::Inband, DtmfMode::Info);
     bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "0 13"));
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -321,13 +332,13 @@ fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     let listened = bench.take_media().into_iter().find_map(|command| match command {
-        Command::Wire { wire, .. } if wire.transcode.is_some() => Some(wire),
+        MediaCommand::Wire { wire, .. } if wire.transcode.is_some() => Some(wire),
         _ => None,
     });
     let wire = listened.unwrap();
     assert_eq!((wire.transcode.unwrap().noise, wire.payloads), (Some((13, Some(13))), vec![]));
     // A codec that the edge does not know passes through, with the tones in it.
-    let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
+    let mut bench = parted_bench(DtmfMode::Inband, DtmfMode::Info);
     bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "18"));
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -335,7 +346,7 @@ fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     let wires = bench.take_media().into_iter().filter(|command| match command {
-        Command::Wire { wire, .. } => wire.transcode.is_none() && wire.payloads == [(18, 18)],
+        MediaCommand::Wire { wire, .. } => wire.transcode.is_none() && wire.payloads == [(18, 18)],
         _ => false,
     });
     assert_eq!(wires.count(), 2);
@@ -343,9 +354,9 @@ fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
 
 #[test]
 fn an_agent_s_keys_go_to_a_side_with_tones_as_such() {
-    let carrier = Trunk { dtmf: Dtmf::Inband, ..trunk("carrier", &[CARRIER]) };
-    let table = Table::new(Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let carrier = Trunk { dtmf: DtmfMode::Inband, ..trunk("carrier", &[CARRIER]) };
+    let table = RoutingTable::new(TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: vec![carrier],
         agents: vec![agent("desk")],
         routes: vec![route(vec![to_agent("desk")])],
@@ -359,12 +370,12 @@ fn an_agent_s_keys_go_to_a_side_with_tones_as_such() {
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     let hears = bench.take_media().into_iter().any(|command| match command {
-        Command::Wire { to, wire, .. } => to == desk && wire.parted.is_some_and(|parted| parted.tones),
+        MediaCommand::Wire { to, wire, .. } => to == desk && wire.parted.is_some_and(|parted| parted.tones),
         _ => false,
     });
     assert!(hears);
     bench.wish(desk, AgentRequest::Dtmf("1#".into()));
-    let tone = PressSpec::Tone { payload: 8, coding: Coding::Pcma };
+    let tone = DigitFormat::Tone { payload: 8, coding: PayloadCodec::Pcma };
     assert_eq!(pressed(&mut bench), [(EndId(0), tone, "1#".to_owned(), 100)]);
     hang_up(&mut bench, &mut caller);
     bench.finish();

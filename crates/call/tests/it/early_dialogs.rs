@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 
 fn said(host: u8, version: u64) -> String {
     sdp(&format!("10.0.0.{host}"), 30_000 + u16::from(host) * 2, version, "0 101", "sendrecv")
@@ -17,8 +17,8 @@ fn at(host: u8) -> SocketAddr {
 
 /// Returns the destinations of the target's media since the last call of this function, in order.
 fn pointed(bench: &mut Bench) -> Vec<SocketAddr> {
-    let remote = |command: Command| match command {
-        Command::SetRemote { remote, .. } => remote.rtp.filter(|rtp| rtp.ip() != ip("198.51.100.7")),
+    let remote = |command: MediaCommand| match command {
+        MediaCommand::SetRemote { remote, .. } => remote.rtp.filter(|rtp| rtp.ip() != ip("198.51.100.7")),
         _ => None,
     };
     bench.take_media().into_iter().filter_map(remote).collect()

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 
-fn wires(commands: &[Command]) -> usize {
-    commands.iter().filter(|c| matches!(c, Command::Wire { .. })).count()
+fn wires(commands: &[MediaCommand]) -> usize {
+    commands.iter().filter(|c| matches!(c, MediaCommand::Wire { .. })).count()
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn a_183_with_description_wires_the_media_at_once() {
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "early");
     let media = bench.take_media();
     assert_eq!(wires(&media), 2);
-    let watched = |c: &Command| matches!(c, Command::SetRemote { remote, .. } if remote.watch_idle);
+    let watched = |c: &MediaCommand| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.watch_idle);
     assert!(!media.iter().any(watched), "silence before the answer is nobody's fault");
 
     bench.receive(PBX, callee.answer(180, ""));
@@ -65,7 +65,7 @@ fn another_answer_in_the_200_changes_the_wires_and_the_version() {
     let media = bench.take_media();
     assert_eq!(wires(&media), 2);
     assert!(media.iter().any(
-        |c| matches!(c, Command::SetRemote { remote, .. } if remote.relatch && remote.rtp == Some("10.0.0.77:32000".parse().unwrap()))
+        |c| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.relatch && remote.rtp == Some("10.0.0.77:32000".parse().unwrap()))
     ));
 }
 
@@ -81,7 +81,7 @@ fn after_a_target_with_early_media_fails_the_next_ones_answer_is_usable() {
     bench.receive(PBX, callee.answer(503, ""));
     bench.expect(PBX, "ACK");
     let media = bench.take_media();
-    assert!(media.iter().any(|c| matches!(c, Command::RemoveEnd { .. })));
+    assert!(media.iter().any(|c| matches!(c, MediaCommand::RemoveEnd { .. })));
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
     bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 5, "0 101", "sendrecv")));
     bench.expect(BACKUP, "ACK");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bench::early::SUPPORTED;
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\r\n";
 
@@ -63,7 +63,8 @@ fn moves() -> String {
 
 fn hears(bench: &mut Bench, address: &str) -> bool {
     let told = bench.take_media();
-    told.iter().any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.rtp == Some(address.parse().unwrap())))
+    told.iter()
+        .any(|c| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.rtp == Some(address.parse().unwrap())))
 }
 
 /// Answers the INVITE for the callee, and returns the caller's 2xx.

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::intake::Next;
-use trunkgate_call::{Control, Intake};
+use trunkgate_call::intake::IntakeStep;
+use trunkgate_call::{OperatorCommand, SipIntake};
 use trunkgate_route::{CallerIdRule, Pattern, Route, TargetSpec, Trunk};
 
 fn pattern(text: &str) -> Pattern {
@@ -78,7 +78,7 @@ fn what_goes_out_decides_on_the_trunk_that_it_goes_to() {
 #[test]
 fn who_ends_its_work_refuses_it() {
     let mut bench = limited(tight("pbx", PBX), to_trunk("pbx"));
-    bench.control(Control::Drain { on: true });
+    bench.control(OperatorCommand::Drain { on: true });
     assert_eq!(call(&mut bench, 1, "911").unwrap_err(), 503);
 }
 
@@ -99,7 +99,7 @@ fn it_goes_before_other_new_calls_so_many_a_second() {
 #[test]
 fn while_others_are_turned_away_it_is_served() {
     let mut bench = limited(tight("pbx", PBX), to_trunk("pbx"));
-    let mut intake: Intake<()> = Intake::default();
+    let mut intake: SipIntake<()> = SipIntake::default();
     let mut message = |call: u32, user: &str| {
         let caller = Dialing { peer: CARRIER.into(), number: user.into(), call, cseq: 1, to_tag: String::new() };
         bench.gateway.sort(bench.now, udp(CARRIER), caller.request("INVITE", &offer(), "").into()).unwrap()
@@ -108,11 +108,11 @@ fn while_others_are_turned_away_it_is_served() {
     let help = message(911, "911");
     let now = bench.now;
     for other in others {
-        intake.offer(now, now, trunkgate_sip::Party(1), udp(CARRIER), other).unwrap();
+        intake.offer(now, now, trunkgate_sip::SipPartyId(1), udp(CARRIER), other).unwrap();
     }
     let late = now + Duration::from_millis(400);
     intake.offer_first(late, late, udp(CARRIER), help).unwrap();
-    let Some(Next::Message(_, first)) = intake.next(late) else { panic!("nothing is served") };
+    let Some(IntakeStep::Message(_, first)) = intake.next(late) else { panic!("nothing is served") };
     assert_eq!(first.uri().unwrap().user, "911");
-    assert!(matches!(intake.next(late), Some(Next::TurnAway(..))), "the others have waited for too long");
+    assert!(matches!(intake.next(late), Some(IntakeStep::TurnAway(..))), "the others have waited for too long");
 }

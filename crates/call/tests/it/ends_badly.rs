@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::{Control, Input};
-use trunkgate_media::{Command, EndId, Event, MediaId};
+use trunkgate_call::{GatewayInput, OperatorCommand};
+use trunkgate_media::{EndId, MediaCommand, MediaEvent, MediaId};
 
 /// Returns the id of the only session, and its ends in the order of their creation.
 fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
     let added = bench.media.iter().filter_map(|(id, c)| match c {
-        Command::AddEnd { end, .. } => Some((*id, *end)),
+        MediaCommand::AddEnd { end, .. } => Some((*id, *end)),
         _ => None,
     });
     let all: Vec<_> = added.collect();
@@ -19,7 +19,7 @@ fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
 }
 
 fn bind_failed(bench: &mut Bench, id: MediaId, end: EndId) {
-    bench.input(Input::Media { id, event: Event::BindFailed { end, error: "address in use".into() } });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::BindFailed { end, error: "address in use".into() } });
 }
 
 #[test]
@@ -107,11 +107,13 @@ fn a_silent_side() {
     let mut bench = Bench::new();
     let (caller, callee) = bench.answered();
     let (id, ends) = ends(&bench);
-    bench
-        .input(Input::Media { id, event: Event::Latched { end: ends[1], source: "10.0.0.20:30000".parse().unwrap() } });
+    bench.input(GatewayInput::Media {
+        id,
+        event: MediaEvent::Latched { end: ends[1], source: "10.0.0.20:30000".parse().unwrap() },
+    });
     let call = &bench.gateway.calls(bench.now)[0];
     assert_eq!(call.legs[1].rtp.latched, Some("10.0.0.20:30000".parse().unwrap()));
-    bench.input(Input::Media { id, event: Event::Idle { end: ends[0] } });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::Idle { end: ends[0] } });
     let bye = bench.expect(CARRIER, "BYE");
     assert!(bye.header("Reason").contains("media_timeout"));
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
@@ -126,14 +128,14 @@ fn a_worker_that_gave_up() {
     let mut bench = Bench::new();
     bench.answered();
     let (id, _) = ends(&bench);
-    bench.input(Input::Media { id, event: Event::Closed });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::Closed });
     bench.expect(CARRIER, "BYE");
     bench.expect(PBX, "BYE");
     assert_eq!(bench.reports[0].call.reason, Some("internal"));
     let mut bench = Bench::new();
     bench.invite(CARRIER, "+14155550100", &offer());
     let (id, _) = ends(&bench);
-    bench.input(Input::Media { id, event: Event::Closed });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::Closed });
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 500");
 }
@@ -151,7 +153,7 @@ fn ports_of_somebody_else_are_drawn_anew_for_the_caller() {
     assert_eq!(now.len(), 3);
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(CARRIER, "SIP/2.0 200");
-    let wired = |end| bench.media.iter().any(|(_, c)| matches!(c, Command::Wire { from, .. } if *from == end));
+    let wired = |end| bench.media.iter().any(|(_, c)| matches!(c, MediaCommand::Wire { from, .. } if *from == end));
     assert!(wired(now[2]) && !wired(first[0]));
 }
 
@@ -175,7 +177,7 @@ fn a_target_that_has_seen_bad_ports_is_asked_again() {
     }
     bench.expect(PBX, "INVITE");
     assert!(bench.sent.iter().any(|s| s.to == BACKUP.parse().unwrap()));
-    bench.control(Control::EndAll);
+    bench.control(OperatorCommand::EndAll);
     bench.finish();
 }
 
@@ -204,11 +206,11 @@ fn ports_come_back_only_when_the_worker_says_so() {
     bench.bye(&mut caller, &callee);
     assert_eq!(bench.gateway.status(bench.now).ports_in_use, 4);
     for (left, end) in [(2, all[0]), (2, all[0]), (0, all[1])] {
-        bench.input(Input::Media { id, event: Event::EndClosed { end, port: 0 } });
+        bench.input(GatewayInput::Media { id, event: MediaEvent::EndClosed { end, port: 0 } });
         assert_eq!(bench.gateway.status(bench.now).ports_in_use, left);
     }
-    bench.input(Input::Media { id, event: Event::Closed });
-    bench.input(Input::Media { id, event: Event::Closed });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::Closed });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::Closed });
     bench.finish();
 }
 
@@ -223,14 +225,14 @@ fn the_operator_ends_one_call_or_all() {
     bench.expect(CARRIER, "SIP/2.0 180");
     let calls = bench.gateway.calls(bench.now);
     assert_eq!((calls.len(), calls[0].state, calls[1].state), (2, "ringing", "answered"));
-    bench.control(Control::Hangup { sid: "CAnone".into() });
+    bench.control(OperatorCommand::Hangup { sid: "CAnone".into() });
     bench.nothing();
-    bench.control(Control::Hangup { sid: calls[1].sid.clone() });
+    bench.control(OperatorCommand::Hangup { sid: calls[1].sid.clone() });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
-    bench.control(Control::EndAll);
+    bench.control(OperatorCommand::EndAll);
     bench.expect(CARRIER, "SIP/2.0 503");
     bench.receive(CARRIER, ringing.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
     let cancel = bench.expect(PBX, "CANCEL");

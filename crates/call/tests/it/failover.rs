@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::Input;
+use trunkgate_call::GatewayInput;
 use trunkgate_call::limits::ATTEMPTS_PER_CALL;
 use trunkgate_call::trace::{TraceEntry, TraceItem};
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 use trunkgate_route::{Destination, Peer, Route, TargetSpec, Trunk};
 
 fn two_peers() -> Bench {
@@ -123,7 +123,7 @@ fn twilio_s_edges_are_asked_in_their_order_and_then_another_trunk() {
             // Its early media is removed once it has failed.
             bench.receive(edge, asked.answer(183, &answer()));
             refuse(&mut bench, &asked, code);
-            assert!(bench.take_media().iter().any(|command| matches!(command, Command::RemoveEnd { .. })));
+            assert!(bench.take_media().iter().any(|command| matches!(command, MediaCommand::RemoveEnd { .. })));
         }
         let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
         bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 1, "0 101", "sendrecv")));
@@ -229,11 +229,11 @@ fn a_send_that_fails_goes_on_at_once() {
     let mut bench = two_peers();
     dial(&mut bench);
     let (first, other) = asked_first(&mut bench);
-    bench.input(Input::TransportFailed { flow: udp(&first.peer), why: None });
+    bench.input(GatewayInput::TransportFailed { flow: udp(&first.peer), why: None });
     bench.expect(other, "INVITE");
-    bench.input(Input::TransportFailed { flow: udp(other), why: None });
+    bench.input(GatewayInput::TransportFailed { flow: udp(other), why: None });
     bench.expect(BACKUP, "INVITE");
-    bench.input(Input::TransportFailed { flow: udp(BACKUP), why: None });
+    bench.input(GatewayInput::TransportFailed { flow: udp(BACKUP), why: None });
     bench.expect(CARRIER, "SIP/2.0 503");
     assert_eq!(bench.reports[0].call.reason, Some("unreachable"));
     bench.finish();
@@ -470,7 +470,7 @@ fn a_call_makes_only_so_many_attempts() {
     let mut tried = 0;
     while let Some(sent) = bench.sent.pop_front().filter(|s| s.first_line().starts_with("INVITE")) {
         tried += 1;
-        bench.input(Input::TransportFailed { flow: udp(&sent.to.to_string()), why: None });
+        bench.input(GatewayInput::TransportFailed { flow: udp(&sent.to.to_string()), why: None });
     }
     assert_eq!(tried, ATTEMPTS_PER_CALL);
     assert_eq!(bench.reports[0].sip_code, 503);
@@ -483,7 +483,7 @@ fn numbers_in_a_bare_uri_are_masked_in_log_lines() {
         TargetSpec::Uri { uri: "sip:+14155559876@192.0.2.77".into(), destination: name("192.0.2.77"), in_call: false };
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![uri])]));
     dial(&mut bench);
-    bench.input(Input::TransportFailed { flow: udp("192.0.2.77:5060"), why: None });
+    bench.input(GatewayInput::TransportFailed { flow: udp("192.0.2.77:5060"), why: None });
     assert!(bench.logs.iter().any(|l| l.contains("sip:+1415****876@192.0.2.77")), "{:?}", bench.logs);
     assert!(!bench.logs.iter().any(|l| l.contains("+14155559876")), "{:?}", bench.logs);
 }
@@ -514,14 +514,14 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
         connection: Some(trunkgate_sip::ConnectionId(5)),
         ..udp(PBX)
     };
-    bench.input(Input::Received { flow: tcp, bytes: callee.answer(404, "").into() });
+    bench.input(GatewayInput::Received { flow: tcp, bytes: callee.answer(404, "").into() });
     bench.expect(CARRIER, "SIP/2.0 404");
     // TCP is refused: UDP is tried at once. TCP is silent: after a second.
     for refused in [true, false] {
         let mut bench = over(Some(576));
         bench.sent.clear();
         if refused {
-            bench.input(Input::Disconnected { flow: tcp, made_for: None, cause: None, was_up: false });
+            bench.input(GatewayInput::Disconnected { flow: tcp, made_for: None, cause: None, was_up: false });
         } else {
             bench.pass(Duration::from_millis(900));
             assert_eq!(transports(&bench), Vec::<String>::new());

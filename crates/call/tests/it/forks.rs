@@ -6,18 +6,20 @@ use std::sync::Arc;
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
 use crate::bench::{Bench, CARRIER, Dialed, PBX, answer, offer, route, sdp, to_trunk, usual_trunks};
 use trunkgate_call::limits::{FORKS_PER_CALL, LISTENERS_PER_CALL};
-use trunkgate_call::twiml::Secret;
+use trunkgate_call::twiml::SensitiveText;
 use trunkgate_call::view::ForkView;
-use trunkgate_call::{CallAction, CallParty, Control, ForkRequest, Listener, Refused, TransferMode};
-use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentRequest, Coding, Command, EndId, TapSpec};
-use trunkgate_route::{Agent, HeaderPattern, Route, Table, TargetSpec, Template, Trunk};
+use trunkgate_call::{
+    CallAction, CallParty, ForkDestination, ForkRequest, OperatorCommand, RequestRefusal, TransferMode,
+};
+use trunkgate_media::agent::{StreamLoss, TrackSet};
+use trunkgate_media::{AgentRequest, EndId, MediaCommand, PayloadCodec, TapSpec};
+use trunkgate_route::{Agent, HeaderPattern, ParameterTemplate, Route, RoutingTable, TargetSpec, Trunk};
 
 const URL: &str = "wss://listener.example/media";
 
-fn table(connect: Vec<TargetSpec>) -> Arc<Table> {
-    let caller = ("caller".to_owned(), Template::parse("{caller}").unwrap());
-    let tenant = ("tenant".to_owned(), Template::parse("acme").unwrap());
+fn table(connect: Vec<TargetSpec>) -> Arc<RoutingTable> {
+    let caller = ("caller".to_owned(), ParameterTemplate::parse("{caller}").unwrap());
+    let tenant = ("tenant".to_owned(), ParameterTemplate::parse("acme").unwrap());
     let scribe = Agent { parameters: vec![caller, tenant], ..agent("scribe") };
     let recorder = Agent::at("recorder", "rtp://127.0.0.1:4000");
     agent_table(vec![agent("desk"), scribe, recorder], route(connect))
@@ -32,22 +34,22 @@ fn sid(bench: &Bench) -> String {
 }
 
 fn named(name: &str) -> ForkRequest {
-    ForkRequest { listener: Listener::Agent(name.into()), tracks: TrackSet::Both, parameters: vec![] }
+    ForkRequest { listener: ForkDestination::Agent(name.into()), tracks: TrackSet::Both, parameters: vec![] }
 }
 
 fn at(url: &str, tracks: TrackSet) -> ForkRequest {
     let parameters = vec![("case".to_owned(), "7".to_owned())];
-    ForkRequest { listener: Listener::Url(url.into()), tracks, parameters }
+    ForkRequest { listener: ForkDestination::Url(url.into()), tracks, parameters }
 }
 
-fn begin(bench: &mut Bench, request: &ForkRequest) -> Result<ForkView, Refused> {
+fn begin(bench: &mut Bench, request: &ForkRequest) -> Result<ForkView, RequestRefusal> {
     let sid = sid(bench);
     let begun = bench.begin_fork(&sid, request);
     bench.drain();
     begun
 }
 
-fn end(bench: &mut Bench, id: &str) -> Result<ForkView, Refused> {
+fn end(bench: &mut Bench, id: &str) -> Result<ForkView, RequestRefusal> {
     let sid = sid(bench);
     let ended = bench.end_fork(&sid, id);
     bench.drain();
@@ -62,7 +64,7 @@ fn a_fork_begins_and_ends_in_mid_call_and_nobody_else_is_told() {
     let fork = begin(&mut bench, &named("scribe")).unwrap();
     let (scribe, settings) = bench.asked().remove(0);
     assert_eq!((settings.talks, settings.tracks), (false, TrackSet::Both));
-    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
+    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(EndId(0), scribe, TapSpec::both(0, PayloadCodec::Pcmu))]);
     assert_eq!(
         (fork.agent.as_deref(), fork.url.as_str(), fork.state),
         (Some("scribe"), "ws://127.0.0.1/scribe", "trying")
@@ -76,7 +78,7 @@ fn a_fork_begins_and_ends_in_mid_call_and_nobody_else_is_told() {
     assert!(legs.contains(&fork.id), "its id is its leg's");
     assert_eq!(end(&mut bench, &fork.id).unwrap().state, "ended");
     assert_eq!(bench.told(), [Told::Remove(scribe)]);
-    assert_eq!(end(&mut bench, &fork.id), Err(Refused::ForkEnded));
+    assert_eq!(end(&mut bench, &fork.id), Err(RequestRefusal::ForkEnded));
     assert_eq!(bench.gateway.metrics().agent.sessions, 0);
     bench.nothing();
     assert_eq!(bench.state(), "answered");
@@ -97,10 +99,10 @@ fn one_by_its_url_is_told_what_was_asked_for() {
         (TrackSet::Outbound, &[("case".into(), "7".into())][..])
     );
     assert_eq!((fork.agent, fork.url.as_str(), fork.tracks), (None, URL, vec!["outbound"]));
-    let Command::AddAgent { spec, .. } = &bench.media[0].1 else { panic!("{:?}", bench.media) };
+    let MediaCommand::AddAgent { spec, .. } = &bench.media[0].1 else { panic!("{:?}", bench.media) };
     assert_eq!((spec.socket.url.as_str(), &spec.socket.auth_token), (URL, &None));
     assert!(!spec.socket.plain_networks.is_empty(), "looked at when it is called");
-    bench.lose(listener, Loss::Tls);
+    bench.lose(listener, StreamLoss::Tls);
     bench.nothing();
     assert!(bench.story().contains("failed: TLS failed"), "{}", bench.story());
     let call = bench.gateway.calls(bench.now).remove(0);
@@ -150,30 +152,30 @@ fn it_is_told_of_the_callers_headers_however_late_it_comes() {
 fn what_cannot_be_heard_is_refused_and_nothing_is_begun() {
     let mut bench = to_pbx();
     let missing = bench.begin_fork("CA0", &named("scribe"));
-    assert_eq!(missing, Err(Refused::UnknownCall));
-    assert_eq!(bench.gateway.forks("CA0"), Err(Refused::UnknownCall));
+    assert_eq!(missing, Err(RequestRefusal::UnknownCall));
+    assert_eq!(bench.gateway.forks("CA0"), Err(RequestRefusal::UnknownCall));
     let mut caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-    assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::NotAnswered));
+    assert_eq!(begin(&mut bench, &named("scribe")), Err(RequestRefusal::NotAnswered));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(begin(&mut bench, &named("nobody")), Err(Refused::UnknownAgent));
-    assert_eq!(begin(&mut bench, &named("")), Err(Refused::UnknownAgent));
+    assert_eq!(begin(&mut bench, &named("nobody")), Err(RequestRefusal::UnknownAgent));
+    assert_eq!(begin(&mut bench, &named("")), Err(RequestRefusal::UnknownAgent));
     let far_leg = bench.gateway.calls(bench.now)[0].legs[1].sid.clone();
     for id in ["CA0", "", &sid(&bench), &far_leg] {
-        assert_eq!(end(&mut bench, id), Err(Refused::UnknownFork), "{id}");
+        assert_eq!(end(&mut bench, id), Err(RequestRefusal::UnknownFork), "{id}");
     }
     assert!(bench.asked().is_empty());
     // Its BYE to the callee has no response yet.
     hang_up(&mut bench, &mut caller);
-    assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::CallEnded));
+    assert_eq!(begin(&mut bench, &named("scribe")), Err(RequestRefusal::CallEnded));
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
-    assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::CallEnded));
-    assert_eq!(bench.gateway.forks(&sid(&bench)), Err(Refused::CallEnded));
+    assert_eq!(begin(&mut bench, &named("scribe")), Err(RequestRefusal::CallEnded));
+    assert_eq!(bench.gateway.forks(&sid(&bench)), Err(RequestRefusal::CallEnded));
     bench.finish();
 }
 
@@ -184,7 +186,7 @@ fn other_audio_is_refused_but_not_as_plain_rtp() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_000, 1, "18", "sendrecv")));
     bench.take_media();
-    assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::OtherAudio));
+    assert_eq!(begin(&mut bench, &named("scribe")), Err(RequestRefusal::OtherAudio));
     let fork = begin(&mut bench, &named("recorder")).unwrap();
     assert!(fork.stream_sid.is_none() && fork.ssrc.is_some());
     let (end, settings) = bench.asked().remove(0);
@@ -201,12 +203,12 @@ fn no_call_has_more_than_its_limits_and_its_targets_are_not_counted_among_them()
         let room = LISTENERS_PER_CALL.min(FORKS_PER_CALL - begun);
         let forks: Vec<_> = (0..room).map(|_| begin(&mut bench, &named("scribe")).unwrap()).collect();
         begun += room;
-        assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::TooManyForks), "{begun}");
+        assert_eq!(begin(&mut bench, &named("scribe")), Err(RequestRefusal::TooManyForks), "{begun}");
         for fork in forks {
             end(&mut bench, &fork.id).unwrap();
         }
     }
-    assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::TooManyForks), "in all");
+    assert_eq!(begin(&mut bench, &named("scribe")), Err(RequestRefusal::TooManyForks), "in all");
     // The caller can still be transferred.
     bench.wish(desk, AgentRequest::Transfer("trunk:pbx".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -229,7 +231,7 @@ fn a_fork_of_a_call_that_is_being_transferred_hears_all_of_it() {
     bench.take_media();
     begin(&mut bench, &named("scribe")).unwrap();
     let (scribe, _) = bench.asked().remove(0);
-    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(own, scribe, TapSpec::both(0, Coding::Pcmu))]);
+    assert_eq!(bench.told(), [Told::Agent(scribe), Told::Tap(own, scribe, TapSpec::both(0, PayloadCodec::Pcmu))]);
     assert!(!bench.story().contains("listeners receive no audio"), "{}", bench.story());
     bench.open(scribe);
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -278,21 +280,21 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
     end(&mut bench, &forks[0].id).unwrap();
     let later = begin(&mut bench, &named("scribe")).unwrap();
     let (listener, _) = bench.asked().pop().unwrap();
-    assert!(bench.told().contains(&Told::Tap(EndId(0), listener, TapSpec::both(0, Coding::Pcmu))), "{later:?}");
+    assert!(bench.told().contains(&Told::Tap(EndId(0), listener, TapSpec::both(0, PayloadCodec::Pcmu))), "{later:?}");
     bench.bye(&mut caller, &callee);
     bench.finish();
 }
 
-fn transfer(bench: &mut Bench, target: &str) -> Result<(), Refused> {
+fn transfer(bench: &mut Bench, target: &str) -> Result<(), RequestRefusal> {
     let sid = sid(bench);
     let asked = bench.transfer(&sid, target, TransferMode::AtOnce);
     bench.drain();
     asked
 }
 
-fn press(bench: &mut Bench, digits: &str) -> Result<(), Refused> {
+fn press(bench: &mut Bench, digits: &str) -> Result<(), RequestRefusal> {
     let sid = sid(bench);
-    let digits = Secret::new(digits);
+    let digits = SensitiveText::new(digits);
     let asked = bench.change_call(&sid, CallAction::SendDigits { party: CallParty::Caller, digits });
     bench.drain();
     asked
@@ -303,12 +305,12 @@ fn an_operator_sends_the_caller_of_an_agent_on() {
     let mut bench = Bench::with(table(vec![to_agent("desk")]));
     let (mut caller, _, desk) = bench.talking();
     for (target, why) in [
-        ("pbx", Refused::BadTarget),
-        ("reject:486", Refused::BadTarget),
-        ("trunk:nowhere", Refused::UnknownTarget),
-        ("agent:nobody", Refused::UnknownTarget),
+        ("pbx", RequestRefusal::BadTarget),
+        ("reject:486", RequestRefusal::BadTarget),
+        ("trunk:nowhere", RequestRefusal::UnknownTarget),
+        ("agent:nobody", RequestRefusal::UnknownTarget),
         // This agent can only listen.
-        ("agent:recorder", Refused::UnknownTarget),
+        ("agent:recorder", RequestRefusal::UnknownTarget),
     ] {
         assert_eq!(transfer(&mut bench, target), Err(why), "{target}");
     }
@@ -316,7 +318,7 @@ fn an_operator_sends_the_caller_of_an_agent_on() {
     assert_eq!((bench.told(), bench.state()), (vec![], "answered"));
     transfer(&mut bench, "trunk:pbx/+14155550199").unwrap();
     assert!(bench.told().contains(&Told::Remove(desk)));
-    assert_eq!(transfer(&mut bench, "trunk:pbx"), Err(Refused::Transferring));
+    assert_eq!(transfer(&mut bench, "trunk:pbx"), Err(RequestRefusal::Transferring));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE sip:+14155550199"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -334,7 +336,7 @@ fn an_operator_presses_keys_towards_the_caller_of_an_agent() {
     for (digits, other) in
         [("", None), ("12a", Some('a')), ("1 2", Some(' ')), ("é", Some('é')), ("E", Some('E')), (many.as_str(), None)]
     {
-        assert_eq!(press(&mut bench, digits), Err(Refused::BadDigits(other)), "{digits}");
+        assert_eq!(press(&mut bench, digits), Err(RequestRefusal::BadDigits(other)), "{digits}");
     }
     assert_eq!(bench.told(), []);
     press(&mut bench, "19*#AD").unwrap();
@@ -347,10 +349,10 @@ fn an_operator_presses_keys_towards_the_caller_of_an_agent() {
     let caller = bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "0", "sendrecv"));
     let (desk, _) = bench.asked().remove(0);
     bench.open(desk);
-    assert_eq!(press(&mut bench, "1"), Err(Refused::NoTelephoneEvent));
+    assert_eq!(press(&mut bench, "1"), Err(RequestRefusal::NoTelephoneEvent));
     drop(caller);
     let mut bench = to_pbx();
     bench.answered();
-    bench.control(Control::EndAll);
-    assert_eq!(press(&mut bench, "1"), Err(Refused::CallEnded));
+    bench.control(OperatorCommand::EndAll);
+    assert_eq!(press(&mut bench, "1"), Err(RequestRefusal::CallEnded));
 }

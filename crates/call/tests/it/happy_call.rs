@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_media::{Command, RemoteSpec};
+use trunkgate_media::{MediaCommand, RemoteSpec};
 
 #[test]
 fn each_side_sees_only_us() {
@@ -136,11 +136,11 @@ fn media_is_bound_while_it_rings_and_wired_by_the_answer() {
     let ports: Vec<u16> = early
         .iter()
         .filter_map(|c| match c {
-            Command::AddEnd { spec, .. } => Some(spec.bind.port()),
+            MediaCommand::AddEnd { spec, .. } => Some(spec.bind.port()),
             _ => None,
         })
         .collect();
-    assert!(matches!(early[0], Command::Open { idle_timeout_ms: 60_000, .. }));
+    assert!(matches!(early[0], MediaCommand::Open { idle_timeout_ms: 60_000, .. }));
     assert_eq!((early.len(), ports.len()), (3, 2));
     bench.expect(CARRIER, "SIP/2.0 100");
     let invite = bench.expect(PBX, "INVITE");
@@ -155,7 +155,7 @@ fn media_is_bound_while_it_rings_and_wired_by_the_answer() {
     let remotes: Vec<&RemoteSpec> = media
         .iter()
         .filter_map(|c| match c {
-            Command::SetRemote { remote, .. } => Some(remote),
+            MediaCommand::SetRemote { remote, .. } => Some(remote),
             _ => None,
         })
         .collect();
@@ -168,7 +168,7 @@ fn media_is_bound_while_it_rings_and_wired_by_the_answer() {
     let wires: Vec<_> = media
         .iter()
         .filter_map(|c| match c {
-            Command::Wire { wire, .. } => Some(wire.payloads.clone()),
+            MediaCommand::Wire { wire, .. } => Some(wire.payloads.clone()),
             _ => None,
         })
         .collect();
@@ -246,7 +246,7 @@ fn metrics_count_what_happened() {
 /// Returns the caller's and the callee's counters of the answered call.
 fn counters(bench: &mut Bench) -> Vec<std::sync::Arc<trunkgate_media::EndCounters>> {
     let commands = bench.take_media().into_iter();
-    let of = |command| if let Command::AddEnd { spec, .. } = command { Some(spec.counters) } else { None };
+    let of = |command| if let MediaCommand::AddEnd { spec, .. } = command { Some(spec.counters) } else { None };
     commands.filter_map(of).collect()
 }
 

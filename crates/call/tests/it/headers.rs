@@ -7,8 +7,8 @@ use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
 use trunkgate_call::limits::{PARAMETER_HEADERS, PASSED_HEADER_BYTES, PASSED_HEADERS, PASSED_VALUE_BYTES};
 use trunkgate_route::{
-    Agent, CallerIdRule, Definition, Destination, HeaderPattern, HeaderRules, Identities, Numbers, OwnHosts, Pattern,
-    SendNumbers, Table, TargetSpec, Template, Transport, Trunk,
+    Agent, CallerIdRule, Destination, HeaderPattern, HeaderRules, IdentityTrust, NumberingPlan, OwnHosts,
+    ParameterTemplate, Pattern, RoutingTable, SendNumbers, TableDefinition, TargetSpec, Transport, Trunk,
 };
 
 fn patterns(texts: &[&str]) -> Vec<HeaderPattern> {
@@ -161,7 +161,7 @@ fn what_only_a_preset_s_trunk_may_say_is_taken_from_nobody_else() {
         assert_eq!(invite.headers("X-Twilio-VerStat").len(), expected);
         assert_eq!(invite.header("X-Twilio-CallSid"), "CA1");
         // An agent does not get it either.
-        let parameters = vec![("verified".to_owned(), Template::parse("{header:X-Twilio-VerStat}").unwrap())];
+        let parameters = vec![("verified".to_owned(), ParameterTemplate::parse("{header:X-Twilio-VerStat}").unwrap())];
         let desk = Agent { parameters, ..agent("desk") };
         let told = told(trunk, desk, forged);
         let value = |name: &str| told.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
@@ -172,10 +172,10 @@ fn what_only_a_preset_s_trunk_may_say_is_taken_from_nobody_else() {
 
 /// Returns the parameters that an agent receives for a call from this trunk.
 fn told(trunk: Trunk, agent: Agent, headers: &str) -> Vec<(String, String)> {
-    let numbers = Numbers::new("US").unwrap();
+    let numbers = NumberingPlan::new("US").unwrap();
     let routes = vec![route(vec![to_agent("desk")])];
-    let definition = Definition { numbers, trunks: vec![trunk, pbx()], agents: vec![agent], routes };
-    let mut bench = Bench::with(Arc::new(Table::new(definition)));
+    let definition = TableDefinition { numbers, trunks: vec![trunk, pbx()], agents: vec![agent], routes };
+    let mut bench = Bench::with(Arc::new(RoutingTable::new(definition)));
     let caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
     bench.receive(CARRIER, caller.request("INVITE", &offer(), headers));
@@ -193,7 +193,7 @@ fn agents_are_told_by_the_names_that_twilio_gives_headers() {
     assert_eq!(names, ["SipHeader_X-Tenant", "SipHeader_User-to-User", "SipHeader_X-Long"]);
     assert_eq!((all[0].1.as_str(), all[2].1.len()), ("acme", 256));
     // The configured parameter takes precedence, and is sent once.
-    let parameters = vec![("SipHeader_X-Tenant".to_owned(), Template::parse("mine").unwrap())];
+    let parameters = vec![("SipHeader_X-Tenant".to_owned(), ParameterTemplate::parse("mine").unwrap())];
     let all = told(passes(), Agent { parameters, ..agent("desk") }, "X-Tenant: acme\r\n");
     assert_eq!(all, [("SipHeader_X-Tenant".to_owned(), "mine".to_owned())]);
     let many: String = (0..PARAMETER_HEADERS + 5).map(|n| format!("X-{n}: y\r\n")).collect();
@@ -204,12 +204,13 @@ fn agents_are_told_by_the_names_that_twilio_gives_headers() {
 
 #[test]
 fn headers_that_are_asked_for_are_bounded_too() {
-    let numbers = Numbers::new("US").unwrap();
-    let parameters = vec![("id".to_owned(), Template::parse("{header:X-Id}").unwrap())];
+    let numbers = NumberingPlan::new("US").unwrap();
+    let parameters = vec![("id".to_owned(), ParameterTemplate::parse("{header:X-Id}").unwrap())];
     let desk = Agent { parameters, ..agent("desk") };
     let trunks = vec![passing(carrier(), &["X-*"]), passing(pbx(), &["X-*"])];
-    let definition = Definition { numbers, trunks, agents: vec![desk], routes: vec![route(vec![to_trunk("pbx")])] };
-    let mut bench = Bench::with(Arc::new(Table::new(definition)));
+    let definition =
+        TableDefinition { numbers, trunks, agents: vec![desk], routes: vec![route(vec![to_trunk("pbx")])] };
+    let mut bench = Bench::with(Arc::new(RoutingTable::new(definition)));
     let invite =
         sent_on(&mut bench, &format!("X-Other: z\r\n{}", format!("X-Id: {}\r\n", "y".repeat(1_000)).repeat(40)));
     let passed: usize = invite.headers("X-Id").iter().map(|value| value.len()).sum();
@@ -219,7 +220,7 @@ fn headers_that_are_asked_for_are_bounded_too() {
 
 #[test]
 fn rfc3325_only_trusted_sides_say_and_hear_who_calls() {
-    let strip = |trunk: Trunk| Trunk { identity: Identities::Strip, ..trunk };
+    let strip = |trunk: Trunk| Trunk { identity: IdentityTrust::Strip, ..trunk };
     let headers = format!("{EVERYTHING}Privacy: id\r\n");
     for (from, to, trusted) in [
         (carrier(), pbx(), true),
@@ -255,7 +256,7 @@ fn rfc3323_who_asks_for_no_privacy_has_none() {
         ("Privacy: session; id\r\n", true),
         ("Privacy: identity\r\n", false),
     ] {
-        let mut bench = between(carrier(), Trunk { identity: Identities::Strip, ..pbx() });
+        let mut bench = between(carrier(), Trunk { identity: IdentityTrust::Strip, ..pbx() });
         let invite = sent_on(&mut bench, privacy);
         assert_eq!(invite.header("From").contains("anonymous.invalid"), hidden, "{privacy}");
         assert_eq!(invite.header("Contact").contains("5551234"), !hidden, "{privacy}");
@@ -268,7 +269,7 @@ fn rfc3323_who_asks_for_no_privacy_has_none() {
 
 #[test]
 fn rfc3323_nothing_that_is_answered_later_tells_who_calls() {
-    let mut bench = between(carrier(), Trunk { identity: Identities::Strip, ..pbx() });
+    let mut bench = between(carrier(), Trunk { identity: IdentityTrust::Strip, ..pbx() });
     let callee = Dialed::new(PBX, sent_on(&mut bench, "Privacy: id\r\n"));
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
@@ -303,12 +304,12 @@ fn said_later(mut bench: Bench, of_invite: &str, headers: &str) -> [Sent; 2] {
 
 #[test]
 fn nothing_that_a_caller_says_later_tells_more_of_it_than_its_invite() {
-    let strip = |trunk: Trunk| Trunk { identity: Identities::Strip, ..trunk };
+    let strip = |trunk: Trunk| Trunk { identity: IdentityTrust::Strip, ..trunk };
     let names = &["Remote-Party-ID", "Diversion", "User-to-User"][..];
     let said =
         "Remote-Party-ID: \"Alice\" <sip:+14155551234@x>\r\nDiversion: <sip:+14155551234@x>\r\nUser-to-User: 00\r\n";
     let rule = |allow: &str, default: Option<&str>| {
-        let default = default.map(|text| Numbers::default().normalise_caller(text, None));
+        let default = default.map(|text| NumberingPlan::default().normalise_caller(text, None));
         Some(CallerIdRule { allow: vec![Pattern::parse(allow).unwrap()], default })
     };
     let own = rule("+14155550188", Some("+14155550188"));
@@ -427,9 +428,9 @@ fn answers_and_byes_carry_headers_the_other_way_too() {
 #[test]
 fn rfc3325_9_1_who_has_answered_is_told_between_trusted_sides() {
     for (from, to) in [
-        (Identities::Pass, Identities::Pass),
-        (Identities::Strip, Identities::Pass),
-        (Identities::Pass, Identities::Strip),
+        (IdentityTrust::Pass, IdentityTrust::Pass),
+        (IdentityTrust::Strip, IdentityTrust::Pass),
+        (IdentityTrust::Pass, IdentityTrust::Strip),
     ] {
         let mut bench = between(Trunk { identity: to, ..carrier() }, Trunk { identity: from, ..pbx() });
         bench.invite(CARRIER, "+14155550100", &offer());
@@ -441,7 +442,7 @@ fn rfc3325_9_1_who_has_answered_is_told_between_trusted_sides() {
         bench.receive(PBX, callee.answer(200, &answer()).replace("Contact:", &format!("{said}Contact:")));
         bench.expect(PBX, "ACK");
         let ok = bench.expect(CARRIER, "SIP/2.0 200");
-        let are_both = from == Identities::Pass && to == Identities::Pass;
+        let are_both = from == IdentityTrust::Pass && to == IdentityTrust::Pass;
         for told in [ringing, ok] {
             let identity = format!("\"Bob\" <sip:+14155550142@{PUBLIC}>");
             assert_eq!(told.headers("P-Asserted-Identity"), if are_both { vec![identity.as_str()] } else { vec![] });

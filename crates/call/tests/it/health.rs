@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::Input;
+use trunkgate_call::GatewayInput;
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Destination, Peer, Table, Transport, Trunk};
+use trunkgate_route::{Destination, Peer, RoutingTable, Transport, Trunk};
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -18,7 +18,7 @@ fn asked(name: &str, addresses: &[&str]) -> Trunk {
 }
 
 /// Returns a table with a PBX of two checked addresses; no other peer is checked.
-fn trunks() -> Arc<Table> {
+fn trunks() -> Arc<RoutingTable> {
     let trunks = vec![trunk("carrier", &[CARRIER]), asked("pbx", &[PBX, PBX2]), trunk("backup", &[BACKUP])];
     table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])])
 }
@@ -157,7 +157,7 @@ fn calls_without_an_answer_count_and_one_answer_makes_it_up() {
         while state(&bench, PBX).1 < failed {
             dial(&mut bench);
             let first = if bench.sent.iter().any(|s| s.to == PBX.parse().unwrap()) { PBX } else { PBX2 };
-            bench.input(Input::TransportFailed { flow: udp(first), why: None });
+            bench.input(GatewayInput::TransportFailed { flow: udp(first), why: None });
             let other = if first == PBX { PBX2 } else { PBX };
             let callee = Dialed::new(other, bench.expect(other, "INVITE"));
             bench.receive(other, callee.answer(404, ""));
@@ -265,7 +265,7 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
         (pbx.state, pbx.last_problem.unwrap_or_default(), metrics.trunk_up.get("pbx").copied(), peer)
     };
     assert_eq!(seen(&bench), ("unknown", String::new(), None, None), "nobody has looked yet");
-    bench.input(Input::Unresolved(HashMap::from([(destination, NameFault::NotFound)])));
+    bench.input(GatewayInput::Unresolved(HashMap::from([(destination, NameFault::NotFound)])));
     let problem = "sip:no.such.example: name not found in DNS (name_not_found)".to_owned();
     assert_eq!(seen(&bench), ("down", problem, Some(false), Some(false)));
     // Another peer of the trunk responds.
@@ -276,7 +276,7 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
     // The name is resolved, and the peer responds.
     let found = Peer { servers: peer_at(PBX2).servers, ..lost };
     bench.configure(|settings| settings.table = trunks(vec![found]));
-    bench.input(Input::Unresolved(HashMap::new()));
+    bench.input(GatewayInput::Unresolved(HashMap::new()));
     live(&mut bench, Duration::from_secs(5), &[(PBX2, 200, "")]);
     let (state, _, up, peer) = seen(&bench);
     assert_eq!((state, up, peer), ("up", Some(true), Some(true)));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::bench::agents::to_agent;
 use crate::bench::*;
 use trunkgate_call::limits::EDGES_PER_CALL;
-use trunkgate_call::{Refused, TransferMode};
+use trunkgate_call::{RequestRefusal, TransferMode};
 use trunkgate_media::AgentRequest;
 use trunkgate_route::{HeaderPattern, HeaderRules, Trunk};
 
@@ -151,7 +151,7 @@ fn a_requested_transfer_is_one_more_hop_and_none_is_left_at_0() {
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, invite) };
     bench.receive(BACKUP, target.answer(486, ""));
     bench.expect(BACKUP, "ACK");
-    assert_eq!(transfer(&mut bench), Err(Refused::TooManyHops));
+    assert_eq!(transfer(&mut bench), Err(RequestRefusal::TooManyHops));
     bench.nothing();
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
     bench.bye(&mut caller, &callee);

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use trunkgate_call::Intake;
-use trunkgate_call::intake::Next;
+use trunkgate_call::SipIntake;
+use trunkgate_call::intake::IntakeStep;
 use trunkgate_call::limits::INVITE_WAIT;
-use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
+use trunkgate_sip::{Flow, ListenerId, Method, SipMessage, SipPartyId, Transport};
 
 /// An event of the test.
 #[derive(Debug, Clone)]
@@ -39,17 +39,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..600)
 }
 
-fn message(method: &str, name: u8, in_dialog: bool, number: usize) -> Message {
+fn message(method: &str, name: u8, in_dialog: bool, number: usize) -> SipMessage {
     let tag = if in_dialog { ";tag=us" } else { "" };
     let text = format!(
         "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{name}\r\nFrom: <sip:a@h>;tag=1\r\n\
          To: <sip:b@h>{tag}\r\nCall-ID: {name}\r\nCSeq: 1 {method}\r\nSubject: {number}\r\n\r\n"
     );
-    Message::parse(Bytes::from(text)).unwrap()
+    SipMessage::parse(Bytes::from(text)).unwrap()
 }
 
 /// Returns the number of a test message.
-fn number_of(message: &Message) -> usize {
+fn number_of(message: &SipMessage) -> usize {
     let text = String::from_utf8_lossy(message.as_bytes()).into_owned();
     text.split("Subject: ").nth(1).unwrap().trim().parse().unwrap()
 }
@@ -71,7 +71,7 @@ fn start() -> Instant {
 proptest! {
     #[test]
     fn nothing_is_lost_or_overtaken(steps in steps()) {
-        let (mut now, mut intake) = (start(), Intake::<usize>::default());
+        let (mut now, mut intake) = (start(), SipIntake::<usize>::default());
         let flow = Flow {
             transport: Transport::Udp,
             listener: ListenerId(0),
@@ -97,7 +97,7 @@ proptest! {
                     let came = now - Duration::from_millis(ago);
                     let is_new_invite = method == "INVITE" && !in_dialog;
                     let before = intake.len();
-                    let waits = intake.offer(now, came, Party(1), flow, message(method, name, in_dialog, number));
+                    let waits = intake.offer(now, came, SipPartyId(1), flow, message(method, name, in_dialog, number));
                     if waits.is_ok() && intake.len() == before {
                         prop_assert!(method == "ACK" && turned_away.contains(&name));
                     } else if waits.is_ok() {
@@ -114,7 +114,7 @@ proptest! {
                 Step::Served(count) => {
                     for _ in 0..count {
                         let place = match intake.next(now) {
-                            Some(Next::Message(_, message)) => {
+                            Some(IntakeStep::Message(_, message)) => {
                                 let number = number_of(&message);
                                 let waited = given.remove(&number).unwrap();
                                 let invite = |(other, given): (&usize, &Given)| {
@@ -123,18 +123,18 @@ proptest! {
                                 prop_assert!(message.method() != Method::Cancel || !given.iter().any(invite));
                                 waited.ongoing
                             }
-                            Some(Next::TurnAway(_, message)) => {
+                            Some(IntakeStep::TurnAway(_, message)) => {
                                 let waited = given.remove(&number_of(&message)).unwrap();
                                 let late = now.saturating_duration_since(waited.came) > INVITE_WAIT;
                                 prop_assert!(waited.is_new_invite && (late || turned_away.contains(&waited.name)));
                                 turned_away.insert(waited.name);
                                 None
                             }
-                            Some(Next::News(place)) => {
+                            Some(IntakeStep::News(place)) => {
                                 given.retain(|_, given| given.ongoing != Some(place));
                                 Some(place)
                             }
-                            Some(Next::Dropped(_)) | None => None,
+                            Some(IntakeStep::Dropped(_)) | None => None,
                         };
                         prop_assert!(place.is_none() || place > last, "{:?} after {:?}", place, last);
                         last = place.or(last);

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 use trunkgate_route::Trunk;
 
 #[test]
@@ -27,8 +27,11 @@ fn the_ack_brings_the_answer() {
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"), ""));
     let media = bench.take_media();
-    assert_eq!(media.iter().filter(|c| matches!(c, Command::Wire { .. })).count(), 2);
-    assert_eq!(media.iter().filter(|c| matches!(c, Command::SetRemote { remote, .. } if remote.watch_idle)).count(), 2);
+    assert_eq!(media.iter().filter(|c| matches!(c, MediaCommand::Wire { .. })).count(), 2);
+    assert_eq!(
+        media.iter().filter(|c| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.watch_idle)).count(),
+        2
+    );
     bench.bye(&mut caller, &callee);
     bench.finish();
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer, route, to_trunk};
-use trunkgate_call::{Control, ForkRequest, LegView, Listener, TransferMode};
-use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentEvent, AgentRequest, Event};
+use trunkgate_call::{ForkDestination, ForkRequest, LegView, OperatorCommand, TransferMode};
+use trunkgate_media::agent::{StreamLoss, TrackSet};
+use trunkgate_media::{AgentEvent, AgentRequest, MediaEvent};
 use trunkgate_route::{Agent, TargetSpec};
 
 type End = (&'static str, &'static str);
@@ -47,7 +47,7 @@ fn an_agent_that_was_lost_says_so_in_the_record() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, _, desk) = bench.talking();
     assert_eq!(ends(&bench), [LIVE, LIVE]);
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     assert_eq!(ends(&bench), [LIVE, ("agent_reset", "far_end"), LIVE]);
     let callee = taken(&mut bench);
     assert_eq!(
@@ -71,7 +71,7 @@ fn and_so_does_a_target_that_refuses_or_says_nothing() {
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");
     let (desk, _) = bench.asked().remove(0);
-    bench.lose(desk, Loss::Status(401));
+    bench.lose(desk, StreamLoss::Status(401));
     bench.expect(PBX, "INVITE");
     // The target does not respond at all.
     let mut passed = 0;
@@ -98,7 +98,7 @@ fn and_so_does_a_target_that_refuses_or_says_nothing() {
 fn a_callee_that_hangs_up_and_an_operator() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, _, desk) = bench.talking();
-    bench.lose(desk, Loss::Closed(Some(1011)));
+    bench.lose(desk, StreamLoss::Closed(Some(1011)));
     let callee = taken(&mut bench);
     bench.receive(PBX, callee.request("BYE", 2, ""));
     bench.expect(PBX, "SIP/2.0 200");
@@ -111,7 +111,7 @@ fn a_callee_that_hangs_up_and_an_operator() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (caller, _, _) = bench.talking();
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    bench.control(Control::Hangup { sid });
+    bench.control(OperatorCommand::Hangup { sid });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     assert_eq!(recorded(&bench), [("operator", "edge"); 2]);
@@ -127,7 +127,7 @@ fn an_agent_that_ends_its_part_or_has_had_its_time() {
         let (caller, _, desk) = bench.talking();
         match wish {
             Some(wish) => bench.wish(desk, wish),
-            None => bench.news(Event::Agent { end: desk, event: AgentEvent::Ended }),
+            None => bench.news(MediaEvent::Agent { end: desk, event: AgentEvent::Ended }),
         }
         let bye = bench.expect(CARRIER, "BYE");
         bench.receive(CARRIER, caller.respond(&bye, 200, ""));
@@ -193,8 +193,11 @@ fn a_fork_says_why_it_ended() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, _, _) = bench.talking();
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    let request =
-        ForkRequest { listener: Listener::Agent("scribe".into()), tracks: TrackSet::Both, parameters: Vec::new() };
+    let request = ForkRequest {
+        listener: ForkDestination::Agent("scribe".into()),
+        tracks: TrackSet::Both,
+        parameters: Vec::new(),
+    };
     let mut forks = Vec::new();
     for _ in 0..3 {
         forks.push(bench.begin_fork(&sid, &request).unwrap());
@@ -202,7 +205,7 @@ fn a_fork_says_why_it_ended() {
         let (end, _) = bench.asked().pop().unwrap();
         bench.open(end);
         if forks.len() == 1 {
-            bench.lose(end, Loss::PingUnanswered);
+            bench.lose(end, StreamLoss::PingUnanswered);
         }
     }
     assert_eq!((forks[0].reason, forks[0].ended_by), (None, None));

@@ -4,7 +4,7 @@
 
 use crate::bench::*;
 use trunkgate_call::limits::{LOCATION_BYTES, LOCATIONS};
-use trunkgate_route::{Destination, HeaderPattern, HeaderRules, Identities, TargetSpec, Transport, Trunk};
+use trunkgate_route::{Destination, HeaderPattern, HeaderRules, IdentityTrust, TargetSpec, Transport, Trunk};
 
 const PIDF: &str = "<?xml version=\"1.0\"?>\r\n<presence entity=\"pres:alice@atlanta.example\"/>";
 
@@ -132,8 +132,8 @@ fn rules_privacy_and_strangers_keep_a_location_back() {
         (Trunk { headers: rules(Some(&["X-*"]), &[]), ..pbx() }, "", false),
         (Trunk { headers: rules(Some(&["Geolocation"]), &[]), ..pbx() }, "", true),
         (Trunk { headers: rules(None, &["Geolocation"]), ..pbx() }, "", false),
-        (Trunk { identity: Identities::Strip, ..pbx() }, "Privacy: id\r\n", false),
-        (Trunk { identity: Identities::Strip, ..pbx() }, "", true),
+        (Trunk { identity: IdentityTrust::Strip, ..pbx() }, "Privacy: id\r\n", false),
+        (Trunk { identity: IdentityTrust::Strip, ..pbx() }, "", true),
         (pbx(), "Privacy: id\r\n", true),
     ] {
         let mut bench = bench(self::trunk("carrier", &[CARRIER]), trunk);

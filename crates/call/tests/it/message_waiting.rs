@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::bench::credentials::{credentials, shown_registering};
 use crate::bench::*;
-use trunkgate_call::{Input, MailboxMessages, MessageCount};
-use trunkgate_route::{Mailbox, MwiParty, Table, Trunk};
+use trunkgate_call::{GatewayInput, MailboxMessages, MessageCount};
+use trunkgate_route::{Mailbox, MwiParty, RoutingTable, Trunk};
 
 const EVENT: &str = "Event: message-summary\r\n";
 const PHONE: &str = "203.0.113.77:40001";
@@ -23,7 +23,7 @@ fn mailbox(name: &str, parties: &[&str]) -> Mailbox {
     Mailbox { mwi: parties.iter().map(party).collect(), ..Mailbox::new(name) }
 }
 
-fn with(mailboxes: Vec<Mailbox>) -> Arc<Table> {
+fn with(mailboxes: Vec<Mailbox>) -> Arc<RoutingTable> {
     let phones = Trunk { accept_register: true, require_auth: Some(credentials("right")), ..Trunk::named("phones") };
     let trunks = [usual_trunks(), vec![phones]].concat();
     let table = Arc::unwrap_or_clone(table(trunks, vec![route(vec![to_trunk("pbx")])]));
@@ -32,13 +32,13 @@ fn with(mailboxes: Vec<Mailbox>) -> Arc<Table> {
 
 fn left(bench: &mut Bench, mailbox: &str, new: u64, old: u64) {
     let count = MessageCount { new, old };
-    bench.input(Input::Messages(vec![MailboxMessages { name: mailbox.into(), count, bytes: 0 }]));
+    bench.input(GatewayInput::Messages(vec![MailboxMessages { name: mailbox.into(), count, bytes: 0 }]));
 }
 
 /// Returns an edge with known messages.
 fn edge(mailboxes: Vec<Mailbox>) -> Bench {
     let mut bench = Bench::with(table(usual_trunks(), vec![]));
-    bench.input(Input::Messages(Vec::new()));
+    bench.input(GatewayInput::Messages(Vec::new()));
     bench.configure(|settings| settings.table = with(mailboxes));
     bench
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 
 /// Checks that messages to a side contain this address of ours, and none of the hidden ones.
 fn shown(sent: &Sent, ours: &str, hidden: [&str; 3]) {
@@ -51,7 +51,9 @@ fn a_pbx_inside_and_a_carrier_outside_each_see_their_own_address_of_ours() {
             .take_media()
             .into_iter()
             .filter_map(|command| match command {
-                Command::SetRemote { remote, .. } => Some((remote.rtp?.ip().to_string(), remote.shown?.to_string())),
+                MediaCommand::SetRemote { remote, .. } => {
+                    Some((remote.rtp?.ip().to_string(), remote.shown?.to_string()))
+                }
                 _ => None,
             })
             .collect();

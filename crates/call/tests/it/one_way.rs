@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::Input;
-use trunkgate_media::{Command, DropReason, EndCounters, EndId, Event, MediaId};
+use trunkgate_call::GatewayInput;
+use trunkgate_media::{DropReason, EndCounters, EndId, MediaCommand, MediaEvent, MediaId};
 
 /// Returns the RTP ends that were added, the caller's first.
 fn ends(bench: &Bench) -> Vec<(EndId, Arc<EndCounters>)> {
-    let of = |command: &Command| match command {
-        Command::AddEnd { end, spec } => Some((*end, spec.counters.clone())),
+    let of = |command: &MediaCommand| match command {
+        MediaCommand::AddEnd { end, spec } => Some((*end, spec.counters.clone())),
         _ => None,
     };
     bench.media.iter().filter_map(|(_, command)| of(command)).collect()
@@ -23,7 +23,7 @@ fn ends(bench: &Bench) -> Vec<(EndId, Arc<EndCounters>)> {
 
 fn unheard(bench: &mut Bench, end: EndId, stranger: Option<&str>) {
     let stranger = stranger.map(|address| address.parse::<SocketAddr>().unwrap());
-    bench.input(Input::Media { id: MediaId(0), event: Event::Unheard { end, stranger } });
+    bench.input(GatewayInput::Media { id: MediaId(0), event: MediaEvent::Unheard { end, stranger } });
 }
 
 fn counted(bench: &Bench) -> BTreeMap<(String, &'static str), u64> {
@@ -145,8 +145,8 @@ fn a_stream_that_stops_in_mid_call_is_one_way_audio_from_then_on() {
     both[0].1.rx_packets.set(850);
     both[1].1.rx_packets.set(600);
     let stop = |bench: &mut Bench| {
-        let event = Event::Stopped { end: both[1].0, silent: Duration::from_secs(5) };
-        bench.input(Input::Media { id: MediaId(0), event });
+        let event = MediaEvent::Stopped { end: both[1].0, silent: Duration::from_secs(5) };
+        bench.input(GatewayInput::Media { id: MediaId(0), event });
     };
     stop(&mut bench);
     let told =

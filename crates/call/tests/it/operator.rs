@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::twiml::Secret;
-use trunkgate_call::{CallAction, CallParty, Refused, TransferMode};
-use trunkgate_media::{Command, EndId, Event, HoldSound, Sound};
+use trunkgate_call::twiml::SensitiveText;
+use trunkgate_call::{CallAction, CallParty, RequestRefusal, TransferMode};
+use trunkgate_media::{EndId, HoldSound, MediaCommand, MediaEvent, PlayerSound};
 
 const CALLER: &[CallParty] = &[CallParty::Caller];
 const BOTH: &[CallParty] = &CallParty::ALL;
@@ -17,21 +17,21 @@ fn sid(bench: &Bench) -> String {
     bench.gateway.calls(bench.now)[0].sid.clone()
 }
 
-fn hold(bench: &mut Bench, parties: &[CallParty]) -> Result<(), Refused> {
+fn hold(bench: &mut Bench, parties: &[CallParty]) -> Result<(), RequestRefusal> {
     let sid = sid(bench);
     let done = bench.change_call(&sid, CallAction::Hold(parties.to_vec()));
     bench.drain();
     done
 }
 
-fn resume(bench: &mut Bench, parties: &[CallParty]) -> Result<(), Refused> {
+fn resume(bench: &mut Bench, parties: &[CallParty]) -> Result<(), RequestRefusal> {
     let sid = sid(bench);
     let done = bench.change_call(&sid, CallAction::Resume(parties.to_vec()));
     bench.drain();
     done
 }
 
-fn play(bench: &mut Bench, parties: &[CallParty], sound: &Arc<[u8]>) -> Result<(), Refused> {
+fn play(bench: &mut Bench, parties: &[CallParty], sound: &Arc<[u8]>) -> Result<(), RequestRefusal> {
     let sid = sid(bench);
     let (name, samples) = ("sounds/a.wav".to_owned(), Arc::clone(sound));
     let done = bench.change_call(&sid, CallAction::Play { parties: parties.to_vec(), name, samples });
@@ -39,7 +39,7 @@ fn play(bench: &mut Bench, parties: &[CallParty], sound: &Arc<[u8]>) -> Result<(
     done
 }
 
-fn transfer(bench: &mut Bench, party: CallParty, target: &str) -> Result<(), Refused> {
+fn transfer(bench: &mut Bench, party: CallParty, target: &str) -> Result<(), RequestRefusal> {
     let sid = sid(bench);
     let done =
         bench.change_call(&sid, CallAction::Transfer { party, target: target.to_owned(), mode: TransferMode::AtOnce });
@@ -48,18 +48,18 @@ fn transfer(bench: &mut Bench, party: CallParty, target: &str) -> Result<(), Ref
 }
 
 /// Returns the players that were added, with their sounds.
-fn players(media: &[Command]) -> Vec<(EndId, Sound)> {
-    let added = |command: &Command| match command {
-        Command::AddPlayer { end, sound } => Some((*end, sound.clone())),
+fn players(media: &[MediaCommand]) -> Vec<(EndId, PlayerSound)> {
+    let added = |command: &MediaCommand| match command {
+        MediaCommand::AddPlayer { end, sound } => Some((*end, sound.clone())),
         _ => None,
     };
     media.iter().filter_map(added).collect()
 }
 
 /// Returns the wires as pairs of source and destination.
-fn wires(media: &[Command]) -> Vec<(u16, u16)> {
-    let wired = |command: &Command| match command {
-        Command::Wire { from, to, .. } => Some((from.0, to.0)),
+fn wires(media: &[MediaCommand]) -> Vec<(u16, u16)> {
+    let wired = |command: &MediaCommand| match command {
+        MediaCommand::Wire { from, to, .. } => Some((from.0, to.0)),
         _ => None,
     };
     media.iter().filter_map(wired).collect()
@@ -70,12 +70,12 @@ fn a_party_is_held_and_talks_again_and_neither_is_asked_anything() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
     let talk = wires(&bench.take_media());
-    assert_eq!(resume(&mut bench, BOTH), Err(Refused::NotHeld));
+    assert_eq!(resume(&mut bench, BOTH), Err(RequestRefusal::NotHeld));
     assert_eq!(hold(&mut bench, CALLER), Ok(()));
     let media = bench.take_media();
     let music = players(&media);
-    assert!(matches!(&music[..], [(_, Sound::Hold(HoldSound { first: None, music: Some(_) }))]), "{media:?}");
-    assert_eq!(media.iter().filter(|command| matches!(command, Command::Unwire { .. })).count(), 2);
+    assert!(matches!(&music[..], [(_, PlayerSound::Hold(HoldSound { first: None, music: Some(_) }))]), "{media:?}");
+    assert_eq!(media.iter().filter(|command| matches!(command, MediaCommand::Unwire { .. })).count(), 2);
     assert_eq!(wires(&media), [(music[0].0.0, 0)], "the caller hears it");
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
     // The same hold again, and a hold of the other party.
@@ -129,8 +129,8 @@ fn a_sound_is_heard_once_and_then_the_two_talk_again() {
     let mut talk = wires(&bench.take_media());
     assert_eq!(play(&mut bench, CALLER, &sound), Ok(()));
     let added = players(&bench.take_media());
-    assert_eq!(added[0].1, Sound::Once(sound.clone()));
-    bench.news(Event::Played { end: added[0].0 });
+    assert_eq!(added[0].1, PlayerSound::Once(sound.clone()));
+    bench.news(MediaEvent::Played { end: added[0].0 });
     let mut again = wires(&bench.take_media());
     again.sort_unstable();
     talk.sort_unstable();
@@ -142,17 +142,20 @@ fn a_sound_is_heard_once_and_then_the_two_talk_again() {
     hold(&mut bench, CALLER).unwrap();
     let music = players(&bench.take_media())[0].clone();
     play(&mut bench, CALLER, &sound).unwrap();
-    let Sound::Hold(HoldSound { music: held, .. }) = music.1 else { panic!("{music:?}") };
-    let both = Sound::Hold(HoldSound { first: Some(sound.clone()), music: held });
+    let PlayerSound::Hold(HoldSound { music: held, .. }) = music.1 else { panic!("{music:?}") };
+    let both = PlayerSound::Hold(HoldSound { first: Some(sound.clone()), music: held });
     let media = bench.take_media();
-    assert!(matches!(&media[..], [Command::Play { end, sound }] if (end, sound) == (&music.0, &both)), "{media:?}");
+    assert!(
+        matches!(&media[..], [MediaCommand::Play { end, sound }] if (end, sound) == (&music.0, &both)),
+        "{media:?}"
+    );
     resume(&mut bench, CALLER).unwrap();
     // A hold requested meanwhile stays.
     play(&mut bench, CALLER, &sound).unwrap();
     let player = players(&bench.take_media())[0].0;
     hold(&mut bench, CALLER).unwrap();
-    bench.news(Event::Played { end: player });
-    assert!(matches!(&bench.take_media()[..], [Command::Play { sound: Sound::Hold(_), .. }]));
+    bench.news(MediaEvent::Played { end: player });
+    assert!(matches!(&bench.take_media()[..], [MediaCommand::Play { sound: PlayerSound::Hold(_), .. }]));
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
     bench.bye(&mut caller, &callee);
     bench.finish();
@@ -181,13 +184,13 @@ fn holds_outlive_a_restart_and_sounds_end_by_it() {
 fn a_party_is_connected_with_a_target_in_place_of_the_other() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
-    assert_eq!(transfer(&mut bench, CallParty::Caller, "trunk:nowhere"), Err(Refused::UnknownTarget));
-    assert_eq!(transfer(&mut bench, CallParty::Caller, "nonsense"), Err(Refused::BadTarget));
+    assert_eq!(transfer(&mut bench, CallParty::Caller, "trunk:nowhere"), Err(RequestRefusal::UnknownTarget));
+    assert_eq!(transfer(&mut bench, CallParty::Caller, "nonsense"), Err(RequestRefusal::BadTarget));
     assert_eq!(transfer(&mut bench, CallParty::Caller, "trunk:backup/+12125550100"), Ok(()));
     let invite = bench.expect(BACKUP, "INVITE sip:+12125550100@");
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "transferring");
     for refused in [hold(&mut bench, CALLER), transfer(&mut bench, CallParty::Caller, "trunk:backup")] {
-        assert_eq!(refused, Err(Refused::Transferring));
+        assert_eq!(refused, Err(RequestRefusal::Transferring));
     }
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, invite) };
     bench.receive(BACKUP, target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
@@ -234,15 +237,15 @@ fn digits_go_to_either_party() {
     for (party, digits, expected) in [
         (CallParty::Caller, "1", Ok(())),
         (CallParty::Callee, "12#", Ok(())),
-        (CallParty::Callee, "x", Err(Refused::BadDigits(Some('x')))),
-        (CallParty::Callee, "", Err(Refused::BadDigits(None))),
+        (CallParty::Callee, "x", Err(RequestRefusal::BadDigits(Some('x')))),
+        (CallParty::Callee, "", Err(RequestRefusal::BadDigits(None))),
     ] {
-        let digits = Secret::new(digits);
+        let digits = SensitiveText::new(digits);
         assert_eq!(bench.change_call(&sid, CallAction::SendDigits { party, digits }), expected);
     }
     bench.drain();
     let pressed = bench.take_media().into_iter().filter_map(|command| match command {
-        Command::Press { end, digits, .. } => Some((end.0, digits)),
+        MediaCommand::Press { end, digits, .. } => Some((end.0, digits)),
         _ => None,
     });
     assert_eq!(pressed.collect::<Vec<_>>(), [(0, "1".to_owned()), (1, "12#".to_owned())]);
@@ -255,9 +258,9 @@ fn digits_go_to_either_party() {
 fn a_call_of_an_agent_is_not_held() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (mut caller, ..) = bench.talking();
-    assert_eq!(hold(&mut bench, CALLER), Err(Refused::HasAgent));
-    assert_eq!(play(&mut bench, CALLER, &vec![0; 8].into()), Err(Refused::HasAgent));
-    assert_eq!(transfer(&mut bench, CallParty::Callee, "trunk:pbx"), Err(Refused::HasAgent));
+    assert_eq!(hold(&mut bench, CALLER), Err(RequestRefusal::HasAgent));
+    assert_eq!(play(&mut bench, CALLER, &vec![0; 8].into()), Err(RequestRefusal::HasAgent));
+    assert_eq!(transfer(&mut bench, CallParty::Callee, "trunk:pbx"), Err(RequestRefusal::HasAgent));
     hang_up(&mut bench, &mut caller);
     bench.finish();
 }

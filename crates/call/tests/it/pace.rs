@@ -7,7 +7,8 @@ use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
 use trunkgate_media::AgentRequest;
 use trunkgate_route::{
-    Agent, Definition, Destination, Numbers, Pattern, Table, TargetSpec, TransferRule, Transport, Trunk,
+    Agent, Destination, NumberingPlan, Pattern, RoutingTable, TableDefinition, TargetSpec, TransferRule, Transport,
+    Trunk,
 };
 
 fn ms(time: u64) -> Duration {
@@ -204,13 +205,13 @@ fn a_denied_number_is_not_called_by_any_way() {
 #[test]
 fn an_agent_cannot_send_its_caller_to_a_denied_number() {
     for target in ["trunk:pbx/+881612345678", "sip:+881612345678@10.0.0.20", "sip:011881612345678@10.0.0.20:5060"] {
-        let numbers = Numbers::new("US").unwrap();
+        let numbers = NumberingPlan::new("US").unwrap();
         let trunks = vec![trunk("carrier", &[CARRIER]), denying()];
         let anywhere = Some(vec![TransferRule::parse("*").unwrap()]);
         let agents: Vec<Agent> = vec![Agent { transfer_to: anywhere, ..agent("desk") }];
         let routes = vec![route(vec![to_agent("desk")])];
-        let definition = Definition { numbers, trunks, agents, routes };
-        let mut bench = Bench::with(std::sync::Arc::new(Table::new(definition)));
+        let definition = TableDefinition { numbers, trunks, agents, routes };
+        let mut bench = Bench::with(std::sync::Arc::new(RoutingTable::new(definition)));
         let caller = bench.invite(CARRIER, "+14155550100", &offer());
         let (desk, _) = bench.asked().remove(0);
         bench.open(desk);

@@ -9,7 +9,7 @@ use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
 use trunkgate_call::limits::{QUALITY_INTERVAL_SECONDS, QUALITY_SAMPLES, RECENT_SERIES};
 use trunkgate_call::view::{QualityView, SeriesView};
-use trunkgate_media::{AgentQueue, Command, EndCounters};
+use trunkgate_media::{AgentQueue, EndCounters, MediaCommand};
 
 const INTERVAL: Duration = Duration::from_secs(QUALITY_INTERVAL_SECONDS);
 
@@ -21,8 +21,8 @@ fn counters(bench: &Bench) -> [Arc<EndCounters>; 2] {
 
 /// Returns the counters of each end with ports, in order.
 fn ends(bench: &Bench) -> Vec<Arc<EndCounters>> {
-    let of = |command: &Command| match command {
-        Command::AddEnd { spec, .. } => Some(spec.counters.clone()),
+    let of = |command: &MediaCommand| match command {
+        MediaCommand::AddEnd { spec, .. } => Some(spec.counters.clone()),
         _ => None,
     };
     bench.media.iter().filter_map(|(_, command)| of(command)).collect()
@@ -140,7 +140,7 @@ fn talking(bench: &mut Bench) -> (Dialing, Arc<EndCounters>, Arc<AgentQueue>) {
         .media
         .iter()
         .find_map(|(_, command)| match command {
-            Command::AddAgent { end, spec } => Some((*end, spec.counters.clone(), spec.queue.clone())),
+            MediaCommand::AddAgent { end, spec } => Some((*end, spec.counters.clone(), spec.queue.clone())),
             _ => None,
         })
         .unwrap();

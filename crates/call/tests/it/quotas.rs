@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::bench::*;
 use jiff::tz::TimeZone;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{DayCount, Input};
-use trunkgate_route::{Destination, Pattern, Quota, Table, TargetSpec, Transport, Trunk};
+use trunkgate_call::{DayCount, GatewayInput};
+use trunkgate_route::{Destination, Pattern, Quota, RoutingTable, TargetSpec, Transport, Trunk};
 
 fn quota(to: &[&str], caller: &[&str], limits: [u32; 3]) -> Quota {
     let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
@@ -18,7 +18,7 @@ fn quota(to: &[&str], caller: &[&str], limits: [u32; 3]) -> Quota {
     Quota { to: patterns(to), caller: patterns(caller), max_calls, calls_per_second, calls_per_day, zone }
 }
 
-fn tables(from: Vec<Quota>, to: Vec<Quota>) -> Arc<Table> {
+fn tables(from: Vec<Quota>, to: Vec<Quota>) -> Arc<RoutingTable> {
     let carrier = Trunk { quotas: from, ..trunk("carrier", &[CARRIER]) };
     let pbx = Trunk { quotas: to, pace: Duration::ZERO, ..trunk("pbx", &[PBX]) };
     table(vec![carrier, pbx], vec![route(vec![to_trunk("pbx")])])
@@ -118,7 +118,7 @@ fn a_day_ends_at_midnight_of_its_zone() {
 #[test]
 fn days_follow_a_clock_that_is_set_and_what_was_counted_stays() {
     let mut bench = Bench::with(tables(vec![], vec![quota(&[], &[], [0, 0, 1])]));
-    let at = |days: u64| Input::Clock(UNIX_EPOCH + Duration::from_secs(1_800_000_000 + days * 86_400));
+    let at = |days: u64| GatewayInput::Clock(UNIX_EPOCH + Duration::from_secs(1_800_000_000 + days * 86_400));
     assert_eq!([1, 2].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
     bench.input(at(12));
     assert_eq!([3, 4].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
@@ -130,7 +130,7 @@ fn days_follow_a_clock_that_is_set_and_what_was_counted_stays() {
     let count = bench.counts[0].clone();
     let mut bench = Bench::with(tables(vec![], vec![quota(&[], &[], [0, 0, 1])]));
     bench.input(at(400));
-    bench.input(Input::DayCounts(vec![count]));
+    bench.input(GatewayInput::DayCounts(vec![count]));
     bench.input(at(0));
     assert_eq!(call(&mut bench, 1, US), Some(503));
 }
@@ -263,7 +263,7 @@ fn a_uri_that_leads_to_a_trunk_counts_with_all_its_limits() {
 fn begun(quotas: Vec<Quota>, kept: &[DayCount], later: Duration) -> Bench {
     let mut bench = Bench::with(tables(vec![], quotas));
     bench.pass(later);
-    bench.input(Input::DayCounts(kept.to_vec()));
+    bench.input(GatewayInput::DayCounts(kept.to_vec()));
     bench
 }
 
@@ -287,7 +287,7 @@ fn a_day_goes_on_after_a_restart() {
     assert_eq!(bench.counts.first().map(|count| count.count), Some(3), "it goes on from there");
     let mut bench = begun(vec![uk([0, 0, 2])], &kept, none);
     assert_eq!(call(&mut bench, 1, UK), Some(503), "another number, the same calls");
-    bench.input(Input::DayCounts(kept.iter().take(1).cloned().collect()));
+    bench.input(GatewayInput::DayCounts(kept.iter().take(1).cloned().collect()));
     assert_eq!(call(&mut bench, 2, UK), Some(503), "what is told late takes nothing back");
     for other in [quota(&["+4420*"], &[], [0, 0, 1]), quota(&["+44*"], &["+1*"], [0, 0, 1])] {
         assert_eq!(call(&mut begun(vec![other], &kept, none), 1, UK), None, "other calls");

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::Input;
-use trunkgate_media::{Command, EndId, Event, MediaId};
+use trunkgate_call::GatewayInput;
+use trunkgate_media::{EndId, MediaCommand, MediaEvent, MediaId};
 
 /// Returns the id of the only session, and its ends in the order of their creation.
 fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
     let added = bench.media.iter().filter_map(|(id, c)| match c {
-        Command::AddEnd { end, .. } => Some((*id, *end)),
+        MediaCommand::AddEnd { end, .. } => Some((*id, *end)),
         _ => None,
     });
     let all: Vec<_> = added.collect();
@@ -19,14 +19,14 @@ fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
 }
 
 fn bind_failed(bench: &mut Bench, id: MediaId, end: EndId) {
-    bench.input(Input::Media { id, event: Event::BindFailed { end, error: "address in use".into() } });
+    bench.input(GatewayInput::Media { id, event: MediaEvent::BindFailed { end, error: "address in use".into() } });
 }
 
 /// Returns the final media connections as pairs of source and destination.
 fn wires(bench: &Bench) -> Vec<(EndId, EndId)> {
     let mut all: Vec<(EndId, EndId)> = Vec::new();
     for (_, command) in &bench.media {
-        if let Command::Wire { from, to, .. } = command {
+        if let MediaCommand::Wire { from, to, .. } = command {
             all.retain(|(source, sink)| source != from && sink != to);
             all.push((*from, *to));
         }
@@ -57,7 +57,7 @@ fn a_callee_is_told_other_ports_and_the_caller_hears_nothing_of_it() {
     bench.nothing();
     let (_, now) = ends(&bench);
     assert_eq!(wires(&bench), [(all[0], now[2]), (now[2], all[0])]);
-    let told = bench.media.iter().any(|(_, c)| matches!(c, Command::SetRemote { end, .. } if *end == now[2]));
+    let told = bench.media.iter().any(|(_, c)| matches!(c, MediaCommand::SetRemote { end, .. } if *end == now[2]));
     assert!(told, "where its far side is");
     hang_up(bench, caller, &callee);
 }

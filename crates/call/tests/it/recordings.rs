@@ -8,16 +8,19 @@ use crate::bench::{Bench, CARRIER, PBX, answer, offer, route, to_trunk};
 use trunkgate_call::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{
-    AppPlace, AppWanted, Channels, Input, LossReason, Losses, RecordingAnnouncement, RecordingChange, RecordingControl,
-    RecordingDone, RecordingLinks, RecordingRequest, RecordingSource, RecordingStart, Refused, Settings,
+    AppPlace, AppResource, Channels, EdgeSettings, GatewayInput, LossReason, RecordingAnnouncement, RecordingChange,
+    RecordingControl, RecordingDone, RecordingLinks, RecordingLosses, RecordingRequest, RecordingSource,
+    RecordingStart, RequestRefusal,
 };
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, Command, EndId, Event, RecorderEvent, RecordingId, RecordingPause, Sound, TapSpec};
-use trunkgate_route::{Route, Table, TargetSpec};
+use trunkgate_media::{
+    EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, RecorderEvent, RecordingId, RecordingPause, TapSpec,
+};
+use trunkgate_route::{Route, RoutingTable, TargetSpec};
 
 const REQUEST: RecordingRequest = RecordingRequest::new(RecordingSource::Request, Channels::Dual);
 
-fn table(record: bool) -> Arc<Table> {
+fn table(record: bool) -> Arc<RoutingTable> {
     agent_table(vec![agent("desk")], Route { record, ..route(vec![to_trunk("pbx")]) })
 }
 
@@ -33,22 +36,26 @@ pub(crate) fn record_all(bench: &mut Bench) {
     let (account, base) = ("AC1".to_owned(), "https://edge.example/Recordings".to_owned());
     let notify = Some("https://all.example/recordings".to_owned());
     let links = Arc::new(RecordingLinks { account, base, notify, transcribes: true });
-    let settings = Settings { recordings: Some(links), ..bench.gateway.settings() };
-    bench.input(Input::Configure(Box::new(settings)));
+    let settings = EdgeSettings { recordings: Some(links), ..bench.gateway.settings() };
+    bench.input(GatewayInput::Configure(Box::new(settings)));
 }
 
 fn sid(bench: &Bench) -> String {
     bench.gateway.calls(bench.now)[0].sid.clone()
 }
 
-fn begin(bench: &mut Bench) -> Result<RecordingView, Refused> {
+fn begin(bench: &mut Bench) -> Result<RecordingView, RequestRefusal> {
     let sid = sid(bench);
     let begun = bench.change(RecordingStart { sid, request: REQUEST });
     bench.drain();
     begun.map(|begun| begun.view)
 }
 
-fn change(bench: &mut Bench, recording: Option<&str>, change: RecordingChange) -> Result<RecordingView, Refused> {
+fn change(
+    bench: &mut Bench,
+    recording: Option<&str>,
+    change: RecordingChange,
+) -> Result<RecordingView, RequestRefusal> {
     let sid = sid(bench);
     let recording = recording.map(str::to_owned);
     let changed = bench.change(RecordingControl { sid, recording, change });
@@ -57,7 +64,7 @@ fn change(bench: &mut Bench, recording: Option<&str>, change: RecordingChange) -
 }
 
 fn both() -> TapSpec {
-    TapSpec::both(0, Coding::Pcmu)
+    TapSpec::both(0, PayloadCodec::Pcmu)
 }
 
 #[test]
@@ -86,7 +93,7 @@ fn a_route_has_its_calls_recorded_from_their_answer_to_their_end() {
     bench.nothing();
     bench.bye(&mut caller, &callee);
     assert_eq!(bench.reports[0].call.recordings, [view], "its SID stands in the call's record");
-    bench.input(Input::Recorded(Box::new(RecordingDone {
+    bench.input(GatewayInput::Recorded(Box::new(RecordingDone {
         id: RecordingId(1),
         milliseconds: 4_000,
         lost: lost(LossReason::DiskSlow, 200),
@@ -99,8 +106,8 @@ fn a_route_has_its_calls_recorded_from_their_answer_to_their_end() {
     bench.finish();
 }
 
-fn lost(reason: LossReason, milliseconds: u64) -> Losses {
-    let mut lost = Losses::default();
+fn lost(reason: LossReason, milliseconds: u64) -> RecordingLosses {
+    let mut lost = RecordingLosses::default();
     lost.add(reason, milliseconds);
     lost
 }
@@ -110,8 +117,8 @@ fn the_call_and_its_record_name_what_its_recording_lacks() {
     let mut bench = bench(true);
     let (mut caller, callee) = bench.answered();
     let mut losses = lost(LossReason::DiskFull, 1_500);
-    bench.input(Input::RecordingLost(RecordingId(1), losses));
-    bench.input(Input::RecordingLost(RecordingId(7), losses));
+    bench.input(GatewayInput::RecordingLost(RecordingId(1), losses));
+    bench.input(GatewayInput::RecordingLost(RecordingId(7), losses));
     let shown = |recording: &RecordingView| {
         recording.lost.iter().map(|loss| (loss.reason.to_string(), loss.seconds)).collect::<Vec<_>>()
     };
@@ -120,7 +127,7 @@ fn the_call_and_its_record_name_what_its_recording_lacks() {
     assert_eq!((shown(&live.recordings[0]), &*live.flags), (vec![full(1.5)], &["recording_gap"][..]));
     losses.add(LossReason::DiskFull, 500);
     losses.add(LossReason::DiskSlow, 40);
-    bench.input(Input::RecordingLost(RecordingId(1), losses));
+    bench.input(GatewayInput::RecordingLost(RecordingId(1), losses));
     bench.bye(&mut caller, &callee);
     assert_eq!(shown(&bench.reports[0].call.recordings[0]), [("disk_slow".to_owned(), 0.04), full(2.0)]);
     assert_eq!(bench.reports[0].call.flags, ["recording_gap"]);
@@ -141,7 +148,7 @@ fn a_recording_of_the_route_goes_on_after_a_restart_and_the_call_names_what_that
         bench.restart(table(true));
         let told = bench.told();
         assert_eq!(told.iter().any(|told| matches!(told, Told::Record(..))), !paused, "{told:?}");
-        assert_eq!(change(&mut bench, Some(&first), RecordingChange::Resume), Err(Refused::RecordingEnded));
+        assert_eq!(change(&mut bench, Some(&first), RecordingChange::Resume), Err(RequestRefusal::RecordingEnded));
         bench.bye(&mut caller, &callee);
         let shown = &bench.reports[0].call.recordings;
         let states: Vec<&str> = shown.iter().map(|one| one.status).collect();
@@ -175,7 +182,7 @@ fn a_recording_that_cannot_be_made_costs_the_call_nothing() {
     let said = "not recorded: the configuration has no [recording]";
     assert!(bench.story().contains(said), "{}", bench.story());
     assert!(bench.logs.iter().any(|line| line.contains("is not recorded")), "{:?}", bench.logs);
-    assert_eq!(begin(&mut bench), Err(Refused::NoRecording));
+    assert_eq!(begin(&mut bench), Err(RequestRefusal::NoRecording));
 }
 
 #[test]
@@ -183,7 +190,7 @@ fn a_request_begins_pauses_and_ends_one() {
     let mut bench = bench(false);
     bench.answered();
     bench.told();
-    assert_eq!(change(&mut bench, None, RecordingChange::Stop), Err(Refused::UnknownRecording));
+    assert_eq!(change(&mut bench, None, RecordingChange::Stop), Err(RequestRefusal::UnknownRecording));
     let view = begin(&mut bench).unwrap();
     assert_eq!((view.status, view.source, view.channels), ("in-progress", "StartCallRecordingAPI", 2));
     let told = bench.told();
@@ -195,12 +202,12 @@ fn a_request_begins_pauses_and_ends_one() {
     assert_eq!(bench.told(), [Told::Pause(end, Some(RecordingPause::Cut))]);
     assert_eq!(change(&mut bench, None, RecordingChange::Resume).unwrap().status, "in-progress");
     assert_eq!(bench.told(), [Told::Pause(end, None)]);
-    assert_eq!(change(&mut bench, Some("RE0"), RecordingChange::Stop), Err(Refused::UnknownRecording));
+    assert_eq!(change(&mut bench, Some("RE0"), RecordingChange::Stop), Err(RequestRefusal::UnknownRecording));
     assert_eq!(change(&mut bench, None, RecordingChange::Stop).unwrap().status, "stopped");
     assert_eq!(bench.told(), [Told::Remove(end)]);
-    bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 110, sound: None } });
+    bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 110, sound: None } });
     assert_eq!(bench.gateway.calls(bench.now)[0].recordings[0].seconds, Some(2.2));
-    assert_eq!(change(&mut bench, Some(&view.sid), RecordingChange::Resume), Err(Refused::RecordingEnded));
+    assert_eq!(change(&mut bench, Some(&view.sid), RecordingChange::Resume), Err(RequestRefusal::RecordingEnded));
     bench.nothing();
     assert_eq!(bench.state(), "answered");
 }
@@ -212,20 +219,20 @@ fn a_call_has_so_many_recordings_and_no_more() {
     for _ in 0..RECORDINGS_AT_ONCE {
         begin(&mut bench).unwrap();
     }
-    assert_eq!(begin(&mut bench), Err(Refused::TooManyRecordings));
+    assert_eq!(begin(&mut bench), Err(RequestRefusal::TooManyRecordings));
     for _ in RECORDINGS_AT_ONCE..RECORDINGS_PER_CALL {
         change(&mut bench, None, RecordingChange::Stop).unwrap();
         begin(&mut bench).unwrap();
     }
     change(&mut bench, None, RecordingChange::Stop).unwrap();
-    assert_eq!(begin(&mut bench), Err(Refused::TooManyRecordings));
+    assert_eq!(begin(&mut bench), Err(RequestRefusal::TooManyRecordings));
 }
 
 #[test]
 fn calls_to_be_recorded_are_refused_while_the_disk_takes_nothing_if_so_configured() {
     for record in [true, false] {
         let mut bench = bench(record);
-        bench.input(Input::RecordingsRefused(true));
+        bench.input(GatewayInput::RecordingsRefused(true));
         if !record {
             bench.answered();
             continue;
@@ -236,7 +243,7 @@ fn calls_to_be_recorded_are_refused_while_the_disk_takes_nothing_if_so_configure
         assert!(refused.header("Reason").contains("recording_unavailable"), "{}", refused.text);
         let seen = bench.gateway.status(bench.now).unrecorded.unwrap();
         assert_eq!((seen.calls, seen.recent, seen.last_sid.is_some()), (1, 1, true));
-        bench.input(Input::RecordingsRefused(false));
+        bench.input(GatewayInput::RecordingsRefused(false));
         assert_eq!(bench.gateway.status(bench.now).unrecorded, None, "calls are taken again");
         bench.invite(CARRIER, "+14155550100", &offer());
         bench.expect(PBX, "INVITE ");
@@ -253,7 +260,7 @@ fn announcement(to: (bool, bool)) -> RecordingAnnouncement {
 }
 
 /// Creates an edge that announces recordings.
-fn announcing(table: Arc<Table>, to: (bool, bool)) -> Bench {
+fn announcing(table: Arc<RoutingTable>, to: (bool, bool)) -> Bench {
     let mut bench = Bench::with(table);
     record_all(&mut bench);
     bench.configure(|settings| settings.announcement = Some(Arc::new(announcement(to))));
@@ -261,8 +268,8 @@ fn announcing(table: Arc<Table>, to: (bool, bool)) -> Bench {
 }
 
 /// Returns the players that were added, with their sounds.
-fn players(bench: &mut Bench) -> Vec<(EndId, Sound)> {
-    let added = |command| if let Command::AddPlayer { end, sound } = command { Some((end, sound)) } else { None };
+fn players(bench: &mut Bench) -> Vec<(EndId, PlayerSound)> {
+    let added = |command| if let MediaCommand::AddPlayer { end, sound } = command { Some((end, sound)) } else { None };
     bench.take_media().into_iter().filter_map(added).collect()
 }
 
@@ -275,11 +282,11 @@ fn the_parties_of_a_call_hear_that_it_is_recorded_and_then_each_other() {
         let players = players(&mut bench);
         let count = usize::from(to.0) + usize::from(to.1);
         assert_eq!(players.len(), count);
-        assert!(players.iter().all(|(_, sound)| *sound == Sound::Once(announcement(to).sound)), "{players:?}");
+        assert!(players.iter().all(|(_, sound)| *sound == PlayerSound::Once(announcement(to).sound)), "{players:?}");
         for (end, _) in players {
-            bench.news(Event::Played { end });
+            bench.news(MediaEvent::Played { end });
         }
-        let wired = bench.take_media().iter().filter(|command| matches!(command, Command::Wire { .. })).count();
+        let wired = bench.take_media().iter().filter(|command| matches!(command, MediaCommand::Wire { .. })).count();
         assert_eq!(wired, 2, "they hear each other");
         let story = bench.story();
         for (party, is_told) in [("carrier (the caller)", to.0), ("pbx (the callee)", to.1)] {
@@ -314,7 +321,7 @@ fn a_caller_hears_it_before_an_agent() {
         bench.invite(CARRIER, "+14155550100", &offer());
         bench.expect(CARRIER, "SIP/2.0 100");
         let asked = bench.questions.front().map(|question| question.wanted.clone());
-        let is_announced = matches!(&asked, Some(AppWanted::Sound(AppPlace::File(file))) if file == "recorded.wav");
+        let is_announced = matches!(&asked, Some(AppResource::Sound(AppPlace::File(file))) if file == "recorded.wav");
         assert_eq!(is_announced, to.0, "{asked:?}");
         let first = if to.0 { "target play:recorded.wav" } else { "target desk" };
         assert!(bench.story().contains(first), "{}", bench.story());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::bench::agents::{agent, to_agent};
 use crate::bench::*;
-use trunkgate_call::SmsNews;
+use trunkgate_call::SmsEvent;
 use trunkgate_route::{
-    Definition, Numbers, Pattern, Peer, Recipients, RedirectMode, Route, SmsRule, Table, TargetSpec, Template,
-    TextOutcome, Trunk,
+    NumberingPlan, ParameterTemplate, Pattern, Peer, RedirectMode, Route, RoutingTable, SmsRecipients, SmsRule,
+    TableDefinition, TargetSpec, TextOutcome, Trunk,
 };
 
 /// Makes a call that the PBX has received, with a backup trunk that no route names.
@@ -227,8 +227,8 @@ fn forwarding(connect: TargetSpec, change: impl Fn(&mut Trunk)) -> Bench {
         of_pbx("both", "+1415*", TargetSpec::RingAll(vec![to_trunk("backup"), to_trunk("carrier")])),
         of_pbx("on", "+1*", to_trunk("backup")),
     ];
-    let numbers = Numbers::new("US").unwrap();
-    Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![agent("desk")], routes })))
+    let numbers = NumberingPlan::new("US").unwrap();
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![agent("desk")], routes })))
 }
 
 /// Makes a call that the PBX forwards.
@@ -315,11 +315,11 @@ fn the_route_of_a_number_at_the_edge_takes_the_call_from_the_other_contacts() {
 #[test]
 fn a_forwarded_call_has_the_listeners_and_the_text_of_the_route_that_takes_it() {
     let text = SmsRule {
-        to: Template::parse_ended("{caller}").unwrap(),
+        to: ParameterTemplate::parse_ended("{caller}").unwrap(),
         from: "+14155550001".into(),
-        body: Template::parse_ended("Missed.").unwrap(),
+        body: ParameterTemplate::parse_ended("Missed.").unwrap(),
         on: vec![TextOutcome::Busy],
-        recipients: Recipients::Any,
+        recipients: SmsRecipients::Any,
     };
     let (from_pbx, text) = (vec!["pbx".into()], Some(Arc::new(text)));
     let fork = vec!["scribe".to_owned()];
@@ -333,15 +333,15 @@ fn a_forwarded_call_has_the_listeners_and_the_text_of_the_route_that_takes_it() 
         },
     ];
     let agents = vec![agent("scribe"), agent("judge")];
-    let numbers = Numbers::new("US").unwrap();
-    let table = Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes }));
+    let numbers = NumberingPlan::new("US").unwrap();
+    let table = Arc::new(RoutingTable::new(TableDefinition { numbers, trunks: usual_trunks(), agents, routes }));
     let mut bench = Bench::with(Arc::clone(&table));
     forwarded(&mut bench, &format!("Contact: <sip:911@{LOCAL}>"));
     let ambulance = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:911@"));
     bench.receive(BACKUP, ambulance.answer(486, ""));
     bench.expect(BACKUP, "ACK");
     bench.expect(CARRIER, "SIP/2.0 486");
-    assert!(!bench.texts.iter().any(|news| matches!(news, SmsNews::Send(_))), "none of an emergency call");
+    assert!(!bench.texts.iter().any(|news| matches!(news, SmsEvent::Send(_))), "none of an emergency call");
     let mut bench = Bench::with(table);
     forwarded(&mut bench, &format!("Contact: <sip:+16505550111@{LOCAL}>"));
     assert_eq!(bench.asked().len(), 2, "the scribe listens already, the judge comes");
@@ -349,7 +349,7 @@ fn a_forwarded_call_has_the_listeners_and_the_text_of_the_route_that_takes_it() 
     bench.receive(BACKUP, backup.answer(486, ""));
     bench.expect(BACKUP, "ACK");
     bench.expect(CARRIER, "SIP/2.0 486");
-    assert!(bench.texts.iter().any(|news| matches!(news, SmsNews::Send(sms) if sms.body == "Missed.")));
+    assert!(bench.texts.iter().any(|news| matches!(news, SmsEvent::Send(sms) if sms.body == "Missed.")));
 }
 
 #[test]

@@ -9,9 +9,9 @@ use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::credentials::{credentials, shown_inviting};
 use crate::bench::early::SUPPORTED;
 use crate::bench::*;
-use trunkgate_call::Input;
-use trunkgate_media::{Command, EndId, Event, MediaId, RemoteSpec};
-use trunkgate_route::{Agent, AnswerTime, Hold, HoldMode, Trunk};
+use trunkgate_call::GatewayInput;
+use trunkgate_media::{EndId, MediaCommand, MediaEvent, MediaId, RemoteSpec};
+use trunkgate_route::{Agent, AnswerTime, HoldAudio, HoldMode, Trunk};
 
 /// Address of a host that takes no part.
 const VICTIM: &str = "203.0.113.200";
@@ -34,7 +34,7 @@ fn carrier_with(change: impl Fn(&mut Trunk)) -> Bench {
 /// Returns the last remote address that the worker got for an end.
 fn remote(bench: &Bench, media: u64, end: EndId) -> Option<RemoteSpec> {
     bench.media.iter().rev().find_map(|(id, command)| match command {
-        Command::SetRemote { end: of, remote } if (*id, *of) == (MediaId(media), end) => Some(remote.clone()),
+        MediaCommand::SetRemote { end: of, remote } if (*id, *of) == (MediaId(media), end) => Some(remote.clone()),
         _ => None,
     })
 }
@@ -73,7 +73,7 @@ fn unacknowledged(bench: &mut Bench, body: &str) -> (Dialing, Dialed) {
 #[test]
 fn a_forged_invite_to_an_agent_has_nothing_sent_to_its_victim() {
     for answers in [AnswerTime::OnConnect, AnswerTime::Early, AnswerTime::AtOnce] {
-        let hold = Some(Hold { first: None, music: Some(vec![0x30; 500].into()) });
+        let hold = Some(HoldAudio { first: None, music: Some(vec![0x30; 500].into()) });
         let desk = Agent { answer: answers, hold, ..agent("desk") };
         let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_agent("desk")])));
         bench.invite(CARRIER, "+14155550100", &forged());
@@ -87,7 +87,10 @@ fn a_forged_invite_to_an_agent_has_nothing_sent_to_its_victim() {
         // No ACK comes: media is withheld to the end.
         bench.media.clear();
         bench.pass(33 * SECOND);
-        assert!(bench.media.iter().all(|(_, command)| !matches!(command, Command::SetRemote { .. })), "{answers:?}");
+        assert!(
+            bench.media.iter().all(|(_, command)| !matches!(command, MediaCommand::SetRemote { .. })),
+            "{answers:?}"
+        );
         assert_eq!(bench.reports[0].call.reason, Some("ack_timeout"), "{answers:?}");
     }
 }
@@ -141,7 +144,7 @@ fn a_connection_and_credentials_prove_all_addresses() {
     let mut bench = Bench::new();
     let caller = Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: "".into() };
     let bytes = caller.request("INVITE", &forged(), "").replace("SIP/2.0/UDP", "SIP/2.0/TCP").into();
-    bench.input(Input::Received { flow: tcp(CARRIER, 7), bytes });
+    bench.input(GatewayInput::Received { flow: tcp(CARRIER, 7), bytes });
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
     assert!(!withheld(&bench, NEAR));
@@ -287,13 +290,13 @@ fn rtp_of_the_announced_address_proves_nothing() {
     let source = format!("{VICTIM}:40000").parse().unwrap();
     let mut bench = carrier_with(|trunk| trunk.unproven_early_media = 1);
     let (caller, callee, _) = early(&mut bench, "");
-    bench.news(Event::Latched { end: NEAR, source });
+    bench.news(MediaEvent::Latched { end: NEAR, source });
     assert!(!withheld(&bench, NEAR));
     bench.pass(15 * SECOND);
     assert!(withheld(&bench, NEAR), "its time is over");
-    bench.news(Event::Latched { end: NEAR, source });
+    bench.news(MediaEvent::Latched { end: NEAR, source });
     bench.receive(PBX, callee.answer(200, &answer()));
-    bench.news(Event::Latched { end: NEAR, source });
+    bench.news(MediaEvent::Latched { end: NEAR, source });
     assert!(withheld(&bench, NEAR));
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     assert!(!withheld(&bench, NEAR));
@@ -305,14 +308,14 @@ fn a_phone_behind_nat_needs_no_place() {
     let private = sdp("10.9.9.9", 40_000, 1, "0 8 101", "sendrecv");
     let (mut caller, callee) = bench.calling(&private, "");
     // The announced address stays withheld; the worker sends to the source of the RTP.
-    bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
+    bench.news(MediaEvent::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
     bench.receive(PBX, callee.answer(183, &answer()));
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 183").tag("To");
     assert!(withheld(&bench, NEAR));
     assert!(next_is_heard(&mut bench).1);
-    bench.input(Input::Media {
+    bench.input(GatewayInput::Media {
         id: MediaId(0),
-        event: Event::Latched { end: NEAR, source: "10.9.9.9:40000".parse().unwrap() },
+        event: MediaEvent::Latched { end: NEAR, source: "10.9.9.9:40000".parse().unwrap() },
     });
     assert!(remote(&bench, 0, NEAR).unwrap().withheld);
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
@@ -326,14 +329,14 @@ fn rtp_of_a_proven_source_gives_no_new_time() {
     for _ in 0..4 {
         assert!(!withheld(&bench, NEAR));
         bench.pass(2 * SECOND);
-        bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
+        bench.news(MediaEvent::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
         assert!(withheld(&bench, NEAR));
-        bench.news(Event::Latched { end: NEAR, source: format!("{VICTIM}:40000").parse().unwrap() });
+        bench.news(MediaEvent::Latched { end: NEAR, source: format!("{VICTIM}:40000").parse().unwrap() });
     }
     bench.pass(7 * SECOND);
     assert!(withheld(&bench, NEAR), "15 s in all");
-    bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
-    bench.news(Event::Latched { end: NEAR, source: format!("{VICTIM}:40000").parse().unwrap() });
+    bench.news(MediaEvent::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
+    bench.news(MediaEvent::Latched { end: NEAR, source: format!("{VICTIM}:40000").parse().unwrap() });
     assert!(withheld(&bench, NEAR));
     assert!(!next_is_heard(&mut bench).1, "its place is taken");
 }
@@ -511,7 +514,7 @@ fn an_invite_that_replaces_a_leg_is_withheld_until_its_ack() {
     bench.receive(CARRIER, caller.respond(&asked, 200, &answered));
     new.to_tag = bench.expect(PBX, "SIP/2.0 200").tag("To");
     let end = bench.media.iter().rev().find_map(|(_, command)| match command {
-        Command::SetRemote { end, remote } if remote.rtp.is_some_and(|rtp| rtp.ip() == ip(VICTIM)) => Some(*end),
+        MediaCommand::SetRemote { end, remote } if remote.rtp.is_some_and(|rtp| rtp.ip() == ip(VICTIM)) => Some(*end),
         _ => None,
     });
     let end = end.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::*;
 use trunkgate_call::limits::NUMBER_CHARS;
-use trunkgate_call::{Control, Input};
+use trunkgate_call::{GatewayInput, OperatorCommand};
 use trunkgate_route::{Route, Trunk};
 
 fn refused(bench: &mut Bench, text: String) -> Sent {
@@ -209,7 +209,7 @@ fn a_flood_of_refusals_is_logged_once_a_second() {
 fn draining_refuses_new_calls_and_keeps_live_ones() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
-    bench.control(Control::Drain { on: true });
+    bench.control(OperatorCommand::Drain { on: true });
     bench.invite(CARRIER, "+14155550101", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let sent = bench.expect(CARRIER, "SIP/2.0 503");
@@ -219,7 +219,7 @@ fn draining_refuses_new_calls_and_keeps_live_ones() {
     bench.receive(CARRIER, options.request("OPTIONS", "", ""));
     bench.expect(CARRIER, "SIP/2.0 503");
     bench.bye(&mut caller, &callee);
-    bench.control(Control::Drain { on: false });
+    bench.control(OperatorCommand::Drain { on: false });
     bench.invite(CARRIER, "+14155550101", &offer());
     bench.expect(PBX, "INVITE");
 }
@@ -277,10 +277,10 @@ fn headers_of_the_caller_are_not_passed() {
 fn a_stream_that_lost_its_framing_gets_400() {
     let mut bench = Bench::new();
     let text = invite("+14155550100", "").replace("SIP/2.0/UDP", "SIP/2.0/TCP");
-    bench.input(Input::Broken { flow: tcp(CARRIER, 1), bytes: text.into(), what: "Content-Length" });
+    bench.input(GatewayInput::Broken { flow: tcp(CARRIER, 1), bytes: text.into(), what: "Content-Length" });
     let sent = bench.expect(CARRIER, "SIP/2.0 400 Bad Request: Content-Length");
     assert!(sent.header("Via").contains("received=") || sent.header("Via").contains("rport="));
-    bench.input(Input::Broken { flow: tcp("192.0.2.66:7000", 2), bytes: "x".into(), what: "x" });
+    bench.input(GatewayInput::Broken { flow: tcp("192.0.2.66:7000", 2), bytes: "x".into(), what: "x" });
     bench.nothing();
     bench.finish();
 }
@@ -306,10 +306,10 @@ fn endless_numbers_are_cut() {
 fn who_is_turned_away_gets_503_with_retry_after_and_nothing_is_kept() {
     let mut bench = Bench::new();
     let text = invite("+14155550100", &offer());
-    let message = || trunkgate_sip::Message::parse(bytes::Bytes::from(text.clone())).unwrap();
+    let message = || trunkgate_sip::SipMessage::parse(bytes::Bytes::from(text.clone())).unwrap();
     let mut tags = vec![];
     for _ in 0..2 {
-        bench.input(Input::TurnAway { flow: udp(CARRIER), message: message() });
+        bench.input(GatewayInput::TurnAway { flow: udp(CARRIER), message: message() });
         let sent = bench.sent.pop_front().unwrap();
         assert_eq!((sent.code(), sent.header("Reason")), (503, "Q.850;cause=42;text=\"overloaded\""));
         assert!((1..=4).contains(&sent.header("Retry-After").parse::<u32>().unwrap()));
@@ -321,7 +321,7 @@ fn who_is_turned_away_gets_503_with_retry_after_and_nothing_is_kept() {
     assert!(bench.reports.is_empty() && bench.began.is_empty());
     assert_eq!(bench.logs.len(), 1, "one line a second");
     // An unknown source gets no response.
-    bench.input(Input::TurnAway { flow: udp("192.0.2.66:5060"), message: message() });
+    bench.input(GatewayInput::TurnAway { flow: udp("192.0.2.66:5060"), message: message() });
     bench.nothing();
     bench.finish();
 }
@@ -332,13 +332,13 @@ fn a_call_that_has_begun_is_not_turned_away_by_its_repeated_invite() {
     let text = invite("+14155550100", &offer());
     bench.receive(CARRIER, &text);
     bench.sent.clear();
-    let message = trunkgate_sip::Message::parse(bytes::Bytes::from(text)).unwrap();
-    bench.input(Input::TurnAway { flow: udp(CARRIER), message });
+    let message = trunkgate_sip::SipMessage::parse(bytes::Bytes::from(text)).unwrap();
+    bench.input(GatewayInput::TurnAway { flow: udp(CARRIER), message });
     assert_eq!(bench.sent.pop_front().unwrap().code(), 100);
     assert_eq!(bench.gateway.live_calls(), 1);
     let broken = invite("+14155550100", &offer()).replace("Max-Forwards: 70", "Max-Forwards: x");
-    let message = trunkgate_sip::Message::parse(bytes::Bytes::from(broken)).unwrap();
-    bench.input(Input::TurnAway { flow: udp(CARRIER), message });
+    let message = trunkgate_sip::SipMessage::parse(bytes::Bytes::from(broken)).unwrap();
+    bench.input(GatewayInput::TurnAway { flow: udp(CARRIER), message });
     assert_eq!(bench.sent.pop_front().unwrap().code(), 400);
 }
 

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::bench::*;
-use trunkgate_call::{Control, Input};
-use trunkgate_route::locate::{NameFault, Server};
-use trunkgate_route::{Credentials, Destination, Register, Table, Transport, Trunk};
+use trunkgate_call::{GatewayInput, OperatorCommand};
+use trunkgate_route::locate::{DestinationServer, NameFault};
+use trunkgate_route::{Credentials, Destination, RegistrationSettings, RoutingTable, Transport, Trunk};
 
 /// Addresses of the registrar.
 const FIRST: &str = "198.51.100.7:5060";
 const SECOND: &str = "198.51.100.8:5060";
 
-fn register(host: &str) -> Register {
+fn register(host: &str) -> RegistrationSettings {
     let (transport, is_fixed) = (Transport::Udp, false);
-    Register {
+    RegistrationSettings {
         uri: format!("sip:{host}"),
         registrar: Destination { host: host.into(), port: None, transport, is_fixed },
         user: "acme".into(),
@@ -24,7 +24,7 @@ fn register(host: &str) -> Register {
     }
 }
 
-fn registering(register: Register) -> Arc<Table> {
+fn registering(register: RegistrationSettings) -> Arc<RoutingTable> {
     let credentials = Credentials { username: "acme".into(), password: "secret".into(), realm: None };
     let carrier = Trunk { register: Some(register), auth: Some(credentials), ..trunk("carrier", &[FIRST]) };
     table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
@@ -95,7 +95,7 @@ fn rfc3261_10_2_a_registration_is_refreshed_at_half_its_time_and_taken_back() {
     assert!(refresh.header("Authorization").ends_with("nc=00000002"), "without being asked");
     answer(&mut bench, &refresh, 200, "Expires: 600\r\n");
     silent_for(&mut bench, 299 * A_SECOND);
-    bench.control(Control::Unregister);
+    bench.control(OperatorCommand::Unregister);
     let last = bench.expect(FIRST, "REGISTER");
     assert_eq!((last.header("Expires"), last.header("CSeq")), ("0", "4 REGISTER"));
     assert_eq!(bench.gateway.leaving_registrations(), 1);
@@ -152,10 +152,10 @@ fn a_silent_or_unwilling_address_leads_to_the_next() {
     let server = |priority, address: &str| {
         let address: std::net::SocketAddr = address.parse().unwrap();
         let transport = Transport::Udp;
-        Server { transport, port: 5060, tier: 0, priority, weight: 0, addresses: vec![address.ip()] }
+        DestinationServer { transport, port: 5060, tier: 0, priority, weight: 0, addresses: vec![address.ip()] }
     };
     let servers = vec![server(1, FIRST), server(2, SECOND)];
-    bench.input(Input::Resolved { query, found: Ok(servers.clone()) });
+    bench.input(GatewayInput::Resolved { query, found: Ok(servers.clone()) });
     bench.expect(FIRST, "REGISTER sip:registrar.example");
     bench.pass(Duration::from_millis(4_000));
     bench.sent.retain(|sent| sent.to == SECOND.parse().unwrap());
@@ -167,7 +167,7 @@ fn a_silent_or_unwilling_address_leads_to_the_next() {
     bench.pass(300 * A_SECOND);
     bench.sent.clear();
     let (query, _) = bench.resolves.pop().unwrap();
-    bench.input(Input::Resolved { query, found: Ok(servers) });
+    bench.input(GatewayInput::Resolved { query, found: Ok(servers) });
     let refresh = bench.expect(SECOND, "REGISTER");
     answer(&mut bench, &refresh, 200, &granted(&refresh, 600));
     // A call from that address belongs to the trunk, although no peer of it has the address.
@@ -181,14 +181,14 @@ fn a_name_that_is_not_found_is_asked_for_again() {
     let mut bench = Bench::with(registering(register("registrar.example")));
     bench.pass(Duration::ZERO);
     let (query, _) = bench.resolves.pop().unwrap();
-    bench.input(Input::Resolved { query, found: Err(NameFault::NotFound) });
+    bench.input(GatewayInput::Resolved { query, found: Err(NameFault::NotFound) });
     assert_eq!(state(&bench), ("failed", Some("name not found in DNS".into())));
     let ends = bench.gateway.metrics().registration_ends.get("carrier").copied();
     assert_eq!(ends, Some(SystemTime::UNIX_EPOCH), "an alert finds it, though it never was registered");
     bench.pass(31 * A_SECOND);
     let (unanswered, _) = bench.resolves.pop().unwrap();
     bench.pass(5 * A_SECOND);
-    bench.input(Input::Resolved { query: unanswered, found: Err(NameFault::Unanswered) });
+    bench.input(GatewayInput::Resolved { query: unanswered, found: Err(NameFault::Unanswered) });
     assert_eq!(state(&bench), ("failed", Some("no DNS server answers for registrar.example".into())));
 }
 
@@ -202,7 +202,7 @@ fn a_registration_that_dns_makes_fail_says_what_dns_answered() {
         (NameFault::NotFound, "name not found in DNS", "check the host name in `register` of [trunk.carrier]"),
     ] {
         let (query, _) = bench.resolves.pop().unwrap();
-        bench.input(Input::Resolved { query, found: Err(fault) });
+        bench.input(GatewayInput::Resolved { query, found: Err(fault) });
         assert_eq!(state(&bench), ("failed", Some(words.into())));
         let status = bench.gateway.status(bench.now);
         let trunk = status.trunks.into_iter().find(|trunk| trunk.name == "carrier").unwrap();
@@ -234,7 +234,7 @@ fn a_reload_takes_an_old_registration_back_and_makes_the_new_one() {
     bench.pass(Duration::ZERO);
     bench.nothing();
     bench.configure(|settings| {
-        settings.table = registering(Register { user: "other".into(), ..register("198.51.100.7") })
+        settings.table = registering(RegistrationSettings { user: "other".into(), ..register("198.51.100.7") })
     });
     bench.pass(Duration::ZERO);
     let (back, new) = (bench.expect(FIRST, "REGISTER"), bench.expect(FIRST, "REGISTER"));
@@ -295,13 +295,14 @@ fn a_changed_address_is_told_at_once() {
 #[test]
 fn a_lost_connection_to_the_registrar_is_made_anew() {
     let destination = Destination { transport: Transport::Tcp, is_fixed: true, ..register("198.51.100.7").registrar };
-    let mut bench = Bench::with(registering(Register { registrar: destination, ..register("198.51.100.7") }));
+    let mut bench =
+        Bench::with(registering(RegistrationSettings { registrar: destination, ..register("198.51.100.7") }));
     bench.pass(Duration::ZERO);
     let first = bench.expect(FIRST, "REGISTER");
     let text = Dialed::new(FIRST, first.clone()).answer_with(200, "Expires: 600\r\n");
-    bench.input(Input::Received { flow: tcp(FIRST, 4), bytes: text.into() });
+    bench.input(GatewayInput::Received { flow: tcp(FIRST, 4), bytes: text.into() });
     assert_eq!(state(&bench).0, "registered");
-    bench.input(Input::Disconnected { flow: tcp(FIRST, 4), made_for: None, cause: None, was_up: false });
+    bench.input(GatewayInput::Disconnected { flow: tcp(FIRST, 4), made_for: None, cause: None, was_up: false });
     bench.pass(A_SECOND);
     bench.expect(FIRST, "REGISTER");
 }
@@ -378,7 +379,7 @@ fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
                 settings.table = table(vec![trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
             });
         } else {
-            bench.control(Control::Unregister);
+            bench.control(OperatorCommand::Unregister);
         }
         let last = bench.expect(SECOND, "REGISTER");
         assert_eq!(last.header("Expires"), "0");

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::bench::credentials::{credentials, shown_registering};
 use crate::bench::*;
-use trunkgate_call::{Ban, Input, SlowBan, StrangerLimits};
-use trunkgate_route::{Table, Trunk};
+use trunkgate_call::{BanRule, GatewayInput, SlowBan, UnknownSourceLimits};
+use trunkgate_route::{RoutingTable, Trunk};
 use trunkgate_sip::Flow;
 
 /// A phone behind a NAT, a neighbour, and an unknown source.
@@ -17,7 +17,7 @@ const NEIGHBOUR: &str = "203.0.113.77:40002";
 const STRANGER: &str = "203.0.113.66:5060";
 const CONTACT: &str = "<sip:desk@192.168.1.5:5060>";
 
-fn phones(accept_register: bool) -> Arc<Table> {
+fn phones(accept_register: bool) -> Arc<RoutingTable> {
     let phones = Trunk { accept_register, require_auth: Some(credentials("right")), ..Trunk::named("phones") };
     table(vec![phones, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("phones")])])
 }
@@ -33,11 +33,11 @@ fn register(from: &str, cseq: u32, lines: &str) -> String {
 /// Registers over a flow, after a challenge, with these additional lines; returns the response.
 fn registered_by(bench: &mut Bench, flow: Flow, cseq: u32, lines: &str) -> Sent {
     let from = flow.remote.to_string();
-    bench.input(Input::Received { flow, bytes: register(&from, cseq, lines).into() });
+    bench.input(GatewayInput::Received { flow, bytes: register(&from, cseq, lines).into() });
     let challenge = bench.expect(&from, "SIP/2.0 401");
     let shown = shown_registering("right", &challenge);
     let with = register(&from, cseq + 1, &format!("{shown}{lines}"));
-    bench.input(Input::Received { flow, bytes: with.into() });
+    bench.input(GatewayInput::Received { flow, bytes: with.into() });
     bench.next(&from)
 }
 
@@ -104,10 +104,10 @@ fn a_connection_is_a_phone_s_once_its_register_is_successful() {
         connection: Some(trunkgate_sip::ConnectionId(id)),
         ..udp(if id == 1 { PHONE } else { NEIGHBOUR })
     });
-    bench.input(Input::Received { flow: second, bytes: register(NEIGHBOUR, 1, &contact(120)).into() });
+    bench.input(GatewayInput::Received { flow: second, bytes: register(NEIGHBOUR, 1, &contact(120)).into() });
     let challenge = bench.expect(NEIGHBOUR, "SIP/2.0 401");
     let wrong = shown_registering("wrong", &challenge);
-    bench.input(Input::Received { flow: second, bytes: register(NEIGHBOUR, 2, &wrong).into() });
+    bench.input(GatewayInput::Received { flow: second, bytes: register(NEIGHBOUR, 2, &wrong).into() });
     assert!(bench.registered.is_empty(), "a challenge and a wrong password are nothing");
     assert_eq!(registered_by(&mut bench, first, 1, &contact(120)).code(), 200);
     assert_eq!(bench.registered, [trunkgate_sip::ConnectionId(1)]);
@@ -289,8 +289,11 @@ fn a_connection_that_is_lost_takes_its_phone_along() {
     assert_eq!(registered_by(&mut bench, flow, 1, &contact(600)).code(), 200);
     called(&mut bench, PHONE);
     // The same address on another connection has proven nothing.
-    bench.input(Input::Received { flow: tcp(PHONE, 10), bytes: register(PHONE, 5, "").replace("acme", "x").into() });
-    bench.input(Input::Disconnected { flow, made_for: None, cause: None, was_up: false });
+    bench.input(GatewayInput::Received {
+        flow: tcp(PHONE, 10),
+        bytes: register(PHONE, 5, "").replace("acme", "x").into(),
+    });
+    bench.input(GatewayInput::Disconnected { flow, made_for: None, cause: None, was_up: false });
     bench.sent.clear();
     refused(&mut bench);
 }
@@ -314,8 +317,8 @@ fn phones_of_one_trunk_are_bounded() {
 fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
     let mut bench = Bench::with(phones(true));
     let (within, lasting, slow) = (Duration::from_secs(10), Duration::from_secs(60), SlowBan::default());
-    let ban = Ban { after: 5, within, lasting, slow };
-    bench.configure(|settings| settings.strangers = StrangerLimits { messages_per_second: 0, ban });
+    let ban = BanRule { after: 5, within, lasting, slow };
+    bench.configure(|settings| settings.strangers = UnknownSourceLimits { messages_per_second: 0, ban });
     bench.receive(STRANGER, register(STRANGER, 1, &contact(60)));
     let challenge = bench.expect(STRANGER, "SIP/2.0 401");
     let wrong = shown_registering("wrong", &challenge);
@@ -382,7 +385,7 @@ fn an_address_that_may_be_forged_gets_no_more_than_it_sends() {
     assert_eq!(challenges(&bench.expect(PHONE, "SIP/2.0 401")), 2);
     let flow = tcp(NEIGHBOUR, 1);
     for cseq in 1..=100 {
-        bench.input(Input::Received { flow, bytes: register(NEIGHBOUR, cseq, "").into() });
+        bench.input(GatewayInput::Received { flow, bytes: register(NEIGHBOUR, cseq, "").into() });
         assert_eq!(challenges(&bench.expect(NEIGHBOUR, "SIP/2.0 401")), 2);
     }
 }
@@ -391,8 +394,8 @@ fn an_address_that_may_be_forged_gets_no_more_than_it_sends() {
 fn a_guesser_below_the_rate_of_the_ban_is_shut_out_of_the_account_alone() {
     let mut bench = Bench::with(phones(true));
     let slow = SlowBan { after: 5, within: Duration::from_secs(3_600), lasting: Duration::from_secs(7_200) };
-    let ban = Ban { slow, ..StrangerLimits::default().ban };
-    bench.configure(|settings| settings.strangers = StrangerLimits { messages_per_second: 0, ban });
+    let ban = BanRule { slow, ..UnknownSourceLimits::default().ban };
+    bench.configure(|settings| settings.strangers = UnknownSourceLimits { messages_per_second: 0, ban });
     // The same phone is registered from the same address, with another port.
     let at_home = "203.0.113.66:5061";
     assert_eq!(registered(&mut bench, at_home, 100, &contact(7_000)).code(), 200);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::sessions::bench_of;
 use crate::bench::*;
-use trunkgate_media::{Command, RemoteSpec};
+use trunkgate_media::{MediaCommand, RemoteSpec};
 use trunkgate_route::ReinviteMode;
 
 fn held_offer() -> String {
@@ -18,7 +18,7 @@ fn remotes(bench: &mut Bench) -> Vec<RemoteSpec> {
     media
         .into_iter()
         .filter_map(|c| match c {
-            Command::SetRemote { remote, .. } => Some(remote),
+            MediaCommand::SetRemote { remote, .. } => Some(remote),
             _ => None,
         })
         .collect()
@@ -347,7 +347,7 @@ fn a_new_stream_gets_ports_on_both_sides_and_loses_them_again() {
     bench.receive(PBX, callee.respond(&asked, 200, &two(3, "10.0.0.20", 0)));
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert!(bench.take_media().iter().any(|c| matches!(c, Command::RemoveEnd { .. })));
+    assert!(bench.take_media().iter().any(|c| matches!(c, MediaCommand::RemoveEnd { .. })));
     assert_eq!(bench.gateway.metrics().media_ports_in_use, ports);
     hang_up(bench, caller, &callee);
 }
@@ -435,8 +435,8 @@ fn a_caller_that_is_sent_no_changes_gets_no_codec_that_it_has_not_agreed_on() {
     assert!(ok.body().contains("RTP/AVP 8"), "{}", ok.body());
     bench.receive(PBX, callee.request("ACK", 1, ""));
     bench.nothing();
-    let is_converted = |command: Command| match command {
-        Command::Wire { wire, .. } => Some(wire.transcode.is_some()),
+    let is_converted = |command: MediaCommand| match command {
+        MediaCommand::Wire { wire, .. } => Some(wire.transcode.is_some()),
         _ => None,
     };
     let wires: Vec<bool> = bench.take_media().into_iter().filter_map(is_converted).collect();
@@ -469,7 +469,7 @@ fn a_stream_that_a_kept_side_does_not_have_is_refused_and_one_that_it_has_can_re
     let ports = bench.gateway.metrics().media_ports_in_use;
     let ok = changed_here(&mut bench, &mut caller, &two(2, "198.51.100.7", 0));
     assert!(ok.body().contains("m=audio 0 "), "{}", ok.body());
-    assert!(bench.take_media().iter().any(|c| matches!(c, Command::RemoveEnd { .. })), "its silence ends no call");
+    assert!(bench.take_media().iter().any(|c| matches!(c, MediaCommand::RemoveEnd { .. })), "its silence ends no call");
     assert_eq!(bench.gateway.metrics().media_ports_in_use, ports - 2);
     let ok = changed_here(&mut bench, &mut caller, &two(3, "198.51.100.7", 40_010));
     assert!(!ok.body().contains("m=audio 0 "), "{}", ok.body());

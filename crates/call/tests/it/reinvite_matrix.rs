@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
-use trunkgate_media::{Command, RemoteSpec, Sound};
+use trunkgate_media::{MediaCommand, PlayerSound, RemoteSpec};
 use trunkgate_route::{HoldMode, Srtp, Trunk};
 
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
@@ -31,6 +31,7 @@ impl Wants {
     fn holds(self) -> bool {
         matches!(self, Wants::SendOnly | Wants::Inactive | Wants::Zero)
     }
+
     /// Returns the direction relayed to the other side, and the direction of its answer.
     fn directions(self) -> (&'static str, &'static str) {
         match self {
@@ -70,6 +71,7 @@ impl Side {
     fn address(&self) -> &'static str {
         if self.caller.is_some() { CARRIER } else { PBX }
     }
+
     fn request(&mut self, method: &str, body: &str) -> String {
         if method != "ACK" {
             self.cseq += 1;
@@ -83,10 +85,12 @@ impl Side {
             (None, None) => panic!("nobody"),
         }
     }
+
     /// Returns the ACK to a non-2xx response.
     fn ack_refusal(&mut self) -> String {
         self.request("ACK", "").replace("-ACK-", "-INVITE-")
     }
+
     fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         match (&self.caller, &self.callee) {
             (Some(caller), _) => caller.respond(request, code, body),
@@ -94,6 +98,7 @@ impl Side {
             (None, None) => panic!("nobody"),
         }
     }
+
     /// Returns its description; `tag`: tag of its crypto line.
     fn says(&mut self, direction: &str, zero: bool, change: Change, tag: &str) -> String {
         self.version += 1;
@@ -110,16 +115,19 @@ impl Side {
         let body = if zero { body.replace(&format!("c=IN IP4 {ip}"), "c=IN IP4 0.0.0.0") } else { body };
         format!("{body}a=crypto:{tag} {SUITE} inline:{key}\r\n")
     }
+
     /// Returns its answer to an offer of ours.
     fn answers(&mut self, asked: &Sent, direction: &str) -> String {
         let tag = tag_of(asked);
         let pcma = asked.body().contains("RTP/SAVP 8 ");
         self.says(direction, false, if pcma { Change::Codec } else { Change::Nothing }, &tag)
     }
+
     /// Returns the tag of its own crypto lines in an offer.
     fn tag(&self) -> &'static str {
         if self.caller.is_some() { "3" } else { "2" }
     }
+
     fn wants(&mut self, wants: Wants, change: Change) -> String {
         let zero = wants == Wants::Zero;
         let direction = if zero { "sendrecv" } else { wants.directions().0 };
@@ -163,12 +171,15 @@ fn call(caller_asks: bool, mode: HoldMode) -> (Bench, Side, Side) {
 }
 
 /// Returns every remote address and direction that the worker got.
-fn remotes(media: &[Command]) -> Vec<&RemoteSpec> {
-    media.iter().filter_map(|c| if let Command::SetRemote { remote, .. } = c { Some(remote) } else { None }).collect()
+fn remotes(media: &[MediaCommand]) -> Vec<&RemoteSpec> {
+    media
+        .iter()
+        .filter_map(|c| if let MediaCommand::SetRemote { remote, .. } = c { Some(remote) } else { None })
+        .collect()
 }
 
-fn plays(media: &[Command]) -> bool {
-    let music = |c: &Command| matches!(c, Command::AddPlayer { sound: Sound::Hold(hold), .. } if hold.music.is_some());
+fn plays(media: &[MediaCommand]) -> bool {
+    let music = |c: &MediaCommand| matches!(c, MediaCommand::AddPlayer { sound: PlayerSound::Hold(hold), .. } if hold.music.is_some());
     media.iter().any(music)
 }
 
@@ -380,7 +391,7 @@ fn a_restart_keeps_who_is_held_here() {
     bench.restart(table(trunks, vec![route(vec![to_trunk("pbx")])]));
     let media = bench.take_media();
     assert!(plays(&media), "the music begins anew");
-    let wires: Vec<_> = media.iter().filter(|c| matches!(c, Command::Wire { .. })).collect();
+    let wires: Vec<_> = media.iter().filter(|c| matches!(c, MediaCommand::Wire { .. })).collect();
     assert_eq!(wires.len(), 1, "and nothing else is heard: {wires:?}");
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
     assert_eq!(taken(&mut bench, &mut holder, &mut held, Wants::Talk, Change::Nothing), "here");
@@ -410,6 +421,6 @@ fn who_is_held_here_may_ask_too() {
     assert!(ok.body().contains("a=sendonly"), "{}", ok.body());
     let ack = held.request("ACK", "");
     bench.receive(held.address(), ack);
-    assert!(bench.take_media().iter().any(|c| matches!(c, Command::RemoveEnd { .. })), "the music ends");
+    assert!(bench.take_media().iter().any(|c| matches!(c, MediaCommand::RemoveEnd { .. })), "the music ends");
     hang_up(bench, holder, &held);
 }

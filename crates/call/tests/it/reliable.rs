@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::bench::early::SUPPORTED;
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 use trunkgate_sip::Method;
 
 fn wires(bench: &mut Bench) -> usize {
-    bench.take_media().iter().filter(|c| matches!(c, Command::Wire { .. })).count()
+    bench.take_media().iter().filter(|c| matches!(c, MediaCommand::Wire { .. })).count()
 }
 
 /// Capabilities and behaviour of each side: the other one never notices.
@@ -174,7 +174,9 @@ fn rfc3262_5_an_offer_in_a_provisional_answer_is_answered_by_its_prack() {
     bench.expect(PBX, "ACK");
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     assert_eq!(ok.body(), "", "all has been said");
-    assert!(bench.take_media().iter().any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.watch_idle)));
+    assert!(
+        bench.take_media().iter().any(|c| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.watch_idle))
+    );
     bench.ack(&caller, "");
     bench.nothing();
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use crate::bench::agents::{agent, agent_table, hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::Input;
-use trunkgate_media::{AgentEvent, Command, Event};
-use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, ReinviteMode, Route, Table, Trunk};
+use trunkgate_call::GatewayInput;
+use trunkgate_media::{AgentEvent, MediaCommand, MediaEvent};
+use trunkgate_route::{
+    HoldMode, NumberingPlan, Pattern, ReferMode, ReinviteMode, Route, RoutingTable, TableDefinition, Trunk,
+};
 
 fn with(change: impl Fn(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
     trunks.iter_mut().for_each(change);
-    let (numbers, routes) = (Numbers::new("US").unwrap(), vec![route(vec![to_trunk("pbx")])]);
-    Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes })))
+    let (numbers, routes) = (NumberingPlan::new("US").unwrap(), vec![route(vec![to_trunk("pbx")])]);
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![], routes })))
 }
 
 /// Returns another phone of a trunk, which has not called yet.
@@ -94,7 +96,7 @@ fn rfc3891_3_another_phone_of_the_trunk_takes_the_place_of_the_callee() {
     assert!(ok.header("Supported").contains("replaces") && ok.body().contains("RTP/AVP 0 101"), "{}", ok.text);
     assert_ne!(ok.port(), callee.invite.port(), "ports of its own");
     let media = bench.take_media();
-    assert_eq!(media.iter().filter(|command| matches!(command, Command::Wire { .. })).count(), 2, "{media:?}");
+    assert_eq!(media.iter().filter(|command| matches!(command, MediaCommand::Wire { .. })).count(), 2, "{media:?}");
     assert_eq!((busy_trunks(&bench), bench.gateway.status(bench.now).ports_in_use), before);
     let call = &bench.gateway.calls(bench.now)[0];
     let legs: Vec<_> = call.legs.iter().map(|leg| (&*leg.trunk, leg.state, leg.reason)).collect();
@@ -125,8 +127,13 @@ fn the_callers_place_is_taken_as_well_and_the_call_outlives_a_restart() {
     bench.receive(PBX, callee.respond(&change, 200, &answer()));
     bench.expect(PBX, "ACK");
     answered(&mut bench, &mut new, |bye| caller.respond(bye, 200, ""), CARRIER);
-    let numbers = Numbers::new("US").unwrap();
-    bench.restart(Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents: vec![], routes: vec![] })));
+    let numbers = NumberingPlan::new("US").unwrap();
+    bench.restart(Arc::new(RoutingTable::new(TableDefinition {
+        numbers,
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes: vec![],
+    })));
     bench.receive(PBX, callee.request("BYE", 1, ""));
     bench.expect(PBX, "SIP/2.0 200");
     let bye = bench.expect(CARRIER, "BYE");
@@ -187,7 +194,7 @@ fn an_invite_without_an_offer_gets_what_the_far_side_has_agreed_on() {
         bench.take_media();
         bench.receive(PBX, new.request("ACK", &phone(30_020), ""));
         let media = bench.take_media();
-        let to_it = |command: &&Command| matches!(command, Command::SetRemote { remote, .. } if remote.rtp.is_some_and(|rtp| rtp.port() == 30_020));
+        let to_it = |command: &&MediaCommand| matches!(command, MediaCommand::SetRemote { remote, .. } if remote.rtp.is_some_and(|rtp| rtp.port() == 30_020));
         assert_eq!(media.iter().filter(to_it).count(), 1, "{media:?}");
         if mode == HoldMode::Relay {
             let resumed = bench.expect(CARRIER, "INVITE");
@@ -474,9 +481,9 @@ fn an_agent_is_no_side_of_a_join() {
         let routes = vec![to("+1415*", to_trunk("pbx")), to("+1212*", to_agent("desk"))];
         let mut trunks = usual_trunks();
         trunks.iter_mut().for_each(|trunk| trunk.refer = mode);
-        let numbers = Numbers::new("US").unwrap();
-        let definition = Definition { numbers, trunks, agents: vec![agent("desk")], routes };
-        let mut bench = Bench::with(Arc::new(Table::new(definition)));
+        let numbers = NumberingPlan::new("US").unwrap();
+        let definition = TableDefinition { numbers, trunks, agents: vec![agent("desk")], routes };
+        let mut bench = Bench::with(Arc::new(RoutingTable::new(definition)));
         let (mut first, callee) = bench.answered();
         // Its other call is with an agent.
         let mut second = bench.invite(CARRIER, "+12125550100", &offer());
@@ -485,11 +492,11 @@ fn an_agent_is_no_side_of_a_join() {
         let mut asked = bench.media.iter().rev();
         let (id, end) = asked
             .find_map(|(id, command)| match command {
-                Command::AddAgent { end, .. } => Some((*id, *end)),
+                MediaCommand::AddAgent { end, .. } => Some((*id, *end)),
                 _ => None,
             })
             .unwrap();
-        bench.input(Input::Media { id, event: Event::Agent { end, event: AgentEvent::Open } });
+        bench.input(GatewayInput::Media { id, event: MediaEvent::Agent { end, event: AgentEvent::Open } });
         second.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
         bench.receive(CARRIER, second.request("ACK", "", ""));
         let dialog = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", second.call, second.to_tag);

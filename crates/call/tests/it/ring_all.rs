@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 use trunkgate_route::{Route, TargetSpec, Trunk};
 
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -45,8 +45,8 @@ fn withdrawn(bench: &mut Bench, callee: &Dialed) -> Sent {
     cancel
 }
 
-fn wires(commands: &[Command]) -> usize {
-    commands.iter().filter(|command| matches!(command, Command::Wire { .. })).count()
+fn wires(commands: &[MediaCommand]) -> usize {
+    commands.iter().filter(|command| matches!(command, MediaCommand::Wire { .. })).count()
 }
 
 fn next_is_asked(bench: &mut Bench) {
@@ -234,7 +234,7 @@ fn the_caller_hears_the_first_with_media_and_another_where_that_one_fails() {
     assert!(progress.body().contains("RTP/AVP 8 101"), "{}", progress.body());
     let media = bench.take_media();
     assert_eq!(wires(&media), 2);
-    assert!(media.iter().any(|command| matches!(command, Command::RemoveEnd { .. })));
+    assert!(media.iter().any(|command| matches!(command, MediaCommand::RemoveEnd { .. })));
     // Its 2xx has no answer: the earlier one counts.
     bench.receive(BACKUP, backup.answer(200, ""));
     bench.expect(BACKUP, "ACK");
@@ -257,7 +257,7 @@ fn the_media_is_the_winners_whoever_was_heard_before() {
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
     assert!(ok.body().contains("RTP/AVP 8 101"), "{}", ok.body());
     let media = bench.take_media();
-    let removed = media.iter().filter(|command| matches!(command, Command::RemoveEnd { .. })).count();
+    let removed = media.iter().filter(|command| matches!(command, MediaCommand::RemoveEnd { .. })).count();
     assert_eq!((wires(&media), removed), (2, 1));
     withdrawn(&mut bench, &pbx);
     caller.to_tag = ok.tag("To");

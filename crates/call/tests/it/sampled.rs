@@ -7,9 +7,9 @@ use crate::bench::agents::to_agent;
 use crate::bench::{Bench, CARRIER, Dialed, PBX, answer, offer, to_trunk};
 use trunkgate_call::sampled::{span_id, trace_id};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Control, Input, LegTimes, Sampling};
-use trunkgate_media::Command;
-use trunkgate_media::agent::Loss;
+use trunkgate_call::{GatewayInput, LegTimes, OperatorCommand, Sampling};
+use trunkgate_media::MediaCommand;
+use trunkgate_media::agent::StreamLoss;
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -70,7 +70,7 @@ fn a_clock_that_is_set_in_mid_call_changes_its_dates_and_not_its_durations() {
         bench.receive(PBX, callee.answer(180, ""));
         bench.pass(Duration::from_secs(2));
         let clock = UNIX_EPOCH + Duration::from_secs((1_800_000_002 + days * 86_400).unsigned_abs());
-        bench.input(Input::Clock(clock));
+        bench.input(GatewayInput::Clock(clock));
         bench.receive(PBX, callee.answer(200, &answer()));
         bench.expect(PBX, "ACK");
         bench.expect(CARRIER, "SIP/2.0 100");
@@ -128,7 +128,7 @@ fn a_call_that_is_refused_at_once_is_told_of_with_its_answer() {
 fn an_agent_is_told_which_span_its_own_belong_below() {
     let parent = |bench: &Bench| -> Vec<Option<String>> {
         let specs = bench.media.iter().filter_map(|(_, command)| match command {
-            Command::AddAgent { spec, .. } => Some(spec.socket.traceparent.clone()),
+            MediaCommand::AddAgent { spec, .. } => Some(spec.socket.traceparent.clone()),
             _ => None,
         });
         specs.collect()
@@ -141,8 +141,8 @@ fn an_agent_is_told_which_span_its_own_belong_below() {
     bench.invite(CARRIER, "+14155550100", &offer());
     let (desk, _) = bench.asked().remove(0);
     bench.pass(Duration::from_secs(1));
-    bench.lose(desk, Loss::Status(404));
-    bench.control(Control::EndAll);
+    bench.lose(desk, StreamLoss::Status(404));
+    bench.control(OperatorCommand::EndAll);
     // The PBX has not responded, and is not waited for any longer.
     bench.pass(Duration::from_secs(40));
     let [told] = &bench.sampled[..] else { panic!("{:?}", bench.sampled) };

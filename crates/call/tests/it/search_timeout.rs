@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bench::agents::{agent, agent_table, to_agent};
 use crate::bench::*;
-use trunkgate_route::{Agent, Queue, Route, TargetSpec};
+use trunkgate_route::{Agent, QueueSettings, Route, TargetSpec};
 
 const LAST: &str = "10.0.0.40:5060";
 
@@ -135,7 +135,7 @@ fn an_answered_call_has_no_such_limit_and_a_late_answer_is_hung_up_on() {
 /// The wait in an agent's queue has its own limit (`wait` of the queue).
 #[test]
 fn who_stands_in_line_for_an_agent_is_not_timed() {
-    let queue = Some(Queue { size: 1, wait: Duration::from_secs(50) });
+    let queue = Some(QueueSettings { size: 1, wait: Duration::from_secs(50) });
     let desk = Agent { max_sessions: 1, queue, ..agent("desk") };
     let routed = limited(20, vec![to_agent("desk"), to_trunk("backup"), to_trunk("pbx")]);
     let mut bench = Bench::with(agent_table(vec![desk], routed));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::agents::*;
 use crate::bench::sessions::*;
 use crate::bench::*;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_route::{Agent, HoldMode};
 
 #[test]
@@ -183,7 +183,7 @@ fn an_agents_caller_is_refreshed_wherever_it_waits() {
     }
     assert_eq!(bench.told(), vec![], "nothing changes");
     // While another target rings …
-    bench.lose(agent, Loss::Reset);
+    bench.lose(agent, StreamLoss::Reset);
     let mut waited = 0;
     let pbx = loop {
         if let Some(at) = bench.sent.iter().position(|sent| sent.to == PBX.parse().unwrap()) {
@@ -233,7 +233,7 @@ fn an_agents_caller_may_refresh_wherever_it_waits() {
     };
     bench.pass(SECOND * 45);
     same(&refreshes(&mut bench, &offer()));
-    bench.lose(agent, Loss::Reset);
+    bench.lose(agent, StreamLoss::Reset);
     let (invite, _) = wait_for_invite(&mut bench, 30);
     let pbx = Dialed::new(PBX, invite);
     bench.receive(PBX, pbx.answer(180, ""));

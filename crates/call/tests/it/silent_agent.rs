@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::bench::agents::{hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::Input;
+use trunkgate_call::GatewayInput;
 use trunkgate_call::view::{AgentView, FaultView};
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentEvent, AgentQueue, Command, EndCounters, EndId, Event, MediaId};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentEvent, AgentQueue, EndCounters, EndId, MediaCommand, MediaEvent, MediaId};
 
 /// End of the agent in the newest call.
 struct Asked {
@@ -27,32 +27,32 @@ fn talking(bench: &mut Bench) -> (Dialing, Asked) {
     bench.media.clear();
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     let asked = bench.media.iter().find_map(|(id, command)| match command {
-        Command::AddAgent { end, spec } => Some((*id, *end, spec.counters.clone(), spec.queue.clone())),
+        MediaCommand::AddAgent { end, spec } => Some((*id, *end, spec.counters.clone(), spec.queue.clone())),
         _ => None,
     });
     let caller_end = bench.media.iter().find_map(|(_, command)| match command {
-        Command::AddEnd { spec, .. } => Some(spec.counters.clone()),
+        MediaCommand::AddEnd { spec, .. } => Some(spec.counters.clone()),
         _ => None,
     });
     let (id, end, counters, queue) = asked.unwrap();
     let asked = Asked { id, end, counters, queue, caller: caller_end.unwrap() };
     bench.expect(CARRIER, "SIP/2.0 100");
     bench.expect(CARRIER, "SIP/2.0 180");
-    news(bench, &asked, Event::Agent { end, event: AgentEvent::Open });
+    news(bench, &asked, MediaEvent::Agent { end, event: AgentEvent::Open });
     let caller = Dialing { to_tag: bench.expect(CARRIER, "SIP/2.0 200").tag("To"), ..caller };
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     asked.caller.rx_packets.set(250);
     (caller, asked)
 }
 
-fn news(bench: &mut Bench, asked: &Asked, event: Event) {
-    bench.input(Input::Media { id: asked.id, event });
+fn news(bench: &mut Bench, asked: &Asked, event: MediaEvent) {
+    bench.input(GatewayInput::Media { id: asked.id, event });
 }
 
 /// Sends the agent's first audio.
 fn speak(bench: &mut Bench, asked: &Asked) {
     asked.counters.rx_packets.set(50);
-    news(bench, asked, Event::Agent { end: asked.end, event: AgentEvent::Spoke });
+    news(bench, asked, MediaEvent::Agent { end: asked.end, event: AgentEvent::Spoke });
 }
 
 /// Hangs up for the caller; earlier requests of ours stay unanswered.
@@ -141,7 +141,7 @@ fn messages_for_another_stream_are_the_cause_and_need_no_ten_seconds() {
     let (mut caller, asked) = talking(&mut bench);
     asked.queue.foreign.set(240);
     let text = "for another stream: \"MZwrong\"".to_owned();
-    news(&mut bench, &asked, Event::Agent { end: asked.end, event: AgentEvent::Note { text, logged: true } });
+    news(&mut bench, &asked, MediaEvent::Agent { end: asked.end, event: AgentEvent::Note { text, logged: true } });
     bench.pass(Duration::from_secs(3));
     hang_up(&mut bench, &mut caller);
     let told = "No media from desk: it sent 240 messages for another streamSid and no audio for this call, the last note: for \
@@ -155,8 +155,10 @@ fn messages_for_another_stream_are_the_cause_and_need_no_ten_seconds() {
 fn invalid_messages_alone_are_the_cause_and_need_no_ten_seconds() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, asked) = talking(&mut bench);
-    let note =
-        |text: &str| Event::Agent { end: asked.end, event: AgentEvent::Note { text: text.to_owned(), logged: true } };
+    let note = |text: &str| MediaEvent::Agent {
+        end: asked.end,
+        event: AgentEvent::Note { text: text.to_owned(), logged: true },
+    };
     asked.queue.invalid.set(1);
     news(&mut bench, &asked, note("no valid JSON: line 1, column 2"));
     assert_eq!(flags(&bench), ["agent"], "one may be chance while the call is young");
@@ -231,7 +233,7 @@ fn a_silent_call_does_not_take_back_that_an_agent_failed() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let fail = |bench: &mut Bench| {
         let (_, asked) = talking(bench);
-        news(bench, &asked, Event::Agent { end: asked.end, event: AgentEvent::Lost(Loss::Reset) });
+        news(bench, &asked, MediaEvent::Agent { end: asked.end, event: AgentEvent::Lost(StreamLoss::Reset) });
         bench.sent.clear();
     };
     (0..3).for_each(|_| fail(&mut bench));

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::bench::agents::Told;
 use crate::bench::*;
 use trunkgate_call::view::SiprecView;
-use trunkgate_call::{Input, Refused, SiprecChange, SiprecControl};
+use trunkgate_call::{GatewayInput, RequestRefusal, SiprecChange, SiprecControl};
 use trunkgate_media::agent::TrackName;
-use trunkgate_media::{Coding, Command, EndId, RemoteSpec, TapSpec};
-use trunkgate_route::{Pattern, Route, Siprec, Srtp, Table, Trunk};
+use trunkgate_media::{EndId, MediaCommand, PayloadCodec, RemoteSpec, TapSpec};
+use trunkgate_route::{Pattern, Route, RoutingTable, SiprecSettings, Srtp, Trunk};
 
 /// Addresses of the recording servers.
 const SRS: &str = "10.0.0.40:5060";
@@ -21,8 +21,12 @@ const STREAMERS: [EndId; 2] = [EndId(4), EndId(5)];
 
 fn vault(change: impl FnOnce(&mut Trunk)) -> Trunk {
     let codecs = ["PCMU", "PCMA"].map(str::to_owned).to_vec();
-    let mut trunk =
-        Trunk { siprec: Some(Siprec::default()), codecs, udp_mtu: 65_535, ..trunk("siprec:vault", &[SRS, SRS2]) };
+    let mut trunk = Trunk {
+        siprec: Some(SiprecSettings::default()),
+        codecs,
+        udp_mtu: 65_535,
+        ..trunk("siprec:vault", &[SRS, SRS2])
+    };
     change(&mut trunk);
     trunk
 }
@@ -32,7 +36,7 @@ fn bench(change: impl FnOnce(&mut Trunk)) -> Bench {
 }
 
 /// Returns a table with calls recorded by a group of servers, with this change of the group.
-fn recorded_table(change: impl FnOnce(&mut Trunk)) -> Arc<Table> {
+fn recorded_table(change: impl FnOnce(&mut Trunk)) -> Arc<RoutingTable> {
     let mut trunks = usual_trunks();
     trunks.push(vault(change));
     let route = Route { siprec: vec!["siprec:vault".into()], ..route(vec![to_trunk("pbx")]) };
@@ -71,7 +75,7 @@ fn view(bench: &Bench) -> SiprecView {
     bench.gateway.calls(bench.now)[0].siprec.last().unwrap().clone()
 }
 
-fn change(bench: &mut Bench, change: SiprecChange) -> Result<SiprecView, Refused> {
+fn change(bench: &mut Bench, change: SiprecChange) -> Result<SiprecView, RequestRefusal> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let changed = bench.change(SiprecControl { sid, name: "vault".to_owned(), change });
     bench.drain();
@@ -81,7 +85,7 @@ fn change(bench: &mut Bench, change: SiprecChange) -> Result<SiprecView, Refused
 /// Returns the destinations of the streams, and whether they are sent.
 fn aimed(bench: &mut Bench) -> Vec<(EndId, String, bool)> {
     let told = bench.take_media().into_iter().filter_map(|command| match command {
-        Command::SetRemote { end, remote: RemoteSpec { rtp, may_receive, .. } } if STREAMS.contains(&end) => {
+        MediaCommand::SetRemote { end, remote: RemoteSpec { rtp, may_receive, .. } } if STREAMS.contains(&end) => {
             Some((end, rtp.map(|rtp| rtp.to_string()).unwrap_or_default(), may_receive))
         }
         _ => None,
@@ -144,10 +148,10 @@ fn both_streams_run_until_the_call_ends_and_the_record_says_so() {
         assert!(told.contains(&Told::Stream(STREAMERS[at], track)), "{told:?}");
         let wired = told.iter().any(|told| {
             matches!(told, Told::Wire(from, to, wire) if (*from, *to) == (STREAMERS[at], STREAMS[at])
-                && wire.coding == Coding::Pcma && wire.payloads[0].1 == 8)
+                && wire.coding == PayloadCodec::Pcma && wire.payloads[0].1 == 8)
         });
         assert!(wired, "{told:?}");
-        assert!(told.contains(&Told::Tap(EndId(0), STREAMERS[at], TapSpec::both(0, Coding::Pcmu))), "{told:?}");
+        assert!(told.contains(&Told::Tap(EndId(0), STREAMERS[at], TapSpec::both(0, PayloadCodec::Pcmu))), "{told:?}");
     }
     let SiprecView { name, status, server: at, sip_call_id, problem, .. } = view(&bench);
     assert_eq!((name.as_str(), status, at.as_deref()), ("vault", "in-progress", Some("sip:10.0.0.40:5060")));
@@ -212,7 +216,7 @@ fn the_next_server_records_where_one_fails() {
                 let bye = bench.expect(SRS, "BYE");
                 bench.receive(SRS, first.respond(&bye, 200, ""));
             }
-            Fails::IsUnreachable => bench.input(Input::TransportFailed { flow: udp(SRS), why: None }),
+            Fails::IsUnreachable => bench.input(GatewayInput::TransportFailed { flow: udp(SRS), why: None }),
         }
         bench.sent.retain(|sent| sent.to != SRS.parse().unwrap());
         let second = Dialed::new(SRS2, bench.expect(SRS2, "INVITE"));
@@ -231,7 +235,7 @@ fn the_next_server_records_where_one_fails() {
 #[test]
 fn a_call_goes_on_without_servers_unless_they_are_required() {
     for required in [false, true] {
-        let mut bench = bench(|trunk| trunk.siprec = Some(Siprec { required }));
+        let mut bench = bench(|trunk| trunk.siprec = Some(SiprecSettings { required }));
         let (mut caller, callee, first) = answered(&mut bench);
         bench.receive(SRS, first.answer(503, ""));
         bench.expect(SRS, "ACK");
@@ -265,7 +269,7 @@ fn a_call_goes_on_without_servers_unless_they_are_required() {
 fn a_call_that_has_to_be_recorded_is_refused_while_every_server_is_down() {
     for required in [false, true] {
         let mut bench = bench(|trunk| {
-            trunk.siprec = Some(Siprec { required });
+            trunk.siprec = Some(SiprecSettings { required });
             trunk.options_interval = Duration::from_secs(10);
         });
         bench.pass(Duration::from_secs(120));
@@ -286,7 +290,7 @@ fn a_call_that_has_to_be_recorded_is_refused_while_every_server_is_down() {
 
 #[test]
 fn calls_that_have_to_be_recorded_are_refused_once_the_servers_refused_three_and_taken_once_one_is_recorded() {
-    let mut bench = bench(|trunk| trunk.siprec = Some(Siprec { required: true }));
+    let mut bench = bench(|trunk| trunk.siprec = Some(SiprecSettings { required: true }));
     let failed = |bench: &mut Bench| {
         let (caller, callee, first) = answered(bench);
         bench.receive(SRS, first.answer(488, ""));
@@ -343,7 +347,7 @@ fn calls_that_have_to_be_recorded_are_refused_once_the_servers_refused_three_and
 #[test]
 fn the_servers_bye_ends_the_recording_and_nothing_else() {
     for required in [false, true] {
-        let mut bench = bench(|trunk| trunk.siprec = Some(Siprec { required }));
+        let mut bench = bench(|trunk| trunk.siprec = Some(SiprecSettings { required }));
         let (mut caller, callee, server) = recorded(&mut bench);
         // BYE from an unknown source, and from the server's address with another tag.
         bench.receive("10.0.0.99:5060", server.request("BYE", 1, ""));
@@ -452,7 +456,7 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     assert_eq!(change(&mut bench, SiprecChange::Stop).unwrap().status, "stopped");
     let bye = bench.expect(SRS, "BYE");
     bench.receive(SRS, server.respond(&bye, 200, ""));
-    assert_eq!(change(&mut bench, SiprecChange::Resume), Err(Refused::RecordingEnded));
+    assert_eq!(change(&mut bench, SiprecChange::Resume), Err(RequestRefusal::RecordingEnded));
     assert_eq!(bench.state(), "answered");
     bench.bye(&mut caller, &callee);
     bench.finish();
@@ -588,7 +592,7 @@ fn streams_are_encrypted_where_the_group_says_so() {
             .take_media()
             .into_iter()
             .filter_map(|command| match command {
-                Command::SetRemote { remote, .. } => Some(remote.srtp.is_some()),
+                MediaCommand::SetRemote { remote, .. } => Some(remote.srtp.is_some()),
                 _ => None,
             })
             .collect();
@@ -712,7 +716,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_take
     // The server accepts TCP, which is kept.
     let (mut bench, server) = asked();
     let flow = tcp(SRS, 5);
-    bench.input(Input::Received { flow, bytes: server.answer(200, &taken("0", "recvonly", 1)).into() });
+    bench.input(GatewayInput::Received { flow, bytes: server.answer(200, &taken("0", "recvonly", 1)).into() });
     assert_eq!(via(&bench.expect(SRS, "ACK")), "SIP/2.0/TCP");
     assert_eq!(
         (view(&bench).status.to_string().as_str(), bench.gateway.calls(bench.now)[0].legs[2].transport),
@@ -722,7 +726,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_take
     for refused in [true, false] {
         let (mut bench, _) = asked();
         if refused {
-            bench.input(Input::Disconnected { flow, made_for: None, cause: None, was_up: false });
+            bench.input(GatewayInput::Disconnected { flow, made_for: None, cause: None, was_up: false });
         } else {
             bench.pass(Duration::from_millis(900));
             bench.nothing();

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use crate::bench::*;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{CallAction, Control, Sms, SmsNews};
-use trunkgate_route::{Route, SmsRule, TargetSpec, Template, TextOutcome};
+use trunkgate_call::{CallAction, OperatorCommand, SmsEvent, SmsRequest};
+use trunkgate_route::{ParameterTemplate, Route, SmsRule, TargetSpec, TextOutcome};
 
 fn rule(on: &[TextOutcome]) -> Option<Arc<SmsRule>> {
     Some(Arc::new(SmsRule {
-        to: Template::parse_ended("{caller}").unwrap(),
+        to: ParameterTemplate::parse_ended("{caller}").unwrap(),
         from: "+14155550001".into(),
-        body: Template::parse_ended("We missed your call ({outcome}).").unwrap(),
+        body: ParameterTemplate::parse_ended("We missed your call ({outcome}).").unwrap(),
         on: on.to_vec(),
-        recipients: trunkgate_route::Recipients::Any,
+        recipients: trunkgate_route::SmsRecipients::Any,
     }))
 }
 
@@ -26,14 +26,14 @@ fn bench_with(on: &[TextOutcome], connect: Vec<TargetSpec>) -> Bench {
 
 /// Returns the events of the call's text message since the last call of this function, without its SID.
 fn told(bench: &mut Bench) -> Vec<String> {
-    let text = |sms: Sms| format!("{} {} {}", sms.to, sms.from, sms.body);
-    let one = |news: SmsNews| match news {
-        SmsNews::Watch(sms) => format!("watch {}", text(*sms)),
-        SmsNews::Forget(sid) => {
+    let text = |sms: SmsRequest| format!("{} {} {}", sms.to, sms.from, sms.body);
+    let one = |news: SmsEvent| match news {
+        SmsEvent::Watch(sms) => format!("watch {}", text(*sms)),
+        SmsEvent::Forget(sid) => {
             assert!(sid.starts_with("CA"), "{sid}");
             "forget".to_owned()
         }
-        SmsNews::Send(sms) => format!("send {}", text(*sms)),
+        SmsEvent::Send(sms) => format!("send {}", text(*sms)),
     };
     bench.texts.drain(..).map(one).collect()
 }
@@ -131,7 +131,7 @@ fn who_gives_up_gets_one_where_the_route_says_so() {
 fn calls_that_the_edge_ends_while_they_ring_are_missed() {
     let mut bench = bench_with(&TextOutcome::USUAL, vec![to_trunk("pbx")]);
     bench.invite(CARRIER, "+14155550100", &offer());
-    bench.control(Control::EndAll);
+    bench.control(OperatorCommand::EndAll);
     bench.pass(Duration::from_secs(1));
     assert_eq!(told(&mut bench)[1..], ["send +14155551234 +14155550001 We missed your call (failed)."]);
 }

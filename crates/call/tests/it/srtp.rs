@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_media::{Command, RemoteSpec, SrtpSpec, Suite};
+use trunkgate_media::{MediaCommand, RemoteSpec, SrtpSpec, Suite};
 use trunkgate_route::{Srtp, Trunk};
 
 /// Keys of a peer: 30 bytes each.
@@ -49,7 +49,7 @@ fn proto(sent: &Sent) -> &str {
 fn remotes(bench: &mut Bench) -> Vec<RemoteSpec> {
     let mut last = std::collections::BTreeMap::new();
     for command in bench.take_media() {
-        if let Command::SetRemote { end, remote } = command {
+        if let MediaCommand::SetRemote { end, remote } = command {
             last.insert(end, remote);
         }
     }
@@ -216,7 +216,7 @@ fn both_sides_have_keys_of_their_own() {
         assert_ne!(specs[0].send, specs[1].send);
         let texts = [&ok, &callee.invite].map(|sent| lines(sent).into_iter().find(|l| l.contains(SUITE)).unwrap());
         for (spec, text) in specs.iter().zip(&texts) {
-            let written = trunkgate_sdp::Crypto::parse(text).unwrap();
+            let written = trunkgate_sdp::CryptoAttribute::parse(text).unwrap();
             assert_eq!(spec.send.material(), written.keys[0].key_salt);
         }
         hang_up(bench, caller, &callee);

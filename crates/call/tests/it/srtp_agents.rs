@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::bench::agents::{Told, agent, from_agent_wire, hang_up, to_agent, to_agent_wire};
 use crate::bench::*;
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{AgentRequest, Command, EndId, SrtpSpec};
-use trunkgate_route::{Definition, Numbers, Route, Srtp, Table, Trunk};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{AgentRequest, EndId, MediaCommand, SrtpSpec};
+use trunkgate_route::{NumberingPlan, Route, RoutingTable, Srtp, TableDefinition, Trunk};
 
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
@@ -19,8 +19,8 @@ fn bench(route: Route) -> Bench {
     let carrier = Trunk { srtp: Srtp::Required, ..trunk("carrier", &[CARRIER]) };
     let trunks = vec![carrier, trunk("pbx", &[PBX])];
     let agents = vec![agent("desk"), agent("scribe")];
-    Bench::with(Arc::new(Table::new(Definition {
-        numbers: Numbers::new("US").unwrap(),
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks,
         agents,
         routes: vec![route],
@@ -32,9 +32,9 @@ fn secure(body: &str) -> String {
 }
 
 /// Returns the last keys of the caller that the worker got.
-fn keys(commands: &[Command]) -> Option<SrtpSpec> {
+fn keys(commands: &[MediaCommand]) -> Option<SrtpSpec> {
     let told = commands.iter().rev().find_map(|command| match command {
-        Command::SetRemote { end: EndId(0), remote } => Some(remote.srtp.clone()),
+        MediaCommand::SetRemote { end: EndId(0), remote } => Some(remote.srtp.clone()),
         _ => None,
     });
     told.unwrap_or_else(|| panic!("nothing of the caller's end")).map(|srtp| *srtp)
@@ -112,7 +112,7 @@ fn a_lost_agent_is_followed_by_a_trunk_without_srtp() {
     let mut bench = bench(route(vec![to_agent("desk"), to_trunk("pbx")]));
     let (mut caller, desk, before, _) = talking(&mut bench);
     bench.take_media();
-    bench.lose(desk, Loss::Reset);
+    bench.lose(desk, StreamLoss::Reset);
     let invite = bench.expect(PBX, "INVITE");
     assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n") && !invite.text.contains("crypto"), "{}", invite.text);
     assert!(bench.told().iter().any(|told| matches!(told, Told::Ringback(_))), "the caller hears a tone meanwhile");
@@ -122,11 +122,11 @@ fn a_lost_agent_is_followed_by_a_trunk_without_srtp() {
     bench.nothing();
     let commands = bench.take_media();
     let told = commands.iter().find_map(|command| match command {
-        Command::SetRemote { end: EndId(0), remote } => Some(remote.srtp.clone()),
+        MediaCommand::SetRemote { end: EndId(0), remote } => Some(remote.srtp.clone()),
         _ => None,
     });
     assert!(told.is_none_or(|srtp| srtp.as_deref() == Some(&before)), "the caller's keys are as they were");
-    assert_eq!(commands.iter().filter(|command| matches!(command, Command::Wire { .. })).count(), 2);
+    assert_eq!(commands.iter().filter(|command| matches!(command, MediaCommand::Wire { .. })).count(), 2);
     let srtp: Vec<_> = bench.gateway.calls(bench.now)[0].legs.iter().map(|leg| leg.srtp).collect();
     assert_eq!(srtp, [Some(SUITE), None, None]);
     bench.bye(&mut caller, &callee);
@@ -158,7 +158,7 @@ fn an_agent_consults_about_a_secure_caller() {
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     bench.nothing();
-    let keyed = |command: &&Command| matches!(command, Command::SetRemote { end: EndId(0), remote } if remote.srtp.as_deref() != Some(&before));
+    let keyed = |command: &&MediaCommand| matches!(command, MediaCommand::SetRemote { end: EndId(0), remote } if remote.srtp.as_deref() != Some(&before));
     assert_eq!(bench.take_media().iter().filter(keyed).count(), 0);
     let srtp: Vec<_> = bench.gateway.calls(bench.now)[0].legs.iter().map(|leg| leg.srtp).collect();
     assert_eq!(srtp, [Some(SUITE), None, None]);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::{Cause, Identity, Input};
-use trunkgate_route::{Peer, Table, Transport, Trunk};
+use trunkgate_call::{GatewayInput, StreamFailure, TlsIdentity};
+use trunkgate_route::{Peer, RoutingTable, Transport, Trunk};
 use trunkgate_sip::{ConnectionId, Flow};
 
 /// Address of both trunks that are called over TLS.
@@ -15,14 +15,14 @@ const TWIN: &str = "10.0.0.20:5061";
 /// Address of no trunk.
 const ELSEWHERE: &str = "192.0.2.99:40000";
 
-fn identified(connection: u64, trunk: &str, name: Option<&str>) -> Input {
-    let identity = Identity { trunk: trunk.into(), certificate_name: name.map(Arc::from) };
+fn identified(connection: u64, trunk: &str, name: Option<&str>) -> GatewayInput {
+    let identity = TlsIdentity { trunk: trunk.into(), certificate_name: name.map(Arc::from) };
     let remote = TWIN.parse().unwrap();
-    Input::Identified { connection: ConnectionId(connection), remote, identity }
+    GatewayInput::Identified { connection: ConnectionId(connection), remote, identity }
 }
 
 /// Returns a table in which a certificate with one of these names also identifies the carrier.
-fn with_names(names: &[&str]) -> Arc<Table> {
+fn with_names(names: &[&str]) -> Arc<RoutingTable> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let carrier = Trunk { certificate_names: names, ..trunk("carrier", &[CARRIER]) };
     let trunks = vec![carrier, trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])];
@@ -38,7 +38,7 @@ fn call(bench: &mut Bench, flow: Flow, number: u32) -> Dialing {
 }
 
 fn send(bench: &mut Bench, flow: Flow, text: &str) {
-    bench.input(Input::Received { flow, bytes: text.to_owned().into() });
+    bench.input(GatewayInput::Received { flow, bytes: text.to_owned().into() });
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_certificate_makes_a_trunk_of_a_strange_address_while_the_name_stands() {
     bench.expect(ELSEWHERE, "SIP/2.0 200");
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, callee.respond(&bye, 200, ""));
-    bench.input(Input::Disconnected { flow: tls(ELSEWHERE, 7), made_for: None, cause: None, was_up: false });
+    bench.input(GatewayInput::Disconnected { flow: tls(ELSEWHERE, 7), made_for: None, cause: None, was_up: false });
     bench.configure(|settings| settings.table = with_names(&["a.example", "b.example"]));
     call(&mut bench, tls(ELSEWHERE, 7), 905);
     bench.nothing();
@@ -112,10 +112,10 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
     }
     bench.sent.clear();
     let what = "its certificate has expired".to_owned();
-    bench.input(Input::Disconnected {
+    bench.input(GatewayInput::Disconnected {
         flow: tls("10.0.0.20:5061", 3),
         made_for: Some("two".into()),
-        cause: Some(Cause::Tls(what.clone())),
+        cause: Some(StreamFailure::Tls(what.clone())),
         was_up: false,
     });
     bench.expect(BACKUP, "INVITE");
@@ -131,8 +131,8 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
     let failovers = &bench.gateway.metrics().failovers;
     assert_eq!(failovers.get(&("second".into(), "tls_failed")), Some(&1), "{failovers:?}");
     // Without a TLS error the target was merely unreachable, and the trace has the reason.
-    let cause = Some(Cause::Stream("connection refused".into()));
-    bench.input(Input::Disconnected {
+    let cause = Some(StreamFailure::Stream("connection refused".into()));
+    bench.input(GatewayInput::Disconnected {
         flow: tls("10.0.0.20:5061", 4),
         made_for: Some("one".into()),
         cause,
@@ -191,8 +191,8 @@ fn an_invite_that_waits_for_a_handshake_is_no_target_without_a_response() {
     let mut bench = twins();
     unanswered(&mut bench);
     bench.nothing();
-    let cause = Some(Cause::Tls("handshake not finished within 4 s".into()));
-    bench.input(Input::Disconnected { flow: tls(TWIN, 3), made_for: Some("two".into()), cause, was_up: false });
+    let cause = Some(StreamFailure::Tls("handshake not finished within 4 s".into()));
+    bench.input(GatewayInput::Disconnected { flow: tls(TWIN, 3), made_for: Some("two".into()), cause, was_up: false });
     bench.expect(BACKUP, "INVITE");
     assert!(story(&bench).contains("TLS failed: handshake not finished within 4 s"), "{}", story(&bench));
     assert_eq!(reasons(&bench), ["tls_failed"]);

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::bench::agents::{Told, agent, hang_up, to_agent};
 use crate::bench::*;
-use trunkgate_call::{Input, Refused, TransferMode};
-use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
+use trunkgate_call::{GatewayInput, RequestRefusal, TransferMode};
+use trunkgate_media::{AgentEvent, AgentRequest, EndId, MediaEvent};
 use trunkgate_route::{
-    Agent, CallerIdRule, Definition, Destination, Numbers, Pattern, Quota, Table, TargetSpec, TransferRule, Transport,
-    Trunk,
+    Agent, CallerIdRule, Destination, NumberingPlan, Pattern, Quota, RoutingTable, TableDefinition, TargetSpec,
+    TransferRule, Transport, Trunk,
 };
 
 /// Address of no trunk.
@@ -30,11 +30,11 @@ fn rules(entries: &[&str]) -> Option<Vec<TransferRule>> {
 
 /// Returns a bench with an agent that may transfer to these targets.
 fn with(pbx: Trunk, transfer_to: Option<Vec<TransferRule>>) -> Bench {
-    let numbers = Numbers::new("US").unwrap();
+    let numbers = NumberingPlan::new("US").unwrap();
     let trunks = vec![trunk("carrier", &[CARRIER]), pbx, trunk("here", &["127.0.0.1:5080"])];
     let agents = vec![Agent { transfer_to, ..agent("desk") }, agent("night")];
     let routes = vec![route(vec![to_agent("desk")])];
-    Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents, routes })))
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents, routes })))
 }
 
 fn free(pbx: Trunk) -> Bench {
@@ -54,7 +54,7 @@ fn invites(bench: &Bench, to: &str) -> usize {
     bench.sent.iter().filter(|sent| sent.to == to && sent.first_line().starts_with("INVITE")).count()
 }
 
-fn http(bench: &mut Bench, target: &str) -> Result<(), Refused> {
+fn http(bench: &mut Bench, target: &str) -> Result<(), RequestRefusal> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let done = bench.transfer(&sid, target, TransferMode::AtOnce);
     bench.drain();
@@ -187,7 +187,7 @@ fn each_address_that_is_dialled_is_judged() {
         // The trunk's two addresses, before and after another one.
         let mut bench = by_name(by, careful(), DEAR, &[ELSEWHERE, PBX, PBX2]);
         assert_eq!((invites(&bench, ELSEWHERE), invites(&bench, PBX)), (1, 0), "{by:?}");
-        bench.input(Input::TransportFailed { flow: udp(ELSEWHERE), why: None });
+        bench.input(GatewayInput::TransportFailed { flow: udp(ELSEWHERE), why: None });
         assert_eq!((invites(&bench, PBX), invites(&bench, PBX2)), (0, 0), "{by:?}");
         assert_eq!(bench.reports[0].call.reason, Some("denied"), "{by:?}");
         let bench = by_name(by, careful(), DEAR, &[PBX, PBX2, ELSEWHERE]);
@@ -244,17 +244,20 @@ fn limits_and_caller_id_of_the_trunk_that_owns_the_address_hold() {
     let quota = Quota { to: vec![], caller: vec![], max_calls: 0, calls_per_second: 0, calls_per_day: 1, zone };
     let limited = |pbx: Trunk| {
         let mut bench = by_name(By::Agent, pbx, "+14155550177", &[ELSEWHERE, PBX]);
-        bench.input(Input::TransportFailed { flow: udp(ELSEWHERE), why: None });
+        bench.input(GatewayInput::TransportFailed { flow: udp(ELSEWHERE), why: None });
         assert_eq!(invites(&bench, PBX), 1);
         // Another call to the same target.
         bench.sent.clear();
         let caller = bench.invite(CARRIER, "+14155550100", &offer());
         let (desk, _) = bench.asked().pop().unwrap();
         let id = bench.media.last().unwrap().0;
-        bench.input(Input::Media { id, event: Event::Agent { end: desk, event: AgentEvent::Open } });
+        bench.input(GatewayInput::Media { id, event: MediaEvent::Agent { end: desk, event: AgentEvent::Open } });
         bench.receive(CARRIER, caller.request("ACK", "", ""));
         let wish = AgentRequest::Transfer("sip:+14155550177@another.test".into());
-        bench.input(Input::Media { id, event: Event::Agent { end: desk, event: AgentEvent::Request(wish) } });
+        bench.input(GatewayInput::Media {
+            id,
+            event: MediaEvent::Agent { end: desk, event: AgentEvent::Request(wish) },
+        });
         let (query, _) = bench.resolves.pop().unwrap();
         bench.resolve(query, &[PBX]);
         bench
@@ -275,7 +278,7 @@ fn limits_and_caller_id_of_the_trunk_that_owns_the_address_hold() {
     bench.pass(Duration::from_millis(1_500));
     assert!(bench.sent.iter().any(|sent| sent.first_line().starts_with("INVITE sip:+14155550177@another.test")));
     // The number shown to the trunk.
-    let shown = Numbers::new("US").unwrap().normalise_caller("+12125550000", None);
+    let shown = NumberingPlan::new("US").unwrap().normalise_caller("+12125550000", None);
     let rule = CallerIdRule { allow: vec![Pattern::parse("+1212*").unwrap()], default: Some(shown) };
     let mut bench =
         by_name(By::Agent, Trunk { caller_id: Some(rule.clone()), ..trunk("pbx", &[PBX]) }, "+14155550177", &[PBX]);
@@ -290,7 +293,7 @@ fn a_place_is_given_back_where_another_address_is_of_no_trunk() {
     let pbx = Trunk { max_calls: 1, ..trunk("pbx", &[PBX]) };
     let mut bench = by_name(By::Agent, pbx, "+14155550177", &[PBX, ELSEWHERE]);
     assert_eq!(invites(&bench, PBX), 1);
-    bench.input(Input::TransportFailed { flow: udp(PBX), why: None });
+    bench.input(GatewayInput::TransportFailed { flow: udp(PBX), why: None });
     assert_eq!(invites(&bench, ELSEWHERE), 1);
     let view = bench.gateway.status(bench.now).trunks.into_iter().find(|view| view.name == "pbx").unwrap();
     assert_eq!(view.calls, 0);
@@ -468,7 +471,7 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
         let mut bench = free(trunk("pbx", &[PBX]));
         let (mut caller, _, desk) = bench.talking();
         assert_eq!(asks(&mut bench, desk, &target), Some("forbidden_address"), "{host}");
-        assert_eq!(http(&mut bench, &target), Err(Refused::ForbiddenAddress), "{host}");
+        assert_eq!(http(&mut bench, &target), Err(RequestRefusal::ForbiddenAddress), "{host}");
         hang_up(&mut bench, &mut caller);
         bench.finish();
     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_call::Control;
-use trunkgate_media::Command;
+use trunkgate_call::OperatorCommand;
+use trunkgate_media::MediaCommand;
 use trunkgate_route::{
-    CallerIdRule, Definition, Destination, HoldMode, Identities, Numbers, Pattern, ReferMode, Route, Table, TargetSpec,
-    Transport, Trunk,
+    CallerIdRule, Destination, HoldMode, IdentityTrust, NumberingPlan, Pattern, ReferMode, Route, RoutingTable,
+    TableDefinition, TargetSpec, Transport, Trunk,
 };
 
 const TARGET: &str = "+12125550100";
@@ -29,8 +29,8 @@ fn routes() -> Vec<Route> {
 fn with(change: impl Fn(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
     trunks.iter_mut().for_each(change);
-    let numbers = Numbers::new("US").unwrap();
-    Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes: routes() })))
+    let numbers = NumberingPlan::new("US").unwrap();
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![], routes: routes() })))
 }
 
 fn refer_to(request: &str, headers: &str) -> String {
@@ -95,7 +95,7 @@ fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of
     assert!(!told.text.contains("10.0.0.20") && !told.text.contains("198.51.100.7"), "{}", told.text);
     // The caller hears ringback meanwhile, the transferor does not.
     let media = bench.take_media();
-    assert!(media.iter().any(|command| matches!(command, Command::AddPlayer { .. })), "{media:?}");
+    assert!(media.iter().any(|command| matches!(command, MediaCommand::AddPlayer { .. })), "{media:?}");
     bench.receive(BACKUP, target.answer(180, ""));
     assert_eq!(news(&mut bench, PBX, |n| callee.respond(n, 200, "")).0, "SIP/2.0 180 Ringing");
     taken(&mut bench, &target);
@@ -121,8 +121,9 @@ fn a_target_at_a_trunk_by_a_bare_uri_is_shown_that_trunks_name_of_the_edge() {
     let on = Route { from: vec!["pbx".into()], to: vec![Pattern::parse("+1212*").unwrap()], ..route(vec![uri]) };
     let mut trunks = usual_trunks();
     trunks[2].own_hosts.from = Some("sbc.example.com".into());
-    let (numbers, routes) = (Numbers::new("US").unwrap(), vec![routes().remove(0), on]);
-    let mut bench = Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes })));
+    let (numbers, routes) = (NumberingPlan::new("US").unwrap(), vec![routes().remove(0), on]);
+    let mut bench =
+        Bench::with(Arc::new(RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![], routes })));
     let (_, callee) = bench.answered();
     let target = referred(&mut bench, &callee, "Referred-By: <sip:bob@10.0.0.20>\r\n");
     assert!(target.invite.header("From").contains("@sbc.example.com>"), "{}", target.invite.text);
@@ -132,7 +133,7 @@ fn a_target_at_a_trunk_by_a_bare_uri_is_shown_that_trunks_name_of_the_edge() {
 #[test]
 fn who_refers_is_told_only_as_far_as_both_sides_rules_for_callers_allow() {
     let rule = |allow: &str| {
-        let default = Some(Numbers::default().normalise_caller("+14155550199", None));
+        let default = Some(NumberingPlan::default().normalise_caller("+14155550199", None));
         CallerIdRule { allow: vec![Pattern::parse(allow).unwrap()], default }
     };
     let shown = Some("<sip:+14155550123@10.0.0.5>");
@@ -158,7 +159,7 @@ fn who_refers_is_told_only_as_far_as_both_sides_rules_for_callers_allow() {
 fn rfc3323_who_hides_from_strangers_does_so_from_a_target_of_a_transfer() {
     let mut bench = with(|trunk| {
         if &*trunk.name == "backup" {
-            trunk.identity = Identities::Strip;
+            trunk.identity = IdentityTrust::Strip;
         }
     });
     let mut caller =
@@ -233,7 +234,7 @@ fn a_transfer_that_fails_leaves_both_as_they_were_and_tells_why() {
         bench.expect(BACKUP, "ACK");
         let (line, state) = news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
         assert_eq!((line.as_str(), state.as_str()), (told, "terminated;reason=noresource"));
-        let wired = bench.take_media().iter().filter(|command| matches!(command, Command::Wire { .. })).count();
+        let wired = bench.take_media().iter().filter(|command| matches!(command, MediaCommand::Wire { .. })).count();
         assert_eq!(wired, 2, "both hear each other again");
         bench.nothing();
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
@@ -497,8 +498,8 @@ fn a_call_that_its_caller_has_transferred_outlives_a_restart() {
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 200");
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
-    bench.restart(Arc::new(Table::new(Definition {
-        numbers: Numbers::new("US").unwrap(),
+    bench.restart(Arc::new(RoutingTable::new(TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: usual_trunks(),
         agents: vec![],
         routes: routes(),
@@ -522,12 +523,17 @@ fn a_transferred_call_outlives_a_restart_and_an_operator_ends_it() {
     news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
     bench.receive(PBX, callee.request("BYE", 2, ""));
     bench.expect(PBX, "SIP/2.0 200");
-    let numbers = Numbers::new("US").unwrap();
-    let table = Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents: vec![], routes: routes() }));
+    let numbers = NumberingPlan::new("US").unwrap();
+    let table = Arc::new(RoutingTable::new(TableDefinition {
+        numbers,
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes: routes(),
+    }));
     bench.restart(table);
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
-    bench.control(Control::Hangup { sid });
+    bench.control(OperatorCommand::Hangup { sid });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     let bye = bench.expect(BACKUP, "BYE");

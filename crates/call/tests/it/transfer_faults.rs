@@ -6,15 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_route::{Definition, Numbers, Pattern, Route, Table};
+use trunkgate_route::{NumberingPlan, Pattern, Route, RoutingTable, TableDefinition};
 
 /// Returns a bench that routes `+1415…` to the PBX and `+1212…` to the backup.
 fn desk() -> Bench {
     let to =
         |prefix: &str, trunk: &str| Route { to: vec![Pattern::parse(prefix).unwrap()], ..route(vec![to_trunk(trunk)]) };
     let routes = vec![to("+1415*", "pbx"), to("+1212*", "backup")];
-    let numbers = Numbers::new("US").unwrap();
-    Bench::with(Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents: vec![], routes })))
+    let numbers = NumberingPlan::new("US").unwrap();
+    Bench::with(Arc::new(RoutingTable::new(TableDefinition {
+        numbers,
+        trunks: usual_trunks(),
+        agents: vec![],
+        routes,
+    })))
 }
 
 /// Turns a request of either side into a REFER.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::bench::*;
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE\r\n";
 
@@ -99,7 +99,7 @@ fn an_offer_goes_on_by_update_where_the_other_side_takes_it_else_by_re_invite() 
         let ok = bench.expect(asks, "SIP/2.0 200");
         assert!(ok.body().contains("a=recvonly") && ok.header("CSeq").ends_with("UPDATE"), "{}", ok.text);
         assert_eq!(state(&mut bench), "held");
-        assert!(bench.take_media().iter().any(|c| matches!(c, Command::SetRemote { .. })));
+        assert!(bench.take_media().iter().any(|c| matches!(c, MediaCommand::SetRemote { .. })));
         bench.nothing();
         if !from_caller {
             bench.sent.clear();

@@ -2,25 +2,28 @@
 
 use trunkgate_resample::Resampler;
 
-use super::rate::Rate;
+use super::rate::SamplingRate;
 
 /// Samples of a frame at the intermediate rate of a two-step conversion: 16 kHz.
 const MIDDLE: usize = 320;
 
 /// Conversion of a stream of frames between two rates; 8 and 48 kHz are converted through 16 kHz.
 #[derive(Debug, Clone)]
-pub(super) struct Conversion {
+pub(super) struct RateConversion {
     first: Option<Resampler>,
     second: Option<Resampler>,
 }
 
-impl Conversion {
-    pub(super) fn new(from: Rate, to: Rate) -> Conversion {
-        let between = |from: Rate, to: Rate| Resampler::new(from.hz(), to.hz());
-        let two_steps = from != to && from != Rate::Wide && to != Rate::Wide;
-        let (first, second) =
-            if two_steps { (between(from, Rate::Wide), between(Rate::Wide, to)) } else { (between(from, to), None) };
-        Conversion { first, second }
+impl RateConversion {
+    pub(super) fn new(from: SamplingRate, to: SamplingRate) -> RateConversion {
+        let between = |from: SamplingRate, to: SamplingRate| Resampler::new(from.hz(), to.hz());
+        let two_steps = from != to && from != SamplingRate::Wide && to != SamplingRate::Wide;
+        let (first, second) = if two_steps {
+            (between(from, SamplingRate::Wide), between(SamplingRate::Wide, to))
+        } else {
+            (between(from, to), None)
+        };
+        RateConversion { first, second }
     }
 
     /// Converts one frame.
@@ -60,7 +63,7 @@ mod tests {
     /// A tone passes between all rates with the same level and a constant delay.
     #[test]
     fn a_tone_passes_between_all_rates() {
-        for (from, to) in Rate::ALL.into_iter().flat_map(|from| Rate::ALL.map(|to| (from, to))) {
+        for (from, to) in SamplingRate::ALL.into_iter().flat_map(|from| SamplingRate::ALL.map(|to| (from, to))) {
             let mut conversion = from.to(to);
             let mut heard = Vec::new();
             for frame in 0..10 {

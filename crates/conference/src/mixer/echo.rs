@@ -43,7 +43,7 @@ const SUPPRESSED_DB: f32 = -24.0;
 
 /// Echo detector of one party.
 #[derive(Debug)]
-pub(super) struct Echo {
+pub(super) struct EchoDetector {
     /// Levels sent to the party, and their changes, as rings; the newest before `next`.
     sent: [f32; ECHO_TICKS],
     sent_changes: [f32; ECHO_TICKS],
@@ -52,7 +52,7 @@ pub(super) struct Echo {
     level_db: f32,
     variance: f32,
     /// Moments of the changes, which give the number of changes that dominate the variance.
-    changes: Changes,
+    changes: ChangeMoments,
     /// Covariance at each delay, from one tick on.
     covariance: [f32; ECHO_TICKS],
     observed: u32,
@@ -70,33 +70,33 @@ pub(super) struct Echo {
 /// Means of the second and the fourth power of changes limited to [`CHANGE_MOST_DB`]; the fourth is relatively large if
 /// few changes dominate.
 #[derive(Debug, Default)]
-struct Changes {
+struct ChangeMoments {
     second: f32,
     fourth: f32,
 }
 
-impl Changes {
-    fn take(&mut self, change: f32) {
+impl ChangeMoments {
+    fn add_change(&mut self, change: f32) {
         let second = change.clamp(-CHANGE_MOST_DB, CHANGE_MOST_DB).powi(2);
         self.second += (second - self.second) * WEIGHT;
         self.fourth += (second * second - self.fourth) * WEIGHT;
     }
 
-    fn are_many(&self) -> bool {
+    fn is_widespread(&self) -> bool {
         self.second * self.second > LEAST_CHANGES * WEIGHT * self.fourth
     }
 }
 
-impl Echo {
-    pub(super) fn new() -> Echo {
-        Echo {
+impl EchoDetector {
+    pub(super) fn new() -> EchoDetector {
+        EchoDetector {
             sent: [LEAST_DB; ECHO_TICKS],
             sent_changes: [0.0; ECHO_TICKS],
             next: 0,
             sent_variance: 0.0,
             level_db: LEAST_DB,
             variance: 0.0,
-            changes: Changes::default(),
+            changes: ChangeMoments::default(),
             covariance: [0.0; ECHO_TICKS],
             observed: 0,
             best: 0,
@@ -108,7 +108,7 @@ impl Echo {
     }
 
     /// Adds the level sent to the party in this tick.
-    pub(super) fn sent(&mut self, level_db: f32) {
+    pub(super) fn add_sent_level(&mut self, level_db: f32) {
         let level_db = level_db.max(LEAST_DB);
         let change = level_db - self.sent_before(0);
         if let (Some(level), Some(place)) = (self.sent.get_mut(self.next), self.sent_changes.get_mut(self.next)) {
@@ -119,12 +119,12 @@ impl Echo {
     }
 
     /// Adds the level of a frame from the party; returns whether it is an echo.
-    pub(super) fn take(&mut self, level_db: f32) -> bool {
+    pub(super) fn detect_echo(&mut self, level_db: f32) -> bool {
         let level_db = level_db.max(LEAST_DB);
         let change = level_db - self.level_db;
         self.level_db = level_db;
         self.correlate(change);
-        self.look();
+        self.update_detection();
         let Some(delay) = self.found else { return false };
         let around = [delay.saturating_sub(1), delay, delay + 1];
         let sent = around.into_iter().map(|delay| self.sent_before(delay)).fold(LEAST_DB, f32::max);
@@ -154,7 +154,7 @@ impl Echo {
 
     fn correlate(&mut self, change: f32) {
         self.variance += (change * change - self.variance) * WEIGHT;
-        self.changes.take(change);
+        self.changes.add_change(change);
         self.observed = self.observed.saturating_add(1);
         // Newest first: the ring is read backwards from `next`.
         let (new, old) = self.sent_changes.split_at(self.next.min(ECHO_TICKS));
@@ -164,11 +164,11 @@ impl Echo {
         }
     }
 
-    fn look(&mut self) {
+    fn update_detection(&mut self) {
         let scale = (self.variance * self.sent_variance).sqrt();
         let is_telling = self.observed >= WARM_TICKS
             && self.variance.min(self.sent_variance) > LEAST_VARIANCE
-            && self.changes.are_many();
+            && self.changes.is_widespread();
         let all = self.covariance.iter().enumerate();
         let (best, most) =
             all.fold((0, 0.0_f32), |most, (delay, one)| if *one > most.1 { (delay, *one) } else { most });
@@ -228,15 +228,15 @@ mod tests {
     #[test]
     fn an_echo_is_found_at_any_delay_and_level() {
         for (delay, coupling) in [(1, 0.0), (4, -6.0), (15, -15.0), (50, -3.0), (98, 0.0)] {
-            let (mut echo, mut talk) = (Echo::new(), Talk::new(7));
+            let (mut echo, mut talk) = (EchoDetector::new(), Talk::new(7));
             let mut sent = vec![LEAST_DB; delay];
             let (mut loud, mut suppressed) = (0, 0);
             for tick in 0..1000 {
                 let level = talk.next();
                 sent.push(level);
-                echo.sent(level);
+                echo.add_sent_level(level);
                 let heard = (sent[sent.len() - 1 - delay] + coupling).max(-65.0);
-                let is_echo = echo.take(heard);
+                let is_echo = echo.detect_echo(heard);
                 assert!(tick > 100 || !is_echo);
                 if tick >= 500 && heard > -52.0 {
                     (loud, suppressed) = (loud + 1, suppressed + u32::from(is_echo));
@@ -251,13 +251,13 @@ mod tests {
     #[test]
     fn voices_that_know_nothing_of_each_other_are_no_echo() {
         for seed in 0..60 {
-            let (mut echo, mut one, mut other) = (Echo::new(), Talk::new(seed), Talk::new(seed + 1000));
+            let (mut echo, mut one, mut other) = (EchoDetector::new(), Talk::new(seed), Talk::new(seed + 1000));
             for tick in 0..3000 {
                 // In turns of three seconds, or both at once.
                 let in_turns = seed % 2 == 0;
                 let first = tick / 150 % 2 == 0;
-                echo.sent(if in_turns && !first { LEAST_DB } else { one.next() });
-                let is_echo = echo.take(if in_turns && first { LEAST_DB } else { other.next() });
+                echo.add_sent_level(if in_turns && !first { LEAST_DB } else { one.next() });
+                let is_echo = echo.detect_echo(if in_turns && first { LEAST_DB } else { other.next() });
                 assert!(!is_echo, "seed {seed}, tick {tick}");
             }
         }
@@ -265,37 +265,37 @@ mod tests {
 
     #[test]
     fn steady_sounds_on_both_sides_are_no_echo() {
-        let mut echo = Echo::new();
+        let mut echo = EchoDetector::new();
         assert!((0..2000).all(|tick| {
-            echo.sent(-20.0 + (tick % 3) as f32);
-            !echo.take(-20.0 + (tick % 3) as f32)
+            echo.add_sent_level(-20.0 + (tick % 3) as f32);
+            !echo.detect_echo(-20.0 + (tick % 3) as f32)
         }));
     }
 
     #[test]
     fn two_that_begin_and_stop_together_a_few_times_are_no_echo() {
-        let mut echo = Echo::new();
+        let mut echo = EchoDetector::new();
         assert!((0..3000).all(|tick| {
             // Silence for a third of a second every two seconds, and once in a minute.
             let level = if tick < 1500 && tick % 100 < 16 || tick == 2000 { LEAST_DB } else { -16.0 };
-            echo.sent(level);
-            !echo.take(level)
+            echo.add_sent_level(level);
+            !echo.detect_echo(level)
         }));
     }
 
     /// A party with a loudspeaker that speaks is audible; afterwards its echo is attenuated again.
     #[test]
     fn a_voice_above_its_echo_passes() {
-        let (mut echo, mut talk, mut own) = (Echo::new(), Talk::new(3), Talk::new(4));
+        let (mut echo, mut talk, mut own) = (EchoDetector::new(), Talk::new(3), Talk::new(4));
         let mut sent = vec![LEAST_DB; 10];
         let (mut passed, mut spoken) = (0, 0);
         for tick in 0..2000 {
             let level = talk.next();
             sent.push(level);
-            echo.sent(level);
+            echo.add_sent_level(level);
             let back = sent[sent.len() - 11] - 20.0;
             let speaks = tick >= 1000 && own.next() > -50.0;
-            let is_echo = echo.take(if speaks { -22.0 } else { back });
+            let is_echo = echo.detect_echo(if speaks { -22.0 } else { back });
             if speaks {
                 (spoken, passed) = (spoken + 1, passed + u32::from(!is_echo));
             }
@@ -305,13 +305,13 @@ mod tests {
 
     #[test]
     fn an_echo_that_has_gone_is_forgotten() {
-        let (mut echo, mut talk, mut own) = (Echo::new(), Talk::new(5), Talk::new(6));
+        let (mut echo, mut talk, mut own) = (EchoDetector::new(), Talk::new(5), Talk::new(6));
         let mut sent = vec![LEAST_DB; 10];
         for tick in 0..3000 {
             let level = talk.next();
             sent.push(level);
-            echo.sent(level);
-            echo.take(if tick < 1000 { sent[sent.len() - 11] } else { own.next() });
+            echo.add_sent_level(level);
+            echo.detect_echo(if tick < 1000 { sent[sent.len() - 11] } else { own.next() });
             assert!(tick != 999 || echo.is_found());
         }
         assert!(!echo.is_found());

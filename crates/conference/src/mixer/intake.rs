@@ -11,7 +11,7 @@ const JOINT: usize = 8;
 
 /// Statistics of a party's frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Intaken {
+pub struct IntakeStats {
     /// Frames dropped because the queue was full.
     pub dropped: u64,
     /// Frames reported as lost.
@@ -26,7 +26,7 @@ pub struct Intaken {
 
 /// Source of a party's frame in a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pulled {
+pub(super) enum FrameOrigin {
     /// Frame of the party.
     Own,
     /// Concealed frame for a lost one.
@@ -37,7 +37,7 @@ pub(super) enum Pulled {
 
 /// Input queue of one party.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(super) struct PartyIntake {
     /// Samples of a frame.
     frame: usize,
     /// Ring of queued frames.
@@ -56,12 +56,12 @@ pub(super) struct Intake {
     observed: u32,
     /// Frames to skip in silence.
     surplus: usize,
-    intaken: Intaken,
+    intaken: IntakeStats,
 }
 
-impl Intake {
-    pub(super) fn new(frame: usize) -> Intake {
-        Intake {
+impl PartyIntake {
+    pub(super) fn new(frame: usize) -> PartyIntake {
+        PartyIntake {
             frame,
             samples: vec![0; frame * WAITING_FRAMES].into(),
             lost: [false; WAITING_FRAMES],
@@ -74,11 +74,11 @@ impl Intake {
             left_over: usize::MAX,
             observed: 0,
             surplus: 0,
-            intaken: Intaken::default(),
+            intaken: IntakeStats::default(),
         }
     }
 
-    pub(super) fn intaken(&self) -> Intaken {
+    pub(super) fn intaken(&self) -> IntakeStats {
         self.intaken
     }
 
@@ -108,7 +108,7 @@ impl Intake {
     }
 
     /// Produces the frame of a tick.
-    pub(super) fn pull(&mut self, out: &mut [i16]) -> Pulled {
+    pub(super) fn next_frame(&mut self, out: &mut [i16]) -> FrameOrigin {
         self.correct_drift();
         let is_there = self.waiting > 0;
         let is_lost = !is_there || self.lost.get(self.first).copied().unwrap_or(true);
@@ -116,7 +116,7 @@ impl Intake {
         if is_there {
             self.drop_first_silently();
             self.observe();
-        } else if made == Pulled::MadeUp {
+        } else if made == FrameOrigin::MadeUp {
             self.intaken.absent += 1;
             // The party or its network is late, so later frames are no surplus.
             (self.surplus, self.observed, self.left_over) = (0, 0, usize::MAX);
@@ -128,13 +128,13 @@ impl Intake {
         self.samples.get(self.first * self.frame..(self.first + 1) * self.frame).unwrap_or_default()
     }
 
-    fn play(&mut self, out: &mut [i16]) -> Pulled {
+    fn play(&mut self, out: &mut [i16]) -> FrameOrigin {
         out.iter_mut().zip(self.first_frame()).for_each(|(to, from)| *to = *from);
         let joint = self.frame / JOINT;
         if self.made_up > 0 || self.broken {
             for (at, sample) in out.iter_mut().take(joint).enumerate() {
                 let rising = (at + 1) as f32 / (joint + 1) as f32;
-                *sample = (f32::from(*sample) * rising + self.made(at) * (1.0 - rising)) as i16;
+                *sample = (f32::from(*sample) * rising + self.concealed_sample(at) * (1.0 - rising)) as i16;
             }
         }
         (self.made_up, self.broken) = (0, false);
@@ -142,24 +142,24 @@ impl Intake {
         if let Some(from) = self.samples.get(first..first + self.frame) {
             self.last.copy_from_slice(from);
         }
-        Pulled::Own
+        FrameOrigin::Own
     }
 
-    fn conceal(&mut self, out: &mut [i16]) -> Pulled {
+    fn conceal(&mut self, out: &mut [i16]) -> FrameOrigin {
         if self.made_up >= CONCEALED_FRAMES {
             out.fill(0);
-            return Pulled::Nothing;
+            return FrameOrigin::Nothing;
         }
         for (at, sample) in out.iter_mut().enumerate() {
-            *sample = self.made(at) as i16;
+            *sample = self.concealed_sample(at) as i16;
         }
         self.made_up += 1;
-        Pulled::MadeUp
+        FrameOrigin::MadeUp
     }
 
     /// Returns a sample of the next concealed frame: the last frame played backwards, forwards, …, which avoids steps,
     /// with decreasing volume.
-    fn made(&self, at: usize) -> f32 {
+    fn concealed_sample(&self, at: usize) -> f32 {
         if self.made_up >= CONCEALED_FRAMES {
             return 0.0;
         }
@@ -221,13 +221,13 @@ mod tests {
     }
 
     /// Plays frames, `None` for a lost one; returns the resulting audio.
-    fn heard(frames: impl IntoIterator<Item = Option<Vec<i16>>>) -> (Vec<i16>, Vec<Pulled>) {
-        let mut intake = Intake::new(FRAME);
+    fn heard(frames: impl IntoIterator<Item = Option<Vec<i16>>>) -> (Vec<i16>, Vec<FrameOrigin>) {
+        let mut intake = PartyIntake::new(FRAME);
         let mut all = Vec::new();
         let pulled = frames.into_iter().map(|frame| {
             intake.push(frame.as_deref());
             let mut out = [0; FRAME];
-            let pulled = intake.pull(&mut out);
+            let pulled = intake.next_frame(&mut out);
             all.extend(out);
             pulled
         });
@@ -240,7 +240,7 @@ mod tests {
         let (all, pulled) = heard((0..10).map(|frame| Some(tone(frame))));
         // The first frame rises within 2.5 ms.
         assert_eq!(all[20..], (0..10).flat_map(tone).collect::<Vec<_>>()[20..]);
-        assert_eq!(pulled, [Pulled::Own; 10]);
+        assert_eq!(pulled, [FrameOrigin::Own; 10]);
     }
 
     #[test]
@@ -248,8 +248,8 @@ mod tests {
         for lost in 1..5 {
             let frames = (0..12).map(|frame| (!(4..4 + lost).contains(&frame)).then(|| tone(frame)));
             let (all, pulled) = heard(frames);
-            assert_eq!(pulled[4], Pulled::MadeUp);
-            assert_eq!(pulled[4 + lost], Pulled::Own);
+            assert_eq!(pulled[4], FrameOrigin::MadeUp);
+            assert_eq!(pulled[4 + lost], FrameOrigin::Own);
             // The tone itself has steps of 2,830; a transition adds to them.
             assert!(largest_step(&all) < 4500, "{lost}: {}", largest_step(&all));
             let level = |frame: usize| level_db(&all[frame * FRAME..(frame + 1) * FRAME]);
@@ -258,7 +258,7 @@ mod tests {
                 assert!(level(5) < level(4) - 3.0);
             }
             if lost > 2 {
-                assert_eq!(pulled[6], Pulled::Nothing);
+                assert_eq!(pulled[6], FrameOrigin::Nothing);
                 assert!(all[6 * FRAME..7 * FRAME].iter().all(|sample| *sample == 0));
             }
         }
@@ -266,26 +266,29 @@ mod tests {
 
     #[test]
     fn a_party_without_a_frame_is_concealed_and_then_silent() {
-        let mut intake = Intake::new(FRAME);
+        let mut intake = PartyIntake::new(FRAME);
         let mut out = [7; FRAME];
-        assert_eq!(intake.pull(&mut out), Pulled::Nothing);
-        assert_eq!((out, intake.intaken()), ([0; FRAME], Intaken::default()));
+        assert_eq!(intake.next_frame(&mut out), FrameOrigin::Nothing);
+        assert_eq!((out, intake.intaken()), ([0; FRAME], IntakeStats::default()));
         intake.push(Some(&tone(0)));
-        let pulled: Vec<_> = (0..5).map(|_| intake.pull(&mut out)).collect();
-        assert_eq!(pulled, [Pulled::Own, Pulled::MadeUp, Pulled::MadeUp, Pulled::Nothing, Pulled::Nothing]);
-        assert_eq!(intake.intaken(), Intaken { absent: 2, ..Intaken::default() });
+        let pulled: Vec<_> = (0..5).map(|_| intake.next_frame(&mut out)).collect();
+        assert_eq!(
+            pulled,
+            [FrameOrigin::Own, FrameOrigin::MadeUp, FrameOrigin::MadeUp, FrameOrigin::Nothing, FrameOrigin::Nothing]
+        );
+        assert_eq!(intake.intaken(), IntakeStats { absent: 2, ..IntakeStats::default() });
     }
 
     /// Audio at three times real time: the queue is bounded, the oldest frames are dropped, and transitions have no
     /// step.
     #[test]
     fn a_party_that_is_too_fast_loses_the_oldest() {
-        let mut intake = Intake::new(FRAME);
+        let mut intake = PartyIntake::new(FRAME);
         let mut all = Vec::new();
         for tick in 0..100 {
             (0..3).for_each(|n| intake.push(Some(&tone(3 * tick + n))));
             let mut out = [0; FRAME];
-            assert_eq!(intake.pull(&mut out), Pulled::Own);
+            assert_eq!(intake.next_frame(&mut out), FrameOrigin::Own);
             assert!(intake.waiting <= WAITING_FRAMES);
             all.extend(out);
         }
@@ -297,7 +300,7 @@ mod tests {
     #[test]
     fn drift_is_corrected_in_silence() {
         for per_thousand in [1001_u64, 999] {
-            let mut intake = Intake::new(FRAME);
+            let mut intake = PartyIntake::new(FRAME);
             let (mut sent, mut silent_made_up) = (0, 0);
             for tick in 0..20_000_u64 {
                 while sent * 1000 < tick * per_thousand {
@@ -308,7 +311,7 @@ mod tests {
                     sent += 1;
                 }
                 let mut out = [0; FRAME];
-                silent_made_up += u64::from(intake.pull(&mut out) == Pulled::MadeUp);
+                silent_made_up += u64::from(intake.next_frame(&mut out) == FrameOrigin::MadeUp);
                 assert!(intake.waiting <= 2, "{per_thousand}: {} at {tick}", intake.waiting);
             }
             let intaken = intake.intaken();
@@ -324,27 +327,27 @@ mod tests {
     /// Late frames that arrive in a burst stay as a reserve, and are removed when 5 s need none.
     #[test]
     fn a_burst_behind_a_gap_is_kept_as_a_cushion_for_a_while() {
-        let mut intake = Intake::new(FRAME);
+        let mut intake = PartyIntake::new(FRAME);
         let mut out = [0; FRAME];
         intake.push(Some(&tone(0)));
-        intake.pull(&mut out);
-        intake.pull(&mut out);
+        intake.next_frame(&mut out);
+        intake.next_frame(&mut out);
         intake.push(Some(&tone(1)));
         for _ in 0..SURPLUS_TICKS {
             intake.push(Some(&[0; FRAME]));
-            intake.pull(&mut out);
+            intake.next_frame(&mut out);
         }
         assert_eq!((intake.waiting, intake.intaken().skipped), (1, 0));
         (0..2).for_each(|_| {
             intake.push(Some(&[0; FRAME]));
-            intake.pull(&mut out);
+            intake.next_frame(&mut out);
         });
         assert_eq!((intake.waiting, intake.intaken().skipped), (0, 1));
     }
 
     #[test]
     fn a_frame_of_another_length_is_refused() {
-        let mut intake = Intake::new(FRAME);
+        let mut intake = PartyIntake::new(FRAME);
         [0, 1, 159, 161, 960].into_iter().for_each(|len| intake.push(Some(&vec![9; len])));
         assert_eq!((intake.waiting, intake.intaken().refused), (0, 5));
     }

@@ -26,26 +26,26 @@ use std::collections::VecDeque;
 
 use crate::limits::{PARTIES, SOURCES};
 
-pub use intake::Intaken;
-pub use party::{Part, PartyId};
-pub use rate::Rate;
+pub use intake::IntakeStats;
+pub use party::{PartyId, PartyRole};
+pub use rate::SamplingRate;
 pub use source::{Audience, Clip, SourceId};
 
-use conversion::Conversion;
+use conversion::RateConversion;
 use level::{SILENT_DB, wide_level_db};
 use limiter::Limiter;
-use party::Party;
+use party::MixerParty;
 use rate::FRAME_MOST;
-use source::Source;
-use speaker::Speaker;
-use strip::{Strip, WINDOW_MOST, window};
+use source::PlayingClip;
+use speaker::SpeakerSelector;
+use strip::{MixInput, WINDOW_MOST, window};
 
 /// Maximum pending events; a new one replaces the oldest.
 const EVENTS: usize = 4 * PARTIES;
 
 /// Event of the mixer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum MixerEvent {
     /// A party began to speak.
     SpeechStarted(PartyId),
     /// A party stopped speaking.
@@ -58,18 +58,18 @@ pub enum Event {
 
 /// Identity of a mix in a tick; parties with the same mix receive the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mix {
+pub enum MixIdentity {
     /// Sum of all parties, at one rate.
-    Shared(Rate),
+    Shared(SamplingRate),
     /// Sum for one party.
     Own(PartyId),
 }
 
 /// Audio for a party in a tick.
 #[derive(Debug, Clone, Copy)]
-pub struct Heard<'a> {
+pub struct PartyAudio<'a> {
     /// Identity of the mix.
-    pub mix: Mix,
+    pub mix: MixIdentity,
     /// Frame at the party's rate.
     pub samples: &'a [i16],
     /// Whether all samples are zero.
@@ -78,26 +78,26 @@ pub struct Heard<'a> {
 
 /// Mix of the parties that add nothing to it.
 #[derive(Debug)]
-struct Shared {
+struct SharedMix {
     limiter: Limiter,
     /// Conversions to each rate.
-    conversions: [Conversion; 3],
+    conversions: [RateConversion; 3],
     /// State before this tick, from which a party continues when it gets a mix of its own.
     limiter_before: Limiter,
-    conversions_before: [Conversion; 3],
+    conversions_before: [RateConversion; 3],
     frames: [Box<[i16]>; 3],
     is_silent: [bool; 3],
     level_db: f32,
 }
 
-impl Shared {
-    fn new(mixed_at: Rate) -> Shared {
-        Shared {
+impl SharedMix {
+    fn new(mixed_at: SamplingRate) -> SharedMix {
+        SharedMix {
             limiter: Limiter::new(),
-            conversions: Rate::ALL.map(|rate| mixed_at.to(rate)),
+            conversions: SamplingRate::ALL.map(|rate| mixed_at.to(rate)),
             limiter_before: Limiter::new(),
-            conversions_before: Rate::ALL.map(|rate| mixed_at.to(rate)),
-            frames: Rate::ALL.map(|rate| vec![0; rate.frame()].into()),
+            conversions_before: SamplingRate::ALL.map(|rate| mixed_at.to(rate)),
+            frames: SamplingRate::ALL.map(|rate| vec![0; rate.frame()].into()),
             is_silent: [true; 3],
             level_db: SILENT_DB,
         }
@@ -107,19 +107,19 @@ impl Shared {
 /// Mixer of one conference.
 #[derive(Debug)]
 pub struct Mixer {
-    mixed_at: Rate,
+    mixed_at: SamplingRate,
     /// Whether the sum of all is produced at 8 kHz even without a party at that rate.
     is_recorded: bool,
-    parties: Vec<Option<Box<Party>>>,
+    parties: Vec<Option<Box<MixerParty>>>,
     generation: u32,
-    sources: Vec<Source>,
+    sources: Vec<PlayingClip>,
     next_source: u64,
-    speaker: Speaker,
-    shared: Shared,
+    speaker: SpeakerSelector,
+    shared: SharedMix,
     /// Sum of all parties, and the sum without one party.
     total: Box<[i32]>,
     own: Box<[i32]>,
-    events: VecDeque<Event>,
+    events: VecDeque<MixerEvent>,
 }
 
 impl Default for Mixer {
@@ -132,14 +132,14 @@ impl Mixer {
     /// Creates a mixer without parties.
     pub fn new() -> Mixer {
         Mixer {
-            mixed_at: Rate::Narrow,
+            mixed_at: SamplingRate::Narrow,
             is_recorded: false,
             parties: Vec::new(),
             generation: 0,
             sources: Vec::new(),
             next_source: 0,
-            speaker: Speaker::default(),
-            shared: Shared::new(Rate::Narrow),
+            speaker: SpeakerSelector::default(),
+            shared: SharedMix::new(SamplingRate::Narrow),
             total: vec![0; WINDOW_MOST].into(),
             own: vec![0; WINDOW_MOST].into(),
             events: VecDeque::with_capacity(EVENTS),
@@ -147,7 +147,7 @@ impl Mixer {
     }
 
     /// Adds a party as a [`Part::Speaker`]; `None` if the conference is full.
-    pub fn join(&mut self, rate: Rate) -> Option<PartyId> {
+    pub fn join(&mut self, rate: SamplingRate) -> Option<PartyId> {
         let free = self.parties.iter().position(Option::is_none);
         let index = free.unwrap_or(self.parties.len());
         if index >= PARTIES {
@@ -155,7 +155,7 @@ impl Mixer {
         }
         self.generation = self.generation.wrapping_add(1);
         let id = PartyId::new(index, self.generation);
-        let party = Some(Box::new(Party::new(id, rate, self.mixed_at)));
+        let party = Some(Box::new(MixerParty::new(id, rate, self.mixed_at)));
         match self.parties.get_mut(index) {
             Some(place) => *place = party,
             None => self.parties.push(party),
@@ -179,7 +179,7 @@ impl Mixer {
         self.sources.retain(|source| {
             let stays = source.audience != Audience::One(id);
             if !stays {
-                note(events, Event::Ended(source.id));
+                queue_event(events, MixerEvent::Ended(source.id));
             }
             stays
         });
@@ -197,12 +197,12 @@ impl Mixer {
     }
 
     /// Returns the rate at which all audio is mixed.
-    pub fn mixed_at(&self) -> Rate {
+    pub fn mixed_at(&self) -> SamplingRate {
         self.mixed_at
     }
 
     /// Sets a party's part.
-    pub fn set_part(&mut self, id: PartyId, part: Part) {
+    pub fn set_part(&mut self, id: PartyId, part: PartyRole) {
         if let Some(party) = self.party_mut(id) {
             party.set_part(part);
         }
@@ -233,7 +233,7 @@ impl Mixer {
         }
         self.next_source += 1;
         let id = SourceId(self.next_source);
-        self.sources.push(Source::new(id, audience, clip, is_repeated, self.mixed_at));
+        self.sources.push(PlayingClip::new(id, audience, clip, is_repeated, self.mixed_at));
         Some(id)
     }
 
@@ -251,7 +251,7 @@ impl Mixer {
 
     /// Returns the sum of all at 8 kHz in this tick; `None` if it is silent, or not enabled by [`Mixer::record`].
     pub fn recorded(&self) -> Option<&[i16]> {
-        let index = Rate::Narrow.index();
+        let index = SamplingRate::Narrow.index();
         let is_heard = self.is_recorded && self.shared.is_silent.get(index) == Some(&false);
         self.shared.frames.get(index).filter(|_| is_heard).map(|frame| &**frame)
     }
@@ -259,33 +259,33 @@ impl Mixer {
     /// Mixes the next 20 ms.
     pub fn tick(&mut self) {
         self.advance();
-        let is_live = self.add_up();
+        let is_live = self.sum_parties();
         self.make_shared(is_live);
-        let is_coached = self.parties.iter().flatten().any(|party| matches!(party.part, Part::Coach(_)));
+        let is_coached = self.parties.iter().flatten().any(|party| matches!(party.part, PartyRole::Coach(_)));
         let is_private = is_coached || self.sources.iter().any(|source| source.audience != Audience::All);
         for index in 0..self.parties.len() {
-            self.make_own(index, is_private);
+            self.mix_for_party(index, is_private);
         }
         let speakers =
-            self.parties.iter().flatten().filter(|party| party.part == Part::Speaker && party.voice.speaks());
+            self.parties.iter().flatten().filter(|party| party.part == PartyRole::Speaker && party.voice.speaks());
         if self.speaker.choose(speakers.map(|party| (party.id, party.voice.loudness_db()))) {
-            note(&mut self.events, Event::ActiveSpeaker(self.speaker.active()));
+            queue_event(&mut self.events, MixerEvent::ActiveSpeaker(self.speaker.active()));
         }
     }
 
     /// Returns the audio for a party in this tick; `None` for silence.
-    pub fn heard(&self, id: PartyId) -> Option<Heard<'_>> {
+    pub fn heard(&self, id: PartyId) -> Option<PartyAudio<'_>> {
         let party = self.party(id)?;
         if party.outlet.is_apart {
             let (samples, is_silent) = (&party.outlet.frame, party.outlet.is_silent);
-            return Some(Heard { mix: Mix::Own(id), samples, is_silent });
+            return Some(PartyAudio { mix: MixIdentity::Own(id), samples, is_silent });
         }
         if !party.part.hears() {
             return None;
         }
         let index = party.rate.index();
         let (samples, is_silent) = (self.shared.frames.get(index)?, *self.shared.is_silent.get(index)?);
-        Some(Heard { mix: Mix::Shared(party.rate), samples, is_silent })
+        Some(PartyAudio { mix: MixIdentity::Shared(party.rate), samples, is_silent })
     }
 
     /// Returns the level of a party's speech as received, in dB below full scale; `None` before it has spoken.
@@ -294,33 +294,33 @@ impl Mixer {
     }
 
     /// Returns the statistics of a party's frames.
-    pub fn intaken(&self, id: PartyId) -> Option<Intaken> {
+    pub fn intaken(&self, id: PartyId) -> Option<IntakeStats> {
         self.party(id).map(|party| party.intake.intaken())
     }
 
     /// Takes the next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<MixerEvent> {
         self.events.pop_front()
     }
 
-    fn party(&self, id: PartyId) -> Option<&Party> {
+    fn party(&self, id: PartyId) -> Option<&MixerParty> {
         self.parties.get(id.index())?.as_deref().filter(|party| party.id == id)
     }
 
-    fn party_mut(&mut self, id: PartyId) -> Option<&mut Party> {
+    fn party_mut(&mut self, id: PartyId) -> Option<&mut MixerParty> {
         self.parties.get_mut(id.index())?.as_deref_mut().filter(|party| party.id == id)
     }
 
     /// Selects the highest rate of the present parties.
     fn retune(&mut self) {
-        let rate = self.parties.iter().flatten().map(|party| party.rate).max().unwrap_or(Rate::Narrow);
+        let rate = self.parties.iter().flatten().map(|party| party.rate).max().unwrap_or(SamplingRate::Narrow);
         if rate == self.mixed_at {
             return;
         }
         self.mixed_at = rate;
         self.parties.iter_mut().flatten().for_each(|party| party.retune(rate));
         self.sources.iter_mut().for_each(|source| source.retune(rate));
-        self.shared = Shared::new(rate);
+        self.shared = SharedMix::new(rate);
         self.total.fill(0);
     }
 
@@ -329,8 +329,8 @@ impl Mixer {
         let rate = self.mixed_at;
         for party in self.parties.iter_mut().flatten() {
             match party.advance(rate) {
-                Some(true) => note(&mut self.events, Event::SpeechStarted(party.id)),
-                Some(false) => note(&mut self.events, Event::SpeechStopped(party.id)),
+                Some(true) => queue_event(&mut self.events, MixerEvent::SpeechStarted(party.id)),
+                Some(false) => queue_event(&mut self.events, MixerEvent::SpeechStopped(party.id)),
                 None => {}
             }
         }
@@ -338,14 +338,14 @@ impl Mixer {
         self.sources.retain_mut(|source| {
             let goes_on = source.advance(rate);
             if !goes_on {
-                note(events, Event::Ended(source.id));
+                queue_event(events, MixerEvent::Ended(source.id));
             }
             goes_on
         });
     }
 
     /// Sums the audio for all parties; returns whether there is any.
-    fn add_up(&mut self) -> bool {
+    fn sum_parties(&mut self) -> bool {
         let rate = self.mixed_at;
         let total = self.total.get_mut(..window(rate)).unwrap_or_default();
         let parties = self.parties.iter().flatten().filter(|party| is_common(party)).map(|party| &party.strip);
@@ -370,11 +370,11 @@ impl Mixer {
         } else {
             self.shared.limiter.rest(20);
         }
-        let Shared { conversions, frames, is_silent, .. } = &mut self.shared;
+        let SharedMix { conversions, frames, is_silent, .. } = &mut self.shared;
         for ((to, conversion), (frame, is_silent)) in
-            Rate::ALL.into_iter().zip(conversions).zip(frames.iter_mut().zip(is_silent))
+            SamplingRate::ALL.into_iter().zip(conversions).zip(frames.iter_mut().zip(is_silent))
         {
-            let is_wanted = self.is_recorded && to == Rate::Narrow;
+            let is_wanted = self.is_recorded && to == SamplingRate::Narrow;
             if !is_wanted && !self.parties.iter().flatten().any(|party| party.rate == to) {
                 continue;
             }
@@ -392,7 +392,7 @@ impl Mixer {
     }
 
     /// Produces the mix of a party that has its own.
-    fn make_own(&mut self, index: usize, is_private: bool) {
+    fn mix_for_party(&mut self, index: usize, is_private: bool) {
         let rate = self.mixed_at;
         let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
         let (id, hears) = (party.id, party.part.hears());
@@ -407,7 +407,7 @@ impl Mixer {
         let outlet = &mut party.outlet;
         if !outlet.is_apart {
             if !adds && !has_extras {
-                party.echo.sent(if hears { self.shared.level_db } else { SILENT_DB });
+                party.echo.add_sent_level(if hears { self.shared.level_db } else { SILENT_DB });
                 return;
             }
             // The party continues from the shared mix, so that no audio is lost or repeated.
@@ -423,7 +423,7 @@ impl Mixer {
         outlet.limiter.run(own, rate.millisecond(), mixed);
         outlet.conversion.run(mixed, &mut outlet.frame);
         outlet.is_silent = outlet.frame.iter().all(|sample| *sample == 0);
-        party.echo.sent(wide_level_db(own.get(..rate.frame()).unwrap_or_default()));
+        party.echo.add_sent_level(wide_level_db(own.get(..rate.frame()).unwrap_or_default()));
         let agrees = if hears { outlet.limiter.agrees_with(&self.shared.limiter) } else { outlet.is_silent };
         outlet.is_apart = adds || has_extras || !agrees;
     }
@@ -446,8 +446,8 @@ impl Mixer {
     }
 
     /// Lists additional audio for one party: its clips, and its coaches.
-    fn extras(&self, id: PartyId, hears: bool) -> impl Iterator<Item = &Strip> {
-        let coaches = self.parties.iter().flatten().filter(move |other| hears && other.part == Part::Coach(id));
+    fn extras(&self, id: PartyId, hears: bool) -> impl Iterator<Item = &MixInput> {
+        let coaches = self.parties.iter().flatten().filter(move |other| hears && other.part == PartyRole::Coach(id));
         let clips = self.sources.iter().filter(move |source| source.audience == Audience::One(id));
         let strips = coaches.map(|other| &other.strip).chain(clips.map(|source| &source.strip));
         strips.filter(|strip| strip.is_live())
@@ -455,12 +455,12 @@ impl Mixer {
 }
 
 /// Returns whether a party adds to the common sum.
-fn is_common(party: &Party) -> bool {
+fn is_common(party: &MixerParty) -> bool {
     // A party that was just muted fades out.
-    !matches!(party.part, Part::Coach(_))
+    !matches!(party.part, PartyRole::Coach(_))
 }
 
-fn note(events: &mut VecDeque<Event>, event: Event) {
+fn queue_event(events: &mut VecDeque<MixerEvent>, event: MixerEvent) {
     if events.len() >= EVENTS {
         events.pop_front();
     }

@@ -1,14 +1,14 @@
 //! Party of a mixer: its input and its output.
 
-use super::conversion::Conversion;
-use super::echo::Echo;
-use super::intake::{Intake, Pulled};
+use super::conversion::RateConversion;
+use super::echo::EchoDetector;
+use super::intake::{FrameOrigin, PartyIntake};
 use super::level::{SILENT_DB, factor, level_db};
 use super::limiter::Limiter;
-use super::rate::{FRAME_MOST, Rate};
+use super::rate::{FRAME_MOST, SamplingRate};
 use super::source::apply;
-use super::strip::Strip;
-use super::voice::Voice;
+use super::strip::MixInput;
+use super::voice::VoiceActivity;
 
 /// Id of a party, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ impl PartyId {
 
 /// Part of a party in a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum PartyRole {
     /// Hears the others and is heard by them.
     Speaker,
     /// Hears the others and is muted.
@@ -40,58 +40,58 @@ pub enum Part {
     Away,
 }
 
-impl Part {
+impl PartyRole {
     /// Returns whether the party hears the others.
     pub(super) fn hears(self) -> bool {
-        self != Part::Away
+        self != PartyRole::Away
     }
 
     /// Returns whether any party hears it.
     pub(super) fn is_heard(self) -> bool {
-        matches!(self, Part::Speaker | Part::Coach(_))
+        matches!(self, PartyRole::Speaker | PartyRole::Coach(_))
     }
 }
 
 /// Output to a party.
 #[derive(Debug)]
-pub(super) struct Outlet {
+pub(super) struct PartyOutput {
     /// Whether the party has a mix of its own.
     pub(super) is_apart: bool,
     pub(super) limiter: Limiter,
-    pub(super) conversion: Conversion,
+    pub(super) conversion: RateConversion,
     pub(super) frame: Box<[i16]>,
     pub(super) is_silent: bool,
 }
 
 /// Party with its settings and audio state.
 #[derive(Debug)]
-pub(super) struct Party {
+pub(super) struct MixerParty {
     pub(super) id: PartyId,
-    pub(super) rate: Rate,
-    pub(super) part: Part,
+    pub(super) rate: SamplingRate,
+    pub(super) part: PartyRole,
     /// Part that applies once the fade-out under the current one is complete.
-    wanted: Part,
-    pub(super) intake: Intake,
-    pub(super) voice: Voice,
-    pub(super) echo: Echo,
-    pub(super) strip: Strip,
-    pub(super) outlet: Outlet,
+    wanted: PartyRole,
+    pub(super) intake: PartyIntake,
+    pub(super) voice: VoiceActivity,
+    pub(super) echo: EchoDetector,
+    pub(super) strip: MixInput,
+    pub(super) outlet: PartyOutput,
     /// Conversion from its rate to that of the mix.
-    conversion: Conversion,
+    conversion: RateConversion,
 }
 
-impl Party {
-    pub(super) fn new(id: PartyId, rate: Rate, mixed_at: Rate) -> Party {
-        Party {
+impl MixerParty {
+    pub(super) fn new(id: PartyId, rate: SamplingRate, mixed_at: SamplingRate) -> MixerParty {
+        MixerParty {
             id,
             rate,
-            part: Part::Speaker,
-            wanted: Part::Speaker,
-            intake: Intake::new(rate.frame()),
-            voice: Voice::new(),
-            echo: Echo::new(),
-            strip: Strip::new(),
-            outlet: Outlet {
+            part: PartyRole::Speaker,
+            wanted: PartyRole::Speaker,
+            intake: PartyIntake::new(rate.frame()),
+            voice: VoiceActivity::new(),
+            echo: EchoDetector::new(),
+            strip: MixInput::new(),
+            outlet: PartyOutput {
                 is_apart: false,
                 limiter: Limiter::new(),
                 conversion: mixed_at.to(rate),
@@ -103,29 +103,29 @@ impl Party {
     }
 
     /// Adapts to another rate of the mix.
-    pub(super) fn retune(&mut self, mixed_at: Rate) {
+    pub(super) fn retune(&mut self, mixed_at: SamplingRate) {
         self.conversion = self.rate.to(mixed_at);
         self.strip.clear();
         self.outlet.conversion = mixed_at.to(self.rate);
     }
 
     /// Sets another part; a change between all and one listener fades out first.
-    pub(super) fn set_part(&mut self, part: Part) {
-        let is_coach = |part: Part| matches!(part, Part::Coach(_));
+    pub(super) fn set_part(&mut self, part: PartyRole) {
+        let is_coach = |part: PartyRole| matches!(part, PartyRole::Coach(_));
         let is_moved = part != self.part && (is_coach(part) || is_coach(self.part));
         self.wanted = part;
-        self.part = if is_moved && self.strip.is_live() { Part::Listener } else { part };
+        self.part = if is_moved && self.strip.is_live() { PartyRole::Listener } else { part };
     }
 
     /// Produces its frame of a tick; returns whether it began or stopped speaking, if either.
-    pub(super) fn advance(&mut self, mixed_at: Rate) -> Option<bool> {
+    pub(super) fn advance(&mut self, mixed_at: SamplingRate) -> Option<bool> {
         if !self.strip.is_live() {
             self.part = self.wanted;
         }
         let mut frame = [0; FRAME_MOST];
         let frame = frame.get_mut(..self.rate.frame()).unwrap_or_default();
-        let pulled = self.intake.pull(frame);
-        let (changed, gain) = self.judge(pulled, frame);
+        let pulled = self.intake.next_frame(frame);
+        let (changed, gain) = self.evaluate_frame(pulled, frame);
         let was_silent = self.strip.gain() == 0.0;
         if gain == 0.0 && was_silent && self.conversion.is_at_rest() {
             self.strip.push_silence(mixed_at);
@@ -141,17 +141,17 @@ impl Party {
     }
 
     /// Returns whether the party began or stopped speaking, and the gain of the frame.
-    fn judge(&mut self, pulled: Pulled, frame: &[i16]) -> (Option<bool>, f32) {
+    fn evaluate_frame(&mut self, pulled: FrameOrigin, frame: &[i16]) -> (Option<bool>, f32) {
         if !self.part.is_heard() {
-            return (self.voice.hush().then_some(false), 0.0);
+            return (self.voice.reset_speech().then_some(false), 0.0);
         }
-        let level_db = if pulled == Pulled::Nothing { SILENT_DB } else { level_db(frame) };
+        let level_db = if pulled == FrameOrigin::Nothing { SILENT_DB } else { level_db(frame) };
         // Echo detection is skipped for a quiet party.
-        let is_echo = (self.voice.is_open() || level_db > SILENT_DB) && self.echo.take(level_db);
-        let changed = self.voice.take(level_db, is_echo);
+        let is_echo = (self.voice.is_open() || level_db > SILENT_DB) && self.echo.detect_echo(level_db);
+        let changed = self.voice.add_level(level_db, is_echo);
         let gain = match (self.voice.is_open(), is_echo) {
             (false, _) => 0.0,
-            (true, true) => factor(self.voice.gain_db().min(0.0) + Echo::gain_db()),
+            (true, true) => factor(self.voice.gain_db().min(0.0) + EchoDetector::gain_db()),
             // A party with an echo is not amplified, because the echo would be too.
             (true, false) if self.echo.is_found() => factor(self.voice.gain_db().min(0.0)),
             (true, false) => factor(self.voice.gain_db()),

@@ -1,10 +1,10 @@
 //! Sampling rates of parties, and their frame sizes.
 
-use super::conversion::Conversion;
+use super::conversion::RateConversion;
 
 /// Sampling rate of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rate {
+pub enum SamplingRate {
     /// 8 kHz: G.711.
     Narrow,
     /// 16 kHz: G.722.
@@ -16,16 +16,16 @@ pub enum Rate {
 /// Samples of a frame at the highest rate.
 pub(super) const FRAME_MOST: usize = 960;
 
-impl Rate {
+impl SamplingRate {
     /// All rates, the lowest first.
-    pub const ALL: [Rate; 3] = [Rate::Narrow, Rate::Wide, Rate::Full];
+    pub const ALL: [SamplingRate; 3] = [SamplingRate::Narrow, SamplingRate::Wide, SamplingRate::Full];
 
     /// Returns the sampling rate, in Hz.
     pub const fn hz(self) -> u32 {
         match self {
-            Rate::Narrow => 8000,
-            Rate::Wide => 16_000,
-            Rate::Full => 48_000,
+            SamplingRate::Narrow => 8000,
+            SamplingRate::Wide => 16_000,
+            SamplingRate::Full => 48_000,
         }
     }
 
@@ -37,23 +37,23 @@ impl Rate {
     /// Returns the samples of a millisecond.
     pub(super) const fn millisecond(self) -> usize {
         match self {
-            Rate::Narrow => 8,
-            Rate::Wide => 16,
-            Rate::Full => 48,
+            SamplingRate::Narrow => 8,
+            SamplingRate::Wide => 16,
+            SamplingRate::Full => 48,
         }
     }
 
     /// Returns the index of the rate in [`Rate::ALL`].
     pub(super) const fn index(self) -> usize {
         match self {
-            Rate::Narrow => 0,
-            Rate::Wide => 1,
-            Rate::Full => 2,
+            SamplingRate::Narrow => 0,
+            SamplingRate::Wide => 1,
+            SamplingRate::Full => 2,
         }
     }
 
     /// Returns the conversion of frames from this rate to another one.
-    pub(super) fn to(self, other: Rate) -> Conversion {
-        Conversion::new(self, other)
+    pub(super) fn to(self, other: SamplingRate) -> RateConversion {
+        RateConversion::new(self, other)
     }
 }

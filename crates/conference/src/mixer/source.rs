@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::conversion::Conversion;
+use super::conversion::RateConversion;
 use super::level::factor;
 use super::party::PartyId;
-use super::rate::{FRAME_MOST, Rate};
-use super::strip::Strip;
+use super::rate::{FRAME_MOST, SamplingRate};
+use super::strip::MixInput;
 
 /// Audio of a clip at 8 kHz.
 pub type Clip = Arc<[i16]>;
@@ -29,33 +29,39 @@ const GAIN_DB: f32 = 0.0;
 
 /// Playing clip.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct PlayingClip {
     pub(super) id: SourceId,
     pub(super) audience: Audience,
     clip: Clip,
     at: usize,
     is_repeated: bool,
     is_stopped: bool,
-    conversion: Conversion,
-    pub(super) strip: Strip,
+    conversion: RateConversion,
+    pub(super) strip: MixInput,
 }
 
-impl Source {
-    pub(super) fn new(id: SourceId, audience: Audience, clip: Clip, is_repeated: bool, mixed_at: Rate) -> Source {
-        Source {
+impl PlayingClip {
+    pub(super) fn new(
+        id: SourceId,
+        audience: Audience,
+        clip: Clip,
+        is_repeated: bool,
+        mixed_at: SamplingRate,
+    ) -> PlayingClip {
+        PlayingClip {
             id,
             audience,
             clip,
             at: 0,
             is_repeated,
             is_stopped: false,
-            conversion: Rate::Narrow.to(mixed_at),
-            strip: Strip::new(),
+            conversion: SamplingRate::Narrow.to(mixed_at),
+            strip: MixInput::new(),
         }
     }
 
-    pub(super) fn retune(&mut self, mixed_at: Rate) {
-        self.conversion = Rate::Narrow.to(mixed_at);
+    pub(super) fn retune(&mut self, mixed_at: SamplingRate) {
+        self.conversion = SamplingRate::Narrow.to(mixed_at);
         self.strip.clear();
     }
 
@@ -65,8 +71,8 @@ impl Source {
     }
 
     /// Produces the frame of a tick; returns whether the clip is still audible.
-    pub(super) fn advance(&mut self, mixed_at: Rate) -> bool {
-        let mut frame = [0; Rate::Narrow.frame()];
+    pub(super) fn advance(&mut self, mixed_at: SamplingRate) -> bool {
+        let mut frame = [0; SamplingRate::Narrow.frame()];
         let is_played = self.clip.is_empty() || (!self.is_repeated && self.at >= self.clip.len());
         let is_over = is_played || (self.is_stopped && self.strip.gain() == 0.0);
         if !is_over {
@@ -130,23 +136,25 @@ mod tests {
 
     #[test]
     fn a_clip_ends_and_a_repeated_one_does_not() {
-        let source =
-            |is_repeated| Source::new(SourceId(1), Audience::All, vec![1000; 400].into(), is_repeated, Rate::Narrow);
+        let source = |is_repeated| {
+            PlayingClip::new(SourceId(1), Audience::All, vec![1000; 400].into(), is_repeated, SamplingRate::Narrow)
+        };
         let mut once = source(false);
-        let frames = (0..20).take_while(|_| once.advance(Rate::Narrow)).count();
+        let frames = (0..20).take_while(|_| once.advance(SamplingRate::Narrow)).count();
         assert!((3..=5).contains(&frames), "{frames}");
         let mut repeated = source(true);
-        assert!((0..500).all(|_| repeated.advance(Rate::Narrow)));
+        assert!((0..500).all(|_| repeated.advance(SamplingRate::Narrow)));
         repeated.stop();
-        let frames = (0..20).take_while(|_| repeated.advance(Rate::Narrow)).count();
+        let frames = (0..20).take_while(|_| repeated.advance(SamplingRate::Narrow)).count();
         assert!((1..=3).contains(&frames), "{frames}");
     }
 
     #[test]
     fn an_empty_clip_is_over_at_once() {
         for is_repeated in [false, true] {
-            let mut source = Source::new(SourceId(1), Audience::All, Arc::new([]), is_repeated, Rate::Full);
-            assert!(!source.advance(Rate::Full) && !source.strip.is_live());
+            let mut source =
+                PlayingClip::new(SourceId(1), Audience::All, Arc::new([]), is_repeated, SamplingRate::Full);
+            assert!(!source.advance(SamplingRate::Full) && !source.strip.is_live());
         }
     }
 }

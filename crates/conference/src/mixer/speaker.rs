@@ -9,14 +9,14 @@ const LOUDER_DB: f32 = 3.0;
 
 /// Selects the active speaker.
 #[derive(Debug, Default)]
-pub(super) struct Speaker {
+pub(super) struct SpeakerSelector {
     active: Option<PartyId>,
     challenger: Option<PartyId>,
     /// Ticks for which the challenger has been louder.
     ticks: u32,
 }
 
-impl Speaker {
+impl SpeakerSelector {
     pub(super) fn active(&self) -> Option<PartyId> {
         self.active
     }
@@ -28,7 +28,7 @@ impl Speaker {
         let Some(own) = own else {
             let next = loudest.map(|(id, _)| id);
             let changed = next != self.active;
-            *self = Speaker { active: next, challenger: None, ticks: 0 };
+            *self = SpeakerSelector { active: next, challenger: None, ticks: 0 };
             return changed;
         };
         let louder = loudest.filter(|(_, loudness)| *loudness > own + LOUDER_DB).map(|(id, _)| id);
@@ -42,7 +42,7 @@ impl Speaker {
         if self.ticks < SPEAKER_TICKS {
             return false;
         }
-        *self = Speaker { active: louder, challenger: None, ticks: 0 };
+        *self = SpeakerSelector { active: louder, challenger: None, ticks: 0 };
         true
     }
 }
@@ -55,14 +55,14 @@ mod tests {
         PartyId::new(index, 0)
     }
 
-    fn choose(speaker: &mut Speaker, speakers: &[(usize, f32)]) -> Option<usize> {
+    fn choose(speaker: &mut SpeakerSelector, speakers: &[(usize, f32)]) -> Option<usize> {
         speaker.choose(speakers.iter().map(|(index, loudness)| (id(*index), *loudness)));
         speaker.active().map(PartyId::index)
     }
 
     #[test]
     fn the_first_who_speaks_is_active_until_it_stops() {
-        let mut speaker = Speaker::default();
+        let mut speaker = SpeakerSelector::default();
         assert_eq!(choose(&mut speaker, &[]), None);
         assert_eq!(choose(&mut speaker, &[(3, -30.0)]), Some(3));
         assert_eq!(choose(&mut speaker, &[(3, -30.0), (4, -28.0)]), Some(3));
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn of_several_who_begin_at_once_the_loudest_is_active() {
-        assert_eq!(choose(&mut Speaker::default(), &[(1, -30.0), (2, -20.0), (3, -25.0)]), Some(2));
+        assert_eq!(choose(&mut SpeakerSelector::default(), &[(1, -30.0), (2, -20.0), (3, -25.0)]), Some(2));
     }
 
     #[test]
     fn a_louder_one_takes_over_after_half_a_second_and_not_by_a_syllable() {
-        let mut speaker = Speaker::default();
+        let mut speaker = SpeakerSelector::default();
         choose(&mut speaker, &[(1, -30.0)]);
         for _ in 0..5 {
             for _ in 0..SPEAKER_TICKS - 1 {

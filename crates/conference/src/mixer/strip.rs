@@ -2,19 +2,19 @@
 
 use crate::limits::LOOK_AHEAD_MS;
 
-use super::rate::{FRAME_MOST, Rate};
+use super::rate::{FRAME_MOST, SamplingRate};
 
 /// Samples of a frame and the look-ahead at the highest rate.
 pub(super) const WINDOW_MOST: usize = FRAME_MOST + LOOK_AHEAD_MS * 48;
 
 /// Returns the samples of a frame with the look-ahead.
-pub(super) const fn window(rate: Rate) -> usize {
+pub(super) const fn window(rate: SamplingRate) -> usize {
     rate.frame() + LOOK_AHEAD_MS * rate.millisecond()
 }
 
 /// Contribution to a mix.
 #[derive(Debug)]
-pub(super) struct Strip {
+pub(super) struct MixInput {
     samples: Box<[i16]>,
     /// Gain at the end of the last frame.
     gain: f32,
@@ -23,9 +23,9 @@ pub(super) struct Strip {
     has_tail: bool,
 }
 
-impl Strip {
-    pub(super) fn new() -> Strip {
-        Strip { samples: vec![0; WINDOW_MOST].into(), gain: 0.0, is_fed: false, has_tail: false }
+impl MixInput {
+    pub(super) fn new() -> MixInput {
+        MixInput { samples: vec![0; WINDOW_MOST].into(), gain: 0.0, is_fed: false, has_tail: false }
     }
 
     /// Clears all audio.
@@ -52,12 +52,12 @@ impl Strip {
     }
 
     /// Returns the samples of this tick with the look-ahead.
-    pub(super) fn window(&self, rate: Rate) -> &[i16] {
+    pub(super) fn window(&self, rate: SamplingRate) -> &[i16] {
         self.samples.get(..window(rate)).unwrap_or_default()
     }
 
     /// Adds the frame of this tick.
-    pub(super) fn push(&mut self, frame: &[i16], rate: Rate) {
+    pub(super) fn push(&mut self, frame: &[i16], rate: SamplingRate) {
         if let Some(place) = self.next(rate) {
             place.iter_mut().zip(frame).for_each(|(to, from)| *to = *from);
         }
@@ -65,7 +65,7 @@ impl Strip {
     }
 
     /// Adds silence for this tick; free of cost after earlier silence.
-    pub(super) fn push_silence(&mut self, rate: Rate) {
+    pub(super) fn push_silence(&mut self, rate: SamplingRate) {
         if self.is_live()
             && let Some(place) = self.next(rate)
         {
@@ -75,7 +75,7 @@ impl Strip {
     }
 
     /// Advances by a frame; returns the buffer of the new one.
-    fn next(&mut self, rate: Rate) -> Option<&mut [i16]> {
+    fn next(&mut self, rate: SamplingRate) -> Option<&mut [i16]> {
         self.has_tail = self.is_fed;
         let (frame, window) = (rate.frame(), window(rate));
         self.samples.copy_within(frame..window, 0);
@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn each_frame_is_heard_late_by_the_look_ahead() {
-        for rate in Rate::ALL {
+        for rate in SamplingRate::ALL {
             let (frame, ahead) = (rate.frame(), LOOK_AHEAD_MS * rate.millisecond());
-            let mut strip = Strip::new();
+            let mut strip = MixInput::new();
             let mut heard = Vec::new();
             let numbers: Vec<i16> = (0..4 * frame).map(|n| n as i16 + 1).collect();
             for part in numbers.chunks(frame) {

@@ -41,7 +41,7 @@ const MEASURED_TICKS: u32 = 15;
 
 /// Voice activity detector and leveller of one party.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct VoiceActivity {
     floor_db: f32,
     /// Consecutive ticks of speech, and of quiet.
     voiced: u32,
@@ -56,9 +56,9 @@ pub(super) struct Voice {
     gain_db: f32,
 }
 
-impl Voice {
-    pub(super) fn new() -> Voice {
-        Voice {
+impl VoiceActivity {
+    pub(super) fn new() -> VoiceActivity {
+        VoiceActivity {
             floor_db: FLOOR_DB,
             voiced: 0,
             quiet: 0,
@@ -72,7 +72,7 @@ impl Voice {
 
     /// Adds the level of a tick; `is_echo` if it is not the party's own voice. Returns whether the party began or
     /// stopped speaking, if either.
-    pub(super) fn take(&mut self, level_db: f32, is_echo: bool) -> Option<bool> {
+    pub(super) fn add_level(&mut self, level_db: f32, is_echo: bool) -> Option<bool> {
         let gate = (self.floor_db.min(GATE_FLOOR_MOST_DB) + GATE_ABOVE_DB).max(GATE_LEAST_DB);
         self.open = if level_db > gate { GATE_TICKS } else { self.open.saturating_sub(1) };
         let is_speech = !is_echo && level_db > (self.floor_db + SPEECH_ABOVE_DB).max(SPEECH_LEAST_DB);
@@ -90,7 +90,7 @@ impl Voice {
     }
 
     /// Resets the speech state of a party that is no longer heard; returns whether it was speaking.
-    pub(super) fn hush(&mut self) -> bool {
+    pub(super) fn reset_speech(&mut self) -> bool {
         (self.voiced, self.open) = (0, 0);
         std::mem::take(&mut self.speaks)
     }
@@ -158,9 +158,9 @@ mod tests {
         level.max(noise_db)
     }
 
-    fn after(ticks: u32, level: impl Fn(u32) -> f32) -> (Voice, Vec<(u32, bool)>) {
-        let mut voice = Voice::new();
-        let changes = (0..ticks).filter_map(|tick| Some((tick, voice.take(level(tick), false)?))).collect();
+    fn after(ticks: u32, level: impl Fn(u32) -> f32) -> (VoiceActivity, Vec<(u32, bool)>) {
+        let mut voice = VoiceActivity::new();
+        let changes = (0..ticks).filter_map(|tick| Some((tick, voice.add_level(level(tick), false)?))).collect();
         (voice, changes)
     }
 
@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn the_gate_opens_at_once_and_closes_late() {
-        let mut voice = Voice::new();
-        voice.take(-75.0, false);
+        let mut voice = VoiceActivity::new();
+        voice.add_level(-75.0, false);
         assert!(!voice.is_open());
-        voice.take(-40.0, false);
+        voice.add_level(-40.0, false);
         assert!(voice.is_open(), "no syllable is cut");
-        (0..GATE_TICKS).for_each(|_| assert!(voice.take(-75.0, false).is_none()));
+        (0..GATE_TICKS).for_each(|_| assert!(voice.add_level(-75.0, false).is_none()));
         assert!(!voice.is_open());
     }
 
@@ -226,13 +226,13 @@ mod tests {
 
     #[test]
     fn the_gain_changes_slowly_and_rests_in_pauses() {
-        let mut voice = Voice::new();
+        let mut voice = VoiceActivity::new();
         let mut before = 0.0;
         for tick in 0..3000 {
             // Whispers and shouts in turn, every ten seconds.
             let level = if tick / 500 % 2 == 0 { -38.0 } else { -8.0 };
             let level = speech(level, -75.0, tick);
-            voice.take(level, false);
+            voice.add_level(level, false);
             let change = voice.gain_db() - before;
             assert!((-DOWN_DB - 1e-4..=UP_DB + 1e-4).contains(&change), "{change}");
             assert!(level > -70.0 || change == 0.0, "no change in a pause");
@@ -248,14 +248,14 @@ mod tests {
 
     #[test]
     fn an_echo_is_no_speech() {
-        let mut voice = Voice::new();
-        assert!((0..300).all(|tick| voice.take(speech(-20.0, -70.0, tick), true).is_none()));
+        let mut voice = VoiceActivity::new();
+        assert!((0..300).all(|tick| voice.add_level(speech(-20.0, -70.0, tick), true).is_none()));
         assert_eq!(voice.gain_db(), 0.0);
     }
 
     #[test]
     fn hushed_it_does_not_speak() {
         let (mut voice, _) = after(50, |_| -20.0);
-        assert!(voice.hush() && !voice.speaks() && !voice.is_open() && !voice.hush());
+        assert!(voice.reset_speech() && !voice.speaks() && !voice.is_open() && !voice.reset_speech());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::options::{Callbacks, Method};
+use super::options::{CallbackMethod, ConferenceCallbacks};
 
 /// Event of a callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Occasion {
+pub enum CallbackEvent {
     /// The conference has started.
     ConferenceStart,
     /// The conference has ended.
@@ -35,78 +35,78 @@ pub enum Occasion {
     AnnouncementFail,
 }
 
-impl Occasion {
+impl CallbackEvent {
     /// All events.
-    pub const ALL: [Occasion; 13] = [
-        Occasion::ConferenceStart,
-        Occasion::ConferenceEnd,
-        Occasion::ParticipantJoin,
-        Occasion::ParticipantLeave,
-        Occasion::ParticipantMute,
-        Occasion::ParticipantUnmute,
-        Occasion::ParticipantHold,
-        Occasion::ParticipantUnhold,
-        Occasion::ParticipantModify,
-        Occasion::SpeechStart,
-        Occasion::SpeechStop,
-        Occasion::AnnouncementEnd,
-        Occasion::AnnouncementFail,
+    pub const ALL: [CallbackEvent; 13] = [
+        CallbackEvent::ConferenceStart,
+        CallbackEvent::ConferenceEnd,
+        CallbackEvent::ParticipantJoin,
+        CallbackEvent::ParticipantLeave,
+        CallbackEvent::ParticipantMute,
+        CallbackEvent::ParticipantUnmute,
+        CallbackEvent::ParticipantHold,
+        CallbackEvent::ParticipantUnhold,
+        CallbackEvent::ParticipantModify,
+        CallbackEvent::SpeechStart,
+        CallbackEvent::SpeechStop,
+        CallbackEvent::AnnouncementEnd,
+        CallbackEvent::AnnouncementFail,
     ];
 
     /// Returns the value of `StatusCallbackEvent`.
     pub fn name(self) -> &'static str {
         match self {
-            Occasion::ConferenceStart => "conference-start",
-            Occasion::ConferenceEnd => "conference-end",
-            Occasion::ParticipantJoin => "participant-join",
-            Occasion::ParticipantLeave => "participant-leave",
-            Occasion::ParticipantMute => "participant-mute",
-            Occasion::ParticipantUnmute => "participant-unmute",
-            Occasion::ParticipantHold => "participant-hold",
-            Occasion::ParticipantUnhold => "participant-unhold",
-            Occasion::ParticipantModify => "participant-modify",
-            Occasion::SpeechStart => "participant-speech-start",
-            Occasion::SpeechStop => "participant-speech-stop",
-            Occasion::AnnouncementEnd => "announcement-end",
-            Occasion::AnnouncementFail => "announcement-fail",
+            CallbackEvent::ConferenceStart => "conference-start",
+            CallbackEvent::ConferenceEnd => "conference-end",
+            CallbackEvent::ParticipantJoin => "participant-join",
+            CallbackEvent::ParticipantLeave => "participant-leave",
+            CallbackEvent::ParticipantMute => "participant-mute",
+            CallbackEvent::ParticipantUnmute => "participant-unmute",
+            CallbackEvent::ParticipantHold => "participant-hold",
+            CallbackEvent::ParticipantUnhold => "participant-unhold",
+            CallbackEvent::ParticipantModify => "participant-modify",
+            CallbackEvent::SpeechStart => "participant-speech-start",
+            CallbackEvent::SpeechStop => "participant-speech-stop",
+            CallbackEvent::AnnouncementEnd => "announcement-end",
+            CallbackEvent::AnnouncementFail => "announcement-fail",
         }
     }
 
     /// Returns the word of `statusCallbackEvent` that selects it.
     pub fn word(self) -> &'static str {
         match self {
-            Occasion::ConferenceStart => "start",
-            Occasion::ConferenceEnd => "end",
-            Occasion::ParticipantJoin => "join",
-            Occasion::ParticipantLeave => "leave",
-            Occasion::ParticipantMute | Occasion::ParticipantUnmute => "mute",
-            Occasion::ParticipantHold | Occasion::ParticipantUnhold => "hold",
-            Occasion::ParticipantModify => "modify",
-            Occasion::SpeechStart | Occasion::SpeechStop => "speaker",
-            Occasion::AnnouncementEnd | Occasion::AnnouncementFail => "announcement",
+            CallbackEvent::ConferenceStart => "start",
+            CallbackEvent::ConferenceEnd => "end",
+            CallbackEvent::ParticipantJoin => "join",
+            CallbackEvent::ParticipantLeave => "leave",
+            CallbackEvent::ParticipantMute | CallbackEvent::ParticipantUnmute => "mute",
+            CallbackEvent::ParticipantHold | CallbackEvent::ParticipantUnhold => "hold",
+            CallbackEvent::ParticipantModify => "modify",
+            CallbackEvent::SpeechStart | CallbackEvent::SpeechStop => "speaker",
+            CallbackEvent::AnnouncementEnd | CallbackEvent::AnnouncementFail => "announcement",
         }
     }
 }
 
 /// Callback request. The caller adds `AccountSid` and `Timestamp`, the time in the format of RFC 2822.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Callback {
+pub struct CallbackRequest {
     /// Reported event.
-    pub occasion: Occasion,
+    pub occasion: CallbackEvent,
     /// URL and method.
-    pub callbacks: Arc<Callbacks>,
+    pub callbacks: Arc<ConferenceCallbacks>,
     /// Fields in order.
     pub fields: Vec<(&'static str, String)>,
 }
 
-impl Callback {
+impl CallbackRequest {
     /// Returns the value of a field.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns the method of the request.
-    pub fn method(&self) -> Method {
+    pub fn method(&self) -> CallbackMethod {
         self.callbacks.method
     }
 }

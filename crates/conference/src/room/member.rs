@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::options::{Beep, Joining, Music};
+use super::options::{BeepPolicy, JoinRequest, WaitMusic};
 
 /// Id of a party in a room, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +10,7 @@ pub struct MemberId(pub(super) u32);
 
 /// Audibility of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum MemberRole {
     /// Hears the others and is heard by them.
     Speaker,
     /// Hears the others and is muted.
@@ -28,23 +28,23 @@ pub struct Member {
     pub(super) call_sid: String,
     pub(super) label: Option<String>,
     pub(super) is_muted: bool,
-    pub(super) hold: Option<Music>,
+    pub(super) hold: Option<WaitMusic>,
     pub(super) coached: Option<String>,
-    pub(super) beep: Beep,
+    pub(super) beep: BeepPolicy,
     pub(super) starts: bool,
     pub(super) ends: bool,
-    pub(super) wait: Music,
+    pub(super) wait: WaitMusic,
     pub(super) leaves_on_star: bool,
     pub(super) is_agent: bool,
     pub(super) is_line: bool,
     pub(super) leaves_at: Option<Instant>,
     /// Audibility last requested from the caller.
-    pub(super) standing: Option<Standing>,
-    pub(super) music: Option<Music>,
+    pub(super) standing: Option<MemberRole>,
+    pub(super) music: Option<WaitMusic>,
 }
 
 impl Member {
-    pub(super) fn new(id: MemberId, now: Instant, joining: Joining) -> Member {
+    pub(super) fn new(id: MemberId, now: Instant, joining: JoinRequest) -> Member {
         Member {
             id,
             call_sid: joining.call_sid,

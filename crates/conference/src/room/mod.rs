@@ -14,14 +14,14 @@ use std::time::Instant;
 
 use crate::limits::{ANNOUNCEMENTS, BEEP_PAUSE, LABEL_CHARS, PARTIES};
 
-pub use callback::{CallStatus, Callback, EndReason, LeaveReason, Occasion};
-pub use member::{Member, MemberId, Standing};
-pub use options::{Beep, Callbacks, Change, EventSet, Joining, Method, Music};
-pub use rooms::{RoomId, Rooms};
+pub use callback::{CallStatus, CallbackEvent, CallbackRequest, EndReason, LeaveReason};
+pub use member::{Member, MemberId, MemberRole};
+pub use options::{BeepPolicy, CallbackMethod, ConferenceCallbacks, EventSet, JoinRequest, MemberChange, WaitMusic};
+pub use rooms::{RoomId, RoomRegistry};
 
 /// State of a conference, by Twilio's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum ConferenceStatus {
     /// The parties wait: fewer than two are present, or none with which the conference may start.
     Init,
     /// The parties hear each other.
@@ -30,20 +30,20 @@ pub enum Status {
     Completed,
 }
 
-impl Status {
+impl ConferenceStatus {
     /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
-            Status::Init => "init",
-            Status::InProgress => "in-progress",
-            Status::Completed => "completed",
+            ConferenceStatus::Init => "init",
+            ConferenceStatus::InProgress => "in-progress",
+            ConferenceStatus::Completed => "completed",
         }
     }
 }
 
 /// Reason why a party may not join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum JoinRejection {
     /// The conference is full.
     Full,
     /// The edge has reached its limit of conference parties.
@@ -62,16 +62,16 @@ pub enum Refusal {
     Ended,
 }
 
-impl Refusal {
+impl JoinRejection {
     /// Returns the code of Twilio's error, if there is one.
     pub fn code(self) -> Option<u16> {
         match self {
-            Refusal::Full => Some(16_020),
-            Refusal::EdgeFull => Some(16_021),
-            Refusal::BadLabel => Some(16_023),
-            Refusal::LabelTaken => Some(16_025),
-            Refusal::NoneToCoach => Some(13_240),
-            Refusal::AlreadyIn | Refusal::BadName | Refusal::Ended => None,
+            JoinRejection::Full => Some(16_020),
+            JoinRejection::EdgeFull => Some(16_021),
+            JoinRejection::BadLabel => Some(16_023),
+            JoinRejection::LabelTaken => Some(16_025),
+            JoinRejection::NoneToCoach => Some(13_240),
+            JoinRejection::AlreadyIn | JoinRejection::BadName | JoinRejection::Ended => None,
         }
     }
 }
@@ -93,20 +93,20 @@ pub struct AnnouncementId(u32);
 
 /// Action for the caller to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum RoomAction {
     /// Set the audibility of a party.
     Stand {
         /// Id of the party.
         member: MemberId,
         /// New audibility.
-        standing: Standing,
+        standing: MemberRole,
     },
     /// Play music to a party, replacing its current music, or stop.
     Music {
         /// Id of the party.
         member: MemberId,
         /// Music; `None` stops it.
-        music: Option<Music>,
+        music: Option<WaitMusic>,
     },
     /// Play a beep to all that hear the conference.
     Beep,
@@ -125,7 +125,7 @@ pub enum Action {
         reason: LeaveReason,
     },
     /// Send a callback.
-    Callback(Callback),
+    Callback(CallbackRequest),
     /// The conference has ended; its last action.
     Ended {
         /// Reason of the end.
@@ -137,7 +137,7 @@ pub enum Action {
 
 /// Announcement that plays or waits.
 #[derive(Debug)]
-struct Announcement {
+struct QueuedAnnouncement {
     id: AnnouncementId,
     member: Option<MemberId>,
     url: String,
@@ -145,33 +145,33 @@ struct Announcement {
 
 /// Conference with Twilio's semantics.
 #[derive(Debug)]
-pub struct Room {
+pub struct ConferenceRoom {
     sid: String,
     name: String,
-    status: Status,
+    status: ConferenceStatus,
     members: Vec<Member>,
     next_member: u32,
     /// Maximum number of parties, set by the first of them.
     most: usize,
-    callbacks: Option<Arc<Callbacks>>,
+    callbacks: Option<Arc<ConferenceCallbacks>>,
     sequence: u64,
-    announcements: Vec<Announcement>,
+    announcements: Vec<QueuedAnnouncement>,
     next_announcement: u32,
     /// Requested recording with its trim setting, and whether it runs.
     recording: Option<bool>,
     is_recording: bool,
     beeped_at: Option<Instant>,
     ended: Option<(EndReason, Option<String>)>,
-    actions: VecDeque<Action>,
+    actions: VecDeque<RoomAction>,
 }
 
-impl Room {
+impl ConferenceRoom {
     /// Creates a conference without parties.
-    pub fn new(sid: String, name: String) -> Room {
-        Room {
+    pub fn new(sid: String, name: String) -> ConferenceRoom {
+        ConferenceRoom {
             sid,
             name,
-            status: Status::Init,
+            status: ConferenceStatus::Init,
             members: Vec::new(),
             next_member: 0,
             most: PARTIES,
@@ -198,7 +198,7 @@ impl Room {
     }
 
     /// Returns its state.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ConferenceStatus {
         self.status
     }
 
@@ -224,7 +224,7 @@ impl Room {
     }
 
     /// Takes the next action.
-    pub fn poll_output(&mut self) -> Option<Action> {
+    pub fn poll_output(&mut self) -> Option<RoomAction> {
         self.actions.pop_front()
     }
 
@@ -241,7 +241,7 @@ impl Room {
     }
 
     /// Adds a party.
-    pub fn join(&mut self, now: Instant, joining: Joining) -> Result<MemberId, Refusal> {
+    pub fn join(&mut self, now: Instant, joining: JoinRequest) -> Result<MemberId, JoinRejection> {
         self.may_join(&joining)?;
         if self.members.is_empty() && self.next_member == 0 {
             self.most = joining.max_participants.clamp(1, PARTIES);
@@ -253,21 +253,24 @@ impl Room {
         let id = MemberId(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
         self.members.push(Member::new(id, now, joining));
-        if self.status == Status::Init && self.members.len() > 1 && self.members.iter().any(|member| member.starts) {
-            self.status = Status::InProgress;
-            self.report(Occasion::ConferenceStart, Vec::new());
+        if self.status == ConferenceStatus::Init
+            && self.members.len() > 1
+            && self.members.iter().any(|member| member.starts)
+        {
+            self.status = ConferenceStatus::InProgress;
+            self.report(CallbackEvent::ConferenceStart, Vec::new());
         }
-        self.report_of(Occasion::ParticipantJoin, id, Vec::new());
-        if self.status == Status::InProgress {
+        self.report_of(CallbackEvent::ParticipantJoin, id, Vec::new());
+        if self.status == ConferenceStatus::InProgress {
             if let (Some(is_trimmed), false) = (self.recording, self.is_recording) {
                 self.is_recording = true;
-                self.actions.push_back(Action::Record { is_trimmed });
+                self.actions.push_back(RoomAction::Record { is_trimmed });
             }
             if self.member(id).is_some_and(|member| member.beep.on_enter()) {
                 self.beep(now);
             }
         }
-        self.settle();
+        self.request_audio_changes();
         Ok(id)
     }
 
@@ -279,45 +282,45 @@ impl Room {
             Departure::Removed => (LeaveReason::UpdatedViaApi, CallStatus::InProgress, true),
         };
         if is_kicked && self.member(id).is_some() {
-            self.actions.push_back(Action::Release { member: id, reason });
+            self.actions.push_back(RoomAction::Release { member: id, reason });
         }
         self.remove(now, id, reason, status, is_kicked);
     }
 
     /// Notes that a call made for the conference has failed, which is only reported by a callback.
     pub fn add_failed(&mut self, call_sid: &str, label: Option<&str>, status: CallStatus) {
-        if self.status == Status::Completed || self.members.iter().any(|member| member.call_sid == call_sid) {
+        if self.status == ConferenceStatus::Completed || self.members.iter().any(|member| member.call_sid == call_sid) {
             return;
         }
         let mut fields = vec![("CallSid", call_sid.to_owned())];
         fields.extend(label.map(|label| ("ParticipantLabel", label.to_owned())));
         fields.extend(left(LeaveReason::AddFailed, status));
-        self.report(Occasion::ParticipantLeave, fields);
+        self.report(CallbackEvent::ParticipantLeave, fields);
     }
 
     /// Changes settings of a party; returns an error and changes nothing if the call to coach is not present.
-    pub fn change(&mut self, id: MemberId, changes: &[Change]) -> Result<(), Refusal> {
+    pub fn change(&mut self, id: MemberId, changes: &[MemberChange]) -> Result<(), JoinRejection> {
         let is_own = |sid: &String| self.member(id).is_some_and(|member| member.call_sid == *sid);
         let is_there = |sid: &String| self.members.iter().any(|member| member.call_sid == *sid);
-        let lost = changes
-            .iter()
-            .any(|change| matches!(change, Change::Coached(Some(coached)) if is_own(coached) || !is_there(coached)));
+        let lost = changes.iter().any(
+            |change| matches!(change, MemberChange::Coached(Some(coached)) if is_own(coached) || !is_there(coached)),
+        );
         if lost {
-            return Err(Refusal::NoneToCoach);
+            return Err(JoinRejection::NoneToCoach);
         }
         let mut is_modified = false;
         for change in changes {
             let Some(member) = self.members.iter_mut().find(|member| member.id == id) else { return Ok(()) };
             let occasion = apply(member, change);
-            is_modified |= occasion == Some(Occasion::ParticipantModify);
-            if let Some(occasion) = occasion.filter(|occasion| *occasion != Occasion::ParticipantModify) {
+            is_modified |= occasion == Some(CallbackEvent::ParticipantModify);
+            if let Some(occasion) = occasion.filter(|occasion| *occasion != CallbackEvent::ParticipantModify) {
                 self.report_of(occasion, id, Vec::new());
             }
         }
         if is_modified {
-            self.report_of(Occasion::ParticipantModify, id, Vec::new());
+            self.report_of(CallbackEvent::ParticipantModify, id, Vec::new());
         }
-        self.settle();
+        self.request_audio_changes();
         Ok(())
     }
 
@@ -325,29 +328,29 @@ impl Room {
     /// Returns `None` if the party is not present, or too many announcements wait.
     pub fn announce(&mut self, member: Option<MemberId>, url: &str) -> Option<AnnouncementId> {
         let is_there = member.is_none_or(|id| self.member(id).is_some());
-        if !is_there || self.status == Status::Completed || self.announcements.len() >= ANNOUNCEMENTS {
+        if !is_there || self.status == ConferenceStatus::Completed || self.announcements.len() >= ANNOUNCEMENTS {
             return None;
         }
         let id = AnnouncementId(self.next_announcement);
         self.next_announcement = self.next_announcement.wrapping_add(1);
-        self.announcements.push(Announcement { id, member, url: url.to_owned() });
+        self.announcements.push(QueuedAnnouncement { id, member, url: url.to_owned() });
         Some(id)
     }
 
     /// Completes an announcement; `failed` is the cause of a failure.
     pub fn announced(&mut self, id: AnnouncementId, failed: Option<&str>) {
         let Some(place) = self.announcements.iter().position(|announcement| announcement.id == id) else { return };
-        let Announcement { member, url, .. } = self.announcements.remove(place);
+        let QueuedAnnouncement { member, url, .. } = self.announcements.remove(place);
         let mut fields = member.and_then(|member| self.member(member)).map(Member::fields).unwrap_or_default();
         fields.push(("AnnounceUrl", url));
         fields.extend(failed.map(|cause| ("ReasonAnnouncementFailed", cause.to_owned())));
-        let occasion = if failed.is_some() { Occasion::AnnouncementFail } else { Occasion::AnnouncementEnd };
+        let occasion = if failed.is_some() { CallbackEvent::AnnouncementFail } else { CallbackEvent::AnnouncementEnd };
         self.report(occasion, fields);
     }
 
     /// Notes that a party began or stopped speaking.
-    pub fn spoke(&mut self, id: MemberId, speaks: bool) {
-        self.report_of(if speaks { Occasion::SpeechStart } else { Occasion::SpeechStop }, id, Vec::new());
+    pub fn note_speech(&mut self, id: MemberId, speaks: bool) {
+        self.report_of(if speaks { CallbackEvent::SpeechStart } else { CallbackEvent::SpeechStop }, id, Vec::new());
     }
 
     /// Processes a DTMF digit of a party.
@@ -363,23 +366,23 @@ impl Room {
     }
 
     /// Checks whether a party may join.
-    pub fn may_join(&self, joining: &Joining) -> Result<(), Refusal> {
+    pub fn may_join(&self, joining: &JoinRequest) -> Result<(), JoinRejection> {
         let label = joining.label.as_deref();
         let most = self.most.min(joining.max_participants);
         let coached = joining.coached.as_deref();
         let is_there = |sid: &str| self.members.iter().any(|member| member.call_sid == sid);
-        if self.status == Status::Completed {
-            Err(Refusal::Ended)
+        if self.status == ConferenceStatus::Completed {
+            Err(JoinRejection::Ended)
         } else if is_there(&joining.call_sid) {
-            Err(Refusal::AlreadyIn)
+            Err(JoinRejection::AlreadyIn)
         } else if self.members.len() >= most {
-            Err(Refusal::Full)
+            Err(JoinRejection::Full)
         } else if label.is_some_and(|label| label.is_empty() || label.chars().count() > LABEL_CHARS) {
-            Err(Refusal::BadLabel)
+            Err(JoinRejection::BadLabel)
         } else if label.is_some() && self.members.iter().any(|member| member.label.as_deref() == label) {
-            Err(Refusal::LabelTaken)
-        } else if coached.is_some_and(|sid| self.status != Status::InProgress || !is_there(sid)) {
-            Err(Refusal::NoneToCoach)
+            Err(JoinRejection::LabelTaken)
+        } else if coached.is_some_and(|sid| self.status != ConferenceStatus::InProgress || !is_there(sid)) {
+            Err(JoinRejection::NoneToCoach)
         } else {
             Ok(())
         }
@@ -387,13 +390,13 @@ impl Room {
 
     /// Releases a party; its call continues.
     fn release(&mut self, now: Instant, id: MemberId, reason: LeaveReason) {
-        self.actions.push_back(Action::Release { member: id, reason });
+        self.actions.push_back(RoomAction::Release { member: id, reason });
         self.remove(now, id, reason, CallStatus::InProgress, false);
     }
 
     fn remove(&mut self, now: Instant, id: MemberId, reason: LeaveReason, status: CallStatus, is_kicked: bool) {
         let Some(place) = self.members.iter().position(|member| member.id == id) else { return };
-        self.report_of(Occasion::ParticipantLeave, id, left(reason, status).to_vec());
+        self.report_of(CallbackEvent::ParticipantLeave, id, left(reason, status).to_vec());
         let gone = self.members.remove(place);
         // Agents, and lines to other conferences, do not stay alone, but may wait for the first person.
         let is_over = self.members.is_empty() || gone.is_person() && !self.members.iter().any(Member::is_person);
@@ -408,28 +411,28 @@ impl Room {
             self.close(end, Some(&gone));
             return;
         }
-        if self.status == Status::InProgress && gone.beep.on_exit() {
+        if self.status == ConferenceStatus::InProgress && gone.beep.on_exit() {
             self.beep(now);
         }
-        self.settle();
+        self.request_audio_changes();
     }
 
     /// Ends the conference; `by` is the party that ended it by leaving.
     fn close(&mut self, end: EndReason, by: Option<&Member>) {
-        if self.status == Status::Completed {
+        if self.status == ConferenceStatus::Completed {
             return;
         }
-        self.status = Status::Completed;
+        self.status = ConferenceStatus::Completed;
         let reason =
             if end == EndReason::ViaApi { LeaveReason::ConferenceEndedViaApi } else { LeaveReason::ModeratorEnded };
         for member in std::mem::take(&mut self.members) {
-            self.actions.push_back(Action::Release { member: member.id, reason });
+            self.actions.push_back(RoomAction::Release { member: member.id, reason });
             let mut fields = member.fields();
             fields.extend(left(reason, CallStatus::InProgress));
-            self.report(Occasion::ParticipantLeave, fields);
+            self.report(CallbackEvent::ParticipantLeave, fields);
         }
         if std::mem::take(&mut self.is_recording) {
-            self.actions.push_back(Action::StopRecording);
+            self.actions.push_back(RoomAction::StopRecording);
         }
         let call_sid = by.map(|member| member.call_sid.clone());
         let mut fields = Vec::new();
@@ -439,57 +442,57 @@ impl Room {
         );
         fields.push(("ReasonConferenceEnded", end.name().to_owned()));
         fields.push(("Reason", end.text(call_sid.as_deref())));
-        self.report(Occasion::ConferenceEnd, fields);
+        self.report(CallbackEvent::ConferenceEnd, fields);
         self.ended = Some((end, call_sid));
     }
 
     fn beep(&mut self, now: Instant) {
         if self.beeped_at.is_none_or(|at| now.saturating_duration_since(at) >= BEEP_PAUSE) {
             self.beeped_at = Some(now);
-            self.actions.push_back(Action::Beep);
+            self.actions.push_back(RoomAction::Beep);
         }
     }
 
     /// Requests all changes in the audio for the parties.
-    fn settle(&mut self) {
-        let is_started = self.status == Status::InProgress;
+    fn request_audio_changes(&mut self) {
+        let is_started = self.status == ConferenceStatus::InProgress;
         let by_sid =
             |sid: &str, members: &[Member]| members.iter().find(|member| member.call_sid == sid).map(|one| one.id);
         for place in 0..self.members.len() {
             let Some(member) = self.members.get(place) else { return };
             let coached = member.coached.as_deref().map(|sid| by_sid(sid, &self.members));
             let standing = match (is_started && member.hold.is_none(), member.is_muted, coached) {
-                (false, _, _) => Standing::Away,
+                (false, _, _) => MemberRole::Away,
                 // Without its coached party, a coach is heard by no one.
-                (true, true, _) | (true, false, Some(None)) => Standing::Listener,
-                (true, false, Some(Some(coached))) => Standing::Coach(coached),
-                (true, false, None) => Standing::Speaker,
+                (true, true, _) | (true, false, Some(None)) => MemberRole::Listener,
+                (true, false, Some(Some(coached))) => MemberRole::Coach(coached),
+                (true, false, None) => MemberRole::Speaker,
             };
             let music = member.hold.as_ref().or_else(|| (!is_started).then_some(&member.wait));
-            let music = music.map(|music| if member.is_line { &Music::Silence } else { music });
+            let music = music.map(|music| if member.is_line { &WaitMusic::Silence } else { music });
             let (id, is_moved, is_other) =
                 (member.id, member.standing != Some(standing), member.music.as_ref() != music);
             let music = music.cloned();
             let Some(member) = self.members.get_mut(place) else { return };
             if is_moved {
                 member.standing = Some(standing);
-                self.actions.push_back(Action::Stand { member: id, standing });
+                self.actions.push_back(RoomAction::Stand { member: id, standing });
             }
             if is_other {
                 member.music.clone_from(&music);
-                self.actions.push_back(Action::Music { member: id, music });
+                self.actions.push_back(RoomAction::Music { member: id, music });
             }
         }
     }
 
     /// Reports an event of a present party.
-    fn report_of(&mut self, occasion: Occasion, id: MemberId, more: Vec<(&'static str, String)>) {
+    fn report_of(&mut self, occasion: CallbackEvent, id: MemberId, more: Vec<(&'static str, String)>) {
         let Some(mut fields) = self.member(id).map(Member::fields) else { return };
         fields.extend(more);
         self.report(occasion, fields);
     }
 
-    fn report(&mut self, occasion: Occasion, fields: Vec<(&'static str, String)>) {
+    fn report(&mut self, occasion: CallbackEvent, fields: Vec<(&'static str, String)>) {
         let Some(callbacks) = self.callbacks.as_ref().filter(|callbacks| callbacks.events.contains(occasion)) else {
             return;
         };
@@ -502,36 +505,37 @@ impl Room {
         ];
         all.extend(fields);
         let callbacks = Arc::clone(callbacks);
-        self.actions.push_back(Action::Callback(Callback { occasion, callbacks, fields: all }));
+        self.actions.push_back(RoomAction::Callback(CallbackRequest { occasion, callbacks, fields: all }));
     }
 }
 
 /// Applies a change; returns the event to report if the setting changed.
-fn apply(member: &mut Member, change: &Change) -> Option<Occasion> {
+fn apply(member: &mut Member, change: &MemberChange) -> Option<CallbackEvent> {
     match change {
-        Change::Muted(muted) => {
-            let occasion = if *muted { Occasion::ParticipantMute } else { Occasion::ParticipantUnmute };
+        MemberChange::Muted(muted) => {
+            let occasion = if *muted { CallbackEvent::ParticipantMute } else { CallbackEvent::ParticipantUnmute };
             (std::mem::replace(&mut member.is_muted, *muted) != *muted).then_some(occasion)
         }
-        Change::Hold(music) => {
+        MemberChange::Hold(music) => {
             let was_held = std::mem::replace(&mut member.hold, music.clone()).is_some();
-            let occasion = if music.is_some() { Occasion::ParticipantHold } else { Occasion::ParticipantUnhold };
+            let occasion =
+                if music.is_some() { CallbackEvent::ParticipantHold } else { CallbackEvent::ParticipantUnhold };
             (was_held != music.is_some()).then_some(occasion)
         }
-        Change::Coached(coached) => modified(&mut member.coached, coached.clone()),
-        Change::BeepOnExit(on_exit) => {
+        MemberChange::Coached(coached) => modified(&mut member.coached, coached.clone()),
+        MemberChange::BeepOnExit(on_exit) => {
             let beep = member.beep.with_exit(*on_exit);
             modified(&mut member.beep, beep)
         }
-        Change::Ends(ends) => modified(&mut member.ends, *ends),
-        Change::Wait(music) => modified(&mut member.wait, music.clone()),
+        MemberChange::Ends(ends) => modified(&mut member.ends, *ends),
+        MemberChange::Wait(music) => modified(&mut member.wait, music.clone()),
     }
 }
 
-fn modified<T: PartialEq>(place: &mut T, value: T) -> Option<Occasion> {
+fn modified<T: PartialEq>(place: &mut T, value: T) -> Option<CallbackEvent> {
     (*place != value).then(|| {
         *place = value;
-        Occasion::ParticipantModify
+        CallbackEvent::ParticipantModify
     })
 }
 

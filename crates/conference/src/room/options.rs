@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::limits::PARTIES;
 
-use super::callback::Occasion;
+use super::callback::CallbackEvent;
 
 /// Beeps for a party.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Beep {
+pub enum BeepPolicy {
     /// Beep on entry and exit (`true`).
     #[default]
     Both,
@@ -20,42 +20,42 @@ pub enum Beep {
     OnExit,
 }
 
-impl Beep {
+impl BeepPolicy {
     /// Parses the value of `beep`.
-    pub fn parse(text: &str) -> Option<Beep> {
+    pub fn parse(text: &str) -> Option<BeepPolicy> {
         Some(match text {
-            "true" => Beep::Both,
-            "false" => Beep::Never,
-            "onEnter" => Beep::OnEnter,
-            "onExit" => Beep::OnExit,
+            "true" => BeepPolicy::Both,
+            "false" => BeepPolicy::Never,
+            "onEnter" => BeepPolicy::OnEnter,
+            "onExit" => BeepPolicy::OnExit,
             _ => return None,
         })
     }
 
     /// Returns whether a beep is played on entry.
     pub(crate) fn on_enter(self) -> bool {
-        matches!(self, Beep::Both | Beep::OnEnter)
+        matches!(self, BeepPolicy::Both | BeepPolicy::OnEnter)
     }
 
     /// Returns whether a beep is played on exit.
     pub(crate) fn on_exit(self) -> bool {
-        matches!(self, Beep::Both | Beep::OnExit)
+        matches!(self, BeepPolicy::Both | BeepPolicy::OnExit)
     }
 
     /// Returns the setting with another exit beep.
-    pub(super) fn with_exit(self, on_exit: bool) -> Beep {
+    pub(super) fn with_exit(self, on_exit: bool) -> BeepPolicy {
         match (self.on_enter(), on_exit) {
-            (true, true) => Beep::Both,
-            (true, false) => Beep::OnEnter,
-            (false, true) => Beep::OnExit,
-            (false, false) => Beep::Never,
+            (true, true) => BeepPolicy::Both,
+            (true, false) => BeepPolicy::OnEnter,
+            (false, true) => BeepPolicy::OnExit,
+            (false, false) => BeepPolicy::Never,
         }
     }
 }
 
 /// HTTP method of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Method {
+pub enum CallbackMethod {
     /// GET.
     Get,
     /// POST.
@@ -65,7 +65,7 @@ pub enum Method {
 
 /// Audio for a party that waits or is on hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Music {
+pub enum WaitMusic {
     /// Built-in music.
     #[default]
     BuiltIn,
@@ -76,7 +76,7 @@ pub enum Music {
         /// URL of the file or document.
         url: String,
         /// HTTP method of the request.
-        method: Method,
+        method: CallbackMethod,
     },
 }
 
@@ -97,7 +97,7 @@ impl EventSet {
     }
 
     /// Returns whether a callback is wanted for an event.
-    pub fn contains(self, occasion: Occasion) -> bool {
+    pub fn contains(self, occasion: CallbackEvent) -> bool {
         let place = WORDS.iter().position(|known| *known == occasion.word());
         place.is_some_and(|place| self.0 & 1 << place != 0)
     }
@@ -105,18 +105,18 @@ impl EventSet {
 
 /// Callbacks of a conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Callbacks {
+pub struct ConferenceCallbacks {
     /// URL of the requests.
     pub url: String,
     /// HTTP method of the requests.
-    pub method: Method,
+    pub method: CallbackMethod,
     /// Selected events.
     pub events: EventSet,
 }
 
 /// Party that wants to join, with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joining {
+pub struct JoinRequest {
     /// SID of its call.
     pub call_sid: String,
     /// Label, unique in the conference (`participantLabel`).
@@ -124,13 +124,13 @@ pub struct Joining {
     /// Whether the party is muted (`muted`).
     pub is_muted: bool,
     /// Beeps for the party (`beep`).
-    pub beep: Beep,
+    pub beep: BeepPolicy,
     /// Whether the conference may start with the party (`startConferenceOnEnter`).
     pub starts: bool,
     /// Whether the conference ends when the party leaves (`endConferenceOnExit`).
     pub ends: bool,
     /// Audio before the start (`waitUrl`).
-    pub wait: Music,
+    pub wait: WaitMusic,
     /// Maximum parties of the conference (`maxParticipants`).
     pub max_participants: usize,
     /// SID of the call that it coaches, which alone hears it (`coach`).
@@ -140,7 +140,7 @@ pub struct Joining {
     /// Whether silence at both ends of the recording is trimmed (`trim`).
     pub is_trimmed: bool,
     /// Callbacks; those of the first party apply to the conference (`statusCallback`).
-    pub callbacks: Option<Callbacks>,
+    pub callbacks: Option<ConferenceCallbacks>,
     /// Whether the star key makes the party leave (`hangupOnStar` of `<Dial>`).
     pub leaves_on_star: bool,
     /// Time after which the party leaves (`timeLimit` of `<Dial>`).
@@ -154,17 +154,17 @@ pub struct Joining {
     pub is_below_share: bool,
 }
 
-impl Joining {
+impl JoinRequest {
     /// Creates a party with the defaults of `<Conference>`.
-    pub fn new(call_sid: &str) -> Joining {
-        Joining {
+    pub fn new(call_sid: &str) -> JoinRequest {
+        JoinRequest {
             call_sid: call_sid.to_owned(),
             label: None,
             is_muted: false,
-            beep: Beep::default(),
+            beep: BeepPolicy::default(),
             starts: true,
             ends: false,
-            wait: Music::default(),
+            wait: WaitMusic::default(),
             max_participants: PARTIES,
             coached: None,
             is_recorded: false,
@@ -181,11 +181,11 @@ impl Joining {
 
 /// Change of a party's settings, as in the Participants resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum MemberChange {
     /// Mutes or unmutes the party.
     Muted(bool),
     /// Puts the party on hold with this music, or resumes it.
-    Hold(Option<Music>),
+    Hold(Option<WaitMusic>),
     /// Sets the call that the party coaches, or none.
     Coached(Option<String>),
     /// Sets whether a beep is played on exit.
@@ -193,7 +193,7 @@ pub enum Change {
     /// Sets whether the conference ends when the party leaves.
     Ends(bool),
     /// Sets the audio before the start.
-    Wait(Music),
+    Wait(WaitMusic),
 }
 
 #[cfg(test)]
@@ -202,8 +202,8 @@ mod tests {
 
     #[test]
     fn beeps_are_parsed_as_written() {
-        let parsed = ["true", "false", "onEnter", "onExit", "onenter", ""].map(Beep::parse);
-        let known = [Beep::Both, Beep::Never, Beep::OnEnter, Beep::OnExit].map(Some);
+        let parsed = ["true", "false", "onEnter", "onExit", "onenter", ""].map(BeepPolicy::parse);
+        let known = [BeepPolicy::Both, BeepPolicy::Never, BeepPolicy::OnEnter, BeepPolicy::OnExit].map(Some);
         assert_eq!((&parsed[..4], &parsed[4..]), (&known[..], &[None, None][..]));
         for beep in known.into_iter().flatten() {
             for on_exit in [false, true] {
@@ -216,12 +216,15 @@ mod tests {
     #[test]
     fn events_are_those_of_their_words() {
         let all = EventSet::parse("start end join leave mute hold modify speaker announcement").unwrap();
-        assert!(Occasion::ALL.iter().all(|occasion| all.contains(*occasion)));
+        assert!(CallbackEvent::ALL.iter().all(|occasion| all.contains(*occasion)));
         let some = EventSet::parse("  join\tmute ").unwrap();
-        let reported: Vec<&str> =
-            Occasion::ALL.iter().filter(|occasion| some.contains(**occasion)).map(|occasion| occasion.name()).collect();
+        let reported: Vec<&str> = CallbackEvent::ALL
+            .iter()
+            .filter(|occasion| some.contains(**occasion))
+            .map(|occasion| occasion.name())
+            .collect();
         assert_eq!(reported, ["participant-join", "participant-mute", "participant-unmute"]);
         assert_eq!(EventSet::parse("start joins end"), Err("joins"));
-        assert!(!EventSet::parse("").unwrap().contains(Occasion::ConferenceStart));
+        assert!(!EventSet::parse("").unwrap().contains(CallbackEvent::ConferenceStart));
     }
 }

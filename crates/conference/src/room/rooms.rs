@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, NAME_CHARS};
 
 use super::member::MemberId;
-use super::options::Joining;
-use super::{Action, Refusal, Room, Status};
+use super::options::JoinRequest;
+use super::{ConferenceRoom, ConferenceStatus, JoinRejection, RoomAction};
 
 /// Id of a conference of an edge, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,16 +22,16 @@ impl RoomId {
 
 /// Registry of active conferences.
 #[derive(Debug, Default)]
-pub struct Rooms {
-    rooms: BTreeMap<RoomId, Room>,
+pub struct RoomRegistry {
+    rooms: BTreeMap<RoomId, ConferenceRoom>,
     next: u64,
-    actions: VecDeque<(RoomId, Action)>,
+    actions: VecDeque<(RoomId, RoomAction)>,
 }
 
-impl Rooms {
+impl RoomRegistry {
     /// Creates a registry without conferences.
-    pub fn new() -> Rooms {
-        Rooms::default()
+    pub fn new() -> RoomRegistry {
+        RoomRegistry::default()
     }
 
     /// Returns the number of conferences.
@@ -50,12 +50,12 @@ impl Rooms {
     }
 
     /// Returns the conferences, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = (RoomId, &Room)> {
+    pub fn iter(&self) -> impl Iterator<Item = (RoomId, &ConferenceRoom)> {
         self.rooms.iter().map(|(id, room)| (*id, room))
     }
 
     /// Returns a conference.
-    pub fn get(&self, id: RoomId) -> Option<&Room> {
+    pub fn get(&self, id: RoomId) -> Option<&ConferenceRoom> {
         self.rooms.get(&id)
     }
 
@@ -66,28 +66,28 @@ impl Rooms {
     }
 
     /// Checks whether a party may join the conference with this name, which is created if needed.
-    pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
+    pub fn may_join(&self, name: &str, joining: &JoinRequest) -> Result<(), JoinRejection> {
         let name = name.trim();
         self.may_come(name, joining)?;
         match self.find(name).and_then(|id| self.get(id)) {
             Some(room) => room.may_join(joining),
-            None => Room::new(String::new(), name.to_owned()).may_join(joining),
+            None => ConferenceRoom::new(String::new(), name.to_owned()).may_join(joining),
         }
     }
 
     /// Checks the conditions outside of the party's conference: its name, the limit of the edge, and whether the call
     /// is in another one.
-    fn may_come(&self, name: &str, joining: &Joining) -> Result<(), Refusal> {
+    fn may_come(&self, name: &str, joining: &JoinRequest) -> Result<(), JoinRejection> {
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
-            return Err(Refusal::BadName);
+            return Err(JoinRejection::BadName);
         }
         let reserved = if joining.is_below_share { EDGE_PARTIES_RESERVED } else { 0 };
         if self.parties() >= EDGE_PARTIES + reserved {
-            return Err(Refusal::EdgeFull);
+            return Err(JoinRejection::EdgeFull);
         }
-        let mut others = self.rooms.values().flat_map(Room::members);
+        let mut others = self.rooms.values().flat_map(ConferenceRoom::members);
         if others.any(|member| member.call_sid() == joining.call_sid) {
-            return Err(Refusal::AlreadyIn);
+            return Err(JoinRejection::AlreadyIn);
         }
         Ok(())
     }
@@ -98,15 +98,15 @@ impl Rooms {
         now: Instant,
         name: &str,
         sid: impl FnOnce() -> String,
-        joining: Joining,
-    ) -> Result<(RoomId, MemberId), Refusal> {
+        joining: JoinRequest,
+    ) -> Result<(RoomId, MemberId), JoinRejection> {
         let name = name.trim();
         self.may_come(name, &joining)?;
         if let Some(id) = self.find(name) {
-            let member = self.act(id, |room| room.join(now, joining)).ok_or(Refusal::Ended)??;
+            let member = self.act(id, |room| room.join(now, joining)).ok_or(JoinRejection::Ended)??;
             return Ok((id, member));
         }
-        let mut room = Room::new(sid(), name.to_owned());
+        let mut room = ConferenceRoom::new(sid(), name.to_owned());
         let member = room.join(now, joining)?;
         let id = RoomId(self.next);
         self.next += 1;
@@ -116,25 +116,25 @@ impl Rooms {
     }
 
     /// Calls `act` with a conference and collects the resulting actions; `None` if the conference has ended.
-    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
+    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut ConferenceRoom) -> R) -> Option<R> {
         let done = act(self.rooms.get_mut(&id)?);
         self.collect(id);
         Some(done)
     }
 
     /// Takes the next action.
-    pub fn poll_output(&mut self) -> Option<(RoomId, Action)> {
+    pub fn poll_output(&mut self) -> Option<(RoomId, RoomAction)> {
         self.actions.pop_front()
     }
 
     /// Returns the time at which [`Rooms::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.rooms.values().filter_map(Room::poll_timeout).min()
+        self.rooms.values().filter_map(ConferenceRoom::poll_timeout).min()
     }
 
     /// Releases parties that have reached their time limit.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let due = |room: &Room| room.poll_timeout().is_some_and(|at| at <= now);
+        let due = |room: &ConferenceRoom| room.poll_timeout().is_some_and(|at| at <= now);
         while let Some(id) = self.rooms.iter().find(|(_, room)| due(room)).map(|(id, _)| *id) {
             self.act(id, |room| room.handle_timeout(now));
         }
@@ -146,9 +146,9 @@ impl Rooms {
         while let Some(action) = room.poll_output() {
             self.actions.push_back((id, action));
         }
-        if let (Status::Completed, Some((reason, call_sid))) = (room.status(), room.ended()) {
+        if let (ConferenceStatus::Completed, Some((reason, call_sid))) = (room.status(), room.ended()) {
             let call_sid = call_sid.map(str::to_owned);
-            self.actions.push_back((id, Action::Ended { reason, call_sid }));
+            self.actions.push_back((id, RoomAction::Ended { reason, call_sid }));
             self.rooms.remove(&id);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use trunkgate_conference::{Mixer, PartyId, Rate};
+use trunkgate_conference::{Mixer, PartyId, SamplingRate};
 
 use crate::support::{Talker, heard, level_db};
 
@@ -19,8 +19,9 @@ impl Pair {
     /// Creates the pair; `delays` is the delay of each line, in frames.
     fn new(delays: &[usize]) -> Pair {
         let mut mixers = [Mixer::new(), Mixer::new()];
-        let people = mixers.each_mut().map(|mixer| mixer.join(Rate::Narrow).unwrap());
-        let lines = delays.iter().map(|_| mixers.each_mut().map(|mixer| mixer.join(Rate::Narrow).unwrap())).collect();
+        let people = mixers.each_mut().map(|mixer| mixer.join(SamplingRate::Narrow).unwrap());
+        let lines =
+            delays.iter().map(|_| mixers.each_mut().map(|mixer| mixer.join(SamplingRate::Narrow).unwrap())).collect();
         let silent = |delay: &usize| VecDeque::from(vec![vec![0; 160]; *delay]);
         let on_the_way = delays.iter().map(|delay| [silent(delay), silent(delay)]).collect();
         Pair { mixers, people, lines, on_the_way }
@@ -38,10 +39,10 @@ impl Pair {
         self.mixers.iter_mut().for_each(Mixer::tick);
         for (line, on_the_way) in self.lines.iter().zip(&mut self.on_the_way) {
             for side in 0..2 {
-                on_the_way[1 - side].push_back(heard(&self.mixers[side], line[side], Rate::Narrow));
+                on_the_way[1 - side].push_back(heard(&self.mixers[side], line[side], SamplingRate::Narrow));
             }
         }
-        [0, 1].map(|side| heard(&self.mixers[side], self.people[side], Rate::Narrow))
+        [0, 1].map(|side| heard(&self.mixers[side], self.people[side], SamplingRate::Narrow))
     }
 }
 
@@ -51,7 +52,7 @@ fn over_one_line_each_hears_the_other_and_not_itself() {
     let mut talker = Talker::new(1, 700.0, 6000.0);
     let (mut own, mut other) = (Vec::new(), Vec::new());
     for _ in 0..1500 {
-        let [one, two] = pair.tick([&talker.frame(Rate::Narrow), &[0; 160]]);
+        let [one, two] = pair.tick([&talker.frame(SamplingRate::Narrow), &[0; 160]]);
         own.extend(one);
         other.extend(two);
     }
@@ -68,7 +69,7 @@ fn over_two_lines_echo_does_not_run_away() {
         let mut levels = Vec::new();
         // A minute of speech, then 20 s of silence.
         for at in 0..4000 {
-            let said = if at < 3000 { talker.frame(Rate::Narrow) } else { vec![0; 160] };
+            let said = if at < 3000 { talker.frame(SamplingRate::Narrow) } else { vec![0; 160] };
             let both = pair.tick([&said, &[0; 160]]);
             assert!(both.iter().flatten().all(|sample| sample.unsigned_abs() < 29_300));
             levels.push(level_db(&both[0]));
@@ -87,7 +88,8 @@ fn a_loop_without_speech_is_bounded() {
     let mut talkers = [Talker::new(3, 500.0, 20_000.0), Talker::new(4, 900.0, 20_000.0)];
     let mut last = 0.0;
     for at in 0..3000 {
-        let said = talkers.each_mut().map(|talker| if at < 1500 { talker.frame(Rate::Narrow) } else { vec![0; 160] });
+        let said =
+            talkers.each_mut().map(|talker| if at < 1500 { talker.frame(SamplingRate::Narrow) } else { vec![0; 160] });
         let both = pair.tick([&said[0], &said[1]]);
         assert!(both.iter().flatten().all(|sample| sample.unsigned_abs() < 29_300));
         last = level_db(&both[1]);

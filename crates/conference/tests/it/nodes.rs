@@ -2,7 +2,8 @@
 
 use trunkgate_conference::limits::{EDGE_PARTIES, EDGE_PARTIES_RESERVED, PARTIES};
 use trunkgate_conference::{
-    ClipId, ConferenceId, Frame, FrameReceiver, FrameSender, Node, NodeCommand, NodeEvent, Rate, SeatId, SeatPart, ring,
+    ClipId, ConferenceId, ConferenceNode, FrameReceiver, FrameSender, NodeCommand, NodeEvent, ParticipantId,
+    ParticipantRole, RingFrame, SamplingRate, ring,
 };
 use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 
@@ -10,26 +11,26 @@ use crate::support::{level_db, tone, tone_db};
 
 /// Session's halves of the rings of one party.
 struct Session {
-    seat: SeatId,
+    seat: ParticipantId,
     says: FrameSender,
     hears: FrameReceiver,
     tone: Option<f64>,
     heard: Vec<i16>,
 }
 
-fn sit(node: &mut Node, conference: u64, seat: u64, rate: Rate) -> Session {
+fn sit(node: &mut ConferenceNode, conference: u64, seat: u64, rate: SamplingRate) -> Session {
     let ((says, from), (to, hears)) = (ring(rate), ring(rate));
-    let seat = SeatId(seat);
+    let seat = ParticipantId(seat);
     node.handle_input(NodeCommand::Seat { conference: ConferenceId(conference), seat, from, to });
     Session { seat, says, hears, tone: None, heard: Vec::new() }
 }
 
-fn speaks(node: &mut Node, session: &Session) {
-    node.handle_input(NodeCommand::Part { seat: session.seat, part: SeatPart::Speaker });
+fn speaks(node: &mut ConferenceNode, session: &Session) {
+    node.handle_input(NodeCommand::Part { seat: session.seat, part: ParticipantRole::Speaker });
 }
 
 /// Runs `ticks` ticks; each session keeps the audio of the last ten.
-fn run(node: &mut Node, sessions: &mut [Session], ticks: u64) {
+fn run(node: &mut ConferenceNode, sessions: &mut [Session], ticks: u64) {
     for at in 0..ticks {
         for session in sessions.iter_mut() {
             let (rate, peak) = (session.says.rate(), if session.tone.is_some() { 3000.0 } else { 0.0 });
@@ -41,25 +42,26 @@ fn run(node: &mut Node, sessions: &mut [Session], ticks: u64) {
             if at + 10 == ticks {
                 session.heard.clear();
             }
-            while session.hears.pop(&mut frame) == Some(Frame::Audio) {
+            while session.hears.pop(&mut frame) == Some(RingFrame::Audio) {
                 session.heard.extend(&frame);
             }
         }
     }
 }
 
-fn events(node: &mut Node) -> Vec<NodeEvent> {
+fn events(node: &mut ConferenceNode) -> Vec<NodeEvent> {
     std::iter::from_fn(|| node.poll_output()).collect()
 }
 
 #[test]
 fn parties_hear_their_own_conference_alone() {
-    let mut node = Node::new();
-    let mut sessions: Vec<Session> = [(1, Rate::Narrow), (1, Rate::Wide), (2, Rate::Narrow), (2, Rate::Narrow)]
-        .into_iter()
-        .zip(0..)
-        .map(|((conference, rate), seat)| sit(&mut node, conference, seat, rate))
-        .collect();
+    let mut node = ConferenceNode::new();
+    let mut sessions: Vec<Session> =
+        [(1, SamplingRate::Narrow), (1, SamplingRate::Wide), (2, SamplingRate::Narrow), (2, SamplingRate::Narrow)]
+            .into_iter()
+            .zip(0..)
+            .map(|((conference, rate), seat)| sit(&mut node, conference, seat, rate))
+            .collect();
     assert_eq!((node.conferences(), node.parties()), (2, 4));
     (sessions[0].tone, sessions[2].tone) = (Some(500.0), Some(900.0));
     run(&mut node, &mut sessions, 20);
@@ -71,24 +73,24 @@ fn parties_hear_their_own_conference_alone() {
     assert!(level(3, 900.0) > -22.0 && level(3, 500.0) < -75.0);
     assert!(level_db(&sessions[0].heard) < -75.0 && sessions[0].heard.len() == 1600);
     let reported = events(&mut node);
-    assert!(reported.contains(&NodeEvent::SpeechStarted(SeatId(0))), "{reported:?}");
-    assert!(reported.contains(&NodeEvent::ActiveSpeaker(ConferenceId(2), Some(SeatId(2)))), "{reported:?}");
+    assert!(reported.contains(&NodeEvent::SpeechStarted(ParticipantId(0))), "{reported:?}");
+    assert!(reported.contains(&NodeEvent::ActiveSpeaker(ConferenceId(2), Some(ParticipantId(2)))), "{reported:?}");
 }
 
 #[test]
 fn coaches_are_heard_by_one_and_held_parties_hear_clips() {
-    let mut node = Node::new();
-    let mut sessions: Vec<Session> = (0..3).map(|seat| sit(&mut node, 1, seat, Rate::Narrow)).collect();
+    let mut node = ConferenceNode::new();
+    let mut sessions: Vec<Session> = (0..3).map(|seat| sit(&mut node, 1, seat, SamplingRate::Narrow)).collect();
     sessions.iter().for_each(|session| speaks(&mut node, session));
     sessions[0].tone = Some(500.0);
-    node.handle_input(NodeCommand::Part { seat: SeatId(0), part: SeatPart::Coach(SeatId(1)) });
+    node.handle_input(NodeCommand::Part { seat: ParticipantId(0), part: ParticipantRole::Coach(ParticipantId(1)) });
     run(&mut node, &mut sessions, 40);
-    let level = |sessions: &[Session], at: usize, hz| tone_db(&sessions[at].heard, Rate::Narrow, hz);
+    let level = |sessions: &[Session], at: usize, hz| tone_db(&sessions[at].heard, SamplingRate::Narrow, hz);
     assert!(level(&sessions, 1, 500.0) > -22.0 && level(&sessions, 2, 500.0) < -75.0);
     // The coached party is unknown, so the coach is heard by no one.
-    node.handle_input(NodeCommand::Part { seat: SeatId(0), part: SeatPart::Coach(SeatId(9)) });
-    node.handle_input(NodeCommand::Part { seat: SeatId(2), part: SeatPart::Away });
-    let samples: Vec<i16> = tone(Rate::Full, 1300.0 * 6.0, 3000.0, 0)[..800].to_vec();
+    node.handle_input(NodeCommand::Part { seat: ParticipantId(0), part: ParticipantRole::Coach(ParticipantId(9)) });
+    node.handle_input(NodeCommand::Part { seat: ParticipantId(2), part: ParticipantRole::Away });
+    let samples: Vec<i16> = tone(SamplingRate::Full, 1300.0 * 6.0, 3000.0, 0)[..800].to_vec();
     let play = |clip, to, is_repeated| NodeCommand::Play {
         conference: ConferenceId(1),
         clip: ClipId(clip),
@@ -96,8 +98,8 @@ fn coaches_are_heard_by_one_and_held_parties_hear_clips() {
         samples: samples.clone().into(),
         is_repeated,
     };
-    node.handle_input(play(1, Some(SeatId(2)), true));
-    node.handle_input(play(2, Some(SeatId(7)), true));
+    node.handle_input(play(1, Some(ParticipantId(2)), true));
+    node.handle_input(play(2, Some(ParticipantId(7)), true));
     run(&mut node, &mut sessions, 40);
     assert!(level(&sessions, 1, 500.0) < -75.0);
     assert!(level_db(&sessions[2].heard) > -30.0 && level_db(&sessions[1].heard) < -75.0);
@@ -110,42 +112,42 @@ fn coaches_are_heard_by_one_and_held_parties_hear_clips() {
 
 #[test]
 fn a_session_that_is_gone_leaves_and_an_empty_conference_is_none() {
-    let mut node = Node::new();
-    let mut sessions: Vec<Session> = (0..3).map(|seat| sit(&mut node, 1, seat, Rate::Narrow)).collect();
+    let mut node = ConferenceNode::new();
+    let mut sessions: Vec<Session> = (0..3).map(|seat| sit(&mut node, 1, seat, SamplingRate::Narrow)).collect();
     let samples = vec![1000; 8000].into();
     let (conference, clip) = (ConferenceId(1), ClipId(5));
     node.handle_input(NodeCommand::Play { conference, clip, to: None, samples, is_repeated: true });
     sessions.pop();
     node.tick();
-    assert_eq!(events(&mut node), [NodeEvent::Gone(SeatId(2))]);
-    node.handle_input(NodeCommand::Leave { seat: SeatId(0) });
+    assert_eq!(events(&mut node), [NodeEvent::Gone(ParticipantId(2))]);
+    node.handle_input(NodeCommand::Leave { seat: ParticipantId(0) });
     assert!(sessions[0].hears.is_closed());
     drop(sessions);
     node.tick();
     assert_eq!((node.conferences(), node.parties()), (0, 0));
-    assert_eq!(events(&mut node), [NodeEvent::ClipEnded(clip), NodeEvent::Gone(SeatId(1))]);
+    assert_eq!(events(&mut node), [NodeEvent::ClipEnded(clip), NodeEvent::Gone(ParticipantId(1))]);
 }
 
 #[test]
 fn parties_are_bounded_in_a_conference_and_in_the_edge() {
-    let mut node = Node::new();
-    let sessions: Vec<Session> = (0..700).map(|seat| sit(&mut node, seat / 55, seat, Rate::Narrow)).collect();
+    let mut node = ConferenceNode::new();
+    let sessions: Vec<Session> = (0..700).map(|seat| sit(&mut node, seat / 55, seat, SamplingRate::Narrow)).collect();
     let refused = events(&mut node).len();
     let most = EDGE_PARTIES + EDGE_PARTIES_RESERVED;
     assert_eq!((node.parties(), refused), (most, 700 - most));
     assert!(node.conferences() >= EDGE_PARTIES / PARTIES);
     assert_eq!(sessions.iter().filter(|session| session.says.is_closed()).count(), refused);
     // An id in use, and rings of two rates.
-    let again = sit(&mut node, 900, 0, Rate::Narrow);
+    let again = sit(&mut node, 900, 0, SamplingRate::Narrow);
     assert!(again.says.is_closed());
-    let ((_says, from), (to, _hears)) = (ring(Rate::Narrow), ring(Rate::Wide));
-    node.handle_input(NodeCommand::Leave { seat: SeatId(1) });
-    node.handle_input(NodeCommand::Seat { conference: ConferenceId(1), seat: SeatId(999), from, to });
-    assert_eq!(events(&mut node), [NodeEvent::Refused(SeatId(0)), NodeEvent::Refused(SeatId(999))]);
+    let ((_says, from), (to, _hears)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Wide));
+    node.handle_input(NodeCommand::Leave { seat: ParticipantId(1) });
+    node.handle_input(NodeCommand::Seat { conference: ConferenceId(1), seat: ParticipantId(999), from, to });
+    assert_eq!(events(&mut node), [NodeEvent::Refused(ParticipantId(0)), NodeEvent::Refused(ParticipantId(999))]);
 }
 
 /// Collects recordings: the samples of the conference, and the number of frames of each ended recording.
-fn recorded(node: &mut Node) -> (Vec<i16>, Vec<(u64, u64)>) {
+fn recorded(node: &mut ConferenceNode) -> (Vec<i16>, Vec<(u64, u64)>) {
     let (mut samples, mut ended) = (Vec::new(), Vec::new());
     node.drain_recordings(|id, piece| match piece {
         Recorded::Audio { samples: RecordedSamples::Linear(block), .. } => samples.extend(block.iter().step_by(2)),
@@ -157,8 +159,8 @@ fn recorded(node: &mut Node) -> (Vec<i16>, Vec<(u64, u64)>) {
 
 #[test]
 fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
-    let mut node = Node::new();
-    let mut sessions: Vec<Session> = (0..2).map(|seat| sit(&mut node, 1, seat, Rate::Wide)).collect();
+    let mut node = ConferenceNode::new();
+    let mut sessions: Vec<Session> = (0..2).map(|seat| sit(&mut node, 1, seat, SamplingRate::Wide)).collect();
     (sessions[0].tone, sessions[1].tone) = (Some(600.0), Some(1500.0));
     sessions.iter().for_each(|session| speaks(&mut node, session));
     let conference = ConferenceId(1);
@@ -175,7 +177,7 @@ fn what_all_hear_is_recorded_at_8_khz_until_the_conference_is_empty() {
     assert_eq!(all.len(), 100 * 160);
     let last = &all[80 * 160..];
     for hz in [600.0, 1500.0] {
-        let level = tone_db(last, Rate::Narrow, hz);
+        let level = tone_db(last, SamplingRate::Narrow, hz);
         assert!(level > -30.0, "{hz} Hz: {level} dB");
     }
     // Skipped ticks and a pause are both silent.

@@ -2,13 +2,13 @@
 
 use std::thread;
 
-use trunkgate_conference::{Frame, Rate, ring};
+use trunkgate_conference::{RingFrame, SamplingRate, ring};
 
 /// Every frame read is one that was written, complete and in order; missing ones were counted as dropped.
 #[test]
 fn two_threads_share_a_ring_without_a_torn_frame() {
     const FRAMES: i16 = 20_000;
-    for rate in Rate::ALL {
+    for rate in SamplingRate::ALL {
         let (mut sender, mut receiver) = ring(rate);
         let writer = thread::spawn(move || {
             for number in 1..=FRAMES {
@@ -20,12 +20,12 @@ fn two_threads_share_a_ring_without_a_torn_frame() {
         loop {
             let is_over = receiver.is_closed();
             match receiver.pop(&mut out) {
-                Some(Frame::Audio) => {
+                Some(RingFrame::Audio) => {
                     assert!(out.iter().all(|sample| *sample == out[0]), "torn");
                     assert!(out[0] > last, "in order");
                     (last, read) = (out[0], read + 1);
                 }
-                Some(Frame::Lost) => panic!("none was lost"),
+                Some(RingFrame::Lost) => panic!("none was lost"),
                 None if is_over => break,
                 None => thread::yield_now(),
             }

@@ -7,34 +7,35 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use trunkgate_conference::limits::{EDGE_PARTIES, PARTIES};
 use trunkgate_conference::{
-    Action, Beep, CallStatus, Callback, Callbacks, Change, Departure, EndReason, EventSet, Joining, LeaveReason,
-    Member, MemberId, Method, Music, Occasion, Refusal, Room, RoomId, Rooms, Standing, Status,
+    BeepPolicy, CallStatus, CallbackEvent, CallbackMethod, CallbackRequest, ConferenceCallbacks, ConferenceRoom,
+    ConferenceStatus, Departure, EndReason, EventSet, JoinRejection, JoinRequest, LeaveReason, Member, MemberChange,
+    MemberId, MemberRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
 };
 
 /// Room with its actions by kind.
 struct Bench {
-    room: Room,
+    room: ConferenceRoom,
     now: Instant,
 }
 
 const ALL: &str = "start end join leave mute hold modify speaker announcement";
 
-fn joining(call_sid: &str) -> Joining {
-    Joining { callbacks: Some(callbacks(ALL)), ..Joining::new(call_sid) }
+fn joining(call_sid: &str) -> JoinRequest {
+    JoinRequest { callbacks: Some(callbacks(ALL)), ..JoinRequest::new(call_sid) }
 }
 
-fn callbacks(events: &str) -> Callbacks {
+fn callbacks(events: &str) -> ConferenceCallbacks {
     let events = EventSet::parse(events).unwrap();
-    Callbacks { url: "https://app.example.com/events".to_owned(), method: Method::Post, events }
+    ConferenceCallbacks { url: "https://app.example.com/events".to_owned(), method: CallbackMethod::Post, events }
 }
 
 impl Bench {
     #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
     fn new() -> Bench {
-        Bench { room: Room::new("CF1".to_owned(), "weekly".to_owned()), now: Instant::now() }
+        Bench { room: ConferenceRoom::new("CF1".to_owned(), "weekly".to_owned()), now: Instant::now() }
     }
 
-    fn join(&mut self, joining: Joining) -> MemberId {
+    fn join(&mut self, joining: JoinRequest) -> MemberId {
         self.now += Duration::from_secs(1);
         self.room.join(self.now, joining).unwrap()
     }
@@ -45,7 +46,7 @@ impl Bench {
     }
 
     /// Returns the actions since the last call.
-    fn actions(&mut self) -> Vec<Action> {
+    fn actions(&mut self) -> Vec<RoomAction> {
         std::iter::from_fn(|| self.room.poll_output()).collect()
     }
 
@@ -55,41 +56,41 @@ impl Bench {
     }
 }
 
-fn callbacks_of(actions: &[Action]) -> Vec<&Callback> {
-    actions.iter().filter_map(|action| if let Action::Callback(one) = action { Some(one) } else { None }).collect()
+fn callbacks_of(actions: &[RoomAction]) -> Vec<&CallbackRequest> {
+    actions.iter().filter_map(|action| if let RoomAction::Callback(one) = action { Some(one) } else { None }).collect()
 }
 
-fn named(actions: &[Action]) -> Vec<String> {
-    let text = |one: &&Callback| {
+fn named(actions: &[RoomAction]) -> Vec<String> {
+    let text = |one: &&CallbackRequest| {
         let field = |name| one.field(name).unwrap_or("-").to_owned();
         format!("{} {} {}", field("SequenceNumber"), field("StatusCallbackEvent"), field("CallSid"))
     };
     callbacks_of(actions).iter().map(text).collect()
 }
 
-fn stands(actions: &[Action]) -> Vec<(MemberId, Standing)> {
-    let one = |action: &Action| {
-        if let Action::Stand { member, standing } = action { Some((*member, *standing)) } else { None }
+fn stands(actions: &[RoomAction]) -> Vec<(MemberId, MemberRole)> {
+    let one = |action: &RoomAction| {
+        if let RoomAction::Stand { member, standing } = action { Some((*member, *standing)) } else { None }
     };
     actions.iter().filter_map(one).collect()
 }
 
-fn music(actions: &[Action]) -> Vec<(MemberId, Option<Music>)> {
-    let one = |action: &Action| {
-        if let Action::Music { member, music } = action { Some((*member, music.clone())) } else { None }
+fn music(actions: &[RoomAction]) -> Vec<(MemberId, Option<WaitMusic>)> {
+    let one = |action: &RoomAction| {
+        if let RoomAction::Music { member, music } = action { Some((*member, music.clone())) } else { None }
     };
     actions.iter().filter_map(one).collect()
 }
 
-fn releases(actions: &[Action]) -> Vec<(MemberId, LeaveReason)> {
-    let one = |action: &Action| {
-        if let Action::Release { member, reason } = action { Some((*member, *reason)) } else { None }
+fn releases(actions: &[RoomAction]) -> Vec<(MemberId, LeaveReason)> {
+    let one = |action: &RoomAction| {
+        if let RoomAction::Release { member, reason } = action { Some((*member, *reason)) } else { None }
     };
     actions.iter().filter_map(one).collect()
 }
 
-fn beeps(actions: &[Action]) -> usize {
-    actions.iter().filter(|action| **action == Action::Beep).count()
+fn beeps(actions: &[RoomAction]) -> usize {
+    actions.iter().filter(|action| **action == RoomAction::Beep).count()
 }
 
 #[test]
@@ -97,14 +98,14 @@ fn the_first_waits_with_music_and_the_second_starts_the_conference() {
     let mut bench = Bench::new();
     let one = bench.join(joining("CA1"));
     let actions = bench.actions();
-    assert_eq!(bench.room.status(), Status::Init);
-    assert_eq!(stands(&actions), [(one, Standing::Away)]);
-    assert_eq!(music(&actions), [(one, Some(Music::BuiltIn))]);
+    assert_eq!(bench.room.status(), ConferenceStatus::Init);
+    assert_eq!(stands(&actions), [(one, MemberRole::Away)]);
+    assert_eq!(music(&actions), [(one, Some(WaitMusic::BuiltIn))]);
     assert_eq!((beeps(&actions), named(&actions)), (0, vec!["1 participant-join CA1".to_owned()]));
     let two = bench.join(joining("CA2"));
     let actions = bench.actions();
-    assert_eq!(bench.room.status(), Status::InProgress);
-    assert_eq!(stands(&actions), [(one, Standing::Speaker), (two, Standing::Speaker)]);
+    assert_eq!(bench.room.status(), ConferenceStatus::InProgress);
+    assert_eq!(stands(&actions), [(one, MemberRole::Speaker), (two, MemberRole::Speaker)]);
     assert_eq!(music(&actions), [(one, None)], "the second never hears music");
     assert_eq!(beeps(&actions), 1);
     assert_eq!(named(&actions), ["2 conference-start -", "3 participant-join CA2"]);
@@ -113,14 +114,14 @@ fn the_first_waits_with_music_and_the_second_starts_the_conference() {
 #[test]
 fn a_moderated_conference_starts_with_its_moderator() {
     let mut bench = Bench::new();
-    let waiting = |sid: &str| Joining { starts: false, ..joining(sid) };
+    let waiting = |sid: &str| JoinRequest { starts: false, ..joining(sid) };
     let ids = ["CA1", "CA2", "CA3"].map(|sid| bench.join(waiting(sid)));
     let actions = bench.actions();
-    assert_eq!(bench.room.status(), Status::Init);
+    assert_eq!(bench.room.status(), ConferenceStatus::Init);
     assert_eq!(music(&actions).len(), 3);
-    assert!(stands(&actions).iter().all(|(_, standing)| *standing == Standing::Away));
-    let moderator = bench.join(Joining { ends: true, ..joining("CA4") });
-    assert_eq!(bench.room.status(), Status::InProgress);
+    assert!(stands(&actions).iter().all(|(_, standing)| *standing == MemberRole::Away));
+    let moderator = bench.join(JoinRequest { ends: true, ..joining("CA4") });
+    assert_eq!(bench.room.status(), ConferenceStatus::InProgress);
     assert_eq!(music(&bench.actions()), ids.map(|id| (id, None)));
     // The moderator leaves: all other calls continue after the conference.
     bench.leave(moderator, Departure::HungUp);
@@ -154,16 +155,16 @@ fn a_moderated_conference_starts_with_its_moderator() {
         ]
         .map(|(name, value)| (name, value.to_owned()))
     );
-    assert_eq!(bench.room.status(), Status::Completed);
+    assert_eq!(bench.room.status(), ConferenceStatus::Completed);
     assert_eq!(bench.room.ended(), Some((EndReason::ModeratorLeft, Some("CA4"))));
-    assert_eq!(bench.room.join(bench.now, joining("CA5")), Err(Refusal::Ended));
+    assert_eq!(bench.room.join(bench.now, joining("CA5")), Err(JoinRejection::Ended));
 }
 
 #[test]
 fn a_party_is_reported_with_all_its_fields() {
     let mut bench = Bench::new();
     let label = Some("customer".to_owned());
-    bench.join(Joining { label, is_muted: true, starts: false, ends: true, ..joining("CA1") });
+    bench.join(JoinRequest { label, is_muted: true, starts: false, ends: true, ..joining("CA1") });
     let actions = bench.actions();
     assert_eq!(
         callbacks_of(&actions)[0].fields,
@@ -182,18 +183,18 @@ fn a_party_is_reported_with_all_its_fields() {
         ]
         .map(|(name, value)| (name, value.to_owned()))
     );
-    assert_eq!(callbacks_of(&actions)[0].method(), Method::Post);
+    assert_eq!(callbacks_of(&actions)[0].method(), CallbackMethod::Post);
 }
 
 #[test]
 fn only_the_events_that_the_first_party_asked_for_are_reported() {
     let mut bench = Bench::new();
-    bench.join(Joining { callbacks: Some(callbacks("start leave")), ..Joining::new("CA1") });
+    bench.join(JoinRequest { callbacks: Some(callbacks("start leave")), ..JoinRequest::new("CA1") });
     let two = bench.join(joining("CA2"));
     bench.leave(two, Departure::HungUp);
     assert_eq!(bench.reported(), ["1 conference-start -", "2 participant-leave CA2"]);
     let mut silent = Bench::new();
-    silent.join(Joining::new("CA1"));
+    silent.join(JoinRequest::new("CA1"));
     silent.join(joining("CA2"));
     assert_eq!(silent.reported(), [""; 0], "the first asked for none");
 }
@@ -201,14 +202,14 @@ fn only_the_events_that_the_first_party_asked_for_are_reported() {
 #[test]
 fn beeps_are_played_as_each_party_wants_and_once_for_those_that_come_together() {
     for (beep, entering, leaving) in
-        [(Beep::Both, 1, 1), (Beep::Never, 0, 0), (Beep::OnEnter, 1, 0), (Beep::OnExit, 0, 1)]
+        [(BeepPolicy::Both, 1, 1), (BeepPolicy::Never, 0, 0), (BeepPolicy::OnEnter, 1, 0), (BeepPolicy::OnExit, 0, 1)]
     {
         let mut bench = Bench::new();
         for sid in ["CA1", "CA2"] {
             bench.join(joining(sid));
         }
         bench.actions();
-        let id = bench.join(Joining { beep, ..joining("CA3") });
+        let id = bench.join(JoinRequest { beep, ..joining("CA3") });
         assert_eq!(beeps(&bench.actions()), entering, "{beep:?}");
         bench.leave(id, Departure::HungUp);
         assert_eq!(beeps(&bench.actions()), leaving, "{beep:?}");
@@ -227,22 +228,22 @@ fn muting_holding_and_modifying_are_reported_once_and_change_what_is_heard() {
     let mut bench = Bench::new();
     let (one, two) = (bench.join(joining("CA1")), bench.join(joining("CA2")));
     bench.actions();
-    let url = || Music::Url { url: "https://app.example.com/hold.mp3".to_owned(), method: Method::Get };
+    let url = || WaitMusic::Url { url: "https://app.example.com/hold.mp3".to_owned(), method: CallbackMethod::Get };
     // Change, reported events, resulting audibility, and requested music.
-    type Row = (Change, &'static [&'static str], Option<Standing>, Option<Option<Music>>);
+    type Row = (MemberChange, &'static [&'static str], Option<MemberRole>, Option<Option<WaitMusic>>);
     let table: [Row; 12] = [
-        (Change::Muted(true), &["participant-mute"], Some(Standing::Listener), None),
-        (Change::Muted(true), &[], None, None),
-        (Change::Hold(Some(url())), &["participant-hold"], Some(Standing::Away), Some(Some(url()))),
-        (Change::Hold(Some(Music::BuiltIn)), &[], None, Some(Some(Music::BuiltIn))),
-        (Change::Muted(false), &["participant-unmute"], None, None),
-        (Change::Hold(None), &["participant-unhold"], Some(Standing::Speaker), Some(None)),
-        (Change::Hold(None), &[], None, None),
-        (Change::Coached(Some("CA1".to_owned())), &["participant-modify"], Some(Standing::Coach(one)), None),
-        (Change::Coached(None), &["participant-modify"], Some(Standing::Speaker), None),
-        (Change::BeepOnExit(false), &["participant-modify"], None, None),
-        (Change::Ends(true), &["participant-modify"], None, None),
-        (Change::Wait(Music::Silence), &["participant-modify"], None, None),
+        (MemberChange::Muted(true), &["participant-mute"], Some(MemberRole::Listener), None),
+        (MemberChange::Muted(true), &[], None, None),
+        (MemberChange::Hold(Some(url())), &["participant-hold"], Some(MemberRole::Away), Some(Some(url()))),
+        (MemberChange::Hold(Some(WaitMusic::BuiltIn)), &[], None, Some(Some(WaitMusic::BuiltIn))),
+        (MemberChange::Muted(false), &["participant-unmute"], None, None),
+        (MemberChange::Hold(None), &["participant-unhold"], Some(MemberRole::Speaker), Some(None)),
+        (MemberChange::Hold(None), &[], None, None),
+        (MemberChange::Coached(Some("CA1".to_owned())), &["participant-modify"], Some(MemberRole::Coach(one)), None),
+        (MemberChange::Coached(None), &["participant-modify"], Some(MemberRole::Speaker), None),
+        (MemberChange::BeepOnExit(false), &["participant-modify"], None, None),
+        (MemberChange::Ends(true), &["participant-modify"], None, None),
+        (MemberChange::Wait(WaitMusic::Silence), &["participant-modify"], None, None),
     ];
     for (change, reported, standing, plays) in table {
         bench.room.change(two, std::slice::from_ref(&change)).unwrap();
@@ -258,33 +259,36 @@ fn muting_holding_and_modifying_are_reported_once_and_change_what_is_heard() {
         assert_eq!(music(&actions), plays.map(|music| (two, music)).into_iter().collect::<Vec<_>>(), "{change:?}");
     }
     // Several changes are one modification; an unknown call to coach changes nothing.
-    bench.room.change(two, &[Change::Ends(false), Change::BeepOnExit(true), Change::Muted(true)]).unwrap();
+    bench
+        .room
+        .change(two, &[MemberChange::Ends(false), MemberChange::BeepOnExit(true), MemberChange::Muted(true)])
+        .unwrap();
     assert_eq!(bench.reported().len(), 2);
-    let lost = [Change::Ends(true), Change::Coached(Some("CA9".to_owned()))];
-    assert_eq!(bench.room.change(two, &lost), Err(Refusal::NoneToCoach));
+    let lost = [MemberChange::Ends(true), MemberChange::Coached(Some("CA9".to_owned()))];
+    assert_eq!(bench.room.change(two, &lost), Err(JoinRejection::NoneToCoach));
     assert!(bench.actions().is_empty() && !bench.room.member(two).unwrap().ends());
-    let itself = [Change::Coached(Some("CA2".to_owned()))];
-    assert_eq!(bench.room.change(two, &itself), Err(Refusal::NoneToCoach));
+    let itself = [MemberChange::Coached(Some("CA2".to_owned()))];
+    assert_eq!(bench.room.change(two, &itself), Err(JoinRejection::NoneToCoach));
 }
 
 #[test]
 fn a_coach_is_heard_by_one_and_by_nobody_when_that_one_has_left() {
     let mut bench = Bench::new();
-    let coach = |sid: &str, of: &str| Joining { coached: Some(of.to_owned()), ..joining(sid) };
+    let coach = |sid: &str, of: &str| JoinRequest { coached: Some(of.to_owned()), ..joining(sid) };
     let early = bench.room.join(bench.now, coach("CA9", "CA1"));
-    assert_eq!(early.map_err(Refusal::code), Err(Some(13_240)), "not in progress");
+    assert_eq!(early.map_err(JoinRejection::code), Err(Some(13_240)), "not in progress");
     let agent = bench.join(joining("CA1"));
     bench.join(joining("CA2"));
-    assert_eq!(bench.room.join(bench.now, coach("CA9", "CA7")), Err(Refusal::NoneToCoach));
+    assert_eq!(bench.room.join(bench.now, coach("CA9", "CA7")), Err(JoinRejection::NoneToCoach));
     bench.actions();
     let id = bench.join(coach("CA9", "CA1"));
     let actions = bench.actions();
-    assert_eq!(stands(&actions), [(id, Standing::Coach(agent))]);
+    assert_eq!(stands(&actions), [(id, MemberRole::Coach(agent))]);
     assert_eq!(callbacks_of(&actions)[0].field("Coaching"), Some("true"));
     bench.leave(agent, Departure::HungUp);
-    assert_eq!(stands(&bench.actions()), [(id, Standing::Listener)]);
+    assert_eq!(stands(&bench.actions()), [(id, MemberRole::Listener)]);
     let again = bench.join(joining("CA1"));
-    assert_eq!(stands(&bench.actions()), [(id, Standing::Coach(again)), (again, Standing::Speaker)]);
+    assert_eq!(stands(&bench.actions()), [(id, MemberRole::Coach(again)), (again, MemberRole::Speaker)]);
 }
 
 #[test]
@@ -295,7 +299,7 @@ fn a_conference_ends_with_its_last_party() {
         (Departure::Removed, "last-participant-kicked", "participant_updated_via_api", "in-progress"),
     ] {
         let mut bench = Bench::new();
-        let id = bench.join(Joining { label: Some("first".to_owned()), ..joining("CA1") });
+        let id = bench.join(JoinRequest { label: Some("first".to_owned()), ..joining("CA1") });
         bench.actions();
         bench.leave(id, departure);
         let actions = bench.actions();
@@ -364,10 +368,10 @@ fn speech_is_reported_of_parties_that_are_there() {
     let mut bench = Bench::new();
     let (one, two) = (bench.join(joining("CA1")), bench.join(joining("CA2")));
     bench.actions();
-    bench.room.spoke(one, true);
-    bench.room.spoke(one, false);
+    bench.room.note_speech(one, true);
+    bench.room.note_speech(one, false);
     bench.leave(two, Departure::HungUp);
-    bench.room.spoke(two, true);
+    bench.room.note_speech(two, true);
     let reported = bench.reported();
     assert_eq!(
         reported,
@@ -399,8 +403,8 @@ fn a_call_that_never_came_is_reported_as_such() {
 fn the_star_key_and_the_time_limit_let_a_party_leave() {
     let mut bench = Bench::new();
     bench.join(joining("CA1"));
-    let star = bench.join(Joining { leaves_on_star: true, ..joining("CA2") });
-    let brief = bench.join(Joining { time_limit: Some(Duration::from_secs(30)), ..joining("CA3") });
+    let star = bench.join(JoinRequest { leaves_on_star: true, ..joining("CA2") });
+    let brief = bench.join(JoinRequest { time_limit: Some(Duration::from_secs(30)), ..joining("CA3") });
     bench.actions();
     bench.room.key(bench.now, star, '#');
     bench.room.key(bench.now, brief, '*');
@@ -419,27 +423,27 @@ fn the_star_key_and_the_time_limit_let_a_party_leave() {
 #[test]
 fn lines_to_other_conferences_do_not_stay_alone_and_hear_no_music() {
     let mut bench = Bench::new();
-    let line = |sid| Joining { is_line: true, ..joining(sid) };
+    let line = |sid| JoinRequest { is_line: true, ..joining(sid) };
     let first = bench.join(line("CA1"));
-    assert_eq!(music(&bench.actions()), [(first, Some(Music::Silence))]);
-    let agent = bench.join(Joining { is_agent: true, ..joining("CA2") });
+    assert_eq!(music(&bench.actions()), [(first, Some(WaitMusic::Silence))]);
+    let agent = bench.join(JoinRequest { is_agent: true, ..joining("CA2") });
     let [person, another] = ["CA3", "CA4"].map(|sid| bench.join(joining(sid)));
     bench.actions();
-    bench.room.change(first, &[Change::Hold(Some(Music::BuiltIn))]).unwrap();
-    assert_eq!(music(&bench.actions()), [(first, Some(Music::Silence))], "on hold as well");
+    bench.room.change(first, &[MemberChange::Hold(Some(WaitMusic::BuiltIn))]).unwrap();
+    assert_eq!(music(&bench.actions()), [(first, Some(WaitMusic::Silence))], "on hold as well");
     let late = bench.join(line("CA5"));
     bench.room.leave(bench.now, late, Departure::HungUp);
     bench.room.leave(bench.now, person, Departure::HungUp);
     assert_eq!(releases(&bench.actions()), [], "a person is there");
     bench.room.leave(bench.now, another, Departure::HungUp);
     assert_eq!(releases(&bench.actions()), [first, agent].map(|id| (id, LeaveReason::ModeratorEnded)));
-    assert_eq!(bench.room.status(), Status::Completed);
+    assert_eq!(bench.room.status(), ConferenceStatus::Completed);
 }
 
 #[test]
 fn agents_do_not_stay_behind_alone() {
     let mut bench = Bench::new();
-    let agent = |sid| Joining { is_agent: true, ..joining(sid) };
+    let agent = |sid| JoinRequest { is_agent: true, ..joining(sid) };
     let (first, other) = (bench.join(agent("CA1")), bench.join(agent("CA2")));
     bench.room.leave(bench.now, other, Departure::HungUp);
     assert_eq!(releases(&bench.actions()), [], "agents that came first wait");
@@ -448,67 +452,67 @@ fn agents_do_not_stay_behind_alone() {
     assert_eq!(releases(&bench.actions()), []);
     bench.room.leave(bench.now, another, Departure::HungUp);
     assert_eq!(releases(&bench.actions()), [(first, LeaveReason::ModeratorEnded)]);
-    assert_eq!(bench.room.status(), Status::Completed);
+    assert_eq!(bench.room.status(), ConferenceStatus::Completed);
 }
 
 #[test]
 fn a_recording_runs_from_the_start_to_the_end() {
     let mut bench = Bench::new();
-    bench.join(Joining { is_recorded: true, is_trimmed: false, ..joining("CA1") });
-    let records = |actions: &[Action]| {
-        let of = |action: &&Action| matches!(action, Action::Record { .. } | Action::StopRecording);
+    bench.join(JoinRequest { is_recorded: true, is_trimmed: false, ..joining("CA1") });
+    let records = |actions: &[RoomAction]| {
+        let of = |action: &&RoomAction| matches!(action, RoomAction::Record { .. } | RoomAction::StopRecording);
         actions.iter().filter(of).cloned().collect::<Vec<_>>()
     };
     assert_eq!(records(&bench.actions()), [], "hold music is not recorded");
     bench.join(joining("CA2"));
-    assert_eq!(records(&bench.actions()), [Action::Record { is_trimmed: false }]);
-    bench.join(Joining { is_recorded: true, ..joining("CA3") });
+    assert_eq!(records(&bench.actions()), [RoomAction::Record { is_trimmed: false }]);
+    bench.join(JoinRequest { is_recorded: true, ..joining("CA3") });
     assert_eq!(records(&bench.actions()), [], "one recording");
     bench.room.end();
-    assert_eq!(records(&bench.actions()), [Action::StopRecording]);
+    assert_eq!(records(&bench.actions()), [RoomAction::StopRecording]);
 }
 
 #[test]
 fn who_may_not_join_is_refused() {
     let mut bench = Bench::new();
-    let labelled = |sid: &str, label: &str| Joining { label: Some(label.to_owned()), ..joining(sid) };
-    bench.join(Joining { max_participants: 3, ..labelled("CA1", "one") });
-    let mut refused = |joining: Joining| bench.room.join(bench.now, joining).unwrap_err();
-    assert_eq!(refused(joining("CA1")), Refusal::AlreadyIn, "joins twice");
+    let labelled = |sid: &str, label: &str| JoinRequest { label: Some(label.to_owned()), ..joining(sid) };
+    bench.join(JoinRequest { max_participants: 3, ..labelled("CA1", "one") });
+    let mut refused = |joining: JoinRequest| bench.room.join(bench.now, joining).unwrap_err();
+    assert_eq!(refused(joining("CA1")), JoinRejection::AlreadyIn, "joins twice");
     assert_eq!(refused(labelled("CA2", "one")).code(), Some(16_025));
-    assert_eq!(refused(labelled("CA2", "")), Refusal::BadLabel);
-    assert_eq!(refused(labelled("CA2", &"x".repeat(129))), Refusal::BadLabel);
+    assert_eq!(refused(labelled("CA2", "")), JoinRejection::BadLabel);
+    assert_eq!(refused(labelled("CA2", &"x".repeat(129))), JoinRejection::BadLabel);
     bench.join(joining("CA2"));
     bench.join(joining("CA3"));
-    assert_eq!(bench.room.join(bench.now, joining("CA4")), Err(Refusal::Full), "by the first party's number");
+    assert_eq!(bench.room.join(bench.now, joining("CA4")), Err(JoinRejection::Full), "by the first party's number");
     let found = ["CA2", "one", "two"].map(|name| bench.room.find(name).map(|member| member.call_sid().to_owned()));
     assert_eq!(found, [Some("CA2".to_owned()), Some("CA1".to_owned()), None]);
     // A number above the limit is reduced to it.
     let mut large = Bench::new();
     let now = large.now;
-    let many = |n: usize| Joining { max_participants: 250, ..joining(&format!("CA{n}")) };
+    let many = |n: usize| JoinRequest { max_participants: 250, ..joining(&format!("CA{n}")) };
     let taken = (0..60).filter(|n| large.room.join(now, many(*n)).is_ok()).count();
     assert_eq!(taken, PARTIES);
     // All parties leave at once.
     let ids: Vec<MemberId> = large.room.members().iter().map(|member| member.id()).collect();
     large.actions();
     ids.iter().for_each(|id| large.room.leave(now, *id, Departure::HungUp));
-    assert_eq!((named(&large.actions()).len(), large.room.status()), (PARTIES + 1, Status::Completed));
+    assert_eq!((named(&large.actions()).len(), large.room.status()), (PARTIES + 1, ConferenceStatus::Completed));
 }
 
 #[test]
 fn conferences_of_an_edge_are_found_by_name_and_never_empty() {
     let now = Bench::new().now;
-    let mut rooms = Rooms::new();
+    let mut rooms = RoomRegistry::new();
     let sid = || "CF1".to_owned();
     let (id, one) = rooms.join(now, " weekly ", sid, joining("CA1")).unwrap();
     let (same, _) = rooms.join(now, "weekly", || unreachable!("no new one"), joining("CA2")).unwrap();
     assert_eq!((id, rooms.find("weekly"), rooms.find("Weekly")), (same, Some(id), None));
-    assert_eq!(rooms.join(now, "other", sid, joining("CA1")).unwrap_err(), Refusal::AlreadyIn, "in another one");
+    assert_eq!(rooms.join(now, "other", sid, joining("CA1")).unwrap_err(), JoinRejection::AlreadyIn, "in another one");
     for name in ["", "  ", "a\nb", &"x".repeat(129)] {
-        assert_eq!(rooms.join(now, name, sid, joining("CA3")).unwrap_err(), Refusal::BadName);
+        assert_eq!(rooms.join(now, name, sid, joining("CA3")).unwrap_err(), JoinRejection::BadName);
     }
-    let coach = Joining { coached: Some("CA1".to_owned()), ..joining("CA3") };
+    let coach = JoinRequest { coached: Some("CA1".to_owned()), ..joining("CA3") };
     assert!(rooms.join(now, "other", sid, coach).is_err());
     assert_eq!(rooms.len(), 1, "a refused party leaves no empty conference");
     rooms.act(id, |room| room.leave(now, one, Departure::HungUp));
@@ -516,7 +520,9 @@ fn conferences_of_an_edge_are_found_by_name_and_never_empty() {
     assert!(rooms.is_empty() && rooms.get(id).is_none() && rooms.act(id, |_| ()).is_none());
     let actions: Vec<_> = std::iter::from_fn(|| rooms.poll_output()).collect();
     assert!(actions.iter().all(|(of, _)| *of == id));
-    let [.., (_, Action::Callback(end)), (_, Action::Ended { .. })] = &actions[..] else { panic!("{actions:?}") };
+    let [.., (_, RoomAction::Callback(end)), (_, RoomAction::Ended { .. })] = &actions[..] else {
+        panic!("{actions:?}")
+    };
     assert_eq!(end.field("StatusCallbackEvent"), Some("conference-end"));
     // A new conference with the same name is another one.
     assert_ne!(rooms.join(now, "weekly", sid, joining("CA1")).unwrap().0, id);
@@ -525,12 +531,12 @@ fn conferences_of_an_edge_are_found_by_name_and_never_empty() {
 #[test]
 fn a_thousand_conferences_are_bounded_and_leave_nothing() {
     let now = Bench::new().now;
-    let mut rooms = Rooms::new();
+    let mut rooms = RoomRegistry::new();
     let mut joined = Vec::new();
     for n in 0..1000 {
         match rooms.join(now, &format!("room {n}"), || format!("CF{n}"), joining(&format!("CA{n}"))) {
             Ok(ids) => joined.push(ids),
-            Err(refusal) => assert_eq!(refusal, Refusal::EdgeFull),
+            Err(refusal) => assert_eq!(refusal, JoinRejection::EdgeFull),
         }
     }
     assert_eq!((joined.len(), rooms.len(), rooms.parties()), (EDGE_PARTIES, EDGE_PARTIES, EDGE_PARTIES));
@@ -552,7 +558,7 @@ fn any_order_of_events_keeps_conferences_sound() {
     for seed in 0..200 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut below = |most: usize| random.next_u32() as usize % most;
-        let (mut now, mut rooms, mut judge) = (Bench::new().now, Rooms::new(), Judge::default());
+        let (mut now, mut rooms, mut judge) = (Bench::new().now, RoomRegistry::new(), Judge::default());
         let mut ids: Vec<(RoomId, MemberId)> = Vec::new();
         for step in 0..150 {
             now += Duration::from_millis(below(3000) as u64);
@@ -563,7 +569,7 @@ fn any_order_of_events_keeps_conferences_sound() {
                     let sid = format!("CA{}", below(30));
                     let coached = (below(5) == 0).then(|| format!("CA{}", below(30)));
                     let time_limit = (below(4) == 0).then(|| Duration::from_secs(below(20) as u64));
-                    let joining = Joining {
+                    let joining = JoinRequest {
                         starts: below(3) > 0,
                         ends: below(6) == 0,
                         is_muted: below(4) == 0,
@@ -581,18 +587,18 @@ fn any_order_of_events_keeps_conferences_sound() {
                     rooms.act(room, |room| room.leave(now, member, how));
                 }
                 (5, Some((room, _))) if below(4) == 0 => {
-                    rooms.act(room, Room::end);
+                    rooms.act(room, ConferenceRoom::end);
                 }
                 (6, Some((room, member))) => {
-                    rooms.act(room, |room| room.spoke(member, below(2) == 0));
+                    rooms.act(room, |room| room.note_speech(member, below(2) == 0));
                 }
                 (_, Some((room, member))) => {
                     let change = match below(5) {
-                        0 => Change::Muted(below(2) == 0),
-                        1 => Change::Hold((below(2) == 0).then(Music::default)),
-                        2 => Change::Coached((below(2) == 0).then(|| format!("CA{}", below(30)))),
-                        3 => Change::Ends(below(2) == 0),
-                        _ => Change::BeepOnExit(below(2) == 0),
+                        0 => MemberChange::Muted(below(2) == 0),
+                        1 => MemberChange::Hold((below(2) == 0).then(WaitMusic::default)),
+                        2 => MemberChange::Coached((below(2) == 0).then(|| format!("CA{}", below(30)))),
+                        3 => MemberChange::Ends(below(2) == 0),
+                        _ => MemberChange::BeepOnExit(below(2) == 0),
                     };
                     rooms.act(room, |room| room.change(member, &[change]));
                 }
@@ -608,8 +614,8 @@ fn any_order_of_events_keeps_conferences_sound() {
 /// State of the conferences reconstructed from their actions.
 #[derive(Default)]
 struct Judge {
-    standing: BTreeMap<(RoomId, MemberId), Standing>,
-    music: BTreeMap<(RoomId, MemberId), Music>,
+    standing: BTreeMap<(RoomId, MemberId), MemberRole>,
+    music: BTreeMap<(RoomId, MemberId), WaitMusic>,
     /// Last sequence number of each conference, the number of parties reported, and whether it has ended.
     reported: BTreeMap<RoomId, (u64, i64, bool)>,
     recording: BTreeMap<RoomId, bool>,
@@ -617,44 +623,45 @@ struct Judge {
 }
 
 impl Judge {
-    fn take(&mut self, room: RoomId, action: Action) {
+    fn take(&mut self, room: RoomId, action: RoomAction) {
         let (number, there, is_over) = self.reported.entry(room).or_default();
         assert!(!self.ended.contains(&room), "nothing after the end");
-        assert_eq!(*is_over, matches!(action, Action::Ended { .. }), "the end is reported, and then it is over");
+        assert_eq!(*is_over, matches!(action, RoomAction::Ended { .. }), "the end is reported, and then it is over");
         match action {
-            Action::Stand { member, standing } => drop(self.standing.insert((room, member), standing)),
-            Action::Music { member, music: Some(music) } => drop(self.music.insert((room, member), music)),
-            Action::Music { member, music: None } => drop(self.music.remove(&(room, member))),
-            Action::Record { .. } => assert_eq!(self.recording.insert(room, true), None, "one recording"),
-            Action::StopRecording => assert_eq!(self.recording.insert(room, false), Some(true)),
-            Action::Callback(callback) => {
+            RoomAction::Stand { member, standing } => drop(self.standing.insert((room, member), standing)),
+            RoomAction::Music { member, music: Some(music) } => drop(self.music.insert((room, member), music)),
+            RoomAction::Music { member, music: None } => drop(self.music.remove(&(room, member))),
+            RoomAction::Record { .. } => assert_eq!(self.recording.insert(room, true), None, "one recording"),
+            RoomAction::StopRecording => assert_eq!(self.recording.insert(room, false), Some(true)),
+            RoomAction::Callback(callback) => {
                 *number += 1;
                 assert_eq!(callback.field("SequenceNumber"), Some(number.to_string().as_str()), "no number is missing");
-                let is = |occasion: Occasion| callback.occasion == occasion;
-                *there += i64::from(is(Occasion::ParticipantJoin)) - i64::from(is(Occasion::ParticipantLeave));
-                *is_over = is(Occasion::ConferenceEnd);
+                let is = |occasion: CallbackEvent| callback.occasion == occasion;
+                *there +=
+                    i64::from(is(CallbackEvent::ParticipantJoin)) - i64::from(is(CallbackEvent::ParticipantLeave));
+                *is_over = is(CallbackEvent::ConferenceEnd);
             }
-            Action::Ended { .. } => assert!(self.ended.insert(room)),
-            Action::Beep | Action::Release { .. } => {}
+            RoomAction::Ended { .. } => assert!(self.ended.insert(room)),
+            RoomAction::Beep | RoomAction::Release { .. } => {}
         }
     }
 
-    fn compare(&self, rooms: &Rooms) {
+    fn compare(&self, rooms: &RoomRegistry) {
         for (id, room) in rooms.iter() {
-            assert!(!room.members().is_empty() && room.status() != Status::Completed, "no empty conference");
+            assert!(!room.members().is_empty() && room.status() != ConferenceStatus::Completed, "no empty conference");
             let (_, there, is_over) = self.reported[&id];
             assert_eq!((there, is_over), (room.members().len() as i64, false));
-            let is_started = room.status() == Status::InProgress;
+            let is_started = room.status() == ConferenceStatus::InProgress;
             for member in room.members() {
                 let standing = self.standing[&(id, member.id())];
-                assert_eq!(standing == Standing::Away, !is_started || member.is_held());
+                assert_eq!(standing == MemberRole::Away, !is_started || member.is_held());
                 assert_eq!(
                     self.music.contains_key(&(id, member.id())),
-                    standing == Standing::Away,
+                    standing == MemberRole::Away,
                     "music, or the others"
                 );
-                assert!(!member.is_muted() || !matches!(standing, Standing::Speaker | Standing::Coach(_)));
-                if let Standing::Coach(coached) = standing {
+                assert!(!member.is_muted() || !matches!(standing, MemberRole::Speaker | MemberRole::Coach(_)));
+                if let MemberRole::Coach(coached) = standing {
                     assert_eq!(room.member(coached).map(Member::call_sid), member.coached());
                 }
             }
@@ -672,11 +679,11 @@ impl Judge {
 #[test]
 fn time_limits_are_kept_in_all_conferences() {
     let now = Bench::new().now;
-    let mut rooms = Rooms::new();
+    let mut rooms = RoomRegistry::new();
     for n in 1..4 {
         let limit = Some(Duration::from_secs(n));
         let (name, call) = (format!("room {n}"), format!("CA{n}"));
-        rooms.join(now, &name, || name.clone(), Joining { time_limit: limit, ..joining(&call) }).unwrap();
+        rooms.join(now, &name, || name.clone(), JoinRequest { time_limit: limit, ..joining(&call) }).unwrap();
     }
     assert_eq!(rooms.poll_timeout(), Some(now + Duration::from_secs(1)));
     rooms.handle_timeout(now + Duration::from_secs(2));

@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use trunkgate_conference::{Mixer, PartyId, Rate};
+use trunkgate_conference::{Mixer, PartyId, SamplingRate};
 
 /// Simulated speaker: syllables of a tone in the rhythm of speech.
 pub(crate) struct Talker {
@@ -22,7 +22,7 @@ impl Talker {
     }
 
     /// Returns the next 20 ms.
-    pub(crate) fn frame(&mut self, rate: Rate) -> Vec<i16> {
+    pub(crate) fn frame(&mut self, rate: SamplingRate) -> Vec<i16> {
         if self.left == 0 {
             self.is_syllable = !self.is_syllable;
             let long = !self.is_syllable && self.random.next_u32().is_multiple_of(8);
@@ -36,19 +36,19 @@ impl Talker {
 }
 
 /// Returns frame `at` of a tone.
-pub(crate) fn tone(rate: Rate, hz: f64, peak: f64, at: u64) -> Vec<i16> {
+pub(crate) fn tone(rate: SamplingRate, hz: f64, peak: f64, at: u64) -> Vec<i16> {
     let first = at * rate.frame() as u64;
     let sample = |n: u64| (peak * (TAU * hz * n as f64 / f64::from(rate.hz())).sin()) as i16;
     (0..rate.frame() as u64).map(|n| sample(first + n)).collect()
 }
 
 /// Returns full-scale noise.
-pub(crate) fn noise(random: &mut ChaCha8Rng, rate: Rate) -> Vec<i16> {
+pub(crate) fn noise(random: &mut ChaCha8Rng, rate: SamplingRate) -> Vec<i16> {
     (0..rate.frame()).map(|_| random.next_u32() as i16).collect()
 }
 
 /// Returns the level of a tone in samples, in dB below a full-scale sine.
-pub(crate) fn tone_db(samples: &[i16], rate: Rate, hz: f64) -> f64 {
+pub(crate) fn tone_db(samples: &[i16], rate: SamplingRate, hz: f64) -> f64 {
     let (mut re, mut im) = (0.0, 0.0);
     for (n, sample) in samples.iter().enumerate() {
         let angle = TAU * hz * n as f64 / f64::from(rate.hz());
@@ -65,6 +65,6 @@ pub(crate) fn level_db(samples: &[i16]) -> f64 {
 }
 
 /// Returns the audio for a party in a tick; silence if there is none.
-pub(crate) fn heard(mixer: &Mixer, id: PartyId, rate: Rate) -> Vec<i16> {
+pub(crate) fn heard(mixer: &Mixer, id: PartyId, rate: SamplingRate) -> Vec<i16> {
     mixer.heard(id).map_or_else(|| vec![0; rate.frame()], |heard| heard.samples.to_vec())
 }

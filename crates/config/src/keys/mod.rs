@@ -15,7 +15,7 @@ pub(super) use edge::{
     ACME, BAN, CERTIFICATE, EDGE, HTTP, HTTP_TLS, LIMITS, LISTEN, LOG, MEDIA, PUT_ACME, PUT_BAN, PUT_HTTP, PUT_LIMITS,
     PUT_LOG, PUT_MEDIA, TLS,
 };
-pub(super) use put::{Around, Put, fill};
+pub(super) use put::{FieldSetter, ReadScope, fill};
 pub(super) use reports::{
     CDR, HEP, MAIL, MESSAGES, OTEL, PUT_CDR, PUT_HEP, PUT_MAIL, PUT_MESSAGES, PUT_OTEL, PUT_RECORDING, PUT_REPLIES,
     PUT_SMS, PUT_TRANSCRIPTION, PUT_TWILIO, PUT_VOICEMAIL, RECORDING, REPLIES, SMS, SMS_ON_FAILURE, TRANSCRIPTION,
@@ -29,7 +29,7 @@ pub(super) use trunk::{
 
 /// Kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// A string; the text names its kind.
     Text(&'static str),
     /// Name of a trunk, listener or route: letters, digits, `-`, `_` and `.`.
@@ -53,42 +53,46 @@ pub(super) enum Kind {
     /// One of these words.
     Word(&'static [&'static str]),
     /// List of values.
-    List(&'static Kind),
+    List(&'static ValueKind),
     /// List of values, or a single value without brackets.
-    Many(&'static Kind),
+    Many(&'static ValueKind),
     /// Table with arbitrary keys.
-    Map(&'static Kind),
+    Map(&'static ValueKind),
     /// Table with these keys.
-    Table(&'static [Key]),
+    Table(&'static [ConfigKey]),
     /// Named tables: `[trunk.NAME]`.
-    Named(&'static [Key]),
+    Named(&'static [ConfigKey]),
     /// Array of tables: `[[route]]`.
-    Rows(&'static [Key]),
+    Rows(&'static [ConfigKey]),
     /// Value of any of these kinds.
-    Either(&'static [Kind]),
+    Either(&'static [ValueKind]),
     /// This text only; other values are not implemented.
     OnlyText(&'static str),
 }
 
-impl Kind {
+impl ValueKind {
     /// Returns the keys of a top-level table.
-    pub(super) fn keys(self) -> Option<&'static [Key]> {
-        if let Kind::Table(keys) | Kind::Named(keys) | Kind::Rows(keys) = self { Some(keys) } else { None }
+    pub(super) fn keys(self) -> Option<&'static [ConfigKey]> {
+        if let ValueKind::Table(keys) | ValueKind::Named(keys) | ValueKind::Rows(keys) = self {
+            Some(keys)
+        } else {
+            None
+        }
     }
 }
 
 /// Default of a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Default {
+pub(super) struct KeyDefault {
     /// Value if the key is absent.
-    pub(super) is: Absent,
+    pub(super) is: AbsentMeaning,
     /// Key without which this one has no effect.
     pub(super) beside: Option<&'static str>,
 }
 
 /// Meaning of an absent key.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Absent {
+pub(super) enum AbsentMeaning {
     /// Default value, in TOML syntax.
     Value(&'static str),
     /// Default that no value can express, in words.
@@ -97,37 +101,37 @@ pub(super) enum Absent {
     Required,
 }
 
-impl Default {
+impl KeyDefault {
     /// Makes the default depend on another key.
-    pub(super) const fn beside(self, key: &'static str) -> Default {
-        Default { beside: Some(key), ..self }
+    pub(super) const fn beside(self, key: &'static str) -> KeyDefault {
+        KeyDefault { beside: Some(key), ..self }
     }
 }
 
 /// Returns a default value given in TOML syntax.
-pub(super) const fn is(value: &'static str) -> Default {
-    Default { is: Absent::Value(value), beside: None }
+pub(super) const fn is(value: &'static str) -> KeyDefault {
+    KeyDefault { is: AbsentMeaning::Value(value), beside: None }
 }
 
 /// Returns a default described in words.
-pub(super) const fn told(words: &'static str) -> Default {
-    Default { is: Absent::Told(words), beside: None }
+pub(super) const fn told(words: &'static str) -> KeyDefault {
+    KeyDefault { is: AbsentMeaning::Told(words), beside: None }
 }
 
 /// Required key.
-pub(super) const MUST: Default = Default { is: Absent::Required, beside: None };
+pub(super) const MUST: KeyDefault = KeyDefault { is: AbsentMeaning::Required, beside: None };
 /// Absent by default.
-pub(super) const NONE: Default = told("none");
+pub(super) const NONE: KeyDefault = told("none");
 
 /// Key of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     /// Name of the key.
     pub(super) name: &'static str,
     /// Kind of its value.
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
     /// Default if the key is absent.
-    pub(super) default: Default,
+    pub(super) default: KeyDefault,
     /// Description for docs/reference/keys.md.
     pub(super) about: &'static str,
 }
@@ -135,7 +139,7 @@ pub(super) struct Key {
 /// Table of keys: `"name": KIND, DEFAULT, "description";` and so on.
 macro_rules! keys {
     ($($name:literal: $kind:expr, $default:expr, $about:literal;)*) => {
-        &[$($crate::keys::Key { name: $name, kind: $kind, default: $default, about: $about }),*]
+        &[$($crate::keys::ConfigKey { name: $name, kind: $kind, default: $default, about: $about }),*]
     };
 }
 pub(super) use keys;
@@ -147,9 +151,9 @@ macro_rules! keyed {
         $($name:literal: $kind:expr $(=> $put:expr)?, $default:expr, $about:literal;)*
     ) => {
         $(#[$about_all])*
-        pub(crate) const $table: &[Key] = keys! { $($name: $kind, $default, $about;)* };
+        pub(crate) const $table: &[ConfigKey] = keys! { $($name: $kind, $default, $about;)* };
         /// Setters of the keys; keys with a reader of their own are left out.
-        pub(crate) const $places: &[(&str, Put<$of>)] = &[$($(($name, $put),)?)*];
+        pub(crate) const $places: &[(&str, FieldSetter<$of>)] = &[$($(($name, $put),)?)*];
     };
 }
 pub(super) use keyed;
@@ -158,14 +162,14 @@ pub(super) use keyed;
 /// `in`, also the surrounding configuration.
 macro_rules! read {
     (in $reader:expr, |$to:ident, $made:ident| $set:expr) => {
-        Put::Read(|$to, key, value, around, findings| {
+        FieldSetter::Read(|$to, key, value, around, findings| {
             if let Some($made) = $reader(key, value, around, findings) {
                 $set;
             }
         })
     };
     ($reader:expr, |$to:ident, $made:ident| $set:expr) => {
-        Put::Read(|$to, key, value, _, findings| {
+        FieldSetter::Read(|$to, key, value, _, findings| {
             if let Some($made) = $reader(key, value, findings) {
                 $set;
             }
@@ -175,68 +179,68 @@ macro_rules! read {
 pub(super) use read;
 
 /// String without further restrictions.
-pub(super) const TEXT: Kind = Kind::Text("string");
+pub(super) const TEXT: ValueKind = ValueKind::Text("string");
 /// Path of a file to be read.
-pub(super) const FILE: Kind = Kind::Text("file");
+pub(super) const FILE: ValueKind = ValueKind::Text("file");
 /// Path of a file to be written.
-pub(super) const OUTPUT: Kind = Kind::Text("file to write");
+pub(super) const OUTPUT: ValueKind = ValueKind::Text("file to write");
 /// Path of a folder.
-pub(super) const FOLDER: Kind = Kind::Text("folder");
+pub(super) const FOLDER: ValueKind = ValueKind::Text("folder");
 /// IP address.
-pub(super) const ADDRESS: Kind = Kind::Text("address");
+pub(super) const ADDRESS: ValueKind = ValueKind::Text("address");
 /// IP address with a port.
-pub(super) const SOCKET: Kind = Kind::Text("address:port");
+pub(super) const SOCKET: ValueKind = ValueKind::Text("address:port");
 /// Network in CIDR notation.
-pub(super) const NETWORK: Kind = Kind::Text("network");
+pub(super) const NETWORK: ValueKind = ValueKind::Text("network");
 /// Pattern of phone numbers.
-pub(super) const PATTERN: Kind = Kind::Text("number, prefix* or /expression/");
+pub(super) const PATTERN: ValueKind = ValueKind::Text("number, prefix* or /expression/");
 /// One phone number.
-pub(super) const NUMBER: Kind = Kind::Text("number");
+pub(super) const NUMBER: ValueKind = ValueKind::Text("number");
 /// Prefix of phone numbers.
-pub(super) const PREFIX: Kind = Kind::Text("prefix");
+pub(super) const PREFIX: ValueKind = ValueKind::Text("prefix");
 /// Maximum count; 0: no limit.
-pub(super) const COUNT: Kind = Kind::Integer(0, u32::MAX);
+pub(super) const COUNT: ValueKind = ValueKind::Integer(0, u32::MAX);
 
 /// Top-level tables of the file.
-pub(super) const ROOT: &[Key] = keys! {
-    "edge": Kind::Table(EDGE), is("{}"), "identity and addresses of the edge";
-    "listen": Kind::Rows(LISTEN), told("UDP and TCP port 5060; TLS port 5061 if a peer uses TLS"), "SIP listeners";
-    "media": Kind::Table(MEDIA), is("{}"), "RTP addresses, ports and threads";
-    "limits": Kind::Table(LIMITS), is("{}"), "limits of the whole edge";
-    "http": Kind::Table(HTTP), is("{}"), "HTTP API: health, metrics, status, calls";
-    "tls": Kind::Table(TLS), NONE, "certificates that the edge obtains by itself";
-    "trunk": Kind::Named(TRUNK), NONE, "SIP peers: carriers, PBXs, phones";
-    "route": Kind::Rows(ROUTE), NONE, "routes; the first match handles the call";
-    "group": Kind::Named(GROUP), NONE, "targets shared by several routes";
-    "log": Kind::Table(LOG), is("{}"), "log output";
-    "cdr": Kind::Table(CDR), NONE, "call records";
-    "agent": Kind::Named(AGENT), NONE, "voice agents";
-    "api": Kind::Table(API), is("{}"), "identity sent to agents and webhooks";
-    "client": Kind::Map(&Kind::Many(&Kind::Text("target"))), NONE, "SIP parties and voice agents by the identities of Voice SDK clients: `agent1 = \"trunk:pbx/201\"`";
-    "app": Kind::Named(APP), NONE, "applications that answer with TwiML";
-    "number": Kind::Rows(NUMBERS), NONE, "phone numbers of this edge";
-    "twilio": Kind::Table(TWILIO), NONE, "Twilio account";
-    "sms": Kind::Table(SMS), NONE, "text messages after unanswered calls";
-    "messages": Kind::Table(MESSAGES), NONE, "text messages of the Twilio-compatible API";
-    "speech": Kind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
-    "recognition": Kind::Table(RECOGNITION), NONE, "speech recognition for Gather of apps";
-    "recording": Kind::Table(RECORDING), NONE, "files of call recordings";
-    "transcription": Kind::Table(TRANSCRIPTION), NONE, "transcription of recordings";
-    "siprec": Kind::Named(SIPREC), NONE, "recording servers (SIPREC) of calls whose route names them";
-    "voicemail": Kind::Named(VOICEMAIL), NONE, "mailboxes that take messages of callers";
-    "mail": Kind::Table(MAIL), NONE, "mail server for voicemail";
-    "hep": Kind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
-    "otel": Kind::Table(OTEL), NONE, "call traces for OpenTelemetry";
+pub(super) const ROOT: &[ConfigKey] = keys! {
+    "edge": ValueKind::Table(EDGE), is("{}"), "identity and addresses of the edge";
+    "listen": ValueKind::Rows(LISTEN), told("UDP and TCP port 5060; TLS port 5061 if a peer uses TLS"), "SIP listeners";
+    "media": ValueKind::Table(MEDIA), is("{}"), "RTP addresses, ports and threads";
+    "limits": ValueKind::Table(LIMITS), is("{}"), "limits of the whole edge";
+    "http": ValueKind::Table(HTTP), is("{}"), "HTTP API: health, metrics, status, calls";
+    "tls": ValueKind::Table(TLS), NONE, "certificates that the edge obtains by itself";
+    "trunk": ValueKind::Named(TRUNK), NONE, "SIP peers: carriers, PBXs, phones";
+    "route": ValueKind::Rows(ROUTE), NONE, "routes; the first match handles the call";
+    "group": ValueKind::Named(GROUP), NONE, "targets shared by several routes";
+    "log": ValueKind::Table(LOG), is("{}"), "log output";
+    "cdr": ValueKind::Table(CDR), NONE, "call records";
+    "agent": ValueKind::Named(AGENT), NONE, "voice agents";
+    "api": ValueKind::Table(API), is("{}"), "identity sent to agents and webhooks";
+    "client": ValueKind::Map(&ValueKind::Many(&ValueKind::Text("target"))), NONE, "SIP parties and voice agents by the identities of Voice SDK clients: `agent1 = \"trunk:pbx/201\"`";
+    "app": ValueKind::Named(APP), NONE, "applications that answer with TwiML";
+    "number": ValueKind::Rows(NUMBERS), NONE, "phone numbers of this edge";
+    "twilio": ValueKind::Table(TWILIO), NONE, "Twilio account";
+    "sms": ValueKind::Table(SMS), NONE, "text messages after unanswered calls";
+    "messages": ValueKind::Table(MESSAGES), NONE, "text messages of the Twilio-compatible API";
+    "speech": ValueKind::Table(SPEECH), NONE, "text-to-speech for `hold` and apps";
+    "recognition": ValueKind::Table(RECOGNITION), NONE, "speech recognition for Gather of apps";
+    "recording": ValueKind::Table(RECORDING), NONE, "files of call recordings";
+    "transcription": ValueKind::Table(TRANSCRIPTION), NONE, "transcription of recordings";
+    "siprec": ValueKind::Named(SIPREC), NONE, "recording servers (SIPREC) of calls whose route names them";
+    "voicemail": ValueKind::Named(VOICEMAIL), NONE, "mailboxes that take messages of callers";
+    "mail": ValueKind::Table(MAIL), NONE, "mail server for voicemail";
+    "hep": ValueKind::Table(HEP), NONE, "copies of SIP messages for Homer (HEP)";
+    "otel": ValueKind::Table(OTEL), NONE, "call traces for OpenTelemetry";
 };
 
 /// Keys of a secret given as a table.
-pub(super) const SECRET: &[Key] = keys! {
+pub(super) const SECRET: &[ConfigKey] = keys! {
     "env": TEXT, NONE, "environment variable that holds the secret";
     "file": FILE, NONE, "file that holds the secret";
 };
 
 /// All tables, used to suggest the right table for a misplaced key.
-pub(super) const TABLES: &[(&str, &[Key])] = &[
+pub(super) const TABLES: &[(&str, &[ConfigKey])] = &[
     ("[edge]", EDGE),
     ("[[listen]]", LISTEN),
     ("[media]", MEDIA),
@@ -270,6 +274,6 @@ pub(super) const TABLES: &[(&str, &[Key])] = &[
 mod tests;
 
 /// Returns whether two key lists have the same keys.
-pub(super) fn same(one: &[Key], other: &[Key]) -> bool {
+pub(super) fn same(one: &[ConfigKey], other: &[ConfigKey]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.name == other.name)
 }

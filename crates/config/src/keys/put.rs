@@ -7,16 +7,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 use toml::de::DeValue;
-use trunkgate_route::Numbers;
+use trunkgate_route::NumberingPlan;
 
-use super::{Absent, Key, Kind};
+use super::{AbsentMeaning, ConfigKey, ValueKind};
 use crate::diagnostic::Findings;
-use crate::section::{Section, Value};
+use crate::section::{Section, SpannedValue};
 use crate::types::Secret;
 use crate::values;
 
 /// Setter for a field of `T`, by the kind of the key.
-pub(crate) enum Put<T> {
+pub(crate) enum FieldSetter<T> {
     /// Sets a [`Kind::Duration`].
     Duration(fn(&mut T, Duration)),
     /// Sets a [`Kind::Duration`] and warns, with this reason, if it is shorter than the minimum but not 0.
@@ -32,72 +32,79 @@ pub(crate) enum Put<T> {
     /// Sets a [`Kind::Secret`].
     Secret(fn(&mut T, Secret)),
     /// Sets the result of a custom reader, see [`read`](super::read).
-    Read(Reader<T>),
+    Read(ValueReader<T>),
 }
 
 /// Reads a value with a custom syntax and stores the result.
-pub(crate) type Reader<T> = fn(&mut T, &str, &Value<'_>, Around<'_>, &mut Findings);
+pub(crate) type ValueReader<T> = fn(&mut T, &str, &SpannedValue<'_>, ReadScope<'_>, &mut Findings);
 
 /// Configuration that readers of values refer to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Around<'a> {
+pub(crate) struct ReadScope<'a> {
     /// Base of relative paths.
     pub(crate) folder: &'a Path,
     /// Networks that may be contacted without TLS.
     pub(crate) local_networks: &'a [IpNet],
     /// Rules to normalise phone numbers.
-    pub(crate) numbers: &'a Numbers,
+    pub(crate) numbers: &'a NumberingPlan,
 }
 
-impl<T> Put<T> {
+impl<T> FieldSetter<T> {
     /// Stores a value, or reports it if it is invalid.
-    fn put(&self, key: &Key, value: &Value<'_>, to: &mut T, around: Around<'_>, findings: &mut Findings) {
+    fn put(
+        &self,
+        key: &ConfigKey,
+        value: &SpannedValue<'_>,
+        to: &mut T,
+        around: ReadScope<'_>,
+        findings: &mut Findings,
+    ) {
         match (self, key.kind) {
-            (Put::Duration(set), _) => {
+            (FieldSetter::Duration(set), _) => {
                 values::duration(key.name, value, findings).into_iter().for_each(|read| set(to, read));
             }
-            (Put::DurationFrom(least, set), _) => {
+            (FieldSetter::DurationFrom(least, set), _) => {
                 values::duration_of(key.name, value, *least, findings).into_iter().for_each(|read| set(to, read));
             }
-            (Put::Integer(set), Kind::Integer(least, most)) => {
+            (FieldSetter::Integer(set), ValueKind::Integer(least, most)) => {
                 values::integer(key.name, value, findings, least..=most).into_iter().for_each(|read| set(to, read));
             }
-            (Put::Boolean(set), _) => {
+            (FieldSetter::Boolean(set), _) => {
                 values::boolean(key.name, value, findings).into_iter().for_each(|read| set(to, read));
             }
-            (Put::Word(set), Kind::Word(words)) => {
+            (FieldSetter::Word(set), ValueKind::Word(words)) => {
                 let words: Vec<(&str, &'static str)> = words.iter().map(|word| (*word, *word)).collect();
                 values::one_of(key.name, value, findings, &words).into_iter().for_each(|read| set(to, read));
             }
-            (Put::Codes(set), Kind::List(Kind::Integer(least, most))) => {
-                let code = |key: &str, value: &Value<'_>, findings: &mut Findings| {
+            (FieldSetter::Codes(set), ValueKind::List(ValueKind::Integer(least, most))) => {
+                let code = |key: &str, value: &SpannedValue<'_>, findings: &mut Findings| {
                     values::integer(key, value, findings, *least..=*most)
                 };
                 if let Some(read) = values::list(key.name, value, findings, code) {
                     set(to, read.into_iter().filter_map(|(code, _)| u16::try_from(code).ok()).collect());
                 }
             }
-            (Put::Secret(set), _) => {
+            (FieldSetter::Secret(set), _) => {
                 values::secret(key.name, value, findings, around.folder).into_iter().for_each(|read| set(to, read));
             }
-            (Put::Read(read), _) => read(to, key.name, value, around, findings),
+            (FieldSetter::Read(read), _) => read(to, key.name, value, around, findings),
             // A test checks that every kind has a setter.
-            (Put::Integer(_) | Put::Word(_) | Put::Codes(_), _) => {}
+            (FieldSetter::Integer(_) | FieldSetter::Word(_) | FieldSetter::Codes(_), _) => {}
         }
     }
 }
 
 /// Stores the values of a section in `to`, and the default of each key that is not set; `None`: all defaults.
 pub(crate) fn fill<T>(
-    (keys, puts): (&[Key], &[(&str, Put<T>)]),
+    (keys, puts): (&[ConfigKey], &[(&str, FieldSetter<T>)]),
     section: Option<&Section<'_>>,
     to: &mut T,
-    around: Around<'_>,
+    around: ReadScope<'_>,
     findings: &mut Findings,
 ) {
     for (name, put) in puts {
         let Some(key) = keys.iter().find(|key| key.name == *name) else { continue };
-        if let Absent::Value(default) = key.default.is
+        if let AbsentMeaning::Value(default) = key.default.is
             && let Ok(value) = DeValue::parse(default)
         {
             put.put(key, &Spanned::new(0..0, value.into_inner()), to, around, &mut Findings::default());
@@ -114,18 +121,18 @@ mod tests {
     use crate::keys::*;
 
     /// Returns the names of keys with a setter of the wrong kind or without an entry in the table.
-    fn wrong<T>(keys: &[Key], puts: &[(&'static str, Put<T>)]) -> Vec<&'static str> {
-        let fits = |name: &str, put: &Put<T>| {
+    fn wrong<T>(keys: &[ConfigKey], puts: &[(&'static str, FieldSetter<T>)]) -> Vec<&'static str> {
+        let fits = |name: &str, put: &FieldSetter<T>| {
             let kind = keys.iter().find(|key| key.name == name).map(|key| key.kind);
             matches!(
                 (put, kind),
-                (Put::Duration(_) | Put::DurationFrom(..), Some(Kind::Duration))
-                    | (Put::Integer(_), Some(Kind::Integer(..)))
-                    | (Put::Boolean(_), Some(Kind::Boolean))
-                    | (Put::Word(_), Some(Kind::Word(_)))
-                    | (Put::Codes(_), Some(Kind::List(Kind::Integer(..))))
-                    | (Put::Secret(_), Some(Kind::Secret))
-                    | (Put::Read(_), Some(_))
+                (FieldSetter::Duration(_) | FieldSetter::DurationFrom(..), Some(ValueKind::Duration))
+                    | (FieldSetter::Integer(_), Some(ValueKind::Integer(..)))
+                    | (FieldSetter::Boolean(_), Some(ValueKind::Boolean))
+                    | (FieldSetter::Word(_), Some(ValueKind::Word(_)))
+                    | (FieldSetter::Codes(_), Some(ValueKind::List(ValueKind::Integer(..))))
+                    | (FieldSetter::Secret(_), Some(ValueKind::Secret))
+                    | (FieldSetter::Read(_), Some(_))
             )
         };
         puts.iter().filter(|(name, put)| !fits(name, put)).map(|(name, _)| *name).collect()

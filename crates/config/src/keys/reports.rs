@@ -5,60 +5,63 @@ use trunkgate_call::Sampling;
 use trunkgate_recording::Container;
 use trunkgate_route::Mailbox;
 
-use super::{COUNT, FILE, FOLDER, Key, Kind, MUST, NONE, OUTPUT, PREFIX, Put, TEXT, is, keyed, keys, read, told};
-use crate::cdr::{self, Both, CdrFormat};
-use crate::hep::{self, Hep};
-use crate::mail::{self, Mail};
-use crate::messages::{self, Messages};
-use crate::otel::{self, Otel};
-use crate::recording::{self, AnnounceTo, OnFull, Recording};
-use crate::sms::{self, Replies, Sms};
-use crate::transcription::{self, Transcription};
+use super::{
+    COUNT, ConfigKey, FILE, FOLDER, FieldSetter, MUST, NONE, OUTPUT, PREFIX, TEXT, ValueKind, is, keyed, keys, read,
+    told,
+};
+use crate::cdr::{self, CdrDraft, CdrFormat};
+use crate::hep::{self, HepSettings};
+use crate::mail::{self, MailSettings};
+use crate::messages::{self, MessageSettings};
+use crate::otel::{self, OtelSettings};
+use crate::recording::{self, AnnounceTo, OnFull, RecordingSettings};
+use crate::sms::{self, OptOutReplies, SmsSettings};
+use crate::transcription::{self, TranscriptionSettings};
 use crate::{agents, api, schema, values, voicemail, webhook_url};
 
 keyed! {
     /// `[cdr]`
-    CDR, PUT_CDR: Both;
+    CDR, PUT_CDR: CdrDraft;
     "file": OUTPUT
         => read!(in cdr::path, |to, path| to.file.path = path), NONE, "call record file, one record per call (also after a crash)";
-    "format": Kind::Word(&["jsonl", "csv"])
-        => Put::Word(|to, word| to.file.format = if word == "csv" { CdrFormat::Csv } else { CdrFormat::Jsonl }), is(r#""jsonl""#).beside("file"), "format of `file`";
-    "rotate": Kind::Many(&Kind::Text("size or duration"))
+    "format": ValueKind::Word(&["jsonl", "csv"])
+        => FieldSetter::Word(|to, word| to.file.format = if word == "csv" { CdrFormat::Csv } else { CdrFormat::Jsonl }), is(r#""jsonl""#).beside("file"), "format of `file`";
+    "rotate": ValueKind::Many(&ValueKind::Text("size or duration"))
         => read!(cdr::rotation, |to, rotation| (to.file.rotate_bytes, to.file.rotate_every) = rotation), NONE, "file rotation by size (\"100 MiB\", minimum 64 KiB), by age (\"1d\", minimum 1m), or both";
-    "keep": Kind::Either(&[Kind::Integer(1, 1_000_000), Kind::Duration])
+    "keep": ValueKind::Either(&[ValueKind::Integer(1, 1_000_000), ValueKind::Duration])
         => read!(cdr::keep, |to, keep| to.file.keep = keep), told("all"), "rotated files to keep, by number or by age";
-    "url": Kind::Url
+    "url": ValueKind::Url
         => read!(in cdr::url, |to, url| to.url.url = url), NONE, "webhook that receives each record (HTTP POST, at least once)";
-    "secret": Kind::Many(&Kind::Secret)
+    "secret": ValueKind::Many(&ValueKind::Secret)
         => read!(in cdr::secrets, |to, secrets| to.url.secrets = secrets), NONE, "secret that signs each POST (Standard Webhooks); a list during rotation";
-    "token": Kind::Secret
-        => Put::Secret(|to, secret| to.url.token = Some(secret)), NONE, "token sent as `Authorization: Bearer`";
+    "token": ValueKind::Secret
+        => FieldSetter::Secret(|to, secret| to.url.token = Some(secret)), NONE, "token sent as `Authorization: Bearer`";
     "ca": FILE
         => read!(in agents::certificates, |to, pem| to.url.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
-    "timeout": Kind::Duration
+    "timeout": ValueKind::Duration
         => read!(otel::timeout, |to, time| to.url.timeout = time), is(r#""20s""#).beside("url"), "timeout of one request to `url`; maximum 60 s";
-    "spool_size": Kind::Size
+    "spool_size": ValueKind::Size
         => read!(cdr::spool_size, |to, bytes| to.url.most_waiting = bytes), is(r#""256 MiB""#).beside("url"), "maximum size of the records that wait for delivery";
 }
 
 keyed! {
     /// `[recording]`
-    RECORDING, PUT_RECORDING: Recording;
+    RECORDING, PUT_RECORDING: RecordingSettings;
     "directory": FOLDER
         => read!(in recording::directory, |to, path| to.directory = path), MUST, "directory of the recordings; the edge creates the last part of the path, with mode 700";
-    "format": Kind::Word(&["wav", "opus"])
-        => Put::Word(|to, word| to.container = if word == "opus" { Container::Opus } else { Container::Wav }), is(r#""wav""#), "format of new recordings: WAV (16-bit, 8 kHz) or Ogg Opus";
-    "keep": Kind::Duration
+    "format": ValueKind::Word(&["wav", "opus"])
+        => FieldSetter::Word(|to, word| to.container = if word == "opus" { Container::Opus } else { Container::Wav }), is(r#""wav""#), "format of new recordings: WAV (16-bit, 8 kHz) or Ogg Opus";
+    "keep": ValueKind::Duration
         => read!(recording::keep, |to, keep| to.keep = keep), told("for ever"), "time after which a recording is deleted, from its start; minimum 1m";
-    "key": Kind::Secret
+    "key": ValueKind::Secret
         => read!(in recording::key, |to, key| to.key = Some(key)), told("recordings are not encrypted"), "age identity that recordings are encrypted for; further ones in the file open older recordings";
     "announce": FILE
         => read!(values::string, |to, file| to.announce = Some(file)), NONE, "sound that the parties of a call hear before a recording that its route asks for; a file below the directory of this configuration";
-    "announce_to": Kind::Word(&["both", "caller", "callee"])
-        => Put::Word(|to, word| to.announce_to = AnnounceTo::of(word)), is(r#""both""#).beside("announce"), "parties that hear `announce`";
-    "on_full": Kind::Word(&["continue", "refuse_calls"])
-        => Put::Word(|to, word| to.on_full = if word == "refuse_calls" { OnFull::RefuseCalls } else { OnFull::Continue }), is(r#""continue""#), "new calls while recordings cannot be written: accepted with gaps in their recordings, or refused";
-    "url": Kind::Url
+    "announce_to": ValueKind::Word(&["both", "caller", "callee"])
+        => FieldSetter::Word(|to, word| to.announce_to = AnnounceTo::of(word)), is(r#""both""#).beside("announce"), "parties that hear `announce`";
+    "on_full": ValueKind::Word(&["continue", "refuse_calls"])
+        => FieldSetter::Word(|to, word| to.on_full = if word == "refuse_calls" { OnFull::RefuseCalls } else { OnFull::Continue }), is(r#""continue""#), "new calls while recordings cannot be written: accepted with gaps in their recordings, or refused";
+    "url": ValueKind::Url
         => read!(webhook_url::read_of_receiver, |to, url| to.notify = Some(url)), NONE, "webhook that is notified of the beginning and the end of each recording (form, at least once)";
 }
 
@@ -67,28 +70,28 @@ keyed! {
     VOICEMAIL, PUT_VOICEMAIL: Mailbox;
     "greeting": FILE
         => read!(values::string, |to, file| to.greeting = Some(file)), told("the tone alone"), "sound that callers hear before the tone: a file below the directory of this file";
-    "max_length": Kind::Duration
+    "max_length": ValueKind::Duration
         => read!(voicemail::max_length, |to, time| to.max_length = time), is(r#""3m""#), "longest message: 1s to 1h";
-    "max_messages": Kind::Integer(1, 100_000)
-        => Put::Integer(|to, most| to.max_messages = u64::from(most)), is("1000"), "most messages that the mailbox keeps; a full one does not answer: calls go to the next target, or get 480 (`mailbox_full`)";
-    "max_size": Kind::Size
+    "max_messages": ValueKind::Integer(1, 100_000)
+        => FieldSetter::Integer(|to, most| to.max_messages = u64::from(most)), is("1000"), "most messages that the mailbox keeps; a full one does not answer: calls go to the next target, or get 480 (`mailbox_full`)";
+    "max_size": ValueKind::Size
         => read!(voicemail::max_size, |to, bytes| to.max_bytes = bytes), is(r#""1 GiB""#), "size of all messages from which on the mailbox is full: 1 MiB to 1 TiB";
-    "silence": Kind::Duration
+    "silence": ValueKind::Duration
         => read!(voicemail::silence, |to, time| to.silence = time), is(r#""5s""#), "silence that ends a message: 1s to 1m";
-    "notify": Kind::Url
+    "notify": ValueKind::Url
         => read!(voicemail::notify, |to, url| to.notify = Some(url)), NONE, "receiver that is notified of each message: a webhook (form), or \"mailto:ADDRESS\" (e-mail with the audio, needs `[mail]`); at least once";
-    "mwi": Kind::Many(&Kind::Text("trunk:NAME or trunk:NAME/USER")), NONE, "phones and extensions that show new messages (MWI): trunks that may subscribe, and users of a trunk that are notified without a subscription";
-    "transcribe": Kind::Boolean
-        => Put::Boolean(|to, is_so| to.transcribe = is_so), is("false"), "transcribes messages by `[transcription]`; `notify` gets the text";
+    "mwi": ValueKind::Many(&ValueKind::Text("trunk:NAME or trunk:NAME/USER")), NONE, "phones and extensions that show new messages (MWI): trunks that may subscribe, and users of a trunk that are notified without a subscription";
+    "transcribe": ValueKind::Boolean
+        => FieldSetter::Boolean(|to, is_so| to.transcribe = is_so), is("false"), "transcribes messages by `[transcription]`; `notify` gets the text";
 }
 
 keyed! {
     /// `[mail]`
-    MAIL, PUT_MAIL: Mail;
-    "server": Kind::Text("smtps:// or smtp:// URL")
+    MAIL, PUT_MAIL: MailSettings;
+    "server": ValueKind::Text("smtps:// or smtp:// URL")
         => read!(mail::server, |to, place| place.put(to)), MUST, "mail server with its user: `smtps://user@host` (TLS), or `smtp://user@host` (STARTTLS required, except to loopback)";
-    "password": Kind::Secret
-        => Put::Secret(|to, secret| to.password = Some(secret)), NONE, "password of the user in `server`";
+    "password": ValueKind::Secret
+        => FieldSetter::Secret(|to, secret| to.password = Some(secret)), NONE, "password of the user in `server`";
     "from": TEXT
         => read!(mail::address, |to, address| to.from = address), MUST, "address of the sender";
     "ca": FILE
@@ -97,42 +100,42 @@ keyed! {
 
 keyed! {
     /// `[transcription]`
-    TRANSCRIPTION, PUT_TRANSCRIPTION: Transcription;
-    "url": Kind::Url
+    TRANSCRIPTION, PUT_TRANSCRIPTION: TranscriptionSettings;
+    "url": ValueKind::Url
         => read!(in transcription::url, |to, url| to.url = url), MUST, "service compatible with OpenAI's `/audio/transcriptions`; `http://` only to loopback and `[edge] local_networks`";
-    "token": Kind::Secret
-        => Put::Secret(|to, secret| to.token = Some(secret)), NONE, "key of the service, sent as `Authorization: Bearer`";
+    "token": ValueKind::Secret
+        => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "key of the service, sent as `Authorization: Bearer`";
     "model": TEXT
         => read!(transcription::name, |to, name| to.model = name), is(r#""whisper-1""#), "model that the service is asked for";
     "language": TEXT
         => read!(transcription::name, |to, name| to.language = Some(name)), told("recognised by the service"), "language of the recordings, in the words of the service: \"en\"";
-    "all": Kind::Boolean
-        => Put::Boolean(|to, is_so| to.all = is_so), is("false"), "transcribes every recording, not only those that ask for it";
+    "all": ValueKind::Boolean
+        => FieldSetter::Boolean(|to, is_so| to.all = is_so), is("false"), "transcribes every recording, not only those that ask for it";
 }
 
 keyed! {
     /// `[hep]`
-    HEP, PUT_HEP: Hep;
+    HEP, PUT_HEP: HepSettings;
     "address": TEXT
         => read!(hep::address, |hep, address| hep.address = address), MUST, "host and port of the HEP server that receives a copy of each call's SIP messages";
-    "id": Kind::Integer(1, u32::MAX)
-        => Put::Integer(|hep, id| hep.id = id), is("1"), "capture agent ID";
-    "password": Kind::Secret
-        => Put::Secret(|hep, secret| hep.password = Some(secret)), NONE, "authentication key of the HEP server";
+    "id": ValueKind::Integer(1, u32::MAX)
+        => FieldSetter::Integer(|hep, id| hep.id = id), is("1"), "capture agent ID";
+    "password": ValueKind::Secret
+        => FieldSetter::Secret(|hep, secret| hep.password = Some(secret)), NONE, "authentication key of the HEP server";
 }
 
 keyed! {
     /// `[otel]`
-    OTEL, PUT_OTEL: Otel;
-    "endpoint": Kind::Url
+    OTEL, PUT_OTEL: OtelSettings;
+    "endpoint": ValueKind::Url
         => read!(in otel::endpoint, |otel, url| otel.url = url), MUST, "OTLP/HTTP endpoint: base URL of a collector, or a full URL that ends in /v1/traces";
-    "headers": Kind::Map(&Kind::Secret)
+    "headers": ValueKind::Map(&ValueKind::Secret)
         => read!(in otel::headers, |otel, headers| otel.headers = headers), is("{}"), "HTTP headers sent with each request";
-    "sample": Kind::Share
+    "sample": ValueKind::Share
         => read!(otel::share, |otel, share| otel.sampling = Sampling::of_share(share)), is("1"), "fraction of calls whose traces are exported, 0 to 1";
     "service_name": TEXT
         => read!(otel::service_name, |otel, name| otel.service_name = name), is(r#""trunkgate""#), "`service.name` of the spans";
-    "timeout": Kind::Duration
+    "timeout": ValueKind::Duration
         => read!(otel::timeout, |otel, time| otel.timeout = time), is(r#""10s""#), "timeout of one request; maximum 60 s";
     "ca": FILE
         => read!(in agents::certificates, |otel, pem| otel.ca = Some(pem)), told("system roots"), "CA bundle (PEM) to verify the endpoint";
@@ -140,49 +143,49 @@ keyed! {
 
 keyed! {
     /// `[twilio]`
-    TWILIO, PUT_TWILIO: Sms;
+    TWILIO, PUT_TWILIO: SmsSettings;
     "account_sid": TEXT
         => read!(api::account_sid, |sms, sid| sms.account_sid = sid), MUST, "account SID: `AC` and 32 hexadecimal digits";
-    "auth_token": Kind::Secret
-        => Put::Secret(|sms, secret| sms.auth_token = secret), MUST, "auth token of the account; also verifies requests to `/sms/inbound`";
-    "base_url": Kind::Url
+    "auth_token": ValueKind::Secret
+        => FieldSetter::Secret(|sms, secret| sms.auth_token = secret), MUST, "auth token of the account; also verifies requests to `/sms/inbound`";
+    "base_url": ValueKind::Url
         => read!(in sms::base_url, |sms, url| sms.base_url = url), is(r#""https://api.twilio.com""#), "base URL of the Twilio API";
-    "timeout": Kind::Duration
+    "timeout": ValueKind::Duration
         => read!(sms::timeout, |sms, time| sms.timeout = time), is(r#""10s""#), "timeout of one request";
-    "status_callback": Kind::Url
+    "status_callback": ValueKind::Url
         => read!(schema::web_url, |sms, url| sms.status_callback = Some(url)), NONE, "URL to which Twilio reports the delivery status of each message";
 }
 
 keyed! {
     /// `[sms]`
-    SMS, PUT_SMS: Sms;
-    "expires": Kind::Duration
-        => Put::Duration(|sms, time| sms.expires = time), is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
+    SMS, PUT_SMS: SmsSettings;
+    "expires": ValueKind::Duration
+        => FieldSetter::Duration(|sms, time| sms.expires = time), is(r#""4h""#), "maximum time in the queue; a message not sent by then is discarded";
     "per_recipient_per_day": COUNT
-        => Put::Integer(|sms, most| sms.per_recipient_per_day = most), is("5"), "maximum number of messages to one number in 24 hours; 0: no limit";
+        => FieldSetter::Integer(|sms, most| sms.per_recipient_per_day = most), is("5"), "maximum number of messages to one number in 24 hours; 0: no limit";
     "per_day": COUNT
-        => Put::Integer(|sms, most| sms.per_day = most), is("2000"), "maximum number of messages in 24 hours; 0: no limit";
-    "allow_prefixes": Kind::Many(&PREFIX), told("numbers of the countries of `[edge] country` and of `from`, not those of other countries with the same calling code"), "number prefixes to which messages are sent";
-    "replies": Kind::Table(REPLIES)
+        => FieldSetter::Integer(|sms, most| sms.per_day = most), is("2000"), "maximum number of messages in 24 hours; 0: no limit";
+    "allow_prefixes": ValueKind::Many(&PREFIX), told("numbers of the countries of `[edge] country` and of `from`, not those of other countries with the same calling code"), "number prefixes to which messages are sent";
+    "replies": ValueKind::Table(REPLIES)
         => read!(in sms::replies, |sms, replies| sms.replies = replies), NONE, "replies to STOP, START and HELP";
 }
 
 keyed! {
     /// `[messages]`
-    MESSAGES, PUT_MESSAGES: Messages;
-    "url": Kind::Url
+    MESSAGES, PUT_MESSAGES: MessageSettings;
+    "url": ValueKind::Url
         => read!(in messages::url, |to, url| to.url = Some(url)), told("messages leave through `[twilio]`"), "service that sends messages: POST of a form with To, From, Body, MessageSid and StatusCallback";
-    "token": Kind::Secret
-        => Put::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required of what it sends to the edge";
-    "timeout": Kind::Duration
+    "token": ValueKind::Secret
+        => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required of what it sends to the edge";
+    "timeout": ValueKind::Duration
         => read!(sms::timeout, |to, time| to.timeout = time), is(r#""10s""#).beside("url"), "timeout of one request to `url`";
-    "inbound": Kind::Url
+    "inbound": ValueKind::Url
         => read!(webhook_url::read, |to, url| to.inbound = Some(url)), NONE, "webhook for messages to a `[[number]]` without an SmsUrl, which answers with TwiML or a text";
 }
 
 keyed! {
     /// `replies` of `[sms]`.
-    REPLIES, PUT_REPLIES: Replies;
+    REPLIES, PUT_REPLIES: OptOutReplies;
     "stop": TEXT
         => read!(sms::text_of_message, |replies, text| replies.stop = Some(text)), NONE, "reply to STOP";
     "start": TEXT
@@ -192,9 +195,9 @@ keyed! {
 }
 
 /// Keys of `sms_on_failure` of a route.
-pub(crate) const SMS_ON_FAILURE: &[Key] = keys! {
+pub(crate) const SMS_ON_FAILURE: &[ConfigKey] = keys! {
     "to": TEXT, MUST, "recipient: \"{caller}\" or a number";
     "from": TEXT, MUST, "sender: a number of the account, a short code, the SID of a messaging service, or an alphanumeric sender ID";
     "body": TEXT, MUST, "text of the message; {caller}, {called}, {route}, {trunk}, {outcome} and {reason} are replaced";
-    "on": Kind::Many(&Kind::Word(&["busy", "no_answer", "failed", "canceled"])), is(r#"["busy", "no_answer", "failed"]"#), "call outcomes after which the message is sent";
+    "on": ValueKind::Many(&ValueKind::Word(&["busy", "no_answer", "failed", "canceled"])), is(r#"["busy", "no_answer", "failed"]"#), "call outcomes after which the message is sent";
 };

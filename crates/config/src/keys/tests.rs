@@ -11,7 +11,7 @@ use super::*;
 const TWILIO_ACCOUNT: &str = "[twilio]\naccount_sid = 'AC0123456789abcdef0123456789abcdef'\nauth_token = 't'\n";
 
 /// Configuration text for each key table; `KEYS` is replaced by one key.
-const PLACES: &[(&str, &[Key])] = &[
+const PLACES: &[(&str, &[ConfigKey])] = &[
     ("[edge]\nKEYS", EDGE),
     ("[[listen]]\naddress = '127.0.0.1:0'\nKEYS", LISTEN),
     ("[[listen]]\naddress = '127.0.0.1:0'\ntransport = 'tls'\ncertificates = [{ KEYS }]", CERTIFICATE),
@@ -107,8 +107,8 @@ fn values(config: &Config) -> String {
 }
 
 /// Returns the keys of each table that its text does not already contain.
-fn all() -> impl Iterator<Item = (&'static str, Key)> {
-    let free = |place: &str, key: &Key| !place.contains(&format!("{} =", key.name));
+fn all() -> impl Iterator<Item = (&'static str, ConfigKey)> {
+    let free = |place: &str, key: &ConfigKey| !place.contains(&format!("{} =", key.name));
     PLACES
         .iter()
         .flat_map(move |(place, keys)| keys.iter().filter(move |key| free(place, key)).map(move |key| (*place, *key)))
@@ -116,7 +116,7 @@ fn all() -> impl Iterator<Item = (&'static str, Key)> {
 
 #[test]
 fn every_list_is_tried() {
-    let mut lists: Vec<&[Key]> = TABLES.iter().map(|(_, keys)| *keys).collect();
+    let mut lists: Vec<&[ConfigKey]> = TABLES.iter().map(|(_, keys)| *keys).collect();
     while let Some(keys) = lists.pop() {
         assert!(PLACES.iter().any(|(_, known)| same(known, keys)), "{keys:?}");
         lists.extend(keys.iter().filter_map(|key| inner(key.kind)));
@@ -127,7 +127,7 @@ fn every_list_is_tried() {
 fn a_default_is_what_holds_where_nothing_is_written() {
     let mut tried = 0;
     for (place, key) in all() {
-        let Absent::Value(default) = key.default.is else { continue };
+        let AbsentMeaning::Value(default) = key.default.is else { continue };
         if key.default.beside.is_some_and(|other| !place.contains(other)) {
             continue;
         }
@@ -143,7 +143,7 @@ fn a_default_is_what_holds_where_nothing_is_written() {
 
 #[test]
 fn words_and_ranges_are_those_that_are_taken() {
-    let complaints = |place: &str, key: &Key, value: &str| -> Vec<String> {
+    let complaints = |place: &str, key: &ConfigKey, value: &str| -> Vec<String> {
         let (Ok((_, found)) | Err(found)) = read(place, &format!("{} = {value}", key.name));
         let of_key = |one: &Diagnostic| {
             one.is_error && (one.message.contains("cannot be") || one.message.contains("out of range"))
@@ -151,7 +151,7 @@ fn words_and_ranges_are_those_that_are_taken() {
         found.into_iter().filter(of_key).map(|one| one.message).collect()
     };
     for (place, key) in all() {
-        if let Kind::Word(words) = key.kind {
+        if let ValueKind::Word(words) = key.kind {
             for word in words {
                 let found = complaints(place, &key, &format!("'{word}'"));
                 // A preset may require further keys.
@@ -159,7 +159,7 @@ fn words_and_ranges_are_those_that_are_taken() {
             }
             assert!(read(place, &format!("{} = 'xyzzy'", key.name)).is_err(), "{place} {}", key.name);
         }
-        if let Kind::Integer(least, most) = key.kind {
+        if let ValueKind::Integer(least, most) = key.kind {
             for inside in [least, least + 1] {
                 let found = complaints(place, &key, &inside.to_string());
                 assert!(found.is_empty(), "{place} {} = {inside}: {found:?}", key.name);
@@ -179,7 +179,7 @@ fn words_and_ranges_are_those_that_are_taken() {
 #[test]
 fn no_key_takes_what_it_is_not() {
     // Keys that the `strategy` does not need are not read.
-    let unread = |place: &str, key: &Key| place.contains("hold = {") && key.name != "strategy";
+    let unread = |place: &str, key: &ConfigKey| place.contains("hold = {") && key.name != "strategy";
     for (place, key) in all().filter(|(place, key)| !unread(place, key)) {
         // No key accepts a date, or a table without a known key.
         for wrong in ["1979-05-27", "{ xyzzy = 1979-05-27 }", "[1979-05-27]"] {
@@ -187,8 +187,8 @@ fn no_key_takes_what_it_is_not() {
             assert!(read.is_err(), "{place} {} = {wrong}", key.name);
         }
         let is_a = |value: &str| read(place, &format!("{} = {value}", key.name)).is_ok();
-        let kinds = if let Kind::Either(kinds) = key.kind { kinds } else { &[key.kind] };
-        let takes_true = kinds.contains(&Kind::Boolean);
+        let kinds = if let ValueKind::Either(kinds) = key.kind { kinds } else { &[key.kind] };
+        let takes_true = kinds.contains(&ValueKind::Boolean);
         // These keys need another key or table.
         if !matches!(key.name, "accept_register" | "secure" | "record") {
             assert_eq!(is_a("true"), takes_true, "{place} {}", key.name);

@@ -13,8 +13,8 @@ use trunkgate_call::{CallView, ConferenceReport};
 use trunkgate_media::counters::Counter;
 
 use crate::sinks::conferences::ConferenceList;
-use crate::sinks::store::calls::{self, Listed, Part, StoredCall};
-use crate::sinks::store::{Commit, Record, Store, retention};
+use crate::sinks::store::calls::{self, CallFilter, ListedCall, StoredCall};
+use crate::sinks::store::{Commit, Store, StoredRecord, retention};
 use trunkgate_system::clock;
 use trunkgate_system::clock::ClockReading;
 use trunkgate_system::limits::{
@@ -33,20 +33,20 @@ pub struct CallList {
     store: Store,
     /// Ended conferences.
     conferences: ConferenceList,
-    state: Arc<State>,
+    state: Arc<CallListState>,
 }
 
 /// State shared with the store's thread. It does not contain the store, because that thread must not drop the last
 /// handle.
 #[derive(Debug, Default)]
-struct State {
-    inner: Mutex<Inner>,
+struct CallListState {
+    inner: Mutex<UnwrittenCalls>,
     /// Number of calls that were lost.
     lost: Counter,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct UnwrittenCalls {
     /// Retention time; `None`: calls are not stored.
     keep: Option<Duration>,
     /// Calls being written to the store.
@@ -55,18 +55,18 @@ struct Inner {
     unwritten: VecDeque<StoredCall>,
     /// Time and reason of the last refusal.
     refused: Option<(Instant, Failure)>,
-    removed: Removed,
+    removed: RemovedCalls,
 }
 
 /// SIDs of removed calls that may still be in memory.
 #[derive(Debug, Default)]
-struct Removed {
+struct RemovedCalls {
     sids: HashSet<String>,
     /// SIDs in order, oldest first.
     order: VecDeque<String>,
 }
 
-impl Removed {
+impl RemovedCalls {
     fn add(&mut self, sid: &str) {
         if self.sids.insert(sid.to_owned()) {
             self.order.push_back(sid.to_owned());
@@ -79,8 +79,8 @@ impl Removed {
     }
 }
 
-impl State {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+impl CallListState {
+    fn lock(&self) -> MutexGuard<'_, UnwrittenCalls> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -127,7 +127,7 @@ impl CallList {
     }
 
     /// Adds an ended call with its record.
-    pub(crate) fn add(&self, call: &CallView, record: &Record) {
+    pub(crate) fn add(&self, call: &CallView, record: &StoredRecord) {
         let Some(stored) = stored(call, record) else { return };
         {
             let inner = self.state.lock();
@@ -143,7 +143,7 @@ impl CallList {
     }
 
     /// Adds a call interrupted by a crash, from its record.
-    pub(crate) fn add_record(&self, record: &Record) {
+    pub(crate) fn add_record(&self, record: &StoredRecord) {
         match serde_json::from_slice::<CallView>(&record.json) {
             Ok(call) => self.add(&call, record),
             Err(error) => tracing::debug!(call = %record.sid, "not in the list of calls: {error}"),
@@ -230,14 +230,14 @@ impl CallList {
     }
 
     /// Returns a page of the list, newest first, with the start of the next page, if any. Unreadable calls are skipped.
-    pub async fn part(&self, mut wanted: Part, most: usize) -> (Vec<Arc<CallView>>, Option<(String, String)>) {
+    pub async fn part(&self, mut wanted: CallFilter, most: usize) -> (Vec<Arc<CallView>>, Option<(String, String)>) {
         let Some(ended_since) = self.ended_since() else { return (Vec::new(), None) };
         wanted.ended_since = ended_since;
         let listed = self.read(move |file| calls::part(file, &wanted, most)).await.unwrap_or_default();
         let next =
             listed.last().filter(|_| listed.len() >= most).map(|(started, sid, _)| (started.clone(), sid.clone()));
         let calls = listed.iter().filter(|(_, sid, _)| !self.is_removed(sid));
-        (calls.filter_map(|(_, sid, record): &Listed| view(sid, record)).map(Arc::new).collect(), next)
+        (calls.filter_map(|(_, sid, record): &ListedCall| view(sid, record)).map(Arc::new).collect(), next)
     }
 
     /// Finds a call by its SID, or by the SID of a party's call.
@@ -315,7 +315,7 @@ fn before(now: Timestamp, keep: Duration) -> i64 {
 }
 
 /// Returns the stored form of a call; `None` if the call has not ended.
-fn stored(call: &CallView, record: &Record) -> Option<StoredCall> {
+fn stored(call: &CallView, record: &StoredRecord) -> Option<StoredCall> {
     let ended: Timestamp = call.ended_at.as_deref()?.parse().ok()?;
     let parties = call.legs.iter().skip(1).filter(|leg| leg.is_call_of_party());
     Some(StoredCall {
@@ -355,7 +355,7 @@ mod tests {
 
     fn add(list: &CallList, sid: &str) {
         let record = ended(sid);
-        list.add(&record.call, &Record::of(&record).unwrap());
+        list.add(&record.call, &StoredRecord::of(&record).unwrap());
     }
 
     fn wait<T>(work: impl Future<Output = T>) -> T {
@@ -363,7 +363,7 @@ mod tests {
     }
 
     fn sids(list: &CallList) -> Vec<String> {
-        let (calls, _) = wait(list.part(Part::default(), 100));
+        let (calls, _) = wait(list.part(CallFilter::default(), 100));
         calls.iter().map(|call| call.sid.clone()).collect()
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{Connection, params};
 use trunkgate_call::ConferenceReport;
 use trunkgate_call::limits::ENDED_CONFERENCES;
-use trunkgate_conference::{EndReason, Status};
+use trunkgate_conference::{ConferenceStatus, EndReason};
 
 use crate::sinks::store::{Commit, Store};
 
@@ -93,7 +93,7 @@ fn read(store: &Connection, since: i64) -> rusqlite::Result<Vec<ConferenceReport
         Ok(ConferenceReport {
             sid: row.get("sid")?,
             name: row.get("name")?,
-            status: Status::Completed,
+            status: ConferenceStatus::Completed,
             began: date(row.get("began")?),
             ended: Some((date(row.get("ended")?), reason, row.get("call")?)),
             parties: Vec::new(),
@@ -111,7 +111,7 @@ mod tests {
         ConferenceReport {
             sid: format!("CF{at:032x}"),
             name: "weekly".to_owned(),
-            status: Status::Completed,
+            status: ConferenceStatus::Completed,
             began: date(at * 1000),
             ended: Some((date(at * 1000 + 500), reason, call.map(str::to_owned))),
             parties: Vec::new(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
-use trunkgate_call::Change;
+use trunkgate_call::EdgeEvent;
 use trunkgate_call::ReasonSlug;
 
 use trunkgate_system::clock;
@@ -18,7 +18,7 @@ const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
 
 /// Event with its time and number.
 #[derive(Debug, Serialize)]
-pub struct Event {
+pub struct LiveEvent {
     /// Number of the event, from 1 since the start.
     #[serde(skip)]
     pub id: u64,
@@ -27,7 +27,7 @@ pub struct Event {
     pub at: Timestamp,
     /// Change that happened.
     #[serde(flatten)]
-    pub change: Change,
+    pub change: EdgeEvent,
 }
 
 /// Serialises a time as RFC 3339 in UTC with milliseconds.
@@ -37,8 +37,8 @@ pub fn as_text<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> 
 
 /// Broadcast channel of events.
 #[derive(Debug)]
-pub struct Events {
-    sender: broadcast::Sender<Arc<Event>>,
+pub struct EventChannel {
+    sender: broadcast::Sender<Arc<LiveEvent>>,
     last: AtomicU64,
     many: Notify,
     places: Arc<Semaphore>,
@@ -48,29 +48,29 @@ pub struct Events {
 #[derive(Debug)]
 pub struct EventListener {
     /// Receiver of the events.
-    pub receiver: broadcast::Receiver<Arc<Event>>,
+    pub receiver: broadcast::Receiver<Arc<LiveEvent>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Default for Events {
-    fn default() -> Events {
-        Events::new()
+impl Default for EventChannel {
+    fn default() -> EventChannel {
+        EventChannel::new()
     }
 }
 
-impl Events {
+impl EventChannel {
     /// Creates a channel without listeners.
-    pub fn new() -> Events {
+    pub fn new() -> EventChannel {
         let sender = broadcast::Sender::new(limits::EVENTS_KEPT);
         let places = Arc::new(Semaphore::new(limits::EVENT_LISTENERS));
-        Events { sender, last: AtomicU64::new(0), many: Notify::new(), places }
+        EventChannel { sender, last: AtomicU64::new(0), many: Notify::new(), places }
     }
 
     /// Publishes an event to all listeners.
-    pub fn tell(&self, change: Change) {
+    pub fn tell(&self, change: EdgeEvent) {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         // Without listeners nothing is lost.
-        let _ = self.sender.send(Arc::new(Event { id, at: clock::now(), change }));
+        let _ = self.sender.send(Arc::new(LiveEvent { id, at: clock::now(), change }));
         if id.is_multiple_of(MANY) {
             self.many.notify_one();
         }
@@ -82,7 +82,7 @@ impl Events {
     }
 
     /// Subscribes a listener within the process.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<LiveEvent>> {
         self.sender.subscribe()
     }
 
@@ -112,16 +112,16 @@ pub fn is_usual(reason: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use tokio::sync::broadcast::error::RecvError;
-    use trunkgate_call::Happening;
+    use trunkgate_call::EdgeEventKind;
 
     use super::*;
 
     #[tokio::test]
     async fn a_slow_listener_misses_the_oldest_and_is_told_how_many() {
-        let events = Events::new();
+        let events = EventChannel::new();
         let mut slow = events.listen().unwrap().receiver;
         for _ in 0..limits::EVENTS_KEPT + 3 {
-            events.tell(Change::new(Happening::Drain));
+            events.tell(EdgeEvent::new(EdgeEventKind::Drain));
         }
         assert!(matches!(slow.recv().await, Err(RecvError::Lagged(3))));
         assert_eq!(slow.recv().await.unwrap().id, 4);
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_listener_has_gone() {
-        let events = Events::new();
+        let events = EventChannel::new();
         let mut all: Vec<_> = (0..limits::EVENT_LISTENERS).map(|_| events.listen().unwrap()).collect();
         assert!(events.listen().is_none());
         all.pop();

@@ -6,12 +6,12 @@ use tokio::sync::Notify;
 
 /// Wakes a task, or stops it.
 #[derive(Debug, Default)]
-pub(super) struct Wake {
+pub(super) struct TaskWaker {
     notify: Notify,
     is_stopped: AtomicBool,
 }
 
-impl Wake {
+impl TaskWaker {
     /// Wakes the task to read the store.
     pub(super) fn wake(&self) {
         self.notify.notify_one();

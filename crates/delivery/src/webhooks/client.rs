@@ -9,72 +9,72 @@ use tokio::sync::AcquireError;
 use tokio::time::{Instant, sleep, timeout_at};
 use trunkgate_call::trace::CookieChanges;
 
-use super::connection::{Bounds, Broken, Connection};
+use super::connection::{ExchangeFailure, HttpConnection, ResponseLimits};
 use super::cookies::RequestCookies;
-use super::names::Names;
-use super::outcome::{Answer, Attempt, Failure, Fault, Kind, Reply};
-use super::overrides::Overrides;
-use super::pool::{Keeping, Pool};
-use super::redirects::Redirects;
-use super::request::{Hop, Purpose, Request};
-use super::target::{Origin, Target};
+use super::names::HostLookups;
+use super::outcome::{AttemptFault, AttemptFaultKind, WebhookAttempt, WebhookFailure, WebhookReply, WebhookResponse};
+use super::overrides::ConnectionOverrides;
+use super::pool::{Pool, PoolLifetimes};
+use super::redirects::RedirectChain;
+use super::request::{RequestHop, WebhookPurpose, WebhookRequest};
+use super::target::{HttpOrigin, Target};
 use trunkgate_system::connector::Connector;
 use trunkgate_system::limits::{
     MEDIA_FETCHED_BYTES, MEDIA_FETCHED_BYTES_ALWAYS, MEDIA_FETCHED_BYTES_OF_ONE, MEDIA_FETCHES, MEDIA_FETCHES_OF_ONE,
     MEDIA_FETCHES_OF_SERVER, WEBHOOK_ADDRESSES, WEBHOOK_CALLBACKS_AT_ONCE, WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE,
     WEBHOOK_RETRY_PAUSE_MILLISECONDS, WEBHOOKS_AT_ONCE, WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_RESERVED_ONE_IN,
 };
-use trunkgate_system::log::Seldom;
-use trunkgate_system::reach::Reach;
-use trunkgate_system::shares::{FairShares, Granted, Share, Shares};
+use trunkgate_system::log::LogThrottle;
+use trunkgate_system::reach::ReachRules;
+use trunkgate_system::shares::{FairShares, ShareGrant, SlotPermit, SlotShares};
 use trunkgate_system::web;
 
 /// HTTP client for applications. One client serves all calls; its connections are reused.
-pub struct Client {
+pub struct WebhookClient {
     /// Configured TLS trust; `None`: system roots.
     tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
     /// Concurrency limits of document requests.
-    documents: Shares,
-    callbacks: Shares,
-    audio: Shares,
+    documents: SlotShares,
+    callbacks: SlotShares,
+    audio: SlotShares,
     /// Concurrency limits of audio requests per application and server.
-    audio_of_server: Shares,
+    audio_of_server: SlotShares,
     /// Memory for audio being fetched, in MiB.
     audio_memory: FairShares,
-    names: Names,
+    names: HostLookups,
     /// Rate limit for log entries about redirects that leave TLS.
-    complaint: Mutex<Seldom>,
+    complaint: Mutex<LogThrottle>,
 }
 
-impl Default for Client {
-    fn default() -> Client {
-        Client::new()
+impl Default for WebhookClient {
+    fn default() -> WebhookClient {
+        WebhookClient::new()
     }
 }
 
-impl Client {
+impl WebhookClient {
     /// Creates a client that trusts the system's certificates, which are read at its first https request.
-    pub fn new() -> Client {
-        Client::with(None, Keeping::default())
+    pub fn new() -> WebhookClient {
+        WebhookClient::with(None, PoolLifetimes::default())
     }
 
     /// Creates a client with other trust and other lifetimes of idle connections.
-    pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: Keeping) -> Client {
-        let shares = |each: usize, all| Shares::reserving(each.div_ceil(WEBHOOKS_RESERVED_ONE_IN), each, all);
-        Client {
+    pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: PoolLifetimes) -> WebhookClient {
+        let shares = |each: usize, all| SlotShares::reserving(each.div_ceil(WEBHOOKS_RESERVED_ONE_IN), each, all);
+        WebhookClient {
             tls,
             pool: Arc::new(Pool::new(keeping)),
             documents: shares(WEBHOOKS_AT_ONCE_OF_ONE, WEBHOOKS_AT_ONCE),
             callbacks: shares(WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE, WEBHOOK_CALLBACKS_AT_ONCE),
             audio: shares(MEDIA_FETCHES_OF_ONE, MEDIA_FETCHES),
-            audio_of_server: Shares::new(MEDIA_FETCHES_OF_SERVER, MEDIA_FETCHES),
+            audio_of_server: SlotShares::new(MEDIA_FETCHES_OF_SERVER, MEDIA_FETCHES),
             audio_memory: FairShares::new(
                 MEDIA_FETCHED_BYTES_ALWAYS >> 20,
                 MEDIA_FETCHED_BYTES_OF_ONE >> 20,
                 MEDIA_FETCHED_BYTES >> 20,
             ),
-            names: Names::new(),
+            names: HostLookups::new(),
             complaint: Mutex::default(),
         }
     }
@@ -84,12 +84,12 @@ impl Client {
     ///
     /// # Errors
     /// Returns a failure if there is no response with a success status.
-    pub async fn fetch(&self, request: &Request) -> Result<Reply, Failure> {
+    pub async fn fetch(&self, request: &WebhookRequest) -> Result<WebhookReply, WebhookFailure> {
         let (mut attempts, mut cookies) = (Vec::new(), RequestCookies::of(request));
         let result = self.follow(request, &mut attempts, &mut cookies).await;
         let cookies = cookies.into_set();
         match result {
-            Ok((answer, final_url, redirects)) => Ok(Reply { answer, final_url, redirects, attempts, cookies }),
+            Ok((answer, final_url, redirects)) => Ok(WebhookReply { answer, final_url, redirects, attempts, cookies }),
             Err(fault) => Err(fault.into_failure(request.purpose, attempts, cookies)),
         }
     }
@@ -99,24 +99,30 @@ impl Client {
     ///
     /// # Errors
     /// Returns the failure that a request would have had before it was sent.
-    pub async fn reach(&self, url: &str, reach: &Reach) -> Result<(String, SocketAddr), Failure> {
+    pub async fn reach(&self, url: &str, reach: &ReachRules) -> Result<(String, SocketAddr), WebhookFailure> {
         let connect = async {
             let target = Target::parse(url)?;
             let connection = self.connect(&target, reach, &"".into(), &mut None).await?;
             Ok((target.url().origin().ascii_serialization(), connection.remote))
         };
-        connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new(), Vec::new()))
+        connect
+            .await
+            .map_err(|fault: AttemptFault| fault.into_failure(WebhookPurpose::Document, Vec::new(), Vec::new()))
     }
 
     /// Waits until a request may start. An audio request first waits for its server, so that an unresponsive server
     /// leaves room for others.
-    async fn place(&self, request: &Request, target: &Target) -> Result<(Share, Option<Share>), AcquireError> {
+    async fn place(
+        &self,
+        request: &WebhookRequest,
+        target: &Target,
+    ) -> Result<(SlotPermit, Option<SlotPermit>), AcquireError> {
         let asker = &request.asker;
         match request.purpose {
-            Purpose::Document => Ok((self.documents.take(asker).await?, None)),
-            Purpose::Callback => Ok((self.callbacks.take(asker).await?, None)),
-            Purpose::Audio => {
-                let Origin { host, port, .. } = target.origin();
+            WebhookPurpose::Document => Ok((self.documents.take(asker).await?, None)),
+            WebhookPurpose::Callback => Ok((self.callbacks.take(asker).await?, None)),
+            WebhookPurpose::Audio => {
+                let HttpOrigin { host, port, .. } = target.origin();
                 let of_server = self.audio_of_server.take(&format!("{asker} {host}:{port}").into()).await?;
                 Ok((self.audio.take(asker).await?, Some(of_server)))
             }
@@ -124,30 +130,32 @@ impl Client {
     }
 
     /// Reserves memory for an application's local file from that for fetched files; `None` if there is not enough.
-    pub fn take_audio_memory(&self, asker: &Arc<str>, bytes: u64) -> Option<Granted> {
+    pub fn take_audio_memory(&self, asker: &Arc<str>, bytes: u64) -> Option<ShareGrant> {
         self.audio_memory.take(asker, usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1))
     }
 
     async fn follow(
         &self,
-        request: &Request,
-        attempts: &mut Vec<Attempt>,
+        request: &WebhookRequest,
+        attempts: &mut Vec<WebhookAttempt>,
         cookies: &mut RequestCookies,
-    ) -> Result<(Answer, String, u32), Fault> {
+    ) -> Result<(WebhookResponse, String, u32), AttemptFault> {
         let target = Target::parse(&request.url)?;
-        let Overrides { total, mut retries, policy, .. } = target.overrides;
+        let ConnectionOverrides { total, mut retries, policy, .. } = target.overrides;
         let (began, total) = (Instant::now(), total.min(request.within));
         let deadline = began + total;
-        let late = || Fault::new(Kind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()));
+        let late = || {
+            AttemptFault::new(AttemptFaultKind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()))
+        };
         let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
             let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
             let (duration, cookies) = (began.elapsed(), CookieChanges::default());
-            attempts.push(Attempt { url, remote: None, result, refused_redirect: None, duration, cookies });
-            return Err(Fault::new(Kind::TotalTimeout, what));
+            attempts.push(WebhookAttempt { url, remote: None, result, refused_redirect: None, duration, cookies });
+            return Err(AttemptFault::new(AttemptFaultKind::TotalTimeout, what));
         };
         let mut hop = request.first_hop(target);
-        let mut redirects = Redirects::of(&hop, cookies);
+        let mut redirects = RedirectChain::of(&hop, cookies);
         loop {
             let (began, mut remote) = (Instant::now(), None);
             let header = cookies.header_for(&hop.target);
@@ -160,7 +168,7 @@ impl Client {
             let answer = tried.as_ref().ok().or_else(|| tried.as_ref().err()?.answer.as_deref());
             let changes = answer.map(|answer| cookies.store(answer, &hop.target)).unwrap_or_default();
             let (url, duration) = (hop.target.shown(), began.elapsed());
-            attempts.push(Attempt { url, remote, result, refused_redirect: None, duration, cookies: changes });
+            attempts.push(WebhookAttempt { url, remote, result, refused_redirect: None, duration, cookies: changes });
             let fault = match tried {
                 Ok(answer) if is_success(&answer, request) => {
                     return Ok((answer, hop.target.url().to_string(), redirects.count()));
@@ -180,11 +188,12 @@ impl Client {
                 }
                 Ok(answer) => {
                     let status = answer.status;
-                    Fault::new(Kind::Status(status), format!("the application answered {status}")).with(answer)
+                    AttemptFault::new(AttemptFaultKind::Status(status), format!("the application answered {status}"))
+                        .with(answer)
                 }
                 // The originally requested URL leads there.
                 Err(fault) if redirects.count() > 0 => {
-                    Fault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
+                    AttemptFault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
                 }
                 Err(fault) => fault,
             };
@@ -200,7 +209,7 @@ impl Client {
     }
 
     /// Logs a redirect from https to http.
-    fn warn_of_plain(&self, hop: &Hop, was_https: bool) {
+    fn warn_of_plain(&self, hop: &RequestHop, was_https: bool) {
         if !was_https || hop.target.is_https() {
             return;
         }
@@ -221,24 +230,25 @@ impl Client {
     /// 9110 §9.2.2), so the idempotency token lets the application recognise the repetition.
     async fn try_once(
         &self,
-        hop: &Hop,
-        request: &Request,
+        hop: &RequestHop,
+        request: &WebhookRequest,
         cookies: Option<&str>,
         remote: &mut Option<SocketAddr>,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<WebhookResponse, AttemptFault> {
         let (origin, overrides) = (hop.target.origin(), &hop.target.overrides);
-        let bounds = Bounds {
+        let bounds = ResponseLimits {
             read: overrides.read,
             most: request.most,
-            cut: matches!(request.purpose, Purpose::Callback),
-            cuts_audio: matches!(request.purpose, Purpose::Document),
-            memory: matches!(request.purpose, Purpose::Audio).then_some((&self.audio_memory, &request.asker)),
+            cut: matches!(request.purpose, WebhookPurpose::Callback),
+            cuts_audio: matches!(request.purpose, WebhookPurpose::Document),
+            memory: matches!(request.purpose, WebhookPurpose::Audio).then_some((&self.audio_memory, &request.asker)),
         };
-        let written = || hop.request(request, cookies).map_err(|what| Fault::new(Kind::BadUrl, what));
+        let written =
+            || hop.request(request, cookies).map_err(|what| AttemptFault::new(AttemptFaultKind::BadUrl, what));
         if let Some(mut connection) = self.pool.take(&origin, &request.reach) {
             *remote = Some(connection.remote);
             match connection.exchange(written()?, bounds).await {
-                Err(Broken::Unanswered(_)) => {}
+                Err(ExchangeFailure::Unanswered(_)) => {}
                 done => return self.settle(connection, done),
             }
         }
@@ -248,8 +258,12 @@ impl Client {
     }
 
     /// Keeps a reusable connection.
-    fn settle(&self, connection: Connection, done: Result<(Answer, bool), Broken>) -> Result<Answer, Fault> {
-        let (answer, is_free) = done.map_err(Broken::fault)?;
+    fn settle(
+        &self,
+        connection: HttpConnection,
+        done: Result<(WebhookResponse, bool), ExchangeFailure>,
+    ) -> Result<WebhookResponse, AttemptFault> {
+        let (answer, is_free) = done.map_err(ExchangeFailure::fault)?;
         if is_free {
             self.pool.put(connection);
         }
@@ -262,10 +276,10 @@ impl Client {
     async fn connect(
         &self,
         target: &Target,
-        reach: &Reach,
+        reach: &ReachRules,
         asker: &Arc<str>,
         remote: &mut Option<SocketAddr>,
-    ) -> Result<Connection, Fault> {
+    ) -> Result<HttpConnection, AttemptFault> {
         let origin = target.origin();
         let public_name = reach.public_name_of(&origin.host);
         let (host, port) =
@@ -279,25 +293,27 @@ impl Client {
         let share = within / u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let connector =
             Connector { connect_within: Some(share), handshake_within: Some(within), ..Connector::default() };
-        let unconnected = |error: std::io::Error| Fault::new(Kind::NotConnected, format!("not reachable: {error}"));
+        let unconnected = |error: std::io::Error| {
+            AttemptFault::new(AttemptFaultKind::NotConnected, format!("not reachable: {error}"))
+        };
         let stream = connector.first(&addresses).await.map_err(unconnected)?;
         let at = stream.peer_addr().map_err(unconnected)?;
         *remote = Some(at);
         if !origin.is_https || public_name.is_some() {
-            return Connection::over(stream, origin, at).await;
+            return HttpConnection::over(stream, origin, at).await;
         }
         let tls = match &self.tls {
             Some(tls) => Arc::clone(tls),
-            None => web::trusting_system().await.map_err(|what| Fault::new(Kind::Tls, what))?,
+            None => web::trusting_system().await.map_err(|what| AttemptFault::new(AttemptFaultKind::Tls, what))?,
         };
         let stream = connector.tls(tls, &origin.host, stream).await?;
-        Connection::over(stream, origin, at).await
+        HttpConnection::over(stream, origin, at).await
     }
 
     /// Returns the client with other memory for audio.
     #[cfg(test)]
-    pub(super) fn sharing(self, audio_memory: FairShares) -> Client {
-        Client { audio_memory, ..self }
+    pub(super) fn sharing(self, audio_memory: FairShares) -> WebhookClient {
+        WebhookClient { audio_memory, ..self }
     }
 
     /// Returns the number of idle connections.
@@ -307,6 +323,6 @@ impl Client {
     }
 }
 
-fn is_success(answer: &Answer, request: &Request) -> bool {
+fn is_success(answer: &WebhookResponse, request: &WebhookRequest) -> bool {
     (200..300).contains(&answer.status) || answer.status == 304 && !request.conditions.is_empty()
 }

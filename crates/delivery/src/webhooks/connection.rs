@@ -15,29 +15,29 @@ use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::outcome::{Answer, Fault, Kind};
-use super::target::Origin;
+use super::outcome::{AttemptFault, AttemptFaultKind, WebhookResponse};
+use super::target::HttpOrigin;
 use trunkgate_system::limits::{
     WEB_HEAD_BYTES, WEBHOOK_DOCUMENT_BYTES, WEBHOOK_HEAD_BYTES, WEBHOOK_SETTLE_MILLISECONDS,
 };
-use trunkgate_system::shares::{FairShares, Granted};
-pub(crate) use trunkgate_system::web::{self, Meter, Stream};
+use trunkgate_system::shares::{FairShares, ShareGrant};
+pub(crate) use trunkgate_system::web::{self, ReadMeter, Stream};
 
 /// Prefix of audio media types.
 const AUDIO: &[u8] = b"audio/";
 
 /// HTTP connection; dropping it closes it.
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
-    meter: Arc<Meter>,
-    pub(super) origin: Origin,
+    meter: Arc<ReadMeter>,
+    pub(super) origin: HttpOrigin,
     /// Address that was checked and connected to.
     pub(super) remote: SocketAddr,
     pub(super) opened: Instant,
 }
 
-impl Drop for Connection {
+impl Drop for HttpConnection {
     fn drop(&mut self) {
         self.driver.abort();
     }
@@ -45,7 +45,7 @@ impl Drop for Connection {
 
 /// Limits of a response.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds<'a> {
+pub(super) struct ResponseLimits<'a> {
     /// Maximum time until the response starts, and between its parts.
     pub(super) read: Duration,
     /// Maximum size of the body in bytes.
@@ -59,37 +59,39 @@ pub(super) struct Bounds<'a> {
 }
 
 /// Failure of an exchange.
-pub(super) enum Broken {
+pub(super) enum ExchangeFailure {
     /// The connection was closed before any byte of a response: a reused connection may have been closed while idle.
-    Unanswered(Fault),
+    Unanswered(AttemptFault),
     /// Any other failure.
-    Failed(Fault),
+    Failed(AttemptFault),
 }
 
-impl Broken {
-    pub(super) fn fault(self) -> Fault {
-        let (Broken::Unanswered(fault) | Broken::Failed(fault)) = self;
+impl ExchangeFailure {
+    pub(super) fn fault(self) -> AttemptFault {
+        let (ExchangeFailure::Unanswered(fault) | ExchangeFailure::Failed(fault)) = self;
         fault
     }
 }
 
-impl Connection {
+impl HttpConnection {
     /// Starts HTTP on a stream.
     pub(super) async fn over(
         stream: impl Stream + 'static,
-        origin: Origin,
+        origin: HttpOrigin,
         remote: SocketAddr,
-    ) -> Result<Connection, Fault> {
-        let meter = Arc::new(Meter::new(WEB_HEAD_BYTES));
+    ) -> Result<HttpConnection, AttemptFault> {
+        let meter = Arc::new(ReadMeter::new(WEB_HEAD_BYTES));
         let io = TokioIo::new(web::bounded(stream, Arc::clone(&meter)));
         let mut builder = Builder::new();
         // Header names in title case, as sent by Twilio.
         builder.title_case_headers(true).max_buf_size(WEBHOOK_HEAD_BYTES);
-        let (sender, driver) =
-            builder.handshake(io).await.map_err(|error| Fault::new(Kind::NotHttp, web::broken(&error)))?;
+        let (sender, driver) = builder
+            .handshake(io)
+            .await
+            .map_err(|error| AttemptFault::new(AttemptFaultKind::NotHttp, web::broken(&error)))?;
         // The request reports errors of the connection as well.
         let driver = tokio::spawn(async { drop(driver.await) }).abort_handle();
-        Ok(Connection { sender, driver, meter, origin, remote, opened: Instant::now() })
+        Ok(HttpConnection { sender, driver, meter, origin, remote, opened: Instant::now() })
     }
 
     /// Returns whether the server has closed the connection.
@@ -101,20 +103,20 @@ impl Connection {
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-        bounds: Bounds<'_>,
-    ) -> Result<(Answer, bool), Broken> {
+        bounds: ResponseLimits<'_>,
+    ) -> Result<(WebhookResponse, bool), ExchangeFailure> {
         self.meter.allow(bounds.most.saturating_add(WEB_HEAD_BYTES));
         let before = self.meter.read();
         let response = match timeout(bounds.read, self.sender.send_request(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if is_close(&error) && self.meter.read() == before => {
                 let what = "the connection was closed without an answer";
-                return Err(Broken::Unanswered(Fault::new(Kind::Lost, what)));
+                return Err(ExchangeFailure::Unanswered(AttemptFault::new(AttemptFaultKind::Lost, what)));
             }
-            Ok(Err(error)) => return Err(Broken::Failed(broken(&error))),
-            Err(_) => return Err(Broken::Failed(late("no answer", bounds.read))),
+            Ok(Err(error)) => return Err(ExchangeFailure::Failed(broken(&error))),
+            Err(_) => return Err(ExchangeFailure::Failed(late("no answer", bounds.read))),
         };
-        let (answer, is_whole) = gather(response, bounds).await.map_err(Broken::Failed)?;
+        let (answer, is_whole) = gather(response, bounds).await.map_err(ExchangeFailure::Failed)?;
         let settled = timeout(Duration::from_millis(WEBHOOK_SETTLE_MILLISECONDS), self.sender.ready());
         let is_free = is_whole && matches!(settled.await, Ok(Ok(())));
         Ok((answer, is_free))
@@ -122,22 +124,28 @@ impl Connection {
 }
 
 /// Reads the body of a response; also returns whether it was complete.
-async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<(Answer, bool), Fault> {
+async fn gather(
+    mut response: Response<Incoming>,
+    bounds: ResponseLimits<'_>,
+) -> Result<(WebhookResponse, bool), AttemptFault> {
     let status = response.status();
-    let mut answer =
-        Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), ..Answer::default() };
+    let mut answer = WebhookResponse {
+        status: status.as_u16(),
+        headers: std::mem::take(response.headers_mut()),
+        ..WebhookResponse::default()
+    };
     if is_packed(&answer) {
         if !status.is_success() || bounds.cut {
             return Ok((answer, false));
         }
         let what = "the answer is compressed (Content-Encoding), which was not asked for";
-        return Err(Fault::new(Kind::Packed, what).with(answer));
+        return Err(AttemptFault::new(AttemptFaultKind::Packed, what).with(answer));
     }
     // An error response needs only its beginning, as does audio received instead of a document, which is then fetched
     // as audio.
     let cut = bounds.cut || !status.is_success() || (bounds.cuts_audio && is_audio(&answer));
     let most = if cut { bounds.most.min(WEBHOOK_DOCUMENT_BYTES) } else { bounds.most };
-    let too_long = || Fault::new(Kind::TooLong, format!("the answer is longer than {most} bytes"));
+    let too_long = || AttemptFault::new(AttemptFaultKind::TooLong, format!("the answer is longer than {most} bytes"));
     if response.body().size_hint().lower() > most && !cut {
         return Err(too_long().with(answer));
     }
@@ -161,7 +169,7 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
             && !holds(memory, &mut answer.memory, answer.body.len() + data.len())
         {
             let what = "no memory for the answer: many other files are being fetched for the application";
-            return Err(of_no_use(Fault::new(Kind::Lost, what), answer));
+            return Err(of_no_use(AttemptFault::new(AttemptFaultKind::Lost, what), answer));
         }
         append(&mut answer.body, data, expected);
         match (fits, cut) {
@@ -173,14 +181,14 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
 }
 
 /// Returns a fault with the displayable part of its response.
-fn of_no_use(fault: Fault, mut answer: Answer) -> Fault {
+fn of_no_use(fault: AttemptFault, mut answer: WebhookResponse) -> AttemptFault {
     answer.body.truncate(usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap_or(usize::MAX));
     answer.body.shrink_to_fit();
-    fault.with(Answer { memory: None, ..answer })
+    fault.with(WebhookResponse { memory: None, ..answer })
 }
 
 /// Reserves the memory needed for a body of this size; returns false if there is not enough.
-fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<Granted>>, bytes: usize) -> bool {
+fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<ShareGrant>>, bytes: usize) -> bool {
     let needed = (bytes >> 20).saturating_add(1);
     match held {
         Some(held) => held.grow(needed),
@@ -202,26 +210,26 @@ fn append(body: &mut Vec<u8>, data: &[u8], expected: usize) {
     body.extend_from_slice(data);
 }
 
-fn is_audio(answer: &Answer) -> bool {
+fn is_audio(answer: &WebhookResponse) -> bool {
     let kind = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     kind.get(..AUDIO.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(AUDIO))
 }
 
-fn is_packed(answer: &Answer) -> bool {
+fn is_packed(answer: &WebhookResponse) -> bool {
     let codings = answer.headers.get_all(CONTENT_ENCODING).into_iter();
     codings.filter(|coding| !coding.is_empty()).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn late(what: &str, limit: Duration) -> Fault {
-    Fault::new(Kind::ReadTimeout, format!("{what} within {} s", limit.as_secs_f32()))
+fn late(what: &str, limit: Duration) -> AttemptFault {
+    AttemptFault::new(AttemptFaultKind::ReadTimeout, format!("{what} within {} s", limit.as_secs_f32()))
 }
 
-fn broken(error: &hyper::Error) -> Fault {
+fn broken(error: &hyper::Error) -> AttemptFault {
     let is_wrong = |cause: &io::Error| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
     if error.is_parse() || io_cause(error).is_some_and(is_wrong) {
-        return Fault::new(Kind::NotHttp, web::broken(error));
+        return AttemptFault::new(AttemptFaultKind::NotHttp, web::broken(error));
     }
-    Fault::new(Kind::Lost, "the connection was lost before the answer was complete")
+    AttemptFault::new(AttemptFaultKind::Lost, "the connection was lost before the answer was complete")
 }
 
 fn io_cause(error: &hyper::Error) -> Option<&io::Error> {

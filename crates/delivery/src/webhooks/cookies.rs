@@ -6,8 +6,8 @@ use hyper::header::SET_COOKIE;
 use trunkgate_call::trace::{CookieChanges, DroppedCookie};
 use trunkgate_cookies::{Cookie, CookieJar};
 
-use super::outcome::Answer;
-use super::request::Request;
+use super::outcome::WebhookResponse;
+use super::request::WebhookRequest;
 use super::target::Target;
 use trunkgate_system::clock;
 use trunkgate_system::limits::COOKIE_NAME_SHOWN;
@@ -20,7 +20,7 @@ pub(super) struct RequestCookies {
 }
 
 impl RequestCookies {
-    pub(super) fn of(request: &Request) -> RequestCookies {
+    pub(super) fn of(request: &WebhookRequest) -> RequestCookies {
         RequestCookies { jar: request.cookies.clone(), set: Vec::new() }
     }
 
@@ -30,7 +30,7 @@ impl RequestCookies {
     }
 
     /// Stores the cookies of a response and returns the changes by name. Malformed cookies are ignored, as in browsers.
-    pub(super) fn store(&mut self, answer: &Answer, target: &Target) -> CookieChanges {
+    pub(super) fn store(&mut self, answer: &WebhookResponse, target: &Target) -> CookieChanges {
         let mut changes = CookieChanges::default();
         let Some(jar) = &mut self.jar else { return changes };
         let now = clock::wall();

@@ -11,11 +11,11 @@ const SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 
 
 /// Metrics of all webhooks since the start.
 #[derive(Debug, Default)]
-pub struct WebhookFigures(Mutex<Counts>);
+pub struct WebhookFigures(Mutex<WebhookCounts>);
 
 /// Metrics at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Counts {
+pub struct WebhookCounts {
     /// Durations including redirects and retries, by application.
     pub seconds: BTreeMap<Arc<str>, Histogram>,
     /// Failures by application and Twilio's error code.
@@ -33,11 +33,11 @@ impl WebhookFigures {
     }
 
     /// Returns the current metrics.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> WebhookCounts {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counts> {
+    fn lock(&self) -> MutexGuard<'_, WebhookCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,32 +14,32 @@ use hyper::header::{
 };
 use tokio::time::Instant;
 
-use super::client::Client;
-use super::outcome::{Attempt, Failure, Reply};
-use super::request::{Content, Method, Purpose, Request};
+use super::client::WebhookClient;
+use super::outcome::{WebhookAttempt, WebhookFailure, WebhookReply};
+use super::request::{RequestContent, RequestMethod, WebhookPurpose, WebhookRequest};
 use trunkgate_config::Secret;
 use trunkgate_system::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FRESH_SECONDS};
-use trunkgate_system::reach::Reach;
-use trunkgate_system::shares::Granted;
+use trunkgate_system::reach::ReachRules;
+use trunkgate_system::shares::ShareGrant;
 
 /// Audio as received; the caller decodes it.
 #[derive(Debug, Clone)]
-pub struct Media {
+pub struct FetchedMedia {
     /// Content of the file.
     pub bytes: Bytes,
     /// Media type in lower case, without parameters.
     pub media_type: Arc<str>,
     /// Origin of the content.
-    pub source: Source,
+    pub source: MediaSource,
     /// Attempts made for this request; empty if the cached file was fresh.
-    pub attempts: Arc<[Attempt]>,
+    pub attempts: Arc<[WebhookAttempt]>,
     /// Memory of a newly fetched file, reserved until it is decoded.
-    pub memory: Option<Arc<Granted>>,
+    pub memory: Option<Arc<ShareGrant>>,
 }
 
 /// Origin of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum MediaSource {
     /// Cached and fresh.
     Kept,
     /// Cached and confirmed by the server.
@@ -52,57 +52,57 @@ pub enum Source {
 
 /// Limits of the cache.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct CacheLimits {
     pub(crate) bytes: usize,
     pub(crate) files: usize,
 }
 
-impl Default for Room {
-    fn default() -> Room {
-        Room { bytes: MEDIA_CACHE_BYTES, files: MEDIA_CACHE_FILES }
+impl Default for CacheLimits {
+    fn default() -> CacheLimits {
+        CacheLimits { bytes: MEDIA_CACHE_BYTES, files: MEDIA_CACHE_FILES }
     }
 }
 
 /// URL of a file, and `allow_private`: a file from a private address is not given to an application that may not reach
 /// it.
-type Key = (String, bool);
-type Fetched = Result<Media, Arc<Failure>>;
-type Fetch = Shared<BoxFuture<'static, Fetched>>;
+type MediaKey = (String, bool);
+type FetchResult = Result<FetchedMedia, Arc<WebhookFailure>>;
+type SharedFetch = Shared<BoxFuture<'static, FetchResult>>;
 
 /// Cache of fetched audio. Concurrent calls for the same URL wait for one fetch, which is cancelled when no call waits
 /// any more.
 pub struct MediaCache {
-    client: Arc<Client>,
-    room: Room,
-    state: Mutex<State>,
+    client: Arc<WebhookClient>,
+    room: CacheLimits,
+    state: Mutex<CacheState>,
 }
 
 #[derive(Default)]
-struct State {
-    kept: HashMap<Key, Kept>,
+struct CacheState {
+    kept: HashMap<MediaKey, CachedFile>,
     bytes: usize,
     /// Number of uses, which orders the files by last use.
     uses: u64,
-    under_way: HashMap<Key, WeakShared<BoxFuture<'static, Fetched>>>,
+    under_way: HashMap<MediaKey, WeakShared<BoxFuture<'static, FetchResult>>>,
 }
 
 /// Cached file.
 #[derive(Clone)]
-struct Kept {
+struct CachedFile {
     bytes: Bytes,
     media_type: Arc<str>,
     /// Application for which it was fetched.
     asker: Arc<str>,
     /// Final URL after redirects.
     final_url: String,
-    validators: Validators,
+    validators: CacheValidators,
     freshness: Freshness,
     used: u64,
 }
 
 /// Validators by which a server recognises its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Validators {
+struct CacheValidators {
     etag: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
 }
@@ -118,7 +118,7 @@ struct Freshness {
 
 impl MediaCache {
     /// Creates an empty cache that uses this client.
-    pub fn new(client: Arc<Client>, room: Room) -> MediaCache {
+    pub fn new(client: Arc<WebhookClient>, room: CacheLimits) -> MediaCache {
         MediaCache { client, room, state: Mutex::default() }
     }
 
@@ -129,23 +129,24 @@ impl MediaCache {
     pub async fn get(
         self: &Arc<Self>,
         url: &str,
-        reach: &Reach,
+        reach: &ReachRules,
         auth_token: Option<&Secret>,
         asker: &Arc<str>,
-    ) -> Fetched {
+    ) -> FetchResult {
         let key = (url.to_owned(), reach.allow_private);
         if let Some(media) = self.fresh(&key) {
             return Ok(media);
         }
-        let mut request = Request::new(url, Content::Form(Vec::new()), Purpose::Audio, reach.clone());
-        request.method = Method::Get;
+        let mut request =
+            WebhookRequest::new(url, RequestContent::Form(Vec::new()), WebhookPurpose::Audio, reach.clone());
+        request.method = RequestMethod::Get;
         request.auth_token = auth_token.cloned();
         request.asker = Arc::clone(asker);
         self.join(key, request).await
     }
 
     /// Returns the fetch in progress, or starts one.
-    fn join(self: &Arc<Self>, key: Key, request: Request) -> Fetch {
+    fn join(self: &Arc<Self>, key: MediaKey, request: WebhookRequest) -> SharedFetch {
         let mut state = self.lock();
         state.under_way.retain(|_, fetch| fetch.upgrade().is_some_and(|fetch| fetch.peek().is_none()));
         let same = state.under_way.get(&key).and_then(WeakShared::upgrade);
@@ -158,11 +159,11 @@ impl MediaCache {
         })
     }
 
-    async fn fetch(&self, key: Key, mut request: Request) -> Fetched {
+    async fn fetch(&self, key: MediaKey, mut request: WebhookRequest) -> FetchResult {
         let kept = self.lock().kept.get(&key).cloned();
         request.conditions = kept.as_ref().map(|kept| kept.validators.conditions()).unwrap_or_default();
         let mut reply = self.client.fetch(&request).await;
-        if let (Ok(Reply { answer, final_url, .. }), Some(kept)) = (&reply, &kept)
+        if let (Ok(WebhookReply { answer, final_url, .. }), Some(kept)) = (&reply, &kept)
             && answer.status == 304
             && *final_url != kept.final_url
         {
@@ -174,23 +175,23 @@ impl MediaCache {
             (Ok(reply), Some(kept)) if reply.answer.status == 304 => Ok(self.confirm(key, kept, reply)),
             (Ok(reply), _) => Ok(self.keep(key, reply, &request.asker)),
             (Err(failure), Some(kept)) if kept.freshness.may_be_stale && is_outage(&failure) => {
-                Ok(kept.media(Source::Stale, failure.attempts))
+                Ok(kept.media(MediaSource::Stale, failure.attempts))
             }
             (Err(failure), _) => Err(Arc::new(failure)),
         }
     }
 
-    fn fresh(&self, key: &Key) -> Option<Media> {
+    fn fresh(&self, key: &MediaKey) -> Option<FetchedMedia> {
         let mut state = self.lock();
-        let State { kept, uses, .. } = &mut *state;
+        let CacheState { kept, uses, .. } = &mut *state;
         let kept = kept.get_mut(key).filter(|kept| Instant::now() < kept.freshness.until)?;
         *uses += 1;
         kept.used = *uses;
-        Some(kept.media(Source::Kept, Vec::new()))
+        Some(kept.media(MediaSource::Kept, Vec::new()))
     }
 
     /// Extends the freshness of a file confirmed by its server.
-    fn confirm(&self, key: Key, mut kept: Kept, reply: Reply) -> Media {
+    fn confirm(&self, key: MediaKey, mut kept: CachedFile, reply: WebhookReply) -> FetchedMedia {
         let headers = &reply.answer.headers;
         // Directives missing from the response keep their values (RFC 9111 §4.3.4).
         let said = if headers.contains_key(CACHE_CONTROL) {
@@ -202,39 +203,39 @@ impl MediaCache {
             kept.freshness = freshness;
             self.insert(key, kept.clone());
         }
-        kept.media(Source::Revalidated, reply.attempts)
+        kept.media(MediaSource::Revalidated, reply.attempts)
     }
 
     /// Caches a file if its response allows that.
-    fn keep(&self, key: Key, reply: Reply, asker: &Arc<str>) -> Media {
+    fn keep(&self, key: MediaKey, reply: WebhookReply, asker: &Arc<str>) -> FetchedMedia {
         let is_redirected = reply.redirects > 0;
         let headers = &reply.answer.headers;
         let media_type: Arc<str> = reply.answer.media_type().into();
-        let (validators, freshness) = (Validators::of(headers), freshness(headers, is_redirected));
+        let (validators, freshness) = (CacheValidators::of(headers), freshness(headers, is_redirected));
         let mut body = reply.answer.body;
         // For an unknown length more was reserved than needed.
         if body.len() < body.capacity() / 2 {
             body.shrink_to_fit();
         }
         let bytes = Bytes::from(body);
-        let media = Media {
+        let media = FetchedMedia {
             bytes: bytes.clone(),
             media_type: Arc::clone(&media_type),
-            source: Source::Fetched,
+            source: MediaSource::Fetched,
             attempts: reply.attempts.into(),
             memory: reply.answer.memory.map(Arc::from),
         };
         match freshness {
-            Some(freshness) if validators != Validators::default() || Instant::now() < freshness.until => {
+            Some(freshness) if validators != CacheValidators::default() || Instant::now() < freshness.until => {
                 let (asker, final_url) = (Arc::clone(asker), reply.final_url);
-                self.insert(key, Kept { bytes, media_type, asker, final_url, validators, freshness, used: 0 });
+                self.insert(key, CachedFile { bytes, media_type, asker, final_url, validators, freshness, used: 0 });
             }
             _ => self.lock().remove(&key),
         }
         media
     }
 
-    fn insert(&self, key: Key, kept: Kept) {
+    fn insert(&self, key: MediaKey, kept: CachedFile) {
         let mut state = self.lock();
         state.remove(&key);
         if kept.bytes.len() > self.room.bytes {
@@ -243,14 +244,14 @@ impl MediaCache {
         state.uses += 1;
         let used = state.uses;
         state.bytes += kept.bytes.len();
-        state.kept.insert(key, Kept { used, ..kept });
+        state.kept.insert(key, CachedFile { used, ..kept });
         while state.bytes > self.room.bytes || state.kept.len() > self.room.files {
             let Some(last) = state.first_to_go(self.room) else { return };
             state.remove(&last);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -262,38 +263,38 @@ impl MediaCache {
     }
 }
 
-impl State {
+impl CacheState {
     /// Returns the file to be evicted: of the application with the most bytes (or files, if their number is the limit),
     /// the least recently used one.
-    fn first_to_go(&self, room: Room) -> Option<Key> {
+    fn first_to_go(&self, room: CacheLimits) -> Option<MediaKey> {
         let mut of: HashMap<&Arc<str>, usize> = HashMap::new();
         let is_too_large = self.bytes > room.bytes;
         for kept in self.kept.values() {
             *of.entry(&kept.asker).or_default() += if is_too_large { kept.bytes.len() } else { 1 };
         }
         let most = of.values().copied().max()?;
-        let is_of_most = |kept: &Kept| of.get(&kept.asker).is_some_and(|has| *has == most);
+        let is_of_most = |kept: &CachedFile| of.get(&kept.asker).is_some_and(|has| *has == most);
         let candidates = self.kept.iter().filter(|(_, kept)| is_of_most(kept));
         candidates.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone())
     }
 
-    fn remove(&mut self, key: &Key) {
+    fn remove(&mut self, key: &MediaKey) {
         if let Some(gone) = self.kept.remove(key) {
             self.bytes -= gone.bytes.len();
         }
     }
 }
 
-impl Kept {
-    fn media(&self, source: Source, attempts: Vec<Attempt>) -> Media {
+impl CachedFile {
+    fn media(&self, source: MediaSource, attempts: Vec<WebhookAttempt>) -> FetchedMedia {
         let (bytes, media_type) = (self.bytes.clone(), Arc::clone(&self.media_type));
-        Media { bytes, media_type, source, attempts: attempts.into(), memory: None }
+        FetchedMedia { bytes, media_type, source, attempts: attempts.into(), memory: None }
     }
 }
 
-impl Validators {
-    fn of(headers: &HeaderMap) -> Validators {
-        Validators { etag: headers.get(ETAG).cloned(), last_modified: headers.get(LAST_MODIFIED).cloned() }
+impl CacheValidators {
+    fn of(headers: &HeaderMap) -> CacheValidators {
+        CacheValidators { etag: headers.get(ETAG).cloned(), last_modified: headers.get(LAST_MODIFIED).cloned() }
     }
 
     fn conditions(&self) -> Vec<(HeaderName, HeaderValue)> {
@@ -331,7 +332,7 @@ fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
 }
 
 /// Returns whether the server was unreachable or failed; only then may a stale file be used.
-fn is_outage(failure: &Failure) -> bool {
+fn is_outage(failure: &WebhookFailure) -> bool {
     failure.answer.as_ref().is_none_or(|answer| answer.status >= 500)
 }
 

@@ -11,57 +11,58 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::time::{Instant, timeout};
 
-use super::outcome::{Fault, Kind};
+use super::outcome::{AttemptFault, AttemptFaultKind};
 use trunkgate_system::connector::look_up;
 use trunkgate_system::limits::{
     WEBHOOK_LOOK_UP_WAIT_MILLISECONDS, WEBHOOK_LOOK_UPS, WEBHOOK_LOOK_UPS_OF_ONE, WEBHOOK_UNKNOWN_HOST_SECONDS,
     WEBHOOK_UNKNOWN_HOSTS,
 };
-use trunkgate_system::shares::{Share, Shares};
+use trunkgate_system::shares::{SlotPermit, SlotShares};
 
 /// Addresses of a host, or the reason why there are none.
-type Found = Result<Vec<IpAddr>, Arc<str>>;
-type LookUp = Shared<BoxFuture<'static, Found>>;
+type HostLookupResult = Result<Vec<IpAddr>, Arc<str>>;
+type PendingHostLookup = Shared<BoxFuture<'static, HostLookupResult>>;
 /// Lookup function, by default the system's resolver.
-type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+type LookupFunction = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// Host lookups for applications.
-pub(super) struct Names {
-    ask: Ask,
+pub(super) struct HostLookups {
+    ask: LookupFunction,
     /// Maximum time that an application waits for a free lookup.
     wait: Duration,
-    shares: Shares,
-    hosts: Arc<Mutex<HashMap<String, Host>>>,
+    shares: SlotShares,
+    hosts: Arc<Mutex<HashMap<String, HostState>>>,
 }
 
 /// Host with a pending or recently failed lookup.
-enum Host {
-    UnderWay(LookUp),
+enum HostState {
+    UnderWay(PendingHostLookup),
     Unknown { what: Arc<str>, until: Instant },
 }
 
-impl Names {
+impl HostLookups {
     /// Uses the system's resolver.
-    pub(super) fn new() -> Names {
+    pub(super) fn new() -> HostLookups {
         let ask = |host: String| async move { look_up(&host, 0).await.map(addresses) }.boxed();
-        Names::with(Arc::new(ask), Duration::from_millis(WEBHOOK_LOOK_UP_WAIT_MILLISECONDS))
+        HostLookups::with(Arc::new(ask), Duration::from_millis(WEBHOOK_LOOK_UP_WAIT_MILLISECONDS))
     }
 
     /// Uses another lookup function and another waiting time.
-    fn with(ask: Ask, wait: Duration) -> Names {
-        let shares = Shares::new(WEBHOOK_LOOK_UPS_OF_ONE, WEBHOOK_LOOK_UPS);
-        Names { ask, wait, shares, hosts: Arc::default() }
+    fn with(ask: LookupFunction, wait: Duration) -> HostLookups {
+        let shares = SlotShares::new(WEBHOOK_LOOK_UPS_OF_ONE, WEBHOOK_LOOK_UPS);
+        HostLookups { ask, wait, shares, hosts: Arc::default() }
     }
 
     /// Returns the addresses of a host for an application; an IP address needs no lookup.
     ///
     /// # Errors
     /// Returns a fault if the name does not resolve, or too many other lookups of the application are pending.
-    pub(super) async fn find(&self, host: &str, asker: &Arc<str>) -> Result<Vec<IpAddr>, Fault> {
+    pub(super) async fn find(&self, host: &str, asker: &Arc<str>) -> Result<Vec<IpAddr>, AttemptFault> {
         if let Ok(ip) = host.parse() {
             return Ok(vec![ip]);
         }
-        let unknown = |what: &str| Fault::new(Kind::UnknownHost, format!("host name not found: {what}"));
+        let unknown =
+            |what: &str| AttemptFault::new(AttemptFaultKind::UnknownHost, format!("host name not found: {what}"));
         if let Some(what) = self.failed_lately(host) {
             return Err(unknown(&what));
         }
@@ -74,16 +75,16 @@ impl Names {
 
     fn failed_lately(&self, host: &str) -> Option<Arc<str>> {
         match self.lock().get(host) {
-            Some(Host::Unknown { what, until }) if Instant::now() < *until => Some(Arc::clone(what)),
-            Some(Host::Unknown { .. } | Host::UnderWay(_)) | None => None,
+            Some(HostState::Unknown { what, until }) if Instant::now() < *until => Some(Arc::clone(what)),
+            Some(HostState::Unknown { .. } | HostState::UnderWay(_)) | None => None,
         }
     }
 
     /// Joins the pending lookup of a host, or starts one. The resolver blocks a thread until it responds, even if no
     /// request waits any more, so the share is released only then.
-    fn look_up(&self, host: &str, share: Share) -> LookUp {
+    fn look_up(&self, host: &str, share: SlotPermit) -> PendingHostLookup {
         let mut hosts = self.lock();
-        if let Some(Host::UnderWay(look_up)) = hosts.get(host)
+        if let Some(HostState::UnderWay(look_up)) = hosts.get(host)
             && look_up.peek().is_none()
         {
             return look_up.clone();
@@ -97,11 +98,11 @@ impl Names {
         });
         let given_up = |_| Err(Arc::from("the look-up was given up"));
         let look_up = task.map(move |found| found.unwrap_or_else(given_up)).boxed().shared();
-        hosts.insert(host.to_owned(), Host::UnderWay(look_up.clone()));
+        hosts.insert(host.to_owned(), HostState::UnderWay(look_up.clone()));
         look_up
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Host>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, HostState>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,14 +112,14 @@ fn addresses(found: Vec<SocketAddr>) -> Vec<IpAddr> {
 }
 
 /// Completes a lookup; a failure is cached for a short time.
-fn settle(hosts: &mut HashMap<String, Host>, host: String, found: &Found) {
+fn settle(hosts: &mut HashMap<String, HostState>, host: String, found: &HostLookupResult) {
     hosts.remove(&host);
     let Err(what) = found else { return };
     let now = Instant::now();
-    hosts.retain(|_, host| !matches!(host, Host::Unknown { until, .. } if *until <= now));
+    hosts.retain(|_, host| !matches!(host, HostState::Unknown { until, .. } if *until <= now));
     if hosts.len() < WEBHOOK_UNKNOWN_HOSTS {
         let until = now + Duration::from_secs(WEBHOOK_UNKNOWN_HOST_SECONDS);
-        hosts.insert(host, Host::Unknown { what: Arc::clone(what), until });
+        hosts.insert(host, HostState::Unknown { what: Arc::clone(what), until });
     }
 }
 
@@ -140,7 +141,7 @@ mod tests {
         open: Notify,
     }
 
-    fn names(service: &Arc<Answers>) -> Arc<Names> {
+    fn names(service: &Arc<Answers>) -> Arc<HostLookups> {
         let service = Arc::clone(service);
         let ask = move |host: String| {
             service.asked.fetch_add(1, Ordering::Relaxed);
@@ -158,10 +159,10 @@ mod tests {
             };
             answer.boxed()
         };
-        Arc::new(Names::with(Arc::new(ask), Duration::ZERO))
+        Arc::new(HostLookups::with(Arc::new(ask), Duration::ZERO))
     }
 
-    async fn found(names: &Names, host: &str, asker: &str) -> Result<Vec<IpAddr>, String> {
+    async fn found(names: &HostLookups, host: &str, asker: &str) -> Result<Vec<IpAddr>, String> {
         names.find(host, &asker.into()).await.map_err(|fault| fault.what)
     }
 
@@ -190,7 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_system_is_asked() {
-        let names = Names::new();
+        let names = HostLookups::new();
         let here = found(&names, "localhost", "a").await.unwrap();
         assert!(!here.is_empty() && here.iter().all(IpAddr::is_loopback), "{here:?}");
         let unknown = found(&names, "a..invalid", "a").await.unwrap_err();

@@ -9,37 +9,37 @@ use rustls::CertificateError;
 use trunkgate_call::trace::CookieChanges;
 use trunkgate_cookies::Cookie;
 
-use super::overrides::Policy;
-use super::request::Purpose;
+use super::overrides::WebhookRetryPolicy;
+use super::request::WebhookPurpose;
 use super::target::BadUrl;
 use trunkgate_system::connector::TlsFault;
-use trunkgate_system::reach::Barred;
-use trunkgate_system::shares::Granted;
+use trunkgate_system::reach::BarredAddress;
+use trunkgate_system::shares::ShareGrant;
 
 /// Response with a success status.
 #[derive(Debug)]
-pub struct Reply {
+pub struct WebhookReply {
     /// Response of the application.
-    pub answer: Answer,
+    pub answer: WebhookResponse,
     /// Final URL without user information and fragment; the base of relative URLs in the response.
     pub final_url: String,
     /// Number of followed redirects.
     pub redirects: u32,
     /// Attempts in order.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<WebhookAttempt>,
     /// Cookies set by the response and its redirects, if the request has a jar.
     pub(crate) cookies: Vec<Cookie>,
 }
 
 /// Takes the cookies set by a request's responses out of its result.
-pub fn take_cookies(result: &mut Result<Reply, Failure>) -> Vec<Cookie> {
-    let (Ok(Reply { cookies, .. }) | Err(Failure { cookies, .. })) = result;
+pub fn take_cookies(result: &mut Result<WebhookReply, WebhookFailure>) -> Vec<Cookie> {
+    let (Ok(WebhookReply { cookies, .. }) | Err(WebhookFailure { cookies, .. })) = result;
     std::mem::take(cookies)
 }
 
 /// HTTP response of an application.
 #[derive(Default)]
-pub struct Answer {
+pub struct WebhookResponse {
     /// HTTP status.
     pub status: u16,
     /// HTTP headers.
@@ -47,14 +47,14 @@ pub struct Answer {
     /// Body; of an error response only the displayable part.
     pub body: Vec<u8>,
     /// Memory reserved for a large body.
-    pub(crate) memory: Option<Box<Granted>>,
+    pub(crate) memory: Option<Box<ShareGrant>>,
 }
 
 /// Omits the headers, which may contain cookies, and the body.
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for WebhookResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Answer { status, headers, body, memory: _ } = self;
-        f.debug_struct("Answer")
+        let WebhookResponse { status, headers, body, memory: _ } = self;
+        f.debug_struct("WebhookResponse")
             .field("status", status)
             .field("headers", &headers.len())
             .field("bytes", &body.len())
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-impl Answer {
+impl WebhookResponse {
     /// Returns the media type in lower case without parameters; empty if there is none.
     pub fn media_type(&self) -> String {
         let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Answer {
 
 /// One attempt at one URL.
 #[derive(Debug, Clone)]
-pub struct Attempt {
+pub struct WebhookAttempt {
     /// URL with the values of its query masked.
     pub url: String,
     /// Address that was connected to, or was to be.
@@ -89,31 +89,31 @@ pub struct Attempt {
 
 /// Request without a usable response.
 #[derive(Debug)]
-pub struct Failure {
+pub struct WebhookFailure {
     /// Twilio's error code.
     pub code: u32,
     /// Reason, as a clause.
     pub what: String,
     /// Response, if there was one.
-    pub answer: Option<Box<Answer>>,
+    pub answer: Option<Box<WebhookResponse>>,
     /// Attempts in order.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<WebhookAttempt>,
     /// Cookies set by responses, if the request has a jar.
     pub(crate) cookies: Vec<Cookie>,
 }
 
 /// Fault of a single attempt.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) kind: Kind,
+pub(super) struct AttemptFault {
+    pub(super) kind: AttemptFaultKind,
     /// Description, as a clause.
     pub(super) what: String,
-    pub(super) answer: Option<Box<Answer>>,
+    pub(super) answer: Option<Box<WebhookResponse>>,
 }
 
 /// Kinds of faults that decisions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AttemptFaultKind {
     BadUrl,
     BadPolicy,
     /// The address is not allowed.
@@ -140,103 +140,113 @@ pub(super) enum Kind {
     Status(u16),
 }
 
-impl Fault {
-    pub(super) fn new(kind: Kind, what: impl Into<String>) -> Fault {
-        Fault { kind, what: what.into(), answer: None }
+impl AttemptFault {
+    pub(super) fn new(kind: AttemptFaultKind, what: impl Into<String>) -> AttemptFault {
+        AttemptFault { kind, what: what.into(), answer: None }
     }
 
     /// Returns the fault with its response.
-    pub(super) fn with(self, answer: Answer) -> Fault {
-        Fault { answer: Some(Box::new(answer)), ..self }
+    pub(super) fn with(self, answer: WebhookResponse) -> AttemptFault {
+        AttemptFault { answer: Some(Box::new(answer)), ..self }
     }
 
     /// Returns whether a policy retries after this fault.
-    pub(super) fn is_retried(&self, policy: Policy) -> bool {
+    pub(super) fn is_retried(&self, policy: WebhookRetryPolicy) -> bool {
         match self.kind {
-            Kind::NotConnected => policy.connect,
-            Kind::ReadTimeout => policy.read,
-            Kind::Status(status) => {
+            AttemptFaultKind::NotConnected => policy.connect,
+            AttemptFaultKind::ReadTimeout => policy.read,
+            AttemptFaultKind::Status(status) => {
                 policy.client_error && (400..500).contains(&status) || policy.server_error && status >= 500
             }
-            Kind::BadUrl
-            | Kind::BadPolicy
-            | Kind::Barred
-            | Kind::UnknownHost
-            | Kind::Tls
-            | Kind::WrongName
-            | Kind::Expired
-            | Kind::Untrusted
-            | Kind::TotalTimeout
-            | Kind::Lost
-            | Kind::NotHttp
-            | Kind::TooLong
-            | Kind::Packed
-            | Kind::TooManyRedirects
-            | Kind::BadRedirect => false,
+            AttemptFaultKind::BadUrl
+            | AttemptFaultKind::BadPolicy
+            | AttemptFaultKind::Barred
+            | AttemptFaultKind::UnknownHost
+            | AttemptFaultKind::Tls
+            | AttemptFaultKind::WrongName
+            | AttemptFaultKind::Expired
+            | AttemptFaultKind::Untrusted
+            | AttemptFaultKind::TotalTimeout
+            | AttemptFaultKind::Lost
+            | AttemptFaultKind::NotHttp
+            | AttemptFaultKind::TooLong
+            | AttemptFaultKind::Packed
+            | AttemptFaultKind::TooManyRedirects
+            | AttemptFaultKind::BadRedirect => false,
         }
     }
 
-    pub(super) fn into_failure(self, purpose: Purpose, attempts: Vec<Attempt>, cookies: Vec<Cookie>) -> Failure {
-        Failure { code: self.kind.code(purpose), what: self.what, answer: self.answer, attempts, cookies }
+    pub(super) fn into_failure(
+        self,
+        purpose: WebhookPurpose,
+        attempts: Vec<WebhookAttempt>,
+        cookies: Vec<Cookie>,
+    ) -> WebhookFailure {
+        WebhookFailure { code: self.kind.code(purpose), what: self.what, answer: self.answer, attempts, cookies }
     }
 }
 
-impl Kind {
+impl AttemptFaultKind {
     /// Returns Twilio's error code. Instead of the newer, narrower codes (11201 to 11203, 11217) the older one is used,
     /// which is documented for voice and known to applications.
-    fn code(self, purpose: Purpose) -> u32 {
+    fn code(self, purpose: WebhookPurpose) -> u32 {
         match self {
-            Kind::BadUrl => 11_100,
-            Kind::ReadTimeout | Kind::TotalTimeout | Kind::Lost | Kind::Packed | Kind::Status(_) => 11_200,
-            Kind::Barred | Kind::NotConnected => 11_205,
-            Kind::NotHttp => 11_206,
-            Kind::UnknownHost => 11_210,
-            Kind::TooManyRedirects => 11_215,
-            Kind::BadRedirect => 11_216,
-            Kind::Tls => 11_220,
-            Kind::WrongName => 11_235,
-            Kind::Expired => 11_236,
-            Kind::Untrusted => 11_237,
-            Kind::BadPolicy => 11_243,
-            Kind::TooLong => match purpose {
-                Purpose::Document => 11_750,
-                Purpose::Callback | Purpose::Audio => 11_200,
+            AttemptFaultKind::BadUrl => 11_100,
+            AttemptFaultKind::ReadTimeout
+            | AttemptFaultKind::TotalTimeout
+            | AttemptFaultKind::Lost
+            | AttemptFaultKind::Packed
+            | AttemptFaultKind::Status(_) => 11_200,
+            AttemptFaultKind::Barred | AttemptFaultKind::NotConnected => 11_205,
+            AttemptFaultKind::NotHttp => 11_206,
+            AttemptFaultKind::UnknownHost => 11_210,
+            AttemptFaultKind::TooManyRedirects => 11_215,
+            AttemptFaultKind::BadRedirect => 11_216,
+            AttemptFaultKind::Tls => 11_220,
+            AttemptFaultKind::WrongName => 11_235,
+            AttemptFaultKind::Expired => 11_236,
+            AttemptFaultKind::Untrusted => 11_237,
+            AttemptFaultKind::BadPolicy => 11_243,
+            AttemptFaultKind::TooLong => match purpose {
+                WebhookPurpose::Document => 11_750,
+                WebhookPurpose::Callback | WebhookPurpose::Audio => 11_200,
             },
         }
     }
 }
 
-impl From<BadUrl> for Fault {
-    fn from(bad: BadUrl) -> Fault {
+impl From<BadUrl> for AttemptFault {
+    fn from(bad: BadUrl) -> AttemptFault {
         match bad {
-            BadUrl::Format(what) => Fault::new(Kind::BadUrl, format!("invalid URL: {what}")),
-            BadUrl::Policy(word) => {
-                Fault::new(Kind::BadPolicy, format!("`rp` of the URL's fragment: unknown policy {word:?}"))
-            }
+            BadUrl::Format(what) => AttemptFault::new(AttemptFaultKind::BadUrl, format!("invalid URL: {what}")),
+            BadUrl::Policy(word) => AttemptFault::new(
+                AttemptFaultKind::BadPolicy,
+                format!("`rp` of the URL's fragment: unknown policy {word:?}"),
+            ),
         }
     }
 }
 
-impl From<Barred> for Fault {
-    fn from(barred: Barred) -> Fault {
-        Fault::new(Kind::Barred, barred.to_string())
+impl From<BarredAddress> for AttemptFault {
+    fn from(barred: BarredAddress) -> AttemptFault {
+        AttemptFault::new(AttemptFaultKind::Barred, barred.to_string())
     }
 }
 
-impl From<TlsFault> for Fault {
-    fn from(fault: TlsFault) -> Fault {
+impl From<TlsFault> for AttemptFault {
+    fn from(fault: TlsFault) -> AttemptFault {
         use CertificateError as C;
         let kind = match &fault.certificate {
-            None => Kind::Tls,
-            Some(C::NotValidForName | C::NotValidForNameContext { .. }) => Kind::WrongName,
+            None => AttemptFaultKind::Tls,
+            Some(C::NotValidForName | C::NotValidForNameContext { .. }) => AttemptFaultKind::WrongName,
             Some(C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. }) => {
-                Kind::Expired
+                AttemptFaultKind::Expired
             }
-            Some(_) => Kind::Untrusted,
+            Some(_) => AttemptFaultKind::Untrusted,
         };
         // Applications have no `ca` setting; only the system roots apply.
         let what = fault.what.replace("to `ca`", "to the certificates that the system trusts");
         let what = what.replace("`ca` or the chain", "the system's trust or the chain");
-        Fault::new(kind, format!("TLS: {what}"))
+        AttemptFault::new(kind, format!("TLS: {what}"))
     }
 }

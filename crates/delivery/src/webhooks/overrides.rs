@@ -12,7 +12,7 @@ use trunkgate_system::limits::{
 
 /// Time limits and retries of one webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Overrides {
+pub(crate) struct ConnectionOverrides {
     /// `ct`: maximum time for the TCP connection and the TLS handshake.
     pub(crate) connect: Duration,
     /// `rt`: maximum time until the response starts, and between its parts.
@@ -22,12 +22,12 @@ pub(crate) struct Overrides {
     /// `rc`: maximum number of retries.
     pub(crate) retries: u32,
     /// `rp`: failures that are retried.
-    pub(crate) policy: Policy,
+    pub(crate) policy: WebhookRetryPolicy,
 }
 
 /// Failures after which a request is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub(crate) struct WebhookRetryPolicy {
     /// `ct`: no TCP connection.
     pub(crate) connect: bool,
     /// `rt`: no response within the time limit.
@@ -39,28 +39,28 @@ pub(crate) struct Policy {
 }
 
 /// Retries only `ct`: a request that was never sent is safe to repeat, one that may be processed is not.
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy { connect: true, read: false, client_error: false, server_error: false }
+impl Default for WebhookRetryPolicy {
+    fn default() -> WebhookRetryPolicy {
+        WebhookRetryPolicy { connect: true, read: false, client_error: false, server_error: false }
     }
 }
 
-impl Default for Overrides {
-    fn default() -> Overrides {
+impl Default for ConnectionOverrides {
+    fn default() -> ConnectionOverrides {
         let total = Duration::from_millis(WEBHOOK_TOTAL_MILLISECONDS);
         let connect = Duration::from_millis(WEBHOOK_CONNECT_MILLISECONDS);
-        Overrides { connect, read: total, total, retries: 1, policy: Policy::default() }
+        ConnectionOverrides { connect, read: total, total, retries: 1, policy: WebhookRetryPolicy::default() }
     }
 }
 
-impl Overrides {
+impl ConnectionOverrides {
     /// Parses a fragment without its `#`. A number out of range is clamped; `sni`, `e` and unknown names are ignored,
     /// since many fragments are not overrides.
     ///
     /// # Errors
     /// Returns the word of `rp` that is not a policy.
-    pub(crate) fn parse(fragment: &str) -> Result<Overrides, String> {
-        let mut read = Overrides::default();
+    pub(crate) fn parse(fragment: &str) -> Result<ConnectionOverrides, String> {
+        let mut read = ConnectionOverrides::default();
         for (name, value) in parse(fragment.as_bytes()) {
             let time = |most| {
                 let millis = value.parse::<u64>().ok()?.clamp(WEBHOOK_LEAST_MILLISECONDS, most);
@@ -71,7 +71,7 @@ impl Overrides {
                 "rt" => read.read = time(WEBHOOK_TOTAL_MILLISECONDS).unwrap_or(read.read),
                 "tt" => read.total = time(WEBHOOK_TOTAL_MILLISECONDS).unwrap_or(read.total),
                 "rc" => read.retries = value.parse().map_or(read.retries, |count: u32| count.min(WEBHOOK_RETRIES)),
-                "rp" => read.policy = Policy::parse(&value)?,
+                "rp" => read.policy = WebhookRetryPolicy::parse(&value)?,
                 _ => {}
             }
         }
@@ -79,16 +79,23 @@ impl Overrides {
     }
 }
 
-impl Policy {
-    fn parse(words: &str) -> Result<Policy, String> {
-        let mut policy = Policy { connect: false, ..Policy::default() };
+impl WebhookRetryPolicy {
+    fn parse(words: &str) -> Result<WebhookRetryPolicy, String> {
+        let mut policy = WebhookRetryPolicy { connect: false, ..WebhookRetryPolicy::default() };
         for word in words.split(',').map(str::trim) {
             match word {
                 "ct" => policy.connect = true,
                 "rt" => policy.read = true,
                 "4xx" => policy.client_error = true,
                 "5xx" => policy.server_error = true,
-                "all" => return Ok(Policy { connect: true, read: true, client_error: true, server_error: true }),
+                "all" => {
+                    return Ok(WebhookRetryPolicy {
+                        connect: true,
+                        read: true,
+                        client_error: true,
+                        server_error: true,
+                    });
+                }
                 other => return Err(other.chars().take(16).collect()),
             }
         }
@@ -101,7 +108,7 @@ mod tests {
     use super::*;
 
     fn millis(fragment: &str) -> (u128, u128, u128, u32) {
-        let read = Overrides::parse(fragment).unwrap();
+        let read = ConnectionOverrides::parse(fragment).unwrap();
         (read.connect.as_millis(), read.read.as_millis(), read.total.as_millis(), read.retries)
     }
 
@@ -119,7 +126,9 @@ mod tests {
     #[test]
     fn a_policy_is_a_list_of_failures() {
         let of = |text: &str| {
-            Overrides::parse(text).map(|read| read.policy).map(|p| [p.connect, p.read, p.client_error, p.server_error])
+            ConnectionOverrides::parse(text)
+                .map(|read| read.policy)
+                .map(|p| [p.connect, p.read, p.client_error, p.server_error])
         };
         assert_eq!(of("rc=2"), Ok([true, false, false, false]));
         assert_eq!(of("rp=ct"), Ok([true, false, false, false]));

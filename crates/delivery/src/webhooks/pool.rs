@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::connection::Connection;
-use super::target::Origin;
+use super::connection::HttpConnection;
+use super::target::HttpOrigin;
 use trunkgate_system::limits::{
     WEBHOOK_CONNECTION_MILLISECONDS, WEBHOOK_IDLE_CONNECTIONS, WEBHOOK_IDLE_CONNECTIONS_OF_ONE,
     WEBHOOK_IDLE_MILLISECONDS,
 };
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Lifetimes of kept connections.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keeping {
+pub(super) struct PoolLifetimes {
     /// Maximum idle time.
     pub(super) idle: Duration,
     /// Maximum age.
     pub(super) age: Duration,
 }
 
-impl Default for Keeping {
-    fn default() -> Keeping {
-        Keeping {
+impl Default for PoolLifetimes {
+    fn default() -> PoolLifetimes {
+        PoolLifetimes {
             idle: Duration::from_millis(WEBHOOK_IDLE_MILLISECONDS),
             age: Duration::from_millis(WEBHOOK_CONNECTION_MILLISECONDS),
         }
@@ -34,30 +34,30 @@ impl Default for Keeping {
 
 /// Idle connections by origin, each list ordered by last use.
 pub(super) struct Pool {
-    keeping: Keeping,
-    state: Mutex<State>,
+    keeping: PoolLifetimes,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
-    idle: HashMap<Origin, Vec<Idle>>,
+struct PoolState {
+    idle: HashMap<HttpOrigin, Vec<IdleConnection>>,
     /// True if a task closes expired connections.
     is_swept: bool,
 }
 
-struct Idle {
-    connection: Connection,
+struct IdleConnection {
+    connection: HttpConnection,
     since: Instant,
 }
 
 impl Pool {
-    pub(super) fn new(keeping: Keeping) -> Pool {
+    pub(super) fn new(keeping: PoolLifetimes) -> Pool {
         Pool { keeping, state: Mutex::default() }
     }
 
     /// Takes a connection to an origin with an address allowed by these rules, which may differ from those under which
     /// it was opened.
-    pub(super) fn take(&self, origin: &Origin, reach: &Reach) -> Option<Connection> {
+    pub(super) fn take(&self, origin: &HttpOrigin, reach: &ReachRules) -> Option<HttpConnection> {
         let mut state = self.lock();
         self.sweep(&mut state);
         let idle = state.idle.get_mut(origin)?;
@@ -66,10 +66,10 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request to its origin; if there are too many, the oldest is closed.
-    pub(super) fn put(self: &Arc<Self>, connection: Connection) {
+    pub(super) fn put(self: &Arc<Self>, connection: HttpConnection) {
         let mut state = self.lock();
         let idle = state.idle.entry(connection.origin.clone()).or_default();
-        idle.push(Idle { connection, since: Instant::now() });
+        idle.push(IdleConnection { connection, since: Instant::now() });
         if idle.len() > WEBHOOK_IDLE_CONNECTIONS_OF_ONE {
             idle.remove(0);
         }
@@ -96,9 +96,9 @@ impl Pool {
         }
     }
 
-    fn sweep(&self, state: &mut State) {
+    fn sweep(&self, state: &mut PoolState) {
         let keeping = self.keeping;
-        let is_good = |idle: &Idle| {
+        let is_good = |idle: &IdleConnection| {
             !idle.connection.is_closed()
                 && idle.since.elapsed() < keeping.idle
                 && idle.connection.opened.elapsed() < keeping.age
@@ -109,7 +109,7 @@ impl Pool {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,7 +119,7 @@ impl Pool {
     }
 }
 
-impl State {
+impl PoolState {
     fn len(&self) -> usize {
         self.idle.values().map(Vec::len).sum()
     }

@@ -3,8 +3,8 @@
 use hyper::header::LOCATION;
 
 use super::cookies::RequestCookies;
-use super::outcome::{Answer, Fault, Kind};
-use super::request::{Hop, Method};
+use super::outcome::{AttemptFault, AttemptFaultKind, WebhookResponse};
+use super::request::{RequestHop, RequestMethod};
 use super::target::{BadUrl, PlainRule};
 use trunkgate_system::limits::WEBHOOK_REDIRECTS;
 
@@ -12,29 +12,29 @@ use trunkgate_system::limits::WEBHOOK_REDIRECTS;
 #[derive(PartialEq, Eq)]
 struct HopRequest {
     url: String,
-    method: Method,
+    method: RequestMethod,
     /// Value of the Cookie header; secret.
     cookies: Option<String>,
 }
 
 impl HopRequest {
-    fn of(hop: &Hop, cookies: &RequestCookies) -> HopRequest {
+    fn of(hop: &RequestHop, cookies: &RequestCookies) -> HopRequest {
         let cookies = cookies.header_for(&hop.target);
         HopRequest { url: hop.target.url().to_string(), method: hop.method(), cookies }
     }
 }
 
 /// Redirects followed by a request.
-pub(super) struct Redirects {
+pub(super) struct RedirectChain {
     /// Requests so far: the first one, and one per redirect.
     requests: Vec<HopRequest>,
     count: u32,
 }
 
-impl Redirects {
+impl RedirectChain {
     /// Starts with the first hop.
-    pub(super) fn of(hop: &Hop, cookies: &RequestCookies) -> Redirects {
-        Redirects { requests: vec![HopRequest::of(hop, cookies)], count: 0 }
+    pub(super) fn of(hop: &RequestHop, cookies: &RequestCookies) -> RedirectChain {
+        RedirectChain { requests: vec![HopRequest::of(hop, cookies)], count: 0 }
     }
 
     /// Returns the number of followed redirects.
@@ -49,13 +49,16 @@ impl Redirects {
     /// Returns a fault if it must not be followed.
     pub(super) fn follow(
         &mut self,
-        hop: &Hop,
-        answer: &Answer,
+        hop: &RequestHop,
+        answer: &WebhookResponse,
         rule: PlainRule,
         cookies: &RequestCookies,
-    ) -> Result<Hop, Fault> {
+    ) -> Result<RequestHop, AttemptFault> {
         if self.count == WEBHOOK_REDIRECTS {
-            return Err(Fault::new(Kind::TooManyRedirects, format!("more than {WEBHOOK_REDIRECTS} redirects")));
+            return Err(AttemptFault::new(
+                AttemptFaultKind::TooManyRedirects,
+                format!("more than {WEBHOOK_REDIRECTS} redirects"),
+            ));
         }
         self.count += 1;
         let next = redirected(hop, answer, rule)?;
@@ -66,7 +69,7 @@ impl Redirects {
                 true => format!("redirect loop: {to} leads to itself"),
                 false => format!("redirect loop: {from} leads back to {to}"),
             };
-            return Err(Fault::new(Kind::TooManyRedirects, what));
+            return Err(AttemptFault::new(AttemptFaultKind::TooManyRedirects, what));
         }
         self.requests.push(request);
         Ok(next)
@@ -74,9 +77,9 @@ impl Redirects {
 }
 
 /// Returns the hop of a redirect. Twilio follows 301, 302, 303 and 307; 308 is treated like 307 for a POST.
-fn redirected(hop: &Hop, answer: &Answer, rule: PlainRule) -> Result<Hop, Fault> {
+fn redirected(hop: &RequestHop, answer: &WebhookResponse, rule: PlainRule) -> Result<RequestHop, AttemptFault> {
     let status = answer.status;
-    let bad = |what: String| Err(Fault::new(Kind::BadRedirect, what));
+    let bad = |what: String| Err(AttemptFault::new(AttemptFaultKind::BadRedirect, what));
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return bad(format!("the application answered {status}, which is no redirect to follow"));
     }

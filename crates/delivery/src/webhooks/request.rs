@@ -19,7 +19,7 @@ use super::target::{PlainRule, Target};
 use trunkgate_config::Secret;
 use trunkgate_system::limits::{AUDIO_FILE_BYTES, WEBHOOK_DOCUMENT_BYTES, WEBHOOK_TOTAL_MILLISECONDS};
 use trunkgate_system::public_name::PublicName;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 use trunkgate_system::text::hex;
 use trunkgate_system::web;
 
@@ -32,26 +32,26 @@ const BODY_HASH: &str = "bodySHA256";
 
 /// HTTP method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Method {
+pub enum RequestMethod {
     /// GET.
     Get,
     /// POST.
     Post,
 }
 
-impl Method {
+impl RequestMethod {
     /// Returns the method in upper case.
     pub fn name(self) -> &'static str {
         match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
+            RequestMethod::Get => "GET",
+            RequestMethod::Post => "POST",
         }
     }
 }
 
 /// Content of a request.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum RequestContent {
     /// Parameters, sent as a form or in the query.
     Form(Vec<(String, String)>),
     /// JSON text, always sent by POST.
@@ -60,7 +60,7 @@ pub enum Content {
 
 /// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum WebhookPurpose {
     /// Document, limited to a small size.
     Document,
     /// Event report; the body of the response is ignored.
@@ -69,26 +69,26 @@ pub enum Purpose {
     Audio,
 }
 
-impl Purpose {
+impl WebhookPurpose {
     /// Returns the maximum body size in bytes.
     pub(crate) fn most(self) -> u64 {
         match self {
-            Purpose::Document | Purpose::Callback => WEBHOOK_DOCUMENT_BYTES,
-            Purpose::Audio => AUDIO_FILE_BYTES,
+            WebhookPurpose::Document | WebhookPurpose::Callback => WEBHOOK_DOCUMENT_BYTES,
+            WebhookPurpose::Audio => AUDIO_FILE_BYTES,
         }
     }
 }
 
 /// Request to an application.
 #[derive(Clone)]
-pub struct Request {
+pub struct WebhookRequest {
     /// Absolute URL; its fragment may contain [overrides](super::overrides).
     pub(crate) url: String,
     /// HTTP method.
-    pub method: Method,
-    pub(crate) content: Content,
-    pub(crate) purpose: Purpose,
-    pub(crate) reach: Reach,
+    pub method: RequestMethod,
+    pub(crate) content: RequestContent,
+    pub(crate) purpose: WebhookPurpose,
+    pub(crate) reach: ReachRules,
     /// True if a redirect from https to plain http on the same host is followed.
     pub insecure_redirects: bool,
     /// Application that makes the request, used to share concurrency limits.
@@ -107,12 +107,12 @@ pub struct Request {
     pub cookies: Option<Arc<CookieJar>>,
 }
 
-impl Request {
+impl WebhookRequest {
     /// Creates a POST request with the limits of its purpose and a new idempotency token.
-    pub fn new(url: &str, content: Content, purpose: Purpose, reach: Reach) -> Request {
-        Request {
+    pub fn new(url: &str, content: RequestContent, purpose: WebhookPurpose, reach: ReachRules) -> WebhookRequest {
+        WebhookRequest {
             url: url.to_owned(),
-            method: Method::Post,
+            method: RequestMethod::Post,
             content,
             purpose,
             reach,
@@ -128,18 +128,18 @@ impl Request {
     }
 
     /// Returns the first hop.
-    pub(super) fn first_hop(&self, mut target: Target) -> Hop {
+    pub(super) fn first_hop(&self, mut target: Target) -> RequestHop {
         match (&self.content, self.method) {
-            (Content::Form(params), Method::Get) => {
+            (RequestContent::Form(params), RequestMethod::Get) => {
                 target.add_query(params);
-                Hop { target, content: None }
+                RequestHop { target, content: None }
             }
-            (content, _) => Hop { target: hashed(target, content), content: Some(content.clone()) },
+            (content, _) => RequestHop { target: hashed(target, content), content: Some(content.clone()) },
         }
     }
 }
 
-impl Request {
+impl WebhookRequest {
     /// Returns the rule for redirects that leave TLS.
     pub(super) fn plain_rule(&self) -> PlainRule {
         match (self.insecure_redirects, self.reach.allow_private) {
@@ -152,24 +152,24 @@ impl Request {
 
 /// One URL of a request, with its POST content; `None`: GET.
 #[derive(Clone)]
-pub(super) struct Hop {
+pub(super) struct RequestHop {
     pub(super) target: Target,
-    content: Option<Content>,
+    content: Option<RequestContent>,
 }
 
-impl Hop {
+impl RequestHop {
     /// Returns the HTTP method of the hop.
-    pub(super) fn method(&self) -> Method {
-        if self.content.is_some() { Method::Post } else { Method::Get }
+    pub(super) fn method(&self) -> RequestMethod {
+        if self.content.is_some() { RequestMethod::Post } else { RequestMethod::Get }
     }
 
     /// Returns the hop of a redirect. 307 and 308 repeat the POST, other statuses lead to a GET, as in browsers and at
     /// Twilio (RFC 9110 §15.4).
-    pub(super) fn next(&self, target: Target, status: u16) -> Hop {
+    pub(super) fn next(&self, target: Target, status: u16) -> RequestHop {
         let content = self.content.clone().filter(|_| matches!(status, 307 | 308));
         match content {
-            Some(content) => Hop { target: hashed(target, &content), content: Some(content) },
-            None => Hop { target, content: None },
+            Some(content) => RequestHop { target: hashed(target, &content), content: Some(content) },
+            None => RequestHop { target, content: None },
         }
     }
 
@@ -177,10 +177,14 @@ impl Hop {
     ///
     /// # Errors
     /// Returns an error, without its text, if a value is not allowed in a header.
-    pub(super) fn request(&self, of: &Request, cookies: Option<&str>) -> Result<HttpRequest<Full<Bytes>>, String> {
+    pub(super) fn request(
+        &self,
+        of: &WebhookRequest,
+        cookies: Option<&str>,
+    ) -> Result<HttpRequest<Full<Bytes>>, String> {
         let method = match self.method() {
-            Method::Post => hyper::Method::POST,
-            Method::Get => hyper::Method::GET,
+            RequestMethod::Post => hyper::Method::POST,
+            RequestMethod::Get => hyper::Method::GET,
         };
         let mut request = web::request(method, self.target.url())
             .header(USER_AGENT, AGENT)
@@ -210,11 +214,11 @@ impl Hop {
         }
         let body = match &self.content {
             None => Vec::new(),
-            Some(Content::Form(params)) => {
+            Some(RequestContent::Form(params)) => {
                 request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded; charset=UTF-8");
                 Serializer::new(String::new()).extend_pairs(params).finish().into_bytes()
             }
-            Some(Content::Json(text)) => {
+            Some(RequestContent::Json(text)) => {
                 request = request.header(CONTENT_TYPE, "application/json; charset=UTF-8");
                 text.clone()
             }
@@ -226,15 +230,15 @@ impl Hop {
     /// Returns the value of X-Twilio-Signature for the URL and the POST parameters.
     pub(super) fn signature(&self, auth_token: &str) -> String {
         match &self.content {
-            Some(Content::Form(params)) => sign_form(auth_token, &self.target.signed(), params),
-            Some(Content::Json(_)) | None => sign(auth_token, &self.target.signed()),
+            Some(RequestContent::Form(params)) => sign_form(auth_token, &self.target.signed(), params),
+            Some(RequestContent::Json(_)) | None => sign(auth_token, &self.target.signed()),
         }
     }
 }
 
 /// Adds the hash of the content to the URL, if it is not a form.
-fn hashed(mut target: Target, content: &Content) -> Target {
-    if let Content::Json(text) = content {
+fn hashed(mut target: Target, content: &RequestContent) -> Target {
+    if let RequestContent::Json(text) = content {
         target.add_query(&[(BODY_HASH.to_owned(), hex(&Sha256::digest(text)))]);
     }
     target
@@ -276,13 +280,14 @@ mod tests {
         serde_json::from_str(include_str!("../../../../tests/data/webhook_signatures.json")).unwrap()
     }
 
-    fn asked(signed: &Signed) -> (HttpRequest<Full<Bytes>>, Hop) {
+    fn asked(signed: &Signed) -> (HttpRequest<Full<Bytes>>, RequestHop) {
         let content = match &signed.body {
-            Some(text) => Content::Json(text.clone().into_bytes()),
-            None => Content::Form(signed.params.clone()),
+            Some(text) => RequestContent::Json(text.clone().into_bytes()),
+            None => RequestContent::Form(signed.params.clone()),
         };
-        let mut request = Request::new(&signed.configured, content, Purpose::Document, Reach::default());
-        request.method = if signed.method == "GET" { Method::Get } else { Method::Post };
+        let mut request =
+            WebhookRequest::new(&signed.configured, content, WebhookPurpose::Document, ReachRules::default());
+        request.method = if signed.method == "GET" { RequestMethod::Get } else { RequestMethod::Post };
         request.auth_token = Some(Secret::new(signed.auth_token.clone()));
         let hop = request.first_hop(Target::parse(&signed.configured).unwrap());
         (hop.request(&request, None).unwrap(), hop)
@@ -319,9 +324,9 @@ mod tests {
             ("From", "+12349013030"),
             ("To", "+18005551212"),
         ];
-        let content = Content::Form(params.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let content = RequestContent::Form(params.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         let url = "https://mycompany.com/myapp.php?foo=1&bar=2";
-        let request = Request::new(url, content, Purpose::Document, Reach::default());
+        let request = WebhookRequest::new(url, content, WebhookPurpose::Document, ReachRules::default());
         let hop = request.first_hop(Target::parse(url).unwrap());
         assert_eq!(hop.signature("12345"), "0/KCTR6DLpKmkAf8muzZqo1nDgQ=");
         assert_eq!(hop.request(&request, None).unwrap().headers().get(SIGNATURE_HEADER), None);
@@ -329,8 +334,9 @@ mod tests {
 
     #[test]
     fn a_redirect_is_asked_by_get_unless_it_says_otherwise() {
-        let content = Content::Json(b"{}".to_vec());
-        let request = Request::new("https://a.example/x", content, Purpose::Callback, Reach::default());
+        let content = RequestContent::Json(b"{}".to_vec());
+        let request =
+            WebhookRequest::new("https://a.example/x", content, WebhookPurpose::Callback, ReachRules::default());
         let hop = request.first_hop(Target::parse(&request.url).unwrap());
         let target = || Target::parse("https://a.example/y").unwrap();
         for (status, is_posted) in [(301, false), (302, false), (303, false), (307, true), (308, true)] {

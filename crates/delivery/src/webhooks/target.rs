@@ -7,7 +7,7 @@ use trunkgate_cookies::RequestSite;
 use trunkgate_sip::uri::unescape;
 use url::{Host, Url};
 
-use super::overrides::Overrides;
+use super::overrides::ConnectionOverrides;
 use trunkgate_system::limits::WEBHOOK_URL_BYTES;
 
 /// Maximum number of displayed characters of a redirect's scheme.
@@ -15,7 +15,7 @@ const SCHEME_CHARS: usize = 16;
 
 /// Scheme, host and port; requests with the same origin may share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Origin {
+pub(crate) struct HttpOrigin {
     pub(crate) is_https: bool,
     /// Host name or IP address, without the brackets of IPv6.
     pub(crate) host: String,
@@ -32,7 +32,7 @@ pub(crate) struct Target {
     /// True if a redirect has led from https to plain http; no redirect then leads to another host.
     has_left_tls: bool,
     /// Overrides of the original URL; redirects inherit them.
-    pub(crate) overrides: Overrides,
+    pub(crate) overrides: ConnectionOverrides,
 }
 
 /// Reason why a text is not the URL of a webhook.
@@ -69,7 +69,7 @@ impl Target {
     /// Returns the fault without the text of the URL.
     pub(crate) fn parse(text: &str) -> Result<Target, BadUrl> {
         let url = Url::parse(checked(text)?).map_err(|error| BadUrl::Format(error.to_string()))?;
-        let overrides = Overrides::parse(url.fragment().unwrap_or_default()).map_err(BadUrl::Policy)?;
+        let overrides = ConnectionOverrides::parse(url.fragment().unwrap_or_default()).map_err(BadUrl::Policy)?;
         Target::new(url, overrides)
     }
 
@@ -131,7 +131,7 @@ impl Target {
         }
     }
 
-    fn new(mut url: Url, overrides: Overrides) -> Result<Target, BadUrl> {
+    fn new(mut url: Url, overrides: ConnectionOverrides) -> Result<Target, BadUrl> {
         let wrong = |what: &str| Err(BadUrl::Format(what.to_owned()));
         if !is_http(&url) {
             return wrong("neither http nor https");
@@ -182,10 +182,10 @@ impl Target {
         RequestSite { host, path: self.url.path(), is_https: self.is_https() }
     }
 
-    pub(crate) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> HttpOrigin {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = self.url.port_or_known_default().unwrap_or_default();
-        Origin { is_https: self.is_https(), host, port }
+        HttpOrigin { is_https: self.is_https(), host, port }
     }
 
     /// Returns the signed text: the URL as requested. Twilio omits the port of an https URL. Validators accept
@@ -226,7 +226,7 @@ fn is_http(url: &Url) -> bool {
 /// Returns host and port of a URL; empty if it is malformed.
 pub fn host_of(url: &str) -> String {
     let origin = Target::parse(url).map(|target| target.origin());
-    origin.map(|Origin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
+    origin.map(|HttpOrigin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
 }
 
 /// Returns scheme, host and port of a URL, for texts about a server: a path may be secret.

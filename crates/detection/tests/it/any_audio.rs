@@ -1,7 +1,7 @@
 //! Property tests: any audio has one verdict.
 
 use proptest::prelude::*;
-use trunkgate_detection::{AnsweredBy, Mode, Settings, fuzz};
+use trunkgate_detection::{AnsweredBy, DetectionMode, DetectionSettings, fuzz};
 
 use crate::support::Party;
 
@@ -17,7 +17,7 @@ proptest! {
     #[test]
     fn cadence_decides(lead in 100_usize..900, speech in 300_usize..4_000, threshold in 1_000_u32..3_000, noise in 0.0_f32..120.0) {
         let party = Party::default().silence(lead).speech(speech).silence(3_000).noise(noise);
-        let verdict = party.judged(Settings::new(Mode::Enable, [None, Some(threshold), None, None]));
+        let verdict = party.judged(DetectionSettings::new(DetectionMode::Enable, [None, Some(threshold), None, None]));
         let difference = speech as i64 - i64::from(threshold);
         if difference.abs() > 150 {
             let expected = if difference > 0 { AnsweredBy::MachineStart } else { AnsweredBy::Human };
@@ -29,6 +29,6 @@ proptest! {
     #[test]
     fn beeps_are_heard(hz in 650.0_f32..2_050.0, ms in 180_usize..1_500, pause in 200_usize..1_000) {
         let party = Party::default().silence(300).speech(3_000).silence(pause).tone(&[hz], ms);
-        prop_assert_eq!(party.heard(Mode::DetectMessageEnd).0, AnsweredBy::MachineEndBeep);
+        prop_assert_eq!(party.heard(DetectionMode::DetectMessageEnd).0, AnsweredBy::MachineEndBeep);
     }
 }

@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 use std::time::{Duration, Instant};
 
 use trunkgate_detection::limits::{FRAME, FRAME_SAMPLES};
-use trunkgate_detection::{AnsweredBy, Detector, Mode, Settings, Verdict};
+use trunkgate_detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict, MachineDetector};
 
 /// Samples of a millisecond.
 const MS: usize = 8;
@@ -65,18 +65,18 @@ impl Party {
     }
 
     /// Returns the verdict on the audio, followed by silence.
-    pub(crate) fn judged(&self, settings: Settings) -> Verdict {
+    pub(crate) fn judged(&self, settings: DetectionSettings) -> DetectionVerdict {
         let limit = settings.timeout + FRAME;
         #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
         let began = Instant::now();
-        let (mut now, mut detector) = (began, Detector::new(began, settings));
+        let (mut now, mut detector) = (began, MachineDetector::new(began, settings));
         let mut frames = self.samples.chunks(FRAME_SAMPLES);
         while now < began + limit {
             let mut frame = [0; FRAME_SAMPLES];
             let samples = frames.next().unwrap_or_default();
             frame.iter_mut().zip(samples).for_each(|(to, sample)| *to = *sample as i16);
             now += FRAME;
-            detector.take(now, &frame);
+            detector.add_frame(now, &frame);
             detector.handle_timeout(now);
             if let Some(verdict) = detector.poll_verdict() {
                 assert_eq!((detector.poll_timeout(), detector.poll_verdict()), (None, None));
@@ -87,8 +87,8 @@ impl Party {
     }
 
     /// Returns the verdict with the default thresholds, and its time in milliseconds.
-    pub(crate) fn heard(&self, mode: Mode) -> (AnsweredBy, u64) {
-        let verdict = self.judged(Settings::new(mode, [None; 4]));
+    pub(crate) fn heard(&self, mode: DetectionMode) -> (AnsweredBy, u64) {
+        let verdict = self.judged(DetectionSettings::new(mode, [None; 4]));
         (verdict.answered_by, u64::try_from(verdict.duration.as_millis()).unwrap())
     }
 }

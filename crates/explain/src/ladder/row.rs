@@ -2,7 +2,7 @@
 
 /// Kind of a piece of text; decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(super) enum TextTone {
     /// Remarks.
     Plain,
     /// Bars and times.
@@ -25,30 +25,30 @@ pub(super) enum Tone {
     Words,
 }
 
-impl Tone {
+impl TextTone {
     /// Returns the Select Graphic Rendition code (ECMA-48 §8.3.117) of one of the sixteen colours of the terminal's
     /// palette.
     const fn code(self) -> &'static str {
         match self {
-            Tone::Plain => "",
-            Tone::Faint => "90",
-            Tone::Strong => "1",
-            Tone::Request => "36",
-            Tone::Provisional | Tone::Words => "33",
-            Tone::Success => "32",
-            Tone::Failure => "31",
-            Tone::Media => "34",
-            Tone::Agent => "35",
+            TextTone::Plain => "",
+            TextTone::Faint => "90",
+            TextTone::Strong => "1",
+            TextTone::Request => "36",
+            TextTone::Provisional | TextTone::Words => "33",
+            TextTone::Success => "32",
+            TextTone::Failure => "31",
+            TextTone::Media => "34",
+            TextTone::Agent => "35",
         }
     }
 }
 
 /// Colours a text line by line.
-pub(super) fn painted(text: &str, tone: Tone) -> String {
+pub(super) fn painted(text: &str, tone: TextTone) -> String {
     text.split_inclusive('\n').map(|line| stroke(line.trim_end_matches('\n'), tone) + "\n").collect()
 }
 
-fn stroke(text: &str, tone: Tone) -> String {
+fn stroke(text: &str, tone: TextTone) -> String {
     match tone.code() {
         "" => text.to_owned(),
         code => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -56,21 +56,21 @@ fn stroke(text: &str, tone: Tone) -> String {
 }
 
 /// A line of coloured characters.
-pub(super) struct Row {
-    marks: Vec<(char, Tone)>,
+pub(super) struct CharacterRow {
+    marks: Vec<(char, TextTone)>,
     colour: bool,
     /// Tone of the next characters.
-    pub(super) tone: Tone,
+    pub(super) tone: TextTone,
 }
 
-impl Row {
-    pub(super) fn new(colour: bool, tone: Tone) -> Row {
-        Row { marks: Vec::new(), colour, tone }
+impl CharacterRow {
+    pub(super) fn new(colour: bool, tone: TextTone) -> CharacterRow {
+        CharacterRow { marks: Vec::new(), colour, tone }
     }
 
     pub(super) fn set(&mut self, at: usize, mark: char) {
         if self.marks.len() <= at {
-            self.marks.resize(at + 1, (' ', Tone::Plain));
+            self.marks.resize(at + 1, (' ', TextTone::Plain));
         }
         if let Some(place) = self.marks.get_mut(at) {
             *place = (mark, self.tone);
@@ -90,7 +90,7 @@ impl Row {
         // Spaces need no colour and join the piece before them.
         for piece in marks.chunk_by(|(_, tone), (mark, next)| !self.colour || tone == next || *mark == ' ') {
             let text: String = piece.iter().map(|(mark, _)| mark).collect();
-            let tone = piece.first().map_or(Tone::Plain, |(_, tone)| *tone);
+            let tone = piece.first().map_or(TextTone::Plain, |(_, tone)| *tone);
             out.push_str(&if self.colour { stroke(&text, tone) } else { text });
         }
         out + "\n"
@@ -104,15 +104,15 @@ mod tests {
     #[test]
     fn colours_change_no_column() {
         let draw = |colour| {
-            let mut row = Row::new(colour, Tone::Faint);
+            let mut row = CharacterRow::new(colour, TextTone::Faint);
             row.put(2, "│");
             row.put(8, "│");
-            row.tone = Tone::Failure;
+            row.tone = TextTone::Failure;
             row.put(3, "─486▶");
             row.line()
         };
         assert_eq!(draw(false), "  │─486▶│\n");
         assert_eq!(draw(true), "  \u{1b}[90m│\u{1b}[0m\u{1b}[31m─486▶\u{1b}[0m\u{1b}[90m│\u{1b}[0m\n");
-        assert_eq!(painted("a\nb\n", Tone::Strong), "\u{1b}[1ma\u{1b}[0m\n\u{1b}[1mb\u{1b}[0m\n");
+        assert_eq!(painted("a\nb\n", TextTone::Strong), "\u{1b}[1ma\u{1b}[0m\n\u{1b}[1mb\u{1b}[0m\n");
     }
 }

@@ -4,11 +4,11 @@
 use std::fmt::Write as _;
 
 use trunkgate_call::CallView;
-use trunkgate_call::numbers::steers;
+use trunkgate_call::numbers::is_control_char;
 use trunkgate_call::trace::TraceView;
 
-use super::row::Tone;
-use super::{Columns, EDGE, Line, Mark, earlier, headline, lines, media_of, names, shortened};
+use super::row::TextTone;
+use super::{EDGE, LadderColumns, LadderLine, LadderMark, earlier, headline, lines, media_of, names, shortened};
 use trunkgate_system::terminal::wrapped;
 
 /// Position of the first column, in pixels.
@@ -42,23 +42,23 @@ line.failure{stroke:var(--failure)}line.media{stroke:var(--media)}\
 .request{fill:var(--request)}.provisional{fill:var(--provisional)}.success{fill:var(--success)}.failure{fill:var(--failure)}\
 .media{fill:var(--media)}.agent{fill:var(--agent)}.words{fill:var(--words)}";
 
-const fn class(tone: Tone) -> &'static str {
+const fn class(tone: TextTone) -> &'static str {
     match tone {
-        Tone::Plain | Tone::Strong => "plain",
-        Tone::Faint => "faint",
-        Tone::Request => "request",
-        Tone::Provisional => "provisional",
-        Tone::Success => "success",
-        Tone::Failure => "failure",
-        Tone::Media => "media",
-        Tone::Agent => "agent",
-        Tone::Words => "words",
+        TextTone::Plain | TextTone::Strong => "plain",
+        TextTone::Faint => "faint",
+        TextTone::Request => "request",
+        TextTone::Provisional => "provisional",
+        TextTone::Success => "success",
+        TextTone::Failure => "failure",
+        TextTone::Media => "media",
+        TextTone::Agent => "agent",
+        TextTone::Words => "words",
     }
 }
 
 /// Returns a call as an SVG picture: headline, ladder, verdict.
 pub fn picture(call: &CallView, trace: &TraceView) -> String {
-    let (columns, names) = (Columns::new(trace, None), names(&trace.legs));
+    let (columns, names) = (LadderColumns::new(trace, None), names(&trace.legs));
     let lines = lines(trace, &media_of(call), &columns, &names);
     let broad = BROAD.0 + BROAD.1 * columns.count.saturating_sub(2);
     let cut = |text: &str, room| -> Vec<String> { wrapped(text, 0, Some(room)).lines().map(str::to_owned).collect() };
@@ -70,7 +70,7 @@ pub fn picture(call: &CallView, trace: &TraceView) -> String {
     let told = head.iter().chain(&verdict).map(|line| 16 + line.chars().count() * (CHARACTER + 1)).max().unwrap_or(0);
     let width = (margin + longest * CHARACTER + 24).max(margin + PITCH / 2).max(told + 16);
     let top = HEAD + head.len().saturating_sub(1) * 18;
-    let mut out = Picture { svg: String::new(), columns, margin, at: top };
+    let mut out = SvgPicture { svg: String::new(), columns, margin, at: top };
     for (line, remark) in lines.iter().zip(&remarks) {
         out.line(line, remark);
     }
@@ -100,15 +100,15 @@ pub fn picture(call: &CallView, trace: &TraceView) -> String {
 }
 
 /// Describes the ladder in sentences.
-fn story(trace: &TraceView, lines: &[Line], names: &[String]) -> String {
+fn story(trace: &TraceView, lines: &[LadderLine], names: &[String]) -> String {
     let mut story = format!("{}\n", trace.verdict);
     for line in lines {
         let who = |leg: &usize| names.get(*leg).map_or("?", String::as_str);
         let what = match &line.mark {
-            Mark::Arrow { media: Some(_), .. } => continue,
-            Mark::Arrow { leg, received: true, text, .. } => format!("{} to the edge: {text}. ", who(leg)),
-            Mark::Arrow { leg, text, .. } => format!("the edge to {}: {text}. ", who(leg)),
-            Mark::Dot(_) | Mark::None => String::new(),
+            LadderMark::Arrow { media: Some(_), .. } => continue,
+            LadderMark::Arrow { leg, received: true, text, .. } => format!("{} to the edge: {text}. ", who(leg)),
+            LadderMark::Arrow { leg, text, .. } => format!("the edge to {}: {text}. ", who(leg)),
+            LadderMark::Dot(_) | LadderMark::None => String::new(),
         };
         let _ = writeln!(story, "{} {what}{}", line.time, line.remark);
     }
@@ -116,16 +116,16 @@ fn story(trace: &TraceView, lines: &[Line], names: &[String]) -> String {
 }
 
 /// A picture being drawn.
-struct Picture {
+struct SvgPicture {
     svg: String,
-    columns: Columns,
+    columns: LadderColumns,
     /// Position at which remarks begin, in pixels.
     margin: usize,
     /// Vertical position of the next line, in pixels.
     at: usize,
 }
 
-impl Picture {
+impl SvgPicture {
     fn x(&self, column: usize) -> usize {
         FIRST + column * PITCH
     }
@@ -147,21 +147,21 @@ impl Picture {
         out
     }
 
-    fn line(&mut self, line: &Line, remark: &[String]) {
+    fn line(&mut self, line: &LadderLine, remark: &[String]) {
         let (y, class) = (self.at, class(line.tone()));
         let time = match &line.mark {
-            Mark::Arrow { media: Some(unit), .. } => unit,
-            Mark::None | Mark::Dot(_) | Mark::Arrow { media: None, .. } => line.time.as_str(),
+            LadderMark::Arrow { media: Some(unit), .. } => unit,
+            LadderMark::None | LadderMark::Dot(_) | LadderMark::Arrow { media: None, .. } => line.time.as_str(),
         };
         self.text(FIRST - 14, y + 4, "time", time);
         let mut of_remark = class;
         match &line.mark {
-            Mark::None => {}
-            Mark::Dot(leg) => {
+            LadderMark::None => {}
+            LadderMark::Dot(leg) => {
                 let x = self.x(self.columns.of(*leg));
                 let _ = writeln!(self.svg, "<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"5\"/>");
             }
-            Mark::Arrow { leg, received, text, .. } => {
+            LadderMark::Arrow { leg, received, text, .. } => {
                 of_remark = "plain";
                 self.arrow(*leg, *received, text, class);
             }
@@ -197,7 +197,7 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' => out.push('\n'),
             '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            mark if steers(mark) => out.push('\u{fffd}'),
+            mark if is_control_char(mark) => out.push('\u{fffd}'),
             mark => out.push(mark),
         }
     }

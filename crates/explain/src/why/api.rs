@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 use trunkgate_call::{NO_EMERGENCY_CALLS, NotBegun, judge_targets, reaches_emergency};
-use trunkgate_route::{Table, Target};
+use trunkgate_route::{CallTarget, RoutingTable};
 
-use super::{Asked, Question, attempt, overridden, present};
+use super::{CallQuestion, QuestionNumbers, attempt, overridden, present};
 use trunkgate_config::Config;
-use trunkgate_runtime::placing::{self, Fault, Placing};
+use trunkgate_runtime::placing::{self, ApiCallError, PermittedCall};
 
 /// Source name of calls placed through the API, and name of their route.
 pub(super) const FROM: &str = "api";
 
 /// Returns whether a question concerns a call placed through the API. A trunk named `api` has precedence.
-pub(super) fn is_meant(table: &Table, from: &str) -> bool {
+pub(super) fn is_meant(table: &RoutingTable, from: &str) -> bool {
     from == FROM && table.trunk(from).is_none()
 }
 
@@ -22,9 +22,9 @@ pub(super) fn is_meant(table: &Table, from: &str) -> bool {
 /// # Errors
 /// Returns a message if the question has a time or headers, which an API request cannot have.
 pub(super) fn explain(
-    table: &Table,
+    table: &RoutingTable,
     config: &Config,
-    question: &Question,
+    question: &CallQuestion,
     status: Option<&Value>,
 ) -> Result<Value, String> {
     if question.at.is_some() || question.header.is_some() {
@@ -41,13 +41,13 @@ pub(super) fn explain(
         Ok((from, placing)) => (shown(&placing.to), shown(from)),
         Err(_) => (shown(&question.called), shown(&question.caller)),
     };
-    let targets: Vec<Target> = match &placed {
-        Ok((_, Placing { targets, .. })) => {
+    let targets: Vec<CallTarget> = match &placed {
+        Ok((_, PermittedCall { targets, .. })) => {
             targets.iter().filter_map(|target| table.target(target, &mut |_| 0)).collect()
         }
         Err(_) => Vec::new(),
     };
-    let asked = Asked { called: &called, caller: &caller, own: None, from: None };
+    let asked = QuestionNumbers { called: &called, caller: &caller, own: None, from: None };
     let mut attempts: Vec<Value> = targets.iter().map(|target| attempt(table, &asked, target)).collect();
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
     let known = Some(&caller).filter(|caller| !caller.text.is_empty());
@@ -94,10 +94,10 @@ fn limits(config: &Config, is_emergency: bool, is_bounded: bool) -> Vec<String> 
 }
 
 /// Returns `{status, code, message}` of the API's response.
-fn verdict(judged: Result<(), Fault>) -> Value {
+fn verdict(judged: Result<(), ApiCallError>) -> Value {
     match judged {
         Ok(()) => json!({ "status": 201, "code": null, "message": null }),
-        Err(Fault { code, status, message }) => json!({ "status": status, "code": code, "message": message }),
+        Err(ApiCallError { code, status, message }) => json!({ "status": status, "code": code, "message": message }),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Caller ID in `why`: the numbers that the caller's trunk may show, and the number shown to each target.
 
 use serde_json::{Value, json};
-use trunkgate_route::{CallerIdRule, Number, Shown, Table};
+use trunkgate_route::{CallerIdDecision, CallerIdRule, Number, RoutingTable};
 
 /// Caller ID after the rules of the caller's trunk.
-pub(super) struct Screened {
+pub(super) struct ScreenedCaller {
     pub(super) number: Number,
     /// Number claimed by the caller, if it was replaced.
     pub(super) claimed: Option<String>,
@@ -13,12 +13,16 @@ pub(super) struct Screened {
 }
 
 /// Applies the rules of the caller's trunk to its number.
-pub(super) fn screened(table: &Table, from: &str, number: Number, called: &Number) -> Screened {
+pub(super) fn screened(table: &RoutingTable, from: &str, number: Number, called: &Number) -> ScreenedCaller {
     let rule = table.trunk(from).and_then(|trunk| trunk.caller_id_in.as_ref());
     match judged(rule, &number) {
-        Shown::AsIs => Screened { number, claimed: None, refused: false },
-        Shown::Instead(other) => Screened { claimed: Some(number.text), number: other.clone(), refused: false },
-        Shown::Refused => Screened { number, claimed: None, refused: !table.numbers().is_emergency(called) },
+        CallerIdDecision::AsIs => ScreenedCaller { number, claimed: None, refused: false },
+        CallerIdDecision::Instead(other) => {
+            ScreenedCaller { claimed: Some(number.text), number: other.clone(), refused: false }
+        }
+        CallerIdDecision::Refused => {
+            ScreenedCaller { number, claimed: None, refused: !table.numbers().is_emergency(called) }
+        }
     }
 }
 
@@ -26,14 +30,14 @@ pub(super) fn screened(table: &Table, from: &str, number: Number, called: &Numbe
 pub(super) fn shown(rule: Option<&CallerIdRule>, own: Option<&Number>, caller: &Number) -> Value {
     let number = if is_hidden(caller) { caller } else { own.unwrap_or(caller) };
     match judged(rule, number) {
-        Shown::AsIs => json!((number.text != caller.text).then_some(&number.text)),
-        Shown::Instead(other) => json!(other.text),
-        Shown::Refused => json!(403),
+        CallerIdDecision::AsIs => json!((number.text != caller.text).then_some(&number.text)),
+        CallerIdDecision::Instead(other) => json!(other.text),
+        CallerIdDecision::Refused => json!(403),
     }
 }
 
-fn judged<'a>(rule: Option<&'a CallerIdRule>, number: &Number) -> Shown<'a> {
-    rule.filter(|_| !is_hidden(number)).map_or(Shown::AsIs, |rule| rule.judge(number))
+fn judged<'a>(rule: Option<&'a CallerIdRule>, number: &Number) -> CallerIdDecision<'a> {
+    rule.filter(|_| !is_hidden(number)).map_or(CallerIdDecision::AsIs, |rule| rule.judge(number))
 }
 
 /// Returns whether the caller hides its number.
@@ -43,13 +47,13 @@ fn is_hidden(number: &Number) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_route::Numbers;
+    use trunkgate_route::NumberingPlan;
 
     use super::*;
 
     #[test]
     fn what_a_target_is_shown() {
-        let number = |text: &str| Numbers::default().normalise_caller(text, None);
+        let number = |text: &str| NumberingPlan::default().normalise_caller(text, None);
         let rule = CallerIdRule { allow: Vec::new(), default: Some(number("+14155550199")) };
         let own = number("+14155550188");
         for (rule, own, caller, expected) in [

@@ -1,7 +1,7 @@
 //! Limits of trunks that apply to a call.
 
 use serde_json::{Value, json};
-use trunkgate_route::{Number, Numbers, Quota, SendNumbers, Trunk};
+use trunkgate_route::{Number, NumberingPlan, Quota, SendNumbers, Trunk};
 
 /// Formats a quota, e.g. `to +44*: 5 at once, 1 a second, 100 a day`.
 fn of_quota(quota: &Quota) -> Value {
@@ -12,12 +12,12 @@ fn of_quota(quota: &Quota) -> Value {
 }
 
 /// Returns the limits of the caller's trunk, checked before any route; none apply to an emergency number.
-pub(super) fn of_caller(trunk: &Trunk, numbers: &Numbers, called: &Number, caller: &str) -> Vec<Value> {
+pub(super) fn of_caller(trunk: &Trunk, numbers: &NumberingPlan, called: &Number, caller: &str) -> Vec<Value> {
     of(trunk, &[("calls_per_second.in", trunk.calls_per_second_in)], (numbers, called, SendNumbers::AsIs), caller)
 }
 
 /// Returns the limits of a target's trunk; none apply to an emergency number.
-pub(super) fn of_target(trunk: &Trunk, numbers: &Numbers, called: &Number, caller: &str) -> Vec<Value> {
+pub(super) fn of_target(trunk: &Trunk, numbers: &NumberingPlan, called: &Number, caller: &str) -> Vec<Value> {
     let of_way =
         [("calls_per_second.out", trunk.calls_per_second_out), ("peer_calls_per_second", trunk.peer_calls_per_second)];
     of(trunk, &of_way, (numbers, called, trunk.send_numbers), caller)
@@ -27,7 +27,7 @@ pub(super) fn of_target(trunk: &Trunk, numbers: &Numbers, called: &Number, calle
 fn of(
     trunk: &Trunk,
     of_way: &[(&str, u32)],
-    (numbers, called, form): (&Numbers, &Number, SendNumbers),
+    (numbers, called, form): (&NumberingPlan, &Number, SendNumbers),
     caller: &str,
 ) -> Vec<Value> {
     if numbers.is_emergency(called) {
@@ -36,7 +36,7 @@ fn of(
     let both = [("max_calls", trunk.max_calls), ("calls_per_second", trunk.calls_per_second)];
     let own = both.iter().chain(of_way).filter(|(_, limit)| *limit > 0);
     let own = own.map(|(key, limit)| json!(format!("{key} {limit}")));
-    let ways = numbers.ways(called, form);
+    let ways = numbers.spoken_forms(called, form);
     own.chain(trunk.quotas.iter().filter(|quota| quota.covers(&ways, caller)).map(of_quota)).collect()
 }
 

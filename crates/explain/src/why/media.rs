@@ -1,7 +1,7 @@
 //! Media in `why`: codecs, SRTP and DTMF of each side, and whether audio and DTMF are relayed unchanged.
 
 use serde_json::{Value, json};
-use trunkgate_route::{Dtmf, Srtp, Trunk};
+use trunkgate_route::{DtmfMode, Srtp, Trunk};
 
 /// Returns the media settings of a trunk.
 pub(super) fn of_trunk(trunk: &Trunk) -> Value {
@@ -15,9 +15,9 @@ pub(super) fn of_trunk(trunk: &Trunk) -> Value {
 
 fn dtmf(trunk: &Trunk) -> &'static str {
     match trunk.dtmf {
-        Dtmf::Rfc4733 => "rfc4733",
-        Dtmf::Info => "info",
-        Dtmf::Inband => "inband",
+        DtmfMode::Rfc4733 => "rfc4733",
+        DtmfMode::Info => "info",
+        DtmfMode::Inband => "inband",
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) fn between(caller: &Trunk, target: &Trunk) -> Value {
         caller.codecs.iter().filter(|one| target.codecs.iter().any(|other| one.eq_ignore_ascii_case(other))).collect();
     let same_keys = caller.dtmf == target.dtmf;
     // In-band DTMF is detected in the audio or added to it, which requires decoding.
-    let in_audio = !same_keys && (caller.dtmf == Dtmf::Inband || target.dtmf == Dtmf::Inband);
+    let in_audio = !same_keys && (caller.dtmf == DtmfMode::Inband || target.dtmf == DtmfMode::Inband);
     let audio = match (common.len(), caller.codecs.len().max(target.codecs.len())) {
         (0, _) => "converted",
         _ if in_audio => "converted",
@@ -64,30 +64,30 @@ mod tests {
 
     #[test]
     fn what_is_relayed_and_what_is_converted() {
-        let trunk = |codecs: &[&str], dtmf: Dtmf| Trunk {
+        let trunk = |codecs: &[&str], dtmf: DtmfMode| Trunk {
             codecs: codecs.iter().map(|codec| (*codec).to_owned()).collect(),
             dtmf,
             ..Trunk::named("t")
         };
         let (both, law) = (&["PCMU", "opus"][..], &["PCMU"][..]);
         for (caller, target, expected) in [
-            (trunk(law, Dtmf::Info), trunk(law, Dtmf::Info), "audio relayed; keys relayed"),
+            (trunk(law, DtmfMode::Info), trunk(law, DtmfMode::Info), "audio relayed; keys relayed"),
             (
-                trunk(both, Dtmf::Rfc4733),
-                trunk(&["OPUS", "PCMU", "PCMA"], Dtmf::Rfc4733),
+                trunk(both, DtmfMode::Rfc4733),
+                trunk(&["OPUS", "PCMU", "PCMA"], DtmfMode::Rfc4733),
                 "audio relayed if both sides support one of PCMU opus, otherwise transcoded; keys relayed",
             ),
             (
-                trunk(both, Dtmf::Rfc4733),
-                trunk(law, Dtmf::Info),
+                trunk(both, DtmfMode::Rfc4733),
+                trunk(law, DtmfMode::Info),
                 "audio relayed if both sides support one of PCMU, otherwise transcoded; keys converted",
             ),
-            (trunk(law, Dtmf::Info), trunk(&["PCMA"], Dtmf::Info), "audio converted; keys relayed"),
-            (trunk(law, Dtmf::Inband), trunk(law, Dtmf::Rfc4733), "audio converted; keys converted"),
-            (trunk(law, Dtmf::Inband), trunk(law, Dtmf::Inband), "audio relayed; keys relayed"),
+            (trunk(law, DtmfMode::Info), trunk(&["PCMA"], DtmfMode::Info), "audio converted; keys relayed"),
+            (trunk(law, DtmfMode::Inband), trunk(law, DtmfMode::Rfc4733), "audio converted; keys converted"),
+            (trunk(law, DtmfMode::Inband), trunk(law, DtmfMode::Inband), "audio relayed; keys relayed"),
         ] {
             assert_eq!(told(&between(&caller, &target)), expected);
         }
-        assert_eq!(side(&of_trunk(&trunk(both, Dtmf::Info))), "codecs PCMU opus, srtp off, dtmf info");
+        assert_eq!(side(&of_trunk(&trunk(both, DtmfMode::Info))), "codecs PCMU opus, srtp off, dtmf info");
     }
 }

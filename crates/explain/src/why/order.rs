@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use trunkgate_route::{Figures, Plan, Target};
+use trunkgate_route::{CallTarget, PerformanceFigures, RoutePlan};
 
 /// Recent statistics of each trunk of a running edge, and whether the trunk is down.
-pub(super) type Lately = BTreeMap<String, (Figures, bool)>;
+pub(super) type TrunkStatistics = BTreeMap<String, (PerformanceFigures, bool)>;
 
 /// Reads the statistics from the status of an edge.
-pub(super) fn lately(status: &Value) -> Lately {
+pub(super) fn lately(status: &Value) -> TrunkStatistics {
     let of = |trunk: &Value| {
         let figures = serde_json::from_value(trunk["lately"].clone()).ok()?;
         Some((trunk["name"].as_str()?.to_owned(), (figures, trunk["state"] == "down")))
@@ -18,13 +18,13 @@ pub(super) fn lately(status: &Value) -> Lately {
 }
 
 /// Sorts the targets as the edge would now and returns the reasons; `null` if no trunk is sorted by ASR.
-pub(super) fn sorted(plan: &mut Plan, known: Option<&Lately>) -> Value {
+pub(super) fn sorted(plan: &mut RoutePlan, known: Option<&TrunkStatistics>) -> Value {
     if plan.by_ratio.is_empty() {
         return Value::Null;
     }
     let known = |name: &str| known?.get(name).copied();
     plan.sort(|trunk| known(&trunk.name).map(|(figures, is_down)| figures.rank(is_down)));
-    let one = |target: &Target| {
+    let one = |target: &CallTarget| {
         let name = &*target.trunk()?.name;
         let known = known(name);
         Some(json!({
@@ -59,7 +59,9 @@ pub(super) fn text(order: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_route::{CallInfo, Definition, Numbers, Order, Route, Standing, Table, TargetSpec, Trunk};
+    use trunkgate_route::{
+        CallInfo, NumberingPlan, Route, RoutingTable, TableDefinition, TargetSpec, Trunk, TrunkOrder, TrunkPerformance,
+    };
 
     use super::*;
 
@@ -67,19 +69,20 @@ mod tests {
     fn targets_stand_as_a_running_edge_would_try_them() {
         let now = std::time::Instant::now();
         let to = |name: &str| TargetSpec::Trunk { name: name.into(), number: None, weight: None };
-        let route = Route { order: Order::AnswerRatio, ..Route::named("r", vec![to("a"), to("b"), to("c")]) };
+        let route = Route { order: TrunkOrder::AnswerRatio, ..Route::named("r", vec![to("a"), to("b"), to("c")]) };
         let trunks = ["a", "b", "c"].map(Trunk::named).into();
-        let (numbers, agents) = (Numbers::new("US").unwrap(), Vec::new());
-        let table = Table::new(Definition { numbers, trunks, agents, routes: vec![route] });
+        let (numbers, agents) = (NumberingPlan::new("US").unwrap(), Vec::new());
+        let table = RoutingTable::new(TableDefinition { numbers, trunks, agents, routes: vec![route] });
         let mut plan = table.plan(&CallInfo::default(), &mut |_| 0).unwrap();
         let open = text(&sorted(&mut plan, None));
         assert_eq!(open, "  order asr: a, b, c: as listed; only a running edge has statistics\n");
         let of = |name: &str, is_down, answers: &[bool]| {
-            let mut standing = Standing::default();
+            let mut standing = TrunkPerformance::default();
             answers.iter().for_each(|answered| standing.count(now, *answered));
             (name.to_owned(), (standing.figures(now), is_down))
         };
-        let known = Lately::from([of("a", false, &[false; 4]), of("b", true, &[]), of("c", false, &[true; 9])]);
+        let known =
+            TrunkStatistics::from([of("a", false, &[false; 4]), of("b", true, &[]), of("c", false, &[true; 9])]);
         let told = text(&sorted(&mut plan, Some(&known)));
         assert_eq!(
             told,

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use trunkgate_route::{Table, host_of};
+use trunkgate_route::{RoutingTable, host_of};
 
 use super::answer::is_refused;
 use trunkgate_system::clock;
@@ -53,7 +53,7 @@ pub(super) fn add(attempt: &mut Value, status: Option<&Value>) {
 }
 
 /// Adds the time that calls wait for each trunk that is down and has another target after it.
-pub(super) fn add_waits(attempts: &mut [Value], table: &Table, status: Option<&Value>) {
+pub(super) fn add_waits(attempts: &mut [Value], table: &RoutingTable, status: Option<&Value>) {
     let Some(last) = attempts.len().checked_sub(1) else { return };
     for attempt in attempts.iter_mut().take(last).filter(|attempt| attempt["state"] == "down") {
         let Some(name) = attempt["trunk"].as_str() else { continue };

@@ -3,33 +3,33 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_agent::{Stream, TrackName, Transmit};
+use trunkgate_agent::{SocketMessage, Stream, TrackName};
 
-use crate::counters::Shared;
-use crate::listening::{Listener, TrackPacket};
-use crate::playout::{Feed, Frame};
-use crate::spec::{AgentInput, AgentSpec, EndId, Event, TapSpec};
+use crate::counters::SharedCounters;
+use crate::listening::{EndListener, TrackPacket};
+use crate::playout::{Feed, PlayoutFrame};
+use crate::spec::{AgentInput, AgentSpec, EndId, MediaEvent, TapSpec};
 
 use super::end::AgentEnd;
 
 /// Agents of a session.
 #[derive(Debug, Default)]
-pub(crate) struct Agents {
+pub(crate) struct AgentEnds {
     all: Vec<AgentEnd>,
     /// Remaining conversations of removed agents.
     departed: VecDeque<(EndId, Box<Stream>)>,
 }
 
-impl Agents {
+impl AgentEnds {
     /// Adds an agent; its socket is still to be opened.
-    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &Shared) {
+    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &AgentSpec, shared: &SharedCounters) {
         // One agent is the common case, and the type is large.
         self.all.reserve_exact(1);
         self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
     }
 
     /// Removes an agent; the rest of its conversation follows by [`Self::poll_departed`].
-    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
+    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<MediaEvent>) {
         if let Some(at) = self.all.iter().position(|agent| agent.id() == id) {
             let stream = self.all.remove(at).leave(now, events);
             self.departed.push_back((id, Box::new(stream)));
@@ -62,14 +62,14 @@ impl Agents {
     }
 
     /// Processes input of an agent's socket; ignored for an unknown agent.
-    pub(crate) fn handle(&mut self, now: Instant, id: EndId, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
+    pub(crate) fn handle(&mut self, now: Instant, id: EndId, input: AgentInput<'_>, events: &mut VecDeque<MediaEvent>) {
         if let Some(agent) = self.get_mut(id) {
             agent.handle(now, input, events);
         }
     }
 
     /// Processes expired deadlines.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         for agent in &mut self.all {
             agent.handle_timeout(now, events);
         }
@@ -81,12 +81,12 @@ impl Agents {
     }
 
     /// Returns the next message for an agent's socket.
-    pub(crate) fn poll_transmit(&mut self, id: EndId) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(&mut self, id: EndId) -> Option<SocketMessage> {
         self.get_mut(id)?.poll_transmit()
     }
 
     /// Returns whether an agent's socket may be read further.
-    pub(crate) fn wants_more(&mut self, id: EndId, events: &mut VecDeque<Event>) -> bool {
+    pub(crate) fn wants_more(&mut self, id: EndId, events: &mut VecDeque<MediaEvent>) -> bool {
         self.get_mut(id).is_some_and(|agent| agent.wants_more(events))
     }
 
@@ -103,8 +103,8 @@ impl Agents {
     /// Sets the audio of a listener; returns whether the agent exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         let Some(agent) = self.get_mut(id) else { return false };
-        agent.tune(TrackName::Inbound, &audio.inbound, None);
-        agent.tune(TrackName::Outbound, &audio.outbound, None);
+        agent.set_audio(TrackName::Inbound, &audio.inbound, None);
+        agent.set_audio(TrackName::Outbound, &audio.outbound, None);
         true
     }
 
@@ -112,14 +112,14 @@ impl Agents {
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
-        listeners: &[Listener],
+        listeners: &[EndListener],
         packet: &TrackPacket<'_>,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MediaEvent>,
     ) {
         for listener in listeners {
             if let Some(agent) = self.get_mut(listener.id()) {
                 // A packet that the agent cannot use is lost for it alone.
-                let _ = agent.hear(now, packet, listener.coding(packet), events);
+                let _ = agent.process_packet(now, packet, listener.coding(packet), events);
             }
         }
     }
@@ -139,7 +139,7 @@ impl Agents {
     }
 
     /// Returns the next frame of the agent that feeds the end `to` if `cut(agent)` holds, to fade it out.
-    pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
+    pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<PlayoutFrame> {
         let agent = self.feeder_of(to).filter(|agent| cut(agent.id()))?;
         Some(agent.last_frame())
     }

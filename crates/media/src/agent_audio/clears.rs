@@ -10,22 +10,22 @@ const APART: Duration = Duration::from_secs(1);
 
 /// Clears noted so far, and those still to be noted.
 #[derive(Debug, Default)]
-pub(super) struct Clears {
-    told: usize,
+pub(super) struct ClearLog {
+    noted: usize,
     last: Option<Instant>,
-    waiting: Sum,
+    waiting: ClearTotals,
 }
 
 #[derive(Debug, Default)]
-struct Sum {
+struct ClearTotals {
     times: u64,
     dropped_ms: u64,
     marks: u64,
 }
 
-impl Clears {
+impl ClearLog {
     /// Adds a clear that discarded this much audio and returned this many marks; a clear without audio is ignored.
-    pub(super) fn note(&mut self, dropped_ms: u64, marks: u64) {
+    pub(super) fn note_clear(&mut self, dropped_ms: u64, marks: u64) {
         if dropped_ms > 0 {
             self.waiting.times += 1;
             self.waiting.dropped_ms += dropped_ms;
@@ -34,12 +34,12 @@ impl Clears {
     }
 
     /// Returns the line that is due, if any.
-    pub(super) fn due(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn due_summary(&mut self, now: Instant) -> Option<String> {
         let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < APART);
-        if self.waiting.times == 0 || is_soon || self.told >= AGENT_CLEARS_TOLD {
+        if self.waiting.times == 0 || is_soon || self.noted >= AGENT_CLEARS_TOLD {
             return None;
         }
-        self.told += 1;
+        self.noted += 1;
         self.last = Some(now);
         Some(std::mem::take(&mut self.waiting).text(""))
     }
@@ -47,12 +47,12 @@ impl Clears {
     /// Returns the final summary of the remaining clears.
     pub(super) fn sum_up(&mut self) -> Option<String> {
         let waiting = std::mem::take(&mut self.waiting);
-        let more = if self.told >= AGENT_CLEARS_TOLD { " more" } else { "" };
+        let more = if self.noted >= AGENT_CLEARS_TOLD { " more" } else { "" };
         (waiting.times > 0).then(|| waiting.text(more))
     }
 }
 
-impl Sum {
+impl ClearTotals {
     fn text(&self, more: &str) -> String {
         let times = match (self.times, more) {
             (1, _) => String::new(),
@@ -88,27 +88,27 @@ mod tests {
 
     #[test]
     fn a_clear_that_met_audio_is_told_with_how_much() {
-        let (start, mut clears) = (Instant::now(), Clears::default());
-        clears.note(0, 3);
-        assert_eq!((clears.due(start), clears.sum_up()), (None, None), "nothing was thrown away");
-        clears.note(1_240, 0);
-        assert_eq!(clears.due(start).as_deref(), Some("clear: 1,240 ms not played"));
-        clears.note(20, 1);
-        clears.note(1_000_000, 1);
-        assert_eq!(clears.due(start + Duration::from_millis(999)), None);
+        let (start, mut clears) = (Instant::now(), ClearLog::default());
+        clears.note_clear(0, 3);
+        assert_eq!((clears.due_summary(start), clears.sum_up()), (None, None), "nothing was thrown away");
+        clears.note_clear(1_240, 0);
+        assert_eq!(clears.due_summary(start).as_deref(), Some("clear: 1,240 ms not played"));
+        clears.note_clear(20, 1);
+        clears.note_clear(1_000_000, 1);
+        assert_eq!(clears.due_summary(start + Duration::from_millis(999)), None);
         let both = "clear, 2 times: 1,000,020 ms not played, 2 marks returned";
-        assert_eq!(clears.due(start + APART).as_deref(), Some(both));
-        clears.note(7, 1);
+        assert_eq!(clears.due_summary(start + APART).as_deref(), Some(both));
+        clears.note_clear(7, 1);
         assert_eq!(clears.sum_up().as_deref(), Some("clear: 7 ms not played, 1 mark returned"));
         assert_eq!(clears.sum_up(), None);
     }
 
     #[test]
     fn a_flood_is_a_few_lines() {
-        let (start, mut clears) = (Instant::now(), Clears::default());
+        let (start, mut clears) = (Instant::now(), ClearLog::default());
         let lines = (0..1_000_000u64).filter(|ms| {
-            clears.note(1, 0);
-            clears.due(start + Duration::from_millis(*ms)).is_some()
+            clears.note_clear(1, 0);
+            clears.due_summary(start + Duration::from_millis(*ms)).is_some()
         });
         assert_eq!(lines.count(), AGENT_CLEARS_TOLD);
         // One in the first second, then a thousand every second.

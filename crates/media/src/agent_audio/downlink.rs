@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use trunkgate_agent::{Cleared, Format, Mark, Playout};
+use trunkgate_agent::{AgentFormat, ClearResult, PlayedMark, PlayoutQueue};
 use trunkgate_resample::Resampler;
 
 use crate::codec::g711::{CLOCK_HZ, decode_ulaw, encode_ulaw};
 use crate::codec::g722;
 use crate::codec::level::level;
 use crate::limits::CLEAR_FADE_MOST;
-use crate::playout::{FRAME_SAMPLES, Frame, WIDE_SAMPLES};
+use crate::playout::{FRAME_SAMPLES, PlayoutFrame, WIDE_SAMPLES};
 
-use super::lateness::Lateness;
+use super::lateness::LatenessTracker;
 
 /// Samples of the longest frame, at 24 kHz.
 const SAMPLES: usize = 480;
@@ -20,8 +20,8 @@ const SAMPLES: usize = 480;
 /// Queued audio of one agent.
 #[derive(Debug)]
 pub(super) struct Downlink {
-    playout: Playout,
-    format: Format,
+    playout: PlayoutQueue,
+    format: AgentFormat,
     /// Whether frames are produced at 16 kHz.
     wide: bool,
     /// Resampler to the output rate; `None` if the agent sends that rate.
@@ -32,14 +32,14 @@ pub(super) struct Downlink {
     fading: Vec<i16>,
     /// Whether the last tick had audio.
     speaks: bool,
-    lateness: Lateness,
+    lateness: LatenessTracker,
 }
 
 /// Audio of one tick.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DownlinkFrame {
     /// Frame for the caller's stream.
-    pub(super) said: Frame,
+    pub(super) said: PlayoutFrame,
     /// Bytes of the agent's audio in the frame.
     pub(super) bytes: usize,
     /// Level of the frame.
@@ -52,23 +52,23 @@ pub(super) struct DownlinkFrame {
 
 impl Downlink {
     /// Creates an empty queue.
-    pub(super) fn new(format: Format, fade: Duration) -> Downlink {
+    pub(super) fn new(format: AgentFormat, fade: Duration) -> Downlink {
         let fade_ms = usize::try_from(fade.min(CLEAR_FADE_MOST).as_millis()).unwrap_or(usize::MAX);
         let down = Resampler::new(format.sample_rate(), CLOCK_HZ);
         Downlink {
-            playout: Playout::new(format),
+            playout: PlayoutQueue::new(format),
             format,
             wide: false,
             down,
             fade_ms,
             fading: Vec::new(),
             speaks: false,
-            lateness: Lateness::new(format.bytes_per_ms()),
+            lateness: LatenessTracker::new(format.bytes_per_ms()),
         }
     }
 
     /// Selects the output rate: 16 kHz, or 8 kHz.
-    pub(super) fn say_wide(&mut self, wide: bool) {
+    pub(super) fn set_wide(&mut self, wide: bool) {
         if wide != self.wide {
             let rate_hz = if wide { g722::RATE_HZ } else { CLOCK_HZ };
             (self.wide, self.down) = (wide, Resampler::new(self.format.sample_rate(), rate_hz));
@@ -76,13 +76,13 @@ impl Downlink {
     }
 
     /// Returns the queued audio with its marks.
-    pub(super) fn playout(&self) -> &Playout {
+    pub(super) fn playout(&self) -> &PlayoutQueue {
         &self.playout
     }
 
     /// Adds audio of any length in the agent's format.
     pub(super) fn push(&mut self, audio: &[u8]) {
-        self.lateness.came(audio.len());
+        self.lateness.note_arrival(audio.len());
         self.playout.push(audio);
     }
 
@@ -98,7 +98,7 @@ impl Downlink {
     }
 
     /// Returns the next mark that is due.
-    pub(super) fn poll_mark(&mut self) -> Option<Mark> {
+    pub(super) fn poll_mark(&mut self) -> Option<PlayedMark> {
         self.playout.poll_mark()
     }
 
@@ -109,7 +109,7 @@ impl Downlink {
 
     /// Discards the queued audio. Audio being played stops at once, or fades out in the next frame, which counts as
     /// played.
-    pub(super) fn clear(&mut self) -> Cleared {
+    pub(super) fn clear(&mut self) -> ClearResult {
         self.fading.clear();
         let wanted = if self.speaks { self.fade_ms } else { 0 };
         if wanted > 0 {
@@ -130,14 +130,14 @@ impl Downlink {
 
     /// Returns the 20 ms of this tick; `None` if the agent is silent.
     pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
-        let taken = self.take();
-        let said = self.say(&taken);
+        let taken = self.dequeue_frame();
+        let said = self.format_frame(&taken);
         self.speaks = taken.bytes > 0;
-        let level = said.as_ref().map_or(0, Frame::level);
+        let level = said.as_ref().map_or(0, PlayoutFrame::level);
         let late = if self.speaks {
-            self.lateness.heard(level, self.playout.held_ms())
+            self.lateness.note_frame(level, self.playout.held_ms())
         } else {
-            self.lateness.missed();
+            self.lateness.note_missed();
             0
         };
         let (bytes, is_shortened) = (taken.bytes, taken.removed.is_some());
@@ -145,14 +145,14 @@ impl Downlink {
     }
 
     /// Takes the next frame from the queue, or the one after it if the first is quiet and delay is to be removed.
-    fn take(&mut self) -> Taken {
-        let mut taken = Taken { audio: [0; 2 * SAMPLES], len: 0, bytes: 0, removed: None };
+    fn dequeue_frame(&mut self) -> DequeuedAudio {
+        let mut taken = DequeuedAudio { audio: [0; 2 * SAMPLES], len: 0, bytes: 0, removed: None };
         let is_due = self.lateness.is_due() && self.playout.held_bytes() >= 2 * self.format.frame_bytes();
         taken.copy(self.playout.next_frame());
         if is_due {
             let first = samples(taken.audio(), self.format);
             if self.lateness.is_quiet(level(first.filled())) {
-                self.lateness.removed();
+                self.lateness.note_removal();
                 taken.removed = Some(first);
                 taken.copy(self.playout.next_frame());
             }
@@ -161,19 +161,19 @@ impl Downlink {
     }
 
     /// Converts a frame to the output format; `None` for silence.
-    fn say(&mut self, taken: &Taken) -> Option<Frame> {
+    fn format_frame(&mut self, taken: &DequeuedAudio) -> Option<PlayoutFrame> {
         let rings = self.down.as_ref().is_some_and(|down| !down.is_at_rest());
         if taken.len == 0 && self.fading.is_empty() && !rings {
             return None;
         }
-        if self.format == Format::Mulaw8000 && self.fading.is_empty() {
+        if self.format == AgentFormat::Mulaw8000 && self.fading.is_empty() {
             let mut codes = *taken.audio().first_chunk::<FRAME_SAMPLES>()?;
             if let Some(removed) = &taken.removed {
                 let mut linear = codes.map(decode_ulaw);
                 removed.blend_into(&mut linear);
                 codes = linear.map(encode_ulaw);
             }
-            return Some(Frame::Ulaw(codes));
+            return Some(PlayoutFrame::Ulaw(codes));
         }
         let mut linear = samples(taken.audio(), self.format);
         if let Some(removed) = &taken.removed {
@@ -195,22 +195,22 @@ impl Downlink {
             None => linear.iter().for_each(|sample| put(*sample)),
         }
         let narrow = said.first_chunk::<FRAME_SAMPLES>().filter(|_| !self.wide);
-        Some(narrow.map_or(Frame::Wide(said), |said| Frame::Linear(*said)))
+        Some(narrow.map_or(PlayoutFrame::Wide(said), |said| PlayoutFrame::Linear(*said)))
     }
 }
 
 /// Audio taken from the queue in a tick.
-struct Taken {
+struct DequeuedAudio {
     /// Frame in the agent's format.
     audio: [u8; 2 * SAMPLES],
     len: usize,
     /// Bytes that have left the queue.
     bytes: usize,
     /// Removed quiet frame before it.
-    removed: Option<Samples>,
+    removed: Option<PaddedSamples>,
 }
 
-impl Taken {
+impl DequeuedAudio {
     /// Replaces the content with a frame.
     fn copy(&mut self, audio: Option<&[u8]>) {
         let audio = audio.unwrap_or_default();
@@ -225,12 +225,12 @@ impl Taken {
 }
 
 /// Up to one frame of linear samples, followed by silence.
-struct Samples {
+struct PaddedSamples {
     all: [i16; SAMPLES],
     count: usize,
 }
 
-impl Samples {
+impl PaddedSamples {
     fn iter(&self) -> impl Iterator<Item = i16> {
         self.all.iter().take(self.count).copied()
     }
@@ -251,12 +251,12 @@ impl Samples {
 }
 
 /// Decodes an agent's audio; linear samples are little-endian (unlike RFC 3551).
-fn samples(audio: &[u8], format: Format) -> Samples {
-    let mut samples = Samples { all: [0; SAMPLES], count: 0 };
+fn samples(audio: &[u8], format: AgentFormat) -> PaddedSamples {
+    let mut samples = PaddedSamples { all: [0; SAMPLES], count: 0 };
     let places = samples.all.iter_mut();
     samples.count = match format {
-        Format::Mulaw8000 => places.zip(audio).map(|(to, code)| *to = decode_ulaw(*code)).count(),
-        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+        AgentFormat::Mulaw8000 => places.zip(audio).map(|(to, code)| *to = decode_ulaw(*code)).count(),
+        AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => {
             let pairs = audio.as_chunks().0;
             places.zip(pairs).map(|(to, pair)| *to = i16::from_le_bytes(*pair)).count()
         }
@@ -271,10 +271,12 @@ mod tests {
 
     const FADE: Duration = Duration::from_millis(10);
 
-    fn bytes(samples: impl IntoIterator<Item = i16>, format: Format) -> Vec<u8> {
+    fn bytes(samples: impl IntoIterator<Item = i16>, format: AgentFormat) -> Vec<u8> {
         let bytes = |sample: i16| match format {
-            Format::Mulaw8000 => vec![encode_ulaw(sample)],
-            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => sample.to_le_bytes().to_vec(),
+            AgentFormat::Mulaw8000 => vec![encode_ulaw(sample)],
+            AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => {
+                sample.to_le_bytes().to_vec()
+            }
         };
         samples.into_iter().flat_map(bytes).collect()
     }
@@ -283,21 +285,21 @@ mod tests {
     fn heard(speaking: &mut Downlink) -> Vec<i16> {
         match speaking.next_frame().map(|frame| frame.said) {
             None => vec![0; 160],
-            Some(Frame::Ulaw(codes)) => codes.iter().map(|code| decode_ulaw(*code)).collect(),
-            Some(Frame::Linear(samples)) => samples.to_vec(),
-            Some(Frame::Wide(samples)) => samples.to_vec(),
+            Some(PlayoutFrame::Ulaw(codes)) => codes.iter().map(|code| decode_ulaw(*code)).collect(),
+            Some(PlayoutFrame::Linear(samples)) => samples.to_vec(),
+            Some(PlayoutFrame::Wide(samples)) => samples.to_vec(),
         }
     }
 
     #[test]
     fn mulaw_leaves_byte_for_byte() {
-        let mut speaking = Downlink::new(Format::Mulaw8000, FADE);
+        let mut speaking = Downlink::new(AgentFormat::Mulaw8000, FADE);
         // Both zeros of μ-law.
         let codes: Vec<u8> = (0..=255).chain([0x7f; 64]).collect();
         speaking.push(&codes);
         for frame in codes.chunks(160) {
             let left = speaking.next_frame().unwrap();
-            assert!(matches!(left.said, Frame::Ulaw(codes) if codes == frame), "{left:?}");
+            assert!(matches!(left.said, PlayoutFrame::Ulaw(codes) if codes == frame), "{left:?}");
             assert_eq!(left.bytes, 160);
         }
         assert!(speaking.next_frame().is_none());
@@ -305,9 +307,9 @@ mod tests {
 
     #[test]
     fn linear_at_8_khz_leaves_as_it_is() {
-        let mut speaking = Downlink::new(Format::L16Rate8000, Duration::ZERO);
+        let mut speaking = Downlink::new(AgentFormat::L16Rate8000, Duration::ZERO);
         let samples: Vec<i16> = (-80..80).map(|n| n * 400).collect();
-        speaking.push(&bytes(samples.iter().copied(), Format::L16Rate8000));
+        speaking.push(&bytes(samples.iter().copied(), AgentFormat::L16Rate8000));
         assert_eq!(heard(&mut speaking), samples);
         assert!(speaking.next_frame().is_none());
     }
@@ -315,7 +317,7 @@ mod tests {
     /// The remaining samples in the filter are played when the agent stops.
     #[test]
     fn the_last_samples_of_wide_audio_are_heard() {
-        for format in [Format::L16Rate16000, Format::L16Rate24000] {
+        for format in [AgentFormat::L16Rate16000, AgentFormat::L16Rate24000] {
             let mut speaking = Downlink::new(format, Duration::ZERO);
             let (samples, rate) = (format.frame_samples(), format.sample_rate() as usize);
             speaking.push(&bytes(std::iter::repeat_n(10_000, samples), format));
@@ -332,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_removed_frame_is_blended_into_the_next_without_a_step() {
-        for format in Format::ALL {
+        for format in AgentFormat::ALL {
             let frame =
                 |sample: i16| samples(&bytes(std::iter::repeat_n(sample, format.frame_samples()), format), format);
             let (removed, mut following) = (frame(-800), frame(800));
@@ -348,11 +350,11 @@ mod tests {
 
     #[test]
     fn a_clear_is_silence_at_the_next_tick() {
-        for format in Format::ALL {
+        for format in AgentFormat::ALL {
             let mut speaking = Downlink::new(format, Duration::ZERO);
             speaking.push(&bytes(std::iter::repeat_n(10_000, 3 * format.frame_samples()), format));
             assert!(speaking.next_frame().is_some() && speaking.is_heard());
-            assert_eq!(speaking.clear(), Cleared { played_ms: 20, dropped_ms: 40 });
+            assert_eq!(speaking.clear(), ClearResult { played_ms: 20, dropped_ms: 40 });
             assert!(speaking.next_frame().is_none() && !speaking.is_heard(), "{}", format.name());
         }
     }
@@ -360,11 +362,11 @@ mod tests {
     /// The level falls from full to zero in 10 ms, then silence.
     #[test]
     fn a_clear_fades_out() {
-        for format in Format::ALL {
+        for format in AgentFormat::ALL {
             let mut speaking = Downlink::new(format, FADE);
             speaking.push(&bytes(std::iter::repeat_n(10_000, 3 * format.frame_samples()), format));
             assert!(speaking.next_frame().is_some());
-            assert_eq!(speaking.clear(), Cleared { played_ms: 30, dropped_ms: 30 });
+            assert_eq!(speaking.clear(), ClearResult { played_ms: 30, dropped_ms: 30 });
             let faded = heard(&mut speaking);
             // Delay of the filter, and its error at the edges.
             let from = if format.sample_rate() > 8000 { 24 } else { 0 };
@@ -378,20 +380,20 @@ mod tests {
     /// New audio after a clear is played at once, mixed with the fading rest.
     #[test]
     fn what_is_said_next_is_heard_over_what_fades() {
-        let mut speaking = Downlink::new(Format::L16Rate8000, FADE);
-        speaking.push(&bytes(std::iter::repeat_n(8000, 480), Format::L16Rate8000));
+        let mut speaking = Downlink::new(AgentFormat::L16Rate8000, FADE);
+        speaking.push(&bytes(std::iter::repeat_n(8000, 480), AgentFormat::L16Rate8000));
         assert!(speaking.next_frame().is_some());
         speaking.clear();
-        speaking.push(&bytes(std::iter::repeat_n(-2000, 160), Format::L16Rate8000));
+        speaking.push(&bytes(std::iter::repeat_n(-2000, 160), AgentFormat::L16Rate8000));
         let both = heard(&mut speaking);
         assert!(both[0] > 5500 && both[80..].iter().all(|sample| *sample == -2000), "{both:?}");
     }
 
     #[test]
     fn what_was_not_being_said_does_not_fade() {
-        let mut speaking = Downlink::new(Format::Mulaw8000, FADE);
+        let mut speaking = Downlink::new(AgentFormat::Mulaw8000, FADE);
         speaking.push(&[1; 480]);
-        assert_eq!(speaking.clear(), Cleared { played_ms: 0, dropped_ms: 60 });
+        assert_eq!(speaking.clear(), ClearResult { played_ms: 0, dropped_ms: 60 });
         assert!(speaking.next_frame().is_none());
     }
 }

@@ -5,21 +5,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{MARKS_WAITING, PLAYOUT_SECONDS};
-use trunkgate_agent::{AgentRequest, Input, Output, Playout, Settings, Stream, TrackName, Transmit};
+use trunkgate_agent::{
+    AgentRequest, PlayoutQueue, SocketMessage, Stream, StreamInput, StreamOutput, StreamSettings, TrackName,
+};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::codec::g711::CLOCK_HZ;
-use crate::counters::{AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, LegTurns, Shared, TURN_BOUNDS_US, Turn};
+use crate::counters::{
+    AgentQueue, CLEAR_BOUNDS_US, DropReason, EndCounters, LegTurns, SharedCounters, TURN_BOUNDS_US, TurnTiming,
+};
 use crate::dtmf::Digit;
 use crate::limits::{AGENT_BYTES_HELD, AGENT_REQUESTS_PER_SECOND, AGENT_SHARE_MS};
-use crate::listening::{Hearing, TrackPacket};
-use crate::playout::{Feed, Frame, SILENT};
-use crate::spec::{AgentEvent, AgentInput, AgentSpec, EndId, Event, WireSpec};
+use crate::listening::{ListenerInput, TrackPacket};
+use crate::playout::{Feed, PlayoutFrame, SILENT};
+use crate::spec::{AgentEvent, AgentInput, AgentSpec, EndId, MediaEvent, WireSpec};
 
-use super::clears::Clears;
+use super::clears::ClearLog;
 use super::downlink::Downlink;
-use super::notes::Notes;
-use super::turns::{AUDIBLE, Answer, Turns};
+use super::notes::FaultNotes;
+use super::turns::{AUDIBLE, AgentResponse, TurnTracker};
 
 /// Agent end of a session.
 #[derive(Debug)]
@@ -30,16 +34,16 @@ pub(crate) struct AgentEnd {
     /// Wire to the end that the agent feeds.
     wire: Option<Feed>,
     stream: Stream,
-    settings: Settings,
+    settings: StreamSettings,
     /// Audio input; starts when the socket is open, for a recogniser at once.
-    hearing: Hearing,
+    hearing: ListenerInput,
     /// Downlink; `None` while the agent may not send audio.
     downlink: Option<Box<Downlink>>,
-    turns: Turns,
+    turns: TurnTracker,
     turn_times: Option<Arc<LegTurns>>,
     /// Time of a `clear` that no packet has reflected yet.
     cleared: Option<Instant>,
-    shared: Shared,
+    shared: SharedCounters,
     /// Share of this agent in `shared.held`.
     held: u64,
     open: bool,
@@ -49,11 +53,11 @@ pub(crate) struct AgentEnd {
     unread: bool,
     /// Whether the call's trace has a note that reading stopped because too much audio of the agent is queued.
     noted_full: bool,
-    notes: Notes,
-    clears: Clears,
+    notes: FaultNotes,
+    clears: ClearLog,
     requests: RequestRate,
     /// Frame to fade out after the agent's audio has ended.
-    rest: Option<Box<Frame>>,
+    rest: Option<Box<PlayoutFrame>>,
 }
 
 /// Failed transfer.
@@ -76,9 +80,9 @@ struct RequestRate {
 
 impl AgentEnd {
     /// Creates an agent end while its socket is being opened.
-    pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: Shared) -> AgentEnd {
+    pub(crate) fn new(now: Instant, id: EndId, spec: &AgentSpec, shared: SharedCounters) -> AgentEnd {
         let settings = spec.settings.clone();
-        let mut hearing = Hearing::new(settings.format);
+        let mut hearing = ListenerInput::new(settings.format);
         // The caller's first words may arrive before the socket of a recogniser is open.
         if settings.recognition.is_some() {
             hearing.begin(now, settings.tracks);
@@ -91,7 +95,7 @@ impl AgentEnd {
             stream: Stream::new(now, settings.clone()),
             hearing,
             downlink: settings.talks.then(|| Box::new(Downlink::new(settings.format, spec.clear_fade))),
-            turns: Turns::new(),
+            turns: TurnTracker::new(),
             turn_times: spec.turns.clone(),
             cleared: None,
             settings,
@@ -102,8 +106,8 @@ impl AgentEnd {
             closed: false,
             unread: false,
             noted_full: false,
-            notes: Notes::default(),
-            clears: Clears::default(),
+            notes: FaultNotes::default(),
+            clears: ClearLog::default(),
             requests: RequestRate { since: now, count: 0 },
             rest: None,
         }
@@ -127,7 +131,7 @@ impl AgentEnd {
     /// Wires the agent to the end that it feeds.
     pub(super) fn connect(&mut self, feed: Feed) {
         if let Some(downlink) = &mut self.downlink {
-            downlink.say_wide(feed.wide);
+            downlink.set_wide(feed.wide);
         }
         self.wire = Some(feed);
     }
@@ -138,57 +142,62 @@ impl AgentEnd {
     }
 
     /// Processes input of the socket.
-    pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<Event>) {
+    pub(crate) fn handle(&mut self, now: Instant, input: AgentInput<'_>, events: &mut VecDeque<MediaEvent>) {
         let input = match input {
-            AgentInput::Opened => Input::Opened,
+            AgentInput::Opened => StreamInput::Opened,
             // Only raw listeners have this input.
             AgentInput::Found(_) => return,
-            AgentInput::Text(text) => Input::Text(text),
-            AgentInput::Binary(bytes) => Input::Binary(bytes),
-            AgentInput::Pong => Input::Pong,
-            AgentInput::Closed(code) => Input::Closed(code),
-            AgentInput::Lost(loss) => Input::Lost(loss),
+            AgentInput::Text(text) => StreamInput::Text(text),
+            AgentInput::Binary(bytes) => StreamInput::Binary(bytes),
+            AgentInput::Pong => StreamInput::Pong,
+            AgentInput::Closed(code) => StreamInput::Closed(code),
+            AgentInput::Lost(loss) => StreamInput::Lost(loss),
         };
         self.stream.handle_input(now, input);
         if self.stream.is_open() && !self.open {
-            self.begin(now);
-            events.push_back(Event::Agent { end: self.id, event: AgentEvent::Open });
+            self.start_stream(now);
+            events.push_back(MediaEvent::Agent { end: self.id, event: AgentEvent::Open });
         }
-        self.settle(now, events);
+        self.process_outputs(now, events);
     }
 
     /// Sends a digit of the caller to the agent.
-    pub(crate) fn tell_digit(&mut self, now: Instant, digit: char, events: &mut VecDeque<Event>) {
-        self.stream.handle_input(now, Input::Dtmf(digit));
-        self.settle(now, events);
+    pub(crate) fn tell_digit(&mut self, now: Instant, digit: char, events: &mut VecDeque<MediaEvent>) {
+        self.stream.handle_input(now, StreamInput::Dtmf(digit));
+        self.process_outputs(now, events);
     }
 
     /// Sends digits to the agent that the caller has sent outside of the media.
-    pub(crate) fn tell_digits(&mut self, now: Instant, digits: &str, events: &mut VecDeque<Event>) {
+    pub(crate) fn tell_digits(&mut self, now: Instant, digits: &str, events: &mut VecDeque<MediaEvent>) {
         for digit in digits.chars().filter(|digit| Digit::from_char(*digit).is_some()) {
             self.tell_digit(now, digit, events);
         }
     }
 
     /// Reports a failed transfer to the agent; the caller stays.
-    pub(crate) fn transfer_failed(&mut self, now: Instant, failure: TransferFailure<'_>, events: &mut VecDeque<Event>) {
+    pub(crate) fn transfer_failed(
+        &mut self,
+        now: Instant,
+        failure: TransferFailure<'_>,
+        events: &mut VecDeque<MediaEvent>,
+    ) {
         if self.wire.is_none() {
             // The caller has heard music; the agent's audio from that time is outdated.
             self.clear(now);
         }
         let TransferFailure { target, reason, code } = failure;
-        self.stream.handle_input(now, Input::TransferFailed { target, reason, code });
-        self.settle(now, events);
+        self.stream.handle_input(now, StreamInput::TransferFailed { target, reason, code });
+        self.process_outputs(now, events);
     }
 
     /// Reports to the agent that a party has taken the caller, and that it coaches that party from now on.
-    pub(crate) fn transfer_accepted(&mut self, now: Instant, target: &str, events: &mut VecDeque<Event>) {
+    pub(crate) fn transfer_accepted(&mut self, now: Instant, target: &str, events: &mut VecDeque<MediaEvent>) {
         if self.wire.is_none() {
             // The caller has heard music; the agent's audio from that time is not for the party.
             self.clear(now);
         }
-        self.stream.handle_input(now, Input::TransferAccepted { target });
-        self.settle(now, events);
+        self.stream.handle_input(now, StreamInput::TransferAccepted { target });
+        self.process_outputs(now, events);
     }
 
     /// Returns whether the agent sends audio above 4 kHz.
@@ -197,7 +206,7 @@ impl AgentEnd {
     }
 
     /// Sets the audio of a track by payload number, and the number of telephone-events.
-    pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
+    pub(super) fn set_audio(&mut self, track: TrackName, audio: &[(u8, PayloadCodec)], keys: Option<u8>) {
         self.hearing.tune(track, audio, keys);
     }
 
@@ -214,7 +223,7 @@ impl AgentEnd {
     /// Applies the wire to the agent: the caller's audio, and the form of the caller's digits.
     pub(crate) fn take_wire(&mut self, now: Instant, spec: &WireSpec) {
         let audio = spec.payloads.first().map(|(number, _)| (*number, spec.coding));
-        self.tune(TrackName::Inbound, audio.as_slice(), spec.keys);
+        self.set_audio(TrackName::Inbound, audio.as_slice(), spec.keys);
         self.hearing.watch_tones(now, spec.listens_for_tones());
     }
 
@@ -224,12 +233,12 @@ impl AgentEnd {
     /// # Errors
     ///
     /// Returns an error if the packet is not usable.
-    pub(crate) fn hear(
+    pub(crate) fn process_packet(
         &mut self,
         now: Instant,
         packet: &TrackPacket<'_>,
-        coding: Option<Coding>,
-        events: &mut VecDeque<Event>,
+        coding: Option<PayloadCodec>,
+        events: &mut VecDeque<MediaEvent>,
     ) -> Result<(), DropReason> {
         let taken = self.hearing.take(now, packet, coding);
         self.send_frames(now, events);
@@ -237,10 +246,10 @@ impl AgentEnd {
     }
 
     /// Returns the agent's next 20 ms, `None` if it is silent; call [`Self::frame_left`] once they are sent.
-    pub(crate) fn next_frame(&mut self, now: Instant) -> Option<Frame> {
+    pub(crate) fn next_frame(&mut self, now: Instant) -> Option<PlayoutFrame> {
         let worker = self.shared.worker.as_deref();
         if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
-            worker.agent_clears.take(&CLEAR_BOUNDS_US, now.saturating_duration_since(cleared));
+            worker.agent_clears.record_duration(&CLEAR_BOUNDS_US, now.saturating_duration_since(cleared));
         }
         let Some(downlink) = &mut self.downlink else { return self.rest.take().map(|rest| *rest) };
         let frame = downlink.next_frame()?;
@@ -251,31 +260,31 @@ impl AgentEnd {
             worker.agent_late_frames.add(frame.late.into());
             worker.agent_frames_removed.add(frame.is_shortened.into());
         }
-        if let Some(answer) = self.turns.agent(now, frame.level) {
+        if let Some(answer) = self.turns.add_agent_frame(now, frame.level) {
             self.count_turn(answer);
         }
         Some(frame.said)
     }
 
     /// Returns the next frame of an agent that is cut off, without counting it and its marks.
-    pub(crate) fn last_frame(&mut self) -> Frame {
+    pub(crate) fn last_frame(&mut self) -> PlayoutFrame {
         let next = self.downlink.as_deref_mut().and_then(Downlink::next_frame).map(|frame| frame.said);
-        next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(Frame::Ulaw(SILENT))
+        next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(PlayoutFrame::Ulaw(SILENT))
     }
 
     /// Returns due marks to the agent.
-    pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        self.settle(now, events);
+    pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
+        self.process_outputs(now, events);
     }
 
     /// Processes expired deadlines.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         if self.unread {
             self.stream.forget_ping();
-            self.stream.handle_input(now, Input::Pong);
+            self.stream.handle_input(now, StreamInput::Pong);
         }
         self.stream.handle_timeout(now);
-        self.settle(now, events);
+        self.process_outputs(now, events);
         self.hearing.handle_timeout(now);
         self.send_frames(now, events);
     }
@@ -287,7 +296,7 @@ impl AgentEnd {
     }
 
     /// Returns the next message for the socket.
-    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<SocketMessage> {
         let next = self.stream.poll_transmit();
         if next.is_none() {
             self.queue.unsent.set(0);
@@ -297,7 +306,7 @@ impl AgentEnd {
 
     /// Returns whether the socket may be read further; notes once if reading stops because too much of the agent's
     /// audio is queued.
-    pub(crate) fn wants_more(&mut self, events: &mut VecDeque<Event>) -> bool {
+    pub(crate) fn wants_more(&mut self, events: &mut VecDeque<MediaEvent>) -> bool {
         let crowded = self.shared.held.get() >= AGENT_BYTES_HELD;
         let playout = self.downlink.as_deref().map(Downlink::playout);
         let full = playout.is_some_and(|playout| !playout.wants_more());
@@ -312,7 +321,7 @@ impl AgentEnd {
             let text = format!(
                 "sends more than is heard: {PLAYOUT_SECONDS} s of audio or {MARKS_WAITING} marks wait, it is read no further until some have left"
             );
-            self.note("full", text, events);
+            self.note_fault("full", text, events);
         }
         more
     }
@@ -323,15 +332,15 @@ impl AgentEnd {
     }
 
     /// Ends the conversation and returns the rest of it, which continues by itself until the socket may be dropped.
-    pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<Event>) -> Stream {
+    pub(crate) fn leave(mut self, now: Instant, events: &mut VecDeque<MediaEvent>) -> Stream {
         self.sum_up(events);
-        self.stream.handle_input(now, Input::Stop);
+        self.stream.handle_input(now, StreamInput::Stop);
         self.count();
-        let none = Settings { connect_timeout: Duration::ZERO, ..Settings::default() };
+        let none = StreamSettings { connect_timeout: Duration::ZERO, ..StreamSettings::default() };
         std::mem::replace(&mut self.stream, Stream::new(now, none))
     }
 
-    fn begin(&mut self, now: Instant) {
+    fn start_stream(&mut self, now: Instant) {
         self.open = true;
         self.hearing.begin(now, self.settings.tracks);
         if let Some(worker) = &self.shared.worker {
@@ -354,7 +363,7 @@ impl AgentEnd {
         }
     }
 
-    fn send_frames(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    fn send_frames(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         // Frames still queued for the socket.
         self.queue.unsent.set(self.stream.frames_waiting() as u64);
         while let Some(digit) = self.hearing.digit_begun() {
@@ -363,64 +372,64 @@ impl AgentEnd {
         let talks = self.settings.talks;
         while let Some(heard) = self.hearing.poll(now, talks) {
             if talks {
-                self.turns.caller(now, heard.level);
+                self.turns.add_caller_frame(now, heard.level);
             }
-            self.stream.handle_input(now, Input::Frame { track: heard.track, audio: heard.audio });
+            self.stream.handle_input(now, StreamInput::Frame { track: heard.track, audio: heard.audio });
             self.counters.sent(heard.audio.len());
-            self.settle(now, events);
+            self.process_outputs(now, events);
         }
     }
 
     /// Processes the outputs of the stream, and returns due marks.
-    fn settle(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    fn process_outputs(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         loop {
             while let Some(output) = self.stream.poll_output() {
                 let end = self.id;
                 match output {
-                    Output::Play(audio) => {
+                    StreamOutput::Play(audio) => {
                         if let Some(downlink) = &mut self.downlink {
                             if self.turns.awaits_answer() && downlink.is_loud(audio, AUDIBLE) {
-                                self.turns.came(now);
+                                self.turns.note_agent_audio(now);
                             }
                             downlink.push(audio);
                             if !std::mem::replace(&mut self.has_spoken, true) {
-                                events.push_back(Event::Agent { end, event: AgentEvent::Spoke });
+                                events.push_back(MediaEvent::Agent { end, event: AgentEvent::Spoke });
                             }
                         }
                     }
-                    Output::Mark(name) => {
+                    StreamOutput::Mark(name) => {
                         if let Some(downlink) = &mut self.downlink {
                             downlink.mark(name);
                         }
                     }
-                    Output::Clear => self.clear(now),
-                    Output::Request(request) => self.pass_on(now, request, events),
-                    Output::Recognised(transcript) => {
-                        events.push_back(Event::Agent { end, event: AgentEvent::Recognised(transcript) })
+                    StreamOutput::Clear => self.clear(now),
+                    StreamOutput::Request(request) => self.pass_on(now, request, events),
+                    StreamOutput::Recognised(transcript) => {
+                        events.push_back(MediaEvent::Agent { end, event: AgentEvent::Recognised(transcript) })
                     }
-                    Output::Problem(problem) => self.note(problem.slug(), problem.to_string(), events),
-                    Output::FallsBehind => {
-                        self.note("slow", "reads too slowly: frames are dropped".to_owned(), events);
+                    StreamOutput::Problem(problem) => self.note_fault(problem.slug(), problem.to_string(), events),
+                    StreamOutput::FallsBehind => {
+                        self.note_fault("slow", "reads too slowly: frames are dropped".to_owned(), events);
                     }
-                    Output::Lost(loss) => {
+                    StreamOutput::Lost(loss) => {
                         self.sum_up(events);
                         self.fall_silent();
-                        events.push_back(Event::Agent { end, event: AgentEvent::Lost(loss) });
+                        events.push_back(MediaEvent::Agent { end, event: AgentEvent::Lost(loss) });
                     }
-                    Output::Ended => {
+                    StreamOutput::Ended => {
                         self.sum_up(events);
                         self.fall_silent();
-                        events.push_back(Event::Agent { end, event: AgentEvent::Ended });
+                        events.push_back(MediaEvent::Agent { end, event: AgentEvent::Ended });
                     }
-                    Output::Closed => self.closed = true,
+                    StreamOutput::Closed => self.closed = true,
                 }
             }
             if !self.return_mark(now) {
                 break;
             }
         }
-        if let Some(text) = self.clears.due(now) {
-            events.push_back(Event::Agent { end: self.id, event: AgentEvent::Note { text, logged: false } });
+        if let Some(text) = self.clears.due_summary(now) {
+            events.push_back(MediaEvent::Agent { end: self.id, event: AgentEvent::Note { text, logged: false } });
         }
         self.count();
     }
@@ -428,7 +437,7 @@ impl AgentEnd {
     /// Returns the next due mark to the agent; false if there is none.
     fn return_mark(&mut self, now: Instant) -> bool {
         let Some(mark) = self.downlink.as_deref_mut().and_then(Downlink::poll_mark) else { return false };
-        self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+        self.stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
         true
     }
 
@@ -438,54 +447,58 @@ impl AgentEnd {
             self.cleared.get_or_insert(now);
         }
         let cleared = downlink.clear();
-        self.turns.cleared();
+        self.turns.note_clear();
         let mut marks = 0;
         while self.return_mark(now) {
             marks += 1;
         }
-        self.clears.note(cleared.dropped_ms, marks);
-        self.stream.handle_input(now, Input::Cleared { played_ms: cleared.played_ms });
+        self.clears.note_clear(cleared.dropped_ms, marks);
+        self.stream.handle_input(now, StreamInput::Cleared { played_ms: cleared.played_ms });
     }
 
     /// Forwards a request to signalling, within the rate limit.
-    fn pass_on(&mut self, now: Instant, request: AgentRequest, events: &mut VecDeque<Event>) {
+    fn pass_on(&mut self, now: Instant, request: AgentRequest, events: &mut VecDeque<MediaEvent>) {
         if now.saturating_duration_since(self.requests.since) >= Duration::from_secs(1) {
             self.requests = RequestRate { since: now, count: 0 };
         }
         self.requests.count += 1;
         if self.requests.count <= AGENT_REQUESTS_PER_SECOND {
-            events.push_back(Event::Agent { end: self.id, event: AgentEvent::Request(request) });
+            events.push_back(MediaEvent::Agent { end: self.id, event: AgentEvent::Request(request) });
         } else if self.requests.count == AGENT_REQUESTS_PER_SECOND + 1 {
             let text = "wants too much of the call at once: the rest of this second is not done";
-            self.note("greedy", text.to_owned(), events);
+            self.note_fault("greedy", text.to_owned(), events);
         }
     }
 
     /// Adds a note to the call's trace, unless the limit for its kind is reached.
-    pub(crate) fn note(&mut self, kind: &'static str, text: String, events: &mut VecDeque<Event>) {
+    pub(crate) fn note_fault(&mut self, kind: &'static str, text: String, events: &mut VecDeque<MediaEvent>) {
         events.extend(
             self.notes
-                .take(kind, text)
-                .map(|text| Event::Agent { end: self.id, event: AgentEvent::Note { text, logged: true } }),
+                .count_event(kind, text)
+                .map(|text| MediaEvent::Agent { end: self.id, event: AgentEvent::Note { text, logged: true } }),
         );
     }
 
-    fn sum_up(&mut self, events: &mut VecDeque<Event>) {
+    fn sum_up(&mut self, events: &mut VecDeque<MediaEvent>) {
         let end = self.id;
         events.extend(
-            self.clears.sum_up().map(|text| Event::Agent { end, event: AgentEvent::Note { text, logged: false } }),
+            self.clears.sum_up().map(|text| MediaEvent::Agent { end, event: AgentEvent::Note { text, logged: false } }),
         );
         events.extend(
-            self.notes.sum_up().map(|text| Event::Agent { end, event: AgentEvent::Note { text, logged: true } }),
+            self.notes.sum_up().map(|text| MediaEvent::Agent { end, event: AgentEvent::Note { text, logged: true } }),
         );
     }
 
-    fn count_turn(&self, answer: Answer) {
+    fn count_turn(&self, answer: AgentResponse) {
         if let Some(worker) = &self.shared.worker {
-            worker.agent_turns.take(&TURN_BOUNDS_US, answer.after);
+            worker.agent_turns.record_duration(&TURN_BOUNDS_US, answer.after);
         }
         if let Some(times) = &self.turn_times {
-            times.take(Turn { whole: answer.after, edge: answer.waited, network: self.stream.round_trip() });
+            times.record_turn(TurnTiming {
+                whole: answer.after,
+                edge: answer.waited,
+                network: self.stream.round_trip(),
+            });
         }
     }
 
@@ -503,7 +516,7 @@ impl AgentEnd {
             }
         }
         let playout = self.downlink.as_deref().map(Downlink::playout);
-        self.queue.unheard.set(playout.map_or(0, Playout::held_ms));
+        self.queue.unheard.set(playout.map_or(0, PlayoutQueue::held_ms));
         let held = playout.map_or(0, |playout| playout.held_bytes() as u64);
         if held > self.held {
             self.shared.held.add(held - self.held);

@@ -23,7 +23,7 @@ const LOUDEST_DECAY: u16 = 256;
 
 /// Pace of an agent's audio.
 #[derive(Debug)]
-pub(super) struct Lateness {
+pub(super) struct LatenessTracker {
     bytes_per_ms: i64,
     /// Whether the pace is known; otherwise the next audio sets it.
     is_paced: bool,
@@ -44,10 +44,10 @@ pub(super) struct Lateness {
     loudest: u16,
 }
 
-impl Lateness {
+impl LatenessTracker {
     /// Creates the state for audio with this many bytes per millisecond.
-    pub(super) fn new(bytes_per_ms: usize) -> Lateness {
-        Lateness {
+    pub(super) fn new(bytes_per_ms: usize) -> LatenessTracker {
+        LatenessTracker {
             bytes_per_ms: i64::try_from(bytes_per_ms).unwrap_or(1),
             is_paced: false,
             owed: 0,
@@ -63,7 +63,7 @@ impl Lateness {
     }
 
     /// Adds received audio, in bytes.
-    pub(super) fn came(&mut self, bytes: usize) {
+    pub(super) fn note_arrival(&mut self, bytes: usize) {
         self.is_paced = true;
         self.owed = self.owed.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
@@ -77,7 +77,7 @@ impl Lateness {
 
     /// Adds a tick with audio of this level and this much queued behind it; returns the number of late frames before
     /// it.
-    pub(super) fn heard(&mut self, level: u16, waiting_ms: u64) -> u32 {
+    pub(super) fn note_frame(&mut self, level: u16, waiting_ms: u64) -> u32 {
         self.loudest = level.max(self.loudest - self.loudest / LOUDEST_DECAY);
         if !self.is_paced {
             return 0;
@@ -85,12 +85,12 @@ impl Lateness {
         self.owed += TICK_MS * self.bytes_per_ms;
         self.since_removal_ms = self.since_removal_ms.saturating_add(TICK_MS);
         let late = self.judge_pace();
-        self.look(waiting_ms);
+        self.detect_delay(waiting_ms);
         late
     }
 
     /// Adds a tick without audio.
-    pub(super) fn missed(&mut self) {
+    pub(super) fn note_missed(&mut self) {
         if !self.is_paced {
             return;
         }
@@ -111,7 +111,7 @@ impl Lateness {
     }
 
     /// Notes that a frame was removed.
-    pub(super) fn removed(&mut self) {
+    pub(super) fn note_removal(&mut self) {
         self.removable = self.removable.saturating_sub(1);
         self.late = self.late.saturating_sub(1);
         self.since_removal_ms = 0;
@@ -146,7 +146,7 @@ impl Lateness {
     }
 
     /// Detects delay that the queue did not need.
-    fn look(&mut self, waiting_ms: u64) {
+    fn detect_delay(&mut self, waiting_ms: u64) {
         self.least_ms = if self.looked_ms == 0 { waiting_ms } else { self.least_ms.min(waiting_ms) };
         self.looked_ms += TICK_MS;
         if self.looked_ms >= LATE_UNUSED_MS {

@@ -12,5 +12,5 @@ mod lateness;
 mod notes;
 mod turns;
 
-pub(crate) use agents::Agents;
+pub(crate) use agents::AgentEnds;
 pub(crate) use end::TransferFailure;

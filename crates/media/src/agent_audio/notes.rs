@@ -5,26 +5,26 @@ use crate::limits::AGENT_NOTES_OF_A_KIND;
 
 /// Notes so far, by kind. Kinds are fixed strings of the program, hence few; an agent without faults needs no memory.
 #[derive(Debug, Default)]
-pub(super) struct Notes(Vec<Kind>);
+pub(super) struct FaultNotes(Vec<NotedFault>);
 
 #[derive(Debug)]
-struct Kind {
+struct NotedFault {
     name: &'static str,
-    told: Vec<String>,
+    noted: Vec<String>,
     count: u64,
 }
 
-impl Notes {
+impl FaultNotes {
     /// Counts an event; returns its note, if it is to be noted.
-    pub(super) fn take(&mut self, name: &'static str, text: String) -> Option<String> {
+    pub(super) fn count_event(&mut self, name: &'static str, text: String) -> Option<String> {
         let at = self.0.iter().position(|kind| kind.name == name).unwrap_or(self.0.len());
         if at == self.0.len() {
-            self.0.push(Kind { name, told: Vec::new(), count: 0 });
+            self.0.push(NotedFault { name, noted: Vec::new(), count: 0 });
         }
         let kind = self.0.get_mut(at)?;
         kind.count += 1;
-        if kind.told.len() < AGENT_NOTES_OF_A_KIND && !kind.told.contains(&text) {
-            kind.told.push(text.clone());
+        if kind.noted.len() < AGENT_NOTES_OF_A_KIND && !kind.noted.contains(&text) {
+            kind.noted.push(text.clone());
             return Some(text);
         }
         let is_round = kind.count >= 10 && kind.count == 10u64.pow(kind.count.ilog10());
@@ -34,8 +34,8 @@ impl Notes {
     /// Returns the final notes about the remaining events.
     pub(super) fn sum_up(&mut self) -> impl Iterator<Item = String> + use<> {
         std::mem::take(&mut self.0).into_iter().filter_map(|kind| {
-            let more = kind.count.saturating_sub(kind.told.len() as u64);
-            (more > 0).then(|| format!("{more} more like this: {}", kind.told.first().map_or("", String::as_str)))
+            let more = kind.count.saturating_sub(kind.noted.len() as u64);
+            (more > 0).then(|| format!("{more} more like this: {}", kind.noted.first().map_or("", String::as_str)))
         })
     }
 }
@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn the_same_is_told_once_then_by_powers_of_ten_and_in_the_end() {
-        let mut notes = Notes::default();
-        let said: Vec<String> = (0..12_345).filter_map(|_| notes.take("spoke", "it spoke".to_owned())).collect();
+        let mut notes = FaultNotes::default();
+        let said: Vec<String> = (0..12_345).filter_map(|_| notes.count_event("spoke", "it spoke".to_owned())).collect();
         let nth = |n: u32| format!("it spoke: the {n}th of its kind");
         assert_eq!(said, ["it spoke".to_owned(), nth(10), nth(100), nth(1000), nth(10_000)]);
-        assert_eq!(notes.take("slow", "it is slow".to_owned()).as_deref(), Some("it is slow"));
+        assert_eq!(notes.count_event("slow", "it is slow".to_owned()).as_deref(), Some("it is slow"));
         assert_eq!(notes.sum_up().collect::<Vec<_>>(), ["12344 more like this: it spoke"]);
         assert_eq!(notes.sum_up().count(), 0);
     }
@@ -58,8 +58,9 @@ mod tests {
     /// Part of the text comes from the agent, which must not defeat the limit by varying it.
     #[test]
     fn so_many_texts_of_a_kind_are_told() {
-        let mut notes = Notes::default();
-        let said = (0..1000).filter_map(|n| notes.take("unknown_event", format!("unknown event \"{n}\""))).count();
+        let mut notes = FaultNotes::default();
+        let said =
+            (0..1000).filter_map(|n| notes.count_event("unknown_event", format!("unknown event \"{n}\""))).count();
         assert_eq!(said, AGENT_NOTES_OF_A_KIND + 3);
         let rest = format!("{} more like this: unknown event \"0\"", 1000 - AGENT_NOTES_OF_A_KIND);
         assert_eq!(notes.sum_up().collect::<Vec<_>>(), [rest]);

@@ -33,7 +33,7 @@ const STILL_SPEAKS: Duration = Duration::from_millis(50);
 
 /// Response of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct AgentResponse {
     /// Time since the end of the caller's speech.
     pub(super) after: Duration,
     /// Part in which the first audio waited in the edge; `None` if it arrived before the caller's end.
@@ -42,7 +42,7 @@ pub(super) struct Answer {
 
 /// Tracks the speech of both sides.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct TurnTracker {
     /// Estimated level of line noise.
     line: u32,
     loud_frames: u32,
@@ -56,18 +56,18 @@ pub(super) struct Turns {
     echo: u32,
 }
 
-impl Turns {
+impl TurnTracker {
     /// Creates the state without speech.
-    pub(super) fn new() -> Turns {
-        Turns { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, came: None, agent: None, echo: 0 }
+    pub(super) fn new() -> TurnTracker {
+        TurnTracker { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, came: None, agent: None, echo: 0 }
     }
 
     /// Adds 20 ms of the caller.
-    pub(super) fn caller(&mut self, now: Instant, level: u16) {
+    pub(super) fn add_caller_frame(&mut self, now: Instant, level: u16) {
         let loud = u32::from(level) > self.line * ABOVE_LINE && level > FAINT;
         let own = u32::from(level) * BELOW_AGENT > self.echo;
         self.echo -= self.echo / 8;
-        self.learn(u32::from(level));
+        self.update_noise(u32::from(level));
         if !(loud && own) {
             self.quiet_frames += 1;
             if self.quiet_frames >= PAUSE_FRAMES {
@@ -91,17 +91,17 @@ impl Turns {
     }
 
     /// Notes the arrival of audible audio of the agent, which is played later.
-    pub(super) fn came(&mut self, now: Instant) {
+    pub(super) fn note_agent_audio(&mut self, now: Instant) {
         self.came.get_or_insert(now);
     }
 
     /// Notes that queued audio of the agent was discarded.
-    pub(super) fn cleared(&mut self) {
+    pub(super) fn note_clear(&mut self) {
         self.came = None;
     }
 
     /// Adds 20 ms of the agent that are played now; returns the response that begins with them, if any.
-    pub(super) fn agent(&mut self, now: Instant, level: u16) -> Option<Answer> {
+    pub(super) fn add_agent_frame(&mut self, now: Instant, level: u16) -> Option<AgentResponse> {
         if level < AUDIBLE {
             return None;
         }
@@ -118,11 +118,11 @@ impl Turns {
         let (said, came) = (self.said.take()?, self.came.take());
         let after = now.saturating_duration_since(said);
         let waited = came.map(|came| now.saturating_duration_since(came));
-        (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(Answer { after, waited })
+        (STILL_SPEAKS..=TURN_LIMIT).contains(&after).then_some(AgentResponse { after, waited })
     }
 
     /// Updates the noise estimate: down at once, up slowly, by a factor of two in 2 s.
-    fn learn(&mut self, level: u32) {
+    fn update_noise(&mut self, level: u32) {
         self.line = match self.line {
             line if level < line => line - (line - level).div_ceil(4),
             line => line + line.div_ceil(128),
@@ -143,7 +143,7 @@ mod tests {
     /// Simulated conversation in frames of 20 ms.
     struct Line {
         now: Instant,
-        turns: Turns,
+        turns: TurnTracker,
         /// Mean level of the line noise.
         noise: i32,
         /// Part of the agent's audio that returns as echo, of 256.
@@ -155,7 +155,7 @@ mod tests {
 
     impl Line {
         fn new(noise: i32, echo: i32) -> Line {
-            let (turns, answers) = (Turns::new(), Vec::new());
+            let (turns, answers) = (TurnTracker::new(), Vec::new());
             Line { now: Instant::now(), turns, noise, echo, seed: 1, phase: 0.0, answers }
         }
         fn chance(&mut self) -> i32 {
@@ -182,8 +182,8 @@ mod tests {
                     let noise = self.chance() * self.noise / 16_384;
                     (i32::from(own[n]) + noise + i32::from(said[n]) * self.echo / 256).clamp(-32_768, 32_767) as i16
                 });
-                self.turns.caller(self.now, level(&heard));
-                let answer = self.turns.agent(self.now, level(&said));
+                self.turns.add_caller_frame(self.now, level(&heard));
+                let answer = self.turns.add_agent_frame(self.now, level(&said));
                 self.answers.extend(answer.map(|answer| answer.after.as_millis()));
             }
         }
@@ -236,33 +236,37 @@ mod tests {
     #[test]
     fn the_wait_of_an_answer_is_known_from_its_arrival() {
         let ms = Duration::from_millis;
-        let speak = |turns: &mut Turns, from: Instant| {
+        let speak = |turns: &mut TurnTracker, from: Instant| {
             for n in 0..10 {
-                turns.caller(from + FRAME * n, 8000);
+                turns.add_caller_frame(from + FRAME * n, 8000);
             }
             from + FRAME * 9
         };
         for (came, is_cleared, waited) in [(true, false, Some(ms(120))), (true, true, None), (false, false, None)] {
-            let mut turns = Turns::new();
+            let mut turns = TurnTracker::new();
             assert!(!turns.awaits_answer(), "the caller has said nothing");
             let said = speak(&mut turns, Instant::now());
             assert!(turns.awaits_answer());
             if came {
-                turns.came(said + ms(500));
-                turns.came(said + ms(520));
+                turns.note_agent_audio(said + ms(500));
+                turns.note_agent_audio(said + ms(520));
                 assert!(!turns.awaits_answer());
             }
             if is_cleared {
-                turns.cleared();
+                turns.note_clear();
             }
-            assert_eq!(turns.agent(said + ms(620), 8000), Some(Answer { after: ms(620), waited }));
+            assert_eq!(turns.add_agent_frame(said + ms(620), 8000), Some(AgentResponse { after: ms(620), waited }));
             assert!(!turns.awaits_answer());
         }
-        let mut turns = Turns::new();
+        let mut turns = TurnTracker::new();
         let said = speak(&mut turns, Instant::now());
-        turns.came(said);
+        turns.note_agent_audio(said);
         let said = speak(&mut turns, said + FRAME);
-        assert_eq!(turns.agent(said + ms(300), 8000), Some(Answer { after: ms(300), waited: None }), "too early");
+        assert_eq!(
+            turns.add_agent_frame(said + ms(300), 8000),
+            Some(AgentResponse { after: ms(300), waited: None }),
+            "too early"
+        );
     }
 
     #[test]
@@ -337,18 +341,21 @@ mod tests {
     #[test]
     fn the_wait_of_an_answer_is_not_that_of_the_sentence_before() {
         let ms = Duration::from_millis;
-        let (mut turns, began) = (Turns::new(), Instant::now());
-        turns.agent(began, 8000);
+        let (mut turns, began) = (TurnTracker::new(), Instant::now());
+        turns.add_agent_frame(began, 8000);
         for n in 0..10 {
-            turns.caller(began + FRAME * n, 8000);
-            turns.agent(began + FRAME * n, 500);
+            turns.add_caller_frame(began + FRAME * n, 8000);
+            turns.add_agent_frame(began + FRAME * n, 500);
         }
         let said = began + FRAME * 9;
-        turns.came(said + ms(20));
-        assert_eq!(turns.agent(said + ms(40), 8000), None, "the rest of the sentence");
+        turns.note_agent_audio(said + ms(20));
+        assert_eq!(turns.add_agent_frame(said + ms(40), 8000), None, "the rest of the sentence");
         assert!(turns.awaits_answer());
-        turns.came(said + ms(600));
-        assert_eq!(turns.agent(said + ms(640), 8000), Some(Answer { after: ms(640), waited: Some(ms(40)) }));
+        turns.note_agent_audio(said + ms(600));
+        assert_eq!(
+            turns.add_agent_frame(said + ms(640), 8000),
+            Some(AgentResponse { after: ms(640), waited: Some(ms(40)) })
+        );
     }
 
     #[test]
@@ -374,11 +381,11 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_levels_at_all(levels in proptest::collection::vec(proptest::prelude::any::<(u16, u16)>(), 0..500)) {
-            let (mut turns, mut now) = (Turns::new(), Instant::now());
+            let (mut turns, mut now) = (TurnTracker::new(), Instant::now());
             for (caller, agent) in levels {
                 now += FRAME;
-                turns.caller(now, caller);
-                let answer = turns.agent(now, agent);
+                turns.add_caller_frame(now, caller);
+                let answer = turns.add_agent_frame(now, agent);
                 proptest::prop_assert!(answer.is_none_or(|answer| answer.after <= TURN_LIMIT));
             }
         }

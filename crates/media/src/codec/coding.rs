@@ -1,11 +1,11 @@
 //! Codecs as negotiated in SDP.
 
-use super::opus::Wanted;
+use super::opus::OpusPreferences;
 use super::{g722, opus};
 
 /// Codec of a payload number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Coding {
+pub enum PayloadCodec {
     /// G.711, μ-law.
     #[default]
     Pcmu,
@@ -14,33 +14,33 @@ pub enum Coding {
     /// G.722 at 64 kbit/s.
     G722,
     /// Opus, with the preferences of its receiver; they have no meaning for a source.
-    Opus(Wanted),
+    Opus(OpusPreferences),
     /// Linear 16-bit little-endian audio at this sampling rate, for agents; never negotiated with a remote party.
     Linear(u32),
 }
 
-impl Coding {
+impl PayloadCodec {
     /// Returns the RTP clock rate, in Hz.
     pub fn clock_hz(self) -> u32 {
         match self {
             // RFC 3551 §4.5.2 keeps 8000 for G.722 by a historical error.
-            Coding::Pcmu | Coding::Pcma | Coding::G722 | Coding::Linear(_) => 8000,
-            Coding::Opus(_) => opus::CLOCK_HZ,
+            PayloadCodec::Pcmu | PayloadCodec::Pcma | PayloadCodec::G722 | PayloadCodec::Linear(_) => 8000,
+            PayloadCodec::Opus(_) => opus::CLOCK_HZ,
         }
     }
 
     /// Returns whether the codec is G.711, which agents send and receive without conversion.
     pub fn is_g711(self) -> bool {
-        matches!(self, Coding::Pcmu | Coding::Pcma)
+        matches!(self, PayloadCodec::Pcmu | PayloadCodec::Pcma)
     }
 
     /// Returns the codec's own sampling rate; `None` for Opus, which adapts to the rate of the other side.
     pub(crate) fn rate_hz(self) -> Option<u32> {
         match self {
-            Coding::Pcmu | Coding::Pcma => Some(8000),
-            Coding::G722 => Some(g722::RATE_HZ),
-            Coding::Opus(_) => None,
-            Coding::Linear(rate_hz) => Some(rate_hz),
+            PayloadCodec::Pcmu | PayloadCodec::Pcma => Some(8000),
+            PayloadCodec::G722 => Some(g722::RATE_HZ),
+            PayloadCodec::Opus(_) => None,
+            PayloadCodec::Linear(rate_hz) => Some(rate_hz),
         }
     }
 }

@@ -4,7 +4,7 @@ use trunkgate_resample::Resampler;
 
 use crate::limits::AUDIO_PACKET_MOST_MS;
 
-use super::coding::Coding;
+use super::coding::PayloadCodec;
 use super::g711::{decode_alaw, decode_ulaw};
 use super::{g722, opus};
 
@@ -16,43 +16,43 @@ pub(crate) const DECODED_MOST: usize = AUDIO_PACKET_MOST_MS * MOST_PER_MS;
 
 /// Decoder of one source.
 #[derive(Debug)]
-pub(crate) struct Decoding {
-    kind: Kind,
+pub(crate) struct SourceDecoder {
+    kind: DecoderKind,
     /// Converts from the codec's own rate, unless the two are equal.
     resampler: Option<Box<Resampler>>,
     rate_hz: u32,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum DecoderKind {
     Ulaw,
     Alaw,
-    G722(Box<g722::Decoder>),
-    Opus(Box<opus::Decoder>),
+    G722(Box<g722::G722Decoder>),
+    Opus(Box<opus::OpusDecoder>),
 }
 
-impl Decoding {
+impl SourceDecoder {
     /// Creates a decoder into samples at `rate_hz`; `None` if the codec does not support that rate.
-    pub(crate) fn new(coding: Coding, rate_hz: u32) -> Option<Decoding> {
+    pub(crate) fn new(coding: PayloadCodec, rate_hz: u32) -> Option<SourceDecoder> {
         let kind = match coding {
-            Coding::Pcmu => Kind::Ulaw,
-            Coding::Pcma => Kind::Alaw,
-            Coding::G722 => Kind::G722(Box::default()),
-            Coding::Opus(_) => Kind::Opus(Box::new(opus::Decoder::new(rate_hz)?)),
-            Coding::Linear(_) => return None,
+            PayloadCodec::Pcmu => DecoderKind::Ulaw,
+            PayloadCodec::Pcma => DecoderKind::Alaw,
+            PayloadCodec::G722 => DecoderKind::G722(Box::default()),
+            PayloadCodec::Opus(_) => DecoderKind::Opus(Box::new(opus::OpusDecoder::new(rate_hz)?)),
+            PayloadCodec::Linear(_) => return None,
         };
         let own = coding.rate_hz().unwrap_or(rate_hz);
         let resampler = if own == rate_hz { None } else { Some(Box::new(Resampler::new(own, rate_hz)?)) };
-        Some(Decoding { kind, resampler, rate_hz })
+        Some(SourceDecoder { kind, resampler, rate_hz })
     }
 
     /// Resets the decoder state.
     pub(crate) fn begin_again(&mut self) {
         match &mut self.kind {
-            Kind::Ulaw | Kind::Alaw => {}
-            Kind::G722(decoder) => **decoder = g722::Decoder::new(),
-            Kind::Opus(decoder) => {
-                if let Some(fresh) = opus::Decoder::new(self.rate_hz) {
+            DecoderKind::Ulaw | DecoderKind::Alaw => {}
+            DecoderKind::G722(decoder) => **decoder = g722::G722Decoder::new(),
+            DecoderKind::Opus(decoder) => {
+                if let Some(fresh) = opus::OpusDecoder::new(self.rate_hz) {
                     **decoder = fresh;
                 }
             }
@@ -67,14 +67,14 @@ impl Decoding {
         let mut own = [0; DECODED_MOST];
         let to = if self.resampler.is_some() { &mut own } else { &mut *samples };
         let count = match &mut self.kind {
-            Kind::Ulaw => each(payload, to, decode_ulaw),
-            Kind::Alaw => each(payload, to, decode_alaw),
-            Kind::G722(decoder) => {
+            DecoderKind::Ulaw => each(payload, to, decode_ulaw),
+            DecoderKind::Alaw => each(payload, to, decode_alaw),
+            DecoderKind::G722(decoder) => {
                 let codes = payload.iter().take(AUDIO_PACKET_MOST_MS * 8);
                 let pairs = to.as_chunks_mut::<2>().0.iter_mut().zip(codes);
                 pairs.map(|(pair, code)| *pair = decoder.decode(*code)).count() * 2
             }
-            Kind::Opus(decoder) => decoder.decode(payload, to).unwrap_or(0).min(DECODED_MOST),
+            DecoderKind::Opus(decoder) => decoder.decode(payload, to).unwrap_or(0).min(DECODED_MOST),
         };
         let Some(resampler) = &mut self.resampler else { return count };
         let mut made = 0;
@@ -91,8 +91,8 @@ impl Decoding {
     /// samples made. `frame` is the number of samples per packet.
     pub(crate) fn conceal(&mut self, next: &[u8], frame: usize, samples: &mut [i16]) -> usize {
         match &mut self.kind {
-            Kind::Opus(decoder) => decoder.conceal(next, frame, samples),
-            Kind::Ulaw | Kind::Alaw | Kind::G722(_) => 0,
+            DecoderKind::Opus(decoder) => decoder.conceal(next, frame, samples),
+            DecoderKind::Ulaw | DecoderKind::Alaw | DecoderKind::G722(_) => 0,
         }
     }
 }

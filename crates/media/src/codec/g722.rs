@@ -49,7 +49,7 @@ fn saturated(value: i32) -> i32 {
 
 /// Predictor and scale factor of one band, identical in encoder and decoder so that both adapt alike.
 #[derive(Debug, Clone, Copy)]
-struct Band {
+struct SubBand {
     /// Prediction, and its part from the zeroes.
     s: i32,
     sz: i32,
@@ -66,9 +66,9 @@ struct Band {
     log: i32,
 }
 
-impl Band {
-    const fn new(scale: i32) -> Band {
-        Band { s: 0, sz: 0, r: [0; 2], p: [0; 2], a: [0; 2], b: [0; 6], d: [0; 6], scale, log: 0 }
+impl SubBand {
+    const fn new(scale: i32) -> SubBand {
+        SubBand { s: 0, sz: 0, r: [0; 2], p: [0; 2], a: [0; 2], b: [0; 6], d: [0; 6], scale, log: 0 }
     }
 
     /// Adapts the scale factor: LOGSCL and SCALEL (`most` 18432, `shift` 8), LOGSCH and SCALEH (22528, 10).
@@ -130,17 +130,17 @@ impl Band {
 
 /// Encoder from samples to bytes.
 #[derive(Debug, Clone)]
-pub struct Encoder {
-    low: Band,
-    high: Band,
+pub struct G722Encoder {
+    low: SubBand,
+    high: SubBand,
     /// Last samples, the newest last.
     samples: [i32; 24],
 }
 
-impl Encoder {
+impl G722Encoder {
     /// Creates an encoder in its initial state.
-    pub fn new() -> Encoder {
-        Encoder { low: Band::new(32), high: Band::new(8), samples: [0; 24] }
+    pub fn new() -> G722Encoder {
+        G722Encoder { low: SubBand::new(32), high: SubBand::new(8), samples: [0; 24] }
     }
 
     /// Encodes two samples.
@@ -177,7 +177,7 @@ impl Encoder {
     }
 }
 
-impl Default for Encoder {
+impl Default for G722Encoder {
     fn default() -> Self {
         Self::new()
     }
@@ -185,17 +185,17 @@ impl Default for Encoder {
 
 /// Decoder from bytes to samples.
 #[derive(Debug, Clone)]
-pub struct Decoder {
-    low: Band,
-    high: Band,
+pub struct G722Decoder {
+    low: SubBand,
+    high: SubBand,
     /// Sums and differences of the two bands, the newest last.
     samples: [i32; 24],
 }
 
-impl Decoder {
+impl G722Decoder {
     /// Creates a decoder in its initial state.
-    pub fn new() -> Decoder {
-        Decoder { low: Band::new(32), high: Band::new(8), samples: [0; 24] }
+    pub fn new() -> G722Decoder {
+        G722Decoder { low: SubBand::new(32), high: SubBand::new(8), samples: [0; 24] }
     }
 
     /// Decodes a byte into two samples.
@@ -221,7 +221,7 @@ impl Decoder {
     }
 }
 
-impl Default for Decoder {
+impl Default for G722Decoder {
     fn default() -> Self {
         Self::new()
     }
@@ -251,12 +251,12 @@ mod tests {
     }
 
     fn encoded(samples: &[i16]) -> Vec<u8> {
-        let mut encoder = Encoder::new();
+        let mut encoder = G722Encoder::new();
         samples.as_chunks::<2>().0.iter().map(|[first, second]| encoder.encode(*first, *second)).collect()
     }
 
     fn decoded(codes: &[u8]) -> Vec<i16> {
-        let mut decoder = Decoder::new();
+        let mut decoder = G722Decoder::new();
         codes.iter().flat_map(|code| decoder.decode(*code)).collect()
     }
 

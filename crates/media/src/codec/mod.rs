@@ -11,7 +11,7 @@ pub mod g722;
 pub(crate) mod level;
 pub mod opus;
 
-pub use coding::Coding;
+pub use coding::PayloadCodec;
 
-pub(crate) use decoding::{DECODED_MOST, Decoding};
-pub(crate) use encoding::Encoding;
+pub(crate) use decoding::{DECODED_MOST, SourceDecoder};
+pub(crate) use encoding::SinkEncoder;

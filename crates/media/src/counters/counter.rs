@@ -37,16 +37,16 @@ impl Counter {
 
 /// Histogram of durations; one thread writes, or all write by [`Self::take_shared`].
 #[derive(Debug)]
-pub struct Times<const BOUNDS: usize> {
+pub struct DurationHistogram<const BOUNDS: usize> {
     buckets: [Counter; BOUNDS],
     /// Count above all bounds.
     more: Counter,
     ns: Counter,
 }
 
-impl<const BOUNDS: usize> Times<BOUNDS> {
+impl<const BOUNDS: usize> DurationHistogram<BOUNDS> {
     /// Counts a duration in the first bucket that holds it; `bounds_us` must be the same in each call.
-    pub fn take(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
+    pub fn record_duration(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add_alone(1);
         self.ns.add_alone(ns);
@@ -76,14 +76,18 @@ impl<const BOUNDS: usize> Times<BOUNDS> {
     }
 }
 
-impl<const BOUNDS: usize> Default for Times<BOUNDS> {
-    fn default() -> Times<BOUNDS> {
-        Times { buckets: std::array::from_fn(|_| Counter::default()), more: Counter::default(), ns: Counter::default() }
+impl<const BOUNDS: usize> Default for DurationHistogram<BOUNDS> {
+    fn default() -> DurationHistogram<BOUNDS> {
+        DurationHistogram {
+            buckets: std::array::from_fn(|_| Counter::default()),
+            more: Counter::default(),
+            ns: Counter::default(),
+        }
     }
 }
 
 /// Counts one packet of `len` bytes, with a single writing thread.
-pub(crate) fn one(packets: &Counter, bytes: &Counter, len: usize) {
+pub(crate) fn count_packet(packets: &Counter, bytes: &Counter, len: usize) {
     packets.add_alone(1);
     bytes.add_alone(len as u64);
 }

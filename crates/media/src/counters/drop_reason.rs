@@ -118,9 +118,9 @@ impl DropReason {
 /// Dropped packets of one end by reason. Each number saturates at 2^32 - 1; 32 bits save memory, since an end keeps
 /// these for a call and most are 0.
 #[derive(Debug, Default)]
-pub struct Drops([AtomicU32; DropReason::COUNT]);
+pub struct DropCounters([AtomicU32; DropReason::COUNT]);
 
-impl Drops {
+impl DropCounters {
     /// Counts dropped packets; called by the end's worker only.
     pub fn add(&self, reason: DropReason, packets: u32) {
         if let Some(counter) = self.0.get(reason as usize) {
@@ -129,7 +129,7 @@ impl Drops {
     }
 
     /// Returns the number for one reason.
-    pub fn of(&self, reason: DropReason) -> u64 {
+    pub fn drop_count(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |counter| u64::from(counter.load(Ordering::Relaxed)))
     }
 }

@@ -1,9 +1,9 @@
 //! Counters of one end.
 
-use super::counter::{Counter, one};
-use super::drop_reason::Drops;
+use super::counter::{Counter, count_packet};
+use super::drop_reason::DropCounters;
 use super::loss::LossCounters;
-use super::symptoms::Symptoms;
+use super::symptoms::EndSymptoms;
 
 /// Counters of one end.
 #[derive(Debug, Default)]
@@ -31,9 +31,9 @@ pub struct EndCounters {
     /// Interarrival jitter according to the last report block, in microseconds.
     pub far_jitter_us: Counter,
     /// Quality scores of the received stream, one for each interval.
-    pub scores: Scores,
+    pub scores: MosCounters,
     /// Dropped packets by reason.
-    pub dropped: Drops,
+    pub dropped: DropCounters,
     /// 1 once the latch is locked.
     pub latched: Counter,
     /// RTCP packets accepted.
@@ -41,24 +41,24 @@ pub struct EndCounters {
     /// Frames dropped because an agent's socket was too slow.
     pub frames_dropped: Counter,
     /// Symptoms of silence.
-    pub symptoms: Symptoms,
+    pub symptoms: EndSymptoms,
 }
 
 impl EndCounters {
     /// Counts a packet from the remote party; called by the end's worker only.
     pub(crate) fn received(&self, bytes: usize) {
-        one(&self.rx_packets, &self.rx_bytes, bytes);
+        count_packet(&self.rx_packets, &self.rx_bytes, bytes);
     }
 
     /// Counts a packet to the remote party; called by the end's worker only.
     pub(crate) fn sent(&self, bytes: usize) {
-        one(&self.tx_packets, &self.tx_bytes, bytes);
+        count_packet(&self.tx_packets, &self.tx_bytes, bytes);
     }
 }
 
 /// Mean opinion scores, in thousandths.
 #[derive(Debug, Default)]
-pub struct Scores {
+pub struct MosCounters {
     /// Number of scores.
     pub count: Counter,
     /// Sum of the scores, in thousandths.
@@ -67,7 +67,7 @@ pub struct Scores {
     pub lowest: Counter,
 }
 
-impl Scores {
+impl MosCounters {
     /// Adds a score of 1 to 5.
     pub fn take(&self, score: f64) {
         // Truncation is intended: only a few digits of a score are significant.
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn scores_are_added_up_and_the_lowest_kept() {
-        let scores = Scores::default();
+        let scores = MosCounters::default();
         for score in [4.41, 3.0, 4.0, 9.0] {
             scores.take(score);
         }

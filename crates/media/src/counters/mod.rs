@@ -13,13 +13,13 @@ mod symptoms;
 mod turns;
 mod worker;
 
-pub use counter::{Counter, Times};
-pub use drop_reason::{DropReason, Drops};
-pub use end::{EndCounters, Scores};
+pub use counter::{Counter, DurationHistogram};
+pub use drop_reason::{DropCounters, DropReason};
+pub use end::{EndCounters, MosCounters};
 pub use loss::{LOSS_RUNS, LossCounters, LossRuns};
-pub use queue::{AgentQueue, Waiting};
-pub use symptoms::{Symptoms, Undelivered, Unsent};
-pub use turns::{AgentTurns, LegTurns, TURNS_KEPT, Turn};
+pub use queue::{AgentQueue, QueueGauge};
+pub use symptoms::{EndSymptoms, IcmpError, SendFailure};
+pub use turns::{AgentTurns, LegTurns, TURNS_KEPT, TurnTiming};
 pub use worker::{CLEAR_BOUNDS_US, RELAY_BOUNDS_US, TURN_BOUNDS_US, WorkerCounters};
 
-pub(crate) use shared::Shared;
+pub(crate) use shared::SharedCounters;

@@ -6,9 +6,9 @@ use super::counter::Counter;
 #[derive(Debug, Default)]
 pub struct AgentQueue {
     /// Audio from the agent not yet played to the caller, in milliseconds.
-    pub unheard: Waiting,
+    pub unheard: QueueGauge,
     /// Audio not yet written to the agent's socket, in frames of 20 ms.
-    pub unsent: Waiting,
+    pub unsent: QueueGauge,
     /// Messages of the agent for a stream other than its own; they are ignored.
     pub foreign: Counter,
     /// Messages of the agent that violate the protocol.
@@ -25,12 +25,12 @@ impl AgentQueue {
 
 /// Gauge of a queue with its maximum: the worker sets it, one reader polls it.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct QueueGauge {
     now: Counter,
     most: Counter,
 }
 
-impl Waiting {
+impl QueueGauge {
     /// Sets the current queue length; called by the worker only.
     pub fn set(&self, n: u64) {
         self.now.set(n);
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_most_that_waited_is_known_until_it_is_forgotten() {
-        let waiting = Waiting::default();
+        let waiting = QueueGauge::default();
         for (n, now, most) in [(0, 0, 0), (5000, 5000, 5000), (300, 300, 5000)] {
             waiting.set(n);
             assert_eq!((waiting.now(), waiting.most()), (now, most));

@@ -8,7 +8,7 @@ use super::counter::Counter;
 
 /// Reason why the local system did not send a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsent {
+pub enum SendFailure {
     /// A local firewall rule forbids the packet: EPERM, EACCES.
     Forbidden,
     /// No route to the destination, or its interface is down: ENETUNREACH, ENETDOWN, EHOSTUNREACH.
@@ -21,7 +21,7 @@ pub enum Unsent {
 
 /// ICMP error about a datagram that was not delivered (RFC 792, RFC 4443 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undelivered {
+pub enum IcmpError {
     /// Port unreachable: the port is closed, or a firewall rejects the packet.
     Port,
     /// Host unreachable: the host does not answer in its own network.
@@ -32,23 +32,24 @@ pub enum Undelivered {
     Forbidden,
 }
 
-impl Unsent {
-    const ALL: [Unsent; 4] = [Unsent::Forbidden, Unsent::NoRoute, Unsent::NotFromThere, Unsent::Other];
-    fn numbered(number: u64) -> Option<Unsent> {
-        Unsent::ALL.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+impl SendFailure {
+    const ALL: [SendFailure; 4] =
+        [SendFailure::Forbidden, SendFailure::NoRoute, SendFailure::NotFromThere, SendFailure::Other];
+    fn numbered(number: u64) -> Option<SendFailure> {
+        SendFailure::ALL.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
     }
 }
 
-impl Undelivered {
-    const ALL: [Undelivered; 4] = [Undelivered::Port, Undelivered::Host, Undelivered::Network, Undelivered::Forbidden];
-    fn numbered(number: u64) -> Option<Undelivered> {
-        Undelivered::ALL.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
+impl IcmpError {
+    const ALL: [IcmpError; 4] = [IcmpError::Port, IcmpError::Host, IcmpError::Network, IcmpError::Forbidden];
+    fn numbered(number: u64) -> Option<IcmpError> {
+        IcmpError::ALL.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
     }
 }
 
 /// Symptoms of an end, in counters written by its worker and readable by any thread.
 #[derive(Debug, Default)]
-pub struct Symptoms {
+pub struct EndSymptoms {
     /// G.711 packets of pure digital silence before the first packet with sound.
     pub silent: Counter,
     /// 1 once a packet had sound, or had a codec that is not checked for silence.
@@ -69,25 +70,25 @@ pub struct Symptoms {
     pub stranger: OnceLock<SocketAddr>,
 }
 
-impl Symptoms {
+impl EndSymptoms {
     /// Returns the last ICMP error, if any.
-    pub fn undelivered(&self) -> Option<Undelivered> {
-        Undelivered::numbered(self.undelivered.get())
+    pub fn undelivered(&self) -> Option<IcmpError> {
+        IcmpError::numbered(self.undelivered.get())
     }
 
     /// Counts an ICMP error for RTP sent to the remote party.
-    pub(crate) fn note_undelivered(&self, how: Undelivered) {
+    pub(crate) fn note_undelivered(&self, how: IcmpError) {
         self.unreachable.add_alone(1);
         self.undelivered.set(how as u64 + 1);
     }
 
     /// Returns the reason for the last of the [`refused`](Self::refused) packets, if any.
-    pub fn unsent(&self) -> Option<Unsent> {
-        Unsent::numbered(self.unsent.get())
+    pub fn unsent(&self) -> Option<SendFailure> {
+        SendFailure::numbered(self.unsent.get())
     }
 
     /// Counts an RTP packet that the system refused.
-    pub fn note_unsent(&self, why: Unsent) {
+    pub fn note_unsent(&self, why: SendFailure) {
         self.refused.add_alone(1);
         self.unsent.set(why as u64 + 1);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::counter::Times;
+use super::counter::DurationHistogram;
 use crate::limits::TURN_LIMIT;
 
 /// Maximum number of turns kept for one leg.
@@ -33,7 +33,7 @@ const UNKNOWN: u16 = u16::MAX;
 
 /// One turn with the durations of its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
+pub struct TurnTiming {
     /// Time from the end of the caller's speech to the agent's first audio.
     pub whole: Duration,
     /// Part in which the first audio waited in the edge before it was sent; `None` if unknown.
@@ -42,7 +42,7 @@ pub struct Turn {
     pub network: Option<Duration>,
 }
 
-impl Turn {
+impl TurnTiming {
     /// Returns the remaining time, spent by the agent; `None` if one of the other parts is unknown.
     pub fn agent(&self) -> Option<Duration> {
         Some(self.whole.saturating_sub(self.edge?).saturating_sub(self.network?))
@@ -51,32 +51,32 @@ impl Turn {
 
 /// Stored form of a turn.
 #[derive(Debug)]
-struct Kept {
+struct StoredTurn {
     whole: AtomicU16,
     edge: AtomicU16,
     network: AtomicU16,
 }
 
-impl Default for Kept {
-    fn default() -> Kept {
-        Kept { whole: AtomicU16::new(UNKNOWN), edge: AtomicU16::new(UNKNOWN), network: AtomicU16::new(UNKNOWN) }
+impl Default for StoredTurn {
+    fn default() -> StoredTurn {
+        StoredTurn { whole: AtomicU16::new(UNKNOWN), edge: AtomicU16::new(UNKNOWN), network: AtomicU16::new(UNKNOWN) }
     }
 }
 
-impl Kept {
-    fn set(&self, turn: Turn) {
+impl StoredTurn {
+    fn set(&self, turn: TurnTiming) {
         self.whole.store(units(turn.whole, UNIT_US), Ordering::Relaxed);
         self.edge.store(turn.edge.map_or(UNKNOWN, |time| units(time, UNIT_US)), Ordering::Relaxed);
         self.network.store(turn.network.map_or(UNKNOWN, |time| units(time, FINE_UNIT_US)), Ordering::Relaxed);
     }
 
-    fn get(&self) -> Option<Turn> {
+    fn get(&self) -> Option<TurnTiming> {
         let time = |kept: &AtomicU16, unit_us: u64| {
             Some(kept.load(Ordering::Relaxed))
                 .filter(|units| *units != UNKNOWN)
                 .map(|units| Duration::from_micros(u64::from(units) * unit_us))
         };
-        Some(Turn {
+        Some(TurnTiming {
             whole: time(&self.whole, UNIT_US)?,
             edge: time(&self.edge, UNIT_US),
             network: time(&self.network, FINE_UNIT_US),
@@ -98,7 +98,7 @@ fn units(time: Duration, unit_us: u64) -> u16 {
 pub struct LegTurns {
     all: Arc<AgentTurns>,
     count: AtomicU32,
-    kept: [Kept; TURNS_KEPT],
+    kept: [StoredTurn; TURNS_KEPT],
 }
 
 impl LegTurns {
@@ -108,7 +108,7 @@ impl LegTurns {
     }
 
     /// Adds a turn; called by the worker only.
-    pub fn take(&self, turn: Turn) {
+    pub fn record_turn(&self, turn: TurnTiming) {
         self.all.take(turn.whole);
         let at = self.count.load(Ordering::Relaxed);
         let Some(count) = at.checked_add(1) else { return };
@@ -134,9 +134,9 @@ impl LegTurns {
     }
 
     /// Lists the kept turns in order.
-    pub fn kept(&self) -> impl Iterator<Item = Turn> {
+    pub fn kept(&self) -> impl Iterator<Item = TurnTiming> {
         let count = self.count();
-        self.kept.iter().take(count.div_ceil(step(count)) as usize).filter_map(Kept::get)
+        self.kept.iter().take(count.div_ceil(step(count)) as usize).filter_map(StoredTurn::get)
     }
 }
 
@@ -147,7 +147,7 @@ fn step(count: u32) -> u32 {
 
 /// Turns of all calls of an agent, including active calls; several workers write.
 #[derive(Debug, Default)]
-pub struct AgentTurns(Times<{ BOUNDS_MS.len() }>);
+pub struct AgentTurns(DurationHistogram<{ BOUNDS_MS.len() }>);
 
 impl AgentTurns {
     fn take(&self, turn: Duration) {
@@ -205,30 +205,30 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn turn(whole: u64) -> Turn {
-        Turn { whole: ms(whole), edge: Some(ms(12)), network: Some(Duration::from_micros(3_400)) }
+    fn turn(whole: u64) -> TurnTiming {
+        TurnTiming { whole: ms(whole), edge: Some(ms(12)), network: Some(Duration::from_micros(3_400)) }
     }
 
     #[test]
     fn a_turn_is_kept_with_its_hops() {
         let turns = LegTurns::default();
-        let unknown = Turn { whole: TURN_LIMIT, edge: None, network: None };
+        let unknown = TurnTiming { whole: TURN_LIMIT, edge: None, network: None };
         for turn in [turn(812), unknown] {
-            turns.take(turn);
+            turns.record_turn(turn);
         }
         assert_eq!(turns.kept().collect::<Vec<_>>(), [turn(812), unknown]);
         assert_eq!(turn(812).agent(), Some(Duration::from_micros(796_600)));
         assert_eq!(unknown.agent(), None);
         assert_eq!((turns.count(), turns.all.count()), (2, 2));
         // Parts were measured at other times and may be longer than the turn.
-        assert_eq!(Turn { network: Some(ms(900)), ..turn(100) }.agent(), Some(ms(0)));
+        assert_eq!(TurnTiming { network: Some(ms(900)), ..turn(100) }.agent(), Some(ms(0)));
     }
 
     #[test]
     fn of_a_long_call_an_even_selection_is_kept() {
         let turns = LegTurns::default();
         for n in 0..5_000_u32 {
-            turns.take(turn(100 + u64::from(n)));
+            turns.record_turn(turn(100 + u64::from(n)));
             let kept: Vec<u128> = turns.kept().map(|turn| turn.whole.as_millis() - 100).collect();
             let step = step(n + 1);
             let expected: Vec<u128> = (0..=n).step_by(step as usize).map(u128::from).collect();

@@ -1,6 +1,6 @@
 //! Counters of one worker.
 
-use super::counter::{Counter, Times};
+use super::counter::{Counter, DurationHistogram};
 use super::drop_reason::DropReason;
 
 /// Upper bounds of [`WorkerCounters::relay`], in microseconds.
@@ -45,7 +45,7 @@ pub struct WorkerCounters {
     /// Iterations of the event loop; `/healthz` checks that the number grows.
     pub turns: Counter,
     /// Time of packets in the edge, 1 in 64 packets sampled.
-    pub relay: Times<{ RELAY_BOUNDS_US.len() }>,
+    pub relay: DurationHistogram<{ RELAY_BOUNDS_US.len() }>,
     /// Open agent sockets.
     pub agents: Counter,
     /// Frames dropped because an agent's socket was too slow.
@@ -55,9 +55,9 @@ pub struct WorkerCounters {
     /// Quiet frames of agents that were removed to make up for late frames.
     pub agent_frames_removed: Counter,
     /// Time from the end of the caller's speech to the agent's first audio.
-    pub agent_turns: Times<{ TURN_BOUNDS_US.len() }>,
+    pub agent_turns: DurationHistogram<{ TURN_BOUNDS_US.len() }>,
     /// Time from an agent's `clear` to the first packet without the cleared audio.
-    pub agent_clears: Times<{ CLEAR_BOUNDS_US.len() }>,
+    pub agent_clears: DurationHistogram<{ CLEAR_BOUNDS_US.len() }>,
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     fn a_time_falls_into_the_first_bucket_that_holds_it() {
         let times = WorkerCounters::default().relay;
         for ns in [10_000, 10_001, 10_000_000, 10_000_001] {
-            times.take(&RELAY_BOUNDS_US, Duration::from_nanos(ns));
+            times.record_duration(&RELAY_BOUNDS_US, Duration::from_nanos(ns));
         }
         let counts: Vec<u64> = times.counts().collect();
         assert_eq!(counts, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);

@@ -4,10 +4,10 @@
 use std::time::Instant;
 
 use crate::limits::KEY_LOST_AFTER;
-use crate::rtp::Rtp;
+use crate::rtp::RtpHeader;
 
-use super::goertzel::{Goertzel, Heard};
-use super::receiver::Completed;
+use super::goertzel::{DigitDetection, Goertzel};
+use super::receiver::CompletedDigit;
 
 /// Unsent silence that ends a tone, in milliseconds (ITU-T Q.24).
 const PAUSE_MS: u32 = 40;
@@ -24,7 +24,7 @@ pub(crate) struct Detector {
     /// Digit at the beginning of its tone.
     begun: Option<char>,
     /// Digit at the end of its tone, with its duration.
-    over: Option<Completed>,
+    over: Option<CompletedDigit>,
 }
 
 impl Detector {
@@ -36,7 +36,7 @@ impl Detector {
 
     /// Analyses a packet's audio, which is no longer than a tone and the pause after it; `clock_hz` is its clock rate.
     /// Returns whether the packet is part of a tone.
-    pub(crate) fn hear(&mut self, now: Instant, rtp: &Rtp, clock_hz: u32, samples: &[i16]) -> bool {
+    pub(crate) fn hear(&mut self, now: Instant, rtp: &RtpHeader, clock_hz: u32, samples: &[i16]) -> bool {
         self.release_lost(now);
         self.seen = now;
         // No truncation: bounded by the size of a packet.
@@ -51,9 +51,9 @@ impl Detector {
         }
         let was_tone = self.detector.is_tone();
         let (current, begun, over) = (&mut self.current, &mut self.begun, &mut self.over);
-        self.detector.take(samples, |heard| match heard {
-            Heard::Begun(digit) => (*current, *begun) = (Some(digit), Some(digit)),
-            Heard::Over(ms) => *over = current.take().map(|digit| Completed { digit, ms }),
+        self.detector.analyse_samples(samples, |heard| match heard {
+            DigitDetection::Begun(digit) => (*current, *begun) = (Some(digit), Some(digit)),
+            DigitDetection::Over(ms) => *over = current.take().map(|digit| CompletedDigit { digit, ms }),
         });
         was_tone || self.detector.is_tone()
     }
@@ -64,7 +64,7 @@ impl Detector {
     }
 
     /// Takes the digit at the end of its tone, with its duration.
-    pub(crate) fn take_over(&mut self) -> Option<Completed> {
+    pub(crate) fn take_over(&mut self) -> Option<CompletedDigit> {
         self.over.take()
     }
 
@@ -83,8 +83,8 @@ impl Detector {
     fn release(&mut self) {
         let (current, over) = (&mut self.current, &mut self.over);
         self.detector.end(|heard| match heard {
-            Heard::Begun(_) => {}
-            Heard::Over(ms) => *over = current.take().map(|digit| Completed { digit, ms }),
+            DigitDetection::Begun(_) => {}
+            DigitDetection::Over(ms) => *over = current.take().map(|digit| CompletedDigit { digit, ms }),
         });
     }
 }

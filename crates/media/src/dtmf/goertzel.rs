@@ -31,7 +31,7 @@ const SHARE: f32 = 0.78;
 
 /// Detection result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum DigitDetection {
     /// The tone of a digit has begun.
     Begun(char),
     /// The tone has ended after this many milliseconds.
@@ -91,7 +91,7 @@ impl Goertzel {
     }
 
     /// Analyses samples; `heard` gets the results.
-    pub(crate) fn take(&mut self, samples: &[i16], mut heard: impl FnMut(Heard)) {
+    pub(crate) fn analyse_samples(&mut self, samples: &[i16], mut heard: impl FnMut(DigitDetection)) {
         for chunk in samples.chunks(self.every) {
             let sum: i32 = chunk.iter().map(|sample| i32::from(*sample)).sum();
             if let Some(place) = self.window.get_mut(self.filled) {
@@ -99,7 +99,7 @@ impl Goertzel {
                 self.filled += 1;
             }
             if self.filled == WINDOW {
-                self.judge(&mut heard);
+                self.evaluate_window(&mut heard);
                 self.window.copy_within(STEP.., 0);
                 self.filled = WINDOW - STEP;
             }
@@ -107,17 +107,17 @@ impl Goertzel {
     }
 
     /// Ends the current tone, because its audio has stopped.
-    pub(crate) fn end(&mut self, heard: impl FnOnce(Heard)) {
+    pub(crate) fn end(&mut self, heard: impl FnOnce(DigitDetection)) {
         (self.candidate, self.hits, self.filled) = (None, 0, 0);
         if self.pressed.take().is_some() {
             let ms = self.lasted * 1000 / RATE_HZ as usize;
-            heard(Heard::Over(u32::try_from(ms).unwrap_or(u32::MAX)));
+            heard(DigitDetection::Over(u32::try_from(ms).unwrap_or(u32::MAX)));
         }
     }
 
-    fn judge(&mut self, mut heard: impl FnMut(Heard)) {
+    fn evaluate_window(&mut self, mut heard: impl FnMut(DigitDetection)) {
         let all: f32 = self.window.iter().map(|sample| sample * sample).sum();
-        let key = self.key_in(all);
+        let key = self.digit_in(all);
         let is_silent = all < self.power * SILENT;
         if std::mem::take(&mut self.is_behind_loss) && key.is_none() && !is_silent {
             self.lasted += STEP;
@@ -143,12 +143,12 @@ impl Goertzel {
         if let Some(key) = key.filter(|_| self.pressed.is_none() && self.hits >= HITS) {
             self.pressed = Some(key);
             (self.power, self.lasted) = (all, WINDOW + (HITS as usize - 1) * STEP);
-            heard(Heard::Begun(key));
+            heard(DigitDetection::Begun(key));
         }
     }
 
     /// Returns the digit with the two frequencies that make up a window with this total energy.
-    fn key_in(&self, all: f32) -> Option<char> {
+    fn digit_in(&self, all: f32) -> Option<char> {
         // Goertzel algorithm: the power at each frequency.
         let powers = self.coefficients.map(|coefficient| {
             let (mut one, mut two) = (0.0_f32, 0.0_f32);
@@ -198,14 +198,14 @@ mod tests {
     fn keys(samples: &[i16]) -> Vec<(char, u32)> {
         let (mut detector, mut begun, mut all) = (Goertzel::new(8000), None, Vec::new());
         for packet in samples.chunks(160) {
-            detector.take(packet, |heard| match heard {
-                Heard::Begun(key) => assert_eq!(begun.replace(key), None),
-                Heard::Over(ms) => all.push((begun.take().unwrap(), ms)),
+            detector.analyse_samples(packet, |heard| match heard {
+                DigitDetection::Begun(key) => assert_eq!(begun.replace(key), None),
+                DigitDetection::Over(ms) => all.push((begun.take().unwrap(), ms)),
             });
         }
         detector.end(|heard| match heard {
-            Heard::Begun(_) => {}
-            Heard::Over(ms) => all.push((begun.take().unwrap(), ms)),
+            DigitDetection::Begun(_) => {}
+            DigitDetection::Over(ms) => all.push((begun.take().unwrap(), ms)),
         });
         all
     }
@@ -239,10 +239,10 @@ mod tests {
                 }
                 // The tone begins and ends softly.
                 assert!(samples[..2].iter().chain(&samples[whole - 2..whole]).all(|sample| sample.abs() < 3000));
-                detector.take(&samples, |each| heard.push(each));
+                detector.analyse_samples(&samples, |each| heard.push(each));
             }
             for (pair, key) in heard.chunks(2).zip(DIGITS) {
-                let [Heard::Begun(begun), Heard::Over(ms)] = pair else { panic!("{pair:?}") };
+                let [DigitDetection::Begun(begun), DigitDetection::Over(ms)] = pair else { panic!("{pair:?}") };
                 assert!(*begun == key && (80..=115).contains(ms), "{key}: {pair:?}");
             }
             assert_eq!(heard.len(), 32);
@@ -322,8 +322,8 @@ mod tests {
                 if std::mem::take(&mut gap) {
                     detector.skip();
                 }
-                detector.take(packet, |each| {
-                    if let Heard::Begun(key) = each {
+                detector.analyse_samples(packet, |each| {
+                    if let DigitDetection::Begun(key) = each {
                         heard.push(key);
                     }
                 });
@@ -393,21 +393,22 @@ mod tests {
 
     #[test]
     fn q24_speech_through_opus_has_no_keys() {
-        use crate::codec::opus::{Decoder, Encoder, Wanted};
+        use crate::codec::opus::{OpusDecoder, OpusEncoder, OpusPreferences};
         // Half an hour if the codec is optimised.
         let seconds = if cfg!(debug_assertions) { 4 } else { 450 };
         let mut chance = Chance(11);
         for (pitch, rate_hz, most) in
             [(95.0, 8000, 0), (130.0, 16_000, 12_000), (210.0, 8000, 12_000), (300.0, 16_000, 0)]
         {
-            let wanted = Wanted { max_bit_rate: most, ..Wanted::default() };
-            let (mut encoder, mut decoder) = (Encoder::new(8000, wanted).unwrap(), Decoder::new(rate_hz).unwrap());
+            let wanted = OpusPreferences { max_bit_rate: most, ..OpusPreferences::default() };
+            let (mut encoder, mut decoder) =
+                (OpusEncoder::new(8000, wanted).unwrap(), OpusDecoder::new(rate_hz).unwrap());
             let (mut detector, mut heard) = (Goertzel::new(rate_hz), Vec::new());
             for frame in voice(pitch, seconds, &mut chance).chunks_exact(160) {
                 let (mut packet, mut samples) = ([0; 500], [0; 320]);
                 let bytes = encoder.encode(frame, &mut packet);
                 let count = decoder.decode(&packet[..bytes], &mut samples).unwrap_or(0);
-                detector.take(&samples[..count], |each| heard.push(each));
+                detector.analyse_samples(&samples[..count], |each| heard.push(each));
             }
             assert_eq!(heard, [], "{pitch} at {rate_hz} Hz");
         }
@@ -418,8 +419,8 @@ mod tests {
         fn any_samples_at_all(samples in proptest::collection::vec(proptest::prelude::any::<i16>(), 0..3000)) {
             let (mut detector, mut open) = (Goertzel::new(16_000), false);
             for packet in samples.chunks(97) {
-                detector.take(packet, |heard| {
-                    assert_eq!(open, matches!(heard, Heard::Over(_)));
+                detector.analyse_samples(packet, |heard| {
+                    assert_eq!(open, matches!(heard, DigitDetection::Over(_)));
                     open = !open;
                 });
             }

@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::Ticks;
+use trunkgate_agent::TickGenerator;
 
-use crate::codec::{Coding, Encoding, g722};
-use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
+use crate::codec::{PayloadCodec, SinkEncoder, g722};
+use crate::rtp::{FIXED_HEADER, PacketBuf, RtpHeader, StreamStart};
 
-use super::sender::{Sender, Signal};
-use super::spec::PressSpec;
+use super::sender::{DigitSignal, DtmfSender};
+use super::spec::DigitFormat;
 
 /// Samples of 20 ms at the highest rate of generated tones.
 const MOST_SAMPLES: usize = 320;
@@ -19,9 +19,9 @@ const MOST_SAMPLES: usize = 320;
 pub(crate) struct Injector {
     serial: u32,
     clock_hz: u32,
-    tones: Option<Tones>,
-    ticks: Ticks,
-    sender: Sender,
+    tones: Option<ToneEncoder>,
+    ticks: TickGenerator,
+    sender: DtmfSender,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
@@ -29,20 +29,20 @@ pub(crate) struct Injector {
 
 /// Encoder of tones.
 #[derive(Debug)]
-struct Tones {
-    coding: Coding,
-    encoding: Encoding,
+struct ToneEncoder {
+    coding: PayloadCodec,
+    encoding: SinkEncoder,
     rate_hz: u32,
     payload: u8,
 }
 
 /// Result of one tick of an injector.
 #[derive(Debug)]
-pub(crate) enum Injected {
+pub(crate) enum InjectorOutput {
     /// Packet of a digit.
     Packet {
         /// RTP header.
-        rtp: Rtp,
+        rtp: RtpHeader,
         /// Clock ticks by which the packet is sent later than its timestamp indicates.
         since: u32,
     },
@@ -52,14 +52,14 @@ pub(crate) enum Injected {
 
 impl Injector {
     /// Creates an injector; its clock begins now. `twin` continues the stream's encoder.
-    pub(crate) fn new(now: Instant, start: StreamStart, press: PressSpec, twin: Option<Encoding>) -> Injector {
+    pub(crate) fn new(now: Instant, start: StreamStart, press: DigitFormat, twin: Option<SinkEncoder>) -> Injector {
         let (clock_hz, tones) = match press {
-            PressSpec::Event { clock_hz, .. } => (clock_hz, None),
-            PressSpec::Tone { payload, coding } => {
+            DigitFormat::Event { clock_hz, .. } => (clock_hz, None),
+            DigitFormat::Tone { payload, coding } => {
                 let rate_hz = coding.rate_hz().unwrap_or(g722::RATE_HZ);
-                let tones = twin.or_else(|| Encoding::new(coding, rate_hz)).map(|mut encoding| {
+                let tones = twin.or_else(|| SinkEncoder::new(coding, rate_hz)).map(|mut encoding| {
                     encoding.set_tone(true);
-                    Tones { coding, encoding, rate_hz, payload }
+                    ToneEncoder { coding, encoding, rate_hz, payload }
                 });
                 (coding.clock_hz(), tones)
             }
@@ -69,8 +69,8 @@ impl Injector {
             serial,
             clock_hz,
             tones,
-            ticks: Ticks::new(now),
-            sender: Sender::default(),
+            ticks: TickGenerator::new(now),
+            sender: DtmfSender::default(),
             ssrc,
             sequence,
             timestamp,
@@ -88,7 +88,7 @@ impl Injector {
     }
 
     /// Queues digits; returns the number of digits rejected.
-    pub(crate) fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+    pub(crate) fn add(&mut self, press: DigitFormat, digits: &str, ms: u16) -> usize {
         self.sender.add(press, digits, ms)
     }
 
@@ -104,33 +104,33 @@ impl Injector {
 
     /// Skips the next tick, if due; the digits wait.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
-        self.ticks.take(now).map(|_| ())
+        self.ticks.take_tick(now).map(|_| ())
     }
 
     /// Takes the next tick, if it is due.
-    pub(crate) fn take(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Injected> {
-        let tick = self.ticks.take(now)?;
+    pub(crate) fn take_tick(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<InjectorOutput> {
+        let tick = self.ticks.take_tick(now)?;
         // Truncation is intended: timestamps are modulo 2^32.
         let at = self.timestamp.wrapping_add((tick.index as u32).wrapping_mul(self.clock_hz / 50));
         let signal = self.sender.next(at);
-        Some(signal.and_then(|signal| self.write(signal, at, packet)).unwrap_or(Injected::Pause))
+        Some(signal.and_then(|signal| self.write(signal, at, packet)).unwrap_or(InjectorOutput::Pause))
     }
 
     /// Returns the codec of the tones and an encoder that continues from their state, if the codec has state.
-    pub(crate) fn into_twin(self) -> Option<(Coding, Encoding)> {
+    pub(crate) fn into_twin(self) -> Option<(PayloadCodec, SinkEncoder)> {
         let tones = self.tones?;
         Some((tones.coding, tones.encoding.twin()?))
     }
 
-    fn write(&mut self, signal: Signal, at: u32, packet: &mut PacketBuf) -> Option<Injected> {
+    fn write(&mut self, signal: DigitSignal, at: u32, packet: &mut PacketBuf) -> Option<InjectorOutput> {
         let (header, area) = packet.receive_area().split_at_mut_checked(FIXED_HEADER)?;
         *header.first_mut()? = 0x80;
         let (bytes, marker, payload_type, timestamp, since) = match signal {
-            Signal::Event(event) => {
+            DigitSignal::Event(event) => {
                 area.get_mut(..event.payload.len())?.copy_from_slice(&event.payload);
                 (event.payload.len(), event.marker, event.payload_type, event.timestamp, event.since)
             }
-            Signal::Tone(part) => {
+            DigitSignal::Tone(part) => {
                 let tones = self.tones.as_mut()?;
                 let mut frame = [0; MOST_SAMPLES];
                 let frame = frame.get_mut(..tones.rate_hz as usize / 50)?;
@@ -140,8 +140,8 @@ impl Injector {
         };
         packet.set_len(FIXED_HEADER + bytes);
         let payload = FIXED_HEADER..FIXED_HEADER + bytes;
-        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
+        let rtp = RtpHeader { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
         self.sequence = self.sequence.wrapping_add(1);
-        (bytes > 0).then_some(Injected::Packet { rtp, since })
+        (bytes > 0).then_some(InjectorOutput::Packet { rtp, since })
     }
 }

@@ -13,11 +13,13 @@ mod sender;
 mod spec;
 mod synth;
 
-pub use receiver::Receiver;
-pub use sender::{EventPacket, Sender, Signal, TonePart};
-pub use spec::{PartedSpec, PressSpec};
+pub use receiver::DtmfReceiver;
+pub use sender::{DigitSignal, DtmfSender, EventPacket, TonePart};
+pub use spec::{DigitFormat, DtmfConversion};
 
 pub(crate) use detector::Detector;
 pub(crate) use digit::Digit;
-pub(crate) use injector::{Injected, Injector};
-pub(crate) use receiver::{Completed, END, EventReceiver, Observation, PressTracker, SEGMENT_TICKS, TelephoneEvent};
+pub(crate) use injector::{Injector, InjectorOutput};
+pub(crate) use receiver::{
+    CompletedDigit, END, EventObservation, EventReceiver, EventTracker, SEGMENT_TICKS, TelephoneEvent,
+};

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::limits::{KEY_LOST_AFTER, KEY_MOST_MS, KEYS_TOLD};
-use crate::rtp::Rtp;
+use crate::rtp::RtpHeader;
 
 use super::digit::Digit;
 
@@ -31,10 +31,10 @@ const MOST_PACKET_TICKS: u32 = 480;
 /// event from the next one (RFC 4733 §2.5.1); timestamps are used only if they agree with those, because some senders
 /// keep them, advance them within an event, or let them jump.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct PressTracker {
+pub(crate) struct EventTracker {
     last: EventPosition,
     /// Preceding event of the source.
-    former: FormerPress,
+    former: FormerEvent,
     /// Whether an event has been received.
     has_last: bool,
     /// Whether the source's timestamp differed between two events. An end packet with an unchanged timestamp is then a
@@ -45,14 +45,14 @@ pub(crate) struct PressTracker {
 /// Last event of another source, whose packets may still arrive: a digest of SSRC, timestamp and event in four bytes,
 /// to keep each leg small; 0 if there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct FormerPress(u32);
+struct FormerEvent(u32);
 
 /// Reports each digit of one remote party once.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Receiver {
-    tracker: PressTracker,
+pub struct DtmfReceiver {
+    tracker: EventTracker,
     /// Forwarded digits that were reported to signalling.
-    told: u16,
+    reported: u16,
 }
 
 /// Newest packet of the current event.
@@ -85,7 +85,7 @@ pub(crate) struct TelephoneEvent {
 
 /// Classification of a telephone-event packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Observation {
+pub(crate) enum EventObservation {
     /// Repeated, late or damaged packet.
     Ignored,
     /// First received packet of an event.
@@ -96,7 +96,7 @@ pub(crate) enum Observation {
 
 impl TelephoneEvent {
     /// Parses a packet's payload; `None` if it is too short (RFC 4733 §2.3).
-    pub(crate) fn parse(rtp: &Rtp, payload: &[u8]) -> Option<TelephoneEvent> {
+    pub(crate) fn parse(rtp: &RtpHeader, payload: &[u8]) -> Option<TelephoneEvent> {
         let &[event, flags, high, low, ..] = payload else { return None };
         Some(TelephoneEvent {
             ssrc: rtp.ssrc,
@@ -190,44 +190,44 @@ impl EventPosition {
     }
 }
 
-impl FormerPress {
-    fn digest(ssrc: u32, timestamp: u32, event: u8) -> FormerPress {
+impl FormerEvent {
+    fn digest(ssrc: u32, timestamp: u32, event: u8) -> FormerEvent {
         let mixed = ssrc ^ timestamp.wrapping_mul(0x9e37_79b1) ^ u32::from(event).rotate_left(24);
-        FormerPress(mixed.max(1))
+        FormerEvent(mixed.max(1))
     }
 }
 
-impl PressTracker {
+impl EventTracker {
     /// Classifies a packet and updates the state.
-    pub(crate) fn observe(&mut self, packet: &TelephoneEvent) -> Observation {
+    pub(crate) fn observe(&mut self, packet: &TelephoneEvent) -> EventObservation {
         if self.has_last && self.last.ssrc == packet.ssrc {
-            let Some(ahead) = self.last.distance_to(packet) else { return Observation::Ignored };
+            let Some(ahead) = self.last.distance_to(packet) else { return EventObservation::Ignored };
             let is_new_segment = self.last.is_next_segment(packet);
             if is_new_segment || self.last.is_continued_by(packet, ahead, self.has_moving_clock) {
                 let is_wrapped = self.last.is_nearly_full() && packet.duration < self.last.duration && !packet.is_end;
                 let is_new_segment = is_new_segment || is_wrapped;
                 self.last.advance(packet, is_new_segment);
-                return Observation::Continued { is_new_segment };
+                return EventObservation::Continued { is_new_segment };
             }
             self.has_moving_clock |= packet.timestamp != self.last.timestamp;
         } else if self.has_last {
-            if self.former == FormerPress::digest(packet.ssrc, packet.timestamp, packet.event) {
-                return Observation::Ignored;
+            if self.former == FormerEvent::digest(packet.ssrc, packet.timestamp, packet.event) {
+                return EventObservation::Ignored;
             }
             let EventPosition { ssrc, timestamp, event, .. } = self.last;
-            self.former = FormerPress::digest(ssrc, timestamp, event);
+            self.former = FormerEvent::digest(ssrc, timestamp, event);
             self.has_moving_clock = false;
         }
         (self.last, self.has_last) = (EventPosition::begin(packet), true);
-        Observation::Begun
+        EventObservation::Begun
     }
 }
 
-impl Receiver {
+impl DtmfReceiver {
     /// Processes a telephone-event packet; returns the digit at the first received packet of its event.
-    pub fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
+    pub fn take(&mut self, rtp: &RtpHeader, payload: &[u8]) -> Option<char> {
         let packet = TelephoneEvent::parse(rtp, payload)?;
-        let is_first = self.tracker.observe(&packet) == Observation::Begun;
+        let is_first = self.tracker.observe(&packet) == EventObservation::Begun;
         Digit::from_event(packet.event).filter(|_| is_first).map(Digit::as_char)
     }
 }
@@ -259,8 +259,8 @@ impl HeldDigit {
         self.seen + KEY_LOST_AFTER
     }
 
-    fn completed(self) -> Completed {
-        Completed { digit: self.digit, ms: self.ms() }
+    fn completed(self) -> CompletedDigit {
+        CompletedDigit { digit: self.digit, ms: self.ms() }
     }
 
     /// Returns the duration, in milliseconds.
@@ -273,7 +273,7 @@ impl HeldDigit {
 
 /// Completed digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Completed {
+pub(crate) struct CompletedDigit {
     /// `0` to `9`, `*`, `#`, `A` to `D`.
     pub(crate) digit: char,
     /// Duration, in milliseconds.
@@ -283,19 +283,19 @@ pub(crate) struct Completed {
 /// Receiver of one remote party's telephone-events: reports each digit once, and its end if required.
 #[derive(Debug, Default)]
 pub(crate) struct EventReceiver {
-    receiver: Receiver,
+    receiver: DtmfReceiver,
     held: Option<HeldDigit>,
 }
 
 impl EventReceiver {
     /// Counts a forwarded digit; returns whether it is reported to signalling.
-    pub(crate) fn may_tell(&mut self) -> bool {
-        self.receiver.told = self.receiver.told.saturating_add(1);
-        self.receiver.told <= KEYS_TOLD
+    pub(crate) fn may_report(&mut self) -> bool {
+        self.receiver.reported = self.receiver.reported.saturating_add(1);
+        self.receiver.reported <= KEYS_TOLD
     }
 
     /// Processes a packet; returns the digit at the first received packet of its event.
-    pub(crate) fn take(&mut self, rtp: &Rtp, payload: &[u8]) -> Option<char> {
+    pub(crate) fn take(&mut self, rtp: &RtpHeader, payload: &[u8]) -> Option<char> {
         self.receiver.take(rtp, payload)
     }
 
@@ -305,18 +305,18 @@ impl EventReceiver {
         &mut self,
         now: Instant,
         clock_hz: u32,
-        rtp: &Rtp,
+        rtp: &RtpHeader,
         payload: &[u8],
-    ) -> [Option<Completed>; 2] {
+    ) -> [Option<CompletedDigit>; 2] {
         let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return [None, None] };
         let replaced = match self.receiver.tracker.observe(&packet) {
-            Observation::Ignored => return [None, None],
-            Observation::Begun => {
+            EventObservation::Ignored => return [None, None],
+            EventObservation::Begun => {
                 let digit = Digit::from_event(packet.event).map(Digit::as_char);
                 let held = |digit| HeldDigit { digit, clock_hz, before: 0, ticks: packet.duration, seen: now };
                 std::mem::replace(&mut self.held, digit.map(held))
             }
-            Observation::Continued { is_new_segment } => {
+            EventObservation::Continued { is_new_segment } => {
                 if let Some(held) = &mut self.held {
                     held.advance(now, packet.duration, is_new_segment);
                 }
@@ -328,7 +328,7 @@ impl EventReceiver {
     }
 
     /// Ends a digit after the loss of its last packets.
-    pub(crate) fn release_lost(&mut self, now: Instant) -> Option<Completed> {
+    pub(crate) fn release_lost(&mut self, now: Instant) -> Option<CompletedDigit> {
         self.held.take_if(|held| held.lost_at() <= now).map(HeldDigit::completed)
     }
 
@@ -351,8 +351,8 @@ mod tests {
     /// Test packet as `(sequence, timestamp, event, marker, end, duration)`.
     type Sent = (u16, u32, u8, bool, bool, u16);
 
-    fn rtp(ssrc: u32, (sequence, timestamp, _, marker, ..): Sent) -> Rtp {
-        Rtp { marker, payload_type: 101, sequence, timestamp, ssrc, payload: 12..16 }
+    fn rtp(ssrc: u32, (sequence, timestamp, _, marker, ..): Sent) -> RtpHeader {
+        RtpHeader { marker, payload_type: 101, sequence, timestamp, ssrc, payload: 12..16 }
     }
 
     fn payload((_, _, event, _, is_end, duration): Sent) -> [u8; 4] {
@@ -361,7 +361,7 @@ mod tests {
     }
 
     fn digits(packets: impl IntoIterator<Item = Sent>) -> String {
-        let mut receiver = Receiver::default();
+        let mut receiver = DtmfReceiver::default();
         packets.into_iter().filter_map(|packet| receiver.take(&rtp(1, packet), &payload(packet))).collect()
     }
 
@@ -537,7 +537,7 @@ mod tests {
             // An event of the former source counts.
             (1, (40, 4000, 3, true, false, 160)),
         ];
-        let mut receiver = Receiver::default();
+        let mut receiver = DtmfReceiver::default();
         let received = packets.map(|(ssrc, packet)| receiver.take(&rtp(ssrc, packet), &payload(packet)));
         assert_eq!(received.into_iter().flatten().collect::<String>(), "123");
     }
@@ -548,7 +548,7 @@ mod tests {
         let second = (20, 900, 2, true, false, 160);
         assert_eq!(digits([first, second, (12, 100, 1, false, true, 480), (21, 900, 2, false, false, 320)]), "12");
         // Another source begins its own numbers.
-        let mut receiver = Receiver::default();
+        let mut receiver = DtmfReceiver::default();
         let taken = [(1, first), (2, first), (2, first), (2, second)];
         let digits: String = taken
             .into_iter()
@@ -572,10 +572,10 @@ mod tests {
                 }
             }
             let ended = take((sequence + 1, 2 * step, 1, false, true, 65_535));
-            assert_eq!(ended, [None, Some(Completed { digit: '1', ms: 3 * 65_535 / 8 })], "{habit}");
+            assert_eq!(ended, [None, Some(CompletedDigit { digit: '1', ms: 3 * 65_535 / 8 })], "{habit}");
             // An event that begins right there has the marker.
             let next = take((sequence + 4, 3 * step, 1, true, true, 800));
-            assert_eq!(next, [None, Some(Completed { digit: '1', ms: 100 })], "{habit}");
+            assert_eq!(next, [None, Some(CompletedDigit { digit: '1', ms: 100 })], "{habit}");
         }
     }
 
@@ -583,7 +583,7 @@ mod tests {
     fn every_key_and_nothing_else() {
         let all = (0..=255).map(|event| (u16::from(event) * 3, u32::from(event) * 400, event, true, false, 160));
         assert_eq!(digits(all), "0123456789*#ABCD");
-        let mut receiver = Receiver::default();
+        let mut receiver = DtmfReceiver::default();
         let packet = (1, 1, 1, true, false, 0);
         assert_eq!(receiver.take(&rtp(1, packet), &[1, 10, 0]), None);
         assert_eq!(receiver.take(&rtp(1, packet), &[1, 10, 0, 0]), Some('1'));

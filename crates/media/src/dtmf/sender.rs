@@ -6,7 +6,7 @@ use crate::limits::{KEY_MOST_MS, KEYS_WAITING};
 
 use super::digit::Digit;
 use super::receiver::{END, SEGMENT_TICKS};
-use super::spec::PressSpec;
+use super::spec::DigitFormat;
 use super::synth::Synth;
 
 /// Milliseconds between two packets of an event.
@@ -24,21 +24,21 @@ const VOLUME: u8 = 10;
 
 /// Queued digits, and the state of the current one.
 #[derive(Debug, Default)]
-pub struct Sender {
-    waiting: VecDeque<Wanted>,
-    now: Option<Press>,
+pub struct DtmfSender {
+    waiting: VecDeque<QueuedDigit>,
+    now: Option<ActiveDigit>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
-    press: PressSpec,
+struct QueuedDigit {
+    press: DigitFormat,
     digit: Digit,
     ticks: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Press {
-    wanted: Wanted,
+struct ActiveDigit {
+    wanted: QueuedDigit,
     /// Timestamp of the segment, shared by all of its packets.
     timestamp: u32,
     /// RTP clock ticks before this segment.
@@ -49,7 +49,7 @@ struct Press {
 
 /// Signal in place of 20 ms of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub enum DigitSignal {
     /// A telephone-event.
     Event(EventPacket),
     /// Part of a tone, or of the pause after it.
@@ -99,18 +99,18 @@ pub struct EventPacket {
     pub payload: [u8; 4],
 }
 
-impl Sender {
+impl DtmfSender {
     /// Queues digits of `ms` milliseconds each; returns the number rejected because the queue is full. Other characters
     /// are skipped.
-    pub fn add(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+    pub fn add(&mut self, press: DigitFormat, digits: &str, ms: u16) -> usize {
         let least = match press {
-            PressSpec::Event { .. } => LEAST_TICKS,
-            PressSpec::Tone { .. } => LEAST_TONE_TICKS,
+            DigitFormat::Event { .. } => LEAST_TICKS,
+            DigitFormat::Tone { .. } => LEAST_TONE_TICKS,
         };
         let ticks = ms.min(KEY_MOST_MS).div_ceil(TICK_MS).max(least);
         let digits = || digits.chars().filter_map(Digit::from_char);
         let room = KEYS_WAITING.saturating_sub(self.waiting.len());
-        let wanted = digits().take(room).map(|digit| Wanted { press, digit, ticks });
+        let wanted = digits().take(room).map(|digit| QueuedDigit { press, digit, ticks });
         self.waiting.extend(wanted);
         digits().count().saturating_sub(room)
     }
@@ -121,20 +121,20 @@ impl Sender {
     }
 
     /// Advances by 20 ms, at this timestamp of the stream; returns the signal due instead of audio, if any.
-    pub fn next(&mut self, timestamp: u32) -> Option<Signal> {
+    pub fn next(&mut self, timestamp: u32) -> Option<DigitSignal> {
         let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
         if over {
             let next = self.waiting.pop_front();
-            self.now = next.map(|wanted| Press { wanted, timestamp, before: 0, tick: 0 });
+            self.now = next.map(|wanted| ActiveDigit { wanted, timestamp, before: 0, tick: 0 });
         }
         let press = self.now.as_mut()?;
         let wanted = press.wanted;
         press.tick += 1;
         let (payload_type, clock_hz) = match wanted.press {
-            PressSpec::Event { payload, clock_hz } => (payload, clock_hz),
-            PressSpec::Tone { .. } => {
+            DigitFormat::Event { payload, clock_hz } => (payload, clock_hz),
+            DigitFormat::Tone { .. } => {
                 let (digit, tick) = (wanted.digit, press.tick - 1);
-                return Some(Signal::Tone(TonePart { digit, tick, ticks: wanted.ticks }));
+                return Some(DigitSignal::Tone(TonePart { digit, tick, ticks: wanted.ticks }));
             }
         };
         if press.tick > wanted.ticks + REPEATS {
@@ -155,28 +155,28 @@ impl Sender {
         }
         let end = if held == wanted.ticks && !goes_on { END } else { 0 };
         let payload = [wanted.digit.event(), end | VOLUME, high, low];
-        Some(Signal::Event(EventPacket { payload_type, marker, timestamp, since, payload }))
+        Some(DigitSignal::Event(EventPacket { payload_type, marker, timestamp, since, payload }))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dtmf::Receiver;
-    use crate::rtp::Rtp;
+    use crate::dtmf::DtmfReceiver;
+    use crate::rtp::RtpHeader;
 
-    const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
+    const EVENT: DigitFormat = DigitFormat::Event { payload: 101, clock_hz: 8000 };
 
-    fn event(pressed: Option<Signal>) -> Option<EventPacket> {
+    fn event(pressed: Option<DigitSignal>) -> Option<EventPacket> {
         pressed.map(|pressed| match pressed {
-            Signal::Event(packet) => packet,
-            Signal::Tone(_) => panic!("{pressed:?}"),
+            DigitSignal::Event(packet) => packet,
+            DigitSignal::Tone(_) => panic!("{pressed:?}"),
         })
     }
 
     #[test]
     fn rfc4733_2_5_1_a_press_is_one_event_that_grows_and_ends_three_times() {
-        let mut presses = Sender::default();
+        let mut presses = DtmfSender::default();
         assert_eq!(presses.add(EVENT, "7#", 100), 0);
         let ticks: Vec<Option<EventPacket>> = (0..22).map(|n| event(presses.next(1000 + n * 160))).collect();
         let packet = |event: u8, marker, timestamp, end: u8, duration: u16| {
@@ -208,13 +208,13 @@ mod tests {
     #[test]
     fn what_is_pressed_is_read_back() {
         let digits = "1234567890*#ABCD11";
-        let (mut presses, mut keys) = (Sender::default(), Receiver::default());
+        let (mut presses, mut keys) = (DtmfSender::default(), DtmfReceiver::default());
         // Lower-case letters are accepted; other characters are no digits.
         assert_eq!(presses.add(EVENT, &digits.to_lowercase().replace("56", "5 w,6"), 100), 0);
         let read: String = (0..400u32)
             .filter_map(|n| {
                 let packet = event(presses.next((u32::MAX - 1000).wrapping_add(n * 160)))?;
-                let rtp = Rtp {
+                let rtp = RtpHeader {
                     marker: packet.marker,
                     payload_type: packet.payload_type,
                     sequence: n as u16,
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn so_many_keys_wait_and_no_more() {
-        let mut presses = Sender::default();
+        let mut presses = DtmfSender::default();
         assert_eq!(presses.add(EVENT, &"1".repeat(KEYS_WAITING - 1), 100), 0);
         assert_eq!(presses.add(EVENT, "234", 100), 2);
         assert_eq!(presses.add(EVENT, "5", 100), 1);
@@ -241,8 +241,8 @@ mod tests {
     #[test]
     fn a_clock_may_be_absurd() {
         for clock_hz in [1, 49, 300_000_000, u32::MAX] {
-            let mut presses = Sender::default();
-            presses.add(PressSpec::Event { payload: 97, clock_hz }, "1", KEY_MOST_MS);
+            let mut presses = DtmfSender::default();
+            presses.add(DigitFormat::Event { payload: 97, clock_hz }, "1", KEY_MOST_MS);
             let packets = (0..3100).filter_map(|n| event(presses.next(n))).count();
             assert_eq!(packets, usize::from(KEY_MOST_MS / TICK_MS + REPEATS), "{clock_hz}");
         }
@@ -250,8 +250,8 @@ mod tests {
 
     #[test]
     fn rfc4733_2_5_1_3_a_long_press_goes_on_in_another_segment() {
-        let mut presses = Sender::default();
-        presses.add(PressSpec::Event { payload: 97, clock_hz: 48_000 }, "1", 3000);
+        let mut presses = DtmfSender::default();
+        presses.add(DigitFormat::Event { payload: 97, clock_hz: 48_000 }, "1", 3000);
         let packets: Vec<EventPacket> = (0..400u32).filter_map(|n| event(presses.next(n * 960))).collect();
         assert_eq!(packets.len(), 152);
         assert_eq!(packets.iter().filter(|packet| packet.marker).count(), 1);

@@ -1,10 +1,10 @@
 //! DTMF forms of the two sides of a wire.
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 
 /// DTMF conversion of a wire between sides with different forms; digits of the source are removed from its media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct PartedSpec {
+pub struct DtmfConversion {
     /// Telephone-events of the source: payload number and clock rate (Hz).
     pub events: Vec<(u8, u32)>,
     /// Whether tones in the audio are digits. Only audio that the wire transcodes, or that goes to an agent, is
@@ -12,16 +12,16 @@ pub struct PartedSpec {
     #[serde(default)]
     pub tones: bool,
     /// Form towards the sink; `None` passes digits to signalling by `Event::Key`.
-    pub press: Option<PressSpec>,
+    pub press: Option<DigitFormat>,
     /// Set if only digits are wanted from the source: payload number and codec of its audio, which is not forwarded. A
     /// digit is reported to signalling when it begins, with a duration of 0 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digits_only: Option<(u8, Coding)>,
+    pub digits_only: Option<(u8, PayloadCodec)>,
 }
 
 /// Form of a digit towards a remote party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum PressSpec {
+pub enum DigitFormat {
     /// Telephone-event (RFC 4733).
     Event {
         /// Payload number of the remote party.
@@ -35,16 +35,16 @@ pub enum PressSpec {
         /// Payload number of the audio.
         payload: u8,
         /// The codec of the audio.
-        coding: Coding,
+        coding: PayloadCodec,
     },
 }
 
-impl PressSpec {
+impl DigitFormat {
     /// Returns the codec of the tones; `None` for telephone-events.
-    pub(crate) fn tone_coding(self) -> Option<Coding> {
+    pub(crate) fn tone_coding(self) -> Option<PayloadCodec> {
         match self {
-            PressSpec::Event { .. } => None,
-            PressSpec::Tone { coding, .. } => Some(coding),
+            DigitFormat::Event { .. } => None,
+            DigitFormat::Tone { coding, .. } => Some(coding),
         }
     }
 }

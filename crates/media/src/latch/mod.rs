@@ -32,8 +32,8 @@ use std::time::Instant;
 use crate::limits::{LATCH_GRACE, STRAGGLER_WINDOW};
 use crate::spec::{LatchMode, RemoteSpec};
 
-use source::{Claim, RTCP, RTP, SourceLatch, Terms, is_expected};
-pub use source::{Known, Taken};
+use source::{LatchConditions, RTCP, RTP, SourceClaim, SourceLatch, is_expected};
+pub use source::{LatchOutcome, LatchSnapshot};
 
 /// Converts an address to its canonical form for comparison: IPv4 never as mapped IPv6, no flow label. A link-local
 /// address keeps its interface (RFC 4007 §11), which is needed to send.
@@ -82,7 +82,7 @@ impl Latch {
     pub fn restored(
         now: Instant,
         [rtp, rtcp]: [Option<SocketAddr>; 2],
-        known: [Known; 2],
+        known: [LatchSnapshot; 2],
         remote: Option<&RemoteSpec>,
     ) -> Latch {
         let [rtp, rtcp] = [SourceLatch::restored(now, rtp, known[0]), SourceLatch::restored(now, rtcp, known[1])];
@@ -101,7 +101,7 @@ impl Latch {
     }
 
     /// Returns the state of the RTP and the RTCP winner that survives a restart.
-    pub fn known(&self) -> [Known; 2] {
+    pub fn known(&self) -> [LatchSnapshot; 2] {
         [self.rtp.known(), self.rtcp.known()]
     }
 
@@ -148,28 +148,28 @@ impl Latch {
     /// Returns whether RTP from this source is processed: it counts, or is counted towards a takeover by
     /// [`Self::take_rtp`].
     pub(crate) fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
-        self.rtp.claim(source, &self.rtp_terms(now, remote)) != Claim::Refused
+        self.rtp.claim(source, &self.rtp_terms(now, remote)) != SourceClaim::Refused
     }
 
     /// Returns whether RTCP on the RTP port counts from this source; it never makes the source the winner.
     pub(crate) fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         match self.rtp.claim(source, &self.rtp_terms(now, remote)) {
-            Claim::Holds | Claim::Straggles => true,
-            Claim::Wins => self.rtp().is_none(),
-            Claim::Contends | Claim::Refused => false,
+            SourceClaim::Holds | SourceClaim::Straggles => true,
+            SourceClaim::Wins => self.rtp().is_none(),
+            SourceClaim::Contends | SourceClaim::Refused => false,
         }
     }
 
     /// Returns whether RTCP from this source is processed.
     pub(crate) fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
-        self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != Claim::Refused
+        self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != SourceClaim::Refused
     }
 
     /// Processes a valid RTP packet, authenticated if the stream is encrypted.
-    pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
+    pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> LatchOutcome {
         let terms = self.rtp_terms(now, remote);
-        let taken = self.rtp.take(source, &terms);
-        if taken == Taken::Won && self.rtcp().is_some() {
+        let taken = self.rtp.accept_packet(source, &terms);
+        if taken == LatchOutcome::Won && self.rtcp().is_some() {
             // Another RTP source sends its RTCP from another address too.
             self.rtcp = SourceLatch::default();
         }
@@ -177,9 +177,9 @@ impl Latch {
     }
 
     /// Processes a valid RTCP packet.
-    pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> Taken {
+    pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> LatchOutcome {
         let terms = self.rtcp_terms(now, remote);
-        self.rtcp.take(source, &terms)
+        self.rtcp.accept_packet(source, &terms)
     }
 
     /// Checks the silence of winners that may be replaced; returns true if the end's sockets must accept other sources
@@ -206,8 +206,8 @@ impl Latch {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))
     }
 
-    fn rtp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> Terms<'a> {
-        Terms {
+    fn rtp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> LatchConditions<'a> {
+        LatchConditions {
             now,
             rules: &RTP,
             remote,
@@ -221,8 +221,8 @@ impl Latch {
     }
 
     /// RTCP is sent on hold too (RFC 3264 §5.1).
-    fn rtcp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> Terms<'a> {
-        Terms {
+    fn rtcp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> LatchConditions<'a> {
+        LatchConditions {
             now,
             rules: &RTCP,
             remote,

@@ -13,7 +13,7 @@ use crate::spec::{LatchMode, RemoteSpec};
 
 /// Thresholds and times of a latch.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct LatchRules {
     settled_packets: u32,
     settled_after: Duration,
     settled_within: Duration,
@@ -29,7 +29,7 @@ pub(super) struct Rules {
 }
 
 /// Rules for RTP.
-pub(super) static RTP: Rules = Rules {
+pub(super) static RTP: LatchRules = LatchRules {
     settled_packets: LATCH_SETTLED_PACKETS,
     settled_after: LATCH_SETTLED_AFTER,
     settled_within: LATCH_SETTLED_WITHIN,
@@ -43,7 +43,7 @@ pub(super) static RTP: Rules = Rules {
 };
 
 /// Rules for RTCP, with one packet in about five seconds from each source.
-pub(super) static RTCP: Rules = Rules {
+pub(super) static RTCP: LatchRules = LatchRules {
     settled_packets: LATCH_RTCP_SETTLED_PACKETS,
     settled_after: LATCH_RTCP_SETTLED_AFTER,
     settled_within: LATCH_RTCP_SETTLED_WITHIN,
@@ -57,9 +57,9 @@ pub(super) static RTCP: Rules = Rules {
 };
 
 /// Conditions for the evaluation of a source.
-pub(super) struct Terms<'a> {
+pub(super) struct LatchConditions<'a> {
     pub(super) now: Instant,
-    pub(super) rules: &'static Rules,
+    pub(super) rules: &'static LatchRules,
     pub(super) remote: &'a RemoteSpec,
     /// The announced address and port of this stream.
     pub(super) exact: Option<SocketAddr>,
@@ -75,7 +75,7 @@ pub(super) struct Terms<'a> {
     pub(super) must_send: bool,
 }
 
-impl Terms<'_> {
+impl LatchConditions<'_> {
     fn is_exact(&self, source: SocketAddr) -> bool {
         self.exact == Some(source)
     }
@@ -84,7 +84,7 @@ impl Terms<'_> {
         self.beside == Some(source.ip()) || is_expected(source, self.remote)
     }
 
-    fn silence(&self, winner: &Winner) -> Duration {
+    fn silence(&self, winner: &LatchedSource) -> Duration {
         self.now.saturating_duration_since(winner.run.heard)
     }
 
@@ -94,7 +94,7 @@ impl Terms<'_> {
     /// attacker. Under `strict` an established winner yields only while the remote party has to send (not on hold, in
     /// early media or in a fax), and an established exact source keeps the latch through any silence: a muted phone is
     /// not to lose its call's audio to another port of its address.
-    fn yields_after(&self, winner: &Winner) -> Option<Duration> {
+    fn yields_after(&self, winner: &LatchedSource) -> Option<Duration> {
         let exact = self.is_exact(winner.run.source);
         match self.remote.latch {
             LatchMode::Strict | LatchMode::Relearn if !self.may_send => None,
@@ -111,7 +111,7 @@ impl Terms<'_> {
 
 /// Packets of one source, counted since a moment.
 #[derive(Debug, Clone)]
-struct Run {
+struct SourceRun {
     source: SocketAddr,
     /// Time of the last packet, or of a description that restarted the silence.
     heard: Instant,
@@ -120,13 +120,13 @@ struct Run {
     packets: u32,
 }
 
-impl Run {
-    fn new(now: Instant, source: SocketAddr) -> Run {
-        Run { source, heard: now, since: now, packets: 1 }
+impl SourceRun {
+    fn new(now: Instant, source: SocketAddr) -> SourceRun {
+        SourceRun { source, heard: now, since: now, packets: 1 }
     }
 
     /// Counts a packet; restarts the count if it covers too long a time for a stream.
-    fn take(&mut self, now: Instant, rules: &Rules) {
+    fn take(&mut self, now: Instant, rules: &LatchRules) {
         self.heard = now;
         if now.saturating_duration_since(self.since) > rules.settled_within {
             (self.since, self.packets) = (now, 0);
@@ -139,19 +139,19 @@ impl Run {
     }
 
     /// Returns whether the run is a stream and not just occasional packets.
-    fn settles(&self, rules: &Rules) -> bool {
+    fn settles(&self, rules: &LatchRules) -> bool {
         self.has(rules.settled_packets, rules.settled_after)
     }
 
-    fn continues(&self, terms: &Terms<'_>) -> bool {
+    fn continues(&self, terms: &LatchConditions<'_>) -> bool {
         terms.now.saturating_duration_since(self.heard) < terms.rules.contender_gap
     }
 }
 
 /// Source whose packets count.
 #[derive(Debug, Clone)]
-struct Winner {
-    run: Run,
+struct LatchedSource {
+    run: SourceRun,
     /// Whether the winner has ever settled, that is, proven to be a stream.
     established: bool,
     /// Whether the winner has settled since the last description, so that a single packet of the exact source does not
@@ -161,12 +161,12 @@ struct Winner {
     speaks: bool,
 }
 
-impl Winner {
-    fn new(now: Instant, source: SocketAddr) -> Winner {
-        Winner { run: Run::new(now, source), established: false, settled: false, speaks: true }
+impl LatchedSource {
+    fn new(now: Instant, source: SocketAddr) -> LatchedSource {
+        LatchedSource { run: SourceRun::new(now, source), established: false, settled: false, speaks: true }
     }
 
-    fn take(&mut self, now: Instant, rules: &Rules) {
+    fn take(&mut self, now: Instant, rules: &LatchRules) {
         self.speaks = true;
         if self.settled {
             self.run.heard = now;
@@ -180,7 +180,7 @@ impl Winner {
 
 /// Standing of a packet's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(super) enum SourceClaim {
     /// The source is the winner.
     Holds,
     /// The packets count, but the source does not win: they are stragglers from before a re-negotiation.
@@ -195,7 +195,7 @@ pub(super) enum Claim {
 
 /// Outcome of an authenticated packet for the latch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum LatchOutcome {
     /// The packet does not count.
     Refused,
     /// The packet counts.
@@ -206,18 +206,18 @@ pub enum Taken {
 
 /// Another source next to the winner.
 #[derive(Debug, Clone)]
-enum Beside {
+enum OtherSource {
     /// Former source of a latch without a winner, and the time until which its packets are stragglers.
     Former { source: SocketAddr, until: Instant },
     /// Expected source that sends next to a winner, or while the winner is silent.
-    Contender(Run),
+    Contender(SourceRun),
 }
 
 /// The latch of one stream, RTP or RTCP.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourceLatch {
-    winner: Option<Winner>,
-    beside: Option<Beside>,
+    winner: Option<LatchedSource>,
+    beside: Option<OtherSource>,
     /// Whether the exact source has won since its address was announced; then no NAT hides it, and it may always
     /// return.
     exact_won: bool,
@@ -229,7 +229,7 @@ pub(super) struct SourceLatch {
 impl SourceLatch {
     /// Creates a latch without a winner; packets of `former` count until the given time and do not win.
     pub(super) fn opened(former: Option<(SocketAddr, Instant)>) -> SourceLatch {
-        let beside = former.map(|(source, until)| Beside::Former { source, until });
+        let beside = former.map(|(source, until)| OtherSource::Former { source, until });
         SourceLatch { beside, ..SourceLatch::default() }
     }
 
@@ -237,69 +237,69 @@ impl SourceLatch {
         self.winner.as_ref().map(|winner| winner.run.source)
     }
 
-    pub(super) fn claim(&self, source: SocketAddr, terms: &Terms<'_>) -> Claim {
+    pub(super) fn claim(&self, source: SocketAddr, terms: &LatchConditions<'_>) -> SourceClaim {
         if terms.remote.latch == LatchMode::Off {
             return match (terms.is_exact(source), self.source() == Some(source)) {
-                (true, true) => Claim::Holds,
-                (true, false) => Claim::Wins,
-                (false, _) => Claim::Refused,
+                (true, true) => SourceClaim::Holds,
+                (true, false) => SourceClaim::Wins,
+                (false, _) => SourceClaim::Refused,
             };
         }
         match &self.winner {
-            Some(winner) if winner.run.source == source => Claim::Holds,
-            _ if !terms.is_expected(source) => Claim::Refused,
+            Some(winner) if winner.run.source == source => SourceClaim::Holds,
+            _ if !terms.is_expected(source) => SourceClaim::Refused,
             Some(winner) if terms.is_exact(source) => self.claim_of_exact(winner, source, terms),
             Some(winner) => self.claim_of_other(winner, source, terms),
-            None if terms.is_exact(source) => Claim::Wins,
-            None if self.is_straggler(source, terms) => Claim::Straggles,
-            None if terms.pinned_until.is_some_and(|until| terms.now < until) => Claim::Refused,
-            None => Claim::Wins,
+            None if terms.is_exact(source) => SourceClaim::Wins,
+            None if self.is_straggler(source, terms) => SourceClaim::Straggles,
+            None if terms.pinned_until.is_some_and(|until| terms.now < until) => SourceClaim::Refused,
+            None => SourceClaim::Wins,
         }
     }
 
-    fn claim_of_exact(&self, winner: &Winner, source: SocketAddr, terms: &Terms<'_>) -> Claim {
+    fn claim_of_exact(&self, winner: &LatchedSource, source: SocketAddr, terms: &LatchConditions<'_>) -> SourceClaim {
         let takes_over = self.exact_won || !winner.settled || terms.silence(winner) >= terms.rules.exact_silence;
         let run = self.run_with(source, terms);
         if takes_over || terms.pins && run.has(terms.rules.contender_packets, terms.rules.contender_span) {
-            Claim::Wins
+            SourceClaim::Wins
         } else if terms.pins {
-            Claim::Contends
+            SourceClaim::Contends
         } else {
-            Claim::Refused
+            SourceClaim::Refused
         }
     }
 
-    fn claim_of_other(&self, winner: &Winner, source: SocketAddr, terms: &Terms<'_>) -> Claim {
+    fn claim_of_other(&self, winner: &LatchedSource, source: SocketAddr, terms: &LatchConditions<'_>) -> SourceClaim {
         let is_exact = terms.is_exact(winner.run.source);
         if self.first == Some(source) && !is_exact {
-            return Claim::Wins;
+            return SourceClaim::Wins;
         }
         let (rules, silence) = (terms.rules, terms.silence(winner));
         // Neither source has proven to be a stream yet; the first that does wins.
         let is_open = !winner.established && !is_exact;
         let Some(after) = terms.yields_after(winner).filter(|_| is_open || silence >= rules.unsettled_silence) else {
-            return Claim::Refused;
+            return SourceClaim::Refused;
         };
         if self.contender().is_some_and(|other| other.continues(terms) && terms.is_exact(other.source)) {
-            return Claim::Refused;
+            return SourceClaim::Refused;
         }
         let run = self.run_with(source, terms);
         let by_silence = silence >= after && run.has(rules.contender_packets, rules.contender_span);
-        if by_silence || is_open && run.settles(rules) { Claim::Wins } else { Claim::Contends }
+        if by_silence || is_open && run.settles(rules) { SourceClaim::Wins } else { SourceClaim::Contends }
     }
 
-    fn contender(&self) -> Option<&Run> {
+    fn contender(&self) -> Option<&SourceRun> {
         match &self.beside {
-            Some(Beside::Contender(run)) => Some(run),
-            Some(Beside::Former { .. }) | None => None,
+            Some(OtherSource::Contender(run)) => Some(run),
+            Some(OtherSource::Former { .. }) | None => None,
         }
     }
 
     /// Counts a packet of a contender. There is one contender slot: a packet of another source decrements its count, so
     /// that the source with the most packets holds the slot (Boyer–Moore majority vote) and occasional packets keep no
     /// stream out. The exact source takes the slot at once.
-    fn contend(&mut self, source: SocketAddr, terms: &Terms<'_>) {
-        if let Some(Beside::Contender(run)) = &mut self.beside
+    fn contend(&mut self, source: SocketAddr, terms: &LatchConditions<'_>) {
+        if let Some(OtherSource::Contender(run)) = &mut self.beside
             && run.source != source
             && run.continues(terms)
             && !terms.is_exact(source)
@@ -309,7 +309,7 @@ impl SourceLatch {
                 return;
             }
         }
-        self.beside = Some(Beside::Contender(self.run_with(source, terms)));
+        self.beside = Some(OtherSource::Contender(self.run_with(source, terms)));
     }
 
     /// Creates a latch for a new description of the same address; sources that could return still can.
@@ -317,49 +317,50 @@ impl SourceLatch {
         SourceLatch { exact_won: before.exact_won, first: before.first, ..SourceLatch::opened(former) }
     }
 
-    fn is_straggler(&self, of: SocketAddr, terms: &Terms<'_>) -> bool {
-        matches!(self.beside, Some(Beside::Former { source, until }) if source == of && terms.now < until)
+    fn is_straggler(&self, of: SocketAddr, terms: &LatchConditions<'_>) -> bool {
+        matches!(self.beside, Some(OtherSource::Former { source, until }) if source == of && terms.now < until)
     }
 
     /// Returns the contender's run including a packet at this moment.
-    fn run_with(&self, source: SocketAddr, terms: &Terms<'_>) -> Run {
+    fn run_with(&self, source: SocketAddr, terms: &LatchConditions<'_>) -> SourceRun {
         let Some(running) = self.contender().filter(|run| run.continues(terms) && run.source == source) else {
-            return Run::new(terms.now, source);
+            return SourceRun::new(terms.now, source);
         };
         let mut run = running.clone();
         run.take(terms.now, terms.rules);
         run
     }
 
-    pub(super) fn take(&mut self, source: SocketAddr, terms: &Terms<'_>) -> Taken {
+    pub(super) fn accept_packet(&mut self, source: SocketAddr, terms: &LatchConditions<'_>) -> LatchOutcome {
         let now = terms.now;
         match self.claim(source, terms) {
-            Claim::Holds => {
+            SourceClaim::Holds => {
                 if let Some(winner) = &mut self.winner {
                     winner.take(now, terms.rules);
                     if winner.established && !terms.is_exact(source) {
                         self.first.get_or_insert(source);
                     }
                     // Next to an established winner, only a run of the exact source counts.
-                    let is_exact = matches!(&self.beside, Some(Beside::Contender(run)) if terms.is_exact(run.source));
+                    let is_exact =
+                        matches!(&self.beside, Some(OtherSource::Contender(run)) if terms.is_exact(run.source));
                     if winner.established && !is_exact {
                         self.beside = None;
                     }
                 }
-                Taken::Counts
+                LatchOutcome::Counts
             }
-            Claim::Wins => {
+            SourceClaim::Wins => {
                 self.exact_won |= terms.is_exact(source);
-                self.winner = Some(Winner::new(now, source));
+                self.winner = Some(LatchedSource::new(now, source));
                 self.beside = None;
-                Taken::Won
+                LatchOutcome::Won
             }
-            Claim::Straggles => Taken::Counts,
-            Claim::Contends => {
+            SourceClaim::Straggles => LatchOutcome::Counts,
+            SourceClaim::Contends => {
                 self.contend(source, terms);
-                Taken::Refused
+                LatchOutcome::Refused
             }
-            Claim::Refused => Taken::Refused,
+            SourceClaim::Refused => LatchOutcome::Refused,
         }
     }
 
@@ -367,7 +368,7 @@ impl SourceLatch {
     /// over as from a new winner.
     pub(super) fn describe(&mut self, now: Instant) {
         if let Some(winner) = &mut self.winner {
-            winner.run = Run { packets: 0, ..Run::new(now, winner.run.source) };
+            winner.run = SourceRun { packets: 0, ..SourceRun::new(now, winner.run.source) };
             winner.settled = false;
         }
         if self.winner.is_some() {
@@ -396,7 +397,7 @@ impl SourceLatch {
 
     /// Clears the lock of a winner that has been silent for so long that another source may take over before the next
     /// sweep; returns true on a change.
-    pub(super) fn rest(&mut self, terms: &Terms<'_>) -> bool {
+    pub(super) fn rest(&mut self, terms: &LatchConditions<'_>) -> bool {
         let is_locked = |exact: &SocketAddr| self.is_locked(*exact, terms.remote.latch, terms.pins);
         let Some(exact) = terms.exact.filter(is_locked) else { return false };
         let Some(winner) = &mut self.winner else { return false };
@@ -408,23 +409,23 @@ impl SourceLatch {
         rests
     }
 
-    pub(super) fn restored(now: Instant, source: Option<SocketAddr>, known: Known) -> SourceLatch {
+    pub(super) fn restored(now: Instant, source: Option<SocketAddr>, known: LatchSnapshot) -> SourceLatch {
         let winner = source.map(|source| {
-            let run = Run { packets: 0, ..Run::new(now, source) };
-            Winner { run, established: known.established, ..Winner::new(now, source) }
+            let run = SourceRun { packets: 0, ..SourceRun::new(now, source) };
+            LatchedSource { run, established: known.established, ..LatchedSource::new(now, source) }
         });
         SourceLatch { winner, exact_won: known.exact_won, first: known.first, ..SourceLatch::default() }
     }
 
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> LatchSnapshot {
         let established = self.winner.as_ref().is_some_and(|winner| winner.established);
-        Known { established, exact_won: self.exact_won, first: self.first }
+        LatchSnapshot { established, exact_won: self.exact_won, first: self.first }
     }
 }
 
 /// State of a winner that survives a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Known {
+pub struct LatchSnapshot {
     /// Whether the winner has ever settled.
     pub established: bool,
     /// Whether the exact source has won since its address was announced.

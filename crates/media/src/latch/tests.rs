@@ -59,16 +59,16 @@ impl Bench {
         let now = self.at(ms);
         let looked_at = self.latch.accepts_rtp(now, addr(source), &self.remote);
         let taken = self.latch.take_rtp(now, addr(source), &self.remote);
-        assert!(looked_at || taken == Taken::Refused);
-        taken != Taken::Refused
+        assert!(looked_at || taken == LatchOutcome::Refused);
+        taken != LatchOutcome::Refused
     }
 
     fn rtcp(&mut self, ms: u64, source: &str) -> bool {
         let now = self.at(ms);
         let looked_at = self.latch.accepts_rtcp(now, addr(source), &self.remote);
         let taken = self.latch.take_rtcp(now, addr(source), &self.remote);
-        assert!(looked_at || taken == Taken::Refused);
-        taken != Taken::Refused
+        assert!(looked_at || taken == LatchOutcome::Refused);
+        taken != LatchOutcome::Refused
     }
 
     /// Sends one packet every 20 ms in `[from, to)`; returns the number that count.

@@ -8,21 +8,21 @@ use std::time::Instant;
 use trunkgate_agent::{TrackName, TrackSet};
 
 use crate::counters::EndCounters;
-use crate::rtp::{Outgoing, PACKET};
+use crate::rtp::{OutgoingStream, PACKET};
 use crate::spec::{EndId, RawSpec};
 
-use super::listener::{Listener, TrackPacket};
+use super::listener::{EndListener, TrackPacket};
 
 /// Outgoing stream of one direction.
 #[derive(Debug)]
-struct Stream {
+struct CopyStream {
     ssrc: u32,
-    outgoing: Outgoing,
+    outgoing: OutgoingStream,
 }
 
-impl Stream {
-    fn new(ssrc: u32) -> Stream {
-        Stream { ssrc, outgoing: Outgoing::default() }
+impl CopyStream {
+    fn new(ssrc: u32) -> CopyStream {
+        CopyStream { ssrc, outgoing: OutgoingStream::default() }
     }
 }
 
@@ -34,23 +34,23 @@ struct CopyListener {
     counters: Arc<EndCounters>,
     /// Destination of the copies, once known.
     to: Option<SocketAddr>,
-    inbound: Stream,
-    outbound: Stream,
+    inbound: CopyStream,
+    outbound: CopyStream,
 }
 
 /// Raw listeners of a session, and the copies queued for the I/O layer to send.
 #[derive(Debug, Default)]
-pub(crate) struct Copies {
+pub(crate) struct CopyListeners {
     ends: Vec<CopyListener>,
     /// Bytes of the packets in `waiting`, concatenated.
     bytes: Vec<u8>,
     waiting: Vec<(SocketAddr, usize)>,
 }
 
-impl Copies {
+impl CopyListeners {
     /// Adds a listener; its address is set by [`Self::found`].
     pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, tracks: TrackSet, counters: Arc<EndCounters>) {
-        let (inbound, outbound) = (Stream::new(spec.inbound), Stream::new(spec.outbound));
+        let (inbound, outbound) = (CopyStream::new(spec.inbound), CopyStream::new(spec.outbound));
         self.ends.push(CopyListener { id, tracks, counters, to: None, inbound, outbound });
         // Reserved up front so that no copy allocates: a packet is copied once on its way in and once on its way out.
         self.bytes.reserve(2 * PACKET * self.ends.len());
@@ -73,13 +73,13 @@ impl Copies {
     }
 
     /// Sets the destination of a listener's copies; returns whether the listener exists.
-    pub(crate) fn found(&mut self, id: EndId, to: SocketAddr) -> bool {
+    pub(crate) fn set_destination(&mut self, id: EndId, to: SocketAddr) -> bool {
         let end = self.ends.iter_mut().find(|end| end.id == id);
         end.map(|end| end.to = Some(to)).is_some()
     }
 
     /// Queues copies of a packet for the given listeners.
-    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
+    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         if self.ends.is_empty() {
             return;
         }
@@ -121,7 +121,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::rtp::Rtp;
+    use crate::rtp::RtpHeader;
     use crate::spec::TapSpec;
 
     fn packet(ssrc: u32, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
@@ -141,32 +141,32 @@ mod tests {
         payload: Vec<u8>,
     }
 
-    fn drained(raws: &mut Copies) -> Vec<Copied> {
+    fn drained(raws: &mut CopyListeners) -> Vec<Copied> {
         let mut all = Vec::new();
         raws.drain(|to, bytes| {
-            let rtp = Rtp::parse(bytes).unwrap();
+            let rtp = RtpHeader::parse(bytes).unwrap();
             let payload = bytes[rtp.payload.clone()].to_vec();
             all.push(Copied { to, ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp, payload });
         });
         all
     }
 
-    fn hear(raws: &mut Copies, now: Instant, track: TrackName, bytes: &[u8]) {
-        let listener = Listener::new(EndId(5), TapSpec::default());
-        let packet = TrackPacket { track, rtp: &Rtp::parse(bytes).unwrap(), bytes, clock_hz: 8000 };
+    fn hear(raws: &mut CopyListeners, now: Instant, track: TrackName, bytes: &[u8]) {
+        let listener = EndListener::new(EndId(5), TapSpec::default());
+        let packet = TrackPacket { track, rtp: &RtpHeader::parse(bytes).unwrap(), bytes, clock_hz: 8000 };
         raws.hear_all(now, &[listener], &packet);
     }
 
     #[test]
     fn one_source_for_each_direction_whoever_speaks() {
-        let (mut now, mut raws) = (Instant::now(), Copies::default());
+        let (mut now, mut raws) = (Instant::now(), CopyListeners::default());
         let to: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let counters = Arc::new(EndCounters::default());
         raws.add(EndId(5), RawSpec { inbound: 100, outbound: 200 }, TrackSet::Both, counters.clone());
         // Nothing is sent before the address is known.
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 9, 9, b"early"));
         assert!(drained(&mut raws).is_empty());
-        assert!(raws.found(EndId(5), to) && !raws.found(EndId(6), to));
+        assert!(raws.set_destination(EndId(5), to) && !raws.set_destination(EndId(6), to));
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
         hear(&mut raws, now, TrackName::Outbound, &packet(2, 700, 9000, b"b"));
         now += Duration::from_millis(20);
@@ -186,10 +186,10 @@ mod tests {
 
     #[test]
     fn a_listener_to_one_side_hears_that_alone() {
-        let (now, mut raws) = (Instant::now(), Copies::default());
+        let (now, mut raws) = (Instant::now(), CopyListeners::default());
         for (set, heard) in [(TrackSet::Inbound, b"a"), (TrackSet::Outbound, b"b")] {
             raws.add(EndId(5), RawSpec { inbound: 1, outbound: 2 }, set, Arc::default());
-            raws.found(EndId(5), "127.0.0.1:4000".parse().unwrap());
+            raws.set_destination(EndId(5), "127.0.0.1:4000".parse().unwrap());
             hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
             hear(&mut raws, now, TrackName::Outbound, &packet(2, 10, 1600, b"b"));
             let payloads: Vec<_> = drained(&mut raws).into_iter().map(|copy| copy.payload).collect();
@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn only_who_is_tapped_hears() {
-        let (now, mut raws) = (Instant::now(), Copies::default());
+        let (now, mut raws) = (Instant::now(), CopyListeners::default());
         raws.add(EndId(6), RawSpec { inbound: 1, outbound: 2 }, TrackSet::Both, Arc::default());
-        raws.found(EndId(6), "127.0.0.1:4000".parse().unwrap());
+        raws.set_destination(EndId(6), "127.0.0.1:4000".parse().unwrap());
         hear(&mut raws, now, TrackName::Inbound, &packet(1, 10, 1600, b"a"));
         assert!(drained(&mut raws).is_empty());
         assert!(raws.has(EndId(6)));

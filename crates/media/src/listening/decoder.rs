@@ -3,12 +3,12 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::Format;
+use trunkgate_agent::AgentFormat;
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::codec::g711::CLOCK_HZ;
 use crate::counters::DropReason;
-use crate::rtp::{JitterBuffer, PacketBuf, Rtp};
+use crate::rtp::{JitterBuffer, PacketBuf, RtpHeader};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
 /// Payload numbers of decoded audio and of packets without audio.
@@ -22,11 +22,11 @@ const COMFORT_NOISE: u8 = 13;
 #[derive(Debug)]
 pub(super) struct TrackDecoder {
     buffer: JitterBuffer,
-    decoder: Decoder,
+    decoder: DecoderState,
 }
 
 #[derive(Debug)]
-struct Decoder {
+struct DecoderState {
     transcoder: Transcoder,
     packet: PacketBuf,
     /// Sequence number of the next decoded packet; continuous, also after a loss.
@@ -39,14 +39,14 @@ struct Decoder {
 
 /// Returns the transcoding of these payload numbers (`keys`: telephone-event) to an agent's format; `None` if all of
 /// them are G.711.
-pub(super) fn decoded(audio: &[(u8, Coding)], keys: Option<u8>, format: Format) -> Option<TranscodeSpec> {
+pub(super) fn decoded(audio: &[(u8, PayloadCodec)], keys: Option<u8>, format: AgentFormat) -> Option<TranscodeSpec> {
     if audio.iter().all(|(_, coding)| coding.is_g711()) {
         return None;
     }
     let to = match format {
-        Format::Mulaw8000 => Coding::Pcmu,
-        Format::L16Rate8000 => Coding::Linear(CLOCK_HZ),
-        Format::L16Rate16000 | Format::L16Rate24000 => Coding::Linear(crate::codec::g722::RATE_HZ),
+        AgentFormat::Mulaw8000 => PayloadCodec::Pcmu,
+        AgentFormat::L16Rate8000 => PayloadCodec::Linear(CLOCK_HZ),
+        AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => PayloadCodec::Linear(crate::codec::g722::RATE_HZ),
     };
     // Only the position of events matters, not their duration.
     let events = keys.map(|number| EventsSpec { from: (number, CLOCK_HZ), to: (NO_AUDIO, CLOCK_HZ) });
@@ -63,7 +63,8 @@ impl TrackDecoder {
     /// Creates a decoder; `None` if `spec` names no codec that can be decoded.
     pub(super) fn new(spec: TranscodeSpec) -> Option<Box<TrackDecoder>> {
         let transcoder = Transcoder::new(spec, 0, (0, 0, 0))?;
-        let decoder = Decoder { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None, digits: [None; 4] };
+        let decoder =
+            DecoderState { transcoder, packet: PacketBuf::new(), sequence: 0, spoilt: None, digits: [None; 4] };
         Some(Box::new(TrackDecoder { buffer: JitterBuffer::new(), decoder }))
     }
 
@@ -95,17 +96,21 @@ impl TrackDecoder {
     pub(super) fn take(
         &mut self,
         now: Instant,
-        rtp: &Rtp,
+        rtp: &RtpHeader,
         bytes: &[u8],
-        mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>),
+        mut heard: impl FnMut(&RtpHeader, &[u8], Option<PayloadCodec>),
     ) -> Result<(), DropReason> {
         let payload = bytes.get(rtp.payload.clone()).unwrap_or_default();
-        self.buffer.take(now, rtp, payload, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard))?;
+        self.buffer.add_packet(now, rtp, payload, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard))?;
         self.decoder.spoilt.take().map_or(Ok(()), Err)
     }
 
     /// Releases packets that have waited too long for an earlier one.
-    pub(super) fn handle_timeout(&mut self, now: Instant, mut heard: impl FnMut(&Rtp, &[u8], Option<Coding>)) {
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        mut heard: impl FnMut(&RtpHeader, &[u8], Option<PayloadCodec>),
+    ) {
         self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard));
     }
 
@@ -120,8 +125,14 @@ impl TrackDecoder {
     }
 }
 
-impl Decoder {
-    fn decode(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], heard: &mut impl FnMut(&Rtp, &[u8], Option<Coding>)) {
+impl DecoderState {
+    fn decode(
+        &mut self,
+        now: Instant,
+        rtp: &RtpHeader,
+        payload: &[u8],
+        heard: &mut impl FnMut(&RtpHeader, &[u8], Option<PayloadCodec>),
+    ) {
         // A packet that is neither audio nor DTMF only keeps its place in the order.
         if !self.transcoder.takes(rtp.payload_type) {
             return;
@@ -135,7 +146,7 @@ impl Decoder {
         }
         while let Some(rtp) = self.transcoder.poll(&mut self.packet) {
             let coding = (rtp.payload_type == AUDIO).then(|| self.transcoder.spec().to.1);
-            heard(&Rtp { sequence: self.sequence, ..rtp }, self.packet.data(), coding);
+            heard(&RtpHeader { sequence: self.sequence, ..rtp }, self.packet.data(), coding);
             self.sequence = self.sequence.wrapping_add(1);
         }
     }

@@ -3,34 +3,40 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Format, TrackName, TrackSet};
+use trunkgate_agent::{AgentFormat, TrackName, TrackSet};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::counters::DropReason;
-use crate::rtp::Rtp;
+use crate::rtp::RtpHeader;
 
 use super::decoder::{TrackDecoder, decoded};
 use super::listener::TrackPacket;
-use super::uplink::{Heard, Uplink};
+use super::uplink::{Uplink, UplinkFrame};
 
 /// Framing of both directions, fed by the decoders.
-pub(super) trait Framing {
+pub(super) trait TrackFraming {
     /// Adds a packet of a direction; `coding` is the codec of its audio, `None` for a packet without audio.
-    fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>);
+    fn push(&mut self, now: Instant, track: TrackName, rtp: &RtpHeader, bytes: &[u8], coding: Option<PayloadCodec>);
     /// Sets whether packets of a direction wait to be decoded; meanwhile the clock inserts no silence.
     fn hold(&mut self, track: TrackName, held: bool);
 }
 
 /// Decoders of the inbound and the outbound track; `None` for G.711.
 #[derive(Debug, Default)]
-pub(super) struct Decoders([Option<Box<TrackDecoder>>; 2]);
+pub(super) struct TrackDecoders([Option<Box<TrackDecoder>>; 2]);
 
-impl Decoders {
+impl TrackDecoders {
     /// Sets the audio of a track, by payload number, and the number of telephone-events, for frames of a format;
     /// returns whether that creates a new decoder, with an empty jitter buffer.
-    pub(super) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>, format: Format) -> bool {
+    pub(super) fn tune(
+        &mut self,
+        track: TrackName,
+        audio: &[(u8, PayloadCodec)],
+        keys: Option<u8>,
+        format: AgentFormat,
+    ) -> bool {
         let wanted = decoded(audio, keys, format);
-        let decoder = self.of(track);
+        let decoder = self.decoder_of(track);
         let is_other = decoder.as_ref().map(|decoder| decoder.spec()) != wanted.as_ref();
         if is_other {
             *decoder = wanted.and_then(TrackDecoder::new);
@@ -53,13 +59,13 @@ impl Decoders {
         &mut self,
         now: Instant,
         packet: &TrackPacket<'_>,
-        coding: Option<Coding>,
-        framing: &mut impl Framing,
+        coding: Option<PayloadCodec>,
+        framing: &mut impl TrackFraming,
     ) -> Result<(), DropReason> {
         let (track, rtp, bytes) = (packet.track, packet.rtp, packet.bytes);
-        match self.of(track) {
+        match self.decoder_of(track) {
             Some(decoder) => {
-                let heard = |rtp: &Rtp, bytes: &[u8], coding| framing.push(now, track, rtp, bytes, coding);
+                let heard = |rtp: &RtpHeader, bytes: &[u8], coding| framing.push(now, track, rtp, bytes, coding);
                 let taken = decoder.take(now, rtp, bytes, heard);
                 framing.hold(track, decoder.waits());
                 taken
@@ -72,7 +78,7 @@ impl Decoders {
     }
 
     /// Releases packets that have waited too long for an earlier one.
-    pub(super) fn handle_timeout(&mut self, now: Instant, framing: &mut impl Framing) {
+    pub(super) fn handle_timeout(&mut self, now: Instant, framing: &mut impl TrackFraming) {
         for (track, decoder) in [TrackName::Inbound, TrackName::Outbound].into_iter().zip(&mut self.0) {
             if let Some(decoder) = decoder {
                 decoder.handle_timeout(now, |rtp, bytes, coding| framing.push(now, track, rtp, bytes, coding));
@@ -86,7 +92,7 @@ impl Decoders {
         self.0.iter().flatten().filter_map(|decoder| decoder.poll_timeout())
     }
 
-    fn of(&mut self, track: TrackName) -> &mut Option<Box<TrackDecoder>> {
+    fn decoder_of(&mut self, track: TrackName) -> &mut Option<Box<TrackDecoder>> {
         let [inbound, outbound] = &mut self.0;
         match track {
             TrackName::Inbound => inbound,
@@ -97,17 +103,17 @@ impl Decoders {
 
 /// Audio input of one listener.
 #[derive(Debug)]
-pub(crate) struct Hearing {
-    format: Format,
+pub(crate) struct ListenerInput {
+    format: AgentFormat,
     /// Framing; `None` before [`Hearing::begin`].
     uplink: Option<Uplink>,
-    decoders: Decoders,
+    decoders: TrackDecoders,
 }
 
-impl Hearing {
+impl ListenerInput {
     /// Creates the audio input of a listener with frames of a format; it is inactive before [`Self::begin`].
-    pub(crate) fn new(format: Format) -> Hearing {
-        Hearing { format, uplink: None, decoders: Decoders::default() }
+    pub(crate) fn new(format: AgentFormat) -> ListenerInput {
+        ListenerInput { format, uplink: None, decoders: TrackDecoders::default() }
     }
 
     /// Activates the input; has no effect on an active one.
@@ -127,7 +133,7 @@ impl Hearing {
     }
 
     /// Sets the audio of a track by payload number, and the number of telephone-events.
-    pub(crate) fn tune(&mut self, track: TrackName, audio: &[(u8, Coding)], keys: Option<u8>) {
+    pub(crate) fn tune(&mut self, track: TrackName, audio: &[(u8, PayloadCodec)], keys: Option<u8>) {
         let is_other = self.decoders.tune(track, audio, keys, self.format);
         if let Some(uplink) = self.uplink.as_mut().filter(|_| is_other) {
             uplink.hold(track, false);
@@ -136,14 +142,14 @@ impl Hearing {
 
     /// Turns in-band DTMF detection in the caller's decoded audio on or off.
     pub(crate) fn watch_tones(&mut self, now: Instant, wanted: bool) {
-        if let Some(decoder) = self.decoders.of(TrackName::Inbound) {
+        if let Some(decoder) = self.decoders.decoder_of(TrackName::Inbound) {
             decoder.watch_tones(now, wanted);
         }
     }
 
     /// Takes the next digit at the beginning of its tone.
     pub(crate) fn digit_begun(&mut self) -> Option<char> {
-        self.decoders.of(TrackName::Inbound).as_mut()?.digit_begun()
+        self.decoders.decoder_of(TrackName::Inbound).as_mut()?.digit_begun()
     }
 
     /// Returns whether a codec other than G.711 is decoded.
@@ -153,7 +159,7 @@ impl Hearing {
 
     /// Returns whether a payload number of the caller is decoded.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
-        let Decoders([inbound, _]) = &self.decoders;
+        let TrackDecoders([inbound, _]) = &self.decoders;
         inbound.as_ref().is_some_and(|decoder| decoder.takes(number))
     }
 
@@ -166,7 +172,7 @@ impl Hearing {
         &mut self,
         now: Instant,
         packet: &TrackPacket<'_>,
-        coding: Option<Coding>,
+        coding: Option<PayloadCodec>,
     ) -> Result<(), DropReason> {
         let Some(uplink) = &mut self.uplink else { return Ok(()) };
         self.decoders.take(now, packet, coding, uplink)
@@ -180,7 +186,7 @@ impl Hearing {
     }
 
     /// Returns the next frame that is complete or overdue, with its level if `measured`.
-    pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
+    pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<UplinkFrame<'_>> {
         self.uplink.as_mut()?.poll(now, measured)
     }
 

@@ -4,44 +4,44 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_agent::{Format, TrackName, TrackSet};
-use trunkgate_detection::Detector;
+use trunkgate_agent::{AgentFormat, TrackName, TrackSet};
+use trunkgate_detection::MachineDetector;
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::playout::FRAME_SAMPLES;
-use crate::spec::{EndId, Event, JudgeSpec, TapSpec};
+use crate::spec::{EndId, MachineDetectionSpec, MediaEvent, TapSpec};
 
-use super::hearing::Hearing;
-use super::listener::{Listener, TrackPacket};
+use super::hearing::ListenerInput;
+use super::listener::{EndListener, TrackPacket};
 
 /// Detectors of a session. The list is allocated with the first one, because few sessions have any.
 #[derive(Debug, Default)]
-pub(crate) struct Judges {
-    list: Option<Box<List>>,
+pub(crate) struct DetectionListeners {
+    list: Option<Box<DetectionList>>,
 }
 
 #[derive(Debug, Default)]
-struct List {
-    all: Vec<Judge>,
+struct DetectionList {
+    all: Vec<DetectionListener>,
 }
 
 /// Detector of one direction of an end.
 #[derive(Debug)]
-struct Judge {
+struct DetectionListener {
     id: EndId,
     track: TrackName,
-    hearing: Hearing,
-    detector: Detector,
+    hearing: ListenerInput,
+    detector: MachineDetector,
 }
 
-impl Judges {
+impl DetectionListeners {
     /// Adds a detector; its time begins now.
-    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: JudgeSpec) {
+    pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: MachineDetectionSpec) {
         let track = if spec.track == TrackName::Inbound { TrackSet::Inbound } else { TrackSet::Outbound };
-        let mut hearing = Hearing::new(Format::L16Rate8000);
+        let mut hearing = ListenerInput::new(AgentFormat::L16Rate8000);
         hearing.begin_recorded(now, track);
-        let detector = Detector::new(now, spec.settings);
-        self.list.get_or_insert_default().all.push(Judge { id, track: spec.track, hearing, detector });
+        let detector = MachineDetector::new(now, spec.settings);
+        self.list.get_or_insert_default().all.push(DetectionListener { id, track: spec.track, hearing, detector });
     }
 
     /// Removes a detector.
@@ -71,9 +71,9 @@ impl Judges {
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
-        listeners: &[Listener],
+        listeners: &[EndListener],
         packet: &TrackPacket<'_>,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MediaEvent>,
     ) {
         for judge in self.list.iter_mut().flat_map(|list| &mut list.all) {
             if let Some(listener) = listeners.iter().find(|listener| listener.is(judge.id)) {
@@ -83,10 +83,10 @@ impl Judges {
     }
 
     /// Processes expired deadlines.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         for judge in self.list.iter_mut().flat_map(|list| &mut list.all) {
             judge.hearing.handle_timeout(now);
-            judge.judge(now, events);
+            judge.run_detector(now, events);
         }
     }
 
@@ -98,36 +98,42 @@ impl Judges {
         })
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Judge> {
+    fn iter(&self) -> impl Iterator<Item = &DetectionListener> {
         self.list.iter().flat_map(|list| &list.all)
     }
 }
 
-impl Judge {
+impl DetectionListener {
     fn tune(&mut self, audio: &TapSpec) {
         let heard = if self.track == TrackName::Inbound { &audio.inbound } else { &audio.outbound };
         self.hearing.tune(self.track, heard, None);
     }
 
-    fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>, events: &mut VecDeque<Event>) {
+    fn hear(
+        &mut self,
+        now: Instant,
+        packet: &TrackPacket<'_>,
+        coding: Option<PayloadCodec>,
+        events: &mut VecDeque<MediaEvent>,
+    ) {
         if packet.track == self.track && !self.detector.is_over() {
             // An unusable packet leaves silence.
             let _ = self.hearing.take(now, packet, coding);
-            self.judge(now, events);
+            self.run_detector(now, events);
         }
     }
 
     /// Feeds complete frames to the detector and reports the verdict.
-    fn judge(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    fn run_detector(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         while let Some(heard) = self.hearing.poll(now, false) {
             let mut samples = [0; FRAME_SAMPLES];
             samples.iter_mut().zip(heard.audio.as_chunks().0).for_each(|(to, pair)| *to = i16::from_le_bytes(*pair));
-            self.detector.take(now, &samples);
+            self.detector.add_frame(now, &samples);
         }
         self.detector.handle_timeout(now);
         if let Some(verdict) = self.detector.poll_verdict() {
             self.hearing.end();
-            events.push_back(Event::Judged { end: self.id, verdict });
+            events.push_back(MediaEvent::Judged { end: self.id, verdict });
         }
     }
 }

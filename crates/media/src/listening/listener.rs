@@ -2,13 +2,13 @@
 
 use trunkgate_agent::TrackName;
 
-use crate::codec::Coding;
-use crate::rtp::Rtp;
+use crate::codec::PayloadCodec;
+use crate::rtp::RtpHeader;
 use crate::spec::{EndId, TapSpec};
 
 /// Listener of an end.
 #[derive(Debug, Clone)]
-pub(crate) struct Listener {
+pub(crate) struct EndListener {
     /// The listening end.
     id: EndId,
     audio: TapSpec,
@@ -20,17 +20,17 @@ pub(crate) struct TrackPacket<'a> {
     /// The direction: from the remote party, or to it.
     pub(crate) track: TrackName,
     /// RTP header.
-    pub(crate) rtp: &'a Rtp,
+    pub(crate) rtp: &'a RtpHeader,
     /// The whole packet.
     pub(crate) bytes: &'a [u8],
     /// Clock rate of the payload, in Hz.
     pub(crate) clock_hz: u32,
 }
 
-impl Listener {
+impl EndListener {
     /// Creates a listener from the listening end and its audio.
-    pub(crate) fn new(id: EndId, audio: TapSpec) -> Listener {
-        Listener { id, audio }
+    pub(crate) fn new(id: EndId, audio: TapSpec) -> EndListener {
+        EndListener { id, audio }
     }
 
     /// Returns the listening end.
@@ -44,7 +44,7 @@ impl Listener {
     }
 
     /// Returns the codec of a packet; `None` if the listener ignores it.
-    pub(crate) fn coding(&self, packet: &TrackPacket<'_>) -> Option<Coding> {
+    pub(crate) fn coding(&self, packet: &TrackPacket<'_>) -> Option<PayloadCodec> {
         let numbers = match packet.track {
             TrackName::Inbound => &self.audio.inbound,
             TrackName::Outbound => &self.audio.outbound,

@@ -18,10 +18,10 @@ mod streamer;
 mod streamers;
 mod uplink;
 
-pub(crate) use copies::Copies;
-pub(crate) use hearing::Hearing;
-pub(crate) use judges::Judges;
-pub(crate) use listener::{Listener, TrackPacket};
-pub(crate) use recorders::Recorders;
-pub(crate) use seats::{SeatTick, Seats};
-pub(crate) use streamers::Streamers;
+pub(crate) use copies::CopyListeners;
+pub(crate) use hearing::ListenerInput;
+pub(crate) use judges::DetectionListeners;
+pub(crate) use listener::{EndListener, TrackPacket};
+pub(crate) use recorders::SessionRecorders;
+pub(crate) use seats::{MixerPortTick, MixerPorts};
+pub(crate) use streamers::SessionStreamers;

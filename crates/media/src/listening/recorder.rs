@@ -4,31 +4,31 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
-use trunkgate_agent::{Format, TrackName, TrackSet};
+use trunkgate_agent::{AgentFormat, TrackName, TrackSet};
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::limits::RECORDED_SOUND;
 use crate::spec::{EndId, RecorderSpec, TapSpec};
 
-use super::hearing::{Decoders, Framing as _};
+use super::hearing::{TrackDecoders, TrackFraming as _};
 use super::listener::TrackPacket;
-use super::stereo::{Entry, Stereo};
+use super::stereo::{FrameTreatment, StereoFrames};
 
 /// A recorder.
 #[derive(Debug)]
 pub(super) struct Recorder {
     id: EndId,
     recording: RecordingId,
-    decoders: Decoders,
-    stereo: Stereo,
-    file: File,
+    decoders: TrackDecoders,
+    stereo: StereoFrames,
+    file: RecordedFile,
     is_over: bool,
 }
 
 /// State of the recorded file.
 #[derive(Debug)]
-struct File {
+struct RecordedFile {
     begun: Instant,
     tracks: TrackSet,
     pause: Option<RecordingPause>,
@@ -38,12 +38,12 @@ struct File {
     first: u64,
     /// Frames in the file.
     frames: u64,
-    silence: Silence,
+    silence: SilenceDetector,
 }
 
 /// Silence detection on the caller's audio.
 #[derive(Debug)]
-struct Silence {
+struct SilenceDetector {
     /// Duration of silence to report.
     limit: Option<Duration>,
     /// Frames since the last sound.
@@ -59,16 +59,16 @@ impl Recorder {
         Recorder {
             id,
             recording: spec.recording,
-            decoders: Decoders::default(),
-            stereo: Stereo::new(now),
-            file: File {
+            decoders: TrackDecoders::default(),
+            stereo: StereoFrames::new(now),
+            file: RecordedFile {
                 begun: now,
                 tracks: spec.tracks,
                 pause: None,
                 heard: 0,
                 first: 0,
                 frames: 0,
-                silence: Silence { limit: spec.silence, frames: 0, is_reported: false, sound: None },
+                silence: SilenceDetector { limit: spec.silence, frames: 0, is_reported: false, sound: None },
             },
             is_over: false,
         }
@@ -97,7 +97,7 @@ impl Recorder {
     /// Sets the audio of the recorder.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         for (track, audio) in [(TrackName::Inbound, &audio.inbound), (TrackName::Outbound, &audio.outbound)] {
-            if self.decoders.tune(track, audio, None, Format::L16Rate8000) {
+            if self.decoders.tune(track, audio, None, AgentFormat::L16Rate8000) {
                 self.stereo.hold(track, false);
             }
         }
@@ -116,7 +116,7 @@ impl Recorder {
     }
 
     /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
-    pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
+    pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<PayloadCodec>) {
         // An unusable packet leaves silence.
         let _ = self.decoders.take(now, packet, coding, &mut self.stereo);
         self.record(now);
@@ -184,16 +184,16 @@ impl Recorder {
     }
 }
 
-impl File {
+impl RecordedFile {
     /// Counts a pair of frames with these levels and returns its treatment in the file.
-    fn enter(&mut self, levels: [u16; 2]) -> Entry {
+    fn enter(&mut self, levels: [u16; 2]) -> FrameTreatment {
         self.heard += 1;
         let entry = match self.pause {
-            Some(RecordingPause::Cut) => return Entry::Cut,
-            Some(RecordingPause::Silence) => Entry::Silence,
+            Some(RecordingPause::Cut) => return FrameTreatment::Cut,
+            Some(RecordingPause::Silence) => FrameTreatment::Silence,
             None => {
                 self.silence.note(levels, self.tracks, self.frames);
-                Entry::Audio(self.tracks)
+                FrameTreatment::Audio(self.tracks)
             }
         };
         self.frames += 1;
@@ -201,7 +201,7 @@ impl File {
     }
 }
 
-impl Silence {
+impl SilenceDetector {
     /// Notes the levels of the caller and of the audio sent to the caller in a frame of the file, and the recorded
     /// directions.
     fn note(&mut self, levels: [u16; 2], recorded: TrackSet, frame: u64) {

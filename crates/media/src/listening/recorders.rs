@@ -5,36 +5,36 @@ use std::time::Instant;
 
 use trunkgate_terms::{Recorded, RecordingId, RecordingPause};
 
-use crate::spec::{EndId, Event, RecorderEvent, RecorderSpec, TapSpec};
+use crate::spec::{EndId, MediaEvent, RecorderEvent, RecorderSpec, TapSpec};
 
-use super::listener::{Listener, TrackPacket};
+use super::listener::{EndListener, TrackPacket};
 use super::recorder::Recorder;
 
 /// Recorders of a session.
 #[derive(Debug, Default)]
-pub(crate) struct Recorders {
+pub(crate) struct SessionRecorders {
     /// Active recorders, and ended ones with audio still to hand over. Allocated with the first one, to keep each
     /// session small.
-    list: Option<Box<List>>,
+    list: Option<Box<RecorderList>>,
 }
 
 #[derive(Debug, Default)]
-struct List {
+struct RecorderList {
     all: Vec<Recorder>,
 }
 
-impl Recorders {
+impl SessionRecorders {
     /// Adds a recorder that records from now on.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: &RecorderSpec) {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
 
     /// Ends a recorder.
-    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<Event>) {
+    pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<MediaEvent>) {
         if let Some(recorder) = self.get_mut(id) {
             recorder.end(now);
             let (frames, sound) = (recorder.frames(), recorder.sound());
-            events.push_back(Event::Recorder { end: id, event: RecorderEvent::Ended { frames, sound } });
+            events.push_back(MediaEvent::Recorder { end: id, event: RecorderEvent::Ended { frames, sound } });
         }
     }
 
@@ -64,9 +64,9 @@ impl Recorders {
     pub(crate) fn hear_all(
         &mut self,
         now: Instant,
-        listeners: &[Listener],
+        listeners: &[EndListener],
         packet: &TrackPacket<'_>,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<MediaEvent>,
     ) {
         for listener in listeners {
             if let Some(recorder) = self.get_mut(listener.id()) {
@@ -77,7 +77,7 @@ impl Recorders {
     }
 
     /// Processes expired deadlines.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         let all = self.list.iter_mut().flat_map(|list| &mut list.all);
         for recorder in all.filter(|recorder| !recorder.is_over()) {
             recorder.handle_timeout(now);
@@ -112,8 +112,8 @@ impl Recorders {
     }
 }
 
-fn report_silence(recorder: &mut Recorder, events: &mut VecDeque<Event>) {
+fn report_silence(recorder: &mut Recorder, events: &mut VecDeque<MediaEvent>) {
     if let Some(was_heard) = recorder.silence_over() {
-        events.push_back(Event::Recorder { end: recorder.id(), event: RecorderEvent::Silent { was_heard } });
+        events.push_back(MediaEvent::Recorder { end: recorder.id(), event: RecorderEvent::Silent { was_heard } });
     }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::TrackName;
 use trunkgate_agent::limits::FRAME;
-use trunkgate_conference::{Frame as Ringed, FrameReceiver, FrameSender, Rate};
+use trunkgate_conference::{FrameReceiver, FrameSender, RingFrame as Ringed, SamplingRate};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::limits::{SEAT_FRAMES, SEAT_LEAD};
-use crate::playout::{FRAME_SAMPLES, Feed, Frame, WIDE_SAMPLES};
-use crate::rtp::{PacketBuf, Rtp};
-use crate::spec::{EndId, SeatSpec, TapSpec};
+use crate::playout::{FRAME_SAMPLES, Feed, PlayoutFrame, WIDE_SAMPLES};
+use crate::rtp::{PacketBuf, RtpHeader};
+use crate::spec::{EndId, MixerPortSpec, TapSpec};
 use crate::transcode::{TranscodeSpec, Transcoder};
 
 use super::listener::TrackPacket;
@@ -21,7 +21,7 @@ const FRAME_MS: u8 = 20;
 
 /// A seat.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct MixerPort {
     id: EndId,
     to_mixer: FrameSender,
     from_mixer: FrameReceiver,
@@ -33,23 +33,23 @@ pub(super) struct Seat {
     /// Wire to the end that the seat feeds.
     feed: Option<Feed>,
     /// Own clock, for a party that is an agent.
-    clock: Option<Clock>,
+    clock: Option<MixerPortClock>,
 }
 
 /// Clock of a seat for an agent, with the RTP position of the audio sent to the agent.
 #[derive(Debug, Clone, Copy)]
-struct Clock {
+struct MixerPortClock {
     due: Instant,
     sequence: u16,
     timestamp: u32,
 }
 
-impl Seat {
+impl MixerPort {
     /// Creates a seat; `None` if the rings are already in use by another seat.
-    pub(super) fn new(id: EndId, spec: &SeatSpec) -> Option<Seat> {
+    pub(super) fn new(id: EndId, spec: &MixerPortSpec) -> Option<MixerPort> {
         let (to_mixer, from_mixer) = spec.take()?;
         let packet = Box::new(PacketBuf::new());
-        Some(Seat {
+        Some(MixerPort {
             id,
             to_mixer,
             from_mixer,
@@ -78,7 +78,7 @@ impl Seat {
 
     /// Returns whether the mixer provides audio above 4 kHz.
     pub(super) fn is_wide(&self) -> bool {
-        self.from_mixer.rate() != Rate::Narrow
+        self.from_mixer.rate() != SamplingRate::Narrow
     }
 
     /// Wires the seat to an end and returns the start time of its stream: soon after a tick of the mixer, to keep the
@@ -91,7 +91,7 @@ impl Seat {
     /// Starts the clock for a party that is an agent.
     pub(super) fn begin_clock(&mut self, now: Instant) {
         let due = self.next_tick(now);
-        self.clock.get_or_insert(Clock { due, sequence: 0, timestamp: 0 });
+        self.clock.get_or_insert(MixerPortClock { due, sequence: 0, timestamp: 0 });
     }
 
     /// Returns the next tick of the clock.
@@ -100,21 +100,21 @@ impl Seat {
     }
 
     /// Takes a due tick of the clock and returns the packet header for the audio sent to the agent.
-    pub(super) fn take_tick(&mut self, now: Instant) -> Option<Rtp> {
+    pub(super) fn take_tick(&mut self, now: Instant) -> Option<RtpHeader> {
         let clock = self.clock.as_mut().filter(|clock| clock.due <= now)?;
-        let Clock { due, sequence, timestamp } = *clock;
-        *clock = Clock {
+        let MixerPortClock { due, sequence, timestamp } = *clock;
+        *clock = MixerPortClock {
             // Ticks missed while the machine paused are not made up.
             due: (due + FRAME).max(now.checked_sub(FRAME).unwrap_or(now)),
             sequence: sequence.wrapping_add(1),
             timestamp: timestamp.wrapping_add(FRAME_SAMPLES as u32),
         };
-        Some(Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: 0..FRAME_SAMPLES })
+        Some(RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: 0..FRAME_SAMPLES })
     }
 
     /// Sends the next 20 ms of an agent to the mixer.
-    pub(super) fn say(&mut self, frame: &Frame) {
-        if self.from_mixer.rate() == Rate::Narrow {
+    pub(super) fn say(&mut self, frame: &PlayoutFrame) {
+        if self.from_mixer.rate() == SamplingRate::Narrow {
             self.to_mixer.push(Some(&frame.linear()));
         }
     }
@@ -138,7 +138,7 @@ impl Seat {
             return;
         }
         let rate_hz = self.from_mixer.rate().hz();
-        let to = (0, Coding::Linear(rate_hz));
+        let to = (0, PayloadCodec::Linear(rate_hz));
         let from = audio.inbound.clone();
         let spec = TranscodeSpec { from, to, packet_ms: FRAME_MS, events: Vec::new(), noise: None };
         self.decoder = Transcoder::new(spec, 0, (0, 0, 0)).map(Box::new);
@@ -150,7 +150,7 @@ impl Seat {
     }
 
     /// Processes a packet of the party; `coding` is the codec of its audio, `None` for a packet without audio.
-    pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
+    pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<PayloadCodec>) {
         let Some(decoder) = self.decoder.as_mut().filter(|_| coding.is_some() && packet.track == TrackName::Inbound)
         else {
             return;
@@ -170,7 +170,7 @@ impl Seat {
     }
 
     /// Returns the next mixed frame; `None` if it is missing, in which case silence is sent.
-    pub(super) fn next_frame(&mut self) -> Option<Frame> {
+    pub(super) fn next_frame(&mut self) -> Option<PlayoutFrame> {
         let mut samples = [0; WIDE_SAMPLES];
         let mut ringed = self.from_mixer.pop(&mut samples);
         // If more frames wait than usual, the oldest are dropped; otherwise the delay would stay.
@@ -181,8 +181,8 @@ impl Seat {
             return None;
         }
         if self.is_wide() {
-            return Some(Frame::Wide(samples));
+            return Some(PlayoutFrame::Wide(samples));
         }
-        samples.first_chunk::<FRAME_SAMPLES>().map(|narrow| Frame::Linear(*narrow))
+        samples.first_chunk::<FRAME_SAMPLES>().map(|narrow| PlayoutFrame::Linear(*narrow))
     }
 }

@@ -2,34 +2,34 @@
 
 use std::time::Instant;
 
-use crate::playout::{Feed, Frame};
-use crate::rtp::Rtp;
-use crate::spec::{EndId, SeatSpec, TapSpec};
+use crate::playout::{Feed, PlayoutFrame};
+use crate::rtp::RtpHeader;
+use crate::spec::{EndId, MixerPortSpec, TapSpec};
 
-use super::listener::{Listener, TrackPacket};
-use super::seat::Seat;
+use super::listener::{EndListener, TrackPacket};
+use super::seat::MixerPort;
 
 /// All seats of a session.
 #[derive(Debug, Default)]
-pub(crate) struct Seats {
-    all: Vec<Seat>,
+pub(crate) struct MixerPorts {
+    all: Vec<MixerPort>,
 }
 
 /// Clock tick of a seat for an agent.
 #[derive(Debug)]
-pub(crate) struct SeatTick {
+pub(crate) struct MixerPortTick {
     /// The seat.
     pub(crate) seat: EndId,
     /// Packet header of the audio sent to the agent.
-    pub(crate) rtp: Rtp,
+    pub(crate) rtp: RtpHeader,
     /// Agent that receives the audio.
     pub(crate) feeds: Option<EndId>,
 }
 
-impl Seats {
+impl MixerPorts {
     /// Adds a seat.
-    pub(crate) fn add(&mut self, id: EndId, spec: &SeatSpec) {
-        self.all.extend(Seat::new(id, spec));
+    pub(crate) fn add(&mut self, id: EndId, spec: &MixerPortSpec) {
+        self.all.extend(MixerPort::new(id, spec));
     }
 
     /// Removes a seat; the mixer notices that its rings are closed.
@@ -39,7 +39,7 @@ impl Seats {
 
     /// Lists the ids of the seats.
     pub(crate) fn names(&self) -> impl Iterator<Item = EndId> {
-        self.all.iter().map(Seat::id)
+        self.all.iter().map(MixerPort::id)
     }
 
     /// Returns whether an end is a seat.
@@ -49,7 +49,7 @@ impl Seats {
 
     /// Returns the first tick of a seat's mixer; `None` if there is no such seat.
     pub(crate) fn ticks_at(&self, id: EndId) -> Option<Instant> {
-        self.all.iter().find(|seat| seat.id() == id).map(Seat::ticks_at)
+        self.all.iter().find(|seat| seat.id() == id).map(MixerPort::ticks_at)
     }
 
     /// Returns whether a seat has audio above 4 kHz.
@@ -59,7 +59,7 @@ impl Seats {
 
     /// Returns whether a codec other than G.711 is decoded for a seat.
     pub(crate) fn decode(&self) -> bool {
-        self.all.iter().any(Seat::decodes)
+        self.all.iter().any(MixerPort::decodes)
     }
 
     /// Sets the audio of a seat; returns whether the seat exists.
@@ -68,7 +68,7 @@ impl Seats {
     }
 
     /// Passes a packet to the seats among `listeners`.
-    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
+    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         for listener in listeners {
             if let Some(seat) = self.get_mut(listener.id()) {
                 seat.hear(now, packet, listener.coding(packet));
@@ -87,29 +87,29 @@ impl Seats {
     }
 
     /// Takes a due tick of a seat for an agent, if any.
-    pub(crate) fn take_tick(&mut self, now: Instant) -> Option<SeatTick> {
-        let tick = |seat: &mut Seat| {
+    pub(crate) fn take_tick(&mut self, now: Instant) -> Option<MixerPortTick> {
+        let tick = |seat: &mut MixerPort| {
             let rtp = seat.take_tick(now)?;
-            Some(SeatTick { seat: seat.id(), rtp, feeds: seat.feed().map(|feed| feed.to) })
+            Some(MixerPortTick { seat: seat.id(), rtp, feeds: seat.feed().map(|feed| feed.to) })
         };
         self.all.iter_mut().find_map(tick)
     }
 
     /// Sends the next 20 ms of an agent to the mixer.
-    pub(crate) fn say(&mut self, id: EndId, frame: &Frame) {
+    pub(crate) fn say(&mut self, id: EndId, frame: &PlayoutFrame) {
         if let Some(seat) = self.get_mut(id) {
             seat.say(frame);
         }
     }
 
     /// Returns the next 20 ms for a party; `None` if they are missing, in which case silence is sent.
-    pub(crate) fn frame_of(&mut self, id: EndId) -> Option<Frame> {
+    pub(crate) fn frame_of(&mut self, id: EndId) -> Option<PlayoutFrame> {
         self.get_mut(id)?.next_frame()
     }
 
     /// Lists the next deadlines.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
-        self.all.iter().filter_map(Seat::clock_due)
+        self.all.iter().filter_map(MixerPort::clock_due)
     }
 
     /// Removes the wires for which `cut(from, to)` holds.
@@ -122,12 +122,12 @@ impl Seats {
     }
 
     /// Returns the seat that feeds the end `to`, and its next frame; `None` without such a seat.
-    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<PlayoutFrame>)> {
         let seat = self.all.iter_mut().find(|seat| seat.feed().is_some_and(|feed| feed.to == to))?;
         Some((seat.id(), seat.next_frame()))
     }
 
-    fn get_mut(&mut self, id: EndId) -> Option<&mut Seat> {
+    fn get_mut(&mut self, id: EndId) -> Option<&mut MixerPort> {
         self.all.iter_mut().find(|seat| seat.id() == id)
     }
 }

@@ -7,16 +7,16 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_agent::{Frame, Packet, Sample, TrackName, TrackSet, Tracks};
+use trunkgate_agent::{StreamTracks, TrackFrame, TrackInput, TrackName, TrackSample, TrackSet};
 use trunkgate_terms::{Alaw, RecordedSamples};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::codec::g711::{decode_alaw, decode_ulaw};
 use crate::codec::level::level_of;
 use crate::limits::RECORDED_FRAMES_PER_BLOCK;
-use crate::rtp::{PACKET, Rtp};
+use crate::rtp::{PACKET, RtpHeader};
 
-use super::hearing::Framing;
+use super::hearing::TrackFraming;
 use super::uplink::samples;
 
 /// Samples of one direction in a frame: 20 ms at 8 kHz.
@@ -25,24 +25,24 @@ const SAMPLES: usize = 160;
 const BLOCK: usize = SAMPLES * RECORDED_FRAMES_PER_BLOCK;
 
 /// Sample with a linear value.
-pub(super) trait Sound: Sample {
+pub(super) trait LinearSample: TrackSample {
     /// Returns the linear value.
     fn linear(self) -> i16;
 }
 
-impl Sound for u8 {
+impl LinearSample for u8 {
     fn linear(self) -> i16 {
         decode_ulaw(self)
     }
 }
 
-impl Sound for Alaw {
+impl LinearSample for Alaw {
     fn linear(self) -> i16 {
         decode_alaw(self.0)
     }
 }
 
-impl Sound for i16 {
+impl LinearSample for i16 {
     fn linear(self) -> i16 {
         self
     }
@@ -50,7 +50,7 @@ impl Sound for i16 {
 
 /// Treatment of a pair of frames in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum FrameTreatment {
     /// Audio of these directions, silence for the others.
     Audio(TrackSet),
     /// Silence.
@@ -61,19 +61,19 @@ pub(super) enum Entry {
 
 /// Recorded frames of both directions, from their packets to a block of the file, by kind of sample.
 #[derive(Debug)]
-pub(super) enum Stereo {
+pub(super) enum StereoFrames {
     /// μ-law codes.
-    Pcmu(Pairs<u8>),
+    Pcmu(FramePairs<u8>),
     /// A-law codes.
-    Pcma(Pairs<Alaw>),
+    Pcma(FramePairs<Alaw>),
     /// Linear samples.
-    Linear(Pairs<i16>),
+    Linear(FramePairs<i16>),
 }
 
 /// Frames of one kind of samples.
 #[derive(Debug)]
-pub(super) struct Pairs<S> {
-    tracks: Tracks<S>,
+pub(super) struct FramePairs<S> {
+    tracks: StreamTracks<S>,
     /// Frames still waiting for their other half, all of one track.
     halves: VecDeque<[S; SAMPLES]>,
     /// Track of the waiting frames.
@@ -84,46 +84,46 @@ pub(super) struct Pairs<S> {
     is_heard: bool,
 }
 
-impl Stereo {
+impl StereoFrames {
     /// Creates an empty buffer; the first frame begins at `now`.
-    pub(super) fn new(now: Instant) -> Stereo {
-        Stereo::Pcmu(Pairs::new(Tracks::recorded(now, TrackSet::Both)))
+    pub(super) fn new(now: Instant) -> StereoFrames {
+        StereoFrames::Pcmu(FramePairs::new(StreamTracks::recorded(now, TrackSet::Both)))
     }
 
     /// Takes the next frame of either direction; `enter` maps the levels of each complete pair to its treatment in the
     /// file. Returns whether there was a frame.
-    pub(super) fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> Entry) -> bool {
+    pub(super) fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> FrameTreatment) -> bool {
         match self {
-            Stereo::Pcmu(pairs) => pairs.take_half(now, enter),
-            Stereo::Pcma(pairs) => pairs.take_half(now, enter),
-            Stereo::Linear(pairs) => pairs.take_half(now, enter),
+            StereoFrames::Pcmu(pairs) => pairs.take_half(now, enter),
+            StereoFrames::Pcma(pairs) => pairs.take_half(now, enter),
+            StereoFrames::Linear(pairs) => pairs.take_half(now, enter),
         }
     }
 
     /// Hands over a full block; with `rest` also a partial one. Returns whether there was a block.
     pub(super) fn drain(&mut self, rest: bool, take: impl FnOnce(RecordedSamples<'_>)) -> bool {
         match self {
-            Stereo::Pcmu(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcmu(block))),
-            Stereo::Pcma(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcma(block))),
-            Stereo::Linear(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Linear(block))),
+            StereoFrames::Pcmu(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcmu(block))),
+            StereoFrames::Pcma(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcma(block))),
+            StereoFrames::Linear(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Linear(block))),
         }
     }
 
     /// Returns the time at which a frame is due at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Stereo::Pcmu(pairs) => pairs.tracks.poll_timeout(),
-            Stereo::Pcma(pairs) => pairs.tracks.poll_timeout(),
-            Stereo::Linear(pairs) => pairs.tracks.poll_timeout(),
+            StereoFrames::Pcmu(pairs) => pairs.tracks.poll_timeout(),
+            StereoFrames::Pcma(pairs) => pairs.tracks.poll_timeout(),
+            StereoFrames::Linear(pairs) => pairs.tracks.poll_timeout(),
         }
     }
 
     /// Selects the kind of samples: the law of the first audio, and linear as soon as another kind arrives.
-    fn suit(&mut self, now: Instant, coding: Coding) {
+    fn suit(&mut self, now: Instant, coding: PayloadCodec) {
         let is_suited = match self {
-            Stereo::Pcmu(_) => coding == Coding::Pcmu,
-            Stereo::Pcma(_) => coding == Coding::Pcma,
-            Stereo::Linear(_) => true,
+            StereoFrames::Pcmu(_) => coding == PayloadCodec::Pcmu,
+            StereoFrames::Pcma(_) => coding == PayloadCodec::Pcma,
+            StereoFrames::Linear(_) => true,
         };
         if !is_suited {
             self.convert(now, coding);
@@ -131,30 +131,32 @@ impl Stereo {
     }
 
     #[cold]
-    fn convert(&mut self, now: Instant, coding: Coding) {
-        *self = match (std::mem::replace(self, Stereo::new(now)), coding) {
-            (Stereo::Pcmu(pairs), Coding::Pcma) if !pairs.is_heard => Stereo::Pcma(pairs.map(|_| Alaw::SILENCE)),
-            (Stereo::Pcmu(pairs), _) => Stereo::Linear(pairs.map(Sound::linear)),
-            (Stereo::Pcma(pairs), _) => Stereo::Linear(pairs.map(Sound::linear)),
-            (linear @ Stereo::Linear(_), _) => linear,
+    fn convert(&mut self, now: Instant, coding: PayloadCodec) {
+        *self = match (std::mem::replace(self, StereoFrames::new(now)), coding) {
+            (StereoFrames::Pcmu(pairs), PayloadCodec::Pcma) if !pairs.is_heard => {
+                StereoFrames::Pcma(pairs.map(|_| Alaw::SILENCE))
+            }
+            (StereoFrames::Pcmu(pairs), _) => StereoFrames::Linear(pairs.map(LinearSample::linear)),
+            (StereoFrames::Pcma(pairs), _) => StereoFrames::Linear(pairs.map(LinearSample::linear)),
+            (linear @ StereoFrames::Linear(_), _) => linear,
         };
     }
 }
 
-impl Framing for Stereo {
-    fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>) {
+impl TrackFraming for StereoFrames {
+    fn push(&mut self, now: Instant, track: TrackName, rtp: &RtpHeader, bytes: &[u8], coding: Option<PayloadCodec>) {
         let payload = bytes.get(rtp.payload.clone()).filter(|_| coding.is_some()).unwrap_or_default();
         if let Some(coding) = coding {
             self.suit(now, coding);
         }
         match self {
-            Stereo::Pcmu(pairs) => pairs.push(now, track, rtp, payload),
-            Stereo::Pcma(pairs) => {
+            StereoFrames::Pcmu(pairs) => pairs.push(now, track, rtp, payload),
+            StereoFrames::Pcma(pairs) => {
                 let mut scratch = [Alaw::SILENCE; PACKET];
                 let count = scratch.iter_mut().zip(payload).map(|(to, code)| *to = Alaw(*code)).count();
                 pairs.push(now, track, rtp, scratch.get(..count).unwrap_or_default());
             }
-            Stereo::Linear(pairs) => {
+            StereoFrames::Linear(pairs) => {
                 let mut scratch = [0; PACKET];
                 pairs.push(now, track, rtp, samples(payload, coding.unwrap_or_default(), &mut scratch));
             }
@@ -163,27 +165,27 @@ impl Framing for Stereo {
 
     fn hold(&mut self, track: TrackName, held: bool) {
         match self {
-            Stereo::Pcmu(pairs) => pairs.tracks.hold(track, held),
-            Stereo::Pcma(pairs) => pairs.tracks.hold(track, held),
-            Stereo::Linear(pairs) => pairs.tracks.hold(track, held),
+            StereoFrames::Pcmu(pairs) => pairs.tracks.hold(track, held),
+            StereoFrames::Pcma(pairs) => pairs.tracks.hold(track, held),
+            StereoFrames::Linear(pairs) => pairs.tracks.hold(track, held),
         }
     }
 }
 
-impl<S: Sound> Pairs<S> {
-    fn new(tracks: Tracks<S>) -> Pairs<S> {
+impl<S: LinearSample> FramePairs<S> {
+    fn new(tracks: StreamTracks<S>) -> FramePairs<S> {
         let block = Vec::with_capacity(BLOCK);
-        Pairs { tracks, halves: VecDeque::new(), ahead: TrackName::Inbound, block, is_heard: false }
+        FramePairs { tracks, halves: VecDeque::new(), ahead: TrackName::Inbound, block, is_heard: false }
     }
 
-    fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, payload: &[S]) {
+    fn push(&mut self, now: Instant, track: TrackName, rtp: &RtpHeader, payload: &[S]) {
         self.is_heard |= !payload.is_empty();
         let (ssrc, sequence, timestamp) = (rtp.ssrc, rtp.sequence, rtp.timestamp);
-        self.tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+        self.tracks.push(now, track, &TrackInput { ssrc, sequence, timestamp, payload });
     }
 
-    fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> Entry) -> bool {
-        let Some(Frame { track, audio }) = self.tracks.poll(now) else { return false };
+    fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> FrameTreatment) -> bool {
+        let Some(TrackFrame { track, audio }) = self.tracks.poll(now) else { return false };
         if self.halves.is_empty() {
             // Reuses the same memory for each frame, so that each call occupies fewer cache lines.
             self.halves.clear();
@@ -198,13 +200,13 @@ impl<S: Sound> Pairs<S> {
         true
     }
 
-    fn join(&mut self, left: &[S; SAMPLES], right: &[S; SAMPLES], enter: impl FnOnce([u16; 2]) -> Entry) {
+    fn join(&mut self, left: &[S; SAMPLES], right: &[S; SAMPLES], enter: impl FnOnce([u16; 2]) -> FrameTreatment) {
         let level = |samples: &[S; SAMPLES]| level_of(samples.iter().map(|sample| sample.linear()));
         let silence = [S::SILENCE; SAMPLES];
         let (left, right) = match enter([level(left), level(right)]) {
-            Entry::Cut => return,
-            Entry::Silence => (&silence, &silence),
-            Entry::Audio(tracks) => (
+            FrameTreatment::Cut => return,
+            FrameTreatment::Silence => (&silence, &silence),
+            FrameTreatment::Audio(tracks) => (
                 if tracks.has(TrackName::Inbound) { left } else { &silence },
                 if tracks.has(TrackName::Outbound) { right } else { &silence },
             ),
@@ -221,10 +223,10 @@ impl<S: Sound> Pairs<S> {
         is_due
     }
 
-    fn map<T: Sound>(self, sample: impl Fn(S) -> T) -> Pairs<T> {
+    fn map<T: LinearSample>(self, sample: impl Fn(S) -> T) -> FramePairs<T> {
         let mut block = Vec::with_capacity(BLOCK.max(self.block.len()));
         block.extend(self.block.iter().map(|pair| pair.map(&sample)));
         let halves = self.halves.into_iter().map(|half| half.map(&sample)).collect();
-        Pairs { tracks: self.tracks.map(&sample), halves, ahead: self.ahead, block, is_heard: self.is_heard }
+        FramePairs { tracks: self.tracks.map(&sample), halves, ahead: self.ahead, block, is_heard: self.is_heard }
     }
 }

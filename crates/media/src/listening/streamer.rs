@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_agent::{Format, TrackName, TrackSet};
+use trunkgate_agent::{AgentFormat, TrackName, TrackSet};
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::limits::STREAMED_FRAMES;
-use crate::playout::{FRAME_SAMPLES, Feed, Linear};
+use crate::playout::{FRAME_SAMPLES, Feed, LinearFrame};
 use crate::spec::{EndId, TapSpec};
 
-use super::hearing::Hearing;
+use super::hearing::ListenerInput;
 use super::listener::TrackPacket;
 
 /// A streamer.
@@ -18,18 +18,18 @@ use super::listener::TrackPacket;
 pub(super) struct Streamer {
     id: EndId,
     track: TrackName,
-    hearing: Hearing,
+    hearing: ListenerInput,
     /// Wire to the end that the streamer feeds.
     feed: Option<Feed>,
     /// Frames waiting for their tick.
-    waiting: VecDeque<Linear>,
+    waiting: VecDeque<LinearFrame>,
 }
 
 impl Streamer {
     /// Creates a streamer of a direction; it is inactive before [`Self::connect`].
     pub(super) fn new(id: EndId, track: TrackName) -> Streamer {
         let waiting = VecDeque::with_capacity(STREAMED_FRAMES);
-        Streamer { id, track, hearing: Hearing::new(Format::L16Rate8000), feed: None, waiting }
+        Streamer { id, track, hearing: ListenerInput::new(AgentFormat::L16Rate8000), feed: None, waiting }
     }
 
     /// Returns the streamer's id.
@@ -70,7 +70,7 @@ impl Streamer {
     }
 
     /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
-    pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<Coding>) {
+    pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<PayloadCodec>) {
         if packet.track == self.track {
             // An unusable packet leaves silence.
             let _ = self.hearing.take(now, packet, coding);
@@ -90,7 +90,7 @@ impl Streamer {
     }
 
     /// Returns the next frame; `None` if it is late, in which case silence is sent.
-    pub(super) fn next_frame(&mut self) -> Option<Linear> {
+    pub(super) fn next_frame(&mut self) -> Option<LinearFrame> {
         self.waiting.pop_front()
     }
 

@@ -5,24 +5,24 @@ use std::time::Instant;
 use trunkgate_agent::TrackName;
 use trunkgate_agent::limits::{FRAME, SILENCE_AFTER};
 
-use crate::playout::{Feed, Frame};
+use crate::playout::{Feed, PlayoutFrame};
 use crate::spec::{EndId, TapSpec};
 
-use super::listener::{Listener, TrackPacket};
+use super::listener::{EndListener, TrackPacket};
 use super::streamer::Streamer;
 
 /// Streamers of a session. The list is allocated with the first one, because few sessions have any.
 #[derive(Debug, Default)]
-pub(crate) struct Streamers {
-    list: Option<Box<List>>,
+pub(crate) struct SessionStreamers {
+    list: Option<Box<StreamerList>>,
 }
 
 #[derive(Debug, Default)]
-struct List {
+struct StreamerList {
     all: Vec<Streamer>,
 }
 
-impl Streamers {
+impl SessionStreamers {
     /// Adds a streamer of a direction.
     pub(crate) fn add(&mut self, id: EndId, track: TrackName) {
         self.list.get_or_insert_default().all.push(Streamer::new(id, track));
@@ -51,7 +51,7 @@ impl Streamers {
     }
 
     /// Passes a packet to the streamers among `listeners`.
-    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[Listener], packet: &TrackPacket<'_>) {
+    pub(crate) fn hear_all(&mut self, now: Instant, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         for listener in listeners {
             if let Some(streamer) = self.get_mut(listener.id()) {
                 streamer.hear(now, packet, listener.coding(packet));
@@ -86,9 +86,9 @@ impl Streamers {
     }
 
     /// Returns the streamer that feeds the end `to`, and its next frame; `None` without such a streamer.
-    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<Frame>)> {
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<(EndId, Option<PlayoutFrame>)> {
         let streamer = self.iter_mut().find(|streamer| streamer.feed().is_some_and(|feed| feed.to == to))?;
-        Some((streamer.id(), streamer.next_frame().map(Frame::Linear)))
+        Some((streamer.id(), streamer.next_frame().map(PlayoutFrame::Linear)))
     }
 
     fn iter(&self) -> impl Iterator<Item = &Streamer> {

@@ -3,54 +3,54 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Format, Packet, TrackName, TrackSet, Tracks};
+use trunkgate_agent::{AgentFormat, StreamTracks, TrackInput, TrackName, TrackSet};
 use trunkgate_resample::Resampler;
 
 use crate::codec::g711::{CLOCK_HZ, alaw_to_ulaw, decode_alaw, decode_ulaw};
 use crate::codec::level::{level, ulaw_level};
-use crate::codec::{Coding, g722};
-use crate::rtp::{PACKET, Rtp};
+use crate::codec::{PayloadCodec, g722};
+use crate::rtp::{PACKET, RtpHeader};
 
-use super::hearing::Framing;
+use super::hearing::TrackFraming;
 
 /// Framing of the audio for one agent.
 #[derive(Debug)]
 pub(super) struct Uplink {
-    tracks: Samples,
-    format: Format,
+    tracks: UplinkTracks,
+    format: AgentFormat,
     /// Last frame returned.
     audio: Vec<u8>,
 }
 
 #[derive(Debug)]
-enum Samples {
-    Ulaw(Tracks<u8>),
+enum UplinkTracks {
+    Ulaw(StreamTracks<u8>),
     Linear {
-        tracks: Tracks<i16>,
+        tracks: StreamTracks<i16>,
         /// Converts to the agent's rate.
-        up: Option<Up>,
+        up: Option<TrackResamplers>,
     },
     /// 16 kHz, once such audio has arrived.
     Wide {
-        tracks: Tracks<[i16; 2]>,
+        tracks: StreamTracks<[i16; 2]>,
         /// Converts 8 kHz audio to 16 kHz.
-        narrow: Up,
+        narrow: TrackResamplers,
         /// Converts to the agent's rate.
-        up: Option<Up>,
+        up: Option<TrackResamplers>,
     },
 }
 
 /// Resamplers of the inbound and the outbound track.
 #[derive(Debug)]
-struct Up(Box<[Resampler; 2]>);
+struct TrackResamplers(Box<[Resampler; 2]>);
 
-impl Up {
+impl TrackResamplers {
     /// Creates the resamplers; `None` if both rates are equal.
-    fn new(from_hz: u32, to_hz: u32) -> Option<Up> {
-        Resampler::new(from_hz, to_hz).map(|up| Up(Box::new([up.clone(), up])))
+    fn new(from_hz: u32, to_hz: u32) -> Option<TrackResamplers> {
+        Resampler::new(from_hz, to_hz).map(|up| TrackResamplers(Box::new([up.clone(), up])))
     }
 
-    fn of(&mut self, track: TrackName) -> &mut Resampler {
+    fn resampler_of(&mut self, track: TrackName) -> &mut Resampler {
         let [inbound, outbound] = &mut *self.0;
         match track {
             TrackName::Inbound => inbound,
@@ -61,7 +61,7 @@ impl Up {
 
 /// 20 ms of a track.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Heard<'a> {
+pub(crate) struct UplinkFrame<'a> {
     /// Track of the frame.
     pub(crate) track: TrackName,
     /// Audio in the agent's format.
@@ -72,12 +72,13 @@ pub(crate) struct Heard<'a> {
 
 impl Uplink {
     /// Creates the framing; frames begin at `now`.
-    pub(super) fn new(now: Instant, tracks: TrackSet, format: Format) -> Uplink {
+    pub(super) fn new(now: Instant, tracks: TrackSet, format: AgentFormat) -> Uplink {
         let tracks = match format {
-            Format::Mulaw8000 => Samples::Ulaw(Tracks::new(now, tracks)),
-            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
-                Samples::Linear { tracks: Tracks::new(now, tracks), up: Up::new(CLOCK_HZ, format.sample_rate()) }
-            }
+            AgentFormat::Mulaw8000 => UplinkTracks::Ulaw(StreamTracks::new(now, tracks)),
+            AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => UplinkTracks::Linear {
+                tracks: StreamTracks::new(now, tracks),
+                up: TrackResamplers::new(CLOCK_HZ, format.sample_rate()),
+            },
         };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
@@ -85,130 +86,130 @@ impl Uplink {
     /// Creates the framing for a recording, from `now` on: linear at 8 kHz and closer to the edge's clock than for an
     /// agent, whose framing avoids clicks instead.
     pub(super) fn recorded(now: Instant, tracks: TrackSet) -> Uplink {
-        let format = Format::L16Rate8000;
-        let tracks = Samples::Linear { tracks: Tracks::recorded(now, tracks), up: None };
+        let format = AgentFormat::L16Rate8000;
+        let tracks = UplinkTracks::Linear { tracks: StreamTracks::recorded(now, tracks), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
 
     /// Returns the next frame that is complete or overdue, with its level if `measured`.
-    pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<Heard<'_>> {
+    pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<UplinkFrame<'_>> {
         self.audio.clear();
         let audio = &mut self.audio;
         let (track, level) = match &mut self.tracks {
-            Samples::Ulaw(tracks) => {
+            UplinkTracks::Ulaw(tracks) => {
                 let frame = tracks.poll(now)?;
                 audio.extend_from_slice(&frame.audio);
                 (frame.track, if measured { ulaw_level(&frame.audio) } else { 0 })
             }
-            Samples::Linear { tracks, up } => {
+            UplinkTracks::Linear { tracks, up } => {
                 let frame = tracks.poll(now)?;
                 write(&frame.audio, frame.track, up, audio);
                 (frame.track, if measured { level(&frame.audio) } else { 0 })
             }
-            Samples::Wide { tracks, up, .. } => {
+            UplinkTracks::Wide { tracks, up, .. } => {
                 let frame = tracks.poll(now)?;
                 let samples = frame.audio.as_flattened();
                 write(samples, frame.track, up, audio);
                 (frame.track, if measured { level(samples) } else { 0 })
             }
         };
-        Some(Heard { track, audio: &self.audio, level })
+        Some(UplinkFrame { track, audio: &self.audio, level })
     }
 
     /// Returns the time at which [`Self::poll`] has a frame at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.tracks {
-            Samples::Ulaw(tracks) => tracks.poll_timeout(),
-            Samples::Linear { tracks, .. } => tracks.poll_timeout(),
-            Samples::Wide { tracks, .. } => tracks.poll_timeout(),
+            UplinkTracks::Ulaw(tracks) => tracks.poll_timeout(),
+            UplinkTracks::Linear { tracks, .. } => tracks.poll_timeout(),
+            UplinkTracks::Wide { tracks, .. } => tracks.poll_timeout(),
         }
     }
 
     /// Switches to 16 kHz from the next frame on.
     fn widen(&mut self) {
-        if let Samples::Linear { tracks, .. } = &self.tracks
-            && let Some(narrow) = Up::new(CLOCK_HZ, g722::RATE_HZ)
+        if let UplinkTracks::Linear { tracks, .. } = &self.tracks
+            && let Some(narrow) = TrackResamplers::new(CLOCK_HZ, g722::RATE_HZ)
         {
-            let up = Up::new(g722::RATE_HZ, self.format.sample_rate());
-            self.tracks = Samples::Wide { tracks: tracks.with_samples(), narrow, up };
+            let up = TrackResamplers::new(g722::RATE_HZ, self.format.sample_rate());
+            self.tracks = UplinkTracks::Wide { tracks: tracks.with_samples(), narrow, up };
         }
     }
 }
 
-impl Framing for Uplink {
-    fn push(&mut self, now: Instant, track: TrackName, rtp: &Rtp, bytes: &[u8], coding: Option<Coding>) {
+impl TrackFraming for Uplink {
+    fn push(&mut self, now: Instant, track: TrackName, rtp: &RtpHeader, bytes: &[u8], coding: Option<PayloadCodec>) {
         let payload = bytes.get(rtp.payload.clone()).filter(|_| coding.is_some()).unwrap_or_default();
         let coding = coding.unwrap_or_default();
         let (ssrc, sequence, timestamp) = (rtp.ssrc, rtp.sequence, rtp.timestamp);
-        if coding == Coding::Linear(g722::RATE_HZ) {
+        if coding == PayloadCodec::Linear(g722::RATE_HZ) {
             self.widen();
         }
         match &mut self.tracks {
-            Samples::Ulaw(tracks) => {
+            UplinkTracks::Ulaw(tracks) => {
                 let mut scratch = [0; PACKET];
                 let payload = as_ulaw(payload, coding, &mut scratch);
-                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+                tracks.push(now, track, &TrackInput { ssrc, sequence, timestamp, payload });
             }
-            Samples::Linear { tracks, .. } => {
+            UplinkTracks::Linear { tracks, .. } => {
                 let mut scratch = [0; PACKET];
                 let payload = samples(payload, coding, &mut scratch);
-                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+                tracks.push(now, track, &TrackInput { ssrc, sequence, timestamp, payload });
             }
-            Samples::Wide { tracks, narrow, .. } => {
+            UplinkTracks::Wide { tracks, narrow, .. } => {
                 let (mut scratch, mut wide) = ([0; PACKET], [0; 2 * PACKET]);
                 let mut payload = samples(payload, coding, &mut scratch);
-                if coding != Coding::Linear(g722::RATE_HZ) {
+                if coding != PayloadCodec::Linear(g722::RATE_HZ) {
                     let mut places = wide.iter_mut();
                     let put = |sample| {
                         if let Some(place) = places.next() {
                             *place = sample;
                         }
                     };
-                    narrow.of(track).process(payload, put);
+                    narrow.resampler_of(track).process(payload, put);
                     payload = wide.get(..2 * payload.len()).unwrap_or_default();
                 }
                 let payload = payload.as_chunks().0;
-                tracks.push(now, track, &Packet { ssrc, sequence, timestamp, payload });
+                tracks.push(now, track, &TrackInput { ssrc, sequence, timestamp, payload });
             }
         }
     }
 
     fn hold(&mut self, track: TrackName, held: bool) {
         match &mut self.tracks {
-            Samples::Ulaw(tracks) => tracks.hold(track, held),
-            Samples::Linear { tracks, .. } => tracks.hold(track, held),
-            Samples::Wide { tracks, .. } => tracks.hold(track, held),
+            UplinkTracks::Ulaw(tracks) => tracks.hold(track, held),
+            UplinkTracks::Linear { tracks, .. } => tracks.hold(track, held),
+            UplinkTracks::Wide { tracks, .. } => tracks.hold(track, held),
         }
     }
 }
 
 /// Decodes a payload into samples, through `scratch` if needed.
-pub(super) fn samples<'a>(payload: &[u8], coding: Coding, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
+pub(super) fn samples<'a>(payload: &[u8], coding: PayloadCodec, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
     let places = scratch.iter_mut();
     let count = match coding {
-        Coding::Pcmu => places.zip(payload).map(|(to, code)| *to = decode_ulaw(*code)).count(),
-        Coding::Pcma => places.zip(payload).map(|(to, code)| *to = decode_alaw(*code)).count(),
-        Coding::Linear(_) => {
+        PayloadCodec::Pcmu => places.zip(payload).map(|(to, code)| *to = decode_ulaw(*code)).count(),
+        PayloadCodec::Pcma => places.zip(payload).map(|(to, code)| *to = decode_alaw(*code)).count(),
+        PayloadCodec::Linear(_) => {
             let pairs = payload.as_chunks().0;
             places.zip(pairs).map(|(to, pair)| *to = i16::from_le_bytes(*pair)).count()
         }
-        Coding::G722 | Coding::Opus(_) => 0,
+        PayloadCodec::G722 | PayloadCodec::Opus(_) => 0,
     };
     scratch.get(..count).unwrap_or_default()
 }
 
 /// Writes a frame in the agent's format.
-fn write(samples: &[i16], track: TrackName, up: &mut Option<Up>, audio: &mut Vec<u8>) {
+fn write(samples: &[i16], track: TrackName, up: &mut Option<TrackResamplers>, audio: &mut Vec<u8>) {
     let mut put = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
     match up {
-        Some(up) => up.of(track).process(samples, put),
+        Some(up) => up.resampler_of(track).process(samples, put),
         None => samples.iter().for_each(|sample| put(*sample)),
     }
 }
 
 /// Returns a payload as μ-law, converted in `scratch` if needed.
-fn as_ulaw<'a>(payload: &'a [u8], coding: Coding, scratch: &'a mut [u8; PACKET]) -> &'a [u8] {
-    if coding != Coding::Pcma {
+fn as_ulaw<'a>(payload: &'a [u8], coding: PayloadCodec, scratch: &'a mut [u8; PACKET]) -> &'a [u8] {
+    if coding != PayloadCodec::Pcma {
         return payload;
     }
     let converted = scratch.iter_mut().zip(payload).map(|(to, from)| *to = alaw_to_ulaw(*from)).count();

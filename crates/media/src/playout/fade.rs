@@ -35,9 +35,9 @@ pub(crate) fn add_fading(frame: &mut [i16], tail: &[i16]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playout::frame::{FRAME_SAMPLES, Linear};
+    use crate::playout::frame::{FRAME_SAMPLES, LinearFrame};
 
-    const LOUD: Linear = [30_000; FRAME_SAMPLES];
+    const LOUD: LinearFrame = [30_000; FRAME_SAMPLES];
 
     #[test]
     fn a_frame_fades_without_a_step() {

@@ -1,6 +1,6 @@
 //! Wires from agents and players to RTP ends.
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::spec::{EndId, WireSpec};
 
 /// Wire from an agent or a player to an RTP end.
@@ -9,7 +9,7 @@ pub(crate) struct Feed {
     /// Sink of the wire.
     pub(crate) to: EndId,
     pub(super) payload: u8,
-    pub(super) coding: Coding,
+    pub(super) coding: PayloadCodec,
     /// Whether the feeder has audio above 4 kHz.
     pub(crate) wide: bool,
 }

@@ -11,45 +11,45 @@ pub(crate) const FRAME_SAMPLES: usize = 160;
 pub(crate) const WIDE_SAMPLES: usize = 2 * FRAME_SAMPLES;
 
 /// Frame in μ-law at 8 kHz.
-pub(crate) type Ulaw = [u8; FRAME_SAMPLES];
+pub(crate) type UlawFrame = [u8; FRAME_SAMPLES];
 
 /// Frame of a feeder, before it is encoded for the remote party.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation every 20 ms")]
-pub(crate) enum Frame {
+pub(crate) enum PlayoutFrame {
     /// μ-law at 8 kHz.
-    Ulaw(Ulaw),
+    Ulaw(UlawFrame),
     /// Linear at 8 kHz.
-    Linear(Linear),
+    Linear(LinearFrame),
     /// Linear at 16 kHz.
-    Wide(Wide),
+    Wide(WideFrame),
 }
 
 /// Linear frame at 8 kHz.
-pub(crate) type Linear = [i16; FRAME_SAMPLES];
+pub(crate) type LinearFrame = [i16; FRAME_SAMPLES];
 /// Linear frame at 16 kHz.
-pub(crate) type Wide = [i16; WIDE_SAMPLES];
+pub(crate) type WideFrame = [i16; WIDE_SAMPLES];
 
 /// A frame of silence.
-pub(crate) const SILENT: Ulaw = [ULAW_SILENCE; FRAME_SAMPLES];
+pub(crate) const SILENT: UlawFrame = [ULAW_SILENCE; FRAME_SAMPLES];
 
-impl Frame {
+impl PlayoutFrame {
     /// Returns the frame's level.
     pub(crate) fn level(&self) -> u16 {
         match self {
-            Frame::Ulaw(codes) => ulaw_level(codes),
-            Frame::Linear(samples) => level(samples),
-            Frame::Wide(samples) => level(samples),
+            PlayoutFrame::Ulaw(codes) => ulaw_level(codes),
+            PlayoutFrame::Linear(samples) => level(samples),
+            PlayoutFrame::Wide(samples) => level(samples),
         }
     }
 
     /// Converts to linear samples at 8 kHz. Wide-band frames are averaged in pairs without a filter; they occur here
     /// only during a codec change.
-    pub(crate) fn linear(&self) -> Linear {
+    pub(crate) fn linear(&self) -> LinearFrame {
         match self {
-            Frame::Ulaw(codes) => codes.map(decode_ulaw),
-            Frame::Linear(samples) => *samples,
-            Frame::Wide(samples) => {
+            PlayoutFrame::Ulaw(codes) => codes.map(decode_ulaw),
+            PlayoutFrame::Linear(samples) => *samples,
+            PlayoutFrame::Wide(samples) => {
                 let mut narrow = [0; FRAME_SAMPLES];
                 narrow.iter_mut().zip(samples.as_chunks().0).for_each(|(to, [one, other])| *to = one.midpoint(*other));
                 narrow
@@ -58,16 +58,16 @@ impl Frame {
     }
 
     /// Returns the frame, faded out.
-    pub(crate) fn faded_out(self) -> Frame {
+    pub(crate) fn faded_out(self) -> PlayoutFrame {
         match self {
-            Frame::Ulaw(_) | Frame::Linear(_) => {
+            PlayoutFrame::Ulaw(_) | PlayoutFrame::Linear(_) => {
                 let mut samples = self.linear();
                 fade_out(&mut samples);
-                Frame::Linear(samples)
+                PlayoutFrame::Linear(samples)
             }
-            Frame::Wide(mut samples) => {
+            PlayoutFrame::Wide(mut samples) => {
                 fade_out(&mut samples);
-                Frame::Wide(samples)
+                PlayoutFrame::Wide(samples)
             }
         }
     }
@@ -75,9 +75,9 @@ impl Frame {
     /// Returns whether all samples are zero.
     pub(crate) fn is_silent(&self) -> bool {
         match self {
-            Frame::Ulaw(codes) => codes.iter().all(|code| decode_ulaw(*code) == 0),
-            Frame::Linear(samples) => *samples == [0; FRAME_SAMPLES],
-            Frame::Wide(samples) => *samples == [0; WIDE_SAMPLES],
+            PlayoutFrame::Ulaw(codes) => codes.iter().all(|code| decode_ulaw(*code) == 0),
+            PlayoutFrame::Linear(samples) => *samples == [0; FRAME_SAMPLES],
+            PlayoutFrame::Wide(samples) => *samples == [0; WIDE_SAMPLES],
         }
     }
 }

@@ -16,6 +16,6 @@ pub use melody::melody;
 pub use player::ringback;
 
 pub(crate) use feed::Feed;
-pub(crate) use frame::{FRAME_SAMPLES, Frame, Linear, SILENT, WIDE_SAMPLES};
+pub(crate) use frame::{FRAME_SAMPLES, LinearFrame, PlayoutFrame, SILENT, WIDE_SAMPLES};
 pub(crate) use packetizer::Packetizer;
-pub(crate) use players::Players;
+pub(crate) use players::SessionPlayers;

@@ -6,18 +6,18 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{Tick, Ticks};
+use trunkgate_agent::{Tick, TickGenerator};
 
 use crate::codec::g711::{CLOCK_HZ, encode_alaw, encode_ulaw, ulaw_to_alaw};
-use crate::codec::{Coding, Encoding};
-use crate::dtmf::{EventPacket, PressSpec, Sender, Signal};
-use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
+use crate::codec::{PayloadCodec, SinkEncoder};
+use crate::dtmf::{DigitFormat, DigitSignal, DtmfSender, EventPacket};
+use crate::rtp::{FIXED_HEADER, PacketBuf, RtpHeader, StreamStart};
 use crate::spec::EndId;
 
 use super::encoder::FrameEncoder;
 use super::fade::add_fading;
 use super::feed::Feed;
-use super::frame::{FRAME_SAMPLES, Frame, Ulaw};
+use super::frame::{FRAME_SAMPLES, PlayoutFrame, UlawFrame};
 
 /// Frames in a second.
 const FRAMES_PER_SECOND: u32 = 50;
@@ -27,7 +27,7 @@ const FRAMES_PER_SECOND: u32 = 50;
 pub(crate) struct Packetizer {
     /// Serial number of the stream among the feeders of its end.
     serial: u32,
-    ticks: Ticks,
+    ticks: TickGenerator,
     feed: Feed,
     /// Encoder; `None` for G.711.
     encoder: Option<Box<FrameEncoder>>,
@@ -40,11 +40,11 @@ pub(crate) struct Packetizer {
     index: u64,
     /// Silence was suppressed.
     paused: bool,
-    digits: Sender,
+    digits: DtmfSender,
     /// Part of a digit that is due instead of audio.
-    signal: Option<Signal>,
+    signal: Option<DigitSignal>,
     /// Next frame of a feeder that was cut off, faded out in the next tick.
-    tail: Option<Box<Frame>>,
+    tail: Option<Box<PlayoutFrame>>,
     /// Time at which the next tick was requested early.
     hurried: Option<Instant>,
 }
@@ -55,7 +55,7 @@ impl Packetizer {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         Packetizer {
             serial,
-            ticks: Ticks::new(begins),
+            ticks: TickGenerator::new(begins),
             feed,
             encoder: FrameEncoder::new(feed.coding, feed.wide).map(Box::new),
             feeder: None,
@@ -64,7 +64,7 @@ impl Packetizer {
             timestamp,
             index: 0,
             paused: false,
-            digits: Sender::default(),
+            digits: DtmfSender::default(),
             signal: None,
             tail: None,
             hurried: None,
@@ -87,7 +87,7 @@ impl Packetizer {
     }
 
     /// Keeps the next frame of a feeder that is cut off, to fade it out.
-    pub(crate) fn cut_off(&mut self, next: Frame) {
+    pub(crate) fn cut_off(&mut self, next: PlayoutFrame) {
         self.tail = (!next.is_silent()).then(|| Box::new(next));
     }
 
@@ -99,22 +99,25 @@ impl Packetizer {
     }
 
     /// Adds the fading frame of a feeder that was cut off.
-    pub(crate) fn end_softly(&mut self, said: Frame) -> Frame {
+    pub(crate) fn end_softly(&mut self, said: PlayoutFrame) -> PlayoutFrame {
         let Some(tail) = self.tail.take() else { return said };
-        let wide = self.encoder.as_mut().filter(|_| matches!(said, Frame::Wide(_)) || matches!(*tail, Frame::Wide(_)));
+        let wide = self
+            .encoder
+            .as_mut()
+            .filter(|_| matches!(said, PlayoutFrame::Wide(_)) || matches!(*tail, PlayoutFrame::Wide(_)));
         let Some(encoder) = wide else {
             let mut both = said.linear();
             add_fading(&mut both, &tail.linear());
-            return Frame::Linear(both);
+            return PlayoutFrame::Linear(both);
         };
         // Only 8 kHz audio passes the up-sampling filter, which keeps state.
-        let mut widened = |said: &Frame| match said {
-            Frame::Wide(samples) => *samples,
-            Frame::Ulaw(_) | Frame::Linear(_) => encoder.widen(&said.linear()),
+        let mut widened = |said: &PlayoutFrame| match said {
+            PlayoutFrame::Wide(samples) => *samples,
+            PlayoutFrame::Ulaw(_) | PlayoutFrame::Linear(_) => encoder.widen(&said.linear()),
         };
         let mut both = widened(&said);
         add_fading(&mut both, &widened(&tail));
-        Frame::Wide(both)
+        PlayoutFrame::Wide(both)
     }
 
     /// Sets another feeder on the same clock, or another codec.
@@ -130,12 +133,12 @@ impl Packetizer {
     }
 
     /// Returns an encoder that continues from the current state, for a remote party that takes the stream over.
-    pub(crate) fn twin(&self) -> Option<Encoding> {
+    pub(crate) fn twin(&self) -> Option<SinkEncoder> {
         self.encoder.as_ref()?.twin()
     }
 
     /// Continues from the encoder of a remote party that fed the end before.
-    pub(crate) fn go_on_from(&mut self, twin: Encoding) {
+    pub(crate) fn go_on_from(&mut self, twin: SinkEncoder) {
         if let Some(encoder) = &mut self.encoder {
             encoder.go_on_from(twin);
         }
@@ -155,7 +158,7 @@ impl Packetizer {
     pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
         let tick = match self.hurried.take() {
             Some(_) => self.ticks.take_early(),
-            None => self.ticks.take(now)?,
+            None => self.ticks.take_tick(now)?,
         };
         self.index = tick.index;
         self.signal = self.digits.next(self.timestamp_at(tick.index));
@@ -165,13 +168,13 @@ impl Packetizer {
     /// Skips the next tick, if due: media time advances without a packet, and no digit begins.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.hurried = None;
-        self.index = self.ticks.take(now)?.index;
+        self.index = self.ticks.take_tick(now)?.index;
         self.paused = true;
         Some(())
     }
 
     /// Queues digits to be sent from the next tick on; returns the number of digits rejected.
-    pub(crate) fn send_digits(&mut self, press: PressSpec, digits: &str, ms: u16) -> usize {
+    pub(crate) fn send_digits(&mut self, press: DigitFormat, digits: &str, ms: u16) -> usize {
         self.digits.add(press, digits, ms)
     }
 
@@ -186,15 +189,15 @@ impl Packetizer {
         &mut self,
         tick: Tick,
         feeder: Option<EndId>,
-        said: &Frame,
+        said: &PlayoutFrame,
         packet: &mut PacketBuf,
-    ) -> Option<Rtp> {
+    ) -> Option<RtpHeader> {
         let tone = match self.signal.take() {
-            Some(Signal::Event(event)) => return self.write_event(&event, packet),
-            Some(Signal::Tone(tone)) => {
+            Some(DigitSignal::Event(event)) => return self.write_event(&event, packet),
+            Some(DigitSignal::Tone(tone)) => {
                 let mut frame = [0; FRAME_SAMPLES];
                 tone.fill(CLOCK_HZ, &mut frame);
-                Some(Frame::Linear(frame))
+                Some(PlayoutFrame::Linear(frame))
             }
             None => None,
         };
@@ -221,7 +224,7 @@ impl Packetizer {
         self.finish(marker, payload_type, timestamp, bytes, packet)
     }
 
-    fn write_event(&mut self, event: &EventPacket, packet: &mut PacketBuf) -> Option<Rtp> {
+    fn write_event(&mut self, event: &EventPacket, packet: &mut PacketBuf) -> Option<RtpHeader> {
         let area = packet.receive_area().get_mut(..FIXED_HEADER + event.payload.len())?;
         let (header, payload) = area.split_at_mut(FIXED_HEADER);
         *header.first_mut()? = 0x80;
@@ -237,9 +240,9 @@ impl Packetizer {
         timestamp: u32,
         bytes: usize,
         packet: &mut PacketBuf,
-    ) -> Option<Rtp> {
+    ) -> Option<RtpHeader> {
         let payload = FIXED_HEADER..FIXED_HEADER + bytes;
-        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
+        let rtp = RtpHeader { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc, payload };
         self.sequence = self.sequence.wrapping_add(1);
         packet.set_len(FIXED_HEADER + bytes);
         rtp.write(packet.data_mut());
@@ -254,14 +257,14 @@ impl Packetizer {
 }
 
 /// Writes a frame in G.711 and returns the number of bytes.
-fn write_g711(said: &Frame, coding: Coding, payload: &mut Ulaw) -> usize {
-    match (said, coding == Coding::Pcma) {
-        (Frame::Ulaw(codes), false) => payload.copy_from_slice(codes),
-        (Frame::Ulaw(codes), true) => each(payload, codes, ulaw_to_alaw),
-        (Frame::Linear(samples), false) => each(payload, samples, encode_ulaw),
-        (Frame::Linear(samples), true) => each(payload, samples, encode_alaw),
-        (Frame::Wide(_), false) => each(payload, &said.linear(), encode_ulaw),
-        (Frame::Wide(_), true) => each(payload, &said.linear(), encode_alaw),
+fn write_g711(said: &PlayoutFrame, coding: PayloadCodec, payload: &mut UlawFrame) -> usize {
+    match (said, coding == PayloadCodec::Pcma) {
+        (PlayoutFrame::Ulaw(codes), false) => payload.copy_from_slice(codes),
+        (PlayoutFrame::Ulaw(codes), true) => each(payload, codes, ulaw_to_alaw),
+        (PlayoutFrame::Linear(samples), false) => each(payload, samples, encode_ulaw),
+        (PlayoutFrame::Linear(samples), true) => each(payload, samples, encode_alaw),
+        (PlayoutFrame::Wide(_), false) => each(payload, &said.linear(), encode_ulaw),
+        (PlayoutFrame::Wide(_), true) => each(payload, &said.linear(), encode_alaw),
     }
     FRAME_SAMPLES
 }

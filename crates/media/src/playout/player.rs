@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::codec::g711::{ULAW_SILENCE, encode_ulaw, ulaw_rule};
-use crate::spec::{EndId, HoldSound, Sound};
+use crate::spec::{EndId, HoldSound, PlayerSound};
 
 use super::fade::fade_in;
 use super::feed::Feed;
-use super::frame::{FRAME_SAMPLES, Frame, Ulaw};
+use super::frame::{FRAME_SAMPLES, PlayoutFrame, UlawFrame};
 
 /// Samples after which 440 Hz and 480 Hz repeat together: 25 ms.
 const PERIOD: usize = 200;
@@ -55,7 +55,7 @@ pub(super) struct Player {
     pub(super) id: EndId,
     /// Wire to the end that the player feeds.
     pub(super) wire: Option<Feed>,
-    source: Source,
+    source: PlayerSource,
     /// Samples played: of ringback within the cadence, of hold audio within the loop.
     at: usize,
     /// Whether the next frame is the first of hold audio, which is faded in.
@@ -63,7 +63,7 @@ pub(super) struct Player {
 }
 
 #[derive(Debug)]
-enum Source {
+enum PlayerSource {
     Ringback,
     Once(Arc<[u8]>),
     First(Arc<[u8]>, Option<Arc<[u8]>>),
@@ -72,49 +72,49 @@ enum Source {
 }
 
 /// Returns the music in a loop, or the ringback tone without music.
-fn again(music: Option<Arc<[u8]>>) -> Source {
-    music.filter(|samples| !samples.is_empty()).map_or(Source::Ringback, Source::Again)
+fn again(music: Option<Arc<[u8]>>) -> PlayerSource {
+    music.filter(|samples| !samples.is_empty()).map_or(PlayerSource::Ringback, PlayerSource::Again)
 }
 
 impl Player {
     /// Creates a player at the beginning of its sound.
-    pub(super) fn new(id: EndId, sound: Sound) -> Player {
+    pub(super) fn new(id: EndId, sound: PlayerSound) -> Player {
         let source = match sound {
-            Sound::Ringback => Source::Ringback,
-            Sound::Once(samples) => Source::Once(samples),
-            Sound::Silence => Source::Silence,
-            Sound::Hold(HoldSound { first: Some(first), music }) => Source::First(first, music),
-            Sound::Hold(HoldSound { first: None, music }) => again(music),
+            PlayerSound::Ringback => PlayerSource::Ringback,
+            PlayerSound::Once(samples) => PlayerSource::Once(samples),
+            PlayerSound::Silence => PlayerSource::Silence,
+            PlayerSound::Hold(HoldSound { first: Some(first), music }) => PlayerSource::First(first, music),
+            PlayerSound::Hold(HoldSound { first: None, music }) => again(music),
         };
-        let rises = matches!(source, Source::First(..) | Source::Again(_));
+        let rises = matches!(source, PlayerSource::First(..) | PlayerSource::Again(_));
         Player { id, wire: None, source, at: 0, rises }
     }
 
     /// Plays another sound from its beginning.
-    pub(super) fn play_instead(&mut self, sound: Sound) {
+    pub(super) fn play_instead(&mut self, sound: PlayerSound) {
         let Player { source, at, rises, .. } = Player::new(self.id, sound);
         (self.source, self.at, self.rises) = (source, at, rises);
     }
 
     /// Returns whether the player has nothing to play.
     pub(super) const fn is_silent(&self) -> bool {
-        matches!(self.source, Source::Silence)
+        matches!(self.source, PlayerSource::Silence)
     }
 
     /// Writes the next 20 ms into a silent frame; returns whether they are the last.
-    pub(super) fn next_frame(&mut self, frame: &mut Ulaw) -> bool {
+    pub(super) fn next_frame(&mut self, frame: &mut UlawFrame) -> bool {
         let ended = self.play(frame);
         if std::mem::take(&mut self.rises) {
-            let mut linear = Frame::Ulaw(*frame).linear();
+            let mut linear = PlayoutFrame::Ulaw(*frame).linear();
             fade_in(&mut linear);
             *frame = linear.map(encode_ulaw);
         }
         ended
     }
 
-    fn play(&mut self, frame: &mut Ulaw) -> bool {
+    fn play(&mut self, frame: &mut UlawFrame) -> bool {
         match &self.source {
-            Source::Ringback => {
+            PlayerSource::Ringback => {
                 if self.at < TONE_SAMPLES {
                     let tone = TONE.iter().cycle().skip(self.at % PERIOD);
                     frame.iter_mut().zip(tone).for_each(|(to, from)| *to = *from);
@@ -122,17 +122,17 @@ impl Player {
                 self.at = (self.at + FRAME_SAMPLES) % CADENCE_SAMPLES;
                 false
             }
-            Source::Once(samples) => {
+            PlayerSource::Once(samples) => {
                 let rest = samples.get(self.at..).unwrap_or_default();
                 frame.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
                 self.at += FRAME_SAMPLES;
                 let ended = self.at >= samples.len();
                 if ended {
-                    self.source = Source::Silence;
+                    self.source = PlayerSource::Silence;
                 }
                 ended
             }
-            Source::First(samples, music) => {
+            PlayerSource::First(samples, music) => {
                 let rest = samples.get(self.at..).unwrap_or_default();
                 frame.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
                 self.at += FRAME_SAMPLES;
@@ -141,13 +141,13 @@ impl Player {
                 }
                 false
             }
-            Source::Again(samples) => {
+            PlayerSource::Again(samples) => {
                 let endless = samples.iter().cycle().skip(self.at);
                 frame.iter_mut().zip(endless).for_each(|(to, from)| *to = *from);
                 self.at = (self.at + FRAME_SAMPLES) % samples.len();
                 false
             }
-            Source::Silence => false,
+            PlayerSource::Silence => false,
         }
     }
 }
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn ringback_is_two_tones_two_seconds_on_and_four_off() {
-        let mut player = Player::new(EndId(1), Sound::Ringback);
+        let mut player = Player::new(EndId(1), PlayerSound::Ringback);
         let mut heard = Vec::new();
         for _ in 0..600 {
             let mut frame = SILENT;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn heard(sound: HoldSound, frames: usize) -> Vec<u8> {
-        let mut player = Player::new(EndId(1), Sound::Hold(sound));
+        let mut player = Player::new(EndId(1), PlayerSound::Hold(sound));
         let mut heard = Vec::new();
         for _ in 0..frames {
             let mut frame = SILENT;
@@ -230,7 +230,7 @@ mod tests {
     fn once_is_heard_to_its_end() {
         for (samples, frames) in [(0, 1), (1, 1), (160, 1), (161, 2), (400, 3)] {
             let sound: Vec<u8> = (0..samples).map(|n| (n % 100) as u8).collect();
-            let mut player = Player::new(EndId(1), Sound::Once(sound.as_slice().into()));
+            let mut player = Player::new(EndId(1), PlayerSound::Once(sound.as_slice().into()));
             let mut heard = Vec::new();
             for n in 1..=frames {
                 let mut frame = SILENT;

@@ -1,31 +1,31 @@
 //! The players of a session.
 
-use crate::spec::{EndId, Sound};
+use crate::spec::{EndId, PlayerSound};
 
 use super::feed::Feed;
-use super::frame::{Frame, SILENT};
+use super::frame::{PlayoutFrame, SILENT};
 use super::player::Player;
 
 /// Players of a session.
 #[derive(Debug, Default)]
-pub(crate) struct Players {
+pub(crate) struct SessionPlayers {
     all: Vec<Player>,
 }
 
 /// Frame of a player.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Played {
+pub(crate) struct PlayedFrame {
     /// The player.
     pub(crate) by: EndId,
     /// Audio of the frame.
-    pub(crate) frame: Frame,
+    pub(crate) frame: PlayoutFrame,
     /// Whether the frame is the last one.
     pub(crate) is_last: bool,
 }
 
-impl Players {
+impl SessionPlayers {
     /// Adds a player at the beginning of its sound.
-    pub(crate) fn add(&mut self, id: EndId, sound: Sound) {
+    pub(crate) fn add(&mut self, id: EndId, sound: PlayerSound) {
         self.all.push(Player::new(id, sound));
     }
 
@@ -35,7 +35,7 @@ impl Players {
     }
 
     /// Plays another sound from its beginning.
-    pub(crate) fn play(&mut self, id: EndId, sound: Sound) {
+    pub(crate) fn play(&mut self, id: EndId, sound: PlayerSound) {
         if let Some(player) = self.all.iter_mut().find(|player| player.id == id) {
             player.play_instead(sound);
         }
@@ -77,19 +77,19 @@ impl Players {
     }
 
     /// Returns the next frame of the player that feeds the end `to`.
-    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<Played> {
+    pub(crate) fn next_frame(&mut self, to: EndId) -> Option<PlayedFrame> {
         let player = self.all.iter_mut().find(|player| player.wire.is_some_and(|feed| feed.to == to))?;
         let mut frame = SILENT;
         let is_last = player.next_frame(&mut frame);
-        Some(Played { by: player.id, frame: Frame::Ulaw(frame), is_last })
+        Some(PlayedFrame { by: player.id, frame: PlayoutFrame::Ulaw(frame), is_last })
     }
 
     /// Returns the next frame of the player that feeds the end `to` if `cut(player)` holds, to fade it out.
-    pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<Frame> {
+    pub(crate) fn cut_off(&mut self, to: EndId, cut: impl Fn(EndId) -> bool) -> Option<PlayoutFrame> {
         let is_cut = |player: &Player| player.wire.is_some_and(|feed| feed.to == to) && cut(player.id);
         let player = self.all.iter_mut().find(|player| is_cut(player))?;
         let mut next = SILENT;
         player.next_frame(&mut next);
-        Some(Frame::Ulaw(next))
+        Some(PlayoutFrame::Ulaw(next))
     }
 }

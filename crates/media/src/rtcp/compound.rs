@@ -14,7 +14,7 @@ pub type VoipMetrics = [u8; 36];
 
 /// Sender information of a report, about the stream that the edge sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sending {
+pub struct SenderInfo {
     /// NTP timestamp, 32.32 bits.
     pub(crate) ntp: u64,
     /// RTP timestamp of the same instant.
@@ -27,7 +27,7 @@ pub struct Sending {
 
 /// Report block about a received stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
+pub struct RtcpReportBlock {
     /// Source of the packets.
     pub(crate) ssrc: u32,
     /// Fraction lost since the last report, in 256ths.
@@ -46,13 +46,13 @@ pub struct Block {
 
 /// Content of one compound.
 #[derive(Debug, Clone, Copy)]
-pub struct Compound {
+pub struct CompoundPacket {
     /// SSRC of the reporter.
     pub(crate) ssrc: u32,
     /// Sender information, if the edge sent recently.
-    pub(crate) sending: Option<Sending>,
+    pub(crate) sending: Option<SenderInfo>,
     /// Report block, if packets were received since the last report.
-    pub(crate) block: Option<Block>,
+    pub(crate) block: Option<RtcpReportBlock>,
     /// Number from which the canonical name is formed.
     pub(crate) name: u64,
     /// Forwarded VoIP metrics, with the SSRC of their stream as the receiver knows it.
@@ -61,10 +61,10 @@ pub struct Compound {
     pub(crate) bye: bool,
 }
 
-impl Compound {
+impl CompoundPacket {
     /// Writes the compound into `packet`; `None` if there is not enough room.
     pub fn write(&self, packet: &mut PacketBuf) -> Option<()> {
-        let mut out = Writer { area: packet.receive_area(), len: 0 };
+        let mut out = RtcpWriter { area: packet.receive_area(), len: 0 };
         self.report(&mut out)?;
         out.header(1, SOURCE_DESCRIPTION, 7)?;
         out.word(self.ssrc)?;
@@ -92,7 +92,7 @@ impl Compound {
         Some(())
     }
 
-    fn report(&self, out: &mut Writer<'_>) -> Option<()> {
+    fn report(&self, out: &mut RtcpWriter<'_>) -> Option<()> {
         let blocks = u8::from(self.block.is_some());
         let words = 2 + u16::from(blocks) * 6;
         match self.sending {
@@ -121,12 +121,12 @@ impl Compound {
     }
 }
 
-struct Writer<'a> {
+struct RtcpWriter<'a> {
     area: &'a mut [u8],
     len: usize,
 }
 
-impl Writer<'_> {
+impl RtcpWriter<'_> {
     fn put(&mut self, bytes: &[u8]) -> Option<()> {
         self.area.get_mut(self.len..self.len + bytes.len())?.copy_from_slice(bytes);
         self.len += bytes.len();
@@ -152,10 +152,10 @@ mod tests {
     use super::*;
     use crate::rtcp::is_well_formed;
 
-    fn block() -> impl Strategy<Value = Block> {
+    fn block() -> impl Strategy<Value = RtcpReportBlock> {
         let counts = (any::<u8>(), any::<i32>(), any::<u32>());
         (any::<u32>(), counts, any::<u32>(), any::<u32>(), any::<u32>()).prop_map(
-            |(ssrc, (fraction, lost, highest), jitter, last_report, delay)| Block {
+            |(ssrc, (fraction, lost, highest), jitter, last_report, delay)| RtcpReportBlock {
                 ssrc,
                 fraction,
                 lost,
@@ -167,16 +167,12 @@ mod tests {
         )
     }
 
-    fn sending() -> impl Strategy<Value = Sending> {
-        (any::<u64>(), any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(ntp, timestamp, packets, octets)| Sending {
-            ntp,
-            timestamp,
-            packets,
-            octets,
-        })
+    fn sending() -> impl Strategy<Value = SenderInfo> {
+        (any::<u64>(), any::<u32>(), any::<u32>(), any::<u32>())
+            .prop_map(|(ntp, timestamp, packets, octets)| SenderInfo { ntp, timestamp, packets, octets })
     }
 
-    fn written(compound: &Compound) -> Vec<u8> {
+    fn written(compound: &CompoundPacket) -> Vec<u8> {
         let mut packet = PacketBuf::new();
         compound.write(&mut packet).unwrap();
         packet.data().to_vec()
@@ -197,11 +193,11 @@ mod tests {
                 block[8..].copy_from_slice(&rest);
                 (about, block)
             });
-            let compound = Compound { ssrc, sending, block, name, metrics, bye };
+            let compound = CompoundPacket { ssrc, sending, block, name, metrics, bye };
             let bytes = written(&compound);
             prop_assert!(is_well_formed(&bytes));
             let packets: Vec<Packet<'_>> = rtcp_types::Compound::parse(&bytes).unwrap().map(Result::unwrap).collect();
-            let read = |block: rtcp_types::ReportBlock<'_>| Block {
+            let read = |block: rtcp_types::ReportBlock<'_>| RtcpReportBlock {
                 ssrc: block.ssrc(),
                 fraction: block.fraction_lost(),
                 lost: (block.cumulative_lost() << 8) as i32 >> 8,
@@ -210,7 +206,7 @@ mod tests {
                 last_report: block.last_sender_report_timestamp(),
                 delay: block.delay_since_last_sender_report_timestamp(),
             };
-            let expected = block.map(|block| Block { lost: block.lost.clamp(-0x80_0000, 0x7f_ffff), ..block });
+            let expected = block.map(|block| RtcpReportBlock { lost: block.lost.clamp(-0x80_0000, 0x7f_ffff), ..block });
             match (&packets[0], sending) {
                 (Packet::Sr(sr), Some(sent)) => {
                     prop_assert_eq!((sr.ssrc(), sr.ntp_timestamp(), sr.rtp_timestamp()), (ssrc, sent.ntp, sent.timestamp));

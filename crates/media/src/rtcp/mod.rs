@@ -8,7 +8,7 @@ mod origin;
 mod parse;
 mod reports;
 
-pub use compound::{Block, Compound, Sending, VoipMetrics};
-pub use origin::{Epoch, Origin};
-pub use parse::{Kind, classify, cover_texts, is_well_formed};
-pub use reports::{Reports, Stream};
+pub use compound::{CompoundPacket, RtcpReportBlock, SenderInfo, VoipMetrics};
+pub use origin::{ClockEpoch, RtcpOrigin};
+pub use parse::{DatagramKind, classify, cover_texts, is_well_formed};
+pub use reports::{RtcpReports, Stream};

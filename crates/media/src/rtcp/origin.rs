@@ -8,16 +8,19 @@ const SECONDS_TO_1970: u64 = 2_208_988_800;
 
 /// One instant on both clocks, monotonic and wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Epoch {
+pub struct ClockEpoch {
     at: Instant,
     ntp: u64,
 }
 
-impl Epoch {
+impl ClockEpoch {
     /// Creates an epoch: `at` is `since_1970` after the beginning of 1970, UTC.
-    pub fn new(at: Instant, since_1970: Duration) -> Epoch {
+    pub fn new(at: Instant, since_1970: Duration) -> ClockEpoch {
         let seconds = since_1970.as_secs().wrapping_add(SECONDS_TO_1970);
-        Epoch { at, ntp: (seconds << 32).wrapping_add(fixed(Duration::from_nanos(since_1970.subsec_nanos().into()))) }
+        ClockEpoch {
+            at,
+            ntp: (seconds << 32).wrapping_add(fixed(Duration::from_nanos(since_1970.subsec_nanos().into()))),
+        }
     }
 
     /// Returns the NTP timestamp of `now`: seconds since 1900 and their fraction, 32 bits each (RFC 3550 §4).
@@ -44,22 +47,22 @@ pub(crate) fn long(short: u32) -> Duration {
 
 /// Wall-clock time and randomness of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct RtcpOrigin {
     /// Wall-clock epoch. Without one, sender reports carry no NTP timestamp (RFC 3550 §6.4.1) and yield no round-trip
     /// time.
-    epoch: Option<Epoch>,
+    epoch: Option<ClockEpoch>,
     /// Key from which names, sources and report times in RTCP are derived.
     key: [u8; 16],
 }
 
-impl Origin {
+impl RtcpOrigin {
     /// Creates an origin from an epoch and a key.
-    pub fn new(epoch: Epoch, key: [u8; 16]) -> Origin {
-        Origin { epoch: Some(epoch), key }
+    pub fn new(epoch: ClockEpoch, key: [u8; 16]) -> RtcpOrigin {
+        RtcpOrigin { epoch: Some(epoch), key }
     }
 
     /// Sets the wall-clock epoch.
-    pub(crate) fn date_by(&mut self, epoch: Epoch) {
+    pub(crate) fn date_by(&mut self, epoch: ClockEpoch) {
         self.epoch = Some(epoch);
     }
 
@@ -99,18 +102,18 @@ mod tests {
     fn rfc3550_4_seconds_since_1900_and_their_fraction() {
         let now = Instant::now();
         // 2026-11-20 11:00:00.25 UTC.
-        let epoch = Epoch::new(now, Duration::from_millis(1_795_172_400_250));
+        let epoch = ClockEpoch::new(now, Duration::from_millis(1_795_172_400_250));
         assert_eq!(epoch.ntp(now), (4_004_161_200 << 32) | 0x4000_0000);
         assert_eq!(epoch.ntp(now + Duration::from_millis(750)), 4_004_161_201 << 32);
         // 32 bits of seconds wrap in 2036.
-        let late = Epoch::new(now, Duration::from_secs((1 << 32) - SECONDS_TO_1970));
+        let late = ClockEpoch::new(now, Duration::from_secs((1 << 32) - SECONDS_TO_1970));
         assert_eq!(late.ntp(now), 0);
-        assert_eq!(Origin::default().ntp(now), 0);
+        assert_eq!(RtcpOrigin::default().ntp(now), 0);
     }
 
     #[test]
     fn what_is_drawn_stays_and_differs_by_key() {
-        let (one, two) = (Origin::default(), Origin { key: [1; 16], ..Origin::default() });
+        let (one, two) = (RtcpOrigin::default(), RtcpOrigin { key: [1; 16], ..RtcpOrigin::default() });
         let drawn: std::collections::BTreeSet<u64> = (0..100).flat_map(|n| [one.draw(n), two.draw(n)]).collect();
         assert_eq!((drawn.len(), one.draw(7)), (200, one.draw(7)));
     }
@@ -126,7 +129,7 @@ mod tests {
         #[test]
         fn any_time_never_panics(seconds in any::<u64>(), nanos in 0u32..1_000_000_000, value in any::<u32>()) {
             let duration = Duration::new(seconds, nanos);
-            let _ = (short(duration), long(value), Epoch::new(Instant::now(), duration).ntp(Instant::now()));
+            let _ = (short(duration), long(value), ClockEpoch::new(Instant::now(), duration).ntp(Instant::now()));
         }
     }
 }

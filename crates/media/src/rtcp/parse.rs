@@ -3,7 +3,7 @@
 
 /// Kind of a datagram on a media port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum DatagramKind {
     /// RTP, by its first two bytes.
     Rtp,
     /// RTCP, by its first two bytes.
@@ -13,12 +13,12 @@ pub enum Kind {
 }
 
 /// Classifies a datagram by its packet type: 192–223 is RTCP, which excludes payload numbers 64–95 (RFC 5761 §4).
-pub fn classify(packet: &[u8]) -> Kind {
+pub fn classify(packet: &[u8]) -> DatagramKind {
     match packet {
-        [first, ..] if first >> 6 != 2 => Kind::Other,
-        [_, 192..=223, ..] => Kind::Rtcp,
-        [_, _, ..] => Kind::Rtp,
-        _ => Kind::Other,
+        [first, ..] if first >> 6 != 2 => DatagramKind::Other,
+        [_, 192..=223, ..] => DatagramKind::Rtcp,
+        [_, _, ..] => DatagramKind::Rtp,
+        _ => DatagramKind::Other,
     }
 }
 
@@ -152,18 +152,18 @@ mod tests {
     #[test]
     fn rfc5761_section_4_ranges() {
         for second in 0..=255 {
-            let kind = if (192..=223).contains(&second) { Kind::Rtcp } else { Kind::Rtp };
+            let kind = if (192..=223).contains(&second) { DatagramKind::Rtcp } else { DatagramKind::Rtp };
             assert_eq!(classify(&[0x80, second, 0, 0]), kind, "{second}");
-            assert_eq!(classify(&[0x00, second, 0, 0]), Kind::Other);
+            assert_eq!(classify(&[0x00, second, 0, 0]), DatagramKind::Other);
         }
-        assert_eq!(classify(&[0x80]), Kind::Other);
-        assert_eq!(classify(&[]), Kind::Other);
+        assert_eq!(classify(&[0x80]), DatagramKind::Other);
+        assert_eq!(classify(&[]), DatagramKind::Other);
     }
 
     #[test]
     fn lengths_must_add_up() {
         let bytes = compound();
-        assert_eq!(classify(&bytes), Kind::Rtcp);
+        assert_eq!(classify(&bytes), DatagramKind::Rtcp);
         assert!(is_well_formed(&bytes));
         for len in 0..bytes.len() {
             // The first packet alone is complete too.

@@ -10,10 +10,10 @@ use rtcp_types::{ReceiverReport, ReportBlock, RtcpPacketParser as _, SenderRepor
 
 use crate::counters::EndCounters;
 use crate::limits::{REPORT_INTERVAL, REPORTS_REMEMBERED};
-use crate::rtp::Source;
+use crate::rtp::ReceptionStats;
 
-use super::compound::{Block, Compound, Sending, VoipMetrics};
-use super::origin::{Origin, long, short};
+use super::compound::{CompoundPacket, RtcpReportBlock, SenderInfo, VoipMetrics};
+use super::origin::{RtcpOrigin, long, short};
 use super::parse::packets;
 
 /// Compensation factor for timer reconsideration, which shortens the drawn intervals (RFC 3550 §6.3.1).
@@ -21,14 +21,14 @@ const COMPENSATION: f64 = std::f64::consts::E - 1.5;
 
 /// RTCP state of one end.
 #[derive(Debug, Clone, Default)]
-pub struct Reports {
+pub struct RtcpReports {
     /// Sender reports sent to the remote party, generated or forwarded: middle bits of the NTP timestamp and the send
     /// time, the newest first.
     shown: [Option<(u32, Instant)>; REPORTS_REMEMBERED],
     /// Last sender report of the remote party: source, middle bits of the NTP timestamp, and arrival time.
     heard: Option<(u32, u32, Instant)>,
     /// Source with the packets expected and received, as of the edge's last report.
-    said: Option<Source>,
+    said: Option<ReceptionStats>,
     /// Metrics to forward to the remote party with the next report.
     metrics: Option<Box<(u32, VoipMetrics)>>,
     /// Time since which the edge reports itself, and time of its last report.
@@ -58,7 +58,7 @@ pub struct Stream {
     pub all: u64,
 }
 
-impl Reports {
+impl RtcpReports {
     /// Processes a compound of the remote party; `sent` is the source and clock rate (Hz) of the stream sent to it.
     /// Returns VoIP metrics about that source, to be forwarded to its feeder.
     pub fn hear(
@@ -104,12 +104,12 @@ impl Reports {
     pub(crate) fn pass(&mut self, now: Instant, compound: &[u8]) {
         for packet in packets(compound) {
             if let Ok(report) = SenderReport::parse(packet) {
-                self.show(now, report.ntp_timestamp());
+                self.note_report_time(now, report.ntp_timestamp());
             }
         }
     }
 
-    fn show(&mut self, now: Instant, ntp: u64) {
+    fn note_report_time(&mut self, now: Instant, ntp: u64) {
         if middle(ntp) != 0 {
             self.shown.rotate_right(1);
             if let Some(newest) = self.shown.first_mut() {
@@ -130,7 +130,7 @@ impl Reports {
 
     /// Checks whether a report is due (RFC 3550 §6.3.1, §6.3.6): when the timer expires, the interval is drawn again,
     /// and a later result extends the wait.
-    pub fn look(&mut self, now: Instant, origin: &Origin, serial: u32) {
+    pub fn check_schedule(&mut self, now: Instant, origin: &RtcpOrigin, serial: u32) {
         let since = *self.since.get_or_insert(now);
         let begin = self.last.map_or(since, |last| last.max(since));
         let first = self.last.is_none();
@@ -153,30 +153,30 @@ impl Reports {
     }
 
     /// Builds the requested report.
-    pub fn make(
+    pub fn build_report(
         &mut self,
         now: Instant,
-        origin: &Origin,
+        origin: &RtcpOrigin,
         serial: u32,
         stream: Stream,
-        source: Option<Source>,
-    ) -> Compound {
+        source: Option<ReceptionStats>,
+    ) -> CompoundPacket {
         let ntp = origin.ntp(now);
         // A participant counts as sender if it sent since the report before the last (RFC 3550 §6.3.8).
         let [last, last_but_one] = self.sent_before;
         let sends = stream.all > last_but_one;
         self.sent_before = [stream.all, last];
-        let sending = sends.then_some(Sending {
+        let sending = sends.then_some(SenderInfo {
             ntp,
             timestamp: stream.timestamp,
             packets: stream.packets,
             octets: stream.octets,
         });
         if sends {
-            self.show(now, ntp);
+            self.note_report_time(now, ntp);
         }
         (self.last, self.due, self.wanted) = (Some(now), None, false);
-        Compound {
+        CompoundPacket {
             ssrc: stream.ssrc,
             sending,
             block: source.and_then(|source| self.block(now, source)),
@@ -187,7 +187,7 @@ impl Reports {
     }
 
     /// Builds a report block (RFC 3550 §6.4.1 and A.3); `None` for a source silent since the last report.
-    fn block(&mut self, now: Instant, source: Source) -> Option<Block> {
+    fn block(&mut self, now: Instant, source: ReceptionStats) -> Option<RtcpReportBlock> {
         let before = self.said.filter(|said| said.ssrc == source.ssrc);
         let (expected, received) = before.map_or((0, 0), |before| (before.expected, before.received));
         let expected = source.expected.saturating_sub(expected);
@@ -199,7 +199,7 @@ impl Reports {
         let lost = expected.saturating_sub(received);
         let in_all = i64::try_from(source.expected).ok()?.checked_sub(i64::try_from(source.received).ok()?)?;
         let heard = self.heard.filter(|(ssrc, _, _)| *ssrc == source.ssrc);
-        Some(Block {
+        Some(RtcpReportBlock {
             ssrc: source.ssrc,
             // Below 1, because at least one packet was received.
             fraction: u8::try_from((lost << 8) / expected.max(1)).unwrap_or(u8::MAX),

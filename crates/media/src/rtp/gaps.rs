@@ -4,7 +4,7 @@ use crate::counters::{LOSS_RUNS, LossRuns};
 
 /// Gaps in the sequence numbers of one end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gaps {
+pub(crate) struct SequenceGaps {
     /// Bit mask of the newest numbers, the highest at bit 0: set for each packet received. It is longer than the
     /// reordering limit ([`MAX_MISORDER_PACKETS`](crate::limits::MAX_MISORDER_PACKETS)) by more than ten, so that a run
     /// that begins before the window is known to be long.
@@ -13,16 +13,16 @@ pub(crate) struct Gaps {
     changed: bool,
 }
 
-impl Default for Gaps {
-    fn default() -> Gaps {
-        Gaps { seen: u128::MAX, runs: LossRuns::default(), changed: false }
+impl Default for SequenceGaps {
+    fn default() -> SequenceGaps {
+        SequenceGaps { seen: u128::MAX, runs: LossRuns::default(), changed: false }
     }
 }
 
-impl Gaps {
+impl SequenceGaps {
     /// Creates the state with runs already counted.
-    pub(crate) fn with(runs: LossRuns) -> Gaps {
-        Gaps { runs, ..Gaps::default() }
+    pub(crate) fn with(runs: LossRuns) -> SequenceGaps {
+        SequenceGaps { runs, ..SequenceGaps::default() }
     }
 
     /// Starts a new source; earlier gaps can no longer be repaired.

@@ -20,7 +20,7 @@ pub struct ParseError {
 
 /// Header fields that a relay reads or changes, and the position of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rtp {
+pub struct RtpHeader {
     /// The marker bit.
     pub marker: bool,
     /// Payload number, 0–127.
@@ -45,7 +45,7 @@ fn be32(packet: &[u8], at: usize) -> Option<u32> {
 
 /// Header of a packet that may be encrypted; padding is in the encrypted part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct SrtpHeader {
     /// Sequence number.
     pub sequence: u16,
     /// Synchronisation source.
@@ -54,13 +54,13 @@ pub struct Head {
     pub len: usize,
 }
 
-impl Head {
+impl SrtpHeader {
     /// Parses the header.
     ///
     /// # Errors
     ///
     /// Returns an error if version, contributing sources or extension do not fit.
-    pub fn parse(packet: &[u8]) -> Result<Head, ParseError> {
+    pub fn parse(packet: &[u8]) -> Result<SrtpHeader, ParseError> {
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
         let &[first, _, ..] = packet else { return Err(short) };
         if first >> 6 != VERSION {
@@ -80,18 +80,18 @@ impl Head {
                 return Err(beyond);
             }
         }
-        Ok(Head { sequence, ssrc, len })
+        Ok(SrtpHeader { sequence, ssrc, len })
     }
 }
 
-impl Rtp {
+impl RtpHeader {
     /// Parses a packet's header.
     ///
     /// # Errors
     ///
     /// Returns an error if version, contributing sources, extension or padding do not fit.
-    pub fn parse(packet: &[u8]) -> Result<Rtp, ParseError> {
-        let Head { sequence, ssrc, len: start } = Head::parse(packet)?;
+    pub fn parse(packet: &[u8]) -> Result<RtpHeader, ParseError> {
+        let SrtpHeader { sequence, ssrc, len: start } = SrtpHeader::parse(packet)?;
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
         let &[first, second, ..] = packet else { return Err(short) };
         let timestamp = be32(packet, 4).ok_or(short)?;
@@ -103,7 +103,7 @@ impl Rtp {
             }
             end -= padding;
         }
-        Ok(Rtp {
+        Ok(RtpHeader {
             marker: second & 0x80 != 0,
             payload_type: second & 0x7f,
             sequence,
@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn sample() -> Rtp {
-        Rtp {
+    fn sample() -> RtpHeader {
+        RtpHeader {
             marker: true,
             payload_type: 101,
             sequence: 0xfffe,
@@ -164,20 +164,20 @@ mod tests {
     fn what_is_built_is_read() {
         let packet = built();
         assert_eq!(packet[..4], [0x80, 0x80 | 101, 0xff, 0xfe]);
-        assert_eq!(Rtp::parse(&packet), Ok(sample()));
+        assert_eq!(RtpHeader::parse(&packet), Ok(sample()));
     }
 
     #[test]
     fn short_packets_and_other_versions_are_refused() {
         let packet = built();
         for len in 0..FIXED_HEADER {
-            assert!(Rtp::parse(&packet[..len]).is_err(), "{len}");
+            assert!(RtpHeader::parse(&packet[..len]).is_err(), "{len}");
         }
-        assert!(Rtp::parse(&packet[..FIXED_HEADER]).is_ok());
+        assert!(RtpHeader::parse(&packet[..FIXED_HEADER]).is_ok());
         for version in [0x00, 0x40, 0xc0] {
             let mut other = packet.clone();
             other[0] = version;
-            assert_eq!(Rtp::parse(&other).unwrap_err().what, "not RTP version 2");
+            assert_eq!(RtpHeader::parse(&other).unwrap_err().what, "not RTP version 2");
         }
     }
 
@@ -185,21 +185,21 @@ mod tests {
     fn contributing_sources_must_fit() {
         let mut packet = built();
         packet[0] |= 1;
-        assert_eq!(Rtp::parse(&packet).unwrap_err().what, "contributing sources beyond the packet");
+        assert_eq!(RtpHeader::parse(&packet).unwrap_err().what, "contributing sources beyond the packet");
         packet.push(0);
-        assert_eq!(Rtp::parse(&packet).unwrap().payload, 16..16);
+        assert_eq!(RtpHeader::parse(&packet).unwrap().payload, 16..16);
     }
 
     #[test]
     fn extension_must_fit() {
         let mut packet = built();
         packet[0] |= 0x10;
-        assert_eq!(Rtp::parse(&packet).unwrap_err().what, "extension beyond the packet");
+        assert_eq!(RtpHeader::parse(&packet).unwrap_err().what, "extension beyond the packet");
         packet.truncate(12);
         packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 1, 2, 3]);
-        assert_eq!(Rtp::parse(&packet).unwrap_err().what, "extension beyond the packet");
+        assert_eq!(RtpHeader::parse(&packet).unwrap_err().what, "extension beyond the packet");
         packet.extend_from_slice(&[4, 9, 9]);
-        assert_eq!(Rtp::parse(&packet).unwrap().payload, 20..22);
+        assert_eq!(RtpHeader::parse(&packet).unwrap().payload, 20..22);
     }
 
     #[test]
@@ -208,14 +208,14 @@ mod tests {
         packet[0] |= 0x20;
         for (last, payload) in [(0, None), (1, Some(12..14)), (3, Some(12..12)), (4, None), (255, None)] {
             packet[14] = last;
-            assert_eq!(Rtp::parse(&packet).ok().map(|rtp| rtp.payload), payload, "{last}");
+            assert_eq!(RtpHeader::parse(&packet).ok().map(|rtp| rtp.payload), payload, "{last}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            if let Ok(rtp) = Rtp::parse(&bytes) {
+            if let Ok(rtp) = RtpHeader::parse(&bytes) {
                 prop_assert!(rtp.payload.end <= bytes.len() && rtp.payload.start <= rtp.payload.end);
             }
         }
@@ -224,13 +224,13 @@ mod tests {
         fn writing_changes_only_its_fields(mut bytes in proptest::collection::vec(any::<u8>(), 12..80)) {
             bytes[0] = 0x80 | bytes[0] & 0x0f;
             let before = bytes.clone();
-            if let Ok(mut rtp) = Rtp::parse(&bytes) {
+            if let Ok(mut rtp) = RtpHeader::parse(&bytes) {
                 rtp.write(&mut bytes);
                 prop_assert_eq!(&bytes, &before);
                 rtp.sequence = rtp.sequence.wrapping_add(1);
                 rtp.ssrc ^= 0xffff_ffff;
                 rtp.write(&mut bytes);
-                prop_assert_eq!(Rtp::parse(&bytes).unwrap(), rtp);
+                prop_assert_eq!(RtpHeader::parse(&bytes).unwrap(), rtp);
                 prop_assert_eq!(bytes[0], before[0]);
                 prop_assert_eq!(&bytes[12..], &before[12..]);
             }

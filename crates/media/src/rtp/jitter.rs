@@ -8,12 +8,12 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::Reordering;
+use trunkgate_agent::ReorderTracker;
 
 use crate::counters::DropReason;
 use crate::limits::{JITTER_BYTES, JITTER_GAP_PACKETS, JITTER_PACKETS, MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
 
-use super::header::Rtp;
+use super::header::RtpHeader;
 
 /// Reordering buffer of one stream between arrival and decoder.
 #[derive(Debug)]
@@ -23,16 +23,16 @@ pub struct JitterBuffer {
     /// Sequence number that would confirm a restart.
     restart: Option<u16>,
     /// Waiting packets by sequence number; all of them are behind a gap.
-    waiting: Vec<Waiting>,
+    waiting: Vec<BufferedPacket>,
     /// Payloads of the waiting packets, in the order of arrival.
     bytes: Vec<u8>,
-    reordering: Reordering,
+    reordering: ReorderTracker,
 }
 
 /// Waiting packet behind a gap.
 #[derive(Debug)]
-struct Waiting {
-    rtp: Rtp,
+struct BufferedPacket {
+    rtp: RtpHeader,
     came: Instant,
     /// Position and length of the payload.
     from: usize,
@@ -47,7 +47,7 @@ impl JitterBuffer {
             restart: None,
             waiting: Vec::with_capacity(JITTER_PACKETS),
             bytes: Vec::with_capacity(JITTER_BYTES),
-            reordering: Reordering::default(),
+            reordering: ReorderTracker::default(),
         }
     }
 
@@ -57,12 +57,12 @@ impl JitterBuffer {
     ///
     /// Returns an error if the packet is a duplicate, a later packet has left, or its number is a jump that no second
     /// packet has confirmed (RFC 3550 A.1).
-    pub fn take(
+    pub fn add_packet(
         &mut self,
         now: Instant,
-        rtp: &Rtp,
+        rtp: &RtpHeader,
         payload: &[u8],
-        mut leave: impl FnMut(&Rtp, &[u8]),
+        mut leave: impl FnMut(&RtpHeader, &[u8]),
     ) -> Result<(), DropReason> {
         let (ssrc, sequence) = (rtp.ssrc, rtp.sequence);
         let Some((_, due)) = self.due.filter(|(of, _)| *of == ssrc) else {
@@ -73,7 +73,7 @@ impl JitterBuffer {
         let ahead = sequence.wrapping_sub(due);
         if ahead >= MAX_DROPOUT_PACKETS {
             if ahead >= 0_u16.wrapping_sub(MAX_MISORDER_PACKETS) {
-                self.reordering.late(now, sequence);
+                self.reordering.note_late(now, sequence);
                 return Err(DropReason::Late);
             }
             if self.restart != Some(sequence) {
@@ -90,12 +90,12 @@ impl JitterBuffer {
             return Err(DropReason::Late);
         }
         if place < self.waiting.len() {
-            self.reordering.late(now, sequence);
+            self.reordering.note_late(now, sequence);
         } else {
             let before = self.waiting.last().map_or(due.wrapping_sub(1), |last| last.rtp.sequence);
             let missing = sequence.wrapping_sub(before).wrapping_sub(1);
             if missing > 0 {
-                self.reordering.missing(now, sequence, missing);
+                self.reordering.note_missing(now, sequence, missing);
             }
         }
         self.put(now, rtp, payload, &mut leave);
@@ -104,7 +104,7 @@ impl JitterBuffer {
     }
 
     /// Gives up gaps with an expired timeout.
-    pub fn handle_timeout(&mut self, now: Instant, mut leave: impl FnMut(&Rtp, &[u8])) {
+    pub fn handle_timeout(&mut self, now: Instant, mut leave: impl FnMut(&RtpHeader, &[u8])) {
         while self.poll_timeout().is_some_and(|over| over <= now) {
             self.give_up(&mut leave);
         }
@@ -121,7 +121,7 @@ impl JitterBuffer {
     }
 
     /// Starts over with another source or numbering: waiting packets leave, and `rtp` is the first.
-    fn begin(&mut self, rtp: &Rtp, leave: &mut impl FnMut(&Rtp, &[u8])) {
+    fn begin(&mut self, rtp: &RtpHeader, leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         while self.waits() {
             self.give_up(leave);
         }
@@ -135,7 +135,7 @@ impl JitterBuffer {
     }
 
     /// Releases a packet if it is due, or queues it if there is room.
-    fn put(&mut self, now: Instant, rtp: &Rtp, payload: &[u8], leave: &mut impl FnMut(&Rtp, &[u8])) {
+    fn put(&mut self, now: Instant, rtp: &RtpHeader, payload: &[u8], leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         loop {
             let Some((_, due)) = self.due else { return };
             let ahead = rtp.sequence.wrapping_sub(due);
@@ -150,7 +150,7 @@ impl JitterBuffer {
             if room {
                 let (from, len) = (self.bytes.len(), payload.len());
                 self.bytes.extend_from_slice(payload);
-                self.waiting.insert(place, Waiting { rtp: rtp.clone(), came: now, from, len });
+                self.waiting.insert(place, BufferedPacket { rtp: rtp.clone(), came: now, from, len });
                 return;
             }
             self.give_up(leave);
@@ -158,7 +158,7 @@ impl JitterBuffer {
     }
 
     /// Gives up the earliest gap and releases the packets behind it.
-    fn give_up(&mut self, leave: &mut impl FnMut(&Rtp, &[u8])) {
+    fn give_up(&mut self, leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         if let (Some((_, due)), Some(first)) = (&mut self.due, self.waiting.first()) {
             *due = first.rtp.sequence;
         }
@@ -166,12 +166,12 @@ impl JitterBuffer {
     }
 
     /// Releases the packets that follow without a gap.
-    fn go_on(&mut self, leave: &mut impl FnMut(&Rtp, &[u8])) {
+    fn go_on(&mut self, leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         while let Some((_, due)) = &mut self.due
             && self.waiting.first().is_some_and(|first| first.rtp.sequence == *due)
         {
             *due = due.wrapping_add(1);
-            let Waiting { rtp, from, len, .. } = self.waiting.remove(0);
+            let BufferedPacket { rtp, from, len, .. } = self.waiting.remove(0);
             leave(&rtp, self.bytes.get(from..from + len).unwrap_or_default());
             self.bytes.drain(from..from + len);
             for each in self.waiting.iter_mut().filter(|each| each.from > from) {

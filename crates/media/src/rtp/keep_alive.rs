@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::limits::{KEEP_ALIVE_INTERVAL, PROBE_INTERVAL, PROBES};
 
-use super::header::{FIXED_HEADER, Rtp};
+use super::header::{FIXED_HEADER, RtpHeader};
 use super::packet::PacketBuf;
 
 /// Highest dynamic payload number (RFC 3551 §6), and the lowest.
@@ -89,7 +89,7 @@ impl KeepAlive {
         let area = packet.receive_area().get_mut(..FIXED_HEADER)?;
         *area.first_mut()? = 0x80;
         packet.set_len(FIXED_HEADER);
-        let rtp = Rtp {
+        let rtp = RtpHeader {
             marker: false,
             payload_type,
             sequence: self.sequence,
@@ -142,10 +142,10 @@ mod tests {
         let (mut keep_alive, mut packet) = (KeepAlive::new(Instant::now()), PacketBuf::new());
         for (taken, number) in [(200..=200, 127), (127..=127, 126), (100..=127, 99)] {
             keep_alive.write(Instant::now(), 7, |n| taken.contains(&n), &mut packet).unwrap();
-            let rtp = Rtp::parse(packet.data()).unwrap();
+            let rtp = RtpHeader::parse(packet.data()).unwrap();
             assert_eq!((rtp.payload_type, rtp.ssrc, rtp.payload.len()), (number, 7, 0));
         }
-        assert_eq!(Rtp::parse(packet.data()).unwrap().sequence, 2);
+        assert_eq!(RtpHeader::parse(packet.data()).unwrap().sequence, 2);
         assert_eq!(keep_alive.write(Instant::now(), 7, |_| true, &mut packet), None);
     }
 }

@@ -12,11 +12,11 @@ mod reception;
 mod rewrite;
 mod start;
 
-pub use header::{FIXED_HEADER, Head, ParseError, Rtp};
+pub use header::{FIXED_HEADER, ParseError, RtpHeader, SrtpHeader};
 pub use jitter::JitterBuffer;
 pub use packet::{HEADROOM, PACKET, PacketBuf, PacketPool, TAILROOM};
-pub use reception::{Reception, Source};
-pub use rewrite::{Outgoing, OutgoingSnapshot, Rewrite, Sent};
+pub use reception::{ReceptionStats, ReceptionTracker};
+pub use rewrite::{OutgoingSnapshot, OutgoingStream, RewriteOffsets, SentPacket};
 pub use start::StreamStart;
 
 pub(crate) use keep_alive::{KeepAlive, is_header_alone};

@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::counters::{EndCounters, LossRuns};
 use crate::limits::{MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
 
-use super::gaps::Gaps;
-use super::header::Rtp;
+use super::gaps::SequenceGaps;
+use super::header::RtpHeader;
 
 /// Sequence numbers of one source.
 #[derive(Debug, Clone, Copy)]
-struct Sequence {
+struct SequenceTracker {
     ssrc: u32,
     base: u64,
     /// Highest number, with roll-overs counted above its 16 bits.
@@ -23,10 +23,10 @@ struct Sequence {
     restart: Option<u16>,
 }
 
-impl Sequence {
-    fn new(rtp: &Rtp) -> Sequence {
+impl SequenceTracker {
+    fn new(rtp: &RtpHeader) -> SequenceTracker {
         let first = u64::from(rtp.sequence);
-        Sequence { ssrc: rtp.ssrc, base: first, highest: first, received: 1, restart: None }
+        SequenceTracker { ssrc: rtp.ssrc, base: first, highest: first, received: 1, restart: None }
     }
 
     fn expected(&self) -> u64 {
@@ -41,7 +41,7 @@ impl Sequence {
 
 /// Interarrival jitter of one source.
 #[derive(Debug, Clone, Copy)]
-struct Jitter {
+struct InterarrivalJitter {
     clock_hz: u32,
     transit: u32,
     timestamp: u32,
@@ -51,7 +51,7 @@ struct Jitter {
 
 /// Statistics of a source for a report (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Source {
+pub struct ReceptionStats {
     /// The SSRC.
     pub ssrc: u32,
     /// Expected packets.
@@ -66,23 +66,23 @@ pub struct Source {
 
 /// Tracks loss and jitter of an end's received stream.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reception {
-    sequence: Option<Sequence>,
-    jitter: Option<Jitter>,
+pub struct ReceptionTracker {
+    sequence: Option<SequenceTracker>,
+    jitter: Option<InterarrivalJitter>,
     epoch: Option<Instant>,
     lost_before: u64,
     expected_before: u64,
-    gaps: Gaps,
+    gaps: SequenceGaps,
 }
 
-impl Reception {
+impl ReceptionTracker {
     /// Creates the state with losses already counted.
-    pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> Reception {
-        Reception { lost_before: lost, gaps: Gaps::with(runs), ..Reception::default() }
+    pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> ReceptionTracker {
+        ReceptionTracker { lost_before: lost, gaps: SequenceGaps::with(runs), ..ReceptionTracker::default() }
     }
 
     /// Adds a packet that arrived `now`; `clock_hz` is its payload's clock rate.
-    pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
+    pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &RtpHeader) {
         if self.count(rtp) {
             self.measure(now, clock_hz, rtp);
         }
@@ -90,7 +90,7 @@ impl Reception {
 
     /// Adds a packet that is not used for jitter: all packets of a telephone-event carry the timestamp of its beginning
     /// (RFC 4733 §2.3.5).
-    pub fn take_untimed(&mut self, rtp: &Rtp) {
+    pub fn take_untimed(&mut self, rtp: &RtpHeader) {
         self.count(rtp);
     }
 
@@ -119,9 +119,9 @@ impl Reception {
     }
 
     /// Returns the statistics of the current source for a report.
-    pub fn source(&self) -> Option<Source> {
+    pub fn source(&self) -> Option<ReceptionStats> {
         let sequence = self.sequence?;
-        Some(Source {
+        Some(ReceptionStats {
             ssrc: sequence.ssrc,
             expected: sequence.expected(),
             received: sequence.received,
@@ -137,7 +137,7 @@ impl Reception {
     }
 
     /// Updates sequence numbers by RFC 3550 A.1 without probation; returns whether the packet belongs to the stream.
-    fn count(&mut self, rtp: &Rtp) -> bool {
+    fn count(&mut self, rtp: &RtpHeader) -> bool {
         let known = self.sequence.as_mut().filter(|sequence| sequence.ssrc == rtp.ssrc);
         let Some(sequence) = known else {
             self.begin(rtp);
@@ -164,16 +164,16 @@ impl Reception {
         true
     }
 
-    fn begin(&mut self, rtp: &Rtp) {
+    fn begin(&mut self, rtp: &RtpHeader) {
         self.lost_before = self.lost();
         self.expected_before = self.expected();
-        self.sequence = Some(Sequence::new(rtp));
+        self.sequence = Some(SequenceTracker::new(rtp));
         self.jitter = None;
         self.gaps.begin();
     }
 
     /// Updates the jitter estimate (RFC 3550 A.8).
-    fn measure(&mut self, now: Instant, clock_hz: u32, rtp: &Rtp) {
+    fn measure(&mut self, now: Instant, clock_hz: u32, rtp: &RtpHeader) {
         let clock_hz = clock_hz.max(1);
         let since = now.saturating_duration_since(*self.epoch.get_or_insert(now));
         let arrival = since.as_micros().wrapping_mul(u128::from(clock_hz)) / 1_000_000;
@@ -188,7 +188,7 @@ impl Reception {
                 jitter.timestamp = rtp.timestamp;
                 jitter.scaled = jitter.scaled + difference - ((jitter.scaled + 8) >> 4);
             }
-            jitter => *jitter = Some(Jitter { clock_hz, transit, timestamp: rtp.timestamp, scaled: 0 }),
+            jitter => *jitter = Some(InterarrivalJitter { clock_hz, transit, timestamp: rtp.timestamp, scaled: 0 }),
         }
     }
 }
@@ -203,13 +203,13 @@ mod tests {
 
     use super::*;
 
-    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> Rtp {
-        Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
+    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> RtpHeader {
+        RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
     }
 
     /// Feeds sequence numbers of one source, 20 ms apart.
-    fn feed(sequences: &[u16]) -> Reception {
-        let (now, mut reception) = (Instant::now(), Reception::default());
+    fn feed(sequences: &[u16]) -> ReceptionTracker {
+        let (now, mut reception) = (Instant::now(), ReceptionTracker::default());
         for (n, sequence) in sequences.iter().enumerate() {
             let n = n as u32;
             reception.take(now + Duration::from_millis(20) * n, 8000, &rtp(1, *sequence, n * 160));
@@ -244,25 +244,25 @@ mod tests {
 
     #[test]
     fn a_new_source_adds_up() {
-        let (now, mut reception) = (Instant::now(), Reception::with_lost(5, [0; 10]));
+        let (now, mut reception) = (Instant::now(), ReceptionTracker::with_lost(5, [0; 10]));
         for (ssrc, sequence) in [(1, 10), (1, 12), (2, 900), (2, 903)] {
             reception.take(now, 8000, &rtp(ssrc, sequence, 0));
         }
         assert_eq!((reception.lost(), reception.expected()), (5 + 1 + 2, 3 + 4));
         assert_eq!(reception.lost_in_a_row(), [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let source = Source { ssrc: 2, expected: 4, received: 2, highest: 903, jitter: 0 };
+        let source = ReceptionStats { ssrc: 2, expected: 4, received: 2, highest: 903, jitter: 0 };
         assert_eq!(reception.source(), Some(source));
     }
 
     #[test]
     fn a_report_counts_roll_overs() {
         assert_eq!(feed(&[65_534, 65_535, 1]).source().map(|source| source.highest), Some(0x1_0001));
-        assert_eq!(Reception::default().source(), None);
+        assert_eq!(ReceptionTracker::default().source(), None);
     }
 
     #[test]
     fn rfc3550_a8_jitter() {
-        let (now, mut reception) = (Instant::now(), Reception::default());
+        let (now, mut reception) = (Instant::now(), ReceptionTracker::default());
         // Arrivals 0, 30, 40 ms of packets 20 ms apart: |D| = 80 units twice.
         for (n, ms) in [(0, 0), (1, 30), (2, 40)] {
             reception.take(now + Duration::from_millis(ms), 8000, &rtp(1, n, u32::from(n) * 160));
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn packets_of_one_event_are_not_jitter() {
-        let (now, mut reception) = (Instant::now(), Reception::default());
+        let (now, mut reception) = (Instant::now(), ReceptionTracker::default());
         for n in 0..10u16 {
             reception.take(now + Duration::from_millis(20) * u32::from(n), 8000, &rtp(1, n, 160));
         }
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn jitter_is_in_the_payloads_clock() {
-        let (now, mut reception) = (Instant::now(), Reception::default());
+        let (now, mut reception) = (Instant::now(), ReceptionTracker::default());
         for n in 0..50u16 {
             reception.take(now + Duration::from_millis(20) * u32::from(n), 48_000, &rtp(1, n, u32::from(n) * 960));
         }
@@ -337,7 +337,7 @@ mod tests {
 
         #[test]
         fn wrap_loses_nothing(start in any::<u16>(), start_ts in any::<u32>(), count in 1u32..70_000) {
-            let (now, mut reception) = (Instant::now(), Reception::default());
+            let (now, mut reception) = (Instant::now(), ReceptionTracker::default());
             for n in 0..count {
                 let at = now + Duration::from_millis(20) * n;
                 let packet = rtp(1, start.wrapping_add(n as u16), start_ts.wrapping_add(n.wrapping_mul(160)));
@@ -354,7 +354,7 @@ mod tests {
 
         #[test]
         fn any_stream_never_panics(packets in proptest::collection::vec((0u32..3, any::<u16>(), any::<u32>(), 0u64..1 << 40, 0u32..50_000), 0..200)) {
-            let (now, mut reception) = (Instant::now(), Reception::default());
+            let (now, mut reception) = (Instant::now(), ReceptionTracker::default());
             for (ssrc, sequence, timestamp, us, clock) in packets {
                 reception.take(now + Duration::from_micros(us), clock, &rtp(ssrc, sequence, timestamp));
                 let _ = (reception.lost(), reception.jitter_us());

@@ -6,11 +6,11 @@
 
 use std::time::Instant;
 
-use super::header::Rtp;
+use super::header::RtpHeader;
 
 /// Offsets added to each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Rewrite {
+pub struct RewriteOffsets {
     /// SSRC of the outgoing packets.
     pub ssrc: u32,
     /// Offset of the sequence number, modulo 2^16.
@@ -21,7 +21,7 @@ pub struct Rewrite {
 
 /// Last packet sent, with its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Sent {
+pub struct SentPacket {
     /// SSRC as received.
     pub ssrc_in: u32,
     /// SSRC as sent.
@@ -38,9 +38,9 @@ pub struct OutgoingSnapshot {
     /// Serial number of the feeder, unique in the session.
     pub feeder: Option<u32>,
     /// Last packet sent.
-    pub sent: Option<Sent>,
+    pub sent: Option<SentPacket>,
     /// Current offsets.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Option<RewriteOffsets>,
     /// Packets sent under the last SSRC, and their payload bytes, modulo 2^32.
     #[serde(default)]
     pub counted: (u32, u32),
@@ -51,12 +51,12 @@ pub struct OutgoingSnapshot {
 
 /// Outgoing stream of an end.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Outgoing {
+pub struct OutgoingStream {
     state: OutgoingSnapshot,
     sent_at: Option<Instant>,
 }
 
-impl Outgoing {
+impl OutgoingStream {
     /// Returns whether the stream is rewritten and no longer carries the feeder's own numbers.
     pub fn is_rewritten(&self) -> bool {
         self.state.rewrite.is_some()
@@ -86,18 +86,25 @@ impl Outgoing {
     }
 
     /// Restores the stream from a snapshot; the last packet counts as sent now.
-    pub fn restore(now: Instant, state: OutgoingSnapshot) -> Outgoing {
-        Outgoing { state, sent_at: state.sent.map(|_| now) }
+    pub fn restore(now: Instant, state: OutgoingSnapshot) -> OutgoingStream {
+        OutgoingStream { state, sent_at: state.sent.map(|_| now) }
     }
 
     /// Rewrites the header of a packet of `feeder` if needed; `clock_hz` is its payload's clock rate. If `takes`
     /// rejects the SSRC and sequence number (SRTP never sends an index twice), the packet begins a new stream.
-    pub fn pass(&mut self, now: Instant, feeder: u32, clock_hz: u32, rtp: &mut Rtp, takes: impl Fn(u32, u16) -> bool) {
+    pub fn pass(
+        &mut self,
+        now: Instant,
+        feeder: u32,
+        clock_hz: u32,
+        rtp: &mut RtpHeader,
+        takes: impl Fn(u32, u16) -> bool,
+    ) {
         let ssrc_in = rtp.ssrc;
         if let Some(sent) = self.state.sent {
             let other_feeder = self.state.feeder != Some(feeder);
             let new_stream = self.is_rewritten() && sent.ssrc_in != ssrc_in;
-            let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: ssrc_in, seq_add: 0, ts_add: 0 });
+            let add = self.state.rewrite.unwrap_or(RewriteOffsets { ssrc: ssrc_in, seq_add: 0, ts_add: 0 });
             if other_feeder || new_stream || !takes(add.ssrc, rtp.sequence.wrapping_add(add.seq_add)) {
                 self.state.rewrite = Some(self.follow(now, sent, clock_hz, rtp));
             }
@@ -120,18 +127,19 @@ impl Outgoing {
             .sent
             .is_none_or(|sent| sent.ssrc != rtp.ssrc || rtp.sequence.wrapping_sub(sent.sequence) < 0x8000);
         if newest {
-            self.state.sent = Some(Sent { ssrc_in, ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp });
+            self.state.sent =
+                Some(SentPacket { ssrc_in, ssrc: rtp.ssrc, sequence: rtp.sequence, timestamp: rtp.timestamp });
             self.sent_at = Some(now);
         }
     }
 
     /// Removes a packet of the feeder from the stream; if it was the next one due, later packets close the gap.
-    pub fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
+    pub fn leave_out(&mut self, feeder: u32, rtp: &RtpHeader) {
         let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
-        let add = self.state.rewrite.unwrap_or(Rewrite { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });
+        let add = self.state.rewrite.unwrap_or(RewriteOffsets { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });
         let is_due = rtp.sequence.wrapping_add(add.seq_add) == sent.sequence.wrapping_add(1);
         if self.state.feeder == Some(feeder) && is_due {
-            self.state.rewrite = Some(Rewrite { seq_add: add.seq_add.wrapping_sub(1), ..add });
+            self.state.rewrite = Some(RewriteOffsets { seq_add: add.seq_add.wrapping_sub(1), ..add });
         }
     }
 
@@ -145,12 +153,12 @@ impl Outgoing {
     /// Returns the offsets that make this packet the next after the last one. The timestamp advances with the clock in
     /// whole frames of 20 ms, at least one, because two packets never begin closer than that, regardless of their
     /// arrival times.
-    fn follow(&self, now: Instant, sent: Sent, clock_hz: u32, rtp: &Rtp) -> Rewrite {
+    fn follow(&self, now: Instant, sent: SentPacket, clock_hz: u32, rtp: &RtpHeader) -> RewriteOffsets {
         let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
         let frames = ((silence.as_millis() + 10) / 20).max(1);
         // Truncation is intended: timestamps are modulo 2^32.
         let step = frames.wrapping_mul(u128::from(clock_hz / 50)) as u32;
-        Rewrite {
+        RewriteOffsets {
             ssrc: sent.ssrc,
             seq_add: sent.sequence.wrapping_add(1).wrapping_sub(rtp.sequence),
             ts_add: sent.timestamp.wrapping_add(step).wrapping_sub(rtp.timestamp),
@@ -168,11 +176,11 @@ mod tests {
 
     use super::*;
 
-    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> Rtp {
-        Rtp { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
+    fn rtp(ssrc: u32, sequence: u16, timestamp: u32) -> RtpHeader {
+        RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: 12..12 }
     }
 
-    fn pass(outgoing: &mut Outgoing, now: Instant, feeder: u32, packet: Rtp) -> (u32, u16, u32) {
+    fn pass(outgoing: &mut OutgoingStream, now: Instant, feeder: u32, packet: RtpHeader) -> (u32, u16, u32) {
         let mut packet = packet;
         outgoing.pass(now, feeder, 8000, &mut packet, |_, _| true);
         (packet.ssrc, packet.sequence, packet.timestamp)
@@ -180,7 +188,7 @@ mod tests {
 
     #[test]
     fn unchanged_while_one_end_feeds() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         assert_eq!(pass(&mut out, now, 1, rtp(7, 100, 1600)), (7, 100, 1600));
         // A new stream of the same end, too.
         assert_eq!(pass(&mut out, now, 1, rtp(8, 9, 5)), (8, 9, 5));
@@ -189,7 +197,7 @@ mod tests {
 
     #[test]
     fn another_end_continues_by_constant_offsets() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         pass(&mut out, now, 1, rtp(7, 65535, u32::MAX - 10));
         let later = now + Duration::from_millis(20);
         assert_eq!(pass(&mut out, later, 2, rtp(50, 500, 90_000)), (7, 0, 149));
@@ -204,7 +212,7 @@ mod tests {
     #[test]
     fn the_step_to_another_end_is_whole_frames() {
         for (ms, step) in [(0, 160), (1, 160), (29, 160), (30, 320), (49, 320), (1000, 8000)] {
-            let (now, mut out) = (Instant::now(), Outgoing::default());
+            let (now, mut out) = (Instant::now(), OutgoingStream::default());
             pass(&mut out, now, 1, rtp(7, 1, 1000));
             assert_eq!(pass(&mut out, now + Duration::from_millis(ms), 2, rtp(9, 9, 9)), (7, 2, 1000 + step), "{ms}");
         }
@@ -212,9 +220,9 @@ mod tests {
 
     #[test]
     fn the_stream_s_own_figures() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         assert_eq!((out.source(), out.timestamp(now)), (None, None));
-        let packet = |ssrc, n: u16| Rtp { payload: 12..172, ..rtp(ssrc, n, u32::from(n) * 160) };
+        let packet = |ssrc, n: u16| RtpHeader { payload: 12..172, ..rtp(ssrc, n, u32::from(n) * 160) };
         for n in 0..3 {
             pass(&mut out, now, 1, packet(7, n));
         }
@@ -223,7 +231,7 @@ mod tests {
         // Another end continues under the same SSRC; a new SSRC counts from zero.
         pass(&mut out, now, 2, packet(8, 9));
         assert_eq!(out.snapshot().counted, (4, 640));
-        let mut out = Outgoing::default();
+        let mut out = OutgoingStream::default();
         pass(&mut out, now, 1, packet(7, 0));
         pass(&mut out, now, 1, packet(8, 0));
         assert_eq!((out.source(), out.snapshot().counted), (Some((8, 8000)), (1, 160)));
@@ -231,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_first_feeder_comes_back() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         pass(&mut out, now, 1, rtp(7, 10, 1000));
         pass(&mut out, now + Duration::from_millis(20), 2, rtp(9, 99, 99));
         let back = now + Duration::from_millis(40);
@@ -241,9 +249,9 @@ mod tests {
 
     #[test]
     fn what_cannot_leave_begins_a_new_stream() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         let later = now + Duration::from_millis(20);
-        let mut pass = |packet: Rtp, takes: bool| {
+        let mut pass = |packet: RtpHeader, takes: bool| {
             let mut packet = packet;
             out.pass(later, 1, 8000, &mut packet, |_, _| takes);
             (packet.ssrc, packet.sequence, packet.timestamp)
@@ -255,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_out_leaves_no_gap() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         out.leave_out(1, &rtp(7, 65_533, 0));
         assert_eq!(pass(&mut out, now, 1, rtp(7, 65_534, 1000)), (7, 65_534, 1000));
         assert!(!out.is_rewritten());
@@ -273,17 +281,17 @@ mod tests {
 
     #[test]
     fn survives_a_snapshot() {
-        let (now, mut out) = (Instant::now(), Outgoing::default());
+        let (now, mut out) = (Instant::now(), OutgoingStream::default());
         pass(&mut out, now, 1, rtp(7, 10, 1000));
         pass(&mut out, now, 2, rtp(9, 99, 99));
-        let mut back = Outgoing::restore(now, out.snapshot());
+        let mut back = OutgoingStream::restore(now, out.snapshot());
         assert_eq!(pass(&mut back, now, 2, rtp(9, 100, 259)), pass(&mut out, now, 2, rtp(9, 100, 259)));
     }
 
     proptest! {
         #[test]
         fn the_next_number_follows_for_any_start(seq in any::<u16>(), ts in any::<u32>(), seq2 in any::<u16>(), ts2 in any::<u32>()) {
-            let (now, mut out) = (Instant::now(), Outgoing::default());
+            let (now, mut out) = (Instant::now(), OutgoingStream::default());
             pass(&mut out, now, 1, rtp(7, seq, ts));
             let later = now + Duration::from_millis(20);
             let first = pass(&mut out, later, 2, rtp(9, seq2, ts2));

@@ -3,47 +3,49 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::agent_audio::Agents;
-use crate::counters::Shared;
-use crate::listening::{Copies, Judges, Listener, Recorders, Seats, Streamers, TrackPacket};
-use crate::rtcp::Origin;
-use crate::spec::Event;
+use crate::agent_audio::AgentEnds;
+use crate::counters::SharedCounters;
+use crate::listening::{
+    CopyListeners, DetectionListeners, EndListener, MixerPorts, SessionRecorders, SessionStreamers, TrackPacket,
+};
+use crate::rtcp::RtcpOrigin;
+use crate::spec::MediaEvent;
 
 /// Borrowed parts shared by all ends, and the current time.
 #[derive(Debug)]
-pub(super) struct Cx<'a> {
+pub(super) struct SessionCx<'a> {
     /// Current time.
     pub(super) now: Instant,
     /// Agents that feed ends and listen to them.
-    pub(super) agents: &'a mut Agents,
+    pub(super) agents: &'a mut AgentEnds,
     /// Listeners that receive plain RTP copies.
-    pub(super) copies: &'a mut Copies,
+    pub(super) copies: &'a mut CopyListeners,
     /// Listeners that record.
-    pub(super) recorders: &'a mut Recorders,
+    pub(super) recorders: &'a mut SessionRecorders,
     /// Listeners that feed recording servers.
-    pub(super) streamers: &'a mut Streamers,
+    pub(super) streamers: &'a mut SessionStreamers,
     /// Answering machine detectors.
-    pub(super) judges: &'a mut Judges,
+    pub(super) judges: &'a mut DetectionListeners,
     /// Seats of conferences.
-    pub(super) seats: &'a mut Seats,
+    pub(super) seats: &'a mut MixerPorts,
     /// Counters of the worker and of the edge.
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a SharedCounters,
     /// Wall-clock time and randomness.
-    pub(super) origin: &'a Origin,
+    pub(super) origin: &'a RtcpOrigin,
     /// Events for signalling.
-    pub(super) events: &'a mut VecDeque<Event>,
+    pub(super) events: &'a mut VecDeque<MediaEvent>,
 }
 
-impl Cx<'_> {
+impl SessionCx<'_> {
     /// Passes a packet to all listeners of an end, of every kind; most ends have none.
     #[inline]
-    pub(super) fn hear_all(&mut self, listeners: &[Listener], packet: &TrackPacket<'_>) {
+    pub(super) fn hear_all(&mut self, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         if !listeners.is_empty() {
             self.hear_each(listeners, packet);
         }
     }
 
-    fn hear_each(&mut self, listeners: &[Listener], packet: &TrackPacket<'_>) {
+    fn hear_each(&mut self, listeners: &[EndListener], packet: &TrackPacket<'_>) {
         self.agents.hear_all(self.now, listeners, packet, self.events);
         self.copies.hear_all(self.now, listeners, packet);
         self.recorders.hear_all(self.now, listeners, packet, self.events);

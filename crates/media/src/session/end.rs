@@ -6,30 +6,31 @@ use std::time::{Duration, Instant};
 
 use trunkgate_agent::{Tick, TrackName};
 
-use crate::counters::{DropReason, EndCounters, Shared, Undelivered};
-use crate::dtmf::{Completed, EventReceiver, Injector, PressSpec};
-use crate::latch::{Latch, Taken, canonical};
+use crate::counters::{DropReason, EndCounters, IcmpError, SharedCounters};
+use crate::dtmf::{CompletedDigit, DigitFormat, EventReceiver, Injector};
+use crate::latch::{Latch, LatchOutcome, canonical};
 use crate::limits::{COMFORT_NOISE, DESCRIPTOR_BYTES, SENDING_WITHIN, STOPPED_AFTER, UNHEARD_AFTER};
-use crate::listening::{Listener, TrackPacket};
-use crate::playout::{Feed, Frame, Packetizer};
-use crate::rtcp::{self, Kind, Origin, Reports, Stream, VoipMetrics};
+use crate::listening::{EndListener, TrackPacket};
+use crate::playout::{Feed, Packetizer, PlayoutFrame};
+use crate::rtcp::{self, DatagramKind, RtcpOrigin, RtcpReports, Stream, VoipMetrics};
 use crate::rtp::{
-    DEFAULT_CLOCK_HZ, KeepAlive, Outgoing, PACKET, PacketBuf, Reception, Rtp, StreamStart, is_header_alone,
+    DEFAULT_CLOCK_HZ, KeepAlive, OutgoingStream, PACKET, PacketBuf, ReceptionTracker, RtpHeader, StreamStart,
+    is_header_alone,
 };
-use crate::spec::{EndId, Event, RemoteSpec, WireSpec};
-use crate::srtp::Pair;
+use crate::spec::{EndId, MediaEvent, RemoteSpec, WireSpec};
+use crate::srtp::SrtpPair;
 
-use super::cx::Cx;
-use super::quality::Quality;
-use super::silence::{Continuity, Silence};
+use super::cx::SessionCx;
+use super::quality::QualityHistory;
+use super::silence::{ContinuityTracker, SilenceTracker};
 use super::snapshot::EndSnapshot;
 use super::sound::SoundCheck;
-use super::transmit::Transmit;
-use super::wire::Wire;
+use super::transmit::MediaTransmit;
+use super::wire::CompiledWire;
 
 /// Kind of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum ArrivalKind {
     /// RTP, or a packet to drop.
     Rtp,
     /// RTCP, or a packet to drop.
@@ -40,18 +41,18 @@ pub(super) enum Arrival {
 
 /// Accepted packet.
 #[derive(Debug)]
-pub(super) enum Received {
+pub(super) enum AcceptedPacket {
     /// A packet of the remote party's stream.
     Rtp {
         /// RTP header.
-        rtp: Rtp,
+        rtp: RtpHeader,
         /// Clock rate of the payload, in Hz.
         clock_hz: u32,
     },
     /// A keep-alive packet.
     KeepAlive {
         /// RTP header.
-        rtp: Rtp,
+        rtp: RtpHeader,
         /// Whether its sequence number belongs to the remote party's stream.
         of_stream: bool,
     },
@@ -68,20 +69,20 @@ pub(super) struct Feeder {
 
 /// Tick of an end's own stream.
 #[derive(Debug)]
-pub(super) struct Spoken {
+pub(super) struct StreamTick {
     /// The tick.
     pub(super) tick: Tick,
     /// The agent or player that feeds the end.
     pub(super) feeder: Option<EndId>,
     /// The frame.
-    pub(super) frame: Frame,
+    pub(super) frame: PlayoutFrame,
 }
 
 /// Digits to send.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Digits<'a> {
+pub(super) struct DigitRequest<'a> {
     /// Payload number and form of the digits.
-    pub(super) press: PressSpec,
+    pub(super) press: DigitFormat,
     /// `0` to `9`, `*`, `#`, `A` to `D`.
     pub(super) digits: &'a str,
     /// Duration of each digit, in milliseconds.
@@ -90,7 +91,7 @@ pub(super) struct Digits<'a> {
 
 /// Results of a sweep for one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Swept {
+pub(super) struct SweepResult {
     /// Whether the remote party is silent and may be replaced by another source.
     pub(super) is_resting: bool,
     /// Whether packets were lost since the last sweep.
@@ -99,7 +100,7 @@ pub(super) struct Swept {
 
 /// RTP end: one end of a session with its own sockets.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct RtpEnd {
     id: EndId,
     /// Serial number, unique in the session even if the id is reused.
     serial: u32,
@@ -109,56 +110,56 @@ pub(super) struct End {
     /// The remote party, once known.
     remote: Option<RemoteSpec>,
     /// Whether no RTP is sent, because the remote party's address is not proven and no packet has come.
-    withheld: bool,
+    is_withheld: bool,
     latch: Latch,
     /// Last unexpected source of packets.
-    stranger: Option<SocketAddr>,
+    unknown_source: Option<SocketAddr>,
     /// Wire to the end's sink.
-    wire: Option<Wire>,
-    reception: Reception,
-    outgoing: Outgoing,
-    silence: Silence,
-    continuity: Continuity,
+    wire: Option<CompiledWire>,
+    reception: ReceptionTracker,
+    outgoing: OutgoingStream,
+    silence: SilenceTracker,
+    continuity: ContinuityTracker,
     sound: SoundCheck,
-    quality: Quality,
+    quality: QualityHistory,
     /// Telephone-events of the remote party.
     events: EventReceiver,
     /// Injects digits towards the remote party while another end feeds it.
     injector: Option<Box<Injector>>,
     /// Stream generated by the edge, if any.
     playout: Option<Box<Packetizer>>,
-    listeners: Vec<Listener>,
+    listeners: Vec<EndListener>,
     /// SRTP state, once negotiated.
-    srtp: Option<Box<Pair>>,
-    reports: Reports,
+    srtp: Option<Box<SrtpPair>>,
+    reports: RtcpReports,
     keep_alive: KeepAlive,
 }
 
-impl End {
+impl RtpEnd {
     /// Creates an end without a remote party.
-    pub(super) fn new(now: Instant, id: EndId, serial: u32, bind: SocketAddr, counters: Arc<EndCounters>) -> End {
-        End {
+    pub(super) fn new(now: Instant, id: EndId, serial: u32, bind: SocketAddr, counters: Arc<EndCounters>) -> RtpEnd {
+        RtpEnd {
             id,
             serial,
             bind,
             counters,
             remote: None,
-            withheld: false,
+            is_withheld: false,
             latch: Latch::default(),
-            stranger: None,
+            unknown_source: None,
             wire: None,
-            reception: Reception::default(),
-            outgoing: Outgoing::default(),
-            silence: Silence::new(now),
-            continuity: Continuity::new(0),
+            reception: ReceptionTracker::default(),
+            outgoing: OutgoingStream::default(),
+            silence: SilenceTracker::new(now),
+            continuity: ContinuityTracker::new(0),
             sound: SoundCheck::default(),
-            quality: Quality::new(now),
+            quality: QualityHistory::new(now),
             events: EventReceiver::default(),
             injector: None,
             playout: None,
             listeners: Vec::new(),
             srtp: None,
-            reports: Reports::default(),
+            reports: RtcpReports::default(),
             keep_alive: KeepAlive::new(now),
         }
     }
@@ -185,7 +186,7 @@ impl End {
     }
 
     /// Restores an end from a snapshot, with new counters; its silence begins now.
-    pub(super) fn restore(now: Instant, state: EndSnapshot) -> End {
+    pub(super) fn restore(now: Instant, state: EndSnapshot) -> RtpEnd {
         let counters = Arc::new(EndCounters::default());
         let [rx_packets, rx_bytes, tx_packets, tx_bytes] = state.counted;
         counters.rx_packets.set(rx_packets);
@@ -197,26 +198,26 @@ impl End {
         counters.latched.set(u64::from(state.rtp_source.is_some()));
         let srtp = state.remote.as_ref().and_then(|remote| {
             let spec = remote.srtp.as_ref()?;
-            Some(Pair::restore(remote.rtp, spec, &state.srtp.unwrap_or_default()))
+            Some(SrtpPair::restore(remote.rtp, spec, &state.srtp.unwrap_or_default()))
         });
         let sources = [state.rtp_source, state.rtcp_source];
         let latch = Latch::restored(now, sources, state.latch, state.remote.as_ref());
-        let withheld = state.remote.as_ref().is_some_and(|remote| latch.withholds(remote));
-        End {
+        let is_withheld = state.remote.as_ref().is_some_and(|remote| latch.withholds(remote));
+        RtpEnd {
             srtp,
             remote: state.remote,
-            withheld,
+            is_withheld,
             latch,
-            reception: Reception::with_lost(state.lost, state.lost_in_a_row),
-            outgoing: Outgoing::restore(now, state.outgoing),
+            reception: ReceptionTracker::with_lost(state.lost, state.lost_in_a_row),
+            outgoing: OutgoingStream::restore(now, state.outgoing),
             keep_alive: KeepAlive::resumed(now, state.keep_alive),
-            ..End::new(now, state.end, state.serial, state.bind, counters)
+            ..RtpEnd::new(now, state.end, state.serial, state.bind, counters)
         }
     }
 
     /// Returns the end renamed for another session, without listeners.
-    pub(super) fn moved(self, id: EndId, serial: u32) -> End {
-        End { id, serial, listeners: Vec::new(), ..self }
+    pub(super) fn moved(self, id: EndId, serial: u32) -> RtpEnd {
+        RtpEnd { id, serial, listeners: Vec::new(), ..self }
     }
 
     /// Returns the end's id.
@@ -244,10 +245,10 @@ impl End {
         if remote.relatch {
             if self.latch.open(now, self.remote.as_ref(), &remote) {
                 self.counters.latched.set(0);
-                self.stranger = None;
+                self.unknown_source = None;
             }
-            self.silence = Silence::new(now);
-            self.continuity = Continuity::new(self.counters.rx_packets.get());
+            self.silence = SilenceTracker::new(now);
+            self.continuity = ContinuityTracker::new(self.counters.rx_packets.get());
             self.keep_alive.again(now);
         } else {
             self.latch.describe(now, &remote);
@@ -255,10 +256,10 @@ impl End {
         let watched = self.remote.as_ref().is_some_and(|before| before.watch_idle);
         if remote.watch_idle && !watched {
             self.silence.again(now);
-            self.continuity = Continuity::new(self.counters.rx_packets.get());
+            self.continuity = ContinuityTracker::new(self.counters.rx_packets.get());
         }
-        self.srtp = Pair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_deref());
-        self.withheld = self.latch.withholds(&remote);
+        self.srtp = SrtpPair::agree(now, self.srtp.take(), remote.rtp, remote.srtp.as_deref());
+        self.is_withheld = self.latch.withholds(&remote);
         self.remote = Some(remote);
     }
 
@@ -269,16 +270,16 @@ impl End {
 
     /// Returns whether RTP is withheld.
     pub(super) fn is_withheld(&self) -> bool {
-        self.withheld
+        self.is_withheld
     }
 
     /// Classifies a datagram from the RTP socket.
-    pub(super) fn kind(&self, packet: &[u8]) -> Arrival {
+    pub(super) fn kind(&self, packet: &[u8]) -> ArrivalKind {
         let muxed = || self.remote.as_ref().is_some_and(|remote| remote.rtcp_mux);
         match rtcp::classify(packet) {
-            _ if self.wire.as_ref().is_some_and(|wire| wire.spec().verbatim) => Arrival::Verbatim,
-            Kind::Rtcp if muxed() => Arrival::Rtcp,
-            Kind::Rtp | Kind::Rtcp | Kind::Other => Arrival::Rtp,
+            _ if self.wire.as_ref().is_some_and(|wire| wire.spec().verbatim) => ArrivalKind::Verbatim,
+            DatagramKind::Rtcp if muxed() => ArrivalKind::Rtcp,
+            DatagramKind::Rtp | DatagramKind::Rtcp | DatagramKind::Other => ArrivalKind::Rtp,
         }
     }
 
@@ -289,25 +290,25 @@ impl End {
     /// Returns the reason for a drop.
     pub(super) fn receive(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         source: SocketAddr,
         packet: &mut PacketBuf,
-    ) -> Result<Received, DropReason> {
+    ) -> Result<AcceptedPacket, DropReason> {
         let now = cx.now;
         self.accept(now, source)?;
         // A packet that fills the buffer may have been truncated.
-        if packet.data().len() >= PACKET || rtcp::classify(packet.data()) != Kind::Rtp {
+        if packet.data().len() >= PACKET || rtcp::classify(packet.data()) != DatagramKind::Rtp {
             return Err(DropReason::NotRtp);
         }
         if let Some(srtp) = &mut self.srtp {
             srtp.unprotect(now, false, packet)?;
         }
-        let rtp = Rtp::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        let rtp = RtpHeader::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         self.take_source(cx, source)?;
-        let is_known = |wire: &Wire| wire.knows(rtp.payload_type);
+        let is_known = |wire: &CompiledWire| wire.knows(rtp.payload_type);
         if is_header_alone(packet) && !self.wire.as_ref().is_some_and(is_known) {
             let of_stream = self.take_keep_alive(cx, &rtp);
-            return Ok(Received::KeepAlive { rtp, of_stream });
+            return Ok(AcceptedPacket::KeepAlive { rtp, of_stream });
         }
         self.silence.broken(now, rtp.payload_type == COMFORT_NOISE || rtp.payload.len() <= DESCRIPTOR_BYTES);
         let clock_hz = self.wire.as_ref().map_or(DEFAULT_CLOCK_HZ, |wire| wire.clock_hz(rtp.payload_type));
@@ -321,7 +322,7 @@ impl End {
         if let Some(wire) = &mut self.wire {
             wire.mute_tones(now, &rtp, packet);
         }
-        Ok(Received::Rtp { rtp, clock_hz })
+        Ok(AcceptedPacket::Rtp { rtp, clock_hz })
     }
 
     /// Processes a datagram to be forwarded unchanged.
@@ -331,7 +332,7 @@ impl End {
     /// Returns the reason for a drop.
     pub(super) fn receive_verbatim(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         source: SocketAddr,
         packet: &PacketBuf,
     ) -> Result<(), DropReason> {
@@ -357,7 +358,7 @@ impl End {
     /// Returns the reason for a drop.
     pub(super) fn receive_rtcp(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         source: SocketAddr,
         packet: &mut PacketBuf,
     ) -> Result<Option<VoipMetrics>, DropReason> {
@@ -382,7 +383,7 @@ impl End {
             return Err(DropReason::NotRtp);
         }
         // With a shared port, only RTP changes the latch.
-        if !muxed && self.latch.take_rtcp(now, source, remote) == Taken::Refused {
+        if !muxed && self.latch.take_rtcp(now, source, remote) == LatchOutcome::Refused {
             return Err(DropReason::UnexpectedSource);
         }
         self.counters.rtcp_packets.add(1);
@@ -409,22 +410,22 @@ impl End {
     }
 
     #[inline]
-    fn take_source(&mut self, cx: &mut Cx<'_>, source: SocketAddr) -> Result<(), DropReason> {
+    fn take_source(&mut self, cx: &mut SessionCx<'_>, source: SocketAddr) -> Result<(), DropReason> {
         let remote = self.remote.as_ref().ok_or(DropReason::UnexpectedSource)?;
         match self.latch.take_rtp(cx.now, source, remote) {
-            Taken::Counts => {}
-            Taken::Refused => return Err(self.note_stranger(source)),
-            Taken::Won => {
+            LatchOutcome::Counts => {}
+            LatchOutcome::Refused => return Err(self.note_stranger(source)),
+            LatchOutcome::Won => {
                 self.counters.latched.set(1);
-                self.withheld = self.latch.withholds(remote);
-                cx.events.push_back(Event::Latched { end: self.id, source });
+                self.is_withheld = self.latch.withholds(remote);
+                cx.events.push_back(MediaEvent::Latched { end: self.id, source });
             }
         }
         Ok(())
     }
 
     /// Processes a keep-alive packet; returns whether its number belongs to the stream and is therefore not a loss.
-    fn take_keep_alive(&mut self, cx: &Cx<'_>, rtp: &Rtp) -> bool {
+    fn take_keep_alive(&mut self, cx: &SessionCx<'_>, rtp: &RtpHeader) -> bool {
         self.silence.kept_alive(cx.now);
         if let Some(worker) = &cx.shared.worker {
             worker.keep_alives_received.add(1);
@@ -453,11 +454,11 @@ impl End {
         if self.remote.as_ref().is_some_and(|remote| self.latch.waits_for_another(source, remote)) {
             return DropReason::UnexpectedSource;
         }
-        if self.stranger.is_none() {
+        if self.unknown_source.is_none() {
             // Only the first one is kept.
             let _ = self.counters.symptoms.stranger.set(source);
         }
-        self.stranger = Some(source);
+        self.unknown_source = Some(source);
         DropReason::UnexpectedSource
     }
 
@@ -469,7 +470,7 @@ impl End {
     }
 
     /// Counts an ICMP error about a packet sent `to`, unless RTP now goes to another address.
-    pub(super) fn count_unreachable(&self, to: SocketAddr, how: Undelivered) {
+    pub(super) fn count_unreachable(&self, to: SocketAddr, how: IcmpError) {
         let goes = self.remote.as_ref().and_then(|remote| self.latch.rtp_destination(remote));
         if goes.is_some_and(|(goes, _)| canonical(goes) == canonical(to)) {
             self.counters.symptoms.note_undelivered(how);
@@ -477,12 +478,12 @@ impl End {
     }
 
     /// Returns the wire to the end's sink.
-    pub(super) fn wire(&self) -> Option<&Wire> {
+    pub(super) fn wire(&self) -> Option<&CompiledWire> {
         self.wire.as_ref()
     }
 
     /// Returns the wire to the end's sink, mutably.
-    pub(super) fn wire_mut(&mut self) -> Option<&mut Wire> {
+    pub(super) fn wire_mut(&mut self) -> Option<&mut CompiledWire> {
         self.wire.as_mut()
     }
 
@@ -493,16 +494,16 @@ impl End {
 
     /// Returns whether the end's audio is transcoded.
     pub(super) fn is_converting(&self) -> bool {
-        self.wire.as_ref().is_some_and(Wire::is_converting)
+        self.wire.as_ref().is_some_and(CompiledWire::is_converting)
     }
 
     /// Sets the wire.
-    pub(super) fn connect(&mut self, wire: Wire) {
+    pub(super) fn connect(&mut self, wire: CompiledWire) {
         self.wire = Some(wire);
     }
 
     /// Removes the wire if `cut(to)` holds and returns it.
-    pub(super) fn disconnect(&mut self, cut: impl Fn(EndId) -> bool) -> Option<Wire> {
+    pub(super) fn disconnect(&mut self, cut: impl Fn(EndId) -> bool) -> Option<CompiledWire> {
         self.wire.take_if(|wire| cut(wire.to()))
     }
 
@@ -518,12 +519,12 @@ impl End {
     }
 
     /// Returns the listeners.
-    pub(super) fn listeners(&self) -> &[Listener] {
+    pub(super) fn listeners(&self) -> &[EndListener] {
         &self.listeners
     }
 
     /// Adds a listener.
-    pub(super) fn add_listener(&mut self, listener: Listener) {
+    pub(super) fn add_listener(&mut self, listener: EndListener) {
         self.listeners.push(listener);
     }
 
@@ -540,14 +541,15 @@ impl End {
     /// Returns an error if the packet is not usable.
     pub(super) fn reach_agent(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         to: EndId,
         packet: &TrackPacket<'_>,
     ) -> Result<(), DropReason> {
         let wire = self.wire.as_mut().ok_or(DropReason::NoWire)?;
         let agent = cx.agents.get_mut(to).ok_or(DropReason::NoWire)?;
-        let told =
-            |events: &mut EventReceiver, key| events.may_tell().then_some(Event::Key { end: self.id, key, ms: 0 });
+        let told = |events: &mut EventReceiver, key| {
+            events.may_report().then_some(MediaEvent::Key { end: self.id, key, ms: 0 })
+        };
         if let Some(digit) = wire.watch_mut().and_then(|watch| watch.take_begun()) {
             agent.tell_digit(cx.now, digit, cx.events);
             cx.events.extend(told(&mut self.events, digit));
@@ -560,7 +562,7 @@ impl End {
             agent.tell_digit(cx.now, digit, cx.events);
             cx.events.extend(told(&mut self.events, digit));
         }
-        agent.hear(cx.now, packet, is_audio.then_some(wire.spec().coding), cx.events)?;
+        agent.process_packet(cx.now, packet, is_audio.then_some(wire.spec().coding), cx.events)?;
         // Comfort noise.
         let is_heard = is_audio || is_event || agent.decodes_number(number);
         if is_heard { Ok(()) } else { Err(DropReason::UnknownPayload) }
@@ -573,11 +575,11 @@ impl End {
     /// Returns the reason for a drop.
     pub(super) fn send(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         feeder: Feeder,
-        rtp: Rtp,
+        rtp: RtpHeader,
         packet: &mut PacketBuf,
-    ) -> Result<Transmit, DropReason> {
+    ) -> Result<MediaTransmit, DropReason> {
         if self.injector.as_ref().is_some_and(|injector| injector.serial() != feeder.serial) {
             return Err(DropReason::KeyPressed);
         }
@@ -593,10 +595,10 @@ impl End {
     /// Returns the reason for a drop.
     pub(super) fn send_own(
         &mut self,
-        cx: &mut Cx<'_>,
-        spoken: &Spoken,
+        cx: &mut SessionCx<'_>,
+        spoken: &StreamTick,
         packet: &mut PacketBuf,
-    ) -> Result<Option<Transmit>, DropReason> {
+    ) -> Result<Option<MediaTransmit>, DropReason> {
         let way = self.receiving_way()?;
         let playout = self.playout.as_mut().ok_or(DropReason::NoDestination)?;
         let Some(rtp) = playout.write(spoken.tick, spoken.feeder, &spoken.frame, packet) else { return Ok(None) };
@@ -609,7 +611,11 @@ impl End {
     /// # Errors
     ///
     /// Returns the reason for a drop.
-    pub(super) fn send_verbatim(&self, shared: &Shared, packet: &PacketBuf) -> Result<Transmit, DropReason> {
+    pub(super) fn send_verbatim(
+        &self,
+        shared: &SharedCounters,
+        packet: &PacketBuf,
+    ) -> Result<MediaTransmit, DropReason> {
         let plain = |remote: &&RemoteSpec| remote.may_receive && remote.srtp.is_none();
         let remote = self.remote.as_ref().filter(plain).ok_or(DropReason::NoDestination)?;
         let way = self.rtp_way(remote)?;
@@ -622,7 +628,7 @@ impl End {
     /// # Errors
     ///
     /// Returns the reason for a drop.
-    pub(super) fn send_rtcp(&mut self, now: Instant, packet: &mut PacketBuf) -> Result<Transmit, DropReason> {
+    pub(super) fn send_rtcp(&mut self, now: Instant, packet: &mut PacketBuf) -> Result<MediaTransmit, DropReason> {
         let way = self.rtcp_way().ok_or(DropReason::NoDestination)?;
         self.reports.pass(now, packet.data());
         if let Some(srtp) = &mut self.srtp {
@@ -632,7 +638,7 @@ impl End {
     }
 
     /// Notes a packet of a feeder that is not forwarded, which is no loss.
-    pub(super) fn leave_out(&mut self, feeder: u32, rtp: &Rtp) {
+    pub(super) fn leave_out(&mut self, feeder: u32, rtp: &RtpHeader) {
         self.outgoing.leave_out(feeder, rtp);
     }
 
@@ -643,12 +649,12 @@ impl End {
 
     fn pass_on(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         feeder: Feeder,
-        mut rtp: Rtp,
-        way: Transmit,
+        mut rtp: RtpHeader,
+        way: MediaTransmit,
         packet: &mut PacketBuf,
-    ) -> Result<Transmit, DropReason> {
+    ) -> Result<MediaTransmit, DropReason> {
         let bytes = packet.data().len();
         let takes = |ssrc, sequence| self.srtp.as_ref().is_none_or(|srtp| srtp.takes(ssrc, sequence));
         self.outgoing.pass(cx.now, feeder.serial, feeder.clock_hz, &mut rtp, takes);
@@ -663,23 +669,23 @@ impl End {
         Ok(way)
     }
 
-    fn receiving_way(&self) -> Result<Transmit, DropReason> {
+    fn receiving_way(&self) -> Result<MediaTransmit, DropReason> {
         let remote = self.remote.as_ref().filter(|remote| remote.may_receive).ok_or(DropReason::NoDestination)?;
         self.rtp_way(remote)
     }
 
     /// Returns the RTP destination, or the reason why nothing is sent: the remote party has no address, or no proven
     /// one.
-    fn rtp_way(&self, remote: &RemoteSpec) -> Result<Transmit, DropReason> {
-        if self.withheld {
+    fn rtp_way(&self, remote: &RemoteSpec) -> Result<MediaTransmit, DropReason> {
+        if self.is_withheld {
             return Err(DropReason::Withheld);
         }
         let (to, locked) = self.latch.rtp_destination(remote).ok_or(DropReason::NoDestination)?;
-        Ok(Transmit { via: self.id, rtcp: false, to, locked })
+        Ok(MediaTransmit { via: self.id, rtcp: false, to, locked })
     }
 
     /// Returns the RTCP destination; `None` also if the address is not proven.
-    fn rtcp_way(&self) -> Option<Transmit> {
+    fn rtcp_way(&self) -> Option<MediaTransmit> {
         let remote = self.remote.as_ref()?;
         let (to, locked) = match remote.rtcp_mux {
             true => self.latch.rtp_destination(remote)?,
@@ -688,7 +694,7 @@ impl End {
         if remote.withholds(to.ip()) {
             return None;
         }
-        Some(Transmit { via: self.id, rtcp: !remote.rtcp_mux, to, locked })
+        Some(MediaTransmit { via: self.id, rtcp: !remote.rtcp_mux, to, locked })
     }
 
     /// Wires an agent or a player to the end: the end's own stream begins, or continues with another feeder.
@@ -713,11 +719,11 @@ impl End {
     /// digits rejected.
     pub(super) fn send_digits(
         &mut self,
-        digits: &Digits<'_>,
+        digits: &DigitRequest<'_>,
         is_fed: bool,
         begin: impl FnOnce() -> Box<Injector>,
     ) -> usize {
-        let Digits { press, digits, ms } = *digits;
+        let DigitRequest { press, digits, ms } = *digits;
         match &mut self.playout {
             Some(playout) => playout.send_digits(press, digits, ms),
             None if is_fed => self.injector.get_or_insert_with(begin).add(press, digits, ms),
@@ -748,9 +754,9 @@ impl End {
     pub(super) fn take_event(
         &mut self,
         now: Instant,
-        rtp: &Rtp,
+        rtp: &RtpHeader,
         packet: &[u8],
-    ) -> Result<[Option<Completed>; 2], DropReason> {
+    ) -> Result<[Option<CompletedDigit>; 2], DropReason> {
         let parted = self.wire.as_ref().and_then(|wire| wire.spec().parted.as_deref());
         let event = parted.and_then(|parted| parted.events.iter().find(|(number, _)| *number == rtp.payload_type));
         let (_, clock_hz) = *event.ok_or(DropReason::UnknownPayload)?;
@@ -760,9 +766,9 @@ impl End {
 
     /// Processes a telephone-event that is forwarded unchanged; returns the digit that begins with it, up to a maximum
     /// number.
-    pub(super) fn take_passed(&mut self, rtp: &Rtp, packet: &[u8]) -> Option<char> {
+    pub(super) fn take_passed(&mut self, rtp: &RtpHeader, packet: &[u8]) -> Option<char> {
         let digit = self.events.take(rtp, packet.get(rtp.payload.clone()).unwrap_or_default());
-        digit.filter(|_| self.events.may_tell())
+        digit.filter(|_| self.events.may_report())
     }
 
     /// Processes a packet of a source from which only digits are wanted; returns the digit that begins with it, as a
@@ -771,7 +777,7 @@ impl End {
     /// # Errors
     ///
     /// Returns an error if the packet is neither a digit nor the negotiated audio.
-    pub(super) fn take_begun(&mut self, rtp: &Rtp, packet: &[u8]) -> Result<Option<char>, DropReason> {
+    pub(super) fn take_begun(&mut self, rtp: &RtpHeader, packet: &[u8]) -> Result<Option<char>, DropReason> {
         let wire = self.wire.as_mut().ok_or(DropReason::NoWire)?;
         if wire.digits_only().is_some_and(|(audio, _)| audio == rtp.payload_type) {
             let watch = wire.watch_mut();
@@ -790,7 +796,7 @@ impl End {
 
     /// Ends digits after the loss of their last packets; returns the one of an event and the one of a tone. Digits
     /// already reported at their beginning are not returned.
-    pub(super) fn release_lost_digits(&mut self, now: Instant) -> [Option<Completed>; 2] {
+    pub(super) fn release_lost_digits(&mut self, now: Instant) -> [Option<CompletedDigit>; 2] {
         let event = self.events.release_lost(now);
         let tone = self.wire.as_mut().and_then(|wire| {
             let is_reported = wire.digits_only().is_some();
@@ -804,7 +810,7 @@ impl End {
     /// Lists the next deadlines of digits from the remote party and to it.
     pub(super) fn digits_due(&self) -> impl Iterator<Item = Instant> {
         let injector = self.injector.as_ref().map(|injector| injector.due());
-        let tone = self.wire.as_ref().and_then(Wire::tone_lost_at);
+        let tone = self.wire.as_ref().and_then(CompiledWire::tone_lost_at);
         self.events.lost_at().into_iter().chain(injector).chain(tone)
     }
 
@@ -815,19 +821,19 @@ impl End {
 
     /// Checks for silence, and for due reports and keep-alive packets; `reports` is set if the edge itself reports to
     /// the remote party.
-    pub(super) fn sweep(&mut self, cx: &mut Cx<'_>, idle_timeout: Duration, reports: bool) -> Swept {
+    pub(super) fn sweep(&mut self, cx: &mut SessionCx<'_>, idle_timeout: Duration, reports: bool) -> SweepResult {
         let now = cx.now;
         self.continuity.sweep(self.counters.rx_packets.get());
         if self.remote.as_ref().is_some_and(|remote| remote.watch_idle) {
             if !idle_timeout.is_zero() && self.silence.is_idle(now, idle_timeout) {
-                cx.events.push_back(Event::Idle { end: self.id });
+                cx.events.push_back(MediaEvent::Idle { end: self.id });
             }
             if self.silence.miss(now, UNHEARD_AFTER) {
-                cx.events.push_back(Event::Unheard { end: self.id, stranger: self.stranger });
+                cx.events.push_back(MediaEvent::Unheard { end: self.id, stranger: self.unknown_source });
             }
         }
         if reports && self.rtcp_way().is_some() {
-            self.reports.look(now, cx.origin, self.serial);
+            self.reports.check_schedule(now, cx.origin, self.serial);
         } else {
             self.reports.rest();
         }
@@ -836,7 +842,7 @@ impl End {
         let codec = self.wire.as_ref().and_then(|wire| wire.spec().codec);
         self.quality.estimate(now, &self.reception, codec, &self.counters);
         let is_lossy = self.quality.count_lost(&self.reception, cx.shared.worker.as_deref());
-        Swept { is_resting, is_lossy }
+        SweepResult { is_resting, is_lossy }
     }
 
     /// Returns whether the remote party currently sends audio.
@@ -845,16 +851,16 @@ impl End {
     }
 
     /// Reports that a continuous stream has stopped, if the remote party should send.
-    pub(super) fn report_stop(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn report_stop(&mut self, cx: &mut SessionCx<'_>) {
         let is_watched = self.remote.as_ref().is_some_and(|remote| remote.watch_idle) && self.continuity.is_steady();
         if let Some(silent) = self.silence.stopped_for(cx.now, STOPPED_AFTER).filter(|_| is_watched) {
             self.silence.note_stopped();
-            cx.events.push_back(Event::Stopped { end: self.id, silent });
+            cx.events.push_back(MediaEvent::Stopped { end: self.id, silent });
         }
     }
 
     /// Counts all lost packets when no more can arrive.
-    pub(super) fn count_rest(&self, shared: &Shared) {
+    pub(super) fn count_rest(&self, shared: &SharedCounters) {
         self.quality.count_rest(&self.reception, shared.worker.as_deref());
     }
 
@@ -862,7 +868,7 @@ impl End {
     /// proven address, or is fed by the edge itself.
     fn look_for_keep_alive(&mut self, now: Instant) {
         let may = self.remote.as_ref().is_some_and(|remote| remote.may_receive && remote.rtp.is_some());
-        if may && self.playout.is_none() && !self.withheld {
+        if may && self.playout.is_none() && !self.is_withheld {
             self.keep_alive.look(now, self.outgoing.sent_at(), self.silence.is_broken());
         }
     }
@@ -873,7 +879,7 @@ impl End {
     }
 
     /// Builds the report that is due.
-    pub(super) fn make_report(&mut self, cx: &Cx<'_>, packet: &mut PacketBuf) -> Option<Transmit> {
+    pub(super) fn make_report(&mut self, cx: &SessionCx<'_>, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         if !std::mem::take(&mut self.reports.wanted) {
             return None;
         }
@@ -886,7 +892,7 @@ impl End {
             octets,
             all: self.counters.tx_packets.get(),
         };
-        let compound = self.reports.make(cx.now, cx.origin, self.serial, stream, self.reception.source());
+        let compound = self.reports.build_report(cx.now, cx.origin, self.serial, stream, self.reception.source());
         compound.write(packet)?;
         self.protect(cx, true, packet)?;
         if let Some(worker) = &cx.shared.worker {
@@ -904,10 +910,10 @@ impl End {
     /// payload numbers are unknown.
     pub(super) fn make_keep_alive(
         &mut self,
-        cx: &Cx<'_>,
+        cx: &SessionCx<'_>,
         taken: Option<u128>,
         packet: &mut PacketBuf,
-    ) -> Option<Transmit> {
+    ) -> Option<MediaTransmit> {
         let ssrc = self.keep_alive_source(cx.origin);
         let is_taken = |taken: u128| move |number: u8| taken >> (number & 0x7f) & 1 == 1;
         let written = taken.and_then(|taken| self.keep_alive.write(cx.now, ssrc, is_taken(taken), packet));
@@ -922,18 +928,18 @@ impl End {
     }
 
     /// Encrypts a packet generated by the edge; `None` if it must be dropped.
-    fn protect(&mut self, cx: &Cx<'_>, rtcp: bool, packet: &mut PacketBuf) -> Option<()> {
+    fn protect(&mut self, cx: &SessionCx<'_>, rtcp: bool, packet: &mut PacketBuf) -> Option<()> {
         let Some(srtp) = &mut self.srtp else { return Some(()) };
         srtp.protect(rtcp, packet).inspect_err(|reason| cx.shared.count_dropped(&self.counters, *reason)).ok()
     }
 
     /// Returns the SSRC of keep-alive packets, which differs from those of other ends and of the reports.
-    fn keep_alive_source(&self, origin: &Origin) -> u32 {
+    fn keep_alive_source(&self, origin: &RtcpOrigin) -> u32 {
         self.own_source(origin) ^ 1
     }
 
     /// Returns the SSRC of the end's own RTCP, used before anything was sent.
-    fn own_source(&self, origin: &Origin) -> u32 {
+    fn own_source(&self, origin: &RtcpOrigin) -> u32 {
         // Truncation is intended: each value uses its own bits.
         origin.draw(u64::from(self.serial)) as u32
     }
@@ -948,10 +954,10 @@ mod tests {
     #[test]
     fn the_first_stranger_is_kept_and_the_last_one_told() {
         let bind = "127.0.0.1:4000".parse().unwrap();
-        let mut end = End::new(Instant::now(), EndId(0), 0, bind, Arc::new(EndCounters::default()));
+        let mut end = RtpEnd::new(Instant::now(), EndId(0), 0, bind, Arc::new(EndCounters::default()));
         let [one, two] = ["192.0.2.1:4", "192.0.2.2:4"].map(|at| at.parse::<SocketAddr>().unwrap());
         end.note_stranger(one);
         end.note_stranger(two);
-        assert_eq!((end.counters.symptoms.stranger.get(), end.stranger), (Some(&one), Some(two)));
+        assert_eq!((end.counters.symptoms.stranger.get(), end.unknown_source), (Some(&one), Some(two)));
     }
 }

@@ -5,41 +5,41 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::codec::{Coding, Encoding};
-use crate::counters::{DropReason, EndCounters, Shared};
-use crate::listening::Listener;
+use crate::codec::{PayloadCodec, SinkEncoder};
+use crate::counters::{DropReason, EndCounters, SharedCounters};
+use crate::listening::EndListener;
 use crate::playout::Feed;
 use crate::rtp::StreamStart;
 use crate::spec::{EndId, EndSpec, MediaId, WireSpec};
 use crate::transcode::{TranscodeSpec, Transcoder};
 
-use super::cx::Cx;
-use super::end::End;
+use super::cx::SessionCx;
+use super::end::RtpEnd;
 use super::gauge::TranscodingGauge;
 use super::snapshot::{EndSnapshot, SessionSnapshot};
-use super::wire::Wire;
+use super::wire::CompiledWire;
 
 /// Index of an end in its session, valid until an end is added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slot(usize);
+pub(super) struct EndIndex(usize);
 
 /// RTP ends of a session.
 #[derive(Debug)]
-pub(super) struct Ends {
+pub(super) struct RtpEnds {
     session: MediaId,
-    all: Vec<End>,
+    all: Vec<RtpEnd>,
     /// Serial number of the next feeder.
     next_serial: u32,
     /// End with a transcoder that may still hold packets.
-    converting: Option<Slot>,
+    converting: Option<EndIndex>,
     gauge: TranscodingGauge,
 }
 
-impl Ends {
+impl RtpEnds {
     /// Creates an empty list.
-    pub(super) fn new(session: MediaId) -> Ends {
+    pub(super) fn new(session: MediaId) -> RtpEnds {
         let (all, gauge) = (Vec::with_capacity(2), TranscodingGauge::default());
-        Ends { session, all, next_serial: 0, converting: None, gauge }
+        RtpEnds { session, all, next_serial: 0, converting: None, gauge }
     }
 
     /// Serializes ends and wires.
@@ -48,24 +48,24 @@ impl Ends {
             id: self.session,
             idle_timeout_ms,
             next_serial: self.next_serial,
-            ends: self.all.iter().map(End::snapshot).collect(),
-            wires: self.all.iter().filter_map(End::wired).collect(),
+            ends: self.all.iter().map(RtpEnd::snapshot).collect(),
+            wires: self.all.iter().filter_map(RtpEnd::wired).collect(),
         }
     }
 
     /// Restores ends from a snapshot, without their wires.
-    pub(super) fn restore(now: Instant, session: MediaId, next_serial: u32, ends: Vec<EndSnapshot>) -> Ends {
-        let all = ends.into_iter().map(|end| End::restore(now, end)).collect();
-        Ends { all, next_serial, ..Ends::new(session) }
+    pub(super) fn restore(now: Instant, session: MediaId, next_serial: u32, ends: Vec<EndSnapshot>) -> RtpEnds {
+        let all = ends.into_iter().map(|end| RtpEnd::restore(now, end)).collect();
+        RtpEnds { all, next_serial, ..RtpEnds::new(session) }
     }
 
     /// Returns the end with a transcoder that may still hold packets.
-    pub(super) fn converting(&self) -> Option<Slot> {
+    pub(super) fn converting(&self) -> Option<EndIndex> {
         self.converting
     }
 
     /// Sets the end with a transcoder that may still hold packets.
-    pub(super) fn set_converting(&mut self, at: Option<Slot>) {
+    pub(super) fn set_converting(&mut self, at: Option<EndIndex>) {
         self.converting = at;
     }
 
@@ -75,42 +75,42 @@ impl Ends {
     }
 
     /// Returns the index of an end.
-    pub(super) fn slot(&self, id: EndId) -> Option<Slot> {
-        self.all.iter().position(|end| end.id() == id).map(Slot)
+    pub(super) fn slot(&self, id: EndId) -> Option<EndIndex> {
+        self.all.iter().position(|end| end.id() == id).map(EndIndex)
     }
 
     /// Lists the indices of all ends.
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
-        (0..self.all.len()).map(Slot)
+    pub(super) fn slots(&self) -> impl Iterator<Item = EndIndex> + use<> {
+        (0..self.all.len()).map(EndIndex)
     }
 
     /// Returns the end at an index.
-    pub(super) fn get(&self, at: Slot) -> Option<&End> {
+    pub(super) fn get(&self, at: EndIndex) -> Option<&RtpEnd> {
         self.all.get(at.0)
     }
 
     /// Returns the end at an index, mutably.
-    pub(super) fn get_mut(&mut self, at: Slot) -> Option<&mut End> {
+    pub(super) fn get_mut(&mut self, at: EndIndex) -> Option<&mut RtpEnd> {
         self.all.get_mut(at.0)
     }
 
     /// Returns an end by its id.
-    pub(super) fn named(&self, id: EndId) -> Option<&End> {
+    pub(super) fn named(&self, id: EndId) -> Option<&RtpEnd> {
         self.all.iter().find(|end| end.id() == id)
     }
 
     /// Returns an end by its id, mutably.
-    pub(super) fn named_mut(&mut self, id: EndId) -> Option<&mut End> {
+    pub(super) fn named_mut(&mut self, id: EndId) -> Option<&mut RtpEnd> {
         self.all.iter_mut().find(|end| end.id() == id)
     }
 
     /// Iterates over the ends.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &End> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &RtpEnd> {
         self.all.iter()
     }
 
     /// Iterates over the ends, mutably.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut End> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut RtpEnd> {
         self.all.iter_mut()
     }
 
@@ -121,11 +121,11 @@ impl Ends {
 
     /// Returns the counters of an end.
     pub(super) fn counters(&self, id: EndId) -> Option<&Arc<EndCounters>> {
-        self.named(id).map(End::counters)
+        self.named(id).map(RtpEnd::counters)
     }
 
     /// Counts a packet dropped at an end.
-    pub(super) fn count_dropped(&self, shared: &Shared, at: Slot, reason: DropReason) {
+    pub(super) fn count_dropped(&self, shared: &SharedCounters, at: EndIndex, reason: DropReason) {
         if let Some(end) = self.get(at) {
             shared.count_dropped(end.counters(), reason);
         }
@@ -134,11 +134,11 @@ impl Ends {
     /// Adds an end.
     pub(super) fn add(&mut self, now: Instant, id: EndId, spec: EndSpec) {
         let serial = self.new_serial();
-        self.all.push(End::new(now, id, serial, spec.bind, spec.counters));
+        self.all.push(RtpEnd::new(now, id, serial, spec.bind, spec.counters));
     }
 
     /// Removes an end and counts its last losses; returns its RTP port.
-    pub(super) fn remove(&mut self, shared: &Shared, id: EndId) -> Option<u16> {
+    pub(super) fn remove(&mut self, shared: &SharedCounters, id: EndId) -> Option<u16> {
         let at = self.slot(id)?;
         let end = self.all.remove(at.0);
         end.count_rest(shared);
@@ -146,14 +146,14 @@ impl Ends {
     }
 
     /// Removes an end for a move to another session; returns it with the next feeder's serial number.
-    pub(super) fn release(&mut self, id: EndId) -> Option<(End, u32)> {
+    pub(super) fn release(&mut self, id: EndId) -> Option<(RtpEnd, u32)> {
         let at = self.slot(id)?;
         self.converting = None;
         Some((self.all.remove(at.0), self.next_serial))
     }
 
     /// Adds an end of another session, with feeders numbered below `next_serial`.
-    pub(super) fn adopt(&mut self, id: EndId, end: End, next_serial: u32) {
+    pub(super) fn adopt(&mut self, id: EndId, end: RtpEnd, next_serial: u32) {
         self.next_serial = self.next_serial.max(next_serial);
         let serial = self.new_serial();
         self.all.push(end.moved(id, serial));
@@ -181,7 +181,7 @@ impl Ends {
 
     /// Attaches the listener `id` to an end. A listener has one end at a time, because two would alternate in one
     /// stream.
-    pub(super) fn listen(&mut self, of: Slot, listener: Listener, id: EndId) {
+    pub(super) fn listen(&mut self, of: EndIndex, listener: EndListener, id: EndId) {
         self.stop_listening(id);
         if let Some(end) = self.get_mut(of) {
             end.add_listener(listener);
@@ -197,14 +197,14 @@ impl Ends {
     pub(super) fn connect(
         &mut self,
         now: Instant,
-        from: Slot,
+        from: EndIndex,
         to: EndId,
         spec: WireSpec,
         transcoder: Option<Box<Transcoder>>,
     ) {
         let Some(end) = self.get_mut(from) else { return };
-        end.connect(Wire::new(to, spec).converting(transcoder).watching(now));
-        if let Some(playout) = self.named_mut(to).and_then(End::playout_mut) {
+        end.connect(CompiledWire::new(to, spec).converting(transcoder).watching(now));
+        if let Some(playout) = self.named_mut(to).and_then(RtpEnd::playout_mut) {
             playout.hurry(now);
         }
     }
@@ -225,8 +225,8 @@ impl Ends {
     }
 
     /// Continues an end's own stream from the encoder of the remote party that fed it before.
-    pub(super) fn go_on_from(&mut self, twin: Option<Encoding>, to: EndId) {
-        let playout = self.named_mut(to).and_then(End::playout_mut);
+    pub(super) fn go_on_from(&mut self, twin: Option<SinkEncoder>, to: EndId) {
+        let playout = self.named_mut(to).and_then(RtpEnd::playout_mut);
         if let Some((playout, twin)) = playout.zip(twin) {
             playout.go_on_from(twin);
         }
@@ -234,7 +234,7 @@ impl Ends {
 
     /// Returns the end to which this one's RTCP is forwarded, if the two feed each other and neither stream was
     /// changed.
-    pub(super) fn passes_rtcp_to(&self, at: Slot) -> Option<Slot> {
+    pub(super) fn passes_rtcp_to(&self, at: EndIndex) -> Option<EndIndex> {
         let end = self.get(at)?;
         let sink = self.slot(end.wire()?.to())?;
         let other = self.get(sink)?;
@@ -242,7 +242,7 @@ impl Ends {
     }
 
     /// Returns whether audio is currently sent to an end, by another remote party or by the edge.
-    pub(super) fn is_sent_to(&self, now: Instant, at: Slot) -> bool {
+    pub(super) fn is_sent_to(&self, now: Instant, at: EndIndex) -> bool {
         let Some(end) = self.get(at) else { return false };
         end.playout().is_some() || self.all.iter().any(|other| other.feeds(end.id()) && other.is_sending(now))
     }
@@ -253,12 +253,12 @@ impl Ends {
     }
 
     /// Returns an encoder that continues from the audio transcoded for an end.
-    pub(super) fn twin_towards(&mut self, to: EndId) -> Option<Encoding> {
+    pub(super) fn twin_towards(&mut self, to: EndId) -> Option<SinkEncoder> {
         self.transcoder_towards(to)?.encoding().twin()
     }
 
     /// Returns the encoder of the wire to an end, if it is one of `coding`.
-    pub(super) fn encoding_towards(&mut self, to: EndId, coding: Coding) -> Option<&mut Encoding> {
+    pub(super) fn encoding_towards(&mut self, to: EndId, coding: PayloadCodec) -> Option<&mut SinkEncoder> {
         let transcoder = self.transcoder_towards(to)?;
         (transcoder.spec().to.1 == coding).then(|| transcoder.encoding())
     }
@@ -266,10 +266,10 @@ impl Ends {
     /// Returns the transcoder for a new wire from the end at `at`: the existing one if nothing changes; otherwise one
     /// that continues from the previous transcoder to the same sink. If a codec passes unchanged, none is created yet,
     /// because many remote parties offer a second codec and hardly any uses it.
-    pub(super) fn transcoder(&mut self, at: Option<Slot>, to: EndId, spec: &WireSpec) -> Option<Box<Transcoder>> {
+    pub(super) fn transcoder(&mut self, at: Option<EndIndex>, to: EndId, spec: &WireSpec) -> Option<Box<Transcoder>> {
         let wanted = spec.transcode.as_deref()?;
         let mut ends = self.all.iter_mut().enumerate();
-        let before = ends.find_map(|(place, end)| Some((Slot(place), end.disconnect(|sink| sink == to)?)));
+        let before = ends.find_map(|(place, end)| Some((EndIndex(place), end.disconnect(|sink| sink == to)?)));
         let before = before.and_then(|(place, wire)| Some((place, wire.into_transcoder()?)));
         match before {
             Some((place, transcoder)) if Some(place) == at && transcoder.spec() == wanted => Some(transcoder),
@@ -283,26 +283,26 @@ impl Ends {
 
     /// Creates the transcoder of a wire that has passed all audio unchanged, if it may convert this payload number;
     /// allocates once.
-    pub(super) fn begin_converting(&mut self, cx: &Cx<'_>, at: Slot, number: u8) -> bool {
-        let wire = self.get(at).and_then(End::wire).filter(|wire| !wire.is_converting());
+    pub(super) fn begin_converting(&mut self, cx: &SessionCx<'_>, at: EndIndex, number: u8) -> bool {
+        let wire = self.get(at).and_then(RtpEnd::wire).filter(|wire| !wire.is_converting());
         let Some(wire) = wire else { return false };
         let Some(spec) = wire.spec().transcode.as_deref().filter(|spec| spec.converts(number)) else { return false };
         let (to, spec) = (wire.to(), spec.clone());
         let transcoder = self.new_transcoder(None, to, &spec);
-        let Some(wire) = self.get_mut(at).and_then(End::wire_mut) else { return false };
+        let Some(wire) = self.get_mut(at).and_then(RtpEnd::wire_mut) else { return false };
         let begins = wire.begin_converting(transcoder);
         self.count_transcoding(cx);
         begins
     }
 
     /// Counts the session in its worker's gauge while it transcodes, between two ends or for an agent.
-    pub(super) fn count_transcoding(&mut self, cx: &Cx<'_>) {
+    pub(super) fn count_transcoding(&mut self, cx: &SessionCx<'_>) {
         let decodes = cx.agents.decode()
             || cx.recorders.decode()
             || cx.streamers.decode()
             || cx.judges.decode()
             || cx.seats.decode();
-        let is_converting = self.iter().any(End::is_converting) || decodes;
+        let is_converting = self.iter().any(RtpEnd::is_converting) || decodes;
         self.gauge.set(cx.shared.worker.as_ref().filter(|_| is_converting));
     }
 

@@ -6,31 +6,31 @@ use crate::counters::WorkerCounters;
 
 /// Entry of a session in its worker's gauge of transcoding sessions, if it transcodes.
 #[derive(Debug, Default)]
-pub(super) struct TranscodingGauge(Option<Counted>);
+pub(super) struct TranscodingGauge(Option<GaugedSession>);
 
 /// Counted session; dropping it decrements the gauge.
 #[derive(Debug)]
-struct Counted(Arc<WorkerCounters>);
+struct GaugedSession(Arc<WorkerCounters>);
 
 impl TranscodingGauge {
     /// Adds the session to a worker's gauge, or removes it.
     pub(super) fn set(&mut self, worker: Option<&Arc<WorkerCounters>>) {
         match worker {
-            Some(worker) if self.0.is_none() => self.0 = Some(Counted::new(worker)),
+            Some(worker) if self.0.is_none() => self.0 = Some(GaugedSession::new(worker)),
             Some(_) => {}
             None => self.0 = None,
         }
     }
 }
 
-impl Counted {
-    fn new(worker: &Arc<WorkerCounters>) -> Counted {
+impl GaugedSession {
+    fn new(worker: &Arc<WorkerCounters>) -> GaugedSession {
         worker.transcoding.add(1);
-        Counted(Arc::clone(worker))
+        GaugedSession(Arc::clone(worker))
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugedSession {
     fn drop(&mut self) {
         self.0.transcoding.sub(1);
     }

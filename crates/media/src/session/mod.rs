@@ -30,7 +30,7 @@ mod transmit;
 mod wire;
 
 pub use snapshot::{EndSnapshot, SessionSnapshot};
-pub use transmit::Transmit;
+pub use transmit::MediaTransmit;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -38,64 +38,67 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_agent::limits::FRAME;
-use trunkgate_agent::{Loss, Stream, Transmit as AgentTransmit};
+use trunkgate_agent::{SocketMessage as AgentTransmit, Stream, StreamLoss};
 use trunkgate_terms::{Recorded, RecordingId};
 
-use crate::agent_audio::{Agents, TransferFailure};
-use crate::counters::{Counter, DropReason, EndCounters, Shared, Undelivered, Unsent, WorkerCounters};
+use crate::agent_audio::{AgentEnds, TransferFailure};
+use crate::counters::{Counter, DropReason, EndCounters, IcmpError, SendFailure, SharedCounters, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
-use crate::listening::{Copies, Judges, Listener, Recorders, Seats, Streamers};
-use crate::playout::{Feed, Packetizer, Players};
-use crate::rtcp::{Epoch, Origin};
+use crate::listening::{
+    CopyListeners, DetectionListeners, EndListener, MixerPorts, SessionRecorders, SessionStreamers,
+};
+use crate::playout::{Feed, Packetizer, SessionPlayers};
+use crate::rtcp::{ClockEpoch, RtcpOrigin};
 use crate::rtp::PacketBuf;
 use crate::spec::{
-    AgentEvent, AgentInput, AgentSpec, Command, EndId, EndSpec, Event, MediaId, RemoteSpec, Sound, TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, PlayerSound, RemoteSpec,
+    TapSpec, WireSpec,
 };
 
-use cx::Cx;
-use end::{Digits, End};
-use ends::Ends;
-use sweep::Sweep;
+use cx::SessionCx;
+use end::{DigitRequest, RtpEnd};
+use ends::RtpEnds;
+use sweep::SweepSchedule;
 
 /// Media of one call. The shell owns the sockets; it calls [`Self::handle_packet`] for each received packet and sends
 /// the same buffer as the result directs.
 #[derive(Debug)]
 pub struct Session {
     id: MediaId,
-    ends: Ends,
-    agents: Agents,
+    ends: RtpEnds,
+    agents: AgentEnds,
     /// Listeners that receive plain RTP copies.
-    copies: Copies,
-    recorders: Recorders,
-    streamers: Streamers,
-    judges: Judges,
-    seats: Seats,
-    players: Players,
-    sweep: Sweep,
-    events: VecDeque<Event>,
-    shared: Shared,
+    copies: CopyListeners,
+    recorders: SessionRecorders,
+    streamers: SessionStreamers,
+    judges: DetectionListeners,
+    seats: MixerPorts,
+    players: SessionPlayers,
+    sweep: SweepSchedule,
+    events: VecDeque<MediaEvent>,
+    shared: SharedCounters,
     /// Time of the last [`Self::handle_timeout`], which is also the time of the packets that it generates.
     ticked_at: Option<Instant>,
     /// Wall-clock time and randomness.
-    origin: Origin,
+    origin: RtcpOrigin,
 }
 
 /// End in transit between two sessions.
 #[derive(Debug)]
 pub struct MovedEnd {
-    end: End,
+    end: RtpEnd,
     /// Next feeder serial number of the old session; the end's stream knows feeders with lower ones.
     next_serial: u32,
-    origin: Origin,
+    origin: RtcpOrigin,
 }
 
 /// Borrowed parts of a session.
-struct Parts<'a> {
-    ends: &'a mut Ends,
-    players: &'a mut Players,
-    sweep: &'a mut Sweep,
-    cx: Cx<'a>,
+struct SessionParts<'a> {
+    ends: &'a mut RtpEnds,
+    players: &'a mut SessionPlayers,
+    sweep: &'a mut SweepSchedule,
+    cx: SessionCx<'a>,
 }
 
 impl Session {
@@ -103,19 +106,19 @@ impl Session {
     pub fn new(id: MediaId, idle_timeout_ms: u64) -> Session {
         Session {
             id,
-            ends: Ends::new(id),
-            agents: Agents::default(),
-            copies: Copies::default(),
-            recorders: Recorders::default(),
-            streamers: Streamers::default(),
-            judges: Judges::default(),
-            seats: Seats::default(),
-            players: Players::default(),
-            sweep: Sweep::new(idle_timeout_ms),
+            ends: RtpEnds::new(id),
+            agents: AgentEnds::default(),
+            copies: CopyListeners::default(),
+            recorders: SessionRecorders::default(),
+            streamers: SessionStreamers::default(),
+            judges: DetectionListeners::default(),
+            seats: MixerPorts::default(),
+            players: SessionPlayers::default(),
+            sweep: SweepSchedule::new(idle_timeout_ms),
             events: VecDeque::new(),
-            shared: Shared::default(),
+            shared: SharedCounters::default(),
             ticked_at: None,
-            origin: Origin::default(),
+            origin: RtcpOrigin::default(),
         }
     }
 
@@ -131,7 +134,7 @@ impl Session {
     }
 
     /// Sets the wall-clock epoch for generated RTCP.
-    pub fn date_by(&mut self, epoch: Epoch) {
+    pub fn date_by(&mut self, epoch: ClockEpoch) {
         self.origin.date_by(epoch);
     }
 
@@ -168,7 +171,7 @@ impl Session {
     pub fn restore(now: Instant, mut snapshot: SessionSnapshot) -> Session {
         let mut session = Session::new(snapshot.id, snapshot.idle_timeout_ms);
         snapshot.ends.truncate(SESSION_ENDS);
-        session.ends = Ends::restore(now, snapshot.id, snapshot.next_serial, snapshot.ends);
+        session.ends = RtpEnds::restore(now, snapshot.id, snapshot.next_serial, snapshot.ends);
         session.events.reserve(2 * session.ends.len());
         for (from, to, wire) in snapshot.wires {
             session.wire(now, from, to, wire);
@@ -178,85 +181,85 @@ impl Session {
     }
 
     /// Processes a command. Binding and closing sockets is the shell's part: it acts on the same command.
-    pub fn handle_input(&mut self, now: Instant, command: Command) {
+    pub fn handle_input(&mut self, now: Instant, command: MediaCommand) {
         match command {
-            Command::Open { idle_timeout_ms, names_key, .. } => {
+            MediaCommand::Open { idle_timeout_ms, names_key, .. } => {
                 self.origin.name_by(names_key);
                 self.sweep.set_idle_timeout(idle_timeout_ms);
                 self.sweep.plan(now, &self.ends);
             }
-            Command::AddEnd { end, spec } => self.add_end(now, end, spec),
-            Command::AddAgent { end, spec } => self.add_agent(now, end, &spec),
-            Command::AddPlayer { end, sound } => self.add_player(end, sound),
-            Command::Play { end, sound } => {
+            MediaCommand::AddEnd { end, spec } => self.add_end(now, end, spec),
+            MediaCommand::AddAgent { end, spec } => self.add_agent(now, end, &spec),
+            MediaCommand::AddPlayer { end, sound } => self.add_player(end, sound),
+            MediaCommand::Play { end, sound } => {
                 self.cut_off(|from, _| from == end);
                 self.players.play(end, sound);
                 let fed = self.ends.iter_mut().find(|to| self.players.feeds(end, to.id()));
-                if let Some(playout) = fed.and_then(End::playout_mut) {
+                if let Some(playout) = fed.and_then(RtpEnd::playout_mut) {
                     playout.begin_by(now);
                 }
             }
-            Command::AddRecorder { end, spec } => {
+            MediaCommand::AddRecorder { end, spec } => {
                 if self.refuses(end).is_none() {
                     self.recorders.add(now, end, &spec);
                 }
             }
-            Command::PauseRecorder { end, pause } => self.recorders.set_pause(now, end, pause),
-            Command::AddStreamer { end, track } => {
+            MediaCommand::PauseRecorder { end, pause } => self.recorders.set_pause(now, end, pause),
+            MediaCommand::AddStreamer { end, track } => {
                 if self.refuses(end).is_none() {
                     self.streamers.add(end, track);
                 }
             }
-            Command::AddJudge { end, spec } => {
+            MediaCommand::AddJudge { end, spec } => {
                 if self.refuses(end).is_none() {
                     self.judges.add(now, end, spec);
                 }
             }
-            Command::AddSeat { end, spec } => {
+            MediaCommand::AddSeat { end, spec } => {
                 if self.refuses(end).is_none() {
                     self.seats.add(end, &spec);
                 }
             }
-            Command::Tap { of, listener, audio } => self.listen(of, listener, audio),
-            Command::Press { end, press, digits, ms } => {
-                let Parts { ends, mut cx, .. } = self.parts(now);
-                ends.send_digits(&mut cx, end, &Digits { press, digits: &digits, ms });
+            MediaCommand::Tap { of, listener, audio } => self.listen(of, listener, audio),
+            MediaCommand::Press { end, press, digits, ms } => {
+                let SessionParts { ends, mut cx, .. } = self.parts(now);
+                ends.send_digits(&mut cx, end, &DigitRequest { press, digits: &digits, ms });
             }
-            Command::TellKeys { end, digits } => {
+            MediaCommand::TellKeys { end, digits } => {
                 if let Some(agent) = self.agents.get_mut(end) {
                     agent.tell_digits(now, &digits, &mut self.events);
                 }
             }
-            Command::TransferFailed { end, target, reason, code } => {
+            MediaCommand::TransferFailed { end, target, reason, code } => {
                 if let Some(agent) = self.agents.get_mut(end) {
                     let failure = TransferFailure { target: &target, reason, code };
                     agent.transfer_failed(now, failure, &mut self.events);
                 }
             }
-            Command::TransferAccepted { end, target } => {
+            MediaCommand::TransferAccepted { end, target } => {
                 if let Some(agent) = self.agents.get_mut(end) {
                     agent.transfer_accepted(now, &target, &mut self.events);
                 }
             }
-            Command::SetRemote { end, remote } => self.set_remote(now, end, remote),
-            Command::Wire { from, to, wire } => self.wire(now, from, to, wire),
-            Command::Unwire { from } => {
+            MediaCommand::SetRemote { end, remote } => self.set_remote(now, end, remote),
+            MediaCommand::Wire { from, to, wire } => self.wire(now, from, to, wire),
+            MediaCommand::Unwire { from } => {
                 self.cut_off(|end, _| end == from);
                 self.unwire(|end, _| end == from);
             }
             // Handled by the shell, which has both sessions.
-            Command::MoveEnd { .. } => {}
-            Command::RemoveEnd { end } => self.remove_end(now, end),
-            Command::Close => {
+            MediaCommand::MoveEnd { .. } => {}
+            MediaCommand::RemoveEnd { end } => self.remove_end(now, end),
+            MediaCommand::Close => {
                 let names: Vec<EndId> = self.names().collect();
                 for end in names {
                     self.remove_end(now, end);
                 }
                 self.sweep.stop();
-                self.events.push_back(Event::Closed);
+                self.events.push_back(MediaEvent::Closed);
             }
         }
-        let Parts { ends, cx, .. } = self.parts(now);
+        let SessionParts { ends, cx, .. } = self.parts(now);
         ends.count_transcoding(&cx);
     }
 
@@ -268,7 +271,7 @@ impl Session {
         self.unwire(|from, to| from == id || to == id);
         let (end, next_serial) = self.ends.release(id)?;
         self.sweep.plan(now, &self.ends);
-        let Parts { ends, cx, .. } = self.parts(now);
+        let SessionParts { ends, cx, .. } = self.parts(now);
         ends.count_transcoding(&cx);
         Some(Box::new(MovedEnd { end, next_serial, origin: self.origin }))
     }
@@ -291,16 +294,16 @@ impl Session {
         rtcp: bool,
         source: SocketAddr,
         packet: &mut PacketBuf,
-    ) -> Option<Transmit> {
-        let Parts { ends, mut cx, .. } = self.parts(now);
+    ) -> Option<MediaTransmit> {
+        let SessionParts { ends, mut cx, .. } = self.parts(now);
         let at = ends.slot(end)?;
         ends.take_packet(&mut cx, at, rtcp, canonical(source), packet)
     }
 
     /// Returns the next transcoded packet in `packet`; to be called until `None` after each [`Self::handle_packet`]
     /// that returned a packet. Does not allocate.
-    pub fn poll_converted(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<Transmit> {
-        let Parts { ends, mut cx, .. } = self.parts(now);
+    pub fn poll_converted(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<MediaTransmit> {
+        let SessionParts { ends, mut cx, .. } = self.parts(now);
         ends.poll_converted(&mut cx, packet)
     }
 
@@ -313,16 +316,16 @@ impl Session {
         self.streamers.handle_timeout(now);
         self.judges.handle_timeout(now, &mut self.events);
         seated::take_ticks(now, &mut self.seats, &mut self.agents, &mut self.events);
-        let Parts { ends, sweep, mut cx, .. } = self.parts(now);
+        let SessionParts { ends, sweep, mut cx, .. } = self.parts(now);
         ends.release_lost_digits(&mut cx);
         sweep.handle_timeout(&mut cx, ends);
     }
 
     /// Returns the next packet generated by the edge in `packet`; to be called until `None` after each
     /// [`Self::handle_timeout`]. Allocates only for the messages of listening agents.
-    pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<Transmit> {
+    pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         let now = self.ticked_at?;
-        let Parts { ends, players, mut cx, .. } = self.parts(now);
+        let SessionParts { ends, players, mut cx, .. } = self.parts(now);
         let made = ends.produce(&mut cx, players, packet);
         if made.is_none() {
             self.ticked_at = None;
@@ -344,14 +347,14 @@ impl Session {
     }
 
     /// Returns the next event for signalling.
-    pub fn poll_output(&mut self) -> Option<Event> {
+    pub fn poll_output(&mut self) -> Option<MediaEvent> {
         self.events.pop_front()
     }
 
     /// Returns the next deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let playouts = self.ends.iter().filter_map(End::playout).map(Packetizer::due);
-        let digits = self.ends.iter().flat_map(End::digits_due);
+        let playouts = self.ends.iter().filter_map(RtpEnd::playout).map(Packetizer::due);
+        let digits = self.ends.iter().flat_map(RtpEnd::digits_due);
         playouts
             .chain(self.agents.deadlines())
             .chain(self.recorders.deadlines())
@@ -370,10 +373,10 @@ impl Session {
         }
         match input {
             AgentInput::Found(to) => {
-                self.copies.found(end, to);
-                self.events.push_back(Event::Agent { end, event: AgentEvent::Open });
+                self.copies.set_destination(end, to);
+                self.events.push_back(MediaEvent::Agent { end, event: AgentEvent::Open });
             }
-            AgentInput::Lost(loss) => self.events.push_back(Event::Agent { end, event: AgentEvent::Lost(loss) }),
+            AgentInput::Lost(loss) => self.events.push_back(MediaEvent::Agent { end, event: AgentEvent::Lost(loss) }),
             AgentInput::Opened
             | AgentInput::Text(_)
             | AgentInput::Binary(_)
@@ -447,14 +450,14 @@ impl Session {
 
     /// Counts an ICMP error (RFC 792, RFC 4443) for a packet that an end has sent `to`. Errors about other addresses
     /// than the current RTP destination are old or forged and are ignored.
-    pub fn count_unreachable(&self, end: EndId, to: SocketAddr, how: Undelivered) {
+    pub fn count_unreachable(&self, end: EndId, to: SocketAddr, how: IcmpError) {
         if let Some(end) = self.ends.named(end) {
             end.count_unreachable(to, how);
         }
     }
 
     /// Counts an RTP packet of an end that the system refused.
-    pub fn count_unsent(&self, end: EndId, why: Unsent) {
+    pub fn count_unsent(&self, end: EndId, why: SendFailure) {
         self.count_drop(end, DropReason::SendFailed);
         if let Some(end) = self.ends.named(end) {
             end.counters().symptoms.note_unsent(why);
@@ -468,24 +471,24 @@ impl Session {
         }
     }
 
-    fn parts(&mut self, now: Instant) -> Parts<'_> {
+    fn parts(&mut self, now: Instant) -> SessionParts<'_> {
         let (agents, events) = (&mut self.agents, &mut self.events);
         let (copies, recorders, streamers) = (&mut self.copies, &mut self.recorders, &mut self.streamers);
         let (judges, seats, shared, origin) = (&mut self.judges, &mut self.seats, &self.shared, &self.origin);
-        let cx = Cx { now, agents, copies, recorders, streamers, judges, seats, shared, origin, events };
-        Parts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
+        let cx = SessionCx { now, agents, copies, recorders, streamers, judges, seats, shared, origin, events };
+        SessionParts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
     /// Lists the ends of every kind.
     fn names(&self) -> impl Iterator<Item = EndId> {
         let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
         let listeners = listeners.chain(self.judges.names()).chain(self.seats.names());
-        self.ends.iter().map(End::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
+        self.ends.iter().map(RtpEnd::id).chain(self.agents.names()).chain(listeners).chain(self.players.names())
     }
 
     fn add_end(&mut self, now: Instant, id: EndId, spec: EndSpec) {
         if let Some(error) = self.refuses(id) {
-            self.events.push_back(Event::BindFailed { end: id, error: error.to_owned() });
+            self.events.push_back(MediaEvent::BindFailed { end: id, error: error.to_owned() });
             return;
         }
         self.ends.add(now, id, spec);
@@ -495,9 +498,11 @@ impl Session {
 
     fn add_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec) {
         if let Some(reason) = self.refuses(id) {
-            self.events
-                .push_back(Event::Agent { end: id, event: AgentEvent::Note { text: reason.to_owned(), logged: true } });
-            self.events.push_back(Event::Agent { end: id, event: AgentEvent::Lost(Loss::Unreachable) });
+            self.events.push_back(MediaEvent::Agent {
+                end: id,
+                event: AgentEvent::Note { text: reason.to_owned(), logged: true },
+            });
+            self.events.push_back(MediaEvent::Agent { end: id, event: AgentEvent::Lost(StreamLoss::Unreachable) });
             return;
         }
         match spec.raw {
@@ -506,7 +511,7 @@ impl Session {
         }
     }
 
-    fn add_player(&mut self, id: EndId, sound: Sound) {
+    fn add_player(&mut self, id: EndId, sound: PlayerSound) {
         if self.refuses(id).is_none() {
             self.players.add(id, sound);
         }
@@ -520,7 +525,7 @@ impl Session {
             || self.judges.tune(id, &audio)
             || self.seats.tune(id, &audio);
         if is_tuned || self.copies.has(id) {
-            self.ends.listen(at, Listener::new(id, audio), id);
+            self.ends.listen(at, EndListener::new(id, audio), id);
         }
     }
 
@@ -575,7 +580,7 @@ impl Session {
             let start = self.ends.new_start(to);
             self.ends.feed(begins, start, feed);
             // An existing stream is aligned with the ticks of the mixer.
-            let playout = self.ends.named_mut(to).filter(|_| self.seats.has(from)).and_then(End::playout_mut);
+            let playout = self.ends.named_mut(to).filter(|_| self.seats.has(from)).and_then(RtpEnd::playout_mut);
             playout.into_iter().for_each(|playout| playout.align(begins));
         }
     }
@@ -622,7 +627,7 @@ impl Session {
         self.seats.remove(id);
         self.agents.remove(now, id, &mut self.events);
         if let Some(port) = self.ends.remove(&self.shared, id) {
-            self.events.push_back(Event::EndClosed { end: id, port });
+            self.events.push_back(MediaEvent::EndClosed { end: id, port });
         }
     }
 }

@@ -2,35 +2,35 @@
 //! packets.
 
 use crate::counters::DropReason;
-use crate::dtmf::{Completed, Injected, Injector, PressSpec};
-use crate::playout::{Frame, Players, SILENT};
-use crate::rtp::{PacketBuf, Rtp};
-use crate::spec::{EndId, Event};
+use crate::dtmf::{CompletedDigit, DigitFormat, Injector, InjectorOutput};
+use crate::playout::{PlayoutFrame, SILENT, SessionPlayers};
+use crate::rtp::{PacketBuf, RtpHeader};
+use crate::spec::{EndId, MediaEvent};
 
-use super::cx::Cx;
-use super::end::{Digits, End, Feeder, Spoken};
-use super::ends::{Ends, Slot};
-use super::transmit::Transmit;
+use super::cx::SessionCx;
+use super::end::{DigitRequest, Feeder, RtpEnd, StreamTick};
+use super::ends::{EndIndex, RtpEnds};
+use super::transmit::MediaTransmit;
 
 /// Result of a tick of an end's own stream.
-enum Ticked {
+enum TickResult {
     /// A packet to send.
-    Sent(Transmit),
+    Sent(MediaTransmit),
     /// No packet: silence is suppressed, or the remote party may not receive.
     Unsent,
 }
 
-impl Ends {
+impl RtpEnds {
     /// Generates the next packet that is due at any end.
     pub(super) fn produce(
         &mut self,
-        cx: &mut Cx<'_>,
-        players: &mut Players,
+        cx: &mut SessionCx<'_>,
+        players: &mut SessionPlayers,
         packet: &mut PacketBuf,
-    ) -> Option<Transmit> {
+    ) -> Option<MediaTransmit> {
         for at in self.slots() {
             while let Some(ticked) = self.speak(cx, players, at, packet) {
-                if let Ticked::Sent(transmit) = ticked {
+                if let TickResult::Sent(transmit) = ticked {
                     return Some(transmit);
                 }
             }
@@ -43,7 +43,13 @@ impl Ends {
     }
 
     /// Processes one tick of an end's own stream, if due.
-    fn speak(&mut self, cx: &mut Cx<'_>, players: &mut Players, at: Slot, packet: &mut PacketBuf) -> Option<Ticked> {
+    fn speak(
+        &mut self,
+        cx: &mut SessionCx<'_>,
+        players: &mut SessionPlayers,
+        at: EndIndex,
+        packet: &mut PacketBuf,
+    ) -> Option<TickResult> {
         let end = self.get_mut(at)?;
         let (id, is_withheld) = (end.id(), end.is_withheld());
         let playout = end.playout_mut()?;
@@ -51,11 +57,11 @@ impl Ends {
             // The audio waits with its marks and digits, so that none is lost before the remote party's ACK arrives.
             playout.pass_over(cx.now)?;
             self.count_dropped(cx.shared, at, DropReason::Withheld);
-            return Some(Ticked::Unsent);
+            return Some(TickResult::Unsent);
         }
         let tick = playout.take(cx.now)?;
         let sends_digit = playout.sends_digit();
-        let (mut frame, mut feeder, mut speaks) = (Frame::Ulaw(SILENT), None, false);
+        let (mut frame, mut feeder, mut speaks) = (PlayoutFrame::Ulaw(SILENT), None, false);
         if !sends_digit {
             if let Some(agent) = cx.agents.feeder_of(id) {
                 (feeder, speaks) = (Some(agent.id()), true);
@@ -64,7 +70,7 @@ impl Ends {
             if let Some(played) = players.next_frame(id) {
                 (feeder, frame) = (Some(played.by), played.frame);
                 if played.is_last {
-                    cx.events.push_back(Event::Played { end: played.by });
+                    cx.events.push_back(MediaEvent::Played { end: played.by });
                 }
             }
             if let Some((by, streamed)) = cx.streamers.next_frame(id) {
@@ -75,13 +81,13 @@ impl Ends {
             }
             frame = playout.end_softly(frame);
         }
-        let spoken = Spoken { tick, feeder, frame };
+        let spoken = StreamTick { tick, feeder, frame };
         let ticked = match end.send_own(cx, &spoken, packet) {
-            Ok(Some(transmit)) => Ticked::Sent(transmit),
-            Ok(None) => Ticked::Unsent,
+            Ok(Some(transmit)) => TickResult::Sent(transmit),
+            Ok(None) => TickResult::Unsent,
             Err(reason) => {
                 self.count_dropped(cx.shared, at, reason);
-                Ticked::Unsent
+                TickResult::Unsent
             }
         };
         if speaks && let Some(agent) = cx.agents.feeder_of(id) {
@@ -91,7 +97,7 @@ impl Ends {
     }
 
     /// Sends digits to an end's remote party.
-    pub(super) fn send_digits(&mut self, cx: &mut Cx<'_>, id: EndId, digits: &Digits<'_>) {
+    pub(super) fn send_digits(&mut self, cx: &mut SessionCx<'_>, id: EndId, digits: &DigitRequest<'_>) {
         let Some(at) = self.slot(id) else { return };
         let is_fed = self.iter().any(|end| end.feeds(id));
         let coding = digits.press.tone_coding();
@@ -103,12 +109,12 @@ impl Ends {
         let agent = cx.agents.feeder_of(id).filter(|_| left_out > 0);
         if let Some(agent) = agent {
             let text = format!("too many keys wait to be pressed: {left_out} are left out");
-            agent.note("keys_left_out", text, cx.events);
+            agent.note_fault("keys_left_out", text, cx.events);
         }
     }
 
     /// Generates the next packet of injected digits for an end, if due.
-    fn inject(&mut self, cx: &mut Cx<'_>, at: Slot, packet: &mut PacketBuf) -> Option<Transmit> {
+    fn inject(&mut self, cx: &mut SessionCx<'_>, at: EndIndex, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         loop {
             let end = self.get_mut(at)?;
             let (id, is_withheld) = (end.id(), end.is_withheld());
@@ -119,15 +125,15 @@ impl Ends {
                 continue;
             }
             let feeder = Feeder { serial: injector.serial(), clock_hz: injector.clock_hz() };
-            let sent = match injector.take(cx.now, packet)? {
-                Injected::Packet { rtp, since } => {
+            let sent = match injector.take_tick(cx.now, packet)? {
+                InjectorOutput::Packet { rtp, since } => {
                     let sent = end.send(cx, feeder, rtp, packet);
                     if sent.is_ok() {
                         end.is_later_by(since);
                     }
                     Some(sent)
                 }
-                Injected::Pause => None,
+                InjectorOutput::Pause => None,
             };
             if let Some(over) = end.end_injection() {
                 self.go_on_behind(id, *over);
@@ -153,7 +159,13 @@ impl Ends {
     /// # Errors
     ///
     /// Returns an error if the packet is no digit.
-    pub(super) fn take_event(&mut self, cx: &mut Cx<'_>, at: Slot, rtp: &Rtp, packet: &[u8]) -> Result<(), DropReason> {
+    pub(super) fn take_event(
+        &mut self,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
+        rtp: &RtpHeader,
+        packet: &[u8],
+    ) -> Result<(), DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
         for digit in end.take_event(cx.now, rtp, packet)?.into_iter().flatten() {
             self.digit_ended(cx, at, digit);
@@ -166,16 +178,22 @@ impl Ends {
     /// # Errors
     ///
     /// Returns an error if the packet is neither a digit nor the negotiated audio.
-    pub(super) fn take_begun(&mut self, cx: &mut Cx<'_>, at: Slot, rtp: &Rtp, packet: &[u8]) -> Result<(), DropReason> {
+    pub(super) fn take_begun(
+        &mut self,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
+        rtp: &RtpHeader,
+        packet: &[u8],
+    ) -> Result<(), DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
         if let Some(key) = end.take_begun(rtp, packet)? {
-            cx.events.push_back(Event::Key { end: end.id(), key, ms: 0 });
+            cx.events.push_back(MediaEvent::Key { end: end.id(), key, ms: 0 });
         }
         Ok(())
     }
 
     /// Ends digits after the loss of their last packets.
-    pub(super) fn release_lost_digits(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn release_lost_digits(&mut self, cx: &mut SessionCx<'_>) {
         for at in self.slots() {
             let lost = self.get_mut(at).map(|end| end.release_lost_digits(cx.now));
             for digit in lost.into_iter().flatten().flatten() {
@@ -185,34 +203,34 @@ impl Ends {
     }
 
     /// Forwards a completed digit, in the form of the other side or to signalling.
-    pub(super) fn digit_ended(&mut self, cx: &mut Cx<'_>, at: Slot, over: Completed) {
+    pub(super) fn digit_ended(&mut self, cx: &mut SessionCx<'_>, at: EndIndex, over: CompletedDigit) {
         let Some(end) = self.get(at) else { return };
         let (id, Some(wire)) = (end.id(), end.wire()) else { return };
         let (to, press) = (wire.to(), wire.spec().parted.as_deref().and_then(|parted| parted.press));
         match press {
             Some(press) => {
-                cx.events.push_back(Event::Key { end: id, key: over.digit, ms: over.ms });
+                cx.events.push_back(MediaEvent::Key { end: id, key: over.digit, ms: over.ms });
                 self.pass_digit(cx, to, press, over);
             }
-            None => cx.events.push_back(Event::Key { end: id, key: over.digit, ms: over.ms }),
+            None => cx.events.push_back(MediaEvent::Key { end: id, key: over.digit, ms: over.ms }),
         }
     }
 
-    fn pass_digit(&mut self, cx: &mut Cx<'_>, to: EndId, press: PressSpec, over: Completed) {
+    fn pass_digit(&mut self, cx: &mut SessionCx<'_>, to: EndId, press: DigitFormat, over: CompletedDigit) {
         let mut digit = [0; 4];
         let ms = u16::try_from(over.ms).unwrap_or(u16::MAX);
-        let digits = Digits { press, digits: over.digit.encode_utf8(&mut digit), ms };
+        let digits = DigitRequest { press, digits: over.digit.encode_utf8(&mut digit), ms };
         self.send_digits(cx, to, &digits);
     }
 
-    fn report(&mut self, cx: &Cx<'_>, at: Slot, packet: &mut PacketBuf) -> Option<Transmit> {
+    fn report(&mut self, cx: &SessionCx<'_>, at: EndIndex, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         self.get_mut(at)?.make_report(cx, packet)
     }
 
-    fn keep_alive(&mut self, cx: &Cx<'_>, at: Slot, packet: &mut PacketBuf) -> Option<Transmit> {
+    fn keep_alive(&mut self, cx: &SessionCx<'_>, at: EndIndex, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         let id = self.get(at).filter(|end| end.wants_keep_alive())?.id();
         // Without a wire the remote party's payload numbers are unknown.
-        let wires = self.iter().filter(|end| end.feeds(id)).filter_map(End::wire);
+        let wires = self.iter().filter(|end| end.feeds(id)).filter_map(RtpEnd::wire);
         let numbers = wires.flat_map(|wire| &wire.spec().payloads);
         let bit = |number: u8| 1_u128.checked_shl(number.into()).unwrap_or(0);
         let taken = numbers.fold(None, |taken, (_, to)| Some(taken.unwrap_or(0) | bit(*to)));

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use crate::counters::{EndCounters, WorkerCounters};
 use crate::limits::{QUALITY_INTERVAL, SWEEP_INTERVAL};
-use crate::mos::{self, Codec};
-use crate::rtp::Reception;
+use crate::mos::{self, MosCodec};
+use crate::rtp::ReceptionTracker;
 
 /// Results of the last sweeps of an end.
 #[derive(Debug)]
-pub(super) struct Quality {
+pub(super) struct QualityHistory {
     /// Time of the last estimate, with the packets expected and lost by then.
     estimated: Instant,
     expected: u64,
@@ -19,18 +19,18 @@ pub(super) struct Quality {
     lost_counted: u64,
 }
 
-impl Quality {
+impl QualityHistory {
     /// Creates the state; the first interval begins now.
-    pub(super) fn new(now: Instant) -> Quality {
-        Quality { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
+    pub(super) fn new(now: Instant) -> QualityHistory {
+        QualityHistory { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
     }
 
     /// Estimates the quality of the received stream since the last estimate.
     pub(super) fn estimate(
         &mut self,
         now: Instant,
-        reception: &Reception,
-        codec: Option<Codec>,
+        reception: &ReceptionTracker,
+        codec: Option<MosCodec>,
         counters: &EndCounters,
     ) {
         // A sweep is never early, but the last one may have been late.
@@ -47,7 +47,7 @@ impl Quality {
     }
 
     /// Counts the packets still lost since the previous sweep; returns whether more are missing than then.
-    pub(super) fn count_lost(&mut self, reception: &Reception, worker: Option<&WorkerCounters>) -> bool {
+    pub(super) fn count_lost(&mut self, reception: &ReceptionTracker, worker: Option<&WorkerCounters>) -> bool {
         let is_lossy = reception.lost() > self.lost_before;
         let lost = reception.lost().min(self.lost_before);
         self.lost_before = reception.lost();
@@ -59,7 +59,7 @@ impl Quality {
     }
 
     /// Counts all lost packets when no more can arrive.
-    pub(super) fn count_rest(&self, reception: &Reception, worker: Option<&WorkerCounters>) {
+    pub(super) fn count_rest(&self, reception: &ReceptionTracker, worker: Option<&WorkerCounters>) {
         if let Some(worker) = worker {
             worker.lost.add(reception.lost().saturating_sub(self.lost_counted));
         }

@@ -8,36 +8,36 @@ use std::net::SocketAddr;
 
 use trunkgate_agent::TrackName;
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::counters::DropReason;
 use crate::listening::TrackPacket;
-use crate::rtp::{PacketBuf, Rtp};
-use crate::spec::{EndId, Event};
+use crate::rtp::{PacketBuf, RtpHeader};
+use crate::spec::{EndId, MediaEvent};
 
-use super::cx::Cx;
-use super::end::{Arrival, End, Feeder, Received};
-use super::ends::{Ends, Slot};
-use super::transmit::Transmit;
+use super::cx::SessionCx;
+use super::end::{AcceptedPacket, ArrivalKind, Feeder, RtpEnd};
+use super::ends::{EndIndex, RtpEnds};
+use super::transmit::MediaTransmit;
 
-impl Ends {
+impl RtpEnds {
     /// Processes a packet received on an end's RTP socket (or RTCP socket, if `rtcp`); changes it in place and returns
     /// its destination, or `None`.
     pub(super) fn take_packet(
         &mut self,
-        cx: &mut Cx<'_>,
-        at: Slot,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
         rtcp: bool,
         source: SocketAddr,
         packet: &mut PacketBuf,
-    ) -> Option<Transmit> {
+    ) -> Option<MediaTransmit> {
         let arrival = match self.get(at) {
             Some(end) if !rtcp => end.kind(packet.data()),
-            Some(_) | None => Arrival::Rtcp,
+            Some(_) | None => ArrivalKind::Rtcp,
         };
         let relayed = match arrival {
-            Arrival::Rtp => self.relay_rtp(cx, at, source, packet),
-            Arrival::Rtcp => self.relay_rtcp(cx, at, source, packet),
-            Arrival::Verbatim => self.relay_verbatim(cx, at, source, packet).map(Some),
+            ArrivalKind::Rtp => self.relay_rtp(cx, at, source, packet),
+            ArrivalKind::Rtcp => self.relay_rtcp(cx, at, source, packet),
+            ArrivalKind::Verbatim => self.relay_verbatim(cx, at, source, packet).map(Some),
         };
         relayed.unwrap_or_else(|reason| {
             if reason == DropReason::UnknownPayload
@@ -52,15 +52,15 @@ impl Ends {
 
     fn relay_rtp(
         &mut self,
-        cx: &mut Cx<'_>,
-        at: Slot,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
         source: SocketAddr,
         packet: &mut PacketBuf,
-    ) -> Result<Option<Transmit>, DropReason> {
+    ) -> Result<Option<MediaTransmit>, DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
         let (mut rtp, clock_hz) = match end.receive(cx, source, packet)? {
-            Received::Rtp { rtp, clock_hz } => (rtp, clock_hz),
-            Received::KeepAlive { rtp, of_stream } => {
+            AcceptedPacket::Rtp { rtp, clock_hz } => (rtp, clock_hz),
+            AcceptedPacket::KeepAlive { rtp, of_stream } => {
                 if of_stream {
                     self.pass_over(at, &rtp);
                 }
@@ -81,9 +81,9 @@ impl Ends {
             if let Some(passed) = wire.passed(rtp.payload_type) {
                 let feeder = Feeder { serial: end.serial(), clock_hz };
                 if let Some(key) = end.take_passed(&rtp, packet.data()) {
-                    cx.events.push_back(Event::Key { end: end.id(), key, ms: 0 });
+                    cx.events.push_back(MediaEvent::Key { end: end.id(), key, ms: 0 });
                 }
-                return self.forward(cx, feeder, to, Rtp { payload_type: passed, ..rtp }, packet).map(Some);
+                return self.forward(cx, feeder, to, RtpHeader { payload_type: passed, ..rtp }, packet).map(Some);
             }
             if wire.digits_only().is_some() {
                 return self.take_begun(cx, at, &rtp, packet.data()).map(|()| None);
@@ -102,11 +102,11 @@ impl Ends {
 
     fn relay_verbatim(
         &mut self,
-        cx: &mut Cx<'_>,
-        at: Slot,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
         source: SocketAddr,
         packet: &PacketBuf,
-    ) -> Result<Transmit, DropReason> {
+    ) -> Result<MediaTransmit, DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
         end.receive_verbatim(cx, source, packet)?;
         let to = end.wire().ok_or(DropReason::NoWire)?.to();
@@ -116,11 +116,11 @@ impl Ends {
     /// Forwards RTCP, during hold too (RFC 3264 §5.1), so that directions are not checked.
     fn relay_rtcp(
         &mut self,
-        cx: &mut Cx<'_>,
-        at: Slot,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
         source: SocketAddr,
         packet: &mut PacketBuf,
-    ) -> Result<Option<Transmit>, DropReason> {
+    ) -> Result<Option<MediaTransmit>, DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
         let metrics = end.receive_rtcp(cx, source, packet)?;
         let (id, heard) = (end.id(), end.fed_source());
@@ -135,7 +135,7 @@ impl Ends {
     }
 
     /// Notes a packet of an end's stream that is not forwarded, which is no loss.
-    fn pass_over(&mut self, at: Slot, rtp: &Rtp) {
+    fn pass_over(&mut self, at: EndIndex, rtp: &RtpHeader) {
         let Some(end) = self.get_mut(at) else { return };
         let (feeder, Some(wire)) = (end.serial(), end.wire_mut()) else { return };
         wire.pass_over(rtp);
@@ -148,17 +148,17 @@ impl Ends {
     /// Sends a packet of a feeder through the end `to`.
     pub(super) fn forward(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut SessionCx<'_>,
         feeder: Feeder,
         to: EndId,
-        rtp: Rtp,
+        rtp: RtpHeader,
         packet: &mut PacketBuf,
-    ) -> Result<Transmit, DropReason> {
+    ) -> Result<MediaTransmit, DropReason> {
         self.named_mut(to).ok_or(DropReason::NoWire)?.send(cx, feeder, rtp, packet)
     }
 
     /// Returns the next transcoded packet in `packet`.
-    pub(super) fn poll_converted(&mut self, cx: &mut Cx<'_>, packet: &mut PacketBuf) -> Option<Transmit> {
+    pub(super) fn poll_converted(&mut self, cx: &mut SessionCx<'_>, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         let at = self.converting()?;
         self.next_converted(cx, at, packet)
     }
@@ -166,22 +166,22 @@ impl Ends {
     /// Transcodes an audio packet; returns the destination of the first resulting packet.
     fn convert(
         &mut self,
-        cx: &mut Cx<'_>,
-        at: Slot,
-        rtp: &Rtp,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
+        rtp: &RtpHeader,
         packet: &mut PacketBuf,
-    ) -> Result<Option<Transmit>, DropReason> {
+    ) -> Result<Option<MediaTransmit>, DropReason> {
         let end = self.get_mut(at).ok_or(DropReason::NoWire)?;
         let is_event = end.wire().is_some_and(|wire| wire.converts_event(rtp.payload_type));
         if is_event && let Some(key) = end.take_passed(rtp, packet.data()) {
-            cx.events.push_back(Event::Key { end: end.id(), key, ms: 0 });
+            cx.events.push_back(MediaEvent::Key { end: end.id(), key, ms: 0 });
         }
         let wire = end.wire_mut().ok_or(DropReason::NoWire)?;
         let to = wire.to();
         if wire.transcoder_mut().ok_or(DropReason::UnknownPayload)?.begins() {
             self.go_on_from_playout(at, to);
         }
-        let wire = self.get_mut(at).and_then(End::wire_mut).ok_or(DropReason::NoWire)?;
+        let wire = self.get_mut(at).and_then(RtpEnd::wire_mut).ok_or(DropReason::NoWire)?;
         let transcoder = wire.transcoder_mut().ok_or(DropReason::UnknownPayload)?;
         transcoder.push(cx.now, rtp, packet.data().get(rtp.payload.clone()).unwrap_or_default())?;
         if let Some(digit) = wire.watch_mut().and_then(|watch| watch.take_over()) {
@@ -191,7 +191,12 @@ impl Ends {
     }
 
     /// Returns the next packet of an end's transcoder.
-    fn next_converted(&mut self, cx: &mut Cx<'_>, at: Slot, packet: &mut PacketBuf) -> Option<Transmit> {
+    fn next_converted(
+        &mut self,
+        cx: &mut SessionCx<'_>,
+        at: EndIndex,
+        packet: &mut PacketBuf,
+    ) -> Option<MediaTransmit> {
         self.set_converting(Some(at));
         while let Some((rtp, feeder, to)) = self.get_mut(at).and_then(|end| {
             let wire = end.wire_mut()?;
@@ -211,10 +216,10 @@ impl Ends {
 
     /// Continues transcoded audio for an end from the stream that the edge generated for it, if the codec needs it
     /// (G.722).
-    fn go_on_from_playout(&mut self, at: Slot, to: EndId) {
+    fn go_on_from_playout(&mut self, at: EndIndex, to: EndId) {
         let twin = self.named(to).and_then(|sink| sink.playout()?.twin());
         let transcoder = self.get_mut(at).and_then(|end| end.wire_mut()?.transcoder_mut());
-        let transcoder = transcoder.filter(|transcoder| transcoder.spec().to.1 == Coding::G722);
+        let transcoder = transcoder.filter(|transcoder| transcoder.spec().to.1 == PayloadCodec::G722);
         if let Some((transcoder, twin)) = transcoder.zip(twin) {
             *transcoder.encoding() = twin;
         }

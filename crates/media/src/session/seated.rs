@@ -8,24 +8,29 @@ use std::time::Instant;
 
 use trunkgate_agent::TrackName;
 
-use crate::agent_audio::Agents;
-use crate::codec::Coding;
+use crate::agent_audio::AgentEnds;
+use crate::codec::PayloadCodec;
 use crate::codec::g711::{CLOCK_HZ, encode_ulaw};
-use crate::listening::{SeatTick, Seats, TrackPacket};
-use crate::playout::{Frame, SILENT};
-use crate::spec::Event;
+use crate::listening::{MixerPortTick, MixerPorts, TrackPacket};
+use crate::playout::{PlayoutFrame, SILENT};
+use crate::spec::MediaEvent;
 
 /// Processes the due ticks.
-pub(super) fn take_ticks(now: Instant, seats: &mut Seats, agents: &mut Agents, events: &mut VecDeque<Event>) {
-    while let Some(SeatTick { seat, rtp, feeds }) = seats.take_tick(now) {
+pub(super) fn take_ticks(
+    now: Instant,
+    seats: &mut MixerPorts,
+    agents: &mut AgentEnds,
+    events: &mut VecDeque<MediaEvent>,
+) {
+    while let Some(MixerPortTick { seat, rtp, feeds }) = seats.take_tick(now) {
         if let Some(agent) = agents.feeder_of(seat) {
-            seats.say(seat, &agent.next_frame(now).unwrap_or(Frame::Ulaw(SILENT)));
+            seats.say(seat, &agent.next_frame(now).unwrap_or(PlayoutFrame::Ulaw(SILENT)));
             agent.frame_left(now, events);
         }
         let Some(agent) = feeds.and_then(|agent| agents.get_mut(agent)) else { continue };
         let codes = seats.frame_of(seat).map_or(SILENT, |frame| frame.linear().map(encode_ulaw));
         let packet = TrackPacket { track: TrackName::Inbound, rtp: &rtp, bytes: &codes, clock_hz: CLOCK_HZ };
         // A frame that the agent cannot use is lost for it alone.
-        let _ = agent.hear(now, &packet, Some(Coding::Pcmu), events);
+        let _ = agent.process_packet(now, &packet, Some(PayloadCodec::Pcmu), events);
     }
 }

@@ -6,7 +6,7 @@ use crate::limits::{STEADY_SWEEPS, STEADY_SWEEPS_AFTER_PAUSE, STREAM_PACKETS};
 
 /// Tracks the time since which an end is silent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Silence {
+pub(super) struct SilenceTracker {
     since: Instant,
     /// Time of the last packet, including keep-alives.
     alive: Instant,
@@ -20,10 +20,18 @@ pub(super) struct Silence {
     stopped: bool,
 }
 
-impl Silence {
+impl SilenceTracker {
     /// Starts a silence now.
-    pub(super) fn new(now: Instant) -> Silence {
-        Silence { since: now, alive: now, reported: false, heard: false, missed: false, aside: false, stopped: false }
+    pub(super) fn new(now: Instant) -> SilenceTracker {
+        SilenceTracker {
+            since: now,
+            alive: now,
+            reported: false,
+            heard: false,
+            missed: false,
+            aside: false,
+            stopped: false,
+        }
     }
 
     /// Returns whether audio has come since the remote party was described.
@@ -33,7 +41,7 @@ impl Silence {
 
     /// Restarts the time of the silence.
     pub(super) fn again(&mut self, now: Instant) {
-        *self = Silence { heard: self.heard, ..Silence::new(now) };
+        *self = SilenceTracker { heard: self.heard, ..SilenceTracker::new(now) };
     }
 
     /// Excludes a standstill of this process from the silence.
@@ -45,7 +53,7 @@ impl Silence {
     /// Ends the silence with a packet; `aside` marks a packet that may announce silence suppression.
     #[inline]
     pub(super) fn broken(&mut self, now: Instant, aside: bool) {
-        *self = Silence { heard: true, aside, ..Silence::new(now) };
+        *self = SilenceTracker { heard: true, aside, ..SilenceTracker::new(now) };
     }
 
     /// Returns whether audio has come within this time.
@@ -88,7 +96,7 @@ impl Silence {
 
 /// Tracks whether an end sends a continuous stream, whose stop is a fault and not silence suppression.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Continuity {
+pub(super) struct ContinuityTracker {
     /// Packets received by the last sweep, modulo 2¹⁶ to keep a session small.
     received: u16,
     /// Consecutive sweeps with a continuous stream.
@@ -99,10 +107,10 @@ pub(super) struct Continuity {
     has_resumed: bool,
 }
 
-impl Continuity {
+impl ContinuityTracker {
     /// Creates the state for an end that has received this many packets.
-    pub(super) fn new(received: u64) -> Continuity {
-        Continuity { received: received as u16, run: 0, is_steady: false, is_paused: false, has_resumed: false }
+    pub(super) fn new(received: u64) -> ContinuityTracker {
+        ContinuityTracker { received: received as u16, run: 0, is_steady: false, is_paused: false, has_resumed: false }
     }
 
     /// Adds the number of packets received by this sweep.
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn silence_is_told_once() {
         let (now, timeout) = (Instant::now(), Duration::from_secs(60));
-        let mut silence = Silence::new(now);
+        let mut silence = SilenceTracker::new(now);
         assert!(!silence.is_idle(now + timeout - Duration::from_millis(1), timeout));
         assert!(silence.is_idle(now + timeout, timeout));
         assert!(!silence.is_idle(now + timeout * 2, timeout));
@@ -149,7 +157,7 @@ mod tests {
     #[test]
     fn a_time_in_which_nobody_listened_is_no_silence() {
         let (now, timeout) = (Instant::now(), Duration::from_secs(60));
-        let mut silence = Silence::new(now);
+        let mut silence = SilenceTracker::new(now);
         silence.leave_out(now + timeout, timeout - Duration::from_secs(1));
         assert!(!silence.is_idle(now + timeout, timeout));
         assert!(silence.is_idle(now + timeout * 2, timeout));
@@ -162,7 +170,7 @@ mod tests {
     #[test]
     fn what_was_never_heard_is_missed_once() {
         let (now, wait) = (Instant::now(), Duration::from_secs(5));
-        let mut silence = Silence::new(now);
+        let mut silence = SilenceTracker::new(now);
         assert!(!silence.miss(now + wait - Duration::from_millis(1), wait));
         assert!(silence.miss(now + wait, wait) && !silence.miss(now + wait * 2, wait));
         // Once audio has come it is not missed: a muted remote party, comfort noise, a hold.
@@ -174,8 +182,8 @@ mod tests {
     #[test]
     fn a_stream_that_stops_is_told_from_comfort_noise_and_a_keep_alive() {
         let (now, wait) = (Instant::now(), Duration::from_secs(5));
-        let after = |change: &dyn Fn(&mut Silence)| {
-            let mut silence = Silence::new(now);
+        let after = |change: &dyn Fn(&mut SilenceTracker)| {
+            let mut silence = SilenceTracker::new(now);
             change(&mut silence);
             silence.stopped_for(now + wait, wait)
         };
@@ -183,12 +191,12 @@ mod tests {
         assert_eq!(after(&|silence| silence.broken(now, false)), Some(wait));
         assert_eq!(after(&|silence| silence.broken(now + wait / 2, false)), None, "not for so long");
         assert_eq!(after(&|silence| silence.broken(now, true)), None, "comfort noise");
-        let kept = |silence: &mut Silence| {
+        let kept = |silence: &mut SilenceTracker| {
             silence.broken(now, false);
             silence.kept_alive(now + wait / 2);
         };
         assert_eq!(after(&kept), None);
-        let told = |silence: &mut Silence| {
+        let told = |silence: &mut SilenceTracker| {
             silence.broken(now, false);
             silence.note_stopped();
         };
@@ -208,7 +216,7 @@ mod tests {
             (vec![50, 50, 50, 0, 50, 50, 50], false),
             ([vec![50, 50, 50, 0], vec![50; 60]].concat(), true),
         ] {
-            let (mut stream, mut received) = (Continuity::new(0), 0);
+            let (mut stream, mut received) = (ContinuityTracker::new(0), 0);
             for came in &seconds {
                 received += came;
                 stream.sweep(received);

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use crate::counters::LossRuns;
-use crate::latch::Known;
+use crate::latch::LatchSnapshot;
 use crate::rtp::OutgoingSnapshot;
 use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
 use crate::srtp::SrtpSnapshot;
@@ -42,7 +42,7 @@ pub struct EndSnapshot {
     pub rtcp_source: Option<SocketAddr>,
     /// Latch state of both.
     #[serde(default)]
-    pub latch: [Known; 2],
+    pub latch: [LatchSnapshot; 2],
     /// SRTP state.
     #[serde(default)]
     pub srtp: Option<SrtpSnapshot>,

@@ -1,10 +1,10 @@
 //! First sound of an end: until then, G.711 packets of digital silence are counted.
 
 use crate::codec::g711::ULAW_SILENCE;
-use crate::counters::Symptoms;
-use crate::rtp::Rtp;
+use crate::counters::EndSymptoms;
+use crate::rtp::RtpHeader;
 
-use super::wire::Wire;
+use super::wire::CompiledWire;
 
 /// A payload up to this size may be a telephone-event (RFC 4733 §2.3) or comfort noise of a codec, and is not sound.
 const ASIDE_BYTES: usize = 4;
@@ -22,13 +22,13 @@ pub(super) struct SoundCheck {
 impl SoundCheck {
     /// Checks a packet for sound, until the first one.
     #[inline]
-    pub(super) fn look(&mut self, rtp: &Rtp, packet: &[u8], wire: Option<&Wire>, symptoms: &Symptoms) {
+    pub(super) fn look(&mut self, rtp: &RtpHeader, packet: &[u8], wire: Option<&CompiledWire>, symptoms: &EndSymptoms) {
         if !self.sounded {
             self.search(rtp, packet, wire, symptoms);
         }
     }
 
-    fn search(&mut self, rtp: &Rtp, packet: &[u8], wire: Option<&Wire>, symptoms: &Symptoms) {
+    fn search(&mut self, rtp: &RtpHeader, packet: &[u8], wire: Option<&CompiledWire>, symptoms: &EndSymptoms) {
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         if payload.len() <= ASIDE_BYTES {
             return;
@@ -55,10 +55,16 @@ mod tests {
     #[test]
     fn silence_is_counted_until_the_first_sound() {
         for (number, silence, sound) in [(0, [0xff, 0x7f], 0xfe), (8, [0xd5, 0x55], 0xd4)] {
-            let (mut check, symptoms) = (SoundCheck::default(), Symptoms::default());
+            let (mut check, symptoms) = (SoundCheck::default(), EndSymptoms::default());
             let hear = |check: &mut SoundCheck, payload_type: u8, payload: &[u8]| {
-                let rtp =
-                    Rtp { marker: false, payload_type, sequence: 1, timestamp: 1, ssrc: 1, payload: 0..payload.len() };
+                let rtp = RtpHeader {
+                    marker: false,
+                    payload_type,
+                    sequence: 1,
+                    timestamp: 1,
+                    ssrc: 1,
+                    payload: 0..payload.len(),
+                };
                 check.look(&rtp, payload, None, &symptoms);
                 (symptoms.silent.get(), check.sounded)
             };

@@ -8,13 +8,13 @@ use trunkgate_agent::limits::STANDSTILL;
 use crate::limits::SWEEP_INTERVAL;
 use crate::spec::EndId;
 
-use super::cx::Cx;
-use super::end::End;
-use super::ends::Ends;
+use super::cx::SessionCx;
+use super::end::RtpEnd;
+use super::ends::RtpEnds;
 
 /// Schedule of a session's sweeps, and the results of the last one.
 #[derive(Debug)]
-pub(super) struct Sweep {
+pub(super) struct SweepSchedule {
     idle_timeout: Duration,
     next: Option<Instant>,
     /// Ends with a silent remote party that another source may replace.
@@ -23,11 +23,11 @@ pub(super) struct Sweep {
     lossy: Vec<EndId>,
 }
 
-impl Sweep {
+impl SweepSchedule {
     /// Creates the schedule without a sweep.
-    pub(super) fn new(idle_timeout_ms: u64) -> Sweep {
+    pub(super) fn new(idle_timeout_ms: u64) -> SweepSchedule {
         let idle_timeout = Duration::from_millis(idle_timeout_ms);
-        Sweep { idle_timeout, next: None, resting: Vec::new(), lossy: Vec::new() }
+        SweepSchedule { idle_timeout, next: None, resting: Vec::new(), lossy: Vec::new() }
     }
 
     /// Sets the idle timeout, in milliseconds.
@@ -41,8 +41,8 @@ impl Sweep {
     }
 
     /// Schedules the next sweep, unless no remote party is known.
-    pub(super) fn plan(&mut self, now: Instant, ends: &Ends) {
-        if !ends.iter().any(End::has_remote) {
+    pub(super) fn plan(&mut self, now: Instant, ends: &RtpEnds) {
+        if !ends.iter().any(RtpEnd::has_remote) {
             self.next = None;
         } else if self.next.is_none() {
             self.next = now.checked_add(SWEEP_INTERVAL);
@@ -60,7 +60,7 @@ impl Sweep {
     }
 
     /// Sweeps the ends, if due, and schedules the next sweep.
-    pub(super) fn handle_timeout(&mut self, cx: &mut Cx<'_>, ends: &mut Ends) {
+    pub(super) fn handle_timeout(&mut self, cx: &mut SessionCx<'_>, ends: &mut RtpEnds) {
         let Some(due) = self.next.filter(|due| *due <= cx.now) else { return };
         let late = cx.now.saturating_duration_since(due);
         for at in ends.slots() {

@@ -6,7 +6,7 @@ use crate::spec::EndId;
 
 /// Socket and destination of the packet in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transmit {
+pub struct MediaTransmit {
     /// End with the sending socket.
     pub via: EndId,
     /// Whether the RTCP socket sends it.

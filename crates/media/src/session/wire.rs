@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 use crate::codec::g711::{CLOCK_HZ, ULAW_SILENCE, decode_alaw, decode_ulaw, ulaw_to_alaw};
 use crate::dtmf::Detector;
-use crate::rtp::{DEFAULT_CLOCK_HZ, PACKET, PacketBuf, Rtp};
+use crate::rtp::{DEFAULT_CLOCK_HZ, PACKET, PacketBuf, RtpHeader};
 use crate::spec::{EndId, WireSpec};
 use crate::transcode::Transcoder;
 
@@ -15,16 +15,16 @@ const FEW: usize = 8;
 
 /// Mapping of payload numbers from source to sink.
 #[derive(Debug)]
-enum Payloads {
+enum PayloadMap {
     /// Pairs, padded with [`NOT_AGREED`].
     Few([(u8, u8); FEW]),
     /// Table by source number: the sink's number, or [`NOT_AGREED`].
     Many(Box<[u8; 128]>),
 }
 
-impl Payloads {
+impl PayloadMap {
     /// Builds the mapping; the last entry for a number wins. Numbers above 127 are ignored.
-    fn new(agreed: impl Iterator<Item = (u8, u8)>) -> Payloads {
+    fn new(agreed: impl Iterator<Item = (u8, u8)>) -> PayloadMap {
         let mut table = [NOT_AGREED; 128];
         for (from, to) in agreed.filter(|(_, to)| *to < 128) {
             if let Some(entry) = table.get_mut(usize::from(from)) {
@@ -33,17 +33,17 @@ impl Payloads {
         }
         let pairs = || (0..).zip(table).filter(|(_, to)| *to != NOT_AGREED);
         if pairs().count() > FEW {
-            return Payloads::Many(Box::new(table));
+            return PayloadMap::Many(Box::new(table));
         }
         let mut few = [(NOT_AGREED, NOT_AGREED); FEW];
         few.iter_mut().zip(pairs()).for_each(|(place, pair)| *place = pair);
-        Payloads::Few(few)
+        PayloadMap::Few(few)
     }
 
     fn get(&self, from: u8) -> Option<u8> {
         let to = match self {
-            Payloads::Few(pairs) => pairs.iter().find(|pair| pair.0 == from)?.1,
-            Payloads::Many(table) => *table.get(usize::from(from))?,
+            PayloadMap::Few(pairs) => pairs.iter().find(|pair| pair.0 == from)?.1,
+            PayloadMap::Many(table) => *table.get(usize::from(from))?,
         };
         (to != NOT_AGREED).then_some(to)
     }
@@ -51,11 +51,11 @@ impl Payloads {
 
 /// Wire compiled for the packet path.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct CompiledWire {
     to: EndId,
     spec: WireSpec,
     /// Fields used for each packet are here and not in `spec`, because each further location is another cache miss.
-    payloads: Payloads,
+    payloads: PayloadMap,
     /// Clock rates by source payload number, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
     clocks: Option<Box<[u32; 128]>>,
     /// Transcoder, once needed.
@@ -79,22 +79,22 @@ fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
     Some(clocks)
 }
 
-impl Wire {
+impl CompiledWire {
     /// Creates a wire to `to`; payload numbers above 127 are ignored.
-    pub(super) fn new(to: EndId, spec: WireSpec) -> Wire {
+    pub(super) fn new(to: EndId, spec: WireSpec) -> CompiledWire {
         // Telephone-events that need inspection are left out, so that audio packets are not compared with their number.
-        let payloads = Payloads::new(spec.payloads.iter().copied().filter(|(from, _)| spec.keys != Some(*from)));
+        let payloads = PayloadMap::new(spec.payloads.iter().copied().filter(|(from, _)| spec.keys != Some(*from)));
         let clocks = clocks_of(&spec.clocks);
-        Wire { to, spec, payloads, clocks, transcoder: None, detector: None }
+        CompiledWire { to, spec, payloads, clocks, transcoder: None, detector: None }
     }
 
     /// Adds a transcoder.
-    pub(super) fn converting(self, transcoder: Option<Box<Transcoder>>) -> Wire {
-        Wire { transcoder, ..self }
+    pub(super) fn converting(self, transcoder: Option<Box<Transcoder>>) -> CompiledWire {
+        CompiledWire { transcoder, ..self }
     }
 
     /// Adds a tone detector if tones in the audio are digits.
-    pub(super) fn watching(mut self, now: Instant) -> Wire {
+    pub(super) fn watching(mut self, now: Instant) -> CompiledWire {
         if self.spec.listens_for_tones() {
             // G.711 tones are removed before any listener gets the packet, other tones after decoding.
             let is_g711 = match &self.transcoder {
@@ -148,7 +148,7 @@ impl Wire {
     }
 
     /// Mutes DTMF tones in G.711 audio before any listener gets it.
-    pub(super) fn mute_tones(&mut self, now: Instant, rtp: &Rtp, packet: &mut PacketBuf) {
+    pub(super) fn mute_tones(&mut self, now: Instant, rtp: &RtpHeader, packet: &mut PacketBuf) {
         if self.detector.is_none() {
             return;
         }
@@ -156,9 +156,9 @@ impl Wire {
         let Some(payload) = packet.data_mut().get_mut(rtp.payload.clone()) else { return };
         let mut samples = [0; PACKET];
         let (decode, silence): (fn(u8) -> i16, u8) = match coding {
-            Coding::Pcmu => (decode_ulaw, ULAW_SILENCE),
-            Coding::Pcma => (decode_alaw, ulaw_to_alaw(ULAW_SILENCE)),
-            Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => return,
+            PayloadCodec::Pcmu => (decode_ulaw, ULAW_SILENCE),
+            PayloadCodec::Pcma => (decode_alaw, ulaw_to_alaw(ULAW_SILENCE)),
+            PayloadCodec::G722 | PayloadCodec::Opus(_) | PayloadCodec::Linear(_) => return,
         };
         samples.iter_mut().zip(&*payload).for_each(|(to, code)| *to = decode(*code));
         if detector.hear(now, rtp, CLOCK_HZ, samples.get(..payload.len()).unwrap_or_default()) {
@@ -173,12 +173,12 @@ impl Wire {
     }
 
     /// Returns number and codec of the audio of a source from which only digits are wanted.
-    pub(super) fn digits_only(&self) -> Option<(u8, Coding)> {
+    pub(super) fn digits_only(&self) -> Option<(u8, PayloadCodec)> {
         self.spec.parted.as_ref().and_then(|parted| parted.digits_only)
     }
 
     /// Returns the codec of a payload number; `None` if it is not audio.
-    fn coding(&self, number: u8) -> Option<Coding> {
+    fn coding(&self, number: u8) -> Option<PayloadCodec> {
         if let Some((audio, coding)) = self.digits_only() {
             return (audio == number).then_some(coding);
         }
@@ -193,7 +193,7 @@ impl Wire {
     }
 
     /// Notes a packet that is removed from its stream, which is no loss.
-    pub(super) fn pass_over(&mut self, rtp: &Rtp) {
+    pub(super) fn pass_over(&mut self, rtp: &RtpHeader) {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.pass_over(rtp);
         }
@@ -238,7 +238,7 @@ mod tests {
             clocks: vec![(101, 48_000), (0, 8000), (101, 16_000)],
             ..WireSpec::default()
         };
-        let wire = Wire::new(EndId(1), spec);
+        let wire = CompiledWire::new(EndId(1), spec);
         let mapped: Vec<(u8, u8)> = (0..=255).filter_map(|pt| Some((pt, wire.payload(pt)?))).collect();
         assert_eq!(mapped, [(0, 0), (101, 96)]);
         assert_eq!((wire.clock_hz(0), wire.clock_hz(101)), (8000, 48_000));
@@ -248,10 +248,10 @@ mod tests {
     fn few_and_many_payload_numbers_are_mapped_alike() {
         for count in [0, 1, FEW as u8, FEW as u8 + 1, 128] {
             let payloads =
-                Payloads::new((0..count).map(|from| (from, 1)).chain((0..count).map(|from| (from, 127 - from))));
+                PayloadMap::new((0..count).map(|from| (from, 1)).chain((0..count).map(|from| (from, 127 - from))));
             let mapped: Vec<u8> = (0..=255).filter_map(|from| payloads.get(from)).collect();
             assert_eq!(mapped, (0..count).map(|from| 127 - from).collect::<Vec<u8>>());
-            assert_eq!(matches!(payloads, Payloads::Few(_)), usize::from(count) <= FEW);
+            assert_eq!(matches!(payloads, PayloadMap::Few(_)), usize::from(count) <= FEW);
         }
     }
 }

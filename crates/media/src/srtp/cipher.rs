@@ -7,25 +7,25 @@
 //! | Galois/counter mode, RTP | tag, MKI |
 //! | Galois/counter mode, RTCP | tag, word, MKI |
 
-use super::cm::Cm;
+use super::cm::CmKeys;
 use super::derive::SessionKeys;
-use super::gcm::{Gcm, TAG};
+use super::gcm::{GcmKeys, TAG};
 use super::key::SrtpKey;
 use super::rtcp::{self, HEAD, WORD};
-use crate::rtp::{Head, PACKET, PacketBuf};
+use crate::rtp::{PACKET, PacketBuf, SrtpHeader};
 
 /// Session keys.
 pub(super) struct Cipher {
-    mode: Mode,
+    mode: CipherMode,
     tag: usize,
     mki: Option<Box<[u8]>>,
 }
 
 /// Both variants are large; there is one for each direction of a call.
 #[expect(clippy::large_enum_variant, reason = "a box would cost a look-up for each packet and save 200 bytes a call")]
-enum Mode {
-    Cm(Cm),
-    Gcm(Gcm),
+enum CipherMode {
+    Cm(CmKeys),
+    Gcm(GcmKeys),
 }
 
 impl Cipher {
@@ -40,7 +40,8 @@ impl Cipher {
     }
 
     fn new(key: &SrtpKey, keys: &SessionKeys, tag: usize) -> Cipher {
-        let mode = if key.suite().is_aead() { Mode::Gcm(Gcm::new(keys)) } else { Mode::Cm(Cm::new(keys)) };
+        let mode =
+            if key.suite().is_aead() { CipherMode::Gcm(GcmKeys::new(keys)) } else { CipherMode::Cm(CmKeys::new(keys)) };
         Cipher { mode, tag, mki: key.mki().map(Box::from) }
     }
 
@@ -54,7 +55,7 @@ impl Cipher {
     }
 
     /// Encrypts an RTP packet; returns false if the buffer has no room.
-    pub(super) fn seal_rtp(&self, packet: &mut PacketBuf, head: &Head, index: u64) -> bool {
+    pub(super) fn seal_rtp(&self, packet: &mut PacketBuf, head: &SrtpHeader, index: u64) -> bool {
         let len = packet.data().len();
         let Some((plain, trailer)) = packet.grow(self.rtp_overhead()).and_then(|all| all.split_at_mut_checked(len))
         else {
@@ -62,7 +63,7 @@ impl Cipher {
         };
         let mki = self.mki();
         match &self.mode {
-            Mode::Cm(cm) => {
+            CipherMode::Cm(cm) => {
                 let Some(payload) = plain.get_mut(head.len..) else { return false };
                 cm.apply(head.ssrc, index, payload);
                 let Some((name, tag)) = trailer.split_at_mut_checked(mki.len()) else { return false };
@@ -70,7 +71,7 @@ impl Cipher {
                 cm.sign(plain, &counter(index), tag);
                 true
             }
-            Mode::Gcm(gcm) => {
+            CipherMode::Gcm(gcm) => {
                 let Some((header, payload)) = plain.split_at_mut_checked(head.len) else { return false };
                 let Some((tag, name)) = trailer.split_at_mut_checked(TAG) else { return false };
                 name.copy_from_slice(mki);
@@ -81,14 +82,14 @@ impl Cipher {
 
     /// Decrypts an RTP packet with the given `index`; returns false if authentication fails. The packet is then
     /// unchanged if it may be tried `again`.
-    pub(super) fn open_rtp(&self, packet: &mut PacketBuf, head: &Head, index: u64, again: bool) -> bool {
+    pub(super) fn open_rtp(&self, packet: &mut PacketBuf, head: &SrtpHeader, index: u64, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
         let Some(len) = data.len().checked_sub(self.rtp_overhead()).filter(|len| *len >= head.len) else {
             return false;
         };
         let opened = match &self.mode {
-            Mode::Cm(cm) => {
+            CipherMode::Cm(cm) => {
                 let Some((body, trailer)) = data.split_at_mut_checked(len) else { return false };
                 let Some((name, tag)) = trailer.split_at_checked(mki.len()) else { return false };
                 let is_theirs = same(name, mki) && cm.verify(body, &counter(index), tag);
@@ -97,7 +98,7 @@ impl Cipher {
                 }
                 is_theirs
             }
-            Mode::Gcm(gcm) => {
+            CipherMode::Gcm(gcm) => {
                 let Some((sealed, name)) = data.split_at_mut_checked(len + TAG) else { return false };
                 let Some((header, sealed)) = sealed.split_at_mut_checked(head.len) else { return false };
                 same(name, mki) && gcm.open(head.ssrc, index, header, sealed, again)
@@ -115,7 +116,7 @@ impl Cipher {
         let (mki, word) = (self.mki(), rtcp::word(index));
         let Some(all) = packet.grow(self.tag + WORD + mki.len()) else { return false };
         match &self.mode {
-            Mode::Cm(cm) => {
+            CipherMode::Cm(cm) => {
                 let Some((body, trailer)) = all.split_at_mut_checked(len + WORD) else { return false };
                 let Some((plain, end)) = body.split_at_mut_checked(len) else { return false };
                 let Some(payload) = plain.get_mut(HEAD..) else { return false };
@@ -126,7 +127,7 @@ impl Cipher {
                 cm.sign(body, &[], tag);
                 true
             }
-            Mode::Gcm(gcm) => {
+            CipherMode::Gcm(gcm) => {
                 let Some((plain, trailer)) = all.split_at_mut_checked(len) else { return false };
                 let Some((header, payload)) = plain.split_at_mut_checked(HEAD) else { return false };
                 let Some((tag, end)) = trailer.split_at_mut_checked(TAG) else { return false };
@@ -142,8 +143,8 @@ impl Cipher {
     /// Reads the index of an RTCP packet; `None` if the packet is too short.
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Option<u64> {
         let (least, tag) = match self.mode {
-            Mode::Cm(_) => (HEAD, self.tag),
-            Mode::Gcm(_) => (HEAD + self.tag, 0),
+            CipherMode::Cm(_) => (HEAD, self.tag),
+            CipherMode::Gcm(_) => (HEAD + self.tag, 0),
         };
         let (body, _) = packet.split_at_checked(packet.len().checked_sub(tag + self.mki().len())?)?;
         let (body, word) = body.split_last_chunk::<WORD>()?;
@@ -158,7 +159,7 @@ impl Cipher {
         let overhead = self.tag + WORD + mki.len();
         let Some(len) = data.len().checked_sub(overhead).filter(|len| *len >= HEAD) else { return false };
         let opened = match &self.mode {
-            Mode::Cm(cm) => {
+            CipherMode::Cm(cm) => {
                 let Some((body, trailer)) = data.split_at_mut_checked(len + WORD) else { return false };
                 let Some((name, tag)) = trailer.split_at_checked(mki.len()) else { return false };
                 let is_theirs = same(name, mki) && cm.verify(body, &[], tag);
@@ -172,7 +173,7 @@ impl Cipher {
                 }
                 is_theirs
             }
-            Mode::Gcm(gcm) => {
+            CipherMode::Gcm(gcm) => {
                 let Some((sealed, end)) = data.split_at_mut_checked(len + TAG) else { return false };
                 let Some((word, name)) = end.split_first_chunk::<WORD>() else { return false };
                 let (encrypted, index) = rtcp::read(*word);
@@ -216,7 +217,7 @@ fn aad(header: &[u8], word: [u8; WORD]) -> Option<[u8; HEAD + WORD]> {
 
 /// Opens an RTCP packet that is authenticated but not encrypted: all of it and the index word are associated data (RFC
 /// 7714 §9.3).
-fn open_bare(gcm: &Gcm, ssrc: u32, index: u64, bare: &mut [u8], word: [u8; WORD]) -> bool {
+fn open_bare(gcm: &GcmKeys, ssrc: u32, index: u64, bare: &mut [u8], word: [u8; WORD]) -> bool {
     let mut all = [0; PACKET + WORD];
     let Some((plain, tag)) = bare.split_last_chunk_mut::<TAG>() else { return false };
     let Some(aad) = all.get_mut(..plain.len() + WORD) else { return false };
@@ -248,7 +249,7 @@ mod tests {
     fn gcm(key_len: usize) -> Cipher {
         let key: Vec<u8> = (0..key_len as u8).collect();
         let keys = SessionKeys::new(&key, &[0; 20], &bytes("517569642070726f2071756f0000"));
-        Cipher { mode: Mode::Gcm(Gcm::new(&keys)), tag: TAG, mki: None }
+        Cipher { mode: CipherMode::Gcm(GcmKeys::new(&keys)), tag: TAG, mki: None }
     }
 
     const PLAIN: &str = "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 696e2070
@@ -263,7 +264,7 @@ mod tests {
         for (key_len, sealed) in [(16, SEALED_128), (32, SEALED_256)] {
             let cipher = gcm(key_len);
             let mut packet = packet(&bytes(PLAIN));
-            let head = Head::parse(packet.data()).unwrap();
+            let head = SrtpHeader::parse(packet.data()).unwrap();
             assert!(cipher.seal_rtp(&mut packet, &head, 0xf17b));
             assert_eq!(packet.data(), bytes(sealed));
             // Fails with the wrong index and leaves the packet unchanged, then succeeds.
@@ -311,7 +312,7 @@ mod tests {
         let mut bare = bytes(REPORT);
         bare.extend_from_slice(&[0, 0, 0, 9]);
         let mut tag = [0; 10];
-        Cm::new(&keys).sign(&bare, &[], &mut tag);
+        CmKeys::new(&keys).sign(&bare, &[], &mut tag);
         bare.extend_from_slice(&tag);
         let mut packet = packet(&bare);
         assert_eq!(cipher.rtcp_index(packet.data()), Some(9));
@@ -326,7 +327,7 @@ mod tests {
             let mut packet = PacketBuf::new();
             packet.receive_area()[..12].copy_from_slice(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
             packet.set_len(PACKET);
-            let head = Head::parse(packet.data()).unwrap();
+            let head = SrtpHeader::parse(packet.data()).unwrap();
             assert!(Cipher::rtp(&key).seal_rtp(&mut packet, &head, 1));
             while Cipher::rtp(&key).seal_rtp(&mut packet, &head, 1) {}
             packet.set_len(PACKET);

@@ -7,16 +7,16 @@ use super::aes_ctr::Aes;
 use super::derive::SessionKeys;
 
 /// Session keys of one direction, for RTP or for RTCP.
-pub(super) struct Cm {
+pub(super) struct CmKeys {
     aes: Aes,
     salt: [u8; 14],
     /// HMAC state with the key hashed in; cloned for each packet.
     mac: Hmac<Sha1>,
 }
 
-impl Cm {
-    pub(super) fn new(keys: &SessionKeys) -> Cm {
-        Cm {
+impl CmKeys {
+    pub(super) fn new(keys: &SessionKeys) -> CmKeys {
+        CmKeys {
             aes: Aes::new(keys.key()),
             salt: keys.salt,
             mac: Hmac::new_from_slice(keys.auth.as_slice()).unwrap_or_else(|_| Hmac::new(&Default::default())),

@@ -9,17 +9,17 @@ use crate::rtp::PACKET;
 pub(super) const TAG: usize = 16;
 
 /// Session keys of one direction, for RTP or for RTCP.
-pub(super) struct Gcm {
+pub(super) struct GcmKeys {
     /// Key; `None` only if the library rejects a key of the right length, in which case no packet passes.
     key: Option<LessSafeKey>,
     salt: [u8; NONCE_LEN],
 }
 
-impl Gcm {
-    pub(super) fn new(keys: &SessionKeys) -> Gcm {
+impl GcmKeys {
+    pub(super) fn new(keys: &SessionKeys) -> GcmKeys {
         let algorithm = if keys.key().len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
         let [salt @ .., _, _] = keys.salt;
-        Gcm { key: UnboundKey::new(algorithm, keys.key()).ok().map(LessSafeKey::new), salt }
+        GcmKeys { key: UnboundKey::new(algorithm, keys.key()).ok().map(LessSafeKey::new), salt }
     }
 
     /// Returns the nonce of packet `index` of `ssrc`. The RTP index consists of roll-over counter and sequence number

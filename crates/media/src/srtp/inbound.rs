@@ -4,29 +4,29 @@ use std::fmt;
 
 use super::cipher::Cipher;
 use super::key::SrtpKey;
-use super::replay::Window;
+use super::replay::ReplayWindow;
 use super::rtcp;
-use super::streams::{Stream, Streams, index_near};
+use super::streams::{SrtpStreamTable, Stream, index_near};
 use crate::counters::DropReason;
 use crate::limits::SRTP_ROLLED;
 use crate::rtcp::is_well_formed;
-use crate::rtp::{Head, PacketBuf};
+use crate::rtp::{PacketBuf, SrtpHeader};
 
 /// Receiving direction of an end. A packet that fails authentication never changes its state.
-pub struct Inbound {
+pub struct SrtpInbound {
     key: SrtpKey,
     rtp: Cipher,
     rtcp: Cipher,
-    streams: Streams,
+    streams: SrtpStreamTable,
     /// Maximum roll-over count of a stream before its first packet.
     rolled: u32,
 }
 
-impl Inbound {
+impl SrtpInbound {
     /// Creates the direction with no packet received.
-    pub fn new(key: &SrtpKey) -> Inbound {
+    pub fn new(key: &SrtpKey) -> SrtpInbound {
         let (rtp, rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
-        Inbound { rtp, rtcp, streams: Streams::new(), rolled: 0, key: key.clone() }
+        SrtpInbound { rtp, rtcp, streams: SrtpStreamTable::new(), rolled: 0, key: key.clone() }
     }
 
     /// Sets the maximum roll-over count of a stream before its first packet.
@@ -35,8 +35,8 @@ impl Inbound {
     }
 
     /// Restores the direction from a snapshot.
-    pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Inbound {
-        Inbound { streams: Streams::restore(streams), ..Inbound::new(key) }
+    pub fn restore(key: &SrtpKey, streams: &[Stream]) -> SrtpInbound {
+        SrtpInbound { streams: SrtpStreamTable::restore(streams), ..SrtpInbound::new(key) }
     }
 
     /// Returns the streams for a snapshot.
@@ -51,18 +51,18 @@ impl Inbound {
 
     /// Returns the successor under another key. Streams may continue their roll-over counters (RFC 3711 §3.3.1) or
     /// restart at zero (RFC 4568 §7.1.4); phones do either, so the first packet of each stream decides.
-    pub(super) fn successor(&self, key: &SrtpKey) -> Inbound {
-        let mut next = Inbound::restore(key, &self.snapshot());
+    pub(super) fn successor(&self, key: &SrtpKey) -> SrtpInbound {
+        let mut next = SrtpInbound::restore(key, &self.snapshot());
         for stream in next.streams.iter_mut() {
             stream.before = stream.rtp.highest().or(stream.before);
-            (stream.rtp, stream.rtcp) = (Window::default(), Window::default());
+            (stream.rtp, stream.rtcp) = (ReplayWindow::default(), ReplayWindow::default());
         }
         next
     }
 
     /// Returns the successor of `last` after a change back to this direction's key: packets already seen under it stay
     /// rejected, and counters continue.
-    pub(super) fn comes_back(self, last: &Inbound) -> Inbound {
+    pub(super) fn comes_back(self, last: &SrtpInbound) -> SrtpInbound {
         let mut next = last.successor(&self.key);
         for stream in next.streams.iter_mut() {
             let Some(before) = self.streams.get(stream.ssrc()) else { continue };
@@ -78,7 +78,7 @@ impl Inbound {
     ///
     /// Returns an error if the packet is not RTP, fails authentication, is a replay, or belongs to one stream too many.
     pub fn unprotect_rtp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
-        let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        let head = SrtpHeader::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         if packet.data().len() < head.len + self.rtp.rtp_overhead() {
             return Err(DropReason::SrtpPlain);
         }
@@ -143,8 +143,8 @@ fn first_indices(sequence: u16, before: Option<u64>, rolled: u32) -> impl Iterat
     goes_on.into_iter().chain(others.filter(move |index| Some(*index) != goes_on))
 }
 
-impl fmt::Debug for Inbound {
+impl fmt::Debug for SrtpInbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbound").field("key", &self.key).field("streams", &self.streams).finish_non_exhaustive()
+        f.debug_struct("SrtpInbound").field("key", &self.key).field("streams", &self.streams).finish_non_exhaustive()
     }
 }

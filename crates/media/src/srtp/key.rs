@@ -10,7 +10,7 @@ use crate::limits::SRTP_MKI_BYTES;
 /// Master key and salt of one direction, with the optional master key identifier (MKI) of its packets. Wiped when
 /// dropped.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "Plain", into = "Plain")]
+#[serde(try_from = "StoredSrtpKey", into = "StoredSrtpKey")]
 pub struct SrtpKey {
     suite: Suite,
     material: Zeroizing<Vec<u8>>,
@@ -82,24 +82,24 @@ impl fmt::Debug for SrtpKey {
 
 /// Serialized form in a snapshot.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Plain {
+struct StoredSrtpKey {
     suite: Suite,
     material: Vec<u8>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mki: Option<Vec<u8>>,
 }
 
-impl TryFrom<Plain> for SrtpKey {
+impl TryFrom<StoredSrtpKey> for SrtpKey {
     type Error = KeyError;
-    fn try_from(plain: Plain) -> Result<SrtpKey, KeyError> {
+    fn try_from(plain: StoredSrtpKey) -> Result<SrtpKey, KeyError> {
         let material = Zeroizing::new(plain.material);
         SrtpKey::new(plain.suite, &material, plain.mki.as_deref())
     }
 }
 
-impl From<SrtpKey> for Plain {
-    fn from(key: SrtpKey) -> Plain {
-        Plain { suite: key.suite, material: key.material.to_vec(), mki: key.mki.map(Vec::from) }
+impl From<SrtpKey> for StoredSrtpKey {
+    fn from(key: SrtpKey) -> StoredSrtpKey {
+        StoredSrtpKey { suite: key.suite, material: key.material.to_vec(), mki: key.mki.map(Vec::from) }
     }
 }
 

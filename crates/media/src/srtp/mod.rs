@@ -17,10 +17,10 @@ mod spec;
 mod streams;
 mod suite;
 
-pub use inbound::Inbound;
+pub use inbound::SrtpInbound;
 pub use key::{KeyError, SrtpKey};
-pub use outbound::Outbound;
-pub use pair::{Pair, SrtpSnapshot};
+pub use outbound::SrtpOutbound;
+pub use pair::{SrtpPair, SrtpSnapshot};
 pub use spec::SrtpSpec;
 pub use streams::Stream;
 pub use suite::Suite;

@@ -4,39 +4,39 @@ use std::fmt;
 
 use super::cipher::Cipher;
 use super::key::SrtpKey;
-use super::replay::Window;
+use super::replay::ReplayWindow;
 use super::rtcp::{self, INDICES};
-use super::streams::{Stream, Streams, index_near};
+use super::streams::{SrtpStreamTable, Stream, index_near};
 use crate::counters::DropReason;
 use crate::limits::SRTP_FORMER_KEYS;
-use crate::rtp::{Head, PacketBuf};
+use crate::rtp::{PacketBuf, SrtpHeader};
 
 /// Sending direction of an end. No index is sent twice under one key: reuse would expose the key stream and, in
 /// Galois/counter mode, allow forgery.
-pub struct Outbound {
+pub struct SrtpOutbound {
     key: SrtpKey,
     rtp: Cipher,
     rtcp: Cipher,
-    streams: Streams,
+    streams: SrtpStreamTable,
     /// Former keys, the last one first, with the indices used under each: a key may return.
-    former: Vec<(SrtpKey, Streams)>,
+    former: Vec<(SrtpKey, SrtpStreamTable)>,
 }
 
-impl Outbound {
+impl SrtpOutbound {
     /// Creates the direction with no packet sent.
-    pub fn new(key: &SrtpKey) -> Outbound {
-        Outbound {
+    pub fn new(key: &SrtpKey) -> SrtpOutbound {
+        SrtpOutbound {
             rtp: Cipher::rtp(key),
             rtcp: Cipher::rtcp(key),
-            streams: Streams::new(),
+            streams: SrtpStreamTable::new(),
             key: key.clone(),
             former: Vec::new(),
         }
     }
 
     /// Restores the direction from a snapshot.
-    pub fn restore(key: &SrtpKey, streams: &[Stream]) -> Outbound {
-        Outbound { streams: Streams::restore(streams), ..Outbound::new(key) }
+    pub fn restore(key: &SrtpKey, streams: &[Stream]) -> SrtpOutbound {
+        SrtpOutbound { streams: SrtpStreamTable::restore(streams), ..SrtpOutbound::new(key) }
     }
 
     /// Returns the streams for a snapshot.
@@ -54,14 +54,14 @@ impl Outbound {
         let known = self.former.iter().position(|(former, _)| former == key).map(|at| self.former.remove(at).1);
         let last = std::mem::replace(&mut self.key, key.clone());
         self.former.truncate(SRTP_FORMER_KEYS - 1);
-        self.former.insert(0, (last, Streams::restore(&self.streams.snapshot())));
+        self.former.insert(0, (last, SrtpStreamTable::restore(&self.streams.snapshot())));
         (self.rtp, self.rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
         for stream in self.streams.iter_mut() {
             let before = known.as_ref().and_then(|known| known.get(stream.ssrc())).map(|before| before.rtp);
             stream.rtp = match before.filter(|before| before.highest().is_some()) {
                 Some(before) if from_zero => before,
                 Some(before) => before.advanced(stream.rtp.highest()),
-                None if from_zero => Window::default(),
+                None if from_zero => ReplayWindow::default(),
                 None => stream.rtp,
             };
         }
@@ -81,7 +81,7 @@ impl Outbound {
     ///
     /// Returns an error if the packet is not RTP, was sent before, or the key is used up.
     pub fn protect_rtp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
-        let head = Head::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
+        let head = SrtpHeader::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
         let index = match stream.rtp.highest() {
             None => u64::from(head.sequence),
@@ -122,8 +122,8 @@ impl Outbound {
     }
 }
 
-impl fmt::Debug for Outbound {
+impl fmt::Debug for SrtpOutbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbound").field("key", &self.key).field("streams", &self.streams).finish_non_exhaustive()
+        f.debug_struct("SrtpOutbound").field("key", &self.key).field("streams", &self.streams).finish_non_exhaustive()
     }
 }

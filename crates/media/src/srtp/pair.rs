@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::inbound::Inbound;
-use super::outbound::Outbound;
+use super::inbound::SrtpInbound;
+use super::outbound::SrtpOutbound;
 use super::spec::SrtpSpec;
 use super::streams::Stream;
 use crate::counters::DropReason;
@@ -14,11 +14,11 @@ use crate::rtp::PacketBuf;
 /// SRTP of an end. The state survives a negotiation of plain RTP, so that no index is used twice if the old key
 /// returns.
 #[derive(Debug)]
-pub struct Pair {
-    outbound: Outbound,
-    inbound: Inbound,
+pub struct SrtpPair {
+    outbound: SrtpOutbound,
+    inbound: SrtpInbound,
     /// Former keys of the remote party, the last one first: a key may return.
-    former: Vec<Inbound>,
+    former: Vec<SrtpInbound>,
     /// Time until which packets under the previous key may still arrive.
     retired: Option<Instant>,
     /// Address of the remote party when `send` was negotiated.
@@ -36,21 +36,21 @@ pub struct SrtpSnapshot {
     pub inbound: Vec<Stream>,
 }
 
-impl Pair {
+impl SrtpPair {
     /// Applies the result of a negotiation; `far` is the announced address of the remote party.
     pub fn agree(
         now: Instant,
-        before: Option<Box<Pair>>,
+        before: Option<Box<SrtpPair>>,
         far: Option<SocketAddr>,
         spec: Option<&SrtpSpec>,
-    ) -> Option<Box<Pair>> {
+    ) -> Option<Box<SrtpPair>> {
         let Some(spec) = spec else {
             return before.map(|mut pair| {
                 pair.active = false;
                 pair
             });
         };
-        let mut pair = before.unwrap_or_else(|| Box::new(Pair::new(spec)));
+        let mut pair = before.unwrap_or_else(|| Box::new(SrtpPair::new(spec)));
         // Another address may belong to another device without knowledge of the roll-over counters (RFC 4568 §7.1.4).
         let moved = far.is_some() && pair.far.is_some() && pair.far != far;
         pair.outbound.set_key(&spec.send, moved);
@@ -70,10 +70,10 @@ impl Pair {
         Some(pair)
     }
 
-    fn new(spec: &SrtpSpec) -> Pair {
-        Pair {
-            outbound: Outbound::new(&spec.send),
-            inbound: Inbound::new(&spec.receive),
+    fn new(spec: &SrtpSpec) -> SrtpPair {
+        SrtpPair {
+            outbound: SrtpOutbound::new(&spec.send),
+            inbound: SrtpInbound::new(&spec.receive),
             former: Vec::new(),
             retired: None,
             far: None,
@@ -92,12 +92,12 @@ impl Pair {
     }
 
     /// Restores both directions from a snapshot under the keys of `spec`; `far` is the announced address.
-    pub fn restore(far: Option<SocketAddr>, spec: &SrtpSpec, snapshot: &SrtpSnapshot) -> Box<Pair> {
-        Box::new(Pair {
-            outbound: Outbound::restore(&spec.send, &snapshot.outbound),
-            inbound: Inbound::restore(&spec.receive, &snapshot.inbound),
+    pub fn restore(far: Option<SocketAddr>, spec: &SrtpSpec, snapshot: &SrtpSnapshot) -> Box<SrtpPair> {
+        Box::new(SrtpPair {
+            outbound: SrtpOutbound::restore(&spec.send, &snapshot.outbound),
+            inbound: SrtpInbound::restore(&spec.receive, &snapshot.inbound),
             far,
-            ..Pair::new(spec)
+            ..SrtpPair::new(spec)
         })
     }
 
@@ -110,7 +110,7 @@ impl Pair {
         if !self.active {
             return Ok(());
         }
-        let open = |inbound: &mut Inbound, packet: &mut PacketBuf, again: bool| {
+        let open = |inbound: &mut SrtpInbound, packet: &mut PacketBuf, again: bool| {
             if rtcp { inbound.unprotect_rtcp(packet, again) } else { inbound.unprotect_rtp(packet, again) }
         };
         self.retired = self.retired.filter(|until| now < *until);

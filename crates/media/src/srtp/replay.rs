@@ -4,30 +4,30 @@ use crate::limits::SRTP_REPLAY_PACKETS;
 
 /// Replay window of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Plain", into = "Plain")]
-pub(super) struct Window {
+#[serde(from = "StoredWindow", into = "StoredWindow")]
+pub(super) struct ReplayWindow {
     highest: Option<u64>,
     /// Bit n: index `highest - n` was seen.
     seen: u128,
 }
 
 /// Serialized form in a snapshot: the highest index and the mask, upper half first.
-type Plain = (Option<u64>, [u64; 2]);
+type StoredWindow = (Option<u64>, [u64; 2]);
 
-impl From<Plain> for Window {
-    fn from((highest, [high, low]): Plain) -> Window {
-        Window { highest, seen: u128::from(high) << 64 | u128::from(low) }
+impl From<StoredWindow> for ReplayWindow {
+    fn from((highest, [high, low]): StoredWindow) -> ReplayWindow {
+        ReplayWindow { highest, seen: u128::from(high) << 64 | u128::from(low) }
     }
 }
 
-impl From<Window> for Plain {
-    fn from(window: Window) -> Plain {
+impl From<ReplayWindow> for StoredWindow {
+    fn from(window: ReplayWindow) -> StoredWindow {
         // Truncation is intended.
         (window.highest, [(window.seen >> 64) as u64, window.seen as u64])
     }
 }
 
-impl Window {
+impl ReplayWindow {
     /// Returns the highest index seen.
     pub(super) fn highest(&self) -> Option<u64> {
         self.highest
@@ -51,7 +51,7 @@ impl Window {
     }
 
     /// Returns the window advanced to `highest`.
-    pub(super) fn advanced(mut self, highest: Option<u64>) -> Window {
+    pub(super) fn advanced(mut self, highest: Option<u64>) -> ReplayWindow {
         if let Some((to, from)) = highest.zip(self.highest).filter(|(to, from)| to > from) {
             let moved = u32::try_from(to - from).ok().and_then(|ahead| self.seen.checked_shl(ahead));
             (self.highest, self.seen) = (highest, moved.unwrap_or(0));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_window_of_128_packets() {
-        let mut window = Window::default();
+        let mut window = ReplayWindow::default();
         assert!(window.is_new(1000));
         window.see(1000);
         for (index, is_new) in [(1000, false), (1001, true), (873, true), (872, false), (0, false)] {
@@ -99,23 +99,24 @@ mod tests {
 
     #[test]
     fn one_who_has_come_further_has_seen_the_same() {
-        let mut window = Window::default();
+        let mut window = ReplayWindow::default();
         for index in [90, 100] {
             window.see(index);
         }
         let further = window.advanced(Some(150));
-        let seen = |window: &Window| (0..=150).filter(|n| window.reaches(*n) && !window.is_new(*n)).collect::<Vec<_>>();
+        let seen =
+            |window: &ReplayWindow| (0..=150).filter(|n| window.reaches(*n) && !window.is_new(*n)).collect::<Vec<_>>();
         assert_eq!((further.highest(), seen(&further)), (Some(150), vec![90, 100]));
         assert!(further.is_new(150) && !further.is_new(22));
         assert_eq!((window.advanced(Some(99)), window.advanced(None)), (window, window));
         assert_eq!(seen(&window.advanced(Some(1000))), Vec::<u64>::new());
-        assert_eq!(Window::default().advanced(Some(7)), Window::default());
+        assert_eq!(ReplayWindow::default().advanced(Some(7)), ReplayWindow::default());
     }
 
     proptest! {
         #[test]
         fn nothing_is_seen_twice_and_nothing_near_is_refused(steps in proptest::collection::vec(-140i64..200, 1..400)) {
-            let (mut window, mut seen, mut highest) = (Window::default(), BTreeSet::new(), 5000u64);
+            let (mut window, mut seen, mut highest) = (ReplayWindow::default(), BTreeSet::new(), 5000u64);
             window.see(highest);
             seen.insert(highest);
             for step in steps {

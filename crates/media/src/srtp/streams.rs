@@ -1,6 +1,6 @@
 //! Streams (SSRCs) of one direction with their roll-over counters and replay windows, in a bounded table.
 
-use super::replay::Window;
+use super::replay::ReplayWindow;
 use crate::limits::SRTP_STREAMS;
 
 /// Initial capacity; a call has one stream, and one more after each change of its source.
@@ -13,9 +13,9 @@ const RTP_INDICES: u64 = 1 << 48;
 pub struct Stream {
     ssrc: u32,
     /// RTP indices under the current key.
-    pub(super) rtp: Window,
+    pub(super) rtp: ReplayWindow,
     /// RTCP indices under the current key.
-    pub(super) rtcp: Window,
+    pub(super) rtcp: ReplayWindow,
     /// Highest RTP index under the previous key; its roll-over counter may continue.
     pub(super) before: Option<u64>,
 }
@@ -47,21 +47,21 @@ pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
 
 /// Bounded table of streams.
 #[derive(Debug)]
-pub(super) struct Streams {
+pub(super) struct SrtpStreamTable {
     streams: Vec<Stream>,
     /// Position of the last stream found.
     last: usize,
 }
 
-impl Streams {
+impl SrtpStreamTable {
     /// Creates an empty table.
-    pub(super) fn new() -> Streams {
-        Streams { streams: Vec::with_capacity(EXPECTED_STREAMS), last: 0 }
+    pub(super) fn new() -> SrtpStreamTable {
+        SrtpStreamTable { streams: Vec::with_capacity(EXPECTED_STREAMS), last: 0 }
     }
 
     /// Restores the table from a snapshot.
-    pub(super) fn restore(streams: &[Stream]) -> Streams {
-        let mut restored = Streams::new();
+    pub(super) fn restore(streams: &[Stream]) -> SrtpStreamTable {
+        let mut restored = SrtpStreamTable::new();
         restored.streams.extend(streams.iter().take(SRTP_STREAMS));
         restored
     }
@@ -92,7 +92,8 @@ impl Streams {
                 self.streams.push(Stream::new(ssrc));
                 self.last = self.streams.len() - 1;
             } else {
-                let is_unused = |stream: &Stream| stream.rtp == Window::default() && stream.rtcp == Window::default();
+                let is_unused =
+                    |stream: &Stream| stream.rtp == ReplayWindow::default() && stream.rtcp == ReplayWindow::default();
                 self.last = self.streams.iter().position(is_unused)?;
                 *self.streams.get_mut(self.last)? = Stream::new(ssrc);
             }
@@ -137,19 +138,19 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_forgets_only_what_an_earlier_key_left() {
-        let mut streams = Streams::new();
+        let mut streams = SrtpStreamTable::new();
         for ssrc in 0..SRTP_STREAMS as u32 {
             assert!(streams.has_room());
             streams.find_or_add(ssrc).unwrap().rtp.see(7);
         }
         assert!(!streams.has_room() && streams.find_or_add(1000).is_none());
         let third = streams.find(3).unwrap();
-        (third.before, third.rtp) = (Some(7), Window::default());
+        (third.before, third.rtp) = (Some(7), ReplayWindow::default());
         let new = streams.find_or_add(1000).unwrap();
         assert_eq!(new.before, None);
         new.rtp.see(1);
         assert!(streams.find(3).is_none() && streams.find_or_add(3).is_none());
-        assert_eq!(Streams::restore(&streams.snapshot()).streams, streams.streams);
+        assert_eq!(SrtpStreamTable::restore(&streams.snapshot()).streams, streams.streams);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::limits::{MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
-use crate::rtp::Rtp;
+use crate::rtp::RtpHeader;
 
 use super::{TIME_HZ, TIME_PER_MS};
 
@@ -14,7 +14,7 @@ const STEP_MS: u64 = 20;
 
 /// Relation of a packet to the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PacketRelation {
     /// Continues without a gap.
     GoesOn,
     /// Follows a suppressed silence of this duration.
@@ -25,19 +25,19 @@ pub(super) enum Step {
     Anew { time: u64 },
 }
 
-impl Step {
+impl PacketRelation {
     /// Returns the time between the two packets.
     pub(super) fn time(self) -> u64 {
         match self {
-            Step::GoesOn => 0,
-            Step::Silent { time } | Step::Lost { time, .. } | Step::Anew { time } => time,
+            PacketRelation::GoesOn => 0,
+            PacketRelation::Silent { time } | PacketRelation::Lost { time, .. } | PacketRelation::Anew { time } => time,
         }
     }
 }
 
 /// Received stream.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(super) struct IncomingStream {
     /// SSRC and highest sequence number; `None` before the first packet.
     last: Option<(u32, u16)>,
     clock_hz: u32,
@@ -52,17 +52,17 @@ pub(super) struct Incoming {
     pub(super) came: Option<Instant>,
 }
 
-impl Incoming {
+impl IncomingStream {
     /// Creates the state before the first packet.
-    pub(super) fn new(clock_hz: u32) -> Incoming {
-        Incoming { last: None, clock_hz, next: 0, at: 0, samples: 0, lasted: 0, came: None }
+    pub(super) fn new(clock_hz: u32) -> IncomingStream {
+        IncomingStream { last: None, clock_hz, next: 0, at: 0, samples: 0, lasted: 0, came: None }
     }
 
     /// Classifies a packet, with `clock_hz` for audio; `None` for a late packet or a duplicate.
-    pub(super) fn step(&mut self, now: Instant, rtp: &Rtp, clock_hz: Option<u32>) -> Option<Step> {
+    pub(super) fn step(&mut self, now: Instant, rtp: &RtpHeader, clock_hz: Option<u32>) -> Option<PacketRelation> {
         let Some((ssrc, sequence)) = self.last else {
             (self.clock_hz, self.next) = (clock_hz.unwrap_or(self.clock_hz), rtp.timestamp);
-            return Some(Step::GoesOn);
+            return Some(PacketRelation::GoesOn);
         };
         let ahead = rtp.sequence.wrapping_sub(sequence);
         let behind = sequence.wrapping_sub(rtp.sequence);
@@ -79,16 +79,16 @@ impl Incoming {
         let time = u64::try_from(ticks).unwrap_or(0) * u64::from(TIME_HZ / self.clock_hz);
         Some(match (ticks, ahead) {
             // Small timestamp errors and restarts are treated as continuous.
-            (..=0, _) => Step::GoesOn,
+            (..=0, _) => PacketRelation::GoesOn,
             _ if time > self.passed(now) + AHEAD_MS * TIME_PER_MS => self.anew(now),
-            (_, 1) => Step::Silent { time },
-            (_, ahead) => Step::Lost { time, packets: ahead - 1 },
+            (_, 1) => PacketRelation::Silent { time },
+            (_, ahead) => PacketRelation::Lost { time, packets: ahead - 1 },
         })
     }
 
     /// Notes a processed packet. A telephone-event keeps the timestamp of its beginning, so time continues from before
     /// it.
-    pub(super) fn taken(&mut self, now: Instant, rtp: &Rtp, is_event: bool) {
+    pub(super) fn taken(&mut self, now: Instant, rtp: &RtpHeader, is_event: bool) {
         self.last = Some((rtp.ssrc, rtp.sequence));
         if !is_event || self.came.is_none() {
             self.came = Some(now);
@@ -96,7 +96,7 @@ impl Incoming {
     }
 
     /// Notes that the next packet is handled elsewhere and is not lost.
-    pub(super) fn pass_over(&mut self, rtp: &Rtp) {
+    pub(super) fn pass_over(&mut self, rtp: &RtpHeader) {
         if let Some((ssrc, sequence)) = &mut self.last
             && *ssrc == rtp.ssrc
             && sequence.wrapping_add(1) == rtp.sequence
@@ -106,7 +106,7 @@ impl Incoming {
     }
 
     /// Adds audio of this many samples and this duration.
-    pub(super) fn heard(&mut self, rtp: &Rtp, samples: usize, time: u64) {
+    pub(super) fn heard(&mut self, rtp: &RtpHeader, samples: usize, time: u64) {
         (self.samples, self.lasted) = (samples, time);
         self.at += time;
         // Truncation is intended: timestamps are modulo 2^32.
@@ -125,8 +125,8 @@ impl Incoming {
     }
 
     /// Returns a restart after the time since the last packet, less its duration, in whole steps.
-    fn anew(&self, now: Instant) -> Step {
+    fn anew(&self, now: Instant) -> PacketRelation {
         let step = STEP_MS * TIME_PER_MS;
-        Step::Anew { time: self.passed(now).saturating_sub(self.lasted) / step * step }
+        PacketRelation::Anew { time: self.passed(now).saturating_sub(self.lasted) / step * step }
     }
 }

@@ -16,17 +16,17 @@ pub use spec::{EventsSpec, TranscodeSpec};
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{Coding, DECODED_MOST, Decoding, Encoding};
+use crate::codec::{DECODED_MOST, PayloadCodec, SinkEncoder, SourceDecoder};
 use crate::counters::DropReason;
 use crate::dtmf::Detector;
 use crate::limits::{ASIDE_BYTES, AUDIO_CONCEALED_MOST_MS, AUDIO_FRAME_MOST_MS, AUDIO_PACKET_MOST_MS};
-use crate::rtp::{FIXED_HEADER, PacketBuf, Rtp, StreamStart};
+use crate::rtp::{FIXED_HEADER, PacketBuf, RtpHeader, StreamStart};
 
 use concealing::Concealer;
 use credit::Credit;
-use incoming::{Incoming, Step};
-use noise::Noise;
-use retimed::Retimed;
+use incoming::{IncomingStream, PacketRelation};
+use noise::NoiseGenerator;
+use retimed::DigitRetimer;
 
 /// Working rate if no codec prescribes one, in Hz.
 const WIDE_BAND_HZ: u32 = 16_000;
@@ -40,20 +40,20 @@ pub struct Transcoder {
     /// Serial number of the stream among the feeders of its sink.
     serial: u32,
     spec: TranscodeSpec,
-    sources: Vec<Decoding>,
-    encoding: Encoding,
+    sources: Vec<SourceDecoder>,
+    encoding: SinkEncoder,
     rate_hz: u32,
     /// Samples of an outgoing packet.
     frame: usize,
-    incoming: Incoming,
+    incoming: IncomingStream,
     credit: Credit,
     /// Samples that wait, from `start` to `end`.
     pending: Box<[i16]>,
     start: usize,
     end: usize,
-    jump: Option<Jump>,
-    aside: Option<Aside>,
-    press: Retimed,
+    jump: Option<TimeJump>,
+    aside: Option<PassthroughPayload>,
+    press: DigitRetimer,
     concealer: Box<Concealer>,
     /// Time of the last packet of the preceding transcoder, until the first packet of this one.
     goes_on: Option<Instant>,
@@ -61,7 +61,7 @@ pub struct Transcoder {
     fresh: bool,
     /// Detects and mutes DTMF tones in the audio, if tones are digits.
     watch: Option<Box<Detector>>,
-    noise: Noise,
+    noise: NoiseGenerator,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
@@ -72,7 +72,7 @@ pub struct Transcoder {
 
 /// Position in `pending` after which time jumps ahead.
 #[derive(Debug, Clone, Copy)]
-struct Jump {
+struct TimeJump {
     at: usize,
     time: u64,
     /// Packets missing at the jump.
@@ -82,7 +82,7 @@ struct Jump {
 
 /// Payload forwarded unchanged at its position.
 #[derive(Debug, Clone, Copy)]
-struct Aside {
+struct PassthroughPayload {
     number: u8,
     marker: bool,
     time: u64,
@@ -92,12 +92,12 @@ struct Aside {
 
 /// Index of a source among the decoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SourceAt(usize);
+struct SourceIndex(usize);
 
 /// Kind of a payload number.
 #[derive(Debug, Clone, Copy)]
-enum Class {
-    Audio(SourceAt),
+enum PayloadClass {
+    Audio(SourceIndex),
     Event(EventsSpec),
     Noise(Option<u8>),
 }
@@ -116,18 +116,18 @@ impl Transcoder {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         let before = before.filter(|before| before.spec.to.1 == spec.to.1);
         let codings = || spec.from.iter().map(|(_, coding)| *coding);
-        let highest = codings().filter_map(Coding::rate_hz).max().unwrap_or(WIDE_BAND_HZ);
+        let highest = codings().filter_map(PayloadCodec::rate_hz).max().unwrap_or(WIDE_BAND_HZ);
         // An Opus stream keeps its bandwidth.
         let highest = before.as_ref().map_or(highest, |before| highest.max(before.rate_hz));
         let rate_hz = spec.to.1.rate_hz().unwrap_or(highest);
-        let sources = codings().map(|coding| Decoding::new(coding, rate_hz)).collect::<Option<Vec<_>>>()?;
-        let encoding = Encoding::new(spec.to.1, rate_hz)?;
+        let sources = codings().map(|coding| SourceDecoder::new(coding, rate_hz)).collect::<Option<Vec<_>>>()?;
+        let encoding = SinkEncoder::new(spec.to.1, rate_hz)?;
         let per_ms = rate_hz as usize / 1000;
         let packet_ms = match spec.to.1 {
-            Coding::Pcmu | Coding::Pcma | Coding::G722 | Coding::Linear(_) => {
+            PayloadCodec::Pcmu | PayloadCodec::Pcma | PayloadCodec::G722 | PayloadCodec::Linear(_) => {
                 usize::from(spec.packet_ms).clamp(10, AUDIO_FRAME_MOST_MS)
             }
-            Coding::Opus(_) => match spec.packet_ms {
+            PayloadCodec::Opus(_) => match spec.packet_ms {
                 0..20 => 10,
                 20..40 => 20,
                 40..60 => 40,
@@ -142,19 +142,19 @@ impl Transcoder {
             encoding,
             rate_hz,
             frame: packet_ms * per_ms,
-            incoming: Incoming::new(clock_hz),
+            incoming: IncomingStream::new(clock_hz),
             credit: Credit::default(),
             pending: vec![0; room_ms * per_ms].into_boxed_slice(),
             start: 0,
             end: 0,
             jump: None,
             aside: None,
-            press: Retimed::default(),
+            press: DigitRetimer::default(),
             concealer: Box::new(Concealer::new(rate_hz)),
             goes_on: None,
             fresh: true,
             watch: None,
-            noise: Noise::new(ssrc),
+            noise: NoiseGenerator::new(ssrc),
             ssrc,
             sequence,
             timestamp,
@@ -202,12 +202,12 @@ impl Transcoder {
     }
 
     /// Returns the encoder, for another part of the same stream.
-    pub(crate) fn encoding(&mut self) -> &mut Encoding {
+    pub(crate) fn encoding(&mut self) -> &mut SinkEncoder {
         &mut self.encoding
     }
 
     /// Notes that a packet of the stream is handled elsewhere and is not lost.
-    pub(crate) fn pass_over(&mut self, rtp: &Rtp) {
+    pub(crate) fn pass_over(&mut self, rtp: &RtpHeader) {
         self.incoming.pass_over(rtp);
     }
 
@@ -226,27 +226,27 @@ impl Transcoder {
     /// # Errors
     ///
     /// Returns an error if the packet is not usable.
-    pub fn push(&mut self, now: Instant, rtp: &Rtp, payload: &[u8]) -> Result<(), DropReason> {
+    pub fn push(&mut self, now: Instant, rtp: &RtpHeader, payload: &[u8]) -> Result<(), DropReason> {
         let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
         let clock_hz = match class {
-            Class::Audio(source) => self.spec.from.get(source.0).map(|(_, coding)| coding.clock_hz()),
-            Class::Event(_) | Class::Noise(_) => None,
+            PayloadClass::Audio(source) => self.spec.from.get(source.0).map(|(_, coding)| coding.clock_hz()),
+            PayloadClass::Event(_) | PayloadClass::Noise(_) => None,
         };
         if !self.credit.allows(now) {
             return Err(DropReason::TooFast);
         }
         let step = self.incoming.step(now, rtp, clock_hz).ok_or(DropReason::Late)?;
         self.pending.copy_within(self.start..self.end, 0);
-        self.jump = self.jump.map(|jump| Jump { at: jump.at.saturating_sub(self.start), ..jump });
+        self.jump = self.jump.map(|jump| TimeJump { at: jump.at.saturating_sub(self.start), ..jump });
         (self.start, self.end) = (0, self.end - self.start);
         let before = self.end;
         let taken = match class {
-            Class::Audio(source) => self.take_audio(now, source, step, rtp, payload),
-            Class::Event(events) => {
+            PayloadClass::Audio(source) => self.take_audio(now, source, step, rtp, payload),
+            PayloadClass::Event(events) => {
                 self.take_event(events, step, rtp, payload);
                 Ok(())
             }
-            Class::Noise(to) => {
+            PayloadClass::Noise(to) => {
                 self.take_noise(to, step, rtp, payload);
                 Ok(())
             }
@@ -257,12 +257,12 @@ impl Transcoder {
         let made = time_of(self.end - before, self.rate_hz).max(tried);
         self.credit.spend(now, Duration::from_micros(made * 1000 / TIME_PER_MS));
         taken?;
-        self.incoming.taken(now, rtp, matches!(class, Class::Event(_)));
+        self.incoming.taken(now, rtp, matches!(class, PayloadClass::Event(_)));
         Ok(())
     }
 
     /// Writes the next full outgoing packet into `packet`, if any.
-    pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<Rtp> {
+    pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<RtpHeader> {
         loop {
             if let Some(jump) = self.jump.take_if(|jump| jump.at <= self.start) {
                 self.time = jump.time;
@@ -309,22 +309,22 @@ impl Transcoder {
         }
     }
 
-    fn class(&self, number: u8) -> Option<Class> {
+    fn class(&self, number: u8) -> Option<PayloadClass> {
         if let Some(source) = self.spec.from.iter().position(|(from, _)| *from == number) {
-            return Some(Class::Audio(SourceAt(source)));
+            return Some(PayloadClass::Audio(SourceIndex(source)));
         }
         if let Some(events) = self.spec.events.iter().find(|events| events.from.0 == number) {
-            return Some(Class::Event(*events));
+            return Some(PayloadClass::Event(*events));
         }
-        self.spec.noise.filter(|(from, _)| *from == number).map(|(_, to)| Class::Noise(to))
+        self.spec.noise.filter(|(from, _)| *from == number).map(|(_, to)| PayloadClass::Noise(to))
     }
 
     fn take_audio(
         &mut self,
         now: Instant,
-        source: SourceAt,
-        step: Step,
-        rtp: &Rtp,
+        source: SourceIndex,
+        step: PacketRelation,
+        rtp: &RtpHeader,
         payload: &[u8],
     ) -> Result<(), DropReason> {
         if payload.is_empty() {
@@ -333,14 +333,17 @@ impl Transcoder {
         let mut next = [0; DECODED_MOST];
         let Some(decoding) = self.sources.get_mut(source.0) else { return Ok(()) };
         let concealed = match step {
-            Step::Lost { time, .. } if time <= AUDIO_CONCEALED_MOST_MS as u64 * TIME_PER_MS => {
+            PacketRelation::Lost { time, .. } if time <= AUDIO_CONCEALED_MOST_MS as u64 * TIME_PER_MS => {
                 (time * u64::from(self.rate_hz) / u64::from(TIME_HZ)) as usize
             }
-            Step::GoesOn | Step::Silent { .. } | Step::Lost { .. } | Step::Anew { .. } => 0,
+            PacketRelation::GoesOn
+            | PacketRelation::Silent { .. }
+            | PacketRelation::Lost { .. }
+            | PacketRelation::Anew { .. } => 0,
         };
         let lost = self.pending.get_mut(self.end..self.end + concealed).unwrap_or_default();
         let made = decoding.conceal(payload, self.incoming.samples, lost);
-        if let Step::Anew { .. } = step {
+        if let PacketRelation::Anew { .. } = step {
             decoding.begin_again();
         }
         let count = decoding.decode(payload, &mut next);
@@ -368,7 +371,7 @@ impl Transcoder {
             self.incoming.at += time_of(concealed, self.rate_hz);
         } else if step.time() > 0 {
             self.jump_by(begin, step);
-        } else if goes_on || matches!(step, Step::Anew { .. }) {
+        } else if goes_on || matches!(step, PacketRelation::Anew { .. }) {
             // Another decoder: joins the audio without a step.
             self.concealer.conceal(&mut [], next);
         }
@@ -381,18 +384,18 @@ impl Transcoder {
     }
 
     /// Completes the partial packet and continues later than `at`.
-    fn jump_by(&mut self, at: u64, step: Step) {
+    fn jump_by(&mut self, at: u64, step: PacketRelation) {
         self.fill_up();
         let end = self.time + time_of(self.end - self.start, self.rate_hz);
         let time = at.saturating_add(step.time()).max(end);
         let frame_time = time_of(self.frame, self.rate_hz);
         let missing = match step {
             // No truncation: at most a jump of 3,000 packets.
-            Step::Lost { packets, .. } => (step.time() / frame_time).min(u64::from(packets) * 12) as u16,
-            Step::GoesOn | Step::Silent { .. } | Step::Anew { .. } => 0,
+            PacketRelation::Lost { packets, .. } => (step.time() / frame_time).min(u64::from(packets) * 12) as u16,
+            PacketRelation::GoesOn | PacketRelation::Silent { .. } | PacketRelation::Anew { .. } => 0,
         };
         let marker = missing == 0 && step.time() >= frame_time;
-        self.jump = Some(Jump { at: self.end, time, missing, marker });
+        self.jump = Some(TimeJump { at: self.end, time, missing, marker });
         self.incoming.at = time;
     }
 
@@ -407,24 +410,24 @@ impl Transcoder {
         }
     }
 
-    fn take_event(&mut self, events: EventsSpec, step: Step, rtp: &Rtp, payload: &[u8]) {
-        if let Step::Anew { .. } = step {
+    fn take_event(&mut self, events: EventsSpec, step: PacketRelation, rtp: &RtpHeader, payload: &[u8]) {
+        if let PacketRelation::Anew { .. } = step {
             self.jump_by(self.incoming.at, step);
             self.incoming.next = rtp.timestamp;
         } else {
             self.fill_up();
         }
-        let mut payload = Aside::of(payload);
+        let mut payload = PassthroughPayload::from_payload(payload);
         let mut time = self.incoming.time_of(rtp.timestamp);
         if payload.bytes >= 4
             && let Some(bytes) = payload.payload.first_chunk_mut()
         {
             time = self.press.retime(rtp, bytes, time, events);
         }
-        self.aside = Some(Aside { number: events.to.0, marker: rtp.marker, time, ..payload });
+        self.aside = Some(PassthroughPayload { number: events.to.0, marker: rtp.marker, time, ..payload });
     }
 
-    fn take_noise(&mut self, to: Option<u8>, step: Step, rtp: &Rtp, payload: &[u8]) {
+    fn take_noise(&mut self, to: Option<u8>, step: PacketRelation, rtp: &RtpHeader, payload: &[u8]) {
         if step.time() > 0 {
             self.jump_by(self.incoming.at, step);
         } else {
@@ -432,7 +435,12 @@ impl Transcoder {
         }
         self.incoming.next = rtp.timestamp;
         if let Some(number) = to {
-            self.aside = Some(Aside { number, marker: false, time: self.incoming.at, ..Aside::of(payload) });
+            self.aside = Some(PassthroughPayload {
+                number,
+                marker: false,
+                time: self.incoming.at,
+                ..PassthroughPayload::from_payload(payload)
+            });
             return;
         }
         let room = self.pending.get_mut(self.end..self.end + self.frame).unwrap_or_default();
@@ -442,11 +450,18 @@ impl Transcoder {
     }
 
     /// Numbers a packet with a complete payload.
-    fn finish(&mut self, marker: bool, number: u8, time: u64, bytes: usize, packet: &mut PacketBuf) -> Option<Rtp> {
+    fn finish(
+        &mut self,
+        marker: bool,
+        number: u8,
+        time: u64,
+        bytes: usize,
+        packet: &mut PacketBuf,
+    ) -> Option<RtpHeader> {
         *packet.receive_area().first_mut()? = 0x80;
         packet.set_len(FIXED_HEADER + bytes);
         let ticks = time / u64::from(TIME_HZ / self.clock_hz());
-        let rtp = Rtp {
+        let rtp = RtpHeader {
             marker,
             payload_type: number,
             sequence: self.sequence,
@@ -461,11 +476,11 @@ impl Transcoder {
     }
 }
 
-impl Aside {
-    fn of(bytes: &[u8]) -> Aside {
+impl PassthroughPayload {
+    fn from_payload(bytes: &[u8]) -> PassthroughPayload {
         let mut payload = [0; ASIDE_BYTES];
         let bytes = payload.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count();
-        Aside { number: 0, marker: false, time: 0, bytes, payload }
+        PassthroughPayload { number: 0, marker: false, time: 0, bytes, payload }
     }
 }
 

@@ -5,13 +5,13 @@ const FULL: f32 = 32_767.0;
 
 /// Noise generator.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Noise {
+pub(super) struct NoiseGenerator {
     state: u32,
 }
 
-impl Noise {
-    pub(super) fn new(seed: u32) -> Noise {
-        Noise { state: seed | 1 }
+impl NoiseGenerator {
+    pub(super) fn new(seed: u32) -> NoiseGenerator {
+        NoiseGenerator { state: seed | 1 }
     }
 
     /// Fills `samples` with noise at the level of a payload: its first byte, in dB below full scale.
@@ -38,13 +38,13 @@ mod tests {
     fn as_loud_as_it_says() {
         for below in [10_u8, 30, 50, 70] {
             let mut samples = [0; 8000];
-            Noise::new(7).fill(&[below], &mut samples);
+            NoiseGenerator::new(7).fill(&[below], &mut samples);
             let mean = samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / 8000.0;
             let level = 10.0 * (mean / 32_767.0_f64.powi(2)).log10();
             assert!((level + f64::from(below)).abs() < 0.5, "{below}: {level}");
         }
         let mut samples = [9; 100];
-        Noise::new(7).fill(&[], &mut samples);
+        NoiseGenerator::new(7).fill(&[], &mut samples);
         assert_eq!(samples, [0; 100]);
     }
 }

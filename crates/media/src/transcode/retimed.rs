@@ -1,16 +1,16 @@
 //! Telephone-events forwarded next to transcoded audio on the sink's clock. A digit longer than a segment can express
 //! on either clock (RFC 4733 §2.5.1.3) is divided into segments of the sink's clock.
 
-use crate::dtmf::{END, Observation, PressTracker, SEGMENT_TICKS, TelephoneEvent};
-use crate::rtp::Rtp;
+use crate::dtmf::{END, EventObservation, EventTracker, SEGMENT_TICKS, TelephoneEvent};
+use crate::rtp::RtpHeader;
 
 use super::TIME_HZ;
 use super::spec::EventsSpec;
 
 /// State of the current digit.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Retimed {
-    presses: PressTracker,
+pub(super) struct DigitRetimer {
+    presses: EventTracker,
     /// Ticks of the source's clock in completed segments.
     before: u64,
     /// Start of the digit, in the time of the outgoing stream.
@@ -21,19 +21,19 @@ pub(super) struct Retimed {
     left: u64,
 }
 
-impl Retimed {
+impl DigitRetimer {
     /// Writes the duration on the sink's clock into a telephone-event packet and returns the start of its segment in
     /// the time of the outgoing stream. `time` is the packet's timestamp in that time. A digit starts after the end of
     /// the previous one.
-    pub(super) fn retime(&mut self, rtp: &Rtp, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
+    pub(super) fn retime(&mut self, rtp: &RtpHeader, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
         let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return time };
         match self.presses.observe(&packet) {
-            Observation::Begun => {
+            EventObservation::Begun => {
                 let begun = time.max(self.end);
-                *self = Retimed { presses: self.presses, begun, end: begun, ..Retimed::default() };
+                *self = DigitRetimer { presses: self.presses, begun, end: begun, ..DigitRetimer::default() };
             }
-            Observation::Continued { is_new_segment: true } => self.before += u64::from(SEGMENT_TICKS),
-            Observation::Continued { is_new_segment: false } | Observation::Ignored => {}
+            EventObservation::Continued { is_new_segment: true } => self.before += u64::from(SEGMENT_TICKS),
+            EventObservation::Continued { is_new_segment: false } | EventObservation::Ignored => {}
         }
         let [_, flags, high, low] = payload;
         let (from_hz, to_hz) = (u64::from(events.from.1.max(1)), u64::from(events.to.1.max(1)));

@@ -1,6 +1,6 @@
 //! Specification of a wire's transcoding.
 
-use crate::codec::Coding;
+use crate::codec::PayloadCodec;
 
 /// Telephone-events (RFC 4733): numbers and clocks of source and sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -16,9 +16,9 @@ pub struct EventsSpec {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TranscodeSpec {
     /// Payload numbers of the source to transcode; others pass as the wire specifies.
-    pub from: Vec<(u8, Coding)>,
+    pub from: Vec<(u8, PayloadCodec)>,
     /// The sink's payload number.
-    pub to: (u8, Coding),
+    pub to: (u8, PayloadCodec),
     /// Duration of the sink's packets, in milliseconds: 10 to 60; Opus supports 10, 20, 40 and 60.
     pub packet_ms: u8,
     /// Telephone-events, which pass in the stream of the audio.

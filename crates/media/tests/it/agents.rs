@@ -5,19 +5,25 @@
 use crate::support::*;
 use proptest::prelude::*;
 use serde_json::Value;
-use trunkgate_media::agent::{Loss, Settings, TrackSet, Transmit as AgentTransmit};
+use trunkgate_media::agent::{SocketMessage as AgentTransmit, StreamLoss, StreamSettings, TrackSet};
 use trunkgate_media::codec::g711::{alaw_to_ulaw, ulaw_to_alaw};
 use trunkgate_media::limits::{AGENT_NOTES_OF_A_KIND, AGENT_REQUESTS_PER_SECOND, SESSION_ENDS};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentEvent, AgentInput, AgentRequest, Command, Counter, DropReason, EndId, Event, RemoteSpec, Sound, Transmit,
+    AgentEvent, AgentInput, AgentRequest, Counter, DropReason, EndId, MediaCommand, MediaEvent, MediaTransmit,
+    PlayerSound, RemoteSpec,
 };
 
 const AGENT: EndId = EndId(7);
 const TONE: EndId = EndId(8);
 
-fn settings() -> Settings {
-    Settings { stream_sid: "MZ1".into(), call_sid: "CA1".into(), account_sid: "AC1".into(), ..Settings::default() }
+fn settings() -> StreamSettings {
+    StreamSettings {
+        stream_sid: "MZ1".into(),
+        call_sid: "CA1".into(),
+        account_sid: "AC1".into(),
+        ..StreamSettings::default()
+    }
 }
 
 /// Creates A with an open agent, wired both ways.
@@ -26,21 +32,21 @@ fn with_agent(form: WireFrom) -> Bench {
     bench.set_remote(A, remote(A_RTP));
     bench.add_agent(AGENT, settings());
     bench.agent(AGENT, AgentInput::Opened);
-    bench.command(Command::Wire { from: A, to: AGENT, wire: form.spec() });
-    bench.command(Command::Wire { from: AGENT, to: A, wire: form.spec() });
+    bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: form.spec() });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: form.spec() });
     bench
 }
 
-fn player(bench: &mut Bench, sound: Sound) {
-    bench.command(Command::AddPlayer { end: TONE, sound });
-    bench.command(Command::Wire { from: TONE, to: A, wire: ULAW.spec() });
+fn player(bench: &mut Bench, sound: PlayerSound) {
+    bench.command(MediaCommand::AddPlayer { end: TONE, sound });
+    bench.command(MediaCommand::Wire { from: TONE, to: A, wire: ULAW.spec() });
 }
 
 /// Builds a remote party's packet with its own numbers.
 fn packet(payload_type: u8, n: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let timestamp = u32::from(n) * 160 + 77_000;
-    Rtp { payload_type, sequence: n, timestamp, ..header(0) }.build(payload, &mut bytes);
+    RtpHeader { payload_type, sequence: n, timestamp, ..header(0) }.build(payload, &mut bytes);
     bytes
 }
 
@@ -50,7 +56,7 @@ fn of<'a>(messages: &'a [Value], event: &str) -> Vec<&'a Value> {
 
 /// Checks for one SSRC, consecutive sequence numbers, and timestamps one frame apart.
 fn assert_one_stream(packets: &[Vec<u8>]) {
-    let headers: Vec<Rtp> = packets.iter().map(|bytes| Rtp::parse(bytes).unwrap()).collect();
+    let headers: Vec<RtpHeader> = packets.iter().map(|bytes| RtpHeader::parse(bytes).unwrap()).collect();
     for pair in headers.windows(2) {
         assert_eq!(pair[1].ssrc, pair[0].ssrc);
         assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
@@ -67,7 +73,7 @@ fn an_agent_is_heard_every_20_ms_and_silence_else() {
     assert_eq!(made.len(), 50);
     for (n, packet) in made.iter().enumerate() {
         assert_eq!((packet.at - start).as_millis() as usize, n * 20);
-        let expected = Transmit { via: A, rtcp: false, to: addr(A_RTP), locked: false };
+        let expected = MediaTransmit { via: A, rtcp: false, to: addr(A_RTP), locked: false };
         assert_eq!(packet.transmit, expected);
         assert_eq!(packet.payload(), [[1, 2, 3].get(n).copied().unwrap_or(0xff); 160]);
         assert_eq!((packet.rtp().payload_type, packet.rtp().marker), (0, n == 0));
@@ -77,7 +83,10 @@ fn an_agent_is_heard_every_20_ms_and_silence_else() {
     assert_eq!(bench.session.counters(AGENT).unwrap().rx_packets.get(), 3);
     assert_eq!(
         bench.events(),
-        [Event::Agent { end: AGENT, event: AgentEvent::Open }, Event::Agent { end: AGENT, event: AgentEvent::Spoke }]
+        [
+            MediaEvent::Agent { end: AGENT, event: AgentEvent::Open },
+            MediaEvent::Agent { end: AGENT, event: AgentEvent::Spoke }
+        ]
     );
 }
 
@@ -104,25 +113,25 @@ fn agent_ringback_far_side_are_one_stream() {
     let mut bench = with_agent(ULAW);
     bench.say_audio(AGENT, &[1; 100]);
     let mut heard: Vec<Vec<u8>> = bench.run(507).into_iter().map(|made| made.bytes).collect();
-    bench.agent(AGENT, AgentInput::Lost(Loss::Reset));
-    assert!(bench.events().contains(&Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Reset) }));
+    bench.agent(AGENT, AgentInput::Lost(StreamLoss::Reset));
+    assert!(bench.events().contains(&MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(StreamLoss::Reset) }));
     // Queued audio is discarded, except for a packet that fades out.
     let silent = bench.run(41);
     assert!(silent.len() == 2 && silent[0].payload()[0] == 1 && silent[0].payload()[159] != 1);
     assert!(silent[1].payload() == [0xff; 160]);
     heard.extend(silent.into_iter().map(|made| made.bytes));
-    player(&mut bench, Sound::Ringback);
+    player(&mut bench, PlayerSound::Ringback);
     let tone = bench.run(300);
     assert!(tone.iter().all(|made| made.payload() != [0xff; 160]));
     assert!(tone[0].rtp().marker && !tone[1].rtp().marker);
     heard.extend(tone.into_iter().map(|made| made.bytes));
-    bench.command(Command::RemoveEnd { end: AGENT });
+    bench.command(MediaCommand::RemoveEnd { end: AGENT });
 
     // The next target has answered but sends no audio yet.
     bench.set_remote(B, remote(B_RTP));
     bench.wire(A, B);
     bench.wire(B, A);
-    bench.command(Command::RemoveEnd { end: TONE });
+    bench.command(MediaCommand::RemoveEnd { end: TONE });
     let silent = bench.run(433);
     assert!(silent[1..].iter().all(|made| made.payload() == [0xff; 160]), "the tone has faded out in one packet");
     heard.extend(silent.into_iter().map(|made| made.bytes));
@@ -135,7 +144,7 @@ fn agent_ringback_far_side_are_one_stream() {
     // Back to an agent.
     bench.add_agent(AGENT, settings());
     bench.agent(AGENT, AgentInput::Opened);
-    bench.command(Command::Wire { from: AGENT, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: ULAW.spec() });
     heard.extend(bench.run(100).into_iter().map(|made| made.bytes));
     assert_eq!(heard.len(), 26 + 2 + 15 + 22 + 20 + 6);
     assert_one_stream(&heard);
@@ -149,7 +158,7 @@ fn a_relay_before_an_agent_goes_on_in_its_stream() {
         heard.push(bench.feed(B, false, B_RTP, &packet(0, n, &[9; 160])).unwrap().1);
         bench.wait(20);
     }
-    player(&mut bench, Sound::Ringback);
+    player(&mut bench, PlayerSound::Ringback);
     heard.extend(bench.run(100).into_iter().map(|made| made.bytes));
     assert_one_stream(&heard);
     assert_eq!(bench.feed(B, false, B_RTP, &packet(0, 6, &[9; 160])), None, "B is cut off");
@@ -160,9 +169,9 @@ fn two_streams_have_their_own_numbers() {
     let mut one = with_agent(ULAW);
     let mut two = with_agent(ULAW);
     assert_eq!(one.run(0)[0].rtp(), two.run(0)[0].rtp(), "replayed, it is the same");
-    player(&mut one, Sound::Ringback);
+    player(&mut one, PlayerSound::Ringback);
     one.set_remote(B, remote(B_RTP));
-    one.command(Command::Wire { from: TONE, to: B, wire: ULAW.spec() });
+    one.command(MediaCommand::Wire { from: TONE, to: B, wire: ULAW.spec() });
     let made = one.run(20);
     let of = |via| made.iter().find(|made| made.transmit.via == via).unwrap().rtp().ssrc;
     assert_ne!(of(A), of(B));
@@ -276,7 +285,7 @@ fn clear_is_heard_at_the_next_tick_and_returns_marks() {
     let names: Vec<&Value> = of(&messages, "mark").iter().map(|mark| &mark["mark"]["name"]).collect();
     assert_eq!(names, ["a", "b"]);
     let events = bench.events();
-    let [.., Event::Agent { end: AGENT, event: AgentEvent::Note { text, logged: false } }] = &events[..] else {
+    let [.., MediaEvent::Agent { end: AGENT, event: AgentEvent::Note { text, logged: false } }] = &events[..] else {
         panic!("{events:?}")
     };
     assert_eq!(text, "clear: 19,880 ms not played, 2 marks returned");
@@ -289,16 +298,16 @@ fn clear_is_heard_at_the_next_tick_and_returns_marks() {
 fn a_sound_is_played_once_and_told() {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
-    bench.command(Command::AddPlayer { end: TONE, sound: Sound::Once(vec![5; 330].into()) });
+    bench.command(MediaCommand::AddPlayer { end: TONE, sound: PlayerSound::Once(vec![5; 330].into()) });
     assert_eq!(bench.run(1000), [], "nothing before it is wired");
-    bench.command(Command::Wire { from: TONE, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: TONE, to: A, wire: ULAW.spec() });
     let made = bench.run(39);
     assert_eq!((made.len(), bench.events()), (2, vec![]));
     let made = bench.run(40);
-    assert_eq!(bench.events(), [Event::Played { end: TONE }]);
+    assert_eq!(bench.events(), [MediaEvent::Played { end: TONE }]);
     assert_eq!((made[0].payload()[9], made[0].payload()[10]), (5, 0xff));
     assert_eq!(made[1].payload(), [0xff; 160]);
-    bench.command(Command::RemoveEnd { end: TONE });
+    bench.command(MediaCommand::RemoveEnd { end: TONE });
     assert_eq!(bench.events(), [], "a player has no port");
 }
 
@@ -310,7 +319,7 @@ fn what_an_agent_wants_is_told() {
     bench.say(AGENT, r#"{"event":"transfer","target":"agent:night","consult":true}"#);
     bench.say(AGENT, r#"{"event":"dtmf","digits":"12#"}"#);
     bench.say(AGENT, r#"{"event":"hangup"}"#);
-    let wish = |wish| Event::Agent { end: AGENT, event: AgentEvent::Request(wish) };
+    let wish = |wish| MediaEvent::Agent { end: AGENT, event: AgentEvent::Request(wish) };
     assert_eq!(
         bench.events(),
         [
@@ -325,9 +334,9 @@ fn what_an_agent_wants_is_told() {
     }
     let events = bench.events();
     let wishes =
-        events.iter().filter(|event| matches!(event, Event::Agent { event: AgentEvent::Request(_), .. })).count();
+        events.iter().filter(|event| matches!(event, MediaEvent::Agent { event: AgentEvent::Request(_), .. })).count();
     assert_eq!(wishes, AGENT_REQUESTS_PER_SECOND as usize - 4);
-    assert!(matches!(events.last(), Some(Event::Agent { event: AgentEvent::Note { .. }, .. })));
+    assert!(matches!(events.last(), Some(MediaEvent::Agent { event: AgentEvent::Note { .. }, .. })));
     bench.run(1000);
     bench.events();
     bench.say(AGENT, r#"{"event":"hangup"}"#);
@@ -340,10 +349,13 @@ fn mistakes_are_noted_and_bounded() {
     bench.events();
     for text in ["{", "[]", "{}", r#"{"event":"media","media":{"payload":"!"}}"#, r#"{"event":"mark"}"#] {
         bench.say(AGENT, text);
-        assert!(matches!(&bench.events()[..], [Event::Agent { end: AGENT, event: AgentEvent::Note { .. } }]), "{text}");
+        assert!(
+            matches!(&bench.events()[..], [MediaEvent::Agent { end: AGENT, event: AgentEvent::Note { .. } }]),
+            "{text}"
+        );
     }
     bench.agent(AGENT, AgentInput::Binary(9));
-    assert!(matches!(&bench.events()[..], [Event::Agent { end: AGENT, event: AgentEvent::Note { .. } }]));
+    assert!(matches!(&bench.events()[..], [MediaEvent::Agent { end: AGENT, event: AgentEvent::Note { .. } }]));
     assert_eq!((bench.queue.invalid.get(), bench.queue.foreign.get()), (5, 0), "all but the mark without a name");
     for n in 0..10_000 {
         bench.say(AGENT, "{");
@@ -359,9 +371,9 @@ fn mistakes_are_noted_and_bounded() {
 #[test]
 fn a_close_with_1000_is_an_end_and_any_other_a_loss() {
     for (code, event) in [
-        (Some(1000), Event::Agent { end: AGENT, event: AgentEvent::Ended }),
-        (Some(1001), Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Closed(Some(1001))) }),
-        (None, Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::Closed(None)) }),
+        (Some(1000), MediaEvent::Agent { end: AGENT, event: AgentEvent::Ended }),
+        (Some(1001), MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(StreamLoss::Closed(Some(1001))) }),
+        (None, MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(StreamLoss::Closed(None)) }),
     ] {
         let mut bench = with_agent(ULAW);
         bench.events();
@@ -383,7 +395,7 @@ fn an_agent_that_does_not_open_is_lost_in_time() {
     bench.run(9_999);
     assert_eq!(bench.events(), []);
     bench.run(1);
-    assert_eq!(bench.events(), [Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::ConnectTimeout) }]);
+    assert_eq!(bench.events(), [MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(StreamLoss::ConnectTimeout) }]);
     assert!(bench.session.agent_is_closed(AGENT));
 }
 
@@ -395,9 +407,9 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
             bench.run(1);
             bench.written(AGENT);
         }
-        bench.events().into_iter().filter(|event| !matches!(event, Event::Unheard { .. })).collect::<Vec<_>>()
+        bench.events().into_iter().filter(|event| !matches!(event, MediaEvent::Unheard { .. })).collect::<Vec<_>>()
     };
-    let lost = [Event::Agent { end: AGENT, event: AgentEvent::Lost(Loss::PingUnanswered) }];
+    let lost = [MediaEvent::Agent { end: AGENT, event: AgentEvent::Lost(StreamLoss::PingUnanswered) }];
     let mut bench = with_agent(ULAW);
     bench.events();
     assert_eq!(run(&mut bench, 6_999), []);
@@ -411,7 +423,7 @@ fn a_ping_must_be_answered_unless_the_socket_was_not_read() {
     assert!(!bench.session.agent_wants_more(AGENT));
     let told = bench.events();
     assert!(
-        matches!(&told[..], [Event::Agent { event: AgentEvent::Spoke, .. }, Event::Agent { event: AgentEvent::Note { text, .. }, .. }] if text.contains("more than is heard")),
+        matches!(&told[..], [MediaEvent::Agent { event: AgentEvent::Spoke, .. }, MediaEvent::Agent { event: AgentEvent::Note { text, .. }, .. }] if text.contains("more than is heard")),
         "{told:?}"
     );
     assert_eq!(run(&mut bench, 30_000), [], "its answer lies in the socket");
@@ -446,7 +458,7 @@ fn an_agent_that_is_removed_leaves_its_last_words() {
     bench.written(AGENT);
     bench.feed(A, false, A_RTP, &packet(0, 1, &[1; 160]));
     bench.events();
-    bench.command(Command::RemoveEnd { end: AGENT });
+    bench.command(MediaCommand::RemoveEnd { end: AGENT });
     assert_eq!(bench.events(), [], "an agent has no port");
     let (end, mut stream) = bench.session.poll_departed().unwrap();
     assert_eq!(end, AGENT);
@@ -462,7 +474,7 @@ fn an_agent_that_is_removed_leaves_its_last_words() {
     // With the session, too; an agent that never opened has no messages left.
     let mut bench = with_agent(ULAW);
     bench.add_agent(EndId(9), settings());
-    bench.command(Command::Close);
+    bench.command(MediaCommand::Close);
     assert_eq!(bench.session.poll_departed().unwrap().0, AGENT);
     let (end, stream) = bench.session.poll_departed().unwrap();
     assert!(end == EndId(9) && stream.is_closed());
@@ -472,15 +484,15 @@ fn an_agent_that_is_removed_leaves_its_last_words() {
 #[test]
 fn an_agent_that_cannot_be_had_is_lost() {
     let mut bench = Bench::unconnected();
-    let lost = |end| Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) };
+    let lost = |end| MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Unreachable) };
     for n in 3..SESSION_ENDS as u16 {
-        bench.command(Command::AddPlayer { end: EndId(20 + n), sound: Sound::Ringback });
+        bench.command(MediaCommand::AddPlayer { end: EndId(20 + n), sound: PlayerSound::Ringback });
     }
     bench.add_agent(AGENT, settings());
     assert_eq!(bench.events().last(), Some(&lost(AGENT)));
-    bench.command(Command::AddPlayer { end: TONE, sound: Sound::Ringback });
+    bench.command(MediaCommand::AddPlayer { end: TONE, sound: PlayerSound::Ringback });
     bench.set_remote(A, remote(A_RTP));
-    bench.command(Command::Wire { from: TONE, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: TONE, to: A, wire: ULAW.spec() });
     assert_eq!(bench.run(100), []);
 }
 
@@ -502,7 +514,7 @@ fn an_agent_that_reads_slowly_hurts_itself_only() {
     assert_eq!((bench.queue.unsent.now(), bench.queue.unsent.most()), (100, 100));
     assert_eq!(bench.worker.agent_frames_dropped.get(), 400);
     let events = bench.events();
-    assert!(matches!(&events[..], [Event::Agent { event: AgentEvent::Note { .. }, .. }]), "{events:?}");
+    assert!(matches!(&events[..], [MediaEvent::Agent { event: AgentEvent::Note { .. }, .. }]), "{events:?}");
     let messages = bench.written(AGENT);
     let heard = of(&messages, "media");
     assert_eq!((heard.len(), audio(heard[0])[0]), (100, 400u16 as u8));
@@ -557,7 +569,7 @@ fn any_text() -> impl Strategy<Value = String> {
 #[test]
 fn a_listener_without_a_tap_hears_silence() {
     let mut bench = Bench::unconnected();
-    bench.add_agent(AGENT, Settings { talks: false, tracks: TrackSet::Both, ..settings() });
+    bench.add_agent(AGENT, StreamSettings { talks: false, tracks: TrackSet::Both, ..settings() });
     bench.agent(AGENT, AgentInput::Opened);
     bench.run(1000);
     let messages = bench.written(AGENT);

@@ -4,7 +4,7 @@
 
 use crate::support::*;
 use proptest::prelude::*;
-use trunkgate_media::{DropReason, Event, RemoteSpec};
+use trunkgate_media::{DropReason, MediaEvent, RemoteSpec};
 
 /// Sides: end, its RTP and RTCP address, the other end, its RTP and RTCP address.
 const SIDES: [(trunkgate_media::EndId, [&str; 2], trunkgate_media::EndId, [&str; 2]); 2] =
@@ -64,7 +64,7 @@ fn a_stranger_that_is_first_wins_nothing() {
     bench.wire(A, B);
     assert_eq!(bench.rtp(A, STRANGER, 2), None);
     assert_eq!(bench.rtp(A, A_RTP, 2), Some(addr(B_RTP)));
-    assert_eq!(bench.events(), [Event::Latched { end: A, source: addr(A_RTP) }]);
+    assert_eq!(bench.events(), [MediaEvent::Latched { end: A, source: addr(A_RTP) }]);
 }
 
 #[test]
@@ -101,9 +101,9 @@ fn another_port_of_the_address_never_takes_the_call() {
     assert_eq!(bench.rtcp(A, other), None);
     assert_eq!(bench.rtp(B, B_RTP, 3), Some(addr(A_RTP)));
     assert_eq!(bench.counters[0].latched.get(), 1);
-    let latched = |source| Event::Latched { end: A, source: addr(source) };
-    let of_a = |event: &Event| matches!(event, Event::Latched { end: A, .. });
-    let events: Vec<Event> = bench.events().into_iter().filter(of_a).collect();
+    let latched = |source| MediaEvent::Latched { end: A, source: addr(source) };
+    let of_a = |event: &MediaEvent| matches!(event, MediaEvent::Latched { end: A, .. });
+    let events: Vec<MediaEvent> = bench.events().into_iter().filter(of_a).collect();
     assert_eq!(events, [latched(other), latched(A_RTP)]);
 }
 
@@ -139,7 +139,7 @@ fn a_renegotiation_opens_the_latch_only_with_a_new_version() {
     assert_eq!(bench.rtp(A, STRANGER, 3), None);
     assert!(bench.rtp(A, "192.0.2.1:62000", 4).is_some());
     assert_eq!(bench.rtp(A, "192.0.2.1:61000", 5), None);
-    let latched = |port| Event::Latched { end: A, source: addr(&format!("192.0.2.1:{port}")) };
+    let latched = |port| MediaEvent::Latched { end: A, source: addr(&format!("192.0.2.1:{port}")) };
     assert_eq!(bench.events(), [latched(61000), latched(62000)]);
 }
 

@@ -7,28 +7,29 @@ use std::f64::consts::TAU;
 
 use crate::support::*;
 use serde_json::Value;
-use trunkgate_media::agent::{Format, Settings, TrackSet};
+use trunkgate_media::agent::{AgentFormat, StreamSettings, TrackSet};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::opus::OpusPreferences;
 use trunkgate_media::codec::{g722, opus};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, Sound, TapSpec, TranscodeSpec, WireSpec,
+    AgentInput, DigitFormat, DropReason, EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, TapSpec,
+    TranscodeSpec, WireSpec,
 };
 
 const AGENT: EndId = EndId(7);
-const OPUS: WireFrom = WireFrom { payload: 107, coding: Coding::Opus(WANTED) };
-const G722: WireFrom = WireFrom { payload: 9, coding: Coding::G722 };
-const WANTED: Wanted = Wanted { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
+const OPUS: WireFrom = WireFrom { payload: 107, coding: PayloadCodec::Opus(WANTED) };
+const G722: WireFrom = WireFrom { payload: 9, coding: PayloadCodec::G722 };
+const WANTED: OpusPreferences = OpusPreferences { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
 const PEAK: f64 = 8000.0;
 const RATE: u32 = 16_000;
 
-fn settings(format: Format) -> Settings {
-    Settings { stream_sid: "MZ1".into(), format, ..Settings::default() }
+fn settings(format: AgentFormat) -> StreamSettings {
+    StreamSettings { stream_sid: "MZ1".into(), format, ..StreamSettings::default() }
 }
 
 /// Creates A with an open agent of a format, wired both ways.
-fn with_agent(form: WireFrom, format: Format) -> Bench {
+fn with_agent(form: WireFrom, format: AgentFormat) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
     bench.add_agent(AGENT, settings(format));
@@ -39,8 +40,8 @@ fn with_agent(form: WireFrom, format: Format) -> Bench {
 
 fn wire_agent(bench: &mut Bench, form: WireFrom) {
     let clocks = vec![(form.payload, form.coding.clock_hz())];
-    bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { clocks, ..form.spec() } });
-    bench.command(Command::Wire { from: AGENT, to: A, wire: form.spec() });
+    bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: WireSpec { clocks, ..form.spec() } });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: form.spec() });
 }
 
 fn ticks(form: WireFrom) -> u32 {
@@ -51,16 +52,16 @@ fn ticks(form: WireFrom) -> u32 {
 fn said(form: WireFrom, hz: f64, packets: usize) -> Vec<Vec<u8>> {
     let samples: Vec<i16> =
         (0..packets * 320).map(|n| (PEAK * (TAU * hz * n as f64 / f64::from(RATE)).sin()) as i16).collect();
-    let (mut g722, mut opus) = (g722::Encoder::new(), opus::Encoder::new(RATE, WANTED).unwrap());
+    let (mut g722, mut opus) = (g722::G722Encoder::new(), opus::OpusEncoder::new(RATE, WANTED).unwrap());
     let payload = |frame: &[i16]| match form.coding {
-        Coding::G722 => frame.as_chunks::<2>().0.iter().map(|[a, b]| g722.encode(*a, *b)).collect(),
-        Coding::Opus(_) => {
+        PayloadCodec::G722 => frame.as_chunks::<2>().0.iter().map(|[a, b]| g722.encode(*a, *b)).collect(),
+        PayloadCodec::Opus(_) => {
             let mut packet = vec![0; 1000];
             let bytes = opus.encode(frame, &mut packet);
             packet.truncate(bytes);
             packet
         }
-        Coding::Pcmu | Coding::Pcma | Coding::Linear(_) => panic!("not of these tests"),
+        PayloadCodec::Pcmu | PayloadCodec::Pcma | PayloadCodec::Linear(_) => panic!("not of these tests"),
     };
     samples.chunks(320).map(payload).collect()
 }
@@ -68,33 +69,33 @@ fn said(form: WireFrom, hz: f64, packets: usize) -> Vec<Vec<u8>> {
 fn packet(form: WireFrom, n: usize, payload_type: u8, payload: &[u8]) -> Vec<u8> {
     let (sequence, timestamp) = (n as u16, n as u32 * ticks(form) + 77_000);
     let mut bytes = Vec::new();
-    Rtp { payload_type, sequence, timestamp, ..header(0) }.build(payload, &mut bytes);
+    RtpHeader { payload_type, sequence, timestamp, ..header(0) }.build(payload, &mut bytes);
     bytes
 }
 
 /// Decodes packets sent to a remote party, at 16 kHz.
 fn decoded(form: WireFrom, made: &[Made]) -> Vec<i16> {
-    let (mut g722, mut opus) = (g722::Decoder::new(), opus::Decoder::new(RATE).unwrap());
+    let (mut g722, mut opus) = (g722::G722Decoder::new(), opus::OpusDecoder::new(RATE).unwrap());
     let one = |made: &Made| match form.coding {
-        Coding::G722 => made.payload().iter().flat_map(|code| g722.decode(*code)).collect::<Vec<i16>>(),
-        Coding::Opus(_) => {
+        PayloadCodec::G722 => made.payload().iter().flat_map(|code| g722.decode(*code)).collect::<Vec<i16>>(),
+        PayloadCodec::Opus(_) => {
             let mut samples = vec![0; 1920];
             let count = opus.decode(made.payload(), &mut samples).unwrap();
             samples.truncate(count);
             samples
         }
-        Coding::Pcmu | Coding::Pcma | Coding::Linear(_) => panic!("not of these tests"),
+        PayloadCodec::Pcmu | PayloadCodec::Pcma | PayloadCodec::Linear(_) => panic!("not of these tests"),
     };
     made.iter().flat_map(one).collect()
 }
 
 /// Returns the audio of a track in an agent's messages.
-fn heard(messages: &[Value], format: Format, track: &str) -> Vec<i16> {
+fn heard(messages: &[Value], format: AgentFormat, track: &str) -> Vec<i16> {
     let media = messages.iter().filter(|message| message["event"] == "media" && message["media"]["track"] == track);
     let bytes: Vec<u8> = media.flat_map(audio).collect();
     match format {
-        Format::Mulaw8000 => bytes.iter().map(|code| decode_ulaw(*code)).collect(),
-        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+        AgentFormat::Mulaw8000 => bytes.iter().map(|code| decode_ulaw(*code)).collect(),
+        AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => {
             bytes.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
         }
     }
@@ -130,7 +131,7 @@ fn listen(bench: &mut Bench, form: WireFrom, hz: f64, packets: usize, lost: &[us
 #[test]
 fn an_agent_hears_a_far_side_of_another_codec() {
     for form in [OPUS, G722] {
-        for format in Format::ALL {
+        for format in AgentFormat::ALL {
             let mut bench = with_agent(form, format);
             let messages = listen(&mut bench, form, 500.0, 50, &[]);
             let samples = heard(&messages, format, "inbound");
@@ -146,11 +147,11 @@ fn an_agent_hears_a_far_side_of_another_codec() {
 #[test]
 fn wide_band_is_kept_for_who_has_it() {
     for (form, format, kept) in [
-        (G722, Format::L16Rate16000, true),
-        (G722, Format::L16Rate24000, true),
-        (OPUS, Format::L16Rate16000, true),
-        (G722, Format::L16Rate8000, false),
-        (G722, Format::Mulaw8000, false),
+        (G722, AgentFormat::L16Rate16000, true),
+        (G722, AgentFormat::L16Rate24000, true),
+        (OPUS, AgentFormat::L16Rate16000, true),
+        (G722, AgentFormat::L16Rate8000, false),
+        (G722, AgentFormat::Mulaw8000, false),
     ] {
         let mut bench = with_agent(form, format);
         let samples = heard(&listen(&mut bench, form, 6000.0, 50, &[]), format, "inbound");
@@ -167,12 +168,12 @@ fn wide_band_is_kept_for_who_has_it() {
 }
 
 /// Has the agent play a tone for a second.
-fn say(bench: &mut Bench, format: Format, hz: f64) -> Vec<Made> {
+fn say(bench: &mut Bench, format: AgentFormat, hz: f64) -> Vec<Made> {
     let rate = format.sample_rate();
     let samples = (0..rate).map(|n| (PEAK * (TAU * hz * f64::from(n) / f64::from(rate)).sin()) as i16);
     let bytes: Vec<u8> = match format {
-        Format::Mulaw8000 => samples.map(encode_ulaw).collect(),
-        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+        AgentFormat::Mulaw8000 => samples.map(encode_ulaw).collect(),
+        AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => {
             samples.flat_map(i16::to_le_bytes).collect()
         }
     };
@@ -183,7 +184,7 @@ fn say(bench: &mut Bench, format: Format, hz: f64) -> Vec<Made> {
 #[test]
 fn a_far_side_of_another_codec_hears_an_agent() {
     for form in [OPUS, G722] {
-        for format in Format::ALL {
+        for format in AgentFormat::ALL {
             let mut bench = with_agent(form, format);
             let made = say(&mut bench, format, 500.0);
             assert_eq!(made.len(), 51, "a packet every 20 ms");
@@ -202,7 +203,9 @@ fn a_far_side_of_another_codec_hears_an_agent() {
 
 #[test]
 fn what_a_wide_agent_says_is_heard_whole() {
-    for (form, format) in [(G722, Format::L16Rate16000), (G722, Format::L16Rate24000), (OPUS, Format::L16Rate16000)] {
+    for (form, format) in
+        [(G722, AgentFormat::L16Rate16000), (G722, AgentFormat::L16Rate24000), (OPUS, AgentFormat::L16Rate16000)]
+    {
         let mut bench = with_agent(form, format);
         let samples = decoded(form, &say(&mut bench, format, 6000.0));
         let (level, _) = judged(&samples[8000..], 6000.0, RATE);
@@ -214,7 +217,7 @@ fn what_a_wide_agent_says_is_heard_whole() {
 #[test]
 fn a_mark_comes_back_once_its_audio_has_left_and_a_clear_ends_it() {
     for form in [OPUS, G722] {
-        let mut bench = with_agent(form, Format::Mulaw8000);
+        let mut bench = with_agent(form, AgentFormat::Mulaw8000);
         let loud: Vec<u8> = (0..160).map(|n| encode_ulaw(if n % 16 < 8 { 8000 } else { -8000 })).collect();
         bench.say(AGENT, &media_of(&loud.repeat(5)));
         bench.say(AGENT, &mark("said"));
@@ -243,9 +246,9 @@ fn a_mark_comes_back_once_its_audio_has_left_and_a_clear_ends_it() {
 #[test]
 fn a_lost_packet_is_concealed() {
     for form in [OPUS, G722] {
-        let mut bench = with_agent(form, Format::Mulaw8000);
+        let mut bench = with_agent(form, AgentFormat::Mulaw8000);
         let messages = listen(&mut bench, form, 500.0, 50, &[20, 35]);
-        let samples = heard(&messages, Format::Mulaw8000, "inbound");
+        let samples = heard(&messages, AgentFormat::Mulaw8000, "inbound");
         let power = |frame: &[i16]| frame.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / 160.0;
         let levels: Vec<i64> = samples.chunks(160).map(|frame| (power(frame).max(1.0).log10() * 10.0) as i64).collect();
         assert!(levels[10..45].iter().all(|level| *level > 50), "{form:?}: no hole is heard: {levels:?}");
@@ -259,7 +262,7 @@ fn a_lost_packet_is_concealed() {
 #[test]
 fn rfc3389_comfort_noise_is_heard_as_loud_as_it_says() {
     for form in [OPUS, G722] {
-        let mut bench = with_agent(form, Format::L16Rate16000);
+        let mut bench = with_agent(form, AgentFormat::L16Rate16000);
         let said = said(form, 500.0, 50);
         let mut messages = Vec::new();
         for (n, payload) in said.iter().enumerate() {
@@ -271,7 +274,7 @@ fn rfc3389_comfort_noise_is_heard_as_loud_as_it_says() {
             bench.run(20);
             messages.extend(bench.written(AGENT));
         }
-        let samples = heard(&messages, Format::L16Rate16000, "inbound");
+        let samples = heard(&messages, AgentFormat::L16Rate16000, "inbound");
         let noise = &samples[21 * 320..29 * 320];
         let power = noise.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / noise.len() as f64;
         let level = 10.0 * (power / 32_767.0_f64.powi(2)).log10();
@@ -284,7 +287,7 @@ fn rfc3389_comfort_noise_is_heard_as_loud_as_it_says() {
 
 #[test]
 fn packets_that_change_places_are_heard_as_if_they_had_not() {
-    for (form, format) in [OPUS, G722].into_iter().flat_map(|form| Format::ALL.map(|format| (form, format))) {
+    for (form, format) in [OPUS, G722].into_iter().flat_map(|form| AgentFormat::ALL.map(|format| (form, format))) {
         let straight = heard(&listen(&mut with_agent(form, format), form, 500.0, 50, &[]), format, "inbound");
         let mut bench = with_agent(form, format);
         let mut messages = Vec::new();
@@ -312,7 +315,7 @@ fn packets_that_change_places_are_heard_as_if_they_had_not() {
 #[test]
 fn a_loss_before_what_is_late_is_concealed_too() {
     for form in [OPUS, G722] {
-        let mut bench = with_agent(form, Format::L16Rate16000);
+        let mut bench = with_agent(form, AgentFormat::L16Rate16000);
         let mut messages = Vec::new();
         for (n, payload) in said(form, 500.0, 50).iter().enumerate() {
             bench.run(if n == 21 { 69 } else { 0 });
@@ -327,7 +330,7 @@ fn a_loss_before_what_is_late_is_concealed_too() {
             });
             messages.extend(bench.written(AGENT));
         }
-        let samples = heard(&messages, Format::L16Rate16000, "inbound");
+        let samples = heard(&messages, AgentFormat::L16Rate16000, "inbound");
         let power = |frame: &[i16]| frame.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / 320.0;
         let levels: Vec<i64> = samples.chunks(320).map(|frame| (power(frame).max(1.0).log10() * 10.0) as i64).collect();
         assert!(levels[10..40].iter().all(|level| *level > 50), "{form:?}: no hole is heard: {levels:?}");
@@ -336,7 +339,7 @@ fn a_loss_before_what_is_late_is_concealed_too() {
 
 #[test]
 fn rfc4733_keys_are_heard_and_pressed_on_the_far_side_s_clock() {
-    let mut bench = with_agent(OPUS, Format::Mulaw8000);
+    let mut bench = with_agent(OPUS, AgentFormat::Mulaw8000);
     let voice = said(OPUS, 500.0, 10);
     bench.feed(A, false, A_RTP, &packet(OPUS, 0, 107, &voice[0]));
     for n in 1..4 {
@@ -349,8 +352,8 @@ fn rfc4733_keys_are_heard_and_pressed_on_the_far_side_s_clock() {
     let messages = bench.written(AGENT);
     let keys: Vec<&Value> = messages.iter().filter(|message| message["event"] == "dtmf").collect();
     assert_eq!((keys.len(), &keys[0]["dtmf"]["digit"]), (1, &Value::from("5")));
-    let press = PressSpec::Event { payload: 96, clock_hz: 48_000 };
-    bench.command(Command::Press { end: A, press, digits: "1".into(), ms: 100 });
+    let press = DigitFormat::Event { payload: 96, clock_hz: 48_000 };
+    bench.command(MediaCommand::Press { end: A, press, digits: "1".into(), ms: 100 });
     let made = bench.run(200);
     let pressed: Vec<&Made> = made.iter().filter(|made| made.rtp().payload_type == 96).collect();
     assert_eq!(
@@ -369,12 +372,15 @@ fn who_listens_hears_both_directions() {
         bench.set_remote(B, remote(B_RTP));
         let clocks = vec![(form.payload, form.coding.clock_hz())];
         let wire = WireSpec { payloads: vec![(form.payload, form.payload)], clocks, ..Default::default() };
-        bench.command(Command::Wire { from: A, to: B, wire: wire.clone() });
-        bench.command(Command::Wire { from: B, to: A, wire });
-        bench.add_agent(AGENT, Settings { tracks: TrackSet::Both, talks: false, ..settings(Format::Mulaw8000) });
+        bench.command(MediaCommand::Wire { from: A, to: B, wire: wire.clone() });
+        bench.command(MediaCommand::Wire { from: B, to: A, wire });
+        bench.add_agent(
+            AGENT,
+            StreamSettings { tracks: TrackSet::Both, talks: false, ..settings(AgentFormat::Mulaw8000) },
+        );
         bench.agent(AGENT, AgentInput::Opened);
         let audio = TapSpec::both(form.payload, form.coding);
-        bench.command(Command::Tap { of: A, listener: AGENT, audio });
+        bench.command(MediaCommand::Tap { of: A, listener: AGENT, audio });
         let mut messages = Vec::new();
         for (n, (there, back)) in said(form, 500.0, 50).iter().zip(&said(form, 1000.0, 50)).enumerate() {
             let sent = packet(form, n, form.payload, there);
@@ -384,7 +390,7 @@ fn who_listens_hears_both_directions() {
             messages.extend(bench.written(AGENT));
         }
         for (track, hz) in [("inbound", 500.0), ("outbound", 1000.0)] {
-            let samples = heard(&messages, Format::Mulaw8000, track);
+            let samples = heard(&messages, AgentFormat::Mulaw8000, track);
             let (level, purity) = judged(&samples[4000..7200], hz, 8000);
             assert!(level.abs() < 0.5 && purity > 13.0, "{form:?} {track}: {level} dB, {purity} dB");
         }
@@ -395,17 +401,17 @@ fn who_listens_hears_both_directions() {
 #[test]
 fn what_is_played_and_who_speaks_next_are_one_stream() {
     for form in [OPUS, G722] {
-        let mut bench = with_agent(form, Format::L16Rate16000);
+        let mut bench = with_agent(form, AgentFormat::L16Rate16000);
         let player = EndId(8);
-        bench.command(Command::AddPlayer { end: player, sound: Sound::Ringback });
-        bench.command(Command::Wire { from: player, to: A, wire: form.spec() });
+        bench.command(MediaCommand::AddPlayer { end: player, sound: PlayerSound::Ringback });
+        bench.command(MediaCommand::Wire { from: player, to: A, wire: form.spec() });
         let mut made = bench.run(1000);
-        assert_eq!(bench.events().iter().filter(|event| matches!(event, Event::Played { .. })).count(), 0);
+        assert_eq!(bench.events().iter().filter(|event| matches!(event, MediaEvent::Played { .. })).count(), 0);
         let samples = decoded(form, &made);
         let loud = samples[8000..].iter().map(|sample| i32::from(sample.abs())).max().unwrap();
         assert!((3500..6000).contains(&loud), "{form:?}: {loud}");
-        bench.command(Command::Wire { from: AGENT, to: A, wire: form.spec() });
-        made.extend(say(&mut bench, Format::L16Rate16000, 500.0));
+        bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: form.spec() });
+        made.extend(say(&mut bench, AgentFormat::L16Rate16000, 500.0));
         let samples = decoded(form, &made);
         assert!(judged(&samples[24_000..], 500.0, RATE).0.abs() < 0.5);
         assert!(made.windows(2).all(|pair| {
@@ -418,17 +424,17 @@ fn what_is_played_and_who_speaks_next_are_one_stream() {
 /// A re-INVITE changes the codec while the agent speaks: the stream continues under its SSRC, on the new codec's clock.
 #[test]
 fn the_codec_may_change_under_an_agent() {
-    let mut bench = with_agent(ULAW, Format::Mulaw8000);
+    let mut bench = with_agent(ULAW, AgentFormat::Mulaw8000);
     let before = bench.run(100);
     wire_agent(&mut bench, OPUS);
-    let after = say(&mut bench, Format::Mulaw8000, 500.0);
+    let after = say(&mut bench, AgentFormat::Mulaw8000, 500.0);
     let (last, first) = (before.last().unwrap().rtp(), after[0].rtp());
     assert_eq!((first.payload_type, first.ssrc), (107, last.ssrc));
     assert_eq!(first.sequence, last.sequence.wrapping_add(1));
     assert_eq!(first.timestamp, last.timestamp.wrapping_add(960));
     assert!(judged(&decoded(OPUS, &after)[8000..], 500.0, RATE).0.abs() < 0.5);
     let messages = listen(&mut bench, OPUS, 500.0, 50, &[]);
-    let samples = heard(&messages, Format::Mulaw8000, "inbound");
+    let samples = heard(&messages, AgentFormat::Mulaw8000, "inbound");
     assert!(judged(&samples[samples.len() - 4000..samples.len() - 1600], 500.0, 8000).0.abs() < 0.5);
     wire_agent(&mut bench, ULAW);
     let made = bench.run(40);
@@ -438,25 +444,25 @@ fn the_codec_may_change_under_an_agent() {
 /// A remote party replaces an agent as feeder, and the reverse: the G.722 decoder sees the steps of one encoder.
 #[test]
 fn a_far_side_of_g722_hears_one_coder_whoever_feeds_it() {
-    let mut bench = with_agent(G722, Format::L16Rate16000);
+    let mut bench = with_agent(G722, AgentFormat::L16Rate16000);
     bench.set_remote(B, remote(B_RTP));
     let mut payloads: Vec<Vec<u8>> = Vec::new();
     let mut changes = Vec::new();
     for turn in 0..2 {
         if turn > 0 {
-            bench.command(Command::Wire { from: AGENT, to: A, wire: G722.spec() });
+            bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: G722.spec() });
         }
         changes.push(payloads.len());
-        payloads.extend(say(&mut bench, Format::L16Rate16000, 500.0).iter().map(|made| made.payload().to_vec()));
+        payloads.extend(say(&mut bench, AgentFormat::L16Rate16000, 500.0).iter().map(|made| made.payload().to_vec()));
         let converted = TranscodeSpec {
-            from: vec![(0, Coding::Pcmu)],
-            to: (9, Coding::G722),
+            from: vec![(0, PayloadCodec::Pcmu)],
+            to: (9, PayloadCodec::G722),
             packet_ms: 20,
             events: Vec::new(),
             noise: None,
         };
         let wire = WireSpec { transcode: Some(Box::new(converted)), ..WireSpec::default() };
-        bench.command(Command::Wire { from: B, to: A, wire });
+        bench.command(MediaCommand::Wire { from: B, to: A, wire });
         payloads.extend(bench.run(1).iter().map(|made| made.payload().to_vec()));
         changes.push(payloads.len());
         for n in turn * 50..turn * 50 + 50 {
@@ -464,13 +470,13 @@ fn a_far_side_of_g722_hears_one_coder_whoever_feeds_it() {
             let payload: Vec<u8> = tone.map(encode_ulaw).collect();
             let (sequence, timestamp) = (n as u16, n as u32 * 160);
             let mut bytes = Vec::new();
-            Rtp { payload_type: 0, sequence, timestamp, ..header(0) }.build(&payload, &mut bytes);
+            RtpHeader { payload_type: 0, sequence, timestamp, ..header(0) }.build(&payload, &mut bytes);
             let (_, left) = bench.feed(B, false, B_RTP, &bytes).unwrap();
-            payloads.push(left[Rtp::parse(&left).unwrap().payload].to_vec());
+            payloads.push(left[RtpHeader::parse(&left).unwrap().payload].to_vec());
             bench.wait(20);
         }
     }
-    let mut decoder = g722::Decoder::new();
+    let mut decoder = g722::G722Decoder::new();
     let samples: Vec<i16> = payloads.iter().flatten().flat_map(|code| decoder.decode(*code)).collect();
     for change in changes.into_iter().skip(1) {
         // After the cross-fade and the settling of the resampler.

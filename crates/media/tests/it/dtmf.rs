@@ -3,22 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // helpers of tests are not `#[test]` themselves
 
 use crate::support::*;
-use trunkgate_media::agent::{Settings, TrackSet};
+use trunkgate_media::agent::{StreamSettings, TrackSet};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::opus::OpusPreferences;
 use trunkgate_media::codec::{g722, opus};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentInput, Coding, Command, DropReason, EndId, Event, PartedSpec, PressSpec, TapSpec, TranscodeSpec, WireSpec,
+    AgentInput, DigitFormat, DropReason, DtmfConversion, EndId, MediaCommand, MediaEvent, PayloadCodec, TapSpec,
+    TranscodeSpec, WireSpec,
 };
 
-const WANTED: Wanted = Wanted { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
-type Audio = (u8, Coding);
+const WANTED: OpusPreferences = OpusPreferences { max_rate_hz: 48_000, max_bit_rate: 0, fec: true, dtx: false };
+type Audio = (u8, PayloadCodec);
 /// Audio of a side: number and codec. Its telephone-events have the same clock (RFC 4733 §2.1).
-const PCMU: (u8, Coding) = (0, Coding::Pcmu);
-const G722: (u8, Coding) = (9, Coding::G722);
-const OPUS: (u8, Coding) = (107, Coding::Opus(WANTED));
-const EVENT: PressSpec = PressSpec::Event { payload: 96, clock_hz: 8000 };
+const PCMU: (u8, PayloadCodec) = (0, PayloadCodec::Pcmu);
+const G722: (u8, PayloadCodec) = (9, PayloadCodec::G722);
+const OPUS: (u8, PayloadCodec) = (107, PayloadCodec::Opus(WANTED));
+const EVENT: DigitFormat = DigitFormat::Event { payload: 96, clock_hz: 8000 };
 const AGENT: EndId = EndId(7);
 const KEYS: &str = "123A456B789C*0#D1122";
 /// End bit (RFC 4733 §2.5.1).
@@ -29,11 +30,11 @@ fn parted(clock_hz: u32) -> Bench {
     let mut bench = Bench::connected();
     let wire = |events, press| WireSpec {
         payloads: vec![(0, 0)],
-        parted: Some(Box::new(PartedSpec { events, press, ..PartedSpec::default() })),
+        parted: Some(Box::new(DtmfConversion { events, press, ..DtmfConversion::default() })),
         ..WireSpec::default()
     };
-    bench.command(Command::Wire { from: A, to: B, wire: wire(vec![(101, clock_hz)], None) });
-    bench.command(Command::Wire { from: B, to: A, wire: wire(vec![], Some(EVENT)) });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: wire(vec![(101, clock_hz)], None) });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: wire(vec![], Some(EVENT)) });
     bench
 }
 
@@ -42,9 +43,9 @@ struct Presser {
     sequence: u16,
     timestamp: u32,
     clock_hz: u32,
-    audio: (u8, Coding),
-    g722: g722::Encoder,
-    opus: opus::Encoder,
+    audio: (u8, PayloadCodec),
+    g722: g722::G722Encoder,
+    opus: opus::OpusEncoder,
 }
 
 impl Presser {
@@ -52,19 +53,19 @@ impl Presser {
         Presser { clock_hz, ..Presser::speaking(PCMU) }
     }
 
-    fn speaking(audio: (u8, Coding)) -> Presser {
-        let opus = opus::Encoder::new(16_000, WANTED).unwrap();
-        Presser { sequence: 0, timestamp: 0, clock_hz: audio.1.clock_hz(), audio, g722: g722::Encoder::new(), opus }
+    fn speaking(audio: (u8, PayloadCodec)) -> Presser {
+        let opus = opus::OpusEncoder::new(16_000, WANTED).unwrap();
+        Presser { sequence: 0, timestamp: 0, clock_hz: audio.1.clock_hz(), audio, g722: g722::G722Encoder::new(), opus }
     }
 
     /// Builds a packet of 20 ms from a function of the time in seconds.
     fn say(&mut self, from_s: f64, sample: impl Fn(f64) -> f64) -> Vec<u8> {
-        let rate = if self.audio.1 == Coding::Pcmu { 8000_u32 } else { 16_000 };
+        let rate = if self.audio.1 == PayloadCodec::Pcmu { 8000_u32 } else { 16_000 };
         let samples: Vec<i16> =
             (0..rate / 50).map(|n| sample(from_s + f64::from(n) / f64::from(rate)) as i16).collect();
         let payload = match self.audio.1 {
-            Coding::G722 => samples.as_chunks::<2>().0.iter().map(|[a, b]| self.g722.encode(*a, *b)).collect(),
-            Coding::Opus(_) => {
+            PayloadCodec::G722 => samples.as_chunks::<2>().0.iter().map(|[a, b]| self.g722.encode(*a, *b)).collect(),
+            PayloadCodec::Opus(_) => {
                 let mut packet = vec![0; 1000];
                 let bytes = self.opus.encode(&samples, &mut packet);
                 packet.truncate(bytes);
@@ -83,7 +84,7 @@ impl Presser {
 
     fn packet(&mut self, payload_type: u8, marker: bool, timestamp: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let rtp = Rtp { marker, payload_type, sequence: self.sequence, timestamp, ssrc: 7, payload: 0..0 };
+        let rtp = RtpHeader { marker, payload_type, sequence: self.sequence, timestamp, ssrc: 7, payload: 0..0 };
         rtp.build(payload, &mut bytes);
         self.sequence += 1;
         bytes
@@ -145,7 +146,7 @@ impl Line {
 
 fn told(bench: &mut Bench) -> Vec<(char, u32)> {
     let key = |event| match event {
-        Event::Key { end: A, key, ms } => Some((key, ms)),
+        MediaEvent::Key { end: A, key, ms } => Some((key, ms)),
         _ => None,
     };
     bench.events().into_iter().filter_map(key).collect()
@@ -175,7 +176,7 @@ fn one_press_is_one_key_whatever_is_lost() {
                             assert_eq!(left.is_some(), packet[1] & 0x7f == 0, "a key passes as such");
                             // No gap in the numbers after a digit: a listener counts no loss.
                             if let Some(rtp) =
-                                left.filter(|_| percent == 0).and_then(|(_, bytes)| Rtp::parse(&bytes).ok())
+                                left.filter(|_| percent == 0).and_then(|(_, bytes)| RtpHeader::parse(&bytes).ok())
                             {
                                 assert!(next.is_none_or(|next| next == rtp.sequence));
                                 next = Some(rtp.sequence.wrapping_add(1));
@@ -256,16 +257,16 @@ fn a_lost_end_is_waited_for_and_what_comes_late_is_no_other_key() {
 fn keys_are_pressed_into_a_stream_that_goes_on() {
     let mut bench = parted(8000);
     let mut phone = Presser::new(8000);
-    let mut heard: Vec<Rtp> = Vec::new();
-    let mut keys: Vec<(Rtp, [u8; 4])> = Vec::new();
+    let mut heard: Vec<RtpHeader> = Vec::new();
+    let mut keys: Vec<(RtpHeader, [u8; 4])> = Vec::new();
     for n in 0..50 {
         if n == 10 {
             let (press, digits) = (EVENT, "12".to_owned());
-            bench.command(Command::Press { end: B, press, digits, ms: 100 });
+            bench.command(MediaCommand::Press { end: B, press, digits, ms: 100 });
         }
         if let Some((transmit, bytes)) = bench.feed(A, false, A_RTP, &phone.audio()) {
             assert_eq!(transmit.via, B);
-            heard.push(Rtp::parse(&bytes).unwrap());
+            heard.push(RtpHeader::parse(&bytes).unwrap());
         }
         for made in bench.run(20) {
             keys.push((made.rtp(), made.payload().try_into().unwrap()));
@@ -279,7 +280,7 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     // One stream without a gap in its numbers and with continuous time.
     assert!(heard.windows(2).all(|pair| pair[0].ssrc == pair[1].ssrc));
     assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
-    let audio: Vec<&Rtp> = heard.iter().filter(|rtp| rtp.payload_type == 0).collect();
+    let audio: Vec<&RtpHeader> = heard.iter().filter(|rtp| rtp.payload_type == 0).collect();
     for (n, rtp) in audio.iter().enumerate() {
         // No packet follows another within less than 20 ms.
         let silent = if n < 10 { 0 } else { 51 - audio.len() as u32 };
@@ -288,7 +289,7 @@ fn keys_are_pressed_into_a_stream_that_goes_on() {
     assert_eq!(bench.dropped(A, DropReason::KeyPressed), 50 - audio.len() as u64);
     assert!((16..=18).contains(&(50 - audio.len())), "{}", audio.len());
     // Digits are also sent while the other side is silent, and its later packets do not displace them.
-    bench.command(Command::Press { end: B, press: EVENT, digits: "3".into(), ms: 60 });
+    bench.command(MediaCommand::Press { end: B, press: EVENT, digits: "3".into(), ms: 60 });
     assert_eq!(bench.run(400).len(), 5);
     assert!(bench.feed(A, false, A_RTP, &phone.audio()).is_some());
 }
@@ -302,16 +303,16 @@ enum Way {
 }
 
 /// Wire that removes digits of both forms from PCMU.
-fn taking(press: Option<PressSpec>) -> WireSpec {
+fn taking(press: Option<DigitFormat>) -> WireSpec {
     taking_out_of(PCMU, PCMU, press)
 }
 
 /// Wire that removes digits of both forms from one side's audio and transcodes it for the other.
-fn taking_out_of(from: (u8, Coding), to: (u8, Coding), press: Option<PressSpec>) -> WireSpec {
+fn taking_out_of(from: (u8, PayloadCodec), to: (u8, PayloadCodec), press: Option<DigitFormat>) -> WireSpec {
     let clock_hz = from.1.clock_hz();
     let transcode = TranscodeSpec { from: vec![from], to, packet_ms: 20, events: vec![], noise: Some((13, Some(13))) };
     let events = vec![(101, clock_hz), (96, clock_hz)];
-    let parted = PartedSpec { events, tones: true, press, ..PartedSpec::default() };
+    let parted = DtmfConversion { events, tones: true, press, ..DtmfConversion::default() };
     WireSpec {
         clocks: vec![(from.0, clock_hz)],
         transcode: Some(Box::new(transcode)),
@@ -329,9 +330,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(line: Line, audio: (u8, Coding)) -> Reader {
+    fn new(line: Line, audio: (u8, PayloadCodec)) -> Reader {
         let mut bench = Bench::connected();
-        bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
+        bench.command(MediaCommand::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
         Reader { bench, line, keys: String::new(), audio: Vec::new() }
     }
 
@@ -351,18 +352,18 @@ impl Reader {
 /// Sends digits along a wire between these codecs, each followed by `speech` packets of speech; returns the digits on
 /// the other side.
 fn pressed(
-    (from, near): (Way, (u8, Coding)),
-    (to, far): (Way, (u8, Coding)),
+    (from, near): (Way, (u8, PayloadCodec)),
+    (to, far): (Way, (u8, PayloadCodec)),
     percent: u32,
     (keys, speech): (&str, u32),
 ) -> String {
     let mut bench = Bench::connected();
     let press = match to {
-        Way::Events => Some(PressSpec::Event { payload: 96, clock_hz: far.1.clock_hz() }),
-        Way::Tones => Some(PressSpec::Tone { payload: far.0, coding: far.1 }),
+        Way::Events => Some(DigitFormat::Event { payload: 96, clock_hz: far.1.clock_hz() }),
+        Way::Tones => Some(DigitFormat::Tone { payload: far.0, coding: far.1 }),
         Way::Info => None,
     };
-    bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(near, far, press) });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: taking_out_of(near, far, press) });
     let losses = if from == Way::Info { (0, percent) } else { (percent, 0) };
     let (mut phone, mut line) = (Presser::speaking(near), Line { seed: 5, percent: losses.0 });
     let (mut reader, mut by_info) = (Reader::new(Line { seed: 5, percent: losses.1 }, far), String::new());
@@ -372,7 +373,7 @@ fn pressed(
             Way::Tones => phone.tone(key, 10),
             Way::Info => {
                 match press {
-                    Some(press) => bench.command(Command::Press { end: B, press, digits: key.into(), ms: 200 }),
+                    Some(press) => bench.command(MediaCommand::Press { end: B, press, digits: key.into(), ms: 200 }),
                     None => by_info.push(key),
                 }
                 Vec::new()
@@ -447,13 +448,13 @@ fn the_same_between_two_of_a_kind_and_g722() {
 fn comfort_noise_and_silence_that_is_not_sent_between_tones() {
     for audio in [PCMU, OPUS, G722] {
         let mut bench = Bench::connected();
-        bench.command(Command::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
+        bench.command(MediaCommand::Wire { from: A, to: B, wire: taking_out_of(audio, PCMU, None) });
         let mut phone = Presser::speaking(audio);
         // Comfort noise during a digit does not end it; a pause of 60 ms without any packet does.
         for (key, noise, pause) in [('5', true, 0), ('5', false, 60), ('5', false, 100)] {
             let mut packets = phone.tone(key, 10);
             if noise {
-                let at = Rtp::parse(&packets[5]).unwrap();
+                let at = RtpHeader::parse(&packets[5]).unwrap();
                 let (sequence, timestamp) = (phone.sequence, phone.timestamp);
                 phone.sequence = at.sequence;
                 packets[5] = phone.packet(13, false, at.timestamp, &[60]);
@@ -476,13 +477,13 @@ fn comfort_noise_and_silence_that_is_not_sent_between_tones() {
 #[test]
 fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
     let mut bench = Bench::connected();
-    bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: taking(None) });
     // Listeners get none of it either.
-    let settings = Settings { stream_sid: "MZ1".into(), tracks: TrackSet::Inbound, ..Settings::default() };
+    let settings = StreamSettings { stream_sid: "MZ1".into(), tracks: TrackSet::Inbound, ..StreamSettings::default() };
     bench.add_agent(AGENT, settings);
     bench.agent(AGENT, AgentInput::Opened);
     let audio = TapSpec { inbound: vec![PCMU], outbound: Vec::new() };
-    bench.command(Command::Tap { of: A, listener: AGENT, audio });
+    bench.command(MediaCommand::Tap { of: A, listener: AGENT, audio });
     let mut phone = Presser::new(8000);
     let mut heard = Vec::new();
     let packets: Vec<Vec<u8>> =
@@ -508,7 +509,7 @@ fn a_tone_that_is_a_key_is_kept_out_of_the_audio() {
 #[test]
 fn a_tone_whose_audio_ends_with_it_is_one_key() {
     let mut bench = Bench::connected();
-    bench.command(Command::Wire { from: A, to: B, wire: taking(None) });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: taking(None) });
     for packet in Presser::new(8000).tone('9', 10) {
         bench.feed(A, false, A_RTP, &packet);
         bench.run(20);
@@ -523,12 +524,12 @@ fn an_agent_is_told_of_a_tone_and_does_not_hear_it() {
     for audio in [PCMU, G722, OPUS] {
         let mut bench = Bench::unconnected();
         bench.set_remote(A, remote(A_RTP));
-        bench.add_agent(AGENT, Settings { stream_sid: "MZ1".into(), ..Settings::default() });
+        bench.add_agent(AGENT, StreamSettings { stream_sid: "MZ1".into(), ..StreamSettings::default() });
         bench.agent(AGENT, AgentInput::Opened);
-        let parted = Some(Box::new(PartedSpec { tones: true, ..PartedSpec::default() }));
+        let parted = Some(Box::new(DtmfConversion { tones: true, ..DtmfConversion::default() }));
         let form = WireFrom { payload: audio.0, coding: audio.1 };
         let clocks = vec![(audio.0, audio.1.clock_hz())];
-        bench.command(Command::Wire { from: A, to: AGENT, wire: WireSpec { parted, clocks, ..form.spec() } });
+        bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: WireSpec { parted, clocks, ..form.spec() } });
         let mut phone = Presser::speaking(audio);
         let send = |bench: &mut Bench, packets: Vec<Vec<u8>>| {
             for packet in packets {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::support::{A, A_RTP, B, B_RTP, Bench, Made, remote, rtp, wire};
-use trunkgate_media::agent::{Loss, Settings};
+use trunkgate_media::agent::{StreamLoss, StreamSettings};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Command, EndId, HoldSound, Sound};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{AgentInput, EndId, HoldSound, MediaCommand, PlayerSound};
 
 const AGENT: EndId = EndId(5);
 const PLAYER: EndId = EndId(6);
@@ -20,14 +20,14 @@ fn music() -> Arc<[u8]> {
 }
 
 fn play(bench: &mut Bench) {
-    let sound = Sound::Hold(HoldSound { first: None, music: Some(music()) });
-    bench.command(Command::AddPlayer { end: PLAYER, sound });
+    let sound = PlayerSound::Hold(HoldSound { first: None, music: Some(music()) });
+    bench.command(MediaCommand::AddPlayer { end: PLAYER, sound });
     bench.wire(PLAYER, A);
 }
 
 /// Returns the samples of one continuous stream.
 fn samples(made: &[Made]) -> Vec<f64> {
-    let packets: Vec<Rtp> = made.iter().map(|made| Rtp::parse(&made.bytes).unwrap()).collect();
+    let packets: Vec<RtpHeader> = made.iter().map(|made| RtpHeader::parse(&made.bytes).unwrap()).collect();
     for pair in packets.windows(2) {
         assert_eq!(pair[1].ssrc, pair[0].ssrc);
         assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
@@ -79,15 +79,15 @@ fn a_swap_adds_nothing_to_the_spectrum() {
     let usual = splatter(&samples(&made)[160..]);
     assert!(usual < -60.0, "{usual}");
 
-    bench.add_agent(AGENT, Settings::default());
+    bench.add_agent(AGENT, StreamSettings::default());
     bench.agent(AGENT, AgentInput::Opened);
     agent_says(&mut bench, 2000);
     bench.wire(AGENT, A);
-    bench.command(Command::RemoveEnd { end: PLAYER });
+    bench.command(MediaCommand::RemoveEnd { end: PLAYER });
     made.extend(bench.run(490));
     // The agent is lost in the middle of a word.
-    bench.agent(AGENT, AgentInput::Lost(Loss::Reset));
-    bench.command(Command::RemoveEnd { end: AGENT });
+    bench.agent(AGENT, AgentInput::Lost(StreamLoss::Reset));
+    bench.command(MediaCommand::RemoveEnd { end: AGENT });
     play(&mut bench);
     made.extend(bench.run(500));
     let heard = samples(&made);
@@ -107,8 +107,8 @@ fn before_a_far_side_speaks_the_music_has_faded() {
     let mut made = bench.run(1000);
     let usual = splatter(&samples(&made)[160..]);
     bench.wait(7);
-    bench.command(Command::Wire { from: B, to: A, wire: wire() });
-    bench.command(Command::RemoveEnd { end: PLAYER });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: wire() });
+    bench.command(MediaCommand::RemoveEnd { end: PLAYER });
     // The last frame is sent at once, not at the next tick.
     let faded = bench.run(0);
     assert_eq!(faded.len(), 1);
@@ -116,9 +116,9 @@ fn before_a_far_side_speaks_the_music_has_faded() {
     let heard = samples(&made);
     assert!(heard[heard.len() - 4..].iter().all(|sample| sample.abs() < 200.0));
     assert!(splatter(&heard) < usual + 6.0);
-    let last = Rtp::parse(&made.last().unwrap().bytes).unwrap();
+    let last = RtpHeader::parse(&made.last().unwrap().bytes).unwrap();
     let (_, relayed) = bench.feed(B, false, B_RTP, &rtp(500)).unwrap();
-    let first = Rtp::parse(&relayed).unwrap();
+    let first = RtpHeader::parse(&relayed).unwrap();
     assert_eq!((first.ssrc, first.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
     assert_eq!(first.timestamp, last.timestamp.wrapping_add(160));
     assert_eq!(relayed[12..], rtp(500)[12..], "bit for bit");
@@ -129,10 +129,10 @@ fn an_agent_that_says_nothing_yet_is_silence_bit_for_bit() {
     let mut bench = session();
     play(&mut bench);
     bench.run(100);
-    bench.add_agent(AGENT, Settings::default());
+    bench.add_agent(AGENT, StreamSettings::default());
     bench.agent(AGENT, AgentInput::Opened);
     bench.wire(AGENT, A);
-    bench.command(Command::RemoveEnd { end: PLAYER });
+    bench.command(MediaCommand::RemoveEnd { end: PLAYER });
     let made = bench.run(100);
     assert!(made[1..].iter().all(|made| made.bytes[12..].iter().all(|code| *code == 0xff)));
 }

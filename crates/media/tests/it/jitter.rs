@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::support::*;
 use proptest::prelude::*;
 use trunkgate_media::agent::limits::{REORDER, REORDER_MOST};
-use trunkgate_media::agent::{Format, Settings};
+use trunkgate_media::agent::{AgentFormat, StreamSettings};
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_media::limits::{JITTER_BYTES, JITTER_PACKETS};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentInput, Command, DropReason, EndId, JitterBuffer};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{AgentInput, DropReason, EndId, JitterBuffer, MediaCommand};
 
 const AGENT: EndId = EndId(7);
 const MS: Duration = Duration::from_millis(1);
@@ -52,8 +52,8 @@ impl Wire {
 
     fn take(&mut self, at: Duration, ssrc: u32, sequence: u16, payload: &[u8]) -> Result<(), DropReason> {
         self.until(at);
-        let rtp = Rtp { ssrc, sequence, timestamp: 0, ..header(0) };
-        self.buffer.take(self.start + at, &rtp, payload, |rtp, payload| self.left.push(left(at, rtp, payload)))
+        let rtp = RtpHeader { ssrc, sequence, timestamp: 0, ..header(0) };
+        self.buffer.add_packet(self.start + at, &rtp, payload, |rtp, payload| self.left.push(left(at, rtp, payload)))
     }
 
     fn numbers(&self) -> Vec<u16> {
@@ -61,7 +61,7 @@ impl Wire {
     }
 }
 
-fn left(at: Duration, rtp: &Rtp, payload: &[u8]) -> Left {
+fn left(at: Duration, rtp: &RtpHeader, payload: &[u8]) -> Left {
     Left { ssrc: rtp.ssrc, sequence: rtp.sequence, at, payload: payload.to_vec() }
 }
 
@@ -337,9 +337,12 @@ fn measured_before_an_agent() {
         let arrivals = path.arrivals(2, 6000);
         let mut bench = Bench::unconnected();
         bench.set_remote(A, remote(A_RTP));
-        bench.add_agent(AGENT, Settings { format: Format::L16Rate8000, ping: Duration::ZERO, ..Settings::default() });
+        bench.add_agent(
+            AGENT,
+            StreamSettings { format: AgentFormat::L16Rate8000, ping: Duration::ZERO, ..StreamSettings::default() },
+        );
         bench.agent(AGENT, AgentInput::Opened);
-        bench.command(Command::Wire { from: A, to: AGENT, wire: ULAW.spec() });
+        bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: ULAW.spec() });
         let start = bench.now;
         let (mut waiting, mut delays) = (HashMap::new(), Vec::new());
         for (at, n) in &arrivals {
@@ -350,7 +353,7 @@ fn measured_before_an_agent() {
             }
             bench.now = start + *at;
             let mut packet = Vec::new();
-            Rtp { sequence: *n as u16, timestamp: *n as u32 * 160, ..header(0) }
+            RtpHeader { sequence: *n as u16, timestamp: *n as u32 * 160, ..header(0) }
                 .build(&[(n % 100) as u8; 160], &mut packet);
             waiting.insert((n % 100) as u8, bench.now);
             bench.feed(A, false, A_RTP, &packet);

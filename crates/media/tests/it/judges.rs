@@ -4,24 +4,24 @@ use std::f32::consts::TAU;
 
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::codec::g711::encode_ulaw;
-use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
-use trunkgate_media::{Coding, Command, EndId, Event, JudgeSpec, TapSpec};
+use trunkgate_media::detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict};
+use trunkgate_media::{EndId, MachineDetectionSpec, MediaCommand, MediaEvent, PayloadCodec, TapSpec};
 
 use crate::support::*;
 
 const JUDGE: EndId = EndId(20);
 
-fn judges(bench: &mut Bench, track: TrackName, mode: Mode) {
-    let settings = Settings::new(mode, [None, None, None, Some(2_000)]);
-    bench.command(Command::AddJudge { end: JUDGE, spec: JudgeSpec { track, settings } });
-    bench.command(Command::Tap { of: A, listener: JUDGE, audio: TapSpec::both(0, Coding::Pcmu) });
+fn judges(bench: &mut Bench, track: TrackName, mode: DetectionMode) {
+    let settings = DetectionSettings::new(mode, [None, None, None, Some(2_000)]);
+    bench.command(MediaCommand::AddJudge { end: JUDGE, spec: MachineDetectionSpec { track, settings } });
+    bench.command(MediaCommand::Tap { of: A, listener: JUDGE, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
 }
 
-fn verdicts(bench: &mut Bench) -> Vec<Verdict> {
+fn verdicts(bench: &mut Bench) -> Vec<DetectionVerdict> {
     let events = bench.events();
     events
         .iter()
-        .filter_map(|event| if let Event::Judged { end: JUDGE, verdict } = event { Some(*verdict) } else { None })
+        .filter_map(|event| if let MediaEvent::Judged { end: JUDGE, verdict } = event { Some(*verdict) } else { None })
         .collect()
 }
 
@@ -38,7 +38,7 @@ fn fax(n: u16) -> Vec<u8> {
 fn the_direction_that_is_named_is_judged_once() {
     for (track, answered_by) in [(TrackName::Inbound, AnsweredBy::Unknown), (TrackName::Outbound, AnsweredBy::Fax)] {
         let mut bench = Bench::connected();
-        judges(&mut bench, track, Mode::Enable);
+        judges(&mut bench, track, DetectionMode::Enable);
         for n in 0..200 {
             bench.feed(B, false, B_RTP, &fax(n));
             bench.run(20);
@@ -51,14 +51,14 @@ fn the_direction_that_is_named_is_judged_once() {
 #[test]
 fn a_party_that_sends_nothing_is_unknown_and_a_judge_that_was_removed_says_nothing() {
     let mut bench = Bench::connected();
-    judges(&mut bench, TrackName::Inbound, Mode::DetectMessageEnd);
+    judges(&mut bench, TrackName::Inbound, DetectionMode::DetectMessageEnd);
     bench.run(1_900);
     assert_eq!(verdicts(&mut bench), []);
     bench.run(400);
     assert_eq!(verdicts(&mut bench)[0].answered_by, AnsweredBy::Unknown);
-    bench.command(Command::RemoveEnd { end: JUDGE });
-    judges(&mut bench, TrackName::Inbound, Mode::Enable);
-    bench.command(Command::RemoveEnd { end: JUDGE });
+    bench.command(MediaCommand::RemoveEnd { end: JUDGE });
+    judges(&mut bench, TrackName::Inbound, DetectionMode::Enable);
+    bench.command(MediaCommand::RemoveEnd { end: JUDGE });
     bench.run(5_000);
     assert_eq!(verdicts(&mut bench), []);
 }

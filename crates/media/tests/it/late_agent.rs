@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::support::*;
-use trunkgate_media::agent::Settings;
-use trunkgate_media::{AgentInput, Command, EndId};
+use trunkgate_media::agent::StreamSettings;
+use trunkgate_media::{AgentInput, EndId, MediaCommand};
 
 const AGENT: EndId = EndId(7);
 /// Loud codes, distinguished by their order.
@@ -17,11 +17,15 @@ const FRAME_MS: u64 = 20;
 fn with_agent() -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
-    let settings =
-        Settings { stream_sid: "MZ1".into(), call_sid: "CA1".into(), account_sid: "AC1".into(), ..Settings::default() };
+    let settings = StreamSettings {
+        stream_sid: "MZ1".into(),
+        call_sid: "CA1".into(),
+        account_sid: "AC1".into(),
+        ..StreamSettings::default()
+    };
     bench.add_agent(AGENT, settings);
     bench.agent(AGENT, AgentInput::Opened);
-    bench.command(Command::Wire { from: AGENT, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: ULAW.spec() });
     bench
 }
 

@@ -4,11 +4,11 @@
 
 use crate::support::*;
 use trunkgate_media::limits::{KEEP_ALIVE_INTERVAL, PROBES};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, DropReason, Event, LatchMode, RemoteSpec, WireSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{DropReason, LatchMode, MediaCommand, MediaEvent, RemoteSpec, WireSpec};
 
-fn unheard(bench: &mut Bench) -> Vec<Event> {
-    bench.events().into_iter().filter(|event| matches!(event, Event::Unheard { .. })).collect()
+fn unheard(bench: &mut Bench) -> Vec<MediaEvent> {
+    bench.events().into_iter().filter(|event| matches!(event, MediaEvent::Unheard { .. })).collect()
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn a_side_that_is_never_heard_is_told_after_five_seconds() {
         bench.rtp(A, A_RTP, n).unwrap();
         bench.run(20);
     }
-    assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
+    assert_eq!(unheard(&mut bench), [MediaEvent::Unheard { end: B, stranger: None }]);
     // Reported once; a later report names the unexpected source.
     bench.run(30_000);
     assert_eq!(bench.rtp(B, STRANGER, 1), None);
@@ -27,7 +27,7 @@ fn a_side_that_is_never_heard_is_told_after_five_seconds() {
     bench.run(4000);
     assert_eq!(unheard(&mut bench), []);
     bench.run(2000);
-    assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: Some(addr(STRANGER)) }]);
+    assert_eq!(unheard(&mut bench), [MediaEvent::Unheard { end: B, stranger: Some(addr(STRANGER)) }]);
 }
 
 #[test]
@@ -45,12 +45,12 @@ fn who_was_heard_or_is_on_hold_is_not_told() {
     bench.run(4000);
     assert_eq!(unheard(&mut bench), []);
     bench.run(3000);
-    assert_eq!(unheard(&mut bench), [Event::Unheard { end: B, stranger: None }]);
+    assert_eq!(unheard(&mut bench), [MediaEvent::Unheard { end: B, stranger: None }]);
 }
 
 /// Returns the ends with a reported stop, with the seconds of silence.
 fn stopped(bench: &mut Bench) -> Vec<(trunkgate_media::EndId, u64)> {
-    let of = |event| if let Event::Stopped { end, silent } = event { Some((end, silent.as_secs())) } else { None };
+    let of = |event| if let MediaEvent::Stopped { end, silent } = event { Some((end, silent.as_secs())) } else { None };
     bench.events().into_iter().filter_map(of).collect()
 }
 
@@ -163,7 +163,7 @@ fn keep_alive_packets_that_come_back_are_known_as_the_edge_s_own() {
             }
         }
         let mut other = Vec::new();
-        Rtp { payload_type: 127, ssrc: 9, ..header(1) }.build(&[], &mut other);
+        RtpHeader { payload_type: 127, ssrc: 9, ..header(1) }.build(&[], &mut other);
         assert_eq!(bench.feed(B, false, B_RTP, &other), None);
     }
     let echoed = |at: usize| bench.counters[at].symptoms.echoed.get();
@@ -175,7 +175,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     let mut bench = Bench::connected();
     let keep_alive = |payload_type, sequence| {
         let mut packet = Vec::new();
-        Rtp { payload_type, ssrc: 9, ..header(sequence) }.build(&[], &mut packet);
+        RtpHeader { payload_type, ssrc: 9, ..header(sequence) }.build(&[], &mut packet);
         packet
     };
     // Both sides are edges that send keep-alives only, each with its own payload number.
@@ -187,11 +187,14 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     }
     let events = bench.events();
     for end in [A, B] {
-        assert!(events.iter().any(|event| matches!(event, Event::Latched { end: of, .. } if *of == end)), "{events:?}");
-        assert!(events.contains(&Event::Unheard { end, stranger: None }), "{events:?}");
+        assert!(
+            events.iter().any(|event| matches!(event, MediaEvent::Latched { end: of, .. } if *of == end)),
+            "{events:?}"
+        );
+        assert!(events.contains(&MediaEvent::Unheard { end, stranger: None }), "{events:?}");
     }
     for counters in &bench.counters {
-        let dropped: u64 = DropReason::ALL.into_iter().map(|reason| counters.dropped.of(reason)).sum();
+        let dropped: u64 = DropReason::ALL.into_iter().map(|reason| counters.dropped.drop_count(reason)).sum();
         assert_eq!((counters.rx_packets.get(), counters.lost.get(), dropped), (0, 0, 0));
         assert_eq!(counters.symptoms.odd_payload.get(), 0);
     }
@@ -201,7 +204,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
         bench.feed(B, false, B_RTP, &keep_alive(126, second));
         bench.run(1000);
     }
-    let is_idle = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Idle { .. }));
+    let is_idle = |events: &[MediaEvent]| events.iter().any(|event| matches!(event, MediaEvent::Idle { .. }));
     assert!(!is_idle(&bench.events()));
     bench.run(61_000);
     assert!(is_idle(&bench.events()));
@@ -209,7 +212,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
     // A bare header with a negotiated number is media, and so is a packet with a payload.
     bench.feed(A, false, A_RTP, &keep_alive(0, 1)).unwrap();
     let mut odd = Vec::new();
-    Rtp { payload_type: 126, ..header(7) }.build(&[1; 160], &mut odd);
+    RtpHeader { payload_type: 126, ..header(7) }.build(&[1; 160], &mut odd);
     assert_eq!(bench.feed(B, false, B_RTP, &odd), None);
     assert_eq!(bench.counters[0].rx_packets.get(), 1);
     assert_eq!((bench.counters[1].rx_packets.get(), bench.counters[1].symptoms.odd_payload.get()), (1, 127));
@@ -224,12 +227,12 @@ fn a_keep_alive_with_a_number_of_the_stream_is_no_loss() {
         let mut packet = rtp(n);
         if keeps {
             packet.clear();
-            Rtp { payload_type: 120, ..header(n) }.build(&[], &mut packet);
+            RtpHeader { payload_type: 120, ..header(n) }.build(&[], &mut packet);
         }
         let sent = bench.feed(A, false, A_RTP, &packet);
         assert_eq!(sent.is_none(), keeps, "{n}");
         if let Some((_, sent)) = sent {
-            let number = Rtp::parse(&sent).unwrap().sequence;
+            let number = RtpHeader::parse(&sent).unwrap().sequence;
             assert!(last.is_none_or(|last: u16| number == last + 1), "{number} behind {last:?}");
             last = Some(number);
         }
@@ -243,7 +246,7 @@ fn a_stream_s_own_numbers_are_left_alone() {
     let mut bench = Bench::connected();
     bench.rtp(A, A_RTP, 7).unwrap();
     let made = bench.run(40_000);
-    let to_b: Vec<Rtp> = made.iter().filter(|made| made.transmit.via == B).map(Made::rtp).collect();
+    let to_b: Vec<RtpHeader> = made.iter().filter(|made| made.transmit.via == B).map(Made::rtp).collect();
     assert_eq!(to_b.iter().map(|rtp| rtp.sequence).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6][..to_b.len()]);
     assert!(to_b.len() >= 2 && to_b.iter().all(|rtp| rtp.ssrc == to_b[0].ssrc && rtp.ssrc != header(0).ssrc));
     // The stream continues as it came.
@@ -258,8 +261,8 @@ fn nothing_is_sent_to_who_is_not_to_receive_or_has_no_address_or_no_wire() {
     assert_eq!(bench.run(60_000), []);
     let mut bench = Bench::connected();
     bench.set_remote(C, remote(C_RTP));
-    bench.command(Command::Wire { from: A, to: B, wire: WireSpec::default() });
-    bench.command(Command::Unwire { from: B });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: WireSpec::default() });
+    bench.command(MediaCommand::Unwire { from: B });
     assert_eq!(bench.run(60_000), []);
 }
 
@@ -281,5 +284,5 @@ fn a_process_that_stood_still_ends_no_call_for_silence() {
         bench.rtp(A, A_RTP, n).unwrap();
         bench.run(500);
     }
-    assert_eq!(bench.events(), [Event::Idle { end: B }]);
+    assert_eq!(bench.events(), [MediaEvent::Idle { end: B }]);
 }

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use crate::support::*;
-use trunkgate_media::mos::{Codec, delay_ms, mos};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, WireSpec};
+use trunkgate_media::mos::{MosCodec, delay_ms, mos};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{MediaCommand, WireSpec};
 
 /// SplitMix64.
 struct Chance(u64);
@@ -49,8 +49,8 @@ const PACKETS: u32 = 5000;
 
 fn travel(seed: u64, path: Path) -> Seen {
     let mut bench = Bench::connected();
-    let wire = WireSpec { codec: Some(Codec::G711), ..wire() };
-    bench.command(Command::Wire { from: A, to: B, wire });
+    let wire = WireSpec { codec: Some(MosCodec::G711), ..wire() };
+    bench.command(MediaCommand::Wire { from: A, to: B, wire });
     let mut chance = Chance(seed);
     let (mut inflicted, mut repeated) = (0, 0);
     let mut arrivals = Vec::new();
@@ -78,7 +78,7 @@ fn travel(seed: u64, path: Path) -> Seen {
         bench.run(u64::try_from(wait.as_millis()).unwrap());
         bench.now = at;
         // Sequence number and timestamp begin anywhere and roll over.
-        let rtp = Rtp {
+        let rtp = RtpHeader {
             sequence: (first as u16).wrapping_add(n as u16),
             timestamp: (first as u32).wrapping_add(n * 160),
             ..header(0)
@@ -117,7 +117,7 @@ fn the_score_is_that_of_the_loss_and_falls_with_it() {
     for (seed, loss) in [(11, 0.0), (12, 0.01), (13, 0.02), (14, 0.05), (15, 0.1), (16, 0.2), (17, 0.4)] {
         let seen = travel(seed, Path { loss, ..Path::default() });
         let share = seen.inflicted as f64 / f64::from(PACKETS);
-        let expected = mos(Codec::G711, share, delay_ms(0, 0));
+        let expected = mos(MosCodec::G711, share, delay_ms(0, 0));
         assert!((seen.mos - expected).abs() < 0.08, "{loss}: {expected} and {seen:?}");
         assert!(seen.mos < before - 0.03 || loss == 0.0, "{loss}: {before} and {seen:?}");
         assert!(seen.lowest <= seen.mos + 0.001 && seen.lowest >= 1.0);

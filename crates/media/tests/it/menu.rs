@@ -7,8 +7,8 @@ use std::sync::Arc;
 use trunkgate_media::codec::g711::encode_ulaw;
 use trunkgate_media::counters::DropReason;
 use trunkgate_media::limits::KEYS_TOLD;
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Coding, Command, EndId, Event, PartedSpec, Sound, WireSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{DtmfConversion, EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, WireSpec};
 
 use crate::support::{A, A_RTP, B, Bench, remote};
 
@@ -20,23 +20,23 @@ const FIVE: (f64, f64) = (770.0, 1336.0);
 fn menu(packets: usize) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
-    bench.command(Command::AddPlayer { end: PLAYER, sound: tone(packets) });
+    bench.command(MediaCommand::AddPlayer { end: PLAYER, sound: tone(packets) });
     bench.wire(PLAYER, A);
-    let parted = PartedSpec {
+    let parted = DtmfConversion {
         events: vec![(101, 8000)],
         tones: true,
-        digits_only: Some((0, Coding::Pcmu)),
-        ..PartedSpec::default()
+        digits_only: Some((0, PayloadCodec::Pcmu)),
+        ..DtmfConversion::default()
     };
     let wire = WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: PLAYER, wire });
+    bench.command(MediaCommand::Wire { from: A, to: PLAYER, wire });
     bench
 }
 
 /// Creates a sound of this many packets of 300 Hz.
-fn tone(packets: usize) -> Sound {
+fn tone(packets: usize) -> PlayerSound {
     let code = |n: usize| encode_ulaw((8000.0 * (std::f64::consts::TAU * 300.0 * n as f64 / 8000.0).sin()) as i16);
-    Sound::Once((0..packets * 160).map(code).collect::<Arc<[u8]>>())
+    PlayerSound::Once((0..packets * 160).map(code).collect::<Arc<[u8]>>())
 }
 
 /// Builds a packet of A.
@@ -61,7 +61,7 @@ fn two_tones(number: u16, (low, high): (f64, f64)) -> Vec<u8> {
 fn keys(bench: &mut Bench) -> Vec<char> {
     let mut keys = Vec::new();
     for event in bench.events() {
-        if let Event::Key { end, key, ms } = event {
+        if let MediaEvent::Key { end, key, ms } = event {
             assert_eq!((end, ms), (A, 0));
             keys.push(key);
         }
@@ -97,7 +97,7 @@ fn a_tone_is_one_digit_although_the_prompt_changes_under_it() {
         assert_eq!(bench.feed(A, false, A_RTP, &bytes), None);
         let key = keys(&mut bench);
         if !key.is_empty() {
-            bench.command(Command::Play { end: PLAYER, sound: Sound::Silence });
+            bench.command(MediaCommand::Play { end: PLAYER, sound: PlayerSound::Silence });
             assert!(n < 4, "known after {n} packets");
         }
         told.extend(key);
@@ -123,19 +123,19 @@ fn sounds_follow_each_other_in_one_stream_and_each_is_reported_at_its_end() {
     let mut bench = menu(5);
     let mut made = bench.run(200);
     let played =
-        |bench: &mut Bench| bench.events().iter().filter(|event| **event == Event::Played { end: PLAYER }).count();
+        |bench: &mut Bench| bench.events().iter().filter(|event| **event == MediaEvent::Played { end: PLAYER }).count();
     assert_eq!(played(&mut bench), 1);
-    bench.command(Command::Play { end: PLAYER, sound: tone(5) });
+    bench.command(MediaCommand::Play { end: PLAYER, sound: tone(5) });
     made.extend(bench.run(60));
     assert_eq!(played(&mut bench), 0);
     // Another sound replaces it, so its end is never reported.
-    bench.command(Command::Play { end: PLAYER, sound: tone(3) });
+    bench.command(MediaCommand::Play { end: PLAYER, sound: tone(3) });
     made.extend(bench.run(400));
     assert_eq!(played(&mut bench), 1);
-    bench.command(Command::Play { end: PLAYER, sound: Sound::Silence });
+    bench.command(MediaCommand::Play { end: PLAYER, sound: PlayerSound::Silence });
     made.extend(bench.run(100));
     assert_eq!(played(&mut bench), 0);
-    let packets: Vec<Rtp> = made.iter().map(|made| Rtp::parse(&made.bytes).unwrap()).collect();
+    let packets: Vec<RtpHeader> = made.iter().map(|made| RtpHeader::parse(&made.bytes).unwrap()).collect();
     assert_eq!(packets.len(), 39, "one each 20 ms from the first to the last, silence too");
     for pair in packets.windows(2) {
         assert_eq!((pair[1].ssrc, pair[1].sequence), (pair[0].ssrc, pair[0].sequence.wrapping_add(1)));
@@ -147,16 +147,16 @@ fn sounds_follow_each_other_in_one_stream_and_each_is_reported_at_its_end() {
 fn digits_that_pass_are_told_at_their_beginning() {
     let mut bench = Bench::connected();
     let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], keys: Some(101), ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: B, wire });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire });
     for n in 0..6_u16 {
         let end = if n > 2 { 0x80 } else { 0 };
         let (_, passed) = bench.feed(A, false, A_RTP, &packet(n, 101, 0, &[10, end | 10, 0, 160])).unwrap();
-        let rtp = Rtp::parse(&passed).unwrap();
+        let rtp = RtpHeader::parse(&passed).unwrap();
         assert_eq!((rtp.payload_type, &passed[12..]), (96, &[10, end | 10, 0, 160][..]));
         assert_eq!(keys(&mut bench), if n == 0 { vec!['*'] } else { vec![] });
     }
     let (_, audio) = bench.feed(A, false, A_RTP, &two_tones(6, (0.0, 0.0))).unwrap();
-    assert_eq!(Rtp::parse(&audio).unwrap().payload_type, 0);
+    assert_eq!(RtpHeader::parse(&audio).unwrap().payload_type, 0);
     // Digits in every packet are forwarded, but only a limited number is reported.
     for n in 0..2 * KEYS_TOLD {
         let payload = [(n % 2) as u8, 10, 0, 160];
@@ -176,7 +176,7 @@ fn digits_that_pass_are_reported_whatever_their_timestamps_do() {
     for clock in clocks {
         let mut bench = Bench::connected();
         let wire = WireSpec { payloads: vec![(0, 0), (101, 96)], keys: Some(101), ..WireSpec::default() };
-        bench.command(Command::Wire { from: A, to: B, wire });
+        bench.command(MediaCommand::Wire { from: A, to: B, wire });
         let mut sequence = 0;
         for (press, event) in (0..).zip([1, 2, 3, 3]) {
             for n in 1..=6_u8 {

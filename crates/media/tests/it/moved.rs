@@ -1,7 +1,7 @@
 //! Move of an end to another session of its worker: streams, keys and counters continue.
 
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, EndId, Event, MediaId, Session, WireSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{EndId, MediaCommand, MediaEvent, MediaId, Session, WireSpec};
 
 use crate::support::*;
 
@@ -37,9 +37,9 @@ fn its_packets_are_taken_by_the_new_session_and_nothing_reaches_it_from_the_old_
     assert!(std::sync::Arc::ptr_eq(&counters, other.session.counters(NAMED).unwrap()));
     other.feed(NAMED, false, STRANGER, &rtp(5));
     assert_eq!(counters.rx_packets.get(), 4);
-    bench.command(Command::Close);
-    let closed =
-        std::iter::from_fn(|| bench.session.poll_output()).filter(|event| matches!(event, Event::EndClosed { .. }));
+    bench.command(MediaCommand::Close);
+    let closed = std::iter::from_fn(|| bench.session.poll_output())
+        .filter(|event| matches!(event, MediaEvent::EndClosed { .. }));
     assert_eq!(closed.count(), 2, "B and C");
 }
 
@@ -49,11 +49,14 @@ fn the_stream_that_it_hears_goes_on_with_a_new_source_as_after_any_change_of_fee
     let (_, first) = bench.feed(B, false, B_RTP, &rtp(100)).unwrap();
     let mut other = moved(&mut bench);
     let player = EndId(1);
-    other.command(Command::AddPlayer { end: player, sound: trunkgate_media::Sound::Once(vec![0x55; 320].into()) });
-    other.command(Command::Wire { from: player, to: NAMED, wire: WireSpec { payloads: vec![(0, 0)], ..wire() } });
-    let heard: Vec<Rtp> = other.run(60).iter().map(Made::rtp).collect();
+    other.command(MediaCommand::AddPlayer {
+        end: player,
+        sound: trunkgate_media::PlayerSound::Once(vec![0x55; 320].into()),
+    });
+    other.command(MediaCommand::Wire { from: player, to: NAMED, wire: WireSpec { payloads: vec![(0, 0)], ..wire() } });
+    let heard: Vec<RtpHeader> = other.run(60).iter().map(Made::rtp).collect();
     let sequences: Vec<u16> = heard.iter().map(|rtp| rtp.sequence).collect();
-    let first = Rtp::parse(&first).unwrap();
+    let first = RtpHeader::parse(&first).unwrap();
     assert_eq!(first.sequence, 100);
     assert_eq!(sequences, [101, 102, 103, 104]);
     assert!(heard.iter().all(|rtp| rtp.ssrc == first.ssrc), "one stream");

@@ -1,7 +1,7 @@
 //! Ends with more than RTP on their RTP socket: RTCP on the same port (RFC 5761), and datagrams forwarded unchanged.
 
 use crate::support::*;
-use trunkgate_media::{Command, DropReason, EndId, Event, RemoteSpec, WireSpec};
+use trunkgate_media::{DropReason, EndId, MediaCommand, MediaEvent, RemoteSpec, WireSpec};
 
 /// Returns a remote party with RTCP on the RTP port.
 fn muxed(rtp: &str) -> RemoteSpec {
@@ -43,15 +43,15 @@ fn shared_rtcp_follows_the_latch_of_rtp_and_does_not_lock_it() {
         assert_eq!(way(&mut bench, A, false, other), None);
     }
     assert_eq!(bench.dropped(A, DropReason::UnexpectedSource), 3);
-    assert_eq!(bench.events(), [Event::Latched { end: A, source: addr("192.0.2.1:61000") }]);
+    assert_eq!(bench.events(), [MediaEvent::Latched { end: A, source: addr("192.0.2.1:61000") }]);
 }
 
 /// Creates A and B wired for fax.
 fn fax() -> Bench {
     let mut bench = Bench::connected();
     let wire = WireSpec { verbatim: true, ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: B, wire: wire.clone() });
-    bench.command(Command::Wire { from: B, to: A, wire });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: wire.clone() });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire });
     bench
 }
 
@@ -107,7 +107,7 @@ fn fax_keeps_the_directions() {
     bench.set_remote(A, RemoteSpec { may_receive: false, ..remote(A_RTP) });
     assert_eq!(bench.feed(B, false, B_RTP, &[1]), None);
     assert_eq!(bench.dropped(B, DropReason::NoDestination), 1);
-    bench.command(Command::Unwire { from: A });
+    bench.command(MediaCommand::Unwire { from: A });
     assert_eq!(bench.feed(A, false, A_RTP, &rtp(1)), None);
     assert_eq!(bench.dropped(A, DropReason::NoWire), 1);
 }

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use crate::support::*;
-use trunkgate_media::agent::{Format, Settings, TrackName, TrackSet};
+use trunkgate_media::agent::{AgentFormat, StreamSettings, TrackName, TrackSet};
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentInput, Coding, Command, EndCounters, EndId, EndSpec, Recorded, RecordedSamples, RecorderSpec, RecordingId,
-    RemoteSpec, TapSpec, WireSpec,
+    AgentInput, EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, Recorded, RecordedSamples, RecorderSpec,
+    RecordingId, RemoteSpec, TapSpec, WireSpec,
 };
 
 const AGENT: EndId = EndId(7);
@@ -46,7 +46,7 @@ fn talk(bench: &mut Bench, pause_ms: u64, jump: u32, mut look: impl FnMut(&mut B
     for n in 0..WORDS * PACKETS {
         let timestamp = (u32::from(n) * 160).wrapping_add(u32::from(n / PACKETS).wrapping_mul(jump));
         let mut bytes = Vec::new();
-        Rtp { timestamp: timestamp.wrapping_add(77_000), ..header(n) }.build(&[code(n); 160], &mut bytes);
+        RtpHeader { timestamp: timestamp.wrapping_add(77_000), ..header(n) }.build(&[code(n); 160], &mut bytes);
         bench.feed(A, false, A_RTP, &bytes);
         let made = bench.run(20);
         look(bench, made);
@@ -73,10 +73,11 @@ fn an_agent_hears_each_packet_behind_a_pause() {
     each(|pause_ms, jump| {
         let mut bench = Bench::unconnected();
         bench.set_remote(A, remote(A_RTP));
-        let settings = Settings { stream_sid: "MZ1".into(), format: Format::Mulaw8000, ..Settings::default() };
+        let settings =
+            StreamSettings { stream_sid: "MZ1".into(), format: AgentFormat::Mulaw8000, ..StreamSettings::default() };
         bench.add_agent(AGENT, settings);
         bench.agent(AGENT, AgentInput::Opened);
-        bench.command(Command::Wire { from: A, to: AGENT, wire: wire() });
+        bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: wire() });
         let mut heard = Vec::new();
         talk(&mut bench, pause_ms, jump, |bench, _| {
             bench.agent(AGENT, AgentInput::Pong);
@@ -96,8 +97,8 @@ fn a_recording_has_each_packet_behind_a_pause() {
     each(|pause_ms, jump| {
         let mut bench = Bench::connected();
         let spec = RecorderSpec { recording: RecordingId(5), tracks: TrackSet::Both, silence: None };
-        bench.command(Command::AddRecorder { end: RECORDER, spec });
-        bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, Coding::Pcmu) });
+        bench.command(MediaCommand::AddRecorder { end: RECORDER, spec });
+        bench.command(MediaCommand::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
         let mut left: Vec<u8> = Vec::new();
         let mut drain = |bench: &mut Bench| {
             bench.session.drain_recordings(|_, piece| {
@@ -107,7 +108,7 @@ fn a_recording_has_each_packet_behind_a_pause() {
             });
         };
         talk(&mut bench, pause_ms, jump, |bench, _| drain(bench));
-        bench.command(Command::RemoveEnd { end: RECORDER });
+        bench.command(MediaCommand::RemoveEnd { end: RECORDER });
         drain(&mut bench);
         assert_eq!(codes(left.chunks(160)), said(), "{pause_ms} ms {jump}");
     });
@@ -119,12 +120,12 @@ fn a_recording_server_is_sent_each_packet_behind_a_pause() {
         let mut bench = Bench::connected();
         let bind = std::net::SocketAddr::from(([127, 0, 0, 1], 17_000));
         let spec = EndSpec { bind, counters: Arc::new(EndCounters::default()) };
-        bench.command(Command::AddEnd { end: SERVER, spec });
-        bench.command(Command::AddStreamer { end: STREAMER, track: TrackName::Inbound });
+        bench.command(MediaCommand::AddEnd { end: SERVER, spec });
+        bench.command(MediaCommand::AddStreamer { end: STREAMER, track: TrackName::Inbound });
         bench.set_remote(SERVER, RemoteSpec { may_send: false, watch_idle: false, ..remote(SERVER_AT) });
-        let leads = WireSpec { payloads: vec![(0, 0)], coding: Coding::Pcmu, ..WireSpec::default() };
-        bench.command(Command::Wire { from: STREAMER, to: SERVER, wire: leads });
-        bench.command(Command::Tap { of: A, listener: STREAMER, audio: TapSpec::both(0, Coding::Pcmu) });
+        let leads = WireSpec { payloads: vec![(0, 0)], coding: PayloadCodec::Pcmu, ..WireSpec::default() };
+        bench.command(MediaCommand::Wire { from: STREAMER, to: SERVER, wire: leads });
+        bench.command(MediaCommand::Tap { of: A, listener: STREAMER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
         let mut sent = Vec::new();
         talk(&mut bench, pause_ms, jump, |_, made| {
             sent.extend(

@@ -3,30 +3,31 @@
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use crate::support::*;
-use trunkgate_media::agent::{Settings, TrackSet};
+use trunkgate_media::agent::{StreamSettings, TrackSet};
 use trunkgate_media::limits::KEYS_WAITING;
 use trunkgate_media::{
-    AgentEvent, AgentInput, Coding, Command, DropReason, EndId, Event, PressSpec, RemoteSpec, Sound, TapSpec,
+    AgentEvent, AgentInput, DigitFormat, DropReason, EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound,
+    RemoteSpec, TapSpec,
 };
 
 const AGENT: EndId = EndId(7);
 const SCRIBE: EndId = EndId(8);
 const TONE: EndId = EndId(9);
-const EVENT: PressSpec = PressSpec::Event { payload: 101, clock_hz: 8000 };
+const EVENT: DigitFormat = DigitFormat::Event { payload: 101, clock_hz: 8000 };
 
 /// Creates A with a talking agent.
 fn talking() -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
-    bench.add_agent(AGENT, Settings { stream_sid: "MZ1".into(), ..Settings::default() });
+    bench.add_agent(AGENT, StreamSettings { stream_sid: "MZ1".into(), ..StreamSettings::default() });
     bench.agent(AGENT, AgentInput::Opened);
-    bench.command(Command::Wire { from: A, to: AGENT, wire: ULAW.spec() });
-    bench.command(Command::Wire { from: AGENT, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: ULAW.spec() });
     bench
 }
 
 fn press(bench: &mut Bench, digits: &str) {
-    bench.command(Command::Press { end: A, press: EVENT, digits: digits.into(), ms: 100 });
+    bench.command(MediaCommand::Press { end: A, press: EVENT, digits: digits.into(), ms: 100 });
 }
 
 /// Returns for each tick the event and duration of a digit, or the first sample.
@@ -96,24 +97,24 @@ fn keys_are_pressed_to_the_end_whoever_feeds_the_caller_next() {
     let mut bench = talking();
     press(&mut bench, "12");
     let mut made = bench.run(59);
-    bench.command(Command::RemoveEnd { end: AGENT });
-    bench.command(Command::AddPlayer { end: TONE, sound: Sound::Once(vec![9; 160 * 20].into()) });
-    bench.command(Command::Wire { from: TONE, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::RemoveEnd { end: AGENT });
+    bench.command(MediaCommand::AddPlayer { end: TONE, sound: PlayerSound::Once(vec![9; 160 * 20].into()) });
+    bench.command(MediaCommand::Wire { from: TONE, to: A, wire: ULAW.spec() });
     made.extend(bench.run(800));
     let heard = heard(&made);
     let ends = |event: u8| heard.iter().filter(|tick| **tick == Ok((event, 800))).count();
     assert_eq!((ends(1), ends(2)), (3, 3));
     assert_eq!(heard.iter().filter(|tick| **tick == Err(9)).count(), 20, "the sound waits and is heard whole");
-    assert!(bench.events().contains(&Event::Played { end: TONE }));
+    assert!(bench.events().contains(&MediaEvent::Played { end: TONE }));
 }
 
 #[test]
 fn a_listener_hears_silence_in_their_place() {
     let mut bench = talking();
-    let settings = Settings { talks: false, tracks: TrackSet::Both, ..Settings::default() };
+    let settings = StreamSettings { talks: false, tracks: TrackSet::Both, ..StreamSettings::default() };
     bench.add_agent(SCRIBE, settings);
     bench.agent(SCRIBE, AgentInput::Opened);
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(MediaCommand::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     bench.say_audio(AGENT, &[1; 4]);
     bench.run(39);
     press(&mut bench, "5");
@@ -139,7 +140,7 @@ fn a_caller_on_hold_misses_them_and_nobody_is_there_for_them() {
     let mut unfed = Bench::unconnected();
     unfed.set_remote(A, remote(A_RTP));
     press(&mut unfed, "5");
-    unfed.command(Command::Press { end: EndId(99), press: EVENT, digits: "5".into(), ms: 100 });
+    unfed.command(MediaCommand::Press { end: EndId(99), press: EVENT, digits: "5".into(), ms: 100 });
     assert_eq!((unfed.run(100), unfed.events()), (vec![], vec![]));
 }
 
@@ -150,7 +151,7 @@ fn too_many_keys_are_left_out_and_noted_without_saying_which() {
     bench.events();
     press(&mut bench, "789");
     let notes = bench.events();
-    let [Event::Agent { end: AGENT, event: AgentEvent::Note { text, .. } }] = notes.as_slice() else {
+    let [MediaEvent::Agent { end: AGENT, event: AgentEvent::Note { text, .. } }] = notes.as_slice() else {
         panic!("{notes:?}")
     };
     assert!(text.contains("3 are left out") && !text.contains('7'), "{text}");

@@ -4,10 +4,10 @@
 use crate::support::*;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    Coding, Command, EndId, Event, Recorded, RecordedSamples, RecorderEvent, RecorderSpec, RecordingId, RecordingPause,
-    Sound, TapSpec,
+    EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, Recorded, RecordedSamples, RecorderEvent, RecorderSpec,
+    RecordingId, RecordingPause, TapSpec,
 };
 
 const RECORDER: EndId = EndId(7);
@@ -51,13 +51,13 @@ impl File {
 }
 
 fn record(bench: &mut Bench, spec: RecorderSpec) -> File {
-    bench.command(Command::AddRecorder { end: RECORDER, spec });
-    bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(MediaCommand::AddRecorder { end: RECORDER, spec });
+    bench.command(MediaCommand::Tap { of: A, listener: RECORDER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     File::default()
 }
 
 fn end(bench: &mut Bench, file: &mut File) {
-    bench.command(Command::RemoveEnd { end: RECORDER });
+    bench.command(MediaCommand::RemoveEnd { end: RECORDER });
     file.drain(bench);
 }
 
@@ -101,7 +101,7 @@ fn both_directions_are_recorded_as_they_are_heard() {
     assert_eq!(File::codes(&file.left), said(0..55));
     assert_eq!(File::codes(&file.right), said(130..185));
     assert_eq!(file.end, Some((55, Some((0, 54)))));
-    assert!(bench.events().contains(&Event::Recorder {
+    assert!(bench.events().contains(&MediaEvent::Recorder {
         end: RECORDER,
         event: RecorderEvent::Ended { frames: 55, sound: Some((0, 54)) }
     }));
@@ -113,11 +113,15 @@ fn both_directions_are_recorded_as_they_are_heard() {
 fn audio_of_another_kind_goes_on_where_the_last_one_ended() {
     let mut bench = Bench::connected();
     let mut file = record(&mut bench, SPEC);
-    let both = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
-    bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec { inbound: both.clone(), outbound: both } });
+    let both = vec![(0, PayloadCodec::Pcmu), (8, PayloadCodec::Pcma)];
+    bench.command(MediaCommand::Tap {
+        of: A,
+        listener: RECORDER,
+        audio: TapSpec { inbound: both.clone(), outbound: both },
+    });
     let packet = |n: u16, payload_type: u8, code: u8| {
         let mut bytes = Vec::new();
-        Rtp { payload_type, ..header(n) }.build(&[code; 160], &mut bytes);
+        RtpHeader { payload_type, ..header(n) }.build(&[code; 160], &mut bytes);
         bytes
     };
     for n in 0..30_u16 {
@@ -143,10 +147,10 @@ fn audio_of_another_kind_goes_on_where_the_last_one_ended() {
 fn what_is_a_law_throughout_is_recorded_as_it_came() {
     let mut bench = Bench::connected();
     let mut file = record(&mut bench, RecorderSpec { tracks: TrackSet::Inbound, ..SPEC });
-    bench.command(Command::Tap { of: A, listener: RECORDER, audio: TapSpec::both(8, Coding::Pcma) });
+    bench.command(MediaCommand::Tap { of: A, listener: RECORDER, audio: TapSpec::both(8, PayloadCodec::Pcma) });
     for n in 0..12_u16 {
         let mut bytes = Vec::new();
-        Rtp { payload_type: 8, ..header(n) }.build(&[0x2a; 160], &mut bytes);
+        RtpHeader { payload_type: 8, ..header(n) }.build(&[0x2a; 160], &mut bytes);
         bench.feed(A, false, A_RTP, &bytes);
         bench.feed(B, false, B_RTP, &bytes);
         bench.run(20);
@@ -162,8 +166,8 @@ fn what_the_edge_plays_to_the_caller_is_recorded_too() {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
     let mut file = record(&mut bench, SPEC);
-    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Once(vec![66; 1600].into()) });
-    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::AddPlayer { end: PLAYER, sound: PlayerSound::Once(vec![66; 1600].into()) });
+    bench.command(MediaCommand::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
     for n in 0..10 {
         bench.feed(A, false, A_RTP, &packet(n, 5));
         bench.run(20);
@@ -225,7 +229,7 @@ fn sounds_stay_where_they_were_heard_for_an_hour() {
                 let number = (n & 0xffff) as u16;
                 let mut bytes = Vec::new();
                 let timestamp = (n * 160) as u32;
-                Rtp { timestamp, ..header(number) }.build(&[code; 160], &mut bytes);
+                RtpHeader { timestamp, ..header(number) }.build(&[code; 160], &mut bytes);
                 for (end, source) in [(A, A_RTP), (B, B_RTP)] {
                     bench.feed(end, false, source, &bytes);
                 }
@@ -269,7 +273,7 @@ fn another_end_is_recorded_behind_the_first() {
     bench.set_remote(C, remote(C_RTP));
     bench.wire(C, B);
     bench.wire(B, C);
-    bench.command(Command::Tap { of: C, listener: RECORDER, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(MediaCommand::Tap { of: C, listener: RECORDER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     for n in 20..40 {
         bench.feed(A, false, A_RTP, &packet(n, 5));
         bench.feed(C, false, C_RTP, &packet(n + 3_000, 7));
@@ -288,9 +292,9 @@ fn a_pause_is_silence_or_is_cut_out() {
         let mut bench = Bench::connected();
         let mut file = record(&mut bench, SPEC);
         talk(&mut bench, &mut file, 0..20, (5, 6));
-        bench.command(Command::PauseRecorder { end: RECORDER, pause: Some(pause) });
+        bench.command(MediaCommand::PauseRecorder { end: RECORDER, pause: Some(pause) });
         talk(&mut bench, &mut file, 20..40, (7, 8));
-        bench.command(Command::PauseRecorder { end: RECORDER, pause: None });
+        bench.command(MediaCommand::PauseRecorder { end: RECORDER, pause: None });
         talk(&mut bench, &mut file, 40..60, (9, 10));
         end(&mut bench, &mut file);
         assert_eq!(file.end, Some((frames, Some((0, frames - 1)))));
@@ -340,9 +344,9 @@ fn silence_of_the_caller_is_reported_once_until_a_sound() {
     let mut bench = Bench::connected();
     let limit = std::time::Duration::from_millis(500);
     let mut file = record(&mut bench, RecorderSpec { silence: Some(limit), tracks: TrackSet::Inbound, ..SPEC });
-    let silent = |events: Vec<Event>| {
+    let silent = |events: Vec<MediaEvent>| {
         let of_recorder = |event| {
-            if let Event::Recorder { event: RecorderEvent::Silent { was_heard }, .. } = event {
+            if let MediaEvent::Recorder { event: RecorderEvent::Silent { was_heard }, .. } = event {
                 Some(was_heard)
             } else {
                 None
@@ -365,7 +369,7 @@ fn silence_of_the_caller_is_reported_once_until_a_sound() {
     assert_eq!(silent(bench.events()), [true]);
     // A pause is not reported as silence.
     talk(&mut bench, &mut file, 170..180, (5, 6));
-    bench.command(Command::PauseRecorder { end: RECORDER, pause: Some(RecordingPause::Silence) });
+    bench.command(MediaCommand::PauseRecorder { end: RECORDER, pause: Some(RecordingPause::Silence) });
     talk(&mut bench, &mut file, 180..240, (0xff, 6));
     assert_eq!(silent(bench.events()), [false; 0]);
     end(&mut bench, &mut file);
@@ -376,9 +380,9 @@ fn the_end_of_the_session_ends_the_recording() {
     let mut bench = Bench::connected();
     let mut file = record(&mut bench, SPEC);
     talk(&mut bench, &mut file, 0..3, (5, 6));
-    bench.command(Command::Close);
+    bench.command(MediaCommand::Close);
     file.drain(&mut bench);
     assert_eq!(file.end.map(|(frames, _)| frames), Some(3));
     let events = bench.events();
-    assert_eq!(events.last(), Some(&Event::Closed), "{events:?}");
+    assert_eq!(events.last(), Some(&MediaEvent::Closed), "{events:?}");
 }

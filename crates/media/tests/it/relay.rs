@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::support::*;
 use trunkgate_media::limits::SESSION_ENDS;
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, DropReason, EndCounters, EndId, EndSpec, Event, RemoteSpec, Session, WireSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{
+    DropReason, EndCounters, EndId, EndSpec, MediaCommand, MediaEvent, RemoteSpec, Session, WireSpec,
+};
 
 #[test]
 fn a_packet_passes_bit_identical() {
@@ -30,7 +32,7 @@ fn a_packet_passes_bit_identical() {
 fn only_the_payload_number_changes_and_the_marker_stays() {
     let mut bench = Bench::connected();
     let mut packet = Vec::new();
-    Rtp { marker: true, payload_type: 101, ..header(7) }.build(&[1, 0x0a, 0, 160], &mut packet);
+    RtpHeader { marker: true, payload_type: 101, ..header(7) }.build(&[1, 0x0a, 0, 160], &mut packet);
     // With a contributing source, an extension and padding.
     packet.splice(12..12, [0, 0, 0, 1, 0xbe, 0xde, 0, 1, 9, 9, 9, 9]);
     packet.extend_from_slice(&[0, 0, 0, 4]);
@@ -44,7 +46,7 @@ fn only_the_payload_number_changes_and_the_marker_stays() {
 fn what_was_not_agreed_is_dropped() {
     let mut bench = Bench::connected();
     let mut packet = Vec::new();
-    Rtp { payload_type: 8, ..header(7) }.build(&[0; 160], &mut packet);
+    RtpHeader { payload_type: 8, ..header(7) }.build(&[0; 160], &mut packet);
     assert_eq!(bench.feed(A, false, A_RTP, &packet), None);
     assert_eq!(bench.dropped(A, DropReason::UnknownPayload), 1);
     assert_eq!(bench.counters[0].rx_packets.get(), 1);
@@ -84,7 +86,7 @@ fn directions_are_kept() {
 #[test]
 fn without_a_wire_packets_count_and_go_nowhere() {
     let mut bench = Bench::connected();
-    bench.command(Command::Unwire { from: A });
+    bench.command(MediaCommand::Unwire { from: A });
     assert_eq!(bench.rtp(A, A_RTP, 1), None);
     assert_eq!(bench.rtcp(A, A_RTCP), None);
     assert_eq!(bench.dropped(A, DropReason::NoWire), 1);
@@ -93,7 +95,7 @@ fn without_a_wire_packets_count_and_go_nowhere() {
     bench.wire(A, EndId(9));
     assert_eq!(bench.rtp(A, A_RTP, 2), None);
     bench.wire(A, B);
-    bench.command(Command::RemoveEnd { end: B });
+    bench.command(MediaCommand::RemoveEnd { end: B });
     assert_eq!(bench.rtp(A, A_RTP, 3), None);
     assert_eq!(bench.rtp(B, B_RTP, 3), None);
     assert_eq!(bench.dropped(A, DropReason::NoWire), 3);
@@ -131,10 +133,10 @@ fn another_end_continues_the_stream_and_rtcp_about_it_ends_here() {
     assert_eq!(bench.rtp(B, B_RTP, 501), None);
     bench.wait(40);
     let mut packet = Vec::new();
-    Rtp { ssrc: 5, sequence: 9, timestamp: 77, ..header(0) }.build(b"voice", &mut packet);
+    RtpHeader { ssrc: 5, sequence: 9, timestamp: 77, ..header(0) }.build(b"voice", &mut packet);
     let (transmit, bytes) = bench.feed(C, false, C_RTP, &packet).unwrap();
     assert_eq!(transmit.via, A);
-    let heard = Rtp::parse(&bytes).unwrap();
+    let heard = RtpHeader::parse(&bytes).unwrap();
     let before = header(500);
     assert_eq!((heard.ssrc, heard.sequence, heard.timestamp), (before.ssrc, 501, before.timestamp + 320));
     assert_eq!(&bytes[12..], b"voice");
@@ -161,7 +163,7 @@ fn loss_and_jitter_are_counted() {
     bench.run(1000);
     assert_eq!(bench.worker.lost.get(), 1);
     bench.rtp(A, A_RTP, 20);
-    bench.command(Command::Close);
+    bench.command(MediaCommand::Close);
     assert_eq!(bench.worker.lost.get(), 4);
 }
 
@@ -169,10 +171,10 @@ fn loss_and_jitter_are_counted() {
 fn jitter_knows_the_payloads_clock() {
     let mut bench = Bench::connected();
     let opus = WireSpec { payloads: vec![(111, 111)], clocks: vec![(111, 48_000)], ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: B, wire: opus });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: opus });
     for n in 0..20 {
         let mut packet = Vec::new();
-        Rtp { payload_type: 111, timestamp: u32::from(n) * 960, ..header(n) }.build(b"opus", &mut packet);
+        RtpHeader { payload_type: 111, timestamp: u32::from(n) * 960, ..header(n) }.build(b"opus", &mut packet);
         bench.feed(A, false, A_RTP, &packet).unwrap();
         bench.wait(20);
     }
@@ -187,7 +189,7 @@ fn silence_is_told_once_until_it_speaks_again() {
     let mut told = Vec::new();
     let mut turn = |bench: &mut Bench, seconds: u64| {
         bench.run(seconds * 1000);
-        told.extend(bench.events().into_iter().filter(|event| !matches!(event, Event::Unheard { .. })));
+        told.extend(bench.events().into_iter().filter(|event| !matches!(event, MediaEvent::Unheard { .. })));
         told.len()
     };
     for _ in 0..59 {
@@ -198,9 +200,9 @@ fn silence_is_told_once_until_it_speaks_again() {
     bench.rtp(A, A_RTP, 1);
     assert_eq!(turn(&mut bench, 59), 2);
     assert_eq!(turn(&mut bench, 1), 3);
-    assert_eq!(told[0], Event::Idle { end: A });
-    assert_eq!(told[1], Event::Latched { end: A, source: addr(A_RTP) });
-    assert_eq!(told[2], Event::Idle { end: A });
+    assert_eq!(told[0], MediaEvent::Idle { end: A });
+    assert_eq!(told[1], MediaEvent::Latched { end: A, source: addr(A_RTP) });
+    assert_eq!(told[2], MediaEvent::Idle { end: A });
 }
 
 #[test]
@@ -214,9 +216,9 @@ fn silence_is_not_watched_on_hold_or_without_a_timeout() {
     // After hold, the silence begins only now.
     bench.set_remote(A, remote(A_RTP));
     bench.run(59_000);
-    let idle = |bench: &mut Bench| bench.events().iter().any(|event| matches!(event, Event::Idle { .. }));
+    let idle = |bench: &mut Bench| bench.events().iter().any(|event| matches!(event, MediaEvent::Idle { .. }));
     assert!(!idle(&mut bench));
-    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+    bench.command(MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     bench.run(100_000);
     assert!(!idle(&mut bench));
 }
@@ -224,11 +226,11 @@ fn silence_is_not_watched_on_hold_or_without_a_timeout() {
 #[test]
 fn ends_are_told_closed_and_then_the_session() {
     let mut bench = Bench::connected();
-    bench.command(Command::RemoveEnd { end: B });
-    bench.command(Command::RemoveEnd { end: B });
-    bench.command(Command::Close);
-    let closed = |end: EndId| Event::EndClosed { end, port: 16_384 + end.0 * 2 };
-    assert_eq!(bench.events(), [closed(B), closed(A), closed(C), Event::Closed]);
+    bench.command(MediaCommand::RemoveEnd { end: B });
+    bench.command(MediaCommand::RemoveEnd { end: B });
+    bench.command(MediaCommand::Close);
+    let closed = |end: EndId| MediaEvent::EndClosed { end, port: 16_384 + end.0 * 2 };
+    assert_eq!(bench.events(), [closed(B), closed(A), closed(C), MediaEvent::Closed]);
     assert_eq!(bench.session.poll_timeout(), None);
     assert_eq!(bench.session.ends().count(), 0);
 }
@@ -238,13 +240,13 @@ fn a_session_has_a_limit_of_ends_and_no_two_of_a_name() {
     let mut bench = Bench::unconnected();
     let spec = EndSpec { bind: addr("127.0.0.1:16000"), counters: Arc::new(EndCounters::default()) };
     for n in 3..SESSION_ENDS as u16 {
-        bench.command(Command::AddEnd { end: EndId(n), spec: spec.clone() });
+        bench.command(MediaCommand::AddEnd { end: EndId(n), spec: spec.clone() });
     }
     assert_eq!(bench.events(), []);
     for end in [A, EndId(99)] {
         assert!(bench.session.refuses(end).is_some());
-        bench.command(Command::AddEnd { end, spec: spec.clone() });
-        assert!(matches!(&bench.events()[..], [Event::BindFailed { end: refused, .. }] if *refused == end));
+        bench.command(MediaCommand::AddEnd { end, spec: spec.clone() });
+        assert!(matches!(&bench.events()[..], [MediaEvent::BindFailed { end: refused, .. }] if *refused == end));
     }
     assert_eq!(bench.session.ends().count(), SESSION_ENDS);
 }
@@ -285,7 +287,7 @@ fn a_restored_session_goes_on_where_it_was() {
     assert_eq!(bench.rtp(B, "198.51.100.1:6200", 502), None, "the latch is still locked");
     // A new end is not mistaken for an earlier feeder.
     let spec = EndSpec { bind: SocketAddr::from(([127, 0, 0, 1], 17_000)), counters: Arc::default() };
-    bench.command(Command::AddEnd { end: EndId(3), spec });
+    bench.command(MediaCommand::AddEnd { end: EndId(3), spec });
     let serials: Vec<u32> = bench.session.snapshot().ends.iter().map(|end| end.serial).collect();
     assert_eq!(serials, [0, 1, 2, 3]);
 }

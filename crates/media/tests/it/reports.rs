@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::support::*;
 use rtcp_types::{Packet, ReceiverReport, ReportBlock, RtcpPacketWriterExt as _, SenderReport};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Command, EndId, Epoch, RemoteSpec, Sound};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{ClockEpoch, EndId, MediaCommand, PlayerSound, RemoteSpec};
 
 const PLAYER: EndId = EndId(9);
 /// 2026-11-20 11:00:00 UTC.
@@ -16,11 +16,11 @@ const DATE: u64 = 1_795_172_400;
 /// Creates A with a player's tone, and B without a feeder.
 fn listening(key: u8) -> Bench {
     let mut bench = Bench::unconnected();
-    bench.session.date_by(Epoch::new(bench.now, Duration::from_secs(DATE)));
-    bench.command(Command::Open { idle_timeout_ms: 0, names_key: [key; 16], beside: None });
+    bench.session.date_by(ClockEpoch::new(bench.now, Duration::from_secs(DATE)));
+    bench.command(MediaCommand::Open { idle_timeout_ms: 0, names_key: [key; 16], beside: None });
     bench.set_remote(A, remote(A_RTP));
-    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Ringback });
-    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::AddPlayer { end: PLAYER, sound: PlayerSound::Ringback });
+    bench.command(MediaCommand::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
     bench
 }
 
@@ -180,7 +180,7 @@ fn another_end_s_stream_is_reported_by_the_edge_and_metrics_about_it_are_passed(
     bench.wire(C, A);
     bench.wire(A, C);
     let mut packet = Vec::new();
-    Rtp { ssrc: 0xcccc, ..header(9) }.build(&[0; 160], &mut packet);
+    RtpHeader { ssrc: 0xcccc, ..header(9) }.build(&[0; 160], &mut packet);
     bench.feed(C, false, C_RTP, &packet).unwrap();
     bench.rtp(A, A_RTP, 1).unwrap();
     // Metrics of A about its received stream are forwarded to C with the SSRC that C uses.

@@ -6,26 +6,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use trunkgate_media::agent::Settings;
+use trunkgate_media::agent::StreamSettings;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
 use trunkgate_media::codec::g722;
-use trunkgate_media::conference::{Frame, FrameReceiver, FrameSender, Mixer, PartyId, Rate, ring};
+use trunkgate_media::conference::{FrameReceiver, FrameSender, Mixer, PartyId, RingFrame, SamplingRate, ring};
 use trunkgate_media::limits::SEAT_LEAD;
 use trunkgate_media::{
-    AgentInput, Coding, Command, EndId, EndSpec, Event, PartedSpec, SeatSpec, Sound, TapSpec, WireSpec,
+    AgentInput, DtmfConversion, EndId, EndSpec, MediaCommand, MediaEvent, MixerPortSpec, PayloadCodec, PlayerSound,
+    TapSpec, WireSpec,
 };
 
 /// Conference participant: its end, its seat, and the mixer's halves of its rings.
 struct Party {
     end: EndId,
     at: &'static str,
-    coding: Coding,
+    coding: PayloadCodec,
     id: PartyId,
     from: FrameReceiver,
     to: FrameSender,
     number: u16,
-    encoder: g722::Encoder,
-    decoder: g722::Decoder,
+    encoder: g722::G722Encoder,
+    decoder: g722::G722Decoder,
     heard: Vec<i16>,
 }
 
@@ -38,11 +39,11 @@ struct Conference {
 
 const ENDS: [(EndId, &str); 3] = [(A, A_RTP), (B, B_RTP), (C, C_RTP)];
 
-fn payload_of(coding: Coding) -> u8 {
+fn payload_of(coding: PayloadCodec) -> u8 {
     match coding {
-        Coding::Pcmu => 0,
-        Coding::Pcma => 8,
-        Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => 9,
+        PayloadCodec::Pcmu => 0,
+        PayloadCodec::Pcma => 8,
+        PayloadCodec::G722 | PayloadCodec::Opus(_) | PayloadCodec::Linear(_) => 9,
     }
 }
 
@@ -51,29 +52,29 @@ fn seat_of(end: EndId) -> EndId {
 }
 
 impl Conference {
-    fn new(codings: &[Coding]) -> Conference {
+    fn new(codings: &[PayloadCodec]) -> Conference {
         let (mut bench, mut mixer) = (Bench::unconnected(), Mixer::new());
         let mut parties = Vec::new();
         for ((end, at), coding) in ENDS.into_iter().zip(codings) {
             let (seat, payload) = (seat_of(end), payload_of(*coding));
-            let rate = if coding.is_g711() { Rate::Narrow } else { Rate::Wide };
+            let rate = if coding.is_g711() { SamplingRate::Narrow } else { SamplingRate::Wide };
             let ((to_mixer, from), (to, from_mixer)) = (ring(rate), ring(rate));
-            let spec = SeatSpec::new(to_mixer, from_mixer, bench.now).unwrap();
+            let spec = MixerPortSpec::new(to_mixer, from_mixer, bench.now).unwrap();
             bench.set_remote(end, remote(at));
-            bench.command(Command::AddSeat { end: seat, spec });
+            bench.command(MediaCommand::AddSeat { end: seat, spec });
             let audio = TapSpec::both(payload, *coding);
-            bench.command(Command::Tap { of: end, listener: seat, audio });
+            bench.command(MediaCommand::Tap { of: end, listener: seat, audio });
             let wire = WireSpec { payloads: vec![(payload, payload)], coding: *coding, ..WireSpec::default() };
-            bench.command(Command::Wire { from: seat, to: end, wire });
-            let parted = PartedSpec {
+            bench.command(MediaCommand::Wire { from: seat, to: end, wire });
+            let parted = DtmfConversion {
                 events: vec![(101, 8000)],
                 tones: true,
                 digits_only: Some((payload, *coding)),
-                ..PartedSpec::default()
+                ..DtmfConversion::default()
             };
             let wire = WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() };
-            bench.command(Command::Wire { from: end, to: seat, wire });
-            let (encoder, decoder) = (g722::Encoder::new(), g722::Decoder::new());
+            bench.command(MediaCommand::Wire { from: end, to: seat, wire });
+            let (encoder, decoder) = (g722::G722Encoder::new(), g722::G722Decoder::new());
             let (id, coding) = (mixer.join(rate).unwrap(), *coding);
             parties.push(Party { end, at, coding, id, from, to, number: 0, encoder, decoder, heard: Vec::new() });
         }
@@ -88,9 +89,9 @@ impl Conference {
         let first = usize::from(party.number) * rate as usize / 50;
         let samples: Vec<i16> = (first..first + rate as usize / 50).map(sample).collect();
         let payload: Vec<u8> = match party.coding {
-            Coding::Pcmu => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
-            Coding::Pcma => samples.iter().map(|sample| encode_alaw(*sample)).collect(),
-            Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => {
+            PayloadCodec::Pcmu => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
+            PayloadCodec::Pcma => samples.iter().map(|sample| encode_alaw(*sample)).collect(),
+            PayloadCodec::G722 | PayloadCodec::Opus(_) | PayloadCodec::Linear(_) => {
                 samples.chunks(2).map(|pair| party.encoder.encode(pair[0], pair[1])).collect()
             }
         };
@@ -112,8 +113,8 @@ impl Conference {
             let samples = &mut samples[..party.from.rate().frame()];
             while let Some(frame) = party.from.pop(samples) {
                 match frame {
-                    Frame::Audio => self.mixer.push(party.id, samples),
-                    Frame::Lost => self.mixer.push_lost(party.id),
+                    RingFrame::Audio => self.mixer.push(party.id, samples),
+                    RingFrame::Lost => self.mixer.push_lost(party.id),
                 }
             }
         }
@@ -127,9 +128,9 @@ impl Conference {
             let party = self.parties.iter_mut().find(|party| party.end == one.transmit.via).unwrap();
             let Party { coding, decoder, heard, .. } = party;
             match coding {
-                Coding::Pcmu => heard.extend(one.payload().iter().map(|code| decode_ulaw(*code))),
-                Coding::Pcma => heard.extend(one.payload().iter().map(|code| decode_alaw(*code))),
-                Coding::G722 | Coding::Opus(_) | Coding::Linear(_) => {
+                PayloadCodec::Pcmu => heard.extend(one.payload().iter().map(|code| decode_ulaw(*code))),
+                PayloadCodec::Pcma => heard.extend(one.payload().iter().map(|code| decode_alaw(*code))),
+                PayloadCodec::G722 | PayloadCodec::Opus(_) | PayloadCodec::Linear(_) => {
                     heard.extend(one.payload().iter().flat_map(|code| decoder.decode(*code)))
                 }
             }
@@ -155,13 +156,13 @@ impl Conference {
 #[test]
 fn parties_of_all_codecs_hear_each_other_and_not_themselves() {
     for codings in [
-        [Coding::Pcmu, Coding::Pcma, Coding::Pcmu],
-        [Coding::G722, Coding::Pcma, Coding::G722],
-        [Coding::Pcmu, Coding::G722, Coding::G722],
+        [PayloadCodec::Pcmu, PayloadCodec::Pcma, PayloadCodec::Pcmu],
+        [PayloadCodec::G722, PayloadCodec::Pcma, PayloadCodec::G722],
+        [PayloadCodec::Pcmu, PayloadCodec::G722, PayloadCodec::G722],
     ] {
         let mut conference = Conference::new(&codings);
         // A frequency that only wide-band codecs carry, if there is one.
-        let high = if codings[0] == Coding::G722 { 5000.0 } else { 1000.0 };
+        let high = if codings[0] == PayloadCodec::G722 { 5000.0 } else { 1000.0 };
         for _ in 0..60 {
             conference.say(0, high, false);
             conference.say(1, 600.0, false);
@@ -180,7 +181,7 @@ fn parties_of_all_codecs_hear_each_other_and_not_themselves() {
 
 #[test]
 fn a_party_that_a_mixer_alone_hears_may_be_read_together_with_others() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     let ticks_at = conference.bench.now;
     let of = |conference: &Conference, end| conference.bench.session.mixed_from(end);
     assert_eq!((of(&conference, A), of(&conference, B)), (None, None), "anybody can be heard as yet");
@@ -190,23 +191,23 @@ fn a_party_that_a_mixer_alone_hears_may_be_read_together_with_others() {
     assert_eq!((of(&conference, C), of(&conference, seat_of(A))), (None, None));
     // An agent listens too, until it is removed.
     let agent = EndId(40);
-    conference.bench.add_agent(agent, Settings::default());
-    conference.bench.command(Command::Tap { of: A, listener: agent, audio: TapSpec::both(0, Coding::Pcmu) });
+    conference.bench.add_agent(agent, StreamSettings::default());
+    conference.bench.command(MediaCommand::Tap { of: A, listener: agent, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     assert_eq!((of(&conference, A), of(&conference, B)), (None, Some(ticks_at)));
-    conference.bench.command(Command::RemoveEnd { end: agent });
+    conference.bench.command(MediaCommand::RemoveEnd { end: agent });
     assert_eq!(of(&conference, A), Some(ticks_at));
     // The audio is relayed.
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-    conference.bench.command(Command::Wire { from: A, to: B, wire });
+    conference.bench.command(MediaCommand::Wire { from: A, to: B, wire });
     assert_eq!(of(&conference, A), None);
-    conference.bench.command(Command::Unwire { from: A });
-    conference.bench.command(Command::RemoveEnd { end: seat_of(B) });
+    conference.bench.command(MediaCommand::Unwire { from: A });
+    conference.bench.command(MediaCommand::RemoveEnd { end: seat_of(B) });
     assert_eq!(of(&conference, B), None);
 }
 
 #[test]
 fn a_packet_that_has_waited_came_when_it_came() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     let mut jitter = [0, 0];
     for (at, waits) in [false, true].into_iter().enumerate() {
         for n in 0..50_u64 {
@@ -226,7 +227,7 @@ fn a_packet_that_has_waited_came_when_it_came() {
 /// the stream.
 #[test]
 fn the_way_through_a_conference_takes_less_than_25_ms() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     let ticks_at = conference.bench.now;
     let (mut said, mut left) = (None, Vec::new());
     for at in 0..40 {
@@ -250,15 +251,15 @@ fn the_way_through_a_conference_takes_less_than_25_ms() {
 /// Music before the start has its own clock; afterwards the stream is aligned with the mixer and continues its numbers.
 #[test]
 fn a_stream_that_is_there_already_goes_on_in_step_with_the_mixer() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     let ticks_at = conference.bench.now;
     let player = EndId(30);
-    conference.bench.command(Command::RemoveEnd { end: A });
+    conference.bench.command(MediaCommand::RemoveEnd { end: A });
     let spec = EndSpec { bind: addr("127.0.0.1:17000"), counters: Arc::default() };
-    conference.bench.command(Command::AddEnd { end: A, spec });
+    conference.bench.command(MediaCommand::AddEnd { end: A, spec });
     conference.bench.set_remote(A, remote(A_RTP));
     conference.bench.wait(7);
-    conference.bench.command(Command::AddPlayer { end: player, sound: Sound::Ringback });
+    conference.bench.command(MediaCommand::AddPlayer { end: player, sound: PlayerSound::Ringback });
     conference.bench.wire(player, A);
     let before = conference.bench.run(73);
     conference.bench.wire(seat_of(A), A);
@@ -275,7 +276,7 @@ fn a_stream_that_is_there_already_goes_on_in_step_with_the_mixer() {
 
 #[test]
 fn a_lost_packet_is_concealed_for_the_other() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     for at in 0..60 {
         conference.say(0, 300.0, at == 40);
         conference.say(1, 0.0, false);
@@ -291,7 +292,7 @@ fn a_lost_packet_is_concealed_for_the_other() {
 
 #[test]
 fn digits_go_to_signalling_and_are_not_heard() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     (0..20).for_each(|_| {
         conference.say(0, 300.0, false);
         conference.tick();
@@ -304,14 +305,14 @@ fn digits_go_to_signalling_and_are_not_heard() {
     rtp.build(&[10, 10, 0, 160], &mut bytes);
     conference.bench.feed(A, false, A_RTP, &bytes);
     let keys: Vec<char> = (conference.bench.events().into_iter())
-        .filter_map(|event| if let Event::Key { end: A, key, .. } = event { Some(key) } else { None })
+        .filter_map(|event| if let MediaEvent::Key { end: A, key, .. } = event { Some(key) } else { None })
         .collect();
     assert_eq!(keys, ['*']);
 }
 
 #[test]
 fn a_party_without_a_frame_hears_silence_and_one_that_waits_too_long_is_left_out() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
     conference.say(0, 300.0, false);
     conference.say(1, 300.0, false);
     (0..10).for_each(|_| drop(conference.tick()));
@@ -330,39 +331,39 @@ fn a_party_without_a_frame_hears_silence_and_one_that_waits_too_long_is_left_out
 
 #[test]
 fn a_seat_that_is_removed_closes_its_rings_and_is_taken_once() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcmu]);
-    conference.bench.command(Command::RemoveEnd { end: seat_of(A) });
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcmu]);
+    conference.bench.command(MediaCommand::RemoveEnd { end: seat_of(A) });
     assert!(conference.parties[0].from.is_closed() && conference.parties[0].to.is_closed());
     assert!(!conference.parties[1].from.is_closed());
     conference.say(0, 300.0, false);
     conference.tick();
-    let ((to_mixer, from), (to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
-    let spec = SeatSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
-    conference.bench.command(Command::AddSeat { end: EndId(40), spec: spec.clone() });
-    conference.bench.command(Command::AddSeat { end: EndId(41), spec });
-    conference.bench.command(Command::RemoveEnd { end: EndId(41) });
+    let ((to_mixer, from), (to, from_mixer)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
+    let spec = MixerPortSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
+    conference.bench.command(MediaCommand::AddSeat { end: EndId(40), spec: spec.clone() });
+    conference.bench.command(MediaCommand::AddSeat { end: EndId(41), spec });
+    conference.bench.command(MediaCommand::RemoveEnd { end: EndId(41) });
     assert!(!from.is_closed(), "the second got nothing");
-    conference.bench.command(Command::Close);
+    conference.bench.command(MediaCommand::Close);
     assert!(from.is_closed() && to.is_closed());
-    let (narrow, wide, full) = (ring(Rate::Narrow), ring(Rate::Wide), ring(Rate::Full));
-    assert!(SeatSpec::new(narrow.0, wide.1, conference.bench.now).is_none(), "of different rates");
-    assert!(SeatSpec::new(full.0, ring(Rate::Full).1, conference.bench.now).is_none());
+    let (narrow, wide, full) = (ring(SamplingRate::Narrow), ring(SamplingRate::Wide), ring(SamplingRate::Full));
+    assert!(MixerPortSpec::new(narrow.0, wide.1, conference.bench.now).is_none(), "of different rates");
+    assert!(MixerPortSpec::new(full.0, ring(SamplingRate::Full).1, conference.bench.now).is_none());
 }
 
 /// An agent receives the mix without itself, and its audio goes to the other participants.
 #[test]
 fn an_agent_is_a_party_of_a_conference() {
-    let mut conference = Conference::new(&[Coding::Pcmu, Coding::Pcma]);
+    let mut conference = Conference::new(&[PayloadCodec::Pcmu, PayloadCodec::Pcma]);
     let (agent, seat) = (EndId(30), EndId(31));
-    let ((to_mixer, mut from), (mut to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
-    let spec = SeatSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
-    conference.bench.command(Command::AddSeat { end: seat, spec });
-    conference.bench.add_agent(agent, Settings::default());
+    let ((to_mixer, mut from), (mut to, from_mixer)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
+    let spec = MixerPortSpec::new(to_mixer, from_mixer, conference.bench.now).unwrap();
+    conference.bench.command(MediaCommand::AddSeat { end: seat, spec });
+    conference.bench.add_agent(agent, StreamSettings::default());
     let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-    conference.bench.command(Command::Wire { from: agent, to: seat, wire: wire.clone() });
-    conference.bench.command(Command::Wire { from: seat, to: agent, wire });
+    conference.bench.command(MediaCommand::Wire { from: agent, to: seat, wire: wire.clone() });
+    conference.bench.command(MediaCommand::Wire { from: seat, to: agent, wire });
     conference.bench.agent(agent, AgentInput::Opened);
-    let id = conference.mixer.join(Rate::Narrow).unwrap();
+    let id = conference.mixer.join(SamplingRate::Narrow).unwrap();
     let mut frames = Vec::new();
     for at in 0..60 {
         conference.say(0, 1000.0, false);
@@ -394,8 +395,8 @@ fn an_agent_is_a_party_of_a_conference() {
         "marks come back once the others hear what was before them"
     );
     // The seat's half of the ring is gone too.
-    conference.bench.command(Command::RemoveEnd { end: agent });
-    conference.bench.command(Command::RemoveEnd { end: seat });
+    conference.bench.command(MediaCommand::RemoveEnd { end: agent });
+    conference.bench.command(MediaCommand::RemoveEnd { end: seat });
     assert!(from.is_closed());
     conference.bench.run(100);
 }

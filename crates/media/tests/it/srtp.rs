@@ -4,7 +4,7 @@
 
 use crate::support::*;
 use proptest::prelude::*;
-use trunkgate_media::srtp::{Inbound, Outbound};
+use trunkgate_media::srtp::{SrtpInbound, SrtpOutbound};
 use trunkgate_media::{DropReason, PacketBuf, SrtpKey, Suite};
 
 fn key(suite: Suite, seed: u8, mki: Option<&[u8]>) -> SrtpKey {
@@ -19,13 +19,13 @@ fn buffer(bytes: &[u8]) -> PacketBuf {
     packet
 }
 
-fn protect(outbound: &mut Outbound, rtcp: bool, bytes: &[u8]) -> Result<Vec<u8>, DropReason> {
+fn protect(outbound: &mut SrtpOutbound, rtcp: bool, bytes: &[u8]) -> Result<Vec<u8>, DropReason> {
     let mut packet = buffer(bytes);
     if rtcp { outbound.protect_rtcp(&mut packet) } else { outbound.protect_rtp(&mut packet) }?;
     Ok(packet.data().to_vec())
 }
 
-fn unprotect(inbound: &mut Inbound, rtcp: bool, bytes: &[u8]) -> Result<Vec<u8>, DropReason> {
+fn unprotect(inbound: &mut SrtpInbound, rtcp: bool, bytes: &[u8]) -> Result<Vec<u8>, DropReason> {
     let mut packet = buffer(bytes);
     if rtcp { inbound.unprotect_rtcp(&mut packet, false) } else { inbound.unprotect_rtp(&mut packet, false) }?;
     Ok(packet.data().to_vec())
@@ -51,8 +51,8 @@ fn libsrtp_and_we_make_the_same_of_a_packet() {
         for line in lines.clone().filter(|line| line.starts_with(suite.as_str())) {
             let [_, material, kind, plain, sealed] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
             let key = SrtpKey::new(suite, &hex(material), None).unwrap();
-            let outbound = outbound.get_or_insert_with(|| Outbound::new(&key));
-            let inbound = inbound.get_or_insert_with(|| Inbound::new(&key));
+            let outbound = outbound.get_or_insert_with(|| SrtpOutbound::new(&key));
+            let inbound = inbound.get_or_insert_with(|| SrtpInbound::new(&key));
             let (rtcp, plain, sealed) = (kind == "rtcp", hex(plain), hex(sealed));
             assert_eq!(unprotect(inbound, rtcp, &sealed).unwrap(), plain);
             if rtcp && seen % 6 == 4 {
@@ -71,7 +71,7 @@ fn every_suite_goes_there_and_back_with_and_without_a_key_s_name() {
     for suite in Suite::ALL {
         for mki in [None, Some(&[0, 0, 0, 1][..]), Some(&[7; 128])] {
             let key = key(suite, 1, mki);
-            let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
+            let (mut outbound, mut inbound) = (SrtpOutbound::new(&key), SrtpInbound::new(&key));
             for n in 0..3 {
                 let plain = packet(7, 100 + n);
                 let sealed = protect(&mut outbound, false, &plain).unwrap();
@@ -90,7 +90,7 @@ fn no_flipped_bit_is_taken_and_none_changes_anything() {
     for suite in Suite::ALL {
         for (rtcp, mki) in [(false, None), (false, Some(&[3, 4][..])), (true, None), (true, Some(&[3, 4][..]))] {
             let key = key(suite, 2, mki);
-            let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
+            let (mut outbound, mut inbound) = (SrtpOutbound::new(&key), SrtpInbound::new(&key));
             let plain = if rtcp { self::rtcp() } else { packet(7, 40_000) };
             let first = protect(&mut outbound, rtcp, &plain).unwrap();
             let next = if rtcp { plain.clone() } else { packet(7, 40_001) };
@@ -116,7 +116,7 @@ fn no_flipped_bit_is_taken_and_none_changes_anything() {
 fn reasons_are_told_apart() {
     for suite in Suite::ALL {
         let key = key(suite, 3, None);
-        let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
+        let (mut outbound, mut inbound) = (SrtpOutbound::new(&key), SrtpInbound::new(&key));
         let sealed = protect(&mut outbound, false, &packet(7, 5)).unwrap();
         let report = protect(&mut outbound, true, &rtcp()).unwrap();
         unprotect(&mut inbound, false, &sealed).unwrap();
@@ -144,7 +144,7 @@ fn a_key_ends_with_its_last_number() {
         (1u64 << 48) - 2,
         (1u64 << 31) - 2
     );
-    let mut outbound = Outbound::restore(&key, &serde_json::from_str::<Vec<_>>(&last).unwrap());
+    let mut outbound = SrtpOutbound::restore(&key, &serde_json::from_str::<Vec<_>>(&last).unwrap());
     for rtcp in [false, true] {
         let bytes = |sequence| if rtcp { self::rtcp() } else { packet(7, sequence) };
         assert!(protect(&mut outbound, rtcp, &bytes(65_535)).is_ok());
@@ -157,14 +157,14 @@ fn a_key_ends_with_its_last_number() {
 #[test]
 fn a_key_has_so_many_streams_and_no_more() {
     let key = key(Suite::AesCm128HmacSha1_32, 5, None);
-    let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
+    let (mut outbound, mut inbound) = (SrtpOutbound::new(&key), SrtpInbound::new(&key));
     for ssrc in 0..64 {
         let sealed = protect(&mut outbound, false, &packet(ssrc, 1)).unwrap();
         assert!(unprotect(&mut inbound, false, &sealed).is_ok());
     }
     assert!(!outbound.takes(64, 1) && outbound.takes(63, 2));
     assert_eq!(protect(&mut outbound, false, &packet(64, 1)), Err(DropReason::SrtpStreams));
-    let mut other = Outbound::new(&key);
+    let mut other = SrtpOutbound::new(&key);
     for rtcp in [false, true] {
         let mut bytes = if rtcp { self::rtcp() } else { packet(64, 1) };
         if rtcp {
@@ -185,7 +185,7 @@ fn rfc3711_section_3_3_1_counters_go_on_under_a_new_key() {
     for suite in Suite::ALL {
         for from_zero in [false, true] {
             let (old, new) = (key(suite, 6, None), key(suite, 7, None));
-            let mut outbound = Outbound::new(&old);
+            let mut outbound = SrtpOutbound::new(&old);
             for sequence in [65_000, 65_535, 3] {
                 protect(&mut outbound, false, &packet(7, sequence)).unwrap();
             }
@@ -199,7 +199,7 @@ fn rfc3711_section_3_3_1_counters_go_on_under_a_new_key() {
             assert_eq!(state[0]["rtcp"][0].as_u64(), Some(0));
             let sealed = protect(&mut outbound, false, &packet(7, 4)).unwrap();
             let counter = u64::from(!from_zero);
-            let expected = Outbound::restore(
+            let expected = SrtpOutbound::restore(
                 &new,
                 &serde_json::from_str::<Vec<_>>(&format!(
                     r#"[{{"ssrc":7,"rtp":[{},[0,1]],"rtcp":[null,[0,0]],"before":null}}]"#,
@@ -242,7 +242,7 @@ proptest! {
         fates in fates(),
     ) {
         let key = key(suite, 8, None);
-        let (mut outbound, mut inbound) = (Outbound::new(&key), Inbound::new(&key));
+        let (mut outbound, mut inbound) = (SrtpOutbound::new(&key), SrtpInbound::new(&key));
         // The first packet is received.
         let mut sealed = vec![(0, packet(7, start), protect(&mut outbound, false, &packet(7, start)).unwrap())];
         for (n, fate) in fates.iter().enumerate() {
@@ -273,7 +273,7 @@ proptest! {
         rtcp in any::<bool>(),
         bytes in proptest::collection::vec(any::<u8>(), 0..2048),
     ) {
-        let mut inbound = Inbound::new(&key(suite, 9, None));
+        let mut inbound = SrtpInbound::new(&key(suite, 9, None));
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
             *first = *first & 0x3f | 0x80;

@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use crate::support::*;
-use trunkgate_media::agent::{Settings, TrackSet};
+use trunkgate_media::agent::{StreamSettings, TrackSet};
 use trunkgate_media::limits::{PROBES, SRTP_FORMER_KEYS};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::srtp::{Inbound, Outbound};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::srtp::{SrtpInbound, SrtpOutbound};
 use trunkgate_media::{
-    AgentInput, Coding, Command, DropReason, EndId, Event, PacketBuf, RemoteSpec, Session, Sound, SrtpKey, SrtpSpec,
-    Suite, TapSpec, WireSpec,
+    AgentInput, DropReason, EndId, MediaCommand, MediaEvent, PacketBuf, PayloadCodec, PlayerSound, RemoteSpec, Session,
+    SrtpKey, SrtpSpec, Suite, TapSpec, WireSpec,
 };
 
 fn key(suite: Suite, seed: u8) -> SrtpKey {
@@ -28,13 +28,13 @@ fn secure(rtp: &str, srtp: &SrtpSpec) -> RemoteSpec {
 
 /// Remote party of an end, with its own SRTP state.
 struct Far {
-    says: Outbound,
-    hears: Inbound,
+    says: SrtpOutbound,
+    hears: SrtpInbound,
 }
 
 impl Far {
     fn of(spec: &SrtpSpec) -> Far {
-        Far { says: Outbound::new(&spec.receive), hears: Inbound::new(&spec.send) }
+        Far { says: SrtpOutbound::new(&spec.receive), hears: SrtpInbound::new(&spec.send) }
     }
 
     fn say(&mut self, rtcp: bool, bytes: &[u8]) -> Vec<u8> {
@@ -151,19 +151,19 @@ fn bad_packets_neither_end_a_call_nor_keep_it() {
         bench.feed(A, true, A_RTCP, &rtcp());
         bench.run(1000);
     }
-    assert_eq!(bench.events().into_iter().filter(|e| matches!(e, Event::Idle { end: A })).count(), 1);
+    assert_eq!(bench.events().into_iter().filter(|e| matches!(e, MediaEvent::Idle { end: A })).count(), 1);
 }
 
 #[test]
 fn what_cannot_be_encrypted_neither_comes_in_nor_goes_out() {
     let (mut bench, _, _) = secure_caller(Suite::AesCm128HmacSha1_80);
     let verbatim = || WireSpec { payloads: vec![], verbatim: true, ..wire() };
-    bench.command(Command::Wire { from: A, to: B, wire: verbatim() });
-    bench.command(Command::Wire { from: B, to: A, wire: verbatim() });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: verbatim() });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: verbatim() });
     assert_eq!(bench.feed(A, false, A_RTP, b"fax"), None);
     assert_eq!(bench.feed(B, false, B_RTP, b"fax"), None);
     assert_eq!((bench.dropped(A, DropReason::NotRtp), bench.dropped(B, DropReason::NoDestination)), (1, 1));
-    assert!(bench.events().iter().all(|event| !matches!(event, Event::Latched { end: A, .. })));
+    assert!(bench.events().iter().all(|event| !matches!(event, MediaEvent::Latched { end: A, .. })));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn the_far_side_hears_one_stream_whoever_feeds_it() {
         let (mut bench, _, mut a) = secure_caller(suite);
         bench.set_remote(C, remote(C_RTP));
         let mut heard = Vec::new();
-        let mut hear = |bytes: &[u8]| heard.push(Rtp::parse(&a.hear(false, bytes).unwrap()).unwrap());
+        let mut hear = |bytes: &[u8]| heard.push(RtpHeader::parse(&a.hear(false, bytes).unwrap()).unwrap());
         for sequence in 65_530..65_534 {
             hear(&bench.feed(B, false, B_RTP, &rtp(sequence)).unwrap().1);
             bench.wait(20);
@@ -304,8 +304,8 @@ fn the_far_side_hears_one_stream_whoever_feeds_it() {
             hear(&bench.feed(C, false, C_RTP, &bytes).unwrap().1);
             bench.wait(20);
         }
-        bench.command(Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
-        bench.command(Command::Wire { from: EndId(9), to: A, wire: ULAW.spec() });
+        bench.command(MediaCommand::AddPlayer { end: EndId(9), sound: PlayerSound::Ringback });
+        bench.command(MediaCommand::Wire { from: EndId(9), to: A, wire: ULAW.spec() });
         for made in bench.run(100) {
             hear(&made.bytes);
         }
@@ -324,7 +324,7 @@ fn a_feeder_that_begins_anew_goes_on_under_numbers_that_can_be_sent() {
     let mut heard = Vec::new();
     for sequence in sequences {
         let bytes = bench.feed(B, false, B_RTP, &rtp(sequence)).unwrap().1;
-        heard.push(Rtp::parse(&a.hear(false, &bytes).unwrap()).unwrap().sequence);
+        heard.push(RtpHeader::parse(&a.hear(false, &bytes).unwrap()).unwrap().sequence);
         bench.wait(20);
     }
     assert_eq!(heard, [1000, 1001, 1002, 1003, 1004, 1005, 1006]);
@@ -342,7 +342,7 @@ fn streams_beyond_the_limit_go_on_under_the_last_one() {
         let mut bytes = rtp(500);
         bytes[8..12].copy_from_slice(&[0, 0, 1, n]);
         let bytes = bench.feed(B, false, B_RTP, &bytes).unwrap().1;
-        sources.insert(Rtp::parse(&a.hear(false, &bytes).unwrap()).unwrap().ssrc);
+        sources.insert(RtpHeader::parse(&a.hear(false, &bytes).unwrap()).unwrap().ssrc);
         bench.wait(20);
     }
     assert_eq!(sources, (0x100..0x140).collect());
@@ -359,7 +359,7 @@ impl Far {
     /// Protects a packet as a sender without a limit of streams would.
     fn say_as(&mut self, n: u8, bytes: &[u8]) -> Vec<u8> {
         if n.is_multiple_of(50) {
-            self.says = Outbound::new(&spec(Suite::AesCm128HmacSha1_80, 10).receive);
+            self.says = SrtpOutbound::new(&spec(Suite::AesCm128HmacSha1_80, 10).receive);
         }
         self.say(false, bytes)
     }
@@ -369,10 +369,11 @@ impl Far {
 fn a_listener_hears_both_sides_in_clear() {
     let scribe = EndId(7);
     let (mut bench, _, mut a) = secure_caller(Suite::AeadAes256Gcm);
-    let settings = Settings { stream_sid: "MZ1".into(), talks: false, tracks: TrackSet::Both, ..Settings::default() };
+    let settings =
+        StreamSettings { stream_sid: "MZ1".into(), talks: false, tracks: TrackSet::Both, ..StreamSettings::default() };
     bench.add_agent(scribe, settings);
     bench.agent(scribe, AgentInput::Opened);
-    bench.command(Command::Tap { of: A, listener: scribe, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(MediaCommand::Tap { of: A, listener: scribe, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     for sequence in 1..20 {
         bench.feed(A, false, A_RTP, &a.say(false, &rtp(sequence))).unwrap();
         bench.rtp(B, B_RTP, sequence + 100).unwrap();
@@ -424,8 +425,8 @@ fn what_the_edge_makes_of_its_own_is_encrypted_too() {
             assert_eq!(far.hear(false, &made.bytes).unwrap().len(), 12);
         }
         // A tone is sent to A, so the edge generates reports.
-        bench.command(Command::AddPlayer { end: EndId(9), sound: Sound::Ringback });
-        bench.command(Command::Wire { from: EndId(9), to: A, wire: ULAW.spec() });
+        bench.command(MediaCommand::AddPlayer { end: EndId(9), sound: PlayerSound::Ringback });
+        bench.command(MediaCommand::Wire { from: EndId(9), to: A, wire: ULAW.spec() });
         bench.run(20_000);
         let reports: Vec<&Made> = bench.reports.iter().filter(|made| made.transmit.via == A).collect();
         assert!(reports.len() >= 2, "{}", reports.len());

@@ -3,7 +3,7 @@
 use crate::support::*;
 use trunkgate_media::agent::TrackName;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_ulaw, ulaw_to_alaw};
-use trunkgate_media::{Coding, Command, EndCounters, EndId, EndSpec, TapSpec, WireSpec};
+use trunkgate_media::{EndCounters, EndId, EndSpec, MediaCommand, PayloadCodec, TapSpec, WireSpec};
 
 /// Ends that lead to the server, and their streamers: for the caller, then for the audio sent to the caller.
 const TO: [EndId; 2] = [EndId(10), EndId(11)];
@@ -12,26 +12,26 @@ const AT: [&str; 2] = ["203.0.113.20:7000", "203.0.113.20:7002"];
 
 fn tap(bench: &mut Bench, audio: &TapSpec) {
     for listener in FROM {
-        bench.command(Command::Tap { of: A, listener, audio: audio.clone() });
+        bench.command(MediaCommand::Tap { of: A, listener, audio: audio.clone() });
     }
 }
 
 /// Returns a wire to the server.
-fn leads(payload: u8, coding: Coding) -> WireSpec {
+fn leads(payload: u8, coding: PayloadCodec) -> WireSpec {
     WireSpec { payloads: vec![(payload, payload)], coding, ..WireSpec::default() }
 }
 
-fn streams(bench: &mut Bench, payload: u8, coding: Coding) {
+fn streams(bench: &mut Bench, payload: u8, coding: PayloadCodec) {
     for (at, track) in [TrackName::Inbound, TrackName::Outbound].into_iter().enumerate() {
         let bind = std::net::SocketAddr::from(([127, 0, 0, 1], 17_000 + 2 * at as u16));
         let counters = std::sync::Arc::new(EndCounters::default());
-        bench.command(Command::AddEnd { end: TO[at], spec: EndSpec { bind, counters } });
-        bench.command(Command::AddStreamer { end: FROM[at], track });
+        bench.command(MediaCommand::AddEnd { end: TO[at], spec: EndSpec { bind, counters } });
+        bench.command(MediaCommand::AddStreamer { end: FROM[at], track });
         let server = trunkgate_media::RemoteSpec { may_send: false, watch_idle: false, ..remote(AT[at]) };
         bench.set_remote(TO[at], server);
-        bench.command(Command::Wire { from: FROM[at], to: TO[at], wire: leads(payload, coding) });
+        bench.command(MediaCommand::Wire { from: FROM[at], to: TO[at], wire: leads(payload, coding) });
     }
-    tap(bench, &TapSpec::both(0, Coding::Pcmu));
+    tap(bench, &TapSpec::both(0, PayloadCodec::Pcmu));
 }
 
 fn packet(n: u16, code: u8) -> Vec<u8> {
@@ -69,7 +69,7 @@ fn codes(made: &[Made]) -> Vec<u8> {
 #[test]
 fn each_direction_is_a_stream_of_its_own_in_order_and_without_a_gap() {
     let mut bench = Bench::connected();
-    streams(&mut bench, 0, Coding::Pcmu);
+    streams(&mut bench, 0, PayloadCodec::Pcmu);
     let made = talk(&mut bench, 0..100, |n| (n as u8 % 100, 130 + n as u8 % 100));
     for (at, first) in [0_u8, 130].into_iter().enumerate() {
         let heard = codes(&made[at]);
@@ -89,7 +89,7 @@ fn each_direction_is_a_stream_of_its_own_in_order_and_without_a_gap() {
 #[test]
 fn the_servers_codec_is_what_it_gets_whatever_the_call_speaks() {
     let mut bench = Bench::connected();
-    streams(&mut bench, 8, Coding::Pcma);
+    streams(&mut bench, 8, PayloadCodec::Pcma);
     let made = talk(&mut bench, 0..40, |n| (n as u8, 130 + n as u8));
     let heard = codes(&made[0]);
     let as_sent: Vec<u8> = (0..40).map(ulaw_to_alaw).take(heard.len()).collect();
@@ -104,7 +104,7 @@ fn the_servers_codec_is_what_it_gets_whatever_the_call_speaks() {
 #[test]
 fn a_silent_party_is_silence_of_its_length_and_late_packets_lose_nothing() {
     let mut bench = Bench::connected();
-    streams(&mut bench, 0, Coding::Pcmu);
+    streams(&mut bench, 0, PayloadCodec::Pcmu);
     talk(&mut bench, 0..20, |_| (5, 6));
     // The caller is silent, the other side continues.
     let mut counts = [0, 0];
@@ -133,15 +133,15 @@ fn a_silent_party_is_silence_of_its_length_and_late_packets_lose_nothing() {
 #[test]
 fn a_stream_ends_with_its_wire_and_a_removed_streamer_hears_nothing() {
     let mut bench = Bench::connected();
-    streams(&mut bench, 0, Coding::Pcmu);
+    streams(&mut bench, 0, PayloadCodec::Pcmu);
     let made = talk(&mut bench, 0..30, |_| (5, 6));
     assert!(codes(&made[0]).iter().all(|code| *code == 5) && codes(&made[1]).iter().all(|code| *code == 6));
-    bench.command(Command::Unwire { from: FROM[0] });
+    bench.command(MediaCommand::Unwire { from: FROM[0] });
     let made = talk(&mut bench, 30..60, |_| (5, 6));
     assert!(made[0].iter().all(|one| decode_ulaw(one.payload()[0]) == 0), "what is left is silence");
     assert_eq!(codes(&made[1]).last(), Some(&encode_ulaw(decode_ulaw(6))));
     for end in [FROM[0], FROM[1], TO[0], TO[1]] {
-        bench.command(Command::RemoveEnd { end });
+        bench.command(MediaCommand::RemoveEnd { end });
     }
     let made = talk(&mut bench, 60..70, |_| (5, 6));
     assert!(made.iter().all(Vec::is_empty));

@@ -2,28 +2,30 @@
 
 use crate::support::*;
 use serde_json::Value;
-use trunkgate_media::agent::{Format, Settings, TrackSet, Transmit};
+use trunkgate_media::agent::{AgentFormat, SocketMessage, StreamSettings, TrackSet};
 use trunkgate_media::codec::g711::{alaw_to_ulaw, decode_ulaw};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentEvent, AgentInput, Coding, Command, EndId, Event, Sound, TapSpec, WireSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{
+    AgentEvent, AgentInput, EndId, MediaCommand, MediaEvent, PayloadCodec, PlayerSound, TapSpec, WireSpec,
+};
 
 const SCRIBE: EndId = EndId(7);
 const OTHER: EndId = EndId(8);
 
-fn listener() -> Settings {
-    Settings { stream_sid: "MZ1".into(), talks: false, tracks: TrackSet::Both, ..Settings::default() }
+fn listener() -> StreamSettings {
+    StreamSettings { stream_sid: "MZ1".into(), talks: false, tracks: TrackSet::Both, ..StreamSettings::default() }
 }
 
-fn tap(bench: &mut Bench, listener_end: EndId, coding: Coding) {
+fn tap(bench: &mut Bench, listener_end: EndId, coding: PayloadCodec) {
     bench.add_agent(listener_end, listener());
     bench.agent(listener_end, AgentInput::Opened);
-    let payload = if coding == Coding::Pcma { 8 } else { 0 };
-    bench.command(Command::Tap { of: A, listener: listener_end, audio: TapSpec::both(payload, coding) });
+    let payload = if coding == PayloadCodec::Pcma { 8 } else { 0 };
+    bench.command(MediaCommand::Tap { of: A, listener: listener_end, audio: TapSpec::both(payload, coding) });
 }
 
 fn packet(payload_type: u8, n: u16, code: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Rtp { payload_type, ..header(n) }.build(&[code; 160], &mut bytes);
+    RtpHeader { payload_type, ..header(n) }.build(&[code; 160], &mut bytes);
     bytes
 }
 
@@ -36,7 +38,7 @@ fn track(messages: &[Value], name: &str) -> Vec<u8> {
 #[test]
 fn both_tracks_equal_the_wire_and_the_wire_is_unchanged() {
     let (mut bench, mut plain) = (Bench::connected(), Bench::connected());
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
     for n in 0..50u16 {
         for (end, source, code) in [(A, A_RTP, n as u8), (B, B_RTP, 100 + n as u8)] {
             let mut bytes = packet(0, n, code);
@@ -58,14 +60,14 @@ fn both_tracks_equal_the_wire_and_the_wire_is_unchanged() {
 fn it_hears_before_anybody_answers_and_whoever_feeds_the_end() {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
-    bench.command(Command::AddPlayer { end: OTHER, sound: Sound::Once(vec![66; 160 * 10].into()) });
-    bench.command(Command::Wire { from: OTHER, to: A, wire: ULAW.spec() });
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
+    bench.command(MediaCommand::AddPlayer { end: OTHER, sound: PlayerSound::Once(vec![66; 160 * 10].into()) });
+    bench.command(MediaCommand::Wire { from: OTHER, to: A, wire: ULAW.spec() });
     for n in 0..10 {
         assert_eq!(bench.feed(A, false, A_RTP, &packet(0, n, 5)), None);
         bench.run(20);
     }
-    assert!(bench.events().contains(&Event::Played { end: OTHER }));
+    assert!(bench.events().contains(&MediaEvent::Played { end: OTHER }));
     let messages = bench.written(SCRIBE);
     assert_eq!(track(&messages, "inbound"), [5; 10]);
     assert_eq!(&track(&messages, "outbound")[..10], [66; 10]);
@@ -75,8 +77,8 @@ fn it_hears_before_anybody_answers_and_whoever_feeds_the_end() {
 fn alaw_calls_are_heard_as_mulaw_and_other_payloads_not() {
     let mut bench = Bench::connected();
     let pcma = WireSpec { payloads: vec![(8, 8), (13, 13)], ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: B, wire: pcma });
-    tap(&mut bench, SCRIBE, Coding::Pcma);
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: pcma });
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcma);
     for n in 0..5 {
         let payload = if n == 2 { 13 } else { 8 };
         assert!(bench.feed(A, false, A_RTP, &packet(payload, n, 0x12)).is_some());
@@ -90,12 +92,12 @@ fn alaw_calls_are_heard_as_mulaw_and_other_payloads_not() {
 fn a_far_side_that_changes_its_payload_is_heard_on() {
     let mut bench = Bench::connected();
     let both = WireSpec { payloads: vec![(0, 0), (8, 8)], ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: B, wire: both.clone() });
-    bench.command(Command::Wire { from: B, to: A, wire: both });
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
-    let laws = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: both.clone() });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: both });
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
+    let laws = vec![(0, PayloadCodec::Pcmu), (8, PayloadCodec::Pcma)];
     let audio = TapSpec { inbound: laws.clone(), outbound: laws };
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    bench.command(MediaCommand::Tap { of: A, listener: SCRIBE, audio });
     for n in 0..6 {
         let payload = if n % 2 == 0 { 0 } else { 8 };
         assert!(bench.feed(A, false, A_RTP, &packet(payload, n, 0x12)).is_some());
@@ -111,15 +113,23 @@ fn a_far_side_that_changes_its_payload_is_heard_on() {
 #[test]
 fn each_direction_has_its_own_numbers() {
     let mut bench = Bench::connected();
-    bench.command(Command::Wire { from: A, to: B, wire: WireSpec { payloads: vec![(96, 0)], ..WireSpec::default() } });
-    bench.command(Command::Wire { from: B, to: A, wire: WireSpec { payloads: vec![(0, 97)], ..WireSpec::default() } });
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    bench.command(MediaCommand::Wire {
+        from: A,
+        to: B,
+        wire: WireSpec { payloads: vec![(96, 0)], ..WireSpec::default() },
+    });
+    bench.command(MediaCommand::Wire {
+        from: B,
+        to: A,
+        wire: WireSpec { payloads: vec![(0, 97)], ..WireSpec::default() },
+    });
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
     // A payload number of one direction has another meaning in the other.
     let audio = TapSpec {
-        inbound: vec![(96, Coding::Pcmu), (97, Coding::Pcma)],
-        outbound: vec![(97, Coding::Pcmu), (96, Coding::Pcma)],
+        inbound: vec![(96, PayloadCodec::Pcmu), (97, PayloadCodec::Pcma)],
+        outbound: vec![(97, PayloadCodec::Pcmu), (96, PayloadCodec::Pcma)],
     };
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    bench.command(MediaCommand::Tap { of: A, listener: SCRIBE, audio });
     assert!(bench.feed(A, false, A_RTP, &packet(96, 0, 0x12)).is_some());
     assert!(bench.feed(B, false, B_RTP, &packet(0, 0, 0x34)).is_some());
     let messages = bench.written(SCRIBE);
@@ -129,28 +139,28 @@ fn each_direction_has_its_own_numbers() {
 #[test]
 fn two_listeners_hear_the_same_and_leave_on_their_own() {
     let mut bench = Bench::connected();
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
-    tap(&mut bench, OTHER, Coding::Pcmu);
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
+    tap(&mut bench, OTHER, PayloadCodec::Pcmu);
     // Repeating a tap does not add another one.
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(MediaCommand::Tap { of: A, listener: SCRIBE, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     bench.feed(A, false, A_RTP, &packet(0, 0, 9));
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [9]);
     assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
-    bench.command(Command::RemoveEnd { end: SCRIBE });
+    bench.command(MediaCommand::RemoveEnd { end: SCRIBE });
     bench.run(20);
     assert!(bench.feed(A, false, A_RTP, &packet(0, 1, 9)).is_some());
     assert_eq!(track(&bench.written(OTHER), "inbound"), [9]);
     assert!(bench.session.poll_agent(SCRIBE).is_none());
     // A tap on or by a missing end has no effect.
-    bench.command(Command::Tap { of: EndId(99), listener: OTHER, audio: TapSpec::both(0, Coding::Pcmu) });
-    bench.command(Command::Tap { of: A, listener: EndId(99), audio: TapSpec::both(0, Coding::Pcmu) });
+    bench.command(MediaCommand::Tap { of: EndId(99), listener: OTHER, audio: TapSpec::both(0, PayloadCodec::Pcmu) });
+    bench.command(MediaCommand::Tap { of: A, listener: EndId(99), audio: TapSpec::both(0, PayloadCodec::Pcmu) });
     assert!(bench.feed(A, false, A_RTP, &packet(0, 2, 9)).is_some());
 }
 
 #[test]
 fn what_strangers_send_is_not_heard() {
     let mut bench = Bench::connected();
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
     bench.feed(A, false, STRANGER, &packet(0, 0, 9));
     assert_eq!(track(&bench.written(SCRIBE), "inbound"), [] as [u8; 0]);
 }
@@ -158,7 +168,7 @@ fn what_strangers_send_is_not_heard() {
 #[test]
 fn a_listener_that_stops_reading_costs_the_call_nothing() {
     let (mut bench, mut plain) = (Bench::connected(), Bench::connected());
-    tap(&mut bench, SCRIBE, Coding::Pcmu);
+    tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
     for n in 0..2000u16 {
         let bytes = packet(0, n, n as u8);
         assert_eq!(bench.feed(A, false, A_RTP, &bytes), plain.feed(A, false, A_RTP, &bytes));
@@ -180,16 +190,16 @@ fn a_listener_that_stops_reading_costs_the_call_nothing() {
 #[test]
 fn a_recogniser_hears_the_caller_from_before_its_socket_is_open() {
     let mut bench = Bench::connected();
-    let settings = Settings {
+    let settings = StreamSettings {
         talks: false,
         tracks: TrackSet::Inbound,
-        format: Format::L16Rate8000,
+        format: AgentFormat::L16Rate8000,
         recognition: Some(Box::default()),
-        ..Settings::default()
+        ..StreamSettings::default()
     };
     bench.add_agent(SCRIBE, settings);
-    let audio = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: Vec::new() };
-    bench.command(Command::Tap { of: A, listener: SCRIBE, audio });
+    let audio = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: Vec::new() };
+    bench.command(MediaCommand::Tap { of: A, listener: SCRIBE, audio });
     for n in 0..20u16 {
         if n == 10 {
             bench.agent(SCRIBE, AgentInput::Opened);
@@ -198,17 +208,21 @@ fn a_recogniser_hears_the_caller_from_before_its_socket_is_open() {
         bench.feed(B, false, B_RTP, &packet(0, n, 0x55));
         bench.run(20);
     }
-    let sent: Vec<Transmit> = std::iter::from_fn(|| bench.session.poll_agent(SCRIBE)).collect();
-    assert!(matches!(&sent[0], Transmit::Text(start) if start.starts_with(b"{\"type\":\"start\"")), "{:?}", sent[0]);
+    let sent: Vec<SocketMessage> = std::iter::from_fn(|| bench.session.poll_agent(SCRIBE)).collect();
+    assert!(
+        matches!(&sent[0], SocketMessage::Text(start) if start.starts_with(b"{\"type\":\"start\"")),
+        "{:?}",
+        sent[0]
+    );
     let frames = sent.iter().filter_map(|transmit| match transmit {
-        Transmit::Binary(frame) => Some(frame.to_vec()),
-        Transmit::Text(_) | Transmit::Ping | Transmit::Close(_) => None,
+        SocketMessage::Binary(frame) => Some(frame.to_vec()),
+        SocketMessage::Text(_) | SocketMessage::Ping | SocketMessage::Close(_) => None,
     });
     let spoken = |n: u8| decode_ulaw(n).to_le_bytes().repeat(160);
     assert_eq!(frames.collect::<Vec<_>>(), (0..20).map(spoken).collect::<Vec<_>>());
     bench.say(SCRIBE, r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"yes"}]}"#);
     let events = bench.events();
-    assert!(events.contains(&Event::Agent { end: SCRIBE, event: AgentEvent::Open }), "{events:?}");
-    let recognised = |event: &Event| matches!(event, Event::Agent { end: SCRIBE, event: AgentEvent::Recognised(transcript) } if transcript.text == "yes");
+    assert!(events.contains(&MediaEvent::Agent { end: SCRIBE, event: AgentEvent::Open }), "{events:?}");
+    let recognised = |event: &MediaEvent| matches!(event, MediaEvent::Agent { end: SCRIBE, event: AgentEvent::Recognised(transcript) } if transcript.text == "yes");
     assert!(events.iter().any(recognised), "{events:?}");
 }

@@ -3,15 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may unwrap")]
 
 use crate::support::*;
-use trunkgate_media::agent::Settings;
+use trunkgate_media::agent::StreamSettings;
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
-use trunkgate_media::codec::opus::Wanted;
+use trunkgate_media::codec::opus::OpusPreferences;
 use trunkgate_media::codec::{g722, opus};
-use trunkgate_media::{Coding, Command, EndId, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_media::{DigitFormat, EndId, MediaCommand, PayloadCodec, TranscodeSpec, WireSpec};
 
 const AGENT: EndId = EndId(7);
-const TONE: PressSpec = PressSpec::Tone { payload: 0, coding: Coding::Pcmu };
-const G722: PressSpec = PressSpec::Tone { payload: 9, coding: Coding::G722 };
+const TONE: DigitFormat = DigitFormat::Tone { payload: 0, coding: PayloadCodec::Pcmu };
+const G722: DigitFormat = DigitFormat::Tone { payload: 9, coding: PayloadCodec::G722 };
 
 /// Returns the levels of the two frequencies of a digit relative to their nominal levels, in dB; samples at 16 kHz, or
 /// for PCMU at 8 kHz.
@@ -32,12 +32,12 @@ fn levels(key: char, samples: &[i16], rate: f64) -> [f64; 2] {
 }
 
 /// Decodes packets sent to a remote party: a frame for each packet.
-fn decoded(coding: Coding, made: &[Made]) -> Vec<Vec<i16>> {
-    let (mut g722, mut opus) = (g722::Decoder::new(), opus::Decoder::new(16_000).unwrap());
+fn decoded(coding: PayloadCodec, made: &[Made]) -> Vec<Vec<i16>> {
+    let (mut g722, mut opus) = (g722::G722Decoder::new(), opus::OpusDecoder::new(16_000).unwrap());
     let decode = |made: &Made| -> Vec<i16> {
         match coding {
-            Coding::G722 => made.payload().iter().flat_map(|code| g722.decode(*code)).collect(),
-            Coding::Opus(_) => {
+            PayloadCodec::G722 => made.payload().iter().flat_map(|code| g722.decode(*code)).collect(),
+            PayloadCodec::Opus(_) => {
                 let mut samples = vec![0; 320];
                 assert_eq!(opus.decode(made.payload(), &mut samples), Some(320));
                 samples
@@ -50,24 +50,24 @@ fn decoded(coding: Coding, made: &[Made]) -> Vec<Vec<i16>> {
 
 #[test]
 fn a_tone_is_as_loud_as_asked_for_in_every_codec() {
-    let opus = |fec| (107, Coding::Opus(Wanted { fec, ..Wanted::default() }));
-    for (payload, coding) in [(0, Coding::Pcmu), (9, Coding::G722), opus(true), opus(false)] {
+    let opus = |fec| (107, PayloadCodec::Opus(OpusPreferences { fec, ..OpusPreferences::default() }));
+    for (payload, coding) in [(0, PayloadCodec::Pcmu), (9, PayloadCodec::G722), opus(true), opus(false)] {
         // In a stream fed by another side, and in the edge's own.
         for own in [false, true] {
             let mut bench = Bench::connected();
             let mut made = Vec::new();
             if own {
-                bench.add_agent(AGENT, Settings::default());
+                bench.add_agent(AGENT, StreamSettings::default());
                 let wire = WireFrom { payload, coding }.spec();
-                bench.command(Command::Wire { from: AGENT, to: B, wire });
+                bench.command(MediaCommand::Wire { from: AGENT, to: B, wire });
                 made = bench.run(99);
             }
             let before = made.len();
-            let press = PressSpec::Tone { payload, coding };
-            bench.command(Command::Press { end: B, press, digits: "1D0".into(), ms: 200 });
+            let press = DigitFormat::Tone { payload, coding };
+            bench.command(MediaCommand::Press { end: B, press, digits: "1D0".into(), ms: 200 });
             made.extend(bench.run(900));
             let frames = decoded(coding, &made);
-            let rate = if coding == Coding::Pcmu { 8000.0 } else { 16_000.0 };
+            let rate = if coding == PayloadCodec::Pcmu { 8000.0 } else { 16_000.0 };
             // 10 packets of a digit and 5 of the pause, evaluated in the middle.
             for (n, key) in "1D0".chars().enumerate() {
                 let from = before + 15 * n;
@@ -82,18 +82,18 @@ fn a_tone_is_as_loud_as_asked_for_in_every_codec() {
 fn a_decoder_of_g722_follows_into_a_key_and_behind_it() {
     let mut bench = Bench::connected();
     let transcode = TranscodeSpec {
-        from: vec![(0, Coding::Pcmu)],
-        to: (9, Coding::G722),
+        from: vec![(0, PayloadCodec::Pcmu)],
+        to: (9, PayloadCodec::G722),
         packet_ms: 20,
         events: vec![],
         noise: None,
     };
     let wire = WireSpec { transcode: Some(Box::new(transcode)), ..WireSpec::default() };
-    bench.command(Command::Wire { from: A, to: B, wire });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire });
     let mut heard = Vec::new();
     for n in 0..60_u16 {
         if n == 25 {
-            bench.command(Command::Press { end: B, press: G722, digits: "1".into(), ms: 100 });
+            bench.command(MediaCommand::Press { end: B, press: G722, digits: "1".into(), ms: 100 });
         }
         let mut packet = Vec::new();
         let payload: Vec<u8> = (0..160).map(|at| encode_ulaw((at * 79 % 301) - 150)).collect();
@@ -103,7 +103,7 @@ fn a_decoder_of_g722_follows_into_a_key_and_behind_it() {
         }
         heard.extend(bench.run(20));
     }
-    let peaks: Vec<u16> = decoded(Coding::G722, &heard)
+    let peaks: Vec<u16> = decoded(PayloadCodec::G722, &heard)
         .iter()
         .map(|frame| frame.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or_default())
         .collect();
@@ -118,7 +118,7 @@ fn a_decoder_of_g722_follows_into_a_key_and_behind_it() {
 fn tones_are_made_in_a_stream_that_goes_on_and_in_the_edge_s_own() {
     // In a stream fed by another side.
     let mut bench = Bench::connected();
-    bench.command(Command::Press { end: B, press: TONE, digits: "5".into(), ms: 100 });
+    bench.command(MediaCommand::Press { end: B, press: TONE, digits: "5".into(), ms: 100 });
     let made = bench.run(300);
     // 100 ms and the beginning of a pause.
     assert_eq!(made.len(), 7);

@@ -4,10 +4,10 @@
 
 use crate::support::*;
 use trunkgate_media::codec::g711::ulaw_to_alaw;
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{Coding, Command, DropReason, EventsSpec, PacketBuf, TranscodeSpec, WireSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{DropReason, EventsSpec, MediaCommand, PacketBuf, PayloadCodec, TranscodeSpec, WireSpec};
 
-fn converting(from: (u8, Coding), to: (u8, Coding), packet_ms: u8) -> WireSpec {
+fn converting(from: (u8, PayloadCodec), to: (u8, PayloadCodec), packet_ms: u8) -> WireSpec {
     let events = vec![EventsSpec { from: (101, 8000), to: (96, to.1.clock_hz()) }];
     let spec = TranscodeSpec { from: vec![from], to, packet_ms, events, noise: None };
     WireSpec { transcode: Some(Box::new(spec)), ..WireSpec::default() }
@@ -17,15 +17,15 @@ fn connected(packet_ms: u8) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
     bench.set_remote(B, remote(B_RTP));
-    let there = converting((0, Coding::Pcmu), (8, Coding::Pcma), packet_ms);
-    let back = converting((8, Coding::Pcma), (0, Coding::Pcmu), packet_ms);
-    bench.command(Command::Wire { from: A, to: B, wire: there });
-    bench.command(Command::Wire { from: B, to: A, wire: back });
+    let there = converting((0, PayloadCodec::Pcmu), (8, PayloadCodec::Pcma), packet_ms);
+    let back = converting((8, PayloadCodec::Pcma), (0, PayloadCodec::Pcmu), packet_ms);
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: there });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: back });
     bench
 }
 
 fn sent(bytes: &[u8]) -> (u8, u16, u32, u32, &[u8]) {
-    let rtp = Rtp::parse(bytes).unwrap();
+    let rtp = RtpHeader::parse(bytes).unwrap();
     (rtp.payload_type, rtp.sequence, rtp.timestamp, rtp.ssrc, &bytes[rtp.payload])
 }
 
@@ -56,12 +56,12 @@ fn each_packet_is_converted_as_it_comes() {
     assert_eq!(bench.counters[1].tx_packets.get(), 2);
     // The other direction has its own numbers.
     let mut packet = Vec::new();
-    Rtp { payload_type: 8, ..header(9) }.build(&[0x55; 160], &mut packet);
+    RtpHeader { payload_type: 8, ..header(9) }.build(&[0x55; 160], &mut packet);
     let (transmit, back) = bench.feed(B, false, B_RTP, &packet).unwrap();
     assert_eq!((transmit.via, sent(&back).0), (A, 0));
     assert_ne!(sent(&back).3, ssrc);
     // Payloads that were not negotiated are still dropped.
-    Rtp { payload_type: 18, ..header(42) }.write(&mut packet);
+    RtpHeader { payload_type: 18, ..header(42) }.write(&mut packet);
     assert_eq!(bench.feed(A, false, A_RTP, &packet), None);
     assert_eq!(bench.dropped(A, DropReason::UnknownPayload), 1);
 }
@@ -87,12 +87,12 @@ fn a_repeated_packet_is_dropped() {
 fn the_same_wire_again_changes_nothing_of_the_stream() {
     let mut bench = connected(20);
     let before = bench.feed(A, false, A_RTP, &rtp(1)).unwrap().1;
-    let again = converting((0, Coding::Pcmu), (8, Coding::Pcma), 20);
-    bench.command(Command::Wire { from: A, to: B, wire: again });
+    let again = converting((0, PayloadCodec::Pcmu), (8, PayloadCodec::Pcma), 20);
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: again });
     let after = bench.feed(A, false, A_RTP, &rtp(2)).unwrap().1;
     assert_eq!((sent(&after).1, sent(&after).2), (sent(&before).1.wrapping_add(1), sent(&before).2.wrapping_add(160)));
     // A codec that both sides have from now on: the stream continues under its SSRC.
-    bench.command(Command::Wire { from: A, to: B, wire: wire() });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: wire() });
     bench.wait(20);
     let relayed = bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1;
     assert_eq!((sent(&relayed).3, sent(&relayed).1), (sent(&after).3, sent(&after).1.wrapping_add(1)));
@@ -131,20 +131,21 @@ fn a_second_codec_is_converted_once_it_comes_and_until_then_all_is_as_without() 
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
     bench.set_remote(B, remote(B_RTP));
-    let second = WireSpec { payloads: vec![(0, 0)], ..converting((8, Coding::Pcma), (0, Coding::Pcmu), 20) };
-    bench.command(Command::Wire { from: A, to: B, wire: second.clone() });
-    bench.command(Command::Wire { from: B, to: A, wire: wire() });
+    let second =
+        WireSpec { payloads: vec![(0, 0)], ..converting((8, PayloadCodec::Pcma), (0, PayloadCodec::Pcmu), 20) };
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: second.clone() });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: wire() });
     let relayed = bench.feed(A, false, A_RTP, &rtp(1)).unwrap().1;
     assert_eq!(relayed, rtp(1));
     assert!(bench.rtcp(A, A_RTCP).is_some(), "reports pass as well");
     bench.wait(20);
     let mut packet = Vec::new();
-    Rtp { payload_type: 8, ..header(2) }.build(&[0x55; 160], &mut packet);
+    RtpHeader { payload_type: 8, ..header(2) }.build(&[0x55; 160], &mut packet);
     let made = bench.feed(A, false, A_RTP, &packet).unwrap().1;
     assert_eq!((sent(&made).0, sent(&made).1, sent(&made).3), (0, sent(&relayed).1 + 1, sent(&relayed).3));
     assert_eq!(bench.rtcp(A, A_RTCP), None, "from now on the edge reports itself");
     // The same wire again keeps the transcoder; the first codec still passes, in the same stream.
-    bench.command(Command::Wire { from: A, to: B, wire: second });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: second });
     bench.wait(20);
     let again = bench.feed(A, false, A_RTP, &rtp(3)).unwrap().1;
     assert_eq!((sent(&again).1, sent(&again).3), (sent(&relayed).1 + 2, sent(&relayed).3));

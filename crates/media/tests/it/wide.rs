@@ -8,35 +8,35 @@ use std::time::Duration;
 use crate::support::*;
 use proptest::prelude::*;
 use serde_json::Value;
-use trunkgate_media::agent::{Format, Settings, TrackSet, Transmit as AgentTransmit};
+use trunkgate_media::agent::{AgentFormat, SocketMessage as AgentTransmit, StreamSettings, TrackSet};
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw, encode_ulaw};
-use trunkgate_media::rtp::Rtp;
-use trunkgate_media::{AgentEvent, AgentInput, Coding, Command, Counter, EndId, Event, TapSpec};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_media::{AgentEvent, AgentInput, Counter, EndId, MediaCommand, MediaEvent, PayloadCodec, TapSpec};
 
 const AGENT: EndId = EndId(7);
-const LINEAR: [Format; 3] = [Format::L16Rate8000, Format::L16Rate16000, Format::L16Rate24000];
+const LINEAR: [AgentFormat; 3] = [AgentFormat::L16Rate8000, AgentFormat::L16Rate16000, AgentFormat::L16Rate24000];
 
-fn settings(format: Format) -> Settings {
-    Settings { stream_sid: "MZ1".into(), format, extras: true, ..Settings::default() }
+fn settings(format: AgentFormat) -> StreamSettings {
+    StreamSettings { stream_sid: "MZ1".into(), format, extras: true, ..StreamSettings::default() }
 }
 
 /// Creates A with an open agent of a format, wired both ways.
-fn with_agent(form: WireFrom, format: Format, clear_fade: Duration) -> Bench {
+fn with_agent(form: WireFrom, format: AgentFormat, clear_fade: Duration) -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, remote(A_RTP));
     bench.add_fading_agent(AGENT, settings(format), clear_fade);
     bench.agent(AGENT, AgentInput::Opened);
-    bench.command(Command::Wire { from: A, to: AGENT, wire: form.spec() });
-    bench.command(Command::Wire { from: AGENT, to: A, wire: form.spec() });
+    bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: form.spec() });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: form.spec() });
     bench
 }
 
 fn encode(form: WireFrom, sample: i16) -> u8 {
-    if form.coding == Coding::Pcma { encode_alaw(sample) } else { encode_ulaw(sample) }
+    if form.coding == PayloadCodec::Pcma { encode_alaw(sample) } else { encode_ulaw(sample) }
 }
 
 fn decode(form: WireFrom, code: u8) -> i16 {
-    if form.coding == Coding::Pcma { decode_alaw(code) } else { decode_ulaw(code) }
+    if form.coding == PayloadCodec::Pcma { decode_alaw(code) } else { decode_ulaw(code) }
 }
 
 fn tone(hz: f64, rate: u32, count: usize) -> Vec<i16> {
@@ -70,7 +70,7 @@ fn packet(form: WireFrom, n: u16, ms: u32) -> Vec<u8> {
     let payload: Vec<u8> = all[samples * usize::from(n)..].iter().map(|sample| encode(form, *sample)).collect();
     let timestamp = u32::from(n) * samples as u32 + 77_000;
     let mut bytes = Vec::new();
-    Rtp { payload_type: form.payload, sequence: n, timestamp, ..header(0) }.build(&payload, &mut bytes);
+    RtpHeader { payload_type: form.payload, sequence: n, timestamp, ..header(0) }.build(&payload, &mut bytes);
     bytes
 }
 
@@ -138,7 +138,7 @@ fn the_agent_is_heard_by_the_caller() {
 /// Thousands of pieces of a download, with samples divided between messages: no loss and no noise.
 #[test]
 fn pieces_of_any_length_are_one_stream() {
-    let format = Format::L16Rate16000;
+    let format = AgentFormat::L16Rate16000;
     let said = to_bytes(&tone(1000.0, 16_000, 16_000));
     let whole = {
         let mut bench = with_agent(ULAW, format, Duration::ZERO);
@@ -154,8 +154,8 @@ fn pieces_of_any_length_are_one_stream() {
         assert_eq!(
             bench.events(),
             [
-                Event::Agent { end: AGENT, event: AgentEvent::Open },
-                Event::Agent { end: AGENT, event: AgentEvent::Spoke }
+                MediaEvent::Agent { end: AGENT, event: AgentEvent::Open },
+                MediaEvent::Agent { end: AGENT, event: AgentEvent::Spoke }
             ]
         );
     }
@@ -165,7 +165,7 @@ fn pieces_of_any_length_are_one_stream() {
 #[test]
 fn an_odd_byte_is_not_carried_into_the_next_answer() {
     for clears in [false, true] {
-        let mut bench = with_agent(ULAW, Format::L16Rate24000, Duration::ZERO);
+        let mut bench = with_agent(ULAW, AgentFormat::L16Rate24000, Duration::ZERO);
         let said = to_bytes(&tone(1000.0, 24_000, 24_000));
         bench.say(AGENT, &media_of(&said[..9601]));
         bench.run(if clears { 100 } else { 2000 });
@@ -201,9 +201,9 @@ fn what_waits_counts_in_bytes_of_its_format() {
 /// Two minutes sent at once are played completely, and the mark after them returns with their last packet.
 #[test]
 fn two_minutes_in_one_burst_are_heard_whole() {
-    for format in Format::ALL {
+    for format in AgentFormat::ALL {
         let mut bench = with_agent(ULAW, format, Duration::ZERO);
-        let burst = vec![if format == Format::Mulaw8000 { 0x21 } else { 0x20 }; format.bytes_per_ms() * 120_000];
+        let burst = vec![if format == AgentFormat::Mulaw8000 { 0x21 } else { 0x20 }; format.bytes_per_ms() * 120_000];
         bench.say(AGENT, &media_of(&burst));
         bench.say(AGENT, &mark("end"));
         let (mut loud, mut packets) = (0, 0);
@@ -224,13 +224,13 @@ fn two_minutes_in_one_burst_are_heard_whole() {
 /// The level falls from full to zero in 10 ms, and the metric has the time.
 #[test]
 fn a_clear_fades_out_within_one_packet() {
-    for format in Format::ALL {
+    for format in AgentFormat::ALL {
         let mut bench = with_agent(ULAW, format, Duration::from_millis(10));
         let rate = format.sample_rate();
         let samples = tone(400.0, rate, rate as usize);
         let said = match format {
-            Format::Mulaw8000 => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
-            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => to_bytes(&samples),
+            AgentFormat::Mulaw8000 => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
+            AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => to_bytes(&samples),
         };
         bench.say(AGENT, &media_of(&said));
         bench.say(AGENT, &mark("end"));
@@ -255,10 +255,10 @@ fn a_clear_fades_out_within_one_packet() {
 fn a_listener_hears_both_directions_in_its_format() {
     for format in LINEAR {
         let mut bench = Bench::connected();
-        bench.add_agent(AGENT, Settings { talks: false, tracks: TrackSet::Both, ..settings(format) });
+        bench.add_agent(AGENT, StreamSettings { talks: false, tracks: TrackSet::Both, ..settings(format) });
         bench.agent(AGENT, AgentInput::Opened);
-        let audio_of = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: vec![(0, Coding::Pcmu)] };
-        bench.command(Command::Tap { of: A, listener: AGENT, audio: audio_of });
+        let audio_of = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: vec![(0, PayloadCodec::Pcmu)] };
+        bench.command(MediaCommand::Tap { of: A, listener: AGENT, audio: audio_of });
         for n in 0..60 {
             let relayed = bench.feed(A, false, A_RTP, &packet(ULAW, n, 20)).unwrap();
             assert_eq!(relayed.1[12..], packet(ULAW, n, 20)[12..], "the call itself is not touched");
@@ -278,7 +278,7 @@ fn a_listener_hears_both_directions_in_its_format() {
 
 #[test]
 fn answers_are_timed() {
-    for format in Format::ALL {
+    for format in AgentFormat::ALL {
         let mut bench = with_agent(ULAW, format, Duration::ZERO);
         for n in 0..100 {
             bench.feed(A, false, A_RTP, &packet(ULAW, n, 20));
@@ -287,14 +287,14 @@ fn answers_are_timed() {
         for n in 100..125 {
             let mut bytes = Vec::new();
             let timestamp = u32::from(n) * 160 + 77_000;
-            Rtp { sequence: n, timestamp, ..header(0) }.build(&[0xff; 160], &mut bytes);
+            RtpHeader { sequence: n, timestamp, ..header(0) }.build(&[0xff; 160], &mut bytes);
             bench.feed(A, false, A_RTP, &bytes);
             bench.run(20);
         }
         let samples = tone(400.0, format.sample_rate(), format.sample_rate() as usize);
         let said = match format {
-            Format::Mulaw8000 => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
-            Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => to_bytes(&samples),
+            AgentFormat::Mulaw8000 => samples.iter().map(|sample| encode_ulaw(*sample)).collect(),
+            AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => to_bytes(&samples),
         };
         bench.say(AGENT, &media_of(&said));
         bench.run(1000);
@@ -312,14 +312,14 @@ fn answers_are_timed() {
 /// round trip.
 #[test]
 fn a_turn_divides_into_its_hops() {
-    let mut bench = with_agent(ULAW, Format::Mulaw8000, Duration::ZERO);
+    let mut bench = with_agent(ULAW, AgentFormat::Mulaw8000, Duration::ZERO);
     let say = |bench: &mut Bench, codes: &[u8]| bench.say(AGENT, &media_of(codes));
     let mut sequence = 0;
     let mut hears = |bench: &mut Bench, frames: u16, code: u8| {
         for _ in 0..frames {
             let mut bytes = Vec::new();
             let timestamp = u32::from(sequence) * 160 + 77_000;
-            Rtp { sequence, timestamp, ..header(0) }.build(&[code; 160], &mut bytes);
+            RtpHeader { sequence, timestamp, ..header(0) }.build(&[code; 160], &mut bytes);
             bench.feed(A, false, A_RTP, &bytes);
             bench.run(20);
             sequence += 1;
@@ -385,7 +385,7 @@ proptest! {
 /// every mark with the packet that ends its audio.
 #[test]
 fn an_hour_of_audio_does_not_drift() {
-    let mut bench = with_agent(ULAW, Format::Mulaw8000, Duration::ZERO);
+    let mut bench = with_agent(ULAW, AgentFormat::Mulaw8000, Duration::ZERO);
     let (begin, second) = (bench.now, media_of(&[0x20; 8000]));
     let (mut packets, mut said, mut returned) = (0_u32, 0_u32, 0_u32);
     for half_minute in 1..=120 {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::*;
-use trunkgate_media::agent::Settings;
-use trunkgate_media::srtp::Outbound;
+use trunkgate_media::agent::StreamSettings;
+use trunkgate_media::srtp::SrtpOutbound;
 use trunkgate_media::{
-    AgentInput, Coding, Command, DropReason, EndId, Event, LatchMode, PacketBuf, PressSpec, RemoteSpec, Session, Sound,
-    SrtpKey, SrtpSpec, Suite, TranscodeSpec, WireSpec,
+    AgentInput, DigitFormat, DropReason, EndId, LatchMode, MediaCommand, MediaEvent, PacketBuf, PayloadCodec,
+    PlayerSound, RemoteSpec, Session, SrtpKey, SrtpSpec, Suite, TranscodeSpec, WireSpec,
 };
 
 const AGENT: EndId = EndId(7);
@@ -30,10 +30,10 @@ fn proven(rtp: &str) -> RemoteSpec {
 fn with_agent() -> Bench {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, unproven(A_RTP));
-    bench.add_agent(AGENT, Settings { stream_sid: "MZ1".into(), ..Settings::default() });
+    bench.add_agent(AGENT, StreamSettings { stream_sid: "MZ1".into(), ..StreamSettings::default() });
     bench.agent(AGENT, AgentInput::Opened);
-    bench.command(Command::Wire { from: A, to: AGENT, wire: ULAW.spec() });
-    bench.command(Command::Wire { from: AGENT, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: A, to: AGENT, wire: ULAW.spec() });
+    bench.command(MediaCommand::Wire { from: AGENT, to: A, wire: ULAW.spec() });
     bench.written(AGENT);
     bench
 }
@@ -119,8 +119,8 @@ fn rtcp_to_an_announced_address_of_its_own_is_withheld() {
 fn t38_is_withheld() {
     let mut bench = Bench::connected();
     let verbatim = || WireSpec { payloads: vec![], verbatim: true, ..wire() };
-    bench.command(Command::Wire { from: A, to: B, wire: verbatim() });
-    bench.command(Command::Wire { from: B, to: A, wire: verbatim() });
+    bench.command(MediaCommand::Wire { from: A, to: B, wire: verbatim() });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire: verbatim() });
     bench.set_remote(A, unproven(A_RTP));
     assert_eq!(bench.feed(B, false, B_RTP, b"\0\x01udptl"), None);
     assert_eq!(bench.dropped(B, DropReason::Withheld), 1);
@@ -133,10 +133,10 @@ fn t38_is_withheld() {
 #[test]
 fn converted_audio_is_withheld() {
     let mut bench = Bench::connected();
-    let (from, to) = (vec![(0, Coding::Pcmu)], (8, Coding::Pcma));
+    let (from, to) = (vec![(0, PayloadCodec::Pcmu)], (8, PayloadCodec::Pcma));
     let transcode = TranscodeSpec { from, to, packet_ms: 20, events: vec![], noise: None };
     let wire = WireSpec { payloads: vec![], transcode: Some(Box::new(transcode)), ..wire() };
-    bench.command(Command::Wire { from: B, to: A, wire });
+    bench.command(MediaCommand::Wire { from: B, to: A, wire });
     bench.set_remote(A, unproven(A_RTP));
     for n in 0..10 {
         assert_eq!(bench.rtp(B, B_RTP, n), None);
@@ -153,8 +153,8 @@ fn neither_keep_alives_nor_reports_are_sent() {
     let to_a = |made: &[Made]| made.iter().filter(|made| made.transmit.via == A).count();
     assert_eq!(to_a(&bench.run(40_000)), 0);
     // An end fed by the edge itself generates its own reports.
-    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Ringback });
-    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::AddPlayer { end: PLAYER, sound: PlayerSound::Ringback });
+    bench.command(MediaCommand::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
     assert_eq!(to_a(&bench.run(20_000)), 0);
     bench.session.say_goodbye(bench.now, None);
     bench.run(20);
@@ -169,8 +169,8 @@ fn an_agent_s_first_words_wait_with_their_marks_and_digits() {
         let mut bench = with_agent();
         bench.say_audio(AGENT, &[1, 2, 3]);
         bench.say(AGENT, &mark("greeted"));
-        let press = PressSpec::Event { payload: 101, clock_hz: 8000 };
-        bench.command(Command::Press { end: A, press, digits: "5".into(), ms: 100 });
+        let press = DigitFormat::Event { payload: 101, clock_hz: 8000 };
+        bench.command(MediaCommand::Press { end: A, press, digits: "5".into(), ms: 100 });
         if hears_rtp {
             assert_eq!(bench.rtp(A, A_RTP, 1), None);
         }
@@ -190,14 +190,14 @@ fn an_agent_s_first_words_wait_with_their_marks_and_digits() {
 fn a_goodbye_waits_and_is_told_once_it_was_heard() {
     let mut bench = Bench::unconnected();
     bench.set_remote(A, unproven(A_RTP));
-    bench.command(Command::AddPlayer { end: PLAYER, sound: Sound::Once(Arc::from([7; 320])) });
-    bench.command(Command::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
+    bench.command(MediaCommand::AddPlayer { end: PLAYER, sound: PlayerSound::Once(Arc::from([7; 320])) });
+    bench.command(MediaCommand::Wire { from: PLAYER, to: A, wire: ULAW.spec() });
     assert_eq!(bench.run(500), []);
     assert_eq!(bench.events(), []);
     bench.set_remote(A, proven(A_RTP));
     let made = bench.run(500);
     assert_eq!((made[0].payload()[0], made[1].payload()[0], made[2].payload()[0]), (7, 7, 0xff));
-    assert_eq!(bench.events(), [Event::Played { end: PLAYER }]);
+    assert_eq!(bench.events(), [MediaEvent::Played { end: PLAYER }]);
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn digits_pressed_into_relayed_audio_wait() {
     let mut bench = Bench::connected();
     bench.set_remote(A, unproven(A_RTP));
     bench.rtp(B, B_RTP, 1);
-    let press = PressSpec::Event { payload: 96, clock_hz: 8000 };
-    bench.command(Command::Press { end: A, press, digits: "5".into(), ms: 100 });
+    let press = DigitFormat::Event { payload: 96, clock_hz: 8000 };
+    bench.command(MediaCommand::Press { end: A, press, digits: "5".into(), ms: 100 });
     assert_eq!(bench.run(500), []);
     bench.set_remote(A, proven(A_RTP));
     let made = bench.run(500);
@@ -229,7 +229,7 @@ fn srtp_that_authenticates_does_not_clear_it() {
     let plain = rtp(2);
     packet.receive_area()[..plain.len()].copy_from_slice(&plain);
     packet.set_len(plain.len());
-    Outbound::new(&srtp.receive).protect_rtp(&mut packet).unwrap();
+    SrtpOutbound::new(&srtp.receive).protect_rtp(&mut packet).unwrap();
     assert!(bench.feed(A, false, A_RTP, packet.data()).is_some());
     assert_eq!(bench.rtp(B, B_RTP, 2), None);
 }

@@ -12,57 +12,57 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand_chacha::rand_core::Rng as _;
-use trunkgate_media::{Origin, mos};
-use trunkgate_sdp::keying::Keys;
-use trunkgate_sdp::{Description, Far};
+use trunkgate_media::{RtcpOrigin, mos};
+use trunkgate_sdp::keying::AgreedKeys;
+use trunkgate_sdp::{MediaEndpoint, SessionDescription};
 
-use crate::cx::Cx;
-use crate::deadlines::{Deadlines, Due};
-use crate::ear::Ear;
-use crate::event::{CallNumber, Event, Output};
-use crate::judge::{Heard, Judge};
+use crate::cx::PhoneCx;
+use crate::deadlines::{DueAction, PhoneDeadlines};
+use crate::ear::ToneAnalyzer;
+use crate::event::{CallNumber, PhoneEvent, PhoneOutput};
+use crate::judge::{AudioVerifier, FrameId};
 use crate::limits;
-use crate::script::Talk;
-use reporting::Reporting;
-use secure::Secure;
-use speech::Speech;
+use crate::script::CallScript;
+use reporting::RtcpReporter;
+use secure::SrtpState;
+use speech::AudioSender;
 
-pub(crate) use coded::Spoken;
-pub use reporting::{Direction, Quality};
+pub(crate) use coded::CallCodec;
+pub use reporting::{DirectionQuality, PhoneQuality};
 
 /// Both directions of a call's audio.
 #[derive(Debug)]
-pub(crate) struct Audio {
+pub(crate) struct PhoneAudio {
     /// Local media address, while the call has one.
     address: Option<SocketAddr>,
-    speech: Speech,
-    judge: Judge,
-    ear: Ear,
-    secure: Secure,
+    speech: AudioSender,
+    judge: AudioVerifier,
+    ear: ToneAnalyzer,
+    secure: SrtpState,
     /// RTCP, if the phone sends reports.
-    reporting: Option<Reporting>,
+    reporting: Option<RtcpReporter>,
 }
 
-impl Audio {
+impl PhoneAudio {
     /// Creates the audio of a call with this SSRC.
-    pub(crate) fn new(ssrc: u32) -> Audio {
-        Audio {
+    pub(crate) fn new(ssrc: u32) -> PhoneAudio {
+        PhoneAudio {
             address: None,
-            speech: Speech::new(ssrc),
-            judge: Judge::default(),
-            ear: Ear::default(),
-            secure: Secure::default(),
+            speech: AudioSender::new(ssrc),
+            judge: AudioVerifier::default(),
+            ear: ToneAnalyzer::default(),
+            secure: SrtpState::default(),
             reporting: None,
         }
     }
 
     /// Sets the local media address, and starts RTCP if configured.
-    pub(crate) fn open(&mut self, cx: &mut Cx<'_>, address: Option<SocketAddr>) {
+    pub(crate) fn open(&mut self, cx: &mut PhoneCx<'_>, address: Option<SocketAddr>) {
         self.address = address;
         let mut key = [0; 16];
         self.reporting = cx.config.reports.map(|epoch| {
             cx.keys.fill_bytes(&mut key);
-            Reporting::new(Origin::new(epoch, key))
+            RtcpReporter::new(RtcpOrigin::new(epoch, key))
         });
     }
 
@@ -77,13 +77,13 @@ impl Audio {
     }
 
     /// Returns the sending side.
-    pub(crate) fn speech(&self) -> &Speech {
+    pub(crate) fn speech(&self) -> &AudioSender {
         &self.speech
     }
 
     /// Sends digits instead of audio. Returns whether the remote party supports telephone-events.
-    pub(crate) fn press(&mut self, digits: &str) -> bool {
-        self.speech.press(digits)
+    pub(crate) fn send_digits(&mut self, digits: &str) -> bool {
+        self.speech.queue_digits(digits)
     }
 
     /// Sends samples, at 8 kHz, instead of the scripted audio.
@@ -92,29 +92,29 @@ impl Audio {
     }
 
     /// Returns the evaluation of received audio.
-    pub(crate) fn judge(&self) -> &Judge {
+    pub(crate) fn verifier(&self) -> &AudioVerifier {
         &self.judge
     }
 
     /// Returns the evaluation of transcoded audio.
-    pub(crate) fn ear(&self) -> &Ear {
+    pub(crate) fn tone_analyzer(&self) -> &ToneAnalyzer {
         &self.ear
     }
 
     /// Returns the SRTP state.
-    pub(crate) fn secure(&self) -> &Secure {
+    pub(crate) fn secure(&self) -> &SrtpState {
         &self.secure
     }
 
     /// Returns loss and jitter in both directions, or `None` if the phone sends no reports.
-    pub(crate) fn quality(&self) -> Option<Quality> {
-        let codec = self.speech.spoken().and_then(|spoken| mos::Codec::named(spoken.name()));
+    pub(crate) fn quality(&self) -> Option<PhoneQuality> {
+        let codec = self.speech.spoken().and_then(|spoken| mos::MosCodec::named(spoken.name()));
         self.reporting.as_ref().map(|reporting| reporting.quality(codec))
     }
 
     /// Returns the DTMF digits received from the remote party.
     pub(crate) fn pressed(&self) -> &str {
-        self.reporting.as_ref().map_or("", Reporting::pressed)
+        self.reporting.as_ref().map_or("", RtcpReporter::pressed)
     }
 
     /// Records that SRTP was offered.
@@ -129,75 +129,87 @@ impl Audio {
 
     /// Applies the agreed session: the remote media endpoint, payload type and codec, and whether sending is allowed.
     /// `theirs` is the remote description, which contains the remote party's telephone-events.
-    pub(crate) fn agree(&mut self, far: Far, (payload, spoken): (u8, Spoken), sends: bool, theirs: &Description) {
+    pub(crate) fn apply_session(
+        &mut self,
+        far: MediaEndpoint,
+        (payload, spoken): (u8, CallCodec),
+        sends: bool,
+        theirs: &SessionDescription,
+    ) {
         self.speech.listen_to(far, payload, spoken, sends);
         self.speech.note_events(theirs);
     }
 
     /// Applies the agreed keys, or switches to plain RTP.
-    pub(crate) fn agree_keys(&mut self, now: Instant, keys: Option<Keys>) {
+    pub(crate) fn agree_keys(&mut self, now: Instant, keys: Option<AgreedKeys>) {
         self.secure.agree(now, self.speech.to(), keys);
     }
 
     /// Starts sending. The first frame is due one frame interval from now, as if it had to be recorded first.
-    pub(crate) fn start(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines) {
+    pub(crate) fn start(&mut self, cx: &PhoneCx<'_>, deadlines: &mut PhoneDeadlines) {
         if let Some(first) = self.speech.start(cx.now, cx.config.frame_interval) {
-            deadlines.wake(first, Due::Frame);
+            deadlines.wake(first, DueAction::Frame);
             if self.reporting.is_some() {
-                deadlines.wake(cx.now, Due::Report);
+                deadlines.wake(cx.now, DueAction::Report);
             }
         }
     }
 
     /// Sends the next frame.
-    pub(crate) fn say(&mut self, cx: &mut Cx<'_>, deadlines: &mut Deadlines, call: CallNumber, talk: &Talk) {
+    pub(crate) fn send_frame(
+        &mut self,
+        cx: &mut PhoneCx<'_>,
+        deadlines: &mut PhoneDeadlines,
+        call: CallNumber,
+        talk: &CallScript,
+    ) {
         let Some(next) = self.speech.next_at(cx.now, cx.config.frame_interval, talk) else { return };
-        deadlines.wake(next, Due::Frame);
+        deadlines.wake(next, DueAction::Frame);
         let Some(from) = self.address else { return };
         let Some((to, packet, instead)) = self.speech.frame(talk) else { return };
         let Some(bytes) = self.secure.seal(false, instead.as_deref().unwrap_or(&packet)) else { return };
         let bytes = bytes::Bytes::copy_from_slice(bytes);
-        let frame = Heard { ssrc: self.speech.ssrc(), index: self.speech.sent() };
+        let frame = FrameId { ssrc: self.speech.ssrc(), index: self.speech.sent() };
         self.speech.note_sent();
-        cx.outputs.push_back(Output::Rtp { call, from, to, frame, bytes });
+        cx.outputs.push_back(PhoneOutput::Rtp { call, from, to, frame, bytes });
     }
 
     /// Sends an RTCP report if one is due, or the final one.
-    pub(crate) fn report(&mut self, cx: &mut Cx<'_>, deadlines: &mut Deadlines, is_last: bool) {
+    pub(crate) fn report(&mut self, cx: &mut PhoneCx<'_>, deadlines: &mut PhoneDeadlines, is_last: bool) {
         let Some(reporting) = &mut self.reporting else { return };
         let Some(stream) = self.speech.stream() else { return };
-        reporting.look(cx.now, self.speech.sent(), is_last);
+        reporting.check_schedule(cx.now, self.speech.sent(), is_last);
         if !is_last {
-            deadlines.wake(cx.now + limits::REPORTS_LOOKED_FOR, Due::Report);
+            deadlines.wake(cx.now + limits::REPORTS_LOOKED_FOR, DueAction::Report);
         }
         let (Some(from), Some(to)) = (self.address, self.speech.reports_to()) else { return };
-        let Some(packet) = reporting.make(cx.now, stream) else { return };
+        let Some(packet) = reporting.next_report(cx.now, stream) else { return };
         if let Some(bytes) = self.secure.seal(true, packet.data()) {
             let bytes = bytes::Bytes::copy_from_slice(bytes);
-            cx.outputs.push_back(Output::Rtcp { from, to, bytes });
+            cx.outputs.push_back(PhoneOutput::Rtcp { from, to, bytes });
         }
     }
 
     /// Handles an RTP packet received at the local media address.
-    pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, call: CallNumber, talk: &Talk, bytes: &[u8]) {
+    pub(crate) fn receive_packet(&mut self, cx: &mut PhoneCx<'_>, call: CallNumber, talk: &CallScript, bytes: &[u8]) {
         let Some(bytes) = self.secure.open(cx.now, false, bytes) else { return };
         if let Some(reporting) = &mut self.reporting {
-            reporting.take(cx.now, bytes, self.speech.payload_and_clock());
+            reporting.count_packet(cx.now, bytes, self.speech.payload_and_clock());
         }
         let wanted = talk.overheard || talk.by_ear;
         if wanted && let Some((rtp, clock_hz, samples)) = self.speech.decode(bytes) {
             if talk.by_ear {
-                self.ear.hear(cx.now, rtp.sequence, &samples);
+                self.ear.add_frame(cx.now, rtp.sequence, &samples);
             }
             if talk.overheard {
                 let timestamp = (rtp.timestamp, clock_hz);
-                cx.outputs.push_back(Output::Heard { call, ssrc: rtp.ssrc, timestamp, samples });
+                cx.outputs.push_back(PhoneOutput::Heard { call, ssrc: rtp.ssrc, timestamp, samples });
             }
         }
         if !talk.by_ear
-            && let Some(heard) = self.judge.hear(cx.now, bytes)
+            && let Some(heard) = self.judge.add_packet(cx.now, bytes)
         {
-            cx.tell(Event::Heard(call, heard));
+            cx.queue_event(PhoneEvent::Heard(call, heard));
         }
     }
 
@@ -207,7 +219,7 @@ impl Audio {
         if let Some(reporting) = &mut self.reporting
             && let Some(bytes) = self.secure.open(now, true, bytes)
         {
-            reporting.hear(now, (self.speech.ssrc(), clock_hz), bytes);
+            reporting.receive_report(now, (self.speech.ssrc(), clock_hz), bytes);
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use trunkgate_media::dtmf::Receiver;
-use trunkgate_media::mos::{Codec, delay_ms, mos};
-use trunkgate_media::rtcp::{Reports, Stream, is_well_formed};
-use trunkgate_media::rtp::{Reception, Rtp};
-use trunkgate_media::{EndCounters, Origin, PacketBuf};
+use trunkgate_media::dtmf::DtmfReceiver;
+use trunkgate_media::mos::{MosCodec, delay_ms, mos};
+use trunkgate_media::rtcp::{RtcpReports, Stream, is_well_formed};
+use trunkgate_media::rtp::{ReceptionTracker, RtpHeader};
+use trunkgate_media::{EndCounters, PacketBuf, RtcpOrigin};
 use trunkgate_sdp::own::TELEPHONE_EVENT;
 
 use crate::tone::SAMPLE_RATE;
@@ -14,12 +14,12 @@ use crate::{limits, tone};
 
 /// RTCP state of a call.
 #[derive(Debug)]
-pub(crate) struct Reporting {
-    origin: Origin,
-    reports: Reports,
-    reception: Reception,
+pub(crate) struct RtcpReporter {
+    origin: RtcpOrigin,
+    reports: RtcpReports,
+    reception: ReceptionTracker,
     received: u64,
-    keys: Receiver,
+    dtmf_receiver: DtmfReceiver,
     pressed: String,
     /// Values reported by the remote party.
     counters: EndCounters,
@@ -27,7 +27,7 @@ pub(crate) struct Reporting {
 
 /// Quality of one direction of a call's audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Direction {
+pub struct DirectionQuality {
     /// Packets expected.
     pub expected: u64,
     /// Expected packets that did not arrive.
@@ -40,28 +40,29 @@ pub struct Direction {
 
 /// Quality of a call's audio in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Quality {
+pub struct PhoneQuality {
     /// Packets received.
     pub received: u64,
     /// Quality of the received audio.
-    pub near: Direction,
+    pub near: DirectionQuality,
     /// Quality at the remote party according to its reports; `None` without reports.
-    pub far: Option<Direction>,
+    pub far: Option<DirectionQuality>,
     /// Round-trip time to the remote party in milliseconds, from its reports.
     pub round_trip_ms: Option<f64>,
 }
 
-impl Reporting {
-    pub(crate) fn new(origin: Origin) -> Reporting {
-        let (reports, reception, counters) = (Reports::default(), Reception::default(), EndCounters::default());
-        let (keys, pressed) = (Receiver::default(), String::new());
-        Reporting { origin, reports, reception, received: 0, keys, pressed, counters }
+impl RtcpReporter {
+    pub(crate) fn new(origin: RtcpOrigin) -> RtcpReporter {
+        let (reports, reception, counters) =
+            (RtcpReports::default(), ReceptionTracker::default(), EndCounters::default());
+        let (dtmf_receiver, pressed) = (DtmfReceiver::default(), String::new());
+        RtcpReporter { origin, reports, reception, received: 0, dtmf_receiver, pressed, counters }
     }
 
     /// Handles a received RTP packet, given payload type and clock rate (Hz) of the agreed codec.
-    pub(crate) fn take(&mut self, now: Instant, packet: &[u8], (payload, clock_hz): (u8, u32)) {
-        match Rtp::parse(packet) {
-            Ok(rtp) if tone::Codec::of_payload(rtp.payload_type).is_some() => {
+    pub(crate) fn count_packet(&mut self, now: Instant, packet: &[u8], (payload, clock_hz): (u8, u32)) {
+        match RtpHeader::parse(packet) {
+            Ok(rtp) if tone::G711Codec::of_payload(rtp.payload_type).is_some() => {
                 self.received += 1;
                 self.reception.take(now, SAMPLE_RATE, &rtp);
             }
@@ -73,7 +74,7 @@ impl Reporting {
             Ok(rtp) if rtp.payload_type == TELEPHONE_EVENT => {
                 self.reception.take_untimed(&rtp);
                 let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
-                let key = self.keys.take(&rtp, payload).filter(|_| self.pressed.len() < limits::KEYS_HEARD);
+                let key = self.dtmf_receiver.take(&rtp, payload).filter(|_| self.pressed.len() < limits::KEYS_HEARD);
                 self.pressed.extend(key);
             }
             _ => {}
@@ -81,29 +82,29 @@ impl Reporting {
     }
 
     /// Handles a received RTCP packet; `source` is our SSRC and clock rate in Hz.
-    pub(crate) fn hear(&mut self, now: Instant, source: (u32, u32), packet: &[u8]) {
+    pub(crate) fn receive_report(&mut self, now: Instant, source: (u32, u32), packet: &[u8]) {
         if is_well_formed(packet) {
             self.reports.hear(now, packet, Some(source), &self.counters);
         }
     }
 
     /// Checks whether a report may be due, or records the end of the call.
-    pub(crate) fn look(&mut self, now: Instant, sent: u32, is_last: bool) {
+    pub(crate) fn check_schedule(&mut self, now: Instant, sent: u32, is_last: bool) {
         self.counters.tx_packets.set(sent.into());
         if is_last {
             self.reports.say_goodbye();
         } else {
-            self.reports.look(now, &self.origin, 0);
+            self.reports.check_schedule(now, &self.origin, 0);
         }
     }
 
     /// Returns a report on the stream we send, if one is due.
-    pub(crate) fn make(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
+    pub(crate) fn next_report(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
         if !self.reports.wanted {
             return None;
         }
         let mut packet = PacketBuf::new();
-        self.reports.make(now, &self.origin, 0, stream, self.reception.source()).write(&mut packet)?;
+        self.reports.build_report(now, &self.origin, 0, stream, self.reception.source()).write(&mut packet)?;
         Some(packet)
     }
 
@@ -113,19 +114,19 @@ impl Reporting {
     }
 
     /// Returns the quality so far for a codec.
-    pub(crate) fn quality(&self, codec: Option<Codec>) -> Quality {
+    pub(crate) fn quality(&self, codec: Option<MosCodec>) -> PhoneQuality {
         let rtt_us = self.counters.rtt_us.get();
         let direction = |expected: u64, lost: u64, jitter_us: u64| {
             let loss = lost as f64 / expected.max(1) as f64;
             let score = codec.map(|codec| mos(codec, loss, delay_ms(jitter_us, rtt_us)));
             let jitter_ms = jitter_us as f64 / 1000.0;
-            Direction { expected, lost, jitter_ms, mos: score.filter(|_| expected > 0) }
+            DirectionQuality { expected, lost, jitter_ms, mos: score.filter(|_| expected > 0) }
         };
         let far = (self.counters.far_reports.get() > 0).then(|| {
             let (sent, lost) = (self.counters.tx_packets.get(), self.counters.far_lost.get());
             direction(sent, lost, self.counters.far_jitter_us.get())
         });
-        Quality {
+        PhoneQuality {
             received: self.received,
             near: direction(self.reception.expected(), self.reception.lost(), self.reception.jitter_us()),
             far,
@@ -154,19 +155,23 @@ mod tests {
     #[test]
     fn a_key_is_no_loss_and_no_jitter() {
         let start = Instant::now();
-        let mut reporting = Reporting::new(Origin::default());
+        let mut reporting = RtcpReporter::new(RtcpOrigin::default());
         for n in 0..100_u16 {
             let now = start + Duration::from_millis(20) * u32::from(n);
             let is_key = (40..60).contains(&n);
             let (payload_type, at) = if is_key { (TELEPHONE_EVENT, 40) } else { (0, n) };
-            reporting.take(now, &packet(payload_type, n, u32::from(at) * 160), (0, SAMPLE_RATE));
+            reporting.count_packet(now, &packet(payload_type, n, u32::from(at) * 160), (0, SAMPLE_RATE));
         }
-        let quality = reporting.quality(Some(Codec::G711));
+        let quality = reporting.quality(Some(MosCodec::G711));
         assert_eq!((quality.received, quality.near.expected, quality.near.lost), (80, 100, 0));
         assert!(quality.near.jitter_ms < 0.2, "{}", quality.near.jitter_ms);
         assert_eq!(reporting.pressed(), "5", "20 packets, one key");
         (0..1_000_u16).for_each(|n| {
-            reporting.take(start, &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 1_600), (0, SAMPLE_RATE));
+            reporting.count_packet(
+                start,
+                &packet(TELEPHONE_EVENT, 100 + n, 100_000 + u32::from(n) * 1_600),
+                (0, SAMPLE_RATE),
+            );
         });
         assert_eq!(reporting.pressed().len(), limits::KEYS_HEARD);
     }

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use trunkgate_media::srtp::Pair;
+use trunkgate_media::srtp::SrtpPair;
 use trunkgate_media::{DropReason, PacketBuf, SrtpKey, SrtpSpec, Suite};
 use trunkgate_sdp::crypto::InlineKey;
-use trunkgate_sdp::keying::Keys;
+use trunkgate_sdp::keying::AgreedKeys;
 
 /// SRTP state of a call, with counts of packets that could not be decrypted.
 #[derive(Debug, Default)]
-pub(crate) struct Secure {
-    pair: Option<Box<Pair>>,
+pub(crate) struct SrtpState {
+    pair: Option<Box<SrtpPair>>,
     /// Whether SRTP was offered and the answer is pending; packets before the answer cannot be decrypted.
     awaits_keys: bool,
     buffer: PacketBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Secure {
     refused: u64,
 }
 
-impl Secure {
+impl SrtpState {
     /// Records that SRTP was offered; the answer brings the remote key, or declines.
     pub(crate) fn await_keys(&mut self) {
         self.awaits_keys = true;
@@ -36,10 +36,10 @@ impl Secure {
     }
 
     /// Applies the agreed keys; `far` is the remote media address.
-    pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, keys: Option<Keys>) {
+    pub(crate) fn agree(&mut self, now: Instant, far: Option<SocketAddr>, keys: Option<AgreedKeys>) {
         self.awaits_keys = false;
         self.suite = keys.as_ref().map(|keys| keys.suite.as_str());
-        self.pair = Pair::agree(now, self.pair.take(), far, keys.and_then(spec).as_ref());
+        self.pair = SrtpPair::agree(now, self.pair.take(), far, keys.and_then(spec).as_ref());
     }
 
     /// Returns whether the audio is encrypted.
@@ -92,7 +92,7 @@ impl Secure {
 }
 
 /// Converts negotiated keys for the media crate.
-fn spec(keys: Keys) -> Option<SrtpSpec> {
+fn spec(keys: AgreedKeys) -> Option<SrtpSpec> {
     let _suite = Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
     let key = |key: InlineKey| {
         let mki = key.mki.map(trunkgate_sdp::crypto::Mki::to_bytes);
@@ -105,18 +105,19 @@ fn spec(keys: Keys) -> Option<SrtpSpec> {
 #[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
 mod tests {
     use super::*;
-    use crate::tone::{Codec, Voice};
+    use crate::tone::{G711Codec, MarkedVoice};
 
     #[test]
     fn two_phones_hear_each_other_and_nobody_else_does() {
         let now = Instant::now();
         let key = |seed| InlineKey::new(vec![seed; 30]);
         let suite = Suite::AesCm128HmacSha1_80;
-        let [there, back] = [(1, 2), (2, 1)].map(|(ours, theirs)| Keys { suite, ours: key(ours), theirs: key(theirs) });
-        let (mut one, mut two, mut third) = (Secure::default(), Secure::default(), Secure::default());
+        let [there, back] =
+            [(1, 2), (2, 1)].map(|(ours, theirs)| AgreedKeys { suite, ours: key(ours), theirs: key(theirs) });
+        let (mut one, mut two, mut third) = (SrtpState::default(), SrtpState::default(), SrtpState::default());
         one.agree(now, None, Some(there.clone()));
         two.await_keys();
-        let packet = Voice::new(7, Codec::Pcmu).packet(0, 0);
+        let packet = MarkedVoice::new(7, G711Codec::Pcmu).packet(0, 0);
         let sealed = one.seal(false, &packet).unwrap().to_vec();
         assert_ne!(sealed, packet);
         assert_eq!(two.open(now, false, &sealed), None);

@@ -4,34 +4,34 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::PressSpec;
-use trunkgate_media::dtmf::{Sender, Signal};
+use trunkgate_media::DigitFormat;
+use trunkgate_media::dtmf::{DigitSignal, DtmfSender};
 use trunkgate_media::rtcp::Stream;
-use trunkgate_media::rtp::Rtp;
-use trunkgate_sdp::{Description, Far};
+use trunkgate_media::rtp::RtpHeader;
+use trunkgate_sdp::{MediaEndpoint, SessionDescription};
 
-use super::coded::{Coded, Spoken};
+use super::coded::{CallCodec, CodecPair};
 use crate::limits;
-use crate::script::Talk;
-use crate::tone::{Codec, FRAME_SAMPLES, PACKET_BYTES, SAMPLE_RATE, Voice};
+use crate::script::CallScript;
+use crate::tone::{FRAME_SAMPLES, G711Codec, MarkedVoice, PACKET_BYTES, SAMPLE_RATE};
 
 /// Sending side of a call.
 #[derive(Debug)]
-pub(crate) struct Speech {
+pub(crate) struct AudioSender {
     ssrc: u32,
-    voice: Option<Voice>,
+    voice: Option<MarkedVoice>,
     /// Agreed codec.
-    spoken: Option<Spoken>,
+    spoken: Option<CallCodec>,
     /// Encoder and decoder, for codecs other than G.711.
-    coded: Option<Box<Coded>>,
+    coded: Option<Box<CodecPair>>,
     /// Payload type and clock rate (Hz) of the remote party's telephone-events.
     events: Option<(u8, u32)>,
     /// Sender of DTMF digits, once one was sent.
-    presses: Option<Sender>,
+    presses: Option<DtmfSender>,
     /// Number of scripted digits and pauses begun, number left, and the frame at which the next begins.
-    keys_begun: usize,
-    keys_left: usize,
-    next_key_at: u32,
+    digits_begun: usize,
+    digits_left: usize,
+    next_digit_at: u32,
     /// Samples to send instead of the scripted audio.
     spoken_next: VecDeque<i16>,
     payload: u8,
@@ -45,19 +45,19 @@ pub(crate) struct Speech {
     next_at: Option<Instant>,
 }
 
-impl Speech {
+impl AudioSender {
     /// Creates a sending side that is not started.
-    pub(super) fn new(ssrc: u32) -> Speech {
-        Speech {
+    pub(super) fn new(ssrc: u32) -> AudioSender {
+        AudioSender {
             ssrc,
             voice: None,
             spoken: None,
             coded: None,
             events: None,
             presses: None,
-            keys_begun: 0,
-            keys_left: 0,
-            next_key_at: limits::KEYS_AFTER,
+            digits_begun: 0,
+            digits_left: 0,
+            next_digit_at: limits::KEYS_AFTER,
             spoken_next: VecDeque::new(),
             payload: 0,
             to: None,
@@ -75,12 +75,12 @@ impl Speech {
     }
 
     /// Returns the G.711 codec of the voice.
-    pub(crate) fn codec(&self) -> Option<Codec> {
-        self.voice.as_ref().map(Voice::codec)
+    pub(crate) fn codec(&self) -> Option<G711Codec> {
+        self.voice.as_ref().map(MarkedVoice::codec)
     }
 
     /// Returns the agreed codec.
-    pub(crate) fn spoken(&self) -> Option<Spoken> {
+    pub(crate) fn spoken(&self) -> Option<CallCodec> {
         self.spoken
     }
 
@@ -91,7 +91,7 @@ impl Speech {
 
     /// Reports whether all DTMF digits of the script have been sent.
     pub(crate) fn has_pressed_all(&self) -> bool {
-        self.keys_left == 0 && self.presses.as_ref().is_some_and(Sender::is_over)
+        self.digits_left == 0 && self.presses.as_ref().is_some_and(DtmfSender::is_over)
     }
 
     /// Returns the number of frames sent.
@@ -111,7 +111,7 @@ impl Speech {
 
     /// Returns the clock rate of the agreed codec, in Hz.
     pub(super) fn clock_hz(&self) -> u32 {
-        self.spoken.map_or(SAMPLE_RATE, Spoken::clock_hz)
+        self.spoken.map_or(SAMPLE_RATE, CallCodec::clock_hz)
     }
 
     /// Returns payload type and clock rate (Hz) of the agreed codec.
@@ -120,21 +120,21 @@ impl Speech {
     }
 
     /// Applies the destination, payload type, codec and direction from the remote description.
-    pub(super) fn listen_to(&mut self, far: Far, payload: u8, spoken: Spoken, sends: bool) {
+    pub(super) fn listen_to(&mut self, far: MediaEndpoint, payload: u8, spoken: CallCodec, sends: bool) {
         (self.to, self.reports_to) = (far.rtp, far.rtcp);
         self.payload = payload;
         self.allowed = far.direction.receives() && sends;
         if self.codec() != Some(spoken.voice()) {
-            self.voice = Some(Voice::new(self.ssrc, spoken.voice()));
+            self.voice = Some(MarkedVoice::new(self.ssrc, spoken.voice()));
         }
         self.spoken = Some(spoken);
         if !self.coded.as_ref().is_some_and(|coded| coded.is_of(spoken)) {
-            self.coded = Coded::new(spoken).map(Box::new);
+            self.coded = CodecPair::new(spoken).map(Box::new);
         }
     }
 
     /// Records the telephone-events in the remote description.
-    pub(super) fn note_events(&mut self, theirs: &Description) {
+    pub(super) fn note_events(&mut self, theirs: &SessionDescription) {
         let section = theirs.media.iter().find(|media| media.kind == "audio" && media.port != 0);
         self.events = section.and_then(|section| {
             let known = section.payloads().into_iter().filter_map(|number| Some((number, section.rtpmap(number)?)));
@@ -154,7 +154,7 @@ impl Speech {
 
     /// Returns the time of the frame after the one due now, or `None` if all are sent. It follows the schedule, so
     /// that late wake-ups do not slow the voice; after a long delay the schedule restarts now.
-    pub(super) fn next_at(&mut self, now: Instant, interval: Duration, talk: &Talk) -> Option<Instant> {
+    pub(super) fn next_at(&mut self, now: Instant, interval: Duration, talk: &CallScript) -> Option<Instant> {
         if talk.frames.is_some_and(|most| self.sent >= most) {
             return None;
         }
@@ -166,7 +166,7 @@ impl Speech {
 
     /// Returns destination and packet of the frame due now, with the packet to send instead if it is encoded or
     /// replaced by a DTMF digit. Returns `None` if nothing may be sent.
-    pub(super) fn frame(&mut self, talk: &Talk) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
+    pub(super) fn frame(&mut self, talk: &CallScript) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
         let (Some(voice), Some(to), true) = (&self.voice, self.to, self.allowed) else { return None };
         let next: Vec<i16> = self.spoken_next.drain(..FRAME_SAMPLES.min(self.spoken_next.len())).collect();
         let packet = match &talk.audio {
@@ -195,26 +195,26 @@ impl Speech {
 
     /// Begins the next scripted digit or pause, if it is due and the remote party supports telephone-events.
     fn press_next(&mut self, keys: &str) {
-        let mut signs = keys.chars().skip(self.keys_begun);
-        let is_due = self.sent >= self.next_key_at && self.events.is_some();
+        let mut signs = keys.chars().skip(self.digits_begun);
+        let is_due = self.sent >= self.next_digit_at && self.events.is_some();
         let Some(sign) = signs.next().filter(|_| is_due) else { return };
-        (self.keys_begun, self.keys_left) = (self.keys_begun + 1, signs.count());
+        (self.digits_begun, self.digits_left) = (self.digits_begun + 1, signs.count());
         let frames = match sign {
             'w' => limits::PAUSE_FRAMES.0,
             'W' => limits::PAUSE_FRAMES.1,
             digit => {
-                self.press(digit.encode_utf8(&mut [0; 4]));
+                self.queue_digits(digit.encode_utf8(&mut [0; 4]));
                 limits::KEY_FRAMES
             }
         };
-        self.next_key_at = self.sent + frames;
+        self.next_digit_at = self.sent + frames;
     }
 
     /// Queues digits. Returns whether the remote party supports telephone-events.
-    pub(super) fn press(&mut self, digits: &str) -> bool {
+    pub(super) fn queue_digits(&mut self, digits: &str) -> bool {
         let Some((payload, clock_hz)) = self.events else { return false };
         let presses = self.presses.get_or_insert_default();
-        presses.add(PressSpec::Event { payload, clock_hz }, digits, limits::KEY_MS);
+        presses.add(DigitFormat::Event { payload, clock_hz }, digits, limits::KEY_MS);
         true
     }
 
@@ -233,11 +233,11 @@ impl Speech {
     }
 
     /// Decodes a received packet. Returns its header, clock rate (Hz) and samples, or `None` if it has no audio.
-    pub(super) fn decode(&mut self, packet: &[u8]) -> Option<(Rtp, u32, Vec<i16>)> {
-        let rtp = Rtp::parse(packet).ok()?;
+    pub(super) fn decode(&mut self, packet: &[u8]) -> Option<(RtpHeader, u32, Vec<i16>)> {
+        let rtp = RtpHeader::parse(packet).ok()?;
         let payload = packet.get(rtp.payload.clone()).unwrap_or_default();
         let clock_hz = self.clock_hz();
-        let (clock_hz, samples) = match (&mut self.coded, Codec::of_payload(rtp.payload_type)) {
+        let (clock_hz, samples) = match (&mut self.coded, G711Codec::of_payload(rtp.payload_type)) {
             (_, Some(codec)) => (SAMPLE_RATE, payload.iter().map(|byte| codec.decode(*byte)).collect()),
             (Some(coded), None) if rtp.payload_type == self.payload => (clock_hz, coded.decode(payload)),
             (Some(_) | None, None) => return None,
@@ -247,11 +247,11 @@ impl Speech {
 }
 
 /// Returns the packet of a DTMF digit that replaces an audio packet.
-fn digit(presses: &mut Sender, audio: &[u8]) -> Option<Vec<u8>> {
-    let rtp = Rtp::parse(audio).ok()?;
-    let Signal::Event(key) = presses.next(rtp.timestamp)? else { return None };
+fn digit(presses: &mut DtmfSender, audio: &[u8]) -> Option<Vec<u8>> {
+    let rtp = RtpHeader::parse(audio).ok()?;
+    let DigitSignal::Event(key) = presses.next(rtp.timestamp)? else { return None };
     let mut bytes = Vec::new();
     let (marker, payload_type, timestamp) = (key.marker, key.payload_type, key.timestamp);
-    Rtp { marker, payload_type, timestamp, ..rtp }.build(&key.payload, &mut bytes);
+    RtpHeader { marker, payload_type, timestamp, ..rtp }.build(&key.payload, &mut bytes);
     Some(bytes)
 }

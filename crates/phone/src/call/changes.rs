@@ -1,20 +1,20 @@
 //! Changes in an answered call by either side: re-INVITE, UPDATE, session refreshes, and scripted requests.
 
-use trunkgate_sdp::Direction;
-use trunkgate_sip::{Body, ClientId, Message, Method, ServerId};
+use trunkgate_sdp::MediaDirection;
+use trunkgate_sip::{ClientId, MessageBody, Method, ServerId, SipMessage};
 
 use super::PhoneCall;
 use super::session::refuses;
 use super::transfer::referred;
-use crate::cx::Cx;
-use crate::deadlines::Due;
-use crate::event::{Ending, State};
+use crate::cx::PhoneCx;
+use crate::deadlines::DueAction;
+use crate::event::{CallEnding, PhoneCallState};
 use crate::limits;
-use crate::script::Within;
+use crate::script::InCallRequest;
 
 /// Outgoing session changes without final response, with a record of earlier ones.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct SessionChanges {
     reinvite: Option<ClientId>,
     /// Whether the re-INVITE has no offer, so that the 2xx makes one.
     asked: bool,
@@ -29,7 +29,7 @@ pub(super) struct Change {
     has_asked: bool,
 }
 
-impl Change {
+impl SessionChanges {
     pub(super) fn has_held(&self) -> bool {
         self.has_held
     }
@@ -49,7 +49,7 @@ impl Change {
 
 impl PhoneCall {
     /// Handles a request of the remote party in the dialog, except BYE.
-    pub(crate) fn take_request(&mut self, cx: &mut Cx<'_>, id: ServerId, method: Method, request: &Message) {
+    pub(crate) fn take_request(&mut self, cx: &mut PhoneCx<'_>, id: ServerId, method: Method, request: &SipMessage) {
         if matches!(method, Method::Invite | Method::Update) && refuses(cx, id, request) {
             return;
         }
@@ -57,8 +57,8 @@ impl PhoneCall {
             self.renegotiate(cx, id, request);
         } else if method == Method::Update {
             // A request from an INVITE is answered with its 2xx.
-            let headers = if self.state == State::Talking {
-                self.session.note(cx, request);
+            let headers = if self.state == PhoneCallState::Talking {
+                self.session.note_request(cx, request);
                 self.session.answer(cx, &mut self.deadlines)
             } else {
                 Vec::new()
@@ -68,14 +68,14 @@ impl PhoneCall {
             referred(cx, &mut self.deadlines, id);
         } else {
             cx.answer(id, 200);
-            if method == Method::Notify && self.transfer.notified(request) && self.state == State::Talking {
-                self.end(cx, Ending::HungUp);
+            if method == Method::Notify && self.transfer.notified(request) && self.state == PhoneCallState::Talking {
+                self.end(cx, CallEnding::HungUp);
             }
         }
     }
 
     /// Handles the response to one of our requests in the answered call.
-    pub(crate) fn request_answered(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: &Message) {
+    pub(crate) fn request_answered(&mut self, cx: &mut PhoneCx<'_>, id: ClientId, code: u16, response: &SipMessage) {
         if self.change.update == Some(id) {
             self.updated(cx, code, response);
         } else if self.change.reinvite == Some(id) {
@@ -88,20 +88,20 @@ impl PhoneCall {
     }
 
     /// Handles the failure of one of our requests in the answered call.
-    pub(crate) fn request_failed(&mut self, cx: &mut Cx<'_>, ending: Ending) {
+    pub(crate) fn request_failed(&mut self, cx: &mut PhoneCx<'_>, ending: CallEnding) {
         self.change.forget_open();
         self.transfer.forget_open();
         self.end(cx, ending);
     }
 
     /// Sends digits in an answered call. Returns whether the remote party supports telephone-events.
-    pub(crate) fn press(&mut self, digits: &str) -> bool {
-        self.state == State::Talking && self.audio.press(digits)
+    pub(crate) fn send_digits(&mut self, digits: &str) -> bool {
+        self.state == PhoneCallState::Talking && self.audio.send_digits(digits)
     }
 
     /// Sends samples in an answered call. Returns whether the call is answered.
     pub(crate) fn speak(&mut self, samples: &[i16]) -> bool {
-        let talks = self.state == State::Talking;
+        let talks = self.state == PhoneCallState::Talking;
         if talks {
             self.audio.speak(samples);
         }
@@ -109,41 +109,41 @@ impl PhoneCall {
     }
 
     /// Sends a request in an answered call.
-    pub(crate) fn say_within(&mut self, cx: &mut Cx<'_>, what: Within) {
-        if let Within::Offer { holds } = what {
-            return self.update_offer(cx, if holds { Direction::SendOnly } else { Direction::SendRecv });
+    pub(crate) fn say_within(&mut self, cx: &mut PhoneCx<'_>, what: InCallRequest) {
+        if let InCallRequest::Offer { holds } = what {
+            return self.update_offer(cx, if holds { MediaDirection::SendOnly } else { MediaDirection::SendRecv });
         }
-        let Some(dialog) = self.dialog.filter(|_| self.state == State::Talking && self.acked) else { return };
+        let Some(dialog) = self.dialog.filter(|_| self.state == PhoneCallState::Talking && self.acked) else { return };
         match what {
-            Within::Key => {
+            InCallRequest::Key => {
                 let bytes = "Signal=5\r\nDuration=160\r\n".into();
-                let body = Body { content_type: "application/dtmf-relay".into(), bytes };
+                let body = MessageBody { content_type: "application/dtmf-relay".into(), bytes };
                 cx.endpoint.request(cx.now, dialog, Method::Info, Vec::new(), Some(body));
             }
-            Within::Refresh => self.update(cx),
-            Within::Offerless if self.change.reinvite.is_none() => {
+            InCallRequest::Refresh => self.update(cx),
+            InCallRequest::Offerless if self.change.reinvite.is_none() => {
                 let headers = self.session.headers(cx);
                 self.change.reinvite = cx.endpoint.request(cx.now, dialog, Method::Invite, headers, None);
                 self.change.asked = self.change.reinvite.is_some();
                 self.change.has_asked |= self.change.asked;
             }
-            Within::Offerless | Within::Offer { .. } => {}
-            Within::Hold => self.reinvite(cx, Direction::SendOnly),
-            Within::Resume => self.reinvite(cx, Direction::SendRecv),
-            Within::Transfer(leaving) => self.transfer.refer(cx, dialog, &self.called, leaving),
+            InCallRequest::Offerless | InCallRequest::Offer { .. } => {}
+            InCallRequest::Hold => self.reinvite(cx, MediaDirection::SendOnly),
+            InCallRequest::Resume => self.reinvite(cx, MediaDirection::SendRecv),
+            InCallRequest::Transfer(leaving) => self.transfer.refer(cx, dialog, &self.called, leaving),
         }
     }
 
     /// Sends UPDATE with an offer.
-    fn update_offer(&mut self, cx: &mut Cx<'_>, direction: Direction) {
-        let early = || self.dialog.or(self.early).filter(|_| self.state == State::Ringing && self.pracked);
-        let dialog = if self.state == State::Talking { self.dialog.filter(|_| self.acked) } else { early() };
+    fn update_offer(&mut self, cx: &mut PhoneCx<'_>, direction: MediaDirection) {
+        let early = || self.dialog.or(self.early).filter(|_| self.state == PhoneCallState::Ringing && self.pracked);
+        let dialog = if self.state == PhoneCallState::Talking { self.dialog.filter(|_| self.acked) } else { early() };
         let may_offer = self.change.update.is_none() && self.negotiation.has_ours();
         let Some(dialog) = dialog.filter(|_| may_offer) else { return };
         let before = self.negotiation.turn(direction);
         self.change.has_held = true;
         let body = self.negotiation.offer(cx, &mut self.audio, false);
-        let headers = if self.state == State::Talking { self.session.headers(cx) } else { Vec::new() };
+        let headers = if self.state == PhoneCallState::Talking { self.session.headers(cx) } else { Vec::new() };
         self.change.update = cx.endpoint.request(cx.now, dialog, Method::Update, headers, Some(body));
         self.change.offers = self.change.update.is_some();
         if !self.change.offers {
@@ -152,7 +152,7 @@ impl PhoneCall {
     }
 
     /// Sends re-INVITE with an offer.
-    pub(super) fn reinvite(&mut self, cx: &mut Cx<'_>, direction: Direction) {
+    pub(super) fn reinvite(&mut self, cx: &mut PhoneCx<'_>, direction: MediaDirection) {
         let Some(dialog) = self.dialog.filter(|_| self.acked && self.change.reinvite.is_none()) else { return };
         let before = self.negotiation.turn(direction);
         self.change.has_held = true;
@@ -164,7 +164,7 @@ impl PhoneCall {
         }
     }
 
-    fn reinvited(&mut self, cx: &mut Cx<'_>, code: u16, response: &Message) {
+    fn reinvited(&mut self, cx: &mut PhoneCx<'_>, code: u16, response: &SipMessage) {
         if code < 200 {
             return;
         }
@@ -172,10 +172,10 @@ impl PhoneCall {
         let (asked, repeats) = (std::mem::take(&mut self.change.asked), std::mem::take(&mut self.change.repeats));
         match code {
             200..=299 => {
-                self.session.take(cx, &mut self.deadlines, response);
+                self.session.apply_response(cx, &mut self.deadlines, response);
                 let body = if asked {
                     self.negotiation.change();
-                    self.answer_to(cx, response).map(Body::sdp)
+                    self.answer_to(cx, response).map(MessageBody::sdp)
                 } else {
                     None
                 };
@@ -187,7 +187,7 @@ impl PhoneCall {
                 }
             }
             // The dialog no longer exists at the remote party (RFC 3261 §12.2.1.2).
-            408 | 481 => self.end(cx, Ending::Refused(code)),
+            408 | 481 => self.end(cx, CallEnding::Refused(code)),
             _ if repeats => self.refresh_later(cx),
             _ => {
                 self.audio.keep_keys();
@@ -197,11 +197,11 @@ impl PhoneCall {
     }
 
     /// Handles a re-INVITE of the remote party, or its UPDATE with an offer.
-    fn renegotiate(&mut self, cx: &mut Cx<'_>, id: ServerId, request: &Message) {
+    fn renegotiate(&mut self, cx: &mut PhoneCx<'_>, id: ServerId, request: &SipMessage) {
         self.negotiation.change();
-        self.session.note(cx, request);
+        self.session.note_request(cx, request);
         let body = if self.negotiation.take_new_offer(request) {
-            self.describe(cx).map(Body::sdp)
+            self.describe(cx).map(MessageBody::sdp)
         } else {
             self.negotiation.set_offered(true);
             Some(self.negotiation.offer(cx, &mut self.audio, false))
@@ -216,7 +216,7 @@ impl PhoneCall {
     }
 
     /// Refreshes the session, or retries later if another change is open.
-    pub(super) fn refresh(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn refresh(&mut self, cx: &mut PhoneCx<'_>) {
         let by_update = cx.config.sessions.is_some_and(|sessions| sessions.by_update);
         if by_update {
             self.update(cx);
@@ -229,19 +229,19 @@ impl PhoneCall {
             }
         }
         if self.change.update.is_none() && self.change.reinvite.is_none() {
-            self.deadlines.wake(cx.now + limits::REFRESH_RETRY, Due::Refresh);
+            self.deadlines.wake(cx.now + limits::REFRESH_RETRY, DueAction::Refresh);
         }
     }
 
     /// Sends UPDATE without a description.
-    fn update(&mut self, cx: &mut Cx<'_>) {
+    fn update(&mut self, cx: &mut PhoneCx<'_>) {
         if let Some(dialog) = self.dialog.filter(|_| self.change.update.is_none()) {
             let headers = self.session.headers(cx);
             self.change.update = cx.endpoint.request(cx.now, dialog, Method::Update, headers, None);
         }
     }
 
-    fn updated(&mut self, cx: &mut Cx<'_>, code: u16, response: &Message) {
+    fn updated(&mut self, cx: &mut PhoneCx<'_>, code: u16, response: &SipMessage) {
         if code < 200 {
             return;
         }
@@ -250,15 +250,15 @@ impl PhoneCall {
         match code {
             200..=299 => {
                 // Before the answer, the INVITE transaction determines the session timer.
-                if self.state == State::Talking {
-                    self.session.take(cx, &mut self.deadlines, response);
+                if self.state == PhoneCallState::Talking {
+                    self.session.apply_response(cx, &mut self.deadlines, response);
                 }
                 if offers {
                     self.read_far(cx, response);
                 }
             }
             // The dialog no longer exists at the remote party (RFC 3261 §12.2.1.2).
-            408 | 481 => self.end(cx, Ending::Refused(code)),
+            408 | 481 => self.end(cx, CallEnding::Refused(code)),
             _ => {
                 if offers {
                     self.audio.keep_keys();
@@ -269,9 +269,10 @@ impl PhoneCall {
     }
 
     /// Schedules another refresh after one of our changes was rejected.
-    fn refresh_later(&mut self, cx: &Cx<'_>) {
-        if self.state == State::Talking && self.session.refreshes() && !self.deadlines.has(Due::Refresh) {
-            self.deadlines.wake(cx.now + limits::REFRESH_RETRY, Due::Refresh);
+    fn refresh_later(&mut self, cx: &PhoneCx<'_>) {
+        if self.state == PhoneCallState::Talking && self.session.refreshes() && !self.deadlines.has(DueAction::Refresh)
+        {
+            self.deadlines.wake(cx.now + limits::REFRESH_RETRY, DueAction::Refresh);
         }
     }
 }

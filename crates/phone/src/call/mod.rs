@@ -15,39 +15,39 @@ use std::time::Instant;
 
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 
-use crate::audio::{Audio, Quality, Spoken};
-use crate::cx::Cx;
-use crate::deadlines::Deadlines;
-use crate::ear::Ear;
-use crate::event::{CallNumber, Ending, State};
-use crate::judge::Judge;
-use crate::script::{Answer, Manner, Talk};
-use crate::tone::Codec;
-use changes::Change;
-use negotiation::Negotiation;
-use session::Session;
-use transfer::Transfer;
+use crate::audio::{CallCodec, PhoneAudio, PhoneQuality};
+use crate::cx::PhoneCx;
+use crate::deadlines::PhoneDeadlines;
+use crate::ear::ToneAnalyzer;
+use crate::event::{CallEnding, CallNumber, PhoneCallState};
+use crate::judge::AudioVerifier;
+use crate::script::{AnswerKind, AnswerScript, CallScript};
+use crate::tone::G711Codec;
+use changes::SessionChanges;
+use negotiation::OfferAnswer;
+use session::RefreshTimer;
+use transfer::PhoneTransfers;
 
-pub use transfer::News;
+pub use transfer::TransferProgress;
 
 /// Call of a test phone.
 #[derive(Debug)]
 pub struct PhoneCall {
     number: CallNumber,
     outgoing: bool,
-    state: State,
-    ending: Option<Ending>,
-    manner: Option<Manner>,
-    talk: Talk,
+    state: PhoneCallState,
+    ending: Option<CallEnding>,
+    manner: Option<AnswerKind>,
+    talk: CallScript,
     never_ack: bool,
     /// Whether a reliable provisional response already carried our description, so that the 2xx has none.
     told_early: bool,
     /// Whether a reliable provisional response has been acknowledged, by either side.
     pracked: bool,
     /// Outcome after a CANCEL was requested; a 2xx that crosses the CANCEL is followed by ACK and BYE.
-    canceling: Option<Ending>,
+    canceling: Option<CallEnding>,
     /// Outcome after a BYE that waits for the ACK to our 2xx (RFC 3261 §15).
-    bye_at_ack: Option<Ending>,
+    bye_at_ack: Option<CallEnding>,
     acked: bool,
     answered_at: Option<Instant>,
     call_id: Vec<u8>,
@@ -58,12 +58,12 @@ pub struct PhoneCall {
     dialog: Option<DialogId>,
     /// Early dialog of an outgoing INVITE.
     early: Option<DialogId>,
-    change: Change,
-    negotiation: Negotiation,
-    session: Session,
-    transfer: Transfer,
-    audio: Audio,
-    deadlines: Deadlines,
+    change: SessionChanges,
+    negotiation: OfferAnswer,
+    session: RefreshTimer,
+    transfer: PhoneTransfers,
+    audio: PhoneAudio,
+    deadlines: PhoneDeadlines,
 }
 
 impl PhoneCall {
@@ -71,10 +71,10 @@ impl PhoneCall {
         PhoneCall {
             number,
             outgoing,
-            state: State::Calling,
+            state: PhoneCallState::Calling,
             ending: None,
             manner: None,
-            talk: Talk::default(),
+            talk: CallScript::default(),
             never_ack: false,
             told_early: false,
             pracked: false,
@@ -89,17 +89,17 @@ impl PhoneCall {
             server: None,
             dialog: None,
             early: None,
-            change: Change::default(),
-            negotiation: Negotiation::new(u64::from(ssrc)),
-            session: Session::default(),
-            transfer: Transfer::default(),
-            audio: Audio::new(ssrc),
-            deadlines: Deadlines::default(),
+            change: SessionChanges::default(),
+            negotiation: OfferAnswer::new(u64::from(ssrc)),
+            session: RefreshTimer::default(),
+            transfer: PhoneTransfers::default(),
+            audio: PhoneAudio::new(ssrc),
+            deadlines: PhoneDeadlines::default(),
         }
     }
 
     /// Creates an incoming call that is answered as scripted.
-    pub(crate) fn incoming(number: CallNumber, ssrc: u32, answer: Answer) -> PhoneCall {
+    pub(crate) fn incoming(number: CallNumber, ssrc: u32, answer: AnswerScript) -> PhoneCall {
         PhoneCall { manner: Some(answer.manner), talk: answer.talk, ..PhoneCall::new(number, false, ssrc) }
     }
 
@@ -107,8 +107,8 @@ impl PhoneCall {
     pub(crate) fn ignore(&mut self, call_id: Vec<u8>, called: String, is_over: bool) {
         (self.call_id, self.called) = (call_id, called);
         if is_over {
-            self.state = State::Ended;
-            self.ending = Some(Ending::Ignored);
+            self.state = PhoneCallState::Ended;
+            self.ending = Some(CallEnding::Ignored);
         }
     }
 
@@ -123,18 +123,18 @@ impl PhoneCall {
     }
 
     /// Returns the state of the call.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> PhoneCallState {
         self.state
     }
 
     /// Returns the outcome, or `None` while the call continues.
-    pub fn ending(&self) -> Option<Ending> {
+    pub fn ending(&self) -> Option<CallEnding> {
         self.ending
     }
 
     /// Returns the evaluation of transcoded audio, used if [`Talk::by_ear`] is set.
-    pub fn ear(&self) -> &Ear {
-        self.audio.ear()
+    pub fn tone_analyzer(&self) -> &ToneAnalyzer {
+        self.audio.tone_analyzer()
     }
 
     /// Reports whether the INVITE carried an offer.
@@ -183,18 +183,18 @@ impl PhoneCall {
     }
 
     /// Returns how an incoming call is answered.
-    pub fn manner(&self) -> Option<Manner> {
+    pub fn answer_kind(&self) -> Option<AnswerKind> {
         self.manner
     }
 
     /// Returns the G.711 codec of the voice.
-    pub fn codec(&self) -> Option<Codec> {
+    pub fn codec(&self) -> Option<G711Codec> {
         self.audio.speech().codec()
     }
 
     /// Returns the rtpmap name of the agreed codec.
     pub fn spoken(&self) -> Option<&'static str> {
-        self.audio.speech().spoken().map(Spoken::name)
+        self.audio.speech().spoken().map(CallCodec::name)
     }
 
     /// Returns payload type and clock rate (Hz) of the remote party's telephone-events, if it supports them.
@@ -218,7 +218,7 @@ impl PhoneCall {
     }
 
     /// Returns the remote RTP address.
-    pub fn far(&self) -> Option<SocketAddr> {
+    pub fn remote_rtp(&self) -> Option<SocketAddr> {
         self.audio.speech().to()
     }
 
@@ -228,7 +228,7 @@ impl PhoneCall {
     }
 
     /// Returns loss and jitter in both directions so far, or `None` if the phone sends no reports.
-    pub fn quality(&self) -> Option<Quality> {
+    pub fn quality(&self) -> Option<PhoneQuality> {
         self.audio.quality()
     }
 
@@ -244,8 +244,8 @@ impl PhoneCall {
     }
 
     /// Returns the evaluation of received audio.
-    pub fn judge(&self) -> &Judge {
-        self.audio.judge()
+    pub fn judge(&self) -> &AudioVerifier {
+        self.audio.verifier()
     }
 
     /// Reports whether the audio is encrypted in both directions.
@@ -285,8 +285,8 @@ impl PhoneCall {
     }
 
     /// Returns the progress of transfers, in order.
-    pub fn news(&self) -> &[News] {
-        self.transfer.news()
+    pub fn transfer_progress(&self) -> &[TransferProgress] {
+        self.transfer.progress()
     }
 
     /// Reports whether this is the server transaction of the call.
@@ -316,7 +316,7 @@ impl PhoneCall {
 
     /// Releases the media address of an ended call, and cancels its timers.
     pub(crate) fn settle(&mut self) -> Option<SocketAddr> {
-        if self.state != State::Ended {
+        if self.state != PhoneCallState::Ended {
             return None;
         }
         self.deadlines.clear();
@@ -325,12 +325,12 @@ impl PhoneCall {
 
     /// Reports whether media for this address belongs to the call.
     pub(crate) fn listens_at(&self, to: SocketAddr) -> bool {
-        self.audio.address() == Some(to) && self.state != State::Ended
+        self.audio.address() == Some(to) && self.state != PhoneCallState::Ended
     }
 
     /// Handles a received RTP packet.
-    pub(crate) fn hear(&mut self, cx: &mut Cx<'_>, bytes: &[u8]) {
-        self.audio.hear(cx, self.number, &self.talk, bytes);
+    pub(crate) fn receive_packet(&mut self, cx: &mut PhoneCx<'_>, bytes: &[u8]) {
+        self.audio.receive_packet(cx, self.number, &self.talk, bytes);
     }
 
     /// Handles a received RTCP packet.

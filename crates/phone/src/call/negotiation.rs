@@ -1,28 +1,30 @@
 //! Offers and answers of a call, and their effect on audio and keys.
 
 use rand_chacha::rand_core::Rng as _;
-use trunkgate_sdp::keying::{Keys, OFFERED, admit, agreed, check_answer, protect_answer, protect_offer};
-use trunkgate_sdp::{Description, Direction, Far, Form, Identity, Policy, Srtp, Suite, far};
-use trunkgate_sip::{Body, Message};
+use trunkgate_sdp::keying::{AgreedKeys, OFFERED, agreed, check_answer, filter_offer, protect_answer, protect_offer};
+use trunkgate_sdp::{
+    CodecPolicy, LocalOrigin, MediaDirection, MediaEndpoint, SessionDescription, Srtp, SrtpForm, Suite, remote_endpoint,
+};
+use trunkgate_sip::{MessageBody, SipMessage};
 
-use crate::audio::{Audio, Spoken};
-use crate::cx::Cx;
+use crate::audio::{CallCodec, PhoneAudio};
+use crate::cx::PhoneCx;
 
 /// Boundary of a multipart body.
 const BOUNDARY: &str = "phone-part";
 
 /// Negotiation state of a call.
 #[derive(Debug)]
-pub(super) struct Negotiation {
+pub(super) struct OfferAnswer {
     session_id: u64,
     version: u64,
     /// Local description, the last one written.
-    ours: Option<Description>,
+    ours: Option<SessionDescription>,
     /// Remote description that is in force with ours.
-    theirs: Option<Description>,
+    theirs: Option<SessionDescription>,
     /// Offer of the remote party.
-    offer: Option<Description>,
-    direction: Direction,
+    offer: Option<SessionDescription>,
+    direction: MediaDirection,
     /// Whether our offer awaits its answer.
     offered: bool,
     /// Whether the INVITE carried an offer.
@@ -31,18 +33,18 @@ pub(super) struct Negotiation {
 
 /// State saved before a change of ours, to restore if the change is not sent.
 #[derive(Debug)]
-pub(super) struct Before(Direction, Option<Description>);
+pub(super) struct SavedNegotiation(MediaDirection, Option<SessionDescription>);
 
-impl Negotiation {
+impl OfferAnswer {
     /// Creates a negotiation with this session id.
-    pub(super) fn new(session_id: u64) -> Negotiation {
-        Negotiation {
+    pub(super) fn new(session_id: u64) -> OfferAnswer {
+        OfferAnswer {
             session_id,
             version: 1,
             ours: None,
             theirs: None,
             offer: None,
-            direction: Direction::SendRecv,
+            direction: MediaDirection::SendRecv,
             offered: false,
             is_early: false,
         }
@@ -59,8 +61,8 @@ impl Negotiation {
     }
 
     /// Returns our last description as a body.
-    pub(super) fn body(&self) -> Option<Body> {
-        self.ours.as_ref().map(|ours| Body::sdp(ours.to_string()))
+    pub(super) fn body(&self) -> Option<MessageBody> {
+        self.ours.as_ref().map(|ours| MessageBody::sdp(ours.to_string()))
     }
 
     /// Reports whether a local description exists.
@@ -74,14 +76,14 @@ impl Negotiation {
     }
 
     /// Stores the offer of a received INVITE, if any.
-    pub(super) fn take_first_offer(&mut self, request: &Message) {
-        self.offer = request.sdp().and_then(|sdp| Description::parse(&sdp).ok());
+    pub(super) fn take_first_offer(&mut self, request: &SipMessage) {
+        self.offer = request.sdp().and_then(|sdp| SessionDescription::parse(&sdp).ok());
         self.is_early = self.offer.is_some();
     }
 
     /// Stores the offer of a session change and returns `true`; without one, keeps the earlier offer.
-    pub(super) fn take_new_offer(&mut self, request: &Message) -> bool {
-        let Some(offer) = request.sdp().and_then(|sdp| Description::parse(&sdp).ok()) else { return false };
+    pub(super) fn take_new_offer(&mut self, request: &SipMessage) -> bool {
+        let Some(offer) = request.sdp().and_then(|sdp| SessionDescription::parse(&sdp).ok()) else { return false };
         self.offer = Some(offer);
         true
     }
@@ -102,86 +104,91 @@ impl Negotiation {
     }
 
     /// Begins a change of ours to this direction. Returns the state before it.
-    pub(super) fn turn(&mut self, direction: Direction) -> Before {
-        let before = Before(std::mem::replace(&mut self.direction, direction), self.ours.clone());
+    pub(super) fn turn(&mut self, direction: MediaDirection) -> SavedNegotiation {
+        let before = SavedNegotiation(std::mem::replace(&mut self.direction, direction), self.ours.clone());
         self.change();
         before
     }
 
     /// Reverts a change that was not sent.
-    pub(super) fn turn_back(&mut self, audio: &mut Audio, before: Before) {
-        Before(self.direction, self.ours) = before;
+    pub(super) fn turn_back(&mut self, audio: &mut PhoneAudio, before: SavedNegotiation) {
+        SavedNegotiation(self.direction, self.ours) = before;
         audio.keep_keys();
     }
 
     /// Answers the current offer. Returns `None` if nothing matches.
-    pub(super) fn answer(&mut self, cx: &mut Cx<'_>, audio: &mut Audio) -> Option<String> {
-        let (offer, media) = (admit(self.offer.clone()?, cx.config.srtp, &Suite::ALL).ok()?, audio.address()?);
-        let identity = Identity { session_id: self.session_id, version: self.version, ip: media.ip() };
-        let policy = Policy { codecs: cx.config.codecs.clone(), ..Policy::default() };
+    pub(super) fn answer(&mut self, cx: &mut PhoneCx<'_>, audio: &mut PhoneAudio) -> Option<String> {
+        let (offer, media) = (filter_offer(self.offer.clone()?, cx.config.srtp, &Suite::ALL).ok()?, audio.address()?);
+        let identity = LocalOrigin { session_id: self.session_id, version: self.version, ip: media.ip() };
+        let policy = CodecPolicy { codecs: cx.config.codecs.clone(), ..CodecPolicy::default() };
         let (mut answer, far, codec) =
             trunkgate_sdp::answer_offer(&offer, &policy, media.port(), &identity, self.direction).ok()?;
         let before = self.ours.as_ref().zip(self.theirs.as_ref());
         protect_answer(&mut answer, &offer, cx.config.srtp, before, &mut |bytes| cx.keys.fill_bytes(bytes));
         let text = answer.to_string();
-        let spoken = Spoken::of_name(&codec.codec);
-        audio.agree(far, (codec.number, spoken?), self.direction.sends(), &answer);
+        let spoken = CallCodec::of_name(&codec.codec);
+        audio.apply_session(far, (codec.number, spoken?), self.direction.sends(), &answer);
         (self.ours, self.theirs) = (Some(answer), Some(offer));
         audio.agree_keys(cx.now, self.keys());
         Some(text)
     }
 
     /// Answers the offer in a response.
-    pub(super) fn answer_to(&mut self, cx: &mut Cx<'_>, audio: &mut Audio, response: &Message) -> Option<String> {
-        self.offer = Some(Description::parse(&response.sdp()?).ok()?);
+    pub(super) fn answer_to(
+        &mut self,
+        cx: &mut PhoneCx<'_>,
+        audio: &mut PhoneAudio,
+        response: &SipMessage,
+    ) -> Option<String> {
+        self.offer = Some(SessionDescription::parse(&response.sdp()?).ok()?);
         self.answer(cx, audio)
     }
 
     /// Applies the remote party's answer to our offer. Returns whether audio may start; it may not if the answer lacks
     /// the required SRTP.
-    pub(super) fn read(&mut self, cx: &Cx<'_>, audio: &mut Audio, message: &Message) -> bool {
-        let Some(answer) = message.sdp().and_then(|sdp| Description::parse(&sdp).ok()) else { return false };
+    pub(super) fn read(&mut self, cx: &PhoneCx<'_>, audio: &mut PhoneAudio, message: &SipMessage) -> bool {
+        let Some(answer) = message.sdp().and_then(|sdp| SessionDescription::parse(&sdp).ok()) else { return false };
         let Some((far, payload, spoken)) = read_answer(&answer) else { return false };
         let Some(ours) = &self.ours else { return false };
         if check_answer(ours, &answer, 0..1, cx.config.srtp).is_err() {
             return false;
         }
-        audio.agree(far, (payload, spoken), self.direction.sends(), &answer);
+        audio.apply_session(far, (payload, spoken), self.direction.sends(), &answer);
         self.theirs = Some(answer);
         audio.agree_keys(cx.now, self.keys());
         true
     }
 
     /// Creates our offer as the body of a request or response.
-    pub(super) fn offer(&mut self, cx: &mut Cx<'_>, audio: &mut Audio, multipart: bool) -> Body {
-        let Some(media) = audio.address() else { return Body::sdp("") };
-        let identity = Identity { session_id: self.session_id, version: self.version, ip: media.ip() };
-        let policy = Policy { codecs: cx.config.codecs.clone(), ..Policy::default() };
+    pub(super) fn offer(&mut self, cx: &mut PhoneCx<'_>, audio: &mut PhoneAudio, multipart: bool) -> MessageBody {
+        let Some(media) = audio.address() else { return MessageBody::sdp("") };
+        let identity = LocalOrigin { session_id: self.session_id, version: self.version, ip: media.ip() };
+        let policy = CodecPolicy { codecs: cx.config.codecs.clone(), ..CodecPolicy::default() };
         let mut offer = trunkgate_sdp::offer_own(&policy, media.port(), &identity, self.direction);
         let form = match cx.config.srtp {
-            Srtp::Off => Form::Plain,
-            Srtp::Optional => Form::Either,
-            Srtp::Required => Form::Secure,
+            Srtp::Off => SrtpForm::Plain,
+            Srtp::Optional => SrtpForm::Either,
+            Srtp::Required => SrtpForm::Secure,
         };
         let before = self.ours.as_ref().zip(self.theirs.as_ref());
         protect_offer(&mut offer, |_| form, &OFFERED, before, &mut |bytes| cx.keys.fill_bytes(bytes));
-        if form != Form::Plain {
+        if form != SrtpForm::Plain {
             audio.await_keys();
         }
         let text = offer.to_string();
         self.ours = Some(offer);
         if !multipart {
-            return Body::sdp(text);
+            return MessageBody::sdp(text);
         }
         let whole = format!(
             "--{BOUNDARY}\r\nContent-Type: text/plain\r\n\r\nhello\r\n\
              --{BOUNDARY}\r\nContent-Type: application/sdp\r\n\r\n{text}\r\n--{BOUNDARY}--\r\n"
         );
-        Body { content_type: format!("multipart/mixed;boundary={BOUNDARY}"), bytes: whole.into_bytes().into() }
+        MessageBody { content_type: format!("multipart/mixed;boundary={BOUNDARY}"), bytes: whole.into_bytes().into() }
     }
 
     /// Returns the keys agreed by both descriptions; `None` means plain RTP.
-    fn keys(&self) -> Option<Keys> {
+    fn keys(&self) -> Option<AgreedKeys> {
         let ours = self.ours.iter().flat_map(|ours| &ours.media);
         let sections = ours.zip(self.theirs.iter().flat_map(|theirs| &theirs.media));
         sections.filter(|(ours, _)| ours.port != 0).find_map(|(ours, theirs)| agreed(ours, theirs))
@@ -190,12 +197,12 @@ impl Negotiation {
 
 /// Returns media endpoint, payload type and codec of the first audio section of an answer, or `None` if it is
 /// rejected.
-fn read_answer(answer: &Description) -> Option<(Far, u8, Spoken)> {
+fn read_answer(answer: &SessionDescription) -> Option<(MediaEndpoint, u8, CallCodec)> {
     let section = answer.media.iter().find(|m| m.kind == "audio" && m.port != 0)?;
     let attributes = || section.attributes.iter().chain(answer.attributes.iter());
     let direction = attributes()
         .find_map(|a| {
-            [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+            [MediaDirection::SendRecv, MediaDirection::SendOnly, MediaDirection::RecvOnly, MediaDirection::Inactive]
                 .into_iter()
                 .find(|d| d.as_str() == a.name)
         })
@@ -204,9 +211,9 @@ fn read_answer(answer: &Description) -> Option<(Far, u8, Spoken)> {
         let payload: u8 = format.parse().ok()?;
         let mapped = attributes().filter(|a| a.name == "rtpmap").find_map(|a| {
             let (number, name) = a.value.as_deref()?.split_once(' ')?;
-            (number == format).then(|| name.split('/').next().and_then(Spoken::of_name))
+            (number == format).then(|| name.split('/').next().and_then(CallCodec::of_name))
         });
-        Some((payload, mapped.unwrap_or(Spoken::of_payload(payload))?))
+        Some((payload, mapped.unwrap_or(CallCodec::of_payload(payload))?))
     })?;
-    Some((far(answer, section, direction), payload, codec))
+    Some((remote_endpoint(answer, section, direction), payload, codec))
 }

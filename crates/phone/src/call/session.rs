@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use trunkgate_sip::header::{Refresher, SessionExpires};
-use trunkgate_sip::{Answer, Extra, Message, ServerId};
+use trunkgate_sip::{ExtraHeader, ResponseSpec, ServerId, SipMessage};
 
-use crate::cx::Cx;
-use crate::deadlines::{Deadlines, Due};
+use crate::cx::PhoneCx;
+use crate::deadlines::{DueAction, PhoneDeadlines};
 use crate::limits;
 use crate::script::PhoneConfig;
 
@@ -15,7 +15,7 @@ pub(crate) const TIMER: &str = "timer";
 
 /// Session timer of a call.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub(super) struct RefreshTimer {
     /// Agreed interval in seconds, and whether this side refreshes.
     agreed: Option<(u32, bool)>,
     /// Interval requested by an unanswered INVITE, and whether its sender supports session timers.
@@ -24,12 +24,12 @@ pub(super) struct Session {
     refreshed: u32,
 }
 
-fn header(name: &str, value: impl ToString) -> Extra {
-    Extra { name: name.to_owned(), value: value.to_string() }
+fn header(name: &str, value: impl ToString) -> ExtraHeader {
+    ExtraHeader { name: name.to_owned(), value: value.to_string() }
 }
 
 /// Returns the session timer headers of the initial INVITE.
-pub(crate) fn wanted(config: &PhoneConfig) -> Vec<Extra> {
+pub(crate) fn wanted(config: &PhoneConfig) -> Vec<ExtraHeader> {
     let Some(sessions) = config.sessions.filter(|sessions| sessions.seconds > 0) else { return Vec::new() };
     let refresher = sessions.refreshes.then_some(Refresher::Uac);
     if sessions.seconds < limits::SESSION_LEAST_S {
@@ -41,17 +41,17 @@ pub(crate) fn wanted(config: &PhoneConfig) -> Vec<Extra> {
 }
 
 /// Rejects a request for a shorter session than the phone accepts. Returns whether it did.
-pub(crate) fn refuses(cx: &mut Cx<'_>, id: ServerId, request: &Message) -> bool {
+pub(crate) fn refuses(cx: &mut PhoneCx<'_>, id: ServerId, request: &SipMessage) -> bool {
     let Some(sessions) = cx.config.sessions else { return false };
     let is_short = request.session_expires().is_some_and(|expires| expires.seconds < sessions.least);
     if is_short {
         let headers = vec![header("Min-SE", sessions.least)];
-        cx.endpoint.respond(cx.now, id, Answer { code: 422, headers, ..Answer::default() });
+        cx.endpoint.respond(cx.now, id, ResponseSpec { code: 422, headers, ..ResponseSpec::default() });
     }
     is_short
 }
 
-impl Session {
+impl RefreshTimer {
     /// Returns the session interval in seconds, or `None` without session timer.
     pub(super) fn seconds(&self) -> Option<u32> {
         self.agreed.map(|(seconds, _)| seconds)
@@ -68,14 +68,14 @@ impl Session {
     }
 
     /// Records the interval that an INVITE requests.
-    pub(super) fn note(&mut self, cx: &Cx<'_>, request: &Message) {
+    pub(super) fn note_request(&mut self, cx: &PhoneCx<'_>, request: &SipMessage) {
         if cx.config.sessions.is_some() {
             self.asked = Some((request.session_expires(), request.supports(TIMER)));
         }
     }
 
     /// Returns the session timer headers of the 2xx to an INVITE, and starts the interval.
-    pub(super) fn answer(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines) -> Vec<Extra> {
+    pub(super) fn answer(&mut self, cx: &PhoneCx<'_>, deadlines: &mut PhoneDeadlines) -> Vec<ExtraHeader> {
         let (Some(sessions), Some((expires, supports))) = (cx.config.sessions, self.asked.take()) else {
             return Vec::new();
         };
@@ -91,7 +91,7 @@ impl Session {
             None if sessions.seconds > 0 => Some((sessions.seconds.max(sessions.least), true)),
             None => None,
         };
-        self.begin(cx, deadlines, agreed);
+        self.start_timer(cx, deadlines, agreed);
         let Some((seconds, ours)) = agreed else { return Vec::new() };
         let refresher = Some(if ours { Refresher::Uas } else { Refresher::Uac });
         let required = supports.then(|| header("Require", TIMER));
@@ -99,32 +99,32 @@ impl Session {
     }
 
     /// Applies the session timer headers of a 2xx to our INVITE or UPDATE.
-    pub(super) fn take(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines, response: &Message) {
+    pub(super) fn apply_response(&mut self, cx: &PhoneCx<'_>, deadlines: &mut PhoneDeadlines, response: &SipMessage) {
         if cx.config.sessions.is_none() {
             return;
         }
         let agreed = response.session_expires();
         let agreed = agreed.map(|expires| (expires.seconds, expires.refresher != Some(Refresher::Uas)));
-        self.begin(cx, deadlines, agreed);
+        self.start_timer(cx, deadlines, agreed);
     }
 
-    fn begin(&mut self, cx: &Cx<'_>, deadlines: &mut Deadlines, agreed: Option<(u32, bool)>) {
+    fn start_timer(&mut self, cx: &PhoneCx<'_>, deadlines: &mut PhoneDeadlines, agreed: Option<(u32, bool)>) {
         let forgets = cx.config.sessions.is_some_and(|sessions| sessions.forgets);
         self.refreshed += u32::from(self.agreed.is_some() && agreed.is_some());
         self.agreed = agreed;
-        deadlines.forget(Due::Refresh);
-        deadlines.forget(Due::SessionOver);
+        deadlines.forget(DueAction::Refresh);
+        deadlines.forget(DueAction::SessionOver);
         let Some((seconds, ours)) = agreed.filter(|_| !forgets) else { return };
         let interval = Duration::from_secs(seconds.into());
         // RFC 4028 §10: the session is ended shortly before its interval expires.
-        deadlines.wake(cx.now + (interval - (interval / 3).min(limits::SESSION_EARLY)), Due::SessionOver);
+        deadlines.wake(cx.now + (interval - (interval / 3).min(limits::SESSION_EARLY)), DueAction::SessionOver);
         if ours {
-            deadlines.wake(cx.now + interval / 2, Due::Refresh);
+            deadlines.wake(cx.now + interval / 2, DueAction::Refresh);
         }
     }
 
     /// Returns the session timer headers of a change in an answered call.
-    pub(super) fn headers(&self, cx: &Cx<'_>) -> Vec<Extra> {
+    pub(super) fn headers(&self, cx: &PhoneCx<'_>) -> Vec<ExtraHeader> {
         let (Some(sessions), Some((seconds, ours))) = (cx.config.sessions, self.agreed) else { return Vec::new() };
         let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });
         let least = sessions.least.max(limits::SESSION_LEAST_S);

@@ -1,10 +1,10 @@
 //! Completion of an encrypted file that a crash has truncated.
 
-use super::payload::{Payload, SEALED_BYTES};
+use super::payload::{PayloadKey, SEALED_BYTES};
 
 /// Changes that complete a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completion {
+pub struct FileCompletion {
     /// Bytes to write at a position before the file is truncated: the last full chunk, sealed as the last one.
     pub write: Option<(u64, Vec<u8>)>,
     /// Length to which the file is truncated.
@@ -19,47 +19,50 @@ pub struct Completion {
 ///
 /// Returns the errors of `read`.
 pub fn completion<E>(
-    payload: &Payload,
+    payload: &PayloadKey,
     file_bytes: u64,
     mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
-) -> Result<Completion, E> {
+) -> Result<FileCompletion, E> {
     let (whole, rest) = payload.chunks(file_bytes);
     if rest > 0 && payload.contents(file_bytes).is_some() {
-        let mut sealed = read(payload.place(whole), rest as usize)?;
+        let mut sealed = read(payload.chunk_offset(whole), rest as usize)?;
         if payload.open_chunk(whole, true, &mut sealed).is_ok() {
-            return Ok(Completion { write: None, length: file_bytes });
+            return Ok(FileCompletion { write: None, length: file_bytes });
         }
     }
     for chunk in (0..whole).rev() {
-        let (place, length) = (payload.place(chunk), payload.place(chunk + 1));
+        let (place, length) = (payload.chunk_offset(chunk), payload.chunk_offset(chunk + 1));
         let sealed = read(place, SEALED_BYTES as usize)?;
         if payload.open_chunk(chunk, true, &mut sealed.clone()).is_ok() {
-            return Ok(Completion { write: None, length });
+            return Ok(FileCompletion { write: None, length });
         }
         let mut opened = sealed;
         if let Ok(contents) = payload.open_chunk(chunk, false, &mut opened) {
             let mut again = Vec::new();
             payload.seal_chunk(chunk, true, contents, &mut again);
-            return Ok(Completion { write: Some((place, again)), length });
+            return Ok(FileCompletion { write: Some((place, again)), length });
         }
     }
     let mut empty = Vec::new();
     payload.seal_chunk(0, true, &[], &mut empty);
-    Ok(Completion { length: payload.place(0) + empty.len() as u64, write: Some((payload.place(0), empty)) })
+    Ok(FileCompletion {
+        length: payload.chunk_offset(0) + empty.len() as u64,
+        write: Some((payload.chunk_offset(0), empty)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CHUNK_BYTES, Identities, Identity, Randomness, Refusal, Sealer};
+    use super::super::{AgeIdentities, AgeIdentity, CHUNK_BYTES, FileRandomness, OpenError, Sealer};
     use super::*;
 
-    fn identities() -> Identities {
-        Identities::parse(&Identity::of([7; 32]).unwrap().reveal()).unwrap()
+    fn identities() -> AgeIdentities {
+        AgeIdentities::parse(&AgeIdentity::from_secret([7; 32]).unwrap().reveal()).unwrap()
     }
 
     fn sealed(contents: &[u8]) -> Vec<u8> {
         let mut file = Vec::new();
-        let mut sealer = Sealer::new(identities().recipient(), &Randomness::new([9; 64]), &mut file).unwrap();
+        let mut sealer = Sealer::new(identities().recipient(), &FileRandomness::new([9; 64]), &mut file).unwrap();
         for part in contents.chunks(7001) {
             sealer.push(part, &mut file);
         }
@@ -67,13 +70,13 @@ mod tests {
         file
     }
 
-    fn opened(file: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let payload = Payload::open(file, &identities())?;
-        let (last, bytes) = payload.contents(file.len() as u64).ok_or(Refusal::Payload)?;
+    fn opened(file: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let payload = PayloadKey::open(file, &identities())?;
+        let (last, bytes) = payload.contents(file.len() as u64).ok_or(OpenError::Payload)?;
         let mut contents = Vec::new();
         for chunk in 0..=last {
-            let end = (payload.place(chunk + 1) as usize).min(file.len());
-            let mut sealed = file[payload.place(chunk) as usize..end].to_vec();
+            let end = (payload.chunk_offset(chunk + 1) as usize).min(file.len());
+            let mut sealed = file[payload.chunk_offset(chunk) as usize..end].to_vec();
             contents.extend_from_slice(payload.open_chunk(chunk, chunk == last, &mut sealed)?);
         }
         assert_eq!(contents.len() as u64, bytes);
@@ -81,7 +84,7 @@ mod tests {
     }
 
     fn completed(file: &mut Vec<u8>) -> bool {
-        let payload = Payload::open(file, &identities()).unwrap();
+        let payload = PayloadKey::open(file, &identities()).unwrap();
         let read = |place: u64, length: usize| Ok::<_, ()>(file[place as usize..place as usize + length].to_vec());
         let completion = completion(&payload, file.len() as u64, read).unwrap();
         let is_whole = completion.write.is_none() && completion.length == file.len() as u64;
@@ -109,13 +112,13 @@ mod tests {
     fn a_file_cut_anywhere_is_completed_and_lacks_less_than_two_chunks() {
         let contents = contents(2 * CHUNK_BYTES + 300);
         let file = sealed(&contents);
-        let begins = Payload::open(&file, &identities()).unwrap().place(0) as usize;
+        let begins = PayloadKey::open(&file, &identities()).unwrap().chunk_offset(0) as usize;
         // Every position near the ends of chunks, and some between.
         let near = |at: usize| [0, 1, 2].iter().any(|k| (begins + k * SEALED_BYTES as usize).abs_diff(at) <= 40);
         for cut in (0..=file.len()).filter(|at| near(*at) || at % 997 == 0 || *at >= file.len() - 40) {
             let mut cut_file = file[..cut].to_vec();
             if cut < begins {
-                assert_eq!(Payload::open(&cut_file, &identities()).err(), Some(Refusal::Short), "{cut}");
+                assert_eq!(PayloadKey::open(&cut_file, &identities()).err(), Some(OpenError::Short), "{cut}");
                 continue;
             }
             assert_eq!(completed(&mut cut_file), cut == file.len(), "{cut}");
@@ -144,8 +147,8 @@ mod tests {
     #[test]
     fn nothing_opens_with_another_key_or_after_a_change() {
         let file = sealed(b"hello");
-        let other = Identities::parse(&Identity::of([8; 32]).unwrap().reveal()).unwrap();
-        assert_eq!(Payload::open(&file, &other).err(), Some(Refusal::OtherKey));
+        let other = AgeIdentities::parse(&AgeIdentity::from_secret([8; 32]).unwrap().reveal()).unwrap();
+        assert_eq!(PayloadKey::open(&file, &other).err(), Some(OpenError::OtherKey));
         for at in 0..file.len() {
             let mut damaged = file.clone();
             damaged[at] ^= 1;

@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 
 use super::stanza::{Stanza, decode, encode, line};
-use super::{FileKey, Identities, Identity, Recipient, derive};
+use super::{AgeIdentities, AgeIdentity, FileKey, Recipient, derive};
 
 const VERSION: &[u8] = b"age-encryption.org/v1";
 const X25519: &[u8] = b"X25519";
@@ -16,7 +16,7 @@ const TAG_BYTES: usize = 16;
 
 /// Reason why a file cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum OpenError {
     /// The file ends within its header.
     Short,
     /// The header is not of age v1.
@@ -29,19 +29,19 @@ pub enum Refusal {
     Payload,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Refusal::Short => "the file ends within its header",
-            Refusal::Header => "the file has no valid age header",
-            Refusal::OtherKey => "the file is encrypted for another key",
-            Refusal::Altered => "the header of the file has been altered",
-            Refusal::Payload => "the encrypted contents are damaged or incomplete",
+            OpenError::Short => "the file ends within its header",
+            OpenError::Header => "the file has no valid age header",
+            OpenError::OtherKey => "the file is encrypted for another key",
+            OpenError::Altered => "the header of the file has been altered",
+            OpenError::Payload => "the encrypted contents are damaged or incomplete",
         })
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for OpenError {}
 
 fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
     UnboundKey::new(&CHACHA20_POLY1305, key).ok().map(LessSafeKey::new)
@@ -62,9 +62,9 @@ fn wrapping_key(shared: &[u8; 32], share: &[u8; 32], recipient: &[u8; 32]) -> Op
 
 /// Writes the header of a file for a recipient; `None` if the cryptographic library fails, which no input causes.
 pub(super) fn write(file_key: &FileKey, ephemeral: [u8; 32], recipient: Recipient) -> Option<Vec<u8>> {
-    let ephemeral = Identity::of(ephemeral)?;
+    let ephemeral = AgeIdentity::from_secret(ephemeral)?;
     let share = ephemeral.recipient().public;
-    let shared = ephemeral.agree(&recipient.public)?;
+    let shared = ephemeral.shared_secret(&recipient.public)?;
     let mut body = file_key.0.to_vec();
     wrapping_key(&shared, &share, &recipient.public)?
         .seal_in_place_append_tag(nonce(), Aad::empty(), &mut body)
@@ -77,48 +77,48 @@ pub(super) fn write(file_key: &FileKey, ephemeral: [u8; 32], recipient: Recipien
 }
 
 /// Parses the header at the beginning of a file; returns the file key and the header's length.
-pub(super) fn read(file: &[u8], identities: &Identities) -> Result<(FileKey, usize), Refusal> {
+pub(super) fn read(file: &[u8], identities: &AgeIdentities) -> Result<(FileKey, usize), OpenError> {
     let mut rest = file;
     if line(&mut rest).ok_or_else(|| short(file))? != VERSION {
-        return Err(Refusal::Header);
+        return Err(OpenError::Header);
     }
     let mut stanzas = Vec::new();
     let (mac, length) = loop {
         let begins = file.len() - rest.len();
-        let text = line(&mut rest).ok_or(Refusal::Short)?;
+        let text = line(&mut rest).ok_or(OpenError::Short)?;
         if let Some(arguments) = text.strip_prefix(b"-> ") {
-            stanzas.push(Stanza::read(arguments, &mut rest).ok_or(Refusal::Header)?);
+            stanzas.push(Stanza::read(arguments, &mut rest).ok_or(OpenError::Header)?);
         } else {
             let mac = text.strip_prefix(b"--- ").and_then(decode).filter(|mac| mac.len() == 32);
-            break (mac.ok_or(Refusal::Header)?, (begins + 3, file.len() - rest.len()));
+            break (mac.ok_or(OpenError::Header)?, (begins + 3, file.len() - rest.len()));
         }
     };
     if stanzas.is_empty() {
-        return Err(Refusal::Header);
+        return Err(OpenError::Header);
     }
-    let file_key = unwrap(&stanzas, identities)?.ok_or(Refusal::OtherKey)?;
-    let signed = file.get(..length.0).ok_or(Refusal::Header)?;
-    let key = mac_key(&file_key).ok_or(Refusal::Altered)?;
-    hmac::verify(&key, signed, &mac).map_err(|_| Refusal::Altered)?;
+    let file_key = unwrap(&stanzas, identities)?.ok_or(OpenError::OtherKey)?;
+    let signed = file.get(..length.0).ok_or(OpenError::Header)?;
+    let key = mac_key(&file_key).ok_or(OpenError::Altered)?;
+    hmac::verify(&key, signed, &mac).map_err(|_| OpenError::Altered)?;
     Ok((file_key, length.1))
 }
 
 /// Returns the error for an incomplete first line, which may be a truncated header.
-fn short(file: &[u8]) -> Refusal {
-    if VERSION.starts_with(file) { Refusal::Short } else { Refusal::Header }
+fn short(file: &[u8]) -> OpenError {
+    if VERSION.starts_with(file) { OpenError::Short } else { OpenError::Header }
 }
 
 /// Finds a stanza that one of the identities opens, and unwraps its file key.
-fn unwrap(stanzas: &[Stanza<'_>], identities: &Identities) -> Result<Option<FileKey>, Refusal> {
+fn unwrap(stanzas: &[Stanza<'_>], identities: &AgeIdentities) -> Result<Option<FileKey>, OpenError> {
     let mut found = None;
     for stanza in stanzas.iter().filter(|stanza| stanza.kind == X25519) {
-        let [share] = stanza.arguments[..] else { return Err(Refusal::Header) };
-        let share: [u8; 32] = decode(share).and_then(|share| share.try_into().ok()).ok_or(Refusal::Header)?;
+        let [share] = stanza.arguments[..] else { return Err(OpenError::Header) };
+        let share: [u8; 32] = decode(share).and_then(|share| share.try_into().ok()).ok_or(OpenError::Header)?;
         if stanza.body.len() != 16 + TAG_BYTES {
-            return Err(Refusal::Header);
+            return Err(OpenError::Header);
         }
         for identity in identities.all() {
-            let shared = identity.agree(&share).ok_or(Refusal::Header)?;
+            let shared = identity.shared_secret(&share).ok_or(OpenError::Header)?;
             let mut body = stanza.body.clone();
             let opened = wrapping_key(&shared, &share, &identity.recipient().public)
                 .and_then(|key| key.open_in_place(nonce(), Aad::empty(), &mut body).ok().map(|key| key.to_vec()));

@@ -38,22 +38,22 @@ impl fmt::Display for InvalidIdentity {
 
 /// Secret X25519 key.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct AgeIdentity {
     secret: [u8; 32],
     public: [u8; 32],
 }
 
-impl Identity {
+impl AgeIdentity {
     /// Parses `AGE-SECRET-KEY-1…`.
-    pub fn parse(text: &str) -> Option<Identity> {
-        Identity::of(bech32::decode(SECRET, text)?)
+    pub fn parse(text: &str) -> Option<AgeIdentity> {
+        AgeIdentity::from_secret(bech32::decode(SECRET, text)?)
     }
 
     /// Creates an identity from 32 random bytes.
-    pub fn of(secret: [u8; 32]) -> Option<Identity> {
+    pub fn from_secret(secret: [u8; 32]) -> Option<AgeIdentity> {
         let key = PrivateKey::from_private_key(&X25519, &secret).ok()?;
         let public = key.compute_public_key().ok()?.as_ref().try_into().ok()?;
-        Some(Identity { secret, public })
+        Some(AgeIdentity { secret, public })
     }
 
     /// Returns the recipient for which files are encrypted.
@@ -67,20 +67,20 @@ impl Identity {
     }
 
     /// Computes the shared secret with another public key, which may be untrusted; `None` for an invalid point.
-    pub(super) fn agree(&self, public: &[u8; 32]) -> Option<[u8; 32]> {
+    pub(super) fn shared_secret(&self, public: &[u8; 32]) -> Option<[u8; 32]> {
         let key = PrivateKey::from_private_key(&X25519, &self.secret).ok()?;
         let other = UnparsedPublicKey::new(&X25519, public);
         agree(&key, other, (), |shared| shared.try_into().map_err(drop)).ok()
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for AgeIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({})", self.recipient())
     }
 }
 
-impl Drop for Identity {
+impl Drop for AgeIdentity {
     fn drop(&mut self) {
         self.secret.zeroize();
     }
@@ -101,18 +101,18 @@ impl fmt::Display for Recipient {
 
 /// Identities of a file: new files are encrypted for the first one, all of them decrypt, so that a key can be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identities {
-    first: Identity,
-    others: Vec<Identity>,
+pub struct AgeIdentities {
+    first: AgeIdentity,
+    others: Vec<AgeIdentity>,
 }
 
-impl Identities {
+impl AgeIdentities {
     /// Parses an identity file: one identity per line, empty lines and comments with `#`.
     ///
     /// # Errors
     ///
     /// Returns the reason why the text is invalid.
-    pub fn parse(text: &str) -> Result<Identities, InvalidIdentity> {
+    pub fn parse(text: &str) -> Result<AgeIdentities, InvalidIdentity> {
         let mut found = Vec::new();
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -120,7 +120,7 @@ impl Identities {
                 continue;
             }
             let lower = line.get(..SECRET.len()).unwrap_or_default().to_ascii_lowercase();
-            found.push(match Identity::parse(line) {
+            found.push(match AgeIdentity::parse(line) {
                 Some(identity) => identity,
                 None if lower == SECRET => return Err(InvalidIdentity::Damaged(at + 1)),
                 None if bech32::decode(PUBLIC, line).is_some() => return Err(InvalidIdentity::IsRecipient),
@@ -129,7 +129,7 @@ impl Identities {
         }
         let mut found = found.into_iter();
         let first = found.next().ok_or(InvalidIdentity::Missing)?;
-        Ok(Identities { first, others: found.collect() })
+        Ok(AgeIdentities { first, others: found.collect() })
     }
 
     /// Returns the recipient of new files.
@@ -138,7 +138,7 @@ impl Identities {
     }
 
     /// Iterates over the identities.
-    pub fn all(&self) -> impl Iterator<Item = &Identity> {
+    pub fn all(&self) -> impl Iterator<Item = &AgeIdentity> {
         std::iter::once(&self.first).chain(&self.others)
     }
 }
@@ -153,14 +153,14 @@ mod tests {
     #[test]
     fn identity_files_are_read_as_age_keygen_writes_them() {
         let file = format!("# created: 2026-11-25T00:00:00Z\n# public key: age1…\n\n{TEXT}\n");
-        let identities = Identities::parse(&file).unwrap();
+        let identities = AgeIdentities::parse(&file).unwrap();
         assert_eq!((identities.all().count(), identities.first.reveal().as_str()), (1, TEXT));
         assert!(!format!("{identities:?}").contains("SECRET"));
         let recipient = identities.recipient().to_string();
         assert!(recipient.starts_with("age1"), "{recipient}");
-        assert_eq!(Identities::parse(&recipient), Err(InvalidIdentity::IsRecipient));
-        assert_eq!(Identities::parse("# none\n"), Err(InvalidIdentity::Missing));
-        assert_eq!(Identities::parse("\nhunter2"), Err(InvalidIdentity::Unknown(2)));
-        assert_eq!(Identities::parse(&TEXT.replace("EGT", "EGG")), Err(InvalidIdentity::Damaged(1)));
+        assert_eq!(AgeIdentities::parse(&recipient), Err(InvalidIdentity::IsRecipient));
+        assert_eq!(AgeIdentities::parse("# none\n"), Err(InvalidIdentity::Missing));
+        assert_eq!(AgeIdentities::parse("\nhunter2"), Err(InvalidIdentity::Unknown(2)));
+        assert_eq!(AgeIdentities::parse(&TEXT.replace("EGT", "EGG")), Err(InvalidIdentity::Damaged(1)));
     }
 }

@@ -12,19 +12,19 @@ mod identity;
 mod payload;
 mod stanza;
 
-pub use completion::{Completion, completion};
-pub use header::Refusal;
-pub use identity::{Identities, Identity, InvalidIdentity, Recipient};
-pub use payload::{CHUNK_BYTES, Payload, Sealer};
+pub use completion::{FileCompletion, completion};
+pub use header::OpenError;
+pub use identity::{AgeIdentities, AgeIdentity, InvalidIdentity, Recipient};
+pub use payload::{CHUNK_BYTES, PayloadKey, Sealer};
 
 /// Fresh random bytes for one file: its key, the ephemeral secret that wraps it, and the nonce of the payload.
 #[derive(Clone)]
-pub struct Randomness([u8; 64]);
+pub struct FileRandomness([u8; 64]);
 
-impl Randomness {
+impl FileRandomness {
     /// Wraps bytes of a cryptographic generator; each file needs its own.
-    pub const fn new(bytes: [u8; 64]) -> Randomness {
-        Randomness(bytes)
+    pub const fn new(bytes: [u8; 64]) -> FileRandomness {
+        FileRandomness(bytes)
     }
 
     fn parts(&self) -> (FileKey, [u8; 32], [u8; 16]) {
@@ -36,13 +36,13 @@ impl Randomness {
     }
 }
 
-impl std::fmt::Debug for Randomness {
+impl std::fmt::Debug for FileRandomness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Randomness(…)")
     }
 }
 
-impl Drop for Randomness {
+impl Drop for FileRandomness {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.0);
     }

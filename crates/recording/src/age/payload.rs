@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
-use super::header::{self, Refusal};
-use super::{FileKey, Identities, Randomness, Recipient};
+use super::header::{self, OpenError};
+use super::{AgeIdentities, FileKey, FileRandomness, Recipient};
 
 /// Size of a full chunk before sealing, in bytes.
 pub const CHUNK_BYTES: usize = 64 << 10;
@@ -15,22 +15,22 @@ const TAG_BYTES: usize = 16;
 const NONCE_BYTES: usize = 16;
 
 /// Payload key of a file, and the offset of its chunks.
-pub struct Payload {
+pub struct PayloadKey {
     key: LessSafeKey,
     begins: u64,
 }
 
-impl std::fmt::Debug for Payload {
+impl std::fmt::Debug for PayloadKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Payload").field("begins", &self.begins).finish_non_exhaustive()
+        f.debug_struct("PayloadKey").field("begins", &self.begins).finish_non_exhaustive()
     }
 }
 
-impl Payload {
-    fn new(file_key: &FileKey, nonce: &[u8], begins: u64) -> Option<Payload> {
+impl PayloadKey {
+    fn new(file_key: &FileKey, nonce: &[u8], begins: u64) -> Option<PayloadKey> {
         let key = file_key.derive(nonce, b"payload")?;
         let key = UnboundKey::new(&CHACHA20_POLY1305, &key).ok().map(LessSafeKey::new)?;
-        Some(Payload { key, begins })
+        Some(PayloadKey { key, begins })
     }
 
     /// Parses the header at the beginning of a file, of which [`AGE_HEADER_BYTES`](crate::limits::AGE_HEADER_BYTES)
@@ -39,14 +39,14 @@ impl Payload {
     /// # Errors
     ///
     /// Returns the reason why the file cannot be opened.
-    pub fn open(beginning: &[u8], identities: &Identities) -> Result<Payload, Refusal> {
+    pub fn open(beginning: &[u8], identities: &AgeIdentities) -> Result<PayloadKey, OpenError> {
         let (file_key, length) = header::read(beginning, identities)?;
-        let nonce = beginning.get(length..length + NONCE_BYTES).ok_or(Refusal::Short)?;
-        Payload::new(&file_key, nonce, (length + NONCE_BYTES) as u64).ok_or(Refusal::Header)
+        let nonce = beginning.get(length..length + NONCE_BYTES).ok_or(OpenError::Short)?;
+        PayloadKey::new(&file_key, nonce, (length + NONCE_BYTES) as u64).ok_or(OpenError::Header)
     }
 
     /// Returns the offset of a chunk in the file.
-    pub fn place(&self, chunk: u64) -> u64 {
+    pub fn chunk_offset(&self, chunk: u64) -> u64 {
         self.begins + chunk * SEALED_BYTES
     }
 
@@ -69,7 +69,7 @@ impl Payload {
 
     /// Returns the range of a sealed chunk in a file with contents of this length.
     pub fn range(&self, chunk: u64, bytes: u64) -> Range<u64> {
-        let begins = self.place(chunk);
+        let begins = self.chunk_offset(chunk);
         let left = bytes.saturating_sub(chunk * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64);
         begins..begins + left + TAG_BYTES as u64
     }
@@ -79,13 +79,13 @@ impl Payload {
     /// # Errors
     ///
     /// Returns [`Refusal::Payload`] if the file is incomplete, or a chunk does not belong to it.
-    pub fn open_all(&self, file: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let (last, bytes) = self.contents(file.len() as u64).ok_or(Refusal::Payload)?;
+    pub fn open_all(&self, file: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let (last, bytes) = self.contents(file.len() as u64).ok_or(OpenError::Payload)?;
         let mut contents = Vec::new();
         for chunk in 0..=last {
             let place = self.range(chunk, bytes);
             let sealed = usize::try_from(place.start).ok().zip(usize::try_from(place.end).ok());
-            let mut sealed = sealed.and_then(|(from, to)| file.get(from..to)).ok_or(Refusal::Payload)?.to_vec();
+            let mut sealed = sealed.and_then(|(from, to)| file.get(from..to)).ok_or(OpenError::Payload)?.to_vec();
             contents.extend_from_slice(self.open_chunk(chunk, chunk == last, &mut sealed)?);
         }
         Ok(contents)
@@ -96,8 +96,8 @@ impl Payload {
     /// # Errors
     ///
     /// Returns [`Refusal::Payload`] if this is another chunk.
-    pub fn open_chunk<'a>(&self, chunk: u64, is_last: bool, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Refusal> {
-        self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| Refusal::Payload)
+    pub fn open_chunk<'a>(&self, chunk: u64, is_last: bool, sealed: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
+        self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| OpenError::Payload)
     }
 
     /// Seals a chunk and appends it.
@@ -128,17 +128,17 @@ fn nonce(chunk: u64, is_last: bool) -> Nonce {
 /// Sealer of contents into chunks.
 #[derive(Debug)]
 pub struct Sealer {
-    payload: Payload,
+    payload: PayloadKey,
     chunk: u64,
     open: Vec<u8>,
 }
 
 impl Sealer {
     /// Starts a file and appends its header. Returns `None` if the cryptographic library fails, which no input causes.
-    pub fn new(recipient: Recipient, randomness: &Randomness, to: &mut Vec<u8>) -> Option<Sealer> {
+    pub fn new(recipient: Recipient, randomness: &FileRandomness, to: &mut Vec<u8>) -> Option<Sealer> {
         let (file_key, ephemeral, nonce) = randomness.parts();
         let header = header::write(&file_key, ephemeral, recipient)?;
-        let payload = Payload::new(&file_key, &nonce, (header.len() + NONCE_BYTES) as u64)?;
+        let payload = PayloadKey::new(&file_key, &nonce, (header.len() + NONCE_BYTES) as u64)?;
         to.extend_from_slice(&header);
         to.extend_from_slice(&nonce);
         Some(Sealer { payload, chunk: 0, open: Vec::with_capacity(CHUNK_BYTES) })

@@ -5,24 +5,24 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use trunkgate_recording::age::{Identities, Payload, Refusal};
+use trunkgate_recording::age::{AgeIdentities, OpenError, PayloadKey};
 
 /// Returns the contents that open, and the error that ends them.
-fn open(file: &[u8], identities: &Identities) -> (Vec<u8>, Result<(), Refusal>) {
-    let payload = match Payload::open(file, identities) {
+fn open(file: &[u8], identities: &AgeIdentities) -> (Vec<u8>, Result<(), OpenError>) {
+    let payload = match PayloadKey::open(file, identities) {
         Ok(payload) => payload,
         Err(refusal) => return (Vec::new(), Err(refusal)),
     };
     let mut contents = Vec::new();
     let mut chunk = 0;
     loop {
-        let from = (payload.place(chunk) as usize).min(file.len());
-        let to = (payload.place(chunk + 1) as usize).min(file.len());
+        let from = (payload.chunk_offset(chunk) as usize).min(file.len());
+        let to = (payload.chunk_offset(chunk + 1) as usize).min(file.len());
         let is_last = to == file.len();
         let mut sealed = file[from..to].to_vec();
         let is_whole = !is_last || payload.contents(file.len() as u64).is_some();
         match payload.open_chunk(chunk, is_last, &mut sealed) {
-            Ok(_) if !is_whole => return (contents, Err(Refusal::Payload)),
+            Ok(_) if !is_whole => return (contents, Err(OpenError::Payload)),
             Ok(opened) => contents.extend_from_slice(opened),
             Err(refusal) => return (contents, Err(refusal)),
         }
@@ -48,7 +48,7 @@ fn every_vector_opens_or_is_refused_as_it_says() {
             values.map(str::to_owned).collect()
         };
         let identities = of("identity").join("\n");
-        let Ok(identities) = Identities::parse(&identities) else {
+        let Ok(identities) = AgeIdentities::parse(&identities) else {
             // Header without any stanza, or only for a passphrase.
             continue;
         };
@@ -56,9 +56,9 @@ fn every_vector_opens_or_is_refused_as_it_says() {
         let expected = of("expect").remove(0);
         let as_expected = match expected.as_str() {
             "success" => opened == Ok(()),
-            "no match" => opened == Err(Refusal::OtherKey),
-            "HMAC failure" => opened == Err(Refusal::Altered),
-            "header failure" => matches!(opened, Err(Refusal::Header | Refusal::Short)),
+            "no match" => opened == Err(OpenError::OtherKey),
+            "HMAC failure" => opened == Err(OpenError::Altered),
+            "header failure" => matches!(opened, Err(OpenError::Header | OpenError::Short)),
             "payload failure" => opened.is_err(),
             other => panic!("{name}: {other}"),
         };

@@ -9,11 +9,11 @@ use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::LimitView;
 
-use crate::failures::concerned::Concerned;
+use crate::failures::concerned::ConfigChangeScope;
 
 /// A limit that has refused a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Limit {
+pub struct CallLimit {
     /// Trunk to which the limit belongs; `None`: the edge.
     pub trunk: Option<Arc<str>>,
     /// Whether the refused call was outbound to the trunk.
@@ -22,7 +22,7 @@ pub struct Limit {
     pub reason: ReasonSlug,
 }
 
-impl Limit {
+impl CallLimit {
     /// Reasons that count as limits: number and rate of calls, and permitted numbers.
     pub const REASONS: [ReasonSlug; 6] = [
         ReasonSlug::LimitCalls,
@@ -34,15 +34,15 @@ impl Limit {
     ];
 
     /// Returns the limit behind a refusal; `None`: the reason is no limit.
-    pub fn of(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<Limit> {
-        let limit = || Limit { trunk: trunk.cloned(), outbound, reason };
-        Limit::REASONS.contains(&reason).then(limit)
+    pub fn from_reason(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<CallLimit> {
+        let limit = || CallLimit { trunk: trunk.cloned(), outbound, reason };
+        CallLimit::REASONS.contains(&reason).then(limit)
     }
 }
 
 /// Refusals by one limit.
 #[derive(Debug)]
-struct Refused {
+struct LimitRefusals {
     calls: LastHour<1>,
     /// Configuration key with its value.
     key: String,
@@ -53,18 +53,18 @@ struct Refused {
 
 /// Refusals of all limits. Bounded by the trunks that had a call refused within an hour.
 #[derive(Debug, Default)]
-pub struct Limited {
-    by_limit: BTreeMap<Limit, Refused>,
+pub struct RefusalsByLimit {
+    by_limit: BTreeMap<CallLimit, LimitRefusals>,
 }
 
-impl Limited {
+impl RefusalsByLimit {
     /// Counts a refused call. `key`: configuration key of the limit with its value; `sid`: SID of the call, if it has
     /// a trace.
-    pub fn note(&mut self, now: Instant, limit: Limit, key: &str, sid: Option<&str>) {
+    pub fn count_refusal(&mut self, now: Instant, limit: CallLimit, key: &str, sid: Option<&str>) {
         if !self.by_limit.contains_key(&limit) {
             self.by_limit.retain(|_, refused| refused.calls.sums(now) != [0]);
         }
-        let new = || Refused { calls: LastHour::default(), key: String::new(), at: now, sid: None };
+        let new = || LimitRefusals { calls: LastHour::default(), key: String::new(), at: now, sid: None };
         let refused = self.by_limit.entry(limit).or_insert_with(new);
         refused.calls.count(now, [true]);
         refused.at = now;
@@ -82,14 +82,14 @@ impl Limited {
     }
 
     /// Forgets refusals by limits of trunks with changed keys.
-    pub fn reconfigured(&mut self, concerned: &Concerned) {
-        let is_kept = |limit: &Limit| limit.trunk.as_ref().is_none_or(|trunk| !concerned.calls.contains(trunk));
+    pub fn reconfigured(&mut self, concerned: &ConfigChangeScope) {
+        let is_kept = |limit: &CallLimit| limit.trunk.as_ref().is_none_or(|trunk| !concerned.calls.contains(trunk));
         self.by_limit.retain(|limit, _| is_kept(limit));
     }
 
     /// Returns the refusals of the last hour by limit, those of the edge first.
     pub fn views(&self, now: Instant) -> Vec<LimitView> {
-        let view = |(limit, refused): (&Limit, &Refused)| {
+        let view = |(limit, refused): (&CallLimit, &LimitRefusals)| {
             let ([calls], [recent]) = (refused.calls.sums(now), refused.calls.recent(now));
             (calls > 0).then(|| LimitView {
                 trunk: limit.trunk.as_ref().map(|trunk| trunk.to_string()),
@@ -119,14 +119,14 @@ mod tests {
     fn what_a_limit_refused_is_shown_for_an_hour_or_until_it_has_another_value() {
         let start = Instant::now();
         let (pbx, carrier) = (Arc::from("pbx"), Arc::from("carrier"));
-        let of = |trunk, reason| Limit::of(trunk, false, reason).unwrap();
-        let mut limited = Limited::default();
-        assert_eq!(Limit::of(Some(&pbx), false, ReasonSlug::NoRoute), None);
-        limited.note(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", Some("CA1"));
-        limited.note(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", None);
-        limited.note(start, of(Some(&pbx), ReasonSlug::LimitRate), "`calls_per_second = 1`", None);
-        limited.note(start, of(Some(&carrier), ReasonSlug::LimitDay), "`calls_per_day = 9`", None);
-        let seen = |limited: &Limited, seconds| {
+        let of = |trunk, reason| CallLimit::from_reason(trunk, false, reason).unwrap();
+        let mut limited = RefusalsByLimit::default();
+        assert_eq!(CallLimit::from_reason(Some(&pbx), false, ReasonSlug::NoRoute), None);
+        limited.count_refusal(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", Some("CA1"));
+        limited.count_refusal(start, of(None, ReasonSlug::LimitCalls), "`calls = 2` of [limits]", None);
+        limited.count_refusal(start, of(Some(&pbx), ReasonSlug::LimitRate), "`calls_per_second = 1`", None);
+        limited.count_refusal(start, of(Some(&carrier), ReasonSlug::LimitDay), "`calls_per_day = 9`", None);
+        let seen = |limited: &RefusalsByLimit, seconds| {
             let views = limited.views(start + Duration::from_secs(seconds));
             views.into_iter().map(|one| (one.trunk, one.calls, one.recent, one.last_sid)).collect::<Vec<_>>()
         };
@@ -144,12 +144,12 @@ mod tests {
             "`calls_per_second = 1` of [trunk.pbx]",
         ];
         assert_eq!(names, expected);
-        limited.reconfigured(&Concerned { calls: ["pbx".into()].into(), ..Concerned::default() });
+        limited.reconfigured(&ConfigChangeScope { calls: ["pbx".into()].into(), ..ConfigChangeScope::default() });
         assert_eq!(seen(&limited, 10).len(), 2);
         limited.edge_reconfigured();
         assert_eq!(seen(&limited, 10), [(Some("carrier".to_owned()), 1, 1, None)]);
         assert_eq!(seen(&limited, 3_700), []);
-        limited.note(start + Duration::from_secs(7_200), of(None, ReasonSlug::LimitCalls), "", None);
+        limited.count_refusal(start + Duration::from_secs(7_200), of(None, ReasonSlug::LimitCalls), "", None);
         assert_eq!(limited.by_limit.len(), 1, "what is older than an hour is not kept");
     }
 }

@@ -18,7 +18,7 @@ use trunkgate_route::TokenBucket;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::admission::emergencies::EmergencyCalls;
-use crate::admission::limited::Limited;
+use crate::admission::limited::RefusalsByLimit;
 use crate::limits::{
     FAIR_ACTIVE_SECONDS, FAIR_RESERVE_ONE_IN, REFUSAL_LOG_SECONDS, TURNED_DOWN_PER_SECOND, URGENT_CALLS_PER_SECOND,
 };
@@ -29,13 +29,13 @@ pub struct Admission {
     max_calls: u32,
     calls_per_second: u32,
     bucket: TokenBucket,
-    shares: Shares,
+    shares: LimitUsage,
     live: usize,
     logged: Option<Instant>,
     /// Rate limit for records of refused calls.
     records: TokenBucket,
     /// Calls refused by limits, including those of trunks.
-    pub limited: Limited,
+    pub limited: RefusalsByLimit,
     /// Emergency calls within calls that the API started.
     pub emergencies: EmergencyCalls,
     /// Rate limit for emergency calls that take precedence.
@@ -46,15 +46,15 @@ pub struct Admission {
 
 /// Use of the limits by active trunks. Bounded by the trunks of the table and of live calls.
 #[derive(Debug, Default)]
-struct Shares {
-    accounts: HashMap<Arc<str>, Account>,
+struct LimitUsage {
+    accounts: HashMap<Arc<str>, TrunkUsage>,
     /// Time of the last removal of inactive trunks.
     swept: Option<Instant>,
 }
 
 /// Use of the limits by one active trunk.
 #[derive(Debug)]
-struct Account {
+struct TrunkUsage {
     /// Calls from it that have not ended.
     live: u32,
     /// Token bucket for its share of the calls per second.
@@ -63,9 +63,9 @@ struct Account {
     last: Instant,
 }
 
-impl Shares {
+impl LimitUsage {
     /// Returns the account of a trunk, which becomes active, and the number of active trunks.
-    fn account(&mut self, now: Instant, trunk: &str, calls_per_second: u32) -> (&mut Account, u32) {
+    fn account(&mut self, now: Instant, trunk: &str, calls_per_second: u32) -> (&mut TrunkUsage, u32) {
         let is_old = |at: Instant, seconds| now.saturating_duration_since(at) >= Duration::from_secs(seconds);
         if self.swept.is_none_or(|at| is_old(at, 1)) {
             self.swept = Some(now);
@@ -73,7 +73,7 @@ impl Shares {
         }
         let others = self.accounts.len() - usize::from(self.accounts.contains_key(trunk));
         let active = u32::try_from(others + 1).unwrap_or(u32::MAX);
-        let new = || Account { live: 0, bucket: TokenBucket::new(calls_per_second), last: now };
+        let new = || TrunkUsage { live: 0, bucket: TokenBucket::new(calls_per_second), last: now };
         let account = self.accounts.entry(trunk.into()).or_insert_with(new);
         account.last = now;
         (account, active)
@@ -87,26 +87,29 @@ impl Admission {
             max_calls,
             calls_per_second,
             bucket: TokenBucket::new(calls_per_second),
-            shares: Shares::default(),
+            shares: LimitUsage::default(),
             live: 0,
             logged: None,
             records: TokenBucket::new(TURNED_DOWN_PER_SECOND),
-            limited: Limited::default(),
+            limited: RefusalsByLimit::default(),
             emergencies: EmergencyCalls::default(),
             urgent: TokenBucket::new(URGENT_CALLS_PER_SECOND),
             draining: false,
         }
     }
+
     /// Returns the limits in force: concurrent calls, new calls per second.
     pub fn limits(&self) -> (u32, u32) {
         (self.max_calls, self.calls_per_second)
     }
+
     /// Changes the limits; live calls stay.
     pub(crate) fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
         self.max_calls = max_calls;
         self.calls_per_second = calls_per_second;
         self.bucket.set_rate(calls_per_second);
     }
+
     /// Checks whether a new call from a trunk is admitted.
     pub fn check(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         let most = usize::try_from(self.max_calls).unwrap_or(usize::MAX);
@@ -120,33 +123,36 @@ impl Admission {
         }
         self.check_rate(now, trunk)
     }
+
     /// Checks whether an emergency call is admitted: limits do not apply, but a draining edge could not complete the
     /// call.
     pub fn check_emergency(&self) -> Result<(), ReasonSlug> {
         if self.draining { Err(ReasonSlug::Draining) } else { Ok(()) }
     }
+
     /// Checks whether a live call of a trunk may begin another attempt (a transfer), which counts as a new call.
     pub fn check_rate(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         if self.draining {
             return Err(ReasonSlug::Draining);
         }
         let rate = self.calls_per_second;
-        let has_room = self.bucket.take(now);
+        let has_room = self.bucket.take_token(now);
         if rate == 0 {
             return Ok(());
         }
         let (account, active) = self.shares.account(now, trunk, rate);
         account.bucket.set_rate((rate / active).max(1));
-        let is_below_share = account.bucket.take(now);
+        let is_below_share = account.bucket.take_token(now);
         match (has_room, is_below_share) {
             (true, _) => Ok(()),
             (false, true) => {
-                self.bucket.owe(now);
+                self.bucket.borrow_token(now);
                 Ok(())
             }
             (false, false) => Err(ReasonSlug::LimitRate),
         }
     }
+
     /// Returns the key of `[limits]` for a reason, with its value; empty for other reasons.
     pub fn limit_of(&self, reason: ReasonSlug) -> String {
         if reason == ReasonSlug::LimitCalls {
@@ -155,11 +161,13 @@ impl Admission {
         let is_rate = reason == ReasonSlug::LimitRate;
         if is_rate { format!("`calls_per_second = {}` of [limits]", self.calls_per_second) } else { String::new() }
     }
+
     /// Counts a new call from a trunk.
     pub fn begin(&mut self, now: Instant, trunk: &str) {
         self.live += 1;
         self.shares.account(now, trunk, self.calls_per_second).0.live += 1;
     }
+
     /// Removes an ended call from a trunk.
     pub fn end(&mut self, trunk: &str) {
         self.live = self.live.saturating_sub(1);
@@ -167,14 +175,17 @@ impl Admission {
             account.live = account.live.saturating_sub(1);
         }
     }
+
     /// Returns the number of live calls.
     pub fn live(&self) -> usize {
         self.live
     }
+
     /// Returns whether a refused call gets a record: a flood must not fill the disk.
     pub fn may_record(&mut self, now: Instant) -> bool {
-        self.records.take(now)
+        self.records.take_token(now)
     }
+
     /// Returns whether a refusal may be logged now: a flood must not flood the log.
     pub fn may_log(&mut self, now: Instant) -> bool {
         let may =

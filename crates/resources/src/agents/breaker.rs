@@ -20,7 +20,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
 use crate::limits::{
     BREAKER_FAILURES, BREAKER_FIRST_PAUSE_SECONDS, BREAKER_LONGEST_PAUSE_SECONDS, BREAKER_PROBATION_FAILURES,
@@ -30,7 +30,7 @@ use crate::lookups::key::CallKey;
 
 /// Answer of a breaker to a call that wants to try the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
+pub enum BreakerDecision {
     /// The call may try.
     Try,
     /// The call may try as the only one: its result decides for others.
@@ -45,8 +45,8 @@ pub enum Permission {
 #[derive(Debug, Default)]
 pub struct Breaker {
     /// Failures while closed, one per call, the oldest first.
-    failures: VecDeque<Failed>,
-    open: Option<Open>,
+    failures: VecDeque<FailedAgentCall>,
+    open: Option<OpenBreaker>,
     /// Results of streams that began earlier are ignored: start of the stream that closed the breaker, or time of a
     /// URL change.
     again: Option<Instant>,
@@ -56,7 +56,7 @@ pub struct Breaker {
 
 /// A call in which the agent failed.
 #[derive(Debug)]
-struct Failed {
+struct FailedAgentCall {
     key: CallKey,
     /// Caller's number, if the agent had the call.
     number: Option<Box<str>>,
@@ -66,7 +66,7 @@ struct Failed {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenBreaker {
     since: Instant,
     pause: Duration,
     next: Instant,
@@ -81,7 +81,7 @@ struct Open {
 
 /// Progress of a stream that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage<'a> {
+pub enum StreamStage<'a> {
     /// The WebSocket was never open.
     Opening,
     /// The WebSocket was open; with the caller's number, if known.
@@ -92,31 +92,31 @@ pub enum Stage<'a> {
 
 impl Breaker {
     /// Returns the breaker of an agent with a changed URL: results from the old URL are ignored.
-    pub fn begin(now: Instant) -> Breaker {
+    pub fn after_url_change(now: Instant) -> Breaker {
         Breaker { again: Some(now), ..Breaker::default() }
     }
 
     /// Asks for permission to try the agent. A call with [`Permission::Trial`] decides for others until its stream
     /// succeeds, fails or is abandoned.
-    pub fn ask(&mut self, now: Instant, key: CallKey) -> Permission {
+    pub fn request_permission(&mut self, now: Instant, key: CallKey) -> BreakerDecision {
         if self.is_proven(now) {
             self.close(now);
         }
         let permission = self.permission(now);
-        if let (Permission::Trial, Some(open)) = (permission, &mut self.open) {
+        if let (BreakerDecision::Trial, Some(open)) = (permission, &mut self.open) {
             (open.trial, open.trial_open) = (Some(key), None);
         }
         permission
     }
 
     /// Returns the permission that a call would get.
-    pub fn permission(&self, now: Instant) -> Permission {
+    pub fn permission(&self, now: Instant) -> BreakerDecision {
         match &self.open {
-            None => Permission::Try,
-            Some(_) if self.is_proven(now) => Permission::Try,
-            Some(Open { trial: Some(_), .. }) => Permission::Tried,
-            Some(open) if now < open.next => Permission::Wait(open.next.saturating_duration_since(now)),
-            Some(_) => Permission::Trial,
+            None => BreakerDecision::Try,
+            Some(_) if self.is_proven(now) => BreakerDecision::Try,
+            Some(OpenBreaker { trial: Some(_), .. }) => BreakerDecision::Tried,
+            Some(open) if now < open.next => BreakerDecision::Wait(open.next.saturating_duration_since(now)),
+            Some(_) => BreakerDecision::Trial,
         }
     }
 
@@ -164,11 +164,11 @@ impl Breaker {
 
     /// Notes that a stream of a call has failed. Returns whether this opens the breaker. `stage` has the caller's
     /// number if the agent had the call and may have failed because of it; calls without a number count separately.
-    pub fn failed(&mut self, now: Instant, began: Instant, key: CallKey, stage: Stage<'_>) -> bool {
+    pub fn failed(&mut self, now: Instant, began: Instant, key: CallKey, stage: StreamStage<'_>) -> bool {
         let (was_silent, number) = match stage {
-            Stage::Opening => (false, None),
-            Stage::Open(number) => (false, number),
-            Stage::Silent(number) => (true, number),
+            StreamStage::Opening => (false, None),
+            StreamStage::Open(number) => (false, number),
+            StreamStage::Silent(number) => (true, number),
         };
         if let Some(open) = &mut self.open {
             if open.trial == Some(key) {
@@ -187,15 +187,22 @@ impl Breaker {
             let redialled = number.is_some() && failed.number.as_deref() == number && failed.at < began;
             now.saturating_duration_since(failed.at) < window && failed.key != key && !redialled
         });
-        self.failures.push_back(Failed { key, number: number.map(Box::from), at: now, began });
+        self.failures.push_back(FailedAgentCall { key, number: number.map(Box::from), at: now, began });
         let enough = if self.on_probation.is_some() { BREAKER_PROBATION_FAILURES } else { BREAKER_FAILURES };
         if self.failures.len() < enough {
             return false;
         }
         let pause = self.on_probation.take().map_or(Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS), longer);
         self.failures.clear();
-        let open =
-            Open { since: now, pause, next: now + pause, trial: None, trial_open: None, by_probes: false, was_silent };
+        let open = OpenBreaker {
+            since: now,
+            pause,
+            next: now + pause,
+            trial: None,
+            trial_open: None,
+            by_probes: false,
+            was_silent,
+        };
         self.open = Some(open);
         true
     }
@@ -205,7 +212,7 @@ impl Breaker {
     pub fn missed(&mut self, now: Instant, pause: Duration) -> bool {
         let is_new = self.open.is_none();
         let first = Duration::from_secs(BREAKER_FIRST_PAUSE_SECONDS);
-        let open = self.open.get_or_insert(Open {
+        let open = self.open.get_or_insert(OpenBreaker {
             since: now,
             pause: first,
             next: now,
@@ -249,8 +256,8 @@ impl Breaker {
 
 /// Returns whether a loss is a failure of the agent: all except handshake responses about this one call (401, 403,
 /// 404 …). Responses of a busy agent (408, 425, 429) are failures.
-pub fn is_failure(loss: Loss) -> bool {
-    !matches!(loss, Loss::Status(code @ 400..=499) if !matches!(code, 408 | 425 | 429))
+pub fn is_failure(loss: StreamLoss) -> bool {
+    !matches!(loss, StreamLoss::Status(code @ 400..=499) if !matches!(code, 408 | 425 | 429))
 }
 
 fn longer(pause: Duration) -> Duration {
@@ -269,14 +276,14 @@ mod tests {
         assert!(breaker.missed(start, ms(5_000)) && breaker.is_by_probes());
         assert!(!breaker.missed(start + ms(2_000), ms(5_000)) && breaker.is_by_probes());
         let later = start + ms(8_000);
-        assert_eq!(breaker.ask(later, CallKey(1)), Trial);
-        breaker.failed(later + ms(10), later, CallKey(1), Stage::Opening);
+        assert_eq!(breaker.request_permission(later, CallKey(1)), Trial);
+        breaker.failed(later + ms(10), later, CallKey(1), StreamStage::Opening);
         assert!(breaker.is_open() && !breaker.is_by_probes());
     }
 
     /// Event at a millisecond; streams are named by the millisecond at which they began.
     enum Step {
-        Asks(u64, Permission),
+        Asks(u64, BreakerDecision),
         Opens(bool),
         Speaks(bool),
         Fails(u64, bool),
@@ -284,7 +291,7 @@ mod tests {
         WentWell,
         GivenUp(u64),
     }
-    use Permission::{Trial, Tried, Try, Wait};
+    use BreakerDecision::{Trial, Tried, Try, Wait};
     use Step::{Asks, Fails, GivenUp, IsSilent, Opens, Speaks, WentWell};
 
     fn ms(ms: u64) -> Duration {
@@ -298,15 +305,17 @@ mod tests {
         for (n, (at, began, step)) in steps.iter().enumerate() {
             let (now, began) = (start + ms(*at), start + ms(*began));
             match step {
-                Asks(key, expected) => assert_eq!(breaker.ask(now, CallKey(*key)), *expected, "{name}, step {n}"),
+                Asks(key, expected) => {
+                    assert_eq!(breaker.request_permission(now, CallKey(*key)), *expected, "{name}, step {n}")
+                }
                 Opens(expected) => assert_eq!(breaker.opened(now, began), *expected, "{name}, step {n}"),
                 Speaks(expected) => assert_eq!(breaker.spoke(began), *expected, "{name}, step {n}"),
                 Fails(key, expected) => {
-                    let failed = breaker.failed(now, began, CallKey(*key), Stage::Opening);
+                    let failed = breaker.failed(now, began, CallKey(*key), StreamStage::Opening);
                     assert_eq!(failed, *expected, "{name}, step {n}");
                 }
                 IsSilent(key, expected) => {
-                    let failed = breaker.failed(now, began, CallKey(*key), Stage::Silent(None));
+                    let failed = breaker.failed(now, began, CallKey(*key), StreamStage::Silent(None));
                     assert_eq!(failed, *expected, "{name}, step {n}");
                 }
                 WentWell => {
@@ -360,13 +369,13 @@ mod tests {
         let start = Instant::now();
         let mut breaker = Breaker::default();
         let mut failed = |began, at, key, number| {
-            breaker.failed(start + ms(at), start + ms(began), CallKey(key), Stage::Open(number))
+            breaker.failed(start + ms(at), start + ms(began), CallKey(key), StreamStage::Open(number))
         };
         assert!((0..50).all(|key| !failed(key * 10, key * 10 + 5, key, Some("+14155550100"))));
         assert!(!failed(0, 500, 50, Some("+14155550101")) && !failed(0, 500, 51, None) && !failed(0, 500, 52, None));
         assert!(failed(0, 500, 53, None), "callers that nobody knows, and calls that it never had, are not one");
         let mut breaker = Breaker::default();
-        let stage = Stage::Open(Some("+14155550100"));
+        let stage = StreamStage::Open(Some("+14155550100"));
         let mut at_once = |key| breaker.failed(start + ms(10), start, CallKey(key), stage);
         assert!((0..4).all(|key| !at_once(key)) && at_once(4), "calls of one number at once: a trunk's own, say");
     }
@@ -374,9 +383,15 @@ mod tests {
     #[test]
     fn an_answer_about_one_call_is_no_failure_of_the_agent() {
         for code in [400, 401, 403, 404, 410, 499] {
-            assert!(!is_failure(Loss::Status(code)), "{code}");
+            assert!(!is_failure(StreamLoss::Status(code)), "{code}");
         }
-        for loss in [Loss::Status(408), Loss::Status(429), Loss::Status(500), Loss::Status(302), Loss::Reset] {
+        for loss in [
+            StreamLoss::Status(408),
+            StreamLoss::Status(429),
+            StreamLoss::Status(500),
+            StreamLoss::Status(302),
+            StreamLoss::Reset,
+        ] {
             assert!(is_failure(loss), "{loss}");
         }
     }
@@ -384,9 +399,9 @@ mod tests {
     #[test]
     fn losses_from_before_it_moved_count_for_nothing() {
         let start = Instant::now();
-        let mut breaker = Breaker::begin(start + ms(1_000));
+        let mut breaker = Breaker::after_url_change(start + ms(1_000));
         let failed = |breaker: &mut Breaker, key, began| {
-            breaker.failed(start + ms(2_000), start + ms(began), CallKey(key), Stage::Opening)
+            breaker.failed(start + ms(2_000), start + ms(began), CallKey(key), StreamStage::Opening)
         };
         assert!((0..20).all(|key| !failed(&mut breaker, key, 999)));
         assert_eq!((20..25).filter(|key| failed(&mut breaker, *key, 1_001)).count(), 1);

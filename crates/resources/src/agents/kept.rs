@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{AgentFailures, CauseView, Recent};
+use trunkgate_story::view::{AffectedCalls, AgentFailures, CauseView};
 
-use crate::agents::breaker::Stage;
+use crate::agents::breaker::StreamStage;
 use crate::failures::recovery::Recovery;
 use crate::lookups::key::CallKey;
 
 /// Calls in which an agent spoke, was silent or failed.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct AgentCallResults {
     /// All calls, those in which the agent failed, and failed ones that ended for the caller.
     hour: LastHour<3>,
     /// Live calls in which the agent has spoken, and whether each already counts as a success.
@@ -64,12 +64,12 @@ pub struct FailedStream<'a> {
     /// Start of the stream.
     pub began: Instant,
     /// Progress of the stream.
-    pub stage: Stage<'a>,
+    pub stage: StreamStage<'a>,
     /// Cause in plain text.
     pub cause: &'a str,
 }
 
-impl Kept {
+impl AgentCallResults {
     /// Counts a failed call; further streams of the same call do not count.
     pub(crate) fn note_failed(&mut self, now: Instant, stream: &FailedStream<'_>) {
         let had_spoken = self.words.remove(&stream.key).is_some();
@@ -82,7 +82,7 @@ impl Kept {
         }
         let had_spoken = had_spoken || is_same && self.last_failed.as_ref().is_some_and(|last| last.had_spoken);
         let (sid, cause) = (stream.sid.to_owned(), stream.cause.to_owned());
-        let was_unreached = stream.stage == Stage::Opening;
+        let was_unreached = stream.stage == StreamStage::Opening;
         let is_again = match self.last_failed.as_ref().filter(|_| is_same) {
             Some(last) => last.is_again,
             None => self.came_back && !was_unreached,
@@ -169,7 +169,7 @@ impl Kept {
         Some(AgentFailures {
             calls,
             of: of.max(calls),
-            recent: Recent { calls: recent_calls, of: recent_of.max(recent_calls) },
+            recent: AffectedCalls { calls: recent_calls, of: recent_of.max(recent_calls) },
             hung_up: hung_up.min(calls),
             in_row: self.failed_in_row.min(calls),
             still: self.recovery.is_still(now),
@@ -213,13 +213,13 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn fail(kept: &mut Kept, now: Instant, call: u64) {
-        let stage = Stage::Open(None);
+    fn fail(kept: &mut AgentCallResults, now: Instant, call: u64) {
+        let stage = StreamStage::Open(None);
         kept.note_failed(now, &FailedStream { key: CallKey(call), sid: "CA1", began: now, stage, cause: "reset" });
     }
 
     /// Counts a call in which the agent spoke until the caller hung up.
-    fn keep(kept: &mut Kept, now: Instant, call: u64) {
+    fn keep(kept: &mut AgentCallResults, now: Instant, call: u64) {
         kept.note_words(now, CallKey(call));
         kept.note_end(CallKey(call));
     }
@@ -227,8 +227,8 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn a_call_in_which_it_spoke_and_failed_is_one_call() {
-        let (now, mut kept) = (Instant::now(), Kept::default());
-        let shown = |kept: &Kept| {
+        let (now, mut kept) = (Instant::now(), AgentCallResults::default());
+        let shown = |kept: &AgentCallResults| {
             let failures = kept.view(now).unwrap();
             (failures.calls, failures.of, failures.in_row)
         };
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn an_agent_that_fails_in_every_second_call_is_past_after_six_good_ones() {
-        let (now, mut kept) = (Instant::now(), Kept::default());
+        let (now, mut kept) = (Instant::now(), AgentCallResults::default());
         for call in (0..10).step_by(2) {
             keep(&mut kept, now, call);
             kept.note_words(now, CallKey(call + 1));
@@ -279,13 +279,20 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn an_agent_that_was_not_reached_is_reached_by_the_next_socket_that_opens() {
-        let (now, mut kept) = (Instant::now(), Kept::default());
-        let refused = |kept: &mut Kept, call: u64| {
-            let stream =
-                FailedStream { key: CallKey(call), sid: "CA1", began: now, stage: Stage::Opening, cause: "refused" };
+        let (now, mut kept) = (Instant::now(), AgentCallResults::default());
+        let refused = |kept: &mut AgentCallResults, call: u64| {
+            let stream = FailedStream {
+                key: CallKey(call),
+                sid: "CA1",
+                began: now,
+                stage: StreamStage::Opening,
+                cause: "refused",
+            };
             kept.note_failed(now, &stream);
         };
-        let shown = |kept: &Kept| kept.view(now).map(|view| (view.calls, view.of, view.good_since, view.reached_since));
+        let shown = |kept: &AgentCallResults| {
+            kept.view(now).map(|view| (view.calls, view.of, view.good_since, view.reached_since))
+        };
         (1..=3).for_each(|call| refused(&mut kept, call));
         assert_eq!(shown(&kept), Some((3, 3, 0, false)));
         kept.note_reached();
@@ -301,8 +308,8 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn an_agent_that_is_back_after_an_outage_has_failed_before_it_alone() {
-        let (now, mut kept) = (Instant::now(), Kept::default());
-        let is_reached = |kept: &Kept| kept.view(now).unwrap().reached_since;
+        let (now, mut kept) = (Instant::now(), AgentCallResults::default());
+        let is_reached = |kept: &AgentCallResults| kept.view(now).unwrap().reached_since;
         // Two calls were live when the agent was killed.
         fail(&mut kept, now, 1);
         fail(&mut kept, now, 2);

@@ -9,20 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::AgentTurns;
-use trunkgate_media::agent::Loss;
-use trunkgate_route::Table;
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_route::RoutingTable;
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::turns::TurnView;
-use trunkgate_story::view::{AgentView, FaultView, Recent};
+use trunkgate_story::view::{AffectedCalls, AgentView, FaultView};
 use trunkgate_story::wall::rfc3339;
 
-use crate::agents::breaker::{Breaker, Permission};
+use crate::agents::breaker::{Breaker, BreakerDecision};
+use crate::agents::kept::AgentCallResults;
 pub use crate::agents::kept::FailedStream;
-use crate::agents::kept::Kept;
-use crate::agents::queue::{Entry, Line};
+use crate::agents::queue::{AgentSessions, SessionGrant};
 use crate::failures::faults::fault_view;
-use crate::failures::unreached::{Unreached, UnreachedCall};
+use crate::failures::unreached::{UnreachedCall, UnreachedCalls};
 use crate::limits::{AGENT_SHORT_IN_ROW, PROBE_FAILURES, PROVEN_SECONDS, SESSION_ENDS};
 use crate::lookups::key::CallKey;
 
@@ -41,27 +41,27 @@ struct AgentState {
     /// Time of the next probe after a failed one.
     next_probe: Option<Instant>,
     /// Last problem and its time.
-    last_problem: Option<(String, Instant, Loss)>,
+    last_problem: Option<(String, Instant, StreamLoss)>,
     /// Whether the last problem comes from a probe, not from a call.
     is_probes: bool,
     /// URL of the agent; a change resets its state.
     url: String,
     breaker: Breaker,
     /// Calls in which the agent spoke, was silent or failed.
-    kept: Kept,
+    call_results: AgentCallResults,
     /// Calls that did not reach the agent: skipped, or its WebSocket never opened.
-    unreached: Unreached,
+    unreached: UnreachedCalls,
     /// Whether the agent was heard in calls of sufficient length.
-    hearing: Hearing,
+    audio_results: AgentAudioResults,
     /// Calls with a session, and calls queued for one.
-    line: Line,
+    session_queue: AgentSessions,
     /// Turn latencies of all its calls.
     turns: Arc<AgentTurns>,
 }
 
 /// Calls in which an agent was heard, or had the caller long enough and was not.
 #[derive(Debug, Default)]
-struct Hearing {
+struct AgentAudioResults {
     /// All calls, and those in which the agent was not heard.
     calls: LastHour<2>,
     /// Most recent silent call, with its SID.
@@ -74,9 +74,9 @@ struct Hearing {
     uncounted: Vec<String>,
 }
 
-impl Hearing {
+impl AgentAudioResults {
     /// Notes a call. Returns the SIDs of earlier calls that are counted with it.
-    fn note(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
+    fn record_call(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
         let earlier = std::mem::take(&mut self.uncounted);
         match silent {
             Some(found) => {
@@ -92,7 +92,7 @@ impl Hearing {
         }
     }
 
-    fn is_told(&mut self, sid: &str, is_proven: bool) -> Option<u64> {
+    fn count_silent_call(&mut self, sid: &str, is_proven: bool) -> Option<u64> {
         self.in_row += 1;
         if is_proven || self.in_row >= AGENT_SHORT_IN_ROW {
             return Some(self.in_row);
@@ -105,7 +105,7 @@ impl Hearing {
         let [of, calls] = self.calls.sums(now);
         let (found, sid) = self.last.as_ref().filter(|_| calls > 0)?;
         let [recent_of, recent_calls] = self.calls.recent(now);
-        let recent = Recent { calls: recent_calls, of: recent_of };
+        let recent = AffectedCalls { calls: recent_calls, of: recent_of };
         Some(FaultView { recent, ..fault_view((calls, of, self.heard), found, sid) })
     }
 }
@@ -113,7 +113,7 @@ impl Hearing {
 impl AgentState {
     /// Returns whether a call uses the agent or is queued for it.
     fn is_used(&self) -> bool {
-        self.sessions > 0 || !self.line.is_empty()
+        self.sessions > 0 || !self.session_queue.is_empty()
     }
 
     fn forget_problem(&mut self) {
@@ -124,7 +124,7 @@ impl AgentState {
     fn end_probes(&mut self, now: Instant) {
         (self.last_probe, self.missed_probes) = (None, 0);
         if self.breaker.is_by_probes() {
-            self.breaker = Breaker::begin(now);
+            self.breaker = Breaker::after_url_change(now);
         }
         if self.is_probes {
             self.forget_problem();
@@ -134,7 +134,7 @@ impl AgentState {
 
 /// Change caused by a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probed {
+pub enum ProbeEffect {
     /// No change.
     AsBefore,
     /// The first failed probe in a row.
@@ -147,7 +147,7 @@ pub enum Probed {
 
 /// Agents by name.
 #[derive(Debug, Default)]
-pub struct Agents {
+pub struct AgentStates {
     by_name: BTreeMap<Arc<str>, AgentState>,
     /// Queued calls that must check their turn.
     woken: Vec<CallKey>,
@@ -155,13 +155,13 @@ pub struct Agents {
     ending: VecDeque<(Instant, Arc<str>, CallKey)>,
 }
 
-impl Agents {
+impl AgentStates {
     /// Applies a table. A removed agent is forgotten once its last socket is closed and its queue is empty; an agent
     /// with a new URL is no longer skipped.
-    pub fn configure(&mut self, now: Instant, table: &Table) {
+    pub fn configure(&mut self, now: Instant, table: &RoutingTable) {
         self.by_name.retain(|name, state| state.is_used() || table.agent(name).is_some());
         let gone = self.by_name.iter().filter(|(name, _)| table.agent(name).is_none());
-        self.woken.extend(gone.flat_map(|(_, state)| state.line.waiting()));
+        self.woken.extend(gone.flat_map(|(_, state)| state.session_queue.waiting()));
         for agent in table.agents() {
             let state = self.by_name.entry(agent.name.clone()).or_default();
             if agent.probe.is_zero() {
@@ -169,88 +169,102 @@ impl Agents {
             }
             if state.url != agent.url {
                 state.url.clone_from(&agent.url);
-                state.breaker = Breaker::begin(now);
-                state.kept.withdraw();
-                state.hearing = Hearing::default();
+                state.breaker = Breaker::after_url_change(now);
+                state.call_results.withdraw();
+                state.audio_results = AgentAudioResults::default();
                 state.forget_problem();
                 (state.last_probe, state.missed_probes) = (None, 0);
             }
             let size = agent.queue.map_or(0, |queue| queue.size);
-            state.line.configure(agent.max_sessions, usize::try_from(size).unwrap_or(usize::MAX));
-            self.woken.extend(state.line.next());
+            state.session_queue.configure(agent.max_sessions, usize::try_from(size).unwrap_or(usize::MAX));
+            self.woken.extend(state.session_queue.next());
         }
     }
+
     /// Requests a session with an agent for a call; `returns`: its last stream there has failed.
-    pub fn enter(&mut self, name: &Arc<str>, key: CallKey, returns: bool) -> Entry {
-        self.by_name.entry(name.clone()).or_default().line.enter(key, returns)
+    pub fn enter(&mut self, name: &Arc<str>, key: CallKey, returns: bool) -> SessionGrant {
+        self.by_name.entry(name.clone()).or_default().session_queue.enter(key, returns)
     }
+
     /// Gives a queued call its session if it is the next one. Returns whether it has one.
     pub fn turn(&mut self, name: &str, key: CallKey) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
-        let has = state.line.turn(key);
-        self.woken.extend(state.line.next());
+        let has = state.session_queue.take_turn(key);
+        self.woken.extend(state.session_queue.next());
         has
     }
+
     /// Releases the session of a call, or its place in the queue.
     pub fn leave_line(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.line.leave(key);
-            self.woken.extend(state.line.next());
+            state.session_queue.leave(key);
+            self.woken.extend(state.session_queue.next());
         }
     }
+
     /// Releases the session of a call once its stream, which was just asked to end, has ended.
     pub fn end_session(&mut self, now: Instant, name: &Arc<str>, key: CallKey) {
         let until = now + SESSION_ENDS;
         if let Some(state) = self.by_name.get_mut(name) {
-            if state.line.end(key, until) {
+            if state.session_queue.begin_leaving(key, until) {
                 self.ending.push_back((until, name.clone(), key));
             }
-            self.woken.extend(state.line.next());
+            self.woken.extend(state.session_queue.next());
         }
     }
+
     /// Returns the time at which the next ending session is free.
     pub fn next_end(&self) -> Option<Instant> {
         self.ending.front().map(|(until, ..)| *until)
     }
+
     /// Frees sessions with ended streams, and wakes the queued calls that are next.
     pub fn sessions_due(&mut self, now: Instant) {
         while let Some((until, name, key)) = self.ending.pop_front_if(|(until, ..)| *until <= now) {
             if let Some(state) = self.by_name.get_mut(&name) {
-                state.line.ended(key, until);
-                self.woken.extend(state.line.next());
+                state.session_queue.end_leaving(key, until);
+                self.woken.extend(state.session_queue.next());
             }
         }
     }
+
     /// Takes the queued calls that must check their turn.
     pub fn woken(&mut self) -> Vec<CallKey> {
         std::mem::take(&mut self.woken)
     }
+
     /// Returns the number of queued calls of each named agent.
     pub fn waiting(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         let named = self.by_name.iter().filter(|(name, _)| !name.is_empty());
-        named.map(|(name, state)| (name, state.line.waiting().len() as u64))
+        named.map(|(name, state)| (name, state.session_queue.waiting().len() as u64))
     }
+
     /// Returns the sessions and the queue of each agent.
-    pub fn lines(&self) -> impl Iterator<Item = (&Arc<str>, &Line)> {
-        self.by_name.iter().map(|(name, state)| (name, &state.line))
+    pub fn lines(&self) -> impl Iterator<Item = (&Arc<str>, &AgentSessions)> {
+        self.by_name.iter().map(|(name, state)| (name, &state.session_queue))
     }
+
     /// Returns the last problem of an agent in plain text, and its kind.
-    pub fn last_problem(&self, name: &str) -> Option<(&str, Loss)> {
+    pub fn last_problem(&self, name: &str) -> Option<(&str, StreamLoss)> {
         let (problem, _, loss) = self.by_name.get(name)?.last_problem.as_ref()?;
         Some((problem, *loss))
     }
+
     /// Asks the breaker for permission to try an agent.
-    pub fn ask(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> Permission {
-        self.by_name.entry(name.clone()).or_default().breaker.ask(now, key)
+    pub fn ask_breaker(&mut self, now: Instant, name: &Arc<str>, key: CallKey) -> BreakerDecision {
+        self.by_name.entry(name.clone()).or_default().breaker.request_permission(now, key)
     }
+
     /// Returns the permission that a call would get, without a change of state.
-    pub fn permission(&self, now: Instant, name: &str) -> Permission {
-        self.by_name.get(name).map_or(Permission::Try, |state| state.breaker.permission(now))
+    pub fn permission(&self, now: Instant, name: &str) -> BreakerDecision {
+        self.by_name.get(name).map_or(BreakerDecision::Try, |state| state.breaker.permission(now))
     }
+
     /// Returns the turn counters of an agent.
     pub fn turns(&mut self, name: &Arc<str>) -> Arc<AgentTurns> {
         self.by_name.entry(name.clone()).or_default().turns.clone()
     }
+
     /// Notes that a socket of a talking or listening agent is open.
     pub fn opened(&mut self, name: &Arc<str>) {
         let state = self.by_name.entry(name.clone()).or_default();
@@ -258,13 +272,15 @@ impl Agents {
         state.opened += 1;
         state.reached = Some(true);
     }
+
     /// Notes that a socket of a talking agent, requested at `began`, is open. Returns whether the agent is no longer
     /// skipped.
     pub fn can_be_had(&mut self, now: Instant, name: &Arc<str>, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.kept.note_reached();
+        state.call_results.note_reached();
         state.breaker.opened(now, began)
     }
+
     /// Notes that a talking agent, requested at `began`, has rejected a call: it is reachable, and this call does not
     /// try it again. Returns whether the agent is no longer skipped.
     pub fn refused(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
@@ -274,59 +290,74 @@ impl Agents {
         }
         is_back
     }
+
     /// Notes the first audio of a talking agent in a call. Returns whether the agent is no longer skipped.
     pub fn spoke(&mut self, now: Instant, name: &Arc<str>, key: CallKey, began: Instant) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.kept.note_words(now, key);
+        state.call_results.note_words(now, key);
         state.breaker.spoke(began)
     }
+
     /// Notes whether an agent was heard in an ended call; `silent`: the agent had the caller long enough, with the
     /// reason why it was not heard. Returns the SIDs of earlier calls that now count as silent too.
     pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
         let state = self.by_name.entry(name.clone()).or_default();
-        let earlier = state.hearing.note(now, sid, silent);
+        let earlier = state.audio_results.record_call(now, sid, silent);
         if silent.is_some() {
-            state.kept.note_silent(now, 1 + earlier.len() as u64);
+            state.call_results.note_silent(now, 1 + earlier.len() as u64);
         }
         earlier
     }
+
     /// Counts an ended call in which an agent was not heard, before [`Self::listened`]. Returns the number of such
     /// calls in a row if that must be reported. `is_proven`: the call was long enough to count on its own.
     pub fn silent_in_row(&mut self, name: &Arc<str>, sid: &str, is_proven: bool) -> Option<u64> {
-        self.by_name.entry(name.clone()).or_default().hearing.is_told(sid, is_proven)
+        self.by_name.entry(name.clone()).or_default().audio_results.count_silent_call(sid, is_proven)
     }
+
     /// Notes that an open socket is closed.
     pub fn closed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.sessions = state.sessions.saturating_sub(1);
         }
     }
+
     /// Notes that a call has released its stream, requested at `began` and open since `open`. Returns whether the
     /// agent is no longer skipped.
-    pub fn let_go(&mut self, now: Instant, name: &str, key: CallKey, began: Instant, open: Option<Instant>) -> bool {
+    pub fn stream_released(
+        &mut self,
+        now: Instant,
+        name: &str,
+        key: CallKey,
+        began: Instant,
+        open: Option<Instant>,
+    ) -> bool {
         let is_proven = |open| now.saturating_duration_since(open) >= Duration::from_secs(PROVEN_SECONDS);
         let Some(state) = self.by_name.get_mut(name) else { return false };
         // Keeping the call does not prove that the agent spoke: if it did not, earlier failures remain.
-        state.kept.note_end(key);
+        state.call_results.note_end(key);
         let is_back = open.is_some_and(is_proven) && state.breaker.went_well(began);
         state.breaker.given_up(key);
         is_back
     }
+
     /// Notes that the agent ended its part of a call normally. Returns whether the agent is no longer skipped.
     pub fn went_well(&mut self, name: &str, key: CallKey, began: Instant) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
-        state.kept.note_went_well(key);
+        state.call_results.note_went_well(key);
         state.breaker.went_well(began)
     }
+
     /// Notes that a call has dropped its stream, including failures that are not the agent's fault.
     pub fn dropped(&mut self, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.kept.drop(key);
+            state.call_results.drop(key);
         }
     }
+
     /// Notes that a socket was refused or, if `was_open`, lost; a loss does not predict whether the next socket
     /// opens.
-    pub fn lost(&mut self, now: Instant, name: &Arc<str>, (loss, problem): (Loss, String), was_open: bool) {
+    pub fn lost(&mut self, now: Instant, name: &Arc<str>, (loss, problem): (StreamLoss, String), was_open: bool) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.lost += 1;
         if !was_open {
@@ -334,62 +365,68 @@ impl Agents {
         }
         (state.last_problem, state.is_probes) = (Some((problem, now, loss)), false);
     }
+
     /// Notes that a stream of a talking agent has failed. Returns whether the agent is skipped from now on.
     pub fn failed(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.kept.note_failed(now, stream);
+        state.call_results.note_failed(now, stream);
         let opens = state.breaker.failed(now, stream.began, stream.key, stream.stage);
         if opens {
             // No call waits for a skipped agent.
-            self.woken.extend(state.line.waiting());
+            self.woken.extend(state.session_queue.waiting());
         }
         opens
     }
+
     /// Notes that an agent has ended a call at once without speaking, so that the caller was hung up on. Its
     /// WebSocket works, so the breaker counts a success. Returns whether the agent is no longer skipped.
     pub fn left_at_once(&mut self, now: Instant, name: &Arc<str>, stream: &FailedStream<'_>) -> bool {
         let state = self.by_name.entry(name.clone()).or_default();
-        state.kept.note_failed(now, stream);
-        state.kept.note_hung_up(now, stream.key);
+        state.call_results.note_failed(now, stream);
+        state.call_results.note_hung_up(now, stream.key);
         state.breaker.went_well(stream.began)
     }
+
     /// Notes that a call has ended because the agent failed, without another target for the caller.
     pub fn hung_up(&mut self, now: Instant, name: &str, key: CallKey) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.kept.note_hung_up(now, key);
+            state.call_results.note_hung_up(now, key);
         }
     }
+
     /// Notes a call that did not reach an agent: skipped, or connection failed.
     pub fn unreached(&mut self, now: Instant, name: &Arc<str>, call: UnreachedCall<'_>) {
         self.by_name.entry(name.clone()).or_default().unreached.note(now, call);
     }
+
     /// Notes a successful probe, with its start and duration; `None`: the agent has only accepted a connection.
-    pub fn probed(&mut self, now: Instant, name: &Arc<str>, probe: Option<(Instant, Duration)>) -> Probed {
+    pub fn probed(&mut self, now: Instant, name: &Arc<str>, probe: Option<(Instant, Duration)>) -> ProbeEffect {
         let state = self.by_name.entry(name.clone()).or_default();
         let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
         state.reached = Some(true);
-        let is_refusal = matches!(state.last_problem, Some((.., Loss::Unreachable)));
+        let is_refusal = matches!(state.last_problem, Some((.., StreamLoss::Unreachable)));
         if was_down {
-            state.kept.note_back();
+            state.call_results.note_back();
         } else if probe.is_some() || is_refusal {
             // A connection alone does not clear a failed handshake.
-            state.kept.note_reached();
+            state.call_results.note_reached();
         }
         let is_back = probe.is_some_and(|(began, took)| {
             state.last_probe = Some((now, Some(took)));
             state.breaker.opened(now, began)
         });
-        if is_back || was_down { Probed::Back } else { Probed::AsBefore }
+        if is_back || was_down { ProbeEffect::Back } else { ProbeEffect::AsBefore }
     }
+
     /// Notes a failed probe. After the second in a row, calls skip the agent until a probe succeeds or `pause` is
     /// over; `counts`: the failure is one of the agent.
     pub(crate) fn missed_probe(
         &mut self,
         now: Instant,
         name: &Arc<str>,
-        (loss, problem): (Loss, String),
+        (loss, problem): (StreamLoss, String),
         (counts, pause, next): (bool, Duration, Instant),
-    ) -> Probed {
+    ) -> ProbeEffect {
         let state = self.by_name.entry(name.clone()).or_default();
         state.next_probe = Some(next);
         state.missed_probes = state.missed_probes.saturating_add(1);
@@ -397,39 +434,45 @@ impl Agents {
         state.last_probe = Some((now, None));
         (state.last_problem, state.is_probes) = (Some((problem, now, loss)), true);
         if counts && state.missed_probes >= PROBE_FAILURES && state.breaker.missed(now, pause) {
-            self.woken.extend(state.line.waiting());
-            return Probed::Skipped;
+            self.woken.extend(state.session_queue.waiting());
+            return ProbeEffect::Skipped;
         }
-        if state.missed_probes == 1 { Probed::Down } else { Probed::AsBefore }
+        if state.missed_probes == 1 { ProbeEffect::Down } else { ProbeEffect::AsBefore }
     }
+
     /// Returns whether an agent is skipped because of probes only.
     pub fn is_skipped_by_probes(&self, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|state| state.breaker.is_by_probes())
     }
+
     /// Returns the time until the next probe after failed ones; `None`: probes succeed, or are disabled.
     pub fn next_probe(&self, now: Instant, name: &str) -> Option<Duration> {
         let state = self.by_name.get(name).filter(|state| state.missed_probes > 0)?;
         Some(state.next_probe?.saturating_duration_since(now))
     }
+
     /// Returns each named agent, and whether it is skipped.
     pub fn skipped(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
         self.by_name.iter().filter(|(name, _)| !name.is_empty()).map(|(name, state)| (name, state.breaker.is_open()))
     }
+
     /// Returns the calls that are trials, for invariant checks.
     pub fn trials(&self) -> impl Iterator<Item = (&Arc<str>, CallKey)> {
         self.by_name.iter().filter_map(|(name, state)| Some((name, state.breaker.trial()?)))
     }
+
     /// Returns the number of open sockets, for invariant checks.
     pub fn sessions(&self) -> u64 {
         self.by_name.values().map(|state| state.sessions).sum()
     }
+
     /// Returns the state of an agent for display.
     pub fn view(&self, now: Instant, date: impl Fn(Instant) -> SystemTime, name: &str) -> AgentView {
         let state = self.by_name.get(name);
         let breaker = state.map(|state| &state.breaker);
         let wait = match self.permission(now, name) {
-            Permission::Wait(wait) => Some(wait),
-            Permission::Try | Permission::Trial | Permission::Tried => None,
+            BreakerDecision::Wait(wait) => Some(wait),
+            BreakerDecision::Try | BreakerDecision::Trial | BreakerDecision::Tried => None,
         };
         let problem = state.and_then(|state| state.last_problem.clone());
         let probe = state.and_then(|state| state.last_probe);
@@ -443,11 +486,11 @@ impl Agents {
                 Some((None, _)) | None => "unknown",
             },
             sessions: state.map_or(0, |state| state.sessions),
-            talking: state.map_or(0, |state| state.line.sessions().len() as u64),
-            waiting: state.map_or(0, |state| state.line.waiting().len() as u64),
-            failed: state.and_then(|state| state.kept.view(now)),
+            talking: state.map_or(0, |state| state.session_queue.sessions().len() as u64),
+            waiting: state.map_or(0, |state| state.session_queue.waiting().len() as u64),
+            failed: state.and_then(|state| state.call_results.view(now)),
             unreached: state.map(|state| state.unreached.view(now)).unwrap_or_default(),
-            silent: state.and_then(|state| state.hearing.view(now)),
+            silent: state.and_then(|state| state.audio_results.view(now)),
             opened: state.map_or(0, |state| state.opened),
             lost: state.map_or(0, |state| state.lost),
             last_problem_at: problem.as_ref().map(|(_, at, _)| rfc3339(date(*at))),

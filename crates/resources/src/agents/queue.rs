@@ -11,7 +11,7 @@ use crate::lookups::key::CallKey;
 
 /// Result of a request for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
+pub enum SessionGrant {
     /// The call has a session.
     Session,
     /// The call is queued at this position, from 1.
@@ -22,7 +22,7 @@ pub enum Entry {
 
 /// Sessions of one agent, and the calls queued for one.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct AgentSessions {
     /// Maximum number of concurrent sessions; 0: unlimited.
     most: u32,
     /// Maximum number of queued calls, not counting those that had a session before.
@@ -34,7 +34,7 @@ pub struct Line {
     waiting: VecDeque<(CallKey, bool)>,
 }
 
-impl Line {
+impl AgentSessions {
     /// Changes the limits; sessions and queue positions are kept.
     pub fn configure(&mut self, most: u32, size: usize) {
         self.most = most;
@@ -42,25 +42,25 @@ impl Line {
     }
 
     /// Requests a session for a call; `returns`: the call had one, and its stream has failed.
-    pub fn enter(&mut self, key: CallKey, returns: bool) -> Entry {
+    pub fn enter(&mut self, key: CallKey, returns: bool) -> SessionGrant {
         if (returns || self.waiting.is_empty()) && self.leaving.remove(&key).is_some() {
             self.sessions.insert(key);
-            return Entry::Session;
+            return SessionGrant::Session;
         }
         let behind = if returns { self.waiting.iter().filter(|(_, had)| *had).count() } else { self.waiting.len() };
         if self.is_free() && behind == 0 {
             self.sessions.insert(key);
-            return Entry::Session;
+            return SessionGrant::Session;
         }
         if !returns && self.waiting.iter().filter(|(_, had)| !had).count() >= self.size + self.leaving.len() {
-            return Entry::Full;
+            return SessionGrant::Full;
         }
         self.waiting.insert(behind, (key, returns));
-        Entry::Waits(behind + 1)
+        SessionGrant::Waits(behind + 1)
     }
 
     /// Gives a queued call its session if it is the next one. Returns whether it has one.
-    pub fn turn(&mut self, key: CallKey) -> bool {
+    pub fn take_turn(&mut self, key: CallKey) -> bool {
         if self.next() != Some(key) {
             return false;
         }
@@ -76,7 +76,7 @@ impl Line {
     }
 
     /// Marks the session of a call as leaving until its stream has ended. Returns whether it counts until then.
-    pub fn end(&mut self, key: CallKey, until: Instant) -> bool {
+    pub fn begin_leaving(&mut self, key: CallKey, until: Instant) -> bool {
         let counts = self.most > 0 && self.sessions.remove(&key);
         if counts {
             self.leaving.insert(key, until);
@@ -87,7 +87,7 @@ impl Line {
     }
 
     /// Frees a leaving session, unless the call has a session again.
-    pub fn ended(&mut self, key: CallKey, until: Instant) {
+    pub fn end_leaving(&mut self, key: CallKey, until: Instant) {
         if self.leaving.get(&key) == Some(&until) {
             self.leaving.remove(&key);
         }
@@ -124,14 +124,14 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
 
     use super::*;
-    use Entry::{Full, Session, Waits};
+    use SessionGrant::{Full, Session, Waits};
 
     /// Action of a call, named by number.
     enum Step {
         /// A new call.
-        Comes(u64, Entry),
+        Comes(u64, SessionGrant),
         /// A call with a failed stream.
-        Returns(u64, Entry),
+        Returns(u64, SessionGrant),
         Leaves(u64),
         /// The stream is asked to end.
         Ends(u64),
@@ -147,7 +147,7 @@ mod tests {
     use Step::{Comes, Ends, HasEnded, Leaves, Limits, Returns, TooEarly, Turn, Waiting};
 
     fn run(name: &str, most: u32, size: usize, steps: &[Step]) {
-        let (mut line, at) = (Line::default(), Instant::now());
+        let (mut line, at) = (AgentSessions::default(), Instant::now());
         line.configure(most, size);
         let mut most = usize::try_from(most).unwrap();
         for (n, step) in steps.iter().enumerate() {
@@ -156,14 +156,14 @@ mod tests {
                 Comes(key, entry) => assert_eq!(line.enter(CallKey(*key), false), *entry, "{name}, step {n}"),
                 Returns(key, entry) => assert_eq!(line.enter(CallKey(*key), true), *entry, "{name}, step {n}"),
                 Leaves(key) => line.leave(CallKey(*key)),
-                Ends(key) => _ = line.end(CallKey(*key), at),
-                HasEnded(key) => line.ended(CallKey(*key), at),
+                Ends(key) => _ = line.begin_leaving(CallKey(*key), at),
+                HasEnded(key) => line.end_leaving(CallKey(*key), at),
                 Turn(key) => {
                     let next = line.next();
                     assert_eq!(next, key.map(CallKey), "{name}, step {n}");
-                    assert!(next.is_none_or(|key| line.turn(key)), "{name}, step {n}");
+                    assert!(next.is_none_or(|key| line.take_turn(key)), "{name}, step {n}");
                 }
-                TooEarly(key) => assert!(!line.turn(CallKey(*key)), "{name}, step {n}"),
+                TooEarly(key) => assert!(!line.take_turn(CallKey(*key)), "{name}, step {n}"),
                 Limits(sessions, size) => {
                     most = usize::try_from(*sessions).unwrap();
                     line.configure(*sessions, *size);

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_route::Table;
+use trunkgate_route::RoutingTable;
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{AppView, Recent};
+use trunkgate_story::view::{AffectedCalls, AppView};
 
 use crate::applications::cookies::CallCookies;
-use crate::applications::recognition::Recognition;
-use crate::failures::concerned::Concerned;
+use crate::applications::recognition::RecogniserState;
+use crate::failures::concerned::ConfigChangeScope;
 use crate::limits::HEARD_AGAIN;
 
 /// Application name for calls that the API started with their own URL, which are in no table.
@@ -23,10 +23,10 @@ pub const REQUESTED_APP: &str = "api";
 
 /// State of the applications, by name.
 #[derive(Debug, Default)]
-pub struct Apps {
+pub struct AppStates {
     by_name: BTreeMap<Arc<str>, AppState>,
     /// Speech recogniser for callers' speech.
-    pub recognition: Recognition,
+    pub recognition: RecogniserState,
     /// Cookies of live calls, by call SID.
     pub cookies: CallCookies,
 }
@@ -68,14 +68,14 @@ pub enum AppFault {
     Document,
 }
 
-impl Apps {
+impl AppStates {
     /// Forgets applications that are no longer in the table.
-    pub fn configure(&mut self, table: &Table) {
+    pub fn configure(&mut self, table: &RoutingTable) {
         self.by_name.retain(|name, _| &**name == REQUESTED_APP || table.app(name).is_some());
     }
 
     /// Treats failures of applications with changed keys as solved, until the next one; counts stay.
-    pub fn reconfigured(&mut self, concerned: &Concerned) {
+    pub fn reconfigured(&mut self, concerned: &ConfigChangeScope) {
         for (_, state) in self.by_name.iter_mut().filter(|(name, _)| concerned.apps.contains(*name)) {
             state.good = state.good.saturating_add(HEARD_AGAIN);
         }
@@ -100,7 +100,7 @@ impl Apps {
     }
 
     /// Returns the last error of an application if it happened in this call: its text and code, or its code alone.
-    pub fn told(&self, name: &str, sid: &str) -> Option<String> {
+    pub fn last_error_in_call(&self, name: &str, sid: &str) -> Option<String> {
         let AppError { code, text, .. } =
             self.by_name.get(name).map(|state| &state.error).filter(|one| one.sid == sid)?;
         Some(if text.is_empty() { format!("error {code}") } else { format!("error {code}: {text}") })
@@ -129,7 +129,7 @@ impl Apps {
             name: name.to_owned(),
             calls,
             of,
-            recent: Recent { calls: recent_failed + recent_unheard, of: recent_of },
+            recent: AffectedCalls { calls: recent_failed + recent_unheard, of: recent_of },
             unheard,
             still: state.good < HEARD_AGAIN,
             good_since: state.good,
@@ -154,7 +154,7 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn an_application_fails_until_three_calls_went_well() {
         let (now, name) = (Instant::now(), Arc::from("ivr"));
-        let mut apps = Apps::default();
+        let mut apps = AppStates::default();
         apps.over(now, &name, "CA9", false);
         assert!(apps.view(now, "ivr").is_none() && apps.view(now, "other").is_none());
         apps.error(&name, "CA1", (AppFault::Webhook, 11_205), "connection refused");
@@ -162,8 +162,8 @@ mod tests {
         // An error from which the fallback URL recovers.
         apps.error(&name, "CA2", (AppFault::Webhook, 11_200), "500");
         apps.over(now, &name, "CA9", false);
-        assert_eq!(apps.told("ivr", "CA2").as_deref(), Some("error 11200: 500"));
-        assert_eq!(apps.told("ivr", "CA1"), None, "that was another call's");
+        assert_eq!(apps.last_error_in_call("ivr", "CA2").as_deref(), Some("error 11200: 500"));
+        assert_eq!(apps.last_error_in_call("ivr", "CA1"), None, "that was another call's");
         let view = apps.view(now, "ivr").unwrap();
         assert_eq!((view.calls, view.of, view.still, view.good_since), (1, 3, true, 1));
         assert_eq!((view.code, view.cause.as_str(), view.last_sid.as_str()), (11_205, "connection refused", "CA1"));
@@ -173,7 +173,7 @@ mod tests {
         apps.over(now, &name, "CA3", true);
         let view = apps.view(now, "ivr").unwrap();
         assert_eq!((view.still, view.cause.as_str()), (true, "500 after 1 ms)"));
-        apps.reconfigured(&Concerned { apps: ["ivr".into()].into(), ..Concerned::default() });
+        apps.reconfigured(&ConfigChangeScope { apps: ["ivr".into()].into(), ..ConfigChangeScope::default() });
         assert!(!apps.view(now, "ivr").unwrap().still);
         assert!(apps.view(now + Duration::from_secs(7_200), "ivr").is_none());
     }
@@ -182,7 +182,7 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn prompts_that_are_not_played_and_documents_that_cannot_be_run_are_counted() {
         let (now, name) = (Instant::now(), Arc::from("ivr"));
-        let mut apps = Apps::default();
+        let mut apps = AppStates::default();
         apps.error(&name, "CA1", (AppFault::Prompt, 11_200), "menu.wav: 404");
         apps.error(&name, "CA1", (AppFault::Prompt, 11_200), "bye.wav: 404");
         apps.over(now, &name, "CA1", false);

@@ -18,7 +18,7 @@ pub struct AppQuestion {
     /// Application of the call.
     pub app: Arc<App>,
     /// The requested resource.
-    pub wanted: AppWanted,
+    pub wanted: AppResource,
     /// Cookies of the call.
     pub cookies: Arc<CookieJar>,
 }
@@ -29,7 +29,7 @@ impl AppQuestion {
         query: Option<QueryId>,
         call: &str,
         app: &Arc<App>,
-        wanted: AppWanted,
+        wanted: AppResource,
         cookies: Arc<CookieJar>,
     ) -> AppQuestion {
         AppQuestion { query, call: call.to_owned(), app: Arc::clone(app), wanted, cookies }
@@ -54,7 +54,7 @@ pub struct AppCallback {
 
 /// Resource that an application requests from the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AppWanted {
+pub enum AppResource {
     /// A document.
     Document(DocumentRequest),
     /// A text to synthesize.

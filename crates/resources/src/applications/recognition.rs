@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::agent::{Format, Loss};
+use trunkgate_media::agent::{AgentFormat, StreamLoss};
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{Recent, RecognitionView};
+use trunkgate_story::view::{AffectedCalls, RecognitionView};
 
 use crate::limits::HEARD_AGAIN;
 
@@ -20,7 +20,7 @@ pub struct RecogniserSpec {
     /// PEM certificates trusted instead of the system's.
     pub ca: Option<Arc<[u8]>>,
     /// Audio format.
-    pub format: Format,
+    pub format: AgentFormat,
     /// Maximum time until the WebSocket is open.
     pub connect_timeout: Duration,
     /// Maximum number of concurrent sessions; 0: unlimited.
@@ -39,13 +39,13 @@ impl fmt::Debug for RecogniserSpec {
 
 /// Result of one recognition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recognised {
+pub enum RecognitionResult {
     /// Words were recognised.
     Speech,
     /// The caller was silent.
     Silence,
     /// The recogniser could not be reached, or the connection was lost.
-    Lost(Loss),
+    Lost(StreamLoss),
     /// The recogniser closed its WebSocket normally before `stop`, without a final result.
     Left,
     /// The limit of concurrent sessions was reached.
@@ -56,46 +56,49 @@ pub enum Recognised {
     NotConfigured,
 }
 
-impl Recognised {
+impl RecognitionResult {
     /// Returns the stable name used in metrics.
     pub fn slug(self) -> &'static str {
         match self {
-            Recognised::Speech => "speech",
-            Recognised::Silence => "silence",
-            Recognised::Lost(loss) => loss.slug().trim_start_matches("agent_"),
-            Recognised::Left => "closed",
-            Recognised::Limit => "limit",
-            Recognised::Codec => "codec",
-            Recognised::NotConfigured => "not_configured",
+            RecognitionResult::Speech => "speech",
+            RecognitionResult::Silence => "silence",
+            RecognitionResult::Lost(loss) => loss.slug().trim_start_matches("agent_"),
+            RecognitionResult::Left => "closed",
+            RecognitionResult::Limit => "limit",
+            RecognitionResult::Codec => "codec",
+            RecognitionResult::NotConfigured => "not_configured",
         }
     }
 
     /// Returns whether the recogniser, or its session limit, is the cause.
     pub fn is_failure(self) -> bool {
         match self {
-            Recognised::Lost(_) | Recognised::Left | Recognised::Limit => true,
-            Recognised::Speech | Recognised::Silence | Recognised::Codec | Recognised::NotConfigured => false,
+            RecognitionResult::Lost(_) | RecognitionResult::Left | RecognitionResult::Limit => true,
+            RecognitionResult::Speech
+            | RecognitionResult::Silence
+            | RecognitionResult::Codec
+            | RecognitionResult::NotConfigured => false,
         }
     }
 }
 
-impl fmt::Display for Recognised {
+impl fmt::Display for RecognitionResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Recognised::Speech => f.write_str("speech"),
-            Recognised::Silence => f.write_str("silence"),
-            Recognised::Lost(loss) => loss.fmt(f),
-            Recognised::Left => f.write_str("closed without a result"),
-            Recognised::Limit => f.write_str("as many calls as may use the recogniser do (`max_sessions`)"),
-            Recognised::Codec => f.write_str("the edge cannot decode the codec of the call"),
-            Recognised::NotConfigured => f.write_str("none is configured any more"),
+            RecognitionResult::Speech => f.write_str("speech"),
+            RecognitionResult::Silence => f.write_str("silence"),
+            RecognitionResult::Lost(loss) => loss.fmt(f),
+            RecognitionResult::Left => f.write_str("closed without a result"),
+            RecognitionResult::Limit => f.write_str("as many calls as may use the recogniser do (`max_sessions`)"),
+            RecognitionResult::Codec => f.write_str("the edge cannot decode the codec of the call"),
+            RecognitionResult::NotConfigured => f.write_str("none is configured any more"),
         }
     }
 }
 
 /// State of the recogniser in use.
 #[derive(Debug, Default)]
-pub struct Recognition {
+pub struct RecogniserState {
     spec: Option<Arc<RecogniserSpec>>,
     sessions: u32,
     /// Recognitions, and failed ones.
@@ -106,7 +109,7 @@ pub struct Recognition {
     good: u64,
 }
 
-impl Recognition {
+impl RecogniserState {
     /// Returns the settings, if a recogniser is configured.
     pub fn spec(&self) -> Option<&Arc<RecogniserSpec>> {
         self.spec.as_ref()
@@ -120,7 +123,7 @@ impl Recognition {
     }
 
     /// Takes a session. Returns `false` if the limit is reached.
-    pub fn begin(&mut self) -> bool {
+    pub fn take_session(&mut self) -> bool {
         let most = self.spec.as_ref().map_or(0, |spec| spec.max_sessions);
         let may = most == 0 || self.sessions < most;
         self.sessions += u32::from(may);
@@ -128,12 +131,12 @@ impl Recognition {
     }
 
     /// Releases a session.
-    pub fn end(&mut self) {
+    pub fn release_session(&mut self) {
         self.sessions = self.sessions.saturating_sub(1);
     }
 
     /// Notes the result of a recognition. `why`: details of a failure.
-    pub fn note(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
+    pub fn record_result(&mut self, now: Instant, sid: &str, result: RecognitionResult, why: &str) {
         self.hour.count(now, [true, result.is_failure()]);
         if result.is_failure() {
             (self.last, self.good) = (Some((why.to_owned(), sid.to_owned())), 0);
@@ -155,7 +158,7 @@ impl Recognition {
         let view = RecognitionView {
             failed,
             of,
-            recent: Recent { calls: recent_failed, of: recent_of },
+            recent: AffectedCalls { calls: recent_failed, of: recent_of },
             still: self.good < HEARD_AGAIN,
             good_since: self.good,
             cause,
@@ -174,7 +177,7 @@ mod tests {
             url: "wss://asr.example.com/stream?key=hunter2".to_owned(),
             token: Some("hunter2".to_owned()),
             ca: None,
-            format: Format::L16Rate8000,
+            format: AgentFormat::L16Rate8000,
             connect_timeout: Duration::from_secs(2),
             max_sessions,
             events: false,
@@ -183,27 +186,32 @@ mod tests {
 
     #[test]
     fn sessions_are_bounded() {
-        let mut recognition = Recognition::default();
+        let mut recognition = RecogniserState::default();
         recognition.configure(Some(spec(2)));
-        assert!(recognition.begin() && recognition.begin() && !recognition.begin());
-        recognition.end();
-        assert!(recognition.begin());
+        assert!(recognition.take_session() && recognition.take_session() && !recognition.take_session());
+        recognition.release_session();
+        assert!(recognition.take_session());
         assert_eq!(recognition.sessions(), 2);
         recognition.configure(Some(spec(0)));
-        assert!((0..100).all(|_| recognition.begin()));
+        assert!((0..100).all(|_| recognition.take_session()));
     }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn it_fails_until_three_recognitions_went_well() {
-        let (now, mut recognition) = (Instant::now(), Recognition::default());
+        let (now, mut recognition) = (Instant::now(), RecogniserState::default());
         recognition.configure(Some(spec(0)));
-        recognition.note(now, "CA1", Recognised::Silence, "");
+        recognition.record_result(now, "CA1", RecognitionResult::Silence, "");
         assert!(recognition.view(now).is_none());
-        recognition.note(now, "CA2", Recognised::Lost(Loss::ConnectTimeout), "not connected in time");
+        recognition.record_result(
+            now,
+            "CA2",
+            RecognitionResult::Lost(StreamLoss::ConnectTimeout),
+            "not connected in time",
+        );
         let view = recognition.view(now).unwrap();
         assert_eq!((view.failed, view.of, view.still, view.last_sid.as_str()), (1, 2, true, "CA2"));
-        (0..3).for_each(|_| recognition.note(now, "CA3", Recognised::Speech, ""));
+        (0..3).for_each(|_| recognition.record_result(now, "CA3", RecognitionResult::Speech, ""));
         assert!(!recognition.view(now).unwrap().still);
         recognition.configure(None);
         assert!(recognition.view(now).is_none(), "another recogniser has not failed");
@@ -211,9 +219,9 @@ mod tests {
 
     #[test]
     fn results_have_stable_names() {
-        assert_eq!(Recognised::Lost(Loss::ConnectTimeout).slug(), "connect_timeout");
-        assert_eq!(Recognised::Lost(Loss::Status(404)).slug(), "refused");
-        assert!(!Recognised::Codec.is_failure() && Recognised::Left.is_failure());
+        assert_eq!(RecognitionResult::Lost(StreamLoss::ConnectTimeout).slug(), "connect_timeout");
+        assert_eq!(RecognitionResult::Lost(StreamLoss::Status(404)).slug(), "refused");
+        assert!(!RecognitionResult::Codec.is_failure() && RecognitionResult::Left.is_failure());
     }
 
     #[test]

@@ -13,9 +13,9 @@ use std::time::{Instant, SystemTime};
 
 use trunkgate_conference::limits::EDGE_PARTIES;
 use trunkgate_conference::{
-    Action, AnnouncementId, CallStatus, Callback, ClipId, ConferenceId, Departure, EndReason, Joining, LeaveReason,
-    Member, MemberId, Method, Music, NodeCommand, NodeEvent, Refusal, Room, RoomId, Rooms, SeatId, SeatPart, Standing,
-    Status,
+    AnnouncementId, CallStatus, CallbackMethod, CallbackRequest, ClipId, ConferenceId, ConferenceRoom,
+    ConferenceStatus, Departure, EndReason, JoinRejection, JoinRequest, LeaveReason, Member, MemberId, MemberRole,
+    NodeCommand, NodeEvent, ParticipantId, ParticipantRole, RoomAction, RoomId, RoomRegistry, WaitMusic,
 };
 use trunkgate_media::{RecordingId, RecordingPause};
 use trunkgate_route::WebhookMethod;
@@ -46,20 +46,20 @@ static BEEP: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
 
 /// Participant of a conference, as its call refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seated {
+pub struct ParticipantHandle {
     /// Room of the conference.
     pub room: RoomId,
     /// Participant in the room.
     pub member: MemberId,
     /// Seat of the participant at the mixers.
-    pub seat: SeatId,
+    pub seat: ParticipantId,
     /// SID of the conference.
     pub sid: String,
     /// Name of the conference.
     pub name: String,
 }
 
-impl Seated {
+impl ParticipantHandle {
     /// Returns the mixers' id of the conference.
     pub fn conference(&self) -> ConferenceId {
         ConferenceId(self.room.number())
@@ -93,7 +93,7 @@ pub struct Joiner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotJoined {
     /// The room has refused the call.
-    Refused(Refusal),
+    Refused(JoinRejection),
     /// No active conference has this SID.
     UnknownSid,
     /// The call comes from the conference itself, or from one that is already connected to it.
@@ -109,17 +109,18 @@ impl NotJoined {
             NotJoined::Linked => None,
         }
     }
+
     /// Returns the reason in plain text.
     pub fn words(self) -> &'static str {
         match self {
-            NotJoined::Refused(Refusal::Full) => "the conference is full",
-            NotJoined::Refused(Refusal::EdgeFull) => "the edge has no room for another party of a conference",
-            NotJoined::Refused(Refusal::AlreadyIn) => "the call is in a conference already",
-            NotJoined::Refused(Refusal::LabelTaken) => "another party has its participantLabel",
-            NotJoined::Refused(Refusal::BadLabel) => "its participantLabel is empty or too long",
-            NotJoined::Refused(Refusal::NoneToCoach) => "the call that it is to coach is not in the conference",
-            NotJoined::Refused(Refusal::BadName) => "the name of the conference is empty or too long",
-            NotJoined::Refused(Refusal::Ended) => "the conference is over",
+            NotJoined::Refused(JoinRejection::Full) => "the conference is full",
+            NotJoined::Refused(JoinRejection::EdgeFull) => "the edge has no room for another party of a conference",
+            NotJoined::Refused(JoinRejection::AlreadyIn) => "the call is in a conference already",
+            NotJoined::Refused(JoinRejection::LabelTaken) => "another party has its participantLabel",
+            NotJoined::Refused(JoinRejection::BadLabel) => "its participantLabel is empty or too long",
+            NotJoined::Refused(JoinRejection::NoneToCoach) => "the call that it is to coach is not in the conference",
+            NotJoined::Refused(JoinRejection::BadName) => "the name of the conference is empty or too long",
+            NotJoined::Refused(JoinRejection::Ended) => "the conference is over",
             NotJoined::UnknownSid => "no conference with this SID goes on",
             NotJoined::Linked => {
                 "it comes from a conference that is connected with this one already: its audio would go round"
@@ -130,9 +131,9 @@ impl NotJoined {
 
 /// Event of a conference for the call of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConferenceNews {
+pub enum ConferenceEvent {
     /// The call hears this music from now on; `None`: the other participants.
-    Hears(Option<Music>),
+    Hears(Option<WaitMusic>),
     /// An announcement for this call alone starts to replace its music, or ends.
     Announced(bool),
     /// The call is no longer a participant.
@@ -143,11 +144,11 @@ pub enum ConferenceNews {
 
 /// Effect of a change.
 #[derive(Debug)]
-pub enum Due {
+pub enum ConferenceEffect {
     /// A command to the mixers.
     Node(NodeCommand),
     /// An event for a call.
-    Call(CallKey, ConferenceNews),
+    Call(CallKey, ConferenceEvent),
     /// A callback, still without the parameters common to all callbacks.
     Callback(AppCallback),
     /// A recording of a conference, requested by the call with this SID; [`Conferences::recorded_as`] must follow.
@@ -164,7 +165,7 @@ pub struct ConferenceReport {
     /// Name of the conference.
     pub name: String,
     /// Status of the conference.
-    pub status: Status,
+    pub status: ConferenceStatus,
     /// Time at which the first participant joined.
     pub began: SystemTime,
     /// Time and reason of the end, and SID of the call that ended it by leaving; `None`: active.
@@ -196,17 +197,17 @@ pub struct PartyReport {
 
 /// Look-up entry of a participant.
 #[derive(Debug, Clone)]
-struct Place {
+struct ParticipantEntry {
     key: CallKey,
     trunk: Arc<str>,
-    seat: SeatId,
+    seat: ParticipantId,
     joined: SystemTime,
     speaks: bool,
 }
 
 /// Data of a conference that its room does not hold.
 #[derive(Debug)]
-struct Kept {
+struct ConferenceDetails {
     sid: String,
     name: String,
     began: SystemTime,
@@ -214,12 +215,12 @@ struct Kept {
     allow_private: bool,
     /// Recording that starts with the conference, and SID of the call that requests it in its document.
     record: Option<(String, Box<RecordingRequest>)>,
-    recordings: Vec<Running>,
+    recordings: Vec<ActiveRecording>,
 }
 
 /// An active recording of a conference.
 #[derive(Debug)]
-struct Running {
+struct ActiveRecording {
     id: RecordingId,
     sid: String,
     pause: Option<RecordingPause>,
@@ -227,7 +228,7 @@ struct Running {
 
 /// A conference for which calls are being placed, still without a participant. It has its SID from the first call on.
 #[derive(Debug)]
-struct Expected {
+struct ExpectedConference {
     sid: String,
     name: String,
     began: SystemTime,
@@ -237,15 +238,15 @@ struct Expected {
 /// All conferences.
 #[derive(Debug, Default)]
 pub struct Conferences {
-    rooms: Rooms,
-    expected: Vec<Expected>,
-    kept: BTreeMap<RoomId, Kept>,
-    places: BTreeMap<(RoomId, MemberId), Place>,
+    rooms: RoomRegistry,
+    expected: Vec<ExpectedConference>,
+    details: BTreeMap<RoomId, ConferenceDetails>,
+    places: BTreeMap<(RoomId, MemberId), ParticipantEntry>,
     /// Loop-detection words of the conferences through which participants have come.
     links: BTreeMap<(RoomId, MemberId), Vec<u64>>,
     next_seat: u64,
     next_clip: u64,
-    due: VecDeque<Due>,
+    due: VecDeque<ConferenceEffect>,
     ended: VecDeque<ConferenceReport>,
 }
 
@@ -254,41 +255,48 @@ impl Conferences {
     pub fn len(&self) -> usize {
         self.rooms.len()
     }
+
     /// Returns whether there is no active conference.
     pub fn is_empty(&self) -> bool {
         self.rooms.is_empty()
     }
+
     /// Returns the number of participants.
     pub fn parties(&self) -> usize {
         self.rooms.parties()
     }
+
     /// Returns all known conferences, the newest first.
     pub fn reports(&self) -> Vec<ConferenceReport> {
         let mut all: Vec<ConferenceReport> = self.rooms.iter().filter_map(|(id, _)| self.report_of(id)).collect();
-        all.extend(self.expected.iter().map(Expected::report));
+        all.extend(self.expected.iter().map(ExpectedConference::report));
         all.extend(self.ended.iter().cloned());
         all.sort_by(|one, other| (other.began, &other.sid).cmp(&(one.began, &one.sid)));
         all
     }
+
     /// Returns the active conference with a SID or name.
     pub fn find(&self, sid_or_name: &str) -> Option<RoomId> {
         let by_sid = self.rooms.iter().find(|(_, room)| room.sid() == sid_or_name).map(|(id, _)| id);
         by_sid.or_else(|| self.rooms.find(sid_or_name))
     }
+
     /// Returns the known conference with a SID, active or ended.
     pub fn report(&self, sid: &str) -> Option<ConferenceReport> {
         let live = self.report_live(sid).filter(|report| report.sid == sid);
         live.or_else(|| self.ended.iter().find(|report| report.sid == sid).cloned())
     }
+
     /// Returns the conference with a SID or name that has not ended. One without a participant exists while calls are
     /// placed for it.
     pub fn report_live(&self, sid_or_name: &str) -> Option<ConferenceReport> {
         let goes_on = self.find(sid_or_name).and_then(|room| self.report_of(room));
-        goes_on.or_else(|| self.expected(sid_or_name).map(Expected::report))
+        goes_on.or_else(|| self.expected(sid_or_name).map(ExpectedConference::report))
     }
+
     /// Returns the state of an active conference.
     pub fn report_of(&self, id: RoomId) -> Option<ConferenceReport> {
-        let (room, kept) = (self.rooms.get(id)?, self.kept.get(&id)?);
+        let (room, kept) = (self.rooms.get(id)?, self.details.get(&id)?);
         let party = |member: &Member| {
             let place = self.places.get(&(id, member.id()))?;
             Some(PartyReport { member: member.clone(), joined: place.joined, speaks: place.speaks })
@@ -303,6 +311,7 @@ impl Conferences {
             recordings: kept.recordings.iter().map(|one| (one.sid.clone(), one.pause.is_some())).collect(),
         })
     }
+
     /// Returns the calls of all participants, for invariant checks.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
         self.places.values().map(|place| place.key)
@@ -322,68 +331,73 @@ impl Conferences {
         now: Instant,
         name: &str,
         sid: impl FnOnce() -> String,
-        joining: Joining,
+        joining: JoinRequest,
         joiner: Joiner,
-    ) -> Result<Seated, NotJoined> {
+    ) -> Result<ParticipantHandle, NotJoined> {
         let (name, links) = self.linked(name, &joiner)?;
         let call = joining.call_sid.clone();
         let is_below_share = self.is_below_share(&joiner.trunk);
-        let joining = Joining { is_line: !links.is_empty(), is_below_share, ..joining };
+        let joining = JoinRequest { is_line: !links.is_empty(), is_below_share, ..joining };
         let expected = self.expected(&name);
         let (began, expected_sid) =
             (expected.map_or(joiner.date, |one| one.began), expected.map(|one| one.sid.clone()));
         let sid = || expected_sid.unwrap_or_else(sid);
         let (room, member) = self.rooms.join(now, &name, sid, joining).map_err(NotJoined::Refused)?;
         self.expected.retain(|one| !one.is(&name));
-        let seat = SeatId(self.next_seat);
+        let seat = ParticipantId(self.next_seat);
         self.next_seat += 1;
         let (key, trunk, joined) = (joiner.key, joiner.trunk.clone(), joiner.date);
-        self.places.insert((room, member), Place { key, trunk, seat, joined, speaks: false });
+        self.places.insert((room, member), ParticipantEntry { key, trunk, seat, joined, speaks: false });
         if !links.is_empty() {
             self.links.insert((room, member), links);
         }
         let (sid, name) = self.rooms.get(room).map(|room| (room.sid(), room.name())).unwrap_or_default();
-        let seated = Seated { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
+        let seated = ParticipantHandle { room, member, seat, sid: sid.to_owned(), name: name.to_owned() };
         let Joiner { app, allow_private, record, .. } = joiner;
         let (sid, name) = (seated.sid.clone(), seated.name.clone());
-        let kept = self.kept.entry(room).or_insert_with(|| {
+        let kept = self.details.entry(room).or_insert_with(|| {
             let (record, recordings) = (None, Vec::new());
-            Kept { sid, name, began, app, allow_private, record, recordings }
+            ConferenceDetails { sid, name, began, app, allow_private, record, recordings }
         });
         if kept.record.is_none() {
             kept.record = record.map(|record| (call, record));
         }
         Ok(seated)
     }
+
     /// Checks whether a call that is placed for a conference, given by SID or name, could join it now.
     ///
     /// # Errors
     /// Reason of the refusal.
-    pub fn may_join(&self, name: &str, joining: &Joining) -> Result<(), NotJoined> {
+    pub fn may_join(&self, name: &str, joining: &JoinRequest) -> Result<(), NotJoined> {
         self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
     }
+
     /// Checks whether a call could join the conference with a name or SID now, before the call is answered.
     ///
     /// # Errors
     /// Reason of the refusal.
-    pub fn would_take(&self, name: &str, joining: Joining, joiner: &Joiner) -> Result<(), NotJoined> {
+    pub fn would_take(&self, name: &str, joining: JoinRequest, joiner: &Joiner) -> Result<(), NotJoined> {
         let (name, _) = self.linked(name, joiner)?;
-        let joining = Joining { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
+        let joining = JoinRequest { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
         self.rooms.may_join(&name, &joining).map_err(NotJoined::Refused)
     }
+
     /// Returns the name of a conference, and the words of other conferences that a call would connect with it.
     fn linked(&self, name: &str, joiner: &Joiner) -> Result<(String, Vec<u64>), NotJoined> {
         let name = self.named(name)?;
         let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
-        let is_ring = self.is_ring(&name, link(joiner.hop_key, &name), &links, joiner.is_called);
+        let is_ring = self.is_ring(&name, loop_word(joiner.hop_key, &name), &links, joiner.is_called);
         if is_ring { Err(NotJoined::Linked) } else { Ok((name, links)) }
     }
+
     /// Returns whether a trunk has less than its share of the edge's seats: all seats, divided by the number of
     /// trunks that use any.
     fn is_below_share(&self, trunk: &str) -> bool {
         let trunks: BTreeSet<&str> = self.places.values().map(|place| &*place.trunk).chain([trunk]).collect();
         self.places.values().filter(|place| &*place.trunk == trunk).count() < (EDGE_PARTIES / trunks.len()).max(1)
     }
+
     /// Notes that a call is placed for a conference, given by SID or name; `sid` creates the SID of a new one.
     /// Returns the SID. [`Conferences::expect_no_longer`] must follow.
     pub fn expect(
@@ -402,9 +416,10 @@ impl Conferences {
             return one.sid.clone();
         }
         let (sid, name) = (sid(), sid_or_name.trim().to_owned());
-        self.expected.push(Expected { sid: sid.clone(), name, began: date, calls: BTreeSet::from([key]) });
+        self.expected.push(ExpectedConference { sid: sid.clone(), name, began: date, calls: BTreeSet::from([key]) });
         sid
     }
+
     /// Notes that a placed call brings no participant any more. The conference ends if it has no participant and no
     /// other placed call.
     pub fn expect_no_longer(&mut self, key: CallKey, date: SystemTime) {
@@ -414,19 +429,22 @@ impl Conferences {
             self.end_expected(at, EndReason::LastLeft, date);
         }
     }
+
     /// Ends the conference with a SID. Returns whether there was one.
     pub fn end(&mut self, sid: &str, date: SystemTime) -> bool {
         if let Some(room) = self.find(sid) {
-            return self.act(room, Room::end).is_some();
+            return self.act(room, ConferenceRoom::end).is_some();
         }
         let at = self.expected.iter().position(|one| one.sid == sid);
         at.map(|at| self.end_expected(at, EndReason::ViaApi, date)).is_some()
     }
+
     /// Returns whether two strings, each a SID or name, mean the same conference.
     pub fn are_same(&self, one: &str, other: &str) -> bool {
         let sid = |word| self.known(word).map(|(sid, _)| sid);
         one == other || sid(one).is_some_and(|one| sid(other) == Some(one))
     }
+
     /// Returns the loop-detection words of a conference, given by SID or name, for the remote side of a call: its own
     /// word, and those of conferences connected with it.
     pub fn hops_onward(&self, hop_key: u64, sid_or_name: &str) -> Vec<u64> {
@@ -434,8 +452,9 @@ impl Conferences {
         let name = self.known(sid_or_name).map_or(sid_or_name, |(_, name)| name);
         let connected = room.into_iter().flat_map(|room| self.links_of(room));
         // Half of the permitted hops are left for edges on the path.
-        [link(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
+        [loop_word(hop_key, name)].into_iter().chain(connected).take(EDGES_PER_CALL / 2).collect()
     }
+
     /// Returns whether a call would close a loop: its remote side is this conference, or one already connected with
     /// it.
     fn is_ring(&self, name: &str, own: u64, links: &[u64], is_called: bool) -> bool {
@@ -447,35 +466,42 @@ impl Conferences {
         };
         links.iter().enumerate().any(closes)
     }
+
     /// Returns the name of a conference, given by SID or name.
     fn named(&self, sid_or_name: &str) -> Result<String, NotJoined> {
         let of_sid = || self.known(sid_or_name).map(|(_, name)| name);
         let name = if is_conference_sid(sid_or_name) { of_sid() } else { Some(sid_or_name) };
         name.map(str::to_owned).ok_or(NotJoined::UnknownSid)
     }
+
     /// Removes a participant that leaves.
-    pub fn leave(&mut self, now: Instant, seated: &Seated, departure: Departure) {
+    pub fn leave(&mut self, now: Instant, seated: &ParticipantHandle, departure: Departure) {
         self.rooms.act(seated.room, |room| room.leave(now, seated.member, departure));
         self.vacate((seated.room, seated.member));
     }
+
     /// Removes a participant that leaves with the star key.
-    pub fn leave_by_key(&mut self, now: Instant, seated: &Seated) {
+    pub fn leave_by_key(&mut self, now: Instant, seated: &ParticipantHandle) {
         self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
     }
+
     /// Runs a function on the room of a conference; `None`: the conference has ended.
-    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut Room) -> R) -> Option<R> {
+    pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut ConferenceRoom) -> R) -> Option<R> {
         self.rooms.act(id, act)
     }
+
     /// Notes that a call placed for a conference, given by SID or name, has ended without an answer.
     pub fn add_failed(&mut self, conference: &str, call: &str, label: Option<&str>, status: CallStatus) {
         if let Some(room) = self.find(conference) {
             self.rooms.act(room, |room| room.add_failed(call, label, status));
         }
     }
+
     /// Returns whether a conference is active and has this participant.
     pub fn is_there(&self, room: RoomId, member: Option<MemberId>) -> bool {
         self.rooms.get(room).is_some_and(|room| member.is_none_or(|id| room.member(id).is_some()))
     }
+
     /// Plays samples at 8 kHz to one participant or to all; `None`: no such participant or conference.
     pub fn play(
         &mut self,
@@ -490,31 +516,36 @@ impl Conferences {
         let (conference, samples) = (ConferenceId(self.rooms.get(room).map(|_| room.number())?), Arc::clone(samples));
         let clip = ClipId(self.next_clip);
         self.next_clip += 1;
-        self.due.push_back(Due::Node(NodeCommand::Play { conference, clip, to, samples, is_repeated }));
+        self.due.push_back(ConferenceEffect::Node(NodeCommand::Play { conference, clip, to, samples, is_repeated }));
         Some(clip)
     }
+
     /// Fades a clip out.
     pub fn stop_clip(&mut self, clip: ClipId) {
-        self.due.push_back(Due::Node(NodeCommand::Stop { clip }));
+        self.due.push_back(ConferenceEffect::Node(NodeCommand::Stop { clip }));
     }
+
     /// Announces to a participant's call that an announcement for it alone starts or ends.
     pub fn announces(&mut self, room: RoomId, member: Option<MemberId>, is_heard: bool) {
         let place = member.and_then(|member| self.places.get(&(room, member)));
-        self.due.extend(place.map(|place| Due::Call(place.key, ConferenceNews::Announced(is_heard))));
+        self.due.extend(place.map(|place| ConferenceEffect::Call(place.key, ConferenceEvent::Announced(is_heard))));
     }
+
     /// Notes that an announcement has ended, with the cause of a failure.
     pub fn announced(&mut self, (room, id, member): &(RoomId, AnnouncementId, Option<MemberId>), failed: Option<&str>) {
         self.announces(*room, *member, false);
         self.rooms.act(*room, |room| room.announced(*id, failed));
     }
+
     /// Starts a recording of a conference with this id and SID.
     pub fn recorded_as(&mut self, room: RoomId, (id, sid): (RecordingId, String)) {
         let conference = ConferenceId(room.number());
-        if let Some(kept) = self.kept.get_mut(&room) {
-            kept.recordings.push(Running { id, sid, pause: None });
-            self.due.push_back(Due::Node(NodeCommand::Record { conference, recording: id }));
+        if let Some(kept) = self.details.get_mut(&room) {
+            kept.recordings.push(ActiveRecording { id, sid, pause: None });
+            self.due.push_back(ConferenceEffect::Node(NodeCommand::Record { conference, recording: id }));
         }
     }
+
     /// Pauses or resumes a recording of a conference: the one with the SID, or the newest. Returns its SID, if there
     /// is one.
     pub fn pause_recording(
@@ -523,26 +554,28 @@ impl Conferences {
         sid: Option<&str>,
         pause: Option<RecordingPause>,
     ) -> Option<String> {
-        let running = self.kept.get_mut(&room)?.recordings.iter_mut().rev();
+        let running = self.details.get_mut(&room)?.recordings.iter_mut().rev();
         let one = running.into_iter().find(|one| sid.is_none_or(|sid| one.sid == sid))?;
         one.pause = pause;
-        self.due.push_back(Due::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
+        self.due.push_back(ConferenceEffect::Node(NodeCommand::PauseRecording { recording: one.id, pause }));
         Some(one.sid.clone())
     }
+
     /// Ends a recording of a conference: the one with the SID, or the newest. Returns its SID, if there is one.
     pub fn stop_recording(&mut self, room: RoomId, sid: Option<&str>) -> Option<String> {
-        let running = &mut self.kept.get_mut(&room)?.recordings;
+        let running = &mut self.details.get_mut(&room)?.recordings;
         let at = running.iter().rposition(|one| sid.is_none_or(|sid| one.sid == sid))?;
-        let Running { id, sid, .. } = running.remove(at);
-        self.due.push_back(Due::Node(NodeCommand::StopRecording { recording: id }));
+        let ActiveRecording { id, sid, .. } = running.remove(at);
+        self.due.push_back(ConferenceEffect::Node(NodeCommand::StopRecording { recording: id }));
         Some(sid)
     }
+
     /// Handles an event of the mixers.
-    pub fn take(&mut self, event: NodeEvent) {
+    pub fn handle_mixer_event(&mut self, event: NodeEvent) {
         match event {
             NodeEvent::Refused(seat) | NodeEvent::Gone(seat) => {
                 if let Some((_, key)) = self.party_at(seat) {
-                    self.due.push_back(Due::Call(key, ConferenceNews::Lost));
+                    self.due.push_back(ConferenceEffect::Call(key, ConferenceEvent::Lost));
                 }
             }
             NodeEvent::SpeechStarted(seat) => self.spoke(seat, true),
@@ -550,16 +583,19 @@ impl Conferences {
             NodeEvent::ActiveSpeaker(..) | NodeEvent::ClipEnded(_) => {}
         }
     }
+
     /// Returns the time of the next [`Conferences::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.poll_timeout()
     }
+
     /// Removes participants that have reached their time limit.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.rooms.handle_timeout(now);
     }
+
     /// Returns the next effect of a change. `date` returns the current date.
-    pub fn poll(&mut self, date: impl Fn() -> SystemTime, account_sid: &str) -> Option<Due> {
+    pub fn poll(&mut self, date: impl Fn() -> SystemTime, account_sid: &str) -> Option<ConferenceEffect> {
         loop {
             if let Some(due) = self.due.pop_front() {
                 return Some(due);
@@ -569,44 +605,45 @@ impl Conferences {
         }
     }
 
-    fn follow(&mut self, room: RoomId, action: Action, date: &impl Fn() -> SystemTime, account_sid: &str) {
+    fn follow(&mut self, room: RoomId, action: RoomAction, date: &impl Fn() -> SystemTime, account_sid: &str) {
         match action {
-            Action::Stand { member, standing } => {
+            RoomAction::Stand { member, standing } => {
                 if let Some(seat) = self.places.get(&(room, member)).map(|place| place.seat) {
                     let part = self.part(room, standing);
-                    self.due.push_back(Due::Node(NodeCommand::Part { seat, part }));
+                    self.due.push_back(ConferenceEffect::Node(NodeCommand::Part { seat, part }));
                 }
             }
-            Action::Music { member, music } => {
+            RoomAction::Music { member, music } => {
                 if let Some(place) = self.places.get(&(room, member)) {
-                    self.due.push_back(Due::Call(place.key, ConferenceNews::Hears(music)));
+                    self.due.push_back(ConferenceEffect::Call(place.key, ConferenceEvent::Hears(music)));
                 }
             }
-            Action::Beep => {
+            RoomAction::Beep => {
                 let clip = ClipId(self.next_clip);
                 self.next_clip += 1;
                 let (conference, samples) = (ConferenceId(room.number()), Arc::clone(&BEEP));
                 let play = NodeCommand::Play { conference, clip, to: None, samples, is_repeated: false };
-                self.due.push_back(Due::Node(play));
+                self.due.push_back(ConferenceEffect::Node(play));
             }
-            Action::Release { member, reason } => {
+            RoomAction::Release { member, reason } => {
                 if let Some(key) = self.vacate((room, member)) {
-                    self.due.push_back(Due::Call(key, ConferenceNews::Released(reason)));
+                    self.due.push_back(ConferenceEffect::Call(key, ConferenceEvent::Released(reason)));
                 }
             }
-            Action::Ended { reason, call_sid } => self.keep_ended(room, (reason, call_sid), date()),
-            Action::Callback(callback) => self.call_back(room, &callback, date, account_sid),
-            Action::Record { .. } => {
+            RoomAction::Ended { reason, call_sid } => self.keep_ended(room, (reason, call_sid), date()),
+            RoomAction::Callback(callback) => self.call_back(room, &callback, date, account_sid),
+            RoomAction::Record { .. } => {
                 if let Some((kept, (call, request))) =
-                    self.kept.get(&room).and_then(|kept| Some((kept, kept.record.clone()?)))
+                    self.details.get(&room).and_then(|kept| Some((kept, kept.record.clone()?)))
                 {
                     let request = RecordingRequest { conference: Some(kept.sid.clone()), ..*request };
-                    self.due.push_back(Due::Record(room, call, Box::new(request)));
+                    self.due.push_back(ConferenceEffect::Record(room, call, Box::new(request)));
                 }
             }
-            Action::StopRecording => {
-                let running = self.kept.get_mut(&room).map(|kept| std::mem::take(&mut kept.recordings));
-                let stop = |Running { id, .. }| Due::Node(NodeCommand::StopRecording { recording: id });
+            RoomAction::StopRecording => {
+                let running = self.details.get_mut(&room).map(|kept| std::mem::take(&mut kept.recordings));
+                let stop =
+                    |ActiveRecording { id, .. }| ConferenceEffect::Node(NodeCommand::StopRecording { recording: id });
                 self.due.extend(running.into_iter().flatten().map(stop));
             }
         }
@@ -619,19 +656,20 @@ impl Conferences {
     }
 
     /// Returns the conference with a SID or name that has no participant yet.
-    fn expected(&self, sid_or_name: &str) -> Option<&Expected> {
+    fn expected(&self, sid_or_name: &str) -> Option<&ExpectedConference> {
         self.expected.iter().find(|one| one.is(sid_or_name))
     }
 
     /// Returns the mixing role of a participant, with the mixers' seat numbers.
-    fn part(&self, room: RoomId, standing: Standing) -> SeatPart {
+    fn part(&self, room: RoomId, standing: MemberRole) -> ParticipantRole {
         match standing {
-            Standing::Speaker => SeatPart::Speaker,
-            Standing::Listener => SeatPart::Listener,
-            Standing::Away => SeatPart::Away,
-            Standing::Coach(coached) => {
-                self.places.get(&(room, coached)).map_or(SeatPart::Listener, |place| SeatPart::Coach(place.seat))
-            }
+            MemberRole::Speaker => ParticipantRole::Speaker,
+            MemberRole::Listener => ParticipantRole::Listener,
+            MemberRole::Away => ParticipantRole::Away,
+            MemberRole::Coach(coached) => self
+                .places
+                .get(&(room, coached))
+                .map_or(ParticipantRole::Listener, |place| ParticipantRole::Coach(place.seat)),
         }
     }
 
@@ -642,29 +680,35 @@ impl Conferences {
     /// Removes a participant from the look-ups and from its mixer.
     fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
         self.links.remove(&place);
-        let Place { key, seat, .. } = self.places.remove(&place)?;
-        self.due.push_back(Due::Node(NodeCommand::Leave { seat }));
+        let ParticipantEntry { key, seat, .. } = self.places.remove(&place)?;
+        self.due.push_back(ConferenceEffect::Node(NodeCommand::Leave { seat }));
         Some(key)
     }
 
-    fn party_at(&self, seat: SeatId) -> Option<((RoomId, MemberId), CallKey)> {
+    fn party_at(&self, seat: ParticipantId) -> Option<((RoomId, MemberId), CallKey)> {
         self.places.iter().find(|(_, place)| place.seat == seat).map(|(at, place)| (*at, place.key))
     }
 
-    fn spoke(&mut self, seat: SeatId, speaks: bool) {
+    fn spoke(&mut self, seat: ParticipantId, speaks: bool) {
         if let Some(((room, member), _)) = self.party_at(seat) {
             if let Some(place) = self.places.get_mut(&(room, member)) {
                 place.speaks = speaks;
             }
-            self.rooms.act(room, |room| room.spoke(member, speaks));
+            self.rooms.act(room, |room| room.note_speech(member, speaks));
         }
     }
 
-    fn call_back(&mut self, room: RoomId, callback: &Callback, date: &impl Fn() -> SystemTime, account_sid: &str) {
-        let Some(kept) = self.kept.get(&room) else { return };
+    fn call_back(
+        &mut self,
+        room: RoomId,
+        callback: &CallbackRequest,
+        date: &impl Fn() -> SystemTime,
+        account_sid: &str,
+    ) {
+        let Some(kept) = self.details.get(&room) else { return };
         let method = match callback.method() {
-            Method::Get => WebhookMethod::Get,
-            Method::Post => WebhookMethod::Post,
+            CallbackMethod::Get => WebhookMethod::Get,
+            CallbackMethod::Post => WebhookMethod::Post,
         };
         let own = [("AccountSid", account_sid.to_owned()), ("Timestamp", trunkgate_story::wall::rfc2822(date()))];
         let fields = own.into_iter().chain(callback.fields.iter().cloned());
@@ -674,7 +718,7 @@ impl Conferences {
         let call = callback.field("CallSid").or(callback.field("CallSidEndingConference")).unwrap_or_default();
         let (call, about) = (call.to_owned(), kept.sid.clone());
         let (app, allow_private) = (Arc::clone(&kept.app), kept.allow_private);
-        self.due.push_back(Due::Callback(AppCallback { call, about, app, allow_private, request }));
+        self.due.push_back(ConferenceEffect::Callback(AppCallback { call, about, app, allow_private, request }));
     }
 
     /// Adds ended conferences; beyond the limit the oldest are forgotten.
@@ -686,8 +730,8 @@ impl Conferences {
 
     /// Keeps the report of an ended conference.
     fn keep_ended(&mut self, room: RoomId, (reason, call_sid): (EndReason, Option<String>), ended: SystemTime) {
-        let Some(Kept { sid, name, began, .. }) = self.kept.remove(&room) else { return };
-        let (status, ended) = (Status::Completed, Some((ended, reason, call_sid)));
+        let Some(ConferenceDetails { sid, name, began, .. }) = self.details.remove(&room) else { return };
+        let (status, ended) = (ConferenceStatus::Completed, Some((ended, reason, call_sid)));
         let (parties, recordings) = (Vec::new(), Vec::new());
         self.keep(ConferenceReport { sid, name, status, began, ended, parties, recordings });
     }
@@ -695,16 +739,20 @@ impl Conferences {
     /// Ends the conference at this index of those without a participant.
     fn end_expected(&mut self, at: usize, reason: EndReason, date: SystemTime) {
         let report = self.expected.remove(at).report();
-        self.keep(ConferenceReport { status: Status::Completed, ended: Some((date, reason, None)), ..report });
+        self.keep(ConferenceReport {
+            status: ConferenceStatus::Completed,
+            ended: Some((date, reason, None)),
+            ..report
+        });
     }
 
     fn keep(&mut self, ended: ConferenceReport) {
-        self.due.push_back(Due::Ended(Box::new(ended.clone())));
+        self.due.push_back(ConferenceEffect::Ended(Box::new(ended.clone())));
         self.add_ended([ended]);
     }
 }
 
-impl Expected {
+impl ExpectedConference {
     /// Returns whether the conference has this SID or name.
     fn is(&self, sid_or_name: &str) -> bool {
         self.sid == sid_or_name || self.name == sid_or_name.trim()
@@ -714,7 +762,7 @@ impl Expected {
         ConferenceReport {
             sid: self.sid.clone(),
             name: self.name.clone(),
-            status: Status::Init,
+            status: ConferenceStatus::Init,
             began: self.began,
             ended: None,
             parties: Vec::new(),
@@ -724,7 +772,7 @@ impl Expected {
 }
 
 /// Returns the loop-detection word of a conference.
-fn link(hop_key: u64, name: &str) -> u64 {
+fn loop_word(hop_key: u64, name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (hop_key, name).hash(&mut hasher);
     hasher.finish() | 1
@@ -765,7 +813,7 @@ mod tests {
             side.joins(Vec::new(), false).unwrap();
             side
         }
-        fn joins(&mut self, hops: Vec<u64>, is_called: bool) -> Result<Seated, NotJoined> {
+        fn joins(&mut self, hops: Vec<u64>, is_called: bool) -> Result<ParticipantHandle, NotJoined> {
             self.joins_as("room", Joiner { hops, is_called, ..self.joiner("pbx") })
         }
         fn joiner(&self, trunk: &str) -> Joiner {
@@ -782,9 +830,9 @@ mod tests {
             }
         }
         #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
-        fn joins_as(&mut self, room: &str, joiner: Joiner) -> Result<Seated, NotJoined> {
+        fn joins_as(&mut self, room: &str, joiner: Joiner) -> Result<ParticipantHandle, NotJoined> {
             self.calls += 1;
-            let joining = Joining::new(&format!("CA{}", self.calls));
+            let joining = JoinRequest::new(&format!("CA{}", self.calls));
             let would = self.conferences.would_take(room, joining.clone(), &joiner);
             let joined = self.conferences.join(Instant::now(), room, || "CF".to_owned(), joining, joiner);
             assert_eq!(would, joined.as_ref().map(drop).map_err(|why| *why), "what is said before is what comes");
@@ -803,14 +851,14 @@ mod tests {
                 let joiner = edge.joiner(trunk);
                 edge.joins_as(&format!("{trunk} {}", n / 50), joiner)
             };
-            (0..1_000).map(joins).take_while(Result::is_ok).filter_map(Result::ok).collect::<Vec<Seated>>()
+            (0..1_000).map(joins).take_while(Result::is_ok).filter_map(Result::ok).collect::<Vec<ParticipantHandle>>()
         };
         // One seat is taken by the participant of the helper.
         let flood = fill(&mut edge, "flood");
         assert_eq!(flood.len(), EDGE_PARTIES - 1);
         assert_eq!(fill(&mut edge, "good").len(), EDGE_PARTIES_RESERVED);
         let refused = edge.joins_as("other", edge.joiner("other"));
-        assert_eq!(refused, Err(NotJoined::Refused(Refusal::EdgeFull)), "that is all");
+        assert_eq!(refused, Err(NotJoined::Refused(JoinRejection::EdgeFull)), "that is all");
         // Freed seats go to trunks below their share first.
         for seated in flood.iter().take(EDGE_PARTIES_RESERVED) {
             #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]

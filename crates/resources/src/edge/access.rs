@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use trunkgate_route::{Numbers, Table};
-use trunkgate_sip::Endpoint;
-use trunkgate_story::wall::Wall;
+use trunkgate_route::{NumberingPlan, RoutingTable};
+use trunkgate_sip::SipEndpoint;
+use trunkgate_story::wall::WallClock;
 
 use crate::admission::Admission;
-use crate::agents::Agents;
-use crate::applications::Apps;
+use crate::agents::AgentStates;
+use crate::applications::AppStates;
 use crate::config::GatewayConfig;
 use crate::edge::Edge;
-use crate::edge::base::{EdgeBase, Turn};
-use crate::edge::traces::Tracing;
+use crate::edge::base::{EdgeBase, PendingWork};
+use crate::edge::traces::TraceStore;
 use crate::lookups::addressing::Addressing;
-use crate::lookups::deadlines::Deadlines;
-use crate::lookups::index::Index;
+use crate::lookups::deadlines::CallDeadlines;
+use crate::lookups::index::CallIndex;
 use crate::mailboxes::indications::Indications;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::registration::register::Registrations;
 use crate::registration::registrar::Registrar;
-use crate::sessions::Sessions;
+use crate::sessions::MediaSessions;
 use crate::sources::Sources;
-use crate::traces::recent::Recent;
+use crate::traces::recent::RecentCalls;
 use crate::trunks::Trunks;
-use crate::trunks::health::Healths;
+use crate::trunks::health::HealthTable;
 use crate::trunks::quotas::Quotas;
 use crate::trunks::unproven::UnprovenEarly;
 
@@ -41,47 +41,47 @@ impl EdgeBase {
     }
 
     /// Returns the trunks, agents and routes in force.
-    pub fn table(&self) -> &Arc<Table> {
+    pub fn table(&self) -> &Arc<RoutingTable> {
         &self.table
     }
 
     /// Returns the rules for numbers in force.
-    pub fn numbers(&self) -> &Numbers {
+    pub fn numbers(&self) -> &NumberingPlan {
         self.table.numbers()
     }
 
     /// Returns the wall clock, which converts instants to dates.
-    pub fn wall(&self) -> &Wall {
+    pub fn wall(&self) -> &WallClock {
         &self.wall
     }
 
     /// Returns the look-ups of calls and legs.
-    pub fn index(&self) -> &Index {
+    pub fn index(&self) -> &CallIndex {
         &self.index
     }
 
     /// Returns the look-ups of calls and legs for modification.
-    pub fn index_mut(&mut self) -> &mut Index {
+    pub fn index_mut(&mut self) -> &mut CallIndex {
         &mut self.index
     }
 
     /// Returns the SIP endpoint.
-    pub fn endpoint(&self) -> &Endpoint {
+    pub fn endpoint(&self) -> &SipEndpoint {
         &self.endpoint
     }
 
     /// Returns the SIP endpoint for modification.
-    pub fn endpoint_mut(&mut self) -> &mut Endpoint {
+    pub fn endpoint_mut(&mut self) -> &mut SipEndpoint {
         &mut self.endpoint
     }
 
     /// Returns the timers of calls.
-    pub fn deadlines(&self) -> &Deadlines {
+    pub fn deadlines(&self) -> &CallDeadlines {
         &self.deadlines
     }
 
     /// Returns the timers of calls for modification.
-    pub fn deadlines_mut(&mut self) -> &mut Deadlines {
+    pub fn deadlines_mut(&mut self) -> &mut CallDeadlines {
         &mut self.deadlines
     }
 
@@ -106,12 +106,12 @@ impl EdgeBase {
     }
 
     /// Returns the pending work of the current input.
-    pub fn turn(&self) -> &Turn {
+    pub fn turn(&self) -> &PendingWork {
         &self.turn
     }
 
     /// Returns the pending work of the current input for modification.
-    pub fn turn_mut(&mut self) -> &mut Turn {
+    pub fn turn_mut(&mut self) -> &mut PendingWork {
         &mut self.turn
     }
 }
@@ -148,12 +148,12 @@ impl Edge {
     }
 
     /// Returns the health of all addresses.
-    pub fn health(&self) -> &Healths {
+    pub fn health(&self) -> &HealthTable {
         &self.states.health
     }
 
     /// Returns the health of all addresses for modification.
-    pub fn health_mut(&mut self) -> &mut Healths {
+    pub fn health_mut(&mut self) -> &mut HealthTable {
         &mut self.states.health
     }
 
@@ -173,52 +173,52 @@ impl Edge {
     }
 
     /// Returns the state of all agents.
-    pub fn agents(&self) -> &Agents {
+    pub fn agents(&self) -> &AgentStates {
         &self.agents
     }
 
     /// Returns the state of all agents for modification.
-    pub fn agents_mut(&mut self) -> &mut Agents {
+    pub fn agents_mut(&mut self) -> &mut AgentStates {
         &mut self.agents
     }
 
     /// Returns the state of all applications.
-    pub fn apps(&self) -> &Apps {
+    pub fn apps(&self) -> &AppStates {
         &self.apps
     }
 
     /// Returns the state of all applications for modification.
-    pub fn apps_mut(&mut self) -> &mut Apps {
+    pub fn apps_mut(&mut self) -> &mut AppStates {
         &mut self.apps
     }
 
     /// Returns the media sessions.
-    pub fn sessions(&self) -> &Sessions {
+    pub fn sessions(&self) -> &MediaSessions {
         &self.sessions
     }
 
     /// Returns the media sessions for modification.
-    pub fn sessions_mut(&mut self) -> &mut Sessions {
+    pub fn sessions_mut(&mut self) -> &mut MediaSessions {
         &mut self.sessions
     }
 
     /// Returns the traces.
-    pub fn tracing(&self) -> &Tracing {
+    pub fn tracing(&self) -> &TraceStore {
         &self.tracing
     }
 
     /// Returns the traces for modification.
-    pub fn tracing_mut(&mut self) -> &mut Tracing {
+    pub fn tracing_mut(&mut self) -> &mut TraceStore {
         &mut self.tracing
     }
 
     /// Returns the recently ended calls.
-    pub fn recent(&self) -> &Recent {
+    pub fn recent(&self) -> &RecentCalls {
         &self.tracing.recent
     }
 
     /// Returns the recently ended calls for modification.
-    pub fn recent_mut(&mut self) -> &mut Recent {
+    pub fn recent_mut(&mut self) -> &mut RecentCalls {
         &mut self.tracing.recent
     }
 

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::Agent;
-use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::change::{EdgeEvent, EdgeEventKind};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::agents::breaker::is_failure;
-use crate::agents::{Agents, Probed};
+use crate::agents::{AgentStates, ProbeEffect};
 use crate::edge::base::EdgeBase;
 use crate::io::AgentProbe;
 use crate::limits::{AGENT_CONNECTS_AGAIN, AGENT_TEXT_CHARS, HEALTH_WAIT_SECONDS};
 
-impl Agents {
+impl AgentStates {
     /// Handles the result of a probe of an agent.
     pub(super) fn agent_probed(&mut self, base: &mut EdgeBase, now: Instant, probe: AgentProbe) {
         let [what, misses, again] = probe.words();
@@ -23,7 +23,7 @@ impl Agents {
         let Some(agent) = base.table.agent(&name).filter(is_its) else { return };
         let (loss, detail) = match outcome {
             Ok(took) => {
-                if self.probed(now, &name, (!is_connection).then_some((began, took))) == Probed::Back {
+                if self.probed(now, &name, (!is_connection).then_some((began, took))) == ProbeEffect::Back {
                     base.log("", format!("agent {name} {again}"), None);
                     self.note_skipped(base);
                 }
@@ -38,20 +38,20 @@ impl Agents {
         let problem = if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") };
         let terms = (!is_connection && is_failure(loss), pause, began + interval);
         match self.missed_probe(now, &name, (loss, format!("{what}: {problem}")), terms) {
-            Probed::Down => {
+            ProbeEffect::Down => {
                 let shown = base.shown_name(&name);
                 base.warn("", format!("agent {shown} {misses}: {problem}"), None);
                 let text = Some(format!("{what}: {problem}"));
-                base.changed(Change { agent: Some(shown), text, ..Change::new(Happening::AgentFailed) });
+                base.changed(EdgeEvent { agent: Some(shown), text, ..EdgeEvent::new(EdgeEventKind::AgentFailed) });
             }
-            Probed::Skipped => {
+            ProbeEffect::Skipped => {
                 let text = format!(
                     "agent {name} does not answer its probes and is skipped by calls that have another target: {problem}"
                 );
                 base.warn("", text, Some(ReasonSlug::AgentSkipped));
                 self.note_skipped(base);
             }
-            Probed::AsBefore | Probed::Back => {}
+            ProbeEffect::AsBefore | ProbeEffect::Back => {}
         }
     }
 

@@ -10,32 +10,32 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rand::RngExt as _;
 use rustc_hash::FxHashMap;
-use trunkgate_media::{Command, MediaId};
+use trunkgate_media::{MediaCommand, MediaId};
 use trunkgate_route::acl::translated;
-use trunkgate_route::{CallInfo, Destination, Plan, Table, Target, TargetSpec};
+use trunkgate_route::{CallInfo, CallTarget, Destination, RoutePlan, RoutingTable, TargetSpec};
 use trunkgate_sip::{
-    Answer, Body, ClientId, DialogId, Endpoint, EndpointConfig, Extra, Flow, Identity, Invite, Message, Method, Party,
-    ServerId, Transmit, Transport,
+    ClientId, DialogId, EndpointConfig, ExtraHeader, Flow, InviteRequest, MessageBody, Method, ProcessIdentity,
+    ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, SipTransmit, Transport,
 };
-use trunkgate_story::captured::{Captured, CapturedItem};
-use trunkgate_story::change::Change;
+use trunkgate_story::captured::{CaptureRecord, CapturedItem};
+use trunkgate_story::change::EdgeEvent;
 use trunkgate_story::numbers::mask;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::wall::{Step, Wall};
+use trunkgate_story::wall::{ClockStep, WallClock};
 use trunkgate_story::{redact, unsent};
 
 use crate::applications::question::AppCallback;
 use crate::config::GatewayConfig;
-use crate::io::{Cause, LogLine, Output, QueryId};
+use crate::io::{GatewayOutput, LogLine, QueryId, StreamFailure};
 use crate::lookups::addressing::{Addressing, is_no_host};
-use crate::lookups::deadlines::Deadlines;
-use crate::lookups::index::{ClientEntry, Index, Place, Purpose};
+use crate::lookups::deadlines::CallDeadlines;
+use crate::lookups::index::{CallIndex, ClientEntry, LegRef, RequestPurpose};
 use crate::lookups::key::CallKey;
 use crate::lookups::sip::{TIMER, extra};
 use crate::metrics::Metrics;
 use crate::random::{Random, pick};
-use crate::traces::traced::Arriving;
-use crate::trunks::health::Spot;
+use crate::traces::traced::ReceivedMessage;
+use crate::trunks::health::TrunkAddress;
 
 /// Supported methods; Allow lists them without REGISTER and SUBSCRIBE.
 pub const METHODS: [Method; 13] = [
@@ -55,11 +55,11 @@ pub const METHODS: [Method; 13] = [
 ];
 
 /// Returns the response to a method that is not served here: 405 with Allow (RFC 3261 §21.4.6).
-pub fn not_served(method: Method) -> Answer {
+pub fn not_served(method: Method) -> ResponseSpec {
     let is_for_some = |served: Method| served == method || matches!(served, Method::Register | Method::Subscribe);
     let served = METHODS.iter().filter(|served| !is_for_some(**served));
     let allow = served.map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
-    Answer { code: 405, headers: vec![extra("Allow", allow)], ..Answer::default() }
+    ResponseSpec { code: 405, headers: vec![extra("Allow", allow)], ..ResponseSpec::default() }
 }
 
 /// Supported option tags (Supported header).
@@ -67,11 +67,11 @@ const EXTENSIONS: [&str; 2] = ["100rel", TIMER];
 
 /// Work of one input that is pending before the next input.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct PendingWork {
     /// Outputs of the endpoint that are not handled yet.
-    pub pending: VecDeque<trunkgate_sip::Output>,
+    pub pending: VecDeque<trunkgate_sip::EndpointOutput>,
     /// Outputs of the gateway.
-    pub outputs: VecDeque<Output>,
+    pub outputs: VecDeque<GatewayOutput>,
     /// Client transactions with a final response: forgotten at the end of the turn, after the last message is traced.
     pub finished: Vec<ClientId>,
     /// INVITEs rejected in this turn: forgotten at its end, for the same reason.
@@ -79,9 +79,9 @@ pub struct Turn {
     /// Re-INVITEs that wait for a leg of an ended call: waiting call, re-INVITE, and reason of the end.
     pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// Cause of the connection failure that is being handled.
-    pub cause: Option<Cause>,
+    pub cause: Option<StreamFailure>,
     /// The message that is being handled.
-    pub arriving: Option<Arriving>,
+    pub arriving: Option<ReceivedMessage>,
     /// The 100 response to an INVITE that has no call yet.
     pub trying: Option<(ServerId, Flow, Bytes)>,
 }
@@ -93,20 +93,20 @@ pub struct EdgeBase {
     /// Settings of the start.
     pub(super) config: GatewayConfig,
     /// Trunks, agents and routes in force.
-    pub(super) table: Arc<Table>,
+    pub(super) table: Arc<RoutingTable>,
     /// Addresses shown to remote parties.
     pub(super) addressing: Addressing,
     /// The SIP endpoint.
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: SipEndpoint,
     /// Look-ups of calls and legs.
-    pub(super) index: Index,
+    pub(super) index: CallIndex,
     /// Timers of calls.
-    pub(super) deadlines: Deadlines,
-    pub(super) parties: Parties,
+    pub(super) deadlines: CallDeadlines,
+    pub(super) parties: PartyTable,
     /// Pending work of the current input.
-    pub(super) turn: Turn,
+    pub(super) turn: PendingWork,
     /// Wall clock, which converts instants to dates.
-    pub(super) wall: Wall,
+    pub(super) wall: WallClock,
     /// Random generator.
     pub(super) random: Random,
     /// Metrics.
@@ -115,14 +115,14 @@ pub struct EdgeBase {
 
 /// Returns the identity that marks identifiers of this edge. A random part keeps edges apart that have the same name
 /// and start at the same time: otherwise they would take each other's calls for loops.
-fn identity(name: &str, start_ms: u64, random: u32) -> Identity {
+fn identity(name: &str, start_ms: u64, random: u32) -> ProcessIdentity {
     // Truncation is intended: the value is an id, not a time.
-    Identity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
+    ProcessIdentity { edge: fnv1a(name.as_bytes()), generation: (start_ms as u32) ^ random, shard: 0 }
 }
 
 impl EdgeBase {
     /// Returns the base of an edge without calls.
-    pub(super) fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> EdgeBase {
+    pub(super) fn new(config: GatewayConfig, table: Arc<RoutingTable>, addressing: Addressing) -> EdgeBase {
         let mut random = Random::new(config.seed);
         let identity = identity(&config.name, trunkgate_story::wall::unix_ms(config.epoch.1), random.rng.random());
         let endpoint = EndpointConfig {
@@ -131,16 +131,16 @@ impl EdgeBase {
             methods: METHODS.to_vec(),
             extensions: EXTENSIONS.map(str::to_owned).to_vec(),
             message_bytes: config.sip_message_bytes,
-            limits: trunkgate_sip::Limits::default(),
+            limits: trunkgate_sip::EndpointLimits::default(),
         };
-        let endpoint = Endpoint::new(endpoint, random.rng.random());
+        let endpoint = SipEndpoint::new(endpoint, random.rng.random());
         EdgeBase {
             endpoint,
-            index: Index::default(),
-            deadlines: Deadlines::default(),
-            parties: Parties::new(),
-            turn: Turn::default(),
-            wall: Wall::new(config.epoch),
+            index: CallIndex::default(),
+            deadlines: CallDeadlines::default(),
+            parties: PartyTable::new(),
+            turn: PendingWork::default(),
+            wall: WallClock::new(config.epoch),
             metrics: Metrics::new(),
             config,
             table,
@@ -151,12 +151,12 @@ impl EdgeBase {
 
     /// Reports a failed flow to the endpoint; `party`: its owner, if other parties have their own flows to the
     /// address.
-    pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<Party>, was_up: bool) {
-        self.endpoint.handle_input(now, trunkgate_sip::Input::TransportFailed { flow, party, was_up });
+    pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<SipPartyId>, was_up: bool) {
+        self.endpoint.handle_input(now, trunkgate_sip::EndpointInput::TransportFailed { flow, party, was_up });
     }
 
     /// Adds an output of the current turn.
-    pub fn output(&mut self, output: Output) {
+    pub fn output(&mut self, output: GatewayOutput) {
         self.turn.outputs.push_back(output);
     }
 
@@ -168,30 +168,30 @@ impl EdgeBase {
     }
 
     /// Responds to a request.
-    pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
+    pub fn respond(&mut self, now: Instant, id: ServerId, answer: ResponseSpec) -> Option<DialogId> {
         let dialog = self.endpoint.respond(now, id, answer);
         self.pump();
         dialog
     }
 
     /// Returns the stable party number of a trunk.
-    pub fn party(&mut self, name: &str) -> Party {
+    pub fn party(&mut self, name: &str) -> SipPartyId {
         self.parties.intern(name)
     }
 
     /// Returns the trunk name of a party; empty: bare URIs.
-    pub fn party_name(&self, party: Party) -> Arc<str> {
+    pub fn party_name(&self, party: SipPartyId) -> Arc<str> {
         self.parties.name(party)
     }
 
     /// Writes a log line.
     pub fn log(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
-        self.output(Output::Log(log_line(call, false, text, reason)));
+        self.output(GatewayOutput::Log(log_line(call, false, text, reason)));
     }
 
     /// Writes a log line that asks an operator to act.
     pub fn warn(&mut self, call: &str, text: String, reason: Option<ReasonSlug>) {
-        self.output(Output::Log(log_line(call, true, text, reason)));
+        self.output(GatewayOutput::Log(log_line(call, true, text, reason)));
     }
 
     /// Returns a number in the form permitted in log lines, masked by default.
@@ -217,24 +217,24 @@ impl EdgeBase {
     /// Starts a DNS query that is not entered in the look-ups: the caller keeps the id.
     pub fn question(&mut self, destination: Destination) -> QueryId {
         let query = self.index.query();
-        self.output(Output::Resolve { query, destination });
+        self.output(GatewayOutput::Resolve { query, destination });
         query
     }
 
     /// Sends a command to a session's media worker.
-    pub fn media(&mut self, id: MediaId, command: Command) {
-        self.output(Output::Media { id, command });
+    pub fn media(&mut self, id: MediaId, command: MediaCommand) {
+        self.output(GatewayOutput::Media { id, command });
     }
 
     /// Sends an item to the capture agent.
     pub fn capture(&mut self, now: Instant, call: String, what: CapturedItem) {
         let at = self.date(now);
-        self.output(Output::Captured(Box::new(Captured { call, at, what })));
+        self.output(GatewayOutput::Captured(Box::new(CaptureRecord { call, at, what })));
     }
 
     /// Publishes a change.
-    pub fn changed(&mut self, change: Change) {
-        self.output(Output::Changed(Box::new(change)));
+    pub fn changed(&mut self, change: EdgeEvent) {
+        self.output(GatewayOutput::Changed(Box::new(change)));
     }
 
     /// Returns the reason why a request could not be sent to an address.
@@ -243,21 +243,21 @@ impl EdgeBase {
     }
 
     /// Returns the reason why a request has no response.
-    pub fn why_unanswered(&self, what: &str, spot: &Spot, sent: bool) -> String {
+    pub fn why_unanswered(&self, what: &str, spot: &TrunkAddress, sent: bool) -> String {
         if sent { format!("no answer to {what}") } else { self.why_unsent(what, spot.transport, spot.address) }
     }
 
     /// Returns the leg of a dialog; an early dialog belongs to the leg of its outbound INVITE.
-    pub fn place_of(&self, dialog: DialogId) -> Option<Place> {
+    pub fn place_of(&self, dialog: DialogId) -> Option<LegRef> {
         let entered = self.index.dialogs.get(&dialog).copied();
         entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
     }
 
     /// Returns the leg of a CANCEL, which the endpoint sends on its own.
-    pub fn place_of_cancel(&self, transmit: &Transmit) -> Option<Place> {
+    pub fn place_of_cancel(&self, transmit: &SipTransmit) -> Option<LegRef> {
         let what = &transmit.what;
         let is_cancel = what.method == Method::Cancel && what.code.is_none();
-        let message = is_cancel.then(|| Message::parse(transmit.bytes.clone()).ok()).flatten()?;
+        let message = is_cancel.then(|| SipMessage::parse(transmit.bytes.clone()).ok()).flatten()?;
         Some(self.index.named(message.call_id()?)?.at)
     }
 
@@ -285,9 +285,9 @@ impl EdgeBase {
     }
 
     /// Sends the INVITE of an attempt.
-    pub fn invite(&mut self, now: Instant, at: Place, invite: Invite) -> ClientId {
+    pub fn invite(&mut self, now: Instant, at: LegRef, invite: InviteRequest) -> ClientId {
         let id = self.endpoint.invite(now, invite);
-        self.index.clients.insert(id, ClientEntry { at, purpose: Purpose::Invite, sent: Some(now) });
+        self.index.clients.insert(id, ClientEntry { at, purpose: RequestPurpose::Invite, sent: Some(now) });
         self.pump();
         id
     }
@@ -296,21 +296,23 @@ impl EdgeBase {
     pub fn request(
         &mut self,
         now: Instant,
-        at: Place,
+        at: LegRef,
         dialog: DialogId,
-        purpose: Purpose,
-        headers: Vec<Extra>,
-        body: Option<Body>,
+        purpose: RequestPurpose,
+        headers: Vec<ExtraHeader>,
+        body: Option<MessageBody>,
     ) -> Option<ClientId> {
         let method = match purpose {
-            Purpose::Invite | Purpose::Reinvite | Purpose::Join | Purpose::Refresh => Method::Invite,
-            Purpose::Update | Purpose::RefreshByUpdate => Method::Update,
-            Purpose::HoldCheck => Method::Options,
-            Purpose::Info => Method::Info,
-            Purpose::Message => Method::Message,
-            Purpose::Refer => Method::Refer,
-            Purpose::News | Purpose::Notify => Method::Notify,
-            Purpose::Bye => Method::Bye,
+            RequestPurpose::Invite | RequestPurpose::Reinvite | RequestPurpose::Join | RequestPurpose::Refresh => {
+                Method::Invite
+            }
+            RequestPurpose::Update | RequestPurpose::RefreshByUpdate => Method::Update,
+            RequestPurpose::HoldCheck => Method::Options,
+            RequestPurpose::Info => Method::Info,
+            RequestPurpose::Message => Method::Message,
+            RequestPurpose::Refer => Method::Refer,
+            RequestPurpose::News | RequestPurpose::Notify => Method::Notify,
+            RequestPurpose::Bye => Method::Bye,
         };
         let id = self.endpoint.request(now, dialog, method, headers, body);
         if let Some(id) = id {
@@ -329,21 +331,21 @@ impl EdgeBase {
 
     /// Sends a callback to an application.
     pub fn call_back(&mut self, callback: AppCallback) {
-        self.output(Output::Callback(Box::new(callback)));
+        self.output(GatewayOutput::Callback(Box::new(callback)));
     }
 
     /// Cancels a pending request of an application.
     pub fn give_up(&mut self, query: QueryId) {
         self.index.queries.remove(&query);
-        self.output(Output::AppGivenUp(query));
+        self.output(GatewayOutput::AppGivenUp(query));
     }
 
     /// Sets the wall clock and shifts the expiry dates of registrations in the metrics.
-    pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> Step {
-        let step = Step::between(self.wall.at(now), date);
-        self.wall = Wall::new((now, date));
+    pub fn set_clock(&mut self, now: Instant, date: SystemTime) -> ClockStep {
+        let step = ClockStep::between(self.wall.at(now), date);
+        self.wall = WallClock::new((now, date));
         for ends in self.metrics.registration_ends.values_mut().filter(|ends| **ends > SystemTime::UNIX_EPOCH) {
-            *ends = step.of(*ends);
+            *ends = step.apply_to(*ends);
         }
         step
     }
@@ -358,25 +360,25 @@ impl EdgeBase {
     }
 
     /// Returns the targets of the first route that accepts a call now.
-    pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<Plan> {
+    pub fn plan(&mut self, now: Instant, call: CallInfo<'_>) -> Option<RoutePlan> {
         let at = self.timestamp(now);
         let draw = self.table.has_shares().then(|| self.random.rng.random());
         self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
     }
 
     /// Returns a target that is named in mid-call; listen-only agents are excluded.
-    pub fn target(&mut self, target: &TargetSpec) -> Option<Target> {
+    pub fn target(&mut self, target: &TargetSpec) -> Option<CallTarget> {
         let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
-        let only_listens = matches!(&found, Target::Agent(agent) if agent.is_raw());
+        let only_listens = matches!(&found, CallTarget::Agent(agent) if agent.is_raw());
         (!only_listens).then_some(found)
     }
 }
 
-fn why_unsent(cause: Option<&Cause>, what: &str, transport: Transport, address: SocketAddr) -> String {
+fn why_unsent(cause: Option<&StreamFailure>, what: &str, transport: Transport, address: SocketAddr) -> String {
     match cause {
-        Some(Cause::Tls(why)) => format!("TLS failed: {why}"),
-        Some(Cause::Stream(why)) => format!("{what} could not be sent: {why}"),
-        Some(Cause::Unsent(why)) => unsent::text(*why, &address.to_string()),
+        Some(StreamFailure::Tls(why)) => format!("TLS failed: {why}"),
+        Some(StreamFailure::Stream(why)) => format!("{what} could not be sent: {why}"),
+        Some(StreamFailure::Unsent(why)) => unsent::text(*why, &address.to_string()),
         None if transport == Transport::Udp => {
             format!("{what} was refused: no listener at this port, or a firewall rejects it")
         }
@@ -392,23 +394,23 @@ fn log_line(call: &str, warn: bool, text: String, reason: Option<ReasonSlug>) ->
 
 /// Trunk names as stable numbers, so that dialogs keep their owners after a reload.
 #[derive(Debug)]
-pub(super) struct Parties {
+pub(super) struct PartyTable {
     names: Vec<Arc<str>>,
-    numbers: FxHashMap<Arc<str>, Party>,
+    numbers: FxHashMap<Arc<str>, SipPartyId>,
 }
 
-impl Parties {
+impl PartyTable {
     /// Returns the list with party 0 (anonymous), which stands for bare URIs.
-    pub(super) fn new() -> Parties {
+    pub(super) fn new() -> PartyTable {
         let nobody: Arc<str> = Arc::from("");
-        Parties { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, Party(0))]) }
+        PartyTable { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, SipPartyId(0))]) }
     }
 
-    pub(super) fn intern(&mut self, name: &str) -> Party {
+    pub(super) fn intern(&mut self, name: &str) -> SipPartyId {
         if let Some(party) = self.numbers.get(name) {
             return *party;
         }
-        let party = Party(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
+        let party = SipPartyId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
         let name: Arc<str> = Arc::from(name);
         self.names.push(name.clone());
         self.numbers.insert(name, party);
@@ -416,11 +418,11 @@ impl Parties {
     }
 
     /// Returns the named parties (party 0 is anonymous).
-    pub(super) fn all(&self) -> Vec<(Party, Arc<str>)> {
+    pub(super) fn all(&self) -> Vec<(SipPartyId, Arc<str>)> {
         self.numbers.iter().filter(|(name, _)| !name.is_empty()).map(|(name, party)| (*party, name.clone())).collect()
     }
 
-    pub(super) fn name(&self, party: Party) -> Arc<str> {
+    pub(super) fn name(&self, party: SipPartyId) -> Arc<str> {
         let at = usize::try_from(party.0).unwrap_or(usize::MAX);
         self.names.get(at).cloned().unwrap_or_else(|| Arc::from(""))
     }
@@ -448,13 +450,13 @@ mod tests {
 
     #[test]
     fn a_party_keeps_its_number() {
-        let mut parties = Parties::new();
+        let mut parties = PartyTable::new();
         let (a, b) = (parties.intern("a"), parties.intern("b"));
         assert_ne!(a, b);
         assert_eq!(parties.intern("a"), a);
         assert_eq!(&*parties.name(b), "b");
-        assert_eq!(&*parties.name(Party(99)), "");
-        assert_eq!(parties.intern(""), Party(0));
+        assert_eq!(&*parties.name(SipPartyId(99)), "");
+        assert_eq!(parties.intern(""), SipPartyId(0));
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use trunkgate_media::{Command, EndCounters, EndId, EndSpec, Event, MediaId};
+use trunkgate_media::{EndCounters, EndId, EndSpec, MediaCommand, MediaEvent, MediaId};
 
 use crate::edge::base::EdgeBase;
 use crate::lookups::key::CallKey;
-use crate::sessions::{NewEnd, Session, Sessions};
+use crate::sessions::{MediaSession, MediaSessions, NewEnd};
 
-impl Sessions {
+impl MediaSessions {
     /// Opens a session for a call; `beside`: the session from which an end will be moved.
     pub(super) fn open_session(&mut self, base: &mut EdgeBase, key: CallKey, beside: Option<MediaId>) -> MediaId {
         let id = MediaId(self.next);
@@ -20,10 +20,10 @@ impl Sessions {
     }
 
     fn start_session(&mut self, base: &mut EdgeBase, id: MediaId, key: CallKey, beside: Option<MediaId>) {
-        self.live.insert(id, Session { key, ports: BTreeMap::new(), next_end: 0 });
+        self.live.insert(id, MediaSession { key, ports: BTreeMap::new(), next_end: 0 });
         let idle_timeout_ms = u64::try_from(base.config.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         let names_key = base.random.names_key();
-        base.media(id, Command::Open { idle_timeout_ms, names_key, beside });
+        base.media(id, MediaCommand::Open { idle_timeout_ms, names_key, beside });
     }
 
     /// Adds an end with a port pair bound to `address`. `None`: no pair is free.
@@ -31,11 +31,11 @@ impl Sessions {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);
         let next_end = session.next_end.checked_add(1)?;
-        let port = self.ports.take()?;
+        let port = self.ports.allocate_pair()?;
         session.next_end = next_end;
         session.ports.insert(end, port);
         let (bind, counters) = (SocketAddr::new(address, port), Arc::new(EndCounters::default()));
-        base.media(id, Command::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
+        base.media(id, MediaCommand::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
         Some(NewEnd { end, bind, counters })
     }
 
@@ -49,7 +49,7 @@ impl Sessions {
 
     /// Closes the sockets of an end; its ports are free once the worker has reported this.
     pub(super) fn remove_end(&mut self, base: &mut EdgeBase, id: MediaId, end: EndId) {
-        base.media(id, Command::RemoveEnd { end });
+        base.media(id, MediaCommand::RemoveEnd { end });
     }
 
     /// Opens a session restored from a snapshot; ids of new ends continue from `next_end`.
@@ -74,22 +74,22 @@ impl Sessions {
         if let Some(session) = self.live.get_mut(&id).filter(|_| reserved) {
             session.ports.insert(end, bind.port());
         }
-        base.media(id, Command::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
+        base.media(id, MediaCommand::AddEnd { end, spec: EndSpec { bind, counters: counters.clone() } });
         counters
     }
 
     /// Frees the ports named by a worker's event. Returns the call that must handle the event; closed ends concern no
     /// call.
-    pub(super) fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
+    pub(super) fn settle_media(&mut self, id: MediaId, event: &MediaEvent) -> Option<CallKey> {
         let session = self.live.get_mut(&id)?;
         let key = session.key;
-        if let Event::EndClosed { end, .. } | Event::BindFailed { end, .. } = event {
+        if let MediaEvent::EndClosed { end, .. } | MediaEvent::BindFailed { end, .. } = event {
             // The worker keeps no end that it could not bind; a `RemoveEnd` for it is harmless.
-            session.ports.remove(end).into_iter().for_each(|port| self.ports.give(port));
-        } else if *event == Event::Closed {
+            session.ports.remove(end).into_iter().for_each(|port| self.ports.release_pair(port));
+        } else if *event == MediaEvent::Closed {
             let ports = self.live.remove(&id).map(|session| session.ports).unwrap_or_default();
-            ports.into_values().for_each(|port| self.ports.give(port));
+            ports.into_values().for_each(|port| self.ports.release_pair(port));
         }
-        Some(key).filter(|_| !matches!(event, Event::EndClosed { .. }))
+        Some(key).filter(|_| !matches!(event, MediaEvent::EndClosed { .. }))
     }
 }

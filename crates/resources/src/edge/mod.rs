@@ -20,43 +20,43 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_conference::Joining;
-use trunkgate_media::{EndCounters, EndId, Event, MediaId, RecordingId};
+use trunkgate_conference::JoinRequest;
+use trunkgate_media::{EndCounters, EndId, MediaEvent, MediaId, RecordingId};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{App, Destination, Plan, Server, Table, Trunk};
-use trunkgate_sip::{Answer, ClientId, Flow, Message, Method, Party, ServerId, Transmit};
+use trunkgate_route::{App, Destination, DestinationServer, RoutePlan, RoutingTable, Trunk};
+use trunkgate_sip::{ClientId, Flow, Method, ResponseSpec, ServerId, SipMessage, SipPartyId, SipTransmit};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::{TraceItem, TraceView};
 use trunkgate_story::view::TrunkView;
 
 use crate::admission::Admission;
-use crate::admission::limited::Limit;
-use crate::agents::Agents;
-use crate::applications::Apps;
-use crate::applications::question::{AppQuestion, AppWanted, DocumentRequest};
-use crate::applications::recognition::Recognised;
-use crate::conferences::queues::{Entering, QueueRefusal};
-use crate::conferences::{Due as ConferenceDue, Joiner, NotJoined, Seated};
-use crate::config::{GatewayConfig, Settings};
+use crate::admission::limited::CallLimit;
+use crate::agents::AgentStates;
+use crate::applications::AppStates;
+use crate::applications::question::{AppQuestion, AppResource, DocumentRequest};
+use crate::applications::recognition::RecognitionResult;
+use crate::conferences::queues::{QueueEntry, QueueRefusal};
+use crate::conferences::{ConferenceEffect as ConferenceDue, Joiner, NotJoined, ParticipantHandle};
+use crate::config::{EdgeSettings, GatewayConfig};
 use crate::edge::notifier::{Notifier, NotifierCx};
 use crate::edge::trunk_states::{TrunkStates, UNKNOWN_USER, WRONG_PASSWORD};
-use crate::io::{AgentProbe, Concerned, MailboxMessages, Output, QueryId};
+use crate::io::{AgentProbe, ConfigChangeScope, GatewayOutput, MailboxMessages, QueryId};
 use crate::limits::STRAY_USER_CHARS;
 use crate::lookups::addressing::Addressing;
-use crate::lookups::index::Place;
+use crate::lookups::index::LegRef;
 use crate::lookups::key::CallKey;
 use crate::recordings::{OpenRecording, RecordingDone, RecordingRequest};
 use crate::sessions::ports::PortPool;
-use crate::sessions::{NewEnd, Sessions};
+use crate::sessions::{MediaSessions, NewEnd};
 use crate::sources::Sources;
 use crate::sources::logins::WrongLogin;
-use crate::trunks::Waiting;
-use crate::trunks::health::Spot;
-use crate::trunks::quotas::{Counted, DayCount, Numbered, Reached};
+use crate::trunks::WaitingAttempt;
+use crate::trunks::health::TrunkAddress;
+use crate::trunks::quotas::{CallNumbers, CountedCall, DayCount, ReachedQuota};
 
-pub use base::{EdgeBase, METHODS, Turn, not_served};
-pub use traces::Tracing;
+pub use base::{EdgeBase, METHODS, PendingWork, not_served};
+pub use traces::TraceStore;
 
 /// State shared by all calls.
 #[derive(Debug)]
@@ -68,13 +68,13 @@ pub struct Edge {
     /// Message counts of mailboxes, and their subscribers.
     notifier: Notifier,
     /// State of each agent.
-    agents: Agents,
+    agents: AgentStates,
     /// State of each application.
-    apps: Apps,
+    apps: AppStates,
     /// Media sessions.
-    sessions: Sessions,
+    sessions: MediaSessions,
     /// Traces, and settings for copies of them.
-    tracing: Tracing,
+    tracing: TraceStore,
     /// Limits of the edge, and fair shares of them.
     admission: Admission,
     /// Unknown sources, bans, and registrations of unknown users.
@@ -83,7 +83,7 @@ pub struct Edge {
 
 impl Edge {
     /// Returns an edge without calls.
-    pub fn new(config: GatewayConfig, table: Arc<Table>, addressing: Addressing) -> Edge {
+    pub fn new(config: GatewayConfig, table: Arc<RoutingTable>, addressing: Addressing) -> Edge {
         let now = config.epoch.0;
         let admission = Admission::new(config.max_calls, config.calls_per_second);
         let media_ports = config.media_ports;
@@ -93,10 +93,10 @@ impl Edge {
             base,
             states: TrunkStates::default(),
             notifier: Notifier::default(),
-            agents: Agents::default(),
-            apps: Apps::default(),
-            sessions: Sessions::new(ports),
-            tracing: Tracing::new(),
+            agents: AgentStates::default(),
+            apps: AppStates::default(),
+            sessions: MediaSessions::new(ports),
+            tracing: TraceStore::new(),
             admission,
             sources: Sources::default(),
         };
@@ -109,9 +109,9 @@ impl Edge {
     }
 
     /// Returns the settings in force.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> EdgeSettings {
         let (calls, calls_per_second) = self.admission.limits();
-        Settings {
+        EdgeSettings {
             table: Arc::clone(&self.base.table),
             addressing: self.base.addressing.clone(),
             calls,
@@ -127,9 +127,9 @@ impl Edge {
     }
 
     /// Applies settings, all of them at once.
-    pub fn configure(&mut self, now: Instant, settings: Settings) {
-        let Settings { table, addressing, strangers, captures, recogniser, recordings, sampling, .. } = settings;
-        let Settings { calls, calls_per_second, emergency_calls, announcement, .. } = settings;
+    pub fn configure(&mut self, now: Instant, settings: EdgeSettings) {
+        let EdgeSettings { table, addressing, strangers, captures, recogniser, recordings, sampling, .. } = settings;
+        let EdgeSettings { calls, calls_per_second, emergency_calls, announcement, .. } = settings;
         self.admission.emergencies.set_most(emergency_calls);
         self.apps.recognition.configure(recogniser);
         self.sessions.recordings.configure(recordings, announcement);
@@ -143,7 +143,7 @@ impl Edge {
             self.sources.logins.configure(&self.base.table, &table);
             self.base.table = table;
             self.configure_trunks(now);
-            self.states.health.recheck(now).into_iter().for_each(|client| self.base.endpoint.forget(client));
+            self.states.health.recheck(now).into_iter().for_each(|client| self.base.endpoint.drop_request(client));
             self.configure_registrations(now);
             self.configure_registrar();
             self.agents.configure(now, &self.base.table);
@@ -160,14 +160,14 @@ impl Edge {
     }
 
     /// Notes the result of a recognition in a call. `why`: details of a failure.
-    pub fn note_recognition(&mut self, now: Instant, sid: &str, result: Recognised, why: &str) {
+    pub fn note_recognition(&mut self, now: Instant, sid: &str, result: RecognitionResult, why: &str) {
         *self.base.metrics.recognition.results.entry(result.slug()).or_default() += 1;
-        self.apps.recognition.note(now, sid, result, why);
+        self.apps.recognition.record_result(now, sid, result, why);
     }
 
     /// Requests a document or sound of an application from the shell. `key`: the call that gets the response; `None`:
     /// an announcement gets it.
-    pub fn ask_for(&mut self, key: Option<CallKey>, call: &str, app: &Arc<App>, wanted: AppWanted) -> QueryId {
+    pub fn ask_for(&mut self, key: Option<CallKey>, call: &str, app: &Arc<App>, wanted: AppResource) -> QueryId {
         let query = self.base.index.query();
         self.base.index.queries.extend(key.map(|key| (query, key)));
         self.app_question(Some(query), call, app, wanted);
@@ -176,7 +176,7 @@ impl Edge {
 
     /// Sends a request of a call's application; its response is ignored.
     pub fn notify_app(&mut self, call: &str, app: &Arc<App>, request: DocumentRequest) {
-        self.app_question(None, call, app, AppWanted::Document(request));
+        self.app_question(None, call, app, AppResource::Document(request));
     }
 
     /// Begins a recording of a call. Returns the id of its audio, and its SID.
@@ -186,7 +186,7 @@ impl Edge {
         let begun = request.begun((id, &sid), call, self.date(now));
         let reports = self.sessions.recordings.links().map(|links| begun.reports(links)).unwrap_or_default();
         reports.into_iter().for_each(|report| self.call_back(report));
-        self.base.output(Output::Recording(Box::new(begun)));
+        self.base.output(GatewayOutput::Recording(Box::new(begun)));
         (id, sid)
     }
 
@@ -205,9 +205,9 @@ impl Edge {
         }
     }
 
-    fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppWanted) {
+    fn app_question(&mut self, query: Option<QueryId>, call: &str, app: &Arc<App>, wanted: AppResource) {
         let cookies = self.apps.cookies.of_call(call);
-        self.base.output(Output::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
+        self.base.output(GatewayOutput::App(Box::new(AppQuestion::new(query, call, app, wanted, cookies))));
     }
 
     /// Records that a limit of the edge has refused a call of a trunk; an empty `key`: the reason is no limit.
@@ -219,15 +219,15 @@ impl Edge {
 
     /// Counts a call of the API that a limit of the edge has refused. Returns the reason.
     pub fn note_limit(&mut self, now: Instant, reason: ReasonSlug) -> ReasonSlug {
-        let Some(limit) = Limit::of(None, false, reason) else { return reason };
+        let Some(limit) = CallLimit::from_reason(None, false, reason) else { return reason };
         *self.base.metrics.limits_reached.entry(("".into(), reason.as_str())).or_default() += 1;
         let key = self.admission.limit_of(reason);
-        self.admission.limited.note(now, limit, &key, None);
+        self.admission.limited.count_refusal(now, limit, &key, None);
         reason
     }
 
     /// Clears problems of calls that changed keys may have fixed.
-    pub fn reconfigured(&mut self, concerned: &Concerned) {
+    pub fn reconfigured(&mut self, concerned: &ConfigChangeScope) {
         self.states.trunks.reconfigured(concerned);
         self.admission.limited.reconfigured(concerned);
         self.apps.reconfigured(concerned);
@@ -260,7 +260,7 @@ impl Edge {
     }
 
     /// Records a request with valid credentials, or to a trunk that requires none.
-    pub fn right_credentials(&mut self, party: Party, remote: SocketAddr) {
+    pub fn right_credentials(&mut self, party: SipPartyId, remote: SocketAddr) {
         let trunk = self.party_name(party);
         self.sources.logins.passed(&trunk, remote.ip());
     }
@@ -277,7 +277,7 @@ impl Edge {
 
     /// Sorts the trunks of a plan that are ordered by answer-seizure ratio, and adds the order to the trace.
     /// `may_probe`: a trunk with a low ratio may be tried first to measure it again.
-    pub fn by_ratio(&mut self, now: Instant, key: CallKey, plan: &mut Plan, may_probe: bool) {
+    pub fn by_ratio(&mut self, now: Instant, key: CallKey, plan: &mut RoutePlan, may_probe: bool) {
         for order in self.states.by_ratio(&mut self.base, now, plan, may_probe) {
             self.decide(now, key, order);
         }
@@ -290,7 +290,7 @@ impl Edge {
 
     /// Returns the 405 response to a method that is not served outside a dialog, and records it as a problem of the
     /// trunk.
-    pub fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
+    pub fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> ResponseSpec {
         self.states.refuse_method(now, trunk, method)
     }
 
@@ -300,7 +300,7 @@ impl Edge {
     }
 
     /// Counts an attempt towards a trunk, after those already waiting, or returns the limit that refuses it.
-    pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+    pub fn begin_target_call(&mut self, now: Instant, name: &Arc<str>, who: WaitingAttempt) -> Result<(), ReasonSlug> {
         self.states.begin_target_call(&mut self.base, now, name, who)
     }
 
@@ -315,7 +315,13 @@ impl Edge {
     }
 
     /// Counts a call towards the trunk's limits for such calls, or returns the limit that is reached.
-    pub fn take_quota(&mut self, now: Instant, trunk: &str, call: Numbered<'_>, who: Counted) -> Result<(), Reached> {
+    pub fn take_quota(
+        &mut self,
+        now: Instant,
+        trunk: &str,
+        call: CallNumbers<'_>,
+        who: CountedCall,
+    ) -> Result<(), ReachedQuota> {
         self.states.take_quota(&mut self.base, now, trunk, call, who)
     }
 
@@ -336,7 +342,7 @@ impl Edge {
     }
 
     /// Handles the response to an OPTIONS. Returns `false` if the request was no OPTIONS to a peer.
-    pub fn peer_answered(&mut self, now: Instant, client: ClientId, code: u16, response: &Message) -> bool {
+    pub fn peer_answered(&mut self, now: Instant, client: ClientId, code: u16, response: &SipMessage) -> bool {
         self.states.peer_answered(&mut self.base, now, client, code, response)
     }
 
@@ -347,12 +353,12 @@ impl Edge {
     }
 
     /// Records a response from an address.
-    pub fn peer_heard(&mut self, spot: &Spot, rtt: Option<Duration>) {
+    pub fn peer_heard(&mut self, spot: &TrunkAddress, rtt: Option<Duration>) {
         self.states.peer_heard(&mut self.base, spot, rtt)
     }
 
     /// Records that an address did not answer.
-    pub fn peer_missed(&mut self, now: Instant, spot: &Spot, problem: String) {
+    pub fn peer_missed(&mut self, now: Instant, spot: &TrunkAddress, problem: String) {
         self.states.peer_missed(&mut self.base, now, spot, problem)
     }
 
@@ -388,7 +394,7 @@ impl Edge {
     }
 
     /// Handles the DNS result for a registrar.
-    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[Server], NameFault>) {
+    pub fn registrar_resolved(&mut self, now: Instant, query: QueryId, found: Result<&[DestinationServer], NameFault>) {
         self.states.registrar_resolved(&mut self.base, now, query, found)
     }
 
@@ -398,7 +404,7 @@ impl Edge {
     }
 
     /// Handles the response to a REGISTER; `None`: there will be none.
-    pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&Message>) {
+    pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&SipMessage>) {
         self.states.register_answered(&mut self.base, now, id, response)
     }
 
@@ -418,7 +424,7 @@ impl Edge {
     }
 
     /// Responds to an authenticated REGISTER.
-    pub fn registering(&mut self, now: Instant, server: ServerId, party: Party, flow: Flow, request: &Message) {
+    pub fn registering(&mut self, now: Instant, server: ServerId, party: SipPartyId, flow: Flow, request: &SipMessage) {
         self.states.registering(&mut self.base, &mut self.sources, now, server, (party, flow), request)
     }
 
@@ -433,17 +439,17 @@ impl Edge {
     }
 
     /// Adds a DTMF digit of a leg to a call's trace.
-    pub fn trace_digit(&mut self, now: Instant, at: Place, way: &str) {
+    pub fn trace_digit(&mut self, now: Instant, at: LegRef, way: &str) {
         self.tracing.trace_digit(now, at, way)
     }
 
     /// Adds the message being handled to the trace of a leg, once.
-    pub fn trace_received(&mut self, now: Instant, at: Place) {
+    pub fn trace_received(&mut self, now: Instant, at: LegRef) {
         self.tracing.trace_received(&mut self.base, now, at)
     }
 
     /// Adds an outbound message to the trace of its leg.
-    pub fn trace_sent(&mut self, now: Instant, at: Place, transmit: &Transmit) {
+    pub fn trace_sent(&mut self, now: Instant, at: LegRef, transmit: &SipTransmit) {
         self.tracing.trace_sent(&mut self.base, now, at, transmit)
     }
 
@@ -453,7 +459,7 @@ impl Edge {
     }
 
     /// Adds to the trace the 100 that answered an INVITE before its call existed.
-    pub fn trace_trying(&mut self, now: Instant, at: Place, server: ServerId) {
+    pub fn trace_trying(&mut self, now: Instant, at: LegRef, server: ServerId) {
         self.tracing.trace_trying(&mut self.base, now, at, server)
     }
 
@@ -519,7 +525,7 @@ impl Edge {
     }
 
     /// Frees the ports named by a worker's event. Returns the call that must handle the event.
-    pub fn settle_media(&mut self, id: MediaId, event: &Event) -> Option<CallKey> {
+    pub fn settle_media(&mut self, id: MediaId, event: &MediaEvent) -> Option<CallKey> {
         self.sessions.settle_media(id, event)
     }
 
@@ -548,9 +554,9 @@ impl Edge {
         &mut self,
         now: Instant,
         name: &str,
-        joining: Joining,
+        joining: JoinRequest,
         joiner: Joiner,
-    ) -> Result<Seated, NotJoined> {
+    ) -> Result<ParticipantHandle, NotJoined> {
         let random = &mut self.base.random;
         self.sessions.conferences.join(now, name, || random.conference_sid(), joining, joiner)
     }
@@ -572,7 +578,7 @@ impl Edge {
         &mut self,
         now: Instant,
         name_and_size: (&str, Option<u32>),
-        entering: Entering,
+        entering: QueueEntry,
     ) -> Result<(), QueueRefusal> {
         let random = &mut self.base.random;
         self.sessions.queues.enqueue(now, name_and_size, || random.queue_sid(), entering)
@@ -605,9 +611,18 @@ impl Edge {
     }
 
     /// Handles endpoint events about subscriptions to mailboxes and their NOTIFYs. Returns any other event.
-    pub fn take_notifier_event(&mut self, now: Instant, event: trunkgate_sip::Event) -> Option<trunkgate_sip::Event> {
-        if let trunkgate_sip::Event::Request {
-            id: Some(_), dialog: None, method: Method::Subscribe, flow, party, ..
+    pub fn take_notifier_event(
+        &mut self,
+        now: Instant,
+        event: trunkgate_sip::EndpointEvent,
+    ) -> Option<trunkgate_sip::EndpointEvent> {
+        if let trunkgate_sip::EndpointEvent::Request {
+            id: Some(_),
+            dialog: None,
+            method: Method::Subscribe,
+            flow,
+            party,
+            ..
         } = &event
         {
             self.right_credentials(*party, flow.remote);
@@ -632,7 +647,7 @@ impl Edge {
     }
 
     /// Notifies a phone that has registered.
-    pub fn phone_registered(&mut self, now: Instant, party: Party) {
+    pub fn phone_registered(&mut self, now: Instant, party: SipPartyId) {
         let (notifier, mut cx) = self.notifier();
         notifier.registered(&mut cx, now, party);
     }

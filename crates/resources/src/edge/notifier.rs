@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{MwiParty, Trunk};
-use trunkgate_sip::{Answer, ClientId, DialogId, Event, Flow, Local, Message, Method, Notify, Party, ServerId};
+use trunkgate_sip::{
+    ClientId, DialogId, EndpointEvent, Flow, LocalAddress, Method, NotifyRequest, ResponseSpec, ServerId, SipMessage,
+    SipPartyId,
+};
 use trunkgate_story::numbers::plain;
 
 use crate::edge::base::EdgeBase;
@@ -18,11 +21,11 @@ use crate::limits::{
 use crate::lookups::rewrite::{escape_user, own_host, request_uri};
 use crate::lookups::sip::extra;
 use crate::mailboxes::indications::{
-    Indications, Lamp, LampKey, MessageCount, Notified, Owner, PACKAGE, Subscribe, Subscription, Way, mailboxes_for,
-    refused,
+    Indications, Lamp, LampKey, MessageCount, NotifyOwner, NotifyRoute, PACKAGE, PendingNotify, SubscribeRequest,
+    Subscription, mailboxes_for, refused,
 };
 use crate::random::pick;
-use crate::trunks::health::Spot;
+use crate::trunks::health::TrunkAddress;
 
 /// Parts of the edge that a notifier uses.
 #[derive(Debug)]
@@ -39,42 +42,49 @@ pub(super) struct Notifier {
 
 impl Notifier {
     /// Handles endpoint events about subscriptions and their NOTIFYs. Returns any other event.
-    pub(super) fn take(&mut self, cx: &mut NotifierCx<'_>, now: Instant, event: Event) -> Option<Event> {
+    pub(super) fn take(
+        &mut self,
+        cx: &mut NotifierCx<'_>,
+        now: Instant,
+        event: EndpointEvent,
+    ) -> Option<EndpointEvent> {
         match event {
-            Event::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
+            EndpointEvent::Request { id: Some(id), dialog: None, method: Method::Subscribe, flow, party, request } => {
                 self.subscribing(cx, now, id, (party, flow), &request);
             }
-            Event::Request { id: Some(id), dialog: Some(dialog), method: Method::Subscribe, request, .. }
-                if self.indications.has_dialog(dialog) =>
-            {
+            EndpointEvent::Request {
+                id: Some(id), dialog: Some(dialog), method: Method::Subscribe, request, ..
+            } if self.indications.has_dialog(dialog) => {
                 self.refreshing(cx, now, id, dialog, &request);
             }
-            Event::Request { id: None, dialog: Some(dialog), method: Method::Bye, .. }
+            EndpointEvent::Request { id: None, dialog: Some(dialog), method: Method::Bye, .. }
                 if self.indications.has_dialog(dialog) =>
             {
                 self.left(cx, dialog);
             }
-            Event::Response { id, code, .. } if self.indications.owns(id) => self.answered(cx, now, id, Some(code)),
-            Event::TimedOut { id } | Event::TransportFailed { id } if self.indications.owns(id) => {
+            EndpointEvent::Response { id, code, .. } if self.indications.owns(id) => {
+                self.answered(cx, now, id, Some(code))
+            }
+            EndpointEvent::TimedOut { id } | EndpointEvent::TransportFailed { id } if self.indications.owns(id) => {
                 self.answered(cx, now, id, None);
             }
-            other @ (Event::Invite { .. }
-            | Event::Request { .. }
-            | Event::Ack { .. }
-            | Event::Prack { .. }
-            | Event::PrackMissing { .. }
-            | Event::Canceled { .. }
-            | Event::Expired { .. }
-            | Event::EarlyBye { .. }
-            | Event::Response { .. }
-            | Event::Challenged { .. }
-            | Event::WrongCredentials { .. }
-            | Event::Trying { .. }
-            | Event::TimedOut { .. }
-            | Event::TransportFailed { .. }
-            | Event::AckMissing { .. }
-            | Event::Refused { .. }
-            | Event::Dropped(_)) => return Some(other),
+            other @ (EndpointEvent::Invite { .. }
+            | EndpointEvent::Request { .. }
+            | EndpointEvent::Ack { .. }
+            | EndpointEvent::Prack { .. }
+            | EndpointEvent::PrackMissing { .. }
+            | EndpointEvent::Canceled { .. }
+            | EndpointEvent::Expired { .. }
+            | EndpointEvent::EarlyBye { .. }
+            | EndpointEvent::Response { .. }
+            | EndpointEvent::Challenged { .. }
+            | EndpointEvent::WrongCredentials { .. }
+            | EndpointEvent::Trying { .. }
+            | EndpointEvent::TimedOut { .. }
+            | EndpointEvent::TransportFailed { .. }
+            | EndpointEvent::AckMissing { .. }
+            | EndpointEvent::Refused { .. }
+            | EndpointEvent::Dropped(_)) => return Some(other),
         }
         None
     }
@@ -94,12 +104,12 @@ impl Notifier {
         for key in known.iter().filter(|key| !wanted.contains_key(key)) {
             self.indications.set_due(key, None);
             let asking = self.indications.lamps.remove(key).map(|lamp| lamp.asking).unwrap_or_default();
-            asking.iter().for_each(|one| drop(self.indications.asked.remove(&one.client)));
+            asking.iter().for_each(|one| drop(self.indications.pending.remove(&one.client)));
         }
         for (key, mailboxes) in wanted {
             let lamp = self.indications.lamps.entry(key.clone()).or_insert_with(|| Lamp {
                 mailboxes: Vec::new(),
-                told: Default::default(),
+                last_notified: Default::default(),
                 asking: Vec::new(),
                 ways: VecDeque::new(),
                 due: None,
@@ -107,7 +117,7 @@ impl Notifier {
                 is_failing: false,
             });
             lamp.mailboxes = mailboxes;
-            self.light(cx, now, &key);
+            self.notify_lamp(cx, now, &key);
         }
         let dialogs: Vec<DialogId> = self.indications.subscriptions.keys().copied().collect();
         for dialog in dialogs {
@@ -137,7 +147,7 @@ impl Notifier {
         let (dialogs, lamps): (Vec<DialogId>, Vec<LampKey>) = (dialogs.collect(), lamps.collect());
         self.indications.queue(dialogs);
         self.notify_queued(cx, now);
-        lamps.iter().for_each(|key| self.light(cx, now, key));
+        lamps.iter().for_each(|key| self.notify_lamp(cx, now, key));
     }
 
     /// Notifies the next queued subscribers.
@@ -153,8 +163,8 @@ impl Notifier {
         cx: &mut NotifierCx<'_>,
         now: Instant,
         server: ServerId,
-        (party, flow): (Party, Flow),
-        request: &Message,
+        (party, flow): (SipPartyId, Flow),
+        request: &SipMessage,
     ) {
         let trunk = cx.base.party_name(party);
         let uri = request.uri().map(|uri| uri.user_unescaped()).unwrap_or_default();
@@ -168,7 +178,8 @@ impl Notifier {
         };
         let headers = vec![extra("Expires", wanted.seconds.to_string())];
         let contact_user = escape_user(&uri);
-        let dialog = cx.base.respond(now, server, Answer { code: 200, headers, contact_user, ..Answer::default() });
+        let dialog =
+            cx.base.respond(now, server, ResponseSpec { code: 200, headers, contact_user, ..ResponseSpec::default() });
         let Some(dialog) = dialog else { return };
         let until = now + Duration::from_secs(wanted.seconds.into());
         let ends = (wanted.seconds == 0).then_some("timeout");
@@ -177,8 +188,18 @@ impl Notifier {
             cx.base.log("", format!("trunk {trunk}: {} subscribed to voicemail {names}", flow.remote), None);
         }
         let (id, user) = (wanted.id, uri);
-        let subscription =
-            Subscription { party, trunk, user, mailboxes, id, until, told: None, asking: None, is_owed: false, ends };
+        let subscription = Subscription {
+            party,
+            trunk,
+            user,
+            mailboxes,
+            id,
+            until,
+            last_notified: None,
+            asking: None,
+            is_owed: false,
+            ends,
+        };
         self.indications.insert(dialog, subscription);
         self.note_count(cx);
         self.notify(cx, now, dialog);
@@ -189,11 +210,11 @@ impl Notifier {
         &mut self,
         cx: &mut NotifierCx<'_>,
         now: Instant,
-        party: Party,
+        party: SipPartyId,
         trunk: &str,
         (user, mailboxes): (&str, &[Arc<str>]),
-        request: &Message,
-    ) -> Result<Subscribe, Box<Answer>> {
+        request: &SipMessage,
+    ) -> Result<SubscribeRequest, Box<ResponseSpec>> {
         let is_of_trunk = |party: &MwiParty| *party.trunk == *trunk;
         if !cx.base.table.mailboxes().any(|mailbox| mailbox.mwi.iter().any(is_of_trunk)) {
             return Err(Box::new(cx.states.refuse_method(now, trunk, Method::Subscribe)));
@@ -201,7 +222,7 @@ impl Notifier {
         let problem = |states: &mut TrunkStates, code: u16, why: &str| {
             states.trunks.problem(now, trunk, format!("its SUBSCRIBE was rejected with {code}{why}"));
         };
-        let wanted = Subscribe::read(request).inspect_err(|answer| problem(cx.states, answer.code, ""))?;
+        let wanted = SubscribeRequest::read(request).inspect_err(|answer| problem(cx.states, answer.code, ""))?;
         if mailboxes.is_empty() {
             let shown = plain(&cx.base.shown(user), MWI_USER_CHARS);
             problem(cx.states, 404, &format!(": no mailbox with `mwi` for \"trunk:{trunk}/{shown}\""));
@@ -226,11 +247,11 @@ impl Notifier {
         now: Instant,
         server: ServerId,
         dialog: DialogId,
-        request: &Message,
+        request: &SipMessage,
     ) {
         let known = self.indications.subscriptions.get(&dialog);
         let is_over = known.is_none_or(|one| one.ends.is_some());
-        let wanted = if is_over { Err(refused(481, Vec::new())) } else { Subscribe::read(request) };
+        let wanted = if is_over { Err(refused(481, Vec::new())) } else { SubscribeRequest::read(request) };
         let wanted = wanted.and_then(|wanted| match known {
             // Another `id` would be a second subscription, and a dialog has only one.
             Some(one) if one.id != wanted.id => Err(refused(481, Vec::new())),
@@ -244,7 +265,7 @@ impl Notifier {
             }
         };
         let headers = vec![extra("Expires", wanted.seconds.to_string())];
-        cx.base.respond(now, server, Answer { code: 200, headers, ..Answer::default() });
+        cx.base.respond(now, server, ResponseSpec { code: 200, headers, ..ResponseSpec::default() });
         if wanted.seconds == 0 {
             return self.end(cx, now, dialog, "timeout");
         }
@@ -259,11 +280,11 @@ impl Notifier {
     }
 
     /// Notifies a phone that has registered.
-    pub(super) fn registered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, party: Party) {
+    pub(super) fn registered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, party: SipPartyId) {
         let trunk = cx.base.party_name(party);
         let lamps = self.indications.lamps.keys().filter(|key| key.trunk == trunk);
         let lamps: Vec<LampKey> = lamps.cloned().collect();
-        lamps.iter().for_each(|key| self.light(cx, now, key));
+        lamps.iter().for_each(|key| self.notify_lamp(cx, now, key));
     }
 
     /// Sends the notifications that are due, and ends expired subscriptions.
@@ -272,15 +293,15 @@ impl Notifier {
         while let Some((at, owner)) = self.indications.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.indications.due.remove(&(at, owner.clone()));
             match owner {
-                Owner::Subscription(dialog) => self.end(cx, now, dialog, "timeout"),
-                Owner::Lamp(key) => {
+                NotifyOwner::Subscription(dialog) => self.end(cx, now, dialog, "timeout"),
+                NotifyOwner::Lamp(key) => {
                     let Some(lamp) = self.indications.lamps.get_mut(&key) else { continue };
                     lamp.due = None;
                     if lamp.repeat <= now {
-                        lamp.told.clear();
+                        lamp.last_notified.clear();
                         lamp.repeat = now + Duration::from_secs(MWI_REPEAT_SECONDS);
                     }
-                    self.light(cx, now, &key);
+                    self.notify_lamp(cx, now, &key);
                 }
             }
         }
@@ -291,9 +312,9 @@ impl Notifier {
         if code.is_some_and(|code| code < 200) {
             return;
         }
-        match self.indications.asked.remove(&id) {
-            Some(Owner::Subscription(dialog)) => self.subscriber_answered(cx, now, dialog, code),
-            Some(Owner::Lamp(key)) => self.lamp_answered(cx, now, &key, id, code),
+        match self.indications.pending.remove(&id) {
+            Some(NotifyOwner::Subscription(dialog)) => self.subscriber_answered(cx, now, dialog, code),
+            Some(NotifyOwner::Lamp(key)) => self.lamp_answered(cx, now, &key, id, code),
             None => {}
         }
     }
@@ -343,7 +364,7 @@ impl Notifier {
     /// Notifies a subscriber if the counts have changed since the last NOTIFY.
     fn notify_of_change(&mut self, cx: &mut NotifierCx<'_>, now: Instant, dialog: DialogId) {
         let Some(one) = self.indications.subscriptions.get(&dialog) else { return };
-        if one.is_owed || one.told != Some(self.indications.count(&one.mailboxes)) {
+        if one.is_owed || one.last_notified != Some(self.indications.count(&one.mailboxes)) {
             self.notify(cx, now, dialog);
         }
     }
@@ -369,8 +390,8 @@ impl Notifier {
         cx.base.pump();
         match (id, self.indications.subscriptions.get_mut(&dialog)) {
             (Some(id), Some(one)) => {
-                (one.asking, one.told) = (Some(id), Some(count));
-                self.indications.asked.insert(id, Owner::Subscription(dialog));
+                (one.asking, one.last_notified) = (Some(id), Some(count));
+                self.indications.pending.insert(id, NotifyOwner::Subscription(dialog));
             }
             // No room for the request: the subscriber notices the end with its next SUBSCRIBE.
             _ => self.forget(cx, dialog),
@@ -378,7 +399,7 @@ impl Notifier {
     }
 
     /// Notifies each contact or peer of a lamp that has outdated counts.
-    fn light(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey) {
+    fn notify_lamp(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey) {
         let indications = &self.indications;
         let Some(lamp) = indications.lamps.get(key) else { return };
         let Some(trunk) = cx.base.table.trunk(&key.trunk).cloned() else { return };
@@ -393,37 +414,44 @@ impl Notifier {
         if bindings.is_empty() {
             // A phone is notified once it registers.
             if !trunk.peers.is_empty() {
-                self.light_peer(cx, now, key, &trunk, count);
+                self.notify_lamp_peer(cx, now, key, &trunk, count);
             }
             return;
         }
         let place = |call_id: &[u8], contact: &str| [call_id, b"\n", contact.as_bytes()].concat();
         let places: Vec<Vec<u8>> = bindings.iter().map(|one| place(&one.call_id, &one.contact)).collect();
         if let Some(lamp) = self.indications.lamps.get_mut(key) {
-            lamp.told.retain(|known, _| places.contains(known));
+            lamp.last_notified.retain(|known, _| places.contains(known));
         }
         for (binding, place) in bindings.into_iter().zip(places) {
             let local = cx.base.addressing.local(binding.flow.remote.ip(), binding.flow.listener);
-            if let Some(local) = local.filter(|_| self.is_to_be_told(key, &place, count)) {
+            if let Some(local) = local.filter(|_| self.is_lamp_outdated(key, &place, count)) {
                 self.send(cx, now, key, (binding.flow, local, binding.contact), place, count);
             }
         }
     }
 
-    fn is_to_be_told(&self, key: &LampKey, place: &[u8], count: MessageCount) -> bool {
+    fn is_lamp_outdated(&self, key: &LampKey, place: &[u8], count: MessageCount) -> bool {
         self.indications.lamps.get(key).is_some_and(|lamp| {
             let is_asked = lamp.asking.iter().any(|one| one.place == place);
-            !is_asked && lamp.told.get(place) != Some(&count)
+            !is_asked && lamp.last_notified.get(place) != Some(&count)
         })
     }
 
-    fn light_peer(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, trunk: &Trunk, count: MessageCount) {
-        if !self.is_to_be_told(key, &[], count) {
+    fn notify_lamp_peer(
+        &mut self,
+        cx: &mut NotifierCx<'_>,
+        now: Instant,
+        key: &LampKey,
+        trunk: &Trunk,
+        count: MessageCount,
+    ) {
+        if !self.is_lamp_outdated(key, &[], count) {
             return;
         }
         let peers = trunk.ordered_peers(&mut pick(&mut cx.base.random.rng));
         let user = escape_user(&key.user);
-        let mut ways: Vec<Way> = Vec::new();
+        let mut ways: Vec<NotifyRoute> = Vec::new();
         for peer in &peers {
             let uri = request_uri(&user, &peer.uri, &peer.destination.host, peer.destination.port);
             let of_server = peer.servers.iter().flat_map(|server| {
@@ -431,8 +459,8 @@ impl Notifier {
             });
             ways.extend(of_server);
         }
-        let is_unfit = |(transport, socket, _): &Way| {
-            cx.states.health.unfit(now, &Spot::new(&trunk.name, *transport, *socket)).is_some()
+        let is_unfit = |(transport, socket, _): &NotifyRoute| {
+            cx.states.health.unfit(now, &TrunkAddress::new(&trunk.name, *transport, *socket)).is_some()
         };
         ways.sort_by_key(is_unfit);
         if let Some(lamp) = self.indications.lamps.get_mut(key) {
@@ -460,7 +488,7 @@ impl Notifier {
         cx: &mut NotifierCx<'_>,
         now: Instant,
         key: &LampKey,
-        (flow, local, uri): (Flow, Local, String),
+        (flow, local, uri): (Flow, LocalAddress, String),
         place: Vec<u8>,
         count: MessageCount,
     ) {
@@ -472,18 +500,18 @@ impl Notifier {
         let (from, to) = (at_us(&account), if place.is_empty() { uri.clone() } else { at_us(&key.user) });
         let headers = vec![extra("Event", PACKAGE), extra("Subscription-State", "active")];
         let body = count.body(Some(&from));
-        let id = cx.base.endpoint.notify(now, Notify { flow, local, party, uri, from, to, headers, body });
+        let id = cx.base.endpoint.notify(now, NotifyRequest { flow, local, party, uri, from, to, headers, body });
         cx.base.pump();
-        self.indications.asked.insert(id, Owner::Lamp(key.clone()));
+        self.indications.pending.insert(id, NotifyOwner::Lamp(key.clone()));
         if let Some(lamp) = self.indications.lamps.get_mut(key) {
-            lamp.asking.push(Notified { client: id, place, count });
+            lamp.asking.push(PendingNotify { client: id, place, count });
         }
     }
 
     fn lamp_answered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey, id: ClientId, code: Option<u16>) {
         let Some(lamp) = self.indications.lamps.get_mut(key) else { return };
         let Some(at) = lamp.asking.iter().position(|one| one.client == id) else { return };
-        let Notified { place, count, .. } = lamp.asking.swap_remove(at);
+        let PendingNotify { place, count, .. } = lamp.asking.swap_remove(at);
         let is_taken = code.is_some_and(|code| (200..300).contains(&code));
         // Whether a later attempt, or another address, may succeed.
         let is_lost = code.is_none_or(|code| code == 408 || (500..600).contains(&code));
@@ -498,9 +526,9 @@ impl Notifier {
         }
         if !is_lost {
             if let Some(lamp) = self.indications.lamps.get_mut(key) {
-                lamp.told.insert(place, count);
+                lamp.last_notified.insert(place, count);
             }
-            return self.light(cx, now, key);
+            return self.notify_lamp(cx, now, key);
         }
         if place.is_empty() {
             return self.try_next(cx, now, key, count);

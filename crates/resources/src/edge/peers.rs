@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_route::{Peer, Trunk};
-use trunkgate_sip::{ClientId, Message, Transport};
-use trunkgate_story::change::{Change, Happening};
+use trunkgate_sip::{ClientId, SipMessage, Transport};
+use trunkgate_story::change::{EdgeEvent, EdgeEventKind};
 use trunkgate_story::dns;
 
 use crate::edge::base::EdgeBase;
 use crate::edge::trunk_states::TrunkStates;
-use crate::lookups::index::Index;
+use crate::lookups::index::CallIndex;
 use crate::random::pick;
-use crate::trunks::health::{Due, Spot};
+use crate::trunks::health::{HealthAction, TrunkAddress};
 
 /// Returns the problem of an address that has not answered an OPTIONS in time.
-fn overdue(index: &Index, spot: &Spot) -> &'static str {
+fn overdue(index: &CallIndex, spot: &TrunkAddress) -> &'static str {
     let awaits_tls = spot.transport == Transport::Tls && !index.is_connected(&spot.trunk, spot.address);
     if awaits_tls { "TLS failed: connection not up in time for OPTIONS" } else { "no answer to OPTIONS" }
 }
@@ -26,7 +26,7 @@ impl TrunkStates {
         let (table, rng) = (Arc::clone(&base.table), &mut base.random.rng);
         let given_up = self.health.configure(now, &table, &mut pick(rng));
         for client in given_up {
-            base.endpoint.forget(client);
+            base.endpoint.drop_request(client);
         }
         base.metrics.trunk_up.retain(|name, _| table.trunk(name).is_some());
         base.metrics.siprec.failing.retain(|name, _| table.trunk(name).is_some());
@@ -47,9 +47,9 @@ impl TrunkStates {
     pub(super) fn check_peers(&mut self, base: &mut EdgeBase, now: Instant) {
         while let Some(due) = self.health.pop_due(now) {
             match due {
-                Due::Ask(spot) => self.ask_peer(base, now, &spot),
-                Due::Overdue(spot, client) => {
-                    base.endpoint.forget(client);
+                HealthAction::Ask(spot) => self.ask_peer(base, now, &spot),
+                HealthAction::Overdue(spot, client) => {
+                    base.endpoint.drop_request(client);
                     self.peer_missed(base, now, &spot, overdue(&base.index, &spot).to_owned());
                     self.plan_check(base, now, &spot);
                 }
@@ -58,7 +58,7 @@ impl TrunkStates {
         base.pump();
     }
 
-    fn ask_peer(&mut self, base: &mut EdgeBase, now: Instant, spot: &Spot) {
+    fn ask_peer(&mut self, base: &mut EdgeBase, now: Instant, spot: &TrunkAddress) {
         let uri = self.health.get(spot).map(|health| health.peer.clone()).unwrap_or_default();
         let listen = base.table.trunk(&spot.trunk).and_then(|trunk| trunk.listen.clone());
         let Some((flow, local)) = base.addressing.way(listen.as_deref(), spot.transport, spot.address) else {
@@ -77,7 +77,7 @@ impl TrunkStates {
         now: Instant,
         client: ClientId,
         code: u16,
-        response: &Message,
+        response: &SipMessage,
     ) -> bool {
         if !self.health.is_asked(client) {
             return false;
@@ -94,7 +94,7 @@ impl TrunkStates {
             self.peer_heard(base, &spot, Some(rtt));
         }
         if code == 503 {
-            self.health.rest(now, &spot, response);
+            self.health.start_backoff(now, &spot, response);
         }
         self.plan_check(base, now, &spot);
         true
@@ -110,9 +110,11 @@ impl TrunkStates {
     }
 
     /// Records a response from an address.
-    pub(super) fn peer_heard(&mut self, base: &mut EdgeBase, spot: &Spot, rtt: Option<Duration>) {
+    pub(super) fn peer_heard(&mut self, base: &mut EdgeBase, spot: &TrunkAddress, rtt: Option<Duration>) {
         // Every response to an INVITE comes through here: return early unless the state has changed.
-        let Some(before) = self.health.heard(spot, rtt).filter(|before| *before != Some(true)) else { return };
+        let Some(before) = self.health.record_response(spot, rtt).filter(|before| *before != Some(true)) else {
+            return;
+        };
         if let Some(peer) = self.shown_spot(spot).filter(|_| before == Some(false)) {
             base.log("", format!("trunk {}: {peer} answers again", spot.trunk), None);
             self.trunks.answers_again(&spot.trunk, &spot.address.to_string());
@@ -121,8 +123,8 @@ impl TrunkStates {
     }
 
     /// Records that an address did not answer.
-    pub(super) fn peer_missed(&mut self, base: &mut EdgeBase, now: Instant, spot: &Spot, problem: String) {
-        let is_down_now = self.health.missed(now, spot, problem.clone());
+    pub(super) fn peer_missed(&mut self, base: &mut EdgeBase, now: Instant, spot: &TrunkAddress, problem: String) {
+        let is_down_now = self.health.record_timeout(now, spot, problem.clone());
         if let Some(peer) = self.shown_spot(spot).filter(|_| is_down_now) {
             base.warn("", format!("trunk {}: {peer} is down: {problem}", spot.trunk), None);
             self.show_spot(base, spot);
@@ -151,18 +153,18 @@ impl TrunkStates {
         }
     }
 
-    fn plan_check(&mut self, base: &mut EdgeBase, now: Instant, spot: &Spot) {
+    fn plan_check(&mut self, base: &mut EdgeBase, now: Instant, spot: &TrunkAddress) {
         let rng = &mut base.random.rng;
         self.health.plan(now, spot, &mut pick(rng));
     }
 
-    fn shown_spot(&self, spot: &Spot) -> Option<String> {
+    fn shown_spot(&self, spot: &TrunkAddress) -> Option<String> {
         let health = self.health.get(spot)?;
         let via = spot.transport.via_token().to_ascii_lowercase();
         Some(format!("{} ({via} {})", health.peer, spot.address))
     }
 
-    fn show_spot(&mut self, base: &mut EdgeBase, spot: &Spot) {
+    fn show_spot(&mut self, base: &mut EdgeBase, spot: &TrunkAddress) {
         let Some(uri) = self.health.get(spot).map(|health| health.peer.as_str()) else { return };
         let peers = base.table.trunk(&spot.trunk).into_iter().flat_map(|trunk| &trunk.peers);
         let Some(peer) = peers.into_iter().find(|peer| peer.uri == uri).cloned() else { return };
@@ -178,7 +180,7 @@ impl TrunkStates {
 
     /// Publishes that a trunk is up or down.
     pub(super) fn trunk_changed(&mut self, base: &mut EdgeBase, trunk: &str, up: bool) {
-        let what = if up { Happening::TrunkUp } else { Happening::TrunkDown };
-        base.changed(Change { trunk: Some(trunk.to_owned()), ..Change::new(what) });
+        let what = if up { EdgeEventKind::TrunkUp } else { EdgeEventKind::TrunkDown };
+        base.changed(EdgeEvent { trunk: Some(trunk.to_owned()), ..EdgeEvent::new(what) });
     }
 }

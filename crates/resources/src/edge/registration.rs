@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::canonical;
-use trunkgate_route::Server;
+use trunkgate_route::DestinationServer;
 use trunkgate_route::locate::NameFault;
-use trunkgate_sip::{Answer, ClientId, Flow, HeaderName, Message, Method, Party, ServerId};
+use trunkgate_sip::{ClientId, Flow, HeaderName, Method, ResponseSpec, ServerId, SipMessage, SipPartyId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PhoneView, RegistrationView};
 
 use crate::edge::base::EdgeBase;
 use crate::edge::trunk_states::TrunkStates;
-use crate::io::{Output, QueryId};
+use crate::io::{GatewayOutput, QueryId};
 use crate::limits::{
     BINDING_LEAST_SECONDS, BINDINGS_PER_TRUNK, CONTACTS_PER_REGISTER, REGISTER_FIRST_PAUSE_SECONDS,
     REGISTER_LONGEST_PAUSE_SECONDS, REGISTER_LONGEST_SECONDS, REGISTER_WAIT_SECONDS, REGISTER_WAYS,
 };
 use crate::lookups::sip::extra;
-use crate::registration::register::{Registration, State, UNREACHABLE, Way};
-use crate::registration::registrar::{Binding, Source, Wish, refusal, wish};
+use crate::registration::register::{RegistrarFlow, RegistrationState, TrunkRegistration, UNREACHABLE};
+use crate::registration::registrar::{Binding, ContactRequest, FlowKey, parse_contact, refusal};
 use crate::sources::Sources;
 use crate::trunks::NOT_REGISTERED;
 
@@ -46,12 +46,12 @@ impl TrunkStates {
                 if known.auth != trunk.auth {
                     known.auth.clone_from(&trunk.auth);
                     (known.failures, known.has_shown) = (0, false);
-                    self.registrations.let_go(&trunk.name);
+                    self.registrations.stop_waiting(&trunk.name);
                     self.registrations.set_due(&trunk.name, Some(now));
                 }
                 continue;
             }
-            let registration = Registration::new(base.party(&trunk.name), trunk, wanted, patience);
+            let registration = TrunkRegistration::new(base.party(&trunk.name), trunk, wanted, patience);
             self.registrations.by_trunk.insert(trunk.name.clone(), registration);
             self.registrations.set_due(&trunk.name, Some(now));
         }
@@ -65,8 +65,8 @@ impl TrunkStates {
 
     /// Registers again if an address of this edge has changed.
     pub(super) fn recheck_registrations(&mut self, base: &mut EdgeBase, now: Instant) {
-        let moved = |(name, r): (&Arc<str>, &Registration)| {
-            let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
+        let moved = |(name, r): (&Arc<str>, &TrunkRegistration)| {
+            let (way, _) = r.bound.filter(|_| r.state == RegistrationState::Registered)?;
             let local = base.addressing.local(way.flow.remote.ip(), way.flow.listener);
             (local != Some(way.local)).then(|| name.clone())
         };
@@ -76,8 +76,8 @@ impl TrunkStates {
 
     /// Registers again, after a lost connection, with a registrar that sends calls over it (RFC 5626 §4.5).
     pub(super) fn registrar_lost(&mut self, now: Instant, lost: Flow) {
-        let over_it = |(name, r): (&Arc<str>, &Registration)| {
-            let (way, _) = r.bound.filter(|_| r.state == State::Registered)?;
+        let over_it = |(name, r): (&Arc<str>, &TrunkRegistration)| {
+            let (way, _) = r.bound.filter(|_| r.state == RegistrationState::Registered)?;
             let same = (way.flow.remote, way.flow.transport) == (lost.remote, lost.transport);
             (same && lost.transport.is_reliable()).then(|| name.clone())
         };
@@ -93,13 +93,13 @@ impl TrunkStates {
             let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { continue };
             registration.due = None;
             match registration.state {
-                State::Waiting | State::Registered => self.find_registrar(base, now, &name),
-                State::Resolving(_) => {
+                RegistrationState::Waiting | RegistrationState::Registered => self.find_registrar(base, now, &name),
+                RegistrationState::Resolving(_) => {
                     let problem = self.registrations.looked_up(&name, Some(NameFault::Unanswered));
                     self.registration_failed(base, now, &name, &problem, None);
                 }
-                State::Asking(_) => {
-                    self.registrations.let_go(&name);
+                RegistrationState::Asking(_) => {
+                    self.registrations.stop_waiting(&name);
                     self.ask_registrar(base, now, &name, "no answer", None);
                 }
             }
@@ -115,7 +115,7 @@ impl TrunkStates {
         let query = base.question(destination);
         self.registrations.queries.insert(query, name.clone());
         if let Some(registration) = self.registrations.by_trunk.get_mut(name) {
-            registration.state = State::Resolving(query);
+            registration.state = RegistrationState::Resolving(query);
         }
         self.registrations.set_due(name, Some(now + patience));
     }
@@ -126,7 +126,7 @@ impl TrunkStates {
         base: &mut EdgeBase,
         now: Instant,
         query: QueryId,
-        found: Result<&[Server], NameFault>,
+        found: Result<&[DestinationServer], NameFault>,
     ) {
         let Some(name) = self.registrations.queries.get(&query).cloned() else { return };
         let problem = self.registrations.looked_up(&name, found.err());
@@ -138,12 +138,12 @@ impl TrunkStates {
         base: &mut EdgeBase,
         now: Instant,
         name: &Arc<str>,
-        servers: &[Server],
+        servers: &[DestinationServer],
         problem: &str,
     ) {
         let servers = base.random.in_order(servers);
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
-        let at = |server: &Server| {
+        let at = |server: &DestinationServer| {
             let transport = server.transport;
             server.sockets().map(move |socket| (transport, canonical(socket))).collect::<Vec<_>>()
         };
@@ -173,14 +173,14 @@ impl TrunkStates {
             let way = base.addressing.way(registration.listen.as_deref(), transport, remote);
             let Some((flow, local)) = way else { continue };
             let expires = registration.expires;
-            return self.send_register(base, now, name, Way { flow, local }, expires);
+            return self.send_register(base, now, name, RegistrarFlow { flow, local }, expires);
         }
     }
 
-    fn send_register(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>, way: Way, expires: u32) {
+    fn send_register(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>, way: RegistrarFlow, expires: u32) {
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         let id = registration.send(&mut base.endpoint, now, way, expires);
-        registration.state = State::Asking(id);
+        registration.state = RegistrationState::Asking(id);
         registration.asking = Some(way);
         let patience = registration.patience;
         self.registrations.clients.insert(id, name.clone());
@@ -205,9 +205,9 @@ impl TrunkStates {
         base: &mut EdgeBase,
         now: Instant,
         id: ClientId,
-        response: Option<&Message>,
+        response: Option<&SipMessage>,
     ) {
-        let code = response.and_then(Message::code).unwrap_or_default();
+        let code = response.and_then(SipMessage::code).unwrap_or_default();
         if response.is_some() && code < 200 {
             return;
         }
@@ -216,7 +216,7 @@ impl TrunkStates {
         }
         let Some(name) = self.registrations.clients.get(&id).cloned() else { return };
         let way = self.registrations.by_trunk.get(&name).and_then(|registration| registration.asking);
-        self.registrations.let_go(&name);
+        self.registrations.stop_waiting(&name);
         let Some(registration) = self.registrations.by_trunk.get_mut(&name) else { return };
         let (Some(way), Some(response)) = (way, response) else {
             return self.ask_registrar(base, now, &name, "unreachable", None);
@@ -248,11 +248,11 @@ impl TrunkStates {
         }
     }
 
-    fn registered(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>, way: Way, seconds: u32) {
+    fn registered(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>, way: RegistrarFlow, seconds: u32) {
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
         let lasts = Duration::from_secs(seconds.into());
         let is_new = registration.bound.is_none_or(|(_, until)| until <= now) || registration.failures > 0;
-        registration.state = State::Registered;
+        registration.state = RegistrationState::Registered;
         registration.failures = 0;
         registration.problem = None;
         self.trunks.registered(name);
@@ -278,7 +278,7 @@ impl TrunkStates {
     ) {
         let chance = base.random.chance();
         let Some(registration) = self.registrations.by_trunk.get_mut(name) else { return };
-        registration.state = State::Waiting;
+        registration.state = RegistrationState::Waiting;
         registration.failures = registration.failures.saturating_add(1);
         let doublings = registration.failures.saturating_sub(1).min(16);
         let longest = REGISTER_FIRST_PAUSE_SECONDS.saturating_mul(1 << doublings).min(REGISTER_LONGEST_PAUSE_SECONDS);
@@ -296,7 +296,7 @@ impl TrunkStates {
 
     /// Removes a binding at the registrar, and forgets the registration.
     fn unregister(&mut self, base: &mut EdgeBase, now: Instant, name: &Arc<str>) {
-        self.registrations.let_go(name);
+        self.registrations.stop_waiting(name);
         let Some(mut registration) = self.registrations.by_trunk.remove(name) else { return };
         if let Some((way, _)) = registration.bound.filter(|(_, until)| *until > now) {
             let id = registration.send(&mut base.endpoint, now, way, 0);
@@ -310,7 +310,7 @@ impl TrunkStates {
     }
 
     /// Forgets the credentials of a removed trunk, once its registration does not need them.
-    fn forget_credentials(&mut self, base: &mut EdgeBase, party: Party) {
+    fn forget_credentials(&mut self, base: &mut EdgeBase, party: SipPartyId) {
         let is_gone = base.table.trunk(&base.party_name(party)).is_none();
         if is_gone && !self.registrations.needs_credentials(party) {
             base.endpoint.set_credentials(party, None);
@@ -359,7 +359,7 @@ impl TrunkStates {
         &mut self,
         base: &mut EdgeBase,
         name: &Arc<str>,
-        party: Party,
+        party: SipPartyId,
         why: &str,
         wanted: impl Fn(&Binding) -> bool,
     ) {
@@ -395,8 +395,8 @@ impl TrunkStates {
         sources: &mut Sources,
         now: Instant,
         server: ServerId,
-        (party, flow): (Party, Flow),
-        request: &Message,
+        (party, flow): (SipPartyId, Flow),
+        request: &SipMessage,
     ) {
         let name = base.party_name(party);
         let answer = match base.table.trunk(&name).cloned().filter(|trunk| trunk.accept_register) {
@@ -412,7 +412,7 @@ impl TrunkStates {
             }
         };
         if let (200, Some(connection)) = (answer.code, flow.connection) {
-            base.output(Output::Registered(connection));
+            base.output(GatewayOutput::Registered(connection));
         }
         base.respond(now, server, answer);
     }
@@ -423,8 +423,8 @@ impl TrunkStates {
         base: &mut EdgeBase,
         now: Instant,
         name: &Arc<str>,
-        (party, flow): (Party, Flow),
-    ) -> Answer {
+        (party, flow): (SipPartyId, Flow),
+    ) -> ResponseSpec {
         self.registrar.keep(name, party, |_| false);
         self.show_trunk(base, name);
         base.log("", format!("trunk {name}: all registrations removed by {}", flow.remote), None);
@@ -437,9 +437,9 @@ impl TrunkStates {
         sources: &mut Sources,
         now: Instant,
         name: &Arc<str>,
-        (party, flow): (Party, Flow),
-        request: &Message,
-    ) -> Answer {
+        (party, flow): (SipPartyId, Flow),
+        request: &SipMessage,
+    ) -> ResponseSpec {
         let (call_id, cseq) = (request.call_id().unwrap_or_default(), request.cseq().map_or(0, |cseq| cseq.number));
         let out_of_order = |binding: &&Binding| binding.call_id == call_id && binding.cseq >= cseq;
         let contacts = request.addresses(HeaderName::Contact);
@@ -455,11 +455,12 @@ impl TrunkStates {
             }
             return self.remove_all(base, now, name, (party, flow));
         }
-        let wishes: Option<Vec<Wish>> = contacts.iter().map(|contact| wish(contact, request)).collect();
+        let wishes: Option<Vec<ContactRequest>> =
+            contacts.iter().map(|contact| parse_contact(contact, request)).collect();
         let Some(wishes) = wishes.filter(|wishes| wishes.len() <= CONTACTS_PER_REGISTER) else { return refusal(400) };
         if wishes.iter().any(|wish| (1..BINDING_LEAST_SECONDS).contains(&wish.seconds)) {
             let headers = vec![extra("Min-Expires", BINDING_LEAST_SECONDS.to_string())];
-            return Answer { code: 423, headers, ..Answer::default() };
+            return ResponseSpec { code: 423, headers, ..ResponseSpec::default() };
         }
         let known = self.registrar.bindings(name);
         let is_wished = |binding: &&Binding| wishes.iter().any(|wish| wish.contact == binding.contact);
@@ -473,12 +474,12 @@ impl TrunkStates {
             return refusal(403);
         }
         if !wishes.is_empty() {
-            let is_new = !known.iter().any(|binding| Source::of(&binding.flow) == Source::of(&flow));
+            let is_new = !known.iter().any(|binding| FlowKey::of(&binding.flow) == FlowKey::of(&flow));
             let bindings = self.registrar.by_trunk.entry(name.clone()).or_default();
             let gone = |binding: &Binding| wishes.iter().any(|w| w.seconds == 0 && w.contact == binding.contact);
             let taken_back = bindings.iter().filter(|binding| gone(binding)).count();
             bindings.retain(|binding| !wishes.iter().any(|wish| wish.contact == binding.contact));
-            for Wish { contact, seconds } in wishes.into_iter().filter(|wish| wish.seconds > 0) {
+            for ContactRequest { contact, seconds } in wishes.into_iter().filter(|wish| wish.seconds > 0) {
                 // A Contact that is listed twice makes one binding.
                 bindings.retain(|binding| binding.contact != contact);
                 let until = now + Duration::from_secs(seconds.into());

@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_sip::{Flow, Method, ServerId, Transmit};
+use trunkgate_sip::{Flow, Method, ServerId, SipTransmit};
 use trunkgate_story::captured::CapturedItem;
-use trunkgate_story::messages::{Way, Wire};
+use trunkgate_story::messages::{MessagePath, Wire};
 use trunkgate_story::sampled::{Sampling, traceparent};
-use trunkgate_story::trace::{Trace, TraceItem, TraceView, body_note, first_line};
+use trunkgate_story::trace::{CallTrace, TraceItem, TraceView, body_note, first_line};
 
 use crate::edge::base::EdgeBase;
 use crate::limits::{MESSAGE_TEXTS_BYTES, TRACE_SETTLES, TRACES_SETTLED};
-use crate::lookups::index::Place;
+use crate::lookups::index::LegRef;
 use crate::lookups::key::CallKey;
-use crate::traces::recent::Recent;
-use crate::traces::traced::{Arriving, Gathered};
+use crate::traces::recent::RecentCalls;
+use crate::traces::traced::{ReceivedMessage, SampledCallData};
 
 /// Traces of live and ended calls, and settings for copies of them.
 #[derive(Debug)]
-pub struct Tracing {
+pub struct TraceStore {
     /// Traces of live calls.
-    pub traces: BTreeMap<CallKey, Trace>,
+    pub traces: BTreeMap<CallKey, CallTrace>,
     /// Recently answered calls, with the time at which their messages are compressed.
     pub answered: VecDeque<(Instant, CallKey)>,
     /// Whether a capture agent gets messages and reports.
@@ -29,19 +29,19 @@ pub struct Tracing {
     /// Share of calls that are sampled.
     pub sampling: Sampling,
     /// Data gathered for sampled calls.
-    pub sampled: BTreeMap<CallKey, Gathered>,
+    pub sampled: BTreeMap<CallKey, SampledCallData>,
     /// Memory used by messages in traces, in bytes.
     pub message_bytes: usize,
     /// Maximum memory for messages in traces, in bytes.
     pub message_bytes_most: usize,
     /// Ended calls.
-    pub(super) recent: Recent,
+    pub(super) recent: RecentCalls,
 }
 
-impl Tracing {
+impl TraceStore {
     /// Returns the traces of an edge without calls.
-    pub(super) fn new() -> Tracing {
-        Tracing {
+    pub(super) fn new() -> TraceStore {
+        TraceStore {
             traces: BTreeMap::new(),
             answered: VecDeque::new(),
             captures: false,
@@ -49,7 +49,7 @@ impl Tracing {
             sampled: BTreeMap::new(),
             message_bytes: 0,
             message_bytes_most: MESSAGE_TEXTS_BYTES,
-            recent: Recent::default(),
+            recent: RecentCalls::default(),
         }
     }
 
@@ -64,14 +64,14 @@ impl Tracing {
     }
 
     /// Adds a DTMF digit of a leg to a call's trace.
-    pub(super) fn trace_digit(&mut self, now: Instant, at: Place, way: &str) {
+    pub(super) fn trace_digit(&mut self, now: Instant, at: LegRef, way: &str) {
         if let Some(trace) = self.traces.get_mut(&at.key) {
             trace.push_digit(now, at.leg.index(), way);
         }
     }
 
     /// Adds the message being handled to the trace of a leg, once.
-    pub(super) fn trace_received(&mut self, base: &mut EdgeBase, now: Instant, at: Place) {
+    pub(super) fn trace_received(&mut self, base: &mut EdgeBase, now: Instant, at: LegRef) {
         let Some(arriving) = base.turn.arriving.as_mut().filter(|arriving| !arriving.traced) else { return };
         arriving.traced = true;
         let (flow, bytes) = (arriving.flow, arriving.message.as_bytes().clone());
@@ -79,7 +79,7 @@ impl Tracing {
     }
 
     /// Adds an outbound message to the trace of its leg.
-    pub(super) fn trace_sent(&mut self, base: &mut EdgeBase, now: Instant, at: Place, transmit: &Transmit) {
+    pub(super) fn trace_sent(&mut self, base: &mut EdgeBase, now: Instant, at: LegRef, transmit: &SipTransmit) {
         if base.turn.arriving.as_ref().is_some_and(|arriving| arriving.is_answered_by(transmit)) {
             self.trace_received(base, now, at);
         }
@@ -88,7 +88,7 @@ impl Tracing {
 
     /// Adds the response to a CANCEL, which the endpoint does not report, to the trace.
     pub(super) fn trace_canceled(&mut self, base: &mut EdgeBase, now: Instant) {
-        let Some(Arriving { flow, message, .. }) = &base.turn.arriving else { return };
+        let Some(ReceivedMessage { flow, message, .. }) = &base.turn.arriving else { return };
         if message.is_request() || message.method() != Method::Cancel {
             return;
         }
@@ -99,7 +99,7 @@ impl Tracing {
     }
 
     /// Adds to the trace the 100 that answered an INVITE before its call existed.
-    pub(super) fn trace_trying(&mut self, base: &mut EdgeBase, now: Instant, at: Place, server: ServerId) {
+    pub(super) fn trace_trying(&mut self, base: &mut EdgeBase, now: Instant, at: LegRef, server: ServerId) {
         if let Some((_, flow, bytes)) = base.turn.trying.take().filter(|(answered, ..)| *answered == server) {
             self.trace_message(base, now, at, (false, false), (flow, &bytes));
         }
@@ -109,15 +109,15 @@ impl Tracing {
         &mut self,
         base: &mut EdgeBase,
         now: Instant,
-        at: Place,
+        at: LegRef,
         (received, again): (bool, bool),
         (flow, bytes): (Flow, &Bytes),
     ) {
         let (text, note) = (first_line(bytes), body_note(bytes));
         let item = TraceItem::Message { leg: at.leg.index(), received, text, note, again };
         let local = base.addressing.bound_towards(flow.remote.ip(), flow.listener);
-        let way = Way { local, remote: flow.remote, transport: flow.transport };
-        self.push(base, now, at.key, &item, Some(Wire { bytes, way }));
+        let way = MessagePath { local, remote: flow.remote, transport: flow.transport };
+        self.push(base, now, at.key, &item, Some(Wire { bytes, path: way }));
     }
 
     fn push(&mut self, base: &mut EdgeBase, now: Instant, key: CallKey, item: &TraceItem, message: Option<Wire<'_>>) {
@@ -192,9 +192,9 @@ impl Tracing {
 
     /// Begins the trace of a call, and decides whether the call is sampled.
     pub(super) fn begin_trace(&mut self, now: Instant, key: CallKey, sid: &str) {
-        self.traces.insert(key, Trace::new(now, sid));
+        self.traces.insert(key, CallTrace::new(now, sid));
         if self.sampling.takes(sid) {
-            self.sampled.insert(key, Gathered::default());
+            self.sampled.insert(key, SampledCallData::default());
         }
     }
 
@@ -206,19 +206,19 @@ impl Tracing {
     /// Adds an ACK that belongs to no dialog to the trace of the leg with its Call-ID.
     pub(super) fn add_stray_ack(&mut self, base: &EdgeBase, now: Instant) {
         let (index, addressing) = (&base.index, &base.addressing);
-        let Some(Arriving { flow, message, .. }) = &base.turn.arriving else { return };
+        let Some(ReceivedMessage { flow, message, .. }) = &base.turn.arriving else { return };
         let named = message.call_id().and_then(|id| index.named(id));
         let Some(at) = named.filter(|named| named.covers(flow.remote.ip())).map(|named| named.at) else { return };
         let Some(trace) = self.traces.get_mut(&at.key) else { return };
         let before = trace.message_bytes();
         let local = addressing.bound_towards(flow.remote.ip(), flow.listener);
-        let way = Way { local, remote: flow.remote, transport: flow.transport };
-        trace.push_stray_ack(now, at.leg.index(), Wire { bytes: message.as_bytes(), way });
+        let way = MessagePath { local, remote: flow.remote, transport: flow.transport };
+        trace.push_stray_ack(now, at.leg.index(), Wire { bytes: message.as_bytes(), path: way });
         self.message_bytes = (self.message_bytes + trace.message_bytes()).saturating_sub(before);
     }
 
     /// Returns the number of stray ACKs in the trace of a leg.
-    pub fn stray_acks(&self, at: Place) -> usize {
+    pub fn stray_acks(&self, at: LegRef) -> usize {
         self.traces.get(&at.key).map_or(0, |trace| trace.stray_acks(at.leg.index()))
     }
 }

@@ -6,23 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use trunkgate_route::{Figures, Peer, Plan, Rank, ReferMode, Target, Trunk};
-use trunkgate_sip::{Answer, Endpoint, Method, OwnHosts, Party};
+use trunkgate_route::{CallTarget, Peer, PerformanceFigures, ReferMode, RoutePlan, Trunk, TrunkRank};
+use trunkgate_sip::{Method, OwnHosts, ResponseSpec, SipEndpoint, SipPartyId};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{PeerView, RegistrationsView, TrunkView, state_word};
 
 use crate::edge::base::{EdgeBase, not_served};
-use crate::io::Output;
+use crate::io::GatewayOutput;
 use crate::limits::{ALARM_SECONDS, PROBED_ONE_IN};
 use crate::registration::register::Registrations;
 use crate::registration::registrar::Registrar;
-use crate::trunks::health::Healths;
-use crate::trunks::quotas::{Counted, Numbered, Quotas, Reached};
+use crate::trunks::health::HealthTable;
+use crate::trunks::quotas::{CallNumbers, CountedCall, Quotas, ReachedQuota};
 use crate::trunks::unproven::UnprovenEarly;
-use crate::trunks::{Trunks, Waiting};
+use crate::trunks::{Trunks, WaitingAttempt};
 
 /// Sets the endpoint's rules for requests from and to a trunk.
-fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
+fn set_trunk(endpoint: &mut SipEndpoint, party: SipPartyId, trunk: &Trunk) {
     let of_peers = trunk.peers.iter().flat_map(|peer| peer.addresses().map(IpNet::from));
     let transfers = trunk.refer != ReferMode::Refuse;
     endpoint.set_credentials(party, trunk.auth.clone());
@@ -32,18 +32,18 @@ fn set_trunk(endpoint: &mut Endpoint, party: Party, trunk: &Trunk) {
     endpoint.offer_reuse(party, trunk.shows_certificate);
     endpoint.allow_replaces(party, transfers && trunk.siprec.is_none());
     endpoint.allow_refer(party, transfers);
-    endpoint.record_by(party, trunk.siprec.is_some());
+    endpoint.set_recorder(party, trunk.siprec.is_some());
     endpoint.show_hosts(party, trunk.own_hosts.clone());
     endpoint.set_reach(party, trunk.accept_from.iter().copied().chain(of_peers).collect());
 }
 
 /// Resets the settings of [`set_trunk`] for a removed trunk, except credentials, which a registration may still need.
-fn forget_trunk(endpoint: &mut Endpoint, party: Party) {
+fn forget_trunk(endpoint: &mut SipEndpoint, party: SipPartyId) {
     endpoint.require_credentials(party, None);
     endpoint.offer_reuse(party, false);
     endpoint.allow_replaces(party, false);
     endpoint.allow_refer(party, true);
-    endpoint.record_by(party, false);
+    endpoint.set_recorder(party, false);
     endpoint.show_hosts(party, OwnHosts::default());
 }
 
@@ -57,7 +57,7 @@ pub(super) struct TrunkStates {
     /// Calls with early media to an unproven address.
     pub(super) unproven_early: UnprovenEarly,
     /// Health of each address.
-    pub(super) health: Healths,
+    pub(super) health: HealthTable,
     /// Registrations of this edge with trunks.
     pub(super) registrations: Registrations,
     /// Phones registered at this edge.
@@ -132,24 +132,25 @@ impl TrunkStates {
         &mut self,
         base: &mut EdgeBase,
         now: Instant,
-        plan: &mut Plan,
+        plan: &mut RoutePlan,
         may_probe: bool,
     ) -> Vec<String> {
         let mut orders = Vec::new();
         let runs = plan.by_ratio.clone();
-        let trunks = runs.iter().filter_map(|run| plan.targets.get(run.clone())).flatten().filter_map(Target::trunk);
+        let trunks =
+            runs.iter().filter_map(|run| plan.targets.get(run.clone())).flatten().filter_map(CallTarget::trunk);
         let known = |trunk: &Arc<Trunk>| {
             let is_down = self.is_trunk_up(trunk) == Some(false);
-            (trunk.name.clone(), Known { figures: self.trunks.figures(now, &trunk.name), is_down })
+            (trunk.name.clone(), RankFigures { figures: self.trunks.figures(now, &trunk.name), is_down })
         };
-        let known: BTreeMap<Arc<str>, Known> = trunks.map(known).collect();
-        plan.sort(|trunk| known.get(&trunk.name).map(Known::rank));
+        let known: BTreeMap<Arc<str>, RankFigures> = trunks.map(known).collect();
+        plan.sort(|trunk| known.get(&trunk.name).map(RankFigures::rank));
         for run in runs {
             let Some(run) = plan.targets.get_mut(run) else { continue };
             let probed = may_probe && self.probe(base, now, run, &known);
-            let of = |target: &Target| {
+            let of = |target: &CallTarget| {
                 let trunk = target.trunk()?;
-                let Known { figures, is_down } = known.get(&trunk.name)?;
+                let RankFigures { figures, is_down } = known.get(&trunk.name)?;
                 let down = if *is_down { "down, " } else { "" };
                 Some(format!("{} ({down}{figures})", trunk.name))
             };
@@ -165,13 +166,13 @@ impl TrunkStates {
         &mut self,
         base: &mut EdgeBase,
         now: Instant,
-        run: &mut [Target],
-        known: &BTreeMap<Arc<str>, Known>,
+        run: &mut [CallTarget],
+        known: &BTreeMap<Arc<str>, RankFigures>,
     ) -> bool {
-        let of = |target: &Target| known.get(&target.trunk()?.name);
-        let Some(best) = run.first().and_then(of).map(Known::rank) else { return false };
-        let is_worse = |target: &Target| of(target).is_some_and(|known| !known.is_down && known.rank() > best);
-        let may = |target: &Target| target.trunk().is_some_and(|trunk| self.trunks.may_probe(now, &trunk.name));
+        let of = |target: &CallTarget| known.get(&target.trunk()?.name);
+        let Some(best) = run.first().and_then(of).map(RankFigures::rank) else { return false };
+        let is_worse = |target: &CallTarget| of(target).is_some_and(|known| !known.is_down && known.rank() > best);
+        let may = |target: &CallTarget| target.trunk().is_some_and(|trunk| self.trunks.may_probe(now, &trunk.name));
         let worse = run.iter().enumerate().filter(|(_, target)| is_worse(target) && may(target));
         let worse: Vec<usize> = worse.map(|(at, _)| at).collect();
         if worse.is_empty() || base.random.below(PROBED_ONE_IN) != 0 {
@@ -182,7 +183,7 @@ impl TrunkStates {
         if let Some(part) = run.get_mut(..=chosen) {
             part.rotate_right(1);
         }
-        if let Some(trunk) = run.first().and_then(Target::trunk) {
+        if let Some(trunk) = run.first().and_then(CallTarget::trunk) {
             self.trunks.probed(now, &trunk.name);
         }
         true
@@ -196,7 +197,7 @@ impl TrunkStates {
 
     /// Returns the 405 response to a method that is not served outside a dialog, and records it as a problem of the
     /// trunk.
-    pub(super) fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> Answer {
+    pub(super) fn refuse_method(&mut self, now: Instant, trunk: &str, method: Method) -> ResponseSpec {
         self.trunks.problem(now, trunk, format!("its {} was rejected with 405", method.as_str()));
         not_served(method)
     }
@@ -219,7 +220,7 @@ impl TrunkStates {
         base: &mut EdgeBase,
         now: Instant,
         name: &Arc<str>,
-        who: Waiting,
+        who: WaitingAttempt,
     ) -> Result<(), ReasonSlug> {
         self.trunks.begin_outbound(now, name, who)?;
         *base.metrics.calls_active.entry(name.clone()).or_default() += 1;
@@ -246,12 +247,12 @@ impl TrunkStates {
         base: &mut EdgeBase,
         now: Instant,
         trunk: &str,
-        call: Numbered<'_>,
-        who: Counted,
-    ) -> Result<(), Reached> {
+        call: CallNumbers<'_>,
+        who: CountedCall,
+    ) -> Result<(), ReachedQuota> {
         let at = base.timestamp(now);
         let counts = self.quotas.begin((now, at), trunk, call, who)?;
-        base.turn.outputs.extend(counts.into_iter().map(Output::Counted));
+        base.turn.outputs.extend(counts.into_iter().map(GatewayOutput::Counted));
         Ok(())
     }
 
@@ -296,13 +297,13 @@ impl TrunkStates {
 }
 
 /// Figures of a trunk that determine its rank.
-pub(crate) struct Known {
-    pub(crate) figures: Figures,
+pub(crate) struct RankFigures {
+    pub(crate) figures: PerformanceFigures,
     pub(crate) is_down: bool,
 }
 
-impl Known {
-    pub(crate) fn rank(&self) -> Rank {
+impl RankFigures {
+    pub(crate) fn rank(&self) -> TrunkRank {
         self.figures.rank(self.is_down)
     }
 }

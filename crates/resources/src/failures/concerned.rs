@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Trunks and applications with failures that a change of configuration may have solved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Concerned {
+pub struct ConfigChangeScope {
     /// Whether media keys or the machine's addresses have changed, which affects the audio of every trunk.
     pub all_media: bool,
     /// Trunks with changed keys for audio, or with a changed route to them.

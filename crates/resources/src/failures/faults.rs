@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::diagnosis::{Diagnosis, FaultCause};
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{FaultView, Recent};
+use trunkgate_story::view::{AffectedCalls, FaultView};
 
 use crate::limits::HEARD_AGAIN;
 
 /// Kind of a fault that is kept per trunk; silent sides are kept elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FaultKind {
     /// No common codec, or unsupported payload.
     Codecs,
     /// Packets that this machine refuses to send.
@@ -21,55 +21,55 @@ pub enum Kind {
     Stopped,
 }
 
-impl Kind {
+impl FaultKind {
     /// Kinds that show within ten seconds after the answer.
-    pub const EARLY: [Kind; 2] = [Kind::Codecs, Kind::Unsent];
+    pub const EARLY: [FaultKind; 2] = [FaultKind::Codecs, FaultKind::Unsent];
     /// Kinds that may begin at any time, so that only an ended call is known to be free of them.
-    pub const LATE: [Kind; 2] = [Kind::Loss, Kind::Stopped];
+    pub const LATE: [FaultKind; 2] = [FaultKind::Loss, FaultKind::Stopped];
 
     /// Returns the kind of a cause; `None`: the cause is not kept.
-    pub const fn of(cause: Cause) -> Option<Kind> {
+    pub const fn of(cause: FaultCause) -> Option<FaultKind> {
         match cause {
-            Cause::Codecs | Cause::Payload => Some(Kind::Codecs),
-            Cause::Unsent => Some(Kind::Unsent),
-            Cause::Loss => Some(Kind::Loss),
-            Cause::OnHold
-            | Cause::Srtp
-            | Cause::UnexpectedSource
-            | Cause::NotRtp
-            | Cause::Unreachable
-            | Cause::NoPhone
-            | Cause::NoName
-            | Cause::PrivateAddress
-            | Cause::OurAddress(_)
-            | Cause::Echoed
-            | Cause::Nothing
-            | Cause::Silence
-            | Cause::Ceased
-            | Cause::Unread
-            | Cause::AgentSilent => None,
+            FaultCause::Codecs | FaultCause::Payload => Some(FaultKind::Codecs),
+            FaultCause::Unsent => Some(FaultKind::Unsent),
+            FaultCause::Loss => Some(FaultKind::Loss),
+            FaultCause::OnHold
+            | FaultCause::Srtp
+            | FaultCause::UnexpectedSource
+            | FaultCause::NotRtp
+            | FaultCause::Unreachable
+            | FaultCause::NoPhone
+            | FaultCause::NoName
+            | FaultCause::PrivateAddress
+            | FaultCause::OurAddress(_)
+            | FaultCause::Echoed
+            | FaultCause::Nothing
+            | FaultCause::Silence
+            | FaultCause::Ceased
+            | FaultCause::Unread
+            | FaultCause::AgentSilent => None,
         }
     }
 }
 
 /// A fault found in a call.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct CallFault<'a> {
     /// Kind of the fault.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// Cause and fix in plain text.
     pub what: &'a Diagnosis,
 }
 
 /// Faults of one trunk.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    by_kind: [OfKind; 4],
+pub(crate) struct TrunkFaults {
+    by_kind: [FaultHistory; 4],
 }
 
 /// Faults of one kind.
 #[derive(Debug, Default)]
-struct OfKind {
+struct FaultHistory {
     /// Calls with the fault, and those that lost their target because of it.
     calls: LastHour<2>,
     last: Option<LastFault>,
@@ -86,9 +86,9 @@ struct LastFault {
     good: u64,
 }
 
-impl Faults {
+impl TrunkFaults {
     /// Notes a fault in a call; `refused`: the call lost its target because of it.
-    pub(crate) fn note(&mut self, now: Instant, sid: &str, Found { kind, what }: Found<'_>, refused: bool) {
+    pub(crate) fn note(&mut self, now: Instant, sid: &str, CallFault { kind, what }: CallFault<'_>, refused: bool) {
         if let Some(faults) = self.by_kind.get_mut(kind as usize) {
             faults.calls.count(now, [true, refused]);
             faults.last = Some(LastFault { found: what.clone(), sid: sid.to_owned(), at: now, good: 0 });
@@ -96,7 +96,7 @@ impl Faults {
     }
 
     /// Notes that the most recent fault of a kind continues or recurs in its call, which voids good calls in between.
-    pub(crate) fn renew(&mut self, now: Instant, sid: &str, Found { kind, what }: Found<'_>) {
+    pub(crate) fn renew(&mut self, now: Instant, sid: &str, CallFault { kind, what }: CallFault<'_>) {
         let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
         if let Some(last) = last.filter(|last| last.sid == sid) {
             *last = LastFault { found: what.clone(), sid: sid.to_owned(), at: now, good: 0 };
@@ -105,7 +105,7 @@ impl Faults {
 
     /// Notes a call without a fault of this kind. A call that was answered before the most recent fault does not
     /// count: of concurrent calls, some show the fault before others.
-    pub(crate) fn note_good(&mut self, kind: Kind, answered: Instant) {
+    pub(crate) fn note_good(&mut self, kind: FaultKind, answered: Instant) {
         let last = self.by_kind.get_mut(kind as usize).and_then(|faults| faults.last.as_mut());
         if let Some(last) = last.filter(|last| answered >= last.at) {
             last.good = last.good.saturating_add(1);
@@ -121,13 +121,13 @@ impl Faults {
 
     /// Returns the faults of a kind in the last hour; `answered`: sides of answered calls within the hour, and within
     /// the last five minutes.
-    pub(crate) fn view(&self, now: Instant, kind: Kind, answered: (u64, u64)) -> Option<FaultView> {
+    pub(crate) fn view(&self, now: Instant, kind: FaultKind, answered: (u64, u64)) -> Option<FaultView> {
         let faults = self.by_kind.get(kind as usize)?;
         let [calls, refused] = faults.calls.sums(now);
         let last = faults.last.as_ref().filter(|_| calls > 0)?;
         let of = (answered.0 + refused).max(calls);
         let [recent_calls, recent_refused] = faults.calls.recent(now);
-        let recent = Recent { calls: recent_calls, of: (answered.1 + recent_refused).max(recent_calls) };
+        let recent = AffectedCalls { calls: recent_calls, of: (answered.1 + recent_refused).max(recent_calls) };
         Some(FaultView { recent, at: Some(last.at), ..fault_view((calls, of, last.good), &last.found, &last.sid) })
     }
 }
@@ -138,7 +138,7 @@ pub(crate) fn fault_view((calls, of, good_since): (u64, u64, u64), found: &Diagn
     FaultView {
         calls,
         of,
-        recent: Recent::default(),
+        recent: AffectedCalls::default(),
         kind: found.cause.slug(),
         cause,
         fix,
@@ -162,21 +162,21 @@ mod tests {
     fn calls_that_were_up_at_the_same_time_do_not_withdraw_a_fault() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let what = Diagnosis { cause: Cause::Ceased, text: "nothing came".into(), fix: "look".into() };
-        let mut faults = Faults::default();
+        let what = Diagnosis { cause: FaultCause::Ceased, text: "nothing came".into(), fix: "look".into() };
+        let mut faults = TrunkFaults::default();
         for (n, seconds) in [11, 11, 12, 12].into_iter().enumerate() {
-            faults.note(at(seconds), &format!("CA{n}"), Found { kind: Kind::Stopped, what: &what }, false);
+            faults.note(at(seconds), &format!("CA{n}"), CallFault { kind: FaultKind::Stopped, what: &what }, false);
         }
-        let view = |faults: &Faults| {
-            let view = faults.view(at(60), Kind::Stopped, (4, 4)).unwrap();
+        let view = |faults: &TrunkFaults| {
+            let view = faults.view(at(60), FaultKind::Stopped, (4, 4)).unwrap();
             (view.calls, view.of, view.still, view.good_since)
         };
-        (0..9).for_each(|_| faults.note_good(Kind::Stopped, at(3)));
+        (0..9).for_each(|_| faults.note_good(FaultKind::Stopped, at(3)));
         assert_eq!(view(&faults), (4, 4, true, 0));
-        faults.note_good(Kind::Loss, at(20));
-        (0..2).for_each(|_| faults.note_good(Kind::Stopped, at(20)));
+        faults.note_good(FaultKind::Loss, at(20));
+        (0..2).for_each(|_| faults.note_good(FaultKind::Stopped, at(20)));
         assert_eq!(view(&faults), (4, 4, true, 2));
-        faults.note_good(Kind::Stopped, at(20));
+        faults.note_good(FaultKind::Stopped, at(20));
         assert_eq!(view(&faults), (4, 4, false, 3));
     }
 }

@@ -24,10 +24,10 @@ pub struct UnreachedCall<'a> {
 
 /// Calls that did not reach one target.
 #[derive(Debug, Default)]
-pub(crate) struct Unreached {
+pub(crate) struct UnreachedCalls {
     /// All calls, and those with lost callers.
     calls: LastHour<2>,
-    last: Option<Last>,
+    last: Option<LastUnreachedCall>,
     /// Calls with lost callers, the newest last.
     lost_calls: VecDeque<LostCall>,
 }
@@ -39,14 +39,14 @@ const LOST_KEPT: usize = 1_000;
 
 /// Most recent call.
 #[derive(Debug)]
-struct Last {
+struct LastUnreachedCall {
     key: CallKey,
     sid: String,
     is_lost: bool,
     at: Instant,
 }
 
-impl Unreached {
+impl UnreachedCalls {
     /// Notes a call. Repeated attempts of one call count once.
     pub(crate) fn note(&mut self, now: Instant, call: UnreachedCall<'_>) {
         let UnreachedCall { key, sid, route, is_lost } = call;
@@ -59,7 +59,7 @@ impl Unreached {
             self.lost_calls.push_back(LostCall { at: now, route: route.clone(), sid: sid.into() });
         }
         let is_lost = is_lost || before == Some(true);
-        self.last = Some(Last { key, sid: sid.to_owned(), is_lost, at: now });
+        self.last = Some(LastUnreachedCall { key, sid: sid.to_owned(), is_lost, at: now });
     }
 
     /// Returns the calls of the last hour.
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn a_call_counts_once_however_often_it_tries() {
-        let (now, mut unreached) = (Instant::now(), Unreached::default());
+        let (now, mut unreached) = (Instant::now(), UnreachedCalls::default());
         let route = Arc::from("in");
         assert_eq!(unreached.view(now), UnreachedView::default());
         for (key, is_lost) in [(1, false), (2, false), (2, true), (2, true), (3, true)] {

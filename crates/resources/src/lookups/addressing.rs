@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use trunkgate_route::Trunk;
-use trunkgate_sip::{Flow, ListenerId, Local, Transport};
-use trunkgate_story::Announced;
+use trunkgate_sip::{Flow, ListenerId, LocalAddress, Transport};
+use trunkgate_story::AnnouncedAddresses;
 
 /// A bound SIP listener.
 #[derive(Debug, Clone)]
@@ -74,12 +74,14 @@ impl Addressing {
         let bound = listener.map(|l| l.bound.ip());
         self.public_for(peer, listener).or_else(|| self.local_for(peer, bound))
     }
+
     /// Returns the address shown in SDP to `peer`, which signals over `listener`: a public address, else the one to
     /// which media or the listener is bound, else the source address towards `peer`.
     pub fn media_shown_to(&self, peer: IpAddr, listener: ListenerId) -> Option<IpAddr> {
         let written = self.public_for(peer, self.listener(listener));
         written.or_else(|| self.media_bound(peer, listener)).or_else(|| self.interfaces.towards(peer))
     }
+
     /// Returns the address shown in SDP to a peer that offers to receive media at `media`: by preference the source
     /// address towards `media`.
     pub fn media_shown_to_offer(&self, peer: IpAddr, media: IpAddr, listener: ListenerId) -> Option<IpAddr> {
@@ -88,21 +90,25 @@ impl Addressing {
         let towards = || self.interfaces.towards(media).filter(|_| self.leads_to_media(peer, media));
         bound.or_else(towards).or_else(|| self.media_shown_to(peer, listener))
     }
+
     /// Returns the address and port for Via and Contact of messages to `peer` over `listener`.
-    pub fn local(&self, peer: IpAddr, listener: ListenerId) -> Option<Local> {
+    pub fn local(&self, peer: IpAddr, listener: ListenerId) -> Option<LocalAddress> {
         let port = self.listener(listener)?.bound.port();
-        Some(Local { ip: self.shown_to(peer, Some(listener))?, port })
+        Some(LocalAddress { ip: self.shown_to(peer, Some(listener))?, port })
     }
+
     /// Returns the local address of traffic between `peer` and `listener`, as the machine sees it.
     pub(crate) fn bound_towards(&self, peer: IpAddr, listener: ListenerId) -> Option<SocketAddr> {
         let bound = self.listener(listener)?.bound;
         Some(SocketAddr::new(self.local_for(peer, Some(bound.ip()))?, bound.port()))
     }
+
     /// Returns a bound address as seen by `peer`: an unspecified IP address is replaced by one of this machine.
     pub fn as_reached(&self, bound: SocketAddr, peer: IpAddr) -> SocketAddr {
         let ip = if bound.ip().is_unspecified() { self.local_for(peer, None) } else { None };
         SocketAddr::new(ip.unwrap_or(bound.ip()), bound.port())
     }
+
     /// Returns the listener for a request to `peer`: the named one, else the first of the transport and family on the
     /// interface with the route to `peer`, else the first of the transport and family.
     pub fn listener_for(&self, name: Option<&str>, transport: Transport, peer: IpAddr) -> Option<&ListenerSpec> {
@@ -113,16 +119,19 @@ impl Addressing {
         let nearest = || second.and_then(|_| fitting().find(|l| self.is_at_side_of(l.bound.ip(), peer)));
         named.or_else(nearest).or(first)
     }
+
     /// Returns the flow of a request to `remote` ([`Addressing::listener_for`]), and the local address to show.
-    pub fn way(&self, name: Option<&str>, transport: Transport, remote: SocketAddr) -> Option<(Flow, Local)> {
+    pub fn way(&self, name: Option<&str>, transport: Transport, remote: SocketAddr) -> Option<(Flow, LocalAddress)> {
         let listener = self.listener_for(name, transport, remote.ip())?.id;
         let local = self.local(remote.ip(), listener)?;
         Some((Flow { transport, listener, remote, connection: None }, local))
     }
+
     /// Returns the address for a media socket towards `peer`: the one of `[media] address` of its family.
     pub fn media_bind(&self, peer: IpAddr) -> Option<IpAddr> {
         self.media_bind.iter().copied().find(|ip| same_family(*ip, peer))
     }
+
     /// Returns the address for a media socket of a leg with this signalling flow: its listener's address if packets
     /// of a socket bound to all addresses would have another source than the SDP shows. Without a flow (agents) it is
     /// the first IPv4 address.
@@ -135,10 +144,11 @@ impl Addressing {
         let differs = self.public_for(peer, Some(listener)).is_none() && self.interfaces.towards(peer) != Some(bound);
         Some(if written.is_unspecified() && is_own && differs { bound } else { written })
     }
+
     /// Returns the addresses shown to each address of a trunk's peers, else to the first host of each network from
     /// which its calls come: first by the listener used for calls to the trunk, then by other listeners on that
     /// interface, over which its own calls may come.
-    pub fn announced_to(&self, trunk: &Trunk) -> Vec<Announced> {
+    pub fn announced_to(&self, trunk: &Trunk) -> Vec<AnnouncedAddresses> {
         let named = trunk.listen.as_deref();
         let places = trunk.peers.iter().flat_map(|peer| &peer.servers);
         let places = places.flat_map(|server| server.addresses.iter().map(|ip| (*ip, Some(server.transport))));
@@ -147,7 +157,7 @@ impl Addressing {
             let networks = trunk.accept_from.iter().filter(|network| network.prefix_len() > 0);
             places.extend(networks.filter_map(|network| Some((network.hosts().next()?, None))));
         }
-        let mut all: Vec<Announced> = Vec::new();
+        let mut all: Vec<AnnouncedAddresses> = Vec::new();
         for (peer, transport) in places {
             let by = |transport| self.listener_for(named, transport, peer);
             let outgoing = match transport {
@@ -172,10 +182,10 @@ impl Addressing {
         all
     }
 
-    fn announced_by(&self, peer: IpAddr, listener: Option<&ListenerSpec>) -> Announced {
+    fn announced_by(&self, peer: IpAddr, listener: Option<&ListenerSpec>) -> AnnouncedAddresses {
         let id = listener.map(|listener| listener.id);
         let sip = id.and_then(|id| self.shown_to(peer, Some(id)));
-        Announced { to: peer, sip, media: id.and_then(|id| self.media_shown_to(peer, id)) }
+        AnnouncedAddresses { to: peer, sip, media: id.and_then(|id| self.media_shown_to(peer, id)) }
     }
 
     /// Returns whether media may be sent to an address in an SDP: loopback, link-local, multicast and the edge's own
@@ -192,10 +202,12 @@ impl Addressing {
         let listens = self.is_ours(ip) && self.listens_on(address.port());
         !never && !listens
     }
+
     /// Returns whether a SIP listener uses this port.
     pub fn listens_on(&self, port: u16) -> bool {
         self.listeners.iter().any(|l| l.bound.port() == port)
     }
+
     /// Returns whether an address is one of this machine or one of its public addresses.
     pub fn is_ours(&self, ip: IpAddr) -> bool {
         let listeners = self.listeners.iter().flat_map(|l| l.public_addresses.iter().copied().chain([l.bound.ip()]));

@@ -7,7 +7,7 @@ use crate::lookups::key::{Branch, CallKey};
 
 /// Kind of a call's timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Timer {
+pub enum CallTimer {
     /// No provisional response, or no DNS result, in time (`no_response_timeout`).
     NoResponse(Branch),
     /// No final response in time (`ring_timeout`; compare timer C, RFC 3261 §16.6).
@@ -65,69 +65,73 @@ pub enum Timer {
     Siprec(u8),
 }
 
-impl Timer {
+impl CallTimer {
     /// Returns the name for logs.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Timer::NoResponse(_) => "no_response",
-            Timer::Ring(_) => "ring",
-            Timer::Search => "search",
-            Timer::Withdrawn => "withdrawn",
-            Timer::Goodbye => "goodbye",
-            Timer::HoldCheck => "hold_check",
-            Timer::Glare => "glare",
-            Timer::Update => "update",
-            Timer::Refer => "refer",
-            Timer::Session => "session",
-            Timer::Quality => "quality",
-            Timer::Pace(_) => "pace",
-            Timer::Queue => "queue",
-            Timer::Ports => "ports",
-            Timer::Retry => "retry",
-            Timer::Referrer => "referrer",
-            Timer::MaxCall => "max_call",
-            Timer::Program => "program",
-            Timer::DialLimit => "dial_limit",
-            Timer::DialAnswer => "dial_answer",
-            Timer::Queued => "queued",
-            Timer::TimeLimit => "time_limit",
-            Timer::Asked => "asked",
-            Timer::Key => "key",
-            Timer::Unproven => "unproven",
-            Timer::Siprec(_) => "siprec",
+            CallTimer::NoResponse(_) => "no_response",
+            CallTimer::Ring(_) => "ring",
+            CallTimer::Search => "search",
+            CallTimer::Withdrawn => "withdrawn",
+            CallTimer::Goodbye => "goodbye",
+            CallTimer::HoldCheck => "hold_check",
+            CallTimer::Glare => "glare",
+            CallTimer::Update => "update",
+            CallTimer::Refer => "refer",
+            CallTimer::Session => "session",
+            CallTimer::Quality => "quality",
+            CallTimer::Pace(_) => "pace",
+            CallTimer::Queue => "queue",
+            CallTimer::Ports => "ports",
+            CallTimer::Retry => "retry",
+            CallTimer::Referrer => "referrer",
+            CallTimer::MaxCall => "max_call",
+            CallTimer::Program => "program",
+            CallTimer::DialLimit => "dial_limit",
+            CallTimer::DialAnswer => "dial_answer",
+            CallTimer::Queued => "queued",
+            CallTimer::TimeLimit => "time_limit",
+            CallTimer::Asked => "asked",
+            CallTimer::Key => "key",
+            CallTimer::Unproven => "unproven",
+            CallTimer::Siprec(_) => "siprec",
         }
     }
 }
 
 /// Deadlines in order. A call has at most one of each kind, or one of each kind per attempt.
 #[derive(Debug, Default)]
-pub struct Deadlines {
-    queue: BTreeSet<(Instant, CallKey, Timer)>,
+pub struct CallDeadlines {
+    queue: BTreeSet<(Instant, CallKey, CallTimer)>,
 }
 
-impl Deadlines {
+impl CallDeadlines {
     /// Adds a deadline.
-    pub fn set(&mut self, at: Instant, key: CallKey, timer: Timer) {
+    pub fn set(&mut self, at: Instant, key: CallKey, timer: CallTimer) {
         self.queue.insert((at, key, timer));
     }
+
     /// Removes a deadline.
-    pub fn clear(&mut self, at: Instant, key: CallKey, timer: Timer) {
+    pub fn clear(&mut self, at: Instant, key: CallKey, timer: CallTimer) {
         self.queue.remove(&(at, key, timer));
     }
+
     /// Returns the earliest deadline.
-    pub fn next(&self) -> Option<(Instant, Timer)> {
+    pub fn next(&self) -> Option<(Instant, CallTimer)> {
         self.queue.first().map(|(at, _, timer)| (*at, *timer))
     }
+
     /// Removes and returns the earliest deadline that is due.
-    pub fn pop_due(&mut self, now: Instant) -> Option<(CallKey, Timer)> {
+    pub fn pop_due(&mut self, now: Instant) -> Option<(CallKey, CallTimer)> {
         let (at, key, timer) = *self.queue.first()?;
         (at <= now).then(|| {
             self.queue.pop_first();
             (key, timer)
         })
     }
+
     /// Returns all deadlines, for invariant checks.
-    pub fn iter(&self) -> impl Iterator<Item = &(Instant, CallKey, Timer)> {
+    pub fn iter(&self) -> impl Iterator<Item = &(Instant, CallKey, CallTimer)> {
         self.queue.iter()
     }
 }

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use trunkgate_route::Trunk;
-use trunkgate_sip::{ClientId, ConnectionId, DialogId, Party, ServerId};
+use trunkgate_sip::{ClientId, ConnectionId, DialogId, ServerId, SipPartyId};
 
 use crate::lookups::key::{CallKey, LegId, QueryId};
 
 /// A leg of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct LegRef {
     /// Key of the call.
     pub key: CallKey,
     /// Id of the leg.
@@ -23,7 +23,7 @@ pub struct Place {
 
 /// Purpose of a request that the edge has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum RequestPurpose {
     /// The INVITE of an attempt.
     Invite,
     /// A re-INVITE.
@@ -52,19 +52,19 @@ pub enum Purpose {
     Bye,
 }
 
-impl Purpose {
+impl RequestPurpose {
     /// Returns the method of the request for messages.
     pub const fn method(self) -> &'static str {
         match self {
-            Purpose::Invite | Purpose::Join => "INVITE",
-            Purpose::Reinvite | Purpose::Refresh => "re-INVITE",
-            Purpose::Update | Purpose::RefreshByUpdate => "UPDATE",
-            Purpose::HoldCheck => "OPTIONS",
-            Purpose::Info => "INFO",
-            Purpose::Message => "MESSAGE",
-            Purpose::Refer => "REFER",
-            Purpose::News | Purpose::Notify => "NOTIFY",
-            Purpose::Bye => "BYE",
+            RequestPurpose::Invite | RequestPurpose::Join => "INVITE",
+            RequestPurpose::Reinvite | RequestPurpose::Refresh => "re-INVITE",
+            RequestPurpose::Update | RequestPurpose::RefreshByUpdate => "UPDATE",
+            RequestPurpose::HoldCheck => "OPTIONS",
+            RequestPurpose::Info => "INFO",
+            RequestPurpose::Message => "MESSAGE",
+            RequestPurpose::Refer => "REFER",
+            RequestPurpose::News | RequestPurpose::Notify => "NOTIFY",
+            RequestPurpose::Bye => "BYE",
         }
     }
 }
@@ -73,27 +73,27 @@ impl Purpose {
 #[derive(Debug, Clone, Copy)]
 pub struct ClientEntry {
     /// Leg of the request.
-    pub at: Place,
+    pub at: LegRef,
     /// Purpose of the request.
-    pub purpose: Purpose,
+    pub purpose: RequestPurpose,
     /// Time of sending; `None` once the time to the final response is measured.
     pub sent: Option<Instant>,
 }
 
 /// Owner of a Call-ID, and the sources allowed to use it.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub struct CallIdOwner {
     /// Leg with the Call-ID.
-    pub at: Place,
+    pub at: LegRef,
     /// Party of the leg.
-    pub party: Party,
+    pub party: SipPartyId,
     /// Trunk of the leg as its call knows it.
     pub trunk: Option<Arc<Trunk>>,
     /// Address to which its signalling goes.
     pub remote: IpAddr,
 }
 
-impl Named {
+impl CallIdOwner {
     /// Returns whether a source is an address of the trunk, or the one to which the leg was sent.
     pub fn covers(&self, source: IpAddr) -> bool {
         let by_trunk = |trunk: &Arc<Trunk>| {
@@ -106,27 +106,27 @@ impl Named {
 
 /// All look-ups.
 #[derive(Debug, Default)]
-pub struct Index {
+pub struct CallIndex {
     /// Open INVITEs and re-INVITEs of remote parties.
-    pub servers: FxHashMap<ServerId, Place>,
+    pub servers: FxHashMap<ServerId, LegRef>,
     /// Requests that the edge has sent.
     pub clients: FxHashMap<ClientId, ClientEntry>,
     /// Dialogs.
-    pub dialogs: FxHashMap<DialogId, Place>,
+    pub dialogs: FxHashMap<DialogId, LegRef>,
     /// Pending DNS and application queries.
     pub queries: FxHashMap<QueryId, CallKey>,
     /// Calls by SID.
     pub sids: HashMap<String, CallKey>,
     /// Identities of TLS connections, once reported.
-    pub identities: FxHashMap<ConnectionId, Identified>,
-    names: HashMap<Vec<u8>, Named>,
+    pub identities: FxHashMap<ConnectionId, IdentifiedConnection>,
+    names: HashMap<Vec<u8>, CallIdOwner>,
     far_ends: HashMap<IpAddr, u32>,
     next_query: u64,
 }
 
 /// Trunk of a TLS connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct TlsIdentity {
     /// Name of the trunk.
     pub trunk: Arc<str>,
     /// Name of the trunk in its client certificate; `None`: the edge has opened the connection to this trunk.
@@ -135,14 +135,14 @@ pub struct Identity {
 
 /// Address and trunk of an open TLS connection.
 #[derive(Debug)]
-pub struct Identified {
+pub struct IdentifiedConnection {
     /// Address of the remote party.
     pub remote: SocketAddr,
     /// Identity of the remote party.
-    pub identity: Identity,
+    pub identity: TlsIdentity,
 }
 
-impl Index {
+impl CallIndex {
     /// Returns whether a TLS connection for requests to a trunk's address is open. A connection opened by the trunk
     /// comes from another port.
     pub fn is_connected(&self, trunk: &str, remote: SocketAddr) -> bool {
@@ -160,17 +160,19 @@ impl Index {
 
     /// Adds the Call-ID and remote address of a leg. A Call-ID of another leg stays with that leg: the remote party
     /// chose it.
-    pub fn enter(&mut self, call_id: &[u8], named: Named) {
+    pub fn enter(&mut self, call_id: &[u8], named: CallIdOwner) {
         *self.far_ends.entry(named.remote).or_default() += 1;
         self.names.entry(call_id.to_vec()).or_insert(named);
     }
+
     /// Moves a Call-ID to another leg, which has taken over its remote party.
-    pub fn pass_on(&mut self, call_id: &[u8], from: Place, named: Named) {
+    pub fn pass_on(&mut self, call_id: &[u8], from: LegRef, named: CallIdOwner) {
         self.release(call_id, from);
         self.enter(call_id, named);
     }
+
     /// Removes the Call-ID and the remote address of a leg.
-    pub fn leave(&mut self, call_id: &[u8], at: Place, remote: IpAddr) {
+    pub fn leave(&mut self, call_id: &[u8], at: LegRef, remote: IpAddr) {
         self.release(call_id, at);
         if let Some(count) = self.far_ends.get_mut(&remote) {
             *count -= 1;
@@ -179,27 +181,32 @@ impl Index {
             }
         }
     }
-    fn release(&mut self, call_id: &[u8], at: Place) {
+
+    fn release(&mut self, call_id: &[u8], at: LegRef) {
         if self.names.get(call_id).is_some_and(|n| n.at == at) {
             self.names.remove(call_id);
         }
     }
+
     /// Returns the owner of a Call-ID.
-    pub fn named(&self, call_id: &[u8]) -> Option<&Named> {
+    pub fn named(&self, call_id: &[u8]) -> Option<&CallIdOwner> {
         self.names.get(call_id)
     }
+
     /// Returns whether the signalling of a live leg goes to an address, which may no longer belong to a trunk.
     pub fn is_far_end(&self, source: IpAddr) -> bool {
         self.far_ends.contains_key(&source)
     }
+
     /// Returns all legs that look-ups refer to, for invariant checks.
-    pub fn places(&self) -> impl Iterator<Item = (&'static str, Place)> {
+    pub fn places(&self) -> impl Iterator<Item = (&'static str, LegRef)> {
         let servers = self.servers.values().map(|at| ("server", *at));
         let clients = self.clients.values().map(|c| ("client", c.at));
         let dialogs = self.dialogs.values().map(|at| ("dialog", *at));
         let names = self.names.values().map(|n| ("Call-ID", n.at));
         servers.chain(clients).chain(dialogs).chain(names)
     }
+
     /// Returns the number of remote addresses, counted per leg, for invariant checks.
     pub fn far_end_count(&self) -> usize {
         self.far_ends.values().map(|n| usize::try_from(*n).unwrap_or(usize::MAX)).sum()

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use trunkgate_route::number::{Incomplete, compact, is_readable, steers};
-use trunkgate_route::{Number, Numbers, SendNumbers, Trunk};
+use trunkgate_route::number::{AddressIncomplete, compact, is_control_char, is_readable};
+use trunkgate_route::{Number, NumberingPlan, SendNumbers, Trunk};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
 use trunkgate_story::numbers::Caller;
@@ -16,7 +16,7 @@ pub fn own_host(trunk: Option<&Trunk>, ours: IpAddr) -> String {
 }
 
 /// Returns From (RFC 3261 §20.20) without tag: the caller's number at the edge's host.
-pub fn from(caller: &Caller, form: SendNumbers, numbers: &Numbers, host: &str) -> String {
+pub fn from(caller: &Caller, form: SendNumbers, numbers: &NumberingPlan, host: &str) -> String {
     if caller.anonymous {
         return "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned();
     }
@@ -44,16 +44,16 @@ pub fn request_uri(user: &str, peer: &str, host: &str, port: Option<u16>) -> Str
 }
 
 /// Returns the called number in a trunk's format: the target's own number, else the number dialled.
-pub fn called(number: Option<&str>, called: &Number, form: SendNumbers, numbers: &Numbers) -> String {
+pub fn called(number: Option<&str>, called: &Number, form: SendNumbers, numbers: &NumberingPlan) -> String {
     match number.map(|n| numbers.normalise(n, None)) {
         Some(Ok(other)) => numbers.format(&other, form),
-        Some(Err(Incomplete)) => number.unwrap_or_default().to_owned(),
+        Some(Err(AddressIncomplete)) => number.unwrap_or_default().to_owned(),
         None => numbers.format(called, form),
     }
 }
 
 /// Returns whether a URI has no user, or a user part that is readable and a complete number.
-pub fn is_callable(uri: &str, numbers: &Numbers) -> bool {
+pub fn is_callable(uri: &str, numbers: &NumberingPlan) -> bool {
     let Some(uri) = Uri::parse(uri.as_bytes()) else { return false };
     let user = uri.user_unescaped();
     user.is_empty()
@@ -99,7 +99,7 @@ pub fn escape_user(user: &str) -> String {
 /// Returns a quoted-string (RFC 3261 §25.1).
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
-    for c in text.chars().filter(|c| !steers(*c)) {
+    for c in text.chars().filter(|c| !is_control_char(*c)) {
         if matches!(c, '"' | '\\') {
             quoted.push('\\');
         }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn from_is_the_number_at_our_address() {
-        let numbers = Numbers::new("US").unwrap();
+        let numbers = NumberingPlan::new("US").unwrap();
         let from = |caller: &Caller, form, ip: &str| from(caller, form, &numbers, &own_host(None, ip.parse().unwrap()));
         let alice = caller("+14155551234", "Alice \"A\" <sip:evil@10.0.0.1>");
         assert_eq!(
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_target_may_name_another_number() {
-        let numbers = Numbers::new("US").unwrap();
+        let numbers = NumberingPlan::new("US").unwrap();
         let asked = Number { text: "+14155551234".into(), is_e164: true, received: "4155551234".into() };
         for (other, form, sent) in [
             (None, SendNumbers::E164, "+14155551234"),

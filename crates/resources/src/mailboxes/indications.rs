@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use trunkgate_route::{Mailbox, Table};
-use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, HeaderName, Message, Party, Scheme, Transport, Uri};
+use trunkgate_route::{Mailbox, RoutingTable};
+use trunkgate_sip::{
+    ClientId, DialogId, ExtraHeader, HeaderName, MessageBody, ResponseSpec, Scheme, SipMessage, SipPartyId, Transport,
+    Uri,
+};
 
 use crate::limits::{MWI_BURST, MWI_BURST_MILLISECONDS, MWI_EVENT_ID_BYTES, MWI_LEAST_SECONDS, MWI_SECONDS};
 use crate::lookups::sip::extra;
@@ -36,27 +39,27 @@ pub struct MessageCount {
 
 impl MessageCount {
     /// Returns the body of a NOTIFY (RFC 3842 §5.2), without urgent messages. `account`: URI of the mailbox.
-    pub(crate) fn body(self, account: Option<&str>) -> Body {
+    pub(crate) fn body(self, account: Option<&str>) -> MessageBody {
         let MessageCount { new, old } = self;
         let waiting = if new > 0 { "yes" } else { "no" };
         let account = account.map(|uri| format!("Message-Account: {uri}\r\n")).unwrap_or_default();
         let text = format!("Messages-Waiting: {waiting}\r\n{account}Voice-Message: {new}/{old} (0/0)\r\n");
-        Body { content_type: CONTENT_TYPE.to_owned(), bytes: Bytes::from(text) }
+        MessageBody { content_type: CONTENT_TYPE.to_owned(), bytes: Bytes::from(text) }
     }
 }
 
 /// A valid SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Subscribe {
+pub(crate) struct SubscribeRequest {
     /// `id` of its Event header, repeated in NOTIFYs.
     pub(crate) id: Option<String>,
     /// Requested lifetime in seconds; 0: a single NOTIFY.
     pub(crate) seconds: u32,
 }
 
-impl Subscribe {
+impl SubscribeRequest {
     /// Parses a SUBSCRIBE, or returns the response that rejects it.
-    pub(crate) fn read(request: &Message) -> Result<Subscribe, Box<Answer>> {
+    pub(crate) fn read(request: &SipMessage) -> Result<SubscribeRequest, Box<ResponseSpec>> {
         let bad_event = || refused(489, vec![extra("Allow-Events", PACKAGE)]);
         let event = request.header_text(HeaderName::Event).filter(|_| request.count(HeaderName::Event) == 1);
         let event = event.ok_or_else(bad_event)?;
@@ -84,13 +87,13 @@ impl Subscribe {
         if (1..MWI_LEAST_SECONDS).contains(&seconds) {
             return Err(refused(423, vec![extra("Min-Expires", MWI_LEAST_SECONDS.to_string())]));
         }
-        Ok(Subscribe { id, seconds })
+        Ok(SubscribeRequest { id, seconds })
     }
 }
 
 /// Returns the response that rejects a SUBSCRIBE.
-pub(crate) fn refused(code: u16, headers: Vec<Extra>) -> Box<Answer> {
-    Box::new(Answer { code, headers, ..Answer::default() })
+pub(crate) fn refused(code: u16, headers: Vec<ExtraHeader>) -> Box<ResponseSpec> {
+    Box::new(ResponseSpec { code, headers, ..ResponseSpec::default() })
 }
 
 fn is_token(text: &str) -> bool {
@@ -109,7 +112,7 @@ fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
 
 /// Returns whether NOTIFYs can be sent to the Contact of a request: it must be the URI of a device (RFC 6665
 /// §4.1.2.1).
-fn leads_back(request: &Message) -> bool {
+fn leads_back(request: &SipMessage) -> bool {
     let contacts = request.addresses(HeaderName::Contact);
     let is_device = |uri: Option<Uri<'_>>| uri.is_some_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips));
     let written = request.header_str(HeaderName::Contact).is_some_and(|text| !text.trim().is_empty());
@@ -117,7 +120,7 @@ fn leads_back(request: &Message) -> bool {
 }
 
 /// Returns whether a request accepts the bodies of the package, which is the default without Accept (RFC 3842 §3.5).
-fn accepts(request: &Message) -> bool {
+fn accepts(request: &SipMessage) -> bool {
     let is_taken = |range: &[u8]| {
         let range = range.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
         range == CONTENT_TYPE.as_bytes() || range == b"application/*" || range == b"*/*"
@@ -127,7 +130,7 @@ fn accepts(request: &Message) -> bool {
 
 /// Returns the mailboxes shown to a user of a trunk: those with the user in `mwi`, else the mailbox with that name;
 /// for the user of the trunk's own account (`require_auth`), all mailboxes with the trunk in `mwi`.
-pub(crate) fn mailboxes_for(table: &Table, trunk: &str, user: &str) -> Vec<Arc<str>> {
+pub(crate) fn mailboxes_for(table: &RoutingTable, trunk: &str, user: &str) -> Vec<Arc<str>> {
     let names = |is_it: &dyn Fn(&Mailbox) -> bool| -> Vec<Arc<str>> {
         let of_trunk = table.mailboxes().filter(|mailbox| mailbox.mwi.iter().any(|party| *party.trunk == *trunk));
         of_trunk.filter(|mailbox| is_it(mailbox)).map(|mailbox| Arc::clone(&mailbox.name)).collect()
@@ -146,7 +149,7 @@ pub(crate) fn mailboxes_for(table: &Table, trunk: &str, user: &str) -> Vec<Arc<s
 /// An active subscription.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    pub(crate) party: Party,
+    pub(crate) party: SipPartyId,
     pub(crate) trunk: Arc<str>,
     /// Subscribed user.
     pub(crate) user: String,
@@ -155,7 +158,7 @@ pub(crate) struct Subscription {
     pub(crate) id: Option<String>,
     pub(crate) until: Instant,
     /// Counts in the last NOTIFY.
-    pub(crate) told: Option<MessageCount>,
+    pub(crate) last_notified: Option<MessageCount>,
     /// Pending NOTIFY without a response.
     pub(crate) asking: Option<ClientId>,
     /// Whether another NOTIFY must follow the pending one.
@@ -173,7 +176,7 @@ pub(crate) struct LampKey {
 
 /// A NOTIFY to a lamp without a response yet.
 #[derive(Debug)]
-pub(crate) struct Notified {
+pub(crate) struct PendingNotify {
     pub(crate) client: ClientId,
     /// Destination: a phone's registration, by Call-ID and Contact; empty: a peer.
     pub(crate) place: Vec<u8>,
@@ -185,10 +188,10 @@ pub(crate) struct Notified {
 pub(crate) struct Lamp {
     pub(crate) mailboxes: Vec<Arc<str>>,
     /// Counts last sent to each destination.
-    pub(crate) told: HashMap<Vec<u8>, MessageCount>,
-    pub(crate) asking: Vec<Notified>,
+    pub(crate) last_notified: HashMap<Vec<u8>, MessageCount>,
+    pub(crate) asking: Vec<PendingNotify>,
     /// Peer addresses left to try.
-    pub(crate) ways: VecDeque<Way>,
+    pub(crate) ways: VecDeque<NotifyRoute>,
     pub(crate) due: Option<Instant>,
     /// Time at which all destinations are notified again.
     pub(crate) repeat: Instant,
@@ -197,11 +200,11 @@ pub(crate) struct Lamp {
 }
 
 /// Address of a peer, and the Request-URI there.
-pub(crate) type Way = (Transport, SocketAddr, String);
+pub(crate) type NotifyRoute = (Transport, SocketAddr, String);
 
 /// Owner of a NOTIFY or of a deadline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Owner {
+pub(crate) enum NotifyOwner {
     Subscription(DialogId),
     Lamp(LampKey),
 }
@@ -212,10 +215,10 @@ pub struct Indications {
     /// Message counts by mailbox; `None`: not known yet.
     counts: Option<BTreeMap<String, MessageCount>>,
     pub(crate) subscriptions: BTreeMap<DialogId, Subscription>,
-    by_trunk: FxHashMap<Party, usize>,
+    by_trunk: FxHashMap<SipPartyId, usize>,
     pub(crate) lamps: BTreeMap<LampKey, Lamp>,
-    pub(crate) asked: FxHashMap<ClientId, Owner>,
-    pub(crate) due: BTreeSet<(Instant, Owner)>,
+    pub(crate) pending: FxHashMap<ClientId, NotifyOwner>,
+    pub(crate) due: BTreeSet<(Instant, NotifyOwner)>,
     /// Subscribers to be notified, in bursts.
     queued: VecDeque<DialogId>,
     /// Time at which the next burst may be sent.
@@ -229,7 +232,7 @@ pub struct Indications {
 impl Indications {
     /// Returns whether a transaction is a NOTIFY of this module.
     pub(crate) fn owns(&self, id: ClientId) -> bool {
-        self.asked.contains_key(&id)
+        self.pending.contains_key(&id)
     }
 
     /// Returns whether a dialog is a subscription.
@@ -276,7 +279,7 @@ impl Indications {
     }
 
     /// Returns the number of subscriptions of a party.
-    pub(crate) fn of_party(&self, party: Party) -> usize {
+    pub(crate) fn of_party(&self, party: SipPartyId) -> usize {
         self.by_trunk.get(&party).copied().unwrap_or_default()
     }
 
@@ -307,16 +310,16 @@ impl Indications {
     /// Adds a subscription.
     pub(crate) fn insert(&mut self, dialog: DialogId, subscription: Subscription) {
         *self.by_trunk.entry(subscription.party).or_default() += 1;
-        self.due.insert((subscription.until, Owner::Subscription(dialog)));
+        self.due.insert((subscription.until, NotifyOwner::Subscription(dialog)));
         self.subscriptions.insert(dialog, subscription);
     }
 
     /// Removes a subscription.
     pub(crate) fn remove(&mut self, dialog: DialogId) -> Option<Subscription> {
         let gone = self.subscriptions.remove(&dialog)?;
-        self.due.remove(&(gone.until, Owner::Subscription(dialog)));
+        self.due.remove(&(gone.until, NotifyOwner::Subscription(dialog)));
         if let Some(client) = gone.asking {
-            self.asked.remove(&client);
+            self.pending.remove(&client);
         }
         if let Some(count) = self.by_trunk.get_mut(&gone.party) {
             *count -= 1;
@@ -331,18 +334,18 @@ impl Indications {
     pub(crate) fn last_until(&mut self, dialog: DialogId, until: Instant) {
         let Some(subscription) = self.subscriptions.get_mut(&dialog) else { return };
         let before = std::mem::replace(&mut subscription.until, until);
-        self.due.remove(&(before, Owner::Subscription(dialog)));
-        self.due.insert((until, Owner::Subscription(dialog)));
+        self.due.remove(&(before, NotifyOwner::Subscription(dialog)));
+        self.due.insert((until, NotifyOwner::Subscription(dialog)));
     }
 
     /// Sets the deadline of a lamp.
     pub(crate) fn set_due(&mut self, key: &LampKey, at: Option<Instant>) {
         let Some(lamp) = self.lamps.get_mut(key) else { return };
         if let Some(before) = std::mem::replace(&mut lamp.due, at) {
-            self.due.remove(&(before, Owner::Lamp(key.clone())));
+            self.due.remove(&(before, NotifyOwner::Lamp(key.clone())));
         }
         if let Some(at) = at {
-            self.due.insert((at, Owner::Lamp(key.clone())));
+            self.due.insert((at, NotifyOwner::Lamp(key.clone())));
         }
     }
 
@@ -359,18 +362,18 @@ mod tests {
 
     use super::*;
 
-    fn subscribe(lines: &str) -> Result<Subscribe, u16> {
+    fn subscribe(lines: &str) -> Result<SubscribeRequest, u16> {
         let text = format!(
             "SUBSCRIBE sip:front@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
              From: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:front@192.0.2.1>\r\nCall-ID: 1\r\nCSeq: 1 SUBSCRIBE\r\n{lines}\
              Content-Length: 0\r\n\r\n"
         );
-        Subscribe::read(&Message::parse(Bytes::from(text)).unwrap()).map_err(|answer| answer.code)
+        SubscribeRequest::read(&SipMessage::parse(Bytes::from(text)).unwrap()).map_err(|answer| answer.code)
     }
 
     #[test]
     fn rfc3842_3_what_a_subscribe_asks_for() {
-        let taken = |id: Option<&str>, seconds| Ok(Subscribe { id: id.map(str::to_owned), seconds });
+        let taken = |id: Option<&str>, seconds| Ok(SubscribeRequest { id: id.map(str::to_owned), seconds });
         for (lines, expected) in [
             ("Event: message-summary\r\n", taken(None, 3_600)),
             ("o: message-summary\r\nExpires: 120\r\n", taken(None, 120)),
@@ -411,7 +414,7 @@ mod tests {
         fn any_headers_are_read_or_refused(event in "[ -~]{0,80}", expires in "[ -~]{0,12}", accept in "[ -~]{0,40}") {
             let read = subscribe(&format!("Event: {event}\r\nExpires: {expires}\r\nAccept: {accept}\r\n"));
             match read {
-                Ok(Subscribe { id, seconds }) => {
+                Ok(SubscribeRequest { id, seconds }) => {
                     prop_assert!(id.is_none_or(|id| is_token(&id)));
                     prop_assert!(seconds == 0 || (MWI_LEAST_SECONDS..=MWI_SECONDS).contains(&seconds));
                 }

@@ -33,9 +33,9 @@ impl LossReason {
 
 /// Lost audio of a recording, in milliseconds for each reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Losses([u64; LossReason::ALL.len()]);
+pub struct RecordingLosses([u64; LossReason::ALL.len()]);
 
-impl Losses {
+impl RecordingLosses {
     /// Adds milliseconds to a reason.
     pub fn add(&mut self, reason: LossReason, milliseconds: u64) {
         for (known, lost) in LossReason::ALL.into_iter().zip(&mut self.0) {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn losses_are_shown_by_reason_and_add_up() {
-        let mut losses = Losses::default();
+        let mut losses = RecordingLosses::default();
         assert!(losses.views().is_empty());
         losses.add(LossReason::DiskFull, 1_500);
         losses.add(LossReason::DiskFull, 500);

@@ -19,7 +19,7 @@ use trunkgate_story::view::UnrecordedView;
 use trunkgate_story::wall::rfc2822;
 
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
-use crate::recordings::losses::Losses;
+use crate::recordings::losses::RecordingLosses;
 
 /// Trigger of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -441,7 +441,7 @@ pub struct RecordingDone {
     /// Length of the file, in milliseconds.
     pub milliseconds: u64,
     /// Audio lost between the call and the disk.
-    pub lost: Losses,
+    pub lost: RecordingLosses,
     /// Error that prevented or cut short the file.
     pub error: Option<String>,
 }
@@ -475,7 +475,7 @@ pub(crate) struct OpenRecording {
 
 /// Recordings of an edge.
 #[derive(Debug, Default)]
-pub struct Recordings {
+pub struct EdgeRecordings {
     /// Naming of recordings, if there is a writer.
     links: Option<Arc<RecordingLinks>>,
     announcement: Option<Arc<RecordingAnnouncement>>,
@@ -494,7 +494,7 @@ pub struct Recordings {
     open: HashMap<RecordingId, OpenRecording>,
 }
 
-impl Recordings {
+impl EdgeRecordings {
     /// Sets the naming of recordings, if there is a writer, and the announcement for routes.
     pub(crate) fn configure(
         &mut self,

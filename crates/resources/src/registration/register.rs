@@ -15,17 +15,17 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Credentials, Register as Wanted, Trunk};
-use trunkgate_sip::{ClientId, Flow, Local, Message, Party, Register, Transport};
-use trunkgate_story::{Said, dns};
+use trunkgate_route::{Credentials, RegistrationSettings as Wanted, Trunk};
+use trunkgate_sip::{ClientId, Flow, LocalAddress, RegisterRequest, SipMessage, SipPartyId, Transport};
+use trunkgate_story::{FailureResponse, dns};
 
 use crate::lookups::key::QueryId;
 use crate::trunks::challenge::{auth_fault, auth_fix};
-use crate::trunks::rejection::said;
+use crate::trunks::rejection::failure_response;
 
 /// State of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum RegistrationState {
     /// Waits for its next attempt.
     Waiting,
     /// Waits for the registrar's addresses.
@@ -38,15 +38,15 @@ pub(crate) enum State {
 
 /// Flow to the registrar that is being tried, or was successful.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Way {
+pub(crate) struct RegistrarFlow {
     pub(crate) flow: Flow,
-    pub(crate) local: Local,
+    pub(crate) local: LocalAddress,
 }
 
 /// Registration of one trunk.
 #[derive(Debug)]
-pub(crate) struct Registration {
-    pub(crate) party: Party,
+pub(crate) struct TrunkRegistration {
+    pub(crate) party: SipPartyId,
     pub(crate) wanted: Wanted,
     /// Credentials; after a change, a failed registration is retried at once.
     pub(crate) auth: Option<Credentials>,
@@ -55,10 +55,10 @@ pub(crate) struct Registration {
     pub(crate) contact_host: Option<Arc<str>>,
     /// Response timeout of one address.
     pub(crate) patience: Duration,
-    pub(crate) state: State,
+    pub(crate) state: RegistrationState,
     pub(crate) due: Option<Instant>,
     pub(crate) ways: VecDeque<(Transport, SocketAddr)>,
-    pub(crate) asking: Option<Way>,
+    pub(crate) asking: Option<RegistrarFlow>,
     pub(crate) call_id: Option<String>,
     pub(crate) cseq: u32,
     /// Requested lifetime in seconds: the configured one, or more if the registrar requires it.
@@ -66,7 +66,7 @@ pub(crate) struct Registration {
     /// Consecutive failures, each of all addresses.
     pub(crate) failures: u32,
     /// Current binding and its expiry.
-    pub(crate) bound: Option<(Way, Instant)>,
+    pub(crate) bound: Option<(RegistrarFlow, Instant)>,
     pub(crate) problem: Option<String>,
     /// Status code of the registrar's last response; `None`: no response to the last REGISTER.
     pub(crate) code: Option<u16>,
@@ -81,14 +81,14 @@ pub(crate) struct Registration {
 /// Outbound registrations by trunk.
 #[derive(Debug, Default)]
 pub struct Registrations {
-    pub(crate) by_trunk: BTreeMap<Arc<str>, Registration>,
+    pub(crate) by_trunk: BTreeMap<Arc<str>, TrunkRegistration>,
     pub(crate) clients: FxHashMap<ClientId, Arc<str>>,
     pub(crate) queries: FxHashMap<QueryId, Arc<str>>,
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
     /// REGISTERs that remove a binding: address of the registrar, and party.
-    pub(crate) leaving: BTreeMap<ClientId, (IpAddr, Party)>,
+    pub(crate) leaving: BTreeMap<ClientId, (IpAddr, SipPartyId)>,
     /// Registrar addresses: requests from there belong to their trunk.
-    sources: HashMap<IpAddr, Party>,
+    sources: HashMap<IpAddr, SipPartyId>,
 }
 
 impl Registrations {
@@ -96,24 +96,29 @@ impl Registrations {
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
+
     /// Returns whether a transaction belongs to a registration.
     pub fn owns(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id) || self.leaving.contains_key(&id)
     }
+
     /// Returns the number of bindings that are being removed.
     pub fn leaving(&self) -> usize {
         self.leaving.len()
     }
+
     /// Returns the trunk with a registrar at an address.
-    pub fn party_at(&self, source: IpAddr) -> Option<Party> {
+    pub fn party_at(&self, source: IpAddr) -> Option<SipPartyId> {
         self.sources.get(&source).copied()
     }
+
     /// Returns the party with a binding being removed at an address, from which only this response is expected.
-    pub fn leaving_at(&self, source: IpAddr) -> Option<Party> {
+    pub fn leaving_at(&self, source: IpAddr) -> Option<SipPartyId> {
         self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
     }
+
     /// Returns whether a party's credentials are still needed for a registration or its removal.
-    pub(crate) fn needs_credentials(&self, party: Party) -> bool {
+    pub(crate) fn needs_credentials(&self, party: SipPartyId) -> bool {
         self.by_trunk.values().any(|registration| registration.party == party)
             || self.leaving.values().any(|(_, leaving)| *leaving == party)
     }
@@ -129,14 +134,14 @@ impl Registrations {
     }
 
     /// Stops waiting for the response or DNS result of a registration.
-    pub(crate) fn let_go(&mut self, name: &Arc<str>) {
+    pub(crate) fn stop_waiting(&mut self, name: &Arc<str>) {
         match self.by_trunk.get(name).map(|registration| registration.state) {
-            Some(State::Resolving(query)) => drop(self.queries.remove(&query)),
-            Some(State::Asking(id)) => drop(self.clients.remove(&id)),
-            Some(State::Waiting | State::Registered) | None => {}
+            Some(RegistrationState::Resolving(query)) => drop(self.queries.remove(&query)),
+            Some(RegistrationState::Asking(id)) => drop(self.clients.remove(&id)),
+            Some(RegistrationState::Waiting | RegistrationState::Registered) | None => {}
         }
         if let Some(registration) = self.by_trunk.get_mut(name) {
-            registration.state = State::Waiting;
+            registration.state = RegistrationState::Waiting;
             registration.asking = None;
         }
         self.set_due(name, None);
@@ -145,7 +150,7 @@ impl Registrations {
     /// Ends a DNS look-up of a registrar; `fault`: the name has no address. Returns the problem to report if no
     /// address is left.
     pub(crate) fn looked_up(&mut self, name: &Arc<str>, fault: Option<NameFault>) -> String {
-        self.let_go(name);
+        self.stop_waiting(name);
         let (Some(registration), Some(fault)) = (self.by_trunk.get_mut(name), fault) else {
             return UNREACHABLE.to_owned();
         };
@@ -155,7 +160,7 @@ impl Registrations {
     }
 
     pub(crate) fn note_sources(&mut self) {
-        let ways = |r: &Registration| [r.asking, r.bound.map(|(way, _)| way)].map(|way| Some((way?, r.party)));
+        let ways = |r: &TrunkRegistration| [r.asking, r.bound.map(|(way, _)| way)].map(|way| Some((way?, r.party)));
         let sources = self.by_trunk.values().flat_map(ways).flatten();
         self.sources = sources.map(|(way, party)| (way.flow.remote.ip(), party)).collect();
     }
@@ -166,8 +171,8 @@ pub(crate) const UNREACHABLE: &str = "no listener can reach it";
 
 /// Returns the registrar's texts from Reason, Warning and similar headers; a reason phrase alone adds nothing to the
 /// code.
-fn said_of(code: u16, response: &Message) -> String {
-    let said = said(code, false, response);
+fn said_of(code: u16, response: &SipMessage) -> String {
+    let said = failure_response(code, false, response);
     let retry_after = said.retry_after.map(|seconds| format!(" (Retry-After {seconds})")).unwrap_or_default();
     match said.words() {
         Some(words) if says_more(&said) => format!(": it says {words}{retry_after}"),
@@ -176,13 +181,13 @@ fn said_of(code: u16, response: &Message) -> String {
 }
 
 /// Returns whether a response has more information than its code.
-const fn says_more(said: &Said) -> bool {
+const fn says_more(said: &FailureResponse) -> bool {
     !said.texts.is_empty() || said.q850.is_some()
 }
 
-impl Registration {
+impl TrunkRegistration {
     /// Describes the registrar's failure response.
-    pub(crate) fn why(&self, code: u16, response: &Message) -> String {
+    pub(crate) fn why(&self, code: u16, response: &SipMessage) -> String {
         match code {
             401 | 407 => format!("{code} to REGISTER: {}", auth_fault(self.auth.as_ref(), response)),
             403 if self.has_shown => format!(
@@ -202,8 +207,8 @@ impl Registration {
     }
 
     /// Returns the registration of a trunk before its first attempt.
-    pub(crate) fn new(party: Party, trunk: &Trunk, wanted: &Wanted, patience: Duration) -> Registration {
-        Registration {
+    pub(crate) fn new(party: SipPartyId, trunk: &Trunk, wanted: &Wanted, patience: Duration) -> TrunkRegistration {
+        TrunkRegistration {
             party,
             expires: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
             wanted: wanted.clone(),
@@ -211,7 +216,7 @@ impl Registration {
             listen: trunk.listen.clone(),
             contact_host: trunk.own_hosts.contact.clone(),
             patience,
-            state: State::Waiting,
+            state: RegistrationState::Waiting,
             due: None,
             ways: VecDeque::new(),
             asking: None,
@@ -235,8 +240,8 @@ impl Registration {
     }
 
     /// Stores the text of the registrar's last response.
-    pub(crate) fn note_words(&mut self, code: u16, response: &Message) {
-        let said = said(code, false, response);
+    pub(crate) fn note_words(&mut self, code: u16, response: &SipMessage) {
+        let said = failure_response(code, false, response);
         self.words = said.words().filter(|_| says_more(&said));
     }
 
@@ -278,9 +283,9 @@ impl Registration {
 
     pub(crate) fn send(
         &mut self,
-        endpoint: &mut trunkgate_sip::Endpoint,
+        endpoint: &mut trunkgate_sip::SipEndpoint,
         now: Instant,
-        way: Way,
+        way: RegistrarFlow,
         expires: u32,
     ) -> ClientId {
         self.cseq = self.cseq.saturating_add(1);
@@ -290,7 +295,7 @@ impl Registration {
         let scheme = uri.split(':').next().unwrap_or("sip");
         let id = endpoint.register(
             now,
-            Register {
+            RegisterRequest {
                 flow: way.flow,
                 local: way.local,
                 party: self.party,

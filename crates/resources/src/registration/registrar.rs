@@ -10,23 +10,23 @@ use rustc_hash::FxHashMap;
 use trunkgate_media::canonical;
 use trunkgate_route::Destination;
 use trunkgate_sip::header::NameAddr;
-use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message, Party, Scheme};
+use trunkgate_sip::{ConnectionId, Flow, HeaderName, ListenerId, ResponseSpec, Scheme, SipMessage, SipPartyId};
 
 use crate::limits::{BINDING_CONTACT_BYTES, BINDING_SECONDS};
 use crate::lookups::sip::extra;
 
 /// Identity of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
+pub(crate) enum FlowKey {
     Datagrams(ListenerId, SocketAddr),
     Stream(ConnectionId),
 }
 
-impl Source {
-    pub(crate) fn of(flow: &Flow) -> Source {
+impl FlowKey {
+    pub(crate) fn of(flow: &Flow) -> FlowKey {
         match flow.connection {
-            Some(connection) => Source::Stream(connection),
-            None => Source::Datagrams(flow.listener, flow.remote),
+            Some(connection) => FlowKey::Stream(connection),
+            None => FlowKey::Datagrams(flow.listener, flow.remote),
         }
     }
 }
@@ -48,20 +48,20 @@ pub struct Binding {
 pub struct Registrar {
     pub(crate) by_trunk: FxHashMap<Arc<str>, Vec<Binding>>,
     /// Party of each flow.
-    flows: HashMap<Source, Party>,
+    flows: HashMap<FlowKey, SipPartyId>,
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
 }
 
 /// Request of one Contact in a REGISTER.
-pub(crate) struct Wish {
+pub(crate) struct ContactRequest {
     pub(crate) contact: String,
     pub(crate) seconds: u32,
 }
 
 impl Registrar {
     /// Returns the party of a flow.
-    pub fn party_of(&self, flow: &Flow) -> Option<Party> {
-        self.flows.get(&Source::of(flow)).copied()
+    pub fn party_of(&self, flow: &Flow) -> Option<SipPartyId> {
+        self.flows.get(&FlowKey::of(flow)).copied()
     }
 
     /// Returns the bindings of a trunk's phones, the newest first.
@@ -91,22 +91,22 @@ impl Registrar {
     }
 
     /// Returns the response that lists the current bindings (RFC 3261 §10.3 step 8).
-    pub(crate) fn listing(&self, now: Instant, trunk: &str) -> Answer {
+    pub(crate) fn listing(&self, now: Instant, trunk: &str) -> ResponseSpec {
         let contact = |binding: &Binding| {
             let left = binding.until.saturating_duration_since(now).as_secs();
             extra("Contact", format!("<{}>;expires={left}", binding.contact))
         };
         let headers = self.bindings(trunk).iter().map(contact).collect();
-        Answer { code: 200, headers, ..Answer::default() }
+        ResponseSpec { code: 200, headers, ..ResponseSpec::default() }
     }
 
     /// Removes the bindings that are not wanted, and updates the look-ups.
-    pub(crate) fn keep(&mut self, trunk: &Arc<str>, party: Party, wanted: impl Fn(&Binding) -> bool) {
+    pub(crate) fn keep(&mut self, trunk: &Arc<str>, party: SipPartyId, wanted: impl Fn(&Binding) -> bool) {
         let Some(bindings) = self.by_trunk.get_mut(trunk) else { return };
         bindings.retain(wanted);
         self.flows.retain(|_, of| *of != party);
         for binding in bindings.iter() {
-            self.flows.insert(Source::of(&binding.flow), party);
+            self.flows.insert(FlowKey::of(&binding.flow), party);
         }
         self.due.retain(|(_, name)| name != trunk);
         match bindings.iter().map(|binding| binding.until).min() {
@@ -116,12 +116,12 @@ impl Registrar {
     }
 }
 
-pub(crate) fn refusal(code: u16) -> Answer {
-    Answer { code, ..Answer::default() }
+pub(crate) fn refusal(code: u16) -> ResponseSpec {
+    ResponseSpec { code, ..ResponseSpec::default() }
 }
 
 /// Parses a Contact; `None`: not usable.
-pub(crate) fn wish(contact: &NameAddr<'_>, request: &Message) -> Option<Wish> {
+pub(crate) fn parse_contact(contact: &NameAddr<'_>, request: &SipMessage) -> Option<ContactRequest> {
     let text = std::str::from_utf8(contact.uri).ok()?;
     contact.parsed_uri().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
     let sound = !text.is_empty() && text.len() <= BINDING_CONTACT_BYTES && !text.contains(['<', '>', '"', '\\', ' ']);
@@ -131,7 +131,7 @@ pub(crate) fn wish(contact: &NameAddr<'_>, request: &Message) -> Option<Wish> {
     let number = |text: &str| text.trim().parse::<u32>().ok();
     let own = contact.param("expires").and_then(|value| number(std::str::from_utf8(value).ok()?));
     let seconds = own.or_else(|| number(request.header_str(HeaderName::Expires)?)).unwrap_or(BINDING_SECONDS);
-    Some(Wish { contact: text.to_owned(), seconds: seconds.min(BINDING_SECONDS) })
+    Some(ContactRequest { contact: text.to_owned(), seconds: seconds.min(BINDING_SECONDS) })
 }
 
 impl Binding {

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use trunkgate_media::{Command, EndCounters, EndId, MediaId};
+use trunkgate_media::{EndCounters, EndId, MediaCommand, MediaId};
 
 use crate::conferences::Conferences;
 use crate::conferences::queues::Queues;
 use crate::lookups::key::CallKey;
-use crate::recordings::Recordings;
+use crate::recordings::EdgeRecordings;
 use crate::sessions::ports::PortPool;
 
 /// A media session.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct MediaSession {
     /// Call of the session, which may have ended.
     pub(crate) key: CallKey,
     pub(crate) ports: BTreeMap<EndId, u16>,
@@ -26,24 +26,24 @@ pub(crate) struct Session {
 
 /// All media sessions.
 #[derive(Debug)]
-pub struct Sessions {
+pub struct MediaSessions {
     /// Pool of port pairs.
     pub ports: PortPool,
     /// Recordings of the sessions.
-    pub recordings: Recordings,
+    pub recordings: EdgeRecordings,
     /// Conferences of the edge.
     pub conferences: Conferences,
     /// Call queues of the edge.
     pub queues: Queues,
     pub(crate) next: u64,
-    pub(crate) live: BTreeMap<MediaId, Session>,
+    pub(crate) live: BTreeMap<MediaId, MediaSession>,
 }
 
-impl Sessions {
+impl MediaSessions {
     /// Returns the sessions of an edge without calls.
-    pub fn new(ports: PortPool) -> Sessions {
-        let (recordings, conferences, queues) = (Recordings::default(), Conferences::default(), Queues::default());
-        Sessions { ports, recordings, conferences, queues, next: 0, live: BTreeMap::new() }
+    pub fn new(ports: PortPool) -> MediaSessions {
+        let (recordings, conferences, queues) = (EdgeRecordings::default(), Conferences::default(), Queues::default());
+        MediaSessions { ports, recordings, conferences, queues, next: 0, live: BTreeMap::new() }
     }
 
     /// Returns the RTP ends of a session, and the id of its next end.
@@ -54,14 +54,14 @@ impl Sessions {
 
     /// Moves the port pair of an end to another session. Returns the id of the end there, with the command for its
     /// worker.
-    pub fn move_end(&mut self, from: MediaId, end: EndId, to: MediaId) -> Option<(EndId, Command)> {
+    pub fn move_end(&mut self, from: MediaId, end: EndId, to: MediaId) -> Option<(EndId, MediaCommand)> {
         let named = self.live.get(&to).map(|session| EndId(session.next_end))?;
         let next_end = named.0.checked_add(1)?;
         let port = self.live.get_mut(&from)?.ports.remove(&end)?;
         let session = self.live.get_mut(&to)?;
         session.next_end = next_end;
         session.ports.insert(named, port);
-        Some((named, Command::MoveEnd { end, to, named }))
+        Some((named, MediaCommand::MoveEnd { end, to, named }))
     }
 
     /// Returns the port pairs in use.

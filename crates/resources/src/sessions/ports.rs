@@ -31,14 +31,14 @@ impl PortPool {
     }
 
     /// Takes a free pair. Returns its RTP port.
-    pub fn take(&mut self) -> Option<u16> {
+    pub fn allocate_pair(&mut self) -> Option<u16> {
         let port = self.free.pop_front()?;
         self.mark(port, true);
         Some(port)
     }
 
     /// Frees a pair; ignored if the pair is free or not in the pool.
-    pub fn give(&mut self, port: u16) {
+    pub fn release_pair(&mut self, port: u16) {
         if self.mark(port, false) {
             self.free.push_back(port);
         }
@@ -99,21 +99,21 @@ mod tests {
     #[test]
     fn every_pair_once_then_none() {
         let mut pool = pool(1001, 1010);
-        let mut taken: Vec<u16> = std::iter::from_fn(|| pool.take()).collect();
+        let mut taken: Vec<u16> = std::iter::from_fn(|| pool.allocate_pair()).collect();
         taken.sort_unstable();
         assert_eq!(taken, [1002, 1004, 1006, 1008]);
         assert_eq!((pool.in_use(), pool.total()), (4, 4));
-        assert_eq!(pool.take(), None);
+        assert_eq!(pool.allocate_pair(), None);
     }
 
     #[test]
     fn the_pair_freed_last_is_used_last() {
         let mut pool = pool(1000, 1999);
-        let port = pool.take().unwrap();
-        pool.give(port);
-        pool.give(port);
+        let port = pool.allocate_pair().unwrap();
+        pool.release_pair(port);
+        pool.release_pair(port);
         assert_eq!(pool.in_use(), 0);
-        let next: Vec<u16> = std::iter::from_fn(|| pool.take()).collect();
+        let next: Vec<u16> = std::iter::from_fn(|| pool.allocate_pair()).collect();
         assert_eq!(next.len(), 500);
         assert_eq!(next.last(), Some(&port));
     }
@@ -124,28 +124,28 @@ mod tests {
         let resting: Vec<u16> = pool.free.iter().take(3).copied().collect();
         resting.iter().for_each(|port| pool.rest(*port));
         pool.rest(999);
-        let next: Vec<u16> = std::iter::from_fn(|| pool.take()).collect();
+        let next: Vec<u16> = std::iter::from_fn(|| pool.allocate_pair()).collect();
         assert_eq!((next.len(), &next[497..]), (500, resting.as_slice()));
         pool.rest(resting[0]);
-        assert_eq!(pool.take(), None, "taken pairs stay taken");
+        assert_eq!(pool.allocate_pair(), None, "taken pairs stay taken");
     }
 
     #[test]
     fn strange_ports_change_nothing() {
         let mut pool = pool(1000, 1003);
         for port in [0, 999, 1001, 1004, 65_535] {
-            pool.give(port);
+            pool.release_pair(port);
             assert!(!pool.reserve(port));
         }
         assert!(pool.reserve(1002));
-        assert_eq!(pool.take(), Some(1000));
-        assert_eq!(pool.take(), None);
+        assert_eq!(pool.allocate_pair(), Some(1000));
+        assert_eq!(pool.allocate_pair(), None);
     }
 
     #[test]
     fn the_end_of_the_range_holds() {
         let mut pool = pool(65_530, 65_535);
-        let mut taken: Vec<u16> = std::iter::from_fn(|| pool.take()).collect();
+        let mut taken: Vec<u16> = std::iter::from_fn(|| pool.allocate_pair()).collect();
         taken.sort_unstable();
         assert_eq!(taken, [65_530, 65_532, 65_534]);
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_route::Table;
+use trunkgate_route::RoutingTable;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::view::LoginView;
 
@@ -37,23 +37,23 @@ impl WrongLogin {
 
 /// Failures of one source.
 #[derive(Debug)]
-struct Login {
+struct LoginFailures {
     requests: LastHour<1>,
     /// Failures since the last request with valid credentials.
     in_row: u64,
     last: WrongLogin,
     at: Instant,
     /// Time of the last log line.
-    told: Option<Instant>,
+    last_log: Option<Instant>,
 }
 
 /// Failures of all sources, by trunk and address.
 #[derive(Debug, Default)]
-pub struct Logins {
-    by_source: BTreeMap<(Arc<str>, IpAddr), Login>,
+pub struct FailedLogins {
+    by_source: BTreeMap<(Arc<str>, IpAddr), LoginFailures>,
 }
 
-impl Logins {
+impl FailedLogins {
     /// Counts a request with wrong credentials. Returns a log line if one is due.
     pub fn failed(&mut self, now: Instant, trunk: &Arc<str>, source: IpAddr, login: WrongLogin) -> Option<String> {
         let key = (trunk.clone(), source);
@@ -65,7 +65,7 @@ impl Logins {
         }
         let line = format!("trunk {trunk}: wrong credentials from {source}: {}", login.fault());
         let known = self.by_source.remove(&key);
-        let known = known.map(|known| (known.requests, known.in_row, known.told));
+        let known = known.map(|known| (known.requests, known.in_row, known.last_log));
         let (mut requests, in_row, mut told) = known.unwrap_or_default();
         requests.count(now, [true]);
         let in_row = in_row + 1;
@@ -76,7 +76,7 @@ impl Logins {
         if is_due {
             told = Some(now);
         }
-        self.by_source.insert(key, Login { requests, in_row, last: login, at: now, told });
+        self.by_source.insert(key, LoginFailures { requests, in_row, last: login, at: now, last_log: told });
         is_due.then(|| format!("{line}, {in_row} in a row"))
     }
 
@@ -88,8 +88,8 @@ impl Logins {
     }
 
     /// Forgets failures at trunks that now require other credentials.
-    pub fn configure(&mut self, old: &Table, new: &Table) {
-        let asks = |table: &Table, name: &str| table.trunk(name).and_then(|trunk| trunk.require_auth.clone());
+    pub fn configure(&mut self, old: &RoutingTable, new: &RoutingTable) {
+        let asks = |table: &RoutingTable, name: &str| table.trunk(name).and_then(|trunk| trunk.require_auth.clone());
         self.by_source.retain(|(trunk, _), _| {
             let required = asks(new, trunk);
             required.is_some() && required == asks(old, trunk)
@@ -99,7 +99,7 @@ impl Logins {
     /// Returns the sources with too many failures in a row for a typing error, within the last hour, the newest
     /// first.
     pub fn views(&self, now: Instant) -> Vec<LoginView> {
-        let view = |((trunk, source), login): (&(Arc<str>, IpAddr), &Login)| {
+        let view = |((trunk, source), login): (&(Arc<str>, IpAddr), &LoginFailures)| {
             let [requests] = login.requests.sums(now);
             (requests > 0 && login.in_row >= LOGIN_FAILURES).then(|| LoginView {
                 trunk: trunk.to_string(),
@@ -133,8 +133,8 @@ mod tests {
     fn three_in_a_row_are_shown_until_one_is_right() {
         let (start, pbx) = (Instant::now(), Arc::from("office"));
         let (source, other) = (IpAddr::from([192, 0, 2, 7]), IpAddr::from([192, 0, 2, 8]));
-        let mut logins = Logins::default();
-        let fail = |logins: &mut Logins, seconds| {
+        let mut logins = FailedLogins::default();
+        let fail = |logins: &mut FailedLogins, seconds| {
             logins.failed(start + Duration::from_secs(seconds), &pbx, source, wrong(true))
         };
         assert_eq!((fail(&mut logins, 0), fail(&mut logins, 1)), (None, None));
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn sources_of_no_trunk_displace_none_of_a_trunk() {
         let (start, pbx) = (Instant::now(), Arc::from("office"));
-        let mut logins = Logins::default();
+        let mut logins = FailedLogins::default();
         let source = |n: usize| IpAddr::from(u32::try_from(n).unwrap().to_be_bytes());
         (0..3).for_each(|_| drop(logins.failed(start, &pbx, source(1), wrong(true))));
         for n in 2..3 * LOGINS_KEPT {

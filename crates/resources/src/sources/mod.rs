@@ -7,20 +7,20 @@ pub mod strangers;
 pub mod strays;
 pub mod unknown;
 
-use crate::sources::logins::Logins;
-use crate::sources::strangers::Strangers;
-use crate::sources::strays::Strays;
-use crate::sources::unknown::Unknown;
+use crate::sources::logins::FailedLogins;
+use crate::sources::strangers::UnknownSources;
+use crate::sources::strays::UnknownRegistrations;
+use crate::sources::unknown::UnknownTraffic;
 
 /// Sources of SIP that belong to no trunk.
 #[derive(Debug, Default)]
 pub struct Sources {
     /// Unknown sources and bans.
-    pub strangers: Strangers,
+    pub strangers: UnknownSources,
     /// Requests that match no trunk.
-    pub unknown: Unknown,
+    pub unknown: UnknownTraffic,
     /// REGISTER requests for unknown users.
-    pub strays: Strays,
+    pub strays: UnknownRegistrations,
     /// Requests with wrong credentials.
-    pub logins: Logins,
+    pub logins: FailedLogins,
 }

@@ -31,7 +31,7 @@ impl Default for SlowBan {
 
 /// Consequence of a request with wrong credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consequence {
+pub enum BanScope {
     /// The failure is only counted.
     None,
     /// The account is closed to the source.
@@ -41,11 +41,11 @@ pub enum Consequence {
 }
 
 /// Source and account; `None`: all accounts of the source.
-type Key = (IpAddr, Option<Arc<str>>);
+type GuessKey = (IpAddr, Option<Arc<str>>);
 
 /// Failures since the start of a period.
 #[derive(Debug, Clone, Copy)]
-struct Count {
+struct GuessCount {
     since: Instant,
     failures: u32,
 }
@@ -54,26 +54,26 @@ struct Count {
 #[derive(Debug, Default)]
 pub(crate) struct SlowGuesses {
     /// Most recent sources. When this map is full it replaces `former`, and the older entries are forgotten.
-    recent: HashMap<Key, Count>,
-    former: HashMap<Key, Count>,
+    recent: HashMap<GuessKey, GuessCount>,
+    former: HashMap<GuessKey, GuessCount>,
     closed: HashMap<(IpAddr, Arc<str>), Instant>,
     ends: BTreeSet<(Instant, IpAddr, Arc<str>)>,
 }
 
 impl SlowGuesses {
     /// Counts wrong credentials of a source at an account.
-    pub(crate) fn failed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>, limits: SlowBan) -> Consequence {
+    pub(crate) fn failed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>, limits: SlowBan) -> BanScope {
         if limits.after == 0 {
-            return Consequence::None;
+            return BanScope::None;
         }
         let of_source = self.count(now, (source, None), limits.within);
         let of_account = self.count(now, (source, Some(account.clone())), limits.within);
         if of_source >= limits.after.saturating_mul(SLOW_ACCOUNTS) {
             self.forget(&(source, None));
-            return Consequence::Source;
+            return BanScope::Source;
         }
         let Some(until) = now.checked_add(limits.lasting).filter(|_| of_account >= limits.after) else {
-            return Consequence::None;
+            return BanScope::None;
         };
         self.forget(&(source, Some(account.clone())));
         if self.ends.len() >= CLOSED_ACCOUNTS
@@ -85,7 +85,7 @@ impl SlowGuesses {
             self.ends.remove(&(before, source, account.clone()));
         }
         self.ends.insert((until, source, account.clone()));
-        Consequence::Account
+        BanScope::Account
     }
 
     /// Returns whether an account is closed to a source.
@@ -108,23 +108,23 @@ impl SlowGuesses {
     }
 
     /// Counts a failure. Returns the number of failures in the period.
-    fn count(&mut self, now: Instant, key: Key, within: Duration) -> u32 {
+    fn count(&mut self, now: Instant, key: GuessKey, within: Duration) -> u32 {
         if !self.recent.contains_key(&key) {
             let known = self.former.remove(&key);
             if self.recent.len() >= STRANGERS {
                 self.former = std::mem::take(&mut self.recent);
             }
-            self.recent.insert(key.clone(), known.unwrap_or(Count { since: now, failures: 0 }));
+            self.recent.insert(key.clone(), known.unwrap_or(GuessCount { since: now, failures: 0 }));
         }
         let Some(count) = self.recent.get_mut(&key) else { return 0 };
         if now.saturating_duration_since(count.since) > within {
-            *count = Count { since: now, failures: 0 };
+            *count = GuessCount { since: now, failures: 0 };
         }
         count.failures += 1;
         count.failures
     }
 
-    fn forget(&mut self, key: &Key) {
+    fn forget(&mut self, key: &GuessKey) {
         self.recent.remove(key);
     }
 }
@@ -151,10 +151,10 @@ mod tests {
         let (start, mut guesses) = (Instant::now(), SlowGuesses::default());
         let (anna, ben): (Arc<str>, Arc<str>) = ("anna".into(), "ben".into());
         for n in 0..9 {
-            assert_eq!(guesses.failed(start + second(50 * n), ip(1), &anna, LIMITS), Consequence::None);
+            assert_eq!(guesses.failed(start + second(50 * n), ip(1), &anna, LIMITS), BanScope::None);
         }
         let now = start + second(500);
-        assert_eq!(guesses.failed(now, ip(1), &anna, LIMITS), Consequence::Account);
+        assert_eq!(guesses.failed(now, ip(1), &anna, LIMITS), BanScope::Account);
         assert!(guesses.is_closed(ip(1), &anna));
         assert!(!guesses.is_closed(ip(1), &ben), "another phone behind the same address");
         assert!(!guesses.is_closed(ip(2), &anna), "the same phone from elsewhere");
@@ -171,7 +171,7 @@ mod tests {
         let (start, mut guesses) = (Instant::now(), SlowGuesses::default());
         let anna: Arc<str> = "anna".into();
         for n in 0..200 {
-            assert_eq!(guesses.failed(start + second(90 * n), ip(1), &anna, LIMITS), Consequence::None, "{n}");
+            assert_eq!(guesses.failed(start + second(90 * n), ip(1), &anna, LIMITS), BanScope::None, "{n}");
         }
     }
 
@@ -179,9 +179,9 @@ mod tests {
     fn a_source_that_guesses_at_many_accounts_is_banned() {
         let (now, mut guesses) = (Instant::now(), SlowGuesses::default());
         let fail = |n: u32| guesses.failed(now, ip(1), &format!("phone{n}").into(), LIMITS);
-        let consequences: Vec<Consequence> = (0..LIMITS.after * SLOW_ACCOUNTS).map(fail).collect();
+        let consequences: Vec<BanScope> = (0..LIMITS.after * SLOW_ACCOUNTS).map(fail).collect();
         let (last, others) = consequences.split_last().unwrap();
-        assert_eq!((*last, others.iter().all(|one| *one == Consequence::None)), (Consequence::Source, true));
+        assert_eq!((*last, others.iter().all(|one| *one == BanScope::None)), (BanScope::Source, true));
     }
 
     #[test]
@@ -192,17 +192,14 @@ mod tests {
             let _ = guesses.failed(now, ip(10 + n), &anna, LIMITS);
             if n % 4_000 == 0 {
                 let is_last = n / 4_000 == LIMITS.after - 1;
-                let expected = if is_last { Consequence::Account } else { Consequence::None };
+                let expected = if is_last { BanScope::Account } else { BanScope::None };
                 assert!(n / 4_000 >= LIMITS.after || guesses.failed(now, ip(1), &anna, LIMITS) == expected, "{n}");
             }
         }
         assert!(guesses.recent.len() + guesses.former.len() <= 2 * STRANGERS + 2);
         let at_once = SlowBan { after: 1, ..LIMITS };
         for n in 0..u32::try_from(CLOSED_ACCOUNTS).unwrap() + 5 {
-            assert_eq!(
-                guesses.failed(now + second(u64::from(n)), ip(1 << 24 | n), &anna, at_once),
-                Consequence::Account
-            );
+            assert_eq!(guesses.failed(now + second(u64::from(n)), ip(1 << 24 | n), &anna, at_once), BanScope::Account);
         }
         assert_eq!((guesses.closed.len(), guesses.ends.len()), (CLOSED_ACCOUNTS, CLOSED_ACCOUNTS));
     }
@@ -211,7 +208,7 @@ mod tests {
     fn where_it_is_off_nothing_is_counted() {
         let (now, mut guesses) = (Instant::now(), SlowGuesses::default());
         let off = SlowBan { after: 0, ..LIMITS };
-        assert!((0..999).all(|_| guesses.failed(now, ip(1), &"anna".into(), off) == Consequence::None));
+        assert!((0..999).all(|_| guesses.failed(now, ip(1), &"anna".into(), off) == BanScope::None));
         assert!(guesses.recent.is_empty());
     }
 }

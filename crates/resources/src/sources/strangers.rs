@@ -10,20 +10,20 @@ use trunkgate_route::{TokenBucket, household};
 
 use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
 use crate::sources::slow_guesses::SlowGuesses;
-pub use crate::sources::slow_guesses::{Consequence, SlowBan};
+pub use crate::sources::slow_guesses::{BanScope, SlowBan};
 
 /// Limits for unknown sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StrangerLimits {
+pub struct UnknownSourceLimits {
     /// Maximum messages per second of one source; 0: unlimited.
     pub messages_per_second: u32,
     /// Rules for bans.
-    pub ban: Ban,
+    pub ban: BanRule,
 }
 
 /// Number of failures within a period that bans a source, and the length of the ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ban {
+pub struct BanRule {
     /// Failed authentications and malformed messages; 0: no bans.
     pub after: u32,
     /// Period in which failures count.
@@ -34,11 +34,11 @@ pub struct Ban {
     pub slow: SlowBan,
 }
 
-impl Default for StrangerLimits {
-    fn default() -> StrangerLimits {
+impl Default for UnknownSourceLimits {
+    fn default() -> UnknownSourceLimits {
         let (within, lasting) = (Duration::from_secs(10), Duration::from_secs(600));
-        let ban = Ban { after: 20, within, lasting, slow: SlowBan::default() };
-        StrangerLimits { messages_per_second: 200, ban }
+        let ban = BanRule { after: 20, within, lasting, slow: SlowBan::default() };
+        UnknownSourceLimits { messages_per_second: 200, ban }
     }
 }
 
@@ -51,7 +51,7 @@ struct Offender {
 
 /// State of a source that has sent messages.
 #[derive(Debug)]
-struct Speaker {
+struct SourceBudget {
     bucket: TokenBucket,
     /// Bytes received in datagrams less bytes sent in response: negative if the source received more than it sent.
     balance: i64,
@@ -60,25 +60,25 @@ struct Speaker {
 /// All known sources. Message rates of older sources are forgotten in favour of newer ones, since datagrams can be
 /// forged from thousands of addresses. Failures are kept, because a failure proves that the source is real.
 #[derive(Debug, Default)]
-pub struct Strangers {
-    limits: StrangerLimits,
+pub struct UnknownSources {
+    limits: UnknownSourceLimits,
     /// Most recent sources.
-    recent: HashMap<IpAddr, Speaker>,
+    recent: HashMap<IpAddr, SourceBudget>,
     /// Earlier sources, forgotten once `recent` is full.
-    former: HashMap<IpAddr, Speaker>,
+    former: HashMap<IpAddr, SourceBudget>,
     offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,
     slow: SlowGuesses,
 }
 
-impl Strangers {
+impl UnknownSources {
     /// Returns the limits in force.
-    pub fn limits(&self) -> StrangerLimits {
+    pub fn limits(&self) -> UnknownSourceLimits {
         self.limits
     }
 
     /// Applies limits. Existing bans remain.
-    pub fn configure(&mut self, limits: StrangerLimits) {
+    pub fn configure(&mut self, limits: UnknownSourceLimits) {
         self.limits = limits;
         let speakers = self.recent.values_mut().chain(self.former.values_mut());
         speakers.for_each(|speaker| speaker.bucket.set_rate(limits.messages_per_second));
@@ -86,7 +86,7 @@ impl Strangers {
 
     /// Checks whether a message of a source is processed, else returns the reason. `datagram`: length of a datagram,
     /// whose source address may be forged.
-    pub fn may_speak(&mut self, now: Instant, source: IpAddr, datagram: usize) -> Result<(), &'static str> {
+    pub fn check_message(&mut self, now: Instant, source: IpAddr, datagram: usize) -> Result<(), &'static str> {
         if self.is_banned(source) {
             return Err("banned");
         }
@@ -96,13 +96,13 @@ impl Strangers {
             if self.recent.len() >= STRANGERS / 2 {
                 self.former = std::mem::take(&mut self.recent);
             }
-            let new = || Speaker { bucket: TokenBucket::new(self.limits.messages_per_second), balance: 0 };
+            let new = || SourceBudget { bucket: TokenBucket::new(self.limits.messages_per_second), balance: 0 };
             self.recent.insert(source, known.unwrap_or_else(new));
         }
         let speaker = self.recent.get_mut(&source).ok_or("unknown_limit")?;
         let longer = speaker.balance.saturating_add(i64::try_from(datagram).unwrap_or(i64::MAX));
         speaker.balance = longer.min(STRANGER_CREDIT_BYTES);
-        let is_heard = speaker.balance > -STRANGER_CREDIT_BYTES && speaker.bucket.take(now);
+        let is_heard = speaker.balance > -STRANGER_CREDIT_BYTES && speaker.bucket.take_token(now);
         if is_heard { Ok(()) } else { Err("unknown_limit") }
     }
 
@@ -128,7 +128,7 @@ impl Strangers {
 
     /// Notes a failed authentication or a malformed message. Returns whether this bans the source.
     pub fn failed(&mut self, now: Instant, source: IpAddr) -> bool {
-        let Ban { after, within, lasting, .. } = self.limits.ban;
+        let BanRule { after, within, lasting, .. } = self.limits.ban;
         let is_old = |at: &Instant| now.saturating_duration_since(*at) > within;
         let source = household(source);
         if self.offenders.len() >= STRANGERS && !self.offenders.contains_key(&source) {
@@ -155,14 +155,14 @@ impl Strangers {
     }
 
     /// Notes wrong credentials for an account (a trunk).
-    pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> Consequence {
+    pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> BanScope {
         if self.failed(now, source) {
-            return Consequence::Source;
+            return BanScope::Source;
         }
         let (source, limits) = (household(source), self.limits.ban.slow);
         match self.slow.failed(now, source, account, limits) {
-            Consequence::Source if !self.ban(now, source, limits.lasting) => Consequence::None,
-            consequence @ (Consequence::None | Consequence::Account | Consequence::Source) => consequence,
+            BanScope::Source if !self.ban(now, source, limits.lasting) => BanScope::None,
+            consequence @ (BanScope::None | BanScope::Account | BanScope::Source) => consequence,
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn twenty_failures_within_ten_seconds_are_a_ban_of_ten_minutes() {
-        let (now, mut strangers) = (start(), Strangers::default());
+        let (now, mut strangers) = (start(), UnknownSources::default());
         for second in 0..40 {
             assert!(!strangers.failed(now + Duration::from_secs(second), ip(1)), "one a second is no attack");
         }
@@ -233,63 +233,63 @@ mod tests {
         let failures: Vec<bool> = (0..21).map(|_| strangers.failed(now, ip(1))).collect();
         assert_eq!(failures.iter().position(|banned| *banned), Some(19));
         assert_eq!(failures.iter().filter(|banned| **banned).count(), 1);
-        assert_eq!((strangers.may_speak(now, ip(1), 0), strangers.banned()), (Err("banned"), 1));
+        assert_eq!((strangers.check_message(now, ip(1), 0), strangers.banned()), (Err("banned"), 1));
         assert_eq!(strangers.first_banned(2).collect::<Vec<_>>(), [(now + Duration::from_secs(600), ip(1))]);
-        assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()));
+        assert_eq!(strangers.check_message(now, ip(2), 0), Ok(()));
         let end = strangers.next().unwrap();
         assert_eq!(end, now + Duration::from_secs(600));
         strangers.release(end - Duration::from_millis(1));
         assert!(strangers.is_banned(ip(1)));
         strangers.release(end);
-        assert_eq!((strangers.may_speak(end, ip(1), 0), strangers.banned()), (Ok(()), 0));
+        assert_eq!((strangers.check_message(end, ip(1), 0), strangers.banned()), (Ok(()), 0));
     }
 
     #[test]
     fn one_address_is_looked_at_so_often_and_all_together_are_bounded() {
-        let (now, mut strangers) = (start(), Strangers::default());
-        let looked = (0..500).filter(|_| strangers.may_speak(now, ip(1), 0).is_ok()).count();
+        let (now, mut strangers) = (start(), UnknownSources::default());
+        let looked = (0..500).filter(|_| strangers.check_message(now, ip(1), 0).is_ok()).count();
         assert_eq!(looked, 200);
         // Datagrams can be forged from thousands of addresses: they must not lock out other sources.
         for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
-            assert_eq!(strangers.may_speak(now, ip(n), 0), Ok(()));
+            assert_eq!(strangers.check_message(now, ip(n), 0), Ok(()));
             assert!(strangers.recent.len() + strangers.former.len() <= STRANGERS);
             // A source that keeps sending is not forgotten.
-            assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"));
+            assert_eq!(strangers.check_message(now, ip(1), 0), Err("unknown_limit"));
         }
         let six = |text: &str| text.parse().unwrap();
-        strangers.configure(StrangerLimits { messages_per_second: 1, ..StrangerLimits::default() });
+        strangers.configure(UnknownSourceLimits { messages_per_second: 1, ..UnknownSourceLimits::default() });
         let later = now + Duration::from_secs(40);
-        assert!(strangers.may_speak(later, six("2001:db8::1"), 0).is_ok());
-        assert!(strangers.may_speak(later, six("2001:db8::2"), 0).is_err(), "one network of IPv6 is one");
+        assert!(strangers.check_message(later, six("2001:db8::1"), 0).is_ok());
+        assert!(strangers.check_message(later, six("2001:db8::2"), 0).is_err(), "one network of IPv6 is one");
     }
 
     #[test]
     fn who_has_got_more_than_it_sent_waits_until_it_has_sent_more() {
-        let (now, mut strangers) = (start(), Strangers::default());
+        let (now, mut strangers) = (start(), UnknownSources::default());
         assert!(!strangers.knows(ip(1)));
         strangers.answered(ip(1), 1_000_000);
-        assert_eq!(strangers.may_speak(now, ip(1), 400), Ok(()), "nothing was kept of it before");
+        assert_eq!(strangers.check_message(now, ip(1), 400), Ok(()), "nothing was kept of it before");
         strangers.answered(ip(1), 2_500);
-        assert_eq!(strangers.may_speak(now, ip(1), 50), Err("unknown_limit"));
-        assert_eq!(strangers.may_speak(now, ip(1), 10), Ok(()), "it owes less than the limit again");
-        assert_eq!(strangers.may_speak(now, ip(1), 1_000_000), Ok(()));
+        assert_eq!(strangers.check_message(now, ip(1), 50), Err("unknown_limit"));
+        assert_eq!(strangers.check_message(now, ip(1), 10), Ok(()), "it owes less than the limit again");
+        assert_eq!(strangers.check_message(now, ip(1), 1_000_000), Ok(()));
         strangers.answered(ip(1), 2 * 2_048);
-        assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"), "credit has an end");
-        assert_eq!(strangers.may_speak(now, ip(2), 0), Ok(()), "each by itself");
+        assert_eq!(strangers.check_message(now, ip(1), 0), Err("unknown_limit"), "credit has an end");
+        assert_eq!(strangers.check_message(now, ip(2), 0), Ok(()), "each by itself");
     }
 
     #[test]
     fn a_ban_that_is_off_bans_nobody() {
-        let (now, mut strangers) = (start(), Strangers::default());
-        let ban = Ban { after: 0, ..StrangerLimits::default().ban };
-        strangers.configure(StrangerLimits { ban, ..StrangerLimits::default() });
+        let (now, mut strangers) = (start(), UnknownSources::default());
+        let ban = BanRule { after: 0, ..UnknownSourceLimits::default().ban };
+        strangers.configure(UnknownSourceLimits { ban, ..UnknownSourceLimits::default() });
         assert!((0..1_000).all(|_| !strangers.failed(now, ip(1))));
         assert!(strangers.offenders[&ip(1)].failures.len() <= BAN_FAILURES_NOTED);
     }
 
     #[test]
     fn four_digits_are_not_tried_out_below_the_rate_of_the_ban() {
-        let (now, mut strangers) = (start(), Strangers::default());
+        let (now, mut strangers) = (start(), UnknownSources::default());
         let anna: Arc<str> = "anna".into();
         let mut tried = 0;
         // 111 attempts a minute, for a day.
@@ -306,24 +306,24 @@ mod tests {
 
     #[test]
     fn a_source_that_tries_one_password_at_many_accounts_is_banned_for_hours() {
-        let (now, mut strangers) = (start(), Strangers::default());
-        let mut punished = Consequence::None;
+        let (now, mut strangers) = (start(), UnknownSources::default());
+        let mut punished = BanScope::None;
         for n in 0..400 {
             let at = now + Duration::from_secs(n);
             punished = strangers.guessed(at, ip(1), &format!("phone{n}").into());
-            assert_eq!(punished == Consequence::Source, n == 399, "{n}");
+            assert_eq!(punished == BanScope::Source, n == 399, "{n}");
         }
-        assert_eq!(punished, Consequence::Source);
+        assert_eq!(punished, BanScope::Source);
         assert!(strangers.is_banned(ip(1)));
         assert_eq!(strangers.next(), Some(now + Duration::from_secs(399 + 6 * 3_600)));
     }
 
     #[test]
     fn what_others_send_makes_no_failure_forgotten() {
-        let (now, mut strangers) = (start(), Strangers::default());
+        let (now, mut strangers) = (start(), UnknownSources::default());
         (0..19).for_each(|_| assert!(!strangers.failed(now, ip(1))));
         for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
-            let _ = strangers.may_speak(now, ip(n), 0);
+            let _ = strangers.check_message(now, ip(n), 0);
         }
         for n in 2..u32::try_from(STRANGERS).unwrap() + 9 {
             assert!(!strangers.failed(now, ip(n)));

@@ -12,7 +12,7 @@ use crate::limits::{STRAYS_COMPARED_PER_SECOND, UNKNOWN_TOLD_SECONDS};
 
 /// A REGISTER for an unknown user; names are masked for display.
 #[derive(Debug)]
-pub struct Stray {
+pub struct UnknownRegistration {
     /// User in the request.
     pub user: String,
     /// Configured user with the most similar name.
@@ -21,41 +21,47 @@ pub struct Stray {
 
 /// REGISTER requests for unknown users.
 #[derive(Debug)]
-pub struct Strays {
+pub struct UnknownRegistrations {
     lately: LastHour<1>,
     /// Most recent one; one that resembles a configured user is not displaced by one that does not.
-    last: Option<(Stray, IpAddr, Instant)>,
+    last: Option<(UnknownRegistration, IpAddr, Instant)>,
     compared: TokenBucket,
     /// Time of the last log line, for users that resemble no configured user and for users that do.
     told: [Option<Instant>; 2],
 }
 
-impl Default for Strays {
-    fn default() -> Strays {
+impl Default for UnknownRegistrations {
+    fn default() -> UnknownRegistrations {
         let compared = TokenBucket::new(STRAYS_COMPARED_PER_SECOND);
-        Strays { lately: LastHour::default(), last: None, compared, told: [None; 2] }
+        UnknownRegistrations { lately: LastHour::default(), last: None, compared, told: [None; 2] }
     }
 }
 
-impl Strays {
+impl UnknownRegistrations {
     /// Counts a REGISTER. Returns a log line if one is due. `stray` compares user names, which is limited during a
     /// flood.
-    pub fn note(&mut self, now: Instant, source: IpAddr, stray: impl FnOnce() -> Stray) -> Option<String> {
+    pub fn note(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        stray: impl FnOnce() -> UnknownRegistration,
+    ) -> Option<String> {
         self.lately.count(now, [true]);
-        if !self.compared.take(now) {
+        if !self.compared.take_token(now) {
             return None;
         }
         let stray = stray();
         let is_like_one = stray.near.is_some();
         let line = self.line(now, source, &stray);
-        let is_told = |(last, _, at): &(Stray, IpAddr, Instant)| last.near.is_some() && is_fresh(now, *at);
+        let is_told =
+            |(last, _, at): &(UnknownRegistration, IpAddr, Instant)| last.near.is_some() && is_fresh(now, *at);
         if is_like_one || !self.last.as_ref().is_some_and(is_told) {
             self.last = Some((stray, source, now));
         }
         line
     }
 
-    fn line(&mut self, now: Instant, source: IpAddr, stray: &Stray) -> Option<String> {
+    fn line(&mut self, now: Instant, source: IpAddr, stray: &UnknownRegistration) -> Option<String> {
         let told = self.told.get_mut(usize::from(stray.near.is_some()))?;
         let every = Duration::from_secs(UNKNOWN_TOLD_SECONDS);
         if told.is_some_and(|at| now.saturating_duration_since(at) < every) {
@@ -102,8 +108,11 @@ mod tests {
     fn who_is_like_a_user_of_ours_is_told_among_many_who_are_not() {
         let start = Instant::now();
         let (phone, scanner) = (IpAddr::from([192, 0, 2, 7]), IpAddr::from([192, 0, 2, 66]));
-        let stray = |user: &str, near: Option<&str>| Stray { user: user.to_owned(), near: near.map(str::to_owned) };
-        let mut strays = Strays::default();
+        let stray = |user: &str, near: Option<&str>| UnknownRegistration {
+            user: user.to_owned(),
+            near: near.map(str::to_owned),
+        };
+        let mut strays = UnknownRegistrations::default();
         let lines: Vec<String> = (0..2_000u64)
             .filter_map(|n| {
                 let at = start + Duration::from_millis(30) * n as u32;

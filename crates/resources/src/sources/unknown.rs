@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Kind of traffic from an unknown source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
+pub enum TrafficKind {
     /// A SIP message.
     Message,
     /// A TCP or TLS connection.
@@ -22,7 +22,7 @@ pub enum Sent {
 
 /// Traffic from unknown sources.
 #[derive(Debug, Default)]
-pub struct Unknown {
+pub struct UnknownTraffic {
     /// Messages and connections since the start.
     count: u64,
     lately: LastHour<1>,
@@ -30,29 +30,29 @@ pub struct Unknown {
     /// Sources of the last hour, the most recent one last: number of messages, and time of the last one.
     sources: Vec<(IpAddr, u64, Instant)>,
     /// Time of the last log line, and the count at that time.
-    told: Option<(Instant, u64)>,
+    last_log: Option<(Instant, u64)>,
 }
 
-impl Unknown {
+impl UnknownTraffic {
     /// Counts a message or connection. Returns a log line if one is due.
-    pub fn note(&mut self, now: Instant, source: IpAddr, sent: Sent) -> Option<String> {
+    pub fn note(&mut self, now: Instant, source: IpAddr, sent: TrafficKind) -> Option<String> {
         self.count += 1;
         self.lately.count(now, [true]);
         self.last = Some((source, now));
         self.count_source(now, source);
         let every = Duration::from_secs(UNKNOWN_TOLD_SECONDS);
-        let before = self.told;
+        let before = self.last_log;
         if before.is_some_and(|(at, _)| now.saturating_duration_since(at) < every) {
             return None;
         }
-        self.told = Some((now, self.count));
+        self.last_log = Some((now, self.count));
         let more = match self.count - before.map_or(0, |(_, count)| count) {
             1 => String::new(),
             many => format!(", {many} since the line before"),
         };
         let dropped = match sent {
-            Sent::Message => format!("SIP from {source} is dropped"),
-            Sent::Connection => format!("a connection from {source} is closed"),
+            TrafficKind::Message => format!("SIP from {source} is dropped"),
+            TrafficKind::Connection => format!("a connection from {source} is closed"),
         };
         Some(format!("{dropped}: unknown source (in no `peers` or `accept_from`){more}"))
     }
@@ -114,11 +114,11 @@ mod tests {
     #[test]
     fn sources_are_listed_the_most_active_first_and_bounded() {
         let start = Instant::now();
-        let mut unknown = Unknown::default();
+        let mut unknown = UnknownTraffic::default();
         let source = |n: u16| IpAddr::from([192, 0, (n >> 8) as u8, n as u8]);
         for n in 0..500 {
-            unknown.note(start, source(n), Sent::Message);
-            unknown.note(start + Duration::from_secs(1), source(7), Sent::Message);
+            unknown.note(start, source(n), TrafficKind::Message);
+            unknown.note(start + Duration::from_secs(1), source(7), TrafficKind::Message);
         }
         let all = unknown.sources(start + Duration::from_secs(2));
         let first = (all[0].source.as_str(), all[0].messages, all[0].seconds_ago);
@@ -132,10 +132,10 @@ mod tests {
     fn one_line_a_minute_however_many_come() {
         let start = Instant::now();
         let source = IpAddr::from([192, 0, 2, 7]);
-        let mut unknown = Unknown::default();
+        let mut unknown = UnknownTraffic::default();
         assert_eq!(unknown.lately(start), None);
         let at = |n| start + Duration::from_millis(100) * n;
-        let lines: Vec<String> = (0..1_500).filter_map(|n| unknown.note(at(n), source, Sent::Message)).collect();
+        let lines: Vec<String> = (0..1_500).filter_map(|n| unknown.note(at(n), source, TrafficKind::Message)).collect();
         let (first, rest) = lines.split_first().unwrap();
         assert!(first.ends_with("unknown source (in no `peers` or `accept_from`)"), "{first}");
         assert_eq!(rest.len(), 2);

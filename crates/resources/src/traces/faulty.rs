@@ -11,7 +11,7 @@ const FLAGS: [&str; 8] =
 
 /// Failure of a call; calls with equal failures form a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Fault {
+pub(crate) struct CallFailureKey {
     /// Reason slug, or the flag of a call that ended normally.
     what: &'static str,
     /// Status code of the last target's rejection, else of the caller's.
@@ -20,41 +20,42 @@ pub(crate) struct Fault {
     party: Box<str>,
 }
 
-impl Fault {
+impl CallFailureKey {
     /// Returns the failure of an ended call; `None`: nothing failed.
-    pub(crate) fn of(call: &CallView) -> Option<Fault> {
+    pub(crate) fn of(call: &CallView) -> Option<CallFailureKey> {
         let flag = FLAGS.into_iter().find(|flag| call.flags.contains(flag));
         let has_failed = matches!(call.outcome, Some("failed" | "refused"));
         let what = if has_failed { call.reason.unwrap_or_default() } else { flag? };
         let last = call.legs.last();
         let party = last.map(|leg| if leg.trunk.is_empty() { leg.agent.as_str() } else { leg.trunk.as_str() });
         let code = call.legs.iter().rev().find_map(|leg| leg.sip_code).or(call.sip_code).filter(|_| has_failed);
-        Some(Fault { what, code, party: party.unwrap_or_default().into() })
+        Some(CallFailureKey { what, code, party: party.unwrap_or_default().into() })
     }
 }
 
 /// Entries of calls by SID, in groups by failure.
 #[derive(Debug)]
-pub(crate) struct Faulty<T> {
+pub(crate) struct FailureGroups<T> {
     entries: HashMap<String, T>,
     /// Calls of each failure, the oldest first, with a sequence number.
-    groups: HashMap<Fault, VecDeque<(u64, String)>>,
+    groups: HashMap<CallFailureKey, VecDeque<(u64, String)>>,
     next: u64,
 }
 
-impl<T> Default for Faulty<T> {
-    fn default() -> Faulty<T> {
-        Faulty { entries: HashMap::new(), groups: HashMap::new(), next: 0 }
+impl<T> Default for FailureGroups<T> {
+    fn default() -> FailureGroups<T> {
+        FailureGroups { entries: HashMap::new(), groups: HashMap::new(), next: 0 }
     }
 }
 
-impl<T> Faulty<T> {
+impl<T> FailureGroups<T> {
     /// Adds an entry.
-    pub(crate) fn push(&mut self, sid: &str, fault: Fault, entry: T) {
+    pub(crate) fn push(&mut self, sid: &str, fault: CallFailureKey, entry: T) {
         self.entries.insert(sid.to_owned(), entry);
         self.groups.entry(fault).or_default().push_back((self.next, sid.to_owned()));
         self.next += 1;
     }
+
     /// Removes the oldest entry of the largest group; of equally large groups, of the one with the oldest entry.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let rank = |calls: &VecDeque<(u64, String)>| (calls.len(), Reverse(calls.front().map(|(number, _)| *number)));
@@ -66,18 +67,23 @@ impl<T> Faulty<T> {
         }
         self.entries.remove(&sid)
     }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
+
     pub(crate) fn get(&self, sid: &str) -> Option<&T> {
         self.entries.get(sid)
     }
+
     pub(crate) fn get_mut(&mut self, sid: &str) -> Option<&mut T> {
         self.entries.get_mut(sid)
     }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.values()
     }
+
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.entries.values_mut()
     }
@@ -87,13 +93,13 @@ impl<T> Faulty<T> {
 mod tests {
     use super::*;
 
-    fn fault(code: u16) -> Fault {
-        Fault { what: "target_rejected", code: Some(code), party: "carrier".into() }
+    fn fault(code: u16) -> CallFailureKey {
+        CallFailureKey { what: "target_rejected", code: Some(code), party: "carrier".into() }
     }
 
     #[test]
     fn many_calls_with_one_fault_displace_no_other_fault() {
-        let mut faulty = Faulty::default();
+        let mut faulty = FailureGroups::default();
         faulty.push("CA403", fault(403), 403);
         for n in 0..5 {
             faulty.push(&format!("CA{n}"), fault(404), n);

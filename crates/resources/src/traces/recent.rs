@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_story::change::FLAGS;
-use trunkgate_story::series::Kept;
-use trunkgate_story::trace::{Trace, TraceItem, TraceView};
+use trunkgate_story::series::QualityRecord;
+use trunkgate_story::trace::{CallTrace, TraceItem, TraceView};
 use trunkgate_story::view::CallView;
 
 use crate::limits::{
     RECENT_CALLS, RECENT_SERIES, RECENT_TRACES, RECENT_TURNED_DOWN, TRACE_ENTRIES, TURNED_DOWN_TRACES, USUAL_TRACES,
 };
-use crate::recordings::losses::Losses;
-use crate::traces::faulty::{Fault, Faulty};
+use crate::recordings::losses::RecordingLosses;
+use crate::traces::faulty::{CallFailureKey, FailureGroups};
 
 /// A ring with look-up by SID.
 #[derive(Debug)]
-struct Ring<T> {
+struct SidRing<T> {
     entries: VecDeque<(String, T)>,
     /// Sequence number of each entry.
     numbers: HashMap<String, u64>,
@@ -27,10 +27,11 @@ struct Ring<T> {
     limit: usize,
 }
 
-impl<T> Ring<T> {
-    fn new(limit: usize) -> Ring<T> {
-        Ring { entries: VecDeque::new(), numbers: HashMap::new(), first: 0, limit }
+impl<T> SidRing<T> {
+    fn new(limit: usize) -> SidRing<T> {
+        SidRing { entries: VecDeque::new(), numbers: HashMap::new(), first: 0, limit }
     }
+
     /// Adds an entry. Returns the oldest if the ring was full.
     fn push(&mut self, sid: &str, entry: T) -> Option<T> {
         let gone = if self.entries.len() >= self.limit { self.pop() } else { None };
@@ -38,6 +39,7 @@ impl<T> Ring<T> {
         self.entries.push_back((sid.to_owned(), entry));
         gone
     }
+
     /// Removes the oldest entry.
     fn pop(&mut self) -> Option<T> {
         let (oldest, entry) = self.entries.pop_front()?;
@@ -45,14 +47,17 @@ impl<T> Ring<T> {
         self.first += 1;
         Some(entry)
     }
+
     /// Returns the entries, the oldest first.
     fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.entries.iter().map(|(_, entry)| entry)
     }
+
     fn find(&self, sid: &str) -> Option<&T> {
         let at = self.numbers.get(sid)?.checked_sub(self.first)?;
         self.entries.get(usize::try_from(at).ok()?).map(|(_, entry)| entry)
     }
+
     fn find_mut(&mut self, sid: &str) -> Option<&mut T> {
         let at = self.numbers.get(sid)?.checked_sub(self.first)?;
         self.entries.get_mut(usize::try_from(at).ok()?).map(|(_, entry)| entry)
@@ -61,50 +66,51 @@ impl<T> Ring<T> {
 
 /// Trace of an ended call.
 #[derive(Debug)]
-struct Ended {
+struct EndedTrace {
     /// View without entries.
     head: TraceView,
-    trace: Trace,
+    trace: CallTrace,
 }
 
 /// Recently ended calls.
 #[derive(Debug)]
-pub struct Recent {
-    calls: Ring<Arc<CallView>>,
+pub struct RecentCalls {
+    calls: SidRing<Arc<CallView>>,
     /// Traces of calls without failures.
-    traces: Ring<Ended>,
+    traces: SidRing<EndedTrace>,
     /// Traces of calls with failures.
-    faulty: Faulty<Ended>,
-    series: Ring<Kept>,
+    faulty: FailureGroups<EndedTrace>,
+    series: SidRing<QualityRecord>,
     /// Calls refused by limits, kept apart so that a flood of them displaces no other calls.
-    turned_down: Ring<Arc<CallView>>,
-    turned_down_traces: Ring<Ended>,
+    turned_down: SidRing<Arc<CallView>>,
+    turned_down_traces: SidRing<EndedTrace>,
 }
 
-impl Default for Recent {
-    fn default() -> Recent {
-        Recent {
-            calls: Ring::new(RECENT_CALLS),
-            traces: Ring::new(RECENT_TRACES),
-            faulty: Faulty::default(),
-            series: Ring::new(RECENT_SERIES),
-            turned_down: Ring::new(RECENT_TURNED_DOWN),
-            turned_down_traces: Ring::new(TURNED_DOWN_TRACES),
+impl Default for RecentCalls {
+    fn default() -> RecentCalls {
+        RecentCalls {
+            calls: SidRing::new(RECENT_CALLS),
+            traces: SidRing::new(RECENT_TRACES),
+            faulty: FailureGroups::default(),
+            series: SidRing::new(RECENT_SERIES),
+            turned_down: SidRing::new(RECENT_TURNED_DOWN),
+            turned_down_traces: SidRing::new(TURNED_DOWN_TRACES),
         }
     }
 }
 
-impl Recent {
+impl RecentCalls {
     /// Adds a call.
     pub fn push(&mut self, call: CallView, turned_down: bool) {
         let sid = call.sid.clone();
         if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, Arc::new(call));
     }
+
     /// Adds a call's trace with the head of its view. Returns a trace that was displaced. Traces of calls with
     /// failures are kept longer.
-    pub fn push_trace(&mut self, head: TraceView, trace: Trace, turned_down: bool) -> Option<Trace> {
+    pub fn push_trace(&mut self, head: TraceView, trace: CallTrace, turned_down: bool) -> Option<CallTrace> {
         let sid = head.sid.clone();
-        let ended = Ended { head, trace };
+        let ended = EndedTrace { head, trace };
         if turned_down {
             return self.turned_down_traces.push(&sid, ended).map(|gone| gone.trace);
         }
@@ -114,44 +120,50 @@ impl Recent {
             (true, true) => self.traces.pop(),
             (true, false) => self.faulty.pop(),
         };
-        match self.calls.find(&sid).and_then(|call| Fault::of(call)) {
+        match self.calls.find(&sid).and_then(|call| CallFailureKey::of(call)) {
             Some(fault) => self.faulty.push(&sid, fault, ended),
             None => drop(self.traces.push(&sid, ended)),
         }
         gone.map(|gone| gone.trace)
     }
-    fn ended(&self, sid: &str) -> Option<&Ended> {
+
+    fn ended(&self, sid: &str) -> Option<&EndedTrace> {
         let ended = self.traces.find(sid).or_else(|| self.faulty.get(sid));
         ended.or_else(|| self.turned_down_traces.find(sid))
     }
+
     /// Returns the trace of an ended call, if there is room for more entries.
-    fn open(&mut self, sid: &str) -> Option<&mut Trace> {
+    fn open(&mut self, sid: &str) -> Option<&mut CallTrace> {
         let ended = match self.traces.find_mut(sid) {
             Some(ended) => Some(ended),
             None => self.faulty.get_mut(sid),
         };
         ended.map(|ended| &mut ended.trace).filter(|trace| trace.count() < TRACE_ENTRIES)
     }
+
     /// Returns the traces of ended calls: first of refused calls, then of calls without failures, the oldest first,
     /// then the rest.
-    pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
+    pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut CallTrace> {
         let turned_down = self.turned_down_traces.entries.iter_mut();
         let usual = turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| ended);
         usual.chain(self.faulty.values_mut()).map(|ended| &mut ended.trace)
     }
+
     /// Returns the memory used by messages in all traces, in bytes.
     pub fn message_bytes(&self) -> usize {
         let all = self.turned_down_traces.iter().chain(self.traces.iter()).chain(self.faulty.values());
         all.map(|ended| ended.trace.message_bytes()).sum()
     }
+
     /// Adds an item to the trace of an ended call.
     pub fn note(&mut self, now: Instant, sid: &str, item: &TraceItem) {
         if let Some(trace) = self.open(sid) {
             trace.push(now, item, None);
         }
     }
+
     /// Sets the gaps of a recording of an ended call.
-    pub fn recording_lost(&mut self, sid: &str, recording: &str, lost: &Losses) {
+    pub fn recording_lost(&mut self, sid: &str, recording: &str, lost: &RecordingLosses) {
         let Some(call) = self.calls.find_mut(sid) else { return };
         let known = |call: &CallView| call.recordings.iter().position(|known| known.sid == recording);
         if let Some(at) = known(call)
@@ -161,6 +173,7 @@ impl Recent {
             set_flag(Arc::make_mut(call), "recording_gap");
         }
     }
+
     /// Marks an ended call as one with a silent agent, as shown by a later call.
     pub fn note_silent_agent(&mut self, sid: &str, agent: &str) {
         let Some(call) = self.calls.find_mut(sid) else { return };
@@ -168,37 +181,45 @@ impl Recent {
         call.legs.iter_mut().filter(|leg| leg.agent == agent).for_each(|leg| leg.silent = true);
         set_flag(call, "one_way");
     }
+
     /// Adds an entry about an API request to the trace of an ended call.
     pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
         if let Some(trace) = self.open(sid) {
             trace.push_request(now, text);
         }
     }
+
     /// Adds a call's quality over time.
-    pub fn push_series(&mut self, series: Kept) {
+    pub fn push_series(&mut self, series: QualityRecord) {
         let sid = series.sid.clone();
         self.series.push(&sid, series);
     }
+
     /// Returns the quality over time of a call.
-    pub fn series(&self, sid: &str) -> Option<&Kept> {
+    pub fn series(&self, sid: &str) -> Option<&QualityRecord> {
         self.series.find(sid)
     }
+
     /// Returns a call.
     pub fn call(&self, sid: &str) -> Option<&CallView> {
         self.calls.find(sid).or_else(|| self.turned_down.find(sid)).map(|call| &**call)
     }
+
     /// Returns a call's trace with the start of the call.
     pub fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         self.ended(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
+
     /// Returns whether a call's trace includes messages; `None`: there is no trace.
     pub fn is_traced(&self, sid: &str) -> Option<bool> {
         self.ended(sid).map(|ended| ended.trace.message_bytes() > 0)
     }
+
     /// Returns all calls, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
         newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
     }
+
     /// Returns all calls as shared pointers.
     pub fn shared(&self) -> EndedCalls {
         EndedCalls {
@@ -258,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_full_ring_forgets_the_oldest() {
-        let mut ring = Ring::new(3);
+        let mut ring = SidRing::new(3);
         for n in 0..5 {
             ring.push(&format!("CA{n}"), n);
         }
@@ -287,17 +308,17 @@ mod tests {
 
     // The clock value is arbitrary.
     #[allow(clippy::disallowed_methods)]
-    fn push(recent: &mut Recent, n: usize, outcome: &'static str, code: u16) {
+    fn push(recent: &mut RecentCalls, n: usize, outcome: &'static str, code: u16) {
         let sid = format!("CA{n}");
         recent.push(ended(n, outcome, code), false);
         let head = TraceView::of(sid.clone(), String::new(), vec![]);
-        recent.push_trace(head, Trace::new(Instant::now(), &sid), false);
+        recent.push_trace(head, CallTrace::new(Instant::now(), &sid), false);
     }
 
     #[test]
     fn the_trace_of_a_failed_call_outlives_those_of_ordinary_calls_and_of_other_faults() {
-        let mut recent = Recent::default();
-        let kept = |recent: &Recent| recent.traces.entries.len() + recent.faulty.len();
+        let mut recent = RecentCalls::default();
+        let kept = |recent: &RecentCalls| recent.traces.entries.len() + recent.faulty.len();
         push(&mut recent, 0, "failed", 403);
         for n in 1..3 * RECENT_TRACES {
             push(&mut recent, n, "answered", 200);
@@ -313,7 +334,7 @@ mod tests {
 
     #[test]
     fn limits_are_those_of_the_contract() {
-        let recent = Recent::default();
+        let recent = RecentCalls::default();
         assert_eq!(
             (recent.turned_down.limit, recent.turned_down_traces.limit),
             (RECENT_TURNED_DOWN, TURNED_DOWN_TRACES)

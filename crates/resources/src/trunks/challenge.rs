@@ -1,7 +1,7 @@
 //! Diagnosis of failed authentication towards a trunk, for the operator.
 
 use trunkgate_route::Credentials;
-use trunkgate_sip::{Message, asked_realms};
+use trunkgate_sip::{SipMessage, asked_realms};
 
 /// Maximum characters of a realm in messages.
 const REALM_SHOWN: usize = 64;
@@ -12,7 +12,7 @@ pub(crate) fn auth_fix(trunk: &str) -> String {
 }
 
 /// Describes the fault of a trunk's `auth` after a final 401 or 407.
-pub fn auth_fault(auth: Option<&Credentials>, refusal: &Message) -> String {
+pub fn auth_fault(auth: Option<&Credentials>, refusal: &SipMessage) -> String {
     let is_challenge = |name: &[u8]| {
         [&b"WWW-Authenticate"[..], b"Proxy-Authenticate"].iter().any(|known| name.eq_ignore_ascii_case(known))
     };
@@ -44,7 +44,7 @@ mod tests {
                 "SIP/2.0 407 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
                  Call-ID: c\r\nCSeq: 1 INVITE\r\n{lines}Content-Length: 0\r\n\r\n"
             );
-            Message::parse(text.into()).unwrap()
+            SipMessage::parse(text.into()).unwrap()
         };
         let asks = refusal("Proxy-Authenticate: Digest realm=\"carrier \\\"x\\\"\", nonce=\"n\"\r\n");
         let auth = |realm: Option<&str>| {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustc_hash::FxHashMap;
 use trunkgate_media::canonical;
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Destination, Peer, Table, Trunk};
-use trunkgate_sip::{ClientId, Flow, HeaderName, Message, Transport};
+use trunkgate_route::{Destination, Peer, RoutingTable, Trunk};
+use trunkgate_sip::{ClientId, Flow, HeaderName, SipMessage, Transport};
 use trunkgate_story::view::{AddressView, state_word};
 use trunkgate_story::wall::rfc3339;
 
@@ -21,7 +21,7 @@ use crate::limits::{
 
 /// Address of a trunk with its transport.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
+pub struct TrunkAddress {
     /// Name of the trunk.
     pub trunk: Arc<str>,
     /// Transport of the address.
@@ -30,21 +30,21 @@ pub struct Spot {
     pub address: SocketAddr,
 }
 
-impl Spot {
+impl TrunkAddress {
     /// Returns the key of a trunk's address, with an IPv4-mapped address as IPv4.
-    pub fn new(trunk: &Arc<str>, transport: Transport, address: SocketAddr) -> Spot {
-        Spot { trunk: Arc::clone(trunk), transport, address: canonical(address) }
+    pub fn new(trunk: &Arc<str>, transport: Transport, address: SocketAddr) -> TrunkAddress {
+        TrunkAddress { trunk: Arc::clone(trunk), transport, address: canonical(address) }
     }
 
     /// Returns the key of a flow's remote address.
-    pub fn of(trunk: &Arc<str>, flow: &Flow) -> Spot {
-        Spot::new(trunk, flow.transport, flow.remote)
+    pub fn of(trunk: &Arc<str>, flow: &Flow) -> TrunkAddress {
+        TrunkAddress::new(trunk, flow.transport, flow.remote)
     }
 }
 
 /// Reason not to use an address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum UnfitReason {
     /// The address does not answer.
     Down,
     /// The address has sent 503 with Retry-After.
@@ -53,7 +53,7 @@ pub enum Unfit {
 
 /// Health of one address.
 #[derive(Debug, Default)]
-pub struct Health {
+pub struct AddressHealth {
     /// Peer as configured.
     pub peer: String,
     /// Interval of OPTIONS; zero: disabled.
@@ -69,7 +69,7 @@ pub struct Health {
     /// End of its back-off (Retry-After).
     pub rests_until: Option<Instant>,
     /// Pending OPTIONS and its time of sending.
-    asked: Option<(ClientId, Instant)>,
+    pending: Option<(ClientId, Instant)>,
     /// Time of the next OPTIONS, or of the timeout of the pending one.
     due: Option<Instant>,
     /// Time of the last OPTIONS.
@@ -82,49 +82,51 @@ pub struct Health {
 
 /// Health of all addresses of all trunks.
 #[derive(Debug, Default)]
-pub struct Healths {
-    by_spot: BTreeMap<Spot, Health>,
-    asked: FxHashMap<ClientId, Spot>,
+pub struct HealthTable {
+    by_spot: BTreeMap<TrunkAddress, AddressHealth>,
+    pending: FxHashMap<ClientId, TrunkAddress>,
     /// Names of peers that could not be resolved.
     pub unresolved: HashMap<Destination, NameFault>,
-    queue: BTreeSet<(Instant, Spot)>,
+    queue: BTreeSet<(Instant, TrunkAddress)>,
 }
 
 /// Action for an address at its deadline.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum HealthAction {
     /// An OPTIONS must be sent.
-    Ask(Spot),
+    Ask(TrunkAddress),
     /// The response to this OPTIONS is overdue.
-    Overdue(Spot, ClientId),
+    Overdue(TrunkAddress, ClientId),
 }
 
-impl Healths {
+impl HealthTable {
     /// Applies a table: new addresses get an OPTIONS soon, at a time drawn with `pick(total)` (a random number below
     /// `total`); removed ones are forgotten. Returns pending OPTIONS that are abandoned.
-    pub fn configure(&mut self, now: Instant, table: &Table, pick: &mut dyn FnMut(u32) -> u32) -> Vec<ClientId> {
-        let mut wanted: BTreeMap<Spot, (String, &Trunk)> = BTreeMap::new();
+    pub fn configure(&mut self, now: Instant, table: &RoutingTable, pick: &mut dyn FnMut(u32) -> u32) -> Vec<ClientId> {
+        let mut wanted: BTreeMap<TrunkAddress, (String, &Trunk)> = BTreeMap::new();
         for trunk in table.trunks() {
             for peer in &trunk.peers {
                 for server in &peer.servers {
                     for address in server.sockets() {
-                        let spot = Spot::new(&trunk.name, server.transport, address);
+                        let spot = TrunkAddress::new(&trunk.name, server.transport, address);
                         wanted.entry(spot).or_insert_with(|| (peer.uri.clone(), trunk));
                     }
                 }
             }
         }
-        let gone: Vec<Spot> = self.by_spot.keys().filter(|spot| !wanted.contains_key(*spot)).cloned().collect();
+        let gone: Vec<TrunkAddress> = self.by_spot.keys().filter(|spot| !wanted.contains_key(*spot)).cloned().collect();
         let mut given_up = Vec::new();
         for spot in gone {
             self.set_due(&spot, None);
-            let asked = self.by_spot.remove(&spot).and_then(|health| health.asked);
+            let asked = self.by_spot.remove(&spot).and_then(|health| health.pending);
             given_up.extend(asked.map(|(client, _)| client));
         }
-        given_up.iter().for_each(|client| drop(self.asked.remove(client)));
+        given_up.iter().for_each(|client| drop(self.pending.remove(client)));
         for (spot, (peer, trunk)) in wanted.into_iter().take(HEALTH_SPOTS) {
-            let health =
-                self.by_spot.entry(spot.clone()).or_insert_with(|| Health { peer: peer.clone(), ..Health::default() });
+            let health = self
+                .by_spot
+                .entry(spot.clone())
+                .or_insert_with(|| AddressHealth { peer: peer.clone(), ..AddressHealth::default() });
             health.peer = peer;
             let waits = Duration::from_secs(HEALTH_WAIT_SECONDS);
             health.wait =
@@ -132,11 +134,11 @@ impl Healths {
             let before = std::mem::replace(&mut health.interval, trunk.options_interval);
             let is_new = health.due.is_none();
             if health.interval.is_zero() {
-                let asked = health.asked.take();
+                let asked = health.pending.take();
                 given_up.extend(asked.map(|(client, _)| client));
-                asked.map(|(client, _)| self.asked.remove(&client));
+                asked.map(|(client, _)| self.pending.remove(&client));
                 self.set_due(&spot, None);
-            } else if is_new || (before != health.interval && health.asked.is_none()) {
+            } else if is_new || (before != health.interval && health.pending.is_none()) {
                 let most = health.interval.min(Duration::from_secs(HEALTH_FIRST_SECONDS));
                 let first = most * pick(1000) / 1000;
                 self.set_due(&spot, Some(now + first));
@@ -151,46 +153,46 @@ impl Healths {
     }
 
     /// Returns the next address with a deadline in the past.
-    pub fn pop_due(&mut self, now: Instant) -> Option<Due> {
+    pub fn pop_due(&mut self, now: Instant) -> Option<HealthAction> {
         let (at, spot) = self.queue.first().filter(|(at, _)| *at <= now)?.clone();
         self.queue.remove(&(at, spot.clone()));
         let health = self.by_spot.get_mut(&spot)?;
         health.due = None;
-        match health.asked.take() {
+        match health.pending.take() {
             Some((client, _)) => {
-                self.asked.remove(&client);
-                Some(Due::Overdue(spot, client))
+                self.pending.remove(&client);
+                Some(HealthAction::Overdue(spot, client))
             }
-            None => Some(Due::Ask(spot)),
+            None => Some(HealthAction::Ask(spot)),
         }
     }
 
     /// Notes that an OPTIONS was sent to an address.
-    pub fn began(&mut self, now: Instant, spot: &Spot, client: ClientId) {
+    pub fn began(&mut self, now: Instant, spot: &TrunkAddress, client: ClientId) {
         let Some(health) = self.by_spot.get_mut(spot) else { return };
-        health.asked = Some((client, now));
+        health.pending = Some((client, now));
         health.last_options = Some(now);
         let due = now + health.wait;
-        self.asked.insert(client, spot.clone());
+        self.pending.insert(client, spot.clone());
         self.set_due(spot, Some(due));
     }
 
     /// Ends a pending OPTIONS. Returns its address, and the time since it was sent.
-    pub fn ended(&mut self, now: Instant, client: ClientId) -> Option<(Spot, Duration)> {
-        let spot = self.asked.remove(&client)?;
-        let (_, sent) = self.by_spot.get_mut(&spot)?.asked.take()?;
+    pub fn ended(&mut self, now: Instant, client: ClientId) -> Option<(TrunkAddress, Duration)> {
+        let spot = self.pending.remove(&client)?;
+        let (_, sent) = self.by_spot.get_mut(&spot)?.pending.take()?;
         self.set_due(&spot, None);
         Some((spot, now.saturating_duration_since(sent)))
     }
 
     /// Returns whether an OPTIONS is pending.
     pub fn is_asked(&self, client: ClientId) -> bool {
-        self.asked.contains_key(&client)
+        self.pending.contains_key(&client)
     }
 
     /// Schedules the next OPTIONS: the interval ± 10 % at random, soon after a missed one, with growing intervals
     /// once the address is down.
-    pub fn plan(&mut self, now: Instant, spot: &Spot, pick: &mut dyn FnMut(u32) -> u32) {
+    pub fn plan(&mut self, now: Instant, spot: &TrunkAddress, pick: &mut dyn FnMut(u32) -> u32) {
         let Some(health) = self.by_spot.get(spot).filter(|health| !health.interval.is_zero()) else { return };
         let pause = if (1..HEALTH_FAILURES).contains(&health.failures) {
             health.interval.min(HEALTH_DOUBT)
@@ -205,36 +207,36 @@ impl Healths {
 
     /// Schedules OPTIONS at once to the failing addresses of a host that has just sent a call.
     pub fn hasten(&mut self, now: Instant, trunk: &Arc<str>, host: IpAddr) {
-        let first = Spot { trunk: Arc::clone(trunk), transport: Transport::Udp, address: ([0; 4], 0).into() };
-        let is_due = |(spot, health): &(&Spot, &Health)| {
-            let waits = health.asked.is_none() && !health.interval.is_zero();
+        let first = TrunkAddress { trunk: Arc::clone(trunk), transport: Transport::Udp, address: ([0; 4], 0).into() };
+        let is_due = |(spot, health): &(&TrunkAddress, &AddressHealth)| {
+            let waits = health.pending.is_none() && !health.interval.is_zero();
             let is_new = health.last_options.is_none_or(|at| now.saturating_duration_since(at) >= HEALTH_HASTE);
             spot.address.ip() == host && health.failures > 0 && waits && is_new
         };
         let of_trunk = self.by_spot.range(first..).take_while(|(spot, _)| spot.trunk == *trunk);
-        let due: Vec<Spot> = of_trunk.filter(is_due).map(|(spot, _)| spot.clone()).collect();
+        let due: Vec<TrunkAddress> = of_trunk.filter(is_due).map(|(spot, _)| spot.clone()).collect();
         due.iter().for_each(|spot| self.set_due(spot, Some(now)));
     }
 
     /// Schedules OPTIONS at once to all failing addresses, since a reload may have fixed them. Returns pending
     /// OPTIONS that are abandoned.
     pub(crate) fn recheck(&mut self, now: Instant) -> Vec<ClientId> {
-        let fails = |health: &Health| health.failures > 0 && !health.interval.is_zero();
-        let due: Vec<Spot> =
+        let fails = |health: &AddressHealth| health.failures > 0 && !health.interval.is_zero();
+        let due: Vec<TrunkAddress> =
             self.by_spot.iter().filter(|(_, health)| fails(health)).map(|(spot, _)| spot.clone()).collect();
         let mut given_up = Vec::new();
         for spot in due {
-            let asked = self.by_spot.get_mut(&spot).and_then(|health| health.asked.take());
+            let asked = self.by_spot.get_mut(&spot).and_then(|health| health.pending.take());
             given_up.extend(asked.map(|(client, _)| client));
             self.set_due(&spot, Some(now));
         }
-        given_up.iter().for_each(|client| drop(self.asked.remove(client)));
+        given_up.iter().for_each(|client| drop(self.pending.remove(client)));
         given_up
     }
 
     /// Notes a response. Returns the previous state of the address (`None` inside: unknown); `None`: not an address
     /// of a trunk.
-    pub fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> Option<Option<bool>> {
+    pub fn record_response(&mut self, spot: &TrunkAddress, rtt: Option<Duration>) -> Option<Option<bool>> {
         let health = self.by_spot.get_mut(spot)?;
         health.failures = 0;
         health.rtt = rtt.or(health.rtt);
@@ -243,7 +245,7 @@ impl Healths {
     }
 
     /// Notes a missing response. Returns whether the address is down from now on.
-    pub fn missed(&mut self, now: Instant, spot: &Spot, problem: String) -> bool {
+    pub fn record_timeout(&mut self, now: Instant, spot: &TrunkAddress, problem: String) -> bool {
         let Some(health) = self.by_spot.get_mut(spot) else { return false };
         health.failures = health.failures.saturating_add(1);
         health.last_problem = Some(problem);
@@ -257,14 +259,14 @@ impl Healths {
     }
 
     /// Notes a problem of an address that answers.
-    pub fn problem(&mut self, spot: &Spot, problem: String) {
+    pub fn problem(&mut self, spot: &TrunkAddress, problem: String) {
         if let Some(health) = self.by_spot.get_mut(spot) {
             health.last_problem = Some(problem);
         }
     }
 
     /// Starts a back-off from an address by the Retry-After of its 503 (RFC 3261 §21.5.4), if present.
-    pub fn rest(&mut self, now: Instant, spot: &Spot, response: &Message) {
+    pub fn start_backoff(&mut self, now: Instant, spot: &TrunkAddress, response: &SipMessage) {
         if let Some((health, seconds)) = self.by_spot.get_mut(spot).zip(retry_after(response)) {
             let seconds = u64::from(seconds).min(RETRY_AFTER_MOST_SECONDS);
             health.rests_until = Some(now + Duration::from_secs(seconds));
@@ -272,19 +274,19 @@ impl Healths {
     }
 
     /// Ends the back-off of an address that has answered a call.
-    pub fn took_call(&mut self, spot: &Spot) {
+    pub fn took_call(&mut self, spot: &TrunkAddress) {
         if let Some(health) = self.by_spot.get_mut(spot) {
             health.rests_until = None;
         }
     }
 
     /// Returns the reason not to use an address now; `None`: usable.
-    pub fn unfit(&self, now: Instant, spot: &Spot) -> Option<Unfit> {
+    pub fn unfit(&self, now: Instant, spot: &TrunkAddress) -> Option<UnfitReason> {
         let health = self.by_spot.get(spot)?;
         if health.failures >= HEALTH_FAILURES && !health.interval.is_zero() {
-            return Some(Unfit::Down);
+            return Some(UnfitReason::Down);
         }
-        health.rests_until.filter(|until| *until > now).map(|_| Unfit::Resting)
+        health.rests_until.filter(|until| *until > now).map(|_| UnfitReason::Resting)
     }
 
     /// Returns whether any address of a peer is up; `None`: unknown. A peer with an unresolved name is down.
@@ -310,22 +312,22 @@ impl Healths {
         self.unresolved.get(&peer.destination).copied().filter(|_| peer.servers.is_empty())
     }
 
-    fn any_up(&self, trunk: &str, wanted: impl Fn(&Health) -> bool) -> Option<bool> {
+    fn any_up(&self, trunk: &str, wanted: impl Fn(&AddressHealth) -> bool) -> Option<bool> {
         let known = self.of(trunk).filter(|(_, health)| wanted(health)).filter_map(|(_, health)| health.is_up);
         known.reduce(|a, b| a || b)
     }
 
     /// Returns the addresses of a trunk.
-    pub fn of(&self, trunk: &str) -> impl Iterator<Item = (&Spot, &Health)> {
+    pub fn of(&self, trunk: &str) -> impl Iterator<Item = (&TrunkAddress, &AddressHealth)> {
         self.by_spot.iter().filter(move |(spot, _)| *spot.trunk == *trunk)
     }
 
     /// Returns the health of an address.
-    pub fn get(&self, spot: &Spot) -> Option<&Health> {
+    pub fn get(&self, spot: &TrunkAddress) -> Option<&AddressHealth> {
         self.by_spot.get(spot)
     }
 
-    fn set_due(&mut self, spot: &Spot, due: Option<Instant>) {
+    fn set_due(&mut self, spot: &TrunkAddress, due: Option<Instant>) {
         let Some(health) = self.by_spot.get_mut(spot) else { return };
         if let Some(old) = std::mem::replace(&mut health.due, due) {
             self.queue.remove(&(old, spot.clone()));
@@ -336,9 +338,9 @@ impl Healths {
     }
 }
 
-impl Health {
+impl AddressHealth {
     /// Returns the health for display.
-    pub fn view(&self, now: Instant, spot: &Spot, date: impl Fn(Instant) -> SystemTime) -> AddressView {
+    pub fn view(&self, now: Instant, spot: &TrunkAddress, date: impl Fn(Instant) -> SystemTime) -> AddressView {
         let left = |until: Instant| until.saturating_duration_since(now);
         AddressView {
             transport: spot.transport,
@@ -356,7 +358,7 @@ impl Health {
 }
 
 /// Returns the seconds of a response's Retry-After.
-pub fn retry_after(response: &Message) -> Option<u32> {
+pub fn retry_after(response: &SipMessage) -> Option<u32> {
     response.header(HeaderName::RetryAfter).and_then(delta_seconds)
 }
 

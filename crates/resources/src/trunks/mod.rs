@@ -15,35 +15,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_route::{Figures, Standing, Table, TokenBucket, Trunk};
+use trunkgate_route::{PerformanceFigures, RoutingTable, TokenBucket, Trunk, TrunkPerformance};
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::sounded::Sounded;
+use trunkgate_story::sounded::AudioQuality;
 use trunkgate_story::view::{
-    FaultView, KindView, PeerView, Recent, RegistrationsView, TriedView, TrunkView, state_word,
+    AffectedCalls, FaultView, KindView, PeerView, RegistrationsView, TriedView, TrunkView, state_word,
 };
 use trunkgate_story::wall::rfc3339;
 
-use crate::failures::concerned::Concerned;
-use crate::failures::faults::{Faults, fault_view};
-pub use crate::failures::faults::{Found, Kind};
-use crate::failures::unreached::{Unreached, UnreachedCall};
+use crate::failures::concerned::ConfigChangeScope;
+pub use crate::failures::faults::{CallFault, FaultKind};
+use crate::failures::faults::{TrunkFaults, fault_view};
+use crate::failures::unreached::{UnreachedCall, UnreachedCalls};
 use crate::limits::{
     HEARD_AGAIN, LET_DOWN_KEPT, LET_DOWN_SECONDS, LET_DOWN_TIMES, OVERSIZE_TOLD_EVERY, PACED_ADDRESSES, PROBE_SECONDS,
     SHORT_IN_ROW,
 };
 use crate::lookups::key::{Branch, CallKey};
 use crate::trunks::congestion::Congestion;
-use crate::trunks::recorders::Recorders;
+use crate::trunks::recorders::RecordingResults;
 use crate::trunks::rejections::{FinalResponse, Rejections};
-use crate::trunks::sound::Sound;
+use crate::trunks::sound::TrunkScores;
 
 /// Prefix of the problem text of a trunk without a registration.
 pub(crate) const NOT_REGISTERED: &str = "not registered: ";
 
 /// A waiting attempt and its call.
-pub type Waiting = (CallKey, Branch);
+pub type WaitingAttempt = (CallKey, Branch);
 
 /// State of one trunk.
 #[derive(Debug, Default)]
@@ -53,55 +53,55 @@ struct TrunkState {
     /// Rate limits for calls of both directions, inbound calls and outbound calls.
     buckets: [TokenBucket; 3],
     /// Attempts that wait for capacity, in order of arrival.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingAttempt>,
     /// Rate limit per address, and state of the addresses called recently.
     peer_rate: u32,
     addresses: BTreeMap<IpAddr, TokenBucket>,
     tried: u64,
     /// Calls tried, and calls answered.
     tried_lately: LastHour<2>,
-    answered: Answered,
+    answered: AnsweredCalls,
     failed: u64,
     /// Calls that did not reach the trunk.
-    unreached: Unreached,
-    pace: Pace,
+    unreached: UnreachedCalls,
+    pace: CallRate,
     congestion: Congestion,
     /// Recent answer-seizure ratio and quality.
-    standing: Standing,
+    standing: TrunkPerformance,
     /// Recent failures, with caller and callee.
-    failures: Vec<LetDown>,
+    failures: Vec<TrunkFailure>,
     /// Time of the last call that tried the trunk first despite a lower rank.
     probed: Option<Instant>,
     /// Last problem and its time.
     last_problem: Option<(String, Instant)>,
     /// Sides in answered calls, and silent ones.
-    hearing: LastHour<2>,
+    sides_lately: LastHour<2>,
     /// Causes of silent sides, the most recent last.
-    unheard: Vec<Unheard>,
+    silent_sides: Vec<SilentSides>,
     /// Sides heard, and silent sides in short calls.
-    heard: Heard,
+    heard_sides: HeardSides,
     /// Audio quality.
-    sound: Sound,
+    sound: TrunkScores,
     /// Faults of calls other than silent sides.
-    faults: Faults,
+    faults: TrunkFaults,
     /// Answered and rejected calls.
     rejections: Rejections,
     /// Results of recordings, if the trunk is a group of recording servers.
-    recorders: Recorders,
+    recorders: RecordingResults,
     /// Time of the last log line about an INVITE too long for UDP.
     oversize_told: Option<Instant>,
 }
 
 /// Answered calls since the start, and time of the last one.
 #[derive(Debug, Clone, Copy, Default)]
-struct Answered {
+struct AnsweredCalls {
     calls: u64,
     last: Option<Instant>,
 }
 
 /// Silent sides with one cause.
 #[derive(Debug)]
-struct Unheard {
+struct SilentSides {
     calls: LastHour<1>,
     /// Diagnosis of the most recent one.
     found: Diagnosis,
@@ -112,7 +112,7 @@ struct Unheard {
 
 /// A call that failed because of the trunk.
 #[derive(Debug)]
-struct LetDown {
+struct TrunkFailure {
     at: Instant,
     caller: Box<str>,
     called: Box<str>,
@@ -123,7 +123,7 @@ struct LetDown {
 pub struct Trunks {
     by_name: BTreeMap<Arc<str>, TrunkState>,
     /// Attempts that may have capacity now.
-    woken: Vec<Waiting>,
+    woken: Vec<WaitingAttempt>,
     /// Time of the last log line of each alarm, by trunk and reason.
     alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
 }
@@ -134,7 +134,7 @@ const IN: usize = 1;
 const OUT: usize = 2;
 
 #[derive(Debug, Default)]
-struct Heard {
+struct HeardSides {
     /// Consecutive silent sides in calls too short to count alone; they count from [`SHORT_IN_ROW`] on. A silent side
     /// in a longer call sets this to [`SHORT_IN_ROW`].
     short: u64,
@@ -150,45 +150,49 @@ impl TrunkState {
         if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
             return Err(ReasonSlug::LimitCalls);
         }
-        self.pay(now, direction)?;
+        self.take_tokens(now, direction)?;
         self.calls += 1;
         self.pace.count(now);
         Ok(())
     }
+
     /// Takes a token from the rate limits, if each has one.
-    fn pay(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
+    fn take_tokens(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if !self.wait(now, direction).is_zero() {
             return Err(ReasonSlug::LimitRate);
         }
         for bucket in self.of(direction) {
-            bucket.take(now);
+            bucket.take_token(now);
         }
         Ok(())
     }
+
     /// Returns the time until the rate limits allow another call.
     fn wait(&mut self, now: Instant, direction: usize) -> Duration {
         self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
     }
+
     fn unheard(&self, now: Instant) -> Option<FaultView> {
-        let [of, calls] = self.hearing.sums(now);
-        let last = self.unheard.last().filter(|_| calls > 0)?;
-        let kinds = self.unheard.iter().filter_map(|one| {
+        let [of, calls] = self.sides_lately.sums(now);
+        let last = self.silent_sides.last().filter(|_| calls > 0)?;
+        let kinds = self.silent_sides.iter().filter_map(|one| {
             let [calls] = one.calls.sums(now);
             let (cause, fix, last_sid) = (one.found.cause, one.found.fix.clone(), one.sid.clone());
-            (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.told(), calls, fix, last_sid })
+            (calls > 0).then(|| KindView { kind: cause.slug(), told: cause.shown_address(), calls, fix, last_sid })
         });
-        let fault = fault_view((calls, of, self.heard.sides - last.heard), &last.found, &last.sid);
-        let [recent_of, recent_calls] = self.hearing.recent(now);
-        let both = self.heard.both.iter().map(|(name, calls)| (name.to_string(), calls.sums(now)[0]));
+        let fault = fault_view((calls, of, self.heard_sides.sides - last.heard), &last.found, &last.sid);
+        let [recent_of, recent_calls] = self.sides_lately.recent(now);
+        let both = self.heard_sides.both.iter().map(|(name, calls)| (name.to_string(), calls.sums(now)[0]));
         Some(FaultView {
             kinds: kinds.collect(),
-            recent: Recent { calls: recent_calls, of: recent_of },
+            recent: AffectedCalls { calls: recent_calls, of: recent_of },
             both: both.filter(|(_, calls)| *calls > 0).collect(),
             ..fault
         })
     }
+
     fn note_both(&mut self, now: Instant, other: &Arc<str>, sides: u64) {
-        let both = &mut self.heard.both;
+        let both = &mut self.heard_sides.both;
         both.retain(|(_, calls)| calls.sums(now) != [0]);
         let at = both.iter().position(|(name, _)| name == other).unwrap_or_else(|| {
             both.push((Arc::clone(other), LastHour::default()));
@@ -198,18 +202,26 @@ impl TrunkState {
             calls.add(now, [sides]);
         }
     }
+
     fn note_unheard(&mut self, now: Instant, (found, sides): (&Diagnosis, u64), sid: &str) {
         // Causes absent for an hour are dropped, which bounds the list by the number of cause kinds.
-        let at = self.unheard.iter().position(|one| one.found.cause == found.cause);
-        let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
-        self.unheard.retain(|one| one.calls.sums(now) != [0]);
+        let at = self.silent_sides.iter().position(|one| one.found.cause == found.cause);
+        let mut calls = at.map(|at| self.silent_sides.remove(at).calls).unwrap_or_default();
+        self.silent_sides.retain(|one| one.calls.sums(now) != [0]);
         calls.add(now, [sides]);
-        self.unheard.push(Unheard { calls, found: found.clone(), sid: sid.to_owned(), heard: self.heard.sides });
+        self.silent_sides.push(SilentSides {
+            calls,
+            found: found.clone(),
+            sid: sid.to_owned(),
+            heard: self.heard_sides.sides,
+        });
     }
-    fn fault(&self, now: Instant, kind: Kind) -> Option<FaultView> {
-        let ([answered, _], [recent, _]) = (self.hearing.sums(now), self.hearing.recent(now));
+
+    fn fault(&self, now: Instant, kind: FaultKind) -> Option<FaultView> {
+        let ([answered, _], [recent, _]) = (self.sides_lately.sums(now), self.sides_lately.recent(now));
         self.faults.view(now, kind, (answered, recent))
     }
+
     fn of(&mut self, direction: usize) -> impl Iterator<Item = &mut TokenBucket> {
         self.buckets.iter_mut().enumerate().filter(move |(at, _)| [BOTH, direction].contains(at)).map(|(_, one)| one)
     }
@@ -217,7 +229,7 @@ impl TrunkState {
 
 impl Trunks {
     /// Applies a table's limits. A removed trunk is forgotten once its last call has ended.
-    pub fn configure(&mut self, table: &Table) {
+    pub fn configure(&mut self, table: &RoutingTable) {
         for trunk in table.trunks() {
             let state = self.by_name.entry(trunk.name.clone()).or_default();
             state.max_calls = trunk.max_calls;
@@ -234,10 +246,10 @@ impl Trunks {
 
     /// Treats faults as solved that changed keys may have fixed; counts stay, and the next call with the fault brings
     /// it back.
-    pub fn reconfigured(&mut self, concerned: &Concerned) {
+    pub fn reconfigured(&mut self, concerned: &ConfigChangeScope) {
         for (name, state) in &mut self.by_name {
             if concerned.all_media || concerned.media.contains(name) {
-                state.heard.sides += HEARD_AGAIN;
+                state.heard_sides.sides += HEARD_AGAIN;
                 state.faults.withdraw();
                 state.sound.withdraw();
             }
@@ -254,7 +266,12 @@ impl Trunks {
     }
 
     /// Counts a new call to a trunk, after waiting attempts, or returns the limit that refuses it.
-    pub(crate) fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
+    pub(crate) fn begin_outbound(
+        &mut self,
+        now: Instant,
+        name: &Arc<str>,
+        who: WaitingAttempt,
+    ) -> Result<(), ReasonSlug> {
         let state = self.state(name);
         if state.waiting.front().is_some_and(|first| *first != who) {
             return Err(ReasonSlug::LimitRate);
@@ -263,17 +280,17 @@ impl Trunks {
     }
 
     /// Counts a mid-call request of a trunk towards its rate of new calls.
-    pub fn pay(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
-        self.state(name).pay(now, IN)
+    pub fn count_request(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
+        self.state(name).take_tokens(now, IN)
     }
 
     /// Adds an attempt to those that wait for capacity.
-    pub fn wait(&mut self, name: &Arc<str>, who: Waiting) {
+    pub fn add_waiting(&mut self, name: &Arc<str>, who: WaitingAttempt) {
         self.state(name).waiting.push_back(who);
     }
 
     /// Removes a waiting attempt and wakes the next one.
-    pub fn leave(&mut self, name: &str, who: Waiting) {
+    pub fn remove_waiting(&mut self, name: &str, who: WaitingAttempt) {
         if let Some(state) = self.by_name.get_mut(name) {
             let was_first = state.waiting.front() == Some(&who);
             state.waiting.retain(|waiting| *waiting != who);
@@ -282,13 +299,13 @@ impl Trunks {
     }
 
     /// Returns the time until a waiting attempt may have capacity; `None`: it will be woken.
-    pub fn next_place(&mut self, now: Instant, name: &str, who: Waiting) -> Option<Duration> {
+    pub fn next_place(&mut self, now: Instant, name: &str, who: WaitingAttempt) -> Option<Duration> {
         let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
         Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
     }
 
     /// Takes the attempts that may have capacity now.
-    pub fn woken(&mut self) -> Vec<Waiting> {
+    pub fn woken(&mut self) -> Vec<WaitingAttempt> {
         std::mem::take(&mut self.woken)
     }
 
@@ -305,7 +322,7 @@ impl Trunks {
             }
         }
         let rate = state.peer_rate;
-        state.addresses.entry(address).or_insert_with(|| TokenBucket::new(rate)).take(now)
+        state.addresses.entry(address).or_insert_with(|| TokenBucket::new(rate)).take_token(now)
     }
 
     /// Counts a call restored from a snapshot, regardless of limits.
@@ -343,7 +360,7 @@ impl Trunks {
     /// Notes an answered attempt.
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.answered = Answered { calls: state.answered.calls + 1, last: Some(now) };
+            state.answered = AnsweredCalls { calls: state.answered.calls + 1, last: Some(now) };
             state.tried_lately.count(now, [false, true]);
             state.rejections.answered(now);
             state.standing.count(now, true);
@@ -359,7 +376,7 @@ impl Trunks {
 
     /// Notes that all peers of a target failed because of the trunk, with caller and callee. Repeated calls of one
     /// caller to one number count only a few times, so that they do not affect the trunk's other calls.
-    pub fn let_down(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
+    pub fn record_trunk_failure(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
         let Some(state) = self.by_name.get_mut(name) else { return };
         let while_new = Duration::from_secs(LET_DOWN_SECONDS);
         state.failures.retain(|one| now.saturating_duration_since(one.at) < while_new);
@@ -367,7 +384,7 @@ impl Trunks {
         if same >= LET_DOWN_TIMES || state.failures.len() >= LET_DOWN_KEPT {
             return;
         }
-        state.failures.push(LetDown { at: now, caller: caller.into(), called: called.into() });
+        state.failures.push(TrunkFailure { at: now, caller: caller.into(), called: called.into() });
         state.standing.count(now, false);
     }
 
@@ -381,12 +398,12 @@ impl Trunks {
     /// Notes the mean opinion score of a trunk's media in an answered call.
     pub fn scored(&mut self, now: Instant, name: &str, mos: f64) {
         if let Some(state) = self.by_name.get_mut(name) {
-            state.standing.scored(now, mos);
+            state.standing.add_score(now, mos);
         }
     }
 
     /// Notes the audio quality of a trunk's party in an ended call.
-    pub fn sounded(&mut self, now: Instant, name: &str, sid: &str, call: Sounded) {
+    pub fn sounded(&mut self, now: Instant, name: &str, sid: &str, call: AudioQuality) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.sound.note(now, sid, call);
         }
@@ -394,7 +411,7 @@ impl Trunks {
 
     /// Notes whether a side of a call is heard. A silent side of a short call (`is_short`) counts from the third such
     /// call in a row. Returns the number of sides that count as silent because of this call.
-    pub fn listened(
+    pub fn record_audibility(
         &mut self,
         now: Instant,
         name: &str,
@@ -404,20 +421,20 @@ impl Trunks {
         let Some(state) = self.by_name.get_mut(name) else { return 0 };
         match unheard {
             Some(unheard) => {
-                let before = state.heard.short;
-                state.heard.short = if is_short { before + 1 } else { SHORT_IN_ROW };
-                if state.heard.short < SHORT_IN_ROW {
+                let before = state.heard_sides.short;
+                state.heard_sides.short = if is_short { before + 1 } else { SHORT_IN_ROW };
+                if state.heard_sides.short < SHORT_IN_ROW {
                     return 0;
                 }
                 // Earlier silent sides that were not counted yet.
                 let sides = 1 + if before < SHORT_IN_ROW { before } else { 0 };
-                state.hearing.add(now, [sides; 2]);
+                state.sides_lately.add(now, [sides; 2]);
                 state.note_unheard(now, (unheard, sides), sid);
                 sides
             }
             None => {
-                state.hearing.count(now, [true, false]);
-                (state.heard.sides, state.heard.short) = (state.heard.sides + 1, 0);
+                state.sides_lately.count(now, [true, false]);
+                (state.heard_sides.sides, state.heard_sides.short) = (state.heard_sides.sides + 1, 0);
                 0
             }
         }
@@ -436,28 +453,28 @@ impl Trunks {
     }
 
     /// Notes a fault in a call; `refused`: the call lost its target because of it.
-    pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>, refused: bool) {
+    pub fn record_fault(&mut self, now: Instant, name: &str, sid: &str, found: CallFault<'_>, refused: bool) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.note(now, sid, found, refused);
         }
     }
 
     /// Notes that a fault continues or recurs in a call.
-    pub fn fault_goes_on(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>) {
+    pub fn fault_goes_on(&mut self, now: Instant, name: &str, sid: &str, found: CallFault<'_>) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.renew(now, sid, found);
         }
     }
 
     /// Notes that a call answered at `answered` had no fault of this kind.
-    pub fn without_fault(&mut self, name: &str, kind: Kind, answered: Instant) {
+    pub fn without_fault(&mut self, name: &str, kind: FaultKind, answered: Instant) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.note_good(kind, answered);
         }
     }
 
     /// Returns whether an INVITE too long for UDP must be logged now.
-    pub fn may_tell_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
+    pub fn may_log_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
         let told = &mut self.state(name).oversize_told;
         let due = told.is_none_or(|at| now.saturating_duration_since(at) >= OVERSIZE_TOLD_EVERY);
         if due {
@@ -477,8 +494,10 @@ impl Trunks {
     }
 
     /// Returns the recent answer-seizure ratio and quality of a trunk.
-    pub fn figures(&self, now: Instant, name: &str) -> Figures {
-        self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
+    pub fn figures(&self, now: Instant, name: &str) -> PerformanceFigures {
+        self.by_name
+            .get(name)
+            .map_or_else(|| TrunkPerformance::default().figures(now), |state| state.standing.figures(now))
     }
 
     /// Returns whether a call may test a trunk of lower rank.
@@ -592,10 +611,10 @@ impl Trunks {
             congested_seconds: state.and_then(|state| state.congestion.seconds_left(now)),
             rejected: state.and_then(|state| state.rejections.view(now, trunk)),
             unheard: state.and_then(|state| state.unheard(now)),
-            codec_mismatch: state.and_then(|state| state.fault(now, Kind::Codecs)),
-            loss: state.and_then(|state| state.fault(now, Kind::Loss)),
-            stopped: state.and_then(|state| state.fault(now, Kind::Stopped)),
-            unsent: state.and_then(|state| state.fault(now, Kind::Unsent)),
+            codec_mismatch: state.and_then(|state| state.fault(now, FaultKind::Codecs)),
+            loss: state.and_then(|state| state.fault(now, FaultKind::Loss)),
+            stopped: state.and_then(|state| state.fault(now, FaultKind::Stopped)),
+            unsent: state.and_then(|state| state.fault(now, FaultKind::Unsent)),
             quality: state.and_then(|state| state.sound.view(now)),
             unrecorded: state.and_then(|state| state.recorders.view(now)),
             peers,
@@ -607,13 +626,13 @@ impl Trunks {
 
 /// New calls in the current and in the previous second.
 #[derive(Debug, Default)]
-struct Pace {
+struct CallRate {
     second: Option<Instant>,
     now: u32,
     before: u32,
 }
 
-impl Pace {
+impl CallRate {
     fn count(&mut self, now: Instant) {
         let begun = self.second.map(|second| now.saturating_duration_since(second));
         match begun {
@@ -641,11 +660,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_story::Said;
-    use trunkgate_story::diagnosis::Cause;
+    use trunkgate_story::FailureResponse;
+    use trunkgate_story::diagnosis::FaultCause;
 
     use super::*;
-    use crate::trunks::rejections::Rejected;
+    use crate::trunks::rejections::RejectionScope;
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
@@ -653,10 +672,10 @@ mod tests {
         let start = Instant::now();
         let mut state = TrunkState::default();
         let found = |cause| Diagnosis { cause, text: "words".into(), fix: "others".into() };
-        let ours = Cause::OurAddress([203, 0, 113, 9].into());
-        let elsewhere = Cause::OurAddress([203, 0, 113, 10].into());
-        for (n, cause) in [ours, Cause::Nothing, ours, elsewhere].into_iter().enumerate() {
-            state.hearing.count(start, [true, true]);
+        let ours = FaultCause::OurAddress([203, 0, 113, 9].into());
+        let elsewhere = FaultCause::OurAddress([203, 0, 113, 10].into());
+        for (n, cause) in [ours, FaultCause::Nothing, ours, elsewhere].into_iter().enumerate() {
+            state.sides_lately.count(start, [true, true]);
             state.note_unheard(start, (&found(cause), 1), &format!("CA{n}"));
         }
         let view = state.unheard(start).unwrap();
@@ -669,20 +688,20 @@ mod tests {
         assert_eq!(second, ("our_address", Some([203, 0, 113, 10].into()), 1, "CA3"));
         // Causes of more than an hour ago are neither shown nor kept.
         let later = start + Duration::from_secs(7_200);
-        state.hearing.count(later, [true, true]);
-        state.note_unheard(later, (&found(Cause::Srtp), 1), "CA9");
-        assert_eq!((state.unheard.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
+        state.sides_lately.count(later, [true, true]);
+        state.note_unheard(later, (&found(FaultCause::Srtp), 1), "CA9");
+        assert_eq!((state.silent_sides.len(), state.unheard(later).unwrap().kinds.len()), (1, 1));
     }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn a_side_that_is_not_heard_in_a_short_call_counts_with_the_third_in_a_row() {
         let (now, name) = (Instant::now(), Arc::from("pbx"));
-        let found = Diagnosis { cause: Cause::Nothing, text: "words".into(), fix: "others".into() };
+        let found = Diagnosis { cause: FaultCause::Nothing, text: "words".into(), fix: "others".into() };
         let mut trunks = Trunks::default();
         trunks.state(&name);
         let mut after = |unheard: bool, is_short| {
-            trunks.listened(now, "pbx", "CA1", (unheard.then_some(&found), is_short));
+            trunks.record_audibility(now, "pbx", "CA1", (unheard.then_some(&found), is_short));
             trunks.by_name["pbx"].unheard(now).map_or((0, 0), |view| (view.calls, view.of))
         };
         let short = [(true, true); 5].map(|(unheard, is_short)| after(unheard, is_short));
@@ -695,27 +714,27 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn a_fault_is_so_no_more_after_three_good_calls_or_other_keys() {
         let (now, name) = (Instant::now(), Arc::from("pbx"));
-        let found = Diagnosis { cause: Cause::Nothing, text: "words".into(), fix: "others".into() };
+        let found = Diagnosis { cause: FaultCause::Nothing, text: "words".into(), fix: "others".into() };
         let mut trunks = Trunks::default();
         trunks.state(&name);
         let still = |trunks: &Trunks| {
             let state = &trunks.by_name["pbx"];
-            [state.unheard(now), state.fault(now, Kind::Codecs)].map(|view| view.map(|view| view.still))
+            [state.unheard(now), state.fault(now, FaultKind::Codecs)].map(|view| view.map(|view| view.still))
         };
         let bad = |trunks: &mut Trunks| {
-            trunks.at_fault(now, "pbx", "CA1", Found { kind: Kind::Codecs, what: &found }, false);
-            trunks.listened(now, "pbx", "CA1", (Some(&found), false));
+            trunks.record_fault(now, "pbx", "CA1", CallFault { kind: FaultKind::Codecs, what: &found }, false);
+            trunks.record_audibility(now, "pbx", "CA1", (Some(&found), false));
         };
         bad(&mut trunks);
         for _ in 0..HEARD_AGAIN {
             assert_eq!(still(&trunks), [Some(true); 2]);
-            trunks.listened(now, "pbx", "CA2", (None, false));
-            trunks.without_fault("pbx", Kind::Codecs, now);
+            trunks.record_audibility(now, "pbx", "CA2", (None, false));
+            trunks.without_fault("pbx", FaultKind::Codecs, now);
         }
         assert_eq!(still(&trunks), [Some(false); 2]);
         bad(&mut trunks);
         assert_eq!(still(&trunks), [Some(true); 2]);
-        let of = |name: &str| Concerned { media: [name.into()].into(), ..Concerned::default() };
+        let of = |name: &str| ConfigChangeScope { media: [name.into()].into(), ..ConfigChangeScope::default() };
         trunks.reconfigured(&of("carrier"));
         assert_eq!(still(&trunks), [Some(true); 2]);
         trunks.reconfigured(&of("pbx"));
@@ -723,7 +742,7 @@ mod tests {
         bad(&mut trunks);
         assert_eq!(still(&trunks), [Some(true); 2], "the change did not help");
         assert_eq!(trunks.by_name["pbx"].unheard(now).unwrap().calls, 3, "counts go on");
-        trunks.reconfigured(&Concerned { all_media: true, ..Concerned::default() });
+        trunks.reconfigured(&ConfigChangeScope { all_media: true, ..ConfigChangeScope::default() });
         assert_eq!(still(&trunks), [Some(false); 2]);
     }
 
@@ -733,15 +752,15 @@ mod tests {
         let (now, name) = (Instant::now(), Arc::from("carrier"));
         let mut trunks = Trunks::default();
         trunks.state(&name);
-        let said = Said { code: 403, ..Said::default() };
-        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        let said = FailureResponse { code: 403, ..FailureResponse::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", RejectionScope::Always);
         trunks.responded(now, "carrier", &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
         let still =
             |trunks: &Trunks| trunks.by_name["carrier"].rejections.view(now, &Trunk::named("carrier")).unwrap().still;
         let (media, calls) = (["carrier".into()].into(), ["pbx".into()].into());
-        trunks.reconfigured(&Concerned { all_media: true, media, calls, ..Concerned::default() });
+        trunks.reconfigured(&ConfigChangeScope { all_media: true, media, calls, ..ConfigChangeScope::default() });
         assert!(still(&trunks), "nothing was changed for which that carrier rejects calls");
-        trunks.reconfigured(&Concerned { calls: ["carrier".into()].into(), ..Concerned::default() });
+        trunks.reconfigured(&ConfigChangeScope { calls: ["carrier".into()].into(), ..ConfigChangeScope::default() });
         assert!(!still(&trunks));
     }
 
@@ -750,7 +769,7 @@ mod tests {
     fn the_pace_is_that_of_the_last_whole_second() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::default();
+        let mut pace = CallRate::default();
         for ms in [0, 300, 900] {
             pace.count(at(ms));
         }

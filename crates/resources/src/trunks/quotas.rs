@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use trunkgate_route::{Quota, Table, TokenBucket};
+use trunkgate_route::{Quota, RoutingTable, TokenBucket};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::lookups::key::{Branch, CallKey};
 
 /// A counted call: the inbound call of the trunk, or one of its attempts.
-pub type Counted = (CallKey, Option<Branch>);
+pub type CountedCall = (CallKey, Option<Branch>);
 
 /// Numbers of a call.
 #[derive(Debug, Clone, Copy)]
-pub struct Numbered<'a> {
+pub struct CallNumbers<'a> {
     /// Called number, in each possible reading.
     pub called: &'a [String],
     /// Caller number; empty: unknown.
@@ -37,13 +37,13 @@ pub struct DayCount {
 }
 
 /// A limit that is reached: reason, and key with value and scope.
-pub type Reached = (ReasonSlug, String);
+pub type ReachedQuota = (ReasonSlug, String);
 
 /// Counters of one limit.
 #[derive(Debug)]
-struct Used {
+struct QuotaCounters {
     quota: Quota,
-    live: Vec<Counted>,
+    live: Vec<CountedCall>,
     bucket: TokenBucket,
     day: (Date, u32),
     /// Earlier days, which may be current again when the clock is set; the latest last.
@@ -53,16 +53,16 @@ struct Used {
 /// Maximum earlier days kept.
 const OTHER_DAYS: usize = 3;
 
-impl Used {
-    fn of(quota: &Quota) -> Used {
+impl QuotaCounters {
+    fn of(quota: &Quota) -> QuotaCounters {
         let bucket = TokenBucket::new(quota.calls_per_second);
-        Used { quota: quota.clone(), live: Vec::new(), bucket, day: (Date::MIN, 0), others: VecDeque::new() }
+        QuotaCounters { quota: quota.clone(), live: Vec::new(), bucket, day: (Date::MIN, 0), others: VecDeque::new() }
     }
 
     /// Keeps the counters for a limit with possibly changed values.
-    fn under(mut self, quota: &Quota) -> Used {
+    fn under(mut self, quota: &Quota) -> QuotaCounters {
         self.bucket.set_rate(quota.calls_per_second);
-        Used { quota: quota.clone(), ..self }
+        QuotaCounters { quota: quota.clone(), ..self }
     }
 
     /// Switches to the counter of a day.
@@ -110,18 +110,18 @@ impl Used {
 /// Counters of all limits by trunk.
 #[derive(Debug, Default)]
 pub struct Quotas {
-    by_trunk: BTreeMap<Arc<str>, Vec<Used>>,
+    by_trunk: BTreeMap<Arc<str>, Vec<QuotaCounters>>,
 }
 
 impl Quotas {
     /// Applies a table's limits, and keeps the counters of those with the same scope.
-    pub fn configure(&mut self, table: &Table) {
+    pub fn configure(&mut self, table: &RoutingTable) {
         let mut before = std::mem::take(&mut self.by_trunk);
         for trunk in table.trunks().iter().filter(|trunk| !trunk.quotas.is_empty()) {
             let mut known = before.remove(&trunk.name).unwrap_or_default();
             let used = trunk.quotas.iter().map(|quota| {
                 let same = known.iter().position(|used| used.quota.counts_as(quota));
-                same.map_or_else(|| Used::of(quota), |at| known.swap_remove(at).under(quota))
+                same.map_or_else(|| QuotaCounters::of(quota), |at| known.swap_remove(at).under(quota))
             });
             let used = used.collect();
             self.by_trunk.insert(trunk.name.clone(), used);
@@ -148,19 +148,19 @@ impl Quotas {
         &mut self,
         (now, at): (Instant, Timestamp),
         trunk: &str,
-        call: Numbered<'_>,
-        who: Counted,
-    ) -> Result<Vec<DayCount>, Reached> {
+        call: CallNumbers<'_>,
+        who: CountedCall,
+    ) -> Result<Vec<DayCount>, ReachedQuota> {
         let mut counts: Vec<DayCount> = Vec::new();
         let Some(all) = self.by_trunk.get_mut(trunk) else { return Ok(counts) };
-        let covers = |used: &&mut Used| used.quota.covers(call.called, call.caller);
+        let covers = |used: &&mut QuotaCounters| used.quota.covers(call.called, call.caller);
         for used in all.iter_mut().filter(covers) {
             if let Some(reason) = used.reached(now, at) {
                 return Err((reason, used.key(reason)));
             }
         }
         for used in all.iter_mut().filter(covers) {
-            used.bucket.take(now);
+            used.bucket.take_token(now);
             used.day.1 = used.day.1.saturating_add(1);
             if used.quota.max_calls > 0 {
                 used.live.push(who);
@@ -179,7 +179,7 @@ impl Quotas {
     }
 
     /// Removes an attempt that ended without an answer.
-    pub fn end(&mut self, trunk: &str, who: Counted) {
+    pub fn end(&mut self, trunk: &str, who: CountedCall) {
         for used in self.by_trunk.get_mut(trunk).into_iter().flatten() {
             if let Some(at) = used.live.iter().position(|counted| *counted == who) {
                 used.live.swap_remove(at);
@@ -189,7 +189,7 @@ impl Quotas {
 
     /// Moves the slot of a callee to another call, in which the callee continues, at each matching limit of its
     /// trunk.
-    pub fn pass_on(&mut self, trunk: &str, call: Numbered<'_>, (from, to): (CallKey, CallKey)) {
+    pub fn pass_on(&mut self, trunk: &str, call: CallNumbers<'_>, (from, to): (CallKey, CallKey)) {
         let all = self.by_trunk.get_mut(trunk).into_iter().flatten();
         for used in all.filter(|used| used.quota.covers(call.called, call.caller)) {
             let mut newest_first = used.live.iter_mut().rev();

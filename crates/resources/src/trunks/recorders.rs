@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{FailedRecordings, Recent};
+use trunkgate_story::view::{AffectedCalls, FailedRecordings};
 
 use crate::limits::{HEARD_AGAIN, SIPREC_FAILED_IN_ROW, SIPREC_TRIAL_SECONDS};
 
 /// Results of one group's recordings.
 #[derive(Debug, Default)]
-pub(crate) struct Recorders {
+pub(crate) struct RecordingResults {
     /// Recordings requested, and those that no server accepted or completed.
     hour: LastHour<2>,
     /// Most recent failure: result of the last server, and SID of the call.
@@ -23,7 +23,7 @@ pub(crate) struct Recorders {
     trial: Option<Instant>,
 }
 
-impl Recorders {
+impl RecordingResults {
     /// Notes a recording that a server accepted.
     pub(crate) fn taken(&mut self, now: Instant) {
         self.hour.count(now, [true, false]);
@@ -66,7 +66,7 @@ impl Recorders {
         Some(FailedRecordings {
             failed,
             of,
-            recent: Recent { calls: recent_failed, of: recent_of },
+            recent: AffectedCalls { calls: recent_failed, of: recent_of },
             still: self.good < HEARD_AGAIN,
             good_since: self.good,
             refusing: self.trial.is_some(),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn calls_are_refused_after_three_failures_but_for_one_trial_in_a_while() {
-        let (mut now, mut group) = (Instant::now(), Recorders::default());
+        let (mut now, mut group) = (Instant::now(), RecordingResults::default());
         assert!(group.view(now).is_none());
         for n in 1..=3 {
             assert_eq!(group.refuse(now), None, "before failure {n}");
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn changed_keys_withdraw_what_was_wrong() {
-        let (now, mut group) = (Instant::now(), Recorders::default());
+        let (now, mut group) = (Instant::now(), RecordingResults::default());
         (0..5).for_each(|_| group.failed(now, "sip:srs: 488", "CA1"));
         group.withdraw();
         assert!(group.refuse(now).is_none() && group.view(now).is_none());

@@ -1,7 +1,7 @@
 //! Reasons that a remote party gives for rejecting a call, parsed from its response.
 
-use trunkgate_sip::{HeaderName, Message, StartLine};
-use trunkgate_story::Said;
+use trunkgate_sip::{HeaderName, SipMessage, StartLine};
+use trunkgate_story::FailureResponse;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::redact::addresses;
 use trunkgate_story::sentence::without_numbers;
@@ -13,7 +13,7 @@ use crate::trunks::health::retry_after;
 const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
 
 /// Returns code and texts of a final response to a request with or without credentials.
-pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
+pub fn failure_response(code: u16, had_credentials: bool, response: &SipMessage) -> FailureResponse {
     let phrase = match response.start_line() {
         StartLine::Response { reason, .. } => words(reason, REJECTION_TEXT_CHARS).replace('"', "'"),
         StartLine::Request { .. } => String::new(),
@@ -21,7 +21,7 @@ pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
     let mut texts: Vec<String> = Vec::new();
     let reasons = response.headers(HeaderName::Reason).filter_map(text_of_reason);
     let warnings = response.headers(HeaderName::Warning).filter_map(quoted);
-    let own = response.fields().filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+    let own = response.fields().filter(|(name, _)| gives_reason(name)).map(|(_, value)| value);
     for text in reasons.chain(warnings).chain(own).map(|text| words(text, REJECTION_TEXT_CHARS).replace('"', "'")) {
         let is_known = text.eq_ignore_ascii_case(&phrase) || texts.contains(&text);
         if !text.is_empty() && !is_known && texts.len() < REJECTION_TEXTS {
@@ -29,11 +29,19 @@ pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
         }
     }
     let q850 = response.headers(HeaderName::Reason).find_map(cause_of_reason);
-    Said { code, phrase, texts, retry_after: retry_after(response), had_credentials, q850, answers_others: false }
+    FailureResponse {
+        code,
+        phrase,
+        texts,
+        retry_after: retry_after(response),
+        had_credentials,
+        q850,
+        answers_others: false,
+    }
 }
 
 /// Returns whether a proprietary header gives a reason.
-fn is_telling(name: &[u8]) -> bool {
+fn gives_reason(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     name.starts_with("x-") && TELLING.iter().any(|part| name.contains(part))
 }
@@ -83,8 +91,8 @@ mod tests {
             "SIP/2.0 {line}\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
              Call-ID: c\r\nCSeq: 1 INVITE\r\n{headers}Content-Length: 0\r\n\r\n"
         );
-        let message = Message::parse(text.into()).unwrap();
-        said(403, false, &message).to_string()
+        let message = SipMessage::parse(text.into()).unwrap();
+        failure_response(403, false, &message).to_string()
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use trunkgate_route::Trunk;
-use trunkgate_story::Said;
+use trunkgate_story::FailureResponse;
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::view::{Recent, RejectedView, RejectionView};
+use trunkgate_story::view::{AffectedCalls, RejectedView, RejectionView};
 
 use crate::failures::recovery::Recovery;
 use crate::limits::REJECTIONS_KEPT;
@@ -28,7 +28,7 @@ const KEPT_SINCE_LOST: u64 = 3;
 
 /// Meaning of a rejection for the trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
+pub enum RejectionScope {
     /// The trunk does not accept the call.
     Always,
     /// The trunk does not accept the number; several in a row indicate a wrong number format.
@@ -47,9 +47,9 @@ pub struct FinalResponse<'a> {
     /// Called number.
     pub called: &'a str,
     /// Meaning of the response for the trunk.
-    pub how: Rejected,
+    pub how: RejectionScope,
     /// Code and texts of the response.
-    pub said: &'a Said,
+    pub said: &'a FailureResponse,
     /// Fault of the trunk's `auth` after 401 or 407, or a note that `auth` was sent before a 403.
     pub fault: Option<&'a str>,
     /// Whether the call ended with it: no other target was tried.
@@ -62,13 +62,13 @@ pub(crate) struct Rejections {
     /// Calls answered or rejected, and calls rejected.
     decided: LastHour<2>,
     /// Rejections by text, the newest last.
-    by_words: Vec<Rejection>,
+    by_words: Vec<RejectionGroup>,
     /// Whether the trunk still rejects calls.
     recovery: Recovery,
     /// Calls since the last answered one.
-    unanswered: Unanswered,
+    unanswered: UnansweredStreak,
     /// Latest calls, the newest last.
-    latest: VecDeque<Latest>,
+    latest: VecDeque<RecentResult>,
     /// Calls rejected since earlier rejections were solved, and those that were lost.
     present: LastHour<2>,
     /// Calls answered or rejected, and rejected, since the start.
@@ -83,7 +83,7 @@ pub(crate) struct Rejections {
 
 /// Final responses of a trunk other than 2xx since its last answered call.
 #[derive(Debug, Default)]
-struct Unanswered {
+struct UnansweredStreak {
     /// Rejected calls.
     rejected: u64,
     /// Rejected calls that were lost.
@@ -100,28 +100,28 @@ struct Unanswered {
 
 /// A recent call of a trunk.
 #[derive(Debug)]
-enum Latest {
+enum RecentResult {
     /// An answered call.
     Answered,
     /// A rejected call that is already counted, or is no evidence.
     Other,
     /// A rejected call that is evidence only together with similar ones.
-    Held(Box<Held>),
+    Held(Box<PendingRejection>),
 }
 
 /// A rejection that counts only together with similar ones.
 #[derive(Debug)]
-struct Held {
+struct PendingRejection {
     is_of_number: bool,
     is_counted: bool,
-    one: Single,
+    one: SingleRejection,
     called: Box<str>,
 }
 
 /// A rejection to be counted.
 #[derive(Debug, Clone)]
-struct Single {
-    said: Said,
+struct SingleRejection {
+    said: FailureResponse,
     fault: Option<Box<str>>,
     sid: String,
     is_lost: bool,
@@ -129,7 +129,7 @@ struct Single {
     is_in_row: bool,
 }
 
-impl Unanswered {
+impl UnansweredStreak {
     /// Notes a response about the callee. Returns whether there are enough of them to count against the trunk.
     fn note_of_party(&mut self, called: &str, code: u16) -> bool {
         self.of_party += 1;
@@ -142,7 +142,7 @@ impl Unanswered {
     }
 
     /// Counts a rejection.
-    fn note(&mut self, one: &Single) {
+    fn note(&mut self, one: &SingleRejection) {
         let is_lost = one.is_in_row && one.is_lost;
         self.rejected += u64::from(one.is_in_row);
         self.lost += u64::from(is_lost);
@@ -151,7 +151,7 @@ impl Unanswered {
 }
 
 /// Takes the rejections that are not counted yet; each called number once.
-fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single> {
+fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut PendingRejection)>) -> Vec<SingleRejection> {
     let mut numbers: Vec<Box<str>> = Vec::new();
     let mut singles = Vec::new();
     for (is_in_row, held) in held {
@@ -161,7 +161,7 @@ fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single
             numbers.push(held.called.clone());
         }
         if !was_counted && !is_known {
-            singles.push(Single { is_in_row, ..held.one.clone() });
+            singles.push(SingleRejection { is_in_row, ..held.one.clone() });
         }
     }
     singles
@@ -169,12 +169,12 @@ fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single
 
 /// Calls rejected with the same code and phrase.
 #[derive(Debug)]
-struct Rejection {
+struct RejectionGroup {
     calls: LastHour<1>,
     /// Whether one of them came after earlier rejections were solved.
     is_present: bool,
     /// Response of the most recent one.
-    said: Said,
+    said: FailureResponse,
     fault: Option<Box<str>>,
     sid: String,
 }
@@ -185,9 +185,9 @@ impl Rejections {
         self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
         self.recovery.note_good();
-        self.unanswered = Unanswered::default();
+        self.unanswered = UnansweredStreak::default();
         self.is_withdrawn = false;
-        self.push(Latest::Answered);
+        self.push(RecentResult::Answered);
     }
 
     /// Returns whether the trunk answers some calls while it rejects others.
@@ -200,7 +200,7 @@ impl Rejections {
     pub(crate) fn withdraw(&mut self) {
         self.is_withdrawn = self.by_words.iter().any(|one| one.is_present) && self.recovery.good_since() == 0;
         self.recovery.withdraw();
-        self.unanswered = Unanswered::default();
+        self.unanswered = UnansweredStreak::default();
         self.latest.clear();
     }
 
@@ -209,7 +209,7 @@ impl Rejections {
         self.decisions
     }
 
-    fn push(&mut self, one: Latest) {
+    fn push(&mut self, one: RecentResult) {
         if self.latest.len() >= LATEST {
             self.latest.pop_front();
         }
@@ -221,26 +221,41 @@ impl Rejections {
         let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
         self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
-        let one =
-            Single { said: said.clone(), fault: fault.map(Into::into), sid: sid.to_owned(), is_lost, is_in_row: true };
+        let one = SingleRejection {
+            said: said.clone(),
+            fault: fault.map(Into::into),
+            sid: sid.to_owned(),
+            is_lost,
+            is_in_row: true,
+        };
         let counted = match how {
-            Rejected::OfMedia => {
-                self.push(Latest::Other);
+            RejectionScope::OfMedia => {
+                self.push(RecentResult::Other);
                 Vec::new()
             }
-            Rejected::Always => {
-                self.push(Latest::Other);
+            RejectionScope::Always => {
+                self.push(RecentResult::Other);
                 vec![one]
             }
-            Rejected::OfNumber => {
+            RejectionScope::OfNumber => {
                 let called = called.into();
-                self.push(Latest::Held(Box::new(Held { is_of_number: true, is_counted: false, one, called })));
+                self.push(RecentResult::Held(Box::new(PendingRejection {
+                    is_of_number: true,
+                    is_counted: false,
+                    one,
+                    called,
+                })));
                 self.numbers()
             }
-            Rejected::OfParty => {
+            RejectionScope::OfParty => {
                 let is_trunks = self.unanswered.note_of_party(called, said.code);
                 let called = called.into();
-                self.push(Latest::Held(Box::new(Held { is_of_number: false, is_counted: false, one, called })));
+                self.push(RecentResult::Held(Box::new(PendingRejection {
+                    is_of_number: false,
+                    is_counted: false,
+                    one,
+                    called,
+                })));
                 if is_trunks { self.parties() } else { Vec::new() }
             }
         };
@@ -250,7 +265,7 @@ impl Rejections {
         self.decided.add(now, [0, counted.len() as u64]);
         // Earlier calls were already counted as other calls, and a counter must not decrease.
         self.decisions[1] += 1;
-        let answered = self.latest.iter().filter(|one| matches!(one, Latest::Answered)).count();
+        let answered = self.latest.iter().filter(|one| matches!(one, RecentResult::Answered)).count();
         let good = if counted.iter().all(|one| one.is_in_row) { 0 } else { answered };
         if self.recovery.note_bads(now, counted.len() as u64, good as u64) {
             // Earlier rejections are solved: the current ones may have another cause.
@@ -263,17 +278,17 @@ impl Rejections {
     }
 
     /// Returns the latest rejections that can count together; `true`: no call was answered since.
-    fn held(&mut self, is_of_number: bool) -> impl Iterator<Item = (bool, &mut Held)> {
-        let row = self.latest.iter().rposition(|one| matches!(one, Latest::Answered)).map_or(0, |at| at + 1);
+    fn held(&mut self, is_of_number: bool) -> impl Iterator<Item = (bool, &mut PendingRejection)> {
+        let row = self.latest.iter().rposition(|one| matches!(one, RecentResult::Answered)).map_or(0, |at| at + 1);
         self.latest.iter_mut().enumerate().filter_map(move |(at, one)| match one {
-            Latest::Held(held) if held.is_of_number == is_of_number => Some((at >= row, &mut **held)),
-            Latest::Held(_) | Latest::Answered | Latest::Other => None,
+            RecentResult::Held(held) if held.is_of_number == is_of_number => Some((at >= row, &mut **held)),
+            RecentResult::Held(_) | RecentResult::Answered | RecentResult::Other => None,
         })
     }
 
     /// Returns the rejected numbers that count now: a single wrong number is no fault of the trunk, several in a row
     /// or many of the latest calls are.
-    fn numbers(&mut self) -> Vec<Single> {
+    fn numbers(&mut self) -> Vec<SingleRejection> {
         let (mut all, mut in_row): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for (is_in_row, held) in self.held(true) {
             let called = &*held.called;
@@ -292,17 +307,17 @@ impl Rejections {
     }
 
     /// Returns the unreached callees since the last answered call.
-    fn parties(&mut self) -> Vec<Single> {
+    fn parties(&mut self) -> Vec<SingleRejection> {
         uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
     }
 
     /// Counts a rejection by its text.
-    fn count(&mut self, now: Instant, one: &Single) {
-        let Single { said, fault, sid, .. } = one;
+    fn count(&mut self, now: Instant, one: &SingleRejection) {
+        let SingleRejection { said, fault, sid, .. } = one;
         self.present.add(now, [1, u64::from(one.is_lost)]);
         self.unanswered.note(one);
         // Rejections that were solved, or had another cause, are kept apart.
-        let same = |known: &Rejection| {
+        let same = |known: &RejectionGroup| {
             known.is_present
                 && known.fault == *fault
                 && (known.said.code, &known.said.phrase) == (said.code, &said.phrase)
@@ -315,7 +330,7 @@ impl Rejections {
         }
         calls.add(now, [1]);
         let (said, fault, sid) = (said.clone(), fault.clone(), sid.clone());
-        self.by_words.push(Rejection { calls, is_present: true, said, fault, sid });
+        self.by_words.push(RejectionGroup { calls, is_present: true, said, fault, sid });
     }
 
     /// Returns the trunk's rejections of the last hour.
@@ -323,7 +338,7 @@ impl Rejections {
         let [of, calls] = self.decided.sums(now);
         let calls = calls.min(of);
         let last = self.by_words.last().filter(|_| calls > 0)?;
-        let answer = |one: &Rejection| {
+        let answer = |one: &RejectionGroup| {
             let [calls] = one.calls.sums(now);
             let (code, text) = (one.said.code, one.said.words());
             let (fault, retry_after) = (one.fault.as_deref().map(str::to_owned), one.said.retry_after);
@@ -343,7 +358,7 @@ impl Rejections {
         let [bad, tried] = self.recovery.share();
         let fix = rejection_fix(&answers, (in_row > 0 && lost == 0, bad < tried), trunk);
         let [recent_of, recent_calls] = self.decided.recent(now);
-        let recent = Recent { calls: recent_calls.min(recent_of), of: recent_of };
+        let recent = AffectedCalls { calls: recent_calls.min(recent_of), of: recent_of };
         let present = [self.present.recent(now), self.present.sums(now)].map(|[calls, _]| calls);
         let [_, present_lost] = self.present.sums(now);
         let (lately, at) = (self.recovery.share(), self.at);
@@ -386,11 +401,16 @@ fn rejection_fix(answers: &[RejectionView], (has_next, answers_some): (bool, boo
             codes.push(code);
         }
     }
-    let of = if has_next { Said::advice_beside_a_target } else { Said::advice };
+    let of = if has_next { FailureResponse::advice_beside_a_target } else { FailureResponse::advice };
     let advice = |code: &u16| {
         let by_auth = (trunk.auth.is_some() && matches!(code, 401 | 407)).then(|| auth_fix(&trunk.name));
         let had_credentials = present().any(|one| one.code == *code && one.fault.is_some());
-        let said = Said { code: *code, had_credentials, answers_others: answers_some, ..Said::default() };
+        let said = FailureResponse {
+            code: *code,
+            had_credentials,
+            answers_others: answers_some,
+            ..FailureResponse::default()
+        };
         Some((*code, by_auth.or_else(|| of(&said).map(str::to_owned))?))
     };
     let advice: Vec<(u16, String)> = codes.iter().filter_map(advice).collect();
@@ -409,8 +429,8 @@ mod tests {
     use super::*;
 
     fn reject(rejections: &mut Rejections, now: Instant, code: u16) {
-        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
-        let said = Said { code, ..Said::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", RejectionScope::Always);
+        let said = FailureResponse { code, ..FailureResponse::default() };
         rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
     }
 
@@ -490,8 +510,8 @@ mod tests {
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn refused_credentials_are_missing_or_wrong() {
         let (now, mut rejections) = (Instant::now(), Rejections::default());
-        let said = Said { code: 407, retry_after: Some(9), ..Said::default() };
-        let (sid, called, how) = ("CA1", "+14155550100", Rejected::Always);
+        let said = FailureResponse { code: 407, retry_after: Some(9), ..FailureResponse::default() };
+        let (sid, called, how) = ("CA1", "+14155550100", RejectionScope::Always);
         let fault = Some("user or password of the trunk's `auth` is wrong");
         rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
         let mut trunk = Trunk::named("carrier");
@@ -507,7 +527,7 @@ mod tests {
             rejections.view(now, &trunk).unwrap().fix.starts_with("403: Check the allow list"),
             "that is another fault"
         );
-        let said = Said { code: 403, had_credentials: true, ..Said::default() };
+        let said = FailureResponse { code: 403, had_credentials: true, ..FailureResponse::default() };
         let fault = Some("to a request with credentials");
         rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault, is_lost: true });
         let fix = rejections.view(now, &trunk).unwrap().fix;
@@ -538,8 +558,9 @@ mod tests {
         let of = |codes: &[(u16, usize)], numbers: usize| {
             let mut rejections = Rejections::default();
             for (code, n) in codes.iter().flat_map(|(code, calls)| (0..*calls).map(move |n| (*code, n))) {
-                let (said, called) = (Said { code, ..Said::default() }, (n % numbers).to_string());
-                let how = if code == 403 { Rejected::Always } else { Rejected::OfParty };
+                let (said, called) =
+                    (FailureResponse { code, ..FailureResponse::default() }, (n % numbers).to_string());
+                let how = if code == 403 { RejectionScope::Always } else { RejectionScope::OfParty };
                 rejections.note(
                     now,
                     &FinalResponse { sid: "CA1", called: &called, how, said: &said, fault: None, is_lost: true },
@@ -568,7 +589,8 @@ mod tests {
         let now = Instant::now();
         let mut rejections = Rejections::default();
         let not_found = |rejections: &mut Rejections, called: &str| {
-            let (sid, how, said) = ("CA2", Rejected::OfNumber, Said { code: 404, ..Said::default() });
+            let (sid, how, said) =
+                ("CA2", RejectionScope::OfNumber, FailureResponse { code: 404, ..FailureResponse::default() });
             rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true });
         };
         let view = |rejections: &Rejections| rejections.view(now, &Trunk::named("carrier")).unwrap();
@@ -601,8 +623,9 @@ mod tests {
         let run = |calls: &[Option<u32>]| {
             let mut rejections = Rejections::default();
             for call in calls {
-                let (called, said) = (call.unwrap_or_default().to_string(), Said { code: 404, ..Said::default() });
-                let (sid, called, how) = ("CA1", called.as_str(), Rejected::OfNumber);
+                let (called, said) =
+                    (call.unwrap_or_default().to_string(), FailureResponse { code: 404, ..FailureResponse::default() });
+                let (sid, called, how) = ("CA1", called.as_str(), RejectionScope::OfNumber);
                 match call {
                     Some(_) => rejections
                         .note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost: true }),
@@ -632,20 +655,20 @@ mod tests {
     fn rejections_that_another_target_takes_lose_no_callers_and_codecs_are_counted_elsewhere() {
         let now = Instant::now();
         let mut rejections = Rejections::default();
-        let mut note = |code: u16, how: Rejected, is_lost: bool| {
-            let (sid, called, said) = ("CA1", "1", Said { code, ..Said::default() });
+        let mut note = |code: u16, how: RejectionScope, is_lost: bool| {
+            let (sid, called, said) = ("CA1", "1", FailureResponse { code, ..FailureResponse::default() });
             rejections.note(now, &FinalResponse { sid, called, how, said: &said, fault: None, is_lost });
             rejections.view(now, &Trunk::named("carrier")).map(|view| (view.calls, view.of, view.lost))
         };
         for calls in 1..=3 {
-            assert_eq!(note(403, Rejected::Always, true), Some((calls, calls, calls)));
+            assert_eq!(note(403, RejectionScope::Always, true), Some((calls, calls, calls)));
         }
-        assert_eq!(note(503, Rejected::Always, false), Some((4, 4, 3)));
-        assert_eq!(note(503, Rejected::Always, false), Some((5, 5, 3)));
-        assert_eq!(note(503, Rejected::Always, false), Some((6, 6, 0)), "the callers of now get another target");
+        assert_eq!(note(503, RejectionScope::Always, false), Some((4, 4, 3)));
+        assert_eq!(note(503, RejectionScope::Always, false), Some((5, 5, 3)));
+        assert_eq!(note(503, RejectionScope::Always, false), Some((6, 6, 0)), "the callers of now get another target");
         for of in 7..=18 {
-            assert_eq!(note(488, Rejected::OfMedia, true), Some((6, of, 0)));
+            assert_eq!(note(488, RejectionScope::OfMedia, true), Some((6, of, 0)));
         }
-        assert_eq!(note(403, Rejected::Always, true), Some((7, 19, 4)));
+        assert_eq!(note(403, RejectionScope::Always, true), Some((7, 19, 4)));
     }
 }

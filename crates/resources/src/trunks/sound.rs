@@ -3,25 +3,25 @@
 use std::time::Instant;
 
 use trunkgate_story::last_hour::LastHour;
-use trunkgate_story::sounded::Sounded;
+use trunkgate_story::sounded::AudioQuality;
 use trunkgate_story::view::TrunkQuality;
 
 use crate::limits::{HEARD_AGAIN, POOR_TRUNK_MOS};
 
 /// Mean opinion scores of one trunk's calls.
 #[derive(Debug, Default)]
-pub(crate) struct Sound {
+pub(crate) struct TrunkScores {
     /// Calls, the sum of their scores in hundredths, and calls with a poor score.
     scores: LastHour<3>,
     /// Most recent call with a poor score, and its SID.
-    poor: Option<(Sounded, String)>,
+    poor: Option<(AudioQuality, String)>,
     /// Consecutive calls since then without a poor score.
     good: u64,
 }
 
-impl Sound {
+impl TrunkScores {
     /// Notes the quality of a call.
-    pub(crate) fn note(&mut self, now: Instant, sid: &str, call: Sounded) {
+    pub(crate) fn note(&mut self, now: Instant, sid: &str, call: AudioQuality) {
         let is_poor = call.mos < POOR_TRUNK_MOS;
         self.scores.add(now, [1, (call.mos * 100.0).round() as u64, u64::from(is_poor)]);
         if is_poor {
@@ -61,14 +61,14 @@ mod tests {
 
     use super::*;
 
-    fn call(mos: f64) -> Sounded {
-        Sounded { mos, lost: 0, received: 500, jitter_ms: 45.0, rtt_ms: None, codec: "PCMU".to_owned() }
+    fn call(mos: f64) -> AudioQuality {
+        AudioQuality { mos, lost: 0, received: 500, jitter_ms: 45.0, rtt_ms: None, codec: "PCMU".to_owned() }
     }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     fn poor_calls_are_shown_with_the_mean_until_three_good_ones_came() {
-        let (mut sound, now) = (Sound::default(), Instant::now());
+        let (mut sound, now) = (TrunkScores::default(), Instant::now());
         assert_eq!(sound.view(now), None);
         for (n, mos) in [2.0, 2.5, 3.1].into_iter().enumerate() {
             sound.note(now, &format!("CA{n}"), call(mos));

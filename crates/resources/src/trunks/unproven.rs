@@ -10,20 +10,20 @@ use crate::lookups::key::CallKey;
 /// Slots for early media to unproven addresses of each trunk, and the calls that use them.
 #[derive(Debug, Default)]
 pub struct UnprovenEarly {
-    by_trunk: BTreeMap<Arc<str>, Places>,
+    by_trunk: BTreeMap<Arc<str>, EarlySlots>,
     calls: BTreeMap<CallKey, UnprovenCall>,
 }
 
 /// Slots of one trunk.
 #[derive(Debug, Default)]
-struct Places {
+struct EarlySlots {
     /// Slots used by calls.
     taken: u32,
     /// Times at which slots of calls that ended without proof are free again, the earliest first.
     resting: VecDeque<Instant>,
 }
 
-impl Places {
+impl EarlySlots {
     fn used(&mut self, now: Instant) -> u32 {
         while self.resting.front().is_some_and(|free| *free <= now) {
             self.resting.pop_front();
@@ -98,7 +98,7 @@ impl UnprovenEarly {
     }
 
     /// Removes a call and its slot; `leave` gets the trunk's slots and the time of the grant.
-    fn take_out(&mut self, key: CallKey, leave: impl FnOnce(&mut Places, Instant)) -> bool {
+    fn take_out(&mut self, key: CallKey, leave: impl FnOnce(&mut EarlySlots, Instant)) -> bool {
         let Some(call) = self.calls.remove(&key) else { return false };
         if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
             places.taken -= 1;

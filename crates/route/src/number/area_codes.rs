@@ -64,7 +64,7 @@ static AREA_CODES: &[[u8; 5]] = &[
 
 /// Country, and state or province, of an area code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct AreaCodeRegion {
     /// `US` or `CA` (ISO 3166 alpha-2).
     pub(super) country: &'static str,
     /// State or province (two letters); `None` if several provinces share the code.
@@ -72,7 +72,7 @@ pub(super) struct Place {
 }
 
 /// Returns the place of an E.164 number, or `None` if its area code is not in the table.
-pub(super) fn place_of(e164: &str) -> Option<Place> {
+pub(super) fn place_of(e164: &str) -> Option<AreaCodeRegion> {
     let digits = e164.strip_prefix("+1")?.as_bytes();
     if digits.len() != NATIONAL_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -81,7 +81,7 @@ pub(super) fn place_of(e164: &str) -> Option<Place> {
     let found = AREA_CODES.binary_search_by(|&[first, second, third, ..]| [first, second, third].cmp(code)).ok()?;
     let state = std::str::from_utf8(AREA_CODES.get(found)?.last_chunk::<2>()?).ok()?;
     let country = if CANADIAN.contains(&state) { "CA" } else { "US" };
-    Some(Place { country, state: Some(state).filter(|state| *state != SHARED) })
+    Some(AreaCodeRegion { country, state: Some(state).filter(|state| *state != SHARED) })
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn places_are_found_by_the_area_code() {
-        let place = |country, state| Some(Place { country, state });
+        let place = |country, state| Some(AreaCodeRegion { country, state });
         for (number, expected) in [
             ("+12015550123", place("US", Some("NJ"))),
             ("+14155550100", place("US", Some("CA"))),

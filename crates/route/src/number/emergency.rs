@@ -178,14 +178,14 @@ pub(crate) fn of_country(country: &str) -> Arc<[String]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::{Number, Numbers};
+    use crate::number::{Number, NumberingPlan};
 
     #[test]
     fn each_country_stands_once_and_its_numbers_stay_as_they_are() {
         let mut countries: Vec<&str> = BY_COUNTRY.iter().flat_map(|(countries, _)| countries.split(' ')).collect();
         assert!(countries.len() >= 235, "{}", countries.len());
         for country in &countries {
-            let Some(numbers) = Numbers::new(country) else { panic!("{country}") };
+            let Some(numbers) = NumberingPlan::new(country) else { panic!("{country}") };
             for text in of_country(country).iter() {
                 assert!(DIGITS.contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit()), "{country} {text}");
                 let number = numbers.normalise(text, None).unwrap();
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn only_the_very_digits_are_an_emergency_number() {
-        let numbers = Numbers::new("US").unwrap();
+        let numbers = NumberingPlan::new("US").unwrap();
         for (user, context, expected) in [
             ("911", None, true),
             ("112", None, true),

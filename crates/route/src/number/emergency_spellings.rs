@@ -6,7 +6,7 @@
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
 use super::readings::{access_codes, ascii_digits, contexts, is_in_use};
-use super::{Numbers, is_separator};
+use super::{NumberingPlan, is_separator};
 use crate::limits::LONGEST_EMERGENCY_SPELLING;
 
 /// International prefixes; a run of more than two zeros counts too.
@@ -20,7 +20,7 @@ const ENDS: &str = ";,?@:=&";
 
 /// Kind of prefix that a network strips from a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Prefix {
+enum DialPrefix {
     /// Sign of a global number.
     Plus,
     /// Service code: `*67`, `#31#`.
@@ -38,7 +38,7 @@ enum Prefix {
 }
 
 /// Returns whether a remote party may dial an emergency number when it receives this unescaped user part.
-pub(super) fn reach_emergency(numbers: &Numbers, received: &str) -> bool {
+pub(super) fn reach_emergency(numbers: &NumberingPlan, received: &str) -> bool {
     let text = ascii_digits(received).to_ascii_lowercase();
     let text = text.trim();
     // RFC 5031: `urn:service:sos` and subservices such as `urn:service:sos.police`.
@@ -75,11 +75,11 @@ fn dial_strings(text: &str) -> Vec<String> {
 
 /// Returns whether only prefixes precede an emergency number. A number in use, with or without prefixes, is dialled as
 /// such.
-fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) -> bool {
+fn is_behind_prefixes(numbers: &NumberingPlan, rest: &str, removed: &mut Vec<DialPrefix>) -> bool {
     if numbers.is_emergency_text(rest) {
         return true;
     }
-    for prefix in Prefix::ALL {
+    for prefix in DialPrefix::ALL {
         if removed.iter().filter(|known| **known == prefix).count() >= prefix.most() {
             continue;
         }
@@ -89,7 +89,7 @@ fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) 
             removed.pop();
             if is_found {
                 // The caller of this function evaluates the digits after `+`.
-                return removed.last() == Some(&Prefix::Plus) || !is_number(numbers, rest);
+                return removed.last() == Some(&DialPrefix::Plus) || !is_number(numbers, rest);
             }
         }
     }
@@ -97,53 +97,53 @@ fn is_behind_prefixes(numbers: &Numbers, rest: &str, removed: &mut Vec<Prefix>) 
 }
 
 /// Returns whether a text is exactly one number in use, in global or domestic form.
-fn is_number(numbers: &Numbers, text: &str) -> bool {
+fn is_number(numbers: &NumberingPlan, text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_plain && (is_in_use(numbers, text) || numbers.is_dialled_at_home(text))
 }
 
-impl Prefix {
-    const ALL: [Prefix; 7] = [
-        Prefix::Plus,
-        Prefix::Service,
-        Prefix::Outside,
-        Prefix::International,
-        Prefix::Country,
-        Prefix::Trunk,
-        Prefix::Carrier,
+impl DialPrefix {
+    const ALL: [DialPrefix; 7] = [
+        DialPrefix::Plus,
+        DialPrefix::Service,
+        DialPrefix::Outside,
+        DialPrefix::International,
+        DialPrefix::Country,
+        DialPrefix::Trunk,
+        DialPrefix::Carrier,
     ];
 
     /// Returns how many prefixes of this kind may precede a number.
     fn most(self) -> usize {
         match self {
-            Prefix::Plus | Prefix::Service | Prefix::Outside => 2,
-            Prefix::International | Prefix::Country | Prefix::Trunk | Prefix::Carrier => 1,
+            DialPrefix::Plus | DialPrefix::Service | DialPrefix::Outside => 2,
+            DialPrefix::International | DialPrefix::Country | DialPrefix::Trunk | DialPrefix::Carrier => 1,
         }
     }
 
     /// Returns the rest of a text after each prefix of this kind; `removed` lists the prefixes stripped before.
-    fn remove<'d>(self, numbers: &Numbers, text: &'d str, removed: &[Prefix]) -> Vec<&'d str> {
+    fn remove<'d>(self, numbers: &NumberingPlan, text: &'d str, removed: &[DialPrefix]) -> Vec<&'d str> {
         match self {
-            Prefix::Plus => text.strip_prefix('+').into_iter().collect(),
-            Prefix::Service => behind_service_codes(text),
-            Prefix::Outside => {
+            DialPrefix::Plus => text.strip_prefix('+').into_iter().collect(),
+            DialPrefix::Service => behind_service_codes(text),
+            DialPrefix::Outside => {
                 // Extensions begin with 8 or 9, not with 0.
                 let behind = text.strip_prefix(OUTSIDE);
                 behind.filter(|behind| text.starts_with('0') || !is_short(behind)).into_iter().collect()
             }
-            Prefix::International => {
+            DialPrefix::International => {
                 let zeros = text.starts_with("00").then(|| text.trim_start_matches('0'));
                 INTERNATIONAL.iter().filter_map(|prefix| text.strip_prefix(prefix)).chain(zeros).collect()
             }
-            Prefix::Country => {
-                let is_global = removed.iter().any(|one| matches!(one, Prefix::Plus | Prefix::International));
+            DialPrefix::Country => {
+                let is_global = removed.iter().any(|one| matches!(one, DialPrefix::Plus | DialPrefix::International));
                 behind_country_codes(numbers, text, is_global)
             }
             // Other trunk prefixes are covered by the outside-line digits.
-            Prefix::Trunk => text.strip_prefix("06").filter(|_| numbers.country == "HU").into_iter().collect(),
+            DialPrefix::Trunk => text.strip_prefix("06").filter(|_| numbers.country == "HU").into_iter().collect(),
             // `3651` is a carrier code only in France; elsewhere local numbers begin with it.
-            Prefix::Carrier => access_codes(text).filter(|_| text.starts_with(['0', '1'])).collect(),
+            DialPrefix::Carrier => access_codes(text).filter(|_| text.starts_with(['0', '1'])).collect(),
         }
     }
 }
@@ -167,7 +167,7 @@ fn behind_service_codes(text: &str) -> Vec<&str> {
 }
 
 /// Returns the rest of a text after the edge's country code or, if `is_global`, after that of any country.
-fn behind_country_codes<'d>(numbers: &Numbers, text: &'d str, is_global: bool) -> Vec<&'d str> {
+fn behind_country_codes<'d>(numbers: &NumberingPlan, text: &'d str, is_global: bool) -> Vec<&'d str> {
     let own = PHONE_NUMBER_UTIL.get_country_code_for_region(numbers.region);
     let behind = (1..4).filter_map(|length| {
         let (digits, behind) = text.split_at_checked(length)?;
@@ -186,7 +186,7 @@ mod tests {
     use crate::number::emergency::of_country;
 
     fn may_reach(country: &str, user: &str) -> bool {
-        let numbers = Numbers::new(country).unwrap();
+        let numbers = NumberingPlan::new(country).unwrap();
         let (user, context) = user.split_once(" in ").map_or((user, None), |(user, context)| (user, Some(context)));
         numbers.may_reach_emergency(&numbers.normalise_caller(user, context))
     }
@@ -360,7 +360,7 @@ mod tests {
                 }
             }
         }
-        let own = Numbers::default().with_emergency(vec!["5555".into()]);
+        let own = NumberingPlan::default().with_emergency(vec!["5555".into()]);
         for (user, expected) in [("+15555", true), ("95555", true), ("+1911", false), ("+14155555555", false)] {
             assert_eq!(own.may_reach_emergency(&own.normalise_caller(user, None)), expected, "{user}");
         }

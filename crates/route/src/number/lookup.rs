@@ -4,7 +4,7 @@ use rlibphonenumber::{
     NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, ValidationError,
 };
 
-use super::{Numbers, area_codes, compact};
+use super::{NumberingPlan, area_codes, compact};
 use crate::limits::MAX_DIALLED_DIGITS;
 
 /// Number in a range assigned by its numbering plan.
@@ -37,7 +37,7 @@ pub enum InvalidNumber {
     NotANumber,
 }
 
-impl Numbers {
+impl NumberingPlan {
     /// Looks up a number in the numbering plans. A number without `+` is read as dialled inside the country.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Numbers {
         }
         Ok(ValidNumber {
             calling_code: number.country_code.to_string(),
-            country: Numbers::country_of(&e164).filter(|country| country.len() == 2),
+            country: NumberingPlan::country_of(&e164).filter(|country| country.len() == 2),
             national: PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::National).into_owned(),
             e164,
         })
@@ -107,7 +107,7 @@ mod tests {
                 country: of.map(str::to_owned),
                 national: national.to_owned(),
             };
-            assert_eq!(Numbers::new(country).unwrap().look_up(text), Ok(expected), "{country} {text}");
+            assert_eq!(NumberingPlan::new(country).unwrap().look_up(text), Ok(expected), "{country} {text}");
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
             ("US", "", InvalidNumber::NotANumber),
             ("US", "+", InvalidNumber::NotANumber),
         ] {
-            assert_eq!(Numbers::new(country).unwrap().look_up(text), Err(reason), "{country} {text}");
+            assert_eq!(NumberingPlan::new(country).unwrap().look_up(text), Err(reason), "{country} {text}");
         }
     }
 }

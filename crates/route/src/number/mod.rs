@@ -63,27 +63,27 @@ pub enum SendNumbers {
 
 /// Error for a called party that cannot be dialled, answered with 484.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Incomplete;
+pub struct AddressIncomplete;
 
 /// Numbering plan and emergency numbers of the edge's country.
 #[derive(Debug, Clone)]
-pub struct Numbers {
+pub struct NumberingPlan {
     country: String,
     region: Region,
     emergency: Arc<[String]>,
 }
 
 /// Returns the numbering of the United States.
-impl Default for Numbers {
-    fn default() -> Numbers {
-        Numbers { country: "US".into(), region: Region::US, emergency: emergency::of_country("US") }
+impl Default for NumberingPlan {
+    fn default() -> NumberingPlan {
+        NumberingPlan { country: "US".into(), region: Region::US, emergency: emergency::of_country("US") }
     }
 }
 
-impl Numbers {
+impl NumberingPlan {
     /// Creates the numbering of `country` (ISO 3166 alpha-2), which numbers without a country code belong to. Returns
     /// `None` for an unknown country.
-    pub fn new(country: &str) -> Option<Numbers> {
+    pub fn new(country: &str) -> Option<NumberingPlan> {
         let country = country.to_ascii_uppercase();
         // "001" is libphonenumber's region for non-geographic numbers.
         if country.len() != 2 {
@@ -92,7 +92,7 @@ impl Numbers {
         let region = Region::from_code(&country).ok()?;
         PHONE_NUMBER_UTIL.get_country_code_for_region(region)?;
         let emergency = emergency::of_country(&country);
-        Some(Numbers { country, region, emergency })
+        Some(NumberingPlan { country, region, emergency })
     }
 
     /// Loads the numbering plans and their expressions, about 60 million instructions that the first call would
@@ -100,13 +100,13 @@ impl Numbers {
     pub fn warm_up(&self) {
         if let Ok(example) = PHONE_NUMBER_UTIL.get_example_number(self.region) {
             let text = PHONE_NUMBER_UTIL.format(&example, PhoneNumberFormat::E164);
-            let _ = (self.dialled(&text), self.is_premium(&text), Numbers::country_of(&text));
+            let _ = (self.dialled(&text), self.is_premium(&text), NumberingPlan::country_of(&text));
         }
     }
 
     /// Replaces the emergency numbers.
-    pub fn with_emergency(self, numbers: Vec<String>) -> Numbers {
-        Numbers { emergency: numbers.into(), ..self }
+    pub fn with_emergency(self, numbers: Vec<String>) -> NumberingPlan {
+        NumberingPlan { emergency: numbers.into(), ..self }
     }
 
     /// Returns the emergency numbers.
@@ -152,15 +152,15 @@ impl Numbers {
     /// Fails with [`Incomplete`] if the text is empty, contains characters that [steer](steers) its display, has `+`
     /// with anything but digits and separators, exceeds the digits of an E.164 number (with `+`) or of any dialled
     /// number (without), or is a name that is not [readable](is_readable).
-    pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, Incomplete> {
-        if user.trim().is_empty() || user.contains(steers) {
-            return Err(Incomplete);
+    pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, AddressIncomplete> {
+        if user.trim().is_empty() || user.contains(is_control_char) {
+            return Err(AddressIncomplete);
         }
         let is_global = user.trim_start_matches(|c: char| is_separator(c) || c.is_whitespace()).starts_with('+');
         match compact(user) {
-            Some(digits) if is_global && digits.len() > MAX_E164_DIGITS + 1 => return Err(Incomplete),
-            Some(digits) if digits.len() > MAX_DIALLED_DIGITS => return Err(Incomplete),
-            None if is_global || !is_readable(user) => return Err(Incomplete),
+            Some(digits) if is_global && digits.len() > MAX_E164_DIGITS + 1 => return Err(AddressIncomplete),
+            Some(digits) if digits.len() > MAX_DIALLED_DIGITS => return Err(AddressIncomplete),
+            None if is_global || !is_readable(user) => return Err(AddressIncomplete),
             Some(_) | None => {}
         }
         Ok(self.normalise_caller(user, phone_context))
@@ -204,14 +204,14 @@ impl Numbers {
     }
 
     /// Returns a number without separators, and the numbers that a remote party may read in it.
-    pub fn ways(&self, number: &Number, form: SendNumbers) -> Vec<String> {
+    pub fn spoken_forms(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         let text = compact(&number.text).unwrap_or_else(|| number.text.clone());
         std::iter::once(text).chain(self.readings(number, form)).collect()
     }
 
     /// Returns the result of [`Numbers::ways`] and the number as written, to count calls under any of them.
     pub fn spellings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
-        let mut all = self.ways(number, form);
+        let mut all = self.spoken_forms(number, form);
         if !all.contains(&number.text) {
             all.push(number.text.clone());
         }
@@ -221,12 +221,12 @@ impl Numbers {
     /// Returns the E.164 numbers that a remote party may read in a number sent to it ([`readings`]).
     fn readings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         if !number.is_e164 {
-            return readings::of(self, &number.received, true);
+            return readings::read_numbers(self, &number.received, true);
         }
-        let is_in_use = Numbers::is_in_use(&number.text);
+        let is_in_use = NumberingPlan::is_in_use(&number.text);
         match form {
             // A number in use is dialled as such, so it is not searched for prefixes.
-            SendNumbers::AsIs => readings::of(self, &number.received, !is_in_use),
+            SendNumbers::AsIs => readings::read_numbers(self, &number.received, !is_in_use),
             SendNumbers::E164 | SendNumbers::PlusLess | SendNumbers::National if is_in_use => Vec::new(),
             // A number not in use may be a premium-rate number followed by digits.
             SendNumbers::E164 | SendNumbers::PlusLess | SendNumbers::National => {
@@ -241,9 +241,9 @@ impl Numbers {
     pub(crate) fn longest(&self, digits: &str, least: usize) -> impl Iterator<Item = String> {
         let mut lengths = (least.max(1)..=digits.len().min(LONGEST_READ)).rev();
         let mut read = |short: &mut Option<String>| {
-            lengths.find_map(|len| match self.judged(digits.get(..len)?)? {
-                Judged::Number(text) => Some((len, text)),
-                Judged::Short(text) => {
+            lengths.find_map(|len| match self.classify_digits(digits.get(..len)?)? {
+                ClassifiedNumber::Number(text) => Some((len, text)),
+                ClassifiedNumber::Short(text) => {
                     short.get_or_insert(text);
                     None
                 }
@@ -251,7 +251,7 @@ impl Numbers {
         };
         let mut short = None;
         let whole = read(&mut short);
-        let is_all = |(len, text): &(usize, String)| *len == digits.len() && Numbers::is_in_use(text);
+        let is_all = |(len, text): &(usize, String)| *len == digits.len() && NumberingPlan::is_in_use(text);
         let may_have_surplus = whole.as_ref().is_some_and(|whole| !is_all(whole) && !self.is_premium(&whole.1));
         let mut premium = None;
         while may_have_surplus && premium.is_none() {
@@ -264,7 +264,9 @@ impl Numbers {
     /// Returns all digits as one E.164 number, including short premium-rate numbers.
     pub(crate) fn whole(&self, digits: &str) -> Option<String> {
         let fits = digits.len() <= MAX_DIALLED_DIGITS + 1;
-        fits.then(|| self.judged(digits)).flatten().map(|(Judged::Number(text) | Judged::Short(text))| text)
+        fits.then(|| self.classify_digits(digits))
+            .flatten()
+            .map(|(ClassifiedNumber::Number(text) | ClassifiedNumber::Short(text))| text)
     }
 
     /// Returns whether digits are a number in use in domestic form.
@@ -300,30 +302,30 @@ impl Numbers {
         // Some plans have very short numbers of rare types, which would match extensions, short codes and emergency
         // numbers: without `+`, digits must have the length of the country's shortest subscriber number.
         match judged? {
-            Judged::Number(text) => Some(text),
-            Judged::Short(_) => None,
+            ClassifiedNumber::Number(text) => Some(text),
+            ClassifiedNumber::Short(_) => None,
         }
     }
 
     /// Returns the number that digits represent; a short one only if it is premium rate, since others would match
     /// extensions.
-    fn judged(&self, digits: &str) -> Option<Judged> {
+    fn classify_digits(&self, digits: &str) -> Option<ClassifiedNumber> {
         let is_code = self.is_emergency_text(digits);
         let read = (!is_code).then(|| self.dialled(digits)).flatten();
         read.filter(|read| match read {
-            Judged::Number(_) => true,
-            Judged::Short(text) => self.is_premium(text),
+            ClassifiedNumber::Number(_) => true,
+            ClassifiedNumber::Short(text) => self.is_premium(text),
         })
     }
 
     /// Parses digits with or without `+`, and with `00` for any international prefix.
-    fn dialled(&self, digits: &str) -> Option<Judged> {
+    fn dialled(&self, digits: &str) -> Option<ClassifiedNumber> {
         let global = digits.strip_prefix("00").and_then(|international| self.possible(&format!("+{international}")));
         global.or_else(|| self.possible(digits))
     }
 
     /// Returns the E.164 number of digits with or without `+`, if their length is possible.
-    fn possible(&self, digits: &str) -> Option<Judged> {
+    fn possible(&self, digits: &str) -> Option<ClassifiedNumber> {
         let number = PHONE_NUMBER_UTIL.parse(digits, Some(self.region)).ok()?;
         // A local number without area code does not suffice for E.164.
         if PHONE_NUMBER_UTIL.is_possible_number_with_reason(&number) != Ok(NumberLengthType::IsPossible) {
@@ -334,7 +336,7 @@ impl Numbers {
         // The text has spare capacity and is kept for the whole call.
         text.shrink_to_fit();
         let fits = text.len() <= MAX_E164_DIGITS + 1;
-        fits.then_some(if is_short { Judged::Short(text) } else { Judged::Number(text) })
+        fits.then_some(if is_short { ClassifiedNumber::Short(text) } else { ClassifiedNumber::Number(text) })
     }
 
     /// Returns the country of an E.164 number (ISO 3166 alpha-2) according to the numbering plans: among countries
@@ -377,7 +379,7 @@ impl Numbers {
 }
 
 /// Number represented by digits.
-enum Judged {
+enum ClassifiedNumber {
     /// Number of subscriber length, or with country code.
     Number(String),
     /// Number shorter than any subscriber number, without country code.
@@ -398,7 +400,7 @@ fn is_short_finnish_premium(number: &PhoneNumber) -> bool {
 
 /// Returns whether a character controls a terminal, breaks a line, changes the writing direction, or is invisible
 /// (Unicode TR 36 §2.5), so that the displayed number could differ from the dialled one.
-pub fn steers(c: char) -> bool {
+pub fn is_control_char(c: char) -> bool {
     // `Default_Ignorable_Code_Point` (Unicode 16, DerivedCoreProperties.txt), line and paragraph separators.
     let unseen = matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -423,7 +425,7 @@ pub fn is_readable(user: &str) -> bool {
             long_runs += 1;
         }
     }
-    chars <= MAX_NAME_CHARS && long_runs <= MAX_LONG_RUNS && !user.contains(steers)
+    chars <= MAX_NAME_CHARS && long_runs <= MAX_LONG_RUNS && !user.contains(is_control_char)
 }
 
 /// Returns the digits and a leading `+`. Returns `None` for characters other than separators, so that names and vanity

@@ -5,7 +5,7 @@
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 
-use super::{Numbers, compact, is_separator};
+use super::{NumberingPlan, compact, is_separator};
 use crate::limits::{LONGEST_READ, RUNS, SHORTEST_BEHIND_PREFIX, STARTS};
 
 /// International prefixes that do not begin with zero: Cuba, Chile, Russia and its neighbours, Finland.
@@ -19,7 +19,7 @@ const CONTEXTS: usize = 16;
 
 /// Returns the numbers that may be read in a text. `with_prefixes` includes numbers behind prefixes, which a complete
 /// number does not have.
-pub(crate) fn of(numbers: &Numbers, received: &str, with_prefixes: bool) -> Vec<String> {
+pub(crate) fn read_numbers(numbers: &NumberingPlan, received: &str, with_prefixes: bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let (runs, global) = runs(numbers, received);
     let mut seen: Vec<&str> = Vec::new();
@@ -60,7 +60,7 @@ pub(super) fn dialled_digits(received: &str) -> String {
 
 /// Returns whether digits are an ordinary domestic number after an outside-line code (`9` or `0`), or a number in use
 /// with `00` after `9`. Digits that begin with `00` may start with an international prefix instead.
-fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
+fn is_behind_outside_line(numbers: &NumberingPlan, digits: &str) -> bool {
     let nine = digits.strip_prefix('9');
     let behind = nine.or_else(|| digits.strip_prefix('0').filter(|rest| !rest.starts_with('0')));
     let Some(number) = behind.filter(|number| number.len() <= LONGEST_READ) else { return false };
@@ -69,8 +69,8 @@ fn is_behind_outside_line(numbers: &Numbers, digits: &str) -> bool {
 }
 
 /// Returns whether all digits are one number in use.
-pub(super) fn is_in_use(numbers: &Numbers, digits: &str) -> bool {
-    numbers.whole(digits).is_some_and(|number| Numbers::is_in_use(&number))
+pub(super) fn is_in_use(numbers: &NumberingPlan, digits: &str) -> bool {
+    numbers.whole(digits).is_some_and(|number| NumberingPlan::is_in_use(&number))
 }
 
 /// Returns the digits of a text after each of its `phone-context` values (RFC 3966 §5.1.5). Only one is allowed; it is
@@ -86,7 +86,7 @@ pub(super) fn contexts(received: &str) -> Vec<String> {
 }
 
 /// Adds the numbers behind an outside-line code, carrier access codes and international prefixes.
-fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mut Vec<String>) {
+fn behind_prefixes(numbers: &NumberingPlan, digits: &str, is_outside: bool, found: &mut Vec<String>) {
     let mut seen: Vec<&str> = Vec::new();
     for outside in 0..=OUTSIDE_DIGITS {
         let Some(rest) = digits.get(outside..) else { return };
@@ -95,7 +95,7 @@ fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mu
             found.extend(numbers.whole(rest).filter(|number| numbers.is_premium(number)));
             continue;
         }
-        let whole = numbers.whole(rest).filter(|number| outside > 0 && Numbers::is_in_use(number));
+        let whole = numbers.whole(rest).filter(|number| outside > 0 && NumberingPlan::is_in_use(number));
         if let Some(number) = whole {
             // No other reading is plausible.
             return found.push(number);
@@ -103,7 +103,7 @@ fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mu
         for start in behind_access_codes(rest) {
             let is_behind = outside > 0 || start != rest;
             if is_behind && start.len() >= SHORTEST_BEHIND_PREFIX {
-                if let Some(number) = numbers.whole(start).filter(|number| Numbers::is_in_use(number)) {
+                if let Some(number) = numbers.whole(start).filter(|number| NumberingPlan::is_in_use(number)) {
                     found.push(number);
                     continue;
                 }
@@ -121,7 +121,7 @@ fn behind_prefixes(numbers: &Numbers, digits: &str, is_outside: bool, found: &mu
 }
 
 /// Adds the numbers that begin with their country code at `start`.
-fn look_global<'d>(numbers: &Numbers, start: &'d str, found: &mut Vec<String>, seen: &mut Vec<&'d str>) {
+fn look_global<'d>(numbers: &NumberingPlan, start: &'d str, found: &mut Vec<String>, seen: &mut Vec<&'d str>) {
     let is_new = start.len() >= SHORTEST_BEHIND_PREFIX && !start.starts_with('0') && !seen.contains(&start);
     if is_new && seen.len() < STARTS {
         seen.push(start);
@@ -215,7 +215,7 @@ fn international<'d>(digits: &'d str, depth: usize, found: &mut Vec<&'d str>) {
 /// Returns the candidates for numbers in a text: each run of digits and separators, also without a preceding service
 /// code; all digits together; and all digits with letters as on a telephone keypad. Also returns the `+` number in use
 /// at the start of the text, if any.
-fn runs(numbers: &Numbers, received: &str) -> (Vec<String>, Option<String>) {
+fn runs(numbers: &NumberingPlan, received: &str) -> (Vec<String>, Option<String>) {
     let text = ascii_digits(received);
     let mut found: Vec<String> = Vec::new();
     let ends = |c: char| !c.is_ascii_digit() && !is_separator(c);

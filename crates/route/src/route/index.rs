@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{CallInfo, Route};
-use crate::digits::{DigitMap, Digits, beginnings};
+use crate::digits::{DigitMap, PackedDigits, beginnings};
 use crate::pattern::Pattern;
 
 /// Maximum number of routes tested one by one before the index is split.
@@ -19,7 +19,7 @@ const NODE: u32 = 1 << 31;
 
 /// Field by which routes are split.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Field {
+pub(crate) enum SplitField {
     /// The called number.
     To,
     /// The calling number.
@@ -32,30 +32,30 @@ pub(crate) enum Field {
 
 /// Value or prefix in a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum ConditionKey {
     /// Packed number or prefix.
-    Digits(Digits),
+    Digits(PackedDigits),
     /// Any other exact text.
     Whole(Box<str>),
     /// Any other prefix.
     Beginning(Box<str>),
 }
 
-impl Key {
+impl ConditionKey {
     /// Adds the keys of a pattern. Returns `false` if it has none.
-    pub(crate) fn of(pattern: &Pattern, keys: &mut Vec<Key>) -> bool {
-        if let Some(digits) = Digits::of(pattern) {
-            keys.push(Key::Digits(digits));
+    pub(crate) fn push_keys(pattern: &Pattern, keys: &mut Vec<ConditionKey>) -> bool {
+        if let Some(digits) = PackedDigits::from_pattern(pattern) {
+            keys.push(ConditionKey::Digits(digits));
             return true;
         }
         match pattern {
-            Pattern::Exact(text) => keys.push(Key::Whole(text.as_str().into())),
-            Pattern::Prefix(text) => keys.push(Key::Beginning(text.as_str().into())),
+            Pattern::Exact(text) => keys.push(ConditionKey::Whole(text.as_str().into())),
+            Pattern::Prefix(text) => keys.push(ConditionKey::Beginning(text.as_str().into())),
             Pattern::Regex(_) => {
                 let Some(begins) = pattern.beginnings() else { return false };
-                keys.extend(begins.iter().map(|text| match Digits::beginning(text) {
-                    Some(digits) => Key::Digits(digits),
-                    None => Key::Beginning(text.as_str().into()),
+                keys.extend(begins.iter().map(|text| match PackedDigits::beginning(text) {
+                    Some(digits) => ConditionKey::Digits(digits),
+                    None => ConditionKey::Beginning(text.as_str().into()),
                 }));
             }
         }
@@ -64,24 +64,26 @@ impl Key {
 }
 
 /// Collection of conditions, accessed by position.
-pub(crate) trait Conditions {
+pub(crate) trait ConditionSource {
     /// Adds the alternatives of one condition. Returns `false` if they cannot be enumerated or there is no condition.
-    fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool;
+    fn keys(&self, position: u32, field: &SplitField, keys: &mut Vec<ConditionKey>) -> bool;
 }
 
-impl Conditions for [&Route] {
-    fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool {
+impl ConditionSource for [&Route] {
+    fn keys(&self, position: u32, field: &SplitField, keys: &mut Vec<ConditionKey>) -> bool {
         let Some(route) = usize::try_from(position).ok().and_then(|at| self.get(at)) else { return false };
-        let mut all = |patterns: &[Pattern]| !patterns.is_empty() && patterns.iter().all(|one| Key::of(one, keys));
+        let mut all = |patterns: &[Pattern]| {
+            !patterns.is_empty() && patterns.iter().all(|one| ConditionKey::push_keys(one, keys))
+        };
         match field {
-            Field::To => all(&route.to),
-            Field::Caller => all(&route.caller),
-            Field::Header(name) => {
+            SplitField::To => all(&route.to),
+            SplitField::Caller => all(&route.caller),
+            SplitField::Header(name) => {
                 let condition = route.header.iter().find(|condition| condition.name.eq_ignore_ascii_case(name));
                 condition.is_some_and(|condition| all(&condition.values))
             }
-            Field::From => {
-                keys.extend(route.from.iter().map(|name| Key::Whole(name.as_str().into())));
+            SplitField::From => {
+                keys.extend(route.from.iter().map(|name| ConditionKey::Whole(name.as_str().into())));
                 !route.from.is_empty()
             }
         }
@@ -90,35 +92,35 @@ impl Conditions for [&Route] {
 
 /// Index of the routes that may match a call.
 #[derive(Debug, Clone)]
-pub struct Index {
-    top: Node,
+pub struct RouteIndex {
+    top: IndexNode,
 }
 
 #[derive(Debug, Clone)]
-enum Node {
+enum IndexNode {
     /// Positions, in ascending order.
     Walk(Box<[u32]>),
-    Split(Box<Split>),
+    Split(Box<FieldSplit>),
 }
 
 /// Routes split by the value of one field.
 #[derive(Debug, Clone)]
-struct Split {
-    field: Field,
+struct FieldSplit {
+    field: SplitField,
     digits: DigitMap,
     /// Bit set of the lengths of the packed prefixes, in bytes.
     lengths: u32,
     whole: HashMap<Box<str>, u32>,
     /// Other prefixes, by length in bytes.
     beginnings: Vec<(usize, HashMap<Box<str>, u32>)>,
-    nodes: Vec<Node>,
+    nodes: Vec<IndexNode>,
     /// Routes that any value may match.
-    others: Node,
+    others: IndexNode,
 }
 
-impl Index {
+impl RouteIndex {
     /// Creates the index of routes, in order.
-    pub fn new<'a>(routes: impl IntoIterator<Item = &'a Route>) -> Index {
+    pub fn new<'a>(routes: impl IntoIterator<Item = &'a Route>) -> RouteIndex {
         let routes: Vec<&Route> = routes.into_iter().collect();
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for condition in routes.iter().flat_map(|route| &route.header) {
@@ -126,16 +128,21 @@ impl Index {
         }
         let mut names: Vec<(String, usize)> = names.into_iter().collect();
         names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let headers = names.into_iter().take(HEADERS).map(|(name, _)| Field::Header(name.into()));
-        let fields: Vec<Field> = [Field::To, Field::Caller].into_iter().chain(headers).chain([Field::From]).collect();
-        Index::of(&*routes, routes.len(), &fields)
+        let headers = names.into_iter().take(HEADERS).map(|(name, _)| SplitField::Header(name.into()));
+        let fields: Vec<SplitField> =
+            [SplitField::To, SplitField::Caller].into_iter().chain(headers).chain([SplitField::From]).collect();
+        RouteIndex::from_conditions(&*routes, routes.len(), &fields)
     }
 
     /// Creates the index of any collection of conditions.
-    pub(crate) fn of(all: &(impl Conditions + ?Sized), count: usize, fields: &[Field]) -> Index {
+    pub(crate) fn from_conditions(
+        all: &(impl ConditionSource + ?Sized),
+        count: usize,
+        fields: &[SplitField],
+    ) -> RouteIndex {
         let count = u32::try_from(count).unwrap_or(NODE).min(NODE);
-        let keys_of = |at: u32, field: &Field, keys: &mut Vec<Key>| all.keys(at, field, keys);
-        Index { top: Node::new((0..count).collect(), fields, usize::MAX, &keys_of) }
+        let keys_of = |at: u32, field: &SplitField, keys: &mut Vec<ConditionKey>| all.keys(at, field, keys);
+        RouteIndex { top: IndexNode::new((0..count).collect(), fields, usize::MAX, &keys_of) }
     }
 
     /// Returns the lowest position below `end` that `matches`, calling it for as few candidates as possible.
@@ -174,12 +181,12 @@ fn sample(patterns: &[Pattern]) -> String {
     }
 }
 
-type KeysOf<'a> = dyn Fn(u32, &Field, &mut Vec<Key>) -> bool + 'a;
+type KeyLookup<'a> = dyn Fn(u32, &SplitField, &mut Vec<ConditionKey>) -> bool + 'a;
 
-impl Node {
-    fn new(positions: Vec<u32>, fields: &[Field], most: usize, keys_of: &KeysOf<'_>) -> Node {
+impl IndexNode {
+    fn new(positions: Vec<u32>, fields: &[SplitField], most: usize, keys_of: &KeyLookup<'_>) -> IndexNode {
         let Some((field, behind)) = fields.split_first().filter(|_| positions.len() > WALKED) else {
-            return Node::Walk(positions.into());
+            return IndexNode::Walk(positions.into());
         };
         let (mut digits, mut texts, mut others) =
             (Vec::new(), BTreeMap::<(bool, Box<str>), Vec<u32>>::new(), Vec::new());
@@ -192,14 +199,14 @@ impl Node {
             }
             for key in keys.drain(..) {
                 match key {
-                    Key::Digits(key) => digits.push((key, at)),
-                    Key::Whole(text) => texts.entry((false, text)).or_default().push(at),
-                    Key::Beginning(text) => texts.entry((true, text)).or_default().push(at),
+                    ConditionKey::Digits(key) => digits.push((key, at)),
+                    ConditionKey::Whole(text) => texts.entry((false, text)).or_default().push(at),
+                    ConditionKey::Beginning(text) => texts.entry((true, text)).or_default().push(at),
                 }
             }
         }
         if digits.is_empty() && texts.is_empty() {
-            return Node::new(others, behind, most, keys_of);
+            return IndexNode::new(others, behind, most, keys_of);
         }
         digits.sort_unstable();
         digits.dedup();
@@ -210,7 +217,7 @@ impl Node {
             if let [one] = positions[..] {
                 return one;
             }
-            nodes.push(Node::new(positions, behind, ALTERNATIVES, keys_of));
+            nodes.push(IndexNode::new(positions, behind, ALTERNATIVES, keys_of));
             NODE | u32::try_from(nodes.len() - 1).unwrap_or(0)
         };
         let mut entries = Vec::with_capacity(digits.len());
@@ -231,14 +238,22 @@ impl Node {
                 whole.insert(text, place);
             }
         }
-        let others = Node::new(others, behind, most, keys_of);
+        let others = IndexNode::new(others, behind, most, keys_of);
         let (digits, beginnings) = (DigitMap::new(&entries), by_length.into_iter().collect());
-        Node::Split(Box::new(Split { field: field.clone(), digits, lengths, whole, beginnings, nodes, others }))
+        IndexNode::Split(Box::new(FieldSplit {
+            field: field.clone(),
+            digits,
+            lengths,
+            whole,
+            beginnings,
+            nodes,
+            others,
+        }))
     }
 
     fn search(&self, call: &CallInfo<'_>, best: &mut u32, matches: &mut dyn FnMut(u32) -> bool) {
         match self {
-            Node::Walk(positions) => {
+            IndexNode::Walk(positions) => {
                 for position in positions {
                     if *position >= *best {
                         return;
@@ -249,12 +264,12 @@ impl Node {
                     }
                 }
             }
-            Node::Split(split) => {
+            IndexNode::Split(split) => {
                 match &split.field {
-                    Field::To => split.search(call.called, call, best, matches),
-                    Field::Caller => split.search(call.caller, call, best, matches),
-                    Field::From => split.search(call.from, call, best, matches),
-                    Field::Header(name) => {
+                    SplitField::To => split.search(call.called, call, best, matches),
+                    SplitField::Caller => split.search(call.caller, call, best, matches),
+                    SplitField::From => split.search(call.from, call, best, matches),
+                    SplitField::Header(name) => {
                         for (_, value) in call.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name)) {
                             split.search(value, call, best, matches);
                         }
@@ -266,14 +281,14 @@ impl Node {
     }
 }
 
-impl Split {
+impl FieldSplit {
     fn search(&self, value: &str, call: &CallInfo<'_>, best: &mut u32, matches: &mut dyn FnMut(u32) -> bool) {
         let mut look = |place: u32| match self.nodes.get(usize::try_from(place & !NODE).unwrap_or(usize::MAX)) {
             Some(node) if place & NODE != 0 => node.search(call, best, matches),
             _ if place < *best && matches(place) => *best = place,
             _ => {}
         };
-        let found = Digits::whole(value).and_then(|digits| self.digits.get(digits));
+        let found = PackedDigits::whole(value).and_then(|digits| self.digits.get(digits));
         found.into_iter().for_each(&mut look);
         if self.lengths != 0 {
             beginnings(value, self.lengths).filter_map(|digits| self.digits.get(digits)).for_each(&mut look);

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::index::{Conditions, Field, Index, Key};
-use super::{CallInfo, Decided, Route};
-use crate::digits::Digits;
+use super::index::{ConditionKey, ConditionSource, RouteIndex, SplitField};
+use super::{CallInfo, Route, RouteDecision};
+use crate::digits::PackedDigits;
 use crate::pattern::Pattern;
-use crate::schedule::Hours;
+use crate::schedule::ScheduleHours;
 use crate::target::TargetSpec;
 
 /// Flag of a cell that is the index of a pattern instead of packed digits.
@@ -18,11 +18,11 @@ const PATTERN: u64 = 1 << 61;
 
 /// Settings of a line apart from numbers and targets; the enclosing route provides those that are absent.
 #[derive(Debug, Clone, Default)]
-pub struct LineRest {
+pub struct LineSettings {
     /// Trunks the line takes calls from.
     pub from: Vec<String>,
     /// Schedules, one of which must be active.
-    pub when: Vec<Hours>,
+    pub when: Vec<ScheduleHours>,
     /// Percentage of matching calls that the line takes.
     pub share: Option<u8>,
     /// Agents that listen to the call.
@@ -37,7 +37,7 @@ pub struct LineRest {
 
 /// Position of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinePlace {
+pub struct LinePosition {
     /// Name of the file.
     pub file: Arc<str>,
     /// Line number, from 1.
@@ -46,18 +46,18 @@ pub struct LinePlace {
 
 /// Target in compact form.
 #[derive(Debug)]
-enum Compact {
+enum CompactTarget {
     /// Trunk with an optional number in the form of [`Digits::bits`], or 0.
     Trunk(Arc<str>, u64),
     Other(Box<TargetSpec>),
 }
 
-impl Compact {
+impl CompactTarget {
     fn spec(&self) -> TargetSpec {
         match self {
-            Compact::Other(target) => TargetSpec::clone(target),
-            Compact::Trunk(name, number) => {
-                let number = (*number != 0).then(|| Digits::from_bits(*number).pattern().to_string());
+            CompactTarget::Other(target) => TargetSpec::clone(target),
+            CompactTarget::Trunk(name, number) => {
+                let number = (*number != 0).then(|| PackedDigits::from_bits(*number).pattern().to_string());
                 TargetSpec::Trunk { name: name.to_string(), number, weight: None }
             }
         }
@@ -78,10 +78,10 @@ pub struct RouteLines {
     /// Line number of each line.
     line: Vec<u32>,
     patterns: Vec<Pattern>,
-    targets: Vec<Compact>,
+    targets: Vec<CompactTarget>,
     /// End of each target list in `targets`.
     ends: Vec<u32>,
-    rests: Vec<LineRest>,
+    rests: Vec<LineSettings>,
     /// Groups ordered by answer ratio, by the index returned from [`RouteLines::connect`].
     by_ratio: BTreeMap<u32, Vec<Range<u32>>>,
     /// Distinct trunk names.
@@ -90,7 +90,7 @@ pub struct RouteLines {
     expressions: HashMap<Box<str>, u64>,
 }
 
-fn place(at: u32) -> usize {
+fn line_position(at: u32) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
@@ -118,11 +118,11 @@ impl RouteLines {
 
     /// Returns a stored target list.
     pub fn targets_of(&self, connect: u32) -> Vec<TargetSpec> {
-        self.targets(connect).iter().map(Compact::spec).collect()
+        self.targets(connect).iter().map(CompactTarget::spec).collect()
     }
 
     /// Stores other settings that lines can share. Returns their index.
-    pub fn rest(&mut self, rest: LineRest) -> u32 {
+    pub fn store_settings(&mut self, rest: LineSettings) -> u32 {
         self.rests.push(rest);
         count(self.rests.len())
     }
@@ -153,13 +153,17 @@ impl RouteLines {
         self.line.shrink_to_fit();
         self.targets.shrink_to_fit();
         self.expressions = HashMap::new();
-        let index = Index::of(&self, self.line.len(), &[Field::To, Field::Caller, Field::From]);
+        let index = RouteIndex::from_conditions(
+            &self,
+            self.line.len(),
+            &[SplitField::To, SplitField::Caller, SplitField::From],
+        );
         RouteFile { file: file.into(), lines: self, index }
     }
 
     fn cell(&mut self, pattern: Option<Pattern>) -> u64 {
         let Some(pattern) = pattern else { return 0 };
-        if let Some(digits) = Digits::of(&pattern) {
+        if let Some(digits) = PackedDigits::from_pattern(&pattern) {
             return digits.bits();
         }
         let cell = PATTERN | u64::from(count(self.patterns.len()));
@@ -173,11 +177,13 @@ impl RouteLines {
         cell
     }
 
-    fn compact(&mut self, target: TargetSpec) -> Compact {
-        let TargetSpec::Trunk { name, number, weight: None } = &target else { return Compact::Other(Box::new(target)) };
-        let digits = number.as_deref().map(Digits::whole);
+    fn compact(&mut self, target: TargetSpec) -> CompactTarget {
+        let TargetSpec::Trunk { name, number, weight: None } = &target else {
+            return CompactTarget::Other(Box::new(target));
+        };
+        let digits = number.as_deref().map(PackedDigits::whole);
         if digits == Some(None) {
-            return Compact::Other(Box::new(target));
+            return CompactTarget::Other(Box::new(target));
         }
         let known = self.names.iter().find(|known| ***known == **name).cloned();
         let name = known.unwrap_or_else(|| {
@@ -185,19 +191,19 @@ impl RouteLines {
             self.names.push(name.clone());
             name
         });
-        Compact::Trunk(name, digits.flatten().map_or(0, Digits::bits))
+        CompactTarget::Trunk(name, digits.flatten().map_or(0, PackedDigits::bits))
     }
 
-    fn targets(&self, connect: u32) -> &[Compact] {
-        let end = |at: u32| self.ends.get(place(at)).copied().map(place);
+    fn targets(&self, connect: u32) -> &[CompactTarget] {
+        let end = |at: u32| self.ends.get(line_position(at)).copied().map(line_position);
         let Some(at) = connect.checked_sub(1) else { return &[] };
         let first = at.checked_sub(1).and_then(end).unwrap_or(0);
         self.targets.get(first..end(at).unwrap_or(first)).unwrap_or_default()
     }
 
-    fn rest_of(&self, at: usize) -> Option<&LineRest> {
+    fn settings_of(&self, at: usize) -> Option<&LineSettings> {
         let rest = self.rest.get(at)?.checked_sub(1)?;
-        self.rests.get(place(rest))
+        self.rests.get(line_position(rest))
     }
 
     /// Returns the pattern in a cell, if any.
@@ -205,7 +211,7 @@ impl RouteLines {
         match *cells.get(at)? {
             0 => None,
             bits if bits & PATTERN != 0 => self.odd(bits).cloned(),
-            bits => Some(Digits::from_bits(bits).pattern()),
+            bits => Some(PackedDigits::from_bits(bits).pattern()),
         }
     }
 
@@ -217,7 +223,7 @@ impl RouteLines {
         match cells.get(at) {
             None | Some(0) => true,
             Some(bits) if bits & PATTERN != 0 => self.odd(*bits).is_some_and(|pattern| pattern.matches(number)),
-            Some(bits) => Digits::from_bits(*bits).matches(number),
+            Some(bits) => PackedDigits::from_bits(*bits).matches(number),
         }
     }
 
@@ -245,7 +251,7 @@ impl RouteLines {
         let mut route = Route::named("", Vec::new());
         route.to.extend(self.pattern(&self.to, at));
         route.caller.extend(self.pattern(&self.caller, at));
-        if let Some(rest) = self.rest_of(at) {
+        if let Some(rest) = self.settings_of(at) {
             route.from.clone_from(&rest.from);
             route.when.clone_from(&rest.when);
             route.share = rest.share.unwrap_or(100);
@@ -254,23 +260,25 @@ impl RouteLines {
     }
 }
 
-impl Conditions for RouteLines {
-    fn keys(&self, position: u32, field: &Field, keys: &mut Vec<Key>) -> bool {
+impl ConditionSource for RouteLines {
+    fn keys(&self, position: u32, field: &SplitField, keys: &mut Vec<ConditionKey>) -> bool {
         let cells = match field {
-            Field::To => &self.to,
-            Field::Caller => &self.caller,
-            Field::Header(_) => return false,
-            Field::From => {
-                let from = self.rest_of(place(position)).map(|rest| &rest.from[..]).unwrap_or_default();
-                keys.extend(from.iter().map(|name| Key::Whole(name.as_str().into())));
+            SplitField::To => &self.to,
+            SplitField::Caller => &self.caller,
+            SplitField::Header(_) => return false,
+            SplitField::From => {
+                let from = self.settings_of(line_position(position)).map(|rest| &rest.from[..]).unwrap_or_default();
+                keys.extend(from.iter().map(|name| ConditionKey::Whole(name.as_str().into())));
                 return !from.is_empty();
             }
         };
-        match cells.get(place(position)) {
+        match cells.get(line_position(position)) {
             None | Some(0) => false,
-            Some(bits) if bits & PATTERN != 0 => self.odd(*bits).is_some_and(|pattern| Key::of(pattern, keys)),
+            Some(bits) if bits & PATTERN != 0 => {
+                self.odd(*bits).is_some_and(|pattern| ConditionKey::push_keys(pattern, keys))
+            }
             Some(bits) => {
-                keys.push(Key::Digits(Digits::from_bits(*bits)));
+                keys.push(ConditionKey::Digits(PackedDigits::from_bits(*bits)));
                 true
             }
         }
@@ -282,7 +290,7 @@ impl Conditions for RouteLines {
 pub struct RouteFile {
     file: Arc<str>,
     lines: RouteLines,
-    index: Index,
+    index: RouteIndex,
 }
 
 impl RouteFile {
@@ -314,12 +322,12 @@ impl RouteFile {
     /// Iterates over pairs of line numbers: an earlier line, and the line it hides. `takes_all_of` returns
     /// whether the first of two routes takes every call of the second.
     pub fn hidden(&self, takes_all_of: impl Fn(&Route, &Route) -> bool) -> impl Iterator<Item = (u32, u32)> {
-        let number = |at: u32| self.lines.line.get(place(at)).copied().unwrap_or_default();
+        let number = |at: u32| self.lines.line.get(line_position(at)).copied().unwrap_or_default();
         (0..count(self.len())).filter_map(move |at| {
-            let narrow = self.lines.conditions(place(at));
+            let narrow = self.lines.conditions(line_position(at));
             let mut takes = |wide: u32| {
-                let wide = place(wide);
-                self.lines.may_cover(wide, place(at)) && takes_all_of(&self.lines.conditions(wide), &narrow)
+                let wide = line_position(wide);
+                self.lines.may_cover(wide, line_position(at)) && takes_all_of(&self.lines.conditions(wide), &narrow)
             };
             let before = self.index.first_like(&narrow, at, &mut takes)?;
             Some((number(before), number(at)))
@@ -332,24 +340,24 @@ impl RouteFile {
     }
 
     /// Returns whether a line takes a call, and otherwise the reason as text.
-    pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
+    pub(crate) fn match_call(&self, call: &CallInfo<'_>, position: usize) -> RouteDecision {
         let (mut perhaps, mut leaves) = (None, None);
-        for at in self.index.candidates(call).into_iter().map(place).filter(|at| self.lines.is_for(*at, call)) {
-            match self.lines.conditions(at).decide(call, draw_place(position, at)) {
-                Decided::Takes => return Decided::Takes,
-                Decided::Perhaps(share) => perhaps = perhaps.or(Some(share)),
-                Decided::Leaves(why) => {
+        for at in self.index.candidates(call).into_iter().map(line_position).filter(|at| self.lines.is_for(*at, call)) {
+            match self.lines.conditions(at).match_call(call, draw_place(position, at)) {
+                RouteDecision::Takes => return RouteDecision::Takes,
+                RouteDecision::Perhaps(share) => perhaps = perhaps.or(Some(share)),
+                RouteDecision::Leaves(why) => {
                     let line = self.lines.line.get(at).copied().unwrap_or_default();
                     leaves.get_or_insert_with(|| format!("{}:{line}: {why}", self.file));
                 }
             }
         }
         match (perhaps, leaves) {
-            (Some(share), _) => Decided::Perhaps(share),
-            (None, Some(why)) => Decided::Leaves(why),
+            (Some(share), _) => RouteDecision::Perhaps(share),
+            (None, Some(why)) => RouteDecision::Leaves(why),
             (None, None) => {
                 let caller = if self.lines.caller.is_empty() { "" } else { " and its caller" };
-                Decided::Leaves(format!("routes_file: no line of {} matches {}{caller}", self.file, call.called))
+                RouteDecision::Leaves(format!("routes_file: no line of {} matches {}{caller}", self.file, call.called))
             }
         }
     }
@@ -358,14 +366,14 @@ impl RouteFile {
     pub(crate) fn route(&self, named: &Route, call: &CallInfo<'_>, position: usize) -> Option<Route> {
         let at = self.first(call, position)?;
         let own = self.lines.conditions(at);
-        let rest = self.lines.rest_of(at);
+        let rest = self.lines.settings_of(at);
         let targets = self.lines.targets(self.lines.connect.get(at).copied()?);
         let or = |own: Vec<Pattern>, named: &[Pattern]| if own.is_empty() { named.to_vec() } else { own };
         let (connect, by_ratio) = match targets {
             [] => (named.connect.clone(), named.by_ratio.clone()),
             _ => {
                 let groups = self.lines.connect.get(at).and_then(|connect| self.lines.by_ratio.get(connect));
-                (targets.iter().map(Compact::spec).collect(), groups.cloned().unwrap_or_default())
+                (targets.iter().map(CompactTarget::spec).collect(), groups.cloned().unwrap_or_default())
             }
         };
         Some(Route {
@@ -386,7 +394,7 @@ impl RouteFile {
             ring_timeout: rest.and_then(|rest| rest.ring_timeout).or(named.ring_timeout),
             search_timeout: rest.and_then(|rest| rest.search_timeout).unwrap_or(named.search_timeout),
             file: None,
-            line: Some(LinePlace { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
+            line: Some(LinePosition { file: self.file.clone(), line: self.lines.line.get(at).copied()? }),
             caller_id: named.caller_id.clone(),
             sms: named.sms.clone(),
         })
@@ -394,17 +402,18 @@ impl RouteFile {
 
     fn first(&self, call: &CallInfo<'_>, position: usize) -> Option<usize> {
         let mut takes = |at: u32| {
-            let (at, lines) = (place(at), &self.lines);
-            lines.is_for(at, call) && lines.rest_of(at).is_none_or(|rest| rest.suits(call, draw_place(position, at)))
+            let (at, lines) = (line_position(at), &self.lines);
+            lines.is_for(at, call)
+                && lines.settings_of(at).is_none_or(|rest| rest.matches_call(call, draw_place(position, at)))
         };
-        self.index.first(call, u32::MAX, &mut takes).map(place)
+        self.index.first(call, u32::MAX, &mut takes).map(line_position)
     }
 }
 
-impl LineRest {
-    fn suits(&self, call: &CallInfo<'_>, place: usize) -> bool {
+impl LineSettings {
+    fn matches_call(&self, call: &CallInfo<'_>, place: usize) -> bool {
         (self.from.is_empty() || self.from.iter().any(|name| name == call.from))
-            && (self.when.is_empty() || self.when.iter().any(|hours| hours.hold(call.at)))
+            && (self.when.is_empty() || self.when.iter().any(|hours| hours.is_active(call.at)))
             && self.share.is_none_or(|share| call.chooses(share, place))
     }
 }

@@ -9,9 +9,9 @@ mod index;
 mod lines;
 mod routes;
 
-pub use index::Index;
-pub use lines::{LinePlace, LineRest, RouteFile, RouteLines};
-pub use routes::Routes;
+pub use index::RouteIndex;
+pub use lines::{LinePosition, LineSettings, RouteFile, RouteLines};
+pub use routes::RouteList;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use jiff::Timestamp;
 
 use crate::number::Number;
 use crate::pattern::Pattern;
-use crate::schedule::Hours;
+use crate::schedule::ScheduleHours;
 use crate::sms::SmsRule;
 use crate::target::TargetSpec;
 
@@ -31,7 +31,7 @@ pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Order in which adjacent trunks are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
+pub enum TrunkOrder {
     /// Configured order.
     #[default]
     Listed,
@@ -53,13 +53,13 @@ pub struct Route {
     /// Header conditions, all of which must hold.
     pub header: Vec<HeaderCondition>,
     /// Schedules, one of which must be active; empty for always.
-    pub when: Vec<Hours>,
+    pub when: Vec<ScheduleHours>,
     /// Percentage of otherwise matching calls that the route takes; 100 for all.
     pub share: u8,
     /// Targets, in order.
     pub connect: Vec<TargetSpec>,
     /// Order of all targets.
-    pub order: Order,
+    pub order: TrunkOrder,
     /// Groups in `connect` that are always ordered by [`Order::AnswerRatio`], in ascending order.
     pub by_ratio: Vec<Range<u32>>,
     /// Agents that listen to both directions.
@@ -75,7 +75,7 @@ pub struct Route {
     /// File of `routes_file`; if present, one of its lines must match and determines the targets.
     pub file: Option<Arc<RouteFile>>,
     /// Line of a routes file that the route was created from.
-    pub line: Option<LinePlace>,
+    pub line: Option<LinePosition>,
     /// Caller ID shown to trunks and URIs.
     pub caller_id: Option<Arc<Number>>,
     /// Time limit for all targets but the last together, zero for no limit.
@@ -128,7 +128,7 @@ impl CallInfo<'_> {
 
 /// Result of matching a route with a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Decided {
+pub(crate) enum RouteDecision {
     /// The route takes the call.
     Takes,
     /// The route takes this percentage of such calls; no random number was given.
@@ -138,29 +138,29 @@ pub(crate) enum Decided {
 }
 
 /// First condition of a route that failed.
-enum Failed<'a> {
+enum FailedCondition<'a> {
     From(&'a [String]),
     To(&'a [Pattern]),
     Caller(&'a [Pattern]),
     Header(&'a HeaderCondition),
-    When(&'a [Hours]),
+    When(&'a [ScheduleHours]),
 }
 
-impl Failed<'_> {
+impl FailedCondition<'_> {
     fn describe(&self, call: &CallInfo<'_>) -> String {
         match self {
-            Failed::From(names) => format!("from: {} is none of {}", call.from, names.join(", ")),
-            Failed::To(patterns) => format!("to: {} is none of {}", call.called, list(patterns)),
-            Failed::Caller(patterns) if call.caller.is_empty() => {
+            FailedCondition::From(names) => format!("from: {} is none of {}", call.from, names.join(", ")),
+            FailedCondition::To(patterns) => format!("to: {} is none of {}", call.called, list(patterns)),
+            FailedCondition::Caller(patterns) if call.caller.is_empty() => {
                 format!("caller: an anonymous caller is none of {}", list(patterns))
             }
-            Failed::Caller(patterns) => format!("caller: {} is none of {}", call.caller, list(patterns)),
-            Failed::Header(HeaderCondition { name, values }) => match header(call, name).next() {
+            FailedCondition::Caller(patterns) => format!("caller: {} is none of {}", call.caller, list(patterns)),
+            FailedCondition::Header(HeaderCondition { name, values }) => match header(call, name).next() {
                 Some(value) => format!("header: {name} {value} is none of {}", list(values)),
                 None => format!("header: no {name}"),
             },
-            Failed::When(hours) => {
-                let local = |hours: &Hours| hours.local(call.at).strftime("%a %Y-%m-%d %H:%M").to_string();
+            FailedCondition::When(hours) => {
+                let local = |hours: &ScheduleHours| hours.local(call.at).strftime("%a %Y-%m-%d %H:%M").to_string();
                 let now = hours.first().map(|first| format!("{} {}", local(first), first.zone())).unwrap_or_default();
                 format!("when: {now} is not in {}", list(hours))
             }
@@ -196,7 +196,7 @@ impl Route {
             when: Vec::new(),
             share: 100,
             connect,
-            order: Order::Listed,
+            order: TrunkOrder::Listed,
             by_ratio: Vec::new(),
             fork: Vec::new(),
             record: false,
@@ -212,14 +212,14 @@ impl Route {
     }
 
     /// Splits the targets into consecutive parts, each with the order of its trunks.
-    pub(crate) fn parts(&self) -> Vec<(&[TargetSpec], Order)> {
-        let groups = if self.order == Order::Listed { &self.by_ratio[..] } else { &[] };
+    pub(crate) fn parts(&self) -> Vec<(&[TargetSpec], TrunkOrder)> {
+        let groups = if self.order == TrunkOrder::Listed { &self.by_ratio[..] } else { &[] };
         let (mut parts, mut from) = (Vec::with_capacity(2 * groups.len() + 1), 0);
         for group in groups {
             let place = |at: u32| usize::try_from(at).unwrap_or(usize::MAX).clamp(from, self.connect.len());
             let (begin, end) = (place(group.start), place(group.end));
-            parts.extend(self.connect.get(from..begin).map(|part| (part, Order::Listed)));
-            parts.extend(self.connect.get(begin..end).map(|part| (part, Order::AnswerRatio)));
+            parts.extend(self.connect.get(from..begin).map(|part| (part, TrunkOrder::Listed)));
+            parts.extend(self.connect.get(begin..end).map(|part| (part, TrunkOrder::AnswerRatio)));
             from = end;
         }
         parts.extend(self.connect.get(from..).map(|part| (part, self.order)));
@@ -233,14 +233,14 @@ impl Route {
 
     /// Returns whether the route takes the call, regardless of earlier routes.
     pub(crate) fn takes(&self, call: &CallInfo<'_>, position: usize) -> bool {
-        self.failed(call).is_none()
+        self.failed_condition(call).is_none()
             && call.chooses(self.share, position)
             && self.file.as_ref().is_none_or(|file| file.takes(call, position))
     }
 
     /// Returns the route to use for a call that it takes: the route itself, or the result of the matching line of its
     /// file.
-    pub(crate) fn of_call(self: &Arc<Route>, call: &CallInfo<'_>, position: usize) -> Option<Arc<Route>> {
+    pub(crate) fn for_call(self: &Arc<Route>, call: &CallInfo<'_>, position: usize) -> Option<Arc<Route>> {
         match &self.file {
             Some(file) => file.route(self, call, position).map(Arc::new),
             None => Some(self.clone()),
@@ -248,50 +248,50 @@ impl Route {
     }
 
     /// Returns whether the route takes the call, and otherwise the reason as text.
-    pub(crate) fn decide(&self, call: &CallInfo<'_>, position: usize) -> Decided {
-        if let Some(failed) = self.failed(call) {
-            return Decided::Leaves(failed.describe(call));
+    pub(crate) fn match_call(&self, call: &CallInfo<'_>, position: usize) -> RouteDecision {
+        if let Some(failed) = self.failed_condition(call) {
+            return RouteDecision::Leaves(failed.describe(call));
         }
-        let by_line = self.file.as_ref().map_or(Decided::Takes, |file| file.decide(call, position));
+        let by_line = self.file.as_ref().map_or(RouteDecision::Takes, |file| file.match_call(call, position));
         match (by_line, call.percent(position)) {
-            (Decided::Leaves(why), _) => Decided::Leaves(why),
-            (_, None) if self.share < 100 => Decided::Perhaps(self.share),
+            (RouteDecision::Leaves(why), _) => RouteDecision::Leaves(why),
+            (_, None) if self.share < 100 => RouteDecision::Perhaps(self.share),
             (_, Some(percent)) if percent >= self.share => {
-                Decided::Leaves(format!("share: not among its {} %", self.share))
+                RouteDecision::Leaves(format!("share: not among its {} %", self.share))
             }
             (by_line, _) => by_line,
         }
     }
 
     /// Returns the conditions that matched a call as text, or `None` if the route has no conditions.
-    pub fn because(&self, call: &CallInfo<'_>) -> Option<String> {
+    pub fn matched_conditions(&self, call: &CallInfo<'_>) -> Option<String> {
         let first =
             |patterns: &[Pattern], number: &str| patterns.iter().find(|p| p.matches(number)).map(Pattern::to_string);
         let from = (!self.from.is_empty()).then(|| format!("from {}", call.from));
         let to = first(&self.to, call.called).map(|pattern| format!("to {pattern}"));
         let caller = first(&self.caller, call.caller).map(|pattern| format!("caller {pattern}"));
         let headers = self.header.iter().map(|condition| Some(format!("header {}", condition.name)));
-        let when = self.when.iter().find(|hours| hours.hold(call.at)).map(|hours| format!("when {hours}"));
-        let line = self.line.as_ref().map(|LinePlace { file, line }| format!("{file}:{line}"));
+        let when = self.when.iter().find(|hours| hours.is_active(call.at)).map(|hours| format!("when {hours}"));
+        let line = self.line.as_ref().map(|LinePosition { file, line }| format!("{file}:{line}"));
         let all: Vec<String> = [from, to, caller].into_iter().chain(headers).chain([when, line]).flatten().collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
 
-    fn failed(&self, call: &CallInfo<'_>) -> Option<Failed<'_>> {
+    fn failed_condition(&self, call: &CallInfo<'_>) -> Option<FailedCondition<'_>> {
         if !self.from.is_empty() && !self.from.iter().any(|name| name == call.from) {
-            return Some(Failed::From(&self.from));
+            return Some(FailedCondition::From(&self.from));
         }
         if !self.to.is_empty() && !self.to.iter().any(|pattern| pattern.matches(call.called)) {
-            return Some(Failed::To(&self.to));
+            return Some(FailedCondition::To(&self.to));
         }
         if !self.caller.is_empty() && !self.caller.iter().any(|pattern| pattern.matches(call.caller)) {
-            return Some(Failed::Caller(&self.caller));
+            return Some(FailedCondition::Caller(&self.caller));
         }
         if let Some(condition) = self.header.iter().find(|condition| !condition.holds(call)) {
-            return Some(Failed::Header(condition));
+            return Some(FailedCondition::Header(condition));
         }
-        if !self.when.is_empty() && !self.when.iter().any(|hours| hours.hold(call.at)) {
-            return Some(Failed::When(&self.when));
+        if !self.when.is_empty() && !self.when.iter().any(|hours| hours.is_active(call.at)) {
+            return Some(FailedCondition::When(&self.when));
         }
         None
     }
@@ -319,12 +319,12 @@ mod tests {
             first += u32::from(one);
             second += u32::from(two);
             both += u32::from(one && two);
-            assert_eq!(one, half.decide(&call, 0) == Decided::Takes);
+            assert_eq!(one, half.match_call(&call, 0) == RouteDecision::Takes);
         }
         assert!((4_800..5_200).contains(&first) && (900..1_100).contains(&second), "{first} {second}");
         assert!((400..600).contains(&both), "{both}: they decide alike");
         let open = CallInfo::default();
-        assert!(!half.takes(&open, 0) && half.decide(&open, 0) == Decided::Perhaps(50));
+        assert!(!half.takes(&open, 0) && half.match_call(&open, 0) == RouteDecision::Perhaps(50));
     }
 
     #[test]
@@ -343,22 +343,22 @@ mod tests {
         ] {
             let headers: Vec<_> = headers.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
             let call = CallInfo { headers: &headers, ..CallInfo::default() };
-            assert_eq!(route.failed(&call).map(|failed| failed.describe(&call)).as_deref(), failed);
+            assert_eq!(route.failed_condition(&call).map(|failed| failed.describe(&call)).as_deref(), failed);
         }
     }
 
     #[test]
     fn who_calls_out_of_hours_is_told_the_hour() {
         let calendar = Calendar { zone: TimeZone::get("Europe/Berlin").unwrap(), ..Calendar::default() };
-        let hours = |text: &str| Hours::parse(text, &calendar, &|_| None).unwrap();
+        let hours = |text: &str| ScheduleHours::parse(text, &calendar, &|_| None).unwrap();
         let when = vec![hours("mon-fri 09:00-17:00"), hours("sat 10:00-12:00")];
         let route = Route { when, ..Route::named("r", Vec::new()) };
         let at = |text: &str| CallInfo { at: text.parse().unwrap(), ..CallInfo::default() };
         let late = at("2026-11-20T16:30:00Z");
         assert_eq!(
-            route.failed(&late).map(|failed| failed.describe(&late)).as_deref(),
+            route.failed_condition(&late).map(|failed| failed.describe(&late)).as_deref(),
             Some("when: Fri 2026-11-20 17:30 Europe/Berlin is not in mon-fri 09:00-17:00, sat 10:00-12:00")
         );
-        assert_eq!(route.because(&at("2026-11-21T09:30:00Z")).as_deref(), Some("when sat 10:00-12:00"));
+        assert_eq!(route.matched_conditions(&at("2026-11-21T09:30:00Z")).as_deref(), Some("when sat 10:00-12:00"));
     }
 }

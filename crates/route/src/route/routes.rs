@@ -3,29 +3,29 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::index::Index;
+use super::index::RouteIndex;
 use super::{CallInfo, Route};
 
 /// Routes in file order, with an index.
 #[derive(Debug, Clone)]
-pub struct Routes(Arc<Compiled>);
+pub struct RouteList(Arc<CompiledRoutes>);
 
 #[derive(Debug)]
-struct Compiled {
+struct CompiledRoutes {
     all: Vec<Arc<Route>>,
-    index: Index,
+    index: RouteIndex,
     has_shares: bool,
 }
 
-impl From<Vec<Route>> for Routes {
-    fn from(routes: Vec<Route>) -> Routes {
-        let index = Index::new(&routes);
+impl From<Vec<Route>> for RouteList {
+    fn from(routes: Vec<Route>) -> RouteList {
+        let index = RouteIndex::new(&routes);
         let has_shares = routes.iter().any(Route::has_shares);
-        Routes(Arc::new(Compiled { all: routes.into_iter().map(Arc::new).collect(), index, has_shares }))
+        RouteList(Arc::new(CompiledRoutes { all: routes.into_iter().map(Arc::new).collect(), index, has_shares }))
     }
 }
 
-impl Deref for Routes {
+impl Deref for RouteList {
     type Target = [Arc<Route>];
 
     fn deref(&self) -> &[Arc<Route>] {
@@ -33,7 +33,7 @@ impl Deref for Routes {
     }
 }
 
-impl Routes {
+impl RouteList {
     /// Returns the first route that takes a call, with its position.
     pub fn first(&self, call: &CallInfo<'_>) -> Option<(usize, &Arc<Route>)> {
         let at = |at: u32| usize::try_from(at).ok().and_then(|at| Some((at, self.0.all.get(at)?)));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use trunkgate_route::{
-    Calendar, CallInfo, Definition, HeaderCondition, Hours, LineRest, Matched, Numbers, Pattern, Plan, Route,
-    RouteLines, Table, Target, TargetSpec, Trunk,
+    Calendar, CallInfo, CallTarget, HeaderCondition, LineSettings, MatchResult, NumberingPlan, Pattern, Route,
+    RouteLines, RoutePlan, RoutingTable, ScheduleHours, TableDefinition, TargetSpec, Trunk,
 };
 
 /// Generates patterns of few digits and short texts, so that they often match.
@@ -32,7 +32,7 @@ fn route() -> impl Strategy<Value = Route> {
     let header = (proptest::sample::select(vec!["X-A", "x-a", "X-B"]), proptest::collection::vec(pattern(), 1..3));
     let header = header.prop_map(|(name, values)| HeaderCondition { name: name.to_owned(), values });
     let when = proptest::sample::select(vec!["mon-fri", "sat", "09:00-12:00", "12-25"]);
-    let when = when.prop_map(|text| Hours::parse(text, &Calendar::default(), &|_| None).unwrap());
+    let when = when.prop_map(|text| ScheduleHours::parse(text, &Calendar::default(), &|_| None).unwrap());
     let share = prop_oneof![4 => Just(100_u8), 1 => 1..100_u8];
     (from, some(pattern(), 4), some(pattern(), 3), some(header, 2), some(when, 2), share).prop_map(
         |(from, to, caller, header, when, share)| Route {
@@ -57,7 +57,7 @@ fn holds(route: &Route, call: &CallInfo<'_>) -> bool {
             let values = call.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&condition.name));
             values.into_iter().any(|(_, value)| any(&condition.values, value))
         })
-        && (route.when.is_empty() || route.when.iter().any(|hours| hours.hold(call.at)))
+        && (route.when.is_empty() || route.when.iter().any(|hours| hours.is_active(call.at)))
 }
 
 fn number() -> impl Strategy<Value = String> {
@@ -84,8 +84,8 @@ proptest! {
         let at = "2026-12-24T00:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_hours(hour);
         let call = CallInfo { from, called: &called, caller: &caller, at, headers: &headers, draw: None };
         let trunks = ["a", "b", "c", "d"].map(Trunk::named).to_vec();
-        let numbers = Numbers::new("US").unwrap();
-        let table = Table::new(Definition { numbers, trunks, agents: vec![], routes: routes.clone() });
+        let numbers = NumberingPlan::new("US").unwrap();
+        let table = RoutingTable::new(TableDefinition { numbers, trunks, agents: vec![], routes: routes.clone() });
         let planned = |call: &CallInfo<'_>| table.plan(call, &mut |_| 0).map(|plan| plan.route.name.clone());
 
         // Without random numbers: routes that take every matching call.
@@ -97,8 +97,8 @@ proptest! {
         let alone = |position: usize| {
             let mut alone: Vec<Route> = (0..position).map(|_| nothing()).collect();
             alone.push(routes[position].clone());
-            let numbers = Numbers::new("US").unwrap();
-            let table = Table::new(Definition { numbers, trunks: vec![], agents: vec![], routes: alone });
+            let numbers = NumberingPlan::new("US").unwrap();
+            let table = RoutingTable::new(TableDefinition { numbers, trunks: vec![], agents: vec![], routes: alone });
             table.plan(&drawn, &mut |_| 0).is_some()
         };
         let chosen = (0..routes.len()).find(|at| holds(&routes[*at], &drawn) && alone(*at));
@@ -106,11 +106,11 @@ proptest! {
 
         let verdicts = table.explain(&call);
         prop_assert_eq!(verdicts.len(), routes.len());
-        let yes: Vec<_> = verdicts.iter().filter(|verdict| verdict.matched == Matched::Yes).collect();
+        let yes: Vec<_> = verdicts.iter().filter(|verdict| verdict.matched == MatchResult::Yes).collect();
         prop_assert_eq!(yes.first().map(|verdict| verdict.name.clone()), naive);
         prop_assert!(yes.len() <= 1);
-        let after = verdicts.iter().skip_while(|verdict| verdict.matched != Matched::Yes).skip(1);
-        prop_assert!(after.into_iter().all(|verdict| verdict.matched == Matched::NotReached));
+        let after = verdicts.iter().skip_while(|verdict| verdict.matched != MatchResult::Yes).skip(1);
+        prop_assert!(after.into_iter().all(|verdict| verdict.matched == MatchResult::NotReached));
     }
 }
 
@@ -120,7 +120,8 @@ fn lines(routes: &[Route]) -> (Route, Vec<Route>) {
     for (number, route) in (1..).zip(routes) {
         let connect = lines.connect(route.connect.clone());
         let (from, when) = (route.from.clone(), route.when.clone());
-        let rest = lines.rest(LineRest { from, when, share: Some(route.share), ..LineRest::default() });
+        let rest =
+            lines.store_settings(LineSettings { from, when, share: Some(route.share), ..LineSettings::default() });
         lines.push(number, (route.to.first().cloned(), route.caller.first().cloned()), connect, rest);
     }
     let file = Arc::new(lines.compile("numbers.csv"));
@@ -152,7 +153,7 @@ proptest! {
         let (file, routes) = lines(&routes);
         let table = |routes: Vec<Route>| {
             let trunks = ["a", "b", "c", "d"].map(Trunk::named).to_vec();
-            Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, agents: vec![], routes })
+            RoutingTable::new(TableDefinition { numbers: NumberingPlan::new("US").unwrap(), trunks, agents: vec![], routes })
         };
         let at = "2026-12-24T00:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_hours(hour);
         let call = CallInfo { from, called: &called, caller: &caller, at, headers: &[], draw: None };
@@ -160,7 +161,7 @@ proptest! {
         let (plain, planned) = (plain.plan(&call, &mut |_| 0), by_file.plan(&call, &mut |_| 0));
         let number = planned.as_ref().map(|plan| plan.route.line.as_ref().unwrap().line.to_string());
         prop_assert_eq!(&number, &plain.as_ref().map(|plan| plan.route.name.to_string()));
-        let targets = |plan: Option<Plan>| plan.map(|plan| plan.targets.iter().map(Target::spec).collect::<Vec<_>>());
+        let targets = |plan: Option<RoutePlan>| plan.map(|plan| plan.targets.iter().map(CallTarget::spec).collect::<Vec<_>>());
         prop_assert_eq!(targets(planned.clone()), targets(plain));
         if let Some(plan) = &planned {
             prop_assert_eq!(&plan.route.connect, &routes[number.unwrap().parse::<usize>().unwrap() - 1].connect);
@@ -168,9 +169,9 @@ proptest! {
         let told = &by_file.explain(&call)[0].matched;
         let perhaps = routes.iter().find(|route| route.share < 100 && holds(route, &call)).map(|route| route.share);
         match (planned, perhaps) {
-            (Some(_), _) => prop_assert_eq!(told, &Matched::Yes),
-            (None, Some(share)) => prop_assert_eq!(told, &Matched::Share(share)),
-            (None, None) => prop_assert!(matches!(told, Matched::No(why) if why.contains("numbers.csv")), "{:?}", told),
+            (Some(_), _) => prop_assert_eq!(told, &MatchResult::Yes),
+            (None, Some(share)) => prop_assert_eq!(told, &MatchResult::Share(share)),
+            (None, None) => prop_assert!(matches!(told, MatchResult::No(why) if why.contains("numbers.csv")), "{:?}", told),
         }
         // A line with the same conditions as an earlier one is hidden, by that or by one before it.
         let same = |one: &Route, other: &Route| {

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType, Region};
-use trunkgate_route::{Incomplete, Number, Numbers, Pattern, SendNumbers, Trunk};
+use trunkgate_route::{AddressIncomplete, Number, NumberingPlan, Pattern, SendNumbers, Trunk};
 
 fn regions() -> Vec<Region> {
     let mut regions: Vec<Region> = PHONE_NUMBER_UTIL.get_supported_regions().collect();
@@ -22,16 +22,16 @@ fn example(region: Region, kind: PhoneNumberType) -> Option<String> {
 }
 
 /// Returns whether a trunk that rejects high-risk numbers rejects a called number.
-fn is_denied(numbers: &Numbers, called: &str, form: SendNumbers) -> bool {
+fn is_denied(numbers: &NumberingPlan, called: &str, form: SendNumbers) -> bool {
     let trunk = Trunk { send_numbers: form, ..Trunk::named("carrier") };
-    trunk.denied(numbers, &numbers.normalise_caller(called, None)).is_some()
+    trunk.screening_rejection(numbers, &numbers.normalise_caller(called, None)).is_some()
 }
 
 #[test]
 fn the_premium_rate_number_of_every_region_is_found_in_national_form() {
     let mut missed = Vec::new();
     for region in regions() {
-        let numbers = Numbers::new(&code(region));
+        let numbers = NumberingPlan::new(&code(region));
         let (Some(national), Some(numbers)) = (example(region, PhoneNumberType::PremiumRate), numbers) else {
             continue;
         };
@@ -50,7 +50,7 @@ fn the_premium_rate_number_of_every_region_is_found_in_national_form() {
 fn ordinary_numbers_behind_an_outside_line_are_not_premium_rate() {
     let (mut refused, mut surplus) = (Vec::new(), Vec::new());
     for region in regions() {
-        let Some(numbers) = Numbers::new(&code(region)) else { continue };
+        let Some(numbers) = NumberingPlan::new(&code(region)) else { continue };
         let kinds = [PhoneNumberType::FixedLine, PhoneNumberType::Mobile];
         for national in kinds.into_iter().filter_map(|kind| example(region, kind)) {
             for outside in ["", "9", "0"] {
@@ -74,7 +74,7 @@ fn ordinary_numbers_behind_an_outside_line_are_not_premium_rate() {
 
 #[test]
 fn ordinary_numbers_of_britain_behind_a_nine_are_not_premium_rate() {
-    let numbers = Numbers::new("GB").unwrap();
+    let numbers = NumberingPlan::new("GB").unwrap();
     let areas = ["020 7946", "020 3496", "0113 496", "0117 320", "0121 234", "0141 496", "0161 496", "01904 55"];
     let others = ["07400 12", "07911 12", "0800 123", "0808 157", "0345 123", "0300 123"];
     for start in areas.into_iter().chain(others) {
@@ -99,17 +99,17 @@ fn example_e164(region: Region, kind: PhoneNumberType) -> Option<String> {
     text.strip_prefix('+').map(str::to_owned)
 }
 
-fn is_in_use(numbers: &Numbers, called: &str) -> bool {
+fn is_in_use(numbers: &NumberingPlan, called: &str) -> bool {
     let number = PHONE_NUMBER_UTIL.parse(numbers.normalise_caller(called, None).text, None).ok();
     number.is_some_and(|number| PHONE_NUMBER_UTIL.is_valid_number(&number))
 }
 
 #[test]
 fn surplus_digits_hide_no_premium_rate_number() {
-    let us = Numbers::default();
+    let us = NumberingPlan::default();
     let mut missed = Vec::new();
     for region in regions() {
-        let numbers = Numbers::new(&code(region));
+        let numbers = NumberingPlan::new(&code(region));
         let national = example(region, PhoneNumberType::PremiumRate);
         let (Some(national), Some(numbers)) = (national, numbers) else { continue };
         let global = example_e164(region, PhoneNumberType::PremiumRate).unwrap();
@@ -149,7 +149,7 @@ fn surplus_digits_hide_no_premium_rate_number() {
         ("US", "011 49 900 1234567 1"),
         ("US", "9 011 49 900 1234567 1"),
     ] {
-        let numbers = Numbers::new(country).unwrap();
+        let numbers = NumberingPlan::new(country).unwrap();
         for form in [SendNumbers::E164, SendNumbers::National, SendNumbers::AsIs] {
             assert!(is_denied(&numbers, called, form), "{country} {called} {form:?}");
         }
@@ -166,7 +166,7 @@ fn ordinary_numbers_of_all_regions_are_not_premium_rate_elsewhere() {
         .collect();
     let mut refused = Vec::new();
     for country in ["GB", "FR", "DE", "US", "AU", "JP", "IN", "BR"] {
-        let numbers = Numbers::new(country).unwrap();
+        let numbers = NumberingPlan::new(country).unwrap();
         for digits in &all {
             for (called, form) in [
                 (format!("+{digits}"), SendNumbers::E164),
@@ -188,7 +188,7 @@ fn ordinary_numbers_of_all_regions_are_not_premium_rate_elsewhere() {
 #[test]
 fn extensions_are_not_premium_rate() {
     for region in regions() {
-        let Some(numbers) = Numbers::new(&code(region)) else { continue };
+        let Some(numbers) = NumberingPlan::new(&code(region)) else { continue };
         let extensions = (10..100_000_u32).step_by(1_999).chain((100..10_000).step_by(397));
         for extension in extensions {
             let called = extension.to_string();
@@ -220,7 +220,7 @@ fn numbers_behind_access_codes_are_judged() {
         ("ES", "067 803 12 34 56"),
         ("NZ", "0197 0900 12 345"),
     ] {
-        let numbers = Numbers::new(country).unwrap();
+        let numbers = NumberingPlan::new(country).unwrap();
         assert!(is_denied(&numbers, called, SendNumbers::AsIs), "{country} {called}");
     }
     for (country, called) in [
@@ -239,7 +239,7 @@ fn numbers_behind_access_codes_are_judged() {
         ("HK", "133 2123 4567"),
         ("ES", "067 810 12 34 56"),
     ] {
-        let numbers = Numbers::new(country).unwrap();
+        let numbers = NumberingPlan::new(country).unwrap();
         assert!(!is_denied(&numbers, called, SendNumbers::AsIs), "{country} {called}");
     }
 }
@@ -247,7 +247,7 @@ fn numbers_behind_access_codes_are_judged() {
 /// RFC 3966 §3 allows a parameter once; it is unknown which of several a remote party uses.
 #[test]
 fn each_phone_context_of_a_text_is_judged() {
-    let numbers = Numbers::new("US").unwrap();
+    let numbers = NumberingPlan::new("US").unwrap();
     let caribbean = Trunk { deny: vec![Pattern::parse("+1809*").unwrap()], ..Trunk::named("carrier") };
     for (text, denied) in [
         ("5550123;phone-context=+1809", true),
@@ -267,9 +267,9 @@ fn each_phone_context_of_a_text_is_judged() {
 
 #[test]
 fn what_cannot_be_searched_in_little_time_is_refused() {
-    let numbers = Numbers::new("US").unwrap();
+    let numbers = NumberingPlan::new("US").unwrap();
     for text in ["128010288123x".repeat(138), "a".repeat(129), "1010288x".repeat(5), "1\u{661}2 3456x".repeat(5)] {
-        assert_eq!(numbers.normalise(&text, None), Err(Incomplete), "{text}");
+        assert_eq!(numbers.normalise(&text, None), Err(AddressIncomplete), "{text}");
     }
     for text in ["a".repeat(128), "1010288x".repeat(4), "550e8400-e29b-41d4-a716-446655440000".to_owned()] {
         assert!(numbers.normalise(&text, None).is_ok(), "{text}");

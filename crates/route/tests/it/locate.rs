@@ -7,19 +7,19 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use trunkgate_route::locate::{
-    Answer, Located, Locating, Means, NAPTR_RECORDS, NameFault, Naptr, Next, Question, Records, SERVER_ADDRESSES,
-    SERVERS, Srv, in_order,
+    AvailableTransports, DnsAnswer, DnsQuery, DnsRecords, LocateStep, LocatedServers, NAPTR_RECORDS, NameFault, Naptr,
+    SERVER_ADDRESSES, SERVERS, ServerSearch, Srv, in_order,
 };
-use trunkgate_route::{Destination, Server, Transport};
+use trunkgate_route::{Destination, DestinationServer, Transport};
 
 use Transport::{Tcp, Tls, Udp};
 
 /// DNS data of a test; other names have no records.
 #[derive(Default)]
-struct Zone(BTreeMap<Question, (Records, Option<u32>)>);
+struct Zone(BTreeMap<DnsQuery, (DnsRecords, Option<u32>)>);
 
 impl Zone {
-    fn with(mut self, question: Question, records: Records, ttl: u32) -> Zone {
+    fn with(mut self, question: DnsQuery, records: DnsRecords, ttl: u32) -> Zone {
         self.0.insert(question, (records, Some(ttl)));
         self
     }
@@ -32,7 +32,7 @@ impl Zone {
             service: (*service).into(),
             replacement: (*replacement).into(),
         };
-        self.with(Question::Naptr(name.into()), Records::Naptr(records.iter().map(naptr).collect()), 600)
+        self.with(DnsQuery::Naptr(name.into()), DnsRecords::Naptr(records.iter().map(naptr).collect()), 600)
     }
 
     fn srv(self, name: &str, records: &[(u16, u16, u16, &str)]) -> Zone {
@@ -42,49 +42,49 @@ impl Zone {
             port: *port,
             target: (*target).into(),
         };
-        self.with(Question::Srv(name.into()), Records::Srv(records.iter().map(srv).collect()), 300)
+        self.with(DnsQuery::Srv(name.into()), DnsRecords::Srv(records.iter().map(srv).collect()), 300)
     }
 
     fn a(self, name: &str, addresses: &[&str]) -> Zone {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        self.with(Question::Addresses(name.into()), Records::Addresses(addresses), 60)
+        self.with(DnsQuery::Addresses(name.into()), DnsRecords::Addresses(addresses), 60)
     }
 
-    fn fails(self, question: Question) -> Zone {
-        self.with(question, Records::Failed(NameFault::Unanswered), 1)
+    fn fails(self, question: DnsQuery) -> Zone {
+        self.with(question, DnsRecords::Failed(NameFault::Unanswered), 1)
     }
 
-    fn answer(&self, question: &Question) -> Answer {
-        let (records, ttl_seconds) = self.0.get(question).cloned().unwrap_or((Records::Nothing, None));
-        Answer { records, ttl_seconds }
+    fn answer(&self, question: &DnsQuery) -> DnsAnswer {
+        let (records, ttl_seconds) = self.0.get(question).cloned().unwrap_or((DnsRecords::Nothing, None));
+        DnsAnswer { records, ttl_seconds }
     }
 
     /// Runs a search to its end. Returns the rounds of queries and the result.
-    fn locate(&self, destination: Destination, means: &Means) -> (Vec<Vec<String>>, Located) {
-        let mut locating = Locating::new(destination, means.clone());
-        let (mut next, mut rounds) = (locating.begin(), Vec::new());
+    fn locate(&self, destination: Destination, means: &AvailableTransports) -> (Vec<Vec<String>>, LocatedServers) {
+        let mut locating = ServerSearch::new(destination, means.clone());
+        let (mut next, mut rounds) = (locating.start_search(), Vec::new());
         loop {
             match next {
-                Next::Found(located) => return (rounds, located),
-                Next::Ask(questions) => {
-                    let words = |question: &Question| match question {
-                        Question::Naptr(name) => format!("NAPTR {name}"),
-                        Question::Srv(name) => format!("SRV {name}"),
-                        Question::Addresses(name) => format!("A {name}"),
+                LocateStep::Found(located) => return (rounds, located),
+                LocateStep::Ask(questions) => {
+                    let words = |question: &DnsQuery| match question {
+                        DnsQuery::Naptr(name) => format!("NAPTR {name}"),
+                        DnsQuery::Srv(name) => format!("SRV {name}"),
+                        DnsQuery::Addresses(name) => format!("A {name}"),
                     };
                     rounds.push(questions.iter().map(words).collect());
                     assert!(rounds.len() <= 4, "it does not end: {rounds:?}");
                     let answers: Vec<_> =
                         questions.into_iter().map(|q| (self.answer(&q), q)).map(|(a, q)| (q, a)).collect();
-                    next = locating.answered(&answers);
+                    next = locating.process_answers(&answers);
                 }
             }
         }
     }
 }
 
-fn means() -> Means {
-    Means { transports: vec![Udp, Tcp, Tls], v4: true, v6: true }
+fn means() -> AvailableTransports {
+    AvailableTransports { transports: vec![Udp, Tcp, Tls], v4: true, v6: true }
 }
 
 fn to(host: &str, port: Option<u16>, transport: Transport, is_fixed: bool) -> Destination {
@@ -92,7 +92,7 @@ fn to(host: &str, port: Option<u16>, transport: Transport, is_fixed: bool) -> De
 }
 
 /// Formats servers as `udp 192.0.2.1:5060`, by tier and priority.
-fn shown(servers: &[Server]) -> Vec<String> {
+fn shown(servers: &[DestinationServer]) -> Vec<String> {
     let all = servers.iter().flat_map(|s| s.sockets().map(move |socket| format!("{} {socket}", s.transport.as_str())));
     all.collect()
 }
@@ -142,10 +142,11 @@ fn rfc3263_4_1_naptr_says_which_transports_in_which_order() {
 
 #[test]
 fn rfc3263_4_1_only_services_that_both_sides_have() {
-    let only = |transports: &[Transport]| Means { transports: transports.to_vec(), ..means() };
+    let only = |transports: &[Transport]| AvailableTransports { transports: transports.to_vec(), ..means() };
     let (_, located) = shop().locate(to("shop.example", None, Udp, false), &only(&[Udp]));
     assert_eq!(shown(&located.servers), ["udp 192.0.2.1:5060", "udp [2001:db8::1]:5060"]);
-    let (_, located) = shop().locate(to("shop.example", None, Udp, false), &Means { v6: false, ..only(&[Udp]) });
+    let (_, located) =
+        shop().locate(to("shop.example", None, Udp, false), &AvailableTransports { v6: false, ..only(&[Udp]) });
     assert_eq!(shown(&located.servers), ["udp 192.0.2.1:5060"], "no address that none of our listeners can reach");
     // `sips` requires TLS, regardless of the domain's preference.
     let (_, located) = shop().locate(to("shop.example", None, Tls, false), &means());
@@ -204,8 +205,8 @@ fn rfc3263_4_1_and_4_2_what_is_asked_for_which_uri() {
 #[test]
 fn a_question_without_an_answer_is_told_and_the_host_itself_is_tried() {
     let zone = Zone::default()
-        .fails(Question::Naptr("s.example".into()))
-        .fails(Question::Srv("_sip._udp.s.example".into()))
+        .fails(DnsQuery::Naptr("s.example".into()))
+        .fails(DnsQuery::Srv("_sip._udp.s.example".into()))
         .a("s.example", &["192.0.2.9"]);
     let (_, located) = zone.locate(to("s.example", None, Udp, false), &means());
     assert_eq!(shown(&located.servers), ["udp 192.0.2.9:5060"]);
@@ -216,7 +217,7 @@ fn a_question_without_an_answer_is_told_and_the_host_itself_is_tried() {
 
 #[test]
 fn rfc2782_weights_choose_among_equals_and_addresses_take_turns() {
-    let server = |priority, weight, addresses: &[&str]| Server {
+    let server = |priority, weight, addresses: &[&str]| DestinationServer {
         transport: Udp,
         port: 5060,
         tier: 0,
@@ -264,7 +265,7 @@ fn what_is_kept_of_an_answer_is_bounded() {
     assert_eq!(rounds[1].len(), NAPTR_RECORDS);
 }
 
-fn any_records() -> impl Strategy<Value = Records> {
+fn any_records() -> impl Strategy<Value = DnsRecords> {
     let name = prop::sample::select(vec!["", ".", "a.", "b.", "_sip._udp.s"]);
     let naptr = (any::<u16>(), any::<u16>(), "[sSaUp]{0,2}", "(SIP|SIPS|x)[+]D2[UTS]", name.clone()).prop_map(
         |(order, preference, flags, service, replacement)| Naptr {
@@ -282,11 +283,11 @@ fn any_records() -> impl Strategy<Value = Records> {
         target: target.into(),
     });
     prop_oneof![
-        prop::collection::vec(naptr, 0..20).prop_map(Records::Naptr),
-        prop::collection::vec(srv, 0..40).prop_map(Records::Srv),
-        prop::collection::vec(any::<IpAddr>(), 0..40).prop_map(Records::Addresses),
-        Just(Records::Nothing),
-        Just(Records::Failed(NameFault::ServerFailure)),
+        prop::collection::vec(naptr, 0..20).prop_map(DnsRecords::Naptr),
+        prop::collection::vec(srv, 0..40).prop_map(DnsRecords::Srv),
+        prop::collection::vec(any::<IpAddr>(), 0..40).prop_map(DnsRecords::Addresses),
+        Just(DnsRecords::Nothing),
+        Just(DnsRecords::Failed(NameFault::ServerFailure)),
     ]
 }
 
@@ -299,18 +300,18 @@ proptest! {
         number: u32,
     ) {
         let transport = if secure { Tls } else { Udp };
-        let mut locating = Locating::new(to("s", None, transport, is_fixed), means());
-        let (mut next, mut given) = (locating.begin(), answers.iter().cycle());
+        let mut locating = ServerSearch::new(to("s", None, transport, is_fixed), means());
+        let (mut next, mut given) = (locating.start_search(), answers.iter().cycle());
         for _ in 0..4 {
-            let Next::Ask(questions) = &next else { break };
-            let mut answer = |question: &Question| {
+            let LocateStep::Ask(questions) = &next else { break };
+            let mut answer = |question: &DnsQuery| {
                 let (records, ttl_seconds) = given.next().unwrap().clone();
-                (question.clone(), Answer { records, ttl_seconds })
+                (question.clone(), DnsAnswer { records, ttl_seconds })
             };
             let answers: Vec<_> = questions.iter().map(&mut answer).collect();
-            next = locating.answered(&answers);
+            next = locating.process_answers(&answers);
         }
-        let Next::Found(located) = next else { panic!("it does not end") };
+        let LocateStep::Found(located) = next else { panic!("it does not end") };
         prop_assert!(located.servers.len() <= SERVERS);
         prop_assert!(located.servers.iter().all(|s| !s.addresses.is_empty() && s.addresses.len() <= SERVER_ADDRESSES));
         prop_assert!(!secure || located.servers.iter().all(|s| s.transport == Tls));

@@ -3,10 +3,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use trunkgate_route::{Incomplete, Number, Numbers, Pattern, SendNumbers, Trunk};
+use trunkgate_route::{AddressIncomplete, Number, NumberingPlan, Pattern, SendNumbers, Trunk};
 
-fn numbers(country: &str) -> Numbers {
-    Numbers::new(country).unwrap()
+fn numbers(country: &str) -> NumberingPlan {
+    NumberingPlan::new(country).unwrap()
 }
 
 fn read(country: &str, user: &str) -> String {
@@ -116,7 +116,7 @@ fn phone_context_begins_the_number() {
 fn incomplete_called_parties_are_refused_and_callers_never() {
     let us = numbers("US");
     for user in ["", " ", "+", "+-", "+abc", "+1415555123x", "+1415*", "+1,415", "++14155551234", "+٤١٥"] {
-        assert_eq!(us.normalise(user, None), Err(Incomplete), "{user:?}");
+        assert_eq!(us.normalise(user, None), Err(AddressIncomplete), "{user:?}");
         let caller = us.normalise_caller(user, None);
         assert_eq!((caller.text.as_str(), caller.is_e164), (user, false));
     }
@@ -144,9 +144,9 @@ fn each_form_towards_a_trunk() {
 #[test]
 fn unknown_countries_are_refused() {
     for country in ["", "U", "USA", "ZZ", "XX", "001", "1", "ÜS"] {
-        assert!(Numbers::new(country).is_none(), "{country}");
+        assert!(NumberingPlan::new(country).is_none(), "{country}");
     }
-    assert_eq!(Numbers::new("de").unwrap().country(), "DE");
+    assert_eq!(NumberingPlan::new("de").unwrap().country(), "DE");
 }
 
 #[test]
@@ -168,12 +168,12 @@ fn countries_that_share_a_calling_code_are_distinguished() {
         ("001 001 001", "+881612345678 +80012345678 +88213123456"),
     ] {
         for (country, number) in countries.split(' ').zip(numbers.split(' ')) {
-            assert_eq!(Numbers::country_of(number).as_deref(), Some(country), "{number}");
+            assert_eq!(NumberingPlan::country_of(number).as_deref(), Some(country), "{number}");
         }
         assert_eq!(countries.split(' ').count(), numbers.split(' ').count());
     }
     for text in ["+999123456", "alice", "", "+"] {
-        assert_eq!(Numbers::country_of(text), None, "{text}");
+        assert_eq!(NumberingPlan::country_of(text), None, "{text}");
     }
 }
 
@@ -190,7 +190,7 @@ fn states_are_those_of_the_area_code() {
         ("4155551234", None),
         ("alice", None),
     ] {
-        assert_eq!(Numbers::state_of(number), state, "{number}");
+        assert_eq!(NumberingPlan::state_of(number), state, "{number}");
     }
 }
 
@@ -235,7 +235,7 @@ proptest! {
         prop_assert_eq!(plain.is_ok(), spaced.is_ok());
         let (Ok(plain), Ok(spaced)) = (plain, spaced) else { return Ok(()) };
         prop_assert_eq!(plain.is_e164, spaced.is_e164);
-        prop_assert_eq!(numbers.ways(&plain, form), numbers.ways(&spaced, form));
+        prop_assert_eq!(numbers.spoken_forms(&plain, form), numbers.spoken_forms(&spaced, form));
         let trunk = |deny: &str| Trunk {
             deny: vec![Pattern::parse(deny).unwrap()],
             allow_prefixes: vec!["+".into(), "9".into(), "0".into(), "1".into()],
@@ -243,7 +243,7 @@ proptest! {
             ..Trunk::named("far")
         };
         for deny in ["+1809*", "+44*", "900*"] {
-            prop_assert_eq!(trunk(deny).denied(&numbers, &plain), trunk(deny).denied(&numbers, &spaced));
+            prop_assert_eq!(trunk(deny).screening_rejection(&numbers, &plain), trunk(deny).screening_rejection(&numbers, &spaced));
         }
         // A global number is sent without separators.
         let sent = numbers.format(&spaced, form);
@@ -277,7 +277,7 @@ fn too_many_digits_and_control_characters_are_refused() {
         "1800\u{fe0f}5550123",
         "1800\u{e0020}5550123",
     ] {
-        assert_eq!(us.normalise(user, None), Err(Incomplete), "{user:?}");
+        assert_eq!(us.normalise(user, None), Err(AddressIncomplete), "{user:?}");
     }
     let many = format!("+1{}8095550123", "-".repeat(500));
     assert_eq!(us.normalise(&many, None).unwrap().text, "+18095550123");
@@ -307,7 +307,7 @@ fn a_number_behind_prefixes_is_judged_as_that_number() {
             if number.is_e164 {
                 continue;
             }
-            let ways = numbers.ways(&number, SendNumbers::E164);
+            let ways = numbers.spoken_forms(&number, SendNumbers::E164);
             assert!(ways.iter().any(|way| way.starts_with("+881")), "{country} {dialled}: {ways:?}");
         }
     }
@@ -324,21 +324,21 @@ fn extensions_codes_and_numbers_of_the_country_have_no_other_reading() {
         let numbers = numbers(country);
         for user in users {
             let number = numbers.normalise(user, None).unwrap();
-            assert_eq!(numbers.ways(&number, SendNumbers::E164), [(*user).to_owned()], "{country} {user}");
+            assert_eq!(numbers.spoken_forms(&number, SendNumbers::E164), [(*user).to_owned()], "{country} {user}");
         }
     }
     // A domestic number behind an outside line is only that number.
     let us = numbers("US");
     let number = us.normalise("914152901234", None).unwrap();
-    let ways = us.ways(&number, SendNumbers::E164);
+    let ways = us.spoken_forms(&number, SendNumbers::E164);
     assert!(ways.contains(&"+14152901234".to_owned()) && !ways.iter().any(|way| way.starts_with("+290")), "{ways:?}");
     let freephone = us.normalise("8002901234", None).unwrap();
-    assert!(!us.ways(&freephone, SendNumbers::AsIs).iter().any(|way| way.starts_with("+290")));
+    assert!(!us.spoken_forms(&freephone, SendNumbers::AsIs).iter().any(|way| way.starts_with("+290")));
 }
 
 #[test]
 fn what_needs_its_context_is_sent_on_as_what_it_means() {
-    let numbers = Numbers::new("US").unwrap();
+    let numbers = NumberingPlan::new("US").unwrap();
     for (user, context, sent) in [
         ("2079460018", Some("+44"), "+442079460018"),
         ("5551234", Some("+1415"), "+14155551234"),

@@ -21,7 +21,7 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{ACME_ANSWER_BYTES, ACME_REQUEST_SECONDS, ACME_RETRY_AFTER_SECONDS};
 use trunkgate_system::web;
 
-type Answered = Result<BytesResponse, Error>;
+type AcmeHttpResult = Result<BytesResponse, Error>;
 
 /// Latest request of an order, included in the report of a failure.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,7 @@ impl AcmeHttp {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, request: Request<BodyWrapper<Bytes>>) -> Answered {
+    async fn exchange(&self, request: Request<BodyWrapper<Bytes>>) -> AcmeHttpResult {
         let (parts, body) = request.into_parts();
         let text = parts.uri.to_string();
         *self.lock() = LastRequest { url: shown_url(&text), ..LastRequest::default() };
@@ -100,7 +100,7 @@ impl AcmeHttp {
 }
 
 impl HttpClient for AcmeHttp {
-    fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Pin<Box<dyn Future<Output = Answered> + Send>> {
+    fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Pin<Box<dyn Future<Output = AcmeHttpResult> + Send>> {
         let client = self.clone();
         let within = Duration::from_secs(ACME_REQUEST_SECONDS);
         Box::pin(async move {

@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use challenge::ChallengeTokens;
 use rand::TryRng as _;
-use renewal::{Action, Renewal};
+use renewal::{Renewal, RenewalAction};
 use tokio::time::sleep;
 
 use super::acme_report::OrderFailure;
-use super::handle::Handle;
-use trunkgate_config::Acme;
+use super::handle::EdgeHandle;
+use trunkgate_config::AcmeSettings;
 use trunkgate_system::clock;
 use trunkgate_system::limits::ACME_LOOK_SECONDS;
 
 /// Keeps the certificate valid, and serves challenges on the listener. Never returns; idle without `acme` in the
 /// configuration.
-pub async fn keep(handle: Handle, listener: Option<TcpListener>) {
+pub async fn keep(handle: EdgeHandle, listener: Option<TcpListener>) {
     let acme = handle.shared.running(|running| running.boot.acme.clone());
     let Some((acme, listener)) = acme.zip(listener) else { return };
     let tokens = ChallengeTokens::default();
@@ -37,16 +37,16 @@ pub async fn keep(handle: Handle, listener: Option<TcpListener>) {
     }
 }
 
-async fn renew(handle: &Handle, acme: &Acme, tokens: &ChallengeTokens) {
+async fn renew(handle: &EdgeHandle, acme: &AcmeSettings, tokens: &ChallengeTokens) {
     let mut renewal = Renewal::new(clock::now(), order::stored(acme), random());
     loop {
         match renewal.poll(clock::now()) {
-            Action::Wait(until) => {
+            RenewalAction::Wait(until) => {
                 let time = Duration::try_from(until.duration_since(clock::now())).unwrap_or_default();
                 // The clock may be set meanwhile.
                 sleep(time.min(Duration::from_secs(ACME_LOOK_SECONDS))).await;
             }
-            Action::Order => match order::obtain(acme, renewal.certificate(), tokens).await {
+            RenewalAction::Order => match order::obtain(acme, renewal.certificate(), tokens).await {
                 Ok(validity) => {
                     renewal.issued(clock::now(), validity, random());
                     handle.shared.acme.note_success();
@@ -64,7 +64,7 @@ async fn renew(handle: &Handle, acme: &Acme, tokens: &ChallengeTokens) {
     }
 }
 
-fn note(handle: &Handle, acme: &Acme, renewal: &mut Renewal, failure: OrderFailure) {
+fn note(handle: &EdgeHandle, acme: &AcmeSettings, renewal: &mut Renewal, failure: OrderFailure) {
     renewal.failed(clock::now(), failure.retry_after, random());
     tracing::warn!("ACME: order failed: {}; next order at {}", failure.evidence(), renewal.next());
     let domain = acme.domains.first().map_or("", String::as_str);

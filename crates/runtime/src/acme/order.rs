@@ -19,8 +19,8 @@ use super::challenge::{self, ChallengeTokens};
 use super::http::{AcmeHttp, LastRequest};
 use super::renewal::Validity;
 use crate::acme_report::{FailedStep, OrderFailure};
-use trunkgate_config::Acme;
-use trunkgate_system::certificates::{Trust, carries, dns_names, not_after, not_before, pair_of};
+use trunkgate_config::AcmeSettings;
+use trunkgate_system::certificates::{TrustAnchors, carries, dns_names, not_after, not_before, pair_of};
 use trunkgate_system::files::{self, ReplacedRights, SECRET};
 use trunkgate_system::limits::{ACME_ACCOUNT_BYTES, ACME_ORDER_SECONDS, ACME_STEP_SECONDS, COMPLAINT_CHARACTERS};
 use trunkgate_system::text::number;
@@ -37,24 +37,24 @@ const ASKED_CHARACTERS: usize = 400;
 
 /// Failure of an order, before the requested URL is added.
 #[derive(Debug)]
-struct Failed {
+struct OrderError {
     step: FailedStep,
     cause: String,
     /// URL that the authority requested, if the challenge failed.
     asked: Option<String>,
 }
 
-impl Failed {
-    fn new(step: FailedStep, cause: impl Into<String>) -> Failed {
-        Failed { step, cause: cause.into(), asked: None }
+impl OrderError {
+    fn new(step: FailedStep, cause: impl Into<String>) -> OrderError {
+        OrderError { step, cause: cause.into(), asked: None }
     }
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Failed {
-        let Error::Api(problem) = &error else { return Failed::new(FailedStep::Unanswered, error.to_string()) };
+impl From<Error> for OrderError {
+    fn from(error: Error) -> OrderError {
+        let Error::Api(problem) = &error else { return OrderError::new(FailedStep::Unanswered, error.to_string()) };
         let step = if is(problem, "rateLimited") { FailedStep::RateLimited } else { FailedStep::Refused };
-        Failed::new(step, words(problem))
+        OrderError::new(step, words(problem))
     }
 }
 
@@ -77,7 +77,7 @@ fn words(problem: &instant_acme::Problem) -> String {
 /// # Errors
 /// Returns the reason why there is no new certificate; the existing file is unchanged.
 pub(super) async fn obtain(
-    acme: &Acme,
+    acme: &AcmeSettings,
     current: Option<Validity>,
     tokens: &ChallengeTokens,
 ) -> Result<Validity, OrderFailure> {
@@ -89,13 +89,13 @@ pub(super) async fn obtain(
     if let Some(newer) = stored(acme).filter(|stored| is_newer(*stored, current, clock::now())) {
         return Ok(newer);
     }
-    let tls = acme.ca.as_deref().map(|ca| Trust::of_file(ca).and_then(web::trusting)).transpose();
+    let tls = acme.ca.as_deref().map(|ca| TrustAnchors::of_file(ca).and_then(web::trusting)).transpose();
     let tls = tls.map_err(|what| {
         let cause = format!("`ca` of [tls] acme: {what}");
         OrderFailure { step: FailedStep::Unanswered, asked: String::new(), cause, retry_after: None }
     })?;
     let http = AcmeHttp::new(tls, acme.is_in_clear());
-    let unanswered = |what: String| Err(Failed::new(FailedStep::Unanswered, what));
+    let unanswered = |what: String| Err(OrderError::new(FailedStep::Unanswered, what));
     // Use a separate task, cancelled with this one, because the library panics on invalid responses, such as a newNonce
     // that is not a URL.
     let mut task = JoinSet::new();
@@ -113,7 +113,7 @@ pub(super) async fn obtain(
 }
 
 /// Returns the report of a failed order, with each text of the authority in one line.
-fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
+fn failure(failed: OrderError, last: LastRequest) -> OrderFailure {
     if matches!(failed.step, FailedStep::Files { .. }) {
         return OrderFailure {
             step: failed.step,
@@ -131,7 +131,7 @@ fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
     OrderFailure { step: failed.step, asked, cause, retry_after: last.retry_after }
 }
 
-async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Result<Validity, Failed> {
+async fn ordered(acme: &AcmeSettings, http: &AcmeHttp, tokens: &ChallengeTokens) -> Result<Validity, OrderError> {
     // Without a writable folder each attempt would create an account and lose its key.
     writable(&acme.folder).map_err(|error| files_failed(&acme.folder, &error))?;
     let names: Vec<Identifier> = acme.domains.iter().cloned().map(Identifier::Dns).collect();
@@ -151,28 +151,28 @@ async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Resu
         return Err(match (unproved, proved) {
             (Some(failed), _) => failed,
             (None, Err(error)) => error.into(),
-            (None, Ok(_)) => Failed::new(challenge_step(acme), "the order is invalid, without a reason"),
+            (None, Ok(_)) => OrderError::new(challenge_step(acme), "the order is invalid, without a reason"),
         });
     }
     let key = order.finalize().await?;
     let chain = order.poll_certificate(&patience).await?;
     let certificate = judge(&chain, &key, &acme.domains, clock::now());
-    let validity = certificate.map_err(|what| Failed::new(FailedStep::Certificate, what))?;
+    let validity = certificate.map_err(|what| OrderError::new(FailedStep::Certificate, what))?;
     store(&acme.certificate(), format!("{key}{chain}").as_bytes())
         .map_err(|error| files_failed(&acme.folder, &error))?;
     Ok(validity)
 }
 
-const fn challenge_step(acme: &Acme) -> FailedStep {
+const fn challenge_step(acme: &AcmeSettings) -> FailedStep {
     FailedStep::Challenge { answered_at: acme.challenge_address }
 }
 
-fn files_failed(folder: &Path, error: &io::Error) -> Failed {
-    Failed::new(FailedStep::Files { folder: folder.to_owned() }, error.to_string())
+fn files_failed(folder: &Path, error: &io::Error) -> OrderError {
+    OrderError::new(FailedStep::Files { folder: folder.to_owned() }, error.to_string())
 }
 
 /// Opens the account in the data directory, or creates one.
-async fn account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
+async fn account(acme: &AcmeSettings, http: &AcmeHttp) -> Result<Account, OrderError> {
     let stored = match files::read_whole(&acme.account(), ACME_ACCOUNT_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return new_account(acme, http).await,
@@ -187,7 +187,7 @@ async fn account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
 }
 
 /// Creates an account and stores its key.
-async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
+async fn new_account(acme: &AcmeSettings, http: &AcmeHttp) -> Result<Account, OrderError> {
     let contact: Vec<String> = acme.email.iter().map(|email| format!("mailto:{email}")).collect();
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
     let about = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
@@ -200,11 +200,11 @@ async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
 }
 
 /// Completes the challenges that the authority still requires.
-async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), Failed> {
+async fn prove(acme: &AcmeSettings, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), OrderError> {
     let wanted = order.state().authorizations.len();
     if wanted > acme.domains.len() {
         let cause = format!("the authority wants {wanted} proofs for {}", number(acme.domains.len(), "host name"));
-        return Err(Failed::new(FailedStep::Refused, cause));
+        return Err(OrderError::new(FailedStep::Refused, cause));
     }
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -215,11 +215,11 @@ async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Resu
             continue;
         }
         if status != AuthorizationStatus::Pending {
-            return Err(Failed::new(FailedStep::Refused, format!("the authorization of {name} is {status:?}")));
+            return Err(OrderError::new(FailedStep::Refused, format!("the authorization of {name} is {status:?}")));
         }
         let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
             let cause = format!("the authority offers no challenge http-01 for {name}");
-            return Err(Failed::new(challenge_step(acme), cause));
+            return Err(OrderError::new(challenge_step(acme), cause));
         };
         tokens.insert(&challenge.token, challenge.key_authorization().as_str());
         challenge.set_ready().await?;
@@ -228,7 +228,7 @@ async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Resu
 }
 
 /// Returns the failed challenge, with the URL that the authority requested.
-async fn unproved(acme: &Acme, order: &mut Order) -> Option<Failed> {
+async fn unproved(acme: &AcmeSettings, order: &mut Order) -> Option<OrderError> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.ok()?;
@@ -241,7 +241,7 @@ async fn unproved(acme: &Acme, order: &mut Order) -> Option<Failed> {
             None => format!("the authority has not accepted the proof within {ACME_STEP_SECONDS} s"),
         };
         let asked = Some(format!("http://{name}{}{}", challenge::PATH, challenge.token));
-        return Some(Failed { step: challenge_step(acme), cause, asked });
+        return Some(OrderError { step: challenge_step(acme), cause, asked });
     }
     None
 }
@@ -264,7 +264,7 @@ fn judge(chain: &str, key: &str, domains: &[String], now: Timestamp) -> Result<V
 }
 
 /// Returns the validity of the stored certificate, if it matches all names.
-pub(super) fn stored(acme: &Acme) -> Option<Validity> {
+pub(super) fn stored(acme: &AcmeSettings) -> Option<Validity> {
     let pem = files::read_to_string(&acme.certificate(), ACME_ACCOUNT_BYTES).ok()?;
     judge(&pem, &pem, &acme.domains, Timestamp::UNIX_EPOCH).ok()
 }
@@ -279,7 +279,7 @@ fn is_newer(stored: Validity, current: Option<Validity>, now: Timestamp) -> bool
 /// # Errors
 /// Returns the system's error, or an error if others have held the lock for longer than `patience`, as happens with
 /// more than two edges with failing orders.
-async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, Failed> {
+async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, OrderError> {
     let path = folder.join("lock");
     let file = make_folder(folder).and_then(|()| files::append(&path, SECRET));
     let file = file.map_err(|error| files_failed(folder, &error))?;
@@ -299,7 +299,7 @@ async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, Failed>
         Ok(Err(error)) => Err(files_failed(folder, &error)),
         Err(_) => {
             let held = format!("other processes have held {} for {} s", path.display(), patience.as_secs());
-            Err(Failed::new(FailedStep::Locked, held))
+            Err(OrderError::new(FailedStep::Locked, held))
         }
     }
 }
@@ -382,8 +382,9 @@ mod tests {
     fn texts_of_the_authority_are_one_line_each() {
         let url = "https://ca.example/order".to_owned();
         let of = |asked: Option<&str>, refused| {
-            let failed = Failed::new(FailedStep::Unanswered, format!("unknown `a\u{1b}[2J\n{}`", "b".repeat(9_999)));
-            let failed = Failed { asked: asked.map(str::to_owned), ..failed };
+            let failed =
+                OrderError::new(FailedStep::Unanswered, format!("unknown `a\u{1b}[2J\n{}`", "b".repeat(9_999)));
+            let failed = OrderError { asked: asked.map(str::to_owned), ..failed };
             failure(failed, LastRequest { url: url.clone(), refused, retry_after: None })
         };
         let steered = of(Some("http://a.example/\u{202e}token\r\n"), None);

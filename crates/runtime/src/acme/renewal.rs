@@ -32,7 +32,7 @@ impl Validity {
 
 /// Next action of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum RenewalAction {
     /// Order a certificate, and report the result by [`Renewal::issued`] or [`Renewal::failed`].
     Order,
     /// Poll again at this time, or earlier.
@@ -41,7 +41,7 @@ pub(super) enum Action {
 
 /// Last failed order.
 #[derive(Debug, Clone, Copy)]
-struct Failed {
+struct FailedOrder {
     at: Timestamp,
     pause: SignedDuration,
 }
@@ -52,7 +52,7 @@ pub(super) struct Renewal {
     certificate: Option<Validity>,
     /// Time of the next order, if the last one succeeded.
     due: Timestamp,
-    failed: Option<Failed>,
+    failed: Option<FailedOrder>,
     /// Number of consecutive failed orders.
     failures: u32,
 }
@@ -65,7 +65,7 @@ impl Renewal {
     }
 
     /// Returns the next action.
-    pub(super) fn poll(&mut self, now: Timestamp) -> Action {
+    pub(super) fn poll(&mut self, now: Timestamp) -> RenewalAction {
         if let Some(failed) = &mut self.failed
             && now < failed.at
         {
@@ -73,7 +73,7 @@ impl Renewal {
             failed.at = now;
         }
         let next = self.next();
-        if next <= now { Action::Order } else { Action::Wait(next) }
+        if next <= now { RenewalAction::Order } else { RenewalAction::Wait(next) }
     }
 
     /// Returns the time of the next order.
@@ -106,7 +106,7 @@ impl Renewal {
         };
         let jitter = Duration::from_secs(ACME_RETRY_JITTER_SECONDS).mul_f64(f64::from(random) / f64::from(u32::MAX));
         let asked = retry_after.map_or(SignedDuration::ZERO, |time| signed(time.saturating_add(jitter)));
-        self.failed = Some(Failed { at: now, pause: pause.max(asked) });
+        self.failed = Some(FailedOrder { at: now, pause: pause.max(asked) });
     }
 }
 
@@ -134,10 +134,10 @@ mod tests {
         Validity { begins: at(begins), ends: at(ends) }
     }
 
-    fn seconds(action: Action) -> Option<i64> {
+    fn seconds(action: RenewalAction) -> Option<i64> {
         match action {
-            Action::Order => None,
-            Action::Wait(until) => Some(until.duration_since(at(0)).as_secs()),
+            RenewalAction::Order => None,
+            RenewalAction::Wait(until) => Some(until.duration_since(at(0)).as_secs()),
         }
     }
 

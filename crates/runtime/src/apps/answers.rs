@@ -6,13 +6,13 @@ use std::sync::Arc;
 use hyper::header::CONTENT_TYPE;
 use trunkgate_call::AppAnswer;
 use trunkgate_call::redact;
-use trunkgate_call::trace::{Webhook, WebhookTry};
+use trunkgate_call::trace::{WebhookExchange, WebhookTry};
 
 use crate::own_recordings::OwnRecordings;
-use trunkgate_config::{Secret, Speech};
-use trunkgate_delivery::webhooks::outcome::{Attempt, Failure, Reply};
+use trunkgate_config::{Secret, SpeechSettings};
+use trunkgate_delivery::webhooks::outcome::{WebhookAttempt, WebhookFailure, WebhookReply};
 use trunkgate_system::limits::APP_BODY_SHOWN_CHARS;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Twilio's code for a document that could not be fetched.
 pub(super) const NOT_FETCHED: u16 = 11_200;
@@ -20,18 +20,18 @@ pub(super) const NOT_FETCHED: u16 = 11_200;
 const AUDIO: &str = "audio/";
 
 /// Result of a query, with its HTTP request, if any.
-pub(super) type Noted = (AppAnswer, Option<Webhook>);
+pub(super) type AppQueryResult = (AppAnswer, Option<WebhookExchange>);
 
 /// Configuration needed for one query, as of the time of the query.
-pub(super) struct Settings {
+pub(super) struct AppQuerySettings {
     /// Name of the application, used to share concurrency limits.
     pub(super) app: Arc<str>,
     pub(super) auth_token: Option<Secret>,
-    pub(super) speech: Option<Speech>,
+    pub(super) speech: Option<SpeechSettings>,
     pub(super) folder: PathBuf,
     /// Sound that serves as the application, if it is one.
     pub(super) sound: Option<Arc<[u8]>>,
-    pub(super) reach: Reach,
+    pub(super) reach: ReachRules,
     /// Recordings that a document may refer to by URL.
     pub(super) own: OwnRecordings,
 }
@@ -41,7 +41,7 @@ pub(super) fn failed(code: u16, text: String) -> AppAnswer {
 }
 
 /// Returns the result for a fetched document, with the request for the trace.
-pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
+pub(super) fn taken(purpose: &str, method: &str, reply: WebhookReply) -> AppQueryResult {
     let content_type = reply.answer.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
     let media_type = reply.answer.media_type();
@@ -55,10 +55,10 @@ pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
 }
 
 /// Returns the result for a failed document or callback.
-pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
+pub(super) fn refused(purpose: &str, method: &str, failure: &WebhookFailure) -> AppQueryResult {
     let what = match failure.attempts.as_slice() {
         // All attempts failed for the same reason.
-        [Attempt { url, result: Err(what), .. }, others @ ..]
+        [WebhookAttempt { url, result: Err(what), .. }, others @ ..]
             if *what == failure.what
                 && others.iter().all(|one| one.url == *url && one.result.as_ref().err() == Some(what)) =>
         {
@@ -72,23 +72,23 @@ pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
 }
 
 /// Returns the result for a failed sound URL, displayed as `name`.
-pub(super) fn unheard(name: &str, failure: &Failure) -> Noted {
+pub(super) fn unheard(name: &str, failure: &WebhookFailure) -> AppQueryResult {
     (failed(code_of(failure), format!("{name}: {}", failure.what)), Some(of_failure("play", "GET", failure)))
 }
 
-fn code_of(failure: &Failure) -> u16 {
+fn code_of(failure: &WebhookFailure) -> u16 {
     u16::try_from(failure.code).unwrap_or(NOT_FETCHED)
 }
 
 /// Returns a text message request in the form shown by `/v1/api`.
-pub(crate) fn of_result(purpose: &str, method: &str, result: &Result<Reply, Failure>) -> Webhook {
+pub(crate) fn of_result(purpose: &str, method: &str, result: &Result<WebhookReply, WebhookFailure>) -> WebhookExchange {
     match result {
         Ok(reply) => webhook(purpose, method, &reply.attempts, None, shown(&reply.answer.body)),
         Err(failure) => of_failure(purpose, method, failure),
     }
 }
 
-fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
+fn of_failure(purpose: &str, method: &str, failure: &WebhookFailure) -> WebhookExchange {
     let body = failure.answer.as_ref().map(|answer| match answer.media_type() {
         audio if audio.starts_with(AUDIO) => audio,
         _ => shown(&answer.body),
@@ -98,7 +98,13 @@ fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
 }
 
 /// Returns a request in the form shown in traces.
-pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: Option<u16>, body: String) -> Webhook {
+pub(super) fn webhook(
+    purpose: &str,
+    method: &str,
+    attempts: &[WebhookAttempt],
+    error: Option<u16>,
+    body: String,
+) -> WebhookExchange {
     let tries = attempts.iter().map(|attempt| WebhookTry {
         url: attempt.url.clone(),
         remote: attempt.remote.map(|remote| remote.to_string()),
@@ -107,7 +113,7 @@ pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: 
         duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
         cookies: attempt.cookies.clone(),
     });
-    Webhook {
+    WebhookExchange {
         purpose: purpose.to_owned(),
         method: method.to_owned(),
         tries: tries.collect(),
@@ -123,8 +129,8 @@ pub(super) fn of_audio(media_type: &str, bytes: usize) -> String {
 }
 
 /// Describes the attempts in order.
-fn told_of(attempts: &[Attempt]) -> String {
-    let one = |attempt: &Attempt| {
+fn told_of(attempts: &[WebhookAttempt]) -> String {
+    let one = |attempt: &WebhookAttempt| {
         let result = attempt.result.as_ref().map_or_else(Clone::clone, u16::to_string);
         let remote = attempt.remote.map(|remote| format!(" ({remote})")).unwrap_or_default();
         format!("{}{remote}: {result} after {} ms", attempt.url, attempt.duration.as_millis())

@@ -1,16 +1,16 @@
 //! Connection of the callback sender to the running edge: current rules and token, counters, and traces of calls.
 
 use trunkgate_call::AppAnswer;
-use trunkgate_call::trace::{TraceItem, Webhook};
+use trunkgate_call::trace::{TraceItem, WebhookExchange};
 
 use super::answers::{refused, taken};
-use crate::handle::Handle;
-use trunkgate_delivery::sinks::callbacks::{Means, Tried};
+use crate::handle::EdgeHandle;
+use trunkgate_delivery::sinks::callbacks::{CallbackAttempt, CallbackHooks};
 
 /// Returns the functions that the callback sender uses.
-pub fn means(handle: &Handle) -> Means {
+pub fn means(handle: &EdgeHandle) -> CallbackHooks {
     let (sending, tried) = (handle.clone(), handle.clone());
-    Means {
+    CallbackHooks {
         sending: Box::new(move |allow_private| {
             let shared = &sending.shared;
             shared.running(|running| {
@@ -23,7 +23,7 @@ pub fn means(handle: &Handle) -> Means {
 }
 
 /// Counts an attempt and adds it to the trace of its call.
-fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
+fn note(handle: &EdgeHandle, CallbackAttempt { callback, attempt, result }: CallbackAttempt<'_>) {
     let (attempts, code) = match &result {
         Ok(reply) => (&reply.attempts, None),
         Err(failure) => (&failure.attempts, Some(failure.code)),
@@ -36,7 +36,7 @@ fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
         Err(failure) => refused(&callback.purpose, method, &failure),
     };
     let item = match (webhook, answer) {
-        (Some(webhook), _) => Some(TraceItem::webhook(Webhook { attempt: Some(attempt), ..webhook })),
+        (Some(webhook), _) => Some(TraceItem::webhook(WebhookExchange { attempt: Some(attempt), ..webhook })),
         // The request could not be sent at all.
         (None, AppAnswer::Failed { code, text }) => {
             Some(TraceItem::decision(format!("warning {code}: {text}; attempt {attempt}, it is repeated")))

@@ -14,19 +14,19 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
+use trunkgate_call::{AppAnswer, AppPlace, AppQuestion, AppResource, DocumentRequest, GatewayInput, QueryId};
 use trunkgate_cookies::CookieJar;
 use trunkgate_route::{App, AppDocument, WebhookMethod};
 
-use crate::handle::Handle;
+use crate::handle::EdgeHandle;
 use crate::own_recordings::OwnRecordings;
-use answers::{NOT_FETCHED, Noted, Settings, failed, refused, taken};
+use answers::{AppQueryResult, AppQuerySettings, NOT_FETCHED, failed, refused, taken};
 use sounds::AppSounds;
 use trunkgate_config::Config;
 use trunkgate_config::file_name::{self, filled};
-use trunkgate_delivery::webhooks::client::Client;
+use trunkgate_delivery::webhooks::client::WebhookClient;
 use trunkgate_delivery::webhooks::outcome::take_cookies;
-pub use trunkgate_delivery::webhooks::request::{Content, Method, Purpose, Request};
+pub use trunkgate_delivery::webhooks::request::{RequestContent, RequestMethod, WebhookPurpose, WebhookRequest};
 use trunkgate_delivery::webhooks::shown_url;
 use trunkgate_system::below::below;
 use trunkgate_system::files;
@@ -41,16 +41,16 @@ const RECORDING: &str = "audio/wav";
 
 /// Channels from the signalling loop to the threads that query applications and send callbacks.
 #[derive(Debug)]
-pub struct Desk {
+pub struct AppSender {
     /// Queries of calls.
-    pub questions: mpsc::Sender<Asking>,
+    pub questions: mpsc::Sender<AppCommand>,
     /// Callbacks to be delivered.
-    pub callbacks: trunkgate_delivery::sinks::callbacks::Desk,
+    pub callbacks: trunkgate_delivery::sinks::callbacks::CallbackSender,
 }
 
 /// Command of the signalling loop to the query thread.
 #[derive(Debug)]
-pub enum Asking {
+pub enum AppCommand {
     /// Run a query.
     Ask(Box<AppQuestion>),
     /// Cancel a query.
@@ -58,24 +58,24 @@ pub enum Asking {
 }
 
 /// Runner of application queries for all calls.
-pub struct Apps {
-    asking: mpsc::Receiver<Asking>,
-    means: Arc<Means>,
+pub struct AppQueryRunner {
+    asking: mpsc::Receiver<AppCommand>,
+    means: Arc<AppQueryResources>,
 }
 
 /// Resources shared by all queries.
-struct Means {
-    handle: Handle,
-    client: Arc<Client>,
+struct AppQueryResources {
+    handle: EdgeHandle,
+    client: Arc<WebhookClient>,
     sounds: AppSounds,
 }
 
-impl Apps {
+impl AppQueryRunner {
     /// Creates a runner for the commands in `asking`.
-    pub fn new(handle: Handle, asking: mpsc::Receiver<Asking>) -> Apps {
-        let client = Arc::new(Client::new());
+    pub fn new(handle: EdgeHandle, asking: mpsc::Receiver<AppCommand>) -> AppQueryRunner {
+        let client = Arc::new(WebhookClient::new());
         let sounds = AppSounds::new(client.clone());
-        Apps { asking, means: Arc::new(Means { handle, client, sounds }) }
+        AppQueryRunner { asking, means: Arc::new(AppQueryResources { handle, client, sounds }) }
     }
 
     /// Runs queries until the signalling loop has ended; pending callbacks then have a few seconds.
@@ -84,12 +84,12 @@ impl Apps {
             // The first query does not wait for this; if it fails, that query reports it.
             tokio::spawn(web::trusting_system());
         }
-        let mut under_way = UnderWay::default();
+        let mut under_way = RunningQueries::default();
         loop {
             tokio::select! {
                 asking = self.asking.recv() => match asking {
-                    Some(Asking::Ask(question)) => under_way.begin(self.means.clone(), *question),
-                    Some(Asking::GiveUp(query)) => under_way.give_up(query),
+                    Some(AppCommand::Ask(question)) => under_way.begin(self.means.clone(), *question),
+                    Some(AppCommand::GiveUp(query)) => under_way.give_up(query),
                     None => break,
                 },
                 Some(ended) = under_way.tasks.join_next() => under_way.ended(ended),
@@ -101,7 +101,7 @@ impl Apps {
 }
 
 /// Queries in progress.
-struct UnderWay {
+struct RunningQueries {
     /// Concurrency limit.
     places: FairShares,
     /// Tasks; each returns the id of its query.
@@ -110,15 +110,15 @@ struct UnderWay {
     wanted: HashMap<QueryId, oneshot::Sender<()>>,
 }
 
-impl Default for UnderWay {
-    fn default() -> UnderWay {
+impl Default for RunningQueries {
+    fn default() -> RunningQueries {
         let places = FairShares::new(1, APP_QUESTIONS_AT_ONCE, APP_QUESTIONS_AT_ONCE);
-        UnderWay { places, tasks: JoinSet::new(), wanted: HashMap::new() }
+        RunningQueries { places, tasks: JoinSet::new(), wanted: HashMap::new() }
     }
 }
 
-impl UnderWay {
-    fn begin(&mut self, means: Arc<Means>, question: AppQuestion) {
+impl RunningQueries {
+    fn begin(&mut self, means: Arc<AppQueryResources>, question: AppQuestion) {
         let (give_up, given_up) = oneshot::channel();
         self.wanted.extend(question.query.map(|query| (query, give_up)));
         let place = self.places.take(&question.app.name, 1);
@@ -153,28 +153,28 @@ impl UnderWay {
 }
 
 /// Describes a query for the trace.
-fn shown(wanted: &AppWanted) -> String {
+fn shown(wanted: &AppResource) -> String {
     let place = |place: &AppPlace| match place {
         AppPlace::Url(url) => shown_url(url),
         AppPlace::File(name) => name.clone(),
     };
     match wanted {
-        AppWanted::Document(request) => format!("{} request to {}", request.purpose, place(&request.place)),
-        AppWanted::Sound(sound) => format!("play {}", place(sound)),
-        AppWanted::Speech { .. } => "speech of a text".to_owned(),
+        AppResource::Document(request) => format!("{} request to {}", request.purpose, place(&request.place)),
+        AppResource::Sound(sound) => format!("play {}", place(sound)),
+        AppResource::Speech { .. } => "speech of a text".to_owned(),
     }
 }
 
-async fn answer(means: &Means, question: AppQuestion, has_room: bool) {
+async fn answer(means: &AppQueryResources, question: AppQuestion, has_room: bool) {
     let AppQuestion { query, call, app, wanted, cookies } = question;
     let settings = means.settings(&app);
     let (answer, webhook) = match wanted {
         _ if !has_room => (failed(NOT_FETCHED, "too many questions of applications are under way".to_owned()), None),
-        AppWanted::Document(request) => {
+        AppResource::Document(request) => {
             means.document((&call, cookies), &app, settings, request, query.is_some()).await
         }
-        AppWanted::Sound(place) => means.sounds.play(settings, place).await,
-        AppWanted::Speech { text, ssml, voice, language } => {
+        AppResource::Sound(place) => means.sounds.play(settings, place).await,
+        AppResource::Speech { text, ssml, voice, language } => {
             (means.sounds.say(settings, text, ssml, (voice, language)).await, None)
         }
     };
@@ -183,7 +183,7 @@ async fn answer(means: &Means, question: AppQuestion, has_room: bool) {
     }
     match (query, answer) {
         (Some(query), answer) => {
-            let _ = means.handle.input(Input::AppAnswered { query, answer: Box::new(answer) }).await;
+            let _ = means.handle.input(GatewayInput::AppAnswered { query, answer: Box::new(answer) }).await;
         }
         (None, AppAnswer::Failed { code, text }) => {
             means.note(&call, TraceItem::decision(format!("warning {code}: {text}"))).await;
@@ -192,10 +192,10 @@ async fn answer(means: &Means, question: AppQuestion, has_room: bool) {
     }
 }
 
-impl Means {
-    fn settings(&self, app: &App) -> Settings {
+impl AppQueryResources {
+    fn settings(&self, app: &App) -> AppQuerySettings {
         let shared = &self.handle.shared;
-        shared.running(|running| Settings {
+        shared.running(|running| AppQuerySettings {
             app: app.name.clone(),
             auth_token: running.config.api.auth_token.clone(),
             speech: running.config.speech.clone(),
@@ -223,10 +223,10 @@ impl Means {
         &self,
         (call, cookies): (&str, Arc<CookieJar>),
         app: &App,
-        settings: Settings,
+        settings: AppQuerySettings,
         request: DocumentRequest,
         is_wanted: bool,
-    ) -> Noted {
+    ) -> AppQueryResult {
         let url = match &request.place {
             AppPlace::Url(url) => url,
             AppPlace::File(name) => return (self.file(&settings.folder, name, &request.parameters), None),
@@ -239,20 +239,20 @@ impl Means {
             let content_type = Some(RECORDING.to_owned());
             return (AppAnswer::Document { url: None, content_type, body: Vec::new(), told }, None);
         }
-        let purpose = if is_wanted { Purpose::Document } else { Purpose::Callback };
-        let mut asked = Request::new(url, Content::Form(request.parameters), purpose, settings.reach);
+        let purpose = if is_wanted { WebhookPurpose::Document } else { WebhookPurpose::Callback };
+        let mut asked = WebhookRequest::new(url, RequestContent::Form(request.parameters), purpose, settings.reach);
         asked.asker = settings.app;
         asked.auth_token = settings.auth_token;
         asked.cookies = Some(cookies);
         asked.insecure_redirects = app.insecure_redirects;
         asked.method = match request.method {
-            WebhookMethod::Post => Method::Post,
-            WebhookMethod::Get => Method::Get,
+            WebhookMethod::Post => RequestMethod::Post,
+            WebhookMethod::Get => RequestMethod::Get,
         };
         let mut result = self.client.fetch(&asked).await;
         let cookies = take_cookies(&mut result);
         if !cookies.is_empty() {
-            let _ = self.handle.input(Input::CookiesSet { call: call.to_owned(), cookies }).await;
+            let _ = self.handle.input(GatewayInput::CookiesSet { call: call.to_owned(), cookies }).await;
         }
         let (attempts, code) = match &result {
             Ok(reply) => (&reply.attempts, None),

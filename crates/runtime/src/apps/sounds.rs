@@ -8,23 +8,23 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
-use trunkgate_call::trace::Webhook;
+use trunkgate_call::trace::WebhookExchange;
 use trunkgate_call::{AppAnswer, AppPlace};
 
-use super::answers::{NOT_FETCHED, Noted, Settings, failed, of_audio, unheard, webhook};
+use super::answers::{AppQueryResult, AppQuerySettings, NOT_FETCHED, failed, of_audio, unheard, webhook};
 use crate::own_recordings::{self, NamedRecording};
-use crate::speech::{self, SpokenText, Wording};
-use trunkgate_audio::{self as audio, BareAudio, Most, Use};
-use trunkgate_delivery::sinks::recordings::NotOpened;
-use trunkgate_delivery::webhooks::client::Client;
-pub(crate) use trunkgate_delivery::webhooks::media::{Media, MediaCache, Room, Source};
+use crate::speech::{self, SpokenText, SynthesisText};
+use trunkgate_audio::{self as audio, AudioLimits, BareAudio, Use};
+use trunkgate_delivery::sinks::recordings::RecordingOpenError;
+use trunkgate_delivery::webhooks::client::WebhookClient;
+pub(crate) use trunkgate_delivery::webhooks::media::{CacheLimits, FetchedMedia, MediaCache, MediaSource};
 use trunkgate_delivery::webhooks::shown_url;
 use trunkgate_system::below::below;
 use trunkgate_system::limits::{
     APP_DECODED_AT_ONCE, APP_SOUNDS_BYTES, APP_SPOKEN_AT_ONCE, APP_SPOKEN_AT_ONCE_OF_ONE, AUDIO_FILE_BYTES,
     OWN_RECORDINGS_READ_AT_ONCE, PLAY_SECONDS, SAY_SECONDS,
 };
-use trunkgate_system::shares::{Granted, Shares};
+use trunkgate_system::shares::{ShareGrant, SlotShares};
 
 /// Twilio's code for a `<Play>` file that is not audio.
 const NOT_PLAYABLE: u16 = 13_420;
@@ -32,9 +32,9 @@ const NOT_PLAYABLE: u16 = 13_420;
 const NOT_SPOKEN: u16 = 13_520;
 
 /// Decoded audio, μ-law at 8 kHz; the error describes the problem.
-type Decoded = Result<Arc<[u8]>, String>;
+type SoundResult = Result<Arc<[u8]>, String>;
 /// SHA-256 of a sound file.
-type Key = [u8; 32];
+type SoundHash = [u8; 32];
 
 /// Reason why one of the edge's own sounds cannot be played.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,12 +51,12 @@ impl From<String> for PlayFault {
 }
 
 /// File read from disk, with its reserved memory.
-struct ReadFile {
+struct LoadedFile {
     bytes: Vec<u8>,
-    _memory: Granted,
+    _memory: ShareGrant,
 }
 
-impl AsRef<[u8]> for ReadFile {
+impl AsRef<[u8]> for LoadedFile {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -64,31 +64,31 @@ impl AsRef<[u8]> for ReadFile {
 
 /// Provider of sounds, with a cache of the recently used ones.
 pub(super) struct AppSounds {
-    client: Arc<Client>,
+    client: Arc<WebhookClient>,
     media: Arc<MediaCache>,
     /// Concurrency limit for the edge's own recordings: one per application, so that concurrent calls find it in
     /// `recent`.
-    reading: Shares,
-    speaking: Shares,
-    decoding: Shares,
-    recent: Arc<Mutex<Recent>>,
+    reading: SlotShares,
+    speaking: SlotShares,
+    decoding: SlotShares,
+    recent: Arc<Mutex<RecentSounds>>,
 }
 
 impl AppSounds {
     /// Creates a provider; sounds with a URL are fetched by `client`.
-    pub(super) fn new(client: Arc<Client>) -> AppSounds {
+    pub(super) fn new(client: Arc<WebhookClient>) -> AppSounds {
         AppSounds {
-            media: Arc::new(MediaCache::new(Arc::clone(&client), Room::default())),
+            media: Arc::new(MediaCache::new(Arc::clone(&client), CacheLimits::default())),
             client,
-            reading: Shares::new(1, OWN_RECORDINGS_READ_AT_ONCE),
-            speaking: Shares::new(APP_SPOKEN_AT_ONCE_OF_ONE, APP_SPOKEN_AT_ONCE),
-            decoding: Shares::new(1, APP_DECODED_AT_ONCE),
+            reading: SlotShares::new(1, OWN_RECORDINGS_READ_AT_ONCE),
+            speaking: SlotShares::new(APP_SPOKEN_AT_ONCE_OF_ONE, APP_SPOKEN_AT_ONCE),
+            decoding: SlotShares::new(1, APP_DECODED_AT_ONCE),
             recent: Arc::default(),
         }
     }
 
     /// Returns an audio file.
-    pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> Noted {
+    pub(super) async fn play(&self, settings: AppQuerySettings, place: AppPlace) -> AppQueryResult {
         let mut bare = None;
         let (name, bytes, told, webhook, _memory) = match place {
             AppPlace::File(name) => {
@@ -109,7 +109,7 @@ impl AppSounds {
                 match self.media.get(&url, &settings.reach, settings.auth_token.as_ref(), &settings.app).await {
                     Ok(media) => {
                         let (told, webhook) = shown_media(&media);
-                        bare = BareAudio::of_type(&media.media_type);
+                        bare = BareAudio::from_media_type(&media.media_type);
                         (name, media.bytes, told, webhook, media.memory)
                     }
                     Err(failure) => return unheard(&name, &failure),
@@ -124,17 +124,17 @@ impl AppSounds {
     }
 
     /// Returns one of the edge's own recordings; `None` if the URL does not refer to one.
-    async fn own(&self, settings: &Settings, url: &str) -> Option<AppAnswer> {
+    async fn own(&self, settings: &AppQuerySettings, url: &str) -> Option<AppAnswer> {
         let NamedRecording { sid, is_own_host } = settings.own.named_by(url, &settings.reach)?;
         let reader = match settings.own.open(&sid).await {
             Ok(reader) => reader,
-            Err(NotOpened::Absent) if !is_own_host => return None,
+            Err(RecordingOpenError::Absent) if !is_own_host => return None,
             Err(why) => return Some(failed(NOT_FETCHED, format!("{sid}: {why}"))),
         };
         let bytes = reader.bytes();
         let told = format!("play {sid} of the edge itself ({bytes} bytes)");
         // A completed recording does not change.
-        let key: Key = Sha256::digest(format!("{sid} {bytes}")).into();
+        let key: SoundHash = Sha256::digest(format!("{sid} {bytes}")).into();
         Some(match self.read_once(&settings.app, key, bytes, move || own_recordings::read(reader)).await {
             Ok(sound) => AppAnswer::Sound { sound, told },
             Err(PlayFault { code, what }) => failed(code, format!("{sid}: {what}")),
@@ -146,7 +146,7 @@ impl AppSounds {
     async fn read_once(
         &self,
         app: &Arc<str>,
-        key: Key,
+        key: SoundHash,
         bytes: u64,
         read: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static,
     ) -> Result<Arc<[u8]>, PlayFault> {
@@ -162,7 +162,7 @@ impl AppSounds {
             let what = "no memory for it: many other files are being fetched for the application".to_owned();
             return Err(PlayFault { code: NOT_FETCHED, what });
         };
-        let read = spawn_blocking(move || read().map(|bytes| ReadFile { bytes, _memory: memory }));
+        let read = spawn_blocking(move || read().map(|bytes| LoadedFile { bytes, _memory: memory }));
         let file = read.await.map_err(|error| error.to_string())??;
         Ok(self.decoded(app, file, None, Some(key)).await?)
     }
@@ -174,20 +174,20 @@ impl AppSounds {
         app: &Arc<str>,
         bytes: impl AsRef<[u8]> + Send + 'static,
         bare: Option<BareAudio>,
-        known_as: Option<Key>,
-    ) -> Decoded {
+        known_as: Option<SoundHash>,
+    ) -> SoundResult {
         let recent = self.recent.clone();
         let place = self.decoding.take(app).await.map_err(|error| error.to_string())?;
         let decode = move || {
             // Held while the thread works, even if the call has ended.
             let _place = place;
             let bytes = bytes.as_ref();
-            let key: Key = known_as.unwrap_or_else(|| audio::digest_of(bytes, bare));
+            let key: SoundHash = known_as.unwrap_or_else(|| audio::digest_of(bytes, bare));
             let lock = || recent.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = lock().find(&key) {
                 return Ok(known);
             }
-            let most = Most { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
+            let most = AudioLimits { bytes: AUDIO_FILE_BYTES, seconds: PLAY_SECONDS };
             let sound = audio::mulaw_of(bytes, bare, most, Use::Once)?;
             lock().keep(key, sound.clone());
             Ok(sound)
@@ -198,7 +198,7 @@ impl AppSounds {
     /// Synthesizes a text with the voice and language requested by an application.
     pub(super) async fn say(
         &self,
-        settings: Settings,
+        settings: AppQuerySettings,
         text: String,
         ssml: Option<String>,
         (voice, language): (Option<String>, Option<String>),
@@ -214,12 +214,12 @@ impl AppSounds {
         let said = spawn_blocking(move || {
             let _place = place;
             let voice = speech::voice(&speech, voice.as_deref(), language.as_deref());
-            let wording = Wording { text: &text, ssml: ssml.as_deref(), voice: voice.as_deref() };
+            let wording = SynthesisText { text: &text, ssml: ssml.as_deref(), voice: voice.as_deref() };
             speech::say(&speech, &wording, until.into_std())
         });
         match said.await {
             Ok(Ok(SpokenText { sound, note })) => {
-                let key: Key = Sha256::digest(&sound).into();
+                let key: SoundHash = Sha256::digest(&sound).into();
                 self.recent.lock().unwrap_or_else(PoisonError::into_inner).keep(key, sound.clone());
                 AppAnswer::Sound { sound, told: note }
             }
@@ -239,27 +239,27 @@ async fn read(folder: PathBuf, name: String) -> Result<Bytes, String> {
 }
 
 /// Describes the source of a file for the trace: a sentence, or the request, if there was one.
-fn shown_media(media: &Media) -> (String, Option<Webhook>) {
+fn shown_media(media: &FetchedMedia) -> (String, Option<WebhookExchange>) {
     let what = of_audio(&media.media_type, media.bytes.len());
     let how = match media.source {
-        Source::Kept => return (format!("play ({what}): kept from an earlier request"), None),
-        Source::Revalidated => ", unchanged",
-        Source::Fetched => "",
-        Source::Stale => ", kept from an earlier request",
+        MediaSource::Kept => return (format!("play ({what}): kept from an earlier request"), None),
+        MediaSource::Revalidated => ", unchanged",
+        MediaSource::Fetched => "",
+        MediaSource::Stale => ", kept from an earlier request",
     };
     (String::new(), Some(webhook("play", "GET", &media.attempts, None, format!("{what}{how}"))))
 }
 
 /// Cache of the recently used sounds, limited to [`APP_SOUNDS_BYTES`].
 #[derive(Default)]
-struct Recent {
+struct RecentSounds {
     /// Sounds in the order of their last use.
-    sounds: Vec<(Key, Arc<[u8]>)>,
+    sounds: Vec<(SoundHash, Arc<[u8]>)>,
     bytes: usize,
 }
 
-impl Recent {
-    fn find(&mut self, key: &Key) -> Option<Arc<[u8]>> {
+impl RecentSounds {
+    fn find(&mut self, key: &SoundHash) -> Option<Arc<[u8]>> {
         let at = self.sounds.iter().position(|(known, _)| known == key)?;
         let found = self.sounds.remove(at);
         let sound = found.1.clone();
@@ -267,7 +267,7 @@ impl Recent {
         Some(sound)
     }
 
-    fn keep(&mut self, key: Key, sound: Arc<[u8]>) {
+    fn keep(&mut self, key: SoundHash, sound: Arc<[u8]>) {
         if self.find(&key).is_some() {
             return;
         }
@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_recording_that_many_calls_play_is_read_once() {
-        let sounds = AppSounds::new(Arc::new(Client::new()));
+        let sounds = AppSounds::new(Arc::new(WebhookClient::new()));
         let (app, reads): (Arc<str>, _) = ("ivr".into(), Arc::new(AtomicUsize::new(0)));
         let play = |key: u8| {
             let reads = Arc::clone(&reads);
@@ -316,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn files_are_decoded_while_recordings_are_read() {
-        let sounds = Arc::new(AppSounds::new(Arc::new(Client::new())));
+        let sounds = Arc::new(AppSounds::new(Arc::new(WebhookClient::new())));
         let mut slow = Vec::new();
         for number in 0..APP_DECODED_AT_ONCE {
             let ((begun, begins), (end, ends)) = (channel(), channel::<()>());
@@ -343,7 +343,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_recording_takes_memory_of_the_files_that_are_fetched() {
-        let client = Arc::new(Client::new());
+        let client = Arc::new(WebhookClient::new());
         let sounds = AppSounds::new(Arc::clone(&client));
         let app: Arc<str> = "ivr".into();
         let others = client.take_audio_memory(&app, MEDIA_FETCHED_BYTES_OF_ONE as u64 - (1 << 20)).unwrap();
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_sounds_used_last_are_kept() {
-        let mut recent = Recent::default();
+        let mut recent = RecentSounds::default();
         let quarter: Arc<[u8]> = vec![0; APP_SOUNDS_BYTES / 4].into();
         (1..=4).for_each(|key| recent.keep([key; 32], quarter.clone()));
         assert!(recent.find(&[1; 32]).is_some());

@@ -11,19 +11,19 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use trunkgate_conference::limits::FRAME;
-use trunkgate_conference::{Node, NodeCommand, NodeEvent};
+use trunkgate_conference::{ConferenceNode, NodeCommand, NodeEvent};
 use trunkgate_media::{Recorded, RecordingId};
 
 use crate::worker::{next_tick, raise_priority};
 
 /// Handle to the mixing thread.
 #[derive(Debug)]
-pub struct Desk {
+pub struct MixerHandle {
     commands: Sender<NodeCommand>,
     events: UnboundedReceiver<NodeEvent>,
 }
 
-impl Desk {
+impl MixerHandle {
     /// Starts the thread, with ticks at `epoch` and every 20 ms after; recorded frames are passed to `write`, which
     /// must not block. The thread ends when the handle is dropped.
     ///
@@ -32,28 +32,31 @@ impl Desk {
     pub fn start(
         epoch: Instant,
         write: impl FnMut(RecordingId, Recorded<'_>) + Send + 'static,
-    ) -> io::Result<(Desk, JoinHandle<()>)> {
+    ) -> io::Result<(MixerHandle, JoinHandle<()>)> {
         let ((commands, received), (told, events)) = (channel(), unbounded_channel());
         let thread = std::thread::Builder::new().name("conferences".to_owned()).spawn(move || {
             // A missing permission is logged by the first worker.
             let _ = raise_priority();
-            let mut mixing = Mixing { node: Node::new(), commands: received, events: told, write };
+            let mut mixing = MixerThread { node: ConferenceNode::new(), commands: received, events: told, write };
             while mixing.wait_for_parties() && mixing.mix(epoch) {}
             mixing.node.end_recordings();
             mixing.write();
         })?;
-        Ok((Desk { commands, events }, thread))
+        Ok((MixerHandle { commands, events }, thread))
     }
+
     /// Sends a command to the thread; never blocks.
     pub(crate) fn send(&self, command: NodeCommand) {
         if self.commands.send(command).is_err() {
             tracing::error!("the thread of conferences is gone");
         }
     }
+
     /// Waits for the next event; `None` if the thread has ended.
     pub(crate) async fn next(&mut self) -> Option<NodeEvent> {
         self.events.recv().await
     }
+
     /// Returns the next event, if one is available.
     pub(crate) fn try_next(&mut self) -> Option<NodeEvent> {
         self.events.try_recv().ok()
@@ -61,14 +64,14 @@ impl Desk {
 }
 
 /// State of the mixing thread.
-struct Mixing<W> {
-    node: Node,
+struct MixerThread<W> {
+    node: ConferenceNode,
     commands: Receiver<NodeCommand>,
     events: UnboundedSender<NodeEvent>,
     write: W,
 }
 
-impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
+impl<W: FnMut(RecordingId, Recorded<'_>)> MixerThread<W> {
     /// Waits until a conference exists; returns false if the edge ends.
     fn wait_for_parties(&mut self) -> bool {
         while self.node.conferences() == 0 {
@@ -134,7 +137,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
 mod tests {
     use std::time::Duration;
 
-    use trunkgate_conference::{ConferenceId, Frame, Rate, SeatId, SeatPart, ring};
+    use trunkgate_conference::{ConferenceId, ParticipantId, ParticipantRole, RingFrame, SamplingRate, ring};
 
     use super::*;
 
@@ -146,13 +149,13 @@ mod tests {
             Recorded::End { .. } => None,
         };
         let (mut desk, thread) =
-            Desk::start(Instant::now(), move |id, piece| told.send((id, length(piece))).unwrap()).unwrap();
+            MixerHandle::start(Instant::now(), move |id, piece| told.send((id, length(piece))).unwrap()).unwrap();
         let mut ends = Vec::new();
         for number in 0..2 {
-            let ((says, from), (to, hears)) = (ring(Rate::Narrow), ring(Rate::Narrow));
-            let (conference, seat) = (ConferenceId(1), SeatId(number));
+            let ((says, from), (to, hears)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
+            let (conference, seat) = (ConferenceId(1), ParticipantId(number));
             desk.send(NodeCommand::Seat { conference, seat, from, to });
-            desk.send(NodeCommand::Part { seat, part: SeatPart::Speaker });
+            desk.send(NodeCommand::Part { seat, part: ParticipantRole::Speaker });
             ends.push((says, hears));
         }
         desk.send(NodeCommand::Record { conference: ConferenceId(1), recording: RecordingId(7) });
@@ -165,7 +168,7 @@ mod tests {
             assert!(began.elapsed() < Duration::from_secs(20), "nothing is heard");
             ends[0].0.push(Some(&tone));
             std::thread::park_timeout(Duration::from_millis(5));
-            while ends[1].1.pop(&mut heard) == Some(Frame::Audio) {
+            while ends[1].1.pop(&mut heard) == Some(RingFrame::Audio) {
                 loudest = heard.iter().map(|sample| i32::from(*sample).abs()).max().unwrap().max(loudest);
             }
         }

@@ -14,7 +14,7 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{MESSAGE_COOKIE_JARS, MESSAGE_COOKIE_SECONDS};
 
 /// Sender and number of a conversation.
-type Pair = (String, String);
+type ConversationKey = (String, String);
 
 /// Cookies of one conversation, with the time of the last Set-Cookie.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ struct ConversationJar {
 /// Cookies of all conversations, limited in number: the conversation with the oldest last Set-Cookie is evicted.
 #[derive(Debug, Default)]
 pub(super) struct ConversationCookies {
-    jars: Mutex<HashMap<Pair, ConversationJar>>,
+    jars: Mutex<HashMap<ConversationKey, ConversationJar>>,
 }
 
 impl ConversationCookies {
@@ -77,7 +77,7 @@ impl ConversationCookies {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Pair, ConversationJar>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationKey, ConversationJar>> {
         self.jars.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +90,7 @@ impl ConversationCookies {
 
 /// Adds cookies set by a webhook of a conversation, limited to four hours. Returns the jar.
 fn store_cookies(
-    jars: &mut HashMap<Pair, ConversationJar>,
+    jars: &mut HashMap<ConversationKey, ConversationJar>,
     (from, to): (&str, &str),
     cookies: Vec<Cookie>,
     now: SystemTime,
@@ -114,7 +114,7 @@ fn store_cookies(
 }
 
 /// Removes expired jars. Jars with a later time, because of a clock set back or another webhook, are kept.
-fn retain_current(jars: &mut HashMap<Pair, ConversationJar>, now: SystemTime) {
+fn retain_current(jars: &mut HashMap<ConversationKey, ConversationJar>, now: SystemTime) {
     let lifetime = Duration::from_secs(MESSAGE_COOKIE_SECONDS);
     jars.retain(|_, kept| !now.duration_since(kept.set_at).is_ok_and(|age| age >= lifetime));
 }

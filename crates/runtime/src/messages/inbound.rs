@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use trunkgate_call::numbers::mask;
 use trunkgate_call::trace;
-use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
+use trunkgate_twiml::{DocumentLocation, HttpMethod as ReplyMethod, ReplyKind};
 
 use super::cookies::ConversationCookies;
 use crate::apps::answers;
-use crate::handle::Handle;
+use crate::handle::EdgeHandle;
 use crate::message_log::MessageRequest;
 use trunkgate_config::{Config, PhoneNumber, is_short_code};
 pub(crate) use trunkgate_delivery::sinks::sms::SmsOrder;
@@ -19,10 +19,10 @@ pub(crate) use trunkgate_delivery::sinks::sms::outlets::Outlets;
 pub(crate) use trunkgate_delivery::sinks::sms::reports::Action;
 pub(crate) use trunkgate_delivery::sinks::sms::segments::segments;
 use trunkgate_delivery::sinks::sms::webhooks::{Answered, Means};
-use trunkgate_delivery::webhooks::client::Client;
+use trunkgate_delivery::webhooks::client::WebhookClient;
 use trunkgate_delivery::webhooks::host_of;
-use trunkgate_delivery::webhooks::outcome::{Reply, take_cookies};
-pub(crate) use trunkgate_delivery::webhooks::request::{Content, Method, Purpose, Request};
+use trunkgate_delivery::webhooks::outcome::{WebhookReply, take_cookies};
+pub(crate) use trunkgate_delivery::webhooks::request::{RequestContent, RequestMethod, WebhookPurpose, WebhookRequest};
 use trunkgate_system::clock;
 use trunkgate_system::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED};
 use trunkgate_system::sids;
@@ -37,7 +37,7 @@ const TOO_MANY_REDIRECTS: u32 = 11_215;
 const BAD_CONTENT: u32 = 12_300;
 
 /// Document that could not be fetched or run.
-struct Failed {
+struct DocumentFailure {
     /// Twilio's error code.
     code: u32,
     what: String,
@@ -50,17 +50,17 @@ struct Inbound {
     opt_out: Option<String>,
 }
 
-/// Webhook of a received message, with the data needed for requests.
-struct Webhook<'a> {
-    handle: &'a Handle,
-    client: &'a Client,
+/// WebhookExchange of a received message, with the data needed for requests.
+struct WebhookExchange<'a> {
+    handle: &'a EdgeHandle,
+    client: &'a WebhookClient,
     cookies: &'a ConversationCookies,
     inbound: &'a Inbound,
     allow_private: bool,
 }
 
 /// Message to be sent according to a reply.
-struct Wanted {
+struct OutboundReply {
     to: Option<String>,
     from: Option<String>,
     body: String,
@@ -69,8 +69,8 @@ struct Wanted {
 }
 
 /// Returns the functions that the webhooks of received messages use.
-pub(super) fn means(handle: &Handle, cookies: &Arc<ConversationCookies>) -> Means {
-    let (requesting, cookies, client) = (handle.clone(), Arc::clone(cookies), Arc::new(Client::new()));
+pub(super) fn means(handle: &EdgeHandle, cookies: &Arc<ConversationCookies>) -> Means {
+    let (requesting, cookies, client) = (handle.clone(), Arc::clone(cookies), Arc::new(WebhookClient::new()));
     let sms = handle.sms.clone();
     Means {
         request: Box::new(move |message, opt_out| {
@@ -83,26 +83,28 @@ pub(super) fn means(handle: &Handle, cookies: &Arc<ConversationCookies>) -> Mean
 }
 
 /// Returns host and port of the webhook for messages to a number; empty if there is none.
-pub fn host(handle: &Handle, number: &str) -> String {
+pub fn host(handle: &EdgeHandle, number: &str) -> String {
     let url = first(handle, number).and_then(|(_, urls)| urls.into_iter().next());
     url.map(|(url, _)| host_of(&url)).unwrap_or_default()
 }
 
 /// Returns the first webhook URL for messages to a number.
-pub fn first_url(handle: &Handle, number: &str) -> Option<String> {
+pub fn first_url(handle: &EdgeHandle, number: &str) -> Option<String> {
     first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
 }
 
 /// Requests the webhook of a message; returns the replies.
 async fn request(
-    handle: &Handle,
-    client: &Client,
+    handle: &EdgeHandle,
+    client: &WebhookClient,
     cookies: &ConversationCookies,
     inbound: &Inbound,
 ) -> Vec<kept::Reply> {
     let sid = &inbound.message.sid;
     let wanted = match first(handle, &inbound.message.to) {
-        Some((allow_private, urls)) => Webhook { handle, client, cookies, inbound, allow_private }.run(urls).await,
+        Some((allow_private, urls)) => {
+            WebhookExchange { handle, client, cookies, inbound, allow_private }.run(urls).await
+        }
         None => Vec::new(),
     };
     let (outlets, numbers) =
@@ -155,29 +157,29 @@ pub(super) fn allows_private(config: &Config, number: &str) -> bool {
 
 /// Returns the webhook URLs for messages to a number in order, each with its method (the second one is the fallback),
 /// and whether they may be private.
-fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
+fn first(handle: &EdgeHandle, to: &str) -> Option<(bool, Vec<(String, RequestMethod)>)> {
     handle.shared.running(|running| {
         let config: &Config = &running.config;
         let mut own = config.numbers.iter().filter(|one| one.number == to);
         let number = own.clone().find(|one| one.sms.url.is_some()).or_else(|| own.next())?;
         let allow_private = allows_private(config, to);
         let is_get = |method: trunkgate_route::WebhookMethod| method == trunkgate_route::WebhookMethod::Get;
-        let method = |method| if is_get(method) { Method::Get } else { Method::Post };
+        let method = |method| if is_get(method) { RequestMethod::Get } else { RequestMethod::Post };
         match (&number.sms.url, &config.messages.inbound) {
             (Some(url), _) => {
                 let fallback = number.sms.fallback_url.clone().map(|url| (url, method(number.sms.fallback_method)));
                 let urls = std::iter::once((url.clone(), method(number.sms.method))).chain(fallback);
                 Some((allow_private, urls.collect()))
             }
-            (None, Some(url)) => Some((config.api.allow_private, vec![(url.clone(), Method::Post)])),
+            (None, Some(url)) => Some((config.api.allow_private, vec![(url.clone(), RequestMethod::Post)])),
             (None, None) => None,
         }
     })
 }
 
-impl Webhook<'_> {
+impl WebhookExchange<'_> {
     /// Requests the URLs until one returns replies.
-    async fn run(&self, urls: Vec<(String, Method)>) -> Vec<Wanted> {
+    async fn run(&self, urls: Vec<(String, RequestMethod)>) -> Vec<OutboundReply> {
         let (log, number) = (&self.handle.shared.message_webhooks, &self.inbound.message.to);
         let first = urls.first().map(|(url, _)| url.clone()).unwrap_or_default();
         let mut error = None;
@@ -199,23 +201,28 @@ impl Webhook<'_> {
     }
 
     /// Requests a document and those that it redirects to.
-    async fn documents(&self, url: String, method: Method, error: Option<&Failed>) -> Result<Vec<Wanted>, Failed> {
+    async fn documents(
+        &self,
+        url: String,
+        method: RequestMethod,
+        error: Option<&DocumentFailure>,
+    ) -> Result<Vec<OutboundReply>, DocumentFailure> {
         let (mut url, mut method, mut wanted) = (url, method, Vec::new());
         for _ in 0..=REDIRECTS {
             let (reply, shown) = self.request(&url, method, error).await?;
-            let place = Location::url(&reply.final_url).map_err(|what| (BAD_CONTENT, what));
+            let place = DocumentLocation::url(&reply.final_url).map_err(|what| (BAD_CONTENT, what));
             let next = place.and_then(|place| read(&reply, &place, &mut wanted));
             self.note(shown, next.as_ref().err().cloned());
-            match next.map_err(|(code, what)| Failed { code, what, url: url.clone() })? {
+            match next.map_err(|(code, what)| DocumentFailure { code, what, url: url.clone() })? {
                 Some(next) => (url, method) = next,
                 None => return Ok(wanted),
             }
         }
-        Err(Failed { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
+        Err(DocumentFailure { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
     }
 
     /// Logs a request, with the error code and cause of its failure.
-    fn note(&self, webhook: trace::Webhook, failure: Option<(u32, String)>) {
+    fn note(&self, webhook: trace::WebhookExchange, failure: Option<(u32, String)>) {
         let error = failure.as_ref().and_then(|(code, _)| u16::try_from(*code).ok());
         let message = &self.inbound.message;
         self.handle.shared.message_webhooks.add(MessageRequest {
@@ -223,28 +230,28 @@ impl Webhook<'_> {
             message: message.sid.clone(),
             number: message.to.clone(),
             failure,
-            webhook: trace::Webhook { error, ..webhook }.redacted(),
+            webhook: trace::WebhookExchange { error, ..webhook }.redacted(),
         });
     }
 
     async fn request(
         &self,
         url: &str,
-        method: Method,
-        error: Option<&Failed>,
-    ) -> Result<(Reply, trace::Webhook), Failed> {
+        method: RequestMethod,
+        error: Option<&DocumentFailure>,
+    ) -> Result<(WebhookReply, trace::WebhookExchange), DocumentFailure> {
         let shared = &self.handle.shared;
         let (reach, auth_token, account) = shared.running(|running| {
             let reach = shared.own.borrow().reach(self.allow_private, &running.interfaces);
             (reach, running.config.api.auth_token.clone(), running.boot.api.account_sid.clone())
         });
         let mut parameters = self.parameters(account);
-        if let Some(Failed { code, url, .. }) = error {
+        if let Some(DocumentFailure { code, url, .. }) = error {
             parameters.push(("ErrorCode".to_owned(), code.to_string()));
-            let url = Location::Url(url.clone()).without_secrets();
+            let url = DocumentLocation::Url(url.clone()).without_secrets();
             parameters.extend(url.map(|url| ("ErrorUrl".to_owned(), url)));
         }
-        let mut request = Request::new(url, Content::Form(parameters), Purpose::Document, reach);
+        let mut request = WebhookRequest::new(url, RequestContent::Form(parameters), WebhookPurpose::Document, reach);
         (request.auth_token, request.method) = (auth_token, method);
         let (from, to) = (self.inbound.message.from.as_deref().unwrap_or_default(), &*self.inbound.message.to);
         request.cookies = Some(self.cookies.of_conversation(from, to));
@@ -261,7 +268,7 @@ impl Webhook<'_> {
             Ok(reply) => Ok((reply, shown)),
             Err(failure) => {
                 self.note(shown, Some((failure.code, failure.what.clone())));
-                Err(Failed { code: failure.code, what: failure.what, url: url.to_owned() })
+                Err(DocumentFailure { code: failure.code, what: failure.what, url: url.to_owned() })
             }
         }
     }
@@ -288,13 +295,17 @@ impl Webhook<'_> {
 }
 
 /// Reads a document: adds its messages to `wanted`, and returns the target of a Redirect.
-fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Option<(String, Method)>, (u32, String)> {
+fn read(
+    reply: &WebhookReply,
+    place: &DocumentLocation,
+    wanted: &mut Vec<OutboundReply>,
+) -> Result<Option<(String, RequestMethod)>, (u32, String)> {
     let text = String::from_utf8_lossy(&reply.answer.body);
     match reply.answer.media_type().as_str() {
         _ if text.trim().is_empty() => return Ok(None),
         "text/plain" => {
             let body = text.trim().to_owned();
-            wanted.push(Wanted { to: None, from: None, body, callback: None, action: None });
+            wanted.push(OutboundReply { to: None, from: None, body, callback: None, action: None });
             return Ok(None);
         }
         "text/xml" | "application/xml" | "text/html" => {}
@@ -306,14 +317,15 @@ fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Opt
             format!("line {}, column {}: {}", error.position.line, error.position.column, error.message),
         )
     })?;
-    let method_of = |method: ReplyMethod| if method == ReplyMethod::Get { Method::Get } else { Method::Post };
+    let method_of =
+        |method: ReplyMethod| if method == ReplyMethod::Get { RequestMethod::Get } else { RequestMethod::Post };
     for reply in document.replies {
         match reply.kind {
             ReplyKind::Message { to, from, body, action, method, status, .. } => {
                 let url = |text: Option<String>| text.map(|text| place.resolve_url(&text)).transpose();
                 let bad = |what: String| (BAD_CONTENT, what);
                 let action = url(action).map_err(bad)?.map(|url| Action { url, is_get: method == ReplyMethod::Get });
-                wanted.push(Wanted { to, from, body, callback: url(status).map_err(bad)?, action });
+                wanted.push(OutboundReply { to, from, body, callback: url(status).map_err(bad)?, action });
             }
             ReplyKind::Redirect { url, method } => {
                 let next = place.resolve_url(&url).map_err(|what| (BAD_CONTENT, what))?;
@@ -325,7 +337,12 @@ fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Opt
 }
 
 /// Creates the message for a reply.
-fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted) -> Result<KeptMessage, &'static str> {
+fn reply(
+    handle: &EdgeHandle,
+    to: &KeptMessage,
+    own: &[PhoneNumber],
+    wanted: &OutboundReply,
+) -> Result<KeptMessage, &'static str> {
     let numbers = handle.shared.running(|running| running.config.edge.numbers.clone());
     let number = |text: &str| {
         let number = numbers.normalise(text.trim(), None).ok().filter(|number| number.is_e164);

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use self::cookies::ConversationCookies;
 pub use self::inbound::{first_url, host};
-use super::handle::Handle;
-use trunkgate_delivery::sinks::callbacks::StoredDesk;
+use super::handle::EdgeHandle;
+use trunkgate_delivery::sinks::callbacks::StoredCallbackSender;
 pub use trunkgate_delivery::sinks::sms::kept;
 use trunkgate_delivery::sinks::sms::webhooks;
 pub use trunkgate_delivery::sinks::store::Commit;
@@ -23,7 +23,7 @@ use trunkgate_system::limits;
 const NAME: &str = "api:messages";
 
 /// Requests the webhooks of messages until the task is cancelled.
-pub async fn keep(handle: Handle, callbacks: StoredDesk) {
+pub async fn keep(handle: EdgeHandle, callbacks: StoredCallbackSender) {
     let cookies = Arc::new(ConversationCookies::restored(&handle.store).await);
     let (worker, wake) = webhooks::worker(handle.store.clone(), inbound::means(&handle, &cookies));
     // It ends with this task.
@@ -41,7 +41,7 @@ pub async fn keep(handle: Handle, callbacks: StoredDesk) {
 }
 
 /// Hands pending status changes to the callback sender; returns the time until the next check.
-async fn hand_over_reports(handle: &Handle, callbacks: &StoredDesk) -> Duration {
+async fn hand_over_reports(handle: &EdgeHandle, callbacks: &StoredCallbackSender) -> Duration {
     if !handle.store.has_any() {
         return Duration::from_secs(limits::SMS_FORGET_SECONDS);
     }

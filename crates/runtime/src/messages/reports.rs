@@ -6,17 +6,17 @@ use rusqlite::Connection;
 
 use super::NAME;
 use super::inbound::allows_private;
-use crate::handle::Handle;
-use trunkgate_delivery::sinks::callbacks::{self, Callback, StoredDesk};
+use crate::handle::EdgeHandle;
+use trunkgate_delivery::sinks::callbacks::{self, StoredCallback, StoredCallbackSender};
 pub(crate) use trunkgate_delivery::sinks::sms::kept::Direction;
 pub(crate) use trunkgate_delivery::sinks::sms::reports::{self, StatusReport, Taken};
 pub(crate) use trunkgate_delivery::sinks::store::Commit;
-pub(crate) use trunkgate_delivery::webhooks::request::Method;
+pub(crate) use trunkgate_delivery::webhooks::request::RequestMethod;
 use trunkgate_system::limits::MESSAGE_REPORTS_AT_ONCE;
 
 /// Properties of the edge needed for each callback.
 #[derive(Clone)]
-struct Sender {
+struct CallbackOrigin {
     account: String,
     /// True if callbacks of messages sent by API requests may go to private addresses.
     allow_private: bool,
@@ -29,11 +29,11 @@ struct Sender {
 ///
 /// # Errors
 /// Returns the error of the store.
-pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Result<bool> {
+pub(super) async fn hand_over(handle: &EdgeHandle, desk: &StoredCallbackSender) -> std::io::Result<bool> {
     let sender = handle.shared.running(|running| {
         let config = &running.config;
         let private = config.numbers.iter().filter(|one| allows_private(config, &one.number));
-        Sender {
+        CallbackOrigin {
             account: running.boot.api.account_sid.clone(),
             allow_private: config.api.allow_private,
             private: private.map(|one| one.number.clone()).collect(),
@@ -51,8 +51,8 @@ pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Re
     Ok(count >= MESSAGE_REPORTS_AT_ONCE)
 }
 
-impl Sender {
-    fn callback(&self, report: StatusReport) -> Callback {
+impl CallbackOrigin {
+    fn callback(&self, report: StatusReport) -> StoredCallback {
         let StatusReport { message, status, error, created, action } = report;
         let token = format!("{}.{status}", message.sid);
         // The URLs of a reply belong to its application.
@@ -74,10 +74,10 @@ impl Sender {
         ];
         let parameters = parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         let (url, method) = match action {
-            Some(action) => (action.url, if action.is_get { Method::Get } else { Method::Post }),
-            None => (message.callback.unwrap_or_default(), Method::Post),
+            Some(action) => (action.url, if action.is_get { RequestMethod::Get } else { RequestMethod::Post }),
+            None => (message.callback.unwrap_or_default(), RequestMethod::Post),
         };
-        Callback {
+        StoredCallback {
             token,
             created: created.as_microsecond(),
             call: String::new(),

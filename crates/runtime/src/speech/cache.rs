@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::fcntl::OFlag;
 use sha2::{Digest as _, Sha256};
 
-use super::Key;
+use super::SpeechKey;
 use trunkgate_audio::RATE_HZ;
 use trunkgate_system::clock;
 use trunkgate_system::limits::{ANNOUNCEMENT_SECONDS, SPEECH_CACHE_BYTES};
@@ -25,19 +25,19 @@ const MOST_BYTES: usize = CHECK_BYTES + ANNOUNCEMENT_SECONDS * RATE_HZ;
 /// Folder of synthesized texts: each file is a checksum followed by the audio. Anyone who can write to it controls the
 /// announcements, so a folder that other users can write to is not used.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(super) struct SpeechCache {
     folder: PathBuf,
     fault: Mutex<Option<String>>,
 }
 
-impl Cache {
+impl SpeechCache {
     /// Creates a cache; the folder is created when the first text is stored.
-    pub(super) fn at(folder: PathBuf) -> Cache {
-        Cache { folder, fault: Mutex::default() }
+    pub(super) fn at(folder: PathBuf) -> SpeechCache {
+        SpeechCache { folder, fault: Mutex::default() }
     }
 
     /// Returns a cached text with a valid checksum.
-    pub(super) fn find(&self, key: &Key) -> Option<Arc<[u8]>> {
+    pub(super) fn find(&self, key: &SpeechKey) -> Option<Arc<[u8]>> {
         let mut bytes = Vec::new();
         if let Err(what) = self.is_ours() {
             self.note(what);
@@ -61,7 +61,7 @@ impl Cache {
     }
 
     /// Stores a text; a failure is reported when the cache is closed.
-    pub(super) fn keep(&self, key: &Key, codes: &[u8]) {
+    pub(super) fn keep(&self, key: &SpeechKey, codes: &[u8]) {
         let made =
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(|error| error.to_string());
         let kept = made
@@ -91,12 +91,12 @@ impl Cache {
         self.fault.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
+    fn path(&self, key: &SpeechKey) -> PathBuf {
         self.folder.join(hex(key) + ENDING)
     }
 
     /// Writes a file atomically.
-    fn write(&self, key: &Key, codes: &[u8]) -> io::Result<()> {
+    fn write(&self, key: &SpeechKey, codes: &[u8]) -> io::Result<()> {
         let path = self.path(key);
         let begun = path.with_extension(format!("{}.part", std::process::id()));
         let _ = fs::remove_file(&begun);
@@ -155,14 +155,14 @@ mod tests {
 
     use super::*;
 
-    fn key(number: u8) -> Key {
+    fn key(number: u8) -> SpeechKey {
         [number; 32]
     }
 
     #[test]
     fn only_the_owner_reads_what_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().join("a/b"));
+        let cache = SpeechCache::at(folder.path().join("a/b"));
         assert_eq!(cache.find(&key(1)), None);
         cache.keep(&key(1), &[7; 100]);
         assert_eq!(cache.find(&key(1)).as_deref(), Some(&[7; 100][..]));
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn the_oldest_go_and_strangers_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().to_owned());
+        let cache = SpeechCache::at(folder.path().to_owned());
         let stranger = folder.path().join("notes.ulaw");
         fs::File::create(&stranger).unwrap().set_len(2 * SPEECH_CACHE_BYTES).unwrap();
         cache.keep(&key(1), &[1; 10]);
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_pipe_or_a_link_in_a_file_s_place_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().to_owned());
+        let cache = SpeechCache::at(folder.path().to_owned());
         nix::unistd::mkfifo(&cache.path(&key(1)), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(cache.find(&key(1)), None);
         cache.keep(&key(2), &[2; 10]);
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn what_others_may_write_to_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
-        let at = || Cache::at(folder.path().to_owned());
+        let at = || SpeechCache::at(folder.path().to_owned());
         at().keep(&key(1), &[1; 10]);
         let set = |path: PathBuf, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         for mode in [0o777, 0o720, 0o702] {
@@ -237,7 +237,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let cache = Cache::at(file.clone());
+        let cache = SpeechCache::at(file.clone());
         cache.keep(&key(1), &[1; 10]);
         assert!(cache.close().unwrap_err().contains(&file.display().to_string()));
     }

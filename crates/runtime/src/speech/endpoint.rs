@@ -12,7 +12,7 @@ use trunkgate_route::url_place;
 use url::Url;
 
 use super::{LOOK, in_time};
-use trunkgate_config::Endpoint;
+use trunkgate_config::SpeechEndpoint;
 use trunkgate_system::cover::covered;
 use trunkgate_system::limits::{COMPLAINT_BYTES, SPEECH_BYTES};
 use trunkgate_system::web;
@@ -21,7 +21,7 @@ use trunkgate_system::web;
 const PCM_HZ: u32 = 24_000;
 
 /// Requests the audio file for a text.
-pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
+pub(super) fn ask(endpoint: &SpeechEndpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
     let named = |what: String| {
         format!(
             "{}: {}",
@@ -50,7 +50,7 @@ async fn late(until: Instant) {
     }
 }
 
-async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, String> {
+async fn fetch(endpoint: &SpeechEndpoint, voice: &str, text: &str) -> Result<Vec<u8>, String> {
     let url = Url::parse(&endpoint.url).map_err(|error| error.to_string())?;
     let request = request(endpoint, &url, voice, text)?;
     let most = |status: StatusCode| if status.is_success() { SPEECH_BYTES } else { COMPLAINT_BYTES };
@@ -62,7 +62,7 @@ async fn fetch(endpoint: &Endpoint, voice: &str, text: &str) -> Result<Vec<u8>, 
     if answer.is_whole { Ok(answer.body) } else { Err(format!("sent more than {} MiB", SPEECH_BYTES >> 20)) }
 }
 
-fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Request<Full<Bytes>>, String> {
+fn request(endpoint: &SpeechEndpoint, url: &Url, voice: &str, text: &str) -> Result<Request<Full<Bytes>>, String> {
     let body = json!({ "model": endpoint.model, "input": text, "voice": voice, "response_format": endpoint.format });
     let mut request = web::post(url).header(CONTENT_TYPE, "application/json").header(ACCEPT, "audio/*");
     if let Some(token) = &endpoint.token {

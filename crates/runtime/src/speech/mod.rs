@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use cache::Cache;
-use trunkgate_audio::{self as audio, Most, Use};
-use trunkgate_config::{Announcement, Config, Speaker, Speech};
+use cache::SpeechCache;
+use trunkgate_audio::{self as audio, AudioLimits, Use};
+use trunkgate_config::{AgentAnnouncement, Config, SpeechEngine, SpeechSettings};
 use trunkgate_system::limits::{ANNOUNCEMENT_SECONDS, SPEECH_AT_ONCE, SPEECH_BYTES, SPEECH_SECONDS};
 
 /// Default voice of a program.
@@ -25,10 +25,10 @@ const ENDPOINT_VOICE: &str = "alloy";
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Hash of a text with its settings.
-type Key = [u8; 32];
+type SpeechKey = [u8; 32];
 
 /// Synthesized texts that are in use.
-static SPOKEN: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
+static SPOKEN: LazyLock<Mutex<HashMap<SpeechKey, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
 /// True when the process ends, so that no program is waited for.
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -46,11 +46,11 @@ fn in_time(until: Instant) -> bool {
 /// Synthesizes the announcements of a new configuration and assigns them to its agents. Failures are logged. Blocks for
 /// at most [`SPEECH_SECONDS`].
 pub fn speak(config: &mut Config) {
-    let cache = config.speech.as_ref().and_then(|speech| speech.cache.clone()).map(Cache::at);
+    let cache = config.speech.as_ref().and_then(|speech| speech.cache.clone()).map(SpeechCache::at);
     for fault in attempt(config, cache.as_ref()) {
         tracing::warn!("callers hear the ringback tone instead: {fault}");
     }
-    if let Some(Err(what)) = cache.map(Cache::close) {
+    if let Some(Err(what)) = cache.map(SpeechCache::close) {
         tracing::warn!("[speech] cache: {what}; texts are generated again at the next start");
     }
 }
@@ -60,7 +60,7 @@ pub fn try_out(config: &mut Config) -> Vec<String> {
     attempt(config, None)
 }
 
-fn attempt(config: &mut Config, cache: Option<&Cache>) -> Vec<String> {
+fn attempt(config: &mut Config, cache: Option<&SpeechCache>) -> Vec<String> {
     let Some(speech) = config.speech.clone() else { return Vec::new() };
     let until = Instant::now() + Duration::from_secs(SPEECH_SECONDS);
     let announcements = std::mem::take(&mut config.announcements);
@@ -77,7 +77,7 @@ fn attempt(config: &mut Config, cache: Option<&Cache>) -> Vec<String> {
     faults
 }
 
-type Said = Result<Arc<[u8]>, String>;
+type SynthesisResult = Result<Arc<[u8]>, String>;
 
 /// Failure to synthesize a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +95,15 @@ impl From<String> for SpeechFault {
 }
 
 /// Synthesizes announcements with limited concurrency until a deadline; identical ones only once.
-fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache>, until: Instant) -> Vec<Said> {
+fn say_all(
+    speech: &SpeechSettings,
+    announcements: &[AgentAnnouncement],
+    cache: Option<&SpeechCache>,
+    until: Instant,
+) -> Vec<SynthesisResult> {
     let next = AtomicUsize::new(0);
-    let said: Mutex<Vec<Said>> = Mutex::new(vec![Err("not generated".to_owned()); announcements.len()]);
-    let first_like = |one: &Announcement| {
+    let said: Mutex<Vec<SynthesisResult>> = Mutex::new(vec![Err("not generated".to_owned()); announcements.len()]);
+    let first_like = |one: &AgentAnnouncement| {
         announcements.iter().position(|other| (&one.text, &one.voice) == (&other.text, &other.voice))
     };
     let some = || {
@@ -109,7 +114,7 @@ fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache
             if first_like(announcement) != Some(at) {
                 continue;
             }
-            let wording = Wording { text: &announcement.text, ssml: None, voice: announcement.voice.as_deref() };
+            let wording = SynthesisText { text: &announcement.text, ssml: None, voice: announcement.voice.as_deref() };
             let late = format!("timeout: all texts together may take {SPEECH_SECONDS} s");
             let one = say_by(&speech.by, &wording, cache, (until, &late)).map_err(|fault| fault.what);
             if let Some(place) = said.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at) {
@@ -129,7 +134,7 @@ fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache
 
 /// Text to be synthesized.
 #[derive(Debug, Clone, Copy)]
-pub struct Wording<'a> {
+pub struct SynthesisText<'a> {
     /// Text without tags.
     pub text: &'a str,
     /// Text with SSML tags, without the enclosing `<speak>`.
@@ -141,7 +146,7 @@ pub struct Wording<'a> {
 /// Returns the engine's voice for the voice and language requested by an application: the entry of `voices` for the
 /// voice, else for the language, else for the language without its region. Without an entry, a program gets the
 /// language itself, since espeak-ng names its voices like that.
-pub(crate) fn voice(speech: &Speech, voice: Option<&str>, language: Option<&str>) -> Option<String> {
+pub(crate) fn voice(speech: &SpeechSettings, voice: Option<&str>, language: Option<&str>) -> Option<String> {
     let short = language.and_then(|language| language.split_once('-')).map(|(short, _)| short);
     let known = |name: &str| {
         let mut voices = speech.voices.iter();
@@ -149,8 +154,8 @@ pub(crate) fn voice(speech: &Speech, voice: Option<&str>, language: Option<&str>
     };
     let mapped = [voice, language, short].into_iter().flatten().find_map(known);
     mapped.or_else(|| match speech.by {
-        Speaker::Command(_) => language.filter(|language| is_language(language)).map(str::to_ascii_lowercase),
-        Speaker::Endpoint(_) => None,
+        SpeechEngine::Command(_) => language.filter(|language| is_language(language)).map(str::to_ascii_lowercase),
+        SpeechEngine::Endpoint(_) => None,
     })
 }
 
@@ -173,20 +178,20 @@ pub struct SpokenText {
 ///
 /// # Errors
 /// Returns the reason why there is no audio.
-pub fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Result<SpokenText, String> {
-    let cache = speech.cache.clone().map(Cache::at);
-    let say = |wording: &Wording<'_>| say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
+pub fn say(speech: &SpeechSettings, wording: &SynthesisText<'_>, until: Instant) -> Result<SpokenText, String> {
+    let cache = speech.cache.clone().map(SpeechCache::at);
+    let say = |wording: &SynthesisText<'_>| say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
     let other_voice = wording.voice.filter(|voice| speech.is_installed && *voice != VOICE);
     let said = match (say(wording), other_voice) {
         // The default program may lack the language; its default voice is better than silence. After a crash or a
         // timeout the program is not run again.
         (Err(fault), Some(voice)) if fault.is_refusal => {
             let note = format!("{VOICE} speaks instead of the voice {voice}: {}", fault.what);
-            say(&Wording { voice: None, ..*wording }).map(|sound| SpokenText { sound, note })
+            say(&SynthesisText { voice: None, ..*wording }).map(|sound| SpokenText { sound, note })
         }
         (said, _) => said.map(|sound| SpokenText { sound, note: String::new() }),
     };
-    if let Some(Err(what)) = cache.map(Cache::close) {
+    if let Some(Err(what)) = cache.map(SpeechCache::close) {
         tracing::warn!("[speech] cache: {what}");
     }
     said.map_err(|fault| fault.what)
@@ -194,12 +199,12 @@ pub fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Result<Spo
 
 /// Synthesizes a text to μ-law at 8 kHz; `late` is the error if the deadline has passed before the start.
 fn say_by(
-    by: &Speaker,
-    wording: &Wording<'_>,
-    cache: Option<&Cache>,
+    by: &SpeechEngine,
+    wording: &SynthesisText<'_>,
+    cache: Option<&SpeechCache>,
     (until, late): (Instant, &str),
 ) -> Result<Arc<[u8]>, SpeechFault> {
-    let order = Order::new(by, wording);
+    let order = SynthesisRequest::new(by, wording);
     let key = order.key();
     let spoken = || SPOKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let known = spoken().get(&key).and_then(Weak::upgrade);
@@ -211,7 +216,7 @@ fn say_by(
         return Err(late.to_owned().into());
     }
     let file = order.fulfil(until)?;
-    let most = Most { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
+    let most = AudioLimits { bytes: SPEECH_BYTES, seconds: ANNOUNCEMENT_SECONDS };
     let codes = audio::mulaw_of(&file, None, most, Use::Once)
         .map_err(|what| SpeechFault::from(format!("{} gave no audio: {what}", order.whom())))?;
     if let Some(cache) = cache {
@@ -224,38 +229,40 @@ fn say_by(
 }
 
 /// Prepared request to a program or service.
-enum Order<'a> {
+enum SynthesisRequest<'a> {
     Program(Vec<String>),
-    Endpoint { endpoint: &'a trunkgate_config::Endpoint, voice: &'a str, text: &'a str },
+    Endpoint { endpoint: &'a trunkgate_config::SpeechEndpoint, voice: &'a str, text: &'a str },
 }
 
-impl<'a> Order<'a> {
-    fn new(by: &'a Speaker, wording: &Wording<'a>) -> Order<'a> {
-        let Wording { text, ssml, voice } = *wording;
+impl<'a> SynthesisRequest<'a> {
+    fn new(by: &'a SpeechEngine, wording: &SynthesisText<'a>) -> SynthesisRequest<'a> {
+        let SynthesisText { text, ssml, voice } = *wording;
         match by {
-            Speaker::Command(words) => {
+            SpeechEngine::Command(words) => {
                 let voice = voice.unwrap_or(VOICE);
                 let ssml = ssml.map_or_else(|| escaped(text), str::to_owned);
-                let filling = program::Filling { voice, text, ssml: &format!("<speak>{ssml}</speak>") };
-                Order::Program(words.iter().map(|word| filling.fill(word)).collect())
+                let filling = program::PlaceholderValues { voice, text, ssml: &format!("<speak>{ssml}</speak>") };
+                SynthesisRequest::Program(words.iter().map(|word| filling.fill(word)).collect())
             }
-            Speaker::Endpoint(endpoint) => Order::Endpoint { endpoint, voice: voice.unwrap_or(ENDPOINT_VOICE), text },
+            SpeechEngine::Endpoint(endpoint) => {
+                SynthesisRequest::Endpoint { endpoint, voice: voice.unwrap_or(ENDPOINT_VOICE), text }
+            }
         }
     }
 
     /// Returns the same key for the same text and voice; independent of secrets.
-    fn key(&self) -> Key {
+    fn key(&self) -> SpeechKey {
         let mut hash = Sha256::new();
         let mut take = |word: &str| {
             hash.update((word.len() as u64).to_le_bytes());
             hash.update(word);
         };
         match self {
-            Order::Program(words) => {
+            SynthesisRequest::Program(words) => {
                 take("command");
                 words.iter().for_each(|word| take(word));
             }
-            Order::Endpoint { endpoint, voice, text } => {
+            SynthesisRequest::Endpoint { endpoint, voice, text } => {
                 ["url", endpoint.url.as_str(), &endpoint.model, endpoint.format, voice, text]
                     .into_iter()
                     .for_each(take);
@@ -266,8 +273,8 @@ impl<'a> Order<'a> {
 
     fn fulfil(&self, until: Instant) -> Result<Vec<u8>, SpeechFault> {
         match self {
-            Order::Program(words) => program::run(words, until),
-            Order::Endpoint { endpoint, voice, text } => {
+            SynthesisRequest::Program(words) => program::run(words, until),
+            SynthesisRequest::Endpoint { endpoint, voice, text } => {
                 endpoint::ask(endpoint, voice, text, until).map_err(SpeechFault::from)
             }
         }
@@ -275,8 +282,8 @@ impl<'a> Order<'a> {
 
     fn whom(&self) -> &str {
         match self {
-            Order::Program(words) => words.first().map(String::as_str).unwrap_or_default(),
-            Order::Endpoint { endpoint, .. } => trunkgate_route::url_place(&endpoint.url),
+            SynthesisRequest::Program(words) => words.first().map(String::as_str).unwrap_or_default(),
+            SynthesisRequest::Endpoint { endpoint, .. } => trunkgate_route::url_place(&endpoint.url),
         }
     }
 }
@@ -292,16 +299,16 @@ mod tests {
 
     use super::*;
 
-    fn announcement(text: &str) -> Announcement {
-        Announcement { agent: "a".into(), text: text.to_owned(), voice: None }
+    fn announcement(text: &str) -> AgentAnnouncement {
+        AgentAnnouncement { agent: "a".into(), text: text.to_owned(), voice: None }
     }
 
-    fn command(words: &[&str]) -> Speaker {
-        Speaker::Command(words.iter().map(|word| (*word).to_owned()).collect())
+    fn command(words: &[&str]) -> SpeechEngine {
+        SpeechEngine::Command(words.iter().map(|word| (*word).to_owned()).collect())
     }
 
-    fn say(by: &Speaker, text: &str, cache: Option<&Cache>) -> Said {
-        let wording = Wording { text, ssml: None, voice: None };
+    fn say(by: &SpeechEngine, text: &str, cache: Option<&SpeechCache>) -> SynthesisResult {
+        let wording = SynthesisText { text, ssml: None, voice: None };
         say_by(by, &wording, cache, (Instant::now() + Duration::from_secs(60), "late")).map_err(|fault| fault.what)
     }
 
@@ -309,7 +316,8 @@ mod tests {
     fn a_voice_is_found_by_its_name_or_its_language() {
         let voices = [("Polly.Vicki", "de+f3"), ("fr-CA", "fr-ca"), ("es", "es-419")];
         let voices = voices.map(|(name, voice)| (name.to_owned(), voice.to_owned())).into();
-        let mut speech = Speech { by: command(&["espeak-ng", "{text}"]), cache: None, voices, is_installed: false };
+        let mut speech =
+            SpeechSettings { by: command(&["espeak-ng", "{text}"]), cache: None, voices, is_installed: false };
         for (name, language, expected) in [
             (Some("polly.vicki"), Some("fr-CA"), Some("de+f3")),
             (Some("alice"), Some("fr-CA"), Some("fr-ca")),
@@ -320,7 +328,7 @@ mod tests {
         ] {
             assert_eq!(voice(&speech, name, language).as_deref(), expected, "{name:?} {language:?}");
         }
-        speech.by = Speaker::Endpoint(trunkgate_config::Endpoint {
+        speech.by = SpeechEngine::Endpoint(trunkgate_config::SpeechEndpoint {
             url: "http://127.0.0.1/".to_owned(),
             token: None,
             model: "tts-1".to_owned(),
@@ -332,9 +340,9 @@ mod tests {
     #[test]
     fn a_program_that_takes_ssml_gets_it() {
         let by = command(&["say", "{ssml}"]);
-        let words = |text, ssml| match Order::new(&by, &Wording { text, ssml, voice: None }) {
-            Order::Program(words) => words.get(1).cloned(),
-            Order::Endpoint { .. } => None,
+        let words = |text, ssml| match SynthesisRequest::new(&by, &SynthesisText { text, ssml, voice: None }) {
+            SynthesisRequest::Program(words) => words.get(1).cloned(),
+            SynthesisRequest::Endpoint { .. } => None,
         };
         let tagged = Some("Hello <break time=\"1s\"/>");
         assert_eq!(words("Hello", tagged).as_deref(), Some("<speak>Hello <break time=\"1s\"/></speak>"));
@@ -347,13 +355,13 @@ mod tests {
         audio::wav::write(&folder.path().join("said.wav"), audio::wav::RATE_HZ, &[900; 800]).unwrap();
         let script = format!("[ \"$0\" = en-us ] && cat {}/said.wav", folder.path().display());
         let by = command(&["sh", "-c", &script, "{voice}", "{text}"]);
-        let mut speech = Speech { by, cache: None, voices: Default::default(), is_installed: true };
-        let wording = Wording { text: "lacking", ssml: None, voice: Some("tlh") };
+        let mut speech = SpeechSettings { by, cache: None, voices: Default::default(), is_installed: true };
+        let wording = SynthesisText { text: "lacking", ssml: None, voice: Some("tlh") };
         let until = Instant::now() + Duration::from_secs(60);
         let spoken = super::say(&speech, &wording, until).unwrap();
         assert_eq!(spoken.sound.len(), 800);
         assert!(spoken.note.starts_with("en-us speaks instead of the voice tlh: sh failed"), "{spoken:?}");
-        let usual = Wording { voice: None, ..wording };
+        let usual = SynthesisText { voice: None, ..wording };
         assert_eq!(super::say(&speech, &usual, until).map(|spoken| spoken.note), Ok(String::new()));
         speech.is_installed = false;
         assert!(super::say(&speech, &wording, until).is_err(), "a program that is named is asked once");
@@ -365,8 +373,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let script = format!("echo x >> {}/runs; {end}", folder.path().display());
             let by = command(&["sh", "-c", &script, "{voice}", "{text}"]);
-            let speech = Speech { by, cache: None, voices: Default::default(), is_installed: true };
-            let wording = Wording { text: "crashing", ssml: None, voice: Some("de") };
+            let speech = SpeechSettings { by, cache: None, voices: Default::default(), is_installed: true };
+            let wording = SynthesisText { text: "crashing", ssml: None, voice: Some("de") };
             let said = super::say(&speech, &wording, Instant::now() + Duration::from_millis(patience)).unwrap_err();
             assert!(said.contains("failed (signal: 9") || said.contains("did not finish within"), "{said}");
             // On a busy machine the program that hangs may not have started.
@@ -379,16 +387,16 @@ mod tests {
         let texts: Vec<_> = ["1000", "0", "1000", "0", "0", "0"].into_iter().map(announcement).collect();
         let by = command(&["sh", "-c", "sleep $0; echo no audio", "{text}"]);
         let said = say_all(
-            &Speech { by, cache: None, voices: Default::default(), is_installed: false },
+            &SpeechSettings { by, cache: None, voices: Default::default(), is_installed: false },
             &texts,
             None,
             Instant::now() + Duration::from_secs(5),
         );
-        let late = |said: &Said| said.as_ref().unwrap_err().contains("did not finish within");
+        let late = |said: &SynthesisResult| said.as_ref().unwrap_err().contains("did not finish within");
         assert_eq!(said.iter().map(late).collect::<Vec<_>>(), [true, false, true, false, false, false], "{said:?}");
         assert!(said[1].as_ref().unwrap_err().contains("sh gave no audio"), "{said:?}");
         let late = say_all(
-            &Speech { by: command(&["echo"]), cache: None, voices: Default::default(), is_installed: false },
+            &SpeechSettings { by: command(&["echo"]), cache: None, voices: Default::default(), is_installed: false },
             &texts,
             None,
             Instant::now(),
@@ -397,7 +405,7 @@ mod tests {
     }
 
     /// Returns a program that counts its runs. Each has its own audio, because audio in use is shared between tests.
-    fn counting(folder: &std::path::Path) -> Speaker {
+    fn counting(folder: &std::path::Path) -> SpeechEngine {
         static LEVEL: AtomicI16 = AtomicI16::new(1000);
         let (wav, level) = (folder.join("said.wav"), LEVEL.fetch_add(500, Ordering::Relaxed));
         audio::wav::write(&wav, audio::wav::RATE_HZ, &[level; 800]).unwrap();
@@ -417,7 +425,7 @@ mod tests {
         assert_eq!(runs(folder.path()), 1);
         let alike: Vec<_> = ["two", "two", "one", "two"].into_iter().map(announcement).collect();
         let said = say_all(
-            &Speech { by, cache: None, voices: Default::default(), is_installed: false },
+            &SpeechSettings { by, cache: None, voices: Default::default(), is_installed: false },
             &alike,
             None,
             Instant::now() + Duration::from_secs(60),
@@ -430,7 +438,7 @@ mod tests {
     fn what_the_cache_has_is_not_said_again_unless_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let by = counting(folder.path());
-        let cache = Cache::at(folder.path().join("cache"));
+        let cache = SpeechCache::at(folder.path().join("cache"));
         let first = say(&by, "one", Some(&cache)).unwrap().to_vec();
         assert_eq!((say(&by, "one", Some(&cache)).unwrap().to_vec(), runs(folder.path())), (first.clone(), 1));
         let file = std::fs::read_dir(folder.path().join("cache")).unwrap().next().unwrap().unwrap().path();

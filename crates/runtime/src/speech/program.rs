@@ -14,14 +14,14 @@ use super::{LOOK, SpeechFault, in_time};
 use trunkgate_system::limits::{COMPLAINT_BYTES, COMPLAINT_CHARACTERS, SPEECH_BYTES};
 
 /// Values of the placeholders in a program's arguments.
-pub(super) struct Filling<'a> {
+pub(super) struct PlaceholderValues<'a> {
     pub(super) voice: &'a str,
     pub(super) text: &'a str,
     /// SSML document.
     pub(super) ssml: &'a str,
 }
 
-impl Filling<'_> {
+impl PlaceholderValues<'_> {
     /// Replaces the placeholders in an argument; placeholders inside a value are not replaced.
     pub(super) fn fill(&self, word: &str) -> String {
         // A value that forms a whole argument must not be taken for an option.
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_once() {
-        let fill = |word: &str, text: &str| Filling { voice: "de", text, ssml: "<speak>x</speak>" }.fill(word);
+        let fill =
+            |word: &str, text: &str| PlaceholderValues { voice: "de", text, ssml: "<speak>x</speak>" }.fill(word);
         assert_eq!(fill("{ssml}{text}", "{ssml}"), "<speak>x</speak>{ssml}");
         assert_eq!(fill("{text}", "say {voice} and {text}"), "say {voice} and {text}");
         assert_eq!(fill("-v{voice}", "x"), "-vde");

@@ -9,32 +9,32 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use trunkgate_sip::{ListenerId, Transport};
 
-use super::Arrival;
-use super::places::{Handshake, Strangers};
-use super::streams::Workshop;
+use super::TransportEvent;
+use super::places::{Handshake, UnknownConnectionLimits};
+use super::streams::StreamSetup;
 use trunkgate_system::connector::TlsFault;
 use trunkgate_system::limits;
-use trunkgate_system::log::Seldom;
+use trunkgate_system::log::LogThrottle;
 
 /// Acceptor of one listener.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct ListenerAcceptor {
     id: ListenerId,
     name: String,
     transport: Transport,
-    workshop: Workshop,
+    workshop: StreamSetup,
     /// Rate limits for handshakes with unknown sources, since each costs signatures.
-    strangers: Strangers,
+    strangers: UnknownConnectionLimits,
 }
 
-impl Door {
-    pub(super) fn new(id: ListenerId, name: String, transport: Transport, workshop: Workshop) -> Door {
-        Door { id, name, transport, workshop, strangers: Strangers::default() }
+impl ListenerAcceptor {
+    pub(super) fn new(id: ListenerId, name: String, transport: Transport, workshop: StreamSetup) -> ListenerAcceptor {
+        ListenerAcceptor { id, name, transport, workshop, strangers: UnknownConnectionLimits::default() }
     }
 
     /// Accepts connections until the signalling loop has ended.
     pub(super) async fn accept(mut self, listener: TcpListener) {
-        let mut complaint = Seldom::default();
+        let mut complaint = LogThrottle::default();
         loop {
             match listener.accept().await {
                 Ok((stream, remote)) => self.knock(stream, remote).await,
@@ -71,7 +71,7 @@ impl Door {
         if self.transport != Transport::Tls {
             let Some(place) = self.workshop.place(self.transport, remote, known) else { return };
             let (connection, wire, outgoing) = self.workshop.accepted(self.transport, self.id, remote, place.number());
-            if self.workshop.news.send(Arrival::Accepted(connection)).await.is_ok() {
+            if self.workshop.news.send(TransportEvent::Accepted(connection)).await.is_ok() {
                 tokio::spawn(async move {
                     let (reader, writer) = stream.into_split();
                     wire.serve(reader, writer, outgoing, place).await;
@@ -81,7 +81,7 @@ impl Door {
         }
         let handshake = self.workshop.handshakes.begin();
         let number = handshake.number();
-        let guest = Guest { id: self.id, name: self.name.clone(), remote, trunk, handshake };
+        let guest = PendingHandshake { id: self.id, name: self.name.clone(), remote, trunk, handshake };
         let task = tokio::spawn(guest.shake_hands(self.workshop.clone(), stream));
         let pushed_out = self.workshop.handshakes.enter(number, remote.ip(), known, task.abort_handle());
         self.workshop.counters.handshakes_refused.add(pushed_out);
@@ -103,7 +103,7 @@ impl Door {
 }
 
 /// Connection with a handshake in progress.
-struct Guest {
+struct PendingHandshake {
     id: ListenerId,
     name: String,
     remote: SocketAddr,
@@ -112,9 +112,9 @@ struct Guest {
     handshake: Handshake,
 }
 
-impl Guest {
-    async fn shake_hands(self, workshop: Workshop, stream: TcpStream) {
-        let Guest { id, name, remote, trunk, handshake } = self;
+impl PendingHandshake {
+    async fn shake_hands(self, workshop: StreamSetup, stream: TcpStream) {
+        let PendingHandshake { id, name, remote, trunk, handshake } = self;
         let known = trunk.is_some();
         let (stream, identity) = match workshop.tls.accept(stream, &name).await {
             Ok(accepted) => accepted,
@@ -133,7 +133,7 @@ impl Guest {
         let Some(place) = workshop.place(Transport::Tls, remote, known || identity.is_some()) else { return };
         drop(handshake);
         let (connection, wire, outgoing) = workshop.accepted(Transport::Tls, id, remote, place.number());
-        if workshop.news.send(Arrival::Accepted(connection)).await.is_err() {
+        if workshop.news.send(TransportEvent::Accepted(connection)).await.is_err() {
             return;
         }
         if let Some(identity) = identity {
@@ -146,7 +146,7 @@ impl Guest {
 
 /// Logs a failed handshake; more prominently for the address of a trunk.
 fn complain(
-    workshop: &Workshop,
+    workshop: &StreamSetup,
     known: bool,
     name: &str,
     remote: SocketAddr,

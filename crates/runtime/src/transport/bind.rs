@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, Type};
 use trunkgate_route::Transport;
 
 use super::describe;
-use trunkgate_config::{Acme, Api, Http, Listen};
+use trunkgate_config::{AcmeSettings, ApiSettings, HttpSettings, ListenSettings};
 use trunkgate_system::limits;
 
 /// Length of the queue of connections not yet accepted.
@@ -17,18 +17,18 @@ const BACKLOG: i32 = 1024;
 
 /// Bound listener.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     /// Name of the listener.
     pub name: String,
     /// Transport of the listener.
     pub transport: Transport,
     /// Local address with the actual port.
     pub address: SocketAddr,
-    pub(super) socket: Socket,
+    pub(super) socket: ListenerSocket,
 }
 
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(super) enum ListenerSocket {
     Udp(UdpSocket),
     Stream(TcpListener),
 }
@@ -69,8 +69,8 @@ impl std::error::Error for BindError {}
 ///
 /// # Errors
 /// Returns the first address that cannot be bound; the others are closed again.
-pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
-    let mut all: Vec<Bound> = Vec::new();
+pub fn bind(listen: &[ListenSettings]) -> Result<Vec<BoundSocket>, BindError> {
+    let mut all: Vec<BoundSocket> = Vec::new();
     for listener in listen {
         let failed = |error| BindError { what: describe(listener), place: listener.place.clone(), error };
         let socket = match free_port_of_twin(listener, &all) {
@@ -79,11 +79,11 @@ pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
         }
         .map_err(failed)?;
         let address = match &socket {
-            Socket::Udp(socket) => socket.local_addr(),
-            Socket::Stream(socket) => socket.local_addr(),
+            ListenerSocket::Udp(socket) => socket.local_addr(),
+            ListenerSocket::Stream(socket) => socket.local_addr(),
         }
         .map_err(failed)?;
-        all.push(Bound { name: listener.name.clone(), transport: listener.transport, address, socket });
+        all.push(BoundSocket { name: listener.name.clone(), transport: listener.transport, address, socket });
     }
     Ok(all)
 }
@@ -92,7 +92,7 @@ pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
+pub fn bind_http(http: &HttpSettings) -> Result<TcpListener, BindError> {
     stream_socket(http.address).map_err(|error| BindError {
         what: format!("[http] address {}", http.address),
         place: http.place.clone(),
@@ -104,7 +104,7 @@ pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn bind_api(api: &Api) -> Result<Option<TcpListener>, BindError> {
+pub fn bind_api(api: &ApiSettings) -> Result<Option<TcpListener>, BindError> {
     let Some(address) = api.open_tls() else { return Ok(None) };
     let failed = |error| BindError { what: format!("[api] tls {address}"), place: String::new(), error };
     stream_socket(address).map(Some).map_err(failed)
@@ -114,7 +114,7 @@ pub fn bind_api(api: &Api) -> Result<Option<TcpListener>, BindError> {
 ///
 /// # Errors
 /// Returns the system's error.
-pub fn bind_challenge(acme: Option<&Acme>) -> Result<Option<TcpListener>, BindError> {
+pub fn bind_challenge(acme: Option<&AcmeSettings>) -> Result<Option<TcpListener>, BindError> {
     let Some(address) = acme.map(|acme| acme.challenge_address) else { return Ok(None) };
     let what = || format!("[tls] acme challenge_address {address}");
     stream_socket(address).map(Some).map_err(|error| BindError { what: what(), place: String::new(), error })
@@ -122,7 +122,7 @@ pub fn bind_challenge(acme: Option<&Acme>) -> Result<Option<TcpListener>, BindEr
 
 /// Returns the port of a twin listener: UDP and TCP on one address should have the same port (RFC 3261 §18.2.1), so
 /// port 0 first tries the one already bound.
-fn free_port_of_twin(listener: &Listen, bound: &[Bound]) -> Option<SocketAddr> {
+fn free_port_of_twin(listener: &ListenSettings, bound: &[BoundSocket]) -> Option<SocketAddr> {
     let shares = |transport| transport != Transport::Tls;
     if listener.address.port() != 0 || !shares(listener.transport) {
         return None;
@@ -134,10 +134,10 @@ fn free_port_of_twin(listener: &Listen, bound: &[Bound]) -> Option<SocketAddr> {
         .map(|b| b.address)
 }
 
-fn open(transport: Transport, address: SocketAddr) -> io::Result<Socket> {
+fn open(transport: Transport, address: SocketAddr) -> io::Result<ListenerSocket> {
     match transport {
-        Transport::Udp => datagram_socket(address).map(Socket::Udp),
-        Transport::Tcp | Transport::Tls => stream_socket(address).map(Socket::Stream),
+        Transport::Udp => datagram_socket(address).map(ListenerSocket::Udp),
+        Transport::Tcp | Transport::Tls => stream_socket(address).map(ListenerSocket::Stream),
     }
 }
 
@@ -181,8 +181,8 @@ fn stream_socket(address: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
 
-    fn listen(transport: Transport, address: SocketAddr) -> Listen {
-        Listen {
+    fn listen(transport: Transport, address: SocketAddr) -> ListenSettings {
+        ListenSettings {
             name: "outside".into(),
             transport,
             address,

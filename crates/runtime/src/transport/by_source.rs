@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 /// Connection counts by address; addresses without connections are not stored.
 #[derive(Debug, Default)]
-pub struct BySource(HashMap<IpAddr, usize>);
+pub struct SourceCounts(HashMap<IpAddr, usize>);
 
-impl BySource {
+impl SourceCounts {
     /// Counts a connection if `source` has fewer than `most`; returns whether it did.
     pub fn take(&mut self, source: IpAddr, most: usize) -> bool {
         let count = self.0.entry(source).or_default();

@@ -12,14 +12,14 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use trunkgate_call::view::UnknownView;
-use trunkgate_call::{Cause, Identity, Sent, Unknown};
-use trunkgate_media::Unsent;
+use trunkgate_call::{StreamFailure, TlsIdentity, TrafficKind, UnknownTraffic};
+use trunkgate_media::SendFailure;
 use trunkgate_media::counters::Counter;
-use trunkgate_route::Table;
-use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transmit, Transport};
+use trunkgate_route::RoutingTable;
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, SipMessage, SipTransmit, Transport};
 
 use self::tls_thread::TlsThread;
-use trunkgate_config::Listen;
+use trunkgate_config::ListenSettings;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
@@ -35,16 +35,16 @@ mod tls_thread;
 mod udp;
 
 pub use bind::datagram_socket;
-pub use bind::{BindError, Bound, bind, bind_api, bind_challenge, bind_http};
-pub use by_source::BySource;
-pub use tls::Settings;
+pub use bind::{BindError, BoundSocket, bind, bind_api, bind_challenge, bind_http};
+pub use by_source::SourceCounts;
+pub use tls::TlsSettings;
 pub use tls::{CertificateOwner, towards};
 pub use tls_faults::{TlsFaults, TlsFaultsView};
 pub use udp::{is_about_size, next_datagram, unsent};
 
 /// Event of the sockets for the signalling loop.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum TransportEvent {
     /// A datagram, or one framed message of a stream.
     Received {
         /// Flow on which it arrived.
@@ -71,7 +71,7 @@ pub enum Arrival {
         quoted: Bytes,
     },
     /// A stream was accepted.
-    Accepted(streams::Connection),
+    Accepted(streams::OpenConnection),
     /// A trunk's address exceeds its limit of streams: the oldest unused one must be evicted.
     Crowded {
         /// Address of the trunk.
@@ -84,7 +84,7 @@ pub enum Arrival {
         /// The address of its remote party.
         remote: SocketAddr,
         /// Trunk and certificate name.
-        identity: Identity,
+        identity: TlsIdentity,
     },
     /// A stream has ended, or could not be established.
     Closed {
@@ -93,7 +93,7 @@ pub enum Arrival {
         /// Trunk for which the TLS connection was opened; empty: a host of no trunk.
         made_for: Option<Arc<str>>,
         /// Cause of the failure, if it did not end normally.
-        cause: Option<Cause>,
+        cause: Option<StreamFailure>,
         /// True if the stream had been established.
         was_up: bool,
     },
@@ -117,7 +117,7 @@ pub struct SocketCounters {
     /// Connections closed at once because their source is unknown.
     pub unknown_source: Counter,
     /// Sources of the connections closed in the last hour.
-    closed: Mutex<Unknown>,
+    closed: Mutex<UnknownTraffic>,
     /// Connections rejected by a limit.
     pub connections_refused: Counter,
     /// Connections evicted in favour of others: of unknown sources without a registration, or of a trunk without a
@@ -150,7 +150,7 @@ impl SocketCounters {
         let line = self.closed.lock().unwrap_or_else(PoisonError::into_inner).note(
             now,
             source.to_canonical(),
-            Sent::Connection,
+            TrafficKind::Connection,
         );
         if let Some(line) = line {
             tracing::warn!("{line}");
@@ -166,13 +166,13 @@ impl SocketCounters {
 /// All sockets of the signalling loop.
 #[derive(Debug)]
 pub struct Transports {
-    udp: Vec<(ListenerId, udp::Socket)>,
-    streams: streams::Streams,
+    udp: Vec<(ListenerId, udp::UdpSipSocket)>,
+    streams: streams::StreamConnections,
     /// Broken streams to be closed when their last request has a response.
     closing: Vec<Flow>,
     /// TLS thread; `None` if no listener uses TLS, and TLS is then unavailable.
     _tls: Option<TlsThread>,
-    arrivals: mpsc::Receiver<Arrival>,
+    arrivals: mpsc::Receiver<TransportEvent>,
     counters: Arc<SocketCounters>,
     datagram: Vec<u8>,
     turn: usize,
@@ -181,26 +181,26 @@ pub struct Transports {
 impl Transports {
     /// Moves the bound sockets into the current runtime.
     pub fn start(
-        bound: Vec<Bound>,
-        table: watch::Receiver<Arc<Table>>,
-        settings: watch::Receiver<Arc<Settings>>,
+        bound: Vec<BoundSocket>,
+        table: watch::Receiver<Arc<RoutingTable>>,
+        settings: watch::Receiver<Arc<TlsSettings>>,
         message_bytes: usize,
         counters: Arc<SocketCounters>,
     ) -> io::Result<Transports> {
         let (news, arrivals) = mpsc::channel(limits::TRANSPORT_EVENTS);
         let mut udp = Vec::new();
-        let speaks_tls = |listener: &Bound| listener.transport == Transport::Tls;
+        let speaks_tls = |listener: &BoundSocket| listener.transport == Transport::Tls;
         let thread = bound.iter().any(speaks_tls).then(TlsThread::start).transpose()?;
         let spoken_on = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle().clone());
-        let tls = tls::Tls { settings, table, spoken_on };
-        let mut streams = streams::Streams::new(news.clone(), message_bytes, Arc::clone(&counters), tls);
+        let tls = tls::TlsHandshaker { settings, table, spoken_on };
+        let mut streams = streams::StreamConnections::new(news.clone(), message_bytes, Arc::clone(&counters), tls);
         for (position, listener) in bound.into_iter().enumerate() {
             let id = ListenerId(u16::try_from(position).unwrap_or(u16::MAX));
             match listener.socket {
-                bind::Socket::Udp(socket) => {
-                    udp.push((id, udp::Socket::start(socket, id, news.clone(), Arc::clone(&counters))?));
+                bind::ListenerSocket::Udp(socket) => {
+                    udp.push((id, udp::UdpSipSocket::start(socket, id, news.clone(), Arc::clone(&counters))?));
                 }
-                bind::Socket::Stream(socket) => {
+                bind::ListenerSocket::Stream(socket) => {
                     streams.listen(id, listener.name, listener.transport, socket)?;
                 }
             }
@@ -210,11 +210,11 @@ impl Transports {
     }
 
     /// Waits until [`Self::next`] has an arrival, and sends datagrams that waited for their socket.
-    pub(crate) async fn ready(&mut self) -> Option<Arrival> {
+    pub(crate) async fn ready(&mut self) -> Option<TransportEvent> {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Option<TransportEvent>> {
         if let Poll::Ready(Some(arrival)) = self.arrivals.poll_recv(cx) {
             return Poll::Ready(Some(arrival));
         }
@@ -237,7 +237,7 @@ impl Transports {
     }
 
     /// Returns the next arrival without waiting; each UDP socket and all streams together take turns.
-    pub(crate) fn next(&mut self, now: Moment) -> Option<Arrival> {
+    pub(crate) fn next(&mut self, now: ClockMoment) -> Option<TransportEvent> {
         let sources = self.udp.len() + 1;
         for _ in 0..sources {
             let at = self.turn % sources;
@@ -251,7 +251,7 @@ impl Transports {
             if let Some(udp::Datagram { len, remote, stamp }) = socket.receive(&mut self.datagram) {
                 let flow = Flow { transport: Transport::Udp, listener: *listener, remote, connection: None };
                 let bytes = Bytes::copy_from_slice(self.datagram.get(..len).unwrap_or_default());
-                return Some(Arrival::Received { flow, bytes, came: now.of(stamp) });
+                return Some(TransportEvent::Received { flow, bytes, came: now.of(stamp) });
             }
         }
         None
@@ -261,8 +261,8 @@ impl Transports {
     ///
     /// # Errors
     /// Returns an error if it cannot be sent, with the reason if the system refused it.
-    pub(crate) fn send(&mut self, transmit: Transmit, trunk: &Arc<str>) -> Result<(), Option<Unsent>> {
-        let Transmit { flow, bytes, .. } = transmit;
+    pub(crate) fn send(&mut self, transmit: SipTransmit, trunk: &Arc<str>) -> Result<(), Option<SendFailure>> {
+        let SipTransmit { flow, bytes, .. } = transmit;
         let sent = match flow.transport {
             Transport::Udp => {
                 let socket = self.udp.iter_mut().find(|(id, _)| *id == flow.listener);
@@ -284,7 +284,7 @@ impl Transports {
     }
 
     /// Adds an accepted stream, before its first message.
-    pub(crate) fn accepted(&mut self, connection: streams::Connection) {
+    pub(crate) fn accepted(&mut self, connection: streams::OpenConnection) {
         self.streams.insert(connection);
     }
 
@@ -296,7 +296,7 @@ impl Transports {
     }
 
     /// Sets the owner of a stream, before its first message.
-    pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
+    pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &TlsIdentity) {
         self.streams.identified(connection, identity);
     }
 
@@ -306,7 +306,7 @@ impl Transports {
     }
 
     /// Checks whether a request allows the reuse of its connection in the other direction (RFC 5923 §5).
-    pub(crate) fn look_for_alias(&mut self, flow: &Flow, message: &Message) {
+    pub(crate) fn look_for_alias(&mut self, flow: &Flow, message: &SipMessage) {
         if flow.transport != Transport::Tls || !message.is_request() {
             return;
         }
@@ -349,16 +349,16 @@ impl Transports {
         let all_gone = async {
             while !self.streams.is_empty() {
                 match self.ready().await {
-                    Some(Arrival::Closed { flow, .. }) => drop(self.streams.remove(&flow)),
-                    Some(Arrival::Accepted(connection)) => drop(connection),
+                    Some(TransportEvent::Closed { flow, .. }) => drop(self.streams.remove(&flow)),
+                    Some(TransportEvent::Accepted(connection)) => drop(connection),
                     Some(
-                        Arrival::Received { .. }
-                        | Arrival::Broken { .. }
-                        | Arrival::Unreachable { .. }
-                        | Arrival::Crowded { .. }
-                        | Arrival::Identified { .. },
+                        TransportEvent::Received { .. }
+                        | TransportEvent::Broken { .. }
+                        | TransportEvent::Unreachable { .. }
+                        | TransportEvent::Crowded { .. }
+                        | TransportEvent::Identified { .. },
                     ) => {}
-                    None => while self.next(Moment::now()).is_some() {},
+                    None => while self.next(ClockMoment::now()).is_some() {},
                 }
             }
             poll_fn(|cx| {
@@ -377,16 +377,16 @@ impl Transports {
 
 /// A moment in both clocks, because the kernel timestamps datagrams by the wall clock.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct ClockMoment {
     /// Monotonic time.
     pub(crate) at: Instant,
     wall: SystemTime,
 }
 
-impl Moment {
+impl ClockMoment {
     /// Returns the current moment.
-    pub(crate) fn now() -> Moment {
-        Moment { at: Instant::now(), wall: clock::wall() }
+    pub(crate) fn now() -> ClockMoment {
+        ClockMoment { at: Instant::now(), wall: clock::wall() }
     }
 
     /// Converts a kernel timestamp to monotonic time; now if it is missing or in the future.
@@ -403,6 +403,6 @@ pub fn source_of(bound: SocketAddr) -> Option<IpAddr> {
 }
 
 /// Describes a listener for errors.
-fn describe(listen: &Listen) -> String {
+fn describe(listen: &ListenSettings) -> String {
     format!("listener `{}`: {} {}", listen.name, listen.transport.as_str(), listen.address)
 }

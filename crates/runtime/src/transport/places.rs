@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use trunkgate_route::{TokenBucket, household};
 
-use super::by_source::BySource;
+use super::by_source::SourceCounts;
 use trunkgate_system::limits;
 
 /// Connection slots by address, so that one remote party cannot take all. If no slot is free, a connection that belongs
@@ -20,39 +20,39 @@ use trunkgate_system::limits;
 /// limit by a few connections, until the signalling loop, which knows the uses by calls and registrations, has evicted
 /// as many.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Mutex<Taken>>);
+pub(super) struct ConnectionSlots(Arc<Mutex<SlotTable>>);
 
 #[derive(Debug, Default)]
-struct Taken {
+struct SlotTable {
     next: u64,
     /// Source addresses of all connections by number.
     held: HashMap<u64, IpAddr>,
     /// Channels to evict connections of trunks' addresses.
-    known: HashMap<u64, oneshot::Sender<Verdict>>,
-    by_source: BySource,
+    known: HashMap<u64, oneshot::Sender<SlotDecision>>,
+    by_source: SourceCounts,
     /// Connections of unknown sources without a registration, oldest first.
-    strangers: BTreeMap<u64, Stranger>,
+    strangers: BTreeMap<u64, UnknownConnection>,
     /// Counts of those connections by address, or by /48 of IPv6.
-    strangers_by_site: BySource,
+    strangers_by_site: SourceCounts,
 }
 
 /// Connection of an unknown source.
 #[derive(Debug)]
-struct Stranger {
+struct UnknownConnection {
     source: IpAddr,
-    verdict: oneshot::Sender<Verdict>,
+    verdict: oneshot::Sender<SlotDecision>,
 }
 
 /// Decision about a connection of an unknown source.
 #[derive(Debug)]
-enum Verdict {
+enum SlotDecision {
     Registered,
     Evicted,
 }
 
 /// Reason why a connection loses its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(super) enum SlotLoss {
     /// Evicted in favour of another connection.
     Evicted,
     /// No phone registered on it in time.
@@ -61,31 +61,31 @@ pub(super) enum Lost {
 
 /// Slot of one connection, released when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Places,
+pub(crate) struct ConnectionSlot {
+    places: ConnectionSlots,
     pub number: u64,
-    verdict: oneshot::Receiver<Verdict>,
+    verdict: oneshot::Receiver<SlotDecision>,
     /// Maximum time without a registration; `None`: unlimited.
     patience: Option<Duration>,
 }
 
 /// Result of taking a slot.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) place: Place,
+pub(super) struct SlotGrant {
+    pub(super) place: ConnectionSlot,
     /// Source of the connection that was evicted.
     pub(super) evicted: Option<IpAddr>,
     /// True if the address of a trunk now exceeds its limit, and one of its connections must be evicted.
     pub(super) is_spare: bool,
 }
 
-impl Places {
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+impl ConnectionSlots {
+    fn lock(&self) -> MutexGuard<'_, SlotTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a slot for a connection from `source`; `known` is true for a trunk's address.
-    pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<Found> {
+    pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<SlotGrant> {
         let source = if known { source } else { household(source) };
         let mut taken = self.lock();
         let is_crowded = !known && taken.strangers.len() >= limits::UNKNOWN_CONNECTIONS;
@@ -111,12 +111,12 @@ impl Places {
         if known {
             taken.known.insert(number, sender);
         } else {
-            taken.strangers.insert(number, Stranger { source, verdict: sender });
+            taken.strangers.insert(number, UnknownConnection { source, verdict: sender });
             taken.strangers_by_site.take(site(source), usize::MAX);
         }
         drop(taken);
         let patience = (!known).then_some(Duration::from_secs(limits::UNREGISTERED_SECONDS));
-        Some(Found { place: Place { places: self.clone(), number, verdict, patience }, evicted, is_spare })
+        Some(SlotGrant { place: ConnectionSlot { places: self.clone(), number, verdict, patience }, evicted, is_spare })
     }
 
     /// Returns by how many connections a trunk's address exceeds its limit.
@@ -129,31 +129,31 @@ impl Places {
         let mut taken = self.lock();
         let Some(verdict) = taken.known.remove(&number) else { return false };
         taken.give_back(number);
-        let _ = verdict.send(Verdict::Evicted);
+        let _ = verdict.send(SlotDecision::Evicted);
         true
     }
 
     /// Records a registration on a connection, which then counts like a trunk's.
     pub(super) fn registered(&self, number: u64) {
         if let Some(stranger) = self.lock().forget_stranger(number) {
-            let _ = stranger.verdict.send(Verdict::Registered);
+            let _ = stranger.verdict.send(SlotDecision::Registered);
         }
     }
 }
 
-impl Taken {
+impl SlotTable {
     /// Evicts the oldest connection of the unknown address or /48 with the most of them; returns its address.
-    fn evict(&mut self, is_candidate: impl Fn(&Stranger) -> bool) -> Option<IpAddr> {
+    fn evict(&mut self, is_candidate: impl Fn(&UnknownConnection) -> bool) -> Option<IpAddr> {
         let candidates = self.strangers.iter().filter(|(_, stranger)| is_candidate(stranger));
         let rank = |number: u64, source| (self.strangers_by_site.count(site(source)), Reverse(number));
         let number = candidates.max_by_key(|(number, one)| rank(**number, one.source)).map(|(number, _)| *number)?;
-        let Stranger { source, verdict } = self.forget_stranger(number)?;
+        let UnknownConnection { source, verdict } = self.forget_stranger(number)?;
         self.give_back(number);
-        let _ = verdict.send(Verdict::Evicted);
+        let _ = verdict.send(SlotDecision::Evicted);
         Some(source)
     }
 
-    fn forget_stranger(&mut self, number: u64) -> Option<Stranger> {
+    fn forget_stranger(&mut self, number: u64) -> Option<UnknownConnection> {
         let stranger = self.strangers.remove(&number)?;
         self.strangers_by_site.give_back(site(stranger.source));
         Some(stranger)
@@ -168,29 +168,29 @@ impl Taken {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Returns the number of the slot, for [`Places::registered`].
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
     /// Waits until the connection has lost its slot; never returns for a registered phone.
-    pub(super) async fn lost(&mut self) -> Lost {
+    pub(super) async fn lost(&mut self) -> SlotLoss {
         let verdict = match self.patience {
             Some(patience) => match timeout(patience, &mut self.verdict).await {
                 Ok(verdict) => verdict,
-                Err(_) => return Lost::Unregistered,
+                Err(_) => return SlotLoss::Unregistered,
             },
             None => (&mut self.verdict).await,
         };
         match verdict {
-            Ok(Verdict::Evicted) => Lost::Evicted,
-            Ok(Verdict::Registered) | Err(_) => pending().await,
+            Ok(SlotDecision::Evicted) => SlotLoss::Evicted,
+            Ok(SlotDecision::Registered) | Err(_) => pending().await,
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.places.lock().give_back(self.number);
     }
@@ -199,16 +199,16 @@ impl Drop for Place {
 /// Handshakes in progress. If the limit is reached, an older one is aborted; a source that starts many handshakes
 /// without completing them therefore only displaces its own.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Handshakes(Arc<Mutex<Under>>);
+pub(super) struct Handshakes(Arc<Mutex<HandshakeTable>>);
 
 #[derive(Debug, Default)]
-struct Under {
+struct HandshakeTable {
     next: u64,
-    way: VecDeque<Shaking>,
+    way: VecDeque<RunningHandshake>,
 }
 
 #[derive(Debug)]
-struct Shaking {
+struct RunningHandshake {
     number: u64,
     source: IpAddr,
     /// True for a trunk's address.
@@ -235,8 +235,8 @@ impl Handshakes {
     pub(super) fn enter(&self, number: u64, source: IpAddr, known: bool, task: AbortHandle) -> u64 {
         let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let source = if known { source } else { household(source) };
-        let is_alike = |one: &Shaking| one.source == source;
-        let is_stranger = |one: &Shaking| !one.known;
+        let is_alike = |one: &RunningHandshake| one.source == source;
+        let is_stranger = |one: &RunningHandshake| !one.known;
         let way = &mut under.way;
         let oldest = if way.iter().filter(|one| is_alike(one)).count() >= limits::HANDSHAKES_PER_SOURCE {
             way.iter().position(is_alike)
@@ -248,7 +248,7 @@ impl Handshakes {
             None
         };
         let pushed_out = oldest.and_then(|at| way.remove(at));
-        way.push_back(Shaking { number, source, known, task });
+        way.push_back(RunningHandshake { number, source, known, task });
         drop(under);
         pushed_out.map_or(0, |one| {
             one.task.abort();
@@ -258,9 +258,9 @@ impl Handshakes {
 }
 
 /// Returns the index of the oldest handshake of the unknown address, or /48 of IPv6, with the most of them.
-fn of_the_most(way: &VecDeque<Shaking>) -> Option<usize> {
+fn of_the_most(way: &VecDeque<RunningHandshake>) -> Option<usize> {
     let strangers = || way.iter().enumerate().filter(|(_, one)| !one.known);
-    let mut counts = BySource::default();
+    let mut counts = SourceCounts::default();
     for (_, one) in strangers() {
         counts.take(site(one.source), usize::MAX);
     }
@@ -285,26 +285,26 @@ impl Drop for Handshake {
 /// address or /48 in a second has a separate limit from its further ones, so that a few busy sources leave room for all
 /// others.
 #[derive(Debug)]
-pub(super) struct Strangers {
+pub(super) struct UnknownConnectionLimits {
     first: TokenBucket,
     further: TokenBucket,
-    by_source: Rates,
-    by_site: Rates,
+    by_source: SourceRates,
+    by_site: SourceRates,
 }
 
-impl Default for Strangers {
-    fn default() -> Strangers {
+impl Default for UnknownConnectionLimits {
+    fn default() -> UnknownConnectionLimits {
         let bucket = || TokenBucket::new(limits::UNKNOWN_HANDSHAKES_PER_SECOND);
-        Strangers {
+        UnknownConnectionLimits {
             first: bucket(),
             further: bucket(),
-            by_source: Rates::of(limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND),
-            by_site: Rates::of(limits::UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND),
+            by_source: SourceRates::of(limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND),
+            by_site: SourceRates::of(limits::UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND),
         }
     }
 }
 
-impl Strangers {
+impl UnknownConnectionLimits {
     /// Returns whether a connection may start now, and counts it.
     pub(super) fn may_begin(&mut self, now: Instant, source: IpAddr) -> bool {
         let (site, source) = (site(source), household(source));
@@ -321,20 +321,20 @@ impl Strangers {
             }
         }
         let all = if is_first { &mut self.first } else { &mut self.further };
-        self.by_source.take(now, source) && all.take(now)
+        self.by_source.take(now, source) && all.take_token(now)
     }
 }
 
 /// Rates of many sources.
 #[derive(Debug)]
-struct Rates {
+struct SourceRates {
     each: u32,
     begun: HashMap<IpAddr, (TokenBucket, Instant)>,
 }
 
-impl Rates {
-    fn of(each: u32) -> Rates {
-        Rates { each, begun: HashMap::new() }
+impl SourceRates {
+    fn of(each: u32) -> SourceRates {
+        SourceRates { each, begun: HashMap::new() }
     }
 
     /// Returns whether `who` has started no connection in the last second.
@@ -363,7 +363,7 @@ impl Rates {
         }
         let (bucket, last) = self.begun.entry(who).or_insert_with(|| (TokenBucket::new(self.each), now));
         *last = now;
-        bucket.take(now)
+        bucket.take_token(now)
     }
 }
 
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn one_stranger_does_not_keep_another_out() {
-        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let (mut strangers, start) = (UnknownConnectionLimits::default(), Instant::now());
         let [flood, good]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
         let mut begun = 0;
         for ms in 0..2000 {
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_whole_48_of_ipv6_does_not_keep_others_out() {
-        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let (mut strangers, start) = (UnknownConnectionLimits::default(), Instant::now());
         let v4: IpAddr = "192.0.2.2".parse().unwrap();
         let (mut begun, mut network) = (0, 0_u16);
         for ms in 0..3000 {
@@ -430,7 +430,7 @@ mod tests {
         let each = limits::UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND;
         assert!((3 * each..=4 * each).contains(&begun), "{begun}");
         // One network of the /48 leaves room for another.
-        let mut strangers = Strangers::default();
+        let mut strangers = UnknownConnectionLimits::default();
         for ms in 0..3000 {
             let now = start + Duration::from_millis(ms);
             let _ = strangers.may_begin(now, in_site(1, 1));
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn strangers_are_bounded_in_all_and_remembered_so_long() {
-        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let (mut strangers, start) = (UnknownConnectionLimits::default(), Instant::now());
         let begun = (0..2 * limits::UNKNOWN_SOURCES).filter(|n| strangers.may_begin(start, stranger(*n))).count();
         assert_eq!(begun, limits::UNKNOWN_HANDSHAKES_PER_SECOND as usize);
         assert_eq!(strangers.by_source.begun.len(), limits::UNKNOWN_SOURCES);
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_few_that_begin_many_leave_room_for_all_others() {
-        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        let (mut strangers, start) = (UnknownConnectionLimits::default(), Instant::now());
         for ms in 0..5_000 {
             let now = start + Duration::from_millis(ms);
             for flood in 0..20 {
@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_by_source_and_in_all_and_come_back() {
-        let places = Places::default();
+        let places = ConnectionSlots::default();
         let one: IpAddr = "192.0.2.1".parse().unwrap();
         let most = limits::CONNECTIONS_PER_SOURCE + limits::SPARE_CONNECTIONS_PER_SOURCE;
         let held: Vec<_> = (0..most).map(|_| places.take(one, true).unwrap()).collect();
@@ -483,17 +483,17 @@ mod tests {
     }
 
     /// Returns whether a connection has been evicted.
-    async fn is_evicted(found: &mut Found) -> bool {
+    async fn is_evicted(found: &mut SlotGrant) -> bool {
         tokio::select! {
             biased;
-            lost = found.place.lost() => lost == Lost::Evicted,
+            lost = found.place.lost() => lost == SlotLoss::Evicted,
             () = tokio::task::yield_now() => false,
         }
     }
 
     #[tokio::test]
     async fn an_idle_stranger_gives_its_place_to_a_phone_and_a_registered_one_keeps_it() {
-        let places = Places::default();
+        let places = ConnectionSlots::default();
         let mut phone = places.take(stranger(0), false).unwrap();
         places.registered(phone.place.number());
         let mut lone = places.take(stranger(1), false).unwrap();
@@ -521,7 +521,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_evicts_its_own_and_only_what_has_not_registered() {
-        let places = Places::default();
+        let places = ConnectionSlots::default();
         let own: Vec<_> =
             (0..limits::CONNECTIONS_PER_SOURCE).map(|_| places.take(stranger(1), false).unwrap()).collect();
         let other = places.take(stranger(1), false).unwrap();
@@ -533,11 +533,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_register_in_time_is_let_go() {
-        let places = Places::default();
+        let places = ConnectionSlots::default();
         let mut idle = places.take(stranger(1), false).unwrap().place;
         assert_eq!(idle.patience, Some(Duration::from_secs(30)));
         idle.patience = Some(Duration::from_millis(1));
-        assert_eq!(idle.lost().await, Lost::Unregistered);
+        assert_eq!(idle.lost().await, SlotLoss::Unregistered);
         let mut phone = places.take(stranger(2), false).unwrap();
         phone.place.patience = Some(Duration::ZERO);
         places.registered(phone.place.number());
@@ -589,7 +589,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(flood.remove(0).1.is_finished() && !good.is_finished());
 
-        let places = Places::default();
+        let places = ConnectionSlots::default();
         let mut good = places.take(stranger(1), false).unwrap();
         let most = u16::try_from(limits::UNKNOWN_CONNECTIONS).unwrap();
         let mut flood: Vec<_> = (1..=most).map(|network| places.take(in_site(1, network), false).unwrap()).collect();

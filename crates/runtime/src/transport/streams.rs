@@ -14,25 +14,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use trunkgate_call::Identity;
-use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Transport};
+use trunkgate_call::TlsIdentity;
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, SipMessage, Transport};
 
-use super::accept::Door;
-use super::connection::{Outgoing, Patience, Wire};
-use super::places::{Found, Handshakes, Place, Places};
-use super::tls::{Tls, Whom};
-use super::{Arrival, SocketCounters, source_of};
+use super::accept::ListenerAcceptor;
+use super::connection::{ConnectionCommand, ConnectionTask, ConnectionTimeouts};
+use super::places::{ConnectionSlot, ConnectionSlots, Handshakes, SlotGrant};
+use super::tls::{ConnectionOwner, TlsHandshaker};
+use super::{SocketCounters, TransportEvent, source_of};
 use trunkgate_system::connector::Connector;
 use trunkgate_system::limits;
-use trunkgate_system::log::Seldom;
+use trunkgate_system::log::LogThrottle;
 
 /// Open connection as known to the signalling loop.
 #[derive(Debug)]
-pub struct Connection {
+pub struct OpenConnection {
     flow: Flow,
-    queue: mpsc::Sender<Outgoing>,
+    queue: mpsc::Sender<ConnectionCommand>,
     /// Destination by which messages find the connection, in addition to its number.
-    way: Option<Way>,
+    way: Option<ConnectionTarget>,
     /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
     whose: Option<(Arc<str>, u64)>,
     /// Number of its slot, for an accepted connection.
@@ -41,51 +41,51 @@ pub struct Connection {
 
 /// Destination of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Way {
+struct ConnectionTarget {
     transport: Transport,
     listener: ListenerId,
     remote: SocketAddr,
     /// Owner of the verified remote certificate, for TLS.
-    whom: Option<Whom>,
+    whom: Option<ConnectionOwner>,
     /// Number of the TLS terms, see `tls::Settings::terms`.
     terms: u64,
 }
 
 /// State shared by accepting and opening connections.
 #[derive(Debug, Clone)]
-pub(super) struct Workshop {
+pub(super) struct StreamSetup {
     next_id: Arc<AtomicU64>,
-    pub(super) places: Places,
+    pub(super) places: ConnectionSlots,
     pub(super) handshakes: Handshakes,
-    pub(super) news: mpsc::Sender<Arrival>,
+    pub(super) news: mpsc::Sender<TransportEvent>,
     message_bytes: usize,
     pub(super) counters: Arc<SocketCounters>,
-    pub(super) tls: Tls,
+    pub(super) tls: TlsHandshaker,
     /// Rate limit for log entries about failed handshakes.
-    pub(super) disagreements: Arc<Mutex<Seldom>>,
+    pub(super) disagreements: Arc<Mutex<LogThrottle>>,
     /// Rate limit for log entries about missing slots.
-    crowds: Arc<Mutex<Seldom>>,
+    crowds: Arc<Mutex<LogThrottle>>,
 }
 
 /// All stream connections.
 #[derive(Debug)]
-pub(super) struct Streams {
-    connections: FxHashMap<ConnectionId, Connection>,
-    by_way: HashMap<Way, ConnectionId>,
+pub(super) struct StreamConnections {
+    connections: FxHashMap<ConnectionId, OpenConnection>,
+    by_way: HashMap<ConnectionTarget, ConnectionId>,
     sources: HashMap<ListenerId, Option<IpAddr>>,
-    workshop: Workshop,
+    workshop: StreamSetup,
 }
 
-impl Streams {
+impl StreamConnections {
     pub(super) fn new(
-        news: mpsc::Sender<Arrival>,
+        news: mpsc::Sender<TransportEvent>,
         message_bytes: usize,
         counters: Arc<SocketCounters>,
-        tls: Tls,
-    ) -> Streams {
-        let workshop = Workshop {
+        tls: TlsHandshaker,
+    ) -> StreamConnections {
+        let workshop = StreamSetup {
             next_id: Arc::new(AtomicU64::new(1)),
-            places: Places::default(),
+            places: ConnectionSlots::default(),
             handshakes: Handshakes::default(),
             news,
             message_bytes,
@@ -94,7 +94,12 @@ impl Streams {
             disagreements: Arc::default(),
             crowds: Arc::default(),
         };
-        Streams { connections: FxHashMap::default(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
+        StreamConnections {
+            connections: FxHashMap::default(),
+            by_way: HashMap::new(),
+            sources: HashMap::new(),
+            workshop,
+        }
     }
 
     /// Starts to accept on a bound socket.
@@ -110,7 +115,7 @@ impl Streams {
         let entered = runs_on.enter();
         let listener = TcpListener::from_std(socket)?;
         drop(entered);
-        runs_on.spawn(Door::new(id, name, transport, self.workshop.clone()).accept(listener));
+        runs_on.spawn(ListenerAcceptor::new(id, name, transport, self.workshop.clone()).accept(listener));
         Ok(())
     }
 
@@ -122,32 +127,32 @@ impl Streams {
     /// §18.1.1, §18.2.2). `trunk` is the trunk of the message; empty: none.
     pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
         let named = flow.connection.filter(|id| self.connections.contains_key(id));
-        let mut way = Way::of(flow, trunk, &bytes);
+        let mut way = ConnectionTarget::of(flow, trunk, &bytes);
         if let Some(whom) = &way.whom {
             way.terms = self.workshop.tls.settings.borrow().terms(&whom.trunk());
         }
         let open = named.or_else(|| self.by_way.get(&way).copied());
         let Some(connection) = open.and_then(|id| self.connections.get(&id)) else { return self.open(way, bytes) };
-        match connection.queue.try_send(Outgoing::Bytes(bytes)) {
+        match connection.queue.try_send(ConnectionCommand::Bytes(bytes)) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 self.workshop.counters.stream_queue_full.add(1);
                 false
             }
-            Err(TrySendError::Closed(Outgoing::Bytes(bytes))) => {
+            Err(TrySendError::Closed(ConnectionCommand::Bytes(bytes))) => {
                 let gone = connection.flow;
                 self.remove(&gone);
                 self.open(way, bytes)
             }
-            Err(TrySendError::Closed(Outgoing::Close)) => false,
+            Err(TrySendError::Closed(ConnectionCommand::Close)) => false,
         }
     }
 
-    fn open(&mut self, way: Way, bytes: Bytes) -> bool {
+    fn open(&mut self, way: ConnectionTarget, bytes: Bytes) -> bool {
         let Some(place) = self.workshop.place(way.transport, way.remote, true) else { return false };
         let source = self.sources.get(&way.listener).copied().flatten();
         let (connection, wire, outgoing) = self.workshop.make(way.clone());
-        let queued = connection.queue.try_send(Outgoing::Bytes(bytes)).is_ok();
+        let queued = connection.queue.try_send(ConnectionCommand::Bytes(bytes)).is_ok();
         self.insert(connection);
         let tls = self.workshop.tls.clone();
         self.runs_on(way.transport).spawn(async move {
@@ -158,8 +163,8 @@ impl Streams {
                 }
                 (Ok(stream), Some(whom)) => match tls.connect(stream, &whom, way.remote).await {
                     Ok(stream) => {
-                        if let Whom::Trunk(trunk) = whom {
-                            wire.identified(Identity { trunk, certificate_name: None }).await;
+                        if let ConnectionOwner::Trunk(trunk) = whom {
+                            wire.identified(TlsIdentity { trunk, certificate_name: None }).await;
                         }
                         let (reader, writer) = tokio::io::split(stream);
                         wire.serve(reader, writer, outgoing, place).await;
@@ -200,7 +205,7 @@ impl Streams {
         is_evicted
     }
 
-    pub(super) fn insert(&mut self, connection: Connection) {
+    pub(super) fn insert(&mut self, connection: OpenConnection) {
         if let Some(id) = connection.flow.connection {
             if let Some(way) = &connection.way {
                 self.by_way.insert(way.clone(), id);
@@ -210,7 +215,7 @@ impl Streams {
     }
 
     /// Sets the trunk of an accepted connection, found by the remote certificate.
-    pub(super) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
+    pub(super) fn identified(&mut self, connection: ConnectionId, identity: &TlsIdentity) {
         if let (Some(connection), Some(_)) = (self.connections.get_mut(&connection), &identity.certificate_name) {
             let terms = self.workshop.tls.settings.borrow().terms(&identity.trunk);
             connection.whose = Some((Arc::clone(&identity.trunk), terms));
@@ -228,7 +233,12 @@ impl Streams {
             return;
         }
         let remote = SocketAddr::new(flow.remote.ip(), port);
-        let way = Way { remote, whom: Some(Whom::Trunk(trunk)), terms, ..Way::plain(flow) };
+        let way = ConnectionTarget {
+            remote,
+            whom: Some(ConnectionOwner::Trunk(trunk)),
+            terms,
+            ..ConnectionTarget::plain(flow)
+        };
         if let Some(former) = self.by_way.get(&way).and_then(|former| self.connections.get_mut(former)) {
             if former.whose.is_none() {
                 return;
@@ -244,7 +254,7 @@ impl Streams {
     /// Removes a connection; returns the other address and trunk for which it was also used.
     pub(super) fn remove(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         let id = flow.connection?;
-        let Connection { way, whose, .. } = self.connections.remove(&id)?;
+        let OpenConnection { way, whose, .. } = self.connections.remove(&id)?;
         let way = way?;
         if self.by_way.get(&way) == Some(&id) {
             self.by_way.remove(&way);
@@ -254,7 +264,7 @@ impl Streams {
 
     pub(super) fn close(&mut self, flow: &Flow) {
         if let Some(connection) = flow.connection.and_then(|id| self.connections.get(&id))
-            && connection.queue.try_send(Outgoing::Close).is_err()
+            && connection.queue.try_send(ConnectionCommand::Close).is_err()
         {
             // Its queue is full or it is ending already: without its entry nothing more is sent to it.
             self.remove(flow);
@@ -273,31 +283,31 @@ impl Streams {
     }
 }
 
-impl Way {
-    fn of(flow: Flow, trunk: &Arc<str>, bytes: &Bytes) -> Way {
+impl ConnectionTarget {
+    fn of(flow: Flow, trunk: &Arc<str>, bytes: &Bytes) -> ConnectionTarget {
         let whom = (flow.transport == Transport::Tls).then(|| match &**trunk {
-            "" => Whom::Host(asked_host(bytes).unwrap_or_else(|| flow.remote.ip().to_string()).into()),
-            _ => Whom::Trunk(Arc::clone(trunk)),
+            "" => ConnectionOwner::Host(asked_host(bytes).unwrap_or_else(|| flow.remote.ip().to_string()).into()),
+            _ => ConnectionOwner::Trunk(Arc::clone(trunk)),
         });
-        Way { whom, ..Way::plain(&flow) }
+        ConnectionTarget { whom, ..ConnectionTarget::plain(&flow) }
     }
 
-    fn plain(flow: &Flow) -> Way {
+    fn plain(flow: &Flow) -> ConnectionTarget {
         let Flow { transport, listener, remote, .. } = *flow;
-        Way { transport, listener, remote, whom: None, terms: 0 }
+        ConnectionTarget { transport, listener, remote, whom: None, terms: 0 }
     }
 }
 
 /// Returns the host of the Request-URI, the expected certificate name for a request to no trunk (RFC 5922 §7.3).
 fn asked_host(bytes: &Bytes) -> Option<String> {
-    let message = Message::parse(bytes.clone()).ok()?;
+    let message = SipMessage::parse(bytes.clone()).ok()?;
     message.uri().map(|uri| uri.host.host.to_owned())
 }
 
-impl Workshop {
+impl StreamSetup {
     /// Takes a slot for a connection in either direction; if there is none, that is counted and logged.
-    pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<Place> {
-        let Some(Found { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
+    pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<ConnectionSlot> {
+        let Some(SlotGrant { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
             self.counters.connections_refused.add(1);
             self.crowded(transport, remote, "no place is free");
             return None;
@@ -308,7 +318,7 @@ impl Workshop {
         }
         if is_spare {
             // If the loop is overloaded, the next such connection repeats the report.
-            let _ = self.news.try_send(Arrival::Crowded { source: remote.ip() });
+            let _ = self.news.try_send(TransportEvent::Crowded { source: remote.ip() });
         }
         Some(place)
     }
@@ -329,32 +339,32 @@ impl Workshop {
         listener: ListenerId,
         remote: SocketAddr,
         place: u64,
-    ) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
-        let way = Way { transport, listener, remote, whom: None, terms: 0 };
+    ) -> (OpenConnection, ConnectionTask, mpsc::Receiver<ConnectionCommand>) {
+        let way = ConnectionTarget { transport, listener, remote, whom: None, terms: 0 };
         let (mut connection, mut wire, outgoing) = self.make(way);
         connection.place = Some(place);
-        wire.patience = Patience::with(true);
+        wire.patience = ConnectionTimeouts::with(true);
         if transport == Transport::Tls {
             connection.way = None;
         }
         (connection, wire, outgoing)
     }
 
-    fn make(&self, way: Way) -> (Connection, Wire, mpsc::Receiver<Outgoing>) {
-        let Way { transport, listener, remote, .. } = way;
+    fn make(&self, way: ConnectionTarget) -> (OpenConnection, ConnectionTask, mpsc::Receiver<ConnectionCommand>) {
+        let ConnectionTarget { transport, listener, remote, .. } = way;
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let flow = Flow { transport, listener, remote, connection: Some(id) };
         let (queue, outgoing) = mpsc::channel(limits::CONNECTION_QUEUE_MESSAGES);
-        let wire = Wire {
+        let wire = ConnectionTask {
             flow,
-            made_for: way.whom.as_ref().map(Whom::trunk),
+            made_for: way.whom.as_ref().map(ConnectionOwner::trunk),
             message_bytes: self.message_bytes,
-            patience: Patience::with(false),
+            patience: ConnectionTimeouts::with(false),
             queue: queue.clone(),
             news: self.news.clone(),
             counters: Arc::clone(&self.counters),
         };
-        (Connection { flow, queue, way: Some(way), whose: None, place: None }, wire, outgoing)
+        (OpenConnection { flow, queue, way: Some(way), whose: None, place: None }, wire, outgoing)
     }
 }
 
@@ -367,24 +377,28 @@ async fn connect(source: Option<IpAddr>, remote: SocketAddr) -> io::Result<TcpSt
 mod tests {
     use tokio::sync::watch;
     use tokio::time::timeout;
-    use trunkgate_route::{Definition, Numbers, Table};
+    use trunkgate_route::{NumberingPlan, RoutingTable, TableDefinition};
 
-    use trunkgate_call::Cause;
+    use trunkgate_call::StreamFailure;
 
     use super::*;
 
-    fn streams() -> (Streams, mpsc::Receiver<Arrival>) {
+    fn streams() -> (StreamConnections, mpsc::Receiver<TransportEvent>) {
         streams_with_tls_on(Handle::current())
     }
 
-    fn streams_with_tls_on(spoken_on: Handle) -> (Streams, mpsc::Receiver<Arrival>) {
+    fn streams_with_tls_on(spoken_on: Handle) -> (StreamConnections, mpsc::Receiver<TransportEvent>) {
         let (news, arrivals) = mpsc::channel(64);
-        let definition =
-            Definition { numbers: Numbers::new("US").unwrap(), trunks: vec![], agents: vec![], routes: vec![] };
+        let definition = TableDefinition {
+            numbers: NumberingPlan::new("US").unwrap(),
+            trunks: vec![],
+            agents: vec![],
+            routes: vec![],
+        };
         // The receivers stay readable without their senders.
-        let table = watch::Sender::new(Arc::new(Table::new(definition))).subscribe();
+        let table = watch::Sender::new(Arc::new(RoutingTable::new(definition))).subscribe();
         let settings = watch::Sender::new(Arc::default()).subscribe();
-        (Streams::new(news, 65_535, Arc::default(), Tls { settings, table, spoken_on }), arrivals)
+        (StreamConnections::new(news, 65_535, Arc::default(), TlsHandshaker { settings, table, spoken_on }), arrivals)
     }
 
     fn flow(remote: SocketAddr) -> Flow {
@@ -433,8 +447,8 @@ mod tests {
         let secure = Flow { transport: Transport::Tls, ..flow(peer.local_addr().unwrap()) };
         assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
         let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
-        let Some(Arrival::Closed { made_for, cause, .. }) = news else { panic!("{news:?}") };
-        assert_eq!((made_for.as_deref(), matches!(cause, Some(Cause::Tls(_)))), (Some("a"), true));
+        let Some(TransportEvent::Closed { made_for, cause, .. }) = news else { panic!("{news:?}") };
+        assert_eq!((made_for.as_deref(), matches!(cause, Some(StreamFailure::Tls(_)))), (Some("a"), true));
     }
 
     #[tokio::test]
@@ -449,11 +463,11 @@ mod tests {
         let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(streams.send(flow(refused), &trunk("a"), Bytes::from_static(b"x")));
         // While the TLS thread is blocked, unencrypted connections proceed, and TLS connections have not started.
-        let Some(Arrival::Closed { flow, cause, .. }) = arrivals.recv().await else { panic!() };
-        assert_eq!(cause, Some(Cause::Stream("connection refused".into())));
+        let Some(TransportEvent::Closed { flow, cause, .. }) = arrivals.recv().await else { panic!() };
+        assert_eq!(cause, Some(StreamFailure::Stream("connection refused".into())));
         assert_eq!((flow.remote, streams.workshop.counters.unknown_source.get()), (refused, 0));
         let secure_news = std::thread::spawn(move || others.block_on(arrivals.recv())).join().unwrap();
-        assert!(matches!(secure_news, Some(Arrival::Closed { made_for: Some(_), .. })), "{secure_news:?}");
+        assert!(matches!(secure_news, Some(TransportEvent::Closed { made_for: Some(_), .. })), "{secure_news:?}");
     }
 
     #[tokio::test]
@@ -462,7 +476,7 @@ mod tests {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(streams.send(flow(closed), &trunk("a"), Bytes::from_static(b"x")));
         let news = timeout(Duration::from_secs(20), arrivals.recv()).await.unwrap();
-        let Some(Arrival::Closed { flow, .. }) = news else { panic!("{news:?}") };
+        let Some(TransportEvent::Closed { flow, .. }) = news else { panic!("{news:?}") };
         assert_eq!(flow.remote, closed);
         streams.remove(&flow);
         assert!(streams.is_empty() && streams.by_way.is_empty());

@@ -18,45 +18,45 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, client, server};
-use trunkgate_call::Identity;
-use trunkgate_route::{Peer, Table, Transport, Trunk};
+use trunkgate_call::TlsIdentity;
+use trunkgate_route::{Peer, RoutingTable, Transport, Trunk};
 
-use crate::transport::tls_faults::Shown;
+use crate::transport::tls_faults::ListenerCertificate;
 use trunkgate_config::{Config, ListenTls, TrunkTls};
 use trunkgate_system::certificates::{
-    CLOSED, ClientUsage, Pair, PairFault, Trust, carries, make_pair, provider, read_pair,
+    CLOSED, CertificatePair, ClientUsage, PairFault, TrustAnchors, carries, make_pair, provider, read_pair,
 };
 use trunkgate_system::connector::{Connector, TlsFault, within};
 use trunkgate_system::limits;
 use trunkgate_system::sni::CertificatesByName;
 pub(crate) use trunkgate_system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
-use trunkgate_system::verifier::{Clients, Servers};
+use trunkgate_system::verifier::{ClientVerifier, ServerVerifier};
 
 /// TLS settings of a configuration and its files.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
-    listeners: HashMap<String, Arc<Server>>,
-    trunks: HashMap<Arc<str>, Arc<Client>>,
+pub struct TlsSettings {
+    listeners: HashMap<String, Arc<TlsServerSetup>>,
+    trunks: HashMap<Arc<str>, Arc<TlsClientSetup>>,
     /// Client settings for remote parties of no trunk; `None` if no listener uses TLS.
-    others: Option<Arc<Client>>,
+    others: Option<Arc<TlsClientSetup>>,
     /// Server settings of the HTTP interface, if it uses TLS.
-    http: Option<Arc<Server>>,
+    http: Option<Arc<TlsServerSetup>>,
 }
 
 /// Server settings of a listener.
 #[derive(Debug)]
-struct Server {
+struct TlsServerSetup {
     config: Arc<ServerConfig>,
-    pair: Pair,
+    pair: CertificatePair,
     /// Certificates for other server names.
     further: Vec<FurtherPair>,
     /// Trust to verify client certificates.
-    clients: Option<Trust>,
+    clients: Option<TrustAnchors>,
 }
 
-impl Server {
+impl TlsServerSetup {
     /// Returns the certificates, the default one first.
-    fn pairs(&self) -> impl Iterator<Item = &Pair> {
+    fn pairs(&self) -> impl Iterator<Item = &CertificatePair> {
         std::iter::once(&self.pair).chain(self.further.iter().map(|further| &further.pair))
     }
 
@@ -70,7 +70,7 @@ impl Server {
 
 /// Client certificates requested by a listener.
 #[derive(Debug, Clone, Copy, Default)]
-struct Asking<'a> {
+struct ClientAuthPolicy<'a> {
     /// True if certificates are requested without `client_ca`, because a trunk has its own CA.
     always: bool,
     /// Certificate names for which a server certificate is accepted from a client.
@@ -82,31 +82,31 @@ struct Asking<'a> {
 struct FurtherPair {
     /// File of the certificate, by which its earlier version is found.
     file: PathBuf,
-    pair: Pair,
+    pair: CertificatePair,
 }
 
 /// Client settings for a trunk.
 #[derive(Debug)]
-struct Client {
+struct TlsClientSetup {
     config: Arc<ClientConfig>,
-    pair: Option<Pair>,
+    pair: Option<CertificatePair>,
     /// CA of the trunk, if configured.
-    ca: Option<Trust>,
+    ca: Option<TrustAnchors>,
     /// Accepted key usages of its certificate as a client.
     client_usage: ClientUsage,
     /// Number of the terms; any change of the settings yields another number.
     terms: u64,
 }
 
-impl Settings {
+impl TlsSettings {
     /// Reads all files of a configuration. For a file that cannot be used its version in `before` is kept, and the
     /// fault is returned.
-    pub fn read(config: &Config, before: &Settings) -> (Settings, Vec<String>) {
-        let mut settings = Settings::default();
+    pub fn read(config: &Config, before: &TlsSettings) -> (TlsSettings, Vec<String>) {
+        let mut settings = TlsSettings::default();
         let mut faults = Vec::new();
         if let Some(tls) = &config.http.tls {
             let tls = ListenTls { own: Some(tls.own.clone()), ..ListenTls::default() };
-            let made = server(&tls, Asking::default(), None, &mut Vec::new()).map(Arc::new).or_else(|what| {
+            let made = server(&tls, ClientAuthPolicy::default(), None, &mut Vec::new()).map(Arc::new).or_else(|what| {
                 faults.push(format!("[http] tls: {what}"));
                 before.http.clone().ok_or(())
             });
@@ -115,7 +115,7 @@ impl Settings {
         if !config.listen.iter().any(|listen| listen.tls.is_some()) {
             return (settings, faults);
         }
-        let system = Trust::of_system();
+        let system = TrustAnchors::of_system();
         settings.others = client(None, &[], &system).map(Arc::new).ok();
         let any_usage: Vec<String> = config
             .trunk_tls
@@ -128,7 +128,7 @@ impl Settings {
             let Some(tls) = &listen.tls else { continue };
             let earlier = before.listeners.get(&listen.name);
             let mut kept = Vec::new();
-            let asking = Asking { always: ask, any_usage: &any_usage };
+            let asking = ClientAuthPolicy { always: ask, any_usage: &any_usage };
             let made = server(tls, asking, earlier.map(Arc::as_ref), &mut kept).map(Arc::new).or_else(|what| {
                 kept.push(what);
                 earlier.cloned().ok_or(())
@@ -152,7 +152,7 @@ impl Settings {
 
     /// Returns whether a client certificate may identify a trunk on a listener, so that unknown addresses get a
     /// handshake.
-    pub(super) fn may_recognise(&self, listener: &str, table: &Table) -> bool {
+    pub(super) fn may_recognise(&self, listener: &str, table: &RoutingTable) -> bool {
         let by_listener = self.listeners.get(listener).is_some_and(|server| server.clients.is_some());
         let mut named = table.trunks().iter().filter(|trunk| !trunk.certificate_names.is_empty());
         named.any(|trunk| by_listener || self.ca_of(trunk).is_some())
@@ -160,7 +160,7 @@ impl Settings {
 
     /// Returns the first trunk identified by a certificate: the certificate has one of its names, and comes from the
     /// trunk's own CA, else from the listener's.
-    fn recognise(&self, listener: &str, table: &Table, chain: &[CertificateDer<'_>]) -> Option<Identity> {
+    fn recognise(&self, listener: &str, table: &RoutingTable, chain: &[CertificateDer<'_>]) -> Option<TlsIdentity> {
         let (own, others) = chain.split_first()?;
         let server = self.listeners.get(listener)?;
         table.trunks().iter().find_map(|trunk| {
@@ -168,11 +168,11 @@ impl Settings {
             // The listener may have accepted a server certificate, which another trunk allows and this one does not.
             let trust = self.ca_of(trunk).or(server.clients.as_ref())?;
             let believed = trust.judge_client(own, others, self.client_usage(trunk), UnixTime::now()).is_ok();
-            believed.then(|| Identity { trunk: trunk.name.clone(), certificate_name: Some(name.as_str().into()) })
+            believed.then(|| TlsIdentity { trunk: trunk.name.clone(), certificate_name: Some(name.as_str().into()) })
         })
     }
 
-    fn ca_of(&self, trunk: &Trunk) -> Option<&Trust> {
+    fn ca_of(&self, trunk: &Trunk) -> Option<&TrustAnchors> {
         self.trunks.get(&trunk.name)?.ca.as_ref()
     }
 
@@ -197,7 +197,7 @@ impl Settings {
     }
 
     /// Returns our certificates, in the order of their owners.
-    pub fn pairs(&self) -> Vec<(CertificateOwner, &Pair)> {
+    pub fn pairs(&self) -> Vec<(CertificateOwner, &CertificatePair)> {
         let owned = |kind, name: &str, at| CertificateOwner { kind, name: name.to_owned(), at };
         let listeners = self.listeners.iter().flat_map(|(name, server)| {
             server.pairs().enumerate().map(move |(at, pair)| (owned("listener", name, at), pair))
@@ -211,7 +211,7 @@ impl Settings {
     }
 
     /// Returns whether a listener still uses this certificate.
-    pub(crate) fn shows(&self, shown: &Shown) -> bool {
+    pub(crate) fn shows(&self, shown: &ListenerCertificate) -> bool {
         self.listeners.get(&shown.listener).is_some_and(|server| server.shown() == shown.certificate)
     }
 
@@ -257,10 +257,10 @@ fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
 /// Returns the fault of a file without an earlier version.
 fn server(
     tls: &ListenTls,
-    asking: Asking<'_>,
-    earlier: Option<&Server>,
+    asking: ClientAuthPolicy<'_>,
+    earlier: Option<&TlsServerSetup>,
     kept: &mut Vec<String>,
-) -> Result<Server, String> {
+) -> Result<TlsServerSetup, String> {
     let known = earlier.map(|server| &server.pair);
     let pair = match (&tls.own, known) {
         // Until ACME has written a usable file, the listener keeps its previous or self-made certificate.
@@ -288,7 +288,7 @@ fn server(
     let builder = match (&clients, asking.always) {
         (None, false) => builder.with_no_client_auth(),
         (trust, _) => {
-            builder.with_client_cert_verifier(Arc::new(Clients::new(trust.clone(), asking.any_usage.to_vec())))
+            builder.with_client_cert_verifier(Arc::new(ClientVerifier::new(trust.clone(), asking.any_usage.to_vec())))
         }
     };
     let all = std::iter::once(&pair).chain(further.iter().map(|further| &further.pair));
@@ -297,7 +297,7 @@ fn server(
     // Sessions are not resumed, so that certificates are verified for each connection.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Server { config: Arc::new(config), pair, further, clients })
+    Ok(TlsServerSetup { config: Arc::new(config), pair, further, clients })
 }
 
 /// Returns the new value, or the earlier version with the fault added to `kept`.
@@ -311,14 +311,14 @@ fn or_earlier<T: Clone>(read: Result<T, String>, earlier: Option<&T>, kept: &mut
     })
 }
 
-fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Client, String> {
+fn client(tls: Option<&TrunkTls>, names: &[String], system: &TrustAnchors) -> Result<TlsClientSetup, String> {
     let ca = tls.and_then(|tls| tls.ca.as_deref()).map(trust).transpose()?;
     let own = tls.and_then(|tls| tls.own.as_ref());
     let own = own.map(|(certificate, private_key)| pair(certificate, private_key)).transpose()?;
     let believed = tls.is_none_or(|tls| tls.verify).then(|| ca.clone().unwrap_or_else(|| system.clone()));
     let versions = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?.dangerous();
-    let builder = builder.with_custom_certificate_verifier(Arc::new(Servers::new(believed, names.to_vec())));
+    let builder = builder.with_custom_certificate_verifier(Arc::new(ServerVerifier::new(believed, names.to_vec())));
     let mut config = match &own {
         None => builder.with_no_client_auth(),
         Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&pair.key)))),
@@ -326,17 +326,17 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
     config.resumption = Resumption::disabled();
     let mut terms = DefaultHasher::new();
     let shown = own.as_ref().map(|pair| &pair.key.cert);
-    (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(Trust::certificates), shown).hash(&mut terms);
+    (tls.is_none_or(|tls| tls.verify), names, ca.as_ref().map(TrustAnchors::certificates), shown).hash(&mut terms);
     let client_usage = if tls.is_some_and(|tls| tls.any_client_usage) { ClientUsage::Any } else { ClientUsage::Client };
-    Ok(Client { config: Arc::new(config), pair: own, ca, client_usage, terms: terms.finish() })
+    Ok(TlsClientSetup { config: Arc::new(config), pair: own, ca, client_usage, terms: terms.finish() })
 }
 
 /// Returns client settings for a remote party that is not configured in a file.
 pub fn towards(tls: &TrunkTls) -> Result<Arc<ClientConfig>, String> {
-    Ok(client(Some(tls), &[], &Trust::of_system())?.config)
+    Ok(client(Some(tls), &[], &TrustAnchors::of_system())?.config)
 }
 
-fn pair(certificate: &Path, private_key: &Path) -> Result<Pair, String> {
+fn pair(certificate: &Path, private_key: &Path) -> Result<CertificatePair, String> {
     read_pair(certificate, private_key).map_err(|fault| {
         let path = match &fault {
             PairFault::Certificate(_) => certificate,
@@ -346,25 +346,25 @@ fn pair(certificate: &Path, private_key: &Path) -> Result<Pair, String> {
     })
 }
 
-fn trust(path: &Path) -> Result<Trust, String> {
-    Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
+fn trust(path: &Path) -> Result<TrustAnchors, String> {
+    TrustAnchors::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
 }
 
 /// Owner of an outbound connection, which is never used for any other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Whom {
+pub(super) enum ConnectionOwner {
     /// Trunk by name.
     Trunk(Arc<str>),
     /// Host of no trunk.
     Host(Box<str>),
 }
 
-impl Whom {
+impl ConnectionOwner {
     /// Returns the trunk; empty for none.
     pub(super) fn trunk(&self) -> Arc<str> {
         match self {
-            Whom::Trunk(name) => Arc::clone(name),
-            Whom::Host(_) => Arc::from(""),
+            ConnectionOwner::Trunk(name) => Arc::clone(name),
+            ConnectionOwner::Host(_) => Arc::from(""),
         }
     }
 }
@@ -374,29 +374,29 @@ const HANDSHAKE: Option<Duration> = Some(Duration::from_secs(limits::HANDSHAKE_S
 
 /// TLS handshakes with the settings in force.
 #[derive(Debug, Clone)]
-pub(super) struct Tls {
-    pub(super) settings: watch::Receiver<Arc<Settings>>,
-    pub(super) table: watch::Receiver<Arc<Table>>,
+pub(super) struct TlsHandshaker {
+    pub(super) settings: watch::Receiver<Arc<TlsSettings>>,
+    pub(super) table: watch::Receiver<Arc<RoutingTable>>,
     /// Runtime of the handshakes and their connections.
     pub(super) spoken_on: Handle,
 }
 
-impl Tls {
+impl TlsHandshaker {
     /// Makes a client handshake: the remote certificate must be valid for the host, or have a name of the trunk.
     pub(super) async fn connect(
         &self,
         stream: TcpStream,
-        whom: &Whom,
+        whom: &ConnectionOwner,
         remote: SocketAddr,
     ) -> Result<client::TlsStream<TcpStream>, TlsFault> {
         let settings = self.settings.borrow().clone();
         let (client, host) = match whom {
-            Whom::Trunk(name) => {
+            ConnectionOwner::Trunk(name) => {
                 let table = self.table.borrow().clone();
                 let host = table.trunk(name).and_then(|trunk| host_of(trunk, remote));
                 (settings.trunks.get(name).or(settings.others.as_ref()), host)
             }
-            Whom::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
+            ConnectionOwner::Host(host) => (settings.others.as_ref(), Some(host.to_string())),
         };
         let client = client.ok_or_else(|| TlsFault::new("no TLS listener"))?;
         let host = host.unwrap_or_else(|| remote.ip().to_string());
@@ -410,9 +410,9 @@ impl Tls {
         &self,
         stream: TcpStream,
         listener: &str,
-    ) -> Result<(server::TlsStream<TcpStream>, Option<Identity>), (TlsFault, Shown)> {
+    ) -> Result<(server::TlsStream<TcpStream>, Option<TlsIdentity>), (TlsFault, ListenerCertificate)> {
         let settings = self.settings.borrow().clone();
-        let shown = |certificate| Shown { listener: listener.to_owned(), certificate };
+        let shown = |certificate| ListenerCertificate { listener: listener.to_owned(), certificate };
         let server =
             settings.listeners.get(listener).ok_or_else(|| (TlsFault::new("no certificate configured"), shown(0)))?;
         let accepted = within(HANDSHAKE, TlsAcceptor::from(Arc::clone(&server.config)).accept(stream)).await;

@@ -10,28 +10,28 @@ use std::time::Instant;
 use serde::Serialize;
 use trunkgate_call::last_hour::LastHour;
 
-use trunkgate_system::certificates::Rejected;
+use trunkgate_system::certificates::CertificateRejection;
 use trunkgate_system::connector::TlsFault;
 
 /// Failed handshakes of all listeners.
 #[derive(Debug, Default)]
-pub struct TlsFaults(Mutex<Inner>);
+pub struct TlsFaults(Mutex<FaultGroups>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct FaultGroups {
     /// All failed handshakes.
-    all: Group,
+    all: FaultGroup,
     /// Failed handshakes of unknown sources that do not concern our certificate.
-    theirs: Group,
+    theirs: FaultGroup,
     /// Failed handshakes of trunks that do not concern our certificate, by trunk.
-    of_trunks: BTreeMap<Arc<str>, Group>,
+    of_trunks: BTreeMap<Arc<str>, FaultGroup>,
     /// Handshakes in which our certificate was rejected, by certificate.
-    ours: BTreeMap<Shown, Group>,
+    ours: BTreeMap<ListenerCertificate, FaultGroup>,
 }
 
 /// Our certificate as used by a listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Shown {
+pub(crate) struct ListenerCertificate {
     /// Name of the listener.
     pub(crate) listener: String,
     /// Number that identifies the certificate.
@@ -39,20 +39,20 @@ pub(crate) struct Shown {
 }
 
 #[derive(Debug, Default)]
-struct Group {
+struct FaultGroup {
     count: LastHour<1>,
     /// True if a trunk's address was among the sources.
     is_known: bool,
-    last: Option<Last>,
+    last: Option<LastTlsFault>,
 }
 
 #[derive(Debug, Clone)]
-struct Last {
+struct LastTlsFault {
     at: Instant,
     listener: String,
     remote: IpAddr,
     why: String,
-    rejected: Option<Rejected>,
+    rejected: Option<CertificateRejection>,
 }
 
 /// Failed handshakes in their displayed form.
@@ -73,11 +73,11 @@ pub struct TlsFaultsView {
     pub is_known: bool,
     /// Reason of the rejection, if our certificate was rejected.
     #[serde(skip)]
-    pub(crate) rejected: Option<Rejected>,
+    pub(crate) rejected: Option<CertificateRejection>,
 }
 
-impl Group {
-    fn note(&mut self, last: Last, is_known: bool) {
+impl FaultGroup {
+    fn note(&mut self, last: LastTlsFault, is_known: bool) {
         self.count.count(last.at, [true]);
         self.is_known |= is_known;
         self.last = Some(last);
@@ -99,7 +99,7 @@ impl Group {
 }
 
 impl TlsFaults {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, FaultGroups> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,13 +107,13 @@ impl TlsFaults {
     pub(super) fn note(
         &self,
         at: Instant,
-        shown: Shown,
+        shown: ListenerCertificate,
         (remote, trunk): (IpAddr, Option<Arc<str>>),
         fault: &TlsFault,
     ) {
         let is_known = trunk.is_some();
         let (why, rejected) = (fault.what.clone(), fault.rejected);
-        let last = Last { at, listener: shown.listener.clone(), remote: remote.to_canonical(), why, rejected };
+        let last = LastTlsFault { at, listener: shown.listener.clone(), remote: remote.to_canonical(), why, rejected };
         let mut inner = self.lock();
         inner.all.note(last.clone(), is_known);
         let group = match (rejected, trunk) {
@@ -152,7 +152,7 @@ impl TlsFaults {
     }
 
     /// Returns those of the last hour in which a certificate still in use was rejected.
-    pub(crate) fn ours(&self, now: Instant, is_shown: impl Fn(&Shown) -> bool) -> Vec<TlsFaultsView> {
+    pub(crate) fn ours(&self, now: Instant, is_shown: impl Fn(&ListenerCertificate) -> bool) -> Vec<TlsFaultsView> {
         let inner = self.lock();
         inner.ours.iter().filter(|(shown, _)| is_shown(shown)).filter_map(|(_, group)| group.view(now)).collect()
     }
@@ -164,12 +164,12 @@ mod tests {
 
     use super::*;
 
-    fn fault(why: &str, rejected: Option<Rejected>) -> TlsFault {
+    fn fault(why: &str, rejected: Option<CertificateRejection>) -> TlsFault {
         TlsFault { rejected, ..TlsFault::new(why) }
     }
 
-    fn shown(certificate: u64) -> Shown {
-        Shown { listener: "secure".to_owned(), certificate }
+    fn shown(certificate: u64) -> ListenerCertificate {
+        ListenerCertificate { listener: "secure".to_owned(), certificate }
     }
 
     #[test]
@@ -194,13 +194,13 @@ mod tests {
     fn a_rejected_certificate_is_no_fault_of_others_until_it_is_replaced() {
         let (faults, now) = (TlsFaults::default(), Instant::now());
         let from = |n: u8, known: bool| (IpAddr::from([192, 0, 2, n]), known.then(|| "pbx".into()));
-        let expired = fault("it has expired", Some(Rejected::Expired));
+        let expired = fault("it has expired", Some(CertificateRejection::Expired));
         faults.note(now, shown(1), from(1, true), &expired);
         faults.note(now, shown(1), from(2, false), &fault("no common version", None));
         let ours = |certificate: u64| faults.ours(now, |seen| *seen == shown(certificate));
         let [seen] = &ours(1)[..] else { panic!("{faults:?}") };
         assert_eq!((seen.handshakes, seen.last, seen.is_known), (1, from(1, true).0, true));
-        assert_eq!(seen.rejected, Some(Rejected::Expired));
+        assert_eq!(seen.rejected, Some(CertificateRejection::Expired));
         let theirs = faults.theirs(now).map(|view| (view.handshakes, view.why));
         assert_eq!(theirs, Some((1, "no common version".to_owned())));
         assert_eq!(faults.view(now).map(|view| view.handshakes), Some(2));

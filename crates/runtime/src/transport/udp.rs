@@ -17,12 +17,12 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
-use super::{Arrival, SocketCounters};
-use trunkgate_media::Unsent;
+use super::{SocketCounters, TransportEvent};
+use trunkgate_media::SendFailure;
 use trunkgate_system::limits;
 
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct UdpSipSocket {
     socket: Arc<UdpSocket>,
     queue: VecDeque<(SocketAddr, Bytes)>,
     counters: Arc<SocketCounters>,
@@ -41,18 +41,18 @@ pub struct Datagram {
     pub stamp: Option<SystemTime>,
 }
 
-impl Socket {
+impl UdpSipSocket {
     /// Moves a bound socket into the current runtime, with a task that waits for its ICMP errors.
     pub(super) fn start(
         socket: std::net::UdpSocket,
         listener: ListenerId,
-        news: mpsc::Sender<Arrival>,
+        news: mpsc::Sender<TransportEvent>,
         counters: Arc<SocketCounters>,
-    ) -> io::Result<Socket> {
+    ) -> io::Result<UdpSipSocket> {
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         tokio::spawn(watch_errors(Arc::clone(&socket), listener, news));
         let control = nix::cmsg_space!(TimeSpec, u32);
-        Ok(Socket { socket, queue: VecDeque::new(), counters, control, unread: 0 })
+        Ok(UdpSipSocket { socket, queue: VecDeque::new(), counters, control, unread: 0 })
     }
 
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> bool {
@@ -62,7 +62,7 @@ impl Socket {
     /// Returns the next datagram, if one is available.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<Datagram> {
         for _ in 0..limits::BATCH_ITEMS {
-            let Socket { socket, control, .. } = self;
+            let UdpSipSocket { socket, control, .. } = self;
             match socket.try_io(Interest::READABLE, || next_datagram(socket, buffer, control)) {
                 Ok((datagram, unread)) => {
                     if let Some(unread) = unread {
@@ -83,7 +83,7 @@ impl Socket {
     ///
     /// # Errors
     /// Returns the reason if the system refused it; `None` if the queue is full.
-    pub(super) fn send(&mut self, to: SocketAddr, bytes: Bytes) -> Result<(), Option<Unsent>> {
+    pub(super) fn send(&mut self, to: SocketAddr, bytes: Bytes) -> Result<(), Option<SendFailure>> {
         if self.queue.is_empty() {
             match self.send_now(to, &bytes) {
                 Ok(()) => return Ok(()),
@@ -161,7 +161,7 @@ fn is_icmp(error: &io::Error) -> bool {
 }
 
 /// Reads the socket's error queue (ip(7), IP_RECVERR) for unreachable destinations.
-async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::Sender<Arrival>) {
+async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::Sender<TransportEvent>) {
     loop {
         if socket.ready(Interest::ERROR).await.is_err() {
             return;
@@ -170,7 +170,7 @@ async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::
         while let Ok(unreachable) = socket.try_io(Interest::ERROR, || next_error(&socket)) {
             let Some((remote, quoted)) = unreachable else { continue };
             let flow = Flow { transport: Transport::Udp, listener, remote, connection: None };
-            if news.send(Arrival::Unreachable { flow, quoted }).await.is_err() {
+            if news.send(TransportEvent::Unreachable { flow, quoted }).await.is_err() {
                 return;
             }
         }
@@ -192,12 +192,12 @@ fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
 }
 
 /// Returns the reason why the system did not send.
-pub fn unsent(error: &io::Error) -> Unsent {
+pub fn unsent(error: &io::Error) -> SendFailure {
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EPERM | Errno::EACCES) => Unsent::Forbidden,
-        Some(Errno::ENETUNREACH | Errno::ENETDOWN | Errno::EHOSTUNREACH) => Unsent::NoRoute,
-        Some(Errno::EINVAL | Errno::EADDRNOTAVAIL) => Unsent::NotFromThere,
-        _ => Unsent::Other,
+        Some(Errno::EPERM | Errno::EACCES) => SendFailure::Forbidden,
+        Some(Errno::ENETUNREACH | Errno::ENETDOWN | Errno::EHOSTUNREACH) => SendFailure::NoRoute,
+        Some(Errno::EINVAL | Errno::EADDRNOTAVAIL) => SendFailure::NotFromThere,
+        _ => SendFailure::Other,
     }
 }
 
@@ -221,11 +221,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use trunkgate_config::Listen;
+    use trunkgate_config::ListenSettings;
     use trunkgate_testing::until::until;
 
-    fn socket() -> (Socket, mpsc::Receiver<Arrival>) {
-        let listen = Listen {
+    fn socket() -> (UdpSipSocket, mpsc::Receiver<TransportEvent>) {
+        let listen = ListenSettings {
             name: "t".into(),
             transport: Transport::Udp,
             address: "127.0.0.1:0".parse().unwrap(),
@@ -234,9 +234,9 @@ mod tests {
             place: String::new(),
         };
         let bound = crate::transport::bind(&[listen]).unwrap().pop().unwrap();
-        let super::super::bind::Socket::Udp(std_socket) = bound.socket else { panic!("udp") };
+        let super::super::bind::ListenerSocket::Udp(std_socket) = bound.socket else { panic!("udp") };
         let (news, arrivals) = mpsc::channel(8);
-        (Socket::start(std_socket, ListenerId(0), news, Arc::default()).unwrap(), arrivals)
+        (UdpSipSocket::start(std_socket, ListenerId(0), news, Arc::default()).unwrap(), arrivals)
     }
 
     #[tokio::test]
@@ -247,7 +247,9 @@ mod tests {
         socket.send(closed, Bytes::from_static(b"x")).unwrap();
         let limit = Duration::from_secs(20);
         match tokio::time::timeout(limit, arrivals.recv()).await.unwrap() {
-            Some(Arrival::Unreachable { flow, quoted }) => assert_eq!((flow.remote, &*quoted), (closed, &b"x"[..])),
+            Some(TransportEvent::Unreachable { flow, quoted }) => {
+                assert_eq!((flow.remote, &*quoted), (closed, &b"x"[..]))
+            }
             other => panic!("{other:?}"),
         }
         // The pending error must not affect the next destination.
@@ -283,7 +285,7 @@ mod tests {
             tries += 1;
             assert!(tries < 50, "datagrams are dated when they are read");
         };
-        let now = crate::transport::Moment::now();
+        let now = crate::transport::ClockMoment::now();
         assert!(now.at - now.of(first.stamp) >= pause && now.of(None) == now.at);
         let ahead = now.wall + Duration::from_secs(9);
         assert_eq!(now.of(Some(ahead)), now.at, "the wall clock was set back");

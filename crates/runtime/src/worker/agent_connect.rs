@@ -22,16 +22,16 @@ use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, LOCATION, SEC_
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::{WebSocket, WebSocketConfig};
 use trunkgate_call::agent_fix::ENDED;
-use trunkgate_media::agent::{Loss, SIGNATURE_HEADER, sign};
+use trunkgate_media::agent::{SIGNATURE_HEADER, StreamLoss, sign};
 use trunkgate_media::{Counter, SocketSpec, UrlOrigin};
 use trunkgate_route::url_place;
 
-use super::agent_intake::Intake;
+use super::agent_intake::MeteredIntake;
 use super::agent_names::{look_up, look_up_anew, place};
-use super::agent_stream::Stream;
+use super::agent_stream::AgentTransport;
 use crate::own_sockets::OwnSockets;
 use trunkgate_system::agent_url::is_of_no_one;
-use trunkgate_system::certificates::{Trust, provider, system_roots};
+use trunkgate_system::certificates::{TrustAnchors, provider, system_roots};
 use trunkgate_system::connector::Connector;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits::{
@@ -39,7 +39,7 @@ use trunkgate_system::limits::{
     AGENT_UNACKNOWLEDGED, AGENT_WRITE_BUFFER_BYTES,
 };
 use trunkgate_system::public_name::PublicName;
-use trunkgate_system::verifier::Servers;
+use trunkgate_system::verifier::ServerVerifier;
 
 /// Connector for agents; `connect_timeout` limits the whole connection setup.
 const CONNECTOR: Connector = Connector {
@@ -58,27 +58,30 @@ static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
 
 /// Failure of a connection to an agent, or of its socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) loss: Loss,
+pub(super) struct AgentFault {
+    pub(super) loss: StreamLoss,
     /// Detail from the library or the system; empty if `loss` is sufficient.
     pub(super) detail: String,
 }
 
-impl Fault {
-    fn new(loss: Loss, detail: impl ToString) -> Fault {
-        Fault { loss, detail: detail.to_string() }
+impl AgentFault {
+    fn new(loss: StreamLoss, detail: impl ToString) -> AgentFault {
+        AgentFault { loss, detail: detail.to_string() }
     }
-    fn tls(detail: impl ToString) -> Fault {
-        Fault::new(Loss::Tls, detail)
+
+    fn tls(detail: impl ToString) -> AgentFault {
+        AgentFault::new(StreamLoss::Tls, detail)
     }
-    pub(super) fn unreachable(detail: impl ToString) -> Fault {
-        Fault::new(Loss::Unreachable, detail)
+
+    pub(super) fn unreachable(detail: impl ToString) -> AgentFault {
+        AgentFault::new(StreamLoss::Unreachable, detail)
     }
+
     /// Returns the fault for an error of an open socket.
-    pub(super) fn of_open(error: &WsError) -> Fault {
+    pub(super) fn of_open(error: &WsError) -> AgentFault {
         let loss = match error {
-            WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Loss::DataUnacknowledged,
-            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) | WsError::Io(_) => Loss::Reset,
+            WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => StreamLoss::DataUnacknowledged,
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) | WsError::Io(_) => StreamLoss::Reset,
             WsError::ConnectionClosed
             | WsError::AlreadyClosed
             | WsError::Tls(_)
@@ -89,15 +92,16 @@ impl Fault {
             | WsError::AttackAttempt
             | WsError::Url(_)
             | WsError::Http(_)
-            | WsError::HttpFormat(_) => Loss::ProtocolError,
+            | WsError::HttpFormat(_) => StreamLoss::ProtocolError,
         };
         if matches!(error, WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake)) {
-            return Fault::new(loss, "");
+            return AgentFault::new(loss, "");
         }
-        Fault::new(loss, error)
+        AgentFault::new(loss, error)
     }
+
     /// Returns the fault for an error of the handshake.
-    fn of_handshake(error: &WsError) -> Fault {
+    fn of_handshake(error: &WsError) -> AgentFault {
         match error {
             WsError::Http(response) => {
                 let leads = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
@@ -107,10 +111,10 @@ impl Fault {
                     Some(to) => format!("it redirects to {to}, which is not followed"),
                     None => String::new(),
                 };
-                Fault::new(Loss::Status(response.status().as_u16()), detail)
+                AgentFault::new(StreamLoss::Status(response.status().as_u16()), detail)
             }
-            WsError::Io(_) => Fault::of_open(error),
-            WsError::Protocol(ProtocolError::HandshakeIncomplete) => Fault::new(Loss::NotWebSocket, ENDED),
+            WsError::Io(_) => AgentFault::of_open(error),
+            WsError::Protocol(ProtocolError::HandshakeIncomplete) => AgentFault::new(StreamLoss::NotWebSocket, ENDED),
             WsError::Capacity(CapacityError::TooManyHeaders | CapacityError::MessageTooLong { .. })
             | WsError::ConnectionClosed
             | WsError::AlreadyClosed
@@ -120,14 +124,14 @@ impl Fault {
             | WsError::Utf8(_)
             | WsError::AttackAttempt
             | WsError::Url(_)
-            | WsError::HttpFormat(_) => Fault::new(Loss::NotWebSocket, error),
+            | WsError::HttpFormat(_) => AgentFault::new(StreamLoss::NotWebSocket, error),
         }
     }
 }
 
 /// Address and handshake request of an agent.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct AgentEndpoint {
     host: String,
     port: u16,
     /// True for TLS.
@@ -137,42 +141,42 @@ pub(super) struct Target {
     request: Request,
 }
 
-impl Target {
+impl AgentEndpoint {
     /// Creates the target from the agent's URL, without its query unless it is to be sent.
-    pub(super) fn new(spec: &SocketSpec) -> Result<Target, Fault> {
+    pub(super) fn new(spec: &SocketSpec) -> Result<AgentEndpoint, AgentFault> {
         let url = if spec.sends_query { spec.url.as_str() } else { url_place(&spec.url) };
-        let uri: Uri = url.parse().map_err(Fault::unreachable)?;
+        let uri: Uri = url.parse().map_err(AgentFault::unreachable)?;
         let secure = match uri.scheme_str() {
             Some("wss") => true,
             Some("ws") => false,
-            _ => return Err(Fault::unreachable("the URL is neither ws nor wss")),
+            _ => return Err(AgentFault::unreachable("the URL is neither ws nor wss")),
         };
         let (host, port) = place(&uri);
-        let mut request = uri.into_client_request().map_err(Fault::unreachable)?;
+        let mut request = uri.into_client_request().map_err(AgentFault::unreachable)?;
         if let Some(token) = &spec.auth_token {
-            let mut signature = HeaderValue::try_from(sign(token, url)).map_err(Fault::unreachable)?;
+            let mut signature = HeaderValue::try_from(sign(token, url)).map_err(AgentFault::unreachable)?;
             signature.set_sensitive(true);
             request.headers_mut().insert(SIGNATURE_HEADER, signature);
         }
         if let Some(parent) = &spec.traceparent {
-            request.headers_mut().insert(TRACEPARENT, HeaderValue::try_from(parent).map_err(Fault::unreachable)?);
+            request.headers_mut().insert(TRACEPARENT, HeaderValue::try_from(parent).map_err(AgentFault::unreachable)?);
         }
         if let Some(token) = &spec.bearer {
-            let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(Fault::unreachable)?;
+            let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(AgentFault::unreachable)?;
             bearer.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, bearer);
         }
-        Ok(Target { host, port, secure, is_led: false, request })
+        Ok(AgentEndpoint { host, port, secure, is_led: false, request })
     }
 
     /// Replaces a mapped public name by the address of its application, without TLS and with the headers of a reverse
     /// proxy.
-    pub(super) fn led_by(mut self, own: &watch::Receiver<OwnSockets>) -> Target {
+    pub(super) fn led_by(mut self, own: &watch::Receiver<OwnSockets>) -> AgentEndpoint {
         let Some(name) = own.borrow().public_name_of(&self.host) else { return self };
         for (header, value) in PublicName::forwarded(self.secure) {
             self.request.headers_mut().insert(header, HeaderValue::from_static(value));
         }
-        Target { host: name.host.clone(), port: name.port, secure: false, is_led: true, ..self }
+        AgentEndpoint { host: name.host.clone(), port: name.port, secure: false, is_led: true, ..self }
     }
 
     /// Makes the whole connection, up to an open non-blocking socket; `held` counts the bytes that the whole edge holds
@@ -182,20 +186,25 @@ impl Target {
         spec: &SocketSpec,
         own: &watch::Receiver<OwnSockets>,
         held: Arc<Counter>,
-    ) -> Result<OpenSocket, Fault> {
+    ) -> Result<OpenSocket, AgentFault> {
         let target = self.led_by(own);
         let tcp = target.connect(spec, own).await?;
         target.open(spec, tcp, held).await
     }
 
     /// Makes the handshakes on a connection: TLS if the URL requires it, then the WebSocket.
-    pub(super) async fn open(self, spec: &SocketSpec, tcp: TcpStream, held: Arc<Counter>) -> Result<OpenSocket, Fault> {
+    pub(super) async fn open(
+        self,
+        spec: &SocketSpec,
+        tcp: TcpStream,
+        held: Arc<Counter>,
+    ) -> Result<OpenSocket, AgentFault> {
         let (tcp, tls) = match self.secure {
             true => self.shake_hands(spec, tcp).await.map(|(tcp, tls)| (tcp, Some(tls)))?,
             false => (tcp, None),
         };
-        let tcp = tcp.into_std().map_err(Fault::unreachable)?;
-        self.upgrade(Intake::new(Stream::new(tcp, tls), held)).await
+        let tcp = tcp.into_std().map_err(AgentFault::unreachable)?;
+        self.upgrade(MeteredIntake::new(AgentTransport::new(tcp, tls), held)).await
     }
 
     /// Connects to the first responsive address. Only the checked addresses are used, even if the name resolves
@@ -204,8 +213,8 @@ impl Target {
         &self,
         spec: &SocketSpec,
         own: &watch::Receiver<OwnSockets>,
-    ) -> Result<TcpStream, Fault> {
-        let known = look_up(&self.host, self.port).await.map_err(Fault::unreachable)?;
+    ) -> Result<TcpStream, AgentFault> {
+        let known = look_up(&self.host, self.port).await.map_err(AgentFault::unreachable)?;
         let failed = match self.connect_to(&known, spec, own).await {
             Ok(stream) => return Ok(stream),
             Err(failed) => failed,
@@ -226,10 +235,10 @@ impl Target {
         found: &[SocketAddr],
         spec: &SocketSpec,
         own: &watch::Receiver<OwnSockets>,
-    ) -> Result<TcpStream, Fault> {
+    ) -> Result<TcpStream, AgentFault> {
         let is_plain = !self.secure && !self.is_led;
         let plain = is_plain.then_some((spec, "it does not resolve to local_networks: use wss://"));
-        let mut last = Fault::unreachable("its name does not resolve");
+        let mut last = AgentFault::unreachable("its name does not resolve");
         let rules = match spec.origin {
             UrlOrigin::Configuration => None,
             UrlOrigin::Application { allow_private } => Some(own.borrow().reach(allow_private, &interfaces::read())),
@@ -241,33 +250,37 @@ impl Target {
         for address in allowed(found, plain, refusal)?.into_iter().take(AGENT_ADDRESSES) {
             match CONNECTOR.tcp(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = Fault::unreachable(error),
+                Err(error) => last = AgentFault::unreachable(error),
             }
         }
         Err(last)
     }
 
     /// Makes the TLS handshake; the server's certificate must be valid for the URL's host.
-    async fn shake_hands(&self, spec: &SocketSpec, tcp: TcpStream) -> Result<(TcpStream, ClientConnection), Fault> {
+    async fn shake_hands(
+        &self,
+        spec: &SocketSpec,
+        tcp: TcpStream,
+    ) -> Result<(TcpStream, ClientConnection), AgentFault> {
         let config = match &spec.ca {
-            Some(pem) => Arc::new(trusting_in(Trust::of_pem(pem).map_err(Fault::tls)?)?),
+            Some(pem) => Arc::new(trusting_in(TrustAnchors::of_pem(pem).map_err(AgentFault::tls)?)?),
             None => SYSTEM_TRUST.get_or_try_init(system_trust).await?.clone(),
         };
-        let stream = CONNECTOR.tls(config, &self.host, tcp).await.map_err(|fault| Fault::tls(fault.what))?;
+        let stream = CONNECTOR.tls(config, &self.host, tcp).await.map_err(|fault| AgentFault::tls(fault.what))?;
         Ok(stream.into_inner())
     }
 
     /// The WebSocket handshake.
-    async fn upgrade(self, stream: Intake<Stream>) -> Result<OpenSocket, Fault> {
+    async fn upgrade(self, stream: MeteredIntake<AgentTransport>) -> Result<OpenSocket, AgentFault> {
         let config = WebSocketConfig::default()
             .read_buffer_size(AGENT_FRAME_BUFFER_BYTES)
             .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
             .max_message_size(Some(AGENT_MESSAGE_BYTES))
             .max_frame_size(Some(AGENT_MESSAGE_BYTES));
         // Use a duplicate descriptor to wait, because the stream itself belongs to the handshake.
-        let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(Fault::unreachable)?;
-        let watch = TcpStream::from_std(watch.into()).map_err(Fault::unreachable)?;
-        let failed = |error: WsError| Fault::of_handshake(&error);
+        let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(AgentFault::unreachable)?;
+        let watch = TcpStream::from_std(watch.into()).map_err(AgentFault::unreachable)?;
+        let failed = |error: WsError| AgentFault::of_handshake(&error);
         let mut handshake = ClientHandshake::start(stream, self.request, Some(config)).map_err(failed)?;
         let (socket, answer) = loop {
             // Clear the readiness before reading, so that later data is signalled.
@@ -279,34 +292,34 @@ impl Target {
             }
             match handshake.get_ref().get_ref().pause() {
                 Some(until) => sleep_until(until.into()).await,
-                None => watch.readable().await.map_err(Fault::unreachable)?,
+                None => watch.readable().await.map_err(AgentFault::unreachable)?,
             }
         };
         // An accepted extension would produce frames that we cannot read (RFC 6455 §4.1); the library does not check
         // this.
         if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(Fault::new(Loss::NotWebSocket, "it requires an extension that was not offered"));
+            return Err(AgentFault::new(StreamLoss::NotWebSocket, "it requires an extension that was not offered"));
         }
         Ok(socket)
     }
 }
 
 /// WebSocket after its handshake.
-pub(super) type OpenSocket = WebSocket<Intake<Stream>>;
+pub(super) type OpenSocket = WebSocket<MeteredIntake<AgentTransport>>;
 
 /// Returns the address of a listener for plain RTP: the first resolved address to which unencrypted audio may be sent.
-pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<SocketAddr, Fault> {
-    let uri: Uri = spec.url.parse().map_err(Fault::unreachable)?;
+pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<SocketAddr, AgentFault> {
+    let uri: Uri = spec.url.parse().map_err(AgentFault::unreachable)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = uri.port_u16().ok_or_else(|| Fault::unreachable("the URL has no port"))?;
-    let found = look_up(host, port).await.map_err(Fault::unreachable)?;
+    let port = uri.port_u16().ok_or_else(|| AgentFault::unreachable("the URL has no port"))?;
+    let found = look_up(host, port).await.map_err(AgentFault::unreachable)?;
     let plain = Some((spec, "it does not resolve to local_networks: plain RTP is allowed there only"));
-    let mut last = Fault::unreachable("its name does not resolve");
+    let mut last = AgentFault::unreachable("its name does not resolve");
     let refusal = |address| own.borrow().takes_rtp(address).map(|what| format!("{address} is {what}"));
     for address in allowed(&found, plain, refusal)? {
         match try_to_send(address) {
             Ok(()) => return Ok(address),
-            Err(error) => last = Fault::unreachable(error),
+            Err(error) => last = AgentFault::unreachable(error),
         }
     }
     Err(last)
@@ -318,7 +331,7 @@ fn allowed(
     found: &[SocketAddr],
     plain: Option<(&SocketSpec, &str)>,
     refusal: impl Fn(SocketAddr) -> Option<String>,
-) -> Result<Vec<SocketAddr>, Fault> {
+) -> Result<Vec<SocketAddr>, AgentFault> {
     let mut why = None;
     let mut may_be_there = |address: &SocketAddr| {
         let refusal = match (refusal(*address), plain) {
@@ -332,7 +345,7 @@ fn allowed(
     };
     let allowed: Vec<SocketAddr> = found.iter().copied().filter(|address| may_be_there(address)).collect();
     match why.filter(|_| allowed.is_empty()) {
-        Some(why) => Err(Fault::unreachable(why)),
+        Some(why) => Err(AgentFault::unreachable(why)),
         None => Ok(allowed),
     }
 }
@@ -350,28 +363,28 @@ fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
     address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))
 }
 
-async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
+async fn system_trust() -> Result<Arc<ClientConfig>, AgentFault> {
     // Reading some hundred files must not block a thread that media waits for.
-    let roots = tokio::task::spawn_blocking(system_roots).await.map_err(Fault::tls)?;
+    let roots = tokio::task::spawn_blocking(system_roots).await.map_err(AgentFault::tls)?;
     if roots.is_empty() {
-        return Err(Fault::tls("the system has no root certificates"));
+        return Err(AgentFault::tls("the system has no root certificates"));
     }
     trusting(roots).map(Arc::new)
 }
 
 /// Returns a client for agents with a public certificate.
-fn trusting(roots: RootCertStore) -> Result<ClientConfig, Fault> {
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, AgentFault> {
     Ok(finished(builder()?.with_root_certificates(roots)))
 }
 
 /// Returns a client for agents with a `ca`, which may be the agent's own certificate.
-fn trusting_in(trust: Trust) -> Result<ClientConfig, Fault> {
-    let verifier = Arc::new(Servers::new(Some(trust), Vec::new()));
+fn trusting_in(trust: TrustAnchors) -> Result<ClientConfig, AgentFault> {
+    let verifier = Arc::new(ServerVerifier::new(Some(trust), Vec::new()));
     Ok(finished(builder()?.dangerous().with_custom_certificate_verifier(verifier)))
 }
 
-fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
-    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(Fault::tls)
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, AgentFault> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().map_err(AgentFault::tls)
 }
 
 fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
@@ -408,7 +421,7 @@ mod tests {
     fn the_query_is_neither_sent_nor_signed() {
         let token = Some("12345".to_owned());
         let spec = SocketSpec { auth_token: token, ..spec("wss://agent.example.com/media?tenant=acme#x") };
-        let target = Target::new(&spec).unwrap();
+        let target = AgentEndpoint::new(&spec).unwrap();
         assert_eq!((target.host.as_str(), target.port, target.secure), ("agent.example.com", 443, true));
         assert_eq!(target.request.uri(), "wss://agent.example.com/media");
         // Computed with the Python package twilio for this URL and token.
@@ -425,7 +438,7 @@ mod tests {
         let own = watch::channel(own).1;
         let led = |url: &str| {
             let spec = SocketSpec { auth_token: Some("12345".to_owned()), ..spec(url) };
-            Target::new(&spec).unwrap().led_by(&own)
+            AgentEndpoint::new(&spec).unwrap().led_by(&own)
         };
         let target = led("wss://App.example.com/media");
         assert_eq!((target.host.as_str(), target.port, target.secure), ("127.0.0.1", 3000, false));
@@ -441,7 +454,7 @@ mod tests {
     fn a_recogniser_gets_its_query_and_its_token() {
         let bearer = Some("hunter2".to_owned());
         let spec = SocketSpec { bearer, sends_query: true, ..spec("wss://asr.example.com/stream?model=x") };
-        let target = Target::new(&spec).unwrap();
+        let target = AgentEndpoint::new(&spec).unwrap();
         assert_eq!(target.request.uri(), "wss://asr.example.com/stream?model=x");
         assert_eq!(target.request.headers()[AUTHORIZATION], "Bearer hunter2");
         assert!(!format!("{:?} {spec:?}", target.request).contains("hunter2"));
@@ -455,12 +468,12 @@ mod tests {
             ("ws://localhost", "localhost", 80),
             ("wss://a.example:8443/m", "a.example", 8443),
         ] {
-            let target = Target::new(&spec(url)).unwrap();
+            let target = AgentEndpoint::new(&spec(url)).unwrap();
             assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
             assert_eq!(target.request.headers().get(SIGNATURE_HEADER), None);
         }
         for url in ["", "http://a.example/", "/media", "ws://", "wss://a b/"] {
-            assert_eq!(Target::new(&spec(url)).unwrap_err().loss, Loss::Unreachable, "{url}");
+            assert_eq!(AgentEndpoint::new(&spec(url)).unwrap_err().loss, StreamLoss::Unreachable, "{url}");
         }
     }
 
@@ -529,7 +542,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(65_536);
         let name = ServerName::try_from("a.example").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let client = Arc::new(trusting_in(Trust::of_pem(pem.as_bytes()).unwrap()).unwrap());
+        let client = Arc::new(trusting_in(TrustAnchors::of_pem(pem.as_bytes()).unwrap()).unwrap());
         let (said, _) = runtime.block_on(async {
             let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
             tokio::join!(TlsConnector::from(client).connect(name, near), accept)
@@ -556,21 +569,21 @@ mod tests {
     #[test]
     fn silence_of_the_far_side_is_told_from_a_break() {
         let io = |kind: io::ErrorKind| WsError::Io(kind.into());
-        assert_eq!(Fault::of_open(&io(io::ErrorKind::TimedOut)).loss, Loss::DataUnacknowledged);
-        assert_eq!(Fault::of_open(&io(io::ErrorKind::ConnectionReset)).loss, Loss::Reset);
-        assert_eq!(Fault::of_open(&WsError::Utf8(String::new())).loss, Loss::ProtocolError);
+        assert_eq!(AgentFault::of_open(&io(io::ErrorKind::TimedOut)).loss, StreamLoss::DataUnacknowledged);
+        assert_eq!(AgentFault::of_open(&io(io::ErrorKind::ConnectionReset)).loss, StreamLoss::Reset);
+        assert_eq!(AgentFault::of_open(&WsError::Utf8(String::new())).loss, StreamLoss::ProtocolError);
         let reset = WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake);
-        assert_eq!(Fault::of_open(&reset).loss, Loss::Reset);
+        assert_eq!(AgentFault::of_open(&reset).loss, StreamLoss::Reset);
         let refused = |status: u16, location: &str| {
             let response = Response::builder().status(status).header(LOCATION, location).body(None).unwrap();
-            Fault::of_handshake(&WsError::Http(response.into()))
+            AgentFault::of_handshake(&WsError::Http(response.into()))
         };
         let moved = refused(302, "https://a.example/in?token=x");
-        assert_eq!(moved.loss, Loss::Status(302));
+        assert_eq!(moved.loss, StreamLoss::Status(302));
         assert_eq!(moved.detail, "it redirects to https://a.example/in, which is not followed");
-        assert_eq!(refused(404, "/elsewhere"), Fault::new(Loss::Status(404), ""));
+        assert_eq!(refused(404, "/elsewhere"), AgentFault::new(StreamLoss::Status(404), ""));
         let incomplete = WsError::Protocol(ProtocolError::HandshakeIncomplete);
-        let ended = Fault::new(Loss::NotWebSocket, ENDED);
-        assert_eq!(Fault::of_handshake(&incomplete), ended);
+        let ended = AgentFault::new(StreamLoss::NotWebSocket, ENDED);
+        assert_eq!(AgentFault::of_handshake(&incomplete), ended);
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use trunkgate_media::Counter;
 use trunkgate_media::limits::AGENT_BYTES_HELD;
 
-use super::agent_stream::{Source, Taken};
+use super::agent_stream::{MeteredSource, ReadCount};
 use trunkgate_system::limits::{
     AGENT_BURST_BYTES, AGENT_BYTES_PER_SECOND, AGENT_FRAME_COST_BYTES, AGENT_GATHERED_BYTES, AGENT_MESSAGE_BYTES,
     AGENT_PAUSE, AGENT_PIECE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES,
@@ -39,17 +39,17 @@ thread_local! {
 
 /// Connection with its limits.
 #[derive(Debug)]
-pub(super) struct Intake<S> {
+pub(super) struct MeteredIntake<S> {
     inner: S,
     /// Received bytes, passed on up to `at`. Allocated only while data is pending, since agents that only listen rarely
     /// send.
     buffer: Box<[u8]>,
     read: usize,
     at: usize,
-    within: Within,
+    within: IntakeState,
     /// Frame header being received, and frame header being passed on.
-    coming: Header,
-    going: Header,
+    coming: FrameHeader,
+    going: FrameHeader,
     /// Bytes of the incomplete message.
     gathered: u64,
     /// Bytes that may still be read before other connections have their turn.
@@ -58,18 +58,18 @@ pub(super) struct Intake<S> {
     since: Instant,
     /// Earliest time of the next read, if the last one was prevented by a limit.
     pause: Option<Instant>,
-    held: Held,
+    held: HeldBytes,
 }
 
 /// Share of the bytes held by the edge, released when dropped.
 #[derive(Debug)]
-struct Held {
+struct HeldBytes {
     edge: Arc<Counter>,
     own: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Within {
+enum IntakeState {
     /// HTTP response to the handshake.
     Answer {
         /// Bytes of the current line.
@@ -92,21 +92,22 @@ enum Within {
 
 /// Frame header, passed on up to `at`.
 #[derive(Debug, Clone, Copy, Default)]
-struct Header {
+struct FrameHeader {
     bytes: [u8; HEADER_BYTES],
     len: usize,
     at: usize,
 }
 
-impl Header {
+impl FrameHeader {
     fn push(&mut self, byte: u8) {
         if let Some(place) = self.bytes.get_mut(self.len) {
             *place = byte;
             self.len += 1;
         }
     }
-    fn of_piece(first: u8, len: u64) -> Header {
-        let mut header = Header::default();
+
+    fn of_piece(first: u8, len: u64) -> FrameHeader {
+        let mut header = FrameHeader::default();
         header.push(first);
         match u8::try_from(len) {
             Ok(short) if short < 126 => header.push(short),
@@ -118,6 +119,7 @@ impl Header {
         }
         header
     }
+
     /// Returns the first byte, the mask flag and the payload length; `None` while incomplete.
     fn read(&self) -> Option<(u8, bool, u64)> {
         let (&[first, second], rest) = self.bytes.get(..self.len)?.split_first_chunk()?;
@@ -128,28 +130,29 @@ impl Header {
         };
         Some((first, second & MASKED != 0, len))
     }
+
     fn rest(&self) -> &[u8] {
         self.bytes.get(self.at..self.len).unwrap_or_default()
     }
 }
 
-impl<S> Intake<S> {
+impl<S> MeteredIntake<S> {
     /// Wraps a connection before its handshake; `held` counts the bytes that the whole edge holds for agents.
-    pub(super) fn new(inner: S, held: Arc<Counter>) -> Intake<S> {
-        Intake {
+    pub(super) fn new(inner: S, held: Arc<Counter>) -> MeteredIntake<S> {
+        MeteredIntake {
             inner,
             buffer: Box::default(),
             read: 0,
             at: 0,
-            within: Within::Answer { line: 0, begun: false },
-            coming: Header::default(),
-            going: Header::default(),
+            within: IntakeState::Answer { line: 0, begun: false },
+            coming: FrameHeader::default(),
+            going: FrameHeader::default(),
             gathered: 0,
             slice: AGENT_SLICE_BYTES,
             credit: AGENT_BURST_BYTES,
             since: Instant::now(),
             pause: None,
-            held: Held { edge: held, own: 0 },
+            held: HeldBytes { edge: held, own: 0 },
         }
     }
 
@@ -169,7 +172,7 @@ impl<S> Intake<S> {
     }
 
     /// Passes on received bytes as far as there is room.
-    fn hand_out(&mut self, out: &mut Room<'_>) {
+    fn hand_out(&mut self, out: &mut ReadBuffer<'_>) {
         while out.is_open() {
             let header = self.going.rest();
             if !header.is_empty() {
@@ -177,22 +180,22 @@ impl<S> Intake<S> {
                 continue;
             }
             match self.within {
-                Within::Payload { piece: 0, behind: 0, data, last } => {
+                IntakeState::Payload { piece: 0, behind: 0, data, last } => {
                     if data && last {
                         self.gathered = 0;
                     }
-                    self.within = Within::Header;
+                    self.within = IntakeState::Header;
                 }
-                Within::Payload { piece: 0, behind, data, last } => self.begin_piece(0, behind, data, last),
-                Within::Payload { piece, behind, data, last } => {
+                IntakeState::Payload { piece: 0, behind, data, last } => self.begin_piece(0, behind, data, last),
+                IntakeState::Payload { piece, behind, data, last } => {
                     let taken = self.copy(usize::try_from(piece).unwrap_or(usize::MAX), out);
                     if taken == 0 {
                         return;
                     }
                     self.gathered += if data { taken } else { 0 };
-                    self.within = Within::Payload { piece: piece - taken, behind, data, last };
+                    self.within = IntakeState::Payload { piece: piece - taken, behind, data, last };
                 }
-                Within::Header => {
+                IntakeState::Header => {
                     let Some(byte) = self.rest().first() else { return };
                     self.coming.push(*byte);
                     self.at += 1;
@@ -200,14 +203,14 @@ impl<S> Intake<S> {
                         self.begin_frame(header);
                     }
                 }
-                Within::Answer { line, begun } => {
+                IntakeState::Answer { line, begun } => {
                     let Some(byte) = self.rest().first() else { return };
                     self.within = match byte {
                         // Readers of HTTP skip empty lines before the first one.
-                        b'\n' if line == 0 && begun => Within::Header,
-                        b'\n' => Within::Answer { line: 0, begun },
-                        b'\r' => Within::Answer { line, begun },
-                        _ => Within::Answer { line: line.saturating_add(1), begun: true },
+                        b'\n' if line == 0 && begun => IntakeState::Header,
+                        b'\n' => IntakeState::Answer { line: 0, begun },
+                        b'\r' => IntakeState::Answer { line, begun },
+                        _ => IntakeState::Answer { line: line.saturating_add(1), begun: true },
                     };
                     self.copy(1, out);
                 }
@@ -226,15 +229,15 @@ impl<S> Intake<S> {
         }
         let mask = if masked { MASK_BYTES } else { 0 };
         self.going = whole;
-        self.within = Within::Payload { piece: len.saturating_add(mask), behind: 0, data, last: first & FIN != 0 };
+        self.within = IntakeState::Payload { piece: len.saturating_add(mask), behind: 0, data, last: first & FIN != 0 };
     }
 
     fn begin_piece(&mut self, opcode: u8, len: u64, data: bool, last: bool) {
         let piece = len.min(AGENT_PIECE_BYTES);
         let behind = len - piece;
         let fin = if last && behind == 0 { FIN } else { 0 };
-        self.going = Header::of_piece(fin | opcode, piece);
-        self.within = Within::Payload { piece, behind, data, last };
+        self.going = FrameHeader::of_piece(fin | opcode, piece);
+        self.within = IntakeState::Payload { piece, behind, data, last };
     }
 
     /// Returns the received bytes that are not passed on yet.
@@ -243,7 +246,7 @@ impl<S> Intake<S> {
     }
 
     /// Copies received bytes unchanged; returns their number.
-    fn copy(&mut self, most: usize, out: &mut Room<'_>) -> u64 {
+    fn copy(&mut self, most: usize, out: &mut ReadBuffer<'_>) -> u64 {
         let rest = self.buffer.get(self.at..self.read).unwrap_or_default();
         let taken = out.put(rest.get(..most).unwrap_or(rest));
         self.at += taken;
@@ -266,15 +269,16 @@ impl<S> Intake<S> {
 
 /// Destination buffer of a read.
 #[derive(Debug)]
-struct Room<'a> {
+struct ReadBuffer<'a> {
     bytes: &'a mut [u8],
     filled: usize,
 }
 
-impl Room<'_> {
+impl ReadBuffer<'_> {
     fn is_open(&self) -> bool {
         self.filled < self.bytes.len()
     }
+
     /// Appends as many bytes as fit; returns their number.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
@@ -291,7 +295,7 @@ fn earned(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX).saturating_mul(AGENT_BYTES_PER_SECOND) / 1_000_000
 }
 
-impl Held {
+impl HeldBytes {
     fn set(&mut self, own: u64) {
         if own == self.own {
             return;
@@ -302,15 +306,15 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.set(0);
     }
 }
 
-impl<S: Source> Read for Intake<S> {
+impl<S: MeteredSource> Read for MeteredIntake<S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut room = Room { bytes: out, filled: 0 };
+        let mut room = ReadBuffer { bytes: out, filled: 0 };
         self.pause = None;
         loop {
             self.hand_out(&mut room);
@@ -333,7 +337,7 @@ impl<S: Source> Read for Intake<S> {
                 // Everything has been passed on.
                 SPARE.set(std::mem::take(&mut self.buffer));
             }
-            let Taken { len, wire } = taken?;
+            let ReadCount { len, wire } = taken?;
             (self.read, self.at) = (len, 0);
             if len == 0 && wire == 0 {
                 return Ok(0);
@@ -344,10 +348,11 @@ impl<S: Source> Read for Intake<S> {
     }
 }
 
-impl<S: Write> Write for Intake<S> {
+impl<S: Write> Write for MeteredIntake<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.inner.write(bytes)
     }
+
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
@@ -359,10 +364,10 @@ mod tests {
 
     use super::*;
 
-    impl Source for &[u8] {
-        fn take(&mut self, out: &mut [u8]) -> io::Result<Taken> {
+    impl MeteredSource for &[u8] {
+        fn take(&mut self, out: &mut [u8]) -> io::Result<ReadCount> {
             let len = self.read(out)?;
-            Ok(Taken { len, wire: len })
+            Ok(ReadCount { len, wire: len })
         }
     }
 
@@ -424,7 +429,7 @@ mod tests {
     }
 
     /// Reads, waiting whenever a limit requires it.
-    fn read(intake: &mut Intake<&[u8]>, out: &mut [u8]) -> usize {
+    fn read(intake: &mut MeteredIntake<&[u8]>, out: &mut [u8]) -> usize {
         loop {
             match (intake.read(out), intake.pause()) {
                 (Ok(len), _) => return len,
@@ -435,7 +440,7 @@ mod tests {
     }
 
     fn pass(bytes: &[u8], at_once: usize) -> Vec<u8> {
-        let mut intake = Intake::new(bytes, Arc::default());
+        let mut intake = MeteredIntake::new(bytes, Arc::default());
         let (mut out, mut some) = (Vec::new(), vec![0; at_once]);
         loop {
             match read(&mut intake, &mut some) {
@@ -486,7 +491,7 @@ mod tests {
     fn a_message_that_is_not_complete_is_held_by_the_edge() {
         let held = Arc::new(Counter::default());
         let sent = [ANSWER, &frame(0x01, &[b'a'; 5000]), &frame(0x80, b"b")].concat();
-        let mut intake = Intake::new(sent.as_slice(), held.clone());
+        let mut intake = MeteredIntake::new(sent.as_slice(), held.clone());
         let mut some = vec![0; ANSWER.len() + 4 + 4096 + 4 + 904];
         let mut filled = 0;
         while filled < some.len() {
@@ -497,7 +502,7 @@ mod tests {
         assert_eq!(held.get(), 0);
 
         let long = [ANSWER, &frame(0x01, &[b'a'; 3 << 20])].concat();
-        let mut intake = Intake::new(long.as_slice(), held.clone());
+        let mut intake = MeteredIntake::new(long.as_slice(), held.clone());
         held.add(AGENT_BYTES_HELD);
         let mut taken = 0;
         let waits = loop {
@@ -518,7 +523,7 @@ mod tests {
     #[test]
     fn others_have_their_turn_between_two_slices() {
         let sent = [ANSWER, &frame(0x82, &[7; 100_000])].concat();
-        let mut intake = Intake::new(sent.as_slice(), Arc::default());
+        let mut intake = MeteredIntake::new(sent.as_slice(), Arc::default());
         let (mut slices, mut taken, mut some) = (Vec::new(), 0, [0; 1000]);
         loop {
             match intake.read(&mut some) {

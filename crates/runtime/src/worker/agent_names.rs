@@ -15,39 +15,39 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::http::Uri;
-use trunkgate_route::Table;
+use trunkgate_route::RoutingTable;
 
 use trunkgate_system::limits::{AGENT_LOOK_UPS, AGENT_NAME_KEPT, AGENT_NAME_REFRESH, AGENT_NAME_WAIT, AGENT_NAMES};
 
 /// Result of a lookup; the error is the system's text.
-pub(super) type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
-type LookUp = BoxFuture<'static, Found>;
-pub(super) type Name = (String, u16);
+pub(super) type AgentLookupResult = Result<Arc<[SocketAddr]>, Arc<str>>;
+type PendingAgentLookup = BoxFuture<'static, AgentLookupResult>;
+pub(super) type AgentHost = (String, u16);
 
 /// Lookups that are waited for or have a thread, by host and port.
 #[derive(Debug)]
-struct UnderWay {
-    all: Mutex<Vec<(Name, WeakShared<LookUp>)>>,
+struct RunningLookups {
+    all: Mutex<Vec<(AgentHost, WeakShared<PendingAgentLookup>)>>,
     threads: Semaphore,
     /// Latest successful lookups with their times.
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Vec<CachedAddresses>>,
 }
 
 /// Result of a successful lookup.
 #[derive(Debug)]
-struct Known {
-    name: Name,
+struct CachedAddresses {
+    name: AgentHost,
     addresses: Arc<[SocketAddr]>,
     at: Instant,
 }
 
-static UNDER_WAY: UnderWay = UnderWay::new(AGENT_LOOK_UPS);
+static UNDER_WAY: RunningLookups = RunningLookups::new(AGENT_LOOK_UPS);
 
 /// Returns the addresses of a host, at once if they are known.
 ///
 /// # Errors
 /// Returns an error if they are unknown and not found within [`AGENT_NAME_WAIT`].
-pub(super) async fn look_up(host: &str, port: u16) -> Found {
+pub(super) async fn look_up(host: &str, port: u16) -> AgentLookupResult {
     match address(host, port) {
         Some(found) => Ok(found),
         None => UNDER_WAY.find((host.to_owned(), port), ask).await,
@@ -58,7 +58,7 @@ pub(super) async fn look_up(host: &str, port: u16) -> Found {
 ///
 /// # Errors
 /// Returns an error if they are not found within [`AGENT_NAME_WAIT`].
-pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
+pub(super) async fn look_up_anew(host: &str, port: u16) -> AgentLookupResult {
     match address(host, port) {
         Some(found) => Ok(found),
         None => UNDER_WAY.ask_for((host.to_owned(), port), ask).await,
@@ -66,7 +66,7 @@ pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
 }
 
 /// Resolves the names of all agents, at once and then periodically.
-pub async fn keep(mut table: watch::Receiver<Arc<Table>>) {
+pub async fn keep(mut table: watch::Receiver<Arc<RoutingTable>>) {
     loop {
         let agents = Arc::clone(&table.borrow_and_update());
         let urls = agents.agents().iter().filter_map(|agent| agent.url.parse::<Uri>().ok());
@@ -82,7 +82,7 @@ pub async fn keep(mut table: watch::Receiver<Arc<Table>>) {
 }
 
 /// Returns host and port of an agent's URL.
-pub(super) fn place(url: &Uri) -> Name {
+pub(super) fn place(url: &Uri) -> AgentHost {
     let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("wss") { 443 } else { 80 });
     (url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(), port)
 }
@@ -91,18 +91,26 @@ fn address(host: &str, port: u16) -> Option<Arc<[SocketAddr]>> {
     Some([SocketAddr::new(host.parse().ok()?, port)].into())
 }
 
-fn ask((host, port): Name) -> Found {
+fn ask((host, port): AgentHost) -> AgentLookupResult {
     let asked = (host.as_str(), port).to_socket_addrs();
     asked.map(Iterator::collect).map_err(|error| error.to_string().into())
 }
 
-impl UnderWay {
-    const fn new(threads: usize) -> UnderWay {
-        UnderWay { all: Mutex::new(Vec::new()), threads: Semaphore::const_new(threads), known: Mutex::new(Vec::new()) }
+impl RunningLookups {
+    const fn new(threads: usize) -> RunningLookups {
+        RunningLookups {
+            all: Mutex::new(Vec::new()),
+            threads: Semaphore::const_new(threads),
+            known: Mutex::new(Vec::new()),
+        }
     }
 
     /// Returns the known addresses of a name, else looks it up. Old results are refreshed in the background.
-    async fn find(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+    async fn find(
+        &'static self,
+        name: AgentHost,
+        ask: impl FnOnce(AgentHost) -> AgentLookupResult + Send + 'static,
+    ) -> AgentLookupResult {
         let Some((addresses, age)) = self.known_of(&name) else { return self.ask_for(name, ask).await };
         if age >= AGENT_NAME_REFRESH {
             tokio::spawn(self.join(name, ask));
@@ -111,35 +119,43 @@ impl UnderWay {
     }
 
     /// Looks up a name and waits for a limited time.
-    async fn ask_for(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+    async fn ask_for(
+        &'static self,
+        name: AgentHost,
+        ask: impl FnOnce(AgentHost) -> AgentLookupResult + Send + 'static,
+    ) -> AgentLookupResult {
         let seconds = AGENT_NAME_WAIT.as_secs();
         let found = timeout(AGENT_NAME_WAIT, self.join(name, ask)).await;
         found.unwrap_or_else(|_| Err(format!("the name service did not respond within {seconds} s").into()))
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+    fn known(&self) -> MutexGuard<'_, Vec<CachedAddresses>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the known addresses of a name with their age.
-    fn known_of(&self, name: &Name) -> Option<(Arc<[SocketAddr]>, Duration)> {
+    fn known_of(&self, name: &AgentHost) -> Option<(Arc<[SocketAddr]>, Duration)> {
         let known = self.known();
         let known = known.iter().find(|known| known.name == *name)?;
         Some((Arc::clone(&known.addresses), known.at.elapsed())).filter(|(_, age)| *age < AGENT_NAME_KEPT)
     }
 
     /// Stores a result; the oldest one is evicted if there are too many.
-    fn remember(&self, name: Name, addresses: Arc<[SocketAddr]>) {
+    fn remember(&self, name: AgentHost, addresses: Arc<[SocketAddr]>) {
         let mut known = self.known();
         known.retain(|known| known.name != name);
         if known.len() >= AGENT_NAMES {
             known.remove(0);
         }
-        known.push(Known { name, addresses, at: Instant::now() });
+        known.push(CachedAddresses { name, addresses, at: Instant::now() });
     }
 
     /// Joins the pending lookup of this name, or starts one.
-    fn join(&'static self, key: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Shared<LookUp> {
+    fn join(
+        &'static self,
+        key: AgentHost,
+        ask: impl FnOnce(AgentHost) -> AgentLookupResult + Send + 'static,
+    ) -> Shared<PendingAgentLookup> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, waiting)| waiting.upgrade().is_some_and(|waiting| waiting.peek().is_none()));
         let same = all.iter().find(|(other, _)| *other == key).and_then(|(_, waiting)| waiting.upgrade());
@@ -150,7 +166,11 @@ impl UnderWay {
         })
     }
 
-    async fn ask(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
+    async fn ask(
+        &'static self,
+        name: AgentHost,
+        ask: impl FnOnce(AgentHost) -> AgentLookupResult + Send + 'static,
+    ) -> AgentLookupResult {
         let gone = |_| Arc::from("no look-up: the edge ends");
         let permit = self.threads.acquire().await.map_err(|error| error.to_string())?;
         self.keep(&name);
@@ -169,7 +189,7 @@ impl UnderWay {
     }
 
     /// Completes a lookup that has a thread in the background, so that later requests can use it.
-    fn keep(&self, name: &Name) {
+    fn keep(&self, name: &AgentHost) {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let this = all.iter().find(|(other, _)| other == name).and_then(|(_, waiting)| waiting.upgrade());
         this.map(tokio::spawn);
@@ -185,17 +205,17 @@ mod tests {
 
     /// Simulated resolver controlled by the test.
     struct NameServer {
-        under_way: &'static UnderWay,
+        under_way: &'static RunningLookups,
         asked: Arc<AtomicUsize>,
     }
 
     impl NameServer {
         fn new(threads: usize) -> NameServer {
-            NameServer { under_way: Box::leak(Box::new(UnderWay::new(threads))), asked: Arc::default() }
+            NameServer { under_way: Box::leak(Box::new(RunningLookups::new(threads))), asked: Arc::default() }
         }
-        fn ask(&self, name: &str) -> (Shared<LookUp>, Sender<Found>) {
+        fn ask(&self, name: &str) -> (Shared<PendingAgentLookup>, Sender<AgentLookupResult>) {
             let asked = Arc::clone(&self.asked);
-            let (answer, wait): (Sender<Found>, Receiver<Found>) = channel();
+            let (answer, wait): (Sender<AgentLookupResult>, Receiver<AgentLookupResult>) = channel();
             let ask = move |_| {
                 asked.fetch_add(1, Ordering::SeqCst);
                 wait.recv().unwrap_or(Err("gone".into()))
@@ -210,7 +230,7 @@ mod tests {
         }
     }
 
-    fn address_found() -> Found {
+    fn address_found() -> AgentLookupResult {
         Ok(["192.0.2.1:443".parse().unwrap()].into())
     }
 
@@ -265,7 +285,7 @@ mod tests {
         // Unresponsive until the test ends, because a runtime waits for its threads.
         let mut open = Vec::new();
         let mut silent = || {
-            let (never, wait) = channel::<Found>();
+            let (never, wait) = channel::<AgentLookupResult>();
             open.push(never);
             move |_| wait.recv().unwrap_or(Err("gone".into()))
         };

@@ -10,15 +10,15 @@ use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 use trunkgate_call::numbers::plain;
 use trunkgate_call::sentence::without_numbers;
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
-use trunkgate_media::agent::{Loss, Stream, Transmit};
+use trunkgate_media::agent::{SocketMessage, Stream, StreamLoss};
 
-use super::agent_connect::{Fault, OpenSocket};
-use super::port_set::State;
+use super::agent_connect::{AgentFault, OpenSocket};
+use super::port_set::SocketReadiness;
 use trunkgate_system::limits::AGENT_PONGS_UNFLUSHED;
 
 /// Message received from an agent.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum WebSocketMessage {
     /// Text message.
     Text(Utf8Bytes),
     /// Binary message with this many bytes.
@@ -38,9 +38,9 @@ fn shown_reason(reason: &str) -> String {
 
 /// Result of a read.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum AgentRead {
     /// A message.
-    Said(Said),
+    Said(WebSocketMessage),
     /// No data until the next readiness event.
     Nothing,
     /// No data yet; read again at this time.
@@ -49,7 +49,7 @@ pub(super) enum Heard {
 
 /// WebSocket with its readiness.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct AgentSocket {
     open: OpenSocket,
     /// True if there may be data to read.
     readable: bool,
@@ -61,14 +61,14 @@ pub(super) struct Socket {
     pongs: usize,
 }
 
-impl Socket {
+impl AgentSocket {
     /// Wraps a WebSocket that has just been opened.
-    pub(super) fn new(open: OpenSocket) -> Socket {
-        Socket { open, readable: true, blocked: false, unflushed: false, pongs: 0 }
+    pub(super) fn new(open: OpenSocket) -> AgentSocket {
+        AgentSocket { open, readable: true, blocked: false, unflushed: false, pongs: 0 }
     }
 
     /// Handles a readiness event.
-    pub(super) fn awake(&mut self, state: State) {
+    pub(super) fn awake(&mut self, state: SocketReadiness) {
         if state.readable {
             self.readable = true;
             self.open.get_mut().get_mut().awake(state.ended);
@@ -87,7 +87,7 @@ impl Socket {
     }
 
     /// Writes the messages from `next` while the system accepts them.
-    pub(super) fn write(&mut self, mut next: impl FnMut() -> Option<Transmit>) -> Result<(), Fault> {
+    pub(super) fn write(&mut self, mut next: impl FnMut() -> Option<SocketMessage>) -> Result<(), AgentFault> {
         while !self.blocked {
             let Some(transmit) = next() else { break };
             self.unflushed = true;
@@ -105,54 +105,54 @@ impl Socket {
         Ok(())
     }
 
-    fn note_blocked(&mut self, result: Result<(), WsError>) -> Result<(), Fault> {
+    fn note_blocked(&mut self, result: Result<(), WsError>) -> Result<(), AgentFault> {
         match result {
             Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.blocked = true;
                 Ok(())
             }
-            Err(error) => Err(Fault::of_open(&error)),
+            Err(error) => Err(AgentFault::of_open(&error)),
             Ok(()) => Ok(()),
         }
     }
 
     /// Reads one message.
-    pub(super) fn read(&mut self) -> Result<Heard, Fault> {
+    pub(super) fn read(&mut self) -> Result<AgentRead, AgentFault> {
         let said = match self.open.read() {
-            Ok(Message::Text(text)) => Said::Text(text),
-            Ok(Message::Binary(bytes)) => Said::Binary(bytes.len()),
-            Ok(Message::Pong(_)) => Said::Pong,
+            Ok(Message::Text(text)) => WebSocketMessage::Text(text),
+            Ok(Message::Binary(bytes)) => WebSocketMessage::Binary(bytes.len()),
+            Ok(Message::Pong(_)) => WebSocketMessage::Pong,
             Ok(Message::Ping(_) | Message::Frame(_)) => {
                 self.unflushed = true;
                 self.pongs += 1;
-                Said::Ping
+                WebSocketMessage::Ping
             }
             Ok(Message::Close(frame)) => {
                 self.unflushed = true;
                 let reason = frame.as_ref().map_or(String::new(), |frame| shown_reason(&frame.reason));
-                Said::Closed(frame.map(|frame| frame.code.into()), reason)
+                WebSocketMessage::Closed(frame.map(|frame| frame.code.into()), reason)
             }
             Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Ok(match self.open.get_ref().pause() {
-                    Some(until) => Heard::Later(until),
+                    Some(until) => AgentRead::Later(until),
                     None => {
                         self.readable = false;
-                        Heard::Nothing
+                        AgentRead::Nothing
                     }
                 });
             }
             Err(WsError::ConnectionClosed | WsError::AlreadyClosed) => {
-                return Err(Fault { loss: Loss::Reset, detail: String::new() });
+                return Err(AgentFault { loss: StreamLoss::Reset, detail: String::new() });
             }
-            Err(error) => return Err(Fault::of_open(&error)),
+            Err(error) => return Err(AgentFault::of_open(&error)),
         };
-        Ok(Heard::Said(said))
+        Ok(AgentRead::Said(said))
     }
 }
 
 /// Closing handshake of a conversation without a session.
 #[derive(Debug)]
-pub(super) enum Leaving {
+pub(super) enum ClosingHandshake {
     /// We ended the conversation: the agent is notified, and either side closes.
     Told(Box<Stream>),
     /// The agent has closed: our close frame is being sent.
@@ -162,48 +162,50 @@ pub(super) enum Leaving {
     },
 }
 
-impl Leaving {
+impl ClosingHandshake {
     /// Starts the close of a conversation that we ended, with its remaining data.
-    pub(super) fn with(stream: Box<Stream>) -> Leaving {
-        Leaving::Told(stream)
+    pub(super) fn with(stream: Box<Stream>) -> ClosingHandshake {
+        ClosingHandshake::Told(stream)
     }
+
     /// Starts the close after the agent's close.
-    pub(super) fn after_close(now: Instant) -> Leaving {
-        Leaving::Answered { until: now + CLOSE_TIMEOUT }
+    pub(super) fn after_close(now: Instant) -> ClosingHandshake {
+        ClosingHandshake::Answered { until: now + CLOSE_TIMEOUT }
     }
+
     /// Continues the close.
-    pub(super) fn go_on(&mut self, now: Instant, socket: &mut Socket) -> Progress {
+    pub(super) fn go_on(&mut self, now: Instant, socket: &mut AgentSocket) -> CloseProgress {
         let (until, stream) = match self {
-            Leaving::Answered { until } => {
+            ClosingHandshake::Answered { until } => {
                 let is_over = now >= *until || socket.write(|| None).is_err() || !socket.unflushed;
-                return if is_over { Progress::Over } else { Progress::Later(*until) };
+                return if is_over { CloseProgress::Over } else { CloseProgress::Later(*until) };
             }
-            Leaving::Told(stream) => {
+            ClosingHandshake::Told(stream) => {
                 stream.handle_timeout(now);
-                let Some((until, _)) = stream.poll_timeout() else { return Progress::Over };
+                let Some((until, _)) = stream.poll_timeout() else { return CloseProgress::Over };
                 (until, stream)
             }
         };
         if socket.write(|| stream.poll_transmit()).is_err() {
-            return Progress::Over;
+            return CloseProgress::Over;
         }
         match socket.is_readable().then(|| socket.read()) {
-            None | Some(Ok(Heard::Nothing)) => Progress::Later(until),
-            Some(Ok(Heard::Later(at))) => Progress::Later(at.min(until)),
-            Some(Ok(Heard::Said(Said::Closed(..)))) => {
-                *self = Leaving::after_close(now);
-                Progress::Again
+            None | Some(Ok(AgentRead::Nothing)) => CloseProgress::Later(until),
+            Some(Ok(AgentRead::Later(at))) => CloseProgress::Later(at.min(until)),
+            Some(Ok(AgentRead::Said(WebSocketMessage::Closed(..)))) => {
+                *self = ClosingHandshake::after_close(now);
+                CloseProgress::Again
             }
             // Further messages of the agent are ignored.
-            Some(Ok(Heard::Said(_))) => Progress::Again,
-            Some(Err(_)) => Progress::Over,
+            Some(Ok(AgentRead::Said(_))) => CloseProgress::Again,
+            Some(Err(_)) => CloseProgress::Over,
         }
     }
 }
 
 /// Progress of a close.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(super) enum CloseProgress {
     /// Continue soon.
     Again,
     /// Continue at this time, or on a readiness event.
@@ -212,12 +214,14 @@ pub(super) enum Progress {
     Over,
 }
 
-fn message(transmit: Transmit) -> Message {
+fn message(transmit: SocketMessage) -> Message {
     match transmit {
         // The stream only writes UTF-8; anything else is not worth a panic.
-        Transmit::Text(text) => Message::Text(Utf8Bytes::try_from(text).unwrap_or_default()),
-        Transmit::Binary(bytes) => Message::Binary(bytes),
-        Transmit::Ping => Message::Ping(Bytes::new()),
-        Transmit::Close(code) => Message::Close(Some(CloseFrame { code: code.into(), reason: Utf8Bytes::default() })),
+        SocketMessage::Text(text) => Message::Text(Utf8Bytes::try_from(text).unwrap_or_default()),
+        SocketMessage::Binary(bytes) => Message::Binary(bytes),
+        SocketMessage::Ping => Message::Ping(Bytes::new()),
+        SocketMessage::Close(code) => {
+            Message::Close(Some(CloseFrame { code: code.into(), reason: Utf8Bytes::default() }))
+        }
     }
 }

@@ -9,7 +9,7 @@ use rustls::ClientConnection;
 
 /// TCP or TLS connection.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct AgentTransport {
     tcp: TcpStream,
     tls: Option<Box<ClientConnection>>,
     /// True if another readiness event will follow further data.
@@ -18,21 +18,21 @@ pub(super) struct Stream {
     emptied: bool,
 }
 
-impl Stream {
+impl AgentTransport {
     /// Wraps a non-blocking connection; `tls` has completed its handshake.
-    pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> Stream {
-        Stream { tcp, tls: tls.map(Box::new), told: false, emptied: false }
+    pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> AgentTransport {
+        AgentTransport { tcp, tls: tls.map(Box::new), told: false, emptied: false }
     }
 }
 
-impl Stream {
+impl AgentTransport {
     /// Handles a readiness event; another one follows further data unless `ended` is true.
     pub(super) fn awake(&mut self, ended: bool) {
         (self.told, self.emptied) = (!ended, false);
     }
 }
 
-impl AsFd for Stream {
+impl AsFd for AgentTransport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.tcp.as_fd()
     }
@@ -40,7 +40,7 @@ impl AsFd for Stream {
 
 /// Result of a read; all zero at the end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct ReadCount {
     /// Bytes returned; 0 if the received data contains no payload yet.
     pub(super) len: usize,
     /// Bytes read from the network, including TLS overhead and TLS messages.
@@ -48,13 +48,13 @@ pub(super) struct Taken {
 }
 
 /// Connection that reports the network cost of a read.
-pub(super) trait Source {
+pub(super) trait MeteredSource {
     /// Reads once.
-    fn take(&mut self, out: &mut [u8]) -> io::Result<Taken>;
+    fn take(&mut self, out: &mut [u8]) -> io::Result<ReadCount>;
 }
 
-impl Source for Stream {
-    fn take(&mut self, out: &mut [u8]) -> io::Result<Taken> {
+impl MeteredSource for AgentTransport {
+    fn take(&mut self, out: &mut [u8]) -> io::Result<ReadCount> {
         let Some(tls) = &mut self.tls else {
             if self.emptied {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -62,11 +62,11 @@ impl Source for Stream {
             let len = self.tcp.read(out)?;
             // After a short read an edge-triggered epoll signals further data (epoll(7)).
             self.emptied = self.told && len < out.len();
-            return Ok(Taken { len, wire: len });
+            return Ok(ReadCount { len, wire: len });
         };
         match tls.reader().read(out) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Ok(Taken { len: read?, wire: 0 }),
+            read => return Ok(ReadCount { len: read?, wire: 0 }),
         }
         let wire = tls.read_tls(&mut self.tcp)?;
         if let Err(error) = tls.process_new_packets() {
@@ -75,14 +75,14 @@ impl Source for Stream {
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
         match tls.reader().read(out) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken { len: 0, wire }),
-            read => Ok(Taken { len: read?, wire }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(ReadCount { len: 0, wire }),
+            read => Ok(ReadCount { len: read?, wire }),
         }
     }
 }
 
 /// Writing must not read: an event for data read here would be lost.
-impl Write for Stream {
+impl Write for AgentTransport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_records()?;
         let Some(tls) = &mut self.tls else { return self.tcp.write(bytes) };
@@ -91,13 +91,14 @@ impl Write for Stream {
         let _ = self.write_records();
         Ok(len)
     }
+
     fn flush(&mut self) -> io::Result<()> {
         self.write_records()?;
         self.tls.as_mut().map_or(Ok(()), |tls| tls.writer().flush())
     }
 }
 
-impl Stream {
+impl AgentTransport {
     /// Writes the pending TLS records.
     fn write_records(&mut self) -> io::Result<()> {
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
@@ -117,7 +118,7 @@ mod tests {
     use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
     use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-    use super::super::agent_intake::Intake;
+    use super::super::agent_intake::MeteredIntake;
     use super::*;
     use trunkgate_system::certificates::provider;
     use trunkgate_system::limits::{AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES};
@@ -125,7 +126,7 @@ mod tests {
     type Far = StreamOwned<ServerConnection, TcpStream>;
 
     /// Returns a connection after its handshake; the remote side then sends this many session tickets and runs `far`.
-    fn connected(tickets: usize, far: impl FnOnce(Far) + Send + 'static) -> Stream {
+    fn connected(tickets: usize, far: impl FnOnce(Far) + Send + 'static) -> AgentTransport {
         let certificate = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
         let mut server = ServerConfig::builder_with_provider(provider())
@@ -158,7 +159,7 @@ mod tests {
             tls.complete_io(&mut tcp).unwrap();
         }
         tcp.set_nonblocking(true).unwrap();
-        Stream::new(tcp, Some(tls))
+        AgentTransport::new(tcp, Some(tls))
     }
 
     /// TLS messages without payload must not keep the thread busy, however many arrive.
@@ -168,7 +169,7 @@ mod tests {
         let (mut all, mut some) = (0, [0; 100]);
         loop {
             match stream.take(&mut some) {
-                Ok(Taken { len, wire }) => {
+                Ok(ReadCount { len, wire }) => {
                     assert!((1..=AGENT_READ_BUFFER_BYTES).contains(&wire), "{wire}");
                     all += wire;
                     if len > 0 {
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn a_record_for_each_byte_costs_what_it_is() {
         let stream = connected(0, |mut far| [b'a'; 4000].iter().for_each(|byte| far.write_all(&[*byte]).unwrap()));
-        let mut intake = Intake::new(stream, Arc::default());
+        let mut intake = MeteredIntake::new(stream, Arc::default());
         let (mut heard, mut pauses, mut some) = (0, 0, [0; 100]);
         while heard < 4000 {
             match (intake.read(&mut some), intake.pause()) {
@@ -210,7 +211,7 @@ mod tests {
             // Keep the connection open until the test ends.
             let _ = told.recv();
         });
-        let until_blocked = |stream: &mut Stream| {
+        let until_blocked = |stream: &mut AgentTransport| {
             let error = std::iter::repeat_with(|| stream.write(&[7; 4096])).find_map(Result::err).unwrap();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         };
@@ -232,13 +233,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut far = listener.accept().unwrap().0;
-        let (mut stream, mut some) = (Stream::new(tcp, None), [0; 9]);
-        let mut say = |stream: &Stream, bytes: &[u8]| {
+        let (mut stream, mut some) = (AgentTransport::new(tcp, None), [0; 9]);
+        let mut say = |stream: &AgentTransport, bytes: &[u8]| {
             far.write_all(bytes).unwrap();
             assert_eq!(stream.tcp.peek(&mut [0; 9]).unwrap(), bytes.len());
         };
         let mut heard =
-            |stream: &mut Stream| stream.take(&mut some).map_err(|error| error.kind()).map(|taken| taken.len);
+            |stream: &mut AgentTransport| stream.take(&mut some).map_err(|error| error.kind()).map(|taken| taken.len);
         // After the handshake no event is pending.
         say(&stream, b"1");
         assert_eq!(heard(&mut stream), Ok(1));

@@ -7,16 +7,16 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
-use trunkgate_media::agent::{Loss, NORMAL_CLOSE};
-use trunkgate_media::{AgentEvent, AgentInput, AgentSpec, Command, EndId, Event, MediaId};
+use trunkgate_media::agent::{NORMAL_CLOSE, StreamLoss};
+use trunkgate_media::{AgentEvent, AgentInput, AgentSpec, EndId, MediaCommand, MediaEvent, MediaId};
 
 use super::NO_UPGRADE;
-use super::agent_connect::Fault;
-use super::agent_socket::{Heard, Said};
-use super::connector::{Name, News, Reached, UnderWay};
-use super::port_set::Told;
-use super::sockets::Slot;
-use super::turn::Worker;
+use super::agent_connect::AgentFault;
+use super::agent_socket::{AgentRead, WebSocketMessage};
+use super::connector::{AgentConnectionId, ConnectAttempt, ConnectOutcome, ConnectResult};
+use super::port_set::SocketEvent;
+use super::sockets::SocketIndex;
+use super::turn::MediaWorker;
 
 /// Maximum number of agent messages read per turn.
 const MESSAGES_PER_TURN: usize = 32;
@@ -25,65 +25,67 @@ const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
 
 /// Agent of a session with the state of its connection.
 #[derive(Debug)]
-pub(super) struct Door {
-    pub(super) name: Name,
-    pub(super) way: Way,
+pub(super) struct AgentConnection {
+    pub(super) name: AgentConnectionId,
+    pub(super) way: AgentConnectionState,
 }
 
 /// State of the connection to an agent.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum AgentConnectionState {
     /// Connecting.
-    UnderWay(#[expect(dead_code, reason = "given up when dropped")] UnderWay),
+    UnderWay(#[expect(dead_code, reason = "given up when dropped")] ConnectAttempt),
     /// Connected by a socket.
-    Open(Slot),
+    Open(SocketIndex),
     /// The agent has no socket: it only receives copies, or its conversation has ended.
     Done,
 }
 
-impl Worker {
+impl MediaWorker {
     /// Adds an agent and starts to connect it, unless the session rejects it.
     pub(super) fn add_agent(&mut self, now: Instant, at: usize, end: EndId, spec: std::sync::Arc<AgentSpec>) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let refused = live.session.refuses(end).is_some();
-        let name = Name { session: live.id, end, serial: self.next_socket };
+        let name = AgentConnectionId { session: live.id, end, serial: self.next_socket };
         self.next_socket += 1;
-        live.session.handle_input(now, Command::AddAgent { end, spec: spec.clone() });
+        live.session.handle_input(now, MediaCommand::AddAgent { end, spec: spec.clone() });
         if !refused && !live.session.agent_is_closed(end) {
             let under_way = self.way_in.begin(name, spec.socket.clone(), self.held.clone());
-            live.doors.push(Door { name, way: Way::UnderWay(under_way) });
+            live.doors.push(AgentConnection { name, way: AgentConnectionState::UnderWay(under_way) });
         }
         self.settle(at);
     }
 
     /// Reports an agent that cannot be connected.
     pub(super) fn refuse_agent(&self, id: MediaId, end: EndId) {
-        let _ = self.events.send((id, Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) }));
+        let _ = self.events.send((id, MediaEvent::Agent { end, event: AgentEvent::Lost(StreamLoss::Unreachable) }));
     }
 
     /// Handles the result of a connection attempt.
-    pub(super) fn reached(&mut self, now: Instant, (name, news): News) {
+    pub(super) fn reached(&mut self, now: Instant, (name, news): ConnectResult) {
         let Some(at) = self.by_id.get(&name.session).copied() else { return };
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(door) = live.doors.iter_mut().find(|door| door.name == name) else { return };
-        if matches!(news, Ok(Reached::Unanswered)) {
-            let note =
-                Event::Agent { end: name.end, event: AgentEvent::Note { text: NO_UPGRADE.to_owned(), logged: true } };
+        if matches!(news, Ok(ConnectOutcome::Unanswered)) {
+            let note = MediaEvent::Agent {
+                end: name.end,
+                event: AgentEvent::Note { text: NO_UPGRADE.to_owned(), logged: true },
+            };
             let _ = self.events.send((live.id, note));
             return;
         }
         self.at_work = Some(at);
-        door.way = Way::Done;
+        door.way = AgentConnectionState::Done;
         match news {
-            Ok(Reached::Unanswered) => {}
-            Ok(Reached::Socket(open)) => match self.sockets.add(&self.ports, (at, name.end), open) {
+            Ok(ConnectOutcome::Unanswered) => {}
+            Ok(ConnectOutcome::Socket(open)) => match self.sockets.add(&self.ports, (at, name.end), open) {
                 Ok(slot) => {
-                    door.way = Way::Open(slot);
+                    door.way = AgentConnectionState::Open(slot);
                     live.session.handle_agent(now, name.end, AgentInput::Opened);
                 }
-                Err(error) => self.lose(now, at, name.end, Fault::unreachable(error)),
+                Err(error) => self.lose(now, at, name.end, AgentFault::unreachable(error)),
             },
-            Ok(Reached::Copies(to)) => live.session.handle_agent(now, name.end, AgentInput::Found(to)),
+            Ok(ConnectOutcome::Copies(to)) => live.session.handle_agent(now, name.end, AgentInput::Found(to)),
             Err(fault) => self.lose(now, at, name.end, fault),
         }
         self.settle(at);
@@ -91,12 +93,13 @@ impl Worker {
     }
 
     /// Handles a failed connection or a broken socket.
-    fn lose(&mut self, now: Instant, at: usize, end: EndId, fault: Fault) {
+    fn lose(&mut self, now: Instant, at: usize, end: EndId, fault: AgentFault) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         if !fault.detail.is_empty() {
-            let _ = self
-                .events
-                .send((live.id, Event::Agent { end, event: AgentEvent::Note { text: fault.detail, logged: true } }));
+            let _ = self.events.send((
+                live.id,
+                MediaEvent::Agent { end, event: AgentEvent::Note { text: fault.detail, logged: true } },
+            ));
         }
         live.session.handle_agent(now, end, AgentInput::Lost(fault.loss));
         self.settle(at);
@@ -132,7 +135,7 @@ impl Worker {
     }
 
     /// Reads a message of an agent; returns its size in bytes.
-    fn hear(&mut self, now: Instant, slot: Slot) -> usize {
+    fn hear(&mut self, now: Instant, slot: SocketIndex) -> usize {
         let Some((at, end)) = self.sockets.owner(slot) else { return 0 };
         self.at_work = Some(at);
         let Some(live) = self.sessions.get_mut(at) else { return 0 };
@@ -142,9 +145,9 @@ impl Worker {
             return 0;
         }
         let said = match socket.read() {
-            Ok(Heard::Said(said)) => said,
-            Ok(Heard::Nothing) => return 0,
-            Ok(Heard::Later(until)) => {
+            Ok(AgentRead::Said(said)) => said,
+            Ok(AgentRead::Nothing) => return 0,
+            Ok(AgentRead::Later(until)) => {
                 self.sockets.rest(slot, until);
                 return 0;
             }
@@ -156,19 +159,19 @@ impl Worker {
         };
         let mut bytes = 0;
         let input = match &said {
-            Said::Text(text) => {
+            WebSocketMessage::Text(text) => {
                 bytes = text.len();
                 Some(AgentInput::Text(text))
             }
-            Said::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
-            Said::Pong => Some(AgentInput::Pong),
-            Said::Ping => None,
-            Said::Closed(code, reason) => {
+            WebSocketMessage::Binary(bytes) => Some(AgentInput::Binary(*bytes)),
+            WebSocketMessage::Pong => Some(AgentInput::Pong),
+            WebSocketMessage::Ping => None,
+            WebSocketMessage::Closed(code, reason) => {
                 if !reason.is_empty() && *code != Some(NORMAL_CLOSE) {
                     let text = format!("closes with reason \"{reason}\"");
                     let _ = self
                         .events
-                        .send((live.id, Event::Agent { end, event: AgentEvent::Note { text, logged: true } }));
+                        .send((live.id, MediaEvent::Agent { end, event: AgentEvent::Note { text, logged: true } }));
                 }
                 Some(AgentInput::Closed(*code))
             }
@@ -176,9 +179,9 @@ impl Worker {
         if let Some(input) = input {
             live.session.handle_agent(now, end, input);
         }
-        if matches!(said, Said::Closed(..)) {
+        if matches!(said, WebSocketMessage::Closed(..)) {
             if let Some(door) = live.doors.iter_mut().find(|door| door.is_at(slot)) {
-                door.way = Way::Done;
+                door.way = AgentConnectionState::Done;
             }
             self.sockets.answer_close(now, slot);
         } else {
@@ -195,7 +198,9 @@ impl Worker {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.is_to_be_served = false;
         let mut n = 0;
-        while let Some((end, way)) = self.sessions.get(at).and_then(|live| live.doors.get(n)).map(Door::parts) {
+        while let Some((end, way)) =
+            self.sessions.get(at).and_then(|live| live.doors.get(n)).map(AgentConnection::parts)
+        {
             let Some(live) = self.sessions.get_mut(at) else { return };
             let mut broken = None;
             if let Some(slot) = way
@@ -220,10 +225,10 @@ impl Worker {
         }
     }
 
-    fn close_door(&mut self, at: usize, slot: Slot) {
+    fn close_door(&mut self, at: usize, slot: SocketIndex) {
         let doors = self.sessions.get_mut(at).map(|live| live.doors.iter_mut());
         if let Some(door) = doors.into_iter().flatten().find(|door| door.is_at(slot)) {
-            door.way = Way::Done;
+            door.way = AgentConnectionState::Done;
         }
         self.sockets.remove(slot);
     }
@@ -233,7 +238,7 @@ impl Worker {
         let Some(live) = self.sessions.get_mut(at) else { return };
         while let Some((end, stream)) = live.session.poll_departed() {
             let Some(n) = live.doors.iter().position(|door| door.name.end == end) else { continue };
-            if let Way::Open(slot) = live.doors.swap_remove(n).way {
+            if let AgentConnectionState::Open(slot) = live.doors.swap_remove(n).way {
                 self.sockets.see_off(slot, stream);
             }
         }
@@ -245,7 +250,7 @@ impl Worker {
         let doors = self.sessions.iter().flat_map(|(_, live)| &live.doors);
         let all: Vec<(MediaId, EndId)> = doors.map(|door| (door.name.session, door.name.end)).collect();
         for (id, end) in all {
-            self.obey(now, id, Command::RemoveEnd { end });
+            self.obey(now, id, MediaCommand::RemoveEnd { end });
         }
         let until = now + CLOSE_TIMEOUT;
         loop {
@@ -263,17 +268,17 @@ impl Worker {
             for n in 0..events {
                 match self.ports.event(n) {
                     // No session is left for these packets.
-                    Some(Told::Packet(port, _)) => self.ports.discard(port),
-                    Some(Told::Agent(token, state)) => {
+                    Some(SocketEvent::Packet(port, _)) => self.ports.discard(port),
+                    Some(SocketEvent::Agent(token, state)) => {
                         self.sockets.awake(token, state);
                     }
-                    Some(Told::Time) => is_time = true,
+                    Some(SocketEvent::Time) => is_time = true,
                     None => {}
                 }
             }
             let together = if is_time { self.ports.look().unwrap_or_default() } else { 0 };
             for n in 0..together {
-                if let Some(Told::Packet(port, _)) = self.ports.event(n) {
+                if let Some(SocketEvent::Packet(port, _)) = self.ports.event(n) {
                     self.ports.discard(port);
                 }
             }
@@ -281,14 +286,15 @@ impl Worker {
     }
 }
 
-impl Door {
-    fn is_at(&self, slot: Slot) -> bool {
-        matches!(self.way, Way::Open(open) if open == slot)
+impl AgentConnection {
+    fn is_at(&self, slot: SocketIndex) -> bool {
+        matches!(self.way, AgentConnectionState::Open(open) if open == slot)
     }
-    fn parts(&self) -> (EndId, Option<Slot>) {
+
+    fn parts(&self) -> (EndId, Option<SocketIndex>) {
         let slot = match self.way {
-            Way::Open(slot) => Some(slot),
-            Way::UnderWay(_) | Way::Done => None,
+            AgentConnectionState::Open(slot) => Some(slot),
+            AgentConnectionState::UnderWay(_) | AgentConnectionState::Done => None,
         };
         (self.name.end, slot)
     }

@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use trunkgate_media::{Counter, EndId, MediaId, SocketSpec};
 
-use super::agent_connect::{Fault, OpenSocket, Target, find};
-use super::port_set::Bell;
+use super::agent_connect::{AgentEndpoint, AgentFault, OpenSocket, find};
+use super::port_set::WorkerWaker;
 use crate::own_sockets::OwnSockets;
 
 /// Identifies an agent's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct AgentConnectionId {
     pub(super) session: MediaId,
     pub(super) end: EndId,
     /// Distinguishes the socket from earlier ones of the same end.
@@ -27,7 +27,7 @@ pub(super) struct Name {
 
 /// Successful result of a connection attempt.
 #[derive(Debug)]
-pub(super) enum Reached {
+pub(super) enum ConnectOutcome {
     /// Open WebSocket.
     Socket(Box<OpenSocket>),
     /// Address for copies by plain RTP, without a connection.
@@ -40,19 +40,19 @@ pub(super) enum Reached {
 const UNANSWERED_AFTER: Duration = Duration::from_millis(500);
 
 /// Result of a connection attempt.
-pub(super) type News = (Name, Result<Reached, Fault>);
+pub(super) type ConnectResult = (AgentConnectionId, Result<ConnectOutcome, AgentFault>);
 
 /// Connector thread; dropping it ends the thread and all attempts.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(super) struct AgentConnector {
     handle: Handle,
     own: watch::Receiver<OwnSockets>,
     _until_dropped: oneshot::Sender<()>,
 }
 
-impl Connector {
+impl AgentConnector {
     /// Starts the thread; sockets in `own` are never connected to.
-    pub(super) fn start(own: watch::Receiver<OwnSockets>) -> io::Result<Connector> {
+    pub(super) fn start(own: watch::Receiver<OwnSockets>) -> io::Result<AgentConnector> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (sender, dropped) = oneshot::channel::<()>();
@@ -62,31 +62,31 @@ impl Connector {
             // A DNS lookup may block a thread for longer than the shutdown may wait.
             runtime.shutdown_background();
         })?;
-        Ok(Connector { handle, own, _until_dropped: sender })
+        Ok(AgentConnector { handle, own, _until_dropped: sender })
     }
 
     /// Returns a worker's access to the connector; results are sent to `inbox`, and `bell` wakes the worker.
-    pub(super) fn way_in(&self, inbox: mpsc::UnboundedSender<News>, bell: Bell) -> WayIn {
-        WayIn { handle: self.handle.clone(), own: self.own.clone(), inbox, bell }
+    pub(super) fn way_in(&self, inbox: mpsc::UnboundedSender<ConnectResult>, bell: WorkerWaker) -> ConnectorHandle {
+        ConnectorHandle { handle: self.handle.clone(), own: self.own.clone(), inbox, bell }
     }
 }
 
 /// A worker's access to the connector.
 #[derive(Debug)]
-pub(super) struct WayIn {
+pub(super) struct ConnectorHandle {
     handle: Handle,
     own: watch::Receiver<OwnSockets>,
-    inbox: mpsc::UnboundedSender<News>,
-    bell: Bell,
+    inbox: mpsc::UnboundedSender<ConnectResult>,
+    bell: WorkerWaker,
 }
 
-impl WayIn {
+impl ConnectorHandle {
     /// Starts a connection attempt; `held` counts the bytes that the whole edge holds for agents.
-    pub(super) fn begin(&self, name: Name, spec: SocketSpec, held: Arc<Counter>) -> UnderWay {
+    pub(super) fn begin(&self, name: AgentConnectionId, spec: SocketSpec, held: Arc<Counter>) -> ConnectAttempt {
         let (inbox, bell, own) = (self.inbox.clone(), self.bell.clone(), self.own.clone());
         let task = self.handle.spawn(async move {
             let unanswered = || {
-                let _ = inbox.send((name, Ok(Reached::Unanswered)));
+                let _ = inbox.send((name, Ok(ConnectOutcome::Unanswered)));
                 bell.ring();
             };
             let reached = reach(&spec, &own, held, unanswered).await;
@@ -94,7 +94,7 @@ impl WayIn {
             let _ = inbox.send((name, reached));
             bell.ring();
         });
-        UnderWay(task.abort_handle())
+        ConnectAttempt(task.abort_handle())
     }
 }
 
@@ -103,11 +103,11 @@ async fn reach(
     own: &watch::Receiver<OwnSockets>,
     held: Arc<Counter>,
     unanswered: impl FnOnce(),
-) -> Result<Reached, Fault> {
+) -> Result<ConnectOutcome, AgentFault> {
     if spec.url.starts_with("rtp:") {
-        return find(spec, own).await.map(Reached::Copies);
+        return find(spec, own).await.map(ConnectOutcome::Copies);
     }
-    let target = Target::new(spec)?.led_by(own);
+    let target = AgentEndpoint::new(spec)?.led_by(own);
     let tcp = target.connect(spec, own).await?;
     let mut opened = pin!(target.open(spec, tcp, held));
     let socket = match tokio::time::timeout(UNANSWERED_AFTER, &mut opened).await {
@@ -117,14 +117,14 @@ async fn reach(
             opened.await?
         }
     };
-    Ok(Reached::Socket(Box::new(socket)))
+    Ok(ConnectOutcome::Socket(Box::new(socket)))
 }
 
 /// Connection attempt; dropping it cancels the attempt.
 #[derive(Debug)]
-pub(super) struct UnderWay(AbortHandle);
+pub(super) struct ConnectAttempt(AbortHandle);
 
-impl Drop for UnderWay {
+impl Drop for ConnectAttempt {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -3,44 +3,44 @@
 
 use std::time::{Instant, SystemTime};
 
-use trunkgate_media::{Command, EndId, EndSpec, Epoch, Event, MediaId, Session};
+use trunkgate_media::{ClockEpoch, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, Session};
 
-use super::agents::Way;
-use super::deadlines::Due;
-use super::port_set::{EndSockets, Pair};
-use super::turn::{Live, Worker};
+use super::agents::AgentConnectionState;
+use super::deadlines::SessionDeadline;
+use super::port_set::{EndSockets, PortPair};
+use super::turn::{LiveSession, MediaWorker};
 use trunkgate_system::clock;
 
-impl Worker {
+impl MediaWorker {
     /// Executes a command. A command for an ended session has no effect, except that a new end is reported as not
     /// bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`Worker::add_end`].
-    pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: Command) {
+    pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: MediaCommand) {
         let known = self.by_id.get(&id).copied();
         let at = match (known, &command) {
             (Some(at), _) => at,
-            (None, Command::Open { .. }) => self.begin(id),
-            (None, Command::AddEnd { end, .. }) => return self.refuse_end(id, *end),
-            (None, Command::AddAgent { end, .. }) => return self.refuse_agent(id, *end),
+            (None, MediaCommand::Open { .. }) => self.begin(id),
+            (None, MediaCommand::AddEnd { end, .. }) => return self.refuse_end(id, *end),
+            (None, MediaCommand::AddAgent { end, .. }) => return self.refuse_agent(id, *end),
             (None, _) => return tracing::debug!(session = id.0, "command for a media session that is gone"),
         };
         self.at_work = Some(at);
         match command {
-            Command::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
+            MediaCommand::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
                 Ok(sockets) => self.add_end(now, id, (end, spec), sockets),
-                Err(error) => self.tell(id, Event::BindFailed { end, error: error.to_string() }),
+                Err(error) => self.tell(id, MediaEvent::BindFailed { end, error: error.to_string() }),
             },
-            Command::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
-            Command::MoveEnd { end, to, named } => self.move_end(now, at, end, (to, named)),
-            Command::RemoveEnd { end } => {
+            MediaCommand::AddAgent { end, spec } => self.add_agent(now, at, end, spec),
+            MediaCommand::MoveEnd { end, to, named } => self.move_end(now, at, end, (to, named)),
+            MediaCommand::RemoveEnd { end } => {
                 self.say_goodbye(now, at, Some(end));
                 self.close_pairs(at, |each| each == end);
-                self.hand_on(now, at, Command::RemoveEnd { end });
+                self.hand_on(now, at, MediaCommand::RemoveEnd { end });
             }
-            Command::Close => {
+            MediaCommand::Close => {
                 self.say_goodbye(now, at, None);
                 self.close_pairs(at, |_| true);
                 if let Some(live) = self.sessions.get_mut(at) {
-                    live.session.handle_input(now, Command::Close);
+                    live.session.handle_input(now, MediaCommand::Close);
                 }
                 self.see_off(at);
                 self.gather_recordings(at);
@@ -49,33 +49,33 @@ impl Worker {
                     live.tell_all(&self.events);
                 }
             }
-            Command::SetRemote { end, ref remote } => {
+            MediaCommand::SetRemote { end, ref remote } => {
                 let pair = self.sessions.get(at).and_then(|live| live.pair(end));
                 if let Some(pair) = pair {
                     self.ports.untie(pair, remote.shown);
                 }
                 self.hand_on(now, at, command);
             }
-            Command::AddRecorder { ref spec, .. } => {
+            MediaCommand::AddRecorder { ref spec, .. } => {
                 if let Some(live) = self.sessions.get_mut(at) {
                     live.recordings.push(spec.recording);
                 }
                 self.hand_on(now, at, command);
             }
-            Command::Open { .. }
-            | Command::AddPlayer { .. }
-            | Command::Play { .. }
-            | Command::PauseRecorder { .. }
-            | Command::AddStreamer { .. }
-            | Command::AddJudge { .. }
-            | Command::AddSeat { .. }
-            | Command::Tap { .. }
-            | Command::Press { .. }
-            | Command::TellKeys { .. }
-            | Command::TransferFailed { .. }
-            | Command::TransferAccepted { .. }
-            | Command::Wire { .. }
-            | Command::Unwire { .. } => {
+            MediaCommand::Open { .. }
+            | MediaCommand::AddPlayer { .. }
+            | MediaCommand::Play { .. }
+            | MediaCommand::PauseRecorder { .. }
+            | MediaCommand::AddStreamer { .. }
+            | MediaCommand::AddJudge { .. }
+            | MediaCommand::AddSeat { .. }
+            | MediaCommand::Tap { .. }
+            | MediaCommand::Press { .. }
+            | MediaCommand::TellKeys { .. }
+            | MediaCommand::TransferFailed { .. }
+            | MediaCommand::TransferAccepted { .. }
+            | MediaCommand::Wire { .. }
+            | MediaCommand::Unwire { .. } => {
                 self.hand_on(now, at, command);
             }
         }
@@ -95,9 +95,9 @@ impl Worker {
         self.close_pairs(at, |_| true);
         self.forget(at);
         for (end, port) in closed {
-            self.tell(id, Event::EndClosed { end, port });
+            self.tell(id, MediaEvent::EndClosed { end, port });
         }
-        self.tell(id, Event::Closed);
+        self.tell(id, MediaEvent::Closed);
     }
 
     fn begin(&mut self, id: MediaId) -> usize {
@@ -106,15 +106,15 @@ impl Worker {
         session.hold_in(self.held.clone());
         // Each session has its own date for RTCP: setting the clock does not shift a stream (RFC 3550 §6.4.1).
         let since_1970 = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        session.date_by(Epoch::new(Instant::now(), since_1970));
-        let live = Live {
+        session.date_by(ClockEpoch::new(Instant::now(), since_1970));
+        let live = LiveSession {
             id,
             session,
             ends: Vec::with_capacity(2),
             doors: Vec::new(),
             recordings: Vec::new(),
             is_to_be_served: false,
-            due: Due::default(),
+            due: SessionDeadline::default(),
         };
         let at = self.sessions.insert(live);
         self.by_id.insert(id, at);
@@ -122,11 +122,11 @@ impl Worker {
         at
     }
 
-    fn forget(&mut self, at: usize) -> Option<Live> {
+    fn forget(&mut self, at: usize) -> Option<LiveSession> {
         let live = self.sessions.try_remove(at)?;
         self.by_id.remove(&live.id);
         for door in &live.doors {
-            if let Way::Open(slot) = door.way {
+            if let AgentConnectionState::Open(slot) = door.way {
                 self.sockets.remove(slot);
             }
         }
@@ -148,9 +148,9 @@ impl Worker {
             Ok(pair) => {
                 live.ends.push((end, port, pair));
                 self.count_ends();
-                self.hand_on(now, at, Command::AddEnd { end, spec });
+                self.hand_on(now, at, MediaCommand::AddEnd { end, spec });
             }
-            Err(error) => self.tell(id, Event::BindFailed { end, error }),
+            Err(error) => self.tell(id, MediaEvent::BindFailed { end, error }),
         }
         self.at_work = None;
     }
@@ -174,10 +174,10 @@ impl Worker {
     }
 
     fn refuse_end(&self, id: MediaId, end: EndId) {
-        self.tell(id, Event::BindFailed { end, error: "no such media session".to_owned() });
+        self.tell(id, MediaEvent::BindFailed { end, error: "no such media session".to_owned() });
     }
 
-    fn hand_on(&mut self, now: Instant, at: usize, command: Command) {
+    fn hand_on(&mut self, now: Instant, at: usize, command: MediaCommand) {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.handle_input(now, command);
         }
@@ -199,7 +199,8 @@ impl Worker {
 
     fn close_pairs(&mut self, at: usize, which: impl Fn(EndId) -> bool) {
         let Some(live) = self.sessions.get_mut(at) else { return };
-        let closed: Vec<Pair> = live.ends.extract_if(.., |(end, _, _)| which(*end)).map(|(_, _, pair)| pair).collect();
+        let closed: Vec<PortPair> =
+            live.ends.extract_if(.., |(end, _, _)| which(*end)).map(|(_, _, pair)| pair).collect();
         for pair in closed {
             self.ports.close(pair);
         }
@@ -210,7 +211,7 @@ impl Worker {
         self.counters.ends.set((self.ports.len() / 2) as u64);
     }
 
-    fn tell(&self, id: MediaId, event: Event) {
+    fn tell(&self, id: MediaId, event: MediaEvent) {
         // The receiver is gone when the process ends.
         let _ = self.events.send((id, event));
     }

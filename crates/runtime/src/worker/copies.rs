@@ -17,7 +17,7 @@ use trunkgate_system::limits::{
 
 /// Packets of equal length that wait for one destination.
 #[derive(Debug)]
-struct Batch {
+struct PacketBatch {
     to: SocketAddr,
     len: usize,
     packets: usize,
@@ -30,13 +30,13 @@ struct Batch {
 
 /// Copies of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Copies {
+pub(super) struct CopySender {
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
-    batches: Vec<Batch>,
+    batches: Vec<PacketBatch>,
 }
 
-impl Copies {
+impl CopySender {
     /// Adds a copy; packets refused by the system are counted in `dropped`.
     pub(super) fn push(&mut self, now: Instant, to: SocketAddr, packet: &[u8], dropped: &Counter) {
         let at = match self.batches.iter().position(|batch| batch.to == to) {
@@ -60,10 +60,12 @@ impl Copies {
             batch.bytes.extend_from_slice(packet);
         }
     }
+
     /// Returns the time at which the next batch is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.batches.iter().filter(|batch| batch.packets > 0).map(|batch| batch.due).min()
     }
+
     /// Sends the due batches.
     pub(super) fn send_due(&mut self, now: Instant, dropped: &Counter) {
         for at in 0..self.batches.len() {
@@ -77,7 +79,7 @@ impl Copies {
     fn make_room(&mut self, now: Instant, to: SocketAddr, dropped: &Counter) -> usize {
         if self.batches.len() < COPY_DESTINATIONS {
             let bytes = Vec::with_capacity(COPY_BATCH_BYTES);
-            self.batches.push(Batch { to, len: 0, packets: 0, bytes, due: now, uncut_until: None });
+            self.batches.push(PacketBatch { to, len: 0, packets: 0, bytes, due: now, uncut_until: None });
             return self.batches.len() - 1;
         }
         let oldest = self.batches.iter().enumerate().min_by_key(|(_, batch)| batch.due).map_or(0, |(at, _)| at);
@@ -133,7 +135,7 @@ impl Copies {
 }
 
 /// Sends all packets of a batch by one call.
-fn send_cut(socket: &UdpSocket, batch: &Batch) -> nix::Result<()> {
+fn send_cut(socket: &UdpSocket, batch: &PacketBatch) -> nix::Result<()> {
     let len = u16::try_from(batch.len).map_err(|_| nix::Error::EMSGSIZE)?;
     let (parts, control) = ([IoSlice::new(&batch.bytes)], [ControlMessage::UdpGsoSegments(&len)]);
     let to = SockaddrStorage::from(batch.to);
@@ -180,7 +182,7 @@ mod tests {
     fn leave_as_they_came(ip: &str) {
         let (now, dropped) = (Instant::now(), Counter::default());
         let (socket, to) = receiver(ip);
-        let mut copies = Copies::default();
+        let mut copies = CopySender::default();
         // Two lengths, and more than one batch of the first.
         let packet = |n: usize| vec![n as u8; if n == 100 { 33 } else { 172 }];
         for n in 0..=100 {
@@ -198,7 +200,7 @@ mod tests {
     }
 
     /// Sends `packets` to one destination at once.
-    fn send(copies: &mut Copies, now: Instant, to: SocketAddr, packets: usize, dropped: &Counter) {
+    fn send(copies: &mut CopySender, now: Instant, to: SocketAddr, packets: usize, dropped: &Counter) {
         (0..packets).for_each(|n| copies.push(now, to, &[n as u8; 20], dropped));
         copies.send_due(now + COPY_PAUSE, dropped);
     }
@@ -207,13 +209,13 @@ mod tests {
     fn where_the_system_does_not_cut_they_leave_one_by_one_for_a_while() {
         let (now, dropped) = (Instant::now(), Counter::default());
         let ((socket, to), (other, elsewhere)) = (receiver("127.0.0.1"), receiver("127.0.0.1"));
-        let mut copies = Copies::default();
+        let mut copies = CopySender::default();
         send(&mut copies, now, to, 1, &dropped);
         received(&socket);
         // More packets than the kernel splits: EINVAL.
         let packets = 200;
         let bytes = (0..packets).flat_map(|n| [n as u8; 20]).collect();
-        copies.batches[0] = Batch { to, len: 20, packets, bytes, due: now, uncut_until: None };
+        copies.batches[0] = PacketBatch { to, len: 20, packets, bytes, due: now, uncut_until: None };
         copies.send_due(now, &dropped);
         for n in 0..packets {
             assert_eq!(received(&socket), [n as u8; 20]);
@@ -234,7 +236,7 @@ mod tests {
         let (now, dropped) = (Instant::now(), Counter::default());
         // Broadcast needs a socket option that is not set.
         let forbidden = SocketAddr::from(([255, 255, 255, 255], 4000));
-        let mut copies = Copies::default();
+        let mut copies = CopySender::default();
         send(&mut copies, now, forbidden, 3, &dropped);
         assert_eq!((dropped.get(), copies.batches[0].uncut_until), (3, None));
         let (socket, to) = receiver("127.0.0.1");
@@ -247,7 +249,7 @@ mod tests {
     fn more_places_than_batches_lose_nothing() {
         let (now, dropped) = (Instant::now(), Counter::default());
         let places: Vec<_> = (0..COPY_DESTINATIONS + 3).map(|_| receiver("127.0.0.1")).collect();
-        let mut copies = Copies::default();
+        let mut copies = CopySender::default();
         for (n, (_, to)) in places.iter().enumerate() {
             copies.push(now, *to, &[n as u8; 20], &dropped);
         }

@@ -16,7 +16,7 @@ pub(super) struct Deadlines {
 
 /// Deadline state stored with a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Due {
+pub(super) struct SessionDeadline {
     /// Valid time in the heap.
     planned: Option<Instant>,
     /// Earliest time requested by the session.
@@ -25,19 +25,20 @@ pub(super) struct Due {
 
 impl Deadlines {
     /// Sets the deadline of a session. A time later than the one in the heap is corrected when that is near.
-    pub(super) fn plan(&mut self, session: usize, id: MediaId, due: &mut Due, next: Option<Instant>) {
+    pub(super) fn plan(&mut self, session: usize, id: MediaId, due: &mut SessionDeadline, next: Option<Instant>) {
         due.wanted = next;
         if let Some(next) = next.filter(|next| due.planned.is_none_or(|planned| *next < planned)) {
             due.planned = Some(next);
             self.heap.push(Reverse((next, session, id)));
         }
     }
+
     /// Corrects the earliest deadline, if it is not after `soon` and differs from the time that its session now wants;
     /// returns whether it did. This avoids wake-ups for obsolete deadlines.
     pub(super) fn correct<'a>(
         &mut self,
         soon: Instant,
-        due: impl FnOnce(usize, MediaId) -> Option<&'a mut Due>,
+        due: impl FnOnce(usize, MediaId) -> Option<&'a mut SessionDeadline>,
     ) -> bool {
         let Some(mut first) = self.heap.peek_mut() else { return false };
         let Reverse((at, session, id)) = *first;
@@ -58,10 +59,12 @@ impl Deadlines {
         }
         true
     }
+
     /// Returns the earliest deadline, which may be obsolete.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
+
     /// Returns the next expired deadline with its session; [`Due::meet`] returns whether it is still valid.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Instant, usize, MediaId)> {
         let due = self.next().is_some_and(|at| at <= now);
@@ -69,7 +72,7 @@ impl Deadlines {
     }
 }
 
-impl Due {
+impl SessionDeadline {
     /// Returns whether this is the valid deadline, and invalidates it.
     pub(super) fn meet(&mut self, at: Instant) -> bool {
         let met = self.planned == Some(at);
@@ -91,7 +94,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
-        let mut dues = [Due::default(); 2];
+        let mut dues = [SessionDeadline::default(); 2];
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(20)));
         deadlines.plan(1, MediaId(11), &mut dues[1], Some(at(10)));
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(5)));
@@ -120,7 +123,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut deadlines = Deadlines::default();
-        let mut dues = [Due::default(); 3];
+        let mut dues = [SessionDeadline::default(); 3];
         for (session, ms) in [(0, 10), (1, 11), (2, 12)] {
             deadlines.plan(session, MediaId(session as u64), &mut dues[session], Some(at(ms)));
         }

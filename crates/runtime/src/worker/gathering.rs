@@ -15,22 +15,24 @@ const EVENTS_TO_PAUSE: u32 = 15;
 
 /// Event rate of a worker's agents.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct AgentEventRate {
     events: u32,
     /// End of the current window.
     until: Instant,
     pauses: bool,
 }
 
-impl Gathering {
+impl AgentEventRate {
     /// Starts with no events.
-    pub(super) fn new(now: Instant) -> Gathering {
-        Gathering { events: 0, until: now + WINDOW, pauses: false }
+    pub(super) fn new(now: Instant) -> AgentEventRate {
+        AgentEventRate { events: 0, until: now + WINDOW, pauses: false }
     }
+
     /// Counts an event of an agent's socket.
     pub(super) fn count(&mut self) {
         self.events = self.events.saturating_add(1);
     }
+
     /// Returns the pause for this turn; must be called once per turn.
     pub(super) fn pause(&mut self, now: Instant) -> Duration {
         if now >= self.until {
@@ -51,7 +53,7 @@ mod tests {
     fn only_who_is_busy_with_agents_pauses() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut gathering = Gathering::new(start);
+        let mut gathering = AgentEventRate::new(start);
         let mut window = |ms, events| {
             (0..events).for_each(|_| gathering.count());
             (gathering.pause(at(ms - 1)), gathering.pause(at(ms)))

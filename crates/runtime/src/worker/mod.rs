@@ -30,45 +30,45 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use agent_connect::Target;
+use agent_connect::AgentEndpoint;
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use trunkgate_call::socket_spec;
-use trunkgate_media::agent::Loss;
-use trunkgate_media::{Command, Counter, Event, MediaId, SocketSpec, WorkerCounters};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_media::{Counter, MediaCommand, MediaEvent, MediaId, SocketSpec, WorkerCounters};
 use trunkgate_route::Agent;
 
 use crate::own_sockets::OwnSockets;
-use trunkgate_delivery::sinks::recordings::Recordings;
+use trunkgate_delivery::sinks::recordings::RecordingsHandle;
 use trunkgate_system::limits;
 
 pub use agent_names::keep as keep_agent_names;
-use connector::Connector;
+use connector::AgentConnector;
 use placement::Placement;
-use port_set::{Bell, EndSockets, PortSet};
+use port_set::{EndSockets, PortSet, WorkerWaker};
 pub(crate) use priority::raise as raise_priority;
 pub(crate) use together::next_tick;
-use turn::{Order, Worker};
-pub use visit::{Done, Failed, Visit};
+use turn::{MediaWorker, WorkerCommand};
+pub use visit::{AgentWebSocket, WebSocketEvent, WebSocketFailure};
 
 /// Running workers.
 #[derive(Debug)]
 pub struct Workers {
-    links: Vec<Link>,
+    links: Vec<WorkerHandle>,
     counters: Vec<Arc<WorkerCounters>>,
-    events: UnboundedSender<(MediaId, Event)>,
+    events: UnboundedSender<(MediaId, MediaEvent)>,
     placement: RefCell<Placement>,
     /// Connector thread, kept alive as long as the workers.
-    connector: Connector,
+    connector: AgentConnector,
 }
 
 /// Handle to one worker.
 #[derive(Debug)]
-struct Link {
-    orders: UnboundedSender<Order>,
-    bell: Bell,
+struct WorkerHandle {
+    orders: UnboundedSender<WorkerCommand>,
+    bell: WorkerWaker,
     /// True if the worker has commands for which it has not been woken.
     untold: Cell<bool>,
     thread: JoinHandle<()>,
@@ -83,14 +83,14 @@ impl Workers {
     pub fn start(
         threads: usize,
         own: watch::Receiver<OwnSockets>,
-    ) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, Event)>)> {
+    ) -> std::io::Result<(Workers, UnboundedReceiver<(MediaId, MediaEvent)>)> {
         raise_open_files();
         let threads = match threads {
             0 => std::thread::available_parallelism()?.get(),
             threads => threads,
         };
         let (sender, events) = unbounded_channel();
-        let connector = Connector::start(own)?;
+        let connector = AgentConnector::start(own)?;
         let mut workers = Workers {
             links: Vec::new(),
             counters: Vec::new(),
@@ -102,61 +102,67 @@ impl Workers {
         for n in 0..threads {
             let counters = Arc::new(WorkerCounters::default());
             let events = workers.events.clone();
-            workers.links.push(Link::start(n, counters.clone(), held.clone(), events, &workers.connector)?);
+            workers.links.push(WorkerHandle::start(n, counters.clone(), held.clone(), events, &workers.connector)?);
             workers.counters.push(counters);
         }
         Ok((workers, events))
     }
+
     /// Sends a command to the session's worker and wakes it; never blocks. The result of [`Workers::hand_over`] is sent
     /// as an event.
-    pub fn send(&self, id: MediaId, command: Command) {
+    pub fn send(&self, id: MediaId, command: MediaCommand) {
         if let Some(event) = self.hand_over(id, command) {
             // The receiver may be gone, and then needs no event.
             let _ = self.events.send((id, event));
         }
         self.wake();
     }
+
     /// Sends a command to the session's worker without waking it, see [`Workers::wake`]; never blocks. Returns whether
     /// the sockets of a new end are bound.
     ///
     /// They are bound here, because the message with their ports may be sent, and a packet arrive, before the worker's
     /// next turn.
-    pub fn hand_over(&self, id: MediaId, command: Command) -> Option<Event> {
+    pub fn hand_over(&self, id: MediaId, command: MediaCommand) -> Option<MediaEvent> {
         let at = self.placement.borrow_mut().of(id, &command);
-        let (order, event) = if let Command::AddEnd { end, spec } = command {
+        let (order, event) = if let MediaCommand::AddEnd { end, spec } = command {
             match EndSockets::bind(spec.bind) {
-                Ok(sockets) => (Order::AddEnd(id, end, spec, sockets), Some(Event::Bound { end })),
-                Err(error) => return Some(Event::BindFailed { end, error: error.to_string() }),
+                Ok(sockets) => (WorkerCommand::AddEnd(id, end, spec, sockets), Some(MediaEvent::Bound { end })),
+                Err(error) => return Some(MediaEvent::BindFailed { end, error: error.to_string() }),
             }
         } else {
-            (Order::Session(id, command), None)
+            (WorkerCommand::Session(id, command), None)
         };
         if !self.links.get(at).is_some_and(|link| link.tell(order)) {
             tracing::error!(session = id.0, "the media worker of this session is gone");
         }
         event
     }
+
     /// Sets the recording writer of all workers; required before the first recorded session.
-    pub fn record_by(&self, recordings: &Recordings) {
+    pub fn record_by(&self, recordings: &RecordingsHandle) {
         for link in &self.links {
             // A worker that has ended records nothing.
-            let _ = link.tell(Order::RecordBy(recordings.clone()));
+            let _ = link.tell(WorkerCommand::RecordBy(recordings.clone()));
         }
         self.wake();
     }
+
     /// Wakes the workers that have new commands, once each.
     pub fn wake(&self) {
-        self.links.iter().for_each(Link::wake);
+        self.links.iter().for_each(WorkerHandle::wake);
     }
+
     /// Returns the counters of each worker.
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
         &self.counters
     }
+
     /// Ends the threads after their current turn and waits for them.
     pub fn stop(self) {
         for link in &self.links {
             // A worker that is gone has already stopped.
-            link.tell(Order::Stop);
+            link.tell(WorkerCommand::Stop);
             link.wake();
         }
         for link in self.links {
@@ -167,20 +173,20 @@ impl Workers {
     }
 }
 
-impl Link {
+impl WorkerHandle {
     /// Prepares everything that may fail, then starts the thread.
     fn start(
         n: usize,
         counters: Arc<WorkerCounters>,
         held: Arc<Counter>,
-        events: UnboundedSender<(MediaId, Event)>,
-        connector: &Connector,
-    ) -> std::io::Result<Link> {
+        events: UnboundedSender<(MediaId, MediaEvent)>,
+        connector: &AgentConnector,
+    ) -> std::io::Result<WorkerHandle> {
         let ports = PortSet::new()?;
         let ((orders, received), (inbox, news)) = (unbounded_channel(), unbounded_channel());
         let bell = ports.bell();
         let way_in = connector.way_in(inbox, bell.clone());
-        let worker = Worker::new(ports, counters, held, events, (way_in, news));
+        let worker = MediaWorker::new(ports, counters, held, events, (way_in, news));
         let thread = std::thread::Builder::new().name(format!("media-{n}")).spawn(move || {
             let niceness = priority::raise();
             if n == 0 {
@@ -188,14 +194,15 @@ impl Link {
             }
             worker.run(received);
         })?;
-        Ok(Link { orders, bell, untold: Cell::new(false), thread })
+        Ok(WorkerHandle { orders, bell, untold: Cell::new(false), thread })
     }
 
     /// Sends a command; returns false if the worker has ended.
-    fn tell(&self, order: Order) -> bool {
+    fn tell(&self, order: WorkerCommand) -> bool {
         self.untold.set(true);
         self.orders.send(order).is_ok()
     }
+
     /// Wakes the worker if it has new commands.
     fn wake(&self) {
         if self.untold.take() {
@@ -208,15 +215,15 @@ impl Link {
 ///
 /// # Errors
 /// Returns the reason why it cannot be opened.
-pub async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
+pub async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (StreamLoss, String)> {
     let spec = socket_spec(agent, local_networks);
-    let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
+    let opened = async { AgentEndpoint::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
     let patience = Duration::from_secs(limits::AGENT_TRIAL_SECONDS).max(agent.connect_timeout);
     match tokio::time::timeout(patience, opened).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(fault)) if fault.detail.is_empty() => Err((fault.loss, fault.loss.to_string())),
         Ok(Err(fault)) => Err((fault.loss, format!("{}: {}", fault.loss, fault.detail))),
-        Err(_) => Err((Loss::ConnectTimeout, why_late(&spec, patience).await)),
+        Err(_) => Err((StreamLoss::ConnectTimeout, why_late(&spec, patience).await)),
     }
 }
 
@@ -241,8 +248,8 @@ pub(crate) async fn accepts(spec: &SocketSpec) -> bool {
 ///
 /// # Errors
 /// Returns the reason why there is no connection.
-pub(crate) async fn connects(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<(), Failed> {
-    let connected = async { Target::new(spec)?.connect(spec, own).await };
+pub(crate) async fn connects(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<(), WebSocketFailure> {
+    let connected = async { AgentEndpoint::new(spec)?.connect(spec, own).await };
     connected.await.map(drop).map_err(visit::failed)
 }
 
@@ -290,10 +297,10 @@ mod tests {
         let (id, far) = (MediaId(0), UdpSocket::bind("127.0.0.1:0").unwrap());
         far.set_read_timeout(Some(Duration::from_secs(9))).unwrap();
         let ports: Vec<SocketAddr> = [EndId(0), EndId(1)].map(|_| free_pair()).into();
-        workers.hand_over(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        workers.hand_over(id, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         for (end, bind) in [EndId(0), EndId(1)].into_iter().zip(ports.iter().copied()) {
             let spec = EndSpec { bind, counters: Arc::default() };
-            assert_eq!(workers.hand_over(id, Command::AddEnd { end, spec }), Some(Event::Bound { end }));
+            assert_eq!(workers.hand_over(id, MediaCommand::AddEnd { end, spec }), Some(MediaEvent::Bound { end }));
         }
         // An INVITE with the port may have been answered by now, although the worker has not been woken.
         let packet = [0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -306,10 +313,10 @@ mod tests {
             ..RemoteSpec::default()
         };
         for end in [EndId(0), EndId(1)] {
-            workers.hand_over(id, Command::SetRemote { end, remote: remote.clone() });
+            workers.hand_over(id, MediaCommand::SetRemote { end, remote: remote.clone() });
         }
         let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-        workers.send(id, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        workers.send(id, MediaCommand::Wire { from: EndId(0), to: EndId(1), wire });
         let mut relayed = [0; 64];
         let (len, from) = far.recv_from(&mut relayed).unwrap();
         assert_eq!((len, from), (packet.len(), ports[1]));
@@ -321,10 +328,10 @@ mod tests {
         let (workers, mut events) = Workers::start(3, OwnSockets::none()).unwrap();
         let last = u64::from(placement::FILL) + 1;
         for id in 0..=last {
-            workers.send(MediaId(id), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+            workers.send(MediaId(id), MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         }
-        workers.send(MediaId(last), Command::Close);
-        assert_eq!(events.blocking_recv(), Some((MediaId(last), Event::Closed)));
+        workers.send(MediaId(last), MediaCommand::Close);
+        assert_eq!(events.blocking_recv(), Some((MediaId(last), MediaEvent::Closed)));
         let counters = workers.counters().to_vec();
         workers.stop();
         let sessions: Vec<u64> = counters.iter().map(|counters| counters.sessions.get()).collect();

@@ -5,7 +5,7 @@
 //! below the capacity of a core; beyond that, sessions are distributed evenly.
 
 use rustc_hash::FxHashMap;
-use trunkgate_media::{Command, MediaId};
+use trunkgate_media::{MediaCommand, MediaId};
 
 /// Number of sessions of a worker before the next one is used: half a core if all of them are transcoded to and from
 /// Opus.
@@ -24,14 +24,15 @@ impl Placement {
     pub(super) fn new(workers: usize) -> Placement {
         Placement { sessions: vec![0; workers], of: FxHashMap::default() }
     }
+
     /// Returns the worker for a session's command: the first command assigns one, the last one releases it. A command
     /// for an ended session goes to the first worker, which reports it.
-    pub(super) fn of(&mut self, id: MediaId, command: &Command) -> usize {
-        if let Command::Open { beside, .. } = command {
+    pub(super) fn of(&mut self, id: MediaId, command: &MediaCommand) -> usize {
+        if let MediaCommand::Open { beside, .. } = command {
             let beside = beside.and_then(|other| self.of.get(&other).copied());
             return self.place(id, beside);
         }
-        let found = if let Command::Close = command { self.remove(id) } else { self.of.get(&id).copied() };
+        let found = if let MediaCommand::Close = command { self.remove(id) } else { self.of.get(&id).copied() };
         found.unwrap_or_default()
     }
 
@@ -62,7 +63,7 @@ impl Placement {
 mod tests {
     use super::*;
 
-    const OPEN: Command = Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None };
+    const OPEN: MediaCommand = MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None };
 
     #[test]
     fn a_worker_is_filled_before_the_next_one_and_then_all_have_as_many() {
@@ -82,7 +83,7 @@ mod tests {
         let fill = u64::from(FILL);
         (0..=fill).for_each(|id| _ = placement.of(MediaId(id), &OPEN));
         for (beside, at) in [(fill, 1), (0, 0), (9_999, 1)] {
-            let open = Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: Some(MediaId(beside)) };
+            let open = MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: Some(MediaId(beside)) };
             assert_eq!(placement.of(MediaId(1_000 + beside), &open), at, "beside {beside}");
         }
     }
@@ -93,9 +94,9 @@ mod tests {
         let ids = |count: u32| (0..u64::from(count)).map(MediaId);
         ids(FILL + 1).for_each(|id| _ = placement.of(id, &OPEN));
         let last = MediaId(u64::from(FILL));
-        assert_eq!((placement.of(last, &OPEN), placement.of(last, &Command::Close)), (1, 1));
-        assert_eq!(placement.of(last, &Command::Close), 0, "it is gone");
-        ids(FILL).for_each(|id| assert_eq!(placement.of(id, &Command::Close), 0));
+        assert_eq!((placement.of(last, &OPEN), placement.of(last, &MediaCommand::Close)), (1, 1));
+        assert_eq!(placement.of(last, &MediaCommand::Close), 0, "it is gone");
+        ids(FILL).for_each(|id| assert_eq!(placement.of(id, &MediaCommand::Close), 0));
         assert_eq!((placement.sessions, placement.of.len()), (vec![0, 0], 0));
     }
 }

@@ -33,9 +33,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
-use trunkgate_media::{EndId, PacketBuf, Undelivered};
+use trunkgate_media::{EndId, IcmpError, PacketBuf};
 
-use super::together::{Together, waited_since};
+use super::together::{TickSockets, waited_since};
 use super::trouble;
 use crate::transport::next_datagram;
 
@@ -46,13 +46,13 @@ const EXPEDITED_FORWARDING: u32 = 0xb8;
 
 /// Index of a socket; invalid after its pair is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Port(usize);
+pub(super) struct PortIndex(usize);
 
 /// RTP and RTCP socket of an end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pair {
-    pub(super) rtp: Port,
-    pub(super) rtcp: Port,
+pub(crate) struct PortPair {
+    pub(super) rtp: PortIndex,
+    pub(super) rtcp: PortIndex,
 }
 
 /// Sockets of an end before a worker takes them; packets queue in them meanwhile.
@@ -77,7 +77,7 @@ impl EndSockets {
 
 /// Owner of a socket.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Owner {
+pub(super) struct PortOwner {
     /// Index of the session in its worker.
     pub(super) session: usize,
     pub(super) end: EndId,
@@ -85,12 +85,12 @@ pub(super) struct Owner {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PortEntry {
     socket: UdpSocket,
-    owner: Owner,
+    owner: PortOwner,
     /// Distinguishes events of this socket from those of an earlier one at the same index.
     generation: u32,
-    tie: Tie,
+    tie: PeerFilter,
     /// Our address that the remote party was shown.
     shown: Option<IpAddr>,
     /// True if the next read must return the number of dropped packets.
@@ -101,7 +101,7 @@ struct Entry {
 
 /// Restriction of a socket to one remote address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tie {
+enum PeerFilter {
     /// Packets from any address are received.
     Loose,
     /// Connected: only packets from this address are received.
@@ -110,7 +110,7 @@ enum Tie {
     Refused,
 }
 
-impl Entry {
+impl PortEntry {
     /// Connects the socket to the remote address. A wildcard socket would get the local address that the kernel
     /// considers nearest; if the remote party was shown another one, its packets would be lost, so the connection is
     /// then undone.
@@ -125,15 +125,15 @@ impl Entry {
             (Ok(_) | Err(_), _, _) => false,
         };
         if tied && hears() {
-            self.tie = Tie::To(to);
+            self.tie = PeerFilter::To(to);
         } else {
             self.loosen();
-            self.tie = Tie::Refused;
+            self.tie = PeerFilter::Refused;
         }
     }
 
     fn loosen(&mut self) {
-        self.tie = Tie::Loose;
+        self.tie = PeerFilter::Loose;
         if let Err(error) = rustix::net::connect_unspec(&self.socket) {
             tracing::warn!(%error, "a media socket cannot be disconnected");
         }
@@ -141,8 +141,10 @@ impl Entry {
 
     fn send(&self, to: SocketAddr, bytes: &[u8]) -> Result<usize, Errno> {
         let send = || match self.tie {
-            Tie::To(_) => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
-            Tie::Loose | Tie::Refused => rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &to),
+            PeerFilter::To(_) => rustix::net::send(&self.socket, bytes, SendFlags::empty()),
+            PeerFilter::Loose | PeerFilter::Refused => {
+                rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &to)
+            }
         };
         match send() {
             // The error concerned an earlier packet; this one has not been sent.
@@ -159,19 +161,19 @@ const TIME: u64 = u64::MAX - 1;
 
 /// Waker of the worker (eventfd).
 #[derive(Debug, Clone)]
-pub(super) struct Bell(Arc<Ringing>);
+pub(super) struct WorkerWaker(Arc<WakerState>);
 
 #[derive(Debug)]
-struct Ringing {
+struct WakerState {
     /// True if a wake-up is pending, so that a burst of commands takes one system call.
     rings: AtomicBool,
     event: OwnedFd,
 }
 
-impl Bell {
-    fn new() -> io::Result<Bell> {
+impl WorkerWaker {
+    fn new() -> io::Result<WorkerWaker> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Bell(Arc::new(Ringing { rings: AtomicBool::new(false), event })))
+        Ok(WorkerWaker(Arc::new(WakerState { rings: AtomicBool::new(false), event })))
     }
 
     /// Wakes the worker, now or at its next wait; the caller has queued its command before.
@@ -197,7 +199,7 @@ pub(super) const GENERATIONS: u32 = 0x7fff_ffff;
 
 /// Event data of an agent's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
+pub(super) struct AgentToken {
     /// Index of the socket.
     pub(super) slot: usize,
     /// Distinguishes the socket from earlier ones at the same index.
@@ -206,18 +208,18 @@ pub(super) struct Token {
 
 /// Decoded event.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Told {
+pub(super) enum SocketEvent {
     /// A media socket has a packet.
-    Packet(Port, Owner),
+    Packet(PortIndex, PortOwner),
     /// The readiness of an agent's socket has changed.
-    Agent(Token, State),
+    Agent(AgentToken, SocketReadiness),
     /// Sockets must be read together ([`PortSet::look`]).
     Time,
 }
 
 /// Readiness of an agent's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct SocketReadiness {
     /// Readable, or broken.
     pub(super) readable: bool,
     /// Writable, or broken.
@@ -230,10 +232,10 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(super) struct PortSet {
     epoll: Epoll,
-    bell: Bell,
+    bell: WorkerWaker,
     events: Box<[EpollEvent]>,
-    entries: Slab<Entry>,
-    together: Together,
+    entries: Slab<PortEntry>,
+    together: TickSockets,
     generation: u32,
     /// Buffer for control messages.
     control: Vec<u8>,
@@ -243,9 +245,9 @@ impl PortSet {
     /// Creates an empty set.
     pub(super) fn new() -> io::Result<PortSet> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let bell = Bell::new()?;
+        let bell = WorkerWaker::new()?;
         epoll.add(&bell.0.event, EpollEvent::new(EpollFlags::EPOLLIN, BELL))?;
-        let together = Together::new(&epoll, TIME)?;
+        let together = TickSockets::new(&epoll, TIME)?;
         Ok(PortSet {
             epoll,
             together,
@@ -258,10 +260,10 @@ impl PortSet {
     }
 
     /// Adds the sockets of an end; packets already queued cause events.
-    pub(super) fn open(&mut self, session: usize, end: EndId, sockets: EndSockets) -> io::Result<Pair> {
-        let rtp = self.add(sockets.rtp, Owner { session, end, rtcp: false })?;
-        match self.add(sockets.rtcp, Owner { session, end, rtcp: true }) {
-            Ok(rtcp) => Ok(Pair { rtp, rtcp }),
+    pub(super) fn open(&mut self, session: usize, end: EndId, sockets: EndSockets) -> io::Result<PortPair> {
+        let rtp = self.add(sockets.rtp, PortOwner { session, end, rtcp: false })?;
+        match self.add(sockets.rtcp, PortOwner { session, end, rtcp: true }) {
+            Ok(rtcp) => Ok(PortPair { rtp, rtcp }),
             Err(error) => {
                 self.close_one(rtp);
                 Err(error)
@@ -270,16 +272,16 @@ impl PortSet {
     }
 
     /// Assigns the sockets of an end to another session.
-    pub(super) fn reassign(&mut self, pair: Pair, session: usize, end: EndId) {
+    pub(super) fn reassign(&mut self, pair: PortPair, session: usize, end: EndId) {
         for (port, rtcp) in [(pair.rtp, false), (pair.rtcp, true)] {
             if let Some(entry) = self.entries.get_mut(port.0) {
-                entry.owner = Owner { session, end, rtcp };
+                entry.owner = PortOwner { session, end, rtcp };
             }
         }
     }
 
     /// Closes the sockets of an end; queued packets are lost.
-    pub(super) fn close(&mut self, pair: Pair) {
+    pub(super) fn close(&mut self, pair: PortPair) {
         self.close_one(pair.rtp);
         self.close_one(pair.rtcp);
     }
@@ -290,12 +292,12 @@ impl PortSet {
     }
 
     /// Returns the waker of the worker.
-    pub(super) fn bell(&self) -> Bell {
+    pub(super) fn bell(&self) -> WorkerWaker {
         self.bell.clone()
     }
 
     /// Registers an agent's socket for events until it is closed.
-    pub(super) fn watch(&self, socket: &impl AsFd, token: Token) -> io::Result<()> {
+    pub(super) fn watch(&self, socket: &impl AsFd, token: AgentToken) -> io::Result<()> {
         let slot = u32::try_from(token.slot).map_err(|_| io::Error::other("too many agents' sockets"))?;
         let data = AGENT | u64::from(token.generation & GENERATIONS) << 32 | u64::from(slot);
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
@@ -329,7 +331,7 @@ impl PortSet {
 
     /// Reads a socket together with others before each tick of a mixer, of which one is at `ticks_at`; `None`: as soon
     /// as a packet arrives.
-    pub(super) fn read_before(&mut self, port: Port, ticks_at: Option<Instant>) -> io::Result<()> {
+    pub(super) fn read_before(&mut self, port: PortIndex, ticks_at: Option<Instant>) -> io::Result<()> {
         let Some(entry) = self.entries.get_mut(port.0).filter(|entry| entry.is_together != ticks_at.is_some()) else {
             return Ok(());
         };
@@ -356,27 +358,27 @@ impl PortSet {
     }
 
     /// Returns the n-th event; `None` if its socket was closed meanwhile.
-    pub(super) fn event(&self, n: usize) -> Option<Told> {
+    pub(super) fn event(&self, n: usize) -> Option<SocketEvent> {
         let event = self.events.get(n)?;
         let data = event.data();
         let (at, generation) = ((data & 0xffff_ffff) as usize, (data >> 32) as u32 & GENERATIONS);
         if data & AGENT == 0 {
             let entry = self.entries.get(at).filter(|entry| entry.generation == generation)?;
-            return Some(Told::Packet(Port(at), entry.owner));
+            return Some(SocketEvent::Packet(PortIndex(at), entry.owner));
         }
         if data >= TIME {
-            return (data == TIME).then_some(Told::Time);
+            return (data == TIME).then_some(SocketEvent::Time);
         }
         let broken = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
         let flags = event.events();
         let ended = flags.intersects(EpollFlags::EPOLLRDHUP | broken);
         let readable = ended || flags.intersects(EpollFlags::EPOLLIN);
         let writable = flags.intersects(EpollFlags::EPOLLOUT | broken);
-        Some(Told::Agent(Token { slot: at, generation }, State { readable, writable, ended }))
+        Some(SocketEvent::Agent(AgentToken { slot: at, generation }, SocketReadiness { readable, writable, ended }))
     }
 
     /// Receives one packet. An error concerns only this socket: an ICMP error for an earlier send, or no packet.
-    pub(super) fn receive(&self, port: Port, packet: &mut PacketBuf) -> io::Result<SocketAddr> {
+    pub(super) fn receive(&self, port: PortIndex, packet: &mut PacketBuf) -> io::Result<SocketAddr> {
         let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
         let (len, _, source) = rustix::net::recvfrom(&entry.socket, packet.receive_area(), RecvFlags::empty())?;
         packet.set_len(len);
@@ -384,7 +386,7 @@ impl PortSet {
     }
 
     /// Requests the number of dropped packets with the next packet of a socket.
-    pub(super) fn ask(&mut self, port: Port) {
+    pub(super) fn ask(&mut self, port: PortIndex) {
         if let Some(entry) = self.entries.get_mut(port.0) {
             entry.asks = true;
         }
@@ -395,7 +397,7 @@ impl PortSet {
     /// packet.
     pub(super) fn receive_with_word(
         &mut self,
-        port: Port,
+        port: PortIndex,
         packet: &mut PacketBuf,
     ) -> Option<(SocketAddr, Option<u32>)> {
         let entry = self.entries.get_mut(port.0).filter(|entry| entry.asks || entry.is_together)?;
@@ -407,14 +409,14 @@ impl PortSet {
     }
 
     /// Reads the pending ICMP errors of a socket; calls `tell` with the destination of each undelivered packet.
-    pub(super) fn unreachable(&mut self, port: Port, tell: impl FnMut(SocketAddr, Undelivered)) {
+    pub(super) fn unreachable(&mut self, port: PortIndex, tell: impl FnMut(SocketAddr, IcmpError)) {
         if let Some(entry) = self.entries.get(port.0) {
             trouble::unreachable(&entry.socket, &mut self.control, tell);
         }
     }
 
     /// Discards one packet.
-    pub(super) fn discard(&self, port: Port) {
+    pub(super) fn discard(&self, port: PortIndex) {
         if let Some(entry) = self.entries.get(port.0) {
             // The packet is not wanted, so the result is ignored.
             let _ = entry.socket.recv_from(&mut [0]);
@@ -422,12 +424,12 @@ impl PortSet {
     }
 
     /// Sends one packet. With `locked` only packets from `to` are accepted, so the socket is connected to it.
-    pub(super) fn send(&mut self, port: Port, to: SocketAddr, locked: bool, packet: &PacketBuf) -> io::Result<()> {
+    pub(super) fn send(&mut self, port: PortIndex, to: SocketAddr, locked: bool, packet: &PacketBuf) -> io::Result<()> {
         let entry = self.entries.get_mut(port.0).ok_or(io::ErrorKind::NotConnected)?;
         match entry.tie {
-            Tie::Loose if locked => entry.tie(to),
-            Tie::To(far) if far != to || !locked => entry.loosen(),
-            Tie::Loose | Tie::To(_) | Tie::Refused => {}
+            PeerFilter::Loose if locked => entry.tie(to),
+            PeerFilter::To(far) if far != to || !locked => entry.loosen(),
+            PeerFilter::Loose | PeerFilter::To(_) | PeerFilter::Refused => {}
         }
         entry.send(to, packet.data())?;
         Ok(())
@@ -435,35 +437,35 @@ impl PortSet {
 
     /// Accepts packets from any address again, because a negotiation may have opened the latch. `shown` is our address
     /// that the remote party was shown.
-    pub(super) fn untie(&mut self, pair: Pair, shown: Option<IpAddr>) {
+    pub(super) fn untie(&mut self, pair: PortPair, shown: Option<IpAddr>) {
         self.loosen(pair);
         for port in [pair.rtp, pair.rtcp] {
             let Some(entry) = self.entries.get_mut(port.0) else { continue };
-            (entry.shown, entry.tie) = (shown, Tie::Loose);
+            (entry.shown, entry.tie) = (shown, PeerFilter::Loose);
         }
     }
 
     /// Accepts packets from any address temporarily, because the remote address may change.
-    pub(super) fn loosen(&mut self, pair: Pair) {
+    pub(super) fn loosen(&mut self, pair: PortPair) {
         for port in [pair.rtp, pair.rtcp] {
-            if let Some(entry) = self.entries.get_mut(port.0).filter(|entry| matches!(entry.tie, Tie::To(_))) {
+            if let Some(entry) = self.entries.get_mut(port.0).filter(|entry| matches!(entry.tie, PeerFilter::To(_))) {
                 entry.loosen();
             }
         }
     }
 
-    fn add(&mut self, socket: UdpSocket, owner: Owner) -> io::Result<Port> {
+    fn add(&mut self, socket: UdpSocket, owner: PortOwner) -> io::Result<PortIndex> {
         self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         let generation = self.generation;
         let vacant = self.entries.vacant_entry();
-        let port = Port(vacant.key());
+        let port = PortIndex(vacant.key());
         u32::try_from(port.0).map_err(|_| io::Error::other("too many media sockets"))?;
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, carried(generation, port)))?;
-        vacant.insert(Entry {
+        vacant.insert(PortEntry {
             socket,
             owner,
             generation,
-            tie: Tie::Loose,
+            tie: PeerFilter::Loose,
             shown: None,
             asks: false,
             is_together: false,
@@ -471,7 +473,7 @@ impl PortSet {
         Ok(port)
     }
 
-    fn close_one(&mut self, port: Port) {
+    fn close_one(&mut self, port: PortIndex) {
         // Closing a socket removes it from its epoll.
         if self.entries.try_remove(port.0).is_some_and(|entry| entry.is_together) {
             self.together.forget();
@@ -480,7 +482,7 @@ impl PortSet {
 }
 
 /// Returns the event data of a media socket.
-fn carried(generation: u32, port: Port) -> u64 {
+fn carried(generation: u32, port: PortIndex) -> u64 {
     u64::from(generation) << 32 | port.0 as u64
 }
 
@@ -519,7 +521,7 @@ mod tests {
     use super::*;
     use trunkgate_conference::limits::FRAME;
 
-    fn open(ports: &mut PortSet, session: usize, end: EndId, at: SocketAddr) -> io::Result<Pair> {
+    fn open(ports: &mut PortSet, session: usize, end: EndId, at: SocketAddr) -> io::Result<PortPair> {
         ports.open(session, end, EndSockets::bind(at)?)
     }
 
@@ -565,7 +567,7 @@ mod tests {
             phone.send_to(b"one", at).unwrap();
             phone.send_to(b"two", at).unwrap();
             assert!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
-            assert!(matches!(ports.event(0), Some(Told::Time)));
+            assert!(matches!(ports.event(0), Some(SocketEvent::Time)));
             for expected in [b"one", b"two"] {
                 assert_eq!(ports.look().unwrap(), 1);
                 let (port, owner) = packet_of(&ports);
@@ -619,12 +621,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut far = listener.accept().unwrap().0;
-        let token = Token { slot: 3, generation: 9 };
+        let token = AgentToken { slot: 3, generation: 9 };
         ports.watch(&near, token).unwrap();
         let mut told = || {
             assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
             match ports.event(0) {
-                Some(Told::Agent(of, state)) if of == token => (state.readable, state.writable, state.ended),
+                Some(SocketEvent::Agent(of, state)) if of == token => (state.readable, state.writable, state.ended),
                 other => panic!("{other:?}"),
             }
         };
@@ -635,9 +637,9 @@ mod tests {
         assert_eq!(told(), (true, true, true));
     }
 
-    fn packet_of(ports: &PortSet) -> (Port, Owner) {
+    fn packet_of(ports: &PortSet) -> (PortIndex, PortOwner) {
         match ports.event(0) {
-            Some(Told::Packet(port, owner)) => (port, owner),
+            Some(SocketEvent::Packet(port, owner)) => (port, owner),
             other => panic!("{other:?}"),
         }
     }

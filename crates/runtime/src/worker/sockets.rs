@@ -9,19 +9,19 @@ use trunkgate_media::EndId;
 use trunkgate_media::agent::Stream;
 
 use super::agent_connect::OpenSocket;
-use super::agent_socket::{Leaving, Progress, Socket};
-use super::port_set::{GENERATIONS, PortSet, State, Token};
+use super::agent_socket::{AgentSocket, CloseProgress, ClosingHandshake};
+use super::port_set::{AgentToken, GENERATIONS, PortSet, SocketReadiness};
 
 /// Index of a socket, reused after the socket is closed.
-pub(super) type Slot = usize;
+pub(super) type SocketIndex = usize;
 
 #[derive(Debug)]
-struct Seat {
-    socket: Socket,
+struct SocketEntry {
+    socket: AgentSocket,
     /// Index of the session in its worker, and the end.
     owner: (usize, EndId),
     /// Closing handshake, after the session has released the socket.
-    leaving: Option<Leaving>,
+    leaving: Option<ClosingHandshake>,
     /// Distinguishes events of this socket from those of an earlier one at the same index.
     generation: u32,
     /// True if it is queued for reading.
@@ -32,28 +32,33 @@ struct Seat {
 
 /// All agents' sockets of a worker.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
-    seats: Slab<Seat>,
-    to_read: VecDeque<(Slot, u32)>,
-    alarms: BTreeSet<(Instant, Slot)>,
+pub(super) struct AgentSockets {
+    seats: Slab<SocketEntry>,
+    to_read: VecDeque<(SocketIndex, u32)>,
+    alarms: BTreeSet<(Instant, SocketIndex)>,
     generation: u32,
 }
 
-impl Sockets {
+impl AgentSockets {
     /// Adds an open socket for an end of a session.
-    pub(super) fn add(&mut self, ports: &PortSet, owner: (usize, EndId), open: Box<OpenSocket>) -> io::Result<Slot> {
+    pub(super) fn add(
+        &mut self,
+        ports: &PortSet,
+        owner: (usize, EndId),
+        open: Box<OpenSocket>,
+    ) -> io::Result<SocketIndex> {
         self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         let (vacant, generation) = (self.seats.vacant_entry(), self.generation);
         let slot = vacant.key();
-        ports.watch(open.get_ref().get_ref(), Token { slot, generation })?;
-        let socket = Socket::new(*open);
-        vacant.insert(Seat { socket, owner, leaving: None, generation, queued: false, alarm: None });
+        ports.watch(open.get_ref().get_ref(), AgentToken { slot, generation })?;
+        let socket = AgentSocket::new(*open);
+        vacant.insert(SocketEntry { socket, owner, leaving: None, generation, queued: false, alarm: None });
         self.queue(slot);
         Ok(slot)
     }
 
     /// Closes a socket.
-    pub(super) fn remove(&mut self, slot: Slot) {
+    pub(super) fn remove(&mut self, slot: SocketIndex) {
         if let Some(seat) = self.seats.try_remove(slot)
             && let Some(at) = seat.alarm
         {
@@ -62,17 +67,17 @@ impl Sockets {
     }
 
     /// Returns the socket of an end in conversation.
-    pub(super) fn talking(&mut self, slot: Slot) -> Option<&mut Socket> {
+    pub(super) fn talking(&mut self, slot: SocketIndex) -> Option<&mut AgentSocket> {
         self.seats.get_mut(slot).filter(|seat| seat.leaving.is_none()).map(|seat| &mut seat.socket)
     }
 
     /// Returns the owner: index of the session in its worker, and the end.
-    pub(super) fn owner(&self, slot: Slot) -> Option<(usize, EndId)> {
+    pub(super) fn owner(&self, slot: SocketIndex) -> Option<(usize, EndId)> {
         self.seats.get(slot).filter(|seat| seat.leaving.is_none()).map(|seat| seat.owner)
     }
 
     /// Handles a readiness event; returns the session that may write now, if any.
-    pub(super) fn awake(&mut self, token: Token, state: State) -> Option<usize> {
+    pub(super) fn awake(&mut self, token: AgentToken, state: SocketReadiness) -> Option<usize> {
         let seat = self.seats.get_mut(token.slot).filter(|seat| seat.generation == token.generation)?;
         seat.socket.awake(state);
         let (session, has_left) = (seat.owner.0, seat.leaving.is_some());
@@ -83,7 +88,7 @@ impl Sockets {
     }
 
     /// Queues a socket for reading, unless it is paused.
-    pub(super) fn queue(&mut self, slot: Slot) {
+    pub(super) fn queue(&mut self, slot: SocketIndex) {
         if let Some(seat) = self.seats.get_mut(slot)
             && !seat.queued
             && (seat.alarm.is_none() || seat.leaving.is_some())
@@ -94,7 +99,7 @@ impl Sockets {
     }
 
     /// Returns the next socket to read.
-    pub(super) fn next_to_read(&mut self) -> Option<Slot> {
+    pub(super) fn next_to_read(&mut self) -> Option<SocketIndex> {
         while let Some((slot, generation)) = self.to_read.pop_front() {
             if let Some(seat) = self.seats.get_mut(slot).filter(|seat| seat.generation == generation) {
                 seat.queued = false;
@@ -110,7 +115,7 @@ impl Sockets {
     }
 
     /// Pauses a socket until a time.
-    pub(super) fn rest(&mut self, slot: Slot, until: Instant) {
+    pub(super) fn rest(&mut self, slot: SocketIndex, until: Instant) {
         if let Some(seat) = self.seats.get_mut(slot) {
             let before = seat.alarm.replace(until);
             before.map(|at| self.alarms.remove(&(at, slot)));
@@ -135,16 +140,16 @@ impl Sockets {
     }
 
     /// Releases the socket of an end, to send the remaining data of its conversation and close.
-    pub(super) fn see_off(&mut self, slot: Slot, stream: Box<Stream>) {
-        self.leave(slot, Leaving::with(stream));
+    pub(super) fn see_off(&mut self, slot: SocketIndex, stream: Box<Stream>) {
+        self.leave(slot, ClosingHandshake::with(stream));
     }
 
     /// Releases a socket closed by the agent, to send our close frame and close.
-    pub(super) fn answer_close(&mut self, now: Instant, slot: Slot) {
-        self.leave(slot, Leaving::after_close(now));
+    pub(super) fn answer_close(&mut self, now: Instant, slot: SocketIndex) {
+        self.leave(slot, ClosingHandshake::after_close(now));
     }
 
-    fn leave(&mut self, slot: Slot, leaving: Leaving) {
+    fn leave(&mut self, slot: SocketIndex, leaving: ClosingHandshake) {
         if let Some(seat) = self.seats.get_mut(slot) {
             seat.leaving = Some(leaving);
             self.queue(slot);
@@ -152,12 +157,12 @@ impl Sockets {
     }
 
     /// Continues the closing handshake of a socket, or closes it; returns false if a session owns the socket.
-    pub(super) fn see_on(&mut self, now: Instant, slot: Slot) -> bool {
-        let Some(Seat { leaving: Some(leaving), socket, .. }) = self.seats.get_mut(slot) else { return false };
+    pub(super) fn see_on(&mut self, now: Instant, slot: SocketIndex) -> bool {
+        let Some(SocketEntry { leaving: Some(leaving), socket, .. }) = self.seats.get_mut(slot) else { return false };
         match leaving.go_on(now, socket) {
-            Progress::Over => self.remove(slot),
-            Progress::Again => self.queue(slot),
-            Progress::Later(at) => self.rest(slot, at),
+            CloseProgress::Over => self.remove(slot),
+            CloseProgress::Again => self.queue(slot),
+            CloseProgress::Later(at) => self.rest(slot, at),
         }
         true
     }

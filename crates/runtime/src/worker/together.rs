@@ -25,7 +25,7 @@ const SOCKETS_IN_TIME: usize = 500;
 
 /// Sockets that are read together, identified by their event data.
 #[derive(Debug)]
-pub(super) struct Together {
+pub(super) struct TickSockets {
     epoll: Epoll,
     timer: TimerFd,
     sockets: usize,
@@ -33,15 +33,16 @@ pub(super) struct Together {
     watched: Option<Instant>,
 }
 
-impl Together {
+impl TickSockets {
     /// Creates an empty set. A due read is an event of `main` with the data `time`.
-    pub(super) fn new(main: &Epoll, time: u64) -> io::Result<Together> {
+    pub(super) fn new(main: &Epoll, time: u64) -> io::Result<TickSockets> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         main.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, time))?;
         main.add(&epoll.0, EpollEvent::new(EpollFlags::empty(), time))?;
-        Ok(Together { epoll, timer, sockets: 0, watched: None })
+        Ok(TickSockets { epoll, timer, sockets: 0, watched: None })
     }
+
     /// Adds a socket with events that carry `data`; `ticks_at` is a tick of its mixer, and all mixers tick together.
     pub(super) fn add(&mut self, socket: &UdpSocket, data: u64, ticks_at: Instant) -> io::Result<()> {
         setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
@@ -51,6 +52,7 @@ impl Together {
         self.timer.set(Expiration::IntervalDelayed(first.into(), FRAME.into()), TimerSetTimeFlags::empty())?;
         Ok(())
     }
+
     /// Removes a socket.
     pub(super) fn remove(&mut self, socket: &UdpSocket) -> io::Result<()> {
         self.forget();
@@ -58,6 +60,7 @@ impl Together {
         setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
         Ok(())
     }
+
     /// Removes a closed socket from the count.
     pub(super) fn forget(&mut self) {
         self.sockets = self.sockets.saturating_sub(1);
@@ -66,6 +69,7 @@ impl Together {
             let _ = self.timer.unset();
         }
     }
+
     /// Starts to watch the sockets by `main`, if the timer has expired.
     pub(super) fn begin(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
         // Reading the timer clears its event; for a socket's event there is nothing to read.
@@ -75,6 +79,7 @@ impl Together {
         }
         Ok(())
     }
+
     /// Stops watching the sockets after the tick.
     pub(super) fn end(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
         if self.watched.is_some_and(|watched| watched.elapsed() >= lead(self.sockets)) {
@@ -83,6 +88,7 @@ impl Together {
         }
         Ok(())
     }
+
     /// Polls the sockets for packets; never blocks.
     pub(super) fn look(&self, events: &mut [EpollEvent]) -> io::Result<usize> {
         Ok(self.epoll.wait(events, EpollTimeout::ZERO)?)

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
-use trunkgate_media::Undelivered;
+use trunkgate_media::IcmpError;
 
 use crate::transport::is_about_size;
 
@@ -24,7 +24,7 @@ pub(super) fn room() -> Vec<u8> {
 
 /// Reads errors from the socket's queue, where they would take room from packets; calls `tell` with the destination of
 /// each, except for errors that only concern the size.
-pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl FnMut(SocketAddr, Undelivered)) {
+pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl FnMut(SocketAddr, IcmpError)) {
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     for _ in 0..ERRORS_PER_TURN {
         let mut quoted = [0; 1];
@@ -33,17 +33,17 @@ pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl
         let messages: Vec<ControlMessageOwned> = entry.cmsgs().into_iter().flatten().collect();
         let about_size = messages.iter().any(is_about_size);
         if let Some(to) = entry.address.and_then(socket_address).filter(|_| !about_size) {
-            tell(to, messages.iter().find_map(undelivered).unwrap_or(Undelivered::Port));
+            tell(to, messages.iter().find_map(undelivered).unwrap_or(IcmpError::Port));
         }
     }
 }
 
 /// Classifies an ICMP error: destination unreachable (RFC 792, RFC 1812 §5.2.7.1; RFC 4443 §3.1).
-fn undelivered(message: &ControlMessageOwned) -> Option<Undelivered> {
+fn undelivered(message: &ControlMessageOwned) -> Option<IcmpError> {
     if let ControlMessageOwned::Ipv4RecvErr(error, _) = message {
         // Local failures, such as a failed address resolution (ARP), are reported with the same codes.
         return Some(if error.ee_errno == Errno::EHOSTUNREACH as u32 && error.ee_type != UNREACHABLE_V4 {
-            Undelivered::Host
+            IcmpError::Host
         } else {
             of_v4(error.ee_code)
         });
@@ -55,22 +55,22 @@ fn undelivered(message: &ControlMessageOwned) -> Option<Undelivered> {
 }
 
 /// Classifies an ICMPv4 code (RFC 792, RFC 1812 §5.2.7.1).
-const fn of_v4(code: u8) -> Undelivered {
+const fn of_v4(code: u8) -> IcmpError {
     match code {
-        0 | 5 | 6 | 8 | 11 => Undelivered::Network,
-        1 | 7 | 12 => Undelivered::Host,
-        9 | 10 | 13 => Undelivered::Forbidden,
-        _ => Undelivered::Port,
+        0 | 5 | 6 | 8 | 11 => IcmpError::Network,
+        1 | 7 | 12 => IcmpError::Host,
+        9 | 10 | 13 => IcmpError::Forbidden,
+        _ => IcmpError::Port,
     }
 }
 
 /// Classifies an ICMPv6 code (RFC 4443 §3.1).
-const fn of_v6(code: u8) -> Undelivered {
+const fn of_v6(code: u8) -> IcmpError {
     match code {
-        0 | 2 => Undelivered::Network,
-        1 | 5 | 6 => Undelivered::Forbidden,
-        3 => Undelivered::Host,
-        _ => Undelivered::Port,
+        0 | 2 => IcmpError::Network,
+        1 | 5 | 6 => IcmpError::Forbidden,
+        3 => IcmpError::Host,
+        _ => IcmpError::Port,
     }
 }
 
@@ -100,28 +100,28 @@ mod tests {
     #[test]
     fn codes_are_told_apart_in_both_families() {
         for (code, told) in [
-            (0, Undelivered::Network),
-            (1, Undelivered::Host),
-            (3, Undelivered::Port),
-            (9, Undelivered::Forbidden),
-            (11, Undelivered::Network),
-            (12, Undelivered::Host),
-            (13, Undelivered::Forbidden),
+            (0, IcmpError::Network),
+            (1, IcmpError::Host),
+            (3, IcmpError::Port),
+            (9, IcmpError::Forbidden),
+            (11, IcmpError::Network),
+            (12, IcmpError::Host),
+            (13, IcmpError::Forbidden),
         ] {
             let error = error(Errno::EHOSTUNREACH, UNREACHABLE_V4, code);
             assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(error, None)), Some(told), "IPv4 {code}");
         }
         // An ARP failure has no ICMP code.
         let own = error(Errno::EHOSTUNREACH, 0, 0);
-        assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(own, None)), Some(Undelivered::Host));
+        assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(own, None)), Some(IcmpError::Host));
         for (code, told) in [
-            (0, Undelivered::Network),
-            (1, Undelivered::Forbidden),
-            (2, Undelivered::Network),
-            (3, Undelivered::Host),
-            (4, Undelivered::Port),
-            (5, Undelivered::Forbidden),
-            (6, Undelivered::Forbidden),
+            (0, IcmpError::Network),
+            (1, IcmpError::Forbidden),
+            (2, IcmpError::Network),
+            (3, IcmpError::Host),
+            (4, IcmpError::Port),
+            (5, IcmpError::Forbidden),
+            (6, IcmpError::Forbidden),
         ] {
             let error = error(Errno::EHOSTUNREACH, 1, code);
             assert_eq!(undelivered(&ControlMessageOwned::Ipv6RecvErr(error, None)), Some(told), "IPv6 {code}");
@@ -137,6 +137,6 @@ mod tests {
         let mut told = Vec::new();
         // On loopback the error arrives before the send returns.
         unreachable(&socket, &mut room(), |to, how| told.push((to, how)));
-        assert_eq!(told, [(closed, Undelivered::Port)]);
+        assert_eq!(told, [(closed, IcmpError::Port)]);
     }
 }

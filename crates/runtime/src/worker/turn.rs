@@ -13,19 +13,19 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
-    Command, Counter, DropReason, EndId, EndSpec, Event, MediaId, PacketBuf, PacketPool, Recorded, RecordingId,
-    Session, Transmit, WorkerCounters,
+    Counter, DropReason, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, MediaTransmit, PacketBuf, PacketPool,
+    Recorded, RecordingId, Session, WorkerCounters,
 };
 
-use super::agents::Door;
-use super::connector::{News, WayIn};
-use super::copies::Copies;
-use super::deadlines::{Deadlines, Due};
-use super::gathering::Gathering;
-use super::port_set::{EndSockets, Owner, Pair, Port, PortSet, Told};
-use super::sockets::Sockets;
+use super::agents::AgentConnection;
+use super::connector::{ConnectResult, ConnectorHandle};
+use super::copies::CopySender;
+use super::deadlines::{Deadlines, SessionDeadline};
+use super::gathering::AgentEventRate;
+use super::port_set::{EndSockets, PortIndex, PortOwner, PortPair, PortSet, SocketEvent};
+use super::sockets::AgentSockets;
 use crate::transport::unsent;
-use trunkgate_delivery::sinks::recordings::{Block, Recordings};
+use trunkgate_delivery::sinks::recordings::{FrameBlock, RecordingsHandle};
 
 /// Maximum number of commands per turn, so that packets do not wait for a burst.
 const COMMANDS_PER_TURN: usize = 32;
@@ -43,48 +43,50 @@ const PACKETS_PER_SAMPLE: u32 = 64;
 
 /// Command to a worker.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum WorkerCommand {
     /// Command for one of its sessions.
-    Session(MediaId, Command),
+    Session(MediaId, MediaCommand),
     /// New end of one of its sessions, with its sockets.
     AddEnd(MediaId, EndId, EndSpec, EndSockets),
     /// Recording writer.
-    RecordBy(Recordings),
+    RecordBy(RecordingsHandle),
     /// Stop.
     Stop,
 }
 
 /// Session with its sockets.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveSession {
     pub(super) id: MediaId,
     pub(super) session: Session,
     /// RTP ends: id, RTP port, sockets.
-    pub(super) ends: Vec<(EndId, u16, Pair)>,
+    pub(super) ends: Vec<(EndId, u16, PortPair)>,
     /// Agents with the states of their connections.
-    pub(super) doors: Vec<Door>,
+    pub(super) doors: Vec<AgentConnection>,
     /// Recordings in progress.
     pub(super) recordings: Vec<RecordingId>,
     /// True if the session is queued to serve its agents.
     pub(super) is_to_be_served: bool,
     /// Deadline of the session.
-    pub(super) due: Due,
+    pub(super) due: SessionDeadline,
 }
 
-impl Live {
+impl LiveSession {
     /// Forwards the session's events.
-    pub(super) fn tell_all(&mut self, events: &UnboundedSender<(MediaId, Event)>) {
+    pub(super) fn tell_all(&mut self, events: &UnboundedSender<(MediaId, MediaEvent)>) {
         while let Some(event) = self.session.poll_output() {
             // The receiver is gone when the process ends.
             let _ = events.send((self.id, event));
         }
     }
+
     /// Returns the sockets of an end.
-    pub(super) fn pair(&self, end: EndId) -> Option<Pair> {
+    pub(super) fn pair(&self, end: EndId) -> Option<PortPair> {
         self.ends.iter().find(|(name, _, _)| *name == end).map(|(_, _, pair)| *pair)
     }
+
     /// Sends a packet through the socket of its end.
-    fn send(&self, ports: &mut PortSet, transmit: Transmit, packet: &PacketBuf) {
+    fn send(&self, ports: &mut PortSet, transmit: MediaTransmit, packet: &PacketBuf) {
         let port = self.pair(transmit.via).map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
         let sent = port.map(|port| ports.send(port, transmit.to, transmit.locked, packet));
         match sent {
@@ -97,47 +99,47 @@ impl Live {
 
 /// State of one worker; only the counters are shared.
 #[derive(Debug)]
-pub(super) struct Worker {
+pub(super) struct MediaWorker {
     pub(super) ports: PortSet,
-    pub(super) sessions: Slab<Live>,
+    pub(super) sessions: Slab<LiveSession>,
     /// Session index by id, for commands; a packet finds its session by its socket.
     pub(super) by_id: FxHashMap<MediaId, usize>,
     pub(super) counters: Arc<WorkerCounters>,
-    pub(super) events: UnboundedSender<(MediaId, Event)>,
+    pub(super) events: UnboundedSender<(MediaId, MediaEvent)>,
     /// Session for which code is running, to be ended if it panics.
     pub(super) at_work: Option<usize>,
     /// Access to the connector thread.
-    pub(super) way_in: WayIn,
+    pub(super) way_in: ConnectorHandle,
     /// Sockets of agents.
-    pub(super) sockets: Sockets,
+    pub(super) sockets: AgentSockets,
     /// Sessions with agents to be served at the end of the turn.
     pub(super) to_serve: VecDeque<usize>,
     pub(super) next_socket: u64,
     /// Bytes held for agents in the whole edge.
     pub(super) held: Arc<Counter>,
     /// Recording writer, once set.
-    pub(super) recordings: Option<Recordings>,
-    inbox: UnboundedReceiver<News>,
+    pub(super) recordings: Option<RecordingsHandle>,
+    inbox: UnboundedReceiver<ConnectResult>,
     /// Number of processed events of this turn.
     heard: usize,
     deadlines: Deadlines,
-    gathering: Gathering,
-    copies: Copies,
+    gathering: AgentEventRate,
+    copies: CopySender,
     pool: PacketPool,
     until_sample: u32,
     /// True if the joint read is due in this turn.
     is_time: bool,
 }
 
-impl Worker {
+impl MediaWorker {
     pub(super) fn new(
         ports: PortSet,
         counters: Arc<WorkerCounters>,
         held: Arc<Counter>,
-        events: UnboundedSender<(MediaId, Event)>,
-        (way_in, inbox): (WayIn, UnboundedReceiver<News>),
-    ) -> Worker {
-        Worker {
+        events: UnboundedSender<(MediaId, MediaEvent)>,
+        (way_in, inbox): (ConnectorHandle, UnboundedReceiver<ConnectResult>),
+    ) -> MediaWorker {
+        MediaWorker {
             ports,
             sessions: Slab::new(),
             by_id: FxHashMap::default(),
@@ -145,7 +147,7 @@ impl Worker {
             events,
             at_work: None,
             way_in,
-            sockets: Sockets::default(),
+            sockets: AgentSockets::default(),
             to_serve: VecDeque::new(),
             next_socket: 0,
             held,
@@ -153,8 +155,8 @@ impl Worker {
             inbox,
             heard: 0,
             deadlines: Deadlines::default(),
-            gathering: Gathering::new(Instant::now()),
-            copies: Copies::default(),
+            gathering: AgentEventRate::new(Instant::now()),
+            copies: CopySender::default(),
             pool: PacketPool::new(WORKER_PACKET_BUFFERS),
             until_sample: PACKETS_PER_SAMPLE,
             is_time: false,
@@ -162,7 +164,7 @@ impl Worker {
     }
 
     /// Runs turns until it receives the stop command.
-    pub(super) fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+    pub(super) fn run(mut self, mut orders: UnboundedReceiver<WorkerCommand>) {
         while !self.turn(&mut orders) {
             self.counters.turns.add_alone(1);
         }
@@ -170,7 +172,7 @@ impl Worker {
     }
 
     /// Makes one turn: waits for packets, agents, commands and the next deadline; returns true if the worker must end.
-    fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
+    fn turn(&mut self, orders: &mut UnboundedReceiver<WorkerCommand>) -> bool {
         let now = Instant::now();
         self.correct_deadlines(now);
         let next = [self.deadlines.next(), self.copies.due(), self.sockets.next_alarm()];
@@ -207,12 +209,12 @@ impl Worker {
             }
             // Received audio is passed to agents before the packets made by the edge are sent.
             if !self.to_serve.is_empty() {
-                self.guarded(Worker::serve_all);
+                self.guarded(MediaWorker::serve_all);
             }
-            self.guarded(Worker::call_due);
+            self.guarded(MediaWorker::call_due);
             // A worker that only relays has no cost for agents.
             if self.agents_wait() || self.sockets.next_alarm().is_some() {
-                self.guarded(Worker::turn_to_agents);
+                self.guarded(MediaWorker::turn_to_agents);
             }
         }
         over
@@ -220,16 +222,16 @@ impl Worker {
 
     /// Executes a command and some further ones; returns true if one of them, or the end of the channel, ends the
     /// worker.
-    fn obey_all(&mut self, first: Option<Order>, orders: &mut UnboundedReceiver<Order>) -> bool {
+    fn obey_all(&mut self, first: Option<WorkerCommand>, orders: &mut UnboundedReceiver<WorkerCommand>) -> bool {
         let mut next = first;
         for taken in 1.. {
             match next {
-                Some(Order::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
-                Some(Order::AddEnd(id, end, spec, sockets)) => {
+                Some(WorkerCommand::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
+                Some(WorkerCommand::AddEnd(id, end, spec, sockets)) => {
                     self.guarded(|worker, now| worker.add_end(now, id, (end, spec), sockets));
                 }
-                Some(Order::RecordBy(recordings)) => self.recordings = Some(recordings),
-                Some(Order::Stop) | None => return true,
+                Some(WorkerCommand::RecordBy(recordings)) => self.recordings = Some(recordings),
+                Some(WorkerCommand::Stop) | None => return true,
             }
             if taken == COMMANDS_PER_TURN {
                 break;
@@ -244,7 +246,7 @@ impl Worker {
     }
 
     /// Runs a part of a turn; a panic ends only the session that caused it.
-    fn guarded(&mut self, part: impl FnOnce(&mut Worker, Instant)) {
+    fn guarded(&mut self, part: impl FnOnce(&mut MediaWorker, Instant)) {
         let now = Instant::now();
         self.at_work = None;
         if catch_unwind(AssertUnwindSafe(|| part(self, now))).is_err() {
@@ -273,15 +275,15 @@ impl Worker {
             let n = self.heard;
             self.heard += 1;
             let (port, owner) = match self.ports.event(n) {
-                Some(Told::Packet(port, owner)) => (port, owner),
-                Some(Told::Agent(token, state)) => {
+                Some(SocketEvent::Packet(port, owner)) => (port, owner),
+                Some(SocketEvent::Agent(token, state)) => {
                     self.gathering.count();
                     if let Some(session) = self.sockets.awake(token, state) {
                         self.serve_later(session);
                     }
                     continue;
                 }
-                Some(Told::Time) => {
+                Some(SocketEvent::Time) => {
                     self.is_time = true;
                     continue;
                 }
@@ -304,7 +306,7 @@ impl Worker {
     }
 
     /// Relays one packet: receive, process in the session, send from the same buffer.
-    fn relay(&mut self, now: Instant, port: Port, owner: Owner, packet: &mut PacketBuf) {
+    fn relay(&mut self, now: Instant, port: PortIndex, owner: PortOwner, packet: &mut PacketBuf) {
         let Some(source) = self.take_in(port, owner, packet) else { return };
         let Some(live) = self.sessions.get_mut(owner.session) else { return };
         if let Some(transmit) = live.session.handle_packet(now, owner.end, owner.rtcp, source, packet) {
@@ -316,7 +318,7 @@ impl Worker {
             if self.until_sample == 0 {
                 self.until_sample = PACKETS_PER_SAMPLE;
                 // Measured from the wake-up, so that the wait behind other packets of the turn counts.
-                self.counters.relay.take(&RELAY_BOUNDS_US, now.elapsed());
+                self.counters.relay.record_duration(&RELAY_BOUNDS_US, now.elapsed());
             }
         }
         self.gather_copies(now, owner.session);
@@ -325,7 +327,7 @@ impl Worker {
     }
 
     /// Receives one packet; if there is none, reads the ICMP errors that caused the event.
-    fn take_in(&mut self, port: Port, owner: Owner, packet: &mut PacketBuf) -> Option<SocketAddr> {
+    fn take_in(&mut self, port: PortIndex, owner: PortOwner, packet: &mut PacketBuf) -> Option<SocketAddr> {
         if let Some((source, dropped)) = self.ports.receive_with_word(port, packet) {
             if let (Some(dropped), Some(live)) = (dropped, self.sessions.get(owner.session)) {
                 live.session.set_unread(owner.end, dropped.into());
@@ -356,12 +358,12 @@ impl Worker {
     /// Passes recorded frames of a session to the writer; never blocks. Frames that the writer refuses leave a gap.
     pub(super) fn gather_recordings(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at).filter(|live| !live.recordings.is_empty()) else { return };
-        let Live { session, recordings: open, .. } = live;
+        let LiveSession { session, recordings: open, .. } = live;
         let Some(writer) = &self.recordings else { return };
         session.drain_recordings(|recording, piece| match piece {
             Recorded::Audio { first, samples } => {
                 // The refusal is counted by the writer.
-                let _ = writer.write(Block { recording, first, samples: samples.into() });
+                let _ = writer.write(FrameBlock { recording, first, samples: samples.into() });
             }
             Recorded::End { sound, .. } => {
                 open.retain(|each| *each != recording);
@@ -461,55 +463,59 @@ impl Worker {
 mod tests {
     use std::net::UdpSocket;
 
-    use trunkgate_media::conference::{Frame, Rate, ring};
-    use trunkgate_media::{Coding, EndCounters, RemoteSpec, SeatSpec, TapSpec, WireSpec};
+    use trunkgate_media::conference::{RingFrame, SamplingRate, ring};
+    use trunkgate_media::{EndCounters, MixerPortSpec, PayloadCodec, RemoteSpec, TapSpec, WireSpec};
 
     use tokio::sync::mpsc::unbounded_channel;
 
-    use super::super::connector::Connector;
+    use super::super::connector::AgentConnector;
     use super::super::tests::free_pair;
     use super::*;
     use crate::own_sockets::OwnSockets;
     use trunkgate_testing::until::until;
 
-    fn bound(worker: &mut Worker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
+    fn bound(worker: &mut MediaWorker, id: MediaId, end: EndId) -> (SocketAddr, Arc<EndCounters>) {
         loop {
             let at = free_pair();
             let counters = Arc::new(EndCounters::default());
             let spec = EndSpec { bind: at, counters: counters.clone() };
-            worker.obey(Instant::now(), id, Command::AddEnd { end, spec });
+            worker.obey(Instant::now(), id, MediaCommand::AddEnd { end, spec });
             if worker.sessions.iter().any(|(_, live)| live.ends.iter().any(|(name, _, _)| *name == end)) {
                 return (at, counters);
             }
         }
     }
 
-    fn worker() -> (Worker, UnboundedReceiver<(MediaId, Event)>) {
+    fn worker() -> (MediaWorker, UnboundedReceiver<(MediaId, MediaEvent)>) {
         let (sender, events) = unbounded_channel();
         let ports = PortSet::new().unwrap();
         let (inbox, news) = unbounded_channel();
         // The tests connect no agents.
-        let way_in = Connector::start(OwnSockets::none()).unwrap().way_in(inbox, ports.bell());
-        (Worker::new(ports, Arc::default(), Arc::default(), sender, (way_in, news)), events)
+        let way_in = AgentConnector::start(OwnSockets::none()).unwrap().way_in(inbox, ports.bell());
+        (MediaWorker::new(ports, Arc::default(), Arc::default(), sender, (way_in, news)), events)
     }
 
     #[test]
     fn a_packet_without_a_buffer_is_read_and_counted() {
         let (mut worker, _events) = worker();
         worker.pool = PacketPool::new(0);
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        worker.obey(
+            Instant::now(),
+            MediaId(0),
+            MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
+        );
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
         worker.told(Instant::now(), events);
-        assert_eq!(counters.dropped.of(DropReason::NoBuffer), 1);
+        assert_eq!(counters.dropped.drop_count(DropReason::NoBuffer), 1);
         assert_eq!(worker.counters.dropped[DropReason::NoBuffer as usize].get(), 1);
         assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
     }
 
     /// Adds a session that relays to port 0, so that no datagram is sent.
-    fn relaying(worker: &mut Worker, id: MediaId) -> (SocketAddr, Arc<EndCounters>) {
-        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+    fn relaying(worker: &mut MediaWorker, id: MediaId) -> (SocketAddr, Arc<EndCounters>) {
+        worker.obey(Instant::now(), id, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, _) = bound(worker, id, EndId(0));
         let (_, counters) = bound(worker, id, EndId(1));
         for end in [EndId(0), EndId(1)] {
@@ -525,10 +531,10 @@ mod tests {
                 watch_idle: false,
                 ..RemoteSpec::default()
             };
-            worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
+            worker.obey(Instant::now(), id, MediaCommand::SetRemote { end, remote });
         }
         let wire = WireSpec { payloads: vec![(0, 0)], clocks: vec![], ..WireSpec::default() };
-        worker.obey(Instant::now(), id, Command::Wire { from: EndId(0), to: EndId(1), wire });
+        worker.obey(Instant::now(), id, MediaCommand::Wire { from: EndId(0), to: EndId(1), wire });
         (at, counters)
     }
 
@@ -539,7 +545,7 @@ mod tests {
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
         let events = worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap();
         worker.told(Instant::now(), events);
-        assert_eq!(counters.dropped.of(DropReason::SendFailed), 1);
+        assert_eq!(counters.dropped.drop_count(DropReason::SendFailed), 1);
         assert_eq!(worker.counters.dropped[DropReason::SendFailed as usize].get(), 1);
     }
 
@@ -552,7 +558,7 @@ mod tests {
             worker.obey(
                 Instant::now(),
                 MediaId(0),
-                Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
+                MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
             );
             let (at, heard) = bound(&mut worker, MediaId(0), EndId(0));
             bound(&mut worker, MediaId(0), EndId(1));
@@ -564,7 +570,7 @@ mod tests {
                 // proc(5): the state follows the name.
                 let state = || std::fs::read_to_string(this_thread.join("stat")).unwrap();
                 until("the loop sleeps", || state().rsplit_once(") ").unwrap().1.starts_with('S').then_some(()));
-                let order = |command| sender.send(Order::Session(MediaId(0), command)).unwrap();
+                let order = |command| sender.send(WorkerCommand::Session(MediaId(0), command)).unwrap();
                 for end in [EndId(0), EndId(1)] {
                     let remote = RemoteSpec {
                         rtp: Some(to),
@@ -577,14 +583,14 @@ mod tests {
                         watch_idle: false,
                         ..RemoteSpec::default()
                     };
-                    order(Command::SetRemote { end, remote });
+                    order(MediaCommand::SetRemote { end, remote });
                 }
                 let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-                order(Command::Wire { from: EndId(0), to: EndId(1), wire });
+                order(MediaCommand::Wire { from: EndId(0), to: EndId(1), wire });
                 far.send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
                 let dropped = || counters.dropped.iter().map(|reason| reason.get()).sum::<u64>();
                 until("it has come", || (heard.rx_packets.get() + dropped() > 0).then_some(()));
-                sender.send(Order::Stop).unwrap();
+                sender.send(WorkerCommand::Stop).unwrap();
                 bell.ring();
                 let dropped: Vec<u64> = counters.dropped.iter().map(|reason| reason.get()).collect();
                 (heard.rx_packets.get(), dropped)
@@ -598,7 +604,11 @@ mod tests {
     #[test]
     fn the_bell_wakes_a_worker_and_a_packet_needs_none() {
         let (mut worker, _events) = worker();
-        worker.obey(Instant::now(), MediaId(0), Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        worker.obey(
+            Instant::now(),
+            MediaId(0),
+            MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
+        );
         let (at, counters) = bound(&mut worker, MediaId(0), EndId(0));
         let bell = worker.ports.bell();
         assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
@@ -611,14 +621,14 @@ mod tests {
         let (_sender, mut orders) = unbounded_channel();
         UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", at).unwrap();
         assert!(!worker.turn(&mut orders));
-        assert_eq!(counters.dropped.of(DropReason::UnexpectedSource), 1);
+        assert_eq!(counters.dropped.drop_count(DropReason::UnexpectedSource), 1);
     }
 
     #[test]
     fn what_a_party_of_a_conference_says_is_read_before_the_tick() {
         let (mut worker, _events) = worker();
         let (id, end, seat) = (MediaId(0), EndId(0), EndId(20));
-        worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+        worker.obey(Instant::now(), id, MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, _) = bound(&mut worker, id, end);
         let far = UdpSocket::bind("127.0.0.1:0").unwrap();
         let rtp = far.local_addr().unwrap();
@@ -630,21 +640,21 @@ mod tests {
             relatch: true,
             ..RemoteSpec::default()
         };
-        worker.obey(Instant::now(), id, Command::SetRemote { end, remote: remote.clone() });
-        let ((to_mixer, mut from), (_to, from_mixer)) = (ring(Rate::Narrow), ring(Rate::Narrow));
-        let spec = SeatSpec::new(to_mixer, from_mixer, Instant::now()).unwrap();
-        worker.obey(Instant::now(), id, Command::AddSeat { end: seat, spec });
+        worker.obey(Instant::now(), id, MediaCommand::SetRemote { end, remote: remote.clone() });
+        let ((to_mixer, mut from), (_to, from_mixer)) = (ring(SamplingRate::Narrow), ring(SamplingRate::Narrow));
+        let spec = MixerPortSpec::new(to_mixer, from_mixer, Instant::now()).unwrap();
+        worker.obey(Instant::now(), id, MediaCommand::AddSeat { end: seat, spec });
         worker.obey(
             Instant::now(),
             id,
-            Command::Tap { of: end, listener: seat, audio: TapSpec::both(0, Coding::Pcmu) },
+            MediaCommand::Tap { of: end, listener: seat, audio: TapSpec::both(0, PayloadCodec::Pcmu) },
         );
         let wire = WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() };
-        worker.obey(Instant::now(), id, Command::Wire { from: seat, to: end, wire });
+        worker.obey(Instant::now(), id, MediaCommand::Wire { from: seat, to: end, wire });
         let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
         packet.resize(12 + 160, 0x12);
         let (_sender, mut orders) = unbounded_channel();
-        let mut come = |worker: &mut Worker, packet: &mut [u8]| {
+        let mut come = |worker: &mut MediaWorker, packet: &mut [u8]| {
             packet[3] += 1;
             let timestamp = 160 * u32::from(packet[3]);
             packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
@@ -652,21 +662,21 @@ mod tests {
             assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
             let told = worker.ports.event(0).unwrap();
             // An unread packet causes another event.
-            let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(Frame::Audio));
+            let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(RingFrame::Audio));
             assert!(heard, "{told:?}");
             // The worker uses the system's clock, and packets faster than real time are not accepted.
             std::thread::sleep(Duration::from_millis(20));
             told
         };
         // Until its latch is locked, packets of any source are read at once.
-        assert!(matches!(come(&mut worker, &mut packet), Told::Packet(..)));
-        while !matches!(come(&mut worker, &mut packet), Told::Time) {}
+        assert!(matches!(come(&mut worker, &mut packet), SocketEvent::Packet(..)));
+        while !matches!(come(&mut worker, &mut packet), SocketEvent::Time) {}
         // The remote party moves: packets of any source are accepted for a while.
         let remote = RemoteSpec { rtp: Some(SocketAddr::new(rtp.ip(), 9)), ..remote };
-        worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
+        worker.obey(Instant::now(), id, MediaCommand::SetRemote { end, remote });
         far.send_to(&packet, at).unwrap();
         assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
-        assert!(matches!(worker.ports.event(0), Some(Told::Packet(..))));
+        assert!(matches!(worker.ports.event(0), Some(SocketEvent::Packet(..))));
     }
 
     #[test]
@@ -687,7 +697,11 @@ mod tests {
     fn a_panic_ends_its_session_only() {
         let (mut worker, mut events) = worker();
         for id in [MediaId(0), MediaId(1)] {
-            worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
+            worker.obey(
+                Instant::now(),
+                id,
+                MediaCommand::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None },
+            );
         }
         let (at, _) = bound(&mut worker, MediaId(0), EndId(4));
         while events.try_recv().is_ok() {}
@@ -696,8 +710,8 @@ mod tests {
             worker.at_work = Some(broken);
             panic!("on purpose");
         });
-        assert_eq!(events.try_recv(), Ok((MediaId(0), Event::EndClosed { end: EndId(4), port: at.port() })));
-        assert_eq!(events.try_recv(), Ok((MediaId(0), Event::Closed)));
+        assert_eq!(events.try_recv(), Ok((MediaId(0), MediaEvent::EndClosed { end: EndId(4), port: at.port() })));
+        assert_eq!(events.try_recv(), Ok((MediaId(0), MediaEvent::Closed)));
         assert_eq!((worker.sessions.len(), worker.ports.len()), (1, 0));
         assert_eq!((worker.counters.panics.get(), worker.counters.ends.get()), (1, 0));
         assert!(worker.by_id.contains_key(&MediaId(1)));

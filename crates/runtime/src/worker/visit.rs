@@ -11,16 +11,16 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 use trunkgate_media::SocketSpec;
-use trunkgate_media::agent::{Loss, Transmit};
+use trunkgate_media::agent::{SocketMessage, StreamLoss};
 
-use super::agent_connect::{Fault, Target};
-use super::agent_socket::{Heard, Said, Socket};
-use super::port_set::State;
+use super::agent_connect::{AgentEndpoint, AgentFault};
+use super::agent_socket::{AgentRead, AgentSocket, WebSocketMessage};
+use super::port_set::SocketReadiness;
 use crate::own_sockets::OwnSockets;
 
 /// Open WebSocket.
-pub struct Visit {
-    socket: Socket,
+pub struct AgentWebSocket {
+    socket: AgentSocket,
     /// Duplicate of the connection, used to wait.
     watch: TcpStream,
     /// Earliest time of the next read after a rate limit.
@@ -28,7 +28,7 @@ pub struct Visit {
 }
 
 /// Event at an agent's WebSocket.
-pub enum Done {
+pub enum WebSocketEvent {
     /// Text message.
     Text(String),
     /// Binary message with this many bytes.
@@ -42,32 +42,35 @@ pub enum Done {
 }
 
 /// Failure: the reason as reported for a call, and details.
-pub type Failed = (Loss, String);
+pub type WebSocketFailure = (StreamLoss, String);
 
-pub(super) fn failed(Fault { loss, detail }: Fault) -> Failed {
+pub(super) fn failed(AgentFault { loss, detail }: AgentFault) -> WebSocketFailure {
     (loss, detail)
 }
 
-impl Visit {
+impl AgentWebSocket {
     /// Connects and completes the handshake, up to the response 101.
-    pub async fn open(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<Visit, Failed> {
-        let target = Target::new(spec).map_err(failed)?;
+    pub async fn open(
+        spec: &SocketSpec,
+        own: &watch::Receiver<OwnSockets>,
+    ) -> Result<AgentWebSocket, WebSocketFailure> {
+        let target = AgentEndpoint::new(spec).map_err(failed)?;
         let open = target.reach(spec, own, Arc::default()).await.map_err(failed)?;
-        let watched = |error: io::Error| (Loss::Unreachable, error.to_string());
+        let watched = |error: io::Error| (StreamLoss::Unreachable, error.to_string());
         let watch = open.get_ref().get_ref().as_fd().try_clone_to_owned().map_err(watched)?;
         let watch = TcpStream::from_std(watch.into()).map_err(watched)?;
-        Ok(Visit { socket: Socket::new(open), watch, rests_until: None })
+        Ok(AgentWebSocket { socket: AgentSocket::new(open), watch, rests_until: None })
     }
 
     /// Writes pending messages as far as they are accepted.
-    pub fn write(&mut self, next: impl FnMut() -> Option<Transmit>) -> Result<(), Failed> {
+    pub fn write(&mut self, next: impl FnMut() -> Option<SocketMessage>) -> Result<(), WebSocketFailure> {
         // Clear the readiness before writing, so that later changes are signalled.
         self.forget(Interest::WRITABLE);
         self.socket.write(next).map_err(failed)
     }
 
     /// Returns the next event, if one is available.
-    pub fn read(&mut self) -> Result<Option<Done>, Failed> {
+    pub fn read(&mut self) -> Result<Option<WebSocketEvent>, WebSocketFailure> {
         if self.rests_until.take_if(|until| *until <= Instant::now()).is_some() {
             self.awake(true, false);
         }
@@ -76,13 +79,13 @@ impl Visit {
         }
         self.forget(Interest::READABLE);
         match self.socket.read().map_err(failed)? {
-            Heard::Said(Said::Text(text)) => Ok(Some(Done::Text(text.as_str().to_owned()))),
-            Heard::Said(Said::Binary(bytes)) => Ok(Some(Done::Binary(bytes))),
-            Heard::Said(Said::Pong) => Ok(Some(Done::Pong)),
-            Heard::Said(Said::Ping) => Ok(Some(Done::Ping)),
-            Heard::Said(Said::Closed(code, reason)) => Ok(Some(Done::Closed(code, reason))),
-            Heard::Nothing => Ok(None),
-            Heard::Later(until) => {
+            AgentRead::Said(WebSocketMessage::Text(text)) => Ok(Some(WebSocketEvent::Text(text.as_str().to_owned()))),
+            AgentRead::Said(WebSocketMessage::Binary(bytes)) => Ok(Some(WebSocketEvent::Binary(bytes))),
+            AgentRead::Said(WebSocketMessage::Pong) => Ok(Some(WebSocketEvent::Pong)),
+            AgentRead::Said(WebSocketMessage::Ping) => Ok(Some(WebSocketEvent::Ping)),
+            AgentRead::Said(WebSocketMessage::Closed(code, reason)) => Ok(Some(WebSocketEvent::Closed(code, reason))),
+            AgentRead::Nothing => Ok(None),
+            AgentRead::Later(until) => {
                 self.rests_until = Some(until);
                 Ok(None)
             }
@@ -108,7 +111,7 @@ impl Visit {
 
     /// Signals readiness. Whether the connection has ended is unknown here, so each read checks it.
     fn awake(&mut self, readable: bool, writable: bool) {
-        self.socket.awake(State { readable, writable, ended: true });
+        self.socket.awake(SocketReadiness { readable, writable, ended: true });
     }
 
     fn forget(&self, interest: Interest) {

@@ -10,7 +10,7 @@ mod write;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::direction::Direction;
+use crate::direction::MediaDirection;
 use crate::format::{Rtpmap, static_payload};
 
 /// Reason why a text is not a session description.
@@ -45,12 +45,12 @@ pub struct Origin {
 
 /// Value of a `c=` line (RFC 8866 §5.7). A host name is kept as text and yields no IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
+pub struct ConnectionData {
     /// Address as written, without multicast TTL.
     pub address: String,
 }
 
-impl Connection {
+impl ConnectionData {
     /// Returns the unicast IP address, if any; an IPv4-mapped IPv6 address is returned as IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
         let ip: IpAddr = self.address.parse().ok()?;
@@ -96,7 +96,7 @@ impl fmt::Debug for Attribute {
 
 /// Section of a description: an `m=` line with the lines that follow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Media {
+pub struct MediaDescription {
     /// Media type: `audio`, `video`, …
     pub kind: String,
     /// Port; 0 if the section is rejected or unused.
@@ -108,22 +108,22 @@ pub struct Media {
     /// Formats as written; payload types for RTP.
     pub formats: Vec<String>,
     /// Connection of this section, if present.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectionData>,
     /// Attributes, in order.
     pub attributes: Vec<Attribute>,
     /// Other lines of the section (`i=`, `b=`, `k=`) as written, without line ends.
     pub other: Vec<String>,
 }
 
-impl Media {
+impl MediaDescription {
     /// Returns whether the section uses UDPTL (T.38).
     pub(crate) fn is_udptl(&self) -> bool {
         self.proto.eq_ignore_ascii_case("udptl")
     }
 
     /// Creates a section without formats, attributes and other lines.
-    pub fn new(kind: &str, port: u16, proto: &str) -> Media {
-        Media {
+    pub fn new(kind: &str, port: u16, proto: &str) -> MediaDescription {
+        MediaDescription {
             kind: kind.to_owned(),
             port,
             port_count: None,
@@ -136,8 +136,8 @@ impl Media {
     }
 
     /// Returns the section as rejected: port 0, with its formats because the grammar requires one (RFC 3264 §6).
-    pub fn refused(&self) -> Media {
-        let mut refused = Media::new(&self.kind, 0, &self.proto);
+    pub fn rejected(&self) -> MediaDescription {
+        let mut refused = MediaDescription::new(&self.kind, 0, &self.proto);
         refused.formats = self.formats.clone();
         if refused.formats.is_empty() {
             refused.formats.push("0".to_owned());
@@ -172,24 +172,24 @@ impl Media {
     }
 
     /// Returns the direction written in this section, if any.
-    pub fn direction(&self) -> Option<Direction> {
+    pub fn direction(&self) -> Option<MediaDirection> {
         direction_in(&self.attributes)
     }
 
     /// Replaces the direction of this section.
-    pub fn turn(&mut self, direction: Direction) {
+    pub fn set_direction(&mut self, direction: MediaDirection) {
         let is_direction = |a: &Attribute| direction_in(std::slice::from_ref(a)).is_some();
         self.attributes.retain(|attribute| !is_direction(attribute));
         self.attributes.push(Attribute::flag(direction.as_str()));
     }
 
     /// Returns port and optional address of `a=rtcp` (RFC 3605).
-    pub fn rtcp(&self) -> Option<(u16, Option<Connection>)> {
+    pub fn rtcp(&self) -> Option<(u16, Option<ConnectionData>)> {
         let value = self.attribute("rtcp")?.value.as_deref()?;
         let mut words = value.split_ascii_whitespace();
         let port = words.next()?.parse().ok()?;
         // The remaining words are "IN IP4 address".
-        let address = words.nth(2).map(|a| Connection { address: a.to_owned() });
+        let address = words.nth(2).map(|a| ConnectionData { address: a.to_owned() });
         Some((port, address))
     }
 
@@ -214,27 +214,27 @@ impl Media {
 
 /// Session description (RFC 8866).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
+pub struct SessionDescription {
     /// Origin, `o=`.
     pub origin: Origin,
     /// Session name, `s=`.
     pub name: String,
     /// Session-level connection, if present.
-    pub connection: Option<Connection>,
+    pub connection: Option<ConnectionData>,
     /// Session-level attributes, in order.
     pub attributes: Vec<Attribute>,
     /// Other session-level lines (`i=`, `u=`, `e=`, `p=`, `b=`, `t=`, `r=`, `z=`, `k=`) as written, in order.
     pub other: Vec<String>,
     /// Sections, in order, which is significant (RFC 3264 §6).
-    pub media: Vec<Media>,
+    pub media: Vec<MediaDescription>,
 }
 
-impl Description {
+impl SessionDescription {
     /// Parses a description. Bare LF line ends and a missing `t=` are accepted.
     ///
     /// # Errors
     /// Fails with [`ParseError`], which names the line.
-    pub fn parse(bytes: &[u8]) -> Result<Description, ParseError> {
+    pub fn parse(bytes: &[u8]) -> Result<SessionDescription, ParseError> {
         parse::description(bytes, false)
     }
 
@@ -243,17 +243,17 @@ impl Description {
     ///
     /// # Errors
     /// Fails with [`ParseError`], which names the line.
-    pub fn parse_own(bytes: &[u8]) -> Result<Description, ParseError> {
+    pub fn parse_own(bytes: &[u8]) -> Result<SessionDescription, ParseError> {
         parse::description(bytes, true)
     }
 
     /// Returns the connection of a section, or else the session-level one.
-    pub fn connection_of<'a>(&'a self, media: &'a Media) -> Option<&'a Connection> {
+    pub fn connection_of<'a>(&'a self, media: &'a MediaDescription) -> Option<&'a ConnectionData> {
         media.connection.as_ref().or(self.connection.as_ref())
     }
 
     /// Takes a description off hold: every active section becomes `sendrecv`, and the address 0.0.0.0 becomes `ip`.
-    pub fn hear_again(&mut self, ip: IpAddr) {
+    pub fn take_off_hold(&mut self, ip: IpAddr) {
         let connections = self.media.iter_mut().map(|media| &mut media.connection);
         for connection in connections.chain([&mut self.connection]).flatten() {
             if connection.ip().is_some_and(|ip| ip.is_unspecified()) {
@@ -261,16 +261,16 @@ impl Description {
             }
         }
         for media in self.media.iter_mut().filter(|media| media.port != 0) {
-            media.turn(Direction::SendRecv);
+            media.set_direction(MediaDirection::SendRecv);
         }
     }
 
     /// Returns the direction of a section: its own, or else the session-level one, or else `sendrecv` (RFC 8866 §6.7).
     /// The address 0.0.0.0 disables receiving, as in old-style hold (RFC 3264 §8.4).
-    pub fn direction_of(&self, media: &Media) -> Direction {
+    pub fn direction_of(&self, media: &MediaDescription) -> MediaDirection {
         let written = media.direction().or_else(|| direction_in(&self.attributes)).unwrap_or_default();
-        let deaf = self.connection_of(media).and_then(Connection::ip).is_some_and(|ip| ip.is_unspecified());
-        Direction::new(written.sends(), written.receives() && !deaf)
+        let deaf = self.connection_of(media).and_then(ConnectionData::ip).is_some_and(|ip| ip.is_unspecified());
+        MediaDirection::new(written.sends(), written.receives() && !deaf)
     }
 }
 
@@ -282,8 +282,8 @@ pub(crate) fn payload_number(text: &str) -> Option<u8> {
     text.parse().ok().filter(|n| *n < 128)
 }
 
-fn direction_in(attributes: &[Attribute]) -> Option<Direction> {
-    [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+fn direction_in(attributes: &[Attribute]) -> Option<MediaDirection> {
+    [MediaDirection::SendRecv, MediaDirection::SendOnly, MediaDirection::RecvOnly, MediaDirection::Inactive]
         .into_iter()
         .filter_map(|d| Some((attributes.iter().position(|a| a.is(d.as_str()))?, d)))
         .min_by_key(|(at, _)| *at)
@@ -294,11 +294,11 @@ fn direction_in(attributes: &[Attribute]) -> Option<Direction> {
 mod tests {
     use super::*;
 
-    fn media(lines: &str) -> Media {
+    fn media(lines: &str) -> MediaDescription {
         let text = format!(
             "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\n{lines}"
         );
-        Description::parse(text.as_bytes()).unwrap().media.remove(0)
+        SessionDescription::parse(text.as_bytes()).unwrap().media.remove(0)
     }
 
     #[test]
@@ -347,8 +347,8 @@ mod tests {
     #[test]
     fn multicast_names_and_zones_are_no_unicast_address() {
         for text in ["224.2.1.1", "ff02::1", "host.example.com", "fe80::1%eth0"] {
-            assert_eq!(Connection { address: text.to_owned() }.ip(), None, "{text}");
+            assert_eq!(ConnectionData { address: text.to_owned() }.ip(), None, "{text}");
         }
-        assert_eq!(Connection { address: "::ffff:192.0.2.1".to_owned() }.ip(), Some([192, 0, 2, 1].into()));
+        assert_eq!(ConnectionData { address: "::ffff:192.0.2.1".to_owned() }.ip(), Some([192, 0, 2, 1].into()));
     }
 }

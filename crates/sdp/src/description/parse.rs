@@ -5,16 +5,16 @@
 //! their level.
 
 use super::passing::passed_bytes;
-use super::{Attribute, Connection, Description, Media, Origin, ParseError};
+use super::{Attribute, ConnectionData, MediaDescription, Origin, ParseError, SessionDescription};
 use crate::limits;
 
 /// Parses a complete description. If `is_own`, the limits on lines and forwarded content do not apply.
-pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, ParseError> {
+pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<SessionDescription, ParseError> {
     if bytes.len() > limits::BYTES {
         return Err(ParseError { what: "description too long", line: 0 });
     }
     let longest = if is_own { limits::BYTES } else { limits::LINE_BYTES };
-    let mut lines = Lines { rest: bytes, number: 0, longest };
+    let mut lines = SdpLines { rest: bytes, number: 0, longest };
     let mut passed = 0;
     let version = lines.expect(b'v', "v= must come first")?;
     if version.trim() != "0" {
@@ -23,8 +23,14 @@ pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, Par
     let text = lines.expect(b'o', "o= must follow v=")?;
     let origin = origin(&text).ok_or_else(|| lines.wrong("o="))?;
     let name = lines.expect(b's', "s= must follow o=")?;
-    let mut description =
-        Description { origin, name, connection: None, attributes: Vec::new(), other: Vec::new(), media: Vec::new() };
+    let mut description = SessionDescription {
+        origin,
+        name,
+        connection: None,
+        attributes: Vec::new(),
+        other: Vec::new(),
+        media: Vec::new(),
+    };
     while let Some((kind, value)) = lines.next()? {
         read_line(&mut description, kind, value, &mut passed).map_err(|what| lines.wrong(what))?;
         if passed > limits::PASSED_BYTES && !is_own {
@@ -40,7 +46,12 @@ pub(crate) fn description(bytes: &[u8], is_own: bool) -> Result<Description, Par
 }
 
 /// Adds a line to the description, and the bytes that may be forwarded to the other leg to `passed`.
-fn read_line(description: &mut Description, kind: u8, value: String, passed: &mut usize) -> Result<(), &'static str> {
+fn read_line(
+    description: &mut SessionDescription,
+    kind: u8,
+    value: String,
+    passed: &mut usize,
+) -> Result<(), &'static str> {
     if matches!(kind, b'm' | b'b') {
         *passed += value.len();
     }
@@ -82,14 +93,14 @@ fn read_line(description: &mut Description, kind: u8, value: String, passed: &mu
 }
 
 /// Line iterator over the input; the only place that finds line ends.
-struct Lines<'a> {
+struct SdpLines<'a> {
     rest: &'a [u8],
     number: usize,
     /// Maximum line length, in bytes.
     longest: usize,
 }
 
-impl Lines<'_> {
+impl SdpLines<'_> {
     /// Returns type and value of the next line that is not blank.
     fn next(&mut self) -> Result<Option<(u8, String)>, ParseError> {
         while !self.rest.is_empty() {
@@ -144,16 +155,16 @@ fn origin(value: &str) -> Option<Origin> {
 }
 
 /// Parses `IN IP4 address[/ttl[/count]]`.
-fn connection(value: &str) -> Option<Connection> {
+fn connection(value: &str) -> Option<ConnectionData> {
     let mut words = value.split_ascii_whitespace();
     words.next().filter(|network| network.eq_ignore_ascii_case("IN"))?;
     words.next().filter(|family| family.eq_ignore_ascii_case("IP4") || family.eq_ignore_ascii_case("IP6"))?;
     let address = words.next()?.split('/').next().filter(|a| !a.is_empty())?;
-    Some(Connection { address: address.to_owned() })
+    Some(ConnectionData { address: address.to_owned() })
 }
 
 /// Parses `kind port[/count] proto format …` (RFC 8866 §5.14).
-fn media(value: &str) -> Result<Media, &'static str> {
+fn media(value: &str) -> Result<MediaDescription, &'static str> {
     if value.split_ascii_whitespace().any(|word| word.len() > limits::WORD_BYTES) {
         return Err("m= word too long");
     }
@@ -164,7 +175,7 @@ fn media(value: &str) -> Result<Media, &'static str> {
         Some((port, count)) => (port, Some(digits(count).ok_or("m= port count")?)),
         None => (port, None),
     };
-    let mut media = Media::new(kind, digits(port).ok_or("m= port")?, words.next().ok_or("m= transport")?);
+    let mut media = MediaDescription::new(kind, digits(port).ok_or("m= port")?, words.next().ok_or("m= transport")?);
     media.port_count = count;
     for format in words {
         if media.formats.len() >= limits::FORMATS {
@@ -202,7 +213,7 @@ mod tests {
     const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
 
     fn what(text: &str) -> &'static str {
-        Description::parse(text.as_bytes()).unwrap_err().what
+        SessionDescription::parse(text.as_bytes()).unwrap_err().what
     }
 
     #[test]
@@ -213,12 +224,13 @@ mod tests {
         assert_eq!(what("v=0\r\ns=-\r\n"), "o= must follow v=");
         assert_eq!(what("v=0\r\no=- 1 1 IN IP4 h\r\nt=0 0\r\n"), "s= must follow o=");
         assert_eq!(what("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\no=- 1 1 IN IP4 h\r\n"), "second o=");
-        assert!(Description::parse(b"v=0\no=- 1 1 IN IP4 h\ns=-\n").is_ok());
+        assert!(SessionDescription::parse(b"v=0\no=- 1 1 IN IP4 h\ns=-\n").is_ok());
     }
 
     #[test]
     fn what_one_side_writes_for_the_other_is_bounded() {
-        let with = |lines: &str| Description::parse(format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{lines}").as_bytes());
+        let with =
+            |lines: &str| SessionDescription::parse(format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{lines}").as_bytes());
         let long = |bytes: usize| "x".repeat(bytes);
         let error = |lines: &str| with(lines).unwrap_err().what;
         assert_eq!(error(&format!("a=X-own:{}\r\n", long(60_000))), "line too long");
@@ -239,7 +251,7 @@ mod tests {
     #[test]
     fn an_information_line_is_no_origin() {
         let text = "v=0\r\no=a 1 2 IN IP4 h\r\ns=-\r\ni=see o=x 9 9 IN IP4 evil\r\n";
-        let description = Description::parse(text.as_bytes()).unwrap();
+        let description = SessionDescription::parse(text.as_bytes()).unwrap();
         assert_eq!((description.origin.session_id, description.origin.address.as_str()), (1, "h"));
         assert_eq!(description.other, ["i=see o=x 9 9 IN IP4 evil"]);
     }
@@ -248,12 +260,13 @@ mod tests {
     fn numbers_are_checked() {
         for port in ["4294967296", "65536", "-1", "+1", "", "0x10", "99999999999999999999"] {
             let text = format!("{HEAD}m=audio {port} RTP/AVP 0\r\n");
-            assert!(Description::parse(text.as_bytes()).is_err(), "{port}");
+            assert!(SessionDescription::parse(text.as_bytes()).is_err(), "{port}");
         }
         assert_eq!(what(&format!("{HEAD}m=audio 4294967296 RTP/AVP 0\r\n")), "m= port");
         assert_eq!(what("v=0\r\no=- 18446744073709551616 1 IN IP4 h\r\ns=-\r\n"), "o=");
         // A format that is not a payload type is kept as text.
-        let odd = Description::parse(format!("{HEAD}m=audio 4000 RTP/AVP 4294967296 128 0\r\n").as_bytes()).unwrap();
+        let odd =
+            SessionDescription::parse(format!("{HEAD}m=audio 4000 RTP/AVP 4294967296 128 0\r\n").as_bytes()).unwrap();
         assert_eq!(odd.media[0].payloads(), [0]);
     }
 
@@ -262,13 +275,13 @@ mod tests {
         assert_eq!(what(&format!("{HEAD}a=x\rc=IN IP4 198.51.100.1\r\n")), "NUL or CR inside a line");
         assert_eq!(what(&format!("{HEAD}a=x\0\r\n")), "NUL or CR inside a line");
         assert_eq!(what(&format!("{HEAD} a=x\r\n")), "not a line of the form x=…");
-        assert_eq!(Description::parse(format!("{HEAD}garbage").as_bytes()).unwrap_err().line, 6);
+        assert_eq!(SessionDescription::parse(format!("{HEAD}garbage").as_bytes()).unwrap_err().line, 6);
     }
 
     #[test]
     fn a_stream_needs_an_address() {
         assert_eq!(what("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nm=audio 4000 RTP/AVP 0\r\n"), "c= missing");
-        assert!(Description::parse(b"v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nm=audio 0 RTP/AVP 0\r\n").is_ok());
+        assert!(SessionDescription::parse(b"v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nm=audio 0 RTP/AVP 0\r\n").is_ok());
         assert_eq!(what("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=ATM NSAP 47\r\n"), "c=");
     }
 
@@ -276,14 +289,14 @@ mod tests {
     fn limits_hold() {
         let many = |line: &str, count: usize| format!("{HEAD}{}", line.repeat(count));
         let media = "m=audio 0 RTP/AVP 0\r\n";
-        assert!(Description::parse(many(media, limits::MEDIA).as_bytes()).is_ok());
+        assert!(SessionDescription::parse(many(media, limits::MEDIA).as_bytes()).is_ok());
         assert_eq!(what(&many(media, limits::MEDIA + 1)), "too many m= lines");
-        assert!(Description::parse(many("a=x\r\n", limits::ATTRIBUTES).as_bytes()).is_ok());
+        assert!(SessionDescription::parse(many("a=x\r\n", limits::ATTRIBUTES).as_bytes()).is_ok());
         assert_eq!(what(&many("a=x\r\n", limits::ATTRIBUTES + 1)), "too many a= lines");
-        assert!(Description::parse(many("b=AS:1\r\n", limits::OTHER_LINES - 1).as_bytes()).is_ok());
+        assert!(SessionDescription::parse(many("b=AS:1\r\n", limits::OTHER_LINES - 1).as_bytes()).is_ok());
         assert_eq!(what(&many("b=AS:1\r\n", limits::OTHER_LINES)), "too many lines");
         let formats = |count: usize| format!("{HEAD}m=audio 4000 RTP/AVP{}\r\n", " 0".repeat(count));
-        assert!(Description::parse(formats(limits::FORMATS).as_bytes()).is_ok());
+        assert!(SessionDescription::parse(formats(limits::FORMATS).as_bytes()).is_ok());
         assert_eq!(what(&formats(limits::FORMATS + 1)), "too many m= formats");
         let long = format!("{HEAD}a={}\r\n", "x".repeat(limits::BYTES));
         assert_eq!(what(&long), "description too long");

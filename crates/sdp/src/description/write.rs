@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use super::{Attribute, Connection, Description, Media, Origin};
+use super::{Attribute, ConnectionData, MediaDescription, Origin, SessionDescription};
 
-impl Display for Description {
+impl Display for SessionDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("v=0\r\n")?;
         self.origin.fmt(f)?;
@@ -22,7 +22,7 @@ impl Display for Origin {
     }
 }
 
-impl Display for Connection {
+impl Display for ConnectionData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, &["c=IN ", family(&self.address), " ", &self.address])
     }
@@ -37,7 +37,7 @@ impl Display for Attribute {
     }
 }
 
-impl Display for Media {
+impl Display for MediaDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         all(f, &["m=", &self.kind, " "])?;
         self.port.fmt(f)?;
@@ -55,7 +55,7 @@ impl Display for Media {
 fn body(
     f: &mut fmt::Formatter<'_>,
     other: &[String],
-    connection: Option<&Connection>,
+    connection: Option<&ConnectionData>,
     attributes: &[Attribute],
 ) -> fmt::Result {
     let before = |line: &&String| line.starts_with(['i', 'u', 'e', 'p']);
@@ -97,14 +97,14 @@ mod tests {
                     c=IN IP6 2001:db8::1\r\nb=AS:64\r\nt=0 0\r\nx=unknown line\r\na=unknown:some: value \r\na=flag\r\n\
                     m=audio 4000/2 RTP/AVP 0 101\r\ni=title\r\nc=IN IP4 198.51.100.7\r\nb=TIAS:64000\r\n\
                     a=rtpmap:101 telephone-event/8000\r\na=X-later:1\r\na=sendonly\r\nm=image 0 udptl t38\r\n";
-        assert_eq!(Description::parse(text.as_bytes()).unwrap().to_string(), text);
+        assert_eq!(SessionDescription::parse(text.as_bytes()).unwrap().to_string(), text);
     }
 
     #[test]
     fn an_edit_moves_nothing_unknown() {
         let text = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n\
                     a=first:1\r\na=ptime:20\r\na=last\r\n";
-        let mut description = Description::parse(text.as_bytes()).unwrap();
+        let mut description = SessionDescription::parse(text.as_bytes()).unwrap();
         description.origin.version = 2;
         description.media[0].port = 5000;
         let expected = text.replace("o=- 1 1", "o=- 1 2").replace("4000", "5000");

@@ -1,9 +1,9 @@
 //! DTMF between two sides with different methods: telephone-events (RFC 4733) are negotiated with each side separately
 //! and never relayed.
 
-use super::payload::{EVENTS, Payload, TELEPHONE_EVENT, free, telephone_event};
-use super::terms::Events;
-use crate::description::{Attribute, Description};
+use super::payload::{EVENTS, PayloadFormat, TELEPHONE_EVENT, free_payload_type, telephone_event};
+use super::terms::EventPayloads;
+use crate::description::{Attribute, SessionDescription};
 use crate::format::Rtpmap;
 
 /// Dynamic payload types (RFC 3551 §6).
@@ -11,12 +11,12 @@ const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
 /// Returns the telephone-event payloads offered to a side that negotiates them separately: one per clock rate of its
 /// offered codecs.
-pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {
-    let mut events: Vec<Payload> = Vec::new();
+pub(crate) fn own_events(passed: &[PayloadFormat]) -> Vec<PayloadFormat> {
+    let mut events: Vec<PayloadFormat> = Vec::new();
     for clock in passed.iter().filter(|payload| payload.map.is_content()).map(|payload| payload.map.clock) {
         let known = events.iter().any(|each| each.map.clock == clock);
-        if let Some(number) = free(TELEPHONE_EVENT, passed, &events).filter(|_| !known) {
-            events.push(Payload { number, map: telephone_event(clock), fmtp: Some(EVENTS.to_owned()) });
+        if let Some(number) = free_payload_type(TELEPHONE_EVENT, passed, &events).filter(|_| !known) {
+            events.push(PayloadFormat { number, map: telephone_event(clock), fmtp: Some(EVENTS.to_owned()) });
         }
     }
     events
@@ -24,7 +24,7 @@ pub(crate) fn own_events(passed: &[Payload]) -> Vec<Payload> {
 
 /// Adds telephone-event to active audio sections of an offer that lack it, for an edge that handles the digits itself.
 /// Returns whether any was added.
-pub fn offer_events(offer: &mut Description) -> bool {
+pub fn offer_events(offer: &mut SessionDescription) -> bool {
     let mut added = false;
     for media in offer.media.iter_mut().filter(|media| media.port != 0 && media.kind.eq_ignore_ascii_case("audio")) {
         let known = media.payloads();
@@ -41,18 +41,18 @@ pub fn offer_events(offer: &mut Description) -> bool {
 }
 
 /// Removes telephone-events from the offered payloads.
-pub(crate) fn without_events(mut offered: Vec<Payload>) -> Vec<Payload> {
+pub(crate) fn without_events(mut offered: Vec<PayloadFormat>) -> Vec<PayloadFormat> {
     offered.retain(|payload| !is_events(&payload.map));
     offered
 }
 
 /// Returns the offerer's telephone-event payload for audio at this clock rate, as written in our answer.
-pub(crate) fn of_offerer(offered: &[Payload], clock: u32) -> Option<Payload> {
+pub(crate) fn of_offerer(offered: &[PayloadFormat], clock: u32) -> Option<PayloadFormat> {
     on_clock(offered.iter().filter(|payload| is_events(&payload.map)), clock, |payload| payload.map.clock).cloned()
 }
 
 /// Returns the answerer's telephone-events, from the pairs of payloads in our offer and its answer.
-pub(crate) fn of_answerer(pairs: &[(Payload, Payload)], clock: u32) -> Option<Events> {
+pub(crate) fn of_answerer(pairs: &[(PayloadFormat, PayloadFormat)], clock: u32) -> Option<EventPayloads> {
     let events = pairs.iter().filter(|(ours, _)| is_events(&ours.map));
     let (ours, theirs) = on_clock(events, clock, |(ours, _)| ours.map.clock)?;
     let mut sends = vec![theirs.number];
@@ -60,7 +60,7 @@ pub(crate) fn of_answerer(pairs: &[(Payload, Payload)], clock: u32) -> Option<Ev
     if !pairs.iter().any(|(_, other)| other.number == ours.number) {
         sends.push(ours.number);
     }
-    Some(Events { takes: theirs.number, sends, clock: ours.map.clock })
+    Some(EventPayloads { takes: theirs.number, sends, clock: ours.map.clock })
 }
 
 fn is_events(map: &Rtpmap) -> bool {
@@ -76,9 +76,9 @@ fn on_clock<T>(mut each: impl Iterator<Item = T> + Clone, clock: u32, clock_of: 
 mod tests {
     use super::*;
 
-    fn offer(media: &str) -> Description {
+    fn offer(media: &str) -> SessionDescription {
         let text = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{media}");
-        Description::parse(text.as_bytes()).unwrap()
+        SessionDescription::parse(text.as_bytes()).unwrap()
     }
 
     #[test]

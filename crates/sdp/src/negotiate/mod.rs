@@ -17,9 +17,10 @@ mod udptl;
 pub use dtmf::offer_events;
 pub use payload::EDGE_CODECS;
 pub use relay::{accept, fitted, keep_family, may_relay, relay_offer};
-pub use section::{anchored_streams, codec_names, far};
+pub use section::{anchored_streams, codec_names, remote_endpoint};
 pub use terms::{
-    Agreed, AgreedStream, Audio, Conversion, Converted, Dtmf, Events, Far, Identity, OpusParameters, OwnEvents, Policy,
+    AgreedStream, AudioPayload, CodecConversion, CodecPolicy, DtmfMethod, EventPayloads, LocalOrigin, MediaEndpoint,
+    NegotiatedAnswer, OpusParameters, OwnEvents, StreamTranscoding,
 };
 
-pub use crate::refusal::Refusal;
+pub use crate::refusal::SdpRejection;

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::description::{Attribute, Media};
+use crate::description::{Attribute, MediaDescription};
 use crate::format::{Rtpmap, fmtp_fits, static_payload};
 
 /// Dynamic payload types (RFC 3551 §6); the range that can be mistaken for RTCP lies below (RFC 5761 §4).
@@ -22,29 +22,36 @@ pub(crate) const OPUS_WIDE: &str = "maxplaybackrate=16000;sprop-maxcapturerate=1
 
 /// Payload type with its encoding and parameters.
 #[derive(Debug, Clone)]
-pub(crate) struct Payload {
+pub(crate) struct PayloadFormat {
     pub(crate) number: u8,
     pub(crate) map: Rtpmap,
     pub(crate) fmtp: Option<String>,
 }
 
 /// Returns the payloads of a section that a relay can handle, in order.
-pub(crate) fn payloads(media: &Media) -> Vec<Payload> {
+pub(crate) fn payloads(media: &MediaDescription) -> Vec<PayloadFormat> {
     let known = media.payloads().into_iter().filter_map(|number| {
         let map = media.rtpmap(number)?;
-        (!map.names_other_payloads()).then(|| Payload { number, map, fmtp: media.fmtp(number).map(str::to_owned) })
+        (!map.names_other_payloads()).then(|| PayloadFormat {
+            number,
+            map,
+            fmtp: media.fmtp(number).map(str::to_owned),
+        })
     });
     known.collect()
 }
 
 /// Returns for each payload of an answer, in order, the matching payload of the offer, preferably with the same
 /// number. No payload is matched twice.
-pub(crate) fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Payload, Payload)> {
-    let mut pairs: Vec<(Payload, Payload)> = Vec::with_capacity(answered.len());
+pub(crate) fn match_payloads(
+    sent: &[PayloadFormat],
+    answered: &[PayloadFormat],
+) -> Vec<(PayloadFormat, PayloadFormat)> {
+    let mut pairs: Vec<(PayloadFormat, PayloadFormat)> = Vec::with_capacity(answered.len());
     for theirs in answered {
-        let fits = |ours: &&Payload| {
+        let fits = |ours: &&PayloadFormat| {
             let free = !pairs.iter().any(|(used, _)| used.number == ours.number);
-            let same = ours.map.same(&theirs.map);
+            let same = ours.map.is_same_encoding(&theirs.map);
             free && same && fmtp_fits(&ours.map.encoding, ours.fmtp.as_deref(), theirs.fmtp.as_deref())
         };
         let by_number = sent.iter().filter(|ours| ours.number == theirs.number).find(fits);
@@ -56,13 +63,13 @@ pub(crate) fn match_payloads(sent: &[Payload], answered: &[Payload]) -> Vec<(Pay
 }
 
 /// Returns `wanted`, or else the first unused dynamic payload type.
-pub(crate) fn free(wanted: u8, offered: &[Payload], added: &[Payload]) -> Option<u8> {
+pub(crate) fn free_payload_type(wanted: u8, offered: &[PayloadFormat], added: &[PayloadFormat]) -> Option<u8> {
     let used = |number: u8| offered.iter().chain(added).any(|payload| payload.number == number);
     std::iter::once(wanted).chain(DYNAMIC).find(|number| !used(*number))
 }
 
 /// Adds a format with its rtpmap, even if static, so that the peer need not know the static table.
-pub(crate) fn describe(section: &mut Media, number: u8, map: &Rtpmap, fmtp: Option<&str>) {
+pub(crate) fn describe(section: &mut MediaDescription, number: u8, map: &Rtpmap, fmtp: Option<&str>) {
     section.formats.push(number.to_string());
     section.attributes.push(Attribute::new("rtpmap", numbered(number, map)));
     if let Some(fmtp) = fmtp.filter(|fmtp| !fmtp.is_empty()) {

@@ -6,22 +6,22 @@
 
 use std::net::IpAddr;
 
-use super::convert::{Outcome, added, outcome, pace, shared_audio};
+use super::convert::{CodecOutcome, added_payloads, outcome, set_ptime, shared_audio};
 use super::dtmf::{of_answerer, of_offerer, own_events, without_events};
-use super::payload::{Payload, describe, is_edge_codec, is_g711, match_payloads, payloads};
+use super::payload::{PayloadFormat, describe, is_edge_codec, is_g711, match_payloads, payloads};
 use super::section::{
-    anchored_streams, bandwidths, far, format_names, format_refusal, may_mux, multiplex, narrowed, ours,
-    session_attributes, stream_name,
+    anchored_streams, bandwidths, build_description, format_names, format_refusal, may_mux, multiplex, narrowed,
+    remote_endpoint, session_attributes, stream_name,
 };
-use super::terms::{Agreed, AgreedStream, Dtmf, Events, Identity, OwnEvents, Policy};
+use super::terms::{AgreedStream, CodecPolicy, DtmfMethod, EventPayloads, LocalOrigin, NegotiatedAnswer, OwnEvents};
 use super::udptl;
 use crate::description::passing::pass;
-use crate::description::{Attribute, Connection, Description, Media, payload_number};
-use crate::direction::Direction;
+use crate::description::{Attribute, ConnectionData, MediaDescription, SessionDescription, payload_number};
+use crate::direction::MediaDirection;
 use crate::format::differing;
-use crate::keying::{Profile, plain_proto};
+use crate::keying::{RtpProfile, plain_proto};
 use crate::limits;
-use crate::refusal::{Refusal, list, plain};
+use crate::refusal::{SdpRejection, list, plain};
 use trunkgate_terms::Suite;
 
 /// Placeholder port for offers that are not sent.
@@ -38,42 +38,42 @@ const ANY_PORT: u16 = 9;
 /// # Errors
 /// Fails with [`Refusal`] if no section has a usable format.
 pub fn relay_offer(
-    offer: &Description,
-    policy: &Policy,
+    offer: &SessionDescription,
+    policy: &CodecPolicy,
     ports: &[u16],
-    identity: &Identity,
-) -> Result<Description, Refusal> {
+    identity: &LocalOrigin,
+) -> Result<SessionDescription, SdpRejection> {
     let streams = anchored_streams(offer);
-    let sections: Vec<Media> = offer
+    let sections: Vec<MediaDescription> = offer
         .media
         .iter()
         .enumerate()
         .map(|(index, media)| {
             let port = port_of(&streams, ports, index);
-            port.and_then(|port| offered_section(offer, media, policy, port)).unwrap_or_else(|| media.refused())
+            port.and_then(|port| offered_section(offer, media, policy, port)).unwrap_or_else(|| media.rejected())
         })
         .collect();
     if sections.iter().all(|section| section.port == 0) {
         return Err(nothing_offered(offer, policy));
     }
-    Ok(ours(identity, session_attributes(offer), sections))
+    Ok(build_description(identity, session_attributes(offer), sections))
 }
 
 /// Checks whether [`relay_offer`] would succeed for an offer.
 ///
 /// # Errors
 /// Fails with the [`Refusal`] that [`relay_offer`] would return.
-pub fn may_relay(offer: &Description, policy: &Policy) -> Result<(), Refusal> {
+pub fn may_relay(offer: &SessionDescription, policy: &CodecPolicy) -> Result<(), SdpRejection> {
     let streams = anchored_streams(offer);
-    let is_usual = |payload: &Payload| {
+    let is_usual = |payload: &PayloadFormat| {
         let (map, names) = (&payload.map, &policy.codecs);
         is_edge_codec(map) && policy.lets_from(map) && names.iter().any(|codec| map.is(codec))
     };
-    let suits = |media: &Media| !media.is_udptl() && payloads(media).iter().any(is_usual);
+    let suits = |media: &MediaDescription| !media.is_udptl() && payloads(media).iter().any(is_usual);
     if streams.iter().filter_map(|index| offer.media.get(*index)).any(suits) {
         return Ok(());
     }
-    let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
+    let nowhere = LocalOrigin { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
     relay_offer(offer, policy, &vec![ANY_PORT; streams.len()], &nowhere).map(drop)
 }
 
@@ -83,18 +83,18 @@ pub fn may_relay(offer: &Description, policy: &Policy) -> Result<(), Refusal> {
 /// # Errors
 /// Fails with [`Refusal`] if nothing usable is left, or if the answer does not match the offer (RFC 3264 §6).
 pub fn accept(
-    offer: &Description,
-    sent: &Description,
-    answer: &Description,
-    policy: &Policy,
+    offer: &SessionDescription,
+    sent: &SessionDescription,
+    answer: &SessionDescription,
+    policy: &CodecPolicy,
     ports: &[u16],
-    identity: &Identity,
-) -> Result<Agreed, Refusal> {
+    identity: &LocalOrigin,
+) -> Result<NegotiatedAnswer, SdpRejection> {
     fits(sent, answer)?;
     let streams = anchored_streams(offer);
     let mut sections = Vec::with_capacity(offer.media.len());
     let mut agreed = Vec::new();
-    let is_foreign = |answered: &Media| is_foreign(sent.connection.as_ref(), answer.connection_of(answered));
+    let is_foreign = |answered: &MediaDescription| is_foreign(sent.connection.as_ref(), answer.connection_of(answered));
     for (index, offered) in offer.media.iter().enumerate() {
         let section = sent.media.get(index).zip(answer.media.get(index)).zip(port_of(&streams, ports, index)).and_then(
             |((sent, answered), port)| {
@@ -106,17 +106,17 @@ pub fn accept(
                 Some(section)
             },
         );
-        sections.push(section.unwrap_or_else(|| offered.refused()));
+        sections.push(section.unwrap_or_else(|| offered.rejected()));
     }
     if agreed.is_empty() {
         return Err(nothing_answered(sent, answer));
     }
-    Ok(Agreed { answer: ours(identity, session_attributes(answer), sections), streams: agreed })
+    Ok(NegotiatedAnswer { answer: build_description(identity, session_attributes(answer), sections), streams: agreed })
 }
 
 /// Repairs an answer with a wrong number of m-lines (RFC 3264 §6): a missing one counts as rejected, one that was not
 /// offered is removed. Returns `None` if the number is right.
-pub fn fitted(sent: &Description, answer: &Description) -> Option<Description> {
+pub fn fitted(sent: &SessionDescription, answer: &SessionDescription) -> Option<SessionDescription> {
     if sent.media.len() == answer.media.len() {
         return None;
     }
@@ -127,8 +127,8 @@ pub fn fitted(sent: &Description, answer: &Description) -> Option<Description> {
         left = behind;
         Some(answered.clone())
     });
-    let media = media.zip(&sent.media).map(|(answered, offered)| answered.unwrap_or_else(|| offered.refused()));
-    Some(Description { media: media.collect(), ..answer.clone() })
+    let media = media.zip(&sent.media).map(|(answered, offered)| answered.unwrap_or_else(|| offered.rejected()));
+    Some(SessionDescription { media: media.collect(), ..answer.clone() })
 }
 
 /// Returns our port for a section.
@@ -138,7 +138,12 @@ fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
 }
 
 /// Returns an anchored section of an offer as sent to the other leg, or `None` if no usable format is left.
-fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u16) -> Option<Media> {
+fn offered_section(
+    offer: &SessionDescription,
+    media: &MediaDescription,
+    policy: &CodecPolicy,
+    port: u16,
+) -> Option<MediaDescription> {
     if media.is_udptl() {
         return udptl::offered_section(offer, media, port);
     }
@@ -146,20 +151,20 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
     if policy.parts_keys() {
         offered = without_events(offered);
     }
-    let ruled = |payload: &&Payload| is_edge_codec(&payload.map) && policy.lets_from(&payload.map);
+    let ruled = |payload: &&PayloadFormat| is_edge_codec(&payload.map) && policy.lets_from(&payload.map);
     let allowed = policy.codecs.iter().flat_map(|codec| offered.iter().filter(ruled).filter(|p| p.map.is(codec)));
     let further = offered.iter().filter(|payload| !is_g711(&payload.map));
-    let (made, made_keys): (Vec<Payload>, Vec<Payload>) =
-        added(&offered, policy).into_iter().partition(|payload| payload.map.is_content());
+    let (made, made_keys): (Vec<PayloadFormat>, Vec<PayloadFormat>) =
+        added_payloads(&offered, policy).into_iter().partition(|payload| payload.map.is_content());
     let is_made = !made.is_empty() && allowed.clone().next().is_none();
-    let mut passed: Vec<Payload> = Vec::with_capacity(offered.len());
+    let mut passed: Vec<PayloadFormat> = Vec::with_capacity(offered.len());
     for payload in allowed.chain(&made).chain(further).chain(&made_keys) {
         // A policy may name a codec twice.
         if !passed.iter().any(|p| p.number == payload.number) {
             passed.push(payload.clone());
         }
     }
-    if policy.parts_keys() && policy.dtmf == Dtmf::Events {
+    if policy.parts_keys() && policy.dtmf == DtmfMethod::Events {
         passed.extend(own_events(&passed));
     }
     let unchanged = |number: u8| passed.iter().any(|p| p.number == number).then_some(number);
@@ -167,19 +172,19 @@ fn offered_section(offer: &Description, media: &Media, policy: &Policy, port: u1
     plain_proto(&media.proto).clone_into(&mut section.proto);
     multiplex(&mut section, may_mux(media));
     if is_made {
-        pace(&mut section, policy);
+        set_ptime(&mut section, policy);
     }
     Some(section)
 }
 
 /// Returns an answered section as sent to the offerer, with the agreed stream, or `None` if the section is rejected.
 fn answered_section(
-    (offer, offered): (&Description, &Media),
-    sent: &Media,
-    (answer, answered): (&Description, &Media),
-    policy: &Policy,
+    (offer, offered): (&SessionDescription, &MediaDescription),
+    sent: &MediaDescription,
+    (answer, answered): (&SessionDescription, &MediaDescription),
+    policy: &CodecPolicy,
     port: u16,
-) -> Option<(Media, AgreedStream)> {
+) -> Option<(MediaDescription, AgreedStream)> {
     if sent.port == 0 || answered.port == 0 {
         return None;
     }
@@ -189,7 +194,7 @@ fn answered_section(
     let of_offer = payloads(offered);
     let answers = match_payloads(&payloads(sent), &payloads(answered));
     let usable = if policy.parts_keys() { without_events(of_offer.clone()) } else { of_offer.clone() };
-    let Outcome { mut accepted, shared: pairs, converted } =
+    let CodecOutcome { mut accepted, shared: pairs, converted } =
         outcome(answers.clone(), (offered, &usable), answered, policy)?;
     let own_events = policy.parts_keys().then(|| {
         let audio = shared_audio(&of_offer, &pairs);
@@ -200,13 +205,13 @@ fn answered_section(
     let mut section = section(offered, answered, port, &accepted, number, direction)?;
     multiplex(&mut section, may_mux(offered));
     if pairs.is_empty() {
-        pace(&mut section, policy);
+        set_ptime(&mut section, policy);
     }
     let codec = accepted.iter().find(|p| p.map.is_content())?.map.encoding.clone();
     let stream = AgreedStream {
         index: 0,
-        offerer: far(offer, offered, direction.reversed()).muxed(may_mux(offered)),
-        answerer: far(answer, answered, direction).muxed(sent.rtcp_mux() && answered.rtcp_mux()),
+        offerer: remote_endpoint(offer, offered, direction.reversed()).muxed(may_mux(offered)),
+        answerer: remote_endpoint(answer, answered, direction).muxed(sent.rtcp_mux() && answered.rtcp_mux()),
         payloads: pairs.iter().map(|(ours, theirs)| (ours.number, theirs.number)).collect(),
         clocks: pairs.iter().map(|(ours, _)| ours.map.clock).collect(),
         codec,
@@ -218,17 +223,18 @@ fn answered_section(
 
 /// Negotiates telephone-events with each side separately, and adds the offerer's to `accepted`.
 fn agree_events(
-    accepted: &mut Vec<Payload>,
-    offered: &[Payload],
-    answers: &[(Payload, Payload)],
-    policy: &Policy,
+    accepted: &mut Vec<PayloadFormat>,
+    offered: &[PayloadFormat],
+    answers: &[(PayloadFormat, PayloadFormat)],
+    policy: &CodecPolicy,
 ) -> OwnEvents {
-    let clock = |payload: Option<&Payload>| payload.map_or(8000, |payload| payload.map.clock);
+    let clock = |payload: Option<&PayloadFormat>| payload.map_or(8000, |payload| payload.map.clock);
     let of_answer = answers.iter().map(|(ours, _)| ours).find(|ours| ours.map.is_content());
     let answerer = of_answerer(answers, clock(of_answer));
     let of_offer = accepted.iter().find(|payload| payload.map.is_content());
-    let own = of_offerer(offered, clock(of_offer)).filter(|_| policy.dtmf == Dtmf::Events);
-    let offerer = own.as_ref().map(|own| Events { takes: own.number, sends: vec![own.number], clock: own.map.clock });
+    let own = of_offerer(offered, clock(of_offer)).filter(|_| policy.dtmf == DtmfMethod::Events);
+    let offerer =
+        own.as_ref().map(|own| EventPayloads { takes: own.number, sends: vec![own.number], clock: own.map.clock });
     accepted.extend(own);
     OwnEvents { offerer, answerer, audio: Vec::new() }
 }
@@ -236,17 +242,17 @@ fn agree_events(
 /// Builds a section with the media type of `shape` and the permitted attributes of `source`. Returns `None` without a
 /// content format.
 fn section(
-    shape: &Media,
-    source: &Media,
+    shape: &MediaDescription,
+    source: &MediaDescription,
     port: u16,
-    payloads: &[Payload],
+    payloads: &[PayloadFormat],
     number: impl Fn(u8) -> Option<u8>,
-    direction: Direction,
-) -> Option<Media> {
+    direction: MediaDirection,
+) -> Option<MediaDescription> {
     if !payloads.iter().any(|payload| payload.map.is_content()) {
         return None;
     }
-    let mut section = Media::new(&shape.kind, port, &shape.proto);
+    let mut section = MediaDescription::new(&shape.kind, port, &shape.proto);
     for payload in payloads {
         describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
     }
@@ -259,27 +265,27 @@ fn section(
 }
 
 /// Checks that the answer has the sections of the offer (RFC 3264 §6).
-fn fits(sent: &Description, answer: &Description) -> Result<(), Refusal> {
+fn fits(sent: &SessionDescription, answer: &SessionDescription) -> Result<(), SdpRejection> {
     let (offered, answered) = (sent.media.len(), answer.media.len());
     if offered != answered {
         let text = format!("offered {offered} streams; the answer has {answered}");
-        return Err(Refusal { warn_code: 399, text });
+        return Err(SdpRejection { warn_code: 399, text });
     }
     for (offered, answered) in sent.media.iter().zip(&answer.media) {
         let running = offered.port != 0 && answered.port != 0;
         // Variants with or without feedback and SRTP are accepted as equal; SRTP is checked separately.
-        let secure = |media: &Media| Profile::of(&media.proto).map(|profile| profile.secure);
+        let secure = |media: &MediaDescription| RtpProfile::from_transport(&media.proto).map(|profile| profile.secure);
         let same_transport = offered.proto.eq_ignore_ascii_case(&answered.proto)
             || secure(answered).is_some_and(|answered| !answered || secure(offered) == Some(true));
         if !offered.kind.eq_ignore_ascii_case(&answered.kind) || (running && !same_transport) {
             let text = format!("offered {}; the answer has {}", stream_name(offered), stream_name(answered));
-            return Err(Refusal { warn_code: 304, text });
+            return Err(SdpRejection { warn_code: 304, text });
         }
     }
     Ok(())
 }
 
-fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
+fn nothing_offered(offer: &SessionDescription, policy: &CodecPolicy) -> SdpRejection {
     let streams = anchored_streams(offer);
     if !streams.is_empty() {
         let offered = streams.iter().filter_map(|index| offer.media.get(*index)).flat_map(format_names);
@@ -287,13 +293,13 @@ fn nothing_offered(offer: &Description, policy: &Policy) -> Refusal {
     }
     let live = || offer.media.iter().filter(|media| media.port != 0);
     let names = if live().next().is_none() { "no stream".to_owned() } else { list(live().map(stream_name)) };
-    Refusal { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
+    SdpRejection { warn_code: 304, text: format!("offered {names}; allowed audio RTP/AVP") }
 }
 
 /// Reports whether an answer has an address of another family than our offer, which our socket cannot send to. An
 /// answerer must use the family of the offer (RFC 6157 §4).
-fn is_foreign(sent: Option<&Connection>, answered: Option<&Connection>) -> bool {
-    let ip = |connection: Option<&Connection>| connection.and_then(Connection::ip);
+fn is_foreign(sent: Option<&ConnectionData>, answered: Option<&ConnectionData>) -> bool {
+    let ip = |connection: Option<&ConnectionData>| connection.and_then(ConnectionData::ip);
     let pair = ip(sent).zip(ip(answered).filter(|ip| !ip.is_unspecified()));
     pair.is_some_and(|(sent, answered)| sent.is_ipv4() != answered.is_ipv4())
 }
@@ -303,9 +309,9 @@ fn is_foreign(sent: Option<&Connection>, answered: Option<&Connection>) -> bool 
 ///
 /// # Errors
 /// Fails with [`Refusal`] if no stream is left.
-pub fn keep_family(offer: &mut Description, ours: IpAddr) -> Result<(), Refusal> {
-    let is_foreign = |media: &Media| {
-        let ip = offer.connection_of(media).and_then(Connection::ip).filter(|ip| !ip.is_unspecified());
+pub fn keep_family(offer: &mut SessionDescription, ours: IpAddr) -> Result<(), SdpRejection> {
+    let is_foreign = |media: &MediaDescription| {
+        let ip = offer.connection_of(media).and_then(ConnectionData::ip).filter(|ip| !ip.is_unspecified());
         media.port != 0 && ip.is_some_and(|ip| ip.to_canonical().is_ipv4() != ours.is_ipv4())
     };
     let foreign: Vec<bool> = offer.media.iter().map(is_foreign).collect();
@@ -318,34 +324,39 @@ pub fn keep_family(offer: &mut Description, ours: IpAddr) -> Result<(), Refusal>
         return Ok(());
     }
     let text = if ours.is_ipv4() { "offered IP6; allowed IP4" } else { "offered IP4; allowed IP6" };
-    Err(Refusal { warn_code: 301, text: text.to_owned() })
+    Err(SdpRejection { warn_code: 301, text: text.to_owned() })
 }
 
-fn nothing_answered(sent: &Description, answer: &Description) -> Refusal {
-    fn live(description: &Description) -> Vec<Media> {
+fn nothing_answered(sent: &SessionDescription, answer: &SessionDescription) -> SdpRejection {
+    fn live(description: &SessionDescription) -> Vec<MediaDescription> {
         description.media.iter().filter(|media| media.port != 0).cloned().collect()
     }
     let (ours, theirs) = (live(sent), live(answer));
     let connection = sent.connection.as_ref();
     if theirs.iter().any(|media| is_foreign(connection, answer.connection_of(media))) {
-        let is_four = connection.and_then(Connection::ip).is_some_and(|ip| ip.is_ipv4());
+        let is_four = connection.and_then(ConnectionData::ip).is_some_and(|ip| ip.is_ipv4());
         let text = if is_four { "offered IP4; answered IP6" } else { "offered IP6; answered IP4" };
-        return Refusal { warn_code: 301, text: text.to_owned() };
+        return SdpRejection { warn_code: 301, text: text.to_owned() };
     }
-    let names = |of: &[Media], than: &[Media]| list(of.iter().flat_map(|media| compared_names(media, than)));
-    Refusal { warn_code: 305, text: format!("offered {}; answered {}", names(&ours, &theirs), names(&theirs, &ours)) }
+    let names = |of: &[MediaDescription], than: &[MediaDescription]| {
+        list(of.iter().flat_map(|media| compared_names(media, than)))
+    };
+    SdpRejection {
+        warn_code: 305,
+        text: format!("offered {}; answered {}", names(&ours, &theirs), names(&theirs, &ours)),
+    }
 }
 
 /// Formats the formats of a section for a message, with differing clock rates or payload format parameters if the
 /// other side has the same encoding.
-fn compared_names(media: &Media, others: &[Media]) -> Vec<String> {
-    let others: Vec<Payload> = others.iter().flat_map(payloads).collect();
+fn compared_names(media: &MediaDescription, others: &[MediaDescription]) -> Vec<String> {
+    let others: Vec<PayloadFormat> = others.iter().flat_map(payloads).collect();
     let mut names = format_names(media);
     for (name, format) in names.iter_mut().zip(&media.formats) {
         let number = payload_number(format);
         let Some((number, map)) = number.and_then(|number| Some((number, media.rtpmap(number)?))) else { continue };
         let alike = || others.iter().filter(|other| other.map.is(&map.encoding));
-        if let Some(other) = alike().find(|other| other.map.same(&map)) {
+        if let Some(other) = alike().find(|other| other.map.is_same_encoding(&map)) {
             let own = media.fmtp(number);
             for parameter in differing(&map.encoding, own, other.fmtp.as_deref()) {
                 name.push(' ');

@@ -2,18 +2,24 @@
 
 #![allow(clippy::unwrap_used)]
 
-use trunkgate_sdp::{Agreed, AgreedStream, Description, Identity, Policy, Refusal, accept, relay_offer};
+use trunkgate_sdp::{
+    AgreedStream, CodecPolicy, LocalOrigin, NegotiatedAnswer, SdpRejection, SessionDescription, accept, relay_offer,
+};
 
-fn policy(codecs: &str) -> Policy {
-    Policy { codecs: codecs.split_whitespace().map(str::to_owned).collect(), ptime_ms: 20, ..Policy::default() }
+fn policy(codecs: &str) -> CodecPolicy {
+    CodecPolicy {
+        codecs: codecs.split_whitespace().map(str::to_owned).collect(),
+        ptime_ms: 20,
+        ..CodecPolicy::default()
+    }
 }
 
-fn identity() -> Identity {
-    Identity { session_id: 11, version: 3, ip: [192, 0, 2, 1].into() }
+fn identity() -> LocalOrigin {
+    LocalOrigin { session_id: 11, version: 3, ip: [192, 0, 2, 1].into() }
 }
 
 /// Creates a description with the encodings of all payload types used in the tests.
-fn description(formats: &str, more: &str) -> Description {
+fn description(formats: &str, more: &str) -> SessionDescription {
     let maps = [
         (96, "opus/48000/2"),
         (97, "telephone-event/48000"),
@@ -26,23 +32,28 @@ fn description(formats: &str, more: &str) -> Description {
     let text = format!(
         "v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP {formats}\r\n{maps}{more}"
     );
-    Description::parse(text.as_bytes()).unwrap()
+    SessionDescription::parse(text.as_bytes()).unwrap()
 }
 
-fn offered(formats: &str, from: &str, to: &str) -> Result<Description, Refusal> {
-    relay_offer(&description(formats, ""), &policy(to).towards(policy(from)), &[4000], &identity())
+fn offered(formats: &str, from: &str, to: &str) -> Result<SessionDescription, SdpRejection> {
+    relay_offer(&description(formats, ""), &policy(to).policy_towards(policy(from)), &[4000], &identity())
 }
 
-fn agreed(offer: &Description, answer: &Description, from: &str, to: &str) -> Result<Agreed, Refusal> {
-    let sent = relay_offer(offer, &policy(to).towards(policy(from)), &[4000], &identity()).unwrap();
+fn agreed(
+    offer: &SessionDescription,
+    answer: &SessionDescription,
+    from: &str,
+    to: &str,
+) -> Result<NegotiatedAnswer, SdpRejection> {
+    let sent = relay_offer(offer, &policy(to).policy_towards(policy(from)), &[4000], &identity()).unwrap();
     accept(offer, &sent, answer, &policy(from), &[5000], &identity())
 }
 
-fn stream(agreed: &Agreed) -> &AgreedStream {
+fn stream(agreed: &NegotiatedAnswer) -> &AgreedStream {
     &agreed.streams[0]
 }
 
-fn lines(description: &Description, name: &str) -> Vec<String> {
+fn lines(description: &SessionDescription, name: &str) -> Vec<String> {
     let attributes = description.media[0].attributes.iter().filter(|attribute| attribute.is(name));
     attributes.filter_map(|attribute| attribute.value.clone()).collect()
 }

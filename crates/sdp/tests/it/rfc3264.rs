@@ -2,43 +2,44 @@
 
 #![allow(clippy::unwrap_used)]
 
-use trunkgate_sdp::keying::admit;
+use trunkgate_sdp::keying::filter_offer;
 use trunkgate_sdp::{
-    Agreed, Description, Identity, Policy, Refusal, Srtp, accept, anchored_streams, fitted, limits, relay_offer,
+    CodecPolicy, LocalOrigin, NegotiatedAnswer, SdpRejection, SessionDescription, Srtp, accept, anchored_streams,
+    fitted, limits, relay_offer,
 };
 use trunkgate_terms::Suite;
 
 const A_PORTS: [u16; 4] = [20000, 20002, 20004, 20006];
 const B_PORTS: [u16; 4] = [30000, 30002, 30004, 30006];
 
-fn policy(codecs: &str) -> Policy {
-    Policy { codecs: codecs.split_whitespace().map(str::to_owned).collect(), ..Policy::default() }
+fn policy(codecs: &str) -> CodecPolicy {
+    CodecPolicy { codecs: codecs.split_whitespace().map(str::to_owned).collect(), ..CodecPolicy::default() }
 }
 
-fn identity(ip: [u8; 4]) -> Identity {
-    Identity { session_id: 11, version: 3, ip: ip.into() }
+fn identity(ip: [u8; 4]) -> LocalOrigin {
+    LocalOrigin { session_id: 11, version: 3, ip: ip.into() }
 }
 
-fn from(host: &str, lines: &str) -> Description {
+fn from(host: &str, lines: &str) -> SessionDescription {
     let text = format!("v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n{lines}");
-    Description::parse(text.as_bytes()).unwrap()
+    SessionDescription::parse(text.as_bytes()).unwrap()
 }
 
-fn a(lines: &str) -> Description {
+fn a(lines: &str) -> SessionDescription {
     from("10.1.1.1", lines)
 }
 
-fn b(lines: &str) -> Description {
+fn b(lines: &str) -> SessionDescription {
     from("10.2.2.2", lines)
 }
 
-fn offered(offer: &Description, codecs: &str) -> Result<Description, Refusal> {
+fn offered(offer: &SessionDescription, codecs: &str) -> Result<SessionDescription, SdpRejection> {
     relay_offer(offer, &policy(codecs), &B_PORTS, &identity([192, 0, 2, 2]))
 }
 
-fn agreed(offer: &Description, answer: &Description) -> Result<Agreed, Refusal> {
+fn agreed(offer: &SessionDescription, answer: &SessionDescription) -> Result<NegotiatedAnswer, SdpRejection> {
     let sent = offered(offer, "PCMU PCMA").unwrap();
-    accept(offer, &sent, answer, &Policy::default(), &A_PORTS, &identity([192, 0, 2, 1]))
+    accept(offer, &sent, answer, &CodecPolicy::default(), &A_PORTS, &identity([192, 0, 2, 1]))
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn rfc3264_5_our_offer_is_ours() {
                 a=rtpmap:96 AMR/8000\r\na=fmtp:96 octet-align=1\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n\
                 a=rtcp:4009 IN IP4 10.1.1.1\r\na=rtcp-mux\r\na=mid:0\r\na=label:7\r\na=X-peer:10.1.1.1\r\n\
                 a=maxptime:40\r\na=ptime:30\r\na=sendonly\r\n";
-    let offer = Description::parse(text.as_bytes()).unwrap();
+    let offer = SessionDescription::parse(text.as_bytes()).unwrap();
     let expected = "v=0\r\no=- 11 3 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\na=X-call:1\r\n\
                     m=audio 30000 RTP/AVP 0 96 101\r\nb=TIAS:64000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:96 AMR/8000\r\n\
                     a=fmtp:96 octet-align=1\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=label:7\r\n\
@@ -108,7 +109,7 @@ fn rfc3264_5_1_old_and_new_holds_go_on_as_directions() {
     // The session-level direction applies if the section has none.
     let session = "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 10.1.1.1\r\na=sendonly\r\n\
                    m=audio 4000 RTP/AVP 0\r\nm=audio 4002 RTP/AVP 0\r\na=inactive\r\n";
-    let ours = offered(&Description::parse(session.as_bytes()).unwrap(), "PCMU").unwrap();
+    let ours = offered(&SessionDescription::parse(session.as_bytes()).unwrap(), "PCMU").unwrap();
     let directions: Vec<_> = ours.media.iter().map(|m| m.direction().unwrap().as_str()).collect();
     assert_eq!(directions, ["sendonly", "inactive"]);
 }
@@ -119,7 +120,7 @@ fn rfc3264_5_1_sections_keep_number_and_order() {
                    m=audio 4004 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\r\nm=video 4006 RTP/AVPF 96\r\n\
                    a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n");
     assert_eq!(anchored_streams(&offer), [1, 3, 4]);
-    let offer = admit(offer, Srtp::Off, &Suite::ALL).unwrap();
+    let offer = filter_offer(offer, Srtp::Off, &Suite::ALL).unwrap();
     assert_eq!(anchored_streams(&offer), [1, 4]);
     let ours = offered(&offer, "PCMU").unwrap();
     let sections: Vec<_> = ours.media.iter().map(|m| format!("{} {} {}", m.kind, m.port, m.proto)).collect();
@@ -135,7 +136,7 @@ fn rfc3264_5_1_sections_keep_number_and_order() {
 fn a_fifth_stream_is_refused() {
     assert_eq!(limits::ANCHORED_STREAMS, 4);
     let offer = a(&"m=audio 4000 RTP/AVP 0\r\n".repeat(5));
-    let ports = |d: &Description| d.media.iter().map(|m| m.port).collect::<Vec<_>>();
+    let ports = |d: &SessionDescription| d.media.iter().map(|m| m.port).collect::<Vec<_>>();
     assert_eq!(ports(&offered(&offer, "PCMU").unwrap()), [30000, 30002, 30004, 30006, 0]);
     let agreed = agreed(&offer, &b(&"m=audio 5000 RTP/AVP 0\r\n".repeat(5))).unwrap();
     assert_eq!(ports(&agreed.answer), [20000, 20002, 20004, 20006, 0]);
@@ -377,7 +378,7 @@ fn nothing_of_one_side_is_seen_by_the_other() {
 fn rfc3264_6_an_answer_with_another_number_of_m_lines_is_made_to_fit() {
     let (audio, video) = ("m=audio 4000 RTP/AVP 0\r\n", "m=video 4002 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
     let both = |first: &str, second: &str| format!("{first}{second}");
-    let ports = |description: &Description| -> Vec<(String, u16)> {
+    let ports = |description: &SessionDescription| -> Vec<(String, u16)> {
         description.media.iter().map(|media| (media.kind.clone(), media.port)).collect()
     };
     let of = |ports: &[(&str, u16)]| -> Vec<(String, u16)> {

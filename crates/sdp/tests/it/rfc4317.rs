@@ -3,39 +3,39 @@
 
 #![allow(clippy::unwrap_used)]
 
-use trunkgate_sdp::{Agreed, Description, Identity, Policy, accept, relay_offer};
+use trunkgate_sdp::{CodecPolicy, LocalOrigin, NegotiatedAnswer, SessionDescription, accept, relay_offer};
 
 const A_PORTS: [u16; 3] = [20000, 20002, 20004];
 const B_PORTS: [u16; 3] = [30000, 30002, 30004];
 
-fn description(user: &str, address: &str, lines: &str) -> Description {
+fn description(user: &str, address: &str, lines: &str) -> SessionDescription {
     let text = format!(
         "v=0\r\no={user} 2890844526 2890844526 IN IP4 {address}\r\ns= \r\nc=IN IP4 {address}\r\nt=0 0\r\n{lines}"
     );
-    Description::parse(text.as_bytes()).unwrap()
+    SessionDescription::parse(text.as_bytes()).unwrap()
 }
 
-fn alice(lines: &str) -> Description {
+fn alice(lines: &str) -> SessionDescription {
     description("alice", "192.0.2.101", lines)
 }
 
-fn bob(lines: &str) -> Description {
+fn bob(lines: &str) -> SessionDescription {
     description("bob", "192.0.2.202", lines)
 }
 
-fn identity() -> Identity {
-    Identity { session_id: 1, version: 1, ip: [198, 51, 100, 1].into() }
+fn identity() -> LocalOrigin {
+    LocalOrigin { session_id: 1, version: 1, ip: [198, 51, 100, 1].into() }
 }
 
-fn through(offer: &Description, answer: &Description) -> (Description, Agreed) {
-    let policy = Policy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()], ..Policy::default() };
+fn through(offer: &SessionDescription, answer: &SessionDescription) -> (SessionDescription, NegotiatedAnswer) {
+    let policy = CodecPolicy { codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()], ..CodecPolicy::default() };
     let sent = relay_offer(offer, &policy, &B_PORTS, &identity()).unwrap();
-    let agreed = accept(offer, &sent, answer, &Policy::default(), &A_PORTS, &identity()).unwrap();
+    let agreed = accept(offer, &sent, answer, &CodecPolicy::default(), &A_PORTS, &identity()).unwrap();
     (sent, agreed)
 }
 
 /// Formats sections briefly: `audio 20000 0 97 sendrecv`.
-fn short(description: &Description) -> Vec<String> {
+fn short(description: &SessionDescription) -> Vec<String> {
     let media = description.media.iter();
     media
         .map(|m| {

@@ -4,18 +4,19 @@
 
 use proptest::prelude::*;
 use trunkgate_sdp::keying::{
-    OFFERED, admit, agreed, check_answer, form_in_force, keep_protected, only_keys_differ, protect_answer,
+    OFFERED, agreed, check_answer, filter_offer, form_in_force, keep_protected, only_keys_differ, protect_answer,
     protect_offer, unprotected,
 };
 use trunkgate_sdp::{
-    Attribute, Clash, Crypto, Description, Form, Identity, InlineKey, Media, Policy, Srtp, Suite, accept, relay_offer,
+    Attribute, CodecPolicy, CryptoAttribute, InlineKey, LocalOrigin, MediaDescription, SessionDescription, Srtp,
+    SrtpConflict, SrtpForm, Suite, accept, relay_offer,
 };
 
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 
-fn description(lines: &str) -> Description {
+fn description(lines: &str) -> SessionDescription {
     let text = format!("v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\n{lines}");
-    Description::parse(text.as_bytes()).unwrap()
+    SessionDescription::parse(text.as_bytes()).unwrap()
 }
 
 fn audio(proto: &str, lines: &[&str]) -> String {
@@ -36,16 +37,16 @@ fn counter() -> impl FnMut(&mut [u8]) {
     }
 }
 
-fn lines(media: &Media) -> Vec<Crypto> {
+fn lines(media: &MediaDescription) -> Vec<CryptoAttribute> {
     let values = media.attributes.iter().filter(|a| a.is("crypto")).filter_map(|a| a.value.as_deref());
-    values.map(|value| Crypto::parse(value).unwrap()).collect()
+    values.map(|value| CryptoAttribute::parse(value).unwrap()).collect()
 }
 
 fn key(byte: u8, suite: Suite) -> InlineKey {
     InlineKey::new(vec![byte; suite.key_len() + suite.salt_len()])
 }
 
-fn answered(offer: &Description, srtp: Srtp) -> Description {
+fn answered(offer: &SessionDescription, srtp: Srtp) -> SessionDescription {
     let mut answer = description("m=audio 5000 RTP/SAVP 0\r\na=sendrecv\r\n");
     protect_answer(&mut answer, offer, srtp, None, &mut counter());
     answer
@@ -57,22 +58,34 @@ fn rfc4568_5_1_what_of_an_offer_may_be_taken() {
     let foreign = "1 F8_128_HMAC_SHA1_80 inline:abc";
     let weakened = format!("{} UNENCRYPTED_SRTP", cm80(1));
     for (proto, crypto, off, optional, required) in [
-        ("RTP/AVP", vec![], None, None, Some(Clash::Required)),
-        ("RTP/AVPF", vec![], None, None, Some(Clash::Required)),
+        ("RTP/AVP", vec![], None, None, Some(SrtpConflict::Required)),
+        ("RTP/AVPF", vec![], None, None, Some(SrtpConflict::Required)),
         ("RTP/AVP", vec![&*usable], None, None, None),
         ("RTP/AVPF", vec![&*usable], None, None, None),
-        ("RTP/AVP", vec![foreign], None, None, Some(Clash::NoSuite)),
-        ("RTP/SAVP", vec![&*usable], Some(Clash::Off), None, None),
-        ("rtp/savpf", vec![&*usable], Some(Clash::Off), None, None),
-        ("RTP/SAVP", vec![foreign, &*usable], Some(Clash::Off), None, None),
-        ("RTP/SAVP", vec![], Some(Clash::Off), Some(Clash::NoSuite), Some(Clash::NoSuite)),
-        ("RTP/SAVP", vec![&*weakened], Some(Clash::Off), Some(Clash::NoSuite), Some(Clash::NoSuite)),
-        ("UDP/TLS/RTP/SAVPF", vec![], Some(Clash::Off), Some(Clash::NoSuite), Some(Clash::NoSuite)),
+        ("RTP/AVP", vec![foreign], None, None, Some(SrtpConflict::NoSuite)),
+        ("RTP/SAVP", vec![&*usable], Some(SrtpConflict::Off), None, None),
+        ("rtp/savpf", vec![&*usable], Some(SrtpConflict::Off), None, None),
+        ("RTP/SAVP", vec![foreign, &*usable], Some(SrtpConflict::Off), None, None),
+        ("RTP/SAVP", vec![], Some(SrtpConflict::Off), Some(SrtpConflict::NoSuite), Some(SrtpConflict::NoSuite)),
+        (
+            "RTP/SAVP",
+            vec![&*weakened],
+            Some(SrtpConflict::Off),
+            Some(SrtpConflict::NoSuite),
+            Some(SrtpConflict::NoSuite),
+        ),
+        (
+            "UDP/TLS/RTP/SAVPF",
+            vec![],
+            Some(SrtpConflict::Off),
+            Some(SrtpConflict::NoSuite),
+            Some(SrtpConflict::NoSuite),
+        ),
         ("TCP/MSRP", vec![], None, None, None),
     ] {
         let offer = description(&audio(proto, &crypto));
         for (srtp, expected) in [(Srtp::Off, off), (Srtp::Optional, optional), (Srtp::Required, required)] {
-            let why = admit(offer.clone(), srtp, &Suite::ALL).err().map(|unfit| unfit.why);
+            let why = filter_offer(offer.clone(), srtp, &Suite::ALL).err().map(|unfit| unfit.why);
             assert_eq!(why, expected, "{proto} {crypto:?} {srtp:?}");
         }
     }
@@ -81,7 +94,8 @@ fn rfc4568_5_1_what_of_an_offer_may_be_taken() {
 #[test]
 fn a_section_that_is_not_taken_is_refused_and_the_others_run() {
     let both = description(&format!("{}{}", audio("RTP/SAVP", &[&cm80(1)]), audio("RTP/AVP", &[])));
-    let ports = |srtp| admit(both.clone(), srtp, &Suite::ALL).unwrap().media.iter().map(|m| m.port).collect::<Vec<_>>();
+    let ports =
+        |srtp| filter_offer(both.clone(), srtp, &Suite::ALL).unwrap().media.iter().map(|m| m.port).collect::<Vec<_>>();
     assert_eq!(ports(Srtp::Off), [0, 4000]);
     assert_eq!(ports(Srtp::Optional), [4000, 4000]);
     assert_eq!(ports(Srtp::Required), [4000, 0]);
@@ -91,7 +105,7 @@ fn a_section_that_is_not_taken_is_refused_and_the_others_run() {
 fn fax_cannot_be_protected() {
     let fax = description("m=image 4000 udptl t38\r\n");
     for (srtp, taken) in [(Srtp::Off, true), (Srtp::Optional, true), (Srtp::Required, false)] {
-        assert_eq!(admit(fax.clone(), srtp, &Suite::ALL).is_ok(), taken);
+        assert_eq!(filter_offer(fax.clone(), srtp, &Suite::ALL).is_ok(), taken);
         assert_eq!(keep_protected(&mut fax.clone(), srtp).is_ok(), taken);
         let mut both = description("m=audio 4000 RTP/AVP 0\r\nm=image 4002 udptl t38\r\n");
         assert_eq!(keep_protected(&mut both, srtp), Ok(()));
@@ -125,7 +139,7 @@ fn rfc3261_20_43_refusals_of_srtp_name_both_lists() {
         ),
         (audio("UDP/TLS/RTP/SAVPF", &[]), Srtp::Off, "offered audio UDP/TLS/RTP/SAVPF; allowed RTP/AVP"),
     ] {
-        let refusal = admit(description(&lines), srtp, &Suite::ALL).unwrap_err().refusal;
+        let refusal = filter_offer(description(&lines), srtp, &Suite::ALL).unwrap_err().refusal;
         assert_eq!(refusal.warn_code, 399);
         assert!(refusal.text.starts_with(text), "{}", refusal.text);
     }
@@ -162,10 +176,10 @@ fn rfc4568_5_1_2_an_answer_has_the_tag_of_the_first_line_that_can_be_used() {
 #[test]
 fn an_offer_of_ours_has_the_profile_and_lines_of_its_form() {
     for (form, from, proto, count) in [
-        (Form::Plain, "RTP/AVP", "RTP/AVP", 0),
-        (Form::Either, "RTP/AVPF", "RTP/AVPF", OFFERED.len()),
-        (Form::Secure, "RTP/AVP", "RTP/SAVP", OFFERED.len()),
-        (Form::Secure, "RTP/AVPF", "RTP/SAVPF", OFFERED.len()),
+        (SrtpForm::Plain, "RTP/AVP", "RTP/AVP", 0),
+        (SrtpForm::Either, "RTP/AVPF", "RTP/AVPF", OFFERED.len()),
+        (SrtpForm::Secure, "RTP/AVP", "RTP/SAVP", OFFERED.len()),
+        (SrtpForm::Secure, "RTP/AVPF", "RTP/SAVPF", OFFERED.len()),
     ] {
         let mut offer = description(&format!("{}m=image 4002 udptl t38\r\nm=audio 0 RTP/AVP 0\r\n", audio(from, &[])));
         protect_offer(&mut offer, |_| form, &OFFERED, None, &mut counter());
@@ -181,13 +195,13 @@ fn an_offer_of_ours_has_the_profile_and_lines_of_its_form() {
 #[test]
 fn an_offer_passes_on_nothing_of_the_other_sides_keys_or_profile() {
     let offer = description(&audio("RTP/SAVPF", &[&cm80(1)]));
-    let policy = Policy { codecs: vec!["PCMU".into()], ..Policy::default() };
-    let identity = Identity { session_id: 2, version: 1, ip: [192, 0, 2, 2].into() };
+    let policy = CodecPolicy { codecs: vec!["PCMU".into()], ..CodecPolicy::default() };
+    let identity = LocalOrigin { session_id: 2, version: 1, ip: [192, 0, 2, 2].into() };
     let sent = relay_offer(&offer, &policy, &[30_000], &identity).unwrap();
     assert_eq!(sent.media[0].proto, "RTP/AVPF");
     assert!(!sent.to_string().contains(KEY));
     let answer = description("m=audio 5000 RTP/AVPF 0\r\n");
-    let back = accept(&offer, &sent, &answer, &Policy::default(), &[20_000], &identity).unwrap().answer;
+    let back = accept(&offer, &sent, &answer, &CodecPolicy::default(), &[20_000], &identity).unwrap().answer;
     assert_eq!(back.media[0].proto, "RTP/SAVPF");
 }
 
@@ -213,7 +227,7 @@ fn rfc4568_7_1_4_keys_stay_while_the_far_end_stays() {
     }
     // In a new offer the suite in force comes first, with its key.
     let mut again = description("m=audio 5000 RTP/AVP 0\r\n");
-    protect_offer(&mut again, |_| Form::Secure, &OFFERED, Some((&ours, &offer)), &mut |bytes| bytes.fill(99));
+    protect_offer(&mut again, |_| SrtpForm::Secure, &OFFERED, Some((&ours, &offer)), &mut |bytes| bytes.fill(99));
     let first = &lines(&again.media[0])[0];
     assert_eq!((first.suite, first.tag), (Suite::AesCm128HmacSha1_80, 1));
     assert_eq!(first.keys[0], key(1, first.suite));
@@ -227,19 +241,19 @@ fn rfc4568_5_1_3_an_answer_must_take_what_was_offered() {
         protect_offer(&mut sent, |_| form, &OFFERED, None, &mut counter());
         sent
     };
-    let (secure, either, plain) = (offered(Form::Secure), offered(Form::Either), offered(Form::Plain));
+    let (secure, either, plain) = (offered(SrtpForm::Secure), offered(SrtpForm::Either), offered(SrtpForm::Plain));
     let (second, swapped) = (cm80(2), cm80(1));
     for (sent, proto, crypto, optional, required) in [
         (&secure, "RTP/SAVP", vec![&*second], None, None),
         (&secure, "RTP/AVP", vec![&*second], None, None),
-        (&secure, "RTP/SAVP", vec![], Some(Clash::NoSuite), Some(Clash::NoSuite)),
-        (&secure, "RTP/SAVP", vec![&*swapped], Some(Clash::NoSuite), Some(Clash::NoSuite)),
-        (&secure, "RTP/AVP", vec![], None, Some(Clash::Required)),
+        (&secure, "RTP/SAVP", vec![], Some(SrtpConflict::NoSuite), Some(SrtpConflict::NoSuite)),
+        (&secure, "RTP/SAVP", vec![&*swapped], Some(SrtpConflict::NoSuite), Some(SrtpConflict::NoSuite)),
+        (&secure, "RTP/AVP", vec![], None, Some(SrtpConflict::Required)),
         (&either, "RTP/AVP", vec![&*second], None, None),
-        (&either, "RTP/AVP", vec![], None, Some(Clash::Required)),
-        (&either, "RTP/AVP", vec![&*swapped], Some(Clash::NoSuite), Some(Clash::NoSuite)),
-        (&plain, "RTP/AVP", vec![], None, Some(Clash::Required)),
-        (&plain, "RTP/AVP", vec![&*second], None, Some(Clash::NoSuite)),
+        (&either, "RTP/AVP", vec![], None, Some(SrtpConflict::Required)),
+        (&either, "RTP/AVP", vec![&*swapped], Some(SrtpConflict::NoSuite), Some(SrtpConflict::NoSuite)),
+        (&plain, "RTP/AVP", vec![], None, Some(SrtpConflict::Required)),
+        (&plain, "RTP/AVP", vec![&*second], None, Some(SrtpConflict::NoSuite)),
     ] {
         let answer = description(&audio(proto, &crypto));
         for (srtp, expected) in [(Srtp::Optional, optional), (Srtp::Required, required)] {
@@ -248,9 +262,9 @@ fn rfc4568_5_1_3_an_answer_must_take_what_was_offered() {
         }
     }
     let answer = description(&audio("RTP/SAVP", &[&second]));
-    assert_eq!(form_in_force(&secure.media[0], &answer.media[0]), Form::Secure);
-    assert_eq!(form_in_force(&either.media[0], &answer.media[0]), Form::Either);
-    assert_eq!(form_in_force(&plain.media[0], &answer.media[0]), Form::Plain);
+    assert_eq!(form_in_force(&secure.media[0], &answer.media[0]), SrtpForm::Secure);
+    assert_eq!(form_in_force(&either.media[0], &answer.media[0]), SrtpForm::Either);
+    assert_eq!(form_in_force(&plain.media[0], &answer.media[0]), SrtpForm::Plain);
 }
 
 #[test]
@@ -291,8 +305,8 @@ fn proto() -> impl Strategy<Value = &'static str> {
 
 prop_compose! {
     fn line()(tag in 0..=999_999_999_u32, suite in suite(), seed in any::<u8>(), life in prop::option::of(1_u64..=1 << 48),
-              mki in prop::option::of((any::<u64>(), 8_u8..=128)), extra in prop::sample::select(vec!["", "WSH=64", "-x"])) -> Crypto {
-        let mut line = Crypto::new(tag, suite, key(seed, suite));
+              mki in prop::option::of((any::<u64>(), 8_u8..=128)), extra in prop::sample::select(vec!["", "WSH=64", "-x"])) -> CryptoAttribute {
+        let mut line = CryptoAttribute::new(tag, suite, key(seed, suite));
         line.keys[0].lifetime = life;
         line.keys[0].mki = mki.map(|(value, len)| trunkgate_sdp::crypto::Mki { value, len });
         line.parameters = extra.split_whitespace().map(str::to_owned).collect();
@@ -305,14 +319,14 @@ proptest! {
 
     #[test]
     fn what_is_written_reads_back(line in line()) {
-        prop_assert_eq!(Crypto::parse(&line.to_string()), Some(line.clone()));
+        prop_assert_eq!(CryptoAttribute::parse(&line.to_string()), Some(line.clone()));
         prop_assert!(line.is_usable());
     }
 
     #[test]
     fn any_text_is_survived(text in ".{0,300}") {
-        if let Some(line) = Crypto::parse(&text) {
-            prop_assert_eq!(Crypto::parse(&line.to_string()), Some(line));
+        if let Some(line) = CryptoAttribute::parse(&text) {
+            prop_assert_eq!(CryptoAttribute::parse(&line.to_string()), Some(line));
         }
     }
 
@@ -321,7 +335,7 @@ proptest! {
         sections in prop::collection::vec((proto(), prop::collection::vec(line(), 0..4)), 1..5),
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {
-        let section = |(proto, lines): &(&str, Vec<Crypto>)| {
+        let section = |(proto, lines): &(&str, Vec<CryptoAttribute>)| {
             let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
             audio(proto, &lines.iter().map(String::as_str).collect::<Vec<_>>())
         };

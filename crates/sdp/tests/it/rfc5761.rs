@@ -2,25 +2,27 @@
 
 #![allow(clippy::unwrap_used)]
 
-use trunkgate_sdp::{Agreed, Description, Direction, Identity, Policy, accept, answer_offer, relay_offer};
+use trunkgate_sdp::{
+    CodecPolicy, LocalOrigin, MediaDirection, NegotiatedAnswer, SessionDescription, accept, answer_offer, relay_offer,
+};
 
-fn policy() -> Policy {
-    Policy { codecs: vec!["PCMU".to_owned()], ..Policy::default() }
+fn policy() -> CodecPolicy {
+    CodecPolicy { codecs: vec!["PCMU".to_owned()], ..CodecPolicy::default() }
 }
 
-fn identity() -> Identity {
-    Identity { session_id: 11, version: 3, ip: [192, 0, 2, 1].into() }
+fn identity() -> LocalOrigin {
+    LocalOrigin { session_id: 11, version: 3, ip: [192, 0, 2, 1].into() }
 }
 
-fn from(host: &str, lines: &str) -> Description {
+fn from(host: &str, lines: &str) -> SessionDescription {
     let text = format!("v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio 4000 {lines}");
-    Description::parse(text.as_bytes()).unwrap()
+    SessionDescription::parse(text.as_bytes()).unwrap()
 }
 
-fn agreed(offered: &str, answered: &str) -> (Description, Agreed) {
+fn agreed(offered: &str, answered: &str) -> (SessionDescription, NegotiatedAnswer) {
     let (offer, answer) = (from("10.1.1.1", offered), from("10.2.2.2", answered));
     let sent = relay_offer(&offer, &policy(), &[20_000], &identity()).unwrap();
-    let agreed = accept(&offer, &sent, &answer, &Policy::default(), &[30_000], &identity()).unwrap();
+    let agreed = accept(&offer, &sent, &answer, &CodecPolicy::default(), &[30_000], &identity()).unwrap();
     (sent, agreed)
 }
 
@@ -60,7 +62,7 @@ fn rfc5761_4_not_with_payload_numbers_that_look_like_rtcp() {
 fn rfc5761_5_1_1_an_end_of_our_own_takes_it_where_it_is_offered() {
     for (lines, muxes) in [("RTP/AVP 0\r\n", false), ("RTP/AVP 0\r\na=rtcp-mux\r\n", true)] {
         let offer = from("10.1.1.1", lines);
-        let (answer, far, _) = answer_offer(&offer, &policy(), 30_000, &identity(), Direction::SendRecv).unwrap();
+        let (answer, far, _) = answer_offer(&offer, &policy(), 30_000, &identity(), MediaDirection::SendRecv).unwrap();
         assert_eq!((answer.media[0].rtcp_mux(), far.rtcp_mux), (muxes, muxes));
     }
 }

@@ -2,7 +2,7 @@
 //! bytes.
 
 use proptest::prelude::*;
-use trunkgate_sdp::{Attribute, Connection, Description, Direction, Media, Origin, fuzz};
+use trunkgate_sdp::{Attribute, ConnectionData, MediaDescription, MediaDirection, Origin, SessionDescription, fuzz};
 
 #[test]
 fn rfc8866_5_the_example_is_read() {
@@ -11,7 +11,7 @@ fn rfc8866_5_the_example_is_read() {
                 e=Jane Doe <jane@jdoe.example.com>\r\np=+1 617 555-6011\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
                 m=audio 49170 RTP/AVP 0\r\nm=audio 49180 RTP/AVP 0\r\nm=video 51372 RTP/AVP 99\r\n\
                 c=IN IP6 2001:db8::2\r\na=rtpmap:99 h263-1998/90000\r\n";
-    let description = Description::parse(text.as_bytes()).unwrap();
+    let description = SessionDescription::parse(text.as_bytes()).unwrap();
     assert_eq!((description.origin.session_id, description.origin.version), (3_724_394_400, 3_724_394_405));
     assert_eq!(description.connection.as_ref().unwrap().address, "198.51.100.1");
     assert_eq!(description.media[2].connection.as_ref().unwrap().ip(), Some("2001:db8::2".parse().unwrap()));
@@ -24,17 +24,17 @@ fn rfc4566_5_multicast_time_to_live_is_not_an_address() {
     let text = "v=0\r\no=jdoe 2890844526 2890842807 IN IP4 10.47.16.5\r\ns=SDP Seminar\r\n\
                 c=IN IP4 224.2.17.12/127\r\nt=2873397496 2873404696\r\na=recvonly\r\n\
                 m=audio 49170 RTP/AVP 0\r\nm=video 51372 RTP/AVP 99\r\na=rtpmap:99 h263-1998/90000\r\n";
-    let description = Description::parse(text.as_bytes()).unwrap();
+    let description = SessionDescription::parse(text.as_bytes()).unwrap();
     assert_eq!(description.connection.as_ref().unwrap().address, "224.2.17.12");
     assert_eq!(description.connection.as_ref().unwrap().ip(), None);
-    assert_eq!(description.direction_of(&description.media[0]), Direction::RecvOnly);
+    assert_eq!(description.direction_of(&description.media[0]), MediaDirection::RecvOnly);
 }
 
 #[test]
 fn rfc8866_9_line_ends_of_either_kind() {
     let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0";
-    let bare = Description::parse(text.as_bytes()).unwrap();
-    let full = Description::parse(text.replace('\n', "\r\n").as_bytes()).unwrap();
+    let bare = SessionDescription::parse(text.as_bytes()).unwrap();
+    let full = SessionDescription::parse(text.replace('\n', "\r\n").as_bytes()).unwrap();
     assert_eq!(bare, full);
     assert!(bare.to_string().ends_with("m=audio 4000 RTP/AVP 0\r\n"));
 }
@@ -42,7 +42,7 @@ fn rfc8866_9_line_ends_of_either_kind() {
 #[test]
 fn a_format_number_past_32_bits_is_no_payload() {
     let text = "v=0\r\no=- 1 1 IN IP4 h\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 4294967296\r\n";
-    assert!(Description::parse(text.as_bytes()).unwrap().media[0].payloads().is_empty());
+    assert!(SessionDescription::parse(text.as_bytes()).unwrap().media[0].payloads().is_empty());
     fuzz::offer(text.as_bytes());
 }
 
@@ -56,13 +56,13 @@ fn text() -> impl Strategy<Value = String> {
         .prop_map(|chars| chars.into_iter().filter(|c| !c.is_control()).collect())
 }
 
-fn connection() -> impl Strategy<Value = Option<Connection>> {
+fn connection() -> impl Strategy<Value = Option<ConnectionData>> {
     let address = prop_oneof![
         any::<[u8; 4]>().prop_map(|ip| std::net::IpAddr::from(ip).to_string()),
         any::<[u8; 16]>().prop_map(|ip| std::net::IpAddr::from(ip).to_string()),
         word(),
     ];
-    proptest::option::of(address.prop_map(|address| Connection { address }))
+    proptest::option::of(address.prop_map(|address| ConnectionData { address }))
 }
 
 fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
@@ -84,30 +84,32 @@ fn other() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec(line.prop_map(|(kind, text)| format!("{}={text}", char::from(kind))), 0..5)
 }
 
-fn media() -> impl Strategy<Value = Media> {
+fn media() -> impl Strategy<Value = MediaDescription> {
     let proto = prop::sample::select(vec!["RTP/AVP", "RTP/AVPF", "RTP/SAVP", "udptl", "rtp/avp"]);
     let format = prop_oneof![(0u8..128).prop_map(|n| n.to_string()), word()];
     let head = (word(), any::<u16>(), proptest::option::of(any::<u16>()), proto);
     let body = (proptest::collection::vec(format, 1..8), connection(), attributes(), other());
-    (head, body).prop_map(|((kind, port, port_count, proto), (formats, connection, attributes, other))| Media {
-        port_count,
-        formats,
-        connection,
-        attributes,
-        other,
-        ..Media::new(&kind, port, proto)
+    (head, body).prop_map(|((kind, port, port_count, proto), (formats, connection, attributes, other))| {
+        MediaDescription {
+            port_count,
+            formats,
+            connection,
+            attributes,
+            other,
+            ..MediaDescription::new(&kind, port, proto)
+        }
     })
 }
 
-fn description() -> impl Strategy<Value = Description> {
+fn description() -> impl Strategy<Value = SessionDescription> {
     let origin = (word(), any::<u64>(), any::<u64>(), word());
     let origin =
         origin.prop_map(|(username, session_id, version, address)| Origin { username, session_id, version, address });
     let rest = (text(), connection(), attributes(), other(), proptest::collection::vec(media(), 0..5));
-    (origin, rest).prop_map(|(origin, (name, connection, attributes, other, media))| Description {
+    (origin, rest).prop_map(|(origin, (name, connection, attributes, other, media))| SessionDescription {
         origin,
         name,
-        connection: connection.or_else(|| Some(Connection { address: "192.0.2.1".to_owned() })),
+        connection: connection.or_else(|| Some(ConnectionData { address: "192.0.2.1".to_owned() })),
         attributes,
         other,
         media,
@@ -119,7 +121,7 @@ proptest! {
 
     #[test]
     fn what_is_written_reads_back(description in description()) {
-        prop_assert_eq!(Description::parse(description.to_string().as_bytes()), Ok(description));
+        prop_assert_eq!(SessionDescription::parse(description.to_string().as_bytes()), Ok(description));
     }
 
     #[test]
@@ -145,7 +147,7 @@ proptest! {
              m=video {} RTP/AVPF{formats}\r\n{maps}",
             ports.0, ports.1
         );
-        prop_assert!(Description::parse(text.as_bytes()).is_ok(), "{text}");
+        prop_assert!(SessionDescription::parse(text.as_bytes()).is_ok(), "{text}");
         fuzz::answer(text.as_bytes());
     }
 
@@ -166,8 +168,8 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(read) = Description::parse(&bytes) {
-            prop_assert_eq!(Description::parse(read.to_string().as_bytes()), Ok(read));
+        if let Ok(read) = SessionDescription::parse(&bytes) {
+            prop_assert_eq!(SessionDescription::parse(read.to_string().as_bytes()), Ok(read));
         }
         fuzz::offer(&bytes);
         fuzz::keys(&bytes);

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use trunkgate_media::Command;
-use trunkgate_media::counters::{AgentQueue, Counter, DropReason, EndCounters, LegTurns, LossRuns, Turn, Waiting};
+use trunkgate_media::MediaCommand;
+use trunkgate_media::counters::{
+    AgentQueue, Counter, DropReason, EndCounters, LegTurns, LossRuns, QueueGauge, TurnTiming,
+};
 
 /// Statistics shared by the gateway and the worker of an end.
 #[derive(Debug)]
@@ -13,28 +15,28 @@ pub(super) struct SharedFigures {
     queue: Option<Arc<AgentQueue>>,
     turns: Option<Arc<LegTurns>>,
     /// Values last recorded on a tape.
-    taped: Option<Box<Figures>>,
+    taped: Option<Box<StatisticsValues>>,
 }
 
 /// Values of the statistics.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Figures {
+pub(super) struct StatisticsValues {
     gauges: Vec<u64>,
     lost_in_a_row: LossRuns,
     dropped: [u64; DropReason::COUNT],
     stranger: Option<SocketAddr>,
     /// Queued audio for an agent and for its caller: current and maximum.
     waiting: [(u64, u64); 2],
-    turns: Vec<Turn>,
+    turns: Vec<TurnTiming>,
 }
 
 impl SharedFigures {
     /// Returns the statistics of an end that a command adds.
-    pub(super) fn of(command: &Command) -> Option<SharedFigures> {
-        if let Command::AddEnd { spec, .. } = command {
+    pub(super) fn of(command: &MediaCommand) -> Option<SharedFigures> {
+        if let MediaCommand::AddEnd { spec, .. } = command {
             return Some(SharedFigures { counters: Arc::clone(&spec.counters), queue: None, turns: None, taped: None });
         }
-        let Command::AddAgent { spec, .. } = command else { return None };
+        let MediaCommand::AddAgent { spec, .. } = command else { return None };
         let (counters, queue) = (Arc::clone(&spec.counters), Some(Arc::clone(&spec.queue)));
         Some(SharedFigures { counters, queue, turns: spec.turns.clone(), taped: None })
     }
@@ -64,20 +66,20 @@ impl SharedFigures {
         all
     }
 
-    fn waiting(&self) -> Option<[&Waiting; 2]> {
+    fn waiting(&self) -> Option<[&QueueGauge; 2]> {
         self.queue.as_ref().map(|queue| [&queue.unheard, &queue.unsent])
     }
 
     /// Returns the values if they have changed since the last call. Statistics that only the tape still holds are
     /// skipped.
-    pub(super) fn changed(&mut self) -> Option<Figures> {
+    pub(super) fn changed(&mut self) -> Option<StatisticsValues> {
         if Arc::strong_count(&self.counters) == 1 {
             return None;
         }
-        let values = Figures {
+        let values = StatisticsValues {
             gauges: self.gauges().into_iter().map(Counter::get).collect(),
             lost_in_a_row: self.counters.lost_in_a_row.get(),
-            dropped: DropReason::ALL.map(|reason| self.counters.dropped.of(reason)),
+            dropped: DropReason::ALL.map(|reason| self.counters.dropped.drop_count(reason)),
             stranger: self.counters.symptoms.stranger.get().copied(),
             waiting: self.waiting().map_or([(0, 0); 2], |all| all.map(|waiting| (waiting.now(), waiting.most()))),
             turns: self.turns.iter().flat_map(|turns| turns.kept()).collect(),
@@ -90,11 +92,11 @@ impl SharedFigures {
     }
 
     /// Sets the values, as a worker would.
-    pub(super) fn set(&self, values: &Figures) {
+    pub(super) fn set(&self, values: &StatisticsValues) {
         self.gauges().into_iter().zip(&values.gauges).for_each(|(gauge, value)| gauge.set(*value));
         self.counters.lost_in_a_row.set(&values.lost_in_a_row);
         for (reason, value) in DropReason::ALL.into_iter().zip(values.dropped) {
-            let more = value.saturating_sub(self.counters.dropped.of(reason));
+            let more = value.saturating_sub(self.counters.dropped.drop_count(reason));
             self.counters.dropped.add(reason, u32::try_from(more).unwrap_or(u32::MAX));
         }
         if let Some(stranger) = values.stranger {
@@ -106,7 +108,7 @@ impl SharedFigures {
         }
         if let Some(turns) = &self.turns {
             let known = turns.count() as usize;
-            values.turns.iter().skip(known).for_each(|turn| turns.take(*turn));
+            values.turns.iter().skip(known).for_each(|turn| turns.record_turn(*turn));
         }
     }
 }

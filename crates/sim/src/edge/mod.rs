@@ -15,18 +15,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_call::{GatewayConfig, Input, Settings};
-use trunkgate_media::conference::Node;
-use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot};
-use trunkgate_route::Table;
+use trunkgate_call::{EdgeSettings, GatewayConfig, GatewayInput};
+use trunkgate_media::conference::ConferenceNode;
+use trunkgate_media::{
+    EndId, LatchMode, MediaCommand, MediaEvent, MediaId, PacketBuf, RecordingId, Session, SessionSnapshot,
+};
+use trunkgate_route::RoutingTable;
 
-use crate::options::{Options, Sabotage};
-use recorded::Recordings;
-use sockets::Sockets;
-use talking::Talking;
+use crate::options::{Sabotage, SeedOptions};
+use recorded::SimRecordings;
+use sockets::SimSockets;
+use talking::AgentEndMap;
 
 pub use crate::places::*;
-pub(crate) use sockets::{AgentAct, Socket};
+pub(crate) use sockets::{AgentAct, AgentSocketId};
 pub use table::table;
 pub(crate) use tape::NOTIFIED;
 pub use tape::{Tape, TapedGateway, TapedInput};
@@ -35,11 +37,11 @@ pub use tape::{Tape, TapedGateway, TapedInput};
 const FIRST_PORT: u16 = 20_000;
 
 /// A media event on its way to the gateway.
-pub type Told = (MediaId, Event);
+pub type SessionEvent = (MediaId, MediaEvent);
 
 /// The edge under test.
 #[derive(Debug)]
-pub struct Edge {
+pub struct SimEdge {
     /// The gateway.
     pub gateway: TapedGateway,
     /// Media sessions by id.
@@ -47,17 +49,17 @@ pub struct Edge {
     /// Bound addresses: session, end, and whether the port is for RTCP.
     pub ports: BTreeMap<SocketAddr, (MediaId, EndId, bool)>,
     /// Media events not yet delivered to the gateway.
-    pub told: VecDeque<Told>,
+    pub told: VecDeque<SessionEvent>,
     /// WebSockets to agents.
-    pub sockets: Sockets,
+    pub sockets: SimSockets,
     /// Conference mixers.
-    pub(crate) node: Node,
+    pub(crate) node: ConferenceNode,
     /// Whether the next tick of the mixers is scheduled.
     pub(crate) is_mixing: bool,
     /// Callers that talk with agents.
-    pub(crate) talking: Talking,
+    pub(crate) talking: AgentEndMap,
     /// Recorded audio.
-    pub(crate) recorded: Recordings,
+    pub(crate) recorded: SimRecordings,
     /// Recorders and their recordings.
     recorders: BTreeMap<(MediaId, EndId), RecordingId>,
     /// Sessions with an agent or a tone: their audio comes from the edge, not from a phone.
@@ -72,16 +74,16 @@ pub struct Edge {
     sabotage: Sabotage,
 }
 
-impl Edge {
+impl SimEdge {
     /// Applies changed settings.
-    pub(crate) fn configure(&mut self, now: Instant, change: impl FnOnce(&mut Settings)) {
+    pub(crate) fn configure(&mut self, now: Instant, change: impl FnOnce(&mut EdgeSettings)) {
         let mut settings = self.gateway.settings();
         change(&mut settings);
-        self.gateway.handle_input(now, Input::Configure(Box::new(settings)));
+        self.gateway.handle_input(now, GatewayInput::Configure(Box::new(settings)));
     }
 
     /// Returns an edge without calls.
-    pub fn new(start: Instant, options: &Options) -> Edge {
+    pub fn new(start: Instant, options: &SeedOptions) -> SimEdge {
         let mut seed = [0u8; 32];
         for (at, byte) in seed.iter_mut().zip(options.seed.to_le_bytes().iter().cycle()) {
             *at = *byte;
@@ -100,16 +102,16 @@ impl Edge {
             account_sid: format!("AC{:032x}", 0),
         };
         let gateway = TapedGateway::new(start, config.clone(), table(options, 0, false), options.taped);
-        Edge {
+        SimEdge {
             gateway,
             sessions: BTreeMap::new(),
             ports: BTreeMap::new(),
             told: VecDeque::new(),
-            sockets: Sockets::default(),
-            node: Node::new(),
+            sockets: SimSockets::default(),
+            node: ConferenceNode::new(),
             is_mixing: false,
-            talking: Talking::default(),
-            recorded: Recordings::default(),
+            talking: AgentEndMap::default(),
+            recorded: SimRecordings::default(),
             recorders: BTreeMap::new(),
             talked: BTreeSet::new(),
             kept: BTreeMap::new(),
@@ -122,21 +124,21 @@ impl Edge {
     }
 
     /// Carries out a command of the gateway, as a worker would.
-    pub fn command(&mut self, now: Instant, id: MediaId, command: Command) {
+    pub fn command(&mut self, now: Instant, id: MediaId, command: MediaCommand) {
         match &command {
-            Command::Open { idle_timeout_ms, .. } => {
+            MediaCommand::Open { idle_timeout_ms, .. } => {
                 let session = self.kept.remove(&id).unwrap_or_else(|| {
                     self.talked.remove(&id);
                     Session::new(id, *idle_timeout_ms)
                 });
                 self.sessions.insert(id, session);
             }
-            Command::AddEnd { end, spec } if self.ports.get(&spec.bind) == Some(&(id, *end, false)) => {
+            MediaCommand::AddEnd { end, spec } if self.ports.get(&spec.bind) == Some(&(id, *end, false)) => {
                 // The end was kept over a restart, with its sockets.
-                self.told.push_back((id, Event::Bound { end: *end }));
+                self.told.push_back((id, MediaEvent::Bound { end: *end }));
                 return;
             }
-            Command::AddEnd { end, spec } => {
+            MediaCommand::AddEnd { end, spec } => {
                 let (rtp, rtcp) = (spec.bind, SocketAddr::new(spec.bind.ip(), spec.bind.port() + 1));
                 let error = match self.sessions.get(&id) {
                     None => Some("no such session"),
@@ -144,14 +146,14 @@ impl Edge {
                 };
                 let taken = [rtp, rtcp].iter().any(|at| self.ports.contains_key(at) || self.squatted.contains(at));
                 if let Some(error) = error.or(taken.then_some("address in use")) {
-                    self.told.push_back((id, Event::BindFailed { end: *end, error: error.into() }));
+                    self.told.push_back((id, MediaEvent::BindFailed { end: *end, error: error.into() }));
                     return;
                 }
                 self.ports.insert(rtp, (id, *end, false));
                 self.ports.insert(rtcp, (id, *end, true));
-                self.told.push_back((id, Event::Bound { end: *end }));
+                self.told.push_back((id, MediaEvent::Bound { end: *end }));
             }
-            Command::MoveEnd { end, to, named } => {
+            MediaCommand::MoveEnd { end, to, named } => {
                 for owner in self.ports.values_mut().filter(|owner| (owner.0, owner.1) == (id, *end)) {
                     (owner.0, owner.1) = (*to, *named);
                 }
@@ -161,49 +163,49 @@ impl Edge {
                 }
                 self.serve(now, *to);
             }
-            Command::RemoveEnd { end } => {
+            MediaCommand::RemoveEnd { end } => {
                 self.talking.ends(id, *end);
                 self.ports.retain(|_, owner| (owner.0, owner.1) != (id, *end));
             }
-            Command::Close => {
+            MediaCommand::Close => {
                 self.talking.forget(Some(id));
                 self.ports.retain(|_, owner| owner.0 != id);
             }
-            Command::AddAgent { end, spec } if spec.settings.recognition.is_some() => {
+            MediaCommand::AddAgent { end, spec } if spec.settings.recognition.is_some() => {
                 self.sockets.ask_recogniser(id, *end);
             }
-            Command::AddAgent { end, spec } => {
+            MediaCommand::AddAgent { end, spec } => {
                 if spec.settings.talks {
                     self.talked.insert(id);
                     self.talking.begins(id, *end, &spec.socket.url);
                 }
                 self.sockets.ask(id, *end);
             }
-            Command::AddRecorder { end, spec } => {
+            MediaCommand::AddRecorder { end, spec } => {
                 self.recorders.insert((id, *end), spec.recording);
                 self.recorded.begin(now, spec.recording);
             }
-            Command::PauseRecorder { end, pause } => {
+            MediaCommand::PauseRecorder { end, pause } => {
                 if let Some(recording) = self.recorders.get(&(id, *end)) {
                     self.recorded.pause(*recording, *pause);
                 }
             }
             // After a restart a tone may play without a preceding agent.
-            Command::AddPlayer { .. } => {
+            MediaCommand::AddPlayer { .. } => {
                 self.talked.insert(id);
             }
-            Command::Play { .. }
-            | Command::AddStreamer { .. }
-            | Command::AddJudge { .. }
-            | Command::AddSeat { .. }
-            | Command::Tap { .. }
-            | Command::Press { .. }
-            | Command::TellKeys { .. }
-            | Command::TransferFailed { .. }
-            | Command::TransferAccepted { .. }
-            | Command::SetRemote { .. }
-            | Command::Wire { .. }
-            | Command::Unwire { .. } => {}
+            MediaCommand::Play { .. }
+            | MediaCommand::AddStreamer { .. }
+            | MediaCommand::AddJudge { .. }
+            | MediaCommand::AddSeat { .. }
+            | MediaCommand::Tap { .. }
+            | MediaCommand::Press { .. }
+            | MediaCommand::TellKeys { .. }
+            | MediaCommand::TransferFailed { .. }
+            | MediaCommand::TransferAccepted { .. }
+            | MediaCommand::SetRemote { .. }
+            | MediaCommand::Wire { .. }
+            | MediaCommand::Unwire { .. } => {}
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.handle_input(now, command);
@@ -212,7 +214,7 @@ impl Edge {
     }
 
     /// Delivers a packet to its session. Returns the packet that leaves because of it.
-    pub fn packet(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Option<Left> {
+    pub fn packet(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Option<OutgoingPacket> {
         let (id, end, rtcp) = *self.ports.get(&to)?;
         let session = self.sessions.get_mut(&id)?;
         let area = self.buffer.receive_area();
@@ -233,14 +235,14 @@ impl Edge {
                 *last ^= 0x10;
             }
             let spoken = self.talked.contains(&id);
-            Some(Left { from, to: transmit.to, bytes, spoken })
+            Some(OutgoingPacket { from, to: transmit.to, bytes, spoken })
         });
         self.serve(now, id);
         left
     }
 
     /// Applies an action to an agent's WebSocket.
-    pub(crate) fn agent(&mut self, now: Instant, socket: Socket, act: AgentAct) {
+    pub(crate) fn agent(&mut self, now: Instant, socket: AgentSocketId, act: AgentAct) {
         if let Some(session) = self.sessions.get_mut(&socket.0) {
             self.sockets.act(now, socket, act, session);
         }
@@ -258,7 +260,7 @@ impl Edge {
     }
 
     /// Runs the timers of all sessions. Returns the packets that leave.
-    pub fn sweep(&mut self, now: Instant) -> Vec<Left> {
+    pub fn sweep(&mut self, now: Instant) -> Vec<OutgoingPacket> {
         let mut left = Vec::new();
         let ids: Vec<MediaId> = self.sessions.keys().copied().collect();
         for id in ids {
@@ -268,7 +270,7 @@ impl Edge {
                     let owner = (id, transmit.via, transmit.rtcp);
                     let from = self.ports.iter().find(|(_, known)| **known == owner).map(|(address, _)| *address);
                     let bytes = self.buffer.data().to_vec();
-                    left.extend(from.map(|from| Left { from, to: transmit.to, bytes, spoken: true }));
+                    left.extend(from.map(|from| OutgoingPacket { from, to: transmit.to, bytes, spoken: true }));
                 }
             }
             self.serve(now, id);
@@ -286,7 +288,7 @@ impl Edge {
     ///
     /// # Errors
     /// A snapshot could not be written or read.
-    pub fn restart(&mut self, now: Instant, table: Arc<Table>, keep_media: bool) -> Result<(), String> {
+    pub fn restart(&mut self, now: Instant, table: Arc<RoutingTable>, keep_media: bool) -> Result<(), String> {
         let sessions: Vec<SessionSnapshot> =
             self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
         self.generation += 1;
@@ -302,7 +304,7 @@ impl Edge {
         self.talking.forget(None);
         self.told.clear();
         self.recorders.clear();
-        self.node = Node::new();
+        self.node = ConferenceNode::new();
         self.recorded.forget();
         for snapshot in sessions.into_iter().filter(|_| keep_media) {
             let id = snapshot.id;
@@ -328,8 +330,10 @@ impl Edge {
         session.drain_recordings(|recording, piece| self.recorded.take(now, recording, piece));
         let mut closed = false;
         while let Some(event) = session.poll_output() {
-            closed |= event == Event::Closed;
-            if self.sabotage == Sabotage::PortsAreLost && matches!(event, Event::EndClosed { .. } | Event::Closed) {
+            closed |= event == MediaEvent::Closed;
+            if self.sabotage == Sabotage::PortsAreLost
+                && matches!(event, MediaEvent::EndClosed { .. } | MediaEvent::Closed)
+            {
                 continue;
             }
             self.told.push_back((id, event));
@@ -351,7 +355,7 @@ impl Edge {
 
 /// A packet that leaves a media socket.
 #[derive(Debug)]
-pub struct Left {
+pub struct OutgoingPacket {
     /// Source address.
     pub from: SocketAddr,
     /// Destination address.

@@ -13,7 +13,7 @@ const FRAMES_AHEAD: u64 = 5;
 
 /// State of one recording.
 #[derive(Debug)]
-struct Recording {
+struct SimRecording {
     began: Instant,
     frames: u64,
     /// Whether a pause was cut out of the recording.
@@ -22,18 +22,18 @@ struct Recording {
 
 /// Recordings of an edge.
 #[derive(Debug, Default)]
-pub(crate) struct Recordings {
-    open: BTreeMap<RecordingId, Recording>,
+pub(crate) struct SimRecordings {
+    open: BTreeMap<RecordingId, SimRecording>,
     /// Ended recordings with their frames.
     pub(crate) finished: VecDeque<(RecordingId, u64)>,
     /// First fault found.
     pub(crate) fault: Option<String>,
 }
 
-impl Recordings {
+impl SimRecordings {
     /// Begins a recording.
     pub(crate) fn begin(&mut self, now: Instant, id: RecordingId) {
-        self.open.insert(id, Recording { began: now, frames: 0, is_cut: false });
+        self.open.insert(id, SimRecording { began: now, frames: 0, is_cut: false });
     }
 
     /// Pauses or resumes a recording.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use trunkgate_media::agent::{Loss, Transmit};
+use trunkgate_media::agent::{SocketMessage, StreamLoss};
 use trunkgate_media::{AgentInput, EndId, MediaId, Session};
 
 /// Identifier of an agent's WebSocket.
-pub(crate) type Socket = (MediaId, EndId);
+pub(crate) type AgentSocketId = (MediaId, EndId);
 
 /// Action of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) enum AgentAct {
     /// Opens the WebSocket.
     Opens,
     /// Refuses or breaks the connection.
-    Fails(Loss),
+    Fails(StreamLoss),
     /// Closes the WebSocket with a code.
     Closes(u16),
     /// Sends a text message.
@@ -26,16 +26,16 @@ pub(crate) enum AgentAct {
 
 /// WebSockets of the edge to agents.
 #[derive(Debug, Default)]
-pub struct Sockets {
+pub struct SimSockets {
     /// Requested WebSockets of agents, still without a script.
-    pub(crate) asked: VecDeque<Socket>,
+    pub(crate) asked: VecDeque<AgentSocketId>,
     /// Requested WebSockets of recognisers, still without a script.
-    pub(crate) asked_recognisers: VecDeque<Socket>,
+    pub(crate) asked_recognisers: VecDeque<AgentSocketId>,
     /// Live WebSockets, and whether each answers pings.
-    live: BTreeMap<Socket, bool>,
+    live: BTreeMap<AgentSocketId, bool>,
 }
 
-impl Sockets {
+impl SimSockets {
     /// Notes that the edge requests a WebSocket.
     pub(crate) fn ask(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
@@ -59,7 +59,7 @@ impl Sockets {
     }
 
     /// Delivers an action to its session, if the WebSocket is live.
-    pub(crate) fn act(&mut self, now: Instant, (id, end): Socket, act: AgentAct, session: &mut Session) {
+    pub(crate) fn act(&mut self, now: Instant, (id, end): AgentSocketId, act: AgentAct, session: &mut Session) {
         let Some(hears) = self.live.get_mut(&(id, end)) else { return };
         let input = match act {
             AgentAct::Opens => AgentInput::Opened,
@@ -81,7 +81,7 @@ impl Sockets {
         let mine: Vec<(EndId, bool)> = mine.map(|((_, end), hears)| (*end, *hears)).collect();
         for (end, hears) in mine {
             while let Some(transmit) = session.poll_agent(end) {
-                if transmit == Transmit::Ping && hears {
+                if transmit == SocketMessage::Ping && hears {
                     session.handle_agent(now, end, AgentInput::Pong);
                 }
             }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use trunkgate_call::{Addressing, Interfaces, ListenerSpec};
 use trunkgate_route::{
-    Agent, App, AppDocument, Definition, Destination, Hold, HoldMode, Numbers, OnClose, Pattern, Peer, ReferMode,
-    Register, Route, Server, Siprec, Srtp, Table, TargetSpec, Trunk, WebhookMethod,
+    Agent, App, AppDocument, Destination, DestinationServer, HoldAudio, HoldMode, NumberingPlan, OnClose, Pattern,
+    Peer, ReferMode, RegistrationSettings, Route, RoutingTable, SiprecSettings, Srtp, TableDefinition, TargetSpec,
+    Trunk, WebhookMethod,
 };
 use trunkgate_sip::{ListenerId, Transport};
 
 use crate::credentials;
-use crate::options::{Options, Oversize, Sabotage};
+use crate::options::{OversizeTransport, Sabotage, SeedOptions};
 use crate::places::{
     AGENTS, APPS, CARRIER, DEAD, DESK, EDGE, ELSEWHERE, FAR_HOST, FORKED, MOBILE, REGISTERED, REGISTRAR_HOST, TOGETHER,
     TRUNK_A, TRUNK_B, TRUNK_B2, VAULT,
@@ -43,7 +44,7 @@ pub(crate) fn addressing() -> Addressing {
 }
 
 /// Returns a trunk with one peer.
-fn trunk(options: &Options, name: &str, address: SocketAddr, transport: Transport, srtp: Srtp) -> Trunk {
+fn trunk(options: &SeedOptions, name: &str, address: SocketAddr, transport: Transport, srtp: Srtp) -> Trunk {
     let at = ["carrier", "a", "b"].iter().position(|known| *known == name);
     let hold_ends_here = at.is_some_and(|at| options.holds_end_here[at]);
     let trunk = Trunk {
@@ -66,9 +67,9 @@ fn trunk(options: &Options, name: &str, address: SocketAddr, transport: Transpor
 }
 
 /// Returns the servers behind the second trunk's name.
-fn servers_of_b(options: &Options) -> Vec<Server> {
+fn servers_of_b(options: &SeedOptions) -> Vec<DestinationServer> {
     let transport = if options.tcp_trunk == 2 { Transport::Tcp } else { Transport::Udp };
-    let at = |priority, at: SocketAddr| Server {
+    let at = |priority, at: SocketAddr| DestinationServer {
         transport,
         port: at.port(),
         tier: 0,
@@ -84,7 +85,7 @@ fn servers_of_b(options: &Options) -> Vec<Server> {
 }
 
 /// Returns the second trunk, which has a host name.
-fn second_trunk(options: &Options, srtp: Srtp) -> Trunk {
+fn second_trunk(options: &SeedOptions, srtp: Srtp) -> Trunk {
     let servers = servers_of_b(options);
     let transport = servers.first().map_or(Transport::Udp, |server| server.transport);
     let trunk = trunk(options, "b", TRUNK_B, transport, srtp);
@@ -93,14 +94,14 @@ fn second_trunk(options: &Options, srtp: Srtp) -> Trunk {
         peers: vec![Peer { servers, ..Peer::to("sip:b.example".into(), destination) }],
         accept_from: vec![IpNet::from(TRUNK_B.ip()), IpNet::from(TRUNK_B2.ip())],
         udp_mtu: DATAGRAM_BYTES,
-        oversize_by_tcp: options.trust.oversize != Oversize::Never,
+        oversize_by_tcp: options.trust.oversize != OversizeTransport::Never,
         ..trunk
     }
 }
 
 /// Returns the first trunk, with which the edge may register.
-fn first_trunk(options: &Options, quiet: bool, transport: Transport, srtp: Srtp) -> Trunk {
-    let register = Register {
+fn first_trunk(options: &SeedOptions, quiet: bool, transport: Transport, srtp: Srtp) -> Trunk {
+    let register = RegistrationSettings {
         uri: format!("sip:{REGISTRAR_HOST}"),
         registrar: Destination { host: REGISTRAR_HOST.into(), port: None, transport: Transport::Udp, is_fixed: false },
         user: "edge".into(),
@@ -124,7 +125,7 @@ fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route
 
 /// Returns the agents: one with a goodbye and retries, one that fails over when it closes and has a maximum call
 /// time, and one that listens.
-fn agents(options: &Options, version: u32) -> Vec<Agent> {
+fn agents(options: &SeedOptions, version: u32) -> Vec<Agent> {
     let agent = |name: &str| Agent::at(name, &format!("ws://10.0.0.9/{name}"));
     let goodbye = Some(Arc::from([0xff_u8; 8000]));
     let music = Some(Arc::from([0x7f_u8; 800]));
@@ -136,7 +137,7 @@ fn agents(options: &Options, version: u32) -> Vec<Agent> {
         max_sessions,
         queue,
         answer: options.few.answer,
-        hold: Some(Hold { first: None, music }),
+        hold: Some(HoldAudio { first: None, music }),
         ..agent(DESK)
     };
     let others = [
@@ -161,21 +162,21 @@ fn application() -> App {
 }
 
 /// Returns the recording server, which calls may require.
-fn vault(options: &Options) -> Trunk {
+fn vault(options: &SeedOptions) -> Trunk {
     let at =
         |address: SocketAddr, priority| Peer { priority, weight: 10, ..Peer::at(address.ip(), None, Transport::Udp) };
     let dead = options.trust.dead_first.then(|| at(DEAD, 1));
     Trunk {
         peers: dead.into_iter().chain([at(VAULT, 2)]).collect(),
         udp_mtu: usize::from(u16::MAX),
-        siprec: Some(Siprec { required: options.trust.two_phones }),
-        oversize_by_tcp: options.trust.oversize != Oversize::Never,
-        ..Trunk::named(&Siprec::trunk_name("vault"))
+        siprec: Some(SiprecSettings { required: options.trust.two_phones }),
+        oversize_by_tcp: options.trust.oversize != OversizeTransport::Never,
+        ..Trunk::named(&SiprecSettings::trunk_name("vault"))
     }
 }
 
 /// Returns the configuration. An odd `version` lacks the first trunk; a `quiet` one has no activity without calls.
-pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
+pub fn table(options: &SeedOptions, version: u32, quiet: bool) -> Arc<RoutingTable> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
     let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);
     let mut trunks = vec![trunk(options, "carrier", CARRIER, Transport::Udp, carrier)];
@@ -223,7 +224,7 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     }
     trunks.push(second_trunk(options, b));
     if options.siprec {
-        routes.iter_mut().for_each(|route| route.siprec.push(Siprec::trunk_name("vault").into()));
+        routes.iter_mut().for_each(|route| route.siprec.push(SiprecSettings::trunk_name("vault").into()));
         trunks.push(vault(options));
     }
     if quiet {
@@ -233,8 +234,8 @@ pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
         let app = TargetSpec::App("ivr".into());
         routes.insert(0, route("apps", &[], APPS, vec![app, to_trunk("b")]));
     }
-    let numbers = Numbers::new("US").unwrap_or_else(|| unreachable!("US is a country"));
-    let definition = Definition { numbers, trunks, agents: agents(options, version), routes };
+    let numbers = NumberingPlan::new("US").unwrap_or_else(|| unreachable!("US is a country"));
+    let definition = TableDefinition { numbers, trunks, agents: agents(options, version), routes };
     let apps = if options.apps { vec![application()] } else { Vec::new() };
-    Arc::new(Table::new(definition).with_apps(apps))
+    Arc::new(RoutingTable::new(definition).with_apps(apps))
 }

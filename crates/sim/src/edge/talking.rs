@@ -6,11 +6,11 @@ use trunkgate_media::{EndId, MediaId};
 
 /// Ends of agents by session.
 #[derive(Debug, Default)]
-pub(crate) struct Talking {
+pub(crate) struct AgentEndMap {
     ends: BTreeMap<(MediaId, EndId), String>,
 }
 
-impl Talking {
+impl AgentEndMap {
     /// Notes that the edge adds an agent to a session.
     pub(crate) fn begins(&mut self, id: MediaId, end: EndId, url: &str) {
         let name = url.rsplit('/').next().unwrap_or_default();

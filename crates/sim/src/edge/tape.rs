@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trunkgate_call::{
-    AppWanted, CallControl, CallRequest, ForkControl, Gateway, GatewayConfig, GatewayControl, Input, Output,
-    RecogniserSpec, RecordingControl, RecordingLinks, RecordingStart, Settings,
+    AppResource, CallControl, CallRequest, EdgeSettings, ForkControl, Gateway, GatewayConfig, GatewayControl,
+    GatewayInput, GatewayOutput, RecogniserSpec, RecordingControl, RecordingLinks, RecordingStart,
 };
-use trunkgate_media::agent::Format;
-use trunkgate_route::Table;
+use trunkgate_media::agent::AgentFormat;
+use trunkgate_route::RoutingTable;
 
-use super::figures::{Figures, SharedFigures};
+use super::figures::{SharedFigures, StatisticsValues};
 use super::table::addressing;
 use super::through_json;
 
@@ -26,9 +26,9 @@ pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
 #[derive(Debug, Clone)]
 pub enum TapedInput {
     /// Start of a gateway, or restart from its snapshot.
-    Begin(Box<(GatewayConfig, Arc<Table>)>),
+    Begin(Box<(GatewayConfig, Arc<RoutingTable>)>),
     /// An event from outside.
-    Input(Box<Input>),
+    Input(Box<GatewayInput>),
     /// A timeout.
     Timeout,
     /// A change of a call.
@@ -75,27 +75,27 @@ impl From<CallRequest> for TapedInput {
 
 /// Entry of a tape.
 #[derive(Debug)]
-enum Entry {
+enum TapeEntry {
     Input(Instant, Box<TapedInput>),
     /// Statistics of an end, numbered from 0 in order of addition.
-    Figures(usize, Box<Figures>),
+    Figures(usize, Box<StatisticsValues>),
     Output(String),
 }
 
 /// Inputs and outputs of a gateway, in order.
 #[derive(Debug, Default)]
-pub struct Tape(Vec<Entry>);
+pub struct Tape(Vec<TapeEntry>);
 
 impl Tape {
     /// Returns the number of inputs.
     pub fn inputs(&self) -> usize {
-        self.0.iter().filter(|entry| matches!(entry, Entry::Input(..))).count()
+        self.0.iter().filter(|entry| matches!(entry, TapeEntry::Input(..))).count()
     }
 
     fn outputs(&self) -> impl Iterator<Item = &String> {
         self.0.iter().filter_map(|entry| match entry {
-            Entry::Output(text) => Some(text),
-            Entry::Input(..) | Entry::Figures(..) => None,
+            TapeEntry::Output(text) => Some(text),
+            TapeEntry::Input(..) | TapeEntry::Figures(..) => None,
         })
     }
 
@@ -107,12 +107,12 @@ impl Tape {
         let mut played: Option<TapedGateway> = None;
         for entry in &self.0 {
             let (now, input) = match (entry, &played) {
-                (Entry::Input(now, input), _) => (now, input),
-                (Entry::Figures(end, values), Some(gateway)) => {
+                (TapeEntry::Input(now, input), _) => (now, input),
+                (TapeEntry::Figures(end, values), Some(gateway)) => {
                     gateway.shared.get(*end).ok_or("figures of an end that was not added")?.set(values);
                     continue;
                 }
-                (Entry::Figures(..) | Entry::Output(_), _) => continue,
+                (TapeEntry::Figures(..) | TapeEntry::Output(_), _) => continue,
             };
             match (&mut played, TapedInput::clone(input)) {
                 (None, TapedInput::Begin(begun)) => played = Some(TapedGateway::new(*now, begun.0, begun.1, true)),
@@ -139,12 +139,12 @@ impl fmt::Display for Tape {
         let mut began = None;
         for entry in &self.0 {
             match entry {
-                Entry::Input(now, input) => {
+                TapeEntry::Input(now, input) => {
                     let time = now.saturating_duration_since(*began.get_or_insert(*now));
                     writeln!(f, "{:12.6} < {input:?}", time.as_secs_f64())?;
                 }
-                Entry::Figures(end, values) => writeln!(f, "{:12} < {end} {values:?}", "")?,
-                Entry::Output(text) => writeln!(f, "{:12} > {text}", "")?,
+                TapeEntry::Figures(end, values) => writeln!(f, "{:12} < {end} {values:?}", "")?,
+                TapeEntry::Output(text) => writeln!(f, "{:12} > {text}", "")?,
             }
         }
         Ok(())
@@ -152,14 +152,14 @@ impl fmt::Display for Tape {
 }
 
 /// Returns the full text of an output, including fields that its `Debug` omits.
-fn text_of(output: &Output) -> String {
-    let more = if let Output::App(question) = output
-        && let AppWanted::Document(request) = &question.wanted
+fn text_of(output: &GatewayOutput) -> String {
+    let more = if let GatewayOutput::App(question) = output
+        && let AppResource::Document(request) = &question.wanted
     {
         format!("{:?}", request.parameters)
-    } else if let Output::Callback(callback) = output {
+    } else if let GatewayOutput::Callback(callback) = output {
         format!("{:?}", callback.request.parameters)
-    } else if let Output::Report(record) = output {
+    } else if let GatewayOutput::Report(record) = output {
         serde_json::to_string(record).unwrap_or_default()
     } else {
         String::new()
@@ -186,9 +186,9 @@ impl Deref for TapedGateway {
 
 impl TapedGateway {
     /// Returns a gateway without calls; `taped`: whether a tape records its inputs and outputs.
-    pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<Table>, taped: bool) -> TapedGateway {
+    pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<RoutingTable>, taped: bool) -> TapedGateway {
         let begun = || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table))));
-        let tape = taped.then(|| Tape(vec![Entry::Input(now, Box::new(begun()))]));
+        let tape = taped.then(|| Tape(vec![TapeEntry::Input(now, Box::new(begun()))]));
         TapedGateway { gateway: recognising(now, Gateway::new(config, table, addressing())), tape, shared: Vec::new() }
     }
 
@@ -201,8 +201,8 @@ impl TapedGateway {
         if let Some(tape) = &mut self.tape {
             let changed =
                 self.shared.iter_mut().enumerate().filter_map(|(end, figures)| Some((end, figures.changed()?)));
-            tape.0.extend(changed.map(|(end, values)| Entry::Figures(end, Box::new(values))));
-            tape.0.push(Entry::Input(now, Box::new(input())));
+            tape.0.extend(changed.map(|(end, values)| TapeEntry::Figures(end, Box::new(values))));
+            tape.0.push(TapeEntry::Input(now, Box::new(input())));
         }
     }
 
@@ -228,7 +228,12 @@ impl TapedGateway {
     ///
     /// # Errors
     /// The snapshot could not be written or read.
-    pub(crate) fn restart(&mut self, now: Instant, config: GatewayConfig, table: Arc<Table>) -> Result<(), String> {
+    pub(crate) fn restart(
+        &mut self,
+        now: Instant,
+        config: GatewayConfig,
+        table: Arc<RoutingTable>,
+    ) -> Result<(), String> {
         let calls = through_json(&self.gateway.snapshot(now))?;
         self.note(now, || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table)))));
         self.gateway = recognising(now, Gateway::new(config, table, addressing()));
@@ -237,7 +242,7 @@ impl TapedGateway {
     }
 
     /// Handles an event from outside.
-    pub fn handle_input(&mut self, now: Instant, input: Input) {
+    pub fn handle_input(&mut self, now: Instant, input: GatewayInput) {
         self.note(now, || TapedInput::Input(Box::new(input.clone())));
         self.gateway.handle_input(now, input);
     }
@@ -255,11 +260,11 @@ impl TapedGateway {
     }
 
     /// Returns the next output.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<GatewayOutput> {
         let output = self.gateway.poll_output()?;
         if let Some(tape) = &mut self.tape {
-            tape.0.push(Entry::Output(text_of(&output)));
-            if let Output::Media { command, .. } = &output {
+            tape.0.push(TapeEntry::Output(text_of(&output)));
+            if let GatewayOutput::Media { command, .. } = &output {
                 self.shared.extend(SharedFigures::of(command));
             }
         }
@@ -273,7 +278,7 @@ fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
         url: "ws://10.0.0.9/recognise".to_owned(),
         token: None,
         ca: None,
-        format: Format::L16Rate8000,
+        format: AgentFormat::L16Rate8000,
         connect_timeout: Duration::from_secs(2),
         max_sessions: 3,
         events: false,
@@ -285,7 +290,7 @@ fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
         transcribes: true,
     };
     let (recogniser, recordings) = (Some(Arc::new(recogniser)), Some(Arc::new(links)));
-    let settings = Settings { recogniser, recordings, ..gateway.settings() };
-    gateway.handle_input(now, Input::Configure(Box::new(settings)));
+    let settings = EdgeSettings { recogniser, recordings, ..gateway.settings() };
+    gateway.handle_input(now, GatewayInput::Configure(Box::new(settings)));
     gateway
 }

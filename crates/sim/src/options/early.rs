@@ -3,31 +3,34 @@
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 
-use super::{Options, Sabotage};
+use super::{Sabotage, SeedOptions};
 
 /// Behaviour of each phone, in the order of seats.
 #[derive(Debug, Clone, Copy)]
-pub struct Early {
+pub struct ProvisionalOptions {
     /// Whether the phone supports reliable provisional responses.
     pub knows: [bool; 5],
     /// Whether PRACKs of the phone are lost.
     pub withholds: [bool; 5],
 }
 
-impl Early {
+impl ProvisionalOptions {
     /// Draws the behaviour for a seed.
-    pub(crate) fn draw(rng: &mut ChaCha12Rng) -> Early {
-        Early { knows: [(); 5].map(|()| rng.random_bool(0.5)), withholds: [(); 5].map(|()| rng.random_bool(0.05)) }
+    pub(crate) fn draw(rng: &mut ChaCha12Rng) -> ProvisionalOptions {
+        ProvisionalOptions {
+            knows: [(); 5].map(|()| rng.random_bool(0.5)),
+            withholds: [(); 5].map(|()| rng.random_bool(0.05)),
+        }
     }
 }
 
 /// Returns whether the phone of a seat supports reliable provisional responses.
-pub(crate) fn knows(options: &Options, seat: usize) -> bool {
+pub(crate) fn knows(options: &SeedOptions, seat: usize) -> bool {
     options.early.knows.get(seat).is_some_and(|knows| *knows)
 }
 
 /// Returns whether a message of a seat's phone is a PRACK that is lost.
-pub(crate) fn is_withheld(options: &Options, seat: usize, bytes: &[u8]) -> bool {
+pub(crate) fn is_withheld(options: &SeedOptions, seat: usize, bytes: &[u8]) -> bool {
     let withholds = options.early.withholds.get(seat).is_some_and(|withholds| *withholds);
     (withholds || options.sabotage == Sabotage::PracksAreLost) && bytes.starts_with(b"PRACK ")
 }

@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
-use trunkgate_route::{AnswerTime, Queue};
+use trunkgate_route::{AnswerTime, QueueSettings};
 
 /// Limits of an agent, for even and odd versions of the configuration.
 #[derive(Debug, Clone, Copy)]
-pub struct Few {
+pub struct AgentLimitOptions {
     /// Maximum sessions; 0: unlimited.
     pub sessions: [u32; 2],
     /// Queue for the agent.
-    pub queue: [Option<Queue>; 2],
+    pub queue: [Option<QueueSettings>; 2],
     /// Time at which callers are answered.
     pub answer: AnswerTime,
     /// Whether odd versions lack the agent.
     pub goes: bool,
 }
 
-impl Few {
+impl AgentLimitOptions {
     /// Draws the limits for a seed.
-    pub(crate) fn draw(rng: &mut ChaCha12Rng) -> Few {
+    pub(crate) fn draw(rng: &mut ChaCha12Rng) -> AgentLimitOptions {
         let mut queue = || {
             let size = rng.random_range(0..4);
             let wait = Duration::from_secs(rng.random_range(2..30));
-            (size > 0).then_some(Queue { size, wait })
+            (size > 0).then_some(QueueSettings { size, wait })
         };
         let queue = [queue(), queue()];
-        Few {
+        AgentLimitOptions {
             sessions: [(); 2].map(|()| [0, 1, 1, 2][rng.random_range(0..4usize)]),
             queue,
             answer: [AnswerTime::OnConnect, AnswerTime::OnConnect, AnswerTime::Early, AnswerTime::AtOnce]
@@ -43,7 +43,7 @@ impl Few {
     }
 
     /// Returns the limits of a version.
-    pub(crate) fn of(&self, version: u32) -> (u32, Option<Queue>) {
+    pub(crate) fn of(&self, version: u32) -> (u32, Option<QueueSettings>) {
         let at = usize::from(!version.is_multiple_of(2));
         (self.sessions.get(at).copied().unwrap_or_default(), self.queue.get(at).copied().flatten())
     }

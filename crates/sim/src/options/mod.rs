@@ -17,11 +17,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::Srtp;
 
-use crate::net::Weather;
-use early::Early;
-use few::Few;
-use sessions::Kept;
-use transfers::Transfers;
+use crate::net::NetworkConditions;
+use early::ProvisionalOptions;
+use few::AgentLimitOptions;
+use sessions::SessionTimerOptions;
+use transfers::TransferOptions;
 
 /// Deliberate fault that the invariants must detect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,7 +57,7 @@ pub enum Sabotage {
 
 /// Credentials that one side requires and the other shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum CredentialCheck {
     /// None required.
     Nothing,
     /// Required and shown.
@@ -68,7 +68,7 @@ pub enum Asked {
 
 /// Transport of a long INVITE to the second trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Oversize {
+pub enum OversizeTransport {
     /// UDP, like any other INVITE.
     Never,
     /// TCP, which the phone accepts.
@@ -81,11 +81,11 @@ pub enum Oversize {
 
 /// Signalling with trunks: credentials, addresses, transport and registration.
 #[derive(Debug, Clone, Copy)]
-pub struct Trust {
+pub struct TrunkOptions {
     /// Credentials that the carrier and each trunk require from the edge.
-    pub of_edge: [Asked; 3],
+    pub of_edge: [CredentialCheck; 3],
     /// Credentials that the edge requires from them.
-    pub of_phones: [Asked; 3],
+    pub of_phones: [CredentialCheck; 3],
     /// Whether a proxy before the first trunk asks for credentials: 407 instead of 401.
     pub by_proxy: bool,
     /// Whether the second trunk's name resolves to a dead address first.
@@ -93,7 +93,7 @@ pub struct Trust {
     /// Whether the second trunk's name also resolves to a second phone.
     pub two_phones: bool,
     /// Transport of long INVITEs to the second trunk.
-    pub oversize: Oversize,
+    pub oversize: OversizeTransport,
     /// Interval of OPTIONS to each address; zero: none.
     pub options_interval: Duration,
     /// Whether the edge registers with the first trunk.
@@ -102,21 +102,26 @@ pub struct Trust {
     pub registrar: bool,
 }
 
-impl Trust {
-    fn draw(rng: &mut ChaCha12Rng) -> Trust {
+impl TrunkOptions {
+    fn draw(rng: &mut ChaCha12Rng) -> TrunkOptions {
         let asked = |rng: &mut ChaCha12Rng| match rng.random_range(0..100) {
-            0..60 => Asked::Nothing,
-            60..92 => Asked::Right,
-            _ => Asked::Wrong,
+            0..60 => CredentialCheck::Nothing,
+            60..92 => CredentialCheck::Right,
+            _ => CredentialCheck::Wrong,
         };
-        Trust {
+        TrunkOptions {
             of_edge: [(); 3].map(|()| asked(rng)),
             of_phones: [(); 3].map(|()| asked(rng)),
             by_proxy: rng.random_bool(0.4),
             dead_first: rng.random_bool(0.3),
             two_phones: rng.random_bool(0.5),
-            oversize: [Oversize::Never, Oversize::Never, Oversize::Taken, Oversize::Refused, Oversize::Silent]
-                [rng.random_range(0..5usize)],
+            oversize: [
+                OversizeTransport::Never,
+                OversizeTransport::Never,
+                OversizeTransport::Taken,
+                OversizeTransport::Refused,
+                OversizeTransport::Silent,
+            ][rng.random_range(0..5usize)],
             options_interval: Duration::from_secs([0, 0, 5, 20, 60][rng.random_range(0..5usize)]),
             registers: rng.random_bool(0.4),
             registrar: rng.random_bool(0.4),
@@ -126,13 +131,13 @@ impl Trust {
 
 /// Options of a seed.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct SeedOptions {
     /// The seed.
     pub seed: u64,
     /// Number of calls that phones place.
     pub calls: u32,
     /// Normal conditions of the network.
-    pub weather: Weather,
+    pub weather: NetworkConditions,
     /// Period of actions, after which the network becomes ideal and time continues.
     pub busy: Duration,
     /// Number of other actions: restarts, reloads, network faults, garbage, dead peers.
@@ -150,17 +155,17 @@ pub struct Options {
     /// SRTP settings of the edge and of the phone, for the carrier and each trunk.
     pub srtp: [(Srtp, Srtp); 3],
     /// Signalling with trunks.
-    pub trust: Trust,
+    pub trust: TrunkOptions,
     /// Limits of an agent.
-    pub few: Few,
+    pub few: AgentLimitOptions,
     /// Whether the edge handles a hold locally, for the carrier and each trunk.
     pub holds_end_here: [bool; 3],
     /// Reliable provisional responses.
-    pub early: Early,
+    pub early: ProvisionalOptions,
     /// Session timers.
-    pub sessions: Kept,
+    pub sessions: SessionTimerOptions,
     /// Transfers.
-    pub transfers: Transfers,
+    pub transfers: TransferOptions,
     /// Whether a forking proxy precedes the second trunk.
     pub forks: bool,
     /// Whether phones redirect calls, to each other and to dead addresses.
@@ -189,13 +194,13 @@ const SRTP: [(Srtp, Srtp); 8] = [
     (Srtp::Required, Srtp::Required),
 ];
 
-impl Options {
+impl SeedOptions {
     /// Returns the options of a seed.
-    pub fn of_seed(seed: u64) -> Options {
+    pub fn of_seed(seed: u64) -> SeedOptions {
         let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x6f70_7469_6f6e_7321);
         let rough = rng.random_bool(0.6);
         let weather = if rough {
-            Weather {
+            NetworkConditions {
                 loss: f64::from(rng.random_range(0..=20u32)) / 100.0,
                 duplicate: f64::from(rng.random_range(0..=10u32)) / 100.0,
                 reorder: f64::from(rng.random_range(0..=10u32)) / 100.0,
@@ -203,11 +208,11 @@ impl Options {
                 spread_us: rng.random_range(0..30_000),
             }
         } else {
-            Weather::CALM
+            NetworkConditions::CALM
         };
         let calls = rng.random_range(2..=6);
         let busy = Duration::from_secs(rng.random_range(10..40));
-        Options {
+        SeedOptions {
             seed,
             calls,
             weather,
@@ -219,12 +224,12 @@ impl Options {
             idle_timeout: Duration::from_secs(rng.random_range(10..30)),
             port_pairs: if rng.random_bool(0.1) { 3 } else { 64 },
             srtp: [(); 3].map(|()| SRTP[rng.random_range(0..SRTP.len())]),
-            trust: Trust::draw(&mut rng),
-            few: Few::draw(&mut rng),
+            trust: TrunkOptions::draw(&mut rng),
+            few: AgentLimitOptions::draw(&mut rng),
             holds_end_here: [(); 3].map(|()| rng.random_bool(0.3)),
-            early: Early::draw(&mut rng),
-            sessions: Kept::draw(&mut rng, busy),
-            transfers: Transfers::draw(&mut rng),
+            early: ProvisionalOptions::draw(&mut rng),
+            sessions: SessionTimerOptions::draw(&mut rng, busy),
+            transfers: TransferOptions::draw(&mut rng),
             forks: rng.random_bool(0.3),
             redirects: rng.random_bool(0.3),
             apps: ChaCha12Rng::seed_from_u64(seed ^ 0x6170_7073_2121).random_bool(0.4),
@@ -236,7 +241,7 @@ impl Options {
     }
 }
 
-impl fmt::Display for Options {
+impl fmt::Display for SeedOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let w = &self.weather;
         write!(
@@ -282,8 +287,8 @@ mod tests {
 
     #[test]
     fn a_seed_always_means_the_same() {
-        assert_eq!(Options::of_seed(9).to_string(), Options::of_seed(9).to_string());
-        let different = (0..50).map(|s| Options::of_seed(s).to_string()).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(SeedOptions::of_seed(9).to_string(), SeedOptions::of_seed(9).to_string());
+        let different = (0..50).map(|s| SeedOptions::of_seed(s).to_string()).collect::<std::collections::BTreeSet<_>>();
         assert!(different.len() > 40);
     }
 }

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
-use trunkgate_phone::Sessions;
+use trunkgate_phone::SessionTimerConfig;
 
 /// Session timers drawn from a seed.
 #[derive(Debug, Clone, Copy)]
-pub struct Kept {
+pub struct SessionTimerOptions {
     /// `session_expires` of the carrier and each trunk, in seconds.
     pub by_edge: [u16; 3],
     /// Session timers of each phone, in the order of seats.
-    pub by_phones: [Option<Sessions>; 5],
+    pub by_phones: [Option<SessionTimerConfig>; 5],
     /// Factor by which calls last longer than usual.
     pub stretch: u32,
     /// A phone that neither sends nor receives SIP from some time on, while its media continues.
     pub deaf: Option<(usize, Duration)>,
 }
 
-impl Kept {
+impl SessionTimerOptions {
     /// Draws the session timers for a seed.
-    pub(crate) fn draw(rng: &mut ChaCha12Rng, busy: Duration) -> Kept {
+    pub(crate) fn draw(rng: &mut ChaCha12Rng, busy: Duration) -> SessionTimerOptions {
         let phone = |rng: &mut ChaCha12Rng| {
-            let sessions = Sessions {
+            let sessions = SessionTimerConfig {
                 seconds: [0, 0, 60, 90, 120][rng.random_range(0..5usize)],
                 least: [90, 90, 90, 100, 150][rng.random_range(0..5usize)],
                 refreshes: rng.random_bool(0.5),
@@ -32,7 +32,7 @@ impl Kept {
             };
             rng.random_bool(0.6).then_some(sessions)
         };
-        let mut kept = Kept {
+        let mut kept = SessionTimerOptions {
             by_edge: [(); 3].map(|()| [90, 90, 120, 300, 1800][rng.random_range(0..5usize)]),
             by_phones: [(); 5].map(|()| phone(rng)),
             stretch: if rng.random_bool(0.4) { 10 } else { 1 },

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{Control, Input};
-use trunkgate_phone::{Answer, Codec, Dial, Manner, Talk, Voice};
+use trunkgate_call::{GatewayInput, OperatorCommand};
+use trunkgate_phone::{AnswerKind, AnswerScript, CallScript, G711Codec, MarkedVoice, OutgoingCall};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
-use super::asked::{self, Asked, Wanted};
-use super::within::{self, Said};
-use super::{Happening, RECOVERY, Seat, World, registrations, sessions, transfers};
+use super::asked::{self, CallRequestKind, RequestedTarget};
+use super::within::{self, MidCallRequest};
+use super::{RECOVERY, SimEvent, SimPhone, World, registrations, sessions, transfers};
 use crate::edge;
-use crate::net::Weather;
+use crate::net::NetworkConditions;
 use crate::options::Sabotage;
 use crate::places::{
     AGENTS, APPS, CARRIER, CARRIER_SEAT, DEAD, EDGE, ELSEWHERE, FORKED, MOBILE_SEAT, OUT, REGISTERED, STRANGER,
@@ -24,9 +24,9 @@ use crate::places::{
 
 /// An action on the world.
 #[derive(Debug)]
-pub(crate) enum Action {
+pub(crate) enum WorldAction {
     /// A phone places a call.
-    Dial(usize, Box<Dial>),
+    Dial(usize, Box<OutgoingCall>),
     /// An unknown source sends to the edge's SIP port.
     Stranger(Bytes),
     /// An unknown source sends RTP to the media ports.
@@ -42,7 +42,7 @@ pub(crate) enum Action {
     /// The configuration is reloaded.
     Reload,
     /// The network conditions become bad.
-    Storm(Weather),
+    Storm(NetworkConditions),
     /// The network conditions become normal.
     Calm,
     /// A phone dies permanently.
@@ -54,13 +54,13 @@ pub(crate) enum Action {
     /// The edge is restarted from a snapshot, with or without its media sessions.
     Restart { keep_media: bool },
     /// An operator's command.
-    Control(Wish),
+    Control(OperatorAction),
     /// A request about one call.
-    Ask(Asked),
+    Ask(CallRequestKind),
     /// A call is requested by the API.
-    Originate { call: u32, wanted: Wanted, digits: bool },
+    Originate { call: u32, wanted: RequestedTarget, digits: bool },
     /// A phone sends a request within an answered call.
-    Say(Said),
+    Say(MidCallRequest),
     /// A phone neither sends nor receives SIP any more, while its media continues.
     Deafen(usize),
     /// A leg must have ended by now.
@@ -75,7 +75,7 @@ pub(crate) enum Action {
 
 /// Command of an operator.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wish {
+pub(crate) enum OperatorAction {
     /// Hangs up a live call.
     Hangup,
     /// Rejects new calls.
@@ -86,36 +86,36 @@ pub(crate) enum Wish {
     EndAll,
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for WorldAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Dial(from, dial) => write!(
+            WorldAction::Dial(from, dial) => write!(
                 f,
                 "phone {from} dials {} offer={} multipart={} cancel={:?} never_ack={} {:?}",
                 dial.uri, dial.offer, dial.multipart, dial.cancel_after, dial.never_ack, dial.talk
             ),
-            Action::Stranger(bytes) => write!(f, "a stranger sends {} bytes", bytes.len()),
-            Action::Noise(from, bytes) => write!(f, "phone {from} sends {} bytes of noise", bytes.len()),
-            Action::StrangerRtp
-            | Action::Options(_)
-            | Action::Limit(_)
-            | Action::Squat(..)
-            | Action::Reload
-            | Action::Storm(_)
-            | Action::Calm
-            | Action::Die(_)
-            | Action::Cut(_)
-            | Action::Mend(_)
-            | Action::Restart { .. }
-            | Action::Control(_)
-            | Action::Ask(_)
-            | Action::Originate { .. }
-            | Action::Say(_)
-            | Action::Deafen(_)
-            | Action::ExpectOver(_)
-            | Action::Register { .. }
-            | Action::Heal
-            | Action::Quiet => write!(f, "{self:?}"),
+            WorldAction::Stranger(bytes) => write!(f, "a stranger sends {} bytes", bytes.len()),
+            WorldAction::Noise(from, bytes) => write!(f, "phone {from} sends {} bytes of noise", bytes.len()),
+            WorldAction::StrangerRtp
+            | WorldAction::Options(_)
+            | WorldAction::Limit(_)
+            | WorldAction::Squat(..)
+            | WorldAction::Reload
+            | WorldAction::Storm(_)
+            | WorldAction::Calm
+            | WorldAction::Die(_)
+            | WorldAction::Cut(_)
+            | WorldAction::Mend(_)
+            | WorldAction::Restart { .. }
+            | WorldAction::Control(_)
+            | WorldAction::Ask(_)
+            | WorldAction::Originate { .. }
+            | WorldAction::Say(_)
+            | WorldAction::Deafen(_)
+            | WorldAction::ExpectOver(_)
+            | WorldAction::Register { .. }
+            | WorldAction::Heal
+            | WorldAction::Quiet => write!(f, "{self:?}"),
         }
     }
 }
@@ -138,13 +138,13 @@ pub(crate) fn plan(world: &mut World) {
     for call in 0..world.options.calls {
         let at = random_moment(world, busy.mul_f64(0.7));
         let mut action = random_dial(world, call);
-        if let Action::Dial(_, dial) = &mut action
+        if let WorldAction::Dial(_, dial) = &mut action
             && world.options.apps
             && world.apps.takes_call()
         {
             dial.uri = format!("sip:{APPS}555{call:04}@{EDGE}");
         }
-        world.at(at, Happening::Act(action));
+        world.at(at, SimEvent::Act(action));
     }
     for _ in 0..world.options.disturbances {
         disturb(world, busy);
@@ -160,8 +160,8 @@ pub(crate) fn plan(world: &mut World) {
         register_now_and_then(world, busy);
     }
     let end = world.start + busy;
-    world.at(end, Happening::Act(Action::Heal));
-    world.at(end + RECOVERY, Happening::Act(Action::Quiet));
+    world.at(end, SimEvent::Act(WorldAction::Heal));
+    world.at(end + RECOVERY, SimEvent::Act(WorldAction::Quiet));
 }
 
 /// Schedules registrations of a phone that changes its port at times, as behind a NAT or in another network.
@@ -170,7 +170,7 @@ fn register_now_and_then(world: &mut World, busy: Duration) {
         let at = random_moment(world, busy.mul_f64(0.8));
         let port = 5060 + world.rng.random_range(0..3);
         let seconds = [0, 30, 60, 90, 300][world.rng.random_range(0..5usize)];
-        world.at(at, Happening::Act(Action::Register { port, seconds }));
+        world.at(at, SimEvent::Act(WorldAction::Register { port, seconds }));
     }
 }
 
@@ -182,37 +182,37 @@ fn millis(world: &mut World, from: u64, to: u64) -> Duration {
     Duration::from_millis(world.rng.random_range(from..to))
 }
 
-fn random_answer(world: &mut World) -> Answer {
+fn random_answer(world: &mut World) -> AnswerScript {
     let answer_after = millis(world, 0, 6000);
     let manner = match world.rng.random_range(0..100) {
-        0..50 => Manner::Ring { answer_after },
-        50..62 => Manner::Early { answer_after },
-        62..66 => Manner::Rest { seconds: world.rng.random_range(0..20) },
+        0..50 => AnswerKind::Ring { answer_after },
+        50..62 => AnswerKind::Early { answer_after },
+        62..66 => AnswerKind::Rest { seconds: world.rng.random_range(0..20) },
         66..76 => {
             let code = [486, 503, 404, 480, 600, 302, 408, 500, 488][world.rng.random_range(0..9usize)];
             let after = if world.rng.random_bool(0.5) { Duration::ZERO } else { answer_after };
-            Manner::Reject { code, after }
+            AnswerKind::Reject { code, after }
         }
-        76..82 => Manner::RingForever,
-        82..92 => Manner::Silent,
-        _ => Manner::Late { answer_after: millis(world, 100, 12_000) },
+        76..82 => AnswerKind::RingForever,
+        82..92 => AnswerKind::Silent,
+        _ => AnswerKind::Late { answer_after: millis(world, 100, 12_000) },
     };
-    Answer { manner, talk: random_talk(world) }
+    AnswerScript { manner, talk: random_talk(world) }
 }
 
 /// Returns a redirection to one to three places, some of them peers of trunks; a phone's own address is included, so
 /// that loops occur.
-fn random_redirect(rng: &mut ChaCha12Rng) -> Manner {
+fn random_redirect(rng: &mut ChaCha12Rng) -> AnswerKind {
     const PLACES: [SocketAddr; 7] = [TRUNK_A, TRUNK_A, TRUNK_B, TRUNK_B2, CARRIER, DEAD, STRANGER];
     let mut place = |share| rng.random_bool(share).then(|| PLACES[rng.random_range(0..PLACES.len())]);
-    Manner::Redirect { to: [place(1.0), place(0.6), place(0.3)] }
+    AnswerKind::Redirect { to: [place(1.0), place(0.6), place(0.3)] }
 }
 
-fn random_talk(world: &mut World) -> Talk {
+fn random_talk(world: &mut World) -> CallScript {
     if world.options.sabotage == Sabotage::PhonesNeverEnd {
-        return Talk::default();
+        return CallScript::default();
     }
-    let mut talk = Talk::default();
+    let mut talk = CallScript::default();
     if world.rng.random_bool(0.7) {
         talk.hang_up_after = Some(millis(world, 0, 20_000) * world.options.sessions.stretch);
     }
@@ -229,7 +229,7 @@ fn random_talk(world: &mut World) -> Talk {
     talk
 }
 
-fn random_dial(world: &mut World, call: u32) -> Action {
+fn random_dial(world: &mut World, call: u32) -> WorldAction {
     let from = if world.rng.random_bool(0.8) {
         CARRIER_SEAT
     } else if world.options.trust.registrar && world.rng.random_bool(0.4) {
@@ -258,7 +258,7 @@ fn random_dial(world: &mut World, call: u32) -> Action {
         remote: EDGE,
         connection: (transport == Transport::Tcp).then_some(ConnectionId(0)),
     };
-    let mut dial = Dial::new(flow, format!("sip:{number}@{EDGE}"), "<sip:+14155550100@carrier.example>");
+    let mut dial = OutgoingCall::new(flow, format!("sip:{number}@{EDGE}"), "<sip:+14155550100@carrier.example>");
     dial.offer = world.rng.random_bool(0.9);
     dial.multipart = world.rng.random_bool(0.1);
     if world.options.sabotage != Sabotage::PhonesNeverEnd {
@@ -266,7 +266,7 @@ fn random_dial(world: &mut World, call: u32) -> Action {
         dial.never_ack = world.rng.random_bool(0.05);
     }
     dial.talk = random_talk(world);
-    Action::Dial(from, Box::new(dial))
+    WorldAction::Dial(from, Box::new(dial))
 }
 
 fn disturb(world: &mut World, busy: Duration) {
@@ -274,32 +274,32 @@ fn disturb(world: &mut World, busy: Duration) {
     let later = at + millis(world, 500, 8000);
     let seat = world.rng.random_range(0..world.seats.len());
     let (first, second) = match world.rng.random_range(0..100) {
-        0..16 => (Action::Stranger(random_sip(world)), None),
-        16..28 => (Action::StrangerRtp, None),
-        28..36 => (Action::Noise(seat, random_noise(world)), None),
-        36..44 => (Action::Reload, None),
-        44..47 => (Action::Options(seat), None),
-        47..50 => (Action::Limit(world.rng.random_range(0..3)), Some(Action::Limit(1000))),
+        0..16 => (WorldAction::Stranger(random_sip(world)), None),
+        16..28 => (WorldAction::StrangerRtp, None),
+        28..36 => (WorldAction::Noise(seat, random_noise(world)), None),
+        36..44 => (WorldAction::Reload, None),
+        44..47 => (WorldAction::Options(seat), None),
+        47..50 => (WorldAction::Limit(world.rng.random_range(0..3)), Some(WorldAction::Limit(1000))),
         50..54 => {
             let port = 2 * world.rng.random_range(0..world.options.port_pairs);
-            (Action::Squat(port, true), Some(Action::Squat(port, false)))
+            (WorldAction::Squat(port, true), Some(WorldAction::Squat(port, false)))
         }
         54..62 => {
             let loss = f64::from(world.rng.random_range(30..=100u32)) / 100.0;
-            let storm = Weather { loss, ..world.options.weather };
-            (Action::Storm(storm), Some(Action::Calm))
+            let storm = NetworkConditions { loss, ..world.options.weather };
+            (WorldAction::Storm(storm), Some(WorldAction::Calm))
         }
-        62..70 => (Action::Cut(seat), Some(Action::Mend(seat))),
-        70..76 if world.options.deaths => (Action::Die(seat), None),
-        76..88 if world.options.restarts => (Action::Restart { keep_media: world.rng.random_bool(0.5) }, None),
-        88..93 => (Action::Control(Wish::Hangup), None),
-        93..97 => (Action::Control(Wish::Drain), Some(Action::Control(Wish::Resume))),
-        97.. => (Action::Control(Wish::EndAll), None),
-        _ => (Action::StrangerRtp, None),
+        62..70 => (WorldAction::Cut(seat), Some(WorldAction::Mend(seat))),
+        70..76 if world.options.deaths => (WorldAction::Die(seat), None),
+        76..88 if world.options.restarts => (WorldAction::Restart { keep_media: world.rng.random_bool(0.5) }, None),
+        88..93 => (WorldAction::Control(OperatorAction::Hangup), None),
+        93..97 => (WorldAction::Control(OperatorAction::Drain), Some(WorldAction::Control(OperatorAction::Resume))),
+        97.. => (WorldAction::Control(OperatorAction::EndAll), None),
+        _ => (WorldAction::StrangerRtp, None),
     };
-    world.at(at, Happening::Act(first));
+    world.at(at, SimEvent::Act(first));
     if let Some(second) = second {
-        world.at(later, Happening::Act(second));
+        world.at(later, SimEvent::Act(second));
     }
 }
 
@@ -336,70 +336,74 @@ fn random_sip(world: &mut World) -> Bytes {
 }
 
 /// Carries out an action.
-pub(crate) fn act(world: &mut World, action: Action) {
+pub(crate) fn act(world: &mut World, action: WorldAction) {
     let now = world.now;
     world.rough |= matches!(
         action,
-        Action::Storm(_) | Action::Cut(_) | Action::Die(_) | Action::Deafen(_) | Action::Restart { .. }
+        WorldAction::Storm(_)
+            | WorldAction::Cut(_)
+            | WorldAction::Die(_)
+            | WorldAction::Deafen(_)
+            | WorldAction::Restart { .. }
     );
-    world.limited |= matches!(action, Action::Limit(_) | Action::Control(Wish::Drain));
+    world.limited |= matches!(action, WorldAction::Limit(_) | WorldAction::Control(OperatorAction::Drain));
     match action {
-        Action::Dial(from, dial) => {
+        WorldAction::Dial(from, dial) => {
             if let Some(seat) = world.seats.get_mut(from).filter(|seat| !seat.dead) {
                 world.summary.placed += u64::from(seat.phone.dial(now, *dial).is_some());
             }
         }
-        Action::Stranger(bytes) => {
+        WorldAction::Stranger(bytes) => {
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: STRANGER, connection: None };
             if world.options.sabotage == Sabotage::EdgeAnswersStrangers {
                 world.edge_sends(flow, Bytes::from_static(b"SIP/2.0 403 Forbidden\r\n\r\n"));
             }
-            world.edge.gateway.handle_input(now, Input::Received { flow, bytes });
+            world.edge.gateway.handle_input(now, GatewayInput::Received { flow, bytes });
         }
-        Action::StrangerRtp => {
+        WorldAction::StrangerRtp => {
             // To every open port, with a voice of no phone.
-            let packet = Bytes::copy_from_slice(&Voice::new(world.rng.random(), Codec::Pcmu).packet(0, 0));
+            let packet = Bytes::copy_from_slice(&MarkedVoice::new(world.rng.random(), G711Codec::Pcmu).packet(0, 0));
             let open: Vec<_> = world.edge.ports.keys().copied().collect();
             for port in open {
                 world.send_rtp(STRANGER, port, packet.clone());
             }
         }
-        Action::Noise(from, bytes) => {
+        WorldAction::Noise(from, bytes) => {
             let Some(remote) = world.seats.get(from).map(|seat| seat.address) else { return };
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
-            world.edge.gateway.handle_input(now, Input::Received { flow, bytes });
+            world.edge.gateway.handle_input(now, GatewayInput::Received { flow, bytes });
         }
-        Action::Options(from) => {
+        WorldAction::Options(from) => {
             let n = world.rng.random();
             let Some(remote) = world.seats.get(from).map(|seat| seat.address) else { return };
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
-            world.at(now, Happening::ToEdge(flow, options_request(remote, n)));
+            world.at(now, SimEvent::ToEdge(flow, options_request(remote, n)));
         }
-        Action::Limit(calls) => {
+        WorldAction::Limit(calls) => {
             world.edge.configure(now, |settings| (settings.calls, settings.calls_per_second) = (calls, 0));
         }
-        Action::Squat(port, taken) => world.edge.squat(port, taken),
-        Action::Reload => {
+        WorldAction::Squat(port, taken) => world.edge.squat(port, taken),
+        WorldAction::Reload => {
             world.table_version += 1;
             let table = edge::table(&world.options, world.table_version, false);
             world.edge.configure(now, |settings| settings.table = table);
         }
-        Action::Storm(weather) => world.net.set(weather),
-        Action::Calm => world.net.clear(),
-        Action::Die(at) => with_seat(world, at, |seat| seat.dead = true),
-        Action::Cut(at) => with_seat(world, at, |seat| seat.cut = true),
-        Action::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
-        Action::Restart { keep_media } => {
+        WorldAction::Storm(weather) => world.net.set(weather),
+        WorldAction::Calm => world.net.clear(),
+        WorldAction::Die(at) => with_seat(world, at, |seat| seat.dead = true),
+        WorldAction::Cut(at) => with_seat(world, at, |seat| seat.cut = true),
+        WorldAction::Mend(at) => with_seat(world, at, |seat| seat.cut = false),
+        WorldAction::Restart { keep_media } => {
             world.before.forget();
             restart(world, keep_media);
         }
-        Action::Control(wish) => control(world, wish),
-        Action::Ask(asked) => asked::ask(world, asked),
-        Action::Originate { call, wanted, digits } => asked::originate(world, call, wanted, digits),
-        Action::Say(said) => within::say(world, said),
-        Action::Deafen(at) => sessions::deafen(world, at),
-        Action::ExpectOver(call_id) => sessions::expect_over(world, &call_id),
-        Action::Register { port, seconds } => {
+        WorldAction::Control(wish) => control(world, wish),
+        WorldAction::Ask(asked) => asked::ask(world, asked),
+        WorldAction::Originate { call, wanted, digits } => asked::originate(world, call, wanted, digits),
+        WorldAction::Say(said) => within::say(world, said),
+        WorldAction::Deafen(at) => sessions::deafen(world, at),
+        WorldAction::ExpectOver(call_id) => sessions::expect_over(world, &call_id),
+        WorldAction::Register { port, seconds } => {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
             // Packets in transit to the previous port are lost.
             world.rough |= seat.address.port() != port;
@@ -407,25 +411,25 @@ pub(crate) fn act(world: &mut World, action: Action) {
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };
             seat.phone.register(now, flow, &format!("sip:{EDGE}"), "phone-mobile", seconds);
         }
-        Action::Quiet => {
+        WorldAction::Quiet => {
             if let Err(what) = registrations::registered(world) {
                 world.fail(what);
             }
             let table = edge::table(&world.options, world.table_version, true);
             world.edge.configure(now, |settings| settings.table = table);
         }
-        Action::Heal => {
+        WorldAction::Heal => {
             world.healed = true;
             world.net.heal();
             for seat in &mut world.seats {
                 seat.cut = false;
             }
-            control(world, Wish::Resume);
+            control(world, OperatorAction::Resume);
         }
     }
 }
 
-fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut Seat)) {
+fn with_seat(world: &mut World, at: usize, what: impl FnOnce(&mut SimPhone)) {
     if let Some(seat) = world.seats.get_mut(at) {
         what(seat);
     }
@@ -443,18 +447,18 @@ fn restart(world: &mut World, keep_media: bool) {
     }
 }
 
-fn control(world: &mut World, wish: Wish) {
+fn control(world: &mut World, wish: OperatorAction) {
     let control = match wish {
-        Wish::Drain => Control::Drain { on: true },
-        Wish::Resume => Control::Drain { on: false },
-        Wish::EndAll => Control::EndAll,
-        Wish::Hangup => {
+        OperatorAction::Drain => OperatorCommand::Drain { on: true },
+        OperatorAction::Resume => OperatorCommand::Drain { on: false },
+        OperatorAction::EndAll => OperatorCommand::EndAll,
+        OperatorAction::Hangup => {
             let live = world.edge.gateway.calls(world.now).into_iter().find(|call| call.state != "ended");
             match live {
-                Some(call) => Control::Hangup { sid: call.sid },
+                Some(call) => OperatorCommand::Hangup { sid: call.sid },
                 None => return,
             }
         }
     };
-    world.edge.gateway.handle_input(world.now, Input::Control(control));
+    world.edge.gateway.handle_input(world.now, GatewayInput::Control(control));
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
-use super::{Happening, World};
+use super::{SimEvent, World};
 use crate::edge::AgentAct;
 
 /// Ratio of seeds with mostly unreachable agents, which the edge skips: one in this many.
@@ -27,7 +27,7 @@ pub(crate) fn decide(world: &mut World) {
         let then = opens + Duration::from_millis(world.rng.random_range(0..15_000));
         let acts = first.map(|act| (opens, act)).into_iter().chain(later.map(|act| (then, act)));
         for (after, act) in acts {
-            world.at(world.now + after, Happening::Agent(socket, act));
+            world.at(world.now + after, SimEvent::Agent(socket, act));
         }
     }
 }
@@ -36,12 +36,12 @@ pub(crate) fn decide(world: &mut World) {
 fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
     let opens = Some(AgentAct::Opens);
     match world.rng.random_range(0..100) {
-        0..70 if world.options.seed.is_multiple_of(DOWN_IN) => (Some(AgentAct::Fails(Loss::Unreachable)), None),
-        0..8 => (Some(AgentAct::Fails(Loss::Unreachable)), None),
-        8..14 => (Some(AgentAct::Fails(Loss::Status(404))), None),
+        0..70 if world.options.seed.is_multiple_of(DOWN_IN) => (Some(AgentAct::Fails(StreamLoss::Unreachable)), None),
+        0..8 => (Some(AgentAct::Fails(StreamLoss::Unreachable)), None),
+        8..14 => (Some(AgentAct::Fails(StreamLoss::Status(404))), None),
         // Never open: the stream's own timeout.
         14..20 => (None, None),
-        20..34 => (opens, Some(AgentAct::Fails(Loss::Reset))),
+        20..34 => (opens, Some(AgentAct::Fails(StreamLoss::Reset))),
         34..42 => (opens, Some(AgentAct::Closes(1011))),
         42..52 => (opens, Some(AgentAct::Closes(1000))),
         52..58 => (opens, Some(AgentAct::GoesDeaf)),

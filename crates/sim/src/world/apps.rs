@@ -6,33 +6,33 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{AppAnswer, AppCallback, AppQuestion, AppWanted, DocumentRequest, Input, QueryId};
+use trunkgate_call::{AppAnswer, AppCallback, AppQuestion, AppResource, DocumentRequest, GatewayInput, QueryId};
 
-use super::conferences::Reported;
-use super::{Happening, World};
+use super::conferences::ReportedConferences;
+use super::{SimEvent, World};
 use crate::places::TRUNK_B;
 
 /// Identifier of a query: number of restarts at that time, since the edge counts its queries from each start, and
 /// query id.
-pub(crate) type Question = (u64, QueryId);
+pub(crate) type QueryKey = (u64, QueryId);
 
 /// State of the application.
 #[derive(Debug)]
-pub(crate) struct Apps {
+pub(crate) struct SimApp {
     rng: ChaCha12Rng,
     /// Callbacks by call SID: their number, and whether the end was reported.
     reports: BTreeMap<String, (u64, bool)>,
     /// Queries without a response.
-    open: BTreeSet<Question>,
+    open: BTreeSet<QueryKey>,
     /// Callbacks about conferences.
-    conferences: Reported,
+    conferences: ReportedConferences,
 }
 
-impl Apps {
+impl SimApp {
     /// Returns the application of a seed.
-    pub(crate) fn new(seed: u64) -> Apps {
+    pub(crate) fn new(seed: u64) -> SimApp {
         let rng = ChaCha12Rng::seed_from_u64(seed ^ 0x7477_696d_6c21);
-        Apps { rng, reports: BTreeMap::new(), open: BTreeSet::new(), conferences: Reported::default() }
+        SimApp { rng, reports: BTreeMap::new(), open: BTreeSet::new(), conferences: ReportedConferences::default() }
     }
 
     /// Draws whether a call goes to the application.
@@ -72,23 +72,23 @@ impl Apps {
 /// Handles a query of the edge, or a notification without a response.
 pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let AppQuestion { query, wanted, .. } = question;
-    if let AppWanted::Document(request) = &wanted
+    if let AppResource::Document(request) = &wanted
         && let Err(what) = world.recordings.requested(request)
     {
         world.fail(what);
     }
     let Some(query) = query else {
-        if let AppWanted::Document(request) = &wanted {
+        if let AppResource::Document(request) = &wanted {
             log_report(world, request);
         }
         return;
     };
     let answer = match wanted {
-        AppWanted::Document(request) => {
+        AppResource::Document(request) => {
             world.summary.documents += 1;
             document(world, &request)
         }
-        AppWanted::Speech { .. } | AppWanted::Sound(_) => match world.apps.rng.random_range(0..10) {
+        AppResource::Speech { .. } | AppResource::Sound(_) => match world.apps.rng.random_range(0..10) {
             0 => failed(12_400),
             _ => {
                 let sound = vec![0xff; 160 * world.apps.rng.random_range(0..100usize)].into();
@@ -110,7 +110,7 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let after = Duration::from_millis(rng.random_range(1..late));
     let question = (world.summary.restarts, query);
     world.apps.open.insert(question);
-    world.at(world.now + after, Happening::Answered(question, Box::new(answer)));
+    world.at(world.now + after, SimEvent::Answered(question, Box::new(answer)));
 }
 
 /// Handles a callback.
@@ -138,11 +138,11 @@ fn log_report(world: &mut World, request: &DocumentRequest) {
 }
 
 /// Delivers a response to the edge, at most once.
-pub(crate) fn answer(world: &mut World, question: Question, answer: Box<AppAnswer>) {
+pub(crate) fn answer(world: &mut World, question: QueryKey, answer: Box<AppAnswer>) {
     let (asked_by, query) = question;
     if world.apps.open.remove(&question) && asked_by == world.summary.restarts {
         world.log.line(world.now, format_args!("app     → {query:?}"));
-        world.edge.gateway.handle_input(world.now, Input::AppAnswered { query, answer });
+        world.edge.gateway.handle_input(world.now, GatewayInput::AppAnswered { query, answer });
     }
 }
 

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::twiml::Secret;
+use trunkgate_call::twiml::SensitiveText;
 use trunkgate_call::{
-    CallAction, CallControl, CallParty, CallRequest, ForkAction, ForkControl, ForkRequest, Listener, Onward, Refused,
-    TransferMode,
+    CallAction, CallControl, CallParty, CallRequest, ConnectTarget, ForkAction, ForkControl, ForkDestination,
+    ForkRequest, RequestRefusal, TransferMode,
 };
 use trunkgate_media::agent::{TrackSet, WarmTransfer, Whisper};
 use trunkgate_route::{App, AppDocument, StatusCallback, TargetSpec, WebhookMethod};
 
-use super::actions::Action;
-use super::{Happening, World};
+use super::actions::WorldAction;
+use super::{SimEvent, World};
 use crate::edge::TapedGateway;
 use crate::places::APPS;
 
@@ -26,7 +26,7 @@ const PLACE: &str = "https://app.example/moved";
 
 /// Request about a call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Asked {
+pub(crate) enum CallRequestKind {
     /// A listener is added to one side or both.
     Fork(TrackSet),
     /// A listener, of a route or requested, is removed.
@@ -47,7 +47,7 @@ pub(crate) enum Asked {
 
 /// Target to which a requested call connects its party.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wanted {
+pub(crate) enum RequestedTarget {
     /// An application made by the request.
     Document,
     /// The configured application.
@@ -63,9 +63,10 @@ pub(crate) fn plan_requests(world: &mut World, within: Duration) {
     // A separate generator keeps other actions of a seed unchanged.
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x0072_6571_7565_7374);
     for call in 0..rng.random_range(0..4) {
-        let wanted = [Wanted::Document, Wanted::App, Wanted::Party, Wanted::Agent][rng.random_range(0..4usize)];
+        let wanted = [RequestedTarget::Document, RequestedTarget::App, RequestedTarget::Party, RequestedTarget::Agent]
+            [rng.random_range(0..4usize)];
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..900u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Originate { call, wanted, digits: rng.random_bool(0.2) }));
+        world.at(at, SimEvent::Act(WorldAction::Originate { call, wanted, digits: rng.random_bool(0.2) }));
     }
 }
 
@@ -80,7 +81,7 @@ fn document(number: &str) -> String {
 }
 
 /// Requests a call.
-pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bool) {
+pub(crate) fn originate(world: &mut World, call: u32, wanted: RequestedTarget, digits: bool) {
     let callback = StatusCallback {
         url: REPORTS.to_owned(),
         method: WebhookMethod::Post,
@@ -97,10 +98,10 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         ..App::new("api", AppDocument::Text(document(&to).into()))
     };
     let onward = match wanted {
-        Wanted::Document => Onward::App(Arc::new(made)),
-        Wanted::App => Onward::Target(TargetSpec::App("ivr".to_owned())),
-        Wanted::Party => Onward::Target(trunk("b")),
-        Wanted::Agent => Onward::Target(TargetSpec::Agent("night".to_owned())),
+        RequestedTarget::Document => ConnectTarget::App(Arc::new(made)),
+        RequestedTarget::App => ConnectTarget::Target(TargetSpec::App("ivr".to_owned())),
+        RequestedTarget::Party => ConnectTarget::Target(trunk("b")),
+        RequestedTarget::Agent => ConnectTarget::Target(TargetSpec::Agent("night".to_owned())),
     };
     let request = CallRequest {
         from: "+14155550100".to_owned(),
@@ -110,7 +111,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
         onward: vec![onward],
         ring_timeout: Duration::from_secs(15),
         time_limit: Duration::from_secs(40),
-        digits: digits.then(|| Secret::new("1w2")),
+        digits: digits.then(|| SensitiveText::new("1w2")),
         record: world.recordings.of_requested(),
         participant: None,
         detection: None,
@@ -123,18 +124,18 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
 pub(crate) fn plan(world: &mut World, within: Duration) {
     for _ in 0..world.rng.random_range(0..12) {
         let asked = match world.rng.random_range(0..10) {
-            0..2 => Asked::Fork(TrackSet::Both),
-            2 => Asked::Fork(TrackSet::Inbound),
-            3 => Asked::Fork(TrackSet::Outbound),
-            4..6 => Asked::Unfork,
-            6 => Asked::Redirect,
-            7 => Asked::Transfer("trunk:a"),
-            8 => Asked::Transfer("agent:night"),
-            _ if world.rng.random_bool(0.3) => Asked::EndParty,
-            _ => Asked::Press,
+            0..2 => CallRequestKind::Fork(TrackSet::Both),
+            2 => CallRequestKind::Fork(TrackSet::Inbound),
+            3 => CallRequestKind::Fork(TrackSet::Outbound),
+            4..6 => CallRequestKind::Unfork,
+            6 => CallRequestKind::Redirect,
+            7 => CallRequestKind::Transfer("trunk:a"),
+            8 => CallRequestKind::Transfer("agent:night"),
+            _ if world.rng.random_bool(0.3) => CallRequestKind::EndParty,
+            _ => CallRequestKind::Press,
         };
         let at = world.start + within.mul_f64(f64::from(world.rng.random_range(0..1000u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Ask(asked)));
+        world.at(at, SimEvent::Act(WorldAction::Ask(asked)));
     }
 }
 
@@ -143,7 +144,7 @@ pub(crate) fn plan_warm(world: &mut World, within: Duration) {
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7761_726d);
     for _ in 0..rng.random_range(0..5) {
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Ask(Asked::WarmTransfer)));
+        world.at(at, SimEvent::Act(WorldAction::Ask(CallRequestKind::WarmTransfer)));
     }
 }
 
@@ -152,12 +153,12 @@ pub(crate) fn plan_detached(world: &mut World, within: Duration) {
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x6465_7461_6368);
     for _ in 0..rng.random_range(0..8) {
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Ask(Asked::Detach)));
+        world.at(at, SimEvent::Act(WorldAction::Ask(CallRequestKind::Detach)));
     }
 }
 
 /// Makes a request about a random call.
-pub(crate) fn ask(world: &mut World, asked: Asked) {
+pub(crate) fn ask(world: &mut World, asked: CallRequestKind) {
     let now = world.now;
     let mut calls = world.edge.gateway.calls(now);
     let heard = |state: &str| matches!(state, "answered" | "held" | "transferring");
@@ -174,10 +175,10 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
     let gateway = &mut world.edge.gateway;
     let change = |action, gateway: &mut TapedGateway| gateway.change(now, CallControl { sid: call.clone(), action });
     let done = match asked {
-        Asked::Fork(tracks) => {
+        CallRequestKind::Fork(tracks) => {
             let listener = match named {
-                true => Listener::Agent("scribe".to_owned()),
-                false => Listener::Url("wss://listener.example/media".to_owned()),
+                true => ForkDestination::Agent("scribe".to_owned()),
+                false => ForkDestination::Url("wss://listener.example/media".to_owned()),
             };
             let parameters = vec![("case".to_owned(), "7".to_owned())];
             let action = ForkAction::Begin(ForkRequest { listener, tracks, parameters });
@@ -185,16 +186,16 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             world.summary.forks += u64::from(begun.is_ok());
             begun.map(drop)
         }
-        Asked::Unfork => {
+        CallRequestKind::Unfork => {
             let forks = gateway.forks(&call).unwrap_or_default();
             let id = forks.last().map_or("CA0", |fork| fork.id.as_str()).to_owned();
             gateway.change(now, ForkControl { sid: call.clone(), action: ForkAction::End { id } }).map(drop)
         }
-        Asked::Transfer(target) => {
+        CallRequestKind::Transfer(target) => {
             let mode = if named { TransferMode::Consult } else { TransferMode::AtOnce };
             change(CallAction::Transfer { party: CallParty::Caller, target: target.to_owned(), mode }, gateway)
         }
-        Asked::WarmTransfer => {
+        CallRequestKind::WarmTransfer => {
             let whisper = named.then(|| Whisper::File("a.wav".to_owned()));
             let warm = WarmTransfer { whisper, detection: named, ..WarmTransfer::default() };
             let mode = TransferMode::Warm(Box::new(warm));
@@ -203,7 +204,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             world.summary.warm += u64::from(done.is_ok());
             done
         }
-        Asked::Redirect => {
+        CallRequestKind::Redirect => {
             let document = match named {
                 true => AppDocument::Text(document(&number).into()),
                 false => AppDocument::Url { url: PLACE.to_owned(), method: WebhookMethod::Post },
@@ -214,7 +215,7 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             world.summary.redirects += u64::from(done.is_ok());
             done
         }
-        Asked::Detach => {
+        CallRequestKind::Detach => {
             let connected = legs.iter().rev().find(|leg| leg.is_call_of_party() && leg.state == "answered");
             let text = if named { document(&number) } else { "<Response><Say>hello</Say></Response>".to_owned() };
             let connect = vec![trunk("a"), trunk("b")];
@@ -224,19 +225,26 @@ pub(crate) fn ask(world: &mut World, asked: Asked) {
             world.summary.detached += u64::from(done.is_ok());
             done
         }
-        Asked::EndParty => {
+        CallRequestKind::EndParty => {
             let party = legs.get(world.rng.random_range(0..legs.len())).map(|leg| leg.sid.clone()).unwrap_or_default();
             change(CallAction::EndParty { party }, gateway)
         }
-        Asked::Press if !may_press => return,
-        Asked::Press => {
-            change(CallAction::SendDigits { party: CallParty::Caller, digits: Secret::new("12#") }, gateway)
+        CallRequestKind::Press if !may_press => return,
+        CallRequestKind::Press => {
+            change(CallAction::SendDigits { party: CallParty::Caller, digits: SensitiveText::new("12#") }, gateway)
         }
     };
-    if matches!(asked, Asked::Transfer(_) | Asked::WarmTransfer | Asked::Redirect | Asked::Detach) && done.is_ok() {
+    if matches!(
+        asked,
+        CallRequestKind::Transfer(_)
+            | CallRequestKind::WarmTransfer
+            | CallRequestKind::Redirect
+            | CallRequestKind::Detach
+    ) && done.is_ok()
+    {
         world.sent_elsewhere.insert(number);
     }
-    if done == Err(Refused::Internal) {
+    if done == Err(RequestRefusal::Internal) {
         world.fail(format!("{asked:?} of {call}: a fault of the edge's own"));
     }
 }

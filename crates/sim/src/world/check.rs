@@ -5,19 +5,19 @@ use std::fmt;
 use std::time::Instant;
 
 use trunkgate_call::conferences_live;
-use trunkgate_phone::{Ending, Manner, PhoneCall, State};
+use trunkgate_phone::{AnswerKind, CallEnding, PhoneCall, PhoneCallState};
 
-use super::apps::Apps;
+use super::apps::SimApp;
 use super::transfers::{self, transferred};
 use super::{World, registrations, sessions};
-use crate::options::Options;
+use crate::options::SeedOptions;
 use crate::places::{AGENTS, APPS, ELSEWHERE};
 
 /// A violated invariant, with the information to reproduce it.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct InvariantFailure {
     /// Options of the seed.
-    pub options: Options,
+    pub options: SeedOptions,
     /// Violated invariant.
     pub what: String,
     /// Virtual time since the start, in seconds.
@@ -26,7 +26,7 @@ pub struct Failure {
     pub tail: Vec<String>,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for InvariantFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.tail {
             writeln!(f, "{line}")?;
@@ -49,8 +49,8 @@ fn is_elsewhere(callee: &PhoneCall, caller: &PhoneCall) -> bool {
 }
 
 /// Returns a failure with the last events of the world.
-pub(super) fn failed(world: &World, what: String) -> Failure {
-    Failure {
+pub(super) fn failed(world: &World, what: String) -> InvariantFailure {
+    InvariantFailure {
         options: world.options.clone(),
         what,
         at_s: world.now.saturating_duration_since(world.start).as_secs_f64(),
@@ -104,7 +104,7 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     sessions::check(world)?;
     transfers::news(world)?;
     records(world)?;
-    Apps::check(world)?;
+    SimApp::check(world)?;
     world.recordings.check()?;
     voices(world)?;
     registrations::bindings(world)?;
@@ -115,7 +115,7 @@ pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
 fn phones(world: &World) -> Result<(), String> {
     for seat in world.seats.iter().filter(|seat| !seat.dead && !seat.deaf) {
         let name = &seat.phone.config().name;
-        if let Some(call) = seat.phone.calls().find(|call| call.state() != State::Ended) {
+        if let Some(call) = seat.phone.calls().find(|call| call.state() != PhoneCallState::Ended) {
             return Err(format!(
                 "{name} does not know that {:?} [{}] is over: {:?}",
                 call.number(),
@@ -141,8 +141,8 @@ fn patience(world: &World) -> Result<(), String> {
         let left = |call: &&PhoneCall| {
             let ending = call.ending();
             let rang = !call.is_outgoing() && call.answered_at().is_none();
-            let is_missing = matches!(ending, Some(Ending::AckMissing | Ending::PrackMissing));
-            is_missing || (rang && ending == Some(Ending::GaveUp))
+            let is_missing = matches!(ending, Some(CallEnding::AckMissing | CallEnding::PrackMissing));
+            is_missing || (rang && ending == Some(CallEnding::GaveUp))
         };
         if let Some(call) = seat.phone.calls().find(left) {
             let name = &seat.phone.config().name;
@@ -182,7 +182,7 @@ fn voices(world: &World) -> Result<(), String> {
     // and be taken for its remote party, because it was never notified of the end. The same holds for a phone that
     // missed a BYE.
     let is_forgotten = |call: &PhoneCall| {
-        let ended_alone = matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp));
+        let ended_alone = matches!(call.ending(), Some(CallEnding::AckMissing | CallEnding::GaveUp));
         let untold = world.summary.restarts > 0 || world.seats.iter().any(|seat| seat.deaf);
         untold && ended_alone
     };
@@ -192,7 +192,7 @@ fn voices(world: &World) -> Result<(), String> {
         return Ok(());
     }
     for call in calls() {
-        for verdict in call.judge().verdicts() {
+        for verdict in call.judge().voice_reports() {
             match speakers.get(&verdict.ssrc) {
                 Some(speaker) if speaker.called() == call.called() => {}
                 // A target that is a bare URI is called by that URI, which has no user part.
@@ -213,7 +213,7 @@ fn speaks_early(world: &World, called: &str) -> usize {
     let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
     calls
         .filter(|call| !call.is_outgoing() && call.called() == called)
-        .filter(|call| matches!(call.manner(), Some(Manner::Early { .. })))
+        .filter(|call| matches!(call.answer_kind(), Some(AnswerKind::Early { .. })))
         .count()
 }
 
@@ -224,10 +224,12 @@ fn heard(world: &World) -> Result<(), String> {
     }
     // Media after a late 200 reaches no phone, nor does early media to a caller without an early offer.
     let talked = |call: &&PhoneCall| {
-        call.answered_at().is_some() && !call.never_acks() && !matches!(call.manner(), Some(Manner::Late { .. }))
+        call.answered_at().is_some()
+            && !call.never_acks()
+            && !matches!(call.answer_kind(), Some(AnswerKind::Late { .. }))
     };
     let unheard = |callee: &PhoneCall, caller: &PhoneCall| {
-        matches!(callee.manner(), Some(Manner::Early { .. })) && !caller.has_early_offer()
+        matches!(callee.answer_kind(), Some(AnswerKind::Early { .. })) && !caller.has_early_offer()
     };
     // A party of a transfer talks with others before and after it.
     let transferred = transferred(world);
@@ -242,7 +244,7 @@ fn heard(world: &World) -> Result<(), String> {
         // A phone held only by the edge is not notified and continues to send, as does one that is held before the
         // answer and one that asks for an offer while held.
         let (held, asked) = (from.has_held() || to.has_held(), from.has_asked() || to.has_asked());
-        let early = [from, to].iter().any(|call| matches!(call.manner(), Some(Manner::Early { .. })));
+        let early = [from, to].iter().any(|call| matches!(call.answer_kind(), Some(AnswerKind::Early { .. })));
         if held && (asked || early || world.options.holds_end_here.contains(&true)) {
             continue;
         }
@@ -255,7 +257,7 @@ fn heard(world: &World) -> Result<(), String> {
         }
         // Of several ringing phones, another may have been heard before one answered.
         let ears = world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(|call| call.called() == to.called());
-        let verdicts = ears.flat_map(|call| call.judge().verdicts());
+        let verdicts = ears.flat_map(|call| call.judge().voice_reports());
         let heard: u64 = verdicts.filter(|v| v.ssrc == from.ssrc()).map(|v| v.packets).sum();
         let sent = u64::from(from.sent());
         if sent >= ENOUGH_FRAMES && heard + STRAY_FRAMES < sent {

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use trunkgate_call::{DocumentRequest, Input};
+use trunkgate_call::{DocumentRequest, GatewayInput};
 use trunkgate_media::conference::NodeCommand;
 use trunkgate_media::conference::limits::FRAME;
 
 use super::apps::parameter;
-use super::{Happening, World};
+use super::{SimEvent, World};
 
 /// Callbacks about one conference.
 #[derive(Debug, Default)]
-struct Told {
+struct ConferenceReports {
     /// Number of the last callback.
     number: u64,
     /// Current number of participants.
@@ -22,9 +22,9 @@ struct Told {
 
 /// Conferences by SID, as known from callbacks.
 #[derive(Debug, Default)]
-pub(super) struct Reported(BTreeMap<String, Told>);
+pub(super) struct ReportedConferences(BTreeMap<String, ConferenceReports>);
 
-impl Reported {
+impl ReportedConferences {
     /// Checks a callback.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl World {
         self.edge.node.handle_input(command);
         if !self.edge.is_mixing && self.edge.node.conferences() > 0 {
             self.edge.is_mixing = true;
-            self.at(self.now + FRAME, Happening::Mix);
+            self.at(self.now + FRAME, SimEvent::Mix);
         }
     }
 
@@ -71,12 +71,12 @@ impl World {
     pub(super) fn mix(&mut self) {
         self.edge.node.tick();
         while let Some(event) = self.edge.node.poll_output() {
-            self.edge.gateway.handle_input(self.now, Input::Conference(event));
+            self.edge.gateway.handle_input(self.now, GatewayInput::Conference(event));
             self.drain_gateway();
         }
         self.edge.is_mixing = self.edge.node.conferences() > 0;
         if self.edge.is_mixing {
-            self.at(self.now + FRAME, Happening::Mix);
+            self.at(self.now + FRAME, SimEvent::Mix);
         }
     }
 }

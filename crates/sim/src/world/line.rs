@@ -5,20 +5,20 @@ use std::time::Instant;
 
 use trunkgate_media::{EndId, MediaId};
 
-use crate::edge::Edge;
-use crate::options::Options;
+use crate::edge::SimEdge;
+use crate::options::SeedOptions;
 use crate::places::DESK;
 
 /// State after the previous step.
 #[derive(Debug, Default)]
-pub(crate) struct Before {
+pub(crate) struct PreviousQueueState {
     talking: BTreeSet<(MediaId, EndId)>,
     line: Vec<String>,
     /// Calls that have had a session with the agent.
     had: BTreeSet<String>,
 }
 
-impl Before {
+impl PreviousQueueState {
     /// Forgets the state before a restart, after which queued callers wait again.
     pub(crate) fn forget(&mut self) {
         self.talking.clear();
@@ -27,7 +27,13 @@ impl Before {
 
     /// Checks after each step that sessions do not exceed the limit and that no caller was overtaken. Returns the
     /// number of newly queued callers.
-    pub(crate) fn check(&mut self, now: Instant, options: &Options, version: u32, edge: &Edge) -> Result<u64, String> {
+    pub(crate) fn check(
+        &mut self,
+        now: Instant,
+        options: &SeedOptions,
+        version: u32,
+        edge: &SimEdge,
+    ) -> Result<u64, String> {
         let most = options.few.most(version);
         let talking = edge.talking.with(DESK);
         let begun = talking.difference(&self.talking).count();
@@ -46,7 +52,7 @@ impl Before {
             overtaken(&before.line, &line, &had, &now_had)?;
         }
         had.append(&mut now_had);
-        *self = Before { talking, line, had };
+        *self = PreviousQueueState { talking, line, had };
         Ok(waited)
     }
 }

@@ -25,27 +25,27 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_call::{AppAnswer, Input, Output, QueryId, RecordingDone};
-use trunkgate_phone::{Manner, Phone, PhoneConfig, Srtp};
-use trunkgate_route::Server;
+use trunkgate_call::{AppAnswer, GatewayInput, GatewayOutput, QueryId, RecordingDone};
+use trunkgate_phone::{AnswerKind, Phone, PhoneConfig, Srtp};
+use trunkgate_route::DestinationServer;
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
 use crate::credentials::{self, is_challenge};
-use crate::edge::{AgentAct, Edge, Left, Socket, Tape};
-use crate::log::{Log, describe};
-use crate::net::{Carriage, Net};
-use crate::options::{Options, Oversize, Sabotage, is_withheld, knows};
+use crate::edge::{AgentAct, AgentSocketId, OutgoingPacket, SimEdge, Tape};
+use crate::log::{RunLog, describe};
+use crate::net::{DeliveryGuarantee, SimNetwork};
+use crate::options::{OversizeTransport, Sabotage, SeedOptions, is_withheld, knows};
 use crate::places::{
     CARRIER, DEAD, EDGE, FAR_HOST, MOBILE, REGISTRAR, REGISTRAR_HOST, STRANGER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B,
     TRUNK_B_SEAT, TRUNK_B2, TRUNK_B2_SEAT, VAULT, owner,
 };
-use crate::proxy::{Passing, Proxy};
-use crate::registrar::{Mood, Registrar};
-use crate::summary::Summary;
+use crate::proxy::{ForkingProxy, ProxyDecision};
+use crate::registrar::{Registrar, RegistrarBehaviour};
+use crate::summary::RunSummary;
 use crate::vault;
-use actions::Action;
+use actions::WorldAction;
 
-pub use check::Failure;
+pub use check::InvariantFailure;
 
 /// Number of media addresses of a phone.
 const PHONE_PORTS: u16 = 32;
@@ -62,7 +62,7 @@ pub(crate) const STEPS_AT_ONCE: u32 = 20_000;
 
 /// A scheduled event.
 #[derive(Debug)]
-pub(crate) enum Happening {
+pub(crate) enum SimEvent {
     /// A SIP message arrives at the edge.
     ToEdge(Flow, Bytes),
     /// A SIP message arrives at a phone.
@@ -72,15 +72,15 @@ pub(crate) enum Happening {
     /// An RTP packet arrives.
     Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
     /// An event on an agent's WebSocket.
-    Agent(Socket, AgentAct),
+    Agent(AgentSocketId, AgentAct),
     /// Media events are delivered to the gateway.
     Told,
     /// The conference mixers tick.
     Mix,
     /// A DNS query is answered.
-    Resolved(QueryId, Vec<Server>),
+    Resolved(QueryId, Vec<DestinationServer>),
     /// The application responds to a query.
-    Answered(apps::Question, Box<AppAnswer>),
+    Answered(apps::QueryKey, Box<AppAnswer>),
     /// A SIP message arrives at the registrar.
     ToRegistrar(Bytes),
     /// A SIP message arrives at the recording server.
@@ -90,12 +90,12 @@ pub(crate) enum Happening {
     /// The file of a recording is complete.
     Recorded(Box<RecordingDone>),
     /// An action of the seed.
-    Act(Action),
+    Act(WorldAction),
 }
 
 /// A phone and its connectivity.
 #[derive(Debug)]
-pub struct Seat {
+pub struct SimPhone {
     /// The phone.
     pub phone: Phone,
     /// SIP address of the phone.
@@ -113,21 +113,21 @@ pub struct Seat {
 /// The world of one seed.
 #[derive(Debug)]
 pub struct World {
-    pub(crate) options: Options,
+    pub(crate) options: SeedOptions,
     pub(crate) start: Instant,
     pub(crate) now: Instant,
     pub(crate) rng: ChaCha12Rng,
-    pub(crate) net: Net,
-    pub(crate) edge: Edge,
-    pub(crate) seats: Vec<Seat>,
-    pub(crate) log: Log,
-    pub(crate) queue: BTreeMap<(Instant, u64), Happening>,
+    pub(crate) net: SimNetwork,
+    pub(crate) edge: SimEdge,
+    pub(crate) seats: Vec<SimPhone>,
+    pub(crate) log: RunLog,
+    pub(crate) queue: BTreeMap<(Instant, u64), SimEvent>,
     pub(crate) queued: u64,
     /// SIDs of calls that have begun.
     pub(crate) began: BTreeSet<String>,
     /// SIDs of call records, in order.
     pub(crate) records: Vec<String>,
-    pub(crate) summary: Summary,
+    pub(crate) summary: RunSummary,
     pub(crate) table_version: u32,
     pub(crate) failure: Option<String>,
     /// Whether packets were lost or a phone omitted a message, so that phones may end calls by timeout.
@@ -144,12 +144,12 @@ pub struct World {
     pub(crate) sent_elsewhere: BTreeSet<String>,
     /// Reliable provisional responses sent.
     pub(crate) provisionals: BTreeSet<String>,
-    pub(crate) proxy: Proxy,
+    pub(crate) proxy: ForkingProxy,
     pub(crate) registrar: Registrar,
-    pub(crate) before: line::Before,
-    pub(crate) apps: apps::Apps,
-    pub(crate) recognisers: recognisers::Recognisers,
-    pub(crate) recordings: recordings::Requests,
+    pub(crate) before: line::PreviousQueueState,
+    pub(crate) apps: apps::SimApp,
+    pub(crate) recognisers: recognisers::SimRecognisers,
+    pub(crate) recordings: recordings::RecordingRequests,
     steps_at_once: u32,
 }
 
@@ -157,7 +157,7 @@ pub struct World {
 const NOBODY: [&str; 3] = ["no_response", "unreachable", "name_not_found"];
 impl World {
     /// Returns the world of `options` before its first event.
-    pub fn new(start: Instant, options: Options) -> World {
+    pub fn new(start: Instant, options: SeedOptions) -> World {
         let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
         let seats = [
             ("carrier", CARRIER, Transport::Udp),
@@ -166,7 +166,7 @@ impl World {
             ("trunk-b2", TRUNK_B2, over(2)),
             ("mobile", MOBILE, Transport::Udp),
         ];
-        let seats = seats.into_iter().enumerate().map(|(at, (name, address, transport))| Seat {
+        let seats = seats.into_iter().enumerate().map(|(at, (name, address, transport))| SimPhone {
             phone: phone(&options, at, name, address),
             address,
             transport,
@@ -178,15 +178,15 @@ impl World {
             start,
             now: start,
             rng: ChaCha12Rng::seed_from_u64(options.seed),
-            net: Net::new(options.seed ^ 0x6e65_7477_6f72_6b21, options.weather),
-            edge: Edge::new(start, &options),
+            net: SimNetwork::new(options.seed ^ 0x6e65_7477_6f72_6b21, options.weather),
+            edge: SimEdge::new(start, &options),
             seats: seats.collect(),
-            log: Log::new(start, options.whole_log),
+            log: RunLog::new(start, options.whole_log),
             queue: BTreeMap::new(),
             queued: 0,
             began: BTreeSet::new(),
             records: Vec::new(),
-            summary: Summary::default(),
+            summary: RunSummary::default(),
             table_version: 0,
             failure: None,
             rough: options.weather.loss > 0.0,
@@ -196,12 +196,12 @@ impl World {
             expired: Vec::new(),
             sent_elsewhere: BTreeSet::new(),
             provisionals: BTreeSet::new(),
-            proxy: Proxy::new(&options),
+            proxy: ForkingProxy::new(&options),
             registrar: Registrar::new(credentials::of_registrar(&options)),
-            before: line::Before::default(),
-            apps: apps::Apps::new(options.seed),
-            recognisers: recognisers::Recognisers::new(options.seed),
-            recordings: recordings::Requests::new(options.seed),
+            before: line::PreviousQueueState::default(),
+            apps: apps::SimApp::new(options.seed),
+            recognisers: recognisers::SimRecognisers::new(options.seed),
+            recordings: recordings::RecordingRequests::new(options.seed),
             steps_at_once: 0,
             options,
         };
@@ -214,18 +214,18 @@ impl World {
     ///
     /// # Errors
     /// The first violated invariant.
-    pub fn run(mut self) -> Result<Summary, Box<Failure>> {
+    pub fn run(mut self) -> Result<RunSummary, Box<InvariantFailure>> {
         self.run_to_end()
     }
 
     /// Runs to the end and checks the invariants. Also returns the tape of its gateway, which is empty unless
-    /// [`Options::taped`] is set.
-    pub fn record(mut self) -> (Result<Summary, Box<Failure>>, Tape) {
+    /// [`SeedOptions::taped`] is set.
+    pub fn record(mut self) -> (Result<RunSummary, Box<InvariantFailure>>, Tape) {
         let result = self.run_to_end();
         (result, self.edge.gateway.take_tape().unwrap_or_default())
     }
 
-    fn run_to_end(&mut self) -> Result<Summary, Box<Failure>> {
+    fn run_to_end(&mut self) -> Result<RunSummary, Box<InvariantFailure>> {
         let end = self.start + self.options.busy + AFTERMATH;
         while self.step(end).map_err(|what| Box::new(check::failed(self, what)))? {}
         check::end(self, end).map_err(|what| Box::new(check::failed(self, what)))?;
@@ -234,11 +234,11 @@ impl World {
         self.summary.records = self.records.len() as u64;
         let calls = || self.seats.iter().flat_map(|seat| seat.phone.calls());
         self.summary.pracked = calls().filter(|call| call.is_pracked()).count() as u64;
-        let news = || calls().flat_map(|call| call.news()).filter(|news| news.is_last);
+        let news = || calls().flat_map(|call| call.transfer_progress()).filter(|news| news.is_last);
         self.summary.transfers = calls().map(|call| u64::from(call.transfers())).sum();
         self.summary.transferred = news().filter(|news| news.code == 200).count() as u64;
         self.summary.redirected =
-            calls().filter(|call| matches!(call.manner(), Some(Manner::Redirect { .. }))).count() as u64;
+            calls().filter(|call| matches!(call.answer_kind(), Some(AnswerKind::Redirect { .. }))).count() as u64;
         self.summary.refreshed = calls().map(|call| u64::from(call.refreshed())).sum();
         Ok(self.summary)
     }
@@ -303,18 +303,18 @@ impl World {
     }
 
     /// Returns the edge, for worlds driven step by step.
-    pub fn edge(&self) -> &Edge {
+    pub fn edge(&self) -> &SimEdge {
         &self.edge
     }
 
     /// Returns the phones: carrier, first trunk, second trunk and others, in the order of seats.
-    pub fn seats(&self) -> &[Seat] {
+    pub fn seats(&self) -> &[SimPhone] {
         &self.seats
     }
 
-    fn happen(&mut self, happening: Happening) {
+    fn happen(&mut self, happening: SimEvent) {
         match happening {
-            Happening::ToEdge(flow, bytes) => {
+            SimEvent::ToEdge(flow, bytes) => {
                 let said = describe(&bytes);
                 self.log.line(self.now, format_args!("edge    ← {} {said}", flow.remote));
                 self.summary.challenged += u64::from(is_challenge(&bytes));
@@ -323,44 +323,44 @@ impl World {
                 let missed = (sabotage == Sabotage::EdgeMissesByes && is_bye(&bytes))
                     || (sabotage == Sabotage::RefreshesAreLost && sessions::is_refresh(&bytes));
                 if !missed {
-                    self.edge.gateway.handle_input(self.now, Input::Received { flow, bytes });
+                    self.edge.gateway.handle_input(self.now, GatewayInput::Received { flow, bytes });
                 }
             }
-            Happening::ToPhone(at, flow, bytes) => {
+            SimEvent::ToPhone(at, flow, bytes) => {
                 if let Some(seat) = self.seats.get_mut(at).filter(|seat| !seat.dead && !seat.cut && !seat.deaf) {
                     self.log.line(self.now, format_args!("{:7} ← {}", seat.phone.config().name, describe(&bytes)));
                     let missed = self.options.sabotage == Sabotage::NewsAreLost && bytes.starts_with(b"NOTIFY ");
                     if !missed {
-                        seat.phone.handle_input(self.now, trunkgate_phone::Input::Sip { flow, bytes });
+                        seat.phone.handle_input(self.now, trunkgate_phone::PhoneInput::Sip { flow, bytes });
                     }
                 }
             }
-            Happening::Lost(flow) => {
+            SimEvent::Lost(flow) => {
                 self.log.line(self.now, format_args!("edge    ← {} is lost", flow.remote));
-                self.edge.gateway.handle_input(self.now, Input::TransportFailed { flow, why: None });
+                self.edge.gateway.handle_input(self.now, GatewayInput::TransportFailed { flow, why: None });
             }
-            Happening::Rtp { from, to, bytes } => self.rtp(from, to, bytes),
-            Happening::Told => {
+            SimEvent::Rtp { from, to, bytes } => self.rtp(from, to, bytes),
+            SimEvent::Told => {
                 while let Some((id, event)) = self.edge.told.pop_front() {
                     self.log.line(self.now, format_args!("media   {id:?} {event:?}"));
-                    self.edge.gateway.handle_input(self.now, Input::Media { id, event });
+                    self.edge.gateway.handle_input(self.now, GatewayInput::Media { id, event });
                     self.drain_gateway();
                 }
             }
-            Happening::Mix => self.mix(),
-            Happening::Agent(socket, act) => {
+            SimEvent::Mix => self.mix(),
+            SimEvent::Agent(socket, act) => {
                 self.log.line(self.now, format_args!("agent   {socket:?} {act:?}"));
                 self.edge.agent(self.now, socket, act);
             }
-            Happening::Resolved(query, servers) => {
-                self.edge.gateway.handle_input(self.now, Input::Resolved { query, found: Ok(servers) });
+            SimEvent::Resolved(query, servers) => {
+                self.edge.gateway.handle_input(self.now, GatewayInput::Resolved { query, found: Ok(servers) });
             }
-            Happening::Answered(question, answer) => apps::answer(self, question, answer),
-            Happening::ToRegistrar(bytes) => self.registers(bytes),
-            Happening::ToVault(bytes) => self.is_recorded(&bytes),
-            Happening::Record => recordings::ask(self),
-            Happening::Recorded(done) => recordings::done(self, done),
-            Happening::Act(action) => {
+            SimEvent::Answered(question, answer) => apps::answer(self, question, answer),
+            SimEvent::ToRegistrar(bytes) => self.registers(bytes),
+            SimEvent::ToVault(bytes) => self.is_recorded(&bytes),
+            SimEvent::Record => recordings::ask(self),
+            SimEvent::Recorded(done) => recordings::done(self, done),
+            SimEvent::Act(action) => {
                 self.log.line(self.now, format_args!("action  {action}"));
                 actions::act(self, action);
             }
@@ -379,13 +379,13 @@ impl World {
             }
         } else if let Some(seat) = self.seats.iter_mut().find(|s| s.address.ip() == to.ip() && !s.dead && !s.cut) {
             self.summary.heard += 1;
-            seat.phone.handle_input(self.now, trunkgate_phone::Input::Rtp { to, bytes });
+            seat.phone.handle_input(self.now, trunkgate_phone::PhoneInput::Rtp { to, bytes });
         }
     }
 
     /// Checks RTP of a call with an agent: the voice cannot be attributed to a phone, so that only the destination is
     /// checked.
-    fn edge_speaks(&mut self, left: &Left) {
+    fn edge_speaks(&mut self, left: &OutgoingPacket) {
         self.log.mix(&left.bytes);
         self.summary.spoken += 1;
         if !self.is_known(left.to) {
@@ -398,8 +398,8 @@ impl World {
         if from.ip() == EDGE.ip() && !self.is_known(to) {
             self.fail(format!("RTP of the edge goes to {to}, which is nobody"));
         }
-        for at in self.net.arrivals(self.now, Carriage::Datagram) {
-            self.at(at, Happening::Rtp { from, to, bytes: bytes.clone() });
+        for at in self.net.arrivals(self.now, DeliveryGuarantee::Datagram) {
+            self.at(at, SimEvent::Rtp { from, to, bytes: bytes.clone() });
         }
     }
 
@@ -412,38 +412,38 @@ impl World {
             self.drain_phone(at);
         }
         if !self.edge.told.is_empty() {
-            self.at(self.now + THREAD_HOP, Happening::Told);
+            self.at(self.now + THREAD_HOP, SimEvent::Told);
         }
     }
 
     pub(crate) fn drain_gateway(&mut self) {
         while let Some(output) = self.edge.gateway.poll_output() {
             match output {
-                Output::Transmit(transmit) => self.edge_sends(transmit.flow, transmit.bytes),
-                Output::Media { id, command } => {
+                GatewayOutput::Transmit(transmit) => self.edge_sends(transmit.flow, transmit.bytes),
+                GatewayOutput::Media { id, command } => {
                     self.log.line(self.now, format_args!("command {id:?} {}", name_of(&command)));
                     self.edge.command(self.now, id, command);
                 }
-                Output::Conference(command) => self.mixer_told(*command),
-                Output::Resolve { query, destination } => self.look_up(query, &destination.host),
-                Output::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
-                Output::App(question) => apps::asked(self, *question),
-                Output::Recording(begun) => self.recordings.begun(&begun),
-                Output::Callback(callback) => apps::called_back(self, &callback),
+                GatewayOutput::Conference(command) => self.mixer_told(*command),
+                GatewayOutput::Resolve { query, destination } => self.look_up(query, &destination.host),
+                GatewayOutput::Pong { flow } => self.log.line(self.now, format_args!("pong to {}", flow.remote)),
+                GatewayOutput::App(question) => apps::asked(self, *question),
+                GatewayOutput::Recording(begun) => self.recordings.begun(&begun),
+                GatewayOutput::Callback(callback) => apps::called_back(self, &callback),
                 // Its response is already scheduled; the edge ignores it.
-                Output::AppGivenUp(_)
-                | Output::Registered(_)
-                | Output::Sms(_)
-                | Output::Counted(_)
-                | Output::ConferenceEnded(_)
-                | Output::Changed(_)
-                | Output::Captured(_)
-                | Output::Sampled(_) => {}
-                Output::Began(call) => {
+                GatewayOutput::AppGivenUp(_)
+                | GatewayOutput::Registered(_)
+                | GatewayOutput::Sms(_)
+                | GatewayOutput::Counted(_)
+                | GatewayOutput::ConferenceEnded(_)
+                | GatewayOutput::Changed(_)
+                | GatewayOutput::Captured(_)
+                | GatewayOutput::Sampled(_) => {}
+                GatewayOutput::Began(call) => {
                     self.log.line(self.now, format_args!("began   {}", call.sid));
                     self.began.insert(call.sid);
                 }
-                Output::Report(record) => {
+                GatewayOutput::Report(record) => {
                     self.summary.failovers += u64::from(record.failovers);
                     let (sid, reason) = (record.call.sid.clone(), record.call.reason);
                     self.log.line(self.now, format_args!("record  {sid} {reason:?} {}", record.sip_code));
@@ -457,7 +457,9 @@ impl World {
                     }
                     self.records.push(sid);
                 }
-                Output::Log(line) => self.log.line(self.now, format_args!("log     {} {}", line.call, line.text)),
+                GatewayOutput::Log(line) => {
+                    self.log.line(self.now, format_args!("log     {} {}", line.call, line.text))
+                }
             }
         }
     }
@@ -471,23 +473,24 @@ impl World {
         self.log.line(self.now, format_args!("edge    → {} {}", flow.remote, describe(&bytes)));
         self.note_sent(flow, &bytes);
         if flow.remote == REGISTRAR {
-            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
-                self.at(arrival, Happening::ToRegistrar(bytes.clone()));
+            for arrival in self.net.arrivals(self.now, DeliveryGuarantee::Datagram) {
+                self.at(arrival, SimEvent::ToRegistrar(bytes.clone()));
             }
             return;
         }
         if flow.remote == VAULT {
-            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
-                self.at(arrival, Happening::ToVault(bytes.clone()));
+            for arrival in self.net.arrivals(self.now, DeliveryGuarantee::Datagram) {
+                self.at(arrival, SimEvent::ToVault(bytes.clone()));
             }
             return;
         }
-        let carriage = if flow.transport == Transport::Udp { Carriage::Datagram } else { Carriage::Stream };
+        let carriage =
+            if flow.transport == Transport::Udp { DeliveryGuarantee::Datagram } else { DeliveryGuarantee::Stream };
         let Some(at) = seat else {
             if flow.remote == DEAD || flow.remote.ip() == MOBILE.ip() {
                 self.summary.to_nobody += 1;
-                if carriage == Carriage::Stream {
-                    self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
+                if carriage == DeliveryGuarantee::Stream {
+                    self.at(self.now + Duration::from_millis(3), SimEvent::Lost(flow));
                 }
                 return;
             }
@@ -496,14 +499,15 @@ impl World {
         };
         self.note_provisional(at, &bytes);
         let unreachable = self.seats.get(at).is_some_and(|seat| seat.dead || seat.cut);
-        let unasked = carriage == Carriage::Stream && self.seats.get(at).is_some_and(|s| s.transport == Transport::Udp);
-        let refused = unasked && self.options.trust.oversize == Oversize::Refused;
-        if unasked && self.options.trust.oversize == Oversize::Silent {
+        let unasked =
+            carriage == DeliveryGuarantee::Stream && self.seats.get(at).is_some_and(|s| s.transport == Transport::Udp);
+        let refused = unasked && self.options.trust.oversize == OversizeTransport::Refused;
+        if unasked && self.options.trust.oversize == OversizeTransport::Silent {
             return;
         }
-        if carriage == Carriage::Stream && (unreachable || refused) {
+        if carriage == DeliveryGuarantee::Stream && (unreachable || refused) {
             // A refused or reset connection; a dead host is merely silent over UDP.
-            self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
+            self.at(self.now + Duration::from_millis(3), SimEvent::Lost(flow));
             return;
         }
         let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
@@ -512,12 +516,12 @@ impl World {
             transport: flow.transport,
             listener: ListenerId(0),
             remote: EDGE,
-            connection: (carriage == Carriage::Stream).then_some(ConnectionId(0)),
+            connection: (carriage == DeliveryGuarantee::Stream).then_some(ConnectionId(0)),
         };
         let as_well = self.proxy.forks_to(at, flow, &bytes);
         for at in std::iter::once(at).chain(as_well) {
             for arrival in self.net.arrivals(self.now, carriage) {
-                self.at(arrival, Happening::ToPhone(at, to_phone, bytes.clone()));
+                self.at(arrival, SimEvent::ToPhone(at, to_phone, bytes.clone()));
             }
         }
     }
@@ -528,7 +532,7 @@ impl World {
             let Some(output) = seat.phone.poll_output() else { return };
             let (silent, deaf, address) = (seat.dead || seat.cut, seat.deaf, seat.address);
             match output {
-                trunkgate_phone::Output::Transmit(transmit) => {
+                trunkgate_phone::PhoneOutput::Transmit(transmit) => {
                     if transmit.flow.remote != EDGE {
                         self.fail(format!("{} was told to send to {}", address, transmit.flow.remote));
                     }
@@ -536,14 +540,14 @@ impl World {
                         self.phone_sends(at, address, transmit.flow.transport, transmit.bytes);
                     }
                 }
-                trunkgate_phone::Output::Rtp { from, to, bytes, .. } => {
+                trunkgate_phone::PhoneOutput::Rtp { from, to, bytes, .. } => {
                     if !silent {
                         self.send_rtp(from, to, bytes);
                     }
                 }
-                trunkgate_phone::Output::Event(event) => self.heard_of(at, event),
+                trunkgate_phone::PhoneOutput::Event(event) => self.heard_of(at, event),
                 // These phones send no RTCP, and their audio is not monitored.
-                trunkgate_phone::Output::Rtcp { .. } | trunkgate_phone::Output::Heard { .. } => {}
+                trunkgate_phone::PhoneOutput::Rtcp { .. } | trunkgate_phone::PhoneOutput::Heard { .. } => {}
             }
         }
     }
@@ -551,45 +555,45 @@ impl World {
     fn phone_sends(&mut self, at: usize, address: SocketAddr, transport: Transport, bytes: Bytes) {
         self.note_provisional(at, &bytes);
         let bytes = match self.proxy.pass(at, &bytes) {
-            Passing::On => bytes,
-            Passing::Instead(other) => other,
-            Passing::Kept => return,
+            ProxyDecision::On => bytes,
+            ProxyDecision::Instead(other) => other,
+            ProxyDecision::Kept => return,
             // The other phone is cancelled, at once or too late.
-            Passing::Withdraws { others, flow, cancel, late } => {
+            ProxyDecision::Withdraws { others, flow, cancel, late } => {
                 for other in others {
-                    self.at(self.now + late, Happening::ToPhone(other, flow, cancel.clone()));
+                    self.at(self.now + late, SimEvent::ToPhone(other, flow, cancel.clone()));
                 }
                 bytes
             }
         };
         let (carriage, listener, remote, connection) = match transport {
-            Transport::Udp => (Carriage::Datagram, 0, address, None),
+            Transport::Udp => (DeliveryGuarantee::Datagram, 0, address, None),
             // A connection opened by the phone, from its own port.
             Transport::Tcp | Transport::Tls => {
                 let from = SocketAddr::new(address.ip(), 40_000);
-                (Carriage::Stream, 1, from, Some(ConnectionId(at as u64)))
+                (DeliveryGuarantee::Stream, 1, from, Some(ConnectionId(at as u64)))
             }
         };
         let flow = Flow { transport, listener: ListenerId(listener), remote, connection };
         let behind_proxy = at == TRUNK_A_SEAT && self.options.trust.by_proxy;
         let bytes = if behind_proxy { credentials::from_behind_proxy(bytes) } else { bytes };
         for arrival in self.net.arrivals(self.now, carriage) {
-            self.at(arrival, Happening::ToEdge(flow, bytes.clone()));
+            self.at(arrival, SimEvent::ToEdge(flow, bytes.clone()));
         }
     }
 
-    fn heard_of(&mut self, at: usize, event: trunkgate_phone::Event) {
-        use trunkgate_phone::Event;
+    fn heard_of(&mut self, at: usize, event: trunkgate_phone::PhoneEvent) {
+        use trunkgate_phone::PhoneEvent;
         let Some(seat) = self.seats.get(at) else { return };
         match event {
-            Event::Heard(number, _) => {
+            PhoneEvent::Heard(number, _) => {
                 self.summary.secure += u64::from(seat.phone.call(number).is_some_and(|call| call.is_secure()));
                 return;
             }
-            Event::Answered(number) => {
+            PhoneEvent::Answered(number) => {
                 self.summary.answered += u64::from(seat.phone.call(number).is_some_and(|c| c.is_outgoing()));
             }
-            Event::Incoming(_) | Event::Ringing(_) | Event::Ended(..) => {}
+            PhoneEvent::Incoming(_) | PhoneEvent::Ringing(_) | PhoneEvent::Ended(..) => {}
         }
         self.log.line(self.now, format_args!("{:7} {event:?}", seat.phone.config().name));
     }
@@ -628,8 +632,8 @@ impl World {
         self.summary.vaulted += u64::from(bytes.starts_with(b"ACK "));
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: VAULT, connection: None };
         for (after, answer) in vault::receive(bytes) {
-            for arrival in self.net.arrivals(self.now + after, Carriage::Datagram) {
-                self.at(arrival, Happening::ToEdge(flow, answer.clone()));
+            for arrival in self.net.arrivals(self.now + after, DeliveryGuarantee::Datagram) {
+                self.at(arrival, SimEvent::ToEdge(flow, answer.clone()));
             }
         }
     }
@@ -637,27 +641,27 @@ impl World {
     /// Handles a message that arrives at the registrar, which behaves randomly until the network is ideal.
     pub(crate) fn registers(&mut self, bytes: Bytes) {
         let mood = match self.rng.random_range(0..100) {
-            _ if self.healed => Mood::Good,
-            0..50 => Mood::Good,
-            50..70 => Mood::Strict,
-            70..80 => Mood::Refusing(503),
-            80..88 => Mood::Refusing(403),
-            _ => Mood::Silent,
+            _ if self.healed => RegistrarBehaviour::Good,
+            0..50 => RegistrarBehaviour::Good,
+            50..70 => RegistrarBehaviour::Strict,
+            70..80 => RegistrarBehaviour::Refusing(503),
+            80..88 => RegistrarBehaviour::Refusing(403),
+            _ => RegistrarBehaviour::Silent,
         };
         self.log.line(self.now, format_args!("registrar ← {} ({mood:?})", describe(&bytes)));
         for answer in self.registrar.receive(self.now, bytes, mood) {
             self.summary.challenged += u64::from(is_challenge(&answer));
             self.summary.registered += u64::from(answer.starts_with(b"SIP/2.0 200"));
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: REGISTRAR, connection: None };
-            for arrival in self.net.arrivals(self.now, Carriage::Datagram) {
-                self.at(arrival, Happening::ToEdge(flow, answer.clone()));
+            for arrival in self.net.arrivals(self.now, DeliveryGuarantee::Datagram) {
+                self.at(arrival, SimEvent::ToEdge(flow, answer.clone()));
             }
         }
     }
 
     /// Answers a DNS query; some queries fail.
     pub(crate) fn look_up(&mut self, query: QueryId, host: &str) {
-        let at = |at: SocketAddr| Server {
+        let at = |at: SocketAddr| DestinationServer {
             transport: Transport::Udp,
             port: at.port(),
             tier: 0,
@@ -671,10 +675,10 @@ impl World {
             REGISTRAR_HOST => vec![at(REGISTRAR)],
             _ => Vec::new(),
         };
-        self.at(self.now + Duration::from_millis(5), Happening::Resolved(query, found));
+        self.at(self.now + Duration::from_millis(5), SimEvent::Resolved(query, found));
     }
 
-    pub(crate) fn at(&mut self, at: Instant, happening: Happening) {
+    pub(crate) fn at(&mut self, at: Instant, happening: SimEvent) {
         self.queued += 1;
         self.queue.insert((at, self.queued), happening);
     }
@@ -689,7 +693,7 @@ impl World {
     }
 }
 
-fn phone(options: &Options, at: usize, name: &str, address: SocketAddr) -> Phone {
+fn phone(options: &SeedOptions, at: usize, name: &str, address: SocketAddr) -> Phone {
     let mut seed = [at as u8; 32];
     for (to, from) in seed.iter_mut().zip(options.seed.to_le_bytes()) {
         *to = from;
@@ -713,30 +717,32 @@ fn is_bye(bytes: &[u8]) -> bool {
     bytes.starts_with(b"BYE ") || describe(bytes).ends_with("BYE]")
 }
 
-fn name_of(command: &trunkgate_media::Command) -> String {
-    use trunkgate_media::Command;
+fn name_of(command: &trunkgate_media::MediaCommand) -> String {
+    use trunkgate_media::MediaCommand;
     match command {
-        Command::Open { .. } => "Open".into(),
-        Command::AddEnd { end, spec } => format!("AddEnd {} {}", end.0, spec.bind),
-        Command::AddAgent { end, .. } => format!("AddAgent {}", end.0),
-        Command::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
-        Command::Play { end, .. } => format!("Play {}", end.0),
-        Command::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
-        Command::AddRecorder { end, spec } => format!("AddRecorder {} {:?}", end.0, spec.recording),
-        Command::AddJudge { end, spec } => format!("AddJudge {} {:?}", end.0, spec.track),
-        Command::AddStreamer { end, track } => format!("AddStreamer {} {track:?}", end.0),
-        Command::AddSeat { end, .. } => format!("AddSeat {}", end.0),
-        Command::PauseRecorder { end, pause } => format!("PauseRecorder {} {pause:?}", end.0),
-        Command::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
-        Command::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),
-        Command::TransferFailed { end, target, reason, .. } => format!("TransferFailed {} {target} {reason}", end.0),
-        Command::TransferAccepted { end, target } => format!("TransferAccepted {} {target}", end.0),
-        Command::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
-        Command::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
-        Command::Unwire { from } => format!("Unwire {}", from.0),
-        Command::MoveEnd { end, to, named } => format!("MoveEnd {} to {} of {}", end.0, named.0, to.0),
-        Command::RemoveEnd { end } => format!("RemoveEnd {}", end.0),
-        Command::Close => "Close".into(),
+        MediaCommand::Open { .. } => "Open".into(),
+        MediaCommand::AddEnd { end, spec } => format!("AddEnd {} {}", end.0, spec.bind),
+        MediaCommand::AddAgent { end, .. } => format!("AddAgent {}", end.0),
+        MediaCommand::AddPlayer { end, .. } => format!("AddPlayer {}", end.0),
+        MediaCommand::Play { end, .. } => format!("Play {}", end.0),
+        MediaCommand::Tap { of, listener, .. } => format!("Tap {} by {}", of.0, listener.0),
+        MediaCommand::AddRecorder { end, spec } => format!("AddRecorder {} {:?}", end.0, spec.recording),
+        MediaCommand::AddJudge { end, spec } => format!("AddJudge {} {:?}", end.0, spec.track),
+        MediaCommand::AddStreamer { end, track } => format!("AddStreamer {} {track:?}", end.0),
+        MediaCommand::AddSeat { end, .. } => format!("AddSeat {}", end.0),
+        MediaCommand::PauseRecorder { end, pause } => format!("PauseRecorder {} {pause:?}", end.0),
+        MediaCommand::Press { end, digits, .. } => format!("Press {} {digits}", end.0),
+        MediaCommand::TellKeys { end, digits } => format!("TellKeys {} {digits}", end.0),
+        MediaCommand::TransferFailed { end, target, reason, .. } => {
+            format!("TransferFailed {} {target} {reason}", end.0)
+        }
+        MediaCommand::TransferAccepted { end, target } => format!("TransferAccepted {} {target}", end.0),
+        MediaCommand::SetRemote { end, remote } => format!("SetRemote {} {:?}", end.0, remote.rtp),
+        MediaCommand::Wire { from, to, .. } => format!("Wire {} → {}", from.0, to.0),
+        MediaCommand::Unwire { from } => format!("Unwire {}", from.0),
+        MediaCommand::MoveEnd { end, to, named } => format!("MoveEnd {} to {} of {}", end.0, named.0, to.0),
+        MediaCommand::RemoveEnd { end } => format!("RemoveEnd {}", end.0),
+        MediaCommand::Close => "Close".into(),
     }
 }
 

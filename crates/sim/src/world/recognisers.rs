@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 
-use super::{Happening, World};
+use super::{SimEvent, World};
 use crate::edge::AgentAct;
 
 /// Ratio of seeds that have Gathers with speech: one in this many.
@@ -26,15 +26,15 @@ const FINAL: &str =
 
 /// Recognisers of a seed.
 #[derive(Debug)]
-pub(crate) struct Recognisers {
+pub(crate) struct SimRecognisers {
     rng: ChaCha12Rng,
     is_used: bool,
 }
 
-impl Recognisers {
+impl SimRecognisers {
     /// Returns the recognisers of a seed.
-    pub(crate) fn new(seed: u64) -> Recognisers {
-        Recognisers { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x6173_7221), is_used: seed.is_multiple_of(SPEECH_IN) }
+    pub(crate) fn new(seed: u64) -> SimRecognisers {
+        SimRecognisers { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x6173_7221), is_used: seed.is_multiple_of(SPEECH_IN) }
     }
 
     /// Replaces a verb of a document by a Gather with speech, at random.
@@ -52,11 +52,11 @@ pub(crate) fn decide(world: &mut World) {
         world.summary.recognitions += 1;
         let rng = &mut world.recognisers.rng;
         let acts: &[AgentAct] = match rng.random_range(0..100) {
-            0..8 => &[AgentAct::Fails(Loss::Unreachable)],
-            8..14 => &[AgentAct::Fails(Loss::Status(404))],
+            0..8 => &[AgentAct::Fails(StreamLoss::Unreachable)],
+            8..14 => &[AgentAct::Fails(StreamLoss::Status(404))],
             // Never open.
             14..20 => &[],
-            20..28 => &[AgentAct::Opens, AgentAct::Fails(Loss::Reset)],
+            20..28 => &[AgentAct::Opens, AgentAct::Fails(StreamLoss::Reset)],
             28..34 => &[AgentAct::Opens, AgentAct::Says(PARTIAL), AgentAct::Closes(1011)],
             34..42 => &[AgentAct::Opens, AgentAct::Says(FINAL), AgentAct::Closes(1000)],
             42..48 => &[AgentAct::Opens, AgentAct::Says("{nonsense")],
@@ -68,7 +68,7 @@ pub(crate) fn decide(world: &mut World) {
         let mut after = Duration::ZERO;
         for act in acts {
             after += Duration::from_millis(world.recognisers.rng.random_range(1..1500));
-            world.at(world.now + after, Happening::Agent(socket, *act));
+            world.at(world.now + after, SimEvent::Agent(socket, *act));
         }
     }
 }

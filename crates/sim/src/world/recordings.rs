@@ -7,14 +7,14 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_call::{
-    AppPlace, Channels, DocumentRequest, Input, Losses, RecordingBegun, RecordingChange, RecordingControl,
-    RecordingDone, RecordingRequest, RecordingSource, RecordingStart, Refused,
+    AppPlace, Channels, DocumentRequest, GatewayInput, RecordingBegun, RecordingChange, RecordingControl,
+    RecordingDone, RecordingLosses, RecordingRequest, RecordingSource, RecordingStart, RequestRefusal,
 };
 use trunkgate_media::RecordingPause;
 use trunkgate_media::agent::TrackSet;
 
 use super::apps::parameter;
-use super::{Happening, World};
+use super::{SimEvent, World};
 use crate::edge::NOTIFIED;
 
 /// Ratio of seeds that have recorded calls: one in this many.
@@ -36,7 +36,7 @@ const DIALS: [&str; 4] = ["record-from-answer", "record-from-ringing", "record-f
 
 /// Random generator for recordings, and the recordings begun.
 #[derive(Debug)]
-pub(crate) struct Requests {
+pub(crate) struct RecordingRequests {
     rng: ChaCha12Rng,
     is_used: bool,
     begun: BTreeSet<String>,
@@ -44,10 +44,10 @@ pub(crate) struct Requests {
     reported: BTreeSet<String>,
 }
 
-impl Requests {
+impl RecordingRequests {
     /// Returns the recordings of a seed.
-    pub(crate) fn new(seed: u64) -> Requests {
-        Requests {
+    pub(crate) fn new(seed: u64) -> RecordingRequests {
+        RecordingRequests {
             rng: ChaCha12Rng::seed_from_u64(seed ^ 0x7265_636f_7264),
             is_used: seed.is_multiple_of(RECORDED_IN),
             begun: BTreeSet::new(),
@@ -131,7 +131,7 @@ pub(crate) fn plan(world: &mut World) {
     }
     for _ in 0..REQUESTS {
         let part = f64::from(world.recordings.rng.random_range(0..1000_u32)) / 1000.0;
-        world.at(world.start + world.options.busy.mul_f64(part), Happening::Record);
+        world.at(world.start + world.options.busy.mul_f64(part), SimEvent::Record);
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn ask(world: &mut World) {
                 RecordingRequest { tracks, ..RecordingRequest::new(RecordingSource::Request, Channels::Dual) };
             let begun = gateway.change(now, RecordingStart { sid: call.sid.clone(), request });
             world.summary.recordings += u64::from(begun.is_ok());
-            if begun.is_err_and(|why| why == Refused::Internal) {
+            if begun.is_err_and(|why| why == RequestRefusal::Internal) {
                 world.fail(format!("a recording of {}: a fault of the edge's own", call.sid));
             }
             return;
@@ -168,9 +168,9 @@ pub(crate) fn ask(world: &mut World) {
 pub(crate) fn finish(world: &mut World) {
     while let Some((id, frames)) = world.edge.recorded.finished.pop_front() {
         let error = world.recordings.rng.random_bool(0.1).then(|| "no space left on device".to_owned());
-        let done = RecordingDone { id, milliseconds: frames * 20, lost: Losses::default(), error };
+        let done = RecordingDone { id, milliseconds: frames * 20, lost: RecordingLosses::default(), error };
         let after = Duration::from_millis(world.recordings.rng.random_range(1..3_000));
-        world.at(world.now + after, Happening::Recorded(Box::new(done)));
+        world.at(world.now + after, SimEvent::Recorded(Box::new(done)));
     }
     if let Some(fault) = world.edge.recorded.fault.take() {
         world.fail(fault);
@@ -179,5 +179,5 @@ pub(crate) fn finish(world: &mut World) {
 
 /// Reports a completed file to the gateway.
 pub(crate) fn done(world: &mut World, done: Box<RecordingDone>) {
-    world.edge.gateway.handle_input(world.now, Input::Recorded(done));
+    world.edge.gateway.handle_input(world.now, GatewayInput::Recorded(done));
 }

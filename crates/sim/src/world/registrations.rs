@@ -1,17 +1,17 @@
 //! Invariants of registrations, and of the addresses tried for calls that reached no phone.
 
-use trunkgate_phone::{Manner, PhoneCall};
+use trunkgate_phone::{AnswerKind, PhoneCall};
 
 use super::World;
 use super::transfers::transferred;
-use crate::options::Asked;
+use crate::options::CredentialCheck;
 use crate::places::{FORKED, OUT, TRUNK_A_SEAT, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
 /// Checks that the edge is registered, long after the network has become ideal.
 pub(crate) fn registered(world: &World) -> Result<(), String> {
     let trust = &world.options.trust;
     let has_first = world.table_version.is_multiple_of(2);
-    let wanted = trust.registers && has_first && trust.of_edge[1] != Asked::Wrong;
+    let wanted = trust.registers && has_first && trust.of_edge[1] != CredentialCheck::Wrong;
     let status = world.edge.gateway.status(world.now);
     let first = status.trunks.iter().find(|trunk| trunk.name == "a");
     let state =
@@ -40,18 +40,20 @@ pub(crate) fn reached(world: &World) -> Result<(), String> {
     }
     let trust = &world.options.trust;
     // A phone at a trunk with a wrong password challenges again, and never sees the call.
-    let [_, a, b] = trust.of_edge.map(|asked| asked != Asked::Wrong);
+    let [_, a, b] = trust.of_edge.map(|asked| asked != CredentialCheck::Wrong);
     let seats =
         [(TRUNK_A_SEAT, a && world.table_version == 0), (TRUNK_B_SEAT, b), (TRUNK_B2_SEAT, b && trust.two_phones)];
     let seats: Vec<usize> = seats.into_iter().filter(|(_, answers)| *answers).map(|(at, _)| at).collect();
     // A phone that was silent or sent Retry-After is skipped for a time.
-    let is_shy =
-        |call: &PhoneCall| matches!(call.manner(), Some(Manner::Silent | Manner::Late { .. } | Manner::Rest { .. }));
+    let is_shy = |call: &PhoneCall| {
+        matches!(call.answer_kind(), Some(AnswerKind::Silent | AnswerKind::Late { .. } | AnswerKind::Rest { .. }))
+    };
     // A transferred party was to be connected elsewhere.
     let transferred = transferred(world);
     // After a redirection, its contacts are tried in place of the target's other addresses.
-    let redirects =
-        |to: &str, call: &PhoneCall| call.called() == to && matches!(call.manner(), Some(Manner::Redirect { .. }));
+    let redirects = |to: &str, call: &PhoneCall| {
+        call.called() == to && matches!(call.answer_kind(), Some(AnswerKind::Redirect { .. }))
+    };
     let is_redirected =
         |to: &str| world.seats.iter().flat_map(|seat| seat.phone.calls()).any(|call| redirects(to, call));
     let stays = |to: &str| to.starts_with(OUT) && !transferred.contains(to) && !is_redirected(to);

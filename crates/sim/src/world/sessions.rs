@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use trunkgate_phone::{Ending, State};
+use trunkgate_phone::{CallEnding, PhoneCallState};
 
-use super::actions::Action;
-use super::{Happening, World};
+use super::actions::WorldAction;
+use super::{SimEvent, World};
 use crate::options::Sabotage;
 
 /// Grace period after the expiry of a session: Timer F of an unanswered BYE.
@@ -14,7 +14,7 @@ const OVER_BY: Duration = Duration::from_secs(40);
 /// Schedules the actions of a seed.
 pub(crate) fn plan(world: &mut World) {
     if let Some((seat, after)) = world.options.sessions.deaf {
-        world.at(world.start + after, Happening::Act(Action::Deafen(seat)));
+        world.at(world.start + after, SimEvent::Act(WorldAction::Deafen(seat)));
     }
 }
 
@@ -22,13 +22,13 @@ pub(crate) fn plan(world: &mut World) {
 pub(crate) fn deafen(world: &mut World, at: usize) {
     let Some(seat) = world.seats.get_mut(at).filter(|seat| !seat.dead) else { return };
     seat.deaf = world.options.sabotage != Sabotage::DeafPhonesHear;
-    let talking = seat.phone.calls().filter(|call| call.state() == State::Talking);
+    let talking = seat.phone.calls().filter(|call| call.state() == PhoneCallState::Talking);
     let kept = talking.filter_map(|call| Some((call.session_seconds()?, call.call_id().to_vec())));
     let kept: Vec<_> = kept.collect();
     for (seconds, call_id) in kept {
         let over = world.now + Duration::from_secs(seconds.into()) + OVER_BY;
         world.summary.deserted += 1;
-        world.at(over, Happening::Act(Action::ExpectOver(String::from_utf8_lossy(&call_id).into_owned())));
+        world.at(over, SimEvent::Act(WorldAction::ExpectOver(String::from_utf8_lossy(&call_id).into_owned())));
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
         return Err(format!("the session of {sid} is over, and everybody refreshes"));
     }
     for seat in &world.seats {
-        if let Some(call) = seat.phone.calls().find(|call| call.ending() == Some(Ending::SessionExpired)) {
+        if let Some(call) = seat.phone.calls().find(|call| call.ending() == Some(CallEnding::SessionExpired)) {
             let name = &seat.phone.config().name;
             return Err(format!("{name} was not refreshed in {:?}", call.number()));
         }

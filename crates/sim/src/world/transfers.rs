@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_phone::{Ending, Leaving, PhoneCall, Within};
+use trunkgate_phone::{CallEnding, InCallRequest, LeaveTime, PhoneCall};
 use trunkgate_route::ReferMode;
 
-use super::actions::Action;
-use super::within::Said;
-use super::{Happening, World};
-use crate::net::Weather;
+use super::actions::WorldAction;
+use super::within::MidCallRequest;
+use super::{SimEvent, World};
+use crate::net::NetworkConditions;
 use crate::options::Sabotage;
 use crate::places::MOBILE_SEAT;
 
@@ -22,10 +22,10 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7472_616e_7366_6572);
     for _ in 0..rng.random_range(0..6) {
-        let leaving = [Leaving::AtOnce, Leaving::OnceDone, Leaving::Never][rng.random_range(0..3usize)];
-        let said = Said { who: rng.random_range(0..1000), what: Some(Within::Transfer(leaving)) };
+        let leaving = [LeaveTime::AtOnce, LeaveTime::OnceDone, LeaveTime::Never][rng.random_range(0..3usize)];
+        let said = MidCallRequest { who: rng.random_range(0..1000), what: Some(InCallRequest::Transfer(leaving)) };
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Say(said)));
+        world.at(at, SimEvent::Act(WorldAction::Say(said)));
     }
 }
 
@@ -46,7 +46,7 @@ fn refer_mode(world: &World, seat: usize) -> ReferMode {
 /// Checks that the sender of a REFER is notified of the result once, and receives no NOTIFY after it.
 pub(crate) fn told(world: &World) -> Result<(), String> {
     for seat in &world.seats {
-        for told in seat.phone.calls().map(PhoneCall::news) {
+        for told in seat.phone.calls().map(PhoneCall::transfer_progress) {
             let mut ends = told.iter().enumerate().filter(|(_, news)| news.is_last);
             if ends.any(|(at, last)| told.iter().skip(at + 1).any(|news| news.id == last.id)) {
                 let name = &seat.phone.config().name;
@@ -60,16 +60,16 @@ pub(crate) fn told(world: &World) -> Result<(), String> {
 /// Checks that, without loss or reordering, the sender of a REFER that the edge handles itself is notified, unless it
 /// has left.
 pub(crate) fn news(world: &World) -> Result<(), String> {
-    if world.rough || world.options.weather != Weather::CALM {
+    if world.rough || world.options.weather != NetworkConditions::CALM {
         return Ok(());
     }
     for (at, seat) in world.seats.iter().enumerate() {
         let is_local = refer_mode(world, at) == ReferMode::Local;
-        let stayed = |call: &&PhoneCall| is_local && call.ending() == Some(Ending::HungUpThere);
+        let stayed = |call: &&PhoneCall| is_local && call.ending() == Some(CallEnding::HungUpThere);
         for call in seat.phone.calls().filter(stayed) {
-            let ends = call.news().iter().filter(|news| news.is_last).count();
+            let ends = call.transfer_progress().iter().filter(|news| news.is_last).count();
             if ends != call.transfers() as usize {
-                let (name, told) = (&seat.phone.config().name, call.news());
+                let (name, told) = (&seat.phone.config().name, call.transfer_progress());
                 return Err(format!("{name} has had {} transfers and has heard {told:?}", call.transfers()));
             }
         }

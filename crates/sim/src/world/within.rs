@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use trunkgate_phone::{CallNumber, PhoneCall, State, Within};
+use trunkgate_phone::{CallNumber, InCallRequest, PhoneCall, PhoneCallState};
 
-use super::actions::Action;
-use super::{Happening, World};
+use super::actions::WorldAction;
+use super::{SimEvent, World};
 use crate::options::Sabotage;
 
 /// A request in an answered call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Said {
+pub(crate) struct MidCallRequest {
     /// Index of the phone, counted over all calls and phones that talk.
     pub(crate) who: usize,
     /// The request; `None`: all parties of the call hang up.
-    pub(crate) what: Option<Within>,
+    pub(crate) what: Option<InCallRequest>,
 }
 
 /// Schedules requests, drawn from a separate generator.
@@ -28,33 +28,36 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7769_7468_696e_2121);
     for _ in 0..rng.random_range(0..14) {
         let what = match rng.random_range(0..100) {
-            0..20 => Some(Within::Key),
-            20..35 => Some(Within::Refresh),
-            35..60 => Some(Within::Offerless),
-            60..75 => Some(Within::Hold),
-            75..88 => Some(Within::Resume),
+            0..20 => Some(InCallRequest::Key),
+            20..35 => Some(InCallRequest::Refresh),
+            35..60 => Some(InCallRequest::Offerless),
+            60..75 => Some(InCallRequest::Hold),
+            75..88 => Some(InCallRequest::Resume),
             _ => None,
         };
-        let said = Said { who: rng.random_range(0..1000), what };
+        let said = MidCallRequest { who: rng.random_range(0..1000), what };
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Say(said)));
+        world.at(at, SimEvent::Act(WorldAction::Say(said)));
     }
     for _ in 0..rng.random_range(0..6) {
-        let said = Said { who: rng.random_range(0..1000), what: Some(Within::Offer { holds: rng.random_bool(0.6) }) };
+        let said = MidCallRequest {
+            who: rng.random_range(0..1000),
+            what: Some(InCallRequest::Offer { holds: rng.random_bool(0.6) }),
+        };
         let at = world.start + within.mul_f64(f64::from(rng.random_range(0..1000u32)) / 1000.0);
-        world.at(at, Happening::Act(Action::Say(said)));
+        world.at(at, SimEvent::Act(WorldAction::Say(said)));
     }
 }
 
 /// Sends the request.
-pub(crate) fn say(world: &mut World, said: Said) {
+pub(crate) fn say(world: &mut World, said: MidCallRequest) {
     let now = world.now;
-    let offers = matches!(said.what, Some(Within::Offer { .. }));
+    let offers = matches!(said.what, Some(InCallRequest::Offer { .. }));
     let mut talking: Vec<(usize, CallNumber, String)> = Vec::new();
     for (at, seat) in world.seats.iter().enumerate().filter(|(_, seat)| !seat.dead) {
         // An offer may also come before the answer.
-        let early = |call: &&PhoneCall| offers && call.state() == State::Ringing && call.is_pracked();
-        let calls = seat.phone.calls().filter(|call| call.state() == State::Talking || early(call));
+        let early = |call: &&PhoneCall| offers && call.state() == PhoneCallState::Ringing && call.is_pracked();
+        let calls = seat.phone.calls().filter(|call| call.state() == PhoneCallState::Talking || early(call));
         talking.extend(calls.map(|call| (at, call.number(), call.called().to_owned())));
     }
     let Some((_, number, called)) = talking.get(said.who % talking.len().max(1)).cloned() else { return };
@@ -70,7 +73,7 @@ pub(crate) fn say(world: &mut World, said: Said) {
     };
     let at = talking.get(said.who % talking.len()).map_or(0, |(at, ..)| *at);
     if let Some(seat) = world.seats.get_mut(at) {
-        let rings = seat.phone.call(number).is_some_and(|call| call.state() == State::Ringing);
+        let rings = seat.phone.call(number).is_some_and(|call| call.state() == PhoneCallState::Ringing);
         world.summary.changed_early += u64::from(rings);
         world.summary.said += 1;
         seat.phone.say_within(now, number, what);

@@ -13,31 +13,31 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::cx::Cx;
-use crate::dialog::Dialogs;
+use crate::cx::EndpointCx;
+use crate::dialog::DialogTable;
 use crate::digest::keyring::Keyring;
-use crate::event::{ClientId, DialogId, Flow, Party, Transport};
+use crate::event::{ClientId, DialogId, Flow, SipPartyId, Transport};
 use crate::limits;
 use crate::method::Method;
 use crate::room::shrink;
-use crate::shared::{Shared, Timer};
+use crate::shared::{EndpointShared, TimerOwner};
 use crate::timer::T4;
-use crate::transaction::client_invite::State;
-use crate::transaction::key::{self, Key};
-use crate::transaction::{ClientEvent, Step};
+use crate::transaction::client_invite::ClientInviteState;
+use crate::transaction::key::{self, IndexKey};
+use crate::transaction::{ClientEvent, TransactionStep};
 use rustc_hash::FxHashMap;
-use transaction::{Cancel, Client, Inviting};
+use transaction::{CancelState, ClientTransaction, InviteState};
 use trunkgate_terms::Credentials;
 
-pub(crate) use requests::Within;
+pub(crate) use requests::InDialogRequest;
 pub(crate) use responses::HangUp;
 pub use transaction::COMPLETED_ELSEWHERE;
 
 /// All client transactions of an endpoint, and the credentials its requests carry.
 #[derive(Debug)]
-pub(crate) struct Clients {
-    clients: FxHashMap<ClientId, Box<Client>>,
-    keys: HashMap<Key, ClientId>,
+pub(crate) struct ClientTransactions {
+    clients: FxHashMap<ClientId, Box<ClientTransaction>>,
+    keys: HashMap<IndexKey, ClientId>,
     /// Requests that end when their transport fails, ordered by remote address and transport.
     waiting: BTreeSet<(SocketAddr, Transport, ClientId)>,
     /// INVITEs that have a final response, in order of arrival; some may have been removed since.
@@ -51,10 +51,10 @@ pub(crate) struct Clients {
     most_forks: usize,
 }
 
-impl Clients {
+impl ClientTransactions {
     /// Creates an empty table for at most `most` transactions, with at most `most_forks` dialogs per INVITE.
-    pub(crate) fn new(most: usize, most_forks: usize) -> Clients {
-        Clients {
+    pub(crate) fn new(most: usize, most_forks: usize) -> ClientTransactions {
+        ClientTransactions {
             clients: FxHashMap::default(),
             keys: HashMap::new(),
             waiting: BTreeSet::new(),
@@ -66,7 +66,7 @@ impl Clients {
     }
 
     /// Sets or clears the credentials used towards a party.
-    pub(crate) fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
+    pub(crate) fn set_credentials(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         self.keyring.set(party, credentials);
     }
 
@@ -116,21 +116,21 @@ impl Clients {
     }
 
     /// Returns the transaction whose key is in the scratch buffer.
-    fn at_key(&self, shared: &Shared) -> Option<ClientId> {
+    fn at_key(&self, shared: &EndpointShared) -> Option<ClientId> {
         self.keys.get(shared.scratch.as_slice()).copied()
     }
 
-    fn inviting(&self, id: ClientId) -> Option<&Inviting> {
+    fn inviting(&self, id: ClientId) -> Option<&InviteState> {
         self.clients.get(&id)?.invite.as_deref()
     }
 
-    fn inviting_mut(&mut self, id: ClientId) -> Option<&mut Inviting> {
+    fn inviting_mut(&mut self, id: ClientId) -> Option<&mut InviteState> {
         self.clients.get_mut(&id)?.invite.as_deref_mut()
     }
 
     /// Adds a request to the table and sends the request.
-    fn start(&mut self, cx: &mut Cx<'_>, id: ClientId, mut client: Client, step: Step) {
-        client.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(id), step);
+    fn start(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, mut client: ClientTransaction, step: TransactionStep) {
+        client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), step);
         self.waiting.insert((client.flow.remote, client.flow.transport, id));
         self.keys.insert(client.key.clone(), id);
         cx.dialogs.reserve(client.reserved);
@@ -140,7 +140,7 @@ impl Clients {
     }
 
     /// Removes a request, together with the early dialogs its INVITE created.
-    fn remove(&mut self, shared: &mut Shared, dialogs: &mut Dialogs, id: ClientId) {
+    fn remove(&mut self, shared: &mut EndpointShared, dialogs: &mut DialogTable, id: ClientId) {
         let Some(mut client) = self.clients.remove(&id) else { return };
         client.slots.clear(&mut shared.timers);
         self.keys.remove(&client.key);
@@ -161,7 +161,7 @@ impl Clients {
     }
 
     /// Drops a non-INVITE request outside any dialog: retransmission stops, and a later response counts as stray.
-    pub(crate) fn forget(&mut self, shared: &mut Shared, dialogs: &mut Dialogs, id: ClientId) {
+    pub(crate) fn drop_request(&mut self, shared: &mut EndpointShared, dialogs: &mut DialogTable, id: ClientId) {
         if self.clients.get(&id).is_some_and(|client| client.invite.is_none() && client.dialog.is_none()) {
             self.remove(shared, dialogs, id);
         }
@@ -178,7 +178,7 @@ impl Clients {
 
     /// Reports whether the table is full, after evicting the oldest completed and acknowledged INVITEs once T4 has
     /// passed and no message of theirs can still be in the network.
-    pub(crate) fn is_full(&mut self, cx: &mut Cx<'_>) -> bool {
+    pub(crate) fn is_full(&mut self, cx: &mut EndpointCx<'_>) -> bool {
         while self.clients.len() >= self.most
             && let Some((at, id)) = self.settled.front().copied()
             && cx.now.saturating_duration_since(at) >= T4
@@ -186,7 +186,7 @@ impl Clients {
             self.settled.pop_front();
             let Some(client) = self.clients.get(&id) else { continue };
             let acknowledged = client.invite.as_deref().is_some_and(|inviting| {
-                let refused = client.machine.invite_state() == Some(State::Completed);
+                let refused = client.machine.invite_state() == Some(ClientInviteState::Completed);
                 refused || inviting.forks.iter().all(|fork| fork.confirmed && fork.ack.is_some())
             });
             if acknowledged {
@@ -220,14 +220,15 @@ impl Clients {
     }
 
     /// Withdraws an INVITE (RFC 3261 §9.1); see [`Endpoint::cancel`](crate::Endpoint::cancel).
-    pub(crate) fn cancel(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+    pub(crate) fn cancel(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let state = client.machine.invite_state();
         let Some(inviting) = client.invite.as_deref_mut() else { return };
         match state {
-            Some(State::Calling) => inviting.cancel = Cancel::Wanted,
-            Some(State::Proceeding) => self.send_cancel(cx, id),
-            Some(State::Completed | State::Accepted | State::Terminated) | None => {}
+            Some(ClientInviteState::Calling) => inviting.cancel = CancelState::Wanted,
+            Some(ClientInviteState::Proceeding) => self.send_cancel(cx, id),
+            Some(ClientInviteState::Completed | ClientInviteState::Accepted | ClientInviteState::Terminated) | None => {
+            }
         }
     }
 
@@ -240,7 +241,7 @@ impl Clients {
 
     /// Abandons an INVITE; see [`Endpoint::abandon`](crate::Endpoint::abandon). Returns the confirmed dialogs to hang
     /// up on, for which the layer above has not sent an ACK.
-    pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, id: ClientId) -> Vec<DialogId> {
+    pub(crate) fn abandon(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) -> Vec<DialogId> {
         let Some(client) = self.clients.get_mut(&id).filter(|client| client.invite.is_some()) else {
             return Vec::new();
         };
@@ -252,7 +253,7 @@ impl Clients {
     }
 
     /// Stops the retransmission of an INVITE, and cancels the INVITE if a response still arrives.
-    pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+    pub(crate) fn give_up(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.slots.stop_retransmission(&mut cx.shared.timers);
             self.cancel(cx, id);
@@ -260,8 +261,8 @@ impl Clients {
     }
 
     /// Ends the waiting request that an ICMP error quotes (RFC 3261 §18.4).
-    pub(crate) fn on_unreachable(&mut self, cx: &mut Cx<'_>, failed: Flow, quoted: &[u8]) {
-        let is_it = |client: &Client| {
+    pub(crate) fn on_unreachable(&mut self, cx: &mut EndpointCx<'_>, failed: Flow, quoted: &[u8]) {
+        let is_it = |client: &ClientTransaction| {
             client.flow.listener == failed.listener
                 && client.request.starts_with(quoted)
                 && key::branch_end(&client.request).is_some_and(|end| end <= quoted.len())
@@ -276,7 +277,13 @@ impl Clients {
 
     /// Ends the requests that wait on a failed flow (RFC 3261 §17.1.4), or resends them if an established connection
     /// was lost.
-    pub(crate) fn on_transport_failed(&mut self, cx: &mut Cx<'_>, failed: Flow, party: Option<Party>, was_up: bool) {
+    pub(crate) fn on_transport_failed(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        failed: Flow,
+        party: Option<SipPartyId>,
+        was_up: bool,
+    ) {
         let waiting: Vec<ClientId> = self.waiting_at(&failed).collect();
         for id in waiting {
             let Some(client) = self.clients.get(&id) else { continue };
@@ -289,9 +296,9 @@ impl Clients {
         }
     }
 
-    fn on_failed(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+    fn on_failed(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         let tell = self.step(cx, id, ClientEvent::TransportFailed);
-        self.end(cx, id, tell);
+        self.end_transaction(cx, id, tell);
     }
 
     /// Shrinks the tables when they are nearly empty after a flood.

@@ -6,23 +6,24 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::Clients;
-use super::transaction::{Cancel, Client, Inviting, MAX_FORWARDS};
-use crate::compose::{Head, OwnUris, contact, is_sips, name_addr, tagged, write_extras};
-use crate::cx::Cx;
+use super::ClientTransactions;
+use super::transaction::{CancelState, ClientTransaction, InviteState, MAX_FORWARDS};
+use crate::compose::{OwnUris, RequestHead, contact, is_sips, name_addr, tagged, write_extras};
+use crate::cx::EndpointCx;
 use crate::dialog::{Dialog, LAST_CSEQ, PrackDue};
-use crate::digest::Subject;
+use crate::digest::DigestSubject;
 use crate::event::{
-    Body, ClientId, DialogId, DropReason, Event, Extra, Flow, Invite, Local, Notify, Party, Reason, Register, Sent,
+    ClientId, DialogId, DropReason, EndpointEvent, ExtraHeader, Flow, InviteRequest, LocalAddress, MessageBody,
+    NotifyRequest, RegisterRequest, SentMessage, SipPartyId, TimerReason,
 };
 use crate::header::{HeaderName, RAck, SessionExpires};
 use crate::limits;
-use crate::message::{Message, StartLine};
+use crate::message::{SipMessage, StartLine};
 use crate::method::Method;
-use crate::shared::{Arrival, Shared, Timer};
+use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
 use crate::timer::{T1_64, T4, TIMER_D};
-use crate::transaction::{Slot, Step, key};
-use crate::write::Writer;
+use crate::transaction::{TimerChange, TransactionStep, key};
+use crate::write::MessageWriter;
 
 /// Headers not copied when a request is repeated: the credentials are computed again, and the writer adds both body
 /// headers.
@@ -31,51 +32,51 @@ const WRITTEN_ANEW: [HeaderName; 4] =
 
 /// Request to compose inside a dialog.
 #[derive(Debug)]
-pub(crate) struct Within<'a> {
+pub(crate) struct InDialogRequest<'a> {
     /// The dialog.
     pub(crate) dialog: DialogId,
     /// The method.
     pub(crate) method: Method,
     /// Further headers.
-    pub(crate) headers: &'a [Extra],
+    pub(crate) headers: &'a [ExtraHeader],
     /// The body, if any.
-    pub(crate) body: Option<&'a Body>,
+    pub(crate) body: Option<&'a MessageBody>,
     /// Whether the layer above receives no event about this request.
     pub(crate) silent: bool,
 }
 
 /// Request outside any dialog that creates none, to compose.
 #[derive(Debug)]
-struct Outside<'a> {
+struct OutOfDialogRequest<'a> {
     method: Method,
-    way: (Flow, Local, Party),
+    way: (Flow, LocalAddress, SipPartyId),
     uri: &'a str,
     /// Address without tag.
     from: &'a str,
     to: &'a str,
     contact: &'a str,
-    headers: &'a [Extra],
-    body: Option<&'a Body>,
+    headers: &'a [ExtraHeader],
+    body: Option<&'a MessageBody>,
 }
 
-impl Clients {
+impl ClientTransactions {
     /// Sends an INVITE that begins a dialog; see [`Endpoint::invite`](crate::Endpoint::invite).
-    pub(crate) fn invite(&mut self, cx: &mut Cx<'_>, invite: Invite) -> ClientId {
+    pub(crate) fn invite(&mut self, cx: &mut EndpointCx<'_>, invite: InviteRequest) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) || cx.dialogs.is_full() {
             cx.shared.drop_message(DropReason::Full);
-            cx.shared.tell(Event::TransportFailed { id });
+            cx.shared.queue_event(EndpointEvent::TransportFailed { id });
             return id;
         }
         let (call_id, local_tag, branch) =
             (cx.shared.tokens.call_id(), cx.shared.tokens.tag(), cx.shared.tokens.branch());
         let (local_uri, to) = (name_addr(&invite.from), name_addr(&invite.to));
         let from = tagged(&local_uri, &local_tag);
-        let Invite { mut flow, mut local, party, .. } = invite;
+        let InviteRequest { mut flow, mut local, party, .. } = invite;
         let credentials =
             self.credentials(cx.shared, party, flow.remote, Method::Invite, &invite.uri, invite.body.as_ref());
-        let written = |flow: Flow, local: Local| {
-            let mut writer = Head {
+        let written = |flow: Flow, local: LocalAddress| {
+            let mut writer = RequestHead {
                 method: Method::Invite,
                 uri: &invite.uri,
                 transport: flow.transport,
@@ -90,7 +91,7 @@ impl Clients {
                 product: cx.shared.product(),
                 alias: cx.shared.peers.offers_reuse(party),
             }
-            .begin();
+            .write_head();
             let (peers, secure) = (&cx.shared.peers, is_sips(&invite.uri));
             writer.header("Contact", &peers.contact(party, &invite.contact_user, local, flow.transport, secure));
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(party));
@@ -106,7 +107,7 @@ impl Clients {
             request = written(flow, local);
         }
         key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Invite);
-        let inviting = Inviting {
+        let inviting = InviteState {
             branch,
             uri: invite.uri,
             routes: Vec::new(),
@@ -118,49 +119,60 @@ impl Clients {
             offers: invite.body.is_some(),
             contact_user: invite.contact_user,
             credentials,
-            cancel: Cancel::No,
+            cancel: CancelState::No,
             elsewhere: false,
             ack: None,
             forks: Vec::new(),
             caused: Vec::new(),
         };
         let way = (flow, local, party);
-        let new = Client::new(Method::Invite, cx.shared.scratch.as_slice().into(), way, request, &call_id);
-        let client = Client { reserved: true, invite: Some(Box::new(inviting)), ..new.0 };
+        let new = ClientTransaction::new(Method::Invite, cx.shared.scratch.as_slice().into(), way, request, &call_id);
+        let client = ClientTransaction { reserved: true, invite: Some(Box::new(inviting)), ..new.0 };
         self.start(cx, id, client, new.1);
         id
     }
 
     /// Sends OPTIONS outside any dialog. Fails at once when the table is full.
-    pub(crate) fn options(&mut self, cx: &mut Cx<'_>, way: (Flow, Local, Party), uri: &str) -> ClientId {
+    pub(crate) fn options(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        way: (Flow, LocalAddress, SipPartyId),
+        uri: &str,
+    ) -> ClientId {
         let (flow, local, party) = way;
         let OwnUris { from, contact } = cx.shared.peers.own_uris(party, local, flow.transport, uri);
-        let accept = [Extra { name: "Accept".into(), value: "application/sdp".into() }];
+        let accept = [ExtraHeader { name: "Accept".into(), value: "application/sdp".into() }];
         let (to, method) = (name_addr(uri), Method::Options);
         let (from, to, contact) = (from.as_str(), to.as_str(), contact.as_str());
-        self.outside(cx, &Outside { method, way, uri, from, to, contact, headers: &accept, body: None })
+        self.send_out_of_dialog(
+            cx,
+            &OutOfDialogRequest { method, way, uri, from, to, contact, headers: &accept, body: None },
+        )
     }
 
     /// Sends an unsolicited NOTIFY (without subscription). Fails at once when the table is full.
-    pub(crate) fn notify(&mut self, cx: &mut Cx<'_>, notify: &Notify) -> ClientId {
-        let Notify { flow, local, party, uri, headers, .. } = notify;
+    pub(crate) fn notify(&mut self, cx: &mut EndpointCx<'_>, notify: &NotifyRequest) -> ClientId {
+        let NotifyRequest { flow, local, party, uri, headers, .. } = notify;
         let contact = &cx.shared.peers.own_address(*party, "", *local, flow.transport, is_sips(uri));
         let (from, to) = (&name_addr(&notify.from), &name_addr(&notify.to));
         let (way, body) = ((*flow, *local, *party), Some(&notify.body));
-        self.outside(cx, &Outside { method: Method::Notify, way, uri, from, to, contact, headers, body })
+        self.send_out_of_dialog(
+            cx,
+            &OutOfDialogRequest { method: Method::Notify, way, uri, from, to, contact, headers, body },
+        )
     }
 
     /// Sends a request outside any dialog that creates none. Fails at once when the table is full.
-    fn outside(&mut self, cx: &mut Cx<'_>, request: &Outside<'_>) -> ClientId {
+    fn send_out_of_dialog(&mut self, cx: &mut EndpointCx<'_>, request: &OutOfDialogRequest<'_>) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) {
             cx.shared.drop_message(DropReason::Full);
-            cx.shared.tell(Event::TransportFailed { id });
+            cx.shared.queue_event(EndpointEvent::TransportFailed { id });
             return id;
         }
-        let Outside { method, way: (flow, local, party), uri, from, to, contact, headers, body } = *request;
+        let OutOfDialogRequest { method, way: (flow, local, party), uri, from, to, contact, headers, body } = *request;
         let (call_id, tag, branch) = (cx.shared.tokens.call_id(), cx.shared.tokens.tag(), cx.shared.tokens.branch());
-        let mut writer = Head {
+        let mut writer = RequestHead {
             method,
             uri,
             transport: flow.transport,
@@ -175,7 +187,7 @@ impl Clients {
             product: cx.shared.product(),
             alias: cx.shared.peers.offers_reuse(party),
         }
-        .begin();
+        .write_head();
         writer.header("Contact", contact);
         if method == Method::Options {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(party));
@@ -186,25 +198,25 @@ impl Clients {
         key::client(&mut cx.shared.scratch, branch.as_bytes(), method);
         let message = writer.finish(body);
         let key = cx.shared.scratch.as_slice().into();
-        let (client, step) = Client::new(method, key, (flow, local, party), message, &call_id);
+        let (client, step) = ClientTransaction::new(method, key, (flow, local, party), message, &call_id);
         self.start(cx, id, client, step);
         id
     }
 
     /// Sends a REGISTER. Fails at once when the table is full.
-    pub(crate) fn register(&mut self, cx: &mut Cx<'_>, register: Register) -> ClientId {
+    pub(crate) fn register(&mut self, cx: &mut EndpointCx<'_>, register: RegisterRequest) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) {
             cx.shared.drop_message(DropReason::Full);
-            cx.shared.tell(Event::TransportFailed { id });
+            cx.shared.queue_event(EndpointEvent::TransportFailed { id });
             return id;
         }
-        let Register { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq } =
+        let RegisterRequest { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq } =
             register;
         let call_id = call_id.unwrap_or_else(|| cx.shared.tokens.call_id());
         let (tag, branch) = (cx.shared.tokens.tag(), cx.shared.tokens.branch());
         let to = name_addr(&address);
-        let mut writer = Head {
+        let mut writer = RequestHead {
             method: Method::Register,
             uri: &uri,
             transport: flow.transport,
@@ -219,7 +231,7 @@ impl Clients {
             product: cx.shared.product(),
             alias: cx.shared.peers.offers_reuse(party),
         }
-        .begin();
+        .write_head();
         let contact = contact(&contact_user, contact_host.as_deref(), local, flow.transport, is_sips(&uri));
         writer.header("Contact", &contact);
         writer.header("Expires", &expires.to_string());
@@ -228,13 +240,14 @@ impl Clients {
         write_extras(&mut writer, &credentials);
         key::client(&mut cx.shared.scratch, branch.as_bytes(), Method::Register);
         let (way, request) = ((flow, local, party), writer.finish(None));
-        let (client, step) = Client::new(Method::Register, cx.shared.scratch.as_slice().into(), way, request, &call_id);
+        let (client, step) =
+            ClientTransaction::new(Method::Register, cx.shared.scratch.as_slice().into(), way, request, &call_id);
         self.start(cx, id, client, step);
         id
     }
 
     /// Sends an in-dialog request. Returns `None` if the table is full, a BYE is pending, or another change is open.
-    pub(crate) fn request(&mut self, cx: &mut Cx<'_>, within: &Within<'_>) -> Option<ClientId> {
+    pub(crate) fn request(&mut self, cx: &mut EndpointCx<'_>, within: &InDialogRequest<'_>) -> Option<ClientId> {
         let live = cx.dialogs.get(within.dialog).filter(|live| !live.has_deferred_bye())?;
         let (method, offers) = (within.method, within.body.is_some());
         if matches!(method, Method::Invite | Method::Update) && !live.may_change(method, offers) {
@@ -256,12 +269,13 @@ impl Clients {
     }
 
     /// Sends an in-dialog request without checking for open changes.
-    pub(crate) fn send_within(&mut self, cx: &mut Cx<'_>, id: ClientId, within: &Within<'_>) {
-        let Within { method, headers, body, silent, .. } = *within;
+    pub(crate) fn send_within(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, within: &InDialogRequest<'_>) {
+        let InDialogRequest { method, headers, body, silent, .. } = *within;
         let Some(dialog) = cx.dialogs.get_mut(within.dialog) else { return };
         let (cseq, branch) = (dialog.next_cseq(), cx.shared.tokens.branch());
         let flow = dialog.request_flow(cx.shared.peers.reach(dialog.party()));
-        let Begun { mut writer, uri, routes, to } = Begun::within(cx.shared, dialog, flow, method, cseq, &branch);
+        let RequestDraft { mut writer, uri, routes, to } =
+            RequestDraft::start_in_dialog(cx.shared, dialog, flow, method, cseq, &branch);
         // Target refreshes and requests that create their own dialogs (RFC 3261 §12.2, RFC 6665, RFC 3515) need a
         // Contact.
         let plain = dialog.plain();
@@ -273,7 +287,7 @@ impl Clients {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(plain.party));
         }
         write_extras(&mut writer, headers);
-        let subject = Subject {
+        let subject = DigestSubject {
             method: method.as_str().as_bytes(),
             uri: uri.as_bytes(),
             body: body.map_or(b"".as_slice(), |body| &body.bytes),
@@ -282,9 +296,9 @@ impl Clients {
         write_extras(&mut writer, &credentials);
         key::client(&mut cx.shared.scratch, branch.as_bytes(), method);
         let (way, request) = ((flow, plain.local, plain.party), writer.finish(body));
-        let new = Client::new(method, cx.shared.scratch.as_slice().into(), way, request, &plain.call_id);
+        let new = ClientTransaction::new(method, cx.shared.scratch.as_slice().into(), way, request, &plain.call_id);
         let invite = (method == Method::Invite).then(|| {
-            Box::new(Inviting {
+            Box::new(InviteState {
                 branch,
                 uri,
                 routes,
@@ -296,7 +310,7 @@ impl Clients {
                 offers: body.is_some(),
                 contact_user: plain.contact_user.clone(),
                 credentials,
-                cancel: Cancel::No,
+                cancel: CancelState::No,
                 elsewhere: false,
                 ack: None,
                 forks: Vec::new(),
@@ -306,22 +320,23 @@ impl Clients {
         if method == Method::Invite {
             dialog.begin_invite_out(id);
         }
-        let client = Client { dialog: Some(within.dialog), silent, invite, ..new.0 };
+        let client = ClientTransaction { dialog: Some(within.dialog), silent, invite, ..new.0 };
         self.start(cx, id, client, new.1);
     }
 
     /// Sends the ACK to a 2xx if one is due, as a request outside any transaction (RFC 3261 §13.2.2.4).
-    pub(crate) fn send_ack(&mut self, cx: &mut Cx<'_>, dialog_id: DialogId, body: Option<&Body>) {
+    pub(crate) fn send_ack(&mut self, cx: &mut EndpointCx<'_>, dialog_id: DialogId, body: Option<&MessageBody>) {
         let Some(dialog) = cx.dialogs.get_mut(dialog_id) else { return };
         let Some((cseq, client)) = dialog.take_ack_due() else { return };
         let flow = dialog.request_flow(cx.shared.peers.reach(dialog.party()));
         let branch = cx.shared.tokens.branch();
-        let Begun { mut writer, .. } = Begun::within(cx.shared, dialog, flow, Method::Ack, cseq, &branch);
+        let RequestDraft { mut writer, .. } =
+            RequestDraft::start_in_dialog(cx.shared, dialog, flow, Method::Ack, cseq, &branch);
         // RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
         let inviting = client.and_then(|id| self.inviting(id));
         write_extras(&mut writer, inviting.map_or(&[], |inviting| &inviting.credentials));
         let bytes = writer.finish(body);
-        let what = Sent {
+        let what = SentMessage {
             method: Method::Ack,
             code: None,
             party: dialog.party(),
@@ -340,14 +355,20 @@ impl Clients {
 
     /// Sends PRACK for a reliable provisional response, with `body` as the answer if that response made an offer.
     /// Returns whether the PRACK was sent.
-    pub(crate) fn prack(&mut self, cx: &mut Cx<'_>, dialog: DialogId, due: PrackDue, body: Option<&Body>) -> bool {
+    pub(crate) fn prack(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        dialog: DialogId,
+        due: PrackDue,
+        body: Option<&MessageBody>,
+    ) -> bool {
         // If there is no room, the next retransmission is acknowledged instead.
         if !self.may_cause_request(due.invite) {
             cx.shared.drop_message(DropReason::Full);
             return false;
         }
-        let rack = [Extra { name: "RAck".into(), value: RAck::of_invite(due.rseq, due.cseq) }];
-        let within = Within { dialog, method: Method::Prack, headers: &rack, body, silent: false };
+        let rack = [ExtraHeader { name: "RAck".into(), value: RAck::of_invite(due.rseq, due.cseq) }];
+        let within = InDialogRequest { dialog, method: Method::Prack, headers: &rack, body, silent: false };
         let Some(prack) = self.request(cx, &within) else { return false };
         self.note_caused(due.invite, prack);
         if let Some(live) = cx.dialogs.get_mut(dialog) {
@@ -359,7 +380,7 @@ impl Clients {
     /// Resends a request without any response over a new connection, after its established connection was lost. A
     /// remote party that already received the request treats the copy as a retransmission (RFC 3261 §17.2.3). Returns
     /// whether the request was sent.
-    pub(super) fn send_once_more(&mut self, cx: &mut Cx<'_>, id: ClientId) -> bool {
+    pub(super) fn send_once_more(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         if client.sent_once_more || !client.machine.is_unheard() {
             return false;
@@ -382,25 +403,30 @@ impl Clients {
     }
 
     /// Sends CANCEL, once (RFC 3261 §9.1). The INVITE then has 64·T1 to end.
-    pub(super) fn send_cancel(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+    pub(super) fn send_cancel(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(inviting) = client.invite.as_deref_mut() else { return };
-        if inviting.cancel == Cancel::Sent {
+        if inviting.cancel == CancelState::Sent {
             return;
         }
-        inviting.cancel = Cancel::Sent;
-        let wait = Step { timeout: Slot::Arm(Reason::CancelWait, T1_64), ..Step::IDLE };
-        client.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(id), wait);
-        let Some(request) =
-            client.tied(Method::Cancel, None, cx.shared.product(), cx.shared.peers.offers_reuse(client.party))
-        else {
+        inviting.cancel = CancelState::Sent;
+        let wait =
+            TransactionStep { timeout: TimerChange::Arm(TimerReason::CancelWait, T1_64), ..TransactionStep::IDLE };
+        client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), wait);
+        let Some(request) = client.build_tied_request(
+            Method::Cancel,
+            None,
+            cx.shared.product(),
+            cx.shared.peers.offers_reuse(client.party),
+        ) else {
             return;
         };
         let branch = client.invite.as_deref().map(|inviting| inviting.branch.as_bytes()).unwrap_or_default();
         key::client(&mut cx.shared.scratch, branch, Method::Cancel);
         let way = (client.flow, client.local, client.party);
-        let new = Client::new(Method::Cancel, cx.shared.scratch.as_slice().into(), way, request, &client.call_id);
-        let cancel = Client { dialog: client.dialog, silent: true, ..new.0 };
+        let new =
+            ClientTransaction::new(Method::Cancel, cx.shared.scratch.as_slice().into(), way, request, &client.call_id);
+        let cancel = ClientTransaction { dialog: client.dialog, silent: true, ..new.0 };
         let id = ClientId(cx.shared.fresh_id());
         self.start(cx, id, cancel, new.1);
     }
@@ -409,45 +435,52 @@ impl Clients {
     /// request. Returns whether the request was repeated.
     pub(super) fn answer_challenge(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
-        arrival: Arrival,
-        refusal: &Message,
+        arrival: MessageOrigin,
+        refusal: &SipMessage,
     ) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         if client.silent || client.is_withdrawn() || client.method == Method::Cancel {
             return false;
         }
         let (party, remote) = (client.party, client.flow.remote);
-        self.keyring.learn(party, remote, &mut client.answered, refusal) && self.repeat(cx, id, arrival, refusal, &[])
+        self.keyring.store_challenges(party, remote, &mut client.answered, refusal)
+            && self.repeat_request(cx, id, arrival, refusal, &[])
     }
 
     /// Handles a 422: repeats the request once, with the requested minimum session interval. The layer above sees one
     /// request. Returns whether the request was repeated.
-    pub(super) fn lengthen(&mut self, cx: &mut Cx<'_>, id: ClientId, arrival: Arrival, refusal: &Message) -> bool {
+    pub(super) fn retry_longer_interval(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        id: ClientId,
+        arrival: MessageOrigin,
+        refusal: &SipMessage,
+    ) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
         let withdrawn = client.is_withdrawn();
-        let asked = Message::parse(client.request.clone()).ok().and_then(|request| request.session_expires());
+        let asked = SipMessage::parse(client.request.clone()).ok().and_then(|request| request.session_expires());
         let (Some(asked), Some(least)) = (asked, refusal.min_se()) else { return false };
         let worth_it = least > asked.seconds && least <= limits::SESSION_SECONDS;
         if client.silent || withdrawn || !worth_it || std::mem::replace(&mut client.lengthened, true) {
             return false;
         }
-        let header = |name: HeaderName, value: String| Extra { name: name.as_str().to_owned(), value };
+        let header = |name: HeaderName, value: String| ExtraHeader { name: name.as_str().to_owned(), value };
         let longer = SessionExpires { seconds: least, ..asked };
         let changed =
             [header(HeaderName::SessionExpires, longer.to_string()), header(HeaderName::MinSe, least.to_string())];
-        self.repeat(cx, id, arrival, refusal, &changed)
+        self.repeat_request(cx, id, arrival, refusal, &changed)
     }
 
     /// Repeats a rejected request with a new branch and CSeq; `changed` replaces headers of the same name.
-    fn repeat(
+    fn repeat_request(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
-        arrival: Arrival,
-        refusal: &Message,
-        changed: &[Extra],
+        arrival: MessageOrigin,
+        refusal: &SipMessage,
+        changed: &[ExtraHeader],
     ) -> bool {
         let Some(client) = self.clients.get(&id) else { return false };
         let within = client.dialog;
@@ -456,8 +489,12 @@ impl Clients {
             return false;
         }
         let Some(old) = self.set_aside(cx, id) else { return false };
-        let Ok(before) = Message::parse(old.request.clone()) else { return false };
-        cx.shared.tell(Event::Challenged { id, code: refusal.code().unwrap_or_default(), response: refusal.clone() });
+        let Ok(before) = SipMessage::parse(old.request.clone()) else { return false };
+        cx.shared.queue_event(EndpointEvent::Challenged {
+            id,
+            code: refusal.code().unwrap_or_default(),
+            response: refusal.clone(),
+        });
         let cseq = match within.and_then(|dialog| cx.dialogs.get_mut(dialog)) {
             Some(dialog) => dialog.next_cseq(),
             None => before.cseq().map_or(1, |cseq| cseq.number).saturating_add(1).min(LAST_CSEQ),
@@ -468,16 +505,17 @@ impl Clients {
         let mut flow = old.flow;
         flow.connection = arrival.flow.connection.or(flow.connection);
         let way = (flow, old.local, old.party);
-        let (new, step) = Client::new(old.method, cx.shared.scratch.as_slice().into(), way, request, &old.call_id);
+        let (new, step) =
+            ClientTransaction::new(old.method, cx.shared.scratch.as_slice().into(), way, request, &old.call_id);
         let invite =
-            old.invite.map(|inviting| Box::new(Inviting { branch, cseq, credentials, ack: None, ..*inviting }));
-        let Client { dialog, reserved, answered, lengthened, .. } = old;
-        self.start(cx, id, Client { dialog, reserved, invite, answered, lengthened, ..new }, step);
+            old.invite.map(|inviting| Box::new(InviteState { branch, cseq, credentials, ack: None, ..*inviting }));
+        let ClientTransaction { dialog, reserved, answered, lengthened, .. } = old;
+        self.start(cx, id, ClientTransaction { dialog, reserved, invite, answered, lengthened, ..new }, step);
         true
     }
 
     /// Replaces the rejected transaction by a remainder that only absorbs retransmissions of the response.
-    fn set_aside(&mut self, cx: &mut Cx<'_>, id: ClientId) -> Option<Client> {
+    fn set_aside(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) -> Option<ClientTransaction> {
         let mut old = *self.clients.remove(&id)?;
         old.slots.clear(&mut cx.shared.timers);
         self.waiting.remove(&(old.flow.remote, old.flow.transport, id));
@@ -492,14 +530,14 @@ impl Clients {
         }
         let rest = ClientId(cx.shared.fresh_id());
         let way = (old.flow, old.local, old.party);
-        let (mut kept, _) = Client::new(old.method, old.key.clone(), way, Bytes::new(), &old.call_id);
+        let (mut kept, _) = ClientTransaction::new(old.method, old.key.clone(), way, Bytes::new(), &old.call_id);
         kept.silent = true;
         std::mem::swap(&mut kept.machine, &mut old.machine);
         kept.invite = old.invite.clone();
         let (reason, wait) =
-            if old.method == Method::Invite { (Reason::TimerD, TIMER_D) } else { (Reason::TimerK, T4) };
-        let step = Step { timeout: Slot::Arm(reason, wait), ..Step::IDLE };
-        kept.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(rest), step);
+            if old.method == Method::Invite { (TimerReason::TimerD, TIMER_D) } else { (TimerReason::TimerK, T4) };
+        let step = TransactionStep { timeout: TimerChange::Arm(reason, wait), ..TransactionStep::IDLE };
+        kept.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(rest), step);
         self.keys.insert(kept.key.clone(), rest);
         self.clients.insert(rest, Box::new(kept));
         Some(old)
@@ -509,17 +547,17 @@ impl Clients {
     /// challenges.
     fn with_credentials(
         &mut self,
-        shared: &mut Shared,
-        old: &Client,
-        before: &Message,
+        shared: &mut EndpointShared,
+        old: &ClientTransaction,
+        before: &SipMessage,
         (cseq, branch): (u32, &str),
-        changed: &[Extra],
-    ) -> (Bytes, Vec<Extra>) {
+        changed: &[ExtraHeader],
+    ) -> (Bytes, Vec<ExtraHeader>) {
         let uri = match before.start_line() {
             StartLine::Request { uri, .. } => String::from_utf8_lossy(uri).into_owned(),
             StartLine::Response { .. } => String::new(),
         };
-        let mut writer = Writer::request(old.method, &uri);
+        let mut writer = MessageWriter::request(old.method, &uri);
         let via = before.via();
         let old_branch = via.as_ref().and_then(|via| via.branch).map(String::from_utf8_lossy).unwrap_or_default();
         for (name, value) in before.fields() {
@@ -537,7 +575,7 @@ impl Clients {
         // The Content-Type keeps its parameters: a multipart body needs its boundary.
         let body = before
             .header_text(HeaderName::ContentType)
-            .map(|content_type| Body { content_type, bytes: Bytes::copy_from_slice(before.body()) });
+            .map(|content_type| MessageBody { content_type, bytes: Bytes::copy_from_slice(before.body()) });
         let credentials = self.credentials(shared, old.party, old.flow.remote, old.method, &uri, body.as_ref());
         write_extras(&mut writer, &credentials);
         (writer.finish(body.as_ref()), credentials)
@@ -546,33 +584,40 @@ impl Clients {
     /// Returns the credentials for a request to a remote address that has challenged an earlier one.
     fn credentials(
         &mut self,
-        shared: &mut Shared,
-        party: Party,
+        shared: &mut EndpointShared,
+        party: SipPartyId,
         remote: SocketAddr,
         method: Method,
         uri: &str,
-        body: Option<&Body>,
-    ) -> Vec<Extra> {
+        body: Option<&MessageBody>,
+    ) -> Vec<ExtraHeader> {
         let body = body.map_or(b"".as_slice(), |body| &body.bytes);
-        let subject = Subject { method: method.as_str().as_bytes(), uri: uri.as_bytes(), body };
+        let subject = DigestSubject { method: method.as_str().as_bytes(), uri: uri.as_bytes(), body };
         self.keyring.write(party, remote, subject, &mut || shared.tokens.nonce())
     }
 }
 
 /// Request inside a dialog with the mandatory headers already written (RFC 3261 §12.2.1.1).
-struct Begun {
-    writer: Writer,
+struct RequestDraft {
+    writer: MessageWriter,
     uri: String,
     routes: Vec<String>,
     to: String,
 }
 
-impl Begun {
-    fn within(shared: &Shared, dialog: &Dialog, flow: Flow, method: Method, cseq: u32, branch: &str) -> Begun {
+impl RequestDraft {
+    fn start_in_dialog(
+        shared: &EndpointShared,
+        dialog: &Dialog,
+        flow: Flow,
+        method: Method,
+        cseq: u32,
+        branch: &str,
+    ) -> RequestDraft {
         let (uri, routes) = dialog.request_line();
         let plain = dialog.plain();
         let to = tagged(&plain.remote_uri, &plain.remote_tag);
-        let writer = Head {
+        let writer = RequestHead {
             method,
             uri: &uri,
             transport: flow.transport,
@@ -587,7 +632,7 @@ impl Begun {
             product: shared.product(),
             alias: shared.peers.offers_reuse(plain.party),
         }
-        .begin();
-        Begun { writer, uri, routes, to }
+        .write_head();
+        RequestDraft { writer, uri, routes, to }
     }
 }

@@ -4,19 +4,21 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use super::Clients;
-use super::transaction::{Cancel, Fork};
-use crate::compose::{Head, is_sips, tagged};
-use crate::cx::Cx;
+use super::ClientTransactions;
+use super::transaction::{CancelState, ForkedBranch};
+use crate::compose::{RequestHead, is_sips, tagged};
+use crate::cx::EndpointCx;
 use crate::dialog::{Dialog, DialogSnapshot, PrackDue, contact_uri, record_routes};
-use crate::event::{ClientId, DialogId, DropReason, Event, Flow, Party, Reason, Sent, Transport};
+use crate::event::{
+    ClientId, DialogId, DropReason, EndpointEvent, Flow, SentMessage, SipPartyId, TimerReason, Transport,
+};
 use crate::header::HeaderName;
 use crate::header::rack::rseq;
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
 use crate::sanity::names_reliable;
-use crate::shared::{Arrival, Shared, Timer};
-use crate::transaction::{Class, ClientEvent, Send, Slot, Tell, key};
+use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
+use crate::transaction::{ClientEvent, StatusClass, StepMessage, StepReport, TimerChange, key};
 
 /// 199 Early Dialog Terminated.
 const EARLY_DIALOG_TERMINATED: u16 = 199;
@@ -32,47 +34,54 @@ pub(crate) struct HangUp {
     pub(crate) is_caused: bool,
 }
 
-impl Clients {
+impl ClientTransactions {
     /// Handles a response. Returns a dialog that must be hung up on.
-    pub(crate) fn on_response(&mut self, cx: &mut Cx<'_>, arrival: Arrival, response: Message) -> Option<HangUp> {
+    pub(crate) fn on_response(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        arrival: MessageOrigin,
+        response: SipMessage,
+    ) -> Option<HangUp> {
         if response.defect().is_some() {
             cx.shared.drop_message(DropReason::DamagedResponse);
             return None;
         }
-        let Some((id, code)) = self.owner(cx.shared, &arrival, &response) else {
+        let Some((id, code)) = self.find_transaction(cx.shared, &arrival, &response) else {
             cx.shared.drop_message(DropReason::StrayResponse);
             return None;
         };
-        let class = Class::of(code);
-        if class == Class::Failure {
+        let class = StatusClass::from_code(code);
+        if class == StatusClass::Failure {
             self.prepare_ack(cx.shared, id, &response);
         }
-        if class != Class::Provisional {
+        if class != StatusClass::Provisional {
             self.stop_waiting(id);
         }
         let first = cx.shared.outputs();
-        let told = self.step(cx, id, ClientEvent::Response(class)) == Tell::Message;
+        let told = self.step(cx, id, ClientEvent::Response(class)) == StepReport::Message;
         let repeated = told
             && match code {
                 401 | 407 => self.answer_challenge(cx, id, arrival, &response),
-                422 => self.lengthen(cx, id, arrival, &response),
+                422 => self.retry_longer_interval(cx, id, arrival, &response),
                 _ => false,
             };
         let mut hang_up = None;
         if told && !repeated {
             let flow = arrival.flow;
             match class {
-                Class::Provisional if self.inviting(id).is_some() => {
+                StatusClass::Provisional if self.inviting(id).is_some() => {
                     self.on_invite_provisional(cx, id, flow, code, response);
                 }
-                Class::Success if self.inviting(id).is_some() => {
+                StatusClass::Success if self.inviting(id).is_some() => {
                     hang_up = self.on_invite_success(cx, id, flow, code, response);
                 }
-                Class::Failure if self.inviting(id).is_some() => self.on_invite_failure(cx, id, code, response),
-                Class::Provisional | Class::Success | Class::Failure => self.on_other_response(cx, id, code, response),
+                StatusClass::Failure if self.inviting(id).is_some() => self.on_invite_failure(cx, id, code, response),
+                StatusClass::Provisional | StatusClass::Success | StatusClass::Failure => {
+                    self.on_other_response(cx, id, code, response)
+                }
             }
         }
-        if class != Class::Provisional
+        if class != StatusClass::Provisional
             && !repeated
             && let Some(client) = self.clients.get_mut(&id)
         {
@@ -80,19 +89,24 @@ impl Clients {
             client.request = Bytes::new();
         }
         cx.shared.put_event_first(first);
-        self.settle(cx, id);
+        self.settle_transaction(cx, id);
         hang_up
     }
 
     /// Handles an expired timer.
-    pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, id: ClientId, reason: Reason) {
+    pub(crate) fn on_timer(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, reason: TimerReason) {
         let tell = self.step(cx, id, ClientEvent::Timer(reason));
-        self.end(cx, id, tell);
+        self.end_transaction(cx, id, tell);
     }
 
     /// Returns the transaction of a response (RFC 3261 §17.1.3), provided the response comes from the party of its
     /// request.
-    fn owner(&self, shared: &mut Shared, arrival: &Arrival, response: &Message) -> Option<(ClientId, u16)> {
+    fn find_transaction(
+        &self,
+        shared: &mut EndpointShared,
+        arrival: &MessageOrigin,
+        response: &SipMessage,
+    ) -> Option<(ClientId, u16)> {
         let code = response.code()?;
         let id = self.answered_by(shared, response)?;
         let client = self.clients.get(&id)?;
@@ -100,7 +114,7 @@ impl Clients {
     }
 
     /// Returns the transaction that matches the branch, method and Call-ID of a response, without checking the party.
-    fn answered_by(&self, shared: &mut Shared, response: &Message) -> Option<ClientId> {
+    fn answered_by(&self, shared: &mut EndpointShared, response: &SipMessage) -> Option<ClientId> {
         let branch = response.via()?.branch?;
         key::client(&mut shared.scratch, branch, response.method());
         let id = self.at_key(shared)?;
@@ -110,30 +124,35 @@ impl Clients {
 
     /// Returns the party of the request that a response answers, if `source` is in the party's networks or is the
     /// address the request was sent to.
-    pub(crate) fn asked(&self, shared: &mut Shared, response: &Message, source: IpAddr) -> Option<Party> {
+    pub(crate) fn find_party(
+        &self,
+        shared: &mut EndpointShared,
+        response: &SipMessage,
+        source: IpAddr,
+    ) -> Option<SipPartyId> {
         let client = self.clients.get(&self.answered_by(shared, response)?)?;
         let is_its = shared.peers.reach(client.party).iter().any(|network| network.contains(&source));
         (is_its || client.flow.remote.ip() == source).then_some(client.party)
     }
 
     /// Advances a state machine and sends the message that the step requires.
-    pub(super) fn step(&mut self, cx: &mut Cx<'_>, id: ClientId, event: ClientEvent) -> Tell {
-        let Some(client) = self.clients.get_mut(&id) else { return Tell::Nothing };
+    pub(super) fn step(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, event: ClientEvent) -> StepReport {
+        let Some(client) = self.clients.get_mut(&id) else { return StepReport::Nothing };
         let step = client.machine.step(event);
-        client.slots.apply(&mut cx.shared.timers, cx.now, Timer::Client(id), step);
-        if matches!(step.timeout, Slot::Arm(Reason::TimerM | Reason::TimerD, _)) {
+        client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), step);
+        if matches!(step.timeout, TimerChange::Arm(TimerReason::TimerM | TimerReason::TimerD, _)) {
             self.note_settled(cx.now, id);
         }
-        let Some(client) = self.clients.get(&id) else { return Tell::Nothing };
+        let Some(client) = self.clients.get(&id) else { return StepReport::Nothing };
         match step.send {
-            Send::Nothing => {}
-            Send::Message => {
+            StepMessage::Nothing => {}
+            StepMessage::Message => {
                 let (flow, bytes, what) = (client.flow, client.request.clone(), client.sent(id, client.method, true));
                 cx.shared.transmit(flow, bytes, what);
             }
-            Send::Ack => {
+            StepMessage::Ack => {
                 let ack = client.invite.as_deref().and_then(|inviting| inviting.ack.clone());
-                let (flow, what) = (client.flow, client.sent(id, Method::Ack, step.tell == Tell::Nothing));
+                let (flow, what) = (client.flow, client.sent(id, Method::Ack, step.tell == StepReport::Nothing));
                 if let Some(bytes) = ack {
                     cx.shared.transmit(flow, bytes, what);
                 }
@@ -142,7 +161,7 @@ impl Clients {
         step.tell
     }
 
-    fn settle(&mut self, cx: &mut Cx<'_>, id: ClientId) {
+    fn settle_transaction(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         if self.clients.get(&id).is_some_and(|client| client.machine.is_over()) {
             self.remove(cx.shared, cx.dialogs, id);
         }
@@ -153,10 +172,10 @@ impl Clients {
     /// by [`Endpoint::answer_early`](crate::Endpoint::answer_early).
     fn acknowledge_provisional(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
         dialog: Option<DialogId>,
-        response: &Message,
+        response: &SipMessage,
     ) -> bool {
         let number = response.header(HeaderName::RSeq).and_then(rseq);
         let Some(number) = number.filter(|_| names_reliable(response, HeaderName::Require)) else { return true };
@@ -177,13 +196,18 @@ impl Clients {
     }
 
     /// Builds the ACK to a non-2xx final response from the first such response (RFC 3261 §17.1.1.3).
-    fn prepare_ack(&mut self, shared: &Shared, id: ClientId, response: &Message) {
+    fn prepare_ack(&mut self, shared: &EndpointShared, id: ClientId, response: &SipMessage) {
         let Some(client) = self.clients.get(&id) else { return };
         if client.invite.as_deref().is_none_or(|inviting| inviting.ack.is_some()) {
             return;
         }
         let to = response.header(HeaderName::To).map(|to| String::from_utf8_lossy(to).into_owned());
-        let ack = client.tied(Method::Ack, to.as_deref(), shared.product(), shared.peers.offers_reuse(client.party));
+        let ack = client.build_tied_request(
+            Method::Ack,
+            to.as_deref(),
+            shared.product(),
+            shared.peers.offers_reuse(client.party),
+        );
         if let Some(inviting) = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut()) {
             inviting.ack = ack;
         }
@@ -197,20 +221,27 @@ impl Clients {
         }
     }
 
-    fn on_invite_provisional(&mut self, cx: &mut Cx<'_>, id: ClientId, flow: Flow, code: u16, response: Message) {
+    fn on_invite_provisional(
+        &mut self,
+        cx: &mut EndpointCx<'_>,
+        id: ClientId,
+        flow: Flow,
+        code: u16,
+        response: SipMessage,
+    ) {
         if flow.transport == Transport::Udp {
             self.stop_waiting(id);
         }
         let Some(client) = self.clients.get(&id) else { return };
         let silent = client.silent;
-        if client.invite.as_deref().is_some_and(|inviting| inviting.cancel == Cancel::Wanted) {
+        if client.invite.as_deref().is_some_and(|inviting| inviting.cancel == CancelState::Wanted) {
             self.send_cancel(cx, id);
         }
         if silent {
             return;
         }
         if code == 100 {
-            return cx.shared.tell(Event::Trying { id });
+            return cx.shared.queue_event(EndpointEvent::Trying { id });
         }
         let within = self.clients.get(&id).and_then(|client| client.dialog);
         let dialog = match within {
@@ -226,13 +257,13 @@ impl Clients {
             },
         };
         if self.acknowledge_provisional(cx, id, dialog, &response) {
-            cx.shared.tell(Event::Response { id, dialog, code, response, had_credentials: false });
+            cx.shared.queue_event(EndpointEvent::Response { id, dialog, code, response, had_credentials: false });
         }
     }
 
     /// Handles 199 (RFC 6228 §4): ends the early dialog and frees its slot. Returns that dialog, or `None` if no such
     /// early dialog exists.
-    fn end_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, response: &Message) -> Option<DialogId> {
+    fn end_fork(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, response: &SipMessage) -> Option<DialogId> {
         let tag = key::to_tag(response);
         let inviting = self.clients.get_mut(&id)?.invite.as_deref_mut()?;
         let at = inviting.forks.iter().position(|fork| *fork.tag == *tag && !fork.confirmed)?;
@@ -246,7 +277,7 @@ impl Clients {
     }
 
     /// Removes an early dialog of an INVITE. Returns whether the INVITE has no other dialog left.
-    pub(crate) fn forget_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, dialog: DialogId) -> bool {
+    pub(crate) fn forget_fork(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, dialog: DialogId) -> bool {
         let inviting = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut());
         let is_last = inviting.is_none_or(|inviting| {
             inviting.forks.retain(|fork| fork.dialog != dialog);
@@ -258,11 +289,11 @@ impl Clients {
 
     fn on_invite_success(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
         flow: Flow,
         code: u16,
-        response: Message,
+        response: SipMessage,
     ) -> Option<HangUp> {
         let client = self.clients.get(&id)?;
         let inviting = client.invite.as_deref()?;
@@ -272,7 +303,7 @@ impl Clients {
         if let Some(fork) = known {
             // Retransmitted 2xx, sent before our ACK arrived.
             let again = fork.ack.clone().map(|(flow, bytes)| {
-                (flow, bytes, Sent { dialog: Some(fork.dialog), ..client.sent(id, Method::Ack, true) })
+                (flow, bytes, SentMessage { dialog: Some(fork.dialog), ..client.sent(id, Method::Ack, true) })
             });
             if let Some((flow, bytes, what)) = again {
                 cx.shared.transmit(flow, bytes, what);
@@ -284,7 +315,13 @@ impl Clients {
             Some(_) => {
                 self.ack_without_dialog(cx, id, &response);
                 if !silent {
-                    cx.shared.tell(Event::Response { id, dialog: None, code, response, had_credentials: false });
+                    cx.shared.queue_event(EndpointEvent::Response {
+                        id,
+                        dialog: None,
+                        code,
+                        response,
+                        had_credentials: false,
+                    });
                 }
                 return None;
             }
@@ -298,7 +335,12 @@ impl Clients {
             cx.dialogs.set_flow(dialog, flow);
             let inviting = self.clients.get_mut(&id).and_then(|client| client.invite.as_deref_mut());
             if let Some(inviting) = inviting {
-                inviting.forks.push(Fork { tag: key::to_tag(&response).into(), dialog, confirmed: true, ack: None });
+                inviting.forks.push(ForkedBranch {
+                    tag: key::to_tag(&response).into(),
+                    dialog,
+                    confirmed: true,
+                    ack: None,
+                });
             }
         }
         if let Some(live) = cx.dialogs.get_mut(dialog) {
@@ -311,11 +353,17 @@ impl Clients {
         if silent {
             return Some(HangUp { invite: id, dialog, is_caused: false });
         }
-        cx.shared.tell(Event::Response { id, dialog: Some(dialog), code, response, had_credentials: false });
+        cx.shared.queue_event(EndpointEvent::Response {
+            id,
+            dialog: Some(dialog),
+            code,
+            response,
+            had_credentials: false,
+        });
         None
     }
 
-    fn on_invite_failure(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: Message) {
+    fn on_invite_failure(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, code: u16, response: SipMessage) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let (silent, within) = (client.silent, client.dialog);
         let had_credentials = client.invite.as_deref().is_some_and(|inviting| !inviting.credentials.is_empty());
@@ -328,36 +376,36 @@ impl Clients {
             dialog.invite_out_refused(id);
         }
         if !silent {
-            cx.shared.tell(Event::Response { id, dialog: within, code, response, had_credentials });
+            cx.shared.queue_event(EndpointEvent::Response { id, dialog: within, code, response, had_credentials });
         }
     }
 
-    fn on_other_response(&mut self, cx: &mut Cx<'_>, id: ClientId, code: u16, response: Message) {
+    fn on_other_response(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, code: u16, response: SipMessage) {
         let Some(client) = self.clients.get(&id) else { return };
         if client.silent {
             return;
         }
-        let (method, dialog, class) = (client.method, client.dialog, Class::of(code));
+        let (method, dialog, class) = (client.method, client.dialog, StatusClass::from_code(code));
         if method == Method::Update
-            && class != Class::Provisional
+            && class != StatusClass::Provisional
             && let Some(live) = dialog.and_then(|dialog| cx.dialogs.get_mut(dialog))
         {
             live.end_update_out(id);
-            if class == Class::Success {
+            if class == StatusClass::Success {
                 live.refresh_target(&response);
             }
         }
-        cx.shared.tell(Event::Response { id, dialog, code, response, had_credentials: false });
+        cx.shared.queue_event(EndpointEvent::Response { id, dialog, code, response, had_credentials: false });
     }
 
     /// Returns the dialog of a response to an INVITE: the one named by the To tag, or a new one (RFC 3261 §12.1.2).
     /// Returns `None` past the limits: every INVITE may create one dialog, further ones only while there is room.
     fn fork_dialog(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
         flow: Flow,
-        response: &Message,
+        response: &SipMessage,
         confirmed: bool,
     ) -> Option<DialogId> {
         let tag = key::to_tag(response);
@@ -388,7 +436,7 @@ impl Clients {
             None => {
                 // Further forks are rare.
                 inviting.forks.reserve_exact(1);
-                inviting.forks.push(Fork { tag: tag.into(), dialog, confirmed, ack: None });
+                inviting.forks.push(ForkedBranch { tag: tag.into(), dialog, confirmed, ack: None });
             }
         }
         Some(dialog)
@@ -396,7 +444,7 @@ impl Clients {
 
     /// Returns whether a response from another fork may create a dialog. An early dialog is evicted for a confirmed
     /// one.
-    fn has_room_for_fork(&mut self, cx: &mut Cx<'_>, id: ClientId, confirmed: bool) -> bool {
+    fn has_room_for_fork(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, confirmed: bool) -> bool {
         let room = !cx.dialogs.is_full();
         let Some(client) = self.clients.get_mut(&id) else { return false };
         let Some(inviting) = client.invite.as_deref_mut() else { return false };
@@ -413,11 +461,11 @@ impl Clients {
     /// half-open call (RFC 3261 §13.2.2.4). A retransmitted 2xx is handled in the same way.
     fn hang_up_on_fork(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
         flow: Flow,
         cseq: u32,
-        response: &Message,
+        response: &SipMessage,
     ) -> Option<HangUp> {
         cx.shared.drop_message(DropReason::Full);
         if !self.may_cause_request(id) {
@@ -433,10 +481,10 @@ impl Clients {
     /// Adds the dialog that a response to an INVITE creates to the table.
     fn insert_fork(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut EndpointCx<'_>,
         id: ClientId,
         flow: Flow,
-        response: &Message,
+        response: &SipMessage,
         confirmed: bool,
     ) -> Option<DialogId> {
         let client = self.clients.get_mut(&id)?;
@@ -462,10 +510,10 @@ impl Clients {
     }
 
     /// Acknowledges the 2xx to a re-INVITE after its dialog has ended, to stop the retransmissions.
-    fn ack_without_dialog(&mut self, cx: &mut Cx<'_>, id: ClientId, response: &Message) {
+    fn ack_without_dialog(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, response: &SipMessage) {
         let Some(client) = self.clients.get(&id) else { return };
         let Some(inviting) = client.invite.as_deref() else { return };
-        let bytes = Head {
+        let bytes = RequestHead {
             method: Method::Ack,
             uri: &contact_uri(response).unwrap_or_else(|| inviting.uri.clone()),
             transport: client.flow.transport,
@@ -480,10 +528,10 @@ impl Clients {
             product: cx.shared.product(),
             alias: cx.shared.peers.offers_reuse(client.party),
         }
-        .begin()
+        .write_head()
         .finish(None);
         let (flow, what) = (client.flow, client.sent(id, Method::Ack, false));
-        let fork = Fork {
+        let fork = ForkedBranch {
             tag: key::to_tag(response).into(),
             dialog: client.dialog.unwrap_or(DialogId(0)),
             confirmed: true,
@@ -495,13 +543,13 @@ impl Clients {
         cx.shared.transmit(flow, bytes, what);
     }
 
-    pub(super) fn end(&mut self, cx: &mut Cx<'_>, id: ClientId, tell: Tell) {
+    pub(super) fn end_transaction(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, tell: StepReport) {
         let silent = self.clients.get(&id).is_none_or(|client| client.silent);
-        self.settle(cx, id);
+        self.settle_transaction(cx, id);
         match tell {
-            Tell::TimedOut if !silent => cx.shared.tell(Event::TimedOut { id }),
-            Tell::TransportFailed if !silent => cx.shared.tell(Event::TransportFailed { id }),
-            Tell::TimedOut | Tell::TransportFailed | Tell::Nothing | Tell::Message => {}
+            StepReport::TimedOut if !silent => cx.shared.queue_event(EndpointEvent::TimedOut { id }),
+            StepReport::TransportFailed if !silent => cx.shared.queue_event(EndpointEvent::TransportFailed { id }),
+            StepReport::TimedOut | StepReport::TransportFailed | StepReport::Nothing | StepReport::Message => {}
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::compose::{Head, tagged};
-use crate::digest::keyring::Answered;
-use crate::event::{ClientId, DialogId, Extra, Flow, Local, Party, Sent};
+use crate::compose::{RequestHead, tagged};
+use crate::digest::keyring::AnsweredChallenges;
+use crate::event::{ClientId, DialogId, ExtraHeader, Flow, LocalAddress, SentMessage, SipPartyId};
 use crate::method::Method;
-use crate::transaction::client::{Client as ClientOther, State as ClientState};
-use crate::transaction::client_invite::{ClientInvite, State as ClientInviteState};
-use crate::transaction::key::Key;
-use crate::transaction::{ClientEvent, Slots, Step};
+use crate::transaction::client::{ClientNonInvite as ClientOther, ClientState};
+use crate::transaction::client_invite::{ClientInvite, ClientInviteState};
+use crate::transaction::key::IndexKey;
+use crate::transaction::{ClientEvent, TimerSlots, TransactionStep};
 
 /// Max-Forwards of requests that do not forward a received one (RFC 3261 §8.1.1.6).
 pub(super) const MAX_FORWARDS: u8 = 70;
@@ -18,14 +18,14 @@ pub const COMPLETED_ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsew
 
 /// Client transaction with its request.
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) key: Key,
+pub(super) struct ClientTransaction {
+    pub(super) key: IndexKey,
     pub(super) method: Method,
     pub(super) machine: ClientMachine,
-    pub(super) slots: Slots,
+    pub(super) slots: TimerSlots,
     pub(super) flow: Flow,
-    pub(super) local: Local,
-    pub(super) party: Party,
+    pub(super) local: LocalAddress,
+    pub(super) party: SipPartyId,
     /// The request as sent.
     pub(super) request: Bytes,
     pub(super) call_id: String,
@@ -38,19 +38,19 @@ pub(super) struct Client {
     /// Whether a slot in the dialog table is reserved for this request.
     pub(super) reserved: bool,
     /// Challenges already answered for this request.
-    pub(super) answered: Answered,
+    pub(super) answered: AnsweredChallenges,
     /// Whether the request was repeated with a longer session interval.
     pub(super) lengthened: bool,
     /// Additional state of an INVITE.
-    pub(super) invite: Option<Box<Inviting>>,
+    pub(super) invite: Option<Box<InviteState>>,
 }
 
 /// New client transaction and the first step of its state machine.
-pub(super) type NewClient = (Client, Step);
+pub(super) type NewClient = (ClientTransaction, TransactionStep);
 
 /// State that an outgoing INVITE keeps for its ACK, CANCEL and dialogs.
 #[derive(Debug, Clone)]
-pub(super) struct Inviting {
+pub(super) struct InviteState {
     pub(super) branch: String,
     pub(super) uri: String,
     pub(super) routes: Vec<String>,
@@ -66,21 +66,21 @@ pub(super) struct Inviting {
     pub(super) offers: bool,
     pub(super) contact_user: String,
     /// Credentials in the INVITE, repeated by its ACK (RFC 3261 §22.1).
-    pub(super) credentials: Vec<Extra>,
-    pub(super) cancel: Cancel,
+    pub(super) credentials: Vec<ExtraHeader>,
+    pub(super) cancel: CancelState,
     /// Whether the call was answered elsewhere, for the Reason of the CANCEL (RFC 3326 §3.1).
     pub(super) elsewhere: bool,
     /// ACK to the non-2xx final response.
     pub(super) ack: Option<Bytes>,
     /// Dialogs created by the INVITE; for a re-INVITE its own dialog, once a 2xx has arrived.
-    pub(super) forks: Vec<Fork>,
+    pub(super) forks: Vec<ForkedBranch>,
     /// Requests caused by responses to the INVITE.
     pub(super) caused: Vec<ClientId>,
 }
 
 /// Progress of cancelling an INVITE (RFC 3261 §9.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cancel {
+pub(super) enum CancelState {
     /// No cancellation requested.
     No,
     /// Cancellation requested; CANCEL waits for a provisional response.
@@ -91,8 +91,8 @@ pub(super) enum Cancel {
 
 /// Branch of a forked INVITE, identified by its remote tag.
 #[derive(Debug, Clone)]
-pub(super) struct Fork {
-    pub(super) tag: Key,
+pub(super) struct ForkedBranch {
+    pub(super) tag: IndexKey,
     pub(super) dialog: DialogId,
     /// Whether a 2xx has arrived.
     pub(super) confirmed: bool,
@@ -108,7 +108,7 @@ pub(super) enum ClientMachine {
 }
 
 impl ClientMachine {
-    fn start(method: Method, reliable: bool) -> (ClientMachine, Step) {
+    fn start(method: Method, reliable: bool) -> (ClientMachine, TransactionStep) {
         if method == Method::Invite {
             let (machine, step) = ClientInvite::start(reliable);
             (ClientMachine::Invite(machine), step)
@@ -118,7 +118,7 @@ impl ClientMachine {
         }
     }
 
-    pub(super) fn step(&mut self, event: ClientEvent) -> Step {
+    pub(super) fn step(&mut self, event: ClientEvent) -> TransactionStep {
         match self {
             ClientMachine::Invite(machine) => machine.step(event),
             ClientMachine::Other(machine) => machine.step(event),
@@ -149,16 +149,22 @@ impl ClientMachine {
     }
 }
 
-impl Client {
+impl ClientTransaction {
     /// Creates a non-INVITE transaction outside any dialog; callers change the fields that differ.
-    pub(super) fn new(method: Method, key: Key, way: (Flow, Local, Party), request: Bytes, call_id: &str) -> NewClient {
+    pub(super) fn new(
+        method: Method,
+        key: IndexKey,
+        way: (Flow, LocalAddress, SipPartyId),
+        request: Bytes,
+        call_id: &str,
+    ) -> NewClient {
         let (flow, local, party) = way;
         let (machine, step) = ClientMachine::start(method, flow.transport.is_reliable());
-        let client = Client {
+        let client = ClientTransaction {
             key,
             method,
             machine,
-            slots: Slots::default(),
+            slots: TimerSlots::default(),
             flow,
             local,
             party,
@@ -168,7 +174,7 @@ impl Client {
             silent: false,
             sent_once_more: false,
             reserved: false,
-            answered: Answered::default(),
+            answered: AnsweredChallenges::default(),
             lengthened: false,
             invite: None,
         };
@@ -176,15 +182,29 @@ impl Client {
     }
 
     /// Returns the description of an outgoing message of this transaction.
-    pub(super) fn sent(&self, id: ClientId, method: Method, again: bool) -> Sent {
-        Sent { method, code: None, party: self.party, again, client: Some(id), server: None, dialog: self.dialog }
+    pub(super) fn sent(&self, id: ClientId, method: Method, again: bool) -> SentMessage {
+        SentMessage {
+            method,
+            code: None,
+            party: self.party,
+            again,
+            client: Some(id),
+            server: None,
+            dialog: self.dialog,
+        }
     }
 
     /// Builds the CANCEL of an INVITE, or the ACK to its non-2xx final response with the To of that response. Both
     /// repeat the Via, Request-URI, Route, From and CSeq number of the INVITE (RFC 3261 §9.1, §17.1.1.3).
-    pub(super) fn tied(&self, method: Method, to: Option<&str>, product: &str, alias: bool) -> Option<Bytes> {
+    pub(super) fn build_tied_request(
+        &self,
+        method: Method,
+        to: Option<&str>,
+        product: &str,
+        alias: bool,
+    ) -> Option<Bytes> {
         let inviting = self.invite.as_deref()?;
-        let head = Head {
+        let head = RequestHead {
             method,
             uri: &inviting.uri,
             transport: self.flow.transport,
@@ -199,7 +219,7 @@ impl Client {
             product,
             alias,
         };
-        let mut writer = head.begin();
+        let mut writer = head.write_head();
         if method == Method::Cancel && inviting.elsewhere {
             writer.header("Reason", COMPLETED_ELSEWHERE);
         }
@@ -208,6 +228,6 @@ impl Client {
 
     /// Reports whether an INVITE is cancelled or is to be cancelled.
     pub(super) fn is_withdrawn(&self) -> bool {
-        self.invite.as_deref().is_some_and(|inviting| inviting.cancel != Cancel::No)
+        self.invite.as_deref().is_some_and(|inviting| inviting.cancel != CancelState::No)
     }
 }

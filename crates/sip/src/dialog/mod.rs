@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::{Body, ClientId, Extra, Flow, Local, Party, ServerId};
+use crate::event::{ClientId, ExtraHeader, Flow, LocalAddress, MessageBody, ServerId, SipPartyId};
 use crate::header::{HeaderName, NameAddr};
 use crate::limits;
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
-use crate::timer::Token;
+use crate::timer::TimerToken;
 use crate::uri::Uri;
 use ipnet::IpNet;
 
-pub use table::Replaced;
-pub(crate) use table::{Dialogs, Success};
+pub use table::ReplacedDialog;
+pub(crate) use table::{DialogTable, SuccessResponse};
 
 /// Highest CSeq number, below 2³¹ (RFC 3261 §8.1.1.5).
 pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
@@ -54,9 +54,9 @@ pub struct DialogSnapshot {
     /// Flow to the remote party.
     pub flow: Flow,
     /// Local address for Via and Contact.
-    pub local: Local,
+    pub local: LocalAddress,
     /// Party that owns the dialog.
-    pub party: Party,
+    pub party: SipPartyId,
 }
 
 impl DialogSnapshot {
@@ -69,7 +69,7 @@ impl DialogSnapshot {
 
 /// 2xx sent to an INVITE that awaits its ACK (RFC 3261 §13.3.1.4).
 #[derive(Debug)]
-struct Unacked {
+struct PendingAck {
     cseq: u32,
     server: ServerId,
     code: u16,
@@ -77,21 +77,21 @@ struct Unacked {
     bytes: Bytes,
     /// Interval before the next retransmission: T1, doubling up to T2.
     interval: Duration,
-    retransmit: Token,
-    wait: Token,
+    retransmit: TimerToken,
+    wait: TimerToken,
 }
 
 /// BYE held back until our 2xx is acknowledged or given up (RFC 3261 §15).
 #[derive(Debug)]
 pub(crate) struct DeferredBye {
     pub(crate) id: ClientId,
-    pub(crate) headers: Vec<Extra>,
-    pub(crate) body: Option<Body>,
+    pub(crate) headers: Vec<ExtraHeader>,
+    pub(crate) body: Option<MessageBody>,
 }
 
 /// UPDATE transactions without final response (RFC 3311).
 #[derive(Debug, Clone, Copy, Default)]
-struct Updates {
+struct OpenUpdates {
     /// Outgoing UPDATE with an offer.
     ours: Option<ClientId>,
     /// Received UPDATE.
@@ -118,9 +118,9 @@ pub(crate) struct PrackDue {
 
 /// Classification of an ACK received in a dialog.
 #[derive(Debug)]
-pub(crate) enum Acked {
+pub(crate) enum AckClass {
     /// First ACK to a 2xx, with the timers to stop and the BYE that waited for the ACK.
-    First { timers: [Token; 2], server: ServerId, bye: Option<Box<DeferredBye>> },
+    First { timers: [TimerToken; 2], server: ServerId, bye: Option<Box<DeferredBye>> },
     /// Retransmitted ACK.
     Again,
     /// ACK without a matching 2xx.
@@ -129,7 +129,7 @@ pub(crate) enum Acked {
 
 /// Transactions left open by a dialog that ends.
 #[derive(Debug)]
-pub(crate) struct Leftover {
+pub(crate) struct OpenTransactions {
     /// Received requests without final response.
     pub(crate) theirs: Vec<ServerId>,
     /// Outgoing INVITE.
@@ -156,7 +156,7 @@ pub(crate) struct Dialog {
     /// Received INVITE without final response.
     invite_in: Option<ServerId>,
     /// 2xx to a received INVITE that awaits its ACK.
-    unacked: Option<Box<Unacked>>,
+    unacked: Option<Box<PendingAck>>,
     /// CSeq of the last acknowledged INVITE, which identifies retransmissions of its ACK.
     acked_cseq: Option<u32>,
     /// Whether the confirming 2xx was acknowledged, by either side; a later INVITE is a session change.
@@ -166,7 +166,7 @@ pub(crate) struct Dialog {
     /// Reliable provisional response with an offer that awaits our answer.
     prack_due: Option<Box<PrackDue>>,
     /// Open UPDATE transactions.
-    updates: Option<Box<Updates>>,
+    updates: Option<Box<OpenUpdates>>,
     /// BYE that waits for the ACK to our 2xx.
     deferred: Option<Box<DeferredBye>>,
 }
@@ -232,7 +232,7 @@ impl Dialog {
     }
 
     /// Returns the party that owns the dialog.
-    pub(crate) fn party(&self) -> Party {
+    pub(crate) fn party(&self) -> SipPartyId {
         self.plain.party
     }
 
@@ -316,21 +316,21 @@ impl Dialog {
     }
 
     /// Matches a received ACK with this CSeq to our 2xx.
-    pub(crate) fn take_ack(&mut self, number: Option<u32>) -> Acked {
+    pub(crate) fn take_ack(&mut self, number: Option<u32>) -> AckClass {
         match self.unacked.take_if(|unacked| Some(unacked.cseq) == number) {
             Some(unacked) => {
                 self.acked_cseq = number;
                 self.acknowledged = true;
                 let timers = [unacked.retransmit, unacked.wait];
-                Acked::First { timers, server: unacked.server, bye: self.deferred.take() }
+                AckClass::First { timers, server: unacked.server, bye: self.deferred.take() }
             }
-            None if self.acked_cseq == number => Acked::Again,
-            None => Acked::Stray,
+            None if self.acked_cseq == number => AckClass::Again,
+            None => AckClass::Stray,
         }
     }
 
     /// Gives up waiting for the ACK to our 2xx. Returns the retransmission timer and the deferred BYE.
-    pub(crate) fn give_up_ack(&mut self) -> (Option<Token>, Option<Box<DeferredBye>>) {
+    pub(crate) fn give_up_ack(&mut self) -> (Option<TimerToken>, Option<Box<DeferredBye>>) {
         (self.unacked.take().map(|unacked| unacked.retransmit), self.deferred.take())
     }
 
@@ -349,10 +349,10 @@ impl Dialog {
     }
 
     /// Takes the transactions that are open in the dialog.
-    pub(crate) fn take_leftover(&mut self) -> Leftover {
+    pub(crate) fn take_leftover(&mut self) -> OpenTransactions {
         let update = self.updates.take().and_then(|updates| updates.theirs);
         let theirs = self.invite_in.take().into_iter().chain(update).collect();
-        Leftover { theirs, invite: self.invite_out, bye: self.deferred.take() }
+        OpenTransactions { theirs, invite: self.invite_out, bye: self.deferred.take() }
     }
 
     /// Reports whether a received request is out of order (RFC 3261 §12.2.2). An INVITE that reuses a CSeq under
@@ -363,7 +363,7 @@ impl Dialog {
     }
 
     /// Updates the dialog from a received request. Returns whether the dialog adopts the flow of the request.
-    pub(crate) fn take_request(&mut self, method: Method, number: u32, request: &Message) -> bool {
+    pub(crate) fn take_request(&mut self, method: Method, number: u32, request: &SipMessage) -> bool {
         self.plain.remote_cseq = Some(number);
         let refreshes = matches!(method, Method::Invite | Method::Update | Method::Subscribe);
         if refreshes {
@@ -447,7 +447,7 @@ impl Dialog {
         self.end_update(|updates| updates.ours.take_if(|ours| *ours == client).is_some());
     }
 
-    fn end_update(&mut self, over: impl FnOnce(&mut Updates) -> bool) {
+    fn end_update(&mut self, over: impl FnOnce(&mut OpenUpdates) -> bool) {
         let Some(updates) = self.updates.as_deref_mut() else { return };
         if over(updates) && updates.ours.is_none() && updates.theirs.is_none() {
             self.updates = None;
@@ -461,7 +461,7 @@ impl Dialog {
     }
 
     /// Updates the remote target from the Contact of a message, if usable (RFC 3261 §12.2.1.2, §12.2.2).
-    pub(crate) fn refresh_target(&mut self, message: &Message) {
+    pub(crate) fn refresh_target(&mut self, message: &SipMessage) {
         if let Some(target) = contact_uri(message) {
             self.plain.remote_target = target;
         }
@@ -502,7 +502,7 @@ fn as_request_uri(uri: &[u8]) -> String {
 }
 
 /// Returns the Contact URI of a message if a request can be sent to it.
-pub(crate) fn contact_uri(message: &Message) -> Option<String> {
+pub(crate) fn contact_uri(message: &SipMessage) -> Option<String> {
     let contact = message.contact()?;
     contact.parsed_uri()?;
     Some(as_request_uri(contact.uri))
@@ -510,7 +510,7 @@ pub(crate) fn contact_uri(message: &Message) -> Option<String> {
 
 /// Returns the Record-Route entries of a message in order. A list longer than [`limits::ROUTE_SET`] counts as empty,
 /// because a truncated route set would not reach the remote party.
-pub(crate) fn record_routes(message: &Message) -> Vec<String> {
+pub(crate) fn record_routes(message: &SipMessage) -> Vec<String> {
     let entries = message.addresses(HeaderName::RecordRoute);
     if entries.len() > limits::ROUTE_SET {
         return Vec::new();

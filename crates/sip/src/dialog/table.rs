@@ -6,20 +6,20 @@ use std::time::Instant;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
-use super::{Dialog, DialogSnapshot, Unacked};
-use crate::event::{ClientId, ConnectionId, DialogId, Flow, Party, Reason, Sent, ServerId};
+use super::{Dialog, DialogSnapshot, PendingAck};
+use crate::event::{ClientId, ConnectionId, DialogId, Flow, SentMessage, ServerId, SipPartyId, TimerReason};
 use crate::header::Replaces;
 use crate::limits;
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
 use crate::room::shrink;
-use crate::shared::{Shared, Timer};
+use crate::shared::{EndpointShared, TimerOwner};
 use crate::timer::{T1, T1_64, T2};
-use crate::transaction::key::{self, Key};
+use crate::transaction::key::{self, IndexKey};
 
 /// Dialog named by a Replaces header (RFC 3891 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replaced {
+pub enum ReplacedDialog {
     /// A confirmed dialog.
     Confirmed(DialogId),
     /// An early dialog.
@@ -30,9 +30,9 @@ pub enum Replaced {
 
 /// All dialogs of an endpoint, and the slots reserved by open INVITEs and SUBSCRIBEs.
 #[derive(Debug)]
-pub(crate) struct Dialogs {
+pub(crate) struct DialogTable {
     dialogs: FxHashMap<DialogId, Box<Dialog>>,
-    keys: HashMap<Key, DialogId>,
+    keys: HashMap<IndexKey, DialogId>,
     /// Keyed hashes of recently ended confirmed dialogs, with our BYE if it ended the dialog.
     ended: VecDeque<(u64, Option<ClientId>)>,
     /// Dialogs by the stream connection they use.
@@ -43,10 +43,10 @@ pub(crate) struct Dialogs {
     most: usize,
 }
 
-impl Dialogs {
+impl DialogTable {
     /// Creates an empty table for at most `most` dialogs.
-    pub(crate) fn new(most: usize) -> Dialogs {
-        Dialogs {
+    pub(crate) fn new(most: usize) -> DialogTable {
+        DialogTable {
             dialogs: FxHashMap::default(),
             keys: HashMap::new(),
             ended: VecDeque::new(),
@@ -92,7 +92,7 @@ impl Dialogs {
     }
 
     /// Adds a dialog to the table and returns its new id.
-    pub(crate) fn insert(&mut self, shared: &mut Shared, dialog: Dialog) -> DialogId {
+    pub(crate) fn insert(&mut self, shared: &mut EndpointShared, dialog: Dialog) -> DialogId {
         let id = DialogId(shared.fresh_id());
         let plain = &dialog.plain;
         key_of(&mut shared.scratch, plain);
@@ -108,7 +108,7 @@ impl Dialogs {
     }
 
     /// Removes a dialog; its transactions continue on their own.
-    pub(crate) fn remove(&mut self, shared: &mut Shared, id: DialogId) {
+    pub(crate) fn remove(&mut self, shared: &mut EndpointShared, id: DialogId) {
         if let Some(party) = self.forget(shared, id) {
             self.remember_ended(shared.name_of_dialog(party));
         }
@@ -116,7 +116,7 @@ impl Dialogs {
 
     /// Removes a dialog without remembering that it ended. Returns the party of a confirmed dialog, and leaves its key
     /// in the scratch buffer.
-    pub(crate) fn forget(&mut self, shared: &mut Shared, id: DialogId) -> Option<Party> {
+    pub(crate) fn forget(&mut self, shared: &mut EndpointShared, id: DialogId) -> Option<SipPartyId> {
         let dialog = self.dialogs.remove(&id)?;
         key_of(&mut shared.scratch, &dialog.plain);
         self.keys.remove(shared.scratch.as_slice());
@@ -131,7 +131,12 @@ impl Dialogs {
     }
 
     /// Returns the dialog of a request, if it belongs to `party`. The key stays in the scratch buffer.
-    pub(crate) fn find(&self, shared: &mut Shared, party: Party, request: &Message) -> Option<DialogId> {
+    pub(crate) fn find(
+        &self,
+        shared: &mut EndpointShared,
+        party: SipPartyId,
+        request: &SipMessage,
+    ) -> Option<DialogId> {
         let call_id = request.call_id()?;
         key::dialog(&mut shared.scratch, call_id, key::to_tag(request), key::from_tag(request));
         let id = *self.keys.get(shared.scratch.as_slice())?;
@@ -154,8 +159,8 @@ impl Dialogs {
     }
 
     /// Removes a lost connection from the dialogs that use it.
-    pub(crate) fn lose(&mut self, connection: ConnectionId) {
-        let dialogs: Vec<DialogId> = self.on(connection).collect();
+    pub(crate) fn drop_connection(&mut self, connection: ConnectionId) {
+        let dialogs: Vec<DialogId> = self.dialogs_on(connection).collect();
         for id in dialogs {
             self.streams.remove(&(connection, id));
             if let Some(dialog) = self.dialogs.get_mut(&id) {
@@ -167,32 +172,39 @@ impl Dialogs {
 
     /// Reports whether a dialog uses a connection.
     pub(crate) fn use_connection(&self, connection: ConnectionId) -> bool {
-        self.on(connection).next().is_some()
+        self.dialogs_on(connection).next().is_some()
     }
 
-    fn on(&self, connection: ConnectionId) -> impl Iterator<Item = DialogId> {
+    fn dialogs_on(&self, connection: ConnectionId) -> impl Iterator<Item = DialogId> {
         let dialogs = (connection, DialogId(0))..=(connection, DialogId(u64::MAX));
         self.streams.range(dialogs).map(|&(_, id)| id)
     }
 
     /// Starts the timers of a 2xx that is retransmitted until its ACK arrives (RFC 3261 §13.3.1.4).
-    pub(crate) fn await_ack(&mut self, shared: &mut Shared, now: Instant, id: DialogId, success: Success) {
+    pub(crate) fn await_ack(
+        &mut self,
+        shared: &mut EndpointShared,
+        now: Instant,
+        id: DialogId,
+        success: SuccessResponse,
+    ) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
-        let Success { cseq, server, code, flow, bytes } = success;
-        let retransmit = shared.timers.arm(now + T1, Reason::Retransmit2xx, Timer::Dialog(id));
-        let wait = shared.timers.arm(now + T1_64, Reason::AckWait, Timer::Dialog(id));
-        let unacked = Unacked { cseq, server, code, flow, bytes, interval: T1, retransmit, wait };
+        let SuccessResponse { cseq, server, code, flow, bytes } = success;
+        let retransmit = shared.timers.arm(now + T1, TimerReason::Retransmit2xx, TimerOwner::Dialog(id));
+        let wait = shared.timers.arm(now + T1_64, TimerReason::AckWait, TimerOwner::Dialog(id));
+        let unacked = PendingAck { cseq, server, code, flow, bytes, interval: T1, retransmit, wait };
         dialog.unacked = Some(Box::new(unacked));
     }
 
     /// Retransmits the 2xx, with an interval that doubles from T1 to T2, over streams too (RFC 3261 §13.3.1.4).
-    pub(crate) fn repeat_success(&mut self, shared: &mut Shared, now: Instant, id: DialogId) {
+    pub(crate) fn repeat_success(&mut self, shared: &mut EndpointShared, now: Instant, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let party = dialog.plain.party;
         let Some(unacked) = dialog.unacked.as_mut() else { return };
         unacked.interval = (unacked.interval * 2).min(T2);
-        unacked.retransmit = shared.timers.arm(now + unacked.interval, Reason::Retransmit2xx, Timer::Dialog(id));
-        let what = Sent {
+        unacked.retransmit =
+            shared.timers.arm(now + unacked.interval, TimerReason::Retransmit2xx, TimerOwner::Dialog(id));
+        let what = SentMessage {
             method: Method::Invite,
             code: Some(unacked.code),
             party,
@@ -205,7 +217,12 @@ impl Dialogs {
     }
 
     /// Returns the dialog named by a Replaces header, if it belongs to `party`.
-    pub(crate) fn replaced(&self, shared: &mut Shared, party: Party, replaces: &Replaces) -> Option<Replaced> {
+    pub(crate) fn replaced(
+        &self,
+        shared: &mut EndpointShared,
+        party: SipPartyId,
+        replaces: &Replaces,
+    ) -> Option<ReplacedDialog> {
         // RFC 3891 §3: `0` stands for the missing tag of an RFC 2543 implementation.
         let without = (replaces.from_tag == "0").then_some("");
         [Some(replaces.from_tag.as_str()), without].into_iter().flatten().find_map(|remote_tag| {
@@ -214,12 +231,13 @@ impl Dialogs {
             let id = self.keys.get(shared.scratch.as_slice()).copied();
             match id.and_then(|id| Some((id, self.get(id)?))) {
                 Some((id, dialog)) => {
-                    let found = if dialog.confirmed { Replaced::Confirmed(id) } else { Replaced::Early(id) };
+                    let found =
+                        if dialog.confirmed { ReplacedDialog::Confirmed(id) } else { ReplacedDialog::Early(id) };
                     (dialog.plain.party == party).then_some(found)
                 }
                 None => {
                     let name = shared.name_of_dialog(party);
-                    self.ended.iter().any(|(ended, _)| *ended == name).then_some(Replaced::Ended)
+                    self.ended.iter().any(|(ended, _)| *ended == name).then_some(ReplacedDialog::Ended)
                 }
             }
         })
@@ -242,7 +260,7 @@ impl Dialogs {
     }
 
     /// Returns the BYE with which we ended a dialog of this party; the dialog's key is in the scratch buffer.
-    pub(crate) fn bye_of_ended(&self, shared: &Shared, party: Party) -> Option<ClientId> {
+    pub(crate) fn bye_of_ended(&self, shared: &EndpointShared, party: SipPartyId) -> Option<ClientId> {
         let name = shared.name_of_dialog(party);
         self.ended.iter().rev().find(|(ended, _)| *ended == name).and_then(|(_, bye)| *bye)
     }
@@ -270,7 +288,7 @@ impl Dialogs {
 
 /// 2xx response to an INVITE.
 #[derive(Debug)]
-pub(crate) struct Success {
+pub(crate) struct SuccessResponse {
     /// CSeq of the INVITE.
     pub(crate) cseq: u32,
     /// Transaction of the INVITE.

@@ -78,7 +78,7 @@ fn is_private(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
     use crate::dialog::DialogSnapshot;
-    use crate::event::{ConnectionId, ListenerId, Local, Party};
+    use crate::event::{ConnectionId, ListenerId, LocalAddress, SipPartyId};
 
     fn flow(transport: Transport, remote: &str) -> Flow {
         let connection = transport.is_reliable().then_some(ConnectionId(7));
@@ -99,8 +99,8 @@ mod tests {
             contact_user: String::new(),
             secure: false,
             flow,
-            local: Local { ip: "192.0.2.1".parse().unwrap(), port: 5060 },
-            party: Party(1),
+            local: LocalAddress { ip: "192.0.2.1".parse().unwrap(), port: 5060 },
+            party: SipPartyId(1),
         };
         Dialog::new(plain, true)
     }

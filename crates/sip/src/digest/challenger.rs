@@ -14,11 +14,11 @@ use rustc_hash::FxHashMap;
 use sha2::Sha256;
 
 use super::fields::{Authorization, authorizations, quoted, unquoted};
-use super::{Algorithm, Credentials, DigestHash, Nonces, Subject, response, secret};
-use crate::event::Party;
+use super::{Credentials, DigestAlgorithm, DigestHash, DigestNonces, DigestSubject, response, secret};
+use crate::event::SipPartyId;
 use crate::header::HeaderName;
 use crate::limits::{NONCE_SECONDS, NONCES_IN_USE};
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
 use crate::uri::{Uri, unescape};
 
@@ -33,7 +33,7 @@ const NONCE_BYTES: usize = 12 + SIGNATURE_BYTES;
 
 /// Result of verifying the credentials of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum CredentialsCheck {
     /// The request is authenticated or needs no authentication.
     Passed,
     /// The credentials are valid but were computed for another Request-URI: a proxy rewrote the URI, or the
@@ -52,7 +52,7 @@ pub(crate) enum Verdict {
 
 /// Credentials expected from a party.
 #[derive(Debug)]
-struct Expected {
+struct ExpectedCredentials {
     username: String,
     realm: String,
     /// Hashed secret for each supported algorithm.
@@ -65,14 +65,14 @@ struct Expected {
 
 /// Usage of one nonce.
 #[derive(Debug, Clone, Copy)]
-struct Used {
+struct NonceUsage {
     highest: u32,
     made: u32,
 }
 
 /// Decoded nonce.
 #[derive(Debug, Clone, Copy)]
-struct Nonce {
+struct DecodedNonce {
     number: u64,
     made: u32,
 }
@@ -85,10 +85,10 @@ pub(crate) struct Challenger {
     room: usize,
     /// Time origin; nonces contain the seconds since then.
     start: Option<Instant>,
-    expected: FxHashMap<Party, Expected>,
+    expected: FxHashMap<SipPartyId, ExpectedCredentials>,
     numbered: u64,
     /// Usage by nonce number, which is also the order of age.
-    used: BTreeMap<u64, Used>,
+    used: BTreeMap<u64, NonceUsage>,
     /// Highest nonce number evicted from `used`; nonces up to this number that are not in `used` are rejected.
     floor: u64,
 }
@@ -111,7 +111,7 @@ impl Challenger {
     }
 
     /// Sets the credentials required from a party; `None` stops challenging it.
-    pub(crate) fn set(&mut self, party: Party, credentials: Option<Credentials>) {
+    pub(crate) fn set(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         let Some(Credentials { username, password, realm }) = credentials else {
             self.expected.remove(&party);
             return;
@@ -121,34 +121,41 @@ impl Challenger {
         let written = quoted(&realm).into_owned();
         let known = |hash| (hash, secret(hash, username.as_bytes(), written.as_bytes(), password.as_bytes()));
         let (secrets, offered) = (DigestHash::ALL.map(known), OFFERED.to_vec());
-        self.expected.insert(party, Expected { realm: written, secrets, offered, username, is_uri_compared: true });
+        self.expected
+            .insert(party, ExpectedCredentials { realm: written, secrets, offered, username, is_uri_compared: true });
     }
 
     /// Sets the algorithms offered to a challenged party, in order. An empty list is ignored, because the party could
     /// never authenticate.
-    pub(crate) fn offer(&mut self, party: Party, hashes: &[DigestHash]) {
+    pub(crate) fn offer(&mut self, party: SipPartyId, hashes: &[DigestHash]) {
         if let Some(expected) = self.expected.get_mut(&party).filter(|_| !hashes.is_empty()) {
             expected.offered = hashes.to_vec();
         }
     }
 
     /// Sets whether the `uri` of a party's credentials must match the Request-URI; the default is yes.
-    pub(crate) fn compare_uri(&mut self, party: Party, is_compared: bool) {
+    pub(crate) fn compare_uri(&mut self, party: SipPartyId, is_compared: bool) {
         if let Some(expected) = self.expected.get_mut(&party) {
             expected.is_uri_compared = is_compared;
         }
     }
 
     /// Returns whether a party is challenged.
-    pub(crate) fn asks(&self, party: Party) -> bool {
+    pub(crate) fn is_challenged(&self, party: SipPartyId) -> bool {
         self.expected.contains_key(&party)
     }
 
     /// Verifies the Authorization headers of a request. An unknown user takes as long to reject as a wrong password
     /// and gets the same response.
-    pub(crate) fn judge(&mut self, now: Instant, party: Party, source: IpAddr, request: &Message) -> Verdict {
+    pub(crate) fn verify_request(
+        &mut self,
+        now: Instant,
+        party: SipPartyId,
+        source: IpAddr,
+        request: &SipMessage,
+    ) -> CredentialsCheck {
         let seconds = self.seconds(now);
-        let Some(expected) = self.expected.get(&party) else { return Verdict::Passed };
+        let Some(expected) = self.expected.get(&party) else { return CredentialsCheck::Passed };
         let (mut is_foreign, mut failed) = (false, false);
         let mine = authorizations(request.headers(HeaderName::Authorization)).into_iter();
         let mine = mine.filter(|shown| shown.realm == expected.realm.as_bytes());
@@ -168,19 +175,19 @@ impl Challenger {
             let spent = nonce.number <= self.floor && !self.used.contains_key(&nonce.number);
             let highest = self.used.get(&nonce.number).map_or(0, |used| used.highest);
             if spent || count <= highest || seconds.saturating_sub(nonce.made) > NONCE_SECONDS {
-                return Verdict::Challenge { stale: true, failed, proven: true };
+                return CredentialsCheck::Challenge { stale: true, failed, proven: true };
             }
             let is_other = expected.is_uri_compared && !is_for(&shown, request);
-            self.use_up(nonce, count, seconds);
-            return if is_other { Verdict::OtherUri } else { Verdict::Passed };
+            self.record_use(nonce, count, seconds);
+            return if is_other { CredentialsCheck::OtherUri } else { CredentialsCheck::Passed };
         }
         // A failed attempt used a nonce that we issued.
-        Verdict::Challenge { stale: is_foreign && !failed, failed, proven: failed }
+        CredentialsCheck::Challenge { stale: is_foreign && !failed, failed, proven: failed }
     }
 
     /// Returns the user name in the credentials of a request for a party's realm, and whether it is the expected one.
     /// Intended for the operator; never sent to the remote party.
-    pub(crate) fn user_shown(&self, party: Party, request: &Message) -> (String, bool) {
+    pub(crate) fn user_shown(&self, party: SipPartyId, request: &SipMessage) -> (String, bool) {
         let Some(expected) = self.expected.get(&party) else { return (String::new(), false) };
         let shown = authorizations(request.headers(HeaderName::Authorization));
         let user = shown.into_iter().rfind(|shown| shown.realm == expected.realm.as_bytes());
@@ -190,22 +197,22 @@ impl Challenger {
     }
 
     /// Returns the WWW-Authenticate values for a party, one per algorithm.
-    pub(crate) fn challenge(&mut self, now: Instant, party: Party, source: IpAddr, stale: bool) -> Vec<String> {
+    pub(crate) fn challenge(&mut self, now: Instant, party: SipPartyId, source: IpAddr, stale: bool) -> Vec<String> {
         let made = self.seconds(now);
         let Some(expected) = self.expected.get(&party) else { return Vec::new() };
         self.numbered += 1;
-        let nonce = self.write(Nonce { number: self.numbered, made }, source);
+        let nonce = self.write(DecodedNonce { number: self.numbered, made }, source);
         let stale = if stale { ", stale=true" } else { "" };
         let realm = &expected.realm;
         let value = |hash: &DigestHash| {
-            let name = Algorithm { hash: *hash, session: false }.as_str();
+            let name = DigestAlgorithm { hash: *hash, session: false }.as_str();
             format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"{stale}")
         };
         expected.offered.iter().map(value).collect()
     }
 
     /// Returns whether user name and response are correct. Both are always compared, for constant time.
-    fn is_right(&self, expected: &Expected, shown: &Authorization<'_>, request: &Message) -> bool {
+    fn is_right(&self, expected: &ExpectedCredentials, shown: &Authorization<'_>, request: &SipMessage) -> bool {
         let known = expected.secrets.iter().find(|(hash, _)| *hash == shown.algorithm.hash);
         let offered = known.filter(|(hash, _)| expected.offered.contains(hash));
         let (hash, secret) = match offered {
@@ -213,9 +220,9 @@ impl Challenger {
             // An algorithm that was not offered is rejected after the same amount of work.
             _ => (DigestHash::Sha256, ""),
         };
-        let algorithm = Algorithm { hash, session: false };
-        let nonces = Nonces { nonce: shown.nonce, cnonce: shown.cnonce, count: shown.count };
-        let subject = Subject { method: request.method_token(), uri: shown.uri, body: request.body() };
+        let algorithm = DigestAlgorithm { hash, session: false };
+        let nonces = DigestNonces { nonce: shown.nonce, cnonce: shown.cnonce, count: shown.count };
+        let subject = DigestSubject { method: request.method_token(), uri: shown.uri, body: request.body() };
         let right = response(algorithm, secret, shown.qop, nonces, subject);
         let given = shown.response.to_ascii_lowercase();
         let same_response = self.are_same(right.as_bytes(), &given);
@@ -229,7 +236,7 @@ impl Challenger {
         self.sign(&[one]).verify(&tag).is_ok()
     }
 
-    fn use_up(&mut self, nonce: Nonce, count: u32, seconds: u32) {
+    fn record_use(&mut self, nonce: DecodedNonce, count: u32, seconds: u32) {
         while let Some(oldest) = self.used.first_entry() {
             let expired = seconds.saturating_sub(oldest.get().made) > NONCE_SECONDS;
             if !expired && self.used.len() < self.room {
@@ -239,10 +246,10 @@ impl Challenger {
                 self.floor = self.floor.max(number);
             }
         }
-        self.used.insert(nonce.number, Used { highest: count, made: nonce.made });
+        self.used.insert(nonce.number, NonceUsage { highest: count, made: nonce.made });
     }
 
-    fn write(&self, nonce: Nonce, source: IpAddr) -> String {
+    fn write(&self, nonce: DecodedNonce, source: IpAddr) -> String {
         let mut bytes = Vec::with_capacity(NONCE_BYTES);
         bytes.extend_from_slice(&nonce.number.to_be_bytes());
         bytes.extend_from_slice(&nonce.made.to_be_bytes());
@@ -252,14 +259,14 @@ impl Challenger {
     }
 
     /// Decodes and verifies a nonce that was issued to `source`.
-    fn read(&self, text: &[u8], source: IpAddr) -> Option<Nonce> {
+    fn read(&self, text: &[u8], source: IpAddr) -> Option<DecodedNonce> {
         let mut bytes = [0; NONCE_BYTES];
         if BASE64.decode_slice(text, &mut bytes) != Ok(NONCE_BYTES) {
             return None;
         }
         let number = u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?);
         let made = u32::from_be_bytes(bytes.get(8..12)?.try_into().ok()?);
-        let nonce = Nonce { number, made };
+        let nonce = DecodedNonce { number, made };
         self.are_same(self.write(nonce, source).as_bytes(), text).then_some(nonce)
     }
 
@@ -281,7 +288,7 @@ impl Challenger {
 /// Returns whether credentials apply to the number or user that a request addresses (RFC 7616 §3.4.6). Hosts, ports
 /// and parameters are not compared, because proxies rewrite them; REGISTER and OPTIONS address only a host.
 /// Credentials with a `uri` without user apply to every user of the host: SIPp and some phones always sign such a URI.
-fn is_for(shown: &Authorization<'_>, request: &Message) -> bool {
+fn is_for(shown: &Authorization<'_>, request: &SipMessage) -> bool {
     if matches!(request.method(), Method::Register | Method::Options) {
         return true;
     }
@@ -300,11 +307,11 @@ fn octets(ip: IpAddr) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::keyring::{Answered, Keyring};
+    use super::super::keyring::{AnsweredChallenges, Keyring};
     use super::*;
     use bytes::Bytes;
 
-    const THEM: Party = Party(3);
+    const THEM: SipPartyId = SipPartyId(3);
 
     #[allow(clippy::disallowed_methods)] // tests need an arbitrary start time
     fn start() -> Instant {
@@ -325,21 +332,21 @@ mod tests {
         challenger
     }
 
-    fn request(authorization: &str) -> Message {
+    fn request(authorization: &str) -> SipMessage {
         let text = format!(
             "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@h>\r\n\
              Call-ID: c\r\nCSeq: 1 INVITE\r\n{authorization}Content-Length: 0\r\n\r\n"
         );
-        Message::parse(Bytes::from(text)).unwrap()
+        SipMessage::parse(Bytes::from(text)).unwrap()
     }
 
     /// Returns the Authorization header of a client with these credentials after it received `challenges`.
     fn answer(keyring: &mut Keyring, challenges: &[String]) -> String {
         let lines: String = challenges.iter().map(|value| format!("WWW-Authenticate: {value}\r\n")).collect();
         let text = format!("SIP/2.0 401 No\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{lines}\r\n");
-        let refusal = Message::parse(Bytes::from(text)).unwrap();
+        let refusal = SipMessage::parse(Bytes::from(text)).unwrap();
         let remote = (ip(9), 5060).into();
-        assert!(keyring.learn(Party(1), remote, &mut Answered::default(), &refusal));
+        assert!(keyring.store_challenges(SipPartyId(1), remote, &mut AnsweredChallenges::default(), &refusal));
         again(keyring)
     }
 
@@ -350,19 +357,19 @@ mod tests {
 
     /// Returns the next Authorization header for this `uri`.
     fn signed(keyring: &mut Keyring, uri: &[u8]) -> String {
-        let subject = Subject { method: b"INVITE", uri, body: b"" };
-        let header = keyring.write(Party(1), (ip(9), 5060).into(), subject, &mut || "cn".into()).remove(0);
+        let subject = DigestSubject { method: b"INVITE", uri, body: b"" };
+        let header = keyring.write(SipPartyId(1), (ip(9), 5060).into(), subject, &mut || "cn".into()).remove(0);
         format!("{}: {}\r\n", header.name, header.value)
     }
 
     fn client(username: &str, password: &str) -> Keyring {
         let mut keyring = Keyring::default();
-        keyring.set(Party(1), Some(credentials(username, password)));
+        keyring.set(SipPartyId(1), Some(credentials(username, password)));
         keyring
     }
 
-    const STALE: Verdict = Verdict::Challenge { stale: true, failed: false, proven: true };
-    const WRONG: Verdict = Verdict::Challenge { stale: false, failed: true, proven: true };
+    const STALE: CredentialsCheck = CredentialsCheck::Challenge { stale: true, failed: false, proven: true };
+    const WRONG: CredentialsCheck = CredentialsCheck::Challenge { stale: false, failed: true, proven: true };
 
     #[test]
     fn both_algorithms_are_offered_and_taken() {
@@ -374,11 +381,15 @@ mod tests {
             let line = answer(&mut client("them", "right"), std::slice::from_ref(one));
             let mut fresh = self::challenger();
             fresh.challenge(now, THEM, ip(1), false);
-            assert_eq!(fresh.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+            assert_eq!(fresh.verify_request(now, THEM, ip(1), &request(&line)), CredentialsCheck::Passed);
             let twisted = line.replace("sip:b@h", "sip:other@h");
-            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&twisted)), WRONG);
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&twisted)), WRONG);
         }
-        assert_eq!(challenger.judge(now, Party(9), ip(1), &request("")), Verdict::Passed, "nobody asks it");
+        assert_eq!(
+            challenger.verify_request(now, SipPartyId(9), ip(1), &request("")),
+            CredentialsCheck::Passed,
+            "nobody asks it"
+        );
     }
 
     #[test]
@@ -389,40 +400,44 @@ mod tests {
                 "INVITE {to} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:b@h>\r\n\
                  Call-ID: c\r\nCSeq: 1 INVITE\r\n{line}Content-Length: 0\r\n\r\n"
             );
-            Message::parse(Bytes::from(text)).unwrap()
+            SipMessage::parse(Bytes::from(text)).unwrap()
         };
         for (uri, expected) in [
-            ("sip:b@h", Verdict::Passed),
-            ("sip:b@other.example:5070;transport=tcp", Verdict::Passed),
-            ("sips:%62@h", Verdict::Passed),
-            ("sip:b;x=1@h", Verdict::Passed),
-            ("tel:b", Verdict::Passed),
-            ("sip:B@h", Verdict::OtherUri),
-            ("sip:bb@h", Verdict::OtherUri),
-            ("sip:h", Verdict::OtherUri),
-            ("sip:+881123456@h", Verdict::OtherUri),
-            ("sip:b;phone-context=+1@h", Verdict::OtherUri),
+            ("sip:b@h", CredentialsCheck::Passed),
+            ("sip:b@other.example:5070;transport=tcp", CredentialsCheck::Passed),
+            ("sips:%62@h", CredentialsCheck::Passed),
+            ("sip:b;x=1@h", CredentialsCheck::Passed),
+            ("tel:b", CredentialsCheck::Passed),
+            ("sip:B@h", CredentialsCheck::OtherUri),
+            ("sip:bb@h", CredentialsCheck::OtherUri),
+            ("sip:h", CredentialsCheck::OtherUri),
+            ("sip:+881123456@h", CredentialsCheck::OtherUri),
+            ("sip:b;phone-context=+1@h", CredentialsCheck::OtherUri),
         ] {
             let mut challenger = challenger();
             let challenges = challenger.challenge(now, THEM, ip(1), false);
             let line = answer(&mut client("them", "right"), &challenges);
-            assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &line)), expected, "{uri}");
-            let again = challenger.judge(now, THEM, ip(1), &invite("sip:b@h", &line));
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &invite(uri, &line)), expected, "{uri}");
+            let again = challenger.verify_request(now, THEM, ip(1), &invite("sip:b@h", &line));
             assert_eq!(again, STALE, "{uri}: the nonce has been used");
             // A client without the password does not learn the reason.
             let challenges = challenger.challenge(now, THEM, ip(1), false);
             let wrong = answer(&mut client("them", "wrong"), &challenges);
-            assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &wrong)), WRONG, "{uri}");
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &invite(uri, &wrong)), WRONG, "{uri}");
             let right = answer(&mut client("them", "right"), &challenges);
             challenger.compare_uri(THEM, false);
-            assert_eq!(challenger.judge(now, THEM, ip(1), &invite(uri, &right)), Verdict::Passed, "{uri}");
+            assert_eq!(
+                challenger.verify_request(now, THEM, ip(1), &invite(uri, &right)),
+                CredentialsCheck::Passed,
+                "{uri}"
+            );
         }
         // SIPp signs the host alone.
         let mut challenger = challenger();
         let mut phone = client("them", "right");
         answer(&mut phone, &challenger.challenge(now, THEM, ip(1), false));
         let line = signed(&mut phone, b"sip:h:5060");
-        assert_eq!(challenger.judge(now, THEM, ip(1), &invite("sip:b@h", &line)), Verdict::Passed);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &invite("sip:b@h", &line)), CredentialsCheck::Passed);
     }
 
     #[test]
@@ -437,14 +452,14 @@ mod tests {
         assert!(one.len() == 1 && one[0].contains("algorithm=MD5"), "{one:?}");
         let stronger = answer(&mut client("them", "right"), &both);
         assert!(stronger.contains("SHA-256"));
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&stronger)), WRONG);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&stronger)), WRONG);
         let line = answer(&mut client("them", "right"), &one);
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), CredentialsCheck::Passed);
         challenger.offer(THEM, &[DigestHash::Sha512_256, DigestHash::Sha256]);
         let strongest = challenger.challenge(now, THEM, ip(1), false);
         let line = answer(&mut client("them", "right"), &strongest);
         assert!(line.contains("SHA-512-256"), "{line}");
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), CredentialsCheck::Passed);
     }
 
     #[test]
@@ -454,12 +469,12 @@ mod tests {
         let challenges = challenger.challenge(now, THEM, ip(1), false);
         for (user, password) in [("them", "wrong"), ("nobody", "right"), ("nobody", "wrong"), ("", "")] {
             let line = answer(&mut client(user, password), &challenges);
-            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), WRONG, "{user}");
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), WRONG, "{user}");
         }
-        let none = Verdict::Challenge { stale: false, failed: false, proven: false };
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request("")), none);
+        let none = CredentialsCheck::Challenge { stale: false, failed: false, proven: false };
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request("")), none);
         let other = "Authorization: Digest username=\"them\", realm=\"x\", nonce=\"n\", uri=\"u\", response=\"r\"\r\n";
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(other)), none, "for somebody else");
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(other)), none, "for somebody else");
     }
 
     /// An algorithm that was not offered has no stored secret; anyone could compute a response to an empty secret.
@@ -469,10 +484,10 @@ mod tests {
         let mut challenger = challenger();
         let ours = secret(DigestHash::Sha256, b"them", REALM.as_bytes(), b"right");
         let strong = secret(DigestHash::Sha512_256, b"them", REALM.as_bytes(), b"right");
-        let plain = |hash| Algorithm { hash, session: false };
-        let session = Algorithm { hash: DigestHash::Sha256, session: true };
+        let plain = |hash| DigestAlgorithm { hash, session: false };
+        let session = DigestAlgorithm { hash: DigestHash::Sha256, session: true };
         for (user, named, used, secret, expected) in [
-            ("them", "SHA-256", plain(DigestHash::Sha256), ours.as_str(), Verdict::Passed),
+            ("them", "SHA-256", plain(DigestHash::Sha256), ours.as_str(), CredentialsCheck::Passed),
             ("nobody", "SHA-256", plain(DigestHash::Sha256), &ours, WRONG),
             ("them", "SHA-512-256", plain(DigestHash::Sha256), "", WRONG),
             ("them", "SHA-512-256", plain(DigestHash::Sha512_256), "", WRONG),
@@ -482,14 +497,18 @@ mod tests {
             ("them", "SHA-256-sess", session, &ours, WRONG),
         ] {
             let nonce = challenger.challenge(now, THEM, ip(1), false)[0].split('"').nth(3).unwrap().to_owned();
-            let nonces = Nonces { nonce: nonce.as_bytes(), cnonce: b"c", count: b"00000001" };
-            let subject = Subject { method: b"INVITE", uri: b"sip:b@h", body: b"" };
+            let nonces = DigestNonces { nonce: nonce.as_bytes(), cnonce: b"c", count: b"00000001" };
+            let subject = DigestSubject { method: b"INVITE", uri: b"sip:b@h", body: b"" };
             let response = response(used, secret, Some(super::super::Qop::Auth), nonces, subject);
             let line = format!(
                 "Authorization: Digest username=\"{user}\", realm=\"{REALM}\", nonce=\"{nonce}\", uri=\"sip:b@h\", \
                  response=\"{response}\", algorithm={named}, cnonce=\"c\", qop=auth, nc=00000001\r\n"
             );
-            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), expected, "{user} {named} {used:?}");
+            assert_eq!(
+                challenger.verify_request(now, THEM, ip(1), &request(&line)),
+                expected,
+                "{user} {named} {used:?}"
+            );
         }
     }
 
@@ -501,11 +520,14 @@ mod tests {
         let mut keyring = client("them", "right");
         let first = answer(&mut keyring, &challenges);
         let second = again(&mut keyring);
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&second)), Verdict::Passed);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&second)), CredentialsCheck::Passed);
         for line in [&first, &second] {
-            assert_eq!(challenger.judge(now, THEM, ip(1), &request(line)), STALE, "replayed");
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(line)), STALE, "replayed");
         }
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&again(&mut keyring))), Verdict::Passed);
+        assert_eq!(
+            challenger.verify_request(now, THEM, ip(1), &request(&again(&mut keyring))),
+            CredentialsCheck::Passed
+        );
     }
 
     #[test]
@@ -514,14 +536,14 @@ mod tests {
         let mut challenger = challenger();
         let challenges = challenger.challenge(now, THEM, ip(1), false);
         let line = answer(&mut client("them", "right"), &challenges);
-        let elsewhere = Verdict::Challenge { stale: true, failed: false, proven: false };
-        assert_eq!(challenger.judge(now, THEM, ip(2), &request(&line)), elsewhere);
+        let elsewhere = CredentialsCheck::Challenge { stale: true, failed: false, proven: false };
+        assert_eq!(challenger.verify_request(now, THEM, ip(2), &request(&line)), elsewhere);
         let late = now + Duration::from_secs(u64::from(NONCE_SECONDS) + 1);
-        assert_eq!(challenger.judge(late, THEM, ip(1), &request(&line)), STALE);
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+        assert_eq!(challenger.verify_request(late, THEM, ip(1), &request(&line)), STALE);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), CredentialsCheck::Passed);
         let mut restarted = Challenger::new([8; 32]);
         restarted.set(THEM, Some(credentials("them", "right")));
-        assert_eq!(restarted.judge(now, THEM, ip(1), &request(&line)), elsewhere);
+        assert_eq!(restarted.verify_request(now, THEM, ip(1), &request(&line)), elsewhere);
     }
 
     #[test]
@@ -531,19 +553,19 @@ mod tests {
         other.set(THEM, Some(credentials("them", "right")));
         let foreign = other.challenge(now, THEM, ip(1), false);
         let answers = ["right", "wrong"].map(|password| answer(&mut client("them", password), &foreign));
-        let verdicts = answers.clone().map(|line| challenger.judge(now, THEM, ip(1), &request(&line)));
-        assert_eq!(verdicts, [Verdict::Challenge { stale: true, failed: false, proven: false }; 2]);
+        let verdicts = answers.clone().map(|line| challenger.verify_request(now, THEM, ip(1), &request(&line)));
+        assert_eq!(verdicts, [CredentialsCheck::Challenge { stale: true, failed: false, proven: false }; 2]);
         // A wrong response is rejected even next to valid-looking credentials for other challenges.
         let ours = challenger.challenge(now, THEM, ip(1), false);
         let guess = answer(&mut client("them", "wrong"), &ours);
         for lines in [format!("{guess}{}", answers[1]), format!("{}{guess}", answers[1])] {
-            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&lines)), WRONG);
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&lines)), WRONG);
         }
         // No more credentials are verified than algorithms are offered.
         let right = answer(&mut client("them", "right"), &ours);
         let many = guess.repeat(OFFERED.len()) + &right;
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&many)), WRONG);
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&right)), Verdict::Passed);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&many)), WRONG);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&right)), CredentialsCheck::Passed);
     }
 
     #[test]
@@ -557,16 +579,24 @@ mod tests {
             let challenges = challenger.challenge(now, THEM, ip(1), false);
             let mut keyring = client("them", "right");
             let line = answer(&mut keyring, &challenges[1..]);
-            assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
+            assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), CredentialsCheck::Passed);
             assert!(challenger.used.len() <= 20);
             if lines.len() < 2 {
                 lines.push((line, keyring));
             }
         }
         let (line, _) = &lines[0];
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(line)), STALE, "no replay once it is forgotten");
+        assert_eq!(
+            challenger.verify_request(now, THEM, ip(1), &request(line)),
+            STALE,
+            "no replay once it is forgotten"
+        );
         let next = again(&mut lines[1].1);
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&next)), Verdict::Passed, "the others are in use");
+        assert_eq!(
+            challenger.verify_request(now, THEM, ip(1), &request(&next)),
+            CredentialsCheck::Passed,
+            "the others are in use"
+        );
     }
 
     #[test]
@@ -577,7 +607,7 @@ mod tests {
         let mut keyring = client("them", "right");
         let line = answer(&mut keyring, &[old]);
         assert!(!line.contains("qop"));
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), Verdict::Passed);
-        assert_eq!(challenger.judge(now, THEM, ip(1), &request(&line)), STALE);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), CredentialsCheck::Passed);
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(&line)), STALE);
     }
 }

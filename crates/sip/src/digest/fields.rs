@@ -3,16 +3,16 @@
 
 use std::borrow::Cow;
 
-use super::{Algorithm, Qop};
+use super::{DigestAlgorithm, Qop};
 use crate::limits::{AUTH_PARAMETERS, AUTHORIZATION_BYTES, CHALLENGE_BYTES, CHALLENGES};
-use crate::scan::{Scan, split};
+use crate::scan::{ByteScanner, split};
 
 /// Parameters of one scheme, in order. Quoted values keep their escapes, because they are hashed and sent back in
 /// exactly this form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Parameters<'a>(Vec<(&'a [u8], &'a [u8])>);
+struct AuthParameters<'a>(Vec<(&'a [u8], &'a [u8])>);
 
-impl<'a> Parameters<'a> {
+impl<'a> AuthParameters<'a> {
     fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
     }
@@ -34,12 +34,12 @@ impl<'a> Parameters<'a> {
 
 /// Returns the schemes in the values of a header with their parameters, at most [`CHALLENGES`]. One header may contain
 /// several (RFC 9110 §11.6.1); parsing of a header stops at the first malformed part.
-fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&'a [u8], Parameters<'a>)> {
-    let mut schemes: Vec<(&[u8], Parameters<'_>)> = Vec::new();
+fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&'a [u8], AuthParameters<'a>)> {
+    let mut schemes: Vec<(&[u8], AuthParameters<'_>)> = Vec::new();
     for value in values.filter(|value| value.len() <= longest) {
         let mut is_first = true;
         for entry in split(value, b',') {
-            let mut scan = Scan::new(entry);
+            let mut scan = ByteScanner::new(entry);
             let Some(mut name) = scan.token() else {
                 // Empty list elements are no error (RFC 9110 §5.6.1).
                 if scan.is_done() { continue } else { break }
@@ -51,7 +51,7 @@ fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&
                 if schemes.len() >= CHALLENGES {
                     return schemes;
                 }
-                schemes.push((name, Parameters::default()));
+                schemes.push((name, AuthParameters::default()));
                 match scan.token() {
                     Some(parameter) => name = parameter,
                     None if scan.is_done() => continue,
@@ -60,7 +60,7 @@ fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&
                 scan.skip_lws();
             }
             let Some((_, parameters)) = schemes.last_mut() else { break };
-            if !scan.eat(b'=') || parameters.0.len() >= AUTH_PARAMETERS {
+            if !scan.consume_byte(b'=') || parameters.0.len() >= AUTH_PARAMETERS {
                 break;
             }
             scan.skip_lws();
@@ -84,14 +84,14 @@ fn schemes<'a>(values: impl Iterator<Item = &'a [u8]>, longest: usize) -> Vec<(&
 
 /// Digest challenge received from a remote party.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Challenge {
+pub(crate) struct DigestChallenge {
     /// Realm, with escapes as received.
     pub(crate) realm: String,
     /// Nonce, with escapes as received.
     pub(crate) nonce: String,
     /// Opaque value, with escapes as received.
     pub(crate) opaque: Option<String>,
-    pub(crate) algorithm: Algorithm,
+    pub(crate) algorithm: DigestAlgorithm,
     /// Whether the challenge names its algorithm, in which case the credentials do too.
     pub(crate) names_algorithm: bool,
     /// Quality of protection; `None` selects the computation of RFC 2069.
@@ -102,12 +102,12 @@ pub(crate) struct Challenge {
 
 /// Returns the challenges of a header that are supported, in order. The server lists its preferred challenge of a
 /// realm first (RFC 8760 §2.4).
-pub(crate) fn challenges<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Challenge> {
+pub(crate) fn challenges<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<DigestChallenge> {
     let schemes = schemes(values, CHALLENGE_BYTES).into_iter();
     schemes.filter_map(|(scheme, parameters)| challenge(scheme, &parameters)).collect()
 }
 
-fn challenge(scheme: &[u8], parameters: &Parameters<'_>) -> Option<Challenge> {
+fn challenge(scheme: &[u8], parameters: &AuthParameters<'_>) -> Option<DigestChallenge> {
     if !scheme.eq_ignore_ascii_case(b"Digest") || parameters.has_doubles() {
         return None;
     }
@@ -119,14 +119,14 @@ fn challenge(scheme: &[u8], parameters: &Parameters<'_>) -> Option<Challenge> {
         }
         None => None,
     };
-    Some(Challenge {
+    Some(DigestChallenge {
         realm: parameters.text("realm")?.to_owned(),
         nonce: parameters.text("nonce")?.to_owned(),
         opaque: match parameters.get("opaque") {
             Some(_) => Some(parameters.text("opaque")?.to_owned()),
             None => None,
         },
-        algorithm: algorithm.map_or(Some(Algorithm::DEFAULT), Algorithm::from_token)?,
+        algorithm: algorithm.map_or(Some(DigestAlgorithm::DEFAULT), DigestAlgorithm::from_token)?,
         names_algorithm: algorithm.is_some(),
         qop,
         stale: parameters.get("stale").is_some_and(|value| value.eq_ignore_ascii_case(b"true")),
@@ -141,7 +141,7 @@ pub(crate) struct Authorization<'a> {
     pub(crate) nonce: &'a [u8],
     pub(crate) uri: &'a [u8],
     pub(crate) response: &'a [u8],
-    pub(crate) algorithm: Algorithm,
+    pub(crate) algorithm: DigestAlgorithm,
     pub(crate) qop: Option<Qop>,
     pub(crate) cnonce: &'a [u8],
     /// Nonce count as received; empty if absent.
@@ -167,7 +167,7 @@ pub(crate) fn authorizations<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<
     schemes.filter_map(|(scheme, parameters)| authorization(scheme, &parameters)).collect()
 }
 
-fn authorization<'a>(scheme: &[u8], parameters: &Parameters<'a>) -> Option<Authorization<'a>> {
+fn authorization<'a>(scheme: &[u8], parameters: &AuthParameters<'a>) -> Option<Authorization<'a>> {
     if !scheme.eq_ignore_ascii_case(b"Digest") || parameters.has_doubles() {
         return None;
     }
@@ -182,7 +182,7 @@ fn authorization<'a>(scheme: &[u8], parameters: &Parameters<'a>) -> Option<Autho
         nonce: parameters.get("nonce")?,
         uri: parameters.get("uri")?,
         response: parameters.get("response")?,
-        algorithm: algorithm.map_or(Some(Algorithm::DEFAULT), Algorithm::from_token)?,
+        algorithm: algorithm.map_or(Some(DigestAlgorithm::DEFAULT), DigestAlgorithm::from_token)?,
         qop,
         cnonce: parameters.get("cnonce").unwrap_or_default(),
         count: parameters.get("nc").unwrap_or_default(),
@@ -217,7 +217,7 @@ mod tests {
     use super::super::DigestHash;
     use super::*;
 
-    fn read(value: &str) -> Vec<Challenge> {
+    fn read(value: &str) -> Vec<DigestChallenge> {
         challenges(std::iter::once(value.as_bytes()))
     }
 
@@ -227,18 +227,21 @@ mod tests {
             "Digest realm=\"a \\\"b\\\", c\",\r\n nonce = \"n==\" , opaque=\"\",algorithm=sha-256,qop=\"auth-int,auth\", \
              stale=TRUE, domain=\"sip:x\", userhash=false",
         );
-        let expected = Challenge {
+        let expected = DigestChallenge {
             realm: "a \\\"b\\\", c".into(),
             nonce: "n==".into(),
             opaque: Some(String::new()),
-            algorithm: Algorithm { hash: DigestHash::Sha256, session: false },
+            algorithm: DigestAlgorithm { hash: DigestHash::Sha256, session: false },
             names_algorithm: true,
             qop: Some(Qop::Auth),
             stale: true,
         };
         assert_eq!(all, [expected]);
         let [old] = read("digest nonce=\"n\",realm=\"r\"").try_into().unwrap();
-        assert_eq!((old.algorithm, old.names_algorithm, old.qop, old.stale), (Algorithm::DEFAULT, false, None, false));
+        assert_eq!(
+            (old.algorithm, old.names_algorithm, old.qop, old.stale),
+            (DigestAlgorithm::DEFAULT, false, None, false)
+        );
         assert_eq!(read("Digest realm=r, nonce=n, qop=auth-int, algorithm=\"MD5\"")[0].qop, Some(Qop::AuthInt));
     }
 

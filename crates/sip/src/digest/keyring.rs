@@ -9,64 +9,64 @@ use std::net::SocketAddr;
 
 use rustc_hash::FxHashMap;
 
-use super::fields::{Challenge, challenges, quoted, unquoted};
-use super::{Credentials, Nonces, Subject, response, secret};
-use crate::event::{Extra, Party};
+use super::fields::{DigestChallenge, challenges, quoted, unquoted};
+use super::{Credentials, DigestNonces, DigestSubject, response, secret};
+use crate::event::{ExtraHeader, SipPartyId};
 use crate::header::HeaderName;
 use crate::limits::{DIGEST_REALMS, DIGEST_ROUNDS, DIGEST_SESSIONS};
-use crate::message::Message;
+use crate::message::SipMessage;
 
 /// Origin of a challenge: the remote party itself, or a proxy on the path (RFC 3261 §22.2, §22.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asker {
+enum ChallengeOrigin {
     Server,
     Proxy,
 }
 
-impl Asker {
-    const ALL: [Asker; 2] = [Asker::Server, Asker::Proxy];
+impl ChallengeOrigin {
+    const ALL: [ChallengeOrigin; 2] = [ChallengeOrigin::Server, ChallengeOrigin::Proxy];
 
     const fn challenge(self) -> HeaderName {
         match self {
-            Asker::Server => HeaderName::WwwAuthenticate,
-            Asker::Proxy => HeaderName::ProxyAuthenticate,
+            ChallengeOrigin::Server => HeaderName::WwwAuthenticate,
+            ChallengeOrigin::Proxy => HeaderName::ProxyAuthenticate,
         }
     }
 
     const fn answer(self) -> HeaderName {
         match self {
-            Asker::Server => HeaderName::Authorization,
-            Asker::Proxy => HeaderName::ProxyAuthorization,
+            ChallengeOrigin::Server => HeaderName::Authorization,
+            ChallengeOrigin::Proxy => HeaderName::ProxyAuthorization,
         }
     }
 }
 
 /// Challenge that is answered in each further request to its origin.
 #[derive(Debug)]
-struct Session {
-    asker: Asker,
-    challenge: Challenge,
+struct DigestSession {
+    asker: ChallengeOrigin,
+    challenge: DigestChallenge,
     /// Number of requests that have used the nonce.
     count: u32,
 }
 
 /// Challenges already answered for one request, to limit how often it is repeated.
 #[derive(Debug, Default)]
-pub(crate) struct Answered {
+pub(crate) struct AnsweredChallenges {
     rounds: u8,
-    realms: Vec<(Asker, String)>,
+    realms: Vec<(ChallengeOrigin, String)>,
 }
 
 /// Our credentials, and the digest sessions that use them.
 #[derive(Debug, Default)]
 pub(crate) struct Keyring {
-    credentials: FxHashMap<Party, Credentials>,
-    sessions: HashMap<(Party, SocketAddr), Vec<Session>>,
+    credentials: FxHashMap<SipPartyId, Credentials>,
+    sessions: HashMap<(SipPartyId, SocketAddr), Vec<DigestSession>>,
 }
 
 impl Keyring {
     /// Sets or clears the credentials of a party; a change discards its nonces.
-    pub(crate) fn set(&mut self, party: Party, credentials: Option<Credentials>) {
+    pub(crate) fn set(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         if self.credentials.get(&party) == credentials.as_ref() {
             return;
         }
@@ -81,11 +81,11 @@ impl Keyring {
     /// for each.
     pub(crate) fn write(
         &mut self,
-        party: Party,
+        party: SipPartyId,
         remote: SocketAddr,
-        subject: Subject<'_>,
+        subject: DigestSubject<'_>,
         cnonce: &mut dyn FnMut() -> String,
-    ) -> Vec<Extra> {
+    ) -> Vec<ExtraHeader> {
         let Some(credentials) = self.credentials.get(&party) else { return Vec::new() };
         let Some(sessions) = self.sessions.get_mut(&(party, remote)) else { return Vec::new() };
         sessions.iter_mut().map(|session| session.write(credentials, subject, &cnonce())).collect()
@@ -93,12 +93,12 @@ impl Keyring {
 
     /// Stores the challenges of a 401 or 407 from `remote`. Returns whether to repeat the request: there are
     /// credentials for a challenge, and they have not just been rejected.
-    pub(crate) fn learn(
+    pub(crate) fn store_challenges(
         &mut self,
-        party: Party,
+        party: SipPartyId,
         remote: SocketAddr,
-        answered: &mut Answered,
-        refusal: &Message,
+        answered: &mut AnsweredChallenges,
+        refusal: &SipMessage,
     ) -> bool {
         let Some(credentials) = self.credentials.get(&party) else { return false };
         if self.sessions.len() >= DIGEST_SESSIONS && !self.sessions.contains_key(&(party, remote)) {
@@ -108,7 +108,7 @@ impl Keyring {
         let sessions = self.sessions.entry((party, remote)).or_default();
         let mut learned = false;
         let mut refused = answered.rounds >= DIGEST_ROUNDS;
-        for asker in Asker::ALL {
+        for asker in ChallengeOrigin::ALL {
             let mut seen: Vec<String> = Vec::new();
             for challenge in challenges(refusal.headers(asker.challenge())) {
                 let fits = credentials
@@ -124,7 +124,7 @@ impl Keyring {
                 answered.realms.push(realm);
                 sessions.retain(|known| known.asker != asker || known.challenge.realm != challenge.realm);
                 if sessions.len() < DIGEST_REALMS {
-                    sessions.push(Session { asker, challenge, count: 0 });
+                    sessions.push(DigestSession { asker, challenge, count: 0 });
                     learned = true;
                 }
             }
@@ -137,13 +137,13 @@ impl Keyring {
     }
 }
 
-impl Session {
-    fn write(&mut self, credentials: &Credentials, subject: Subject<'_>, cnonce: &str) -> Extra {
+impl DigestSession {
+    fn write(&mut self, credentials: &Credentials, subject: DigestSubject<'_>, cnonce: &str) -> ExtraHeader {
         self.count = self.count.saturating_add(1);
-        let Challenge { realm, nonce, opaque, algorithm, names_algorithm, qop, stale: _ } = &self.challenge;
+        let DigestChallenge { realm, nonce, opaque, algorithm, names_algorithm, qop, stale: _ } = &self.challenge;
         let Credentials { username, password, .. } = credentials;
         let count = format!("{:08x}", self.count);
-        let nonces = Nonces { nonce: nonce.as_bytes(), cnonce: cnonce.as_bytes(), count: count.as_bytes() };
+        let nonces = DigestNonces { nonce: nonce.as_bytes(), cnonce: cnonce.as_bytes(), count: count.as_bytes() };
         let secret = secret(algorithm.hash, username.as_bytes(), realm.as_bytes(), password.as_bytes());
         let response = response(*algorithm, &secret, *qop, nonces, subject);
         let (user, uri) = (quoted(username), String::from_utf8_lossy(subject.uri));
@@ -164,7 +164,7 @@ impl Session {
         if let Some(qop) = qop {
             add(&format!(", qop={}, nc={count}", qop.as_str()));
         }
-        Extra { name: self.asker.answer().as_str().to_owned(), value }
+        ExtraHeader { name: self.asker.answer().as_str().to_owned(), value }
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    const OURS: Party = Party(1);
+    const OURS: SipPartyId = SipPartyId(1);
 
     fn remote(n: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, n], 5060))
@@ -186,19 +186,19 @@ mod tests {
         keyring
     }
 
-    fn refusal(lines: &str) -> Message {
+    fn refusal(lines: &str) -> SipMessage {
         let text = format!(
             "SIP/2.0 401 Unauthorized\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n\
              To: <sip:a@b>;tag=2\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n{lines}Content-Length: 0\r\n\r\n"
         );
-        Message::parse(Bytes::from(text)).unwrap()
+        SipMessage::parse(Bytes::from(text)).unwrap()
     }
 
-    fn subject() -> Subject<'static> {
-        Subject { method: b"INVITE", uri: b"sip:b@h", body: b"" }
+    fn subject() -> DigestSubject<'static> {
+        DigestSubject { method: b"INVITE", uri: b"sip:b@h", body: b"" }
     }
 
-    fn write(keyring: &mut Keyring, party: Party, n: u8) -> Vec<String> {
+    fn write(keyring: &mut Keyring, party: SipPartyId, n: u8) -> Vec<String> {
         let headers = keyring.write(party, remote(n), subject(), &mut || "cn".into());
         headers.into_iter().map(|header| format!("{}: {}", header.name, header.value)).collect()
     }
@@ -211,7 +211,7 @@ mod tests {
              WWW-Authenticate: Digest realm=\"r\", nonce=\"1\", algorithm=SHA-256, qop=\"auth\", opaque=\"o\"\r\n\
              WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", algorithm=MD5, qop=\"auth\"\r\n",
         );
-        assert!(keyring.learn(OURS, remote(1), &mut Answered::default(), &all));
+        assert!(keyring.store_challenges(OURS, remote(1), &mut AnsweredChallenges::default(), &all));
         let [first] = write(&mut keyring, OURS, 1).try_into().unwrap();
         assert!(
             first.starts_with("Authorization: Digest username=\"acme\", realm=\"r\", nonce=\"1\", uri=\"sip:b@h\", ")
@@ -224,14 +224,14 @@ mod tests {
     #[test]
     fn a_proxy_and_the_server_behind_it_are_both_answered() {
         let mut keyring = keyring(None);
-        let mut answered = Answered::default();
-        assert!(keyring.learn(
+        let mut answered = AnsweredChallenges::default();
+        assert!(keyring.store_challenges(
             OURS,
             remote(1),
             &mut answered,
             &refusal("Proxy-Authenticate: Digest realm=\"p\", nonce=\"1\"\r\n")
         ));
-        assert!(keyring.learn(
+        assert!(keyring.store_challenges(
             OURS,
             remote(1),
             &mut answered,
@@ -245,17 +245,17 @@ mod tests {
     #[test]
     fn refused_credentials_are_not_shown_again_but_a_stale_nonce_is_replaced() {
         let mut keyring = keyring(None);
-        let mut answered = Answered::default();
+        let mut answered = AnsweredChallenges::default();
         let fresh = refusal("WWW-Authenticate: Digest realm=\"r\", nonce=\"1\"\r\n");
         let stale = refusal("WWW-Authenticate: Digest realm=\"r\", nonce=\"2\", stale=true\r\n");
-        assert!(keyring.learn(OURS, remote(1), &mut answered, &fresh));
-        assert!(keyring.learn(OURS, remote(1), &mut answered, &stale));
-        assert!(!keyring.learn(OURS, remote(1), &mut answered, &fresh), "refused");
+        assert!(keyring.store_challenges(OURS, remote(1), &mut answered, &fresh));
+        assert!(keyring.store_challenges(OURS, remote(1), &mut answered, &stale));
+        assert!(!keyring.store_challenges(OURS, remote(1), &mut answered, &fresh), "refused");
         assert_eq!(write(&mut keyring, OURS, 1), [""; 0]);
         // A nonce sent without a challenge in the same transaction may always be replaced once.
-        assert!(keyring.learn(OURS, remote(1), &mut Answered::default(), &fresh));
-        let mut always_stale = Answered::default();
-        let rounds = (0..50).filter(|_| keyring.learn(OURS, remote(1), &mut always_stale, &stale)).count();
+        assert!(keyring.store_challenges(OURS, remote(1), &mut AnsweredChallenges::default(), &fresh));
+        let mut always_stale = AnsweredChallenges::default();
+        let rounds = (0..50).filter(|_| keyring.store_challenges(OURS, remote(1), &mut always_stale, &stale)).count();
         assert_eq!(rounds, usize::from(DIGEST_ROUNDS));
     }
 
@@ -263,13 +263,19 @@ mod tests {
     fn nobody_else_gets_an_answer() {
         let challenge = refusal("WWW-Authenticate: Digest realm=\"r\", nonce=\"1\"\r\n");
         let mut keyring = keyring(Some("r"));
-        assert!(!keyring.learn(Party(2), remote(1), &mut Answered::default(), &challenge), "another party");
+        assert!(
+            !keyring.store_challenges(SipPartyId(2), remote(1), &mut AnsweredChallenges::default(), &challenge),
+            "another party"
+        );
         let foreign = refusal("WWW-Authenticate: Digest realm=\"other\", nonce=\"1\"\r\n");
-        assert!(!keyring.learn(OURS, remote(1), &mut Answered::default(), &foreign), "another realm");
-        assert!(keyring.learn(OURS, remote(1), &mut Answered::default(), &challenge));
+        assert!(
+            !keyring.store_challenges(OURS, remote(1), &mut AnsweredChallenges::default(), &foreign),
+            "another realm"
+        );
+        assert!(keyring.store_challenges(OURS, remote(1), &mut AnsweredChallenges::default(), &challenge));
         assert_eq!(write(&mut keyring, OURS, 1).len(), 1);
         assert_eq!(write(&mut keyring, OURS, 2), [""; 0], "another address has not asked");
-        assert_eq!(write(&mut keyring, Party(2), 1), [""; 0]);
+        assert_eq!(write(&mut keyring, SipPartyId(2), 1), [""; 0]);
         keyring.set(OURS, Some(Credentials { username: "acme".into(), password: "new".into(), realm: None }));
         assert_eq!(write(&mut keyring, OURS, 1), [""; 0], "other credentials begin anew");
     }
@@ -282,7 +288,7 @@ mod tests {
         let crowd = refusal(&lines);
         for n in 0..=DIGEST_SESSIONS {
             let far = SocketAddr::from(([10, 0, 0, 1], u16::try_from(n).unwrap()));
-            assert!(keyring.learn(OURS, far, &mut Answered::default(), &crowd));
+            assert!(keyring.store_challenges(OURS, far, &mut AnsweredChallenges::default(), &crowd));
             assert!(keyring.sessions.len() <= DIGEST_SESSIONS);
             assert_eq!(keyring.write(OURS, far, subject(), &mut String::new).len(), DIGEST_REALMS);
         }

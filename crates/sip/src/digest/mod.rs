@@ -11,11 +11,11 @@ use sha2::{Digest, Sha256, Sha512_256};
 use trunkgate_terms::{Credentials, DigestHash};
 
 use crate::header::HeaderName;
-use crate::message::Message;
+use crate::message::SipMessage;
 use fields::{challenges, unquoted};
 
 /// Returns the realms of the supported challenges in a 401 or 407.
-pub fn asked_realms(refusal: &Message) -> Vec<String> {
+pub fn asked_realms(refusal: &SipMessage) -> Vec<String> {
     let of = |name| challenges(refusal.headers(name));
     let all = [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate].into_iter().flat_map(of);
     all.map(|challenge| String::from_utf8_lossy(&unquoted(challenge.realm.as_bytes())).into_owned()).collect()
@@ -23,15 +23,15 @@ pub fn asked_realms(refusal: &Message) -> Vec<String> {
 
 /// Digest algorithm as named in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Algorithm {
+pub(crate) struct DigestAlgorithm {
     pub(crate) hash: DigestHash,
     /// Whether the secret is hashed again with both nonces (`-sess` variants).
     pub(crate) session: bool,
 }
 
-impl Algorithm {
+impl DigestAlgorithm {
     /// Algorithm assumed if a header names none (RFC 7616 §3.3).
-    pub(crate) const DEFAULT: Algorithm = Algorithm { hash: DigestHash::Md5, session: false };
+    pub(crate) const DEFAULT: DigestAlgorithm = DigestAlgorithm { hash: DigestHash::Md5, session: false };
 
     const ALL: [(&'static str, DigestHash, bool); 6] = [
         ("MD5", DigestHash::Md5, false),
@@ -42,14 +42,14 @@ impl Algorithm {
         ("SHA-512-256-sess", DigestHash::Sha512_256, true),
     ];
 
-    pub(crate) fn from_token(token: &str) -> Option<Algorithm> {
-        let known = Algorithm::ALL.into_iter().find(|(name, ..)| name.eq_ignore_ascii_case(token));
-        known.map(|(_, hash, session)| Algorithm { hash, session })
+    pub(crate) fn from_token(token: &str) -> Option<DigestAlgorithm> {
+        let known = DigestAlgorithm::ALL.into_iter().find(|(name, ..)| name.eq_ignore_ascii_case(token));
+        known.map(|(_, hash, session)| DigestAlgorithm { hash, session })
     }
 
     pub(crate) fn as_str(self) -> &'static str {
         let known =
-            Algorithm::ALL.into_iter().find(|(_, hash, session)| (*hash, *session) == (self.hash, self.session));
+            DigestAlgorithm::ALL.into_iter().find(|(_, hash, session)| (*hash, *session) == (self.hash, self.session));
         known.map_or("", |(name, ..)| name)
     }
 }
@@ -82,7 +82,7 @@ impl Qop {
 
 /// Parts of the request that the digest covers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
+pub(crate) struct DigestSubject<'a> {
     pub(crate) method: &'a [u8],
     pub(crate) uri: &'a [u8],
     pub(crate) body: &'a [u8],
@@ -90,7 +90,7 @@ pub(crate) struct Subject<'a> {
 
 /// Nonces of server and client in one exchange.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Nonces<'a> {
+pub(crate) struct DigestNonces<'a> {
     pub(crate) nonce: &'a [u8],
     pub(crate) cnonce: &'a [u8],
     /// Nonce count as written: eight hexadecimal digits.
@@ -104,14 +104,14 @@ pub(crate) fn secret(hash: DigestHash, username: &[u8], realm: &[u8], password: 
 
 /// Computes the response (RFC 7616 §3.4.1, or RFC 2069 without `qop`). `secret` is the result of [`secret`].
 pub(crate) fn response(
-    algorithm: Algorithm,
+    algorithm: DigestAlgorithm,
     secret: &str,
     qop: Option<Qop>,
-    nonces: Nonces<'_>,
-    subject: Subject<'_>,
+    nonces: DigestNonces<'_>,
+    subject: DigestSubject<'_>,
 ) -> String {
     let hash = algorithm.hash;
-    let Nonces { nonce, cnonce, count } = nonces;
+    let DigestNonces { nonce, cnonce, count } = nonces;
     let session = algorithm.session.then(|| digest(hash, &[secret.as_bytes(), nonce, cnonce]));
     let secret = session.as_deref().unwrap_or(secret).as_bytes();
     let second = match qop {
@@ -158,21 +158,22 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn get<'a>(uri: &'a str) -> Subject<'a> {
-        Subject { method: b"GET", uri: uri.as_bytes(), body: b"" }
+    fn get<'a>(uri: &'a str) -> DigestSubject<'a> {
+        DigestSubject { method: b"GET", uri: uri.as_bytes(), body: b"" }
     }
 
     #[test]
     fn rfc_2617_3_5_the_example() {
         let secret = secret(DigestHash::Md5, b"Mufasa", b"testrealm@host.com", b"Circle Of Life");
-        let nonces = Nonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"0a4f113b", count: b"00000001" };
-        let response = response(Algorithm::DEFAULT, &secret, Some(Qop::Auth), nonces, get("/dir/index.html"));
+        let nonces =
+            DigestNonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"0a4f113b", count: b"00000001" };
+        let response = response(DigestAlgorithm::DEFAULT, &secret, Some(Qop::Auth), nonces, get("/dir/index.html"));
         assert_eq!(response, "6629fae49393a05397450978507c4ef1");
     }
 
     #[test]
     fn rfc_7616_3_9_1_md5_and_sha_256() {
-        let nonces = Nonces {
+        let nonces = DigestNonces {
             nonce: b"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
             cnonce: b"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
             count: b"00000001",
@@ -181,7 +182,7 @@ mod tests {
             ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
             ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
         ] {
-            let algorithm = Algorithm::from_token(name).unwrap();
+            let algorithm = DigestAlgorithm::from_token(name).unwrap();
             let secret = secret(algorithm.hash, b"Mufasa", b"http-auth@example.org", b"Circle of Life");
             assert_eq!(response(algorithm, &secret, Some(Qop::Auth), nonces, get("/dir/index.html")), expected);
         }
@@ -191,12 +192,12 @@ mod tests {
     #[test]
     fn rfc_7616_3_9_2_sha_512_256() {
         let secret = secret(DigestHash::Sha512_256, "Jäsøn Doe".as_bytes(), b"api@example.org", b"Secret, or not?");
-        let nonces = Nonces {
+        let nonces = DigestNonces {
             nonce: b"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK",
             cnonce: b"NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
             count: b"00000001",
         };
-        let algorithm = Algorithm::from_token("SHA-512-256").unwrap();
+        let algorithm = DigestAlgorithm::from_token("SHA-512-256").unwrap();
         let response = response(algorithm, &secret, Some(Qop::Auth), nonces, get("/doe.json"));
         assert_eq!(response, "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
     }
@@ -205,28 +206,31 @@ mod tests {
     #[test]
     fn rfc_2069_2_4_without_qop() {
         let secret = secret(DigestHash::Md5, b"Mufasa", b"testrealm@host.com", b"CircleOfLife");
-        let nonces = Nonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"", count: b"" };
-        let response = response(Algorithm::DEFAULT, &secret, None, nonces, get("/dir/index.html"));
+        let nonces = DigestNonces { nonce: b"dcd98b7102dd2f0e8b11d0f600bfb0c093", cnonce: b"", count: b"" };
+        let response = response(DigestAlgorithm::DEFAULT, &secret, None, nonces, get("/dir/index.html"));
         assert_eq!(response, "1949323746fe6a43ef61f9606e7febea");
     }
 
     #[test]
     fn each_algorithm_is_known_by_its_name_in_any_case() {
-        for (name, ..) in Algorithm::ALL {
-            assert_eq!(Algorithm::from_token(&name.to_ascii_lowercase()).map(Algorithm::as_str), Some(name));
+        for (name, ..) in DigestAlgorithm::ALL {
+            assert_eq!(
+                DigestAlgorithm::from_token(&name.to_ascii_lowercase()).map(DigestAlgorithm::as_str),
+                Some(name)
+            );
         }
-        assert_eq!(Algorithm::from_token("SHA-1"), None);
+        assert_eq!(DigestAlgorithm::from_token("SHA-1"), None);
     }
 
     #[test]
     fn the_body_counts_with_auth_int_only_and_a_session_mixes_the_nonces_in() {
-        let nonces = Nonces { nonce: b"n", cnonce: b"c", count: b"00000001" };
-        let subject = |body| Subject { method: b"INVITE", uri: b"sip:a@b", body };
-        let md5 = Algorithm::DEFAULT;
+        let nonces = DigestNonces { nonce: b"n", cnonce: b"c", count: b"00000001" };
+        let subject = |body| DigestSubject { method: b"INVITE", uri: b"sip:a@b", body };
+        let md5 = DigestAlgorithm::DEFAULT;
         let with = |algorithm, qop, body: &'static [u8]| response(algorithm, "s", Some(qop), nonces, subject(body));
         assert_eq!(with(md5, Qop::Auth, b"x"), with(md5, Qop::Auth, b"y"));
         assert_ne!(with(md5, Qop::AuthInt, b"x"), with(md5, Qop::AuthInt, b"y"));
-        let session = Algorithm { session: true, ..md5 };
+        let session = DigestAlgorithm { session: true, ..md5 };
         let mixed = digest(DigestHash::Md5, &[b"s", b"n", b"c"]);
         assert_eq!(with(session, Qop::Auth, b""), response(md5, &mixed, Some(Qop::Auth), nonces, subject(b"")));
     }

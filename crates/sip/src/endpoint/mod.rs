@@ -10,7 +10,7 @@ mod request;
 mod within;
 
 pub use crate::client::COMPLETED_ELSEWHERE;
-pub use crate::dialog::Replaced;
+pub use crate::dialog::ReplacedDialog;
 pub use request::DIGEST_URI_DIFFERS;
 
 use std::fmt;
@@ -19,29 +19,29 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
-use crate::client::Clients;
-use crate::cx::Cx;
-use crate::dialog::{Dialog, DialogSnapshot, Dialogs};
+use crate::client::ClientTransactions;
+use crate::cx::EndpointCx;
+use crate::dialog::{Dialog, DialogSnapshot, DialogTable};
 use crate::digest::challenger::Challenger;
 use crate::event::{
-    Answer, Body, ClientId, Deadline, DialogId, DropReason, Flow, Input, Invite, Local, Notify, Output, OwnHosts,
-    Party, Reason, Register, ServerId, Transport,
+    ClientId, Deadline, DialogId, DropReason, EndpointInput, EndpointOutput, Flow, InviteRequest, LocalAddress,
+    MessageBody, NotifyRequest, OwnHosts, RegisterRequest, ResponseSpec, ServerId, SipPartyId, TimerReason, Transport,
 };
 use crate::header::Replaces;
-use crate::identity::Identity;
+use crate::identity::ProcessIdentity;
 use crate::limits;
-use crate::message::{Defect, Message};
+use crate::message::{MessageDefect, SipMessage};
 use crate::method::Method;
-use crate::sanity::{Refusal, Rules};
-use crate::server::Servers;
-use crate::shared::{Arrival, Shared, Timer};
+use crate::sanity::{RequestRejection, RequestRules};
+use crate::server::ServerTransactions;
+use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
 use trunkgate_terms::{Credentials, DigestHash};
 
 /// Settings of an endpoint.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
     /// Identity encoded in generated Call-IDs, tags and branches.
-    pub identity: Identity,
+    pub identity: ProcessIdentity,
     /// Value of the Server and User-Agent headers.
     pub product: String,
     /// Methods served. Other known methods get 405 with Allow, unknown ones 501.
@@ -52,12 +52,12 @@ pub struct EndpointConfig {
     /// Maximum message size, in bytes.
     pub message_bytes: usize,
     /// Limits on transactions and dialogs.
-    pub limits: Limits,
+    pub limits: EndpointLimits,
 }
 
 /// Maximum number of each kind of state; defaults are in [`limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct EndpointLimits {
     /// Server transactions.
     pub servers: usize,
     /// Bytes held by all server transactions together.
@@ -70,9 +70,9 @@ pub struct Limits {
     pub forks: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for EndpointLimits {
+    fn default() -> EndpointLimits {
+        EndpointLimits {
             servers: limits::SERVER_TRANSACTIONS,
             server_bytes: limits::SERVER_TRANSACTION_BYTES,
             clients: limits::CLIENT_TRANSACTIONS,
@@ -84,7 +84,7 @@ impl Default for Limits {
 
 /// Numbers of live transactions and dialogs, for metrics and leak tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct EndpointCounts {
     /// Live server transactions.
     pub servers: usize,
     /// Live client transactions.
@@ -95,71 +95,71 @@ pub struct Counts {
 
 /// All transactions and dialogs of one signalling loop. `Debug` prints only counts, because pending messages may
 /// contain keys.
-pub struct Endpoint {
-    shared: Shared,
-    dialogs: Dialogs,
-    clients: Clients,
-    servers: Servers,
+pub struct SipEndpoint {
+    shared: EndpointShared,
+    dialogs: DialogTable,
+    clients: ClientTransactions,
+    servers: ServerTransactions,
     /// Parties that must authenticate.
     challenger: Challenger,
     /// Maximum message size, in bytes.
     message_bytes: usize,
 }
 
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for SipEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("counts", &self.counts()).finish_non_exhaustive()
+        f.debug_struct("SipEndpoint").field("counts", &self.counts()).finish_non_exhaustive()
     }
 }
 
 /// Parts of an endpoint borrowed for one operation: the context, the client side and the server side.
-struct Parts<'a> {
-    cx: Cx<'a>,
-    clients: &'a mut Clients,
-    servers: &'a mut Servers,
+struct EndpointParts<'a> {
+    cx: EndpointCx<'a>,
+    clients: &'a mut ClientTransactions,
+    servers: &'a mut ServerTransactions,
 }
 
-impl Endpoint {
+impl SipEndpoint {
     /// Creates an endpoint that derives its identifiers from `seed`.
-    pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Endpoint {
+    pub fn new(config: EndpointConfig, seed: [u8; 32]) -> SipEndpoint {
         let EndpointConfig { identity, product, methods, extensions, message_bytes, limits } = config;
-        let mut shared = Shared::new(identity, Rules::new(methods, extensions), product, seed);
-        Endpoint {
+        let mut shared = EndpointShared::new(identity, RequestRules::new(methods, extensions), product, seed);
+        SipEndpoint {
             challenger: Challenger::new(shared.tokens.key()),
-            dialogs: Dialogs::new(limits.dialogs),
-            clients: Clients::new(limits.clients, limits.forks),
-            servers: Servers::new(limits.servers, limits.server_bytes),
+            dialogs: DialogTable::new(limits.dialogs),
+            clients: ClientTransactions::new(limits.clients, limits.forks),
+            servers: ServerTransactions::new(limits.servers, limits.server_bytes),
             message_bytes,
             shared,
         }
     }
 
-    fn parts(&mut self, now: Instant) -> Parts<'_> {
-        let cx = Cx { now, shared: &mut self.shared, dialogs: &mut self.dialogs };
-        Parts { cx, clients: &mut self.clients, servers: &mut self.servers }
+    fn parts(&mut self, now: Instant) -> EndpointParts<'_> {
+        let cx = EndpointCx { now, shared: &mut self.shared, dialogs: &mut self.dialogs };
+        EndpointParts { cx, clients: &mut self.clients, servers: &mut self.servers }
     }
 
     /// Handles an external input; drain [`Self::poll_output`] afterwards.
-    pub fn handle_input(&mut self, now: Instant, input: Input) {
+    pub fn handle_input(&mut self, now: Instant, input: EndpointInput) {
         match input {
-            Input::Received { flow, local, party, message } => {
-                let arrival = Arrival { flow, local, party };
+            EndpointInput::Received { flow, local, party, message } => {
+                let arrival = MessageOrigin { flow, local, party };
                 if message.is_request() {
                     self.on_request(now, arrival, message);
                 } else {
                     self.on_response(now, arrival, message);
                 }
             }
-            Input::TransportFailed { flow, party, was_up } => {
+            EndpointInput::TransportFailed { flow, party, was_up } => {
                 // Dialogs on a lost connection must find another flow.
                 if let Some(connection) = flow.connection {
-                    self.dialogs.lose(connection);
+                    self.dialogs.drop_connection(connection);
                 }
-                let Parts { mut cx, clients, .. } = self.parts(now);
+                let EndpointParts { mut cx, clients, .. } = self.parts(now);
                 clients.on_transport_failed(&mut cx, flow, party, was_up);
             }
-            Input::Unreachable { flow, quoted } => {
-                let Parts { mut cx, clients, .. } = self.parts(now);
+            EndpointInput::Unreachable { flow, quoted } => {
+                let EndpointParts { mut cx, clients, .. } = self.parts(now);
                 clients.on_unreachable(&mut cx, flow, &quoted);
             }
         }
@@ -171,18 +171,18 @@ impl Endpoint {
         self.clients.shrink();
         self.servers.shrink();
         while let Some((owner, reason)) = self.shared.timers.pop_due(now) {
-            let Parts { mut cx, clients, servers } = self.parts(now);
+            let EndpointParts { mut cx, clients, servers } = self.parts(now);
             match owner {
-                Timer::Client(id) => clients.on_timer(&mut cx, id, reason),
-                Timer::Server(id) => servers.on_timer(&mut cx, id, reason),
-                Timer::Dialog(id) if reason == Reason::AckWait => self.on_ack_missing(now, id),
-                Timer::Dialog(id) => cx.dialogs.repeat_success(cx.shared, now, id),
+                TimerOwner::Client(id) => clients.on_timer(&mut cx, id, reason),
+                TimerOwner::Server(id) => servers.on_timer(&mut cx, id, reason),
+                TimerOwner::Dialog(id) if reason == TimerReason::AckWait => self.on_ack_missing(now, id),
+                TimerOwner::Dialog(id) => cx.dialogs.repeat_success(cx.shared, now, id),
             }
         }
     }
 
     /// Returns the next output, or `None` when idle.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<EndpointOutput> {
         self.shared.pop_output()
     }
 
@@ -193,7 +193,7 @@ impl Endpoint {
 
     /// Rejects a malformed request that was not passed to [`Input::Received`] (a stream that lost its framing),
     /// without keeping state. Requires a readable Via.
-    pub fn refuse(&mut self, flow: Flow, party: Party, request: &Message, defect: Defect) {
+    pub fn refuse(&mut self, flow: Flow, party: SipPartyId, request: &SipMessage, defect: MessageDefect) {
         if request.method() == Method::Ack || !request.is_request() {
             self.shared.drop_message(DropReason::Unanswerable);
         } else {
@@ -203,96 +203,108 @@ impl Endpoint {
 
     /// Rejects a new request with 503 and the given headers, without keeping state (RFC 3261 §8.2.7). The caller must
     /// send retransmissions of the request here too.
-    pub fn turn_away(&mut self, flow: Flow, party: Party, request: &Message, headers: Vec<(&'static str, String)>) {
-        self.shared.refuse_for(flow, party, request, Refusal { headers, ..Refusal::plain(503) }, None);
+    pub fn turn_away(
+        &mut self,
+        flow: Flow,
+        party: SipPartyId,
+        request: &SipMessage,
+        headers: Vec<(&'static str, String)>,
+    ) {
+        self.shared.refuse_for(
+            flow,
+            party,
+            request,
+            RequestRejection { headers, ..RequestRejection::with_code(503) },
+            None,
+        );
     }
 
     /// Sets the networks of a party. Its Contacts and Record-Routes are followed only into these networks or to the
     /// address the party was heard from.
-    pub fn set_reach(&mut self, party: Party, networks: Vec<IpNet>) {
+    pub fn set_reach(&mut self, party: SipPartyId, networks: Vec<IpNet>) {
         self.shared.peers.set_reach(party, networks);
     }
 
     /// Sets whether a party may send its own requests over TLS connections that we open to it, which our certificate
     /// has authenticated (RFC 5923 §4).
-    pub fn offer_reuse(&mut self, party: Party, offered: bool) {
+    pub fn offer_reuse(&mut self, party: SipPartyId, offered: bool) {
         self.shared.peers.offer_reuse(party, offered);
     }
 
     /// Sets whether a party may replace its own dialogs; only then do messages to it advertise `replaces` (RFC 3891
     /// §6.2).
-    pub fn allow_replaces(&mut self, party: Party, allowed: bool) {
+    pub fn allow_replaces(&mut self, party: SipPartyId, allowed: bool) {
         self.shared.peers.allow_replaces(party, allowed);
     }
 
     /// Sets whether REFER from a party is accepted and listed in Allow; the default is yes.
-    pub fn allow_refer(&mut self, party: Party, allowed: bool) {
+    pub fn allow_refer(&mut self, party: SipPartyId, allowed: bool) {
         self.shared.peers.allow_refer(party, allowed);
     }
 
     /// Sets whether a party is a recording server; our Contact then carries the feature tag `+sip.src` (RFC 7866
     /// §6.1.1).
-    pub fn record_by(&mut self, party: Party, is_recorder: bool) {
-        self.shared.peers.record_by(party, is_recorder);
+    pub fn set_recorder(&mut self, party: SipPartyId, is_recorder: bool) {
+        self.shared.peers.set_recorder(party, is_recorder);
     }
 
     /// Sets the host names shown to a party instead of our address.
-    pub fn show_hosts(&mut self, party: Party, hosts: OwnHosts) {
+    pub fn show_hosts(&mut self, party: SipPartyId, hosts: OwnHosts) {
         self.shared.peers.show_hosts(party, hosts);
     }
 
     /// Returns a URI of this endpoint in angle brackets, as shown to a party.
-    pub fn own_address(&self, party: Party, user: &str, local: Local, transport: Transport) -> String {
+    pub fn own_address(&self, party: SipPartyId, user: &str, local: LocalAddress, transport: Transport) -> String {
         self.shared.peers.own_address(party, user, local, transport, false)
     }
 
     /// Sets the credentials that answer challenges from a party.
-    pub fn set_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
+    pub fn set_credentials(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         self.clients.set_credentials(party, credentials);
     }
 
     /// Sets the credentials required from a party before its requests are served; `None` requires none.
-    pub fn require_credentials(&mut self, party: Party, credentials: Option<Credentials>) {
+    pub fn require_credentials(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         self.challenger.set(party, credentials);
     }
 
     /// Sets the algorithms offered in challenges to a party, in order; the default is SHA-256, then MD5. Call
     /// [`Endpoint::require_credentials`] first.
-    pub fn challenge_with(&mut self, party: Party, hashes: &[DigestHash]) {
+    pub fn challenge_with(&mut self, party: SipPartyId, hashes: &[DigestHash]) {
         self.challenger.offer(party, hashes);
     }
 
     /// Sets whether the `uri` of a party's credentials must match the Request-URI (RFC 7616 §3.4.6); the default is
     /// yes. Call [`Endpoint::require_credentials`] first.
-    pub fn compare_digest_uri(&mut self, party: Party, is_compared: bool) {
+    pub fn compare_digest_uri(&mut self, party: SipPartyId, is_compared: bool) {
         self.challenger.compare_uri(party, is_compared);
     }
 
     /// Sends an INVITE that begins a dialog. If a table is full,
     /// [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
-    pub fn invite(&mut self, now: Instant, invite: Invite) -> ClientId {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+    pub fn invite(&mut self, now: Instant, invite: InviteRequest) -> ClientId {
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.invite(&mut cx, invite)
     }
 
     /// Sends OPTIONS outside any dialog. If the table is full,
     /// [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
-    pub fn options(&mut self, now: Instant, flow: Flow, local: Local, party: Party, uri: &str) -> ClientId {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+    pub fn options(&mut self, now: Instant, flow: Flow, local: LocalAddress, party: SipPartyId, uri: &str) -> ClientId {
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.options(&mut cx, (flow, local, party), uri)
     }
 
     /// Sends an unsolicited NOTIFY. If the table is full, [`Event::TransportFailed`](crate::Event::TransportFailed)
     /// follows at once.
-    pub fn notify(&mut self, now: Instant, notify: Notify) -> ClientId {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+    pub fn notify(&mut self, now: Instant, notify: NotifyRequest) -> ClientId {
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.notify(&mut cx, &notify)
     }
 
     /// Sends a REGISTER that adds, refreshes or removes the binding of an address-of-record to our Contact (RFC 3261
     /// §10.2). If the table is full, [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
-    pub fn register(&mut self, now: Instant, register: Register) -> ClientId {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+    pub fn register(&mut self, now: Instant, register: RegisterRequest) -> ClientId {
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.register(&mut cx, register)
     }
 
@@ -300,7 +312,7 @@ impl Endpoint {
     /// the CANCEL is still reported as [`Event::Response`](crate::Event::Response) and must be followed by ACK and
     /// BYE.
     pub fn cancel(&mut self, now: Instant, id: ClientId) {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.cancel(&mut cx, id);
     }
 
@@ -314,29 +326,29 @@ impl Endpoint {
     /// a late provisional response with CANCEL and a late 2xx with ACK and BYE, and reports no further events. After a
     /// provisional response this is [`Self::cancel`] without further events.
     pub fn abandon(&mut self, now: Instant, id: ClientId) {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         for dialog in clients.abandon(&mut cx, id) {
             self.hang_up(now, id, dialog);
         }
     }
 
     /// Acknowledges a 2xx (RFC 3261 §13.2.2.4). The endpoint stores the ACK and resends it for each retransmitted 2xx.
-    pub fn ack(&mut self, now: Instant, dialog: DialogId, body: Option<Body>) {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+    pub fn ack(&mut self, now: Instant, dialog: DialogId, body: Option<MessageBody>) {
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, body.as_ref());
     }
 
     /// Acknowledges the reliable provisional response that carried the offer to an INVITE without one, and sends our
     /// answer in the PRACK (RFC 3262 §5). Returns whether such a response was pending.
-    pub fn answer_early(&mut self, now: Instant, dialog: DialogId, body: Body) -> bool {
+    pub fn answer_early(&mut self, now: Instant, dialog: DialogId, body: MessageBody) -> bool {
         let due = self.dialogs.get_mut(dialog).and_then(Dialog::take_prack_due);
-        let Parts { mut cx, clients, .. } = self.parts(now);
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         due.is_some_and(|due| clients.prack(&mut cx, dialog, due, Some(&body)))
     }
 
     /// Drops a non-INVITE request outside any dialog: retransmission stops, and a later response counts as stray.
-    pub fn forget(&mut self, id: ClientId) {
-        self.clients.forget(&mut self.shared, &mut self.dialogs, id);
+    pub fn drop_request(&mut self, id: ClientId) {
+        self.clients.drop_request(&mut self.shared, &mut self.dialogs, id);
     }
 
     /// Responds to a request. Returns the dialog, or `None` if the transaction is gone.
@@ -347,8 +359,8 @@ impl Endpoint {
     ///
     /// A reliable provisional response, and a 2xx after one with a session description, may have to wait for a PRACK.
     /// The endpoint then stores the response and sends it later (RFC 3262 §3).
-    pub fn respond(&mut self, now: Instant, id: ServerId, answer: Answer) -> Option<DialogId> {
-        let Parts { mut cx, servers, .. } = self.parts(now);
+    pub fn respond(&mut self, now: Instant, id: ServerId, answer: ResponseSpec) -> Option<DialogId> {
+        let EndpointParts { mut cx, servers, .. } = self.parts(now);
         servers.respond(&mut cx, id, answer)
     }
 
@@ -378,14 +390,14 @@ impl Endpoint {
     }
 
     /// Reports whether a request already has a server transaction, i.e. is a retransmission.
-    pub fn has_begun(&mut self, party: Party, request: &Message) -> bool {
+    pub fn has_begun(&mut self, party: SipPartyId, request: &SipMessage) -> bool {
         self.servers.find(&mut self.shared, party, request.method(), request).is_some()
     }
 
     /// Returns the party that a response from `source` belongs to. Several parties may share an address; the branch
     /// identifies the one the request was sent to.
-    pub fn asked(&mut self, response: &Message, source: IpAddr) -> Option<Party> {
-        self.clients.asked(&mut self.shared, response, source)
+    pub fn responding_party(&mut self, response: &SipMessage, source: IpAddr) -> Option<SipPartyId> {
+        self.clients.find_party(&mut self.shared, response, source)
     }
 
     /// Returns the flow of an outgoing request while its transaction exists.
@@ -421,7 +433,7 @@ impl Endpoint {
     }
 
     /// Returns the dialog named by a Replaces header, if it belongs to `party`.
-    pub fn replaced_dialog(&mut self, party: Party, replaces: &Replaces) -> Option<Replaced> {
+    pub fn replaced_dialog(&mut self, party: SipPartyId, replaces: &Replaces) -> Option<ReplacedDialog> {
         self.dialogs.replaced(&mut self.shared, party, replaces)
     }
 
@@ -438,8 +450,8 @@ impl Endpoint {
     }
 
     /// Returns the numbers of live transactions and dialogs.
-    pub fn counts(&self) -> Counts {
-        Counts { servers: self.servers.len(), clients: self.clients.len(), dialogs: self.dialogs.len() }
+    pub fn counts(&self) -> EndpointCounts {
+        EndpointCounts { servers: self.servers.len(), clients: self.clients.len(), dialogs: self.dialogs.len() }
     }
 
     /// Returns for each flow whether its stream is in use by a dialog or by a request of either side without final
@@ -462,7 +474,7 @@ impl Endpoint {
         self.clients.check()?;
         self.dialogs.check(self.servers.reserved() + self.clients.reserved())?;
         let timers = self.shared.timers.len();
-        if self.counts() == Counts::default() && timers > 0 {
+        if self.counts() == EndpointCounts::default() && timers > 0 {
             return Err(format!("timers: {timers} keys for 0 entries"));
         }
         Ok(())

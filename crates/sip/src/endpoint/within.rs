@@ -3,20 +3,20 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Parts};
-use crate::client::{HangUp, Within};
-use crate::dialog::{Acked, DeferredBye, Dialog, OpenChange};
-use crate::event::{Answer, Body, ClientId, DialogId, DropReason, Event, Extra};
-use crate::message::Message;
+use super::{EndpointParts, SipEndpoint};
+use crate::client::{HangUp, InDialogRequest};
+use crate::dialog::{AckClass, DeferredBye, Dialog, OpenChange};
+use crate::event::{ClientId, DialogId, DropReason, EndpointEvent, ExtraHeader, MessageBody, ResponseSpec};
+use crate::message::SipMessage;
 use crate::method::Method;
-use crate::sanity::Refusal;
-use crate::shared::Arrival;
-use crate::transaction::key::{self, Key};
+use crate::sanity::RequestRejection;
+use crate::shared::MessageOrigin;
+use crate::transaction::key::{self, IndexKey};
 
 /// Upper bound of the Retry-After in a 500 to a session change, in seconds (RFC 3261 §14.2, RFC 3311 §5.2).
 const RETRY_SECONDS: u32 = 10;
 
-impl Endpoint {
+impl SipEndpoint {
     /// Sends an in-dialog request: a BYE (which ends the dialog), a re-INVITE, an UPDATE (RFC 3311; allowed in an
     /// early dialog; an offer in `body` changes the session, without one the dialog is refreshed) or another method.
     /// Returns `None` if the dialog is gone, a session change by either side is still open (RFC 3261 §14.1), or only
@@ -29,8 +29,8 @@ impl Endpoint {
         now: Instant,
         dialog: DialogId,
         method: Method,
-        headers: Vec<Extra>,
-        body: Option<Body>,
+        headers: Vec<ExtraHeader>,
+        body: Option<MessageBody>,
     ) -> Option<ClientId> {
         match method {
             Method::Ack | Method::Cancel | Method::Other => None,
@@ -52,17 +52,23 @@ impl Endpoint {
             | Method::Notify
             | Method::Message
             | Method::Publish => {
-                let Parts { mut cx, clients, .. } = self.parts(now);
-                let within = Within { dialog, method, headers: &headers, body: body.as_ref(), silent: false };
+                let EndpointParts { mut cx, clients, .. } = self.parts(now);
+                let within = InDialogRequest { dialog, method, headers: &headers, body: body.as_ref(), silent: false };
                 clients.request(&mut cx, &within)
             }
         }
     }
 
     /// Sends BYE, deferred until the remote party has acknowledged our 2xx.
-    fn bye(&mut self, now: Instant, dialog: DialogId, headers: Vec<Extra>, body: Option<Body>) -> ClientId {
+    fn bye(
+        &mut self,
+        now: Instant,
+        dialog: DialogId,
+        headers: Vec<ExtraHeader>,
+        body: Option<MessageBody>,
+    ) -> ClientId {
         let id = ClientId(self.shared.fresh_id());
-        let Parts { mut cx, clients, .. } = self.parts(now);
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, None);
         let bye = DeferredBye { id, headers, body };
         let bye = match cx.dialogs.get_mut(dialog) {
@@ -77,8 +83,9 @@ impl Endpoint {
 
     /// Sends BYE and removes the dialog with its open transactions.
     fn send_bye(&mut self, now: Instant, dialog: DialogId, bye: &DeferredBye, silent: bool) {
-        let Parts { mut cx, clients, .. } = self.parts(now);
-        let within = Within { dialog, method: Method::Bye, headers: &bye.headers, body: bye.body.as_ref(), silent };
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
+        let within =
+            InDialogRequest { dialog, method: Method::Bye, headers: &bye.headers, body: bye.body.as_ref(), silent };
         clients.send_within(&mut cx, bye.id, &within);
         let is_confirmed = cx.dialogs.get(dialog).is_some_and(Dialog::is_confirmed);
         self.end_dialog(now, dialog);
@@ -90,7 +97,7 @@ impl Endpoint {
 
     /// Acknowledges and ends a dialog that the layer above does not use. Returns the BYE.
     pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) -> Option<ClientId> {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, None);
         if !clients.is_initial(invite) || !cx.dialogs.contains(dialog) {
             return None;
@@ -101,8 +108,8 @@ impl Endpoint {
     }
 
     /// Handles a response, and hangs up on a dialog created by an unwanted 2xx.
-    pub(super) fn on_response(&mut self, now: Instant, arrival: Arrival, response: Message) {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+    pub(super) fn on_response(&mut self, now: Instant, arrival: MessageOrigin, response: SipMessage) {
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         let Some(HangUp { invite, dialog, is_caused }) = clients.on_response(&mut cx, arrival, response) else {
             return;
         };
@@ -112,20 +119,26 @@ impl Endpoint {
     }
 
     /// Handles a request with a To tag: finds its dialog, or responds with 481.
-    pub(super) fn on_request_within(&mut self, now: Instant, arrival: Arrival, key: Key, request: Message) {
+    pub(super) fn on_request_within(
+        &mut self,
+        now: Instant,
+        arrival: MessageOrigin,
+        key: IndexKey,
+        request: SipMessage,
+    ) {
         let method = request.method();
         let Some(id) = self.dialogs.find(&mut self.shared, arrival.party, &request) else {
             // A BYE that crosses ours (RFC 3261 §15.1.2) gets 200: the dialog has ended as requested.
             let bye = || self.dialogs.bye_of_ended(&self.shared, arrival.party);
             let crosses = method == Method::Bye && bye().is_some_and(|bye| self.clients.contains(bye));
-            let refusal = Refusal::plain(if crosses { 200 } else { 481 });
+            let refusal = RequestRejection::with_code(if crosses { 200 } else { 481 });
             return self.shared.refuse(&arrival, &request, refusal);
         };
         let number = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
         if let Some(refusal) = self.refusal_within(id, method, number, request.sdp().is_some()) {
             return self.shared.refuse(&arrival, &request, refusal);
         }
-        let Parts { mut cx, servers, .. } = self.parts(now);
+        let EndpointParts { mut cx, servers, .. } = self.parts(now);
         servers.make_room(&mut cx, arrival.party);
         let full = servers.is_full(arrival.party);
         if full && method != Method::Bye {
@@ -140,22 +153,29 @@ impl Endpoint {
         let (flow, party) = (arrival.flow, arrival.party);
         if method == Method::Bye {
             if full {
-                cx.shared.refuse(&arrival, &request, Refusal::plain(200));
+                cx.shared.refuse(&arrival, &request, RequestRejection::with_code(200));
             } else {
-                let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));
-                servers.respond(&mut cx, server, Answer { code: 200, ..Answer::default() });
+                let server = servers.insert_request(&mut cx, arrival, key, request.clone(), Some(id));
+                servers.respond(&mut cx, server, ResponseSpec { code: 200, ..ResponseSpec::default() });
             }
             if let Some(invite) =
                 self.dialogs.get(id).filter(|dialog| !dialog.is_confirmed()).and_then(Dialog::invite_out)
             {
-                let Parts { mut cx, clients, .. } = self.parts(now);
+                let EndpointParts { mut cx, clients, .. } = self.parts(now);
                 let is_last = clients.forget_fork(&mut cx, invite, id);
-                return self.shared.tell(Event::EarlyBye { invite, is_last });
+                return self.shared.queue_event(EndpointEvent::EarlyBye { invite, is_last });
             }
             self.end_dialog(now, id);
-            return self.shared.tell(Event::Request { id: None, dialog: Some(id), flow, party, method, request });
+            return self.shared.queue_event(EndpointEvent::Request {
+                id: None,
+                dialog: Some(id),
+                flow,
+                party,
+                method,
+                request,
+            });
         }
-        let server = servers.begin(&mut cx, arrival, key, request.clone(), Some(id));
+        let server = servers.insert_request(&mut cx, arrival, key, request.clone(), Some(id));
         if method == Method::Invite {
             if let Some(dialog) = cx.dialogs.get_mut(id) {
                 dialog.begin_invite_in(server);
@@ -167,28 +187,35 @@ impl Endpoint {
         {
             dialog.begin_update_in(server);
         }
-        cx.shared.tell(Event::Request { id: Some(server), dialog: Some(id), flow, party, method, request });
+        cx.shared.queue_event(EndpointEvent::Request {
+            id: Some(server),
+            dialog: Some(id),
+            flow,
+            party,
+            method,
+            request,
+        });
     }
 
-    fn refusal_within(&mut self, id: DialogId, method: Method, number: u32, offers: bool) -> Option<Refusal> {
+    fn refusal_within(&mut self, id: DialogId, method: Method, number: u32, offers: bool) -> Option<RequestRejection> {
         let dialog = self.dialogs.get(id)?;
         if dialog.has_deferred_bye() && method != Method::Bye {
-            return Some(Refusal::plain(481));
+            return Some(RequestRejection::with_code(481));
         }
         if dialog.is_out_of_order(method, number) {
-            return Some(Refusal::plain(500));
+            return Some(RequestRejection::with_code(500));
         }
         match dialog.obstacle(method, offers)? {
             OpenChange::Theirs => {
                 let seconds = self.shared.tokens.below(RETRY_SECONDS + 1);
-                Some(Refusal::with(500, "Retry-After", seconds.to_string()))
+                Some(RequestRejection::with_header(500, "Retry-After", seconds.to_string()))
             }
-            OpenChange::Ours => Some(Refusal::plain(491)),
+            OpenChange::Ours => Some(RequestRejection::with_code(491)),
         }
     }
 
     /// Handles an ACK that matches no transaction: for our 2xx, or for a stateless rejection.
-    pub(super) fn on_ack_within(&mut self, now: Instant, arrival: Arrival, ack: Message) {
+    pub(super) fn on_ack_within(&mut self, now: Instant, arrival: MessageOrigin, ack: SipMessage) {
         let number = ack.cseq().map(|cseq| cseq.number);
         let Some(id) = self.dialogs.find(&mut self.shared, arrival.party, &ack) else {
             if key::to_tag(&ack) != self.shared.stateless_tag(&ack).as_bytes() {
@@ -198,16 +225,16 @@ impl Endpoint {
         };
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         match dialog.take_ack(number) {
-            Acked::First { timers, server, bye } => {
+            AckClass::First { timers, server, bye } => {
                 timers.into_iter().for_each(|timer| self.shared.timers.cancel(timer));
                 self.servers.forget_success(server);
                 match bye {
                     Some(bye) => self.send_bye(now, id, &bye, false),
-                    None => self.shared.tell(Event::Ack { dialog: id, request: ack }),
+                    None => self.shared.queue_event(EndpointEvent::Ack { dialog: id, request: ack }),
                 }
             }
-            Acked::Again => {}
-            Acked::Stray => self.shared.drop_message(DropReason::StrayAck),
+            AckClass::Again => {}
+            AckClass::Stray => self.shared.drop_message(DropReason::StrayAck),
         }
     }
 
@@ -220,20 +247,20 @@ impl Endpoint {
         }
         match bye {
             Some(bye) => self.send_bye(now, id, &bye, false),
-            None => self.shared.tell(Event::AckMissing { dialog: id }),
+            None => self.shared.queue_event(EndpointEvent::AckMissing { dialog: id }),
         }
     }
 
     /// Ends a dialog after a BYE by either side, together with all transactions open in it.
     fn end_dialog(&mut self, now: Instant, id: DialogId) {
-        let Parts { mut cx, clients, .. } = self.parts(now);
+        let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, id, None);
         let Some(leftover) = cx.dialogs.get_mut(id).map(Dialog::take_leftover) else { return };
         if let Some(bye) = leftover.bye {
             // The layer above awaits a response to its deferred BYE, which crossed the remote party's.
             self.send_bye(now, id, &bye, false);
         }
-        let Parts { mut cx, clients, servers } = self.parts(now);
+        let EndpointParts { mut cx, clients, servers } = self.parts(now);
         for server in leftover.theirs {
             servers.terminate(&mut cx, server);
         }

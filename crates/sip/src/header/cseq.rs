@@ -1,7 +1,7 @@
 //! CSeq header (RFC 3261 §20.16).
 
 use crate::method::Method;
-use crate::scan::{Scan, number};
+use crate::scan::{ByteScanner, number};
 
 /// Value of a CSeq header (RFC 3261 §20.16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl CSeq {
 
     /// Returns the number and the method token as received, which distinguishes unknown methods.
     pub(crate) fn split(value: &[u8]) -> Option<(u32, &[u8])> {
-        let mut scan = Scan::new(value);
+        let mut scan = ByteScanner::new(value);
         let number = number(scan.take_while(|byte| byte.is_ascii_digit()))?;
         let number = u32::try_from(number).ok().filter(|&number| number < 1 << 31)?;
         let before = scan.at();

@@ -1,7 +1,7 @@
 //! Address headers: From, To, Contact, Route, P-Asserted-Identity (RFC 3261 §20.10).
 
 use crate::header::params;
-use crate::scan::{Scan, is_lws, part, split, tail, trim};
+use crate::scan::{ByteScanner, is_lws, part, split, tail, trim};
 use crate::uri::Uri;
 
 /// Address with optional display name and parameters: From, To, Contact, Route (RFC 3261 §20.10).
@@ -21,7 +21,7 @@ impl<'a> NameAddr<'a> {
     /// Parses one address. Returns `None` if it is malformed.
     pub fn parse(value: &'a [u8]) -> Option<NameAddr<'a>> {
         let raw = trim(value);
-        let mut scan = Scan::new(raw);
+        let mut scan = ByteScanner::new(raw);
         let display = if scan.peek() == Some(b'"') {
             let quoted = scan.quoted()?;
             scan.skip_lws();
@@ -29,7 +29,7 @@ impl<'a> NameAddr<'a> {
         } else {
             // Without `<` there is no display name, only an addr-spec.
             match memchr::memchr3(b'<', b'"', b';', raw) {
-                Some(at) if raw.get(at) == Some(&b'<') => trim(scan.take(at)),
+                Some(at) if raw.get(at) == Some(&b'<') => trim(scan.consume_bytes(at)),
                 _ => return Self::parse_spec(raw),
             }
         };
@@ -37,11 +37,11 @@ impl<'a> NameAddr<'a> {
         if !display.starts_with(b"\"") && display.iter().any(|&byte| matches!(byte, b',' | b'>') || is_control(byte)) {
             return None;
         }
-        if !scan.eat(b'<') {
+        if !scan.consume_byte(b'<') {
             return None;
         }
-        let uri = scan.take(memchr::memchr2(b'<', b'>', scan.rest()).unwrap_or(usize::MAX));
-        if !scan.eat(b'>') || uri.is_empty() {
+        let uri = scan.consume_bytes(memchr::memchr2(b'<', b'>', scan.rest()).unwrap_or(usize::MAX));
+        if !scan.consume_byte(b'>') || uri.is_empty() {
             return None;
         }
         let params = trim(scan.rest());

@@ -1,6 +1,6 @@
 //! Parameters after a header value: `;name=value;flag` (RFC 3261 §7.3.1, generic-param).
 
-use crate::scan::{Class, Scan, split, split_once, trim};
+use crate::scan::{ByteClass, ByteScanner, split, split_once, trim};
 
 /// Returns a parameter by case-insensitive name, including quotes; a parameter without value is `Some(b"")`.
 pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -12,21 +12,21 @@ pub(crate) fn find<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Returns whether `params` is a possibly empty sequence of well-formed `;name[=value]`.
 pub(crate) fn are_sound(params: &[u8]) -> bool {
-    let mut rest = Params::new(params);
+    let mut rest = HeaderParams::new(params);
     while rest.next().is_some() {}
     rest.are_sound()
 }
 
 /// Iterator over `;name[=value]` that stops at the first malformed parameter.
-pub(crate) struct Params<'a> {
-    scan: Scan<'a>,
+pub(crate) struct HeaderParams<'a> {
+    scan: ByteScanner<'a>,
 }
 
-impl<'a> Params<'a> {
-    pub(crate) fn new(params: &'a [u8]) -> Params<'a> {
-        let mut scan = Scan::new(params);
+impl<'a> HeaderParams<'a> {
+    pub(crate) fn new(params: &'a [u8]) -> HeaderParams<'a> {
+        let mut scan = ByteScanner::new(params);
         scan.skip_lws();
-        Params { scan }
+        HeaderParams { scan }
     }
 
     /// Returns whether the input was well-formed and has been read completely.
@@ -35,20 +35,20 @@ impl<'a> Params<'a> {
     }
 }
 
-impl<'a> Iterator for Params<'a> {
+impl<'a> Iterator for HeaderParams<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     /// Returns name and value of the next parameter; the value keeps its quotes and is empty if absent.
     fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
         let mut scan = self.scan;
-        if !scan.eat(b';') {
+        if !scan.consume_byte(b';') {
             return None;
         }
         scan.skip_lws();
         let name = scan.token()?;
         scan.skip_lws();
         let mut value = b"".as_slice();
-        if scan.eat(b'=') {
+        if scan.consume_byte(b'=') {
             scan.skip_lws();
             // Quoted string, token or host; opaque values seen in practice (`=` padding) are accepted too.
             value = match scan.peek() {
@@ -66,7 +66,7 @@ impl<'a> Iterator for Params<'a> {
 }
 
 fn is_value(byte: u8) -> bool {
-    static VALUE: Class = Class::all_but_controls_and(b" ;,\"<>");
+    static VALUE: ByteClass = ByteClass::all_but_controls_and(b" ;,\"<>");
     VALUE.has(byte)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::header::CSeq;
 use crate::method::Method;
-use crate::scan::{Scan, number};
+use crate::scan::{ByteScanner, number};
 
 /// Parses the RSeq of a reliable provisional response, 1 to 2³²−1.
 pub(crate) fn rseq(value: &[u8]) -> Option<u32> {
@@ -21,7 +21,7 @@ pub struct RAck {
 impl RAck {
     /// Parses a value. Returns `None` if it is malformed.
     pub fn parse(value: &[u8]) -> Option<RAck> {
-        let mut scan = Scan::new(value);
+        let mut scan = ByteScanner::new(value);
         let rseq = rseq(scan.take_while(|byte| byte.is_ascii_digit()))?;
         let before = scan.at();
         scan.skip_lws();

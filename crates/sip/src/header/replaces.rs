@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::params;
-use crate::scan::{Scan, is_whole_token, split, trim};
+use crate::scan::{ByteScanner, is_whole_token, split, trim};
 use crate::uri::unescape;
 
 /// Maximum length of a value. It is copied into a URI of a REFER, which has to fit into a UDP datagram.
@@ -30,7 +30,7 @@ impl Replaces {
         if value.len() > MAX_BYTES {
             return None;
         }
-        let mut scan = Scan::new(value);
+        let mut scan = ByteScanner::new(value);
         let call_id = scan.take_while(is_of_call_id);
         scan.skip_lws();
         let params = scan.rest();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::params;
-use crate::scan::{Scan, number, trim};
+use crate::scan::{ByteScanner, number, trim};
 
 /// Side that refreshes the session, relative to the request with the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(crate) fn min_se(value: &[u8]) -> Option<u32> {
 
 /// Parses a number of seconds and returns it with the parameters that follow.
 fn delta(value: &[u8]) -> Option<(u32, &[u8])> {
-    let mut scan = Scan::new(trim(value));
+    let mut scan = ByteScanner::new(trim(value));
     let digits = scan.take_while(|byte| byte.is_ascii_digit());
     if digits.is_empty() {
         return None;

@@ -2,8 +2,8 @@
 //! it.
 
 use crate::Transport;
-use crate::header::params::{self, Params};
-use crate::scan::{Scan, number, split, trim};
+use crate::header::params::{self, HeaderParams};
+use crate::scan::{ByteScanner, number, split, trim};
 use crate::uri::{HostPort, is_host, is_ipv6};
 
 /// Topmost Via entry (RFC 3261 §20.42, RFC 3581).
@@ -30,13 +30,13 @@ impl<'a> Via<'a> {
     /// Parses the first entry of a field value. Returns `None` if sent-by has no readable host.
     pub fn parse(value: &'a [u8]) -> Option<Via<'a>> {
         let raw = split(value, b',').next()?;
-        let mut scan = Scan::new(raw);
+        let mut scan = ByteScanner::new(raw);
         let (mut sound, transport) = sent_protocol(&mut scan)?;
         let sent_by = sent_by(&mut scan, &mut sound)?;
         scan.skip_lws();
         let behind = scan.rest();
         let mut via = Via { transport, sent_by, branch: None, rport: None, received: None, raw, sound };
-        let mut params = Params::new(behind);
+        let mut params = HeaderParams::new(behind);
         for (name, value) in params.by_ref() {
             via.take(name, value);
         }
@@ -50,10 +50,10 @@ impl<'a> Via<'a> {
     /// Reads the parameters of a malformed entry one by one.
     fn take_unsound(&mut self, behind: &'a [u8]) {
         for entry in split(behind, b';') {
-            let mut entry = Scan::new(entry);
+            let mut entry = ByteScanner::new(entry);
             let name = entry.token().unwrap_or_default();
             entry.skip_lws();
-            let value = if entry.eat(b'=') { trim(entry.rest()) } else { b"" };
+            let value = if entry.consume_byte(b'=') { trim(entry.rest()) } else { b"" };
             self.take(name, value);
         }
     }
@@ -78,12 +78,12 @@ impl<'a> Via<'a> {
 }
 
 /// Parses `SIP/2.0/UDP` with optional white space. Returns whether the protocol is SIP/2.0, and the transport.
-fn sent_protocol(scan: &mut Scan<'_>) -> Option<(bool, Option<Transport>)> {
+fn sent_protocol(scan: &mut ByteScanner<'_>) -> Option<(bool, Option<Transport>)> {
     let mut words = [b"".as_slice(); 3];
     for (position, word) in words.iter_mut().enumerate() {
         scan.skip_lws();
         if position > 0 {
-            if !scan.eat(b'/') {
+            if !scan.consume_byte(b'/') {
                 return None;
             }
             scan.skip_lws();
@@ -98,11 +98,11 @@ fn sent_protocol(scan: &mut Scan<'_>) -> Option<(bool, Option<Transport>)> {
 }
 
 /// Parses `host [: port]` with optional white space.
-fn sent_by<'a>(scan: &mut Scan<'a>, sound: &mut bool) -> Option<HostPort<'a>> {
+fn sent_by<'a>(scan: &mut ByteScanner<'a>, sound: &mut bool) -> Option<HostPort<'a>> {
     scan.skip_lws();
-    let host = if scan.eat(b'[') {
+    let host = if scan.consume_byte(b'[') {
         let host = std::str::from_utf8(scan.take_while(|byte| byte != b']')).ok()?;
-        *sound &= scan.eat(b']') && is_ipv6(host);
+        *sound &= scan.consume_byte(b']') && is_ipv6(host);
         host
     } else {
         let host =
@@ -116,7 +116,7 @@ fn sent_by<'a>(scan: &mut Scan<'a>, sound: &mut bool) -> Option<HostPort<'a>> {
     }
     scan.skip_lws();
     let mut port = None;
-    if scan.eat(b':') {
+    if scan.consume_byte(b':') {
         scan.skip_lws();
         let digits = scan.take_while(|byte| !matches!(byte, b';' | b' ' | b'\t' | b'\r' | b'\n'));
         port = number(digits).and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0);

@@ -1,15 +1,15 @@
 //! Registration lifetimes in a registrar's response (RFC 3261 §10.2.4), and header values in seconds.
 
-use super::Message;
-use crate::flow::Local;
+use super::SipMessage;
+use crate::flow::LocalAddress;
 use crate::header::{HeaderName, NameAddr};
 use crate::scan::{number, split};
 
-impl Message {
+impl SipMessage {
     /// Returns the lifetime of our binding granted by a registrar, in seconds: from the Contact that matches ours, or
     /// else one with our user (some registrars list the address they saw), or else from Expires (RFC 3261 §10.2.4,
     /// §10.3 step 8). `name` is the host name in our Contact if that replaces the address.
-    pub fn granted_seconds(&self, user: &str, name: Option<&str>, local: Local) -> Option<u32> {
+    pub fn granted_seconds(&self, user: &str, name: Option<&str>, local: LocalAddress) -> Option<u32> {
         let seconds = |value: &[u8]| number(value).and_then(|n| u32::try_from(n).ok());
         let contacts = self.addresses(HeaderName::Contact);
         let of_user = || contacts.iter().filter(|contact| contact.parsed_uri().is_some_and(|uri| uri.user == user));
@@ -39,14 +39,14 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn answer(lines: &str) -> Message {
+    fn answer(lines: &str) -> SipMessage {
         let text = format!("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{lines}Content-Length: 0\r\n\r\n");
-        Message::parse(Bytes::from(text)).unwrap()
+        SipMessage::parse(Bytes::from(text)).unwrap()
     }
 
     #[test]
     fn rfc3261_10_2_4_what_a_registrar_grants() {
-        let local = Local { ip: [192, 0, 2, 1].into(), port: 5080 };
+        let local = LocalAddress { ip: [192, 0, 2, 1].into(), port: 5080 };
         for (lines, granted) in [
             (
                 "Contact: <sip:acme@192.0.2.9>;expires=9, <sip:acme@192.0.2.1:5080>;expires=60\r\nExpires: 3600\r\n",

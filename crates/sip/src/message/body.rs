@@ -1,14 +1,14 @@
 //! Message bodies as far as SIP has to examine them: multipart parts, and the selection of the session description
 //! (RFC 5621, RFC 2046).
 
-use super::head::{Lines, split_line};
+use super::head::{HeadLines, split_line};
 use crate::header::{HeaderName, params};
 use crate::limits;
 use crate::scan::{part, split_once, tail, trim};
 
 /// Part of a multipart body, or the whole of any other body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part<'a> {
+pub struct BodyPart<'a> {
     /// Content-Type with its parameters.
     pub content_type: &'a [u8],
     /// Content-ID as written, with its brackets.
@@ -19,7 +19,7 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
 }
 
-impl Part<'_> {
+impl BodyPart<'_> {
     /// Returns whether the part has a media type such as `application/sdp`.
     pub fn is(&self, media_type: &str) -> bool {
         media(self.content_type).eq_ignore_ascii_case(media_type.as_bytes())
@@ -29,7 +29,7 @@ impl Part<'_> {
 /// Returns the session description in a body of the given Content-Type.
 pub(crate) fn find_sdp<'a>(content_type: &'a [u8], body: &'a [u8]) -> Option<&'a [u8]> {
     let mut found = None;
-    each_part(content_type, body, &mut |part: Part<'a>| {
+    each_part(content_type, body, &mut |part: BodyPart<'a>| {
         let is_sdp = part.is("application/sdp") && !part.bytes.is_empty();
         found = is_sdp.then_some(part.bytes);
         is_sdp
@@ -38,13 +38,13 @@ pub(crate) fn find_sdp<'a>(content_type: &'a [u8], body: &'a [u8]) -> Option<&'a
 }
 
 /// Passes the parts of a body, nested ones included, to `take` in order, until `take` returns `true`.
-pub(crate) fn each_part<'a>(content_type: &'a [u8], body: &'a [u8], take: &mut dyn FnMut(Part<'a>) -> bool) {
-    let whole = Part { content_type, content_id: None, disposition: None, bytes: body };
+pub(crate) fn each_part<'a>(content_type: &'a [u8], body: &'a [u8], take: &mut dyn FnMut(BodyPart<'a>) -> bool) {
+    let whole = BodyPart { content_type, content_id: None, disposition: None, bytes: body };
     walk(whole, limits::BODY_DEPTH, take);
 }
 
 /// Passes the parts of `whole` to `take`. Returns whether `take` accepted one.
-fn walk<'a>(whole: Part<'a>, depth: usize, take: &mut dyn FnMut(Part<'a>) -> bool) -> bool {
+fn walk<'a>(whole: BodyPart<'a>, depth: usize, take: &mut dyn FnMut(BodyPart<'a>) -> bool) -> bool {
     let (main, _) = split_once(media(whole.content_type), b'/').unwrap_or_default();
     if !trim(main).eq_ignore_ascii_case(b"multipart") {
         return take(whole);
@@ -64,8 +64,8 @@ fn media(content_type: &[u8]) -> &[u8] {
 }
 
 /// Parses the headers and content of a part. Returns `None` if it has no Content-Type (RFC 2046 §5.1: plain text).
-fn read_part(bytes: &[u8]) -> Option<Part<'_>> {
-    let mut lines = Lines::new(bytes, 0);
+fn read_part(bytes: &[u8]) -> Option<BodyPart<'_>> {
+    let mut lines = HeadLines::new(bytes, 0);
     let (mut kind, mut content_id, mut disposition) = (None, None, None);
     while let Some(line) = lines.header() {
         let Some(split) = split_line(line.bytes) else { continue };
@@ -80,7 +80,7 @@ fn read_part(bytes: &[u8]) -> Option<Part<'_>> {
             }
         }
     }
-    Some(Part { content_type: kind?, content_id, disposition, bytes: tail(bytes, lines.at()) })
+    Some(BodyPart { content_type: kind?, content_id, disposition, bytes: tail(bytes, lines.at()) })
 }
 
 /// Iterates over the content between delimiter lines; the line end before a delimiter belongs to the delimiter (RFC
@@ -148,7 +148,7 @@ mod tests {
             seen.push(part);
             false
         });
-        let second = Part {
+        let second = BodyPart {
             content_type: b"application/pidf+xml; charset=utf-8",
             content_id: Some(b"<a@b>"),
             disposition: Some(b"render;handling=optional"),

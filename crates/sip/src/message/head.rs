@@ -8,69 +8,69 @@ use crate::scan::{is_lws, is_whole_token, part, tail, trim};
 
 /// Set of form errors in a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Flaws(u8);
+pub(crate) struct HeadFlaws(u8);
 
-impl Flaws {
+impl HeadFlaws {
     /// NUL outside a quoted pair.
-    pub(crate) const NUL: Flaws = Flaws(1);
+    pub(crate) const NUL: HeadFlaws = HeadFlaws(1);
     /// Lone CR or LF as line end.
-    pub(crate) const LINE_END: Flaws = Flaws(1 << 1);
+    pub(crate) const LINE_END: HeadFlaws = HeadFlaws(1 << 1);
     /// A line that is not `name: value`.
-    pub(crate) const LINE: Flaws = Flaws(1 << 2);
+    pub(crate) const LINE: HeadFlaws = HeadFlaws(1 << 2);
     /// Data ends inside a line of the head.
-    pub(crate) const CUT: Flaws = Flaws(1 << 3);
+    pub(crate) const CUT: HeadFlaws = HeadFlaws(1 << 3);
     /// More header fields than [`crate::limits::HEADERS`].
-    pub(crate) const TOO_MANY: Flaws = Flaws(1 << 4);
+    pub(crate) const TOO_MANY: HeadFlaws = HeadFlaws(1 << 4);
     /// Extra white space in the start line.
-    pub(crate) const START_SPACE: Flaws = Flaws(1 << 5);
+    pub(crate) const START_SPACE: HeadFlaws = HeadFlaws(1 << 5);
     /// Data ends after a complete line, without the final empty line.
-    pub(crate) const NO_EMPTY_LINE: Flaws = Flaws(1 << 6);
+    pub(crate) const NO_EMPTY_LINE: HeadFlaws = HeadFlaws(1 << 6);
 
-    pub(crate) const fn has(self, flaw: Flaws) -> bool {
+    pub(crate) const fn has(self, flaw: HeadFlaws) -> bool {
         self.0 & flaw.0 != 0
     }
 
-    pub(crate) fn add(&mut self, flaw: Flaws) {
+    pub(crate) fn add(&mut self, flaw: HeadFlaws) {
         *self = *self | flaw;
     }
 }
 
-impl BitOr for Flaws {
-    type Output = Flaws;
-    fn bitor(self, other: Flaws) -> Flaws {
-        Flaws(self.0 | other.0)
+impl BitOr for HeadFlaws {
+    type Output = HeadFlaws;
+    fn bitor(self, other: HeadFlaws) -> HeadFlaws {
+        HeadFlaws(self.0 | other.0)
     }
 }
 
 /// Iterator over the lines of a head. After the empty line, [`Self::at`] is the start of the body.
 #[derive(Debug)]
-pub(crate) struct Lines<'a> {
+pub(crate) struct HeadLines<'a> {
     bytes: &'a [u8],
     at: usize,
-    flaws: Flaws,
+    flaws: HeadFlaws,
 }
 
 /// Line with its folds, without its line end.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Line<'a> {
+pub(crate) struct FoldedLine<'a> {
     /// Offset of the line from the start of the message, in bytes.
     pub(crate) at: usize,
     pub(crate) bytes: &'a [u8],
 }
 
-impl<'a> Lines<'a> {
+impl<'a> HeadLines<'a> {
     /// Creates an iterator over a head that begins at `at`.
-    pub(crate) const fn new(bytes: &'a [u8], at: usize) -> Lines<'a> {
-        Lines { bytes, at, flaws: Flaws(0) }
+    pub(crate) const fn new(bytes: &'a [u8], at: usize) -> HeadLines<'a> {
+        HeadLines { bytes, at, flaws: HeadFlaws(0) }
     }
 
     /// Returns the start line, which cannot be folded.
-    pub(crate) fn start(&mut self) -> Option<Line<'a>> {
+    pub(crate) fn start(&mut self) -> Option<FoldedLine<'a>> {
         self.next_line(false)
     }
 
     /// Returns the next header line, or `None` at the empty line.
-    pub(crate) fn header(&mut self) -> Option<Line<'a>> {
+    pub(crate) fn header(&mut self) -> Option<FoldedLine<'a>> {
         self.next_line(true)
     }
 
@@ -78,11 +78,11 @@ impl<'a> Lines<'a> {
         self.at
     }
 
-    pub(crate) const fn flaws(&self) -> Flaws {
+    pub(crate) const fn flaws(&self) -> HeadFlaws {
         self.flaws
     }
 
-    fn next_line(&mut self, folds: bool) -> Option<Line<'a>> {
+    fn next_line(&mut self, folds: bool) -> Option<FoldedLine<'a>> {
         let from = self.at;
         let mut search = from;
         loop {
@@ -98,17 +98,17 @@ impl<'a> Lines<'a> {
                     hit
                 }
                 (Some(b'\n'), _) => {
-                    self.flaws.add(Flaws::LINE_END);
+                    self.flaws.add(HeadFlaws::LINE_END);
                     hit
                 }
                 (Some(b'\r'), _) => {
-                    self.flaws.add(Flaws::LINE_END);
+                    self.flaws.add(HeadFlaws::LINE_END);
                     continue;
                 }
                 _ => {
                     // RFC 3261 §25.1: a quoted pair may contain any octet except CR and LF.
                     if hit == from || self.bytes.get(hit - 1) != Some(&b'\\') {
-                        self.flaws.add(Flaws::NUL);
+                        self.flaws.add(HeadFlaws::NUL);
                     }
                     continue;
                 }
@@ -121,19 +121,19 @@ impl<'a> Lines<'a> {
                 continue;
             }
             self.at = search;
-            return Some(Line { at: from, bytes: part(self.bytes, from, end) });
+            return Some(FoldedLine { at: from, bytes: part(self.bytes, from, end) });
         }
     }
 
     /// Ends the head at the end of the data, either after a complete line or with an incomplete last line.
-    fn cut(&mut self, from: usize) -> Option<Line<'a>> {
+    fn cut(&mut self, from: usize) -> Option<FoldedLine<'a>> {
         self.at = self.bytes.len();
         if from < self.at {
-            self.flaws.add(Flaws::CUT);
-            return Some(Line { at: from, bytes: tail(self.bytes, from) });
+            self.flaws.add(HeadFlaws::CUT);
+            return Some(FoldedLine { at: from, bytes: tail(self.bytes, from) });
         }
-        if !self.flaws.has(Flaws::CUT) {
-            self.flaws.add(Flaws::NO_EMPTY_LINE);
+        if !self.flaws.has(HeadFlaws::CUT) {
+            self.flaws.add(HeadFlaws::NO_EMPTY_LINE);
         }
         None
     }
@@ -141,7 +141,7 @@ impl<'a> Lines<'a> {
 
 /// Header line split into name and value, with offsets from the start of the line.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Split {
+pub(crate) struct SplitHeader {
     pub(crate) name: HeaderName,
     pub(crate) name_end: usize,
     pub(crate) value_at: usize,
@@ -152,7 +152,7 @@ pub(crate) struct Split {
 
 /// Splits a header line; white space before the colon is not part of the name (RFC 3261 §7.3.1: HCOLON). Returns
 /// `None` if there is no colon or name, or if the line begins with white space.
-pub(crate) fn split_line(line: &[u8]) -> Option<Split> {
+pub(crate) fn split_line(line: &[u8]) -> Option<SplitHeader> {
     let colon = memchr::memchr(b':', line)?;
     let mut name = part(line, 0, colon);
     while let [inner @ .., b' ' | b'\t'] = name {
@@ -165,7 +165,7 @@ pub(crate) fn split_line(line: &[u8]) -> Option<Split> {
     let lead = value.iter().position(|&byte| !is_lws(byte)).unwrap_or(0);
     let value_at = colon + 1 + lead;
     let known = HeaderName::from_bytes(name);
-    Some(Split {
+    Some(SplitHeader {
         name: known,
         name_end: name.len(),
         value_at,

@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use body::Part;
-pub use defect::Defect;
+pub use body::BodyPart;
+pub use defect::MessageDefect;
 
 use crate::header::{CSeq, HeaderName, NameAddr, SessionExpires, Via, min_se};
 use crate::limits;
 use crate::method::Method;
-use crate::scan::{Scan, is_lws, is_whole_token, number, part, split, split_once, tail, trim};
+use crate::scan::{ByteScanner, is_lws, is_whole_token, number, part, split, split_once, tail, trim};
 use crate::uri::Uri;
-use head::{Flaws, Lines, split_line};
+use head::{HeadFlaws, HeadLines, split_line};
 
 /// Reason why data is not a SIP message: no SIP start line, or too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,35 +57,35 @@ pub enum StartLine<'a> {
 
 /// Range of bytes in a message. 16-bit offsets suffice for [`limits::MESSAGE_BYTES`].
 #[derive(Debug, Clone, Copy, Default)]
-struct Span {
+struct ByteSpan {
     from: u16,
     to: u16,
 }
 
-impl Span {
+impl ByteSpan {
     /// Creates a range, or returns `None` beyond the maximum message size.
-    fn new(from: usize, to: usize) -> Option<Span> {
-        Some(Span { from: u16::try_from(from).ok()?, to: u16::try_from(to).ok()? })
+    fn new(from: usize, to: usize) -> Option<ByteSpan> {
+        Some(ByteSpan { from: u16::try_from(from).ok()?, to: u16::try_from(to).ok()? })
     }
 
-    fn of(self, bytes: &[u8]) -> &[u8] {
+    fn slice_of(self, bytes: &[u8]) -> &[u8] {
         part(bytes, usize::from(self.from), usize::from(self.to))
     }
 }
 
 /// Position of one header field in the message.
 #[derive(Debug, Clone, Copy)]
-struct Field {
+struct FieldPosition {
     name: HeaderName,
-    name_at: Span,
-    value_at: Span,
+    name_at: ByteSpan,
+    value_at: ByteSpan,
 }
 
 /// Positions of the parts of the start line.
 #[derive(Debug, Clone, Copy)]
-enum Start {
-    Request { method: Method, token: Span, uri: Span, version: Span },
-    Response { code: u16, version: Span, reason: Span },
+enum StartPositions {
+    Request { method: Method, token: ByteSpan, uri: ByteSpan, version: ByteSpan },
+    Response { code: u16, version: ByteSpan, reason: ByteSpan },
 }
 
 /// Number of header fields that most messages stay below, indexed on the stack.
@@ -93,83 +93,86 @@ const USUAL_FIELDS: usize = 32;
 
 /// Received message. A clone shares the bytes and the index.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub struct SipMessage {
     bytes: Bytes,
-    fields: Arc<[Field]>,
-    start: Start,
-    flaws: Flaws,
-    body_at: Span,
+    fields: Arc<[FieldPosition]>,
+    start: StartPositions,
+    flaws: HeadFlaws,
+    body_at: ByteSpan,
 }
 
-impl Message {
+impl SipMessage {
     /// Parses and indexes one complete message: a datagram, or an item of [`Framer`](crate::Framer). The body ends at
     /// Content-Length (RFC 3261 §18.3), or with the data if that header is missing. Empty lines before the start line
     /// are skipped (RFC 3261 §7.5). An incomplete head is indexed as far as it goes, and [`Self::defect`] reports it.
     ///
     /// # Errors
     /// Fails with [`ParseError`] if there is no SIP start line, or the message exceeds [`limits::MESSAGE_BYTES`].
-    pub fn parse(bytes: Bytes) -> Result<Message, ParseError> {
+    pub fn parse(bytes: Bytes) -> Result<SipMessage, ParseError> {
         if bytes.len() > limits::MESSAGE_BYTES {
             return Err(ParseError { what: "longer than a message may be", at: limits::MESSAGE_BYTES });
         }
         let at = bytes.iter().position(|&byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
-        let mut lines = Lines::new(&bytes, at);
-        let mut flaws = Flaws::default();
+        let mut lines = HeadLines::new(&bytes, at);
+        let mut flaws = HeadFlaws::default();
         let line = lines.start().ok_or(ParseError { what: "no start line", at })?;
         let start =
             read_start(line.bytes, line.at, &mut flaws).ok_or(ParseError { what: "not a SIP start line", at })?;
-        let mut index = Index::new();
+        let mut index = FieldIndex::new();
         while let Some(line) = lines.header() {
             match split_line(line.bytes) {
                 Some(split) => {
-                    let field = Field {
+                    let field = FieldPosition {
                         name: split.name,
-                        name_at: Span::new(line.at, line.at + split.name_end).unwrap_or_default(),
-                        value_at: Span::new(line.at + split.value_at, line.at + split.value_end).unwrap_or_default(),
+                        name_at: ByteSpan::new(line.at, line.at + split.name_end).unwrap_or_default(),
+                        value_at: ByteSpan::new(line.at + split.value_at, line.at + split.value_end)
+                            .unwrap_or_default(),
                     };
                     if !split.sound {
-                        flaws.add(Flaws::LINE);
+                        flaws.add(HeadFlaws::LINE);
                     }
                     if !index.push(field) {
-                        flaws.add(Flaws::TOO_MANY);
+                        flaws.add(HeadFlaws::TOO_MANY);
                     }
                 }
-                None => flaws.add(Flaws::LINE),
+                None => flaws.add(HeadFlaws::LINE),
             }
         }
         flaws.add(lines.flaws());
         let fields = index.finish();
         let length = fields.iter().find(|field| field.name == HeaderName::ContentLength);
-        let length = length.and_then(|field| number(field.value_at.of(&bytes)));
+        let length = length.and_then(|field| number(field.value_at.slice_of(&bytes)));
         let came = bytes.len() - lines.at();
         let length = length.and_then(|length| usize::try_from(length).ok()).map_or(came, |length| length.min(came));
-        let body_at = Span::new(lines.at(), lines.at() + length).unwrap_or_default();
-        Ok(Message { fields, start, flaws, body_at, bytes })
+        let body_at = ByteSpan::new(lines.at(), lines.at() + length).unwrap_or_default();
+        Ok(SipMessage { fields, start, flaws, body_at, bytes })
     }
 
     /// Returns the start line.
     pub fn start_line(&self) -> StartLine<'_> {
         match self.start {
-            Start::Request { method, token, uri, .. } => {
-                StartLine::Request { method, token: token.of(&self.bytes), uri: uri.of(&self.bytes) }
+            StartPositions::Request { method, token, uri, .. } => {
+                StartLine::Request { method, token: token.slice_of(&self.bytes), uri: uri.slice_of(&self.bytes) }
             }
-            Start::Response { code, reason, .. } => StartLine::Response { code, reason: reason.of(&self.bytes) },
+            StartPositions::Response { code, reason, .. } => {
+                StartLine::Response { code, reason: reason.slice_of(&self.bytes) }
+            }
         }
     }
 
     /// Returns the method of a request, or of a response from its CSeq; `Other` if unknown.
     pub fn method(&self) -> Method {
         match self.start {
-            Start::Request { method, .. } => method,
-            Start::Response { .. } => self.cseq().map_or(Method::Other, |cseq| cseq.method),
+            StartPositions::Request { method, .. } => method,
+            StartPositions::Response { .. } => self.cseq().map_or(Method::Other, |cseq| cseq.method),
         }
     }
 
     /// Returns the method token of a request, or of a response from its CSeq; empty if there is none.
     pub(crate) fn method_token(&self) -> &[u8] {
         match self.start {
-            Start::Request { token, .. } => token.of(&self.bytes),
-            Start::Response { .. } => {
+            StartPositions::Request { token, .. } => token.slice_of(&self.bytes),
+            StartPositions::Response { .. } => {
                 self.header(HeaderName::CSeq).and_then(CSeq::split).map_or(b"".as_slice(), |(_, token)| token)
             }
         }
@@ -177,32 +180,34 @@ impl Message {
 
     /// Returns whether the message is a request.
     pub fn is_request(&self) -> bool {
-        matches!(self.start, Start::Request { .. })
+        matches!(self.start, StartPositions::Request { .. })
     }
 
     /// Returns the status code of a response.
     pub fn code(&self) -> Option<u16> {
         match self.start {
-            Start::Request { .. } => None,
-            Start::Response { code, .. } => Some(code),
+            StartPositions::Request { .. } => None,
+            StartPositions::Response { code, .. } => Some(code),
         }
     }
 
     /// Returns the version as received, normally `SIP/2.0`.
     pub(crate) fn version(&self) -> &[u8] {
         match self.start {
-            Start::Request { version, .. } | Start::Response { version, .. } => version.of(&self.bytes),
+            StartPositions::Request { version, .. } | StartPositions::Response { version, .. } => {
+                version.slice_of(&self.bytes)
+            }
         }
     }
 
-    pub(crate) const fn flaws(&self) -> Flaws {
+    pub(crate) const fn flaws(&self) -> HeadFlaws {
         self.flaws
     }
 
     /// Reports whether the message ends after its last header line, without the empty line of RFC 3261 §7. Impossible
     /// for a message from a stream, where the empty line ends the head.
     pub const fn lacks_empty_line(&self) -> bool {
-        self.flaws.has(Flaws::NO_EMPTY_LINE)
+        self.flaws.has(HeadFlaws::NO_EMPTY_LINE)
     }
 
     /// Returns the number of octets after the head, regardless of Content-Length.
@@ -218,8 +223,8 @@ impl Message {
     /// Parses the Request-URI.
     pub fn uri(&self) -> Option<Uri<'_>> {
         match self.start {
-            Start::Request { uri, .. } => Uri::parse(uri.of(&self.bytes)),
-            Start::Response { .. } => None,
+            StartPositions::Request { uri, .. } => Uri::parse(uri.slice_of(&self.bytes)),
+            StartPositions::Response { .. } => None,
         }
     }
 
@@ -243,7 +248,7 @@ impl Message {
 
     /// Iterates over all fields of a name, in order; a comma-separated list is one value.
     pub fn headers(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |field| field.name == name).map(|field| field.value_at.of(&self.bytes))
+        self.fields.iter().filter(move |field| field.name == name).map(|field| field.value_at.slice_of(&self.bytes))
     }
 
     /// Returns the number of fields of a name.
@@ -265,14 +270,14 @@ impl Message {
             .filter(move |field| {
                 field.name == known
                     && (known != HeaderName::Other
-                        || field.name_at.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
+                        || field.name_at.slice_of(&self.bytes).eq_ignore_ascii_case(name.as_bytes()))
             })
-            .map(|field| field.value_at.of(&self.bytes))
+            .map(|field| field.value_at.slice_of(&self.bytes))
     }
 
     /// Iterates over all fields in order, as name and value.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (field.name_at.of(&self.bytes), field.value_at.of(&self.bytes)))
+        self.fields.iter().map(|field| (field.name_at.slice_of(&self.bytes), field.value_at.slice_of(&self.bytes)))
     }
 
     /// Parses the topmost Via.
@@ -372,7 +377,7 @@ impl Message {
 
     /// Returns the body, cut at Content-Length.
     pub fn body(&self) -> &[u8] {
-        self.body_at.of(&self.bytes)
+        self.body_at.slice_of(&self.bytes)
     }
 
     /// Returns the session description: the body if its type is `application/sdp`, or the first such part of a
@@ -384,7 +389,7 @@ impl Message {
 
     /// Passes the parts of the body, nested ones included and within limits, to `take` in order, until `take` returns
     /// `true`. A body that is not `multipart/*` is passed as its only part (RFC 5621).
-    pub fn each_part<'a>(&'a self, mut take: impl FnMut(Part<'a>) -> bool) {
+    pub fn each_part<'a>(&'a self, mut take: impl FnMut(BodyPart<'a>) -> bool) {
         if let Some(content_type) = self.header(HeaderName::ContentType) {
             body::each_part(content_type, self.body(), &mut take);
         }
@@ -402,7 +407,7 @@ pub fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(value);
     }
     let mut flat = Vec::with_capacity(value.len());
-    let mut scan = Scan::new(value);
+    let mut scan = ByteScanner::new(value);
     while !scan.is_done() {
         flat.extend_from_slice(scan.take_while(|byte| !is_lws(byte)));
         let space = scan.take_while(is_lws);
@@ -416,20 +421,21 @@ pub fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Header index under construction, on the stack for messages of usual size.
-struct Index {
-    usual: [Field; USUAL_FIELDS],
+struct FieldIndex {
+    usual: [FieldPosition; USUAL_FIELDS],
     length: usize,
-    further: Vec<Field>,
+    further: Vec<FieldPosition>,
 }
 
-impl Index {
-    fn new() -> Index {
-        let none = Field { name: HeaderName::Other, name_at: Span::default(), value_at: Span::default() };
-        Index { usual: [none; USUAL_FIELDS], length: 0, further: Vec::new() }
+impl FieldIndex {
+    fn new() -> FieldIndex {
+        let none =
+            FieldPosition { name: HeaderName::Other, name_at: ByteSpan::default(), value_at: ByteSpan::default() };
+        FieldIndex { usual: [none; USUAL_FIELDS], length: 0, further: Vec::new() }
     }
 
     /// Adds a field. Returns `false` at the limit.
-    fn push(&mut self, field: Field) -> bool {
+    fn push(&mut self, field: FieldPosition) -> bool {
         if let Some(place) = self.usual.get_mut(self.length) {
             *place = field;
             self.length += 1;
@@ -446,7 +452,7 @@ impl Index {
         free
     }
 
-    fn finish(self) -> Arc<[Field]> {
+    fn finish(self) -> Arc<[FieldPosition]> {
         if self.further.is_empty() {
             Arc::from(self.usual.get(..self.length).unwrap_or_default())
         } else {
@@ -456,7 +462,7 @@ impl Index {
 }
 
 /// Parses the start line. Returns `None` if it is neither a request line nor a status line.
-fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
+fn read_start(line: &[u8], at: usize, flaws: &mut HeadFlaws) -> Option<StartPositions> {
     let (first, behind) = split_once(line, b' ')?;
     if is_version(first) {
         let (code, reason_at) = match split_once(behind, b' ') {
@@ -464,10 +470,10 @@ fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
             None => (behind, line.len()),
         };
         let code = if code.len() == 3 { number(code).filter(|code| (100..700).contains(code)) } else { None };
-        return Some(Start::Response {
+        return Some(StartPositions::Response {
             code: code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0),
-            version: Span::new(at, at + first.len())?,
-            reason: Span::new(at + reason_at, at + line.len())?,
+            version: ByteSpan::new(at, at + first.len())?,
+            reason: ByteSpan::new(at + reason_at, at + line.len())?,
         });
     }
     if !is_whole_token(first) {
@@ -480,13 +486,13 @@ fn read_start(line: &[u8], at: usize, flaws: &mut Flaws) -> Option<Start> {
         return None;
     }
     if trimmed.len() != line.len() || trim(uri).len() != uri.len() || trimmed.get(last) != Some(&b' ') {
-        flaws.add(Flaws::START_SPACE);
+        flaws.add(HeadFlaws::START_SPACE);
     }
-    Some(Start::Request {
+    Some(StartPositions::Request {
         method: Method::from_token(first),
-        token: Span::new(at, at + first.len())?,
-        uri: Span::new(at + first.len() + 1, at + last)?,
-        version: Span::new(at + last + 1, at + trimmed.len())?,
+        token: ByteSpan::new(at, at + first.len())?,
+        uri: ByteSpan::new(at + first.len() + 1, at + last)?,
+        version: ByteSpan::new(at + last + 1, at + trimmed.len())?,
     })
 }
 

@@ -1,90 +1,95 @@
 //! Responses to received requests (RFC 3261 §8.2.6, §13.3.1), and the handling of CANCEL, ACK and timers for them.
 
-use super::Servers;
-use super::reliable::Turn;
+use super::ServerTransactions;
+use super::reliable::ResponseTiming;
 use crate::compose::{self, begins_secure, write_extras};
-use crate::cx::Cx;
-use crate::dialog::{Dialog, DialogSnapshot, Success, bare_address, contact_uri, record_routes};
-use crate::event::{Answer, DialogId, Event, Reason, Sent, ServerId};
+use crate::cx::EndpointCx;
+use crate::dialog::{Dialog, DialogSnapshot, SuccessResponse, bare_address, contact_uri, record_routes};
+use crate::event::{DialogId, EndpointEvent, ResponseSpec, SentMessage, ServerId, TimerReason};
 use crate::header::{HeaderName, params};
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
 use crate::reply::reply_flow;
-use crate::sanity::{RELIABLE, Refusal};
+use crate::sanity::{RELIABLE, RequestRejection};
 use crate::scan::{split, trim};
-use crate::shared::{Arrival, Timer};
-use crate::transaction::{Class, Send, ServerEvent, Tell, key};
+use crate::shared::{MessageOrigin, TimerOwner};
+use crate::transaction::{ServerEvent, StatusClass, StepMessage, StepReport, key};
 
-impl Servers {
+impl ServerTransactions {
     /// Responds to a request; see [`Endpoint::respond`](crate::Endpoint::respond).
-    pub(crate) fn respond(&mut self, cx: &mut Cx<'_>, id: ServerId, answer: Answer) -> Option<DialogId> {
+    pub(crate) fn respond(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, answer: ResponseSpec) -> Option<DialogId> {
         let server = self.servers.get(&id)?;
         if !server.machine.is_open() || !(101..=699).contains(&answer.code) {
             return None;
         }
-        let (class, invite) = (Class::of(answer.code), server.method == Method::Invite);
+        let (class, invite) = (StatusClass::from_code(answer.code), server.method == Method::Invite);
         let subscribes = server.method == Method::Subscribe;
-        let turn = if invite { self.turn_of(cx.shared, id, &answer) } else { Turn::Now };
-        if turn == Turn::Never {
+        let turn = if invite { self.response_timing(cx.shared, id, &answer) } else { ResponseTiming::Now };
+        if turn == ResponseTiming::Never {
             return None;
         }
-        if invite && class != Class::Failure {
-            self.answered_dialog(cx, id, class == Class::Success && turn != Turn::Later, &answer.contact_user);
+        if invite && class != StatusClass::Failure {
+            self.answered_dialog(
+                cx,
+                id,
+                class == StatusClass::Success && turn != ResponseTiming::Later,
+                &answer.contact_user,
+            );
         }
-        if subscribes && class == Class::Success {
+        if subscribes && class == StatusClass::Success {
             self.answered_dialog(cx, id, true, &answer.contact_user);
         }
-        if turn == Turn::Later {
-            self.weigh(id);
+        if turn == ResponseTiming::Later {
+            self.update_memory(id);
             return self.dialog_of(id);
         }
-        let rseq = if let Turn::Reliably(rseq) = turn { Some(rseq) } else { None };
+        let rseq = if let ResponseTiming::Reliably(rseq) = turn { Some(rseq) } else { None };
         let bytes = self.compose_answer(cx, id, &answer, rseq)?;
         let server = self.servers.get_mut(&id)?;
         server.last = Some((bytes.clone(), answer.code));
-        if class != Class::Provisional {
+        if class != StatusClass::Provisional {
             server.request = None;
         }
-        if subscribes && class == Class::Failure {
+        if subscribes && class == StatusClass::Failure {
             cx.dialogs.release(std::mem::take(&mut server.reserved));
         }
         let (dialog, initial, cseq, flow) = (server.dialog, server.initial, server.cseq, server.reply);
-        self.weigh(id);
+        self.update_memory(id);
         self.step(cx, id, ServerEvent::Send(class));
         if rseq.is_some() {
             self.await_prack(cx, id, answer.body.is_some());
-        } else if class != Class::Provisional {
+        } else if class != StatusClass::Provisional {
             self.stop_provisionals(cx.shared, id);
         }
         let dialog_id = dialog?;
-        if class != Class::Provisional
+        if class != StatusClass::Provisional
             && let Some(live) = cx.dialogs.get_mut(dialog_id)
         {
             live.end_update_in(id);
         }
-        if !invite || class == Class::Provisional {
+        if !invite || class == StatusClass::Provisional {
             return dialog;
         }
-        if class == Class::Failure && initial {
+        if class == StatusClass::Failure && initial {
             cx.dialogs.remove(cx.shared, dialog_id);
             return None;
         }
         cx.dialogs.get_mut(dialog_id)?.invite_in_answered();
-        if class == Class::Success {
-            let success = Success { cseq, server: id, code: answer.code, flow, bytes };
+        if class == StatusClass::Success {
+            let success = SuccessResponse { cseq, server: id, code: answer.code, flow, bytes };
             cx.dialogs.await_ack(cx.shared, cx.now, dialog_id, success);
         }
         dialog
     }
 
     /// Sends 100 Trying immediately, because the layer above may take longer than 200 ms (RFC 3261 §17.2.1).
-    pub(crate) fn send_trying(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+    pub(crate) fn send_trying(&mut self, cx: &mut EndpointCx<'_>, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let Some(request) = &server.request else { return };
-        let bytes = compose::answer(request, server.source, 100, "", "", false).finish(None);
+        let bytes = compose::begin_response(request, server.source, 100, "", "", false).finish(None);
         server.last = Some((bytes.clone(), 100));
         let (reply, what) = (server.reply, server.sent(id, 100, false));
-        self.weigh(id);
+        self.update_memory(id);
         cx.shared.transmit(reply, bytes, what);
     }
 
@@ -92,18 +97,18 @@ impl Servers {
     pub(crate) fn forget_success(&mut self, id: ServerId) {
         if let Some(server) = self.servers.get_mut(&id) {
             server.last = None;
-            self.weigh(id);
+            self.update_memory(id);
         }
     }
 
     /// Responds with 487 to a request that was cancelled, has expired, or has lost its dialog.
-    pub(crate) fn terminate(&mut self, cx: &mut Cx<'_>, id: ServerId) {
-        self.respond(cx, id, Answer { code: 487, ..Answer::default() });
+    pub(crate) fn terminate(&mut self, cx: &mut EndpointCx<'_>, id: ServerId) {
+        self.respond(cx, id, ResponseSpec { code: 487, ..ResponseSpec::default() });
     }
 
     /// Handles a retransmitted request. Its response is sent on the stream on which the retransmission arrived (RFC
     /// 3261 §18.2.2), which may differ from the stream of the original.
-    pub(crate) fn on_repetition(&mut self, cx: &mut Cx<'_>, id: ServerId, arrival: &Arrival) {
+    pub(crate) fn on_repetition(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, arrival: &MessageOrigin) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let usual = server.reply;
         if arrival.flow.transport.is_reliable() {
@@ -117,42 +122,42 @@ impl Servers {
 
     /// Handles a CANCEL (RFC 3261 §9.2) without keeping state: while the INVITE exists, a retransmitted CANCEL gets
     /// the same response.
-    pub(crate) fn on_cancel(&mut self, cx: &mut Cx<'_>, arrival: Arrival, cancel: &Message) {
+    pub(crate) fn on_cancel(&mut self, cx: &mut EndpointCx<'_>, arrival: MessageOrigin, cancel: &SipMessage) {
         let found = self.find(cx.shared, arrival.party, Method::Invite, cancel);
         let Some((id, server)) = found.and_then(|id| Some((id, self.servers.get(&id)?))) else {
-            return cx.shared.refuse(&arrival, cancel, Refusal::plain(481));
+            return cx.shared.refuse(&arrival, cancel, RequestRejection::with_code(481));
         };
         let open = server.machine.is_open();
-        let mut writer = compose::answer(cancel, arrival.flow, 200, "", &server.tag, false);
+        let mut writer = compose::begin_response(cancel, arrival.flow, 200, "", &server.tag, false);
         cx.shared.write_product(&mut writer);
-        let what = Sent { method: Method::Cancel, dialog: server.dialog, ..server.sent(id, 200, !open) };
+        let what = SentMessage { method: Method::Cancel, dialog: server.dialog, ..server.sent(id, 200, !open) };
         cx.shared.transmit(reply_flow(cancel, arrival.flow), writer.finish(None), what);
         if open {
             self.terminate(cx, id);
             let elsewhere = cancel.headers(HeaderName::Reason).any(says_elsewhere);
-            cx.shared.tell(Event::Canceled { id, elsewhere });
+            cx.shared.queue_event(EndpointEvent::Canceled { id, elsewhere });
         }
     }
 
     /// Handles an ACK to a non-2xx final response. Returns whether it was one.
-    pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, arrival: &Arrival, ack: &Message) -> bool {
+    pub(crate) fn on_ack(&mut self, cx: &mut EndpointCx<'_>, arrival: &MessageOrigin, ack: &SipMessage) -> bool {
         let Some(id) = self.find(cx.shared, arrival.party, Method::Invite, ack) else { return false };
         // RFC 3261 §17.2.3: from an RFC 2543 client, the To tag must equal the one in our response.
         let legacy = !ack.via().and_then(|via| via.branch).is_some_and(key::is_unique);
         let ours = self.servers.get(&id).is_some_and(|server| server.tag.as_bytes() == key::to_tag(ack));
-        (!legacy || ours) && self.step(cx, id, ServerEvent::Ack) != Tell::Message
+        (!legacy || ours) && self.step(cx, id, ServerEvent::Ack) != StepReport::Message
     }
 
     /// Handles an expired timer.
-    pub(crate) fn on_timer(&mut self, cx: &mut Cx<'_>, id: ServerId, reason: Reason) {
-        if reason == Reason::InviteExpires {
+    pub(crate) fn on_timer(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, reason: TimerReason) {
+        if reason == TimerReason::InviteExpires {
             self.terminate(cx, id);
-            return cx.shared.tell(Event::Expired { id });
+            return cx.shared.queue_event(EndpointEvent::Expired { id });
         }
-        if reason == Reason::Retransmit1xx {
+        if reason == TimerReason::Retransmit1xx {
             return self.repeat_provisional(cx, id);
         }
-        if reason == Reason::PrackWait {
+        if reason == TimerReason::PrackWait {
             return self.on_prack_missing(cx, id);
         }
         // A non-2xx final response without ACK (Timer H) needs no event: the layer above has already ended that call.
@@ -160,12 +165,12 @@ impl Servers {
     }
 
     /// Advances a state machine, sends the message that the step requires, and removes a terminated transaction.
-    fn step(&mut self, cx: &mut Cx<'_>, id: ServerId, event: ServerEvent) -> Tell {
-        let Some(server) = self.servers.get_mut(&id) else { return Tell::Nothing };
+    fn step(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, event: ServerEvent) -> StepReport {
+        let Some(server) = self.servers.get_mut(&id) else { return StepReport::Nothing };
         let step = server.machine.step(event);
-        server.slots.apply(&mut cx.shared.timers, cx.now, Timer::Server(id), step);
+        server.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Server(id), step);
         let over = server.machine.is_over();
-        if step.send == Send::Message
+        if step.send == StepMessage::Message
             && let Some((bytes, code)) = server.last.clone()
         {
             let again = !matches!(event, ServerEvent::Send(_));
@@ -174,22 +179,28 @@ impl Servers {
         }
         if over {
             self.remove(cx, id);
-        } else if matches!(event, ServerEvent::Send(Class::Success | Class::Failure)) {
+        } else if matches!(event, ServerEvent::Send(StatusClass::Success | StatusClass::Failure)) {
             self.note_answered(cx.now, id);
         }
         step.tell
     }
 
-    fn compose_answer(&self, cx: &Cx<'_>, id: ServerId, answer: &Answer, rseq: Option<u32>) -> Option<bytes::Bytes> {
+    fn compose_answer(
+        &self,
+        cx: &EndpointCx<'_>,
+        id: ServerId,
+        answer: &ResponseSpec,
+        rseq: Option<u32>,
+    ) -> Option<bytes::Bytes> {
         let server = self.servers.get(&id)?;
         let request = server.request.as_ref()?;
-        let (class, method) = (Class::of(answer.code), server.method);
-        let subscribes = method == Method::Subscribe && class == Class::Success;
-        let makes_dialog = subscribes || (method == Method::Invite && class != Class::Failure);
+        let (class, method) = (StatusClass::from_code(answer.code), server.method);
+        let subscribes = method == Method::Subscribe && class == StatusClass::Success;
+        let makes_dialog = subscribes || (method == Method::Invite && class != StatusClass::Failure);
         let (source, tag) = (server.source, server.tag.as_str());
-        let mut writer = compose::answer(request, source, answer.code, &answer.reason, tag, makes_dialog);
+        let mut writer = compose::begin_response(request, source, answer.code, &answer.reason, tag, makes_dialog);
         // RFC 3261 §13.3.1.1, RFC 3311 §5.2, RFC 3515 §2.2: these responses carry a Contact.
-        if makes_dialog || (matches!(method, Method::Update | Method::Refer) && class == Class::Success) {
+        if makes_dialog || (matches!(method, Method::Update | Method::Refer) && class == StatusClass::Success) {
             let dialog = server.dialog.and_then(|dialog| cx.dialogs.get(dialog)).map(Dialog::plain);
             let secure = dialog.map_or_else(|| begins_secure(request), |plain| plain.secure);
             // An existing dialog keeps its Contact user.
@@ -197,10 +208,10 @@ impl Servers {
             let (peers, local) = (&cx.shared.peers, server.local);
             writer.header("Contact", &peers.contact(server.party, user, local, source.transport, secure));
         }
-        if class == Class::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
+        if class == StatusClass::Success && matches!(method, Method::Invite | Method::Options | Method::Update) {
             cx.shared.rules.write_abilities(&mut writer, cx.shared.peers.abilities(server.party));
         }
-        if class == Class::Success && method == Method::Options {
+        if class == StatusClass::Success && method == Method::Options {
             writer.header("Accept", "application/sdp");
         }
         if let Some(rseq) = rseq {
@@ -213,7 +224,7 @@ impl Servers {
 
     /// Creates the dialog of an INVITE with the first response (RFC 3261 §12.1.1) or confirms it with the 2xx; creates
     /// the dialog of a SUBSCRIBE, confirmed at once (RFC 6665 §4.2.1).
-    fn answered_dialog(&mut self, cx: &mut Cx<'_>, id: ServerId, confirmed: bool, contact_user: &str) {
+    fn answered_dialog(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, confirmed: bool, contact_user: &str) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         if let Some(dialog) = server.dialog {
             if let Some(live) = cx.dialogs.get_mut(dialog).filter(|_| confirmed) {

@@ -10,39 +10,39 @@ mod transaction;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::cx::Cx;
-use crate::event::{ConnectionId, DialogId, Party, Reason, ServerId};
+use crate::cx::EndpointCx;
+use crate::event::{ConnectionId, DialogId, ServerId, SipPartyId, TimerReason};
 use crate::header::HeaderName;
 use crate::limits;
-use crate::message::Message;
+use crate::message::SipMessage;
 use crate::method::Method;
 use crate::reply::reply_flow;
 use crate::room::shrink;
-use crate::shared::{Arrival, Shared, Timer};
+use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
 use crate::timer::T4;
-use crate::transaction::key::{self, Key};
-use crate::transaction::{Slot, Slots, Step};
+use crate::transaction::key::{self, IndexKey};
+use crate::transaction::{TimerChange, TimerSlots, TransactionStep};
 use rustc_hash::FxHashMap;
-use transaction::{Server, ServerMachine};
+use transaction::{ServerMachine, ServerTransaction};
 
 /// Server transactions and memory used by one party.
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
+struct PartyUsage {
     servers: usize,
     bytes: usize,
 }
 
 /// All server transactions of an endpoint.
 #[derive(Debug)]
-pub(crate) struct Servers {
-    servers: FxHashMap<ServerId, Box<Server>>,
-    keys: HashMap<Key, ServerId>,
+pub(crate) struct ServerTransactions {
+    servers: FxHashMap<ServerId, Box<ServerTransaction>>,
+    keys: HashMap<IndexKey, ServerId>,
     /// Open requests without To tag, to detect merged requests (RFC 3261 §8.2.2.2).
-    merged: HashMap<Key, ServerId>,
+    merged: HashMap<IndexKey, ServerId>,
     /// Memory held by all transactions, in bytes.
     bytes: usize,
     /// Usage by each party.
-    shares: FxHashMap<Party, Share>,
+    shares: FxHashMap<SipPartyId, PartyUsage>,
     /// Transactions with a final response, in order of that response; some may have been removed since.
     answered: VecDeque<(Instant, ServerId)>,
     /// Maximum number of transactions.
@@ -51,10 +51,10 @@ pub(crate) struct Servers {
     most_bytes: usize,
 }
 
-impl Servers {
+impl ServerTransactions {
     /// Creates an empty table for at most `most` transactions that hold at most `most_bytes`.
-    pub(crate) fn new(most: usize, most_bytes: usize) -> Servers {
-        Servers {
+    pub(crate) fn new(most: usize, most_bytes: usize) -> ServerTransactions {
+        ServerTransactions {
             servers: FxHashMap::default(),
             keys: HashMap::new(),
             merged: HashMap::new(),
@@ -88,7 +88,7 @@ impl Servers {
     }
 
     /// Returns the transaction whose key is in the scratch buffer.
-    pub(crate) fn at_key(&self, shared: &Shared) -> Option<ServerId> {
+    pub(crate) fn at_key(&self, shared: &EndpointShared) -> Option<ServerId> {
         self.keys.get(shared.scratch.as_slice()).copied()
     }
 
@@ -96,23 +96,23 @@ impl Servers {
     /// the scratch buffer.
     pub(crate) fn find(
         &self,
-        shared: &mut Shared,
-        party: Party,
+        shared: &mut EndpointShared,
+        party: SipPartyId,
         method: Method,
-        request: &Message,
+        request: &SipMessage,
     ) -> Option<ServerId> {
         key::server(&mut shared.scratch, party, method, request)?;
         self.at_key(shared)
     }
 
     /// Reports whether the same request is open after arriving on another path (RFC 3261 §8.2.2.2).
-    pub(crate) fn is_merged(&self, shared: &mut Shared, request: &Message) -> bool {
+    pub(crate) fn is_merged(&self, shared: &mut EndpointShared, request: &SipMessage) -> bool {
         key::merged(&mut shared.scratch, request).is_some() && self.merged.contains_key(shared.scratch.as_slice())
     }
 
     /// Reports whether a party may start no more transactions. A party may use as much as is still free: a single
     /// party up to half of the table, two parties up to a third each, and a new party always finds room.
-    pub(crate) fn is_full(&self, party: Party) -> bool {
+    pub(crate) fn is_full(&self, party: SipPartyId) -> bool {
         let own = self.shares.get(&party).copied().unwrap_or_default();
         let free = self.most.saturating_sub(self.servers.len());
         let free_bytes = self.most_bytes.saturating_sub(self.bytes);
@@ -122,7 +122,7 @@ impl Servers {
     /// Makes room for a party at its limit by removing the transactions that were answered longest ago, once T4 has
     /// passed and no message of theirs can still be in the network; new calls matter more than the remainder of 64·T1.
     /// A 2xx that awaits its ACK is kept.
-    pub(crate) fn make_room(&mut self, cx: &mut Cx<'_>, party: Party) {
+    pub(crate) fn make_room(&mut self, cx: &mut EndpointCx<'_>, party: SipPartyId) {
         while self.is_full(party)
             && let Some((at, id)) = self.answered.front().copied()
             && cx.now.saturating_duration_since(at) >= T4
@@ -139,12 +139,12 @@ impl Servers {
     }
 
     /// Adds a request to the table.
-    pub(crate) fn begin(
+    pub(crate) fn insert_request(
         &mut self,
-        cx: &mut Cx<'_>,
-        arrival: Arrival,
-        key: Key,
-        request: Message,
+        cx: &mut EndpointCx<'_>,
+        arrival: MessageOrigin,
+        key: IndexKey,
+        request: SipMessage,
         dialog: Option<DialogId>,
     ) -> ServerId {
         let shared = &mut *cx.shared;
@@ -153,7 +153,7 @@ impl Servers {
         let to_tag = key::to_tag(&request);
         let initial = to_tag.is_empty();
         let tag = if initial { shared.tokens.tag() } else { String::from_utf8_lossy(to_tag).into_owned() };
-        let merged: Option<Key> =
+        let merged: Option<IndexKey> =
             (initial && key::merged(&mut shared.scratch, &request).is_some()).then(|| shared.scratch.as_slice().into());
         if let Some(merged) = &merged {
             self.merged.insert(merged.clone(), id);
@@ -161,12 +161,17 @@ impl Servers {
         let reserved = method.begins_dialog() && initial;
         cx.dialogs.reserve(reserved);
         self.keys.insert(key.clone(), id);
-        let mut slots = Slots::default();
+        let mut slots = TimerSlots::default();
         if method == Method::Invite {
-            let lasts = Slot::Arm(Reason::InviteExpires, lifetime(&request));
-            slots.apply(&mut shared.timers, cx.now, Timer::Server(id), Step { timeout: lasts, ..Step::IDLE });
+            let lasts = TimerChange::Arm(TimerReason::InviteExpires, lifetime(&request));
+            slots.apply(
+                &mut shared.timers,
+                cx.now,
+                TimerOwner::Server(id),
+                TransactionStep { timeout: lasts, ..TransactionStep::IDLE },
+            );
         }
-        let server = Server {
+        let server = ServerTransaction {
             key,
             merged,
             method,
@@ -188,7 +193,7 @@ impl Servers {
         };
         self.servers.insert(id, Box::new(server));
         self.shares.entry(arrival.party).or_default().servers += 1;
-        self.weigh(id);
+        self.update_memory(id);
         id
     }
 
@@ -201,7 +206,7 @@ impl Servers {
     }
 
     /// Removes a transaction with its timers and index entries.
-    fn remove(&mut self, cx: &mut Cx<'_>, id: ServerId) {
+    fn remove(&mut self, cx: &mut EndpointCx<'_>, id: ServerId) {
         let Some(mut server) = self.servers.remove(&id) else { return };
         server.slots.clear(&mut cx.shared.timers);
         if let Some(reliable) = &mut server.reliable {
@@ -223,7 +228,7 @@ impl Servers {
     }
 
     /// Updates the memory accounting of a transaction.
-    fn weigh(&mut self, id: ServerId) {
+    fn update_memory(&mut self, id: ServerId) {
         let Some(server) = self.servers.get_mut(&id) else { return };
         let weight = server.held_bytes();
         self.bytes = self.bytes - server.weight + weight;
@@ -259,7 +264,7 @@ impl Servers {
 }
 
 /// Returns the maximum time without final response to an INVITE: its Expires (RFC 3261 §20.19), capped by the limit.
-fn lifetime(request: &Message) -> Duration {
+fn lifetime(request: &SipMessage) -> Duration {
     let expires = request.header(HeaderName::Expires).and_then(|value| std::str::from_utf8(value).ok());
     let seconds = expires.and_then(|value| value.trim().parse().ok()).unwrap_or(limits::INVITE_SECONDS);
     Duration::from_secs(seconds.min(limits::INVITE_SECONDS).into())

@@ -2,32 +2,32 @@
 
 use bytes::Bytes;
 
-use super::reliable::Reliable;
-use crate::event::{DialogId, Flow, Local, Party, Sent, ServerId};
-use crate::message::Message;
+use super::reliable::ReliableResponses;
+use crate::event::{DialogId, Flow, LocalAddress, SentMessage, ServerId, SipPartyId};
+use crate::message::SipMessage;
 use crate::method::Method;
-use crate::transaction::key::Key;
-use crate::transaction::server::{Server as ServerOther, State as ServerState};
-use crate::transaction::server_invite::{ServerInvite, State as ServerInviteState};
-use crate::transaction::{ServerEvent, Slots, Step};
+use crate::transaction::key::IndexKey;
+use crate::transaction::server::{ServerNonInvite as ServerOther, ServerState};
+use crate::transaction::server_invite::{ServerInvite, ServerInviteState};
+use crate::transaction::{ServerEvent, TimerSlots, TransactionStep};
 
 /// Received request, until no message of its transaction can arrive any more.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) key: Key,
+pub(super) struct ServerTransaction {
+    pub(super) key: IndexKey,
     /// Key for the detection of merged requests (without To tag).
-    pub(super) merged: Option<Key>,
+    pub(super) merged: Option<IndexKey>,
     pub(super) method: Method,
     pub(super) machine: ServerMachine,
-    pub(super) slots: Slots,
+    pub(super) slots: TimerSlots,
     /// Flow on which the request arrived.
     pub(super) source: Flow,
     /// Flow of the responses.
     pub(super) reply: Flow,
-    pub(super) local: Local,
-    pub(super) party: Party,
+    pub(super) local: LocalAddress,
+    pub(super) party: SipPartyId,
     /// The request, until the final response.
-    pub(super) request: Option<Message>,
+    pub(super) request: Option<SipMessage>,
     /// Local tag, added to To in the responses.
     pub(super) tag: String,
     pub(super) cseq: u32,
@@ -40,7 +40,7 @@ pub(super) struct Server {
     /// Whether a slot in the dialog table is reserved for this request.
     pub(super) reserved: bool,
     /// Reliable provisional responses to the request.
-    pub(super) reliable: Option<Box<Reliable>>,
+    pub(super) reliable: Option<Box<ReliableResponses>>,
     /// Memory held for messages, in bytes, as included in the total.
     pub(super) weight: usize,
 }
@@ -61,7 +61,7 @@ impl ServerMachine {
         }
     }
 
-    pub(super) fn step(&mut self, event: ServerEvent) -> Step {
+    pub(super) fn step(&mut self, event: ServerEvent) -> TransactionStep {
         match self {
             ServerMachine::Invite(machine) => machine.step(event),
             ServerMachine::Other(machine) => machine.step(event),
@@ -84,10 +84,10 @@ impl ServerMachine {
     }
 }
 
-impl Server {
+impl ServerTransaction {
     /// Returns the description of a response of this transaction.
-    pub(super) fn sent(&self, id: ServerId, code: u16, again: bool) -> Sent {
-        Sent {
+    pub(super) fn sent(&self, id: ServerId, code: u16, again: bool) -> SentMessage {
+        SentMessage {
             method: self.method,
             code: Some(code),
             party: self.party,

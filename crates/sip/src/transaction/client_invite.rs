@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::event::Reason;
+use crate::event::TimerReason;
 use crate::timer::{T1, T1_64, TIMER_D};
-use crate::transaction::{Class, ClientEvent, Send, Slot, Step, Tell};
+use crate::transaction::{ClientEvent, StatusClass, StepMessage, StepReport, TimerChange, TransactionStep};
 
 /// State of an INVITE client transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ClientInviteState {
     /// INVITE sent, no response yet.
     Calling,
     /// Provisional response received.
@@ -24,66 +24,76 @@ pub(crate) enum State {
 /// State machine of an INVITE client transaction.
 #[derive(Debug)]
 pub(crate) struct ClientInvite {
-    state: State,
+    state: ClientInviteState,
     reliable: bool,
     interval: Duration,
 }
 
 impl ClientInvite {
     /// Starts the transaction by sending the INVITE.
-    pub(crate) fn start(reliable: bool) -> (ClientInvite, Step) {
-        let machine = ClientInvite { state: State::Calling, reliable, interval: T1 };
-        let step = Step::IDLE.send(Send::Message).timeout(Reason::TimerB, T1_64);
-        let step = if reliable { step } else { step.retransmit(Slot::Arm(Reason::TimerA, T1)) };
+    pub(crate) fn start(reliable: bool) -> (ClientInvite, TransactionStep) {
+        let machine = ClientInvite { state: ClientInviteState::Calling, reliable, interval: T1 };
+        let step = TransactionStep::IDLE.send(StepMessage::Message).timeout(TimerReason::TimerB, T1_64);
+        let step = if reliable { step } else { step.retransmit(TimerChange::Arm(TimerReason::TimerA, T1)) };
         (machine, step)
     }
 
     /// Returns the current state.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> ClientInviteState {
         self.state
     }
 
     /// Handles one event.
-    pub(crate) fn step(&mut self, event: ClientEvent) -> Step {
+    pub(crate) fn step(&mut self, event: ClientEvent) -> TransactionStep {
         use ClientEvent::{Response, Timer, TransportFailed};
         match (self.state, event) {
-            (State::Calling, Timer(Reason::TimerA)) => {
+            (ClientInviteState::Calling, Timer(TimerReason::TimerA)) => {
                 self.interval *= 2;
-                Step::IDLE.send(Send::Message).retransmit(Slot::Arm(Reason::TimerA, self.interval))
+                TransactionStep::IDLE
+                    .send(StepMessage::Message)
+                    .retransmit(TimerChange::Arm(TimerReason::TimerA, self.interval))
             }
-            (State::Calling, Timer(Reason::TimerB)) => self.end(Tell::TimedOut),
-            (State::Calling, TransportFailed) => self.end(Tell::TransportFailed),
+            (ClientInviteState::Calling, Timer(TimerReason::TimerB)) => self.end(StepReport::TimedOut),
+            (ClientInviteState::Calling, TransportFailed) => self.end(StepReport::TransportFailed),
             // Figure 5 has no transport error here, since nothing is being sent; but after the loss of a stream no
             // final response can arrive.
-            (State::Proceeding, TransportFailed) if self.reliable => self.end(Tell::TransportFailed),
-            (State::Calling | State::Proceeding, Response(Class::Provisional)) => {
-                let first = self.state == State::Calling;
-                self.state = State::Proceeding;
-                if first { Step::END.tell(Tell::Message) } else { Step::IDLE.tell(Tell::Message) }
+            (ClientInviteState::Proceeding, TransportFailed) if self.reliable => self.end(StepReport::TransportFailed),
+            (ClientInviteState::Calling | ClientInviteState::Proceeding, Response(StatusClass::Provisional)) => {
+                let first = self.state == ClientInviteState::Calling;
+                self.state = ClientInviteState::Proceeding;
+                if first {
+                    TransactionStep::END.with_report(StepReport::Message)
+                } else {
+                    TransactionStep::IDLE.with_report(StepReport::Message)
+                }
             }
-            (State::Calling | State::Proceeding, Response(Class::Success)) => {
-                self.state = State::Accepted;
-                Step::END.tell(Tell::Message).timeout(Reason::TimerM, T1_64)
+            (ClientInviteState::Calling | ClientInviteState::Proceeding, Response(StatusClass::Success)) => {
+                self.state = ClientInviteState::Accepted;
+                TransactionStep::END.with_report(StepReport::Message).timeout(TimerReason::TimerM, T1_64)
             }
-            (State::Calling | State::Proceeding, Response(Class::Failure)) => {
+            (ClientInviteState::Calling | ClientInviteState::Proceeding, Response(StatusClass::Failure)) => {
                 // Timer D is zero for reliable transports.
-                self.state = if self.reliable { State::Terminated } else { State::Completed };
-                let step = Step::END.send(Send::Ack).tell(Tell::Message);
-                if self.reliable { step } else { step.timeout(Reason::TimerD, TIMER_D) }
+                self.state = if self.reliable { ClientInviteState::Terminated } else { ClientInviteState::Completed };
+                let step = TransactionStep::END.send(StepMessage::Ack).with_report(StepReport::Message);
+                if self.reliable { step } else { step.timeout(TimerReason::TimerD, TIMER_D) }
             }
-            (State::Proceeding, Timer(Reason::CancelWait)) => self.end(Tell::TimedOut),
-            (State::Completed, Response(Class::Failure)) => Step::IDLE.send(Send::Ack),
-            (State::Completed, TransportFailed) => self.end(Tell::TransportFailed),
-            (State::Completed, Timer(Reason::TimerD)) => self.end(Tell::Nothing),
-            (State::Accepted, Response(Class::Success)) => Step::IDLE.tell(Tell::Message),
-            (State::Accepted, Timer(Reason::TimerM)) => self.end(Tell::Nothing),
-            _ => Step::IDLE,
+            (ClientInviteState::Proceeding, Timer(TimerReason::CancelWait)) => self.end(StepReport::TimedOut),
+            (ClientInviteState::Completed, Response(StatusClass::Failure)) => {
+                TransactionStep::IDLE.send(StepMessage::Ack)
+            }
+            (ClientInviteState::Completed, TransportFailed) => self.end(StepReport::TransportFailed),
+            (ClientInviteState::Completed, Timer(TimerReason::TimerD)) => self.end(StepReport::Nothing),
+            (ClientInviteState::Accepted, Response(StatusClass::Success)) => {
+                TransactionStep::IDLE.with_report(StepReport::Message)
+            }
+            (ClientInviteState::Accepted, Timer(TimerReason::TimerM)) => self.end(StepReport::Nothing),
+            _ => TransactionStep::IDLE,
         }
     }
 
-    fn end(&mut self, tell: Tell) -> Step {
-        self.state = State::Terminated;
-        Step::END.tell(tell)
+    fn end(&mut self, tell: StepReport) -> TransactionStep {
+        self.state = ClientInviteState::Terminated;
+        TransactionStep::END.with_report(tell)
     }
 }
 
@@ -92,62 +102,65 @@ mod tests {
     use super::*;
     use ClientEvent::{Response, Timer, TransportFailed};
 
-    const PROVISIONAL: ClientEvent = Response(Class::Provisional);
-    const SUCCESS: ClientEvent = Response(Class::Success);
-    const FAILURE: ClientEvent = Response(Class::Failure);
+    const PROVISIONAL: ClientEvent = Response(StatusClass::Provisional);
+    const SUCCESS: ClientEvent = Response(StatusClass::Success);
+    const FAILURE: ClientEvent = Response(StatusClass::Failure);
 
     #[test]
     fn rfc3261_17_1_1_start() {
         let (machine, step) = ClientInvite::start(false);
-        assert_eq!(machine.state(), State::Calling);
-        assert_eq!(step.send, Send::Message);
-        assert_eq!(step.retransmit, Slot::Arm(Reason::TimerA, T1));
-        assert_eq!(step.timeout, Slot::Arm(Reason::TimerB, T1_64));
+        assert_eq!(machine.state(), ClientInviteState::Calling);
+        assert_eq!(step.send, StepMessage::Message);
+        assert_eq!(step.retransmit, TimerChange::Arm(TimerReason::TimerA, T1));
+        assert_eq!(step.timeout, TimerChange::Arm(TimerReason::TimerB, T1_64));
         let (_, step) = ClientInvite::start(true);
-        assert_eq!(step.retransmit, Slot::Keep, "timer A is for unreliable transports");
+        assert_eq!(step.retransmit, TimerChange::Keep, "timer A is for unreliable transports");
     }
 
     #[test]
     fn rfc3261_figure_5_and_rfc6026_figure_5_every_row() {
-        use State::{Accepted, Calling, Completed, Proceeding, Terminated};
-        let a = Slot::Arm(Reason::TimerA, T1 * 2);
-        let d = Slot::Arm(Reason::TimerD, TIMER_D);
-        let m = Slot::Arm(Reason::TimerM, T1_64);
-        let (keep, clear) = (Slot::Keep, Slot::Clear);
+        use ClientInviteState::{Accepted, Calling, Completed, Proceeding, Terminated};
+        use StepMessage as Out;
+        use StepReport as Up;
+        use TimerReason as On;
+        let a = TimerChange::Arm(On::TimerA, T1 * 2);
+        let d = TimerChange::Arm(On::TimerD, TIMER_D);
+        let m = TimerChange::Arm(On::TimerM, T1_64);
+        let (keep, clear) = (TimerChange::Keep, TimerChange::Clear);
         let rows = [
-            (Calling, false, Timer(Reason::TimerA), Calling, Send::Message, Tell::Nothing, a, keep),
-            (Calling, false, Timer(Reason::TimerB), Terminated, Send::Nothing, Tell::TimedOut, clear, clear),
-            (Calling, false, TransportFailed, Terminated, Send::Nothing, Tell::TransportFailed, clear, clear),
-            (Calling, false, PROVISIONAL, Proceeding, Send::Nothing, Tell::Message, clear, clear),
-            (Calling, false, SUCCESS, Accepted, Send::Nothing, Tell::Message, clear, m),
-            (Calling, false, FAILURE, Completed, Send::Ack, Tell::Message, clear, d),
-            (Calling, true, FAILURE, Terminated, Send::Ack, Tell::Message, clear, clear),
-            (Proceeding, false, PROVISIONAL, Proceeding, Send::Nothing, Tell::Message, keep, keep),
-            (Proceeding, false, SUCCESS, Accepted, Send::Nothing, Tell::Message, clear, m),
-            (Proceeding, true, SUCCESS, Accepted, Send::Nothing, Tell::Message, clear, m),
-            (Proceeding, false, FAILURE, Completed, Send::Ack, Tell::Message, clear, d),
-            (Proceeding, true, FAILURE, Terminated, Send::Ack, Tell::Message, clear, clear),
-            (Proceeding, false, Timer(Reason::CancelWait), Terminated, Send::Nothing, Tell::TimedOut, clear, clear),
-            (Proceeding, false, TransportFailed, Proceeding, Send::Nothing, Tell::Nothing, keep, keep),
-            (Proceeding, true, TransportFailed, Terminated, Send::Nothing, Tell::TransportFailed, clear, clear),
-            (Proceeding, false, Timer(Reason::TimerA), Proceeding, Send::Nothing, Tell::Nothing, keep, keep),
-            (Completed, false, FAILURE, Completed, Send::Ack, Tell::Nothing, keep, keep),
-            (Completed, false, PROVISIONAL, Completed, Send::Nothing, Tell::Nothing, keep, keep),
-            (Completed, false, SUCCESS, Completed, Send::Nothing, Tell::Nothing, keep, keep),
-            (Completed, false, TransportFailed, Terminated, Send::Nothing, Tell::TransportFailed, clear, clear),
-            (Completed, false, Timer(Reason::TimerD), Terminated, Send::Nothing, Tell::Nothing, clear, clear),
-            (Accepted, false, SUCCESS, Accepted, Send::Nothing, Tell::Message, keep, keep),
-            (Accepted, false, PROVISIONAL, Accepted, Send::Nothing, Tell::Nothing, keep, keep),
-            (Accepted, false, FAILURE, Accepted, Send::Nothing, Tell::Nothing, keep, keep),
-            (Accepted, false, Timer(Reason::TimerM), Terminated, Send::Nothing, Tell::Nothing, clear, clear),
-            (Terminated, false, SUCCESS, Terminated, Send::Nothing, Tell::Nothing, keep, keep),
+            (Calling, false, Timer(On::TimerA), Calling, Out::Message, Up::Nothing, a, keep),
+            (Calling, false, Timer(On::TimerB), Terminated, Out::Nothing, Up::TimedOut, clear, clear),
+            (Calling, false, TransportFailed, Terminated, Out::Nothing, Up::TransportFailed, clear, clear),
+            (Calling, false, PROVISIONAL, Proceeding, Out::Nothing, Up::Message, clear, clear),
+            (Calling, false, SUCCESS, Accepted, Out::Nothing, Up::Message, clear, m),
+            (Calling, false, FAILURE, Completed, Out::Ack, Up::Message, clear, d),
+            (Calling, true, FAILURE, Terminated, Out::Ack, Up::Message, clear, clear),
+            (Proceeding, false, PROVISIONAL, Proceeding, Out::Nothing, Up::Message, keep, keep),
+            (Proceeding, false, SUCCESS, Accepted, Out::Nothing, Up::Message, clear, m),
+            (Proceeding, true, SUCCESS, Accepted, Out::Nothing, Up::Message, clear, m),
+            (Proceeding, false, FAILURE, Completed, Out::Ack, Up::Message, clear, d),
+            (Proceeding, true, FAILURE, Terminated, Out::Ack, Up::Message, clear, clear),
+            (Proceeding, false, Timer(On::CancelWait), Terminated, Out::Nothing, Up::TimedOut, clear, clear),
+            (Proceeding, false, TransportFailed, Proceeding, Out::Nothing, Up::Nothing, keep, keep),
+            (Proceeding, true, TransportFailed, Terminated, Out::Nothing, Up::TransportFailed, clear, clear),
+            (Proceeding, false, Timer(On::TimerA), Proceeding, Out::Nothing, Up::Nothing, keep, keep),
+            (Completed, false, FAILURE, Completed, Out::Ack, Up::Nothing, keep, keep),
+            (Completed, false, PROVISIONAL, Completed, Out::Nothing, Up::Nothing, keep, keep),
+            (Completed, false, SUCCESS, Completed, Out::Nothing, Up::Nothing, keep, keep),
+            (Completed, false, TransportFailed, Terminated, Out::Nothing, Up::TransportFailed, clear, clear),
+            (Completed, false, Timer(On::TimerD), Terminated, Out::Nothing, Up::Nothing, clear, clear),
+            (Accepted, false, SUCCESS, Accepted, Out::Nothing, Up::Message, keep, keep),
+            (Accepted, false, PROVISIONAL, Accepted, Out::Nothing, Up::Nothing, keep, keep),
+            (Accepted, false, FAILURE, Accepted, Out::Nothing, Up::Nothing, keep, keep),
+            (Accepted, false, Timer(On::TimerM), Terminated, Out::Nothing, Up::Nothing, clear, clear),
+            (Terminated, false, SUCCESS, Terminated, Out::Nothing, Up::Nothing, keep, keep),
         ];
         for (state, reliable, event, next, send, tell, retransmit, timeout) in rows {
             let mut machine = ClientInvite { state, reliable, interval: T1 };
             let step = machine.step(event);
             assert_eq!(
                 (machine.state(), step),
-                (next, Step { send, tell, retransmit, timeout }),
+                (next, TransactionStep { send, tell, retransmit, timeout }),
                 "{state:?} × {event:?}"
             );
         }
@@ -158,8 +171,8 @@ mod tests {
         let (mut machine, _) = ClientInvite::start(false);
         let waits: Vec<_> = (0..6)
             .map(|_| {
-                let step = machine.step(Timer(Reason::TimerA));
-                let Slot::Arm(Reason::TimerA, after) = step.retransmit else { panic!("{step:?}") };
+                let step = machine.step(Timer(TimerReason::TimerA));
+                let TimerChange::Arm(TimerReason::TimerA, after) = step.retransmit else { panic!("{step:?}") };
                 after.as_millis()
             })
             .collect();

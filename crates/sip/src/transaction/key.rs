@@ -3,26 +3,26 @@
 
 use std::sync::Arc;
 
-use crate::event::Party;
+use crate::event::SipPartyId;
 use crate::identity::MAGIC_COOKIE;
-use crate::message::{Message, StartLine};
+use crate::message::{SipMessage, StartLine};
 use crate::method::Method;
 
 /// Stored key, shared between an index and the indexed entry.
-pub(crate) type Key = Arc<[u8]>;
+pub(crate) type IndexKey = Arc<[u8]>;
 
 /// Composes the key of a server transaction. It contains the party, so that no other party can cancel or acknowledge
 /// the request. Look up an ACK or CANCEL with `method` INVITE. Returns `None` without a Via.
-pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &Message) -> Option<()> {
+pub(crate) fn server(key: &mut Vec<u8>, party: SipPartyId, method: Method, message: &SipMessage) -> Option<()> {
     key.clear();
     key.extend_from_slice(&party.0.to_le_bytes());
-    part(key, method.as_str().as_bytes());
+    append_part(key, method.as_str().as_bytes());
     let via = message.via()?;
     match via.branch {
         Some(branch) if is_unique(branch) => {
-            part(key, branch);
+            append_part(key, branch);
             let at = key.len();
-            part(key, via.sent_by.host.as_bytes());
+            append_part(key, via.sent_by.host.as_bytes());
             if let Some(host) = key.get_mut(at..) {
                 host.make_ascii_lowercase();
             }
@@ -32,11 +32,11 @@ pub(crate) fn server(key: &mut Vec<u8>, party: Party, method: Method, message: &
         // excluded, because an ACK has one even if its INVITE had none.
         _ => {
             let StartLine::Request { uri, .. } = message.start_line() else { return None };
-            part(key, b"");
-            part(key, uri);
-            part(key, via.raw);
-            part(key, message.call_id().unwrap_or_default());
-            part(key, from_tag(message));
+            append_part(key, b"");
+            append_part(key, uri);
+            append_part(key, via.raw);
+            append_part(key, message.call_id().unwrap_or_default());
+            append_part(key, from_tag(message));
             key.extend_from_slice(&message.cseq()?.number.to_le_bytes());
         }
     }
@@ -64,16 +64,16 @@ pub(crate) fn is_unique(branch: &[u8]) -> bool {
 /// branch.
 pub(crate) fn client(key: &mut Vec<u8>, branch: &[u8], method: Method) {
     key.clear();
-    part(key, method.as_str().as_bytes());
-    part(key, branch);
+    append_part(key, method.as_str().as_bytes());
+    append_part(key, branch);
 }
 
 /// Composes the key that detects a merged request (RFC 3261 §8.2.2.2): the same request on another path.
-pub(crate) fn merged(key: &mut Vec<u8>, message: &Message) -> Option<()> {
+pub(crate) fn merged(key: &mut Vec<u8>, message: &SipMessage) -> Option<()> {
     key.clear();
-    part(key, message.method().as_str().as_bytes());
-    part(key, from_tag(message));
-    part(key, message.call_id()?);
+    append_part(key, message.method().as_str().as_bytes());
+    append_part(key, from_tag(message));
+    append_part(key, message.call_id()?);
     key.extend_from_slice(&message.cseq()?.number.to_le_bytes());
     Some(())
 }
@@ -81,22 +81,22 @@ pub(crate) fn merged(key: &mut Vec<u8>, message: &Message) -> Option<()> {
 /// Composes the key of a dialog. A missing tag counts as empty (RFC 3261 §12.1.1, for RFC 2543 peers).
 pub(crate) fn dialog(key: &mut Vec<u8>, call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) {
     key.clear();
-    part(key, call_id);
-    part(key, local_tag);
-    part(key, remote_tag);
+    append_part(key, call_id);
+    append_part(key, local_tag);
+    append_part(key, remote_tag);
 }
 
 /// Returns the From tag, or an empty slice.
-pub(crate) fn from_tag(message: &Message) -> &[u8] {
+pub(crate) fn from_tag(message: &SipMessage) -> &[u8] {
     message.from().and_then(|from| from.tag()).unwrap_or_default()
 }
 
 /// Returns the To tag, or an empty slice.
-pub(crate) fn to_tag(message: &Message) -> &[u8] {
+pub(crate) fn to_tag(message: &SipMessage) -> &[u8] {
     message.to().and_then(|to| to.tag()).unwrap_or_default()
 }
 
-fn part(key: &mut Vec<u8>, bytes: &[u8]) {
+fn append_part(key: &mut Vec<u8>, bytes: &[u8]) {
     // Messages are at most 64 KiB, so the length fits.
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     key.extend_from_slice(&length.to_le_bytes());
@@ -108,17 +108,17 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn request(method: &str, via: &str, from: &str, cseq: u32) -> Message {
+    fn request(method: &str, via: &str, from: &str, cseq: u32) -> SipMessage {
         let text = format!(
             "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: {via}\r\nFrom: {from}\r\nTo: <sip:b@192.0.2.1>\r\n\
              Call-ID: c\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
         );
-        Message::parse(Bytes::from(text)).unwrap()
+        SipMessage::parse(Bytes::from(text)).unwrap()
     }
 
-    fn key_of(party: u32, method: Method, message: &Message) -> Vec<u8> {
+    fn key_of(party: u32, method: Method, message: &SipMessage) -> Vec<u8> {
         let mut key = Vec::new();
-        server(&mut key, Party(party), method, message).unwrap();
+        server(&mut key, SipPartyId(party), method, message).unwrap();
         key
     }
 

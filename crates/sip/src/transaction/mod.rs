@@ -9,12 +9,12 @@ pub(crate) mod server_invite;
 
 use std::time::{Duration, Instant};
 
-use crate::event::Reason;
-use crate::timer::{TimerQueue, Token};
+use crate::event::TimerReason;
+use crate::timer::{TimerQueue, TimerToken};
 
 /// Class of a status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum StatusClass {
     /// Status 1xx.
     Provisional,
     /// Status 2xx.
@@ -23,13 +23,13 @@ pub(crate) enum Class {
     Failure,
 }
 
-impl Class {
+impl StatusClass {
     /// Returns the class of a status code.
-    pub(crate) const fn of(code: u16) -> Class {
+    pub(crate) const fn from_code(code: u16) -> StatusClass {
         match code {
-            0..=199 => Class::Provisional,
-            200..=299 => Class::Success,
-            _ => Class::Failure,
+            0..=199 => StatusClass::Provisional,
+            200..=299 => StatusClass::Success,
+            _ => StatusClass::Failure,
         }
     }
 }
@@ -38,9 +38,9 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientEvent {
     /// Response received.
-    Response(Class),
+    Response(StatusClass),
     /// Timer expired.
-    Timer(Reason),
+    Timer(TimerReason),
     /// Request could not be sent (RFC 3261 §17.1.4).
     TransportFailed,
 }
@@ -54,14 +54,14 @@ pub(crate) enum ServerEvent {
     /// ACK received.
     Ack,
     /// Response sent by the layer above.
-    Send(Class),
+    Send(StatusClass),
     /// Timer expired.
-    Timer(Reason),
+    Timer(TimerReason),
 }
 
 /// Message that a step sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Send {
+pub(crate) enum StepMessage {
     /// No message.
     Nothing,
     /// Request of a client transaction; last response of a server transaction.
@@ -72,7 +72,7 @@ pub(crate) enum Send {
 
 /// Event that a step reports to the transaction user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tell {
+pub(crate) enum StepReport {
     /// No event.
     Nothing,
     /// Received message: the response of a client transaction, the ACK of a server transaction.
@@ -85,61 +85,69 @@ pub(crate) enum Tell {
 
 /// Change of one of the two timers of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot {
+pub(crate) enum TimerChange {
     /// Leave the timer unchanged.
     Keep,
     /// Cancel the timer.
     Clear,
     /// Restart the timer with this reason and duration.
-    Arm(Reason, Duration),
+    Arm(TimerReason, Duration),
 }
 
 /// Actions that result from one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) send: Send,
-    pub(crate) tell: Tell,
+pub(crate) struct TransactionStep {
+    pub(crate) send: StepMessage,
+    pub(crate) tell: StepReport,
     /// Change of Timer A, E or G, or of the repetition of a provisional response.
-    pub(crate) retransmit: Slot,
+    pub(crate) retransmit: TimerChange,
     /// Change of any other timer; a transaction never runs two of them at once.
-    pub(crate) timeout: Slot,
+    pub(crate) timeout: TimerChange,
 }
 
-impl Step {
+impl TransactionStep {
     /// No action: the event is absorbed.
-    pub(crate) const IDLE: Step =
-        Step { send: Send::Nothing, tell: Tell::Nothing, retransmit: Slot::Keep, timeout: Slot::Keep };
+    pub(crate) const IDLE: TransactionStep = TransactionStep {
+        send: StepMessage::Nothing,
+        tell: StepReport::Nothing,
+        retransmit: TimerChange::Keep,
+        timeout: TimerChange::Keep,
+    };
     /// End of the transaction: both timers are cancelled.
-    pub(crate) const END: Step =
-        Step { send: Send::Nothing, tell: Tell::Nothing, retransmit: Slot::Clear, timeout: Slot::Clear };
+    pub(crate) const END: TransactionStep = TransactionStep {
+        send: StepMessage::Nothing,
+        tell: StepReport::Nothing,
+        retransmit: TimerChange::Clear,
+        timeout: TimerChange::Clear,
+    };
 
-    const fn send(self, send: Send) -> Step {
-        Step { send, ..self }
+    const fn send(self, send: StepMessage) -> TransactionStep {
+        TransactionStep { send, ..self }
     }
 
-    const fn tell(self, tell: Tell) -> Step {
-        Step { tell, ..self }
+    const fn with_report(self, tell: StepReport) -> TransactionStep {
+        TransactionStep { tell, ..self }
     }
 
-    const fn retransmit(self, retransmit: Slot) -> Step {
-        Step { retransmit, ..self }
+    const fn retransmit(self, retransmit: TimerChange) -> TransactionStep {
+        TransactionStep { retransmit, ..self }
     }
 
-    const fn timeout(self, reason: Reason, after: Duration) -> Step {
-        Step { timeout: Slot::Arm(reason, after), ..self }
+    const fn timeout(self, reason: TimerReason, after: Duration) -> TransactionStep {
+        TransactionStep { timeout: TimerChange::Arm(reason, after), ..self }
     }
 }
 
 /// The two timers of a transaction, running or not.
 #[derive(Debug, Default)]
-pub(crate) struct Slots {
-    retransmit: Option<Token>,
-    timeout: Option<Token>,
+pub(crate) struct TimerSlots {
+    retransmit: Option<TimerToken>,
+    timeout: Option<TimerToken>,
 }
 
-impl Slots {
+impl TimerSlots {
     /// Applies the timer changes of a step.
-    pub(crate) fn apply<K: Copy>(&mut self, timers: &mut TimerQueue<K>, now: Instant, owner: K, step: Step) {
+    pub(crate) fn apply<K: Copy>(&mut self, timers: &mut TimerQueue<K>, now: Instant, owner: K, step: TransactionStep) {
         set(&mut self.retransmit, step.retransmit, timers, now, owner);
         set(&mut self.timeout, step.timeout, timers, now, owner);
     }
@@ -160,14 +168,14 @@ impl Slots {
     }
 }
 
-fn set<K: Copy>(token: &mut Option<Token>, slot: Slot, timers: &mut TimerQueue<K>, now: Instant, owner: K) {
-    if slot == Slot::Keep {
+fn set<K: Copy>(token: &mut Option<TimerToken>, slot: TimerChange, timers: &mut TimerQueue<K>, now: Instant, owner: K) {
+    if slot == TimerChange::Keep {
         return;
     }
     if let Some(old) = token.take() {
         timers.cancel(old);
     }
-    if let Slot::Arm(reason, after) = slot {
+    if let TimerChange::Arm(reason, after) = slot {
         *token = Some(timers.arm(now + after, reason, owner));
     }
 }

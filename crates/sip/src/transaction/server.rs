@@ -1,12 +1,12 @@
 //! Non-INVITE server transaction: RFC 3261 §17.2.2 (Figure 8).
 
-use crate::event::Reason;
+use crate::event::TimerReason;
 use crate::timer::T1_64;
-use crate::transaction::{Class, Send, ServerEvent, Step};
+use crate::transaction::{ServerEvent, StatusClass, StepMessage, TransactionStep};
 
 /// State of a non-INVITE server transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ServerState {
     /// No response sent.
     Trying,
     /// Provisional response sent.
@@ -19,42 +19,44 @@ pub(crate) enum State {
 
 /// State machine of a non-INVITE server transaction.
 #[derive(Debug)]
-pub(crate) struct Server {
-    state: State,
+pub(crate) struct ServerNonInvite {
+    state: ServerState,
     reliable: bool,
 }
 
-impl Server {
+impl ServerNonInvite {
     /// Starts the transaction after its request has arrived.
-    pub(crate) fn start(reliable: bool) -> Server {
-        Server { state: State::Trying, reliable }
+    pub(crate) fn start(reliable: bool) -> ServerNonInvite {
+        ServerNonInvite { state: ServerState::Trying, reliable }
     }
 
     /// Returns the current state.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> ServerState {
         self.state
     }
 
     /// Handles one event.
-    pub(crate) fn step(&mut self, event: ServerEvent) -> Step {
+    pub(crate) fn step(&mut self, event: ServerEvent) -> TransactionStep {
         use ServerEvent::{Request, Send as Answer, Timer};
         match (self.state, event) {
-            (State::Trying | State::Proceeding, Answer(Class::Provisional)) => {
-                self.state = State::Proceeding;
-                Step::IDLE.send(Send::Message)
+            (ServerState::Trying | ServerState::Proceeding, Answer(StatusClass::Provisional)) => {
+                self.state = ServerState::Proceeding;
+                TransactionStep::IDLE.send(StepMessage::Message)
             }
-            (State::Trying | State::Proceeding, Answer(Class::Success | Class::Failure)) => {
+            (ServerState::Trying | ServerState::Proceeding, Answer(StatusClass::Success | StatusClass::Failure)) => {
                 // Timer J is zero for reliable transports.
-                self.state = if self.reliable { State::Terminated } else { State::Completed };
-                let step = Step::END.send(Send::Message);
-                if self.reliable { step } else { step.timeout(Reason::TimerJ, T1_64) }
+                self.state = if self.reliable { ServerState::Terminated } else { ServerState::Completed };
+                let step = TransactionStep::END.send(StepMessage::Message);
+                if self.reliable { step } else { step.timeout(TimerReason::TimerJ, T1_64) }
             }
-            (State::Proceeding | State::Completed, Request) => Step::IDLE.send(Send::Message),
-            (State::Completed, Timer(Reason::TimerJ)) => {
-                self.state = State::Terminated;
-                Step::END
+            (ServerState::Proceeding | ServerState::Completed, Request) => {
+                TransactionStep::IDLE.send(StepMessage::Message)
             }
-            _ => Step::IDLE,
+            (ServerState::Completed, Timer(TimerReason::TimerJ)) => {
+                self.state = ServerState::Terminated;
+                TransactionStep::END
+            }
+            _ => TransactionStep::IDLE,
         }
     }
 }
@@ -62,34 +64,34 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transaction::{Slot, Tell};
+    use crate::transaction::{StepReport, TimerChange};
     use ServerEvent::{Ack, Request, Send as Answer, Timer};
 
     #[test]
     fn rfc3261_figure_8_every_row() {
-        use State::{Completed, Proceeding, Terminated, Trying};
+        use ServerState::{Completed, Proceeding, Terminated, Trying};
         let (provisional, success, failure) =
-            (Answer(Class::Provisional), Answer(Class::Success), Answer(Class::Failure));
-        let j = Slot::Arm(Reason::TimerJ, T1_64);
-        let (keep, clear) = (Slot::Keep, Slot::Clear);
+            (Answer(StatusClass::Provisional), Answer(StatusClass::Success), Answer(StatusClass::Failure));
+        let j = TimerChange::Arm(TimerReason::TimerJ, T1_64);
+        let (keep, clear) = (TimerChange::Keep, TimerChange::Clear);
         let rows = [
-            (Trying, false, Request, Trying, Send::Nothing, keep, keep),
-            (Trying, false, provisional, Proceeding, Send::Message, keep, keep),
-            (Trying, false, success, Completed, Send::Message, clear, j),
-            (Trying, true, failure, Terminated, Send::Message, clear, clear),
-            (Proceeding, false, Request, Proceeding, Send::Message, keep, keep),
-            (Proceeding, false, provisional, Proceeding, Send::Message, keep, keep),
-            (Proceeding, false, failure, Completed, Send::Message, clear, j),
-            (Completed, false, Request, Completed, Send::Message, keep, keep),
-            (Completed, false, success, Completed, Send::Nothing, keep, keep),
-            (Completed, false, Ack, Completed, Send::Nothing, keep, keep),
-            (Completed, false, Timer(Reason::TimerJ), Terminated, Send::Nothing, clear, clear),
-            (Terminated, false, Request, Terminated, Send::Nothing, keep, keep),
+            (Trying, false, Request, Trying, StepMessage::Nothing, keep, keep),
+            (Trying, false, provisional, Proceeding, StepMessage::Message, keep, keep),
+            (Trying, false, success, Completed, StepMessage::Message, clear, j),
+            (Trying, true, failure, Terminated, StepMessage::Message, clear, clear),
+            (Proceeding, false, Request, Proceeding, StepMessage::Message, keep, keep),
+            (Proceeding, false, provisional, Proceeding, StepMessage::Message, keep, keep),
+            (Proceeding, false, failure, Completed, StepMessage::Message, clear, j),
+            (Completed, false, Request, Completed, StepMessage::Message, keep, keep),
+            (Completed, false, success, Completed, StepMessage::Nothing, keep, keep),
+            (Completed, false, Ack, Completed, StepMessage::Nothing, keep, keep),
+            (Completed, false, Timer(TimerReason::TimerJ), Terminated, StepMessage::Nothing, clear, clear),
+            (Terminated, false, Request, Terminated, StepMessage::Nothing, keep, keep),
         ];
         for (state, reliable, event, next, send, retransmit, timeout) in rows {
-            let mut machine = Server { state, reliable };
+            let mut machine = ServerNonInvite { state, reliable };
             let step = machine.step(event);
-            let expected = Step { send, tell: Tell::Nothing, retransmit, timeout };
+            let expected = TransactionStep { send, tell: StepReport::Nothing, retransmit, timeout };
             assert_eq!((machine.state(), step), (next, expected), "{state:?} × {event:?}");
         }
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::event::Reason;
+use crate::event::TimerReason;
 use crate::timer::{MINUTE, T1, T1_64, T2, T4};
-use crate::transaction::{Class, Send, ServerEvent, Slot, Step, Tell};
+use crate::transaction::{ServerEvent, StatusClass, StepMessage, StepReport, TimerChange, TransactionStep};
 
 /// State of an INVITE server transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ServerInviteState {
     /// No final response sent.
     Proceeding,
     /// Non-2xx final response sent; awaits the ACK.
@@ -24,7 +24,7 @@ pub(crate) enum State {
 /// State machine of an INVITE server transaction.
 #[derive(Debug)]
 pub(crate) struct ServerInvite {
-    state: State,
+    state: ServerInviteState,
     reliable: bool,
     interval: Duration,
 }
@@ -32,54 +32,60 @@ pub(crate) struct ServerInvite {
 impl ServerInvite {
     /// Starts the transaction after its INVITE has arrived.
     pub(crate) fn start(reliable: bool) -> ServerInvite {
-        ServerInvite { state: State::Proceeding, reliable, interval: T1 }
+        ServerInvite { state: ServerInviteState::Proceeding, reliable, interval: T1 }
     }
 
     /// Returns the current state.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> ServerInviteState {
         self.state
     }
 
     /// Handles one event.
-    pub(crate) fn step(&mut self, event: ServerEvent) -> Step {
+    pub(crate) fn step(&mut self, event: ServerEvent) -> TransactionStep {
         use ServerEvent::{Ack, Request, Send as Answer, Timer};
         match (self.state, event) {
-            (State::Proceeding, Request) => Step::IDLE.send(Send::Message),
-            (State::Proceeding, Answer(Class::Provisional) | Timer(Reason::Repeat1xx)) => {
-                Step::IDLE.send(Send::Message).retransmit(Slot::Arm(Reason::Repeat1xx, MINUTE))
+            (ServerInviteState::Proceeding, Request) => TransactionStep::IDLE.send(StepMessage::Message),
+            (ServerInviteState::Proceeding, Answer(StatusClass::Provisional) | Timer(TimerReason::Repeat1xx)) => {
+                TransactionStep::IDLE
+                    .send(StepMessage::Message)
+                    .retransmit(TimerChange::Arm(TimerReason::Repeat1xx, MINUTE))
             }
-            (State::Proceeding, Answer(Class::Success)) => {
-                self.state = State::Accepted;
-                Step::END.send(Send::Message).timeout(Reason::TimerL, T1_64)
+            (ServerInviteState::Proceeding, Answer(StatusClass::Success)) => {
+                self.state = ServerInviteState::Accepted;
+                TransactionStep::END.send(StepMessage::Message).timeout(TimerReason::TimerL, T1_64)
             }
-            (State::Proceeding, Answer(Class::Failure)) => {
-                self.state = State::Completed;
-                let step = Step::END.send(Send::Message).timeout(Reason::TimerH, T1_64);
-                if self.reliable { step } else { step.retransmit(Slot::Arm(Reason::TimerG, T1)) }
+            (ServerInviteState::Proceeding, Answer(StatusClass::Failure)) => {
+                self.state = ServerInviteState::Completed;
+                let step = TransactionStep::END.send(StepMessage::Message).timeout(TimerReason::TimerH, T1_64);
+                if self.reliable { step } else { step.retransmit(TimerChange::Arm(TimerReason::TimerG, T1)) }
             }
-            (State::Completed, Request) => Step::IDLE.send(Send::Message),
-            (State::Completed, Timer(Reason::TimerG)) => {
+            (ServerInviteState::Completed, Request) => TransactionStep::IDLE.send(StepMessage::Message),
+            (ServerInviteState::Completed, Timer(TimerReason::TimerG)) => {
                 self.interval = (self.interval * 2).min(T2);
-                Step::IDLE.send(Send::Message).retransmit(Slot::Arm(Reason::TimerG, self.interval))
+                TransactionStep::IDLE
+                    .send(StepMessage::Message)
+                    .retransmit(TimerChange::Arm(TimerReason::TimerG, self.interval))
             }
-            (State::Completed, Timer(Reason::TimerH)) => self.end(Tell::TimedOut),
+            (ServerInviteState::Completed, Timer(TimerReason::TimerH)) => self.end(StepReport::TimedOut),
             // Timer I is zero for reliable transports.
-            (State::Completed, Ack) if self.reliable => self.end(Tell::Nothing),
-            (State::Completed, Ack) => {
-                self.state = State::Confirmed;
-                Step::END.timeout(Reason::TimerI, T4)
+            (ServerInviteState::Completed, Ack) if self.reliable => self.end(StepReport::Nothing),
+            (ServerInviteState::Completed, Ack) => {
+                self.state = ServerInviteState::Confirmed;
+                TransactionStep::END.timeout(TimerReason::TimerI, T4)
             }
-            (State::Confirmed, Timer(Reason::TimerI)) => self.end(Tell::Nothing),
-            (State::Accepted, Ack) => Step::IDLE.tell(Tell::Message),
-            (State::Accepted, Answer(Class::Success)) => Step::IDLE.send(Send::Message),
-            (State::Accepted, Timer(Reason::TimerL)) => self.end(Tell::Nothing),
-            _ => Step::IDLE,
+            (ServerInviteState::Confirmed, Timer(TimerReason::TimerI)) => self.end(StepReport::Nothing),
+            (ServerInviteState::Accepted, Ack) => TransactionStep::IDLE.with_report(StepReport::Message),
+            (ServerInviteState::Accepted, Answer(StatusClass::Success)) => {
+                TransactionStep::IDLE.send(StepMessage::Message)
+            }
+            (ServerInviteState::Accepted, Timer(TimerReason::TimerL)) => self.end(StepReport::Nothing),
+            _ => TransactionStep::IDLE,
         }
     }
 
-    fn end(&mut self, tell: Tell) -> Step {
-        self.state = State::Terminated;
-        Step::END.tell(tell)
+    fn end(&mut self, tell: StepReport) -> TransactionStep {
+        self.state = ServerInviteState::Terminated;
+        TransactionStep::END.with_report(tell)
     }
 }
 
@@ -90,46 +96,49 @@ mod tests {
 
     #[test]
     fn rfc3261_figure_7_and_rfc6026_figure_7_every_row() {
-        use State::{Accepted, Completed, Confirmed, Proceeding, Terminated};
+        use ServerInviteState::{Accepted, Completed, Confirmed, Proceeding, Terminated};
+        use StepMessage as Out;
+        use StepReport as Up;
+        use TimerReason as On;
         let (provisional, success, failure) =
-            (Answer(Class::Provisional), Answer(Class::Success), Answer(Class::Failure));
-        let g = |after| Slot::Arm(Reason::TimerG, after);
-        let h = Slot::Arm(Reason::TimerH, T1_64);
-        let i = Slot::Arm(Reason::TimerI, T4);
-        let l = Slot::Arm(Reason::TimerL, T1_64);
-        let again = Slot::Arm(Reason::Repeat1xx, MINUTE);
-        let (keep, clear) = (Slot::Keep, Slot::Clear);
+            (Answer(StatusClass::Provisional), Answer(StatusClass::Success), Answer(StatusClass::Failure));
+        let g = |after| TimerChange::Arm(On::TimerG, after);
+        let h = TimerChange::Arm(On::TimerH, T1_64);
+        let i = TimerChange::Arm(On::TimerI, T4);
+        let l = TimerChange::Arm(On::TimerL, T1_64);
+        let again = TimerChange::Arm(On::Repeat1xx, MINUTE);
+        let (keep, clear) = (TimerChange::Keep, TimerChange::Clear);
         let rows = [
-            (Proceeding, false, Request, Proceeding, Send::Message, Tell::Nothing, keep, keep),
-            (Proceeding, false, provisional, Proceeding, Send::Message, Tell::Nothing, again, keep),
-            (Proceeding, true, Timer(Reason::Repeat1xx), Proceeding, Send::Message, Tell::Nothing, again, keep),
-            (Proceeding, false, success, Accepted, Send::Message, Tell::Nothing, clear, l),
-            (Proceeding, true, success, Accepted, Send::Message, Tell::Nothing, clear, l),
-            (Proceeding, false, failure, Completed, Send::Message, Tell::Nothing, g(T1), h),
-            (Proceeding, true, failure, Completed, Send::Message, Tell::Nothing, clear, h),
-            (Proceeding, false, Ack, Proceeding, Send::Nothing, Tell::Nothing, keep, keep),
-            (Completed, false, Request, Completed, Send::Message, Tell::Nothing, keep, keep),
-            (Completed, false, Timer(Reason::TimerG), Completed, Send::Message, Tell::Nothing, g(T1 * 2), keep),
-            (Completed, false, Timer(Reason::TimerH), Terminated, Send::Nothing, Tell::TimedOut, clear, clear),
-            (Completed, false, Ack, Confirmed, Send::Nothing, Tell::Nothing, clear, i),
-            (Completed, true, Ack, Terminated, Send::Nothing, Tell::Nothing, clear, clear),
-            (Completed, false, success, Completed, Send::Nothing, Tell::Nothing, keep, keep),
-            (Confirmed, false, Ack, Confirmed, Send::Nothing, Tell::Nothing, keep, keep),
-            (Confirmed, false, Request, Confirmed, Send::Nothing, Tell::Nothing, keep, keep),
-            (Confirmed, false, Timer(Reason::TimerI), Terminated, Send::Nothing, Tell::Nothing, clear, clear),
-            (Accepted, false, Request, Accepted, Send::Nothing, Tell::Nothing, keep, keep),
-            (Accepted, false, Ack, Accepted, Send::Nothing, Tell::Message, keep, keep),
-            (Accepted, false, success, Accepted, Send::Message, Tell::Nothing, keep, keep),
-            (Accepted, false, failure, Accepted, Send::Nothing, Tell::Nothing, keep, keep),
-            (Accepted, false, Timer(Reason::TimerL), Terminated, Send::Nothing, Tell::Nothing, clear, clear),
-            (Terminated, false, Request, Terminated, Send::Nothing, Tell::Nothing, keep, keep),
+            (Proceeding, false, Request, Proceeding, Out::Message, Up::Nothing, keep, keep),
+            (Proceeding, false, provisional, Proceeding, Out::Message, Up::Nothing, again, keep),
+            (Proceeding, true, Timer(On::Repeat1xx), Proceeding, Out::Message, Up::Nothing, again, keep),
+            (Proceeding, false, success, Accepted, Out::Message, Up::Nothing, clear, l),
+            (Proceeding, true, success, Accepted, Out::Message, Up::Nothing, clear, l),
+            (Proceeding, false, failure, Completed, Out::Message, Up::Nothing, g(T1), h),
+            (Proceeding, true, failure, Completed, Out::Message, Up::Nothing, clear, h),
+            (Proceeding, false, Ack, Proceeding, Out::Nothing, Up::Nothing, keep, keep),
+            (Completed, false, Request, Completed, Out::Message, Up::Nothing, keep, keep),
+            (Completed, false, Timer(On::TimerG), Completed, Out::Message, Up::Nothing, g(T1 * 2), keep),
+            (Completed, false, Timer(On::TimerH), Terminated, Out::Nothing, Up::TimedOut, clear, clear),
+            (Completed, false, Ack, Confirmed, Out::Nothing, Up::Nothing, clear, i),
+            (Completed, true, Ack, Terminated, Out::Nothing, Up::Nothing, clear, clear),
+            (Completed, false, success, Completed, Out::Nothing, Up::Nothing, keep, keep),
+            (Confirmed, false, Ack, Confirmed, Out::Nothing, Up::Nothing, keep, keep),
+            (Confirmed, false, Request, Confirmed, Out::Nothing, Up::Nothing, keep, keep),
+            (Confirmed, false, Timer(On::TimerI), Terminated, Out::Nothing, Up::Nothing, clear, clear),
+            (Accepted, false, Request, Accepted, Out::Nothing, Up::Nothing, keep, keep),
+            (Accepted, false, Ack, Accepted, Out::Nothing, Up::Message, keep, keep),
+            (Accepted, false, success, Accepted, Out::Message, Up::Nothing, keep, keep),
+            (Accepted, false, failure, Accepted, Out::Nothing, Up::Nothing, keep, keep),
+            (Accepted, false, Timer(On::TimerL), Terminated, Out::Nothing, Up::Nothing, clear, clear),
+            (Terminated, false, Request, Terminated, Out::Nothing, Up::Nothing, keep, keep),
         ];
         for (state, reliable, event, next, send, tell, retransmit, timeout) in rows {
             let mut machine = ServerInvite { state, reliable, interval: T1 };
             let step = machine.step(event);
             assert_eq!(
                 (machine.state(), step),
-                (next, Step { send, tell, retransmit, timeout }),
+                (next, TransactionStep { send, tell, retransmit, timeout }),
                 "{state:?} × {event:?}"
             );
         }
@@ -138,11 +147,11 @@ mod tests {
     #[test]
     fn rfc3261_17_2_1_timer_g_doubles_to_t2() {
         let mut machine = ServerInvite::start(false);
-        machine.step(Answer(Class::Failure));
+        machine.step(Answer(StatusClass::Failure));
         let waits: Vec<_> = (0..5)
             .map(|_| {
-                let step = machine.step(Timer(Reason::TimerG));
-                let Slot::Arm(Reason::TimerG, after) = step.retransmit else { panic!("{step:?}") };
+                let step = machine.step(Timer(TimerReason::TimerG));
+                let TimerChange::Arm(TimerReason::TimerG, after) = step.retransmit else { panic!("{step:?}") };
                 after.as_millis()
             })
             .collect();

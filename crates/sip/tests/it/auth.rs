@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, T1, config, first_line, request, response, to_tag, value};
-use trunkgate_sip::{Body, Credentials, Event, HeaderName, Limits, Message, Method, Party, Transport};
+use trunkgate_sip::{
+    Credentials, EndpointEvent, EndpointLimits, HeaderName, MessageBody, Method, SipMessage, SipPartyId, Transport,
+};
 
 const CHALLENGE: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", algorithm=SHA-256, qop=\"auth\"\r\n";
 const PROXY: &str = "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\", algorithm=MD5, qop=\"auth,auth-int\"\r\n";
@@ -13,11 +15,11 @@ fn credentials(password: &str) -> Credentials {
 
 fn client(transport: Transport) -> Edge {
     let mut edge = Edge::with(config(1), transport);
-    edge.endpoint.set_credentials(Party(1), Some(credentials("secret")));
+    edge.endpoint.set_credentials(SipPartyId(1), Some(credentials("secret")));
     edge
 }
 
-fn cseq(message: &Message) -> u32 {
+fn cseq(message: &SipMessage) -> u32 {
     message.cseq().unwrap().number
 }
 
@@ -29,7 +31,7 @@ fn rfc3261_22_2_a_challenged_invite_is_repeated_with_credentials() {
         assert_eq!(first.header(HeaderName::Authorization), None);
         edge.receive(&response(&first, 401, "b1", CHALLENGE));
         assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7", "INVITE sip:bob@198.51.100.7"]);
-        assert!(matches!(edge.events[..], [Event::Challenged { id: same, code: 401, .. }] if same == id));
+        assert!(matches!(edge.events[..], [EndpointEvent::Challenged { id: same, code: 401, .. }] if same == id));
         let again = edge.last();
         for name in [HeaderName::CallId, HeaderName::From, HeaderName::To, HeaderName::Contact, HeaderName::Allow] {
             assert_eq!(value(&again, name), value(&first, name));
@@ -75,7 +77,7 @@ fn a_proxy_and_the_far_end_may_both_ask() {
     assert!(value(&third, HeaderName::ProxyAuthorization).ends_with("nc=00000002"));
     assert!(value(&third, HeaderName::Authorization).ends_with("nc=00000001"));
     edge.receive(&response(&third, 180, "b1", ""));
-    assert!(matches!(edge.events[..], [Event::Response { id: same, code: 180, .. }] if same == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { id: same, code: 180, .. }] if same == id));
     edge.receive(&response(&third, 486, "b1", ""));
     assert_eq!(edge.response(), Some((486, None)));
     edge.assert_empty_after(T1 * 130);
@@ -92,7 +94,7 @@ fn refused_credentials_end_the_request_and_a_stale_nonce_does_not() {
     assert!(value(&third, HeaderName::Authorization).contains("nonce=\"n3\""));
     edge.receive(&response(&third, 401, "b1", &CHALLENGE.replace("n1", "n4")));
     assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7"]);
-    assert!(matches!(edge.events[..], [Event::Response { id: same, code: 401, .. }] if same == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { id: same, code: 401, .. }] if same == id));
     edge.assert_empty_after(T1 * 130);
 }
 
@@ -116,17 +118,17 @@ fn a_challenge_without_end_is_answered_a_few_times() {
 fn nobody_but_the_party_is_answered() {
     // FreeSWITCH CVE-2021-41158: a challenge by another party must not obtain a response computed with our password.
     let mut edge = Edge::new();
-    edge.endpoint.set_credentials(Party(2), Some(credentials("secret")));
+    edge.endpoint.set_credentials(SipPartyId(2), Some(credentials("secret")));
     let (id, first) = edge.invite();
     edge.receive(&response(&first, 407, "b1", PROXY));
-    assert!(matches!(edge.events[..], [Event::Response { id: same, code: 407, .. }] if same == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { id: same, code: 407, .. }] if same == id));
     assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7"]);
     let mut edge = client(Transport::Udp);
     let (_, first) = edge.invite();
-    edge.party = Party(2);
+    edge.party = SipPartyId(2);
     edge.receive(&response(&first, 407, "b1", PROXY));
     assert!(edge.sent.is_empty(), "an answer of somebody else's");
-    edge.party = Party(1);
+    edge.party = SipPartyId(1);
     edge.receive(&response(&first, 407, "b1", PROXY));
     assert!(value(&edge.last(), HeaderName::ProxyAuthorization).contains("realm=\"p\""));
     // Another address of the party has sent no challenge.
@@ -146,7 +148,7 @@ fn requests_in_a_dialog_are_repeated_with_its_next_number() {
     let again = edge.last();
     assert_eq!((cseq(&first), cseq(&again), to_tag(&again)), (1, 2, to_tag(&first)));
     edge.receive(&response(&again, 200, "", ""));
-    assert!(matches!(edge.events[..], [Event::Response { id, code: 200, .. }] if id == update));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { id, code: 200, .. }] if id == update));
     edge.endpoint.ack(edge.now, dialog, None);
     edge.drain();
     assert_eq!(cseq(&edge.last()), 2);
@@ -159,7 +161,7 @@ fn requests_in_a_dialog_are_repeated_with_its_next_number() {
     assert_eq!((first_line(again.as_bytes()), cseq(&again)), ("BYE sip:bob@198.51.100.7:5060".into(), 4));
     assert!(value(&again, HeaderName::ProxyAuthorization).contains("nonce=\"n9\""));
     edge.receive(&response(&again, 200, "", ""));
-    assert!(matches!(edge.events[..], [Event::Response { id, code: 200, .. }] if id == bye));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { id, code: 200, .. }] if id == bye));
     assert!(!tag.is_empty());
     edge.assert_empty_after(T1 * 130);
 }
@@ -171,7 +173,7 @@ fn a_repeated_request_keeps_the_parameters_of_its_content_type() {
     edge.receive(&response(&invite, 200, "b1", ""));
     let (_, dialog) = edge.response().unwrap();
     edge.endpoint.ack(edge.now, dialog.unwrap(), None);
-    let parts = Body { content_type: "multipart/mixed;boundary=\"x\"".into(), bytes: "--x--".into() };
+    let parts = MessageBody { content_type: "multipart/mixed;boundary=\"x\"".into(), bytes: "--x--".into() };
     edge.endpoint.request(edge.now, dialog.unwrap(), Method::Info, vec![], Some(parts)).unwrap();
     edge.drain();
     let first = edge.last();
@@ -213,18 +215,21 @@ fn a_withdrawn_invite_is_not_repeated() {
 #[test]
 fn options_are_repeated_and_a_full_table_ends_them() {
     let mut edge = client(Transport::Udp);
-    let id = edge.endpoint.options(edge.now, edge.flow, crate::peer::LOCAL, Party(1), "sip:198.51.100.7");
+    let id = edge.endpoint.options(edge.now, edge.flow, crate::peer::LOCAL, SipPartyId(1), "sip:198.51.100.7");
     edge.drain();
     let first = edge.one();
     edge.receive(&response(&first, 401, "b1", CHALLENGE));
     let again = edge.last();
     assert_eq!((again.method(), cseq(&again)), (Method::Options, 2));
     edge.receive(&response(&again, 200, "b1", ""));
-    assert!(matches!(edge.events[..], [Event::Response { id: same, code: 200, .. }] if same == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { id: same, code: 200, .. }] if same == id));
     edge.assert_empty_after(T1 * 130);
-    let small = trunkgate_sip::EndpointConfig { limits: Limits { clients: 1, ..Limits::default() }, ..config(1) };
+    let small = trunkgate_sip::EndpointConfig {
+        limits: EndpointLimits { clients: 1, ..EndpointLimits::default() },
+        ..config(1)
+    };
     let mut edge = Edge::with(small, Transport::Udp);
-    edge.endpoint.set_credentials(Party(1), Some(credentials("secret")));
+    edge.endpoint.set_credentials(SipPartyId(1), Some(credentials("secret")));
     let (_, first) = edge.invite();
     edge.receive(&response(&first, 401, "b1", CHALLENGE));
     assert_eq!(edge.response().map(|(code, _)| code), Some(401), "no place for a second transaction");
@@ -232,16 +237,16 @@ fn options_are_repeated_and_a_full_table_ends_them() {
 
 fn server() -> Edge {
     let mut edge = Edge::new();
-    edge.endpoint.require_credentials(Party(1), Some(credentials("right")));
+    edge.endpoint.require_credentials(SipPartyId(1), Some(credentials("right")));
     // The phone signs the INVITE for another user.
-    edge.endpoint.compare_digest_uri(Party(1), false);
+    edge.endpoint.compare_digest_uri(SipPartyId(1), false);
     edge
 }
 
 /// Returns the credentials that a phone adds to a request after this rejection.
-fn shown_by(password: &str, refusal: &Message, first: &str) -> String {
+fn shown_by(password: &str, refusal: &SipMessage, first: &str) -> String {
     let mut phone = Edge::new();
-    phone.endpoint.set_credentials(Party(1), Some(credentials(password)));
+    phone.endpoint.set_credentials(SipPartyId(1), Some(credentials(password)));
     let (_, invite) = phone.invite();
     let lines: String = refusal
         .headers(HeaderName::WwwAuthenticate)
@@ -260,14 +265,16 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
     let refusal = edge.one();
     assert_eq!(refusal.code(), Some(401));
     assert_eq!(refusal.count(HeaderName::WwwAuthenticate), 2, "SHA-256 and MD5");
-    assert_eq!(edge.endpoint.counts(), trunkgate_sip::Counts::default(), "nothing is kept of it");
+    assert_eq!(edge.endpoint.counts(), trunkgate_sip::EndpointCounts::default(), "nothing is kept of it");
     assert!(edge.events.is_empty(), "a challenge is no refusal: {:?}", edge.events);
     edge.receive(&request("ACK", 1, "z9hG4bKa", &to_tag(&refusal), ""));
     assert!(edge.sent.is_empty() && edge.dropped().is_empty(), "its ACK is no stray");
     let wrong = shown_by("wrong", &refusal, &first);
     edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &wrong));
     assert_eq!(edge.one().code(), Some(401));
-    let told = |event: &Event| matches!(event, Event::WrongCredentials { proven: true, is_user_known: true, .. });
+    let told = |event: &EndpointEvent| {
+        matches!(event, EndpointEvent::WrongCredentials { proven: true, is_user_known: true, .. })
+    };
     assert!(edge.events.iter().any(told), "the nonce had come back");
     let right = shown_by("right", &refusal, &first);
     edge.receive(&request("INVITE", 3, "z9hG4bKc", "", &right));
@@ -275,10 +282,10 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
     let dialog = edge.respond(id, 200).unwrap();
     let tag = to_tag(&edge.last());
     edge.receive(&request("ACK", 3, "z9hG4bKd", &tag, ""));
-    assert!(matches!(edge.events[..], [Event::Ack { .. }]), "an ACK is never challenged");
+    assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]), "an ACK is never challenged");
     // Inside the dialog, its tags authenticate the party.
     edge.receive(&request("OPTIONS", 4, "z9hG4bKe", &tag, ""));
-    assert!(matches!(edge.events[..], [Event::Request { dialog: Some(same), .. }] if same == dialog));
+    assert!(matches!(edge.events[..], [EndpointEvent::Request { dialog: Some(same), .. }] if same == dialog));
     // A replay of the same Authorization, as by an eavesdropper.
     edge.receive(&request("INVITE", 5, "z9hG4bKf", "", &right));
     assert!(value(&edge.one(), HeaderName::WwwAuthenticate).ends_with("stale=true"));
@@ -289,7 +296,7 @@ fn rfc3261_22_1_a_party_shows_its_credentials_before_anything_else() {
 #[test]
 fn rfc7616_3_4_6_right_credentials_for_another_user_get_400() {
     let mut edge = server();
-    edge.endpoint.compare_digest_uri(Party(1), true);
+    edge.endpoint.compare_digest_uri(SipPartyId(1), true);
     let first = request("INVITE", 1, "z9hG4bKa", "", "");
     edge.receive(&first);
     let refusal = edge.one();
@@ -300,7 +307,7 @@ fn rfc7616_3_4_6_right_credentials_for_another_user_get_400() {
     let right = shown_by("right", &refusal, &first);
     edge.receive(&request("INVITE", 3, "z9hG4bKc", "", &right));
     assert_eq!(edge.lines(), ["400 Bad Request: the digest uri is not the Request-URI"]);
-    let told = |event: &Event| matches!(event, Event::Refused { code: 400, defect: Some(_), .. });
+    let told = |event: &EndpointEvent| matches!(event, EndpointEvent::Refused { code: 400, defect: Some(_), .. });
     assert!(edge.events.iter().all(told) && edge.events.len() == 1, "no failed credentials: {:?}", edge.events);
 }
 
@@ -316,7 +323,7 @@ fn rfc3261_22_1_a_cancel_is_never_challenged() {
     edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &right));
     assert!(edge.events.is_empty());
     edge.receive(&request("CANCEL", 2, "z9hG4bKb", "", ""));
-    assert!(matches!(edge.events[..], [Event::Canceled { id: same, elsewhere: false }] if same == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Canceled { id: same, elsewhere: false }] if same == id));
     assert_eq!(edge.lines()[0], "200 OK");
     edge.receive(&request("CANCEL", 9, "z9hG4bKz", "", ""));
     assert_eq!(edge.one().code(), Some(481));
@@ -328,7 +335,7 @@ fn every_method_outside_of_a_dialog_is_challenged_and_others_parties_are_not() {
         let mut edge = server();
         edge.receive(&request(method, 1, "z9hG4bKa", "", ""));
         assert_eq!(edge.one().code(), Some(401), "{method}");
-        edge.party = Party(2);
+        edge.party = SipPartyId(2);
         edge.receive(&request(method, 1, "z9hG4bKb", "", ""));
         assert!(edge.sent.is_empty() || edge.one().code() != Some(401), "{method}");
     }
@@ -337,7 +344,7 @@ fn every_method_outside_of_a_dialog_is_challenged_and_others_parties_are_not() {
     edge.receive(&request("INVITE", 1, "z9hG4bKa", "guessed", ""));
     assert_eq!(edge.one().code(), Some(401));
     let mut edge = server();
-    edge.endpoint.require_credentials(Party(1), None);
+    edge.endpoint.require_credentials(SipPartyId(1), None);
     edge.receive(&request("INVITE", 1, "z9hG4bKa", "", ""));
     edge.invited();
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;
-use trunkgate_sip::{Defect, HeaderName, Message, limits};
+use trunkgate_sip::{HeaderName, MessageDefect, SipMessage, limits};
 
 const INVITE: &str = "INVITE sip:+14155551234@h.example SIP/2.0\r\n\
     Via: SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK1\r\n\
@@ -15,12 +15,12 @@ const INVITE: &str = "INVITE sip:+14155551234@h.example SIP/2.0\r\n\
     Content-Type: application/sdp\r\n\
     Content-Length: 5\r\n\r\nv=0\r\n";
 
-fn parse(text: &str) -> Message {
-    Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap_or_else(|error| panic!("{error:?}: {text}"))
+fn parse(text: &str) -> SipMessage {
+    SipMessage::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap_or_else(|error| panic!("{error:?}: {text}"))
 }
 
 fn judge(text: &str) -> Option<(u16, &'static str)> {
-    parse(text).defect().map(|Defect { code, what }| (code, what))
+    parse(text).defect().map(|MessageDefect { code, what }| (code, what))
 }
 
 /// Returns the INVITE with the line that begins with `start` replaced.
@@ -204,10 +204,10 @@ fn what_is_no_message_is_not_read() {
         "SIP/2.0\r\n\r\n",
         "SIP/x 200 OK\r\n\r\n",
     ] {
-        assert!(Message::parse(Bytes::copy_from_slice(text.as_bytes())).is_err(), "{text:?}");
+        assert!(SipMessage::parse(Bytes::copy_from_slice(text.as_bytes())).is_err(), "{text:?}");
     }
     let long = Bytes::from(INVITE.replace("v=0\r\n", &"x".repeat(limits::MESSAGE_BYTES)));
-    assert_eq!(Message::parse(long).map_err(|error| error.at).err(), Some(limits::MESSAGE_BYTES));
+    assert_eq!(SipMessage::parse(long).map_err(|error| error.at).err(), Some(limits::MESSAGE_BYTES));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::peer::{Edge, address, config, flow, request, response, to_tag, value};
 use trunkgate_sip::header::Replaces;
-use trunkgate_sip::{DialogId, Event, HeaderName, Method, Party, Replaced, Transport};
+use trunkgate_sip::{DialogId, EndpointEvent, HeaderName, Method, ReplacedDialog, SipPartyId, Transport};
 
 /// Sends a BYE. Returns its start line, Route values and destination.
 fn bye(edge: &mut Edge, dialog: DialogId) -> (String, Vec<String>, String) {
@@ -151,7 +151,7 @@ fn a_restored_dialog_is_answered_and_goes_on_counting() {
     assert_eq!(second.lines(), ["481 Call/Transaction Does Not Exist"]);
     second.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
     assert_eq!(second.lines(), ["200 OK"]);
-    assert!(matches!(second.events[..], [Event::Request { dialog: Some(d), .. }] if d == restored));
+    assert!(matches!(second.events[..], [EndpointEvent::Request { dialog: Some(d), .. }] if d == restored));
 
     let mut third = Edge::with(config(1), Transport::Udp);
     let restored = third.endpoint.restore_dialog(snapshot);
@@ -190,17 +190,17 @@ fn rfc3891_3_a_dialog_is_found_by_its_own_party_alone_and_remembered_when_it_has
     let from_tag = from.split(";tag=").nth(1).unwrap();
     let named =
         |to: &str, from: &str| Replaces::parse(format!("{call_id};to-tag={to};from-tag={from}").as_bytes()).unwrap();
-    let (right, other) = (named(&tag, from_tag), Party(2));
-    assert!(matches!(edge.endpoint.replaced_dialog(Party(1), &right), Some(Replaced::Early(_))));
+    let (right, other) = (named(&tag, from_tag), SipPartyId(2));
+    assert!(matches!(edge.endpoint.replaced_dialog(SipPartyId(1), &right), Some(ReplacedDialog::Early(_))));
     let dialog = edge.respond(id, 200).unwrap();
-    assert_eq!(edge.endpoint.replaced_dialog(Party(1), &right), Some(Replaced::Confirmed(dialog)));
+    assert_eq!(edge.endpoint.replaced_dialog(SipPartyId(1), &right), Some(ReplacedDialog::Confirmed(dialog)));
     for wrong in [named(from_tag, &tag), named(&tag, "0"), named("0", from_tag)] {
-        assert_eq!(edge.endpoint.replaced_dialog(Party(1), &wrong), None);
+        assert_eq!(edge.endpoint.replaced_dialog(SipPartyId(1), &wrong), None);
     }
     assert_eq!(edge.endpoint.replaced_dialog(other, &right), None, "a stranger");
     edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
     edge.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
-    assert_eq!(edge.endpoint.replaced_dialog(Party(1), &right), Some(Replaced::Ended));
+    assert_eq!(edge.endpoint.replaced_dialog(SipPartyId(1), &right), Some(ReplacedDialog::Ended));
     assert_eq!(edge.endpoint.replaced_dialog(other, &right), None, "nor is a stranger told so");
 }
 
@@ -218,8 +218,9 @@ fn only_so_many_dialogs_are_remembered() {
         edge.receive(&response(&bye, 200, "", ""));
         assert_eq!(edge.endpoint.counts().dialogs, 0, "{number}");
     }
-    let mut find = |name: &String| edge.endpoint.replaced_dialog(Party(1), &Replaces::parse(name.as_bytes()).unwrap());
+    let mut find =
+        |name: &String| edge.endpoint.replaced_dialog(SipPartyId(1), &Replaces::parse(name.as_bytes()).unwrap());
     assert_eq!(find(&names[0]), None);
-    assert_eq!(find(&names[1]), Some(Replaced::Ended));
-    assert_eq!(find(names.last().unwrap()), Some(Replaced::Ended));
+    assert_eq!(find(&names[1]), Some(ReplacedDialog::Ended));
+    assert_eq!(find(names.last().unwrap()), Some(ReplacedDialog::Ended));
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::peer::{Edge, LOCAL, SECOND, T1, config, first_line, flow, request, response, to_tag, value};
 use trunkgate_sip::limits::INVITE_SECONDS;
 use trunkgate_sip::{
-    Answer, Body, Counts, DropReason, Event, Extra, HeaderName, Message, Method, Party, Reason, Transport,
+    DropReason, EndpointCounts, EndpointEvent, ExtraHeader, HeaderName, MessageBody, Method, ResponseSpec, SipMessage,
+    SipPartyId, TimerReason, Transport,
 };
 
 #[test]
@@ -38,13 +39,14 @@ fn an_answer_repeats_what_it_must_and_nothing_else() {
     let lines = "Record-Route: <sip:p2;lr>, <sip:p1;lr>\r\nRecord-Route: <sip:p0;lr>\r\nX-Secret: no\r\n";
     edge.receive(&request("INVITE", 1, "z9hG4bKi;rport;received=6.6.6.6, SIP/2.0/UDP b;branch=z9hG4bKb", "", lines));
     let id = edge.invited();
-    let headers = vec![Extra { name: "Reason".into(), value: "SIP;cause=200\r\nX-Evil: 1".into() }];
-    let body = Some(Body::sdp("v=0\r\n"));
-    let answer = Answer { code: 200, reason: "Fine".into(), headers, body, contact_user: "me".into(), reliable: false };
+    let headers = vec![ExtraHeader { name: "Reason".into(), value: "SIP;cause=200\r\nX-Evil: 1".into() }];
+    let body = Some(MessageBody::sdp("v=0\r\n"));
+    let answer =
+        ResponseSpec { code: 200, reason: "Fine".into(), headers, body, contact_user: "me".into(), reliable: false };
     edge.endpoint.respond(edge.now, id, answer);
     edge.drain();
     let bytes = edge.sent[0].bytes.clone();
-    let tag = to_tag(&Message::parse(bytes.clone()).unwrap());
+    let tag = to_tag(&SipMessage::parse(bytes.clone()).unwrap());
     let expected = format!(
         "SIP/2.0 200 Fine\r\n\
          Via: SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bKi;received=198.51.100.7;rport=5060, SIP/2.0/UDP b;branch=z9hG4bKb\r\n\
@@ -66,7 +68,7 @@ fn messages_without_their_empty_line_make_and_end_a_call() {
     edge.respond(id, 200);
     let tag = to_tag(&edge.one());
     edge.receive(&cut(request("ACK", 1, "z9hG4bKa", &tag, "")));
-    assert!(matches!(edge.events[..], [Event::Ack { .. }]), "{:?}", edge.events);
+    assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]), "{:?}", edge.events);
     edge.receive(&cut(request("BYE", 2, "z9hG4bKb", &tag, "")));
     assert_eq!(edge.lines(), ["200 OK"]);
 }
@@ -76,7 +78,7 @@ fn rfc4475_3_2_1_requests_whose_branch_is_only_the_cookie_are_told_apart() {
     let mut edge = Edge::new();
     for cseq in 1..=3 {
         edge.receive(&request("OPTIONS", cseq, "z9hG4bK", "", ""));
-        let Event::Request { id: Some(id), .. } = edge.events[0] else { panic!("{cseq}: {:?}", edge.events) };
+        let EndpointEvent::Request { id: Some(id), .. } = edge.events[0] else { panic!("{cseq}: {:?}", edge.events) };
         edge.respond(id, 200);
         assert_eq!(edge.one().cseq().map(|cseq| cseq.number), Some(cseq));
     }
@@ -89,7 +91,7 @@ fn rfc4475_3_2_1_requests_whose_branch_is_only_the_cookie_are_told_apart() {
 fn rfc3261_18_2_2_a_repetition_by_a_stream_is_answered_there() {
     let mut edge = Edge::new();
     edge.receive(&request("OPTIONS", 1, "z9hG4bK1", "", ""));
-    let Event::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
+    let EndpointEvent::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
     edge.respond(id, 200);
     let by_udp = std::mem::replace(&mut edge.flow, flow(Transport::Tcp, "198.51.100.7:4444"));
     edge.receive(&request("OPTIONS", 1, "z9hG4bK1", "", ""));
@@ -110,7 +112,7 @@ fn rfc3581_and_18_2_2_where_answers_go() {
         let mut edge = Edge::with(config(1), transport);
         edge.flow = flow(transport, "203.0.113.9:4444");
         edge.receive(&request("OPTIONS", 1, branch, "", ""));
-        let Event::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
+        let EndpointEvent::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
         edge.respond(id, 200);
         assert_eq!(edge.sent[0].flow.remote.to_string(), goes_to);
         assert_eq!(edge.sent[0].flow.connection, edge.flow.connection);
@@ -126,16 +128,16 @@ fn rfc3261_13_3_1_4_the_2xx_is_repeated_until_its_ack_over_streams_too() {
         let id = edge.invited();
         edge.respond(id, 200);
         let tag = to_tag(&edge.one());
-        assert_eq!(edge.next_reason(), Some(Reason::Retransmit2xx));
+        assert_eq!(edge.next_reason(), Some(TimerReason::Retransmit2xx));
         assert_eq!(edge.times_of_sending(12 * SECOND), [500, 1_500, 3_500, 7_500, 11_500], "{transport:?}");
         edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
-        assert!(matches!(edge.events[..], [Event::Ack { .. }]));
+        assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]));
         edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
         assert!(edge.events.is_empty() && edge.sent.is_empty(), "told once");
         edge.receive(&request("ACK", 7, "z9hG4bKc", &tag, ""));
         assert_eq!(edge.dropped(), [DropReason::StrayAck], "of another INVITE");
         assert!(edge.times_of_sending(60 * SECOND).is_empty());
-        assert_eq!(edge.endpoint.counts(), Counts { dialogs: 1, ..Counts::default() });
+        assert_eq!(edge.endpoint.counts(), EndpointCounts { dialogs: 1, ..EndpointCounts::default() });
     }
 }
 
@@ -148,12 +150,12 @@ fn rfc3261_13_3_1_4_without_ack_the_2xx_is_given_up_after_64_t1() {
     edge.pass(T1 * 64 - T1 / 10);
     assert!(edge.events.is_empty());
     edge.pass(T1);
-    assert!(matches!(edge.events[..], [Event::AckMissing { dialog: missing }] if missing == dialog));
+    assert!(matches!(edge.events[..], [EndpointEvent::AckMissing { dialog: missing }] if missing == dialog));
     let bye = edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
     edge.drain();
     assert_eq!(edge.lines(), ["BYE sip:alice@198.51.100.7:5060"]);
     edge.pass(T1 * 65);
-    assert!(matches!(edge.events[..], [Event::TimedOut { id }] if id == bye));
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id }] if id == bye));
     edge.assert_empty_after(SECOND);
 }
 
@@ -177,7 +179,7 @@ fn rfc3261_15_a_bye_waits_for_the_ack_to_our_2xx() {
             assert_eq!(edge.lines(), ["BYE sip:alice@198.51.100.7:5060"]);
             let answer = response(&edge.one(), 200, "", "");
             edge.receive(&answer);
-            assert!(matches!(edge.events[..], [Event::Response { id, code: 200, .. }] if id == bye));
+            assert!(matches!(edge.events[..], [EndpointEvent::Response { id, code: 200, .. }] if id == bye));
         } else {
             edge.pass(T1 * 64);
             assert_eq!(edge.lines().last().unwrap(), "BYE sip:alice@198.51.100.7:5060");
@@ -199,7 +201,7 @@ fn a_bye_that_crosses_our_waiting_one_ends_both() {
     edge.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
     assert_eq!(edge.lines(), ["200 OK", "BYE sip:alice@198.51.100.7:5060"]);
     edge.pass(T1 * 64);
-    assert!(matches!(edge.events[..], [Event::TimedOut { .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { .. }]));
     edge.assert_empty_after(SECOND);
 }
 
@@ -227,7 +229,7 @@ fn rfc3261_13_3_1_1_a_provisional_answer_is_repeated_each_minute() {
         let id = edge.invited();
         assert!(edge.times_of_sending(100 * SECOND).is_empty(), "100 is of this hop alone");
         edge.respond(id, 180);
-        assert_eq!(edge.next_reason(), Some(Reason::Repeat1xx));
+        assert_eq!(edge.next_reason(), Some(TimerReason::Repeat1xx));
         edge.pass(30 * SECOND);
         edge.respond(id, 183);
         assert_eq!(edge.times_of_sending(130 * SECOND), [60_000, 120_000]);
@@ -252,7 +254,7 @@ fn rfc3261_13_3_1_an_invite_expires() {
         edge.pass(Duration::from_secs(lasts) - T1);
         assert!(edge.events.is_empty());
         edge.pass(T1);
-        assert!(matches!(edge.events[..], [Event::Expired { id: over }] if over == id), "{lines}");
+        assert!(matches!(edge.events[..], [EndpointEvent::Expired { id: over }] if over == id), "{lines}");
         assert_eq!(first_line(&edge.sent.last().unwrap().bytes), "487 Request Terminated");
         assert_eq!(edge.respond(id, 200), None);
         edge.assert_empty_after(33 * SECOND);
@@ -280,7 +282,10 @@ fn rfc3326_3_1_a_cancel_may_say_that_another_has_answered() {
         edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
         edge.invited();
         edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", reason));
-        assert!(matches!(edge.events[..], [Event::Canceled { elsewhere, .. }] if elsewhere == expected), "{reason}");
+        assert!(
+            matches!(edge.events[..], [EndpointEvent::Canceled { elsewhere, .. }] if elsewhere == expected),
+            "{reason}"
+        );
     }
 }
 
@@ -294,7 +299,7 @@ fn rfc3261_9_2_cancel_gets_200_and_the_invite_487() {
     edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", ""));
     assert_eq!(edge.lines(), ["200 OK", "487 Request Terminated"]);
     assert_eq!(to_tag(&edge.last()), tag, "the same To tag in all");
-    assert!(matches!(edge.events[..], [Event::Canceled { id: canceled, elsewhere: false }] if canceled == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Canceled { id: canceled, elsewhere: false }] if canceled == id));
     assert_eq!(edge.endpoint.counts().dialogs, 0);
     edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", ""));
     assert_eq!(edge.lines(), ["200 OK"]);
@@ -324,7 +329,7 @@ fn a_bye_is_answered_and_ends_the_dialog() {
     assert_eq!(edge.lines(), ["200 OK"]);
     assert!(matches!(
         edge.events[..],
-        [Event::Request { id: None, dialog: Some(ended), method: Method::Bye, party: Party(1), .. }] if ended == dialog
+        [EndpointEvent::Request { id: None, dialog: Some(ended), method: Method::Bye, party: SipPartyId(1), .. }] if ended == dialog
     ));
     edge.receive(&bye);
     assert_eq!(edge.lines(), ["200 OK"], "its repetition too");
@@ -360,7 +365,8 @@ fn a_re_invite_is_answered_in_its_dialog_and_moves_the_target() {
     let contact = "Contact: <sip:alice@198.51.100.8:5082>\r\n";
     edge.receive(&request("INVITE", 2, "z9hG4bKr", &tag, contact).replace("100.7:5060;branch", "100.8:5060;branch"));
     assert_eq!(edge.lines(), ["100 Trying"]);
-    let Event::Request { id: Some(id), dialog: Some(within), method: Method::Invite, .. } = edge.events[0] else {
+    let EndpointEvent::Request { id: Some(id), dialog: Some(within), method: Method::Invite, .. } = edge.events[0]
+    else {
         panic!("{:?}", edge.events)
     };
     assert_eq!(within, dialog);
@@ -368,7 +374,7 @@ fn a_re_invite_is_answered_in_its_dialog_and_moves_the_target() {
     edge.receive(&request("INVITE", 3, "z9hG4bKq", &tag, ""));
     assert_eq!(edge.lines(), ["491 Request Pending"], "the last exchange is not over");
     edge.receive(&request("ACK", 2, "z9hG4bKs", &tag, ""));
-    assert!(matches!(edge.events[..], [Event::Ack { .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]));
     edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
     edge.drain();
     assert_eq!(edge.lines(), ["BYE sip:alice@198.51.100.8:5082"]);
@@ -380,7 +386,7 @@ fn a_refused_or_cancelled_re_invite_leaves_the_dialog() {
     let mut edge = Edge::new();
     let (dialog, tag) = edge.answered_call();
     edge.receive(&request("INVITE", 2, "z9hG4bKr", &tag, ""));
-    let Event::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
+    let EndpointEvent::Request { id: Some(id), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
     edge.respond(id, 488);
     assert_eq!(edge.lines(), ["488 Not Acceptable Here"]);
     edge.receive(&request("ACK", 2, "z9hG4bKr", &tag, ""));
@@ -394,7 +400,7 @@ fn a_refused_or_cancelled_re_invite_leaves_the_dialog() {
 fn options_are_answered_by_the_layer_above_with_what_we_can_do() {
     let mut edge = Edge::new();
     edge.receive(&request("OPTIONS", 1, "z9hG4bKo", "", ""));
-    let Event::Request { id: Some(id), dialog: None, method: Method::Options, .. } = edge.events[0] else {
+    let EndpointEvent::Request { id: Some(id), dialog: None, method: Method::Options, .. } = edge.events[0] else {
         panic!("{:?}", edge.events)
     };
     assert_eq!(edge.respond(id, 200), None);
@@ -418,7 +424,7 @@ fn rfc3261_12_1_1_a_peer_without_from_tag_and_branch_is_served() {
     edge.respond(id, 200);
     let tag = to_tag(&edge.one());
     edge.receive(&strip(request("ACK", 1, "x", &tag, "")));
-    assert!(matches!(edge.events[..], [Event::Ack { .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]));
     edge.receive(&strip(request("BYE", 2, "x", &tag, "")));
     assert_eq!(edge.lines(), ["200 OK"]);
     edge.assert_empty_after(T1 * 65);

@@ -9,15 +9,16 @@ use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 use trunkgate_sip::{
-    Answer, Body, ClientId, ConnectionId, Counts, DialogId, Endpoint, EndpointConfig, Event, Flow, Input, Invite,
-    ListenerId, Local, Message, Method, Output, Party, ServerId, Transport,
+    ClientId, ConnectionId, DialogId, EndpointConfig, EndpointCounts, EndpointEvent, EndpointInput, EndpointOutput,
+    Flow, InviteRequest, ListenerId, LocalAddress, MessageBody, Method, ResponseSpec, ServerId, SipEndpoint,
+    SipMessage, SipPartyId, Transport,
 };
 
 const ADDRESSES: [&str; 2] = ["192.0.2.1:5060", "192.0.2.2:5060"];
 
 /// Endpoint with its upper layer.
 struct Side {
-    endpoint: Endpoint,
+    endpoint: SipEndpoint,
     /// Received INVITEs without final response, initial and in-dialog ones.
     ringing: Vec<ServerId>,
     /// Outgoing requests that have not ended.
@@ -52,7 +53,7 @@ impl World {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let transport = if rng.random_bool(0.7) { Transport::Udp } else { Transport::Tcp };
         let side = |n: u32| Side {
-            endpoint: Endpoint::new(config(n + 1), [n as u8; 32]),
+            endpoint: SipEndpoint::new(config(n + 1), [n as u8; 32]),
             ringing: Vec::new(),
             open: BTreeSet::new(),
             invites: Vec::new(),
@@ -69,9 +70,9 @@ impl World {
         Flow { transport: self.transport, listener: ListenerId(0), remote, connection }
     }
 
-    fn local(side: usize) -> Local {
+    fn local(side: usize) -> LocalAddress {
         let address = crate::peer::address(ADDRESSES[side]);
-        Local { ip: address.ip(), port: address.port() }
+        LocalAddress { ip: address.ip(), port: address.port() }
     }
 
     fn carry(&mut self, from: usize, bytes: Bytes) {
@@ -94,7 +95,7 @@ impl World {
     fn drain(&mut self, side: usize) {
         while let Some(output) = self.sides[side].endpoint.poll_output() {
             match output {
-                Output::Transmit(transmit) => {
+                EndpointOutput::Transmit(transmit) => {
                     assert_eq!(transmit.flow.remote, crate::peer::address(ADDRESSES[1 - side]));
                     let what = transmit.what;
                     if let Some(id) = what.client.filter(|_| what.method == Method::Prack && !what.again) {
@@ -102,40 +103,47 @@ impl World {
                     }
                     self.carry(side, transmit.bytes);
                 }
-                Output::Event(event) => self.react(side, event),
+                EndpointOutput::Event(event) => self.react(side, event),
             }
         }
         self.sides[side].endpoint.check_invariants().unwrap();
     }
 
-    fn react(&mut self, side: usize, event: Event) {
+    fn react(&mut self, side: usize, event: EndpointEvent) {
         match event {
-            Event::Invite { id, .. } => self.sides[side].ringing.push(id),
-            Event::Request { id, dialog, method, .. } => match (id, dialog) {
+            EndpointEvent::Invite { id, .. } => self.sides[side].ringing.push(id),
+            EndpointEvent::Request { id, dialog, method, .. } => match (id, dialog) {
                 (None, Some(dialog)) => {
                     self.sides[side].dialogs.remove(&dialog);
                 }
                 (Some(id), _) if method == Method::Invite => self.sides[side].ringing.push(id),
                 (Some(id), _) => {
-                    self.sides[side].endpoint.respond(self.now, id, Answer { code: 200, ..Answer::default() });
+                    self.sides[side].endpoint.respond(
+                        self.now,
+                        id,
+                        ResponseSpec { code: 200, ..ResponseSpec::default() },
+                    );
                 }
                 (None, None) => panic!("neither a transaction nor a dialog"),
             },
-            Event::Canceled { id, .. } | Event::Expired { id } => {
+            EndpointEvent::Canceled { id, .. } | EndpointEvent::Expired { id } => {
                 self.sides[side].ringing.retain(|ringing| *ringing != id)
             }
-            Event::Prack { .. } => self.acknowledged += 1,
-            Event::PrackMissing { id, dialog } => {
+            EndpointEvent::Prack { .. } => self.acknowledged += 1,
+            EndpointEvent::PrackMissing { id, dialog } => {
                 self.sides[side].ringing.retain(|ringing| *ringing != id);
                 self.sides[side].dialogs.retain(|known| Some(*known) != dialog);
             }
-            Event::Response { id, dialog, code, .. } => self.on_response(side, id, dialog, code),
-            Event::TimedOut { id } | Event::TransportFailed { id } => self.close(side, id),
-            Event::AckMissing { dialog } => self.hang_up(side, dialog),
-            Event::Ack { .. } | Event::Trying { .. } | Event::Challenged { .. } | Event::WrongCredentials { .. } => {}
+            EndpointEvent::Response { id, dialog, code, .. } => self.on_response(side, id, dialog, code),
+            EndpointEvent::TimedOut { id } | EndpointEvent::TransportFailed { id } => self.close(side, id),
+            EndpointEvent::AckMissing { dialog } => self.hang_up(side, dialog),
+            EndpointEvent::Ack { .. }
+            | EndpointEvent::Trying { .. }
+            | EndpointEvent::Challenged { .. }
+            | EndpointEvent::WrongCredentials { .. } => {}
             // Both sides answer before they hang up.
-            Event::EarlyBye { .. } => panic!("nobody hangs up early"),
-            Event::Refused { .. } | Event::Dropped(_) => {}
+            EndpointEvent::EarlyBye { .. } => panic!("nobody hangs up early"),
+            EndpointEvent::Refused { .. } | EndpointEvent::Dropped(_) => {}
         }
     }
 
@@ -199,10 +207,10 @@ impl World {
     }
 
     fn invite(&mut self, side: usize) {
-        let invite = Invite {
+        let invite = InviteRequest {
             flow: Flow { connection: None, ..self.flow(side) },
             local: World::local(side),
-            party: Party(1),
+            party: SipPartyId(1),
             uri: format!("sip:b@{}", ADDRESSES[1 - side]),
             from: format!("<sip:a@{}>", ADDRESSES[side]),
             to: format!("<sip:b@{}>", ADDRESSES[1 - side]),
@@ -210,7 +218,7 @@ impl World {
             contact_user: String::new(),
             max_forwards: 70,
             headers: vec![],
-            body: Some(Body::sdp("v=0\r\n")),
+            body: Some(MessageBody::sdp("v=0\r\n")),
         };
         let id = self.sides[side].endpoint.invite(self.now, invite);
         self.sides[side].open.insert(id);
@@ -225,8 +233,8 @@ impl World {
         let at = self.rng.random_range(0..ringing);
         let id = self.sides[side].ringing[at];
         let reliable = code == 183 || self.rng.random_bool(0.2);
-        let body = reliable.then(|| Body::sdp("v=0\r\n"));
-        let answer = Answer { code, reliable, body, ..Answer::default() };
+        let body = reliable.then(|| MessageBody::sdp("v=0\r\n"));
+        let answer = ResponseSpec { code, reliable, body, ..ResponseSpec::default() };
         let dialog = self.sides[side].endpoint.respond(self.now, id, answer);
         if code >= 200 {
             self.sides[side].ringing.remove(at);
@@ -252,7 +260,7 @@ impl World {
 
     fn within(&mut self, side: usize, method: Method) {
         let Some(dialog) = self.any_dialog(side) else { return };
-        let body = (method == Method::Update && self.rng.random_bool(0.5)).then(|| Body::sdp("v=0\r\n"));
+        let body = (method == Method::Update && self.rng.random_bool(0.5)).then(|| MessageBody::sdp("v=0\r\n"));
         if let Some(id) = self.sides[side].endpoint.request(self.now, dialog, method, vec![], body) {
             self.sides[side].open.insert(id);
             if method == Method::Invite {
@@ -278,10 +286,10 @@ impl World {
             self.now = self.now.max(next);
             if packet == Some(next) {
                 let (_, (to, bytes)) = self.network.pop_first().unwrap();
-                let message = Message::parse(bytes).unwrap();
+                let message = SipMessage::parse(bytes).unwrap();
                 assert_eq!(message.defect(), None);
-                let (flow, local, party) = (self.flow(to), World::local(to), Party(1));
-                self.sides[to].endpoint.handle_input(self.now, Input::Received { flow, local, party, message });
+                let (flow, local, party) = (self.flow(to), World::local(to), SipPartyId(1));
+                self.sides[to].endpoint.handle_input(self.now, EndpointInput::Received { flow, local, party, message });
                 self.drain(to);
             } else {
                 for side in [0, 1] {
@@ -324,7 +332,7 @@ fn play(seed: u64) -> (u32, u32) {
         world.run(world.now + Duration::from_secs(70));
     }
     for (n, side) in world.sides.iter().enumerate() {
-        assert_eq!(side.endpoint.counts(), Counts::default(), "seed {seed}, side {n}");
+        assert_eq!(side.endpoint.counts(), EndpointCounts::default(), "seed {seed}, side {n}");
         assert_eq!(side.endpoint.poll_timeout(), None, "seed {seed}, side {n}");
         assert!(side.open.is_empty(), "seed {seed}, side {n}: the end of a request was not told");
     }

@@ -4,7 +4,10 @@
 
 use crate::peer::{Edge, LOCAL, SECOND, T1, config, flow, parse, request, response, to_tag, value};
 use bytes::Bytes;
-use trunkgate_sip::{Body, Counts, DropReason, Event, HeaderName, Input, ListenerId, Method, Party, Reason, Transport};
+use trunkgate_sip::{
+    DropReason, EndpointCounts, EndpointEvent, EndpointInput, HeaderName, ListenerId, MessageBody, Method, SipPartyId,
+    TimerReason, Transport,
+};
 
 const BYE: &str = "BYE sip:bob@198.51.100.7:5060";
 const ACK: &str = "ACK sip:bob@198.51.100.7:5060";
@@ -32,10 +35,10 @@ fn an_invite_is_written_from_what_we_allow() {
 fn rfc3261_17_1_1_2_an_unanswered_invite_is_repeated_and_times_out() {
     let mut edge = Edge::new();
     let (id, invite) = edge.invite();
-    assert_eq!(edge.next_reason(), Some(Reason::TimerA));
+    assert_eq!(edge.next_reason(), Some(TimerReason::TimerA));
     assert_eq!(edge.times_of_sending(T1 * 64 - T1), [500, 1_500, 3_500, 7_500, 15_500, 31_500]);
     edge.pass(T1);
-    assert!(matches!(edge.events[..], [Event::TimedOut { id: timed }] if timed == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id: timed }] if timed == id));
     edge.assert_empty_after(SECOND);
     edge.receive(&response(&invite, 200, "b1", ""));
     assert_eq!(edge.dropped(), [DropReason::StrayResponse]);
@@ -49,7 +52,7 @@ fn over_a_stream_nothing_is_repeated() {
     assert!(!value(&invite, HeaderName::Via).contains("rport"));
     edge.pass(T1 * 64);
     assert!(edge.sent.is_empty());
-    assert!(matches!(edge.events[..], [Event::TimedOut { id: timed }] if timed == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id: timed }] if timed == id));
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn provisionals_are_told_and_stop_the_repetition() {
     let mut edge = Edge::new();
     let (id, invite) = edge.invite();
     edge.receive(&response(&invite, 100, "", ""));
-    assert!(matches!(edge.events[..], [Event::Trying { id: trying }] if trying == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::Trying { id: trying }] if trying == id));
     assert_eq!(edge.endpoint.poll_timeout(), None, "ringing may take long");
     edge.receive(&response(&invite, 180, "", ""));
     assert_eq!(edge.response(), Some((180, None)), "no tag, no dialog");
@@ -74,7 +77,9 @@ fn rfc3261_17_1_1_3_a_refusal_is_acknowledged_and_so_are_its_repetitions() {
     let (id, invite) = edge.invite();
     edge.receive(&response(&invite, 183, "b1", ""));
     edge.receive(&response(&invite, 486, "b1", ""));
-    assert!(matches!(edge.events[..], [Event::Response { id: refused, code: 486, dialog: None, .. }] if refused == id));
+    assert!(
+        matches!(edge.events[..], [EndpointEvent::Response { id: refused, code: 486, dialog: None, .. }] if refused == id)
+    );
     let ack = edge.one();
     assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7"]);
     for name in [HeaderName::Via, HeaderName::From, HeaderName::CallId] {
@@ -97,7 +102,7 @@ fn rfc3261_13_2_2_4_a_repeated_2xx_gets_the_kept_ack() {
     let (_, dialog) = edge.response().unwrap();
     edge.receive(&ok);
     assert!(edge.events.is_empty() && edge.sent.is_empty(), "the layer above has not acknowledged yet");
-    edge.endpoint.ack(edge.now, dialog.unwrap(), Some(Body::sdp("v=0\r\n")));
+    edge.endpoint.ack(edge.now, dialog.unwrap(), Some(MessageBody::sdp("v=0\r\n")));
     edge.drain();
     assert_eq!(edge.lines(), [ACK]);
     let ack = edge.one();
@@ -229,7 +234,7 @@ fn rfc3261_9_1_a_cancelled_invite_ends_after_64_t1() {
     let times = edge.times_of_sending(T1 * 64 - T1);
     assert_eq!(times, [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500], "timer E");
     edge.pass(T1);
-    assert!(matches!(edge.events[..], [Event::TimedOut { id: timed }] if timed == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id: timed }] if timed == id));
     edge.assert_empty_after(SECOND);
 }
 
@@ -328,7 +333,8 @@ fn abandoning_a_ringing_or_answered_invite_ends_it_silently() {
 fn a_re_invite_takes_a_new_target_and_its_2xx_is_acknowledged() {
     let mut edge = Edge::new();
     let (dialog, _) = edge.placed_call("");
-    let id = edge.endpoint.request(edge.now, dialog, Method::Invite, vec![], Some(Body::sdp("v=0\r\n"))).unwrap();
+    let id =
+        edge.endpoint.request(edge.now, dialog, Method::Invite, vec![], Some(MessageBody::sdp("v=0\r\n"))).unwrap();
     edge.drain();
     let invite = edge.one();
     assert_eq!(value(&invite, HeaderName::CSeq), "2 INVITE");
@@ -386,10 +392,10 @@ fn a_bye_withdraws_our_unanswered_re_invite_and_its_end_is_told() {
     let local_tag = String::from_utf8(invite.from_tag().unwrap().to_vec()).unwrap();
     let bye = request("BYE", 1, "z9hG4bKb", &local_tag, "").replace(";tag=a1", ";tag=b1");
     edge.receive(&bye.replace("call-1", &value(&invite, HeaderName::CallId)));
-    assert!(matches!(edge.events[..], [Event::Request { method: Method::Bye, .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Request { method: Method::Bye, .. }]));
     edge.pass(T1 * 64);
     assert!(edge.sent.is_empty(), "no retransmission into a dialog that has ended");
-    assert!(matches!(edge.events[..], [Event::TimedOut { id: timed }] if timed == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id: timed }] if timed == id));
     edge.assert_empty_after(T1);
 }
 
@@ -401,23 +407,23 @@ fn rfc3261_17_1_4_a_failing_transport_ends_what_waits_there() {
     let (id, invite) = edge.invite();
     let failed = edge.sent[0].flow;
     let other = flow(Transport::Udp, "198.51.100.8:5060");
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: other, party: None, was_up: false });
+    edge.endpoint.handle_input(edge.now, EndpointInput::TransportFailed { flow: other, party: None, was_up: false });
     let listener = trunkgate_sip::Flow { listener: ListenerId(1), ..failed };
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: listener, party: None, was_up: false });
+    edge.endpoint.handle_input(edge.now, EndpointInput::TransportFailed { flow: listener, party: None, was_up: false });
     edge.drain();
-    let party = Some(Party(99));
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party, was_up: false });
+    let party = Some(SipPartyId(99));
+    edge.endpoint.handle_input(edge.now, EndpointInput::TransportFailed { flow: failed, party, was_up: false });
     edge.drain();
     assert!(edge.events.is_empty(), "another way");
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None, was_up: false });
+    edge.endpoint.handle_input(edge.now, EndpointInput::TransportFailed { flow: failed, party: None, was_up: false });
     edge.drain();
-    assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::TransportFailed { id: ended }] if ended == id));
     edge.assert_empty_after(SECOND);
     assert!(invite.via().is_some());
 
     let (_, invite) = edge.invite();
     edge.receive(&response(&invite, 180, "b1", ""));
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: failed, party: None, was_up: false });
+    edge.endpoint.handle_input(edge.now, EndpointInput::TransportFailed { flow: failed, party: None, was_up: false });
     edge.drain();
     assert!(edge.events.is_empty(), "nothing is being sent while it rings");
 }
@@ -443,13 +449,16 @@ fn rfc3261_18_4_an_icmp_error_is_believed_that_quotes_the_branch() {
         (elsewhere, sent.clone()),
         (trunkgate_sip::Flow { listener: ListenerId(1), ..failed }, sent.clone()),
     ] {
-        edge.endpoint.handle_input(edge.now, Input::Unreachable { flow, quoted });
+        edge.endpoint.handle_input(edge.now, EndpointInput::Unreachable { flow, quoted });
         edge.drain();
         assert!(edge.events.is_empty());
     }
-    edge.endpoint.handle_input(edge.now, Input::Unreachable { flow: failed, quoted: sent.slice(..end) });
+    edge.endpoint.handle_input(edge.now, EndpointInput::Unreachable { flow: failed, quoted: sent.slice(..end) });
     edge.drain();
-    assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id), "the other goes on");
+    assert!(
+        matches!(edge.events[..], [EndpointEvent::TransportFailed { id: ended }] if ended == id),
+        "the other goes on"
+    );
 }
 
 #[test]
@@ -460,9 +469,9 @@ fn a_lost_connection_ends_a_ringing_call_and_a_dialog_looks_for_another_way() {
     edge.receive(&response(&invite, 180, "b2", ""));
     assert_eq!(edge.endpoint.dialog_flow(dialog).unwrap().connection, edge.flow.connection);
     let lost = edge.flow;
-    edge.endpoint.handle_input(edge.now, Input::TransportFailed { flow: lost, party: None, was_up: false });
+    edge.endpoint.handle_input(edge.now, EndpointInput::TransportFailed { flow: lost, party: None, was_up: false });
     edge.drain();
-    assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id));
+    assert!(matches!(edge.events[..], [EndpointEvent::TransportFailed { id: ended }] if ended == id));
     edge.endpoint.request(edge.now, dialog, Method::Bye, vec![], None).unwrap();
     edge.drain();
     let way = edge.sent[0].flow;
@@ -478,7 +487,7 @@ fn what_went_by_a_connection_that_was_lost_unheard_is_sent_once_more_by_another(
     edge.drain();
     let info = edge.sent.last().unwrap().bytes.clone();
     edge.sent.clear();
-    let lost = Input::TransportFailed { flow: edge.flow, party: None, was_up: true };
+    let lost = EndpointInput::TransportFailed { flow: edge.flow, party: None, was_up: true };
     edge.endpoint.handle_input(edge.now, lost);
     edge.drain();
     assert!(edge.events.is_empty(), "{:?}", edge.events);
@@ -486,20 +495,24 @@ fn what_went_by_a_connection_that_was_lost_unheard_is_sent_once_more_by_another(
     let target = crate::peer::address("198.51.100.7:5070");
     assert_eq!(sent, [(edge.flow.remote, None, invite.as_bytes().clone()), (target, None, info)]);
     // The request is resent only once.
-    let lost = Input::TransportFailed {
+    let lost = EndpointInput::TransportFailed {
         flow: trunkgate_sip::Flow { connection: Some(trunkgate_sip::ConnectionId(99)), ..edge.flow },
         party: None,
         was_up: true,
     };
     edge.endpoint.handle_input(edge.now, lost);
     edge.drain();
-    assert!(matches!(edge.events[..], [Event::TransportFailed { id: ended }] if ended == id), "{:?}", edge.events);
+    assert!(
+        matches!(edge.events[..], [EndpointEvent::TransportFailed { id: ended }] if ended == id),
+        "{:?}",
+        edge.events
+    );
 }
 
 #[test]
 fn options_of_ours_are_answered_or_time_out() {
     let mut edge = Edge::new();
-    let id = edge.endpoint.options(edge.now, edge.flow, LOCAL, Party(1), "sip:198.51.100.7");
+    let id = edge.endpoint.options(edge.now, edge.flow, LOCAL, SipPartyId(1), "sip:198.51.100.7");
     edge.drain();
     assert_eq!(edge.lines(), ["OPTIONS sip:198.51.100.7"]);
     let options = edge.one();
@@ -508,15 +521,15 @@ fn options_of_ours_are_answered_or_time_out() {
     assert_eq!(edge.times_of_sending(8 * SECOND), [500, 1_500, 3_500, 7_500]);
     edge.receive(&response(&options, 200, "b1", ""));
     assert!(
-        matches!(edge.events[..], [Event::Response { id: answered, code: 200, dialog: None, .. }] if answered == id)
+        matches!(edge.events[..], [EndpointEvent::Response { id: answered, code: 200, dialog: None, .. }] if answered == id)
     );
     edge.receive(&response(&options, 200, "b1", ""));
     assert!(edge.events.is_empty(), "absorbed");
     edge.assert_empty_after(6 * SECOND);
-    let id = edge.endpoint.options(edge.now, edge.flow, LOCAL, Party(1), "sip:198.51.100.7");
+    let id = edge.endpoint.options(edge.now, edge.flow, LOCAL, SipPartyId(1), "sip:198.51.100.7");
     edge.pass(T1 * 64);
-    assert!(matches!(edge.events[..], [Event::TimedOut { id: timed }] if timed == id));
-    assert_eq!(edge.endpoint.counts(), Counts::default());
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id: timed }] if timed == id));
+    assert_eq!(edge.endpoint.counts(), EndpointCounts::default());
 }
 
 #[test]
@@ -524,7 +537,7 @@ fn what_goes_out_says_what_it_is() {
     let mut edge = Edge::new();
     let (id, invite) = edge.invite();
     let what = edge.sent[0].what;
-    assert_eq!((what.method, what.code, what.party, what.again), (Method::Invite, None, Party(1), false));
+    assert_eq!((what.method, what.code, what.party, what.again), (Method::Invite, None, SipPartyId(1), false));
     assert_eq!((what.client, what.server), (Some(id), None));
     edge.pass(T1);
     assert!(edge.sent[0].what.again);

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use trunkgate_sip::header::{CSeq, NameAddr, Refresher, SessionExpires, Via};
 use trunkgate_sip::uri::Uri;
-use trunkgate_sip::write::Writer;
-use trunkgate_sip::{Framed, Framer, Message, Method, fuzz};
+use trunkgate_sip::write::MessageWriter;
+use trunkgate_sip::{FramedItem, Framer, Method, SipMessage, fuzz};
 
 /// Generates bytes that often contain fragments of SIP.
 fn sip_like() -> impl Strategy<Value = Vec<u8>> {
@@ -76,12 +76,12 @@ proptest! {
         headers in proptest::collection::vec(("X-[A-Za-z0-9-]{1,12}", value()), 0..40),
         body in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
-        let mut writer = Writer::request(Method::Info, "sip:a@h;lr");
+        let mut writer = MessageWriter::request(Method::Info, "sip:a@h;lr");
         for (name, value) in &headers {
             writer.header(name, value);
         }
-        let body = trunkgate_sip::Body { content_type: "application/x".into(), bytes: Bytes::from(body) };
-        let message = Message::parse(writer.finish(Some(&body))).unwrap();
+        let body = trunkgate_sip::MessageBody { content_type: "application/x".into(), bytes: Bytes::from(body) };
+        let message = SipMessage::parse(writer.finish(Some(&body))).unwrap();
         prop_assert_eq!(message.method(), Method::Info);
         prop_assert_eq!(message.uri().unwrap().param("lr"), Some(""));
         let read: Vec<_> = message.fields().take(headers.len()).collect();
@@ -107,11 +107,11 @@ proptest! {
 
     #[test]
     fn no_value_becomes_a_header(values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..8)) {
-        let mut writer = Writer::response(200, "");
+        let mut writer = MessageWriter::response(200, "");
         for value in &values {
             writer.header_bytes("X-Value", value);
         }
-        let message = Message::parse(writer.finish(None)).unwrap();
+        let message = SipMessage::parse(writer.finish(None)).unwrap();
         prop_assert_eq!(message.headers_named("X-Value").count(), values.len());
         prop_assert_eq!(message.fields().count(), values.len() + 1);
     }
@@ -126,16 +126,16 @@ proptest! {
         for (length, compact, ping, empty_lines) in messages {
             if ping {
                 stream.extend_from_slice(b"\r\n\r\n");
-                expected.push(Framed::Ping);
+                expected.push(FramedItem::Ping);
             }
             let lines = b"\r\n".repeat(empty_lines);
-            expected.extend(std::iter::repeat_n(Framed::Ping, empty_lines / 2));
+            expected.extend(std::iter::repeat_n(FramedItem::Ping, empty_lines / 2));
             stream.extend_from_slice(&lines);
             let name = if compact { "l" } else { "Content-Length " };
             let head = format!("MESSAGE sip:a@h SIP/2.0\r\nX: \r\n \r\n{name}: {length}\r\n\r\n");
             let message = [head.as_bytes(), &b"\r\n\r\n:".repeat(length)[..length]].concat();
             stream.extend_from_slice(&message);
-            expected.push(Framed::Message(Bytes::from(message)));
+            expected.push(FramedItem::Message(Bytes::from(message)));
         }
         let mut framer = Framer::new(65_535);
         let mut frames = Vec::new();

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, config, flow, request, response, to_tag, value};
-use trunkgate_sip::{Counts, DropReason, EndpointConfig, Event, HeaderName, Limits, Method, Party, Transport};
+use trunkgate_sip::{
+    DropReason, EndpointConfig, EndpointCounts, EndpointEvent, EndpointLimits, HeaderName, Method, SipPartyId,
+    Transport,
+};
 
 /// Checks one row of the table: a request, the status line of the response, and a required header.
 fn refused(edge: &mut Edge, text: &str, line: &str, header: Option<(HeaderName, &str)>) {
@@ -15,11 +18,15 @@ fn refused(edge: &mut Edge, text: &str, line: &str, header: Option<(HeaderName, 
     }
     assert!(answer.to_tag().is_some(), "an answer above 100 has a To tag");
     let code = answer.code().unwrap();
-    assert!(matches!(edge.events[..], [Event::Refused { code: told, .. }] if told == code), "{:?}", edge.events);
+    assert!(
+        matches!(edge.events[..], [EndpointEvent::Refused { code: told, .. }] if told == code),
+        "{:?}",
+        edge.events
+    );
     let first = edge.sent[0].bytes.clone();
     edge.receive(text);
     assert_eq!(edge.sent[0].bytes, first, "RFC 3261 §8.2.7: the same answer again");
-    assert_eq!(edge.endpoint.counts(), Counts::default(), "nothing is kept of it");
+    assert_eq!(edge.endpoint.counts(), EndpointCounts::default(), "nothing is kept of it");
 }
 
 #[test]
@@ -72,7 +79,7 @@ fn the_part_that_is_wrong_is_told_above_too() {
     assert_eq!(edge.lines(), ["400 Bad Request: Call-ID"]);
     assert!(matches!(
         edge.events[..],
-        [Event::Refused { party: Party(1), method: Method::Options, code: 400, defect: Some(_) }]
+        [EndpointEvent::Refused { party: SipPartyId(1), method: Method::Options, code: 400, defect: Some(_) }]
     ));
 }
 
@@ -105,10 +112,10 @@ fn responses_that_are_damaged_or_belong_to_nobody_are_dropped() {
         edge.receive(&stray);
         assert_eq!(edge.dropped(), [DropReason::StrayResponse], "{stray}");
     }
-    edge.party = Party(2);
+    edge.party = SipPartyId(2);
     edge.receive(&good);
     assert_eq!(edge.dropped(), [DropReason::StrayResponse], "another party cannot answer");
-    edge.party = Party(1);
+    edge.party = SipPartyId(1);
     edge.receive(&good);
     assert_eq!(edge.response().unwrap().0, 180);
 }
@@ -137,7 +144,7 @@ fn an_invite_of_ours_that_comes_back_gets_482() {
 fn max_forwards_0_is_left_to_the_layer_above() {
     let mut edge = Edge::new();
     edge.receive(&request("OPTIONS", 1, "z9hG4bK1", "", "").replace("Max-Forwards: 70", "Max-Forwards: 0"));
-    assert!(matches!(edge.events[..], [Event::Request { id: Some(_), method: Method::Options, .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Request { id: Some(_), method: Method::Options, .. }]));
 }
 
 #[test]
@@ -145,7 +152,7 @@ fn rfc3261_12_2_2_cseq_below_the_last_gets_500_and_a_gap_is_fine() {
     let mut edge = Edge::new();
     let (_, tag) = edge.answered_call();
     edge.receive(&request("OPTIONS", 40, "z9hG4bK1", &tag, ""));
-    assert!(matches!(edge.events[..], [Event::Request { dialog: Some(_), .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Request { dialog: Some(_), .. }]));
     edge.receive(&request("OPTIONS", 39, "z9hG4bK2", &tag, ""));
     assert_eq!(edge.lines(), ["500 Server Internal Error"]);
     edge.receive(&request("INVITE", 40, "z9hG4bK3", &tag, ""));
@@ -157,13 +164,13 @@ fn nobody_else_may_speak_in_a_dialog_or_cancel() {
     let mut edge = Edge::new();
     edge.receive(&request("INVITE", 1, "z9hG4bKi", "", ""));
     let id = edge.invited();
-    edge.party = Party(2);
+    edge.party = SipPartyId(2);
     edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", ""));
     assert_eq!(edge.lines(), ["481 Call/Transaction Does Not Exist"]);
-    edge.party = Party(1);
+    edge.party = SipPartyId(1);
     let dialog = edge.respond(id, 200).unwrap();
     let tag = to_tag(&edge.last());
-    edge.party = Party(2);
+    edge.party = SipPartyId(2);
     edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
     assert_eq!(edge.dropped(), [DropReason::StrayAck]);
     edge.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
@@ -196,7 +203,7 @@ fn rfc3261_14_2_glare_gets_491() {
 #[test]
 fn full_tables_answer_503_with_retry_after_and_keep_nothing() {
     let mut small = config(1);
-    small.limits = Limits { servers: 3, clients: 1, dialogs: 3, forks: 2, ..Limits::default() };
+    small.limits = EndpointLimits { servers: 3, clients: 1, dialogs: 3, forks: 2, ..EndpointLimits::default() };
     let mut edge = Edge::with(small, Transport::Udp);
     edge.receive(&request("OPTIONS", 1, "z9hG4bKo", "", ""));
     edge.receive(&request("INVITE", 1, "z9hG4bK1", "", ""));
@@ -231,7 +238,7 @@ fn what_has_been_answered_makes_room_for_what_is_new() {
     edge.respond(unacked, 200);
     for n in 1..=2 {
         edge.receive(&options(n));
-        let Some(Event::Request { id: Some(id), .. }) = edge.events.last() else { panic!("{:?}", edge.events) };
+        let Some(EndpointEvent::Request { id: Some(id), .. }) = edge.events.last() else { panic!("{:?}", edge.events) };
         let id = *id;
         edge.respond(id, 200);
     }
@@ -256,9 +263,9 @@ fn invites_of_ours_that_are_over_make_room_for_others() {
     small.limits.clients = 2;
     let mut edge = Edge::with(small, Transport::Udp);
     let is_full = |edge: &mut Edge| {
-        edge.endpoint.options(edge.now, edge.flow, crate::peer::LOCAL, Party(1), "sip:198.51.100.7");
+        edge.endpoint.options(edge.now, edge.flow, crate::peer::LOCAL, SipPartyId(1), "sip:198.51.100.7");
         edge.drain();
-        matches!(edge.events[..], [Event::Dropped(DropReason::Full), Event::TransportFailed { .. }])
+        matches!(edge.events[..], [EndpointEvent::Dropped(DropReason::Full), EndpointEvent::TransportFailed { .. }])
     };
     let (_, refused) = edge.invite();
     edge.receive(&response(&refused, 486, "a", ""));
@@ -268,7 +275,9 @@ fn invites_of_ours_that_are_over_make_room_for_others() {
     assert_eq!(edge.lines().len(), 1, "the ACK again");
     edge.pass(5 * SECOND);
     edge.receive(&response(&open, 200, "b", "Contact: <sip:b@198.51.100.7>\r\n"));
-    let Some(Event::Response { dialog: Some(dialog), .. }) = edge.events.last() else { panic!("{:?}", edge.events) };
+    let Some(EndpointEvent::Response { dialog: Some(dialog), .. }) = edge.events.last() else {
+        panic!("{:?}", edge.events)
+    };
     let dialog = *dialog;
     edge.invite();
     edge.pass(6 * SECOND);
@@ -281,14 +290,14 @@ fn invites_of_ours_that_are_over_make_room_for_others() {
 #[test]
 fn full_tables_end_requests_of_ours_at_once() {
     let mut small = config(1);
-    small.limits = Limits { servers: 2, clients: 1, dialogs: 2, forks: 2, ..Limits::default() };
+    small.limits = EndpointLimits { servers: 2, clients: 1, dialogs: 2, forks: 2, ..EndpointLimits::default() };
     let mut edge = Edge::with(small, Transport::Udp);
     let (first, _) = edge.invite();
-    let second = edge.endpoint.options(edge.now, edge.flow, crate::peer::LOCAL, Party(1), "sip:198.51.100.7");
+    let second = edge.endpoint.options(edge.now, edge.flow, crate::peer::LOCAL, SipPartyId(1), "sip:198.51.100.7");
     edge.drain();
     assert_ne!(first, second);
     assert!(
-        matches!(edge.events[..], [Event::Dropped(DropReason::Full), Event::TransportFailed { id }] if id == second)
+        matches!(edge.events[..], [EndpointEvent::Dropped(DropReason::Full), EndpointEvent::TransportFailed { id }] if id == second)
     );
 }
 
@@ -312,7 +321,7 @@ fn server_transactions_hold_no_more_bytes_than_they_may() {
     assert_eq!(edge.endpoint.counts(), first, "nobody has answered them");
     // A request with a final response is no longer held in memory.
     let mut edge = Edge::with(
-        EndpointConfig { limits: Limits { server_bytes: 10_000, ..Limits::default() }, ..config(1) },
+        EndpointConfig { limits: EndpointLimits { server_bytes: 10_000, ..EndpointLimits::default() }, ..config(1) },
         Transport::Udp,
     );
     for n in 0..6 {
@@ -341,14 +350,14 @@ fn a_bye_is_served_though_the_table_is_full() {
 #[test]
 fn a_broken_stream_gets_its_400_and_a_broken_response_nothing() {
     let mut edge = Edge::with(config(1), Transport::Tcp);
-    let defect = trunkgate_sip::Defect { code: 400, what: "Content-Length" };
+    let defect = trunkgate_sip::MessageDefect { code: 400, what: "Content-Length" };
     let text = request("INVITE", 1, "z9hG4bK1", "", "").replace("Content-Length: 0\r\n", "");
-    let message = trunkgate_sip::Message::parse(text.into_bytes().into()).unwrap();
-    edge.endpoint.refuse(flow(Transport::Tcp, "198.51.100.7:40000"), Party(1), &message, defect);
+    let message = trunkgate_sip::SipMessage::parse(text.into_bytes().into()).unwrap();
+    edge.endpoint.refuse(flow(Transport::Tcp, "198.51.100.7:40000"), SipPartyId(1), &message, defect);
     edge.drain();
     assert_eq!(edge.lines(), ["400 Bad Request: Content-Length"]);
-    let message = trunkgate_sip::Message::parse("SIP/2.0 200 OK\r\n\r\n".into()).unwrap();
-    edge.endpoint.refuse(edge.flow, Party(1), &message, defect);
+    let message = trunkgate_sip::SipMessage::parse("SIP/2.0 200 OK\r\n\r\n".into()).unwrap();
+    edge.endpoint.refuse(edge.flow, SipPartyId(1), &message, defect);
     edge.drain();
     assert_eq!(edge.dropped(), [DropReason::Unanswerable]);
 }

@@ -4,7 +4,10 @@
 use crate::peer::{Edge, SECOND, T1, config, request, response, to_tag, value};
 use trunkgate_sip::header::RAck;
 use trunkgate_sip::limits::PROVISIONALS_WAITING;
-use trunkgate_sip::{Answer, Body, DialogId, EndpointConfig, Event, HeaderName, Message, Method, ServerId, Transport};
+use trunkgate_sip::{
+    DialogId, EndpointConfig, EndpointEvent, HeaderName, MessageBody, Method, ResponseSpec, ServerId, SipMessage,
+    Transport,
+};
 
 const SUPPORTED: &str = "Supported: timer, 100rel\r\n";
 const REQUIRED: &str = "Require: 100rel\r\n";
@@ -30,19 +33,19 @@ fn invited(lines: &str) -> (Edge, ServerId) {
 }
 
 fn answer(edge: &mut Edge, id: ServerId, code: u16, sdp: bool) -> Option<DialogId> {
-    let body = sdp.then(|| Body::sdp("v=0\r\n"));
-    let answer = Answer { code, body, contact_user: "edge".into(), reliable: sdp, ..Answer::default() };
+    let body = sdp.then(|| MessageBody::sdp("v=0\r\n"));
+    let answer = ResponseSpec { code, body, contact_user: "edge".into(), reliable: sdp, ..ResponseSpec::default() };
     let dialog = edge.endpoint.respond(edge.now, id, answer);
     edge.drain();
     dialog
 }
 
-fn rseq(message: &Message) -> u32 {
+fn rseq(message: &SipMessage) -> u32 {
     assert_eq!(value(message, HeaderName::Require), "100rel");
     value(message, HeaderName::RSeq).parse().unwrap()
 }
 
-fn prack(cseq: u32, of: &Message, rack: &str) -> String {
+fn prack(cseq: u32, of: &SipMessage, rack: &str) -> String {
     request("PRACK", cseq, &format!("z9hG4bKp{cseq}"), &to_tag(of), &format!("RAck: {rack}\r\n"))
 }
 
@@ -82,7 +85,7 @@ fn rfc3262_3_it_is_repeated_with_doubling_intervals_until_its_prack() {
         let prack = prack(2, &first, &rack);
         edge.receive(&prack);
         assert_eq!(edge.lines(), ["200 OK"]);
-        assert!(matches!(edge.events[..], [Event::Prack { id: None, .. }]), "{:?}", edge.events);
+        assert!(matches!(edge.events[..], [EndpointEvent::Prack { id: None, .. }]), "{:?}", edge.events);
         let ok = edge.sent[0].bytes.clone();
         if transport == Transport::Udp {
             edge.receive(&prack);
@@ -99,8 +102,7 @@ fn rfc3262_3_without_prack_the_invite_is_refused() {
     let dialog = answer(&mut edge, id, 183, true);
     edge.pass(64 * T1);
     assert_eq!(edge.lines().last().unwrap(), "504 Server Time-out");
-    let missing =
-        |event: &Event| matches!(event, Event::PrackMissing { id: own, dialog: gone } if *own == id && *gone == dialog);
+    let missing = |event: &EndpointEvent| matches!(event, EndpointEvent::PrackMissing { id: own, dialog: gone } if *own == id && *gone == dialog);
     assert!(edge.events.iter().any(missing), "{:?}", edge.events);
     assert_eq!(answer(&mut edge, id, 200, true), None, "nothing is left to answer");
     edge.assert_empty_after(80 * SECOND);
@@ -124,7 +126,7 @@ fn rfc3262_3_a_prack_that_fits_nothing_is_481_and_one_that_is_damaged_400() {
     {
         edge.receive(&prack(2 + u32::try_from(n).unwrap(), &first, &rack));
         assert_eq!(edge.lines(), [line], "{rack}");
-        assert!(!edge.events.iter().any(|event| matches!(event, Event::Prack { .. })));
+        assert!(!edge.events.iter().any(|event| matches!(event, EndpointEvent::Prack { .. })));
     }
     edge.receive(&request("PRACK", 9, "z9hG4bKx", "nobodys", &format!("RAck: {number} 1 INVITE\r\n")));
     assert_eq!(edge.lines(), ["481 Call/Transaction Does Not Exist"]);
@@ -169,7 +171,7 @@ fn rfc3262_3_a_2xx_waits_for_the_prack_to_an_answer_with_a_description() {
     assert_eq!(value(&edge.last(), HeaderName::CSeq), "1 INVITE");
     assert_eq!(edge.times_of_sending(SECOND), [500], "and then for its ACK");
     edge.receive(&request("ACK", 1, "z9hG4bKa", &to_tag(&first), ""));
-    assert!(matches!(edge.events[..], [Event::Ack { .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]));
     edge.endpoint.request(edge.now, dialog.unwrap(), Method::Bye, vec![], None).unwrap();
     edge.drain();
     assert_eq!(edge.lines(), ["BYE sip:alice@198.51.100.7:5060"]);
@@ -209,7 +211,7 @@ fn a_cancel_while_the_2xx_waits_ends_the_invite() {
     answer(&mut edge, id, 200, true);
     edge.receive(&request("CANCEL", 1, "z9hG4bKi", "", ""));
     assert_eq!(edge.lines(), ["200 OK", "487 Request Terminated"]);
-    assert!(matches!(edge.events[..], [Event::Canceled { .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Canceled { .. }]));
     edge.assert_empty_after(80 * SECOND);
 }
 
@@ -225,7 +227,7 @@ fn rfc3262_5_an_offer_of_ours_is_answered_by_the_prack_and_one_of_theirs_by_us()
     let offer = edge.one();
     edge.receive(&with_sdp(&prack(2, &offer, &format!("{} 1 INVITE", rseq(&offer)))));
     assert_eq!(edge.lines(), ["200 OK"]);
-    assert!(matches!(&edge.events[..], [Event::Prack { id: None, request, .. }] if request.sdp().is_some()));
+    assert!(matches!(&edge.events[..], [EndpointEvent::Prack { id: None, request, .. }] if request.sdp().is_some()));
     answer(&mut edge, id, 180, false);
     assert_eq!(rseq(&edge.one()), rseq(&offer) + 1, "now it may ring");
 
@@ -235,13 +237,13 @@ fn rfc3262_5_an_offer_of_ours_is_answered_by_the_prack_and_one_of_theirs_by_us()
     let answered = edge.one();
     edge.receive(&with_sdp(&prack(2, &answered, &format!("{} 1 INVITE", rseq(&answered)))));
     assert!(edge.sent.is_empty());
-    let Event::Prack { id: Some(prack), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
+    let EndpointEvent::Prack { id: Some(prack), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
     edge.respond(prack, 200);
     assert_eq!(edge.lines(), ["200 OK"]);
 }
 
 /// Composes a reliable provisional response of the remote party.
-fn progress(invite: &Message, tag: &str, rseq: u32) -> String {
+fn progress(invite: &SipMessage, tag: &str, rseq: u32) -> String {
     response(invite, 183, tag, &format!("Require: 100rel\r\nRSeq: {rseq}\r\n"))
 }
 
@@ -257,7 +259,7 @@ fn rfc3262_4_each_is_acknowledged_once_and_in_order() {
     let rack = RAck::parse(prack.header(HeaderName::RAck).unwrap()).unwrap();
     assert_eq!((rack.rseq, rack.cseq.number, rack.cseq.method), (7_000, 1, Method::Invite));
     assert_eq!((value(&prack, HeaderName::CSeq), to_tag(&prack)), ("2 PRACK".into(), "b1".into()));
-    assert!(matches!(edge.events[..], [Event::Response { code: 183, .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { code: 183, .. }]));
     for repeated_or_too_far in [7_000, 7_002, 6_999] {
         edge.receive(&progress(&invite, "b1", repeated_or_too_far));
         assert!(edge.sent.is_empty() && edge.events.is_empty(), "{repeated_or_too_far}");
@@ -279,7 +281,7 @@ fn only_what_is_reliable_is_acknowledged() {
         let (_, invite) = edge.invite();
         edge.receive(&response(&invite, 183, "b1", lines));
         assert!(edge.sent.is_empty(), "{lines}");
-        assert!(matches!(edge.events[..], [Event::Response { code: 183, .. }]), "{lines}");
+        assert!(matches!(edge.events[..], [EndpointEvent::Response { code: 183, .. }]), "{lines}");
     }
 }
 
@@ -292,14 +294,14 @@ fn rfc3262_5_an_offer_of_the_far_end_is_answered_with_the_prack() {
         assert!(edge.sent.is_empty(), "it waits for the answer, and may be told again");
     }
     let dialog = edge.response().unwrap().1.unwrap();
-    assert!(edge.endpoint.answer_early(edge.now, dialog, Body::sdp("v=0\r\n")));
+    assert!(edge.endpoint.answer_early(edge.now, dialog, MessageBody::sdp("v=0\r\n")));
     edge.drain();
     let prack = edge.one();
     assert_eq!(value(&prack, HeaderName::RAck), "1 1 INVITE");
     assert!(prack.sdp().is_some());
     edge.receive(&with_sdp(&progress(&invite, "b1", 1)));
     assert!(edge.sent.is_empty() && edge.events.is_empty(), "a repetition");
-    assert!(!edge.endpoint.answer_early(edge.now, dialog, Body::sdp("v=0\r\n")), "once");
+    assert!(!edge.endpoint.answer_early(edge.now, dialog, MessageBody::sdp("v=0\r\n")), "once");
     // Later responses, and those without an offer, are acknowledged at once.
     edge.receive(&progress(&invite, "b1", 2));
     assert_eq!(value(&edge.one(), HeaderName::RAck), "2 1 INVITE");
@@ -313,7 +315,7 @@ fn a_prack_of_ours_is_repeated_and_its_answer_told() {
     let prack = edge.one();
     assert_eq!(edge.times_of_sending(2 * SECOND), [500, 1_500]);
     edge.receive(&response(&prack, 200, "", ""));
-    assert!(matches!(edge.events[..], [Event::Response { code: 200, .. }]));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { code: 200, .. }]));
     assert_eq!(edge.times_of_sending(10 * SECOND), [0; 0]);
     // The CSeq numbers continue after the 2xx.
     edge.receive(&response(&invite, 200, "b1", ""));

@@ -2,19 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panic
 
 use bytes::Bytes;
-use trunkgate_sip::{HeaderName, Message};
+use trunkgate_sip::{HeaderName, SipMessage};
 
 /// Composes a request with this Request-URI, Via and Contact.
-fn request(uri: &str, via: &str, contact: &str) -> Message {
+fn request(uri: &str, via: &str, contact: &str) -> SipMessage {
     let text = format!(
         "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bKas3\r\nMax-Forwards: 70\r\n\
          From: \"A\" <sip:user@example.com>;tag=81x2\r\nTo: <sip:user@example.com>\r\nCall-ID: SSG9559905523997077@hlau\r\n\
          CSeq: 98176 OPTIONS\r\nContact: {contact}\r\nContent-Length: 0\r\n\r\n"
     );
-    Message::parse(Bytes::from(text)).unwrap()
+    SipMessage::parse(Bytes::from(text)).unwrap()
 }
 
-fn good(uri: &str, via: &str) -> Message {
+fn good(uri: &str, via: &str) -> SipMessage {
     request(uri, via, "<sip:user@[2001:db8::1]>")
 }
 

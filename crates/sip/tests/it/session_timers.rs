@@ -2,18 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, T1, config, request, response, to_tag, value};
-use trunkgate_sip::{EndpointConfig, Event, Extra, HeaderName, Message, Method, Transport};
+use trunkgate_sip::{EndpointConfig, EndpointEvent, ExtraHeader, HeaderName, Method, SipMessage, Transport};
 
 fn edge(transport: Transport) -> Edge {
     Edge::with(EndpointConfig { extensions: vec!["timer".into()], ..config(1) }, transport)
 }
 
-fn asks(seconds: u32) -> Vec<Extra> {
-    let header = |name: &str, value: String| Extra { name: name.into(), value };
+fn asks(seconds: u32) -> Vec<ExtraHeader> {
+    let header = |name: &str, value: String| ExtraHeader { name: name.into(), value };
     vec![header("Session-Expires", format!("{seconds};refresher=uac")), header("Min-SE", "90".into())]
 }
 
-fn times(message: &Message) -> (String, String, u32) {
+fn times(message: &SipMessage) -> (String, String, u32) {
     let cseq = message.cseq().unwrap().number;
     (value(message, HeaderName::SessionExpires), value(message, HeaderName::MinSe), cseq)
 }
@@ -27,7 +27,7 @@ fn rfc4028_7_3_a_request_that_is_too_short_is_repeated_once_with_the_least_inter
         assert!(first.supports("timer") && first.supports("TIMER") && !first.supports("100rel"));
         edge.receive(&response(&first, 422, "b1", "Min-SE: 3600\r\n"));
         assert_eq!(edge.lines(), ["ACK sip:bob@198.51.100.7", "INVITE sip:bob@198.51.100.7"]);
-        assert!(matches!(edge.events[..], [Event::Challenged { id: same, code: 422, .. }] if same == id));
+        assert!(matches!(edge.events[..], [EndpointEvent::Challenged { id: same, code: 422, .. }] if same == id));
         let again = edge.last();
         assert_eq!(times(&again), ("3600;refresher=uac".into(), "3600".into(), 2));
         for name in [HeaderName::CallId, HeaderName::From, HeaderName::To, HeaderName::Contact, HeaderName::Supported] {

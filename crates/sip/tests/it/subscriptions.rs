@@ -5,34 +5,34 @@ use std::time::Duration;
 
 use crate::peer::{Edge, LOCAL, config, request, response, to_tag, value};
 use trunkgate_sip::{
-    Answer, Body, Counts, Endpoint, EndpointConfig, Event, Extra, HeaderName, Limits, Method, Notify, ServerId,
-    Transport,
+    EndpointConfig, EndpointCounts, EndpointEvent, EndpointLimits, ExtraHeader, HeaderName, MessageBody, Method,
+    NotifyRequest, ResponseSpec, ServerId, SipEndpoint, Transport,
 };
 
-fn notifier(limits: Limits) -> Edge {
+fn notifier(limits: EndpointLimits) -> Edge {
     let methods = [config(1).methods, vec![Method::Subscribe, Method::Notify]].concat();
     Edge::with(EndpointConfig { methods, limits, ..config(1) }, Transport::Udp)
 }
 
 fn asked(edge: &Edge) -> ServerId {
-    let [Event::Request { id: Some(id), method: Method::Subscribe, .. }] = edge.events[..] else {
+    let [EndpointEvent::Request { id: Some(id), method: Method::Subscribe, .. }] = edge.events[..] else {
         panic!("{:?}", edge.events)
     };
     id
 }
 
-fn summary() -> Body {
-    Body { content_type: "application/simple-message-summary".into(), bytes: "Messages-Waiting: no\r\n".into() }
+fn summary() -> MessageBody {
+    MessageBody { content_type: "application/simple-message-summary".into(), bytes: "Messages-Waiting: no\r\n".into() }
 }
 
 #[test]
 fn rfc6665_4_2_1_a_2xx_to_a_subscribe_makes_a_dialog_that_carries_notifys_until_it_is_forgotten() {
-    let mut edge = notifier(Limits::default());
+    let mut edge = notifier(EndpointLimits::default());
     let lines =
         "Event: message-summary\r\nContact: <sip:phone@198.51.100.7:5070>\r\nRecord-Route: <sip:198.51.100.7;lr>\r\n";
     edge.receive(&request("SUBSCRIBE", 1, "z9hG4bKs", "", lines));
     let id = asked(&edge);
-    let answer = Answer { code: 200, contact_user: "front".into(), ..Answer::default() };
+    let answer = ResponseSpec { code: 200, contact_user: "front".into(), ..ResponseSpec::default() };
     let dialog = edge.endpoint.respond(edge.now, id, answer).expect("a dialog");
     edge.drain();
     let ok = edge.one();
@@ -40,7 +40,7 @@ fn rfc6665_4_2_1_a_2xx_to_a_subscribe_makes_a_dialog_that_carries_notifys_until_
     assert_eq!(value(&ok, HeaderName::Contact), "<sip:front@192.0.2.1:5060>");
     assert_eq!(value(&ok, HeaderName::RecordRoute), "<sip:198.51.100.7;lr>");
     assert!(ok.header(HeaderName::Allow).is_none());
-    let state = vec![Extra { name: "Subscription-State".into(), value: "active".into() }];
+    let state = vec![ExtraHeader { name: "Subscription-State".into(), value: "active".into() }];
     edge.endpoint.request(edge.now, dialog, Method::Notify, state, Some(summary())).expect("it is sent");
     edge.drain();
     let notify = edge.one();
@@ -52,7 +52,9 @@ fn rfc6665_4_2_1_a_2xx_to_a_subscribe_makes_a_dialog_that_carries_notifys_until_
     let lines = "Event: message-summary\r\nContact: <sip:phone@198.51.100.7:5080>\r\n";
     let refresh = request("SUBSCRIBE", 2, "z9hG4bKr", &tag, lines);
     edge.receive(&refresh);
-    let Event::Request { id: Some(id), dialog: Some(same), .. } = edge.events[0] else { panic!("{:?}", edge.events) };
+    let EndpointEvent::Request { id: Some(id), dialog: Some(same), .. } = edge.events[0] else {
+        panic!("{:?}", edge.events)
+    };
     assert_eq!(same, dialog);
     edge.respond(id, 200);
     assert_eq!(value(&edge.one(), HeaderName::Contact), "<sip:front@192.0.2.1:5060>");
@@ -68,7 +70,7 @@ fn rfc6665_4_2_1_a_2xx_to_a_subscribe_makes_a_dialog_that_carries_notifys_until_
 
 #[test]
 fn a_subscribe_holds_a_place_among_dialogs_until_it_is_refused_or_forgotten() {
-    let mut edge = notifier(Limits { dialogs: 1, ..Limits::default() });
+    let mut edge = notifier(EndpointLimits { dialogs: 1, ..EndpointLimits::default() });
     edge.receive(&request("SUBSCRIBE", 1, "z9hG4bK1", "", "Event: presence\r\n"));
     let first = asked(&edge);
     edge.receive(&request("INVITE", 1, "z9hG4bK2", "", "").replace("call-1", "call-2"));
@@ -87,33 +89,37 @@ fn a_subscribe_holds_a_place_among_dialogs_until_it_is_refused_or_forgotten() {
 
 #[test]
 fn a_bye_ends_a_subscription_and_a_re_invite_is_refused() {
-    let mut edge = notifier(Limits::default());
+    let mut edge = notifier(EndpointLimits::default());
     edge.receive(&request("SUBSCRIBE", 1, "z9hG4bK1", "", "Event: message-summary\r\n"));
     let id = asked(&edge);
     edge.respond(id, 200);
     let tag = to_tag(&edge.one());
     edge.receive(&request("INVITE", 2, "z9hG4bK2", &tag, ""));
-    let Some(Event::Request { id: Some(id), .. }) = edge.events.pop() else { panic!("{:?}", edge.events) };
+    let Some(EndpointEvent::Request { id: Some(id), .. }) = edge.events.pop() else { panic!("{:?}", edge.events) };
     edge.respond(id, 481);
     edge.receive(&request("BYE", 3, "z9hG4bK3", &tag, ""));
-    assert!(matches!(edge.events[..], [Event::Request { id: None, method: Method::Bye, .. }]), "{:?}", edge.events);
+    assert!(
+        matches!(edge.events[..], [EndpointEvent::Request { id: None, method: Method::Bye, .. }]),
+        "{:?}",
+        edge.events
+    );
     assert_eq!(edge.endpoint.counts().dialogs, 0);
 }
 
 #[test]
 fn a_notify_outside_of_any_dialog_ends_once() {
-    let mut edge = notifier(Limits::default());
-    let notify = |edge: &Edge| Notify {
+    let mut edge = notifier(EndpointLimits::default());
+    let notify = |edge: &Edge| NotifyRequest {
         flow: edge.flow,
         local: LOCAL,
         party: edge.party,
         uri: "sip:100@198.51.100.7".into(),
         from: "sip:front@192.0.2.1".into(),
         to: "sip:100@198.51.100.7".into(),
-        headers: vec![Extra { name: "Event".into(), value: "message-summary".into() }],
+        headers: vec![ExtraHeader { name: "Event".into(), value: "message-summary".into() }],
         body: summary(),
     };
-    let send = |endpoint: &mut Endpoint, now, notify| endpoint.notify(now, notify);
+    let send = |endpoint: &mut SipEndpoint, now, notify| endpoint.notify(now, notify);
     let (now, wanted) = (edge.now, notify(&edge));
     let id = send(&mut edge.endpoint, now, wanted);
     edge.drain();
@@ -126,12 +132,14 @@ fn a_notify_outside_of_any_dialog_ends_once() {
     );
     assert!(text.ends_with("Content-Length: 22\r\n\r\nMessages-Waiting: no\r\n"), "{text}");
     edge.receive(&response(&sent, 200, "x", ""));
-    assert!(matches!(edge.events[..], [Event::Response { id: same, code: 200, dialog: None, .. }] if same == id));
+    assert!(
+        matches!(edge.events[..], [EndpointEvent::Response { id: same, code: 200, dialog: None, .. }] if same == id)
+    );
     let (now, wanted) = (edge.now, notify(&edge));
     let id = send(&mut edge.endpoint, now, wanted);
     edge.drain();
     edge.pass(Duration::from_secs(33));
-    assert!(matches!(edge.events[..], [Event::TimedOut { id: same }] if same == id), "{:?}", edge.events);
+    assert!(matches!(edge.events[..], [EndpointEvent::TimedOut { id: same }] if same == id), "{:?}", edge.events);
     edge.assert_empty_after(Duration::from_secs(10));
-    assert_eq!(edge.endpoint.counts(), Counts::default());
+    assert_eq!(edge.endpoint.counts(), EndpointCounts::default());
 }

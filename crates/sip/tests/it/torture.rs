@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use trunkgate_sip::{
-    Endpoint, EndpointConfig, Event, Flow, HeaderName, Identity, Input, ListenerId, Local, Message, Method, Output,
-    Party, Scheme, StartLine, Transport,
+    EndpointConfig, EndpointEvent, EndpointInput, EndpointOutput, Flow, HeaderName, ListenerId, LocalAddress, Method,
+    ProcessIdentity, Scheme, SipEndpoint, SipMessage, SipPartyId, StartLine, Transport,
 };
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/rfc4475")
 }
 
-fn load(name: &str) -> Message {
+fn load(name: &str) -> SipMessage {
     let bytes = std::fs::read(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-    Message::parse(Bytes::from(bytes)).unwrap_or_else(|error| panic!("{name}: {error:?}"))
+    SipMessage::parse(Bytes::from(bytes)).unwrap_or_else(|error| panic!("{name}: {error:?}"))
 }
 
 /// Line of `expected.txt`.
@@ -160,10 +160,10 @@ fn responses_are_read() {
 
 /// Passes a message to an endpoint that serves calls and OPTIONS. Returns the status codes it sends and its events.
 #[expect(clippy::disallowed_methods, reason = "a test begins somewhere in time")]
-fn treat(message: Message) -> (Vec<u16>, Vec<Event>) {
+fn treat(message: SipMessage) -> (Vec<u16>, Vec<EndpointEvent>) {
     let methods = vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
     let config = EndpointConfig {
-        identity: Identity { edge: 1, generation: 1, shard: 0 },
+        identity: ProcessIdentity { edge: 1, generation: 1, shard: 0 },
         product: "Trunkgate".into(),
         methods,
         extensions: Vec::new(),
@@ -173,14 +173,14 @@ fn treat(message: Message) -> (Vec<u16>, Vec<Event>) {
     let now = std::time::Instant::now();
     let remote = "192.0.2.1:5060".parse().unwrap();
     let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
-    let local = Local { ip: "192.0.2.2".parse().unwrap(), port: 5060 };
-    let mut endpoint = Endpoint::new(config, [7; 32]);
-    endpoint.handle_input(now, Input::Received { flow, local, party: Party(0), message });
+    let local = LocalAddress { ip: "192.0.2.2".parse().unwrap(), port: 5060 };
+    let mut endpoint = SipEndpoint::new(config, [7; 32]);
+    endpoint.handle_input(now, EndpointInput::Received { flow, local, party: SipPartyId(0), message });
     let (mut codes, mut events) = (Vec::new(), Vec::new());
     while let Some(output) = endpoint.poll_output() {
         match output {
-            Output::Transmit(transmit) => codes.extend(transmit.what.code),
-            Output::Event(event) => events.push(event),
+            EndpointOutput::Transmit(transmit) => codes.extend(transmit.what.code),
+            EndpointOutput::Event(event) => events.push(event),
         }
     }
     (codes, events)
@@ -193,11 +193,13 @@ fn the_endpoint_treats_each_as_expected() {
         match &expected.treatment.split(' ').collect::<Vec<_>>()[..] {
             // The layer above responds to OPTIONS.
             ["answer", "200"] => {
-                assert!(matches!(events[..], [Event::Request { id: Some(_), .. }]), "{file}: {events:?}")
+                assert!(matches!(events[..], [EndpointEvent::Request { id: Some(_), .. }]), "{file}: {events:?}")
             }
             ["answer", code] => assert_eq!(codes, [code.parse::<u16>().unwrap()], "{file}: {events:?}"),
-            ["serve"] => assert!(codes == [100] && matches!(events[..], [Event::Invite { .. }]), "{file}: {events:?}"),
-            _ => assert!(codes.is_empty() && matches!(events[..], [Event::Dropped(_)]), "{file}: {events:?}"),
+            ["serve"] => {
+                assert!(codes == [100] && matches!(events[..], [EndpointEvent::Invite { .. }]), "{file}: {events:?}")
+            }
+            _ => assert!(codes.is_empty() && matches!(events[..], [EndpointEvent::Dropped(_)]), "{file}: {events:?}"),
         }
     }
 }

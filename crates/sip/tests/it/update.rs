@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::peer::{Edge, SECOND, request, response, to_tag, value};
-use trunkgate_sip::{Answer, Body, ClientId, DialogId, Event, HeaderName, Method, ServerId};
+use trunkgate_sip::{ClientId, DialogId, EndpointEvent, HeaderName, MessageBody, Method, ResponseSpec, ServerId};
 
 const SDP: &str = "Content-Type: application/sdp\r\n";
 
@@ -14,15 +14,14 @@ fn with_sdp(text: &str) -> String {
 
 /// Returns the UPDATE just reported.
 fn updated(edge: &Edge) -> ServerId {
-    let told = edge
-        .events
-        .iter()
-        .find_map(|event| if let Event::Request { id, method: Method::Update, .. } = event { *id } else { None });
+    let told = edge.events.iter().find_map(|event| {
+        if let EndpointEvent::Request { id, method: Method::Update, .. } = event { *id } else { None }
+    });
     told.expect("no UPDATE was told")
 }
 
 fn send(edge: &mut Edge, dialog: DialogId, method: Method, offer: bool) -> Option<ClientId> {
-    let body = offer.then(|| Body::sdp("v=0\r\n"));
+    let body = offer.then(|| MessageBody::sdp("v=0\r\n"));
     let id = edge.endpoint.request(edge.now, dialog, method, vec![], body);
     edge.drain();
     id
@@ -45,7 +44,7 @@ fn rfc3311_5_2_a_target_refresh_moves_requests_of_ours() {
     assert_eq!(value(&update, HeaderName::Contact), "<sip:edge@192.0.2.1:5060>");
     assert!(value(&update, HeaderName::Allow).contains("UPDATE"));
     edge.receive(&response(&update, 200, "", "Contact: <sip:alice@198.51.100.10>\r\n"));
-    assert!(matches!(edge.events[..], [Event::Response { code: 200, dialog: Some(own), .. }] if own == dialog));
+    assert!(matches!(edge.events[..], [EndpointEvent::Response { code: 200, dialog: Some(own), .. }] if own == dialog));
     send(&mut edge, dialog, Method::Update, false).unwrap();
     assert_eq!(edge.lines(), ["UPDATE sip:alice@198.51.100.10"]);
 }
@@ -83,7 +82,7 @@ fn rfc3311_5_2_and_rfc6337_3_who_gives_way_to_whom() {
         let (method, offers) = comes;
         let text = request(method, 3, "z9hG4bKn", &tag, "");
         edge.receive(&if offers { with_sdp(&text) } else { text });
-        let told = edge.events.iter().any(|event| matches!(event, Event::Request { .. }));
+        let told = edge.events.iter().any(|event| matches!(event, EndpointEvent::Request { .. }));
         assert_eq!(told, expected.is_none(), "{open} × {comes:?}");
         if let Some(code) = expected {
             let answer = edge.one();
@@ -141,7 +140,7 @@ fn a_change_that_is_over_lets_the_next_one_go() {
     let (dialog, _) = edge.answered_call();
     send(&mut edge, dialog, Method::Update, true).unwrap();
     edge.pass(33 * SECOND);
-    assert!(edge.events.iter().any(|event| matches!(event, Event::TimedOut { .. })));
+    assert!(edge.events.iter().any(|event| matches!(event, EndpointEvent::TimedOut { .. })));
     assert!(send(&mut edge, dialog, Method::Update, true).is_some());
 }
 
@@ -183,7 +182,7 @@ fn rfc3261_15_1_2_a_bye_answers_an_update_that_is_open() {
     let id = updated(&edge);
     edge.receive(&request("BYE", 3, "z9hG4bKb", &tag, ""));
     assert_eq!(edge.lines(), ["200 OK", "487 Request Terminated"]);
-    assert_eq!(edge.endpoint.respond(edge.now, id, Answer { code: 200, ..Answer::default() }), None);
+    assert_eq!(edge.endpoint.respond(edge.now, id, ResponseSpec { code: 200, ..ResponseSpec::default() }), None);
     edge.assert_empty_after(80 * SECOND);
 }
 

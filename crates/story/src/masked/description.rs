@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use super::{Text, searched};
+use super::{MaskedText, searched};
 
 /// Secret words in attributes: everything after one is masked (except known-harmless parts of `crypto`). A capability
 /// contains other attributes (RFC 5939 §3.4.1), and a colon may be missing.
@@ -31,10 +31,10 @@ pub(super) const SECRET_WORDS: [&[u8]; 17] = [
 /// Secret words in all other lines, in which more words are harmless.
 pub(super) const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
 /// Words, and a search for the first of them.
-type Words = (&'static [&'static [u8]], Option<AhoCorasick>);
+type KeywordSet = (&'static [&'static [u8]], Option<AhoCorasick>);
 
-static OF_ATTRIBUTES: LazyLock<Words> = LazyLock::new(|| (&SECRET_WORDS, searched(&SECRET_WORDS)));
-static OF_OTHERS: LazyLock<Words> = LazyLock::new(|| (&KEY_WORDS, searched(&KEY_WORDS)));
+static OF_ATTRIBUTES: LazyLock<KeywordSet> = LazyLock::new(|| (&SECRET_WORDS, searched(&SECRET_WORDS)));
+static OF_OTHERS: LazyLock<KeywordSet> = LazyLock::new(|| (&KEY_WORDS, searched(&KEY_WORDS)));
 /// Key methods of `k=` (RFC 4566 §5.12).
 const KEY_METHODS: [&[u8]; 4] = [b"clear", b"base64", b"uri", b"prompt"];
 /// Crypto suites, by the registry of RFC 4568 §10.3.2.1.
@@ -63,7 +63,7 @@ const TAG_DIGITS: usize = 9;
 /// Maximum length of `|2^48|4294967295:128`.
 const LIFETIME_CHARS: usize = 20;
 
-impl Text<'_> {
+impl MaskedText<'_> {
     /// Masks a session description (RFC 8866): keys of SDES (RFC 4568), MIKEY (RFC 4567), `k=` and ICE.
     pub(super) fn description(&mut self, at: Range<usize>) {
         self.each_line(at, |text, line| {
@@ -90,7 +90,7 @@ impl Text<'_> {
     }
 
     /// Masks everything after the first secret word in a line.
-    fn secrets(&mut self, line: Range<usize>, words: &Words) {
+    fn secrets(&mut self, line: Range<usize>, words: &KeywordSet) {
         if self.quiet {
             return self.plain(&line);
         }

@@ -11,7 +11,7 @@ use super::searched;
 const FINGERPRINT: usize = 3;
 
 /// Case-insensitive search for any of many words.
-pub(super) struct Telling {
+pub(super) struct KeywordSearch {
     /// Search for words of at least [`FINGERPRINT`] octets, at least sixteen octets of lower-case text per step;
     /// `None`: the processor lacks the instructions.
     quick: Option<Searcher>,
@@ -21,16 +21,16 @@ pub(super) struct Telling {
     plain: Option<AhoCorasick>,
 }
 
-impl Telling {
+impl KeywordSearch {
     /// Returns a search for words in lower case.
-    pub(super) fn new(words: &[&[u8]]) -> Telling {
+    pub(super) fn new(words: &[&[u8]]) -> KeywordSearch {
         // A word that contains another one needs no search: `key` also finds `apikey`.
-        let has_other = |word: &[u8]| words.iter().any(|other| *other != word && has(word, other));
+        let has_other = |word: &[u8]| words.iter().any(|other| *other != word && contains_word(word, other));
         let least = || words.iter().filter(|word| !has_other(word));
         let (long, short): (Vec<&[u8]>, Vec<&[u8]>) = least().partition(|word| word.len() >= FINGERPRINT);
         let quick = Searcher::new(long);
         let plain = if quick.is_none() { searched(words) } else { None };
-        Telling { quick, short: short.into_iter().map(|word| Finder::new(word).into_owned()).collect(), plain }
+        KeywordSearch { quick, short: short.into_iter().map(|word| Finder::new(word).into_owned()).collect(), plain }
     }
 
     /// Returns whether a word occurs in the text; `true` if the search is unavailable.
@@ -46,7 +46,7 @@ impl Telling {
     }
 }
 
-fn has(text: &[u8], word: &[u8]) -> bool {
+fn contains_word(text: &[u8], word: &[u8]) -> bool {
     memchr::memmem::find(text, word).is_some()
 }
 
@@ -57,9 +57,9 @@ mod tests {
     #[test]
     fn both_ways_find_the_same() {
         let words: [&[u8]; 5] = [b"api-key", b"key", b"pw", b"auth:", b"inline"];
-        let quick = Telling::new(&words);
-        let plain = Telling { quick: None, short: Vec::new(), plain: searched(&words) };
-        let none = Telling { quick: None, short: Vec::new(), plain: None };
+        let quick = KeywordSearch::new(&words);
+        let plain = KeywordSearch { quick: None, short: Vec::new(), plain: searched(&words) };
+        let none = KeywordSearch { quick: None, short: Vec::new(), plain: None };
         let front = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK ";
         for (word, is_there) in [
             ("Key", true),

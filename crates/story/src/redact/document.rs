@@ -13,7 +13,7 @@ const QUOTES: [&str; 7] = ["\"", "'", "\\\"", "&quot;", "&#34;", "&apos;", "&#39
 
 /// A part of a document to replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hidden {
+pub(super) struct RedactedRange {
     /// Range in the document.
     pub(super) at: Range<usize>,
     /// Replacement text.
@@ -21,7 +21,7 @@ pub(super) struct Hidden {
 }
 
 /// Returns a document with the parts replaced; of overlapping parts the first is replaced.
-pub(super) fn without(document: &str, mut hidden: Vec<Hidden>) -> String {
+pub(super) fn without(document: &str, mut hidden: Vec<RedactedRange>) -> String {
     hidden.sort_by_key(|part| part.at.start);
     let (mut shown, mut from) = (String::with_capacity(document.len()), 0);
     for part in hidden {
@@ -35,7 +35,7 @@ pub(super) fn without(document: &str, mut hidden: Vec<Hidden>) -> String {
 }
 
 /// Returns the values of passwords: after each name, everything up to the next quotation mark of the same kind.
-pub(super) fn passwords(document: &str) -> Vec<Hidden> {
+pub(super) fn passwords(document: &str) -> Vec<RedactedRange> {
     if memchr::memchr(b'=', document.as_bytes()).is_none() {
         return Vec::new();
     }
@@ -46,7 +46,7 @@ pub(super) fn passwords(document: &str) -> Vec<Hidden> {
         let inside = value.strip_prefix(quote)?;
         let from = lower.len() - inside.len();
         let length = inside.find(quote).unwrap_or(inside.len());
-        (length > 0).then_some(Hidden { at: from..from + length, shown: "…" })
+        (length > 0).then_some(RedactedRange { at: from..from + length, shown: "…" })
     };
     lower.match_indices(SECRET).filter_map(value).collect()
 }
@@ -87,21 +87,21 @@ fn end_of(text: &str, begin: &str, end: &str) -> Option<usize> {
 /// Returns the values of a document, each as its pieces: a text continues after a nested element. XML values that are
 /// also JSON strings are listed twice.
 pub(super) fn values(document: &str) -> Vec<Vec<Range<usize>>> {
-    let mut reader = Reader { document, open: Vec::new(), values: Vec::new() };
+    let mut reader = DocumentReader { document, open: Vec::new(), values: Vec::new() };
     reader.read_elements();
     reader.read_strings();
     reader.values
 }
 
 /// Reader of the values in a document.
-struct Reader<'a> {
+struct DocumentReader<'a> {
     document: &'a str,
     /// Texts of the open elements, the outermost first.
     open: Vec<Vec<Range<usize>>>,
     values: Vec<Vec<Range<usize>>>,
 }
 
-impl Reader<'_> {
+impl DocumentReader<'_> {
     /// Returns the rest of the document from an offset.
     fn rest(&self, from: usize) -> &str {
         self.document.get(from..).unwrap_or_default()

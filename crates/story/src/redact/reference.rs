@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::document::{Hidden, SECTION, SECTION_END};
+use super::document::{RedactedRange, SECTION, SECTION_END};
 
 /// Characters that end host and port of a URL.
 pub(super) const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
@@ -31,7 +31,7 @@ const NAMED: [(&str, char); 13] = [
 ];
 
 /// Start of an address.
-enum Beginning {
+enum AddressStart {
     /// Authority of a URL, with the offset of the slashes before it.
     Authority(usize),
     /// Path on the document's host.
@@ -42,12 +42,12 @@ enum Beginning {
 
 /// Returns the secret parts of a value: user information and query of a URL, and the password of a SIP address. The
 /// value is given as pieces of its document.
-pub(super) fn secrets(document: &str, value: &[Range<usize>]) -> Vec<Hidden> {
+pub(super) fn secrets(document: &str, value: &[Range<usize>]) -> Vec<RedactedRange> {
     let mut rest = Characters { document, pieces: value, at: 0 };
     match rest.begin() {
-        Some(Beginning::Authority(from)) => rest.secrets_of_authority(from),
-        Some(Beginning::Path) => rest.query(&['?'], 0).into_iter().collect(),
-        Some(Beginning::User) => rest.password().into_iter().collect(),
+        Some(AddressStart::Authority(from)) => rest.secrets_of_authority(from),
+        Some(AddressStart::Path) => rest.query(&['?'], 0).into_iter().collect(),
+        Some(AddressStart::User) => rest.password().into_iter().collect(),
         None => Vec::new(),
     }
 }
@@ -108,7 +108,7 @@ impl Characters<'_> {
     }
 
     /// Reads the start of an address up to its first part with a secret; `None`: the value is no address.
-    fn begin(&mut self) -> Option<Beginning> {
+    fn begin(&mut self) -> Option<AddressStart> {
         self.pass_over(|sign| sign.is_whitespace() || sign.is_control());
         let (mut ahead, mut scheme) = (self.clone(), String::new());
         let has_scheme = loop {
@@ -125,21 +125,21 @@ impl Characters<'_> {
         }
         let first = self.clone().next()?;
         match (has_scheme, scheme.as_str()) {
-            (true, "sip" | "sips") => Some(Beginning::User),
+            (true, "sip" | "sips") => Some(AddressStart::User),
             (true, special) if SPECIAL.contains(&special) => {
                 self.pass_over(|sign| SLASHES.contains(&sign));
-                Some(Beginning::Authority(first.at.start))
+                Some(AddressStart::Authority(first.at.start))
             }
             (has_scheme, _) => match self.pass_over(|sign| SLASHES.contains(&sign)) {
                 0 => None,
-                1 => (!has_scheme && first.sign == '/').then_some(Beginning::Path),
-                _ => Some(Beginning::Authority(first.at.start)),
+                1 => (!has_scheme && first.sign == '/').then_some(AddressStart::Path),
+                _ => Some(AddressStart::Authority(first.at.start)),
             },
         }
     }
 
     /// Returns user information and query of an address with an authority; `from`: offset of the slashes before it.
-    fn secrets_of_authority(self, from: usize) -> Vec<Hidden> {
+    fn secrets_of_authority(self, from: usize) -> Vec<RedactedRange> {
         let (mut host, mut is_over) = (String::new(), false);
         // Ends of the last `@` in the authority, and in the whole value.
         let (mut user, mut last) = (None, None);
@@ -157,19 +157,19 @@ impl Characters<'_> {
         }
         let user = if is_broken(host.trim()) { last } else { user };
         let query = self.query(&['?', '#'], user.unwrap_or(from));
-        user.map(|end| Hidden { at: from..end, shown: "//" }).into_iter().chain(query).collect()
+        user.map(|end| RedactedRange { at: from..end, shown: "//" }).into_iter().chain(query).collect()
     }
 
     /// Returns the query from the first of these characters after an offset, including white space.
-    fn query(self, signs: &[char], behind: usize) -> Option<Hidden> {
+    fn query(self, signs: &[char], behind: usize) -> Option<RedactedRange> {
         let mut rest = self.skip_while(|character| character.at.start < behind || !signs.contains(&character.sign));
         let first = rest.next()?.at;
         let last = rest.filter(|character| !character.sign.is_whitespace()).last();
-        Some(Hidden { at: first.start..last.map_or(first.end, |last| last.at.end), shown: "" })
+        Some(RedactedRange { at: first.start..last.map_or(first.end, |last| last.at.end), shown: "" })
     }
 
     /// Returns the password of a SIP address with its colon, and the parameters of its user.
-    fn password(self) -> Option<Hidden> {
+    fn password(self) -> Option<RedactedRange> {
         let (mut from, mut until) = (None, None);
         for Character { sign, at } in self {
             match sign {
@@ -179,7 +179,7 @@ impl Characters<'_> {
                 _ => {}
             }
         }
-        Some(Hidden { at: from?..until?, shown: "" })
+        Some(RedactedRange { at: from?..until?, shown: "" })
     }
 }
 

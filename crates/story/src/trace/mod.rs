@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use memchr::memmem::Finder;
 
-use self::packed::Packed;
-pub use self::webhook::{CookieChanges, DroppedCookie, Webhook, WebhookTry};
+use self::packed::PackedEntries;
+pub use self::webhook::{CookieChanges, DroppedCookie, WebhookExchange, WebhookTry};
 use crate::limits::{TRACE_DIGITS, TRACE_ENTRIES, TRACE_REQUESTS, TRACE_TEXT_CHARS};
-use crate::messages::{Messages, RawMessage, Wire};
+use crate::messages::{CallMessages, RawMessage, Wire};
 use crate::numbers::plain;
 use crate::redact;
 
@@ -66,7 +66,7 @@ pub enum TraceItem {
         text: String,
         /// Details of the request.
         #[serde(flatten)]
-        webhook: Box<Webhook>,
+        webhook: Box<WebhookExchange>,
     },
     /// An event of an agent's stream: opened, lost, or an ignored message.
     Agent {
@@ -91,7 +91,7 @@ impl TraceItem {
     }
 
     /// Returns a request to an application without secrets in its addresses.
-    pub fn webhook(webhook: Webhook) -> TraceItem {
+    pub fn webhook(webhook: WebhookExchange) -> TraceItem {
         let webhook = webhook.redacted();
         TraceItem::Webhook { text: webhook.text(), webhook: Box::new(webhook) }
     }
@@ -151,21 +151,21 @@ const UNACKNOWLEDGED: u32 = 3;
 
 /// Event ring of a call.
 #[derive(Debug)]
-pub struct Trace {
+pub struct CallTrace {
     /// SID of the call.
     sid: Box<str>,
     began: Instant,
-    entries: Packed,
+    entries: PackedEntries,
     dropped: u32,
     /// Number of DTMF digits, listed or not.
     digits: u32,
-    messages: Messages,
-    requests: Requests,
+    messages: CallMessages,
+    requests: RequestLog,
 }
 
 /// API requests about a call.
 #[derive(Debug, Default)]
-struct Requests {
+struct RequestLog {
     noted: u32,
     /// Requests without an entry.
     left_out: u32,
@@ -173,43 +173,50 @@ struct Requests {
     last_us: u64,
 }
 
-impl Trace {
+impl CallTrace {
     /// Returns an empty ring with times relative to `began`.
-    pub fn new(began: Instant, sid: &str) -> Trace {
-        Trace {
+    pub fn new(began: Instant, sid: &str) -> CallTrace {
+        CallTrace {
             sid: sid.into(),
             began,
-            entries: Packed::default(),
+            entries: PackedEntries::default(),
             dropped: 0,
             digits: 0,
-            messages: Messages::default(),
-            requests: Requests::default(),
+            messages: CallMessages::default(),
+            requests: RequestLog::default(),
         }
     }
+
     /// Returns the SID of the call.
     pub fn sid(&self) -> &str {
         &self.sid
     }
+
     /// Returns the start of the call.
     pub fn began(&self) -> Instant {
         self.began
     }
+
     /// Returns the number of entries.
     pub fn count(&self) -> usize {
         self.entries.len()
     }
+
     /// Returns the memory used by messages, in bytes.
     pub fn message_bytes(&self) -> usize {
         self.messages.bytes()
     }
+
     /// Masks and compresses the messages, once the call is established.
     pub fn settle_messages(&mut self) {
         self.messages.settle();
     }
+
     /// Drops the messages. Returns their number.
     pub fn forget_messages(&mut self) -> usize {
         self.messages.forget()
     }
+
     /// Adds an entry with its message, if it is one; a full ring drops its oldest entry.
     pub fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
         if self.entries.len() >= TRACE_ENTRIES {
@@ -221,6 +228,7 @@ impl Trace {
         let message = message.and_then(|message| self.messages.keep(&message, again));
         self.entries.push(at_us, what, message);
     }
+
     /// Adds an API request: the first ones as decisions. Further ones are only counted, so that they displace no
     /// other entries.
     pub fn push_request(&mut self, now: Instant, text: String) {
@@ -232,6 +240,7 @@ impl Trace {
             self.requests.left_out = self.requests.left_out.saturating_add(1);
         }
     }
+
     /// Adds an ACK that belongs to no dialog, up to a limit.
     pub fn push_stray_ack(&mut self, now: Instant, leg: usize, message: Wire<'_>) {
         if self.stray_acks(leg) < STRAY_ACKS {
@@ -240,10 +249,12 @@ impl Trace {
             self.push(now, &TraceItem::Message { leg, received: true, text, note, again: false }, Some(message));
         }
     }
+
     /// Returns the number of stray ACKs of a leg.
     pub fn stray_acks(&self, leg: usize) -> usize {
         self.entries.iter().filter(|(entry, _)| is_stray_ack(&entry.what, leg)).count()
     }
+
     /// Adds a DTMF digit of a leg, masked: the first ones, then once a note that there are more.
     pub fn push_digit(&mut self, now: Instant, leg: usize, way: &str) {
         self.digits = self.digits.saturating_add(1);
@@ -254,9 +265,11 @@ impl Trace {
         };
         self.push(now, &TraceItem::Media { leg, text }, None);
     }
+
     fn micros(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
+
     /// Returns the view; `head` has all fields except the entries. With `raw`, messages have their text.
     pub fn view(&self, head: TraceView, raw: bool) -> TraceView {
         let texts = if raw { self.messages.all() } else { HashMap::new() };
@@ -264,7 +277,7 @@ impl Trace {
         let text = |number: Option<u32>| number.and_then(|number| texts.get(&number)).cloned().map(Box::new);
         let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
         let mut entries: Vec<TraceEntry> = entries.collect();
-        let Requests { left_out, last_us, .. } = self.requests;
+        let RequestLog { left_out, last_us, .. } = self.requests;
         if left_out > 0 {
             let text = format!("API requests: {left_out} more, the last one here");
             let place = entries.partition_point(|entry| entry.at_us <= last_us);
@@ -289,7 +302,7 @@ pub fn body_note(bytes: &[u8]) -> String {
         return "DTMF digit (masked)".to_owned();
     }
     let body = readable(body);
-    let mut media: Vec<Section<'_>> = Vec::new();
+    let mut media: Vec<SectionSummary<'_>> = Vec::new();
     let mut rest = &*body;
     while !rest.is_empty() {
         // Faster than a search for a character: half of the lines are not shown in the ladder.
@@ -301,7 +314,7 @@ pub fn body_note(bytes: &[u8]) -> String {
             if media.len() == NOTED.0 {
                 break;
             }
-            media.push(Section::of(line));
+            media.push(SectionSummary::of(line));
         } else if let (Some(map), Some(section)) = (line.strip_prefix("a=rtpmap:"), media.last_mut()) {
             let (number, encoding) = map.split_once(' ').unwrap_or_default();
             let name = encoding.split('/').next().filter(|name| !name.is_empty() && !number.is_empty());
@@ -310,7 +323,7 @@ pub fn body_note(bytes: &[u8]) -> String {
         }
     }
     let mut note = String::new();
-    for (at, Section { kind, port, is_secure, payloads }) in media.iter().enumerate() {
+    for (at, SectionSummary { kind, port, is_secure, payloads }) in media.iter().enumerate() {
         let comma = if at == 0 { "" } else { ", " };
         let srtp = if *is_secure { " SRTP" } else { "" };
         note.extend([comma, *kind, " ", *port, srtp, ":"]);
@@ -324,15 +337,15 @@ pub fn body_note(bytes: &[u8]) -> String {
 }
 
 /// An m-line as shown in the ladder.
-struct Section<'a> {
+struct SectionSummary<'a> {
     kind: &'a str,
     port: &'a str,
     is_secure: bool,
     payloads: [&'a str; NOTED.1],
 }
 
-impl Section<'_> {
-    fn of(line: &str) -> Section<'_> {
+impl SectionSummary<'_> {
+    fn of(line: &str) -> SectionSummary<'_> {
         let mut words = line.split_ascii_whitespace();
         let [kind, port] = [words.next(), words.next()].map(Option::unwrap_or_default);
         let is_secure = words.next().is_some_and(|proto| proto.contains("RTP/SAVP"));
@@ -341,7 +354,7 @@ impl Section<'_> {
             |word: &&str| word.len() <= 32 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b));
         let mut payloads = [""; NOTED.1];
         payloads.iter_mut().zip(words.take_while(is_format)).for_each(|(place, word)| *place = word);
-        Section { kind, port, is_secure, payloads }
+        SectionSummary { kind, port, is_secure, payloads }
     }
 }
 
@@ -397,7 +410,7 @@ mod tests {
     #[test]
     fn a_full_ring_loses_its_oldest_and_says_so() {
         let began = start();
-        let mut trace = Trace::new(began, "CA1");
+        let mut trace = CallTrace::new(began, "CA1");
         for n in 0..TRACE_ENTRIES as u64 + 3 {
             trace.push(began + Duration::from_micros(n), &TraceItem::Decision { text: n.to_string() }, None);
         }
@@ -409,7 +422,7 @@ mod tests {
     #[test]
     fn a_200_that_no_ack_follows_is_named_with_its_leg() {
         let began = start();
-        let mut trace = Trace::new(began, "CA1");
+        let mut trace = CallTrace::new(began, "CA1");
         let mut push = |received, text: &str, note: &str, again| {
             let what = TraceItem::Message { leg: 0, received, text: text.into(), note: note.into(), again };
             trace.push(began, &what, None);
@@ -430,7 +443,7 @@ mod tests {
     fn requests_push_nothing_out() {
         let began = start();
         let at = |n: u64| began + Duration::from_micros(n);
-        let mut trace = Trace::new(began, "CA1");
+        let mut trace = CallTrace::new(began, "CA1");
         trace.push(at(1), &TraceItem::decision("begins"), None);
         for n in 2..1_002 {
             trace.push_request(at(n), format!("request {n}"));
@@ -451,7 +464,7 @@ mod tests {
     #[test]
     fn digits_are_listed_up_to_a_number_and_never_named() {
         let began = start();
-        let mut trace = Trace::new(began, "CA1");
+        let mut trace = CallTrace::new(began, "CA1");
         (0..3 * TRACE_DIGITS).for_each(|_| trace.push_digit(began, 1, "telephone-event"));
         let view = trace.view(TraceView::of("CA1".into(), String::new(), vec![]), false);
         let texts: Vec<&str> = view

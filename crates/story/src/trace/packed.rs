@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::kept_bytes;
-use crate::trace::{TraceEntry, TraceItem, Webhook};
+use crate::trace::{TraceEntry, TraceItem, WebhookExchange};
 
 /// Most frequent texts of messages.
 const WORDS: [&str; 12] = [
@@ -39,11 +39,11 @@ const NOTED: u8 = 32;
 const WIRED: u8 = 64;
 
 /// An entry and the number of its message.
-pub(crate) type Numbered = (TraceEntry, Option<u32>);
+pub(crate) type NumberedEntry = (TraceEntry, Option<u32>);
 
 /// Entries of a trace as bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Packed {
+pub(crate) struct PackedEntries {
     bytes: Vec<u8>,
     count: usize,
     /// Time of the last dropped entry.
@@ -52,7 +52,7 @@ pub(crate) struct Packed {
     now: u64,
 }
 
-impl Packed {
+impl PackedEntries {
     /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.count
@@ -95,7 +95,7 @@ impl Packed {
 
     /// Drops the first entry.
     pub(crate) fn pop_first(&mut self) {
-        let mut reader = Reader { bytes: &self.bytes, now: self.before };
+        let mut reader = EntryReader { bytes: &self.bytes, now: self.before };
         if reader.entry().is_none() {
             return;
         }
@@ -105,8 +105,8 @@ impl Packed {
     }
 
     /// Returns the entries in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Numbered> {
-        let mut reader = Reader { bytes: &self.bytes, now: self.before };
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NumberedEntry> {
+        let mut reader = EntryReader { bytes: &self.bytes, now: self.before };
         std::iter::from_fn(move || reader.entry())
     }
 
@@ -126,13 +126,13 @@ impl Packed {
 
 /// Reader of the remaining entries.
 #[derive(Debug)]
-struct Reader<'a> {
+struct EntryReader<'a> {
     bytes: &'a [u8],
     now: u64,
 }
 
-impl Reader<'_> {
-    fn entry(&mut self) -> Option<Numbered> {
+impl EntryReader<'_> {
+    fn entry(&mut self) -> Option<NumberedEntry> {
         let later = self.number()?;
         let head = self.byte()?;
         let leg = usize::try_from(self.number()?).ok()?;
@@ -145,7 +145,7 @@ impl Reader<'_> {
         self.now += later;
         let what = match head & KIND {
             MESSAGE => TraceItem::Message { leg, received: head & RECEIVED != 0, text, note, again: head & AGAIN != 0 },
-            DECISION => match serde_json::from_str::<Webhook>(&note) {
+            DECISION => match serde_json::from_str::<WebhookExchange>(&note) {
                 Ok(webhook) => TraceItem::Webhook { text: webhook.text(), webhook: Box::new(webhook) },
                 Err(_) => TraceItem::Decision { text },
             },
@@ -177,8 +177,8 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn webhook() -> Webhook {
-        Webhook {
+    fn webhook() -> WebhookExchange {
+        WebhookExchange {
             purpose: "start".to_owned(),
             method: "POST".to_owned(),
             tries: Vec::new(),
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    fn entries() -> Vec<Numbered> {
+    fn entries() -> Vec<NumberedEntry> {
         let message = |leg, received, text: &str, note: &str, again| TraceItem::Message {
             leg,
             received,
@@ -210,13 +210,13 @@ mod tests {
         times.into_iter().zip(what).map(|(at_us, (what, message))| (TraceEntry::new(at_us, what), message)).collect()
     }
 
-    fn shown(entries: impl Iterator<Item = Numbered>) -> Vec<String> {
+    fn shown(entries: impl Iterator<Item = NumberedEntry>) -> Vec<String> {
         entries.map(|entry| format!("{entry:?}")).collect()
     }
 
     #[test]
     fn what_is_packed_is_read_again() {
-        let mut packed = Packed::default();
+        let mut packed = PackedEntries::default();
         for (entry, message) in entries() {
             packed.push(entry.at_us, &entry.what, message);
         }
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn it_loses_the_first() {
-        let mut packed = Packed::default();
+        let mut packed = PackedEntries::default();
         for (entry, message) in entries() {
             packed.push(entry.at_us, &entry.what, message);
         }

@@ -11,7 +11,7 @@ const COOKIE_NAME_CHARS: usize = 64;
 
 /// A request to an application, with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Webhook {
+pub struct WebhookExchange {
     /// Purpose: `start`, `gather`, `dial`, `play`, `callback` and the like.
     pub purpose: String,
     /// `GET` or `POST`.
@@ -100,9 +100,9 @@ fn named(what: &str, mut names: impl ExactSizeIterator<Item = String>) -> String
     }
 }
 
-impl Webhook {
+impl WebhookExchange {
     /// Returns the request without secrets in its addresses.
-    pub fn redacted(mut self) -> Webhook {
+    pub fn redacted(mut self) -> WebhookExchange {
         for one in &mut self.tries {
             one.url = redact::addresses(std::mem::take(&mut one.url));
             one.failure = one.failure.take().map(redact::addresses);
@@ -169,7 +169,7 @@ mod tests {
             duration_ms: 12,
             cookies: CookieChanges::default(),
         };
-        let mut webhook = Webhook {
+        let mut webhook = WebhookExchange {
             purpose: "gather".to_owned(),
             method: "POST".to_owned(),
             tries: vec![answered],

@@ -33,7 +33,7 @@ fn server(replies: &'static [&'static str]) -> (u16, Receiver<String>) {
 
 async fn opened(port: u16, security: Security, login: Option<(&str, &str)>) -> Result<Session, String> {
     let none = std::future::ready(Err("no TLS in this test".to_owned()));
-    Session::open(Server { host: "127.0.0.1", port, security, login }, none).await
+    Session::open(SmtpServer { host: "127.0.0.1", port, security, login }, none).await
 }
 
 const HELLO: &str = "250-mail.example.com\r\n250-SIZE 1000\r\n250 AUTH LOGIN PLAIN\r\n";
@@ -117,10 +117,10 @@ async fn what_a_server_refuses_is_named_without_the_password() {
 
 #[tokio::test]
 async fn refusals_for_good_are_told_from_those_for_now() {
-    let yet = |what: &str| NotTaken::Yet(what.to_owned());
-    let ever = |what: &str| NotTaken::Ever(what.to_owned());
+    let yet = |what: &str| MailRejection::Yet(what.to_owned());
+    let ever = |what: &str| MailRejection::Ever(what.to_owned());
     let ok = "250 ok\r\n";
-    let cases: [(&'static [&'static str], NotTaken); 7] = [
+    let cases: [(&'static [&'static str], MailRejection); 7] = [
         (&["550 who?\r\n"], yet("refused the sender a@x: 550 who?")),
         (
             vec![ok, "550-5.1.1 no\r\n550 such user\r\n"].leak(),
@@ -146,5 +146,5 @@ async fn a_server_that_goes_away_is_no_reply() {
     let (port, _heard) = server(&["220 hello\r\n", "250 m\r\n"]);
     let mut session = opened(port, Security::Clear, None).await.unwrap();
     let gone = session.send(("a@x", "b@x"), b"x\r\n").await.unwrap_err();
-    assert!(matches!(&gone, NotTaken::Yet(what) if what.contains("connection")), "{gone:?}");
+    assert!(matches!(&gone, MailRejection::Yet(what) if what.contains("connection")), "{gone:?}");
 }

@@ -1,9 +1,9 @@
 //! Findings about an agent, derived from its test conversations.
 
 use trunkgate_media::agent::limits::STOP_TIMEOUT;
-use trunkgate_media::agent::{Format, Loss};
+use trunkgate_media::agent::{AgentFormat, StreamLoss};
 
-use super::record::Record;
+use super::record::ConversationRecord;
 use crate::findings::Finding;
 use crate::sound::disguised;
 use trunkgate_call::agent_fix::{WHY_ENDED, remedy_at};
@@ -22,11 +22,11 @@ const GAPS_PER_MINUTE: f64 = 3.0;
 const HARMLESS: [&str; 2] = ["unknown_event", "binary_message"];
 
 /// Returns the findings. `times`: milliseconds from 101 to the first audio, of each conversation.
-pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
+pub(super) fn judge(record: &ConversationRecord, times: &[u64]) -> Vec<Finding> {
     let Some(connect) = record.connect_ms else {
-        let (loss, words) = record.lost.clone().unwrap_or((Loss::Unreachable, String::new()));
+        let (loss, words) = record.lost.clone().unwrap_or((StreamLoss::Unreachable, String::new()));
         let fix = remedy_at(&record.url, loss, &words, record.signed);
-        let text = match (loss == Loss::Status(401), record.signed) {
+        let text = match (loss == StreamLoss::Status(401), record.signed) {
             (false, _) => words,
             (true, true) => format!("{words}: the signature made with `auth_token` is rejected"),
             (true, false) => format!("{words}: it wants credentials, and no `auth_token` is set"),
@@ -59,7 +59,7 @@ pub(super) fn judge(record: &Record, times: &[u64]) -> Vec<Finding> {
     all
 }
 
-fn first_audio(record: &Record, times: &[u64]) -> Finding {
+fn first_audio(record: &ConversationRecord, times: &[u64]) -> Finding {
     let name = "first audio";
     let Some(first) = record.first_voice_ms else {
         let (text, fix) = match record.first_piece_ms {
@@ -101,12 +101,12 @@ fn first_audio(record: &Record, times: &[u64]) -> Finding {
 }
 
 /// Returns whether the agent spoke before the caller.
-fn is_greeting(record: &Record) -> bool {
+fn is_greeting(record: &ConversationRecord) -> bool {
     record.first_voice_ms.is_some_and(|first| record.spoke_ms.is_none_or(|spoke| first < spoke))
 }
 
 /// Judges the response to the caller's words, after a greeting.
-fn answer(record: &Record) -> Option<Finding> {
+fn answer(record: &ConversationRecord) -> Option<Finding> {
     let name = "answer";
     if !is_greeting(record) || record.lost.is_some() || record.hung_up_ms.is_some() {
         return None;
@@ -133,15 +133,15 @@ fn answer(record: &Record) -> Option<Finding> {
     })
 }
 
-fn audio(record: &Record) -> Finding {
+fn audio(record: &ConversationRecord) -> Finding {
     let (heard, voice) = record.heard_ms();
     let text = format!("{:.1} s received, {:.1} s of it not silent", heard as f64 / 1e3, voice as f64 / 1e3);
     match record.header {
         Some(what) => {
             let text = format!("it starts with the header of {what}: callers hear it as noise");
             let fix = match record.format {
-                Format::Mulaw8000 => "send μ-law, 8000 Hz, mono, without a header".to_owned(),
-                format @ (Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000) => {
+                AgentFormat::Mulaw8000 => "send μ-law, 8000 Hz, mono, without a header".to_owned(),
+                format @ (AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000) => {
                     format!("send 16-bit little-endian, {} Hz, mono, without a header", format.sample_rate())
                 }
             };
@@ -171,7 +171,7 @@ fn right_form(what: &str) -> &'static str {
 }
 
 /// Judges the size of audio messages. Any size is accepted: the edge joins and splits them.
-fn pieces(record: &Record) -> Finding {
+fn pieces(record: &ConversationRecord) -> Finding {
     let mut sizes: Vec<usize> = record.pieces.iter().map(|piece| piece.bytes).collect();
     sizes.sort_unstable();
     let (least, most) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
@@ -189,7 +189,7 @@ fn pieces(record: &Record) -> Finding {
     Finding::ok("pieces", format!("{text}{whole}"))
 }
 
-fn pacing(record: &Record) -> Finding {
+fn pacing(record: &ConversationRecord) -> Finding {
     let name = "pacing";
     let held = time(record.held_ms);
     let pace = match record.real_time_factor() {
@@ -217,7 +217,7 @@ fn time(ms: u64) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { format!("{:.1} s", ms as f64 / 1e3) }
 }
 
-fn marks(record: &Record) -> Finding {
+fn marks(record: &ConversationRecord) -> Finding {
     let (set, returned) = (record.marks_set, record.marks_returned);
     match set {
         0 => Finding::ok("marks", "none sent: it cannot know what the caller has heard"),
@@ -229,7 +229,7 @@ fn marks(record: &Record) -> Finding {
     }
 }
 
-fn interruption(record: &Record) -> Finding {
+fn interruption(record: &ConversationRecord) -> Finding {
     let name = "interruption";
     let Some(one) = record.interruption else {
         let fix = "say words that have a longer answer: `--wav FILE`";
@@ -258,7 +258,7 @@ fn interruption(record: &Record) -> Finding {
     }
 }
 
-fn messages(record: &Record) -> Finding {
+fn messages(record: &ConversationRecord) -> Finding {
     let each: Vec<String> = record.problems.iter().map(|one| format!("{} × {}", one.count, one.text)).collect();
     if each.is_empty() {
         return Finding::ok("messages", "all valid");
@@ -271,12 +271,12 @@ fn messages(record: &Record) -> Finding {
     }
 }
 
-fn pings(record: &Record) -> Option<Finding> {
+fn pings(record: &ConversationRecord) -> Option<Finding> {
     let most = record.pings_ms.iter().max()?;
     Some(Finding::ok("pings", format!("{} answered within {most} ms", record.pings_ms.len())))
 }
 
-fn end(record: &Record) -> Finding {
+fn end(record: &ConversationRecord) -> Finding {
     let name = "end";
     if let Some((loss, words)) = &record.lost {
         // One tick is 20 ms.
@@ -303,12 +303,12 @@ fn end(record: &Record) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Aside, Interruption, Piece, Tick};
+    use super::super::record::{AudioChunk, IgnoredMessages, Interruption, TickRecord};
     use super::*;
     use crate::findings::Level;
 
-    fn good() -> Record {
-        Record {
+    fn good() -> ConversationRecord {
+        ConversationRecord {
             connect_ms: Some(12),
             first_piece_ms: Some(2_700),
             first_voice_ms: Some(2_700),
@@ -316,17 +316,17 @@ mod tests {
             said_ms: Some(2_500),
             answer_ms: Some(2_700),
             interruption: Some(Interruption { at_ms: 4_000, held_ms: 40, cleared_ms: Some(4_200), silent_ms: None }),
-            pieces: vec![Piece { at_ms: 2_700, bytes: 160 }, Piece { at_ms: 2_720, bytes: 160 }],
+            pieces: vec![AudioChunk { at_ms: 2_700, bytes: 160 }, AudioChunk { at_ms: 2_720, bytes: 160 }],
             audio_bytes: 320,
             marks_set: 2,
             marks_returned: 2,
             closed_after_ms: Some(3),
             pings_ms: vec![1, 2],
-            ..Record::default()
+            ..ConversationRecord::default()
         }
     }
 
-    fn of(record: &Record, name: &str) -> Finding {
+    fn of(record: &ConversationRecord, name: &str) -> Finding {
         judge(record, &[900, 2_700, 300]).into_iter().find(|found| found.name == name).unwrap()
     }
 
@@ -342,64 +342,68 @@ mod tests {
 
     #[test]
     fn what_a_caller_would_notice_is_told() {
-        let late = Record { first_voice_ms: Some(5_000), ..good() };
+        let late = ConversationRecord { first_voice_ms: Some(5_000), ..good() };
         assert_eq!(of(&late, "first audio").level, Level::Warn);
-        let mute = Record { first_voice_ms: None, ..good() };
+        let mute = ConversationRecord { first_voice_ms: None, ..good() };
         assert_eq!(
             (of(&mute, "first audio").level, of(&mute, "first audio").text.as_str()),
             (Level::Fail, "only silence received")
         );
-        let file = Record { header: Some("a WAV file"), ..good() };
+        let file = ConversationRecord { header: Some("a WAV file"), ..good() };
         assert_eq!(of(&file, "audio").level, Level::Fail);
         let played = |at: usize| {
             let is_heard = !at.is_multiple_of(10);
-            Tick { played: is_heard, voice: is_heard, ..Tick::default() }
+            TickRecord { played: is_heard, voice: is_heard, ..TickRecord::default() }
         };
-        let stutters = Record { ticks: (0..500).map(played).collect(), ..good() };
+        let stutters = ConversationRecord { ticks: (0..500).map(played).collect(), ..good() };
         assert!(of(&stutters, "pacing").level == Level::Warn && of(&stutters, "pacing").text.contains("49 gaps"));
-        let unanswered = Record { closed_after_ms: None, ..good() };
+        let unanswered = ConversationRecord { closed_after_ms: None, ..good() };
         assert_eq!(of(&unanswered, "end").level, Level::Warn);
-        let ours = Record { closed_after_ms: Some(502), ..good() };
+        let ours = ConversationRecord { closed_after_ms: Some(502), ..good() };
         let text = "it did not close: we closed 500 ms after `stop`, it followed 2 ms later";
         assert_eq!(
             (of(&ours, "end").text.as_str(), of(&good(), "end").text.as_str()),
             (text, "it closed 3 ms after `stop`")
         );
-        let lost = Record { lost: Some((Loss::Closed(Some(1011)), "closed with 1011".into())), ..good() };
+        let lost =
+            ConversationRecord { lost: Some((StreamLoss::Closed(Some(1011)), "closed with 1011".into())), ..good() };
         assert_eq!(of(&lost, "end").level, Level::Fail);
     }
 
     #[test]
     fn what_calls_do_not_wait_for_fails_with_its_key() {
-        let slow = Record { connect_ms: Some(5_006), connect_most_ms: Some(3_000), ..good() };
+        let slow = ConversationRecord { connect_ms: Some(5_006), connect_most_ms: Some(3_000), ..good() };
         let text = "101 after 5006 ms: calls give the agent up after 3.0 s, its `connect_timeout`";
         assert_eq!((of(&slow, "connect").level, of(&slow, "connect").text.as_str()), (Level::Fail, text));
-        let patient = Record { connect_most_ms: Some(10_000), ..slow };
+        let patient = ConversationRecord { connect_most_ms: Some(10_000), ..slow };
         assert_eq!(of(&patient, "connect").level, Level::Warn);
-        let late = Record { first_voice_ms: Some(2_700), first_audio_most_ms: Some(2_000), ..good() };
+        let late = ConversationRecord { first_voice_ms: Some(2_700), first_audio_most_ms: Some(2_000), ..good() };
         let found = of(&late, "first audio");
         assert!(
             found.level == Level::Fail && found.text.ends_with("after 2.0 s, its `first_audio_timeout`"),
             "{found:?}"
         );
-        assert_eq!(of(&Record { first_audio_most_ms: Some(3_000), ..late }, "first audio").level, Level::Ok);
+        assert_eq!(
+            of(&ConversationRecord { first_audio_most_ms: Some(3_000), ..late }, "first audio").level,
+            Level::Ok
+        );
     }
 
     #[test]
     fn a_greeting_is_no_answer_and_what_was_not_tried_is_a_warning() {
-        let greets = Record { first_piece_ms: Some(90), first_voice_ms: Some(100), ..good() };
+        let greets = ConversationRecord { first_piece_ms: Some(90), first_voice_ms: Some(100), ..good() };
         assert_eq!(of(&greets, "first audio").text, "p50 900 ms after the 101 (of 900, 2700, 300): a greeting");
         assert_eq!(of(&greets, "answer").text, "200 ms after the caller's words");
         assert!(judge(&good(), &[]).iter().all(|found| found.name != "answer"));
-        let slow = Record { answer_ms: Some(5_000), ..greets.clone() };
+        let slow = ConversationRecord { answer_ms: Some(5_000), ..greets.clone() };
         assert_eq!(of(&slow, "answer").level, Level::Warn);
-        let deaf = Record { answer_ms: None, interruption: None, ..greets.clone() };
+        let deaf = ConversationRecord { answer_ms: None, interruption: None, ..greets.clone() };
         assert_eq!(of(&deaf, "answer").level, Level::Warn);
         assert_eq!(of(&deaf, "interruption").level, Level::Warn);
         assert!(of(&deaf, "interruption").text.contains("did not answer"));
-        let endless = Record { answer_ms: None, ..greets };
+        let endless = ConversationRecord { answer_ms: None, ..greets };
         assert!(of(&endless, "answer").text.contains("did not end"));
-        let short = Record { interruption: None, ..good() };
+        let short = ConversationRecord { interruption: None, ..good() };
         assert!(of(&short, "interruption").text.contains("shorter than a second"));
     }
 
@@ -407,18 +411,18 @@ mod tests {
     fn audio_in_another_form_than_agreed_fails() {
         let tone: Vec<u8> =
             (0..16_000).flat_map(|n| (((f64::from(n) * 0.1).sin() * 9_000.0) as i16).to_le_bytes()).collect();
-        let linear = Record { audio: tone.clone(), ..good() };
+        let linear = ConversationRecord { audio: tone.clone(), ..good() };
         let found = of(&linear, "audio");
         let text = "this is linear 16-bit audio, but the edge expects mulaw/8000: the caller hears loud noise";
         assert_eq!((found.level, found.text.as_str()), (Level::Fail, text));
-        let agreed = Record { format: Format::L16Rate16000, audio: tone, ..good() };
+        let agreed = ConversationRecord { format: AgentFormat::L16Rate16000, audio: tone, ..good() };
         assert_eq!(of(&agreed, "audio").level, Level::Ok);
     }
 
     #[test]
     fn an_agent_that_cannot_be_interrupted_is_told_where_that_is_heard() {
         let one = Interruption { at_ms: 4_000, held_ms: 7_400, cleared_ms: None, silent_ms: None };
-        let interrupted = |one| Record { interruption: Some(one), ..good() };
+        let interrupted = |one| ConversationRecord { interruption: Some(one), ..good() };
         assert_eq!(of(&interrupted(one), "interruption").level, Level::Warn);
         let cleared = Interruption { cleared_ms: Some(4_250), ..one };
         let text = of(&interrupted(cleared), "interruption").text;
@@ -431,12 +435,15 @@ mod tests {
 
     #[test]
     fn messages_that_make_no_sense_fail_unless_they_are_harmless() {
-        let with = |slug| Record { problems: vec![Aside { slug, text: "what".to_owned(), count: 3 }], ..good() };
+        let with = |slug| ConversationRecord {
+            problems: vec![IgnoredMessages { slug, text: "what".to_owned(), count: 3 }],
+            ..good()
+        };
         assert_eq!(of(&with("foreign_stream"), "messages").level, Level::Fail);
         assert_eq!(of(&with("unknown_event"), "messages").level, Level::Warn);
         assert_eq!(of(&with("bad_json"), "messages").text, "left aside: 3 × what");
-        let lost = (Loss::Status(404), "answered the handshake with 404".to_owned());
-        let refused = judge(&Record { lost: Some(lost), ..Record::default() }, &[]);
+        let lost = (StreamLoss::Status(404), "answered the handshake with 404".to_owned());
+        let refused = judge(&ConversationRecord { lost: Some(lost), ..ConversationRecord::default() }, &[]);
         assert_eq!((refused.len(), refused[0].fix.as_str()), (1, "correct the path in `url`"));
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trunkgate_media::agent::Format;
+use trunkgate_media::agent::AgentFormat;
 use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::resample::Resampler;
 
@@ -14,7 +14,7 @@ use crate::cli::AgentTest;
 use crate::client;
 use crate::findings::{self, Level};
 use trunkgate_audio::wav;
-use trunkgate_audio::{self as audio, Most, Use};
+use trunkgate_audio::{self as audio, AudioLimits, Use};
 use trunkgate_boot::{edge, run};
 use trunkgate_system::limits::PLAYED_BYTES;
 use trunkgate_system::terminal;
@@ -26,15 +26,15 @@ mod speech;
 mod subject;
 mod talk;
 
-use record::Record;
-use subject::Subject;
+use record::ConversationRecord;
+use subject::TestedAgent;
 
 /// Maximum duration of the file played as the caller's words, in seconds.
 const SAID_SECONDS: usize = 60;
 
 /// A validated test.
-struct Plan {
-    subject: Subject,
+struct AgentTestPlan {
+    subject: TestedAgent,
     /// The caller's words, in the agent's audio format.
     speech: Arc<[u8]>,
     /// Random bytes for the SIDs of account, call and stream.
@@ -45,7 +45,7 @@ struct Plan {
 
 /// Runs the test. Exit code 1 if a finding is FAIL, 2 if the test cannot be run.
 pub fn run(config: Option<&Path>, verb: &AgentTest) -> ExitCode {
-    let told = writable(verb).and_then(|()| Plan::new(config, verb)).and_then(|plan| {
+    let told = writable(verb).and_then(|()| AgentTestPlan::new(config, verb)).and_then(|plan| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let (record, times) = runtime.block_on(plan.talk(verb.times));
@@ -89,16 +89,16 @@ fn writable(verb: &AgentTest) -> Result<(), String> {
 }
 
 /// Decodes audio of an agent's format to samples.
-fn linear(audio: &[u8], format: Format) -> Vec<i16> {
+fn linear(audio: &[u8], format: AgentFormat) -> Vec<i16> {
     match format {
-        Format::Mulaw8000 => audio.iter().map(|code| decode_ulaw(*code)).collect(),
-        Format::L16Rate8000 | Format::L16Rate16000 | Format::L16Rate24000 => {
+        AgentFormat::Mulaw8000 => audio.iter().map(|code| decode_ulaw(*code)).collect(),
+        AgentFormat::L16Rate8000 | AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => {
             audio.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
         }
     }
 }
 
-fn as_json(subject: &Subject, holds: bool, checks: Value, record: &Record, times: &[u64]) -> Value {
+fn as_json(subject: &TestedAgent, holds: bool, checks: Value, record: &ConversationRecord, times: &[u64]) -> Value {
     let (heard, voice) = record.heard_ms();
     let rows = picture::rows(record).into_iter().map(|(name, row)| (name.to_owned(), json!(row)));
     json!({
@@ -130,18 +130,17 @@ fn as_json(subject: &Subject, holds: bool, checks: Value, record: &Record, times
     })
 }
 
-impl Plan {
-    fn new(given: Option<&Path>, verb: &AgentTest) -> Result<Plan, String> {
-        let subject = Subject::new(given, verb)?;
+impl AgentTestPlan {
+    fn new(given: Option<&Path>, verb: &AgentTest) -> Result<AgentTestPlan, String> {
+        let subject = TestedAgent::new(given, verb)?;
         let speech = match &verb.wav {
-            Some(path) => {
-                audio::mulaw(path, Most { bytes: PLAYED_BYTES, seconds: SAID_SECONDS }, Use::Once).map_err(|what| {
+            Some(path) => audio::mulaw(path, AudioLimits { bytes: PLAYED_BYTES, seconds: SAID_SECONDS }, Use::Once)
+                .map_err(|what| {
                     format!("--wav {}: {what}; convert it: `ffmpeg -i FILE -ac 1 -ar 8000 out.wav`", path.display())
-                })?
-            }
+                })?,
             None => speech::synthetic(),
         };
-        Ok(Plan {
+        Ok(AgentTestPlan {
             speech: in_format(speech, subject.settings.format),
             subject,
             chance: edge::seed().map_err(|error| error.to_string())?,
@@ -150,7 +149,7 @@ impl Plan {
     }
 
     /// Holds one complete conversation, then further ones that end with the agent's first word.
-    async fn talk(&self, times: u32) -> (Record, Vec<u64>) {
+    async fn talk(&self, times: u32) -> (ConversationRecord, Vec<u64>) {
         let (url, longest) = (trunkgate_route::url_place(&self.subject.spec.url), talk::longest(self).as_secs());
         self.show(&format!("testing {url}, up to {longest} s"));
         let mut record = talk::talk(self, true).await;
@@ -185,8 +184,8 @@ impl Plan {
 }
 
 /// Converts μ-law audio to the agent's format.
-fn in_format(words: Arc<[u8]>, format: Format) -> Arc<[u8]> {
-    if format == Format::Mulaw8000 {
+fn in_format(words: Arc<[u8]>, format: AgentFormat) -> Arc<[u8]> {
+    if format == AgentFormat::Mulaw8000 {
         return words;
     }
     let samples: Vec<i16> = words.iter().map(|code| decode_ulaw(*code)).collect();
@@ -206,7 +205,7 @@ mod tests {
     #[test]
     fn words_keep_their_length_in_every_format() {
         let words = speech::synthetic();
-        for format in Format::ALL {
+        for format in AgentFormat::ALL {
             let made = in_format(words.clone(), format);
             assert_eq!(made.len() / format.bytes_per_ms(), 2_000, "{}", format.name());
             assert!(format.is_heard(&made), "{}", format.name());

@@ -1,6 +1,6 @@
 //! Timeline of a conversation in characters.
 
-use super::record::{Record, Tick};
+use super::record::{ConversationRecord, TickRecord};
 
 /// Maximum number of time columns; with the names a line has 80.
 const COLUMNS: usize = 68;
@@ -13,10 +13,10 @@ const STEPS_SECONDS: [usize; 6] = [1, 2, 5, 10, 20, 30];
 const ROOM: usize = 6;
 
 /// Returns the rows of the timeline: `#` speech, `-` audio without voice, `|` a returned mark, `x` a clear.
-pub(super) fn rows(record: &Record) -> Vec<(&'static str, String)> {
+pub(super) fn rows(record: &ConversationRecord) -> Vec<(&'static str, String)> {
     let per = record.ticks.len().div_ceil(COLUMNS).max(1);
-    let row = |of: &dyn Fn(&[Tick]) -> char| record.ticks.chunks(per).map(of).collect::<String>();
-    let any = |ticks: &[Tick], is: fn(&Tick) -> bool| ticks.iter().any(is);
+    let row = |of: &dyn Fn(&[TickRecord]) -> char| record.ticks.chunks(per).map(of).collect::<String>();
+    let any = |ticks: &[TickRecord], is: fn(&TickRecord) -> bool| ticks.iter().any(is);
     let caller = row(&|ticks| if any(ticks, |tick| tick.caller) { '#' } else { '.' });
     let heard = row(&|ticks| match (any(ticks, |tick| tick.voice), any(ticks, |tick| tick.played)) {
         (true, _) => '#',
@@ -32,7 +32,7 @@ pub(super) fn rows(record: &Record) -> Vec<(&'static str, String)> {
 }
 
 /// Returns the time axis and the rows below it.
-pub(super) fn text(record: &Record) -> String {
+pub(super) fn text(record: &ConversationRecord) -> String {
     let per = record.ticks.len().div_ceil(COLUMNS).max(1);
     let columns = record.ticks.len().div_ceil(per);
     let mut seconds = String::new();
@@ -61,14 +61,14 @@ mod tests {
 
     #[test]
     fn who_spoke_when_fits_into_eighty_columns() {
-        let tick = |at: usize| Tick {
+        let tick = |at: usize| TickRecord {
             caller: (25..125).contains(&at),
             played: at >= 150,
             voice: (150..400).contains(&at),
             mark: at == 200,
             clear: at == 399,
         };
-        let record = Record { ticks: (0..500).map(tick).collect(), ..Record::default() };
+        let record = ConversationRecord { ticks: (0..500).map(tick).collect(), ..ConversationRecord::default() };
         let page = text(&record);
         assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
         let rows = rows(&record);
@@ -76,6 +76,6 @@ mod tests {
         assert!(rows[0].1.starts_with("...#############...") && rows[1].1.ends_with("#-------------"), "{page}");
         assert_eq!(rows[2].1.chars().filter(|c| "|x".contains(*c)).collect::<String>(), "|x");
         assert!(page.starts_with("            0 s") && page.contains(" 5 s"), "{page}");
-        assert_eq!(text(&Record::default()).lines().count(), 1);
+        assert_eq!(text(&ConversationRecord::default()).lines().count(), 1);
     }
 }

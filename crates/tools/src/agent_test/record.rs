@@ -1,7 +1,7 @@
 //! Record of a conversation with an agent. Times are in milliseconds since the WebSocket was opened.
 
-use trunkgate_call::numbers::steers;
-use trunkgate_media::agent::{Format, Loss, Problem};
+use trunkgate_call::numbers::is_control_char;
+use trunkgate_media::agent::{AgentFormat, MessageProblem, StreamLoss};
 
 /// Maximum number of audio messages recorded individually; further ones are only added up.
 const PIECES: usize = 50_000;
@@ -20,7 +20,7 @@ const WISH_CHARS: usize = 80;
 
 /// State in one tick of 20 ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tick {
+pub(super) struct TickRecord {
     /// Whether the caller speaks.
     pub(super) caller: bool,
     /// Whether a frame of the agent was played.
@@ -35,7 +35,7 @@ pub(super) struct Tick {
 
 /// An audio message of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct AudioChunk {
     pub(super) at_ms: u64,
     pub(super) bytes: usize,
 }
@@ -54,7 +54,7 @@ pub(super) struct Interruption {
 
 /// Ignored messages of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Aside {
+pub(super) struct IgnoredMessages {
     pub(super) slug: &'static str,
     pub(super) text: String,
     pub(super) count: u32,
@@ -62,11 +62,11 @@ pub(super) struct Aside {
 
 /// Record of one conversation.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Record {
+pub(super) struct ConversationRecord {
     /// Time for address look-up, TLS and WebSocket handshake.
     pub(super) connect_ms: Option<u64>,
     /// Reason why the connection was lost, and its description.
-    pub(super) lost: Option<(Loss, String)>,
+    pub(super) lost: Option<(StreamLoss, String)>,
     /// URL of the agent.
     pub(super) url: String,
     /// Whether the handshake was signed.
@@ -75,7 +75,7 @@ pub(super) struct Record {
     pub(super) connect_most_ms: Option<u64>,
     pub(super) first_audio_most_ms: Option<u64>,
     /// Audio format in both directions.
-    pub(super) format: Format,
+    pub(super) format: AgentFormat,
     /// Times of the first audio message, and of the first one with more than silence.
     pub(super) first_piece_ms: Option<u64>,
     pub(super) first_voice_ms: Option<u64>,
@@ -84,7 +84,7 @@ pub(super) struct Record {
     pub(super) said_ms: Option<u64>,
     /// Time of the agent's first voice after the caller began to speak.
     pub(super) answer_ms: Option<u64>,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<AudioChunk>,
     pub(super) audio_bytes: u64,
     /// Beginning of the agent's audio, for analysis.
     pub(super) audio: Vec<u8>,
@@ -93,7 +93,7 @@ pub(super) struct Record {
     pub(super) held_ms: u64,
     pub(super) marks_set: u32,
     pub(super) marks_returned: u32,
-    pub(super) problems: Vec<Aside>,
+    pub(super) problems: Vec<IgnoredMessages>,
     /// Other requests of the agent.
     pub(super) wishes: Vec<String>,
     pub(super) interruption: Option<Interruption>,
@@ -103,12 +103,12 @@ pub(super) struct Record {
     pub(super) hung_up_ms: Option<u64>,
     /// Time from the test's `stop` to the agent's close, if it closed.
     pub(super) closed_after_ms: Option<u64>,
-    pub(super) ticks: Vec<Tick>,
+    pub(super) ticks: Vec<TickRecord>,
     /// Audio that the caller heard in these ticks, in the agent's format.
     pub(super) heard: Vec<u8>,
 }
 
-impl Record {
+impl ConversationRecord {
     /// Records an audio message.
     pub(super) fn piece(&mut self, at_ms: u64, audio: &[u8], is_voice: bool) {
         if self.first_piece_ms.is_none() {
@@ -128,30 +128,30 @@ impl Record {
         let room = LISTENED_BYTES.saturating_sub(self.audio.len()).min(audio.len());
         self.audio.extend_from_slice(audio.get(..room).unwrap_or_default());
         if self.pieces.len() < PIECES {
-            self.pieces.push(Piece { at_ms, bytes: audio.len() });
+            self.pieces.push(AudioChunk { at_ms, bytes: audio.len() });
         }
     }
 
     /// Records another request of the agent, with control characters replaced.
     pub(super) fn wish(&mut self, what: &str) {
         if self.wishes.len() < WISHES {
-            let shown = |c: char| if steers(c) { '\u{fffd}' } else { c };
+            let shown = |c: char| if is_control_char(c) { '\u{fffd}' } else { c };
             self.wishes.push(what.chars().take(WISH_CHARS).map(shown).collect());
         }
     }
 
     /// Records an ignored message.
-    pub(super) fn problem(&mut self, problem: &Problem) {
+    pub(super) fn problem(&mut self, problem: &MessageProblem) {
         let (slug, mut text) = (problem.slug(), problem.to_string());
         // Texts of other problems differ only in their position.
-        let is_named = matches!(problem, Problem::UnknownEvent(_) | Problem::ForeignStream(_));
+        let is_named = matches!(problem, MessageProblem::UnknownEvent(_) | MessageProblem::ForeignStream(_));
         let alike = self.problems.iter().filter(|one| one.slug == slug).count();
         if is_named && alike >= ASIDE_KINDS && !self.problems.iter().any(|one| one.slug == slug && one.text == text) {
             text = format!("others ({slug})");
         }
         match self.problems.iter_mut().find(|one| one.slug == slug && (!is_named || one.text == text)) {
             Some(known) => known.count += 1,
-            None => self.problems.push(Aside { slug, text, count: 1 }),
+            None => self.problems.push(IgnoredMessages { slug, text, count: 1 }),
         }
     }
 
@@ -163,7 +163,7 @@ impl Record {
     /// Returns the duration of the audio relative to the time in which it arrived, without pauses between answers;
     /// `None` for too little audio.
     pub(super) fn real_time_factor(&self) -> Option<f64> {
-        let length = |piece: &Piece| (piece.bytes / self.format.bytes_per_ms()) as u64;
+        let length = |piece: &AudioChunk| (piece.bytes / self.format.bytes_per_ms()) as u64;
         let mut took = self.pieces.last().map(length)?;
         for pair in self.pieces.windows(2) {
             let [one, next] = pair else { continue };
@@ -196,7 +196,7 @@ impl Record {
 
     /// Returns the time in which the agent was played, and in which it was more than silence, in milliseconds.
     pub(super) fn heard_ms(&self) -> (u64, u64) {
-        let count = |of: fn(&Tick) -> bool| self.ticks.iter().filter(|tick| of(tick)).count() as u64 * 20;
+        let count = |of: fn(&TickRecord) -> bool| self.ticks.iter().filter(|tick| of(tick)).count() as u64 * 20;
         (count(|tick| tick.played), count(|tick| tick.voice))
     }
 }
@@ -207,9 +207,12 @@ mod tests {
 
     #[test]
     fn gaps_are_short_pauses_between_frames_that_are_played() {
-        let ticks = |pattern: &str| Record {
-            ticks: pattern.chars().map(|c| Tick { played: c == '#', clear: c == 'c', ..Tick::default() }).collect(),
-            ..Record::default()
+        let ticks = |pattern: &str| ConversationRecord {
+            ticks: pattern
+                .chars()
+                .map(|c| TickRecord { played: c == '#', clear: c == 'c', ..TickRecord::default() })
+                .collect(),
+            ..ConversationRecord::default()
         };
         assert_eq!(ticks("..##.##...#").gaps(), (2, 60));
         assert_eq!(ticks("##..........##").gaps(), (0, 0), "a pause");
@@ -218,27 +221,27 @@ mod tests {
 
     #[test]
     fn pace_is_audio_by_time() {
-        let mut paced = Record::default();
+        let mut paced = ConversationRecord::default();
         (0..100).for_each(|n| paced.piece(n * 20, &[0; 160], true));
         assert!((paced.real_time_factor().unwrap() - 1.0).abs() < 0.01);
-        let mut burst = Record::default();
+        let mut burst = ConversationRecord::default();
         (0..10).for_each(|n| burst.piece(n * 10, &[0; 3200], false));
         assert!(burst.real_time_factor().unwrap() > 5.0);
         assert_eq!((burst.first_piece_ms, burst.first_voice_ms), (Some(0), None));
-        let mut twice = Record::default();
+        let mut twice = ConversationRecord::default();
         (0..10).for_each(|n| twice.piece(n / 5 * 10_000 + n % 5, &[0; 3200], true));
         assert!(twice.real_time_factor().unwrap() > 4.0, "what is between two answers does not count");
-        let mut short = Record::default();
+        let mut short = ConversationRecord::default();
         short.piece(0, b"RIFF....WAVEfmt ", true);
         assert_eq!((short.real_time_factor(), short.header), (None, Some("a WAV file")));
     }
 
     #[test]
     fn each_unknown_event_is_counted_by_itself_and_their_kinds_are_bounded() {
-        let mut record = Record::default();
-        let unknown = |name: &str| Problem::UnknownEvent(name.to_owned());
+        let mut record = ConversationRecord::default();
+        let unknown = |name: &str| MessageProblem::UnknownEvent(name.to_owned());
         ["ping", "ping", "ack"].iter().for_each(|name| record.problem(&unknown(name)));
-        let told = |record: &Record| -> Vec<(u32, String)> {
+        let told = |record: &ConversationRecord| -> Vec<(u32, String)> {
             record.problems.iter().map(|one| (one.count, one.text.clone())).collect()
         };
         assert_eq!(told(&record), [(2, "unknown event \"ping\"".to_owned()), (1, "unknown event \"ack\"".to_owned())]);
@@ -246,14 +249,14 @@ mod tests {
         record.problem(&unknown("ping"));
         assert_eq!((record.problems.len(), record.problems[0].count), (ASIDE_KINDS + 1, 3));
         assert_eq!(told(&record).last(), Some(&(997, "others (unknown_event)".to_owned())));
-        let at = |column| Problem::BadJson { line: 1, column };
+        let at = |column| MessageProblem::BadJson { line: 1, column };
         (0..3).for_each(|column| record.problem(&at(column)));
         assert_eq!(told(&record).last(), Some(&(3, at(0).to_string())));
     }
 
     #[test]
     fn wishes_are_bounded_and_leave_the_terminal_alone() {
-        let mut record = Record::default();
+        let mut record = ConversationRecord::default();
         record.wish("transfer to \u{1b}[2Jtrunk:pbx\u{9b}");
         assert_eq!(record.wishes, ["transfer to \u{fffd}[2Jtrunk:pbx\u{fffd}"]);
         (0..1_000).for_each(|_| record.wish(&"x".repeat(5_000)));

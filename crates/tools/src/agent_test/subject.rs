@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use trunkgate_call::socket_spec;
 use trunkgate_media::SocketSpec;
-use trunkgate_media::agent::{Format, Settings};
-use trunkgate_route::{Agent, Facts};
+use trunkgate_media::agent::{AgentFormat, StreamSettings};
+use trunkgate_route::{Agent, TemplateValues};
 
 use crate::cli::AgentTest;
 use trunkgate_config::{self as config, Config};
 use trunkgate_system::agent_url::{self, QUERY_HELP, QUERY_UNSENT};
-use trunkgate_system::certificates::Trust;
+use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::files;
 use trunkgate_system::limits::AGENT_FILE_BYTES;
 
 /// Default environment variable with the signing secret, for an agent given by URL.
 const TOKEN: &str = "TRUNKGATE_AGENT_TOKEN";
 /// Call facts for placeholders in an agent's `parameters`; the numbers are reserved for fiction (555-0100 to 555-0199).
-const FACTS: Facts<'static> = Facts {
+const FACTS: TemplateValues<'static> = TemplateValues {
     caller: "+14155550100",
     called: "+14155550199",
     route: "test",
@@ -30,20 +30,20 @@ const FACTS: Facts<'static> = Facts {
 };
 
 /// An agent and its connection settings.
-pub(super) struct Subject {
+pub(super) struct TestedAgent {
     pub(super) spec: SocketSpec,
     /// Stream settings; the SIDs of account, call and stream are set later.
-    pub(super) settings: Settings,
+    pub(super) settings: StreamSettings,
     /// `connect_timeout` and `first_audio_timeout` of the agent, in milliseconds; `None`: unlimited or unknown.
     pub(super) most_ms: (Option<u64>, Option<u64>),
 }
 
-impl Subject {
+impl TestedAgent {
     /// Finds the agent named on the command line.
     ///
     /// # Errors
     /// Returns the reason why no agent can be tested.
-    pub(super) fn new(given: Option<&Path>, verb: &AgentTest) -> Result<Subject, String> {
+    pub(super) fn new(given: Option<&Path>, verb: &AgentTest) -> Result<TestedAgent, String> {
         let (agent, config) = match verb.agent.split_once("://") {
             Some((scheme, _)) => at_url(given, scheme, &verb.agent)?,
             None => by_name(given, &verb.agent)?,
@@ -60,11 +60,11 @@ impl Subject {
             None => agent.auth_token.clone(),
         };
         let format = match &verb.format {
-            Some(name) => Format::from_name(name).ok_or_else(|| {
-                let known = Format::ALL.map(Format::name).join(", ");
+            Some(name) => AgentFormat::from_name(name).ok_or_else(|| {
+                let known = AgentFormat::ALL.map(AgentFormat::name).join(", ");
                 format!("--format {name}: use one of {known}")
             })?,
-            None => Format::from_name(agent.format).unwrap_or_default(),
+            None => AgentFormat::from_name(agent.format).unwrap_or_default(),
         };
         let mut parameters: Vec<(String, String)> =
             agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&FACTS))).collect();
@@ -73,7 +73,8 @@ impl Subject {
             parameters.retain(|(known, _)| known != name);
             parameters.push((name.to_owned(), value.to_owned()));
         }
-        let settings = Settings { format, parameters, extras: agent.extras, ping: agent.ping, ..Settings::default() };
+        let settings =
+            StreamSettings { format, parameters, extras: agent.extras, ping: agent.ping, ..StreamSettings::default() };
         let mut spec = SocketSpec { auth_token, ..socket_spec(&agent, &config.edge.local_networks) };
         if let Some(path) = &verb.ca {
             spec.ca = Some(certificates(path)?);
@@ -82,7 +83,7 @@ impl Subject {
             let is_set = !time.is_zero() && !is_url(&verb.agent);
             is_set.then(|| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
         };
-        Ok(Subject { spec, settings, most_ms: (most(agent.connect_timeout), most(agent.first_audio_timeout)) })
+        Ok(TestedAgent { spec, settings, most_ms: (most(agent.connect_timeout), most(agent.first_audio_timeout)) })
     }
 }
 
@@ -100,7 +101,7 @@ fn certificates(path: &Path) -> Result<Arc<[u8]>, String> {
     if pem.len() as u64 > AGENT_FILE_BYTES {
         return Err(wrong(format!("more than {} MiB", AGENT_FILE_BYTES >> 20)));
     }
-    Trust::of_pem(&pem).map_err(wrong)?;
+    TrustAnchors::of_pem(&pem).map_err(wrong)?;
     Ok(pem.into())
 }
 

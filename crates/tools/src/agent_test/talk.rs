@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use trunkgate_media::agent::limits::{FRAME, STOP_TIMEOUT};
-use trunkgate_media::agent::{Format, Input, Loss, Output, Playout, Settings, Stream, Ticks, TrackName, Transmit};
+use trunkgate_media::agent::{
+    AgentFormat, PlayoutQueue, SocketMessage, Stream, StreamInput, StreamLoss, StreamOutput, StreamSettings,
+    TickGenerator, TrackName,
+};
 
-use super::Plan;
-use super::record::{Interruption, Record, Tick};
+use super::AgentTestPlan;
+use super::record::{ConversationRecord, Interruption, TickRecord};
 use trunkgate_runtime::own_sockets::OwnSockets;
-use trunkgate_runtime::worker::{self, Done, Failed, Visit};
+use trunkgate_runtime::worker::{self, AgentWebSocket, WebSocketEvent, WebSocketFailure};
 
 /// Minimum time allowed for the connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -36,7 +39,7 @@ const KEY: u32 = 25;
 
 /// Step of the caller's script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+enum CallerStep {
     Beginning,
     Greeted,
     Speaking,
@@ -48,15 +51,15 @@ enum Act {
 }
 
 /// State of a conversation.
-struct Talk<'a> {
-    plan: &'a Plan,
+struct TestConversation<'a> {
+    plan: &'a AgentTestPlan,
     /// Whether the complete script runs, not only up to the agent's first word.
     whole: bool,
     began: Instant,
-    format: Format,
+    format: AgentFormat,
     stream: Stream,
-    playout: Playout,
-    act: Act,
+    playout: PlayoutQueue,
+    act: CallerStep,
     /// Ticks since the step began.
     acted: u32,
     /// Bytes of the caller's words already sent.
@@ -69,37 +72,40 @@ struct Talk<'a> {
     is_closed: bool,
     /// Reason given by the agent when it closed the WebSocket.
     reason: String,
-    tick: Tick,
-    record: Record,
+    tick: TickRecord,
+    record: ConversationRecord,
 }
 
 /// Returns the maximum time for the connection.
-fn patience(plan: &Plan) -> Duration {
+fn patience(plan: &AgentTestPlan) -> Duration {
     plan.subject.most_ms.0.map(Duration::from_millis).unwrap_or_default().max(CONNECT)
 }
 
 /// Returns the maximum duration of a complete conversation.
-pub(super) fn longest(plan: &Plan) -> Duration {
+pub(super) fn longest(plan: &AgentTestPlan) -> Duration {
     let speech = u32::try_from(plan.speech.len() / plan.subject.settings.format.frame_bytes()).unwrap_or(u32::MAX);
     let ticks = [GREETING, LONGEST, INTERRUPTION, REACTION, KEY, speech];
     patience(plan) + FRAME * ticks.into_iter().fold(0, u32::saturating_add) + STOP_TIMEOUT
 }
 
 /// Holds a conversation. `whole`: with all steps, otherwise until the agent's first voice.
-pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
+pub(super) async fn talk(plan: &AgentTestPlan, whole: bool) -> ConversationRecord {
     let asked = Instant::now();
     let most = patience(plan);
-    let opened = timeout(most, Visit::open(&plan.subject.spec, &OwnSockets::none())).await;
+    let opened = timeout(most, AgentWebSocket::open(&plan.subject.spec, &OwnSockets::none())).await;
     let mut visit = match opened {
         Ok(Ok(visit)) => visit,
-        Ok(Err(failed)) => return Record { lost: Some(lost(failed)), ..Record::default() },
+        Ok(Err(failed)) => return ConversationRecord { lost: Some(lost(failed)), ..ConversationRecord::default() },
         Err(_) => {
             let lost = worker::why_late(&plan.subject.spec, most).await;
-            return Record { lost: Some((Loss::ConnectTimeout, lost)), ..Record::default() };
+            return ConversationRecord {
+                lost: Some((StreamLoss::ConnectTimeout, lost)),
+                ..ConversationRecord::default()
+            };
         }
     };
     let began = Instant::now();
-    let mut talk = Talk::new(plan, whole, began);
+    let mut talk = TestConversation::new(plan, whole, began);
     talk.record.connect_ms = Some(ms(began - asked));
     if whole {
         plan.show(&format!("  connected after {} ms; waiting for a greeting", ms(began - asked)));
@@ -113,7 +119,7 @@ pub(super) async fn talk(plan: &Plan, whole: bool) -> Record {
     talk.record
 }
 
-fn lost((loss, detail): Failed) -> (Loss, String) {
+fn lost((loss, detail): WebSocketFailure) -> (StreamLoss, String) {
     (loss, if detail.is_empty() { loss.to_string() } else { format!("{loss}: {detail}") })
 }
 
@@ -121,9 +127,9 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl<'a> Talk<'a> {
-    fn new(plan: &'a Plan, whole: bool, began: Instant) -> Talk<'a> {
-        let settings = Settings {
+impl<'a> TestConversation<'a> {
+    fn new(plan: &'a AgentTestPlan, whole: bool, began: Instant) -> TestConversation<'a> {
+        let settings = StreamSettings {
             account_sid: plan.name("AC"),
             call_sid: plan.name("CA"),
             stream_sid: plan.name("MZ"),
@@ -131,15 +137,15 @@ impl<'a> Talk<'a> {
         };
         let format = settings.format;
         let mut stream = Stream::new(began, settings);
-        stream.handle_input(began, Input::Opened);
-        Talk {
+        stream.handle_input(began, StreamInput::Opened);
+        TestConversation {
             plan,
             whole,
             began,
             format,
             stream,
-            playout: Playout::new(format),
-            act: Act::Beginning,
+            playout: PlayoutQueue::new(format),
+            act: CallerStep::Beginning,
             acted: 0,
             said: 0,
             voiced: 0,
@@ -148,21 +154,21 @@ impl<'a> Talk<'a> {
             left: None,
             is_closed: false,
             reason: String::new(),
-            tick: Tick::default(),
-            record: Record { format, ..Record::default() },
+            tick: TickRecord::default(),
+            record: ConversationRecord { format, ..ConversationRecord::default() },
         }
     }
 
     /// Runs the conversation to its end.
-    async fn go(&mut self, visit: &mut Visit) -> Result<(), Failed> {
-        let mut ticks = Ticks::new(self.began);
+    async fn go(&mut self, visit: &mut AgentWebSocket) -> Result<(), WebSocketFailure> {
+        let mut ticks = TickGenerator::new(self.began);
         loop {
             let now = Instant::now();
             if self.stream.poll_timeout().is_some_and(|(due, _)| due <= now) {
                 self.stream.handle_timeout(now);
                 self.drain(now);
             }
-            while ticks.take(now).is_some() && self.act != Act::Leaving {
+            while ticks.take_tick(now).is_some() && self.act != CallerStep::Leaving {
                 self.tick(now);
             }
             self.write(visit)?;
@@ -180,11 +186,11 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn write(&mut self, visit: &mut Visit) -> Result<(), Failed> {
+    fn write(&mut self, visit: &mut AgentWebSocket) -> Result<(), WebSocketFailure> {
         let (stream, pinged) = (&mut self.stream, &mut self.pinged);
         visit.write(|| {
             let transmit = stream.poll_transmit();
-            if transmit == Some(Transmit::Ping) {
+            if transmit == Some(SocketMessage::Ping) {
                 pinged.get_or_insert_with(Instant::now);
             }
             transmit
@@ -196,22 +202,22 @@ impl<'a> Talk<'a> {
     }
 
     /// Handles an event of the WebSocket.
-    fn hear(&mut self, now: Instant, done: Done) {
+    fn hear(&mut self, now: Instant, done: WebSocketEvent) {
         match done {
-            Done::Text(text) => self.stream.handle_input(now, Input::Text(&text)),
-            Done::Binary(bytes) => self.stream.handle_input(now, Input::Binary(bytes)),
-            Done::Pong => {
+            WebSocketEvent::Text(text) => self.stream.handle_input(now, StreamInput::Text(&text)),
+            WebSocketEvent::Binary(bytes) => self.stream.handle_input(now, StreamInput::Binary(bytes)),
+            WebSocketEvent::Pong => {
                 let trip = self.pinged.take().map(|sent| ms(now.saturating_duration_since(sent)));
                 self.record.pings_ms.extend(trip);
-                self.stream.handle_input(now, Input::Pong);
+                self.stream.handle_input(now, StreamInput::Pong);
             }
-            Done::Ping => {}
-            Done::Closed(code, reason) => {
+            WebSocketEvent::Ping => {}
+            WebSocketEvent::Closed(code, reason) => {
                 if let Some(left) = self.left {
                     self.record.closed_after_ms = Some(ms(now.saturating_duration_since(left)));
                 }
                 self.reason = reason;
-                self.stream.handle_input(now, Input::Closed(code));
+                self.stream.handle_input(now, StreamInput::Closed(code));
             }
         }
         self.drain(now);
@@ -223,7 +229,7 @@ impl<'a> Talk<'a> {
         let mut is_cleared = false;
         while let Some(output) = self.stream.poll_output() {
             match output {
-                Output::Play(audio) => {
+                StreamOutput::Play(audio) => {
                     let is_voice = self.format.is_heard(audio);
                     self.record.piece(at_ms, audio, is_voice);
                     if is_voice && self.record.interruption.is_none() && self.record.spoke_ms.is_some() {
@@ -232,38 +238,38 @@ impl<'a> Talk<'a> {
                     self.playout.push(audio);
                     self.record.held_ms = self.record.held_ms.max(self.playout.held_ms());
                 }
-                Output::Mark(name) => {
+                StreamOutput::Mark(name) => {
                     self.record.marks_set += 1;
                     self.playout.mark(name);
                 }
-                Output::Clear => {
+                StreamOutput::Clear => {
                     self.playout.clear();
                     (is_cleared, self.tick.clear) = (true, true);
                     if let Some(interruption) = &mut self.record.interruption {
                         interruption.cleared_ms.get_or_insert(at_ms);
                     }
                 }
-                Output::Request(request) => self.record.wish(&request.to_string()),
-                Output::Problem(problem) => self.record.problem(&problem),
-                Output::Lost(loss) => {
+                StreamOutput::Request(request) => self.record.wish(&request.to_string()),
+                StreamOutput::Problem(problem) => self.record.problem(&problem),
+                StreamOutput::Lost(loss) => {
                     let reason = std::mem::take(&mut self.reason);
                     let words = if reason.is_empty() { loss.to_string() } else { format!("{loss} \"{reason}\"") };
                     self.record.lost = Some((loss, words));
                 }
-                Output::Ended => self.record.hung_up_ms = Some(at_ms),
-                Output::FallsBehind | Output::Recognised(_) => {}
-                Output::Closed => self.is_closed = true,
+                StreamOutput::Ended => self.record.hung_up_ms = Some(at_ms),
+                StreamOutput::FallsBehind | StreamOutput::Recognised(_) => {}
+                StreamOutput::Closed => self.is_closed = true,
             }
         }
         self.return_marks(now);
         if is_cleared {
-            self.stream.handle_input(now, Input::Cleared { played_ms: self.playout.played_ms() });
+            self.stream.handle_input(now, StreamInput::Cleared { played_ms: self.playout.played_ms() });
         }
     }
 
     fn return_marks(&mut self, now: Instant) {
         while let Some(mark) = self.playout.poll_mark() {
-            self.stream.handle_input(now, Input::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
+            self.stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
             self.record.marks_returned += 1;
             self.tick.mark = true;
         }
@@ -279,24 +285,29 @@ impl<'a> Talk<'a> {
         self.record.heard.resize(until, format.silence());
         self.return_marks(now);
         let words = match self.act {
-            Act::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),
+            CallerStep::Speaking => self.plan.speech.get(self.said..).unwrap_or_default(),
             // The interruption repeats the beginning of the words.
-            Act::Interrupting => self.plan.speech.get(self.acted as usize * bytes..).unwrap_or_default(),
-            Act::Beginning | Act::Greeted | Act::Listening | Act::Waiting | Act::Key | Act::Leaving => &[],
+            CallerStep::Interrupting => self.plan.speech.get(self.acted as usize * bytes..).unwrap_or_default(),
+            CallerStep::Beginning
+            | CallerStep::Greeted
+            | CallerStep::Listening
+            | CallerStep::Waiting
+            | CallerStep::Key
+            | CallerStep::Leaving => &[],
         };
         let words = words.get(..words.len().min(bytes)).unwrap_or_default();
         let mut audio = vec![format.silence(); bytes];
         audio.iter_mut().zip(words).for_each(|(place, word)| *place = *word);
-        self.said += if self.act == Act::Speaking { words.len() } else { 0 };
-        self.stream.handle_input(now, Input::Frame { track: TrackName::Inbound, audio: &audio });
+        self.said += if self.act == CallerStep::Speaking { words.len() } else { 0 };
+        self.stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &audio });
         let is_speaking = format.is_heard(&audio);
-        self.record.ticks.push(Tick { caller: is_speaking, played: is_played, voice: is_voice, ..self.tick });
-        self.tick = Tick::default();
+        self.record.ticks.push(TickRecord { caller: is_speaking, played: is_played, voice: is_voice, ..self.tick });
+        self.tick = TickRecord::default();
         self.voiced += u32::from(is_voice);
         self.quiet = if is_voice { 0 } else { self.quiet.saturating_add(1) };
         self.acted += 1;
         let at_ms = self.since(now);
-        if self.act == Act::Speaking && self.said >= self.plan.speech.len() {
+        if self.act == CallerStep::Speaking && self.said >= self.plan.speech.len() {
             self.record.said_ms = Some(at_ms);
         }
         let next = self.next(at_ms);
@@ -306,40 +317,44 @@ impl<'a> Talk<'a> {
         self.drain(now);
     }
 
-    fn begin(&mut self, now: Instant, at_ms: u64, next: Act) {
+    fn begin(&mut self, now: Instant, at_ms: u64, next: CallerStep) {
         let step = match next {
-            Act::Speaking if self.record.first_voice_ms.is_some() => Some("it greets; now the caller speaks"),
-            Act::Speaking => Some("no greeting; now the caller speaks"),
-            Act::Listening => Some("the caller has spoken; waiting for an answer"),
-            Act::Interrupting => Some("it answers; now the caller interrupts it"),
-            Act::Leaving if self.whole => Some("the call ends"),
-            Act::Beginning | Act::Greeted | Act::Waiting | Act::Key | Act::Leaving => None,
+            CallerStep::Speaking if self.record.first_voice_ms.is_some() => Some("it greets; now the caller speaks"),
+            CallerStep::Speaking => Some("no greeting; now the caller speaks"),
+            CallerStep::Listening => Some("the caller has spoken; waiting for an answer"),
+            CallerStep::Interrupting => Some("it answers; now the caller interrupts it"),
+            CallerStep::Leaving if self.whole => Some("the call ends"),
+            CallerStep::Beginning
+            | CallerStep::Greeted
+            | CallerStep::Waiting
+            | CallerStep::Key
+            | CallerStep::Leaving => None,
         };
         if let Some(step) = step {
             self.plan.show(&format!("  {:.1} s: {step}", at_ms as f64 / 1e3));
         }
         let interruption = Interruption { at_ms, held_ms: self.playout.held_ms(), cleared_ms: None, silent_ms: None };
         match next {
-            Act::Speaking => {
+            CallerStep::Speaking => {
                 self.record.spoke_ms = Some(at_ms);
                 // An endless greeting is interrupted by the words.
-                if self.act == Act::Greeted && self.quiet < QUIET {
+                if self.act == CallerStep::Greeted && self.quiet < QUIET {
                     self.record.interruption = Some(interruption);
                 }
             }
-            Act::Interrupting => self.record.interruption = Some(interruption),
-            Act::Key => self.stream.handle_input(now, Input::Dtmf('1')),
-            Act::Leaving => {
+            CallerStep::Interrupting => self.record.interruption = Some(interruption),
+            CallerStep::Key => self.stream.handle_input(now, StreamInput::Dtmf('1')),
+            CallerStep::Leaving => {
                 self.left = Some(now);
-                self.stream.handle_input(now, Input::Stop);
+                self.stream.handle_input(now, StreamInput::Stop);
             }
-            Act::Beginning | Act::Greeted | Act::Listening | Act::Waiting => {}
+            CallerStep::Beginning | CallerStep::Greeted | CallerStep::Listening | CallerStep::Waiting => {}
         }
         (self.act, self.acted, self.voiced) = (next, 0, 0);
     }
 
     /// Returns the next step of the script.
-    fn next(&mut self, at_ms: u64) -> Act {
+    fn next(&mut self, at_ms: u64) -> CallerStep {
         let (has_spoken, has_answered) = (self.record.first_voice_ms.is_some(), self.record.answer_ms.is_some());
         let is_interrupted = self.record.interruption.is_some();
         let is_over = self.quiet >= QUIET && self.playout.held_ms() == 0;
@@ -348,27 +363,31 @@ impl<'a> Talk<'a> {
             interruption.silent_ms.get_or_insert(at_ms.saturating_sub(u64::from(self.quiet) * 20));
         }
         match self.act {
-            Act::Beginning | Act::Greeted | Act::Listening if !self.whole && has_spoken => Act::Leaving,
-            Act::Beginning if has_spoken => Act::Greeted,
-            Act::Beginning if self.acted >= BEGINNING => Act::Speaking,
-            Act::Greeted if is_over || self.acted >= GREETING => Act::Speaking,
-            Act::Speaking if self.record.said_ms.is_some() => Act::Listening,
-            Act::Listening if !has_spoken && self.acted >= ANSWER => Act::Leaving,
-            Act::Listening if is_interrupted && self.quiet >= KEY => Act::Key,
-            Act::Listening if !has_answered && self.acted >= ANSWER => Act::Key,
-            Act::Listening if !is_interrupted && has_answered && self.voiced >= UNDISTURBED => Act::Interrupting,
-            Act::Listening if (has_answered && is_over) || self.acted >= LONGEST => Act::Key,
-            Act::Interrupting if self.acted >= INTERRUPTION => Act::Waiting,
-            Act::Waiting if self.quiet >= KEY || self.acted >= REACTION => Act::Key,
-            Act::Key if self.acted >= KEY => Act::Leaving,
-            Act::Beginning
-            | Act::Greeted
-            | Act::Speaking
-            | Act::Listening
-            | Act::Interrupting
-            | Act::Waiting
-            | Act::Key
-            | Act::Leaving => self.act,
+            CallerStep::Beginning | CallerStep::Greeted | CallerStep::Listening if !self.whole && has_spoken => {
+                CallerStep::Leaving
+            }
+            CallerStep::Beginning if has_spoken => CallerStep::Greeted,
+            CallerStep::Beginning if self.acted >= BEGINNING => CallerStep::Speaking,
+            CallerStep::Greeted if is_over || self.acted >= GREETING => CallerStep::Speaking,
+            CallerStep::Speaking if self.record.said_ms.is_some() => CallerStep::Listening,
+            CallerStep::Listening if !has_spoken && self.acted >= ANSWER => CallerStep::Leaving,
+            CallerStep::Listening if is_interrupted && self.quiet >= KEY => CallerStep::Key,
+            CallerStep::Listening if !has_answered && self.acted >= ANSWER => CallerStep::Key,
+            CallerStep::Listening if !is_interrupted && has_answered && self.voiced >= UNDISTURBED => {
+                CallerStep::Interrupting
+            }
+            CallerStep::Listening if (has_answered && is_over) || self.acted >= LONGEST => CallerStep::Key,
+            CallerStep::Interrupting if self.acted >= INTERRUPTION => CallerStep::Waiting,
+            CallerStep::Waiting if self.quiet >= KEY || self.acted >= REACTION => CallerStep::Key,
+            CallerStep::Key if self.acted >= KEY => CallerStep::Leaving,
+            CallerStep::Beginning
+            | CallerStep::Greeted
+            | CallerStep::Speaking
+            | CallerStep::Listening
+            | CallerStep::Interrupting
+            | CallerStep::Waiting
+            | CallerStep::Key
+            | CallerStep::Leaving => self.act,
         }
     }
 }

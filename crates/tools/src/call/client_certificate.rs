@@ -19,7 +19,7 @@ impl CertificateRequest {
     pub(super) fn watch(config: &ClientConfig) -> (Arc<ClientConfig>, CertificateRequest) {
         let inner = Arc::clone(&config.client_auth_cert_resolver);
         let request = CertificateRequest { came: Arc::default(), has_own: inner.has_certs() };
-        let watched = Watched { inner, came: Arc::clone(&request.came) };
+        let watched = ObservingResolver { inner, came: Arc::clone(&request.came) };
         let mut config = config.clone();
         config.client_auth_cert_resolver = Arc::new(watched);
         (Arc::new(config), request)
@@ -40,12 +40,12 @@ impl CertificateRequest {
 
 /// Resolver that records the request and returns the certificate of `inner`.
 #[derive(Debug)]
-struct Watched {
+struct ObservingResolver {
     inner: Arc<dyn ResolvesClientCert>,
     came: Arc<AtomicBool>,
 }
 
-impl ResolvesClientCert for Watched {
+impl ResolvesClientCert for ObservingResolver {
     fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.came.store(true, Ordering::Relaxed);
         self.inner.resolve(issuers, schemes)

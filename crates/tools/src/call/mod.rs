@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trunkgate_route::locate::{Means, in_order};
-use trunkgate_route::{Destination, Server, Transport};
+use trunkgate_route::locate::{AvailableTransports, in_order};
+use trunkgate_route::{Destination, DestinationServer, Transport};
 use trunkgate_sip::Credentials;
 
-use crate::cli::{Call, Caller};
+use crate::cli::{CallerArgs, TestCall};
 use crate::client;
 use trunkgate_audio::wav;
-use trunkgate_audio::{self as audio, Most};
+use trunkgate_audio::{self as audio, AudioLimits};
 use trunkgate_boot::{edge, run};
 use trunkgate_config::{self as config, TrunkTls};
 use trunkgate_runtime::transport;
@@ -27,8 +27,8 @@ mod client_certificate;
 mod outcome;
 mod session;
 
-use outcome::Outcome;
-use session::{Session, Way};
+use outcome::TestCallOutcome;
+use session::{CallAddress, TestCallSession};
 
 /// Default environment variable with the password.
 const PASSWORD: &str = "TRUNKGATE_PASSWORD";
@@ -47,7 +47,7 @@ const KEYS: usize = 64;
 
 /// A validated call.
 #[derive(Debug)]
-struct Plan {
+struct TestCallPlan {
     uri: String,
     destination: Destination,
     /// URI of From, in angle brackets; `None`: built from the user part and the local address.
@@ -67,8 +67,8 @@ struct Plan {
 }
 
 /// Places the call. Exit code 1 if it is not answered, 2 if it cannot be placed.
-pub fn run(verb: &Call) -> ExitCode {
-    let told = Plan::new(verb).and_then(|plan| {
+pub fn run(verb: &TestCall) -> ExitCode {
+    let told = TestCallPlan::new(verb).and_then(|plan| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let outcome = runtime.block_on(plan.place())?;
@@ -91,15 +91,15 @@ pub fn run(verb: &Call) -> ExitCode {
     if outcome.is_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-impl Plan {
-    fn new(verb: &Call) -> Result<Plan, String> {
+impl TestCallPlan {
+    fn new(verb: &TestCall) -> Result<TestCallPlan, String> {
         let address = config::sip_address(&verb.uri)?;
         let codecs = match verb.codec.as_deref() {
             None => vec!["PCMU".to_owned(), "PCMA".to_owned()],
             Some(name) => vec![codec(name)?],
         };
         let audio = verb.play.as_ref().map(|path| {
-            let read = audio::linear(path, Most { bytes: PLAYED_BYTES, seconds: PLAYED_SECONDS });
+            let read = audio::linear_samples(path, AudioLimits { bytes: PLAYED_BYTES, seconds: PLAYED_SECONDS });
             read.map_err(|what| {
                 format!("--play {}: {what}; convert it: `ffmpeg -i FILE -ac 1 -ar 8000 out.wav`", path.display())
             })
@@ -112,8 +112,8 @@ impl Plan {
         let user = credentials.as_ref().map_or_else(|| "trunkgate".to_owned(), |known| known.username.clone());
         let from = verb.caller.from.as_deref().map(from).transpose()?;
         let (from, user) = match from {
-            Some(From::Uri(uri)) => (Some(uri), user),
-            Some(From::User(user)) => (None, user),
+            Some(FromArgument::Uri(uri)) => (Some(uri), user),
+            Some(FromArgument::User(user)) => (None, user),
             None => (None, user),
         };
         let own = verb.certificate.clone().zip(verb.private_key.clone());
@@ -126,7 +126,7 @@ impl Plan {
             Err(what) if may_be_tls || is_asked_for => return Err(what),
             Err(_) => None,
         };
-        Ok(Plan {
+        Ok(TestCallPlan {
             uri: verb.uri.clone(),
             destination: address.destination,
             from,
@@ -144,9 +144,9 @@ impl Plan {
     }
 
     /// Tries the addresses in turn until one accepts the call or finally rejects it.
-    async fn place(&self) -> Result<Outcome, String> {
-        let mut stop = Stop::new().map_err(|error| format!("signals cannot be received: {error}"))?;
-        let mut outcome = Outcome::new(self.uri.clone(), self.record.is_some());
+    async fn place(&self) -> Result<TestCallOutcome, String> {
+        let mut stop = StopSignals::new().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let mut outcome = TestCallOutcome::new(self.uri.clone(), self.record.is_some());
         let found = tokio::select! {
             found = self.ways() => found?,
             () = stop.asked() => Vec::new(),
@@ -157,7 +157,7 @@ impl Plan {
         for (at, way) in found.iter().enumerate() {
             say(&format!("calling {} by {way}", self.uri));
             let opened = tokio::select! {
-                opened = Session::open(self, way) => opened,
+                opened = TestCallSession::open(self, way) => opened,
                 () = stop.asked() => {
                     outcome.fail("stopped".to_owned());
                     break;
@@ -175,13 +175,16 @@ impl Plan {
     }
 
     /// Returns the addresses to try, in order (RFC 3263).
-    async fn ways(&self) -> Result<Vec<Way>, String> {
+    async fn ways(&self) -> Result<Vec<CallAddress>, String> {
         let host = &self.destination.host;
         let servers = match self.destination.literal() {
             Some(server) => vec![server],
             None => {
-                let means =
-                    Means { transports: vec![Transport::Udp, Transport::Tcp, Transport::Tls], v4: true, v6: true };
+                let means = AvailableTransports {
+                    transports: vec![Transport::Udp, Transport::Tcp, Transport::Tls],
+                    v4: true,
+                    v6: true,
+                };
                 let resolver = Resolver::new(means).map_err(|error| error.to_string())?;
                 say(&format!("looking {host} up"));
                 let located = resolver.locate(self.destination.clone()).await;
@@ -193,23 +196,23 @@ impl Plan {
                 in_order(&located.servers, &mut |total| u32::from_le_bytes([a, b, c, d]) % total.max(1))
             }
         };
-        let way = |server: &Server| {
+        let way = |server: &DestinationServer| {
             let transport = server.transport;
-            server.sockets().map(|remote| Way { transport, remote, host: host.clone() }).collect::<Vec<_>>()
+            server.sockets().map(|remote| CallAddress { transport, remote, host: host.clone() }).collect::<Vec<_>>()
         };
         Ok(servers.iter().flat_map(way).collect())
     }
 }
 
 /// Receives SIGINT (Ctrl-C) and SIGTERM.
-struct Stop {
+struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Stop {
-    fn new() -> std::io::Result<Stop> {
-        Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+impl StopSignals {
+    fn new() -> std::io::Result<StopSignals> {
+        Ok(StopSignals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn asked(&mut self) {
@@ -221,7 +224,7 @@ impl Stop {
 }
 
 /// Value of `--from`.
-pub(crate) enum From {
+pub(crate) enum FromArgument {
     /// SIP URI, in angle brackets.
     Uri(String),
     /// User part of a URI.
@@ -232,14 +235,14 @@ pub(crate) enum From {
 ///
 /// # Errors
 /// Returns a message if the text is neither a number nor a SIP URI.
-pub(crate) fn from(text: &str) -> Result<From, String> {
+pub(crate) fn from(text: &str) -> Result<FromArgument, String> {
     if text.starts_with("sip:") || text.starts_with("sips:") {
         config::sip_address(text).map_err(|what| format!("--from: {what}"))?;
-        return Ok(From::Uri(format!("<{text}>")));
+        return Ok(FromArgument::Uri(format!("<{text}>")));
     }
     let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
     match !text.is_empty() && text.chars().all(is_user) {
-        true => Ok(From::User(text.to_owned())),
+        true => Ok(FromArgument::User(text.to_owned())),
         false => Err(format!("--from: `{text}` is neither a number (+14155550100) nor a SIP URI")),
     }
 }
@@ -287,7 +290,7 @@ fn time_of(keys: &str) -> Duration {
 ///
 /// # Errors
 /// Returns a message if the variable is empty.
-pub(crate) fn credentials(caller: &Caller) -> Result<Option<Credentials>, String> {
+pub(crate) fn credentials(caller: &CallerArgs) -> Result<Option<Credentials>, String> {
     let Some(username) = caller.username.clone() else { return Ok(None) };
     let variable = caller.password_env.as_deref().unwrap_or(PASSWORD);
     let password = std::env::var(variable).ok().filter(|password| !password.is_empty());
@@ -325,8 +328,8 @@ mod tests {
         assert_eq!(keys("wW1wa").as_deref(), Ok("wW1wA"));
         assert_eq!(time_of("wW1wA"), Duration::from_millis(2_400));
         assert!(["", "1x", "1 2", "wW"].iter().all(|wrong| keys(wrong).is_err()) && keys(&"1".repeat(65)).is_err());
-        assert!(matches!(from("+14155550100"), Ok(From::User(user)) if user == "+14155550100"));
-        assert!(matches!(from("sip:a@b.example"), Ok(From::Uri(uri)) if uri == "<sip:a@b.example>"));
+        assert!(matches!(from("+14155550100"), Ok(FromArgument::User(user)) if user == "+14155550100"));
+        assert!(matches!(from("sip:a@b.example"), Ok(FromArgument::Uri(uri)) if uri == "<sip:a@b.example>"));
         for wrong in ["", "a b", "a@b", "sip:a@b;x=y", "<sip:a@b>", "a\r\nX: y"] {
             assert!(from(wrong).is_err(), "{wrong}");
         }

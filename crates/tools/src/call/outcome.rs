@@ -5,12 +5,12 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use trunkgate_call::numbers::plain;
 use trunkgate_call::trace::{TraceEntry, TraceItem, TraceView, body_note, first_line};
-use trunkgate_phone::{Direction, Ending, Quality};
+use trunkgate_phone::{CallEnding, DirectionQuality, PhoneQuality};
 use trunkgate_route::Transport;
-use trunkgate_sip::{HeaderName, Message};
+use trunkgate_sip::{HeaderName, SipMessage};
 
-use super::session::Way;
-use crate::sound::Sound;
+use super::session::CallAddress;
+use crate::sound::NoiseMeter;
 use trunkgate_explain::ladder::{self, LegMedia};
 use trunkgate_system::limits::RECORDED_SECONDS;
 use trunkgate_system::terminal;
@@ -25,7 +25,7 @@ const WORDS_CHARS: usize = 200;
 const ENTRIES: usize = 500;
 
 /// Media of an answered call.
-pub(super) struct Answered {
+pub(super) struct AnsweredMedia {
     pub(super) codec: Option<&'static str>,
     pub(super) suite: Option<&'static str>,
     /// Whether the call ended without BYE.
@@ -33,18 +33,18 @@ pub(super) struct Answered {
     pub(super) sent: u32,
     /// Packets that could not be decrypted with the negotiated key.
     pub(super) unopened: u64,
-    pub(super) quality: Option<Quality>,
+    pub(super) quality: Option<PhoneQuality>,
     /// DTMF digits received.
     pub(super) pressed: String,
     /// DTMF digits to send, and the result.
-    pub(super) keys: Option<(String, Keys)>,
+    pub(super) keys: Option<(String, DtmfResult)>,
     /// Whether the remote party echoes the caller's audio.
     pub(super) echoes: bool,
 }
 
 /// Result of sending DTMF digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keys {
+pub(super) enum DtmfResult {
     /// All were sent, as telephone-events of this payload type and clock rate (Hz).
     Pressed(u8, u32),
     /// The call ended first.
@@ -54,7 +54,7 @@ pub(super) enum Keys {
 }
 
 /// Final response to the INVITE.
-struct Final {
+struct FinalInviteResponse {
     code: u16,
     /// Status code and reason phrase.
     line: String,
@@ -63,18 +63,18 @@ struct Final {
 }
 
 /// Everything known about the call.
-pub(super) struct Outcome {
+pub(super) struct TestCallOutcome {
     uri: String,
     began: Option<Instant>,
     /// Address tried last.
-    way: Option<Way>,
+    way: Option<CallAddress>,
     entries: Vec<TraceEntry>,
     dropped: u64,
-    last: Option<Final>,
+    last: Option<FinalInviteResponse>,
     ringing_seconds: Option<f64>,
     answered_seconds: Option<f64>,
-    ended: Option<(Ending, f64)>,
-    answered: Option<Answered>,
+    ended: Option<(CallEnding, f64)>,
+    answered: Option<AnsweredMedia>,
     /// Reason why the call was not answered, unless a response gives it.
     failure: Option<String>,
     remarks: Vec<String>,
@@ -83,18 +83,18 @@ pub(super) struct Outcome {
     pub(super) heard: Vec<i16>,
     is_recorded: bool,
     /// Level and noise of the received audio.
-    sound: Sound,
+    sound: NoiseMeter,
     /// SSRC, timestamp and recording position of the first packet of the current stream.
     origin: Option<(u32, u32, usize)>,
 }
 
-impl Outcome {
+impl TestCallOutcome {
     /// Creates the result of a call to `uri`. `is_recorded`: whether received audio is kept.
-    pub(super) fn new(uri: String, is_recorded: bool) -> Outcome {
-        Outcome {
+    pub(super) fn new(uri: String, is_recorded: bool) -> TestCallOutcome {
+        TestCallOutcome {
             uri,
             is_recorded,
-            sound: Sound::default(),
+            sound: NoiseMeter::default(),
             began: None,
             way: None,
             entries: Vec::new(),
@@ -127,14 +127,14 @@ impl Outcome {
         !self.is_answered() && !self.is_given_up && !is_final
     }
 
-    pub(super) fn begin(&mut self, way: &Way) {
+    pub(super) fn begin(&mut self, way: &CallAddress) {
         self.began.get_or_insert_with(Instant::now);
         self.way = Some(way.clone());
         (self.last, self.failure) = (None, None);
     }
 
     /// Records that the call failed at one address.
-    pub(super) fn unreached(&mut self, way: &Way, what: &str) {
+    pub(super) fn unreached(&mut self, way: &CallAddress, what: &str) {
         self.way = Some(way.clone());
         let text = format!("{way}: {what}");
         super::say(&text);
@@ -171,10 +171,10 @@ impl Outcome {
     }
 
     /// Records the final response to the INVITE.
-    pub(super) fn answer(&mut self, code: u16, bytes: &[u8], message: &Message) {
+    pub(super) fn answer(&mut self, code: u16, bytes: &[u8], message: &SipMessage) {
         let words = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes), WORDS_CHARS);
         let why = message.header(HeaderName::Warning).or_else(|| message.header(HeaderName::Reason)).map(words);
-        self.last = Some(Final { code, line: first_line(bytes), why });
+        self.last = Some(FinalInviteResponse { code, line: first_line(bytes), why });
     }
 
     pub(super) fn ringing_after(&mut self, seconds: f64) {
@@ -185,11 +185,11 @@ impl Outcome {
         self.answered_seconds = Some(seconds);
     }
 
-    pub(super) fn ended(&mut self, ending: Ending, seconds: f64) {
+    pub(super) fn ended(&mut self, ending: CallEnding, seconds: f64) {
         self.ended = Some((ending, seconds));
     }
 
-    pub(super) fn answered_with(&mut self, answered: Answered) {
+    pub(super) fn answered_with(&mut self, answered: AnsweredMedia) {
         self.answered = Some(answered);
     }
 
@@ -270,7 +270,7 @@ impl Outcome {
         let mut out = String::new();
         if !self.entries.is_empty() {
             let far = self.way.as_ref().map_or_else(|| "far end".to_owned(), |way| way.remote.to_string());
-            let received = |quality: Quality| quality.received;
+            let received = |quality: PhoneQuality| quality.received;
             let media = self.answered.as_ref().map(|answered| LegMedia {
                 received: answered.sent.into(),
                 sent: answered.quality.map_or(0, received),
@@ -318,8 +318,8 @@ impl Outcome {
     }
 }
 
-impl Answered {
-    fn as_text(&self, sound: &Sound) -> String {
+impl AnsweredMedia {
+    fn as_text(&self, sound: &NoiseMeter) -> String {
         let mut out = format!("codec  {}, srtp {}\n", self.codec.unwrap_or("none agreed"), self.suite.unwrap_or("off"));
         let quality = self.quality;
         match quality.filter(|quality| quality.received > 0) {
@@ -344,11 +344,11 @@ impl Answered {
             out.push_str(&format!("keys   {}\n", self.pressed));
         }
         match &self.keys {
-            Some((keys, Keys::Pressed(number, clock))) => {
+            Some((keys, DtmfResult::Pressed(number, clock))) => {
                 out.push_str(&format!("press  {keys} by RFC 4733 {number}/{clock}\n"));
             }
-            Some((_, Keys::CutOff)) => out.push_str("! the call ended before all digits were sent\n"),
-            Some((_, Keys::Refused)) => {
+            Some((_, DtmfResult::CutOff)) => out.push_str("! the call ended before all digits were sent\n"),
+            Some((_, DtmfResult::Refused)) => {
                 out.push_str("! no digit was sent: the remote party does not support telephone-event (RFC 4733)\n");
             }
             None => {}
@@ -366,9 +366,9 @@ impl Answered {
         out
     }
 
-    fn as_json(&self, sound: &Sound) -> Value {
+    fn as_json(&self, sound: &NoiseMeter) -> Value {
         let hundredths = |value: f64| (value * 100.0).round() / 100.0;
-        let direction = |one: &Direction| json!({ "lost": one.lost, "jitter_ms": hundredths(one.jitter_ms), "mos": one.mos.map(hundredths) });
+        let direction = |one: &DirectionQuality| json!({ "lost": one.lost, "jitter_ms": hundredths(one.jitter_ms), "mos": one.mos.map(hundredths) });
         let quality = self.quality.as_ref();
         let mut value = quality.map_or_else(|| json!({}), |quality| direction(&quality.near));
         value["rx_packets"] = json!(quality.map_or(0, |quality| quality.received));
@@ -379,8 +379,8 @@ impl Answered {
         value["noise"] = json!(sound.is_noise());
         value["keys"] = json!(self.pressed);
         value["pressed"] = match &self.keys {
-            Some((keys, Keys::Pressed(..))) => json!(keys),
-            Some((_, Keys::CutOff | Keys::Refused)) | None => Value::Null,
+            Some((keys, DtmfResult::Pressed(..))) => json!(keys),
+            Some((_, DtmfResult::CutOff | DtmfResult::Refused)) | None => Value::Null,
         };
         value["echo"] = json!(self.echoes);
         value["srtp_failures"] = json!(self.unopened);
@@ -389,7 +389,7 @@ impl Answered {
 }
 
 /// Formats loss, jitter and MOS of one direction.
-fn figures(one: &Direction) -> String {
+fn figures(one: &DirectionQuality) -> String {
     let percent = 100.0 * one.lost as f64 / one.expected.max(1) as f64;
     let score = one.mos.map_or_else(|| "–".to_owned(), |mos| format!("{mos:.2}"));
     format!("{} lost ({percent:.1} %), jitter {:.1} ms, MOS {score}", one.lost, one.jitter_ms)
@@ -401,7 +401,7 @@ fn packets(count: u64) -> String {
 }
 
 /// Describes the received audio.
-fn in_words(sound: &Sound) -> String {
+fn in_words(sound: &NoiseMeter) -> String {
     match sound.level_db() {
         None => "silence throughout".to_owned(),
         Some(db) if sound.is_noise() => {
@@ -411,17 +411,19 @@ fn in_words(sound: &Sound) -> String {
     }
 }
 
-fn words(ending: Ending) -> &'static str {
+fn words(ending: CallEnding) -> &'static str {
     match ending {
-        Ending::HungUp => "hung up here",
-        Ending::HungUpThere => "hung up there",
-        Ending::Refused(_) => "refused",
-        Ending::Canceled | Ending::GaveUp => "given up here",
-        Ending::CanceledThere => "given up there",
-        Ending::TimedOut => "no answer in time",
-        Ending::SessionExpired => "not refreshed there",
-        Ending::Unreachable => "could not be sent",
-        Ending::Rejected(_) | Ending::AckMissing | Ending::PrackMissing | Ending::Ignored => "not taken here",
+        CallEnding::HungUp => "hung up here",
+        CallEnding::HungUpThere => "hung up there",
+        CallEnding::Refused(_) => "refused",
+        CallEnding::Canceled | CallEnding::GaveUp => "given up here",
+        CallEnding::CanceledThere => "given up there",
+        CallEnding::TimedOut => "no answer in time",
+        CallEnding::SessionExpired => "not refreshed there",
+        CallEnding::Unreachable => "could not be sent",
+        CallEnding::Rejected(_) | CallEnding::AckMissing | CallEnding::PrackMissing | CallEnding::Ignored => {
+            "not taken here"
+        }
     }
 }
 
@@ -437,9 +439,9 @@ mod tests {
     #[test]
     fn what_is_heard_stands_at_its_time() {
         for clock_hz in [8000, 48_000] {
-            let mut outcome = Outcome::new(String::new(), true);
+            let mut outcome = TestCallOutcome::new(String::new(), true);
             let scale = clock_hz / 8000;
-            let hear = |outcome: &mut Outcome, ssrc: u32, ticks: u32, sample: i16| {
+            let hear = |outcome: &mut TestCallOutcome, ssrc: u32, ticks: u32, sample: i16| {
                 outcome.hear(ssrc, (ticks, clock_hz), vec![sample; 160]);
             };
             hear(&mut outcome, 1, u32::MAX - 160 * scale + 1, 7);
@@ -460,7 +462,7 @@ mod tests {
     fn a_short_call_is_not_blamed_for_what_nobody_reported_yet() {
         let of = |sent: u32| {
             let (codec, suite, quality, pressed) = (Some("PCMU"), None, None, String::new());
-            let answered = Answered {
+            let answered = AnsweredMedia {
                 codec,
                 suite,
                 is_cut_off: false,
@@ -471,16 +473,16 @@ mod tests {
                 keys: None,
                 echoes: false,
             };
-            answered.as_text(&Sound::default())
+            answered.as_text(&NoiseMeter::default())
         };
         assert!(of(50).contains("RTCP is sent about every 5 s") && !of(1_000).contains("every 5 s"), "{}", of(50));
     }
 
     #[test]
     fn refusals_are_told_in_words() {
-        let mut outcome = Outcome::new(String::new(), false);
-        fn answer(outcome: &mut Outcome, code: u16, text: &str) {
-            let message = Message::parse(bytes::Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        let mut outcome = TestCallOutcome::new(String::new(), false);
+        fn answer(outcome: &mut TestCallOutcome, code: u16, text: &str) {
+            let message = SipMessage::parse(bytes::Bytes::copy_from_slice(text.as_bytes())).unwrap();
             outcome.answer(code, text.as_bytes(), &message);
         }
         let rest = "Via: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>;tag=2\r\nCall-ID: c\r\n\

@@ -11,15 +11,18 @@ use bytes::Bytes;
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use trunkgate_media::Epoch;
-use trunkgate_phone::{CallNumber, Dial, Event, Input, Output, Phone, PhoneCall, PhoneConfig, Srtp, State, Talk};
+use trunkgate_media::ClockEpoch;
+use trunkgate_phone::{
+    CallNumber, CallScript, OutgoingCall, Phone, PhoneCall, PhoneCallState, PhoneConfig, PhoneEvent, PhoneInput,
+    PhoneOutput, Srtp,
+};
 use trunkgate_route::Transport;
-use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Method, SipMessage};
 
 use super::client_certificate::CertificateRequest;
-use super::outcome::{Answered, Keys, Outcome};
-use super::{Plan, Stop, in_brackets, say};
-use crate::line::{self, Line, Stream, plain};
+use super::outcome::{AnsweredMedia, DtmfResult, TestCallOutcome};
+use super::{StopSignals, TestCallPlan, in_brackets, say};
+use crate::line::{self, ByteStream, ConnectedStream, plain};
 use trunkgate_boot::edge;
 use trunkgate_runtime::transport;
 use trunkgate_system::clock;
@@ -42,27 +45,27 @@ const PACKET_BYTES: usize = 2048;
 
 /// Address to call.
 #[derive(Debug, Clone)]
-pub(super) struct Way {
+pub(super) struct CallAddress {
     pub(super) transport: Transport,
     pub(super) remote: SocketAddr,
     /// Host name required in the certificate.
     pub(super) host: String,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for CallAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.transport.as_str(), self.remote)
     }
 }
 
 /// Transport of the SIP messages.
-enum Link {
+enum SipLink {
     Datagrams(UdpSocket),
-    Stream { write: WriteHalf<Box<dyn Stream>>, messages: mpsc::Receiver<Bytes> },
+    Stream { write: WriteHalf<Box<dyn ByteStream>>, messages: mpsc::Receiver<Bytes> },
 }
 
 /// Event of the call's sockets and timers.
-enum Occurred {
+enum TestCallEvent {
     Sip(SocketAddr, Bytes),
     SipFailed(String),
     Rtp(usize),
@@ -72,16 +75,16 @@ enum Occurred {
 }
 
 /// State of the call at one address.
-pub(super) struct Session {
-    way: Way,
-    link: Link,
+pub(super) struct TestCallSession {
+    way: CallAddress,
+    link: SipLink,
     certificate_request: CertificateRequest,
     rtp: UdpSocket,
     rtcp: UdpSocket,
     /// Local address of `rtp`.
     media: SocketAddr,
     phone: Phone,
-    dial: Option<Dial>,
+    dial: Option<OutgoingCall>,
     call: Option<CallNumber>,
     /// Hashes of received messages, to recognise retransmissions.
     seen: HashSet<u64>,
@@ -96,9 +99,9 @@ pub(super) struct Session {
     is_over: bool,
 }
 
-impl Session {
+impl TestCallSession {
     /// Binds and connects the sockets of the call.
-    pub(super) async fn open(plan: &Plan, way: &Way) -> Result<Session, String> {
+    pub(super) async fn open(plan: &TestCallPlan, way: &CallAddress) -> Result<TestCallSession, String> {
         let mut certificate_request = CertificateRequest::default();
         let (link, local) = match way.transport {
             Transport::Udp => {
@@ -106,16 +109,16 @@ impl Session {
                 let socket = transport::datagram_socket((ip, 0).into()).and_then(UdpSocket::from_std);
                 let socket = socket.map_err(|error| plain(&error))?;
                 let local = socket.local_addr().map_err(|error| plain(&error))?;
-                (Link::Datagrams(socket), local)
+                (SipLink::Datagrams(socket), local)
             }
-            Transport::Tcp => Link::open(Line::open(way.remote, None).await?),
+            Transport::Tcp => SipLink::open(ConnectedStream::open(way.remote, None).await?),
             Transport::Tls => {
                 let tls = plan.tls.as_deref().ok_or("TLS is not available")?;
                 let (tls, request) = CertificateRequest::watch(tls);
-                let opened = Line::open(way.remote, Some((tls, &way.host))).await;
+                let opened = ConnectedStream::open(way.remote, Some((tls, &way.host))).await;
                 let opened = opened.map_err(|what| request.explain(&what.replace("to `ca`", "to --ca")))?;
                 certificate_request = request;
-                Link::open(opened)
+                SipLink::open(opened)
             }
         };
         let (rtp, rtcp) = media_pair(local)?;
@@ -127,14 +130,15 @@ impl Session {
         config.give_up = None;
         config.credentials.clone_from(&plan.credentials);
         let since_1970 = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-        config.reports = Some(Epoch::new(Instant::now(), since_1970));
+        config.reports = Some(ClockEpoch::new(Instant::now(), since_1970));
         let connection = (way.transport != Transport::Udp).then_some(ConnectionId(0));
         let flow = Flow { transport: way.transport, listener: ListenerId(0), remote: way.remote, connection };
         let own = || format!("<sip:{}@{}>", plan.user, in_brackets(local.ip()));
-        let mut dial = Dial::new(flow, plan.uri.clone(), plan.from.clone().unwrap_or_else(own));
+        let mut dial = OutgoingCall::new(flow, plan.uri.clone(), plan.from.clone().unwrap_or_else(own));
         let (hang_up_after, audio) = (Some(plan.duration), plan.audio.clone());
-        dial.talk = Talk { hang_up_after, audio, keys: plan.keys.clone(), overheard: true, ..Talk::default() };
-        Ok(Session {
+        dial.talk =
+            CallScript { hang_up_after, audio, keys: plan.keys.clone(), overheard: true, ..CallScript::default() };
+        Ok(TestCallSession {
             way: way.clone(),
             link,
             certificate_request,
@@ -156,7 +160,7 @@ impl Session {
     }
 
     /// Runs the call to its end, or until this address is given up.
-    pub(super) async fn run(mut self, outcome: &mut Outcome, stop: &mut Stop, is_last: bool) {
+    pub(super) async fn run(mut self, outcome: &mut TestCallOutcome, stop: &mut StopSignals, is_last: bool) {
         outcome.begin(&self.way);
         self.began = Instant::now();
         self.call = self.dial.take().and_then(|dial| self.phone.dial(self.began, dial));
@@ -168,29 +172,29 @@ impl Session {
             let occurred = tokio::select! {
                 occurred = self.link.receive(self.way.remote, &mut sip) => occurred,
                 // A receive error is an ICMP error for an earlier packet.
-                len = self.rtp.recv(&mut rtp) => Occurred::Rtp(len.unwrap_or(0)),
-                len = self.rtcp.recv(&mut rtcp) => Occurred::Rtcp(len.unwrap_or(0)),
-                () = tokio::time::sleep_until(wake.into()) => Occurred::Timer,
-                () = stop.asked() => Occurred::Stopped,
+                len = self.rtp.recv(&mut rtp) => TestCallEvent::Rtp(len.unwrap_or(0)),
+                len = self.rtcp.recv(&mut rtcp) => TestCallEvent::Rtcp(len.unwrap_or(0)),
+                () = tokio::time::sleep_until(wake.into()) => TestCallEvent::Timer,
+                () = stop.asked() => TestCallEvent::Stopped,
             };
             let now = Instant::now();
             match occurred {
-                Occurred::Sip(remote, bytes) => self.take(now, remote, bytes, outcome),
-                Occurred::SipFailed(what) => {
+                TestCallEvent::Sip(remote, bytes) => self.take(now, remote, bytes, outcome),
+                TestCallEvent::SipFailed(what) => {
                     if !self.is_over {
                         self.lost(&what, outcome);
                     }
                     break;
                 }
-                Occurred::Rtp(len) => {
+                TestCallEvent::Rtp(len) => {
                     let bytes = Bytes::copy_from_slice(rtp.get(..len).unwrap_or_default());
-                    self.phone.handle_input(now, Input::Rtp { to: self.media, bytes });
+                    self.phone.handle_input(now, PhoneInput::Rtp { to: self.media, bytes });
                 }
-                Occurred::Rtcp(len) => {
+                TestCallEvent::Rtcp(len) => {
                     let bytes = Bytes::copy_from_slice(rtcp.get(..len).unwrap_or_default());
-                    self.phone.handle_input(now, Input::Rtcp { to: self.media, bytes });
+                    self.phone.handle_input(now, PhoneInput::Rtcp { to: self.media, bytes });
                 }
-                Occurred::Timer => {
+                TestCallEvent::Timer => {
                     self.phone.handle_timeout(now);
                     if !self.is_heard && now >= self.began + patience {
                         let what = format!(
@@ -206,7 +210,7 @@ impl Session {
                         self.leave(now);
                     }
                 }
-                Occurred::Stopped => {
+                TestCallEvent::Stopped => {
                     // A second signal ends the call at once.
                     if self.leaving.is_some() || !self.is_heard {
                         outcome.fail("stopped".to_owned());
@@ -224,7 +228,7 @@ impl Session {
     }
 
     /// Records a connection error, with a hint on client certificates unless the server has already responded.
-    fn lost(&self, what: &str, outcome: &mut Outcome) {
+    fn lost(&self, what: &str, outcome: &mut TestCallOutcome) {
         let what = if self.is_heard { what.to_owned() } else { self.certificate_request.explain(what) };
         outcome.unreached(&self.way, &what);
     }
@@ -252,12 +256,12 @@ impl Session {
     }
 
     /// Handles a received SIP message.
-    fn take(&mut self, now: Instant, remote: SocketAddr, bytes: Bytes, outcome: &mut Outcome) {
+    fn take(&mut self, now: Instant, remote: SocketAddr, bytes: Bytes, outcome: &mut TestCallOutcome) {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let again = !self.seen.insert(hasher.finish());
         outcome.note(now, false, &bytes, again);
-        if let Ok(message) = Message::parse(bytes.clone())
+        if let Ok(message) = SipMessage::parse(bytes.clone())
             && let Some(code) = message.code()
         {
             self.is_heard = true;
@@ -268,16 +272,16 @@ impl Session {
                 self.leaving = None;
             }
         }
-        let connection = matches!(self.link, Link::Stream { .. }).then_some(ConnectionId(0));
+        let connection = matches!(self.link, SipLink::Stream { .. }).then_some(ConnectionId(0));
         let flow = Flow { transport: self.way.transport, listener: ListenerId(0), remote, connection };
-        self.phone.handle_input(now, Input::Sip { flow, bytes });
+        self.phone.handle_input(now, PhoneInput::Sip { flow, bytes });
     }
 
     /// Carries out the outputs of the phone.
-    async fn drain(&mut self, outcome: &mut Outcome) {
+    async fn drain(&mut self, outcome: &mut TestCallOutcome) {
         while let Some(output) = self.phone.poll_output() {
             match output {
-                Output::Transmit(transmit) => {
+                PhoneOutput::Transmit(transmit) => {
                     let now = Instant::now();
                     outcome.note(now, true, &transmit.bytes, transmit.what.again);
                     if transmit.what.method == Method::Bye && transmit.what.code.is_none() {
@@ -288,92 +292,94 @@ impl Session {
                         self.call = None;
                     }
                 }
-                Output::Rtp { to, bytes, .. } => drop(self.rtp.send_to(&bytes, to).await),
-                Output::Rtcp { to, bytes, .. } => drop(self.rtcp.send_to(&bytes, to).await),
-                Output::Heard { ssrc, timestamp, samples, .. } => outcome.hear(ssrc, timestamp, samples),
-                Output::Event(event) => self.told(event, outcome),
+                PhoneOutput::Rtp { to, bytes, .. } => drop(self.rtp.send_to(&bytes, to).await),
+                PhoneOutput::Rtcp { to, bytes, .. } => drop(self.rtcp.send_to(&bytes, to).await),
+                PhoneOutput::Heard { ssrc, timestamp, samples, .. } => outcome.hear(ssrc, timestamp, samples),
+                PhoneOutput::Event(event) => self.told(event, outcome),
             }
         }
     }
 
-    fn told(&mut self, event: Event, outcome: &mut Outcome) {
+    fn told(&mut self, event: PhoneEvent, outcome: &mut TestCallOutcome) {
         let seconds = self.began.elapsed().as_secs_f64();
         match event {
-            Event::Ringing(_) => {
+            PhoneEvent::Ringing(_) => {
                 outcome.ringing_after(seconds);
                 say(&format!("ringing after {seconds:.2} s"));
             }
-            Event::Answered(_) => {
+            PhoneEvent::Answered(_) => {
                 self.is_answered = true;
                 outcome.answered_after(seconds);
                 say(&format!("answered after {seconds:.2} s"));
             }
-            Event::Ended(_, ending) => {
+            PhoneEvent::Ended(_, ending) => {
                 self.is_over = true;
                 // The CANCEL has taken effect.
                 self.leaving = self.leaving.filter(|_| self.is_answered);
                 outcome.ended(ending, seconds);
             }
-            Event::Incoming(_) | Event::Heard(..) => {}
+            PhoneEvent::Incoming(_) | PhoneEvent::Heard(..) => {}
         }
     }
 
     /// Stores the media results of an answered call.
-    fn tell(&self, outcome: &mut Outcome) {
+    fn tell(&self, outcome: &mut TestCallOutcome) {
         let Some(call) = self.call.and_then(|number| self.phone.call(number)) else { return };
         if !self.is_answered {
             return;
         }
         let own = |ssrc: u32| ssrc == call.ssrc();
-        outcome.answered_with(Answered {
+        outcome.answered_with(AnsweredMedia {
             codec: call.spoken(),
             suite: call.suite(),
-            is_cut_off: call.state() != State::Ended,
+            is_cut_off: call.state() != PhoneCallState::Ended,
             sent: call.sent(),
             unopened: call.unopened(),
             quality: call.quality(),
             pressed: call.pressed().to_owned(),
             keys: self.keys.as_ref().map(|keys| (keys.to_string(), became(call))),
             // The echo comes from another phone of this call, or is the caller's own audio.
-            echoes: call.judge().verdicts().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
+            echoes: call.judge().voice_reports().iter().any(|verdict| own(verdict.ssrc) && verdict.is_tone()),
         });
     }
 }
 
 /// Returns the result of sending DTMF digits.
-fn became(call: &PhoneCall) -> Keys {
+fn became(call: &PhoneCall) -> DtmfResult {
     match call.events() {
-        None => Keys::Refused,
-        Some((number, clock)) if call.has_pressed_all() => Keys::Pressed(number, clock),
-        Some(_) => Keys::CutOff,
+        None => DtmfResult::Refused,
+        Some((number, clock)) if call.has_pressed_all() => DtmfResult::Pressed(number, clock),
+        Some(_) => DtmfResult::CutOff,
     }
 }
 
-impl Link {
-    fn open(line: Line) -> (Link, SocketAddr) {
+impl SipLink {
+    fn open(line: ConnectedStream) -> (SipLink, SocketAddr) {
         let (read, write) = tokio::io::split(line.stream);
         let (sender, messages) = mpsc::channel(WAITING);
         tokio::spawn(line::receive(read, sender));
-        (Link::Stream { write, messages }, line.local)
+        (SipLink::Stream { write, messages }, line.local)
     }
 
-    async fn receive(&mut self, remote: SocketAddr, buffer: &mut [u8]) -> Occurred {
+    async fn receive(&mut self, remote: SocketAddr, buffer: &mut [u8]) -> TestCallEvent {
         match self {
-            Link::Datagrams(socket) => match socket.recv_from(buffer).await {
-                Ok((len, from)) => Occurred::Sip(from, Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default())),
-                Err(error) => Occurred::SipFailed(plain(&error)),
+            SipLink::Datagrams(socket) => match socket.recv_from(buffer).await {
+                Ok((len, from)) => {
+                    TestCallEvent::Sip(from, Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default()))
+                }
+                Err(error) => TestCallEvent::SipFailed(plain(&error)),
             },
-            Link::Stream { messages, .. } => match messages.recv().await {
-                Some(bytes) => Occurred::Sip(remote, bytes),
-                None => Occurred::SipFailed("the remote party closed the connection".to_owned()),
+            SipLink::Stream { messages, .. } => match messages.recv().await {
+                Some(bytes) => TestCallEvent::Sip(remote, bytes),
+                None => TestCallEvent::SipFailed("the remote party closed the connection".to_owned()),
             },
         }
     }
 
     async fn send(&mut self, to: SocketAddr, bytes: &[u8]) -> Result<(), String> {
         let sent = match self {
-            Link::Datagrams(socket) => socket.send_to(bytes, to).await.map(drop),
-            Link::Stream { write, .. } => match write.write_all(bytes).await {
+            SipLink::Datagrams(socket) => socket.send_to(bytes, to).await.map(drop),
+            SipLink::Stream { write, .. } => match write.write_all(bytes).await {
                 Ok(()) => write.flush().await,
                 Err(error) => Err(error),
             },

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::Target;
+use super::EdgeTarget;
 use trunkgate_boot::run::USAGE;
 use trunkgate_system::terminal;
 
-impl Target {
+impl EdgeTarget {
     /// Returns the exit code for a failed request: 2 if the request is invalid or the edge's address is unknown,
     /// otherwise 1.
     pub(super) fn failure_code(&self, error: &str) -> u8 {
@@ -31,17 +31,17 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Believed;
+    use super::super::TlsTrust;
     use super::*;
 
     #[test]
     fn an_edge_that_no_file_names_is_an_error_of_the_command_line() {
-        let edge = |is_guessed| Target {
+        let edge = |is_guessed| EdgeTarget {
             base: "http://127.0.0.1:8080".to_owned(),
             named: String::new(),
             is_guessed,
             token: None,
-            believed: Believed::BySystem,
+            believed: TlsTrust::BySystem,
             warning: None,
         };
         let codes = |error: &str| [false, true].map(|is_guessed| edge(is_guessed).failure_code(error));

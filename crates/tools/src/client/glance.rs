@@ -1,7 +1,7 @@
 //! First line of `status`: whether calls are accepted, the number of problems, and the worst one.
 
 use serde_json::Value;
-use trunkgate_call::diagnosis::Cause;
+use trunkgate_call::diagnosis::FaultCause;
 
 use super::print::{GREEN, RED, paint};
 use trunkgate_system::problem::HEADLINE_CHARS;
@@ -78,7 +78,7 @@ const LINE_CHARS: usize = 98;
 /// Returns the line for a silent party: the headline, the cause if known, and the age if there is room.
 pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
     // `Nothing` means that the cause is unknown.
-    let is_known = cause != Cause::Nothing.slug();
+    let is_known = cause != FaultCause::Nothing.slug();
     let cause = if is_known { format!(" ({})", cause.replace('_', " ")) } else { String::new() };
     let mut line = headline.to_owned();
     for part in [cause.as_str(), since] {

@@ -189,7 +189,7 @@ fn mos(quality: &Value) -> String {
 
 /// Returns the result of calls to a trunk in the last hour, and its grade.
 fn lately(trunk: &Value) -> String {
-    let Ok(figures) = trunkgate_route::Figures::deserialize(&trunk["lately"]) else { return "–".into() };
+    let Ok(figures) = trunkgate_route::PerformanceFigures::deserialize(&trunk["lately"]) else { return "–".into() };
     let [tried, answered] = ["tried", "answered"].map(|key| trunk["last_hour"][key].as_u64());
     match (tried, answered) {
         (Some(0), _) => "no calls to it".to_owned(),

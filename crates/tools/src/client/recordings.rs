@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    LAST, NOT_AN_EDGE, PATIENCE, SID_CHARS, Target, escape, exchange_part, only, parsed, print, raw, request, say,
+    EdgeTarget, LAST, NOT_AN_EDGE, PATIENCE, SID_CHARS, escape, exchange_part, only, parsed, print, raw, request, say,
     say_bytes, talk,
 };
-use crate::cli::{RecordingListing, RecordingVerb, Remote};
-use crate::progress::Progress;
+use crate::cli::{EdgeArgs, RecordingListing, RecordingVerb};
+use crate::progress::ProgressOutput;
 use trunkgate_system::clock;
 use trunkgate_system::text::{number, span};
 use trunkgate_system::{files, terminal};
@@ -38,10 +38,10 @@ pub(super) const RECORDING_HEADS: [&str; 8] =
 const STDOUT: &str = "-";
 
 /// Runs `recordings [ls]`, `show SID`, `export SID…`, `verify [SID…]` and `delete SID…`.
-pub fn recordings(config: Option<&Path>, remote: &Remote, json: bool, what: RecordingVerb) -> ExitCode {
+pub fn recordings(config: Option<&Path>, remote: &EdgeArgs, json: bool, what: RecordingVerb) -> ExitCode {
     talk(config, remote, async |edge| match what {
         RecordingVerb::Ls(listing) => {
-            let Listed { recordings, unlisted } = listed(edge, &listing).await?;
+            let ListedRecordings { recordings, unlisted } = listed(edge, &listing).await?;
             let named = files_of_none(&unlisted);
             let answer = answer(&recordings, unlisted);
             Ok(if json { raw(&answer) } else { table(&answer, terminal::width()) + &named })
@@ -101,14 +101,14 @@ fn details(recording: &Value) -> String {
 }
 
 /// List of recordings from the edge.
-struct Listed {
+struct ListedRecordings {
     recordings: Vec<Value>,
     /// Files in the directory that belong to no recording; null if there are none.
     unlisted: Value,
 }
 
 /// Returns the recordings that match the filters, newest first.
-async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Listed, String> {
+async fn listed(edge: &EdgeTarget, listing: &RecordingListing) -> Result<ListedRecordings, String> {
     let RecordingListing { call, voicemail, since, until, limit } = listing;
     let limit = limit.unwrap_or(SHOWN);
     let filters = [("call", call), ("voicemail", voicemail), ("since", since), ("until", until)];
@@ -130,7 +130,7 @@ async fn listed(edge: &Target, listing: &RecordingListing) -> Result<Listed, Str
             break;
         }
     }
-    Ok(Listed { recordings: all, unlisted })
+    Ok(ListedRecordings { recordings: all, unlisted })
 }
 
 /// Returns the `--json` output for recordings.
@@ -156,7 +156,7 @@ fn files_of_none(unlisted: &Value) -> String {
 }
 
 /// Returns the recording given as a SID, as a prefix of one or as `last`.
-async fn found(edge: &Target, written: &str) -> Result<Value, String> {
+async fn found(edge: &EdgeTarget, written: &str) -> Result<Value, String> {
     if written.len() >= SID_CHARS {
         return parsed(&request(edge, Method::GET, &format!("/v1/recordings/{}", escape(written)), None).await?);
     }
@@ -176,14 +176,14 @@ fn sid_of(recording: &Value) -> Result<&str, String> {
 }
 
 /// Runs `recordings export`.
-async fn export(edge: &Target, written: &[String], output: Option<&Path>, json: bool) -> Result<String, String> {
+async fn export(edge: &EdgeTarget, written: &[String], output: Option<&Path>, json: bool) -> Result<String, String> {
     let is_directory = output.is_some_and(Path::is_dir);
     if written.len() > 1 && output.is_some() && !is_directory {
         let output = output.unwrap_or(Path::new("")).display().to_string();
         return Err(format!("--output {output} is not a directory: several recordings need one"));
     }
     let mut done = Vec::new();
-    let mut progress = Progress::new();
+    let mut progress = ProgressOutput::new();
     for written in written {
         let recording = found(edge, written).await?;
         let sid = sid_of(&recording)?;
@@ -230,7 +230,7 @@ fn created(path: &Path) -> Result<File, String> {
 }
 
 /// Returns the error for a recording that was not sent completely: a failed checksum, otherwise `error`.
-async fn why_cut(edge: &Target, sid: &str, error: String) -> String {
+async fn why_cut(edge: &EdgeTarget, sid: &str, error: String) -> String {
     let checked = request(edge, Method::POST, &format!("/v1/recordings/{sid}/verify"), None).await;
     match checked.and_then(|answer| parsed(&answer)) {
         Ok(answer) if answer["intact"] == false => {
@@ -242,10 +242,10 @@ async fn why_cut(edge: &Target, sid: &str, error: String) -> String {
 
 /// Downloads the audio of a recording in parts and returns its size in bytes.
 async fn copy(
-    edge: &Target,
+    edge: &EdgeTarget,
     recording: &Value,
     sid: &str,
-    progress: &mut Progress,
+    progress: &mut ProgressOutput,
     mut take: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<u64, String> {
     let path = format!("/v1/recordings/{sid}/audio");
@@ -272,19 +272,19 @@ async fn copy(
 }
 
 /// Runs `recordings verify`.
-async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
+async fn verify(edge: &EdgeTarget, written: &[String], json: bool) -> Result<String, String> {
     let (mut recordings, mut unlisted) = (Vec::new(), Value::Null);
     for written in written {
         recordings.push(found(edge, written).await?);
     }
     if written.is_empty() {
         let all = RecordingListing { limit: Some(usize::MAX), ..RecordingListing::default() };
-        Listed { recordings, unlisted } = listed(edge, &all).await?;
+        ListedRecordings { recordings, unlisted } = listed(edge, &all).await?;
         // A recording interrupted by a crash is not intact either.
         recordings.retain(|one| one["state"] == "completed" || one["state"] == "incomplete");
     }
     let (mut done, mut damaged) = (Vec::new(), 0);
-    let mut progress = Progress::new();
+    let mut progress = ProgressOutput::new();
     for (at, recording) in recordings.iter().enumerate() {
         let sid = sid_of(recording)?;
         progress.bar(sid, at as f64 / recordings.len() as f64);
@@ -317,7 +317,7 @@ async fn verify(edge: &Target, written: &[String], json: bool) -> Result<String,
 }
 
 /// Runs `recordings delete`.
-async fn delete(edge: &Target, written: &[String], json: bool) -> Result<String, String> {
+async fn delete(edge: &EdgeTarget, written: &[String], json: bool) -> Result<String, String> {
     let mut done = Vec::new();
     for written in written {
         let recording = found(edge, written).await?;

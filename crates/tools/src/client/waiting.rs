@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{Target, parsed, request};
+use super::{EdgeTarget, parsed, request};
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
 
@@ -14,7 +14,7 @@ use trunkgate_system::text::number;
 const NOTICED: Duration = Duration::from_secs(1);
 
 /// Waits for a response; if it takes long, reports that on stderr.
-pub(super) async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
+pub(super) async fn with_notice<T>(edge: &EdgeTarget, answer: impl Future<Output = T>) -> T {
     let mut answer = std::pin::pin!(answer);
     if let Ok(answer) = timeout(NOTICED, &mut answer).await {
         return answer;
@@ -24,12 +24,12 @@ pub(super) async fn with_notice<T>(edge: &Target, answer: impl Future<Output = T
 }
 
 /// Returns the message for an edge that has not responded yet.
-fn unanswered(edge: &Target) -> String {
+fn unanswered(edge: &EdgeTarget) -> String {
     format!("waiting for the edge at {}, which has not answered for {} s …", edge.base, NOTICED.as_secs())
 }
 
 /// Waits for the response to a reload and reports every second how far the edge has read a large file.
-pub(super) async fn with_progress<T>(edge: &Target, answer: impl Future<Output = T>) -> T {
+pub(super) async fn with_progress<T>(edge: &EdgeTarget, answer: impl Future<Output = T>) -> T {
     let mut answer = std::pin::pin!(answer);
     let mut said = None;
     loop {
@@ -55,7 +55,7 @@ pub(super) const GOES_ON: &str = "still in progress";
 const SILENT_SECONDS: u32 = 120;
 
 /// Returns `config` of `/v1/status`; null without a timely response.
-pub(super) async fn configuration(edge: &Target) -> Value {
+pub(super) async fn configuration(edge: &EdgeTarget) -> Value {
     let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
     status.and_then(|text| parsed(&text)).map(|mut status| status["config"].take()).unwrap_or_default()
 }
@@ -64,7 +64,7 @@ pub(super) async fn configuration(edge: &Target) -> Value {
 ///
 /// # Errors
 /// Returns the reason of the rejection, or that the result is unknown.
-pub(super) async fn in_force(edge: &Target, before: &Value) -> Result<String, String> {
+pub(super) async fn in_force(edge: &EdgeTarget, before: &Value) -> Result<String, String> {
     let before = if before.is_null() { &configuration(edge).await } else { before };
     let mut said = None;
     let mut silent = 0;

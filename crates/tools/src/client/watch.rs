@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Reached;
-use crate::cli::Remote;
+use super::PolledEdge;
+use crate::cli::EdgeArgs;
 use trunkgate_boot::run::USAGE;
 use trunkgate_system::terminal;
 
@@ -22,13 +22,13 @@ const SCREEN_ENDS: &str = "\x1b[J";
 /// Polls `path` until stdout is closed. Exit code 1 if the first request fails, 2 if it is invalid or no edge is named.
 pub(super) fn watch(
     config: Option<&Path>,
-    remote: &Remote,
+    remote: &EdgeArgs,
     every: Duration,
     path: &str,
     json: bool,
     show: impl Fn(&Value) -> String,
 ) -> ExitCode {
-    let Some(edge) = Reached::new(config, remote) else { return ExitCode::from(USAGE) };
+    let Some(edge) = PolledEdge::new(config, remote) else { return ExitCode::from(USAGE) };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -13,21 +13,21 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::NORMAL_CLOSE;
-use trunkgate_phone::{Codec, Ear, Judge, Voice};
+use trunkgate_phone::{AudioVerifier, G711Codec, MarkedVoice, ToneAnalyzer};
 
-use super::News;
-use super::quality::{Delays, Journal, Side};
+use super::DemoEvent;
+use super::quality::{FrameDelays, FrameJournal, PartyMedia};
 
 /// Path of the echo agent; on any other path the agent only listens.
 const ECHO: &str = "/echo";
 
 /// Record of one connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Conversation {
+pub(super) struct AgentConversation {
     /// Audio from the caller.
-    pub(super) inbound: Side,
+    pub(super) inbound: PartyMedia,
     /// Audio to the caller.
-    pub(super) outbound: Side,
+    pub(super) outbound: PartyMedia,
     /// Protocol errors: sequence numbers, chunk numbers and timestamps that do not follow one another.
     pub(super) problems: Vec<String>,
     /// Whether the stream ended with `stop` and close code 1000.
@@ -36,39 +36,43 @@ pub(super) struct Conversation {
 
 /// Handle of the agents; their threads end with their connections.
 #[derive(Debug)]
-pub(super) struct Agents {
+pub(super) struct DemoAgents {
     /// Address of the WebSocket server.
     pub(super) address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<DemoAgentsState>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    journal: Journal,
-    news: mpsc::Sender<News>,
+struct DemoAgentsState {
+    journal: FrameJournal,
+    news: mpsc::Sender<DemoEvent>,
     /// Whether the echo is damaged on purpose, to test that the demo notices.
     harm: bool,
     live: Mutex<Vec<TcpStream>>,
-    heard: Mutex<Vec<Conversation>>,
+    heard: Mutex<Vec<AgentConversation>>,
 }
 
-impl Shared {
+impl DemoAgentsState {
     fn live(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn heard(&self) -> std::sync::MutexGuard<'_, Vec<Conversation>> {
+    fn heard(&self) -> std::sync::MutexGuard<'_, Vec<AgentConversation>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Agents {
+impl DemoAgents {
     /// Binds a loopback port and accepts connections.
-    pub(super) fn start(journal: Journal, news: mpsc::Sender<News>, harm: bool) -> std::io::Result<Agents> {
+    pub(super) fn start(
+        journal: FrameJournal,
+        news: mpsc::Sender<DemoEvent>,
+        harm: bool,
+    ) -> std::io::Result<DemoAgents> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let (live, heard) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { journal, news, harm, live, heard });
+        let shared = Arc::new(DemoAgentsState { journal, news, harm, live, heard });
         let threads = Arc::clone(&shared);
         let accept = move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -77,14 +81,14 @@ impl Agents {
                     // A connection without a handshake is a probe of the edge.
                     if let Ok(conversation) = serve(stream, &shared) {
                         shared.heard().push(conversation);
-                        let _ = shared.news.blocking_send(News::AgentEnded);
+                        let _ = shared.news.blocking_send(DemoEvent::AgentEnded);
                     }
                 };
                 let _ = std::thread::Builder::new().name("demo-agent".into()).spawn(serve);
             }
         };
         std::thread::Builder::new().name("demo-agents".into()).spawn(accept)?;
-        Ok(Agents { address, shared })
+        Ok(DemoAgents { address, shared })
     }
 
     /// Closes all connections without a close frame, like a process that is killed.
@@ -95,12 +99,12 @@ impl Agents {
     }
 
     /// Returns the records of the connections that have ended since the last call.
-    pub(super) fn take(&self) -> Vec<Conversation> {
+    pub(super) fn take(&self) -> Vec<AgentConversation> {
         std::mem::take(&mut *self.shared.heard())
     }
 }
 
-fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<Conversation> {
+fn serve(stream: TcpStream, shared: &DemoAgentsState) -> anyhow::Result<AgentConversation> {
     stream.set_nodelay(true)?;
     let other = stream.try_clone()?;
     let peer = stream.peer_addr()?;
@@ -114,7 +118,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<Conversation> {
     };
     let mut socket = accept_hdr(stream, note)?;
     shared.live().push(other);
-    let mut listener = Listener::new(shared, path.get() == Some(&true));
+    let mut listener = AgentStreamCheck::new(shared, path.get() == Some(&true));
     let ended_well = listener.listen(&mut socket);
     shared.live().retain(|stream| stream.peer_addr().is_ok_and(|other| other != peer));
     Ok(listener.conversation(ended_well))
@@ -123,15 +127,15 @@ fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<Conversation> {
 /// Fields of a stream message that the demo checks.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct StreamFields {
     event: String,
     sequence_number: Option<String>,
     stream_sid: Option<String>,
-    media: Option<Media>,
+    media: Option<MediaFields>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Media {
+struct MediaFields {
     track: String,
     chunk: String,
     timestamp: String,
@@ -139,35 +143,35 @@ struct Media {
 }
 
 #[derive(Debug, Default)]
-struct Track {
-    judge: Judge,
-    ear: Ear,
+struct TrackAnalysis {
+    judge: AudioVerifier,
+    ear: ToneAnalyzer,
     chunks: u64,
-    delays: Delays,
+    delays: FrameDelays,
 }
 
 /// State of one connection.
-struct Listener<'a> {
-    shared: &'a Shared,
+struct AgentStreamCheck<'a> {
+    shared: &'a DemoAgentsState,
     echo: bool,
-    inbound: Track,
-    outbound: Track,
+    inbound: TrackAnalysis,
+    outbound: TrackAnalysis,
     sequence: u64,
     stopped: bool,
     problems: Vec<String>,
 }
 
-impl<'a> Listener<'a> {
-    fn new(shared: &'a Shared, echo: bool) -> Listener<'a> {
-        let (inbound, outbound) = (Track::default(), Track::default());
-        Listener { shared, echo, inbound, outbound, sequence: 0, stopped: false, problems: Vec::new() }
+impl<'a> AgentStreamCheck<'a> {
+    fn new(shared: &'a DemoAgentsState, echo: bool) -> AgentStreamCheck<'a> {
+        let (inbound, outbound) = (TrackAnalysis::default(), TrackAnalysis::default());
+        AgentStreamCheck { shared, echo, inbound, outbound, sequence: 0, stopped: false, problems: Vec::new() }
     }
 
     /// Receives messages until the connection ends; returns whether it ended properly.
     fn listen(&mut self, socket: &mut WebSocket<TcpStream>) -> bool {
         loop {
             let told = match socket.read() {
-                Ok(Message::Text(text)) => serde_json::from_str::<Told>(&text),
+                Ok(Message::Text(text)) => serde_json::from_str::<StreamFields>(&text),
                 Ok(Message::Close(frame)) => {
                     // Further reads complete the closing handshake.
                     while socket.read().is_ok() {}
@@ -190,7 +194,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Handles a message and returns the reply.
-    fn take(&mut self, told: Told, now: Instant) -> Result<Option<String>, String> {
+    fn take(&mut self, told: StreamFields, now: Instant) -> Result<Option<String>, String> {
         if let Some(number) = &told.sequence_number {
             self.sequence += 1;
             if *number != self.sequence.to_string() {
@@ -199,7 +203,7 @@ impl<'a> Listener<'a> {
         }
         match (told.event.as_str(), told.media) {
             ("start", _) => {
-                let _ = self.shared.news.blocking_send(News::AgentOpen { echo: self.echo });
+                let _ = self.shared.news.blocking_send(DemoEvent::AgentOpen { echo: self.echo });
                 Ok(None)
             }
             ("stop", _) => {
@@ -218,7 +222,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    fn hear(&mut self, media: &Media, now: Instant) -> Result<Vec<u8>, String> {
+    fn hear(&mut self, media: &MediaFields, now: Instant) -> Result<Vec<u8>, String> {
         let mut payload = BASE64_STANDARD.decode(&media.payload).map_err(|error| error.to_string())?;
         let track = if media.track == "inbound" { &mut self.inbound } else { &mut self.outbound };
         track.chunks += 1;
@@ -226,13 +230,13 @@ impl<'a> Listener<'a> {
         if (&media.chunk, &media.timestamp) != (&place.0, &place.1) {
             return Err(format!("chunk {} at {} ms instead of {place:?}", media.chunk, media.timestamp));
         }
-        let samples: Vec<i16> = payload.iter().map(|byte| Codec::Pcmu.decode(*byte)).collect();
+        let samples: Vec<i16> = payload.iter().map(|byte| G711Codec::Pcmu.decode(*byte)).collect();
         // Truncation is intended: the number wraps like RTP sequence numbers.
-        track.ear.hear(now, track.chunks as u16, &samples);
+        track.ear.add_frame(now, track.chunks as u16, &samples);
         // Audio without an identifiable frame is silence, hold tone or transcoded.
-        if let Some((ssrc, index)) = Voice::identify(Codec::Pcmu, &payload) {
-            let packet = Voice::new(ssrc, Codec::Pcmu).packet(index, Codec::Pcmu.payload());
-            if let Some(heard) = track.judge.hear(now, &packet) {
+        if let Some((ssrc, index)) = MarkedVoice::identify(G711Codec::Pcmu, &payload) {
+            let packet = MarkedVoice::new(ssrc, G711Codec::Pcmu).packet(index, G711Codec::Pcmu.payload());
+            if let Some(heard) = track.judge.add_packet(now, &packet) {
                 track.delays.entry(ssrc).or_default().extend(self.shared.journal.heard(heard, now));
             }
         }
@@ -242,14 +246,14 @@ impl<'a> Listener<'a> {
         Ok(payload)
     }
 
-    fn conversation(self, ended_well: bool) -> Conversation {
-        let side = |track: Track| Side {
-            verdicts: track.judge.verdicts(),
+    fn conversation(self, ended_well: bool) -> AgentConversation {
+        let side = |track: TrackAnalysis| PartyMedia {
+            verdicts: track.judge.voice_reports(),
             ear: track.ear,
             delays: track.delays,
-            ..Side::default()
+            ..PartyMedia::default()
         };
         let (inbound, outbound) = (side(self.inbound), side(self.outbound));
-        Conversation { inbound, outbound, problems: self.problems, ended_well }
+        AgentConversation { inbound, outbound, problems: self.problems, ended_well }
     }
 }

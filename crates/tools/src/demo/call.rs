@@ -7,18 +7,18 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use trunkgate_call::CallView;
 use trunkgate_call::trace::TraceView;
-use trunkgate_phone::{Answer, CallNumber, Dial, Event, Talk};
+use trunkgate_phone::{AnswerScript, CallNumber, CallScript, OutgoingCall, PhoneEvent};
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
-use super::News;
-use super::agent::Agents;
-use super::judgement::{self, Parts};
-use super::party::Party;
-use super::quality::{self, Direction, Journal};
+use super::DemoEvent;
+use super::agent::DemoAgents;
+use super::judgement::{self, CallMediaSet};
+use super::party::DemoPhone;
+use super::quality::{self, AudioDirection, FrameJournal};
 use super::stream::Continuity;
-use crate::progress::Progress;
+use crate::progress::ProgressOutput;
 use trunkgate_explain::ladder;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::terminal::wrapped;
 
 /// Maximum duration of a call; a longer one has failed.
@@ -30,7 +30,7 @@ const CALLER: &str = "+14155550100";
 
 /// Part of an agent in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum DemoAgentRole {
     /// No agent takes part.
     None,
     /// The agent talks with the caller. If a time is given, its connection is dropped then.
@@ -44,7 +44,7 @@ pub(super) enum Role {
 
 /// Script of a call.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(super) struct DemoCallPlan {
     /// Subject of the call, for the output.
     pub(super) title: &'static str,
     /// Position of the calling phone.
@@ -52,11 +52,11 @@ pub(super) struct Plan {
     /// Called number.
     pub(super) number: &'static str,
     /// Answering behaviour, by position of the phone.
-    pub(super) answers: Vec<(usize, Answer)>,
+    pub(super) answers: Vec<(usize, AnswerScript)>,
     /// Position of the phone that should answer; `None` if an agent should.
     pub(super) answered_by: Option<usize>,
     /// Part of the agent.
-    pub(super) agent: Role,
+    pub(super) agent: DemoAgentRole,
     /// Whether the two sides use different codecs.
     pub(super) converted: bool,
     /// Number of frames sent by the caller.
@@ -79,7 +79,7 @@ pub(super) struct CallResult {
     /// Trace of the call.
     trace: Option<TraceView>,
     /// Received audio.
-    directions: Vec<Direction>,
+    directions: Vec<AudioDirection>,
     /// All audio that the caller received, as one RTP stream.
     stream: Continuity,
     /// Problems found.
@@ -91,26 +91,26 @@ pub(super) struct CallResult {
 }
 
 /// Parties and tools of a call.
-pub(super) struct Stage<'a> {
+pub(super) struct DemoCallRunner<'a> {
     /// Phones: carrier, trunks, then the secure caller.
-    pub(super) parties: &'a [Party],
+    pub(super) parties: &'a [DemoPhone],
     /// Agents of the demo.
-    pub(super) agents: &'a Agents,
+    pub(super) agents: &'a DemoAgents,
     /// SIP addresses of the edge, for UDP and TLS.
     pub(super) edge: (SocketAddr, SocketAddr),
     /// Handle of the edge.
-    pub(super) handle: Handle,
+    pub(super) handle: EdgeHandle,
     /// Journal of sent frames.
-    pub(super) journal: &'a Journal,
+    pub(super) journal: &'a FrameJournal,
     /// Events of phones and agents.
-    pub(super) news: &'a mut mpsc::Receiver<News>,
+    pub(super) news: &'a mut mpsc::Receiver<DemoEvent>,
     /// Progress output.
-    pub(super) progress: &'a mut Progress,
+    pub(super) progress: &'a mut ProgressOutput,
 }
 
 /// Events observed in a call.
 #[derive(Debug, Default)]
-struct Seen {
+struct CallObservations {
     answered: Option<Instant>,
     /// Position and call number of the phone that answered.
     far: Option<(usize, CallNumber)>,
@@ -133,16 +133,16 @@ fn run_queue_time() -> Duration {
     Duration::from_nanos(waits.sum())
 }
 
-impl Stage<'_> {
+impl DemoCallRunner<'_> {
     /// Runs a call to its end and judges it.
-    pub(super) async fn play(&mut self, plan: &Plan) -> anyhow::Result<CallResult> {
-        let talk = Talk { frames: Some(plan.far_frames), by_ear: plan.converted, ..Talk::default() };
+    pub(super) async fn play(&mut self, plan: &DemoCallPlan) -> anyhow::Result<CallResult> {
+        let talk = CallScript { frames: Some(plan.far_frames), by_ear: plan.converted, ..CallScript::default() };
         for (at, answer) in &plan.answers {
             if let Some(party) = self.parties.get(*at) {
-                party.expect(Answer { talk: talk.clone(), ..answer.clone() }).await;
+                party.expect(AnswerScript { talk: talk.clone(), ..answer.clone() }).await;
             }
         }
-        let (mut seen, mut directions, mut stream) = (Seen::default(), Vec::new(), Continuity::default());
+        let (mut seen, mut directions, mut stream) = (CallObservations::default(), Vec::new(), Continuity::default());
         let queued_before = run_queue_time();
         let near = self.dial(plan).await;
         if let Some(near) = near {
@@ -175,24 +175,24 @@ impl Stage<'_> {
         })
     }
 
-    async fn dial(&self, plan: &Plan) -> Option<CallNumber> {
+    async fn dial(&self, plan: &DemoCallPlan) -> Option<CallNumber> {
         let caller = self.parties.get(plan.caller)?;
         let (transport, remote) =
             if caller.secure { (Transport::Tls, self.edge.1) } else { (Transport::Udp, self.edge.0) };
         let flow = Flow { transport, listener: ListenerId(0), remote, connection: None };
         let uri = format!("sip:{}@{remote}", plan.number);
-        let mut dial = Dial::new(flow, uri, format!("<sip:{CALLER}@{}>", caller.address));
-        dial.talk = Talk {
+        let mut dial = OutgoingCall::new(flow, uri, format!("<sip:{CALLER}@{}>", caller.address));
+        dial.talk = CallScript {
             hang_up_after: Some(plan.length),
             frames: Some(plan.frames),
             by_ear: plan.converted,
-            ..Talk::default()
+            ..CallScript::default()
         };
         caller.dial(dial).await
     }
 
     /// Follows the call until all parties have ended it.
-    async fn watch(&mut self, plan: &Plan, near: CallNumber, seen: &mut Seen) {
+    async fn watch(&mut self, plan: &DemoCallPlan, near: CallNumber, seen: &mut CallObservations) {
         let (began, mut tick) = (Instant::now(), tokio::time::interval(TICK));
         while !(seen.near_ended && (seen.far_ended || seen.far.is_none()) && seen.agents == 0) {
             tokio::select! {
@@ -213,10 +213,10 @@ impl Stage<'_> {
         }
     }
 
-    fn pass_time(&mut self, plan: &Plan, seen: &mut Seen) {
+    fn pass_time(&mut self, plan: &DemoCallPlan, seen: &mut CallObservations) {
         let talked = seen.answered.map_or(Duration::ZERO, |at| at.elapsed());
         self.progress.bar(plan.title, (talked.as_secs_f64() / plan.length.as_secs_f64()).min(1.0));
-        if let Role::Talks { killed_after: Some(after) } = plan.agent
+        if let DemoAgentRole::Talks { killed_after: Some(after) } = plan.agent
             && !seen.killed
             && talked >= after
         {
@@ -226,15 +226,15 @@ impl Stage<'_> {
         }
     }
 
-    fn note(&mut self, plan: &Plan, near: CallNumber, news: News, seen: &mut Seen) {
+    fn note(&mut self, plan: &DemoCallPlan, near: CallNumber, news: DemoEvent, seen: &mut CallObservations) {
         let (party, event) = match news {
-            News::Phone { party, event } => (party, event),
-            News::AgentOpen { echo } => {
+            DemoEvent::Phone { party, event } => (party, event),
+            DemoEvent::AgentOpen { echo } => {
                 seen.agents += 1;
                 let what = if echo { "the agent has it" } else { "a listener hears it" };
                 return self.progress.say(&format!("call to {}: {what}", plan.number));
             }
-            News::AgentEnded => {
+            DemoEvent::AgentEnded => {
                 seen.agents = seen.agents.saturating_sub(1);
                 return;
             }
@@ -242,28 +242,28 @@ impl Stage<'_> {
         let name = self.parties.get(party).map_or("?", |party| party.name);
         let is_near = party == plan.caller;
         match event {
-            Event::Incoming(_) => self.progress.say(&format!("call to {}: {name} is called", plan.number)),
-            Event::Ringing(_) => {}
-            Event::Answered(number) if is_near && number == near => {
+            PhoneEvent::Incoming(_) => self.progress.say(&format!("call to {}: {name} is called", plan.number)),
+            PhoneEvent::Ringing(_) => {}
+            PhoneEvent::Answered(number) if is_near && number == near => {
                 seen.answered = Some(Instant::now());
                 self.progress.say(&format!("call to {}: answered, the caller sends a tone", plan.number));
             }
-            Event::Answered(number) => {
+            PhoneEvent::Answered(number) => {
                 seen.far = Some((party, number));
                 self.progress.say(&format!("call to {}: {name} answered and sends a tone", plan.number));
             }
-            Event::Ended(number, ending) if is_near => {
+            PhoneEvent::Ended(number, ending) if is_near => {
                 seen.near_ended |= number == near;
                 if seen.answered.is_none() {
                     seen.problems.push(format!("not answered: {ending:?}"));
                 }
             }
-            Event::Ended(number, _) => seen.far_ended |= seen.far == Some((party, number)),
-            Event::Heard(..) => {}
+            PhoneEvent::Ended(number, _) => seen.far_ended |= seen.far == Some((party, number)),
+            PhoneEvent::Heard(..) => {}
         }
     }
 
-    async fn end(&self, plan: &Plan, near: CallNumber, seen: &Seen) {
+    async fn end(&self, plan: &DemoCallPlan, near: CallNumber, seen: &CallObservations) {
         self.agents.kill();
         if let Some(caller) = self.parties.get(plan.caller) {
             caller.hang_up(near).await;
@@ -276,8 +276,8 @@ impl Stage<'_> {
     }
 
     /// Collects the audio that each party sent and received.
-    async fn parts(&self, plan: &Plan, near: CallNumber, seen: &mut Seen) -> Parts {
-        let mut parts = Parts { agents: self.agents.take(), ..Parts::default() };
+    async fn parts(&self, plan: &DemoCallPlan, near: CallNumber, seen: &mut CallObservations) -> CallMediaSet {
+        let mut parts = CallMediaSet { agents: self.agents.take(), ..CallMediaSet::default() };
         if let Some(caller) = self.parties.get(plan.caller) {
             parts.secure = caller.secure;
             parts.near = (caller.name, caller.report(near).await);

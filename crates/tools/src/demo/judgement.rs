@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use trunkgate_call::CallView;
 
-use super::agent::Conversation;
-use super::call::{Plan, Role};
+use super::agent::AgentConversation;
+use super::call::{DemoAgentRole, DemoCallPlan};
 use super::party::codec;
-use super::quality::{Direction, Journal, Share, Side};
+use super::quality::{AudioDirection, ExpectedFrames, FrameJournal, PartyMedia};
 
 /// Maximum gap in the caller's audio when an agent is lost.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
@@ -17,30 +17,35 @@ const LISTENER: &str = "scribe";
 
 /// Audio of all parties of a call.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct CallMediaSet {
     /// Name and audio of the caller.
-    pub(super) near: (&'static str, Side),
+    pub(super) near: (&'static str, PartyMedia),
     /// Whether the caller uses TLS and SRTP.
     pub(super) secure: bool,
     /// Position, name and audio of the phone that answered.
-    pub(super) far: Option<(usize, &'static str, Side)>,
+    pub(super) far: Option<(usize, &'static str, PartyMedia)>,
     /// Records of all connections to agents.
-    pub(super) agents: Vec<Conversation>,
+    pub(super) agents: Vec<AgentConversation>,
 }
 
 /// Judges each direction of the plan; errors are appended to `problems`.
-pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems: &mut Vec<String>) -> Vec<Direction> {
+pub(super) fn directions(
+    plan: &DemoCallPlan,
+    parts: &CallMediaSet,
+    journal: &FrameJournal,
+    problems: &mut Vec<String>,
+) -> Vec<AudioDirection> {
     let mut all = Vec::new();
-    let mut judge = |names: (&str, &str), speaker: &Side, listener: &Side, share, alone| {
-        let (direction, wrong) = Direction::judge(names, speaker, listener, share, alone);
+    let mut judge = |names: (&str, &str), speaker: &PartyMedia, listener: &PartyMedia, share, alone| {
+        let (direction, wrong) = AudioDirection::judge(names, speaker, listener, share, alone);
         all.push(direction);
         wrong
     };
     let (near, here) = (parts.near.0, &parts.near.1);
-    let killed = matches!(plan.agent, Role::Talks { killed_after: Some(_) });
+    let killed = matches!(plan.agent, DemoAgentRole::Talks { killed_after: Some(_) });
     let agent = match (plan.agent, parts.agents.as_slice()) {
-        (Role::None, []) => None,
-        (Role::Talks { .. } | Role::Listens, [agent]) => Some(agent),
+        (DemoAgentRole::None, []) => None,
+        (DemoAgentRole::Talks { .. } | DemoAgentRole::Listens, [agent]) => Some(agent),
         (_, agents) => {
             problems.push(format!("{} streams to an agent", agents.len()));
             None
@@ -52,8 +57,8 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems
             problems.push("agent: the stream did not end with stop and 1000".into());
         }
     }
-    if let (Role::Talks { .. }, Some(agent)) = (plan.agent, agent) {
-        let share = if killed { Share::Head } else { Share::Whole };
+    if let (DemoAgentRole::Talks { .. }, Some(agent)) = (plan.agent, agent) {
+        let share = if killed { ExpectedFrames::Head } else { ExpectedFrames::Whole };
         problems.extend(judge((near, TALKER), here, &agent.inbound, share, true));
         // The agent sends the audio it received.
         problems.extend(judge((TALKER, near), here, here, share, false));
@@ -76,30 +81,30 @@ pub(super) fn directions(plan: &Plan, parts: &Parts, journal: &Journal, problems
         let (caller, trunk, mulaw) = (codec(parts.secure), codec(false), codec(false));
         let far: &str = far;
         let mut ways = vec![(near, here, far, there, [caller, trunk]), (far, there, near, here, [trunk, caller])];
-        if let (Role::Listens, Some(agent)) = (plan.agent, agent) {
+        if let (DemoAgentRole::Listens, Some(agent)) = (plan.agent, agent) {
             ways.push((near, here, LISTENER, &agent.inbound, [caller, mulaw]));
             ways.push((far, there, LISTENER, &agent.outbound, [trunk, mulaw]));
         }
         for (from, speaker, to, listener, codecs) in ways {
-            let (direction, wrong) = Direction::by_ear((from, to), speaker, listener, codecs, journal);
+            let (direction, wrong) = AudioDirection::by_ear((from, to), speaker, listener, codecs, journal);
             all.push(direction);
             problems.extend(wrong);
         }
         return all;
     }
-    let talked = matches!(plan.agent, Role::Talks { .. });
-    let share = if talked { Share::Tail } else { Share::Whole };
+    let talked = matches!(plan.agent, DemoAgentRole::Talks { .. });
+    let share = if talked { ExpectedFrames::Tail } else { ExpectedFrames::Whole };
     problems.extend(judge((near, far), here, there, share, true));
-    problems.extend(judge((far, near), there, here, Share::Whole, !talked));
-    if let (Role::Listens, Some(agent)) = (plan.agent, agent) {
-        problems.extend(judge((near, LISTENER), here, &agent.inbound, Share::Whole, true));
-        problems.extend(judge((far, LISTENER), there, &agent.outbound, Share::Whole, true));
+    problems.extend(judge((far, near), there, here, ExpectedFrames::Whole, !talked));
+    if let (DemoAgentRole::Listens, Some(agent)) = (plan.agent, agent) {
+        problems.extend(judge((near, LISTENER), here, &agent.inbound, ExpectedFrames::Whole, true));
+        problems.extend(judge((far, LISTENER), there, &agent.outbound, ExpectedFrames::Whole, true));
     }
     all
 }
 
 /// Checks that the edge's call record agrees with the observations.
-pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems: &mut Vec<String>) {
+pub(super) fn edge(plan: &DemoCallPlan, parts: &CallMediaSet, call: Option<&CallView>, problems: &mut Vec<String>) {
     let Some(call) = call else {
         problems.push("the edge has no record of the call".into());
         return;
@@ -128,7 +133,7 @@ pub(super) fn edge(plan: &Plan, parts: &Parts, call: Option<&CallView>, problems
     if plan.converted && codecs != [codec(true), codec(false)] {
         problems.push(format!("the edge's legs have {codecs:?}"));
     }
-    if matches!(plan.agent, Role::Talks { .. }) && !call.legs.iter().any(|leg| leg.kind == "agent") {
+    if matches!(plan.agent, DemoAgentRole::Talks { .. }) && !call.legs.iter().any(|leg| leg.kind == "agent") {
         problems.push("the edge has no leg of the agent".into());
     }
 }

@@ -18,15 +18,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use trunkgate_phone::{Answer, Event, Manner};
+use trunkgate_phone::{AnswerKind, AnswerScript, PhoneEvent};
 
-use crate::progress::Progress;
-use agent::Agents;
-use call::{CallResult, Plan, Role, Stage};
-use party::{Party, Way};
-use quality::Journal;
-use secure::Certificate;
-use trunkgate_boot::edge::Edge;
+use crate::progress::ProgressOutput;
+use agent::DemoAgents;
+use call::{CallResult, DemoAgentRole, DemoCallPlan, DemoCallRunner};
+use party::{DemoPhone, PhoneTransport};
+use quality::FrameJournal;
+use secure::DemoCertificate;
+use trunkgate_boot::edge::RunningEdge;
 use trunkgate_config as config;
 use trunkgate_system::free_ports::free_ports;
 use trunkgate_system::terminal;
@@ -50,13 +50,13 @@ const NEWS: usize = 1024;
 
 /// Event of a phone or an agent.
 #[derive(Debug, Clone, Copy)]
-enum News {
+enum DemoEvent {
     /// Event of a phone.
     Phone {
         /// Position of the phone.
         party: usize,
         /// Event of its calls.
-        event: Event,
+        event: PhoneEvent,
     },
     /// A stream to an agent was opened.
     AgentOpen {
@@ -69,7 +69,7 @@ enum News {
 
 /// Result of the demo, printed by `--json`.
 #[derive(Debug, Serialize)]
-struct Outcome {
+struct DemoOutcome {
     /// Exit code 0 if true.
     ok: bool,
     /// Duration of the demo.
@@ -120,24 +120,24 @@ fn print(text: &str) {
 
 async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool> {
     let began = Instant::now();
-    let mut progress = Progress::new();
+    let mut progress = ProgressOutput::new();
     let (news, mut news_in) = mpsc::channel(NEWS);
-    let journal = Journal::default();
-    let certificate = Certificate::make()?;
+    let journal = FrameJournal::default();
+    let certificate = DemoCertificate::make()?;
     let mut parties = Vec::new();
     for (index, (name, harm, way)) in [
-        ("carrier", false, Way::Plain),
-        ("a", harm, Way::Plain),
-        ("b", harm, Way::Plain),
-        ("secure", false, Way::Secure(certificate.line())),
+        ("carrier", false, PhoneTransport::Plain),
+        ("a", harm, PhoneTransport::Plain),
+        ("b", harm, PhoneTransport::Plain),
+        ("secure", false, PhoneTransport::Secure(certificate.line())),
     ]
     .into_iter()
     .enumerate()
     {
-        let party = Party::start(index, name, journal.clone(), news.clone(), harm, way).await;
+        let party = DemoPhone::start(index, name, journal.clone(), news.clone(), harm, way).await;
         parties.push(party.context("a phone cannot be started")?);
     }
-    let agents = Agents::start(journal.clone(), news, harm).context("the agents cannot be started")?;
+    let agents = DemoAgents::start(journal.clone(), news, harm).context("the agents cannot be started")?;
     let edge = start_edge(&parties, &agents, &certificate).await?;
     let [plain, secure] = edge.listeners.as_slice() else { bail!("the edge does not listen") };
     let address = (plain.address, secure.address);
@@ -148,7 +148,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
 
     let mut calls = Vec::new();
     for plan in plans() {
-        let mut stage = Stage {
+        let mut stage = DemoCallRunner {
             parties: &parties,
             agents: &agents,
             edge: address,
@@ -161,7 +161,7 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
     }
     progress.done();
     let ok = !calls.is_empty() && calls.iter().all(|call| call.problems.is_empty());
-    let outcome = Outcome { ok, seconds: began.elapsed().as_secs_f64(), calls };
+    let outcome = DemoOutcome { ok, seconds: began.elapsed().as_secs_f64(), calls };
     print(&if json { as_json(&outcome) } else { as_text(&outcome, terminal::width()) });
     if serve {
         let url = format!("http://{}", edge.http);
@@ -176,64 +176,68 @@ async fn demonstrate(json: bool, serve: bool, harm: bool) -> anyhow::Result<bool
 }
 
 /// Returns the calls of the demo.
-fn plans() -> [Plan; 4] {
-    let ring = |ms| Answer::ring(Duration::from_millis(ms));
-    let plan = Plan {
+fn plans() -> [DemoCallPlan; 4] {
+    let ring = |ms| AnswerScript::ring(Duration::from_millis(ms));
+    let plan = DemoCallPlan {
         title: "an agent answers and echoes the caller's audio",
         caller: 0,
         number: "+12125550101",
         answers: Vec::new(),
         answered_by: None,
-        agent: Role::Talks { killed_after: None },
+        agent: DemoAgentRole::Talks { killed_after: None },
         converted: false,
         frames: 50,
         far_frames: 50,
         length: Duration::from_millis(1450),
     };
     [
-        Plan { ..plan.clone() },
-        Plan {
+        DemoCallPlan { ..plan.clone() },
+        DemoCallPlan {
             title: "the agent is killed during the call, trunk a takes over",
             caller: 0,
             number: "+12125550102",
             answers: vec![(1, ring(200))],
             answered_by: Some(1),
-            agent: Role::Talks { killed_after: Some(Duration::from_millis(600)) },
+            agent: DemoAgentRole::Talks { killed_after: Some(Duration::from_millis(600)) },
             converted: false,
             frames: 110,
             far_frames: 50,
             length: Duration::from_millis(2700),
         },
-        Plan {
+        DemoCallPlan {
             title: "a caller with TLS, SRTP and Opus, a trunk with PCMU, an agent listens",
             caller: 3,
             number: "+12125550103",
             answers: vec![(1, ring(200))],
             answered_by: Some(1),
-            agent: Role::Listens,
+            agent: DemoAgentRole::Listens,
             converted: true,
             ..plan.clone()
         },
-        Plan {
+        DemoCallPlan {
             title: "the first trunk does not respond, the second answers",
             number: "+12125550104",
-            answers: vec![(1, Answer::of(Manner::Silent)), (2, ring(200))],
+            answers: vec![(1, AnswerScript::from_kind(AnswerKind::Silent)), (2, ring(200))],
             answered_by: Some(2),
-            agent: Role::None,
+            agent: DemoAgentRole::None,
             ..plan
         },
     ]
 }
 
-async fn start_edge(parties: &[Party], agents: &Agents, certificate: &Certificate) -> anyhow::Result<Edge> {
+async fn start_edge(
+    parties: &[DemoPhone],
+    agents: &DemoAgents,
+    certificate: &DemoCertificate,
+) -> anyhow::Result<RunningEdge> {
     let text = config_text(parties, agents, certificate, free_ports(MEDIA_PORTS)?);
     let (config, _) = config::parse(Path::new("demo.toml"), &text)
         .map_err(|wrong| anyhow!("{}", config::render(Path::new("demo.toml"), &text, &wrong)))?;
-    let started = tokio::task::spawn_blocking(move || Edge::start(config)).await?;
+    let started = tokio::task::spawn_blocking(move || RunningEdge::start(config)).await?;
     started.map_err(|error| anyhow!("{error}"))
 }
 
-fn config_text(parties: &[Party], agents: &Agents, certificate: &Certificate, first_port: u16) -> String {
+fn config_text(parties: &[DemoPhone], agents: &DemoAgents, certificate: &DemoCertificate, first_port: u16) -> String {
     let mut text = format!(
         "[edge]\nname = \"demo\"\ndata_directory = {:?}\n\
          [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n{}\
@@ -267,11 +271,11 @@ fn config_text(parties: &[Party], agents: &Agents, certificate: &Certificate, fi
     text
 }
 
-fn as_json(outcome: &Outcome) -> String {
+fn as_json(outcome: &DemoOutcome) -> String {
     serde_json::to_string_pretty(outcome).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")) + "\n"
 }
 
-fn as_text(outcome: &Outcome, width: Option<usize>) -> String {
+fn as_text(outcome: &DemoOutcome, width: Option<usize>) -> String {
     let mut out = String::new();
     for (at, call) in outcome.calls.iter().enumerate() {
         let title = terminal::wrapped(&format!("call {}: {}", at + 1, call.title), 2, width);
@@ -311,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_cut_between_words() {
-        let outcome = Outcome { ok: true, seconds: 12.0, calls: Vec::new() };
+        let outcome = DemoOutcome { ok: true, seconds: 12.0, calls: Vec::new() };
         let last = as_text(&outcome, Some(60));
         assert!(last.lines().all(|line| line.chars().count() <= 60) && last.contains("\n  "), "{last}");
         assert!(as_text(&outcome, None).ends_with(&format!(" (12.0 s)\n{NEXT}\n")));

@@ -8,14 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
-use trunkgate_phone::{Answer, CallNumber, Dial, Event, Input, Output, Phone, PhoneConfig, Srtp};
+use trunkgate_phone::{
+    AnswerScript, CallNumber, OutgoingCall, Phone, PhoneConfig, PhoneEvent, PhoneInput, PhoneOutput, Srtp,
+};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Transport};
 
-use super::News;
-use super::quality::{Delays, Journal, Side};
-use super::secure::Line;
-use super::stream::{self, Arrivals};
-use crate::datagrams::{Packet, bind, read, until};
+use super::DemoEvent;
+use super::quality::{FrameDelays, FrameJournal, PartyMedia};
+use super::secure::PhoneConnection;
+use super::stream::{self, RtpArrivals};
+use crate::datagrams::{TimedDatagram, bind, read, until};
 use trunkgate_boot::edge::seed;
 
 /// Number of media sockets of a phone: one for each call of the demo.
@@ -32,48 +34,48 @@ const STREAM: Flow = Flow {
 
 /// Command to a phone.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum PhoneCommand {
     /// Sets how the next call is answered.
-    Expect(Answer),
+    Expect(AnswerScript),
     /// Places a call.
-    Dial(Box<Dial>, oneshot::Sender<Option<CallNumber>>),
+    Dial(Box<OutgoingCall>, oneshot::Sender<Option<CallNumber>>),
     /// Ends a call.
     HangUp(CallNumber),
     /// Requests the audio of a call.
-    Report(CallNumber, oneshot::Sender<Side>),
+    Report(CallNumber, oneshot::Sender<PartyMedia>),
 }
 
 /// Transport of a phone.
 #[derive(Debug)]
-pub(super) enum Way {
+pub(super) enum PhoneTransport {
     /// UDP and plain RTP.
     Plain,
     /// TLS, SRTP and Opus.
-    Secure(Line),
+    Secure(PhoneConnection),
 }
 
 /// Handle of a phone.
 #[derive(Debug)]
-pub(super) struct Party {
+pub(super) struct DemoPhone {
     /// Name of the phone.
     pub(super) name: &'static str,
     /// SIP address; for a secure phone only the address it writes, because it is never called.
     pub(super) address: SocketAddr,
     /// Whether the phone uses TLS, SRTP and Opus.
     pub(super) secure: bool,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<PhoneCommand>,
 }
 
-impl Party {
+impl DemoPhone {
     /// Binds the sockets on loopback and starts the tasks on the current `LocalSet`.
     pub(super) async fn start(
         index: usize,
         name: &'static str,
-        journal: Journal,
-        news: mpsc::Sender<News>,
+        journal: FrameJournal,
+        news: mpsc::Sender<DemoEvent>,
         harm: bool,
-        way: Way,
-    ) -> std::io::Result<Party> {
+        way: PhoneTransport,
+    ) -> std::io::Result<DemoPhone> {
         let sip = bind().await?;
         let address = sip.local_addr()?;
         let mut media = BTreeMap::new();
@@ -83,7 +85,7 @@ impl Party {
         }
         let mut config = PhoneConfig::new(name, seed()?, address);
         config.media = media.keys().copied().collect();
-        let secure = matches!(way, Way::Secure(_));
+        let secure = matches!(way, PhoneTransport::Secure(_));
         config.codecs = vec![codec(secure).into()];
         config.srtp = if secure { Srtp::Required } else { Srtp::Off };
         let (packets, packets_in) = mpsc::channel(WAITING);
@@ -96,33 +98,33 @@ impl Party {
         let (orders, orders_in) = mpsc::channel(WAITING);
         let phone = Phone::new(config);
         let (delays, arrivals) = (BTreeMap::new(), BTreeMap::new());
-        let task = Task { index, phone, sip, way, messages, media, journal, news, harm, delays, arrivals };
+        let task = DemoPhoneTask { index, phone, sip, way, messages, media, journal, news, harm, delays, arrivals };
         tokio::task::spawn_local(task.run(orders_in, packets_in, messages_in));
-        Ok(Party { name, address, secure, orders })
+        Ok(DemoPhone { name, address, secure, orders })
     }
 
     /// Sets how the next call is answered.
-    pub(super) async fn expect(&self, answer: Answer) {
-        let _ = self.orders.send(Order::Expect(answer)).await;
+    pub(super) async fn expect(&self, answer: AnswerScript) {
+        let _ = self.orders.send(PhoneCommand::Expect(answer)).await;
     }
 
     /// Places a call; `None` if the phone cannot.
-    pub(super) async fn dial(&self, dial: Dial) -> Option<CallNumber> {
+    pub(super) async fn dial(&self, dial: OutgoingCall) -> Option<CallNumber> {
         let (reply, wait) = oneshot::channel();
-        self.orders.send(Order::Dial(Box::new(dial), reply)).await.ok()?;
+        self.orders.send(PhoneCommand::Dial(Box::new(dial), reply)).await.ok()?;
         wait.await.ok().flatten()
     }
 
     /// Ends a call.
     pub(super) async fn hang_up(&self, call: CallNumber) {
-        let _ = self.orders.send(Order::HangUp(call)).await;
+        let _ = self.orders.send(PhoneCommand::HangUp(call)).await;
     }
 
     /// Returns the audio of a call; empty for an unknown call.
-    pub(super) async fn report(&self, call: CallNumber) -> Side {
+    pub(super) async fn report(&self, call: CallNumber) -> PartyMedia {
         let (reply, wait) = oneshot::channel();
-        if self.orders.send(Order::Report(call, reply)).await.is_err() {
-            return Side::default();
+        if self.orders.send(PhoneCommand::Report(call, reply)).await.is_err() {
+            return PartyMedia::default();
         }
         wait.await.unwrap_or_default()
     }
@@ -134,27 +136,27 @@ pub(super) fn codec(secure: bool) -> &'static str {
 }
 
 /// Task that owns the phone.
-struct Task {
+struct DemoPhoneTask {
     index: usize,
     phone: Phone,
     sip: Rc<UdpSocket>,
-    way: Way,
+    way: PhoneTransport,
     /// Queue of messages from a TLS connection.
     messages: mpsc::Sender<Bytes>,
     media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
-    journal: Journal,
-    news: mpsc::Sender<News>,
+    journal: FrameJournal,
+    news: mpsc::Sender<DemoEvent>,
     /// Whether the sent audio is damaged on purpose, to test that the demo notices.
     harm: bool,
-    delays: BTreeMap<CallNumber, Delays>,
-    arrivals: BTreeMap<CallNumber, Arrivals>,
+    delays: BTreeMap<CallNumber, FrameDelays>,
+    arrivals: BTreeMap<CallNumber, RtpArrivals>,
 }
 
-impl Task {
+impl DemoPhoneTask {
     async fn run(
         mut self,
-        mut orders: mpsc::Receiver<Order>,
-        mut packets: mpsc::Receiver<Packet>,
+        mut orders: mpsc::Receiver<PhoneCommand>,
+        mut packets: mpsc::Receiver<TimedDatagram>,
         mut messages: mpsc::Receiver<Bytes>,
     ) {
         loop {
@@ -167,7 +169,7 @@ impl Task {
                 message = messages.recv() => {
                     let Some(bytes) = message else { return };
                     let now = Instant::now();
-                    self.phone.handle_input(now, Input::Sip { flow: STREAM, bytes });
+                    self.phone.handle_input(now, PhoneInput::Sip { flow: STREAM, bytes });
                     now
                 }
                 order = orders.recv() => {
@@ -184,16 +186,17 @@ impl Task {
         }
     }
 
-    fn take(&mut self, packet: Packet) -> Instant {
+    fn take(&mut self, packet: TimedDatagram) -> Instant {
         let input = match packet.media {
             Some(to) => {
                 let call = self.phone.calls().find(|call| call.media() == Some(to)).map(|call| call.number());
                 if let Some(call) = call {
-                    let step = if matches!(self.way, Way::Secure(_)) { stream::OPUS_STEP } else { stream::STEP };
-                    let arrivals = self.arrivals.entry(call).or_insert_with(|| Arrivals::of(step));
+                    let step =
+                        if matches!(self.way, PhoneTransport::Secure(_)) { stream::OPUS_STEP } else { stream::STEP };
+                    let arrivals = self.arrivals.entry(call).or_insert_with(|| RtpArrivals::of(step));
                     arrivals.take(packet.at, &packet.bytes);
                 }
-                Input::Rtp { to, bytes: packet.bytes }
+                PhoneInput::Rtp { to, bytes: packet.bytes }
             }
             None => {
                 let flow = Flow {
@@ -202,29 +205,29 @@ impl Task {
                     remote: packet.source,
                     connection: None,
                 };
-                Input::Sip { flow, bytes: packet.bytes }
+                PhoneInput::Sip { flow, bytes: packet.bytes }
             }
         };
         self.phone.handle_input(packet.at, input);
         packet.at
     }
 
-    fn obey(&mut self, order: Order) -> Instant {
+    fn obey(&mut self, order: PhoneCommand) -> Instant {
         let now = Instant::now();
         match order {
-            Order::Expect(answer) => self.phone.expect(answer),
-            Order::Dial(dial, reply) => {
+            PhoneCommand::Expect(answer) => self.phone.expect(answer),
+            PhoneCommand::Dial(dial, reply) => {
                 let _ = reply.send(self.phone.dial(now, *dial));
             }
-            Order::HangUp(call) => self.phone.hang_up(now, call),
-            Order::Report(number, reply) => {
+            PhoneCommand::HangUp(call) => self.phone.hang_up(now, call),
+            PhoneCommand::Report(number, reply) => {
                 let delays = self.delays.remove(&number).unwrap_or_default();
                 let continuity = self.arrivals.remove(&number).unwrap_or_default().continuity();
-                let side = self.phone.call(number).map(|call| Side {
+                let side = self.phone.call(number).map(|call| PartyMedia {
                     ssrc: call.ssrc(),
                     sent: u64::from(call.sent()),
-                    verdicts: call.judge().verdicts(),
-                    ear: call.ear().clone(),
+                    verdicts: call.judge().voice_reports(),
+                    ear: call.tone_analyzer().clone(),
                     delays,
                     continuity,
                 });
@@ -237,16 +240,16 @@ impl Task {
     async fn drain(&mut self, at: Instant) {
         while let Some(output) = self.phone.poll_output() {
             match output {
-                Output::Transmit(transmit) => {
+                PhoneOutput::Transmit(transmit) => {
                     let (to, bytes) = (transmit.flow.remote, &transmit.bytes);
                     let sent = match &mut self.way {
-                        Way::Plain => self.sip.send_to(bytes, to).await.map(|_| ()).map_err(Into::into),
-                        Way::Secure(line) => line.send(to, bytes, &self.messages).await,
+                        PhoneTransport::Plain => self.sip.send_to(bytes, to).await.map(|_| ()).map_err(Into::into),
+                        PhoneTransport::Secure(line) => line.send(to, bytes, &self.messages).await,
                     };
                     // The phone's own timeout ends a call without a response.
                     drop::<anyhow::Result<()>>(sent);
                 }
-                Output::Rtp { from, to, frame, bytes, .. } => {
+                PhoneOutput::Rtp { from, to, frame, bytes, .. } => {
                     let Some(socket) = self.media.get(&from) else { continue };
                     self.journal.sent(frame, Instant::now());
                     if self.harm {
@@ -258,14 +261,14 @@ impl Task {
                     }
                 }
                 // The demo needs neither RTCP reports nor the audio heard.
-                Output::Rtcp { .. } | Output::Heard { .. } => {}
-                Output::Event(Event::Heard(call, frame)) => {
+                PhoneOutput::Rtcp { .. } | PhoneOutput::Heard { .. } => {}
+                PhoneOutput::Event(PhoneEvent::Heard(call, frame)) => {
                     if let Some(delay) = self.journal.heard(frame, at) {
                         self.delays.entry(call).or_default().entry(frame.ssrc).or_default().push(delay);
                     }
                 }
-                Output::Event(event) => {
-                    let _ = self.news.send(News::Phone { party: self.index, event }).await;
+                PhoneOutput::Event(event) => {
+                    let _ = self.news.send(DemoEvent::Phone { party: self.index, event }).await;
                 }
             }
         }

@@ -5,23 +5,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use trunkgate_media::mos::{Codec, mos};
-use trunkgate_phone::{Ear, Heard, Verdict};
+use trunkgate_media::mos::{MosCodec, mos};
+use trunkgate_phone::{FrameId, ToneAnalyzer, VoiceReport};
 
 use super::stream::Continuity;
 
 /// Time at which each frame was sent, for one-way delays. Shared by all phones of the demo.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Journal(Arc<Mutex<BTreeMap<(u32, u32), Instant>>>);
+pub(super) struct FrameJournal(Arc<Mutex<BTreeMap<(u32, u32), Instant>>>);
 
-impl Journal {
+impl FrameJournal {
     /// Records that a frame was sent.
-    pub(super) fn sent(&self, frame: Heard, at: Instant) {
+    pub(super) fn sent(&self, frame: FrameId, at: Instant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((frame.ssrc, frame.index), at);
     }
 
     /// Returns the one-way delay of a received frame.
-    pub(super) fn heard(&self, frame: Heard, at: Instant) -> Option<Duration> {
+    pub(super) fn heard(&self, frame: FrameId, at: Instant) -> Option<Duration> {
         let sent = *self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(frame.ssrc, frame.index))?;
         Some(at.saturating_duration_since(sent))
     }
@@ -32,7 +32,7 @@ const PACKET_MS: f64 = 20.0;
 
 /// Part of the sent audio that must be received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Share {
+pub(super) enum ExpectedFrames {
     /// All frames.
     Whole,
     /// A tail of the frames: the listener joined later.
@@ -43,7 +43,7 @@ pub(super) enum Share {
 
 /// Media direction of a call.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Direction {
+pub(super) struct AudioDirection {
     /// Sender.
     pub(super) from: String,
     /// Receiver.
@@ -81,48 +81,48 @@ pub(super) struct Direction {
 }
 
 /// Delays of received frames in one direction, by SSRC of the voice.
-pub(super) type Delays = BTreeMap<u32, Vec<Duration>>;
+pub(super) type FrameDelays = BTreeMap<u32, Vec<Duration>>;
 
 /// Audio of one party in a call that has ended.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Side {
+pub(super) struct PartyMedia {
     /// SSRC of the audio sent.
     pub(super) ssrc: u32,
     /// Number of frames sent.
     pub(super) sent: u64,
     /// Results for the voices received.
-    pub(super) verdicts: Vec<Verdict>,
+    pub(super) verdicts: Vec<VoiceReport>,
     /// Analysis of received audio that was transcoded.
-    pub(super) ear: Ear,
+    pub(super) ear: ToneAnalyzer,
     /// Delays of received frames in one direction.
-    pub(super) delays: Delays,
+    pub(super) delays: FrameDelays,
     /// Continuity of the received RTP stream.
     pub(super) continuity: Continuity,
 }
 
-impl Direction {
+impl AudioDirection {
     /// Judges the audio from one party to another; returns the result and the errors. With `alone` no other voice may
     /// be received.
     pub(super) fn judge(
         (from, to): (&str, &str),
-        speaker: &Side,
-        listener: &Side,
-        share: Share,
+        speaker: &PartyMedia,
+        listener: &PartyMedia,
+        share: ExpectedFrames,
         alone: bool,
-    ) -> (Direction, Vec<String>) {
+    ) -> (AudioDirection, Vec<String>) {
         let verdict = listener.verdicts.iter().find(|v| v.ssrc == speaker.ssrc);
         let mut delays = listener.delays.get(&speaker.ssrc).cloned().unwrap_or_default();
         delays.sort_unstable();
         let in_ms = |delay: Option<&Duration>| delay.map_or(0.0, |d| d.as_secs_f64() * 1000.0);
         let received = verdict.map_or(0, |v| v.packets - v.duplicates);
         let sent = match (share, verdict) {
-            (Share::Tail, Some(verdict)) => speaker.sent.saturating_sub(verdict.late_start),
-            (Share::Head, Some(verdict)) => received + verdict.lost,
-            (Share::Whole, _) | (_, None) => speaker.sent,
+            (ExpectedFrames::Tail, Some(verdict)) => speaker.sent.saturating_sub(verdict.late_start),
+            (ExpectedFrames::Head, Some(verdict)) => received + verdict.lost,
+            (ExpectedFrames::Whole, _) | (_, None) => speaker.sent,
         };
         let lost = sent.saturating_sub(received);
         let delay_ms = in_ms(delays.get(delays.len() / 2));
-        let direction = Direction {
+        let direction = AudioDirection {
             from: from.into(),
             to: to.into(),
             codec: verdict.map_or_else(|| "-".into(), |v| v.codec.name().into()),
@@ -133,13 +133,13 @@ impl Direction {
             reordered: verdict.map_or(0, |v| v.reordered),
             damaged: verdict.map_or(0, |v| v.damaged),
             converted: false,
-            delayed_ms: verdict.map_or(0, Verdict::delayed_ms),
+            delayed_ms: verdict.map_or(0, VoiceReport::delayed_ms),
             jitter_ms: verdict.map_or(0.0, |v| v.jitter_ms),
             delay_ms,
             delay_max_ms: in_ms(delays.last()),
             tone_dbfs: verdict.and_then(|v| v.level_dbfs),
             tone_snr_db: verdict.and_then(|v| v.snr_db),
-            mos: verdict.map(|_| mos(Codec::G711, lost as f64 / sent.max(1) as f64, delay_ms + PACKET_MS)),
+            mos: verdict.map(|_| mos(MosCodec::G711, lost as f64 / sent.max(1) as f64, delay_ms + PACKET_MS)),
         };
         let problems = direction.problems(verdict, listener, alone);
         (direction, problems)
@@ -148,15 +148,15 @@ impl Direction {
     /// Judges audio between parties with different codecs: frames cannot be compared, so the tone is detected instead.
     pub(super) fn by_ear(
         (from, to): (&str, &str),
-        speaker: &Side,
-        listener: &Side,
+        speaker: &PartyMedia,
+        listener: &PartyMedia,
         [said, heard]: [&str; 2],
-        journal: &Journal,
-    ) -> (Direction, Vec<String>) {
-        let sound = listener.ear.sound();
+        journal: &FrameJournal,
+    ) -> (AudioDirection, Vec<String>) {
+        let sound = listener.ear.tone_report();
         let arrivals = listener.ear.arrivals();
         let delay = |(index, at): (usize, &Instant)| {
-            journal.heard(Heard { ssrc: speaker.ssrc, index: u32::try_from(index).ok()? }, *at)
+            journal.heard(FrameId { ssrc: speaker.ssrc, index: u32::try_from(index).ok()? }, *at)
         };
         let mut delays: Vec<Duration> = arrivals.iter().enumerate().filter_map(delay).collect();
         let jitter = delays.windows(2).fold(0.0, |jitter: f64, pair| match pair {
@@ -165,7 +165,7 @@ impl Direction {
         });
         delays.sort_unstable();
         let in_ms = |delay: Option<&Duration>| delay.map_or(0.0, |d| d.as_secs_f64() * 1000.0);
-        let direction = Direction {
+        let direction = AudioDirection {
             from: from.into(),
             to: to.into(),
             codec: format!("{said} → {heard}"),
@@ -204,7 +204,7 @@ impl Direction {
         (direction, problems)
     }
 
-    fn problems(&self, verdict: Option<&Verdict>, listener: &Side, alone: bool) -> Vec<String> {
+    fn problems(&self, verdict: Option<&VoiceReport>, listener: &PartyMedia, alone: bool) -> Vec<String> {
         let mut problems = Vec::new();
         let mut wrong = |what: String| problems.push(format!("{} → {}: {what}", self.from, self.to));
         if self.sent == 0 {
@@ -238,7 +238,7 @@ impl Direction {
 const SPARE: [&str; 2] = ["tone", "lost"];
 
 /// Returns the table of all directions of a call, for a terminal of this width.
-pub(super) fn table(directions: &[Direction], width: Option<usize>) -> String {
+pub(super) fn table(directions: &[AudioDirection], width: Option<usize>) -> String {
     let head = ["direction", "codec", "packets", "lost", "jitter", "delay p50/max", "MOS", "tone", "payload"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(directions.iter().map(|direction| cells(direction).to_vec()));
@@ -255,7 +255,7 @@ pub(super) fn table(directions: &[Direction], width: Option<usize>) -> String {
     draw(&rows)
 }
 
-fn cells(d: &Direction) -> [String; 9] {
+fn cells(d: &AudioDirection) -> [String; 9] {
     let tone = match (d.tone_dbfs, d.tone_snr_db) {
         (Some(level), Some(snr)) => format!("{level:.0} dBFS, SNR {snr:.0} dB"),
         _ => "none".into(),
@@ -298,28 +298,28 @@ fn draw(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_phone::{Codec, Judge, Voice};
+    use trunkgate_phone::{AudioVerifier, G711Codec, MarkedVoice};
 
-    fn side(voice: &Voice, heard: impl IntoIterator<Item = [u8; 172]>) -> Side {
-        let mut judge = Judge::default();
+    fn side(voice: &MarkedVoice, heard: impl IntoIterator<Item = [u8; 172]>) -> PartyMedia {
+        let mut judge = AudioVerifier::default();
         let start = Instant::now();
         for (n, packet) in heard.into_iter().enumerate() {
-            judge.hear(start + Duration::from_millis(20 * n as u64), &packet);
+            judge.add_packet(start + Duration::from_millis(20 * n as u64), &packet);
         }
-        let (verdicts, delays) = (judge.verdicts(), Delays::from([(1, vec![Duration::from_millis(1)])]));
-        Side { ssrc: voice.ssrc(), sent: 100, verdicts, delays, ..Side::default() }
+        let (verdicts, delays) = (judge.voice_reports(), FrameDelays::from([(1, vec![Duration::from_millis(1)])]));
+        PartyMedia { ssrc: voice.ssrc(), sent: 100, verdicts, delays, ..PartyMedia::default() }
     }
 
-    fn judge(speaker: &Side, listener: &Side, share: Share) -> (Direction, Vec<String>) {
-        Direction::judge(("a", "b"), speaker, listener, share, true)
+    fn judge(speaker: &PartyMedia, listener: &PartyMedia, share: ExpectedFrames) -> (AudioDirection, Vec<String>) {
+        AudioDirection::judge(("a", "b"), speaker, listener, share, true)
     }
 
     #[test]
     fn intact_audio_has_no_problem() {
-        let voice = Voice::new(1, Codec::Pcmu);
-        let listener = side(&Voice::new(2, Codec::Pcmu), (0..100).map(|n| voice.packet(n, 0)));
+        let voice = MarkedVoice::new(1, G711Codec::Pcmu);
+        let listener = side(&MarkedVoice::new(2, G711Codec::Pcmu), (0..100).map(|n| voice.packet(n, 0)));
         let speaker = side(&voice, []);
-        let (direction, problems) = judge(&speaker, &listener, Share::Whole);
+        let (direction, problems) = judge(&speaker, &listener, ExpectedFrames::Whole);
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!((direction.received, direction.lost), (100, 0));
         let wide = table(std::slice::from_ref(&direction), None);
@@ -331,44 +331,44 @@ mod tests {
 
     #[test]
     fn loss_at_either_end_and_damage_are_problems() {
-        let voice = Voice::new(1, Codec::Pcmu);
+        let voice = MarkedVoice::new(1, G711Codec::Pcmu);
         let speaker = side(&voice, []);
         for heard in [1..100, 0..99, 0..0] {
-            let listener = side(&Voice::new(2, Codec::Pcmu), heard.map(|n| voice.packet(n, 0)));
-            assert_ne!(judge(&speaker, &listener, Share::Whole).1, Vec::<String>::new());
+            let listener = side(&MarkedVoice::new(2, G711Codec::Pcmu), heard.map(|n| voice.packet(n, 0)));
+            assert_ne!(judge(&speaker, &listener, ExpectedFrames::Whole).1, Vec::<String>::new());
         }
         let harmed = (0..100).map(|n| {
             let mut packet = voice.packet(n, 0);
             packet[20] ^= u8::from(n == 50);
             packet
         });
-        let problems = judge(&speaker, &side(&Voice::new(2, Codec::Pcmu), harmed), Share::Whole).1;
+        let problems = judge(&speaker, &side(&MarkedVoice::new(2, G711Codec::Pcmu), harmed), ExpectedFrames::Whole).1;
         assert_eq!(problems, ["a → b: 1 packets are not what was sent"]);
     }
 
     #[test]
     fn who_comes_later_or_is_lost_hears_a_part_without_holes() {
-        let voice = Voice::new(1, Codec::Pcmu);
+        let voice = MarkedVoice::new(1, G711Codec::Pcmu);
         let speaker = side(&voice, []);
         let hears = |frames: &[u32], share| {
-            let listener = side(&Voice::new(2, Codec::Pcmu), frames.iter().map(|n| voice.packet(*n, 0)));
+            let listener = side(&MarkedVoice::new(2, G711Codec::Pcmu), frames.iter().map(|n| voice.packet(*n, 0)));
             let (direction, problems) = judge(&speaker, &listener, share);
             (direction.sent, direction.lost, problems.is_empty())
         };
         let frames: Vec<u32> = (0..100).collect();
-        assert_eq!(hears(&frames[30..], Share::Tail), (70, 0, true));
-        assert_eq!(hears(&frames[30..99], Share::Tail), (70, 1, false));
-        assert_eq!(hears(&frames[..60], Share::Head), (60, 0, true));
-        assert_eq!(hears(&frames[1..60], Share::Head), (60, 1, false));
-        assert_eq!(hears(&[&frames[..30], &frames[31..60]].concat(), Share::Head), (60, 1, false));
+        assert_eq!(hears(&frames[30..], ExpectedFrames::Tail), (70, 0, true));
+        assert_eq!(hears(&frames[30..99], ExpectedFrames::Tail), (70, 1, false));
+        assert_eq!(hears(&frames[..60], ExpectedFrames::Head), (60, 0, true));
+        assert_eq!(hears(&frames[1..60], ExpectedFrames::Head), (60, 1, false));
+        assert_eq!(hears(&[&frames[..30], &frames[31..60]].concat(), ExpectedFrames::Head), (60, 1, false));
     }
 
     #[test]
     fn loss_and_delay_show_in_the_score() {
-        let voice = Voice::new(1, Codec::Pcmu);
+        let voice = MarkedVoice::new(1, G711Codec::Pcmu);
         let speaker = side(&voice, []);
-        let heard = |count| side(&Voice::new(2, Codec::Pcmu), (0..count).map(|n| voice.packet(n, 0)));
-        let score = |count| judge(&speaker, &heard(count), Share::Whole).0.mos;
+        let heard = |count| side(&MarkedVoice::new(2, G711Codec::Pcmu), (0..count).map(|n| voice.packet(n, 0)));
+        let score = |count| judge(&speaker, &heard(count), ExpectedFrames::Whole).0.mos;
         assert!(score(100).is_some_and(|mos| (4.3..4.5).contains(&mos)), "{:?}", score(100));
         assert!(score(90) < score(100));
         assert_eq!(score(0), None);
@@ -376,16 +376,16 @@ mod tests {
 
     #[test]
     fn converted_audio_is_judged_by_its_tone() {
-        let voice = Voice::new(1, Codec::Pcmu);
+        let voice = MarkedVoice::new(1, G711Codec::Pcmu);
         let judged = |frames: std::ops::Range<u32>, change: &dyn Fn(u32, &mut [i16])| {
-            let (mut listener, start) = (Side::default(), Instant::now());
+            let (mut listener, start) = (PartyMedia::default(), Instant::now());
             for n in frames {
-                let mut samples = voice.payload(n).map(|byte| Codec::Pcmu.decode(byte));
+                let mut samples = voice.payload(n).map(|byte| G711Codec::Pcmu.decode(byte));
                 change(n, &mut samples);
-                listener.ear.hear(start + Duration::from_millis(20 * u64::from(n)), n as u16, &samples);
+                listener.ear.add_frame(start + Duration::from_millis(20 * u64::from(n)), n as u16, &samples);
             }
-            let speaker = Side { ssrc: 1, sent: 100, ..Side::default() };
-            Direction::by_ear(("a", "b"), &speaker, &listener, ["PCMU", "opus"], &Journal::default())
+            let speaker = PartyMedia { ssrc: 1, sent: 100, ..PartyMedia::default() };
+            AudioDirection::by_ear(("a", "b"), &speaker, &listener, ["PCMU", "opus"], &FrameJournal::default())
         };
         let (direction, problems) = judged(0..100, &|_, _| ());
         assert_eq!((problems, direction.received, direction.damaged), (Vec::<String>::new(), 100, 0));

@@ -11,21 +11,21 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncWriteExt as _, WriteHalf};
 use tokio::sync::mpsc;
 
-use crate::line::{self, Stream};
+use crate::line::{self, ByteStream};
 
 /// Number of directory names that are tried for the certificate.
 const FOLDERS: u32 = 16;
 
 /// Certificate for 127.0.0.1 and its key, in private files that are removed on drop.
 #[derive(Debug)]
-pub(super) struct Certificate {
+pub(super) struct DemoCertificate {
     folder: PathBuf,
     trusts: Arc<ClientConfig>,
 }
 
-impl Certificate {
+impl DemoCertificate {
     /// Creates the certificate and its files.
-    pub(super) fn make() -> anyhow::Result<Certificate> {
+    pub(super) fn make() -> anyhow::Result<DemoCertificate> {
         let name = Ipv4Addr::LOCALHOST.to_string();
         let made = rcgen::generate_simple_self_signed([name]).context("no certificate can be made")?;
         let folder = folder()?;
@@ -34,7 +34,7 @@ impl Certificate {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let trusts = Arc::new(versions.with_root_certificates(roots).with_no_client_auth());
-        let certificate = Certificate { folder, trusts };
+        let certificate = DemoCertificate { folder, trusts };
         std::fs::write(certificate.path("certificate.pem"), made.cert.pem())?;
         std::fs::write(certificate.path("key.pem"), made.signing_key.serialize_pem())?;
         Ok(certificate)
@@ -61,8 +61,8 @@ impl Certificate {
     }
 
     /// Returns a TLS client that trusts this certificate.
-    pub(super) fn line(&self) -> Line {
-        Line { trusts: Arc::clone(&self.trusts), stream: None }
+    pub(super) fn line(&self) -> PhoneConnection {
+        PhoneConnection { trusts: Arc::clone(&self.trusts), stream: None }
     }
 }
 
@@ -74,25 +74,25 @@ fn folder() -> anyhow::Result<PathBuf> {
     made.with_context(|| format!("no folder can be made in {}", std::env::temp_dir().display()))
 }
 
-impl Drop for Certificate {
+impl Drop for DemoCertificate {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 /// TLS connection of a phone to the edge, opened by the first message.
-pub(super) struct Line {
+pub(super) struct PhoneConnection {
     trusts: Arc<ClientConfig>,
-    stream: Option<WriteHalf<Box<dyn Stream>>>,
+    stream: Option<WriteHalf<Box<dyn ByteStream>>>,
 }
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for PhoneConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("is_open", &self.stream.is_some()).finish_non_exhaustive()
+        f.debug_struct("PhoneConnection").field("is_open", &self.stream.is_some()).finish_non_exhaustive()
     }
 }
 
-impl Line {
+impl PhoneConnection {
     /// Sends a message; complete received messages go to `messages`.
     pub(super) async fn send(
         &mut self,
@@ -102,7 +102,7 @@ impl Line {
     ) -> anyhow::Result<()> {
         if self.stream.is_none() {
             let host = to.ip().to_string();
-            let opened = line::Line::open(to, Some((Arc::clone(&self.trusts), &host))).await;
+            let opened = line::ConnectedStream::open(to, Some((Arc::clone(&self.trusts), &host))).await;
             let (read, write) = tokio::io::split(opened.map_err(anyhow::Error::msg)?.stream);
             tokio::task::spawn_local(line::receive(read, messages.clone()));
             self.stream = Some(write);

@@ -12,7 +12,7 @@ pub(super) const OPUS_STEP: u32 = 960;
 
 /// RTP packets received by one socket during a call.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Arrivals {
+pub(super) struct RtpArrivals {
     step: u32,
     packets: u64,
     breaks: u64,
@@ -36,10 +36,10 @@ pub(super) struct Continuity {
     pub(super) largest_gap_ms: u64,
 }
 
-impl Arrivals {
+impl RtpArrivals {
     /// Creates an empty record for packets that are `step` timestamp units apart.
-    pub(super) fn of(step: u32) -> Arrivals {
-        Arrivals { step, ..Arrivals::default() }
+    pub(super) fn of(step: u32) -> RtpArrivals {
+        RtpArrivals { step, ..RtpArrivals::default() }
     }
 
     /// Records a packet.
@@ -95,10 +95,10 @@ impl Continuity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_phone::{Codec, Voice};
+    use trunkgate_phone::{G711Codec, MarkedVoice};
 
     fn arrivals(packets: impl IntoIterator<Item = (u64, [u8; 172])>) -> Continuity {
-        let (start, mut arrivals) = (Instant::now(), Arrivals::of(STEP));
+        let (start, mut arrivals) = (Instant::now(), RtpArrivals::of(STEP));
         for (ms, packet) in packets {
             arrivals.take(start + Duration::from_millis(ms), &packet);
         }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn breaks_and_gaps_are_seen() {
         let gap = Duration::from_millis(200);
-        let (voice, other) = (Voice::new(7, Codec::Pcmu), Voice::new(8, Codec::Pcmu));
+        let (voice, other) = (MarkedVoice::new(7, G711Codec::Pcmu), MarkedVoice::new(8, G711Codec::Pcmu));
         let whole = arrivals((0..100).map(|n| (u64::from(n) * 20, voice.packet(n, 0))));
         assert_eq!((whole.packets, whole.breaks, whole.largest_gap_ms), (100, 0, 20));
         assert_eq!(whole.problems(gap), Vec::<String>::new());

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::fmt::rfc2822;
 use trunkgate_call::numbers::plain;
 use trunkgate_sip::header::Via;
-use trunkgate_sip::{Message, OwnUris, Transport};
+use trunkgate_sip::{OwnUris, SipMessage, Transport};
 
 use trunkgate_system::clock;
 
@@ -81,8 +81,8 @@ impl Question {
         if !line.starts_with("SIP/2.0 ") {
             return Err("what answers does not speak SIP".to_owned());
         }
-        let message = Message::parse(Bytes::copy_from_slice(bytes)).ok();
-        let via = message.as_ref().and_then(Message::via);
+        let message = SipMessage::parse(Bytes::copy_from_slice(bytes)).ok();
+        let via = message.as_ref().and_then(SipMessage::via);
         let rewritten = message.as_ref().zip(via).map(|(message, via)| self.rewritten(message, &via));
         let ahead_ms = message.as_ref().and_then(|message| ahead(message.header_named("Date")?, trip));
         Ok(Answer { line, seen: via.and_then(|via| self.seen(&via)), rewritten, ahead_ms })
@@ -100,7 +100,7 @@ impl Question {
 
     /// Returns the header fields that were changed on the path: a server copies Via, From and Call-ID (RFC 3261
     /// §8.2.6.2).
-    fn rewritten(&self, message: &Message, via: &Via<'_>) -> Vec<String> {
+    fn rewritten(&self, message: &SipMessage, via: &Via<'_>) -> Vec<String> {
         let mut all = Vec::new();
         let mut compare = |what: &str, sent: String, came: Option<Cow<'_, str>>| {
             // A missing field was dropped by the server itself.

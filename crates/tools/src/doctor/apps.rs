@@ -10,11 +10,11 @@ use trunkgate_route::{App, AppDocument};
 use super::{Report, all as all_of, recordings, twilio};
 use crate::findings::Finding;
 use trunkgate_config::Config;
-use trunkgate_delivery::webhooks::client::Client;
+use trunkgate_delivery::webhooks::client::WebhookClient;
 use trunkgate_delivery::webhooks::codes;
 use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_system::interfaces;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 /// Prefix of the line names, followed by the application's name.
 pub(super) const KIND: &str = "app";
@@ -31,7 +31,7 @@ async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     if !report.wants(KIND) {
         return Vec::new();
     }
-    let client = Arc::new(Client::new());
+    let client = Arc::new(WebhookClient::new());
     let interfaces = interfaces::read();
     let mut own = OwnSockets::default();
     own.follow(config, config);
@@ -44,7 +44,7 @@ async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     all_of(begun.collect()).await.into_iter().flatten().collect()
 }
 
-async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> Vec<Finding> {
+async fn of_app(app: &App, config: &Config, client: &WebhookClient, reach: &ReachRules) -> Vec<Finding> {
     let name = format!("{KIND} {}", app.name);
     let mut findings = Vec::new();
     let mut urls = Vec::new();
@@ -76,8 +76,8 @@ async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> V
 pub(super) async fn of_url(
     (line, key): (&str, &str),
     url: &str,
-    client: &Client,
-    reach: &Reach,
+    client: &WebhookClient,
+    reach: &ReachRules,
 ) -> (Option<String>, Finding) {
     let began = Instant::now();
     match client.reach(url, reach).await {

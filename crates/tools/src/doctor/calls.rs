@@ -97,7 +97,7 @@ fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use trunkgate_call::Announced;
+    use trunkgate_call::AnnouncedAddresses;
 
     use super::super::configured;
     use super::*;
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(by_our_address(&config, &[], &silent).unwrap().level, Level::Fail);
         // The address of an interface, not from a key.
         let to = "198.51.100.7".parse().unwrap();
-        let announced = vec![Announced { to, sip: None, media: Some("10.0.0.5".parse().unwrap()) }];
+        let announced = vec![AnnouncedAddresses { to, sip: None, media: Some("10.0.0.5".parse().unwrap()) }];
         let announced = [TrunkAddresses { name: "carrier".to_owned(), announced }];
         let found = by_our_address(&configured(""), &announced, &with("10.0.0.5", 2)).unwrap();
         assert!(found.text.starts_with("10.0.0.5 is announced, but 2 parties"), "{found:?}");

@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::findings::Finding;
 #[cfg(test)]
 use crate::findings::Level;
-use trunkgate_config::{Config, Unfit};
+use trunkgate_config::{Config, DirectoryProblem};
 use trunkgate_system::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
 use trunkgate_system::problem::{fix_of_permission, fix_of_read_only};
 
@@ -79,7 +79,7 @@ fn on_read_only(what: &str, directory: &Path, there: &Path) -> Finding {
 /// Returns a finding if the recordings directory cannot be used.
 fn of_recordings(directory: &Path) -> Option<Finding> {
     of_read_only("recordings", directory).or_else(|| {
-        let unfit = Unfit::of(directory)?;
+        let unfit = DirectoryProblem::of(directory)?;
         Some(Finding::warn("disk", format!("recordings cannot be written: {}", unfit.what), unfit.fix))
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::client::{self, Presence, Target};
+use crate::client::{self, EdgePresence, EdgeTarget};
 use crate::findings::{Finding, Level};
 use trunkgate_config::Config;
 use trunkgate_system::clock;
@@ -18,7 +18,7 @@ const NO_FIX: &str = "`trunkgate status` shows more";
 /// Edge to query, and the source of its address.
 pub(super) struct Asked {
     /// Address of the edge; `None` if its port is known only while it runs.
-    pub(super) edge: Option<Target>,
+    pub(super) edge: Option<EdgeTarget>,
     /// Whether the default address is used because `[http]` of the file cannot be read and no URL is given.
     pub(super) is_guessed: bool,
     /// Whether `--url` names the edge.
@@ -26,14 +26,14 @@ pub(super) struct Asked {
 }
 
 /// Returns the finding about the problems of the running edge, or about a missing or silent one.
-pub(super) async fn problems(config: &Config, asked: &Asked, presence: &Presence) -> Vec<Finding> {
+pub(super) async fn problems(config: &Config, asked: &Asked, presence: &EdgePresence) -> Vec<Finding> {
     match presence {
-        Presence::Edge => {}
-        Presence::Silent(why) => {
+        EdgePresence::Edge => {}
+        EdgePresence::Silent(why) => {
             let (text, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program at the port"));
             return vec![Finding::fail(LINE, text, fix)];
         }
-        Presence::Absent | Presence::Other => return vec![none(config, asked)],
+        EdgePresence::Absent | EdgePresence::Other => return vec![none(config, asked)],
     }
     let Some(edge) = &asked.edge else { return vec![none(config, asked)] };
     match edge.status().await {

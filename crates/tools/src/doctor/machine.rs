@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Report, container, disks};
 use crate::announced::{self, TrunkAddresses};
-use crate::client::Presence;
+use crate::client::EdgePresence;
 use crate::findings::Finding;
 use trunkgate_config::Config;
 use trunkgate_runtime::transport;
@@ -22,7 +22,7 @@ const FILES_PER_CALL: u64 = 4;
 const OTHER_FILES: u64 = 8_192;
 
 /// Reports each finding as soon as it is known.
-pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> Vec<Finding> {
+pub(super) fn examine(config: &Config, report: &Report, presence: &EdgePresence) -> Vec<Finding> {
     let mut all = Vec::new();
     if report.wants("ports") {
         all.extend(report.take(vec![sockets(config, presence)]));
@@ -39,7 +39,7 @@ pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> 
 }
 
 /// Checks that the sockets of listeners and HTTP can be bound, unless an edge runs with this file.
-fn sockets(config: &Config, presence: &Presence) -> Finding {
+fn sockets(config: &Config, presence: &EdgePresence) -> Finding {
     let bound = transport::bind(&config.listen)
         .map(drop)
         .and_then(|()| transport::bind_http(&config.http).map(drop))
@@ -52,16 +52,16 @@ fn sockets(config: &Config, presence: &Presence) -> Finding {
         Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => {
             let text = format!("{}: {}", error.what, error.error);
             match presence {
-                Presence::Edge => Finding::ok("ports", "in use by a running edge: see `trunkgate status`"),
-                Presence::Silent(why) => {
+                EdgePresence::Edge => Finding::ok("ports", "in use by a running edge: see `trunkgate status`"),
+                EdgePresence::Silent(why) => {
                     let (why, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program"));
                     Finding::fail("ports", format!("{text}; {why}"), fix)
                 }
-                Presence::Absent => {
+                EdgePresence::Absent => {
                     let text = format!("{text}; no edge answers at http {}", config.http.address);
                     Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
                 }
-                Presence::Other => {
+                EdgePresence::Other => {
                     let text = format!("{text}; the server at http {} is not a Trunkgate edge", config.http.address);
                     Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
                 }
@@ -198,7 +198,7 @@ fn number_pair(path: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_call::Announced;
+    use trunkgate_call::AnnouncedAddresses;
 
     use super::super::configured;
     use super::*;
@@ -221,17 +221,17 @@ mod tests {
         let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let text = format!("[[listen]]\naddress = '{address}'\n[http]\naddress = '127.0.0.1:1'\n");
-        let found = sockets(&configured(&text), &Presence::Other);
+        let found = sockets(&configured(&text), &EdgePresence::Other);
         assert!(found.level == Level::Fail && found.text.ends_with("is not a Trunkgate edge"), "{found:?}");
-        let found = sockets(&configured(&text), &Presence::Absent);
+        let found = sockets(&configured(&text), &EdgePresence::Absent);
         assert!(found.level == Level::Fail && found.text.ends_with("no edge answers at http 127.0.0.1:1"), "{found:?}");
-        assert_eq!(sockets(&configured(&text), &Presence::Edge).level, Level::Ok);
-        let hung = Presence::Silent("it does not answer: PID 7 has the port; try: kill -CONT 7".to_owned());
+        assert_eq!(sockets(&configured(&text), &EdgePresence::Edge).level, Level::Ok);
+        let hung = EdgePresence::Silent("it does not answer: PID 7 has the port; try: kill -CONT 7".to_owned());
         let found = sockets(&configured(&text), &hung);
         assert!(found.text.ends_with("PID 7 has the port") && found.fix == "kill -CONT 7", "{found:?}");
         drop(taken);
         let free = configured(&text.replace("127.0.0.1:1'", "127.0.0.1:0'"));
-        assert_eq!(sockets(&free, &Presence::Other).level, Level::Ok);
+        assert_eq!(sockets(&free, &EdgePresence::Other).level, Level::Ok);
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(public_address(&config, false, None, &[]).level, Level::Warn);
         let announced = |sip: &str, to: &str| {
             let sip = sip.parse().ok();
-            let announced = vec![Announced { to: to.parse().unwrap(), sip, media: sip }];
+            let announced = vec![AnnouncedAddresses { to: to.parse().unwrap(), sip, media: sip }];
             [TrunkAddresses { name: "carrier".to_owned(), announced }]
         };
         // The route to the peer decides, not the default route's address.

@@ -16,13 +16,13 @@ use self::edge::Asked;
 pub(crate) use self::only::KINDS;
 use self::only::Only;
 use crate::announced;
-use crate::cli::Remote;
-use crate::client::{self, Presence, Target};
+use crate::cli::EdgeArgs;
+use crate::client::{self, EdgePresence, EdgeTarget};
 use crate::findings::{self, Finding, Level};
-use trunkgate_boot::run::{self, Looked};
-use trunkgate_config::{self as config, Config, Diagnostic, Speaker, Speech};
-use trunkgate_runtime::speech::{self, Wording};
-use trunkgate_runtime::transport::Settings;
+use trunkgate_boot::run::{self, InspectedConfig};
+use trunkgate_config::{self as config, Config, Diagnostic, SpeechEngine, SpeechSettings};
+use trunkgate_runtime::speech::{self, SynthesisText};
+use trunkgate_runtime::transport::TlsSettings;
 use trunkgate_system::limits::SAY_SECONDS;
 use trunkgate_system::text::number;
 use trunkgate_system::{interfaces, terminal};
@@ -91,9 +91,9 @@ impl Report {
 
 /// Runs all tests or the selected ones. Returns exit code 1 if a finding is FAIL, 2 if the file has errors. Faulty or
 /// unreadable parts are findings, and the tests continue.
-pub fn run(given: Option<&Path>, remote: &Remote, only: &[String], form: Form) -> ExitCode {
+pub fn run(given: Option<&Path>, remote: &EdgeArgs, only: &[String], form: Form) -> ExitCode {
     let Some(looked) = run::load_to_look(given, remote.url.is_none()) else { return ExitCode::from(run::USAGE) };
-    let Looked { mut config, found, is_unread } = looked;
+    let InspectedConfig { mut config, found, is_unread } = looked;
     let has_mistakes = found.iter().any(is_mistake);
     // Corrects errors that make `[http]` unreadable.
     let http = has_mistakes.then(|| config::load_http(&config.path, remote.token.is_some()).map(|(http, _)| http));
@@ -145,10 +145,10 @@ async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked
 }
 
 /// Determines the presence of an edge at the expected address.
-async fn presence(asked: &Asked) -> Presence {
+async fn presence(asked: &Asked) -> EdgePresence {
     match &asked.edge {
         Some(edge) => edge.presence().await,
-        None => Presence::Absent,
+        None => EdgePresence::Absent,
     }
 }
 
@@ -160,12 +160,12 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
     if report.wants(edge::LINE) {
         all.extend(report.take(edge::problems(config, asked, &presence).await));
     }
-    let answering = asked.edge.as_ref().filter(|_| !matches!(presence, Presence::Silent(_)));
+    let answering = asked.edge.as_ref().filter(|_| !matches!(presence, EdgePresence::Silent(_)));
     all.extend(machine::examine(config, report, &presence));
     if report.wants("speech") {
         all.extend(report.take(of_speech(config).await));
     }
-    let (settings, faults) = Settings::read(config, &Settings::default());
+    let (settings, faults) = TlsSettings::read(config, &TlsSettings::default());
     if report.wants("tls") {
         all.extend(report.take(peers::certificates(config, &settings, faults)));
     }
@@ -229,7 +229,7 @@ fn is_ok(finding: &Finding) -> bool {
 }
 
 /// Returns media statistics of the running edge, if available.
-async fn carried(edge: Option<&Target>, trunks: Option<&Value>) -> Option<path::Carried> {
+async fn carried(edge: Option<&EdgeTarget>, trunks: Option<&Value>) -> Option<path::Carried> {
     let edge = edge?;
     let mut carried = path::Carried::read(&edge.metrics().await?)?;
     carried.explain(trunks.unwrap_or(&Value::Null));
@@ -345,20 +345,20 @@ async fn of_speech(config: &Config) -> Vec<Finding> {
 
 /// Tests the speech synthesis of `<Say>`: a program must speak a word; an endpoint, which may charge for requests, is
 /// only named.
-async fn of_say(speech: Option<Speech>) -> Finding {
+async fn of_say(speech: Option<SpeechSettings>) -> Finding {
     let Some(speech) = speech else {
         let fix = "install espeak-ng, or add [speech] with a `command` or `url`";
         return Finding::warn("speech", "nothing can speak the <Say> of applications", fix);
     };
     let program = match &speech.by {
-        Speaker::Endpoint(endpoint) => {
+        SpeechEngine::Endpoint(endpoint) => {
             return Finding::ok("speech", format!("<Say> is spoken by {}", trunkgate_route::url_place(&endpoint.url)));
         }
-        Speaker::Command(words) => words.first().cloned().unwrap_or_default(),
+        SpeechEngine::Command(words) => words.first().cloned().unwrap_or_default(),
     };
     let began = Instant::now();
     let said = tokio::task::spawn_blocking(move || {
-        let wording = Wording { text: "Hello.", ssml: None, voice: None };
+        let wording = SynthesisText { text: "Hello.", ssml: None, voice: None };
         speech::say(&speech, &wording, began + Duration::from_secs(SAY_SECONDS))
     });
     match said.await {

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use trunkgate_call::Addressing;
-use trunkgate_route::locate::Located;
+use trunkgate_route::locate::LocatedServers;
 use trunkgate_route::{Destination, Transport, Trunk};
 
 use super::peers::{judge_end, of_name};
 use crate::findings::Finding;
-use trunkgate_config::{Config, Listen};
-use trunkgate_runtime::transport::{CertificateOwner, Settings};
-use trunkgate_system::certificates::{Pair, carries, dns_names};
+use trunkgate_config::{Config, ListenSettings};
+use trunkgate_runtime::transport::{CertificateOwner, TlsSettings};
+use trunkgate_system::certificates::{CertificatePair, carries, dns_names};
 
 /// Returns the trunks with a `contact_host`, each with that name.
 pub(super) fn named(config: &Config) -> impl Iterator<Item = (&Trunk, &str)> {
@@ -23,7 +23,7 @@ pub(super) fn destination(host: &str) -> Destination {
 }
 
 /// Checks the DNS result for the name that a trunk is shown.
-pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &Located) -> Finding {
+pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &LocatedServers) -> Finding {
     let whose = whose(trunk);
     if located.fault().is_some() {
         return of_name(&whose, &format!("`contact_host` of [trunk.{}]", trunk.name), host, located);
@@ -91,8 +91,8 @@ fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
 }
 
 /// Returns the listeners used for calls from and to a trunk.
-fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &'a Listen> {
-    let fits = move |listen: &&'a Listen| match trunk.listen.as_deref() {
+fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &'a ListenSettings> {
+    let fits = move |listen: &&'a ListenSettings| match trunk.listen.as_deref() {
         Some(name) => listen.name == name,
         None => trunk.peers.iter().any(|peer| peer.destination.transport == listen.transport),
     };
@@ -100,10 +100,10 @@ fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &
 }
 
 /// Checks for each name that a certificate of the listeners, and the one towards the trunk, is valid for it.
-pub(super) fn certificates(config: &Config, settings: &Settings) -> Vec<Finding> {
+pub(super) fn certificates(config: &Config, settings: &TlsSettings) -> Vec<Finding> {
     let pairs = settings.pairs();
-    let of = |kind: &str, name: &str| -> Vec<&Pair> {
-        let is_it = |(owner, _): &&(CertificateOwner, &Pair)| owner.kind == kind && owner.name == name;
+    let of = |kind: &str, name: &str| -> Vec<&CertificatePair> {
+        let is_it = |(owner, _): &&(CertificateOwner, &CertificatePair)| owner.kind == kind && owner.name == name;
         pairs.iter().filter(is_it).map(|(_, pair)| *pair).collect()
     };
     let mut findings = Vec::new();
@@ -131,7 +131,7 @@ pub(super) fn certificates(config: &Config, settings: &Settings) -> Vec<Finding>
 
 /// Checks the certificates of one owner. Returns `None` if it has no usable one, which is reported by a line of its
 /// own.
-fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&Pair], fix: &str) -> Option<Finding> {
+fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&CertificatePair], fix: &str) -> Option<Finding> {
     let leaves = || pairs.iter().filter_map(|pair| Some((*pair, pair.key.cert.first()?)));
     let fitting =
         leaves().filter(|(_, leaf)| carries(leaf, host)).map(|(pair, _)| pair).max_by_key(|pair| pair.expires);
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    fn pair(names: &[&str]) -> Pair {
+    fn pair(names: &[&str]) -> CertificatePair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         pair_of(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap()
@@ -233,8 +233,9 @@ mod tests {
     #[test]
     fn one_certificate_of_an_owner_is_for_the_name() {
         let (other, own, wide) = (pair(&["other.example.com"]), pair(&["sbc.example.com"]), pair(&["*.example.com"]));
-        let judge =
-            |pairs: &[&Pair]| judge_pairs("contact_host of x", "sbc.example.com", "listener s", pairs, "add one");
+        let judge = |pairs: &[&CertificatePair]| {
+            judge_pairs("contact_host of x", "sbc.example.com", "listener s", pairs, "add one")
+        };
         assert_eq!(judge(&[]), None);
         for pairs in [&[&own][..], &[&other, &own], &[&wide]] {
             let finding = judge(pairs).unwrap();

@@ -13,10 +13,10 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use trunkgate_call::{Addressing, dns, unsent};
-use trunkgate_media::Unsent;
-use trunkgate_route::locate::{Located, NameFault};
+use trunkgate_media::SendFailure;
+use trunkgate_route::locate::{LocatedServers, NameFault};
 use trunkgate_route::{Agent, Destination, Peer, Transport, Trunk};
-use trunkgate_sip::{Framed, Framer, Local, OwnHosts, OwnUris};
+use trunkgate_sip::{FramedItem, Framer, LocalAddress, OwnHosts, OwnUris};
 use webpki::KeyUsage;
 
 use super::answer::{Answer, Question, Seen};
@@ -25,14 +25,14 @@ use super::path::Told;
 use super::{Report, all, own_host};
 use crate::announced::{self, TrunkAddresses};
 use crate::findings::{Finding, Level};
-use crate::line::{Line, plain};
+use crate::line::{ConnectedStream, plain};
 use trunkgate_call::agent_fix::remedy_of;
 use trunkgate_config::Config;
-use trunkgate_runtime::settings::{self, Found, Listener};
+use trunkgate_runtime::settings::{self, BoundListener, ResolvedServers};
 use trunkgate_runtime::transport;
-use trunkgate_runtime::transport::{CertificateOwner, Settings};
+use trunkgate_runtime::transport::{CertificateOwner, TlsSettings};
 use trunkgate_runtime::worker;
-use trunkgate_system::certificates::{Pair, Trust, is_self_signed, not_after};
+use trunkgate_system::certificates::{CertificatePair, TrustAnchors, is_self_signed, not_after};
 use trunkgate_system::clock;
 use trunkgate_system::dns::{Resolver, means};
 use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
@@ -48,9 +48,9 @@ const ANSWER_BYTES: usize = 4_096;
 const DAYS_COUNTED: i64 = 1_000;
 
 /// Checks the local certificates.
-pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<String>) -> Vec<Finding> {
-    let system = Trust::of_system();
-    let judge = |(owner, pair): (CertificateOwner, &Pair)| {
+pub(super) fn certificates(config: &Config, settings: &TlsSettings, faults: Vec<String>) -> Vec<Finding> {
+    let system = TrustAnchors::of_system();
+    let judge = |(owner, pair): (CertificateOwner, &CertificatePair)| {
         let CertificateOwner { kind, name, at } = owner;
         let own = config.listen.iter().find(|listen| kind == "listener" && listen.name == name);
         match own.and_then(|listen| listen.tls.as_ref()) {
@@ -78,7 +78,7 @@ fn whose(kind: &str, name: &str, at: usize) -> String {
 
 /// Checks a local certificate: its expiry, and whether its chain is complete for parties with this machine's trusted
 /// roots.
-fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Finding {
+fn judge_own(whose: &str, pair: &CertificatePair, system: &TrustAnchors, is_server: bool) -> Finding {
     let end = judge_end(whose, pair.expires);
     let chain = pair.key.cert.split_first();
     let is_complete =
@@ -136,7 +136,7 @@ fn left(expires: Timestamp) -> String {
 #[derive(Debug, Clone)]
 struct Asker {
     config: Arc<Config>,
-    settings: Arc<Settings>,
+    settings: Arc<TlsSettings>,
     resolver: Resolver,
     addressing: Arc<Addressing>,
     /// Whether the file has errors, so that some of its tables are missing.
@@ -152,7 +152,7 @@ pub(super) struct Heard {
     /// Observations about the path from the responses.
     pub(super) told: Vec<Told>,
     /// Resolved names of the peers.
-    found: Found,
+    found: ResolvedServers,
     /// Addresses that the edge would announce to the peers of each trunk.
     pub(super) announced: Vec<TrunkAddresses>,
 }
@@ -176,7 +176,7 @@ const NEEDED_BY: [&str; 6] = ["dns", "options", "public address", "inbound udp",
 /// the file.
 pub(super) async fn examine(
     config: &Arc<Config>,
-    settings: &Arc<Settings>,
+    settings: &Arc<TlsSettings>,
     is_partial: bool,
     report: &Arc<Report>,
 ) -> (Vec<Finding>, Heard) {
@@ -222,19 +222,19 @@ fn registrars(config: &Config) -> impl Iterator<Item = (Arc<str>, Destination)> 
 impl Asker {
     fn new(
         config: &Arc<Config>,
-        settings: &Arc<Settings>,
+        settings: &Arc<TlsSettings>,
         is_partial: bool,
         report: &Arc<Report>,
     ) -> Result<Asker, Finding> {
         let resolver = Resolver::new(means(config.listen.iter().map(|listen| (listen.transport, listen.address))));
         let resolver = resolver
             .map_err(|error| Finding::fail("dns", error.to_string(), "check /etc/resolv.conf, or TRUNKGATE_DNS"))?;
-        let listeners = config.listen.iter().map(|listen| Listener {
+        let listeners = config.listen.iter().map(|listen| BoundListener {
             name: listen.name.clone(),
             transport: listen.transport,
             address: listen.address,
         });
-        let interfaces = settings::machine_addresses(&config.table(&Found::new()));
+        let interfaces = settings::machine_addresses(&config.table(&ResolvedServers::new()));
         let addressing = settings::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces);
         Ok(Asker {
             config: Arc::clone(config),
@@ -286,7 +286,7 @@ impl Asker {
             })
         });
         let addresses = servers.iter().flat_map(|server| server.addresses.clone()).collect();
-        let found = Found::from([(destination.clone(), servers.clone())]);
+        let found = ResolvedServers::from([(destination.clone(), servers.clone())]);
         let mut heard = Heard { addresses, found, ..Heard::default() };
         for (lines, told) in all(begun.collect::<Vec<JoinHandle<Asked>>>()).await {
             findings.extend(lines);
@@ -406,7 +406,7 @@ impl Asker {
         let PeerAddress { trunk, peer, transport, address } = place;
         let named = self.trunk(trunk).filter(|trunk| trunk.own_hosts != OwnHosts::default());
         let way = named.and_then(|trunk| self.addressing.way(trunk.listen.as_deref(), *transport, *address));
-        let local = way.map_or(Local { ip: us.ip(), port: us.port() }, |(_, local)| local);
+        let local = way.map_or(LocalAddress { ip: us.ip(), port: us.port() }, |(_, local)| local);
         let hosts = named.map(|trunk| trunk.own_hosts.clone()).unwrap_or_default();
         let own = OwnUris::new(&hosts, local, *transport, &peer.uri);
         Question::new(*transport, &peer.destination.host, us, own)
@@ -445,10 +445,10 @@ impl Asker {
     /// Sends OPTIONS over a connection and returns the response.
     async fn by_stream(&self, place: &PeerAddress, tls: Option<Arc<ClientConfig>>) -> Result<Reply, Unreached> {
         let source = self.source(place);
-        let connected = Line::connect(source, place.address).await;
+        let connected = ConnectedStream::connect(source, place.address).await;
         let connected = connected.map_err(|error| Unreached::of_connection(&error, place.address, source))?;
         let tls = tls.map(|tls| (tls, place.peer.destination.host.as_str()));
-        let Line { mut stream, local, shown } = Line::over(connected, tls).await?;
+        let ConnectedStream { mut stream, local, shown } = ConnectedStream::over(connected, tls).await?;
         let question = self.question(place, local);
         let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
         let began = Instant::now();
@@ -464,9 +464,9 @@ impl Asker {
                 framer.push(buffer.get(before..).unwrap_or_default());
                 while let Some(framed) = framer.pop() {
                     match framed {
-                        Framed::Message(bytes) => whole = Some(bytes),
-                        Framed::Ping => {}
-                        Framed::Broken { .. } => return std::io::Result::Ok(()),
+                        FramedItem::Message(bytes) => whole = Some(bytes),
+                        FramedItem::Ping => {}
+                        FramedItem::Broken { .. } => return std::io::Result::Ok(()),
                     }
                 }
             }
@@ -495,7 +495,7 @@ impl Asker {
 }
 
 /// Returns the finding about the DNS result for a host; `place`: the key that contains it.
-pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &Located) -> Finding {
+pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &LocatedServers) -> Finding {
     let shown = located.servers.iter().flat_map(|server| {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
     });
@@ -543,7 +543,7 @@ impl Unreached {
     /// Returns why a connection failed; an unusable source address is not the peer's fault.
     fn of_connection(error: &std::io::Error, to: SocketAddr, source: Option<IpAddr>) -> Unreached {
         match source {
-            Some(source) if matches!(transport::unsent(error), Unsent::NotFromThere) => {
+            Some(source) if matches!(transport::unsent(error), SendFailure::NotFromThere) => {
                 Unreached::of(error, to, source)
             }
             _ => plain(error).into(),
@@ -553,8 +553,8 @@ impl Unreached {
     /// Describes an error of this machine, as for calls; it is not the peer's fault.
     fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
         match transport::unsent(error) {
-            Unsent::Other => plain(error).into(),
-            why @ (Unsent::Forbidden | Unsent::NoRoute | Unsent::NotFromThere) => {
+            SendFailure::Other => plain(error).into(),
+            why @ (SendFailure::Forbidden | SendFailure::NoRoute | SendFailure::NotFromThere) => {
                 let from = Some(from).filter(|from| !from.is_unspecified());
                 Unreached { what: unsent::text(why, &to.to_string()), fix: unsent::fix_of_peer(why, to.ip(), from) }
             }
@@ -624,7 +624,7 @@ mod tests {
 
     async fn asked(text: &str) -> Vec<Finding> {
         let config = Arc::new(configured(text));
-        let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
+        let settings = Arc::new(TlsSettings::read(&config, &TlsSettings::default()).0);
         examine(&config, &settings, false, &everything()).await.0
     }
 
@@ -646,7 +646,7 @@ mod tests {
     /// Sends OPTIONS to the first peer of the first trunk, given by address.
     async fn asked_at_once(text: &str) -> Finding {
         let config = Arc::new(configured(text));
-        let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
+        let settings = Arc::new(TlsSettings::read(&config, &TlsSettings::default()).0);
         let asker = Asker::new(&config, &settings, false, &everything()).unwrap();
         let peer = config.trunks[0].peers[0].clone();
         let server = peer.destination.literal().unwrap();
@@ -721,7 +721,7 @@ mod tests {
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let root = authority.self_signed(&authority_key).unwrap();
         let issuer = rcgen::Issuer::new(authority, authority_key);
-        let trust = Trust::of_pem(root.pem().as_bytes()).unwrap();
+        let trust = TrustAnchors::of_pem(root.pem().as_bytes()).unwrap();
         let pair = |usages: Vec<rcgen::ExtendedKeyUsagePurpose>| {
             let mut params = of_authority(vec!["sbc.example.com".to_owned()]);
             params.extended_key_usages = usages;

@@ -10,9 +10,9 @@ use trunkgate_route::Mailbox;
 use super::Report;
 use super::apps::of_url;
 use crate::findings::Finding;
-use trunkgate_config::{Config, Mail};
+use trunkgate_config::{Config, MailSettings};
 use trunkgate_delivery::sinks::recordings::reach_mail_server;
-use trunkgate_delivery::webhooks::client::Client;
+use trunkgate_delivery::webhooks::client::WebhookClient;
 use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits::CONNECT_SECONDS;
@@ -38,7 +38,7 @@ pub(super) async fn examine(config: &Arc<Config>, report: &Arc<Report>) -> Vec<F
     };
     let mailboxes: Vec<(String, String)> = config.mailboxes.iter().filter_map(of_mailbox).collect();
     let of_mailboxes = mailboxes.iter().map(|(key, url)| (NOTIFY, key.as_str(), url.as_str()));
-    let (client, mut own) = (Client::new(), OwnSockets::default());
+    let (client, mut own) = (WebhookClient::new(), OwnSockets::default());
     own.follow(config, config);
     let reach = own.reach(true, &interfaces::read());
     for (line, key, url) in service.into_iter().chain(all).chain(of_mailboxes).filter(|(line, ..)| report.wants(line)) {
@@ -47,7 +47,7 @@ pub(super) async fn examine(config: &Arc<Config>, report: &Arc<Report>) -> Vec<F
     findings
 }
 
-async fn of_mail(mail: &Mail) -> Finding {
+async fn of_mail(mail: &MailSettings) -> Finding {
     let (began, place) = (Instant::now(), format!("{}:{}", mail.host, mail.port));
     let reached = timeout(Duration::from_secs(2 * CONNECT_SECONDS), reach_mail_server(mail)).await;
     match reached.unwrap_or_else(|_| Err("does not answer".to_owned())) {

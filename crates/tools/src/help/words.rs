@@ -417,7 +417,7 @@ mod tests {
 
     use trunkgate_call::ReasonSlug;
     use trunkgate_call::change::FLAGS;
-    use trunkgate_call::diagnosis::Cause;
+    use trunkgate_call::diagnosis::FaultCause;
     use trunkgate_media::DropReason;
 
     use crate::doctor::KINDS;
@@ -501,7 +501,7 @@ mod tests {
             client::MARKED.map(|(_, mark)| mark).to_vec(),
             ReasonSlug::ALL.iter().map(|reason| reason.as_str()).collect(),
             ReasonSlug::ALL.iter().map(|reason| reason.outcome()).collect(),
-            Cause::ALL.iter().map(|cause| cause.slug()).collect(),
+            FaultCause::ALL.iter().map(|cause| cause.slug()).collect(),
             DropReason::ALL.iter().map(|reason| reason.as_str()).collect(),
             DropReason::SRTP.iter().map(|(_, label)| *label).collect(),
             KINDS.to_vec(),

@@ -4,24 +4,24 @@
 use std::fmt;
 
 /// Metrics with their units, in the order of the manual.
-const METRICS: [(&str, Metric, Kind); 17] = [
-    ("setup", Metric::Setup, Kind::Time),
-    ("pdd", Metric::PostDial, Kind::Time),
-    ("delay", Metric::Delay, Kind::Time),
-    ("jitter", Metric::Jitter, Kind::Time),
-    ("mos", Metric::Mos, Kind::Score),
-    ("loss", Metric::Loss, Kind::Share),
-    ("late", Metric::Late, Kind::Share),
-    ("harmed", Metric::Harmed, Kind::Share),
-    ("answered", Metric::Answered, Kind::Share),
-    ("failed", Metric::Failed, Kind::Count),
-    ("dropped", Metric::Dropped, Kind::Count),
-    ("duplicates", Metric::Duplicates, Kind::Count),
-    ("reordered", Metric::Reordered, Kind::Count),
-    ("foreign", Metric::Foreign, Kind::Count),
-    ("retransmissions", Metric::Retransmissions, Kind::Count),
-    ("held", Metric::Held, Kind::Count),
-    ("audible", Metric::Audible, Kind::Share),
+const METRICS: [(&str, Metric, MetricUnit); 17] = [
+    ("setup", Metric::Setup, MetricUnit::Time),
+    ("pdd", Metric::PostDial, MetricUnit::Time),
+    ("delay", Metric::Delay, MetricUnit::Time),
+    ("jitter", Metric::Jitter, MetricUnit::Time),
+    ("mos", Metric::Mos, MetricUnit::Score),
+    ("loss", Metric::Loss, MetricUnit::Share),
+    ("late", Metric::Late, MetricUnit::Share),
+    ("harmed", Metric::Harmed, MetricUnit::Share),
+    ("answered", Metric::Answered, MetricUnit::Share),
+    ("failed", Metric::Failed, MetricUnit::Count),
+    ("dropped", Metric::Dropped, MetricUnit::Count),
+    ("duplicates", Metric::Duplicates, MetricUnit::Count),
+    ("reordered", Metric::Reordered, MetricUnit::Count),
+    ("foreign", Metric::Foreign, MetricUnit::Count),
+    ("retransmissions", Metric::Retransmissions, MetricUnit::Count),
+    ("held", Metric::Held, MetricUnit::Count),
+    ("audible", Metric::Audible, MetricUnit::Share),
 ];
 
 /// Metric of an assertion.
@@ -78,7 +78,7 @@ impl Metric {
 
 /// Unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricUnit {
     /// Time, in milliseconds.
     Time,
     /// Fraction from 0 to 1, written in per cent.
@@ -91,7 +91,7 @@ pub(super) enum Kind {
 
 /// Statistic of a metric with many values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Stat {
+pub(super) enum MetricStatistic {
     /// Value that so many per cent of all values do not exceed.
     Percentile(f64),
     Min,
@@ -117,8 +117,8 @@ pub(super) struct Assertion {
     /// Text on the command line.
     pub(super) text: String,
     pub(super) metric: Metric,
-    pub(super) kind: Kind,
-    pub(super) stat: Stat,
+    pub(super) kind: MetricUnit,
+    pub(super) stat: MetricStatistic,
     comparison: Comparison,
     /// Limit in the metric's unit: milliseconds, fraction, MOS or count.
     bound: f64,
@@ -138,31 +138,31 @@ impl Assertion {
     }
 }
 
-impl Kind {
+impl MetricUnit {
     /// Formats a value with its unit.
     pub(super) fn show(self, value: f64) -> String {
         match self {
-            Kind::Time => format!("{value:.2} ms"),
+            MetricUnit::Time => format!("{value:.2} ms"),
             // Rounded to 0.00001 %, so that a value below a limit is not shown as equal to it.
-            Kind::Share => format!("{} %", (value * 1e7).round() / 1e5),
-            Kind::Score => format!("{value:.2}"),
-            Kind::Count => format!("{value}"),
+            MetricUnit::Share => format!("{} %", (value * 1e7).round() / 1e5),
+            MetricUnit::Score => format!("{value:.2}"),
+            MetricUnit::Count => format!("{value}"),
         }
     }
 }
 
 /// Syntax error in an assertion.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(super) struct AssertionSyntaxError {
     text: String,
     /// Column in characters, from 1.
     column: usize,
     what: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for AssertionSyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mistake { text, column, what } = self;
+        let AssertionSyntaxError { text, column, what } = self;
         write!(f, "--assert, column {column}: {what}\n  {text}\n  {:>column$}", "^")
     }
 }
@@ -171,12 +171,12 @@ impl fmt::Display for Mistake {
 ///
 /// # Errors
 /// Returns the first syntax error.
-pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, Mistake> {
+pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, AssertionSyntaxError> {
     let mut found = Vec::new();
     let mut at = 0;
     for part in text.split(',') {
         let written = part.trim();
-        let reader = Reader { text, rest: part, at };
+        let reader = AssertionParser { text, rest: part, at };
         found.push(reader.assertion(written)?);
         at += part.len() + 1;
     }
@@ -196,7 +196,7 @@ pub(super) fn check_measured(assertions: &[Assertion], by_scenario: bool) -> Res
 }
 
 /// Parser of one assertion.
-struct Reader<'a> {
+struct AssertionParser<'a> {
     /// Complete list of assertions.
     text: &'a str,
     rest: &'a str,
@@ -204,8 +204,8 @@ struct Reader<'a> {
     at: usize,
 }
 
-impl<'a> Reader<'a> {
-    fn assertion(mut self, written: &str) -> Result<Assertion, Mistake> {
+impl<'a> AssertionParser<'a> {
+    fn assertion(mut self, written: &str) -> Result<Assertion, AssertionSyntaxError> {
         let (at, name) = self.word(|c| c.is_ascii_alphabetic());
         let Some((_, metric, kind)) = METRICS.iter().find(|(known, ..)| *known == name).copied() else {
             let all = METRICS.map(|(known, ..)| known).join(", ");
@@ -225,14 +225,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses the statistic after the dot.
-    fn stat(&mut self, name: &str, metric: Metric) -> Result<Stat, Mistake> {
+    fn stat(&mut self, name: &str, metric: Metric) -> Result<MetricStatistic, AssertionSyntaxError> {
         let many = matches!(metric, Metric::Setup | Metric::PostDial | Metric::Delay | Metric::Jitter | Metric::Mos);
         let Some(rest) = self.rest.strip_prefix('.') else {
             return match many {
                 true => {
                     Err(self.mistake(self.at, format!("`{name}` needs a statistic: `{name}.p99`, .min, .max or .mean")))
                 }
-                false => Ok(Stat::Whole),
+                false => Ok(MetricStatistic::Whole),
             };
         };
         (self.rest, self.at) = (rest, self.at + 1);
@@ -242,17 +242,17 @@ impl<'a> Reader<'a> {
         }
         let percentile = || stat.strip_prefix('p')?.parse().ok().filter(|p| (0.0..=100.0).contains(p));
         match stat {
-            "min" => Ok(Stat::Min),
-            "max" => Ok(Stat::Max),
-            "mean" => Ok(Stat::Mean),
+            "min" => Ok(MetricStatistic::Min),
+            "max" => Ok(MetricStatistic::Max),
+            "mean" => Ok(MetricStatistic::Mean),
             _ => match percentile() {
-                Some(percentile) => Ok(Stat::Percentile(percentile)),
+                Some(percentile) => Ok(MetricStatistic::Percentile(percentile)),
                 None => Err(self.mistake(at, format!("`{stat}` is none of p0 to p100, min, max and mean"))),
             },
         }
     }
 
-    fn comparison(&mut self) -> Result<Comparison, Mistake> {
+    fn comparison(&mut self) -> Result<Comparison, AssertionSyntaxError> {
         let (at, sign) = self.word(|c| "<>=!".contains(c));
         Ok(match sign {
             "<" => Comparison::Less,
@@ -266,21 +266,21 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses the number and its unit.
-    fn bound(&mut self, kind: Kind) -> Result<f64, Mistake> {
+    fn bound(&mut self, kind: MetricUnit) -> Result<f64, AssertionSyntaxError> {
         let (at, digits) = self.word(|c| c.is_ascii_digit() || c == '.');
         let Ok(number) = digits.parse::<f64>() else {
             return Err(self.mistake(at, "expected a number".to_owned()));
         };
         let (at, unit) = self.word(|c| c.is_alphabetic() || c == '%' || c == 'µ');
         let (factor, example) = match (kind, unit) {
-            (Kind::Time, "us" | "µs") => (Some(0.001), ""),
-            (Kind::Time, "ms") => (Some(1.0), ""),
-            (Kind::Time, "s") => (Some(1000.0), ""),
-            (Kind::Time, _) => (None, "a time needs a unit (us, ms or s): 50ms"),
-            (Kind::Share, "%") => (Some(0.01), ""),
-            (Kind::Share, _) => (None, "write a share in percent: 0.1%"),
-            (Kind::Score | Kind::Count, "") => (Some(1.0), ""),
-            (Kind::Score | Kind::Count, _) => (None, "this metric has no unit"),
+            (MetricUnit::Time, "us" | "µs") => (Some(0.001), ""),
+            (MetricUnit::Time, "ms") => (Some(1.0), ""),
+            (MetricUnit::Time, "s") => (Some(1000.0), ""),
+            (MetricUnit::Time, _) => (None, "a time needs a unit (us, ms or s): 50ms"),
+            (MetricUnit::Share, "%") => (Some(0.01), ""),
+            (MetricUnit::Share, _) => (None, "write a share in percent: 0.1%"),
+            (MetricUnit::Score | MetricUnit::Count, "") => (Some(1.0), ""),
+            (MetricUnit::Score | MetricUnit::Count, _) => (None, "this metric has no unit"),
         };
         factor.map(|factor| number * factor).ok_or_else(|| self.mistake(at, example.to_owned()))
     }
@@ -295,9 +295,9 @@ impl<'a> Reader<'a> {
         (at, word.trim_end())
     }
 
-    fn mistake(&self, at: usize, what: String) -> Mistake {
+    fn mistake(&self, at: usize, what: String) -> AssertionSyntaxError {
         let column = self.text.get(..at).map_or(0, |before| before.chars().count()) + 1;
-        Mistake { text: self.text.to_owned(), column, what }
+        AssertionSyntaxError { text: self.text.to_owned(), column, what }
     }
 }
 
@@ -312,9 +312,9 @@ mod tests {
         assert_eq!(
             read,
             [
-                (Metric::Mos, Stat::Percentile(5.0), Comparison::Greater, 4.0),
-                (Metric::Loss, Stat::Whole, Comparison::Less, 0.001),
-                (Metric::Setup, Stat::Percentile(99.0), Comparison::Less, 50.0),
+                (Metric::Mos, MetricStatistic::Percentile(5.0), Comparison::Greater, 4.0),
+                (Metric::Loss, MetricStatistic::Whole, Comparison::Less, 0.001),
+                (Metric::Setup, MetricStatistic::Percentile(99.0), Comparison::Less, 50.0),
             ]
         );
         assert_eq!(all[2].text, "setup.p99 < 50ms");
@@ -327,7 +327,10 @@ mod tests {
         assert!(one("delay.p99.9<250us").holds(0.2) && !one("delay.p99.9<250us").holds(0.3));
         assert!(one("answered=100%").holds(1.0) && !one("answered=100%").holds(0.999));
         assert!(one("failed!=0").holds(1.0) && one("held>=20").holds(20.0) && !one("held > 20").holds(20.0));
-        assert_eq!((Kind::Share.show(0.001), Kind::Share.show(0.0009999)), ("0.1 %".into(), "0.09999 %".into()));
+        assert_eq!(
+            (MetricUnit::Share.show(0.001), MetricUnit::Share.show(0.0009999)),
+            ("0.1 %".into(), "0.09999 %".into())
+        );
     }
 
     #[test]

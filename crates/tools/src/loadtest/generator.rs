@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use trunkgate_phone::{Dial, Ending, Event, Heard, Input, Output, Phone};
-use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
+use trunkgate_phone::{CallEnding, FrameId, OutgoingCall, Phone, PhoneEvent, PhoneInput, PhoneOutput};
+use trunkgate_sip::{Flow, ListenerId, Method, SipMessage, Transport};
 
-use super::line::{Due, Line, Side};
-use super::lines::{KNOWN, Lines};
-use super::pace::Pace;
-use super::plan::Plan;
-use super::results::Results;
-use super::sockets::{Packet, Sockets};
-use super::voice::Voice;
+use super::line::{CallRole, CallSide, SideDeadline};
+use super::lines::{CallSides, KNOWN};
+use super::pace::CallPacer;
+use super::plan::LoadTestPlan;
+use super::results::LoadTestResults;
+use super::sockets::{ReceivedDatagram, TestSockets};
+use super::voice::SentVoice;
 use crate::demo;
 
 /// Time from the last audio of a call to its BYE, so that all audio arrives.
@@ -38,42 +38,46 @@ pub(super) enum Sabotage {
 }
 
 /// The load generator.
-pub(super) struct Generator<'a> {
-    plan: &'a Plan,
-    lines: Lines,
+pub(super) struct LoadGenerator<'a> {
+    plan: &'a LoadTestPlan,
+    lines: CallSides,
     /// Audio sent, with its speaker's slot, by SSRC.
-    voices: HashMap<u32, (usize, Voice)>,
+    voices: HashMap<u32, (usize, SentVoice)>,
     /// Lines that answer requests outside of calls, one for each side.
     desks: [usize; 2],
     /// Source of the calls to the callees, known from the first one; it may differ from the called address of the edge.
     far: Option<IpAddr>,
-    pace: Pace,
+    pace: CallPacer,
     held: usize,
     sabotage: Option<Sabotage>,
-    results: Results,
+    results: LoadTestResults,
     began: Instant,
     /// Time at which the test ended.
     over: Option<Instant>,
 }
 
-impl<'a> Generator<'a> {
+impl<'a> LoadGenerator<'a> {
     /// Creates the generator; the test begins now.
-    pub(super) fn new(plan: &'a Plan, sockets: Sockets, sabotage: Option<Sabotage>) -> Result<Generator<'a>, String> {
+    pub(super) fn new(
+        plan: &'a LoadTestPlan,
+        sockets: TestSockets,
+        sabotage: Option<Sabotage>,
+    ) -> Result<LoadGenerator<'a>, String> {
         let now = Instant::now();
-        let mut generator = Generator {
+        let mut generator = LoadGenerator {
             plan,
-            lines: Lines::new(sockets),
+            lines: CallSides::new(sockets),
             voices: HashMap::new(),
             desks: [0; 2],
             far: None,
-            pace: Pace::new(now, plan.interval, plan.calls),
+            pace: CallPacer::new(now, plan.interval, plan.calls),
             held: 0,
             sabotage,
-            results: Results::new()?,
+            results: LoadTestResults::new()?,
             began: now,
             over: None,
         };
-        for side in [Side::Caller, Side::Callee] {
+        for side in [CallRole::Caller, CallRole::Callee] {
             let desk = generator.lines.add(plan, now, side, None)?;
             if let Some(place) = generator.desks.get_mut(side as usize) {
                 *place = desk;
@@ -83,7 +87,10 @@ impl<'a> Generator<'a> {
     }
 
     /// Runs the test to its end; calls `tell` every second with the results so far.
-    pub(super) fn run(mut self, mut tell: impl FnMut(&Results, usize, Duration)) -> Result<Results, String> {
+    pub(super) fn run(
+        mut self,
+        mut tell: impl FnMut(&LoadTestResults, usize, Duration),
+    ) -> Result<LoadTestResults, String> {
         let (mut came, mut told) = (Vec::new(), self.began);
         loop {
             let now = Instant::now();
@@ -122,7 +129,7 @@ impl<'a> Generator<'a> {
             self.over = Some(now);
             self.results.lasted = now - self.began;
             self.results.is_cut = is_cut;
-            let callers: Vec<_> = self.of_side(Side::Caller);
+            let callers: Vec<_> = self.of_side(CallRole::Caller);
             callers.into_iter().for_each(|slot| self.mute(now, slot));
             // Callees that have not received audio are included.
             self.lines.iter_mut().for_each(|line| line.muted = true);
@@ -135,35 +142,35 @@ impl<'a> Generator<'a> {
             return false;
         }
         // The edge no longer knows the calls that are left.
-        for side in [Side::Caller, Side::Callee] {
+        for side in [CallRole::Caller, CallRole::Callee] {
             for slot in self.of_side(side) {
                 self.drive(now, slot, |phone, call| phone.hang_up(now, call));
-                self.end(now, slot, Ending::GaveUp);
+                self.end(now, slot, CallEnding::GaveUp);
                 self.judge(now, slot);
             }
         }
         true
     }
 
-    fn of_side(&self, side: Side) -> Vec<usize> {
-        let is_live = |line: &Line| line.side == side && line.call.is_some() && !line.judged;
+    fn of_side(&self, side: CallRole) -> Vec<usize> {
+        let is_live = |line: &CallSide| line.side == side && line.call.is_some() && !line.judged;
         self.lines.iter().filter(|(_, line)| is_live(line)).map(|(slot, _)| slot).collect()
     }
 
     /// Places the calls that are due.
     fn place(&mut self, now: Instant) -> Result<(), String> {
         while self.over.is_none() && now < self.began + self.plan.duration && self.pace.is_due(now, self.held) {
-            let Some(socket) = self.lines.take_socket(Side::Caller) else {
+            let Some(socket) = self.lines.take_socket(CallRole::Caller) else {
                 self.results.crowded += 1;
                 continue;
             };
-            let slot = self.lines.add(self.plan, now, Side::Caller, Some(socket))?;
+            let slot = self.lines.add(self.plan, now, CallRole::Caller, Some(socket))?;
             let flow =
                 Flow { transport: Transport::Udp, listener: ListenerId(0), remote: self.plan.remote, connection: None };
             self.results.attempted += 1;
             self.held += 1;
             self.results.held = self.results.held.max(self.held);
-            let dial = Dial::new(flow, self.plan.uri.clone(), self.plan.from.clone());
+            let dial = OutgoingCall::new(flow, self.plan.uri.clone(), self.plan.from.clone());
             // Set-up time begins when the INVITE is sent, not when the call was due.
             let now = Instant::now();
             let Some(line) = self.lines.get_mut(slot) else { continue };
@@ -172,33 +179,33 @@ impl<'a> Generator<'a> {
             let call = line.call.and_then(|call| line.phone.call(call));
             let call_id = call.map(|call| call.call_id().to_vec()).unwrap_or_default();
             self.lines.enter(slot, call_id);
-            self.lines.arm(now + RING, slot, Due::HangUp);
+            self.lines.arm(now + RING, slot, SideDeadline::HangUp);
             self.drain(now, slot);
         }
         Ok(())
     }
 
     /// Handles a datagram.
-    fn take(&mut self, packet: Packet) -> Result<(), String> {
-        if packet.socket > Side::Callee as usize {
+    fn take(&mut self, packet: ReceivedDatagram) -> Result<(), String> {
+        if packet.socket > CallRole::Callee as usize {
             let slot = self.lines.of_audio(packet.socket);
             let to = slot.and_then(|slot| self.lines.get(slot)?.phone.config().media.first().copied());
             if let (Some(slot), Some(to)) = (slot, to) {
                 // The packet arrived during the call but was read later: the generator's loss, not the edge's.
                 let ended = self.lines.get(slot).and_then(|line| line.ended);
                 self.results.unread += u64::from(ended.is_some_and(|ended| packet.at < ended));
-                self.feed(packet.at, slot, Input::Rtp { to, bytes: packet.bytes });
+                self.feed(packet.at, slot, PhoneInput::Rtp { to, bytes: packet.bytes });
             }
             return Ok(());
         }
-        let side = if packet.socket == Side::Caller as usize { Side::Caller } else { Side::Callee };
-        let Ok(message) = Message::parse(packet.bytes.clone()) else { return Ok(()) };
+        let side = if packet.socket == CallRole::Caller as usize { CallRole::Caller } else { CallRole::Callee };
+        let Ok(message) = SipMessage::parse(packet.bytes.clone()) else { return Ok(()) };
         let call_id = message.call_id().unwrap_or_default().to_vec();
         let known = self.lines.of_call(side, &call_id);
         let slot = match known {
             Some(slot) => slot,
             None if !message.is_request() => return Ok(()),
-            None if side == Side::Callee && message.method() == Method::Invite && message.to_tag().is_none() => {
+            None if side == CallRole::Callee && message.method() == Method::Invite && message.to_tag().is_none() => {
                 if !self.is_of_the_edge(packet.source.ip()) {
                     self.results.strangers += 1;
                     return Ok(());
@@ -216,7 +223,7 @@ impl<'a> Generator<'a> {
             line.note(&message);
         }
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: packet.source, connection: None };
-        self.feed(packet.at, slot, Input::Sip { flow, bytes: packet.bytes });
+        self.feed(packet.at, slot, PhoneInput::Sip { flow, bytes: packet.bytes });
         Ok(())
     }
 
@@ -232,16 +239,16 @@ impl<'a> Generator<'a> {
         if self.lines.len() > KNOWN * self.plan.calls + self.desks.len() || self.over.is_some() {
             return Ok(None);
         }
-        let Some(socket) = self.lines.take_socket(Side::Callee) else {
+        let Some(socket) = self.lines.take_socket(CallRole::Callee) else {
             self.results.crowded += 1;
             return Ok(None);
         };
-        let slot = self.lines.add(self.plan, now, Side::Callee, Some(socket))?;
+        let slot = self.lines.add(self.plan, now, CallRole::Callee, Some(socket))?;
         self.lines.enter(slot, call_id);
         Ok(Some(slot))
     }
 
-    fn feed(&mut self, now: Instant, slot: usize, input: Input) {
+    fn feed(&mut self, now: Instant, slot: usize, input: PhoneInput) {
         self.lines.feed(now, slot, input);
         self.drain(now, slot);
     }
@@ -261,18 +268,18 @@ impl<'a> Generator<'a> {
         while let Some((at, slot, due)) = self.lines.next_due(now) {
             let Some(line) = self.lines.get_mut(slot) else { continue };
             match due {
-                Due::Phone => {
+                SideDeadline::Phone => {
                     let late = Instant::now().saturating_duration_since(at);
                     self.results.lateness.add(late.as_secs_f64() * 1000.0);
                     line.phone.handle_timeout(now);
                     self.drain(now, slot);
                 }
-                Due::Mute => self.mute(now, slot),
-                Due::HangUp if line.ended.is_none() && (line.muted || !line.answered) => {
+                SideDeadline::Mute => self.mute(now, slot),
+                SideDeadline::HangUp if line.ended.is_none() && (line.muted || !line.answered) => {
                     self.drive(now, slot, |phone, call| phone.hang_up(now, call));
                 }
-                Due::HangUp | Due::Forget => {}
-                Due::Judge => self.judge(now, slot),
+                SideDeadline::HangUp | SideDeadline::Forget => {}
+                SideDeadline::Judge => self.judge(now, slot),
             }
         }
     }
@@ -281,7 +288,7 @@ impl<'a> Generator<'a> {
     fn mute(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.get_mut(slot).filter(|line| !line.muted && line.ended.is_none()) else { return };
         line.muted = true;
-        self.lines.arm(now + QUIET, slot, Due::HangUp);
+        self.lines.arm(now + QUIET, slot, SideDeadline::HangUp);
         let heard = self.voices.values().find(|(_, voice)| voice.listener == Some(slot)).map(|(speaker, _)| *speaker);
         if let Some(line) = heard.and_then(|speaker| self.lines.get_mut(speaker)) {
             line.muted = true;
@@ -295,7 +302,7 @@ impl<'a> Generator<'a> {
         let Some((ssrc, (_, voice))) = ssrc.and_then(|ssrc| self.voices.remove_entry(&ssrc)) else { return };
         let listener = voice.listener.and_then(|slot| self.lines.get(slot));
         let call = listener.and_then(|line| line.phone.call(line.call?));
-        let verdicts = call.map(|call| call.judge().verdicts()).unwrap_or_default();
+        let verdicts = call.map(|call| call.judge().voice_reports()).unwrap_or_default();
         let carried = voice.carried(verdicts.iter().find(|verdict| verdict.ssrc == ssrc));
         self.results.judge(side, &carried);
     }
@@ -304,12 +311,12 @@ impl<'a> Generator<'a> {
     fn drain(&mut self, now: Instant, slot: usize) {
         while let Some(output) = self.lines.poll(slot) {
             match output {
-                Output::Rtp { to, frame, bytes, .. } => {
+                PhoneOutput::Rtp { to, frame, bytes, .. } => {
                     let Some(line) = self.lines.get_mut(slot).filter(|line| !line.muted) else { continue };
                     let Some(socket) = line.audio else { continue };
                     line.ssrc = Some(frame.ssrc);
-                    let sabotage = self.sabotage.filter(|_| line.side == Side::Callee);
-                    let (_, voice) = self.voices.entry(frame.ssrc).or_insert_with(|| (slot, Voice::new()));
+                    let sabotage = self.sabotage.filter(|_| line.side == CallRole::Callee);
+                    let (_, voice) = self.voices.entry(frame.ssrc).or_insert_with(|| (slot, SentVoice::new()));
                     let left = Instant::now();
                     let sent = match sabotage {
                         Some(Sabotage::Loss) if frame.index.is_multiple_of(LOST) => true,
@@ -324,37 +331,37 @@ impl<'a> Generator<'a> {
                         voice.leaves(frame.index, left);
                     }
                 }
-                Output::Event(event) => self.note(now, slot, event),
-                Output::Transmit(_) | Output::Rtcp { .. } | Output::Heard { .. } => {}
+                PhoneOutput::Event(event) => self.note(now, slot, event),
+                PhoneOutput::Transmit(_) | PhoneOutput::Rtcp { .. } | PhoneOutput::Heard { .. } => {}
             }
         }
     }
 
-    fn note(&mut self, now: Instant, slot: usize, event: Event) {
+    fn note(&mut self, now: Instant, slot: usize, event: PhoneEvent) {
         let Some(line) = self.lines.get_mut(slot) else { return };
-        let is_caller = line.side == Side::Caller;
+        let is_caller = line.side == CallRole::Caller;
         let took_ms = now.saturating_duration_since(line.began).as_secs_f64() * 1000.0;
         match event {
-            Event::Incoming(call) => line.call = Some(call),
-            Event::Ringing(_) if is_caller && !line.rang => {
+            PhoneEvent::Incoming(call) => line.call = Some(call),
+            PhoneEvent::Ringing(_) if is_caller && !line.rang => {
                 line.rang = true;
                 self.results.post_dial.add(took_ms);
             }
-            Event::Ringing(_) => {}
-            Event::Answered(_) => {
+            PhoneEvent::Ringing(_) => {}
+            PhoneEvent::Answered(_) => {
                 line.answered = true;
                 if is_caller {
                     self.results.answered += 1;
                     self.results.setup.add(took_ms);
-                    self.lines.arm(now + self.plan.hold, slot, Due::Mute);
+                    self.lines.arm(now + self.plan.hold, slot, SideDeadline::Mute);
                 }
             }
-            Event::Heard(_, heard) => self.hear(now, slot, heard),
-            Event::Ended(_, ending) => self.end(now, slot, ending),
+            PhoneEvent::Heard(_, heard) => self.hear(now, slot, heard),
+            PhoneEvent::Ended(_, ending) => self.end(now, slot, ending),
         }
     }
 
-    fn hear(&mut self, now: Instant, slot: usize, heard: Heard) {
+    fn hear(&mut self, now: Instant, slot: usize, heard: FrameId) {
         match self.voices.get_mut(&heard.ssrc) {
             Some((_, voice)) => {
                 voice.listener = Some(slot);
@@ -366,9 +373,9 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn end(&mut self, now: Instant, slot: usize, ending: Ending) {
+    fn end(&mut self, now: Instant, slot: usize, ending: CallEnding) {
         let Some(line) = self.lines.end(now, slot) else { return };
-        if line.side == Side::Callee {
+        if line.side == CallRole::Callee {
             return;
         }
         self.held = self.held.saturating_sub(1);
@@ -381,7 +388,7 @@ impl<'a> Generator<'a> {
             // The call ended early because the test did, so it does not count.
             self.results.attempted -= 1;
         } else {
-            let reason = if let Ending::Refused(code) = ending {
+            let reason = if let CallEnding::Refused(code) = ending {
                 refusal.unwrap_or_else(|| code.to_string())
             } else if left {
                 format!("not answered in {} s", RING.as_secs())

@@ -2,20 +2,20 @@
 
 use std::io;
 
-use super::report::Judged;
-use crate::junit::{Case, Wrong, suite};
+use super::report::AssertionResult;
+use crate::junit::{CaseFailure, TestCase, suite};
 
 /// Returns the XML file.
 ///
 /// # Errors
 /// Returns the error of the XML writer.
-pub(super) fn xml(judged: &[Judged], faults: &[String], seconds: f64) -> io::Result<Vec<u8>> {
+pub(super) fn xml(judged: &[AssertionResult], faults: &[String], seconds: f64) -> io::Result<Vec<u8>> {
     let case = |name: &str, is_error: bool, wrong: Option<String>| {
-        let wrong = wrong.map(|what| Wrong { is_error, message: what.clone(), text: what });
-        Case { name: name.to_owned(), seconds: None, wrong, output: None }
+        let wrong = wrong.map(|what| CaseFailure { is_error, message: what.clone(), text: what });
+        TestCase { name: name.to_owned(), seconds: None, wrong, output: None }
     };
     let faults = (!faults.is_empty()).then(|| format!("not valid: {}", faults.join("; ")));
-    let mut cases: Vec<Case> = judged.iter().map(|one| case(&one.text, false, one.failure())).collect();
+    let mut cases: Vec<TestCase> = judged.iter().map(|one| case(&one.text, false, one.failure())).collect();
     cases.push(case("the generator kept its pace", true, faults));
     suite("trunkgate loadtest", "loadtest", seconds, &cases)
 }
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn each_assertion_is_a_case_and_its_text_is_escaped() {
-        let judged = |text: &str, holds| Judged { text: text.into(), value: Some("1.25 %".into()), holds };
+        let judged = |text: &str, holds| AssertionResult { text: text.into(), value: Some("1.25 %".into()), holds };
         let all = [judged("loss<0.1%", false), judged("mos.p5>4", true)];
         let text = String::from_utf8(xml(&all, &[], 12.5).unwrap()).unwrap();
         assert!(

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Instant;
 
 use trunkgate_phone::{CallNumber, Phone};
-use trunkgate_sip::{HeaderName, Message, Method, StartLine};
+use trunkgate_sip::{HeaderName, Method, SipMessage, StartLine};
 
 /// Maximum number of messages of a call remembered to detect retransmissions; a call has about a dozen.
 const MESSAGES: usize = 64;
@@ -14,14 +14,14 @@ const REASON_CHARS: usize = 80;
 
 /// Side of the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Side {
+pub(super) enum CallRole {
     Caller = 0,
     Callee = 1,
 }
 
 /// Deadline of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
+pub(super) enum SideDeadline {
     /// A timer of the phone.
     Phone,
     /// Both sides stop sending audio.
@@ -36,9 +36,9 @@ pub(super) enum Due {
 
 /// Side of a call: its phone and the state of the test for it.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct CallSide {
     pub(super) phone: Phone,
-    pub(super) side: Side,
+    pub(super) side: CallRole,
     /// Serial number, because slots are reused.
     pub(super) serial: u64,
     pub(super) call: Option<CallNumber>,
@@ -63,10 +63,10 @@ pub(super) struct Line {
     seen: HashSet<u64>,
 }
 
-impl Line {
+impl CallSide {
     /// Creates a line without a call.
-    pub(super) fn new(phone: Phone, side: Side, serial: u64, began: Instant) -> Line {
-        Line {
+    pub(super) fn new(phone: Phone, side: CallRole, serial: u64, began: Instant) -> CallSide {
+        CallSide {
             phone,
             side,
             serial,
@@ -101,7 +101,7 @@ impl Line {
     }
 
     /// Stores the reason of a rejected INVITE.
-    pub(super) fn note(&mut self, message: &Message) {
+    pub(super) fn note(&mut self, message: &SipMessage) {
         if let StartLine::Response { code: 300.., .. } = message.start_line()
             && message.method() == Method::Invite
         {
@@ -111,7 +111,7 @@ impl Line {
 }
 
 /// Describes a rejection: status code, phrase and the text of Reason.
-fn refusal(message: &Message) -> Option<String> {
+fn refusal(message: &SipMessage) -> Option<String> {
     let StartLine::Response { code, reason } = message.start_line() else { return None };
     let mut words = format!("{code} {}", String::from_utf8_lossy(reason));
     if let Some(text) = message.header_str(HeaderName::Reason).and_then(|value| value.split_once("text=")) {
@@ -127,18 +127,18 @@ mod tests {
 
     use super::*;
 
-    fn answer(head: &str, reason: &str) -> Message {
+    fn answer(head: &str, reason: &str) -> SipMessage {
         let text = format!(
             "SIP/2.0 {head}\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\n\
              Call-ID: x\r\nCSeq: 1 INVITE\r\n{reason}Content-Length: 0\r\n\r\n"
         );
-        Message::parse(text.into_bytes().into()).unwrap()
+        SipMessage::parse(text.into_bytes().into()).unwrap()
     }
 
     #[test]
     fn a_refusal_is_kept_in_words_that_harm_no_terminal() {
         let phone = Phone::new(PhoneConfig::new("a", [1; 32], "127.0.0.1:5060".parse().unwrap()));
-        let mut line = Line::new(phone, Side::Caller, 1, Instant::now());
+        let mut line = CallSide::new(phone, CallRole::Caller, 1, Instant::now());
         line.note(&answer("180 Ringing", ""));
         assert_eq!(line.refusal, None);
         line.note(&answer("503 Service Unavailable", "Reason: SIP;cause=503;text=\"limit_calls\"\r\n"));
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_comes_again_is_known() {
         let phone = Phone::new(PhoneConfig::new("a", [1; 32], "127.0.0.1:5060".parse().unwrap()));
-        let mut line = Line::new(phone, Side::Callee, 1, Instant::now());
+        let mut line = CallSide::new(phone, CallRole::Callee, 1, Instant::now());
         assert_eq!([b"a", b"b", b"a"].map(|bytes| line.came_before(bytes)), [false, false, true]);
         for n in 0..1000_u32 {
             line.came_before(&n.to_be_bytes());

@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
-use trunkgate_phone::{Answer, Input, Output, Phone, PhoneConfig};
+use trunkgate_phone::{AnswerScript, Phone, PhoneConfig, PhoneInput, PhoneOutput};
 
-use super::line::{Due, Line, Side};
-use super::plan::Plan;
-use super::sockets::{Packet, Sockets};
+use super::line::{CallRole, CallSide, SideDeadline};
+use super::plan::LoadTestPlan;
+use super::sockets::{ReceivedDatagram, TestSockets};
 use trunkgate_boot::edge::seed;
 
 /// Time from the end of a call to the judgement of its audio.
@@ -25,21 +25,21 @@ pub(super) const KNOWN: usize = 16;
 
 /// All lines of a test.
 #[derive(Debug)]
-pub(super) struct Lines {
-    sockets: Sockets,
-    lines: Slab<Line>,
-    calls: HashMap<(Side, Vec<u8>), usize>,
+pub(super) struct CallSides {
+    sockets: TestSockets,
+    lines: Slab<CallSide>,
+    calls: HashMap<(CallRole, Vec<u8>), usize>,
     /// Lines by audio socket.
     audio: HashMap<usize, usize>,
-    due: BinaryHeap<Reverse<(Instant, usize, u64, Due)>>,
+    due: BinaryHeap<Reverse<(Instant, usize, u64, SideDeadline)>>,
     serial: u64,
     sent_again: u64,
 }
 
-impl Lines {
+impl CallSides {
     /// Creates the driver without lines.
-    pub(super) fn new(sockets: Sockets) -> Lines {
-        Lines {
+    pub(super) fn new(sockets: TestSockets) -> CallSides {
+        CallSides {
             sockets,
             lines: Slab::new(),
             calls: HashMap::new(),
@@ -54,7 +54,13 @@ impl Lines {
     ///
     /// # Errors
     /// Returns an error if the system provides no random numbers.
-    pub(super) fn add(&mut self, plan: &Plan, now: Instant, side: Side, audio: Option<usize>) -> Result<usize, String> {
+    pub(super) fn add(
+        &mut self,
+        plan: &LoadTestPlan,
+        now: Instant,
+        side: CallRole,
+        audio: Option<usize>,
+    ) -> Result<usize, String> {
         let address = |socket| self.sockets.address(socket).map(|at| plan.shown(at));
         let sip = self.sockets.sip(side).map(|at| plan.shown(at)).ok_or("no socket")?;
         // The seed also gives the 32-bit SSRC; a collision among some thousand is unlikely.
@@ -62,13 +68,13 @@ impl Lines {
         config.media = audio.and_then(address).into_iter().collect();
         config.codecs.clone_from(&plan.codecs);
         config.give_up = None;
-        if side == Side::Caller {
+        if side == CallRole::Caller {
             config.credentials.clone_from(&plan.credentials);
         }
         let mut phone = Phone::new(config);
-        phone.set_default_answer(Answer::ring(plan.ring));
+        phone.set_default_answer(AnswerScript::ring(plan.ring));
         self.serial += 1;
-        let mut line = Line::new(phone, side, self.serial, now);
+        let mut line = CallSide::new(phone, side, self.serial, now);
         line.audio = audio;
         let slot = self.lines.insert(line);
         if let Some(socket) = audio {
@@ -85,7 +91,7 @@ impl Lines {
     }
 
     /// Returns the line of a Call-ID.
-    pub(super) fn of_call(&self, side: Side, call_id: &[u8]) -> Option<usize> {
+    pub(super) fn of_call(&self, side: CallRole, call_id: &[u8]) -> Option<usize> {
         self.calls.get(&(side, call_id.to_vec())).copied()
     }
 
@@ -95,12 +101,12 @@ impl Lines {
     }
 
     /// Returns a line by its slot.
-    pub(super) fn get(&self, slot: usize) -> Option<&Line> {
+    pub(super) fn get(&self, slot: usize) -> Option<&CallSide> {
         self.lines.get(slot)
     }
 
     /// Returns a mutable line by its slot.
-    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Line> {
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut CallSide> {
         self.lines.get_mut(slot)
     }
 
@@ -110,17 +116,17 @@ impl Lines {
     }
 
     /// Iterates over all lines with their slots.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Line)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &CallSide)> {
         self.lines.iter()
     }
 
     /// Iterates over all lines, mutably.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut CallSide> {
         self.lines.iter_mut().map(|(_, line)| line)
     }
 
     /// Passes an input to a line's phone; its outputs must be polled afterwards.
-    pub(super) fn feed(&mut self, now: Instant, slot: usize, input: Input) {
+    pub(super) fn feed(&mut self, now: Instant, slot: usize, input: PhoneInput) {
         if let Some(line) = self.lines.get_mut(slot) {
             line.phone.handle_input(now, input);
         }
@@ -128,11 +134,11 @@ impl Lines {
 
     /// Returns the next output of a phone other than messages, which are sent here. After the last output the phone's
     /// timer is set.
-    pub(super) fn poll(&mut self, slot: usize) -> Option<Output> {
+    pub(super) fn poll(&mut self, slot: usize) -> Option<PhoneOutput> {
         loop {
             let line = self.lines.get_mut(slot)?;
             match line.phone.poll_output() {
-                Some(Output::Transmit(transmit)) => {
+                Some(PhoneOutput::Transmit(transmit)) => {
                     self.sent_again += u64::from(transmit.what.again);
                     self.sockets.send(line.side as usize, transmit.flow.remote, &transmit.bytes);
                 }
@@ -145,14 +151,14 @@ impl Lines {
         if wake != line.wake {
             line.wake = wake;
             if let Some(at) = wake {
-                self.due.push(Reverse((at, slot, line.serial, Due::Phone)));
+                self.due.push(Reverse((at, slot, line.serial, SideDeadline::Phone)));
             }
         }
         None
     }
 
     /// Sets a deadline of a line.
-    pub(super) fn arm(&mut self, at: Instant, slot: usize, due: Due) {
+    pub(super) fn arm(&mut self, at: Instant, slot: usize, due: SideDeadline) {
         if let Some(line) = self.lines.get(slot) {
             self.due.push(Reverse((at, slot, line.serial, due)));
         }
@@ -164,22 +170,22 @@ impl Lines {
     }
 
     /// Returns the next expired deadline with its line; lines due for removal are removed.
-    pub(super) fn next_due(&mut self, now: Instant) -> Option<(Instant, usize, Due)> {
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<(Instant, usize, SideDeadline)> {
         while let Some(Reverse((at, slot, serial, due))) =
             self.due.peek().copied().filter(|Reverse(next)| next.0 <= now)
         {
             self.due.pop();
             let Some(line) = self.lines.get_mut(slot).filter(|line| line.serial == serial) else { continue };
             match due {
-                Due::Phone if line.wake == Some(at) => line.wake = None,
+                SideDeadline::Phone if line.wake == Some(at) => line.wake = None,
                 // The phone was already called by an earlier timer.
-                Due::Phone => continue,
-                Due::Forget => {
+                SideDeadline::Phone => continue,
+                SideDeadline::Forget => {
                     let line = self.lines.remove(slot);
                     self.calls.remove(&(line.side, line.call_id));
                     continue;
                 }
-                Due::Mute | Due::HangUp | Due::Judge => {}
+                SideDeadline::Mute | SideDeadline::HangUp | SideDeadline::Judge => {}
             }
             return Some((at, slot, due));
         }
@@ -187,28 +193,28 @@ impl Lines {
     }
 
     /// Records the end of a line's call and schedules its judgement. Returns the line if its call was active.
-    pub(super) fn end(&mut self, now: Instant, slot: usize) -> Option<&mut Line> {
+    pub(super) fn end(&mut self, now: Instant, slot: usize) -> Option<&mut CallSide> {
         let line = self.lines.get_mut(slot).filter(|line| line.ended.is_none())?;
         line.ended = Some(now);
-        self.due.push(Reverse((now + SETTLED, slot, line.serial, Due::Judge)));
+        self.due.push(Reverse((now + SETTLED, slot, line.serial, SideDeadline::Judge)));
         Some(line)
     }
 
     /// Releases the audio socket of a call and schedules the removal of its line. Returns the line if its audio is not
     /// judged yet.
-    pub(super) fn close(&mut self, now: Instant, slot: usize) -> Option<&Line> {
+    pub(super) fn close(&mut self, now: Instant, slot: usize) -> Option<&CallSide> {
         let line = self.lines.get_mut(slot).filter(|line| !line.judged)?;
         line.judged = true;
         if let Some(socket) = line.audio.take() {
             self.audio.remove(&socket);
             self.sockets.give_back(line.side, socket);
         }
-        self.due.push(Reverse((now + FORGOTTEN, slot, line.serial, Due::Forget)));
+        self.due.push(Reverse((now + FORGOTTEN, slot, line.serial, SideDeadline::Forget)));
         Some(line)
     }
 
     /// Takes a free audio socket; `None` if all are in use.
-    pub(super) fn take_socket(&mut self, side: Side) -> Option<usize> {
+    pub(super) fn take_socket(&mut self, side: CallRole) -> Option<usize> {
         self.sockets.take(side)
     }
 
@@ -221,7 +227,7 @@ impl Lines {
     ///
     /// # Errors
     /// Returns the system's error.
-    pub(super) fn wait(&mut self, wake: Instant, into: &mut Vec<Packet>) -> io::Result<()> {
+    pub(super) fn wait(&mut self, wake: Instant, into: &mut Vec<ReceivedDatagram>) -> io::Result<()> {
         self.sockets.wait(Some(wake), into)
     }
 

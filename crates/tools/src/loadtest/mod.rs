@@ -23,20 +23,20 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::LoadTest;
-use crate::progress::Progress;
+use crate::progress::ProgressOutput;
 use crate::{client, demo};
-use trunkgate_boot::edge::Edge;
+use trunkgate_boot::edge::RunningEdge;
 use trunkgate_boot::run;
 use trunkgate_system::text::number;
 use trunkgate_system::{files, terminal};
 
 use assertion::Assertion;
-use generator::{Generator, Sabotage};
-use line::Side;
-use plan::{ASSERTED, OWN_NUMBER, Plan};
-use report::Judged;
-use results::Results;
-use sockets::Sockets;
+use generator::{LoadGenerator, Sabotage};
+use line::CallRole;
+use plan::{ASSERTED, LoadTestPlan, OWN_NUMBER};
+use report::AssertionResult;
+use results::LoadTestResults;
+use sockets::TestSockets;
 
 /// File descriptors for a call of the test's own edge, in the same process: RTP and RTCP on both sides.
 const OWN_FILES: usize = 4;
@@ -47,10 +47,11 @@ pub fn run(verb: &LoadTest) -> ExitCode {
     if let Some(file) = &verb.scenario {
         return scenario::run(verb, file);
     }
-    let done = Plan::new(verb, ASSERTED).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
+    let done = LoadTestPlan::new(verb, ASSERTED).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
         let results = test(&mut plan)?;
         let value = |one: &Assertion| results.value(one.metric, one.stat);
-        let judged: Vec<Judged> = plan.assertions.iter().map(|one| Judged::new(one, value(one))).collect();
+        let judged: Vec<AssertionResult> =
+            plan.assertions.iter().map(|one| AssertionResult::new(one, value(one))).collect();
         if let Some(path) = &verb.junit {
             write(path, &junit::xml(&judged, &results.faults(), results.lasted.as_secs_f64())?)?;
         }
@@ -72,12 +73,12 @@ fn write(path: &Path, xml: &[u8]) -> anyhow::Result<()> {
     files::write(path, xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
 }
 
-fn test(plan: &mut Plan) -> anyhow::Result<Results> {
+fn test(plan: &mut LoadTestPlan) -> anyhow::Result<LoadTestResults> {
     let files = 2 * plan.sockets() + if plan.is_own { OWN_FILES * plan.sockets() } else { 0 };
     sockets::make_room(files).map_err(|what| anyhow!("{what}"))?;
     let signals = sockets::catch_signals().context("signals cannot be received")?;
-    let sockets = Sockets::open(plan.bound, [plan.sockets(); 2], signals)?;
-    let mut progress = Progress::new();
+    let sockets = TestSockets::open(plan.bound, [plan.sockets(); 2], signals)?;
+    let mut progress = ProgressOutput::new();
     let edge = if plan.is_own { Some(own(plan, &sockets)?) } else { None };
     progress.say(&format!(
         "up to {} at a time, {} per second, for {} s, to {}{}",
@@ -88,7 +89,7 @@ fn test(plan: &mut Plan) -> anyhow::Result<Results> {
         if plan.is_own { ", a private edge" } else { "" }
     ));
     let whole = plan.duration;
-    let results = Generator::new(plan, sockets, sabotage()?).and_then(|generator| {
+    let results = LoadGenerator::new(plan, sockets, sabotage()?).and_then(|generator| {
         generator.run(|results, held, ran| tell(&mut progress, results, held, ran.div_duration_f64(whole)))
     });
     progress.done();
@@ -109,13 +110,13 @@ fn sabotage() -> anyhow::Result<Option<Sabotage>> {
 }
 
 /// Starts the test's own edge and sends the calls to it.
-fn own(plan: &mut Plan, sockets: &Sockets) -> anyhow::Result<Edge> {
-    let (callers, callees) = sockets.sip(Side::Caller).zip(sockets.sip(Side::Callee)).context("no sockets")?;
+fn own(plan: &mut LoadTestPlan, sockets: &TestSockets) -> anyhow::Result<RunningEdge> {
+    let (callers, callees) = sockets.sip(CallRole::Caller).zip(sockets.sip(CallRole::Callee)).context("no sockets")?;
     own_between(plan, callers, callees)
 }
 
 /// Starts the test's own edge between these callers and callees, and sends the calls to it.
-fn own_between(plan: &mut Plan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<Edge> {
+fn own_between(plan: &mut LoadTestPlan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<RunningEdge> {
     let edge = own_edge::start(plan, callers, callees)?;
     plan.remote = edge.listeners.first().context("the edge does not listen")?.address;
     plan.uri = format!("sip:{OWN_NUMBER}@{}", plan.remote);
@@ -123,7 +124,7 @@ fn own_between(plan: &mut Plan, callers: SocketAddr, callees: SocketAddr) -> any
 }
 
 /// Shows the progress of the test.
-fn tell(progress: &mut Progress, results: &Results, held: usize, share: f64) {
+fn tell(progress: &mut ProgressOutput, results: &LoadTestResults, held: usize, share: f64) {
     let packets = results.packets();
     progress.bar(
         &format!(

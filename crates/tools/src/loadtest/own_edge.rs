@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 
-use super::plan::{OWN_NUMBER, Plan};
-use trunkgate_boot::edge::Edge;
+use super::plan::{LoadTestPlan, OWN_NUMBER};
+use trunkgate_boot::edge::RunningEdge;
 use trunkgate_config as config;
 use trunkgate_system::free_ports::free_ports;
 
@@ -16,7 +16,7 @@ const PORTS: usize = 4;
 const SPARE_CPS: u64 = 20;
 
 /// Starts the edge between callers and callees.
-pub(super) fn start(plan: &Plan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<Edge> {
+pub(super) fn start(plan: &LoadTestPlan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<RunningEdge> {
     let ports = u16::try_from(plan.sockets() * PORTS).ok().context("too many calls for one edge on loopback")?;
     let first = free_ports(ports)?;
     let cps = plan.interval.as_secs_f64().recip().ceil() as u64 + SPARE_CPS;
@@ -33,5 +33,5 @@ pub(super) fn start(plan: &Plan, callers: SocketAddr, callees: SocketAddr) -> an
     );
     let file = Path::new("loadtest.toml");
     let (config, _) = config::parse(file, &text).map_err(|wrong| anyhow!("{}", config::render(file, &text, &wrong)))?;
-    Edge::start(config).map_err(|error| anyhow!("{error}"))
+    RunningEdge::start(config).map_err(|error| anyhow!("{error}"))
 }

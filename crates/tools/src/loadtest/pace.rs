@@ -7,7 +7,7 @@ pub(super) const LATE: Duration = Duration::from_millis(100);
 
 /// Pace of placing calls.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct CallPacer {
     interval: Duration,
     most: usize,
     /// Time at which the next call is due.
@@ -18,10 +18,10 @@ pub(super) struct Pace {
     pub(super) latest: Duration,
 }
 
-impl Pace {
+impl CallPacer {
     /// Creates the pace; the first call is due now.
-    pub(super) fn new(now: Instant, interval: Duration, most: usize) -> Pace {
-        Pace { interval, most, next: now, waits: false, latest: Duration::ZERO }
+    pub(super) fn new(now: Instant, interval: Duration, most: usize) -> CallPacer {
+        CallPacer { interval, most, next: now, waits: false, latest: Duration::ZERO }
     }
 
     /// Returns whether a call must be placed now, with `held` active calls. Must be called until it returns false.
@@ -56,7 +56,7 @@ mod tests {
     fn calls_are_even_and_wait_for_room() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::new(start, Duration::from_millis(50), 2);
+        let mut pace = CallPacer::new(start, Duration::from_millis(50), 2);
         assert!(pace.is_due(at(0), 0) && !pace.is_due(at(0), 1));
         assert!(!pace.is_due(at(49), 1) && pace.is_due(at(50), 1));
         assert_eq!(pace.next(), Some(at(100)));

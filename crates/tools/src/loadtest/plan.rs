@@ -7,7 +7,7 @@ use trunkgate_route::Transport;
 use trunkgate_sip::Credentials;
 
 use super::assertion::{Assertion, check_measured, parse};
-use super::line::Side;
+use super::line::CallRole;
 use super::sockets::shown;
 use crate::call;
 use crate::cli::LoadTest;
@@ -27,7 +27,7 @@ pub(super) const ASSERTED: &str = "answered=100%";
 
 /// Validated flags.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct LoadTestPlan {
     /// Maximum number of concurrent calls.
     pub(super) calls: usize,
     /// Time between two calls.
@@ -55,12 +55,12 @@ pub(super) struct Plan {
     pub(super) is_own: bool,
 }
 
-impl Plan {
+impl LoadTestPlan {
     /// Parses the flags; `asserted` is the default of `--assert`.
     ///
     /// # Errors
     /// Returns a message with the error and a fix.
-    pub(super) fn new(verb: &LoadTest, asserted: &str) -> Result<Plan, String> {
+    pub(super) fn new(verb: &LoadTest, asserted: &str) -> Result<LoadTestPlan, String> {
         let by_scenario = verb.scenario.is_some();
         let written = if verb.assert.is_empty() { asserted.to_owned() } else { verb.assert.join(",") };
         let assertions = parse(&written).map_err(|mistake| mistake.to_string())?;
@@ -92,7 +92,7 @@ impl Plan {
         }
         let caller = verb.caller.from.clone().unwrap_or_else(|| CALLER.to_owned());
         let host = shown(bound[0], towards).ip();
-        Ok(Plan {
+        Ok(LoadTestPlan {
             calls: verb.calls as usize,
             interval,
             duration: verb.duration,
@@ -103,8 +103,8 @@ impl Plan {
             bound,
             towards,
             from: match call::from(&caller)? {
-                call::From::Uri(uri) => uri,
-                call::From::User(user) => format!("<sip:{user}@{}>", call::in_brackets(host)),
+                call::FromArgument::Uri(uri) => uri,
+                call::FromArgument::User(user) => format!("<sip:{user}@{}>", call::in_brackets(host)),
             },
             caller,
             codecs: match &verb.codec {
@@ -123,11 +123,11 @@ impl Plan {
     }
 
     /// Returns the user part of a side's addresses.
-    pub(super) fn user(&self, side: Side) -> String {
+    pub(super) fn user(&self, side: CallRole) -> String {
         match side {
-            Side::Caller if self.caller.starts_with("sip") => CALLER.to_owned(),
-            Side::Caller => self.caller.clone(),
-            Side::Callee => "callee".to_owned(),
+            CallRole::Caller if self.caller.starts_with("sip") => CALLER.to_owned(),
+            CallRole::Caller => self.caller.clone(),
+            CallRole::Callee => "callee".to_owned(),
         }
     }
 
@@ -177,13 +177,13 @@ fn codec(name: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Verb};
+    use crate::cli::{Cli, CliVerb};
     use clap::Parser as _;
 
-    fn plan(flags: &[&str]) -> Result<Plan, String> {
+    fn plan(flags: &[&str]) -> Result<LoadTestPlan, String> {
         let all = ["trunkgate", "loadtest"].iter().chain(flags);
-        let Verb::Loadtest(verb) = Cli::try_parse_from(all).unwrap().verb else { panic!("another verb") };
-        Plan::new(&verb, ASSERTED)
+        let CliVerb::Loadtest(verb) = Cli::try_parse_from(all).unwrap().verb else { panic!("another verb") };
+        LoadTestPlan::new(&verb, ASSERTED)
     }
 
     const LOAD: [&str; 6] = ["--calls", "20", "--cps", "4", "--duration", "30s"];

@@ -2,26 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::assertion::{Assertion, Kind, Stat};
-use super::line::Side;
-use super::plan::Plan;
-use super::results::{Packets, Results};
+use super::assertion::{Assertion, MetricStatistic, MetricUnit};
+use super::line::CallRole;
+use super::plan::LoadTestPlan;
+use super::results::{LoadTestResults, PacketCounts};
 
 /// Columns of the table of distributions.
-pub(super) const COLUMNS: [(&str, Stat); 5] = [
-    ("p50", Stat::Percentile(50.0)),
-    ("p95", Stat::Percentile(95.0)),
-    ("p99", Stat::Percentile(99.0)),
-    ("max", Stat::Max),
-    ("mean", Stat::Mean),
+pub(super) const COLUMNS: [(&str, MetricStatistic); 5] = [
+    ("p50", MetricStatistic::Percentile(50.0)),
+    ("p95", MetricStatistic::Percentile(95.0)),
+    ("p99", MetricStatistic::Percentile(99.0)),
+    ("max", MetricStatistic::Max),
+    ("mean", MetricStatistic::Mean),
 ];
 /// Columns for MOS: low percentiles, because low values are the bad ones.
-pub(super) const SCORES: [(&str, Stat); 5] = [
-    ("p50", Stat::Percentile(50.0)),
-    ("p5", Stat::Percentile(5.0)),
-    ("p1", Stat::Percentile(1.0)),
-    ("min", Stat::Min),
-    ("mean", Stat::Mean),
+pub(super) const SCORES: [(&str, MetricStatistic); 5] = [
+    ("p50", MetricStatistic::Percentile(50.0)),
+    ("p5", MetricStatistic::Percentile(5.0)),
+    ("p1", MetricStatistic::Percentile(1.0)),
+    ("min", MetricStatistic::Min),
+    ("mean", MetricStatistic::Mean),
 ];
 /// Widths of a row's name and of its cells, in characters.
 const NAME: usize = 11;
@@ -29,17 +29,17 @@ const CELL: usize = 11;
 
 /// Result of an assertion.
 #[derive(Debug)]
-pub(super) struct Judged {
+pub(super) struct AssertionResult {
     pub(super) text: String,
     /// Measured value with its unit; `None` without measurements.
     pub(super) value: Option<String>,
     pub(super) holds: bool,
 }
 
-impl Judged {
+impl AssertionResult {
     /// Compares the assertion with the measured value.
-    pub(super) fn new(assertion: &Assertion, value: Option<f64>) -> Judged {
-        Judged {
+    pub(super) fn new(assertion: &Assertion, value: Option<f64>) -> AssertionResult {
+        AssertionResult {
             text: assertion.text.clone(),
             value: value.map(|value| assertion.kind.show(value)),
             holds: value.is_some_and(|value| assertion.holds(value)),
@@ -65,8 +65,8 @@ impl Judged {
 }
 
 /// Returns the report as text.
-pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String {
-    let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
+pub(super) fn text(plan: &LoadTestPlan, results: &LoadTestResults, judged: &[AssertionResult]) -> String {
+    let share = |part: u64, whole: u64| MetricUnit::Share.show(part as f64 / whole.max(1) as f64);
     let mut out = format!(
         "calls      attempted {}   answered {} ({})   failed {}   dropped {}   concurrent {}   {:.2} per second\n",
         results.attempted,
@@ -88,12 +88,13 @@ pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String 
         ("delay", &results.delay),
         ("jitter", &results.jitter),
     ] {
-        out.push_str(&row(name, &figures.row(Kind::Time, &COLUMNS.map(|(_, stat)| stat))));
+        out.push_str(&row(name, &figures.row(MetricUnit::Time, &COLUMNS.map(|(_, stat)| stat))));
     }
     out.push_str(&row("", &SCORES.map(|(name, _)| name.to_owned())));
-    out.push_str(&row("MOS", &results.mos.row(Kind::Score, &SCORES.map(|(_, stat)| stat))));
+    out.push_str(&row("MOS", &results.mos.row(MetricUnit::Score, &SCORES.map(|(_, stat)| stat))));
     out.push('\n');
-    for (name, packets) in [("callers →", results.said_by(Side::Caller)), ("callees →", results.said_by(Side::Callee))]
+    for (name, packets) in
+        [("callers →", results.said_by(CallRole::Caller)), ("callees →", results.said_by(CallRole::Callee))]
     {
         out.push_str(&direction(name, &packets));
     }
@@ -121,7 +122,7 @@ pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String 
     out
 }
 
-fn length(plan: &Plan, results: &Results) -> String {
+fn length(plan: &LoadTestPlan, results: &LoadTestResults) -> String {
     let whole = plan.duration.as_secs_f64();
     match results.is_cut {
         true => format!("stopped before {whole} s were over"),
@@ -129,9 +130,9 @@ fn length(plan: &Plan, results: &Results) -> String {
     }
 }
 
-fn direction(name: &str, packets: &Packets) -> String {
-    let Packets { sent, lost, late, duplicates, reordered, harmed } = *packets;
-    let share = |part: u64| Kind::Share.show(part as f64 / sent.max(1) as f64);
+fn direction(name: &str, packets: &PacketCounts) -> String {
+    let PacketCounts { sent, lost, late, duplicates, reordered, harmed } = *packets;
+    let share = |part: u64| MetricUnit::Share.show(part as f64 / sent.max(1) as f64);
     format!(
         "{name:NAME$}{sent} packets   lost {lost} ({})   late {late}   twice {duplicates}   out of order {reordered}   \
          harmed {harmed}\n",
@@ -150,9 +151,9 @@ pub(super) fn row(name: &str, cells: &[String]) -> String {
 }
 
 /// Returns the report as JSON.
-pub(super) fn json(plan: &Plan, results: &Results, judged: &[Judged]) -> Value {
+pub(super) fn json(plan: &LoadTestPlan, results: &LoadTestResults, judged: &[AssertionResult]) -> Value {
     let faults = results.faults();
-    let assertions: Vec<Value> = judged.iter().map(Judged::as_json).collect();
+    let assertions: Vec<Value> = judged.iter().map(AssertionResult::as_json).collect();
     let mut all = results.as_json();
     all["ok"] = is_ok(results, judged).into();
     all["valid"] = faults.is_empty().into();
@@ -168,6 +169,6 @@ pub(super) fn json(plan: &Plan, results: &Results, judged: &[Judged]) -> Value {
 }
 
 /// Returns whether all assertions hold and the measurements are valid.
-pub(super) fn is_ok(results: &Results, judged: &[Judged]) -> bool {
+pub(super) fn is_ok(results: &LoadTestResults, judged: &[AssertionResult]) -> bool {
     results.faults().is_empty() && judged.iter().all(|one| one.holds)
 }

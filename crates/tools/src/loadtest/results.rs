@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::assertion::{Metric, Stat};
-use super::figures::Figures;
-use super::line::Side;
+use super::assertion::{Metric, MetricStatistic};
+use super::figures::ValueDistribution;
+use super::line::CallRole;
 use super::pace;
-use super::voice::Carried;
+use super::voice::DirectionResult;
 
 /// Maximum number of distinct failure reasons.
 const REASONS: usize = 32;
@@ -21,7 +21,7 @@ const LATENESS_MS: f64 = 20.0;
 
 /// Packet counts of one direction or both.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Packets {
+pub(super) struct PacketCounts {
     pub(super) sent: u64,
     pub(super) lost: u64,
     pub(super) late: u64,
@@ -32,7 +32,7 @@ pub(super) struct Packets {
 
 /// Results so far.
 #[derive(Debug)]
-pub(super) struct Results {
+pub(super) struct LoadTestResults {
     pub(super) attempted: u64,
     pub(super) answered: u64,
     /// Answered calls ended by neither side of the test.
@@ -41,12 +41,12 @@ pub(super) struct Results {
     pub(super) held: usize,
     /// Failed calls by reason.
     pub(super) failures: BTreeMap<String, u64>,
-    pub(super) setup: Figures,
-    pub(super) post_dial: Figures,
-    pub(super) delay: Figures,
-    pub(super) jitter: Figures,
-    pub(super) mos: Figures,
-    packets: [Packets; 2],
+    pub(super) setup: ValueDistribution,
+    pub(super) post_dial: ValueDistribution,
+    pub(super) delay: ValueDistribution,
+    pub(super) jitter: ValueDistribution,
+    pub(super) mos: ValueDistribution,
+    packets: [PacketCounts; 2],
     /// Packets that no phone of the test sent.
     pub(super) foreign: u64,
     /// Calls from other addresses than the edge's, left unanswered.
@@ -54,7 +54,7 @@ pub(super) struct Results {
     pub(super) sent_again: u64,
     pub(super) came_again: u64,
     /// Sending delay of the generator's packets.
-    pub(super) lateness: Figures,
+    pub(super) lateness: ValueDistribution,
     /// Packets that the system did not send, and packets that it dropped before they were read.
     pub(super) unsent: u64,
     pub(super) unread: u64,
@@ -68,26 +68,26 @@ pub(super) struct Results {
     pub(super) is_cut: bool,
 }
 
-impl Results {
+impl LoadTestResults {
     /// Creates empty results.
-    pub(super) fn new() -> Result<Results, String> {
-        Ok(Results {
+    pub(super) fn new() -> Result<LoadTestResults, String> {
+        Ok(LoadTestResults {
             attempted: 0,
             answered: 0,
             dropped: 0,
             held: 0,
             failures: BTreeMap::new(),
-            setup: Figures::new()?,
-            post_dial: Figures::new()?,
-            delay: Figures::new()?,
-            jitter: Figures::new()?,
-            mos: Figures::new()?,
-            packets: [Packets::default(); 2],
+            setup: ValueDistribution::new()?,
+            post_dial: ValueDistribution::new()?,
+            delay: ValueDistribution::new()?,
+            jitter: ValueDistribution::new()?,
+            mos: ValueDistribution::new()?,
+            packets: [PacketCounts::default(); 2],
             foreign: 0,
             sent_again: 0,
             came_again: 0,
             strangers: 0,
-            lateness: Figures::new()?,
+            lateness: ValueDistribution::new()?,
             unsent: 0,
             unread: 0,
             crowded: 0,
@@ -109,7 +109,7 @@ impl Results {
     }
 
     /// Adds the audio sent by one side of an ended call.
-    pub(super) fn judge(&mut self, side: Side, carried: &Carried) {
+    pub(super) fn judge(&mut self, side: CallRole, carried: &DirectionResult) {
         if let Some(packets) = self.packets.get_mut(side as usize) {
             packets.add(carried);
         }
@@ -122,14 +122,14 @@ impl Results {
     }
 
     /// Returns the packets sent by one side.
-    pub(super) fn said_by(&self, side: Side) -> Packets {
+    pub(super) fn said_by(&self, side: CallRole) -> PacketCounts {
         self.packets.get(side as usize).copied().unwrap_or_default()
     }
 
     /// Returns the packets of both directions.
-    pub(super) fn packets(&self) -> Packets {
+    pub(super) fn packets(&self) -> PacketCounts {
         let [a, b] = self.packets;
-        Packets {
+        PacketCounts {
             sent: a.sent + b.sent,
             lost: a.lost + b.lost,
             late: a.late + b.late,
@@ -145,7 +145,7 @@ impl Results {
     }
 
     /// Returns the value of a metric; `None` without measurements.
-    pub(super) fn value(&self, metric: Metric, stat: Stat) -> Option<f64> {
+    pub(super) fn value(&self, metric: Metric, stat: MetricStatistic) -> Option<f64> {
         let packets = self.packets();
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         match metric {
@@ -173,7 +173,7 @@ impl Results {
     /// Returns the reasons why the measurements are not valid for the edge.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let lateness = self.lateness.get(Stat::Percentile(99.0)).unwrap_or_default();
+        let lateness = self.lateness.get(MetricStatistic::Percentile(99.0)).unwrap_or_default();
         if lateness > LATENESS_MS {
             faults.push(format!("1 % of its packets were sent at least {lateness:.0} ms late"));
         }
@@ -222,8 +222,8 @@ impl Results {
             "jitter_ms": self.jitter.as_json(),
             "mos": self.mos.as_json(),
             "packets": {
-                "callers": self.said_by(Side::Caller).as_json(),
-                "callees": self.said_by(Side::Callee).as_json(),
+                "callers": self.said_by(CallRole::Caller).as_json(),
+                "callees": self.said_by(CallRole::Callee).as_json(),
                 "foreign": self.foreign,
             },
             "strangers": self.strangers,
@@ -233,8 +233,8 @@ impl Results {
     }
 }
 
-impl Packets {
-    fn add(&mut self, carried: &Carried) {
+impl PacketCounts {
+    fn add(&mut self, carried: &DirectionResult) {
         self.sent += carried.sent;
         self.lost += carried.lost;
         self.late += carried.late;
@@ -244,7 +244,7 @@ impl Packets {
     }
 
     fn as_json(&self) -> Value {
-        let Packets { sent, lost, late, duplicates, reordered, harmed } = self;
+        let PacketCounts { sent, lost, late, duplicates, reordered, harmed } = self;
         json!({"sent": sent, "lost": lost, "late": late, "duplicates": duplicates, "reordered": reordered, "harmed": harmed})
     }
 }
@@ -255,26 +255,27 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_has_no_value() {
-        let mut results = Results::new().unwrap();
-        let p99 = Stat::Percentile(99.0);
+        let mut results = LoadTestResults::new().unwrap();
+        let p99 = MetricStatistic::Percentile(99.0);
         assert_eq!(results.value(Metric::Setup, p99), None);
-        assert_eq!(results.value(Metric::Loss, Stat::Whole), None);
+        assert_eq!(results.value(Metric::Loss, MetricStatistic::Whole), None);
         assert_eq!(results.faults(), ["no call was placed"]);
         results.attempted = 4;
         results.answered = 3;
         results.fail("486 Busy Here".into());
-        let carried = Carried { sent: 100, received: 98, lost: 2, mos: Some(4.2), ..Carried::default() };
-        results.judge(Side::Caller, &carried);
-        results.judge(Side::Callee, &Carried { sent: 100, received: 100, ..Carried::default() });
-        assert_eq!(results.value(Metric::Answered, Stat::Whole), Some(0.75));
-        assert_eq!(results.value(Metric::Loss, Stat::Whole), Some(0.01));
-        assert_eq!((results.said_by(Side::Caller).lost, results.said_by(Side::Callee).lost), (2, 0));
+        let carried =
+            DirectionResult { sent: 100, received: 98, lost: 2, mos: Some(4.2), ..DirectionResult::default() };
+        results.judge(CallRole::Caller, &carried);
+        results.judge(CallRole::Callee, &DirectionResult { sent: 100, received: 100, ..DirectionResult::default() });
+        assert_eq!(results.value(Metric::Answered, MetricStatistic::Whole), Some(0.75));
+        assert_eq!(results.value(Metric::Loss, MetricStatistic::Whole), Some(0.01));
+        assert_eq!((results.said_by(CallRole::Caller).lost, results.said_by(CallRole::Callee).lost), (2, 0));
         assert_eq!(results.faults(), Vec::<String>::new());
     }
 
     #[test]
     fn a_generator_that_is_too_slow_says_so() {
-        let mut results = Results::new().unwrap();
+        let mut results = LoadTestResults::new().unwrap();
         results.attempted = 1;
         (0..98).for_each(|_| results.lateness.add(0.1));
         (0..2).for_each(|_| results.lateness.add(25.0));
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn reasons_are_bounded() {
-        let mut results = Results::new().unwrap();
+        let mut results = LoadTestResults::new().unwrap();
         (0..100).for_each(|n| results.fail(format!("reason {n}")));
         results.fail("reason 1".into());
         assert_eq!((results.failures.len(), results.failed()), (REASONS + 1, 101));

@@ -16,7 +16,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeSpec, TimeValLike as _};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::line::Side;
+use super::line::CallRole;
 use trunkgate_runtime::transport::next_datagram;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
@@ -35,7 +35,7 @@ const AUDIO_BUFFER_BYTES: usize = 64 << 10;
 
 /// A socket with its state.
 #[derive(Debug)]
-struct Entry {
+struct TestSocket {
     socket: UdpSocket,
     address: SocketAddr,
     /// Packets dropped by the system, as reported with the last datagram.
@@ -44,7 +44,7 @@ struct Entry {
 
 /// A received datagram.
 #[derive(Debug)]
-pub(super) struct Packet {
+pub(super) struct ReceivedDatagram {
     /// Time of arrival in the system.
     pub(super) at: Instant,
     pub(super) source: SocketAddr,
@@ -55,8 +55,8 @@ pub(super) struct Packet {
 
 /// All sockets; the first two are for SIP.
 #[derive(Debug)]
-pub(super) struct Sockets {
-    entries: Vec<Entry>,
+pub(super) struct TestSockets {
+    entries: Vec<TestSocket>,
     free: [VecDeque<usize>; 2],
     epoll: Epoll,
     timer: TimerFd,
@@ -98,14 +98,14 @@ pub(super) fn make_room(files: usize) -> Result<(), String> {
     Ok(())
 }
 
-impl Sockets {
+impl TestSockets {
     /// Binds the SIP sockets of callers and callees, and this number of audio sockets for each side.
-    pub(super) fn open(sip: [SocketAddr; 2], audio: [usize; 2], signals: SignalFd) -> io::Result<Sockets> {
+    pub(super) fn open(sip: [SocketAddr; 2], audio: [usize; 2], signals: SignalFd) -> io::Result<TestSockets> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(signals.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
-        let mut sockets = Sockets {
+        let mut sockets = TestSockets {
             entries: Vec::new(),
             free: [VecDeque::new(), VecDeque::new()],
             epoll,
@@ -142,12 +142,12 @@ impl Sockets {
         let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
         let at = self.entries.len();
         self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, at as u64))?;
-        self.entries.push(Entry { socket, address, unread: 0 });
+        self.entries.push(TestSocket { socket, address, unread: 0 });
         Ok(at)
     }
 
     /// Returns the SIP address of a side.
-    pub(super) fn sip(&self, side: Side) -> Option<SocketAddr> {
+    pub(super) fn sip(&self, side: CallRole) -> Option<SocketAddr> {
         self.address(side as usize)
     }
 
@@ -157,13 +157,13 @@ impl Sockets {
     }
 
     /// Takes a free audio socket; `None` if all are in use.
-    pub(super) fn take(&mut self, side: Side) -> Option<usize> {
+    pub(super) fn take(&mut self, side: CallRole) -> Option<usize> {
         self.free.get_mut(side as usize)?.pop_front()
     }
 
     /// Releases an audio socket. The longest unused one is taken next, so that late packets of its previous call have
     /// ended.
-    pub(super) fn give_back(&mut self, side: Side, socket: usize) {
+    pub(super) fn give_back(&mut self, side: CallRole, socket: usize) {
         if let Some(free) = self.free.get_mut(side as usize) {
             free.push_back(socket);
         }
@@ -185,7 +185,7 @@ impl Sockets {
     ///
     /// # Errors
     /// Returns the system's error.
-    pub(super) fn wait(&mut self, wake: Option<Instant>, into: &mut Vec<Packet>) -> io::Result<()> {
+    pub(super) fn wait(&mut self, wake: Option<Instant>, into: &mut Vec<ReceivedDatagram>) -> io::Result<()> {
         let now = Instant::now();
         let until = wake.map(|wake| wake.saturating_duration_since(now));
         let timeout = match until {
@@ -219,7 +219,7 @@ impl Sockets {
         Ok(())
     }
 
-    fn read(&mut self, socket: usize, (now, clock): (Instant, SystemTime), into: &mut Vec<Packet>) {
+    fn read(&mut self, socket: usize, (now, clock): (Instant, SystemTime), into: &mut Vec<ReceivedDatagram>) {
         let Some(entry) = self.entries.get_mut(socket) else { return };
         // Several datagrams are read in one turn, so that a delay does not grow.
         for _ in 0..BATCH {
@@ -228,7 +228,12 @@ impl Sockets {
             entry.unread = unread.unwrap_or(entry.unread);
             let age = datagram.stamp.and_then(|stamp| clock.duration_since(stamp).ok()).unwrap_or_default();
             let bytes = Bytes::copy_from_slice(self.buffer.get(..datagram.len).unwrap_or_default());
-            into.push(Packet { at: now.checked_sub(age).unwrap_or(now), source: datagram.remote, socket, bytes });
+            into.push(ReceivedDatagram {
+                at: now.checked_sub(age).unwrap_or(now),
+                source: datagram.remote,
+                socket,
+                bytes,
+            });
         }
     }
 }
@@ -249,8 +254,8 @@ mod tests {
     fn what_comes_is_told_with_its_time_and_the_timer_wakes() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let signals = SignalFd::new(&SigSet::empty()).unwrap();
-        let mut sockets = Sockets::open([any, any], [2, 2], signals).unwrap();
-        let (near, far) = (sockets.sip(Side::Caller).unwrap(), sockets.sip(Side::Callee).unwrap());
+        let mut sockets = TestSockets::open([any, any], [2, 2], signals).unwrap();
+        let (near, far) = (sockets.sip(CallRole::Caller).unwrap(), sockets.sip(CallRole::Callee).unwrap());
         let sent = Instant::now();
         assert!(sockets.send(0, far, b"x") && sockets.send(0, far, b"y"));
         let mut came = Vec::new();
@@ -266,10 +271,10 @@ mod tests {
             sockets.wait(Some(wake), &mut came).unwrap();
         }
         assert!(came.is_empty());
-        let (a, b) = (sockets.take(Side::Caller).unwrap(), sockets.take(Side::Caller).unwrap());
-        assert!(a != b && sockets.take(Side::Caller).is_none() && sockets.take(Side::Callee).is_some());
-        sockets.give_back(Side::Caller, b);
-        assert_eq!(sockets.take(Side::Caller), Some(b));
+        let (a, b) = (sockets.take(CallRole::Caller).unwrap(), sockets.take(CallRole::Caller).unwrap());
+        assert!(a != b && sockets.take(CallRole::Caller).is_none() && sockets.take(CallRole::Callee).is_some());
+        sockets.give_back(CallRole::Caller, b);
+        assert_eq!(sockets.take(CallRole::Caller), Some(b));
     }
 
     #[test]

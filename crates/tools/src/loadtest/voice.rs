@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use trunkgate_media::mos::{Codec, delay_ms, mos};
-use trunkgate_phone::Verdict;
+use trunkgate_media::mos::{MosCodec, delay_ms, mos};
+use trunkgate_phone::VoiceReport;
 
 /// Number of packets with a known sending time, ten seconds; a slower packet is not timed.
 const REMEMBERED: usize = 512;
@@ -12,7 +12,7 @@ pub(super) const LATE_MS: f64 = 60.0;
 
 /// Audio sent by one side of a call.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct SentVoice {
     /// Number of packets sent.
     sent: u32,
     /// Sending times of the latest packets.
@@ -30,7 +30,7 @@ pub(super) struct Voice {
 
 /// Result of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Carried {
+pub(super) struct DirectionResult {
     pub(super) sent: u64,
     pub(super) received: u64,
     pub(super) lost: u64,
@@ -44,10 +44,10 @@ pub(super) struct Carried {
     pub(super) mos: Option<f64>,
 }
 
-impl Voice {
+impl SentVoice {
     /// Creates a voice that has not sent anything.
-    pub(super) fn new() -> Voice {
-        Voice {
+    pub(super) fn new() -> SentVoice {
+        SentVoice {
             sent: 0,
             departures: vec![None; REMEMBERED].into(),
             timed: 0,
@@ -84,7 +84,7 @@ impl Voice {
     }
 
     /// Returns the result, given the verdict of the receiving phone.
-    pub(super) fn carried(&self, heard: Option<&Verdict>) -> Carried {
+    pub(super) fn carried(&self, heard: Option<&VoiceReport>) -> DirectionResult {
         let sent = u64::from(self.sent);
         let received = heard.map_or(0, |heard| heard.packets.saturating_sub(heard.duplicates)).min(sent);
         let (lost, late) = (sent - received, u64::from(self.late));
@@ -98,9 +98,9 @@ impl Voice {
             }
             // Late packets count as lost.
             let loss = (lost + late) as f64 / sent as f64;
-            mos(Codec::G711, loss, delay_ms(in_us(jitter_ms.unwrap_or_default()), in_us(2.0 * delay)))
+            mos(MosCodec::G711, loss, delay_ms(in_us(jitter_ms.unwrap_or_default()), in_us(2.0 * delay)))
         };
-        Carried {
+        DirectionResult {
             sent,
             received,
             lost,
@@ -118,27 +118,27 @@ impl Voice {
 mod tests {
     use std::time::Duration;
 
-    use trunkgate_phone::{Codec, Judge, Voice as Said};
+    use trunkgate_phone::{AudioVerifier, G711Codec, MarkedVoice as Said};
 
     use super::*;
 
     const FRAMES: u32 = 1_000;
 
     /// Returns the result for packets with the delay given by `way`; `None`: the packet is lost.
-    fn carried(way: impl Fn(u32) -> Option<u64>) -> Carried {
-        let (start, said) = (Instant::now(), Said::new(7, Codec::Pcmu));
-        let (mut voice, mut judge) = (Voice::new(), Judge::default());
+    fn carried(way: impl Fn(u32) -> Option<u64>) -> DirectionResult {
+        let (start, said) = (Instant::now(), Said::new(7, G711Codec::Pcmu));
+        let (mut voice, mut judge) = (SentVoice::new(), AudioVerifier::default());
         for n in 0..FRAMES {
             let left = start + Duration::from_millis(20) * n;
             voice.leaves(n, left);
             if let Some(us) = way(n) {
                 let at = left + Duration::from_micros(us);
-                let heard = judge.hear(at, &said.packet(n, 0)).unwrap();
+                let heard = judge.add_packet(at, &said.packet(n, 0)).unwrap();
                 assert_eq!(voice.comes(heard.index, at), Some(us as f64 / 1000.0));
                 assert_eq!(voice.comes(heard.index, at), None, "once each");
             }
         }
-        voice.carried(judge.verdicts().first())
+        voice.carried(judge.voice_reports().first())
     }
 
     #[test]
@@ -163,6 +163,6 @@ mod tests {
         let nothing = carried(|_| None);
         assert_eq!((nothing.received, nothing.lost, nothing.jitter_ms), (0, 1000, None));
         assert_eq!(nothing.mos, Some(1.0));
-        assert_eq!(Voice::new().carried(None).mos, None);
+        assert_eq!(SentVoice::new().carried(None).mos, None);
     }
 }

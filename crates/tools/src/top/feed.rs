@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use trunkgate_call::ReasonSlug;
 
 use super::quality;
-use crate::client::Reached;
+use crate::client::PolledEdge;
 use trunkgate_admin::{MARKED, OUTCOMES, STATES};
 use trunkgate_system::terminal;
 
@@ -21,7 +21,7 @@ const RULE: &str = "────────────────────
 
 /// Page of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum CallPage {
     /// Ladder of all legs.
     #[default]
     Ladder,
@@ -33,7 +33,7 @@ pub(super) enum Page {
 
 /// Data requested from the edge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct FeedRequest {
     pub(super) is_paused: bool,
     /// SID of the open call.
     pub(super) sid: Option<String>,
@@ -45,18 +45,18 @@ pub(super) struct Wanted {
 
 /// Data received from the edge.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
+pub(super) struct FeedData {
     pub(super) status: Value,
     pub(super) trunks: Value,
     pub(super) calls: Value,
     /// Filter, and the calls that the edge found for it, including calls that are not in `calls`.
     pub(super) found: (String, Value),
-    pub(super) call: Option<CallSeen>,
+    pub(super) call: Option<OpenCallData>,
 }
 
 /// Data of the open call.
 #[derive(Debug, Clone, Default)]
-pub(super) struct CallSeen {
+pub(super) struct OpenCallData {
     pub(super) sid: String,
     pub(super) ladder: String,
     pub(super) trace: Value,
@@ -65,9 +65,9 @@ pub(super) struct CallSeen {
 
 /// Update for the screen.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum ScreenUpdate {
     /// New data.
-    Seen(Box<Seen>),
+    Seen(Box<FeedData>),
     /// Error of the last poll.
     Lost(String),
     /// Result of an action.
@@ -75,13 +75,13 @@ pub(super) enum News {
 }
 
 /// Polls until the receiver is dropped.
-pub(super) async fn run(edge: Reached, mut wanted: watch::Receiver<Wanted>, news: mpsc::Sender<News>) {
+pub(super) async fn run(edge: PolledEdge, mut wanted: watch::Receiver<FeedRequest>, news: mpsc::Sender<ScreenUpdate>) {
     loop {
         let now = wanted.borrow_and_update().clone();
         if !now.is_paused {
             let told = match see(&edge, &now).await {
-                Ok(seen) => News::Seen(Box::new(seen)),
-                Err(what) => News::Lost(what),
+                Ok(seen) => ScreenUpdate::Seen(Box::new(seen)),
+                Err(what) => ScreenUpdate::Lost(what),
             };
             if news.send(told).await.is_err() {
                 return;
@@ -98,7 +98,7 @@ pub(super) async fn run(edge: Reached, mut wanted: watch::Receiver<Wanted>, news
 ///
 /// # Errors
 /// Returns the error as a message.
-pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String> {
+pub(super) async fn see(edge: &PolledEdge, wanted: &FeedRequest) -> Result<FeedData, String> {
     let status = edge.json("/v1/status").await?;
     let trunks = edge.json("/v1/trunks").await?;
     let calls = edge.json(&format!("/v1/calls?limit={CALLS}")).await?;
@@ -107,12 +107,12 @@ pub(super) async fn see(edge: &Reached, wanted: &Wanted) -> Result<Seen, String>
         None => None,
     };
     let found = (wanted.filter.clone(), find(edge, &wanted.filter, &trunks, &status).await);
-    Ok(Seen { status, trunks, calls, found, call })
+    Ok(FeedData { status, trunks, calls, found, call })
 }
 
 /// Searches all calls of the edge for a filter: by outcome, state, flag, reason, trunk or agent if the filter is such a
 /// word, otherwise by number, SID and Call-ID.
-async fn find(edge: &Reached, filter: &str, trunks: &Value, status: &Value) -> Value {
+async fn find(edge: &PolledEdge, filter: &str, trunks: &Value, status: &Value) -> Value {
     if filter.trim().is_empty() {
         return Value::Null;
     }
@@ -142,10 +142,10 @@ fn encoded(text: &str) -> String {
 }
 
 /// Requests the data of a call. If its trace is no longer kept, the error is shown instead.
-async fn see_call(edge: &Reached, sid: &str, columns: usize) -> CallSeen {
+async fn see_call(edge: &PolledEdge, sid: &str, columns: usize) -> OpenCallData {
     let path = format!("/v1/calls/{sid}");
     let ladder = edge.ask(Method::GET, &format!("{path}/trace.txt?columns={columns}"), None).await;
-    CallSeen {
+    OpenCallData {
         sid: sid.to_owned(),
         ladder: ladder.unwrap_or_else(|what| what),
         trace: edge.json(&format!("{path}/trace?raw=true")).await.unwrap_or_default(),
@@ -154,9 +154,9 @@ async fn see_call(edge: &Reached, sid: &str, columns: usize) -> CallSeen {
     }
 }
 
-impl CallSeen {
+impl OpenCallData {
     /// Returns the lines of a page.
-    pub(super) fn lines(&self, page: Page) -> Vec<String> {
+    pub(super) fn lines(&self, page: CallPage) -> Vec<String> {
         let ladder = || {
             let mut lines: Vec<String> = self.ladder.lines().map(plain).collect();
             let quality = quality::lines(&self.quality);
@@ -167,9 +167,9 @@ impl CallSeen {
             lines
         };
         match page {
-            Page::Ladder => ladder(),
-            Page::Raw => self.messages(|raw| Some(raw)),
-            Page::Sdp => {
+            CallPage::Ladder => ladder(),
+            CallPage::Raw => self.messages(|raw| Some(raw)),
+            CallPage::Sdp => {
                 self.messages(|raw| raw.split_once("\r\n\r\n").map(|(_, body)| body).filter(|body| !body.is_empty()))
             }
         }
@@ -212,16 +212,16 @@ mod tests {
         let message =
             json!({"kind": "message", "leg": 0, "received": true, "text": "INVITE", "at_us": 1500, "raw": raw});
         let bye = json!({"kind": "message", "leg": 0, "received": false, "text": "BYE", "at_us": 2_500_000, "raw": "BYE x SIP/2.0\r\n\r\n"});
-        let seen = CallSeen {
+        let seen = OpenCallData {
             trace: json!({"legs": ["carrier"], "entries": [message, bye, {"kind": "decision"}]}),
-            ..CallSeen::default()
+            ..OpenCallData::default()
         };
-        let lines = seen.lines(Page::Raw);
+        let lines = seen.lines(CallPage::Raw);
         assert_eq!(lines[0], "+0.002 s  INVITE from carrier");
         assert_eq!(lines[2], "From: \"·]0;x·\" <sip:a@b>");
         assert!(lines.contains(&"+2.500 s  BYE to carrier".to_owned()));
-        assert_eq!(seen.lines(Page::Sdp), ["+0.002 s  INVITE from carrier", "v=0", "m=audio 1 RTP/AVP 0", RULE]);
-        assert_eq!(CallSeen::default().lines(Page::Raw), ["no messages of this call are kept"]);
+        assert_eq!(seen.lines(CallPage::Sdp), ["+0.002 s  INVITE from carrier", "v=0", "m=audio 1 RTP/AVP 0", RULE]);
+        assert_eq!(OpenCallData::default().lines(CallPage::Raw), ["no messages of this call are kept"]);
         assert_eq!(plain("a\u{202e}b\tc\r"), "a·b c");
     }
 
@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn the_ladder_has_its_quality_below() {
         let quality = json!({"series": [{"party": "pbx", "direction": "received", "samples": []}]});
-        let seen = CallSeen { ladder: "one\ntwo\x1b[2J\n".into(), quality, ..CallSeen::default() };
-        let lines = seen.lines(Page::Ladder);
+        let seen = OpenCallData { ladder: "one\ntwo\x1b[2J\n".into(), quality, ..OpenCallData::default() };
+        let lines = seen.lines(CallPage::Ladder);
         assert_eq!((&lines[..3], lines.len()), (&["one".to_owned(), "two·[2J".into(), String::new()][..], 4));
     }
 }

@@ -16,10 +16,10 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use crate::cli::Remote;
-use crate::client::Reached;
-use feed::{News, Wanted};
-use state::{Ask, State};
+use crate::cli::EdgeArgs;
+use crate::client::PolledEdge;
+use feed::{FeedRequest, ScreenUpdate};
+use state::{ScreenAction, ScreenState};
 use trunkgate_boot::run::{USAGE, refuse};
 use trunkgate_system::terminal;
 
@@ -32,11 +32,11 @@ const NO_COLOR: &str = "NO_COLOR";
 
 /// Shows the edge until the user quits. Exit code 1 if the edge does not respond at first, 2 if no edge is named or
 /// there is no terminal.
-pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
+pub fn run(config: Option<&Path>, remote: &EdgeArgs) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return refuse("error: `top` needs a terminal. Use `trunkgate status` or `trunkgate calls`");
     }
-    let Some(edge) = Reached::new(config, remote) else { return ExitCode::from(USAGE) };
+    let Some(edge) = PolledEdge::new(config, remote) else { return ExitCode::from(USAGE) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(|error| (error.to_string(), FAILED)).and_then(|runtime| {
         let done = runtime.block_on(show(edge));
@@ -56,19 +56,19 @@ pub fn run(config: Option<&Path>, remote: &Remote) -> ExitCode {
 ///
 /// # Errors
 /// Returns the error and the exit code.
-async fn show(edge: Reached) -> Result<(), (String, u8)> {
+async fn show(edge: PolledEdge) -> Result<(), (String, u8)> {
     // The first poll precedes the screen, so that an error is printed normally.
-    let first = feed::see(&edge, &Wanted::default()).await.map_err(|what| {
+    let first = feed::see(&edge, &FeedRequest::default()).await.map_err(|what| {
         let code = edge.failure_code(&what);
         (terminal::harmless(&what), code)
     })?;
     let unusable = |error: std::io::Error| (format!("the terminal cannot be used: {error}"), FAILED);
     let colours = std::env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
-    let mut state = State::new(colours);
+    let mut state = ScreenState::new(colours);
     state.take(first);
     let mut terminal = ratatui::try_init().map_err(unusable)?;
     // The guard restores the terminal in any case, also after a panic.
-    let restore = Restore;
+    let restore = TerminalGuard;
     let done = follow(&mut terminal, edge, state).await;
     if terminal.show_cursor().is_err() {
         // The terminal is gone; dropping it would print an error to it and panic.
@@ -79,18 +79,18 @@ async fn show(edge: Reached) -> Result<(), (String, u8)> {
 }
 
 /// Guard that restores the terminal.
-struct Restore;
+struct TerminalGuard;
 
-impl Drop for Restore {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         // A terminal that is gone cannot be restored.
         let _ = ratatui::try_restore();
     }
 }
 
-async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State) -> std::io::Result<()> {
+async fn follow(terminal: &mut DefaultTerminal, edge: PolledEdge, mut state: ScreenState) -> std::io::Result<()> {
     let (mut keys, (tell, mut news)) = (keys(), mpsc::channel(WAITING));
-    let (want, wanted) = watch::channel(Wanted::default());
+    let (want, wanted) = watch::channel(FeedRequest::default());
     let feed = tokio::spawn(feed::run(edge.clone(), wanted, tell.clone()));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -98,13 +98,13 @@ async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State)
         terminal.draw(|frame| view::draw(frame, &state))?;
         let columns = terminal.size()?.width.into();
         let sid = state.open.as_ref().map(|open| open.sid.clone());
-        let now = Wanted { is_paused: state.is_paused, sid, columns, filter: state.filter.clone() };
+        let now = FeedRequest { is_paused: state.is_paused, sid, columns, filter: state.filter.clone() };
         want.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         tokio::select! {
             event = keys.recv() => match event {
                 None => break,
                 Some(Event::Key(key)) if key.kind != KeyEventKind::Release => match state.press(key) {
-                    Some(Ask::Quit) => break,
+                    Some(ScreenAction::Quit) => break,
                     Some(ask) => drop(tokio::spawn(act(edge.clone(), ask, tell.clone()))),
                     None => {}
                 },
@@ -112,9 +112,9 @@ async fn follow(terminal: &mut DefaultTerminal, edge: Reached, mut state: State)
                 Some(_) => {}
             },
             told = news.recv() => match told {
-                Some(News::Seen(seen)) => state.take(*seen),
-                Some(News::Lost(what)) => state.lost = Some(what),
-                Some(News::Note(what)) => state.note = Some(what),
+                Some(ScreenUpdate::Seen(seen)) => state.take(*seen),
+                Some(ScreenUpdate::Lost(what)) => state.lost = Some(what),
+                Some(ScreenUpdate::Note(what)) => state.note = Some(what),
                 None => break,
             },
             _ = terminate.recv() => break,
@@ -139,17 +139,17 @@ fn keys() -> mpsc::Receiver<Event> {
 }
 
 /// Carries out an action and reports its result.
-async fn act(edge: Reached, ask: Ask, tell: mpsc::Sender<News>) {
+async fn act(edge: PolledEdge, ask: ScreenAction, tell: mpsc::Sender<ScreenUpdate>) {
     let note = match ask {
-        Ask::HangUp(sid) => match edge.ask(Method::DELETE, &format!("/v1/calls/{sid}"), None).await {
+        ScreenAction::HangUp(sid) => match edge.ask(Method::DELETE, &format!("/v1/calls/{sid}"), None).await {
             Ok(_) => format!("{sid}: hang-up requested"),
             Err(what) => what,
         },
-        Ask::Save { sid, text } => save(&sid, &text),
-        Ask::Quit => return,
+        ScreenAction::Save { sid, text } => save(&sid, &text),
+        ScreenAction::Quit => return,
     };
     // The receiver may have been dropped on exit.
-    let _ = tell.send(News::Note(note)).await;
+    let _ = tell.send(ScreenUpdate::Note(note)).await;
 }
 
 /// Writes a new file in the current directory, never over an existing one.

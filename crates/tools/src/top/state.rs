@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value;
 
-use super::feed::{Page, Seen};
+use super::feed::{CallPage, FeedData};
 use crate::client::{call_row, newest_first};
 
 /// Number of lines that a page key moves.
@@ -16,7 +16,7 @@ const FILTER_CHARS: usize = 64;
 
 /// Action outside of the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum ScreenAction {
     /// Leaves the program.
     Quit,
     /// Ends a call.
@@ -32,23 +32,23 @@ pub(super) enum Ask {
 
 /// The open call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Open {
+pub(super) struct OpenCall {
     pub(super) sid: String,
-    pub(super) page: Page,
+    pub(super) page: CallPage,
     /// Number of the first visible line.
     pub(super) top: usize,
 }
 
 /// State of the screen.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct ScreenState {
     /// Latest data from the edge.
-    pub(super) seen: Seen,
+    pub(super) seen: FeedData,
     /// Error of the last poll.
     pub(super) lost: Option<String>,
     /// SID of the selected call.
     pub(super) chosen: Option<String>,
-    pub(super) open: Option<Open>,
+    pub(super) open: Option<OpenCall>,
     pub(super) filter: String,
     /// Whether the filter is being typed.
     pub(super) is_filtering: bool,
@@ -63,10 +63,10 @@ pub(crate) struct State {
     pub(super) note: Option<String>,
 }
 
-impl State {
+impl ScreenState {
     /// Creates the state without data.
-    pub(super) fn new(colours: bool) -> State {
-        State { colours, ..State::default() }
+    pub(super) fn new(colours: bool) -> ScreenState {
+        ScreenState { colours, ..ScreenState::default() }
     }
 
     /// Returns the SID and cells of each call shown.
@@ -103,16 +103,16 @@ impl State {
     }
 
     /// Stores new data from the edge.
-    pub(super) fn take(&mut self, seen: Seen) {
+    pub(super) fn take(&mut self, seen: FeedData) {
         self.lost = None;
         self.seen = seen;
     }
 
     /// Handles a key; returns an action to carry out.
-    pub(super) fn press(&mut self, key: KeyEvent) -> Option<Ask> {
+    pub(super) fn press(&mut self, key: KeyEvent) -> Option<ScreenAction> {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if is_control && key.code == KeyCode::Char('c') {
-            return Some(Ask::Quit);
+            return Some(ScreenAction::Quit);
         }
         self.note = None;
         if self.is_filtering {
@@ -120,7 +120,7 @@ impl State {
             return None;
         }
         if let Some(sid) = self.ending.take() {
-            return matches!(key.code, KeyCode::Char('y' | 'Y')).then_some(Ask::HangUp(sid));
+            return matches!(key.code, KeyCode::Char('y' | 'Y')).then_some(ScreenAction::HangUp(sid));
         }
         if self.is_helping {
             self.is_helping = false;
@@ -173,13 +173,16 @@ impl State {
         self.rows().get(self.position()).map(|(sid, _)| (*sid).to_owned())
     }
 
-    fn in_list(&mut self, code: KeyCode) -> Option<Ask> {
+    fn in_list(&mut self, code: KeyCode) -> Option<ScreenAction> {
         match code {
-            KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Some(Ask::Quit),
+            KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Some(ScreenAction::Quit),
             KeyCode::Enter | KeyCode::F(4 | 6) | KeyCode::Char('x' | 'X' | 'r' | 'R') => {
-                let page =
-                    if matches!(code, KeyCode::F(6) | KeyCode::Char('r' | 'R')) { Page::Raw } else { Page::Ladder };
-                self.open = self.under_bar().map(|sid| Open { sid, page, top: 0 });
+                let page = if matches!(code, KeyCode::F(6) | KeyCode::Char('r' | 'R')) {
+                    CallPage::Raw
+                } else {
+                    CallPage::Ladder
+                };
+                self.open = self.under_bar().map(|sid| OpenCall { sid, page, top: 0 });
             }
             KeyCode::F(3 | 7) | KeyCode::Char('/' | 'f' | 'F') | KeyCode::Tab => self.is_filtering = true,
             KeyCode::F(5) => self.clear(),
@@ -201,7 +204,7 @@ impl State {
         self.cleared = ended.map(str::to_owned).collect();
     }
 
-    fn in_call(&mut self, code: KeyCode) -> Option<Ask> {
+    fn in_call(&mut self, code: KeyCode) -> Option<ScreenAction> {
         let lines = self.lines().len();
         let open = self.open.as_mut()?;
         let page = match code {
@@ -209,14 +212,14 @@ impl State {
                 self.open = None;
                 return None;
             }
-            KeyCode::Char('r' | 'R') | KeyCode::F(6) if open.page == Page::Raw => Page::Ladder,
-            KeyCode::Char('d' | 'D') if open.page == Page::Sdp => Page::Ladder,
-            KeyCode::Char('r' | 'R') | KeyCode::F(6) => Page::Raw,
-            KeyCode::Char('d' | 'D') => Page::Sdp,
-            KeyCode::Enter | KeyCode::F(4) | KeyCode::Char('x' | 'X') => Page::Ladder,
+            KeyCode::Char('r' | 'R') | KeyCode::F(6) if open.page == CallPage::Raw => CallPage::Ladder,
+            KeyCode::Char('d' | 'D') if open.page == CallPage::Sdp => CallPage::Ladder,
+            KeyCode::Char('r' | 'R') | KeyCode::F(6) => CallPage::Raw,
+            KeyCode::Char('d' | 'D') => CallPage::Sdp,
+            KeyCode::Enter | KeyCode::F(4) | KeyCode::Char('x' | 'X') => CallPage::Ladder,
             KeyCode::F(2) | KeyCode::Char('s' | 'S') => {
                 let sid = open.sid.clone();
-                return Some(Ask::Save { sid, text: self.lines().join("\n") + "\n" });
+                return Some(ScreenAction::Save { sid, text: self.lines().join("\n") + "\n" });
             }
             _ => {
                 open.top = moved(code, open.top, lines.saturating_sub(1));
@@ -255,20 +258,20 @@ fn moved(code: KeyCode, at: usize, last: usize) -> usize {
 mod tests {
     use serde_json::json;
 
-    use super::super::feed::CallSeen;
+    use super::super::feed::OpenCallData;
     use super::*;
 
-    fn state() -> State {
+    fn state() -> ScreenState {
         let call = |sid: &str, from: &str, state: &str| json!({"sid": sid, "from": from, "to": "+1415****199", "state": state});
-        let mut state = State::new(true);
+        let mut state = ScreenState::new(true);
         let calls = json!({"calls": [
             call("CA1", "+1415****101", "answered"), call("CA2", "+1415****102", "ended"), call("CA3", "+1415****103", "ringing"),
         ]});
-        state.take(Seen { calls, ..Seen::default() });
+        state.take(FeedData { calls, ..FeedData::default() });
         state
     }
 
-    fn press(state: &mut State, codes: &[KeyCode]) -> Option<Ask> {
+    fn press(state: &mut ScreenState, codes: &[KeyCode]) -> Option<ScreenAction> {
         codes.iter().fold(None, |_, code| state.press(KeyEvent::new(*code, KeyModifiers::NONE)))
     }
 
@@ -278,9 +281,9 @@ mod tests {
         press(&mut state, &[KeyCode::Down, KeyCode::Char('j'), KeyCode::Down]);
         assert_eq!((state.position(), state.chosen.as_deref()), (2, Some("CA3")));
         let fewer = json!({"calls": [{"sid": "CA9"}, {"sid": "CA3"}]});
-        state.take(Seen { calls: fewer, ..Seen::default() });
+        state.take(FeedData { calls: fewer, ..FeedData::default() });
         assert_eq!(state.position(), 1, "it moved with its call");
-        state.take(Seen { calls: json!({"calls": []}), ..Seen::default() });
+        state.take(FeedData { calls: json!({"calls": []}), ..FeedData::default() });
         assert_eq!((state.position(), press(&mut state, &[KeyCode::Down, KeyCode::Enter])), (0, None));
         assert_eq!(state.open, None);
     }
@@ -289,26 +292,26 @@ mod tests {
     fn keys_are_those_of_sngrep() {
         let mut state = state();
         for (keys, page) in [
-            (&[KeyCode::Enter][..], Page::Ladder),
-            (&[KeyCode::Char('r')], Page::Raw),
-            (&[KeyCode::Char('d')], Page::Sdp),
-            (&[KeyCode::Char('d')], Page::Ladder),
-            (&[KeyCode::F(6)], Page::Raw),
-            (&[KeyCode::Char('x')], Page::Ladder),
-            (&[KeyCode::Char('q'), KeyCode::F(4)], Page::Ladder),
-            (&[KeyCode::Esc, KeyCode::F(6)], Page::Raw),
+            (&[KeyCode::Enter][..], CallPage::Ladder),
+            (&[KeyCode::Char('r')], CallPage::Raw),
+            (&[KeyCode::Char('d')], CallPage::Sdp),
+            (&[KeyCode::Char('d')], CallPage::Ladder),
+            (&[KeyCode::F(6)], CallPage::Raw),
+            (&[KeyCode::Char('x')], CallPage::Ladder),
+            (&[KeyCode::Char('q'), KeyCode::F(4)], CallPage::Ladder),
+            (&[KeyCode::Esc, KeyCode::F(6)], CallPage::Raw),
         ] {
             assert_eq!(press(&mut state, keys), None);
             assert_eq!(state.open.as_ref().map(|open| open.page), Some(page), "{keys:?}");
         }
-        let lines = CallSeen { sid: "CA1".into(), ladder: "a\nb".into(), ..CallSeen::default() };
+        let lines = OpenCallData { sid: "CA1".into(), ladder: "a\nb".into(), ..OpenCallData::default() };
         state.seen.call = Some(lines);
         press(&mut state, &[KeyCode::Char('x')]);
         let saved = press(&mut state, &[KeyCode::F(2)]);
-        assert!(matches!(saved, Some(Ask::Save { sid, text }) if sid == "CA1" && text.starts_with("a\nb\n")));
-        assert_eq!(press(&mut state, &[KeyCode::Esc, KeyCode::Char('q')]), Some(Ask::Quit));
+        assert!(matches!(saved, Some(ScreenAction::Save { sid, text }) if sid == "CA1" && text.starts_with("a\nb\n")));
+        assert_eq!(press(&mut state, &[KeyCode::Esc, KeyCode::Char('q')]), Some(ScreenAction::Quit));
         let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(state.press(interrupt), Some(Ask::Quit));
+        assert_eq!(state.press(interrupt), Some(ScreenAction::Quit));
     }
 
     #[test]
@@ -341,8 +344,8 @@ mod tests {
         let calls = state.seen.calls.clone();
         let found =
             json!({"calls": [{"sid": "CA2", "started_at": "2026-01-02"}, {"sid": "CA0", "started_at": "2026-01-01"}]});
-        state.take(Seen { calls, found: ("lost".into(), found), ..Seen::default() });
-        let sids = |state: &State| state.rows().iter().map(|(sid, _)| (*sid).to_owned()).collect::<Vec<_>>();
+        state.take(FeedData { calls, found: ("lost".into(), found), ..FeedData::default() });
+        let sids = |state: &ScreenState| state.rows().iter().map(|(sid, _)| (*sid).to_owned()).collect::<Vec<_>>();
         assert_eq!(sids(&state), ["CA2", "CA0"]);
         assert!(state.call("CA0").is_some());
         press(&mut state, &[KeyCode::Backspace]);
@@ -354,7 +357,10 @@ mod tests {
         let mut state = state();
         assert_eq!(press(&mut state, &[KeyCode::Delete, KeyCode::Char('n')]), None);
         assert_eq!(state.ending, None);
-        assert_eq!(press(&mut state, &[KeyCode::Char('K'), KeyCode::Char('y')]), Some(Ask::HangUp("CA1".into())));
+        assert_eq!(
+            press(&mut state, &[KeyCode::Char('K'), KeyCode::Char('y')]),
+            Some(ScreenAction::HangUp("CA1".into()))
+        );
         assert_eq!(press(&mut state, &[KeyCode::Down, KeyCode::Delete, KeyCode::Char('y')]), None);
         assert!(state.note.is_none(), "a key takes the note away");
         press(&mut state, &[KeyCode::Delete]);

@@ -7,8 +7,8 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table, TableState};
 use serde_json::Value;
 
-use super::feed::{Page, plain};
-use super::state::State;
+use super::feed::{CallPage, plain};
+use super::state::ScreenState;
 use crate::client::{CALL_HEADS, SHORT_SID, brief, is_note, lasting, taking};
 use trunkgate_system::clock;
 use trunkgate_system::terminal::wrapped;
@@ -55,7 +55,7 @@ Esc, q                       back, or leave
 Any key closes this page.";
 
 /// Draws the screen.
-pub(super) fn draw(frame: &mut Frame, state: &State) {
+pub(super) fn draw(frame: &mut Frame, state: &ScreenState) {
     let (width, height) = (frame.area().width, frame.area().height);
     // On a low terminal the calls have at least half of the lines.
     let most = height / 2;
@@ -78,7 +78,7 @@ pub(super) fn draw(frame: &mut Frame, state: &State) {
 }
 
 /// Returns a style with this colour, unless colours are disabled.
-fn colour(state: &State, colour: Color) -> Style {
+fn colour(state: &ScreenState, colour: Color) -> Style {
     if state.colours { Style::new().fg(colour) } else { Style::new() }
 }
 
@@ -87,7 +87,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Returns the header: health, problems, trunks and agents, in at most `room` lines.
-fn head(state: &State, width: u16, room: usize) -> Text<'static> {
+fn head(state: &ScreenState, width: u16, room: usize) -> Text<'static> {
     let status = &state.seen.status;
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let (word, style) = match status["state"].as_str() {
@@ -146,7 +146,7 @@ fn head(state: &State, width: u16, room: usize) -> Text<'static> {
 }
 
 /// Returns trunks and agents in at most `room` lines, those with problems first, and the number of those left out.
-fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Line<'static>> {
+fn parties(state: &ScreenState, problems: &[Value], width: u16, room: usize) -> Vec<Line<'static>> {
     let of = |kind: &'static str, all: &'_ Value| -> Vec<(&'static str, Value)> {
         all.as_array().into_iter().flatten().map(|party| (kind, party.clone())).collect()
     };
@@ -190,7 +190,7 @@ fn parties(state: &State, problems: &[Value], width: u16, room: usize) -> Vec<Li
 
 /// Returns the lines of the problems. Each has one line, or two if its headline needs them; the first one has two and a
 /// line with its fix. The others also have a fix if there is room. A single problem has more lines.
-fn problem_lines(state: &State, problems: &[Value], width: usize, room: usize) -> Vec<Line<'static>> {
+fn problem_lines(state: &ScreenState, problems: &[Value], width: usize, room: usize) -> Vec<Line<'static>> {
     let style = |problem: &Value| match problem["harm"].as_str() {
         Some("edge" | "calls") => colour(state, Color::Red),
         Some("media" | "detour" | "restart" | "records") => colour(state, Color::Yellow),
@@ -307,7 +307,7 @@ fn within(line: Line<'static>, width: u16) -> Line<'static> {
 
 /// Returns the lines of a trunk or agent; status codes and the last problem have up to `more` lines of their own if
 /// they would be cut.
-fn party_lines(state: &State, (kind, party): (&str, &Value), more: usize, width: u16) -> Vec<Line<'static>> {
+fn party_lines(state: &ScreenState, (kind, party): (&str, &Value), more: usize, width: u16) -> Vec<Line<'static>> {
     let up = party["state"].as_str().unwrap_or("–");
     let style = colour(state, if up == "down" { Color::Red } else { Color::Green });
     let count = match kind {
@@ -378,7 +378,7 @@ fn columns(rows: &[(&str, [String; 11])], width: usize) -> Vec<(usize, usize)> {
     columns
 }
 
-fn list(frame: &mut Frame, area: Rect, state: &State) {
+fn list(frame: &mut Frame, area: Rect, state: &ScreenState) {
     let style = |cell: &str| match cell.split(' ').next().unwrap_or_default() {
         _ if cell.contains('!') => colour(state, Color::Red),
         "answered" => colour(state, Color::Green),
@@ -411,13 +411,13 @@ fn list(frame: &mut Frame, area: Rect, state: &State) {
     }
 }
 
-fn page(frame: &mut Frame, area: Rect, state: &State) {
+fn page(frame: &mut Frame, area: Rect, state: &ScreenState) {
     let Some(open) = &state.open else { return };
     let lines = state.lines();
     let name = match open.page {
-        Page::Ladder => "ladder",
-        Page::Raw => "messages",
-        Page::Sdp => "descriptions",
+        CallPage::Ladder => "ladder",
+        CallPage::Raw => "messages",
+        CallPage::Sdp => "descriptions",
     };
     let call = state.call(&open.sid);
     let word = call.map_or_else(String::new, |call| format!("  {}", text(&call["state"])));
@@ -432,7 +432,7 @@ fn page(frame: &mut Frame, area: Rect, state: &State) {
 }
 
 /// Returns the last line: a question, a message, or the keys.
-fn foot_line(state: &State, width: u16) -> Line<'static> {
+fn foot_line(state: &ScreenState, width: u16) -> Line<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
     if let Some(sid) = &state.ending {
         return Line::styled(format!("end call {}? y: yes, any other key: no", plain(sid)), bold);
@@ -464,11 +464,11 @@ mod tests {
     use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
     use serde_json::json;
 
-    use super::super::feed::{CallSeen, Seen};
+    use super::super::feed::{FeedData, OpenCallData};
     use super::*;
 
     /// Returns the screen for a terminal of this size.
-    fn shown(state: &State, (width, height): (u16, u16)) -> String {
+    fn shown(state: &ScreenState, (width, height): (u16, u16)) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, state)).unwrap();
         let buffer = terminal.backend().buffer();
@@ -476,7 +476,7 @@ mod tests {
         (0..height).map(|y| line(y) + "\n").collect()
     }
 
-    fn state() -> State {
+    fn state() -> ScreenState {
         let status = json!({"edge": "edge-1", "version": "0.1.0", "state": "ready", "uptime_seconds": 3700, "calls": 1,
             "media": {"ports_in_use": 4, "ports": 16384},
             "agents": [{"name": "desk", "state": "up", "sessions": 2, "lost": 0, "turn_ms": {"turns": 3, "p50": 810, "p95": 1300}}],
@@ -490,8 +490,8 @@ mod tests {
             "state": "answered", "sip_code": 200, "flags": ["one_way"], "legs": [{"trunk": "carrier", "direction": "inbound", "state": "answered"},
                 {"trunk": "pbx", "direction": "outbound", "state": "answered"}],
             "started_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:02Z", "ended_at": "2026-01-01T00:01:07Z"});
-        let mut state = State::new(false);
-        state.take(Seen { status, trunks, calls: json!({"calls": [call]}), ..Seen::default() });
+        let mut state = ScreenState::new(false);
+        state.take(FeedData { status, trunks, calls: json!({"calls": [call]}), ..FeedData::default() });
         state
     }
 
@@ -589,7 +589,7 @@ Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  
         state.press(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE));
         assert!(shown(&state, (80, 12)).contains("one moment …"));
         let ladder = "carrier  edge  pbx\n  │──INVITE──▶│  \x1b[31mred\n  verdict: all is well\n".to_owned();
-        state.seen.call = Some(CallSeen { sid: sid.into(), ladder, ..CallSeen::default() });
+        state.seen.call = Some(OpenCallData { sid: sid.into(), ladder, ..OpenCallData::default() });
         let page = shown(&state, (80, 12));
         assert!(page.contains(&format!("{sid}  ladder  answered  line 1 of 3\ncarrier  edge  pbx\n")), "{page}");
         assert!(
@@ -643,9 +643,9 @@ Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  
             "no media from a-carrier-with-a-long-name in 3 of 3 calls of the last hour, 2 of 2 of the last 5 min";
         let fix = "open udp 16384-32767 for its media addresses in every firewall on the path. ".repeat(4);
         let brief = headline.replacen(" of the last hour", "", 1);
-        let problem =
-            json!({"headline": headline, "brief": brief, "evidence": evidence, "fix": fix, "harm": "media"});
-        let page = |state: &State| shown(state, (80, 24)).lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        let problem = json!({"headline": headline, "brief": brief, "evidence": evidence, "fix": fix, "harm": "media"});
+        let page =
+            |state: &ScreenState| shown(state, (80, 24)).lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         state.seen.status["problem_details"] = json!([problem]);
         let one = page(&state);
         let expected = "! no media from a-carrier-with-a-long-name in 3 of 3 calls of the last hour, 2\n  of 2 of the last 5 min: no packets";
@@ -679,10 +679,10 @@ Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  
             state.is_helping = !state.is_helping;
             state.open = match state.open {
                 Some(_) => None,
-                None => Some(super::super::state::Open { sid: "CA1".into(), page: Page::Raw, top: 7 }),
+                None => Some(super::super::state::OpenCall { sid: "CA1".into(), page: CallPage::Raw, top: 7 }),
             };
         }
-        let coloured = |state: &State| {
+        let coloured = |state: &ScreenState| {
             let mut terminal = Terminal::new(TestBackend::new(126, 9)).unwrap();
             terminal.draw(|frame| draw(frame, state)).unwrap();
             terminal.backend().buffer().content().iter().any(|cell| cell.fg != Color::Reset)

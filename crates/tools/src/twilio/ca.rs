@@ -12,7 +12,7 @@ pub(super) const CA_OF_PROXY: &str = "/v1/twilio/ca?for=proxy";
 ///
 /// # Errors
 /// Returns an error if the edge does not serve api.twilio.com or its CA is not limited to Twilio's names.
-pub(super) async fn of_edge(edge: &client::Target) -> Result<String, String> {
+pub(super) async fn of_edge(edge: &client::EdgeTarget) -> Result<String, String> {
     limited(edge.text(CA_PATH).await?, edge.base())
 }
 
@@ -20,7 +20,7 @@ pub(super) async fn of_edge(edge: &client::Target) -> Result<String, String> {
 ///
 /// # Errors
 /// Returns an error if the edge has no proxy or its CA is not limited to Twilio's names.
-pub(super) async fn of_proxy(edge: &client::Target) -> Result<String, String> {
+pub(super) async fn of_proxy(edge: &client::EdgeTarget) -> Result<String, String> {
     limited(edge.text(CA_OF_PROXY).await?, edge.base())
 }
 

@@ -35,13 +35,13 @@ const PEM_COLUMNS: usize = 64;
 /// Prints the variables.
 pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
     client::talk(config, &options.remote, async |edge| {
-        let proxy = Proxy::of(edge.base())?;
+        let proxy = ProxyAddress::of(edge.base())?;
         let ca = ca::of_proxy(edge).await?;
         let directory = options.directory.clone().or_else(cache).ok_or("no $HOME: name a directory by --directory")?;
         // A proxy over HTTPS presents the certificate of [http].
         let of_edge =
             if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
-        let files = Files::write(&directory, &ca, &of_edge)?;
+        let files = CertificateFiles::write(&directory, &ca, &of_edge)?;
         if !proxy.is_here {
             eprintln!(
                 "note: {} is not on this machine: the lines take TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN from the shell, which must have them",
@@ -59,7 +59,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
 }
 
 /// Returns the account SID of an edge; `None` without a valid response.
-async fn account_of(edge: &client::Target) -> Option<String> {
+async fn account_of(edge: &client::EdgeTarget) -> Option<String> {
     let answer: Value = serde_json::from_str(&edge.text(API).await.ok()?).ok()?;
     answer["account_sid"].as_str().filter(|sid| is_account(sid)).map(str::to_owned)
 }
@@ -78,7 +78,7 @@ pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'sta
     let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;
     let answer = web::ask(&url, request, |_| CA_BYTES).await.map_err(|fault| fault.what().to_owned())?;
     let ca = ca::limited(String::from_utf8(answer.body).map_err(|error| error.to_string())?, base)?;
-    let files = Files::write(directory, &ca, "")?;
+    let files = CertificateFiles::write(directory, &ca, "")?;
     let shown = |path: &Path| path.display().to_string();
     let without = |name: &str| {
         let own = std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -98,15 +98,15 @@ fn cache() -> Option<PathBuf> {
 
 /// The edge as an HTTP proxy.
 #[derive(Debug, PartialEq, Eq)]
-struct Proxy {
+struct ProxyAddress {
     /// URL as a shell word.
     word: String,
     /// Whether the edge is on this machine and needs no credentials.
     is_here: bool,
 }
 
-impl Proxy {
-    fn of(base: &str) -> Result<Proxy, String> {
+impl ProxyAddress {
+    fn of(base: &str) -> Result<ProxyAddress, String> {
         let wrong = || format!("{base} is no address of a proxy: http://HOST:PORT or https://HOST:PORT");
         let url = Url::parse(base).map_err(|_| wrong())?;
         if url.path() != "/" || url.query().is_some() {
@@ -121,21 +121,21 @@ impl Proxy {
         } else {
             format!("\"{scheme}://$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN@{host}:{port}\"")
         };
-        Ok(Proxy { word, is_here })
+        Ok(ProxyAddress { word, is_here })
     }
 }
 
 /// Certificate files; their names depend on the CA, so that each edge has its own.
 #[derive(Debug)]
-struct Files {
+struct CertificateFiles {
     /// Bundle of the system's roots and the CA.
     bundle: PathBuf,
     /// The CA only.
     alone: PathBuf,
 }
 
-impl Files {
-    fn write(directory: &Path, ca: &str, of_edge: &str) -> Result<Files, String> {
+impl CertificateFiles {
+    fn write(directory: &Path, ca: &str, of_edge: &str) -> Result<CertificateFiles, String> {
         let own = format!("{}\n{of_edge}", ca.trim_end());
         let roots = certificates::system_certificates();
         let roots: Vec<_> = roots.iter().filter(|root| !is_ours(root)).map(|root| pem(root)).collect();
@@ -148,14 +148,14 @@ impl Files {
         }
         let hash = hex(Sha256::digest(&own).get(..4).unwrap_or_default());
         let named = |name: &str| directory.join(format!("twilio-{name}-{hash}.pem"));
-        let files = Files { bundle: named("bundle"), alone: named("ca") };
+        let files = CertificateFiles { bundle: named("bundle"), alone: named("ca") };
         let failed = |error: io::Error| format!("{}: {error}", directory.display());
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let put = |path: &Path, text: &str| replace(path, text.as_bytes(), ReplacedRights::New(REPORT));
         put(&files.alone, &own).map_err(failed)?;
         put(&files.bundle, &format!("{}{own}", roots.concat())).map_err(failed)?;
         let absolute = |path: PathBuf| path.canonicalize().map_err(failed);
-        Ok(Files { bundle: absolute(files.bundle)?, alone: absolute(files.alone)? })
+        Ok(CertificateFiles { bundle: absolute(files.bundle)?, alone: absolute(files.alone)? })
     }
 }
 
@@ -183,7 +183,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-fn lines(proxy: &Proxy, files: &Files, account: Option<&str>) -> String {
+fn lines(proxy: &ProxyAddress, files: &CertificateFiles, account: Option<&str>) -> String {
     let (bundle, alone) = (quoted(&files.bundle.display().to_string()), quoted(&files.alone.display().to_string()));
     // Hosts in the shell's own variable remain excluded.
     let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
@@ -223,21 +223,21 @@ mod tests {
             ("http://[::1]:8080", "'http://[::1]:8080'"),
             ("https://127.0.0.1:8443", "'https://127.0.0.1:8443'"),
         ] {
-            assert_eq!(Proxy::of(base), Ok(Proxy { word: word.to_owned(), is_here: true }));
+            assert_eq!(ProxyAddress::of(base), Ok(ProxyAddress { word: word.to_owned(), is_here: true }));
         }
-        let remote = Proxy::of("https://edge.example.com").unwrap();
+        let remote = ProxyAddress::of("https://edge.example.com").unwrap();
         assert_eq!(remote.word, "\"https://$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN@edge.example.com:443\"");
         assert!(!remote.is_here);
         for base in ["http://127.0.0.1:8080/edge", "mailto:a", "http://127.0.0.1:8080?a", ""] {
-            assert!(Proxy::of(base).unwrap_err().contains("no address of a proxy"), "{base}");
+            assert!(ProxyAddress::of(base).unwrap_err().contains("no address of a proxy"), "{base}");
         }
     }
 
     #[test]
     fn words_are_quoted_for_the_shell() {
-        let files = Files { bundle: "/srv/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
+        let files = CertificateFiles { bundle: "/srv/o'neill/$HOME/a b.pem".into(), alone: "/c.pem".into() };
         let account = "AC0123456789abcdef0123456789abcdef";
-        let printed = lines(&Proxy::of("http://127.0.0.1:8080").unwrap(), &files, Some(account));
+        let printed = lines(&ProxyAddress::of("http://127.0.0.1:8080").unwrap(), &files, Some(account));
         assert!(is_account(account) && !is_account("AC'; reboot; '23456789abcdef01234567"));
         assert!(printed.contains(&format!("export TWILIO_ACCOUNT_SID='{account}'\n")), "{printed}");
         assert!(printed.contains("export CURL_CA_BUNDLE='/srv/o'\\''neill/$HOME/a b.pem'\n"), "{printed}");

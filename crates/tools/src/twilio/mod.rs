@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{Twilio, TwilioSandbox};
+use crate::cli::{TwilioSandbox, TwilioVerb};
 
 mod ca;
 mod env;
@@ -12,11 +12,11 @@ mod sandbox;
 mod trust;
 
 /// Runs a subcommand, or the calls of a sandbox.
-pub fn run(config: Option<&Path>, options: &TwilioSandbox, what: Option<&Twilio>) -> ExitCode {
+pub fn run(config: Option<&Path>, options: &TwilioSandbox, what: Option<&TwilioVerb>) -> ExitCode {
     match what {
-        Some(Twilio::Env(options)) => env::run(config, options),
-        Some(Twilio::Hosts(options)) => hosts::run(config, options),
-        Some(Twilio::Trust(options)) => trust::run(config, options),
+        Some(TwilioVerb::Env(options)) => env::run(config, options),
+        Some(TwilioVerb::Hosts(options)) => hosts::run(config, options),
+        Some(TwilioVerb::Trust(options)) => trust::run(config, options),
         None => sandbox::run(options),
     }
 }

@@ -1,13 +1,13 @@
 //! Requests sent to applications, with their fields.
 
-use super::State::{self, Differs, NotSupported, Supported};
+use super::FeatureSupport::{self, Differs, NotSupported, Supported};
 
 /// Field of a request; a name that ends with `…` is a prefix.
-pub type Field = (&'static str, State);
+pub type CallbackField = (&'static str, FeatureSupport);
 
 /// Call or message that a request describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
+pub enum CallbackSubject {
     /// The caller's call.
     Caller,
     /// The call of a dialled party.
@@ -20,55 +20,55 @@ pub enum Subject {
 
 /// Kind of request sent to an application.
 #[derive(Debug, Clone, Copy)]
-pub struct Callback {
+pub struct CallbackKind {
     /// Name in docs/reference/twilio-compat.md.
     pub name: &'static str,
     /// Names of its purposes in traces.
     pub purposes: &'static [&'static str],
     /// Call or message that the request describes.
-    pub subject: Subject,
+    pub subject: CallbackSubject,
     /// Fields in addition to those of the subject.
-    pub own: &'static [Field],
+    pub own: &'static [CallbackField],
 }
 
-impl Callback {
+impl CallbackKind {
     /// Returns whether a request with this purpose is of this kind; `of_party` is true for a request about a dialled
     /// party's call.
     pub fn is(&self, purpose: &str, of_party: bool) -> bool {
         let fits = match self.subject {
-            Subject::Caller => !of_party,
-            Subject::Party => of_party,
-            Subject::Either | Subject::Itself => true,
+            CallbackSubject::Caller => !of_party,
+            CallbackSubject::Party => of_party,
+            CallbackSubject::Either | CallbackSubject::Itself => true,
         };
         fits && self.purposes.contains(&purpose)
     }
 
     /// Returns all fields, including those of the subject.
-    pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
-        let common: [&'static [Field]; 3] = match self.subject {
-            Subject::Caller => [CALL, CALLER, &[]],
-            Subject::Party => [CALL, &[], PARTY],
-            Subject::Either => [CALL, CALLER, PARTY],
-            Subject::Itself => [&[], &[], &[]],
+    pub fn fields(&self) -> impl Iterator<Item = &'static CallbackField> {
+        let common: [&'static [CallbackField]; 3] = match self.subject {
+            CallbackSubject::Caller => [CALL, CALLER, &[]],
+            CallbackSubject::Party => [CALL, &[], PARTY],
+            CallbackSubject::Either => [CALL, CALLER, PARTY],
+            CallbackSubject::Itself => [&[], &[], &[]],
         };
         common.into_iter().flatten().chain(self.own)
     }
 }
 
 /// Returns whether a field has this name.
-pub fn is_named((known, _): &Field, name: &str) -> bool {
+pub fn is_named((known, _): &CallbackField, name: &str) -> bool {
     known.strip_suffix('…').map_or(*known == name, |start| name.starts_with(start))
 }
 
-const COUNTRY: State = Differs("from the number alone; absent where it is no country's");
-const STATE: State = Differs(
+const COUNTRY: FeatureSupport = Differs("from the number alone; absent where it is no country's");
+const STATE: FeatureSupport = Differs(
     "of US and Canadian numbers, by the area code; absent for toll-free numbers and codes that several provinces share",
 );
-const DETECTED: State = Differs("of every request of a call with `MachineDetection`, once it is known");
-const ALSO_OF_NUMBERS: State = Differs("also of numbers: every party is called by SIP");
+const DETECTED: FeatureSupport = Differs("of every request of a call with `MachineDetection`, once it is known");
+const ALSO_OF_NUMBERS: FeatureSupport = Differs("also of numbers: every party is called by SIP");
 
 /// Fields of every request about a call.
-pub static CALL: &[Field] = &[
+pub static CALL: &[CallbackField] = &[
     ("CallSid", Supported),
     ("AccountSid", Supported),
     ("From", Differs("a number, not a SIP URI, also of callers by SIP")),
@@ -95,7 +95,7 @@ pub static CALL: &[Field] = &[
 ];
 
 /// Fields of a request about the caller's call.
-pub static CALLER: &[Field] = &[
+pub static CALLER: &[CallbackField] = &[
     ("AnsweredBy", DETECTED),
     ("MachineDetectionDuration", DETECTED),
     ("CallerName", Differs("the display name of its INVITE, from trunks that may assert it; Twilio looks names up")),
@@ -117,7 +117,7 @@ pub static CALLER: &[Field] = &[
 ];
 
 /// Fields of a request about the call of a dialled party.
-pub static PARTY: &[Field] =
+pub static PARTY: &[CallbackField] =
     &[("ParentCallSid", Supported), ("AnsweredBy", DETECTED), ("MachineDetectionDuration", DETECTED)];
 
 /// Fields of the callbacks of a call's progress.
@@ -136,32 +136,33 @@ macro_rules! progress {
     };
 }
 
-static CALL_PROGRESS: &[Field] = progress!(("RecordingUrl", OF_RECORDED_CALL), ("RecordingSid", OF_RECORDED_CALL));
-static PARTY_PROGRESS: &[Field] = progress!();
+static CALL_PROGRESS: &[CallbackField] =
+    progress!(("RecordingUrl", OF_RECORDED_CALL), ("RecordingSid", OF_RECORDED_CALL));
+static PARTY_PROGRESS: &[CallbackField] = progress!();
 
-static FAILURE: &[Field] = &[("ErrorCode", Supported), ("ErrorUrl", Supported)];
-const OF_RECORDED_CALL: State = Differs("of the end of a call that was made with `Record`");
-const NO_MEDIA: State = NotSupported("messages with media are not in this version");
+static FAILURE: &[CallbackField] = &[("ErrorCode", Supported), ("ErrorUrl", Supported)];
+const OF_RECORDED_CALL: FeatureSupport = Differs("of the end of a call that was made with `Record`");
+const NO_MEDIA: FeatureSupport = NotSupported("messages with media are not in this version");
 
 /// All kinds of requests, in the order of the page; those about messages are last.
-pub static CALLBACKS: &[Callback] = &[
-    Callback {
+pub static CALLBACKS: &[CallbackKind] = &[
+    CallbackKind {
         name: "voice webhook: `url` of an application, VoiceUrl, Url of a call, Redirect",
         purposes: &["start", "redirect"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[],
     },
-    Callback {
+    CallbackKind {
         name: "`url` of Number and Sip: the document of a dialled party",
         purposes: &["start", "redirect"],
-        subject: Subject::Party,
+        subject: CallbackSubject::Party,
         own: &[],
     },
-    Callback { name: "`action` of Gather", purposes: &["gather"], subject: Subject::Either, own: GATHER },
-    Callback {
+    CallbackKind { name: "`action` of Gather", purposes: &["gather"], subject: CallbackSubject::Either, own: GATHER },
+    CallbackKind {
         name: "`partialResultCallback` of Gather",
         purposes: &["partial"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[
             ("StableSpeechResult", Differs("the final results so far")),
             ("UnstableSpeechResult", Supported),
@@ -170,10 +171,10 @@ pub static CALLBACKS: &[Callback] = &[
             ("Stability", NotSupported("recognisers do not state it")),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`action` of Record",
         purposes: &["record"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[
             ("RecordingUrl", Supported),
             ("RecordingSid", Supported),
@@ -181,19 +182,24 @@ pub static CALLBACKS: &[Callback] = &[
             ("Digits", Supported),
         ],
     },
-    Callback { name: "`action` of Dial", purposes: &["dial"], subject: Subject::Caller, own: DIAL },
-    Callback { name: "`action` of Connect", purposes: &["connect"], subject: Subject::Caller, own: &[] },
-    Callback {
+    CallbackKind { name: "`action` of Dial", purposes: &["dial"], subject: CallbackSubject::Caller, own: DIAL },
+    CallbackKind { name: "`action` of Connect", purposes: &["connect"], subject: CallbackSubject::Caller, own: &[] },
+    CallbackKind {
         name: "`waitUrl` of Conference, HoldUrl of a participant",
         purposes: &["wait"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[("ConferenceSid", Supported), ("FriendlyName", Supported)],
     },
-    Callback { name: "`action` of Enqueue", purposes: &["enqueue"], subject: Subject::Caller, own: ENQUEUE },
-    Callback {
+    CallbackKind {
+        name: "`action` of Enqueue",
+        purposes: &["enqueue"],
+        subject: CallbackSubject::Caller,
+        own: ENQUEUE,
+    },
+    CallbackKind {
         name: "`waitUrl` of Enqueue",
         purposes: &["queue wait"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[
             ("QueueSid", Supported),
             ("QueueTime", Supported),
@@ -203,16 +209,16 @@ pub static CALLBACKS: &[Callback] = &[
             ("MaxQueueSize", Supported),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`url` of Queue",
         purposes: &["dequeue"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[("QueueSid", Supported), ("QueueTime", Supported), ("DequeingCallSid", Supported)],
     },
-    Callback {
+    CallbackKind {
         name: "AnnounceUrl of a conference or a participant",
         purposes: &["announce"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: &[
             ("AccountSid", Supported),
             ("ConferenceSid", Supported),
@@ -220,44 +226,44 @@ pub static CALLBACKS: &[Callback] = &[
             ("CallSid", Differs("of a participant")),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`action` of Refer",
         purposes: &["refer"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: &[
             ("ReferCallStatus", Supported),
             ("ReferSipResponseCode", Supported),
             ("NotifySipResponseCode", Supported),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "voice fallback: VoiceFallbackUrl, FallbackUrl",
         purposes: &["fallback"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: FAILURE,
     },
-    Callback {
+    CallbackKind {
         name: "StatusCallback of a call or a number",
         purposes: &["status"],
-        subject: Subject::Caller,
+        subject: CallbackSubject::Caller,
         own: CALL_PROGRESS,
     },
-    Callback {
+    CallbackKind {
         name: "`statusCallback` of Number and Sip",
         purposes: &["status"],
-        subject: Subject::Party,
+        subject: CallbackSubject::Party,
         own: PARTY_PROGRESS,
     },
-    Callback {
+    CallbackKind {
         name: "`statusCallback` of Conference",
         purposes: &["conference"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: CONFERENCE,
     },
-    Callback {
+    CallbackKind {
         name: "AsyncAmdStatusCallback, AmdStatusCallback, `amdStatusCallback` of Number and Sip",
         purposes: &["amd"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: &[
             ("CallSid", Supported),
             ("AccountSid", Supported),
@@ -265,10 +271,10 @@ pub static CALLBACKS: &[Callback] = &[
             ("MachineDetectionDuration", Supported),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`statusCallback` of Stream",
         purposes: &["stream"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: &[
             ("AccountSid", Supported),
             ("CallSid", Supported),
@@ -279,10 +285,10 @@ pub static CALLBACKS: &[Callback] = &[
             ("Timestamp", Supported),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`statusCallback` of Siprec",
         purposes: &["siprec"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: &[
             ("AccountSid", Supported),
             ("CallSid", Supported),
@@ -294,10 +300,10 @@ pub static CALLBACKS: &[Callback] = &[
             ("Timestamp", Supported),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`statusCallbackUrl` of Transcription",
         purposes: &["transcription"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: &[
             ("AccountSid", Supported),
             ("CallSid", Supported),
@@ -320,10 +326,10 @@ pub static CALLBACKS: &[Callback] = &[
             ("TranscriptionError", Differs("the edge's own words")),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "`recordingStatusCallback`, RecordingStatusCallback, `url` of `[recording]`",
         purposes: &["recording"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: &[
             ("AccountSid", Supported),
             ("CallSid", Supported),
@@ -339,27 +345,27 @@ pub static CALLBACKS: &[Callback] = &[
             ("ErrorCode", Supported),
         ],
     },
-    Callback {
+    CallbackKind {
         name: "message webhook: SmsUrl, Redirect",
         purposes: &["message"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: MESSAGE,
     },
-    Callback {
+    CallbackKind {
         name: "message fallback: SmsFallbackUrl, beside the fields of the message webhook",
         purposes: &["message fallback"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: FAILURE,
     },
-    Callback {
+    CallbackKind {
         name: "StatusCallback of a message, `statusCallback` and `action` of Message",
         purposes: &["message status"],
-        subject: Subject::Itself,
+        subject: CallbackSubject::Itself,
         own: MESSAGE_STATUS,
     },
 ];
 
-static GATHER: &[Field] = &[
+static GATHER: &[CallbackField] = &[
     ("msg", Supported),
     ("Digits", Supported),
     ("FinishedOnKey", Supported),
@@ -368,13 +374,13 @@ static GATHER: &[Field] = &[
     ("Language", Supported),
 ];
 
-static ENQUEUE: &[Field] = &[
+static ENQUEUE: &[CallbackField] = &[
     ("QueueResult", Supported),
     ("QueueSid", Differs("absent where the caller was not taken in")),
     ("QueueTime", Differs("absent where the caller was not taken in")),
 ];
 
-static DIAL: &[Field] = &[
+static DIAL: &[CallbackField] = &[
     ("DialCallStatus", Supported),
     ("DialCallSid", Differs("absent behind a conference")),
     ("DialCallDuration", Differs("absent behind a conference")),
@@ -396,7 +402,7 @@ static DIAL: &[Field] = &[
     ("RecordingSid", Supported),
 ];
 
-static CONFERENCE: &[Field] = &[
+static CONFERENCE: &[CallbackField] = &[
     ("AccountSid", Supported),
     ("Timestamp", Supported),
     ("ConferenceSid", Supported),
@@ -420,7 +426,7 @@ static CONFERENCE: &[Field] = &[
     ("ReasonAnnouncementFailed", Differs("the edge's own words")),
 ];
 
-static MESSAGE: &[Field] = &[
+static MESSAGE: &[CallbackField] = &[
     ("MessageSid", Supported),
     ("SmsSid", Supported),
     ("SmsMessageSid", Supported),
@@ -438,7 +444,7 @@ static MESSAGE: &[Field] = &[
     ("FromCountry", NotSupported("not sent with messages; the same holds for cities, states and zip codes")),
 ];
 
-static MESSAGE_STATUS: &[Field] = &[
+static MESSAGE_STATUS: &[CallbackField] = &[
     ("MessageSid", Supported),
     ("SmsSid", Supported),
     ("MessageStatus", Supported),

@@ -28,7 +28,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::super::parameter_names::is_guarded;
-    use super::super::requests::{Given, OPERATIONS, Operation};
+    use super::super::requests::{ApiOperation, OPERATIONS, ParameterSupport};
     use super::*;
 
     type Names = BTreeSet<&'static str>;
@@ -47,7 +47,7 @@ mod tests {
         OPERATIONS.iter().any(|operation| (operation.method, operation.path) == (method, path))
     }
 
-    fn shown(operation: &Operation, name: &str) -> String {
+    fn shown(operation: &ApiOperation, name: &str) -> String {
         format!("{} {}: {name}", operation.method, operation.path)
     }
 
@@ -90,7 +90,7 @@ mod tests {
     fn no_parameter_of_weight_is_ignored() {
         let mut ignored = BTreeSet::new();
         for operation in OPERATIONS {
-            let all = operation.parameters.iter().filter(|(_, given)| matches!(given, Given::Ignored(_)));
+            let all = operation.parameters.iter().filter(|(_, given)| matches!(given, ParameterSupport::Ignored(_)));
             ignored.extend(all.filter(|(name, _)| is_guarded(name)).map(|(name, _)| *name));
         }
         // The conference hears the party from its answer on, which is less than `true` asks for.

@@ -1,14 +1,14 @@
 //! Requests of the Lookup API with their parameters.
 
-use super::requests::Given::{self, Differs, Ignored, Only, Refused};
-use super::requests::{Endpoint, Operation};
+use super::requests::ParameterSupport::{self, Differs, Ignored, Only, Refused};
+use super::requests::{ApiOperation, Endpoint};
 
-const COUNTRY: Given = Differs("by default the edge's country; an unknown one is refused with 20001");
-const OF_CARRIERS: Given = Refused("data of carriers, which the edge does not have");
-const OF_PAID_FIELDS: Given = Ignored("only paid `Fields` use it");
+const COUNTRY: ParameterSupport = Differs("by default the edge's country; an unknown one is refused with 20001");
+const OF_CARRIERS: ParameterSupport = Refused("data of carriers, which the edge does not have");
+const OF_PAID_FIELDS: ParameterSupport = Ignored("only paid `Fields` use it");
 
 /// `GET /v1/PhoneNumbers/{number}`
-pub static LOOK_UP_V1: Operation = Operation {
+pub static LOOK_UP_V1: ApiOperation = ApiOperation {
     method: "GET",
     path: "/v1/PhoneNumbers/{number}",
     endpoint: Endpoint::LookUpV1,
@@ -16,7 +16,7 @@ pub static LOOK_UP_V1: Operation = Operation {
 };
 
 /// `GET /v2/PhoneNumbers/{number}`
-pub static LOOK_UP_V2: Operation = Operation {
+pub static LOOK_UP_V2: ApiOperation = ApiOperation {
     method: "GET",
     path: "/v2/PhoneNumbers/{number}",
     endpoint: Endpoint::LookUpV2,

@@ -13,15 +13,15 @@ pub mod routes;
 mod semantics;
 mod tables;
 
-pub use callbacks::{CALL, CALLBACKS, CALLER, Callback, Field, PARTY, Subject, is_named};
+pub use callbacks::{CALL, CALLBACKS, CALLER, CallbackField, CallbackKind, CallbackSubject, PARTY, is_named};
 pub use page::markdown;
 pub use resources::RESOURCES;
-pub use semantics::{SEMANTICS, Semantic};
+pub use semantics::{SEMANTICS, SemanticRule};
 pub use tables::{MESSAGING, VOICE};
 
 /// Extent of support for a Twilio feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum FeatureSupport {
     /// Same behaviour as at Twilio.
     Supported,
     /// Supported with the difference described.
@@ -32,29 +32,29 @@ pub enum State {
 
 /// Element with its attributes.
 #[derive(Debug, Clone, Copy)]
-pub struct Entry {
+pub struct ElementSupport {
     /// Path of element names below `Response`, such as `Dial/Number`.
     pub path: &'static str,
     /// Extent of support for the element.
-    pub state: State,
+    pub state: FeatureSupport,
     /// Attributes by name; a name in parentheses, such as `(text)`, is another property of the element.
-    pub attributes: &'static [(&'static str, State)],
+    pub attributes: &'static [(&'static str, FeatureSupport)],
 }
 
-impl Entry {
+impl ElementSupport {
     /// Returns the support of an attribute; `None` if Twilio does not have it.
-    pub fn attribute(&self, name: &str) -> Option<State> {
+    pub fn attribute(&self, name: &str) -> Option<FeatureSupport> {
         self.attributes.iter().find(|(known, _)| *known == name).map(|(_, state)| *state)
     }
 
     /// Returns whether the element is supported, fully or with differences.
     pub fn is_supported(&self) -> bool {
-        !matches!(self.state, State::NotSupported(_))
+        !matches!(self.state, FeatureSupport::NotSupported(_))
     }
 }
 
 /// Returns the entry of an element; `parent` is the path of the enclosing element, empty for verbs.
-pub(crate) fn entry(table: &'static [Entry], parent: &str, name: &str) -> Option<&'static Entry> {
+pub(crate) fn entry(table: &'static [ElementSupport], parent: &str, name: &str) -> Option<&'static ElementSupport> {
     table.iter().find(|entry| match entry.path.rsplit_once('/') {
         Some((around, own)) => around == parent && own == name,
         None => parent.is_empty() && entry.path == name,

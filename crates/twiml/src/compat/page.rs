@@ -1,8 +1,11 @@
 //! Generator of docs/reference/twilio-compat.md.
 
 use super::libraries::{self, NOT_OF_LIBRARIES};
-use super::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS};
-use super::{CALL, CALLBACKS, CALLER, Entry, Field, MESSAGING, PARTY, RESOURCES, SEMANTICS, State, Subject, VOICE};
+use super::requests::{FieldPresence, LATER, LATER_METHODS, OPERATIONS, ParameterSupport};
+use super::{
+    CALL, CALLBACKS, CALLER, CallbackField, CallbackSubject, ElementSupport, FeatureSupport, MESSAGING, PARTY,
+    RESOURCES, SEMANTICS, VOICE,
+};
 
 const HEAD: &str = "\
 # Twilio compatibility
@@ -55,8 +58,8 @@ pub fn markdown() -> String {
     page.push_str("\n## Rules\n\nThe name of each rule is that of its test in `crates/twiml/tests` (`rule:NAME`).\n\n");
     for rule in SEMANTICS {
         page.push_str(&match rule.state {
-            State::Supported => format!("- `{}`: {}\n", rule.name, rule.text),
-            State::Differs(_) | State::NotSupported(_) => {
+            FeatureSupport::Supported => format!("- `{}`: {}\n", rule.name, rule.text),
+            FeatureSupport::Differs(_) | FeatureSupport::NotSupported(_) => {
                 format!("- `{}`: {} **{}**\n", rule.name, rule.text, shown(rule.state))
             }
         });
@@ -84,10 +87,10 @@ fn callbacks(page: &mut String) {
     page.push_str("\n| request | about | state | own fields |\n| --- | --- | --- | --- |\n");
     for callback in CALLBACKS {
         let subject = match callback.subject {
-            Subject::Caller => "the caller's call",
-            Subject::Party => "the party's call",
-            Subject::Either => "the call whose document it is",
-            Subject::Itself => "",
+            CallbackSubject::Caller => "the caller's call",
+            CallbackSubject::Party => "the party's call",
+            CallbackSubject::Either => "the call whose document it is",
+            CallbackSubject::Itself => "",
         };
         if callback.own.is_empty() {
             page.push_str(&format!("| {} | {subject} | no further ones | |\n", callback.name));
@@ -96,7 +99,7 @@ fn callbacks(page: &mut String) {
     }
 }
 
-fn fields(page: &mut String, name: &str, fields: &[Field]) {
+fn fields(page: &mut String, name: &str, fields: &[CallbackField]) {
     let fields = fields.iter().map(|(field, state)| (format!("`{field}`"), shown(*state)));
     rows(page, name, fields);
 }
@@ -125,14 +128,14 @@ fn api(page: &mut String) {
         }
         let parameters = operation.parameters.iter().map(|(parameter, given)| {
             let state = match given {
-                Given::Supported => "supported".to_owned(),
-                Given::Differs(text) => format!("differs: {text}"),
-                Given::Only(values) => {
+                ParameterSupport::Supported => "supported".to_owned(),
+                ParameterSupport::Differs(text) => format!("differs: {text}"),
+                ParameterSupport::Only(values) => {
                     let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
                     format!("accepted with {}", values.join(", "))
                 }
-                Given::Ignored(text) => format!("ignored: {text}"),
-                Given::Refused(text) => format!("refused: {text}"),
+                ParameterSupport::Ignored(text) => format!("ignored: {text}"),
+                ParameterSupport::Refused(text) => format!("refused: {text}"),
             };
             (format!("`{parameter}`"), state)
         });
@@ -159,9 +162,9 @@ fn api(page: &mut String) {
     for resource in RESOURCES {
         let fields = resource.fields.iter().map(|(field, has)| {
             let has = match has {
-                Has::Value => "a value".to_owned(),
-                Has::Sometimes(text) => format!("{text}; else `null`"),
-                Has::Null(text) => format!("`null`: {text}"),
+                FieldPresence::Value => "a value".to_owned(),
+                FieldPresence::Sometimes(text) => format!("{text}; else `null`"),
+                FieldPresence::Null(text) => format!("`null`: {text}"),
             };
             (format!("`{field}`"), has)
         });
@@ -169,7 +172,7 @@ fn api(page: &mut String) {
     }
 }
 
-fn table(page: &mut String, entries: &[Entry]) {
+fn table(page: &mut String, entries: &[ElementSupport]) {
     page.push_str("\n| verb | state | attributes |\n| --- | --- | --- |\n");
     for entry in entries {
         // The verb itself has no name in its row.
@@ -183,10 +186,10 @@ fn table(page: &mut String, entries: &[Entry]) {
     }
 }
 
-fn shown(state: State) -> String {
+fn shown(state: FeatureSupport) -> String {
     match state {
-        State::Supported => "supported".to_owned(),
-        State::Differs(text) => format!("differs: {text}"),
-        State::NotSupported(text) => format!("not supported: {text}"),
+        FeatureSupport::Supported => "supported".to_owned(),
+        FeatureSupport::Differs(text) => format!("differs: {text}"),
+        FeatureSupport::NotSupported(text) => format!("not supported: {text}"),
     }
 }

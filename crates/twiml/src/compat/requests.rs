@@ -3,12 +3,12 @@
 //! `libraries` ensure that it contains every parameter of Twilio's libraries.
 
 use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
-use super::requests::Given::{Differs, Ignored, Only, Refused, Supported};
+use super::requests::ParameterSupport::{Differs, Ignored, Only, Refused, Supported};
 use super::tables::PASSED_ON;
 
 /// Extent of support for a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
+pub enum ParameterSupport {
     /// Same behaviour as at Twilio.
     Supported,
     /// Supported with the difference described.
@@ -90,7 +90,7 @@ pub enum Endpoint {
 
 /// Request: HTTP method and path, with its parameters.
 #[derive(Debug, Clone, Copy)]
-pub struct Operation {
+pub struct ApiOperation {
     /// HTTP method.
     pub method: &'static str,
     /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces; the whole path if it begins with `/`.
@@ -98,12 +98,12 @@ pub struct Operation {
     /// Name of the operation.
     pub endpoint: Endpoint,
     /// Parameters by name; `{n}` in a name is a number from 1 to 99.
-    pub parameters: &'static [(&'static str, Given)],
+    pub parameters: &'static [(&'static str, ParameterSupport)],
 }
 
 /// Extent to which a field of a resource has a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Has {
+pub enum FieldPresence {
     /// Always.
     Value,
     /// Present in the described cases, null otherwise.
@@ -114,37 +114,38 @@ pub enum Has {
 
 /// Resource in a response.
 #[derive(Debug, Clone, Copy)]
-pub struct Resource {
+pub struct ApiResource {
     /// Name in docs/reference/twilio-compat.md.
     pub name: &'static str,
     /// Fields by name.
-    pub fields: &'static [(&'static str, Has)],
+    pub fields: &'static [(&'static str, FieldPresence)],
 }
 
 const NEEDS_RECORDING: &str = "needs [`[recording]`](../configure/recording.md), else 21220";
 const DETECTOR: &str = "a verdict of the edge's own detector ([limits](benchmarks.md#answering-machine-detection))";
-const NO_REASON: Given = Ignored("the reason is not passed on");
-const NO_TOKEN: Given = Ignored("calls are not signed; `From` is judged as without it");
-const NO_CLIENTS_TOLD: Given = Ignored("Voice SDK clients are not supported");
-const NO_SCORES: Given = Ignored("messages are not scored");
-const NO_SIP_LOGIN: Given = Refused("a challenge is answered with the credentials of the trunk");
-const NO_TWIML_APP: Given = Refused("TwiML applications are not in this version");
-const NOT_SIGNED: Given = Refused("calls are not signed");
-const NO_EMERGENCY_LOCATION: Given = Refused("a requested call carries no location for emergency services");
-const NO_REGULATION: Given = Refused("numbers are the carrier's: the edge has no register of addresses");
-const NO_MEDIA: Given = Refused("messages with media are not in this version");
-const NO_SCHEDULE: Given = Refused("messages are not scheduled");
-const NOT_OF_AN_EDGE: Given = Refused("a function of Twilio's cloud");
+const NO_REASON: ParameterSupport = Ignored("the reason is not passed on");
+const NO_TOKEN: ParameterSupport = Ignored("calls are not signed; `From` is judged as without it");
+const NO_CLIENTS_TOLD: ParameterSupport = Ignored("Voice SDK clients are not supported");
+const NO_SCORES: ParameterSupport = Ignored("messages are not scored");
+const NO_SIP_LOGIN: ParameterSupport = Refused("a challenge is answered with the credentials of the trunk");
+const NO_TWIML_APP: ParameterSupport = Refused("TwiML applications are not in this version");
+const NOT_SIGNED: ParameterSupport = Refused("calls are not signed");
+const NO_EMERGENCY_LOCATION: ParameterSupport = Refused("a requested call carries no location for emergency services");
+const NO_REGULATION: ParameterSupport = Refused("numbers are the carrier's: the edge has no register of addresses");
+const NO_MEDIA: ParameterSupport = Refused("messages with media are not in this version");
+const NO_SCHEDULE: ParameterSupport = Refused("messages are not scheduled");
+const NOT_OF_AN_EDGE: ParameterSupport = Refused("a function of Twilio's cloud");
 const FALSE: &[&str] = &["false", "False"];
-const NUMBER_FORM: Given = Differs("a number in any form");
-const OF_ANY_CALL: Given = Differs("a dialled party that is connected gets a call of its own by it, and its Dial ends");
-const WITH_DOCUMENT: Given =
+const NUMBER_FORM: ParameterSupport = Differs("a number in any form");
+const OF_ANY_CALL: ParameterSupport =
+    Differs("a dialled party that is connected gets a call of its own by it, and its Dial ends");
+const WITH_DOCUMENT: ParameterSupport =
     Differs("of the call of a dialled party together with `Url` or `Twiml`, else refused (501)");
-const PAGE: Given = Differs("with the `PageToken` of `next_page_uri`");
-const SPAN: Given = Differs("bounds belong to the range; a date is a day in UTC");
+const PAGE: ParameterSupport = Differs("with the `PageToken` of `next_page_uri`");
+const SPAN: ParameterSupport = Differs("bounds belong to the range; a date is a day in UTC");
 
 /// Starts a live transcription.
-pub static START_TRANSCRIPTION: Operation = Operation {
+pub static START_TRANSCRIPTION: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Calls/{CA}/Transcriptions.json",
     endpoint: Endpoint::StartLiveTranscription,
@@ -171,7 +172,7 @@ pub static START_TRANSCRIPTION: Operation = Operation {
 };
 
 /// `POST …/Calls.json`
-pub static CREATE_CALL: Operation = Operation {
+pub static CREATE_CALL: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Calls.json",
     endpoint: Endpoint::CreateCall,
@@ -232,7 +233,7 @@ pub static CREATE_CALL: Operation = Operation {
 };
 
 /// `GET …/Conferences.json`
-pub(crate) static LIST_CONFERENCES: Operation = Operation {
+pub(crate) static LIST_CONFERENCES: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Conferences.json",
     endpoint: Endpoint::ListConferences,
@@ -252,7 +253,7 @@ pub(crate) static LIST_CONFERENCES: Operation = Operation {
 };
 
 /// `POST …/Conferences/{CF}.json`
-pub static UPDATE_CONFERENCE: Operation = Operation {
+pub static UPDATE_CONFERENCE: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Conferences/{CF}.json",
     endpoint: Endpoint::UpdateConference,
@@ -264,7 +265,7 @@ pub static UPDATE_CONFERENCE: Operation = Operation {
 };
 
 /// `GET …/Conferences/{CF}/Recordings.json`
-pub(crate) static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
+pub(crate) static LIST_CONFERENCE_RECORDINGS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Recordings.json",
     endpoint: Endpoint::ListConferenceRecordings,
@@ -279,7 +280,7 @@ pub(crate) static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
 };
 
 /// `GET …/Conferences/{CF}/Participants.json`
-pub(crate) static LIST_PARTICIPANTS: Operation = Operation {
+pub(crate) static LIST_PARTICIPANTS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Participants.json",
     endpoint: Endpoint::ListParticipants,
@@ -294,7 +295,7 @@ pub(crate) static LIST_PARTICIPANTS: Operation = Operation {
 };
 
 /// `POST …/Conferences/{CF}/Participants.json`
-pub static CREATE_PARTICIPANT: Operation = Operation {
+pub static CREATE_PARTICIPANT: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants.json",
     endpoint: Endpoint::CreateParticipant,
@@ -368,7 +369,7 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
 };
 
 /// `POST …/Conferences/{CF}/Participants/{CA}.json`
-pub static UPDATE_PARTICIPANT: Operation = Operation {
+pub static UPDATE_PARTICIPANT: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
     endpoint: Endpoint::UpdateParticipant,
@@ -389,7 +390,7 @@ pub static UPDATE_PARTICIPANT: Operation = Operation {
 };
 
 /// `POST …/Calls/{CA}/Recordings.json`
-pub static CREATE_RECORDING: Operation = Operation {
+pub static CREATE_RECORDING: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Calls/{CA}/Recordings.json",
     endpoint: Endpoint::CreateRecording,
@@ -405,7 +406,7 @@ pub static CREATE_RECORDING: Operation = Operation {
 };
 
 /// `GET …/Recordings.json`
-pub(crate) static LIST_RECORDINGS: Operation = Operation {
+pub(crate) static LIST_RECORDINGS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/Recordings.json",
     endpoint: Endpoint::ListRecordings,
@@ -423,7 +424,7 @@ pub(crate) static LIST_RECORDINGS: Operation = Operation {
 };
 
 /// `POST …/Messages.json`
-pub static CREATE_MESSAGE: Operation = Operation {
+pub static CREATE_MESSAGE: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/Messages.json",
     endpoint: Endpoint::CreateMessage,
@@ -459,7 +460,7 @@ pub static CREATE_MESSAGE: Operation = Operation {
 };
 
 /// `POST …/IncomingPhoneNumbers/{PN}.json`
-pub static UPDATE_NUMBER: Operation = Operation {
+pub static UPDATE_NUMBER: ApiOperation = ApiOperation {
     method: "POST",
     path: "{AC}/IncomingPhoneNumbers/{PN}.json",
     endpoint: Endpoint::UpdateNumber,
@@ -492,7 +493,7 @@ pub static UPDATE_NUMBER: Operation = Operation {
 };
 
 /// `GET …/IncomingPhoneNumbers.json`
-pub static LIST_NUMBERS: Operation = Operation {
+pub static LIST_NUMBERS: ApiOperation = ApiOperation {
     method: "GET",
     path: "{AC}/IncomingPhoneNumbers.json",
     endpoint: Endpoint::ListNumbers,
@@ -508,8 +509,8 @@ pub static LIST_NUMBERS: Operation = Operation {
 };
 
 /// Supported requests, in the order of the page.
-pub static OPERATIONS: &[&Operation] = &[
-    &Operation {
+pub static OPERATIONS: &[&ApiOperation] = &[
+    &ApiOperation {
         method: "GET",
         path: ".json",
         endpoint: Endpoint::ListAccounts,
@@ -521,8 +522,8 @@ pub static OPERATIONS: &[&Operation] = &[
             ("PageToken", Supported),
         ],
     },
-    &Operation { method: "GET", path: "{AC}.json", endpoint: Endpoint::FetchAccount, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "GET", path: "{AC}.json", endpoint: Endpoint::FetchAccount, parameters: &[] },
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Calls.json",
         endpoint: Endpoint::ListCalls,
@@ -543,8 +544,8 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &CREATE_CALL,
-    &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::FetchCall, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "GET", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::FetchCall, parameters: &[] },
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Calls/{CA}.json",
         endpoint: Endpoint::UpdateCall,
@@ -561,8 +562,8 @@ pub static OPERATIONS: &[&Operation] = &[
             ("TimeLimit", WITH_DOCUMENT),
         ],
     },
-    &Operation { method: "DELETE", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::DeleteCall, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "DELETE", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::DeleteCall, parameters: &[] },
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Streams.json",
         endpoint: Endpoint::StartStream,
@@ -576,20 +577,20 @@ pub static OPERATIONS: &[&Operation] = &[
             ("Parameter{n}.Value", Supported),
         ],
     },
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Streams/{MZ}.json",
         endpoint: Endpoint::StopStream,
         parameters: &[("Status", Supported)],
     },
     &START_TRANSCRIPTION,
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Transcriptions/{GT}.json",
         endpoint: Endpoint::StopLiveTranscription,
         parameters: &[("Status", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Calls/{CA}/Recordings.json",
         endpoint: Endpoint::ListCallRecordings,
@@ -604,81 +605,81 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &CREATE_RECORDING,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
         endpoint: Endpoint::FetchCallRecording,
         parameters: &[("IncludeSoftDeleted", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
         endpoint: Endpoint::UpdateCallRecording,
         parameters: &[("Status", Supported), ("PauseBehavior", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
         endpoint: Endpoint::DeleteCallRecording,
         parameters: &[],
     },
     &LIST_RECORDINGS,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Recordings/{RE}.wav",
         endpoint: Endpoint::FetchRecordingAudio,
         parameters: &[("RequestedChannels", Differs("that of the recording; another is refused by name"))],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Recordings/{RE}.json",
         endpoint: Endpoint::FetchRecording,
         parameters: &[("IncludeSoftDeleted", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Recordings/{RE}.json",
         endpoint: Endpoint::DeleteRecording,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Recordings/{RE}/Transcriptions.json",
         endpoint: Endpoint::ListRecordingTranscriptions,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json",
         endpoint: Endpoint::FetchRecordingTranscription,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json",
         endpoint: Endpoint::DeleteRecordingTranscription,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Transcriptions.json",
         endpoint: Endpoint::ListTranscriptions,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Transcriptions/{TR}.json",
         endpoint: Endpoint::FetchTranscription,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Transcriptions/{TR}.json",
         endpoint: Endpoint::DeleteTranscription,
         parameters: &[],
     },
     &LIST_CONFERENCES,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Conferences/{CF}.json",
         endpoint: Endpoint::FetchConference,
@@ -686,19 +687,19 @@ pub static OPERATIONS: &[&Operation] = &[
     },
     &UPDATE_CONFERENCE,
     &LIST_CONFERENCE_RECORDINGS,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
         endpoint: Endpoint::FetchConferenceRecording,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
         endpoint: Endpoint::UpdateConferenceRecording,
         parameters: &[("Status", Supported), ("PauseBehavior", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
         endpoint: Endpoint::DeleteConferenceRecording,
@@ -706,52 +707,52 @@ pub static OPERATIONS: &[&Operation] = &[
     },
     &LIST_PARTICIPANTS,
     &CREATE_PARTICIPANT,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
         endpoint: Endpoint::FetchParticipant,
         parameters: &[],
     },
     &UPDATE_PARTICIPANT,
-    &Operation {
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
         endpoint: Endpoint::DeleteParticipant,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Queues.json",
         endpoint: Endpoint::ListQueues,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Queues.json",
         endpoint: Endpoint::CreateQueue,
         parameters: &[("FriendlyName", Supported), ("MaxSize", Supported)],
     },
-    &Operation { method: "GET", path: "{AC}/Queues/{QU}.json", endpoint: Endpoint::FetchQueue, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "GET", path: "{AC}/Queues/{QU}.json", endpoint: Endpoint::FetchQueue, parameters: &[] },
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Queues/{QU}.json",
         endpoint: Endpoint::UpdateQueue,
         parameters: &[("FriendlyName", Supported), ("MaxSize", Supported)],
     },
-    &Operation { method: "DELETE", path: "{AC}/Queues/{QU}.json", endpoint: Endpoint::DeleteQueue, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "DELETE", path: "{AC}/Queues/{QU}.json", endpoint: Endpoint::DeleteQueue, parameters: &[] },
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Queues/{QU}/Members.json",
         endpoint: Endpoint::ListMembers,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Queues/{QU}/Members/{CA}.json",
         endpoint: Endpoint::FetchMember,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Queues/{QU}/Members/{CA}.json",
         endpoint: Endpoint::DequeueMember,
@@ -762,14 +763,14 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &LIST_NUMBERS,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/IncomingPhoneNumbers/{PN}.json",
         endpoint: Endpoint::FetchNumber,
         parameters: &[],
     },
     &UPDATE_NUMBER,
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Messages.json",
         endpoint: Endpoint::ListMessages,
@@ -785,33 +786,33 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &CREATE_MESSAGE,
-    &Operation { method: "GET", path: "{AC}/Messages/{SM}.json", endpoint: Endpoint::FetchMessage, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "GET", path: "{AC}/Messages/{SM}.json", endpoint: Endpoint::FetchMessage, parameters: &[] },
+    &ApiOperation {
         method: "DELETE",
         path: "{AC}/Messages/{SM}.json",
         endpoint: Endpoint::DeleteMessage,
         parameters: &[],
     },
-    &Operation {
+    &ApiOperation {
         method: "GET",
         path: "{AC}/Keys.json",
         endpoint: Endpoint::ListKeys,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation {
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Keys.json",
         endpoint: Endpoint::CreateKey,
         parameters: &[("FriendlyName", Supported)],
     },
-    &Operation { method: "GET", path: "{AC}/Keys/{SK}.json", endpoint: Endpoint::FetchKey, parameters: &[] },
-    &Operation {
+    &ApiOperation { method: "GET", path: "{AC}/Keys/{SK}.json", endpoint: Endpoint::FetchKey, parameters: &[] },
+    &ApiOperation {
         method: "POST",
         path: "{AC}/Keys/{SK}.json",
         endpoint: Endpoint::UpdateKey,
         parameters: &[("FriendlyName", Supported)],
     },
-    &Operation { method: "DELETE", path: "{AC}/Keys/{SK}.json", endpoint: Endpoint::DeleteKey, parameters: &[] },
+    &ApiOperation { method: "DELETE", path: "{AC}/Keys/{SK}.json", endpoint: Endpoint::DeleteKey, parameters: &[] },
     &LOOK_UP_V1,
     &LOOK_UP_V2,
 ];
@@ -851,9 +852,9 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/Messages/{SM}/Feedback.json"),
 ];
 
-impl Operation {
+impl ApiOperation {
     /// Returns the support of a parameter; `None` if the table does not contain it.
-    pub fn given(&self, name: &str) -> Option<Given> {
+    pub fn given(&self, name: &str) -> Option<ParameterSupport> {
         self.parameters.iter().find(|(known, _)| *known == name).map(|(_, given)| *given)
     }
 }

@@ -1,19 +1,19 @@
 //! Resources of the REST API, with the fields that have a value.
 
-use super::requests::Has::{self, Null, Sometimes, Value};
-use super::requests::Resource;
+use super::requests::ApiResource;
+use super::requests::FieldPresence::{self, Null, Sometimes, Value};
 
-const NO_PRICE: Has = Null("the edge knows no prices");
-const NO_REGULATION: Has = Null("numbers are the carrier's: the edge has no register of addresses");
-const OF_CONFERENCE: Has = Sometimes("of a conference");
-const ENCRYPTION: Has = Null("the edge decrypts what it sends");
-const NO_TWIML_APP: Has = Null("TwiML applications are not in this version");
-const OF_CARRIERS: Has = Null("data of carriers, which the edge does not have");
-const NOT_OF_AN_EDGE: Has = Null("a function of Twilio's cloud");
+const NO_PRICE: FieldPresence = Null("the edge knows no prices");
+const NO_REGULATION: FieldPresence = Null("numbers are the carrier's: the edge has no register of addresses");
+const OF_CONFERENCE: FieldPresence = Sometimes("of a conference");
+const ENCRYPTION: FieldPresence = Null("the edge decrypts what it sends");
+const NO_TWIML_APP: FieldPresence = Null("TwiML applications are not in this version");
+const OF_CARRIERS: FieldPresence = Null("data of carriers, which the edge does not have");
+const NOT_OF_AN_EDGE: FieldPresence = Null("a function of Twilio's cloud");
 
 /// All resources, in the order of the page.
-pub static RESOURCES: &[Resource] = &[
-    Resource {
+pub static RESOURCES: &[ApiResource] = &[
+    ApiResource {
         name: "account",
         fields: &[
             ("auth_token", Null("the API tells no secret")),
@@ -28,7 +28,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "call",
         fields: &[
             ("account_sid", Value),
@@ -61,7 +61,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "stream",
         fields: &[
             ("account_sid", Value),
@@ -73,7 +73,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "live transcription, below `Calls/{CA}`",
         fields: &[
             ("account_sid", Value),
@@ -85,7 +85,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "call recording, below `Calls/{CA}`",
         fields: &[
             ("account_sid", Value),
@@ -108,7 +108,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "recording",
         fields: &[
             ("account_sid", Value),
@@ -132,7 +132,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "recording below `Conferences/{CF}`",
         fields: &[
             ("account_sid", Value),
@@ -154,7 +154,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "number",
         fields: &[
             ("account_sid", Value),
@@ -194,7 +194,7 @@ pub static RESOURCES: &[Resource] = &[
             ("voice_url", Sometimes("that of its app, or what was set")),
         ],
     },
-    Resource {
+    ApiResource {
         name: "message",
         fields: &[
             ("account_sid", Value),
@@ -219,7 +219,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "conference",
         fields: &[
             ("account_sid", Value),
@@ -236,7 +236,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "participant",
         fields: &[
             ("account_sid", Value),
@@ -256,7 +256,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "queue",
         fields: &[
             ("account_sid", Value),
@@ -271,7 +271,7 @@ pub static RESOURCES: &[Resource] = &[
             ("uri", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "member of a queue",
         fields: &[
             ("call_sid", Value),
@@ -282,7 +282,7 @@ pub static RESOURCES: &[Resource] = &[
             ("wait_time", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "key",
         fields: &[
             ("date_created", Value),
@@ -291,7 +291,7 @@ pub static RESOURCES: &[Resource] = &[
             ("sid", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "lookup, version 1",
         fields: &[
             ("add_ons", OF_CARRIERS),
@@ -303,7 +303,7 @@ pub static RESOURCES: &[Resource] = &[
             ("url", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "lookup, version 2",
         fields: &[
             ("call_forwarding", OF_CARRIERS),
@@ -325,7 +325,7 @@ pub static RESOURCES: &[Resource] = &[
             ("validation_errors", Value),
         ],
     },
-    Resource {
+    ApiResource {
         name: "page of a list, beside its entries",
         fields: &[
             ("end", Value),

@@ -1,7 +1,7 @@
 //! The router of the REST API: the operation that a method and a path ask for, by the table of `requests`.
 
 use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
-use super::requests::{LATER, LATER_METHODS, OPERATIONS, Operation};
+use super::requests::{ApiOperation, LATER, LATER_METHODS, OPERATIONS};
 
 /// Version of the API, and the first part of its paths.
 pub const VERSION: &str = "2010-04-01";
@@ -21,7 +21,7 @@ pub struct ApiPath<'p> {
 #[derive(Debug, Clone, Copy)]
 pub struct Route<'p> {
     /// The operation.
-    pub operation: &'static Operation,
+    pub operation: &'static ApiOperation,
     /// Parts of the path that stand for those in braces behind `{AC}`, with their escapes; empty if the path has fewer.
     pub named: [&'p str; NAMED_PARTS],
 }
@@ -117,7 +117,7 @@ impl<'p> ApiPath<'p> {
 
 /// Finds the operation of Lookup that a path asks for, and its number with its escapes; `None` for another path.
 pub fn lookup(path: &str) -> Option<Route<'_>> {
-    let behind = |operation: &'static Operation| {
+    let behind = |operation: &'static ApiOperation| {
         let number = path.strip_prefix(operation.path.trim_end_matches("{number}"))?;
         (!number.is_empty()).then_some(Route { operation, named: [number, ""] })
     };

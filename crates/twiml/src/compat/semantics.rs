@@ -1,24 +1,24 @@
 //! Rules that do not belong to a single attribute.
 
-use super::State;
+use super::FeatureSupport;
 
 /// Rule of Twilio that applications rely on.
 #[derive(Debug, Clone, Copy)]
-pub struct Semantic {
+pub struct SemanticRule {
     /// Name of the rule in tests.
     pub name: &'static str,
     /// The rule, as at Twilio.
     pub text: &'static str,
     /// Extent to which the edge follows it.
-    pub state: State,
+    pub state: FeatureSupport,
 }
 
-const fn rule(name: &'static str, text: &'static str) -> Semantic {
-    Semantic { name, text, state: State::Supported }
+const fn rule(name: &'static str, text: &'static str) -> SemanticRule {
+    SemanticRule { name, text, state: FeatureSupport::Supported }
 }
 
 /// All rules, in the order of the page.
-pub static SEMANTICS: &[Semantic] = &[
+pub static SEMANTICS: &[SemanticRule] = &[
     rule("default-action", "Without `action`, Gather asks the current document's URL."),
     rule("relative-urls", "Relative URLs are resolved against the document's URL after HTTP redirects."),
     rule("default-method", "Requests are POST unless `method` says GET."),
@@ -50,10 +50,12 @@ pub static SEMANTICS: &[Semantic] = &[
         "gather-partial",
         "Each partial result is reported to `partialResultCallback`, numbered from 0; the response is not run.",
     ),
-    Semantic {
+    SemanticRule {
         name: "gather-recogniser-failed",
         text: "A recogniser that cannot be reached, fails or leaves ends speech input as if nothing had been said.",
-        state: State::Differs("final results that it has sent before count; with `dtmf speech` digits still do"),
+        state: FeatureSupport::Differs(
+            "final results that it has sent before count; with `dtmf speech` digits still do",
+        ),
     },
     rule("gather-nothing-carried", "Digits outside of a Gather are dropped; nothing carries over to the next one."),
     rule("gather-parameters", "After digits a Gather's request has `Digits`, `FinishedOnKey` and `msg=Gather End`."),
@@ -78,17 +80,17 @@ pub static SEMANTICS: &[Semantic] = &[
         "`sendDigits` are sent after the party's answer, before its document and before it is connected.",
     ),
     rule("dial-parameters", "A Dial's request has `DialCallStatus`, `DialCallSid`, `DialCallDuration`, `DialBridged`."),
-    Semantic {
+    SemanticRule {
         name: "dial-attempts",
         text: "A Dial calls at most 10 parties.",
-        state: State::Differs(
+        state: FeatureSupport::Differs(
             "a call makes at most 32 attempts to reach parties, agents and streams; after that a Dial fails",
         ),
     },
-    Semantic {
+    SemanticRule {
         name: "refer-result",
         text: "Refer sends REFER to the caller and waits for its NOTIFY requests; `ReferCallStatus` (`ringing`, `in-progress`, `busy`, `no-answer`, `failed`) is absent where REFER is refused or no NOTIFY comes. A caller who hangs up meanwhile still causes the request of `action`.",
-        state: State::Differs("without a final NOTIFY the verb ends after 60 s"),
+        state: FeatureSupport::Differs("without a final NOTIFY the verb ends after 60 s"),
     },
     rule(
         "dial-sip",
@@ -141,10 +143,10 @@ pub static SEMANTICS: &[Semantic] = &[
         "refused-by-name",
         "A known verb that is not supported is an application error that names it; an attribute is skipped with a warning.",
     ),
-    Semantic {
+    SemanticRule {
         name: "whisper",
         text: "The document of a noun's `url` runs on the called party's side; its end connects the parties, Hangup declines. Dial, Connect, Record, Refer and Reject are errors there (13201).",
-        state: State::Differs(
+        state: FeatureSupport::Differs(
             "a document that cannot be fetched or run declines too, so that no party is connected unscreened; Twilio does not document that case",
         ),
     },
@@ -160,15 +162,15 @@ pub static SEMANTICS: &[Semantic] = &[
         "record-parameters",
         "A Record's request has `RecordingUrl`, `RecordingSid`, `RecordingDuration`, and `Digits` where a key has ended it.",
     ),
-    Semantic {
+    SemanticRule {
         name: "dial-record",
         text: "`record` of a Dial records what the caller says and hears, from the connection or from the ringing on, to the end of the Dial.",
-        state: State::Differs("with `-dual` the caller is left, and right is what the caller hears"),
+        state: FeatureSupport::Differs("with `-dual` the caller is left, and right is what the caller hears"),
     },
-    Semantic {
+    SemanticRule {
         name: "conference-wait",
         text: "A party hears the document of `waitUrl` again and again until the conference starts; Say, Play, Pause and Redirect may stand in it, another verb is an error (13238).",
-        state: State::Differs(
+        state: FeatureSupport::Differs(
             "a document that fails is followed by the edge's music; an audio file is fetched once and repeated",
         ),
     },
@@ -176,10 +178,10 @@ pub static SEMANTICS: &[Semantic] = &[
         "queue-wait",
         "A queued caller hears the document of `waitUrl` again and again; Say, Play, Pause, Gather, Redirect, Hangup and Leave may stand in it. An error in it takes the caller out (`QueueResult=error`).",
     ),
-    Semantic {
+    SemanticRule {
         name: "queue-action",
         text: "Enqueue with `action` requests it at once when the caller leaves the queue or is not taken in, and after the connection when a party has dialled the queue; without it the next verb follows. A caller who hangs up, or is given another document, causes the request too, whose answer is not run.",
-        state: State::Differs("`QueueResult` is never `bridging-in-process`"),
+        state: FeatureSupport::Differs("`QueueResult` is never `bridging-in-process`"),
     },
     rule(
         "queue-dial",

@@ -1,47 +1,47 @@
 //! Rows of the compatibility tables.
 
-use super::Entry;
-use super::State::{Differs, NotSupported, Supported};
+use super::ElementSupport;
+use super::FeatureSupport::{Differs, NotSupported, Supported};
 
-const NEEDS_SECTION: super::State =
+const NEEDS_SECTION: super::FeatureSupport =
     Differs("needs [`[recording]`](../configure/recording.md): without it the verb is refused by name");
-const NEEDS_TRANSCRIPTION: super::State = Differs(
+const NEEDS_TRANSCRIPTION: super::FeatureSupport = Differs(
     "needs [`[transcription]`](../configure/recording.md#transcription): without it the recording is not transcribed, with a warning",
 );
-const NEEDS_RECORDING: super::State = Differs(
+const NEEDS_RECORDING: super::FeatureSupport = Differs(
     "needs [`[recording]`](../configure/recording.md): without it the parties are connected unrecorded, with a warning",
 );
-const NO_CONFIGURATION: super::State = NotSupported("a function of Twilio's cloud");
+const NO_CONFIGURATION: super::FeatureSupport = NotSupported("a function of Twilio's cloud");
 const BY_RECOGNISER: &str = "speech by the recogniser of `[recognition]`; without one, and in the document of a called party, `dtmf speech` gathers digits only, with a warning, and `speech` alone is refused by name";
 pub(super) const PASSED_ON: &str = "passed on to the recogniser, which may ignore it";
 const AFTER_CONNECTION: &str =
     "a verdict of the edge's own detector; the party is judged from its answer on, also while it hears its document";
-const NO_TASKROUTER: super::State = NotSupported("TaskRouter is not supported");
-const NO_PAYMENT: super::State = NotSupported("payments are not supported");
-const NO_CLIENT: super::State = NotSupported("Voice SDK clients are not supported");
-const NO_SIPREC: super::State = NotSupported("a recording by servers is started by `Start`");
-const NO_PRODUCT: super::State = NotSupported("this product of Twilio's is not supported");
-const NO_RECEIVER: super::State = Differs("has no effect, with a warning");
-const NO_TRANSFER: super::State =
+const NO_TASKROUTER: super::FeatureSupport = NotSupported("TaskRouter is not supported");
+const NO_PAYMENT: super::FeatureSupport = NotSupported("payments are not supported");
+const NO_CLIENT: super::FeatureSupport = NotSupported("Voice SDK clients are not supported");
+const NO_SIPREC: super::FeatureSupport = NotSupported("a recording by servers is started by `Start`");
+const NO_PRODUCT: super::FeatureSupport = NotSupported("this product of Twilio's is not supported");
+const NO_RECEIVER: super::FeatureSupport = Differs("has no effect, with a warning");
+const NO_TRANSFER: super::FeatureSupport =
     NotSupported("a REFER of the caller or of a dialled party is refused with 403 while an application has the call");
-const NO_CREDENTIALS: super::State =
+const NO_CREDENTIALS: super::FeatureSupport =
     NotSupported("a challenge is answered with the credentials of the trunk that the address belongs to");
-const NO_ACTION: super::State = NotSupported("Twilio does not document an effect");
+const NO_ACTION: super::FeatureSupport = NotSupported("Twilio does not document an effect");
 
-const fn element(path: &'static str, attributes: &'static [(&'static str, super::State)]) -> Entry {
-    Entry { path, state: Supported, attributes }
+const fn element(path: &'static str, attributes: &'static [(&'static str, super::FeatureSupport)]) -> ElementSupport {
+    ElementSupport { path, state: Supported, attributes }
 }
 
 const fn refused(
     path: &'static str,
-    state: super::State,
-    attributes: &'static [(&'static str, super::State)],
-) -> Entry {
-    Entry { path, state, attributes }
+    state: super::FeatureSupport,
+    attributes: &'static [(&'static str, super::FeatureSupport)],
+) -> ElementSupport {
+    ElementSupport { path, state, attributes }
 }
 
 /// Verbs and nouns of calls.
-pub static VOICE: &[Entry] = &[
+pub static VOICE: &[ElementSupport] = &[
     element(
         "Say",
         &[
@@ -289,7 +289,7 @@ pub static VOICE: &[Entry] = &[
         ],
     ),
     element("Start/Stream/Parameter", &[("name", Supported), ("value", Supported)]),
-    Entry {
+    ElementSupport {
         path: "Start/Siprec",
         state: Differs(
             "a document goes on where the edge has no [`[siprec]`](../configure/recording.md#recording-servers-siprec) of that name",
@@ -307,12 +307,12 @@ pub static VOICE: &[Entry] = &[
             ("statusCallbackMethod", Supported),
         ],
     },
-    Entry {
+    ElementSupport {
         path: "Start/Siprec/Parameter",
         state: NO_RECEIVER,
         attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
     },
-    Entry {
+    ElementSupport {
         path: "Start/Transcription",
         state: Differs(
             "by the recogniser of [`[recognition]`](../configure/recognition.md#live-transcription); without one the document goes on, and `transcription-error` is reported",
@@ -336,7 +336,7 @@ pub static VOICE: &[Entry] = &[
             ("conversationConfiguration", NO_PRODUCT),
         ],
     },
-    Entry {
+    ElementSupport {
         path: "Start/Recording",
         state: NEEDS_SECTION,
         attributes: &[
@@ -355,13 +355,13 @@ pub static VOICE: &[Entry] = &[
     refused("Stop/Recording", NotSupported("a recording is stopped through the API"), &[]),
     element("Redirect", &[("method", Supported), ("(text)", Supported)]),
     element("Reject", &[("reason", Differs("`busy` is SIP 486, `rejected` SIP 603; Twilio does not say its codes"))]),
-    Entry {
+    ElementSupport {
         path: "Reject/Parameter",
         state: NO_RECEIVER,
         attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
     },
     element("Hangup", &[]),
-    Entry {
+    ElementSupport {
         path: "Hangup/Parameter",
         state: NO_RECEIVER,
         attributes: &[("name", NO_RECEIVER), ("value", NO_RECEIVER)],
@@ -376,7 +376,7 @@ pub static VOICE: &[Entry] = &[
             ),
         )],
     ),
-    Entry {
+    ElementSupport {
         path: "Record",
         state: NEEDS_SECTION,
         attributes: &[
@@ -419,7 +419,7 @@ pub static VOICE: &[Entry] = &[
 ];
 
 /// Verbs and nouns of responses to message webhooks.
-pub static MESSAGING: &[Entry] = &[
+pub static MESSAGING: &[ElementSupport] = &[
     element(
         "Message",
         &[
@@ -432,7 +432,7 @@ pub static MESSAGING: &[Entry] = &[
         ],
     ),
     element("Message/Body", &[("(text)", Supported)]),
-    Entry {
+    ElementSupport {
         path: "Message/Media",
         state: Differs("read, but not sent: the text leaves without it"),
         attributes: &[("(text)", Supported)],

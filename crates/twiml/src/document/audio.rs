@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::Fields;
+use super::fields::ElementFields;
 use super::ssml;
 use crate::limits::{SAY_CHARS, SECONDS};
 use crate::problem::code;
-use crate::secret::Secret;
+use crate::secret::SensitiveText;
 
 /// Number of repetitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Loop {
+pub enum LoopCount {
     /// Fixed number of repetitions.
     Times(u32),
     /// Until the caller hangs up.
@@ -21,7 +21,7 @@ pub enum Loop {
 
 /// Speaks a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Say {
+pub struct SayVerb {
     /// Text without tags, white space collapsed.
     pub text: String,
     /// Text with its SSML tags, without the enclosing `<speak>`; `None` if there are no tags.
@@ -31,7 +31,7 @@ pub struct Say {
     /// Language tag.
     pub language: Option<String>,
     /// Number of repetitions.
-    pub repeat: Loop,
+    pub repeat: LoopCount,
 }
 
 /// Source of a Play.
@@ -40,34 +40,34 @@ pub enum PlaySource {
     /// Sound file, as referenced by the document.
     File(String),
     /// DTMF digits; `w` is a pause of 0.5 s, `W` of 1 s.
-    Digits(Secret),
+    Digits(SensitiveText),
 }
 
 /// Plays a sound file or digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Play {
+pub struct PlayVerb {
     /// File or digits.
     pub source: PlaySource,
     /// Number of repetitions.
-    pub repeat: Loop,
+    pub repeat: LoopCount,
 }
 
 /// Waits in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
+pub struct PauseVerb {
     /// Duration of the silence.
     pub length: Duration,
 }
 
-fn repeat(fields: &mut Fields<'_>, code: u16) -> Loop {
+fn repeat(fields: &mut ElementFields<'_>, code: u16) -> LoopCount {
     match fields.number("loop", code, u32::MAX).unwrap_or(1) {
-        0 => Loop::Forever,
-        times => Loop::Times(times),
+        0 => LoopCount::Forever,
+        times => LoopCount::Times(times),
     }
 }
 
 /// Reads a Say; `None` if there is no text.
-pub(super) fn say(mut fields: Fields<'_>) -> Option<Say> {
+pub(super) fn say(mut fields: ElementFields<'_>) -> Option<SayVerb> {
     let voice = fields.text("voice");
     let language = fields.text("language");
     let repeat = repeat(&mut fields, 13510);
@@ -84,11 +84,11 @@ pub(super) fn say(mut fields: Fields<'_>) -> Option<Say> {
         // A text with tags cannot be truncated.
         speech.ssml = None;
     }
-    Some(Say { text: speech.text, ssml: speech.ssml, voice, language, repeat })
+    Some(SayVerb { text: speech.text, ssml: speech.ssml, voice, language, repeat })
 }
 
 /// Reads a Play; `None` if it has neither a sound nor digits.
-pub(super) fn play(mut fields: Fields<'_>) -> Option<Play> {
+pub(super) fn play(mut fields: ElementFields<'_>) -> Option<PlayVerb> {
     let repeat = repeat(&mut fields, 13410);
     let url = fields.element.text();
     let position = fields.element.position;
@@ -101,18 +101,18 @@ pub(super) fn play(mut fields: Fields<'_>) -> Option<Play> {
         if !url.is_empty() {
             fields.warnings.add(code::SCHEMA, position, "<Play> with digits does not play its URL");
         }
-        return Some(Play { source: PlaySource::Digits(Secret::new(digits)), repeat });
+        return Some(PlayVerb { source: PlaySource::Digits(SensitiveText::new(digits)), repeat });
     }
     if url.is_empty() {
         fields.warnings.add(code::BAD_URL, position, "<Play> without a URL is skipped");
         return None;
     }
-    Some(Play { source: PlaySource::File(url), repeat })
+    Some(PlayVerb { source: PlaySource::File(url), repeat })
 }
 
 /// Reads a Pause.
-pub(super) fn pause(mut fields: Fields<'_>) -> Pause {
-    Pause { length: fields.seconds("length", 13910, 1, SECONDS) }
+pub(super) fn pause(mut fields: ElementFields<'_>) -> PauseVerb {
+    PauseVerb { length: fields.seconds("length", 13910, 1, SECONDS) }
 }
 
 /// Returns whether a text consists of DTMF digits and pauses allowed in `<Play>` or `sendDigits`.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
+use super::fields::{ElementFields, HttpMethod};
 use super::record::{self, RecordingNoun};
 use crate::limits::{CONFERENCE_CHARS, CONFERENCE_PARTIES};
 use crate::problem::code;
@@ -12,7 +12,7 @@ const EVENTS: [&str; 9] = ["start", "end", "join", "leave", "mute", "hold", "mod
 
 /// Conference of a Dial, with the settings of the joining party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conference {
+pub struct ConferenceNoun {
     /// Name of the conference, or SID of an active one.
     pub name: String,
     /// True if the party joins muted.
@@ -30,13 +30,13 @@ pub struct Conference {
     /// Audio before the start, as written; empty: silence; `None`: the edge's music.
     pub wait: Option<String>,
     /// Method of the request for `wait`.
-    pub wait_method: Method,
+    pub wait_method: HttpMethod,
     /// Maximum number of parties; `None`: the edge's limit.
     pub most: Option<u32>,
     /// Receiver of conference events, as written.
     pub status: Option<String>,
     /// Method of the requests to `status`.
-    pub status_method: Method,
+    pub status_method: HttpMethod,
     /// Events to report, separated by spaces.
     pub events: String,
     /// Recording of the conference from its start.
@@ -44,10 +44,10 @@ pub struct Conference {
     pub record: Option<Box<RecordingNoun>>,
 }
 
-impl Conference {
+impl ConferenceNoun {
     /// Returns a conference with the default of every attribute.
-    pub fn named(name: &str) -> Conference {
-        Conference {
+    pub fn named(name: &str) -> ConferenceNoun {
+        ConferenceNoun {
             name: name.to_owned(),
             muted: false,
             beeps: (true, true),
@@ -56,10 +56,10 @@ impl Conference {
             label: None,
             coach: None,
             wait: None,
-            wait_method: Method::Post,
+            wait_method: HttpMethod::Post,
             most: None,
             status: None,
-            status_method: Method::Post,
+            status_method: HttpMethod::Post,
             events: String::new(),
             record: None,
         }
@@ -67,7 +67,7 @@ impl Conference {
 }
 
 /// Reads a Conference; `None` without a valid name.
-pub(super) fn conference(mut fields: Fields<'_>) -> Option<Conference> {
+pub(super) fn conference(mut fields: ElementFields<'_>) -> Option<ConferenceNoun> {
     let name = fields.element.text();
     let (position, chars) = (fields.element.position, name.chars().count());
     if chars == 0 || chars > CONFERENCE_CHARS || name.chars().any(char::is_control) {
@@ -77,7 +77,7 @@ pub(super) fn conference(mut fields: Fields<'_>) -> Option<Conference> {
     }
     let beeps =
         [("true", (true, true)), ("false", (false, false)), ("onEnter", (true, false)), ("onExit", (false, true))];
-    Some(Conference {
+    Some(ConferenceNoun {
         name,
         muted: fields.flag("muted", 13230),
         beeps: fields.choice("beep", 13235, &beeps, (true, true)),
@@ -96,7 +96,7 @@ pub(super) fn conference(mut fields: Fields<'_>) -> Option<Conference> {
     })
 }
 
-fn label(fields: &mut Fields<'_>) -> Option<String> {
+fn label(fields: &mut ElementFields<'_>) -> Option<String> {
     let label = fields.text("participantLabel")?;
     if label.chars().count() <= CONFERENCE_CHARS {
         return Some(label);
@@ -105,7 +105,7 @@ fn label(fields: &mut Fields<'_>) -> Option<String> {
     None
 }
 
-fn most(fields: &mut Fields<'_>) -> Option<u32> {
+fn most(fields: &mut ElementFields<'_>) -> Option<u32> {
     let most = fields.number("maxParticipants", code::SCHEMA, CONFERENCE_PARTIES)?;
     if most == 0 {
         fields.invalid("maxParticipants", code::SCHEMA, "is raised to 1");
@@ -114,7 +114,7 @@ fn most(fields: &mut Fields<'_>) -> Option<u32> {
 }
 
 /// Reads events separated by white space, as in TwiML; commas are accepted too.
-fn events(fields: &mut Fields<'_>) -> String {
+fn events(fields: &mut ElementFields<'_>) -> String {
     let Some(words) = fields.text("statusCallbackEvent") else { return String::new() };
     let mut known = Vec::new();
     for word in words.split(|sign: char| sign.is_whitespace() || sign == ',').filter(|word| !word.is_empty()) {

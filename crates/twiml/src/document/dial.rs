@@ -4,31 +4,31 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_detection::{Mode, Settings, Threshold};
+use trunkgate_detection::{DetectionMode, DetectionSettings, ThresholdParameter};
 
 use super::audio::is_digits;
-use super::conference::{self, Conference};
-use super::fields::{Fields, Method};
-use super::queue::{self, Queue};
+use super::conference::{self, ConferenceNoun};
+use super::fields::{ElementFields, HttpMethod};
+use super::queue::{self, QueueNoun};
 use super::record::{self, DialRecord};
-use super::verb::{Kind, Refused};
-use super::{Warnings, unknown};
-use crate::compat::{self, State, VOICE};
+use super::verb::{UnsupportedVerb, VerbKind};
+use super::{DocumentWarnings, unknown};
+use crate::compat::{self, FeatureSupport, VOICE};
 use crate::limits::{NOUNS, RING_SECONDS, SECONDS, SIP_HEADER_BYTES};
 use crate::problem::code;
-use crate::secret::Secret;
-use crate::xml::Element;
+use crate::secret::SensitiveText;
+use crate::xml::XmlElement;
 
 /// Default maximum duration of the connection.
 const TIME_LIMIT_SECONDS: u32 = 14_400;
 
 /// Connects the caller with another party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dial {
+pub struct DialVerb {
     /// URL requested at the end, as written; `None`: continue with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Maximum ringing time; per party with `sequential`.
     pub timeout: Duration,
     /// Maximum duration of the connection.
@@ -45,20 +45,20 @@ pub struct Dial {
     #[serde(default)]
     pub record: Option<Box<DialRecord>>,
     /// Parties in order.
-    pub targets: Vec<Target>,
+    pub targets: Vec<DialTarget>,
     /// Conference that the caller joins instead of calling a party.
     #[serde(default)]
-    pub conference: Option<Box<Conference>>,
+    pub conference: Option<Box<ConferenceNoun>>,
     /// Queue from which a caller is taken instead of calling a party.
     #[serde(default)]
-    pub queue: Option<Box<Queue>>,
+    pub queue: Option<Box<QueueNoun>>,
 }
 
-impl Default for Dial {
+impl Default for DialVerb {
     fn default() -> Self {
-        Dial {
+        DialVerb {
             action: None,
-            method: Method::Post,
+            method: HttpMethod::Post,
             timeout: Duration::from_secs(30),
             time_limit: Duration::from_secs(u64::from(TIME_LIMIT_SECONDS)),
             caller_id: None,
@@ -75,59 +75,59 @@ impl Default for Dial {
 
 /// Party of a Dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
+pub enum DialTarget {
     /// Telephone number.
     Number {
         /// Number as written.
         number: String,
         /// DTMF digits sent after the answer; `w` is a pause.
-        send_digits: Option<Secret>,
+        send_digits: Option<SensitiveText>,
         /// Document and progress callbacks.
-        callback: Callback,
+        callback: PartyCallbacks,
     },
     /// Voice SDK client, which the configuration maps to a SIP party or an agent.
     Client {
         /// Identity of the client.
         identity: String,
         /// Document and progress callbacks.
-        callback: Callback,
+        callback: PartyCallbacks,
     },
     /// SIP address.
     Sip {
         /// Addresses and headers.
         party: SipParty,
         /// Document and progress callbacks.
-        callback: Callback,
+        callback: PartyCallbacks,
     },
 }
 
 /// Document and callbacks of a party.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callback {
+pub struct PartyCallbacks {
     /// Document run for the party between its answer and the connection, as written.
     pub url: Option<String>,
     /// Method of the request for `url`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Receiver of call progress events, as written.
     pub status: Option<String>,
     /// Method of the requests to `status`.
-    pub status_method: Method,
+    pub status_method: HttpMethod,
     /// Events to report.
     pub events: CallbackEvents,
     /// Answering machine detection.
     #[serde(default)]
-    pub detection: Option<Detection>,
+    pub detection: Option<DialDetection>,
 }
 
 /// Answering machine detection for a party's call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Detection {
+pub struct DialDetection {
     /// Detection thresholds.
-    pub settings: Settings,
+    pub settings: DetectionSettings,
     /// Receiver of the result, as written.
     pub receiver: Option<String>,
     /// Method of the request to `receiver`.
-    pub method: Method,
+    pub method: HttpMethod,
 }
 
 /// Call progress events to report.
@@ -155,7 +155,7 @@ pub struct SipParty {
     /// Addresses; at least one.
     pub uris: Vec<SipUri>,
     /// Headers of the INVITE, in order.
-    pub headers: Vec<Header>,
+    pub headers: Vec<SipHeader>,
 }
 
 /// SIP address with its headers and priority.
@@ -164,7 +164,7 @@ pub struct SipUri {
     /// URI without headers; `sip:` is prepended to an address without a scheme.
     pub uri: String,
     /// Headers after the `?` of the URI, in order.
-    pub headers: Vec<Header>,
+    pub headers: Vec<SipHeader>,
     /// Priority; lower values are tried first.
     pub priority: u16,
     /// Relative share among addresses of equal priority.
@@ -173,7 +173,7 @@ pub struct SipUri {
 
 /// SIP header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub struct SipHeader {
     /// Name of the header.
     pub name: String,
     /// Value of the header.
@@ -181,8 +181,8 @@ pub struct Header {
 }
 
 /// Reads a Dial; with an unsupported noun it is rejected as a whole.
-pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
-    let mut dial = Dial {
+pub(super) fn dial(mut fields: ElementFields<'_>) -> VerbKind {
+    let mut dial = DialVerb {
         action: fields.text("action"),
         method: fields.method("method", 13210),
         timeout: fields.seconds_from_one("timeout", 13212, 30, RING_SECONDS),
@@ -201,15 +201,15 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
     if !text.is_empty()
         && let Some(number) = number_of(&text, element, warnings)
     {
-        dial.targets.push(Target::Number { number, send_digits: None, callback: Callback::default() });
+        dial.targets.push(DialTarget::Number { number, send_digits: None, callback: PartyCallbacks::default() });
     }
     for child in element.elements() {
         let Some(entry) = compat::entry(VOICE, path, &child.name) else {
             unknown(child, path, warnings);
             continue;
         };
-        if let State::NotSupported(text) = entry.state {
-            return Kind::Refused(Refused::new(entry.path, code::DIAL_NOUN, text));
+        if let FeatureSupport::NotSupported(text) = entry.state {
+            return VerbKind::Refused(UnsupportedVerb::new(entry.path, code::DIAL_NOUN, text));
         }
         let is_alone = matches!(entry.path, "Dial/Conference" | "Dial/Queue");
         let has_one = dial.conference.is_some() || dial.queue.is_some();
@@ -219,7 +219,7 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
             warnings.add(code::CONFERENCE_BESIDE, child.position, message);
             continue;
         }
-        let noun = Fields::open(entry, child, warnings);
+        let noun = ElementFields::open(entry, child, warnings);
         match entry.path {
             "Dial/Number" => dial.targets.extend(number_noun(noun)),
             "Dial/Client" => dial.targets.extend(client_noun(noun)),
@@ -236,10 +236,10 @@ pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
     if dial.targets.is_empty() && dial.conference.is_none() && dial.queue.is_none() {
         warnings.add(code::DIAL_NUMBER, element.position, "<Dial> has no party to call");
     }
-    Kind::Dial(Box::new(dial))
+    VerbKind::Dial(Box::new(dial))
 }
 
-fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
+fn number_noun(mut fields: ElementFields<'_>) -> Option<DialTarget> {
     let text = fields.element.text();
     if text.is_empty() {
         fields.warnings.add(code::DIAL_NUMBER, fields.element.position, "<Number> without a number is skipped");
@@ -253,7 +253,7 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
         send_digits = None;
     }
     let callback = callback(&mut fields, 13221);
-    Some(Target::Number { number, send_digits: send_digits.map(Secret::new), callback })
+    Some(DialTarget::Number { number, send_digits: send_digits.map(SensitiveText::new), callback })
 }
 
 /// Returns a handwritten phone number with slashes and no-break spaces replaced by spaces; `None` for other texts, such
@@ -266,7 +266,7 @@ pub fn written_number(text: &str) -> Option<String> {
 }
 
 /// Returns the phone number of an element; other texts, such as `sip:ann@example.com`, are skipped with a warning.
-fn number_of(text: &str, element: &Element, warnings: &mut Warnings) -> Option<String> {
+fn number_of(text: &str, element: &XmlElement, warnings: &mut DocumentWarnings) -> Option<String> {
     let number = written_number(text);
     if number.is_none() {
         let noun = match text.split_once(':').map(|(scheme, _)| scheme) {
@@ -280,7 +280,7 @@ fn number_of(text: &str, element: &Element, warnings: &mut Warnings) -> Option<S
     number
 }
 
-fn client_noun(mut fields: Fields<'_>) -> Option<Target> {
+fn client_noun(mut fields: ElementFields<'_>) -> Option<DialTarget> {
     let callback = progress(&mut fields, 13241);
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
     let mut identity = element.text();
@@ -289,7 +289,7 @@ fn client_noun(mut fields: Fields<'_>) -> Option<Target> {
             unknown(child, path, warnings);
             continue;
         };
-        let inner = Fields::open(entry, child, warnings);
+        let inner = ElementFields::open(entry, child, warnings);
         if entry.path == "Dial/Client/Identity" {
             identity = inner.element.text();
         }
@@ -298,10 +298,10 @@ fn client_noun(mut fields: Fields<'_>) -> Option<Target> {
         warnings.add(code::DIAL_NUMBER, element.position, "<Client> without an identity is skipped");
         return None;
     }
-    Some(Target::Client { identity, callback })
+    Some(DialTarget::Client { identity, callback })
 }
 
-fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
+fn sip_noun(mut fields: ElementFields<'_>) -> Option<DialTarget> {
     let callback = callback(&mut fields, 13241);
     let (element, path, warnings) = (fields.element, fields.path(), fields.warnings);
     let mut party = SipParty { uris: Vec::new(), headers: Vec::new() };
@@ -314,7 +314,7 @@ fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
             unknown(child, path, warnings);
             continue;
         };
-        let mut inner = Fields::open(entry, child, warnings);
+        let mut inner = ElementFields::open(entry, child, warnings);
         if entry.path == "Dial/Sip/Uri" {
             let mut number = |name| inner.number(name, code::SIP_URI, u32::from(u16::MAX)).unwrap_or(0);
             let [priority, weight] = ["priority", "weight"].map(|name| u16::try_from(number(name)).unwrap_or(u16::MAX));
@@ -333,19 +333,19 @@ fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
     // The sort is stable: equal priorities keep the document's order.
     party.uris.sort_by_key(|uri| uri.priority);
     party.uris.truncate(NOUNS);
-    Some(Target::Sip { party, callback })
+    Some(DialTarget::Sip { party, callback })
 }
 
-fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
+fn headers(fields: ElementFields<'_>, headers: &mut Vec<SipHeader>) {
     for child in fields.element.elements() {
         let Some(entry) = compat::entry(VOICE, fields.path(), &child.name) else {
             unknown(child, fields.path(), fields.warnings);
             continue;
         };
-        let header = Fields::open(entry, child, fields.warnings);
+        let header = ElementFields::open(entry, child, fields.warnings);
         match (header.text("name"), header.raw("value")) {
             (Some(name), Some(value)) => {
-                add_header(headers, Header { name, value: value.trim().to_owned() }, child, header.warnings);
+                add_header(headers, SipHeader { name, value: value.trim().to_owned() }, child, header.warnings);
             }
             _ => {
                 header.warnings.add(
@@ -359,7 +359,11 @@ fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
 }
 
 /// Splits the headers off a URI.
-pub(super) fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnings) -> (String, Vec<Header>) {
+pub(super) fn headers_of_uri(
+    uri: &str,
+    element: &XmlElement,
+    warnings: &mut DocumentWarnings,
+) -> (String, Vec<SipHeader>) {
     let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
     for header in written {
@@ -372,7 +376,7 @@ pub(super) fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnin
 ///
 /// # Errors
 /// Returns the header that must not be set, and the reason.
-pub fn headers_of_request(uri: &str) -> Result<(String, Vec<Header>), String> {
+pub fn headers_of_request(uri: &str) -> Result<(String, Vec<SipHeader>), String> {
     let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
     for header in written {
@@ -383,10 +387,10 @@ pub fn headers_of_request(uri: &str) -> Result<(String, Vec<Header>), String> {
 }
 
 /// Splits a URI at `?` and decodes the headers after it, form-encoded except that `+` is literal.
-fn split_headers(uri: &str) -> (&str, Vec<Header>) {
+fn split_headers(uri: &str) -> (&str, Vec<SipHeader>) {
     let (uri, written) = uri.split_once('?').unwrap_or((uri, ""));
     let written = written.replace('+', "%2B");
-    let header = |(name, value): (Cow<'_, str>, Cow<'_, str>)| Header {
+    let header = |(name, value): (Cow<'_, str>, Cow<'_, str>)| SipHeader {
         name: name.trim().to_owned(),
         value: value.trim().to_owned(),
     };
@@ -394,13 +398,13 @@ fn split_headers(uri: &str) -> (&str, Vec<Header>) {
 }
 
 /// Adds a header that applications may set; others are skipped with a warning.
-fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warnings: &mut Warnings) {
+fn add_header(headers: &mut Vec<SipHeader>, header: SipHeader, element: &XmlElement, warnings: &mut DocumentWarnings) {
     let Err(why) = judge_header(headers, &header) else { return headers.push(header) };
     let message = format!("SIP header {:?} of <{}> is skipped: {why}", shown_name(&header), element.name);
     warnings.add(code::SIP_HEADER, element.position, message);
 }
 
-fn shown_name(header: &Header) -> String {
+fn shown_name(header: &SipHeader) -> String {
     header.name.chars().take(40).collect()
 }
 
@@ -408,7 +412,7 @@ fn shown_name(header: &Header) -> String {
 ///
 /// # Errors
 /// Returns the reason why the header must not be set.
-fn judge_header(headers: &[Header], header: &Header) -> Result<(), &'static str> {
+fn judge_header(headers: &[SipHeader], header: &SipHeader) -> Result<(), &'static str> {
     let name = header.name.to_ascii_lowercase();
     let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._!%*+`'~".contains(&byte));
     let may_be_set = is_token && (name == "user-to-user" || (name.starts_with("x-") && name.len() > 2));
@@ -435,7 +439,7 @@ fn has_control(value: &str) -> bool {
 }
 
 /// Returns the SIP URI in the text of an element, if any.
-pub(super) fn sip_uri(element: &Element) -> Option<String> {
+pub(super) fn sip_uri(element: &XmlElement) -> Option<String> {
     let text = element.text();
     let has_scheme = ["sip:", "sips:"]
         .iter()
@@ -449,13 +453,13 @@ pub(super) fn sip_uri(element: &Element) -> Option<String> {
     }
 }
 
-fn callback(fields: &mut Fields<'_>, code: u16) -> Callback {
-    Callback { detection: detection(fields), ..progress(fields, code) }
+fn callback(fields: &mut ElementFields<'_>, code: u16) -> PartyCallbacks {
+    PartyCallbacks { detection: detection(fields), ..progress(fields, code) }
 }
 
 /// Reads the document and the progress callback of a party.
-fn progress(fields: &mut Fields<'_>, code: u16) -> Callback {
-    Callback {
+fn progress(fields: &mut ElementFields<'_>, code: u16) -> PartyCallbacks {
+    PartyCallbacks {
         url: fields.text("url"),
         method: fields.method("method", code),
         status: fields.text("statusCallback"),
@@ -465,24 +469,24 @@ fn progress(fields: &mut Fields<'_>, code: u16) -> Callback {
     }
 }
 
-fn detection(fields: &mut Fields<'_>) -> Option<Detection> {
-    let modes = Mode::ALL.map(|(mode, name)| (name, Some(mode)));
+fn detection(fields: &mut ElementFields<'_>) -> Option<DialDetection> {
+    let modes = DetectionMode::ALL.map(|(mode, name)| (name, Some(mode)));
     let mode = fields.choice("machineDetection", code::SCHEMA, &modes, None)?;
     let values = [
-        fields.threshold("machineDetectionTimeout", &Threshold::TIMEOUT),
-        fields.threshold("machineDetectionSpeechThreshold", &Threshold::SPEECH),
-        fields.threshold("machineDetectionSpeechEndThreshold", &Threshold::SPEECH_END),
-        fields.threshold("machineDetectionSilenceTimeout", &Threshold::SILENCE),
+        fields.threshold("machineDetectionTimeout", &ThresholdParameter::TIMEOUT),
+        fields.threshold("machineDetectionSpeechThreshold", &ThresholdParameter::SPEECH),
+        fields.threshold("machineDetectionSpeechEndThreshold", &ThresholdParameter::SPEECH_END),
+        fields.threshold("machineDetectionSilenceTimeout", &ThresholdParameter::SILENCE),
     ];
-    Some(Detection {
-        settings: Settings::new(mode, values),
+    Some(DialDetection {
+        settings: DetectionSettings::new(mode, values),
         receiver: fields.text("amdStatusCallback"),
         method: fields.method("amdStatusCallbackMethod", code::SCHEMA),
     })
 }
 
 /// Reads events separated by white space, as in TwiML; commas are accepted too.
-fn events(fields: &mut Fields<'_>) -> CallbackEvents {
+fn events(fields: &mut ElementFields<'_>) -> CallbackEvents {
     let Some(words) = fields.text("statusCallbackEvent") else { return CallbackEvents::default() };
     let mut events = CallbackEvents { completed: false, ..CallbackEvents::default() };
     for word in words.split(|sign: char| sign.is_whitespace() || sign == ',').filter(|word| !word.is_empty()) {

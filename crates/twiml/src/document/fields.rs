@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use trunkgate_detection::Threshold;
+use trunkgate_detection::ThresholdParameter;
 
-use super::Warnings;
-use crate::compat::{Entry, State};
+use super::DocumentWarnings;
+use crate::compat::{ElementSupport, FeatureSupport};
 use crate::limits::SECONDS;
 use crate::problem::code;
-use crate::xml::Element;
+use crate::xml::XmlElement;
 
 /// HTTP method of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Method {
+pub enum HttpMethod {
     /// GET with the parameters in the query.
     Get,
     /// POST with the parameters as a form.
@@ -24,28 +24,32 @@ pub enum Method {
 }
 
 /// Attributes of one element while it is read.
-pub(super) struct Fields<'a> {
-    pub(super) element: &'a Element,
-    entry: &'static Entry,
-    pub(super) warnings: &'a mut Warnings,
+pub(super) struct ElementFields<'a> {
+    pub(super) element: &'a XmlElement,
+    entry: &'static ElementSupport,
+    pub(super) warnings: &'a mut DocumentWarnings,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> ElementFields<'a> {
     /// Opens an element and warns of unknown or unsupported attributes.
-    pub(super) fn open(entry: &'static Entry, element: &'a Element, warnings: &'a mut Warnings) -> Self {
+    pub(super) fn open(
+        entry: &'static ElementSupport,
+        element: &'a XmlElement,
+        warnings: &'a mut DocumentWarnings,
+    ) -> Self {
         for attribute in element.attributes.iter().filter(|attribute| !is_namespace(&attribute.name)) {
             let shown: String = attribute.name.chars().take(40).collect();
             let message = match entry.attribute(&attribute.name) {
                 None => format!("unknown attribute {shown:?} of <{}> is skipped", element.name),
-                Some(State::NotSupported(_)) if turns_off(&attribute.value) => continue,
-                Some(State::NotSupported(text)) => {
+                Some(FeatureSupport::NotSupported(_)) if turns_off(&attribute.value) => continue,
+                Some(FeatureSupport::NotSupported(text)) => {
                     format!("attribute {shown:?} of <{}> is skipped: {text}", element.name)
                 }
-                Some(State::Supported | State::Differs(_)) => continue,
+                Some(FeatureSupport::Supported | FeatureSupport::Differs(_)) => continue,
             };
             warnings.add(code::SCHEMA, element.position, message);
         }
-        Fields { element, entry, warnings }
+        ElementFields { element, entry, warnings }
     }
 
     /// Returns the path of the element, used to look up its children.
@@ -63,7 +67,7 @@ impl<'a> Fields<'a> {
     pub(super) fn refusal(&self, name: &'static str) -> Option<&'static str> {
         let value = self.raw(name).filter(|value| !turns_off(value))?;
         match self.entry.attribute(name) {
-            Some(State::NotSupported(text)) if !value.trim().is_empty() => Some(text),
+            Some(FeatureSupport::NotSupported(text)) if !value.trim().is_empty() => Some(text),
             Some(_) | None => None,
         }
     }
@@ -88,7 +92,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns a detection threshold; `None` if it is absent or invalid.
-    pub(super) fn threshold(&mut self, name: &'static str, threshold: &Threshold) -> Option<u32> {
+    pub(super) fn threshold(&mut self, name: &'static str, threshold: &ThresholdParameter) -> Option<u32> {
         let (least, most) = (*threshold.range.start(), *threshold.range.end());
         let given = self.number(name, code::SCHEMA, most)?;
         if given < least {
@@ -123,8 +127,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns an HTTP method; the default is POST.
-    pub(super) fn method(&mut self, name: &'static str, code: u16) -> Method {
-        self.choice(name, code, &[("GET", Method::Get), ("POST", Method::Post)], Method::Post)
+    pub(super) fn method(&mut self, name: &'static str, code: u16) -> HttpMethod {
+        self.choice(name, code, &[("GET", HttpMethod::Get), ("POST", HttpMethod::Post)], HttpMethod::Post)
     }
 
     /// Returns one of the listed values, ignoring case.

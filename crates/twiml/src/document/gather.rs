@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Warnings;
-use super::audio::{Pause, Play, Say, pause, play, say};
-use super::fields::{Fields, Method};
+use super::DocumentWarnings;
+use super::audio::{PauseVerb, PlayVerb, SayVerb, pause, play, say};
+use super::fields::{ElementFields, HttpMethod};
 use super::speech::{SpeechInput, speech};
-use super::verb::Kind;
+use super::verb::VerbKind;
 use crate::compat::{self, VOICE};
 use crate::limits::{DIGITS, SECONDS};
-use crate::problem::{Position, code};
-use crate::xml::Element;
+use crate::problem::{DocumentPosition, code};
+use crate::xml::XmlElement;
 
 /// Collects digits or speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gather {
+pub struct GatherVerb {
     /// URL that receives the input, as written; `None`: URL of the document.
     pub action: Option<String>,
     /// Method of the request to `action`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Maximum time without input, from the end of the prompts or the last digit.
     pub timeout: Duration,
     /// Digit that ends the input.
@@ -40,7 +40,7 @@ pub struct Gather {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
     /// Position of its element.
-    pub position: Position,
+    pub position: DocumentPosition,
     /// Effect of the verb.
     pub kind: PromptKind,
 }
@@ -49,11 +49,11 @@ pub struct Prompt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PromptKind {
     /// Text to be spoken.
-    Say(Say),
+    Say(SayVerb),
     /// Sound file or digits.
-    Play(Play),
+    Play(PlayVerb),
     /// Silence.
-    Pause(Pause),
+    Pause(PauseVerb),
 }
 
 impl PromptKind {
@@ -69,28 +69,29 @@ impl PromptKind {
 
 /// Kinds of input requested by `input`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum GatherInput {
     Dtmf,
     Speech,
     Both,
 }
 
 /// Reads a Gather.
-pub(super) fn gather(mut fields: Fields<'_>) -> Kind {
+pub(super) fn gather(mut fields: ElementFields<'_>) -> VerbKind {
     let wanted = fields.choice(
         "input",
         code::GATHER_INPUT,
         &[
-            ("dtmf", Wanted::Dtmf),
-            ("speech", Wanted::Speech),
-            ("dtmf speech", Wanted::Both),
-            ("speech dtmf", Wanted::Both),
+            ("dtmf", GatherInput::Dtmf),
+            ("speech", GatherInput::Speech),
+            ("dtmf speech", GatherInput::Both),
+            ("speech dtmf", GatherInput::Both),
         ],
-        Wanted::Dtmf,
+        GatherInput::Dtmf,
     );
     let timeout = fields.seconds("timeout", 13313, 5, SECONDS);
-    let speech = (wanted != Wanted::Dtmf).then(|| Box::new(speech(&mut fields, wanted == Wanted::Both, timeout)));
-    let gather = Gather {
+    let speech =
+        (wanted != GatherInput::Dtmf).then(|| Box::new(speech(&mut fields, wanted == GatherInput::Both, timeout)));
+    let gather = GatherVerb {
         action: fields.text("action"),
         method: fields.method("method", 13312),
         timeout,
@@ -100,11 +101,11 @@ pub(super) fn gather(mut fields: Fields<'_>) -> Kind {
         prompts: prompts(fields.element, fields.path(), fields.warnings),
         speech,
     };
-    Kind::Gather(Box::new(gather))
+    VerbKind::Gather(Box::new(gather))
 }
 
 /// Returns the digit that ends the input; `None` for an empty value.
-fn finish_on_key(fields: &mut Fields<'_>) -> Option<char> {
+fn finish_on_key(fields: &mut ElementFields<'_>) -> Option<char> {
     let value = fields.raw("finishOnKey").unwrap_or("#").trim();
     let mut signs = value.chars();
     match (signs.next(), signs.next()) {
@@ -118,7 +119,7 @@ fn finish_on_key(fields: &mut Fields<'_>) -> Option<char> {
     }
 }
 
-fn num_digits(fields: &mut Fields<'_>) -> Option<u32> {
+fn num_digits(fields: &mut ElementFields<'_>) -> Option<u32> {
     let most = u32::try_from(DIGITS).unwrap_or(u32::MAX);
     let number = fields.number("numDigits", 13314, most)?;
     if number == 0 {
@@ -128,15 +129,15 @@ fn num_digits(fields: &mut Fields<'_>) -> Option<u32> {
     Some(number)
 }
 
-fn prompts(element: &Element, path: &'static str, warnings: &mut Warnings) -> Vec<Prompt> {
+fn prompts(element: &XmlElement, path: &'static str, warnings: &mut DocumentWarnings) -> Vec<Prompt> {
     let mut prompts = Vec::new();
     for child in element.elements() {
         // Nested prompts use the table entries of the verbs with the same name.
         let entry = compat::entry(VOICE, "", &child.name);
         let kind = match entry.map(|entry| (entry, entry.path)) {
-            Some((entry, "Say")) => say(Fields::open(entry, child, warnings)).map(PromptKind::Say),
-            Some((entry, "Play")) => play(Fields::open(entry, child, warnings)).map(PromptKind::Play),
-            Some((entry, "Pause")) => Some(PromptKind::Pause(pause(Fields::open(entry, child, warnings)))),
+            Some((entry, "Say")) => say(ElementFields::open(entry, child, warnings)).map(PromptKind::Say),
+            Some((entry, "Play")) => play(ElementFields::open(entry, child, warnings)).map(PromptKind::Play),
+            Some((entry, "Pause")) => Some(PromptKind::Pause(pause(ElementFields::open(entry, child, warnings)))),
             Some(_) | None => {
                 not_nested(child, path, child.position, warnings);
                 None
@@ -150,7 +151,7 @@ fn prompts(element: &Element, path: &'static str, warnings: &mut Warnings) -> Ve
     prompts
 }
 
-fn not_nested(child: &Element, path: &str, position: Position, warnings: &mut Warnings) {
+fn not_nested(child: &XmlElement, path: &str, position: DocumentPosition, warnings: &mut DocumentWarnings) {
     let shown: String = child.name.chars().take(40).collect();
     let message = format!("<{shown}> cannot stand in <{path}> and is skipped; Say, Play and Pause can");
     warnings.add(code::GATHER_NESTED, position, message);

@@ -2,27 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
-use super::{Warnings, check_root, root};
+use super::fields::{ElementFields, HttpMethod};
+use super::{DocumentWarnings, check_root, root};
 use crate::compat::{self, MESSAGING};
 use crate::limits::REPLIES;
-use crate::problem::{Error, Position, code};
-use crate::xml::Element;
+use crate::problem::{DocumentError, DocumentPosition, code};
+use crate::xml::XmlElement;
 
 /// Document in response to a message webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingDocument {
     /// Replies in order.
-    pub replies: Vec<Reply>,
+    pub replies: Vec<ReplyVerb>,
     /// Warnings of skipped and replaced parts.
-    pub warnings: Warnings,
+    pub warnings: DocumentWarnings,
 }
 
 /// Verb of a messaging document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct ReplyVerb {
     /// Position of its element.
-    pub position: Position,
+    pub position: DocumentPosition,
     /// Effect of the verb.
     pub kind: ReplyKind,
 }
@@ -43,7 +43,7 @@ pub enum ReplyKind {
         /// URL requested when the message has been queued, as written.
         action: Option<String>,
         /// Method of the request to `action`.
-        method: Method,
+        method: HttpMethod,
         /// Receiver of delivery states, as written.
         status: Option<String>,
     },
@@ -52,14 +52,14 @@ pub enum ReplyKind {
         /// URL of the document, as written.
         url: String,
         /// Method of the request for `url`.
-        method: Method,
+        method: HttpMethod,
     },
 }
 
 /// Parses a document in response to a message webhook.
-pub fn parse_messaging(text: &str) -> Result<MessagingDocument, Error> {
+pub fn parse_messaging(text: &str) -> Result<MessagingDocument, DocumentError> {
     let root = root(text)?;
-    let mut warnings = Warnings::default();
+    let mut warnings = DocumentWarnings::default();
     check_root(&root, &mut warnings);
     let mut replies = Vec::new();
     for element in root.elements() {
@@ -74,21 +74,21 @@ pub fn parse_messaging(text: &str) -> Result<MessagingDocument, Error> {
             warnings.add(code::REPLIES, element.position, message);
             break;
         }
-        let fields = Fields::open(entry, element, &mut warnings);
+        let fields = ElementFields::open(entry, element, &mut warnings);
         let kind = match entry.path {
             "Message" => message(fields),
             _ => Some(redirect(fields)),
         };
-        replies.extend(kind.map(|kind| Reply { position: element.position, kind }));
+        replies.extend(kind.map(|kind| ReplyVerb { position: element.position, kind }));
     }
     Ok(MessagingDocument { replies, warnings })
 }
 
-fn redirect(mut fields: Fields<'_>) -> ReplyKind {
+fn redirect(mut fields: ElementFields<'_>) -> ReplyKind {
     ReplyKind::Redirect { url: fields.element.text(), method: fields.method("method", 13710) }
 }
 
-fn message(mut fields: Fields<'_>) -> Option<ReplyKind> {
+fn message(mut fields: ElementFields<'_>) -> Option<ReplyKind> {
     let (to, from) = (fields.text("to"), fields.text("from"));
     let (action, method) = (fields.text("action"), fields.method("method", 14104));
     let status = fields.text("statusCallback");
@@ -97,7 +97,7 @@ fn message(mut fields: Fields<'_>) -> Option<ReplyKind> {
     let mut media = Vec::new();
     for child in element.elements() {
         match compat::entry(MESSAGING, path, &child.name) {
-            Some(entry) => noun(Fields::open(entry, child, warnings), &mut body, &mut media),
+            Some(entry) => noun(ElementFields::open(entry, child, warnings), &mut body, &mut media),
             None => {
                 let shown: String = child.name.chars().take(40).collect();
                 let message = format!("unknown element <{shown}> in <Message> is skipped");
@@ -112,7 +112,7 @@ fn message(mut fields: Fields<'_>) -> Option<ReplyKind> {
     Some(ReplyKind::Message { to, from, body, media, action, method, status })
 }
 
-fn noun(fields: Fields<'_>, body: &mut String, media: &mut Vec<String>) {
+fn noun(fields: ElementFields<'_>, body: &mut String, media: &mut Vec<String>) {
     let text = fields.element.text();
     match fields.path() {
         "Message/Body" => body.push_str(&text),
@@ -121,6 +121,6 @@ fn noun(fields: Fields<'_>, body: &mut String, media: &mut Vec<String>) {
     }
 }
 
-fn warn_empty(element: &Element, warnings: &mut Warnings) {
+fn warn_empty(element: &XmlElement, warnings: &mut DocumentWarnings) {
     warnings.add(code::MESSAGE_EMPTY, element.position, "<Media> without a URL is skipped");
 }

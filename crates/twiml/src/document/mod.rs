@@ -21,46 +21,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::compat;
 use crate::limits::WARNINGS;
-use crate::problem::{Error, Position, Warning, code};
-use crate::xml::{self, Element, Node};
+use crate::problem::{DocumentError, DocumentPosition, DocumentWarning, code};
+use crate::xml::{self, XmlElement, XmlNode};
 
-pub use audio::{Loop, Pause, Play, PlaySource, Say, is_digits};
-pub use conference::Conference;
-pub use dial::{Callback, CallbackEvents, Dial, Header, SipParty, SipUri, Target, headers_of_request, written_number};
-pub use fields::Method;
-pub use gather::{Gather, Prompt, PromptKind};
-pub use messaging::{MessagingDocument, Reply, ReplyKind, parse_messaging};
-pub use queue::{Enqueue, Queue};
-pub use record::{DialRecord, Record, RecordingNoun, ReportedStates, TranscriptionNoun};
-pub use references::{Reference, ReferenceKind, references};
+pub use audio::{LoopCount, PauseVerb, PlaySource, PlayVerb, SayVerb, is_digits};
+pub use conference::ConferenceNoun;
+pub use dial::{
+    CallbackEvents, DialTarget, DialVerb, PartyCallbacks, SipHeader, SipParty, SipUri, headers_of_request,
+    written_number,
+};
+pub use fields::HttpMethod;
+pub use gather::{GatherVerb, Prompt, PromptKind};
+pub use messaging::{MessagingDocument, ReplyKind, ReplyVerb, parse_messaging};
+pub use queue::{EnqueueVerb, QueueNoun};
+pub use record::{DialRecord, RecordVerb, RecordingNoun, ReportedStates, TranscriptionNoun};
+pub use references::{DocumentReference, ReferenceKind, references};
 pub use speech::{SpeechEnd, SpeechInput};
-pub use stream::{Connect, SiprecNoun, Stream, Tracks};
+pub use stream::{ConnectVerb, SiprecNoun, Stream, TrackSelection};
 pub use transcription::LiveTranscript;
-pub use transfer::{Redirect, Refer, Reject};
-pub use verb::{Kind, Refused, Verb};
+pub use transfer::{RedirectVerb, ReferVerb, RejectReason};
+pub use verb::{UnsupportedVerb, Verb, VerbKind};
 
 /// Document of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
+pub struct CallDocument {
     /// Verbs in order.
     pub verbs: Vec<Verb>,
     /// Warnings of skipped and replaced parts.
-    pub warnings: Warnings,
+    pub warnings: DocumentWarnings,
 }
 
 /// First [`WARNINGS`] warnings of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warnings {
+pub struct DocumentWarnings {
     /// Warnings in document order.
-    pub list: Vec<Warning>,
+    pub list: Vec<DocumentWarning>,
     /// Number of further warnings.
     pub more: u32,
 }
 
-impl Warnings {
-    pub(crate) fn add(&mut self, code: u16, position: Position, message: impl Into<String>) {
+impl DocumentWarnings {
+    pub(crate) fn add(&mut self, code: u16, position: DocumentPosition, message: impl Into<String>) {
         if self.list.len() < WARNINGS {
-            self.list.push(Warning { code, position, message: message.into() });
+            self.list.push(DocumentWarning { code, position, message: message.into() });
         } else {
             self.more = self.more.saturating_add(1);
         }
@@ -76,49 +79,49 @@ impl Warnings {
 /// let error = trunkgate_twiml::parse("<Response>\n  <Say>Hello</Response>").unwrap_err();
 /// assert_eq!((error.code, error.position.line), (12100, 2));
 /// ```
-pub fn parse(text: &str) -> Result<Document, Error> {
+pub fn parse(text: &str) -> Result<CallDocument, DocumentError> {
     let root = root(text)?;
-    let mut warnings = Warnings::default();
+    let mut warnings = DocumentWarnings::default();
     check_root(&root, &mut warnings);
     let mut verbs = Vec::new();
     for element in root.elements() {
         verb::read(element, &mut verbs, &mut warnings);
     }
-    Ok(Document { verbs, warnings })
+    Ok(CallDocument { verbs, warnings })
 }
 
 /// Parses the document of a call as an HTTP response carries it; `charset` is that of its content type.
-pub fn parse_body(body: &[u8], charset: Option<&str>) -> Result<Document, Error> {
+pub fn parse_body(body: &[u8], charset: Option<&str>) -> Result<CallDocument, DocumentError> {
     parse(&xml::decode(body, charset)?)
 }
 
 /// Returns the text of a `text/plain` response.
-pub(crate) fn plain_text(body: &[u8], charset: Option<&str>) -> Result<String, Error> {
+pub(crate) fn plain_text(body: &[u8], charset: Option<&str>) -> Result<String, DocumentError> {
     xml::decode(body, charset).map(|text| text.into_owned())
 }
 
-fn root(text: &str) -> Result<Element, Error> {
+fn root(text: &str) -> Result<XmlElement, DocumentError> {
     let root = xml::read(text)?;
     if root.name != "Response" {
         let shown: String = root.name.chars().take(40).collect();
         let message = format!("the root element is <{shown}>, not <Response>");
-        return Err(Error::new(code::NOT_A_RESPONSE, root.position, message));
+        return Err(DocumentError::new(code::NOT_A_RESPONSE, root.position, message));
     }
     Ok(root)
 }
 
-fn check_root(root: &Element, warnings: &mut Warnings) {
+fn check_root(root: &XmlElement, warnings: &mut DocumentWarnings) {
     for attribute in root.attributes.iter().filter(|attribute| !fields::is_namespace(&attribute.name)) {
         warnings.add(code::SCHEMA, root.position, format!("<Response> has no attribute {:?}", attribute.name));
     }
-    let text = |child: &Node| matches!(child, Node::Text(text) if !text.trim().is_empty());
+    let text = |child: &XmlNode| matches!(child, XmlNode::Text(text) if !text.trim().is_empty());
     if root.children.iter().any(text) {
         warnings.add(code::SCHEMA, root.position, "text directly in <Response> is skipped");
     }
 }
 
 /// Warns of an element that Twilio does not know in this place.
-fn unknown(element: &Element, around: &str, warnings: &mut Warnings) {
+fn unknown(element: &XmlElement, around: &str, warnings: &mut DocumentWarnings) {
     let shown: String = element.name.chars().take(40).collect();
     let known = compat::VOICE.iter().find(|entry| {
         let own = entry.path.rsplit('/').next().unwrap_or_default();

@@ -2,59 +2,59 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
+use super::fields::{ElementFields, HttpMethod};
 use super::unknown;
-use super::verb::{Kind, Refused};
-use crate::compat::{self, State, VOICE};
+use super::verb::{UnsupportedVerb, VerbKind};
+use crate::compat::{self, FeatureSupport, VOICE};
 use crate::limits::{QUEUE_CHARS, QUEUE_SIZE};
 use crate::problem::code;
 
 /// Puts the caller into a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enqueue {
+pub struct EnqueueVerb {
     /// Name of the queue; empty: invalid name.
     pub name: String,
     /// URL requested at the end, as written; `None`: continue with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Maximum number of callers in the queue; `None`: the edge's limit.
     pub most: Option<u32>,
     /// Audio while waiting, as written; empty: silence; `None`: the edge's music.
     pub wait: Option<String>,
     /// Method of the request for `wait`.
-    pub wait_method: Method,
+    pub wait_method: HttpMethod,
 }
 
 /// Queue from which a Dial takes a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queue {
+pub struct QueueNoun {
     /// Name of the queue.
     pub name: String,
     /// Document run for the queued caller before the connection, as written.
     pub url: Option<String>,
     /// Method of the request for `url`.
-    pub method: Method,
+    pub method: HttpMethod,
 }
 
 /// Reads an Enqueue; a TaskRouter workflow is rejected as a whole.
-pub(super) fn enqueue(mut fields: Fields<'_>) -> Option<Kind> {
+pub(super) fn enqueue(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     let (element, path) = (fields.element, fields.path());
     for child in element.elements() {
         match compat::entry(VOICE, path, &child.name) {
             Some(entry) => {
-                if let State::NotSupported(text) = entry.state {
-                    return Some(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text)));
+                if let FeatureSupport::NotSupported(text) = entry.state {
+                    return Some(VerbKind::Refused(UnsupportedVerb::new(entry.path, code::SCHEMA, text)));
                 }
             }
             None => unknown(child, path, fields.warnings),
         }
     }
     if let Some(text) = fields.refusal("workflowSid") {
-        return Some(Kind::Refused(Refused::new(path, code::SCHEMA, text)));
+        return Some(VerbKind::Refused(UnsupportedVerb::new(path, code::SCHEMA, text)));
     }
     let name = name(&mut fields).unwrap_or_default();
-    Some(Kind::Enqueue(Box::new(Enqueue {
+    Some(VerbKind::Enqueue(Box::new(EnqueueVerb {
         name,
         action: fields.text("action"),
         method: fields.method("method", code::SCHEMA),
@@ -66,12 +66,12 @@ pub(super) fn enqueue(mut fields: Fields<'_>) -> Option<Kind> {
 }
 
 /// Reads a Queue; `None` without a valid name.
-pub(super) fn queue(mut fields: Fields<'_>) -> Option<Queue> {
+pub(super) fn queue(mut fields: ElementFields<'_>) -> Option<QueueNoun> {
     let name = name(&mut fields)?;
-    Some(Queue { name, url: fields.text("url"), method: fields.method("method", code::SCHEMA) })
+    Some(QueueNoun { name, url: fields.text("url"), method: fields.method("method", code::SCHEMA) })
 }
 
-fn name(fields: &mut Fields<'_>) -> Option<String> {
+fn name(fields: &mut ElementFields<'_>) -> Option<String> {
     let name = fields.element.text();
     let chars = name.chars().count();
     if (1..=QUEUE_CHARS).contains(&chars) && !name.chars().any(char::is_control) {
@@ -83,7 +83,7 @@ fn name(fields: &mut Fields<'_>) -> Option<String> {
     None
 }
 
-fn most(fields: &mut Fields<'_>) -> Option<u32> {
+fn most(fields: &mut ElementFields<'_>) -> Option<u32> {
     let most = fields.number("maxQueueSize", code::SCHEMA, QUEUE_SIZE)?;
     if most == 0 {
         fields.invalid("maxQueueSize", code::SCHEMA, "is raised to 1");

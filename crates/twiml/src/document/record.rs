@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
-use super::stream::Tracks;
+use super::fields::{ElementFields, HttpMethod};
+use super::stream::TrackSelection;
 use crate::limits::{RECORD_SECONDS, SECONDS};
 use crate::problem::code;
 
@@ -16,12 +16,12 @@ const KEYS: &str = "1234567890*#";
 
 /// Verb that records the caller's speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct RecordVerb {
     /// URL requested at the end, as written; empty: URL of the document. `None`, which no document can contain: no
     /// request.
     pub action: Option<String>,
     /// Method of the request to `action`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Silence that ends the recording.
     pub timeout: Duration,
     /// Maximum length.
@@ -49,13 +49,13 @@ pub struct RecordingNoun {
     /// True if each direction has its own channel.
     pub dual: bool,
     /// Directions that are recorded.
-    pub track: Tracks,
+    pub track: TrackSelection,
     /// True if silence at the beginning and the end is removed.
     pub trim: bool,
     /// Receiver of recording states, as written.
     pub status: Option<String>,
     /// Method of the requests to `status`.
-    pub status_method: Method,
+    pub status_method: HttpMethod,
     /// Events to report.
     pub events: ReportedStates,
 }
@@ -88,15 +88,15 @@ pub struct DialRecord {
 
 /// Value of `record` of a Dial.
 #[derive(Debug, Clone, Copy)]
-enum From {
+enum RecordStart {
     Never,
     Answer { dual: bool },
     Ringing { dual: bool },
 }
 
 /// Reads a Record.
-pub(super) fn record(mut fields: Fields<'_>) -> Record {
-    Record {
+pub(super) fn record(mut fields: ElementFields<'_>) -> RecordVerb {
+    RecordVerb {
         action: Some(fields.text("action").unwrap_or_default()),
         method: fields.method("method", 13610),
         timeout: fields.seconds_from_one("timeout", 13611, 5, SECONDS),
@@ -104,58 +104,59 @@ pub(super) fn record(mut fields: Fields<'_>) -> Record {
         finish_on_key: finish_on_key(&mut fields),
         play_beep: fields.flag_or("playBeep", 13616, true),
         transcription: transcription(&mut fields),
-        recording: noun(&mut fields, (false, Tracks::Inbound), true),
+        recording: noun(&mut fields, (false, TrackSelection::Inbound), true),
     }
 }
 
 /// Reads the transcription of a Record, which is also requested by a receiver of its result.
-fn transcription(fields: &mut Fields<'_>) -> Option<TranscriptionNoun> {
+fn transcription(fields: &mut ElementFields<'_>) -> Option<TranscriptionNoun> {
     let status = fields.text("transcribeCallback");
     let is_wanted = fields.flag_or("transcribe", code::SCHEMA, status.is_some());
     is_wanted.then_some(TranscriptionNoun { status })
 }
 
 /// Reads a Recording in Start.
-pub(super) fn recording(mut fields: Fields<'_>) -> RecordingNoun {
+pub(super) fn recording(mut fields: ElementFields<'_>) -> RecordingNoun {
     let dual = fields.choice("channels", code::SCHEMA, &[("dual", true), ("mono", false)], true);
     let track = track(&mut fields, "track");
     noun(&mut fields, (dual, track), true)
 }
 
 /// Reads the recording attributes of a Dial; `None` if it is not recorded.
-pub(super) fn of_dial(fields: &mut Fields<'_>) -> Option<Box<DialRecord>> {
+pub(super) fn of_dial(fields: &mut ElementFields<'_>) -> Option<Box<DialRecord>> {
     let known = [
-        ("do-not-record", From::Never),
-        ("false", From::Never),
-        ("record-from-answer", From::Answer { dual: false }),
-        ("true", From::Answer { dual: false }),
-        ("record-from-ringing", From::Ringing { dual: false }),
-        ("record-from-answer-dual", From::Answer { dual: true }),
-        ("record-from-ringing-dual", From::Ringing { dual: true }),
+        ("do-not-record", RecordStart::Never),
+        ("false", RecordStart::Never),
+        ("record-from-answer", RecordStart::Answer { dual: false }),
+        ("true", RecordStart::Answer { dual: false }),
+        ("record-from-ringing", RecordStart::Ringing { dual: false }),
+        ("record-from-answer-dual", RecordStart::Answer { dual: true }),
+        ("record-from-ringing-dual", RecordStart::Ringing { dual: true }),
     ];
-    let (from_ringing, dual) = match fields.choice("record", code::SCHEMA, &known, From::Never) {
-        From::Never => return None,
-        From::Answer { dual } => (false, dual),
-        From::Ringing { dual } => (true, dual),
+    let (from_ringing, dual) = match fields.choice("record", code::SCHEMA, &known, RecordStart::Never) {
+        RecordStart::Never => return None,
+        RecordStart::Answer { dual } => (false, dual),
+        RecordStart::Ringing { dual } => (true, dual),
     };
     let track = track(fields, "recordingTrack");
     Some(Box::new(DialRecord { from_ringing, recording: noun(fields, (dual, track), false) }))
 }
 
 /// Reads the recording attributes of a Conference; `None` if it is not recorded.
-pub(super) fn of_conference(fields: &mut Fields<'_>) -> Option<Box<RecordingNoun>> {
+pub(super) fn of_conference(fields: &mut ElementFields<'_>) -> Option<Box<RecordingNoun>> {
     let known = [("do-not-record", false), ("record-from-start", true), ("false", false), ("true", true)];
     let is_recorded = fields.choice("record", code::SCHEMA, &known, false);
-    is_recorded.then(|| Box::new(noun(fields, (false, Tracks::Both), true)))
+    is_recorded.then(|| Box::new(noun(fields, (false, TrackSelection::Both), true)))
 }
 
-fn track(fields: &mut Fields<'_>, name: &'static str) -> Tracks {
-    let known = [("inbound", Tracks::Inbound), ("outbound", Tracks::Outbound), ("both", Tracks::Both)];
-    fields.choice(name, code::SCHEMA, &known, Tracks::Both)
+fn track(fields: &mut ElementFields<'_>, name: &'static str) -> TrackSelection {
+    let known =
+        [("inbound", TrackSelection::Inbound), ("outbound", TrackSelection::Outbound), ("both", TrackSelection::Both)];
+    fields.choice(name, code::SCHEMA, &known, TrackSelection::Both)
 }
 
 /// Reads the common attributes of recordings; `trim` is the default for the removal of silence.
-fn noun(fields: &mut Fields<'_>, (dual, track): (bool, Tracks), trim: bool) -> RecordingNoun {
+fn noun(fields: &mut ElementFields<'_>, (dual, track): (bool, TrackSelection), trim: bool) -> RecordingNoun {
     RecordingNoun {
         dual,
         track,
@@ -167,7 +168,7 @@ fn noun(fields: &mut Fields<'_>, (dual, track): (bool, Tracks), trim: bool) -> R
 }
 
 /// Reads events separated by white space, as in TwiML; commas are accepted too.
-fn events(fields: &mut Fields<'_>) -> ReportedStates {
+fn events(fields: &mut ElementFields<'_>) -> ReportedStates {
     const NAME: &str = "recordingStatusCallbackEvent";
     let Some(words) = fields.text(NAME) else { return ReportedStates::default() };
     let mut events = ReportedStates { completed: false, ..ReportedStates::default() };
@@ -182,7 +183,7 @@ fn events(fields: &mut Fields<'_>) -> ReportedStates {
     events
 }
 
-fn finish_on_key(fields: &mut Fields<'_>) -> String {
+fn finish_on_key(fields: &mut ElementFields<'_>) -> String {
     let Some(keys) = fields.raw("finishOnKey").map(str::trim) else { return KEYS.to_owned() };
     if keys.chars().all(|key| KEYS.contains(key)) {
         return keys.to_owned();

@@ -1,14 +1,14 @@
 //! References of a document to further documents, sounds and speech, for tools that check them before a call does.
 
 use super::root;
-use crate::problem::Position;
-use crate::xml::Element;
+use crate::problem::DocumentPosition;
+use crate::xml::XmlElement;
 
 /// Reference with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub struct DocumentReference {
     /// Position of the element.
-    pub position: Position,
+    pub position: DocumentPosition,
     /// Kind of the reference.
     pub kind: ReferenceKind,
 }
@@ -35,7 +35,7 @@ pub enum ReferenceKind {
 /// assert_eq!(found[0].kind, ReferenceKind::Sound("a.wav".to_owned()));
 /// assert_eq!((&found[1].kind, found[1].position.line), (&ReferenceKind::Document("b.xml".to_owned()), 2));
 /// ```
-pub fn references(text: &str) -> Vec<Reference> {
+pub fn references(text: &str) -> Vec<DocumentReference> {
     let mut found = Vec::new();
     if let Ok(root) = root(text) {
         root.elements().for_each(|verb| of_verb(verb, &mut found));
@@ -43,14 +43,14 @@ pub fn references(text: &str) -> Vec<Reference> {
     found
 }
 
-fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
+fn of_verb(verb: &XmlElement, found: &mut Vec<DocumentReference>) {
     match verb.name.as_str() {
         "Say" | "Play" => of_prompt(verb, found),
         "Redirect" => document(verb, Some(&verb.text()), found),
         "Gather" => {
             let input = verb.attribute("input").unwrap_or_default().to_ascii_lowercase();
             if input.split_whitespace().any(|kind| kind == "speech") {
-                found.push(Reference { position: verb.position, kind: ReferenceKind::SpeechInput });
+                found.push(DocumentReference { position: verb.position, kind: ReferenceKind::SpeechInput });
             }
             verb.elements().for_each(|prompt| of_prompt(prompt, found));
             document(verb, verb.attribute("action"), found);
@@ -73,18 +73,21 @@ fn of_verb(verb: &Element, found: &mut Vec<Reference>) {
     }
 }
 
-fn of_prompt(verb: &Element, found: &mut Vec<Reference>) {
+fn of_prompt(verb: &XmlElement, found: &mut Vec<DocumentReference>) {
     let kind = match verb.name.as_str() {
         "Say" => ReferenceKind::Speech,
         "Play" if verb.attribute("digits").is_none() && !verb.text().is_empty() => ReferenceKind::Sound(verb.text()),
         _ => return,
     };
-    found.push(Reference { position: verb.position, kind });
+    found.push(DocumentReference { position: verb.position, kind });
 }
 
 /// Adds a further document; an empty reference is the document itself and is left out.
-fn document(element: &Element, reference: Option<&str>, found: &mut Vec<Reference>) {
+fn document(element: &XmlElement, reference: Option<&str>, found: &mut Vec<DocumentReference>) {
     if let Some(reference) = reference.map(str::trim).filter(|reference| !reference.is_empty()) {
-        found.push(Reference { position: element.position, kind: ReferenceKind::Document(reference.to_owned()) });
+        found.push(DocumentReference {
+            position: element.position,
+            kind: ReferenceKind::Document(reference.to_owned()),
+        });
     }
 }

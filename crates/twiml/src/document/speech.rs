@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
+use super::fields::{ElementFields, HttpMethod};
 use crate::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, SECONDS};
 use crate::problem::code;
 
@@ -37,7 +37,7 @@ pub struct SpeechInput {
     /// Receiver of partial results, as written.
     pub partial_callback: Option<String>,
     /// Method of the requests to `partial_callback`.
-    pub partial_method: Method,
+    pub partial_method: HttpMethod,
 }
 
 /// Condition for the end of the speech.
@@ -50,7 +50,7 @@ pub enum SpeechEnd {
 }
 
 /// Reads the speech attributes; `timeout` is that of the Gather.
-pub(super) fn speech(fields: &mut Fields<'_>, with_digits: bool, timeout: Duration) -> SpeechInput {
+pub(super) fn speech(fields: &mut ElementFields<'_>, with_digits: bool, timeout: Duration) -> SpeechInput {
     SpeechInput {
         with_digits,
         ends: ends(fields, timeout),
@@ -67,7 +67,7 @@ pub(super) fn speech(fields: &mut Fields<'_>, with_digits: bool, timeout: Durati
 }
 
 /// Reads `speechTimeout`: `auto` or seconds; the default is `timeout`.
-fn ends(fields: &mut Fields<'_>, timeout: Duration) -> SpeechEnd {
+fn ends(fields: &mut ElementFields<'_>, timeout: Duration) -> SpeechEnd {
     // A pause of zero would end the speech after the first word.
     let default = SpeechEnd::After(timeout.max(Duration::from_secs(1)));
     match fields.text("speechTimeout") {
@@ -85,7 +85,7 @@ fn ends(fields: &mut Fields<'_>, timeout: Duration) -> SpeechEnd {
 }
 
 /// Reads a language tag (RFC 5646) and checks its characters.
-pub(super) fn language(fields: &mut Fields<'_>, name: &'static str) -> String {
+pub(super) fn language(fields: &mut ElementFields<'_>, name: &'static str) -> String {
     let Some(tag) = fields.text(name) else { return LANGUAGE.to_owned() };
     let is_tag = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if tag.len() > LANGUAGE_CHARS || !is_tag(&tag) {
@@ -96,7 +96,7 @@ pub(super) fn language(fields: &mut Fields<'_>, name: &'static str) -> String {
 }
 
 /// Reads a model name and checks its characters.
-pub(super) fn model(fields: &mut Fields<'_>) -> Option<String> {
+pub(super) fn model(fields: &mut ElementFields<'_>) -> Option<String> {
     let model = fields.text("speechModel")?;
     let fits = model.len() <= MODEL_CHARS && !model.chars().any(char::is_control);
     if !fits {
@@ -106,7 +106,7 @@ pub(super) fn model(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// Reads phrases separated by commas.
-pub(super) fn hints(fields: &mut Fields<'_>) -> Vec<String> {
+pub(super) fn hints(fields: &mut ElementFields<'_>) -> Vec<String> {
     let written = fields.raw("hints").unwrap_or_default();
     let mut all = written.split(',').map(str::trim).filter(|hint| !hint.is_empty());
     let (mut hints, mut too_long) = (Vec::new(), false);

@@ -1,15 +1,15 @@
 //! Text of a `<Say>`: plain for any speech program, and as SSML for programs that support it.
 
-use super::Warnings;
+use super::DocumentWarnings;
 use crate::problem::code;
-use crate::xml::{Element, Node};
+use crate::xml::{XmlElement, XmlNode};
 
 /// SSML tags that Twilio supports in `<Say>`.
 const TAGS: [&str; 11] =
     ["break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w", "amazon:effect"];
 
 /// Text of a `<Say>` in both forms.
-pub(super) struct Speech {
+pub(super) struct SayText {
     /// Text without tags.
     pub(super) text: String,
     /// Text with tags, if there are any.
@@ -17,22 +17,22 @@ pub(super) struct Speech {
 }
 
 /// Reads the children of a `<Say>`. Unknown tags are removed, but their text is kept.
-pub(super) fn read(element: &Element, warnings: &mut Warnings) -> Speech {
+pub(super) fn read(element: &XmlElement, warnings: &mut DocumentWarnings) -> SayText {
     let (mut text, mut ssml, mut tags) = (String::new(), String::new(), 0);
     walk(element, &mut text, &mut ssml, &mut tags, warnings);
-    Speech { text: collapse(&text), ssml: (tags > 0).then(|| collapse(&ssml)) }
+    SayText { text: collapse(&text), ssml: (tags > 0).then(|| collapse(&ssml)) }
 }
 
 /// The recursion is bounded by the depth limit of documents.
-fn walk(element: &Element, text: &mut String, ssml: &mut String, tags: &mut usize, warnings: &mut Warnings) {
+fn walk(element: &XmlElement, text: &mut String, ssml: &mut String, tags: &mut usize, warnings: &mut DocumentWarnings) {
     for child in &element.children {
         let inner = match child {
-            Node::Text(part) => {
+            XmlNode::Text(part) => {
                 text.push_str(part);
                 escape(part, ssml);
                 continue;
             }
-            Node::Element(inner) => inner,
+            XmlNode::Element(inner) => inner,
         };
         if !TAGS.contains(&inner.name.as_str()) {
             let shown: String = inner.name.chars().take(40).collect();

@@ -2,22 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
+use super::fields::{ElementFields, HttpMethod};
 use super::record::recording;
 use super::transcription::live_transcript;
 use super::unknown;
-use super::verb::{Kind, Refused};
-use crate::compat::{self, State, VOICE};
+use super::verb::{UnsupportedVerb, VerbKind};
+use crate::compat::{self, FeatureSupport, VOICE};
 use crate::limits::PARAMETER_CHARS;
 use crate::problem::code;
 
 /// Connects the caller with a stream; the document continues when the stream ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connect {
+pub struct ConnectVerb {
     /// URL requested at the end, as written; `None`: continue with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// The stream.
     pub stream: Stream,
 }
@@ -30,11 +30,11 @@ pub struct Stream {
     /// Name used to stop the stream.
     pub name: Option<String>,
     /// Directions of audio.
-    pub tracks: Tracks,
+    pub tracks: TrackSelection,
     /// Receiver of stream events, as written.
     pub status: Option<String>,
     /// Method of the requests to `status`.
-    pub status_method: Method,
+    pub status_method: HttpMethod,
     /// Custom parameters of the start message, in order.
     pub parameters: Vec<(String, String)>,
 }
@@ -52,12 +52,12 @@ pub struct SiprecNoun {
     /// Receiver of recording events, as written.
     pub status: Option<String>,
     /// Method of the requests to `status`.
-    pub status_method: Method,
+    pub status_method: HttpMethod,
 }
 
 /// Audio directions of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tracks {
+pub enum TrackSelection {
     /// Audio from the caller.
     #[default]
     Inbound,
@@ -67,26 +67,26 @@ pub enum Tracks {
     Both,
 }
 
-impl Tracks {
+impl TrackSelection {
     /// Returns the name used by Twilio.
     pub const fn name(self) -> &'static str {
         match self {
-            Tracks::Inbound => "inbound_track",
-            Tracks::Outbound => "outbound_track",
-            Tracks::Both => "both_tracks",
+            TrackSelection::Inbound => "inbound_track",
+            TrackSelection::Outbound => "outbound_track",
+            TrackSelection::Both => "both_tracks",
         }
     }
 }
 
 /// Directions by name.
-pub(super) const TRACKS: [(&str, Tracks); 3] = [
-    (Tracks::Inbound.name(), Tracks::Inbound),
-    (Tracks::Outbound.name(), Tracks::Outbound),
-    (Tracks::Both.name(), Tracks::Both),
+pub(super) const TRACKS: [(&str, TrackSelection); 3] = [
+    (TrackSelection::Inbound.name(), TrackSelection::Inbound),
+    (TrackSelection::Outbound.name(), TrackSelection::Outbound),
+    (TrackSelection::Both.name(), TrackSelection::Both),
 ];
 
 /// Reads a Connect; `None` without a noun.
-pub(super) fn connect(mut fields: Fields<'_>) -> Option<Kind> {
+pub(super) fn connect(mut fields: ElementFields<'_>) -> Option<VerbKind> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);
     let position = fields.element.position;
@@ -101,15 +101,17 @@ pub(super) fn connect(mut fields: Fields<'_>) -> Option<Kind> {
             continue;
         }
         noun = match entry.state {
-            State::NotSupported(text) => Some(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text))),
-            State::Supported | State::Differs(_) => {
-                let mut stream = stream(Fields::open(entry, child, fields.warnings))?;
-                if stream.tracks != Tracks::Inbound {
+            FeatureSupport::NotSupported(text) => {
+                Some(VerbKind::Refused(UnsupportedVerb::new(entry.path, code::SCHEMA, text)))
+            }
+            FeatureSupport::Supported | FeatureSupport::Differs(_) => {
+                let mut stream = stream(ElementFields::open(entry, child, fields.warnings))?;
+                if stream.tracks != TrackSelection::Inbound {
                     let message = "a <Stream> in <Connect> carries inbound_track only";
                     fields.warnings.add(code::SCHEMA, child.position, message);
-                    stream.tracks = Tracks::Inbound;
+                    stream.tracks = TrackSelection::Inbound;
                 }
-                Some(Kind::Connect(Box::new(Connect { action: action.clone(), method, stream })))
+                Some(VerbKind::Connect(Box::new(ConnectVerb { action: action.clone(), method, stream })))
             }
         };
     }
@@ -120,30 +122,30 @@ pub(super) fn connect(mut fields: Fields<'_>) -> Option<Kind> {
 }
 
 /// Reads a Start: one step for each noun.
-pub(super) fn start(fields: Fields<'_>) -> Vec<Kind> {
+pub(super) fn start(fields: ElementFields<'_>) -> Vec<VerbKind> {
     let mut steps = Vec::new();
     for child in fields.element.elements() {
         match compat::entry(VOICE, fields.path(), &child.name) {
             None => unknown(child, fields.path(), fields.warnings),
             Some(entry) => match entry.state {
-                State::NotSupported(text) => {
-                    steps.push(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text)));
+                FeatureSupport::NotSupported(text) => {
+                    steps.push(VerbKind::Refused(UnsupportedVerb::new(entry.path, code::SCHEMA, text)));
                 }
-                State::Supported | State::Differs(_) if entry.path == "Start/Recording" => {
-                    let noun = recording(Fields::open(entry, child, fields.warnings));
-                    steps.push(Kind::StartRecording(Box::new(noun)));
+                FeatureSupport::Supported | FeatureSupport::Differs(_) if entry.path == "Start/Recording" => {
+                    let noun = recording(ElementFields::open(entry, child, fields.warnings));
+                    steps.push(VerbKind::StartRecording(Box::new(noun)));
                 }
-                State::Supported | State::Differs(_) if entry.path == "Start/Siprec" => {
-                    let noun = siprec(Fields::open(entry, child, fields.warnings));
-                    steps.extend(noun.map(|noun| Kind::StartSiprec(Box::new(noun))));
+                FeatureSupport::Supported | FeatureSupport::Differs(_) if entry.path == "Start/Siprec" => {
+                    let noun = siprec(ElementFields::open(entry, child, fields.warnings));
+                    steps.extend(noun.map(|noun| VerbKind::StartSiprec(Box::new(noun))));
                 }
-                State::Supported | State::Differs(_) if entry.path == "Start/Transcription" => {
-                    let noun = live_transcript(Fields::open(entry, child, fields.warnings));
-                    steps.push(Kind::StartTranscript(Box::new(noun)));
+                FeatureSupport::Supported | FeatureSupport::Differs(_) if entry.path == "Start/Transcription" => {
+                    let noun = live_transcript(ElementFields::open(entry, child, fields.warnings));
+                    steps.push(VerbKind::StartTranscript(Box::new(noun)));
                 }
-                State::Supported | State::Differs(_) => {
-                    let stream = stream(Fields::open(entry, child, fields.warnings));
-                    steps.extend(stream.map(|stream| Kind::StartStream(Box::new(stream))));
+                FeatureSupport::Supported | FeatureSupport::Differs(_) => {
+                    let stream = stream(ElementFields::open(entry, child, fields.warnings));
+                    steps.extend(stream.map(|stream| VerbKind::StartStream(Box::new(stream))));
                 }
             },
         }
@@ -152,21 +154,21 @@ pub(super) fn start(fields: Fields<'_>) -> Vec<Kind> {
 }
 
 /// Reads a Stop: one step for each noun.
-pub(super) fn stop(fields: Fields<'_>) -> Vec<Kind> {
+pub(super) fn stop(fields: ElementFields<'_>) -> Vec<VerbKind> {
     let mut steps = Vec::new();
     for child in fields.element.elements() {
         match compat::entry(VOICE, fields.path(), &child.name) {
             None => unknown(child, fields.path(), fields.warnings),
             Some(entry) => match entry.state {
-                State::NotSupported(text) => {
-                    steps.push(Kind::Refused(Refused::new(entry.path, code::SCHEMA, text)));
+                FeatureSupport::NotSupported(text) => {
+                    steps.push(VerbKind::Refused(UnsupportedVerb::new(entry.path, code::SCHEMA, text)));
                 }
-                State::Supported | State::Differs(_) => {
-                    let inner = Fields::open(entry, child, fields.warnings);
+                FeatureSupport::Supported | FeatureSupport::Differs(_) => {
+                    let inner = ElementFields::open(entry, child, fields.warnings);
                     match (inner.text("name"), entry.path) {
-                        (Some(name), "Stop/Siprec") => steps.push(Kind::StopSiprec { name }),
-                        (Some(name), "Stop/Transcription") => steps.push(Kind::StopTranscript { name }),
-                        (Some(name), _) => steps.push(Kind::StopStream { name }),
+                        (Some(name), "Stop/Siprec") => steps.push(VerbKind::StopSiprec { name }),
+                        (Some(name), "Stop/Transcription") => steps.push(VerbKind::StopTranscript { name }),
+                        (Some(name), _) => steps.push(VerbKind::StopStream { name }),
                         (None, _) => {
                             let message = format!("<Stop><{}> needs a name", child.name);
                             inner.warnings.add(code::SCHEMA, child.position, message);
@@ -180,7 +182,7 @@ pub(super) fn stop(fields: Fields<'_>) -> Vec<Kind> {
 }
 
 /// Reads a Siprec; `None` without a server group.
-fn siprec(mut fields: Fields<'_>) -> Option<SiprecNoun> {
+fn siprec(mut fields: ElementFields<'_>) -> Option<SiprecNoun> {
     let position = fields.element.position;
     for child in fields.element.elements() {
         match compat::entry(VOICE, fields.path(), &child.name) {
@@ -195,19 +197,19 @@ fn siprec(mut fields: Fields<'_>) -> Option<SiprecNoun> {
         fields.warnings.add(code::SCHEMA, position, "<Siprec> without a connectorName is skipped");
         return None;
     };
-    let is_one_track = fields.choice("track", code::SCHEMA, &TRACKS, Tracks::Both) != Tracks::Both;
+    let is_one_track = fields.choice("track", code::SCHEMA, &TRACKS, TrackSelection::Both) != TrackSelection::Both;
     let (name, status) = (fields.text("name"), fields.text("statusCallback"));
     let status_method = fields.method("statusCallbackMethod", code::SCHEMA);
     Some(SiprecNoun { connector, is_one_track, name, status, status_method })
 }
 
 /// Reads a Stream; `None` without a URL.
-fn stream(mut fields: Fields<'_>) -> Option<Stream> {
+fn stream(mut fields: ElementFields<'_>) -> Option<Stream> {
     let Some(url) = fields.text("url") else {
         fields.warnings.add(31923, fields.element.position, "<Stream> without a url is skipped");
         return None;
     };
-    let tracks = fields.choice("track", code::SCHEMA, &TRACKS, Tracks::Inbound);
+    let tracks = fields.choice("track", code::SCHEMA, &TRACKS, TrackSelection::Inbound);
     let name = fields.text("name");
     let status = fields.text("statusCallback");
     let status_method = fields.method("statusCallbackMethod", code::SCHEMA);
@@ -217,7 +219,7 @@ fn stream(mut fields: Fields<'_>) -> Option<Stream> {
             unknown(child, fields.path(), fields.warnings);
             continue;
         };
-        let parameter = Fields::open(entry, child, fields.warnings);
+        let parameter = ElementFields::open(entry, child, fields.warnings);
         let name = parameter.text("name");
         let value = parameter.raw("value").unwrap_or_default().to_owned();
         match name {

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Method};
+use super::fields::{ElementFields, HttpMethod};
 use super::speech::{hints, language, model};
-use super::stream::{TRACKS, Tracks};
+use super::stream::{TRACKS, TrackSelection};
 use super::unknown;
 use crate::compat::{self, VOICE};
 use crate::limits::TRACK_LABEL_CHARS;
@@ -16,13 +16,13 @@ pub struct LiveTranscript {
     /// Name used to stop the transcription.
     pub name: Option<String>,
     /// Transcribed directions.
-    pub tracks: Tracks,
+    pub tracks: TrackSelection,
     /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
     /// Receiver of transcription events, as written.
     pub status: Option<String>,
     /// Method of the requests to `status`.
-    pub status_method: Method,
+    pub status_method: HttpMethod,
     /// True if partial results are reported.
     pub partial: bool,
     /// Language tag.
@@ -36,13 +36,13 @@ pub struct LiveTranscript {
 }
 
 /// Reads a Transcription of Start.
-pub(super) fn live_transcript(mut fields: Fields<'_>) -> LiveTranscript {
+pub(super) fn live_transcript(mut fields: ElementFields<'_>) -> LiveTranscript {
     for child in fields.element.elements() {
         if compat::entry(VOICE, fields.path(), &child.name).is_none() {
             unknown(child, fields.path(), fields.warnings);
         }
     }
-    let tracks = fields.choice("track", code::SCHEMA, &TRACKS, Tracks::Both);
+    let tracks = fields.choice("track", code::SCHEMA, &TRACKS, TrackSelection::Both);
     let inbound = label(&mut fields, "inboundTrackLabel");
     let outbound = label(&mut fields, "outboundTrackLabel");
     LiveTranscript {
@@ -59,7 +59,7 @@ pub(super) fn live_transcript(mut fields: Fields<'_>) -> LiveTranscript {
     }
 }
 
-fn label(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
+fn label(fields: &mut ElementFields<'_>, name: &'static str) -> Option<String> {
     let label = fields.text(name)?;
     let fits = label.chars().count() <= TRACK_LABEL_CHARS;
     if !fits {

@@ -2,24 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dial::{Header, headers_of_uri, sip_uri};
-use super::fields::{Fields, Method};
+use super::dial::{SipHeader, headers_of_uri, sip_uri};
+use super::fields::{ElementFields, HttpMethod};
 use super::unknown;
 use crate::compat::{self, VOICE};
 use crate::problem::code;
 
 /// Continues with another document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Redirect {
+pub struct RedirectVerb {
     /// URL, as written; empty: URL of this document.
     pub url: String,
     /// Method of the request.
-    pub method: Method,
+    pub method: HttpMethod,
 }
 
 /// Reason of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reject {
+pub enum RejectReason {
     /// Declined: SIP 603.
     Rejected,
     /// Busy: SIP 486.
@@ -28,30 +28,30 @@ pub enum Reject {
 
 /// Asks the caller's user agent to call another address (REFER).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refer {
+pub struct ReferVerb {
     /// URL requested with the result, as written; `None`: continue with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
-    pub method: Method,
+    pub method: HttpMethod,
     /// SIP URI to call, without headers.
     pub uri: String,
     /// Headers after the `?` of the URI, in order.
-    pub headers: Vec<Header>,
+    pub headers: Vec<SipHeader>,
 }
 
 /// Reads a Redirect.
-pub(super) fn redirect(mut fields: Fields<'_>) -> Redirect {
-    Redirect { url: fields.element.text(), method: fields.method("method", 13710) }
+pub(super) fn redirect(mut fields: ElementFields<'_>) -> RedirectVerb {
+    RedirectVerb { url: fields.element.text(), method: fields.method("method", 13710) }
 }
 
 /// Reads a Reject.
-pub(super) fn reject(mut fields: Fields<'_>) -> Reject {
-    let reasons = [("rejected", Reject::Rejected), ("busy", Reject::Busy)];
-    fields.choice("reason", code::SCHEMA, &reasons, Reject::Rejected)
+pub(super) fn reject(mut fields: ElementFields<'_>) -> RejectReason {
+    let reasons = [("rejected", RejectReason::Rejected), ("busy", RejectReason::Busy)];
+    fields.choice("reason", code::SCHEMA, &reasons, RejectReason::Rejected)
 }
 
 /// Reads a Refer; `None` without a SIP URI.
-pub(super) fn refer(mut fields: Fields<'_>) -> Option<Refer> {
+pub(super) fn refer(mut fields: ElementFields<'_>) -> Option<ReferVerb> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);
     let mut target = None;
@@ -59,14 +59,14 @@ pub(super) fn refer(mut fields: Fields<'_>) -> Option<Refer> {
         match compat::entry(VOICE, fields.path(), &child.name) {
             None => unknown(child, fields.path(), fields.warnings),
             Some(entry) => {
-                let noun = Fields::open(entry, child, fields.warnings);
+                let noun = ElementFields::open(entry, child, fields.warnings);
                 let uri = sip_uri(noun.element).filter(|_| target.is_none());
                 target = uri.map(|uri| headers_of_uri(&uri, noun.element, noun.warnings)).or(target);
             }
         }
     }
     match target {
-        Some((uri, headers)) => Some(Refer { action, method, uri, headers }),
+        Some((uri, headers)) => Some(ReferVerb { action, method, uri, headers }),
         None => {
             fields.warnings.add(code::SIP_URI, fields.element.position, "<Refer> without a SIP URI is skipped");
             None

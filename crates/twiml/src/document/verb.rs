@@ -2,50 +2,50 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::audio::{Pause, Play, Say, pause, play, say};
-use super::dial::{Dial, dial};
-use super::fields::Fields;
-use super::gather::{Gather, gather};
-use super::queue::{Enqueue, enqueue};
-use super::record::{Record, RecordingNoun, record};
-use super::stream::{Connect, SiprecNoun, Stream, connect, start, stop};
+use super::audio::{PauseVerb, PlayVerb, SayVerb, pause, play, say};
+use super::dial::{DialVerb, dial};
+use super::fields::ElementFields;
+use super::gather::{GatherVerb, gather};
+use super::queue::{EnqueueVerb, enqueue};
+use super::record::{RecordVerb, RecordingNoun, record};
+use super::stream::{ConnectVerb, SiprecNoun, Stream, connect, start, stop};
 use super::transcription::LiveTranscript;
-use super::transfer::{Redirect, Refer, Reject, redirect, refer, reject};
-use super::{Warnings, unknown};
-use crate::compat::{self, State, VOICE};
-use crate::problem::{Position, code};
-use crate::xml::Element;
+use super::transfer::{RedirectVerb, ReferVerb, RejectReason, redirect, refer, reject};
+use super::{DocumentWarnings, unknown};
+use crate::compat::{self, FeatureSupport, VOICE};
+use crate::problem::{DocumentPosition, code};
+use crate::xml::XmlElement;
 
 /// Verb of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verb {
     /// Position of its element.
-    pub position: Position,
+    pub position: DocumentPosition,
     /// Effect of the verb.
-    pub kind: Kind,
+    pub kind: VerbKind,
 }
 
 /// Effect of a verb.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum VerbKind {
     /// Speaks a text.
-    Say(Say),
+    Say(SayVerb),
     /// Plays a file or digits.
-    Play(Play),
+    Play(PlayVerb),
     /// Waits in silence.
-    Pause(Pause),
+    Pause(PauseVerb),
     /// Collects digits or speech.
-    Gather(Box<Gather>),
+    Gather(Box<GatherVerb>),
     /// Records the caller's speech.
-    Record(Box<Record>),
+    Record(Box<RecordVerb>),
     /// Calls other parties.
-    Dial(Box<Dial>),
+    Dial(Box<DialVerb>),
     /// Puts the caller into a queue.
-    Enqueue(Box<Enqueue>),
+    Enqueue(Box<EnqueueVerb>),
     /// Leaves the queue in which the caller waits.
     Leave,
     /// Connects a voice agent.
-    Connect(Box<Connect>),
+    Connect(Box<ConnectVerb>),
     /// Starts a listener's stream.
     StartStream(Box<Stream>),
     /// Starts a recording of the call.
@@ -70,20 +70,20 @@ pub enum Kind {
         name: String,
     },
     /// Continues with another document.
-    Redirect(Redirect),
+    Redirect(RedirectVerb),
     /// Refuses the call.
-    Reject(Reject),
+    Reject(RejectReason),
     /// Ends the call.
     Hangup,
     /// Transfers the caller by REFER.
-    Refer(Box<Refer>),
+    Refer(Box<ReferVerb>),
     /// Verb that is known but not supported.
-    Refused(Refused),
+    Refused(UnsupportedVerb),
 }
 
 /// Twilio verb or noun that the edge does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct UnsupportedVerb {
     /// Path of the element, such as `Dial/Conference`.
     pub what: String,
     /// Closest error code of Twilio.
@@ -92,71 +92,74 @@ pub struct Refused {
     pub reason: String,
 }
 
-impl Refused {
+impl UnsupportedVerb {
     pub(super) fn new(what: &str, code: u16, reason: &str) -> Self {
-        Refused { what: what.to_owned(), code, reason: reason.to_owned() }
+        UnsupportedVerb { what: what.to_owned(), code, reason: reason.to_owned() }
     }
 }
 
-impl Kind {
+impl VerbKind {
     /// Returns the name of the element.
     pub fn name(&self) -> &str {
         match self {
-            Kind::Say(_) => "Say",
-            Kind::Play(_) => "Play",
-            Kind::Pause(_) => "Pause",
-            Kind::Gather(_) => "Gather",
-            Kind::Record(_) => "Record",
-            Kind::Dial(_) => "Dial",
-            Kind::Enqueue(_) => "Enqueue",
-            Kind::Leave => "Leave",
-            Kind::Connect(_) => "Connect",
-            Kind::StartStream(_) | Kind::StartRecording(_) | Kind::StartSiprec(_) | Kind::StartTranscript(_) => "Start",
-            Kind::StopStream { .. } | Kind::StopSiprec { .. } | Kind::StopTranscript { .. } => "Stop",
-            Kind::Redirect(_) => "Redirect",
-            Kind::Reject(_) => "Reject",
-            Kind::Hangup => "Hangup",
-            Kind::Refer(_) => "Refer",
-            Kind::Refused(refused) => &refused.what,
+            VerbKind::Say(_) => "Say",
+            VerbKind::Play(_) => "Play",
+            VerbKind::Pause(_) => "Pause",
+            VerbKind::Gather(_) => "Gather",
+            VerbKind::Record(_) => "Record",
+            VerbKind::Dial(_) => "Dial",
+            VerbKind::Enqueue(_) => "Enqueue",
+            VerbKind::Leave => "Leave",
+            VerbKind::Connect(_) => "Connect",
+            VerbKind::StartStream(_)
+            | VerbKind::StartRecording(_)
+            | VerbKind::StartSiprec(_)
+            | VerbKind::StartTranscript(_) => "Start",
+            VerbKind::StopStream { .. } | VerbKind::StopSiprec { .. } | VerbKind::StopTranscript { .. } => "Stop",
+            VerbKind::Redirect(_) => "Redirect",
+            VerbKind::Reject(_) => "Reject",
+            VerbKind::Hangup => "Hangup",
+            VerbKind::Refer(_) => "Refer",
+            VerbKind::Refused(refused) => &refused.what,
         }
     }
 }
 
 /// Reads one child of `Response` into any number of verbs.
-pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warnings) {
+pub(super) fn read(element: &XmlElement, verbs: &mut Vec<Verb>, warnings: &mut DocumentWarnings) {
     let Some(entry) = compat::entry(VOICE, "", &element.name) else { return unknown(element, "", warnings) };
-    if let State::NotSupported(text) = entry.state {
-        let kind = Kind::Refused(Refused::new(entry.path, code::SCHEMA, text));
+    if let FeatureSupport::NotSupported(text) = entry.state {
+        let kind = VerbKind::Refused(UnsupportedVerb::new(entry.path, code::SCHEMA, text));
         verbs.push(Verb { position: element.position, kind });
         return;
     }
     if matches!(entry.path, "Play" | "Pause" | "Record" | "Redirect" | "Reject" | "Hangup" | "Leave") {
         element.elements().for_each(|child| without_effect(child, entry.path, warnings));
     }
-    let fields = Fields::open(entry, element, warnings);
+    let fields = ElementFields::open(entry, element, warnings);
     let kinds = match entry.path {
-        "Say" => say(fields).map(Kind::Say).into_iter().collect(),
-        "Play" => play(fields).map(Kind::Play).into_iter().collect(),
-        "Pause" => vec![Kind::Pause(pause(fields))],
+        "Say" => say(fields).map(VerbKind::Say).into_iter().collect(),
+        "Play" => play(fields).map(VerbKind::Play).into_iter().collect(),
+        "Pause" => vec![VerbKind::Pause(pause(fields))],
         "Gather" => vec![gather(fields)],
-        "Record" => vec![Kind::Record(Box::new(record(fields)))],
+        "Record" => vec![VerbKind::Record(Box::new(record(fields)))],
         "Dial" => vec![dial(fields)],
         "Enqueue" => enqueue(fields).into_iter().collect(),
-        "Leave" => vec![Kind::Leave],
+        "Leave" => vec![VerbKind::Leave],
         "Connect" => connect(fields).into_iter().collect(),
         "Start" => start(fields),
         "Stop" => stop(fields),
-        "Redirect" => vec![Kind::Redirect(redirect(fields))],
-        "Reject" => vec![Kind::Reject(reject(fields))],
-        "Hangup" => vec![Kind::Hangup],
-        "Refer" => refer(fields).map(|refer| Kind::Refer(Box::new(refer))).into_iter().collect(),
+        "Redirect" => vec![VerbKind::Redirect(redirect(fields))],
+        "Reject" => vec![VerbKind::Reject(reject(fields))],
+        "Hangup" => vec![VerbKind::Hangup],
+        "Refer" => refer(fields).map(|refer| VerbKind::Refer(Box::new(refer))).into_iter().collect(),
         _ => Vec::new(),
     };
     verbs.extend(kinds.into_iter().map(|kind| Verb { position: element.position, kind }));
 }
 
 /// Warns of an element inside a verb that accepts none.
-fn without_effect(child: &Element, path: &'static str, warnings: &mut Warnings) {
+fn without_effect(child: &XmlElement, path: &'static str, warnings: &mut DocumentWarnings) {
     match compat::entry(VOICE, path, &child.name) {
         Some(_) => {
             let message = format!("<{}> in <{path}> has no effect", child.name);

@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::spoken::{Heard, SpeechResult, Spoken};
-use super::step::{Note, RecognitionStep, Step};
-use super::steps::{Sound, Steps};
-use crate::document::{Gather, Method, Prompt, PromptKind};
+use super::spoken::{RecogniserResult, SpeechResult, SpeechState};
+use super::step::{ProgramStep, RecognitionStep, TraceNote};
+use super::steps::{PlayingSound, StepQueue};
+use crate::document::{GatherVerb, HttpMethod, Prompt, PromptKind};
 use crate::limits::DIGITS;
-use crate::location::Location;
-use crate::secret::Secret;
+use crate::location::DocumentLocation;
+use crate::secret::SensitiveText;
 
 /// Gather in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Gathering {
+pub(super) struct RunningGather {
     pub(super) line: u32,
     pub(super) action: Option<String>,
-    pub(super) method: Method,
+    pub(super) method: HttpMethod,
     pub(super) action_on_empty_result: bool,
     timeout: Duration,
     finish_on_key: Option<char>,
@@ -29,18 +29,18 @@ pub(super) struct Gathering {
     /// Remaining prompts.
     prompts: VecDeque<Prompt>,
     /// Prompt that is being played.
-    playing: Option<Sound>,
-    wait: Wait,
-    digits: Secret,
+    playing: Option<PlayingSound>,
+    wait: GatherWait,
+    digits: SensitiveText,
     count: usize,
     /// Speech input, if requested.
     #[serde(default)]
-    spoken: Option<Box<Spoken>>,
+    spoken: Option<Box<SpeechState>>,
 }
 
 /// Event that the Gather waits for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-enum Wait {
+enum GatherWait {
     /// End of the current sound.
     Sound,
     /// End of a nested Pause.
@@ -53,8 +53,8 @@ enum Wait {
 
 /// Result of a Gather.
 #[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) digits: Secret,
+pub(super) struct GatherResult {
+    pub(super) digits: SensitiveText,
     pub(super) key: Option<char>,
     /// Speech result, if speech was requested and no digit was pressed; empty if nothing was understood.
     pub(super) speech: Option<SpeechResult>,
@@ -62,7 +62,7 @@ pub(super) struct Ending {
     pub(super) takes_digits: bool,
 }
 
-impl Ending {
+impl GatherResult {
     /// Returns whether the caller neither pressed a digit nor said anything.
     pub(super) fn is_empty(&self) -> bool {
         self.digits.reveal().is_empty() && self.speech.as_ref().is_none_or(|speech| speech.text.reveal().is_empty())
@@ -82,19 +82,19 @@ impl Ending {
     }
 }
 
-impl Gathering {
+impl RunningGather {
     /// Starts the first prompt. Without a recogniser, speech-only input ends as no input after the timeout.
     pub(super) fn begin(
-        gather: Gather,
+        gather: GatherVerb,
         has_recogniser: bool,
         (line, now): (u32, Duration),
-        base: &Location,
-        steps: &mut Steps,
+        base: &DocumentLocation,
+        steps: &mut StepQueue,
     ) -> Self {
         let most = gather.num_digits.and_then(|number| usize::try_from(number).ok()).unwrap_or(DIGITS).min(DIGITS);
-        let spoken = gather.speech.map(|speech| Spoken::new(*speech, line, base, steps));
+        let spoken = gather.speech.map(|speech| SpeechState::new(*speech, line, base, steps));
         let spoken = spoken.map(|spoken| Box::new(if has_recogniser { spoken } else { spoken.unrecognised() }));
-        let mut gathering = Gathering {
+        let mut gathering = RunningGather {
             line,
             action: gather.action,
             method: gather.method,
@@ -104,8 +104,8 @@ impl Gathering {
             most,
             prompts: gather.prompts.into(),
             playing: None,
-            wait: Wait::Sound,
-            digits: Secret::default(),
+            wait: GatherWait::Sound,
+            digits: SensitiveText::default(),
             count: 0,
             spoken,
         };
@@ -118,8 +118,8 @@ impl Gathering {
 
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.wait {
-            Wait::Sound => None,
-            Wait::Pause(until) | Wait::Digit(until) | Wait::Speech(until) => Some(until),
+            GatherWait::Sound => None,
+            GatherWait::Pause(until) | GatherWait::Digit(until) | GatherWait::Speech(until) => Some(until),
         }
     }
 
@@ -129,21 +129,21 @@ impl Gathering {
     }
 
     /// Starts the next prompt or, after the last one, the timer.
-    fn next(&mut self, now: Duration, base: &Location, steps: &mut Steps) {
+    fn next(&mut self, now: Duration, base: &DocumentLocation, steps: &mut StepQueue) {
         self.playing = None;
         while let Some(prompt) = self.prompts.pop_front() {
             let line = prompt.position.line;
-            steps.trace(line, prompt.kind.name(), Note::Began);
+            steps.trace(line, prompt.kind.name(), TraceNote::Began);
             match prompt.kind {
                 PromptKind::Say(say) => self.playing = steps.say(now, say, line),
                 PromptKind::Play(play) => self.playing = steps.play(now, play, base, line),
                 PromptKind::Pause(pause) => {
-                    self.wait = Wait::Pause(now.saturating_add(pause.length));
+                    self.wait = GatherWait::Pause(now.saturating_add(pause.length));
                     return;
                 }
             }
             if self.playing.is_some() || steps.is_overrun() {
-                self.wait = Wait::Sound;
+                self.wait = GatherWait::Sound;
                 return;
             }
         }
@@ -156,7 +156,7 @@ impl Gathering {
     /// Starts to wait for input; ends at once if no input is possible.
     fn await_input(&mut self, now: Duration) {
         let is_awaited = self.takes_digits() || self.spoken.as_ref().is_none_or(|spoken| spoken.is_awaited());
-        self.wait = Wait::Digit(if is_awaited { now.saturating_add(self.timeout) } else { now });
+        self.wait = GatherWait::Digit(if is_awaited { now.saturating_add(self.timeout) } else { now });
     }
 
     /// Returns whether digits are accepted: not for speech-only input, nor once the caller speaks.
@@ -165,14 +165,21 @@ impl Gathering {
     }
 
     /// Handles the end of a sound.
-    pub(super) fn played(&mut self, id: u32, now: Duration, base: &Location, steps: &mut Steps) {
+    pub(super) fn played(&mut self, id: u32, now: Duration, base: &DocumentLocation, steps: &mut StepQueue) {
         if self.playing.is_some_and(|sound| sound.id == id) {
             self.next(now, base, steps);
         }
     }
 
     /// Handles a sound that cannot be played by starting the next prompt.
-    pub(super) fn play_failed(&mut self, id: u32, note: Note, now: Duration, base: &Location, steps: &mut Steps) {
+    pub(super) fn play_failed(
+        &mut self,
+        id: u32,
+        note: TraceNote,
+        now: Duration,
+        base: &DocumentLocation,
+        steps: &mut StepQueue,
+    ) {
         if let Some(sound) = self.playing.filter(|sound| sound.id == id) {
             steps.sound_failed(sound, note);
             self.next(now, base, steps);
@@ -180,7 +187,7 @@ impl Gathering {
     }
 
     /// Handles a digit; returns the result if the input is complete.
-    pub(super) fn digit(&mut self, digit: char, now: Duration, steps: &mut Steps) -> Option<Ending> {
+    pub(super) fn digit(&mut self, digit: char, now: Duration, steps: &mut StepQueue) -> Option<GatherResult> {
         let finishes = self.finish_on_key == Some(digit);
         if !self.takes_digits() || (finishes && self.count == 0) {
             return None;
@@ -194,19 +201,24 @@ impl Gathering {
         if self.count >= self.most {
             return Some(self.end(None));
         }
-        self.wait = Wait::Digit(now.saturating_add(self.timeout));
+        self.wait = GatherWait::Digit(now.saturating_add(self.timeout));
         None
     }
 
     /// Handles the deadline; returns the result if it was the end of the input.
-    pub(super) fn timeout(&mut self, now: Duration, base: &Location, steps: &mut Steps) -> Option<Ending> {
+    pub(super) fn timeout(
+        &mut self,
+        now: Duration,
+        base: &DocumentLocation,
+        steps: &mut StepQueue,
+    ) -> Option<GatherResult> {
         match self.wait {
-            Wait::Sound => None,
-            Wait::Pause(_) => {
+            GatherWait::Sound => None,
+            GatherWait::Pause(_) => {
                 self.next(now, base, steps);
                 None
             }
-            Wait::Digit(_) | Wait::Speech(_) => {
+            GatherWait::Digit(_) | GatherWait::Speech(_) => {
                 self.stop(steps);
                 Some(self.end(None))
             }
@@ -214,12 +226,18 @@ impl Gathering {
     }
 
     /// Handles a result of the recogniser; returns the result if the input is complete.
-    pub(super) fn heard(&mut self, now: Duration, id: u32, heard: &Heard, steps: &mut Steps) -> Option<Ending> {
+    pub(super) fn heard(
+        &mut self,
+        now: Duration,
+        id: u32,
+        heard: &RecogniserResult,
+        steps: &mut StepQueue,
+    ) -> Option<GatherResult> {
         let spoken = self.spoken.as_mut()?;
         if !spoken.hear(now, id, heard, steps) {
             return None;
         }
-        self.wait = Wait::Speech(spoken.until(now, self.timeout));
+        self.wait = GatherWait::Speech(spoken.until(now, self.timeout));
         if spoken.ends_with(heard.is_final) {
             self.stop(steps);
             return Some(self.end(None));
@@ -230,7 +248,7 @@ impl Gathering {
 
     /// Handles the loss of the recogniser: its final results are the input; without any, digits may still follow if
     /// they are accepted.
-    pub(super) fn recognition_failed(&mut self, now: Duration, id: u32) -> Option<Ending> {
+    pub(super) fn recognition_failed(&mut self, now: Duration, id: u32) -> Option<GatherResult> {
         let spoken = self.spoken.as_mut()?;
         if !spoken.fail(id) {
             return None;
@@ -242,39 +260,39 @@ impl Gathering {
         spoken.forget();
         match self.wait {
             // The prompts continue.
-            Wait::Sound | Wait::Pause(_) => {}
-            Wait::Speech(_) => self.await_input(now),
-            Wait::Digit(_) if self.takes_digits() => {}
-            Wait::Digit(_) => return Some(self.end(None)),
+            GatherWait::Sound | GatherWait::Pause(_) => {}
+            GatherWait::Speech(_) => self.await_input(now),
+            GatherWait::Digit(_) if self.takes_digits() => {}
+            GatherWait::Digit(_) => return Some(self.end(None)),
         }
         None
     }
 
     /// Stops prompts and recognition.
-    pub(super) fn stop(&mut self, steps: &mut Steps) {
+    pub(super) fn stop(&mut self, steps: &mut StepQueue) {
         self.silence(steps);
         self.stop_listening(steps);
     }
 
     /// Stops the recognition.
-    pub(super) fn stop_listening(&mut self, steps: &mut Steps) {
+    pub(super) fn stop_listening(&mut self, steps: &mut StepQueue) {
         if let Some(spoken) = &mut self.spoken {
             spoken.stop(steps);
         }
     }
 
     /// Stops all prompts.
-    fn silence(&mut self, steps: &mut Steps) {
+    fn silence(&mut self, steps: &mut StepQueue) {
         self.prompts.clear();
         if let Some(sound) = self.playing.take() {
-            steps.push(Step::StopPlaying { id: sound.id });
+            steps.push(ProgramStep::StopPlaying { id: sound.id });
         }
     }
 
-    fn end(&mut self, key: Option<char>) -> Ending {
+    fn end(&mut self, key: Option<char>) -> GatherResult {
         let takes_digits = self.spoken.as_ref().is_none_or(|spoken| spoken.with_digits());
         let spoken = self.spoken.as_ref().filter(|_| self.count == 0);
         let speech = spoken.map(|spoken| spoken.result());
-        Ending { digits: std::mem::take(&mut self.digits), key, speech, takes_digits }
+        GatherResult { digits: std::mem::take(&mut self.digits), key, speech, takes_digits }
     }
 }

@@ -4,28 +4,28 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::Method;
-use crate::location::Location;
-use crate::secret::Secret;
+use crate::document::HttpMethod;
+use crate::location::DocumentLocation;
+use crate::secret::SensitiveText;
 
 use super::message::VoiceMessage;
-use super::spoken::Heard;
-use super::step::{Background, Parameter};
+use super::spoken::RecogniserResult;
+use super::step::{BackgroundAudio, RequestParameter};
 
 /// Source of the first document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Source {
+pub enum DocumentSource {
     /// Document at a URL or in a file.
     Fetch {
         /// Location of the document.
-        location: Location,
+        location: DocumentLocation,
         /// Method of the request.
-        method: Method,
+        method: HttpMethod,
     },
     /// Text of the document.
     Text(String),
     /// No document: the digits are sent, then the program ends.
-    Digits(Secret),
+    Digits(SensitiveText),
     /// No document: the caller leaves a message.
     Message(VoiceMessage),
     /// No document: the caller joins the conference of this name.
@@ -34,7 +34,7 @@ pub enum Source {
 
 /// Event of the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub enum ProgramInput {
     /// A document was received with status 2xx.
     Fetched {
         /// Id of the fetch.
@@ -76,7 +76,7 @@ pub enum Input {
         /// Id of the step.
         id: u32,
         /// Recognised text.
-        heard: Heard,
+        heard: RecogniserResult,
     },
     /// The recogniser is unreachable, failed, or ended the recognition.
     RecognitionFailed {
@@ -102,16 +102,16 @@ pub enum Input {
         /// Id of the conference step.
         id: u32,
         /// New audio; `None`: the other parties.
-        background: Option<Background>,
+        background: Option<BackgroundAudio>,
     },
     /// A queued caller must hear a document before it is connected.
     Prelude {
         /// Id of the Enqueue step.
         id: u32,
         /// Location of the document.
-        location: Location,
+        location: DocumentLocation,
         /// Method of the request.
-        method: Method,
+        method: HttpMethod,
     },
     /// The caller has left the queue or was not admitted.
     QueueLeft {
@@ -228,7 +228,7 @@ pub struct DialResult {
     /// True if the caller was connected with a party.
     pub bridged: bool,
     /// Additional parameters for the action's request, such as `DialSipResponseCode`.
-    pub further: Vec<Parameter>,
+    pub further: Vec<RequestParameter>,
 }
 
 impl DialResult {

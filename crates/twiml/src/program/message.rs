@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{Kind, Loop, Method, Play, PlaySource, Record, RecordingNoun, ReportedStates, Tracks, Verb};
-use crate::location::Location;
-use crate::problem::Position;
+use crate::document::{
+    HttpMethod, LoopCount, PlaySource, PlayVerb, RecordVerb, RecordingNoun, ReportedStates, TrackSelection, Verb,
+    VerbKind,
+};
+use crate::location::DocumentLocation;
+use crate::problem::DocumentPosition;
 
 /// Digit that ends a message.
 const KEY: &str = "#";
@@ -15,7 +18,7 @@ const KEY: &str = "#";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoiceMessage {
     /// Sound played before the tone.
-    pub greeting: Option<Location>,
+    pub greeting: Option<DocumentLocation>,
     /// Silence that ends the message.
     pub silence: Duration,
     /// Maximum length.
@@ -24,27 +27,27 @@ pub struct VoiceMessage {
 
 impl VoiceMessage {
     /// Returns the location of the greeting, to which the verbs refer.
-    pub(super) fn location(&self) -> Location {
-        self.greeting.clone().unwrap_or(Location::Inline)
+    pub(super) fn location(&self) -> DocumentLocation {
+        self.greeting.clone().unwrap_or(DocumentLocation::Inline)
     }
 
     /// Returns the equivalent verbs. The Record requests no action.
     pub(super) fn verbs(&self) -> Vec<Verb> {
         let greeting = self.greeting.as_ref().map(|_| {
             let source = PlaySource::File(String::new());
-            Kind::Play(Play { source, repeat: Loop::Times(1) })
+            VerbKind::Play(PlayVerb { source, repeat: LoopCount::Times(1) })
         });
         let recording = RecordingNoun {
             dual: false,
-            track: Tracks::Inbound,
+            track: TrackSelection::Inbound,
             trim: true,
             status: None,
-            status_method: Method::Post,
+            status_method: HttpMethod::Post,
             events: ReportedStates::default(),
         };
-        let record = Record {
+        let record = RecordVerb {
             action: None,
-            method: Method::Post,
+            method: HttpMethod::Post,
             timeout: self.silence,
             max_length: self.max_length,
             finish_on_key: KEY.to_owned(),
@@ -52,7 +55,7 @@ impl VoiceMessage {
             transcription: None,
             recording,
         };
-        let kinds = greeting.into_iter().chain([Kind::Record(Box::new(record))]);
-        kinds.map(|kind| Verb { position: Position::START, kind }).collect()
+        let kinds = greeting.into_iter().chain([VerbKind::Record(Box::new(record))]);
+        kinds.map(|kind| Verb { position: DocumentPosition::START, kind }).collect()
     }
 }

@@ -9,29 +9,29 @@ use crate::limits::{DOCUMENT_BURST, DOCUMENT_INTERVAL, DOCUMENTS_PER_CALL, SOUND
 
 /// Limits of a pace.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct PaceLimit {
     interval: Duration,
     burst: u32,
     most: u32,
 }
 
 /// Limits of documents.
-pub(super) const DOCUMENTS: Rate =
-    Rate { interval: DOCUMENT_INTERVAL, burst: DOCUMENT_BURST, most: DOCUMENTS_PER_CALL };
+pub(super) const DOCUMENTS: PaceLimit =
+    PaceLimit { interval: DOCUMENT_INTERVAL, burst: DOCUMENT_BURST, most: DOCUMENTS_PER_CALL };
 /// Limits of sounds.
-pub(super) const SOUNDS: Rate = Rate { interval: SOUND_INTERVAL, burst: SOUND_BURST, most: u32::MAX };
+pub(super) const SOUNDS: PaceLimit = PaceLimit { interval: SOUND_INTERVAL, burst: SOUND_BURST, most: u32::MAX };
 
 /// Number and pace of the documents or sounds of a call.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Pace {
+pub(super) struct PaceCounter {
     count: u32,
     /// Due time of the next one at the mean interval.
     due: Duration,
 }
 
-impl Pace {
+impl PaceCounter {
     /// Counts one document or sound; returns false if a limit is exceeded.
-    pub(super) fn allows(&mut self, now: Duration, rate: &Rate) -> bool {
+    pub(super) fn allows(&mut self, now: Duration, rate: &PaceLimit) -> bool {
         let due = self.due.max(now).saturating_add(rate.interval);
         let ahead = due.saturating_sub(now);
         if self.count >= rate.most || ahead > rate.interval.saturating_mul(rate.burst) {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_three_a_second_then_no_more() {
-        let mut pace = Pace::default();
+        let mut pace = PaceCounter::default();
         let start = Duration::from_secs(5);
         assert_eq!((0..100).filter(|_| pace.allows(start, &DOCUMENTS)).count(), 30);
         let a_second_later = start + Duration::from_secs(1);

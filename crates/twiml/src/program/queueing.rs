@@ -9,21 +9,21 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::input::QueueOutcome;
-use super::step::{Background, Note, Step};
-use super::steps::Steps;
-use super::{Input, Program, Role, Settings, Source};
-use crate::document::{Kind, Method};
-use crate::location::Location;
+use super::step::{BackgroundAudio, ProgramStep, TraceNote};
+use super::steps::StepQueue;
+use super::{DocumentSource, Program, ProgramInput, ProgramRole, ProgramSettings};
+use crate::document::{HttpMethod, VerbKind};
+use crate::location::DocumentLocation;
 
 /// Enqueue in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Queued {
+pub(super) struct RunningEnqueue {
     /// Id of the step.
     pub(super) id: u32,
     /// Line of the verb.
     pub(super) line: u32,
     /// Request at the end.
-    pub(super) action: Option<(Location, Method)>,
+    pub(super) action: Option<(DocumentLocation, HttpMethod)>,
     /// True if speech can be recognised.
     recognition: bool,
     /// True if the caller has hung up and only the action remains to be requested.
@@ -32,9 +32,14 @@ pub(super) struct Queued {
     hears: Option<Box<Program>>,
 }
 
-impl Queued {
-    pub(super) fn new(id: u32, line: u32, action: Option<(Location, Method)>, recognition: bool) -> Queued {
-        Queued { id, line, action, recognition, abandoned: false, hears: None }
+impl RunningEnqueue {
+    pub(super) fn new(
+        id: u32,
+        line: u32,
+        action: Option<(DocumentLocation, HttpMethod)>,
+        recognition: bool,
+    ) -> RunningEnqueue {
+        RunningEnqueue { id, line, action, recognition, abandoned: false, hears: None }
     }
 
     /// Returns whether the id is that of the step and the caller is still connected.
@@ -43,52 +48,62 @@ impl Queued {
     }
 
     /// Changes the audio for the caller; `None`: the party that dialled the queue.
-    pub(super) fn take_background(&mut self, now: Duration, background: Option<Background>, steps: &mut Steps) {
+    pub(super) fn take_background(
+        &mut self,
+        now: Duration,
+        background: Option<BackgroundAudio>,
+        steps: &mut StepQueue,
+    ) {
         self.stop(steps);
         match background {
-            None | Some(Background::Silence) => {}
-            Some(Background::Music) => steps.push(Step::PlayMusic { id: self.id }),
-            Some(Background::Document { location, method }) => {
-                self.run(now, Role::Queued, (location, method), steps);
+            None | Some(BackgroundAudio::Silence) => {}
+            Some(BackgroundAudio::Music) => steps.push(ProgramStep::PlayMusic { id: self.id }),
+            Some(BackgroundAudio::Document { location, method }) => {
+                self.run(now, ProgramRole::Queued, (location, method), steps);
             }
         }
     }
 
     /// Runs a document once before the caller is connected.
-    pub(super) fn take_prelude(&mut self, now: Duration, document: (Location, Method), steps: &mut Steps) {
+    pub(super) fn take_prelude(
+        &mut self,
+        now: Duration,
+        document: (DocumentLocation, HttpMethod),
+        steps: &mut StepQueue,
+    ) {
         self.stop(steps);
-        self.run(now, Role::Connecting, document, steps);
+        self.run(now, ProgramRole::Connecting, document, steps);
     }
 
     /// Stops the audio for the caller.
-    pub(super) fn stop(&mut self, steps: &mut Steps) {
+    pub(super) fn stop(&mut self, steps: &mut StepQueue) {
         if let Some(step) = self.hears.take().and_then(|hears| hears.recognition()) {
-            steps.push(Step::StopRecognition { id: step.id });
+            steps.push(ProgramStep::StopRecognition { id: step.id });
         }
-        steps.push(Step::StopPlaying { id: self.id });
+        steps.push(ProgramStep::StopPlaying { id: self.id });
     }
 
     /// Passes an event to the program of the document; returns the event if it belongs to the call.
-    pub(super) fn tell(&mut self, now: Duration, input: Input, steps: &mut Steps) -> Option<Input> {
+    pub(super) fn tell(&mut self, now: Duration, input: ProgramInput, steps: &mut StepQueue) -> Option<ProgramInput> {
         let is_its = match input {
-            Input::Fetched { .. }
-            | Input::FetchFailed { .. }
-            | Input::Played { .. }
-            | Input::PlayFailed { .. }
-            | Input::Digit(_)
-            | Input::Speech { .. }
-            | Input::RecognitionFailed { .. } => true,
-            Input::DialAnswered { .. }
-            | Input::DialEnded { .. }
-            | Input::Background { .. }
-            | Input::Prelude { .. }
-            | Input::QueueLeft { .. }
-            | Input::Silent { .. }
-            | Input::Recorded { .. }
-            | Input::RecordFailed { .. }
-            | Input::StreamEnded { .. }
-            | Input::ReferEnded { .. }
-            | Input::HungUp => false,
+            ProgramInput::Fetched { .. }
+            | ProgramInput::FetchFailed { .. }
+            | ProgramInput::Played { .. }
+            | ProgramInput::PlayFailed { .. }
+            | ProgramInput::Digit(_)
+            | ProgramInput::Speech { .. }
+            | ProgramInput::RecognitionFailed { .. } => true,
+            ProgramInput::DialAnswered { .. }
+            | ProgramInput::DialEnded { .. }
+            | ProgramInput::Background { .. }
+            | ProgramInput::Prelude { .. }
+            | ProgramInput::QueueLeft { .. }
+            | ProgramInput::Silent { .. }
+            | ProgramInput::Recorded { .. }
+            | ProgramInput::RecordFailed { .. }
+            | ProgramInput::StreamEnded { .. }
+            | ProgramInput::ReferEnded { .. }
+            | ProgramInput::HungUp => false,
         };
         let Some(hears) = self.hears.as_mut().filter(|_| is_its) else { return Some(input) };
         hears.handle_input(now, input);
@@ -97,7 +112,7 @@ impl Queued {
     }
 
     /// Advances the program of the document to `now`.
-    pub(super) fn pass(&mut self, now: Duration, steps: &mut Steps) {
+    pub(super) fn pass(&mut self, now: Duration, steps: &mut StepQueue) {
         if let Some(hears) = &mut self.hears {
             hears.handle_timeout(now);
             self.take_steps(steps);
@@ -109,29 +124,35 @@ impl Queued {
         self.hears.as_ref()?.poll_timeout()
     }
 
-    fn run(&mut self, now: Duration, role: Role, (location, method): (Location, Method), steps: &mut Steps) {
-        let recognition = self.recognition && role == Role::Queued;
-        let mut hears = Program::new(Settings { role, recognition, ..Settings::default() });
-        hears.start(now, Source::Fetch { location, method }, true);
+    fn run(
+        &mut self,
+        now: Duration,
+        role: ProgramRole,
+        (location, method): (DocumentLocation, HttpMethod),
+        steps: &mut StepQueue,
+    ) {
+        let recognition = self.recognition && role == ProgramRole::Queued;
+        let mut hears = Program::new(ProgramSettings { role, recognition, ..ProgramSettings::default() });
+        hears.start(now, DocumentSource::Fetch { location, method }, true);
         self.hears = Some(Box::new(hears));
         self.take_steps(steps);
     }
 
     /// Forwards the steps of the document's program.
-    fn take_steps(&mut self, steps: &mut Steps) {
+    fn take_steps(&mut self, steps: &mut StepQueue) {
         while let Some(step) = self.hears.as_mut().and_then(|hears| hears.poll_output()) {
-            let is_prelude = self.hears.as_ref().is_some_and(|hears| hears.settings.role == Role::Connecting);
-            if matches!(step, Step::Failed { .. }) && is_prelude {
+            let is_prelude = self.hears.as_ref().is_some_and(|hears| hears.settings.role == ProgramRole::Connecting);
+            if matches!(step, ProgramStep::Failed { .. }) && is_prelude {
                 let note = "the document of Queue fails: the caller is connected without it";
-                steps.trace(self.line, "Enqueue", Note::Result(note.to_owned()));
+                steps.trace(self.line, "Enqueue", TraceNote::Result(note.to_owned()));
                 self.connect(steps);
-            } else if matches!(step, Step::Join) {
+            } else if matches!(step, ProgramStep::Join) {
                 self.connect(steps);
-            } else if matches!(step, Step::Failed { .. }) {
+            } else if matches!(step, ProgramStep::Failed { .. }) {
                 self.leave(QueueOutcome::Error, steps);
-            } else if matches!(step, Step::Hangup) {
+            } else if matches!(step, ProgramStep::Hangup) {
                 self.leave(QueueOutcome::Hangup, steps);
-            } else if let Step::LeaveQueue { why, .. } = step {
+            } else if let ProgramStep::LeaveQueue { why, .. } = step {
                 self.leave(why, steps);
             } else {
                 steps.push(step);
@@ -139,19 +160,19 @@ impl Queued {
         }
     }
 
-    fn connect(&mut self, steps: &mut Steps) {
+    fn connect(&mut self, steps: &mut StepQueue) {
         self.hears = None;
-        steps.push(Step::ConnectQueued { id: self.id });
+        steps.push(ProgramStep::ConnectQueued { id: self.id });
     }
 
-    fn leave(&mut self, why: QueueOutcome, steps: &mut Steps) {
+    fn leave(&mut self, why: QueueOutcome, steps: &mut StepQueue) {
         self.stop(steps);
-        steps.push(Step::LeaveQueue { id: self.id, why });
+        steps.push(ProgramStep::LeaveQueue { id: self.id, why });
     }
 }
 
 /// Returns whether a verb is allowed in a document for a queued caller; more verbs are than for a waiting conference
 /// party.
-pub(super) fn may_queue_with(kind: &Kind) -> bool {
-    super::waiting::may_wait_with(kind) || matches!(kind, Kind::Gather(_) | Kind::Hangup | Kind::Leave)
+pub(super) fn may_queue_with(kind: &VerbKind) -> bool {
+    super::waiting::may_wait_with(kind) || matches!(kind, VerbKind::Gather(_) | VerbKind::Hangup | VerbKind::Leave)
 }

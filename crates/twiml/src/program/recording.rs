@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::After;
+use super::VerbAction;
 use super::input::RecordResult;
-use super::step::{Note, Parameter, RecordStep, Step};
-use super::steps::Steps;
+use super::step::{ProgramStep, RecordStep, RequestParameter, TraceNote};
+use super::steps::StepQueue;
 
 /// Record in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Recording {
+pub(super) struct RunningRecord {
     /// Id of the steps.
     pub(super) id: u32,
-    pub(super) after: After,
+    pub(super) after: VerbAction,
     /// Digits that end the recording.
     keys: String,
     max_length: Duration,
-    stage: Stage,
+    stage: RecordStage,
     /// Digit that ended the recording.
     key: Option<char>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum Stage {
+enum RecordStage {
     /// The tone is playing; the recording step follows.
     Beep(Box<RecordStep>),
     /// Recording is in progress until this time at most.
@@ -33,19 +33,19 @@ enum Stage {
     Ending,
 }
 
-impl Recording {
+impl RunningRecord {
     /// Starts the tone, or the recording.
     pub(super) fn begin(
         now: Duration,
         step: RecordStep,
-        after: After,
+        after: VerbAction,
         (keys, max_length, beep): (String, Duration, bool),
-        steps: &mut Steps,
-    ) -> Recording {
-        let (id, stage) = (step.id, Stage::Beep(Box::new(step)));
-        let mut recording = Recording { id, after, keys, max_length, stage, key: None };
+        steps: &mut StepQueue,
+    ) -> RunningRecord {
+        let (id, stage) = (step.id, RecordStage::Beep(Box::new(step)));
+        let mut recording = RunningRecord { id, after, keys, max_length, stage, key: None };
         if beep {
-            steps.push(Step::Beep { id });
+            steps.push(ProgramStep::Beep { id });
         } else {
             recording.open(now, steps);
         }
@@ -53,61 +53,61 @@ impl Recording {
     }
 
     /// Starts the recording after the tone.
-    pub(super) fn open(&mut self, now: Duration, steps: &mut Steps) {
-        let open = Stage::Open { until: now.saturating_add(self.max_length) };
+    pub(super) fn open(&mut self, now: Duration, steps: &mut StepQueue) {
+        let open = RecordStage::Open { until: now.saturating_add(self.max_length) };
         match std::mem::replace(&mut self.stage, open) {
-            Stage::Beep(step) => steps.push(Step::Record(*step)),
-            other @ (Stage::Open { .. } | Stage::Ending) => self.stage = other,
+            RecordStage::Beep(step) => steps.push(ProgramStep::Record(*step)),
+            other @ (RecordStage::Open { .. } | RecordStage::Ending) => self.stage = other,
         }
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.stage {
-            Stage::Open { until } => Some(until),
-            Stage::Beep(_) | Stage::Ending => None,
+            RecordStage::Open { until } => Some(until),
+            RecordStage::Beep(_) | RecordStage::Ending => None,
         }
     }
 
     /// Handles a digit of the caller.
-    pub(super) fn digit(&mut self, digit: char, steps: &mut Steps) {
-        if matches!(self.stage, Stage::Open { .. }) && self.keys.contains(digit) {
+    pub(super) fn digit(&mut self, digit: char, steps: &mut StepQueue) {
+        if matches!(self.stage, RecordStage::Open { .. }) && self.keys.contains(digit) {
             self.key = Some(digit);
             self.end("a key was pressed", steps);
         }
     }
 
     /// Ends the recording; its result follows.
-    pub(super) fn end(&mut self, why: &str, steps: &mut Steps) {
-        if matches!(self.stage, Stage::Open { .. }) {
-            self.stage = Stage::Ending;
-            steps.trace(self.after.line, "Record", Note::Result(why.to_owned()));
-            steps.push(Step::StopRecord { id: self.id });
+    pub(super) fn end(&mut self, why: &str, steps: &mut StepQueue) {
+        if matches!(self.stage, RecordStage::Open { .. }) {
+            self.stage = RecordStage::Ending;
+            steps.trace(self.after.line, "Record", TraceNote::Result(why.to_owned()));
+            steps.push(ProgramStep::StopRecord { id: self.id });
         }
     }
 
     /// Ends the recording without a result.
-    pub(super) fn abandon(self, steps: &mut Steps) {
+    pub(super) fn abandon(self, steps: &mut StepQueue) {
         let id = self.id;
         match self.stage {
-            Stage::Beep(_) => steps.push(Step::StopPlaying { id }),
-            Stage::Open { .. } => steps.push(Step::StopRecord { id }),
-            Stage::Ending => {}
+            RecordStage::Beep(_) => steps.push(ProgramStep::StopPlaying { id }),
+            RecordStage::Open { .. } => steps.push(ProgramStep::StopRecord { id }),
+            RecordStage::Ending => {}
         }
     }
 
     /// Returns whether the recording has started.
     pub(super) fn has_begun(&self) -> bool {
-        !matches!(self.stage, Stage::Beep(_))
+        !matches!(self.stage, RecordStage::Beep(_))
     }
 
     /// Returns the parameters for the action's request.
-    pub(super) fn parameters(&self, result: RecordResult) -> Vec<Parameter> {
+    pub(super) fn parameters(&self, result: RecordResult) -> Vec<RequestParameter> {
         let mut parameters = vec![
-            Parameter::new("RecordingUrl", result.url),
-            Parameter::new("RecordingSid", result.sid),
-            Parameter::new("RecordingDuration", result.seconds.to_string()),
+            RequestParameter::new("RecordingUrl", result.url),
+            RequestParameter::new("RecordingSid", result.sid),
+            RequestParameter::new("RecordingDuration", result.seconds.to_string()),
         ];
-        parameters.extend(self.key.map(|key| Parameter::new("Digits", String::from(key))));
+        parameters.extend(self.key.map(|key| RequestParameter::new("Digits", String::from(key))));
         parameters
     }
 }

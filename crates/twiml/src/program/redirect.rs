@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use super::input::QueueOutcome;
-use super::step::{Note, Step};
-use super::{After, Dialling, Program, Role, Source, State, joining};
-use crate::document::{self, Document, Kind, Loop, Method, Play, PlaySource, Redirect, Verb, Warnings};
-use crate::location::Location;
-use crate::problem::{Error, Position};
+use super::step::{ProgramStep, TraceNote};
+use super::{DocumentSource, Program, ProgramRole, ProgramState, RunningDial, VerbAction, joining};
+use crate::document::{
+    self, CallDocument, DocumentWarnings, HttpMethod, LoopCount, PlaySource, PlayVerb, RedirectVerb, Verb, VerbKind,
+};
+use crate::location::DocumentLocation;
+use crate::problem::{DocumentError, DocumentPosition};
 
 impl Program {
     /// Returns a step that cannot be carried out yet to the front of the queue.
-    pub fn put_back(&mut self, step: Step) {
+    pub fn put_back(&mut self, step: ProgramStep) {
         self.steps.put_back(step);
     }
 
@@ -26,59 +28,64 @@ impl Program {
     pub fn redirect(
         &mut self,
         now: Duration,
-        source: Source,
-        fallback: Option<(Location, Method)>,
-    ) -> Result<bool, Error> {
+        source: DocumentSource,
+        fallback: Option<(DocumentLocation, HttpMethod)>,
+    ) -> Result<bool, DocumentError> {
         let is_over = match &self.state {
-            State::Over => true,
-            State::Dialling(Dialling { abandoned, .. }) | State::Referring { abandoned, .. } => *abandoned,
-            State::Queued(queued) => queued.abandoned,
-            State::Ready
-            | State::Fetching { .. }
-            | State::Playing(_)
-            | State::Pausing { .. }
-            | State::Gathering(_)
-            | State::Recording(_)
-            | State::Streaming { .. } => false,
+            ProgramState::Over => true,
+            ProgramState::Dialling(RunningDial { abandoned, .. }) | ProgramState::Referring { abandoned, .. } => {
+                *abandoned
+            }
+            ProgramState::Queued(queued) => queued.abandoned,
+            ProgramState::Ready
+            | ProgramState::Fetching { .. }
+            | ProgramState::Playing(_)
+            | ProgramState::Pausing { .. }
+            | ProgramState::Gathering(_)
+            | ProgramState::Recording(_)
+            | ProgramState::Streaming { .. } => false,
         };
-        if is_over || self.settings.role != Role::Caller {
+        if is_over || self.settings.role != ProgramRole::Caller {
             return Ok(false);
         }
         let document = document_at(&source)?;
-        self.steps.trace(0, "Response", Note::Result("another document was requested".to_owned()));
-        let none = |after: After| After { action: None, ..after };
-        self.state = match std::mem::replace(&mut self.state, State::Ready) {
-            State::Over => State::Over,
-            State::Ready | State::Fetching { .. } | State::Pausing { .. } => State::Ready,
-            State::Playing(sound) => {
-                self.steps.push(Step::StopPlaying { id: sound.id });
-                State::Ready
+        self.steps.trace(0, "Response", TraceNote::Result("another document was requested".to_owned()));
+        let none = |after: VerbAction| VerbAction { action: None, ..after };
+        self.state = match std::mem::replace(&mut self.state, ProgramState::Ready) {
+            ProgramState::Over => ProgramState::Over,
+            ProgramState::Ready | ProgramState::Fetching { .. } | ProgramState::Pausing { .. } => ProgramState::Ready,
+            ProgramState::Playing(sound) => {
+                self.steps.push(ProgramStep::StopPlaying { id: sound.id });
+                ProgramState::Ready
             }
-            State::Gathering(mut gathering) => {
+            ProgramState::Gathering(mut gathering) => {
                 gathering.stop(&mut self.steps);
-                State::Ready
+                ProgramState::Ready
             }
-            State::Recording(recording) => {
+            ProgramState::Recording(recording) => {
                 recording.abandon(&mut self.steps);
-                State::Ready
+                ProgramState::Ready
             }
-            State::Dialling(dialling) => {
-                self.steps.push(Step::EndDial { id: dialling.id });
-                State::Dialling(Dialling { after: none(dialling.after), waits: None, ..dialling })
+            ProgramState::Dialling(dialling) => {
+                self.steps.push(ProgramStep::EndDial { id: dialling.id });
+                ProgramState::Dialling(RunningDial { after: none(dialling.after), waits: None, ..dialling })
             }
             // The action is notified of the redirect.
-            State::Queued(mut queued) => {
+            ProgramState::Queued(mut queued) => {
                 queued.stop(&mut self.steps);
-                self.steps.push(Step::LeaveQueue { id: queued.id, why: QueueOutcome::Redirected });
-                State::Queued(queued)
+                self.steps.push(ProgramStep::LeaveQueue { id: queued.id, why: QueueOutcome::Redirected });
+                ProgramState::Queued(queued)
             }
-            State::Streaming { id, after } => {
-                self.steps.push(Step::EndStream { id });
-                State::Streaming { id, after: none(after) }
+            ProgramState::Streaming { id, after } => {
+                self.steps.push(ProgramStep::EndStream { id });
+                ProgramState::Streaming { id, after: none(after) }
             }
-            State::Referring { id, after, abandoned } => State::Referring { id, after: none(after), abandoned },
+            ProgramState::Referring { id, after, abandoned } => {
+                ProgramState::Referring { id, after: none(after), abandoned }
+            }
         };
-        let location = if let Source::Message(message) = &source { message.location() } else { Location::Inline };
+        let location =
+            if let DocumentSource::Message(message) = &source { message.location() } else { DocumentLocation::Inline };
         (self.location, self.in_fallback, self.then) = (location, false, None);
         self.settings.fallback = fallback.or(self.settings.fallback.take());
         self.warn(document.warnings);
@@ -89,23 +96,28 @@ impl Program {
 }
 
 /// Returns the document equivalent to a source.
-fn document_at(source: &Source) -> Result<Document, Error> {
+fn document_at(source: &DocumentSource) -> Result<CallDocument, DocumentError> {
     Ok(match source {
-        Source::Text(text) => document::parse(text)?,
-        Source::Fetch { location, method } => {
-            let redirect = Redirect { url: location.to_string(), method: *method };
-            document_of(Kind::Redirect(redirect))
+        DocumentSource::Text(text) => document::parse(text)?,
+        DocumentSource::Fetch { location, method } => {
+            let redirect = RedirectVerb { url: location.to_string(), method: *method };
+            document_of(VerbKind::Redirect(redirect))
         }
-        Source::Digits(digits) => {
-            let play = Play { source: PlaySource::Digits(digits.clone()), repeat: Loop::Times(1) };
-            document_of(Kind::Play(play))
+        DocumentSource::Digits(digits) => {
+            let play = PlayVerb { source: PlaySource::Digits(digits.clone()), repeat: LoopCount::Times(1) };
+            document_of(VerbKind::Play(play))
         }
-        Source::Conference(name) => document_of(Kind::Dial(joining(name))),
-        Source::Message(message) => Document { verbs: message.verbs(), warnings: Warnings::default() },
+        DocumentSource::Conference(name) => document_of(VerbKind::Dial(joining(name))),
+        DocumentSource::Message(message) => {
+            CallDocument { verbs: message.verbs(), warnings: DocumentWarnings::default() }
+        }
     })
 }
 
 /// Returns a document with one verb.
-fn document_of(kind: Kind) -> Document {
-    Document { verbs: vec![Verb { position: Position::START, kind }], warnings: Warnings::default() }
+fn document_of(kind: VerbKind) -> CallDocument {
+    CallDocument {
+        verbs: vec![Verb { position: DocumentPosition::START, kind }],
+        warnings: DocumentWarnings::default(),
+    }
 }

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::step::{Note, Parameter, Purpose, RecognitionStep, Request, Step};
-use super::steps::Steps;
+use super::step::{FetchPurpose, FetchRequest, ProgramStep, RecognitionStep, RequestParameter, TraceNote};
+use super::steps::StepQueue;
 use crate::document::{SpeechEnd, SpeechInput};
 use crate::limits::SPEECH_CHARS;
-use crate::location::Location;
+use crate::location::DocumentLocation;
 use crate::problem::code;
-use crate::secret::Secret;
+use crate::secret::SensitiveText;
 
 /// Confidence 1, in parts per million.
 pub(super) const PARTS: u32 = 1_000_000;
 
 /// Speech input with the results so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Spoken {
+pub(super) struct SpeechState {
     input: SpeechInput,
     /// Id of the active recogniser.
     listens: Option<u32>,
@@ -33,18 +33,18 @@ pub(super) struct Spoken {
     /// Time of the first word.
     began: Option<Duration>,
     /// Concatenated final results.
-    stable: Secret,
+    stable: SensitiveText,
     /// Partial result after the final ones.
-    unstable: Secret,
+    unstable: SensitiveText,
     /// Sum of the confidences of final results in parts per million, and the number of results with a confidence.
     confidence: (u64, u32),
 }
 
 /// Result of a recogniser.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct RecogniserResult {
     /// Recognised text.
-    pub text: Secret,
+    pub text: SensitiveText,
     /// True if the recogniser will not change the text any more.
     pub is_final: bool,
     /// Confidence in parts per million, if the recogniser reports one.
@@ -54,23 +54,23 @@ pub struct Heard {
 /// Result of speech input.
 #[derive(Debug)]
 pub(super) struct SpeechResult {
-    pub(super) text: Secret,
+    pub(super) text: SensitiveText,
     pub(super) confidence: Option<String>,
     pub(super) language: String,
 }
 
-impl Spoken {
+impl SpeechState {
     /// Creates speech input; an unresolvable callback is left out with a warning.
-    pub(super) fn new(input: SpeechInput, line: u32, base: &Location, steps: &mut Steps) -> Self {
+    pub(super) fn new(input: SpeechInput, line: u32, base: &DocumentLocation, steps: &mut StepQueue) -> Self {
         let partial_url = input.partial_callback.as_deref().and_then(|reference| match base.resolve_url(reference) {
             Ok(url) => Some(url),
             Err(what) => {
                 let text = format!("no partialResultCallback: {what}");
-                steps.trace(line, "Gather", Note::Warning { code: code::BAD_URL, text });
+                steps.trace(line, "Gather", TraceNote::Warning { code: code::BAD_URL, text });
                 None
             }
         });
-        Spoken {
+        SpeechState {
             input,
             listens: None,
             is_over: false,
@@ -78,15 +78,15 @@ impl Spoken {
             partial_url,
             sequence: 0,
             began: None,
-            stable: Secret::default(),
-            unstable: Secret::default(),
+            stable: SensitiveText::default(),
+            unstable: SensitiveText::default(),
             confidence: (0, 0),
         }
     }
 
     /// Returns speech input without a recogniser: it waits for the timeout and understands nothing.
-    pub(super) fn unrecognised(self) -> Spoken {
-        Spoken { is_over: true, is_unrecognised: true, ..self }
+    pub(super) fn unrecognised(self) -> SpeechState {
+        SpeechState { is_over: true, is_unrecognised: true, ..self }
     }
 
     pub(super) fn with_digits(&self) -> bool {
@@ -111,11 +111,11 @@ impl Spoken {
     }
 
     /// Starts a recogniser, unless one is active or has ended.
-    pub(super) fn start(&mut self, steps: &mut Steps) {
+    pub(super) fn start(&mut self, steps: &mut StepQueue) {
         if self.listens.is_none() && !self.is_over {
             let id = steps.id();
             self.listens = Some(id);
-            steps.push(Step::StartRecognition(self.step(id)));
+            steps.push(ProgramStep::StartRecognition(self.step(id)));
         }
     }
 
@@ -130,10 +130,10 @@ impl Spoken {
     }
 
     /// Ends the recognition.
-    pub(super) fn stop(&mut self, steps: &mut Steps) {
+    pub(super) fn stop(&mut self, steps: &mut StepQueue) {
         self.is_over = true;
         if let Some(id) = self.listens.take() {
-            steps.push(Step::StopRecognition { id });
+            steps.push(ProgramStep::StopRecognition { id });
         }
     }
 
@@ -147,7 +147,7 @@ impl Spoken {
     }
 
     /// Handles a result; returns whether it has a new word.
-    pub(super) fn hear(&mut self, now: Duration, id: u32, heard: &Heard, steps: &mut Steps) -> bool {
+    pub(super) fn hear(&mut self, now: Duration, id: u32, heard: &RecogniserResult, steps: &mut StepQueue) -> bool {
         let text = heard.text.reveal().split_whitespace().collect::<Vec<_>>().join(" ");
         if self.listens != Some(id) || text.is_empty() {
             return false;
@@ -155,16 +155,16 @@ impl Spoken {
         let is_new = heard.is_final || self.unstable.reveal() != text;
         self.began.get_or_insert(now);
         if heard.is_final {
-            self.unstable = Secret::default();
+            self.unstable = SensitiveText::default();
             let between = if self.has_final() { " " } else { "" };
             let all = format!("{}{between}{text}", self.stable.reveal());
-            self.stable = Secret::new(all.chars().take(SPEECH_CHARS).collect::<String>());
+            self.stable = SensitiveText::new(all.chars().take(SPEECH_CHARS).collect::<String>());
             if let Some(confidence) = heard.confidence_ppm {
                 let (sum, count) = self.confidence;
                 self.confidence = (sum + u64::from(confidence.min(PARTS)), count + 1);
             }
         } else {
-            self.unstable = Secret::new(text.chars().take(SPEECH_CHARS).collect::<String>());
+            self.unstable = SensitiveText::new(text.chars().take(SPEECH_CHARS).collect::<String>());
         }
         if is_new && !self.ends_with(heard.is_final) {
             self.report(steps);
@@ -189,20 +189,20 @@ impl Spoken {
     }
 
     /// Reports a partial result.
-    fn report(&mut self, steps: &mut Steps) {
+    fn report(&mut self, steps: &mut StepQueue) {
         let Some(url) = self.partial_url.clone() else { return };
         let parameters = vec![
-            Parameter::new("StableSpeechResult", self.stable.reveal()),
-            Parameter::new("UnstableSpeechResult", self.unstable.reveal()),
-            Parameter::new("SequenceNumber", self.sequence.to_string()),
-            Parameter::new("Language", self.input.language.clone()),
+            RequestParameter::new("StableSpeechResult", self.stable.reveal()),
+            RequestParameter::new("UnstableSpeechResult", self.unstable.reveal()),
+            RequestParameter::new("SequenceNumber", self.sequence.to_string()),
+            RequestParameter::new("Language", self.input.language.clone()),
         ];
         self.sequence = self.sequence.saturating_add(1);
         let method = self.input.partial_method;
-        steps.push(Step::ReportPartial(Request {
-            location: Location::Url(url),
+        steps.push(ProgramStep::ReportPartial(FetchRequest {
+            location: DocumentLocation::Url(url),
             method,
-            purpose: Purpose::Partial,
+            purpose: FetchPurpose::Partial,
             parameters,
         }));
     }
@@ -214,7 +214,7 @@ impl Spoken {
         let (sum, count) = self.confidence;
         let mean = u32::try_from(sum / u64::from(count.max(1))).unwrap_or(PARTS);
         SpeechResult {
-            text: Secret::new(text),
+            text: SensitiveText::new(text),
             confidence: (count > 0).then(|| shown(mean)),
             language: self.input.language.clone(),
         }
@@ -227,7 +227,7 @@ impl Spoken {
 
     /// Discards the partial result.
     pub(super) fn drop_partial(&mut self) {
-        self.unstable = Secret::default();
+        self.unstable = SensitiveText::default();
     }
 }
 

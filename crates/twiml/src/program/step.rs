@@ -5,35 +5,38 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_detection::Settings as DetectionSettings;
+use trunkgate_detection::DetectionSettings;
 
-use crate::document::{CallbackEvents, Conference, Header, Loop, Method, Reject, ReportedStates, Say, SipUri, Tracks};
-use crate::location::Location;
-use crate::secret::Secret;
+use crate::document::{
+    CallbackEvents, ConferenceNoun, HttpMethod, LoopCount, RejectReason, ReportedStates, SayVerb, SipHeader, SipUri,
+    TrackSelection,
+};
+use crate::location::DocumentLocation;
+use crate::secret::SensitiveText;
 
 use super::input::QueueOutcome;
 
 /// Action to be carried out. The result of a step with an `id` is reported with that id; a report with another id is
 /// stale and ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Step {
+pub enum ProgramStep {
     /// Fetch a document and report [`Input::Fetched`](super::Input::Fetched) or
     /// [`Input::FetchFailed`](super::Input::FetchFailed).
     Fetch {
         /// Id of the report.
         id: u32,
         /// Request for the document.
-        request: Request,
+        request: FetchRequest,
     },
     /// Make a request and ignore its response, because the caller has hung up.
-    Notify(Request),
+    Notify(FetchRequest),
     /// Make such a request when the audio of a recording is complete, with its final data; skip it if there is no
     /// audio.
     NotifyRecorded {
         /// Id of the Record.
         id: u32,
         /// Request to make.
-        request: Request,
+        request: FetchRequest,
     },
     /// Recognise the caller's speech, and report [`Input::Speech`](super::Input::Speech) and
     /// [`Input::RecognitionFailed`](super::Input::RecognitionFailed).
@@ -45,7 +48,7 @@ pub enum Step {
     },
     /// Make a request and ignore its response. While an earlier one is pending, only the latest of the waiting requests
     /// is kept.
-    ReportPartial(Request),
+    ReportPartial(FetchRequest),
     /// Answer the caller's call, unless already answered.
     Answer,
     /// Speak a text and report [`Input::Played`](super::Input::Played).
@@ -53,25 +56,25 @@ pub enum Step {
         /// Id of the report.
         id: u32,
         /// Text, voice and repetitions.
-        say: Say,
+        say: SayVerb,
     },
     /// Play a sound and report [`Input::Played`](super::Input::Played).
     Play {
         /// Id of the report.
         id: u32,
         /// Location of the sound.
-        location: Location,
+        location: DocumentLocation,
         /// Number of repetitions.
-        repeat: Loop,
+        repeat: LoopCount,
     },
     /// Send DTMF digits to the caller and report [`Input::Played`](super::Input::Played).
     PlayDigits {
         /// Id of the report.
         id: u32,
         /// Digits, `w` for a pause of 0.5 s, `W` for 1 s.
-        digits: Secret,
+        digits: SensitiveText,
         /// Number of repetitions.
-        repeat: Loop,
+        repeat: LoopCount,
     },
     /// Play a short tone and report [`Input::Played`](super::Input::Played).
     Beep {
@@ -165,10 +168,10 @@ pub enum Step {
         /// SIP URI without headers.
         uri: String,
         /// Headers for the INVITE of the new call.
-        headers: Vec<Header>,
+        headers: Vec<SipHeader>,
     },
     /// Reject the caller's call. The program ends.
-    Reject(Reject),
+    Reject(RejectReason),
     /// End the caller's call. The program ends.
     Hangup,
     /// Connect the called party with the caller, because its document has ended.
@@ -179,47 +182,47 @@ pub enum Step {
         code: u16,
     },
     /// Add an event to the call's trace.
-    Trace(Trace),
+    Trace(ProgramTrace),
 }
 
-impl Step {
+impl ProgramStep {
     /// Returns whether a report ends the step; until then the step is repeated after a restart. Most steps are not
     /// reported.
     pub fn is_reported(&self) -> bool {
         matches!(
             self,
-            Step::Fetch { .. }
-                | Step::Say { .. }
-                | Step::Play { .. }
-                | Step::PlayDigits { .. }
-                | Step::Beep { .. }
-                | Step::Record(_)
-                | Step::Dial(_)
-                | Step::Conference(_)
-                | Step::Enqueue(_)
-                | Step::DialQueue(_)
-                | Step::ConnectStream(_)
-                | Step::Refer { .. }
+            ProgramStep::Fetch { .. }
+                | ProgramStep::Say { .. }
+                | ProgramStep::Play { .. }
+                | ProgramStep::PlayDigits { .. }
+                | ProgramStep::Beep { .. }
+                | ProgramStep::Record(_)
+                | ProgramStep::Dial(_)
+                | ProgramStep::Conference(_)
+                | ProgramStep::Enqueue(_)
+                | ProgramStep::DialQueue(_)
+                | ProgramStep::ConnectStream(_)
+                | ProgramStep::Refer { .. }
         )
     }
 }
 
 /// Request for a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct FetchRequest {
     /// Location of the document; never [`Location::Inline`].
-    pub location: Location,
+    pub location: DocumentLocation,
     /// HTTP method.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Purpose of the request, for the trace.
-    pub purpose: Purpose,
+    pub purpose: FetchPurpose,
     /// Parameters in addition to those of every request.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<RequestParameter>,
 }
 
 /// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Purpose {
+pub enum FetchPurpose {
     /// Start of the call.
     Start,
     /// Redirect verb.
@@ -250,41 +253,41 @@ pub enum Purpose {
     Fallback,
 }
 
-impl Purpose {
+impl FetchPurpose {
     /// Returns the name in traces.
     pub const fn name(self) -> &'static str {
         match self {
-            Purpose::Start => "start",
-            Purpose::Redirect => "redirect",
-            Purpose::Gather => "gather",
-            Purpose::Record => "record",
-            Purpose::Dial => "dial",
-            Purpose::Connect => "connect",
-            Purpose::Wait => "wait",
-            Purpose::Announce => "announce",
-            Purpose::Enqueue => "enqueue",
-            Purpose::QueueWait => "queue wait",
-            Purpose::Dequeue => "dequeue",
-            Purpose::Refer => "refer",
-            Purpose::Partial => "partial",
-            Purpose::Fallback => "fallback",
+            FetchPurpose::Start => "start",
+            FetchPurpose::Redirect => "redirect",
+            FetchPurpose::Gather => "gather",
+            FetchPurpose::Record => "record",
+            FetchPurpose::Dial => "dial",
+            FetchPurpose::Connect => "connect",
+            FetchPurpose::Wait => "wait",
+            FetchPurpose::Announce => "announce",
+            FetchPurpose::Enqueue => "enqueue",
+            FetchPurpose::QueueWait => "queue wait",
+            FetchPurpose::Dequeue => "dequeue",
+            FetchPurpose::Refer => "refer",
+            FetchPurpose::Partial => "partial",
+            FetchPurpose::Fallback => "fallback",
         }
     }
 }
 
 /// Parameter of a request. Its `Debug` output hides digits and speech.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parameter {
+pub struct RequestParameter {
     /// Name used by Twilio.
     pub name: Cow<'static, str>,
     /// Value of the parameter.
     pub value: String,
 }
 
-impl Parameter {
+impl RequestParameter {
     /// Creates a parameter.
     pub fn new(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
-        Parameter { name: name.into(), value: value.into() }
+        RequestParameter { name: name.into(), value: value.into() }
     }
 
     /// Returns whether the value is digits or speech of the caller, which must not appear in traces or logs.
@@ -296,7 +299,7 @@ impl Parameter {
     }
 }
 
-impl fmt::Debug for Parameter {
+impl fmt::Debug for RequestParameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_secret() {
             write!(f, "{}=({} characters)", self.name, self.value.len())
@@ -312,7 +315,7 @@ pub struct DialStep {
     /// Id of the reports.
     pub id: u32,
     /// Parties in order; at least one.
-    pub parties: Vec<Party>,
+    pub parties: Vec<DialPartyStep>,
     /// Maximum ringing time; per party with `sequential`.
     pub timeout: Duration,
     /// Maximum duration of the connection.
@@ -334,9 +337,9 @@ pub struct ConferenceStep {
     /// Id of the reports.
     pub id: u32,
     /// Conference with the settings of the party; its URLs are absolute.
-    pub conference: Conference,
+    pub conference: ConferenceNoun,
     /// Audio for the caller before the start.
-    pub wait: Background,
+    pub wait: BackgroundAudio,
     /// Maximum time in the conference.
     pub time_limit: Duration,
     /// True if the caller can leave by pressing `*`.
@@ -356,7 +359,7 @@ pub struct EnqueueStep {
     /// Maximum number of callers; `None`: the edge's limit.
     pub most: Option<u32>,
     /// Audio for the waiting caller.
-    pub wait: Background,
+    pub wait: BackgroundAudio,
 }
 
 /// Queue to take a caller from.
@@ -367,7 +370,7 @@ pub struct DialQueueStep {
     /// Name of the queue.
     pub name: String,
     /// Document for the queued caller before the connection: location and method of the request.
-    pub prelude: Option<(Location, Method)>,
+    pub prelude: Option<(DocumentLocation, HttpMethod)>,
     /// Maximum time to wait for a caller.
     pub timeout: Duration,
     /// Maximum duration of the connection.
@@ -376,7 +379,7 @@ pub struct DialQueueStep {
 
 /// Audio for a conference party that does not hear the others, or for a queued caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Background {
+pub enum BackgroundAudio {
     /// The edge's own music.
     Music,
     /// Silence.
@@ -384,9 +387,9 @@ pub enum Background {
     /// Audio file, or a repeated document.
     Document {
         /// Location of the file or document.
-        location: Location,
+        location: DocumentLocation,
         /// Method of the request.
-        method: Method,
+        method: HttpMethod,
     },
 }
 
@@ -405,11 +408,11 @@ pub struct RecordingStep {
     /// True if each direction has its own channel.
     pub dual: bool,
     /// Directions that are recorded.
-    pub track: Tracks,
+    pub track: TrackSelection,
     /// True if silence at the beginning and the end is removed.
     pub trim: bool,
     /// Receiver of recording states: absolute URL, method, and the states to report.
-    pub status: Option<(String, Method, ReportedStates)>,
+    pub status: Option<(String, HttpMethod, ReportedStates)>,
 }
 
 /// Record to be made.
@@ -434,11 +437,11 @@ pub struct TranscriptionStep {
 
 /// Party to call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Party {
+pub struct DialPartyStep {
     /// Number or SIP address.
-    pub address: Address,
+    pub address: PartyAddress,
     /// Document for the party before the connection: location and method of the request.
-    pub whisper: Option<(Location, Method)>,
+    pub whisper: Option<(DocumentLocation, HttpMethod)>,
     /// Receiver of call progress events.
     pub status: Option<StatusCallback>,
     /// Answering machine detection.
@@ -452,18 +455,18 @@ pub struct PartyDetection {
     /// Detection thresholds.
     pub settings: DetectionSettings,
     /// Receiver of the result: absolute URL and method.
-    pub receiver: Option<(String, Method)>,
+    pub receiver: Option<(String, HttpMethod)>,
 }
 
 /// Address of a party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Address {
+pub enum PartyAddress {
     /// Telephone number, as the application wrote it.
     Number {
         /// The number.
         number: String,
         /// DTMF digits sent after the answer.
-        send_digits: Option<Secret>,
+        send_digits: Option<SensitiveText>,
     },
     /// Voice SDK client, which the configuration maps to a SIP party or an agent.
     Client {
@@ -475,7 +478,7 @@ pub enum Address {
         /// Addresses with their headers.
         uris: Vec<SipUri>,
         /// Headers of the INVITE.
-        headers: Vec<Header>,
+        headers: Vec<SipHeader>,
     },
 }
 
@@ -485,7 +488,7 @@ pub struct StatusCallback {
     /// Absolute URL.
     pub url: String,
     /// HTTP method.
-    pub method: Method,
+    pub method: HttpMethod,
     /// Events to report.
     pub events: CallbackEvents,
 }
@@ -517,9 +520,9 @@ pub struct StreamStep {
     /// Name used to stop the stream.
     pub name: Option<String>,
     /// Directions of audio.
-    pub tracks: Tracks,
+    pub tracks: TrackSelection,
     /// Receiver of stream events: URL and method.
-    pub status: Option<(String, Method)>,
+    pub status: Option<(String, HttpMethod)>,
     /// Custom parameters of the start message.
     pub parameters: Vec<(String, String)>,
 }
@@ -535,7 +538,7 @@ pub struct SiprecStep {
     /// Name used to stop the recording.
     pub name: Option<String>,
     /// Receiver of recording events: URL and method.
-    pub status: Option<(String, Method)>,
+    pub status: Option<(String, HttpMethod)>,
 }
 
 /// Live transcription to start.
@@ -544,11 +547,11 @@ pub struct TranscriptStep {
     /// Name used to stop the transcription.
     pub name: Option<String>,
     /// Transcribed directions.
-    pub tracks: Tracks,
+    pub tracks: TrackSelection,
     /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
     /// Receiver of transcription events: URL and method.
-    pub status: Option<(String, Method)>,
+    pub status: Option<(String, HttpMethod)>,
     /// True if partial results are reported.
     pub partial: bool,
     /// Recognition request for each track.
@@ -557,18 +560,18 @@ pub struct TranscriptStep {
 
 /// Event for the call's trace, without digits and passwords.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trace {
+pub struct ProgramTrace {
     /// Line of the verb in its document; 0 if no verb is concerned.
     pub line: u32,
     /// Verb, or `Response` for the document as a whole.
     pub verb: String,
     /// Event.
-    pub note: Note,
+    pub note: TraceNote,
 }
 
 /// Content of a trace event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Note {
+pub enum TraceNote {
     /// The verb started.
     Began,
     /// Result of a verb, or the next action.

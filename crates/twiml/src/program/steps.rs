@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::pace::{Pace, SOUNDS};
-use super::step::{Note, Step, Trace};
-use crate::document::{Loop, Play, PlaySource, Say};
-use crate::location::Location;
+use super::pace::{PaceCounter, SOUNDS};
+use super::step::{ProgramStep, ProgramTrace, TraceNote};
+use crate::document::{LoopCount, PlaySource, PlayVerb, SayVerb};
+use crate::location::DocumentLocation;
 use crate::problem::code;
 
 /// Sound that is being played.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Sound {
+pub(super) struct PlayingSound {
     /// Id of the report of its end.
     pub(super) id: u32,
     /// Line of the verb.
@@ -24,26 +24,26 @@ pub(super) struct Sound {
 
 /// Queue of steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Steps {
-    queue: VecDeque<Step>,
+pub(super) struct StepQueue {
+    queue: VecDeque<ProgramStep>,
     last_id: u32,
     #[serde(default)]
-    sounds: Pace,
+    sounds: PaceCounter,
     /// True if the pace limit of sounds was exceeded.
     #[serde(default)]
     overrun: bool,
 }
 
-impl Steps {
-    pub(super) fn put_back(&mut self, step: Step) {
+impl StepQueue {
+    pub(super) fn put_back(&mut self, step: ProgramStep) {
         self.queue.push_front(step);
     }
 
-    pub(super) fn push(&mut self, step: Step) {
+    pub(super) fn push(&mut self, step: ProgramStep) {
         self.queue.push_back(step);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Step> {
+    pub(super) fn pop(&mut self) -> Option<ProgramStep> {
         self.queue.pop_front()
     }
 
@@ -52,34 +52,40 @@ impl Steps {
         self.last_id
     }
 
-    pub(super) fn trace(&mut self, line: u32, verb: &str, note: Note) {
-        self.push(Step::Trace(Trace { line, verb: verb.to_owned(), note }));
+    pub(super) fn trace(&mut self, line: u32, verb: &str, note: TraceNote) {
+        self.push(ProgramStep::Trace(ProgramTrace { line, verb: verb.to_owned(), note }));
     }
 
     /// Speaks a text; `None` if the pace limit is exceeded.
-    pub(super) fn say(&mut self, now: Duration, say: Say, line: u32) -> Option<Sound> {
+    pub(super) fn say(&mut self, now: Duration, say: SayVerb, line: u32) -> Option<PlayingSound> {
         if !self.counts_sound(now) {
             return None;
         }
         let id = self.id();
-        self.push(Step::Say { id, say });
-        Some(Sound { id, line, is_speech: true })
+        self.push(ProgramStep::Say { id, say });
+        Some(PlayingSound { id, line, is_speech: true })
     }
 
     /// Plays a sound or digits; `None` if the reference cannot be resolved or the pace limit is exceeded.
-    pub(super) fn play(&mut self, now: Duration, play: Play, base: &Location, line: u32) -> Option<Sound> {
+    pub(super) fn play(
+        &mut self,
+        now: Duration,
+        play: PlayVerb,
+        base: &DocumentLocation,
+        line: u32,
+    ) -> Option<PlayingSound> {
         match play.source {
             PlaySource::File(_) if !self.counts_sound(now) => None,
             PlaySource::Digits(digits) => {
                 let id = self.id();
-                self.push(Step::PlayDigits { id, digits, repeat: play.repeat });
-                Some(Sound { id, line, is_speech: false })
+                self.push(ProgramStep::PlayDigits { id, digits, repeat: play.repeat });
+                Some(PlayingSound { id, line, is_speech: false })
             }
             PlaySource::File(reference) => match base.resolve(&reference) {
                 Ok(location) => Some(self.play_location(location, play.repeat, line)),
                 Err(what) => {
                     let text = format!("a sound: {what}");
-                    self.trace(line, "Play", Note::Unheard { code: code::BAD_URL, text });
+                    self.trace(line, "Play", TraceNote::Unheard { code: code::BAD_URL, text });
                     None
                 }
             },
@@ -99,17 +105,17 @@ impl Steps {
 
     /// Resets the pace of sounds.
     pub(super) fn reset_sounds(&mut self) {
-        (self.sounds, self.overrun) = (Pace::default(), false);
+        (self.sounds, self.overrun) = (PaceCounter::default(), false);
     }
 
-    pub(super) fn play_location(&mut self, location: Location, repeat: Loop, line: u32) -> Sound {
+    pub(super) fn play_location(&mut self, location: DocumentLocation, repeat: LoopCount, line: u32) -> PlayingSound {
         let id = self.id();
-        self.push(Step::Play { id, location, repeat });
-        Sound { id, line, is_speech: false }
+        self.push(ProgramStep::Play { id, location, repeat });
+        PlayingSound { id, line, is_speech: false }
     }
 
     /// Traces a sound that cannot be played.
-    pub(super) fn sound_failed(&mut self, sound: Sound, note: Note) {
+    pub(super) fn sound_failed(&mut self, sound: PlayingSound, note: TraceNote) {
         self.trace(sound.line, if sound.is_speech { "Say" } else { "Play" }, note);
     }
 }

@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use super::gathering::{Ending, Gathering};
+use super::gathering::{GatherResult, RunningGather};
 use super::input::{DialResult, DialStatus, QueueOutcome, QueueResult, ReferResult};
-use super::queueing::{Queued, may_queue_with};
-use super::recording::Recording;
+use super::queueing::{RunningEnqueue, may_queue_with};
+use super::recording::RunningRecord;
 use super::step::{
-    Address, Background, ConferenceStep, DialQueueStep, DialRecordStep, DialStep, EnqueueStep, Note, Parameter, Party,
-    PartyDetection, Purpose, RecognitionStep, RecordStep, RecordingStep, SiprecStep, StatusCallback, Step, StreamStep,
-    TranscriptStep, TranscriptionStep,
+    BackgroundAudio, ConferenceStep, DialPartyStep, DialQueueStep, DialRecordStep, DialStep, EnqueueStep, FetchPurpose,
+    PartyAddress, PartyDetection, ProgramStep, RecognitionStep, RecordStep, RecordingStep, RequestParameter,
+    SiprecStep, StatusCallback, StreamStep, TraceNote, TranscriptStep, TranscriptionStep,
 };
 use super::waiting::may_wait_with;
-use super::{After, Dialling, Program, Role, State};
+use super::{Program, ProgramRole, ProgramState, RunningDial, VerbAction};
 use crate::document::{
-    Callback, Conference, Connect, Dial, Enqueue, Gather, Kind, LiveTranscript, Method, Play, PlaySource, Queue,
-    Record, RecordingNoun, Refer, Reject, Say, SiprecNoun, Stream, Target, TranscriptionNoun, Verb,
+    ConferenceNoun, ConnectVerb, DialTarget, DialVerb, EnqueueVerb, GatherVerb, HttpMethod, LiveTranscript,
+    PartyCallbacks, PlaySource, PlayVerb, QueueNoun, RecordVerb, RecordingNoun, ReferVerb, RejectReason, SayVerb,
+    SiprecNoun, Stream, TranscriptionNoun, Verb, VerbKind,
 };
 use crate::problem::code;
 
@@ -23,59 +24,59 @@ impl Program {
     /// Starts a verb; the state stays ready if the verb does not wait for an event.
     pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
         let line = verb.position.line;
-        self.steps.trace(line, verb.kind.name(), Note::Began);
+        self.steps.trace(line, verb.kind.name(), TraceNote::Began);
         let is_allowed = match self.settings.role {
-            Role::Waiting | Role::Announced | Role::Connecting => may_wait_with(&verb.kind),
-            Role::Queued => may_queue_with(&verb.kind),
-            Role::Caller | Role::Called => true,
+            ProgramRole::Waiting | ProgramRole::Announced | ProgramRole::Connecting => may_wait_with(&verb.kind),
+            ProgramRole::Queued => may_queue_with(&verb.kind),
+            ProgramRole::Caller | ProgramRole::Called => true,
         };
         if !is_allowed {
             let text = "not allowed in a document for a party that waits, or of an announcement".to_owned();
             return self.fail(now, code::WAIT_VERB, line, verb.kind.name(), text);
         }
-        if self.settings.role == Role::Called
+        if self.settings.role == ProgramRole::Called
             && matches!(
                 verb.kind,
-                Kind::Dial(_)
-                    | Kind::Enqueue(_)
-                    | Kind::Connect(_)
-                    | Kind::Refer(_)
-                    | Kind::Record(_)
-                    | Kind::Reject(_)
+                VerbKind::Dial(_)
+                    | VerbKind::Enqueue(_)
+                    | VerbKind::Connect(_)
+                    | VerbKind::Refer(_)
+                    | VerbKind::Record(_)
+                    | VerbKind::Reject(_)
             )
         {
             let text = "not allowed in the document of a called party".to_owned();
             return self.fail(now, code::NOT_IN_WHISPER, line, verb.kind.name(), text);
         }
         match verb.kind {
-            Kind::Say(say) => self.begin_say(now, say, line),
-            Kind::Play(play) => self.begin_play(now, play, line),
-            Kind::Pause(pause) => self.state = State::Pausing { until: now.saturating_add(pause.length) },
-            Kind::Gather(gather) => self.begin_gather(now, *gather, line),
-            Kind::Record(record) => self.begin_record(now, *record, line),
-            Kind::StartRecording(noun) => self.start_recording(now, *noun, line),
-            Kind::Dial(dial) => self.begin_dial(now, *dial, line),
-            Kind::Enqueue(enqueue) => self.begin_enqueue(now, *enqueue, line),
-            Kind::Leave => self.leave(line),
-            Kind::Connect(connect) => self.begin_connect(now, *connect, line),
-            Kind::StartStream(stream) => {
+            VerbKind::Say(say) => self.begin_say(now, say, line),
+            VerbKind::Play(play) => self.begin_play(now, play, line),
+            VerbKind::Pause(pause) => self.state = ProgramState::Pausing { until: now.saturating_add(pause.length) },
+            VerbKind::Gather(gather) => self.begin_gather(now, *gather, line),
+            VerbKind::Record(record) => self.begin_record(now, *record, line),
+            VerbKind::StartRecording(noun) => self.start_recording(now, *noun, line),
+            VerbKind::Dial(dial) => self.begin_dial(now, *dial, line),
+            VerbKind::Enqueue(enqueue) => self.begin_enqueue(now, *enqueue, line),
+            VerbKind::Leave => self.leave(line),
+            VerbKind::Connect(connect) => self.begin_connect(now, *connect, line),
+            VerbKind::StartStream(stream) => {
                 if let Some(step) = self.stream(now, *stream, line, "Start") {
-                    self.steps.push(Step::StartStream(step));
+                    self.steps.push(ProgramStep::StartStream(step));
                 }
             }
-            Kind::StopStream { name } => self.steps.push(Step::StopStream { name }),
-            Kind::StartTranscript(noun) => self.start_transcript(*noun, line),
-            Kind::StopTranscript { name } => self.steps.push(Step::StopTranscript { name }),
-            Kind::StartSiprec(noun) => self.start_siprec(*noun, line),
-            Kind::StopSiprec { name } => self.steps.push(Step::StopSiprec { name }),
-            Kind::Redirect(redirect) => {
-                let after = After { line, action: Some(redirect.url), method: redirect.method };
-                self.finish(now, "Redirect", after, Purpose::Redirect, Vec::new());
+            VerbKind::StopStream { name } => self.steps.push(ProgramStep::StopStream { name }),
+            VerbKind::StartTranscript(noun) => self.start_transcript(*noun, line),
+            VerbKind::StopTranscript { name } => self.steps.push(ProgramStep::StopTranscript { name }),
+            VerbKind::StartSiprec(noun) => self.start_siprec(*noun, line),
+            VerbKind::StopSiprec { name } => self.steps.push(ProgramStep::StopSiprec { name }),
+            VerbKind::Redirect(redirect) => {
+                let after = VerbAction { line, action: Some(redirect.url), method: redirect.method };
+                self.finish(now, "Redirect", after, FetchPurpose::Redirect, Vec::new());
             }
-            Kind::Reject(reject) => self.begin_reject(reject, line),
-            Kind::Hangup => self.hang_up(),
-            Kind::Refer(refer) => self.begin_refer(*refer, line),
-            Kind::Refused(refused) => {
+            VerbKind::Reject(reject) => self.begin_reject(reject, line),
+            VerbKind::Hangup => self.hang_up(),
+            VerbKind::Refer(refer) => self.begin_refer(*refer, line),
+            VerbKind::Refused(refused) => {
                 let text = format!("<{}> is refused: {}", refused.what, refused.reason);
                 self.fail(now, refused.code, line, &refused.what, text);
             }
@@ -84,12 +85,12 @@ impl Program {
 
     /// Starts to collect input. Without a recogniser, speech is ignored if digits are accepted too, and speech-only
     /// input ends as no input.
-    fn begin_gather(&mut self, now: Duration, mut gather: Gather, line: u32) {
+    fn begin_gather(&mut self, now: Duration, mut gather: GatherVerb, line: u32) {
         let has_recogniser = self.settings.recognition;
         if !has_recogniser && let Some(speech) = &gather.speech {
             let why = match self.settings.role {
-                Role::Caller | Role::Queued => "no recogniser is configured ([recognition])",
-                Role::Called | Role::Waiting | Role::Announced | Role::Connecting => {
+                ProgramRole::Caller | ProgramRole::Queued => "no recogniser is configured ([recognition])",
+                ProgramRole::Called | ProgramRole::Waiting | ProgramRole::Announced | ProgramRole::Connecting => {
                     "the speech of this party is not recognised"
                 }
             };
@@ -98,17 +99,17 @@ impl Program {
             } else {
                 format!("input=\"speech\" ends as no input: {why}")
             };
-            self.steps.trace(line, "Gather", Note::Warning { code: code::GATHER_INPUT, text });
+            self.steps.trace(line, "Gather", TraceNote::Warning { code: code::GATHER_INPUT, text });
             gather.speech = gather.speech.filter(|speech| !speech.with_digits);
         }
         self.answer();
         let at = (line, now);
-        let gathering = Gathering::begin(gather, has_recogniser, at, &self.location, &mut self.steps);
-        self.state = State::Gathering(Box::new(gathering));
+        let gathering = RunningGather::begin(gather, has_recogniser, at, &self.location, &mut self.steps);
+        self.state = ProgramState::Gathering(Box::new(gathering));
     }
 
     /// Starts to record the caller; an error if the edge has no `[recording]`.
-    fn begin_record(&mut self, now: Duration, record: Record, line: u32) {
+    fn begin_record(&mut self, now: Duration, record: RecordVerb, line: u32) {
         if !self.settings.records {
             return self.fail(now, code::SCHEMA, line, "Record", refused_recording("Record"));
         }
@@ -116,9 +117,9 @@ impl Program {
         let recording = self.recording(record.recording, line, "Record");
         let transcription = self.transcription(record.transcription, line);
         let step = RecordStep { id: self.steps.id(), silence: record.timeout, recording, transcription };
-        let after = After { line, action: record.action, method: record.method };
+        let after = VerbAction { line, action: record.action, method: record.method };
         let ends = (record.finish_on_key, record.max_length, record.play_beep);
-        self.state = State::Recording(Box::new(Recording::begin(now, step, after, ends, &mut self.steps)));
+        self.state = ProgramState::Recording(Box::new(RunningRecord::begin(now, step, after, ends, &mut self.steps)));
     }
 
     /// Resolves the callback of a transcription; `None` if the edge does not transcribe.
@@ -126,7 +127,7 @@ impl Program {
         let noun = noun?;
         if !self.settings.transcribes {
             let text = "the recording is not transcribed: there is no [transcription] in the configuration".to_owned();
-            self.steps.trace(line, "Record", Note::Warning { code: code::SCHEMA, text });
+            self.steps.trace(line, "Record", TraceNote::Warning { code: code::SCHEMA, text });
             return None;
         }
         Some(TranscriptionStep { status: self.callback_url(noun.status.as_deref(), line, "Record") })
@@ -137,14 +138,14 @@ impl Program {
             return self.fail(now, code::SCHEMA, line, "Start", refused_recording("Start/Recording"));
         }
         let recording = self.recording(noun, line, "Start");
-        self.steps.push(Step::StartRecording(recording));
+        self.steps.push(ProgramStep::StartRecording(recording));
     }
 
     /// Resolves the callback of a recording by recording servers and starts it.
     fn start_siprec(&mut self, noun: SiprecNoun, line: u32) {
         let SiprecNoun { connector, is_one_track, name, status, status_method } = noun;
         let status = self.callback_url(status.as_deref(), line, "Start").map(|url| (url, status_method));
-        self.steps.push(Step::StartSiprec(SiprecStep { connector, is_one_track, name, status }));
+        self.steps.push(ProgramStep::StartSiprec(SiprecStep { connector, is_one_track, name, status }));
     }
 
     /// Resolves the callback of a live transcription and starts it.
@@ -154,7 +155,7 @@ impl Program {
         let id = self.steps.id();
         let speech = RecognitionStep { id, language, hints, model, enhanced: false, profanity_filter };
         let step = TranscriptStep { name, tracks, labels, status, partial, speech };
-        self.steps.push(Step::StartTranscript(Box::new(step)));
+        self.steps.push(ProgramStep::StartTranscript(Box::new(step)));
     }
 
     /// Resolves the callback of a recording.
@@ -164,14 +165,14 @@ impl Program {
         RecordingStep { dual, track, trim, status }
     }
 
-    fn begin_say(&mut self, now: Duration, say: Say, line: u32) {
+    fn begin_say(&mut self, now: Duration, say: SayVerb, line: u32) {
         self.answer();
         if let Some(sound) = self.steps.say(now, say, line) {
-            self.state = State::Playing(sound);
+            self.state = ProgramState::Playing(sound);
         }
     }
 
-    fn begin_play(&mut self, now: Duration, play: Play, line: u32) {
+    fn begin_play(&mut self, now: Duration, play: PlayVerb, line: u32) {
         // A sound that cannot be played must not answer the call.
         if let PlaySource::File(reference) = &play.source
             && self.location.resolve(reference).is_ok()
@@ -181,34 +182,34 @@ impl Program {
             self.answer();
         }
         if let Some(sound) = self.steps.play(now, play, &self.location, line) {
-            self.state = State::Playing(sound);
+            self.state = ProgramState::Playing(sound);
         }
     }
 
-    fn begin_reject(&mut self, reject: Reject, line: u32) {
+    fn begin_reject(&mut self, reject: RejectReason, line: u32) {
         if self.answered {
             let text = "the call is answered already: it is hung up".to_owned();
-            self.steps.trace(line, "Reject", Note::Warning { code: code::SCHEMA, text });
+            self.steps.trace(line, "Reject", TraceNote::Warning { code: code::SCHEMA, text });
             return self.hang_up();
         }
-        self.steps.push(Step::Reject(reject));
-        self.state = State::Over;
+        self.steps.push(ProgramStep::Reject(reject));
+        self.state = ProgramState::Over;
     }
 
-    fn begin_refer(&mut self, refer: Refer, line: u32) {
+    fn begin_refer(&mut self, refer: ReferVerb, line: u32) {
         self.answer();
         let id = self.steps.id();
-        let after = After { line, action: refer.action, method: refer.method };
-        self.state = State::Referring { id, after, abandoned: false };
-        self.steps.push(Step::Refer { id, uri: refer.uri, headers: refer.headers });
+        let after = VerbAction { line, action: refer.action, method: refer.method };
+        self.state = ProgramState::Referring { id, after, abandoned: false };
+        self.steps.push(ProgramStep::Refer { id, uri: refer.uri, headers: refer.headers });
     }
 
-    fn begin_connect(&mut self, now: Duration, connect: Connect, line: u32) {
+    fn begin_connect(&mut self, now: Duration, connect: ConnectVerb, line: u32) {
         let Some(step) = self.stream(now, connect.stream, line, "Connect") else { return };
         self.answer();
-        let after = After { line, action: connect.action, method: connect.method };
-        self.state = State::Streaming { id: step.id, after };
-        self.steps.push(Step::ConnectStream(step));
+        let after = VerbAction { line, action: connect.action, method: connect.method };
+        self.state = ProgramState::Streaming { id: step.id, after };
+        self.steps.push(ProgramStep::ConnectStream(step));
     }
 
     /// Resolves the URLs of a stream; an unresolvable WebSocket URL is an error of the application.
@@ -226,21 +227,23 @@ impl Program {
         Some(StreamStep { id, url, name, tracks, status, parameters })
     }
 
-    fn begin_dial(&mut self, now: Duration, mut dial: Dial, line: u32) {
+    fn begin_dial(&mut self, now: Duration, mut dial: DialVerb, line: u32) {
         if let Some(conference) = dial.conference.take() {
             return self.begin_conference(*conference, dial, line);
         }
         if let Some(queue) = dial.queue.take() {
             return self.begin_dial_queue(now, *queue, dial, line);
         }
-        let after = After { line, action: dial.action, method: dial.method };
+        let after = VerbAction { line, action: dial.action, method: dial.method };
         let mut parties = Vec::with_capacity(dial.targets.len());
         for target in dial.targets {
             let (address, callback) = match target {
-                Target::Number { number, send_digits, callback } => (Address::Number { number, send_digits }, callback),
-                Target::Client { identity, callback } => (Address::Client { identity }, callback),
-                Target::Sip { party, callback } => {
-                    (Address::Sip { uris: party.uris, headers: party.headers }, callback)
+                DialTarget::Number { number, send_digits, callback } => {
+                    (PartyAddress::Number { number, send_digits }, callback)
+                }
+                DialTarget::Client { identity, callback } => (PartyAddress::Client { identity }, callback),
+                DialTarget::Sip { party, callback } => {
+                    (PartyAddress::Sip { uris: party.uris, headers: party.headers }, callback)
                 }
             };
             match self.party(address, callback, line) {
@@ -261,7 +264,7 @@ impl Program {
             Box::new(DialRecordStep { from_ringing: record.from_ringing, recording })
         });
         let id = self.steps.id();
-        self.state = State::Dialling(Dialling {
+        self.state = ProgramState::Dialling(RunningDial {
             id,
             after,
             hangup_on_star: dial.hangup_on_star,
@@ -270,7 +273,7 @@ impl Program {
             is_conference: false,
             waits: None,
         });
-        self.steps.push(Step::Dial(DialStep {
+        self.steps.push(ProgramStep::Dial(DialStep {
             id,
             parties,
             timeout: dial.timeout,
@@ -285,47 +288,55 @@ impl Program {
     /// Traces that the edge cannot record, and returns false.
     fn cannot_record(&mut self, line: u32) -> bool {
         let text = "the parties are connected without a recording: the edge has no [recording]".to_owned();
-        self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+        self.steps.trace(line, "Dial", TraceNote::Warning { code: code::SCHEMA, text });
         false
     }
 
     /// Lets the caller join a conference, which answers the call on admission. An unresolvable `waitUrl` is replaced by
     /// the edge's music.
-    fn begin_conference(&mut self, mut conference: Conference, dial: Dial, line: u32) {
+    fn begin_conference(&mut self, mut conference: ConferenceNoun, dial: DialVerb, line: u32) {
         if dial.record.is_some() {
             let text = "`record` of Dial is for a party: that of Conference records the conference".to_owned();
-            self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+            self.steps.trace(line, "Dial", TraceNote::Warning { code: code::SCHEMA, text });
         }
         conference.status = self.callback_url(conference.status.as_deref(), line, "Dial");
         let record = conference.record.take().filter(|_| self.settings.records || self.cannot_record(line));
         let record = record.map(|record| Box::new(self.recording(*record, line, "Dial")));
         let wait = self.background((conference.wait.take(), conference.wait_method), line, "Dial");
-        let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
+        let (id, after) = (self.steps.id(), VerbAction { line, action: dial.action, method: dial.method });
         let (hangup_on_star, time_limit) = (dial.hangup_on_star, dial.time_limit);
         let (bridged, abandoned, is_conference, waits) = (false, false, true, None);
-        self.state = State::Dialling(Dialling { id, after, hangup_on_star, bridged, abandoned, is_conference, waits });
+        self.state =
+            ProgramState::Dialling(RunningDial { id, after, hangup_on_star, bridged, abandoned, is_conference, waits });
         let leaves_on_star = hangup_on_star;
-        self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star, record }));
+        self.steps.push(ProgramStep::Conference(ConferenceStep {
+            id,
+            conference,
+            wait,
+            time_limit,
+            leaves_on_star,
+            record,
+        }));
     }
 
     /// Resolves the audio for a waiting caller; the edge's music if it cannot be resolved.
-    fn background(&mut self, (url, method): (Option<String>, Method), line: u32, verb: &str) -> Background {
+    fn background(&mut self, (url, method): (Option<String>, HttpMethod), line: u32, verb: &str) -> BackgroundAudio {
         match url.map(|url| (self.location.resolve(&url), url)) {
-            None => Background::Music,
-            Some((_, url)) if url.is_empty() => Background::Silence,
-            Some((Ok(location), _)) => Background::Document { location, method },
+            None => BackgroundAudio::Music,
+            Some((_, url)) if url.is_empty() => BackgroundAudio::Silence,
+            Some((Ok(location), _)) => BackgroundAudio::Document { location, method },
             Some((Err(text), _)) => {
                 let text = format!("waitUrl: {text}");
-                self.steps.trace(line, verb, Note::Warning { code: code::WAIT_URL, text });
-                Background::Music
+                self.steps.trace(line, verb, TraceNote::Warning { code: code::WAIT_URL, text });
+                BackgroundAudio::Music
             }
         }
     }
 
     /// Puts the caller into a queue. The action is resolved now, because the current document may be another one when
     /// it is requested.
-    fn begin_enqueue(&mut self, now: Duration, enqueue: Enqueue, line: u32) {
-        let Enqueue { name, action, method, most, wait, wait_method } = enqueue;
+    fn begin_enqueue(&mut self, now: Duration, enqueue: EnqueueVerb, line: u32) {
+        let EnqueueVerb { name, action, method, most, wait, wait_method } = enqueue;
         let action = match action.map(|action| self.location.resolve(&action)).transpose() {
             Ok(action) => action.map(|location| (location, method)),
             Err(text) => return self.fail(now, code::BAD_URL, line, "Enqueue", text),
@@ -334,9 +345,9 @@ impl Program {
         let wait = self.background((wait, wait_method), line, "Enqueue");
         let id = self.steps.id();
         let is_named = !name.is_empty();
-        self.state = State::Queued(Box::new(Queued::new(id, line, action, self.settings.recognition)));
+        self.state = ProgramState::Queued(Box::new(RunningEnqueue::new(id, line, action, self.settings.recognition)));
         if is_named {
-            return self.steps.push(Step::Enqueue(EnqueueStep { id, name, most, wait }));
+            return self.steps.push(ProgramStep::Enqueue(EnqueueStep { id, name, most, wait }));
         }
         let result = QueueResult { outcome: QueueOutcome::Error, was_in: None };
         self.queue_left(now, id, result);
@@ -344,17 +355,17 @@ impl Program {
 
     /// Leaves the queue; only valid in a document of a queued caller.
     fn leave(&mut self, line: u32) {
-        if self.settings.role == Role::Queued {
-            self.steps.push(Step::LeaveQueue { id: 0, why: QueueOutcome::Leave });
-            self.state = State::Over;
+        if self.settings.role == ProgramRole::Queued {
+            self.steps.push(ProgramStep::LeaveQueue { id: 0, why: QueueOutcome::Leave });
+            self.state = ProgramState::Over;
         } else {
             let text = "the call is in no queue: no effect".to_owned();
-            self.steps.trace(line, "Leave", Note::Warning { code: code::SCHEMA, text });
+            self.steps.trace(line, "Leave", TraceNote::Warning { code: code::SCHEMA, text });
         }
     }
 
     /// Waits for the first caller of a queue.
-    fn begin_dial_queue(&mut self, now: Duration, queue: Queue, dial: Dial, line: u32) {
+    fn begin_dial_queue(&mut self, now: Duration, queue: QueueNoun, dial: DialVerb, line: u32) {
         let prelude = match queue.url.map(|url| self.location.resolve(&url)).transpose() {
             Ok(location) => location.map(|location| (location, queue.method)),
             Err(text) => return self.fail(now, code::BAD_URL, line, "Dial", text),
@@ -362,11 +373,11 @@ impl Program {
         self.answer();
         if dial.record.is_some() {
             let text = "`record` of Dial is not for a queue: the call is not recorded".to_owned();
-            self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
+            self.steps.trace(line, "Dial", TraceNote::Warning { code: code::SCHEMA, text });
         }
-        let (id, after) = (self.steps.id(), After { line, action: dial.action, method: dial.method });
+        let (id, after) = (self.steps.id(), VerbAction { line, action: dial.action, method: dial.method });
         let (hangup_on_star, timeout, time_limit) = (dial.hangup_on_star, dial.timeout, dial.time_limit);
-        self.state = State::Dialling(Dialling {
+        self.state = ProgramState::Dialling(RunningDial {
             id,
             after,
             hangup_on_star,
@@ -376,10 +387,10 @@ impl Program {
             waits: None,
         });
         let name = queue.name;
-        self.steps.push(Step::DialQueue(DialQueueStep { id, name, prelude, timeout, time_limit }));
+        self.steps.push(ProgramStep::DialQueue(DialQueueStep { id, name, prelude, timeout, time_limit }));
     }
 
-    fn party(&mut self, address: Address, callback: Callback, line: u32) -> Result<Party, String> {
+    fn party(&mut self, address: PartyAddress, callback: PartyCallbacks, line: u32) -> Result<DialPartyStep, String> {
         let whisper = match &callback.url {
             Some(reference) => Some((self.location.resolve(reference)?, callback.method)),
             None => None,
@@ -390,7 +401,7 @@ impl Program {
             let url = self.callback_url(detection.receiver.as_deref(), line, "Dial");
             PartyDetection { settings: detection.settings, receiver: url.map(|url| (url, detection.method)) }
         });
-        Ok(Party { address, whisper, status, detection })
+        Ok(DialPartyStep { address, whisper, status, detection })
     }
 
     /// Resolves a callback; an unresolvable one is left out with a warning.
@@ -399,7 +410,7 @@ impl Program {
             Ok(url) => Some(url),
             Err(text) => {
                 let text = format!("no status callback: {text}");
-                self.steps.trace(line, verb, Note::Warning { code: code::BAD_URL, text });
+                self.steps.trace(line, verb, TraceNote::Warning { code: code::BAD_URL, text });
                 None
             }
         }
@@ -411,48 +422,48 @@ fn refused_recording(what: &str) -> String {
 }
 
 /// Returns the parameters for the action of a Gather.
-pub(super) fn gather_parameters(ending: Ending) -> Vec<Parameter> {
-    let Ending { digits, key, speech, takes_digits } = ending;
-    let mut parameters = vec![Parameter::new("msg", "Gather End")];
+pub(super) fn gather_parameters(ending: GatherResult) -> Vec<RequestParameter> {
+    let GatherResult { digits, key, speech, takes_digits } = ending;
+    let mut parameters = vec![RequestParameter::new("msg", "Gather End")];
     let is_speech = speech.as_ref().is_some_and(|speech| !speech.text.reveal().is_empty());
     if takes_digits && !is_speech {
-        parameters.push(Parameter::new("Digits", digits.reveal()));
-        parameters.push(Parameter::new("FinishedOnKey", key.map(String::from).unwrap_or_default()));
+        parameters.push(RequestParameter::new("Digits", digits.reveal()));
+        parameters.push(RequestParameter::new("FinishedOnKey", key.map(String::from).unwrap_or_default()));
     }
     if let Some(speech) = speech {
-        parameters.push(Parameter::new("SpeechResult", speech.text.reveal()));
-        parameters.extend(speech.confidence.map(|confidence| Parameter::new("Confidence", confidence)));
-        parameters.push(Parameter::new("Language", speech.language));
+        parameters.push(RequestParameter::new("SpeechResult", speech.text.reveal()));
+        parameters.extend(speech.confidence.map(|confidence| RequestParameter::new("Confidence", confidence)));
+        parameters.push(RequestParameter::new("Language", speech.language));
     }
     parameters
 }
 
 /// Returns the parameters for the action of a Dial.
-pub(super) fn dial_parameters(result: DialResult) -> Vec<Parameter> {
-    let mut parameters = vec![Parameter::new("DialCallStatus", result.status.name())];
-    parameters.extend(result.sid.map(|sid| Parameter::new("DialCallSid", sid)));
+pub(super) fn dial_parameters(result: DialResult) -> Vec<RequestParameter> {
+    let mut parameters = vec![RequestParameter::new("DialCallStatus", result.status.name())];
+    parameters.extend(result.sid.map(|sid| RequestParameter::new("DialCallSid", sid)));
     let duration = result.duration.map(|duration| duration.as_secs_f64().round().to_string());
-    parameters.extend(duration.map(|seconds| Parameter::new("DialCallDuration", seconds)));
-    parameters.push(Parameter::new("DialBridged", if result.bridged { "true" } else { "false" }));
+    parameters.extend(duration.map(|seconds| RequestParameter::new("DialCallDuration", seconds)));
+    parameters.push(RequestParameter::new("DialBridged", if result.bridged { "true" } else { "false" }));
     parameters.extend(result.further);
     parameters
 }
 
 /// Returns the parameters for the action of an Enqueue.
-pub(super) fn queue_parameters(result: QueueResult) -> Vec<Parameter> {
-    let mut parameters = vec![Parameter::new("QueueResult", result.outcome.name())];
+pub(super) fn queue_parameters(result: QueueResult) -> Vec<RequestParameter> {
+    let mut parameters = vec![RequestParameter::new("QueueResult", result.outcome.name())];
     if let Some((sid, time)) = result.was_in {
-        parameters.push(Parameter::new("QueueSid", sid));
-        parameters.push(Parameter::new("QueueTime", time.as_secs().to_string()));
+        parameters.push(RequestParameter::new("QueueSid", sid));
+        parameters.push(RequestParameter::new("QueueTime", time.as_secs().to_string()));
     }
     parameters
 }
 
 /// Returns the parameters for the action of a Refer.
-pub(super) fn refer_parameters(result: &ReferResult) -> Vec<Parameter> {
+pub(super) fn refer_parameters(result: &ReferResult) -> Vec<RequestParameter> {
     let mut parameters = Vec::new();
-    parameters.extend(result.status.map(|status| Parameter::new("ReferCallStatus", status)));
-    parameters.extend(result.refer.map(|code| Parameter::new("ReferSipResponseCode", code.to_string())));
-    parameters.extend(result.notify.map(|code| Parameter::new("NotifySipResponseCode", code.to_string())));
+    parameters.extend(result.status.map(|status| RequestParameter::new("ReferCallStatus", status)));
+    parameters.extend(result.refer.map(|code| RequestParameter::new("ReferSipResponseCode", code.to_string())));
+    parameters.extend(result.notify.map(|code| RequestParameter::new("NotifySipResponseCode", code.to_string())));
     parameters
 }

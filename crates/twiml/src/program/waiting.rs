@@ -5,23 +5,29 @@
 
 use std::time::Duration;
 
-use super::step::{Background, Step};
-use super::steps::Steps;
-use super::{Dialling, Input, Program, Role, Settings, Source};
-use crate::document::Kind;
+use super::step::{BackgroundAudio, ProgramStep};
+use super::steps::StepQueue;
+use super::{DocumentSource, Program, ProgramInput, ProgramRole, ProgramSettings, RunningDial};
+use crate::document::VerbKind;
 
-impl Dialling {
+impl RunningDial {
     /// Changes the audio for a conference party; `None`: the other parties.
-    pub(super) fn take_background(&mut self, now: Duration, background: Option<Background>, steps: &mut Steps) {
+    pub(super) fn take_background(
+        &mut self,
+        now: Duration,
+        background: Option<BackgroundAudio>,
+        steps: &mut StepQueue,
+    ) {
         let id = self.id;
         self.waits = None;
-        steps.push(Step::StopPlaying { id });
+        steps.push(ProgramStep::StopPlaying { id });
         match background {
-            None | Some(Background::Silence) => {}
-            Some(Background::Music) => steps.push(Step::PlayMusic { id }),
-            Some(Background::Document { location, method }) => {
-                let mut waits = Program::new(Settings { role: Role::Waiting, ..Settings::default() });
-                waits.start(now, Source::Fetch { location, method }, true);
+            None | Some(BackgroundAudio::Silence) => {}
+            Some(BackgroundAudio::Music) => steps.push(ProgramStep::PlayMusic { id }),
+            Some(BackgroundAudio::Document { location, method }) => {
+                let mut waits =
+                    Program::new(ProgramSettings { role: ProgramRole::Waiting, ..ProgramSettings::default() });
+                waits.start(now, DocumentSource::Fetch { location, method }, true);
                 self.waits = Some(Box::new(waits));
                 self.take_waiting_steps(steps);
             }
@@ -29,10 +35,18 @@ impl Dialling {
     }
 
     /// Passes an event to the program of the waiting document; returns the event if none runs.
-    pub(super) fn tell_waiting(&mut self, now: Duration, input: Input, steps: &mut Steps) -> Option<Input> {
+    pub(super) fn tell_waiting(
+        &mut self,
+        now: Duration,
+        input: ProgramInput,
+        steps: &mut StepQueue,
+    ) -> Option<ProgramInput> {
         let is_its = matches!(
             input,
-            Input::Fetched { .. } | Input::FetchFailed { .. } | Input::Played { .. } | Input::PlayFailed { .. }
+            ProgramInput::Fetched { .. }
+                | ProgramInput::FetchFailed { .. }
+                | ProgramInput::Played { .. }
+                | ProgramInput::PlayFailed { .. }
         );
         let Some(waits) = self.waits.as_mut().filter(|_| is_its) else { return Some(input) };
         waits.handle_input(now, input);
@@ -41,7 +55,7 @@ impl Dialling {
     }
 
     /// Advances the program of the waiting document to `now`.
-    pub(super) fn pass_waiting(&mut self, now: Duration, steps: &mut Steps) {
+    pub(super) fn pass_waiting(&mut self, now: Duration, steps: &mut StepQueue) {
         if let Some(waits) = &mut self.waits {
             waits.handle_timeout(now);
             self.take_waiting_steps(steps);
@@ -54,11 +68,11 @@ impl Dialling {
     }
 
     /// Forwards the steps of the waiting document's program. If it fails, music follows.
-    fn take_waiting_steps(&mut self, steps: &mut Steps) {
+    fn take_waiting_steps(&mut self, steps: &mut StepQueue) {
         while let Some(step) = self.waits.as_mut().and_then(|waits| waits.poll_output()) {
-            if matches!(step, Step::Failed { .. }) {
+            if matches!(step, ProgramStep::Failed { .. }) {
                 self.waits = None;
-                steps.push(Step::PlayMusic { id: self.id });
+                steps.push(ProgramStep::PlayMusic { id: self.id });
             } else {
                 steps.push(step);
             }
@@ -67,25 +81,25 @@ impl Dialling {
 }
 
 /// Returns whether a verb is allowed in a document for a waiting party.
-pub(super) fn may_wait_with(kind: &Kind) -> bool {
+pub(super) fn may_wait_with(kind: &VerbKind) -> bool {
     match kind {
-        Kind::Say(_) | Kind::Play(_) | Kind::Pause(_) | Kind::Redirect(_) => true,
-        Kind::Gather(_)
-        | Kind::Record(_)
-        | Kind::Dial(_)
-        | Kind::Enqueue(_)
-        | Kind::Leave
-        | Kind::Connect(_)
-        | Kind::StartStream(_)
-        | Kind::StartRecording(_)
-        | Kind::StartSiprec(_)
-        | Kind::StartTranscript(_)
-        | Kind::StopTranscript { .. }
-        | Kind::StopSiprec { .. }
-        | Kind::StopStream { .. }
-        | Kind::Reject(_)
-        | Kind::Hangup
-        | Kind::Refer(_)
-        | Kind::Refused(_) => false,
+        VerbKind::Say(_) | VerbKind::Play(_) | VerbKind::Pause(_) | VerbKind::Redirect(_) => true,
+        VerbKind::Gather(_)
+        | VerbKind::Record(_)
+        | VerbKind::Dial(_)
+        | VerbKind::Enqueue(_)
+        | VerbKind::Leave
+        | VerbKind::Connect(_)
+        | VerbKind::StartStream(_)
+        | VerbKind::StartRecording(_)
+        | VerbKind::StartSiprec(_)
+        | VerbKind::StartTranscript(_)
+        | VerbKind::StopTranscript { .. }
+        | VerbKind::StopSiprec { .. }
+        | VerbKind::StopStream { .. }
+        | VerbKind::Reject(_)
+        | VerbKind::Hangup
+        | VerbKind::Refer(_)
+        | VerbKind::Refused(_) => false,
     }
 }

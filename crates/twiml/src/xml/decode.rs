@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::limits::DOCUMENT_BYTES;
-use crate::problem::{Error, Position, code};
+use crate::problem::{DocumentError, DocumentPosition, code};
 
 /// Number of bytes searched for the encoding of an XML declaration.
 const DECLARATION_BYTES: usize = 200;
@@ -15,10 +15,10 @@ const WINDOWS_1252: [char; 32] = [
 ];
 
 /// Decodes a response body. The encoding is that of the byte order mark, else `charset`, else the XML declaration.
-pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, Error> {
+pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, DocumentError> {
     if body.len() > DOCUMENT_BYTES {
         let message = format!("the document has more than {DOCUMENT_BYTES} bytes");
-        return Err(Error::new(code::TOO_LARGE, Position::START, message));
+        return Err(DocumentError::new(code::TOO_LARGE, DocumentPosition::START, message));
     }
     match body {
         [0xEF, 0xBB, 0xBF, rest @ ..] => return utf8(rest),
@@ -52,16 +52,16 @@ fn declared(body: &[u8]) -> Option<String> {
     value.get(1..)?.split_once(quote).map(|(name, _)| name.to_owned())
 }
 
-fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
+fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
     std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|wrong| {
         let good = bytes.get(..wrong.valid_up_to()).unwrap_or_default();
         let good = String::from_utf8_lossy(good);
-        let position = super::lines::Lines::new(&good).at(good.len());
-        Error::new(code::NOT_XML, position, "the document is not UTF-8")
+        let position = super::lines::PositionLookup::new(&good).at(good.len());
+        DocumentError::new(code::NOT_XML, position, "the document is not UTF-8")
     })
 }
 
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'static, str>, Error> {
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Cow<'static, str>, DocumentError> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
     match String::from_utf16(&units) {
@@ -78,8 +78,8 @@ fn windows_1252(bytes: &[u8]) -> String {
     bytes.iter().map(sign).collect()
 }
 
-fn not_text(message: &str) -> Error {
-    Error::new(code::NOT_XML, Position::START, message)
+fn not_text(message: &str) -> DocumentError {
+    DocumentError::new(code::NOT_XML, DocumentPosition::START, message)
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn other_bytes_are_refused_where_they_stand() {
         let wrong = decode(b"ab\nc\xFF", None).unwrap_err();
-        assert_eq!((wrong.code, wrong.position), (code::NOT_XML, Position { line: 2, column: 2 }));
+        assert_eq!((wrong.code, wrong.position), (code::NOT_XML, DocumentPosition { line: 2, column: 2 }));
         assert_eq!(decode(b"a", Some("ebcdic")).unwrap_err().code, code::NOT_XML);
         assert_eq!(decode(b"\xFE\xFF\x00", None).unwrap_err().code, code::NOT_XML);
         assert_eq!(decode(&vec![b' '; DOCUMENT_BYTES + 1], None).unwrap_err().code, code::TOO_LARGE);

@@ -1,32 +1,32 @@
 //! Conversion of byte offsets to lines and columns.
 
-use crate::problem::Position;
+use crate::problem::DocumentPosition;
 
 /// Position lookup in a text; a series of ascending offsets takes a single pass.
 #[derive(Debug)]
-pub(super) struct Lines<'a> {
+pub(super) struct PositionLookup<'a> {
     text: &'a str,
     offset: usize,
-    position: Position,
+    position: DocumentPosition,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> PositionLookup<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Lines { text, offset: 0, position: Position::START }
+        PositionLookup { text, offset: 0, position: DocumentPosition::START }
     }
 
     /// Returns the position of a byte offset, moved back to a character boundary within the text if needed.
-    pub(super) fn at(&mut self, offset: usize) -> Position {
+    pub(super) fn at(&mut self, offset: usize) -> DocumentPosition {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
         if offset < self.offset {
-            *self = Lines::new(self.text);
+            *self = PositionLookup::new(self.text);
         }
         for sign in self.text.get(self.offset..offset).unwrap_or_default().chars() {
             if sign == '\n' {
-                self.position = Position { line: self.position.line + 1, column: 1 };
+                self.position = DocumentPosition { line: self.position.line + 1, column: 1 };
             } else {
                 self.position.column += 1;
             }
@@ -42,10 +42,10 @@ mod tests {
 
     #[test]
     fn positions_count_characters_and_may_go_back() {
-        let mut lines = Lines::new("aé\nb");
-        assert_eq!(lines.at(3), Position { line: 1, column: 3 });
-        assert_eq!(lines.at(4), Position { line: 2, column: 1 });
-        assert_eq!(lines.at(2), Position { line: 1, column: 2 }, "inside é");
-        assert_eq!(lines.at(99), Position { line: 2, column: 2 });
+        let mut lines = PositionLookup::new("aé\nb");
+        assert_eq!(lines.at(3), DocumentPosition { line: 1, column: 3 });
+        assert_eq!(lines.at(4), DocumentPosition { line: 2, column: 1 });
+        assert_eq!(lines.at(2), DocumentPosition { line: 1, column: 2 }, "inside é");
+        assert_eq!(lines.at(99), DocumentPosition { line: 2, column: 2 });
     }
 }

@@ -10,5 +10,5 @@ mod lines;
 mod reader;
 
 pub(crate) use decode::decode;
-pub(crate) use element::{Element, Node};
+pub(crate) use element::{XmlElement, XmlNode};
 pub(crate) use reader::read;

@@ -5,28 +5,28 @@ use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
-use super::element::{Attribute, Element, Node};
-use super::lines::Lines;
+use super::element::{XmlAttribute, XmlElement, XmlNode};
+use super::lines::PositionLookup;
 use crate::limits::{ATTRIBUTES, DEPTH, DOCUMENT_BYTES, ELEMENTS};
-use crate::problem::{Error, code};
+use crate::problem::{DocumentError, code};
 
 /// Reads a document and returns its root element.
-pub(crate) fn read(text: &str) -> Result<Element, Error> {
-    Tree { lines: Lines::new(text), text, open: Vec::new(), root: None, elements: 0 }.read()
+pub(crate) fn read(text: &str) -> Result<XmlElement, DocumentError> {
+    XmlReader { lines: PositionLookup::new(text), text, open: Vec::new(), root: None, elements: 0 }.read()
 }
 
 /// Document being read.
-struct Tree<'a> {
+struct XmlReader<'a> {
     text: &'a str,
-    lines: Lines<'a>,
+    lines: PositionLookup<'a>,
     /// Open elements, outermost first.
-    open: Vec<Element>,
-    root: Option<Element>,
+    open: Vec<XmlElement>,
+    root: Option<XmlElement>,
     elements: usize,
 }
 
-impl Tree<'_> {
-    fn read(mut self) -> Result<Element, Error> {
+impl XmlReader<'_> {
+    fn read(mut self) -> Result<XmlElement, DocumentError> {
         if self.text.len() > DOCUMENT_BYTES {
             return Err(self.too_large(0, &format!("the document has more than {DOCUMENT_BYTES} bytes")));
         }
@@ -80,15 +80,15 @@ impl Tree<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<Element, Error> {
+    fn finish(mut self) -> Result<XmlElement, DocumentError> {
         if let Some(open) = self.open.last() {
             let message = format!("the element <{}> has no end", shorten(&open.name));
-            return Err(Error::new(code::NOT_XML, open.position, message));
+            return Err(DocumentError::new(code::NOT_XML, open.position, message));
         }
         self.root.take().ok_or_else(|| self.error(0, "the document has no element"))
     }
 
-    fn start(&mut self, at: usize, start: &BytesStart<'_>) -> Result<(), Error> {
+    fn start(&mut self, at: usize, start: &BytesStart<'_>) -> Result<(), DocumentError> {
         if self.root.is_some() {
             return Err(self.error(at, "the document has a second root element"));
         }
@@ -112,46 +112,46 @@ impl Tree<'_> {
             if attribute.value.contains('<') || !value.chars().all(is_xml_char) {
                 return Err(self.error(at, &format!("the attribute {:?} has a character XML forbids", shorten(&name))));
             }
-            attributes.push(Attribute { name, value: value.into_owned() });
+            attributes.push(XmlAttribute { name, value: value.into_owned() });
         }
         let name = start.name().into_inner().to_owned();
-        self.open.push(Element { name, position: self.lines.at(at), attributes, children: Vec::new() });
+        self.open.push(XmlElement { name, position: self.lines.at(at), attributes, children: Vec::new() });
         Ok(())
     }
 
     fn end(&mut self) {
         let Some(closed) = self.open.pop() else { return };
         match self.open.last_mut() {
-            Some(parent) => parent.children.push(Node::Element(closed)),
+            Some(parent) => parent.children.push(XmlNode::Element(closed)),
             None => self.root = Some(closed),
         }
     }
 
     /// Handles text between tags; outside the root only white space is allowed.
-    fn text(&mut self, at: usize, text: &str) -> Result<(), Error> {
+    fn text(&mut self, at: usize, text: &str) -> Result<(), DocumentError> {
         if self.open.is_empty() && text.chars().all(|sign| sign.is_ascii_whitespace()) {
             return Ok(());
         }
         self.cdata(at, text)
     }
 
-    fn cdata(&mut self, at: usize, text: &str) -> Result<(), Error> {
+    fn cdata(&mut self, at: usize, text: &str) -> Result<(), DocumentError> {
         let Some(parent) = self.open.last_mut() else {
             return Err(self.error(at, "there is text outside of the root element"));
         };
         match parent.children.last_mut() {
-            Some(Node::Text(before)) => before.push_str(text),
-            Some(Node::Element(_)) | None => parent.children.push(Node::Text(text.to_owned())),
+            Some(XmlNode::Text(before)) => before.push_str(text),
+            Some(XmlNode::Element(_)) | None => parent.children.push(XmlNode::Text(text.to_owned())),
         }
         Ok(())
     }
 
-    fn error(&mut self, at: usize, message: &str) -> Error {
-        Error::new(code::NOT_XML, self.lines.at(at), message)
+    fn error(&mut self, at: usize, message: &str) -> DocumentError {
+        DocumentError::new(code::NOT_XML, self.lines.at(at), message)
     }
 
-    fn too_large(&mut self, at: usize, message: &str) -> Error {
-        Error::new(code::TOO_LARGE, self.lines.at(at), message)
+    fn too_large(&mut self, at: usize, message: &str) -> DocumentError {
+        DocumentError::new(code::TOO_LARGE, self.lines.at(at), message)
     }
 }
 
@@ -183,7 +183,7 @@ fn shorten(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Position;
+    use crate::problem::DocumentPosition;
 
     #[test]
     fn text_references_and_cdata_become_one_text() {
@@ -219,7 +219,11 @@ mod tests {
         ];
         for (text, line, column, contains) in cases {
             let wrong = read(text).unwrap_err();
-            assert_eq!((wrong.code, wrong.position), (code::NOT_XML, Position { line, column }), "{text:?}: {wrong}");
+            assert_eq!(
+                (wrong.code, wrong.position),
+                (code::NOT_XML, DocumentPosition { line, column }),
+                "{text:?}: {wrong}"
+            );
             assert!(wrong.message.contains(contains), "{text:?}: {wrong}");
         }
     }

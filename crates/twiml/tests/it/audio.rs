@@ -1,6 +1,6 @@
 //! Say, Play, Pause, Hangup, Reject: audio for the caller, and the time of the answer.
 
-use trunkgate_twiml::{Input, Kind, parse};
+use trunkgate_twiml::{ProgramInput, VerbKind, parse};
 
 use super::support::Call;
 
@@ -21,7 +21,7 @@ behaviours! {
     ["Say@voice", "Say@language"]
     fn say_has_voice_and_language() {
         let document = parse("<Response><Say voice='Polly.Joanna' language='en-GB'>Hi</Say></Response>").unwrap();
-        let Kind::Say(say) = &document.verbs[0].kind else { panic!("{document:?}") };
+        let VerbKind::Say(say) = &document.verbs[0].kind else { panic!("{document:?}") };
         assert_eq!((say.voice.as_deref(), say.language.as_deref()), (Some("Polly.Joanna"), Some("en-GB")));
         assert!(document.warnings.list.is_empty());
     }
@@ -40,7 +40,7 @@ behaviours! {
     fn ssml_is_kept_beside_the_plain_text() {
         let inner = "Hi <break time='1s'/>there, <sub alias='World Wide Web'>WWW</sub> &amp; <p>all</p>of <x>you</x>";
         let document = parse(&format!("<Response><Say>{inner}</Say><Say>plain</Say></Response>")).unwrap();
-        let [Kind::Say(say), Kind::Say(plain)] = [&document.verbs[0].kind, &document.verbs[1].kind] else { panic!() };
+        let [VerbKind::Say(say), VerbKind::Say(plain)] = [&document.verbs[0].kind, &document.verbs[1].kind] else { panic!() };
         assert_eq!(say.text, "Hi there, World Wide Web & all of you");
         let ssml = "Hi <break time=\"1s\"/>there, <sub alias=\"World Wide Web\">WWW</sub> &amp; <p>all</p>of you";
         assert_eq!(say.ssml.as_deref(), Some(ssml));
@@ -53,7 +53,7 @@ behaviours! {
         let long = "é".repeat(4_097);
         let document = parse(&format!("<Response><Say>{long}</Say><Say> </Say></Response>")).unwrap();
         let [verb] = &document.verbs[..] else { panic!("the empty one is skipped: {document:?}") };
-        let Kind::Say(say) = &verb.kind else { panic!() };
+        let VerbKind::Say(say) = &verb.kind else { panic!() };
         assert_eq!(say.text.chars().count(), 4_096);
         let codes: Vec<u16> = document.warnings.list.iter().map(|warning| warning.code).collect();
         assert_eq!(codes, [13521, 13520]);
@@ -63,7 +63,7 @@ behaviours! {
     fn play_takes_urls_and_goes_on_without_a_file_that_cannot_be_played() {
         let (mut call, steps) = Call::begin("<Play>https://cdn.example/a.wav</Play><Play>/b.wav</Play><Play/>");
         assert_eq!(steps, ["answer", "play https://cdn.example/a.wav"]);
-        let failed = Input::PlayFailed { id: call.id(), code: 13420, text: "not audio".to_owned() };
+        let failed = ProgramInput::PlayFailed { id: call.id(), code: 13420, text: "not audio".to_owned() };
         assert_eq!(call.input(failed), ["play https://app.example/b.wav"]);
         call.noted(13420, "not audio");
         assert_eq!(call.played(), ["hangup"]);
@@ -148,6 +148,6 @@ fn a_late_report_of_a_sound_is_ignored() {
     let (mut call, _) = Call::begin("<Say>One</Say><Say>Two</Say>");
     let first = call.id();
     assert_eq!(call.played(), ["say Two"]);
-    assert_eq!(call.input(Input::Played { id: first }), [""; 0]);
+    assert_eq!(call.input(ProgramInput::Played { id: first }), [""; 0]);
     assert_eq!(call.played(), ["hangup"]);
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use trunkgate_twiml::compat::{Entry, MESSAGING, SEMANTICS, State, VOICE, markdown};
-use trunkgate_twiml::{Kind, parse};
+use trunkgate_twiml::compat::{ElementSupport, FeatureSupport, MESSAGING, SEMANTICS, VOICE, markdown};
+use trunkgate_twiml::{VerbKind, parse};
 
 use super::{audio, conferences, dial, documents, failures, gather, messaging, queues, recordings, streams, transfers};
 
@@ -25,11 +25,11 @@ fn shown() -> BTreeSet<String> {
 }
 
 /// Returns the rows that are supported.
-fn rows(prefix: &str, table: &[Entry]) -> BTreeSet<String> {
+fn rows(prefix: &str, table: &[ElementSupport]) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
     for entry in table.iter().filter(|entry| entry.is_supported()) {
         rows.insert(format!("{prefix}{}", entry.path));
-        let supported = entry.attributes.iter().filter(|(_, state)| !matches!(state, State::NotSupported(_)));
+        let supported = entry.attributes.iter().filter(|(_, state)| !matches!(state, FeatureSupport::NotSupported(_)));
         rows.extend(supported.map(|(name, _)| format!("{prefix}{}@{name}", entry.path)));
     }
     rows
@@ -39,7 +39,7 @@ fn rows(prefix: &str, table: &[Entry]) -> BTreeSet<String> {
 fn each_supported_row_is_shown_by_a_test_and_each_test_names_rows() {
     let mut promised = rows("", VOICE);
     promised.extend(rows("messages:", MESSAGING));
-    let kept = SEMANTICS.iter().filter(|rule| !matches!(rule.state, State::NotSupported(_)));
+    let kept = SEMANTICS.iter().filter(|rule| !matches!(rule.state, FeatureSupport::NotSupported(_)));
     promised.extend(kept.map(|rule| format!("rule:{}", rule.name)));
     let shown = shown();
     let missing: Vec<&String> = promised.difference(&shown).collect();
@@ -64,12 +64,12 @@ fn document(path: &str, attribute: &str) -> String {
 
 #[test]
 fn verbs_and_nouns_that_are_not_supported_are_refused_by_name() {
-    let refused: Vec<&Entry> = VOICE.iter().filter(|entry| !entry.is_supported()).collect();
+    let refused: Vec<&ElementSupport> = VOICE.iter().filter(|entry| !entry.is_supported()).collect();
     assert!(refused.len() > 15);
     for entry in refused {
         let parsed = parse(&document(entry.path, "")).unwrap();
         let [verb] = &parsed.verbs[..] else { panic!("{}: {parsed:?}", entry.path) };
-        assert!(matches!(&verb.kind, Kind::Refused(refused) if refused.what == entry.path), "{verb:?}");
+        assert!(matches!(&verb.kind, VerbKind::Refused(refused) if refused.what == entry.path), "{verb:?}");
     }
 }
 
@@ -78,8 +78,8 @@ fn attributes_that_are_not_supported_are_skipped_with_a_warning_that_names_them(
     let mut found = 0;
     for entry in VOICE.iter().filter(|entry| entry.is_supported()) {
         let skipped = entry.attributes.iter().filter_map(|(name, state)| match state {
-            State::NotSupported(text) => Some((name, text)),
-            State::Supported | State::Differs(_) => None,
+            FeatureSupport::NotSupported(text) => Some((name, text)),
+            FeatureSupport::Supported | FeatureSupport::Differs(_) => None,
         });
         for (name, text) in skipped {
             found += 1;
@@ -98,7 +98,7 @@ fn attributes_that_are_not_supported_are_skipped_with_a_warning_that_names_them(
 #[test]
 fn supported_elements_and_attributes_are_known() {
     for entry in VOICE.iter().filter(|entry| entry.is_supported()) {
-        let supported = entry.attributes.iter().filter(|(_, state)| !matches!(state, State::NotSupported(_)));
+        let supported = entry.attributes.iter().filter(|(_, state)| !matches!(state, FeatureSupport::NotSupported(_)));
         let names = supported.map(|(name, _)| *name).filter(|name| !name.starts_with('('));
         for attribute in names.map(|name| format!(" {name}='1'")).chain([String::new()]) {
             let warnings = parse(&document(entry.path, &attribute)).unwrap().warnings.list;

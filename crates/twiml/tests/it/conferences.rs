@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, ReportedStates, Settings,
-    Source, Step, Tracks,
+    BackgroundAudio, ConferenceNoun, ConferenceStep, DialResult, DialStatus, DocumentLocation, DocumentSource,
+    HttpMethod, ProgramInput, ProgramSettings, ProgramStep, ReportedStates, TrackSelection,
 };
 
 use super::support::*;
@@ -15,7 +15,7 @@ fn conference(call: &Call) -> ConferenceStep {
     call.raw
         .iter()
         .rev()
-        .find_map(|step| if let Step::Conference(step) = step { Some(step.clone()) } else { None })
+        .find_map(|step| if let ProgramStep::Conference(step) = step { Some(step.clone()) } else { None })
         .unwrap()
 }
 
@@ -34,18 +34,20 @@ fn waiting(attributes: &str) -> Call {
 }
 
 impl Call {
-    fn hears(&mut self, background: Option<Background>) -> Vec<String> {
+    fn hears(&mut self, background: Option<BackgroundAudio>) -> Vec<String> {
         let id = conference(self).id;
-        self.input(Input::Background { id, background })
+        self.input(ProgramInput::Background { id, background })
     }
+
     fn waits(&mut self) -> Vec<String> {
-        let location = Location::url(WAIT).unwrap();
-        self.hears(Some(Background::Document { location, method: Method::Post }))
+        let location = DocumentLocation::url(WAIT).unwrap();
+        self.hears(Some(BackgroundAudio::Document { location, method: HttpMethod::Post }))
     }
+
     fn leaves(&mut self) -> Vec<String> {
         let id = conference(self).id;
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
-        self.input(Input::DialEnded { id, result })
+        self.input(ProgramInput::DialEnded { id, result })
     }
 }
 
@@ -55,8 +57,8 @@ behaviours! {
         let (mut call, steps) = Call::begin("<Dial action='/after'><Conference> Room 1 </Conference></Dial>");
         assert_eq!(steps, ["conference Room 1"], "it is answered for the conference that takes it");
         let step = conference(&call);
-        assert_eq!(step.conference, Conference::named("Room 1"));
-        assert_eq!((step.wait, step.leaves_on_star), (Background::Music, false));
+        assert_eq!(step.conference, ConferenceNoun::named("Room 1"));
+        assert_eq!((step.wait, step.leaves_on_star), (BackgroundAudio::Music, false));
         assert_eq!(step.time_limit, Duration::from_secs(14_400));
         call.dial_answered();
         let action = "POST https://app.example/after dial DialCallStatus=answered DialBridged=true";
@@ -77,7 +79,7 @@ behaviours! {
             "muted='true' beep='onExit' startConferenceOnEnter='false' endConferenceOnExit='true' \
              participantLabel='ann' maxParticipants='7' coach='CA1'",
         );
-        let expected = Conference {
+        let expected = ConferenceNoun {
             muted: true,
             beeps: (false, true),
             starts: false,
@@ -85,13 +87,13 @@ behaviours! {
             label: Some("ann".into()),
             coach: Some("CA1".into()),
             most: Some(7),
-            ..Conference::named("Room 1")
+            ..ConferenceNoun::named("Room 1")
         };
         assert_eq!((step.conference, notes), (expected, vec![]));
         let (step, notes) = joined(
             "muted='yes' beep='loud' startConferenceOnEnter='x' endConferenceOnExit='x' maxParticipants='250'",
         );
-        assert_eq!(step.conference, Conference { most: Some(50), ..Conference::named("Room 1") });
+        assert_eq!(step.conference, ConferenceNoun { most: Some(50), ..ConferenceNoun::named("Room 1") });
         let codes = ["13230", "13235", "13232", "13231", "12200"];
         assert!(codes.iter().all(|code| notes.iter().any(|note| note.contains(code))), "{notes:?}");
         assert_eq!(notes.len(), 5);
@@ -104,25 +106,25 @@ behaviours! {
     ]
     fn events_are_those_of_the_document() {
         let (step, notes) = joined("statusCallback='/c' statusCallbackMethod='GET' statusCallbackEvent='start, end JOIN leave'");
-        let Conference { status, status_method, events, .. } = step.conference;
+        let ConferenceNoun { status, status_method, events, .. } = step.conference;
         assert_eq!(status.as_deref(), Some("https://app.example/c"));
-        assert_eq!((status_method, events.as_str()), (Method::Get, "start end leave"));
+        assert_eq!((status_method, events.as_str()), (HttpMethod::Get, "start end leave"));
         assert_eq!(notes.len(), 1, "{notes:?}");
     }
 
     ["Dial/Conference@waitUrl", "Dial/Conference@waitMethod"]
     fn a_party_waits_with_music_a_document_or_nothing() {
-        let at = |url: &str, method| Background::Document { location: Location::url(url).unwrap(), method };
+        let at = |url: &str, method| BackgroundAudio::Document { location: DocumentLocation::url(url).unwrap(), method };
         for (attributes, wait) in [
-            ("waitUrl=''", Background::Silence),
-            ("waitUrl='/wait'", at(WAIT, Method::Post)),
-            ("waitUrl='https://b.example/hold.mp3' waitMethod='GET'", at("https://b.example/hold.mp3", Method::Get)),
+            ("waitUrl=''", BackgroundAudio::Silence),
+            ("waitUrl='/wait'", at(WAIT, HttpMethod::Post)),
+            ("waitUrl='https://b.example/hold.mp3' waitMethod='GET'", at("https://b.example/hold.mp3", HttpMethod::Get)),
         ] {
             let (step, notes) = joined(attributes);
             assert_eq!((step.wait, notes), (wait, vec![]), "{attributes}");
         }
         let (step, notes) = joined("waitUrl='ftp://b.example/' waitMethod='PUT'");
-        assert_eq!(step.wait, Background::Music);
+        assert_eq!(step.wait, BackgroundAudio::Music);
         assert!(notes.iter().any(|note| note.contains("13233")), "{notes:?}");
         assert!(notes.iter().any(|note| note.contains("13234")), "{notes:?}");
     }
@@ -146,15 +148,15 @@ behaviours! {
             ("record='record-from-start' trim='do-not-trim'".to_owned(), Some((false, None))),
             (
                 format!("record='record-from-start' {receiver}"),
-                Some((true, Some(("https://app.example/r".to_owned(), Method::Get, states)))),
+                Some((true, Some(("https://app.example/r".to_owned(), HttpMethod::Get, states)))),
             ),
         ] {
-            let mut call = Call::with(Settings { records: true, ..Settings::default() });
+            let mut call = Call::with(ProgramSettings { records: true, ..ProgramSettings::default() });
             call.start_at(PAGE);
             call.document(&format!("<Dial><Conference {attributes}>a</Conference></Dial>"));
             let record = conference(&call).record;
             assert_eq!(record.clone().map(|record| (record.trim, record.status)), expected, "{attributes}");
-            assert!(record.is_none_or(|record| !record.dual && record.track == Tracks::Both));
+            assert!(record.is_none_or(|record| !record.dual && record.track == TrackSelection::Both));
         }
         let (step, notes) = joined("record='record-from-start'");
         assert_eq!(step.record, None);
@@ -210,8 +212,8 @@ fn music_follows_a_document_that_cannot_be_used() {
 #[test]
 fn a_party_that_is_held_hears_what_was_asked_for() {
     let mut call = waiting("");
-    assert_eq!(call.hears(Some(Background::Music)), ["stop", "music"]);
-    assert_eq!(call.hears(Some(Background::Silence)), ["stop"]);
+    assert_eq!(call.hears(Some(BackgroundAudio::Music)), ["stop", "music"]);
+    assert_eq!(call.hears(Some(BackgroundAudio::Silence)), ["stop"]);
     assert_eq!(call.hears(None), ["stop"]);
 }
 
@@ -237,7 +239,7 @@ fn a_caller_who_hangs_up_is_reported_to_the_action() {
 fn another_document_takes_the_caller_out() {
     let mut call = waiting("action='/after'");
     call.waits();
-    let other = Source::Text("<Response><Say>Other</Say></Response>".into());
+    let other = DocumentSource::Text("<Response><Say>Other</Say></Response>".into());
     assert_eq!(call.redirect(other), ["end dial"]);
     assert_eq!(call.leaves(), ["say Other"]);
 }
@@ -263,7 +265,7 @@ fn what_a_conference_cannot_do_is_said() {
     assert_eq!(notes.len(), 4, "{notes:?}");
     let (_, notes) = joined("record='do-not-record'");
     assert!(notes.is_empty());
-    let mut call = Call::with(Settings { records: true, ..Settings::default() });
+    let mut call = Call::with(ProgramSettings { records: true, ..ProgramSettings::default() });
     call.start_at(PAGE);
     call.document("<Dial record='true'><Conference>a</Conference></Dial>");
     call.noted(12200, "that of Conference records the conference");
@@ -271,8 +273,8 @@ fn what_a_conference_cannot_do_is_said() {
 
 #[test]
 fn a_program_may_be_a_conference_alone() {
-    let mut call = Call::with(Settings::default());
-    assert_eq!(call.start_with(Source::Conference("weekly".into()), false), ["conference weekly"]);
+    let mut call = Call::with(ProgramSettings::default());
+    assert_eq!(call.start_with(DocumentSource::Conference("weekly".into()), false), ["conference weekly"]);
     assert_eq!(call.leaves(), ["hangup"]);
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use trunkgate_detection::{Mode, Settings as DetectionSettings};
+use trunkgate_detection::{DetectionMode, DetectionSettings};
 use trunkgate_twiml::{
-    Address, CallbackEvents, DialResult, DialStatus, DialStep, Header, Input, Location, Method, Parameter,
-    PartyDetection, Program, Secret, Settings, Source, Step, Target, parse,
+    CallbackEvents, DialResult, DialStatus, DialStep, DialTarget, DocumentLocation, DocumentSource, HttpMethod,
+    PartyAddress, PartyDetection, Program, ProgramInput, ProgramSettings, ProgramStep, RequestParameter, SensitiveText,
+    SipHeader, parse,
 };
 
 use super::support::Call;
@@ -16,24 +17,26 @@ fn completed() -> DialResult {
         sid: Some("CA2".to_owned()),
         duration: Some(Duration::from_millis(12_900)),
         bridged: true,
-        further: vec![Parameter::new("DialSipResponseCode", "200")],
+        further: vec![RequestParameter::new("DialSipResponseCode", "200")],
     }
 }
 
-fn headers_of(headers: &[Header]) -> Vec<(&str, &str)> {
+fn headers_of(headers: &[SipHeader]) -> Vec<(&str, &str)> {
     headers.iter().map(|header| (header.name.as_str(), header.value.as_str())).collect()
 }
 
 /// Returns the Dial step of a document.
 fn step(body: &str) -> DialStep {
-    let mut program = Program::new(Settings::default());
-    let location = Location::url(super::support::PAGE).unwrap();
-    program.start(Duration::ZERO, Source::Fetch { location, method: Method::Post }, false);
+    let mut program = Program::new(ProgramSettings::default());
+    let location = DocumentLocation::url(super::support::PAGE).unwrap();
+    program.start(Duration::ZERO, DocumentSource::Fetch { location, method: HttpMethod::Post }, false);
     let body = format!("<Response>{body}</Response>").into_bytes();
-    program
-        .handle_input(Duration::ZERO, Input::Fetched { id: 1, url: None, content_type: Some("text/xml".into()), body });
+    program.handle_input(
+        Duration::ZERO,
+        ProgramInput::Fetched { id: 1, url: None, content_type: Some("text/xml".into()), body },
+    );
     let steps = std::iter::from_fn(|| program.poll_output());
-    steps.into_iter().find_map(|step| if let Step::Dial(dial) = step { Some(dial) } else { None }).unwrap()
+    steps.into_iter().find_map(|step| if let ProgramStep::Dial(dial) = step { Some(dial) } else { None }).unwrap()
 }
 
 behaviours! {
@@ -41,7 +44,7 @@ behaviours! {
     fn a_number_as_text_is_called() {
         let dial = step("<Dial> 415-123-4567 </Dial>");
         assert_eq!(dial.parties.len(), 1);
-        assert!(matches!(&dial.parties[0].address, Address::Number { number, send_digits: None } if number == "415-123-4567"));
+        assert!(matches!(&dial.parties[0].address, PartyAddress::Number { number, send_digits: None } if number == "415-123-4567"));
         assert_eq!((dial.timeout.as_secs(), dial.time_limit.as_secs()), (30, 14_400));
         assert_eq!((dial.caller_id, dial.answer_on_bridge, dial.sequential), (None, false, false));
         assert!(dial.parties[0].whisper.is_none() && dial.parties[0].status.is_none());
@@ -76,15 +79,15 @@ behaviours! {
                           amdStatusCallback='/amd' amdStatusCallbackMethod='GET'";
         let values = [Some(10), Some(2_000), Some(800), Some(3_000)];
         let expected = PartyDetection {
-            settings: DetectionSettings::new(Mode::DetectMessageEnd, values),
-            receiver: Some(("https://app.example/amd".to_owned(), Method::Get)),
+            settings: DetectionSettings::new(DetectionMode::DetectMessageEnd, values),
+            receiver: Some(("https://app.example/amd".to_owned(), HttpMethod::Get)),
         };
         for noun in ["<Number {}>1</Number>", "<Sip {}>sip:a@b.example</Sip>"] {
             let dial = step(&format!("<Dial>{}</Dial>", noun.replace("{}", attributes)));
             assert_eq!(dial.parties[0].detection.as_ref(), Some(&expected));
         }
         let dial = step("<Dial><Number machineDetection='Enable' machineDetectionTimeout='1'>1</Number></Dial>");
-        let settings = DetectionSettings::new(Mode::Enable, [Some(3), None, None, None]);
+        let settings = DetectionSettings::new(DetectionMode::Enable, [Some(3), None, None, None]);
         assert_eq!(dial.parties[0].detection, Some(PartyDetection { settings, receiver: None }));
         for plain in ["amdStatusCallback='/amd'", "machineDetection='no'", ""] {
             let dial = step(&format!("<Dial><Number {plain}>1</Number></Dial>"));
@@ -101,11 +104,11 @@ behaviours! {
              statusCallbackMethod='GET' statusCallbackEvent='initiated answered'>+1415</Number></Dial>",
         );
         let party = &dial.parties[0];
-        let Address::Number { send_digits: Some(digits), .. } = &party.address else { panic!("{party:?}") };
+        let PartyAddress::Number { send_digits: Some(digits), .. } = &party.address else { panic!("{party:?}") };
         assert_eq!(digits.reveal(), "wwww1928");
-        assert_eq!(party.whisper, Some((Location::url("https://app.example/screen").unwrap(), Method::Get)));
+        assert_eq!(party.whisper, Some((DocumentLocation::url("https://app.example/screen").unwrap(), HttpMethod::Get)));
         let status = party.status.as_ref().unwrap();
-        assert_eq!((status.url.as_str(), status.method), ("https://cb.example/x", Method::Get));
+        assert_eq!((status.url.as_str(), status.method), ("https://cb.example/x", HttpMethod::Get));
         let events = CallbackEvents { initiated: true, ringing: false, answered: true, completed: false };
         assert_eq!(status.events, events);
         let plain = step("<Dial><Number statusCallback='/cb'>1</Number></Dial>");
@@ -121,10 +124,10 @@ behaviours! {
         for inside in ["agent1", "<Identity> agent1 </Identity><Parameter name='a' value='b'/>"] {
             let dial = step(&format!("<Dial><Client {attributes}>{inside}</Client></Dial>"));
             let party = &dial.parties[0];
-            assert!(matches!(&party.address, Address::Client { identity } if identity == "agent1"), "{party:?}");
-            assert_eq!(party.whisper, Some((Location::url("https://app.example/screen").unwrap(), Method::Get)));
+            assert!(matches!(&party.address, PartyAddress::Client { identity } if identity == "agent1"), "{party:?}");
+            assert_eq!(party.whisper, Some((DocumentLocation::url("https://app.example/screen").unwrap(), HttpMethod::Get)));
             let status = party.status.as_ref().unwrap();
-            assert_eq!((status.method, status.events.ringing, status.events.completed), (Method::Get, true, false));
+            assert_eq!((status.method, status.events.ringing, status.events.completed), (HttpMethod::Get, true, false));
         }
         let (call, _) = Call::begin("<Dial><Client/></Dial>");
         call.noted(13223, "<Client> without an identity is skipped");
@@ -140,14 +143,14 @@ behaviours! {
              </Sip></Dial>",
         );
         let party = &dial.parties[0];
-        let Address::Sip { uris, headers } = &party.address else { panic!("{party:?}") };
+        let PartyAddress::Sip { uris, headers } = &party.address else { panic!("{party:?}") };
         assert_eq!((uris.len(), headers.len()), (1, 0));
         assert_eq!(uris[0].uri, "sip:kate@example.com");
         assert_eq!(headers_of(&uris[0].headers), [("x-a", "1"), ("x-b", "2")]);
         assert!(!format!("{dial:?}").contains("hunter2"), "credentials are the trunk's");
-        assert_eq!(party.whisper.as_ref().unwrap().1, Method::Get);
+        assert_eq!(party.whisper.as_ref().unwrap().1, HttpMethod::Get);
         let status = party.status.as_ref().unwrap();
-        assert_eq!((status.method, status.events.ringing, status.events.answered), (Method::Get, true, false));
+        assert_eq!((status.method, status.events.ringing, status.events.answered), (HttpMethod::Get, true, false));
     }
 
     ["Dial/Sip/Uri", "Dial/Sip/Uri@(text)", "Dial/Sip/Uri@priority", "Dial/Sip/Uri@weight", "Dial/Sip/Headers", "Dial/Sip/Headers/Header", "Dial/Sip/Headers/Header@name",
@@ -159,7 +162,7 @@ behaviours! {
              <Uri priority='1' username='u' password='p'>sips:a@x.example</Uri>\
              <Headers><Header name='X-A' value='1'/><Header name='X-B'/></Headers></Sip></Dial>",
         );
-        let Address::Sip { uris, headers } = &dial.parties[0].address else { panic!() };
+        let PartyAddress::Sip { uris, headers } = &dial.parties[0].address else { panic!() };
         let order: Vec<(&str, u16, u16)> = uris.iter().map(|uri| (&*uri.uri, uri.priority, uri.weight)).collect();
         assert_eq!(order, [("sips:a@x.example", 1, 0), ("sip:b@x.example", 2, 5)]);
         assert_eq!(headers_of(headers), [("X-A", "1")], "one without a value is skipped");
@@ -169,16 +172,16 @@ behaviours! {
     fn at_most_ten_parties_are_called() {
         let nouns = "<Number>1</Number>".repeat(12);
         let document = parse(&format!("<Response><Dial>{nouns}</Dial></Response>")).unwrap();
-        let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+        let trunkgate_twiml::VerbKind::Dial(dial) = &document.verbs[0].kind else { panic!() };
         assert_eq!(dial.targets.len(), 10);
-        assert!(matches!(dial.targets[0], Target::Number { .. }));
+        assert!(matches!(dial.targets[0], DialTarget::Number { .. }));
         assert_eq!(document.warnings.list[0].code, 13250);
     }
 
     ["rule:dial-digits"]
     fn digits_alone_are_a_program() {
-        let mut call = Call::with(Settings { role: trunkgate_twiml::Role::Called, ..Settings::default() });
-        assert_eq!(call.start_with(Source::Digits(Secret::new("1w2")), true), ["digits 1w2"]);
+        let mut call = Call::with(ProgramSettings { role: trunkgate_twiml::ProgramRole::Called, ..ProgramSettings::default() });
+        assert_eq!(call.start_with(DocumentSource::Digits(SensitiveText::new("1w2")), true), ["digits 1w2"]);
         assert_eq!(call.played(), ["join"]);
     }
 
@@ -251,7 +254,7 @@ behaviours! {
     ["rule:whisper"]
     fn a_called_partys_document_connects_or_declines() {
         let whisper = |body: &str| {
-            let settings = Settings { role: trunkgate_twiml::Role::Called, ..Settings::default() };
+            let settings = ProgramSettings { role: trunkgate_twiml::ProgramRole::Called, ..ProgramSettings::default() };
             let mut call = Call::with(settings);
             let steps = call.start_text(&format!("<Response>{body}</Response>"), true);
             (call, steps)
@@ -319,8 +322,8 @@ fn sip_headers_that_an_application_may_not_set_are_skipped_with_a_warning() {
     let document =
         format!("<Response><Dial><Sip>{uri}<Headers><Header name='Via' value='x'/></Headers></Sip></Dial></Response>");
     let document = parse(&document).unwrap();
-    let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
-    let Target::Sip { party, .. } = &dial.targets[0] else { panic!() };
+    let trunkgate_twiml::VerbKind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+    let DialTarget::Sip { party, .. } = &dial.targets[0] else { panic!() };
     assert_eq!(party.uris[0].uri, "sip:kate@example.com;transport=tcp");
     assert_eq!(headers_of(&party.uris[0].headers), [("X-Room", "a b+c"), ("User-to-User", "6a;encoding=hex")]);
     assert!(party.headers.is_empty());
@@ -341,8 +344,8 @@ fn no_escaped_line_break_reaches_a_header() {
         "<Headers><Header name='X-A' value='1%0d%0aVia: x'/><Header name='X-B' value='100 %, 1%20a'/></Headers>";
     let document = format!("<Response><Dial><Sip>sip:a@b?X-C=1%250AVia<!-- -->{headers}</Sip></Dial></Response>");
     let document = parse(&document).unwrap();
-    let trunkgate_twiml::Kind::Dial(dial) = &document.verbs[0].kind else { panic!() };
-    let Target::Sip { party, .. } = &dial.targets[0] else { panic!() };
+    let trunkgate_twiml::VerbKind::Dial(dial) = &document.verbs[0].kind else { panic!() };
+    let DialTarget::Sip { party, .. } = &dial.targets[0] else { panic!() };
     assert_eq!(headers_of(&party.headers), [("X-B", "100 %, 1%20a")]);
     assert!(party.uris[0].headers.is_empty(), "{:?}", party.uris[0].headers);
     assert!(document.warnings.list.iter().all(|warning| warning.message.contains("control characters")));
@@ -351,5 +354,5 @@ fn no_escaped_line_break_reaches_a_header() {
 #[test]
 fn wrong_digits_of_a_noun_are_not_sent() {
     let dial = step("<Dial><Number sendDigits='12;rm'>1</Number></Dial>");
-    assert!(matches!(&dial.parties[0].address, Address::Number { send_digits: None, .. }));
+    assert!(matches!(&dial.parties[0].address, PartyAddress::Number { send_digits: None, .. }));
 }

@@ -1,6 +1,6 @@
 //! Documents as received: locations, content types, names, values.
 
-use trunkgate_twiml::{Kind, Location, Position, parse};
+use trunkgate_twiml::{DocumentLocation, DocumentPosition, VerbKind, parse};
 
 use super::support::Call;
 
@@ -18,7 +18,7 @@ behaviours! {
     ["rule:static-files"]
     fn a_static_document_names_files_and_one_from_http_does_not() {
         let mut call = Call::with(Default::default());
-        let steps = call.start(Location::File("ivr/menu.xml".to_owned()));
+        let steps = call.start(DocumentLocation::File("ivr/menu.xml".to_owned()));
         assert_eq!(steps, ["POST file:ivr/menu.xml start"]);
         let steps = call.document("<Play>../audio/hello.wav</Play><Gather numDigits='1' action='sales.xml'/>");
         assert_eq!(steps, ["answer", "play audio/hello.wav"]);
@@ -29,7 +29,7 @@ behaviours! {
         assert_eq!(steps, ["dial 1"]);
         call.noted(11100, "no status callback");
         let mut call = Call::with(Default::default());
-        call.start(Location::File("menu.xml".to_owned()));
+        call.start(DocumentLocation::File("menu.xml".to_owned()));
         assert_eq!(call.document("<Redirect>../secret.xml</Redirect>"), ["failed 11100"]);
         let (_, steps) = Call::begin("<Redirect>file:///etc/passwd</Redirect>");
         assert_eq!(steps, ["failed 11100"]);
@@ -86,12 +86,12 @@ behaviours! {
         ] {
             let document = parse(&format!("<Response>\n {xml}</Response>")).unwrap();
             let [warning] = &document.warnings.list[..] else { panic!("{xml}: {:?}", document.warnings) };
-            assert_eq!((warning.code, warning.position), (code, Position { line: 2, column: 2 }), "{xml}: {warning}");
+            assert_eq!((warning.code, warning.position), (code, DocumentPosition { line: 2, column: 2 }), "{xml}: {warning}");
         }
         let plain = parse("<Response><Gather/><Dial>1</Dial></Response>").unwrap();
         let wrong = parse("<Response><Gather timeout='x' method='x'/><Dial timeout='x'>1</Dial></Response>").unwrap();
-        let kinds = |document: &trunkgate_twiml::Document| {
-            document.verbs.iter().map(|verb| verb.kind.clone()).collect::<Vec<Kind>>()
+        let kinds = |document: &trunkgate_twiml::CallDocument| {
+            document.verbs.iter().map(|verb| verb.kind.clone()).collect::<Vec<VerbKind>>()
         };
         assert_eq!(kinds(&plain), kinds(&wrong));
     }
@@ -138,7 +138,7 @@ behaviours! {
 #[test]
 fn a_root_of_another_name_is_no_document() {
     let wrong = parse("<?xml version='1.0'?>\n<response/>").unwrap_err();
-    assert_eq!((wrong.code, wrong.position), (12102, Position { line: 2, column: 1 }));
+    assert_eq!((wrong.code, wrong.position), (12102, DocumentPosition { line: 2, column: 1 }));
     assert_eq!(wrong.to_string(), "12102: line 2, column 1: the root element is <response>, not <Response>");
 }
 
@@ -154,7 +154,7 @@ fn warnings_are_bounded_and_counted() {
 fn a_document_in_latin_1_is_read() {
     let body = b"<?xml version='1.0' encoding='ISO-8859-1'?><Response><Say>caf\xE9</Say></Response>";
     let document = trunkgate_twiml::parse_body(body, None).unwrap();
-    assert!(matches!(&document.verbs[0].kind, Kind::Say(say) if say.text == "café"));
+    assert!(matches!(&document.verbs[0].kind, VerbKind::Say(say) if say.text == "café"));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Errors: fallback URL, loops, callers who hang up.
 
-use trunkgate_twiml::{Input, Location, Method, Note, Settings};
+use trunkgate_twiml::{DocumentLocation, HttpMethod, ProgramInput, ProgramSettings, TraceNote};
 
 use super::support::Call;
 
 fn with_fallback() -> Call {
-    let location = Location::url("https://spare.example/f").unwrap();
-    let mut call = Call::with(Settings { fallback: Some((location, Method::Get)), ..Settings::default() });
+    let location = DocumentLocation::url("https://spare.example/f").unwrap();
+    let mut call =
+        Call::with(ProgramSettings { fallback: Some((location, HttpMethod::Get)), ..ProgramSettings::default() });
     call.start_at("https://app.example/voice");
     call
 }
@@ -97,20 +98,20 @@ fn a_caller_who_leaves_ends_the_program_wherever_it_is() {
 
 #[test]
 fn a_document_that_came_inline_needs_whole_urls() {
-    let mut call = Call::with(Settings::default());
+    let mut call = Call::with(ProgramSettings::default());
     assert_eq!(call.start_text("<Response><Gather numDigits='1'/></Response>", true), [""; 0]);
     assert_eq!(call.digits("1"), ["failed 11100"]);
     call.noted(11100, "without a URL");
-    let mut call = Call::with(Settings::default());
+    let mut call = Call::with(ProgramSettings::default());
     assert_eq!(call.start_text("<Response", false), ["failed 12100"]);
 }
 
 #[test]
 fn a_stale_document_is_ignored() {
-    let mut call = Call::with(Settings::default());
+    let mut call = Call::with(ProgramSettings::default());
     call.start_at("https://app.example/voice");
     let body = b"<Response/>".to_vec();
-    let stale = Input::Fetched { id: 77, url: None, content_type: Some("text/xml".to_owned()), body };
+    let stale = ProgramInput::Fetched { id: 77, url: None, content_type: Some("text/xml".to_owned()), body };
     assert_eq!(call.input(stale), [""; 0]);
     assert_eq!(call.document("<Pause/>"), [""; 0]);
 }
@@ -120,7 +121,7 @@ fn all_fail(call: &mut Call, mut steps: Vec<String>) -> (usize, Vec<String>) {
     let mut begun = 0;
     while steps.last().is_some_and(|step| step.starts_with("play ") || step.starts_with("say ")) {
         begun += 1;
-        steps = call.input(Input::PlayFailed { id: call.id(), code: 11_200, text: "no".to_owned() });
+        steps = call.input(ProgramInput::PlayFailed { id: call.id(), code: 11_200, text: "no".to_owned() });
     }
     (begun, steps)
 }
@@ -140,7 +141,7 @@ fn sounds_that_fail_one_after_the_other_end_the_program() {
     {
         let (call, steps) = Call::begin(&body);
         assert_eq!(steps.last().unwrap(), "failed 11215");
-        assert_eq!(call.traces.iter().filter(|trace| matches!(trace.note, Note::Unheard { .. })).count(), 50);
+        assert_eq!(call.traces.iter().filter(|trace| matches!(trace.note, TraceNote::Unheard { .. })).count(), 50);
     }
     // Sounds that play for a while are not limited.
     let (mut call, _) = Call::begin(&"<Say>a</Say>".repeat(200));

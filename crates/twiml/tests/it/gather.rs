@@ -1,6 +1,6 @@
 //! Gather: digits on virtual time.
 
-use trunkgate_twiml::{Input, Kind, Note, Source, parse};
+use trunkgate_twiml::{DocumentSource, ProgramInput, TraceNote, VerbKind, parse};
 
 use super::support::Call;
 
@@ -222,7 +222,7 @@ behaviours! {
         let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'/><Say>none</Say>");
         assert_eq!(call.recogniser_fails(), ["say none"], "nothing is waited for");
         assert!(call.traces.iter().any(|one| {
-            one.note == Note::Result("speech is not recognised: closed with 1011".to_owned())
+            one.note == TraceNote::Result("speech is not recognised: closed with 1011".to_owned())
         }));
         let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'><Say>One</Say></Gather><Say>none</Say>");
         assert_eq!(call.recogniser_fails(), [""; 0], "the prompt is heard to its end");
@@ -253,7 +253,7 @@ fn no_trace_or_debug_text_shows_digits() {
     call.digits("9");
     let written = format!("{:?} {}", call.traces, call.program_debug());
     assert!(!written.contains("4711"), "{written}");
-    assert!(call.traces.iter().any(|trace| trace.note == Note::Result("9 digits".to_owned())));
+    assert!(call.traces.iter().any(|trace| trace.note == TraceNote::Result("9 digits".to_owned())));
 }
 
 #[test]
@@ -265,13 +265,13 @@ fn no_trace_or_debug_text_shows_speech() {
     call.said("my pin is hunter2", 1_000_000);
     let written = format!("{:?} {}", call.traces, call.program_debug());
     assert!(!written.contains("hunter2"), "{written}");
-    assert!(call.traces.iter().any(|trace| trace.note == Note::Result("speech of 4 words".to_owned())));
+    assert!(call.traces.iter().any(|trace| trace.note == TraceNote::Result("speech of 4 words".to_owned())));
 }
 
 #[test]
 fn another_document_ends_the_recognition() {
     let (mut call, _) = Call::heard_by_recogniser("<Gather input='speech'><Say>One</Say></Gather>");
-    let steps = call.redirect(Source::Text("<Response><Say>Two</Say></Response>".to_owned()));
+    let steps = call.redirect(DocumentSource::Text("<Response><Say>Two</Say></Response>".to_owned()));
     assert_eq!(steps, ["stop", "listen no more", "say Two"]);
 }
 
@@ -284,7 +284,7 @@ fn values_of_speech_are_bounded() {
         hints.join(",")
     );
     let document = parse(&body).unwrap();
-    let Kind::Gather(gather) = &document.verbs[0].kind else { panic!() };
+    let VerbKind::Gather(gather) = &document.verbs[0].kind else { panic!() };
     let speech = gather.speech.as_ref().unwrap();
     assert_eq!((speech.hints.len(), speech.hints[0].as_str()), (500, "hint 0"));
     assert_eq!((speech.language.as_str(), speech.barge_in), ("en-US", true));
@@ -295,7 +295,7 @@ fn values_of_speech_are_bounded() {
 #[test]
 fn a_prompt_that_cannot_be_played_is_passed_over() {
     let (mut call, _) = Call::begin("<Gather><Play>a.wav</Play><Play>file:///x</Play><Say>One</Say></Gather>");
-    let failed = Input::PlayFailed { id: call.id(), code: 11200, text: "404".to_owned() };
+    let failed = ProgramInput::PlayFailed { id: call.id(), code: 11200, text: "404".to_owned() };
     assert_eq!(call.input(failed), ["say One"]);
     call.noted(11200, "404");
     call.noted(11100, "the reference is not an http or https URL");
@@ -304,22 +304,23 @@ fn a_prompt_that_cannot_be_played_is_passed_over() {
 #[test]
 fn a_trace_names_each_prompt_with_its_line() {
     let (mut call, _) = Call::begin("<Gather numDigits='1'>\n<Say>One</Say>\n<Pause/>\n<Play>b.wav</Play>\n</Gather>");
-    let failed = Input::PlayFailed { id: call.id(), code: 13520, text: "no voice".to_owned() };
+    let failed = ProgramInput::PlayFailed { id: call.id(), code: 13520, text: "no voice".to_owned() };
     assert_eq!(call.input(failed), [""; 0]);
     assert_eq!(call.wait(1_000), ["play https://app.example/ivr/b.wav"]);
     call.digits("1");
-    let traces: Vec<(u32, &str, &Note)> = call.traces.iter().map(|one| (one.line, &*one.verb, &one.note)).collect();
-    let unspoken = Note::Unheard { code: 13520, text: "no voice".to_owned() };
+    let traces: Vec<(u32, &str, &TraceNote)> =
+        call.traces.iter().map(|one| (one.line, &*one.verb, &one.note)).collect();
+    let unspoken = TraceNote::Unheard { code: 13520, text: "no voice".to_owned() };
     let first = traces[0].0;
     assert_eq!(
         traces,
         [
-            (first, "Gather", &Note::Began),
-            (first + 1, "Say", &Note::Began),
+            (first, "Gather", &TraceNote::Began),
+            (first + 1, "Say", &TraceNote::Began),
             (first + 1, "Say", &unspoken),
-            (first + 2, "Pause", &Note::Began),
-            (first + 3, "Play", &Note::Began),
-            (first, "Gather", &Note::Result("1 digit".to_owned())),
+            (first + 2, "Pause", &TraceNote::Began),
+            (first + 3, "Play", &TraceNote::Began),
+            (first, "Gather", &TraceNote::Result("1 digit".to_owned())),
         ]
     );
 }
@@ -341,7 +342,7 @@ fn input_without_an_end_is_bounded() {
 #[test]
 fn verbs_that_cannot_be_nested_are_skipped() {
     let document = parse("<Response><Gather>text<Dial>1</Dial><Foo/><Say>a</Say></Gather></Response>").unwrap();
-    let Kind::Gather(gather) = &document.verbs[0].kind else { panic!() };
+    let VerbKind::Gather(gather) = &document.verbs[0].kind else { panic!() };
     assert_eq!(gather.prompts.len(), 1);
     let codes: Vec<u16> = document.warnings.list.iter().map(|warning| warning.code).collect();
     assert_eq!(codes, [13320, 13320, 12200]);

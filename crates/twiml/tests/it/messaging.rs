@@ -1,6 +1,6 @@
 //! Documents in response to a message webhook.
 
-use trunkgate_twiml::{Method, ReplyKind, parse_messaging};
+use trunkgate_twiml::{HttpMethod, ReplyKind, parse_messaging};
 
 behaviours! {
     ["messages:Message", "messages:Message@(text)", "messages:Message@to", "messages:Message@from",
@@ -18,7 +18,7 @@ behaviours! {
             body: "Look".to_owned(),
             media: vec!["https://a.example/x.jpg".to_owned()],
             action: Some("/a".to_owned()),
-            method: Method::Get,
+            method: HttpMethod::Get,
             status: Some("/s".to_owned()),
         };
         assert_eq!(document.replies[1].kind, expected);
@@ -28,7 +28,7 @@ behaviours! {
     ["messages:Redirect", "messages:Redirect@(text)", "messages:Redirect@method"]
     fn a_redirect_names_another_document() {
         let document = parse_messaging("<Response><Redirect method='GET'>/next</Redirect></Response>").unwrap();
-        let expected = ReplyKind::Redirect { url: "/next".to_owned(), method: Method::Get };
+        let expected = ReplyKind::Redirect { url: "/next".to_owned(), method: HttpMethod::Get };
         assert_eq!(document.replies[0].kind, expected);
     }
 }

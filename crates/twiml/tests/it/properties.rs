@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use trunkgate_twiml::{
-    DialResult, DialStatus, Heard, Input, Location, Method, Program, RecordResult, ReferResult, Role, Secret, Settings,
-    Source, Step, parse,
+    DialResult, DialStatus, DocumentLocation, DocumentSource, HttpMethod, Program, ProgramInput, ProgramRole,
+    ProgramSettings, ProgramStep, RecogniserResult, RecordResult, ReferResult, SensitiveText, parse,
 };
 
 const VERBS: [&str; 21] = [
@@ -79,50 +79,57 @@ fn xml(verbs: &[usize]) -> String {
     format!("<Response>{}</Response>", verbs.iter().map(|verb| VERBS[*verb]).collect::<String>())
 }
 
-fn input(happens: &Happens, id: u32, listening: Option<u32>) -> Option<Input> {
+fn input(happens: &Happens, id: u32, listening: Option<u32>) -> Option<ProgramInput> {
     let text = String::new;
     Some(match happens {
-        Happens::Document(verbs, kind) => {
-            Input::Fetched { id, url: None, content_type: Some((*kind).to_owned()), body: xml(verbs).into_bytes() }
-        }
-        Happens::Fails => Input::FetchFailed { id, code: 11200, text: text() },
-        Happens::Played => Input::Played { id },
-        Happens::PlayFails => Input::PlayFailed { id, code: 11200, text: text() },
-        Happens::Digit(digit) => Input::Digit(*digit),
-        Happens::Answered => Input::DialAnswered { id },
-        Happens::DialEnds => Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Busy) },
+        Happens::Document(verbs, kind) => ProgramInput::Fetched {
+            id,
+            url: None,
+            content_type: Some((*kind).to_owned()),
+            body: xml(verbs).into_bytes(),
+        },
+        Happens::Fails => ProgramInput::FetchFailed { id, code: 11200, text: text() },
+        Happens::Played => ProgramInput::Played { id },
+        Happens::PlayFails => ProgramInput::PlayFailed { id, code: 11200, text: text() },
+        Happens::Digit(digit) => ProgramInput::Digit(*digit),
+        Happens::Answered => ProgramInput::DialAnswered { id },
+        Happens::DialEnds => ProgramInput::DialEnded { id, result: DialResult::unanswered(DialStatus::Busy) },
         Happens::Recorded(is_silent) => {
             let (sid, url) = ("RE1".to_owned(), "https://e.example/RE1".to_owned());
-            Input::Recorded { id, result: RecordResult { sid, url, seconds: 3, is_silent: *is_silent } }
+            ProgramInput::Recorded { id, result: RecordResult { sid, url, seconds: 3, is_silent: *is_silent } }
         }
-        Happens::Silent => Input::Silent { id },
-        Happens::StreamEnds => Input::StreamEnded { id, error: None },
+        Happens::Silent => ProgramInput::Silent { id },
+        Happens::StreamEnds => ProgramInput::StreamEnded { id, error: None },
         Happens::ReferEnds => {
-            Input::ReferEnded { id, result: ReferResult { status: None, refer: Some(202), notify: None } }
+            ProgramInput::ReferEnded { id, result: ReferResult { status: None, refer: Some(202), notify: None } }
         }
         Happens::Speaks(text, is_final) => {
-            let heard = Heard { text: Secret::new(*text), is_final: *is_final, confidence_ppm: Some(500_000) };
-            Input::Speech { id: listening.unwrap_or(id), heard }
+            let heard = RecogniserResult {
+                text: SensitiveText::new(*text),
+                is_final: *is_final,
+                confidence_ppm: Some(500_000),
+            };
+            ProgramInput::Speech { id: listening.unwrap_or(id), heard }
         }
-        Happens::RecogniserFails => Input::RecognitionFailed { id: listening.unwrap_or(id), text: text() },
-        Happens::HangsUp => Input::HungUp,
+        Happens::RecogniserFails => ProgramInput::RecognitionFailed { id: listening.unwrap_or(id), text: text() },
+        Happens::HangsUp => ProgramInput::HungUp,
         Happens::Time(_) => return None,
     })
 }
 
-fn drain(program: &mut Program, id: &mut u32) -> Vec<Step> {
-    let steps: Vec<Step> = std::iter::from_fn(|| program.poll_output()).collect();
+fn drain(program: &mut Program, id: &mut u32) -> Vec<ProgramStep> {
+    let steps: Vec<ProgramStep> = std::iter::from_fn(|| program.poll_output()).collect();
     for step in &steps {
         match step {
-            Step::Fetch { id: new, .. }
-            | Step::Say { id: new, .. }
-            | Step::Play { id: new, .. }
-            | Step::PlayDigits { id: new, .. }
-            | Step::Beep { id: new }
-            | Step::Refer { id: new, .. } => *id = *new,
-            Step::Dial(dial) => *id = dial.id,
-            Step::Record(record) => *id = record.id,
-            Step::ConnectStream(stream) => *id = stream.id,
+            ProgramStep::Fetch { id: new, .. }
+            | ProgramStep::Say { id: new, .. }
+            | ProgramStep::Play { id: new, .. }
+            | ProgramStep::PlayDigits { id: new, .. }
+            | ProgramStep::Beep { id: new }
+            | ProgramStep::Refer { id: new, .. } => *id = *new,
+            ProgramStep::Dial(dial) => *id = dial.id,
+            ProgramStep::Record(record) => *id = record.id,
+            ProgramStep::ConnectStream(stream) => *id = stream.id,
             _ => {}
         }
     }
@@ -130,17 +137,19 @@ fn drain(program: &mut Program, id: &mut u32) -> Vec<Step> {
 }
 
 /// Returns the numbers of recognitions that steps start and stop.
-fn recognitions(steps: &[Step]) -> (usize, usize) {
-    let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
+fn recognitions(steps: &[ProgramStep]) -> (usize, usize) {
+    let count = |is: fn(&ProgramStep) -> bool| steps.iter().filter(|step| is(step)).count();
     (
-        count(|step| matches!(step, Step::StartRecognition(_))),
-        count(|step| matches!(step, Step::StopRecognition { .. })),
+        count(|step| matches!(step, ProgramStep::StartRecognition(_))),
+        count(|step| matches!(step, ProgramStep::StopRecognition { .. })),
     )
 }
 
 /// Returns the number of steps that end the party's call.
-fn ends(steps: &[Step]) -> usize {
-    let ends = |step: &&Step| matches!(step, Step::Hangup | Step::Reject(_) | Step::Failed { .. } | Step::Join);
+fn ends(steps: &[ProgramStep]) -> usize {
+    let ends = |step: &&ProgramStep| {
+        matches!(step, ProgramStep::Hangup | ProgramStep::Reject(_) | ProgramStep::Failed { .. } | ProgramStep::Join)
+    };
     steps.iter().filter(ends).count()
 }
 
@@ -155,17 +164,17 @@ proptest! {
         unread in any::<bool>(),
         recognition in any::<bool>(),
     ) {
-        let settings = Settings {
-            fallback: fallback.then(|| (Location::url("https://f.example/").unwrap(), Method::Get)),
-            role: if called { Role::Called } else { Role::Caller },
+        let settings = ProgramSettings {
+            fallback: fallback.then(|| (DocumentLocation::url("https://f.example/").unwrap(), HttpMethod::Get)),
+            role: if called { ProgramRole::Called } else { ProgramRole::Caller },
             recognition: recognition && !called,
             transcribes: false,
             records: restored_at % 2 == 0,
         };
         let mut program = Program::new(settings);
         let (mut now, mut id, mut all) = (Duration::ZERO, 0, Vec::new());
-        let location = Location::url("https://a.example/x").unwrap();
-        program.start(now, Source::Fetch { location, method: Method::Post }, called);
+        let location = DocumentLocation::url("https://a.example/x").unwrap();
+        program.start(now, DocumentSource::Fetch { location, method: HttpMethod::Post }, called);
         all.extend(drain(&mut program, &mut id));
         let mut twin = None;
         // Active recogniser according to the steps.
@@ -210,8 +219,8 @@ proptest! {
         }
         prop_assert!(ends(&all) <= 1, "{:?}", all);
         prop_assert!(ends(&all) == 0 || program.is_over());
-        prop_assert!(all.iter().filter(|step| matches!(step, Step::Answer)).count() <= 1);
-        let answers = all.iter().any(|step| matches!(step, Step::Answer));
+        prop_assert!(all.iter().filter(|step| matches!(step, ProgramStep::Answer)).count() <= 1);
+        let answers = all.iter().any(|step| matches!(step, ProgramStep::Answer));
         prop_assert!(!called || !answers, "a called party has answered");
     }
 

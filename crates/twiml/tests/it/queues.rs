@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    Background, DialQueueStep, DialResult, DialStatus, EnqueueStep, Input, Location, Method, QueueOutcome, QueueResult,
-    Source, Step,
+    BackgroundAudio, DialQueueStep, DialResult, DialStatus, DocumentLocation, DocumentSource, EnqueueStep, HttpMethod,
+    ProgramInput, ProgramStep, QueueOutcome, QueueResult,
 };
 
 use super::support::*;
@@ -13,12 +13,18 @@ const WAIT: &str = "https://app.example/wait";
 
 fn enqueued(call: &Call) -> EnqueueStep {
     let steps = call.raw.iter().rev();
-    steps.into_iter().find_map(|step| if let Step::Enqueue(step) = step { Some(step.clone()) } else { None }).unwrap()
+    steps
+        .into_iter()
+        .find_map(|step| if let ProgramStep::Enqueue(step) = step { Some(step.clone()) } else { None })
+        .unwrap()
 }
 
 fn dialled(call: &Call) -> DialQueueStep {
     let steps = call.raw.iter().rev();
-    steps.into_iter().find_map(|step| if let Step::DialQueue(step) = step { Some(step.clone()) } else { None }).unwrap()
+    steps
+        .into_iter()
+        .find_map(|step| if let ProgramStep::DialQueue(step) = step { Some(step.clone()) } else { None })
+        .unwrap()
 }
 
 /// Returns a call with a caller in a queue.
@@ -29,23 +35,26 @@ fn waiting(attributes: &str) -> Call {
 }
 
 impl Call {
-    fn in_queue(&mut self, background: Option<Background>) -> Vec<String> {
+    fn in_queue(&mut self, background: Option<BackgroundAudio>) -> Vec<String> {
         let id = enqueued(self).id;
-        self.input(Input::Background { id, background })
+        self.input(ProgramInput::Background { id, background })
     }
+
     fn queue_document(&mut self) -> Vec<String> {
-        let location = Location::url(WAIT).unwrap();
-        self.in_queue(Some(Background::Document { location, method: Method::Post }))
+        let location = DocumentLocation::url(WAIT).unwrap();
+        self.in_queue(Some(BackgroundAudio::Document { location, method: HttpMethod::Post }))
     }
+
     fn left(&mut self, outcome: QueueOutcome) -> Vec<String> {
         let id = enqueued(self).id;
         let was_in = Some(("QU1".to_owned(), Duration::from_millis(7_900)));
-        self.input(Input::QueueLeft { id, result: QueueResult { outcome, was_in } })
+        self.input(ProgramInput::QueueLeft { id, result: QueueResult { outcome, was_in } })
     }
+
     fn prelude(&mut self) -> Vec<String> {
         let id = enqueued(self).id;
-        let location = Location::url("https://app.example/before").unwrap();
-        self.input(Input::Prelude { id, location, method: Method::Get })
+        let location = DocumentLocation::url("https://app.example/before").unwrap();
+        self.input(ProgramInput::Prelude { id, location, method: HttpMethod::Get })
     }
 }
 
@@ -54,8 +63,8 @@ behaviours! {
     fn a_caller_enters_a_queue_with_defaults() {
         let mut call = waiting("action='/after'");
         let step = enqueued(&call);
-        assert_eq!((step.name.as_str(), step.most, &step.wait), ("support", None, &Background::Music));
-        assert_eq!(call.in_queue(Some(Background::Music)), ["stop", "music"]);
+        assert_eq!((step.name.as_str(), step.most, &step.wait), ("support", None, &BackgroundAudio::Music));
+        assert_eq!(call.in_queue(Some(BackgroundAudio::Music)), ["stop", "music"]);
         assert_eq!(call.in_queue(None), ["stop"]);
         let action = "POST https://app.example/after enqueue QueueResult=bridged QueueSid=QU1 QueueTime=7";
         assert_eq!(call.left(QueueOutcome::Bridged), [action]);
@@ -64,7 +73,7 @@ behaviours! {
         assert_eq!(call.left(QueueOutcome::Bridged), ["say after"]);
         let mut call = waiting("action='/after'");
         let (id, outcome) = (enqueued(&call).id, QueueOutcome::QueueFull);
-        let refused = call.input(Input::QueueLeft { id, result: QueueResult { outcome, was_in: None } });
+        let refused = call.input(ProgramInput::QueueLeft { id, result: QueueResult { outcome, was_in: None } });
         assert_eq!(refused, ["POST https://app.example/after enqueue QueueResult=queue-full"]);
     }
 
@@ -72,13 +81,13 @@ behaviours! {
     fn an_enqueue_brings_its_settings() {
         let mut call = waiting("action='/a' method='GET' maxQueueSize='7' waitUrl='/wait' waitUrlMethod='GET'");
         let step = enqueued(&call);
-        let location = Location::url(WAIT).unwrap();
-        assert_eq!((step.most, step.wait), (Some(7), Background::Document { location, method: Method::Get }));
+        let location = DocumentLocation::url(WAIT).unwrap();
+        assert_eq!((step.most, step.wait), (Some(7), BackgroundAudio::Document { location, method: HttpMethod::Get }));
         let action = "GET https://app.example/a enqueue QueueResult=leave QueueSid=QU1 QueueTime=7";
         assert_eq!(call.left(QueueOutcome::Leave), [action]);
-        assert_eq!(enqueued(&waiting("waitUrl=''")).wait, Background::Silence);
+        assert_eq!(enqueued(&waiting("waitUrl=''")).wait, BackgroundAudio::Silence);
         let call = waiting("maxQueueSize='0' waitUrl='ftp://a.example/'");
-        assert_eq!((enqueued(&call).most, enqueued(&call).wait), (Some(1), Background::Music));
+        assert_eq!((enqueued(&call).most, enqueued(&call).wait), (Some(1), BackgroundAudio::Music));
         assert_eq!(enqueued(&waiting("maxQueueSize='50000'")).most, Some(5_000));
         call.noted(13233, "waitUrl");
     }
@@ -123,7 +132,7 @@ behaviours! {
         assert_eq!(steps, ["answer", "dial queue support"]);
         let DialQueueStep { name, prelude, timeout, time_limit, .. } = dialled(&call);
         assert_eq!((name.as_str(), timeout.as_secs(), time_limit.as_secs()), ("support", 9, 60));
-        assert_eq!(prelude, Some((Location::url("https://app.example/before").unwrap(), Method::Get)));
+        assert_eq!(prelude, Some((DocumentLocation::url("https://app.example/before").unwrap(), HttpMethod::Get)));
         call.dial_answered();
         let result = DialResult {
             sid: Some("CA1".into()),
@@ -172,7 +181,7 @@ fn a_caller_that_is_gone_or_has_another_document_causes_the_request_too() {
     assert_eq!(call.left(QueueOutcome::Hangup), [notified, "hangup"]);
 
     let mut call = waiting("action='/after'");
-    let other = Source::Text("<Response><Say>other</Say></Response>".to_owned());
+    let other = DocumentSource::Text("<Response><Say>other</Say></Response>".to_owned());
     assert_eq!(call.redirect(other), ["stop", "leave queue redirected"]);
     let notified = "notify POST https://app.example/after enqueue QueueResult=redirected QueueSid=QU1 QueueTime=7";
     assert_eq!(call.left(QueueOutcome::Redirected), [notified, "say other"]);

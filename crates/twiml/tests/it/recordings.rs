@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use trunkgate_twiml::{
-    DialStatus, Input, Location, Method, RecordResult, RecordStep, RecordingStep, ReportedStates, Settings, Source,
-    Step, Tracks, TranscriptionStep, VoiceMessage,
+    DialStatus, DocumentLocation, DocumentSource, HttpMethod, ProgramInput, ProgramSettings, ProgramStep, RecordResult,
+    RecordStep, RecordingStep, ReportedStates, TrackSelection, TranscriptionStep, VoiceMessage,
 };
 
 use super::support::{Call, PAGE};
 
 /// Starts a call with this document on an edge that records.
 fn begin(body: &str) -> (Call, Vec<String>) {
-    let mut call = Call::with(Settings { records: true, ..Settings::default() });
+    let mut call = Call::with(ProgramSettings { records: true, ..ProgramSettings::default() });
     call.start_at(PAGE);
     let steps = call.document(body);
     (call, steps)
@@ -20,14 +20,16 @@ fn begin(body: &str) -> (Call, Vec<String>) {
 /// Returns the Record step of a document.
 fn step(attributes: &str) -> RecordStep {
     let (call, _) = begin(&format!("<Record playBeep='false' {attributes}/>"));
-    let found =
-        call.raw.iter().find_map(|step| if let Step::Record(record) = step { Some(record.clone()) } else { None });
+    let found = call
+        .raw
+        .iter()
+        .find_map(|step| if let ProgramStep::Record(record) = step { Some(record.clone()) } else { None });
     found.unwrap()
 }
 
 fn recorded(call: &mut Call, seconds: u64, is_silent: bool) -> Vec<String> {
     let result = RecordResult { sid: "RE1".into(), url: "https://e.example/RE1".into(), seconds, is_silent };
-    call.input(Input::Recorded { id: call.id(), result })
+    call.input(ProgramInput::Recorded { id: call.id(), result })
 }
 
 const PARAMETERS: &str = "RecordingUrl=https://e.example/RE1 RecordingSid=RE1 RecordingDuration=12";
@@ -39,7 +41,7 @@ behaviours! {
         assert_eq!(steps, ["answer", "beep"]);
         assert_eq!(call.played(), ["record mono inbound trimmed silence 5"]);
         assert_eq!(call.wait(3_599_999), [""; 0], "silence is the call's to notice");
-        assert_eq!(call.input(Input::Silent { id: call.id() }), ["stop record"]);
+        assert_eq!(call.input(ProgramInput::Silent { id: call.id() }), ["stop record"]);
         assert_eq!(call.digits("1"), [""; 0], "it has ended already");
         assert_eq!(recorded(&mut call, 12, false), [format!("POST {PAGE} record {PARAMETERS}")]);
         let (mut call, _) = begin("<Record/>");
@@ -76,7 +78,7 @@ behaviours! {
         for (seconds, is_silent) in [(5, true), (0, false)] {
             let (mut call, _) = begin("<Record action='/done'/><Say>Nothing</Say>");
             call.played();
-            call.input(Input::Silent { id: call.id() });
+            call.input(ProgramInput::Silent { id: call.id() });
             assert_eq!(recorded(&mut call, seconds, is_silent), ["say Nothing"]);
         }
         let (mut call, _) = begin("<Record action='/done'/>");
@@ -87,7 +89,7 @@ behaviours! {
         assert_eq!(call.hung_up(), [""; 0], "nothing is recorded during the tone");
         let (mut call, _) = begin("<Record/><Say>Next</Say>");
         call.played();
-        let failed = Input::RecordFailed { id: call.id(), text: "no room".into() };
+        let failed = ProgramInput::RecordFailed { id: call.id(), text: "no room".into() };
         assert_eq!(call.input(failed), ["say Next"]);
         call.noted(12200, "no room");
     }
@@ -100,9 +102,9 @@ behaviours! {
         let record = step("timeout='7' trim='do-not-trim' recordingStatusCallback='/s' recordingStatusCallbackMethod='GET' \
                            recordingStatusCallbackEvent='in-progress, absent'");
         let events = ReportedStates { in_progress: true, completed: false, absent: true };
-        let status = Some(("https://app.example/s".to_owned(), Method::Get, events));
+        let status = Some(("https://app.example/s".to_owned(), HttpMethod::Get, events));
         assert_eq!(record.silence, Duration::from_secs(7));
-        assert_eq!(record.recording, RecordingStep { dual: false, track: Tracks::Inbound, trim: false, status });
+        assert_eq!(record.recording, RecordingStep { dual: false, track: TrackSelection::Inbound, trim: false, status });
         let record = step("timeout='0' recordingStatusCallback='/s' transcribe='false'");
         assert_eq!((record.silence, record.recording.trim), (Duration::from_secs(1), true));
         assert_eq!(record.recording.status.unwrap().2, ReportedStates::default());
@@ -125,10 +127,10 @@ behaviours! {
             ("transcribe='true' transcribeCallback='/t'", status("https://app.example/t")),
             ("transcribeCallback='https://other.example/t'", status("https://other.example/t")),
         ] {
-            let mut call = Call::with(Settings { records: true, transcribes: true, ..Settings::default() });
+            let mut call = Call::with(ProgramSettings { records: true, transcribes: true, ..ProgramSettings::default() });
             call.start_at(PAGE);
             call.document(&format!("<Record playBeep='false' {attributes}/>"));
-            let step = |step: &Step| if let Step::Record(record) = step { Some(record.transcription.clone()) } else { None };
+            let step = |step: &ProgramStep| if let ProgramStep::Record(record) = step { Some(record.transcription.clone()) } else { None };
             assert_eq!(call.raw.iter().find_map(step), Some(expected), "{attributes}");
         }
         assert_eq!(step("transcribe='true'").transcription, None, "there is no [transcription]");
@@ -190,27 +192,27 @@ fn an_edge_that_records_nothing_refuses_by_name() {
 
 #[test]
 fn another_document_ends_it_without_its_action() {
-    let text = || Source::Text("<Response><Say>Other</Say></Response>".into());
+    let text = || DocumentSource::Text("<Response><Say>Other</Say></Response>".into());
     let (mut call, _) = begin("<Record action='/done'/>");
     assert_eq!(call.redirect(text()), ["stop", "say Other"]);
     let (mut call, _) = begin("<Record action='/done' playBeep='false'/>");
     let id = call.id();
     assert_eq!(call.redirect(text()), ["stop record", "say Other"]);
     let result = RecordResult { sid: "RE1".into(), url: String::new(), seconds: 3, is_silent: false };
-    assert_eq!(call.input(Input::Recorded { id, result }), [""; 0], "what became of it is of no use");
+    assert_eq!(call.input(ProgramInput::Recorded { id, result }), [""; 0], "what became of it is of no use");
 }
 
 /// Returns the voicemail message with this greeting.
-fn message(greeting: Option<&str>) -> Source {
-    let greeting = greeting.map(|name| Location::File(name.to_owned()));
+fn message(greeting: Option<&str>) -> DocumentSource {
+    let greeting = greeting.map(|name| DocumentLocation::File(name.to_owned()));
     let (silence, max_length) = (Duration::from_secs(4), Duration::from_secs(90));
-    Source::Message(VoiceMessage { greeting, silence, max_length })
+    DocumentSource::Message(VoiceMessage { greeting, silence, max_length })
 }
 
 #[test]
 fn a_message_has_a_greeting_a_tone_and_no_request() {
     let begun = |greeting| {
-        let mut call = Call::with(Settings { records: true, ..Settings::default() });
+        let mut call = Call::with(ProgramSettings { records: true, ..ProgramSettings::default() });
         let steps = call.start_with(message(greeting), false);
         (call, steps)
     };
@@ -232,6 +234,6 @@ fn a_message_has_a_greeting_a_tone_and_no_request() {
     assert!(call.is_over());
     let (mut call, _) = begun(None);
     call.played();
-    let failed = Input::RecordFailed { id: call.id(), text: "no room".into() };
+    let failed = ProgramInput::RecordFailed { id: call.id(), text: "no room".into() };
     assert_eq!(call.input(failed), ["failed 12200"], "the caller is the next target's");
 }

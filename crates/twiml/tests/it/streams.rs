@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use trunkgate_twiml::{Input, Method, Program, Settings, Source, Step, StreamStep, Tracks, TranscriptStep};
+use trunkgate_twiml::{
+    DocumentSource, HttpMethod, Program, ProgramInput, ProgramSettings, ProgramStep, StreamStep, TrackSelection,
+    TranscriptStep,
+};
 
 use super::support::Call;
 
 /// Returns the stream step of a document.
 fn step(body: &str) -> StreamStep {
-    let mut program = Program::new(Settings::default());
-    program.start(Duration::ZERO, Source::Text(format!("<Response>{body}</Response>")), false);
+    let mut program = Program::new(ProgramSettings::default());
+    program.start(Duration::ZERO, DocumentSource::Text(format!("<Response>{body}</Response>")), false);
     let mut steps = std::iter::from_fn(|| program.poll_output());
     steps
         .find_map(|step| match step {
-            Step::ConnectStream(stream) | Step::StartStream(stream) => Some(stream),
+            ProgramStep::ConnectStream(stream) | ProgramStep::StartStream(stream) => Some(stream),
             _ => None,
         })
         .unwrap()
@@ -21,12 +24,12 @@ fn step(body: &str) -> StreamStep {
 
 /// Returns the live transcription of a document.
 fn transcript(body: &str) -> TranscriptStep {
-    let mut program = Program::new(Settings::default());
-    program.start(Duration::ZERO, Source::Text(format!("<Response>{body}</Response>")), false);
+    let mut program = Program::new(ProgramSettings::default());
+    program.start(Duration::ZERO, DocumentSource::Text(format!("<Response>{body}</Response>")), false);
     let mut steps = std::iter::from_fn(|| program.poll_output());
     steps
         .find_map(|step| match step {
-            Step::StartTranscript(step) => Some(*step),
+            ProgramStep::StartTranscript(step) => Some(*step),
             _ => None,
         })
         .unwrap()
@@ -37,10 +40,10 @@ const ATTRIBUTES: &str = "url='wss://a.example/ws' name='n' track='both_tracks' 
 const PARAMETERS: &str = "<Parameter name='a' value=' 1 '/><Parameter name='b'/><Parameter value='c'/>";
 
 #[track_caller]
-fn has_all(stream: &StreamStep, tracks: Tracks) {
+fn has_all(stream: &StreamStep, tracks: TrackSelection) {
     assert_eq!((stream.url.as_str(), stream.name.as_deref()), ("wss://a.example/ws", Some("n")));
     assert_eq!(stream.tracks, tracks);
-    assert_eq!(stream.status, Some(("https://cb.example/".to_owned(), Method::Get)));
+    assert_eq!(stream.status, Some(("https://cb.example/".to_owned(), HttpMethod::Get)));
     assert_eq!(stream.parameters, [("a".to_owned(), " 1 ".to_owned()), ("b".to_owned(), String::new())]);
 }
 
@@ -52,8 +55,8 @@ behaviours! {
             let (mut call, steps) = Call::begin(body);
             assert_eq!(steps, ["answer", "connect wss://a.example/ws"]);
             assert_eq!(call.digits("1"), [""; 0]);
-            assert_eq!(call.input(Input::StreamEnded { id: 0, error }), [""; 0], "another stream");
-            let ended = Input::StreamEnded { id: call.id(), error };
+            assert_eq!(call.input(ProgramInput::StreamEnded { id: 0, error }), [""; 0], "another stream");
+            let ended = ProgramInput::StreamEnded { id: call.id(), error };
             assert_eq!(call.input(ended), ["say Bye"]);
         }
     }
@@ -62,7 +65,7 @@ behaviours! {
     fn the_action_is_requested_at_the_end() {
         let body = "<Connect action='after' method='GET'><Stream url='wss://a.example/ws'/></Connect>";
         let (mut call, _) = Call::begin(body);
-        let ended = Input::StreamEnded { id: call.id(), error: None };
+        let ended = ProgramInput::StreamEnded { id: call.id(), error: None };
         assert_eq!(call.input(ended), ["GET https://app.example/ivr/after connect"]);
         let (mut call, _) = Call::begin(body);
         assert_eq!(call.hung_up(), ["notify GET https://app.example/ivr/after connect"]);
@@ -73,7 +76,7 @@ behaviours! {
      "Connect/Stream@statusCallbackMethod", "Connect/Stream/Parameter", "Connect/Stream/Parameter@name",
      "Connect/Stream/Parameter@value"]
     fn a_connected_stream_has_all_attributes_and_hears_the_caller_only() {
-        has_all(&step(&format!("<Connect><Stream {ATTRIBUTES}>{PARAMETERS}</Stream></Connect>")), Tracks::Inbound);
+        has_all(&step(&format!("<Connect><Stream {ATTRIBUTES}>{PARAMETERS}</Stream></Connect>")), TrackSelection::Inbound);
         let (_, steps) = Call::begin("<Connect><Stream url='/ws'/></Connect>");
         assert_eq!(steps[1], "connect wss://app.example/ws");
         let (_, steps) = Call::begin("<Connect><Stream url='ws://a.example/ws'/></Connect>");
@@ -84,7 +87,7 @@ behaviours! {
      "Start/Stream@statusCallback", "Start/Stream@statusCallbackMethod", "Start/Stream/Parameter",
      "Start/Stream/Parameter@name", "Start/Stream/Parameter@value"]
     fn a_started_stream_runs_beside_the_document() {
-        has_all(&step(&format!("<Start><Stream {ATTRIBUTES}>{PARAMETERS}</Stream></Start>")), Tracks::Both);
+        has_all(&step(&format!("<Start><Stream {ATTRIBUTES}>{PARAMETERS}</Stream></Start>")), TrackSelection::Both);
         let (_, steps) = Call::begin("<Start><Stream url='wss://a.example/' name='n'/></Start><Say>Hi</Say>");
         assert_eq!(steps, ["start n wss://a.example/", "answer", "say Hi"]);
     }
@@ -106,7 +109,7 @@ behaviours! {
                      statusCallbackUrl='heard' statusCallbackMethod='GET' partialResults='true' languageCode='de-DE' \
                      hints='sales, support' speechModel='telephony' profanityFilter='false'";
         let told = transcript(&format!("<Start><Transcription {given}/></Start>"));
-        assert_eq!((told.name.as_deref(), told.tracks, told.partial), (Some("n"), Tracks::Inbound, true));
+        assert_eq!((told.name.as_deref(), told.tracks, told.partial), (Some("n"), TrackSelection::Inbound, true));
         assert_eq!(told.labels, [Some("caller".to_owned()), Some("desk".to_owned())]);
         assert_eq!(told.speech.language, "de-DE");
         assert_eq!((told.speech.hints.join("|").as_str(), told.speech.model.as_deref()), ("sales|support", Some("telephony")));
@@ -114,7 +117,7 @@ behaviours! {
         let (_, steps) = Call::begin(&format!("<Start><Transcription {given}/></Start><Say>Hi</Say>"));
         assert_eq!(steps, ["transcribe n Inbound Get https://app.example/ivr/heard", "answer", "say Hi"]);
         let told = transcript("<Start><Transcription/></Start>");
-        assert_eq!((told.name, told.tracks, told.status, told.partial), (None, Tracks::Both, None, false));
+        assert_eq!((told.name, told.tracks, told.status, told.partial), (None, TrackSelection::Both, None, false));
         assert_eq!((told.speech.language.as_str(), told.speech.profanity_filter), ("en-US", true));
         let long = "x".repeat(257);
         let (call, _) = Call::begin(&format!(

@@ -1,6 +1,6 @@
 //! Redirect and Refer.
 
-use trunkgate_twiml::{Input, ReferResult};
+use trunkgate_twiml::{ProgramInput, ReferResult};
 
 use super::support::Call;
 
@@ -21,20 +21,20 @@ behaviours! {
         let (mut call, steps) = Call::begin(refer);
         assert_eq!(steps, ["answer", "refer sip:alice@example.com X-A=1"]);
         let result = ReferResult { status: Some("in-progress"), refer: Some(202), notify: Some(200) };
-        let ended = Input::ReferEnded { id: call.id(), result };
+        let ended = ProgramInput::ReferEnded { id: call.id(), result };
         assert_eq!(call.input(ended), [
             "GET https://app.example/ivr/after refer ReferCallStatus=in-progress ReferSipResponseCode=202 \
              NotifySipResponseCode=200"
         ]);
         let (mut call, _) = Call::begin("<Refer><Sip>alice@example.com</Sip></Refer><Say>Sorry</Say>");
         let result = ReferResult { status: None, refer: Some(405), notify: None };
-        let ended = Input::ReferEnded { id: call.id(), result };
+        let ended = ProgramInput::ReferEnded { id: call.id(), result };
         assert_eq!(call.input(ended), ["say Sorry"]);
         // The result is reported although the caller has left for the new call.
         let (mut call, _) = Call::begin("<Refer action='after'><Sip>sip:alice@example.com</Sip></Refer><Say>never</Say>");
         assert_eq!(call.hung_up(), [""; 0]);
         let result = ReferResult { status: None, refer: Some(202), notify: None };
-        let ended = Input::ReferEnded { id: call.id(), result };
+        let ended = ProgramInput::ReferEnded { id: call.id(), result };
         assert_eq!(call.input(ended), ["notify POST https://app.example/ivr/after refer ReferSipResponseCode=202"]);
         assert!(call.is_over());
         let (call, steps) = Call::begin("<Refer/>");

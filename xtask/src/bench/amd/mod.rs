@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use trunkgate_detection::limits::{FRAME, FRAME_SAMPLES};
-use trunkgate_detection::{AnsweredBy, Detector, Mode, Settings, Verdict};
+use trunkgate_detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict, MachineDetector};
 
 use crate::interop::install;
 use set::{Call, Decided, HELD_OUT, Half, Label, TRAINING};
@@ -48,7 +48,7 @@ pub(crate) struct Options {
 /// Result of a call.
 struct Outcome<'a> {
     call: &'a Call,
-    verdict: Option<Verdict>,
+    verdict: Option<DetectionVerdict>,
     /// Milliseconds from the deciding moment of the thresholds to the verdict.
     delay_ms: Option<i64>,
 }
@@ -64,7 +64,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let rows = [("Twilio's defaults", [None; 4]), ("tuned for speed", FAST)];
     for (name, thresholds) in rows {
         let began = Instant::now();
-        let outcomes: Vec<Outcome<'_>> = calls.iter().map(|call| judged(call, Mode::Enable, thresholds)).collect();
+        let outcomes: Vec<Outcome<'_>> =
+            calls.iter().map(|call| judged(call, DetectionMode::Enable, thresholds)).collect();
         let cost = began.elapsed().as_secs_f64() / seconds as f64;
         print(name, &outcomes);
         println!("CPU time: {:.2} ms for a second of audio.", cost * 1000.0);
@@ -72,19 +73,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             list(&outcomes);
         }
     }
-    let ends: Vec<Outcome<'_>> = calls.iter().map(|call| judged(call, Mode::DetectMessageEnd, [None; 4])).collect();
+    let ends: Vec<Outcome<'_>> =
+        calls.iter().map(|call| judged(call, DetectionMode::DetectMessageEnd, [None; 4])).collect();
     print_ends(&ends);
     Ok(true)
 }
 
-fn judged(call: &Call, mode: Mode, thresholds: [Option<u32>; 4]) -> Outcome<'_> {
-    let settings = Settings::new(mode, thresholds);
+fn judged(call: &Call, mode: DetectionMode, thresholds: [Option<u32>; 4]) -> Outcome<'_> {
+    let settings = DetectionSettings::new(mode, thresholds);
     let began = Instant::now();
-    let (mut now, mut detector) = (began, Detector::new(began, settings.clone()));
+    let (mut now, mut detector) = (began, MachineDetector::new(began, settings.clone()));
     for frame in call.samples.as_chunks::<FRAME_SAMPLES>().0 {
         // A frame is heard when it has ended.
         now += FRAME;
-        detector.take(now, frame);
+        detector.add_frame(now, frame);
         if let Some(verdict) = detector.poll_verdict() {
             let delay_ms = decided_ms(call, &settings).map(|decided| millis(verdict.duration) - decided);
             return Outcome { call, verdict: Some(verdict), delay_ms };
@@ -93,7 +95,7 @@ fn judged(call: &Call, mode: Mode, thresholds: [Option<u32>; 4]) -> Outcome<'_> 
     Outcome { call, verdict: None, delay_ms: None }
 }
 
-fn decided_ms(call: &Call, settings: &Settings) -> Option<i64> {
+fn decided_ms(call: &Call, settings: &DetectionSettings) -> Option<i64> {
     match call.decided {
         Decided::SpeechEnds(at) => Some(i64::from(at) + millis(settings.speech_end_threshold)),
         Decided::Speech => spoken_for(&call.spoken, millis(settings.speech_threshold)),
@@ -120,7 +122,7 @@ fn millis(time: Duration) -> i64 {
 }
 
 /// Returns the label for a verdict.
-fn label_of(verdict: Option<Verdict>) -> Label {
+fn label_of(verdict: Option<DetectionVerdict>) -> Label {
     match verdict.map(|verdict| verdict.answered_by) {
         Some(AnsweredBy::Human) => Label::Human,
         Some(AnsweredBy::Fax) => Label::Fax,

@@ -188,13 +188,13 @@ pub(super) fn coded(codec: Codec, signal: &[f32]) -> Vec<i16> {
             samples.iter().map(|sample| g711::decode_alaw(g711::encode_alaw(*sample))).collect()
         }
         Codec::G722 => {
-            let (mut encoder, mut decoder) = (g722::Encoder::new(), g722::Decoder::new());
+            let (mut encoder, mut decoder) = (g722::G722Encoder::new(), g722::G722Decoder::new());
             let pairs = whole(signal);
             narrow(pairs.as_chunks::<2>().0.iter().flat_map(|[a, b]| decoder.decode(encoder.encode(*a, *b))).collect())
         }
         Codec::Opus => {
-            let mut encoder = opus::Encoder::new(RATE_HZ, opus::Wanted::default());
-            let mut decoder = opus::Decoder::new(RATE_HZ);
+            let mut encoder = opus::OpusEncoder::new(RATE_HZ, opus::OpusPreferences::default());
+            let mut decoder = opus::OpusDecoder::new(RATE_HZ);
             let mut heard = Vec::new();
             for frame in whole(signal).chunks_exact(320) {
                 let (mut packet, mut samples) = ([0; 500], [0; 320]);

@@ -4,24 +4,27 @@
 
 use std::time::Instant;
 
-use trunkgate_agent::{AgentRequest, Input, Loss, Output, Problem, Settings, Stream, Transcript, Transmit};
+use trunkgate_agent::{
+    AgentRequest, MessageProblem, SocketMessage, Stream, StreamInput, StreamLoss, StreamOutput, StreamSettings,
+    Transcript,
+};
 
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const CALL: &str = "CA0123456789abcdef0123456789abcdef";
 pub(crate) const STREAM: &str = "MZ0123456789abcdef0123456789abcdef";
 
-pub(crate) fn settings() -> Settings {
-    Settings {
+pub(crate) fn settings() -> StreamSettings {
+    StreamSettings {
         account_sid: ACCOUNT.to_owned(),
         call_sid: CALL.to_owned(),
         stream_sid: STREAM.to_owned(),
-        ..Settings::default()
+        ..StreamSettings::default()
     }
 }
 
-pub(crate) fn open(now: Instant, settings: Settings) -> Stream {
+pub(crate) fn open(now: Instant, settings: StreamSettings) -> Stream {
     let mut stream = Stream::new(now, settings);
-    stream.handle_input(now, Input::Opened);
+    stream.handle_input(now, StreamInput::Opened);
     stream
 }
 
@@ -29,10 +32,10 @@ pub(crate) fn open(now: Instant, settings: Settings) -> Stream {
 pub(crate) fn texts(stream: &mut Stream) -> Vec<String> {
     std::iter::from_fn(|| stream.poll_transmit())
         .map(|transmit| match transmit {
-            Transmit::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
-            Transmit::Binary(bytes) => format!("<{} bytes>", bytes.len()),
-            Transmit::Ping => "<ping>".to_owned(),
-            Transmit::Close(code) => format!("<close {code}>"),
+            SocketMessage::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            SocketMessage::Binary(bytes) => format!("<{} bytes>", bytes.len()),
+            SocketMessage::Ping => "<ping>".to_owned(),
+            SocketMessage::Close(code) => format!("<close {code}>"),
         })
         .collect()
 }
@@ -45,9 +48,9 @@ pub(crate) enum Told {
     Clear,
     Request(AgentRequest),
     Recognised(Transcript),
-    Problem(Problem),
+    Problem(MessageProblem),
     FallsBehind,
-    Lost(Loss),
+    Lost(StreamLoss),
     Ended,
     Closed,
 }
@@ -57,16 +60,16 @@ pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
     let mut told = Vec::new();
     while let Some(output) = stream.poll_output() {
         told.push(match output {
-            Output::Play(audio) => Told::Play(audio.to_vec()),
-            Output::Mark(name) => Told::Mark(name),
-            Output::Clear => Told::Clear,
-            Output::Request(request) => Told::Request(request),
-            Output::Recognised(transcript) => Told::Recognised(transcript),
-            Output::Problem(problem) => Told::Problem(problem),
-            Output::FallsBehind => Told::FallsBehind,
-            Output::Lost(loss) => Told::Lost(loss),
-            Output::Ended => Told::Ended,
-            Output::Closed => Told::Closed,
+            StreamOutput::Play(audio) => Told::Play(audio.to_vec()),
+            StreamOutput::Mark(name) => Told::Mark(name),
+            StreamOutput::Clear => Told::Clear,
+            StreamOutput::Request(request) => Told::Request(request),
+            StreamOutput::Recognised(transcript) => Told::Recognised(transcript),
+            StreamOutput::Problem(problem) => Told::Problem(problem),
+            StreamOutput::FallsBehind => Told::FallsBehind,
+            StreamOutput::Lost(loss) => Told::Lost(loss),
+            StreamOutput::Ended => Told::Ended,
+            StreamOutput::Closed => Told::Closed,
         });
     }
     told
@@ -74,6 +77,6 @@ pub(crate) fn told(stream: &mut Stream) -> Vec<Told> {
 
 /// Processes one text and returns the resulting outputs.
 pub(crate) fn say(stream: &mut Stream, now: Instant, text: &str) -> Vec<Told> {
-    stream.handle_input(now, Input::Text(text));
+    stream.handle_input(now, StreamInput::Text(text));
     told(stream)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use trunkgate_media::agent::{Loss, TrackSet};
+use trunkgate_media::agent::{StreamLoss, TrackSet};
 use trunkgate_media::{AgentQueue, EndCounters, EndId, LegTurns, RawSpec, SocketSpec, TapSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::PROVEN_SECONDS;
@@ -32,11 +32,11 @@ pub(crate) struct AgentSide {
     /// Queue of the agent's audio; `None` if the agent gets plain RTP.
     pub(crate) queue: Option<Arc<AgentQueue>>,
     /// Times of the agent's turns.
-    pub(crate) turns: Turns,
+    pub(crate) turns: AgentTurnTimes,
     /// Time of the request for the WebSocket.
     pub(crate) began: Instant,
     /// Role of the agent in the call.
-    pub(crate) part: Role,
+    pub(crate) part: AgentRole,
     pub(crate) stream_sid: String,
     /// Time when the WebSocket was open.
     pub(crate) opened: Option<Instant>,
@@ -47,7 +47,7 @@ pub(crate) struct AgentSide {
     /// Description of the failure.
     pub(crate) problem: Option<Box<str>>,
     /// Kind of the failure.
-    pub(crate) loss: Option<Loss>,
+    pub(crate) loss: Option<StreamLoss>,
     /// True once the WebSocket is lost or was closed by the agent.
     pub(crate) is_gone: bool,
     /// Last log entry of the media worker, with its time.
@@ -67,9 +67,9 @@ impl AgentSide {
     pub(crate) fn new(
         agent: Arc<Agent>,
         (end, counters): (EndId, Arc<EndCounters>),
-        turns: Turns,
+        turns: AgentTurnTimes,
         began: Instant,
-        part: Role,
+        part: AgentRole,
     ) -> AgentSide {
         AgentSide {
             agent,
@@ -113,10 +113,10 @@ impl AgentSide {
 
     /// Describes the loss of the agent. A log entry of the media worker just before the loss is more precise than the
     /// kind.
-    pub(crate) fn why_lost(&self, now: Instant, loss: Loss) -> String {
+    pub(crate) fn why_lost(&self, now: Instant, loss: StreamLoss) -> String {
         // The log entry about an unanswered handshake may be much older than the loss.
         let is_of_it =
-            |at: Instant| loss == Loss::ConnectTimeout || now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
+            |at: Instant| loss == StreamLoss::ConnectTimeout || now.saturating_duration_since(at) < FAULT_BEFORE_LOSS;
         match &self.fault {
             Some((at, fault)) if is_of_it(*at) => format!("{loss}: {}", redact::addresses(shortened(fault))),
             Some(_) | None => loss.to_string(),
@@ -129,7 +129,7 @@ const FAULT_BEFORE_LOSS: Duration = Duration::from_secs(1);
 
 /// Times of an agent's turns.
 #[derive(Debug)]
-pub(crate) enum Turns {
+pub(crate) enum AgentTurnTimes {
     /// None, because the agent listens.
     None,
     /// Counted by the media worker.
@@ -138,20 +138,20 @@ pub(crate) enum Turns {
     Former(Box<LegTurnView>),
 }
 
-impl Turns {
+impl AgentTurnTimes {
     /// Returns the times for display; `None` before the first turn.
     pub(crate) fn view(&self) -> Option<Box<LegTurnView>> {
         match self {
-            Turns::None => None,
-            Turns::Counted(turns) => LegTurnView::of(turns).map(Box::new),
-            Turns::Former(view) => Some(view.clone()),
+            AgentTurnTimes::None => None,
+            AgentTurnTimes::Counted(turns) => LegTurnView::of(turns).map(Box::new),
+            AgentTurnTimes::Former(view) => Some(view.clone()),
         }
     }
 }
 
 /// Role of an agent in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum AgentRole {
     /// Talks with the caller.
     Talk,
     /// Listens only.
@@ -163,14 +163,15 @@ pub(crate) enum Role {
     },
 }
 
-impl Role {
+impl AgentRole {
     /// Returns the role of a listener from the configuration: both tracks.
-    pub(crate) fn listener() -> Role {
-        Role::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
+    pub(crate) fn listener() -> AgentRole {
+        AgentRole::Listen { tracks: TrackSet::Both, parameters: Vec::new() }
     }
+
     /// Returns whether the agent only listens.
     pub(crate) fn listens(&self) -> bool {
-        matches!(self, Role::Listen { .. })
+        matches!(self, AgentRole::Listen { .. })
     }
 }
 
@@ -193,7 +194,7 @@ pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Agent that has the caller, or had it last.
 #[derive(Debug, Clone)]
-pub(crate) struct Holder {
+pub(crate) struct ServingAgent {
     pub(crate) agent: Arc<Agent>,
     /// Time when the agent got the caller.
     pub(crate) since: Instant,
@@ -201,22 +202,22 @@ pub(crate) struct Holder {
 
 /// Holder in plain data, with the agent's name. The agent's stream is not included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct HolderSnapshot {
+pub(crate) struct ServingAgentSnapshot {
     agent: String,
     held_ms: u64,
 }
 
-impl Holder {
+impl ServingAgent {
     /// Returns the holder in plain data.
-    pub(crate) fn snapshot(&self, now: Instant) -> HolderSnapshot {
-        let Holder { agent, since } = self;
-        HolderSnapshot { agent: agent.name.to_string(), held_ms: millis(now.saturating_duration_since(*since)) }
+    pub(crate) fn snapshot(&self, now: Instant) -> ServingAgentSnapshot {
+        let ServingAgent { agent, since } = self;
+        ServingAgentSnapshot { agent: agent.name.to_string(), held_ms: millis(now.saturating_duration_since(*since)) }
     }
 
     /// Restores the holder; `None` if the configuration no longer has the agent.
-    pub(crate) fn restore(now: Instant, edge: &Edge, snapshot: HolderSnapshot) -> Option<Box<Holder>> {
-        let HolderSnapshot { agent, held_ms } = snapshot;
+    pub(crate) fn restore(now: Instant, edge: &Edge, snapshot: ServingAgentSnapshot) -> Option<Box<ServingAgent>> {
+        let ServingAgentSnapshot { agent, held_ms } = snapshot;
         let since = now.checked_sub(Duration::from_millis(held_ms))?;
-        Some(Box::new(Holder { agent: edge.table().agent(&agent)?.clone(), since }))
+        Some(Box::new(ServingAgent { agent: edge.table().agent(&agent)?.clone(), since }))
     }
 }

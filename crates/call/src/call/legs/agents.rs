@@ -6,7 +6,7 @@ use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{AGENT_REQUESTS_NOTED, AGENT_TEXT_CHARS, FORKS_PER_CALL, LISTENERS_PER_CALL};
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_story::numbers::steers;
+use trunkgate_story::numbers::is_control_char;
 use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;
 use trunkgate_story::view::ForkView;
@@ -126,6 +126,6 @@ pub(crate) fn tell_back(edge: &mut Edge, name: &str, is_back: bool) {
 
 /// Sanitises and shortens a text from an agent for display.
 pub(crate) fn shortened(text: &str) -> String {
-    let plain = text.chars().map(|c| if steers(c) { ' ' } else { c });
+    let plain = text.chars().map(|c| if is_control_char(c) { ' ' } else { c });
     plain.take(AGENT_TEXT_CHARS).collect()
 }

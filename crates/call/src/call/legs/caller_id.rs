@@ -8,7 +8,7 @@
 use trunkgate_resources::limits::EDGES_PER_CALL;
 use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::{CallerIdRule, Number};
-use trunkgate_sip::{Extra, Message};
+use trunkgate_sip::{ExtraHeader, SipMessage};
 use trunkgate_story::numbers::mask;
 
 /// Status codes that may reject the caller ID: not allowed, anonymous, declined, or blocked by an analytics service.
@@ -16,7 +16,7 @@ pub(crate) const OF_CALLER_ID: [u16; 5] = [403, 433, 603, 607, 608];
 
 /// Describes the caller ID of an INVITE for display: From, P-Asserted-Identity or its absence, and
 /// P-Preferred-Identity, with masked numbers.
-pub(crate) fn sent(from: &str, headers: &[Extra]) -> Box<str> {
+pub(crate) fn describe_caller_id(from: &str, headers: &[ExtraHeader]) -> Box<str> {
     let user = |value: &str| {
         let uri = value.rsplit_once('<').map_or(value, |(_, uri)| uri);
         let user = uri.split_once(':').map_or(uri, |(_, rest)| rest);
@@ -36,7 +36,7 @@ pub(crate) fn sent(from: &str, headers: &[Extra]) -> Box<str> {
 
 /// Caller ID on the way to one target.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Showing<'a> {
+pub(crate) struct CallerIdPolicy<'a> {
     /// Number of the route, which replaces all numbers of the caller.
     pub(crate) own: Option<&'a Number>,
     /// Rule for numbers that the caller's trunk may show.
@@ -49,11 +49,12 @@ pub(crate) struct Showing<'a> {
     pub(crate) is_anonymous: bool,
 }
 
-impl<'a> Showing<'a> {
+impl<'a> CallerIdPolicy<'a> {
     /// Returns whether a number from the caller's side may be shown.
     pub(crate) fn allows(&self, number: &str) -> bool {
         [self.from, self.to].into_iter().flatten().all(|rule| rule.allows(number))
     }
+
     /// Returns our number that replaces a missing or forbidden number of the caller.
     pub(crate) fn instead(&self) -> Option<&'a Number> {
         let default = |rule: Option<&'a CallerIdRule>| rule.and_then(|rule| rule.default.as_ref());
@@ -79,7 +80,7 @@ pub(crate) struct Hops {
 
 impl Hops {
     /// Reads the words from an INVITE; invalid ones are ignored.
-    pub(crate) fn of(request: &Message) -> Hops {
+    pub(crate) fn of(request: &SipMessage) -> Hops {
         let values = request.headers_named(HOPS).filter_map(|value| std::str::from_utf8(value).ok());
         let words = values.flat_map(|value| value.split(',')).filter_map(|word| word_of(word.trim()));
         // The limit itself is enough to detect too many.
@@ -87,7 +88,7 @@ impl Hops {
     }
 }
 
-pub(crate) fn header(words: impl Iterator<Item = u64>) -> Extra {
+pub(crate) fn header(words: impl Iterator<Item = u64>) -> ExtraHeader {
     extra(HOPS, words.map(|word| format!("{word:016x}")).collect::<Vec<_>>().join(","))
 }
 
@@ -112,7 +113,7 @@ mod tests {
                 "From 100, P-Asserted-Identity +1415****100",
             ),
         ] {
-            assert_eq!(&*sent(from, &headers), shown);
+            assert_eq!(&*describe_caller_id(from, &headers), shown);
         }
     }
 }

@@ -1,18 +1,18 @@
 //! Codecs that the edge decodes and encodes.
 
-use trunkgate_media::agent::Format;
-use trunkgate_media::codec::opus::Wanted;
-use trunkgate_media::{Coding, EventsSpec, TranscodeSpec};
+use trunkgate_media::agent::AgentFormat;
+use trunkgate_media::codec::opus::OpusPreferences;
+use trunkgate_media::{EventsSpec, PayloadCodec, TranscodeSpec};
 use trunkgate_resources::limits::PACKET_MS;
-use trunkgate_sdp::{Audio, Conversion};
+use trunkgate_sdp::{AudioPayload, CodecConversion};
 
 /// Sample rate of G.711, in Hz.
 pub(crate) const NARROW_HZ: u32 = 8000;
 
 /// Builds the transcoding of one direction; `ptime_ms` is the default packet length. `None` without a codec to
 /// transcode.
-pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
-    let from: Vec<(u8, Coding)> =
+pub(crate) fn transcode(conversion: &CodecConversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
+    let from: Vec<(u8, PayloadCodec)> =
         conversion.from.iter().filter_map(|audio| Some((audio.number, coding(audio)?))).collect();
     let packet_ms = conversion.ptime_ms.unwrap_or(ptime_ms).clamp(*PACKET_MS.start(), *PACKET_MS.end());
     let spec = TranscodeSpec {
@@ -26,10 +26,10 @@ pub(crate) fn transcode(conversion: &Conversion, ptime_ms: u32) -> Option<Box<Tr
 }
 
 /// Returns the codec of a description's audio; `None` if the edge cannot transcode it.
-pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
+pub(crate) fn coding(audio: &AudioPayload) -> Option<PayloadCodec> {
     let opus = || {
         let parameters = audio.opus;
-        Coding::Opus(Wanted {
+        PayloadCodec::Opus(OpusPreferences {
             max_rate_hz: parameters.max_playback_rate,
             max_bit_rate: parameters.max_average_bit_rate,
             fec: parameters.use_in_band_fec,
@@ -37,26 +37,26 @@ pub(crate) fn coding(audio: &Audio) -> Option<Coding> {
         })
     };
     Some(match audio.codec.to_ascii_uppercase().as_str() {
-        "PCMU" => Coding::Pcmu,
-        "PCMA" => Coding::Pcma,
-        "G722" => Coding::G722,
+        "PCMU" => PayloadCodec::Pcmu,
+        "PCMA" => PayloadCodec::Pcma,
+        "G722" => PayloadCodec::G722,
         "OPUS" => opus(),
         _ => return None,
     })
 }
 
 /// Returns the encoding name of a codec.
-pub(crate) fn name(coding: Coding) -> &'static str {
+pub(crate) fn name(coding: PayloadCodec) -> &'static str {
     match coding {
-        Coding::Pcmu => "PCMU",
-        Coding::Pcma => "PCMA",
-        Coding::G722 => "G722",
-        Coding::Opus(_) => "opus",
-        Coding::Linear(_) => "L16",
+        PayloadCodec::Pcmu => "PCMU",
+        PayloadCodec::Pcma => "PCMA",
+        PayloadCodec::G722 => "G722",
+        PayloadCodec::Opus(_) => "opus",
+        PayloadCodec::Linear(_) => "L16",
     }
 }
 
 /// Returns the codec of an agent's stream.
-pub(crate) fn agent_coding(format: Format) -> Coding {
-    if format == Format::Mulaw8000 { Coding::Pcmu } else { Coding::Linear(format.sample_rate()) }
+pub(crate) fn agent_coding(format: AgentFormat) -> PayloadCodec {
+    if format == AgentFormat::Mulaw8000 { PayloadCodec::Pcmu } else { PayloadCodec::Linear(format.sample_rate()) }
 }

@@ -4,25 +4,28 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkgate_media::agent::Format;
+use trunkgate_media::agent::AgentFormat;
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::PARAMETER_HEADERS;
 use trunkgate_resources::lookups::addressing::Addressing;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::Dtmf;
-use trunkgate_sdp::{AgreedStream, Audio, Description, Direction, Events, Policy, anchored_streams, codec_names};
+use trunkgate_route::DtmfMode;
+use trunkgate_sdp::{
+    AgreedStream, AudioPayload, CodecPolicy, EventPayloads, MediaDirection, SessionDescription, anchored_streams,
+    codec_names,
+};
 use trunkgate_sip::{Flow, ServerId};
 
 use crate::call::legs::codecs::{NARROW_HZ, coding};
 use crate::call::legs::leg::{Leg, LegSdp, LegState};
 use crate::call::legs::list::Legs;
-use crate::call::legs::spoken::{Spoken, talks_as};
-use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
+use crate::call::legs::spoken::{AudioAgreement, talks_as};
+use crate::call::words::answer::{FinalAnswer, TargetFailure, bad_media};
 
 impl LegSdp {
     /// Chooses our media address for a caller by the address in its offer.
-    pub(crate) fn face_media(&mut self, addressing: &Addressing, flow: Flow, offer: &Description) {
+    pub(crate) fn face_media(&mut self, addressing: &Addressing, flow: Flow, offer: &SessionDescription) {
         let first = anchored_streams(offer).first().and_then(|index| offer.media.get(*index));
         let media = first.and_then(|media| offer.connection_of(media)?.ip());
         let ip = media.and_then(|media| addressing.media_shown_to_offer(flow.remote.ip(), media, flow.listener));
@@ -33,17 +36,17 @@ impl LegSdp {
 impl Legs {
     /// Returns the codecs for our offer to a target if the caller made none: common codecs first, then those to be
     /// transcoded.
-    pub(crate) fn codecs_to_offer(&self, mut theirs: Policy) -> Policy {
+    pub(crate) fn codecs_to_offer(&self, mut theirs: CodecPolicy) -> CodecPolicy {
         let ours = self.near_leg().policy();
         theirs.codecs.sort_by_key(|codec| !ours.codecs.iter().any(|own| own.eq_ignore_ascii_case(codec)));
         theirs
     }
 
     /// Returns the codec policy of the caller for a session with the edge itself.
-    pub(crate) fn own_policy(&self) -> Policy {
+    pub(crate) fn own_policy(&self) -> CodecPolicy {
         let mut talking = self.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
         let wide = talking.any(|side| {
-            let format = Format::from_name(side.agent.format).unwrap_or_default();
+            let format = AgentFormat::from_name(side.agent.format).unwrap_or_default();
             !side.listens() && format.sample_rate() > NARROW_HZ
         });
         self.near_leg().own_policy(wide)
@@ -57,11 +60,11 @@ impl Legs {
         leg: LegId,
         server: ServerId,
         sdp: &[u8],
-    ) -> Option<Description> {
-        let read = match Description::parse(sdp) {
+    ) -> Option<SessionDescription> {
+        let read = match SessionDescription::parse(sdp) {
             Ok(offer) => match forbidden_address(edge, &self[leg], &offer) {
                 Some(address) => Err(bad_media(&format!("unusable media address {address}")).answer()),
-                None => self[leg].admit(offer).map_err(Failure::answer),
+                None => self[leg].admit(offer).map_err(TargetFailure::answer),
             },
             Err(e) => Err(FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line))),
         };
@@ -75,7 +78,7 @@ impl Legs {
     }
 
     /// Returns the media end at which the edge itself can send to a side, with codec and payload types.
-    pub(crate) fn spoken_end(&self, leg: LegId) -> Option<(EndId, Spoken)> {
+    pub(crate) fn spoken_end(&self, leg: LegId) -> Option<(EndId, AudioAgreement)> {
         let (_, spoken) = self.offer_of(leg)?;
         let spoken = spoken?;
         Some((self[leg].end(spoken.index)?.end, spoken))
@@ -83,10 +86,10 @@ impl Legs {
 
     /// Returns the audio agreement of a side as an offer of that codec alone, so that its session need not change. Also
     /// returns the codec and payload types for the edge itself, if it supports the codec.
-    pub(crate) fn offer_of(&self, leg: LegId) -> Option<(Description, Option<Spoken>)> {
+    pub(crate) fn offer_of(&self, leg: LegId) -> Option<(SessionDescription, Option<AudioAgreement>)> {
         let side = &self[leg];
         let mut offer = side.theirs()?;
-        offer.hear_again(side.signalling());
+        offer.take_off_hold(side.signalling());
         let anchored = anchored_streams(&offer);
         let is_audio = |at: &usize| offer.media.get(*at).is_some_and(|media| media.kind.eq_ignore_ascii_case("audio"));
         let index = anchored.into_iter().filter(|at| side.end(*at).is_some()).find(is_audio)?;
@@ -95,26 +98,26 @@ impl Legs {
             media.port = 0;
         }
         let section = offer.media.get_mut(index)?;
-        let named = |section: &trunkgate_sdp::Media, name: &str| {
+        let named = |section: &trunkgate_sdp::MediaDescription, name: &str| {
             section.payloads().into_iter().find(|number| section.rtpmap(*number).is_some_and(|map| map.is(name)))
         };
         let (number, presses) = (named(section, &side.codec)?, named(section, "telephone-event"));
         let kept = [Some(number), presses].map(|number| number.map(|number| number.to_string()));
         let presses = presses.and_then(|number| Some((number, section.rtpmap(number)?.clock)));
-        let audio = Audio::of(section, &side.codec);
+        let audio = AudioPayload::find_codec(section, &side.codec);
         section.formats.retain(|format| kept.iter().flatten().any(|number| number == format));
         let ours = side.sdp.ours.as_ref()?.read()?;
         let keys = ours.media.get(index).and_then(|ours| named(ours, "telephone-event"));
         let coding = audio.as_ref().and_then(coding);
-        Some((offer, coding.map(|coding| Spoken { index, audio: number, coding, keys, presses })))
+        Some((offer, coding.map(|coding| AudioAgreement { index, audio: number, coding, keys, presses })))
     }
 
     /// Returns whether a side has another session than one `sendrecv` stream.
     pub(crate) fn is_stale(&self, leg: LegId) -> bool {
         let Some((ours, theirs)) = self[leg].session() else { return false };
-        let talks = |description: &Description| {
+        let talks = |description: &SessionDescription| {
             let mut running = description.media.iter().filter(|media| media.port != 0);
-            running.all(|media| description.direction_of(media) == Direction::SendRecv)
+            running.all(|media| description.direction_of(media) == MediaDirection::SendRecv)
         };
         !(talks(&ours) && talks(&theirs)) || self[leg].ends.len() != 1
     }
@@ -123,13 +126,13 @@ impl Legs {
     pub(crate) fn is_refresh(&self, leg: LegId, sdp: Option<&Bytes>) -> bool {
         let side = &self[leg];
         let Some((theirs, sdp)) = side.sdp.theirs.as_ref().zip(sdp) else { return false };
-        let offer = Description::parse(sdp).ok().and_then(|offer| side.admit(offer).ok());
+        let offer = SessionDescription::parse(sdp).ok().and_then(|offer| side.admit(offer).ok());
         offer.is_some_and(|offer| theirs.says(&offer))
     }
 
     /// Parses a remote party's description, and refuses forbidden media addresses.
-    pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
-        let theirs = Description::parse(sdp)
+    pub(crate) fn read(&self, edge: &Edge, leg: LegId, sdp: &[u8]) -> Result<SessionDescription, TargetFailure> {
+        let theirs = SessionDescription::parse(sdp)
             .map_err(|e| bad_media(&format!("session description: {} (line {})", e.what, e.line)))?;
         match forbidden_address(edge, &self[leg], &theirs) {
             Some(address) => Err(bad_media(&format!("unusable media address {address}"))),
@@ -138,11 +141,11 @@ impl Legs {
     }
 
     /// Returns the media end and the wire through which the edge can play audio to a side.
-    pub(crate) fn ear_of(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
+    pub(crate) fn playback_wire(&self, leg: LegId) -> Option<(EndId, WireSpec)> {
         let leg = &self[leg];
         let theirs = leg.theirs()?;
         leg.ends.iter().find_map(|end| {
-            let audio = Audio::of(theirs.media.get(end.index)?, &leg.codec)?;
+            let audio = AudioPayload::find_codec(theirs.media.get(end.index)?, &leg.codec)?;
             Some((end.end, talks_as(audio.number, coding(&audio)?)))
         })
     }
@@ -176,10 +179,10 @@ impl Legs {
         let [one, other] = match &stream.own_events {
             Some(own) => {
                 let own = [own.offerer.as_ref(), own.answerer.as_ref()];
-                let says = |leg: LegId, own: Option<&Events>| match self[leg].dtmf() {
-                    Dtmf::Rfc4733 => events(own.map(|own| (own.takes, own.clock))),
-                    Dtmf::Info => "INFO".to_owned(),
-                    Dtmf::Inband => "tones".to_owned(),
+                let says = |leg: LegId, own: Option<&EventPayloads>| match self[leg].dtmf() {
+                    DtmfMode::Rfc4733 => events(own.map(|own| (own.takes, own.clock))),
+                    DtmfMode::Info => "INFO".to_owned(),
+                    DtmfMode::Inband => "tones".to_owned(),
                 };
                 [says(legs[0], own[0]), says(legs[1], own[1])]
             }
@@ -232,7 +235,7 @@ impl Legs {
 }
 
 /// Returns the first forbidden media address of a description.
-pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &Description) -> Option<SocketAddr> {
+pub(crate) fn forbidden_address(edge: &Edge, leg: &Leg, description: &SessionDescription) -> Option<SocketAddr> {
     let signalling = leg.signalling();
     anchored_streams(description).into_iter().find_map(|index| {
         let media = description.media.get(index)?;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::detection::Verdict;
+use trunkgate_media::detection::DetectionVerdict;
 use trunkgate_story::view::DialledView;
 use trunkgate_story::wall::{of_unix_ms, rfc3339, unix_ms};
 
@@ -11,7 +11,7 @@ use crate::call::legs::leg::LegState;
 
 /// Call to a party. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Dialled {
+pub(crate) struct OutboundCall {
     /// Caller ID sent to the party.
     from: Box<str>,
     /// Called number or URI, as displayed.
@@ -20,17 +20,17 @@ pub(crate) struct Dialled {
     answered_ms: Option<u64>,
     ended_ms: Option<u64>,
     /// Result of answering-machine detection, if it was requested and is known.
-    verdict: Option<Verdict>,
+    verdict: Option<DetectionVerdict>,
     /// True once the party has moved to a call of its own, which keeps this SID.
     has_own_call: bool,
 }
 
-impl Dialled {
+impl OutboundCall {
     /// Creates a call that begins now.
-    pub(crate) fn new(now: SystemTime, from: &str, to: &str) -> Dialled {
+    pub(crate) fn new(now: SystemTime, from: &str, to: &str) -> OutboundCall {
         let started_ms = unix_ms(now);
         let (from, to) = (from.into(), to.into());
-        Dialled { from, to, started_ms, answered_ms: None, ended_ms: None, verdict: None, has_own_call: false }
+        OutboundCall { from, to, started_ms, answered_ms: None, ended_ms: None, verdict: None, has_own_call: false }
     }
 
     /// Returns the called number or URI.
@@ -54,12 +54,12 @@ impl Dialled {
     }
 
     /// Stores the result of answering-machine detection.
-    pub(crate) fn judged(&mut self, verdict: Verdict) {
+    pub(crate) fn judged(&mut self, verdict: DetectionVerdict) {
         self.verdict = Some(verdict);
     }
 
     /// Returns the result of answering-machine detection, if known.
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn verdict(&self) -> Option<DetectionVerdict> {
         self.verdict
     }
 
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn each_time_is_noted_once() {
         let at = |second: u64| of_unix_ms(1_800_000_000_000 + second * 1000);
-        let mut dialled = Dialled::new(at(0), "+1", "+2");
+        let mut dialled = OutboundCall::new(at(0), "+1", "+2");
         for (state, second) in [
             (LegState::Ringing, 1),
             (LegState::Answered, 2),

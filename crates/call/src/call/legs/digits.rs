@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use trunkgate_media::{Coding, PartedSpec, PressSpec, TranscodeSpec, WireSpec};
+use trunkgate_media::{DigitFormat, DtmfConversion, PayloadCodec, TranscodeSpec, WireSpec};
 use trunkgate_resources::limits::PACKET_MS;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::Dtmf;
+use trunkgate_route::DtmfMode;
 use trunkgate_sdp::OwnEvents;
-use trunkgate_sip::{Body, ClientId};
+use trunkgate_sip::{ClientId, MessageBody};
 
 use crate::call::legs::codecs::coding;
 use crate::call::legs::leg::Leg;
@@ -32,7 +32,7 @@ const PLAIN: &str = "application/dtmf";
 /// DTMF digits queued for INFO, sent one after the other so that none overtakes another, and the duration of digits
 /// received by INFO.
 #[derive(Debug, Default)]
-pub(crate) struct KeysOut {
+pub(crate) struct DigitQueue {
     /// Leg, digit and duration in milliseconds.
     pub(crate) waiting: VecDeque<(LegId, char, u32)>,
     /// INFO that awaits its response, and its leg.
@@ -43,7 +43,7 @@ pub(crate) struct KeysOut {
 
 /// Content of an INFO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum ParsedInfo {
     /// DTMF digit with its duration in milliseconds.
     Key(char, u16),
     /// Body of a DTMF type without a valid digit.
@@ -53,26 +53,26 @@ pub(crate) enum Told {
 }
 
 /// Parses the body of an INFO: lines such as `Signal=5` and `Duration=160`, or the digit alone.
-pub(crate) fn told(body: Option<&Body>) -> Told {
-    let Some(body) = body else { return Told::Other };
+pub(crate) fn parse_info(body: Option<&MessageBody>) -> ParsedInfo {
+    let Some(body) = body else { return ParsedInfo::Other };
     let kind = body.content_type.split(';').next().unwrap_or_default().trim();
     let is = |known: &str| kind.eq_ignore_ascii_case(known);
     if !is(RELAY) && !is(PLAIN) {
-        return Told::Other;
+        return ParsedInfo::Other;
     }
-    let Ok(text) = std::str::from_utf8(&body.bytes) else { return Told::Unreadable };
+    let Ok(text) = std::str::from_utf8(&body.bytes) else { return ParsedInfo::Unreadable };
     let value = |name: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once('='));
         lines.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     };
-    let key = value("Signal").or_else(|| Some(text.trim()).filter(|_| is(PLAIN))).and_then(key);
+    let key = value("Signal").or_else(|| Some(text.trim()).filter(|_| is(PLAIN))).and_then(parse_digit);
     let ms = value("Duration").and_then(|ms| ms.parse::<u32>().ok()).filter(|ms| *ms > 0);
     let ms = ms.map_or(USUAL_MS, |ms| u16::try_from(ms.min(MOST_MS)).unwrap_or(USUAL_MS));
-    key.map_or(Told::Unreadable, |key| Told::Key(key, ms))
+    key.map_or(ParsedInfo::Unreadable, |key| ParsedInfo::Key(key, ms))
 }
 
 /// Parses a digit, or its event code (RFC 4733 §3.2), which some senders use for `*` and above.
-fn key(text: &str) -> Option<char> {
+fn parse_digit(text: &str) -> Option<char> {
     let mut all = text.chars();
     match (all.next()?.to_ascii_uppercase(), all.next()) {
         (key @ ('0'..='9' | '*' | '#' | 'A'..='D'), None) => Some(key),
@@ -86,22 +86,22 @@ fn key(text: &str) -> Option<char> {
 
 /// Adapts a wire between sides with different DTMF modes. `own` has the source's events as the offerer's, and the
 /// sink's as the answerer's.
-pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) -> WireSpec {
+pub(crate) fn adapt_dtmf_wire(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) -> WireSpec {
     let mut wire = wire;
     let events: Vec<(u8, u32)> =
         own.offerer.iter().flat_map(|events| events.sends.iter().map(|number| (*number, events.clock))).collect();
     wire.payloads.retain(|(number, _)| !events.iter().any(|(known, _)| known == number));
     wire.clocks.retain(|(number, _)| !events.iter().any(|(known, _)| known == number));
     wire.clocks.extend(&events);
-    let tones = from.dtmf() == Dtmf::Inband;
+    let tones = from.dtmf() == DtmfMode::Inband;
     let shared = own.audio.first().and_then(|(_, theirs)| Some((theirs.number, coding(theirs)?)));
     // A G.722 decoder depends on one continuous encoder, so tones must come from the encoder of the remaining audio.
-    let joins = to.dtmf() == Dtmf::Inband && shared.is_some_and(|(_, coding)| coding == Coding::G722);
+    let joins = to.dtmf() == DtmfMode::Inband && shared.is_some_and(|(_, coding)| coding == PayloadCodec::G722);
     if tones || joins {
         // Audio that must be searched for tones is transcoded, if necessary into the same codec.
         let codec_of =
             |number: u8| own.audio.iter().find(|(_, theirs)| theirs.number == number).and_then(|(_, a)| coding(a));
-        let from: Vec<(u8, Coding)> =
+        let from: Vec<(u8, PayloadCodec)> =
             wire.payloads.iter().filter_map(|(from, to)| Some((*from, codec_of(*to)?))).collect();
         wire.payloads.retain(|(number, _)| !from.iter().any(|(known, _)| known == number));
         if let Some(to_audio) = shared.filter(|_| !from.is_empty()) {
@@ -118,13 +118,13 @@ pub(crate) fn parted(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) 
     }
     let audio = wire.transcode.as_ref().map(|spec| spec.to).or(shared);
     let press = match to.dtmf() {
-        Dtmf::Rfc4733 => {
-            own.answerer.as_ref().map(|events| PressSpec::Event { payload: events.takes, clock_hz: events.clock })
+        DtmfMode::Rfc4733 => {
+            own.answerer.as_ref().map(|events| DigitFormat::Event { payload: events.takes, clock_hz: events.clock })
         }
-        Dtmf::Info => None,
-        Dtmf::Inband => audio.map(|(payload, coding)| PressSpec::Tone { payload, coding }),
+        DtmfMode::Info => None,
+        DtmfMode::Inband => audio.map(|(payload, coding)| DigitFormat::Tone { payload, coding }),
     };
-    wire.parted = Some(Box::new(PartedSpec { events, tones, press, ..PartedSpec::default() }));
+    wire.parted = Some(Box::new(DtmfConversion { events, tones, press, ..DtmfConversion::default() }));
     wire
 }
 
@@ -137,7 +137,10 @@ mod tests {
     #[test]
     fn what_an_info_says_of_a_key() {
         let read = |kind: &str, text: &str| {
-            told(Some(&Body { content_type: kind.to_owned(), bytes: Bytes::copy_from_slice(text.as_bytes()) }))
+            parse_info(Some(&MessageBody {
+                content_type: kind.to_owned(),
+                bytes: Bytes::copy_from_slice(text.as_bytes()),
+            }))
         };
         for (text, key, ms) in [
             ("Signal=5\r\nDuration=160\r\n", '5', 160),
@@ -150,10 +153,10 @@ mod tests {
             ("Duration=0\r\nSignal=1\r\n", '1', 100),
             ("Signal=1\r\nDuration=4000000000\r\n", '1', 10_000),
         ] {
-            assert_eq!(read("application/dtmf-relay", text), Told::Key(key, ms), "{text}");
+            assert_eq!(read("application/dtmf-relay", text), ParsedInfo::Key(key, ms), "{text}");
         }
-        assert_eq!(read("Application/DTMF; charset=utf-8", "7\r\n"), Told::Key('7', 100));
-        assert_eq!(read("application/dtmf", "Signal=8\r\nDuration=90\r\n"), Told::Key('8', 90));
+        assert_eq!(read("Application/DTMF; charset=utf-8", "7\r\n"), ParsedInfo::Key('7', 100));
+        assert_eq!(read("application/dtmf", "Signal=8\r\nDuration=90\r\n"), ParsedInfo::Key('8', 90));
         for (kind, text) in [
             ("application/dtmf-relay", "5"),
             ("application/dtmf-relay", "Signal=16\r\n"),
@@ -163,9 +166,9 @@ mod tests {
             ("application/dtmf", "flash"),
             ("application/dtmf", "100"),
         ] {
-            assert_eq!(read(kind, text), Told::Unreadable, "{text}");
+            assert_eq!(read(kind, text), ParsedInfo::Unreadable, "{text}");
         }
-        assert_eq!(read("application/media_control+xml", "5"), Told::Other);
-        assert_eq!(told(None), Told::Other);
+        assert_eq!(read("application/media_control+xml", "5"), ParsedInfo::Other);
+        assert_eq!(parse_info(None), ParsedInfo::Other);
     }
 }

@@ -1,24 +1,24 @@
 //! Events of a call, grouped by the folder that handles them.
 
 use bytes::Bytes;
-use trunkgate_media::Event;
+use trunkgate_media::MediaEvent;
 use trunkgate_resources::applications::question::AppAnswer;
-use trunkgate_resources::conferences::ConferenceNews;
-use trunkgate_resources::conferences::queues::QueueNews;
+use trunkgate_resources::conferences::ConferenceEvent;
+use trunkgate_resources::conferences::queues::QueueEvent;
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::Server;
+use trunkgate_route::DestinationServer;
 use trunkgate_route::locate::NameFault;
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, DialogId, ServerId};
-use trunkgate_story::Said;
+use trunkgate_story::FailureResponse;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::headers::Brought;
+use crate::call::legs::headers::RelayedHeaders;
 use crate::call::legs::info::Info;
-use crate::call::legs::session_timer::Asked;
-use crate::call::words::refer::Refer;
+use crate::call::legs::session_timer::SessionTimerRequest;
+use crate::call::words::refer::ReferRequest;
 use crate::call::words::refer_report::ReferReport;
 
 /// Event of a call. The `leg` of an event is always a leg of that call.
@@ -35,9 +35,9 @@ pub(crate) enum CallEvent {
     /// Event of the call's application.
     Program(ProgramEvent),
     /// Event of the media session.
-    Media(Event),
+    Media(MediaEvent),
     /// Expired deadline.
-    Due(Timer),
+    Due(CallTimer),
 }
 
 /// Event by which a side leaves or the call ends, handled in `parts/`.
@@ -51,7 +51,7 @@ pub(crate) enum SideEvent {
     /// Our 2xx was not acknowledged in time.
     AckMissing { leg: LegId },
     /// The remote party has ended its dialog; its BYE has been answered.
-    Bye { leg: LegId, headers: Brought },
+    Bye { leg: LegId, headers: RelayedHeaders },
     /// Our BYE was answered, or its transaction failed.
     ByeDone { leg: LegId },
     /// A call is over before one of its legs could move to this call.
@@ -64,7 +64,7 @@ pub(crate) enum SideEvent {
 #[derive(Debug)]
 pub(crate) enum SearchEvent {
     /// DNS resolution has finished.
-    Resolved { query: QueryId, found: Result<Vec<Server>, NameFault> },
+    Resolved { query: QueryId, found: Result<Vec<DestinationServer>, NameFault> },
     /// 100 to our INVITE.
     Trying { leg: LegId },
     /// The target has challenged our INVITE, which was sent again with credentials.
@@ -76,17 +76,23 @@ pub(crate) enum SearchEvent {
         dialog: Option<DialogId>,
         sdp: Option<Bytes>,
         is_reliable: bool,
-        headers: Brought,
+        headers: RelayedHeaders,
     },
     /// 2xx to our INVITE.
-    Accepted { leg: LegId, dialog: DialogId, sdp: Option<Bytes>, headers: Brought, session: Option<SessionExpires> },
+    Accepted {
+        leg: LegId,
+        dialog: DialogId,
+        sdp: Option<Bytes>,
+        headers: RelayedHeaders,
+        session: Option<SessionExpires>,
+    },
     /// 3xx to 6xx to our INVITE.
     Rejected {
         leg: LegId,
-        said: Said,
+        said: FailureResponse,
         q850: Option<u8>,
         detail: Option<String>,
-        headers: Brought,
+        headers: RelayedHeaders,
         contacts: Vec<String>,
     },
     /// Our INVITE got no final response, or could not be sent.
@@ -103,9 +109,9 @@ pub(crate) enum NegotiationEvent {
     /// PRACK to our reliable provisional response; `server` is set if the PRACK carries an offer.
     Pracked { leg: LegId, server: Option<ServerId>, sdp: Option<Bytes> },
     /// re-INVITE from the remote party.
-    Reinvite { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
+    Reinvite { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: SessionTimerRequest },
     /// UPDATE from the remote party; without a description it only refreshes the session and the remote target.
-    Update { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: Asked },
+    Update { leg: LegId, server: ServerId, sdp: Option<Bytes>, session: SessionTimerRequest },
     /// INFO or MESSAGE from one remote party for the other.
     Info { leg: LegId, server: ServerId, info: Box<Info> },
     /// Final response to a relayed INFO; 408 if none came.
@@ -139,7 +145,7 @@ pub(crate) enum NegotiationEvent {
 #[derive(Debug)]
 pub(crate) enum TransferEvent {
     /// REFER from the remote party.
-    Refer { leg: LegId, server: ServerId, refer: Box<Refer> },
+    Refer { leg: LegId, server: ServerId, refer: Box<ReferRequest> },
     /// NOTIFY from the remote party about a relayed REFER.
     Reported { leg: LegId, server: ServerId, report: ReferReport },
     /// Final response to a relayed REFER or NOTIFY; 408 if none came.
@@ -154,7 +160,7 @@ pub(crate) enum ProgramEvent {
     /// Response of the application.
     Answered { query: QueryId, answer: Box<AppAnswer> },
     /// Event of the caller's conference.
-    Conference(ConferenceNews),
+    Conference(ConferenceEvent),
     /// Event of the queue that the caller is in or has dialled.
-    Queue(QueueNews),
+    Queue(QueueEvent),
 }

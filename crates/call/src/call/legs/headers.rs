@@ -8,14 +8,16 @@ use trunkgate_resources::limits::{
 };
 use trunkgate_resources::lookups::rewrite::{self, escape_user, own_host, quoted};
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_route::{CallerIdRule, HeaderRules, Identities, Number, Numbers, SendNumbers, Table, Trunk};
+use trunkgate_route::{
+    CallerIdRule, HeaderRules, IdentityTrust, Number, NumberingPlan, RoutingTable, SendNumbers, Trunk,
+};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_sip::message::unfolded;
-use trunkgate_sip::{Extra, HeaderName, Message, Scheme};
+use trunkgate_sip::{ExtraHeader, HeaderName, Scheme, SipMessage};
 use trunkgate_story::numbers::{Caller, display_name, plain};
 
+use crate::call::legs::caller_id::CallerIdPolicy;
 use crate::call::legs::caller_id::HOPS;
-use crate::call::legs::caller_id::Showing;
 
 /// Headers with addresses, which are rebuilt with our own hosts.
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
@@ -41,11 +43,11 @@ const TELLING: [&str; 11] = [
 ];
 
 /// Relayable headers of a message: names and values in order.
-pub(crate) type Brought = Vec<(String, String)>;
+pub(crate) type RelayedHeaders = Vec<(String, String)>;
 
 /// Identity asserted by a network (RFC 3325 §9.1).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Asserted {
+pub(crate) struct AssertedIdentity {
     display: String,
     number: String,
     received: String,
@@ -57,7 +59,7 @@ pub(crate) struct Asserted {
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct CallerIdentity {
     /// P-Asserted-Identity, from a trusted trunk.
-    asserted: Vec<Asserted>,
+    asserted: Vec<AssertedIdentity>,
     /// Values of Privacy.
     privacy: Vec<String>,
     /// Identity headers: signed statements about the number (RFC 8224).
@@ -70,7 +72,7 @@ pub(crate) struct CallerIdentity {
 const PRIVACY: [&str; 7] = ["header", "session", "user", "none", "critical", "id", "history"];
 
 /// Returns the known values of Privacy in a message, each once.
-fn privacy_of(message: &Message) -> Vec<String> {
+fn privacy_of(message: &SipMessage) -> Vec<String> {
     let words = message.headers(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
     let word = |word: &[u8]| {
         let word = word.trim_ascii();
@@ -90,7 +92,7 @@ const ATTESTATION: [&str; 2] = ["Attestation-Info", "P-Attestation-Indicator"];
 
 /// Returns the caller's `verstat` parameter, or Twilio's header for it, in Twilio's form, with the attestation level if
 /// known.
-fn verstat_of(request: &Message) -> Option<Box<str>> {
+fn verstat_of(request: &SipMessage) -> Option<Box<str>> {
     let text = |name: &str| Some(std::str::from_utf8(request.header_named(name)?).ok()?.trim());
     let addresses = [HeaderName::PAssertedIdentity, HeaderName::From].map(|name| request.addresses(name));
     let written = addresses.iter().flatten().find_map(|address| {
@@ -113,9 +115,9 @@ fn verstat_of(request: &Message) -> Option<Box<str>> {
 
 impl CallerIdentity {
     /// Reads the identity from an INVITE; `trust` is the `identity` setting of the caller's trunk.
-    pub(crate) fn of(request: &Message, trust: Identities, numbers: &Numbers) -> CallerIdentity {
+    pub(crate) fn of(request: &SipMessage, trust: IdentityTrust, numbers: &NumberingPlan) -> CallerIdentity {
         let privacy = privacy_of(request);
-        if trust == Identities::Strip {
+        if trust == IdentityTrust::Strip {
             return CallerIdentity { privacy, ..CallerIdentity::default() };
         }
         let addresses = request.addresses(HeaderName::PAssertedIdentity);
@@ -142,7 +144,7 @@ impl CallerIdentity {
     }
 
     /// Returns the caller as a target may see it.
-    pub(crate) fn told(&self, caller: &Caller, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
+    pub(crate) fn visible_caller(&self, caller: &Caller, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
         if self.is_private() && !are_trusted(from, to) { Caller::unknown() } else { caller.clone() }
     }
 
@@ -153,10 +155,16 @@ impl CallerIdentity {
     }
 
     /// Builds the identity headers for a trusted target; `are_both` means that the caller's trunk is trusted too.
-    fn headers(&self, to: &Side<'_>, numbers: &Numbers, showing: &Showing<'_>, are_both: bool) -> Vec<Extra> {
+    fn headers(
+        &self,
+        to: &HeaderRecipient<'_>,
+        numbers: &NumberingPlan,
+        showing: &CallerIdPolicy<'_>,
+        are_both: bool,
+    ) -> Vec<ExtraHeader> {
         let asserted = if are_both { &self.asserted[..] } else { &[] };
-        let may_show = |one: &&Asserted| showing.own.is_none() && showing.allows(&one.number);
-        let mut all: Vec<Extra> = asserted.iter().filter(may_show).map(|one| one.header(to, numbers)).collect();
+        let may_show = |one: &&AssertedIdentity| showing.own.is_none() && showing.allows(&one.number);
+        let mut all: Vec<ExtraHeader> = asserted.iter().filter(may_show).map(|one| one.header(to, numbers)).collect();
         let is_wanted = all.is_empty() && (showing.is_anonymous || !asserted.is_empty());
         let ours = showing.instead().filter(|_| is_wanted);
         all.extend(ours.map(|number| extra("P-Asserted-Identity", own_address(number, to, numbers))));
@@ -175,8 +183,8 @@ impl CallerIdentity {
     }
 }
 
-impl Asserted {
-    fn header(&self, to: &Side<'_>, numbers: &Numbers) -> Extra {
+impl AssertedIdentity {
+    fn header(&self, to: &HeaderRecipient<'_>, numbers: &NumberingPlan) -> ExtraHeader {
         let (text, received) = (self.number.clone(), self.received.clone());
         let uri = match self.is_tel && self.is_e164 {
             true => format!("<tel:{text}>"),
@@ -187,7 +195,7 @@ impl Asserted {
     }
 }
 
-fn asserted(address: &NameAddr<'_>, numbers: &Numbers) -> Option<Asserted> {
+fn asserted(address: &NameAddr<'_>, numbers: &NumberingPlan) -> Option<AssertedIdentity> {
     let uri = address.parsed_uri()?;
     let is_tel = uri.scheme == Scheme::Tel;
     let user = if is_tel { uri.user.to_owned() } else { uri.user_unescaped() };
@@ -197,10 +205,10 @@ fn asserted(address: &NameAddr<'_>, numbers: &Numbers) -> Option<Asserted> {
     }
     let number = numbers.normalise_caller(&user, uri.user_param("phone-context"));
     let Number { text, is_e164, received } = number;
-    Some(Asserted { display: display_name(address.display), number: text, received, is_e164, is_tel })
+    Some(AssertedIdentity { display: display_name(address.display), number: text, received, is_e164, is_tel })
 }
 
-fn address(user: &str, to: &Side<'_>) -> String {
+fn address(user: &str, to: &HeaderRecipient<'_>) -> String {
     format!("<sip:{}@{}>", escape_user(user), own_host(to.governs, to.ours))
 }
 
@@ -211,13 +219,17 @@ fn is_for_apps(name: &str) -> bool {
 }
 
 /// Collects the headers of a message that may be relayed, or that agents request.
-pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> Brought {
+pub(crate) fn collect_relayed_headers(
+    message: &SipMessage,
+    from: &HeaderRules,
+    table: &RoutingTable,
+) -> RelayedHeaders {
     let has_apps = !table.apps().is_empty();
     let asked = |name: &str| {
         table.headers().iter().any(|asked| asked.eq_ignore_ascii_case(name)) || (has_apps && is_for_apps(name))
     };
-    let wanted = |name: &str| from.brings(name) && (asked(name) || from.lists(name) || table.passes(name));
-    let mut all = Brought::new();
+    let wanted = |name: &str| from.accepts_header(name) && (asked(name) || from.lists(name) || table.passes(name));
+    let mut all = RelayedHeaders::new();
     // Requested headers have a limit of their own, so that merely relayed ones do not displace them.
     let mut counts = [(0_usize, 0_usize); 2];
     for (name, value) in message.fields() {
@@ -242,12 +254,13 @@ pub(crate) fn brought(message: &Message, from: &HeaderRules, table: &Table) -> B
 
 /// Returns the identity of the answering party (RFC 3325 §9.1) and its Privacy from a response, if the sender's trunk
 /// is trusted.
-pub(crate) fn connected(answer: &Message, from: Option<&Trunk>) -> Brought {
+pub(crate) fn connected(answer: &SipMessage, from: Option<&Trunk>) -> RelayedHeaders {
     if !is_trusted(from) {
-        return Brought::new();
+        return RelayedHeaders::new();
     }
     let identities = answer.headers(HeaderName::PAssertedIdentity).filter_map(value_of).take(ASSERTED_IDENTITIES);
-    let mut all: Brought = identities.map(|value| (HeaderName::PAssertedIdentity.as_str().to_owned(), value)).collect();
+    let mut all: RelayedHeaders =
+        identities.map(|value| (HeaderName::PAssertedIdentity.as_str().to_owned(), value)).collect();
     let privacy = privacy_of(answer);
     if !privacy.is_empty() {
         all.push((HeaderName::Privacy.as_str().to_owned(), privacy.join(";")));
@@ -262,9 +275,9 @@ pub(crate) const CONNECTED: [HeaderName; 2] = [HeaderName::PAssertedIdentity, He
 pub(crate) fn connected_line(
     brought: &[(String, String)],
     from: Option<&Trunk>,
-    to: &Side<'_>,
-    numbers: &Numbers,
-) -> Vec<Extra> {
+    to: &HeaderRecipient<'_>,
+    numbers: &NumberingPlan,
+) -> Vec<ExtraHeader> {
     let rules =
         [from.and_then(|trunk| trunk.caller_id_in.as_ref()), to.trunk.and_then(|trunk| trunk.caller_id.as_ref())];
     let of = |name: HeaderName| brought.iter().filter(move |(written, _)| *written == name.as_str());
@@ -272,7 +285,7 @@ pub(crate) fn connected_line(
         return Vec::new();
     }
     let identities = of(HeaderName::PAssertedIdentity).filter_map(|(name, value)| {
-        Some(Extra { name: name.clone(), value: own_addresses(value, to, numbers, rules)? })
+        Some(ExtraHeader { name: name.clone(), value: own_addresses(value, to, numbers, rules)? })
     });
     let privacy = of(HeaderName::Privacy).map(|(name, value)| extra(name, value));
     identities.chain(privacy).collect()
@@ -287,7 +300,7 @@ fn value_of(value: &[u8]) -> Option<String> {
 
 /// Side of a call, for the generation of headers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Side<'a> {
+pub(crate) struct HeaderRecipient<'a> {
     /// Trunk of the side; `None` for a bare URI.
     pub(crate) trunk: Option<&'a Trunk>,
     /// Trunk with the host names of the edge for this side: its own, or the trunk that a bare URI leads to.
@@ -296,7 +309,7 @@ pub(crate) struct Side<'a> {
     pub(crate) ours: IpAddr,
 }
 
-impl Side<'_> {
+impl HeaderRecipient<'_> {
     pub(crate) fn form(&self) -> SendNumbers {
         self.trunk.map_or(SendNumbers::E164, |trunk| trunk.send_numbers)
     }
@@ -308,26 +321,26 @@ pub(crate) fn are_trusted(from: Option<&Trunk>, to: Option<&Trunk>) -> bool {
 }
 
 fn is_trusted(trunk: Option<&Trunk>) -> bool {
-    trunk.is_some_and(|trunk| trunk.identity == Identities::Pass)
+    trunk.is_some_and(|trunk| trunk.identity == IdentityTrust::Pass)
 }
 
 /// Restrictions on relayed headers that identify the caller.
-pub(crate) struct Hiding<'a> {
+pub(crate) struct PrivacyFilter<'a> {
     /// True if such headers are relayed.
     pub(crate) tells: bool,
     /// Caller ID rules for numbers in such headers.
-    pub(crate) showing: &'a Showing<'a>,
+    pub(crate) showing: &'a CallerIdPolicy<'a>,
 }
 
 /// Returns the headers of one side that are relayed to the other side.
-pub(crate) fn passing(
+pub(crate) fn headers_to_relay(
     brought: &[(String, String)],
     from: Option<&Trunk>,
-    to: &Side<'_>,
-    numbers: &Numbers,
-    hiding: &Hiding<'_>,
-) -> Vec<Extra> {
-    let stranger = HeaderRules::of_stranger();
+    to: &HeaderRecipient<'_>,
+    numbers: &NumberingPlan,
+    hiding: &PrivacyFilter<'_>,
+) -> Vec<ExtraHeader> {
+    let stranger = HeaderRules::untrusted_uri();
     let theirs = from.map_or(stranger, |trunk| &trunk.headers);
     let rules = to.trunk.map_or(stranger, |trunk| &trunk.headers);
     let is_one_of = |list: &[&str], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -342,7 +355,7 @@ pub(crate) fn passing(
             (true, false) => addresses(value, to, numbers, &|_| true),
             (false, _) => Some(value.clone()),
         };
-        all.extend(value.map(|value| Extra { name: name.clone(), value }));
+        all.extend(value.map(|value| ExtraHeader { name: name.clone(), value }));
     }
     all
 }
@@ -352,13 +365,13 @@ pub(crate) fn of_invite(
     brought: &[(String, String)],
     identity: &CallerIdentity,
     from: Option<&Trunk>,
-    to: &Side<'_>,
-    numbers: &Numbers,
-    showing: &Showing<'_>,
-) -> Vec<Extra> {
+    to: &HeaderRecipient<'_>,
+    numbers: &NumberingPlan,
+    showing: &CallerIdPolicy<'_>,
+) -> Vec<ExtraHeader> {
     let are_both = are_trusted(from, to.trunk);
-    let hiding = Hiding { tells: are_both || !identity.is_private(), showing };
-    let mut all = passing(brought, from, to, numbers, &hiding);
+    let hiding = PrivacyFilter { tells: are_both || !identity.is_private(), showing };
+    let mut all = headers_to_relay(brought, from, to, numbers, &hiding);
     if is_trusted(to.trunk) {
         all.extend(identity.headers(to, numbers, showing, are_both));
     }
@@ -370,7 +383,12 @@ pub(crate) fn of_invite(
 
 /// Returns the From of an INVITE. Adds the caller's number as P-Preferred-Identity (RFC 3325 §9.2) for a trunk that
 /// wants it, and `Privacy: id` for an anonymous caller if From names the account.
-pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &mut Vec<Extra>) -> String {
+pub(crate) fn from(
+    caller: &Caller,
+    to: &HeaderRecipient<'_>,
+    numbers: &NumberingPlan,
+    headers: &mut Vec<ExtraHeader>,
+) -> String {
     let host = own_host(to.governs, to.ours);
     if let Some(form) = to.governs.and_then(|trunk| trunk.preferred_identity).filter(|_| !caller.anonymous) {
         let user = escape_user(&numbers.format(&caller.number, form));
@@ -392,20 +410,25 @@ pub(crate) fn from(caller: &Caller, to: &Side<'_>, numbers: &Numbers, headers: &
 /// are `caller_id_in` of the sender's trunk and `caller_id` of the receiver's.
 pub(crate) fn own_addresses(
     value: &str,
-    to: &Side<'_>,
-    numbers: &Numbers,
+    to: &HeaderRecipient<'_>,
+    numbers: &NumberingPlan,
     rules: [Option<&CallerIdRule>; 2],
 ) -> Option<String> {
     addresses(value, to, numbers, &|number| rules.into_iter().flatten().all(|rule| rule.allows(number)))
 }
 
 /// Returns a number as an address of the edge, in the number format of one side.
-fn own_address(number: &Number, to: &Side<'_>, numbers: &Numbers) -> String {
+fn own_address(number: &Number, to: &HeaderRecipient<'_>, numbers: &NumberingPlan) -> String {
     address(&numbers.format(number, to.form()), to)
 }
 
 /// Rewrites a list of addresses with our hosts, and leaves out unreadable entries and numbers that may not be shown.
-fn addresses(value: &str, to: &Side<'_>, numbers: &Numbers, may_show: &dyn Fn(&str) -> bool) -> Option<String> {
+fn addresses(
+    value: &str,
+    to: &HeaderRecipient<'_>,
+    numbers: &NumberingPlan,
+    may_show: &dyn Fn(&str) -> bool,
+) -> Option<String> {
     let entries = NameAddr::list(value.as_bytes()).filter_map(|entry| {
         let uri = entry.parsed_uri()?;
         let user = match uri.scheme {

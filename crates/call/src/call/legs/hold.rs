@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{EndId, HoldSound, Sound, melody};
+use trunkgate_media::{EndId, HoldSound, PlayerSound, melody};
 
 /// Origin of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub(crate) enum HoldKind {
 
 /// Hold handled by the edge.
 #[derive(Debug, Clone)]
-pub(crate) struct Hold {
+pub(crate) struct LegHold {
     pub(crate) kind: HoldKind,
     /// Media end that plays to the held side.
     pub(crate) player: Option<EndId>,
@@ -26,20 +26,20 @@ pub(crate) struct Hold {
     pub(crate) sound: Option<Arc<[u8]>>,
 }
 
-impl Hold {
+impl LegHold {
     /// Creates a hold of this origin.
-    pub(crate) const fn of(kind: HoldKind) -> Hold {
-        Hold { kind, player: None, sound: None }
+    pub(crate) const fn of(kind: HoldKind) -> LegHold {
+        LegHold { kind, player: None, sound: None }
     }
 
     /// Returns the sound for the held side, followed by `music`.
-    pub(crate) fn heard(&self, music: Option<Arc<[u8]>>) -> Sound {
+    pub(crate) fn heard(&self, music: Option<Arc<[u8]>>) -> PlayerSound {
         match (self.kind, &self.sound) {
-            (HoldKind::Sound, Some(sound)) => Sound::Once(sound.clone()),
+            (HoldKind::Sound, Some(sound)) => PlayerSound::Once(sound.clone()),
             // The sound was lost in a restart.
-            (HoldKind::Sound, None) => Sound::Silence,
+            (HoldKind::Sound, None) => PlayerSound::Silence,
             (HoldKind::Party | HoldKind::Requested, first) => {
-                Sound::Hold(HoldSound { first: first.clone(), music: Some(music.unwrap_or_else(melody)) })
+                PlayerSound::Hold(HoldSound { first: first.clone(), music: Some(music.unwrap_or_else(melody)) })
             }
         }
     }

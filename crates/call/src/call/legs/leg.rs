@@ -6,44 +6,45 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::agent::{Format, TrackName};
-use trunkgate_media::mos::Codec;
+use trunkgate_media::agent::{AgentFormat, TrackName};
+use trunkgate_media::mos::MosCodec;
 use trunkgate_media::{EndCounters, EndId, LatchMode, RemoteSpec, SrtpKey, SrtpSpec, WireSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{CALL_ID_CHARS, NUMBER_CHARS, SESSION_LEAST_SECONDS, URI_SESSION_SECONDS};
 use trunkgate_resources::lookups::sip::{TIMER, extra};
 use trunkgate_resources::sessions::NewEnd;
-use trunkgate_resources::trunks::health::Spot;
-use trunkgate_route::{DEFAULT_CODECS, Dtmf, Number, Trunk};
+use trunkgate_resources::trunks::health::TrunkAddress;
+use trunkgate_route::{DEFAULT_CODECS, DtmfMode, Number, Trunk};
 use trunkgate_sdp::crypto::Mki;
 use trunkgate_sdp::keying::agreed;
 use trunkgate_sdp::{
-    AgreedStream, Conversion, Description, Far, Identity, InlineKey, Media, OwnEvents, Policy, Refusal, Suite,
+    AgreedStream, CodecConversion, CodecPolicy, InlineKey, LocalOrigin, MediaDescription, MediaEndpoint, OwnEvents,
+    SdpRejection, SessionDescription, Suite,
 };
 use trunkgate_sip::header::{NameAddr, Refresher, SessionExpires};
 use trunkgate_sip::{
-    ClientId, DialogId, Extra, Flow, HeaderName, ListenerId, Message, Method, Party, ServerId, Transport,
+    ClientId, DialogId, ExtraHeader, Flow, HeaderName, ListenerId, Method, ServerId, SipMessage, SipPartyId, Transport,
 };
-use trunkgate_story::Said;
-use trunkgate_story::diagnosis::{Cause, Diagnosis, Look};
-use trunkgate_story::impairment::{Direction, Stopped};
+use trunkgate_story::FailureResponse;
+use trunkgate_story::diagnosis::{CounterSnapshot, Diagnosis, FaultCause};
+use trunkgate_story::impairment::{StoppedStream, StreamDirection};
 use trunkgate_story::numbers::plain;
-use trunkgate_story::quality::{Scored, add_counters, retire, score_view};
+use trunkgate_story::quality::{ScoreSum, add_counters, retire, score_view};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::series::Totals;
+use trunkgate_story::series::LegTotals;
 use trunkgate_story::view::{ForkView, LegView, MediaView, RtpView, SourcesView};
 
-use crate::call::legs::agent_leg::{AgentSide, Role};
+use crate::call::legs::agent_leg::{AgentRole, AgentSide};
 use crate::call::legs::caller_id::OF_CALLER_ID;
 use crate::call::legs::codecs::{agent_coding, name, transcode};
 use crate::call::legs::descriptions::forbidden_address;
-use crate::call::legs::dialled::Dialled;
-use crate::call::legs::digits::parted;
-use crate::call::legs::leg_end::{EndedBy, LegEnd, Rejection};
-use crate::call::legs::session_timer::{Agreed, Asked, SessionTimer};
+use crate::call::legs::dialled::OutboundCall;
+use crate::call::legs::digits::adapt_dtmf_wire;
+use crate::call::legs::leg_end::{EndedBy, LegEnd, LegRejection};
+use crate::call::legs::session_timer::{SessionInterval, SessionTimer, SessionTimerRequest};
 use crate::call::legs::written::Written;
-use crate::call::words::answer::{Failure, FinalAnswer};
-use crate::call::words::incoming::Incoming;
+use crate::call::words::answer::{FinalAnswer, TargetFailure};
+use crate::call::words::incoming::IncomingInvite;
 use crate::call::words::proof::{Proof, is_of};
 
 /// Packet length towards a bare URI, in milliseconds.
@@ -109,7 +110,7 @@ impl StreamEnd {
 #[derive(Debug, Default)]
 pub(crate) struct LegSip {
     /// Numbers and times of the call to this leg, if the edge has called it.
-    pub(crate) dialled: Option<Box<Dialled>>,
+    pub(crate) dialled: Option<Box<OutboundCall>>,
     pub(crate) call_id: String,
     /// INVITE received on this leg, while it has no final response.
     pub(crate) server: Option<ServerId>,
@@ -152,9 +153,9 @@ pub(crate) struct LegSdp {
 #[derive(Debug, Default)]
 pub(crate) struct LegFaults {
     /// Time and cause of a stream that stopped.
-    pub(crate) stopped: Option<Stopped>,
+    pub(crate) stopped: Option<StoppedStream>,
     /// Directions with high packet loss.
-    pub(crate) losses: Vec<(Direction, Diagnosis)>,
+    pub(crate) losses: Vec<(StreamDirection, Diagnosis)>,
 }
 
 impl LegQuality {
@@ -162,20 +163,24 @@ impl LegQuality {
     pub(crate) fn retire(&mut self, counters: &EndCounters) {
         retire(self.earlier.get_or_insert_default(), &mut self.scores, counters);
     }
+
     /// Returns time and cause of a stream that stopped during the call.
-    pub(crate) fn stopped(&self) -> Option<&Stopped> {
+    pub(crate) fn stopped(&self) -> Option<&StoppedStream> {
         self.faults.as_ref()?.stopped.as_ref()
     }
+
     /// Returns whether the party was not heard, sent only digital silence, or its stream stopped.
     pub(crate) fn is_silent(&self) -> bool {
         self.unheard.is_some() || self.stopped().is_some() || self.digital_silence().is_some()
     }
+
     /// Returns the evidence that the party sent only digital silence for a significant time.
     pub(crate) fn digital_silence(&self) -> Option<&Diagnosis> {
-        self.flaw.as_deref().filter(|flaw| flaw.cause == Cause::Silence)
+        self.flaw.as_deref().filter(|flaw| flaw.cause == FaultCause::Silence)
     }
+
     /// Returns whether a fault with this cause is already reported.
-    pub(crate) fn tells(&self, cause: Cause) -> bool {
+    pub(crate) fn tells(&self, cause: FaultCause) -> bool {
         let stopped = self.stopped().map(|stopped| &stopped.found);
         [self.flaw.as_deref(), self.unheard.as_deref(), stopped].into_iter().flatten().any(|told| told.cause == cause)
     }
@@ -187,7 +192,7 @@ pub(crate) struct LegQuality {
     /// Counters from before a restart, and of removed ends.
     pub(crate) earlier: Option<Box<RtpView>>,
     /// Scores of removed ends.
-    pub(crate) scores: Scored,
+    pub(crate) scores: ScoreSum,
     /// Reason why the party was not heard.
     pub(crate) unheard: Option<Box<Diagnosis>>,
     /// Fault of the audio that is heard.
@@ -197,9 +202,9 @@ pub(crate) struct LegQuality {
     /// True once the result of the audio check is reported to the trunk.
     pub(crate) is_judged: bool,
     /// Packets already counted for the trunk.
-    pub(crate) counted: Totals,
+    pub(crate) counted: LegTotals,
     /// Media state at the last check.
-    pub(crate) looked: Option<(Look, Instant)>,
+    pub(crate) looked: Option<(CounterSnapshot, Instant)>,
 }
 
 /// Leg of a call.
@@ -212,7 +217,7 @@ pub(crate) struct Leg {
     /// Trunk that a bare URI leads to; the leg counts against its limits.
     pub(crate) governs: Option<Arc<Trunk>>,
     /// Party at the SIP endpoint.
-    pub(crate) party: Party,
+    pub(crate) party: SipPartyId,
     /// Peer as configured, for an outbound leg.
     pub(crate) peer: String,
     /// True if the remote party called the edge.
@@ -222,7 +227,7 @@ pub(crate) struct Leg {
     /// True if the party has requested a join and hung up; the leg no longer counts for its trunk.
     pub(crate) has_left: bool,
     /// Party to which a relayed REFER has named this leg's dialog, and which may replace it.
-    pub(crate) named_to: Option<Party>,
+    pub(crate) named_to: Option<SipPartyId>,
     /// Signalling flow; `None` for an agent.
     pub(crate) flow: Option<Flow>,
     /// State of an agent, if the leg leads to one.
@@ -231,7 +236,7 @@ pub(crate) struct Leg {
     /// Reason for the end of the leg, past or imminent.
     pub(crate) end: Option<LegEnd>,
     /// Rejection of the call by the remote party.
-    pub(crate) rejection: Option<Box<Rejection>>,
+    pub(crate) rejection: Option<Box<LegRejection>>,
     pub(crate) timer: SessionTimer,
     /// Media ends, one for each anchored m-line.
     pub(crate) ends: Vec<StreamEnd>,
@@ -284,12 +289,12 @@ impl Leg {
     }
 
     /// Returns the response with which the remote party rejected the call.
-    pub(crate) fn said(&self) -> Option<&Said> {
+    pub(crate) fn said(&self) -> Option<&FailureResponse> {
         self.rejection.as_ref().map(|rejection| &rejection.said)
     }
 
     /// Creates a leg in its initial state.
-    pub(crate) fn new(sid: String, party: Party, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
+    pub(crate) fn new(sid: String, party: SipPartyId, flow: Flow, media_ip: IpAddr, session_id: u64) -> Leg {
         Leg {
             sid,
             trunk: None,
@@ -321,7 +326,7 @@ impl Leg {
 
     /// Creates leg 0 of a requested call, which represents the HTTP request.
     pub(crate) fn of_request(sid: String, name: &str) -> Leg {
-        let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
+        let leg = Leg::new(sid, SipPartyId(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
         Leg { flow: None, inbound: true, peer: name.to_owned(), ..leg }
     }
 
@@ -331,12 +336,12 @@ impl Leg {
     }
 
     /// Returns the key of the signalling address in its trunk's health table.
-    pub(crate) fn spot(&self) -> Option<Spot> {
-        Some(Spot::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
+    pub(crate) fn spot(&self) -> Option<TrunkAddress> {
+        Some(TrunkAddress::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
     }
 
     /// Updates the capabilities and addresses of the remote party from a message.
-    pub(crate) fn learn(&mut self, message: &Message) {
+    pub(crate) fn learn(&mut self, message: &SipMessage) {
         if message.header(HeaderName::Allow).is_some() {
             let allowed = message.tokens(HeaderName::Allow);
             self.sip.takes_update = allowed.contains(&Method::Update.as_str().as_bytes());
@@ -353,8 +358,8 @@ impl Leg {
 
     /// Creates the leg of an agent that is being connected.
     pub(crate) fn of_agent(sid: String, side: AgentSide) -> Leg {
-        let leg = Leg::new(sid, Party(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
-        let codec = name(agent_coding(Format::from_name(side.agent.format).unwrap_or_default())).to_owned();
+        let leg = Leg::new(sid, SipPartyId(0), Leg::nowhere(), Ipv4Addr::UNSPECIFIED.into(), 0);
+        let codec = name(agent_coding(AgentFormat::from_name(side.agent.format).unwrap_or_default())).to_owned();
         Leg { flow: None, agent: Some(Box::new(side)), codec, ..leg }
     }
 
@@ -388,25 +393,26 @@ impl Leg {
     pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
         self.trunk.as_ref().or(self.governs.as_ref())
     }
+
     /// Returns the name of the trunk; empty for a bare URI.
     pub(crate) fn trunk_name(&self) -> &str {
         self.trunk.as_ref().map_or("", |t| &t.name)
     }
 
     /// Returns the codec policy of the leg.
-    pub(crate) fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> CodecPolicy {
         policy(self.trunk.as_deref())
     }
 
     /// Returns the DTMF mode of the leg.
-    pub(crate) fn dtmf(&self) -> Dtmf {
-        self.trunk.as_ref().map_or(Dtmf::Rfc4733, |trunk| trunk.dtmf)
+    pub(crate) fn dtmf(&self) -> DtmfMode {
+        self.trunk.as_ref().map_or(DtmfMode::Rfc4733, |trunk| trunk.dtmf)
     }
 
     /// Returns the origin for our next description; [`Self::stamp`] sets the final version.
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> LocalOrigin {
         let version = self.sdp.last_sent.as_ref().map_or(1, Written::version);
-        Identity { session_id: self.sdp.session_id, version, ip: self.sdp.media_ip }
+        LocalOrigin { session_id: self.sdp.session_id, version, ip: self.sdp.media_ip }
     }
 
     /// Returns our RTP ports for these m-lines; 0 for a missing one.
@@ -420,7 +426,7 @@ impl Leg {
     }
 
     /// Sets the version of a description: unchanged for an equal one, else incremented (RFC 3264 §8).
-    pub(crate) fn stamp(&mut self, mut description: Description) -> Description {
+    pub(crate) fn stamp(&mut self, mut description: SessionDescription) -> SessionDescription {
         if let Some(last) = &self.sdp.last_sent {
             description.origin.version = last.version();
             if last.says(&description) {
@@ -441,13 +447,13 @@ impl Leg {
 
     /// Appends the further sections of the leg's session to an offer, as refused ones, because sections never disappear
     /// (RFC 3264 §8). Sections that were never agreed on are not included.
-    pub(crate) fn keep_sections(&self, offer: &mut Description) {
+    pub(crate) fn keep_sections(&self, offer: &mut SessionDescription) {
         let sections = self.theirs().map(|theirs| theirs.media).unwrap_or_default();
-        offer.media.extend(sections.iter().skip(offer.media.len()).map(Media::refused));
+        offer.media.extend(sections.iter().skip(offer.media.len()).map(MediaDescription::rejected));
     }
 
     /// Puts the remote party's description into force; returns whether its `o=` line has changed.
-    pub(crate) fn take_theirs(&mut self, description: &Description) -> bool {
+    pub(crate) fn take_theirs(&mut self, description: &SessionDescription) -> bool {
         let written = Written::new(description);
         let changed = self.sdp.theirs.as_ref().is_some_and(|before| before.has_other_origin(&written));
         self.sdp.theirs = Some(written);
@@ -455,23 +461,29 @@ impl Leg {
     }
 
     /// Parses the last description that we sent.
-    pub(crate) fn sent(&self) -> Option<Description> {
+    pub(crate) fn sent(&self) -> Option<SessionDescription> {
         self.sdp.last_sent.as_ref()?.read()
     }
 
     /// Parses the remote party's description in force.
-    pub(crate) fn theirs(&self) -> Option<Description> {
+    pub(crate) fn theirs(&self) -> Option<SessionDescription> {
         self.sdp.theirs.as_ref()?.read()
     }
 
     /// Parses both descriptions in force: ours and the remote party's.
-    pub(crate) fn session(&self) -> Option<(Description, Description)> {
+    pub(crate) fn session(&self) -> Option<(SessionDescription, SessionDescription)> {
         let (ours, theirs) = self.sdp.ours.as_ref().zip(self.sdp.theirs.as_ref())?;
         Some((ours.read()?, theirs.read()?))
     }
 
     /// Returns the remote address and mode of a stream for the media worker, without SRTP keys ([`Self::srtp_spec`]).
-    pub(crate) fn remote_spec(&self, far: &Far, latch: LatchMode, relatch: bool, answered: bool) -> RemoteSpec {
+    pub(crate) fn remote_spec(
+        &self,
+        far: &MediaEndpoint,
+        latch: LatchMode,
+        relatch: bool,
+        answered: bool,
+    ) -> RemoteSpec {
         let signalling = self.signalling().to_canonical();
         let media = far.rtp.map(|rtp| rtp.ip().to_canonical());
         let mut expected: Vec<IpAddr> = media.into_iter().collect();
@@ -534,7 +546,7 @@ impl Leg {
             add_counters(&mut rtp, &side.counters);
         }
         rtp.latched = self.latched;
-        score_view(&mut rtp, Codec::named(&self.codec).filter(|_| self.agent.is_none()));
+        score_view(&mut rtp, MosCodec::named(&self.codec).filter(|_| self.agent.is_none()));
         rtp
     }
 
@@ -550,7 +562,7 @@ impl Leg {
             },
             to_requested: false,
             has_own_call: self.sip.dialled.as_ref().is_some_and(|dialled| dialled.has_own_call()),
-            dialled: self.sip.dialled.as_deref().map(Dialled::view).unwrap_or_default(),
+            dialled: self.sip.dialled.as_deref().map(OutboundCall::view).unwrap_or_default(),
             trunk: self.trunk_name().to_owned(),
             agent: self.agent.as_ref().map(|side| side.agent.shown().to_owned()).unwrap_or_default(),
             direction: if self.inbound { "inbound" } else { "outbound" },
@@ -570,7 +582,7 @@ impl Leg {
             srtp: self.srtp.map(Suite::as_str),
             state: self.state.as_str(),
             sip_code: self.said().map(|said| said.code),
-            sip_text: self.said().and_then(Said::words),
+            sip_text: self.said().and_then(FailureResponse::words),
             reason: self.shown_end().map(|end| end.reason.as_str()),
             ended_by: self.shown_end().map(|end| end.by.as_str()),
             ssrc: self
@@ -595,7 +607,7 @@ impl Leg {
     /// Returns the leg as a fork for display; `None` if it is no fork.
     pub(crate) fn fork_view(&self) -> Option<ForkView> {
         let side: &AgentSide = self.agent.as_ref()?;
-        let Role::Listen { tracks, .. } = side.part else { return None };
+        let AgentRole::Listen { tracks, .. } = side.part else { return None };
         let name = &side.agent.name;
         let both = [TrackName::Inbound, TrackName::Outbound].into_iter();
         Some(ForkView {
@@ -623,7 +635,7 @@ impl Leg {
 
     /// Returns the codec policy for a session with the edge itself. G.711 comes first unless `wide`, for an agent with
     /// more than 4 kHz of audio bandwidth.
-    pub(crate) fn own_policy(&self, wide: bool) -> Policy {
+    pub(crate) fn own_policy(&self, wide: bool) -> CodecPolicy {
         let mut policy = self.policy();
         if !wide {
             policy.codecs.sort_by_key(|codec| !["PCMU", "PCMA"].iter().any(|own| codec.eq_ignore_ascii_case(own)));
@@ -642,9 +654,9 @@ impl Leg {
 
     /// Returns the session timer headers for our INVITE: the requested interval at first, the agreed one later (RFC
     /// 4028 §7.1, §7.4).
-    pub(crate) fn session_headers(&self) -> Vec<Extra> {
+    pub(crate) fn session_headers(&self) -> Vec<ExtraHeader> {
         let expires = match self.timer.agreed {
-            Some(Agreed { seconds, ours, .. }) => {
+            Some(SessionInterval { seconds, ours, .. }) => {
                 let refresher = Some(if ours { Refresher::Uac } else { Refresher::Uas });
                 SessionExpires { seconds, refresher }
             }
@@ -661,7 +673,7 @@ impl Leg {
 
     /// Starts a new session interval for the remote party's INVITE, and returns the headers of our 2xx (RFC 4028 §9,
     /// table 2).
-    pub(crate) fn answer_session(&mut self, now: Instant, asked: Asked) -> Vec<Extra> {
+    pub(crate) fn answer_session(&mut self, now: Instant, asked: SessionTimerRequest) -> Vec<ExtraHeader> {
         let before = self.timer.agreed.take();
         self.timer.lengthen(asked.least.unwrap_or_default());
         let least = self.timer.least.max(SESSION_LEAST_SECONDS);
@@ -683,7 +695,7 @@ impl Leg {
                 (None, None) => return Vec::new(),
             },
         };
-        self.timer.agreed = Some(Agreed::new(now, seconds, ours));
+        self.timer.agreed = Some(SessionInterval::new(now, seconds, ours));
         let refresher = Some(if ours { Refresher::Uas } else { Refresher::Uac });
         let expires = extra("Session-Expires", SessionExpires { seconds, refresher }.to_string());
         let required = asked.supports.then(|| extra("Require", TIMER));
@@ -694,7 +706,7 @@ impl Leg {
     pub(crate) fn take_session(&mut self, now: Instant, answered: Option<SessionExpires>) {
         self.timer.agreed = answered.map(|SessionExpires { seconds, refresher }| {
             // Without `refresher`, the edge refreshes: two refreshers do no harm.
-            Agreed::new(now, seconds, refresher != Some(Refresher::Uas))
+            SessionInterval::new(now, seconds, refresher != Some(Refresher::Uas))
         });
     }
 
@@ -733,8 +745,8 @@ impl Leg {
     }
 
     /// Creates the leg of an INVITE's sender.
-    pub(crate) fn of_caller(edge: &mut Edge, incoming: &Incoming) -> Leg {
-        let Incoming { server, flow, party, trunk, request } = incoming;
+    pub(crate) fn of_caller(edge: &mut Edge, incoming: &IncomingInvite) -> Leg {
+        let IncomingInvite { server, flow, party, trunk, request } = incoming;
         let remote = flow.remote.ip();
         let media_ip = edge.addressing().media_shown_to(remote, flow.listener);
         let media_ip = media_ip.or_else(|| edge.addressing().shown_to(remote, Some(flow.listener)));
@@ -757,48 +769,48 @@ impl Leg {
     }
 
     /// Parses the offer of an INVITE, if it has one.
-    pub(crate) fn offered(&self, edge: &Edge, request: &Message) -> Result<Option<Description>, FinalAnswer> {
+    pub(crate) fn offered(&self, edge: &Edge, request: &SipMessage) -> Result<Option<SessionDescription>, FinalAnswer> {
         let Some(sdp) = request.sdp() else { return Ok(None) };
-        let offer = Description::parse(&sdp)
+        let offer = SessionDescription::parse(&sdp)
             .map_err(|e| FinalAnswer::bad_request(&format!("session description: {} (line {})", e.what, e.line)))?;
         if let Some(address) = forbidden_address(edge, self, &offer) {
             let text = format!("unusable media address {address}");
-            return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text }));
+            return Err(FinalAnswer::not_acceptable(ReasonSlug::BadMedia, SdpRejection { warn_code: 399, text }));
         }
-        self.admit(offer).map(Some).map_err(Failure::answer)
+        self.admit(offer).map(Some).map_err(TargetFailure::answer)
     }
 
     /// Returns the scores of received audio; of a call too short for one, the score of the whole.
-    pub(crate) fn scores(&self) -> Scored {
+    pub(crate) fn scores(&self) -> ScoreSum {
         let mut all = self.quality.scores;
         for end in &self.ends {
-            all.add(Scored::of(&end.counters));
+            all.add(ScoreSum::of(&end.counters));
         }
         all.or_whole(self.rtp().mos)
     }
 }
 
 /// Returns the codec policy of a trunk, or of a bare URI.
-pub(crate) fn policy(trunk: Option<&Trunk>) -> Policy {
+pub(crate) fn policy(trunk: Option<&Trunk>) -> CodecPolicy {
     let uri = || DEFAULT_CODECS.map(str::to_owned).to_vec();
     let ptime_ms = trunk.map_or(URI_PTIME_MS, |t| t.ptime_ms);
-    let dtmf = match trunk.map_or(Dtmf::Rfc4733, |t| t.dtmf) {
-        Dtmf::Rfc4733 => trunkgate_sdp::Dtmf::Events,
-        Dtmf::Info => trunkgate_sdp::Dtmf::Info,
-        Dtmf::Inband => trunkgate_sdp::Dtmf::Tones,
+    let dtmf = match trunk.map_or(DtmfMode::Rfc4733, |t| t.dtmf) {
+        DtmfMode::Rfc4733 => trunkgate_sdp::DtmfMethod::Events,
+        DtmfMode::Info => trunkgate_sdp::DtmfMethod::Info,
+        DtmfMode::Inband => trunkgate_sdp::DtmfMethod::Tones,
     };
-    Policy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, dtmf, ..Policy::default() }
+    CodecPolicy { codecs: trunk.map_or_else(uri, |t| t.codecs.clone()), ptime_ms, dtmf, ..CodecPolicy::default() }
 }
 
 /// Returns the two wires of an agreed stream: to the answerer, and to the offerer.
 pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (WireSpec, WireSpec) {
     let verbatim = stream.offerer.udptl;
-    let wire = |payloads, clocks: Vec<(u8, u32)>, codec: &str, conversion: Option<&Conversion>, to: &Leg| {
+    let wire = |payloads, clocks: Vec<(u8, u32)>, codec: &str, conversion: Option<&CodecConversion>, to: &Leg| {
         let transcode = conversion.and_then(|conversion| transcode(conversion, to.policy().ptime_ms));
         let converted =
             transcode.iter().flat_map(|spec| spec.from.iter().map(|(from, coding)| (*from, coding.clock_hz())));
         let clocks = clocks.into_iter().chain(converted).collect();
-        WireSpec { payloads, clocks, verbatim, codec: Codec::named(codec), transcode, ..WireSpec::default() }
+        WireSpec { payloads, clocks, verbatim, codec: MosCodec::named(codec), transcode, ..WireSpec::default() }
     };
     let converted = stream.converted.as_deref();
     let (there, back) = (converted.and_then(|c| c.to_answerer.as_ref()), converted.and_then(|c| c.to_offerer.as_ref()));
@@ -807,32 +819,32 @@ pub(crate) fn wires(stream: &AgreedStream, offerer: &Leg, answerer: &Leg) -> (Wi
     let Some(own) = stream.own_events.as_deref() else { return (there, back) };
     let shared = own.audio.iter().map(|(of_offerer, of_answerer)| (of_answerer.clone(), of_offerer.clone())).collect();
     let turned = OwnEvents { offerer: own.answerer.clone(), answerer: own.offerer.clone(), audio: shared };
-    (parted(there, own, (offerer, answerer)), parted(back, &turned, (answerer, offerer)))
+    (adapt_dtmf_wire(there, own, (offerer, answerer)), adapt_dtmf_wire(back, &turned, (answerer, offerer)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_sdp::Direction;
+    use trunkgate_sdp::MediaDirection;
 
     fn leg() -> Leg {
         let remote = "198.51.100.7:5060".parse().unwrap();
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let trunk = Trunk { media_from: vec!["203.0.113.0/24".parse().unwrap()], ..Trunk::named("pbx") };
-        let leg = Leg::new("CA0".into(), Party(1), flow, "192.0.2.1".parse().unwrap(), 7);
+        let leg = Leg::new("CA0".into(), SipPartyId(1), flow, "192.0.2.1".parse().unwrap(), 7);
         Leg { trunk: Some(Arc::new(trunk)), inbound: true, ..leg }
     }
 
-    fn far(rtp: Option<&str>) -> Far {
+    fn far(rtp: Option<&str>) -> MediaEndpoint {
         let rtp = rtp.map(|rtp| rtp.parse().unwrap());
-        Far { rtp, rtcp: None, rtcp_mux: false, udptl: false, direction: Direction::SendRecv }
+        MediaEndpoint { rtp, rtcp: None, rtcp_mux: false, udptl: false, direction: MediaDirection::SendRecv }
     }
 
-    fn description(version: u64, port: u16) -> Description {
+    fn description(version: u64, port: u16) -> SessionDescription {
         let text = format!(
             "v=0\r\no=- 1 {version} IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
         );
-        Description::parse(text.as_bytes()).unwrap()
+        SessionDescription::parse(text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -872,16 +884,16 @@ mod tests {
     fn silence_is_watched_only_in_an_answered_two_way_stream() {
         let leg = leg();
         for (direction, answered, watched) in [
-            (Direction::SendRecv, true, true),
-            (Direction::SendRecv, false, false),
-            (Direction::SendOnly, true, false),
-            (Direction::RecvOnly, true, false),
-            (Direction::Inactive, true, false),
+            (MediaDirection::SendRecv, true, true),
+            (MediaDirection::SendRecv, false, false),
+            (MediaDirection::SendOnly, true, false),
+            (MediaDirection::RecvOnly, true, false),
+            (MediaDirection::Inactive, true, false),
         ] {
-            let far = Far { direction, ..far(Some("192.0.2.1:4000")) };
+            let far = MediaEndpoint { direction, ..far(Some("192.0.2.1:4000")) };
             let spec = leg.remote_spec(&far, LatchMode::Strict, false, answered);
             assert_eq!(spec.watch_idle, watched, "{direction:?}");
-            for quiet in [Far { rtp: None, ..far.clone() }, Far { udptl: true, ..far }] {
+            for quiet in [MediaEndpoint { rtp: None, ..far.clone() }, MediaEndpoint { udptl: true, ..far }] {
                 assert!(!leg.remote_spec(&quiet, LatchMode::Strict, false, answered).watch_idle);
             }
             assert_eq!((spec.may_send, spec.may_receive), (direction.sends(), direction.receives()));

@@ -1,7 +1,7 @@
 //! Reason for the end of each leg, and the side that ended it, for the call's view and record.
 
 use serde::{Deserialize, Serialize};
-use trunkgate_story::Said;
+use trunkgate_story::FailureResponse;
 use trunkgate_story::reason::ReasonSlug;
 
 /// Side that ended a leg.
@@ -47,9 +47,9 @@ impl EndedBy {
 
 /// Rejection of a call by the remote party.
 #[derive(Debug, Clone)]
-pub(crate) struct Rejection {
+pub(crate) struct LegRejection {
     /// Response of the remote party.
-    pub(crate) said: Said,
+    pub(crate) said: FailureResponse,
     /// Caller ID in the INVITE, with masked numbers.
     pub(crate) caller_id: Option<Box<str>>,
 }

@@ -8,14 +8,14 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, MediaId};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::index::LegRef;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_sip::{DialogId, ServerId};
-use trunkgate_story::few::Few;
-use trunkgate_story::quality::Scored;
+use trunkgate_story::few::SmallMap;
+use trunkgate_story::quality::ScoreSum;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::hold::{Hold, HoldKind};
+use crate::call::legs::hold::{HoldKind, LegHold};
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::snapshot::{FormerAgentSnapshot, LegSnapshot};
@@ -33,7 +33,7 @@ pub(crate) struct Legs {
     /// Leg that answered first.
     pub(crate) answered_by: Option<LegId>,
     /// Holds handled by the edge, keyed by the leg that holds the other one.
-    pub(crate) holds: Few<LegId, Hold>,
+    pub(crate) holds: SmallMap<LegId, LegHold>,
 }
 
 /// Sides of an answered call in plain data. Other legs, and the sounds and players of holds, are not included.
@@ -63,7 +63,7 @@ impl Legs {
     pub(crate) fn of_caller(key: CallKey, leg: Leg) -> Legs {
         let mut legs = Vec::with_capacity(2);
         legs.push(leg);
-        Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None, holds: Few::default() }
+        Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None, holds: SmallMap::default() }
     }
 
     /// Returns the sides of an answered call in plain data; `None` if one has no confirmed dialog. `under_way` are ends
@@ -93,11 +93,11 @@ impl Legs {
     ) -> Legs {
         let LegsSnapshot { kept, holds: held, former } = snapshot;
         let callee = (kept.len() > 1).then_some(LegId::nth(1));
-        let mut holds = Few::default();
+        let mut holds = SmallMap::default();
         for (leg, kind) in held.into_iter().filter(|(leg, _)| *leg < kept.len()) {
-            holds.insert(LegId::nth(leg), Hold::of(kind));
+            holds.insert(LegId::nth(leg), LegHold::of(kind));
         }
-        let place = |at| Place { key, leg: LegId::nth(at) };
+        let place = |at| LegRef { key, leg: LegId::nth(at) };
         let kept = kept.into_iter().enumerate();
         let mut list: Vec<Leg> = kept.map(|(at, leg)| Leg::restore(now, edge, place(at), session, leg)).collect();
         list.extend(former.map(|former| Leg::restore_former(now, edge, former)));
@@ -193,8 +193,8 @@ impl Legs {
     }
 
     /// Returns the place of a leg in the index.
-    pub(crate) fn place(&self, leg: LegId) -> Place {
-        Place { key: self.key, leg }
+    pub(crate) fn place(&self, leg: LegId) -> LegRef {
+        LegRef { key: self.key, leg }
     }
 
     /// Returns the name of a leg for messages: agent, trunk, or peer.
@@ -244,8 +244,8 @@ impl Legs {
     }
 
     /// Returns the combined scores of all legs.
-    pub(crate) fn scores(&self) -> Scored {
-        let mut all = Scored::default();
+    pub(crate) fn scores(&self) -> ScoreSum {
+        let mut all = ScoreSum::default();
         for leg in self {
             all.add(leg.scores());
         }

@@ -4,10 +4,10 @@
 
 use trunkgate_resources::limits::{LOCATION_BYTES, LOCATION_NAME_BYTES, LOCATIONS};
 use trunkgate_sip::header::NameAddr;
-use trunkgate_sip::{Body, Extra, Message, Part};
+use trunkgate_sip::{BodyPart, ExtraHeader, MessageBody, SipMessage};
 use trunkgate_story::numbers::plain;
 
-use crate::call::legs::headers::Brought;
+use crate::call::legs::headers::RelayedHeaders;
 
 /// Header that references the location.
 pub(crate) const GEOLOCATION: &str = "Geolocation";
@@ -18,7 +18,7 @@ pub(crate) const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
 
 /// Document with the caller's location.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Location {
+pub(crate) struct CallerLocation {
     /// Content-ID without brackets.
     pub(crate) id: String,
     content_type: String,
@@ -26,11 +26,11 @@ pub(crate) struct Location {
     bytes: Vec<u8>,
 }
 
-impl Location {
+impl CallerLocation {
     /// Returns the documents of an INVITE that its Geolocation references, within limits.
-    pub(crate) fn of(request: &Message, brought: &Brought) -> Box<[Location]> {
+    pub(crate) fn of(request: &SipMessage, brought: &RelayedHeaders) -> Box<[CallerLocation]> {
         let named: Vec<String> = values(brought).flat_map(NameAddr::list).filter_map(|entry| cid(entry.uri)).collect();
-        let mut all: Vec<Location> = Vec::new();
+        let mut all: Vec<CallerLocation> = Vec::new();
         let mut left = LOCATION_BYTES;
         if named.is_empty() {
             return all.into();
@@ -48,7 +48,7 @@ impl Location {
     }
 }
 
-fn read(part: &Part<'_>) -> Option<Location> {
+fn read(part: &BodyPart<'_>) -> Option<CallerLocation> {
     let text = |value: &[u8]| {
         let value = std::str::from_utf8(value).ok().filter(|value| value.len() <= LOCATION_NAME_BYTES)?;
         Some(plain(value, LOCATION_NAME_BYTES))
@@ -56,7 +56,7 @@ fn read(part: &Part<'_>) -> Option<Location> {
     let content_id = part.content_id.filter(|_| part.is(PIDF_XML))?;
     let id = text(content_id.strip_prefix(b"<")?.strip_suffix(b">")?)?;
     let (content_type, disposition) = (text(part.content_type)?, part.disposition.and_then(text));
-    Some(Location { id, content_type, disposition, bytes: part.bytes.to_vec() })
+    Some(CallerLocation { id, content_type, disposition, bytes: part.bytes.to_vec() })
 }
 
 /// Returns the Content-ID of a `cid:` URI (RFC 2392 §2); `None` for other URIs.
@@ -74,12 +74,12 @@ pub(crate) fn cid(uri: &[u8]) -> Option<String> {
     String::from_utf8(plain).ok()
 }
 
-fn values(brought: &Brought) -> impl Iterator<Item = &[u8]> {
+fn values(brought: &RelayedHeaders) -> impl Iterator<Item = &[u8]> {
     brought.iter().filter(|(name, _)| name.eq_ignore_ascii_case(GEOLOCATION)).map(|(_, value)| value.as_bytes())
 }
 
 /// Removes references to documents that are not sent from Geolocation, and the header if none is left.
-pub(crate) fn keep_sent(headers: &mut Vec<Extra>, sent: &[&Location]) {
+pub(crate) fn keep_sent(headers: &mut Vec<ExtraHeader>, sent: &[&CallerLocation]) {
     headers.retain_mut(|header| {
         if !header.name.eq_ignore_ascii_case(GEOLOCATION) {
             return true;
@@ -95,7 +95,7 @@ pub(crate) fn keep_sent(headers: &mut Vec<Extra>, sent: &[&Location]) {
 }
 
 /// Builds a multipart body of a session description and location documents (RFC 5621 §5).
-pub(crate) fn with_locations(sdp: Body, locations: &[&Location], boundary: &str) -> Body {
+pub(crate) fn with_locations(sdp: MessageBody, locations: &[&CallerLocation], boundary: &str) -> MessageBody {
     let mut bytes = format!("--{boundary}\r\nContent-Type: {}\r\n\r\n", sdp.content_type).into_bytes();
     bytes.extend_from_slice(&sdp.bytes);
     for location in locations {
@@ -109,5 +109,5 @@ pub(crate) fn with_locations(sdp: Body, locations: &[&Location], boundary: &str)
         bytes.extend_from_slice(&location.bytes);
     }
     bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: bytes.into() }
+    MessageBody { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: bytes.into() }
 }

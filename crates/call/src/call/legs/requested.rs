@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
-use trunkgate_sip::Message;
+use trunkgate_sip::SipMessage;
 
 use crate::call::legs::caller_id::Hops;
 
 /// Participant that is called for a conference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Added {
+pub struct ParticipantRequest {
     /// SID or name of the conference.
     pub conference: String,
     /// Label of the participant.
@@ -27,10 +27,10 @@ pub struct Added {
     pub most: Option<usize>,
 }
 
-impl Added {
+impl ParticipantRequest {
     /// Creates a participant with default settings; `conference` is a SID or name.
-    pub fn new(conference: &str) -> Added {
-        Added {
+    pub fn new(conference: &str) -> ParticipantRequest {
+        ParticipantRequest {
             conference: conference.to_owned(),
             label: None,
             coached: None,
@@ -50,14 +50,14 @@ pub(crate) struct RequestOrigin {
     /// SID of the call that dialled the party before the party got a call of its own.
     parent: Option<Box<str>>,
     /// Conference that the party is called for, until it joins.
-    participant: Option<Box<Added>>,
+    participant: Option<Box<ParticipantRequest>>,
     /// Hop words of the conference at the other side of the call, taken from the response.
     linked: Hops,
 }
 
 impl RequestOrigin {
     /// Creates the origin of a call to be made; `participant` is the conference that its party is called for.
-    pub(crate) fn new(participant: Option<Box<Added>>) -> RequestOrigin {
+    pub(crate) fn new(participant: Option<Box<ParticipantRequest>>) -> RequestOrigin {
         RequestOrigin { participant, ..RequestOrigin::default() }
     }
 
@@ -82,7 +82,7 @@ impl RequestOrigin {
     }
 
     /// Returns the conference that the party is called for, until it joins.
-    pub(crate) fn participant(&self) -> Option<&Added> {
+    pub(crate) fn participant(&self) -> Option<&ParticipantRequest> {
         self.participant.as_deref()
     }
 
@@ -92,14 +92,19 @@ impl RequestOrigin {
     }
 
     /// Stores the hop words of the conference that answers the call.
-    pub(crate) fn take_linked(&mut self, message: &Message) {
+    pub(crate) fn take_linked(&mut self, message: &SipMessage) {
         if self.participant.is_some() && self.party.is_none() && !message.is_request() {
             self.linked = Hops::of(message);
         }
     }
 
     /// Cancels the announced arrival of the party at its conference; returns that conference.
-    pub(crate) fn comes_no_longer(&mut self, now: Instant, edge: &mut Edge, key: CallKey) -> Option<Box<Added>> {
+    pub(crate) fn comes_no_longer(
+        &mut self,
+        now: Instant,
+        edge: &mut Edge,
+        key: CallKey,
+    ) -> Option<Box<ParticipantRequest>> {
         let added = self.participant.take()?;
         let date = edge.date(now);
         edge.sessions_mut().conferences.expect_no_longer(key, date);

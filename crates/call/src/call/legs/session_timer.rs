@@ -10,22 +10,26 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{SESSION_LEAST_SECONDS, SESSION_TAKEN_SECONDS};
 use trunkgate_resources::lookups::sip::TIMER;
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{ClientId, Message};
+use trunkgate_sip::{ClientId, SipMessage};
 use trunkgate_story::wall::unix_ms;
 
 /// Session timer parameters of a remote party's INVITE.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct SessionTimerRequest {
     /// True if the sender supports session timers.
     pub(crate) supports: bool,
     pub(crate) expires: Option<SessionExpires>,
     pub(crate) least: Option<u32>,
 }
 
-impl Asked {
+impl SessionTimerRequest {
     /// Reads the parameters of a request.
-    pub(crate) fn of(request: &Message) -> Asked {
-        Asked { supports: request.supports(TIMER), expires: request.session_expires(), least: request.min_se() }
+    pub(crate) fn of(request: &SipMessage) -> SessionTimerRequest {
+        SessionTimerRequest {
+            supports: request.supports(TIMER),
+            expires: request.session_expires(),
+            least: request.min_se(),
+        }
     }
 
     /// Returns whether the interval is below our minimum (RFC 4028 §9).
@@ -38,17 +42,17 @@ impl Asked {
 #[derive(Debug, Default)]
 pub(crate) struct SessionTimer {
     /// Parameters of an INVITE that we have not answered yet.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) asked: Option<SessionTimerRequest>,
     /// Minimum interval named by the remote party, in seconds, which our requests repeat (RFC 4028 §7.4).
     pub(crate) least: u32,
-    pub(crate) agreed: Option<Agreed>,
+    pub(crate) agreed: Option<SessionInterval>,
     /// Our unanswered refresh.
     pub(crate) refresh: Option<ClientId>,
 }
 
 /// Negotiated session interval.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Agreed {
+pub(crate) struct SessionInterval {
     pub(crate) seconds: u32,
     /// True if the edge refreshes the session.
     pub(crate) ours: bool,
@@ -68,12 +72,12 @@ pub(crate) enum SessionDue {
     /// Our refresh is due.
     Refresh,
     /// The session has expired without a refresh.
-    Over(Agreed),
+    Over(SessionInterval),
 }
 
 /// Negotiated session in plain data. A refresh in progress is not included; it is repeated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct WrittenTimer {
+pub(crate) struct SessionTimerSnapshot {
     least: u32,
     seconds: u32,
     ours: bool,
@@ -81,13 +85,13 @@ pub(crate) struct WrittenTimer {
     refresh_ms: Option<u64>,
 }
 
-impl Agreed {
+impl SessionInterval {
     /// Starts an interval at `now`.
-    pub(crate) fn new(now: Instant, seconds: u32, ours: bool) -> Agreed {
+    pub(crate) fn new(now: Instant, seconds: u32, ours: bool) -> SessionInterval {
         let interval = Duration::from_secs(seconds.max(SESSION_TAKEN_SECONDS).into());
         // RFC 4028 §10.
         let early = (interval / 3).min(Duration::from_secs(32));
-        Agreed {
+        SessionInterval {
             seconds,
             ours,
             refresh: ours.then_some(now + interval / 2),
@@ -99,7 +103,7 @@ impl Agreed {
 
 impl SessionTimer {
     /// Stores the parameters of a remote party's request.
-    pub(crate) fn ask(&mut self, asked: Asked) {
+    pub(crate) fn ask(&mut self, asked: SessionTimerRequest) {
         self.asked = Some(asked);
     }
 
@@ -125,7 +129,7 @@ impl SessionTimer {
         if late >= STANDSTILL && !agreed.was_put_off {
             // The process stalled: a refresh may be waiting unread, or our own is overdue.
             let expires = now + late.min(Duration::from_secs(u64::from(agreed.seconds)));
-            self.agreed = Some(Agreed { expires, was_put_off: true, ..agreed });
+            self.agreed = Some(SessionInterval { expires, was_put_off: true, ..agreed });
         } else if agreed.expires <= now {
             return SessionDue::Over(agreed);
         }
@@ -133,21 +137,22 @@ impl SessionTimer {
     }
 
     /// Returns the session in plain data; a refresh in progress will be repeated.
-    pub(crate) fn written(&self, now: Instant, edge: &Edge) -> Option<WrittenTimer> {
-        let Agreed { seconds, ours, refresh, expires, .. } = self.agreed?;
+    pub(crate) fn written(&self, now: Instant, edge: &Edge) -> Option<SessionTimerSnapshot> {
+        let SessionInterval { seconds, ours, refresh, expires, .. } = self.agreed?;
         let date = |at: Instant| unix_ms(edge.date(at));
         let refresh_ms = ours.then(|| date(refresh.unwrap_or(now)));
-        Some(WrittenTimer { least: self.least, seconds, ours, expires_ms: date(expires), refresh_ms })
+        Some(SessionTimerSnapshot { least: self.least, seconds, ours, expires_ms: date(expires), refresh_ms })
     }
 
     /// Restores the session; actions missed during the restart are due immediately.
-    pub(crate) fn restore(now: Instant, edge: &Edge, written: Option<WrittenTimer>) -> SessionTimer {
-        let Some(WrittenTimer { least, seconds, ours, expires_ms, refresh_ms }) = written else {
+    pub(crate) fn restore(now: Instant, edge: &Edge, written: Option<SessionTimerSnapshot>) -> SessionTimer {
+        let Some(SessionTimerSnapshot { least, seconds, ours, expires_ms, refresh_ms }) = written else {
             return SessionTimer::default();
         };
         let today = unix_ms(edge.date(now));
         let at = |ms: u64| now.checked_add(Duration::from_millis(ms.saturating_sub(today))).unwrap_or(now);
-        let agreed = Agreed { seconds, ours, refresh: refresh_ms.map(at), expires: at(expires_ms), was_put_off: false };
+        let agreed =
+            SessionInterval { seconds, ours, refresh: refresh_ms.map(at), expires: at(expires_ms), was_put_off: false };
         SessionTimer { least, agreed: Some(agreed), ..SessionTimer::default() }
     }
 }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::{Command, EndCounters, EndId, MediaId, RemoteSpec};
+use trunkgate_media::{EndCounters, EndId, MediaCommand, MediaId, RemoteSpec};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::index::{Named, Place};
+use trunkgate_resources::lookups::index::{CallIdOwner, LegRef};
 use trunkgate_route::{Agent, Number, Trunk};
 use trunkgate_sip::dialog::DialogSnapshot;
-use trunkgate_sip::{Flow, Party};
-use trunkgate_story::quality::Scored;
-use trunkgate_story::series::Totals;
+use trunkgate_sip::{Flow, SipPartyId};
+use trunkgate_story::quality::ScoreSum;
+use trunkgate_story::series::LegTotals;
 use trunkgate_story::turns::LegTurnView;
 use trunkgate_story::view::RtpView;
 
-use crate::call::legs::agent_leg::{AgentSide, Role, Turns};
-use crate::call::legs::dialled::Dialled;
+use crate::call::legs::agent_leg::{AgentRole, AgentSide, AgentTurnTimes};
+use crate::call::legs::dialled::OutboundCall;
 use crate::call::legs::leg::{Leg, LegQuality, LegSdp, LegSip, LegState, StreamEnd};
 use crate::call::legs::leg_end::LegEnd;
-use crate::call::legs::session_timer::{SessionTimer, WrittenTimer};
+use crate::call::legs::session_timer::{SessionTimer, SessionTimerSnapshot};
 use crate::call::words::proof::Proof;
 
 /// Answered leg of a remote party in plain data. Open requests in its dialog, faults of its audio and the live counters
@@ -42,15 +42,15 @@ pub(crate) struct LegSnapshot {
     latched: Option<SocketAddr>,
     proof: Proof,
     figures: RtpView,
-    scores: Scored,
-    timer: Option<WrittenTimer>,
+    scores: ScoreSum,
+    timer: Option<SessionTimerSnapshot>,
     pub(super) ends: Vec<EndSnapshot>,
 }
 
 /// Dialog of a leg in plain data. Open requests, and addresses that are only displayed, are not included.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LegSipSnapshot {
-    dialled: Option<Box<Dialled>>,
+    dialled: Option<Box<OutboundCall>>,
     dialog: DialogSnapshot,
     takes_update: bool,
 }
@@ -130,7 +130,7 @@ impl Leg {
     }
 
     /// Restores a leg at its place in the index.
-    pub(super) fn restore(now: Instant, edge: &mut Edge, at: Place, media: MediaId, snapshot: LegSnapshot) -> Leg {
+    pub(super) fn restore(now: Instant, edge: &mut Edge, at: LegRef, media: MediaId, snapshot: LegSnapshot) -> Leg {
         let LegSnapshot {
             sid,
             inbound,
@@ -153,7 +153,7 @@ impl Leg {
         let (trunk, governs) = (trunk.map(known), governs.map(known));
         let party = edge.party(trunk.as_ref().map_or("", |trunk| &trunk.name));
         let (sip, flow) = LegSip::restore(edge, at, party, sip);
-        let named = Named { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
+        let named = CallIdOwner { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
         edge.index_mut().enter(sip.call_id.as_bytes(), named);
         if let Some(trunk) = trunk.as_ref().or(governs.as_ref()) {
             edge.resume_trunk_call(&trunk.name);
@@ -161,7 +161,7 @@ impl Leg {
         let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end)).collect();
         let quality = LegQuality {
             // Live counters start at zero in a new process.
-            counted: Totals::of_earlier(&figures),
+            counted: LegTotals::of_earlier(&figures),
             earlier: Some(Box::new(figures)),
             scores,
             ..LegQuality::default()
@@ -201,7 +201,13 @@ impl Leg {
         let FormerAgentSnapshot { sid, name, end, figures, turns, ended } = snapshot;
         let agent = edge.table().agent(&name).cloned().unwrap_or_else(|| Arc::new(Agent::at(&name, "")));
         let end = (end, Arc::new(EndCounters::default()));
-        let side = AgentSide::new(agent, end, turns.map_or(Turns::None, Turns::Former), now, Role::Talk);
+        let side = AgentSide::new(
+            agent,
+            end,
+            turns.map_or(AgentTurnTimes::None, AgentTurnTimes::Former),
+            now,
+            AgentRole::Talk,
+        );
         let quality = LegQuality { earlier: Some(Box::new(figures)), ..LegQuality::default() };
         let end = ended.or(Some(LegEnd::BY_RESTART));
         Leg { state: LegState::Ended, end, quality, ..Leg::of_agent(sid, side) }
@@ -225,11 +231,11 @@ impl LegSip {
             record_route: _,
         } = self;
         // Party ids differ between processes; the trunk's name replaces them.
-        let dialog = DialogSnapshot { party: Party(0), ..edge.endpoint().snapshot_dialog((*dialog)?)? };
+        let dialog = DialogSnapshot { party: SipPartyId(0), ..edge.endpoint().snapshot_dialog((*dialog)?)? };
         Some(LegSipSnapshot { dialled: dialled.clone(), dialog, takes_update: *takes_update })
     }
 
-    fn restore(edge: &mut Edge, at: Place, party: Party, snapshot: LegSipSnapshot) -> (LegSip, Flow) {
+    fn restore(edge: &mut Edge, at: LegRef, party: SipPartyId, snapshot: LegSipSnapshot) -> (LegSip, Flow) {
         let LegSipSnapshot { dialled, dialog, takes_update } = snapshot;
         let (flow, call_id) = (dialog.flow, dialog.call_id.clone());
         let dialog = edge.endpoint_mut().restore_dialog(DialogSnapshot { party, ..dialog });
@@ -250,7 +256,7 @@ impl StreamEnd {
         let counters = edge.resume_end(media, end, bind);
         let remote = remote.map(|remote| RemoteSpec { withheld: false, ..remote });
         if let Some(remote) = remote.clone() {
-            edge.media(media, Command::SetRemote { end, remote });
+            edge.media(media, MediaCommand::SetRemote { end, remote });
         }
         StreamEnd { index, end, bind, counters, remote, is_bound: false }
     }

@@ -3,13 +3,13 @@
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_sdp::keying::{
-    OFFERED, admit, agreed, check_answer, form_in_force, keep_protected, protect_answer, protect_offer,
+    OFFERED, agreed, check_answer, filter_offer, form_in_force, keep_protected, protect_answer, protect_offer,
 };
-use trunkgate_sdp::{Clash, Description, Form, Srtp, Suite, Unfit, keep_family};
+use trunkgate_sdp::{SessionDescription, Srtp, SrtpConflict, SrtpForm, SrtpRejection, Suite, keep_family};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::Leg;
-use crate::call::words::answer::Failure;
+use crate::call::words::answer::TargetFailure;
 
 /// Status code for an offer that is not acceptable (RFC 3261 §21.4.26).
 pub(crate) const NOT_ACCEPTABLE_HERE: u16 = 488;
@@ -36,48 +36,58 @@ impl Leg {
     }
 
     /// Returns the form of our first offer; `again` means that the secure one was refused.
-    pub(crate) fn first_form(&self, again: bool) -> Form {
+    pub(crate) fn first_form(&self, again: bool) -> SrtpForm {
         match self.srtp_policy() {
-            Srtp::Off => Form::Plain,
-            Srtp::Optional if again => Form::Plain,
-            Srtp::Optional | Srtp::Required => Form::Secure,
+            Srtp::Off => SrtpForm::Plain,
+            Srtp::Optional if again => SrtpForm::Plain,
+            Srtp::Optional | Srtp::Required => SrtpForm::Secure,
         }
     }
 
     /// Returns the form of an offer in our 2xx, which the remote party cannot refuse.
-    pub(crate) fn late_form(&self) -> Form {
+    pub(crate) fn late_form(&self) -> SrtpForm {
         match self.srtp_policy() {
-            Srtp::Off => Form::Plain,
-            Srtp::Optional => Form::Either,
-            Srtp::Required => Form::Secure,
+            Srtp::Off => SrtpForm::Plain,
+            Srtp::Optional => SrtpForm::Either,
+            Srtp::Required => SrtpForm::Secure,
         }
     }
 
     /// Adds our keys to a first offer.
-    pub(crate) fn protect_first(&self, edge: &mut Edge, offer: &mut Description, form: Form) -> Result<(), Failure> {
+    pub(crate) fn protect_first(
+        &self,
+        edge: &mut Edge,
+        offer: &mut SessionDescription,
+        form: SrtpForm,
+    ) -> Result<(), TargetFailure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
         protect_offer(offer, |_| form, self.offered_suites(), None, &mut |bytes| edge.random_mut().draw(bytes));
         Ok(())
     }
 
     /// Adds our keys to a further offer: each stream keeps its form in force, and a new one follows the others.
-    pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
+    pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut SessionDescription) -> Result<(), TargetFailure> {
         self.protect_further(edge, offer, true)
     }
 
     /// Adds new keys to a further offer if the media source changes, because the new source cannot know the rollover
     /// counter (RFC 3711 §3.3.1).
-    pub(crate) fn protect_anew(&self, edge: &mut Edge, offer: &mut Description) -> Result<(), Failure> {
+    pub(crate) fn protect_anew(&self, edge: &mut Edge, offer: &mut SessionDescription) -> Result<(), TargetFailure> {
         self.protect_further(edge, offer, false)
     }
 
-    fn protect_further(&self, edge: &mut Edge, offer: &mut Description, keeps_keys: bool) -> Result<(), Failure> {
+    fn protect_further(
+        &self,
+        edge: &mut Edge,
+        offer: &mut SessionDescription,
+        keeps_keys: bool,
+    ) -> Result<(), TargetFailure> {
         keep_protected(offer, self.srtp_policy()).map_err(unfit)?;
         let session = self.session();
         let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
         let in_force = |index: usize| {
             let (ours, theirs) = session?;
-            let live = |description: &Description| description.media.get(index).cloned().filter(|m| m.port != 0);
+            let live = |description: &SessionDescription| description.media.get(index).cloned().filter(|m| m.port != 0);
             Some(form_in_force(&live(ours)?, &live(theirs)?))
         };
         let others = (0..offer.media.len()).find_map(in_force).unwrap_or_else(|| self.first_form(true));
@@ -88,7 +98,7 @@ impl Leg {
     }
 
     /// Adds our keys to an answer that is not in force yet.
-    pub(crate) fn protect_answer(&self, edge: &mut Edge, answer: &mut Description, offer: &Description) {
+    pub(crate) fn protect_answer(&self, edge: &mut Edge, answer: &mut SessionDescription, offer: &SessionDescription) {
         let session = self.session();
         let session = session.as_ref().map(|(ours, theirs)| (ours, theirs));
         protect_answer(answer, offer, self.srtp_policy(), session, &mut |bytes| edge.random_mut().draw(bytes));
@@ -99,9 +109,9 @@ impl Leg {
     pub(crate) fn answer_again(
         &mut self,
         edge: &mut Edge,
-        offer: &Description,
-        mut answer: Description,
-    ) -> (Description, bool) {
+        offer: &SessionDescription,
+        mut answer: SessionDescription,
+    ) -> (SessionDescription, bool) {
         self.protect_answer(edge, &mut answer, offer);
         let relatch = self.take_theirs(offer);
         let answer = self.stamp(answer);
@@ -120,29 +130,29 @@ impl Leg {
     }
 
     /// Restricts an offer to the streams that the leg's policy accepts.
-    pub(crate) fn admit(&self, mut offer: Description) -> Result<Description, Failure> {
+    pub(crate) fn admit(&self, mut offer: SessionDescription) -> Result<SessionDescription, TargetFailure> {
         keep_family(&mut offer, self.identity().ip)
-            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
-        admit(offer, self.srtp_policy(), self.allowed_suites()).map_err(unfit)
+            .map_err(|refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+        filter_offer(offer, self.srtp_policy(), self.allowed_suites()).map_err(unfit)
     }
 
     /// Checks that an answer to our offer is protected as required.
     pub(crate) fn check_answer(
         &self,
-        sent: &Description,
-        answer: &Description,
+        sent: &SessionDescription,
+        answer: &SessionDescription,
         streams: impl IntoIterator<Item = usize>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TargetFailure> {
         check_answer(sent, answer, streams, self.srtp_policy()).map_err(unfit)
     }
 }
 
 /// Converts an unsuitable protection into a failure: 488 with Warning 399.
-pub(crate) fn unfit(unfit: Unfit) -> Failure {
+pub(crate) fn unfit(unfit: SrtpRejection) -> TargetFailure {
     let reason = match unfit.why {
-        Clash::Required => ReasonSlug::SrtpRequired,
-        Clash::Off => ReasonSlug::SrtpOff,
-        Clash::NoSuite => ReasonSlug::SrtpMismatch,
+        SrtpConflict::Required => ReasonSlug::SrtpRequired,
+        SrtpConflict::Off => ReasonSlug::SrtpOff,
+        SrtpConflict::NoSuite => ReasonSlug::SrtpMismatch,
     };
-    Failure::unusable(reason, unfit.refusal)
+    TargetFailure::unusable(reason, unfit.refusal)
 }

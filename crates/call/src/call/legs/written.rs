@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_sdp::Description;
+use trunkgate_sdp::SessionDescription;
 
 /// Typical maximum size of a description in bytes, so that one allocation is enough.
 const USUAL_BYTES: usize = 512;
@@ -22,42 +22,50 @@ impl fmt::Debug for Written {
 
 impl Written {
     /// Formats a description.
-    pub(crate) fn new(description: &Description) -> Written {
+    pub(crate) fn new(description: &SessionDescription) -> Written {
         let mut text = String::with_capacity(USUAL_BYTES);
         // Writing into a String cannot fail.
         let _ = write!(text, "{description}");
         Written(text.into())
     }
+
     /// Parses the description; `None` if the text is not a description.
-    pub(crate) fn read(&self) -> Option<Description> {
-        Description::parse_own(self.0.as_bytes()).ok()
+    pub(crate) fn read(&self) -> Option<SessionDescription> {
+        SessionDescription::parse_own(self.0.as_bytes()).ok()
     }
+
     /// Returns the text.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
+
     /// Returns the number of m-lines.
     pub(crate) fn sections(&self) -> usize {
         self.0.lines().filter(|line| line.starts_with("m=")).count()
     }
+
     /// Returns whether the text equals a description.
-    pub(crate) fn says(&self, description: &Description) -> bool {
+    pub(crate) fn says(&self, description: &SessionDescription) -> bool {
         *self.0 == *description.to_string()
     }
+
     /// Returns whether the text equals a description except for the version in `o=`.
-    pub(crate) fn says_but_for_version(&self, description: &Description) -> bool {
+    pub(crate) fn says_but_for_version(&self, description: &SessionDescription) -> bool {
         let mut description = description.clone();
         description.origin.version = self.version();
         self.says(&description)
     }
+
     /// Returns the version in the `o=` line.
     pub(crate) fn version(&self) -> u64 {
         self.origin().split(' ').nth(2).and_then(|version| version.parse().ok()).unwrap_or(1)
     }
+
     /// Returns whether the `o=` lines differ.
     pub(crate) fn has_other_origin(&self, other: &Written) -> bool {
         self.origin() != other.origin()
     }
+
     /// Returns whether the description has SDES keys (`a=crypto`).
     pub(crate) fn has_keys(&self) -> bool {
         self.0.contains("\na=crypto:")
@@ -72,12 +80,12 @@ impl Written {
 mod tests {
     use super::*;
 
-    fn written(version: u64, attribute: &str) -> (Written, Description) {
+    fn written(version: u64, attribute: &str) -> (Written, SessionDescription) {
         let text = format!(
             "v=0\r\no=- 7 {version} IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
              m=audio 4000 RTP/AVP 0\r\na={attribute}\r\n"
         );
-        let description = Description::parse(text.as_bytes()).unwrap();
+        let description = SessionDescription::parse(text.as_bytes()).unwrap();
         (Written::new(&description), description)
     }
 

@@ -5,18 +5,18 @@
 //! mixer, and the party hears the mix instead of the caller's stream. The wire from the caller to the party stays
 //! stored, so that it is in force again after the agent has left, also after a restart.
 
-use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, Rate, SeatId, SeatPart};
-use trunkgate_media::{Command, EndId};
-use trunkgate_resources::io::Output;
+use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, ParticipantId, ParticipantRole, SamplingRate};
+use trunkgate_media::{EndId, MediaCommand};
+use trunkgate_resources::io::GatewayOutput;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::legs::spoken::{Spoken, seated, talks};
+use crate::call::legs::spoken::{AudioAgreement, mixer_wire, wire_to_caller};
 use crate::call::media::CallMedia;
 use crate::call::media::local::digits_of;
 use crate::call::media::mixer::{MixerEnd, rate_of};
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 
 /// First mixer id of coached calls; conferences count from 0, queues from 1 << 63.
 const FIRST: u64 = 1 << 62;
@@ -33,10 +33,10 @@ pub(crate) struct Coaching {
     /// Media ends of the caller and of the party.
     ends: [EndId; 2],
     /// Codecs and payload types of the caller and of the party.
-    spoken: [Spoken; 2],
+    spoken: [AudioAgreement; 2],
     /// Mixer inputs of the caller, the party and the agent.
     seats: [MixerEnd; 3],
-    seat_ids: [SeatId; 3],
+    seat_ids: [ParticipantId; 3],
 }
 
 impl Coaching {
@@ -46,7 +46,7 @@ impl Coaching {
     /// Reason why coaching is impossible, as a message.
     pub(crate) fn begin(
         media: &mut CallMedia,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (agent, party): (LegId, LegId),
         (target, number): (&str, u64),
     ) -> Result<(), &'static str> {
@@ -56,12 +56,14 @@ impl Coaching {
         let spoken = |leg: LegId| cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken).ok_or(deaf);
         let spoken = [spoken(near)?, spoken(party)?];
         let first = FIRST + cx.call.key.0 * PER_CALL + number * 4;
-        let (conference, ids) = (ConferenceId(first), [0, 1, 2].map(|n| SeatId(first + n)));
-        let mut add = |seat: SeatId, rate: Rate| MixerEnd::add(cx, (conference, seat), rate);
+        let (conference, ids) = (ConferenceId(first), [0, 1, 2].map(|n| ParticipantId(first + n)));
+        let mut add = |seat: ParticipantId, rate: SamplingRate| MixerEnd::add(cx, (conference, seat), rate);
         let [caller_rate, party_rate] = spoken.map(|spoken| rate_of(spoken.coding));
-        let seats = [add(ids[0], caller_rate)?, add(ids[1], party_rate)?, add(ids[2], Rate::Narrow)?];
-        for (seat, part) in ids.into_iter().zip([SeatPart::Speaker, SeatPart::Speaker, SeatPart::Coach(ids[1])]) {
-            cx.edge.output(Output::Conference(Box::new(NodeCommand::Part { seat, part })));
+        let seats = [add(ids[0], caller_rate)?, add(ids[1], party_rate)?, add(ids[2], SamplingRate::Narrow)?];
+        for (seat, part) in
+            ids.into_iter().zip([ParticipantRole::Speaker, ParticipantRole::Speaker, ParticipantRole::Coach(ids[1])])
+        {
+            cx.edge.output(GatewayOutput::Conference(Box::new(NodeCommand::Part { seat, part })));
         }
         let ends = [caller_end, party_end];
         media.coaching = Some(Box::new(Coaching { agent, party, ends, spoken, seats, seat_ids: ids }));
@@ -69,8 +71,8 @@ impl Coaching {
         cx.tell_coach(agent, target);
         let Some(side) = cx.call.legs[agent].agent.as_ref().map(|side| side.end) else { return Ok(()) };
         if let Some(seat) = media.coaching.as_ref().map(|coaching| coaching.seats[2].id()) {
-            media.connect_ends(cx, side, seat, seated());
-            media.connect_ends(cx, seat, side, seated());
+            media.connect_ends(cx, side, seat, mixer_wire());
+            media.connect_ends(cx, seat, side, mixer_wire());
         }
         media.tap_caller(cx);
         Ok(())
@@ -97,7 +99,7 @@ impl Coaching {
     }
 
     /// Sends the current audio of caller and party to their mixer inputs.
-    pub(crate) fn tap(media: &mut CallMedia, cx: &mut Cx<'_>) {
+    pub(crate) fn tap(media: &mut CallMedia, cx: &mut CallCx<'_>) {
         let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
         let legs = [cx.call.legs.near, coaching.party];
         let heard = legs.map(|leg| media.audio_of(cx.call, leg));
@@ -110,24 +112,24 @@ impl Coaching {
     }
 
     /// Disconnects the party from its mix when the two sides are separated for a hold.
-    pub(crate) fn part(media: &CallMedia, cx: &mut Cx<'_>, legs: [LegId; 2]) {
+    pub(crate) fn part(media: &CallMedia, cx: &mut CallCx<'_>, legs: [LegId; 2]) {
         let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
         if legs.into_iter().any(|leg| coaching.is_between(cx.call.legs.near, leg)) {
-            cx.edge.media(session, Command::Unwire { from: coaching.seats[1].id() });
+            cx.edge.media(session, MediaCommand::Unwire { from: coaching.seats[1].id() });
         }
     }
 
     /// Ends coaching: closes the agent's stream, and connects caller and party directly again.
-    pub(crate) fn end(media: &mut CallMedia, cx: &mut Cx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
+    pub(crate) fn end(media: &mut CallMedia, cx: &mut CallCx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
         let Some(coaching) = media.coaching.take() else { return };
         for (seat, end) in coaching.seat_ids.into_iter().zip(&coaching.seats) {
-            cx.edge.output(Output::Conference(Box::new(NodeCommand::Leave { seat })));
+            cx.edge.output(GatewayOutput::Conference(Box::new(NodeCommand::Leave { seat })));
             media.drop_seat(cx, end.id());
         }
         let [caller_end, party_end] = coaching.ends;
         let wire = media.wires.get(caller_end).filter(|(to, _)| *to == party_end).map(|(_, wire)| wire.clone());
         if let Some((session, wire)) = cx.call.session.zip(wire) {
-            cx.edge.media(session, Command::Wire { from: caller_end, to: party_end, wire });
+            cx.edge.media(session, MediaCommand::Wire { from: caller_end, to: party_end, wire });
         }
         let agent = coaching.agent;
         cx.edge.decide(cx.now, cx.call.key, format!("{} coaches no longer", cx.call.legs.name_of(agent)));
@@ -138,24 +140,26 @@ impl Coaching {
 
     /// Returns the call that a refused or lost mixer input belongs to.
     pub(crate) fn lost(event: NodeEvent) -> Option<CallKey> {
-        let (NodeEvent::Refused(SeatId(seat)) | NodeEvent::Gone(SeatId(seat))) = event else { return None };
+        let (NodeEvent::Refused(ParticipantId(seat)) | NodeEvent::Gone(ParticipantId(seat))) = event else {
+            return None;
+        };
         let number = seat.checked_sub(FIRST).filter(|number| *number < FIRST)?;
         Some(CallKey(number / PER_CALL))
     }
 }
 
 /// Connects the party to the mix, and the caller's stream to the caller's mixer input.
-pub(crate) fn mix(media: &CallMedia, cx: &mut Cx<'_>) {
+pub(crate) fn mix(media: &CallMedia, cx: &mut CallCx<'_>) {
     let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
     let ([caller_end, party_end], [caller, party]) = (coaching.ends, coaching.spoken);
     let [caller_seat, party_seat, _] = coaching.seats.each_ref().map(MixerEnd::id);
     let wire = digits_of(caller, cx.call.legs.near_leg().dtmf());
-    cx.edge.media(session, Command::Wire { from: caller_end, to: caller_seat, wire });
-    cx.edge.media(session, Command::Wire { from: party_seat, to: party_end, wire: talks(party) });
+    cx.edge.media(session, MediaCommand::Wire { from: caller_end, to: caller_seat, wire });
+    cx.edge.media(session, MediaCommand::Wire { from: party_seat, to: party_end, wire: wire_to_caller(party) });
 }
 
 /// Returns the media ends of the caller and of a party that are wired to each other.
-fn ends(media: &CallMedia, cx: &Cx<'_>, party: LegId) -> Option<[EndId; 2]> {
+fn ends(media: &CallMedia, cx: &CallCx<'_>, party: LegId) -> Option<[EndId; 2]> {
     let is_party = |end: EndId| cx.call.legs[party].ends.iter().any(|slot| slot.end == end);
     let callers = cx.call.legs.near_leg().ends.iter().map(|slot| slot.end);
     callers.filter_map(|end| Some([end, media.wires.get(end)?.0])).find(|[_, to]| is_party(*to))

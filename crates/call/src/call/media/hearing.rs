@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_resources::trunks::{Found, Kind};
-use trunkgate_story::diagnosis::{Cause, Diagnosis, Look, Side};
-use trunkgate_story::impairment::Stopped;
+use trunkgate_resources::trunks::{CallFault, FaultKind};
+use trunkgate_story::diagnosis::{CounterSnapshot, Diagnosis, FaultCause, SideEvidence};
+use trunkgate_story::impairment::StoppedStream;
 use trunkgate_story::trace::TraceItem;
 
 use crate::call::legs::leg::{Leg, StreamEnd};
 use crate::call::media::CallMedia;
-use crate::call::shared::{Cx, Shared};
+use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::story::noted::ONE_WAY_LEAST;
 use crate::call::story::{losses, silent_agent};
 
 /// Returns the media state that a leg is judged by.
-fn look(leg: &Leg) -> Option<Look> {
-    leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| Look::at(&slot.counters))
+fn look(leg: &Leg) -> Option<CounterSnapshot> {
+    leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| CounterSnapshot::at(&slot.counters))
 }
 
 pub(crate) fn heard(end: &StreamEnd) -> bool {
@@ -31,12 +31,12 @@ impl CallMedia {
     /// Returns the media facts of a side, from its first stream; `None` for an agent, and before its description.
     fn media_side<'a>(
         &'a self,
-        call: &'a Shared,
+        call: &'a SharedCallState,
         edge: &Edge,
         leg: LegId,
         name: &'a str,
         stranger: Option<SocketAddr>,
-    ) -> Option<Side<'a>> {
+    ) -> Option<SideEvidence<'a>> {
         let side = &call.legs[leg];
         let slot = side.ends.iter().find(|slot| slot.remote.is_some())?;
         let signalling = side.signalling();
@@ -45,7 +45,7 @@ impl CallMedia {
         let agreed = wire.into_iter().flat_map(|wire| &wire.payloads).map(|(from, _)| *from);
         let other =
             call.legs.other(leg).and_then(|other| call.legs[other].ends.iter().find_map(|end| end.remote.as_ref()));
-        Some(Side {
+        Some(SideEvidence {
             name,
             trunk: side.trunk_name(),
             remote: slot.remote.as_ref()?,
@@ -56,10 +56,10 @@ impl CallMedia {
                 .local_networks
                 .iter()
                 .any(|network| network.contains(&signalling.to_canonical())),
-            told: SocketAddr::new(side.sdp.media_ip, slot.bind.port()),
+            shown_address: SocketAddr::new(side.sdp.media_ip, slot.bind.port()),
             is_own: edge.addressing().is_of_this_machine(side.sdp.media_ip),
             ports: edge.config().media_ports,
-            stranger,
+            unexpected_source: stranger,
             agreed: agreed.chain(converted.map(|(from, _)| *from)).collect(),
             codec: &side.codec,
             is_wanted: other.is_none_or(|remote| remote.may_receive && remote.rtp.is_some()),
@@ -69,7 +69,7 @@ impl CallMedia {
 
     fn why_unheard(
         &self,
-        call: &Shared,
+        call: &SharedCallState,
         edge: &Edge,
         leg: LegId,
         stranger: Option<SocketAddr>,
@@ -80,7 +80,7 @@ impl CallMedia {
     }
 
     /// Reports an end that has received no media for 5 s; `stranger` is an unexpected source that sent to it.
-    pub(crate) fn unheard(&self, cx: &mut Cx<'_>, end: EndId, stranger: Option<SocketAddr>) {
+    pub(crate) fn unheard(&self, cx: &mut CallCx<'_>, end: EndId, stranger: Option<SocketAddr>) {
         let Some(leg) = cx.call.legs.leg_of(end) else { return };
         // Another stream of this side is heard, so the party is connected.
         if cx.call.legs[leg].ends.iter().any(|slot| slot.end != end && heard(slot)) {
@@ -110,7 +110,7 @@ impl CallMedia {
 
     /// Reports an end with a continuous stream that stopped `silent` ago although it should send: one-way audio from
     /// then on.
-    pub(crate) fn stopped(&self, cx: &mut Cx<'_>, end: EndId, silent: Duration) {
+    pub(crate) fn stopped(&self, cx: &mut CallCx<'_>, end: EndId, silent: Duration) {
         let Some(leg) = cx.call.legs.leg_of(end) else { return };
         let Some(other) = cx.call.legs.other(leg).filter(|_| cx.call.legs.holds.is_empty()) else { return };
         // A video or text stream that stops is no silence.
@@ -124,10 +124,10 @@ impl CallMedia {
         }
         let before = cx.call.legs[leg].quality.looked.map(|(look, at)| (look, cx.now.saturating_duration_since(at)));
         let received = side.counters.rx_packets.get();
-        let found = Side { before, ..side }.why_stopped(silent);
+        let found = SideEvidence { before, ..side }.why_stopped(silent);
         let at = cx.since_answer().saturating_sub(silent);
         let first = cx.call.legs[leg].quality.stopped().is_none();
-        let stopped = Stopped { at, until: None, received, found };
+        let stopped = StoppedStream { at, until: None, received, found };
         let line = stopped.sentence(&name);
         cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text: line });
         if first {
@@ -137,13 +137,13 @@ impl CallMedia {
         }
         // A stream that stops again still has the same fault.
         if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
-            cx.count_found(&trunk, Found { kind: Kind::Stopped, what: &stopped.found }, false);
+            cx.count_found(&trunk, CallFault { kind: FaultKind::Stopped, what: &stopped.found }, false);
         }
         cx.call.legs[leg].quality.faults.get_or_insert_default().stopped = Some(stopped);
     }
 
     /// Records the time when a stopped stream resumed.
-    fn look_for_resumption(&self, cx: &mut Cx<'_>, leg: LegId) {
+    fn look_for_resumption(&self, cx: &mut CallCx<'_>, leg: LegId) {
         let now = cx.since_answer();
         let quality = &mut cx.call.legs[leg].quality;
         let received = quality.looked.map_or(0, |(look, _)| look.heard());
@@ -155,7 +155,7 @@ impl CallMedia {
     }
 
     /// Checks the audio of both sides; each kind of fault is reported once while it lasts.
-    pub(crate) fn look_for_flaws(&self, cx: &mut Cx<'_>) {
+    pub(crate) fn look_for_flaws(&self, cx: &mut CallCx<'_>) {
         silent_agent::look(cx);
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
             // Skips the first interval, because an unheard side is reported in it, and sides with digital silence,
@@ -171,7 +171,7 @@ impl CallMedia {
                 let text = format!("{}; try: {}", found.text, found.fix);
                 cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text });
                 // A hold or a muted phone is no fault by itself.
-                if !matches!(found.cause, Cause::OnHold | Cause::Silence | Cause::Ceased) {
+                if !matches!(found.cause, FaultCause::OnHold | FaultCause::Silence | FaultCause::Ceased) {
                     let sid = cx.call.legs.sid().to_owned();
                     cx.edge.warn(&sid, found.text.clone(), None);
                 }
@@ -184,16 +184,16 @@ impl CallMedia {
     }
 
     /// Returns the fault of a side; with `now` also faults that began after the last check.
-    fn flaw(&self, call: &Shared, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
+    fn flaw(&self, call: &SharedCallState, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
         let name = call.legs.name_of(leg);
         let side = self.media_side(call, edge, leg, &name, None)?;
         let looked = now.zip(call.legs[leg].quality.looked);
         let before = looked.map(|(now, (look, at))| (look, now.saturating_duration_since(at)));
-        Side { before, ..side }.flaw().map(Box::new)
+        SideEvidence { before, ..side }.flaw().map(Box::new)
     }
 
     /// Counts a side that was not heard until the end of a call too short for the media worker's report.
-    fn count_unheard(&self, cx: &mut Cx<'_>, leg: LegId) {
+    fn count_unheard(&self, cx: &mut CallCx<'_>, leg: LegId) {
         let Some(found) = cx.call.legs[leg].quality.unheard.clone() else { return };
         let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
         let line = format!("no media from {name} until the end of the call: {}", found.text);
@@ -202,7 +202,7 @@ impl CallMedia {
 
     /// Checks both sides a last time, before their media ends are closed. In a call too short for the media worker's
     /// report, a side is unheard if the other one was heard.
-    pub(crate) fn settle_hearing(&self, cx: &mut Cx<'_>) {
+    pub(crate) fn settle_hearing(&self, cx: &mut CallCx<'_>) {
         if cx.call.times.answered.is_none() {
             return;
         }
@@ -217,7 +217,7 @@ impl CallMedia {
                 let found = self.why_unheard(cx.call, cx.edge, leg, None);
                 // The last diagnosis counts, unless it has lost the unexpected source.
                 let keeps = |told: &Diagnosis, found: &Diagnosis| {
-                    told.cause == Cause::UnexpectedSource && found.cause == told.cause
+                    told.cause == FaultCause::UnexpectedSource && found.cause == told.cause
                 };
                 cx.call.legs[leg].quality.unheard = match (told, found) {
                     (Some(told), Some(found)) if keeps(&told, &found) => Some(told),
@@ -229,9 +229,9 @@ impl CallMedia {
                 }
             } else {
                 // A fault of the last check persists to the end, unless audio has arrived since.
-                let is_silent = look(&cx.call.legs[leg]).map(Look::heard)
+                let is_silent = look(&cx.call.legs[leg]).map(CounterSnapshot::heard)
                     == cx.call.legs[leg].quality.looked.map(|(look, _)| look.heard());
-                let lasts = |cause| cause == Cause::Unsent || (cause == Cause::Ceased && is_silent);
+                let lasts = |cause| cause == FaultCause::Unsent || (cause == FaultCause::Ceased && is_silent);
                 let found = self
                     .flaw(cx.call, cx.edge, leg, None)
                     .or_else(|| cx.call.legs[leg].quality.flaw.take_if(|one| lasts(one.cause)));
@@ -240,9 +240,10 @@ impl CallMedia {
             cx.judge(leg, false);
             losses::look(cx, leg, true);
             // A stream that had just ceased may have stopped.
-            let has_ceased = cx.call.legs[leg].quality.flaw.as_ref().is_some_and(|flaw| flaw.cause == Cause::Ceased);
+            let has_ceased =
+                cx.call.legs[leg].quality.flaw.as_ref().is_some_and(|flaw| flaw.cause == FaultCause::Ceased);
             if is_heard && !has_ceased {
-                cx.count_without(leg, Kind::LATE);
+                cx.count_without(leg, FaultKind::LATE);
             }
             cx.count_packets(leg);
         }

@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use trunkgate_media::agent::{TrackName, TrackSet};
-use trunkgate_media::detection::{AnsweredBy, Settings, Verdict};
-use trunkgate_media::{Command, EndId, JudgeSpec, TapSpec};
+use trunkgate_media::detection::{AnsweredBy, DetectionSettings, DetectionVerdict};
+use trunkgate_media::{EndId, MachineDetectionSpec, MediaCommand, TapSpec};
 use trunkgate_resources::lookups::key::LegId;
 
 use crate::call::media::CallMedia;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 
 /// Answering-machine detection of a party.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct MachineDetection {
     /// Leg of the party.
     leg: LegId,
     /// Media end of the detector.
@@ -20,22 +20,22 @@ pub(crate) struct Judge {
     began: Instant,
 }
 
-impl Judge {
+impl MachineDetection {
     /// Starts detection on a track of the caller's side, as it is wired now and later.
     ///
     /// # Errors
     /// Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
     pub(crate) fn of_caller_side(
         media: &mut CallMedia,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         leg: LegId,
         track: TrackName,
-        settings: Settings,
-    ) -> Result<Judge, Verdict> {
+        settings: DetectionSettings,
+    ) -> Result<MachineDetection, DetectionVerdict> {
         if media.speaks_other_audio(cx.call) {
             return Err(unheard(cx, leg));
         }
-        let judge = Judge::add(cx, leg, JudgeSpec { track, settings })?;
+        let judge = MachineDetection::add(cx, leg, MachineDetectionSpec { track, settings })?;
         let tracks = match track {
             TrackName::Inbound => TrackSet::Inbound,
             TrackName::Outbound => TrackSet::Outbound,
@@ -49,22 +49,26 @@ impl Judge {
     ///
     /// # Errors
     /// Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
-    pub(crate) fn apart(cx: &mut Cx<'_>, leg: LegId, settings: Settings) -> Result<Judge, Verdict> {
+    pub(crate) fn apart(
+        cx: &mut CallCx<'_>,
+        leg: LegId,
+        settings: DetectionSettings,
+    ) -> Result<MachineDetection, DetectionVerdict> {
         let Some(((of, spoken), media)) = cx.call.legs.spoken_end(leg).zip(cx.call.session) else {
             return Err(unheard(cx, leg));
         };
-        let judge = Judge::add(cx, leg, JudgeSpec { track: TrackName::Inbound, settings })?;
+        let judge = MachineDetection::add(cx, leg, MachineDetectionSpec { track: TrackName::Inbound, settings })?;
         let audio = TapSpec { outbound: Vec::new(), ..TapSpec::both(spoken.audio, spoken.coding) };
-        cx.edge.media(media, Command::Tap { of, listener: judge.end, audio });
+        cx.edge.media(media, MediaCommand::Tap { of, listener: judge.end, audio });
         Ok(judge)
     }
 
-    fn add(cx: &mut Cx<'_>, leg: LegId, spec: JudgeSpec) -> Result<Judge, Verdict> {
+    fn add(cx: &mut CallCx<'_>, leg: LegId, spec: MachineDetectionSpec) -> Result<MachineDetection, DetectionVerdict> {
         let begun = cx.call.session.and_then(|media| Some((media, cx.edge.new_end(media)?)));
         let Some((media, end)) = begun else { return Err(unheard(cx, leg)) };
-        cx.edge.media(media, Command::AddJudge { end, spec });
+        cx.edge.media(media, MediaCommand::AddJudge { end, spec });
         cx.edge.decide(cx.now, cx.call.key, "answering-machine detection begins");
-        Ok(Judge { leg, end, began: cx.now })
+        Ok(MachineDetection { leg, end, began: cx.now })
     }
 
     /// Returns the leg of the party.
@@ -78,19 +82,19 @@ impl Judge {
     }
 
     /// Returns the verdict on a party that has left before there was one.
-    pub(crate) fn unknown(&self, now: Instant) -> Verdict {
-        Verdict { answered_by: AnsweredBy::Unknown, duration: now.saturating_duration_since(self.began) }
+    pub(crate) fn unknown(&self, now: Instant) -> DetectionVerdict {
+        DetectionVerdict { answered_by: AnsweredBy::Unknown, duration: now.saturating_duration_since(self.began) }
     }
 
     /// Ends detection, and records its verdict.
-    pub(crate) fn settle(self, cx: &mut Cx<'_>, verdict: Verdict) {
+    pub(crate) fn settle(self, cx: &mut CallCx<'_>, verdict: DetectionVerdict) {
         let leg = self.leg;
         self.dismiss(cx);
-        note(cx, leg, verdict);
+        record_verdict(cx, leg, verdict);
     }
 
     /// Ends detection without a verdict.
-    pub(crate) fn dismiss(self, cx: &mut Cx<'_>) {
+    pub(crate) fn dismiss(self, cx: &mut CallCx<'_>) {
         cx.call.listeners.remove(self.end);
         if let Some(media) = cx.call.session {
             cx.edge.remove_end(media, self.end);
@@ -99,15 +103,15 @@ impl Judge {
 }
 
 /// Records that detection is impossible for a party.
-fn unheard(cx: &mut Cx<'_>, leg: LegId) -> Verdict {
+fn unheard(cx: &mut CallCx<'_>, leg: LegId) -> DetectionVerdict {
     cx.edge.decide(cx.now, cx.call.key, "answering-machine detection: the edge cannot hear the party");
-    let verdict = Verdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO };
-    note(cx, leg, verdict);
+    let verdict = DetectionVerdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO };
+    record_verdict(cx, leg, verdict);
     verdict
 }
 
 /// Adds a verdict to the records of the call.
-fn note(cx: &mut Cx<'_>, leg: LegId, verdict: Verdict) {
+fn record_verdict(cx: &mut CallCx<'_>, leg: LegId, verdict: DetectionVerdict) {
     let (name, after) = (verdict.answered_by.name(), verdict.duration.as_secs_f64());
     if let Some(dialled) = &mut cx.call.legs[leg].sip.dialled {
         dialled.judged(verdict);

@@ -9,38 +9,38 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, Command, EndId, PartedSpec, Sound, TapSpec, WireSpec};
+use trunkgate_media::{DtmfConversion, EndId, MediaCommand, PayloadCodec, PlayerSound, TapSpec, WireSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::GOODBYE_NEWS_SECONDS;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{Agent, AnswerTime, Dtmf};
-use trunkgate_sdp::{Audio, Description, Direction, Far, Media, answer_offer};
+use trunkgate_route::{Agent, AnswerTime, DtmfMode};
+use trunkgate_sdp::{AudioPayload, MediaDescription, MediaDirection, MediaEndpoint, SessionDescription, answer_offer};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::ForkView;
 
-use crate::call::legs::agent_leg::{Holder, Role};
+use crate::call::legs::agent_leg::{AgentRole, ServingAgent};
 use crate::call::legs::agents::tell_back;
 use crate::call::legs::codecs::{coding, name};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::list::Legs;
-use crate::call::legs::spoken::{ANY_PORT, Spoken, keys, seated, talks};
+use crate::call::legs::spoken::{ANY_PORT, AudioAgreement, keys, mixer_wire, wire_to_caller};
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
-use crate::call::media::mixer::CallerSeat;
-use crate::call::media::player::{Player, SAMPLES_PER_MS};
-use crate::call::shared::{Cx, Shared};
-use crate::call::words::answer::{Failure, unusable};
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::media::mixer::CallerMixerEnd;
+use crate::call::media::player::{CallerPlayer, SAMPLES_PER_MS};
+use crate::call::shared::{CallCx, SharedCallState};
+use crate::call::words::answer::{TargetFailure, unusable};
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 
 /// Default clock rate of telephone-events, in Hz.
 const EVENT_CLOCK_HZ: u32 = 8000;
 
 impl CallMedia {
     /// Closes an agent's stream: removes its media end, and thereby its WebSocket.
-    pub(crate) fn close_agent(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    pub(crate) fn close_agent(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         let was = cx.call.legs[leg].enter(LegState::Ended);
         let (Some(side), Some(media)) = (&cx.call.legs[leg].agent, cx.call.session) else { return };
         if was == LegState::Ended {
@@ -57,7 +57,7 @@ impl CallMedia {
         }
         if !side.listens() && !side.has_failed {
             let name = &side.agent.name;
-            let is_back = cx.edge.agents_mut().let_go(cx.now, name, cx.call.key, side.began, side.opened);
+            let is_back = cx.edge.agents_mut().stream_released(cx.now, name, cx.call.key, side.began, side.opened);
             tell_back(cx.edge, name, is_back);
         }
         if !side.listens() {
@@ -69,27 +69,31 @@ impl CallMedia {
     }
 
     /// Adds a listener on request.
-    pub(crate) fn begin_fork(&mut self, cx: &mut Cx<'_>, request: &ForkRequest) -> Result<ForkView, Refused> {
-        let agent = request.listener.agent(cx.edge).ok_or(Refused::UnknownAgent)?;
+    pub(crate) fn begin_fork(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        request: &ForkRequest,
+    ) -> Result<ForkView, RequestRefusal> {
+        let agent = request.listener.agent(cx.edge).ok_or(RequestRefusal::UnknownAgent)?;
         if cx.call.legs.has_all_listeners() {
-            return Err(Refused::TooManyForks);
+            return Err(RequestRefusal::TooManyForks);
         }
         if !agent.is_raw() && self.speaks_other_audio(cx.call) {
-            return Err(Refused::OtherAudio);
+            return Err(RequestRefusal::OtherAudio);
         }
-        let leg = cx.add_agent(&agent, request.role()).ok_or(Refused::Internal)?;
+        let leg = cx.add_agent(&agent, request.role()).ok_or(RequestRefusal::Internal)?;
         self.tap_caller(cx);
         let (sid, line) =
             (cx.call.legs.sid().to_owned(), format!("{} is connected as a listener, as requested", agent.shown()));
         cx.edge.log(&sid, line, None);
-        cx.call.legs[leg].fork_view().ok_or(Refused::Internal)
+        cx.call.legs[leg].fork_view().ok_or(RequestRefusal::Internal)
     }
 
     /// Disconnects a listener on request.
-    pub(crate) fn end_fork(&mut self, cx: &mut Cx<'_>, id: &str) -> Result<ForkView, Refused> {
-        let leg = cx.call.legs.find(|leg| leg.listens() && leg.sid == id).ok_or(Refused::UnknownFork)?;
+    pub(crate) fn end_fork(&mut self, cx: &mut CallCx<'_>, id: &str) -> Result<ForkView, RequestRefusal> {
+        let leg = cx.call.legs.find(|leg| leg.listens() && leg.sid == id).ok_or(RequestRefusal::UnknownFork)?;
         if cx.call.legs[leg].state == LegState::Ended {
-            return Err(Refused::ForkEnded);
+            return Err(RequestRefusal::ForkEnded);
         }
         cx.call.legs.note(cx.now, cx.edge, leg, "disconnected, as requested");
         cx.call.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
@@ -97,11 +101,11 @@ impl CallMedia {
         let (sid, line) =
             (cx.call.legs.sid().to_owned(), format!("{} no longer listens, as requested", cx.call.legs.name_of(leg)));
         cx.edge.log(&sid, line, None);
-        cx.call.legs[leg].fork_view().ok_or(Refused::Internal)
+        cx.call.legs[leg].fork_view().ok_or(RequestRefusal::Internal)
     }
 
     /// Connects all listeners to the caller's side as it is wired now.
-    pub(crate) fn tap_caller(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn tap_caller(&mut self, cx: &mut CallCx<'_>) {
         let Some(media) = cx.call.session else { return };
         Coaching::tap(self, cx);
         if cx.call.listeners.is_empty() && !cx.call.legs.iter().any(|leg| leg.listens()) {
@@ -124,7 +128,7 @@ impl CallMedia {
             if side.hears.as_ref() != Some(&heard) {
                 let (of, audio) = heard.clone();
                 side.hears = Some(heard);
-                cx.edge.media(media, Command::Tap { of, listener: side.end, audio });
+                cx.edge.media(media, MediaCommand::Tap { of, listener: side.end, audio });
             }
         }
         if deafened {
@@ -133,12 +137,12 @@ impl CallMedia {
     }
 
     /// Returns whether listeners get no audio because the edge cannot decode the call's codec.
-    pub(crate) fn speaks_other_audio(&self, call: &Shared) -> bool {
+    pub(crate) fn speaks_other_audio(&self, call: &SharedCallState) -> bool {
         self.copied_end(call).is_some() && self.audible(call).is_none()
     }
 
     /// Returns the audio for listeners: the caller's media end and its payload types.
-    fn audible(&self, call: &Shared) -> Option<(EndId, TapSpec)> {
+    fn audible(&self, call: &SharedCallState) -> Option<(EndId, TapSpec)> {
         match self.local_end(call) {
             Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.coding))),
             None => self.audio_of(call, call.legs.near),
@@ -146,13 +150,13 @@ impl CallMedia {
     }
 
     /// Returns the caller's media end if the caller has a session with the edge itself.
-    fn local_end(&self, call: &Shared) -> Option<(EndId, Spoken)> {
+    fn local_end(&self, call: &SharedCallState) -> Option<(EndId, AudioAgreement)> {
         let far = call.legs.callee.is_some_and(|leg| call.legs[leg].agent.is_none());
         if far { None } else { self.spoken_end(call) }
     }
 
     /// Returns the media end of the caller's first audio stream.
-    fn copied_end(&self, call: &Shared) -> Option<EndId> {
+    fn copied_end(&self, call: &SharedCallState) -> Option<EndId> {
         if let Some((end, _)) = self.local_end(call) {
             return Some(end);
         }
@@ -165,19 +169,20 @@ impl CallMedia {
 
     /// Returns the first audio of a leg that the edge can decode: the media end, and its payload types in both
     /// directions. Each description defines the payload types of the direction that it receives.
-    pub(crate) fn audio_of(&self, call: &Shared, leg: LegId) -> Option<(EndId, TapSpec)> {
+    pub(crate) fn audio_of(&self, call: &SharedCallState, leg: LegId) -> Option<(EndId, TapSpec)> {
         let caller = &call.legs[leg];
         let (theirs, ours) = (caller.theirs()?, caller.sent());
         caller.ends.iter().find_map(|end| {
             let theirs = theirs.media.get(end.index)?;
             let ours = ours.as_ref().and_then(|sent| sent.media.get(end.index));
-            let spoken =
-                |section: &Media, number: u8| Audio::numbered(section, number).and_then(|audio| coding(&audio));
+            let spoken = |section: &MediaDescription, number: u8| {
+                AudioPayload::numbered(section, number).and_then(|audio| coding(&audio))
+            };
             let coding_of = |number: u8| match theirs.rtpmap(number) {
                 Some(_) => spoken(theirs, number),
                 None => spoken(ours?, number),
             };
-            let heard = |numbers: &mut dyn Iterator<Item = u8>| -> Vec<(u8, Coding)> {
+            let heard = |numbers: &mut dyn Iterator<Item = u8>| -> Vec<(u8, PayloadCodec)> {
                 let numbers: BTreeSet<u8> = numbers.collect();
                 numbers.into_iter().filter_map(|number| Some((number, coding_of(number)?))).collect()
             };
@@ -197,7 +202,7 @@ impl CallMedia {
     }
 
     /// Closes a lost listener and logs it; the call is not affected.
-    pub(crate) fn lose_listener(&mut self, cx: &mut Cx<'_>, leg: LegId, failure: &Failure) {
+    pub(crate) fn lose_listener(&mut self, cx: &mut CallCx<'_>, leg: LegId, failure: &TargetFailure) {
         self.close_agent(cx, leg);
         let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
         let line = format!("{} no longer listens: {why}", cx.call.legs.name_of(leg));
@@ -206,8 +211,8 @@ impl CallMedia {
     }
 
     /// Applies the agent's `max_call` once the target on `leg` has the caller.
-    pub(crate) fn limit_call(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        cx.disarm(Timer::MaxCall);
+    pub(crate) fn limit_call(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
+        cx.disarm(CallTimer::MaxCall);
         let Some(agent) = cx.call.legs[leg].agent.as_ref().map(|side| side.agent.clone()) else {
             self.holder = None;
             return;
@@ -216,13 +221,13 @@ impl CallMedia {
         let since = same.map_or(cx.now, |holder| holder.since);
         if !agent.max_call.is_zero() {
             let left = agent.max_call.saturating_sub(cx.now.saturating_duration_since(since));
-            cx.arm_left(Timer::MaxCall, left);
+            cx.arm_left(CallTimer::MaxCall, left);
         }
-        self.holder = Some(Box::new(Holder { agent, since }));
+        self.holder = Some(Box::new(ServingAgent { agent, since }));
     }
 
     /// Returns whether the next agent requires our media ports to be sent to the caller before the agent is connected.
-    pub(crate) fn is_told_ports(&self, call: &Shared, agent: &Agent) -> bool {
+    pub(crate) fn is_told_ports(&self, call: &SharedCallState, agent: &Agent) -> bool {
         let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
         tells && call.is_answered_by_agent() && self.spoken.is_none()
     }
@@ -241,17 +246,21 @@ impl CallMedia {
     }
 
     /// Returns whether the caller hears the edge before its call is answered.
-    pub(crate) fn is_early(&self, call: &Shared) -> bool {
-        call.state == State::Searching && self.spoken.is_some()
+    pub(crate) fn is_early(&self, call: &SharedCallState) -> bool {
+        call.state == CallState::Searching && self.spoken.is_some()
     }
 
     /// Answers an offer of the caller for the session with the edge itself, and points the media accordingly.
-    pub(crate) fn answer_locally(&mut self, cx: &mut Cx<'_>, offer: &Description) -> Result<Description, Failure> {
+    pub(crate) fn answer_locally(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        offer: &SessionDescription,
+    ) -> Result<SessionDescription, TargetFailure> {
         let caller = cx.call.legs.near_leg();
         let answered =
-            answer_offer(offer, &cx.call.legs.own_policy(), ANY_PORT, &caller.identity(), Direction::SendRecv);
+            answer_offer(offer, &cx.call.legs.own_policy(), ANY_PORT, &caller.identity(), MediaDirection::SendRecv);
         let (mut answer, far, audio) = answered.map_err(unusable)?;
-        let missing = || Failure::unreached(ReasonSlug::NoPorts);
+        let missing = || TargetFailure::unreached(ReasonSlug::NoPorts);
         let index = answer.media.iter().position(|media| media.port != 0).ok_or_else(missing)?;
         let port = cx.end_of_caller(index).ok_or_else(missing)?;
         let section = answer.media.get_mut(index).ok_or_else(missing)?;
@@ -259,18 +268,24 @@ impl CallMedia {
         let presses = keys(section);
         let keys = presses.map(|(number, _)| number);
         let coding = coding(&audio).ok_or_else(missing)?;
-        let spoken = Spoken { index, audio: audio.number, coding, keys, presses };
+        let spoken = AudioAgreement { index, audio: audio.number, coding, keys, presses };
         let caller = cx.call.legs.near_leg_mut();
         caller.protect_answer(cx.edge, &mut answer, offer);
         let answer = caller.stamp(answer);
         caller.sdp.ours = caller.sdp.last_sent.clone();
         let relatch = caller.take_theirs(offer);
-        self.speak(cx, spoken, &far, relatch);
+        self.apply_audio_agreement(cx, spoken, &far, relatch);
         Ok(answer)
     }
 
     /// Puts an agreement with the caller into force, and closes its other streams.
-    pub(crate) fn speak(&mut self, cx: &mut Cx<'_>, spoken: Spoken, far: &Far, relatch: bool) {
+    pub(crate) fn apply_audio_agreement(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        spoken: AudioAgreement,
+        far: &MediaEndpoint,
+        relatch: bool,
+    ) {
         let Some(media) = cx.call.session else { return };
         self.spoken = Some(spoken);
         let caller = cx.call.legs.near_leg_mut();
@@ -287,13 +302,13 @@ impl CallMedia {
     }
 
     /// Returns the caller's media end in its session with the edge, with codec and payload types.
-    pub(crate) fn spoken_end(&self, call: &Shared) -> Option<(EndId, Spoken)> {
+    pub(crate) fn spoken_end(&self, call: &SharedCallState) -> Option<(EndId, AudioAgreement)> {
         let spoken = self.spoken?;
         Some((call.legs.near_leg().end(spoken.index)?.end, spoken))
     }
 
     /// Returns the caller's agreement as an offer of that codec alone, so that its session need not change.
-    pub(crate) fn standing_offer(&self, call: &Shared) -> Option<Description> {
+    pub(crate) fn standing_offer(&self, call: &SharedCallState) -> Option<SessionDescription> {
         let spoken = self.spoken?;
         let mut offer = call.legs.near_leg().theirs()?;
         let wanted = [Some(spoken.audio), spoken.keys].map(|number| number.map(|number| number.to_string()));
@@ -308,31 +323,31 @@ impl CallMedia {
     }
 
     /// Plays a goodbye to the caller; returns whether the caller can hear it.
-    pub(crate) fn play_last(&mut self, cx: &mut Cx<'_>, sound: &Arc<[u8]>, reason: ReasonSlug) -> bool {
+    pub(crate) fn play_last(&mut self, cx: &mut CallCx<'_>, sound: &Arc<[u8]>, reason: ReasonSlug) -> bool {
         let (Some(media), Some((caller, spoken))) = (cx.call.session, self.spoken_end(cx.call)) else { return false };
         let Some(end) = cx.edge.new_end(media) else { return false };
-        cx.edge.media(media, Command::AddPlayer { end, sound: Sound::Once(sound.clone()) });
+        cx.edge.media(media, MediaCommand::AddPlayer { end, sound: PlayerSound::Once(sound.clone()) });
         if self.wires.remove(caller).is_some() {
-            cx.edge.media(media, Command::Unwire { from: caller });
+            cx.edge.media(media, MediaCommand::Unwire { from: caller });
         }
-        self.player = Some(Player { end, last: Some(reason) });
-        self.connect_ends(cx, end, caller, talks(spoken));
+        self.player = Some(CallerPlayer { end, last: Some(reason) });
+        self.connect_ends(cx, end, caller, wire_to_caller(spoken));
         self.tap_caller(cx);
-        cx.call.enter(State::Leaving);
+        cx.call.enter(CallState::Leaving);
         cx.edge.decide(cx.now, cx.call.key, "the caller hears the goodbye");
         let length = Duration::from_millis(u64::try_from(sound.len()).unwrap_or(u64::MAX) / SAMPLES_PER_MS);
-        cx.arm(Timer::Goodbye, length + Duration::from_secs(GOODBYE_NEWS_SECONDS));
+        cx.arm(CallTimer::Goodbye, length + Duration::from_secs(GOODBYE_NEWS_SECONDS));
         true
     }
 
     /// Continues the goodbye after the caller's session has changed.
-    pub(crate) fn say_on(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn continue_goodbye(&mut self, cx: &mut CallCx<'_>) {
         if let (Some(player), Some((caller, spoken))) = (self.player, self.spoken_end(cx.call)) {
-            self.connect_ends(cx, player.end, caller, talks(spoken));
+            self.connect_ends(cx, player.end, caller, wire_to_caller(spoken));
         }
     }
 
-    pub(crate) fn stop_player(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn stop_player(&mut self, cx: &mut CallCx<'_>) {
         let (Some(player), Some(media)) = (self.player.take(), cx.call.session) else { return };
         self.wires.remove(player.end);
         cx.edge.remove_end(media, player.end);
@@ -340,7 +355,7 @@ impl CallMedia {
 
     /// Connects the caller to the application's player, which is silent until it gets a sound and receives the caller's
     /// digits. Does nothing before the caller's media address is known.
-    pub(crate) fn talk_to_caller(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn talk_to_caller(&mut self, cx: &mut CallCx<'_>) {
         self.talks_to_caller = true;
         if let Some(agent) = cx.call.legs.agent_in_place_of_caller() {
             return self.talk_to_agent(cx, agent);
@@ -350,32 +365,32 @@ impl CallMedia {
             Some(player) => player,
             None => {
                 let Some(end) = cx.edge.new_end(media) else { return };
-                cx.edge.media(media, Command::AddPlayer { end, sound: Sound::Silence });
-                *self.player.insert(Player { end, last: None })
+                cx.edge.media(media, MediaCommand::AddPlayer { end, sound: PlayerSound::Silence });
+                *self.player.insert(CallerPlayer { end, last: None })
             }
         };
         // The caller hears the mix in a conference or a connection by a queue, unless it waits.
-        let heard = self.seat.as_ref().and_then(CallerSeat::heard).unwrap_or(player.end);
-        self.connect_ends(cx, heard, caller, talks(spoken));
+        let heard = self.mixer_end.as_ref().and_then(CallerMixerEnd::heard).unwrap_or(player.end);
+        self.connect_ends(cx, heard, caller, wire_to_caller(spoken));
         let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
         self.connect_ends(cx, caller, player.end, wire);
         self.tap_caller(cx);
     }
 
     /// Connects an agent that is a conference participant to its mixer input. An agent hears no waiting music.
-    fn talk_to_agent(&mut self, cx: &mut Cx<'_>, agent: EndId) {
-        let (Some(media), Some(seat)) = (cx.call.session, self.seat.as_ref()) else { return };
+    fn talk_to_agent(&mut self, cx: &mut CallCx<'_>, agent: EndId) {
+        let (Some(media), Some(seat)) = (cx.call.session, self.mixer_end.as_ref()) else { return };
         let (seat, is_heard) = (seat.id(), seat.heard().is_some());
-        self.connect_ends(cx, agent, seat, seated());
+        self.connect_ends(cx, agent, seat, mixer_wire());
         if is_heard {
-            self.connect_ends(cx, seat, agent, seated());
+            self.connect_ends(cx, seat, agent, mixer_wire());
         } else if self.wires.remove(seat).is_some() {
-            cx.edge.media(media, Command::Unwire { from: seat });
+            cx.edge.media(media, MediaCommand::Unwire { from: seat });
         }
     }
 
     /// Removes a mixer input; the caller hears the player again.
-    pub(crate) fn drop_seat(&mut self, cx: &mut Cx<'_>, seat: EndId) {
+    pub(crate) fn drop_seat(&mut self, cx: &mut CallCx<'_>, seat: EndId) {
         let Some(media) = cx.call.session else { return };
         self.wires.retain(|from, (to, _)| from != seat && *to != seat);
         cx.edge.remove_end(media, seat);
@@ -388,20 +403,20 @@ impl CallMedia {
 
     /// Connects a called party to a player of its own, which receives its digits. Returns whether the edge supports its
     /// codec.
-    pub(crate) fn talk_to_called(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
+    pub(crate) fn talk_to_called(&mut self, cx: &mut CallCx<'_>, leg: LegId) -> bool {
         let Some((media, (_, Some(spoken)))) = cx.call.session.zip(cx.call.legs.offer_of(leg)) else { return false };
         let Some(theirs) = cx.call.legs[leg].end(spoken.index).map(|end| end.end) else { return false };
         let Some(end) = cx.edge.new_end(media) else { return false };
-        cx.edge.media(media, Command::AddPlayer { end, sound: Sound::Silence });
+        cx.edge.media(media, MediaCommand::AddPlayer { end, sound: PlayerSound::Silence });
         self.called_player = Some(end);
         let wire = digits_of(spoken, cx.call.legs[leg].dtmf());
-        self.connect_ends(cx, end, theirs, talks(spoken));
+        self.connect_ends(cx, end, theirs, wire_to_caller(spoken));
         self.connect_ends(cx, theirs, end, wire);
         true
     }
 
     /// Reports the caller's digits to an application from now on, while they are still relayed to the party.
-    pub(crate) fn tell_digits(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn tell_digits(&mut self, cx: &mut CallCx<'_>) {
         self.tells_digits = true;
         let ends: Vec<EndId> = cx.call.legs.near_leg().ends.iter().map(|end| end.end).collect();
         for end in ends {
@@ -412,58 +427,58 @@ impl CallMedia {
     }
 
     /// Removes the called party's player.
-    pub(crate) fn end_talk_to_called(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end_talk_to_called(&mut self, cx: &mut CallCx<'_>) {
         let (Some(end), Some(media)) = (self.called_player.take(), cx.call.session) else { return };
         self.wires.retain(|from, (to, _)| from != end && *to != end);
         cx.edge.remove_end(media, end);
     }
 
     /// Plays a sound to the party that the application controls, in place of its previous audio.
-    pub(crate) fn play_to_party(&mut self, cx: &mut Cx<'_>, sound: Sound) {
+    pub(crate) fn play_to_party(&mut self, cx: &mut CallCx<'_>, sound: PlayerSound) {
         match (self.called_player, cx.call.session) {
-            (Some(end), Some(media)) => cx.edge.media(media, Command::Play { end, sound }),
+            (Some(end), Some(media)) => cx.edge.media(media, MediaCommand::Play { end, sound }),
             _ => self.play_to_caller(cx, sound),
         }
     }
 
     /// Plays a sound to an application's caller, in place of its previous audio.
-    pub(crate) fn play_to_caller(&mut self, cx: &mut Cx<'_>, sound: Sound) {
+    pub(crate) fn play_to_caller(&mut self, cx: &mut CallCx<'_>, sound: PlayerSound) {
         self.talk_to_caller(cx);
         if let (Some(media), Some(player)) = (cx.call.session, self.player) {
-            cx.edge.media(media, Command::Play { end: player.end, sound });
+            cx.edge.media(media, MediaCommand::Play { end: player.end, sound });
         }
     }
 
     /// Silences the player of an application's caller.
-    pub(crate) fn stop_playing_to_caller(&mut self, cx: &mut Cx<'_>) {
-        self.play_to_caller(cx, Sound::Silence);
+    pub(crate) fn stop_playing_to_caller(&mut self, cx: &mut CallCx<'_>) {
+        self.play_to_caller(cx, PlayerSound::Silence);
     }
 
     /// Plays ringback to an application's caller while a party is called.
-    pub(crate) fn ring_to_caller(&mut self, cx: &mut Cx<'_>) {
-        self.play_to_caller(cx, Sound::Ringback);
+    pub(crate) fn ring_to_caller(&mut self, cx: &mut CallCx<'_>) {
+        self.play_to_caller(cx, PlayerSound::Ringback);
     }
 }
 
 /// Returns the wire that carries only a party's digits to its application.
-pub(crate) fn digits_of(spoken: Spoken, dtmf: Dtmf) -> WireSpec {
-    let parted = PartedSpec {
+pub(crate) fn digits_of(spoken: AudioAgreement, dtmf: DtmfMode) -> WireSpec {
+    let parted = DtmfConversion {
         events: spoken.keys.map(|number| (number, event_clock_hz(spoken))).into_iter().collect(),
-        tones: dtmf == Dtmf::Inband,
+        tones: dtmf == DtmfMode::Inband,
         digits_only: Some((spoken.audio, spoken.coding)),
-        ..PartedSpec::default()
+        ..DtmfConversion::default()
     };
     WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() }
 }
 
 /// Returns the clock rate of the caller's telephone-events in Hz, taken from ours towards the caller (RFC 4733 §2.1).
-fn event_clock_hz(spoken: Spoken) -> u32 {
+fn event_clock_hz(spoken: AudioAgreement) -> u32 {
     spoken.presses.map_or(EVENT_CLOCK_HZ, |(_, clock_hz)| clock_hz)
 }
 
 /// Destination of a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Listener {
+pub enum ForkDestination {
     /// Name of an agent in the configuration.
     Agent(String),
     /// URL of the listener: `ws://`, `wss://` or `rtp://`, with default settings. The permission for unencrypted audio
@@ -471,21 +486,27 @@ pub enum Listener {
     Url(String),
 }
 
-impl Listener {
+impl ForkDestination {
     /// Returns the form in which a listener was requested.
-    pub(crate) fn of(agent: &Agent) -> Listener {
-        if agent.name.is_empty() { Listener::Url(agent.url.clone()) } else { Listener::Agent(agent.name.to_string()) }
+    pub(crate) fn of(agent: &Agent) -> ForkDestination {
+        if agent.name.is_empty() {
+            ForkDestination::Url(agent.url.clone())
+        } else {
+            ForkDestination::Agent(agent.name.to_string())
+        }
     }
+
     /// Returns the agent; `None` if the configuration has none with this name.
     pub(crate) fn agent(&self, edge: &Edge) -> Option<Arc<Agent>> {
         match self {
-            Listener::Agent(name) => edge.table().agent(name).filter(|agent| !agent.name.is_empty()).cloned(),
-            Listener::Url(url) => Some(Arc::new(Agent::at("", url))),
+            ForkDestination::Agent(name) => edge.table().agent(name).filter(|agent| !agent.name.is_empty()).cloned(),
+            ForkDestination::Url(url) => Some(Arc::new(Agent::at("", url))),
         }
     }
+
     /// Returns the message for a listener that was not restored after a restart.
     pub(crate) fn left_out(&self) -> String {
-        let (Listener::Agent(who) | Listener::Url(who)) = self;
+        let (ForkDestination::Agent(who) | ForkDestination::Url(who)) = self;
         format!("{who} no longer listens: removed from the configuration")
     }
 }
@@ -494,7 +515,7 @@ impl Listener {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForkRequest {
     /// Destination of the fork.
-    pub listener: Listener,
+    pub listener: ForkDestination,
     /// Tracks to send.
     pub tracks: TrackSet,
     /// `customParameters` in addition to the configured ones, which they override.
@@ -503,8 +524,8 @@ pub struct ForkRequest {
 
 impl ForkRequest {
     /// Returns the role of the listener in the call.
-    pub(crate) fn role(&self) -> Role {
-        Role::Listen { tracks: self.tracks, parameters: self.parameters.clone() }
+    pub(crate) fn role(&self) -> AgentRole {
+        AgentRole::Listen { tracks: self.tracks, parameters: self.parameters.clone() }
     }
 }
 
@@ -512,8 +533,8 @@ impl ForkRequest {
 pub(crate) fn listeners(legs: &Legs) -> Vec<ForkRequest> {
     let live = legs.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
     live.filter_map(|side| {
-        let Role::Listen { tracks, parameters } = &side.part else { return None };
-        let (listener, tracks, parameters) = (Listener::of(&side.agent), *tracks, parameters.clone());
+        let AgentRole::Listen { tracks, parameters } = &side.part else { return None };
+        let (listener, tracks, parameters) = (ForkDestination::of(&side.agent), *tracks, parameters.clone());
         Some(ForkRequest { listener, tracks, parameters })
     })
     .collect()

@@ -1,12 +1,12 @@
 //! Media ends connected to a conference mixer: each sends its party's audio to the mixer and receives the mix for it.
 
-use trunkgate_conference::{ConferenceId, NodeCommand, Rate, SeatId, ring};
+use trunkgate_conference::{ConferenceId, NodeCommand, ParticipantId, SamplingRate, ring};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Coding, Command, EndId, SeatSpec, TapSpec};
-use trunkgate_resources::io::Output;
+use trunkgate_media::{EndId, MediaCommand, MixerPortSpec, PayloadCodec, TapSpec};
+use trunkgate_resources::io::GatewayOutput;
 
 use crate::call::media::CallMedia;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 
 /// Media end connected to a mixer.
 #[derive(Debug)]
@@ -23,17 +23,17 @@ impl MixerEnd {
     /// # Errors
     /// Reason why no end could be added, as a message.
     pub(crate) fn add(
-        cx: &mut Cx<'_>,
-        (conference, seat): (ConferenceId, SeatId),
-        rate: Rate,
+        cx: &mut CallCx<'_>,
+        (conference, seat): (ConferenceId, ParticipantId),
+        rate: SamplingRate,
     ) -> Result<MixerEnd, &'static str> {
         let media = cx.call.session.ok_or("the call has no media")?;
         let end = cx.edge.new_end(media).ok_or("the call has too many streams")?;
         let ((says, from), (to, hears)) = (ring(rate), ring(rate));
-        let spec = SeatSpec::new(says, hears, cx.edge.config().epoch.0).ok_or("the call has too many streams")?;
-        cx.edge.media(media, Command::AddSeat { end, spec });
+        let spec = MixerPortSpec::new(says, hears, cx.edge.config().epoch.0).ok_or("the call has too many streams")?;
+        cx.edge.media(media, MediaCommand::AddSeat { end, spec });
         let command = NodeCommand::Seat { conference, seat, from, to };
-        cx.edge.output(Output::Conference(Box::new(command)));
+        cx.edge.output(GatewayOutput::Conference(Box::new(command)));
         Ok(MixerEnd { end, hears: None })
     }
 
@@ -43,48 +43,48 @@ impl MixerEnd {
     }
 
     /// Sets the audio that the party sends to the mixer; returns the command for the media session if it has changed.
-    pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
+    pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<MediaCommand> {
         let is_new = self.hears.as_ref() != Some(heard);
         is_new.then(|| {
             let (of, audio) = heard.clone();
             self.hears = Some(heard.clone());
-            Command::Tap { of, listener: self.end, audio }
+            MediaCommand::Tap { of, listener: self.end, audio }
         })
     }
 }
 
 /// Mixer input of the caller: in a conference, or in a connection with another call by a queue.
 #[derive(Debug)]
-pub(crate) struct CallerSeat {
+pub(crate) struct CallerMixerEnd {
     end: EndId,
     /// True if the caller hears the mix instead of the application's player.
     is_heard: bool,
 }
 
-impl CallerSeat {
+impl CallerMixerEnd {
     /// Adds the caller's mixer input. The caller hears the mix from its next connection to the application on.
     ///
     /// # Errors
     /// Reason why no input could be added, as a message.
     pub(crate) fn take(
         media: &mut CallMedia,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         conference: ConferenceId,
-        seat: SeatId,
+        seat: ParticipantId,
     ) -> Result<(), &'static str> {
         let coding = match cx.call.legs.agent_in_place_of_caller() {
-            Some(_) => Coding::Pcmu,
+            Some(_) => PayloadCodec::Pcmu,
             None => media.spoken_end(cx.call).ok_or("the edge cannot speak to the caller")?.1.coding,
         };
         let MixerEnd { end, .. } = MixerEnd::add(cx, (conference, seat), rate_of(coding))?;
         cx.call.listeners.add(end, TrackSet::Both);
-        media.seat = Some(CallerSeat { end, is_heard: true });
+        media.mixer_end = Some(CallerMixerEnd { end, is_heard: true });
         Ok(())
     }
 
     /// Removes the mixer input; the caller hears the application's player again.
-    pub(crate) fn leave(media: &mut CallMedia, cx: &mut Cx<'_>) {
-        if let Some(CallerSeat { end, .. }) = media.seat.take() {
+    pub(crate) fn leave(media: &mut CallMedia, cx: &mut CallCx<'_>) {
+        if let Some(CallerMixerEnd { end, .. }) = media.mixer_end.take() {
             cx.call.listeners.remove(end);
             media.drop_seat(cx, end);
         }
@@ -107,6 +107,6 @@ impl CallerSeat {
 }
 
 /// Returns the mixer's sample rate for a codec.
-pub(crate) fn rate_of(coding: Coding) -> Rate {
-    if coding.is_g711() { Rate::Narrow } else { Rate::Wide }
+pub(crate) fn rate_of(coding: PayloadCodec) -> SamplingRate {
+    if coding.is_g711() { SamplingRate::Narrow } else { SamplingRate::Wide }
 }

@@ -8,7 +8,7 @@ pub(crate) const SAMPLES_PER_MS: u64 = 8;
 
 /// Player for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Player {
+pub(crate) struct CallerPlayer {
     /// Media end of the player.
     pub(crate) end: EndId,
     /// Reason for the end of the call after the sound; `None` if the player plays until a target answers.

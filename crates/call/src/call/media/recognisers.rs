@@ -1,51 +1,51 @@
 //! Speech recognisers: WebSockets that receive a track of the caller's side. They belong to no leg and send no audio.
 //! The part of the call that starts a recogniser handles its events.
 
-use trunkgate_media::agent::{Recognition, Settings, TrackSet};
-use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec};
-use trunkgate_resources::applications::recognition::{Recognised, RecogniserSpec};
+use trunkgate_media::agent::{RecognitionOptions, StreamSettings, TrackSet};
+use trunkgate_media::{AgentSpec, EndId, MediaCommand, SocketSpec};
+use trunkgate_resources::applications::recognition::{RecogniserSpec, RecognitionResult};
 use trunkgate_route::UrlOrigin;
 use trunkgate_story::redact;
 use trunkgate_story::sentence::without_numbers;
 
 use crate::call::legs::agents::shortened;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 
 /// Connects a recogniser for a track, and counts it. Returns its media end.
 ///
 /// # Errors
 /// The limit of recognisers or of media ends is reached.
-pub(crate) fn hire(
-    cx: &mut Cx<'_>,
+pub(crate) fn connect_recogniser(
+    cx: &mut CallCx<'_>,
     spec: &RecogniserSpec,
     tracks: TrackSet,
-    recognition: Recognition,
-) -> Result<EndId, Recognised> {
-    if !cx.edge.apps_mut().recognition.begin() {
-        return Err(Recognised::Limit);
+    recognition: RecognitionOptions,
+) -> Result<EndId, RecognitionResult> {
+    if !cx.edge.apps_mut().recognition.take_session() {
+        return Err(RecognitionResult::Limit);
     }
     let Some(end) = connect(cx, spec, tracks, recognition) else {
-        cx.edge.apps_mut().recognition.end();
-        return Err(Recognised::Limit);
+        cx.edge.apps_mut().recognition.release_session();
+        return Err(RecognitionResult::Limit);
     };
     cx.edge.note_recognisers();
     Ok(end)
 }
 
 /// Disconnects a recogniser, and counts it off.
-pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
+pub(crate) fn disconnect_recogniser(cx: &mut CallCx<'_>, end: EndId) {
     disconnect(cx, end);
-    cx.edge.apps_mut().recognition.end();
+    cx.edge.apps_mut().recognition.release_session();
     cx.edge.note_recognisers();
 }
 
 /// Replaces the connection of a recogniser. Returns its new media end, if there is room for one.
 pub(crate) fn reconnect(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     end: EndId,
     spec: &RecogniserSpec,
     tracks: TrackSet,
-    recognition: Recognition,
+    recognition: RecognitionOptions,
 ) -> Option<EndId> {
     disconnect(cx, end);
     connect(cx, spec, tracks, recognition)
@@ -56,17 +56,22 @@ pub(crate) fn shown(text: &str) -> String {
     without_numbers(&redact::addresses(shortened(text)))
 }
 
-fn disconnect(cx: &mut Cx<'_>, end: EndId) {
+fn disconnect(cx: &mut CallCx<'_>, end: EndId) {
     cx.call.listeners.remove(end);
     if let Some(media) = cx.call.session {
         cx.edge.remove_end(media, end);
     }
 }
 
-fn connect(cx: &mut Cx<'_>, spec: &RecogniserSpec, tracks: TrackSet, recognition: Recognition) -> Option<EndId> {
+fn connect(
+    cx: &mut CallCx<'_>,
+    spec: &RecogniserSpec,
+    tracks: TrackSet,
+    recognition: RecognitionOptions,
+) -> Option<EndId> {
     let media = cx.call.session?;
     let end = cx.edge.new_end(media)?;
-    let settings = Settings {
+    let settings = StreamSettings {
         account_sid: cx.edge.config().account_sid.clone(),
         call_sid: cx.call.legs.sid().to_owned(),
         tracks,
@@ -74,7 +79,7 @@ fn connect(cx: &mut Cx<'_>, spec: &RecogniserSpec, tracks: TrackSet, recognition
         format: spec.format,
         connect_timeout: spec.connect_timeout,
         recognition: Some(Box::new(recognition)),
-        ..Settings::default()
+        ..StreamSettings::default()
     };
     let socket = SocketSpec {
         url: spec.url.clone(),
@@ -88,7 +93,7 @@ fn connect(cx: &mut Cx<'_>, spec: &RecogniserSpec, tracks: TrackSet, recognition
     };
     let (counters, queue) = Default::default();
     let agent = AgentSpec { settings, socket, counters, queue, turns: None, clear_fade: Default::default(), raw: None };
-    cx.edge.media(media, Command::AddAgent { end, spec: agent.into() });
+    cx.edge.media(media, MediaCommand::AddAgent { end, spec: agent.into() });
     cx.call.listeners.add(end, tracks);
     Some(end)
 }

@@ -7,28 +7,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_media::agent::Format;
-use trunkgate_media::{Command, EndId, MediaId, WireSpec};
+use trunkgate_media::agent::AgentFormat;
+use trunkgate_media::{EndId, MediaCommand, MediaId, WireSpec};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{BIND_TRIES, TRACE_TEXT_CHARS};
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::trunks::rejection::words;
-use trunkgate_sdp::{AgreedStream, Description, Direction, anchored_streams, codec_names};
-use trunkgate_sip::{HeaderName, Message};
-use trunkgate_story::few::Few;
+use trunkgate_sdp::{AgreedStream, MediaDirection, SessionDescription, anchored_streams, codec_names};
+use trunkgate_sip::{HeaderName, SipMessage};
+use trunkgate_story::few::SmallMap;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::agent_leg::{Holder, HolderSnapshot};
+use crate::call::legs::agent_leg::{ServingAgent, ServingAgentSnapshot};
 use crate::call::legs::codecs::{agent_coding, name};
-use crate::call::legs::hold::{Hold, HoldKind};
+use crate::call::legs::hold::{HoldKind, LegHold};
 use crate::call::legs::leg::{Leg, LegQuality, LegSip, LegState, StreamEnd, wires};
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::list::LegsSnapshot;
-use crate::call::legs::spoken::Spoken;
+use crate::call::legs::spoken::AudioAgreement;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::{Coaching, mix};
-use crate::call::shared::{Cx, Next, Shared};
+use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::words::answer::FinalAnswer;
 
 /// First dynamic payload type (RFC 3551 §6).
@@ -40,12 +40,12 @@ const FIRST_DYNAMIC: u8 = 96;
 pub(crate) struct CallMediaSnapshot {
     /// Connections between media ends of the two sides.
     wires: Vec<(EndId, EndId, WireSpec)>,
-    spoken: Option<Spoken>,
+    spoken: Option<AudioAgreement>,
     /// Agent with the goodbye for the caller.
     goodbye: Option<Arc<str>>,
     /// Agent with the hold audio for the caller.
     hold: Option<Arc<str>>,
-    holder: Option<HolderSnapshot>,
+    holder: Option<ServingAgentSnapshot>,
 }
 
 impl CallMedia {
@@ -67,7 +67,7 @@ impl CallMedia {
             player: _,
             called_player: _,
             tells_digits: _,
-            seat: _,
+            mixer_end: _,
             talks_to_caller: _,
             coaching: _,
         } = self;
@@ -85,21 +85,21 @@ impl CallMedia {
     /// Restores the media, and sends the connections to the media worker again.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, session: MediaId, snapshot: CallMediaSnapshot) -> CallMedia {
         let CallMediaSnapshot { wires: written, spoken, goodbye, hold, holder } = snapshot;
-        let mut wires = Few::default();
+        let mut wires = SmallMap::default();
         for (from, to, wire) in written {
-            edge.media(session, Command::Wire { from, to, wire: wire.clone() });
+            edge.media(session, MediaCommand::Wire { from, to, wire: wire.clone() });
             wires.insert(from, (to, wire));
         }
         let agent = |name: Arc<str>| edge.table().agent(&name).cloned();
         let (goodbye, hold) = (goodbye.and_then(agent), hold.and_then(agent));
-        let holder = holder.and_then(|holder| Holder::restore(now, edge, holder));
+        let holder = holder.and_then(|holder| ServingAgent::restore(now, edge, holder));
         CallMedia { wires, spoken, goodbye, hold, holder, ..CallMedia::default() }
     }
 
     /// Closes the media session, and keeps the counters of its ends.
-    pub(crate) fn close_media(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn close_media(&mut self, cx: &mut CallCx<'_>) {
         if let Some(media) = cx.call.session.take() {
-            cx.edge.media(media, Command::Close);
+            cx.edge.media(media, MediaCommand::Close);
         }
         for leg in &mut cx.call.legs {
             for end in std::mem::take(&mut leg.ends) {
@@ -110,7 +110,7 @@ impl CallMedia {
     }
 
     /// Ends one leg by CANCEL, BYE or closing its stream, according to its state.
-    pub(crate) fn hang_up_leg(&mut self, cx: &mut Cx<'_>, leg: LegId, reason: ReasonSlug) {
+    pub(crate) fn hang_up_leg(&mut self, cx: &mut CallCx<'_>, leg: LegId, reason: ReasonSlug) {
         if cx.call.legs[leg].agent.is_some() {
             return self.close_agent(cx, leg);
         }
@@ -122,7 +122,7 @@ impl CallMedia {
     }
 
     /// Begins or ends a hold handled by the edge.
-    pub(crate) fn take_hold(&mut self, cx: &mut Cx<'_>, change: HoldChange, streams: &[AgreedStream]) {
+    pub(crate) fn take_hold(&mut self, cx: &mut CallCx<'_>, change: HoldChange, streams: &[AgreedStream]) {
         let HoldChange { leg, other, relatch, holds, offers } = change;
         let name = cx.call.legs.name_of(leg);
         if holds && !cx.call.legs.holds.contains(leg) {
@@ -131,7 +131,7 @@ impl CallMedia {
                 cx.call.key,
                 format!("{name} put the call on hold: answered by the edge, the other side hears music"),
             );
-            cx.call.legs.holds.insert(leg, Hold::of(HoldKind::Party));
+            cx.call.legs.holds.insert(leg, LegHold::of(HoldKind::Party));
         } else if !holds
             && cx.call.legs.holds.get(leg).is_some_and(|hold| hold.kind == HoldKind::Party)
             && let Some(hold) = cx.call.legs.holds.remove(leg)
@@ -156,18 +156,18 @@ impl CallMedia {
     }
 
     /// Disconnects two sides from each other.
-    pub(crate) fn part(&mut self, cx: &mut Cx<'_>, legs: [LegId; 2]) {
+    pub(crate) fn part(&mut self, cx: &mut CallCx<'_>, legs: [LegId; 2]) {
         let Some(media) = cx.call.session else { return };
         for end in legs.iter().flat_map(|leg| &cx.call.legs[*leg].ends) {
             if self.wires.remove(end.end).is_some() {
-                cx.edge.media(media, Command::Unwire { from: end.end });
+                cx.edge.media(media, MediaCommand::Unwire { from: end.end });
             }
         }
         Coaching::part(self, cx, legs);
     }
 
     /// Disconnects the two sides, and plays music to the held ones.
-    pub(crate) fn part_and_play(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn part_and_play(&mut self, cx: &mut CallCx<'_>) {
         if let Some(callee) = cx.call.legs.callee {
             self.part(cx, [cx.call.legs.near, callee]);
         }
@@ -176,11 +176,12 @@ impl CallMedia {
     }
 
     /// Plays music to the sides that the edge holds.
-    pub(crate) fn play_to_held(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn play_to_held(&mut self, cx: &mut CallCx<'_>) {
         let Some(media) = cx.call.session else { return };
         let holders: Vec<LegId> = cx.call.legs.holds.iter().map(|(leg, _)| leg).collect();
         for holder in holders {
-            let Some((held, wire)) = cx.call.legs.other(holder).and_then(|other| cx.call.legs.ear_of(other)) else {
+            let Some((held, wire)) = cx.call.legs.other(holder).and_then(|other| cx.call.legs.playback_wire(other))
+            else {
                 continue;
             };
             let music = cx.call.legs.music_of(holder);
@@ -189,7 +190,7 @@ impl CallMedia {
                 Some(player) => player,
                 None => {
                     let Some(end) = cx.edge.new_end(media) else { continue };
-                    cx.edge.media(media, Command::AddPlayer { end, sound: hold.heard(music) });
+                    cx.edge.media(media, MediaCommand::AddPlayer { end, sound: hold.heard(music) });
                     *hold.player.insert(end)
                 }
             };
@@ -198,7 +199,7 @@ impl CallMedia {
     }
 
     /// Ends all holds handled by the edge; the agreement of both sides applies again.
-    pub(crate) fn end_holds(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end_holds(&mut self, cx: &mut CallCx<'_>) {
         let players: Vec<Option<EndId>> = cx.call.legs.holds.values().map(|hold| hold.player).collect();
         cx.call.legs.holds.clear();
         for player in players {
@@ -207,7 +208,7 @@ impl CallMedia {
     }
 
     /// Removes the player of a hold.
-    pub(crate) fn stop_music(&mut self, cx: &mut Cx<'_>, player: Option<EndId>) {
+    pub(crate) fn stop_music(&mut self, cx: &mut CallCx<'_>, player: Option<EndId>) {
         if let (Some(player), Some(media)) = (player, cx.call.session) {
             self.wires.remove(player);
             cx.edge.remove_end(media, player);
@@ -217,7 +218,7 @@ impl CallMedia {
     /// Applies agreed streams to the media session. Each side has its leg, and a flag to latch its media source again.
     pub(crate) fn wire(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         streams: &[AgreedStream],
         (offerer, relatch_offerer): (LegId, bool),
         (answerer, relatch_answerer): (LegId, bool),
@@ -254,35 +255,35 @@ impl CallMedia {
     }
 
     /// Disconnects streams that are no longer agreed.
-    fn unwire_all_but(&mut self, cx: &mut Cx<'_>, streams: &[AgreedStream]) {
+    fn unwire_all_but(&mut self, cx: &mut CallCx<'_>, streams: &[AgreedStream]) {
         let Some(media) = cx.call.session else { return };
         let runs = |index: usize| streams.iter().any(|s| s.index == index);
         let idle: Vec<EndId> =
             cx.call.legs.iter().flat_map(|leg| &leg.ends).filter(|end| !runs(end.index)).map(|end| end.end).collect();
         for end in idle {
             if self.wires.remove(end).is_some() {
-                cx.edge.media(media, Command::Unwire { from: end });
+                cx.edge.media(media, MediaCommand::Unwire { from: end });
             }
         }
     }
 
     /// Draws another port pair for an end of the caller that could not be bound.
-    pub(crate) fn redraw_caller(&mut self, cx: &mut Cx<'_>, end: EndId) -> Next {
+    pub(crate) fn redraw_caller(&mut self, cx: &mut CallCx<'_>, end: EndId) -> CallEffect {
         self.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
         // The port has already been sent to the caller, or too many attempts have failed.
         if cx.call.legs.near_leg().sdp.ours.is_some() || self.bind_failures >= BIND_TRIES {
-            return Next::Refuse(Box::new(no_ports));
+            return CallEffect::Refuse(Box::new(no_ports));
         }
-        let Some(media) = cx.call.session else { return Next::Stay };
+        let Some(media) = cx.call.session else { return CallEffect::Stay };
         let bind = cx.edge.addressing().media_bind_for(cx.call.legs.near_leg().flow);
         let Some(new) = bind.and_then(|bind| cx.edge.add_end(media, bind)) else {
-            return Next::Refuse(Box::new(no_ports));
+            return CallEffect::Refuse(Box::new(no_ports));
         };
         if let Some(slot) = cx.call.legs.near_leg_mut().ends.iter_mut().find(|e| e.end == end) {
             *slot = StreamEnd::new(slot.index, new);
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Returns whether an agent coaches a party of the call.
@@ -302,7 +303,7 @@ impl CallMedia {
     }
 
     /// Closes the media ends of a leg, and keeps their counters.
-    pub(crate) fn drop_ends(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    pub(crate) fn drop_ends(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         let Some(media) = cx.call.session else { return };
         if self.coaching.as_ref().is_some_and(|coaching| coaching.is_between(cx.call.legs.near, leg)) {
             Coaching::end(self, cx, (ReasonSlug::Transferred, EndedBy::Edge));
@@ -316,7 +317,7 @@ impl CallMedia {
     }
 
     /// Updates the codec that each leg's audio is transcoded to.
-    pub(crate) fn note_conversion(&mut self, call: &mut Shared, legs: impl IntoIterator<Item = LegId>) {
+    pub(crate) fn note_conversion(&mut self, call: &mut SharedCallState, legs: impl IntoIterator<Item = LegId>) {
         for at in legs {
             let leg = &call.legs[at];
             let ends = leg.ends.iter().map(|end| end.end).chain(leg.agent.as_ref().map(|side| side.end));
@@ -324,7 +325,7 @@ impl CallMedia {
                 let transcoded = wire.transcode.as_ref().map(|spec| spec.to.1);
                 let of_agent = || {
                     let listens = call.legs.iter().find_map(|leg| leg.agent.as_ref().filter(|side| side.end == *sink));
-                    listens.map(|side| agent_coding(Format::from_name(side.agent.format).unwrap_or_default()))
+                    listens.map(|side| agent_coding(AgentFormat::from_name(side.agent.format).unwrap_or_default()))
                 };
                 transcoded.or_else(of_agent).or(leg.agent.as_ref().map(|_| wire.coding)).map(name)
             });
@@ -334,7 +335,7 @@ impl CallMedia {
     }
 
     /// Connects two ends, unless they already are.
-    pub(crate) fn connect_ends(&mut self, cx: &mut Cx<'_>, from: EndId, to: EndId, wire: WireSpec) {
+    pub(crate) fn connect_ends(&mut self, cx: &mut CallCx<'_>, from: EndId, to: EndId, wire: WireSpec) {
         let Some(media) = cx.call.session else { return };
         let wire = telling(cx.call, (from, to), wire);
         if self.wires.get(from) == Some(&(to, wire.clone())) {
@@ -346,13 +347,13 @@ impl CallMedia {
         if self.coaching.as_ref().is_some_and(|coaching| coaching.replaces(from, to)) {
             return mix(self, cx);
         }
-        cx.edge.media(media, Command::Wire { from, to, wire });
+        cx.edge.media(media, MediaCommand::Wire { from, to, wire });
     }
 
     /// Applies the answer to our own re-INVITE; a hold handled by the edge continues.
     pub(crate) fn take_asked(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (from, to): (LegId, LegId),
         relatch: bool,
         streams: &[AgreedStream],
@@ -367,7 +368,7 @@ impl CallMedia {
     }
 
     /// Moves a leg to another call, and leaves a copy for the record.
-    pub(crate) fn hand_over(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Leg {
+    pub(crate) fn hand_over(&mut self, cx: &mut CallCx<'_>, leg: LegId) -> Leg {
         self.drop_ends(cx, leg);
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         let number = Box::new(cx.call.number_of(leg).clone());
@@ -416,7 +417,7 @@ impl CallMedia {
     }
 
     /// Moves a leg to a call of its own with the leg's SID, media ends, counters and diagnoses.
-    pub(crate) fn detach(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Leg {
+    pub(crate) fn detach(&mut self, cx: &mut CallCx<'_>, leg: LegId) -> Leg {
         let side = &mut cx.call.legs[leg];
         let (ends, quality) = (std::mem::take(&mut side.ends), std::mem::take(&mut side.quality));
         let (rolled, latched, converted_to) = (side.rolled, side.latched, side.converted_to.take());
@@ -432,16 +433,16 @@ impl CallMedia {
     }
 
     /// Puts a leg in the place of another one that is about to be hung up.
-    pub(crate) fn take_side(&mut self, cx: &mut Cx<'_>, by: LegId, at: LegId, waits: LegId) {
+    pub(crate) fn take_side(&mut self, cx: &mut CallCx<'_>, by: LegId, at: LegId, waits: LegId) {
         (cx.call.legs.near, cx.call.legs.callee) = (waits, Some(at));
         self.end_holds(cx);
-        cx.disarm(Timer::Glare);
+        cx.disarm(CallTimer::Glare);
         self.part(cx, [by, by]);
         self.drop_ends(cx, by);
         cx.call.legs[by].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
     }
 
-    pub(crate) fn does_not_replace(&mut self, cx: &mut Cx<'_>, new: LegId) {
+    pub(crate) fn does_not_replace(&mut self, cx: &mut CallCx<'_>, new: LegId) {
         self.drop_ends(cx, new);
         cx.call.legs.leave_trunk(cx.edge, new);
         let leg = &mut cx.call.legs[new];
@@ -467,18 +468,18 @@ pub(crate) struct HoldChange {
 }
 
 /// Returns whether a side has changed a stream's direction, or begins with another one than `sendrecv`.
-pub(crate) fn turned(before: Option<&Description>, now: &Description, streams: &[AgreedStream]) -> bool {
-    let direction = |description: &Description, index: usize| {
-        description.media.get(index).map_or(Direction::SendRecv, |media| description.direction_of(media))
+pub(crate) fn turned(before: Option<&SessionDescription>, now: &SessionDescription, streams: &[AgreedStream]) -> bool {
+    let direction = |description: &SessionDescription, index: usize| {
+        description.media.get(index).map_or(MediaDirection::SendRecv, |media| description.direction_of(media))
     };
     streams.iter().any(|stream| {
-        let before = before.map_or(Direction::SendRecv, |before| direction(before, stream.index));
+        let before = before.map_or(MediaDirection::SendRecv, |before| direction(before, stream.index));
         before != direction(now, stream.index)
     })
 }
 
 /// Describes our offer that a target refused, with the Warning of its response (RFC 3261 §20.43).
-pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
+pub(crate) fn refused_offer(leg: &Leg, response: &SipMessage) -> Option<String> {
     let sent = leg.sent()?;
     let section = anchored_streams(&sent).into_iter().find_map(|index| sent.media.get(index))?;
     let warning = response.headers(HeaderName::Warning).next();
@@ -487,7 +488,7 @@ pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
 }
 
 /// Marks a wire that relays telephone-events unchanged, so that the digits are reported to the call.
-fn telling(call: &Shared, (from, to): (EndId, EndId), wire: WireSpec) -> WireSpec {
+fn telling(call: &SharedCallState, (from, to): (EndId, EndId), wire: WireSpec) -> WireSpec {
     // Static payload types are never telephone-events (RFC 3551 §6).
     let may_be = |(from, to): &&(u8, u8)| *from >= FIRST_DYNAMIC && *to >= FIRST_DYNAMIC;
     if wire.parted.is_some() || wire.keys.is_some() || !wire.payloads.iter().any(|pair| may_be(&pair)) {
@@ -495,7 +496,7 @@ fn telling(call: &Shared, (from, to): (EndId, EndId), wire: WireSpec) -> WireSpe
     }
     let theirs = |end: EndId| call.legs.leg_of(end).and_then(|leg| call.legs[leg].theirs());
     let (source, sink) = (theirs(from), theirs(to));
-    let is_event = |side: &Option<Description>, number: u8| {
+    let is_event = |side: &Option<SessionDescription>, number: u8| {
         let mut maps = side.iter().flat_map(|side| &side.media).filter_map(|section| section.rtpmap(number));
         maps.any(|map| map.is("telephone-event"))
     };

@@ -91,7 +91,7 @@ pub(crate) const EARLY_DIALOG_TERMINATED: u16 = 199;
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_sdp::Description;
+    use trunkgate_sdp::SessionDescription;
 
     use super::*;
 
@@ -99,7 +99,7 @@ mod tests {
         let text = format!(
             "v=0\r\no=- 7 {port} IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n"
         );
-        Written::new(&Description::parse(text.as_bytes()).unwrap())
+        Written::new(&SessionDescription::parse(text.as_bytes()).unwrap())
     }
 
     #[test]

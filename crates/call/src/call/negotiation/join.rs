@@ -5,21 +5,21 @@
 
 use trunkgate_media::EndId;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
-use trunkgate_sdp::{Description, Refusal, anchored_streams, relay_offer};
+use trunkgate_sdp::{SdpRejection, SessionDescription, anchored_streams, relay_offer};
 use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::StreamEnd;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
-use crate::call::negotiation::Negotiation;
-use crate::call::shared::{Cx, Shared};
-use crate::call::words::answer::{Failure, FinalAnswer, refused};
-use crate::call::words::state::State;
+use crate::call::negotiation::CallNegotiation;
+use crate::call::shared::{CallCx, SharedCallState};
+use crate::call::words::answer::{FinalAnswer, TargetFailure, refused};
+use crate::call::words::state::CallState;
 
 /// Remote party of another call that is being moved into this call.
 #[derive(Debug)]
-pub(crate) struct Joining {
+pub(crate) struct JoiningLeg {
     /// Our leg to the party that requested the join.
     pub(crate) by: LegId,
     /// True once the requesting party has hung up.
@@ -27,7 +27,7 @@ pub(crate) struct Joining {
     /// Re-INVITE to the remote party.
     client: ClientId,
     /// Description of the waiting side, as an offer to the remote party.
-    pub(crate) offer: Description,
+    pub(crate) offer: SessionDescription,
     /// Our media ends towards the remote party.
     pub(crate) ends: Vec<StreamEnd>,
     /// True if the waiting side needs a re-INVITE after the join, because it was on hold or had further streams.
@@ -38,7 +38,7 @@ pub(crate) struct Joining {
 
 /// Leg that is being moved into another call.
 #[derive(Debug)]
-pub(crate) struct Leaving {
+pub(crate) struct LeavingLeg {
     /// Moving leg.
     pub(crate) leg: LegId,
     /// Leg of the party that requested the join.
@@ -55,9 +55,9 @@ pub(crate) struct Leaving {
 #[derive(Debug)]
 pub(crate) struct OtherCall<'a> {
     /// Shared state of the other call.
-    pub(crate) call: &'a mut Shared,
+    pub(crate) call: &'a mut SharedCallState,
     /// Offer/answer state of the other call.
-    pub(crate) negotiation: &'a mut Negotiation,
+    pub(crate) negotiation: &'a mut CallNegotiation,
     /// Leg of the REFER's sender in the other call.
     pub(crate) by: LegId,
 }
@@ -65,11 +65,11 @@ pub(crate) struct OtherCall<'a> {
 /// Builds the 403 for a party that wants to transfer the other party of an application-controlled call.
 pub(crate) fn refused_to_program() -> Box<FinalAnswer> {
     let text = "an application has the call, whose sides cannot be transferred".to_owned();
-    let warning = Some(Refusal { warn_code: 399, text });
+    let warning = Some(SdpRejection { warn_code: 399, text });
     Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) })
 }
 
-impl Negotiation {
+impl CallNegotiation {
     /// Returns whether a leg is being moved into or out of this call.
     pub(crate) fn is_in_join(&self) -> bool {
         self.joining.is_some() || self.leaving.is_some()
@@ -81,23 +81,23 @@ impl Negotiation {
     }
 
     /// Returns the remote party that is being moved into this call.
-    pub(crate) fn joining(&self) -> Option<&Joining> {
+    pub(crate) fn joining(&self) -> Option<&JoiningLeg> {
         self.joining.as_deref()
     }
 
     /// Takes the remote party that is being moved into this call.
-    pub(crate) fn take_joining(&mut self) -> Option<Box<Joining>> {
+    pub(crate) fn take_joining(&mut self) -> Option<Box<JoiningLeg>> {
         self.joining.take()
     }
 
     /// Takes the moving leg to which the re-INVITE `client` was sent.
-    pub(crate) fn take_leaving(&mut self, client: ClientId) -> Option<Box<Leaving>> {
+    pub(crate) fn take_leaving(&mut self, client: ClientId) -> Option<Box<LeavingLeg>> {
         self.leaving.take_if(|leaving| leaving.client == client)
     }
 
     /// Returns whether `client` is the re-INVITE of a join into this answered call.
-    pub(crate) fn joins_by(&self, call: &Shared, client: ClientId) -> bool {
-        call.state == State::Answered && self.joining().is_some_and(|joining| joining.client == client)
+    pub(crate) fn joins_by(&self, call: &SharedCallState, client: ClientId) -> bool {
+        call.state == CallState::Answered && self.joining().is_some_and(|joining| joining.client == client)
     }
 
     /// Marks the pending join as unbound if `end` is one of its media ends; returns whether it is.
@@ -107,7 +107,7 @@ impl Negotiation {
     }
 
     /// Cancels the join of a call that is over, and notifies the call that waits for its leg.
-    pub(crate) fn end_join(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    pub(crate) fn end_join(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         self.joining = None;
         if let Some(leaving) = self.leaving.take() {
             cx.edge.index_mut().clients.remove(&leaving.client);
@@ -116,7 +116,7 @@ impl Negotiation {
     }
 
     /// Handles the hang-up of a party that requested a join, which continues. Returns whether `leg` was that party.
-    pub(crate) fn left_joining(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId) -> bool {
+    pub(crate) fn left_joining(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, leg: LegId) -> bool {
         let joining = self.joining.as_mut().filter(|joining| joining.by == leg).map(|joining| &mut joining.is_gone);
         let leaving = self.leaving.as_mut().filter(|leaving| leaving.by == leg).map(|leaving| &mut leaving.is_gone);
         let Some(is_gone) = joining.or(leaving) else { return false };
@@ -135,8 +135,8 @@ impl Negotiation {
     }
 
     /// Returns whether the session of an answered call is being renegotiated.
-    pub(crate) fn is_changing(&self, call: &Shared) -> bool {
-        call.state == State::Answered && (self.renegotiation.is_some() || self.late.is_some())
+    pub(crate) fn is_changing(&self, call: &SharedCallState) -> bool {
+        call.state == CallState::Answered && (self.renegotiation.is_some() || self.late.is_some())
     }
 
     /// Returns the leg on the other side of a leg that is to be replaced.
@@ -144,8 +144,8 @@ impl Negotiation {
     /// # Errors
     /// 491 while the call is not answered or is being changed, 403 if an application or an agent has it, 603
     /// without another side.
-    pub(crate) fn far_side_of(&self, call: &Shared, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
-        if call.state != State::Answered || self.is_unsettled() {
+    pub(crate) fn far_side_of(&self, call: &SharedCallState, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
+        if call.state != CallState::Answered || self.is_unsettled() {
             return refused(491, ReasonSlug::Transferred);
         }
         if call.is_programmed {
@@ -165,7 +165,7 @@ impl Negotiation {
     /// The final response to the REFER; both calls stay as they are.
     pub(crate) fn join(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         has_room: bool,
         by: LegId,
         other: OtherCall<'_>,
@@ -191,11 +191,11 @@ impl Negotiation {
                 }
             }
         }
-        let policy = other.call.legs[comes].policy().towards(cx.call.legs[waits].policy());
-        let mut theirs = Cx { now: cx.now, edge: &mut *cx.edge, call: &mut *other.call };
+        let policy = other.call.legs[comes].policy().policy_towards(cx.call.legs[waits].policy());
+        let mut theirs = CallCx { now: cx.now, edge: &mut *cx.edge, call: &mut *other.call };
         let asked = theirs.ask_to_leave(comes, &ends, |ports, identity| {
             relay_offer(&offer, &policy, ports, identity)
-                .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))
+                .map_err(|refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal))
         });
         let client = match asked {
             Ok(client) => client,
@@ -205,9 +205,9 @@ impl Negotiation {
             }
         };
         let is_stale = cx.call.legs.is_stale(waits);
-        let joining = Joining { by, is_gone: false, client, offer, ends, is_stale, is_unbound: false };
+        let joining = JoiningLeg { by, is_gone: false, client, offer, ends, is_stale, is_unbound: false };
         self.joining = Some(Box::new(joining));
-        let leaving = Leaving { leg: comes, by: other.by, is_gone: false, client, to: cx.call.key };
+        let leaving = LeavingLeg { leg: comes, by: other.by, is_gone: false, client, to: cx.call.key };
         other.negotiation.leaving = Some(Box::new(leaving));
         note_join(cx, by, (other.call, comes));
         Ok(())
@@ -215,7 +215,7 @@ impl Negotiation {
 }
 
 /// Adds the join to the decisions of both calls and to this call's log.
-fn note_join(cx: &mut Cx<'_>, by: LegId, (other, comes): (&Shared, LegId)) {
+fn note_join(cx: &mut CallCx<'_>, by: LegId, (other, comes): (&SharedCallState, LegId)) {
     let (name, far) = (cx.call.legs.name_of(by), other.legs.name_of(comes));
     let (own_sid, other_sid) = (cx.call.legs.sid().to_owned(), other.legs.sid());
     cx.edge.decide(cx.now, cx.call.key, format!("{name} joins the other side with {far} of its call {other_sid}"));

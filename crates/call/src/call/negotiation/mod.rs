@@ -20,14 +20,14 @@
 //! | ports of a media end not bound | – | other ports drawn, or the call ends | – | the call ends | – |
 
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_sdp::Description;
+use trunkgate_sdp::SessionDescription;
 use trunkgate_sip::{ClientId, ServerId};
-use trunkgate_story::few::Few;
+use trunkgate_story::few::SmallMap;
 
-use crate::call::legs::digits::KeysOut;
+use crate::call::legs::digits::DigitQueue;
 use crate::call::media::CallMedia;
-use crate::call::negotiation::join::{Joining, Leaving};
-use crate::call::negotiation::offers::{EarlySession, Owed};
+use crate::call::negotiation::join::{JoiningLeg, LeavingLeg};
+use crate::call::negotiation::offers::{EarlySession, PendingOffer};
 use crate::call::negotiation::reinvite::Renegotiation;
 use crate::call::negotiation::requests::HoldCheck;
 
@@ -47,31 +47,31 @@ pub(crate) struct Bridge {
     /// Media connections and players.
     pub(crate) media: CallMedia,
     /// Offers and answers, and requests relayed between the legs.
-    pub(crate) negotiation: Negotiation,
+    pub(crate) negotiation: CallNegotiation,
 }
 
 /// Offer/answer state of a call, and the requests relayed between its legs.
 #[derive(Debug, Default)]
-pub(crate) struct Negotiation {
+pub(crate) struct CallNegotiation {
     /// Offer for the targets: the caller's offer, or `None` if its INVITE had none. During rerouting, the description
     /// that the caller has agreed on.
-    pub(crate) offer: Option<Description>,
+    pub(crate) offer: Option<SessionDescription>,
     /// Leg that must answer our offer in its ACK or PRACK (RFC 3261 §13.2.1).
     pub(crate) late: Option<LegId>,
     /// Offer/answer exchange in reliable responses before the caller's 2xx.
     pub(crate) early: EarlySession,
     /// Legs that still need a re-INVITE from us.
-    pub(crate) owed: Vec<Owed>,
+    pub(crate) pending_offers: Vec<PendingOffer>,
     /// Re-INVITE or UPDATE being relayed between the legs.
     pub(crate) renegotiation: Option<Box<Renegotiation>>,
     /// Relayed INFO requests, each with the transaction that awaits its response.
-    pub(crate) infos: Few<ClientId, ServerId>,
+    pub(crate) infos: SmallMap<ClientId, ServerId>,
     /// DTMF digits sent by INFO.
-    pub(crate) keys: Option<Box<KeysOut>>,
+    pub(crate) keys: Option<Box<DigitQueue>>,
     /// Unanswered OPTIONS probes to sides that may be silent because of a hold.
     hold_check: Option<Box<HoldCheck>>,
     /// Remote party of another call that is being moved into this call.
-    joining: Option<Box<Joining>>,
+    joining: Option<Box<JoiningLeg>>,
     /// Leg of this call that is being moved into another call.
-    leaving: Option<Box<Leaving>>,
+    leaving: Option<Box<LeavingLeg>>,
 }

@@ -10,43 +10,50 @@
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{GLARE_TRIES, PASSED_OVER};
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::RequestPurpose;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::Trunk;
 use trunkgate_sdp::{
-    Description, Direction, Identity, anchored_streams, answer_offer, codec_names, may_relay, offer_own, relay_offer,
+    LocalOrigin, MediaDirection, SessionDescription, anchored_streams, answer_offer, codec_names, may_relay, offer_own,
+    relay_offer,
 };
-use trunkgate_sip::{Answer, Body, Extra, Message, ServerId};
-use trunkgate_story::change::{Change, Happening};
+use trunkgate_sip::{ExtraHeader, MessageBody, ResponseSpec, ServerId, SipMessage};
+use trunkgate_story::change::{EdgeEvent, EdgeEventKind};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::{Said, agent_fix};
+use trunkgate_story::{FailureResponse, agent_fix};
 
 use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd, policy};
 use crate::call::legs::spoken::ANY_PORT;
 use crate::call::legs::written::Written;
-use crate::call::negotiation::Negotiation;
-use crate::call::negotiation::reinvite::{Relay, Renegotiation};
+use crate::call::negotiation::CallNegotiation;
+use crate::call::negotiation::reinvite::{OfferRelay, Renegotiation};
 use crate::call::negotiation::requests::{retry_later, takes_changes};
-use crate::call::negotiation::ringing::Ringing;
-use crate::call::shared::story::PassedOver;
-use crate::call::shared::{Cx, Next, Shared};
+use crate::call::negotiation::ringing::RingingState;
+use crate::call::shared::story::SkippedTarget;
+use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::story::mismatch::{CodecSide, judge};
 use crate::call::story::verdict::says_all;
-use crate::call::words::answer::{Failure, FinalAnswer, bad_media, unusable};
-use crate::call::words::state::State;
+use crate::call::words::answer::{FinalAnswer, TargetFailure, bad_media, unusable};
+use crate::call::words::state::CallState;
 
-impl Negotiation {
+impl CallNegotiation {
     /// Records the failure of a target, or of one of its candidates: on its leg if there is one, else in the call's
     /// story.
-    pub(crate) fn note_failure(&mut self, cx: &mut Cx<'_>, leg: Option<LegId>, name: &str, failure: &Failure) {
+    pub(crate) fn note_failure(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        leg: Option<LegId>,
+        name: &str,
+        failure: &TargetFailure,
+    ) {
         match leg {
             Some(leg) => cx.call.legs[leg].fail_with(failure.reason),
             None if cx.call.story.passed_over.len() < PASSED_OVER => {
                 let (reason, legs) = (failure.reason, cx.call.legs.len());
                 let failure = why_skipped(cx.edge, name).filter(|_| reason == ReasonSlug::AgentSkipped).map(Box::new);
-                cx.call.story.passed_over.push(PassedOver { name: name.into(), reason, legs, failure });
+                cx.call.story.passed_over.push(SkippedTarget { name: name.into(), reason, legs, failure });
             }
             None => {}
         }
@@ -60,43 +67,48 @@ impl Negotiation {
         }
         let line = failure.told_of(&cx.edge.shown_name(name));
         let sid = cx.call.legs.sid().to_owned();
-        let change = cx.call.change_for(Happening::CallFailedOver, &line, Some(failure.reason));
+        let change = cx.call.change_for(EdgeEventKind::CallFailedOver, &line, Some(failure.reason));
         let trunk = leg.map(|leg| cx.call.legs[leg].trunk_name().to_owned()).filter(|name| !name.is_empty());
         // A trunk is identified by its name, not by the address called.
         let target = trunk.clone().or_else(|| Some(cx.edge.shown_name(name)).filter(|name| !name.is_empty()));
         let is_rejected = matches!(failure.reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested);
         let code = failure.answered().filter(|_| is_rejected);
         let said = failure.said.as_deref().filter(|_| failure.reason == ReasonSlug::TargetRejected);
-        let advice = said.and_then(Said::advice_beside_a_target).map(str::to_owned);
+        let advice = said.and_then(FailureResponse::advice_beside_a_target).map(str::to_owned);
         let fix = cx.call.own_fix(failure.reason).or(advice);
-        cx.call.story.failed_over = Some(Box::new((failure.reason, Change { trunk, target, code, fix, ..change })));
+        cx.call.story.failed_over = Some(Box::new((failure.reason, EdgeEvent { trunk, target, code, fix, ..change })));
         cx.edge.log(&sid, line, Some(failure.reason));
     }
 
     /// Sends the 2xx to the caller's INVITE.
-    pub(crate) fn send_answer(&mut self, cx: &mut Cx<'_>, ours: Description, headers: Vec<Extra>) -> Next {
+    pub(crate) fn send_answer(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        ours: SessionDescription,
+        headers: Vec<ExtraHeader>,
+    ) -> CallEffect {
         let age = cx.call.age(cx.now);
         cx.call.times.answered = Some(cx.edge.date(cx.now));
         cx.forget_text();
-        cx.disarm(Timer::Search);
+        cx.disarm(CallTimer::Search);
         cx.begin_series();
         cx.edge.metrics_mut().call_setup_seconds.observe(age.as_secs_f64());
         cx.call.legs[LegId::CALLER].enter(LegState::Answered);
-        cx.disarm(Timer::Unproven);
+        cx.disarm(CallTimer::Unproven);
         cx.reconsider(LegId::CALLER);
         let session = cx.session_answer(LegId::CALLER);
-        let answer = Answer {
+        let answer = ResponseSpec {
             code: 200,
             // No body if our offer went out in a reliable provisional response, which its PRACK answers, nor after a
             // further offer and its answer (RFC 6337 §3).
             body: (!self.has_been_offered() && self.early != EarlySession::Changed)
-                .then(|| Body::sdp(ours.to_string())),
+                .then(|| MessageBody::sdp(ours.to_string())),
             contact_user: cx.call.contact_user(),
             headers: headers.into_iter().chain(session).collect(),
-            ..Answer::default()
+            ..ResponseSpec::default()
         };
         let caller = &mut cx.call.legs[LegId::CALLER];
-        let Some(server) = caller.sip.server.take() else { return Next::Stay };
+        let Some(server) = caller.sip.server.take() else { return CallEffect::Stay };
         // From now on the caller may be sent another offer.
         if self.early != EarlySession::Offer {
             self.early = EarlySession::Nothing;
@@ -110,14 +122,14 @@ impl Negotiation {
         match dialog {
             Some(dialog) => cx.call.legs.own_dialog(cx.edge, LegId::CALLER, dialog),
             // The caller's CANCEL has been answered already; its event follows.
-            None => return Next::Canceled,
+            None => return CallEffect::Canceled,
         }
-        cx.edge.changed(cx.call.change(Happening::CallAnswered));
-        Next::Stay
+        cx.edge.changed(cx.call.change(EdgeEventKind::CallAnswered));
+        CallEffect::Stay
     }
 
     /// Sends the caller a provisional response, and records the first one; does nothing after its final response.
-    pub(crate) fn ring_caller(&mut self, cx: &mut Cx<'_>, answer: Answer) {
+    pub(crate) fn ring_caller(&mut self, cx: &mut CallCx<'_>, answer: ResponseSpec) {
         let server = cx.call.legs[LegId::CALLER].sip.server;
         let is_first = cx.call.times.first_ring.is_none();
         if server.is_none() && !cx.call.is_requested() {
@@ -129,30 +141,36 @@ impl Negotiation {
             cx.edge.metrics_mut().post_dial_delay_seconds.observe(delay.as_secs_f64());
         }
         if let Some(server) = server {
-            let answer = Answer { contact_user: cx.call.contact_user(), ..answer };
-            self.tell_early(cx, server, answer);
+            let answer = ResponseSpec { contact_user: cx.call.contact_user(), ..answer };
+            self.send_provisional(cx, server, answer);
         }
         if is_first {
-            cx.edge.changed(cx.call.change(Happening::CallRinging));
+            cx.edge.changed(cx.call.change(EdgeEventKind::CallRinging));
         }
     }
 
     /// Returns whether a leg may get an offer before the answer: it supports UPDATE, and its first offer/answer
     /// exchange was completed reliably (RFC 3311 §5.1).
-    pub(crate) fn takes_early_offer(&self, call: &Shared, ringing: &Ringing, edge: &Edge, leg: LegId) -> bool {
+    pub(crate) fn takes_early_offer(
+        &self,
+        call: &SharedCallState,
+        ringing: &RingingState,
+        edge: &Edge,
+        leg: LegId,
+    ) -> bool {
         let is_settled = if leg == LegId::CALLER {
             let awaits = call.legs[LegId::CALLER].sip.server.is_none_or(|server| edge.endpoint().awaits_prack(server));
             !awaits && !matches!(self.early, EarlySession::Nothing | EarlySession::Offer)
         } else {
-            ringing.heard.is_some_and(|heard| heard.is_reliable)
+            ringing.audible.is_some_and(|heard| heard.is_reliable)
         };
         is_settled && call.legs[leg].sip.takes_update && takes_changes(&call.legs[leg])
     }
 
     /// Records that the caller has our answer to a further offer: no later response to its INVITE carries a
     /// description.
-    pub(crate) fn told_again(&mut self, call: &mut Shared) {
-        if call.state == State::Searching {
+    pub(crate) fn record_second_answer(&mut self, call: &mut SharedCallState) {
+        if call.state == CallState::Searching {
             self.early = EarlySession::Changed;
         }
     }
@@ -160,43 +178,47 @@ impl Negotiation {
     /// Applies an offer/answer exchange that both sides have completed before the answer.
     pub(crate) fn changed_early(
         &mut self,
-        call: &mut Shared,
+        call: &mut SharedCallState,
         (from, to): (LegId, LegId),
-        offer: &Description,
-        answer: &Description,
-    ) -> Next {
+        offer: &SessionDescription,
+        answer: &SessionDescription,
+    ) -> CallEffect {
         if from == LegId::CALLER {
             self.offer = Some(offer.clone());
-            self.told_again(call);
-            return Next::SaidAgain(Box::new(answer.clone()));
+            self.record_second_answer(call);
+            return CallEffect::SaidAgain(Box::new(answer.clone()));
         }
         if to == LegId::CALLER {
             // As for a caller without an offer: the caller has been sent our offer, and its answer is binding.
             self.offer = None;
             self.early = EarlySession::Agreed;
-            return Next::SaidAgain(Box::new(offer.clone()));
+            return CallEffect::SaidAgain(Box::new(offer.clone()));
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Cancels a change before the answer if its target is gone; the sender of the offer may retry.
-    pub(crate) fn end_early_change(&mut self, cx: &mut Cx<'_>, is_called: impl Fn(&Shared, LegId) -> bool) {
+    pub(crate) fn end_early_change(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        is_called: impl Fn(&SharedCallState, LegId) -> bool,
+    ) {
         let goes_on = |pending: &Renegotiation| {
-            let Relay { from, to, .. } = pending.way;
+            let OfferRelay { from, to, .. } = pending.relay;
             is_called(cx.call, if from == LegId::CALLER { to } else { from })
         };
-        if cx.call.state != State::Searching || self.renegotiation.as_deref().is_none_or(goes_on) {
+        if cx.call.state != CallState::Searching || self.renegotiation.as_deref().is_none_or(goes_on) {
             return;
         }
         let Some(pending) = self.renegotiation.take() else { return };
         let left: Vec<_> = pending.added.iter().copied().filter(|end| cx.call.legs.leg_of(*end).is_some()).collect();
         cx.drop_added(&left);
         cx.edge.index_mut().clients.remove(&pending.client);
-        let Relay { to, server, .. } = pending.way;
+        let OfferRelay { to, server, .. } = pending.relay;
         if to == LegId::CALLER {
             // The caller was offered a description of a target that is gone.
             cx.call.legs[LegId::CALLER].take_back();
-            self.owe(LegId::CALLER, false);
+            self.schedule_reinvite(LegId::CALLER, false);
         }
         if let Some(server) = server {
             cx.edge.index_mut().servers.remove(&server);
@@ -206,52 +228,52 @@ impl Negotiation {
 
     /// Schedules a re-INVITE to an answered target if its stream directions differ from the caller's latest offer,
     /// because the target could not be asked earlier.
-    pub(crate) fn owe_turned(&mut self, call: &mut Shared, leg: LegId) {
+    pub(crate) fn owe_turned(&mut self, call: &mut SharedCallState, leg: LegId) {
         if self.early != EarlySession::Changed {
             return;
         }
         let Some((offer, sent)) = self.offer.as_ref().zip(call.legs[leg].sent()) else { return };
         let is_told = |at: usize| {
-            let direction = |of: &Description| of.media.get(at).map(|media| of.direction_of(media));
+            let direction = |of: &SessionDescription| of.media.get(at).map(|media| of.direction_of(media));
             direction(offer) == direction(&sent)
         };
         let streams = anchored_streams(offer);
         if !streams.into_iter().all(is_told) {
-            self.owe(leg, false);
+            self.schedule_reinvite(leg, false);
         }
     }
 
     /// Checks that the edge itself could answer the caller's offer.
-    pub(crate) fn answerable(&self, call: &Shared) -> Result<(), Failure> {
+    pub(crate) fn answerable(&self, call: &SharedCallState) -> Result<(), TargetFailure> {
         let Some(offer) = &self.offer else { return Ok(()) };
-        let nowhere = Identity { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
+        let nowhere = LocalOrigin { session_id: 0, version: 0, ip: std::net::Ipv4Addr::LOCALHOST.into() };
         let policy = call.legs.own_policy();
-        answer_offer(offer, &policy, ANY_PORT, &nowhere, Direction::SendRecv).map(|_| ()).map_err(unusable)
+        answer_offer(offer, &policy, ANY_PORT, &nowhere, MediaDirection::SendRecv).map(|_| ()).map_err(unusable)
     }
 
     /// Schedules a re-INVITE to a leg.
-    pub(crate) fn owe(&mut self, leg: LegId, essential: bool) {
-        match self.owed.iter_mut().find(|owed| owed.leg == leg) {
+    pub(crate) fn schedule_reinvite(&mut self, leg: LegId, essential: bool) {
+        match self.pending_offers.iter_mut().find(|owed| owed.leg == leg) {
             Some(owed) => owed.essential |= essential,
-            None => self.owed.push(Owed { leg, essential, tries: 0 }),
+            None => self.pending_offers.push(PendingOffer { leg, essential, tries: 0 }),
         }
     }
 
     /// Sends the first scheduled re-INVITE once it is possible: after the leg's ACK, with no other change in progress,
     /// and after the wait that follows a glare.
-    pub(crate) fn ask_the_owed(&mut self, cx: &mut Cx<'_>, ringing: &Ringing) {
-        let waits = self.is_unsettled() || cx.call.deadlines.contains(Timer::Glare);
-        if cx.call.state != State::Answered || waits {
+    pub(crate) fn send_pending_offer(&mut self, cx: &mut CallCx<'_>, ringing: &RingingState) {
+        let waits = self.is_unsettled() || cx.call.deadlines.contains(CallTimer::Glare);
+        if cx.call.state != CallState::Answered || waits {
             return;
         }
         // A side that is sent no changes keeps its session, unless its ports had to be replaced.
-        self.owed.retain(|owed| owed.essential || takes_changes(&cx.call.legs[owed.leg]));
-        let Some(owed) = self.owed.first().copied() else { return };
+        self.pending_offers.retain(|owed| owed.essential || takes_changes(&cx.call.legs[owed.leg]));
+        let Some(owed) = self.pending_offers.first().copied() else { return };
         let Some(other) = cx.call.legs.other(owed.leg) else { return };
         let Some(offer) = cx.call.standing(other) else { return };
-        let way = Relay { from: other, to: owed.leg, server: None, by: Purpose::Reinvite, restores: true };
+        let way = OfferRelay { from: other, to: owed.leg, server: None, by: RequestPurpose::Reinvite, restores: true };
         if self.relay(cx, ringing, way, offer).is_ok() {
-            self.owed.remove(0);
+            self.pending_offers.remove(0);
             if let Some(pending) = &mut self.renegotiation {
                 (pending.essential, pending.tries) = (owed.essential, owed.tries);
             }
@@ -259,30 +281,36 @@ impl Negotiation {
     }
 
     /// Handles the refusal of our re-INVITE: after a glare it is retried, up to [`GLARE_TRIES`] attempts in all.
-    pub(crate) fn owed_refused(&mut self, cx: &mut Cx<'_>, pending: &Renegotiation, code: u16) -> Next {
+    pub(crate) fn pending_offer_refused(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        pending: &Renegotiation,
+        code: u16,
+    ) -> CallEffect {
         let tries = pending.tries.saturating_add(1);
         if code != 491 || tries >= GLARE_TRIES {
             if pending.essential {
-                return Next::End(ReasonSlug::NoPorts);
+                return CallEffect::End(ReasonSlug::NoPorts);
             }
-            return Next::Stay;
+            return CallEffect::Stay;
         }
-        let wait = glare_wait(cx.edge, &cx.call.legs[pending.way.to]);
-        self.owed.insert(0, Owed { leg: pending.way.to, essential: pending.essential, tries });
-        cx.arm(Timer::Glare, wait);
-        Next::Stay
+        let wait = glare_wait(cx.edge, &cx.call.legs[pending.relay.to]);
+        self.pending_offers.insert(0, PendingOffer { leg: pending.relay.to, essential: pending.essential, tries });
+        cx.arm(CallTimer::Glare, wait);
+        CallEffect::Stay
     }
 
     /// Returns whether the caller may get a description before its 2xx. A caller without an offer may get one only
     /// reliably (RFC 3261 §13.2.1), and only once.
-    pub(crate) fn may_be_told(&self, call: &Shared, ringing: &Ringing, edge: &Edge) -> bool {
+    pub(crate) fn may_be_told(&self, call: &SharedCallState, ringing: &RingingState, edge: &Edge) -> bool {
         let reliably =
             || call.legs[LegId::CALLER].sip.server.is_some_and(|server| edge.endpoint().may_be_reliable(server));
         // The caller hears its agent or music, not the target that rings.
         if ringing.is_consulting || ringing.holds_caller {
             return false;
         }
-        self.offer.is_some() || (self.early == EarlySession::Nothing && call.state == State::Searching && reliably())
+        self.offer.is_some()
+            || (self.early == EarlySession::Nothing && call.state == CallState::Searching && reliably())
     }
 
     /// Returns whether our offer was sent to the caller in a reliable provisional response.
@@ -297,7 +325,7 @@ impl Negotiation {
 
     /// Sends the caller a provisional response, reliably if it carries a description and the caller supports that.
     /// After a binding description, further responses carry none.
-    pub(crate) fn tell_early(&mut self, cx: &mut Cx<'_>, server: ServerId, mut answer: Answer) {
+    pub(crate) fn send_provisional(&mut self, cx: &mut CallCx<'_>, server: ServerId, mut answer: ResponseSpec) {
         if self.early != EarlySession::Nothing {
             answer.body = None;
         }
@@ -314,18 +342,22 @@ impl Negotiation {
     }
 
     /// Returns the answer that the caller already has. Schedules a re-INVITE after the ACK if `answer` differs from it.
-    pub(crate) fn answer_as_told(&mut self, call: &mut Shared, answer: &Description) -> Result<Description, Failure> {
+    pub(crate) fn answer_as_told(
+        &mut self,
+        call: &mut SharedCallState,
+        answer: &SessionDescription,
+    ) -> Result<SessionDescription, TargetFailure> {
         let told = call.legs[LegId::CALLER].sdp.ours.as_ref().ok_or_else(|| bad_media("no answer"))?;
         let same = told.says_but_for_version(answer);
         let told = told.read().ok_or_else(|| bad_media("no answer"))?;
-        if !same && call.state == State::Answered {
-            self.owe(LegId::CALLER, false);
+        if !same && call.state == CallState::Answered {
+            self.schedule_reinvite(LegId::CALLER, false);
         }
         Ok(told)
     }
 
     /// Returns the caller's offer, reduced to the formats and streams that our early answer accepted.
-    pub(crate) fn offer_as_told(&self, call: &Shared) -> Option<Description> {
+    pub(crate) fn offer_as_told(&self, call: &SharedCallState) -> Option<SessionDescription> {
         let mut offer = self.offer.clone()?;
         let told = call.legs[LegId::CALLER]
             .sdp
@@ -343,15 +375,20 @@ impl Negotiation {
     }
 
     /// Checks that a target shares a codec with the caller's offer.
-    pub(crate) fn connectable(&self, call: &Shared, trunk: Option<&Trunk>) -> Result<(), Failure> {
+    pub(crate) fn connectable(&self, call: &SharedCallState, trunk: Option<&Trunk>) -> Result<(), TargetFailure> {
         let theirs = policy(trunk);
         let ours = call.legs.near_leg().policy();
-        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
-        self.offer.as_ref().map_or(Ok(()), |offer| may_relay(offer, &theirs.towards(ours)).map_err(unusable))
+        let unusable = |refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal);
+        self.offer.as_ref().map_or(Ok(()), |offer| may_relay(offer, &theirs.policy_towards(ours)).map_err(unusable))
     }
 
     /// Makes our offer to a leg, and closes the leg's media ends on failure.
-    pub(crate) fn offer_or_close(&self, cx: &mut Cx<'_>, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
+    pub(crate) fn offer_or_close(
+        &self,
+        cx: &mut CallCx<'_>,
+        leg: &mut Leg,
+        plain: bool,
+    ) -> Result<MessageBody, TargetFailure> {
         let offered = self.offer_to(cx, leg, plain);
         if offered.is_err() {
             cx.close_ends(leg);
@@ -360,8 +397,8 @@ impl Negotiation {
     }
 
     /// Draws the media ends of a called leg and makes our offer to it. `plain` means that the leg has refused SRTP.
-    fn offer_to(&self, cx: &mut Cx<'_>, leg: &mut Leg, plain: bool) -> Result<Body, Failure> {
-        let no_ports = || Failure::unreached(ReasonSlug::NoPorts);
+    fn offer_to(&self, cx: &mut CallCx<'_>, leg: &mut Leg, plain: bool) -> Result<MessageBody, TargetFailure> {
+        let no_ports = || TargetFailure::unreached(ReasonSlug::NoPorts);
         let media = cx.call.session.ok_or_else(no_ports)?;
         let bind = cx.edge.addressing().media_bind_for(leg.flow).ok_or_else(no_ports)?;
         let streams = self.offer.as_ref().map_or_else(|| vec![0], anchored_streams);
@@ -370,24 +407,29 @@ impl Negotiation {
             let end = cx.edge.add_end(media, bind).ok_or_else(no_ports)?;
             leg.ends.push(StreamEnd::new(*index, end));
         }
-        let unusable = |refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal);
+        let unusable = |refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal);
         let ports = leg.ports(&streams);
         let mut description = match &self.offer {
             Some(offer) => {
-                let policy = leg.policy().towards(cx.call.legs.near_leg().policy());
+                let policy = leg.policy().policy_towards(cx.call.legs.near_leg().policy());
                 relay_offer(offer, &policy, &ports, &leg.identity()).map_err(unusable)?
             }
             None => {
                 let policy = cx.call.legs.codecs_to_offer(leg.policy());
-                offer_own(&policy, ports.first().copied().unwrap_or_default(), &leg.identity(), Direction::SendRecv)
+                offer_own(
+                    &policy,
+                    ports.first().copied().unwrap_or_default(),
+                    &leg.identity(),
+                    MediaDirection::SendRecv,
+                )
             }
         };
         leg.protect_first(cx.edge, &mut description, leg.first_form(plain))?;
-        Ok(Body::sdp(leg.stamp(description).to_string()))
+        Ok(MessageBody::sdp(leg.stamp(description).to_string()))
     }
 
     /// Reads the caller's offer, if its INVITE has one.
-    pub(crate) fn take_offer(&mut self, cx: &mut Cx<'_>, request: &Message) -> Result<(), FinalAnswer> {
+    pub(crate) fn take_offer(&mut self, cx: &mut CallCx<'_>, request: &SipMessage) -> Result<(), FinalAnswer> {
         let Some(offer) = cx.call.legs[LegId::CALLER].offered(cx.edge, request)? else { return Ok(()) };
         if let Some(flow) = cx.call.legs[LegId::CALLER].flow {
             cx.call.legs[LegId::CALLER].sdp.face_media(cx.edge.addressing(), flow, &offer);
@@ -398,7 +440,7 @@ impl Negotiation {
     }
 
     /// Opens the media session with the caller's ends, so that their ports are bound while a target rings.
-    pub(crate) fn open_media(&mut self, cx: &mut Cx<'_>) -> Result<(), FinalAnswer> {
+    pub(crate) fn open_media(&mut self, cx: &mut CallCx<'_>) -> Result<(), FinalAnswer> {
         let no_ports = || FinalAnswer::new(503, ReasonSlug::NoPorts);
         let bind = cx.edge.addressing().media_bind_for(cx.call.legs[LegId::CALLER].flow).ok_or_else(no_ports)?;
         let media = cx.edge.open_session(cx.call.key, None);
@@ -413,7 +455,12 @@ impl Negotiation {
     }
 
     /// Records a codec mismatch as cause of a target's failure: for the verdict, the flags and the trunk at fault.
-    pub(crate) fn note_mismatch(&mut self, cx: &mut Cx<'_>, (leg, name): (Option<LegId>, &str), failure: &Failure) {
+    pub(crate) fn note_mismatch(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        (leg, name): (Option<LegId>, &str),
+        failure: &TargetFailure,
+    ) {
         let agent = leg.is_some_and(|leg| cx.call.legs[leg].agent.is_some()) || cx.edge.table().agent(name).is_some();
         let trunk = match leg {
             Some(leg) => cx.call.legs[leg].trunk.clone(),
@@ -449,7 +496,7 @@ fn why_skipped(edge: &Edge, name: &str) -> Option<(String, String)> {
 
 /// Leg that needs a re-INVITE from us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owed {
+pub(crate) struct PendingOffer {
     /// Leg to which the re-INVITE goes.
     pub(crate) leg: LegId,
     /// True if the call cannot continue without it.

@@ -2,14 +2,18 @@
 
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_sdp::{Description, Media};
+use trunkgate_sdp::{MediaDescription, SessionDescription};
 
 use crate::call::negotiation::Bridge;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 
 /// Disconnects an answered callee from its caller, and returns the wires that will connect them later. These wires omit
 /// telephone-events that only the callee supports: its digits are meant for the edge alone.
-pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId) -> Vec<(EndId, (EndId, WireSpec))> {
+pub(crate) fn part_from_caller(
+    bridge: &mut Bridge,
+    cx: &mut CallCx<'_>,
+    leg: LegId,
+) -> Vec<(EndId, (EndId, WireSpec))> {
     let near = cx.call.legs.near;
     let is_theirs = |end| [near, leg].iter().any(|at| cx.call.legs[*at].ends.iter().any(|slot| slot.end == end));
     let wires = bridge.media.wires.iter().filter(|(from, _)| is_theirs(*from));
@@ -23,13 +27,13 @@ pub(crate) fn part_from_caller(bridge: &mut Bridge, cx: &mut Cx<'_>, leg: LegId)
 
 /// Returns the payload type of telephone-events that the callee was offered although its caller has none. Once the
 /// offer is forgotten, the callee's answer is searched instead.
-fn added_events(cx: &Cx<'_>, leg: LegId, offer: Option<&Description>) -> Option<u8> {
+fn added_events(cx: &CallCx<'_>, leg: LegId, offer: Option<&SessionDescription>) -> Option<u8> {
     let (own, spoken) = cx.call.legs.offer_of(cx.call.legs.near)?;
     if spoken.is_some_and(|spoken| spoken.presses.is_some()) {
         return None;
     }
     let known: Vec<u8> = own.media.iter().flat_map(|media| media.payloads()).collect();
-    let is_added = |media: &Media, number: u8| {
+    let is_added = |media: &MediaDescription, number: u8| {
         !known.contains(&number) && media.rtpmap(number).is_some_and(|map| map.is("telephone-event"))
     };
     let offer = offer.cloned().or_else(|| cx.call.legs[leg].theirs())?;

@@ -5,10 +5,10 @@
 use bytes::Bytes;
 use trunkgate_media::EndId;
 use trunkgate_resources::limits::UPDATE_WAIT;
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::{Named, Purpose};
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::{CallIdOwner, RequestPurpose};
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_sdp::{Description, Direction, accept, anchored_streams, relay_offer};
+use trunkgate_sdp::{MediaDirection, SessionDescription, accept, anchored_streams, relay_offer};
 use trunkgate_sip::header::SessionExpires;
 use trunkgate_sip::{ClientId, DialogId, ServerId};
 use trunkgate_story::numbers::caller;
@@ -16,21 +16,21 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::legs::session_timer::{Agreed, Asked, SessionDue};
+use crate::call::legs::session_timer::{SessionDue, SessionInterval, SessionTimerRequest};
 use crate::call::legs::written::Written;
 use crate::call::media::CallMedia;
 use crate::call::media::wiring::HoldChange;
 use crate::call::negotiation::Bridge;
-use crate::call::negotiation::requests::{Offered, takes_changes};
-use crate::call::negotiation::ringing::Ringing;
-use crate::call::shared::{Cx, Next};
-use crate::call::words::answer::{Failure, FinalAnswer, refuse_request, refused, seen_code};
-use crate::call::words::incoming::Incoming;
-use crate::call::words::state::State;
+use crate::call::negotiation::requests::{ReceivedOffer, takes_changes};
+use crate::call::negotiation::ringing::RingingState;
+use crate::call::shared::{CallCx, CallEffect};
+use crate::call::words::answer::{FinalAnswer, TargetFailure, refuse_request, refused, seen_code};
+use crate::call::words::incoming::IncomingInvite;
+use crate::call::words::state::CallState;
 
 /// Direction and method of an offer relayed from one leg to the other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Relay {
+pub(crate) struct OfferRelay {
     /// Leg that made the offer.
     pub(crate) from: LegId,
     /// Leg that receives the offer.
@@ -38,7 +38,7 @@ pub(crate) struct Relay {
     /// Open re-INVITE or UPDATE of `from`; `None` after its CANCEL, and for a re-INVITE of our own.
     pub(crate) server: Option<ServerId>,
     /// Method of our request: re-INVITE or UPDATE.
-    pub(crate) by: Purpose,
+    pub(crate) by: RequestPurpose,
     /// True if the request restores a session that an earlier one has changed on one side only.
     pub(crate) restores: bool,
 }
@@ -47,11 +47,11 @@ pub(crate) struct Relay {
 #[derive(Debug)]
 pub(crate) struct Renegotiation {
     /// Direction and method.
-    pub(crate) way: Relay,
+    pub(crate) relay: OfferRelay,
     /// Our request to the leg that receives the offer.
     pub(crate) client: ClientId,
     /// Offer to relay.
-    pub(crate) offer: Description,
+    pub(crate) offer: SessionDescription,
     /// Number of media sections in the sender's offer. Further ones belong to the receiving leg's session.
     pub(crate) sections: usize,
     /// Leg that the offering leg replaces (RFC 3891).
@@ -68,9 +68,9 @@ pub(crate) struct Renegotiation {
 
 impl Renegotiation {
     /// Gives up the leg that was to replace another: the old leg's session is restored instead.
-    fn give_up_replacing(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
+    fn give_up_replacing(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) {
         if let Some(by) = self.replaces.take() {
-            let new = std::mem::replace(&mut self.way.from, by);
+            let new = std::mem::replace(&mut self.relay.from, by);
             media.does_not_replace(cx, new);
         }
     }
@@ -80,115 +80,115 @@ impl Bridge {
     /// Handles a remote party's re-INVITE, with an offer or without.
     pub(crate) fn reinvited(
         &mut self,
-        cx: &mut Cx<'_>,
-        ringing: &Ringing,
+        cx: &mut CallCx<'_>,
+        ringing: &RingingState,
         leg: LegId,
         server: ServerId,
-        (sdp, session): (Option<Bytes>, Asked),
-        by: Purpose,
-    ) -> Next {
+        (sdp, session): (Option<Bytes>, SessionTimerRequest),
+        by: RequestPurpose,
+    ) -> CallEffect {
         if cx.call.legs.refuse_outsider(cx.now, cx.edge, leg, server) {
-            return Next::Stay;
+            return CallEffect::Stay;
         }
         if cx.refused_as_too_short(server, session) {
-            return Next::Stay;
+            return CallEffect::Stay;
         }
         cx.call.legs[leg].timer.ask(session);
         // A ringing target was offered the caller's agreed session, which must not change meanwhile.
         let settled =
-            (ringing.is_calling || cx.call.state == State::Leaving) && !cx.call.legs.is_refresh(leg, sdp.as_ref());
+            (ringing.is_calling || cx.call.state == CallState::Leaving) && !cx.call.legs.is_refresh(leg, sdp.as_ref());
         if self.negotiation.is_unsettled() || settled {
             refuse_request(cx.now, cx.edge, server, 491);
-            return Next::Stay;
+            return CallEffect::Stay;
         }
         let Some(sdp) = sdp else {
             self.negotiation.offer_again(cx, leg, server);
-            return Next::Stay;
+            return CallEffect::Stay;
         };
-        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return Next::Stay };
-        if cx.call.is_local() || cx.call.state == State::Leaving {
+        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return CallEffect::Stay };
+        if cx.call.is_local() || cx.call.state == CallState::Leaving {
             return self.reinvited_locally(cx, ringing, server, &offer);
         }
         let Some(other) = cx.call.legs.other(leg) else {
             refuse_request(cx.now, cx.edge, server, 500);
-            return Next::Stay;
+            return CallEffect::Stay;
         };
-        let request = Offered { leg, other, server, offer: &offer };
+        let request = ReceivedOffer { leg, other, server, offer: &offer };
         if self.negotiation.rekeyed(cx, request)
             || self.held_here(cx, request)
             || self.negotiation.refreshed_here(cx, request)
             || self.changed_here(cx, request)
         {
-            return Next::Stay;
+            return CallEffect::Stay;
         }
-        let way = Relay { from: leg, to: other, server: Some(server), by, restores: false };
+        let way = OfferRelay { from: leg, to: other, server: Some(server), by, restores: false };
         self.negotiation.pass_on(cx, ringing, way, offer);
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Handles the other leg's final response to a relayed offer.
     pub(crate) fn reinvite_answered(
         &mut self,
-        cx: &mut Cx<'_>,
-        ringing: &Ringing,
+        cx: &mut CallCx<'_>,
+        ringing: &RingingState,
         client: ClientId,
         code: u16,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
         session: Option<SessionExpires>,
-    ) -> Next {
+    ) -> CallEffect {
         let accepted = (200..300).contains(&code);
         if let Some(dialog) = dialog.filter(|_| accepted) {
             cx.edge.ack(cx.now, dialog);
         }
         let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
-            return Next::Stay;
+            return CallEffect::Stay;
         };
         if !accepted && self.negotiation.asked_by_reinvite(cx, ringing, &mut pending, code) {
-            return Next::Stay;
+            return CallEffect::Stay;
         }
-        cx.disarm(Timer::Update);
-        if let Some(server) = pending.way.server {
+        cx.disarm(CallTimer::Update);
+        if let Some(server) = pending.relay.server {
             cx.edge.index_mut().servers.remove(&server);
         }
         if accepted {
-            if cx.call.state == State::Answered {
-                cx.session_taken(pending.way.to, session);
+            if cx.call.state == CallState::Answered {
+                cx.session_taken(pending.relay.to, session);
             }
             return self.reinvite_accepted(cx, ringing, *pending, sdp);
         }
         pending.give_up_replacing(cx, &mut self.media);
-        if cx.call.state == State::Searching {
+        if cx.call.state == CallState::Searching {
             return self.early_change_refused(cx, &pending, code);
         }
         cx.drop_added(&pending.added);
-        if let Some(server) = pending.way.server {
+        if let Some(server) = pending.relay.server {
             refuse_request(cx.now, cx.edge, server, seen_code(code));
         }
         // The other leg has lost the dialog (RFC 3261 §12.2.1.2).
         if matches!(code, 408 | 481) {
-            return Next::End(ReasonSlug::Unreachable);
+            return CallEffect::End(ReasonSlug::Unreachable);
         }
-        if pending.way.server.is_none() && pending.way.restores {
-            return self.negotiation.owed_refused(cx, &pending, code);
+        if pending.relay.server.is_none() && pending.relay.restores {
+            return self.negotiation.pending_offer_refused(cx, &pending, code);
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     fn reinvite_accepted(
         &mut self,
-        cx: &mut Cx<'_>,
-        ringing: &Ringing,
+        cx: &mut CallCx<'_>,
+        ringing: &RingingState,
         mut pending: Renegotiation,
         sdp: Option<Bytes>,
-    ) -> Next {
-        let way = pending.way;
+    ) -> CallEffect {
+        let way = pending.relay;
         let agreed = if pending.unbound {
-            Err(Failure::with_code(500, ReasonSlug::NoPorts))
+            Err(TargetFailure::with_code(500, ReasonSlug::NoPorts))
         } else if way.server.is_some() || way.restores {
             self.reinvite_agreed(cx, &pending, sdp)
         } else {
             // The sender canceled while the other side accepted.
-            Err(Failure::unreached(ReasonSlug::CallerCanceled))
+            Err(TargetFailure::unreached(ReasonSlug::CallerCanceled))
         };
         match (agreed, way.server) {
             (Ok((ours, next)), Some(server)) => {
@@ -199,10 +199,10 @@ impl Bridge {
                 return next;
             }
             (Ok((_, next)), None) => return next,
-            (Err(_), _) if pending.essential => return Next::End(ReasonSlug::NoPorts),
+            (Err(_), _) if pending.essential => return CallEffect::End(ReasonSlug::NoPorts),
             (Err(failure), server) => {
                 pending.give_up_replacing(cx, &mut self.media);
-                let way = pending.way;
+                let way = pending.relay;
                 cx.drop_added(&pending.added);
                 if let Some(server) = server {
                     cx.edge.respond(cx.now, server, failure.answer().to_sip());
@@ -212,38 +212,38 @@ impl Bridge {
                     && let Some(offer) = cx.call.legs[way.from].theirs()
                     && self
                         .negotiation
-                        .relay(cx, ringing, Relay { server: None, restores: true, ..way }, offer)
+                        .relay(cx, ringing, OfferRelay { server: None, restores: true, ..way }, offer)
                         .is_err()
                 {
                     cx.edge.decide(cx.now, cx.call.key, "the previous session could not be restored");
                 }
             }
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Applies the answer to a relayed offer, and returns our answer for the leg that made the offer.
     fn reinvite_agreed(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         pending: &Renegotiation,
         sdp: Option<Bytes>,
-    ) -> Result<(Description, Next), Failure> {
-        let Relay { from, to, server, .. } = pending.way;
-        let missing = || Failure::with_code(500, ReasonSlug::BadMedia);
+    ) -> Result<(SessionDescription, CallEffect), TargetFailure> {
+        let OfferRelay { from, to, server, .. } = pending.relay;
+        let missing = || TargetFailure::with_code(500, ReasonSlug::BadMedia);
         let answer = cx.read_answer(to, &sdp.ok_or_else(missing)?)?;
         let sent = cx.call.legs[to].sent().ok_or_else(missing)?;
         let ports = cx.call.legs[from].ports(&anchored_streams(&pending.offer));
-        let policy = cx.call.legs[from].policy().towards(cx.call.legs[to].policy());
+        let policy = cx.call.legs[from].policy().policy_towards(cx.call.legs[to].policy());
         let mut agreed = accept(&pending.offer, &sent, &answer, &policy, &ports, &cx.call.legs[from].identity())
-            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+            .map_err(|refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         cx.call.legs[to].check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         let relatch_to = cx.call.legs[to].take_theirs(&answer);
         cx.call.legs[to].sdp.ours = cx.call.legs[to].sdp.last_sent.clone();
         if server.is_none() {
             // The offer went to `to` alone.
             self.media.take_asked(cx, (from, to), relatch_to, &agreed.streams);
-            return Ok((agreed.answer, Next::Stay));
+            return Ok((agreed.answer, CallEffect::Stay));
         }
         self.media.end_holds(cx);
         let mut offer = pending.offer.clone();
@@ -255,49 +255,49 @@ impl Bridge {
         leg.sdp.ours = leg.sdp.last_sent.clone();
         let relatch_from = leg.take_theirs(&offer);
         self.media.wire(cx, &agreed.streams, (from, relatch_from), (to, relatch_to));
-        if cx.call.state == State::Searching {
+        if cx.call.state == CallState::Searching {
             return Ok((ours, self.negotiation.changed_early(cx.call, (from, to), &pending.offer, &answer)));
         }
         cx.close_unused([from, to], &agreed.streams);
-        Ok((ours, Next::Stay))
+        Ok((ours, CallEffect::Stay))
     }
 
     /// Ends the call because the other leg no longer answers (RFC 3261 §12.2.1.2).
-    pub(crate) fn reinvite_unanswered(&mut self, cx: &mut Cx<'_>, client: ClientId) -> Next {
+    pub(crate) fn reinvite_unanswered(&mut self, cx: &mut CallCx<'_>, client: ClientId) -> CallEffect {
         let Some(mut pending) = self.negotiation.renegotiation.take_if(|r| r.client == client) else {
-            return Next::Stay;
+            return CallEffect::Stay;
         };
-        cx.disarm(Timer::Update);
+        cx.disarm(CallTimer::Update);
         pending.give_up_replacing(cx, &mut self.media);
-        if cx.call.state == State::Searching {
+        if cx.call.state == CallState::Searching {
             return self.early_change_refused(cx, &pending, 408);
         }
-        if let Some(server) = pending.way.server {
+        if let Some(server) = pending.relay.server {
             cx.edge.index_mut().servers.remove(&server);
             refuse_request(cx.now, cx.edge, server, 408);
         }
-        Next::End(ReasonSlug::Unreachable)
+        CallEffect::End(ReasonSlug::Unreachable)
     }
 
     /// Handles a CANCEL in an answered call: of a re-INVITE, or one that crossed our 2xx.
-    pub(crate) fn canceled_later(&mut self, cx: &mut Cx<'_>, server: ServerId) -> Next {
-        match self.negotiation.renegotiation.take_if(|pending| pending.way.server == Some(server)) {
+    pub(crate) fn canceled_later(&mut self, cx: &mut CallCx<'_>, server: ServerId) -> CallEffect {
+        match self.negotiation.renegotiation.take_if(|pending| pending.relay.server == Some(server)) {
             Some(mut pending) => {
-                pending.way.server = None;
+                pending.relay.server = None;
                 cx.edge.index_mut().servers.remove(&server);
                 cx.edge.cancel(cx.now, pending.client);
                 pending.give_up_replacing(cx, &mut self.media);
                 self.negotiation.renegotiation = Some(pending);
             }
-            None => return Next::Canceled,
+            None => return CallEffect::Canceled,
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Answers an open re-INVITE or UPDATE of a remote party before its dialog ends (RFC 3261 §15.1.2).
-    pub(crate) fn close_open_reinvite(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn close_open_reinvite(&mut self, cx: &mut CallCx<'_>) {
         let Some(mut pending) = self.negotiation.renegotiation.take() else { return };
-        if let Some(server) = pending.way.server.take() {
+        if let Some(server) = pending.relay.server.take() {
             cx.edge.index_mut().servers.remove(&server);
             refuse_request(cx.now, cx.edge, server, 487);
         }
@@ -307,13 +307,13 @@ impl Bridge {
 
     /// Answers an offer that holds or resumes, or a refresh during a hold that the edge handles. Returns whether it
     /// did.
-    fn held_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
+    fn held_here(&mut self, cx: &mut CallCx<'_>, request: ReceivedOffer<'_>) -> bool {
         let Some((answer, streams)) = self.negotiation.as_agreed(cx.call, (request.leg, request.other), request.offer)
         else {
             return false;
         };
-        let Offered { leg, other, server, offer } = request;
-        let Some(holds) = cx.call.wishes_to_hold(leg, other, offer, &streams) else { return false };
+        let ReceivedOffer { leg, other, server, offer } = request;
+        let Some(holds) = cx.call.local_hold_change(leg, other, offer, &streams) else { return false };
         let (answer, relatch) = cx.call.legs[leg].answer_again(cx.edge, offer, answer);
         self.media.take_hold(cx, HoldChange { leg, other, relatch, holds, offers: true }, &streams);
         cx.answer_request(leg, server, &answer);
@@ -322,8 +322,8 @@ impl Bridge {
 
     /// Answers a change of one side if the trunk of the other side has `reinvite = "local"`. The other side's session
     /// stays as it is, and audio is transcoded if necessary. Returns whether the request was answered.
-    fn changed_here(&mut self, cx: &mut Cx<'_>, request: Offered<'_>) -> bool {
-        let Offered { leg, other, server, offer } = request;
+    fn changed_here(&mut self, cx: &mut CallCx<'_>, request: ReceivedOffer<'_>) -> bool {
+        let ReceivedOffer { leg, other, server, offer } = request;
         if takes_changes(&cx.call.legs[other]) {
             return false;
         }
@@ -354,8 +354,8 @@ impl Bridge {
     }
 
     /// Refreshes sessions that are due and ends expired ones. Recording servers refresh their own sessions.
-    pub(crate) fn sessions_due(&mut self, cx: &mut Cx<'_>) -> Next {
-        cx.call.deadlines.remove(Timer::Session);
+    pub(crate) fn sessions_due(&mut self, cx: &mut CallCx<'_>) -> CallEffect {
+        cx.call.deadlines.remove(CallTimer::Session);
         for leg in cx.call.legs.ids() {
             let side = &mut cx.call.legs[leg];
             if side.state != LegState::Answered || side.records() {
@@ -368,10 +368,10 @@ impl Bridge {
             }
         }
         cx.arm_sessions();
-        Next::Stay
+        CallEffect::Stay
     }
 
-    fn session_over(&mut self, cx: &mut Cx<'_>, leg: LegId, agreed: Agreed) -> Next {
+    fn session_over(&mut self, cx: &mut CallCx<'_>, leg: LegId, agreed: SessionInterval) -> CallEffect {
         let (name, seconds) = (cx.call.legs.name_of(leg), agreed.seconds);
         let text = if agreed.ours {
             format!("{name} did not accept our refresh: its session of {seconds} s has expired")
@@ -383,33 +383,33 @@ impl Bridge {
     }
 
     /// Ends the call after the loss of a side; the leg of a party that has transferred its side is closed alone.
-    fn session_lost(&mut self, cx: &mut Cx<'_>, leg: LegId, proof: String) -> Next {
+    fn session_lost(&mut self, cx: &mut CallCx<'_>, leg: LegId, proof: String) -> CallEffect {
         if cx.call.legs.is_side(leg) {
             cx.call.story.proof = Some((ReasonSlug::SessionExpired, proof.into()));
-            return Next::End(ReasonSlug::SessionExpired);
+            return CallEffect::End(ReasonSlug::SessionExpired);
         }
         cx.call.legs[leg].end_with(ReasonSlug::SessionExpired, EndedBy::Edge);
         self.media.hang_up_leg(cx, leg, ReasonSlug::SessionExpired);
         cx.arm_sessions();
-        Next::OutsiderLeft(leg)
+        CallEffect::OutsiderLeft(leg)
     }
 
     /// Handles the response to our refresh; `code` is `None` if none came.
     pub(crate) fn refresh_answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (leg, client): (LegId, ClientId),
         code: Option<u16>,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
         answered: Option<SessionExpires>,
-    ) -> Next {
+    ) -> CallEffect {
         let is_taken = code.is_some_and(|code| (200..300).contains(&code));
         if let Some(dialog) = dialog.filter(|_| is_taken) {
             cx.edge.ack(cx.now, dialog);
         }
         let is_ours = cx.call.legs[leg].timer.refresh.take_if(|open| *open == client).is_some();
-        if !is_ours || cx.call.state == State::Ended {
-            return Next::Stay;
+        if !is_ours || cx.call.state == CallState::Ended {
+            return CallEffect::Stay;
         }
         match code {
             Some(_) if is_taken => {
@@ -431,60 +431,62 @@ impl Bridge {
             }
             Some(code) => cx.refresh_refused(leg, code),
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Applies the description in the response to a refresh if it differs from the previous one.
-    fn take_refreshed(&mut self, cx: &mut Cx<'_>, leg: LegId, sdp: Option<Bytes>) -> Next {
-        let Some(sdp) = sdp.filter(|_| cx.call.legs.is_side(leg)) else { return Next::Stay };
-        let read = Description::parse(&sdp).ok().map(|description| Written::new(&description));
+    fn take_refreshed(&mut self, cx: &mut CallCx<'_>, leg: LegId, sdp: Option<Bytes>) -> CallEffect {
+        let Some(sdp) = sdp.filter(|_| cx.call.legs.is_side(leg)) else { return CallEffect::Stay };
+        let read = SessionDescription::parse(&sdp).ok().map(|description| Written::new(&description));
         let is_new = match (&read, &cx.call.legs[leg].sdp.theirs) {
             (Some(described), Some(before)) => before.has_other_origin(described),
             (None, _) | (_, None) => true,
         };
-        if is_new { self.take_late_answer(cx, leg, Some(sdp), false) } else { Next::Stay }
+        if is_new { self.take_late_answer(cx, leg, Some(sdp), false) } else { CallEffect::Stay }
     }
 
     /// Handles a remote party's UPDATE, in an early dialog too.
     pub(crate) fn updated(
         &mut self,
-        cx: &mut Cx<'_>,
-        ringing: &Ringing,
+        cx: &mut CallCx<'_>,
+        ringing: &RingingState,
         leg: LegId,
         server: ServerId,
-        (sdp, session): (Option<Bytes>, Asked),
-    ) -> Next {
+        (sdp, session): (Option<Bytes>, SessionTimerRequest),
+    ) -> CallEffect {
         let talks = cx.call.legs.is_side(leg);
         match (sdp, cx.call.state) {
             (None, _) => cx.refreshed(leg, server, session),
-            (Some(_), State::Ended) => refuse_request(cx.now, cx.edge, server, 481),
-            (Some(sdp), State::Searching) => return self.offered_early(cx, ringing, leg, server, &sdp),
-            (Some(_), State::Leaving) => refuse_request(cx.now, cx.edge, server, 491),
-            (Some(_), State::Answered | State::Rerouting) if !talks => refuse_request(cx.now, cx.edge, server, 491),
-            (sdp, State::Answered | State::Rerouting) => {
+            (Some(_), CallState::Ended) => refuse_request(cx.now, cx.edge, server, 481),
+            (Some(sdp), CallState::Searching) => return self.offered_early(cx, ringing, leg, server, &sdp),
+            (Some(_), CallState::Leaving) => refuse_request(cx.now, cx.edge, server, 491),
+            (Some(_), CallState::Answered | CallState::Rerouting) if !talks => {
+                refuse_request(cx.now, cx.edge, server, 491)
+            }
+            (sdp, CallState::Answered | CallState::Rerouting) => {
                 let takes_it = cx.call.legs.other(leg).is_some_and(|other| cx.call.legs[other].sip.takes_update);
-                let by = if takes_it { Purpose::Update } else { Purpose::Reinvite };
+                let by = if takes_it { RequestPurpose::Update } else { RequestPurpose::Reinvite };
                 let next = self.reinvited(cx, ringing, leg, server, (sdp, session), by);
-                if by == Purpose::Reinvite && self.negotiation.waits_for_change(server) {
-                    cx.arm(Timer::Update, UPDATE_WAIT);
+                if by == RequestPurpose::Reinvite && self.negotiation.waits_for_change(server) {
+                    cx.arm(CallTimer::Update, UPDATE_WAIT);
                 }
                 return next;
             }
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Adds a new leg that replaces the leg `by` (RFC 3891).
     pub(crate) fn replace(
         &mut self,
-        cx: &mut Cx<'_>,
-        (ringing, has_room): (&Ringing, bool),
+        cx: &mut CallCx<'_>,
+        (ringing, has_room): (&RingingState, bool),
         by: LegId,
-        incoming: &Incoming,
-    ) -> Result<Next, Box<FinalAnswer>> {
-        let Incoming { server, trunk, request, .. } = incoming;
+        incoming: &IncomingInvite,
+    ) -> Result<CallEffect, Box<FinalAnswer>> {
+        let IncomingInvite { server, trunk, request, .. } = incoming;
         let waits = self.negotiation.far_side_of(cx.call, by)?;
-        let session = Asked::of(request);
+        let session = SessionTimerRequest::of(request);
         match () {
             () if request.max_forwards() == Some(0) => return refused(483, ReasonSlug::TooManyHops),
             () if session.is_too_short() => return refused(422, ReasonSlug::SessionTooShort),
@@ -499,7 +501,7 @@ impl Bridge {
         let is_own = cx.call.legs[by].trunk_name() == &*trunk.name;
         let admitted = cx.edge.admission_mut().check_rate(cx.now, &trunk.name).and_then(|()| {
             if is_own {
-                cx.edge.trunks_mut().pay(cx.now, &trunk.name)?;
+                cx.edge.trunks_mut().count_request(cx.now, &trunk.name)?;
                 cx.edge.resume_trunk_call(&trunk.name);
                 return Ok(());
             }
@@ -507,7 +509,7 @@ impl Bridge {
         });
         admitted.or_else(|reason| refused(503, reason))?;
         let at = cx.call.legs.place(cx.call.legs.next_id());
-        let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
+        let named = CallIdOwner { at, party: leg.party, trunk: leg.trunk.clone(), remote: incoming.flow.remote.ip() };
         cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
         cx.edge.index_mut().servers.insert(*server, at);
         cx.call.legs.push(leg);
@@ -519,9 +521,10 @@ impl Bridge {
             Some(offer) if !takes_changes(&cx.call.legs[waits]) => {
                 self.keep_in_place(cx, (at.leg, by, waits), incoming, &offer)
             }
-            Some(offer) => {
-                self.negotiation.offer_in_place(cx, ringing, (at.leg, by, waits), incoming, offer).map(|()| Next::Stay)
-            }
+            Some(offer) => self
+                .negotiation
+                .offer_in_place(cx, ringing, (at.leg, by, waits), incoming, offer)
+                .map(|()| CallEffect::Stay),
             None => self.answer_in_place(cx, (at.leg, by, waits), incoming),
         };
         if begun.is_err() {
@@ -534,10 +537,10 @@ impl Bridge {
     /// Answers a new leg that made no offer with the description of the other side; its ACK brings the answer.
     fn answer_in_place(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (new, by, waits): (LegId, LegId, LegId),
-        incoming: &Incoming,
-    ) -> Result<Next, Box<FinalAnswer>> {
+        incoming: &IncomingInvite,
+    ) -> Result<CallEffect, Box<FinalAnswer>> {
         let unusable = |refusal| Box::new(FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal));
         let Some((offer, _)) = cx.call.legs.offer_of(waits) else { return refused(488, ReasonSlug::BadMedia) };
         let is_stale = cx.call.legs.is_stale(waits);
@@ -545,7 +548,7 @@ impl Bridge {
             return refused(503, ReasonSlug::NoPorts);
         }
         let leg = &cx.call.legs[new];
-        let policy = leg.policy().towards(cx.call.legs[waits].policy());
+        let policy = leg.policy().policy_towards(cx.call.legs[waits].policy());
         let ours = relay_offer(&offer, &policy, &leg.ports(&anchored_streams(&offer)), &leg.identity());
         let mut ours = ours.map_err(unusable)?;
         leg.protect_first(cx.edge, &mut ours, leg.late_form()).map_err(|failure| Box::new(failure.answer()))?;
@@ -555,7 +558,7 @@ impl Bridge {
         cx.answer_request(new, incoming.server, &ours);
         let next = self.replaced(cx, (new, by, waits));
         if is_stale {
-            self.negotiation.owe(waits, false);
+            self.negotiation.schedule_reinvite(waits, false);
         }
         Ok(next)
     }
@@ -563,11 +566,11 @@ impl Bridge {
     /// Answers the offer of a new leg with the description of the other side, which is sent no changes.
     fn keep_in_place(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (new, by, waits): (LegId, LegId, LegId),
-        incoming: &Incoming,
-        offer: &Description,
-    ) -> Result<Next, Box<FinalAnswer>> {
+        incoming: &IncomingInvite,
+        offer: &SessionDescription,
+    ) -> Result<CallEffect, Box<FinalAnswer>> {
         if cx.draw_missing(&[new], offer).is_none() {
             return refused(503, ReasonSlug::NoPorts);
         }
@@ -584,11 +587,11 @@ impl Bridge {
     }
 
     /// Puts an answered new leg in the place of the old one, which gets a BYE.
-    pub(crate) fn replaced(&mut self, cx: &mut Cx<'_>, (new, by, waits): (LegId, LegId, LegId)) -> Next {
+    pub(crate) fn replaced(&mut self, cx: &mut CallCx<'_>, (new, by, waits): (LegId, LegId, LegId)) -> CallEffect {
         cx.call.legs.leave_trunk(cx.edge, by);
         cx.call.legs[by].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         self.media.take_side(cx, by, new, waits);
-        self.negotiation.owed.clear();
+        self.negotiation.pending_offers.clear();
         let (name, old) = (cx.call.legs.name_of(new), cx.call.legs.name_of(by));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} replaced {old}"));
         let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&name));
@@ -597,17 +600,17 @@ impl Bridge {
         if cx.call.legs[new].sip.dialog.is_none() {
             // The CANCEL of the new leg has been answered already.
             cx.call.legs[new].enter(LegState::Ended);
-            return Next::End(ReasonSlug::CallerCanceled);
+            return CallEffect::End(ReasonSlug::CallerCanceled);
         }
-        Next::Stay
+        CallEffect::Stay
     }
 }
 
 /// Accepts media again from a remote party that had put us on hold.
-pub(crate) fn open_again(ours: &mut Description, theirs: &Description) {
+pub(crate) fn open_again(ours: &mut SessionDescription, theirs: &SessionDescription) {
     for (ours, theirs_at) in ours.media.iter_mut().zip(&theirs.media) {
         if !theirs.direction_of(theirs_at).receives() {
-            ours.turn(Direction::SendRecv);
+            ours.set_direction(MediaDirection::SendRecv);
         }
     }
 }

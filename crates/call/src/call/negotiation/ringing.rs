@@ -5,9 +5,9 @@ use trunkgate_sip::DialogId;
 
 /// Search state that decides which leg may get an offer.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ringing {
+pub(crate) struct RingingState {
     /// Target that rings alone, once it has an early dialog.
-    pub(crate) heard: Option<HeardTarget>,
+    pub(crate) audible: Option<AudibleTarget>,
     /// True while an attempt has an INVITE in progress, or its party is answering a prompt.
     pub(crate) is_calling: bool,
     /// True while a target is tried and an agent or a party still has the caller.
@@ -18,7 +18,7 @@ pub(crate) struct Ringing {
 
 /// Target with exactly one early dialog.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HeardTarget {
+pub(crate) struct AudibleTarget {
     /// Leg of the target.
     pub(crate) leg: LegId,
     /// Early dialog of the target.
@@ -27,9 +27,9 @@ pub(crate) struct HeardTarget {
     pub(crate) is_reliable: bool,
 }
 
-impl Ringing {
+impl RingingState {
     /// Returns the early dialog for requests to a leg.
     pub(crate) fn early_dialog(&self, leg: LegId) -> Option<DialogId> {
-        self.heard.filter(|heard| heard.leg == leg).map(|heard| heard.dialog)
+        self.audible.filter(|heard| heard.leg == leg).map(|heard| heard.dialog)
     }
 }

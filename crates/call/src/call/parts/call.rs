@@ -3,22 +3,22 @@
 use std::time::{Instant, SystemTime};
 
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
-use trunkgate_resources::traces::traced::Gathered;
+use trunkgate_resources::io::GatewayOutput;
+use trunkgate_resources::traces::traced::SampledCallData;
 use trunkgate_story::sampled::SampledCall;
 use trunkgate_story::trace::TraceView;
 use trunkgate_story::view::CallView;
 
 use crate::call::legs::event::{CallEvent, NegotiationEvent};
-use crate::call::parts::{Call, Parts};
-use crate::call::shared::Cx;
+use crate::call::parts::{Call, CallParts};
+use crate::call::shared::CallCx;
 use crate::call::story::noted::micros;
 use crate::call::story::verdict::head;
 
 impl Call {
     /// Returns the parts and the context in which they act.
-    pub(crate) fn act<'a>(&'a mut self, now: Instant, edge: &'a mut Edge) -> (&'a mut Parts, Cx<'a>) {
-        (&mut self.parts, Cx { now, edge, call: &mut self.shared })
+    pub(crate) fn act<'a>(&'a mut self, now: Instant, edge: &'a mut Edge) -> (&'a mut CallParts, CallCx<'a>) {
+        (&mut self.parts, CallCx { now, edge, call: &mut self.shared })
     }
 
     /// Handles an event, then runs the work that was waiting for such a change.
@@ -45,7 +45,7 @@ impl Call {
         &mut self,
         now: Instant,
         edge: &mut Edge,
-        act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T,
+        act: impl FnOnce(&mut CallParts, &mut CallCx<'_>) -> T,
     ) -> T {
         let (parts, mut cx) = self.act(now, edge);
         let done = act(parts, &mut cx);
@@ -65,7 +65,8 @@ impl Call {
 
     /// Outputs a sampled call for OpenTelemetry, before its trace is archived.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
-        let Some(Gathered { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key) else {
+        let Some(SampledCallData { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key)
+        else {
             return;
         };
         let Some(trace) = edge.tracing().traces.get(&self.shared.key).map(|trace| trace.view(self.head(), false))
@@ -76,14 +77,14 @@ impl Call {
         let since = |at: SystemTime| micros(at.duration_since(self.shared.times.started).unwrap_or_default());
         let answered_us = self.shared.times.answered.map(since);
         let sampled = SampledCall { record, began: self.shared.times.started, answered_us, ended_us, legs, trace };
-        edge.output(Output::Sampled(Box::new(sampled)));
+        edge.output(GatewayOutput::Sampled(Box::new(sampled)));
     }
 }
 
 impl CallEvent {
     /// Notes the address proof that an event gives for a leg. Runs before the event is handled, because handling may
     /// already need the proof.
-    fn note_proof(&self, cx: &mut Cx<'_>) {
+    fn note_proof(&self, cx: &mut CallCx<'_>) {
         use NegotiationEvent as E;
         let CallEvent::Negotiation(event) = self else { return };
         if let E::Acked { leg, .. } = event {

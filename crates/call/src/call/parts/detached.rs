@@ -9,25 +9,25 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trunkgate_media::MediaId;
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
-use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::io::GatewayOutput;
+use trunkgate_resources::lookups::index::LegRef;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
-use trunkgate_resources::trunks::quotas::Numbered;
-use trunkgate_route::{App, Number, StatusCallback, Target};
-use trunkgate_story::change::Happening;
+use trunkgate_resources::trunks::quotas::CallNumbers;
+use trunkgate_route::{App, CallTarget, Number, StatusCallback};
+use trunkgate_story::change::EdgeEventKind;
 use trunkgate_story::numbers::Caller;
 
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
 use crate::call::legs::requested::RequestOrigin;
 use crate::call::parts::Call;
-use crate::call::parts::requested::{Requested, begin_call};
+use crate::call::parts::requested::{PendingCallRequest, begin_call};
 use crate::call::program::CallProgram;
 use crate::call::program::callback::{CallReports, CallStage};
 use crate::call::program::effects::LowerParts;
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Cx, Facts, Shared, ShownCallerId};
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::shared::{CallCx, CallFacts, SharedCallState, ShownCallerId};
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 use crate::call::words::uri::number_of_uri;
 use crate::call::words::webhooks;
 
@@ -56,12 +56,12 @@ pub(crate) struct DetachedParty {
     /// SID of the call that it leaves.
     parent: Box<str>,
     /// The party's place in the call that it leaves.
-    from: Place,
+    from: LegRef,
     /// Media session of the call that it leaves.
     media: MediaId,
     leg: Leg,
     counted: CountedNumbers,
-    facts: Facts,
+    facts: CallFacts,
     began: SystemTime,
     answered: SystemTime,
     /// Receiver of the report of the call's end.
@@ -79,7 +79,7 @@ struct CountedNumbers {
 
 impl CountedNumbers {
     /// Returns the numbers of a party that was dialled by `to`, a number or URI.
-    fn of(cx: &Cx<'_>, leg: LegId, to: &str) -> CountedNumbers {
+    fn of(cx: &CallCx<'_>, leg: LegId, to: &str) -> CountedNumbers {
         let numbers = cx.edge.numbers();
         let called = number_of_uri(to, numbers).unwrap_or_else(|| numbers.normalise_caller(to, None));
         let trunk = cx.call.legs[leg].limited_by();
@@ -92,7 +92,7 @@ impl CountedNumbers {
 
     /// Moves a party's counts from one call to another.
     fn pass_on(&self, edge: &mut Edge, trunk: &str, (from, to): (CallKey, CallKey)) {
-        let call = Numbered { called: &self.called, caller: &self.caller };
+        let call = CallNumbers { called: &self.called, caller: &self.caller };
         edge.quotas_mut().pass_on(trunk, call, (from, to));
         if self.may_reach_emergency {
             edge.admission_mut().emergencies.pass_on(from, to);
@@ -109,16 +109,16 @@ impl DetachedParty {
     /// cannot hear the edge. Nothing changes then.
     pub(crate) fn take(
         program: &mut CallProgram,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         sid: &str,
-    ) -> Result<DetachedParty, Refused> {
+    ) -> Result<DetachedParty, RequestRefusal> {
         let leg = detachable(program, cx, lower, sid)?;
-        let media = cx.call.session.ok_or(Refused::Internal)?;
+        let media = cx.call.session.ok_or(RequestRefusal::Internal)?;
         program.drop_whisper(cx, lower);
-        let (of_dial, party) = program.dialled_party(leg).ok_or(Refused::NotDialled)?;
+        let (of_dial, party) = program.dialled_party(leg).ok_or(RequestRefusal::NotDialled)?;
         let to = party.to().to_owned();
-        let reports = party.give_away().map(|(receiver, reports)| {
+        let reports = party.hand_over_reports().map(|(receiver, reports)| {
             let (url, method) = (receiver.url, webhooks::method(receiver.method));
             let events =
                 StatusCallback { url, method, initiated: false, ringing: false, answered: false, completed: true };
@@ -130,7 +130,7 @@ impl DetachedParty {
         let (began, answered) = times.unwrap_or((cx.call.times.started, None));
         let caller = caller_for_all(cx.call);
         let called = cx.edge.numbers().normalise_caller(&to, None);
-        let mut facts = Facts::of_request(caller.number, called, cx.call.facts.route.clone());
+        let mut facts = CallFacts::of_request(caller.number, called, cx.call.facts.route.clone());
         facts.caller.anonymous = caller.anonymous;
         let counted = CountedNumbers::of(cx, leg, &to);
         lower.bridge.media.end_holds(cx);
@@ -156,16 +156,16 @@ impl DetachedParty {
         call.parts.program.reports = reports;
         (call.shared.times.started, call.shared.times.answered) = (began, Some(answered));
         call.shared.legs[LegId::CALLER].enter(LegState::Ended);
-        call.shared.enter(State::Rerouting);
+        call.shared.enter(CallState::Rerouting);
         let (parts, mut cx) = call.act(now, edge);
         let leg = cx.take_over(from, leg, ends);
         let talked = cx.edge.date(now).duration_since(answered).unwrap_or(Duration::ZERO);
         let decision = format!("dialled by the call {parent}, which it has left");
         cx.call.origin = Some(Box::new(RequestOrigin::answered(leg, Some(parent))));
-        let requested = Requested::of_detached(now.checked_sub(talked), limit);
+        let requested = PendingCallRequest::of_detached(now.checked_sub(talked), limit);
         (cx.call.legs.near, cx.call.legs.answered_by) = (leg, Some(leg));
         parts.bridge.media.spoken = cx.call.legs.offer_of(leg).and_then(|(_, spoken)| spoken);
-        parts.search.controller = Controller::plan_of(vec![Target::App(app)]);
+        parts.search.controller = Controller::plan_of(vec![CallTarget::App(app)]);
         cx.arm_sessions();
         if let Some(receiver) = &receiver {
             parts.program.reports.replace(&cx, receiver);
@@ -177,15 +177,15 @@ impl DetachedParty {
         let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&cx.call.legs.name_of(leg)));
         cx.edge.log(&sid, format!("{name} has a call of its own, as requested"), None);
         edge.admission_mut().begin(now, "");
-        edge.output(Output::Began(Box::new(call.view())));
-        edge.changed(call.shared.change(Happening::CallAnswered));
+        edge.output(GatewayOutput::Began(Box::new(call.view())));
+        edge.changed(call.shared.change(EdgeEventKind::CallAnswered));
         call
     }
 }
 
 /// Returns the caller of the party's own call in a form that any party may see: without a caller ID that the Dial
 /// restricted, and without a number that the caller withholds.
-fn caller_for_all(call: &Shared) -> Caller {
+fn caller_for_all(call: &SharedCallState) -> Caller {
     let told = call.who(None, None);
     let is_for_all = |shown: &&ShownCallerId| !told.anonymous && !shown.is_private && !shown.is_client;
     match call.facts.shown_as.as_deref().filter(is_for_all) {
@@ -195,25 +195,30 @@ fn caller_for_all(call: &Shared) -> Caller {
 }
 
 /// Returns the leg of a party that may leave.
-fn detachable(program: &CallProgram, cx: &Cx<'_>, lower: &LowerParts<'_>, sid: &str) -> Result<LegId, Refused> {
+fn detachable(
+    program: &CallProgram,
+    cx: &CallCx<'_>,
+    lower: &LowerParts<'_>,
+    sid: &str,
+) -> Result<LegId, RequestRefusal> {
     match cx.call.state {
-        State::Leaving | State::Ended => return Err(Refused::CallEnded),
-        State::Searching | State::Rerouting => return Err(Refused::NotAnswered),
-        State::Answered => {}
+        CallState::Leaving | CallState::Ended => return Err(RequestRefusal::CallEnded),
+        CallState::Searching | CallState::Rerouting => return Err(RequestRefusal::NotAnswered),
+        CallState::Answered => {}
     }
     let callee = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].sid == sid);
-    let leg = callee.ok_or(Refused::NotAnswered)?;
+    let leg = callee.ok_or(RequestRefusal::NotAnswered)?;
     if cx.call.legs[leg].agent.is_some() {
-        return Err(Refused::HasAgent);
+        return Err(RequestRefusal::HasAgent);
     }
     if !program.has_dialled() {
-        return Err(Refused::NotDialled);
+        return Err(RequestRefusal::NotDialled);
     }
     if lower.bridge.negotiation.is_unsettled() || cx.call.legs[leg].timer.refresh.is_some() {
-        return Err(Refused::Changing);
+        return Err(RequestRefusal::Changing);
     }
     let hears = |leg: LegId| cx.call.legs.offer_of(leg).is_some_and(|(_, spoken)| spoken.is_some());
-    if hears(leg) && hears(cx.call.legs.near) { Ok(leg) } else { Err(Refused::OtherAudio) }
+    if hears(leg) && hears(cx.call.legs.near) { Ok(leg) } else { Err(RequestRefusal::OtherAudio) }
 }
 
 /// Moves an end to another media session.

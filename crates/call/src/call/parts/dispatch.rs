@@ -1,35 +1,35 @@
 //! Dispatch of events to the rooms of a call. Each room's `mod.rs` has the table of its events by state; events of
 //! several rooms are handled here.
 
-use trunkgate_media::{EndId, Event};
+use trunkgate_media::{EndId, MediaEvent};
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::TargetSpec;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::agent_leg::Role;
+use crate::call::legs::agent_leg::AgentRole;
 use crate::call::legs::event::{CallEvent, NegotiationEvent, ProgramEvent, TransferEvent};
-use crate::call::media::local::Listener;
-use crate::call::parts::Parts;
+use crate::call::media::local::ForkDestination;
+use crate::call::parts::CallParts;
 use crate::call::parts::effects::in_program;
 use crate::call::program::effects::LowerParts;
 use crate::call::search::controller::Controller;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::words::answer::{FinalAnswer, refuse_request};
-use crate::call::words::incoming::Incoming;
-use crate::call::words::state::State;
+use crate::call::words::incoming::IncomingInvite;
+use crate::call::words::state::CallState;
 
-impl Parts {
+impl CallParts {
     /// Runs the work that was waiting for a change: the return from an early session change, a deferred REFER, pending
     /// re-INVITEs, and reports of the parties that a program has dialled.
-    pub(super) fn poll(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn poll(&mut self, cx: &mut CallCx<'_>) {
         let search = &self.search;
         self.bridge.negotiation.end_early_change(cx, |call, leg| search.calling_on(call, leg).is_some());
         let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
         self.transfers.serve_waiting(cx, lower).act(self, cx);
-        self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
+        self.bridge.negotiation.send_pending_offer(cx, &self.search.ringing());
         self.program.report_progress(cx, &self.search);
         self.program.report_streams(cx, &self.search, false);
         self.recorders.begin_by_route(cx, &mut self.bridge.media).act(self, cx);
@@ -37,10 +37,10 @@ impl Parts {
     }
 
     /// Handles an event: first the cases that concern two rooms, then each group in its room.
-    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, event: CallEvent) {
+    pub(crate) fn handle(&mut self, cx: &mut CallCx<'_>, event: CallEvent) {
         use CallEvent as E;
+        use CallState::{Answered, Rerouting};
         use NegotiationEvent as N;
-        use State::{Answered, Rerouting};
         match (cx.call.state, event) {
             // The asked party of a warm transfer and the caller do not hear each other yet.
             (Rerouting, E::Negotiation(N::Update { leg, server, sdp: Some(_), .. }))
@@ -88,9 +88,9 @@ impl Parts {
     }
 
     /// Handles an event of the media session.
-    fn handle_media(&mut self, cx: &mut Cx<'_>, event: Event) {
-        use Event as E;
-        use State::{Answered, Ended, Leaving, Rerouting, Searching};
+    fn handle_media(&mut self, cx: &mut CallCx<'_>, event: MediaEvent) {
+        use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
+        use MediaEvent as E;
         match (cx.call.state, event) {
             (_, E::Agent { end, event }) if self.program.listens_by(end) => {
                 self.program.heard(cx, &mut self.bridge.media, end, event).act(self, cx);
@@ -127,9 +127,9 @@ impl Parts {
     }
 
     /// Handles an expired timer.
-    fn due(&mut self, cx: &mut Cx<'_>, timer: Timer) {
-        use State::{Answered, Ended, Leaving, Rerouting, Searching};
-        use Timer as T;
+    fn due(&mut self, cx: &mut CallCx<'_>, timer: CallTimer) {
+        use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
+        use CallTimer as T;
         match (cx.call.state, timer) {
             (Searching | Rerouting, T::NoResponse(branch)) => self.no_response(cx, branch),
             (Searching | Rerouting, T::Ring(branch)) => self.ring_timeout(cx, branch),
@@ -169,7 +169,7 @@ impl Parts {
 
     /// Gives a digit of a remote party to its receiver: the question of a warm transfer, a coached party, the program,
     /// or the other side.
-    fn key_pressed(&mut self, cx: &mut Cx<'_>, end: EndId, (key, ms): (char, u32)) {
+    fn key_pressed(&mut self, cx: &mut CallCx<'_>, end: EndId, (key, ms): (char, u32)) {
         if self.search.consults.asks_at(cx, end) {
             return self.search.consults.digit_pressed(cx, key).act(self, cx);
         }
@@ -184,7 +184,7 @@ impl Parts {
     }
 
     /// Begins the call of an INVITE: tries the first target or refuses it.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, incoming: &Incoming) {
+    pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, incoming: &IncomingInvite) {
         let (from, to) = (
             cx.edge.shown(&cx.call.facts.caller.shown()),
             cx.edge.shown(&plain(&cx.call.facts.called.text, NUMBER_CHARS)),
@@ -207,8 +207,8 @@ impl Parts {
     /// Continues a restored call: connects its agents once all calls have their ports.
     pub(crate) fn resume<'l>(
         &mut self,
-        cx: &mut Cx<'_>,
-        listeners: impl Iterator<Item = (&'l Listener, Role)>,
+        cx: &mut CallCx<'_>,
+        listeners: impl Iterator<Item = (&'l ForkDestination, AgentRole)>,
         targets: &[TargetSpec],
     ) {
         cx.begin_series();
@@ -238,7 +238,13 @@ impl Parts {
         self.search_on(cx);
     }
 
-    pub(crate) fn turn_down(&mut self, cx: &mut Cx<'_>, incoming: &Incoming, answer: &FinalAnswer, which: &str) {
+    pub(crate) fn turn_down(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        incoming: &IncomingInvite,
+        answer: &FinalAnswer,
+        which: &str,
+    ) {
         cx.call.story.is_turned_down = true;
         if !which.is_empty() {
             cx.call.story.proof = Some((answer.reason, which.into()));

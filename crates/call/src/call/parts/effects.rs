@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkgate_resources::lookups::key::Branch;
 use trunkgate_route::App;
 
-use crate::call::parts::Parts;
+use crate::call::parts::CallParts;
 use crate::call::parts::detached::DetachedParty;
 use crate::call::parts::operator::RemoteParties;
 use crate::call::parts::takeover::Takeover;
@@ -14,16 +14,16 @@ use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::recorders::RecorderEffect;
 use crate::call::recorders::recording::{self, RecordingAnnouncement};
-use crate::call::shared::{Cx, Next};
+use crate::call::shared::{CallCx, CallEffect};
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::warm;
-use crate::call::words::refused::Refused;
+use crate::call::words::refused::RequestRefusal;
 
 /// Runs a function of the call's program, and carries out its effect.
 pub(crate) fn in_program(
-    parts: &mut Parts,
-    cx: &mut Cx<'_>,
-    act: impl FnOnce(&mut CallProgram, &mut Cx<'_>, &mut LowerParts<'_>) -> ProgramEffect,
+    parts: &mut CallParts,
+    cx: &mut CallCx<'_>,
+    act: impl FnOnce(&mut CallProgram, &mut CallCx<'_>, &mut LowerParts<'_>) -> ProgramEffect,
 ) {
     act(&mut parts.program, cx, &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders))
         .act(parts, cx);
@@ -33,7 +33,7 @@ pub(crate) fn in_program(
 ///
 /// # Errors
 /// [`Refused`]: the reason why the call continues unchanged.
-pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Result<(), Refused> {
+pub(crate) fn take_over(parts: &mut CallParts, cx: &mut CallCx<'_>, app: Arc<App>) -> Result<(), RequestRefusal> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     let effect = Takeover { app }.begin(cx, &mut parts.program, lower, parts.requested.as_deref_mut())?;
     effect.act(parts, cx);
@@ -44,38 +44,42 @@ pub(crate) fn take_over(parts: &mut Parts, cx: &mut Cx<'_>, app: Arc<App>) -> Re
 ///
 /// # Errors
 /// [`Refused`]: the reason why the party stays.
-pub(crate) fn take_party_out(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<DetachedParty, Refused> {
+pub(crate) fn take_party_out(
+    parts: &mut CallParts,
+    cx: &mut CallCx<'_>,
+    sid: &str,
+) -> Result<DetachedParty, RequestRefusal> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     DetachedParty::take(&mut parts.program, cx, lower, sid)
 }
 
-impl Next {
+impl CallEffect {
     /// Carries out the next step that a part has returned.
-    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+    pub(crate) fn act(self, parts: &mut CallParts, cx: &mut CallCx<'_>) {
         match self {
-            Next::Stay => {}
-            Next::End(reason) => parts.end(cx, reason),
-            Next::Refuse(answer) => parts.refuse(cx, &answer),
-            Next::Canceled => parts.caller_withdrew_answered(cx),
-            Next::Search => parts.search_on(cx),
-            Next::CallerSpoke { first, answer } => {
+            CallEffect::Stay => {}
+            CallEffect::End(reason) => parts.end(cx, reason),
+            CallEffect::Refuse(answer) => parts.refuse(cx, &answer),
+            CallEffect::Canceled => parts.caller_withdrew_answered(cx),
+            CallEffect::Search => parts.search_on(cx),
+            CallEffect::CallerSpoke { first, answer } => {
                 let next = parts.search.caller_spoke(cx, &mut parts.bridge, first);
                 if let Some(answer) = answer {
-                    parts.bridge.negotiation.told_again(cx.call);
+                    parts.bridge.negotiation.record_second_answer(cx.call);
                     cx.answer_request(cx.call.legs.near, answer.server, &answer.ours);
                 }
                 next.act(parts, cx);
             }
-            Next::SaidAgain(said) => parts.search.said_again(&said),
-            Next::OutsiderLeft(leg) => parts.transfers.referrer_left(cx, &mut parts.bridge.media, leg),
-            Next::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
+            CallEffect::SaidAgain(said) => parts.search.said_again(&said),
+            CallEffect::OutsiderLeft(leg) => parts.transfers.referrer_left(cx, &mut parts.bridge.media, leg),
+            CallEffect::Unacknowledged(code) => parts.end_unacknowledged(cx, code),
         }
     }
 }
 
 impl TransferEffect {
     /// Carries out the effect of a transfer.
-    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+    pub(crate) fn act(self, parts: &mut CallParts, cx: &mut CallCx<'_>) {
         match self {
             TransferEffect::Stay => {}
             TransferEffect::End(reason) => parts.end(cx, reason),
@@ -101,7 +105,7 @@ impl TransferEffect {
 
 impl RecorderEffect {
     /// Carries out the effect of a recorder.
-    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+    pub(crate) fn act(self, parts: &mut CallParts, cx: &mut CallCx<'_>) {
         match self {
             RecorderEffect::Next(next) => next.act(parts, cx),
             RecorderEffect::Recorded(input) => {
@@ -120,7 +124,7 @@ impl RecorderEffect {
 
 impl ProgramEffect {
     /// Carries out the effect of a program.
-    pub(crate) fn act(self, parts: &mut Parts, cx: &mut Cx<'_>) {
+    pub(crate) fn act(self, parts: &mut CallParts, cx: &mut CallCx<'_>) {
         match self {
             ProgramEffect::Stay => {}
             ProgramEffect::Run => {

@@ -3,12 +3,12 @@
 use trunkgate_resources::lookups::key::LegId;
 
 use crate::call::legs::leg::Leg;
-use crate::call::parts::Parts;
-use crate::call::shared::Cx;
+use crate::call::parts::CallParts;
+use crate::call::shared::CallCx;
 
 /// Releases an ended call at admission, quotas and trunks, and counts it; `legs`: the legs that count as calls of their
 /// trunks.
-pub(crate) fn give_places_back(cx: &mut Cx<'_>, legs: Vec<LegId>) {
+pub(crate) fn give_places_back(cx: &mut CallCx<'_>, legs: Vec<LegId>) {
     cx.edge.admission_mut().end(cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name));
     cx.edge.quotas_mut().end_call(cx.call.key);
     cx.edge.admission_mut().emergencies.end_call(cx.call.key);
@@ -29,7 +29,7 @@ pub(crate) fn give_places_back(cx: &mut Cx<'_>, legs: Vec<LegId>) {
 }
 
 /// Removes an ended call from the index.
-pub(crate) fn forget(parts: &Parts, cx: &mut Cx<'_>) {
+pub(crate) fn forget(parts: &CallParts, cx: &mut CallCx<'_>) {
     while let Some(timer) = cx.call.deadlines.first() {
         cx.disarm(timer);
     }

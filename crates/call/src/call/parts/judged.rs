@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use trunkgate_resources::admission::emergencies::NO_EMERGENCY_CALLS;
-use trunkgate_resources::admission::limited::Limit;
+use trunkgate_resources::admission::limited::CallLimit;
 use trunkgate_resources::conferences::NotJoined;
 use trunkgate_resources::edge::Edge;
-use trunkgate_route::{Denied, Number, SendNumbers, Shown, Table, Target, TargetSpec, Trunk};
+use trunkgate_route::{
+    CallTarget, CallerIdDecision, Number, RoutingTable, ScreeningRejection, SendNumbers, TargetSpec, Trunk,
+};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::parts::requested::{CallRequest, Onward};
+use crate::call::parts::requested::{CallRequest, ConnectTarget};
 use crate::call::shared::cx::reason_of;
 use crate::call::words::uri::trunk_of_uri;
 
@@ -32,11 +34,11 @@ pub enum NotBegun {
 }
 
 /// Targets of a requested call that may begin.
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedTargets {
     /// Targets that reach the called party.
-    pub(crate) targets: Vec<Target>,
+    pub(crate) targets: Vec<CallTarget>,
     /// Targets of the party once it has answered.
-    pub(crate) onward: Vec<Target>,
+    pub(crate) onward: Vec<CallTarget>,
 }
 
 /// Checks whether a requested call may begin.
@@ -44,7 +46,7 @@ pub(crate) struct Admitted {
 /// # Errors
 /// [`NotBegun`]: the edge accepts no calls, a limit is reached, the rules of each target forbid the call, or none of
 /// its targets exists.
-pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Result<Admitted, NotBegun> {
+pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Result<AdmittedTargets, NotBegun> {
     let called = edge.numbers().normalise_caller(&request.to, None);
     // A target may have a number of its own.
     let is_called = |target: &TargetSpec| matches!(target, TargetSpec::Trunk { number: None, .. });
@@ -54,9 +56,9 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
         false => edge.admission_mut().check(now, ""),
     };
     admitted.map_err(|reason| NotBegun::Refused(edge.note_limit(now, reason)))?;
-    let mut targets: Vec<Target> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
+    let mut targets: Vec<CallTarget> = request.targets.iter().filter_map(|target| edge.target(target)).collect();
     for target in &mut targets {
-        if let Target::Uri { headers, .. } = target {
+        if let CallTarget::Uri { headers, .. } = target {
             headers.clone_from(&request.headers);
         }
     }
@@ -70,14 +72,14 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
         return Err(first.into());
     }
     let onward = request.onward.iter().filter_map(|onward| match onward {
-        Onward::Target(target) => edge.target(target),
-        Onward::App(app) => Some(Target::App(app.clone())),
+        ConnectTarget::Target(target) => edge.target(target),
+        ConnectTarget::App(app) => Some(CallTarget::App(app.clone())),
     });
-    let onward: Vec<Target> = onward.collect();
+    let onward: Vec<CallTarget> = onward.collect();
     if targets.is_empty() || onward.is_empty() {
         return Err(NotBegun::NoTarget);
     }
-    Ok(Admitted { targets, onward })
+    Ok(AdmittedTargets { targets, onward })
 }
 
 /// Checks whether requests may begin another emergency call; raises the alarm of the first trunk if not.
@@ -89,8 +91,8 @@ fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Res
     let named =
         targets.iter().find_map(|target| if let TargetSpec::Trunk { name, .. } = target { Some(name) } else { None });
     if let Some(trunk) = named.and_then(|name| edge.table().trunk(name).cloned()) {
-        if let Some(limit) = Limit::of(Some(&trunk.name), true, reason) {
-            edge.admission_mut().limited.note(now, limit, &key, None);
+        if let Some(limit) = CallLimit::from_reason(Some(&trunk.name), true, reason) {
+            edge.admission_mut().limited.count_refusal(now, limit, &key, None);
         }
         edge.alarm(now, "", &trunk.name, reason, &key);
     }
@@ -101,30 +103,30 @@ fn check_emergency(now: Instant, edge: &mut Edge, targets: &[TargetSpec]) -> Res
 }
 
 /// Refusal of a call by the rules of a trunk.
-struct Refusal {
+struct TrunkRefusal {
     trunk: Arc<Trunk>,
     /// Rule that forbids the called number; `None`: the trunk forbids the calling number.
-    denied: Option<Denied>,
+    denied: Option<ScreeningRejection>,
 }
 
-impl Refusal {
+impl TrunkRefusal {
     /// Raises the trunk's alarm for a forbidden number.
     fn alarm(&self, now: Instant, edge: &mut Edge) {
         let Some(denied) = &self.denied else { return };
         let reason = reason_of(&denied.by);
-        if let Some(rule) = Limit::of(Some(&self.trunk.name), true, reason) {
-            edge.admission_mut().limited.note(now, rule, &denied.by.setting(), None);
+        if let Some(rule) = CallLimit::from_reason(Some(&self.trunk.name), true, reason) {
+            edge.admission_mut().limited.count_refusal(now, rule, &denied.by.setting(), None);
         }
         let shown = format!("{}, {}", edge.shown(&denied.number), denied.by);
         edge.alarm(now, "", &self.trunk.name, reason, &shown);
     }
 }
 
-impl From<&Refusal> for NotBegun {
-    fn from(Refusal { trunk, denied }: &Refusal) -> NotBegun {
+impl From<&TrunkRefusal> for NotBegun {
+    fn from(TrunkRefusal { trunk, denied }: &TrunkRefusal) -> NotBegun {
         let name = &trunk.name;
         match denied {
-            Some(Denied { by, .. }) => {
+            Some(ScreeningRejection { by, .. }) => {
                 NotBegun::Denied(format!("trunk {name} does not allow calls to this number ({by})"))
             }
             None => NotBegun::CallerDenied(format!("trunk {name} does not allow this caller ID (caller_id)")),
@@ -134,32 +136,32 @@ impl From<&Refusal> for NotBegun {
 
 /// Returns whether a target's remote party may read an emergency number out of the called number. Such requested calls
 /// are always limited, regardless of other limits.
-pub fn reaches_emergency(target: &Target, table: &Table, called: &Number) -> bool {
+pub fn reaches_emergency(target: &CallTarget, table: &RoutingTable, called: &Number) -> bool {
     let dialled = dialled(target, table, called);
     dialled.is_some_and(|dialled| dialled.trunk.may_reach_emergency(table.numbers(), &dialled.number))
 }
 
 /// Number by which a target is called.
-struct Dialled {
+struct TargetNumber {
     trunk: Arc<Trunk>,
     number: Number,
     form: SendNumbers,
 }
 
 /// Returns the number by which a target is called; `None`: the target has no trunk or no number.
-fn dialled(target: &Target, table: &Table, called: &Number) -> Option<Dialled> {
+fn dialled(target: &CallTarget, table: &RoutingTable, called: &Number) -> Option<TargetNumber> {
     match target {
-        Target::Trunk { trunk, number, .. } => {
+        CallTarget::Trunk { trunk, number, .. } => {
             let own = number.as_deref().map(|number| table.numbers().normalise_caller(number, None));
             let number = own.unwrap_or_else(|| called.clone());
-            Some(Dialled { trunk: trunk.clone(), number, form: trunk.send_numbers })
+            Some(TargetNumber { trunk: trunk.clone(), number, form: trunk.send_numbers })
         }
-        Target::Uri { uri, .. } => {
+        CallTarget::Uri { uri, .. } => {
             let (trunk, number) = trunk_of_uri(uri, table);
             // A URI is sent as it is written.
-            Some(Dialled { trunk: trunk?.clone(), number: number?, form: SendNumbers::AsIs })
+            Some(TargetNumber { trunk: trunk?.clone(), number: number?, form: SendNumbers::AsIs })
         }
-        Target::Agent(_) | Target::App(_) | Target::Reject(_) | Target::RingAll(_) => None,
+        CallTarget::Agent(_) | CallTarget::App(_) | CallTarget::Reject(_) | CallTarget::RingAll(_) => None,
     }
 }
 
@@ -169,8 +171,8 @@ fn dialled(target: &Target, table: &Table, called: &Number) -> Option<Dialled> {
 /// # Errors
 /// The rules of each target's trunk forbid the call; the reason is that of the first.
 pub fn judge_targets(
-    targets: &[Target],
-    table: &Table,
+    targets: &[CallTarget],
+    table: &RoutingTable,
     caller: Option<&Number>,
     called: &Number,
 ) -> Result<(), NotBegun> {
@@ -178,17 +180,27 @@ pub fn judge_targets(
 }
 
 /// Returns the refusals of all targets; empty if any of them may be called.
-fn refusals(targets: &[Target], table: &Table, caller: Option<&Number>, called: &Number) -> Vec<Refusal> {
-    let all: Option<Vec<Refusal>> = targets.iter().map(|target| refusal(target, table, caller, called)).collect();
+fn refusals(
+    targets: &[CallTarget],
+    table: &RoutingTable,
+    caller: Option<&Number>,
+    called: &Number,
+) -> Vec<TrunkRefusal> {
+    let all: Option<Vec<TrunkRefusal>> = targets.iter().map(|target| refusal(target, table, caller, called)).collect();
     all.unwrap_or_default()
 }
 
 /// Returns the refusal of a call by a target's trunk; `None`: the call is allowed, or the target has no trunk.
-fn refusal(target: &Target, table: &Table, caller: Option<&Number>, called: &Number) -> Option<Refusal> {
+fn refusal(
+    target: &CallTarget,
+    table: &RoutingTable,
+    caller: Option<&Number>,
+    called: &Number,
+) -> Option<TrunkRefusal> {
     let numbers = table.numbers();
-    let Dialled { trunk, number, form } = dialled(target, table, called)?;
+    let TargetNumber { trunk, number, form } = dialled(target, table, called)?;
     let denied = trunk.denied_as(numbers, &number, form);
     let rule = trunk.caller_id.as_ref().filter(|_| !numbers.is_emergency(&number));
-    let is_hidden = || rule.zip(caller).is_some_and(|(rule, caller)| rule.judge(caller) == Shown::Refused);
-    (denied.is_some() || is_hidden()).then(|| Refusal { trunk: trunk.clone(), denied })
+    let is_hidden = || rule.zip(caller).is_some_and(|(rule, caller)| rule.judge(caller) == CallerIdDecision::Refused);
+    (denied.is_some() || is_hidden()).then(|| TrunkRefusal { trunk: trunk.clone(), denied })
 }

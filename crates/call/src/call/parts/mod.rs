@@ -30,12 +30,12 @@
 //! | hang-up by an operator, drain | caller refused, attempts withdrawn | BYE on every leg | BYE, attempts withdrawn | BYE | – |
 
 use crate::call::negotiation::Bridge;
-use crate::call::parts::requested::Requested;
+use crate::call::parts::requested::PendingCallRequest;
 use crate::call::program::CallProgram;
-use crate::call::recorders::Recorders;
+use crate::call::recorders::CallRecorders;
 use crate::call::search::Search;
-use crate::call::shared::Shared;
-use crate::call::transfer::in_call::Transfers;
+use crate::call::shared::SharedCallState;
+use crate::call::transfer::in_call::CallTransfers;
 
 pub(crate) mod call;
 pub(crate) mod detached;
@@ -55,24 +55,24 @@ pub(crate) mod takeover;
 #[derive(Debug)]
 pub(crate) struct Call {
     /// Identity, facts, legs, timers and story.
-    pub(crate) shared: Shared,
+    pub(crate) shared: SharedCallState,
     /// The parts that act.
-    pub(crate) parts: Parts,
+    pub(crate) parts: CallParts,
 }
 
 /// The parts of a call: each owns its state and acts through [`Cx`].
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
+pub(crate) struct CallParts {
     /// Bridge between the caller and the side that has the call.
     pub(crate) bridge: Bridge,
     /// Search for a target, including that of a transfer or consultation.
     pub(crate) search: Search,
     /// Recordings, detections and recording sessions (SIPREC).
-    pub(crate) recorders: Recorders,
+    pub(crate) recorders: CallRecorders,
     /// Applications that control the call.
     pub(crate) program: CallProgram,
     /// Transfers requested by a side.
-    pub(crate) transfers: Transfers,
+    pub(crate) transfers: CallTransfers,
     /// Unfinished part of the HTTP request that began the call.
-    pub(crate) requested: Option<Box<Requested>>,
+    pub(crate) requested: Option<Box<PendingCallRequest>>,
 }

@@ -6,28 +6,28 @@
 
 use std::sync::Arc;
 
-use trunkgate_media::Command;
+use trunkgate_media::MediaCommand;
 use trunkgate_resources::limits::KEYS_PER_REQUEST;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::Target;
+use trunkgate_route::CallTarget;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::hold::{Hold, HoldKind};
+use crate::call::legs::hold::{HoldKind, LegHold};
 use crate::call::legs::leg::Leg;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::negotiation::{Bridge, Negotiation};
-use crate::call::parts::Parts;
+use crate::call::negotiation::{Bridge, CallNegotiation};
+use crate::call::parts::CallParts;
 use crate::call::program::effects::LowerParts;
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::onward::{self, target_of};
 use crate::call::transfer::warm::{self, TransferMode};
-use crate::call::words::answer::Failure;
+use crate::call::words::answer::TargetFailure;
 use crate::call::words::party::CallParty;
-use crate::call::words::refer::{Refer, Referral};
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::words::refer::{ActiveReferral, ReferRequest};
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 
 /// The two remote parties of an answered call without a pending session change.
 #[derive(Debug, Clone, Copy)]
@@ -41,24 +41,24 @@ impl RemoteParties {
     ///
     /// # Errors
     /// No two remote parties are connected, or their session is being changed.
-    pub(crate) fn of(cx: &Cx<'_>, parts: &Parts) -> Result<RemoteParties, Refused> {
+    pub(crate) fn of(cx: &CallCx<'_>, parts: &CallParts) -> Result<RemoteParties, RequestRefusal> {
         let program = &parts.program;
-        let is_at_program = cx.call.state == State::Rerouting || cx.call.legs.callee.is_none();
+        let is_at_program = cx.call.state == CallState::Rerouting || cx.call.legs.callee.is_none();
         if (program.is_running() && is_at_program) || program.is_whispering() {
-            return Err(Refused::InApplication);
+            return Err(RequestRefusal::InApplication);
         }
         match cx.call.state {
-            State::Searching => return Err(Refused::NotAnswered),
-            State::Rerouting => return Err(Refused::Transferring),
-            State::Leaving | State::Ended => return Err(Refused::CallEnded),
-            State::Answered => {}
+            CallState::Searching => return Err(RequestRefusal::NotAnswered),
+            CallState::Rerouting => return Err(RequestRefusal::Transferring),
+            CallState::Leaving | CallState::Ended => return Err(RequestRefusal::CallEnded),
+            CallState::Answered => {}
         }
-        let (near, callee) = (cx.call.legs.near, cx.call.legs.callee.ok_or(Refused::Transferring)?);
+        let (near, callee) = (cx.call.legs.near, cx.call.legs.callee.ok_or(RequestRefusal::Transferring)?);
         if cx.call.legs[callee].agent.is_some() {
-            return Err(Refused::HasAgent);
+            return Err(RequestRefusal::HasAgent);
         }
         if parts.bridge.negotiation.is_unsettled() {
-            return Err(Refused::Changing);
+            return Err(RequestRefusal::Changing);
         }
         Ok(RemoteParties { near, callee })
     }
@@ -67,13 +67,18 @@ impl RemoteParties {
     ///
     /// # Errors
     /// One of the two cannot hear the edge.
-    pub(crate) fn hold(self, cx: &mut Cx<'_>, bridge: &mut Bridge, parties: &[CallParty]) -> Result<(), Refused> {
+    pub(crate) fn hold(
+        self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        parties: &[CallParty],
+    ) -> Result<(), RequestRefusal> {
         self.check_audible(cx, &bridge.negotiation, parties)?;
         for party in self.among(parties) {
             match cx.call.legs.holds.get_mut(self.other(party)) {
                 Some(hold) if hold.kind == HoldKind::Requested => continue,
                 Some(hold) => hold.kind = HoldKind::Requested,
-                None => drop(cx.call.legs.holds.insert(self.other(party), Hold::of(HoldKind::Requested))),
+                None => drop(cx.call.legs.holds.insert(self.other(party), LegHold::of(HoldKind::Requested))),
             }
             self.note(cx, party, "is put on hold, as requested");
         }
@@ -85,13 +90,18 @@ impl RemoteParties {
     ///
     /// # Errors
     /// No such party is on hold.
-    pub(crate) fn resume(self, cx: &mut Cx<'_>, bridge: &mut Bridge, parties: &[CallParty]) -> Result<(), Refused> {
+    pub(crate) fn resume(
+        self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        parties: &[CallParty],
+    ) -> Result<(), RequestRefusal> {
         let is_held = |party: &CallParty| {
             cx.call.legs.holds.get(self.other(*party)).is_some_and(|hold| hold.kind != HoldKind::Party)
         };
         let held: Vec<CallParty> = self.among(parties).filter(is_held).collect();
         if held.is_empty() {
-            return Err(Refused::NotHeld);
+            return Err(RequestRefusal::NotHeld);
         }
         for party in held {
             self.note(cx, party, "is taken off hold, as requested");
@@ -106,20 +116,20 @@ impl RemoteParties {
     /// A party cannot hear the edge.
     pub(crate) fn play(
         self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         parties: &[CallParty],
         (name, sound): (&str, &Arc<[u8]>),
         why: &str,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RequestRefusal> {
         self.check_audible(cx, &bridge.negotiation, parties)?;
         for party in self.among(parties) {
             let holder = self.other(party);
-            let mut hold = cx.call.legs.holds.remove(holder).unwrap_or(Hold::of(HoldKind::Sound));
+            let mut hold = cx.call.legs.holds.remove(holder).unwrap_or(LegHold::of(HoldKind::Sound));
             hold.sound = Some(sound.clone());
             if let (Some(player), Some(media)) = (hold.player, cx.call.session) {
                 let heard = hold.heard(cx.call.legs.music_of(holder));
-                cx.edge.media(media, Command::Play { end: player, sound: heard });
+                cx.edge.media(media, MediaCommand::Play { end: player, sound: heard });
             }
             cx.call.legs.holds.insert(holder, hold);
             self.note(cx, party, &format!("hears {name}, {why}"));
@@ -128,14 +138,20 @@ impl RemoteParties {
         Ok(())
     }
 
-    fn press(self, cx: &mut Cx<'_>, bridge: &mut Bridge, party: CallParty, digits: &str) -> Result<(), Refused> {
+    fn press(
+        self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        party: CallParty,
+        digits: &str,
+    ) -> Result<(), RequestRefusal> {
         let is_key = |key: &char| matches!(key, '0'..='9' | '*' | '#' | 'A'..='D');
         let other = digits.chars().find(|key| !is_key(key));
         if other.is_some() || !(1..=KEYS_PER_REQUEST).contains(&digits.len()) {
-            return Err(Refused::BadDigits(other));
+            return Err(RequestRefusal::BadDigits(other));
         }
         if !bridge.press_for_called(cx, self.leg(party), digits) {
-            return Err(Refused::NoTelephoneEvent);
+            return Err(RequestRefusal::NoTelephoneEvent);
         }
         self.note(cx, party, &format!("is sent {} DTMF digits, as requested", digits.len()));
         Ok(())
@@ -163,20 +179,25 @@ impl RemoteParties {
     }
 
     /// Checks that parties can hear the edge, and can be reconnected afterwards.
-    fn check_audible(self, cx: &Cx<'_>, negotiation: &Negotiation, parties: &[CallParty]) -> Result<(), Refused> {
-        let is_audible = self.among(parties).all(|party| cx.call.legs.ear_of(self.leg(party)).is_some());
-        let offer = cx.call.standing(self.near).ok_or(Refused::OtherAudio)?;
+    fn check_audible(
+        self,
+        cx: &CallCx<'_>,
+        negotiation: &CallNegotiation,
+        parties: &[CallParty],
+    ) -> Result<(), RequestRefusal> {
+        let is_audible = self.among(parties).all(|party| cx.call.legs.playback_wire(self.leg(party)).is_some());
+        let offer = cx.call.standing(self.near).ok_or(RequestRefusal::OtherAudio)?;
         let can_resume = negotiation.as_agreed(cx.call, (self.near, self.callee), &offer).is_some();
-        if is_audible && can_resume { Ok(()) } else { Err(Refused::OtherAudio) }
+        if is_audible && can_resume { Ok(()) } else { Err(RequestRefusal::OtherAudio) }
     }
 
     /// Notes a request in trace and log.
-    fn note(self, cx: &mut Cx<'_>, party: CallParty, what: &str) {
+    fn note(self, cx: &mut CallCx<'_>, party: CallParty, what: &str) {
         self.note_as(cx, party, what, what);
     }
 
     /// Notes a request with a separate, redacted text for the log.
-    fn note_as(self, cx: &mut Cx<'_>, party: CallParty, what: &str, logged: &str) {
+    fn note_as(self, cx: &mut CallCx<'_>, party: CallParty, what: &str, logged: &str) {
         let name = cx.call.legs.name_of(self.leg(party));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} (the {}) {what}", party.name()));
         let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} {logged}", cx.edge.shown_name(&name)));
@@ -201,11 +222,11 @@ impl TransferRequest<'_> {
     ///
     /// # Errors
     /// [`Refused`]: the reason why the parties stay connected.
-    pub(crate) fn begin(self, cx: &mut Cx<'_>, parts: &mut Parts) -> Result<(), Refused> {
+    pub(crate) fn begin(self, cx: &mut CallCx<'_>, parts: &mut CallParts) -> Result<(), RequestRefusal> {
         let TransferRequest { party, target: text, mode } = self;
         let has_agent = cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some());
         match (party, &mode) {
-            (CallParty::Callee, TransferMode::Consult) => return Err(Refused::NoAgent),
+            (CallParty::Callee, TransferMode::Consult) => return Err(RequestRefusal::NoAgent),
             (CallParty::Caller, mode) if *mode == TransferMode::Consult || has_agent => {
                 let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
                 onward::requested(cx, lower, text, mode.clone())?.act(parts, cx);
@@ -215,22 +236,24 @@ impl TransferRequest<'_> {
         }
         let parties = RemoteParties::of(cx, parts)?;
         if parts.program.is_running() {
-            return Err(Refused::InApplication);
+            return Err(RequestRefusal::InApplication);
         }
         let (waits, by) = (parties.leg(party), parties.other(party));
         if cx.call.legs.offer_of(waits).is_none() {
-            return Err(Refused::OtherAudio);
+            return Err(RequestRefusal::OtherAudio);
         }
         if matches!(&mode, TransferMode::Warm(warm) if warm.coach) {
-            return Err(Refused::NoAgent);
+            return Err(RequestRefusal::NoAgent);
         }
         let target = target_of(&parts.search, cx, by, text, &mode)?;
         let called = match &target {
-            Target::Trunk { number: Some(number), .. } => cx.edge.numbers().normalise_caller(number, None),
+            CallTarget::Trunk { number: Some(number), .. } => cx.edge.numbers().normalise_caller(number, None),
             // An agent's stream always belongs to the caller of the INVITE.
-            Target::Agent(_) if waits != LegId::CALLER => return Err(Refused::UnknownTarget),
-            Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) => cx.call.facts.called.clone(),
-            Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return Err(Refused::UnknownTarget),
+            CallTarget::Agent(_) if waits != LegId::CALLER => return Err(RequestRefusal::UnknownTarget),
+            CallTarget::Trunk { .. } | CallTarget::Uri { .. } | CallTarget::Agent(_) => cx.call.facts.called.clone(),
+            CallTarget::App(_) | CallTarget::Reject(_) | CallTarget::RingAll(_) => {
+                return Err(RequestRefusal::UnknownTarget);
+            }
         };
         let sent = |to: &str| format!("is sent to {to}, as requested");
         parties.note_as(cx, party, &sent(text), &sent(&cx.edge.shown_name(text)));
@@ -238,10 +261,10 @@ impl TransferRequest<'_> {
         if let TransferMode::Warm(settings) = mode {
             warm::begin(cx, &mut parts.search.consults, *settings);
         }
-        let refer = Refer::requested(called, text);
+        let refer = ReferRequest::requested(called, text);
         let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
         let controller = Controller::plan_of(vec![target]);
-        parts.transfers.begin(cx, lower, Referral { by, refer }, controller, true).act(parts, cx);
+        parts.transfers.begin(cx, lower, ActiveReferral { by, refer }, controller, true).act(parts, cx);
         Ok(())
     }
 }
@@ -250,7 +273,12 @@ impl TransferRequest<'_> {
 ///
 /// # Errors
 /// The text contains other characters, or the party takes no digits.
-pub(crate) fn press(parts: &mut Parts, cx: &mut Cx<'_>, party: CallParty, digits: &str) -> Result<(), Refused> {
+pub(crate) fn press(
+    parts: &mut CallParts,
+    cx: &mut CallCx<'_>,
+    party: CallParty,
+    digits: &str,
+) -> Result<(), RequestRefusal> {
     if cx.call.is_local() && party == CallParty::Caller {
         return parts.bridge.press_keys(cx, digits);
     }
@@ -261,12 +289,12 @@ pub(crate) fn press(parts: &mut Parts, cx: &mut Cx<'_>, party: CallParty, digits
 ///
 /// # Errors
 /// The party has no call of its own, or its call is over.
-pub(crate) fn end_party(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result<(), Refused> {
+pub(crate) fn end_party(parts: &mut CallParts, cx: &mut CallCx<'_>, sid: &str) -> Result<(), RequestRefusal> {
     let is_party = |leg: &Leg| leg.agent.is_none() || leg.sip.dialled.is_some();
     let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && is_party(leg));
-    let leg = found.map(|(at, _)| at).filter(|at| *at != LegId::CALLER).ok_or(Refused::UnknownCall)?;
+    let leg = found.map(|(at, _)| at).filter(|at| *at != LegId::CALLER).ok_or(RequestRefusal::UnknownCall)?;
     let name = cx.call.legs.name_of(leg);
-    let talks = cx.call.state == State::Answered || parts.search.is_consulting();
+    let talks = cx.call.state == CallState::Answered || parts.search.is_consulting();
     if cx.call.legs.callee == Some(leg) && talks {
         cx.edge.decide(cx.now, cx.call.key, format!("{name} is hung up on, as requested"));
         cx.call.legs[leg].end_with(ReasonSlug::Operator, EndedBy::Edge);
@@ -275,13 +303,13 @@ pub(crate) fn end_party(parts: &mut Parts, cx: &mut Cx<'_>, sid: &str) -> Result
         return Ok(());
     }
     if parts.search.consults.asks(leg) {
-        TransferEffect::declined(Failure::unreached(ReasonSlug::Operator), EndedBy::Edge).act(parts, cx);
+        TransferEffect::declined(TargetFailure::unreached(ReasonSlug::Operator), EndedBy::Edge).act(parts, cx);
         return Ok(());
     }
-    let branch = parts.search.calling_on(cx.call, leg).ok_or(Refused::CallEnded)?;
+    let branch = parts.search.calling_on(cx.call, leg).ok_or(RequestRefusal::CallEnded)?;
     cx.edge.decide(cx.now, cx.call.key, format!("{name} is canceled, as requested"));
     cx.withdraw(leg);
-    let failure = Failure::with_code(487, ReasonSlug::Operator);
+    let failure = TargetFailure::with_code(487, ReasonSlug::Operator);
     parts.fail_target(cx, branch, TargetResult::Failed(failure));
     Ok(())
 }

@@ -13,27 +13,27 @@ use trunkgate_conference::CallStatus;
 use trunkgate_media::MediaId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::NUMBER_CHARS;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_resources::recordings::RecordingRequest;
-use trunkgate_route::{App, Numbers, Target, TargetSpec};
-use trunkgate_story::change::Happening;
+use trunkgate_route::{App, CallTarget, NumberingPlan, TargetSpec};
+use trunkgate_story::change::EdgeEventKind;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::redact;
 use trunkgate_story::wall::millis;
-use trunkgate_twiml::Secret;
+use trunkgate_twiml::SensitiveText;
 
 use crate::call::legs::caller_id::Hops;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::legs::requested::{Added, RequestOrigin};
-use crate::call::parts::{Call, Parts};
+use crate::call::legs::requested::{ParticipantRequest, RequestOrigin};
+use crate::call::parts::{Call, CallParts};
 use crate::call::program::effects::LowerParts;
 use crate::call::recorders::detection::DetectionRequest;
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Cx, Facts, Next};
-use crate::call::words::answer::{Failure, bad_media};
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::shared::{CallCx, CallEffect, CallFacts};
+use crate::call::words::answer::{TargetFailure, bad_media};
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 use crate::call::words::target;
 
 /// Name of a requested call's route in views, records and metrics.
@@ -53,24 +53,24 @@ pub struct CallRequest {
     /// Names and values of additional headers for the INVITE to a SIP address.
     pub headers: Vec<(String, String)>,
     /// Targets with which the party is connected once it has answered, in order.
-    pub onward: Vec<Onward>,
+    pub onward: Vec<ConnectTarget>,
     /// Maximum time that the party may ring.
     pub ring_timeout: Duration,
     /// Maximum time from the answer on; zero: no limit.
     pub time_limit: Duration,
     /// Digits sent to the party once it has answered, before its application begins.
-    pub digits: Option<Secret>,
+    pub digits: Option<SensitiveText>,
     /// Recording that begins with the answer.
     pub record: Option<RecordingRequest>,
     /// Conference that the party joins when it answers.
-    pub participant: Option<Box<Added>>,
+    pub participant: Option<Box<ParticipantRequest>>,
     /// Detection of a human or a machine at the answer.
     pub detection: Option<Box<DetectionRequest>>,
 }
 
 /// A target of a party that has answered.
 #[derive(Debug, Clone)]
-pub enum Onward {
+pub enum ConnectTarget {
     /// Target named in the configuration.
     Target(TargetSpec),
     /// Application created for this call.
@@ -79,11 +79,11 @@ pub enum Onward {
 
 /// Unfinished part of a call request.
 #[derive(Debug, Default)]
-pub(crate) struct Requested {
+pub(crate) struct PendingCallRequest {
     /// Targets of the party once it has answered.
-    onward: Vec<Target>,
+    onward: Vec<CallTarget>,
     /// Digits sent to the party before its application begins.
-    digits: Option<Secret>,
+    digits: Option<SensitiveText>,
     /// Maximum time from the answer on; zero: no limit.
     time_limit: Duration,
     /// Time of the answer.
@@ -99,7 +99,7 @@ pub(crate) struct Requested {
 /// The rest of an answered call's request in plain data. It omits the work of the answer (the party's targets, digits
 /// and detection) and the conference that the party has joined.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct RequestedSnapshot {
+pub(crate) struct CallRequestSnapshot {
     limit_ms: u64,
     talked_ms: u64,
     recording: Option<String>,
@@ -108,7 +108,7 @@ pub(crate) struct RequestedSnapshot {
 
 /// Parses a target of a requested call: `app:NAME`, `conference:NAME`, or any target of a transfer; `None` for anything
 /// else. Does not check that the target exists.
-pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
+pub fn named_target(text: &str, numbers: &NumberingPlan) -> Option<TargetSpec> {
     match text.split_once(':') {
         Some(("app", name)) => Some(TargetSpec::App(name.to_owned())),
         Some(("conference", name))
@@ -120,20 +120,20 @@ pub fn named_target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
     }
 }
 
-impl Requested {
+impl PendingCallRequest {
     /// Creates the request of a party that has left the call which dialled it; `since`: time of its answer; `limit`:
     /// maximum time from then on.
-    pub(crate) fn of_detached(since: Option<Instant>, limit: Option<Duration>) -> Requested {
-        Requested { since, time_limit: limit.unwrap_or_default(), ..Requested::default() }
+    pub(crate) fn of_detached(since: Option<Instant>, limit: Option<Duration>) -> PendingCallRequest {
+        PendingCallRequest { since, time_limit: limit.unwrap_or_default(), ..PendingCallRequest::default() }
     }
 
     /// Replaces the targets of the party.
-    pub(crate) fn put_onward(&mut self, target: Target) {
+    pub(crate) fn put_onward(&mut self, target: CallTarget) {
         self.onward = vec![target];
     }
 
     /// Takes the digits that are sent to the party first.
-    pub(crate) fn take_digits(&mut self) -> Option<Secret> {
+    pub(crate) fn take_digits(&mut self) -> Option<SensitiveText> {
         self.digits.take()
     }
 
@@ -148,11 +148,11 @@ impl Requested {
     /// The session description cannot be used; the edge has hung up.
     pub(crate) fn party_answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         leg: LegId,
         sdp: Option<&[u8]>,
-    ) -> Result<Next, Failure> {
+    ) -> Result<CallEffect, TargetFailure> {
         cx.call.legs.near = leg;
         let agreed = match sdp {
             Some(sdp) => lower.bridge.late_answer_locally(cx, sdp),
@@ -160,7 +160,7 @@ impl Requested {
         };
         if let Err(failure) = agreed {
             cx.call.legs.near = LegId::CALLER;
-            cx.call.enter(State::Searching);
+            cx.call.enter(CallState::Searching);
             lower.bridge.media.hang_up_leg(cx, leg, failure.reason);
             return Err(failure);
         }
@@ -170,7 +170,7 @@ impl Requested {
     }
 
     /// Handles the open stream of an agent that is the called party.
-    pub(crate) fn agent_answered(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, leg: LegId) -> Next {
+    pub(crate) fn agent_answered(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, leg: LegId) -> CallEffect {
         cx.call.legs.near = leg;
         lower.search.won(cx, lower.bridge, leg);
         lower.bridge.media.limit_call(cx, leg);
@@ -179,14 +179,14 @@ impl Requested {
 
     fn answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         LowerParts { bridge, search, recorders }: &mut LowerParts<'_>,
         leg: LegId,
-    ) -> Next {
+    ) -> CallEffect {
         cx.call.legs.answered_by = Some(leg);
         cx.call.legs.completed(cx.edge);
         cx.call.legs[LegId::CALLER].enter(LegState::Ended);
-        cx.call.enter(State::Rerouting);
+        cx.call.enter(CallState::Rerouting);
         cx.call.times.answered = Some(cx.edge.date(cx.now));
         cx.begin_series();
         let age = cx.call.age(cx.now);
@@ -196,7 +196,7 @@ impl Requested {
         let line = format!("answered by {} after {after:.1} s", cx.edge.shown_name(&name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, None);
-        cx.edge.changed(cx.call.change(Happening::CallAnswered));
+        cx.edge.changed(cx.call.change(EdgeEventKind::CallAnswered));
         search.settle(cx.call, bridge);
         cx.call.origin.iter_mut().for_each(|origin| origin.set_party(leg));
         self.since = Some(cx.now);
@@ -207,19 +207,20 @@ impl Requested {
             let recordings = &mut recorders.recordings;
             self.recording = recordings.begin_unasked(cx, &mut bridge.media, record, "the request asks for");
         }
-        let app = onward.iter().find_map(|target| if let Target::App(app) = target { Some(app.clone()) } else { None });
+        let app =
+            onward.iter().find_map(|target| if let CallTarget::App(app) = target { Some(app.clone()) } else { None });
         search.controller = Controller::plan_of(onward);
         let detection = self.detection.take();
         let (detections, media) = (&mut recorders.detections, &mut bridge.media);
         let waits = detection.is_some_and(|wanted| detections.begin_requested(cx, media, leg, *wanted, app));
-        if waits { Next::Stay } else { Next::Search }
+        if waits { CallEffect::Stay } else { CallEffect::Search }
     }
 
     /// Writes the rest of an answered call's request down, with its origin.
-    pub(crate) fn snapshot(&self, now: Instant, origin: &RequestOrigin) -> RequestedSnapshot {
-        let Requested { time_limit, since, recording, onward: _, digits: _, record: _, detection: _ } = self;
+    pub(crate) fn snapshot(&self, now: Instant, origin: &RequestOrigin) -> CallRequestSnapshot {
+        let PendingCallRequest { time_limit, since, recording, onward: _, digits: _, record: _, detection: _ } = self;
         let talked = since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        RequestedSnapshot {
+        CallRequestSnapshot {
             limit_ms: millis(*time_limit),
             talked_ms: millis(talked),
             recording: recording.clone(),
@@ -228,19 +229,22 @@ impl Requested {
     }
 
     /// Restores the origin and the rest of the request; the party is the first leg of a restored call.
-    pub(crate) fn restore(now: Instant, snapshot: RequestedSnapshot) -> (Box<RequestOrigin>, Box<Requested>) {
-        let RequestedSnapshot { limit_ms, talked_ms, recording, parent } = snapshot;
+    pub(crate) fn restore(
+        now: Instant,
+        snapshot: CallRequestSnapshot,
+    ) -> (Box<RequestOrigin>, Box<PendingCallRequest>) {
+        let CallRequestSnapshot { limit_ms, talked_ms, recording, parent } = snapshot;
         let since = now.checked_sub(Duration::from_millis(talked_ms));
         let time_limit = Duration::from_millis(limit_ms);
-        let requested = Requested { time_limit, recording, since, ..Requested::default() };
+        let requested = PendingCallRequest { time_limit, recording, since, ..PendingCallRequest::default() };
         (Box::new(RequestOrigin::answered(LegId::CALLER, parent)), Box::new(requested))
     }
 
     /// Starts the timer of the call's time limit.
-    pub(crate) fn arm_time_limit(&self, cx: &mut Cx<'_>) {
+    pub(crate) fn arm_time_limit(&self, cx: &mut CallCx<'_>) {
         let talked = self.since.map(|since| cx.now.saturating_duration_since(since)).unwrap_or_default();
         if !self.time_limit.is_zero() {
-            cx.arm_left(Timer::TimeLimit, self.time_limit.saturating_sub(talked));
+            cx.arm_left(CallTimer::TimeLimit, self.time_limit.saturating_sub(talked));
         }
     }
 }
@@ -251,7 +255,7 @@ pub(crate) fn requested_call(
     edge: &mut Edge,
     key: CallKey,
     request: &CallRequest,
-    onward: Vec<Target>,
+    onward: Vec<CallTarget>,
 ) -> Call {
     let sid = edge.random_mut().sid();
     let numbers = edge.numbers();
@@ -260,25 +264,25 @@ pub(crate) fn requested_call(
     let conferences = &edge.sessions().conferences;
     let words =
         request.participant.as_ref().map(|added| conferences.hops_onward(edge.random().hop_key, &added.conference));
-    let facts = Facts {
+    let facts = CallFacts {
         hops: Hops { words: words.unwrap_or_default() },
         ring_timeout: Some(request.ring_timeout),
-        ..Facts::of_request(number, called, Arc::from(ROUTE))
+        ..CallFacts::of_request(number, called, Arc::from(ROUTE))
     };
     let date = edge.date(now);
     let expected = request.participant.as_deref().map(|added| {
         let conference = edge.expect_conference(key, &added.conference, date);
-        Box::new(Added { conference, ..added.clone() })
+        Box::new(ParticipantRequest { conference, ..added.clone() })
     });
     let (mut call, _) = begin_call(now, edge, key, sid, facts, None);
     call.shared.origin = Some(Box::new(RequestOrigin::new(expected)));
-    call.parts.requested = Some(Box::new(Requested {
+    call.parts.requested = Some(Box::new(PendingCallRequest {
         onward,
         digits: request.digits.clone(),
         time_limit: request.time_limit,
         record: request.record.clone(),
         detection: request.detection.clone(),
-        ..Requested::default()
+        ..PendingCallRequest::default()
     }));
     call
 }
@@ -290,7 +294,7 @@ pub(crate) fn begin_call(
     edge: &mut Edge,
     key: CallKey,
     sid: String,
-    facts: Facts,
+    facts: CallFacts,
     beside: Option<MediaId>,
 ) -> (Call, MediaId) {
     edge.index_mut().sids.insert(sid.clone(), key);
@@ -302,7 +306,7 @@ pub(crate) fn begin_call(
 }
 
 /// Calls the party of a requested call.
-pub(crate) fn begin(parts: &mut Parts, cx: &mut Cx<'_>, targets: Vec<Target>) {
+pub(crate) fn begin(parts: &mut CallParts, cx: &mut CallCx<'_>, targets: Vec<CallTarget>) {
     let (from, to) =
         (cx.edge.shown(&cx.call.facts.caller.shown()), cx.edge.shown(&plain(&cx.call.facts.called.text, NUMBER_CHARS)));
     let sid = cx.call.legs.sid().to_owned();
@@ -311,7 +315,7 @@ pub(crate) fn begin(parts: &mut Parts, cx: &mut Cx<'_>, targets: Vec<Target>) {
     if cx.edge.numbers().is_emergency(&cx.call.facts.called) {
         cx.edge.decide(cx.now, cx.call.key, "emergency call: exempt from limits");
     }
-    if let Some(Target::App(app)) = parts.requested.as_ref().and_then(|requested| requested.onward.first()) {
+    if let Some(CallTarget::App(app)) = parts.requested.as_ref().and_then(|requested| requested.onward.first()) {
         parts.program.reports.begin(cx, app);
     }
     parts.search.controller = Controller::plan_of(targets);
@@ -319,7 +323,7 @@ pub(crate) fn begin(parts: &mut Parts, cx: &mut Cx<'_>, targets: Vec<Target>) {
 }
 
 /// Reports a failed party to the conference that it was called for, if the call is over and the party has not joined.
-pub(crate) fn over(cx: &mut Cx<'_>) {
+pub(crate) fn over(cx: &mut CallCx<'_>) {
     let origin = cx.call.origin.as_mut();
     let Some(added) = origin.and_then(|origin| origin.comes_no_longer(cx.now, cx.edge, cx.call.key)) else { return };
     let status = cx.call.ending.map_or("failed", |ending| ending.status_of_unanswered());
@@ -338,7 +342,11 @@ pub(crate) fn over(cx: &mut Cx<'_>) {
 ///
 /// # Errors
 /// [`Refused::NotAnswered`]: the call has a caller and is not answered.
-pub(crate) fn limit(requested: Option<&mut Requested>, cx: &mut Cx<'_>, limit: Duration) -> Result<(), Refused> {
+pub(crate) fn limit(
+    requested: Option<&mut PendingCallRequest>,
+    cx: &mut CallCx<'_>,
+    limit: Duration,
+) -> Result<(), RequestRefusal> {
     if let Some(requested) = requested {
         requested.time_limit = limit;
         if requested.since.is_some() {
@@ -346,8 +354,8 @@ pub(crate) fn limit(requested: Option<&mut Requested>, cx: &mut Cx<'_>, limit: D
         }
         return Ok(());
     }
-    let answered = cx.call.times.answered.ok_or(Refused::NotAnswered)?;
+    let answered = cx.call.times.answered.ok_or(RequestRefusal::NotAnswered)?;
     let talked = cx.edge.date(cx.now).duration_since(answered).unwrap_or_default();
-    cx.arm_left(Timer::TimeLimit, limit.saturating_sub(talked));
+    cx.arm_left(CallTimer::TimeLimit, limit.saturating_sub(talked));
     Ok(())
 }

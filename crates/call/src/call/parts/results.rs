@@ -5,46 +5,46 @@
 
 use bytes::Bytes;
 use trunkgate_media::EndId;
-use trunkgate_media::agent::Loss;
-use trunkgate_resources::io::{Cause, QueryId};
+use trunkgate_media::agent::StreamLoss;
+use trunkgate_resources::io::{QueryId, StreamFailure};
 use trunkgate_resources::limits::{BIND_TRIES, TLS_GRACE};
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::locate::NameFault;
-use trunkgate_route::{Server, host_of};
+use trunkgate_route::{DestinationServer, host_of};
 use trunkgate_sdp::Srtp;
 use trunkgate_sip::{DialogId, Flow, Transport};
 use trunkgate_story::diagnosis::Diagnosis;
-use trunkgate_story::few::Few;
+use trunkgate_story::few::SmallMap;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::{Said, dns};
+use trunkgate_story::{FailureResponse, dns};
 
 use crate::call::legs::event::SearchEvent;
 use crate::call::legs::leg::LegState;
-use crate::call::legs::leg_end::{EndedBy, Rejection};
+use crate::call::legs::leg_end::{EndedBy, LegRejection};
 use crate::call::legs::location::UNSUPPORTED_MEDIA_TYPE;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::legs::written::Written;
 use crate::call::media::coaching::Coaching;
-use crate::call::parts::Parts;
+use crate::call::parts::CallParts;
 use crate::call::parts::effects::in_program;
 use crate::call::program::effects::LowerParts;
-use crate::call::search::attempt::{Attempt, Candidate, Judgement, Progress};
+use crate::call::search::attempt::{Attempt, AttemptState, Candidate, FailureScope};
 use crate::call::search::branches::is_global;
 use crate::call::search::candidates::refused_place;
-use crate::call::search::controller::{Step, StepResult, TargetResult};
-use crate::call::search::redirect::Followed;
+use crate::call::search::controller::{SearchStep, StepResult, TargetResult};
+use crate::call::search::redirect::RedirectProgress;
 use crate::call::search::unreached::end_failed;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::transfer::warm;
-use crate::call::words::answer::Failure;
-use crate::call::words::state::State;
+use crate::call::words::answer::TargetFailure;
+use crate::call::words::state::CallState;
 
-impl Parts {
+impl CallParts {
     /// Handles an event of a target that is being tried.
-    pub(super) fn handle_target(&mut self, cx: &mut Cx<'_>, event: SearchEvent) {
+    pub(super) fn handle_target(&mut self, cx: &mut CallCx<'_>, event: SearchEvent) {
+        use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
         use SearchEvent as E;
-        use State::{Answered, Ended, Leaving, Rerouting, Searching};
         match (cx.call.state, event) {
             (Searching | Rerouting, E::Resolved { query, found }) => self.resolved(cx, query, &found),
             (Searching | Rerouting, E::Trying { leg }) => self.search.heard(cx, leg),
@@ -52,7 +52,7 @@ impl Parts {
             (Searching | Rerouting, E::Provisional { leg, code, dialog, sdp, is_reliable, headers }) => {
                 let said = (code, dialog, sdp, is_reliable);
                 if self.search.provisional(cx, &mut self.bridge, leg, said, &headers) {
-                    self.transfers.tell_news(cx, code);
+                    self.transfers.notify_transferor(cx, code);
                 }
             }
             (Searching | Rerouting, E::Accepted { leg, dialog, sdp, headers, session }) => {
@@ -74,9 +74,9 @@ impl Parts {
     }
 
     /// Tries another stream to an agent after the pause.
-    pub(crate) fn retry_due(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::Retry);
-        if self.search.alone().is_some_and(|attempt| attempt.progress == Progress::Pausing)
+    pub(crate) fn retry_due(&mut self, cx: &mut CallCx<'_>) {
+        cx.call.deadlines.remove(CallTimer::Retry);
+        if self.search.alone().is_some_and(|attempt| attempt.progress == AttemptState::Pausing)
             && let Err(failure) = self.search.try_agent(cx, &mut self.bridge)
         {
             self.advance(cx, Some(TargetResult::Failed(failure)));
@@ -87,7 +87,7 @@ impl Parts {
     /// sent.
     pub(crate) fn asked_again_without_location(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         branch: Branch,
         leg: LegId,
         code: u16,
@@ -99,7 +99,13 @@ impl Parts {
     }
 
     /// Retries a target that rejects SRTP without it, if its trunk has SRTP optional. Returns whether a retry was sent.
-    pub(crate) fn asked_again_without_srtp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, code: u16) -> bool {
+    pub(crate) fn asked_again_without_srtp(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        branch: Branch,
+        leg: LegId,
+        code: u16,
+    ) -> bool {
         if code != NOT_ACCEPTABLE_HERE || cx.call.legs[leg].srtp_policy() != Srtp::Optional {
             return false;
         }
@@ -107,9 +113,9 @@ impl Parts {
     }
 
     /// Gives up the INVITE of a leg, and tries the changed candidate that was put first in the queue.
-    pub(crate) fn ask_again(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) {
-        cx.disarm(Timer::NoResponse(branch));
-        cx.disarm(Timer::Ring(branch));
+    pub(crate) fn ask_again(&mut self, cx: &mut CallCx<'_>, branch: Branch, leg: LegId) {
+        cx.disarm(CallTimer::NoResponse(branch));
+        cx.disarm(CallTimer::Ring(branch));
         self.bridge.media.drop_ends(cx, leg);
         self.try_next_candidate(cx, branch);
     }
@@ -118,7 +124,7 @@ impl Parts {
     /// Returns whether a retry was sent.
     pub(crate) fn asked_again_without(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (branch, leg): (Branch, LegId),
         what: &str,
         left_out: fn(&mut Candidate) -> &mut bool,
@@ -136,7 +142,7 @@ impl Parts {
     }
 
     /// Handles bound ports of the caller; `None`: the worker did not report in time.
-    pub(crate) fn bound(&mut self, cx: &mut Cx<'_>, end: Option<EndId>) {
+    pub(crate) fn bound(&mut self, cx: &mut CallCx<'_>, end: Option<EndId>) {
         let ends = &mut cx.call.legs[LegId::CALLER].ends;
         if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
             bound.is_bound = true;
@@ -145,14 +151,14 @@ impl Parts {
             return;
         }
         if self.program.is_running() {
-            cx.disarm(Timer::Ports);
+            cx.disarm(CallTimer::Ports);
             return in_program(self, cx, |program, cx, lower| program.caller_is_ready(cx, lower));
         }
-        if self.search.alone().is_none_or(|attempt| attempt.progress != Progress::Binding) {
+        if self.search.alone().is_none_or(|attempt| attempt.progress != AttemptState::Binding) {
             return;
         }
         let Some(attempt) = self.search.attempts.remove(Branch::ALONE) else { return };
-        cx.disarm(Timer::Ports);
+        cx.disarm(CallTimer::Ports);
         match self.search.engage(cx, &mut self.bridge, *attempt) {
             Ok(next) => next.act(self, cx),
             Err(failure) => self.advance(cx, Some(TargetResult::Failed(failure))),
@@ -161,11 +167,11 @@ impl Parts {
 
     /// Closes a branch with its result. The search continues once no other target rings; a 6xx is final for all (RFC
     /// 3261 §16.7 step 5).
-    pub(crate) fn branch_over(&mut self, cx: &mut Cx<'_>, branch: Branch, result: TargetResult) {
+    pub(crate) fn branch_over(&mut self, cx: &mut CallCx<'_>, branch: Branch, result: TargetResult) {
         let result = match self.search.follow(cx, &mut self.bridge, branch, result) {
-            Followed::Under(next) => return next.act(self, cx),
-            Followed::Planned => return self.advance(cx, None),
-            Followed::Over(result) => result,
+            RedirectProgress::Under(next) => return next.act(self, cx),
+            RedirectProgress::Planned => return self.advance(cx, None),
+            RedirectProgress::Over(result) => result,
         };
         if is_global(&result) && self.search.attempts.first().is_some() {
             cx.edge.decide(cx.now, cx.call.key, "final for all targets: the others are canceled");
@@ -182,17 +188,17 @@ impl Parts {
 
     /// Takes the controller's steps until one is under way or the call is over; `result`: of a target that was not
     /// connected.
-    pub(crate) fn advance(&mut self, cx: &mut Cx<'_>, result: Option<TargetResult>) {
+    pub(crate) fn advance(&mut self, cx: &mut CallCx<'_>, result: Option<TargetResult>) {
         self.take_steps(cx, result.map(StepResult::NotConnected));
     }
 
     /// Handles the departure of the connected party while the caller stays: the controller decides the next step.
-    pub(crate) fn side_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    pub(crate) fn side_left(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.take_steps(cx, Some(StepResult::Left(reason)));
     }
 
-    fn take_steps(&mut self, cx: &mut Cx<'_>, mut result: Option<StepResult>) {
+    fn take_steps(&mut self, cx: &mut CallCx<'_>, mut result: Option<StepResult>) {
         if result.is_none() && self.program.has_caller_alone() {
             return in_program(self, cx, |program, cx, lower| program.caller_is_ready(cx, lower));
         }
@@ -200,7 +206,7 @@ impl Parts {
             if let Some(StepResult::NotConnected(failed)) = result {
                 // For an answered caller every failure leads to the next target. If a program has dialled the party,
                 // the program decides.
-                let leads_on = cx.call.state == State::Rerouting && !self.program.is_running();
+                let leads_on = cx.call.state == CallState::Rerouting && !self.program.is_running();
                 let failed = if leads_on { failed.into_failed() } else { failed };
                 if self.search.stays(cx, &mut self.bridge, failed.failure()) {
                     return;
@@ -209,30 +215,30 @@ impl Parts {
                 result = Some(StepResult::NotConnected(failed));
             }
             match self.search.controller.next(result.take()) {
-                Step::Connect(target) => match self.search.connect(cx, &mut self.bridge, target) {
+                SearchStep::Connect(target) => match self.search.connect(cx, &mut self.bridge, target) {
                     Ok(next) => return next.act(self, cx),
                     Err(failed) => result = Some(StepResult::NotConnected(failed)),
                 },
-                Step::Run(app) => {
+                SearchStep::Run(app) => {
                     self.search.consults.end_warm(cx, &mut self.bridge.media);
                     let digits = self.requested.as_mut().and_then(|requested| requested.take_digits());
                     return in_program(self, cx, |program, cx, lower| program.begin(cx, lower, app, digits));
                 }
                 // The program decides about a party that it has dialled.
-                Step::Answer(answer) if self.program.is_running() => {
+                SearchStep::Answer(answer) if self.program.is_running() => {
                     return in_program(self, cx, |program, cx, lower| program.side_failed(cx, lower, &answer));
                 }
-                Step::End(reason) if self.program.is_running() => {
+                SearchStep::End(reason) if self.program.is_running() => {
                     return in_program(self, cx, |program, cx, lower| program.side_has_left(cx, lower, reason));
                 }
-                Step::Answer(answer) => return self.give_up(cx, &answer),
-                Step::End(reason) => return self.end(cx, reason),
+                SearchStep::Answer(answer) => return self.give_up(cx, &answer),
+                SearchStep::End(reason) => return self.end(cx, reason),
             }
         }
     }
 
     /// Tries the next candidate of a target; without one the target has failed.
-    pub(crate) fn try_next_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+    pub(crate) fn try_next_candidate(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
         if let Err(failure) = self.search.next_candidate(cx, &mut self.bridge, branch) {
             self.branch_over(cx, branch, TargetResult::Failed(failure));
         }
@@ -241,7 +247,7 @@ impl Parts {
     /// Handles a 2xx: the first one gets the call.
     fn accepted(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         leg: LegId,
         (dialog, sdp): (DialogId, Option<Bytes>),
         headers: &[(String, String)],
@@ -252,22 +258,22 @@ impl Parts {
         cx.call.legs.own_dialog(cx.edge, leg, dialog);
         cx.call.legs[leg].enter(LegState::Answered);
         self.keep_headers(branch, headers);
-        let before = cx.call.enter(State::Answered);
+        let before = cx.call.enter(CallState::Answered);
         // A 2xx may omit the session description of its reliable 18x (many do, although RFC 3261 §13.2.1 requires it).
         let early = self.search.attempt(branch).map(|attempt| &attempt.early);
         let is_changed = early.is_some_and(|early| early.is_changed(Some(dialog)));
         let said = early.and_then(|early| early.of(dialog));
         let sdp = sdp.as_deref().filter(|_| !is_changed).or(said.as_ref().map(Written::as_bytes));
-        if before == State::Searching && cx.call.is_requested() {
+        if before == CallState::Searching && cx.call.is_requested() {
             return self.requested_party_answered(cx, branch, leg, sdp);
         }
         match self.bridge.agree(cx, leg, sdp) {
-            Ok(_) if before == State::Rerouting && self.search.consults.holds_caller() => {
+            Ok(_) if before == CallState::Rerouting && self.search.consults.holds_caller() => {
                 cx.call.enter(before);
                 let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
                 warm::ask(cx, lower, &self.transfers, branch, leg).act(self, cx);
             }
-            Ok(_) if before == State::Rerouting => {
+            Ok(_) if before == CallState::Rerouting => {
                 let whisper = self.program.whisper_of(branch);
                 self.joined(cx, leg);
                 in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, whisper));
@@ -288,7 +294,7 @@ impl Parts {
         }
     }
 
-    fn requested_party_answered(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId, sdp: Option<&[u8]>) {
+    fn requested_party_answered(&mut self, cx: &mut CallCx<'_>, branch: Branch, leg: LegId, sdp: Option<&[u8]>) {
         let Some(requested) = &mut self.requested else { return };
         let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
         match requested.party_answered(cx, lower, leg, sdp) {
@@ -300,9 +306,9 @@ impl Parts {
     /// Handles a final non-2xx response.
     fn rejected(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         leg: LegId,
-        (said, q850, detail): (Said, Option<u8>, Option<String>),
+        (said, q850, detail): (FailureResponse, Option<u8>, Option<String>),
         headers: &[(String, String)],
         contacts: &[String],
     ) {
@@ -314,8 +320,8 @@ impl Parts {
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
         let answers_others = cx.edge.trunks().answers_some(cx.now, cx.call.legs[leg].trunk_name());
-        let said = Said { answers_others, ..said };
-        cx.call.legs[leg].rejection = Some(Box::new(Rejection { said: said.clone(), caller_id }));
+        let said = FailureResponse { answers_others, ..said };
+        cx.call.legs[leg].rejection = Some(Box::new(LegRejection { said: said.clone(), caller_id }));
         self.keep_headers(branch, headers);
         if self.asked_again_without_srtp(cx, branch, leg, code)
             || self.asked_again_without_location(cx, branch, leg, code)
@@ -325,7 +331,7 @@ impl Parts {
         let goes_on = (300..400).contains(&code) && self.search.redirected(cx, branch, contacts);
         let Some(attempt) = self.search.attempt_mut(branch) else { return };
         let congestion = attempt.congestion(code, said.retry_after);
-        let judgement = attempt.judge(code, q850, congestion.is_some());
+        let judgement = attempt.classify_response(code, q850, congestion.is_some());
         if let Some((congestion, trunk)) = congestion.zip(attempt.trunk.clone()) {
             cx.edge.trunk_congested(cx.now, &trunk, code, congestion.retry_after);
         }
@@ -335,13 +341,13 @@ impl Parts {
         if !goes_on {
             cx.edge.trunks_mut().problem(cx.now, cx.call.legs[leg].trunk_name(), problem);
         }
-        let with_words = |failure: Failure| {
+        let with_words = |failure: TargetFailure| {
             let reason = if goes_on { ReasonSlug::Transferred } else { failure.reason };
-            Failure { location_error, reason, ..failure.said(said, detail) }
+            TargetFailure { location_error, reason, ..failure.said(said, detail) }
         };
         match judgement {
-            Judgement::Peer(failure) => self.fail_candidate(cx, branch, with_words(failure)),
-            Judgement::Target(result) => self.fail_target(cx, branch, result.map(with_words)),
+            FailureScope::Peer(failure) => self.fail_candidate(cx, branch, with_words(failure)),
+            FailureScope::Target(result) => self.fail_target(cx, branch, result.map(with_words)),
         }
     }
 
@@ -353,7 +359,7 @@ impl Parts {
     }
 
     /// Handles an INVITE without a final response, or one that could not be sent.
-    fn unanswered(&mut self, cx: &mut Cx<'_>, leg: LegId, sent: bool) {
+    fn unanswered(&mut self, cx: &mut CallCx<'_>, leg: LegId, sent: bool) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return cx.call.legs.withdrawn(cx.edge, leg) };
         cx.call.legs[leg].enter(LegState::Ended);
         if self.asked_again_by_udp(cx, branch, leg) {
@@ -365,8 +371,8 @@ impl Parts {
     }
 
     /// Handles the end of the wait for a first response, or for an address of the candidate's host.
-    pub(crate) fn no_response(&mut self, cx: &mut Cx<'_>, branch: Branch) {
-        cx.call.deadlines.remove(Timer::NoResponse(branch));
+    pub(crate) fn no_response(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
+        cx.call.deadlines.remove(CallTimer::NoResponse(branch));
         let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
         if let Some(leg) = progress.calling() {
             if !gives_up(cx, branch, leg) || self.asked_again_by_udp(cx, branch, leg) {
@@ -374,44 +380,44 @@ impl Parts {
             }
             let failure = why_silent(cx, leg);
             self.fail_candidate(cx, branch, failure);
-        } else if let Progress::Resolving(query) = progress {
+        } else if let AttemptState::Resolving(query) = progress {
             cx.edge.index_mut().queries.remove(&query);
             self.name_failed(cx, branch, NameFault::Unanswered);
         }
     }
 
     /// Fails a candidate without an address for its host.
-    fn name_failed(&mut self, cx: &mut Cx<'_>, branch: Branch, fault: NameFault) {
+    fn name_failed(&mut self, cx: &mut CallCx<'_>, branch: Branch, fault: NameFault) {
         let (found, detail) = no_name(self.search.attempt(branch), fault);
-        self.fail_candidate(cx, branch, Failure { detail, ..Failure::unreached(ReasonSlug::NameNotFound) });
+        self.fail_candidate(cx, branch, TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::NameNotFound) });
         cx.call.story.fault = Some((ReasonSlug::NameNotFound, Box::new(found)));
     }
 
     /// Fails a target that sends BYE while it rings, which a called party must not do (RFC 3261 §15).
-    fn left_while_ringing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    fn left_while_ringing(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         let Some(branch) = self.search.calling_on(cx.call, leg) else { return };
         cx.withdraw(leg);
         let detail = Some("sent BYE before it answered".to_owned());
-        let failure = Failure { detail, ..Failure::with_code(480, ReasonSlug::TargetRejected) };
+        let failure = TargetFailure { detail, ..TargetFailure::with_code(480, ReasonSlug::TargetRejected) };
         self.fail_target(cx, branch, TargetResult::Failed(failure));
     }
 
     /// Ends a target's ringing, or an agent's connection attempt, after its maximum time.
-    pub(crate) fn ring_timeout(&mut self, cx: &mut Cx<'_>, branch: Branch) {
-        cx.call.deadlines.remove(Timer::Ring(branch));
+    pub(crate) fn ring_timeout(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
+        cx.call.deadlines.remove(CallTimer::Ring(branch));
         let Some(progress) = self.search.attempt(branch).map(|attempt| attempt.progress) else { return };
         let failure = if let Some(leg) = progress.calling() {
             cx.withdraw(leg);
-            let failure = Failure::with_code(480, ReasonSlug::RingTimeout);
-            let is_requested = cx.call.is_requested() && cx.call.state == State::Searching;
+            let failure = TargetFailure::with_code(480, ReasonSlug::RingTimeout);
+            let is_requested = cx.call.is_requested() && cx.call.state == CallState::Searching;
             if cx.call.is_programmed || is_requested {
                 // The time limit of a Dial applies to the party, not to each candidate.
                 return self.fail_target(cx, branch, TargetResult::Refused(failure));
             }
             failure
         } else if let Some(leg) = progress.opening() {
-            cx.agent_failed(leg, Loss::ConnectTimeout);
-            Failure::unreached(ReasonSlug::AgentConnectTimeout)
+            cx.agent_failed(leg, StreamLoss::ConnectTimeout);
+            TargetFailure::unreached(ReasonSlug::AgentConnectTimeout)
         } else {
             return;
         };
@@ -419,9 +425,9 @@ impl Parts {
     }
 
     /// Continues with the addresses of a host that has been resolved.
-    fn resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, found: &Result<Vec<Server>, NameFault>) {
+    fn resolved(&mut self, cx: &mut CallCx<'_>, query: QueryId, found: &Result<Vec<DestinationServer>, NameFault>) {
         cx.edge.index_mut().queries.remove(&query);
-        let asks = |attempt: &Attempt| attempt.progress == Progress::Resolving(query);
+        let asks = |attempt: &Attempt| attempt.progress == AttemptState::Resolving(query);
         let Some(branch) = self.search.attempts.iter().find(|(_, attempt)| asks(attempt)).map(|(branch, _)| branch)
         else {
             return;
@@ -433,19 +439,19 @@ impl Parts {
         if servers.is_empty() {
             return self.name_failed(cx, branch, found.as_ref().err().copied().unwrap_or(NameFault::NotFound));
         }
-        cx.disarm(Timer::NoResponse(branch));
+        cx.disarm(CallTimer::NoResponse(branch));
         self.search.leave_out(cx, branch);
         self.try_next_candidate(cx, branch);
     }
 
     /// Handles ports that another program uses: draws others, and calls the target that was offered the old ones again.
-    pub(crate) fn bind_failed(&mut self, cx: &mut Cx<'_>, end: EndId, error: &str) {
+    pub(crate) fn bind_failed(&mut self, cx: &mut CallCx<'_>, end: EndId, error: &str) {
         let Some(at) = cx.call.legs.leg_of(end) else { return };
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.warn(&sid, format!("media ports could not be bound: {error}"), Some(ReasonSlug::NoPorts));
         cx.edge.decide(cx.now, cx.call.key, format!("ports not bound: {error}"));
         cx.call.story.proof = Some((ReasonSlug::NoPorts, format!("ports not bound: {error}").into()));
-        if at == cx.call.legs.near && cx.call.state != State::Searching {
+        if at == cx.call.legs.near && cx.call.state != CallState::Searching {
             return self.end(cx, ReasonSlug::NoPorts);
         }
         if at == cx.call.legs.near {
@@ -458,7 +464,7 @@ impl Parts {
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return };
         attempt.bind_failures += 1;
         if attempt.bind_failures >= BIND_TRIES {
-            let failure = Failure::unreached(ReasonSlug::NoPorts);
+            let failure = TargetFailure::unreached(ReasonSlug::NoPorts);
             return self.fail_target(cx, branch, TargetResult::Failed(failure));
         }
         if let Some(way) = attempt.current.clone() {
@@ -468,23 +474,23 @@ impl Parts {
     }
 
     /// Notes the failure of a candidate, and tries the next one.
-    fn fail_candidate(&mut self, cx: &mut Cx<'_>, branch: Branch, failure: Failure) {
+    fn fail_candidate(&mut self, cx: &mut CallCx<'_>, branch: Branch, failure: TargetFailure) {
         self.search.candidate_failed(cx, &mut self.bridge, branch, failure);
         self.try_next_candidate(cx, branch);
     }
 
     /// Gives up a whole target, and takes the controller's next step.
-    pub(crate) fn fail_target(&mut self, cx: &mut Cx<'_>, branch: Branch, result: TargetResult) {
+    pub(crate) fn fail_target(&mut self, cx: &mut CallCx<'_>, branch: Branch, result: TargetResult) {
         let attempt = self.search.attempt(branch);
         let (progress, failed_agent) =
             (attempt.map(|a| a.progress), attempt.and_then(|attempt| attempt.failed_agent(&result)));
         let (leg, name) = (attempt.and_then(Attempt::leg), attempt.map(|a| a.name().to_owned()).unwrap_or_default());
         self.bridge.negotiation.note_failure(cx, leg, &name, result.failure());
         let goes_on = self.search.controller.goes_on_after(&result);
-        self.search.rate(cx, branch, result.failure(), goes_on);
+        self.search.rate_trunk(cx, branch, result.failure(), goes_on);
         match progress {
-            Some(Progress::Calling(leg) | Progress::Asking(leg)) => self.bridge.media.drop_ends(cx, leg),
-            Some(Progress::Opening(leg)) => self.bridge.media.close_agent(cx, leg),
+            Some(AttemptState::Calling(leg) | AttemptState::Asking(leg)) => self.bridge.media.drop_ends(cx, leg),
+            Some(AttemptState::Opening(leg)) => self.bridge.media.close_agent(cx, leg),
             Some(_) | None => {}
         }
         end_failed(&mut self.search, cx, branch, (failed_agent, result.failure()), goes_on);
@@ -493,7 +499,7 @@ impl Parts {
 
     /// Retries over UDP an INVITE that went over TCP because of its length, if TCP was refused or brought no response.
     /// Returns whether a retry was sent.
-    pub(crate) fn asked_again_by_udp(&mut self, cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
+    pub(crate) fn asked_again_by_udp(&mut self, cx: &mut CallCx<'_>, branch: Branch, leg: LegId) -> bool {
         let went = cx.call.legs[leg].flow.map(|flow| flow.transport);
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
         let chosen = |way: &Candidate| way.transport == Transport::Udp && went == Some(Transport::Tcp);
@@ -506,12 +512,12 @@ impl Parts {
     }
 
     /// Retries a target, as its trunk may have a free slot, or gives it up after the maximum wait.
-    pub(crate) fn try_again(&mut self, cx: &mut Cx<'_>, branch: Branch) {
-        let Some(Progress::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
+    pub(crate) fn try_again(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
+        let Some(AttemptState::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
         else {
             return;
         };
-        cx.disarm(Timer::Pace(branch));
+        cx.disarm(CallTimer::Pace(branch));
         let Some(trunk) = self.search.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let Some(attempt) = self.search.attempt_mut(branch) else { return };
         match attempt.take_place(cx, branch) {
@@ -523,24 +529,27 @@ impl Parts {
             Err((other, which)) => {
                 let reason = if which.is_some() { other } else { reason };
                 refused_place(cx, &trunk, reason, which);
-                self.fail_target(cx, branch, TargetResult::Failed(Failure::unreached(reason).told()));
+                self.fail_target(cx, branch, TargetResult::Failed(TargetFailure::unreached(reason).told()));
             }
         }
     }
 
     /// Ends the search of all targets but the last, after `search_timeout`.
-    pub(crate) fn search_over(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::Search);
-        if cx.call.state != State::Searching {
+    pub(crate) fn search_over(&mut self, cx: &mut CallCx<'_>) {
+        cx.call.deadlines.remove(CallTimer::Search);
+        if cx.call.state != CallState::Searching {
             return;
         }
         let line = self.search.attempts.values().find_map(|attempt| match attempt.progress {
-            Progress::Queued { until, .. } => Some(until.saturating_duration_since(cx.now)),
-            Progress::Idle | Progress::Waiting { .. } | Progress::Binding | Progress::Pausing => None,
-            Progress::Resolving(_) | Progress::Calling(_) | Progress::Opening(_) | Progress::Asking(_) => None,
+            AttemptState::Queued { until, .. } => Some(until.saturating_duration_since(cx.now)),
+            AttemptState::Idle | AttemptState::Waiting { .. } | AttemptState::Binding | AttemptState::Pausing => None,
+            AttemptState::Resolving(_)
+            | AttemptState::Calling(_)
+            | AttemptState::Opening(_)
+            | AttemptState::Asking(_) => None,
         });
         if let Some(wait) = line {
-            return cx.arm(Timer::Search, wait + self.search.controller.search_timeout());
+            return cx.arm(CallTimer::Search, wait + self.search.controller.search_timeout());
         }
         let Some(skipped) = self.search.controller.skip_to_last() else { return };
         let others = if skipped == 0 { String::new() } else { format!(", {skipped} left out") };
@@ -550,8 +559,8 @@ impl Parts {
             cx.call.key,
             format!("search_timeout: {seconds} s have passed, trying the last target{others}"),
         );
-        if let Some(tried) = &mut self.search.tried {
-            tried.redirects = Few::default();
+        if let Some(tried) = &mut self.search.branch_results {
+            tried.redirects = SmallMap::default();
         }
         let branches: Vec<Branch> = self.search.attempts.iter().map(|(branch, _)| branch).collect();
         for branch in branches {
@@ -562,24 +571,26 @@ impl Parts {
                     cx.withdraw(leg);
                 }
             }
-            self.fail_target(cx, branch, TargetResult::Failed(Failure::with_code(480, reason)));
+            self.fail_target(cx, branch, TargetResult::Failed(TargetFailure::with_code(480, reason)));
         }
     }
 
     /// Takes a caller out of an agent's queue: the agent may have a session, or the wait is over.
-    pub(crate) fn next_in_line(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn next_in_line(&mut self, cx: &mut CallCx<'_>) {
         let Some(attempt) = self.search.alone() else { return };
-        let (Some(agent), Progress::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else { return };
-        cx.disarm(Timer::Queue);
+        let (Some(agent), AttemptState::Queued { until, .. }) = (attempt.agent.clone(), attempt.progress) else {
+            return;
+        };
+        cx.disarm(CallTimer::Queue);
         // Uses the current configuration of the agent.
         let Some(agent) = cx.edge.table().agent(&agent.name).cloned() else {
             let detail = Some("removed from the configuration".to_owned());
-            let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentFull) };
+            let failure = TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::AgentFull) };
             return self.leave_line(cx, failure);
         };
         if self.search.is_passed_over(cx.call, cx.now, cx.edge, &agent.name) {
             let detail = Some("skipped, it keeps failing".to_owned());
-            let failure = Failure { detail, ..Failure::unreached(ReasonSlug::AgentSkipped) };
+            let failure = TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::AgentSkipped) };
             return self.leave_line(cx, failure);
         }
         if cx.edge.agents_mut().turn(&agent.name, cx.call.key) {
@@ -587,26 +598,26 @@ impl Parts {
             self.search.left_line(cx, "its turn");
             if let Some(attempt) = self.search.attempt_mut(Branch::ALONE) {
                 attempt.agent = Some(agent);
-                attempt.progress = Progress::Idle;
+                attempt.progress = AttemptState::Idle;
             }
             if let Err(failure) = self.search.begin_stream(cx, &mut self.bridge) {
                 self.advance(cx, Some(TargetResult::Failed(failure)));
             }
         } else if cx.now >= until {
-            self.leave_line(cx, Failure::unreached(ReasonSlug::QueueTimeout));
+            self.leave_line(cx, TargetFailure::unreached(ReasonSlug::QueueTimeout));
         } else {
-            cx.arm(Timer::Queue, until.saturating_duration_since(cx.now));
+            cx.arm(CallTimer::Queue, until.saturating_duration_since(cx.now));
         }
     }
 
-    fn leave_line(&mut self, cx: &mut Cx<'_>, failure: Failure) {
+    fn leave_line(&mut self, cx: &mut CallCx<'_>, failure: TargetFailure) {
         self.search.left_line(cx, "leaves the queue");
         self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
     }
 }
 
 /// Returns whether the INVITE on `leg` has not left this machine because the TLS connection to its trunk is not up.
-fn awaits_tls(cx: &Cx<'_>, leg: LegId) -> bool {
+fn awaits_tls(cx: &CallCx<'_>, leg: LegId) -> bool {
     let side = &cx.call.legs[leg];
     let is_up = |flow: Flow| {
         let is_open = |id| cx.edge.index().identities.contains_key(&id);
@@ -618,10 +629,10 @@ fn awaits_tls(cx: &Cx<'_>, leg: LegId) -> bool {
 
 /// Withdraws an INVITE without a timely response, unless it still waits for its TLS connection: that gets one
 /// extension. Returns whether it was withdrawn.
-fn gives_up(cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
+fn gives_up(cx: &mut CallCx<'_>, branch: Branch, leg: LegId) -> bool {
     let waits = awaits_tls(cx, leg) && !std::mem::replace(&mut cx.call.legs[leg].sip.awaits_tls, true);
     if waits {
-        cx.arm(Timer::NoResponse(branch), TLS_GRACE);
+        cx.arm(CallTimer::NoResponse(branch), TLS_GRACE);
     } else {
         cx.withdraw(leg);
     }
@@ -630,10 +641,10 @@ fn gives_up(cx: &mut Cx<'_>, branch: Branch, leg: LegId) -> bool {
 
 /// Returns the failure of a target without a response or without a TLS connection in time, and records it for its
 /// trunk.
-fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
+fn why_silent(cx: &mut CallCx<'_>, leg: LegId) -> TargetFailure {
     if !awaits_tls(cx, leg) {
         cx.silent(leg, true);
-        return Failure::unreached(ReasonSlug::NoResponse);
+        return TargetFailure::unreached(ReasonSlug::NoResponse);
     }
     let limit = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.no_response_timeout).unwrap_or_default();
     let what = format!("connection not up within {} s", limit.as_secs_f64());
@@ -642,35 +653,35 @@ fn why_silent(cx: &mut Cx<'_>, leg: LegId) -> Failure {
 }
 
 /// Returns the failure of a target with a TLS error, and records it for its trunk.
-fn tls_failed(cx: &mut Cx<'_>, leg: LegId, what: &str) -> Failure {
+fn tls_failed(cx: &mut CallCx<'_>, leg: LegId, what: &str) -> TargetFailure {
     let (sid, peer) = (cx.call.legs.sid().to_owned(), cx.call.legs[leg].peer.clone());
     let text = format!("TLS with {} failed: {what}", cx.edge.shown_name(&peer));
     cx.edge.trunks_mut().problem(cx.now, cx.call.legs[leg].trunk_name(), text.clone());
     cx.edge.warn(&sid, text, Some(ReasonSlug::TlsFailed));
-    Failure { detail: Some(format!("TLS failed: {what}")), ..Failure::unreached(ReasonSlug::TlsFailed) }
+    TargetFailure { detail: Some(format!("TLS failed: {what}")), ..TargetFailure::unreached(ReasonSlug::TlsFailed) }
 }
 
 /// Returns the reason why the INVITE on `leg` has no final response, and records it for the target.
-fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
+fn why_unanswered(cx: &mut CallCx<'_>, leg: LegId, sent: bool) -> TargetFailure {
     let reason = match &cx.edge.turn().cause {
         _ if sent => ReasonSlug::NoResponse,
-        Some(Cause::Tls(what)) => {
+        Some(StreamFailure::Tls(what)) => {
             let what = what.clone();
             return tls_failed(cx, leg, &what);
         }
-        Some(Cause::Unsent(why)) => {
+        Some(StreamFailure::Unsent(why)) => {
             let why = *why;
-            cx.not_let_out(leg, why);
+            cx.record_unsent_invite(leg, why);
             ReasonSlug::Unreachable
         }
-        Some(Cause::Stream(_)) | None => {
+        Some(StreamFailure::Stream(_)) | None => {
             let flow = cx.call.legs[leg].flow;
             let why = flow.map(|flow| cx.edge.why_unsent("INVITE", flow.transport, flow.remote));
             cx.call.legs[leg].sip.unsent = why.as_deref().map(Into::into);
-            return Failure { detail: why, ..Failure::unreached(ReasonSlug::Unreachable) };
+            return TargetFailure { detail: why, ..TargetFailure::unreached(ReasonSlug::Unreachable) };
         }
     };
-    Failure::unreached(reason)
+    TargetFailure::unreached(reason)
 }
 
 /// Returns the diagnosis of a candidate without an address for its host, and the DNS error in words.

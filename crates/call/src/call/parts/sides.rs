@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_media::{AgentEvent, AgentRequest, EndId};
 use trunkgate_resources::limits::REFERRER_SECONDS;
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::Place;
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::LegRef;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::OnClose;
 use trunkgate_sdp::{accept, anchored_streams, offer_events};
@@ -22,32 +22,32 @@ use trunkgate_story::report::CallRecord;
 use trunkgate_story::wall::millis;
 
 use crate::call::legs::event::SideEvent;
-use crate::call::legs::headers::Brought;
+use crate::call::legs::headers::RelayedHeaders;
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
 use crate::call::media::wiring::turned;
-use crate::call::negotiation::join::Leaving;
+use crate::call::negotiation::join::LeavingLeg;
 use crate::call::parts::effects::in_program;
 use crate::call::parts::ended::give_places_back;
 use crate::call::parts::requested;
-use crate::call::parts::{Call, Parts};
+use crate::call::parts::{Call, CallParts};
 use crate::call::program::effects::LowerParts;
 use crate::call::program::side::hang_up;
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::shared::{CallCx, CallOutcome, SharedCallState};
 use crate::call::story::silent_agent;
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::onward;
 use crate::call::transfer::warm::TransferMode;
-use crate::call::words::answer::{Failure, FinalAnswer, bad_media};
-use crate::call::words::state::State;
+use crate::call::words::answer::{FinalAnswer, TargetFailure, bad_media};
+use crate::call::words::state::CallState;
 
-impl Parts {
+impl CallParts {
     /// Handles an event by which a side leaves or the call ends.
-    pub(super) fn handle_side(&mut self, cx: &mut Cx<'_>, event: SideEvent) {
+    pub(super) fn handle_side(&mut self, cx: &mut CallCx<'_>, event: SideEvent) {
+        use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
         use SideEvent as E;
-        use State::{Answered, Ended, Leaving, Rerouting, Searching};
         match (cx.call.state, event) {
             (Searching, E::Canceled { elsewhere, .. }) => {
                 cx.call.facts.answered_elsewhere = elsewhere;
@@ -69,9 +69,9 @@ impl Parts {
     }
 
     /// Handles an event of an agent that has a leg.
-    pub(super) fn handle_agent(&mut self, cx: &mut Cx<'_>, end: EndId, event: AgentEvent) {
+    pub(super) fn handle_agent(&mut self, cx: &mut CallCx<'_>, end: EndId, event: AgentEvent) {
         use AgentEvent as E;
-        use State::{Answered, Ended, Leaving, Rerouting, Searching};
+        use CallState::{Answered, Ended, Leaving, Rerouting, Searching};
         match (cx.call.state, event) {
             (Searching | Answered | Rerouting | Leaving, E::Open) => self.agent_open(cx, end),
             (Searching | Answered | Rerouting | Leaving, E::Lost(loss)) => self.agent_lost(cx, end, loss),
@@ -89,7 +89,7 @@ impl Parts {
     }
 
     /// Handles the opened WebSocket of an agent.
-    fn agent_open(&mut self, cx: &mut Cx<'_>, end: EndId) {
+    fn agent_open(&mut self, cx: &mut CallCx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.agent_leg(end).filter(|leg| cx.call.legs[*leg].state == LegState::Trying) else {
             return;
         };
@@ -108,23 +108,23 @@ impl Parts {
         }
     }
 
-    fn agent_takes_call(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    fn agent_takes_call(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         let agent = cx.call.legs[leg].agent.as_ref().map(|side| &side.agent);
         if let Some(agent) = agent.cloned() {
             self.bridge.media.take_sounds(&agent);
         }
-        if cx.call.state == State::Searching
+        if cx.call.state == CallState::Searching
             && let Some(requested) = &mut self.requested
         {
             let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
             return requested.agent_answered(cx, lower, leg).act(self, cx);
         }
-        if cx.call.state == State::Rerouting {
-            cx.call.enter(State::Answered);
+        if cx.call.state == CallState::Rerouting {
+            cx.call.enter(CallState::Answered);
             self.joined(cx, leg);
             return in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
         }
-        cx.call.enter(State::Answered);
+        cx.call.enter(CallState::Answered);
         match self.bridge.first_description(cx) {
             Ok(ours) => {
                 self.bridge.converse(cx, leg);
@@ -133,27 +133,27 @@ impl Parts {
                 in_program(self, cx, |program, cx, lower| program.side_joined(cx, lower, leg, None));
             }
             Err(failure) => {
-                cx.call.enter(State::Searching);
+                cx.call.enter(CallState::Searching);
                 self.fail_target(cx, Branch::ALONE, TargetResult::Failed(failure));
             }
         }
     }
 
     /// Connects an answered party with the caller.
-    pub(crate) fn joined(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    pub(crate) fn joined(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         self.search.joined(cx, &mut self.bridge, leg);
         self.transfers.target_answered(cx, &mut self.bridge);
     }
 
     /// Handles the loss of an agent, or the failure to connect to it.
-    fn agent_lost(&mut self, cx: &mut Cx<'_>, end: EndId, loss: Loss) {
+    fn agent_lost(&mut self, cx: &mut CallCx<'_>, end: EndId, loss: StreamLoss) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         let Some(side) = &cx.call.legs[leg].agent else { return };
         let listens = side.listens();
         cx.agent_failed(leg, loss);
         let was_had = cx.call.legs[leg].state == LegState::Answered;
         cx.call.legs.note(cx.now, cx.edge, leg, &format!("{}: {loss}", if was_had { "lost" } else { "failed" }));
-        let failure = Failure::of_loss(loss);
+        let failure = TargetFailure::of_loss(loss);
         cx.call.legs[leg].fail_with(failure.reason);
         let by_far_end = cx.call.legs[leg].end.is_some_and(|end| end.by == EndedBy::FarEnd);
         if let Some(side) = &mut cx.call.legs[leg].agent {
@@ -173,7 +173,7 @@ impl Parts {
     }
 
     /// Handles an agent's orderly close (WebSocket code 1000).
-    fn agent_ended(&mut self, cx: &mut Cx<'_>, end: EndId) {
+    fn agent_ended(&mut self, cx: &mut CallCx<'_>, end: EndId) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         cx.call.legs.note(cx.now, cx.edge, leg, "closed with 1000");
         cx.agent_closed(leg, self.search.is_consulting());
@@ -194,14 +194,14 @@ impl Parts {
             _ if self.search.is_consulting() => self.go_on(cx, leg, None),
             OnClose::Hangup => self.side_left(cx, ReasonSlug::AgentHungUp),
             OnClose::Next => {
-                self.go_on(cx, leg, Some(Failure::unreached(ReasonSlug::AgentHungUp)));
+                self.go_on(cx, leg, Some(TargetFailure::unreached(ReasonSlug::AgentHungUp)));
             }
         }
     }
 
     /// Carries out a request of an agent. Only the agent connected with the caller may make requests; a coach may hang
     /// up.
-    fn agent_requests(&mut self, cx: &mut Cx<'_>, end: EndId, request: AgentRequest) {
+    fn agent_requests(&mut self, cx: &mut CallCx<'_>, end: EndId, request: AgentRequest) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         if self.bridge.media.is_coach(leg) && request == AgentRequest::Hangup {
             cx.call.legs.note(cx.now, cx.edge, leg, "leaves");
@@ -227,14 +227,14 @@ impl Parts {
         }
     }
 
-    fn send_on(&mut self, cx: &mut Cx<'_>, leg: LegId, to: &str, mode: TransferMode) {
+    fn send_on(&mut self, cx: &mut CallCx<'_>, leg: LegId, to: &str, mode: TransferMode) {
         let lower = &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders);
         onward::requested_by_agent(cx, lower, leg, to, mode).act(self, cx);
     }
 
     /// Ends an agent's time with the caller: `max_call` has passed, perhaps while the agent was being reconnected.
-    pub(crate) fn max_call_over(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::MaxCall);
+    pub(crate) fn max_call_over(&mut self, cx: &mut CallCx<'_>) {
+        cx.call.deadlines.remove(CallTimer::MaxCall);
         let Some(holder) = self.bridge.media.holder.clone() else { return };
         let name = &holder.agent.name;
         let dialled = self.program.connected_agent(cx);
@@ -259,14 +259,14 @@ impl Parts {
             cx.call.legs[leg].end_with(ReasonSlug::MaxCall, EndedBy::Edge);
             self.bridge.media.close_agent(cx, leg);
         }
-        cx.disarm(Timer::HoldCheck);
+        cx.disarm(CallTimer::HoldCheck);
         self.search.controller = Controller::Done;
-        cx.call.enter(State::Rerouting);
+        cx.call.enter(CallState::Rerouting);
         self.leave(cx, holder.agent.goodbye.clone(), ReasonSlug::MaxCall);
     }
 
     /// Refuses the caller's INVITE, and ends the call.
-    pub(crate) fn refuse(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+    pub(crate) fn refuse(&mut self, cx: &mut CallCx<'_>, answer: &FinalAnswer) {
         if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
             cx.edge.turn_mut().refused.push(server);
             cx.edge.respond(cx.now, server, answer.to_sip());
@@ -276,7 +276,7 @@ impl Parts {
     }
 
     /// Ends the call of a caller that left before the answer; the endpoint has already sent 487.
-    pub(crate) fn caller_left(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    pub(crate) fn caller_left(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         if let Some(server) = cx.call.legs[LegId::CALLER].sip.server.take() {
             cx.edge.index_mut().servers.remove(&server);
         }
@@ -285,13 +285,13 @@ impl Parts {
     }
 
     /// Handles a BYE of the caller in its early dialog (RFC 3261 §15.1.2): its INVITE is still open.
-    fn caller_left_by_bye(&mut self, cx: &mut Cx<'_>) {
+    fn caller_left_by_bye(&mut self, cx: &mut CallCx<'_>) {
         let answer = FinalAnswer::new(487, ReasonSlug::CallerCanceled);
         self.refuse(cx, &answer);
     }
 
     /// Ends a call after a CANCEL that crossed our 2xx.
-    pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut CallCx<'_>) {
         if cx.call.legs[LegId::CALLER].sip.dialog.is_none() || cx.call.legs[LegId::CALLER].sip.server.is_some() {
             cx.call.legs[LegId::CALLER].enter(LegState::Ended);
         }
@@ -299,19 +299,19 @@ impl Parts {
     }
 
     /// Handles the BYE of a remote party in an answered call.
-    fn hung_up(&mut self, cx: &mut Cx<'_>, leg: LegId, headers: Brought) {
+    fn hung_up(&mut self, cx: &mut CallCx<'_>, leg: LegId, headers: RelayedHeaders) {
         cx.call.legs.leg_gone(cx.edge, leg);
         if self.bridge.negotiation.left_joining(cx, &mut self.bridge.media, leg) {
-            return self.transfers.drop_news(cx);
+            return self.transfers.drop_subscription(cx);
         }
         if self.search.consults.asks(leg) {
-            let failure = Failure::unreached(ReasonSlug::TransferDeclined);
+            let failure = TargetFailure::unreached(ReasonSlug::TransferDeclined);
             return TransferEffect::declined(failure, EndedBy::FarEnd).act(self, cx);
         }
         if !cx.call.legs.is_side(leg) {
             return self.transfers.referrer_left(cx, &mut self.bridge.media, leg);
         }
-        cx.call.story.farewell = Some(Box::new((leg, headers)));
+        cx.call.story.bye_headers = Some(Box::new((leg, headers)));
         if leg == LegId::CALLER && !cx.call.is_requested() {
             self.end(cx, ReasonSlug::CallerHungUp);
         } else {
@@ -325,55 +325,64 @@ impl Parts {
     }
 
     /// Ends a call in which our 2xx on a leg was never acknowledged.
-    fn ack_missing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    fn ack_missing(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         let text = unacknowledged(cx, leg);
         cx.call.story.proof = Some((ReasonSlug::AckTimeout, text.into()));
         self.end(cx, ReasonSlug::AckTimeout);
     }
 
     /// Ends a call that has reached the time limit of its request.
-    pub(crate) fn time_limit_over(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::TimeLimit);
+    pub(crate) fn time_limit_over(&mut self, cx: &mut CallCx<'_>) {
+        cx.call.deadlines.remove(CallTimer::TimeLimit);
         cx.edge.decide(cx.now, cx.call.key, "the time limit of the request has passed");
         self.end(cx, ReasonSlug::TimeLimit);
     }
 
     /// Ends a call on an operator's request before it is answered.
-    fn ended_by_operator(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    fn ended_by_operator(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         // A requested call has no caller for which 503 would mean a failure of the edge.
         let code = if cx.call.is_requested() { 487 } else { 503 };
         self.refuse(cx, &FinalAnswer::new(code, reason));
     }
 
     /// Ends an answered call.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         self.finish(cx, reason, 200, reason.q850());
     }
 
     /// Ends a call without the caller's ACK; `code`: the final response that the endpoint sent.
-    pub(crate) fn end_unacknowledged(&mut self, cx: &mut Cx<'_>, code: u16) {
+    pub(crate) fn end_unacknowledged(&mut self, cx: &mut CallCx<'_>, code: u16) {
         let reason = ReasonSlug::AckTimeout;
         let code = if cx.call.times.answered.is_some() { 200 } else { code };
         self.finish(cx, reason, code, reason.q850());
     }
 
     /// Ends the activities beside the sides of a call that is over: its program, its search, its listeners.
-    fn end_beside(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug) {
+    fn end_beside(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders));
         self.search.drop_attempts(cx, &mut self.bridge, reason);
         self.recorders.end(cx);
     }
 
-    fn finish(&mut self, cx: &mut Cx<'_>, reason: ReasonSlug, code: u16, q850: u8) {
-        if cx.call.state == State::Ended {
+    fn finish(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug, code: u16, q850: u8) {
+        if cx.call.state == CallState::Ended {
             return;
         }
         self.end_beside(cx, reason);
         cx.call.legs.end_legs_with(reason);
-        cx.call.enter(State::Ended);
-        let of_talk = [Timer::HoldCheck, Timer::Glare, Timer::Update, Timer::Session, Timer::MaxCall, Timer::TimeLimit];
-        for timer in [Timer::Search, Timer::Goodbye, Timer::Referrer, Timer::Quality].into_iter().chain(of_talk) {
+        cx.call.enter(CallState::Ended);
+        let of_talk = [
+            CallTimer::HoldCheck,
+            CallTimer::Glare,
+            CallTimer::Update,
+            CallTimer::Session,
+            CallTimer::MaxCall,
+            CallTimer::TimeLimit,
+        ];
+        for timer in
+            [CallTimer::Search, CallTimer::Goodbye, CallTimer::Referrer, CallTimer::Quality].into_iter().chain(of_talk)
+        {
             cx.disarm(timer);
         }
         if cx.call.times.answered.is_some() {
@@ -381,7 +390,7 @@ impl Parts {
         }
         self.bridge.close_open_reinvite(cx);
         self.bridge.negotiation.refuse_infos(cx);
-        self.transfers.end_news(cx);
+        self.transfers.send_final_notify(cx);
         self.bridge.negotiation.end_join(cx, reason);
         self.transfers.refuse_passed(cx);
         for leg in cx.call.legs.ids() {
@@ -390,9 +399,9 @@ impl Parts {
         self.bridge.negotiation.late = None;
         self.bridge.media.player = None;
         cx.call.legs.holds.clear();
-        self.bridge.negotiation.owed.clear();
+        self.bridge.negotiation.pending_offers.clear();
         cx.call.times.ended = Some(cx.edge.date(cx.now));
-        cx.call.ending = Some(Ending { outcome: outcome_of(cx.call, reason, code), reason, code });
+        cx.call.ending = Some(CallOutcome { outcome: outcome_of(cx.call, reason, code), reason, code });
         requested::over(cx);
         cx.prove_no_ports(reason);
         let counted = self.transfers.counted_legs(cx.call, &self.bridge.negotiation).collect();
@@ -436,12 +445,12 @@ impl Parts {
     }
 
     /// Separates the caller from the agent on `leg`: the agent is lost (`lost`: its failure) or transfers the caller.
-    pub(crate) fn go_on(&mut self, cx: &mut Cx<'_>, leg: LegId, lost: Option<Failure>) {
+    pub(crate) fn go_on(&mut self, cx: &mut CallCx<'_>, leg: LegId, lost: Option<TargetFailure>) {
         let name = cx.call.legs.name_of(leg);
         self.bridge.media.close_agent(cx, leg);
-        cx.disarm(Timer::HoldCheck);
+        cx.disarm(CallTimer::HoldCheck);
         cx.call.legs.callee = None;
-        cx.call.enter(State::Rerouting);
+        cx.call.enter(CallState::Rerouting);
         if self.program.is_running() {
             return self.go_on_in_program(cx, lost);
         }
@@ -451,7 +460,7 @@ impl Parts {
             self.search.controller.failed(failure);
         }
         if !(is_lost && self.search.retry(cx, leg)) {
-            cx.disarm(Timer::MaxCall);
+            cx.disarm(CallTimer::MaxCall);
         }
         if self.search.rings_on(cx, &mut self.bridge) {
             return;
@@ -461,8 +470,8 @@ impl Parts {
 
     /// Separates the caller from an application's agent. A target named by the agent is called and ends the stream;
     /// otherwise the application continues.
-    fn go_on_in_program(&mut self, cx: &mut Cx<'_>, lost: Option<Failure>) {
-        cx.disarm(Timer::MaxCall);
+    fn go_on_in_program(&mut self, cx: &mut CallCx<'_>, lost: Option<TargetFailure>) {
+        cx.disarm(CallTimer::MaxCall);
         if self.search.rings_on(cx, &mut self.bridge) {
             return;
         }
@@ -475,7 +484,7 @@ impl Parts {
     }
 
     /// Tries the remaining targets, once the caller's ACK has brought its media address.
-    pub(crate) fn search_on_with_ack(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn search_on_with_ack(&mut self, cx: &mut CallCx<'_>) {
         if self.bridge.waits_for_ack(cx.call) {
             return cx.edge.decide(cx.now, cx.call.key, "waiting for the caller's ACK with its media address");
         }
@@ -483,7 +492,7 @@ impl Parts {
     }
 
     /// Tries the remaining targets for a caller that is already answered.
-    pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn search_on(&mut self, cx: &mut CallCx<'_>) {
         if cx.call.legs.agent_in_place_of_caller().is_some() {
             return self.advance(cx, None);
         }
@@ -500,7 +509,7 @@ impl Parts {
     }
 
     /// Ends a call without a remaining target: an unanswered caller is refused, an answered one hears the goodbye.
-    pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+    pub(crate) fn give_up(&mut self, cx: &mut CallCx<'_>, answer: &FinalAnswer) {
         if self.transfers.failed(
             cx,
             &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders),
@@ -509,20 +518,20 @@ impl Parts {
             return;
         }
         match cx.call.state {
-            State::Searching => self.refuse(cx, answer),
-            State::Rerouting => {
+            CallState::Searching => self.refuse(cx, answer),
+            CallState::Rerouting => {
                 let goodbye = self.bridge.media.goodbye.as_ref().and_then(|agent| agent.goodbye.clone());
                 cx.edge.decide(cx.now, cx.call.key, "no target is left");
                 cx.note_hung_up();
                 self.leave(cx, goodbye, answer.reason);
             }
-            State::Answered | State::Leaving | State::Ended => {}
+            CallState::Answered | CallState::Leaving | CallState::Ended => {}
         }
     }
 
     /// Ends an answered call, after the goodbye if there is one and the caller can hear it.
-    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, goodbye: Option<Arc<[u8]>>, reason: ReasonSlug) {
-        cx.disarm(Timer::MaxCall);
+    pub(crate) fn leave(&mut self, cx: &mut CallCx<'_>, goodbye: Option<Arc<[u8]>>, reason: ReasonSlug) {
+        cx.disarm(CallTimer::MaxCall);
         self.bridge.media.stop_player(cx);
         match goodbye {
             Some(sound) if self.bridge.media.play_last(cx, &sound, reason) => {}
@@ -531,7 +540,7 @@ impl Parts {
     }
 
     /// Handles the end of a played sound; the call ends after the goodbye.
-    pub(crate) fn played(&mut self, cx: &mut Cx<'_>, end: EndId) {
+    pub(crate) fn played(&mut self, cx: &mut CallCx<'_>, end: EndId) {
         if self.bridge.held_side_heard(cx, end) {
             return;
         }
@@ -546,7 +555,7 @@ impl Parts {
     }
 
     /// Ends the call once the goodbye has been played, or should have been.
-    pub(crate) fn goodbye_overdue(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn goodbye_overdue(&mut self, cx: &mut CallCx<'_>) {
         if let Some(reason) = self.bridge.media.player.and_then(|player| player.last) {
             self.end(cx, reason);
         }
@@ -556,24 +565,24 @@ impl Parts {
     /// replaces the leg that requested the join.
     pub(crate) fn joined_by(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (other, comes): (&mut Call, LegId),
         sdp: Option<Bytes>,
         session: Option<SessionExpires>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TargetFailure> {
         let missing = || bad_media("2xx without session description");
         let Some(join) = self.bridge.negotiation.joining() else { return Err(missing()) };
         if join.is_unbound {
-            return Err(Failure::with_code(500, ReasonSlug::NoPorts));
+            return Err(TargetFailure::with_code(500, ReasonSlug::NoPorts));
         }
         let Some(waits) = cx.call.legs.other(join.by) else { return Err(missing()) };
         let answer = other.act(cx.now, cx.edge).1.read_answer(comes, &sdp.ok_or_else(missing)?)?;
         let sent = other.shared.legs[comes].sent().ok_or_else(missing)?;
         let side = &cx.call.legs[waits];
         let ports = side.ports(&anchored_streams(&join.offer));
-        let policy = side.policy().towards(other.shared.legs[comes].policy());
+        let policy = side.policy().policy_towards(other.shared.legs[comes].policy());
         let agreed = accept(&join.offer, &sent, &answer, &policy, &ports, &side.identity())
-            .map_err(|refusal| Failure::unusable(ReasonSlug::CodecMismatch, refusal))?;
+            .map_err(|refusal| TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal))?;
         let leg = &mut other.shared.legs[comes];
         leg.check_answer(&sent, &answer, agreed.streams.iter().map(|stream| stream.index))?;
         leg.take_theirs(&answer);
@@ -583,28 +592,28 @@ impl Parts {
         let (parts, mut theirs) = other.act(cx.now, cx.edge);
         let leg = parts.bridge.media.hand_over(&mut theirs, comes);
         let at = cx.take_over(other.shared.legs.place(comes), leg, join.ends);
-        self.bridge.negotiation.owed.clear();
+        self.bridge.negotiation.pending_offers.clear();
         if join.is_stale || is_turned {
-            self.bridge.negotiation.owe(waits, false);
+            self.bridge.negotiation.schedule_reinvite(waits, false);
         }
         self.bridge.media.take_side(cx, join.by, at, waits);
         self.bridge.media.wire(cx, &agreed.streams, (waits, false), (at, false));
         cx.close_unused([waits, at], &agreed.streams);
         self.search.settle(cx.call, &mut self.bridge);
         cx.session_taken(at, session);
-        self.transfers.tell_news(cx, 200);
+        self.transfers.notify_transferor(cx, 200);
         if !join.is_gone {
-            cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+            cx.arm(CallTimer::Referrer, Duration::from_secs(REFERRER_SECONDS));
             cx.call.legs.leave_trunk(cx.edge, join.by);
         }
         Ok(())
     }
 
     /// Gives a join up: the remote party of the other call does not accept. Both calls stay as they were.
-    pub(crate) fn join_failed(&mut self, cx: &mut Cx<'_>, answer: &FinalAnswer) {
+    pub(crate) fn join_failed(&mut self, cx: &mut CallCx<'_>, answer: &FinalAnswer) {
         let Some(join) = self.bridge.negotiation.take_joining() else { return };
         cx.close_joining(join.ends);
-        self.transfers.tell_news(cx, answer.code);
+        self.transfers.notify_transferor(cx, answer.code);
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, why.clone(), Some(answer.reason));
@@ -615,7 +624,7 @@ impl Parts {
     }
 
     /// Gives a join up because the other call is over.
-    fn unjoined(&mut self, cx: &mut Cx<'_>, client: ClientId, reason: ReasonSlug) {
+    fn unjoined(&mut self, cx: &mut CallCx<'_>, client: ClientId, reason: ReasonSlug) {
         if self.bridge.negotiation.joins_by(cx.call, client) {
             self.join_failed(cx, &FinalAnswer::new(487, reason));
         }
@@ -623,7 +632,7 @@ impl Parts {
 
     /// Keeps a leg that was about to leave; `refused`: the response code with which its remote party refused to stay,
     /// `None` if it agreed.
-    pub(crate) fn did_not_leave(&mut self, cx: &mut Cx<'_>, leaving: &Leaving, refused: Option<u16>) {
+    pub(crate) fn did_not_leave(&mut self, cx: &mut CallCx<'_>, leaving: &LeavingLeg, refused: Option<u16>) {
         if matches!(refused, Some(408 | 481)) {
             return self.end(cx, ReasonSlug::Unreachable);
         }
@@ -632,14 +641,14 @@ impl Parts {
             return self.end(cx, if by_caller { ReasonSlug::CallerHungUp } else { ReasonSlug::CalleeHungUp });
         }
         if refused.is_none() {
-            self.bridge.negotiation.owe(leaving.leg, false);
+            self.bridge.negotiation.schedule_reinvite(leaving.leg, false);
         }
-        self.bridge.negotiation.ask_the_owed(cx, &self.search.ringing());
+        self.bridge.negotiation.send_pending_offer(cx, &self.search.ringing());
     }
 }
 
 /// Returns the outcome of a call that ends.
-fn outcome_of(call: &Shared, reason: ReasonSlug, code: u16) -> &'static str {
+fn outcome_of(call: &SharedCallState, reason: ReasonSlug, code: u16) -> &'static str {
     match (call.times.answered, reason) {
         (Some(_), _) => "answered",
         (None, ReasonSlug::Operator) if call.is_requested() => "canceled",
@@ -661,7 +670,7 @@ pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
 }
 
 /// Describes the missing ACK of a leg: the address that it should have been sent to, and the ACKs that came instead.
-fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
+fn unacknowledged(cx: &CallCx<'_>, leg: LegId) -> String {
     let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
     let ours = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));
     let ours = match (side.trunk.as_deref().and_then(|trunk| trunk.own_hosts.contact.as_deref()), ours) {
@@ -672,7 +681,7 @@ fn unacknowledged(cx: &Cx<'_>, leg: LegId) -> String {
     let contact = side.sip.contact.as_deref().unwrap_or("none");
     let hop = side.sip.record_route.as_deref().map(|hop| format!(", Record-Route {hop}")).unwrap_or_default();
     let went = side.flow.map(|flow| format!(" that went to {}", flow.remote)).unwrap_or_default();
-    let stray = match cx.edge.tracing().stray_acks(Place { key: cx.call.key, leg }) {
+    let stray = match cx.edge.tracing().stray_acks(LegRef { key: cx.call.key, leg }) {
         0 => String::new(),
         1 => ", 1 ACK with other tags or another CSeq was dropped (stray_ack)".to_owned(),
         many => format!(", {many} ACKs with other tags or another CSeq were dropped (stray_ack)"),

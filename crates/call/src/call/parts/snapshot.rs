@@ -7,7 +7,7 @@ use trunkgate_media::EndId;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::TargetSpec;
-use trunkgate_story::few::Few;
+use trunkgate_story::few::SmallMap;
 
 use crate::call::legs::leg::Leg;
 use crate::call::legs::list::{Legs, LegsSnapshot};
@@ -15,14 +15,14 @@ use crate::call::media::CallMedia;
 use crate::call::media::local::{ForkRequest, listeners};
 use crate::call::media::wiring::CallMediaSnapshot;
 use crate::call::negotiation::Bridge;
-use crate::call::parts::requested::{Requested, RequestedSnapshot};
-use crate::call::parts::{Call, Parts};
+use crate::call::parts::requested::{CallRequestSnapshot, PendingCallRequest};
+use crate::call::parts::{Call, CallParts};
 use crate::call::program::snapshot::ProgramSnapshot;
-use crate::call::recorders::{Recorders, RecordersSnapshot};
+use crate::call::recorders::{CallRecorders, RecordersSnapshot};
 use crate::call::shared::listeners::CallerListeners;
-use crate::call::shared::story::{Story, StorySnapshot};
-use crate::call::shared::{Facts, MediaSessionSnapshot, Shared, Times, TimesSnapshot};
-use crate::call::words::state::State;
+use crate::call::shared::story::{CallNotes, CallNotesSnapshot};
+use crate::call::shared::{CallFacts, CallTimes, MediaSessionSnapshot, SharedCallState, TimesSnapshot};
+use crate::call::words::state::CallState;
 
 /// An answered call as plain data. Omitted are timers (the parts start them again), pending requests between its legs,
 /// transfers, and the connection of an agent, which gets a new stream.
@@ -30,16 +30,16 @@ use crate::call::words::state::State;
 pub struct CallSnapshot {
     /// SID of the call.
     pub sid: String,
-    facts: Facts,
+    facts: CallFacts,
     times: TimesSnapshot,
-    story: StorySnapshot,
+    story: CallNotesSnapshot,
     session: MediaSessionSnapshot,
     legs: LegsSnapshot,
     media: CallMediaSnapshot,
     recorders: RecordersSnapshot,
     program: ProgramSnapshot,
     /// Rest of the request that began the call, if there is one.
-    requested: Option<RequestedSnapshot>,
+    requested: Option<CallRequestSnapshot>,
     /// Targets of a caller without a remote party: its agent or the target being tried, then the remaining targets.
     pub(crate) targets: Vec<TargetSpec>,
     pub(crate) listeners: Vec<ForkRequest>,
@@ -50,8 +50,8 @@ impl Call {
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         let Call { shared, parts } = self;
         let (key, legs) = (shared.key, &shared.legs);
-        let Parts { bridge, search, recorders, program, requested, transfers: _ } = parts;
-        if matches!(shared.state, State::Searching | State::Ended) {
+        let CallParts { bridge, search, recorders, program, requested, transfers: _ } = parts;
+        if matches!(shared.state, CallState::Searching | CallState::Ended) {
             return None;
         }
         let under_way: &[EndId] = bridge.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);
@@ -100,18 +100,18 @@ impl Call {
         let legs = Legs::restore(now, edge, key, session, legs);
         let media = CallMedia::restore(now, edge, session, media);
         let program = program.restore(now, edge, &sid);
-        let recorders = Recorders::restore(recorders);
+        let recorders = CallRecorders::restore(recorders);
         edge.begin_trace(now, key, &sid);
         edge.index_mut().sids.insert(sid, key);
         edge.decide(now, key, "the edge was restarted");
         edge.admission_mut().begin(now, legs.iter().next().map_or("", Leg::trunk_name));
-        let (origin, requested) = requested.map(|requested| Requested::restore(now, requested)).unzip();
-        let shared = Shared {
+        let (origin, requested) = requested.map(|requested| PendingCallRequest::restore(now, requested)).unzip();
+        let shared = SharedCallState {
             key,
-            state: if legs.callee.is_some() { State::Answered } else { State::Rerouting },
-            facts: Facts { record: recorders.recordings.is_cut(), ..facts },
-            times: Times::restore(now, times),
-            deadlines: Few::default(),
+            state: if legs.callee.is_some() { CallState::Answered } else { CallState::Rerouting },
+            facts: CallFacts { record: recorders.recordings.is_cut(), ..facts },
+            times: CallTimes::restore(now, times),
+            deadlines: SmallMap::default(),
             ending: None,
             is_programmed: program.is_running(),
             awaits_verdict: false,
@@ -119,9 +119,9 @@ impl Call {
             legs,
             session: Some(session),
             listeners: CallerListeners::default(),
-            story: Story::restore(story),
+            story: CallNotes::restore(story),
         };
         let bridge = Bridge { media, ..Bridge::default() };
-        Call { shared, parts: Parts { bridge, recorders, program, requested, ..Parts::default() } }
+        Call { shared, parts: CallParts { bridge, recorders, program, requested, ..CallParts::default() } }
     }
 }

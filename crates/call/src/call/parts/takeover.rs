@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{App, AppDocument, Target};
+use trunkgate_route::{App, AppDocument, CallTarget};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::coaching::Coaching;
-use crate::call::parts::requested::Requested;
+use crate::call::parts::requested::PendingCallRequest;
 use crate::call::program::CallProgram;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::side::take_caller_back;
 use crate::call::search::controller::Controller;
-use crate::call::shared::Cx;
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::shared::CallCx;
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 
 /// Request that gives a call to an application.
 #[derive(Debug)]
@@ -33,60 +33,60 @@ impl Takeover {
     /// changes then.
     pub(crate) fn begin(
         self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         program: &mut CallProgram,
         lower: &mut LowerParts<'_>,
-        requested: Option<&mut Requested>,
-    ) -> Result<ProgramEffect, Refused> {
+        requested: Option<&mut PendingCallRequest>,
+    ) -> Result<ProgramEffect, RequestRefusal> {
         if let AppDocument::Text(text) = &self.app.document
             && trunkgate_twiml::parse(text).is_err()
         {
-            return Err(Refused::BadDocument);
+            return Err(RequestRefusal::BadDocument);
         }
         if program.is_redirectable() {
             return program.redirect(cx, lower, &self.app);
         }
         match cx.call.state {
-            State::Leaving | State::Ended => Err(Refused::CallEnded),
-            State::Searching => self.take_ringing(cx, program, lower, requested),
-            State::Answered => self.take_answered(cx, lower),
-            State::Rerouting => Err(Refused::Transferring),
+            CallState::Leaving | CallState::Ended => Err(RequestRefusal::CallEnded),
+            CallState::Searching => self.take_ringing(cx, program, lower, requested),
+            CallState::Answered => self.take_answered(cx, lower),
+            CallState::Rerouting => Err(RequestRefusal::Transferring),
         }
     }
 
     /// Takes over an unanswered call and withdraws its targets. The party of a requested call continues to ring.
     fn take_ringing(
         self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         program: &CallProgram,
         lower: &mut LowerParts<'_>,
-        requested: Option<&mut Requested>,
-    ) -> Result<ProgramEffect, Refused> {
+        requested: Option<&mut PendingCallRequest>,
+    ) -> Result<ProgramEffect, RequestRefusal> {
         if let Some(requested) = requested {
-            requested.put_onward(Target::App(self.app));
+            requested.put_onward(CallTarget::App(self.app));
             if let Some(origin) = &mut cx.call.origin {
                 origin.comes_no_longer(cx.now, cx.edge, cx.call.key);
             }
             return Ok(ProgramEffect::Stay);
         }
         if program.is_running() {
-            return Err(Refused::InApplication);
+            return Err(RequestRefusal::InApplication);
         }
         note(cx);
         lower.search.withdraw_all(cx, lower.bridge, ReasonSlug::Transferred);
-        lower.search.controller = Controller::plan_of(vec![Target::App(self.app)]);
+        lower.search.controller = Controller::plan_of(vec![CallTarget::App(self.app)]);
         Ok(ProgramEffect::Advance)
     }
 
     /// Takes over an answered call; the other party is hung up on.
-    fn take_answered(self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Result<ProgramEffect, Refused> {
-        let (near, callee) = (cx.call.legs.near, cx.call.legs.callee.ok_or(Refused::Changing)?);
+    fn take_answered(self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Result<ProgramEffect, RequestRefusal> {
+        let (near, callee) = (cx.call.legs.near, cx.call.legs.callee.ok_or(RequestRefusal::Changing)?);
         if lower.bridge.negotiation.is_unsettled() {
-            return Err(Refused::Changing);
+            return Err(RequestRefusal::Changing);
         }
         let hears = |leg: LegId| cx.call.legs.offer_of(leg).is_some_and(|(_, spoken)| spoken.is_some());
         if cx.call.legs[callee].agent.is_none() && !hears(near) {
-            return Err(Refused::OtherAudio);
+            return Err(RequestRefusal::OtherAudio);
         }
         note(cx);
         Coaching::end(&mut lower.bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
@@ -95,12 +95,12 @@ impl Takeover {
         if !take_caller_back(cx, lower, callee) {
             return Ok(ProgramEffect::end(ReasonSlug::Internal));
         }
-        lower.search.controller = Controller::plan_of(vec![Target::App(self.app)]);
+        lower.search.controller = Controller::plan_of(vec![CallTarget::App(self.app)]);
         Ok(ProgramEffect::search_on())
     }
 }
 
-fn note(cx: &mut Cx<'_>) {
+fn note(cx: &mut CallCx<'_>) {
     cx.edge.decide(cx.now, cx.call.key, "another document was requested: an application takes the call");
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.log(&sid, "is given to an application, as requested".to_owned(), None);

@@ -8,8 +8,8 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_route::App;
 use trunkgate_story::wall::rfc2822;
 
-use crate::call::program::{Run, parameters, progress};
-use crate::call::shared::{Cx, Shared};
+use crate::call::program::{ProgramRun, parameters, progress};
+use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::words::answer::seen_code;
 
 /// Stage of a call for its reports.
@@ -63,7 +63,7 @@ impl CallReports {
 
     /// Restores the reports of an answered call; `run`: its program, whose application may be missing from the
     /// configuration.
-    pub(crate) fn restore(edge: &Edge, run: Option<&Run>, snapshot: Option<ReportsSnapshot>) -> CallReports {
+    pub(crate) fn restore(edge: &Edge, run: Option<&ProgramRun>, snapshot: Option<ReportsSnapshot>) -> CallReports {
         let Some(ReportsSnapshot { app: name, reports }) = snapshot else { return CallReports::default() };
         let made = run.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
         let app = made.or(edge.table().app(&name));
@@ -71,7 +71,7 @@ impl CallReports {
     }
 
     /// Starts the reports to an application, unless another one already receives them.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, app: &Arc<App>) {
+    pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>) {
         if self.receiver.is_some() {
             return;
         }
@@ -89,7 +89,7 @@ impl CallReports {
     }
 
     /// Replaces the receiver of the reports; the sequence number continues.
-    pub(crate) fn replace(&mut self, cx: &Cx<'_>, app: &Arc<App>) {
+    pub(crate) fn replace(&mut self, cx: &CallCx<'_>, app: &Arc<App>) {
         let (reports, stage) = match &self.receiver {
             Some(current) => (current.reports, current.stage),
             None if cx.call.times.answered.is_some() => (0, CallStage::Answered),
@@ -99,7 +99,7 @@ impl CallReports {
     }
 
     /// Reports ringing and the answer once they have happened.
-    pub(crate) fn follow(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn follow(&mut self, cx: &mut CallCx<'_>) {
         if self.receiver.is_none() {
             return;
         }
@@ -112,7 +112,7 @@ impl CallReports {
     }
 
     /// Reports a stage, unless it is already reported.
-    fn reach(&mut self, cx: &mut Cx<'_>, stage: CallStage) {
+    fn reach(&mut self, cx: &mut CallCx<'_>, stage: CallStage) {
         let Some(known) = self.receiver.as_mut().filter(|known| known.stage < stage) else { return };
         known.stage = stage;
         let Some(wanted) = &known.app.status_callback else { return };
@@ -127,7 +127,7 @@ impl CallReports {
     }
 
     /// Reports the end of the call; `recording`: SID of the recording that a request started with the answer.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, recording: Option<&str>) {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, recording: Option<&str>) {
         self.follow(cx);
         let wanted = self.receiver.as_ref().and_then(|known| known.app.status_callback.as_ref());
         if !wanted.is_some_and(|wanted| wanted.completed) {
@@ -146,7 +146,7 @@ impl CallReports {
         self.receiver = None;
     }
 
-    fn report(&mut self, cx: &mut Cx<'_>, status: &'static str, further: Vec<(String, String)>) {
+    fn report(&mut self, cx: &mut CallCx<'_>, status: &'static str, further: Vec<(String, String)>) {
         let Some(known) = &mut self.receiver else { return };
         let (app, number) = (known.app.clone(), known.reports);
         known.reports += 1;
@@ -165,7 +165,7 @@ impl CallReports {
 
 /// Returns the code with which an unanswered call ended. For a requested call it is the party's own code, which need
 /// not be hidden from a caller.
-fn final_code(call: &Shared) -> Option<u16> {
+fn final_code(call: &SharedCallState) -> Option<u16> {
     let code = call.ending?.code;
     let said = call.legs.iter().filter(|leg| !leg.records()).filter_map(|leg| leg.said()).map(|said| said.code);
     said.rev().find(|said| call.is_requested() && seen_code(*said) == code).or(Some(code))

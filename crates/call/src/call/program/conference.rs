@@ -3,23 +3,27 @@
 //! The caller hears the seat while it hears the other parties, and the program's player while it waits or is on hold.
 //! Its digits always go to the program.
 
-use trunkgate_conference::{Beep, Callbacks, Departure, EventSet, Joining, LeaveReason, Method as RoomMethod, Music};
-use trunkgate_media::{HoldSound, Sound};
-use trunkgate_resources::conferences::{ConferenceNews, Joiner, NotJoined, Seated};
+use trunkgate_conference::{
+    BeepPolicy, CallbackMethod as RoomMethod, ConferenceCallbacks, Departure, EventSet, JoinRequest, LeaveReason,
+    WaitMusic,
+};
+use trunkgate_media::{HoldSound, PlayerSound};
+use trunkgate_resources::conferences::{ConferenceEvent, Joiner, NotJoined, ParticipantHandle};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::view::ConferenceView;
 use trunkgate_twiml::{
-    Background, Conference, ConferenceStep, DialResult, DialStatus, Input, Location, Method, Parameter, Purpose, Step,
+    BackgroundAudio, ConferenceNoun, ConferenceStep, DialResult, DialStatus, DocumentLocation, FetchPurpose,
+    HttpMethod, ProgramInput, ProgramStep, RequestParameter,
 };
 
 use crate::call::legs::leg::Leg;
 use crate::call::media::CallMedia;
-use crate::call::media::mixer::CallerSeat;
+use crate::call::media::mixer::CallerMixerEnd;
 use crate::call::program::effects::ProgramEffect;
 use crate::call::program::music::music;
-use crate::call::program::{Run, records};
-use crate::call::shared::Cx;
-use crate::call::words::state::State;
+use crate::call::program::{ProgramRun, records};
+use crate::call::shared::CallCx;
+use crate::call::words::state::CallState;
 
 /// Conference membership of a program's caller; at most one at a time.
 #[derive(Debug, Default)]
@@ -32,7 +36,7 @@ pub(crate) struct CallerConference {
 struct ConferenceSeat {
     /// Step of the program, carried out again after a restart.
     step: ConferenceStep,
-    seated: Seated,
+    seated: ParticipantHandle,
     /// Whether the caller hears the other parties.
     is_heard: bool,
     /// Whether the caller hears an announcement of its own.
@@ -57,7 +61,7 @@ impl ConferenceSeat {
     /// Selects the source that the caller hears when it is connected with the program next: its seat, or the program's
     /// player.
     fn wire(&self, media: &mut CallMedia) {
-        if let Some(seat) = &mut media.seat {
+        if let Some(seat) = &mut media.mixer_end {
             seat.hear(self.is_heard || self.is_announced);
         }
     }
@@ -75,11 +79,11 @@ impl CallerConference {
     }
 
     /// Returns the request parameters for the conference in which the caller waits.
-    pub(crate) fn parameters_of(&self, purpose: Purpose) -> impl Iterator<Item = Parameter> {
-        let seat = self.seat.as_ref().filter(|_| purpose == Purpose::Wait);
+    pub(crate) fn parameters_of(&self, purpose: FetchPurpose) -> impl Iterator<Item = RequestParameter> {
+        let seat = self.seat.as_ref().filter(|_| purpose == FetchPurpose::Wait);
         let named = |seat: &ConferenceSeat| {
-            let Seated { sid, name, .. } = &seat.seated;
-            [Parameter::new("ConferenceSid", sid.clone()), Parameter::new("FriendlyName", name.clone())]
+            let ParticipantHandle { sid, name, .. } = &seat.seated;
+            [RequestParameter::new("ConferenceSid", sid.clone()), RequestParameter::new("FriendlyName", name.clone())]
         };
         seat.map(|seat| named(seat)).into_iter().flatten()
     }
@@ -87,17 +91,17 @@ impl CallerConference {
     /// Joins the caller to a conference; the call must be answered first.
     pub(crate) fn join(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         step: ConferenceStep,
     ) -> ConferenceJoin {
         let id = step.id;
-        let is_answered = cx.call.state != State::Searching;
+        let is_answered = cx.call.state != CallState::Searching;
         let taken = match would_take(cx, run, &step) {
             Ok(()) if !is_answered => {
                 run.under_way = None;
-                run.runner.program.put_back(Step::Conference(step));
+                run.runner.program.put_back(ProgramStep::Conference(step));
                 return ConferenceJoin::Unanswered;
             }
             Ok(()) => self.take_seat(cx, media, run, &step),
@@ -111,7 +115,7 @@ impl CallerConference {
                 cx.edge.log(&sid, text, None);
                 let view = ConferenceView { sid: seated.sid, name: seated.name };
                 cx.call.story.app.get_or_insert_default().conference = Some(Box::new(view));
-                ConferenceJoin::Informed(run.end_step(cx.now, Input::DialAnswered { id }))
+                ConferenceJoin::Informed(run.end_step(cx.now, ProgramInput::DialAnswered { id }))
             }
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("conference {}: not joined: {why}", step.conference.name));
@@ -120,7 +124,7 @@ impl CallerConference {
                     return ConferenceJoin::Refused(why);
                 }
                 let result = DialResult::unanswered(DialStatus::Failed);
-                ConferenceJoin::Informed(run.end_step(cx.now, Input::DialEnded { id, result }))
+                ConferenceJoin::Informed(run.end_step(cx.now, ProgramInput::DialEnded { id, result }))
             }
         }
     }
@@ -131,21 +135,21 @@ impl CallerConference {
     /// The reason for the refusal, in words.
     fn take_seat(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &Run,
+        run: &ProgramRun,
         step: &ConferenceStep,
-    ) -> Result<Seated, String> {
+    ) -> Result<ParticipantHandle, String> {
         let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
         if !is_agent && media.spoken_end(cx.call).is_none() {
             return Err("the edge cannot speak to the caller".to_owned());
         }
-        let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
+        let joining = JoinRequest { is_agent, ..joining(cx.call.legs.sid(), step) };
         let record = step.record.clone().map(|record| Box::new(records::of_conference(&run.app, *record)));
         let joiner = Joiner { record, ..joiner(cx, run) };
         let joined = cx.edge.join_conference(cx.now, &step.conference.name, joining, joiner);
         let seated = joined.map_err(in_words)?;
-        if let Err(why) = CallerSeat::take(media, cx, seated.conference(), seated.seat) {
+        if let Err(why) = CallerMixerEnd::take(media, cx, seated.conference(), seated.seat) {
             cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
             return Err(why.to_owned());
         }
@@ -162,28 +166,28 @@ impl CallerConference {
     /// Handles an event of the room.
     pub(crate) fn take_news(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
-        news: ConferenceNews,
+        run: &mut ProgramRun,
+        news: ConferenceEvent,
     ) -> ProgramEffect {
         let Some(seat) = &mut self.seat else { return ProgramEffect::Stay };
         let id = seat.step.id;
         match news {
-            ConferenceNews::Hears(music) => {
+            ConferenceEvent::Hears(music) => {
                 seat.is_heard = music.is_none();
                 seat.wire(media);
                 media.talk_to_caller(cx);
-                run.take_input(cx.now, Input::Background { id, background: music.map(background) })
+                run.take_input(cx.now, ProgramInput::Background { id, background: music.map(background) })
             }
-            ConferenceNews::Announced(is_announced) => {
+            ConferenceEvent::Announced(is_announced) => {
                 seat.is_announced = is_announced;
                 seat.wire(media);
                 media.talk_to_caller(cx);
                 ProgramEffect::Stay
             }
-            ConferenceNews::Released(reason) => self.released(cx, media, run, (reason.name(), DialStatus::Answered)),
-            ConferenceNews::Lost => {
+            ConferenceEvent::Released(reason) => self.released(cx, media, run, (reason.name(), DialStatus::Answered)),
+            ConferenceEvent::Lost => {
                 let seated = seat.seated.clone();
                 cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
                 self.released(cx, media, run, ("the mixer has no place for the caller", DialStatus::Failed))
@@ -192,7 +196,7 @@ impl CallerConference {
     }
 
     /// Takes the caller out at the program's request: by the star key, or for another document.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, run: &mut ProgramRun) -> ProgramEffect {
         let Some(seat) = &self.seat else { return ProgramEffect::Stay };
         let seated = seat.seated.clone();
         if seat.is_redirected {
@@ -206,25 +210,25 @@ impl CallerConference {
     /// Continues the program after its caller has left the conference.
     fn released(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         (why, status): (&str, DialStatus),
     ) -> ProgramEffect {
         let Some(id) = self.stand_up(cx, media) else { return ProgramEffect::Stay };
         cx.edge.decide(cx.now, cx.call.key, format!("left the conference: {why}"));
         media.stop_playing_to_caller(cx);
         let result = DialResult { bridged: true, ..DialResult::unanswered(status) };
-        run.end_step(cx.now, Input::DialEnded { id, result })
+        run.end_step(cx.now, ProgramInput::DialEnded { id, result })
     }
 
     /// Leaves the conference because the call is over. Returns the report for its program.
-    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
+    pub(crate) fn hung_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<ProgramInput> {
         let seated = self.seat.as_ref()?.seated.clone();
         cx.edge.sessions_mut().conferences.leave(cx.now, &seated, Departure::HungUp);
         let id = self.stand_up(cx, media)?;
         let result = DialResult { bridged: true, ..DialResult::unanswered(DialStatus::Answered) };
-        Some(Input::DialEnded { id, result })
+        Some(ProgramInput::DialEnded { id, result })
     }
 
     /// Marks the caller as leaving for another document.
@@ -235,9 +239,9 @@ impl CallerConference {
     }
 
     /// Removes the seat. Returns the id of the program's step.
-    fn stand_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<u32> {
+    fn stand_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<u32> {
         let seat = self.seat.take()?;
-        CallerSeat::leave(media, cx);
+        CallerMixerEnd::leave(media, cx);
         Some(seat.step.id)
     }
 }
@@ -246,14 +250,14 @@ impl CallerConference {
 ///
 /// # Errors
 /// The reason for the refusal, in words.
-fn would_take(cx: &Cx<'_>, run: &Run, step: &ConferenceStep) -> Result<(), String> {
+fn would_take(cx: &CallCx<'_>, run: &ProgramRun, step: &ConferenceStep) -> Result<(), String> {
     let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
-    let joining = Joining { is_agent, ..joining(cx.call.legs.sid(), step) };
+    let joining = JoinRequest { is_agent, ..joining(cx.call.legs.sid(), step) };
     cx.edge.sessions().conferences.would_take(&step.conference.name, joining, &joiner(cx, run)).map_err(in_words)
 }
 
 /// Returns the facts about the call that the conferences need, without its recording.
-fn joiner(cx: &Cx<'_>, run: &Run) -> Joiner {
+fn joiner(cx: &CallCx<'_>, run: &ProgramRun) -> Joiner {
     // A party that was called for a conference already carries that conference's hop words in its own INVITE.
     let called = cx.call.origin.as_ref();
     let trunk = cx.call.legs.get(LegId::CALLER).map_or("", Leg::trunk_name);
@@ -277,30 +281,30 @@ fn in_words(why: NotJoined) -> String {
 }
 
 /// Plays the edge's music to the caller until another sound replaces it.
-pub(crate) fn play_music(media: &mut CallMedia, cx: &mut Cx<'_>) {
+pub(crate) fn play_music(media: &mut CallMedia, cx: &mut CallCx<'_>) {
     let sound = HoldSound { first: None, music: Some(music()) };
-    media.play_to_caller(cx, Sound::Hold(sound));
+    media.play_to_caller(cx, PlayerSound::Hold(sound));
 }
 
 /// Returns a party's settings in the form that the room takes.
-fn joining(sid: &str, step: &ConferenceStep) -> Joining {
-    let Conference { muted, beeps, starts, ends, label, coach, most, status, status_method, events, .. } =
+fn joining(sid: &str, step: &ConferenceStep) -> JoinRequest {
+    let ConferenceNoun { muted, beeps, starts, ends, label, coach, most, status, status_method, events, .. } =
         &step.conference;
-    let mut joining = Joining::new(sid);
+    let mut joining = JoinRequest::new(sid);
     joining.label.clone_from(label);
     joining.is_muted = *muted;
     joining.beep = match beeps {
-        (true, true) => Beep::Both,
-        (true, false) => Beep::OnEnter,
-        (false, true) => Beep::OnExit,
-        (false, false) => Beep::Never,
+        (true, true) => BeepPolicy::Both,
+        (true, false) => BeepPolicy::OnEnter,
+        (false, true) => BeepPolicy::OnExit,
+        (false, false) => BeepPolicy::Never,
     };
     (joining.starts, joining.ends) = (*starts, *ends);
     joining.wait = match &step.wait {
-        Background::Music => Music::BuiltIn,
-        Background::Silence => Music::Silence,
-        Background::Document { location, method } => {
-            Music::Url { url: location.to_string(), method: method_of(*method) }
+        BackgroundAudio::Music => WaitMusic::BuiltIn,
+        BackgroundAudio::Silence => WaitMusic::Silence,
+        BackgroundAudio::Document { location, method } => {
+            WaitMusic::Url { url: location.to_string(), method: method_of(*method) }
         }
     };
     if let Some(most) = most.and_then(|most| usize::try_from(most).ok()) {
@@ -309,7 +313,7 @@ fn joining(sid: &str, step: &ConferenceStep) -> Joining {
     joining.coached.clone_from(coach);
     joining.is_recorded = step.record.is_some();
     joining.is_trimmed = step.record.as_ref().is_some_and(|record| record.trim);
-    joining.callbacks = status.clone().map(|url| Callbacks {
+    joining.callbacks = status.clone().map(|url| ConferenceCallbacks {
         url,
         method: method_of(*status_method),
         events: EventSet::parse(events).unwrap_or_default(),
@@ -319,26 +323,26 @@ fn joining(sid: &str, step: &ConferenceStep) -> Joining {
     joining
 }
 
-const fn method_of(method: Method) -> RoomMethod {
+const fn method_of(method: HttpMethod) -> RoomMethod {
     match method {
-        Method::Get => RoomMethod::Get,
-        Method::Post => RoomMethod::Post,
+        HttpMethod::Get => RoomMethod::Get,
+        HttpMethod::Post => RoomMethod::Post,
     }
 }
 
 /// Returns the audio of a party that does not hear the others. A location that is no URL is a file of the
 /// configuration.
-fn background(music: Music) -> Background {
+fn background(music: WaitMusic) -> BackgroundAudio {
     match music {
-        Music::BuiltIn => Background::Music,
-        Music::Silence => Background::Silence,
-        Music::Url { url, method } => {
-            let location = Location::url(&url).unwrap_or(Location::File(url));
+        WaitMusic::BuiltIn => BackgroundAudio::Music,
+        WaitMusic::Silence => BackgroundAudio::Silence,
+        WaitMusic::Url { url, method } => {
+            let location = DocumentLocation::url(&url).unwrap_or(DocumentLocation::File(url));
             let method = match method {
-                RoomMethod::Get => Method::Get,
-                RoomMethod::Post => Method::Post,
+                RoomMethod::Get => HttpMethod::Get,
+                RoomMethod::Post => HttpMethod::Post,
             };
-            Background::Document { location, method }
+            BackgroundAudio::Document { location, method }
         }
     }
 }

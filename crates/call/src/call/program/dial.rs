@@ -3,24 +3,25 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use trunkgate_media::detection::Settings;
+use trunkgate_media::detection::DetectionSettings;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{App, Number, Numbers, Table, Target, TargetSpec, Wanted, share};
+use trunkgate_route::{App, CallTarget, Number, NumberingPlan, RoutingTable, TargetSpec, TransferTarget, share};
 use trunkgate_sip::has_control;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::redact;
 use trunkgate_twiml::{
-    Address, DialResult, DialStatus, DialStep, Header, Input, Parameter, Party, PartyDetection, SipUri,
+    DialPartyStep, DialResult, DialStatus, DialStep, PartyAddress, PartyDetection, ProgramInput, RequestParameter,
+    SipHeader, SipUri,
 };
 
 use crate::call::program::effects::LowerParts;
 use crate::call::program::progress::PartyCall;
 use crate::call::program::records::DialRecording;
-use crate::call::program::{Dialled, Side, Whisper, parameters};
-use crate::call::recorders::detection::Receiver;
+use crate::call::program::{DialParty, PartyWhisper, ProgramConnection, parameters};
+use crate::call::recorders::detection::VerdictReceiver;
 use crate::call::search::Search;
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Cx, ShownCallerId};
+use crate::call::shared::{CallCx, ShownCallerId};
 use crate::call::words::uri::trunk_of_uri;
 use crate::call::words::webhooks;
 
@@ -55,9 +56,13 @@ impl<'a> DialledParties<'a> {
     ///
     /// # Errors
     /// No party can be called; the input for the program.
-    pub(crate) fn plan(&self, cx: &mut Cx<'_>, dial: DialStep) -> Result<(Side, Option<Box<ShownCallerId>>), Input> {
+    pub(crate) fn plan(
+        &self,
+        cx: &mut CallCx<'_>,
+        dial: DialStep,
+    ) -> Result<(ProgramConnection, Option<Box<ShownCallerId>>), ProgramInput> {
         let id = dial.id;
-        let mut parties: Vec<Dialled> = Vec::new();
+        let mut parties: Vec<DialParty> = Vec::new();
         for party in dial.parties {
             match self.party(cx, party) {
                 Ok(party) => parties.push(party),
@@ -67,17 +72,22 @@ impl<'a> DialledParties<'a> {
         let shown = dial.caller_id.as_deref().and_then(|text| self.caller_id_for(cx, text, &mut parties));
         if parties.is_empty() {
             let result = DialResult::unanswered(DialStatus::Failed);
-            return Err(Input::DialEnded { id, result });
+            return Err(ProgramInput::DialEnded { id, result });
         }
         let further = turns(cx, parties, dial.sequential);
         let record = dial.record.map(|step| Box::new(DialRecording::of(self.app, *step)));
-        Ok((Side { limit: dial.time_limit, further, record, ..Side::new(id, false) }, shown))
+        Ok((ProgramConnection { limit: dial.time_limit, further, record, ..ProgramConnection::new(id, false) }, shown))
     }
 
     /// Returns the caller ID that parties see, and drops the parties that may not see it. A caller ID that the
     /// application may show is seen by all; any other name only by parties that no carrier reaches. The identity of a
     /// client (`client:alice`) is for clients and SIP addresses. An emergency call keeps its caller's own number.
-    fn caller_id_for(&self, cx: &mut Cx<'_>, text: &str, parties: &mut Vec<Dialled>) -> Option<Box<ShownCallerId>> {
+    fn caller_id_for(
+        &self,
+        cx: &mut CallCx<'_>,
+        text: &str,
+        parties: &mut Vec<DialParty>,
+    ) -> Option<Box<ShownCallerId>> {
         let table = Arc::clone(cx.edge.table());
         let numbers = table.numbers();
         let identity = text.strip_prefix(CLIENT);
@@ -87,7 +97,7 @@ impl<'a> DialledParties<'a> {
         if identity.is_none() && self.may_show(cx, &shown) {
             return Some(ShownCallerId::public(Arc::new(shown)));
         }
-        let is_emergency = |party: &Dialled| numbers.is_emergency(&numbers.normalise_caller(party.call.to(), None));
+        let is_emergency = |party: &DialParty| numbers.is_emergency(&numbers.normalise_caller(party.call.to(), None));
         let calls_for_help = parties.iter().any(is_emergency);
         let before = parties.len();
         let may_be_seen = is_name(&shown.text) && !is_like_emergency(numbers, &shown);
@@ -115,7 +125,7 @@ impl<'a> DialledParties<'a> {
 
     /// Returns whether the application may show a number to carriers: one of the edge's, of the call's, or allowed by
     /// its `callers`; never an emergency number.
-    fn may_show(&self, cx: &Cx<'_>, number: &Number) -> bool {
+    fn may_show(&self, cx: &CallCx<'_>, number: &Number) -> bool {
         if cx.edge.numbers().is_emergency(number) || has_control(&number.text) {
             return false;
         }
@@ -130,20 +140,20 @@ impl<'a> DialledParties<'a> {
     ///
     /// # Errors
     /// The reason why it has none, in words.
-    fn party(&self, cx: &mut Cx<'_>, party: Party) -> Result<Dialled, String> {
-        let Party { address, whisper, status, detection } = party;
+    fn party(&self, cx: &mut CallCx<'_>, party: DialPartyStep) -> Result<DialParty, String> {
+        let DialPartyStep { address, whisper, status, detection } = party;
         let (targets, to, digits) = match address {
-            Address::Number { number, send_digits } => {
+            PartyAddress::Number { number, send_digits } => {
                 let to = cx.edge.numbers().normalise_caller(&number, None).text;
                 (self.number(cx, &number)?, to, send_digits)
             }
-            Address::Client { identity } => {
+            PartyAddress::Client { identity } => {
                 let known = cx.edge.table().client(&identity).map(<[TargetSpec]>::to_vec);
                 let known = known.ok_or_else(|| format!("the client {} is not in [client]", plain(&identity, 40)))?;
                 let found = known.iter().filter_map(|target| cx.edge.target(target)).collect();
                 (found, format!("client:{identity}"), None)
             }
-            Address::Sip { uris, headers } => {
+            PartyAddress::Sip { uris, headers } => {
                 let to = uris.first().map(|uri| redact::sip_uri(&uri.uri)).unwrap_or_default();
                 let mut below = |total| cx.edge.random_mut().below(total);
                 let uris = share::ordered(uris, |uri| uri.priority, |uri| uri.weight, &mut below);
@@ -157,13 +167,13 @@ impl<'a> DialledParties<'a> {
             cx.edge.decide(cx.now, cx.call.key, text);
         }
         let call = PartyCall::new(to.clone(), status);
-        let whisper = hears.then_some(Whisper { digits, document: whisper, to });
-        Ok(Dialled { targets, whisper, detection, call })
+        let whisper = hears.then_some(PartyWhisper { digits, document: whisper, to });
+        Ok(DialParty { targets, whisper, detection, call })
     }
 
     /// Returns the targets of a number: those of `connect`, otherwise those of the route for a call from the caller's
     /// trunk.
-    fn number(&self, cx: &mut Cx<'_>, text: &str) -> Result<Vec<Target>, String> {
+    fn number(&self, cx: &mut CallCx<'_>, text: &str) -> Result<Vec<CallTarget>, String> {
         let Ok(number) = cx.edge.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
         };
@@ -176,7 +186,7 @@ impl<'a> DialledParties<'a> {
             target
         };
         if !connect.is_empty() {
-            let found: Vec<Target> =
+            let found: Vec<CallTarget> =
                 connect.iter().map(numbered).filter_map(|target| cx.edge.target(&target)).collect();
             return if found.is_empty() { Err("`connect` leads to no party".to_owned()) } else { Ok(found) };
         }
@@ -184,16 +194,21 @@ impl<'a> DialledParties<'a> {
         let Some(trunk) = cx.call.legs[near].trunk.clone() else { return Err("no trunk".to_owned()) };
         cx.charge_named(&trunk, &number, near).map_err(|reason| reason.sentence().to_owned())?;
         let plan = cx.plan_named(&trunk, &number, near).ok_or("no route matches the number")?;
-        let is_party = |target: &Target| matches!(target, Target::Trunk { .. } | Target::Uri { .. });
-        let found: Vec<Target> = plan.targets.into_iter().filter(is_party).collect();
+        let is_party = |target: &CallTarget| matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. });
+        let found: Vec<CallTarget> = plan.targets.into_iter().filter(is_party).collect();
         if found.is_empty() { Err(format!("the route {} leads to no party", plan.route.name)) } else { Ok(found) }
     }
 
     /// Returns the target of a SIP address at a trunk, or at a host that the application may call.
-    pub(crate) fn sip_address(&self, cx: &mut Cx<'_>, uri: &SipUri, common: &[Header]) -> Result<Target, String> {
+    pub(crate) fn sip_address(
+        &self,
+        cx: &mut CallCx<'_>,
+        uri: &SipUri,
+        common: &[SipHeader],
+    ) -> Result<CallTarget, String> {
         let target = self.search.transfer_target(cx, &uri.uri);
         let mut target = target.map_err(|refused| format!("a SIP address: {refused}"))?;
-        let Target::Uri { uri: address, destination, headers, .. } = &mut target else {
+        let CallTarget::Uri { uri: address, destination, headers, .. } = &mut target else {
             return Err("a SIP address is not one".to_owned());
         };
         *headers = common.iter().chain(&uri.headers).map(|one| (one.name.clone(), one.value.clone())).collect();
@@ -201,8 +216,8 @@ impl<'a> DialledParties<'a> {
         let (trunk, number) = trunk_of_uri(uri, cx.edge.table());
         let user: Vec<String> = number.into_iter().map(|number| number.text).collect();
         let wanted = match trunk {
-            Some(trunk) => Wanted::Trunk(&trunk.name, &user),
-            None => Wanted::Uri(uri, destination, &user),
+            Some(trunk) => TransferTarget::Trunk(&trunk.name, &user),
+            None => TransferTarget::Uri(uri, destination, &user),
         };
         match self.app.may_dial(wanted) {
             true => Ok(target),
@@ -211,7 +226,7 @@ impl<'a> DialledParties<'a> {
     }
 }
 
-impl Side {
+impl ProgramConnection {
     /// Starts the search for the parties of the next turn. Returns whether an agent is among them; `None`: there is no
     /// next turn.
     pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> Option<bool> {
@@ -225,14 +240,14 @@ impl Side {
         } else {
             let first =
                 targets.iter_mut().filter(|targets| !targets.is_empty()).map(|targets| targets.remove(0)).collect();
-            search.controller = Controller::plan_of(vec![Target::RingAll(first)]);
+            search.controller = Controller::plan_of(vec![CallTarget::RingAll(first)]);
             search.alternatives = targets;
         }
         Some(has_agent)
     }
 
     /// Begins the recording of the Dial, if it is due.
-    pub(crate) fn begin_recording(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
+    pub(crate) fn begin_recording(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if let Some(record) = &mut self.record {
             record.begin(cx, lower, is_connected);
         }
@@ -241,19 +256,19 @@ impl Side {
     /// Returns the detection settings for a party and the receiver of its result, if its Dial requests detection.
     pub(crate) fn wanted_detection(
         &self,
-        cx: &Cx<'_>,
+        cx: &CallCx<'_>,
         app: &Arc<App>,
         leg: LegId,
-    ) -> Option<(Settings, Option<Receiver>)> {
+    ) -> Option<(DetectionSettings, Option<VerdictReceiver>)> {
         let is_party = !self.is_stream && cx.call.legs[leg].agent.is_none() && cx.call.legs.callee == Some(leg);
         let party = self.parties.iter().find(|party| is_party && party.call.leg() == Some(leg))?;
         let PartyDetection { settings, receiver } = party.detection.clone()?;
         let app = Arc::clone(app);
-        Some((settings, receiver.map(|(url, method)| Receiver { app, at: (url, webhooks::method(method)) })))
+        Some((settings, receiver.map(|(url, method)| VerdictReceiver { app, at: (url, webhooks::method(method)) })))
     }
 
     /// Returns the result of a Dial for its action. `code`: code of the failure, for a party without a final response.
-    pub(crate) fn result(&self, cx: &Cx<'_>, status: DialStatus, code: Option<u16>) -> DialResult {
+    pub(crate) fn result(&self, cx: &CallCx<'_>, status: DialStatus, code: Option<u16>) -> DialResult {
         let duration = self.since.map(|since| cx.now.saturating_duration_since(since));
         let sid_of = |leg: LegId| cx.call.legs[leg].sid.as_str();
         let mut called = self.parties.iter().rev().filter_map(|party| Some((party.call.leg()?, &party.call)));
@@ -268,8 +283,8 @@ impl Side {
         let mut further = party.map(of_party).unwrap_or_default();
         let recording = self.record.as_ref().and_then(|record| record.sid.as_deref());
         if let Some((sid, links)) = recording.zip(cx.edge.sessions().recordings.links()) {
-            further.push(Parameter::new("RecordingUrl", links.of(sid)));
-            further.push(Parameter::new("RecordingSid", sid));
+            further.push(RequestParameter::new("RecordingUrl", links.of(sid)));
+            further.push(RequestParameter::new("RecordingSid", sid));
         }
         DialResult { status, sid, duration, bridged: self.is_bridged, further }
     }
@@ -277,11 +292,11 @@ impl Side {
 
 /// Returns the turns in which the parties are called: one by one, or all at once. An agent answers at once, so it is
 /// called alone, after the parties that ring.
-fn turns(cx: &mut Cx<'_>, mut parties: Vec<Dialled>, is_sequential: bool) -> VecDeque<Vec<Dialled>> {
+fn turns(cx: &mut CallCx<'_>, mut parties: Vec<DialParty>, is_sequential: bool) -> VecDeque<Vec<DialParty>> {
     if is_sequential || parties.len() < 2 {
         return parties.into_iter().map(|party| vec![party]).collect();
     }
-    let agents: Vec<Dialled> = parties.extract_if(.., |party| has_agents_alone(party)).collect();
+    let agents: Vec<DialParty> = parties.extract_if(.., |party| has_agents_alone(party)).collect();
     let ring_at_once = parties.len() > 1;
     let mut are_left_out = false;
     // A party that is alone keeps all its targets.
@@ -298,12 +313,12 @@ fn turns(cx: &mut Cx<'_>, mut parties: Vec<Dialled>, is_sequential: bool) -> Vec
     at_once.into_iter().chain(agents.into_iter().map(|party| vec![party])).collect()
 }
 
-fn has_agents_alone(party: &Dialled) -> bool {
+fn has_agents_alone(party: &DialParty) -> bool {
     !party.targets.is_empty() && party.targets.iter().all(is_agent)
 }
 
-fn is_agent(target: &Target) -> bool {
-    matches!(target, Target::Agent(_))
+fn is_agent(target: &CallTarget) -> bool {
+    matches!(target, CallTarget::Agent(_))
 }
 
 /// Returns whether a text can be a caller's name for parties that no carrier reaches, by Twilio's rules.
@@ -326,7 +341,7 @@ fn is_like_number(text: &str) -> bool {
 }
 
 /// Returns whether a person may read an emergency number out of a caller ID.
-fn is_like_emergency(numbers: &Numbers, shown: &Number) -> bool {
+fn is_like_emergency(numbers: &NumberingPlan, shown: &Number) -> bool {
     let digits: String = shown.text.chars().filter(char::is_ascii_digit).collect();
     let has_letters = shown.text.bytes().any(|byte| byte.is_ascii_alphabetic());
     numbers.is_written_as_emergency(shown) || (!has_letters && numbers.is_emergency_text(&digits))
@@ -334,17 +349,17 @@ fn is_like_emergency(numbers: &Numbers, shown: &Number) -> bool {
 
 /// Keeps only the targets that no carrier reaches: SIP addresses that belong to no trunk, and registered phones.
 /// Returns whether any is left. A host name that resolves to a trunk's address is checked again after its look-up.
-fn is_behind_no_carrier(target: &mut Target, table: &Table) -> bool {
+fn is_behind_no_carrier(target: &mut CallTarget, table: &RoutingTable) -> bool {
     match target {
-        Target::Uri { uri, destination, .. } => {
+        CallTarget::Uri { uri, destination, .. } => {
             let trunk = trunk_of_uri(uri, table).0.or_else(|| table.trunk_towards(destination));
             trunk.is_none_or(|trunk| trunk.accept_register)
         }
-        Target::Trunk { trunk, .. } => trunk.accept_register,
-        Target::RingAll(all) => {
+        CallTarget::Trunk { trunk, .. } => trunk.accept_register,
+        CallTarget::RingAll(all) => {
             all.retain_mut(|target| is_behind_no_carrier(target, table));
             !all.is_empty()
         }
-        Target::Agent(_) | Target::App(_) | Target::Reject(_) => true,
+        CallTarget::Agent(_) | CallTarget::App(_) | CallTarget::Reject(_) => true,
     }
 }

@@ -3,10 +3,10 @@
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::negotiation::Bridge;
-use crate::call::recorders::Recorders;
+use crate::call::recorders::CallRecorders;
 use crate::call::search::Search;
 use crate::call::search::controller::TargetResult;
-use crate::call::shared::Next;
+use crate::call::shared::CallEffect;
 use crate::call::words::answer::FinalAnswer;
 
 /// The parts of a call on which a program, a transfer or a requested call acts directly.
@@ -17,12 +17,16 @@ pub(crate) struct LowerParts<'a> {
     /// Search for the parties that the program dials.
     pub(crate) search: &'a mut Search,
     /// Recordings, detections and recording sessions (SIPREC).
-    pub(crate) recorders: &'a mut Recorders,
+    pub(crate) recorders: &'a mut CallRecorders,
 }
 
 impl<'a> LowerParts<'a> {
     /// Bundles the three parts.
-    pub(crate) fn of(bridge: &'a mut Bridge, search: &'a mut Search, recorders: &'a mut Recorders) -> LowerParts<'a> {
+    pub(crate) fn of(
+        bridge: &'a mut Bridge,
+        search: &'a mut Search,
+        recorders: &'a mut CallRecorders,
+    ) -> LowerParts<'a> {
         LowerParts { bridge, search, recorders }
     }
 }
@@ -36,7 +40,7 @@ pub(crate) enum ProgramEffect {
     /// The interpreter has an input, so its steps are carried out.
     Run,
     /// The call ends, its caller is refused, or the remaining targets are tried.
-    Next(Next),
+    Next(CallEffect),
     /// The search continues with the controller's next step.
     Advance,
     /// The search continues after a target that was not connected.
@@ -50,17 +54,17 @@ pub(crate) enum ProgramEffect {
 impl ProgramEffect {
     /// Ends the answered call.
     pub(crate) fn end(reason: ReasonSlug) -> ProgramEffect {
-        ProgramEffect::Next(Next::End(reason))
+        ProgramEffect::Next(CallEffect::End(reason))
     }
 
     /// Refuses the caller's INVITE.
     pub(crate) fn refuse(answer: FinalAnswer) -> ProgramEffect {
-        ProgramEffect::Next(Next::Refuse(Box::new(answer)))
+        ProgramEffect::Next(CallEffect::Refuse(Box::new(answer)))
     }
 
     /// Tries the remaining targets for an answered caller.
     pub(crate) fn search_on() -> ProgramEffect {
-        ProgramEffect::Next(Next::Search)
+        ProgramEffect::Next(CallEffect::Search)
     }
 
     /// Returns the effect, with the program's own steps instead of no effect.
@@ -72,7 +76,7 @@ impl ProgramEffect {
     pub(crate) fn is_own(&self) -> bool {
         match self {
             ProgramEffect::Stay | ProgramEffect::Run => true,
-            ProgramEffect::Next(Next::Stay) => true,
+            ProgramEffect::Next(CallEffect::Stay) => true,
             ProgramEffect::Next(_)
             | ProgramEffect::Advance
             | ProgramEffect::NotConnected(_)

@@ -54,8 +54,11 @@ use std::time::{Duration, Instant};
 
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::lookups::key::{Branch, LegId};
-use trunkgate_route::{App, AppDocument, Target, TargetSpec};
-use trunkgate_twiml::{Input, Location, Method, PartyDetection, Program, Secret, Source, Step, VoiceMessage};
+use trunkgate_route::{App, AppDocument, CallTarget, TargetSpec};
+use trunkgate_twiml::{
+    DocumentLocation, DocumentSource, HttpMethod, PartyDetection, Program, ProgramInput, ProgramStep, SensitiveText,
+    VoiceMessage,
+};
 
 use crate::call::media::CallMedia;
 use crate::call::program::callback::CallReports;
@@ -66,18 +69,18 @@ use crate::call::program::queueing::{CallerQueue, QueueReturn};
 use crate::call::program::recognition::CallerRecognition;
 use crate::call::program::records::DialRecording;
 use crate::call::program::refer::CallerReferral;
-use crate::call::program::runner::{ProgramRunner, Waits};
+use crate::call::program::runner::{ProgramRunner, ProgramWait};
 use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Shared, ShownCallerId};
+use crate::call::shared::{SharedCallState, ShownCallerId};
 use crate::call::words::webhooks;
 
 /// The applications of a call: the running program, and the streams, queues and reports that programs have begun.
 #[derive(Debug, Default)]
 pub(crate) struct CallProgram {
     /// Program that controls the call.
-    run: Option<Box<Run>>,
+    run: Option<Box<ProgramRun>>,
     /// Streams and recognisers opened by applications; boxed, as few calls have any.
     opened: Option<Box<OpenedByApps>>,
     /// Conference of the caller.
@@ -101,7 +104,7 @@ struct OpenedByApps {
 
 /// A running program of a call.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct ProgramRun {
     /// Application of the program.
     app: Arc<App>,
     /// Interpreter, and the answer that it waits for.
@@ -109,13 +112,13 @@ pub(crate) struct Run {
     /// Targets of the route that follow after the program.
     behind: Controller,
     /// Step in progress; carried out again after a restart.
-    under_way: Option<Box<Step>>,
+    under_way: Option<Box<ProgramStep>>,
     /// Party that the program dials, or its stream.
-    side: Option<Side>,
+    side: Option<ProgramConnection>,
     /// Queue position kept by a restart, until it is taken again.
     back_in_queue: Option<Box<QueueReturn>>,
     /// Called party that hears this program; `None`: the caller does.
-    called: Option<Called>,
+    screened: Option<ScreenedParty>,
     /// Transfer of the caller by REFER.
     referral: CallerReferral,
     /// Caller ID set by the route, which a Dial may replace for its parties.
@@ -131,7 +134,7 @@ pub(crate) struct Run {
 
 /// A party or stream that has the caller, or is being connected with the caller.
 #[derive(Debug, Clone)]
-pub(crate) struct Side {
+pub(crate) struct ProgramConnection {
     /// Id of the step.
     id: u32,
     /// Whether the side is a stream.
@@ -145,20 +148,20 @@ pub(crate) struct Side {
     /// Whether the caller and the party hear each other.
     is_bridged: bool,
     /// Parties that are called now, by branch.
-    parties: Vec<Dialled>,
+    parties: Vec<DialParty>,
     /// Recording of the Dial.
     record: Option<Box<DialRecording>>,
     /// Parties to call next, in turns; the parties of one turn are called at once.
-    further: VecDeque<Vec<Dialled>>,
+    further: VecDeque<Vec<DialParty>>,
 }
 
 /// A party of a Dial.
 #[derive(Debug, Clone)]
-pub(crate) struct Dialled {
+pub(crate) struct DialParty {
     /// Targets of the party in order: the next one is called if one fails.
-    targets: Vec<Target>,
+    targets: Vec<CallTarget>,
     /// Digits and document for the party before it is connected.
-    whisper: Option<Whisper>,
+    whisper: Option<PartyWhisper>,
     /// Detection of a human or a machine at the answer.
     detection: Option<PartyDetection>,
     /// Progress of its call.
@@ -167,19 +170,19 @@ pub(crate) struct Dialled {
 
 /// Digits, then a document, played to a called party before it is connected.
 #[derive(Debug, Clone)]
-pub(crate) struct Whisper {
+pub(crate) struct PartyWhisper {
     /// Digits to play first.
-    digits: Option<Secret>,
+    digits: Option<SensitiveText>,
     /// Location of the document, and the method of its request.
-    document: Option<(Location, Method)>,
+    document: Option<(DocumentLocation, HttpMethod)>,
     /// Address of the party, as the program named it.
     to: String,
 }
 
-impl Side {
+impl ProgramConnection {
     /// Creates a party or stream that is not connected yet.
-    pub(crate) fn new(id: u32, is_stream: bool) -> Side {
-        Side {
+    pub(crate) fn new(id: u32, is_stream: bool) -> ProgramConnection {
+        ProgramConnection {
             id,
             is_stream,
             since: None,
@@ -195,18 +198,18 @@ impl Side {
 
 /// A called party that hears a document before it is connected.
 #[derive(Debug)]
-pub(crate) struct Called {
+pub(crate) struct ScreenedParty {
     /// Party and its future connection.
-    parted: Parted,
+    party: SeparatedParty,
     /// Document to play after the digits.
-    then: Option<(Location, Method)>,
+    then: Option<(DocumentLocation, HttpMethod)>,
     /// Program of the caller.
-    outer: Box<Run>,
+    outer: Box<ProgramRun>,
 }
 
 /// A party that has answered and is kept apart from the caller.
 #[derive(Debug)]
-pub(crate) struct Parted {
+pub(crate) struct SeparatedParty {
     /// Leg of the party.
     leg: LegId,
     /// Address of the party, as the program named it.
@@ -215,17 +218,17 @@ pub(crate) struct Parted {
     wires: Vec<(EndId, (EndId, WireSpec))>,
 }
 
-impl Run {
+impl ProgramRun {
     /// Creates the run of an application's program that begins at `began`.
-    pub(crate) fn new(app: Arc<App>, program: Program, began: Instant) -> Run {
-        Run {
+    pub(crate) fn new(app: Arc<App>, program: Program, began: Instant) -> ProgramRun {
+        ProgramRun {
             app,
             runner: ProgramRunner::new(program, began),
             behind: Controller::Done,
             under_way: None,
             side: None,
             back_in_queue: None,
-            called: None,
+            screened: None,
             referral: CallerReferral::default(),
             shown_as: None,
             ring_timeout: None,
@@ -235,18 +238,18 @@ impl Run {
     }
 
     /// Ends the current step with the input of its part, if there is one.
-    pub(crate) fn end_step_by(&mut self, now: Instant, input: Option<Input>) -> ProgramEffect {
+    pub(crate) fn end_step_by(&mut self, now: Instant, input: Option<ProgramInput>) -> ProgramEffect {
         input.map_or(ProgramEffect::Stay, |input| self.end_step(now, input))
     }
 
     /// Gives the interpreter the input that ends the current step.
-    pub(crate) fn end_step(&mut self, now: Instant, input: Input) -> ProgramEffect {
+    pub(crate) fn end_step(&mut self, now: Instant, input: ProgramInput) -> ProgramEffect {
         self.under_way = None;
         self.take_input(now, input)
     }
 
     /// Gives the interpreter an input without ending a step.
-    pub(crate) fn take_input(&mut self, now: Instant, input: Input) -> ProgramEffect {
+    pub(crate) fn take_input(&mut self, now: Instant, input: ProgramInput) -> ProgramEffect {
         self.runner.take_input(now, input);
         ProgramEffect::Run
     }
@@ -254,73 +257,86 @@ impl Run {
     /// Returns whether the program waits for anything.
     pub(crate) fn is_waiting(&self) -> bool {
         let ProgramRunner { program, waits, .. } = &self.runner;
-        *waits != Waits::Nothing
+        *waits != ProgramWait::Nothing
             || self.referral.is_pending()
             || program.is_recording()
             || program.poll_timeout().is_some()
     }
+
     /// Returns whether the program's timer must run.
     pub(crate) fn has_deadline(&self) -> bool {
         match self.runner.waits {
-            Waits::Digits { .. } => true,
-            Waits::Caller => false,
-            Waits::Nothing | Waits::Document { .. } | Waits::Sound { .. } | Waits::Played { .. } => {
-                self.referral.is_pending() || self.runner.program.poll_timeout().is_some()
-            }
+            ProgramWait::Digits { .. } => true,
+            ProgramWait::Caller => false,
+            ProgramWait::Nothing
+            | ProgramWait::Document { .. }
+            | ProgramWait::Sound { .. }
+            | ProgramWait::Played { .. } => self.referral.is_pending() || self.runner.program.poll_timeout().is_some(),
         }
     }
+
     /// Returns the caller's program, which a called party's program may have displaced.
-    pub(crate) fn of_caller(&self) -> &Run {
-        self.called.as_ref().map_or(self, |called| &called.outer)
+    pub(crate) fn of_caller(&self) -> &ProgramRun {
+        self.screened.as_ref().map_or(self, |called| &called.outer)
     }
+
     /// Returns the caller's program, mutably.
-    pub(crate) fn of_caller_mut(&mut self) -> &mut Run {
-        match self.called {
+    pub(crate) fn of_caller_mut(&mut self) -> &mut ProgramRun {
+        match self.screened {
             Some(ref mut called) => &mut called.outer,
             None => self,
         }
     }
+
     /// Returns whether digits from `end` go to the program.
-    pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
+    pub(crate) fn takes_digits_of(&self, call: &SharedCallState, media: &CallMedia, end: EndId) -> bool {
         let leg = call.legs.leg_of(end);
-        match &self.called {
-            Some(called) => leg == Some(called.parted.leg),
+        match &self.screened {
+            Some(called) => leg == Some(called.party.leg),
             None => leg == Some(call.legs.near) && (call.legs.callee.is_none() || media.tells_digits),
         }
     }
+
     /// Returns whether `end` is the player of the program.
     pub(crate) fn plays_by(&self, media: &CallMedia, end: EndId) -> bool {
-        match self.called {
+        match self.screened {
             Some(_) => media.called_player == Some(end),
             None => media.player.is_some_and(|player| player.end == end),
         }
     }
+
     /// Returns the digits and document for a ringing party to hear once it answers.
-    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
+    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<PartyWhisper> {
         self.side.as_ref()?.parties.get(branch.place())?.whisper.clone()
     }
+
     /// Returns whether all ringing parties hear a document before they are connected, so that their digits must be
     /// received.
     pub(crate) fn asks_parties(&self) -> bool {
         let parties = self.side.as_ref().map(|side| &side.parties).filter(|parties| !parties.is_empty());
         parties.is_some_and(|parties| parties.iter().all(|party| party.whisper.is_some()))
     }
+
     /// Returns whether a called party is hearing its document.
     pub(crate) const fn is_whispering(&self) -> bool {
-        self.called.is_some()
+        self.screened.is_some()
     }
+
     /// Returns whether the program has a party or stream: ringing, connected, or about to be.
     pub(crate) fn has_side(&self) -> bool {
         self.side.is_some()
     }
+
     /// Returns the targets of the route that follow after the program.
     pub(crate) fn targets_behind(&self) -> impl Iterator<Item = TargetSpec> {
         self.behind.left()
     }
+
     /// Returns whether the program is an announcement, after which the next target of the route is tried.
     pub(crate) fn is_announcement(&self) -> bool {
         self.app.as_sound().is_some()
     }
+
     /// Returns whether documents control the call: the program is no announcement, mailbox or conference.
     pub(crate) fn is_application(&self) -> bool {
         match self.app.document {
@@ -328,8 +344,9 @@ impl Run {
             AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Conference(_) => false,
         }
     }
+
     /// Records the application or mailbox in the story of the call.
-    pub(crate) fn note(&self, call: &mut Shared) {
+    pub(crate) fn note(&self, call: &mut SharedCallState) {
         if let Some(mailbox) = self.app.as_mailbox() {
             call.story.app.get_or_insert_default().mailbox = Some(mailbox.name.clone());
         } else if self.is_application() {
@@ -339,23 +356,23 @@ impl Run {
 }
 
 /// Returns an application's first document.
-pub(crate) fn first_document(document: &AppDocument) -> Source {
+pub(crate) fn first_document(document: &AppDocument) -> DocumentSource {
     let (location, method) = match document {
-        AppDocument::Url { url, method } => (Location::Url(url.clone()), webhooks::method_of(*method)),
-        AppDocument::File(path) | AppDocument::Sound(path) => (Location::File(path.clone()), Method::Get),
-        AppDocument::Text(text) => return Source::Text(text.to_string()),
-        AppDocument::Conference(name) => return Source::Conference(name.to_string()),
+        AppDocument::Url { url, method } => (DocumentLocation::Url(url.clone()), webhooks::method_of(*method)),
+        AppDocument::File(path) | AppDocument::Sound(path) => (DocumentLocation::File(path.clone()), HttpMethod::Get),
+        AppDocument::Text(text) => return DocumentSource::Text(text.to_string()),
+        AppDocument::Conference(name) => return DocumentSource::Conference(name.to_string()),
         AppDocument::Mailbox(mailbox) => {
-            let greeting = mailbox.greeting.clone().map(Location::File);
+            let greeting = mailbox.greeting.clone().map(DocumentLocation::File);
             let (silence, max_length) = (mailbox.silence, mailbox.max_length);
-            return Source::Message(VoiceMessage { greeting, silence, max_length });
+            return DocumentSource::Message(VoiceMessage { greeting, silence, max_length });
         }
     };
-    Source::Fetch { location, method }
+    DocumentSource::Fetch { location, method }
 }
 
 /// Returns the fallback of an application.
-pub(crate) fn fallback_of(app: &App) -> Option<(Location, Method)> {
+pub(crate) fn fallback_of(app: &App) -> Option<(DocumentLocation, HttpMethod)> {
     let url = app.fallback_url.clone()?;
-    Some((Location::Url(url), webhooks::method_of(app.fallback_method)))
+    Some((DocumentLocation::Url(url), webhooks::method_of(app.fallback_method)))
 }

@@ -4,16 +4,16 @@ use trunkgate_resources::applications::question::DocumentRequest;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::NUMBER_CHARS;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{Identities, Numbers};
+use trunkgate_route::{IdentityTrust, NumberingPlan};
 use trunkgate_sip::header::NameAddr;
 use trunkgate_story::numbers::plain;
-use trunkgate_twiml::{Parameter, Request};
+use trunkgate_twiml::{FetchRequest, RequestParameter};
 
 use crate::call::legs::leg::Leg;
-use crate::call::program::Parted;
+use crate::call::program::SeparatedParty;
 use crate::call::recorders::detection;
-use crate::call::shared::Shared;
-use crate::call::words::state::State;
+use crate::call::shared::SharedCallState;
+use crate::call::words::state::CallState;
 use crate::call::words::webhooks;
 
 /// Version of Twilio's API that the parameters follow.
@@ -24,10 +24,10 @@ const HEADERS: usize = 32;
 /// Creates the request for a document; `None` without a location, which no program produces. `called`: the called party
 /// whose document it is; `None`: it is the caller's.
 pub(crate) fn request(
-    call: &Shared,
+    call: &SharedCallState,
     edge: &Edge,
-    called: Option<&Parted>,
-    request: Request,
+    called: Option<&SeparatedParty>,
+    request: FetchRequest,
 ) -> Option<DocumentRequest> {
     let of_call = match called {
         Some(party) => of_party(call, edge, party.leg, &party.to, "in-progress"),
@@ -43,7 +43,7 @@ pub(crate) fn complete(request: &mut DocumentRequest) {
 }
 
 /// Description of a call in its requests.
-struct Described<'a> {
+struct CallDescription<'a> {
     sid: &'a str,
     from: String,
     to: String,
@@ -52,7 +52,7 @@ struct Described<'a> {
 }
 
 /// Returns the parameters common to all requests.
-fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
+fn base(edge: &Edge, call: CallDescription<'_>) -> Vec<(String, String)> {
     let named = [
         ("CallSid", call.sid.to_owned()),
         ("AccountSid", edge.config().account_sid.clone()),
@@ -77,14 +77,14 @@ fn base(edge: &Edge, call: Described<'_>) -> Vec<(String, String)> {
 /// Returns the state and country of a number, as far as the numbering plans define them.
 fn place_of(number: &str) -> impl Iterator<Item = (&'static str, String)> {
     let number = Some(number).filter(|number| number.starts_with('+'));
-    let state = number.and_then(Numbers::state_of).map(|state| ("State", state.to_owned()));
-    let country = number.and_then(Numbers::country_of).filter(|country| country.len() == 2);
+    let state = number.and_then(NumberingPlan::state_of).map(|state| ("State", state.to_owned()));
+    let country = number.and_then(NumberingPlan::country_of).filter(|country| country.len() == 2);
     state.into_iter().chain(country.map(|country| ("Country", country)))
 }
 
 /// Returns the parameters for the call of a party that a program dialled.
 pub(crate) fn of_party(
-    call: &Shared,
+    call: &SharedCallState,
     edge: &Edge,
     leg: LegId,
     to: &str,
@@ -92,7 +92,7 @@ pub(crate) fn of_party(
 ) -> Vec<(String, String)> {
     let from = call.facts.shown_as.as_ref().map_or_else(|| call.facts.caller.shown(), |shown| shown.name());
     let (sid, to) = (&*call.legs[leg].sid, to.to_owned());
-    let mut all = base(edge, Described { sid, from, to, status, direction: "outbound-dial" });
+    let mut all = base(edge, CallDescription { sid, from, to, status, direction: "outbound-dial" });
     all.push(("ParentCallSid".to_owned(), call.legs.sid().to_owned()));
     all.extend(answered_by(&call.legs[leg]));
     all
@@ -106,18 +106,18 @@ fn answered_by(leg: &Leg) -> impl Iterator<Item = (String, String)> {
 }
 
 /// Returns the status of the caller's call, in Twilio's terms.
-pub(crate) fn status_of(call: &Shared) -> &'static str {
+pub(crate) fn status_of(call: &SharedCallState) -> &'static str {
     match call.state {
-        State::Searching if call.is_requested() && call.times.first_ring.is_none() => "queued",
-        State::Searching => "ringing",
-        State::Answered | State::Rerouting | State::Leaving => "in-progress",
-        State::Ended if call.times.answered.is_some() => "completed",
-        State::Ended => call.ending.map_or("failed", |ending| ending.status_of_unanswered()),
+        CallState::Searching if call.is_requested() && call.times.first_ring.is_none() => "queued",
+        CallState::Searching => "ringing",
+        CallState::Answered | CallState::Rerouting | CallState::Leaving => "in-progress",
+        CallState::Ended if call.times.answered.is_some() => "completed",
+        CallState::Ended => call.ending.map_or("failed", |ending| ending.status_of_unanswered()),
     }
 }
 
 /// Returns the parameters for the caller's call.
-pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
+pub(crate) fn of_caller(call: &SharedCallState, edge: &Edge, status: &'static str) -> Vec<(String, String)> {
     let (from, to) = (call.facts.caller.shown(), call.facts.called.text.clone());
     let parent = call.origin.as_ref().and_then(|origin| origin.parent());
     let direction = match (parent, &call.origin) {
@@ -125,12 +125,12 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
         (None, Some(_)) => "outbound-api",
         (None, None) => "inbound",
     };
-    let mut all = base(edge, Described { sid: call.legs.sid(), from, to, status, direction });
+    let mut all = base(edge, CallDescription { sid: call.legs.sid(), from, to, status, direction });
     all.extend(parent.map(|parent| ("ParentCallSid".to_owned(), parent.to_owned())));
     let caller = call.origin.as_ref().map_or(Some(LegId::CALLER), |origin| origin.party());
     let Some(caller) = caller.map(|leg| &call.legs[leg]) else { return all };
     all.extend(answered_by(caller));
-    let may_assert = caller.trunk.as_ref().is_some_and(|trunk| trunk.identity == Identities::Pass);
+    let may_assert = caller.trunk.as_ref().is_some_and(|trunk| trunk.identity == IdentityTrust::Pass);
     if may_assert && !call.facts.caller.display.is_empty() && !call.facts.caller.anonymous {
         all.push(("CallerName".to_owned(), call.facts.caller.display.clone()));
     }
@@ -147,14 +147,16 @@ pub(crate) fn of_caller(call: &Shared, edge: &Edge, status: &'static str) -> Vec
 }
 
 /// Returns the SIP parameters of a dialled party for the action of its Dial: code and headers of its final response.
-pub(crate) fn of_dialled(leg: &Leg, code: Option<u16>, extensions: &[(String, String)]) -> Vec<Parameter> {
+pub(crate) fn of_dialled(leg: &Leg, code: Option<u16>, extensions: &[(String, String)]) -> Vec<RequestParameter> {
     let mut all = Vec::new();
     if leg.agent.is_some() {
         return all;
     }
-    all.push(Parameter::new("DialSipCallId", leg.sip.call_id.clone()));
-    all.extend(code.map(|code| Parameter::new("DialSipResponseCode", code.to_string())));
-    all.extend(extensions.iter().map(|(name, value)| Parameter::new(format!("DialSipHeader_{name}"), value.clone())));
+    all.push(RequestParameter::new("DialSipCallId", leg.sip.call_id.clone()));
+    all.extend(code.map(|code| RequestParameter::new("DialSipResponseCode", code.to_string())));
+    all.extend(
+        extensions.iter().map(|(name, value)| RequestParameter::new(format!("DialSipHeader_{name}"), value.clone())),
+    );
     all
 }
 
@@ -166,7 +168,7 @@ pub(crate) fn extensions(headers: &[(String, String)]) -> impl Iterator<Item = (
 
 /// Returns the number that last forwarded the call: the first entry of Diversion (RFC 5806 §4.1), or the last but one
 /// of History-Info (RFC 7044 §10). An entry for the called number itself is ignored.
-fn forwarded_from(call: &Shared) -> Option<String> {
+fn forwarded_from(call: &SharedCallState) -> Option<String> {
     let values = |wanted: &'static str| {
         let named = call.facts.headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
         named.flat_map(|(_, value)| NameAddr::list(value.as_bytes()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::applications::question::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::applications::question::{AppAnswer, AppResource, DocumentRequest};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::key::CallKey;
@@ -11,14 +11,14 @@ use trunkgate_route::App;
 
 /// Partial-result reports of one recogniser.
 #[derive(Debug, Default)]
-pub(crate) struct Partials {
+pub(crate) struct PartialReports {
     /// Query of the report that has no response yet.
     reported: Option<QueryId>,
     /// Report to send next.
     next: Option<Box<DocumentRequest>>,
 }
 
-impl Partials {
+impl PartialReports {
     /// Returns whether `query` is the pending report.
     pub(crate) fn is_reported(&self, query: QueryId) -> bool {
         self.reported == Some(query)
@@ -35,7 +35,7 @@ impl Partials {
         if self.reported.is_some() {
             self.next = Some(Box::new(request));
         } else {
-            self.reported = Some(edge.ask_for(Some(key), sid, app, AppWanted::Document(request)));
+            self.reported = Some(edge.ask_for(Some(key), sid, app, AppResource::Document(request)));
         }
     }
 

@@ -12,13 +12,13 @@ use trunkgate_story::view::is_busy;
 use trunkgate_story::wall::{millis, rfc2822};
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
-use crate::call::legs::dialled::Dialled;
-use crate::call::legs::headers::Brought;
+use crate::call::legs::dialled::OutboundCall;
+use crate::call::legs::headers::RelayedHeaders;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::program::{Side, parameters};
+use crate::call::program::{ProgramConnection, parameters};
 use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::words::webhooks;
 
 /// Source of every report, in Twilio's term.
@@ -26,7 +26,7 @@ const SOURCE: &str = "call-progress-events";
 
 /// Stage of a party's call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum PartyCallStage {
     /// No INVITE has been sent yet.
     Planned,
     /// The first INVITE has been sent.
@@ -45,14 +45,14 @@ pub(crate) struct PartyCall {
     /// Address of the party, as the program named it; a URI without a password.
     to: String,
     receiver: Option<StatusCallback>,
-    stage: Stage,
+    stage: PartyCallStage,
     /// Leg of its last INVITE.
     leg: Option<LegId>,
     /// Number of reports sent.
     reports: u32,
     answered: Option<Instant>,
     /// Headers of its final response for the application.
-    extensions: Brought,
+    extensions: RelayedHeaders,
 }
 
 /// The call of an answered party in plain data, without its leg.
@@ -62,13 +62,13 @@ pub(crate) struct PartyCallSnapshot {
     receiver: Option<StatusCallback>,
     reports: u32,
     answered_ms: u64,
-    extensions: Brought,
+    extensions: RelayedHeaders,
 }
 
 impl PartyCall {
     /// Creates the call of a party before its first INVITE.
     pub(crate) fn new(to: String, receiver: Option<StatusCallback>) -> PartyCall {
-        let (stage, extensions) = (Stage::Planned, Brought::new());
+        let (stage, extensions) = (PartyCallStage::Planned, RelayedHeaders::new());
         PartyCall { to, receiver, stage, leg: None, reports: 0, answered: None, extensions }
     }
 
@@ -80,7 +80,7 @@ impl PartyCall {
     /// Writes an answered call down; `None` for any other.
     pub(crate) fn snapshot(&self, now: Instant) -> Option<PartyCallSnapshot> {
         let PartyCall { to, receiver, stage, leg: _, reports, answered, extensions } = self.clone();
-        let answered = answered.filter(|_| stage == Stage::Answered)?;
+        let answered = answered.filter(|_| stage == PartyCallStage::Answered)?;
         let answered_ms = millis(now.saturating_duration_since(answered));
         Some(PartyCallSnapshot { to, receiver, reports, answered_ms, extensions })
     }
@@ -106,17 +106,17 @@ impl PartyCall {
     }
 
     /// Updates the progress of the call; `attempt`: the search for the party while it continues.
-    fn follow(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
+    fn follow(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
         if let Some(leg) = attempt.and_then(Attempt::leg) {
             self.take_leg(cx, leg);
             self.note_agent(cx, leg);
         }
         let Some(leg) = self.leg else { return };
-        self.reach(cx, app, Stage::Initiated);
+        self.reach(cx, app, PartyCallStage::Initiated);
         match cx.call.legs[leg].state {
             LegState::Trying => {}
-            LegState::Ringing | LegState::Early => self.reach(cx, app, Stage::Ringing),
-            LegState::Answered => self.reach(cx, app, Stage::Answered),
+            LegState::Ringing | LegState::Early => self.reach(cx, app, PartyCallStage::Ringing),
+            LegState::Answered => self.reach(cx, app, PartyCallStage::Answered),
             LegState::Canceling | LegState::Closing | LegState::Ended if attempt.is_none() => {
                 self.complete(cx, app, None)
             }
@@ -125,14 +125,14 @@ impl PartyCall {
     }
 
     /// Moves the party's call to the leg to which an agent has transferred its caller.
-    pub(crate) fn go_on_with(&mut self, cx: &mut Cx<'_>, leg: LegId) {
-        if self.stage == Stage::Answered {
+    pub(crate) fn go_on_with(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
+        if self.stage == PartyCallStage::Answered {
             self.take_leg(cx, leg);
         }
     }
 
     /// Switches to the leg of the party's next candidate; the call keeps its SID.
-    fn take_leg(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    fn take_leg(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         let Some(before) = self.leg.replace(leg).filter(|before| *before != leg) else { return };
         self.extensions.clear();
         let sid = cx.call.legs[before].sid.clone();
@@ -141,27 +141,27 @@ impl PartyCall {
     }
 
     /// Notes caller, party and start time for an agent, as an INVITE does for any other party.
-    fn note_agent(&self, cx: &mut Cx<'_>, leg: LegId) {
+    fn note_agent(&self, cx: &mut CallCx<'_>, leg: LegId) {
         if cx.call.legs[leg].agent.is_none() || cx.call.legs[leg].sip.dialled.is_some() {
             return;
         }
         let facts = &cx.call.facts;
         let from = facts.shown_as.as_ref().map_or_else(|| facts.caller.shown(), |shown| shown.name());
-        let dialled = Dialled::new(cx.edge.date(cx.now), &from, &self.to);
+        let dialled = OutboundCall::new(cx.edge.date(cx.now), &from, &self.to);
         cx.call.legs[leg].sip.dialled = Some(Box::new(dialled));
     }
 
-    fn reach(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, stage: Stage) {
+    fn reach(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, stage: PartyCallStage) {
         if self.stage >= stage {
             return;
         }
         self.stage = stage;
         let events = self.receiver.as_ref().map(|receiver| receiver.events);
         let (wanted, status) = match stage {
-            Stage::Planned | Stage::Completed => return,
-            Stage::Initiated => (events.map(|events| events.initiated), "initiated"),
-            Stage::Ringing => (events.map(|events| events.ringing), "ringing"),
-            Stage::Answered => {
+            PartyCallStage::Planned | PartyCallStage::Completed => return,
+            PartyCallStage::Initiated => (events.map(|events| events.initiated), "initiated"),
+            PartyCallStage::Ringing => (events.map(|events| events.ringing), "ringing"),
+            PartyCallStage::Answered => {
                 self.answered = Some(cx.now);
                 (events.map(|events| events.answered), "in-progress")
             }
@@ -172,9 +172,9 @@ impl PartyCall {
     }
 
     /// Ends the call. `status`: status of an unanswered call if its leg does not show it yet.
-    pub(crate) fn complete(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, status: Option<DialStatus>) {
-        let Some(leg) = self.leg.filter(|_| self.stage < Stage::Completed) else { return };
-        self.stage = Stage::Completed;
+    pub(crate) fn complete(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, status: Option<DialStatus>) {
+        let Some(leg) = self.leg.filter(|_| self.stage < PartyCallStage::Completed) else { return };
+        self.stage = PartyCallStage::Completed;
         if !self.receiver.as_ref().is_some_and(|receiver| receiver.events.completed) {
             return;
         }
@@ -192,12 +192,12 @@ impl PartyCall {
 
     /// Hands over the reporting of the call's end. Returns the receiver and the number of reports so far, if a receiver
     /// requested the end.
-    pub(crate) fn give_away(&mut self) -> Option<(StatusCallback, u32)> {
-        self.stage = Stage::Completed;
+    pub(crate) fn hand_over_reports(&mut self) -> Option<(StatusCallback, u32)> {
+        self.stage = PartyCallStage::Completed;
         self.receiver.take().filter(|receiver| receiver.events.completed).map(|receiver| (receiver, self.reports))
     }
 
-    fn report(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, status: &'static str, further: Vec<(String, String)>) {
+    fn report(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, status: &'static str, further: Vec<(String, String)>) {
         let (Some(receiver), Some(leg)) = (&self.receiver, self.leg) else { return };
         let mut parameters = parameters::of_party(cx.call, cx.edge, leg, &self.to, status);
         parameters.extend(of_report(rfc2822(cx.edge.date(cx.now)), self.reports));
@@ -217,7 +217,7 @@ impl PartyCallSnapshot {
     pub(crate) fn restore(self, now: Instant) -> PartyCall {
         let PartyCallSnapshot { to, receiver, reports, answered_ms, extensions } = self;
         let answered = now.checked_sub(Duration::from_millis(answered_ms)).unwrap_or(now);
-        let (stage, answered) = (Stage::Answered, Some(answered));
+        let (stage, answered) = (PartyCallStage::Answered, Some(answered));
         PartyCall { to, receiver, stage, leg: None, reports, answered, extensions }
     }
 }
@@ -239,9 +239,9 @@ fn unanswered(leg: &Leg) -> DialStatus {
     }
 }
 
-impl Side {
+impl ProgramConnection {
     /// Reports the progress of the ringing or connected parties.
-    pub(crate) fn report_progress(&mut self, cx: &mut Cx<'_>, search: &Search, app: &Arc<App>) {
+    pub(crate) fn report_progress(&mut self, cx: &mut CallCx<'_>, search: &Search, app: &Arc<App>) {
         // A consultation target tried beside the party's agent is not a candidate of the party.
         let is_consulting = search.is_consulting();
         for (branch, party) in (0..).map(Branch::nth).zip(&mut self.parties) {
@@ -253,7 +253,7 @@ impl Side {
     /// Reports the end of all parties' calls. `status`: status of unanswered parties, if their legs do not show it yet.
     pub(crate) fn complete_parties(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         search: &Search,
         app: &Arc<App>,
         status: Option<DialStatus>,

@@ -6,21 +6,21 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_conference::{ConferenceId, NodeCommand, SeatId, SeatPart};
-use trunkgate_resources::conferences::queues::{Entering, QueueNews, QueueRefusal, Queues};
-use trunkgate_resources::io::Output;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_conference::{ConferenceId, NodeCommand, ParticipantId, ParticipantRole};
+use trunkgate_resources::conferences::queues::{QueueEntry, QueueEvent, QueueRefusal, Queues};
+use trunkgate_resources::io::GatewayOutput;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_twiml::{
-    Background, DialQueueStep, DialResult, DialStatus, EnqueueStep, Input, Parameter, Purpose, QueueOutcome,
-    QueueResult, Step,
+    BackgroundAudio, DialQueueStep, DialResult, DialStatus, EnqueueStep, FetchPurpose, ProgramInput, ProgramStep,
+    QueueOutcome, QueueResult, RequestParameter,
 };
 
 use crate::call::media::CallMedia;
-use crate::call::media::mixer::CallerSeat;
-use crate::call::program::Run;
+use crate::call::media::mixer::CallerMixerEnd;
+use crate::call::program::ProgramRun;
 use crate::call::program::effects::ProgramEffect;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::words::webhooks;
 
 /// Queue membership of a program's caller: it waits in a queue, or has dialled one; at most one at a time.
@@ -33,18 +33,18 @@ pub(crate) struct CallerQueue {
 #[derive(Debug)]
 struct QueuePlace {
     /// Step of the program, carried out again after a restart.
-    step: Step,
+    step: ProgramStep,
     /// Id of the step.
     id: u32,
-    part: Part,
-    connected: Option<Connected>,
+    part: QueueRole,
+    connected: Option<QueueConnection>,
 }
 
 /// Role of a call in a queue.
 #[derive(Debug, Clone)]
-enum Part {
+enum QueueRole {
     /// The call waits, and hears this audio.
-    Waits(Background),
+    Waits(BackgroundAudio),
     /// The call takes a queued caller out; `limit`: maximum time together, zero for none; `is_late`: its own wait has
     /// timed out.
     Dials { limit: Duration, is_late: bool },
@@ -52,7 +52,7 @@ enum Part {
 
 /// The call that it is connected with.
 #[derive(Debug)]
-struct Connected {
+struct QueueConnection {
     since: Instant,
     /// SID of the other call.
     with: String,
@@ -64,7 +64,7 @@ struct Connected {
 /// omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct QueueReturn {
-    step: Step,
+    step: ProgramStep,
     waited: Duration,
     /// SID of the call that it was connected with.
     with: Option<String>,
@@ -86,9 +86,9 @@ impl CallerQueue {
     /// Puts the caller into a queue.
     pub(crate) fn enqueue(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         step: EnqueueStep,
     ) -> ProgramEffect {
         self.enter(cx, media, run, (step, Duration::ZERO, None))
@@ -97,9 +97,9 @@ impl CallerQueue {
     /// Makes the caller wait for the first call of a queue.
     pub(crate) fn dial(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         step: DialQueueStep,
     ) -> ProgramEffect {
         self.wait(cx, media, run, (step, None))
@@ -108,15 +108,15 @@ impl CallerQueue {
     /// Takes the position from before a restart again.
     pub(crate) fn resume(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         back: QueueReturn,
     ) -> ProgramEffect {
         let QueueReturn { step, waited, with } = back;
-        if let Step::Enqueue(step) = step {
+        if let ProgramStep::Enqueue(step) = step {
             self.enter(cx, media, run, (step, waited, with))
-        } else if let Step::DialQueue(step) = step {
+        } else if let ProgramStep::DialQueue(step) = step {
             self.wait(cx, media, run, (step, with))
         } else {
             ProgramEffect::Stay
@@ -125,9 +125,9 @@ impl CallerQueue {
 
     fn enter(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         (step, waited, with): (EnqueueStep, Duration, Option<String>),
     ) -> ProgramEffect {
         let EnqueueStep { id, name, most, wait } = step.clone();
@@ -140,24 +140,24 @@ impl CallerQueue {
             let words = why.map_or("the edge cannot speak to the caller", QueueRefusal::words);
             cx.edge.decide(cx.now, cx.call.key, format!("queue {name}: not entered: {words}"));
             let result = QueueResult { outcome: outcome_of(why), was_in: None };
-            return run.end_step(cx.now, Input::QueueLeft { id, result });
+            return run.end_step(cx.now, ProgramInput::QueueLeft { id, result });
         }
         note(cx, &name, "waits in");
-        let (step, part) = (Step::Enqueue(step), Part::Waits(wait.clone()));
+        let (step, part) = (ProgramStep::Enqueue(step), QueueRole::Waits(wait.clone()));
         self.place = Some(Box::new(QueuePlace { step, id, part, connected: None }));
         run.under_way = None;
         media.talk_to_caller(cx);
         match cx.edge.sessions().queues.is_waiting(cx.call.key) {
-            true => run.take_input(cx.now, Input::Background { id, background: Some(wait) }),
+            true => run.take_input(cx.now, ProgramInput::Background { id, background: Some(wait) }),
             false => ProgramEffect::Stay,
         }
     }
 
     fn wait(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         (step, with): (DialQueueStep, Option<String>),
     ) -> ProgramEffect {
         let DialQueueStep { id, name, prelude, timeout, time_limit } = step.clone();
@@ -174,13 +174,13 @@ impl CallerQueue {
         if let Err(why) = dialled {
             cx.edge.decide(cx.now, cx.call.key, format!("queue {name}: not dialled: {why}"));
             let result = DialResult::unanswered(DialStatus::Failed);
-            return run.end_step(cx.now, Input::DialEnded { id, result });
+            return run.end_step(cx.now, ProgramInput::DialEnded { id, result });
         }
         cx.edge.decide(cx.now, cx.call.key, format!("dials queue {name}"));
-        let (step, part) = (Step::DialQueue(step), Part::Dials { limit: time_limit, is_late: false });
+        let (step, part) = (ProgramStep::DialQueue(step), QueueRole::Dials { limit: time_limit, is_late: false });
         self.place = Some(Box::new(QueuePlace { step, id, part, connected: None }));
         run.under_way = None;
-        cx.arm(Timer::Queued, timeout);
+        cx.arm(CallTimer::Queued, timeout);
         media.ring_to_caller(cx);
         ProgramEffect::Stay
     }
@@ -188,32 +188,34 @@ impl CallerQueue {
     /// Handles an event of the queue.
     pub(crate) fn take_news(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
-        news: QueueNews,
+        run: &mut ProgramRun,
+        news: QueueEvent,
     ) -> ProgramEffect {
         let Some(place) = &self.place else { return ProgramEffect::Stay };
         let id = place.id;
         match news {
-            QueueNews::Taken((place, method)) => {
+            QueueEvent::Taken((place, method)) => {
                 let (location, method) = (webhooks::location(place), webhooks::method_of(method));
-                run.take_input(cx.now, Input::Prelude { id, location, method })
+                run.take_input(cx.now, ProgramInput::Prelude { id, location, method })
             }
-            QueueNews::WaitsAgain => match &place.part {
-                Part::Waits(wait) => run.take_input(cx.now, Input::Background { id, background: Some(wait.clone()) }),
-                Part::Dials { .. } => ProgramEffect::Stay,
+            QueueEvent::WaitsAgain => match &place.part {
+                QueueRole::Waits(wait) => {
+                    run.take_input(cx.now, ProgramInput::Background { id, background: Some(wait.clone()) })
+                }
+                QueueRole::Dials { .. } => ProgramEffect::Stay,
             },
-            QueueNews::DialsAgain => match &place.part {
-                Part::Dials { is_late: true, .. } => self.timed_out(cx, media, run),
-                Part::Dials { .. } | Part::Waits(_) => ProgramEffect::Stay,
+            QueueEvent::DialsAgain => match &place.part {
+                QueueRole::Dials { is_late: true, .. } => self.timed_out(cx, media, run),
+                QueueRole::Dials { .. } | QueueRole::Waits(_) => ProgramEffect::Stay,
             },
-            QueueNews::Connected { conference, seat, with } => self.connect(cx, media, run, (conference, seat, with)),
-            QueueNews::Parted => {
+            QueueEvent::Connected { conference, seat, with } => self.connect(cx, media, run, (conference, seat, with)),
+            QueueEvent::Parted => {
                 let ended = self.ended(cx, media, None);
                 inform(cx, media, run, ended)
             }
-            QueueNews::Deleted => {
+            QueueEvent::Deleted => {
                 cx.edge.decide(cx.now, cx.call.key, "the queue that it has dialled is deleted");
                 let ended = self.ended(cx, media, Some(DialStatus::Failed));
                 inform(cx, media, run, ended)
@@ -224,46 +226,46 @@ impl CallerQueue {
     /// Connects the caller and the other call.
     fn connect(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
-        (conference, seat, with): (ConferenceId, SeatId, String),
+        run: &mut ProgramRun,
+        (conference, seat, with): (ConferenceId, ParticipantId, String),
     ) -> ProgramEffect {
         let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
         let was_in = standing.map(|standing| (standing.sid, standing.waited));
-        if let Err(why) = CallerSeat::take(media, cx, conference, seat) {
+        if let Err(why) = CallerMixerEnd::take(media, cx, conference, seat) {
             cx.edge.decide(cx.now, cx.call.key, format!("queue: not connected: {why}"));
             return self.leave(cx, media, run, QueueOutcome::SystemError);
         }
-        let part = NodeCommand::Part { seat, part: SeatPart::Speaker };
-        cx.edge.output(Output::Conference(Box::new(part)));
+        let part = NodeCommand::Part { seat, part: ParticipantRole::Speaker };
+        cx.edge.output(GatewayOutput::Conference(Box::new(part)));
         let Some(place) = &mut self.place else { return ProgramEffect::Stay };
         let (id, text) = (place.id, format!("connected with call {with} by a queue"));
-        place.connected = Some(Connected { since: cx.now, with, was_in });
+        place.connected = Some(QueueConnection { since: cx.now, with, was_in });
         let limit = match place.part {
-            Part::Waits(_) => None,
-            Part::Dials { limit, .. } => Some(limit),
+            QueueRole::Waits(_) => None,
+            QueueRole::Dials { limit, .. } => Some(limit),
         };
         cx.edge.decide(cx.now, cx.call.key, text.clone());
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, text, None);
         media.stop_playing_to_caller(cx);
         let Some(limit) = limit else {
-            return run.take_input(cx.now, Input::Background { id, background: None });
+            return run.take_input(cx.now, ProgramInput::Background { id, background: None });
         };
-        cx.disarm(Timer::Queued);
+        cx.disarm(CallTimer::Queued);
         if !limit.is_zero() {
-            cx.arm(Timer::Queued, limit);
+            cx.arm(CallTimer::Queued, limit);
         }
-        run.end_step(cx.now, Input::DialAnswered { id })
+        run.end_step(cx.now, ProgramInput::DialAnswered { id })
     }
 
     /// Takes the caller out of the queue at the program's request.
     pub(crate) fn leave(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
-        run: &mut Run,
+        run: &mut ProgramRun,
         why: QueueOutcome,
     ) -> ProgramEffect {
         let left = self.left(cx, media, why);
@@ -271,7 +273,7 @@ impl CallerQueue {
     }
 
     /// Handles the end of the wait or of the connection of a party that has dialled a queue.
-    pub(crate) fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
+    pub(crate) fn due(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, run: &mut ProgramRun) -> ProgramEffect {
         let Some(place) = &mut self.place else { return ProgramEffect::Stay };
         if place.connected.is_some() {
             cx.edge.decide(cx.now, cx.call.key, "Dial: timeLimit has passed");
@@ -281,27 +283,28 @@ impl CallerQueue {
             return self.timed_out(cx, media, run);
         }
         // A caller is reserved for the party, but not connected yet.
-        if let Part::Dials { is_late, .. } = &mut place.part {
+        if let QueueRole::Dials { is_late, .. } = &mut place.part {
             *is_late = true;
         }
         ProgramEffect::Stay
     }
 
-    fn timed_out(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run) -> ProgramEffect {
+    fn timed_out(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, run: &mut ProgramRun) -> ProgramEffect {
         cx.edge.sessions_mut().queues.leave(cx.now, cx.call.key);
         let ended = self.ended(cx, media, Some(DialStatus::NoAnswer));
         inform(cx, media, run, ended)
     }
 
     /// Leaves the queue because the call is over. Returns the report for its program.
-    pub(crate) fn hung_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<Input> {
+    pub(crate) fn hung_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<ProgramInput> {
         self.left(cx, media, QueueOutcome::Hangup)
     }
 
     /// Takes the call out of its queue. `why`: the outcome if it was not connected.
-    fn left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, why: QueueOutcome) -> Option<Input> {
+    fn left(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, why: QueueOutcome) -> Option<ProgramInput> {
         let place = self.place.as_ref()?;
-        let (id, is_connected, waits) = (place.id, place.connected.is_some(), matches!(place.part, Part::Waits(_)));
+        let (id, is_connected, waits) =
+            (place.id, place.connected.is_some(), matches!(place.part, QueueRole::Waits(_)));
         let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
         cx.edge.sessions_mut().queues.leave(cx.now, cx.call.key);
         if !waits || (is_connected && why != QueueOutcome::Redirected) {
@@ -310,16 +313,23 @@ impl CallerQueue {
         let outcome = if is_connected { QueueOutcome::RedirectedFromBridged } else { why };
         let was_in = standing.map(|standing| (standing.sid, standing.waited));
         self.stand_up(cx, media)?;
-        Some(Input::QueueLeft { id, result: QueueResult { outcome, was_in } })
+        Some(ProgramInput::QueueLeft { id, result: QueueResult { outcome, was_in } })
     }
 
     /// Returns the report of a place that has ended. `status`: of a Dial, if the connection does not determine it.
-    fn ended(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, status: Option<DialStatus>) -> Option<Input> {
+    fn ended(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+        status: Option<DialStatus>,
+    ) -> Option<ProgramInput> {
         let QueuePlace { id, part, connected, .. } = self.stand_up(cx, media)?;
         let was_in = connected.as_ref().and_then(|connected| connected.was_in.clone());
         Some(match part {
-            Part::Waits(_) => Input::QueueLeft { id, result: QueueResult { outcome: QueueOutcome::Bridged, was_in } },
-            Part::Dials { .. } => {
+            QueueRole::Waits(_) => {
+                ProgramInput::QueueLeft { id, result: QueueResult { outcome: QueueOutcome::Bridged, was_in } }
+            }
+            QueueRole::Dials { .. } => {
                 let known = if connected.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
                 let result = DialResult {
                     sid: connected.as_ref().map(|connected| connected.with.clone()),
@@ -327,24 +337,29 @@ impl CallerQueue {
                     bridged: connected.is_some(),
                     ..DialResult::unanswered(status.unwrap_or(known))
                 };
-                Input::DialEnded { id, result }
+                ProgramInput::DialEnded { id, result }
             }
         })
     }
 
     /// Removes the place, with the caller's end at the mixer.
-    fn stand_up(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<QueuePlace> {
+    fn stand_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<QueuePlace> {
         let place = *self.place.take()?;
-        cx.disarm(Timer::Queued);
+        cx.disarm(CallTimer::Queued);
         if place.connected.is_some() {
-            CallerSeat::leave(media, cx);
+            CallerMixerEnd::leave(media, cx);
         }
         Some(place)
     }
 }
 
 /// Reports to the program that the place has ended.
-fn inform(cx: &mut Cx<'_>, media: &mut CallMedia, run: &mut Run, left: Option<Input>) -> ProgramEffect {
+fn inform(
+    cx: &mut CallCx<'_>,
+    media: &mut CallMedia,
+    run: &mut ProgramRun,
+    left: Option<ProgramInput>,
+) -> ProgramEffect {
     let Some(left) = left else { return ProgramEffect::Stay };
     cx.edge.decide(cx.now, cx.call.key, "left the queue");
     media.stop_playing_to_caller(cx);
@@ -367,13 +382,13 @@ const fn outcome_of(why: Option<QueueRefusal>) -> QueueOutcome {
     }
 }
 
-fn entering(cx: &Cx<'_>, waited: Duration, with: Option<String>) -> Entering {
+fn entering(cx: &CallCx<'_>, waited: Duration, with: Option<String>) -> QueueEntry {
     let call_sid = cx.call.legs.sid().to_owned();
-    Entering { key: cx.call.key, call_sid, date: cx.edge.date(cx.now), waited, with }
+    QueueEntry { key: cx.call.key, call_sid, date: cx.edge.date(cx.now), waited, with }
 }
 
 /// Notes a queue position in the trace, and in the log by the queue's SID only: the queue's name may be a number.
-fn note(cx: &mut Cx<'_>, name: &str, what: &str) {
+fn note(cx: &mut CallCx<'_>, name: &str, what: &str) {
     let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
     let sid = standing.map(|standing| standing.sid).unwrap_or_default();
     cx.edge.decide(cx.now, cx.call.key, format!("{what} queue {name} ({sid})"));
@@ -382,20 +397,23 @@ fn note(cx: &mut Cx<'_>, name: &str, what: &str) {
 }
 
 /// Returns the request parameters for the caller's queue.
-pub(crate) fn parameters_of(cx: &Cx<'_>, purpose: Purpose) -> Vec<Parameter> {
-    if !matches!(purpose, Purpose::QueueWait | Purpose::Dequeue) {
+pub(crate) fn parameters_of(cx: &CallCx<'_>, purpose: FetchPurpose) -> Vec<RequestParameter> {
+    if !matches!(purpose, FetchPurpose::QueueWait | FetchPurpose::Dequeue) {
         return Vec::new();
     }
     let Some(standing) = cx.edge.sessions().queues.standing(cx.now, cx.call.key) else { return Vec::new() };
     let seconds = |time: Duration| time.as_secs().to_string();
-    let mut all = vec![Parameter::new("QueueSid", standing.sid), Parameter::new("QueueTime", seconds(standing.waited))];
-    if purpose == Purpose::Dequeue {
-        all.extend(standing.by.map(|by| Parameter::new("DequeingCallSid", by)));
+    let mut all = vec![
+        RequestParameter::new("QueueSid", standing.sid),
+        RequestParameter::new("QueueTime", seconds(standing.waited)),
+    ];
+    if purpose == FetchPurpose::Dequeue {
+        all.extend(standing.by.map(|by| RequestParameter::new("DequeingCallSid", by)));
         return all;
     }
-    all.extend(standing.position.map(|position| Parameter::new("QueuePosition", position.to_string())));
-    all.push(Parameter::new("AvgQueueTime", seconds(standing.average)));
-    all.push(Parameter::new("CurrentQueueSize", standing.size.to_string()));
-    all.push(Parameter::new("MaxQueueSize", standing.most.to_string()));
+    all.extend(standing.position.map(|position| RequestParameter::new("QueuePosition", position.to_string())));
+    all.push(RequestParameter::new("AvgQueueTime", seconds(standing.average)));
+    all.push(RequestParameter::new("CurrentQueueSize", standing.size.to_string()));
+    all.push(RequestParameter::new("MaxQueueSize", standing.most.to_string()));
     all
 }

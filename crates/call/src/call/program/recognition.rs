@@ -5,28 +5,28 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_media::agent::{Loss, Recognition, TrackSet, Transcript};
+use trunkgate_media::agent::{RecognitionOptions, StreamLoss, TrackSet, Transcript};
 use trunkgate_media::{AgentEvent, EndId};
 use trunkgate_resources::applications::question::AppAnswer;
-use trunkgate_resources::applications::recognition::{Recognised, RecogniserSpec};
+use trunkgate_resources::applications::recognition::{RecogniserSpec, RecognitionResult};
 use trunkgate_resources::io::QueryId;
 use trunkgate_route::App;
-use trunkgate_twiml::{Heard, Input, RecognitionStep, Request, Secret};
+use trunkgate_twiml::{FetchRequest, ProgramInput, RecogniserResult, RecognitionStep, SensitiveText};
 
 use crate::call::media::{CallMedia, recognisers};
 use crate::call::program::parameters;
-use crate::call::program::partials::Partials;
-use crate::call::shared::Cx;
+use crate::call::program::partials::PartialReports;
+use crate::call::shared::CallCx;
 
 /// Speech recognition of a program's caller: one recogniser at a time, each for a step of the program.
 #[derive(Debug, Default)]
 pub(crate) struct CallerRecognition {
-    current: Option<Box<Recogniser>>,
+    current: Option<Box<ProgramRecogniser>>,
 }
 
 /// A recogniser that listens to the caller of a program.
 #[derive(Debug)]
-struct Recogniser {
+struct ProgramRecogniser {
     /// Id of the program's step.
     id: u32,
     /// End of the recogniser in the media session.
@@ -38,7 +38,7 @@ struct Recogniser {
     /// Last problem that its worker reported.
     fault: Option<Box<str>>,
     /// Reports of its partial results.
-    partials: Partials,
+    partials: PartialReports,
 }
 
 impl CallerRecognition {
@@ -48,7 +48,7 @@ impl CallerRecognition {
     }
 
     /// Handles an event of the recogniser. Returns the input for its program.
-    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: AgentEvent) -> Option<Input> {
+    pub(super) fn handle(&mut self, cx: &mut CallCx<'_>, event: AgentEvent) -> Option<ProgramInput> {
         match event {
             AgentEvent::Lost(loss) => return self.lost(cx, Some(loss)),
             AgentEvent::Ended => return self.lost(cx, None),
@@ -62,12 +62,17 @@ impl CallerRecognition {
     }
 
     /// Starts the recognition of the caller's speech. Returns the input for the program if that fails.
-    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, step: RecognitionStep) -> Option<Input> {
+    pub(crate) fn start(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+        step: RecognitionStep,
+    ) -> Option<ProgramInput> {
         self.end(cx);
         let id = step.id;
         let begun = match cx.edge.apps().recognition.spec().cloned() {
             Some(spec) => self.listen(cx, media, &spec, step),
-            None => Err(Recognised::NotConfigured),
+            None => Err(RecognitionResult::NotConfigured),
         };
         let result = begun.err()?;
         let why = format!("recogniser: {result}");
@@ -81,41 +86,41 @@ impl CallerRecognition {
     /// The reason why recognition is not possible.
     fn listen(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         spec: &RecogniserSpec,
         step: RecognitionStep,
-    ) -> Result<(), Recognised> {
-        cx.call.session.ok_or(Recognised::Codec)?;
+    ) -> Result<(), RecognitionResult> {
+        cx.call.session.ok_or(RecognitionResult::Codec)?;
         if media.speaks_other_audio(cx.call) {
-            return Err(Recognised::Codec);
+            return Err(RecognitionResult::Codec);
         }
         let id = step.id;
-        let end = recognisers::hire(cx, spec, TrackSet::Inbound, asked_for(step))?;
-        let (began, partials) = (cx.now, Partials::default());
-        self.current = Some(Box::new(Recogniser { id, end, began, has_heard: false, fault: None, partials }));
+        let end = recognisers::connect_recogniser(cx, spec, TrackSet::Inbound, asked_for(step))?;
+        let (began, partials) = (cx.now, PartialReports::default());
+        self.current = Some(Box::new(ProgramRecogniser { id, end, began, has_heard: false, fault: None, partials }));
         media.tap_caller(cx);
         Ok(())
     }
 
     /// Ends the recognition of a step.
-    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, id: u32) {
+    pub(crate) fn stop(&mut self, cx: &mut CallCx<'_>, id: u32) {
         if self.current.as_ref().is_some_and(|recogniser| recogniser.id == id) {
             self.end(cx);
         }
     }
 
     /// Ends the current recognition, if any.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>) {
         let has_heard = self.current.as_ref().is_some_and(|recogniser| recogniser.has_heard);
-        self.drop_recogniser(cx, if has_heard { Recognised::Speech } else { Recognised::Silence });
+        self.drop_recogniser(cx, if has_heard { RecognitionResult::Speech } else { RecognitionResult::Silence });
     }
 
     /// Removes the recogniser from the media session. Returns the id of its step and the reason in words.
-    fn drop_recogniser(&mut self, cx: &mut Cx<'_>, result: Recognised) -> Option<(u32, String)> {
+    fn drop_recogniser(&mut self, cx: &mut CallCx<'_>, result: RecognitionResult) -> Option<(u32, String)> {
         let recogniser = self.current.take()?;
         recogniser.partials.forget(cx.edge);
-        recognisers::dismiss(cx, recogniser.end);
+        recognisers::disconnect_recogniser(cx, recogniser.end);
         let fault = recogniser.fault.map(|fault| format!(": {fault}")).unwrap_or_default();
         let why = format!("recogniser: {result}{fault}");
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, &why);
@@ -123,7 +128,7 @@ impl CallerRecognition {
     }
 
     /// Records that the recogniser is connected.
-    fn opened(&self, cx: &mut Cx<'_>) {
+    fn opened(&self, cx: &mut CallCx<'_>) {
         let Some(recogniser) = &self.current else { return };
         let took = cx.now.saturating_duration_since(recogniser.began);
         cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
@@ -131,7 +136,7 @@ impl CallerRecognition {
     }
 
     /// Records a problem that the recogniser's worker has reported.
-    fn noted(&mut self, cx: &mut Cx<'_>, text: &str) {
+    fn noted(&mut self, cx: &mut CallCx<'_>, text: &str) {
         let text = recognisers::shown(text);
         if let Some(recogniser) = &mut self.current {
             recogniser.fault = Some(text.as_str().into());
@@ -140,13 +145,13 @@ impl CallerRecognition {
     }
 
     /// Handles the loss or close of the recogniser's socket, or a failed connection.
-    fn lost(&mut self, cx: &mut Cx<'_>, loss: Option<Loss>) -> Option<Input> {
+    fn lost(&mut self, cx: &mut CallCx<'_>, loss: Option<StreamLoss>) -> Option<ProgramInput> {
         let has_heard = self.current.as_ref().is_some_and(|recogniser| recogniser.has_heard);
         let result = match loss {
-            Some(loss) => Recognised::Lost(loss),
+            Some(loss) => RecognitionResult::Lost(loss),
             // A recogniser for a single utterance closes after its result.
-            None if has_heard => Recognised::Speech,
-            None => Recognised::Left,
+            None if has_heard => RecognitionResult::Speech,
+            None => RecognitionResult::Left,
         };
         let (id, why) = self.drop_recogniser(cx, result)?;
         let text = if result.is_failure() { why } else { "the recogniser has closed".to_owned() };
@@ -154,16 +159,16 @@ impl CallerRecognition {
     }
 
     /// Handles a result of the recogniser.
-    fn heard(&mut self, transcript: Transcript) -> Option<Input> {
+    fn heard(&mut self, transcript: Transcript) -> Option<ProgramInput> {
         let recogniser = self.current.as_mut()?;
         let Transcript { text, is_final, confidence_ppm } = transcript;
         recogniser.has_heard |= !text.trim().is_empty();
-        let heard = Heard { text: Secret::new(text), is_final, confidence_ppm };
-        Some(Input::Speech { id: recogniser.id, heard })
+        let heard = RecogniserResult { text: SensitiveText::new(text), is_final, confidence_ppm };
+        Some(ProgramInput::Speech { id: recogniser.id, heard })
     }
 
     /// Reports a partial result to an application, or queues it behind the pending report.
-    pub(crate) fn report_partial(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, request: Request) {
+    pub(crate) fn report_partial(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, request: FetchRequest) {
         let Some(request) = parameters::request(cx.call, cx.edge, None, request) else { return };
         let Some(recogniser) = &mut self.current else { return };
         recogniser.partials.report(cx.edge, (cx.call.key, cx.call.legs.sid()), app, request);
@@ -173,7 +178,7 @@ impl CallerRecognition {
     /// belongs to another request.
     pub(crate) fn partial_answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         app: Option<&Arc<App>>,
         query: QueryId,
         answer: &AppAnswer,
@@ -187,15 +192,15 @@ impl CallerRecognition {
 }
 
 /// Notes the failure of a step's recogniser, and returns the input for its program.
-fn failure(cx: &mut Cx<'_>, id: u32, text: String) -> Input {
+fn failure(cx: &mut CallCx<'_>, id: u32, text: String) -> ProgramInput {
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.log(&sid, text.clone(), None);
     cx.call.story.app.get_or_insert_default().flaws.note_unrecognised(&text);
-    Input::RecognitionFailed { id, text }
+    ProgramInput::RecognitionFailed { id, text }
 }
 
 /// Returns the recognition settings of a step.
-pub(super) fn asked_for(step: RecognitionStep) -> Recognition {
+pub(super) fn asked_for(step: RecognitionStep) -> RecognitionOptions {
     let RecognitionStep { id: _, language, hints, model, enhanced, profanity_filter } = step;
-    Recognition { language, hints, model, enhanced, profanity_filter }
+    RecognitionOptions { language, hints, model, enhanced, profanity_filter }
 }

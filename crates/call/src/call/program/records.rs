@@ -10,14 +10,14 @@ use trunkgate_resources::recordings::{
 };
 use trunkgate_route::App;
 use trunkgate_twiml::{
-    DialRecordStep, Input, Method, Parameter, RecordStep, RecordingStep, ReportedStates, Request, Tracks,
-    TranscriptionStep,
+    DialRecordStep, FetchRequest, HttpMethod, ProgramInput, RecordStep, RecordingStep, ReportedStates,
+    RequestParameter, TrackSelection, TranscriptionStep,
 };
 
 use crate::call::program::effects::LowerParts;
 use crate::call::program::parameters;
-use crate::call::recorders::recording::{Recordings, Verb};
-use crate::call::shared::Cx;
+use crate::call::recorders::recording::{CallRecordings, RecordWait};
+use crate::call::shared::CallCx;
 use crate::call::words::webhooks;
 
 /// The tone before a Record: 1 kHz for half a second, μ-law.
@@ -43,7 +43,7 @@ impl DialRecording {
     }
 
     /// Begins the recording if it is due: with the ringing, or once the parties are connected.
-    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
+    pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if !is_connected && !self.from_ringing {
             return;
         }
@@ -62,41 +62,52 @@ pub(crate) fn beep() -> Arc<[u8]> {
 ///
 /// # Errors
 /// There is no recording; the input for the program.
-pub(crate) fn record(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step: RecordStep) -> Result<(), Input> {
+pub(crate) fn record(
+    app: &App,
+    cx: &mut CallCx<'_>,
+    lower: &mut LowerParts<'_>,
+    step: RecordStep,
+) -> Result<(), ProgramInput> {
     let RecordStep { id, silence, recording, transcription } = step;
     let mut request = request(app, RecordingSource::RecordVerb, recording);
     request.transcription = transcription.map(|step| Box::new(transcription_of(app, cx, step)));
     let request = message(app, cx, request);
-    let failed = |why| Input::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
+    let failed = |why| ProgramInput::RecordFailed { id, text: format!("the caller is not recorded: {why}") };
     let (recordings, media) = (&mut lower.recorders.recordings, &mut lower.bridge.media);
-    recordings.begin(cx, media, request, Some(Verb { id, silence })).map(drop).map_err(failed)
+    recordings.begin(cx, media, request, Some(RecordWait { id, silence })).map(drop).map_err(failed)
 }
 
 /// Stops the recording of a Record; its result follows.
-pub(crate) fn stop_record(cx: &mut Cx<'_>, recordings: &mut Recordings, id: u32) {
+pub(crate) fn stop_record(cx: &mut CallCx<'_>, recordings: &mut CallRecordings, id: u32) {
     if let Some(sid) = recordings.of_verb(id).map(str::to_owned) {
         recordings.stop(cx, &sid);
     }
 }
 
 /// Records the call from now on.
-pub(crate) fn start(app: &App, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, step: RecordingStep) {
+pub(crate) fn start(app: &App, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, step: RecordingStep) {
     begin_unasked(cx, lower, request(app, RecordingSource::StartVerb, step));
 }
 
 /// Begins a recording requested by a document. Returns its SID.
-fn begin_unasked(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, request: RecordingRequest) -> Option<String> {
+fn begin_unasked(cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, request: RecordingRequest) -> Option<String> {
     lower.recorders.recordings.begin_unasked(cx, &mut lower.bridge.media, request, "its document asks for")
 }
 
 /// Schedules the last request of a Record, after its caller has hung up, for the time when the audio of the recording
 /// is available.
-pub(crate) fn notify_recorded(app: &Arc<App>, cx: &mut Cx<'_>, recordings: &Recordings, id: u32, request: Request) {
+pub(crate) fn notify_recorded(
+    app: &Arc<App>,
+    cx: &mut CallCx<'_>,
+    recordings: &CallRecordings,
+    id: u32,
+    request: FetchRequest,
+) {
     let Some(sid) = recordings.of_verb(id).map(str::to_owned) else { return };
     let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
-    let named = [Parameter::new("RecordingUrl", url), Parameter::new("RecordingSid", sid.clone())];
+    let named = [RequestParameter::new("RecordingUrl", url), RequestParameter::new("RecordingSid", sid.clone())];
     let parameters = named.into_iter().chain(request.parameters).collect();
-    let request = Request { parameters, ..request };
+    let request = FetchRequest { parameters, ..request };
     if let Some(mut request) = parameters::request(cx.call, cx.edge, None, request) {
         // The request is made when the call is over.
         parameters::complete(&mut request);
@@ -110,7 +121,7 @@ pub(crate) fn of_conference(app: &App, step: RecordingStep) -> RecordingRequest 
 }
 
 /// Turns the recording of a mailbox into a message in it.
-fn message(app: &App, cx: &Cx<'_>, request: RecordingRequest) -> RecordingRequest {
+fn message(app: &App, cx: &CallCx<'_>, request: RecordingRequest) -> RecordingRequest {
     let Some(mailbox) = app.as_mailbox() else { return request };
     let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
     let transcription = mailbox.transcribe.then(|| {
@@ -130,7 +141,7 @@ fn message(app: &App, cx: &Cx<'_>, request: RecordingRequest) -> RecordingReques
 }
 
 /// Returns the transcription request of a Record.
-fn transcription_of(app: &App, cx: &Cx<'_>, step: TranscriptionStep) -> TranscriptionRequest {
+fn transcription_of(app: &App, cx: &CallCx<'_>, step: TranscriptionStep) -> TranscriptionRequest {
     let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());
     let (app, allow_private) = (app.name.to_string(), app.allow_private);
     TranscriptionRequest { app, url: step.status, allow_private, from, to }
@@ -141,14 +152,14 @@ fn request(app: &App, source: RecordingSource, step: RecordingStep) -> Recording
     let receiver = step.status.map(|status| Box::new(receiver_of(app, status)));
     let channels = if step.dual { Channels::Dual } else { Channels::Mono };
     let tracks = match step.track {
-        Tracks::Inbound => TrackSet::Inbound,
-        Tracks::Outbound => TrackSet::Outbound,
-        Tracks::Both => TrackSet::Both,
+        TrackSelection::Inbound => TrackSet::Inbound,
+        TrackSelection::Outbound => TrackSet::Outbound,
+        TrackSelection::Both => TrackSet::Both,
     };
     RecordingRequest { tracks, trim: step.trim, receiver, ..RecordingRequest::new(source, channels) }
 }
 
-fn receiver_of(app: &App, (url, method, states): (String, Method, ReportedStates)) -> RecordingReceiver {
+fn receiver_of(app: &App, (url, method, states): (String, HttpMethod, ReportedStates)) -> RecordingReceiver {
     let ReportedStates { in_progress, completed, absent } = states;
     RecordingReceiver {
         app: app.name.to_string(),

@@ -4,15 +4,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::RequestPurpose;
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_sip::{Answer, ClientId, ServerId};
+use trunkgate_sip::{ClientId, ResponseSpec, ServerId};
 use trunkgate_story::view::is_busy;
-use trunkgate_twiml::{Header, Input, ReferResult, SipUri};
+use trunkgate_twiml::{ProgramInput, ReferResult, SipHeader, SipUri};
 
 use crate::call::program::dial::DialledParties;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::words::refer_report::ReferReport;
 
 /// Maximum wait for the last NOTIFY.
@@ -21,12 +21,12 @@ const NEWS: Duration = Duration::from_secs(60);
 /// Transfer of a program's caller by REFER, one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct CallerReferral {
-    pending: Option<Referral>,
+    pending: Option<OutboundRefer>,
 }
 
 /// A REFER that the program has sent to its caller.
 #[derive(Debug)]
-struct Referral {
+struct OutboundRefer {
     /// Id of the step.
     id: u32,
     client: ClientId,
@@ -38,7 +38,7 @@ struct Referral {
     is_over: bool,
 }
 
-impl Referral {
+impl OutboundRefer {
     fn result(&self) -> ReferResult {
         let is_accepted = self.answered.is_none_or(|code| code < 300);
         let reported = self.reported.filter(|_| is_accepted);
@@ -69,37 +69,38 @@ impl CallerReferral {
     /// fails.
     pub(crate) fn send(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         parties: &DialledParties<'_>,
         id: u32,
-        (uri, headers): (String, &[Header]),
-    ) -> Option<Input> {
+        (uri, headers): (String, &[SipHeader]),
+    ) -> Option<ProgramInput> {
         let wanted = SipUri { uri, headers: Vec::new(), priority: 0, weight: 0 };
         let target = parties.sip_address(cx, &wanted, &[]);
         let near = cx.call.legs.near;
         let sent = target.and_then(|_| {
             let dialog = cx.call.legs[near].sip.dialog.ok_or("the caller has no dialog")?;
             let to = extra("Refer-To", refer_to(&wanted.uri, headers));
-            let client = cx.edge.request(cx.now, cx.call.legs.place(near), dialog, Purpose::Refer, vec![to], None);
+            let client =
+                cx.edge.request(cx.now, cx.call.legs.place(near), dialog, RequestPurpose::Refer, vec![to], None);
             client.ok_or_else(|| "no REFER can be sent now".to_owned())
         });
         match sent {
             Ok(client) => {
-                cx.arm(Timer::Program, NEWS);
-                self.pending = Some(Referral { id, client, answered: None, reported: None, is_over: false });
+                cx.arm(CallTimer::Program, NEWS);
+                self.pending = Some(OutboundRefer { id, client, answered: None, reported: None, is_over: false });
                 None
             }
             Err(why) => {
                 cx.edge.decide(cx.now, cx.call.key, format!("Refer: {why}"));
                 let result = ReferResult { status: None, refer: None, notify: None };
-                Some(Input::ReferEnded { id, result })
+                Some(ProgramInput::ReferEnded { id, result })
             }
         }
     }
 
     /// Handles the final response to the REFER, 408 if there was none. Returns the input for the program once the
     /// transfer is over.
-    pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, code: u16) -> Option<Input> {
+    pub(crate) fn answered(&mut self, cx: &mut CallCx<'_>, code: u16) -> Option<ProgramInput> {
         let referral = self.pending.as_mut()?;
         referral.answered = Some(code);
         if code >= 300 || referral.is_over { self.over(cx) } else { None }
@@ -107,8 +108,13 @@ impl CallerReferral {
 
     /// Handles a NOTIFY of the caller's side about the new call. Returns the input for the program once the transfer is
     /// over.
-    pub(crate) fn reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &ReferReport) -> Option<Input> {
-        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
+    pub(crate) fn reported(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        server: ServerId,
+        report: &ReferReport,
+    ) -> Option<ProgramInput> {
+        cx.edge.respond(cx.now, server, ResponseSpec { code: 200, ..ResponseSpec::default() });
         let referral = self.pending.as_mut()?;
         referral.reported = report.code.or(referral.reported);
         referral.is_over |= report.state == "terminated" || report.code.is_some_and(|code| code >= 200);
@@ -117,26 +123,26 @@ impl CallerReferral {
     }
 
     /// Ends the wait. Returns the input for the program.
-    pub(crate) fn over(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
+    pub(crate) fn over(&mut self, cx: &mut CallCx<'_>) -> Option<ProgramInput> {
         let referral = self.pending.take()?;
-        cx.disarm(Timer::Program);
+        cx.disarm(CallTimer::Program);
         if referral.answered.is_none() {
             cx.edge.index_mut().clients.remove(&referral.client);
         }
-        Some(Input::ReferEnded { id: referral.id, result: referral.result() })
+        Some(ProgramInput::ReferEnded { id: referral.id, result: referral.result() })
     }
 
     /// Ends a transfer after its caller has gone. Returns the input for the program: the progress of the transfer so
     /// far.
-    pub(crate) fn abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
+    pub(crate) fn abandoned(&mut self, cx: &mut CallCx<'_>) -> Option<ProgramInput> {
         let referral = self.pending.take()?;
         cx.edge.index_mut().clients.remove(&referral.client);
-        Some(Input::ReferEnded { id: referral.id, result: referral.result() })
+        Some(ProgramInput::ReferEnded { id: referral.id, result: referral.result() })
     }
 }
 
 /// Returns the value of the Refer-To header.
-fn refer_to(uri: &str, headers: &[Header]) -> String {
+fn refer_to(uri: &str, headers: &[SipHeader]) -> String {
     let mut value = format!("<{uri}");
     for (at, header) in headers.iter().enumerate() {
         value.push(if at == 0 { '?' } else { '&' });

@@ -8,14 +8,17 @@ use trunkgate_media::{AgentEvent, EndId, WireSpec};
 use trunkgate_resources::applications::AppFault;
 use trunkgate_resources::applications::question::{AppAnswer, DocumentRequest};
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{App, TargetSpec};
-use trunkgate_sip::{Answer, ClientId, ServerId};
+use trunkgate_sip::{ClientId, ResponseSpec, ServerId};
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_twiml::{DialStatus, Input, Note, Program, Request, Secret, Settings, Step, Trace};
+use trunkgate_twiml::{
+    DialStatus, FetchRequest, Program, ProgramInput, ProgramSettings, ProgramStep, ProgramTrace, SensitiveText,
+    TraceNote,
+};
 
-use crate::call::legs::digits::{Told, told};
+use crate::call::legs::digits::{ParsedInfo, parse_info};
 use crate::call::legs::event::ProgramEvent;
 use crate::call::legs::info::Info;
 use crate::call::legs::leg_end::EndedBy;
@@ -24,18 +27,20 @@ use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::Bridge;
 use crate::call::program::effects::{LowerParts, ProgramEffect};
 use crate::call::program::progress::PartyCall;
-use crate::call::program::runner::{RequestOrigin, TakenAnswer, Waits};
+use crate::call::program::runner::{ProgramAnswer, ProgramRequestOrigin, ProgramWait};
 use crate::call::program::streams::AppStreams;
 use crate::call::program::transcripts::LiveTranscripts;
-use crate::call::program::{CallProgram, Run, Whisper, fallback_of, first_document, parameters, queueing, records};
-use crate::call::recorders::recording::{self, Recordings};
+use crate::call::program::{
+    CallProgram, PartyWhisper, ProgramRun, fallback_of, first_document, parameters, queueing, records,
+};
+use crate::call::recorders::recording::{self, CallRecordings};
 use crate::call::search::Search;
 use crate::call::search::attempt::Attempt;
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::shared::{Cx, Shared};
-use crate::call::words::answer::{Failure, FinalAnswer};
+use crate::call::shared::{CallCx, SharedCallState};
+use crate::call::words::answer::{FinalAnswer, TargetFailure};
 use crate::call::words::refer_report::ReferReport;
-use crate::call::words::state::State;
+use crate::call::words::state::CallState;
 
 /// Media type given to an announcement; the format is read from the file.
 const SOUND: &str = "audio/wav";
@@ -44,39 +49,39 @@ impl CallProgram {
     /// Gives the call to an application; the remaining targets wait until it is over.
     pub(crate) fn begin(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         app: Arc<App>,
-        digits: Option<Secret>,
+        digits: Option<SensitiveText>,
     ) -> ProgramEffect {
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", app.target()));
         if let Some(mailbox) = app.as_mailbox() {
             let recordings = &cx.edge.sessions().recordings;
             if !recordings.takes_messages() {
-                return go_on(cx, lower, &app, Failure::unreached(ReasonSlug::RecordingUnavailable));
+                return go_on(cx, lower, &app, TargetFailure::unreached(ReasonSlug::RecordingUnavailable));
             }
             if recordings.is_full(mailbox) {
-                return go_on(cx, lower, &app, Failure::with_code(480, ReasonSlug::MailboxFull));
+                return go_on(cx, lower, &app, TargetFailure::with_code(480, ReasonSlug::MailboxFull));
             }
         }
-        cx.disarm(Timer::Search);
+        cx.disarm(CallTimer::Search);
         let source = first_document(&app.document);
         let recognition = cx.edge.apps().recognition.spec().is_some();
         let recordings = &cx.edge.sessions().recordings;
-        let settings = Settings {
+        let settings = ProgramSettings {
             fallback: fallback_of(&app),
             recognition,
             records: recordings.is_on(),
             transcribes: recordings.transcribes(),
-            ..Settings::default()
+            ..ProgramSettings::default()
         };
         let mut program = Program::new(settings);
         program.start_after(Duration::ZERO, digits, source, cx.call.times.answered.is_some());
-        let run = Run {
+        let run = ProgramRun {
             behind: std::mem::take(&mut lower.search.controller),
             shown_as: cx.call.facts.shown_as.clone(),
             ring_timeout: cx.call.facts.ring_timeout,
-            ..Run::new(app, program, cx.now)
+            ..ProgramRun::new(app, program, cx.now)
         };
         cx.call.is_programmed = true;
         run.note(cx.call);
@@ -94,7 +99,7 @@ impl CallProgram {
     /// Continues the program of a restored call; `behind`: targets that follow after it.
     pub(crate) fn resume(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         behind: &[TargetSpec],
     ) -> ProgramEffect {
@@ -105,7 +110,7 @@ impl CallProgram {
         run.note(cx.call);
         if let Some(side) = run.side.as_ref().filter(|side| !side.limit.is_zero()) {
             let talked = side.since.map_or(Duration::ZERO, |since| cx.now.saturating_duration_since(since));
-            cx.arm_left(Timer::DialLimit, side.limit.saturating_sub(talked));
+            cx.arm_left(CallTimer::DialLimit, side.limit.saturating_sub(talked));
         }
         if let Some(leg) = cx.call.legs.callee {
             for party in run.side.iter_mut().flat_map(|side| &mut side.parties) {
@@ -141,7 +146,7 @@ impl CallProgram {
     }
 
     /// Handles an event of the application that controls the call.
-    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: ProgramEvent) -> ProgramEffect {
+    pub(crate) fn handle(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, event: ProgramEvent) -> ProgramEffect {
         match event {
             ProgramEvent::Answered { query, answer } => self.app_answered(cx, media, query, *answer),
             ProgramEvent::Conference(_) if media.is_coached() => {
@@ -169,7 +174,7 @@ impl CallProgram {
     /// Handles an event of a recogniser's socket.
     pub(crate) fn heard(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         end: EndId,
         event: AgentEvent,
@@ -187,15 +192,15 @@ impl CallProgram {
 
     /// Handles the response to a partial-result report, which is not run as a document. Returns false if the query
     /// belongs to another request.
-    fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
+    fn partial_answered(&mut self, cx: &mut CallCx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
         let app = self.run.as_ref().map(|run| &run.app);
         self.opened.as_mut().is_some_and(|opened| opened.transcripts.partial_answered(cx, query, answer))
             || self.opened.as_mut().is_some_and(|opened| opened.recognition.partial_answered(cx, app, query, answer))
     }
 
     /// Handles the end of the caller's time: of the wait for a dialled queue, or of the connection made by it.
-    pub(crate) fn queue_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> ProgramEffect {
-        cx.call.deadlines.remove(Timer::Queued);
+    pub(crate) fn queue_due(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> ProgramEffect {
+        cx.call.deadlines.remove(CallTimer::Queued);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         self.queue.due(cx, media, run)
     }
@@ -211,7 +216,7 @@ impl CallProgram {
     }
 
     /// Returns the running program.
-    pub(crate) fn run(&self) -> Option<&Run> {
+    pub(crate) fn run(&self) -> Option<&ProgramRun> {
         self.run.as_deref()
     }
 
@@ -234,7 +239,7 @@ impl CallProgram {
 
     /// Returns the call of the party on `leg`, dialled by the program, with the application.
     pub(crate) fn dialled_party(&mut self, leg: LegId) -> Option<(&Arc<App>, &mut PartyCall)> {
-        let Run { app, side, .. } = self.run.as_deref_mut()?;
+        let ProgramRun { app, side, .. } = self.run.as_deref_mut()?;
         let party = side.as_mut()?.parties.iter_mut().find(|party| party.call.leg() == Some(leg))?;
         Some((app, &mut party.call))
     }
@@ -255,14 +260,14 @@ impl CallProgram {
     }
 
     /// Returns the digits and document for a ringing party to hear once it answers.
-    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<Whisper> {
+    pub(crate) fn whisper_of(&self, branch: Branch) -> Option<PartyWhisper> {
         self.run.as_ref()?.whisper_of(branch)
     }
 
     /// Returns the pending media connections between the caller and a party that hears its document.
     pub(crate) fn parted_wires(&self) -> impl Iterator<Item = &(EndId, (EndId, WireSpec))> {
-        let called = self.run.iter().filter_map(|run| run.called.as_ref());
-        called.flat_map(|called| &called.parted.wires)
+        let called = self.run.iter().filter_map(|run| run.screened.as_ref());
+        called.flat_map(|called| &called.party.wires)
     }
 
     /// Keeps the headers of a party's final response for the application.
@@ -279,23 +284,23 @@ impl CallProgram {
     }
 
     /// Returns whether digits from `end` go to the program.
-    pub(crate) fn takes_digits_of(&self, call: &Shared, media: &CallMedia, end: EndId) -> bool {
+    pub(crate) fn takes_digits_of(&self, call: &SharedCallState, media: &CallMedia, end: EndId) -> bool {
         self.run.as_ref().is_some_and(|run| run.takes_digits_of(call, media, end))
     }
 
     /// Returns whether an INFO of the caller contains a digit for the program.
-    pub(crate) fn takes_info(&self, call: &Shared, leg: LegId, info: &Info) -> bool {
+    pub(crate) fn takes_info(&self, call: &SharedCallState, leg: LegId, info: &Info) -> bool {
         self.run.is_some() && leg == call.legs.near && info.is_digit()
     }
 
     /// Returns whether `end` belongs to the party that the program has connected.
-    pub(crate) fn is_end_of_side(&self, call: &Shared, end: EndId) -> bool {
+    pub(crate) fn is_end_of_side(&self, call: &SharedCallState, end: EndId) -> bool {
         let leg = call.legs.leg_of(end);
         self.run.is_some() && leg.is_some() && leg == call.legs.callee
     }
 
     /// Returns whether the program waits for the result of a REFER on `leg`.
-    pub(crate) fn has_referred(&self, call: &Shared, leg: LegId) -> bool {
+    pub(crate) fn has_referred(&self, call: &SharedCallState, leg: LegId) -> bool {
         leg == call.legs.near && self.run.as_ref().is_some_and(|run| run.referral.is_pending())
     }
 
@@ -305,7 +310,7 @@ impl CallProgram {
     }
 
     /// Handles the final response to the program's REFER; 408 if there was none.
-    pub(crate) fn refer_answered(&mut self, cx: &mut Cx<'_>, code: u16) -> ProgramEffect {
+    pub(crate) fn refer_answered(&mut self, cx: &mut CallCx<'_>, code: u16) -> ProgramEffect {
         self.with_run(|run| {
             let over = run.referral.answered(cx, code);
             run.end_step_by(cx.now, over)
@@ -313,7 +318,12 @@ impl CallProgram {
     }
 
     /// Handles the progress report (NOTIFY) of a leg that the program has sent a REFER.
-    pub(crate) fn refer_reported(&mut self, cx: &mut Cx<'_>, server: ServerId, report: &ReferReport) -> ProgramEffect {
+    pub(crate) fn refer_reported(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        server: ServerId,
+        report: &ReferReport,
+    ) -> ProgramEffect {
         self.with_run(|run| {
             let over = run.referral.reported(cx, server, report);
             run.end_step_by(cx.now, over)
@@ -321,15 +331,15 @@ impl CallProgram {
     }
 
     /// Passes an event to the running program, if there is one.
-    pub(crate) fn with_run(&mut self, act: impl FnOnce(&mut Run) -> ProgramEffect) -> ProgramEffect {
+    pub(crate) fn with_run(&mut self, act: impl FnOnce(&mut ProgramRun) -> ProgramEffect) -> ProgramEffect {
         self.run.as_deref_mut().map_or(ProgramEffect::Stay, act)
     }
 
     /// Handles the program's timer.
-    pub(crate) fn program_due(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> ProgramEffect {
-        cx.call.deadlines.remove(Timer::Program);
+    pub(crate) fn program_due(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> ProgramEffect {
+        cx.call.deadlines.remove(CallTimer::Program);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        if matches!(run.runner.waits, Waits::Digits { .. }) {
+        if matches!(run.runner.waits, ProgramWait::Digits { .. }) {
             return run.play_next_digit(cx, bridge);
         }
         if run.referral.is_pending() {
@@ -342,9 +352,9 @@ impl CallProgram {
 
     /// Carries out the program's steps until it waits, or until a step has an effect on the call. That effect is
     /// returned; the remaining steps follow after it.
-    pub(crate) fn run_steps(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
+    pub(crate) fn run_steps(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         while let Some(run) = &mut self.run {
-            if run.runner.waits == Waits::Caller || cx.call.state == State::Ended {
+            if run.runner.waits == ProgramWait::Caller || cx.call.state == CallState::Ended {
                 break;
             }
             let Some(step) = run.runner.poll_step() else { break };
@@ -355,25 +365,25 @@ impl CallProgram {
         }
         let run = self.run.as_ref()?;
         // The timer is in use by the next digit, or by the wait for a NOTIFY.
-        if !matches!(run.runner.waits, Waits::Digits { .. }) && !run.referral.is_pending() {
-            cx.disarm(Timer::Program);
+        if !matches!(run.runner.waits, ProgramWait::Digits { .. }) && !run.referral.is_pending() {
+            cx.disarm(CallTimer::Program);
             if let Some(due) = run.runner.program.poll_timeout() {
-                cx.arm_left(Timer::Program, due.saturating_sub(run.runner.time(cx.now)));
+                cx.arm_left(CallTimer::Program, due.saturating_sub(run.runner.time(cx.now)));
             }
         }
         None
     }
 
     /// Continues a program after its caller has become ready: its ports are bound, or its media address is known.
-    pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
+    pub(crate) fn caller_is_ready(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        if run.runner.waits != Waits::Caller {
+        if run.runner.waits != ProgramWait::Caller {
             return ProgramEffect::Run;
         }
-        run.runner.waits = Waits::Nothing;
+        run.runner.waits = ProgramWait::Nothing;
         match cx.call.state {
-            State::Searching => self.answer_now(cx, lower).or_run(),
-            State::Answered | State::Rerouting | State::Leaving | State::Ended => {
+            CallState::Searching => self.answer_now(cx, lower).or_run(),
+            CallState::Answered | CallState::Rerouting | CallState::Leaving | CallState::Ended => {
                 lower.bridge.media.talk_to_caller(cx);
                 ProgramEffect::Run
             }
@@ -383,7 +393,7 @@ impl CallProgram {
     /// Handles the shell's answer to a question of the program.
     fn app_answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         query: QueryId,
         answer: AppAnswer,
@@ -393,7 +403,7 @@ impl CallProgram {
             return ProgramEffect::Stay;
         }
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
-        let Some(TakenAnswer { origin, sound }) = run.runner.take_answer(cx.now, query, answer) else {
+        let Some(ProgramAnswer { origin, sound }) = run.runner.take_answer(cx.now, query, answer) else {
             return ProgramEffect::Stay;
         };
         if !origin.is_empty() {
@@ -409,17 +419,17 @@ impl CallProgram {
     }
 
     /// Requests a document.
-    pub(crate) fn fetch(&mut self, cx: &mut Cx<'_>, id: u32, mut request: Request) -> ProgramEffect {
+    pub(crate) fn fetch(&mut self, cx: &mut CallCx<'_>, id: u32, mut request: FetchRequest) -> ProgramEffect {
         request.parameters.splice(0..0, self.conference.parameters_of(request.purpose));
         request.parameters.extend(queueing::parameters_of(cx, request.purpose));
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         if run.is_announcement() {
             let content_type = Some(SOUND.to_owned());
-            return run.take_input(cx.now, Input::Fetched { id, url: None, content_type, body: Vec::new() });
+            return run.take_input(cx.now, ProgramInput::Fetched { id, url: None, content_type, body: Vec::new() });
         }
-        let called = run.called.as_ref().map(|called| &called.parted);
+        let called = run.screened.as_ref().map(|called| &called.party);
         if let Some(request) = parameters::request(cx.call, cx.edge, called, request) {
-            run.runner.fetch(cx.edge, RequestOrigin::of_call(cx.call, &run.app), id, request);
+            run.runner.fetch(cx.edge, ProgramRequestOrigin::of_call(cx.call, &run.app), id, request);
         }
         ProgramEffect::Stay
     }
@@ -427,11 +437,11 @@ impl CallProgram {
     /// Ends the program while its caller is still there: the next target of the route is tried, or the call ends.
     pub(crate) fn program_over(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         code: Option<u16>,
     ) -> ProgramEffect {
-        if self.run.as_ref().is_some_and(|run| run.called.is_some()) {
+        if self.run.as_ref().is_some_and(|run| run.screened.is_some()) {
             // A party that failed its screening is not connected.
             return self.end_whisper(cx, lower, false);
         }
@@ -448,7 +458,7 @@ impl CallProgram {
             None if is_announcement => ReasonSlug::Announced,
             None if is_conference => return end_or_refuse(cx, ReasonSlug::ConferenceEnded),
             None if is_mailbox => return end_or_refuse(cx, ReasonSlug::VoicemailEnded),
-            None if run.is_turned_away && cx.call.state == State::Searching => {
+            None if run.is_turned_away && cx.call.state == CallState::Searching => {
                 return end_or_refuse(cx, ReasonSlug::ConferenceRefused);
             }
             None => return end_or_refuse(cx, ReasonSlug::AppHungUp),
@@ -458,21 +468,21 @@ impl CallProgram {
         }
         lower.bridge.media.stop_player(cx);
         let detail = code.map(|code| {
-            let told = cx.edge.apps().told(&run.app.name, cx.call.legs.sid());
+            let told = cx.edge.apps().last_error_in_call(&run.app.name, cx.call.legs.sid());
             let told = told.unwrap_or_else(|| format!("error {code}"));
             let story = cx.call.story.app.get_or_insert_default();
             story.failed = story.flaws.take_reason();
             cx.call.story.proof = Some((reason, told.as_str().into()));
             format!("{}, {told}", reason.sentence())
         });
-        let failure = Failure { detail, ..Failure::unreached(reason) };
+        let failure = TargetFailure { detail, ..TargetFailure::unreached(reason) };
         go_on(cx, lower, &run.app, failure)
     }
 
     /// Handles the refusal of a conference that is a route's target: the next target is tried, or the call ends.
     pub(crate) fn conference_refused(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         why: &str,
     ) -> ProgramEffect {
@@ -485,16 +495,16 @@ impl CallProgram {
         }
         lower.bridge.media.stop_player(cx);
         let detail = Some(format!("{}, {why}", reason.sentence()));
-        go_on(cx, lower, &run.app, Failure { detail, ..Failure::unreached(reason) })
+        go_on(cx, lower, &run.app, TargetFailure { detail, ..TargetFailure::unreached(reason) })
     }
 
     /// Removes the program from the call, with its pending question and its timers.
-    fn end_program(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<Run>> {
+    fn end_program(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<Box<ProgramRun>> {
         self.run.iter_mut().for_each(|run| run.runner.drop_question(cx.edge));
         self.opened.iter_mut().for_each(|opened| opened.recognition.end(cx));
-        cx.disarm(Timer::Program);
-        cx.disarm(Timer::DialLimit);
-        cx.disarm(Timer::DialAnswer);
+        cx.disarm(CallTimer::Program);
+        cx.disarm(CallTimer::DialLimit);
+        cx.disarm(CallTimer::DialAnswer);
         cx.call.is_programmed = false;
         lower.bridge.media.end_talk();
         self.opened.iter_mut().for_each(|opened| opened.streams.program_over());
@@ -508,7 +518,7 @@ impl CallProgram {
     }
 
     /// Ends the program together with the call: informs the program, which makes its last request.
-    pub(crate) fn lost_caller(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) {
+    pub(crate) fn lost_caller(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) {
         self.drop_whisper(cx, lower);
         self.complete_parties(cx, lower, Some(DialStatus::Canceled));
         self.report_streams(cx, lower.search, true);
@@ -519,11 +529,11 @@ impl CallProgram {
         if let Some(run) = &mut self.run {
             let abandoned = run.side.clone();
             let left = conference.into_iter().chain(queue).chain(transfer);
-            iter::once(Input::HungUp).chain(left).for_each(|input| run.runner.take_input(cx.now, input));
+            iter::once(ProgramInput::HungUp).chain(left).for_each(|input| run.runner.take_input(cx.now, input));
             if let Some(side) = abandoned.filter(|side| !side.is_stream) {
                 let status = if side.since.is_some() { DialStatus::Completed } else { DialStatus::Canceled };
                 let result = side.result(cx, status, None);
-                run.runner.take_input(cx.now, Input::DialEnded { id: side.id, result });
+                run.runner.take_input(cx.now, ProgramInput::DialEnded { id: side.id, result });
             }
             while let Some(step) = run.runner.poll_step() {
                 run.last_step(cx, &lower.recorders.recordings, step);
@@ -535,7 +545,7 @@ impl CallProgram {
     }
 
     /// Reports the new events of streams. `ends`: the call is over.
-    pub(crate) fn report_streams(&mut self, cx: &mut Cx<'_>, search: &Search, ends: bool) {
+    pub(crate) fn report_streams(&mut self, cx: &mut CallCx<'_>, search: &Search, ends: bool) {
         let Some(opened) = &mut self.opened else { return };
         let side = self.run.as_ref().and_then(|run| run.of_caller().side.as_ref());
         let connecting = side.filter(|side| side.is_stream).map(|side| side.id);
@@ -544,64 +554,68 @@ impl CallProgram {
     }
 }
 
-impl Run {
+impl ProgramRun {
     /// Handles a digit of the caller, received as telephone-event, tone or INFO.
     pub(crate) fn digit_pressed(&mut self, now: Instant, digit: char) -> ProgramEffect {
-        self.take_input(now, Input::Digit(digit.to_ascii_uppercase()))
+        self.take_input(now, ProgramInput::Digit(digit.to_ascii_uppercase()))
     }
 
     /// Handles the digit of an INFO.
-    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) -> ProgramEffect {
-        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
-        match told(info.body.as_ref()) {
-            Told::Key(key, _) => self.digit_pressed(cx.now, key),
-            Told::Unreadable | Told::Other => ProgramEffect::Stay,
+    pub(crate) fn informed(&mut self, cx: &mut CallCx<'_>, server: ServerId, info: &Info) -> ProgramEffect {
+        cx.edge.respond(cx.now, server, ResponseSpec { code: 200, ..ResponseSpec::default() });
+        match parse_info(info.body.as_ref()) {
+            ParsedInfo::Key(key, _) => self.digit_pressed(cx.now, key),
+            ParsedInfo::Unreadable | ParsedInfo::Other => ProgramEffect::Stay,
         }
     }
 
     /// Handles an event of a Record. If another document has replaced the Record, the step in progress belongs to that
     /// document and does not end.
-    pub(crate) fn record_event(&mut self, now: Instant, input: Input) -> ProgramEffect {
+    pub(crate) fn record_event(&mut self, now: Instant, input: ProgramInput) -> ProgramEffect {
         if self.runner.program.is_recording() { self.end_step(now, input) } else { self.take_input(now, input) }
     }
 
     /// Sends a request without running its response as a document.
-    pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: Request) {
+    pub(crate) fn notify(&self, cx: &mut CallCx<'_>, request: FetchRequest) {
         let request = parameters::request(cx.call, cx.edge, None, request);
         self.send_notice(cx, request);
     }
 
     /// Sends the action request of a verb (Dial, Enqueue, …) in a call that its caller has left.
-    fn notify_of_end(&self, cx: &mut Cx<'_>, request: Request) {
+    fn notify_of_end(&self, cx: &mut CallCx<'_>, request: FetchRequest) {
         let mut request = parameters::request(cx.call, cx.edge, None, request);
         request.iter_mut().filter(|_| cx.call.times.answered.is_some()).for_each(parameters::complete);
         self.send_notice(cx, request);
     }
 
-    fn send_notice(&self, cx: &mut Cx<'_>, request: Option<DocumentRequest>) {
+    fn send_notice(&self, cx: &mut CallCx<'_>, request: Option<DocumentRequest>) {
         if let Some(request) = request {
             cx.edge.notify_app(cx.call.legs.sid(), &self.app, request);
         }
     }
 
     /// Records a trace entry of the program in the call's trace.
-    pub(crate) fn trace_step(&self, cx: &mut Cx<'_>, trace: &Trace) {
-        let Trace { line, verb, note } = trace;
+    pub(crate) fn trace_step(&self, cx: &mut CallCx<'_>, trace: &ProgramTrace) {
+        let ProgramTrace { line, verb, note } = trace;
         let at = if *line == 0 { String::new() } else { format!(" (line {line})") };
         let text = match note {
-            Note::Began => format!("{verb}{at}"),
-            Note::Result(text) => format!("{verb}{at}: {text}"),
-            Note::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
-            Note::Unheard { code, text } | Note::Error { code, text } => format!("{verb}{at}: error {code}: {text}"),
+            TraceNote::Began => format!("{verb}{at}"),
+            TraceNote::Result(text) => format!("{verb}{at}: {text}"),
+            TraceNote::Warning { code, text } => format!("{verb}{at}: warning {code}: {text}"),
+            TraceNote::Unheard { code, text } | TraceNote::Error { code, text } => {
+                format!("{verb}{at}: error {code}: {text}")
+            }
         };
-        if let Note::Unheard { code, text } | Note::Error { code, text } = note {
+        if let TraceNote::Unheard { code, text } | TraceNote::Error { code, text } = note {
             cx.call.story.app.get_or_insert_default().flaws.note(trace, self.is_whispering());
             // 112xx errors concern our own request; the application's response is kept in the trace only.
             let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };
             let fault = match note {
-                Note::Unheard { .. } => AppFault::Prompt,
-                Note::Error { .. } if own.is_empty() => AppFault::Document,
-                Note::Error { .. } | Note::Began | Note::Result(_) | Note::Warning { .. } => AppFault::Webhook,
+                TraceNote::Unheard { .. } => AppFault::Prompt,
+                TraceNote::Error { .. } if own.is_empty() => AppFault::Document,
+                TraceNote::Error { .. } | TraceNote::Began | TraceNote::Result(_) | TraceNote::Warning { .. } => {
+                    AppFault::Webhook
+                }
             };
             cx.edge.apps_mut().error(&self.app.name, cx.call.legs.sid(), (fault, u32::from(*code)), own);
             // A response of an application may contain numbers and secrets, so it goes to the trace and not to the log.
@@ -619,31 +633,35 @@ impl Run {
 
     /// Carries out a step of a program without a caller.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other steps need a caller")]
-    fn last_step(&self, cx: &mut Cx<'_>, recordings: &Recordings, step: Step) {
+    fn last_step(&self, cx: &mut CallCx<'_>, recordings: &CallRecordings, step: ProgramStep) {
         match step {
-            Step::Notify(request) => self.notify_of_end(cx, request),
-            Step::NotifyRecorded { id, request } => records::notify_recorded(&self.app, cx, recordings, id, request),
-            Step::Trace(trace) => self.trace_step(cx, &trace),
+            ProgramStep::Notify(request) => self.notify_of_end(cx, request),
+            ProgramStep::NotifyRecorded { id, request } => {
+                records::notify_recorded(&self.app, cx, recordings, id, request)
+            }
+            ProgramStep::Trace(trace) => self.trace_step(cx, &trace),
             _ => {}
         }
     }
 }
 
 /// Continues with the target after an application that has failed or is over.
-fn go_on(cx: &mut Cx<'_>, lower: &mut LowerParts<'_>, app: &App, failure: Failure) -> ProgramEffect {
+fn go_on(cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, app: &App, failure: TargetFailure) -> ProgramEffect {
     lower.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
-    if cx.call.state == State::Rerouting {
+    if cx.call.state == CallState::Rerouting {
         lower.search.controller.failed(failure);
         return ProgramEffect::search_on();
     }
-    cx.arm(Timer::Search, lower.search.controller.search_timeout());
+    cx.arm(CallTimer::Search, lower.search.controller.search_timeout());
     ProgramEffect::NotConnected(Box::new(TargetResult::Failed(failure)))
 }
 
 /// Ends the call: by BYE, or by a final response if the caller has none yet.
-fn end_or_refuse(cx: &Cx<'_>, reason: ReasonSlug) -> ProgramEffect {
+fn end_or_refuse(cx: &CallCx<'_>, reason: ReasonSlug) -> ProgramEffect {
     match cx.call.state {
-        State::Searching => ProgramEffect::refuse(FinalAnswer::new(603, reason)),
-        State::Answered | State::Rerouting | State::Leaving | State::Ended => ProgramEffect::end(reason),
+        CallState::Searching => ProgramEffect::refuse(FinalAnswer::new(603, reason)),
+        CallState::Answered | CallState::Rerouting | CallState::Leaving | CallState::Ended => {
+            ProgramEffect::end(reason)
+        }
     }
 }

@@ -7,14 +7,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_resources::applications::question::{AppAnswer, AppWanted, DocumentRequest};
+use trunkgate_resources::applications::question::{AppAnswer, AppResource, DocumentRequest};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::App;
-use trunkgate_twiml::{Input, Location, Loop, Program, Say, Secret, Step};
+use trunkgate_twiml::{DocumentLocation, LoopCount, Program, ProgramInput, ProgramStep, SayVerb, SensitiveText};
 
-use crate::call::shared::Shared;
+use crate::call::shared::SharedCallState;
 use crate::call::words::webhooks;
 
 /// A running program.
@@ -25,12 +25,12 @@ pub(crate) struct ProgramRunner {
     /// Start of the program's clock.
     began: Instant,
     /// Event that the program waits for.
-    pub(super) waits: Waits,
+    pub(super) waits: ProgramWait,
 }
 
 /// Event that a program waits for, apart from its own timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Waits {
+pub(crate) enum ProgramWait {
     /// The program waits for no event.
     Nothing,
     /// The caller's ports, or its ACK with a media address, before any step.
@@ -38,16 +38,16 @@ pub(crate) enum Waits {
     /// A document.
     Document { query: QueryId, id: u32 },
     /// A sound that is being fetched or synthesised.
-    Sound { query: QueryId, id: u32, repeat: Loop },
+    Sound { query: QueryId, id: u32, repeat: LoopCount },
     /// The end of a sound; `left`: remaining repetitions.
     Played { id: u32, sound: Arc<[u8]>, left: u32 },
     /// The end of digits being played; `played`: digits sent so far; `left`: remaining repetitions.
-    Digits { id: u32, digits: Secret, played: usize, left: u32 },
+    Digits { id: u32, digits: SensitiveText, played: usize, left: u32 },
 }
 
 /// Origin of a program's requests.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestOrigin<'a> {
+pub(crate) struct ProgramRequestOrigin<'a> {
     /// Call that receives the answers; `None`: an announcement receives them.
     pub(crate) key: Option<CallKey>,
     /// SID of the call with the requests in its trace.
@@ -58,11 +58,11 @@ pub(crate) struct RequestOrigin<'a> {
 
 /// Answer of the shell that the program has waited for.
 #[derive(Debug)]
-pub(crate) struct TakenAnswer {
+pub(crate) struct ProgramAnswer {
     /// Origin of the document or sound, for the trace; may be empty.
     pub(crate) origin: String,
     /// Sound to play, with the step's id and repetitions. `None`: the interpreter has consumed the answer.
-    pub(crate) sound: Option<(u32, Loop, Arc<[u8]>)>,
+    pub(crate) sound: Option<(u32, LoopCount, Arc<[u8]>)>,
 }
 
 /// Result of the end of a sound.
@@ -74,17 +74,17 @@ pub(crate) enum SoundEnd {
     StepOver,
 }
 
-impl<'a> RequestOrigin<'a> {
+impl<'a> ProgramRequestOrigin<'a> {
     /// Returns the origin for the program of a call.
-    pub(crate) fn of_call(call: &'a Shared, app: &'a Arc<App>) -> RequestOrigin<'a> {
-        RequestOrigin { key: Some(call.key), sid: call.legs.sid(), app }
+    pub(crate) fn of_call(call: &'a SharedCallState, app: &'a Arc<App>) -> ProgramRequestOrigin<'a> {
+        ProgramRequestOrigin { key: Some(call.key), sid: call.legs.sid(), app }
     }
 }
 
 impl ProgramRunner {
     /// Creates the runner of a program with a clock that starts at `began`.
     pub(crate) fn new(program: Program, began: Instant) -> ProgramRunner {
-        ProgramRunner { program, began, waits: Waits::Nothing }
+        ProgramRunner { program, began, waits: ProgramWait::Nothing }
     }
 
     /// Returns the time since the program's start.
@@ -99,16 +99,16 @@ impl ProgramRunner {
 
     /// Returns whether the program has no further step and waits for nothing.
     pub(crate) fn is_over(&self) -> bool {
-        self.program.is_over() && self.waits == Waits::Nothing
+        self.program.is_over() && self.waits == ProgramWait::Nothing
     }
 
     /// Returns the next step, in order.
-    pub(crate) fn poll_step(&mut self) -> Option<Step> {
+    pub(crate) fn poll_step(&mut self) -> Option<ProgramStep> {
         self.program.poll_output()
     }
 
     /// Gives the interpreter an input.
-    pub(crate) fn take_input(&mut self, now: Instant, input: Input) {
+    pub(crate) fn take_input(&mut self, now: Instant, input: ProgramInput) {
         self.program.handle_input(self.time(now), input);
     }
 
@@ -118,74 +118,80 @@ impl ProgramRunner {
     }
 
     /// Requests a document.
-    pub(crate) fn fetch(&mut self, edge: &mut Edge, origin: RequestOrigin<'_>, id: u32, request: DocumentRequest) {
-        let query = self.ask(edge, origin, AppWanted::Document(request));
-        self.waits = Waits::Document { query, id };
+    pub(crate) fn fetch(
+        &mut self,
+        edge: &mut Edge,
+        origin: ProgramRequestOrigin<'_>,
+        id: u32,
+        request: DocumentRequest,
+    ) {
+        let query = self.ask(edge, origin, AppResource::Document(request));
+        self.waits = ProgramWait::Document { query, id };
     }
 
     /// Requests a text as speech.
-    pub(crate) fn say(&mut self, edge: &mut Edge, origin: RequestOrigin<'_>, id: u32, say: Say) {
-        let Say { text, ssml, voice, language, repeat } = say;
-        let query = self.ask(edge, origin, AppWanted::Speech { text, ssml, voice, language });
-        self.waits = Waits::Sound { query, id, repeat };
+    pub(crate) fn say(&mut self, edge: &mut Edge, origin: ProgramRequestOrigin<'_>, id: u32, say: SayVerb) {
+        let SayVerb { text, ssml, voice, language, repeat } = say;
+        let query = self.ask(edge, origin, AppResource::Speech { text, ssml, voice, language });
+        self.waits = ProgramWait::Sound { query, id, repeat };
     }
 
     /// Requests a sound file.
     pub(crate) fn play_file(
         &mut self,
         edge: &mut Edge,
-        origin: RequestOrigin<'_>,
-        (id, repeat): (u32, Loop),
-        location: &Location,
+        origin: ProgramRequestOrigin<'_>,
+        (id, repeat): (u32, LoopCount),
+        location: &DocumentLocation,
     ) {
         if let Some(place) = webhooks::place(location) {
-            let query = self.ask(edge, origin, AppWanted::Sound(place));
-            self.waits = Waits::Sound { query, id, repeat };
+            let query = self.ask(edge, origin, AppResource::Sound(place));
+            self.waits = ProgramWait::Sound { query, id, repeat };
         }
     }
 
-    fn ask(&mut self, edge: &mut Edge, origin: RequestOrigin<'_>, wanted: AppWanted) -> QueryId {
+    fn ask(&mut self, edge: &mut Edge, origin: ProgramRequestOrigin<'_>, wanted: AppResource) -> QueryId {
         self.drop_question(edge);
         edge.ask_for(origin.key, origin.sid, origin.app, wanted)
     }
 
     /// Returns whether the program waits for the answer to this query.
     pub(crate) fn has_asked(&self, query: QueryId) -> bool {
-        matches!(self.waits, Waits::Document { query: asked, .. } | Waits::Sound { query: asked, .. } if asked == query)
+        matches!(self.waits, ProgramWait::Document { query: asked, .. } | ProgramWait::Sound { query: asked, .. } if asked == query)
     }
 
     /// Handles the shell's answer to a query; `None` if the program does not wait for it.
-    pub(crate) fn take_answer(&mut self, now: Instant, query: QueryId, answer: AppAnswer) -> Option<TakenAnswer> {
+    pub(crate) fn take_answer(&mut self, now: Instant, query: QueryId, answer: AppAnswer) -> Option<ProgramAnswer> {
         if !self.has_asked(query) {
             return None;
         }
-        let (origin, input) = match (std::mem::replace(&mut self.waits, Waits::Nothing), answer) {
-            (Waits::Document { id, .. }, AppAnswer::Document { url, content_type, body, told }) => {
-                (told, Input::Fetched { id, url, content_type, body })
+        let (origin, input) = match (std::mem::replace(&mut self.waits, ProgramWait::Nothing), answer) {
+            (ProgramWait::Document { id, .. }, AppAnswer::Document { url, content_type, body, told }) => {
+                (told, ProgramInput::Fetched { id, url, content_type, body })
             }
-            (Waits::Document { id, .. }, AppAnswer::Failed { code, text }) => {
-                (String::new(), Input::FetchFailed { id, code, text })
+            (ProgramWait::Document { id, .. }, AppAnswer::Failed { code, text }) => {
+                (String::new(), ProgramInput::FetchFailed { id, code, text })
             }
-            (Waits::Sound { id, repeat, .. }, AppAnswer::Sound { sound, told }) => {
-                return Some(TakenAnswer { origin: told, sound: Some((id, repeat, sound)) });
+            (ProgramWait::Sound { id, repeat, .. }, AppAnswer::Sound { sound, told }) => {
+                return Some(ProgramAnswer { origin: told, sound: Some((id, repeat, sound)) });
             }
-            (Waits::Sound { id, .. }, AppAnswer::Failed { code, text }) => {
-                (String::new(), Input::PlayFailed { id, code, text })
+            (ProgramWait::Sound { id, .. }, AppAnswer::Failed { code, text }) => {
+                (String::new(), ProgramInput::PlayFailed { id, code, text })
             }
             _ => return None,
         };
         self.take_input(now, input);
-        Some(TakenAnswer { origin, sound: None })
+        Some(ProgramAnswer { origin, sound: None })
     }
 
     /// Records the start of a sound, with the repetitions of its step.
-    pub(crate) fn begin_sound(&mut self, (id, repeat): (u32, Loop), sound: Arc<[u8]>) {
-        self.waits = Waits::Played { id, sound, left: further_times(repeat) };
+    pub(crate) fn begin_sound(&mut self, (id, repeat): (u32, LoopCount), sound: Arc<[u8]>) {
+        self.waits = ProgramWait::Played { id, sound, left: further_times(repeat) };
     }
 
     /// Records the end of a sound; `None` if none was playing.
     pub(crate) fn end_sound(&mut self, now: Instant) -> Option<SoundEnd> {
-        let Waits::Played { sound, left, .. } = &mut self.waits else { return None };
+        let ProgramWait::Played { sound, left, .. } = &mut self.waits else { return None };
         if let Some(again) = left.checked_sub(1) {
             *left = again;
             return Some(SoundEnd::Again(sound.clone()));
@@ -196,33 +202,33 @@ impl ProgramRunner {
 
     /// Ends the step of the current sound, without further repetitions.
     pub(crate) fn finish_sound(&mut self, now: Instant) {
-        if let Waits::Played { id, .. } = self.waits {
-            self.waits = Waits::Nothing;
-            self.take_input(now, Input::Played { id });
+        if let ProgramWait::Played { id, .. } = self.waits {
+            self.waits = ProgramWait::Nothing;
+            self.take_input(now, ProgramInput::Played { id });
         }
     }
 
     /// Stops the current or pending sound.
     pub(crate) fn stop_playing(&mut self, edge: &mut Edge) {
         self.drop_question(edge);
-        if matches!(self.waits, Waits::Played { .. } | Waits::Digits { .. }) {
-            self.waits = Waits::Nothing;
+        if matches!(self.waits, ProgramWait::Played { .. } | ProgramWait::Digits { .. }) {
+            self.waits = ProgramWait::Nothing;
         }
     }
 
     /// Cancels the program's pending question to the shell.
     pub(crate) fn drop_question(&mut self, edge: &mut Edge) {
-        if let Waits::Document { query, .. } | Waits::Sound { query, .. } = self.waits {
+        if let ProgramWait::Document { query, .. } | ProgramWait::Sound { query, .. } = self.waits {
             edge.give_up(query);
-            self.waits = Waits::Nothing;
+            self.waits = ProgramWait::Nothing;
         }
     }
 }
 
 /// Returns the number of repetitions after the first playing.
-pub(crate) const fn further_times(repeat: Loop) -> u32 {
+pub(crate) const fn further_times(repeat: LoopCount) -> u32 {
     match repeat {
-        Loop::Times(times) => times.saturating_sub(1),
-        Loop::Forever => u32::MAX,
+        LoopCount::Times(times) => times.saturating_sub(1),
+        LoopCount::Forever => u32::MAX,
     }
 }

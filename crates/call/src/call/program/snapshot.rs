@@ -10,12 +10,12 @@ use trunkgate_resources::edge::Edge;
 use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::{App, TargetSpec};
 use trunkgate_story::wall::millis;
-use trunkgate_twiml::{ConferenceStep, Program, Step};
+use trunkgate_twiml::{ConferenceStep, Program, ProgramStep};
 
 use crate::call::program::callback::{CallReports, ReportsSnapshot};
 use crate::call::program::progress::PartyCallSnapshot;
 use crate::call::program::queueing::QueueReturn;
-use crate::call::program::{CallProgram, Dialled, Run, Side};
+use crate::call::program::{CallProgram, DialParty, ProgramConnection, ProgramRun};
 
 /// Programs of an answered call as plain data. Streams, recognisers and live transcriptions are omitted; the steps
 /// start them again.
@@ -40,15 +40,15 @@ struct RunSnapshot {
     made: Option<Arc<App>>,
     program: Program,
     ran_ms: u64,
-    under_way: Option<Box<Step>>,
-    side: Option<SideSnapshot>,
+    under_way: Option<Box<ProgramStep>>,
+    side: Option<ConnectionSnapshot>,
     ring_timeout_ms: Option<u64>,
     is_redirected: bool,
 }
 
 /// A connected party as plain data. The recording of the Dial and parties that were not connected are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct SideSnapshot {
+struct ConnectionSnapshot {
     id: u32,
     /// Whether the side began as a stream; its caller may have been transferred to another target since.
     is_stream: bool,
@@ -83,8 +83,8 @@ impl ProgramSnapshot {
         let ProgramSnapshot { run, conference, queue, reports, cookies } = self;
         edge.apps_mut().cookies.restore(sid, cookies);
         let run = run.and_then(|run| run.restore(now, edge)).map(|run| {
-            let conference = conference.map(|step| Box::new(Step::Conference(step)));
-            Box::new(Run { under_way: conference.or(run.under_way), back_in_queue: queue.map(Box::new), ..run })
+            let conference = conference.map(|step| Box::new(ProgramStep::Conference(step)));
+            Box::new(ProgramRun { under_way: conference.or(run.under_way), back_in_queue: queue.map(Box::new), ..run })
         });
         let reports = CallReports::restore(edge, run.as_deref(), reports);
         CallProgram { run, reports, ..CallProgram::default() }
@@ -92,8 +92,8 @@ impl ProgramSnapshot {
 }
 
 impl RunSnapshot {
-    fn of(now: Instant, run: &Run, has_callee: bool) -> RunSnapshot {
-        let Run {
+    fn of(now: Instant, run: &ProgramRun, has_callee: bool) -> RunSnapshot {
+        let ProgramRun {
             app,
             runner,
             under_way,
@@ -102,12 +102,12 @@ impl RunSnapshot {
             is_redirected,
             behind: _,
             back_in_queue: _,
-            called: _,
+            screened: _,
             referral: _,
             shown_as: _,
             is_turned_away: _,
         } = run;
-        let side = side.as_ref().filter(|_| has_callee).and_then(|side| SideSnapshot::of(now, side));
+        let side = side.as_ref().filter(|_| has_callee).and_then(|side| ConnectionSnapshot::of(now, side));
         RunSnapshot {
             target: app.spec(),
             made: app.is_made.then(|| app.clone()),
@@ -121,7 +121,7 @@ impl RunSnapshot {
     }
 
     /// Restores the program; `None` if the configuration no longer contains its application.
-    fn restore(self, now: Instant, edge: &Edge) -> Option<Run> {
+    fn restore(self, now: Instant, edge: &Edge) -> Option<ProgramRun> {
         let RunSnapshot { target, made, program, ran_ms, under_way, side, ring_timeout_ms, is_redirected } = self;
         let app = match target {
             _ if made.is_some() => made,
@@ -135,36 +135,37 @@ impl RunSnapshot {
             | TargetSpec::Reject(_)
             | TargetSpec::RingAll(_) => None,
         };
-        Some(Run {
+        Some(ProgramRun {
             under_way,
             side: side.map(|side| side.restore(now)),
             ring_timeout: ring_timeout_ms.map(Duration::from_millis),
             is_redirected,
-            ..Run::new(app?, program, ago(now, ran_ms))
+            ..ProgramRun::new(app?, program, ago(now, ran_ms))
         })
     }
 }
 
-impl SideSnapshot {
-    fn of(now: Instant, side: &Side) -> Option<SideSnapshot> {
-        let Side { id, is_stream, since, limit, sid, parties, is_bridged: _, record: _, further: _ } = side;
+impl ConnectionSnapshot {
+    fn of(now: Instant, side: &ProgramConnection) -> Option<ConnectionSnapshot> {
+        let ProgramConnection { id, is_stream, since, limit, sid, parties, is_bridged: _, record: _, further: _ } =
+            side;
         let talked_ms = millis(now.saturating_duration_since((*since)?));
         let call = parties.iter().find_map(|party| party.call.snapshot(now));
         let (sid, limit_ms) = (sid.clone(), millis(*limit));
-        Some(SideSnapshot { id: *id, is_stream: *is_stream, talked_ms, limit_ms, sid, call })
+        Some(ConnectionSnapshot { id: *id, is_stream: *is_stream, talked_ms, limit_ms, sid, call })
     }
 
-    fn restore(self, now: Instant) -> Side {
-        let SideSnapshot { id, is_stream, talked_ms, limit_ms, sid, call } = self;
+    fn restore(self, now: Instant) -> ProgramConnection {
+        let ConnectionSnapshot { id, is_stream, talked_ms, limit_ms, sid, call } = self;
         let calls = call.into_iter().map(|call| call.restore(now));
-        let party = |call| Dialled { targets: Vec::new(), whisper: None, detection: None, call };
-        Side {
+        let party = |call| DialParty { targets: Vec::new(), whisper: None, detection: None, call };
+        ProgramConnection {
             since: Some(ago(now, talked_ms)),
             limit: Duration::from_millis(limit_ms),
             sid,
             is_bridged: true,
             parties: calls.map(party).collect(),
-            ..Side::new(id, is_stream)
+            ..ProgramConnection::new(id, is_stream)
         }
     }
 }

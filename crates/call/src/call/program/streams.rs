@@ -6,26 +6,26 @@ use std::sync::Arc;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{Agent, App, Template, UrlOrigin};
+use trunkgate_route::{Agent, App, ParameterTemplate, UrlOrigin};
 use trunkgate_story::wall::rfc3339;
-use trunkgate_twiml::{Method, StreamStep, Tracks};
+use trunkgate_twiml::{HttpMethod, StreamStep, TrackSelection};
 
-use crate::call::legs::agent_leg::Role;
+use crate::call::legs::agent_leg::AgentRole;
 use crate::call::legs::leg::LegState;
 use crate::call::media::CallMedia;
-use crate::call::shared::{Cx, Shared};
-use crate::call::words::refused::Refused;
+use crate::call::shared::{CallCx, SharedCallState};
+use crate::call::words::refused::RequestRefusal;
 use crate::call::words::webhooks;
 
 /// The live streams of a call's applications, including applications that no longer control the call.
 #[derive(Debug, Default)]
 pub(crate) struct AppStreams {
-    list: Vec<Stream>,
+    list: Vec<AppStream>,
 }
 
 /// A stream of an application.
 #[derive(Debug, Clone)]
-struct Stream {
+struct AppStream {
     /// Application that opened the stream.
     app: Arc<App>,
     /// Name by which it can be stopped.
@@ -34,7 +34,7 @@ struct Stream {
     leg: Option<LegId>,
     /// Id of the step that waits for the stream; `None` for a listening stream.
     id: Option<u32>,
-    receiver: Option<(String, Method)>,
+    receiver: Option<(String, HttpMethod)>,
     is_open: bool,
     is_over: bool,
 }
@@ -46,22 +46,22 @@ impl AppStreams {
     /// The edge cannot decode the codec of the call, or the maximum number of listeners is reached.
     pub(crate) fn start(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         app: &Arc<App>,
         stream: &StreamStep,
-    ) -> Result<LegId, Refused> {
+    ) -> Result<LegId, RequestRefusal> {
         let tracks = match stream.tracks {
-            Tracks::Inbound => TrackSet::Inbound,
-            Tracks::Outbound => TrackSet::Outbound,
-            Tracks::Both => TrackSet::Both,
+            TrackSelection::Inbound => TrackSet::Inbound,
+            TrackSelection::Outbound => TrackSet::Outbound,
+            TrackSelection::Both => TrackSet::Both,
         };
         if media.speaks_other_audio(cx.call) {
-            return Err(Refused::OtherAudio);
+            return Err(RequestRefusal::OtherAudio);
         }
-        let part = Role::Listen { tracks, parameters: stream.parameters.clone() };
-        let leg = cx.add_agent(&Arc::new(agent_of(app, stream)), part).ok_or(Refused::TooManyForks)?;
-        self.list.push(Stream { leg: Some(leg), id: None, ..Stream::connected(app, stream) });
+        let part = AgentRole::Listen { tracks, parameters: stream.parameters.clone() };
+        let leg = cx.add_agent(&Arc::new(agent_of(app, stream)), part).ok_or(RequestRefusal::TooManyForks)?;
+        self.list.push(AppStream { leg: Some(leg), id: None, ..AppStream::connected(app, stream) });
         media.tap_caller(cx);
         Ok(leg)
     }
@@ -72,13 +72,13 @@ impl AppStreams {
     /// Another stream has this name, or no stream could be opened.
     pub(crate) fn start_named(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         app: &Arc<App>,
         stream: &StreamStep,
-    ) -> Result<String, Refused> {
+    ) -> Result<String, RequestRefusal> {
         if stream.name.as_deref().is_some_and(|name| self.live(cx.call, name).is_some()) {
-            return Err(Refused::StreamNameTaken);
+            return Err(RequestRefusal::StreamNameTaken);
         }
         self.start(cx, media, app, stream).map(|leg| stream_sid(cx.call, leg))
     }
@@ -87,8 +87,13 @@ impl AppStreams {
     ///
     /// # Errors
     /// No live stream has this name.
-    pub(crate) fn stop(&self, cx: &mut Cx<'_>, media: &mut CallMedia, name: &str) -> Result<String, Refused> {
-        let leg = self.live(cx.call, name).ok_or(Refused::UnknownFork)?;
+    pub(crate) fn stop(
+        &self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+        name: &str,
+    ) -> Result<String, RequestRefusal> {
+        let leg = self.live(cx.call, name).ok_or(RequestRefusal::UnknownFork)?;
         let sid = cx.call.legs[leg].sid.clone();
         media.end_fork(cx, &sid)?;
         Ok(stream_sid(cx.call, leg))
@@ -96,7 +101,7 @@ impl AppStreams {
 
     /// Adds a stream that gets the caller once it is open.
     pub(crate) fn add_connected(&mut self, app: &Arc<App>, step: &StreamStep) {
-        self.list.push(Stream::connected(app, step));
+        self.list.push(AppStream::connected(app, step));
     }
 
     /// Returns the legs of the streams with a name.
@@ -105,7 +110,7 @@ impl AppStreams {
     }
 
     /// Returns the leg of a live stream by its name or SID.
-    fn live(&self, call: &Shared, name: &str) -> Option<LegId> {
+    fn live(&self, call: &SharedCallState, name: &str) -> Option<LegId> {
         let is_live = |leg: &LegId| call.legs[*leg].state != LegState::Ended && call.legs[*leg].listens();
         let has_sid = |leg: &LegId| call.legs[*leg].agent.as_ref().is_some_and(|side| side.stream_sid == name);
         let by_sid = self.list.iter().filter_map(|stream| stream.leg).find(has_sid);
@@ -119,7 +124,7 @@ impl AppStreams {
 
     /// Reports the new events of all streams. `connecting`: step and leg of a stream being connected; `ends`: the call
     /// is over.
-    pub(crate) fn report(&mut self, cx: &mut Cx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
+    pub(crate) fn report(&mut self, cx: &mut CallCx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
         for stream in &mut self.list {
             if let Some((id, leg)) = connecting
                 && stream.id == Some(id)
@@ -134,9 +139,9 @@ impl AppStreams {
     }
 }
 
-impl Stream {
-    fn connected(app: &Arc<App>, step: &StreamStep) -> Stream {
-        Stream {
+impl AppStream {
+    fn connected(app: &Arc<App>, step: &StreamStep) -> AppStream {
+        AppStream {
             app: app.clone(),
             name: step.name.clone(),
             leg: None,
@@ -148,7 +153,7 @@ impl Stream {
     }
 
     /// Updates the stream from its leg, and returns the events to report. `ends`: the call is over.
-    fn follow(&mut self, cx: &Cx<'_>, ends: bool) -> Vec<&'static str> {
+    fn follow(&mut self, cx: &CallCx<'_>, ends: bool) -> Vec<&'static str> {
         let Some(leg) = self.leg.filter(|_| !self.is_over) else { return Vec::new() };
         let (state, agent) = (cx.call.legs[leg].state, cx.call.legs[leg].agent.as_ref());
         let is_gone = matches!(state, LegState::Canceling | LegState::Closing | LegState::Ended);
@@ -169,7 +174,7 @@ impl Stream {
 
 /// Returns the agent that represents a stream of an application.
 pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
-    let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), Template::literal(value)));
+    let parameters = stream.parameters.iter().map(|(name, value)| (name.clone(), ParameterTemplate::literal(value)));
     Agent {
         parameters: parameters.collect(),
         origin: UrlOrigin::Application { allow_private: app.allow_private },
@@ -179,12 +184,12 @@ pub(crate) fn agent_of(app: &App, stream: &StreamStep) -> Agent {
 }
 
 /// Returns the SID of a stream, as used in requests.
-fn stream_sid(call: &Shared, leg: LegId) -> String {
+fn stream_sid(call: &SharedCallState, leg: LegId) -> String {
     call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
 }
 
 /// Sends one report.
-fn report(cx: &mut Cx<'_>, stream: &Stream, event: &'static str) {
+fn report(cx: &mut CallCx<'_>, stream: &AppStream, event: &'static str) {
     let (Some((url, method)), Some(leg)) = (&stream.receiver, stream.leg) else { return };
     let sid = stream_sid(cx.call, leg);
     let mut named = vec![

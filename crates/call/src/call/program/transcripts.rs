@@ -6,21 +6,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::agent::{Loss, TrackSet, Transcript};
+use trunkgate_media::agent::{StreamLoss, TrackSet, Transcript};
 use trunkgate_media::{AgentEvent, EndId};
 use trunkgate_resources::applications::question::{AppAnswer, AppCallback, AppPlace, DocumentRequest};
-use trunkgate_resources::applications::recognition::Recognised;
+use trunkgate_resources::applications::recognition::RecognitionResult;
 use trunkgate_resources::io::QueryId;
 use trunkgate_route::App;
-use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::change::{EdgeEvent, EdgeEventKind};
 use trunkgate_story::wall::rfc3339;
-use trunkgate_twiml::{Tracks, TranscriptStep};
+use trunkgate_twiml::{TrackSelection, TranscriptStep};
 
 use crate::call::media::{CallMedia, recognisers};
-use crate::call::program::partials::Partials;
+use crate::call::program::partials::PartialReports;
 use crate::call::program::recognition::asked_for;
-use crate::call::shared::Cx;
-use crate::call::words::refused::Refused;
+use crate::call::shared::CallCx;
+use crate::call::words::refused::RequestRefusal;
 use crate::call::words::webhooks;
 
 /// Maximum number of live transcriptions of a call.
@@ -35,12 +35,12 @@ const CLOSED_AT_ONCE: u8 = 5;
 /// The running live transcriptions of a call, including those of applications that no longer control the call.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTranscripts {
-    list: Vec<Live>,
+    list: Vec<LiveTranscription>,
 }
 
 /// A live transcription.
 #[derive(Debug)]
-struct Live {
+struct LiveTranscription {
     /// Application that started the transcription.
     app: Arc<App>,
     sid: String,
@@ -49,12 +49,12 @@ struct Live {
     sequence: u64,
     /// Whether its start has been reported.
     is_started: bool,
-    ears: Vec<Ear>,
+    recognisers: Vec<TrackRecogniser>,
 }
 
 /// Recogniser of one track.
 #[derive(Debug)]
-struct Ear {
+struct TrackRecogniser {
     tracks: TrackSet,
     /// End of the recogniser in the media session.
     end: EndId,
@@ -67,12 +67,12 @@ struct Ear {
     /// Last problem that its worker reported.
     fault: Option<Box<str>>,
     /// Reports of its partial results.
-    partials: Partials,
+    partials: PartialReports,
 }
 
 impl LiveTranscripts {
     /// Starts the live transcription of a document. A failure is reported, and the call continues.
-    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, app: &Arc<App>, step: TranscriptStep) {
+    pub(crate) fn start(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, app: &Arc<App>, step: TranscriptStep) {
         let (mut live, result) = match self.begin(cx, media, app, step) {
             Ok(_) => return,
             Err(Some(failed)) => *failed,
@@ -88,31 +88,34 @@ impl LiveTranscripts {
     /// The reason why it does not start; its receiver is not notified of that.
     pub(crate) fn start_asked(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         app: &Arc<App>,
         step: TranscriptStep,
-    ) -> Result<String, Refused> {
+    ) -> Result<String, RequestRefusal> {
         let (live, result) = match self.begin(cx, media, app, step) {
             Ok(sid) => {
                 cx.edge.decide(cx.now, cx.call.key, "Transcription: started, as requested");
                 return Ok(sid);
             }
             Err(Some(failed)) => *failed,
-            Err(None) => return Err(Refused::TranscriptionNameTaken),
+            Err(None) => return Err(RequestRefusal::TranscriptionNameTaken),
         };
         live.end(cx, false);
         Err(match result {
-            Recognised::Limit => Refused::TooManyTranscriptions,
-            Recognised::Codec => Refused::OtherAudio,
-            Recognised::NotConfigured => Refused::NoRecogniser,
-            Recognised::Speech | Recognised::Silence | Recognised::Lost(_) | Recognised::Left => Refused::Internal,
+            RecognitionResult::Limit => RequestRefusal::TooManyTranscriptions,
+            RecognitionResult::Codec => RequestRefusal::OtherAudio,
+            RecognitionResult::NotConfigured => RequestRefusal::NoRecogniser,
+            RecognitionResult::Speech
+            | RecognitionResult::Silence
+            | RecognitionResult::Lost(_)
+            | RecognitionResult::Left => RequestRefusal::Internal,
         })
     }
 
     fn begin(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         app: &Arc<App>,
         step: TranscriptStep,
@@ -121,11 +124,12 @@ impl LiveTranscripts {
             return Err(None);
         }
         let sid = cx.edge.random_mut().transcript_sid();
-        let mut live = Live { app: app.clone(), sid, step, sequence: 0, is_started: false, ears: Vec::new() };
+        let mut live =
+            LiveTranscription { app: app.clone(), sid, step, sequence: 0, is_started: false, recognisers: Vec::new() };
         let begun = match cx.call.session {
-            _ if self.list.len() >= TRANSCRIPTS => Err(Recognised::Limit),
+            _ if self.list.len() >= TRANSCRIPTS => Err(RecognitionResult::Limit),
             Some(_) if !media.speaks_other_audio(cx.call) => live.listen(cx),
-            Some(_) | None => Err(Recognised::Codec),
+            Some(_) | None => Err(RecognitionResult::Codec),
         };
         match begun {
             Ok(()) => {
@@ -139,7 +143,7 @@ impl LiveTranscripts {
     }
 
     /// Ends a live transcription by the name that a document uses.
-    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, name: &str) {
+    pub(crate) fn stop(&mut self, cx: &mut CallCx<'_>, name: &str) {
         if self.stop_asked(cx, name).is_err() {
             cx.edge.decide(cx.now, cx.call.key, "Stop: no transcription has that name");
         }
@@ -149,16 +153,20 @@ impl LiveTranscripts {
     ///
     /// # Errors
     /// There is no such transcription.
-    pub(crate) fn stop_asked(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<(String, Option<String>), Refused> {
+    pub(crate) fn stop_asked(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        name: &str,
+    ) -> Result<(String, Option<String>), RequestRefusal> {
         let found = self.list.iter().position(|live| live.is_named(name));
-        let live = self.list.remove(found.ok_or(Refused::UnknownTranscription)?);
+        let live = self.list.remove(found.ok_or(RequestRefusal::UnknownTranscription)?);
         let ended = (live.sid.clone(), live.step.name.clone());
         live.end(cx, true);
         Ok(ended)
     }
 
     /// Ends all live transcriptions with the call.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>) {
         std::mem::take(&mut self.list).into_iter().for_each(|live| live.end(cx, true));
     }
 
@@ -168,22 +176,22 @@ impl LiveTranscripts {
     }
 
     /// Handles an event of a recogniser.
-    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, end: EndId, event: AgentEvent) {
+    pub(super) fn handle(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, end: EndId, event: AgentEvent) {
         let Some((at, ear)) = self.place(end) else { return };
         let live = &mut self.list[at];
         let mut goes_on = true;
         match event {
             AgentEvent::Open => {
-                let took = cx.now.saturating_duration_since(live.ears[ear].began);
+                let took = cx.now.saturating_duration_since(live.recognisers[ear].began);
                 cx.edge.metrics_mut().recognition.connect_seconds.observe(took.as_secs_f64());
                 live.started(cx);
             }
             // A close frame without a code counts as an orderly close; some WebSocket libraries send no code.
-            AgentEvent::Ended | AgentEvent::Lost(Loss::Closed(None)) => goes_on = live.connect_again(cx, ear),
-            AgentEvent::Lost(loss) => goes_on = live.fail(cx, ear, Recognised::Lost(loss)),
+            AgentEvent::Ended | AgentEvent::Lost(StreamLoss::Closed(None)) => goes_on = live.connect_again(cx, ear),
+            AgentEvent::Lost(loss) => goes_on = live.fail(cx, ear, RecognitionResult::Lost(loss)),
             AgentEvent::Note { text, .. } => {
                 let text = recognisers::shown(&text);
-                live.ears[ear].fault = Some(text.as_str().into());
+                live.recognisers[ear].fault = Some(text.as_str().into());
                 cx.edge.decide(cx.now, cx.call.key, format!("recogniser: {text}"));
             }
             AgentEvent::Recognised(transcript) => live.heard(cx, ear, transcript),
@@ -198,15 +206,15 @@ impl LiveTranscripts {
 
     /// Handles the response to a partial-result report, which is not run as a document. Returns false if the query
     /// belongs to another request.
-    pub(crate) fn partial_answered(&mut self, cx: &mut Cx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
-        let mut ears = self.list.iter_mut().flat_map(|live| live.ears.iter_mut().map(|ear| (&live.app, ear)));
+    pub(crate) fn partial_answered(&mut self, cx: &mut CallCx<'_>, query: QueryId, answer: &AppAnswer) -> bool {
+        let mut ears = self.list.iter_mut().flat_map(|live| live.recognisers.iter_mut().map(|ear| (&live.app, ear)));
         let Some((app, ear)) = ears.find(|(_, ear)| ear.partials.is_reported(query)) else { return false };
         ear.partials.answered(cx.now, cx.edge, (cx.call.key, cx.call.legs.sid()), Some(app), answer);
         true
     }
 
     fn place(&self, end: EndId) -> Option<(usize, usize)> {
-        let ear = |live: &Live| live.ears.iter().position(|ear| ear.end == end);
+        let ear = |live: &LiveTranscription| live.recognisers.iter().position(|ear| ear.end == end);
         self.list.iter().enumerate().find_map(|(at, live)| Some((at, ear(live)?)))
     }
 
@@ -216,22 +224,22 @@ impl LiveTranscripts {
 }
 
 /// A transcription that does not begin, with the reason; `None`: its name is taken.
-type NotBegun = Option<Box<(Live, Recognised)>>;
+type NotBegun = Option<Box<(LiveTranscription, RecognitionResult)>>;
 
-impl Ear {
+impl TrackRecogniser {
     const fn track(&self) -> &'static str {
         match self.tracks {
-            TrackSet::Inbound | TrackSet::Both => Tracks::Inbound.name(),
-            TrackSet::Outbound => Tracks::Outbound.name(),
+            TrackSet::Inbound | TrackSet::Both => TrackSelection::Inbound.name(),
+            TrackSet::Outbound => TrackSelection::Outbound.name(),
         }
     }
 
-    const fn result(&self) -> Recognised {
-        if self.has_heard { Recognised::Speech } else { Recognised::Silence }
+    const fn result(&self) -> RecognitionResult {
+        if self.has_heard { RecognitionResult::Speech } else { RecognitionResult::Silence }
     }
 }
 
-impl Live {
+impl LiveTranscription {
     fn is_named(&self, name: &str) -> bool {
         self.step.name.as_deref() == Some(name) || self.sid == name
     }
@@ -240,61 +248,61 @@ impl Live {
     ///
     /// # Errors
     /// The reason why a track has none.
-    fn listen(&mut self, cx: &mut Cx<'_>) -> Result<(), Recognised> {
-        let spec = cx.edge.apps().recognition.spec().cloned().ok_or(Recognised::NotConfigured)?;
+    fn listen(&mut self, cx: &mut CallCx<'_>) -> Result<(), RecognitionResult> {
+        let spec = cx.edge.apps().recognition.spec().cloned().ok_or(RecognitionResult::NotConfigured)?;
         let tracks: &[TrackSet] = match self.step.tracks {
-            Tracks::Inbound => &[TrackSet::Inbound],
-            Tracks::Outbound => &[TrackSet::Outbound],
-            Tracks::Both => &[TrackSet::Inbound, TrackSet::Outbound],
+            TrackSelection::Inbound => &[TrackSet::Inbound],
+            TrackSelection::Outbound => &[TrackSet::Outbound],
+            TrackSelection::Both => &[TrackSet::Inbound, TrackSet::Outbound],
         };
         for tracks in tracks {
-            let end = recognisers::hire(cx, &spec, *tracks, asked_for(self.step.speech.clone()))?;
-            self.ears.push(Ear {
+            let end = recognisers::connect_recogniser(cx, &spec, *tracks, asked_for(self.step.speech.clone()))?;
+            self.recognisers.push(TrackRecogniser {
                 tracks: *tracks,
                 end,
                 began: cx.now,
                 has_heard: false,
                 closed_at_once: 0,
                 fault: None,
-                partials: Partials::default(),
+                partials: PartialReports::default(),
             });
         }
         Ok(())
     }
 
     /// Reconnects a track's recogniser after an orderly close; returns whether the transcription continues.
-    fn connect_again(&mut self, cx: &mut Cx<'_>, at: usize) -> bool {
-        let ear = &mut self.ears[at];
+    fn connect_again(&mut self, cx: &mut CallCx<'_>, at: usize) -> bool {
+        let ear = &mut self.recognisers[at];
         let least = if ear.has_heard { AT_ONCE_WITH_RESULT } else { AT_ONCE };
         let is_at_once = cx.now.saturating_duration_since(ear.began) < least;
         ear.closed_at_once = if is_at_once { ear.closed_at_once.saturating_add(1) } else { 0 };
         if ear.closed_at_once > CLOSED_AT_ONCE {
-            return self.fail(cx, at, Recognised::Left);
+            return self.fail(cx, at, RecognitionResult::Left);
         }
         let (result, tracks, end) = (ear.result(), ear.tracks, ear.end);
         let Some(spec) = cx.edge.apps().recognition.spec().cloned() else {
-            return self.fail(cx, at, Recognised::NotConfigured);
+            return self.fail(cx, at, RecognitionResult::NotConfigured);
         };
         cx.edge.note_recognition(cx.now, cx.call.legs.sid(), result, "");
         let recognition = asked_for(self.step.speech.clone());
         let Some(end) = recognisers::reconnect(cx, end, &spec, tracks, recognition) else {
-            return self.fail(cx, at, Recognised::Limit);
+            return self.fail(cx, at, RecognitionResult::Limit);
         };
-        let ear = &mut self.ears[at];
+        let ear = &mut self.recognisers[at];
         (ear.end, ear.began, ear.has_heard, ear.fault) = (end, cx.now, false, None);
         true
     }
 
     /// Ends the transcription because a track's recogniser has failed, and reports it. Always returns false.
-    fn fail(&mut self, cx: &mut Cx<'_>, at: usize, result: Recognised) -> bool {
-        let fault = self.ears[at].fault.take().map(|fault| format!(": {fault}")).unwrap_or_default();
-        let ear = self.ears.remove(at);
+    fn fail(&mut self, cx: &mut CallCx<'_>, at: usize, result: RecognitionResult) -> bool {
+        let fault = self.recognisers[at].fault.take().map(|fault| format!(": {fault}")).unwrap_or_default();
+        let ear = self.recognisers.remove(at);
         ear.drop_from(cx);
         self.report_failure(cx, result, &format!("recogniser: {result}{fault}"));
         false
     }
 
-    fn report_failure(&mut self, cx: &mut Cx<'_>, result: Recognised, why: &str) {
+    fn report_failure(&mut self, cx: &mut CallCx<'_>, result: RecognitionResult, why: &str) {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.note_recognition(cx.now, &sid, result, why);
         cx.edge.log(&sid, why.to_owned(), None);
@@ -303,23 +311,23 @@ impl Live {
     }
 
     /// Handles a result of a track's recogniser.
-    fn heard(&mut self, cx: &mut Cx<'_>, at: usize, transcript: Transcript) {
+    fn heard(&mut self, cx: &mut CallCx<'_>, at: usize, transcript: Transcript) {
         let Transcript { text, is_final, confidence_ppm } = transcript;
         if text.trim().is_empty() {
             return;
         }
-        self.ears[at].has_heard = true;
+        self.recognisers[at].has_heard = true;
         if !is_final && !self.step.partial {
             return;
         }
-        let track = self.ears[at].track();
+        let track = self.recognisers[at].track();
         let mut data = serde_json::json!({ "transcript": text });
         if let Some(ppm) = confidence_ppm {
             data["confidence"] = (f64::from(ppm) / 1e6).into();
         }
         if cx.edge.apps().recognition.spec().is_some_and(|spec| spec.events) {
-            let of_call = cx.call.change(Happening::CallTranscribed);
-            let change = Change { text: Some(text), track: Some(track), is_final: Some(is_final), ..of_call };
+            let of_call = cx.call.change(EdgeEventKind::CallTranscribed);
+            let change = EdgeEvent { text: Some(text), track: Some(track), is_final: Some(is_final), ..of_call };
             cx.edge.changed(change);
         }
         let told = vec![
@@ -330,15 +338,15 @@ impl Live {
         ];
         if is_final {
             // A queued partial result is older than the final one.
-            self.ears[at].partials.drop_next();
+            self.recognisers[at].partials.drop_next();
             return self.report(cx, "transcription-content", told);
         }
         let Some(request) = self.request(cx, "transcription-content", told) else { return };
         let call = (cx.call.key, cx.call.legs.sid());
-        self.ears[at].partials.report(cx.edge, call, &self.app, request);
+        self.recognisers[at].partials.report(cx.edge, call, &self.app, request);
     }
 
-    fn started(&mut self, cx: &mut Cx<'_>) {
+    fn started(&mut self, cx: &mut CallCx<'_>) {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
@@ -355,8 +363,8 @@ impl Live {
     }
 
     /// Ends the transcription and releases its recognisers.
-    fn end(mut self, cx: &mut Cx<'_>, is_reported: bool) {
-        for ear in std::mem::take(&mut self.ears) {
+    fn end(mut self, cx: &mut CallCx<'_>, is_reported: bool) {
+        for ear in std::mem::take(&mut self.recognisers) {
             cx.edge.note_recognition(cx.now, cx.call.legs.sid(), ear.result(), "");
             ear.drop_from(cx);
         }
@@ -368,7 +376,7 @@ impl Live {
     /// Creates the request that reports an event; `None` without a receiver.
     fn request(
         &mut self,
-        cx: &Cx<'_>,
+        cx: &CallCx<'_>,
         event: &'static str,
         further: Vec<(&'static str, String)>,
     ) -> Option<DocumentRequest> {
@@ -388,7 +396,7 @@ impl Live {
     }
 
     /// Reports an event reliably, in order after earlier events.
-    fn report(&mut self, cx: &mut Cx<'_>, event: &'static str, further: Vec<(&'static str, String)>) {
+    fn report(&mut self, cx: &mut CallCx<'_>, event: &'static str, further: Vec<(&'static str, String)>) {
         let Some(request) = self.request(cx, event, further) else { return };
         let (app, allow_private) = (self.app.name.clone(), self.app.allow_private);
         let (call, about) = (cx.call.legs.sid().to_owned(), self.sid.clone());
@@ -396,10 +404,10 @@ impl Live {
     }
 }
 
-impl Ear {
+impl TrackRecogniser {
     /// Removes the recogniser from the media session. A report already sent is not cancelled.
-    fn drop_from(self, cx: &mut Cx<'_>) {
+    fn drop_from(self, cx: &mut CallCx<'_>) {
         self.partials.forget(cx.edge);
-        recognisers::dismiss(cx, self.end);
+        recognisers::disconnect_recogniser(cx, self.end);
     }
 }

@@ -9,22 +9,22 @@ use std::sync::Arc;
 
 use trunkgate_media::EndId;
 use trunkgate_media::agent::TrackName;
-use trunkgate_media::detection::{Settings, Verdict};
+use trunkgate_media::detection::{DetectionSettings, DetectionVerdict};
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::{App, WebhookMethod};
-use trunkgate_story::few::Few;
+use trunkgate_story::few::SmallMap;
 
 use crate::call::media::CallMedia;
-use crate::call::media::judge::Judge;
-use crate::call::shared::{Cx, Next};
-use crate::call::words::state::State;
+use crate::call::media::judge::MachineDetection;
+use crate::call::shared::{CallCx, CallEffect};
+use crate::call::words::state::CallState;
 
 /// Answering machine detection of a request.
 #[derive(Debug, Clone)]
 pub struct DetectionRequest {
     /// Thresholds of the detector.
-    pub settings: Settings,
+    pub settings: DetectionSettings,
     /// Whether the targets of the request wait for the verdict.
     pub waits: bool,
     /// URL to which the verdict is posted, and the method.
@@ -33,7 +33,7 @@ pub struct DetectionRequest {
 
 /// Receiver of a verdict.
 #[derive(Debug, Clone)]
-pub(crate) struct Receiver {
+pub(crate) struct VerdictReceiver {
     /// Application with the settings for the report.
     pub(crate) app: Arc<App>,
     /// URL and method.
@@ -44,14 +44,14 @@ pub(crate) struct Receiver {
 #[derive(Debug, Default)]
 pub(crate) struct Detections {
     /// Detections by the end of their detector; boxed, as few calls have any.
-    list: Option<Box<Few<EndId, Detection>>>,
+    list: Option<Box<SmallMap<EndId, RunningDetection>>>,
 }
 
 /// A running detection.
 #[derive(Debug)]
-struct Detection {
-    judge: Judge,
-    receiver: Option<Receiver>,
+struct RunningDetection {
+    judge: MachineDetection,
+    receiver: Option<VerdictReceiver>,
     /// Whether the targets of the call wait for the verdict.
     is_awaited: bool,
 }
@@ -60,14 +60,14 @@ impl Detections {
     /// Begins the detection at the party of a requested call. Returns whether its targets wait for the verdict.
     pub(crate) fn begin_requested(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         leg: LegId,
         request: DetectionRequest,
         app: Option<Arc<App>>,
     ) -> bool {
-        let receiver = app.zip(request.receiver).map(|(app, at)| Receiver { app, at });
-        let judge = Judge::of_caller_side(media, cx, leg, TrackName::Inbound, request.settings);
+        let receiver = app.zip(request.receiver).map(|(app, at)| VerdictReceiver { app, at });
+        let judge = MachineDetection::of_caller_side(media, cx, leg, TrackName::Inbound, request.settings);
         let waits = self.add(cx, leg, judge, receiver, request.waits) && request.waits;
         if waits {
             // The party is heard, and hears silence.
@@ -79,36 +79,42 @@ impl Detections {
     /// Begins the detection at a party that is connected with the caller of a program.
     pub(crate) fn begin_dialled(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         leg: LegId,
-        settings: Settings,
-        receiver: Option<Receiver>,
+        settings: DetectionSettings,
+        receiver: Option<VerdictReceiver>,
     ) {
-        let judge = Judge::of_caller_side(media, cx, leg, TrackName::Outbound, settings);
+        let judge = MachineDetection::of_caller_side(media, cx, leg, TrackName::Outbound, settings);
         self.add(cx, leg, judge, receiver, false);
     }
 
     /// Begins the detection at a party that is not connected with the caller yet, by its own audio.
-    pub(crate) fn begin_apart(&mut self, cx: &mut Cx<'_>, leg: LegId, settings: Settings, receiver: Option<Receiver>) {
-        let judge = Judge::apart(cx, leg, settings);
+    pub(crate) fn begin_apart(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        leg: LegId,
+        settings: DetectionSettings,
+        receiver: Option<VerdictReceiver>,
+    ) {
+        let judge = MachineDetection::apart(cx, leg, settings);
         self.add(cx, leg, judge, receiver, false);
     }
 
     /// Adds a detection, or reports the party as `unknown` if none could begin. Returns whether it has begun.
     fn add(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         leg: LegId,
-        judge: Result<Judge, Verdict>,
-        receiver: Option<Receiver>,
+        judge: Result<MachineDetection, DetectionVerdict>,
+        receiver: Option<VerdictReceiver>,
         is_awaited: bool,
     ) -> bool {
         match judge {
             Ok(judge) => {
                 cx.call.awaits_verdict |= is_awaited;
                 let list = self.list.get_or_insert_default();
-                list.insert(judge.end(), Detection { judge, receiver, is_awaited });
+                list.insert(judge.end(), RunningDetection { judge, receiver, is_awaited });
                 true
             }
             Err(verdict) => {
@@ -125,28 +131,38 @@ impl Detections {
 
     /// Handles and reports the verdict of a detector. Targets that waited for it are tried, unless an application has
     /// the call (`has_program`).
-    pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict, has_program: bool) -> Next {
-        let Some(detection) = self.take(cx, |judge| judge.end() == end) else { return Next::Stay };
+    pub(crate) fn judged(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        end: EndId,
+        verdict: DetectionVerdict,
+        has_program: bool,
+    ) -> CallEffect {
+        let Some(detection) = self.take(cx, |judge| judge.end() == end) else { return CallEffect::Stay };
         let is_awaited = detection.is_awaited;
         detection.settle(cx, verdict);
-        if is_awaited && cx.call.state == State::Rerouting && !has_program { Next::Search } else { Next::Stay }
+        if is_awaited && cx.call.state == CallState::Rerouting && !has_program {
+            CallEffect::Search
+        } else {
+            CallEffect::Stay
+        }
     }
 
     /// Ends the detection at a party that has left; its receiver gets `unknown`.
-    pub(crate) fn leave(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+    pub(crate) fn leave(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         if let Some(detection) = self.take(cx, |judge| judge.leg() == leg) {
             detection.end(cx);
         }
     }
 
     /// Ends all detections with the call.
-    pub(super) fn end(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn end(&mut self, cx: &mut CallCx<'_>) {
         while let Some(detection) = self.take(cx, |_| true) {
             detection.end(cx);
         }
     }
 
-    fn take(&mut self, cx: &mut Cx<'_>, is_it: impl Fn(&Judge) -> bool) -> Option<Detection> {
+    fn take(&mut self, cx: &mut CallCx<'_>, is_it: impl Fn(&MachineDetection) -> bool) -> Option<RunningDetection> {
         let list = self.list.as_mut()?;
         let (end, _) = list.iter().find(|(_, detection)| is_it(&detection.judge))?;
         let detection = list.remove(end);
@@ -156,15 +172,15 @@ impl Detections {
     }
 }
 
-impl Detection {
-    fn settle(self, cx: &mut Cx<'_>, verdict: Verdict) {
+impl RunningDetection {
+    fn settle(self, cx: &mut CallCx<'_>, verdict: DetectionVerdict) {
         let leg = self.judge.leg();
         self.judge.settle(cx, verdict);
         post(cx, leg, self.receiver, verdict);
     }
 
     /// Ends without a verdict of the detector.
-    fn end(self, cx: &mut Cx<'_>) {
+    fn end(self, cx: &mut CallCx<'_>) {
         if self.receiver.is_none() {
             return self.judge.dismiss(cx);
         }
@@ -174,8 +190,8 @@ impl Detection {
 }
 
 /// Posts a verdict to its receiver.
-fn post(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdict) {
-    let Some(Receiver { app, at: (url, method) }) = receiver else { return };
+fn post(cx: &mut CallCx<'_>, leg: LegId, receiver: Option<VerdictReceiver>, verdict: DetectionVerdict) {
+    let Some(VerdictReceiver { app, at: (url, method) }) = receiver else { return };
     let call = cx.call.legs.sid().to_owned();
     let sid = cx.call.called_sid(leg).to_owned();
     let base = [("CallSid", sid.clone()), ("AccountSid", cx.edge.config().account_sid.clone())];
@@ -187,7 +203,7 @@ fn post(cx: &mut Cx<'_>, leg: LegId, receiver: Option<Receiver>, verdict: Verdic
 }
 
 /// Returns the request parameters of a verdict.
-pub(crate) fn parameters(verdict: Verdict) -> [(&'static str, String); 2] {
+pub(crate) fn parameters(verdict: DetectionVerdict) -> [(&'static str, String); 2] {
     [
         ("AnsweredBy", verdict.answered_by.name().to_owned()),
         ("MachineDetectionDuration", verdict.duration.as_millis().to_string()),

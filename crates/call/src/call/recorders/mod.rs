@@ -18,23 +18,23 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, RecorderEvent};
-use trunkgate_route::{Plan, Route};
+use trunkgate_route::{Route, RoutePlan};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::CallView;
-use trunkgate_twiml::Input;
+use trunkgate_twiml::ProgramInput;
 
 use crate::call::media::CallMedia;
 use crate::call::recorders::detection::Detections;
-use crate::call::recorders::recording::{RecordingAnnouncement, Recordings, RecordingsSnapshot};
+use crate::call::recorders::recording::{CallRecordings, RecordingAnnouncement, RecordingsSnapshot};
 use crate::call::recorders::siprec::RecordingSessions;
-use crate::call::shared::{Cx, Next, Shared};
+use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::words::answer::FinalAnswer;
 
 /// The recorders of a call.
 #[derive(Debug, Default)]
-pub(crate) struct Recorders {
+pub(crate) struct CallRecorders {
     /// Recordings made by the edge.
-    pub(crate) recordings: Recordings,
+    pub(crate) recordings: CallRecordings,
     /// Recording sessions at servers (SIPREC).
     pub(crate) siprec: RecordingSessions,
     /// Running answering machine detections.
@@ -55,30 +55,30 @@ pub(crate) struct RecordersSnapshot {
 #[must_use]
 pub(crate) enum RecorderEffect {
     /// The call ends, or the remaining targets are tried.
-    Next(Next),
+    Next(CallEffect),
     /// Input for the Record step of the program.
-    Recorded(Input),
+    Recorded(ProgramInput),
     /// Announcement to parties that the call is recorded.
     Announce(RecordingAnnouncement),
 }
 
-impl Recorders {
+impl CallRecorders {
     /// Returns the view of the call with its recordings.
-    pub(crate) fn view(&self, call: &Shared) -> CallView {
+    pub(crate) fn view(&self, call: &SharedCallState) -> CallView {
         CallView { siprec: self.siprec.views(call), ..call.view(self.recordings.views()) }
     }
 
     /// Writes the recorders down.
     pub(crate) fn snapshot(&self, date: SystemTime) -> RecordersSnapshot {
-        let Recorders { recordings, siprec, detections: _ } = self;
+        let CallRecorders { recordings, siprec, detections: _ } = self;
         RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.resumed_groups() }
     }
 
     /// Restores the recorders.
-    pub(crate) fn restore(snapshot: RecordersSnapshot) -> Recorders {
+    pub(crate) fn restore(snapshot: RecordersSnapshot) -> CallRecorders {
         let RecordersSnapshot { recordings, siprec } = snapshot;
-        Recorders {
-            recordings: recordings.map(Recordings::restore).unwrap_or_default(),
+        CallRecorders {
+            recordings: recordings.map(CallRecordings::restore).unwrap_or_default(),
             siprec: RecordingSessions::restored(siprec),
             detections: Detections::default(),
         }
@@ -88,7 +88,7 @@ impl Recorders {
     ///
     /// # Errors
     /// The call must be recorded, and cannot be.
-    pub(crate) fn plan(&mut self, cx: &mut Cx<'_>, plan: &mut Plan) -> Result<(), FinalAnswer> {
+    pub(crate) fn plan(&mut self, cx: &mut CallCx<'_>, plan: &mut RoutePlan) -> Result<(), FinalAnswer> {
         let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
         recording::plan(cx, plan, is_emergency);
         if plan.route.record && !is_emergency && cx.edge.sessions().recordings.refuses() {
@@ -101,28 +101,28 @@ impl Recorders {
     }
 
     /// Plans the recordings of a transfer's route; its parties are already connected.
-    pub(crate) fn plan_later(&mut self, cx: &mut Cx<'_>, route: &Route) {
+    pub(crate) fn plan_later(&mut self, cx: &mut CallCx<'_>, route: &Route) {
         self.recordings.plan_later(cx, route);
         self.siprec.plan_later(cx, &route.siprec);
     }
 
     /// Begins the recording of the route once the call is answered, and returns its announcement.
-    pub(crate) fn begin_by_route(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> RecorderEffect {
+    pub(crate) fn begin_by_route(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> RecorderEffect {
         let announcement = self.recordings.begin_by_route(cx, media);
-        announcement.map_or(RecorderEffect::Next(Next::Stay), RecorderEffect::Announce)
+        announcement.map_or(RecorderEffect::Next(CallEffect::Stay), RecorderEffect::Announce)
     }
 
     /// Handles an event of a recorder.
-    pub(crate) fn handle(&mut self, cx: &mut Cx<'_>, end: EndId, event: RecorderEvent) -> RecorderEffect {
+    pub(crate) fn handle(&mut self, cx: &mut CallCx<'_>, end: EndId, event: RecorderEvent) -> RecorderEffect {
         let input = match event {
             RecorderEvent::Ended { frames, sound } => self.recordings.ended(cx, end, (frames, sound)),
             RecorderEvent::Silent { .. } => self.recordings.silent(end),
         };
-        input.map_or(RecorderEffect::Next(Next::Stay), RecorderEffect::Recorded)
+        input.map_or(RecorderEffect::Next(CallEffect::Stay), RecorderEffect::Recorded)
     }
 
     /// Ends all recorders with the call.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>) {
         self.siprec.end(cx);
         self.detections.end(cx);
     }

@@ -8,20 +8,20 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Channels, Command, EndId, RecorderSpec, RecordingPause};
+use trunkgate_media::{Channels, EndId, MediaCommand, RecorderSpec, RecordingPause};
 use trunkgate_resources::limits::{RECORDINGS_AT_ONCE, RECORDINGS_PER_CALL};
-use trunkgate_resources::recordings::losses::{LossReason, Losses};
+use trunkgate_resources::recordings::losses::{LossReason, RecordingLosses};
 use trunkgate_resources::recordings::{RecordingRequest, RecordingSource, trimmed};
-use trunkgate_route::{App, Plan, Route, Target};
+use trunkgate_route::{App, CallTarget, Route, RoutePlan};
 use trunkgate_story::view::{RecordingLoss, RecordingView};
 use trunkgate_story::wall::{of_unix_ms, unix_ms};
-use trunkgate_twiml::{Input, RecordResult};
+use trunkgate_twiml::{ProgramInput, RecordResult};
 
 use crate::call::media::CallMedia;
-use crate::call::shared::{Cx, Unannounced};
+use crate::call::shared::{CallCx, UnannouncedParties};
 use crate::call::words::party::CallParty;
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 
 /// State of a recording that has ended.
 const STOPPED: &str = "stopped";
@@ -48,7 +48,7 @@ pub struct BegunRecording {
 
 /// The Record step of a program that waits for a recording.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Verb {
+pub(crate) struct RecordWait {
     /// Id of the step.
     pub(crate) id: u32,
     /// Length of silence to report.
@@ -57,9 +57,9 @@ pub(crate) struct Verb {
 
 /// The recordings of a call, including finished ones.
 #[derive(Debug, Default)]
-pub(crate) struct Recordings {
+pub(crate) struct CallRecordings {
     /// Boxed, as few calls have any.
-    kept: Option<Box<RecordingList>>,
+    list: Option<Box<RecordingList>>,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ struct RecordingList {
     earlier: Vec<RecordingView>,
     /// Time of that restart, while the route's recording still has to continue.
     cut: Option<SystemTime>,
-    list: Vec<Recording>,
+    list: Vec<CallRecording>,
 }
 
 /// Announcement that a call is recorded, for parties that have not heard it.
@@ -92,7 +92,7 @@ pub(crate) struct RecordingsSnapshot {
 
 /// Recording in progress.
 #[derive(Debug)]
-struct Recording {
+struct CallRecording {
     sid: String,
     source: RecordingSource,
     channels: Channels,
@@ -105,11 +105,11 @@ struct Recording {
     /// Number of 20 ms frames in the file, once the recording has ended.
     frames: Option<u64>,
     /// Audio missing from the recording.
-    lost: Losses,
+    lost: RecordingLosses,
     is_over: bool,
 }
 
-impl Recording {
+impl CallRecording {
     fn view(&self) -> RecordingView {
         let status = match (self.is_over, self.pause) {
             (true, _) => STOPPED,
@@ -129,7 +129,7 @@ impl Recording {
 
 impl RecordingList {
     fn views(&self) -> impl Iterator<Item = RecordingView> {
-        self.earlier.iter().cloned().chain(self.list.iter().map(Recording::view))
+        self.earlier.iter().cloned().chain(self.list.iter().map(CallRecording::view))
     }
 
     /// Records the gap of the recording that a restart has cut, when a new one continues it; returns the length of the
@@ -152,7 +152,7 @@ impl RecordingList {
     }
 
     /// Finds a recording by its SID; without one, the newest that is running.
-    fn find(&mut self, sid: Option<&str>) -> Option<&mut Recording> {
+    fn find(&mut self, sid: Option<&str>) -> Option<&mut CallRecording> {
         match sid {
             Some(sid) => self.list.iter_mut().find(|recording| recording.sid == sid),
             None => self.list.iter_mut().rev().find(|recording| !recording.is_over),
@@ -160,16 +160,16 @@ impl RecordingList {
     }
 }
 
-impl Recordings {
+impl CallRecordings {
     /// Returns the views of the recordings.
     pub(crate) fn views(&self) -> Vec<RecordingView> {
-        self.kept.iter().flat_map(|kept| kept.views()).collect()
+        self.list.iter().flat_map(|kept| kept.views()).collect()
     }
 
     /// Returns the recordings as plain data, all of them ended by the restart.
     pub(crate) fn snapshot(&self, now: SystemTime) -> Option<RecordingsSnapshot> {
-        let kept = self.kept.as_ref()?;
-        let is_cut = |recording: &Recording| {
+        let kept = self.list.as_ref()?;
+        let is_cut = |recording: &CallRecording| {
             recording.source == RecordingSource::Route && !recording.is_over && recording.pause.is_none()
         };
         Some(RecordingsSnapshot {
@@ -180,18 +180,18 @@ impl Recordings {
 
     /// Returns whether a restart has cut the route's recording and no new one continues it yet.
     pub(crate) fn is_cut(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.cut.is_some())
+        self.list.as_ref().is_some_and(|kept| kept.cut.is_some())
     }
 
     /// Restores the recordings of a call.
-    pub(crate) fn restore(snapshot: RecordingsSnapshot) -> Recordings {
+    pub(crate) fn restore(snapshot: RecordingsSnapshot) -> CallRecordings {
         let RecordingsSnapshot { earlier, cut_ms } = snapshot;
         let cut = cut_ms.map(of_unix_ms);
-        Recordings { kept: Some(Box::new(RecordingList { earlier, cut, list: Vec::new() })) }
+        CallRecordings { list: Some(Box::new(RecordingList { earlier, cut, list: Vec::new() })) }
     }
 
     /// Sets the losses of a recording.
-    pub(crate) fn lack(&mut self, sid: &str, lost: &Losses) {
+    pub(crate) fn lack(&mut self, sid: &str, lost: &RecordingLosses) {
         if let Some(recording) = self.list_mut().find(|recording| recording.sid == sid) {
             recording.lost = *lost;
         }
@@ -207,51 +207,55 @@ impl Recordings {
         self.list().iter().any(|recording| !recording.is_over)
     }
 
-    fn list(&self) -> &[Recording] {
-        self.kept.as_ref().map_or(&[], |kept| &kept.list)
+    fn list(&self) -> &[CallRecording] {
+        self.list.as_ref().map_or(&[], |kept| &kept.list)
     }
 
-    fn list_mut(&mut self) -> impl Iterator<Item = &mut Recording> {
-        self.kept.iter_mut().flat_map(|kept| &mut kept.list)
+    fn list_mut(&mut self) -> impl Iterator<Item = &mut CallRecording> {
+        self.list.iter_mut().flat_map(|kept| &mut kept.list)
     }
 
-    fn at(&mut self, end: EndId) -> Option<&mut Recording> {
+    fn at(&mut self, end: EndId) -> Option<&mut CallRecording> {
         self.list_mut().find(|recording| recording.end == end)
     }
 
     /// Plans the recording of a transfer's route; the new party hears the announcement, too.
-    pub(super) fn plan_later(&self, cx: &mut Cx<'_>, route: &Route) {
+    pub(super) fn plan_later(&self, cx: &mut CallCx<'_>, route: &Route) {
         if !route.record {
             return;
         }
         cx.call.facts.record |= !self.is_any_open();
         if cx.edge.sessions().recordings.announcement().is_some() {
-            cx.call.facts.unannounced = Unannounced::Both;
+            cx.call.facts.unannounced = UnannouncedParties::Both;
         }
     }
 
     /// Begins the recording of the route, once the call is answered. Returns the announcement for the parties.
-    pub(super) fn begin_by_route(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Option<RecordingAnnouncement> {
-        if cx.call.state != State::Answered {
+    pub(super) fn begin_by_route(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+    ) -> Option<RecordingAnnouncement> {
+        if cx.call.state != CallState::Answered {
             return None;
         }
         if std::mem::take(&mut cx.call.facts.record) {
             let request = RecordingRequest::new(RecordingSource::Route, Channels::Dual);
             if self.begin_unasked(cx, media, request, "its route asks for").is_none() {
-                cx.call.facts.unannounced = Unannounced::None;
+                cx.call.facts.unannounced = UnannouncedParties::None;
             }
         }
-        if cx.call.facts.unannounced == Unannounced::None {
+        if cx.call.facts.unannounced == UnannouncedParties::None {
             return None;
         }
         let announcement = cx.edge.sessions().recordings.announcement().cloned()?;
         let is_wanted = |party: &CallParty| match party {
-            CallParty::Caller => announcement.to_caller && cx.call.facts.unannounced == Unannounced::Both,
+            CallParty::Caller => announcement.to_caller && cx.call.facts.unannounced == UnannouncedParties::Both,
             CallParty::Callee => announcement.to_callee,
         };
         let parties: Vec<CallParty> = CallParty::ALL.into_iter().filter(is_wanted).collect();
         if parties.is_empty() {
-            cx.call.facts.unannounced = Unannounced::None;
+            cx.call.facts.unannounced = UnannouncedParties::None;
             return None;
         }
         Some(RecordingAnnouncement { parties, name: announcement.file.clone(), sound: announcement.sound.clone() })
@@ -260,7 +264,7 @@ impl Recordings {
     /// Begins a recording outside of a request; a failure is written to log and trace. Returns its SID.
     pub(crate) fn begin_unasked(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         request: RecordingRequest,
         wanted: &str,
@@ -282,31 +286,31 @@ impl Recordings {
     /// Recording is not configured, the audio cannot be decoded, or the maximum number of recordings is reached.
     pub(crate) fn begin(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         request: RecordingRequest,
-        verb: Option<Verb>,
-    ) -> Result<BegunRecording, Refused> {
+        verb: Option<RecordWait>,
+    ) -> Result<BegunRecording, RequestRefusal> {
         if !cx.edge.sessions().recordings.is_on() {
-            return Err(Refused::NoRecording);
+            return Err(RequestRefusal::NoRecording);
         }
         if media.speaks_other_audio(cx.call) {
-            return Err(Refused::OtherAudio);
+            return Err(RequestRefusal::OtherAudio);
         }
         let list = self.list();
         let open = list.iter().filter(|recording| !recording.is_over).count();
         if open >= RECORDINGS_AT_ONCE || list.len() >= RECORDINGS_PER_CALL {
-            return Err(Refused::TooManyRecordings);
+            return Err(RequestRefusal::TooManyRecordings);
         }
-        let session = cx.call.session.ok_or(Refused::Internal)?;
-        let end = cx.edge.new_end(session).ok_or(Refused::Internal)?;
+        let session = cx.call.session.ok_or(RequestRefusal::Internal)?;
+        let end = cx.edge.new_end(session).ok_or(RequestRefusal::Internal)?;
         let (source, channels, trim, tracks) = (request.source, request.channels, request.trim, request.tracks);
         let (id, sid) = cx.edge.begin_recording(cx.now, cx.call.legs.sid(), request);
         let spec = RecorderSpec { recording: id, tracks, silence: verb.map(|verb| verb.silence) };
-        cx.edge.media(session, Command::AddRecorder { end, spec });
+        cx.edge.media(session, MediaCommand::AddRecorder { end, spec });
         cx.edge.decide(cx.now, cx.call.key, format!("recording {sid} begins"));
         let verb = verb.map(|verb| verb.id);
-        let recording = Recording {
+        let recording = CallRecording {
             sid,
             source,
             channels,
@@ -315,12 +319,12 @@ impl Recordings {
             end,
             pause: None,
             frames: None,
-            lost: Losses::default(),
+            lost: RecordingLosses::default(),
             is_over: false,
         };
         let view = recording.view();
         let now = cx.edge.date(cx.now);
-        let kept = self.kept.get_or_insert_default();
+        let kept = self.list.get_or_insert_default();
         let missed = if source == RecordingSource::Route { kept.goes_on(now) } else { None };
         kept.list.push(recording);
         if let Some(missed) = missed {
@@ -338,10 +342,10 @@ impl Recordings {
     /// There is no such recording, or it has ended.
     pub(crate) fn change(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         sid: Option<&str>,
         change: RecordingChange,
-    ) -> Result<RecordingView, Refused> {
+    ) -> Result<RecordingView, RequestRefusal> {
         let view = self.carry_out(cx, sid, change)?;
         let what = match change {
             RecordingChange::Pause(_) => "pauses",
@@ -354,31 +358,32 @@ impl Recordings {
 
     fn carry_out(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         sid: Option<&str>,
         change: RecordingChange,
-    ) -> Result<RecordingView, Refused> {
-        let media = cx.call.session.ok_or(Refused::RecordingEnded)?;
-        let kept = self.kept.as_mut().ok_or(Refused::UnknownRecording)?;
-        let unknown = if kept.is_earlier(sid) { Refused::RecordingEnded } else { Refused::UnknownRecording };
+    ) -> Result<RecordingView, RequestRefusal> {
+        let media = cx.call.session.ok_or(RequestRefusal::RecordingEnded)?;
+        let kept = self.list.as_mut().ok_or(RequestRefusal::UnknownRecording)?;
+        let unknown =
+            if kept.is_earlier(sid) { RequestRefusal::RecordingEnded } else { RequestRefusal::UnknownRecording };
         let recording = kept.find(sid).ok_or(unknown)?;
         if recording.is_over {
-            return Err(Refused::RecordingEnded);
+            return Err(RequestRefusal::RecordingEnded);
         }
         let end = recording.end;
         let command = match change {
             RecordingChange::Pause(pause) => {
                 recording.pause = Some(pause);
-                Command::PauseRecorder { end, pause: Some(pause) }
+                MediaCommand::PauseRecorder { end, pause: Some(pause) }
             }
             RecordingChange::Resume => {
                 recording.pause = None;
-                Command::PauseRecorder { end, pause: None }
+                MediaCommand::PauseRecorder { end, pause: None }
             }
             RecordingChange::Stop => {
                 recording.is_over = true;
                 cx.call.listeners.remove(end);
-                Command::RemoveEnd { end }
+                MediaCommand::RemoveEnd { end }
             }
         };
         let view = recording.view();
@@ -387,26 +392,26 @@ impl Recordings {
     }
 
     /// Ends a recording, unless it has ended.
-    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, sid: &str) {
+    pub(crate) fn stop(&mut self, cx: &mut CallCx<'_>, sid: &str) {
         if let Ok(view) = self.carry_out(cx, Some(sid), RecordingChange::Stop) {
             cx.edge.decide(cx.now, cx.call.key, format!("recording {} ends", view.sid));
         }
     }
 
     /// Returns the input for a Record step after the reported time of silence.
-    pub(super) fn silent(&mut self, end: EndId) -> Option<Input> {
+    pub(super) fn silent(&mut self, end: EndId) -> Option<ProgramInput> {
         let id = self.at(end)?.verb?;
-        Some(Input::Silent { id })
+        Some(ProgramInput::Silent { id })
     }
 
     /// Handles the end of a recorder; `frames`: number of 20 ms frames in its file; `sound`: the first and last of them
     /// with sound. Returns the input for the program's waiting step.
     pub(super) fn ended(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         end: EndId,
         (frames, sound): (u64, Option<(u64, u64)>),
-    ) -> Option<Input> {
+    ) -> Option<ProgramInput> {
         let recording = self.at(end)?;
         cx.call.listeners.remove(end);
         (recording.is_over, recording.frames) = (true, Some(frames));
@@ -415,49 +420,49 @@ impl Recordings {
         let kept = if recording.trim { trimmed(frames, sound) } else { 0..frames };
         let seconds = trunkgate_resources::recordings::seconds((kept.end - kept.start) * 20);
         let url = cx.edge.sessions().recordings.links().map(|links| links.of(&sid)).unwrap_or_default();
-        Some(Input::Recorded { id, result: RecordResult { sid, url, seconds, is_silent: sound.is_none() } })
+        Some(ProgramInput::Recorded { id, result: RecordResult { sid, url, seconds, is_silent: sound.is_none() } })
     }
 }
 
 /// Plans the recording of a route. The caller hears the announcement before the first agent, application or mailbox
 /// among the targets; in a call between two parties both hear it once they are connected. Emergency calls skip it.
-pub(super) fn plan(cx: &mut Cx<'_>, plan: &mut Plan, is_emergency: bool) {
+pub(super) fn plan(cx: &mut CallCx<'_>, plan: &mut RoutePlan, is_emergency: bool) {
     if !plan.route.record {
         return;
     }
     cx.call.facts.record = true;
     let Some(announcement) = cx.edge.sessions().recordings.announcement().filter(|_| !is_emergency) else { return };
-    cx.call.facts.unannounced = Unannounced::Both;
-    let talks = |target: &Target| match target {
-        Target::Agent(_) => true,
-        Target::App(app) => app.as_sound().is_none(),
-        Target::Trunk { .. } | Target::Uri { .. } | Target::Reject(_) | Target::RingAll(_) => false,
+    cx.call.facts.unannounced = UnannouncedParties::Both;
+    let talks = |target: &CallTarget| match target {
+        CallTarget::Agent(_) => true,
+        CallTarget::App(app) => app.as_sound().is_none(),
+        CallTarget::Trunk { .. } | CallTarget::Uri { .. } | CallTarget::Reject(_) | CallTarget::RingAll(_) => false,
     };
     if let Some(first) = plan.targets.iter().position(talks).filter(|_| announcement.to_caller) {
-        plan.targets.insert(first, Target::App(Arc::new(App::playing(&announcement.file))));
+        plan.targets.insert(first, CallTarget::App(Arc::new(App::playing(&announcement.file))));
     }
 }
 
 /// Notes that the caller hears the announcement, if this sound is it.
-pub(crate) fn caller_hears(cx: &mut Cx<'_>, app: &App) {
+pub(crate) fn caller_hears(cx: &mut CallCx<'_>, app: &App) {
     let Some(announcement) = cx.edge.sessions().recordings.announcement() else { return };
-    if cx.call.facts.unannounced == Unannounced::Both && app.as_sound() == Some(&announcement.file) {
-        cx.call.facts.unannounced = Unannounced::Callee;
+    if cx.call.facts.unannounced == UnannouncedParties::Both && app.as_sound() == Some(&announcement.file) {
+        cx.call.facts.unannounced = UnannouncedParties::Callee;
     }
 }
 
 /// Records the result of the announcement. Parties that are not connected yet hear it later.
-pub(crate) fn announced(cx: &mut Cx<'_>, played: Result<(), Refused>) {
+pub(crate) fn announced(cx: &mut CallCx<'_>, played: Result<(), RequestRefusal>) {
     match played {
         Err(
-            Refused::NotAnswered
-            | Refused::Transferring
-            | Refused::Changing
-            | Refused::HasAgent
-            | Refused::InApplication,
+            RequestRefusal::NotAnswered
+            | RequestRefusal::Transferring
+            | RequestRefusal::Changing
+            | RequestRefusal::HasAgent
+            | RequestRefusal::InApplication,
         ) => return,
         Err(why) => cx.edge.decide(cx.now, cx.call.key, format!("the recording is not announced: {why}")),
         Ok(()) => {}
     }
-    cx.call.facts.unannounced = Unannounced::None;
+    cx.call.facts.unannounced = UnannouncedParties::None;
 }

@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_resources::lookups::rewrite;
-use trunkgate_route::number::Incomplete;
+use trunkgate_route::number::AddressIncomplete;
 use trunkgate_route::{Number, SendNumbers, Trunk};
 use trunkgate_sip::header::NameAddr;
-use trunkgate_sip::{Body, Extra};
+use trunkgate_sip::{ExtraHeader, MessageBody};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::location::{GEOLOCATION, Location, cid, keep_sent, with_locations};
-use crate::call::search::attempt::{Attempt, Candidate, Progress};
-use crate::call::shared::{Cx, Shared};
-use crate::call::words::answer::Failure;
+use crate::call::legs::location::{CallerLocation, GEOLOCATION, cid, keep_sent, with_locations};
+use crate::call::search::attempt::{Attempt, AttemptState, Candidate};
+use crate::call::shared::{CallCx, SharedCallState};
+use crate::call::words::answer::TargetFailure;
 use crate::call::words::uri::number_of_uri;
 
 /// Number of a target and the trunk with the rules that apply to it.
 #[derive(Debug, Clone)]
-pub(crate) struct Addressed {
+pub(crate) struct CalledNumber {
     /// Trunk with the rules that apply.
     pub(crate) trunk: Option<Arc<Trunk>>,
     /// Called number.
@@ -32,7 +32,7 @@ pub(crate) struct Addressed {
 impl Attempt {
     /// Returns the called number of a target and the trunk with the rules that apply. A bare URI that leads to a trunk
     /// is subject to that trunk's rules.
-    pub(crate) fn addressed(&self, call: &Shared, edge: &Edge) -> Addressed {
+    pub(crate) fn addressed(&self, call: &SharedCallState, edge: &Edge) -> CalledNumber {
         let numbers = edge.numbers();
         let trunk = self.limited_by().cloned();
         let (number, form) = match (&self.uri, &self.number) {
@@ -43,12 +43,12 @@ impl Attempt {
                 (number.as_deref().map(|number| numbers.normalise_caller(number, None)), form)
             }
         };
-        Addressed { trunk, number: number.unwrap_or_else(|| call.facts.called.clone()), form }
+        CalledNumber { trunk, number: number.unwrap_or_else(|| call.facts.called.clone()), form }
     }
 
     /// Returns the parameters of the called number that both trunks are trusted with, as written; none if the target is
     /// called by another number.
-    pub(crate) fn number_parameters<'a>(&'a self, call: &'a Shared) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn number_parameters<'a>(&'a self, call: &'a SharedCallState) -> impl Iterator<Item = &'a str> {
         let is_called = call.legs.near == LegId::CALLER && self.number.is_none() && self.uri.is_none();
         let trunk = self.trunk.as_ref().filter(|_| is_called);
         let all = call.facts.number_parameters.split(';').filter(|text| !text.is_empty());
@@ -57,7 +57,11 @@ impl Attempt {
     }
 
     /// Returns the routing number that the target's network uses instead of the called number (RFC 4694), if any.
-    pub(crate) fn routing_number(&self, call: &Shared, edge: &Edge) -> Option<Result<Number, Incomplete>> {
+    pub(crate) fn routing_number(
+        &self,
+        call: &SharedCallState,
+        edge: &Edge,
+    ) -> Option<Result<Number, AddressIncomplete>> {
         let value = self.number_parameters(call).find_map(|text| text.strip_prefix("rn="))?;
         Some(edge.numbers().normalise(value, None))
     }
@@ -75,11 +79,11 @@ impl Attempt {
     ///
     /// # Errors
     /// The number is incomplete, or the trunk does not accept it.
-    pub(crate) fn may_be_called(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
+    pub(crate) fn may_be_called(&self, cx: &mut CallCx<'_>) -> Result<(), TargetFailure> {
         if self.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, cx.edge.numbers())) {
-            return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));
+            return Err(TargetFailure::with_code(484, ReasonSlug::IncompleteNumber));
         }
-        let Addressed { trunk: Some(trunk), number, form } = self.addressed(cx.call, cx.edge) else {
+        let CalledNumber { trunk: Some(trunk), number, form } = self.addressed(cx.call, cx.edge) else {
             return Ok(());
         };
         // A trunk user that a REFER names may have no number.
@@ -90,12 +94,12 @@ impl Attempt {
         match self.routing_number(cx.call, cx.edge) {
             None => Ok(()),
             Some(Ok(routed)) => cx.may_take(&trunk, &routed, SendNumbers::AsIs),
-            Some(Err(Incomplete)) => Err(Failure::with_code(484, ReasonSlug::IncompleteNumber)),
+            Some(Err(AddressIncomplete)) => Err(TargetFailure::with_code(484, ReasonSlug::IncompleteNumber)),
         }
     }
 
     /// Builds the Request-URI of a target that is called by number.
-    pub(crate) fn called_uri(&self, cx: &Cx<'_>, way: &Candidate, form: SendNumbers) -> String {
+    pub(crate) fn called_uri(&self, cx: &CallCx<'_>, way: &Candidate, form: SendNumbers) -> String {
         let called = rewrite::called(self.number.as_deref(), &cx.call.facts.called, form, cx.edge.numbers());
         let mut user = rewrite::escape_user(&called);
         for parameter in self.number_parameters(cx.call) {
@@ -109,15 +113,15 @@ impl Attempt {
     ///
     /// # Errors
     /// 403 if the trunk's `caller_id` refuses the caller.
-    pub(crate) fn may_introduce(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
-        let Addressed { trunk, number, .. } = self.addressed(cx.call, cx.edge);
+    pub(crate) fn may_introduce(&self, cx: &mut CallCx<'_>) -> Result<(), TargetFailure> {
+        let CalledNumber { trunk, number, .. } = self.addressed(cx.call, cx.edge);
         // Emergency calls are exempt from caller ID rules: the caller may have to be called back.
         let is_emergency = cx.edge.numbers().is_emergency(&number);
         let from = cx.call.legs.near_leg().trunk.clone();
         let rule = trunk.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let told = cx.call.who(from.as_deref(), self.trunk.as_deref());
         let shown = cx.call.shown(told.clone(), rule);
-        let refused = Failure::with_code(403, ReasonSlug::CallerIdRefused);
+        let refused = TargetFailure::with_code(403, ReasonSlug::CallerIdRefused);
         // The trunk may be a carrier that the target forwards to, or that its name resolves to.
         let is_private = cx.call.facts.shown_as.as_ref().is_some_and(|shown| shown.is_private);
         if is_private && trunk.as_ref().is_some_and(|trunk| !trunk.accept_register) {
@@ -134,12 +138,12 @@ impl Attempt {
     }
 
     /// Gives back the place at the trunk or agent, or in its queue.
-    pub(crate) fn leave_place(&self, cx: &mut Cx<'_>, branch: Branch) {
-        cx.disarm(Timer::Pace(branch));
-        cx.disarm(Timer::Queue);
+    pub(crate) fn leave_place(&self, cx: &mut CallCx<'_>, branch: Branch) {
+        cx.disarm(CallTimer::Pace(branch));
+        cx.disarm(CallTimer::Queue);
         if let Some(agent) = &self.agent {
             cx.edge.agents_mut().leave_line(&agent.name, cx.call.key);
-            if matches!(self.progress, Progress::Queued { .. }) {
+            if matches!(self.progress, AttemptState::Queued { .. }) {
                 cx.edge.note_waiting();
             }
         }
@@ -147,7 +151,7 @@ impl Attempt {
     }
 
     /// Gives back the place at the trunk, or in its queue.
-    pub(crate) fn leave_trunk_place(&self, cx: &mut Cx<'_>, branch: Branch) {
+    pub(crate) fn leave_trunk_place(&self, cx: &mut CallCx<'_>, branch: Branch) {
         let Some(trunk) = self.limited_by() else { return };
         match self.is_counted {
             true => {
@@ -155,20 +159,20 @@ impl Attempt {
                 cx.edge.admission_mut().emergencies.end((cx.call.key, branch));
                 cx.edge.end_trunk_call(&trunk.name);
             }
-            false => cx.edge.trunks_mut().leave(&trunk.name, (cx.call.key, branch)),
+            false => cx.edge.trunks_mut().remove_waiting(&trunk.name, (cx.call.key, branch)),
         }
     }
 }
 
 impl Candidate {
     /// Builds the body of an INVITE: the offer, and the caller's location objects that the headers refer to.
-    pub(crate) fn located(&self, cx: &mut Cx<'_>, sdp: Body, headers: &mut Vec<Extra>) -> Body {
-        let is_named = |location: &Location| {
+    pub(crate) fn located(&self, cx: &mut CallCx<'_>, sdp: MessageBody, headers: &mut Vec<ExtraHeader>) -> MessageBody {
+        let is_named = |location: &CallerLocation| {
             let geolocation = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(GEOLOCATION));
             let mut named = geolocation.flat_map(|header| NameAddr::list(header.value.as_bytes()));
             named.any(|entry| cid(entry.uri).as_ref() == Some(&location.id))
         };
-        let sent: Vec<&Location> =
+        let sent: Vec<&CallerLocation> =
             cx.call.facts.locations.iter().filter(|location| !self.only_sdp && is_named(location)).collect();
         keep_sent(headers, &sent);
         if sent.is_empty() {

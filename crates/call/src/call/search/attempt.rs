@@ -12,8 +12,8 @@ use trunkgate_resources::limits::{
 };
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::registration::registrar::Binding;
-use trunkgate_resources::trunks::health::{Spot, Unfit};
-use trunkgate_route::{Agent, Destination, Peer, Server, Target, TargetSpec, Transport, Trunk};
+use trunkgate_resources::trunks::health::{TrunkAddress, UnfitReason};
+use trunkgate_route::{Agent, CallTarget, Destination, DestinationServer, Peer, TargetSpec, Transport, Trunk};
 use trunkgate_sip::Flow;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
@@ -21,7 +21,7 @@ use trunkgate_story::redact;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::agreement::{PeerAgreement, TrunkCongestion, is_of_one_server};
 use crate::call::search::controller::TargetResult;
-use crate::call::words::answer::{Failure, seen_code};
+use crate::call::words::answer::{TargetFailure, seen_code};
 
 /// Status codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
@@ -57,7 +57,7 @@ impl Candidate {
     }
 
     /// Returns the candidates of a peer: one for each server address, or a single unresolved one.
-    fn all(uri: &str, destination: Destination, servers: &[Server]) -> Vec<Candidate> {
+    fn all(uri: &str, destination: Destination, servers: &[DestinationServer]) -> Vec<Candidate> {
         let way = Candidate {
             peer: redact::sip_uri(uri),
             transport: destination.transport,
@@ -72,12 +72,12 @@ impl Candidate {
     }
 
     /// Returns the key of this address in its trunk's health table.
-    pub(crate) fn spot(&self, trunk: &Arc<Trunk>) -> Option<Spot> {
-        Some(Spot::new(&trunk.name, self.transport, self.address?))
+    pub(crate) fn spot(&self, trunk: &Arc<Trunk>) -> Option<TrunkAddress> {
+        Some(TrunkAddress::new(&trunk.name, self.transport, self.address?))
     }
 
     /// Returns one candidate for each server address in order, at most [`ADDRESSES_PER_PEER`].
-    fn at(&self, servers: &[Server]) -> Vec<Candidate> {
+    fn at(&self, servers: &[DestinationServer]) -> Vec<Candidate> {
         let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
         let way = |(transport, socket)| Candidate { transport, address: Some(canonical(socket)), ..self.clone() };
         sockets.take(ADDRESSES_PER_PEER).map(way).collect()
@@ -86,7 +86,7 @@ impl Candidate {
 
 /// State of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum AttemptState {
     /// No candidate is in progress.
     Idle,
     /// The trunk has reached a limit; the attempt waits for its turn.
@@ -117,18 +117,20 @@ pub(crate) enum Progress {
     Asking(LegId),
 }
 
-impl Progress {
+impl AttemptState {
     /// Returns the leg of an INVITE in progress.
     pub(crate) const fn calling(self) -> Option<LegId> {
-        if let Progress::Calling(leg) = self { Some(leg) } else { None }
+        if let AttemptState::Calling(leg) = self { Some(leg) } else { None }
     }
+
     /// Returns the leg of an agent that is being opened.
     pub(crate) const fn opening(self) -> Option<LegId> {
-        if let Progress::Opening(leg) = self { Some(leg) } else { None }
+        if let AttemptState::Opening(leg) = self { Some(leg) } else { None }
     }
+
     /// Returns the leg of a party that is being prompted.
     pub(crate) const fn asking(self) -> Option<LegId> {
-        if let Progress::Asking(leg) = self { Some(leg) } else { None }
+        if let AttemptState::Asking(leg) = self { Some(leg) } else { None }
     }
 }
 
@@ -160,7 +162,7 @@ pub(crate) struct Attempt {
     /// Maximum time without any response; zero disables the limit.
     pub(crate) no_response_timeout: Duration,
     /// State of the attempt.
-    pub(crate) progress: Progress,
+    pub(crate) progress: AttemptState,
     /// Candidate that is being resolved or called.
     pub(crate) current: Option<Candidate>,
     /// True while the attempt counts against its trunk's limits.
@@ -178,34 +180,34 @@ pub(crate) struct Attempt {
     /// Descriptions from early dialogs.
     pub(crate) early: EarlyMedia,
     left: VecDeque<Candidate>,
-    failure: Option<Failure>,
+    failure: Option<TargetFailure>,
     agreement: PeerAgreement,
 }
 
 impl Attempt {
     /// Creates the attempt for one target; `None` for applications, refusals and simultaneous targets.
-    pub(crate) fn new(target: Target, route_ring_timeout: Option<Duration>) -> Option<Attempt> {
+    pub(crate) fn new(target: CallTarget, route_ring_timeout: Option<Duration>) -> Option<Attempt> {
         let longest = Duration::from_secs(RING_SECONDS);
         let ring = |own: Duration| match route_ring_timeout.unwrap_or(own) {
             Duration::ZERO => longest,
             timeout => timeout.min(longest),
         };
         let (spec, mut called, mut further) = (target.spec(), None, Vec::new());
-        let in_call = matches!(target, Target::Uri { in_call: true, .. });
+        let in_call = matches!(target, CallTarget::Uri { in_call: true, .. });
         let (trunk, number, uri, ring_timeout, no_response_timeout, left) = match target {
-            Target::Trunk { trunk, number, peers } => {
+            CallTarget::Trunk { trunk, number, peers } => {
                 let ways = |p: Peer| Candidate::all(&p.uri, p.destination, &p.servers);
                 let times = (ring(trunk.ring_timeout), trunk.no_response_timeout);
                 (Some(trunk), number, None, times.0, times.1, peers.into_iter().flat_map(ways).collect())
             }
-            Target::Uri { uri, destination, headers, .. } => {
+            CallTarget::Uri { uri, destination, headers, .. } => {
                 further = headers;
-                let servers: Vec<Server> = destination.literal().into_iter().collect();
+                let servers: Vec<DestinationServer> = destination.literal().into_iter().collect();
                 let ways = VecDeque::from(Candidate::all(&uri, destination, &servers));
                 let ring = ring(Duration::from_secs(URI_RING_SECONDS));
                 (None, None, Some(uri), ring, Duration::from_secs(URI_NO_RESPONSE_SECONDS), ways)
             }
-            Target::Agent(agent) => {
+            CallTarget::Agent(agent) => {
                 let own = match agent.connect_timeout {
                     Duration::ZERO => longest,
                     timeout => timeout + Duration::from_secs(AGENT_NEWS_SECONDS),
@@ -214,7 +216,7 @@ impl Attempt {
                 called = Some(agent);
                 (None, None, None, wait, Duration::ZERO, VecDeque::new())
             }
-            Target::App(_) | Target::Reject(_) | Target::RingAll(_) => return None,
+            CallTarget::App(_) | CallTarget::Reject(_) | CallTarget::RingAll(_) => return None,
         };
         Some(Attempt {
             caller_id: None,
@@ -229,7 +231,7 @@ impl Attempt {
             uri,
             ring_timeout,
             no_response_timeout,
-            progress: Progress::Idle,
+            progress: AttemptState::Idle,
             current: None,
             is_counted: false,
             bind_failures: 0,
@@ -246,7 +248,7 @@ impl Attempt {
 
     /// Records the INVITE sent on a leg: the party called and the caller ID.
     pub(crate) fn calls(&mut self, now: Instant, leg: LegId, asked: String, caller_id: Box<str>) {
-        self.progress = Progress::Calling(leg);
+        self.progress = AttemptState::Calling(leg);
         self.called_at.get_or_insert(now);
         self.asked = asked;
         self.caller_id = Some(caller_id);
@@ -291,10 +293,10 @@ impl Attempt {
     /// Removes candidates that are unfit now, unless all are; returns them with the causes.
     pub(crate) fn leave_out(
         &mut self,
-        unfit: impl Fn(&Arc<Trunk>, &Candidate) -> Option<Unfit>,
-    ) -> Vec<(Candidate, Unfit)> {
+        unfit: impl Fn(&Arc<Trunk>, &Candidate) -> Option<UnfitReason>,
+    ) -> Vec<(Candidate, UnfitReason)> {
         let Some(trunk) = &self.trunk else { return Vec::new() };
-        let judged: Vec<Option<Unfit>> = self.left.iter().map(|way| unfit(trunk, way)).collect();
+        let judged: Vec<Option<UnfitReason>> = self.left.iter().map(|way| unfit(trunk, way)).collect();
         if judged.iter().all(Option::is_some) {
             return Vec::new();
         }
@@ -337,14 +339,14 @@ impl Attempt {
     }
 
     /// Replaces a resolved candidate with one candidate for each address.
-    pub(crate) fn resolved(&mut self, way: &Candidate, servers: &[Server]) {
+    pub(crate) fn resolved(&mut self, way: &Candidate, servers: &[DestinationServer]) {
         for found in way.at(servers).into_iter().rev() {
             self.left.push_front(found);
         }
     }
 
     /// Records a failed candidate. The response of one peer outweighs failures of peers that were not reached.
-    pub(crate) fn candidate_failed(&mut self, failure: Failure) {
+    pub(crate) fn candidate_failed(&mut self, failure: TargetFailure) {
         if !failure.answered().is_some_and(|code| self.is_congestion(code)) {
             self.agreement.broken();
         }
@@ -355,13 +357,13 @@ impl Attempt {
     }
 
     /// Returns the failure of the target, once no candidate is left.
-    pub(crate) fn into_failure(self) -> Failure {
-        self.failure.unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
+    pub(crate) fn into_failure(self) -> TargetFailure {
+        self.failure.unwrap_or_else(|| TargetFailure::unreached(ReasonSlug::Unreachable))
     }
 
     /// Returns a copy of the failure of the target.
-    pub(crate) fn why_failed(&self) -> Failure {
-        self.failure.clone().unwrap_or_else(|| Failure::unreached(ReasonSlug::Unreachable))
+    pub(crate) fn why_failed(&self) -> TargetFailure {
+        self.failure.clone().unwrap_or_else(|| TargetFailure::unreached(ReasonSlug::Unreachable))
     }
 
     /// Returns whether a status code is in the trunk's `congested_on`.
@@ -384,23 +386,23 @@ impl Attempt {
 
     /// Classifies a final non-2xx response. `is_congested` means that the trunk is congested ([`Attempt::congestion`]),
     /// which ends the attempt.
-    pub(crate) fn judge(&self, code: u16, q850: Option<u8>, is_congested: bool) -> Judgement {
+    pub(crate) fn classify_response(&self, code: u16, q850: Option<u8>, is_congested: bool) -> FailureScope {
         let failover_on = self.trunk.as_ref().map_or(&URI_FAILOVER_ON[..], |t| &t.failover_on);
-        let failure = |reason| Failure { q850, ..Failure::with_code(seen_code(code), reason) };
+        let failure = |reason| TargetFailure { q850, ..TargetFailure::with_code(seen_code(code), reason) };
         match code {
             // The endpoint has already answered every challenge that it has credentials for.
-            401 | 407 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::CredentialsRefused))),
+            401 | 407 => FailureScope::Target(TargetResult::Failed(failure(ReasonSlug::CredentialsRefused))),
             // The contacts are tried before this result counts.
-            300..=399 => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected))),
-            _ if is_congested => Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TrunkCongested))),
-            _ if self.is_congestion(code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
-            486 | 600 => Judgement::Target(TargetResult::Busy(failure(ReasonSlug::TargetBusy))),
+            300..=399 => FailureScope::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected))),
+            _ if is_congested => FailureScope::Target(TargetResult::Failed(failure(ReasonSlug::TrunkCongested))),
+            _ if self.is_congestion(code) => FailureScope::Peer(failure(ReasonSlug::TargetRejected)),
+            486 | 600 => FailureScope::Target(TargetResult::Busy(failure(ReasonSlug::TargetBusy))),
             // A 5xx concerns one server, so the next peer may succeed; other codes concern the called party.
-            408 | 500..=599 if failover_on.contains(&code) => Judgement::Peer(failure(ReasonSlug::TargetRejected)),
+            408 | 500..=599 if failover_on.contains(&code) => FailureScope::Peer(failure(ReasonSlug::TargetRejected)),
             _ if failover_on.contains(&code) => {
-                Judgement::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected)))
+                FailureScope::Target(TargetResult::Failed(failure(ReasonSlug::TargetRejected)))
             }
-            _ => Judgement::Target(TargetResult::Refused(failure(ReasonSlug::TargetRejected))),
+            _ => FailureScope::Target(TargetResult::Refused(failure(ReasonSlug::TargetRejected))),
         }
     }
 
@@ -414,9 +416,9 @@ impl Attempt {
 
 /// Effect of a final response on the search.
 #[derive(Debug)]
-pub(crate) enum Judgement {
+pub(crate) enum FailureScope {
     /// The peer failed; the target's next peer is tried.
-    Peer(Failure),
+    Peer(TargetFailure),
     /// The target as a whole has this result.
     Target(TargetResult),
 }
@@ -429,7 +431,7 @@ mod tests {
         let peer = |ip: &str| Peer::at(ip.parse().unwrap(), None, Transport::Udp);
         let peers = vec![peer("192.0.2.1"), peer("192.0.2.2")];
         let trunk = Arc::new(Trunk { peers: peers.clone(), ..Trunk::named("pbx") });
-        Attempt::new(Target::Trunk { trunk, number: None, peers }, None).unwrap()
+        Attempt::new(CallTarget::Trunk { trunk, number: None, peers }, None).unwrap()
     }
 
     #[test]
@@ -437,7 +439,7 @@ mod tests {
         let written = "sip:u:S3CRET@192.0.2.9:5070;transport=tcp".to_owned();
         let destination =
             Destination { host: "192.0.2.9".to_owned(), port: Some(5070), transport: Transport::Tcp, is_fixed: true };
-        let target = Target::Uri { uri: written.clone(), destination, in_call: true, headers: Vec::new() };
+        let target = CallTarget::Uri { uri: written.clone(), destination, in_call: true, headers: Vec::new() };
         let mut attempt = Attempt::new(target, None).unwrap();
         let (way, shown) = (attempt.next_candidate().unwrap(), "sip:u@192.0.2.9:5070;transport=tcp");
         assert_eq!((attempt.name(), way.shown().as_str()), (shown, shown));
@@ -447,11 +449,11 @@ mod tests {
     #[test]
     fn answers_mean_next_peer_next_target_or_the_end() {
         let attempt = attempt();
-        let kind = |code| match attempt.judge(code, None, false) {
-            Judgement::Peer(_) => "peer",
-            Judgement::Target(TargetResult::Failed(_)) => "target",
-            Judgement::Target(TargetResult::Busy(_)) => "busy",
-            Judgement::Target(TargetResult::Refused(_)) => "end",
+        let kind = |code| match attempt.classify_response(code, None, false) {
+            FailureScope::Peer(_) => "peer",
+            FailureScope::Target(TargetResult::Failed(_)) => "target",
+            FailureScope::Target(TargetResult::Busy(_)) => "busy",
+            FailureScope::Target(TargetResult::Refused(_)) => "end",
         };
         for (code, expected) in [
             (503, "peer"),
@@ -476,9 +478,9 @@ mod tests {
         let attempt = attempt();
         let trunk = attempt.trunk.clone().unwrap();
         for code in 300..700 {
-            let goes_on = match attempt.judge(code, None, false) {
-                Judgement::Peer(_) | Judgement::Target(TargetResult::Failed(_)) => true,
-                Judgement::Target(TargetResult::Busy(_) | TargetResult::Refused(_)) => false,
+            let goes_on = match attempt.classify_response(code, None, false) {
+                FailureScope::Peer(_) | FailureScope::Target(TargetResult::Failed(_)) => true,
+                FailureScope::Target(TargetResult::Busy(_) | TargetResult::Refused(_)) => false,
             };
             assert_eq!(trunk.leads_on(code), goes_on, "{code}");
         }
@@ -487,8 +489,8 @@ mod tests {
     #[test]
     fn what_was_answered_outweighs_silence() {
         let mut attempt = attempt();
-        attempt.candidate_failed(Failure::with_code(500, ReasonSlug::TargetRejected));
-        attempt.candidate_failed(Failure::unreached(ReasonSlug::NoResponse));
+        attempt.candidate_failed(TargetFailure::with_code(500, ReasonSlug::TargetRejected));
+        attempt.candidate_failed(TargetFailure::unreached(ReasonSlug::NoResponse));
         assert_eq!(attempt.into_failure().code, Some(500));
     }
 
@@ -499,7 +501,7 @@ mod tests {
         let way = Candidate::all("sip:h", destination, &[]).remove(0);
         assert_eq!(way.address, None);
         let addresses: Vec<_> = (0..ADDRESSES_PER_PEER as u8 + 4).map(|n| [198, 51, 100, n].into()).collect();
-        let server = |port, addresses: &[std::net::IpAddr]| Server {
+        let server = |port, addresses: &[std::net::IpAddr]| DestinationServer {
             transport: Transport::Tcp,
             port,
             tier: 0,
@@ -519,7 +521,7 @@ mod tests {
     #[test]
     fn a_ring_time_out_is_never_endless() {
         let trunk = Arc::new(Trunk { ring_timeout: Duration::ZERO, ..Trunk::named("pbx") });
-        let target = Target::Trunk { trunk, number: None, peers: vec![] };
+        let target = CallTarget::Trunk { trunk, number: None, peers: vec![] };
         let attempt = Attempt::new(target.clone(), None).unwrap();
         assert_eq!(attempt.ring_timeout, Duration::from_secs(RING_SECONDS));
         let attempt = Attempt::new(target, Some(Duration::from_secs(15))).unwrap();

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use trunkgate_resources::failures::unreached::UnreachedCall;
 use trunkgate_resources::limits::{PARTIES_AT_ONCE, SILENT_SECONDS};
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
-use trunkgate_resources::trunks::health::Unfit;
-use trunkgate_resources::trunks::rejections::{FinalResponse, Rejected};
-use trunkgate_route::{Target, TargetSpec};
-use trunkgate_sdp::Description;
-use trunkgate_sip::{Answer, Body, DialogId, Extra};
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
-use trunkgate_story::few::Few;
+use trunkgate_resources::trunks::health::UnfitReason;
+use trunkgate_resources::trunks::rejections::{FinalResponse, RejectionScope};
+use trunkgate_route::{CallTarget, TargetSpec};
+use trunkgate_sdp::SessionDescription;
+use trunkgate_sip::{DialogId, ExtraHeader, MessageBody, ResponseSpec};
+use trunkgate_story::diagnosis::{Diagnosis, FaultCause};
+use trunkgate_story::few::SmallMap;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::said::TO_CREDENTIALS;
 
@@ -24,28 +24,28 @@ use crate::call::legs::leg_end::EndedBy;
 use crate::call::legs::written::Written;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EARLY_DIALOG_TERMINATED;
-use crate::call::negotiation::ringing::{HeardTarget, Ringing};
+use crate::call::negotiation::ringing::{AudibleTarget, RingingState};
 use crate::call::search::Search;
-use crate::call::search::attempt::{Attempt, Progress};
+use crate::call::search::attempt::{Attempt, AttemptState};
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::search::redirect::{Followed, Onward, Redirects};
+use crate::call::search::redirect::{RedirectProgress, RedirectTarget, TargetRedirects};
 use crate::call::search::unreached::loses_caller;
-use crate::call::shared::{Cx, Next, Shared};
+use crate::call::shared::{CallCx, CallEffect, SharedCallState};
 use crate::call::story::mismatch::refuses_codecs;
 use crate::call::story::verdict::SearchStatus;
-use crate::call::words::answer::{Failure, FinalAnswer, rank};
-use crate::call::words::incoming::Incoming;
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::words::answer::{FinalAnswer, TargetFailure, rank};
+use crate::call::words::incoming::IncomingInvite;
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 use crate::call::words::target;
 
 /// Results and redirections of the current targets.
 #[derive(Debug, Default)]
-pub(crate) struct Tried {
+pub(crate) struct BranchResults {
     /// Results of targets that have failed while others still ring.
     pub(crate) over: Vec<TargetResult>,
     /// Redirections by 3xx responses.
-    pub(crate) redirects: Few<Branch, Redirects>,
+    pub(crate) redirects: SmallMap<Branch, TargetRedirects>,
 }
 
 impl Search {
@@ -65,8 +65,8 @@ impl Search {
     }
 
     /// Returns the results of the current targets for modification.
-    pub(crate) fn tried(&mut self) -> &mut Tried {
-        self.tried.get_or_insert_default()
+    pub(crate) fn tried(&mut self) -> &mut BranchResults {
+        self.branch_results.get_or_insert_default()
     }
 
     /// Returns the attempt that waits for a leg.
@@ -75,32 +75,32 @@ impl Search {
     }
 
     /// Returns the attempt with an INVITE in progress on a leg.
-    pub(crate) fn calling_on(&self, call: &Shared, leg: LegId) -> Option<Branch> {
+    pub(crate) fn calling_on(&self, call: &SharedCallState, leg: LegId) -> Option<Branch> {
         let is_out = |branch: &Branch| self.attempt(*branch).is_some_and(|attempt| attempt.progress.asking().is_none());
         self.branch_of(leg).filter(is_out).filter(|_| call.legs[leg].agent.is_none())
     }
 
     /// Returns whether no other target rings, or has rung, together with one that is over.
     pub(crate) fn is_last_ringing(&self) -> bool {
-        self.attempts.is_empty() && self.tried.as_ref().is_none_or(|tried| tried.over.is_empty())
+        self.attempts.is_empty() && self.branch_results.as_ref().is_none_or(|tried| tried.over.is_empty())
     }
 
     /// Returns whether an attempt has an INVITE in progress or is prompting its party.
     pub(crate) fn is_calling(&self) -> bool {
-        let has_offer = |progress: Progress| progress.calling().or(progress.asking()).is_some();
+        let has_offer = |progress: AttemptState| progress.calling().or(progress.asking()).is_some();
         self.attempts.values().any(|attempt| has_offer(attempt.progress))
     }
 
     /// Removes an attempt, and returns its failure.
-    pub(crate) fn end_attempt(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Failure {
-        cx.disarm(Timer::NoResponse(branch));
-        cx.disarm(Timer::Ring(branch));
-        cx.disarm(Timer::Retry);
-        cx.disarm(Timer::Ports);
+    pub(crate) fn end_attempt(&mut self, cx: &mut CallCx<'_>, branch: Branch) -> TargetFailure {
+        cx.disarm(CallTimer::NoResponse(branch));
+        cx.disarm(CallTimer::Ring(branch));
+        cx.disarm(CallTimer::Retry);
+        cx.disarm(CallTimer::Ports);
         let Some(attempt) = self.attempts.remove(branch) else {
-            return Failure::unreached(ReasonSlug::Internal);
+            return TargetFailure::unreached(ReasonSlug::Internal);
         };
-        if let Progress::Resolving(query) = attempt.progress {
+        if let AttemptState::Resolving(query) = attempt.progress {
             cx.edge.index_mut().queries.remove(&query);
         }
         attempt.leave_place(cx, branch);
@@ -108,34 +108,40 @@ impl Search {
     }
 
     /// Withdraws every attempt without a result for the controller.
-    pub(crate) fn drop_attempts(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
+    pub(crate) fn drop_attempts(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
         while let Some(branch) = self.attempts.first() {
             self.drop_attempt(cx, bridge, branch, reason);
         }
-        self.tried = None;
+        self.branch_results = None;
         self.consults.end_warm(cx, &mut bridge.media);
     }
 
     /// Withdraws one attempt without a result for the controller.
-    pub(crate) fn drop_attempt(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, reason: ReasonSlug) {
+    pub(crate) fn drop_attempt(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        reason: ReasonSlug,
+    ) {
         let Some(progress) = self.attempt(branch).map(|attempt| attempt.progress) else { return };
-        self.rate(cx, branch, &Failure::unreached(reason), true);
+        self.rate_trunk(cx, branch, &TargetFailure::unreached(reason), true);
         match progress {
-            Progress::Calling(leg) => {
+            AttemptState::Calling(leg) => {
                 cx.call.legs[leg].end_with(reason, EndedBy::Edge);
                 cx.withdraw(leg);
             }
-            Progress::Opening(leg) => {
+            AttemptState::Opening(leg) => {
                 cx.call.legs[leg].end_with(reason, EndedBy::Edge);
                 bridge.media.close_agent(cx, leg);
             }
-            Progress::Asking(leg) => {
+            AttemptState::Asking(leg) => {
                 cx.call.legs[leg].end_with(reason, EndedBy::Edge);
                 bridge.media.hang_up_leg(cx, leg, reason);
             }
-            Progress::Queued { .. } => self.left_line(cx, "leaves the queue"),
-            Progress::Idle | Progress::Waiting { .. } | Progress::Binding => {}
-            Progress::Pausing | Progress::Resolving(_) => {}
+            AttemptState::Queued { .. } => self.left_line(cx, "leaves the queue"),
+            AttemptState::Idle | AttemptState::Waiting { .. } | AttemptState::Binding => {}
+            AttemptState::Pausing | AttemptState::Resolving(_) => {}
         }
         self.end_attempt(cx, branch);
     }
@@ -143,32 +149,32 @@ impl Search {
     /// Rings several targets simultaneously.
     pub(crate) fn ring_all(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
-        targets: Vec<Target>,
-    ) -> Result<Next, TargetResult> {
+        targets: Vec<CallTarget>,
+    ) -> Result<CallEffect, TargetResult> {
         let names: Vec<String> = targets.iter().map(name).collect();
         cx.edge.decide(cx.now, cx.call.key, format!("rings simultaneously: {}", names.join(", ")));
         let mut alternatives = std::mem::take(&mut self.alternatives).into_iter();
         for (branch, target) in (0..).map(Branch::nth).zip(targets.into_iter().take(PARTIES_AT_ONCE)) {
             if let Some(further) = alternatives.next().filter(|further| !further.is_empty()) {
-                let left = further.into_iter().map(|target| Onward::Target(Box::new(target))).collect();
-                self.tried().redirects.insert(branch, Redirects { left, ..Redirects::default() });
+                let left = further.into_iter().map(|target| RedirectTarget::Target(Box::new(target))).collect();
+                self.tried().redirects.insert(branch, TargetRedirects { left, ..TargetRedirects::default() });
             }
             let begun = match self.try_target(cx, bridge, branch, target) {
-                Ok(next) => Followed::Under(next),
+                Ok(next) => RedirectProgress::Under(next),
                 Err(failed) => self.follow(cx, bridge, branch, failed),
             };
             match begun {
-                Followed::Under(Next::Stay) | Followed::Planned => {}
-                Followed::Under(next) => return Ok(next),
-                Followed::Over(failed) => self.tried().over.push(failed),
+                RedirectProgress::Under(CallEffect::Stay) | RedirectProgress::Planned => {}
+                RedirectProgress::Under(next) => return Ok(next),
+                RedirectProgress::Over(failed) => self.tried().over.push(failed),
             }
         }
         if self.attempts.first().is_some() {
-            return Ok(Next::Stay);
+            return Ok(CallEffect::Stay);
         }
-        Err(self.outcome().unwrap_or_else(|| TargetResult::Failed(Failure::unreached(ReasonSlug::Unreachable))))
+        Err(self.outcome().unwrap_or_else(|| TargetResult::Failed(TargetFailure::unreached(ReasonSlug::Unreachable))))
     }
 
     /// Returns the state of the search for the verdict on the call.
@@ -188,13 +194,13 @@ impl Search {
     }
 
     /// Returns the state of the search that the negotiation depends on.
-    pub(crate) fn ringing(&self) -> Ringing {
+    pub(crate) fn ringing(&self) -> RingingState {
         let heard = self.only_heard().and_then(|(attempt, leg)| {
             let (dialog, is_reliable) = attempt.early.only()?;
-            Some(HeardTarget { leg, dialog, is_reliable })
+            Some(AudibleTarget { leg, dialog, is_reliable })
         });
-        Ringing {
-            heard,
+        RingingState {
+            audible: heard,
             is_calling: self.is_calling(),
             is_consulting: self.is_consulting(),
             holds_caller: self.consults.holds_caller(),
@@ -204,11 +210,11 @@ impl Search {
     /// Adds a new leg that replaces the leg `by`, if the call has room for it.
     pub(crate) fn replace(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         by: LegId,
-        incoming: &Incoming,
-    ) -> Result<Next, Box<FinalAnswer>> {
+        incoming: &IncomingInvite,
+    ) -> Result<CallEffect, Box<FinalAnswer>> {
         let has_room = self.has_room_for_another(cx.call);
         bridge.replace(cx, (&self.ringing(), has_room), by, incoming)
     }
@@ -216,12 +222,12 @@ impl Search {
     /// Answers the caller with a target that has answered, and withdraws the other ringing targets.
     pub(crate) fn answer_caller(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         callee: LegId,
-        ours: Description,
-        headers: Vec<Extra>,
-    ) -> Next {
+        ours: SessionDescription,
+        headers: Vec<ExtraHeader>,
+    ) -> CallEffect {
         self.won(cx, bridge, callee);
         bridge.take_callee(cx, callee);
         self.settle(cx.call, bridge);
@@ -230,10 +236,10 @@ impl Search {
 
     /// Hands an attempt's place at its trunk over to the call when the target on `leg` gets the caller. Other ringing
     /// targets are withdrawn.
-    pub(crate) fn won(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, leg: LegId) {
+    pub(crate) fn won(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, leg: LegId) {
         if let Some(branch) = self.branch_of(leg) {
-            cx.disarm(Timer::NoResponse(branch));
-            cx.disarm(Timer::Ring(branch));
+            cx.disarm(CallTimer::NoResponse(branch));
+            cx.disarm(CallTimer::Ring(branch));
             self.attempts.remove(branch);
         }
         while let Some(branch) = self.attempts.first() {
@@ -254,11 +260,11 @@ impl Search {
                 bridge.media.drop_ends(cx, leg);
             }
         }
-        self.tried = None;
+        self.branch_results = None;
     }
 
     /// Withdraws all ringing targets and closes their media ends.
-    pub(crate) fn withdraw_all(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
+    pub(crate) fn withdraw_all(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
         let legs: Vec<LegId> = self.attempts.values().filter_map(|attempt| attempt.leg()).collect();
         self.drop_attempts(cx, bridge, reason);
         for leg in legs {
@@ -286,7 +292,7 @@ impl Search {
     }
 
     /// Frees the state that only a further search would need.
-    pub(crate) fn settle(&mut self, call: &mut Shared, bridge: &mut Bridge) {
+    pub(crate) fn settle(&mut self, call: &mut SharedCallState, bridge: &mut Bridge) {
         bridge.negotiation.offer = None;
         self.forwarded = None;
         if call.is_programmed {
@@ -305,7 +311,7 @@ impl Search {
     /// a target rings for a caller that has already been answered.
     pub(crate) fn provisional(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         leg: LegId,
         (code, dialog, sdp, is_reliable): (u16, Option<DialogId>, Option<Bytes>, bool),
@@ -327,7 +333,7 @@ impl Search {
             (None, _) => LegState::Trying,
         };
         let is_told = self.is_told(cx.call, branch, answer.is_some());
-        let told = if cx.call.state == State::Searching && is_told { vec![leg, LegId::CALLER] } else { vec![leg] };
+        let told = if cx.call.state == CallState::Searching && is_told { vec![leg, LegId::CALLER] } else { vec![leg] };
         for at in told {
             let leg = &mut cx.call.legs[at];
             if leg.state != LegState::Early && state != LegState::Trying {
@@ -335,20 +341,20 @@ impl Search {
             }
         }
         let rings = (180..=183).contains(&code);
-        let is_rerouting = rings && cx.call.state == State::Rerouting;
+        let is_rerouting = rings && cx.call.state == CallState::Rerouting;
         // A caller that already hears the edge gets no ringing.
         if !is_told || !rings || bridge.media.is_early(cx.call) {
             return is_rerouting;
         }
-        let body = answer.map(|d| Body::sdp(d.to_string()));
+        let body = answer.map(|d| MessageBody::sdp(d.to_string()));
         let headers = cx.call.passing(cx.edge, headers, leg, LegId::CALLER);
-        bridge.negotiation.ring_caller(cx, Answer { code, body, headers, ..Answer::default() });
+        bridge.negotiation.ring_caller(cx, ResponseSpec { code, body, headers, ..ResponseSpec::default() });
         is_rerouting
     }
 
     /// Returns whether a 18x is relayed to the caller. Of several targets, that is the first one that rings and the one
     /// heard.
-    fn is_told(&self, call: &Shared, branch: Branch, has_media: bool) -> bool {
+    fn is_told(&self, call: &SharedCallState, branch: Branch, has_media: bool) -> bool {
         let others = || self.attempts.iter().filter(|(other, _)| *other != branch).map(|(_, attempt)| attempt);
         if others().any(|attempt| attempt.early.is_heard) {
             return false;
@@ -361,12 +367,12 @@ impl Search {
     /// description for the caller.
     fn early_media(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
         leg: LegId,
         (dialog, sdp, is_reliable): (Option<DialogId>, &Bytes, bool),
-    ) -> Option<Description> {
+    ) -> Option<SessionDescription> {
         let theirs = cx.call.legs.read(cx.edge, leg, sdp).ok()?;
         let early = &mut self.attempt_mut(branch)?.early;
         if early.is_changed(dialog) {
@@ -377,18 +383,18 @@ impl Search {
         if !is_newest || other_is_heard || !bridge.negotiation.may_be_told(cx.call, &self.ringing(), cx.edge) {
             return None;
         }
-        self.hear(cx, bridge, branch, leg, sdp)
+        self.connect_early_media(cx, bridge, branch, leg, sdp)
     }
 
     /// Connects early media to the caller.
-    fn hear(
+    fn connect_early_media(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
         leg: LegId,
         sdp: &[u8],
-    ) -> Option<Description> {
+    ) -> Option<SessionDescription> {
         let ours = bridge.agree(cx, leg, Some(sdp)).ok()?;
         self.attempt_mut(branch)?.early.is_heard = true;
         Some(ours)
@@ -398,7 +404,7 @@ impl Search {
     /// relayed.
     fn early_dialog_over(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
         leg: LegId,
@@ -410,14 +416,14 @@ impl Search {
         }
         attempt.early.is_heard = false;
         let next = attempt.early.newest();
-        let heard = next.and_then(|said| self.hear(cx, bridge, branch, leg, said.as_bytes()));
+        let heard = next.and_then(|said| self.connect_early_media(cx, bridge, branch, leg, said.as_bytes()));
         if heard.is_none() {
             self.hear_another(cx, bridge);
         }
     }
 
     /// Connects the early media of another ringing target after the one that the caller heard is gone.
-    pub(crate) fn hear_another(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+    pub(crate) fn hear_another(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         if !bridge.negotiation.may_be_told(cx.call, &self.ringing(), cx.edge)
             || self.attempts.values().any(|attempt| attempt.early.is_heard)
         {
@@ -429,11 +435,11 @@ impl Search {
         };
         let ready: Vec<_> = self.attempts.iter().filter_map(|(branch, _)| has_media(branch, self)).collect();
         for (branch, leg, said) in ready {
-            let Some(ours) = self.hear(cx, bridge, branch, leg, said.as_bytes()) else { continue };
+            let Some(ours) = self.connect_early_media(cx, bridge, branch, leg, said.as_bytes()) else { continue };
             cx.call.legs[leg].enter(LegState::Early);
             if !bridge.media.is_early(cx.call) {
-                let body = Some(Body::sdp(ours.to_string()));
-                bridge.negotiation.ring_caller(cx, Answer { code: 183, body, ..Answer::default() });
+                let body = Some(MessageBody::sdp(ours.to_string()));
+                bridge.negotiation.ring_caller(cx, ResponseSpec { code: 183, body, ..ResponseSpec::default() });
             }
             return;
         }
@@ -447,7 +453,7 @@ impl Search {
     }
 
     /// Stores a new description of the early dialog that the caller hears.
-    pub(crate) fn said_again(&mut self, said: &Description) {
+    pub(crate) fn said_again(&mut self, said: &SessionDescription) {
         if let Some(attempt) = self.attempts.first().and_then(|branch| self.attempt_mut(branch)) {
             attempt.early.change(Written::new(said));
         }
@@ -455,7 +461,7 @@ impl Search {
 
     /// Rates the trunk of an attempt that ended without an answer for the caller. `goes_on` means that another target
     /// is tried.
-    pub(crate) fn rate(&self, cx: &mut Cx<'_>, branch: Branch, failure: &Failure, goes_on: bool) {
+    pub(crate) fn rate_trunk(&self, cx: &mut CallCx<'_>, branch: Branch, failure: &TargetFailure, goes_on: bool) {
         let Some(attempt) = self.attempt(branch) else { return };
         if let (Some(trunk), Some(said)) = (&attempt.trunk, &failure.said)
             && let Some(how) = says_of_trunk(said.code, failure, attempt.has_rung)
@@ -467,9 +473,9 @@ impl Search {
             let response = FinalResponse { sid, called, how, said, fault, is_lost };
             cx.edge.trunks_mut().responded(cx.now, &trunk.name, &response);
         }
-        let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunks_doing(cx.now, attempt, failure)) else { return };
+        let Some(trunk) = attempt.trunk.as_ref().filter(|_| is_trunk_fault(cx.now, attempt, failure)) else { return };
         let caller = cx.call.facts.caller.known_number().unwrap_or_default();
-        cx.edge.trunks_mut().let_down(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
+        cx.edge.trunks_mut().record_trunk_failure(cx.now, &trunk.name, caller, &cx.call.facts.called.text);
         if failure.said.is_none() {
             let is_lost = loses_caller(self, cx.call, goes_on);
             let call =
@@ -479,26 +485,26 @@ impl Search {
     }
 
     /// Removes addresses that are down or have sent Retry-After, unless no other one is left.
-    pub(crate) fn leave_out(&mut self, cx: &mut Cx<'_>, branch: Branch) {
+    pub(crate) fn leave_out(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
         let Some(attempt) = self.attempts.get_mut(branch) else { return };
         for (way, why) in attempt.leave_out(|trunk, way| cx.edge.health().unfit(cx.now, &way.spot(trunk)?)) {
             let why = match why {
-                Unfit::Down => "it is down",
-                Unfit::Resting => "it sent Retry-After",
+                UnfitReason::Down => "it is down",
+                UnfitReason::Resting => "it sent Retry-After",
             };
             cx.edge.decide(cx.now, cx.call.key, format!("{} left out: {why}", way.shown()));
         }
     }
 
     /// Records that no phone is registered at a trunk that has only phones, for the verdict.
-    pub(crate) fn look_for_phones(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) {
+    pub(crate) fn look_for_phones(&self, cx: &mut CallCx<'_>, bridge: &mut Bridge, branch: Branch) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
         if !trunk.is_of_phones() || !cx.edge.registrar().bindings(&trunk.name).is_empty() {
             return;
         }
         let name = trunk.name.clone();
         let found = Diagnosis {
-            cause: Cause::NoPhone,
+            cause: FaultCause::NoPhone,
             text: format!("no phone is registered at {name}"),
             fix: format!("check user, password and server in the phone (`trunkgate status`, trunk {name})"),
         };
@@ -506,7 +512,7 @@ impl Search {
         if !cx.call.story.without_phone.contains(&name) {
             cx.call.story.without_phone.push(name.clone());
         }
-        bridge.negotiation.note_failure(cx, None, &name, &Failure::unreached(ReasonSlug::Unreachable));
+        bridge.negotiation.note_failure(cx, None, &name, &TargetFailure::unreached(ReasonSlug::Unreachable));
     }
 
     /// Returns whether a target is tried while an agent has the caller.
@@ -515,25 +521,25 @@ impl Search {
     }
 
     /// Releases the agent that kept the caller until a target answered.
-    pub(crate) fn leave_to(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+    pub(crate) fn leave_to(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee.take()) else { return };
-        cx.disarm(Timer::HoldCheck);
+        cx.disarm(CallTimer::HoldCheck);
         cx.call.legs.agent_went_well(cx.edge, agent);
         cx.call.legs[agent].end_with(ReasonSlug::Transferred, consult.by);
         bridge.media.close_agent(cx, agent);
     }
 
     /// Keeps the caller with its agent after a failed consultation; returns whether there was one.
-    pub(crate) fn stays(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, failure: &Failure) -> bool {
+    pub(crate) fn stays(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, failure: &TargetFailure) -> bool {
         // An agent that gets another stream has not failed yet.
         if self.retries.next > 0 {
             return false;
         }
         let (Some(consult), Some(agent)) = (self.consults.now.take(), cx.call.legs.callee) else { return false };
         let was_held = self.consults.end_warm(cx, &mut bridge.media);
-        cx.call.enter(State::Answered);
+        cx.call.enter(CallState::Answered);
         bridge.negotiation.offer = None;
-        (self.tried, self.forwarded) = (None, None);
+        (self.branch_results, self.forwarded) = (None, None);
         cx.call.story.failed_over = None;
         let name = cx.call.legs.name_of(agent);
         let why = failure.reason.sentence();
@@ -541,7 +547,7 @@ impl Search {
         let line = format!("the transfer failed: {why}; the caller stays with {}", cx.edge.shown_name(&name));
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, line, Some(failure.reason));
-        cx.tell_agent(agent, &consult.target, failure.reason.as_str(), failure.answered());
+        cx.report_transfer_failure(agent, &consult.target, failure.reason.as_str(), failure.answered());
         if was_held {
             bridge.talk_on(cx);
         }
@@ -551,11 +557,11 @@ impl Search {
 
     /// Continues a consultation after its agent has left, with the caller waiting for the ringing target. Returns
     /// whether there was one.
-    pub(crate) fn rings_on(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) -> bool {
+    pub(crate) fn rings_on(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> bool {
         if self.consults.now.take().is_none() || self.attempts.first().is_none() {
             return false;
         }
-        cx.disarm(Timer::MaxCall);
+        cx.disarm(CallTimer::MaxCall);
         cx.edge.decide(cx.now, cx.call.key, "the transfer goes on without the agent");
         self.ring_back(cx, bridge);
         self.hear_another(cx, bridge);
@@ -563,7 +569,7 @@ impl Search {
     }
 
     /// Withdraws the target that rings while the caller talks to its agent.
-    pub(crate) fn withdraw_consult(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+    pub(crate) fn withdraw_consult(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         if self.consults.now.take().is_some() {
             cx.edge.decide(cx.now, cx.call.key, "the previous transfer is canceled");
             let was_held = self.consults.holds_caller();
@@ -578,31 +584,32 @@ impl Search {
     ///
     /// # Errors
     /// The call has no room for another target, or the target is invalid, forbidden or unknown.
-    pub(crate) fn transfer_target(&self, cx: &mut Cx<'_>, text: &str) -> Result<Target, Refused> {
+    pub(crate) fn transfer_target(&self, cx: &mut CallCx<'_>, text: &str) -> Result<CallTarget, RequestRefusal> {
         // Without room, the caller would be lost together with its agent.
         if !self.has_room_for_another(cx.call) {
-            return Err(Refused::TooManyTargets);
+            return Err(RequestRefusal::TooManyTargets);
         }
-        let target = target::target(text, cx.edge.numbers()).ok_or(Refused::BadTarget)?;
+        let target = target::target(text, cx.edge.numbers()).ok_or(RequestRefusal::BadTarget)?;
         if let TargetSpec::Uri { destination, .. } = &target
             && destination.literal().is_some_and(|server| server.sockets().any(|socket| cx.edge.is_forbidden(socket)))
         {
-            return Err(Refused::ForbiddenAddress);
+            return Err(RequestRefusal::ForbiddenAddress);
         }
-        cx.edge.target(&target).ok_or(Refused::UnknownTarget)
+        cx.edge.target(&target).ok_or(RequestRefusal::UnknownTarget)
     }
 
     /// Returns the agent that has the caller, and the agent that is being tried.
-    pub(crate) fn sessions<'a>(&'a self, call: &'a Shared) -> impl Iterator<Item = &'a Arc<str>> {
-        let has_none = |attempt: &Attempt| matches!(attempt.progress, Progress::Queued { .. } | Progress::Binding);
+    pub(crate) fn sessions<'a>(&'a self, call: &'a SharedCallState) -> impl Iterator<Item = &'a Arc<str>> {
+        let has_none =
+            |attempt: &Attempt| matches!(attempt.progress, AttemptState::Queued { .. } | AttemptState::Binding);
         let tried = self.alone().filter(|attempt| !has_none(attempt));
         let tried = tried.and_then(|attempt| attempt.agent.as_ref()).map(|agent| &agent.name);
         let side = call.legs.callee.and_then(|leg| call.legs.get(leg)?.agent.as_ref());
-        tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| call.state != State::Ended))
+        tried.into_iter().chain(side.map(|side| &side.agent.name).filter(|_| call.state != CallState::Ended))
     }
 
     /// Returns the targets at which the call of an agent continues after a restart.
-    pub(crate) fn targets_left(&self, call: &Shared) -> Vec<TargetSpec> {
+    pub(crate) fn targets_left(&self, call: &SharedCallState) -> Vec<TargetSpec> {
         let agent = call.legs.callee.and_then(|leg| call.legs[leg].agent.as_ref());
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
         let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
@@ -622,15 +629,15 @@ pub(crate) fn is_global(result: &TargetResult) -> bool {
 }
 
 /// Returns a target as it is written in a route.
-fn name(target: &Target) -> String {
+fn name(target: &CallTarget) -> String {
     match target {
-        Target::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
-        Target::Trunk { trunk, number: None, .. } => trunk.name.to_string(),
-        Target::Uri { uri, .. } => uri.clone(),
-        Target::Agent(agent) => agent.name.to_string(),
-        Target::App(app) => app.name.to_string(),
-        Target::Reject(code) => code.to_string(),
-        Target::RingAll(targets) => targets.iter().map(name).collect::<Vec<_>>().join(", "),
+        CallTarget::Trunk { trunk, number: Some(number), .. } => format!("{}/{number}", trunk.name),
+        CallTarget::Trunk { trunk, number: None, .. } => trunk.name.to_string(),
+        CallTarget::Uri { uri, .. } => uri.clone(),
+        CallTarget::Agent(agent) => agent.name.to_string(),
+        CallTarget::App(app) => app.name.to_string(),
+        CallTarget::Reject(code) => code.to_string(),
+        CallTarget::RingAll(targets) => targets.iter().map(name).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -643,17 +650,17 @@ const CALLED_PARTY: [u16; 32] = [
 ];
 
 /// Classifies a final response as a rejection by the trunk; `None` for a redirection, which is followed.
-fn says_of_trunk(code: u16, failure: &Failure, has_rung: bool) -> Option<Rejected> {
+fn says_of_trunk(code: u16, failure: &TargetFailure, has_rung: bool) -> Option<RejectionScope> {
     match code {
         300..=399 => None,
         // One number is concerned, and may itself be wrong.
-        404 | 484 => Some(Rejected::OfNumber),
+        404 | 484 => Some(RejectionScope::OfNumber),
         // A codec mismatch is a fault of its own.
-        488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(Rejected::OfMedia),
+        488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(RejectionScope::OfMedia),
         // Without ringing, a 408 means that the trunk did not reach the called party.
-        408 if !has_rung => Some(Rejected::Always),
-        code if code == 408 || CALLED_PARTY.contains(&code) => Some(Rejected::OfParty),
-        _ => Some(Rejected::Always),
+        408 if !has_rung => Some(RejectionScope::Always),
+        code if code == 408 || CALLED_PARTY.contains(&code) => Some(RejectionScope::OfParty),
+        _ => Some(RejectionScope::Always),
     }
 }
 
@@ -671,7 +678,7 @@ const GIVEN_UP: [ReasonSlug; 4] =
     [ReasonSlug::RingTimeout, ReasonSlug::SearchTimeout, ReasonSlug::CallerCanceled, ReasonSlug::AnsweredElsewhere];
 
 /// Returns whether a failure is the fault of the trunk, not of the called party or of the edge.
-pub(crate) fn is_trunks_doing(now: Instant, attempt: &Attempt, failure: &Failure) -> bool {
+pub(crate) fn is_trunk_fault(now: Instant, attempt: &Attempt, failure: &TargetFailure) -> bool {
     if failure.reason == ReasonSlug::TargetRejected {
         return failure.answered().or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
     }

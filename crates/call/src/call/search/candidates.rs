@@ -12,40 +12,41 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_resources::admission::limited::Limit;
+use trunkgate_resources::admission::limited::CallLimit;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
-use trunkgate_route::{Agent, CallInfo, Number, Plan, RedirectMode, Target, Trunk};
+use trunkgate_route::{Agent, CallInfo, CallTarget, Number, RedirectMode, RoutePlan, Trunk};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::session_timer::Asked;
+use crate::call::legs::session_timer::SessionTimerRequest;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::early::EarlyMedia;
 use crate::call::search::Search;
-use crate::call::search::attempt::{Attempt, Candidate, Progress};
+use crate::call::search::attempt::{Attempt, AttemptState, Candidate};
 use crate::call::search::controller::{Controller, TargetResult};
-use crate::call::search::invite::Judged;
+use crate::call::search::invite::CandidateCheck;
 use crate::call::search::redirect::{
-    Followed, Onward, Place, Redirects, is_here, name_of, names_port, number_here, place, plan_redirected,
+    RedirectPeer, RedirectProgress, RedirectTarget, TargetRedirects, is_here, name_of, names_port, number_here, place,
+    plan_redirected,
 };
-use crate::call::shared::{Cx, Next, Shared, ShownCallerId};
-use crate::call::words::answer::{Failure, FinalAnswer};
-use crate::call::words::incoming::Incoming;
-use crate::call::words::refer::Referral;
-use crate::call::words::state::State;
+use crate::call::shared::{CallCx, CallEffect, SharedCallState, ShownCallerId};
+use crate::call::words::answer::{FinalAnswer, TargetFailure};
+use crate::call::words::incoming::IncomingInvite;
+use crate::call::words::refer::ActiveReferral;
+use crate::call::words::state::CallState;
 
 impl Search {
     /// Begins a target, or all targets that ring simultaneously.
     pub(crate) fn connect(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
-        target: Target,
-    ) -> Result<Next, TargetResult> {
-        self.tried = None;
-        if let Target::RingAll(targets) = target {
+        target: CallTarget,
+    ) -> Result<CallEffect, TargetResult> {
+        self.branch_results = None;
+        if let CallTarget::RingAll(targets) = target {
             return self.ring_all(cx, bridge, targets);
         }
         self.try_target(cx, bridge, Branch::ALONE, target)
@@ -54,13 +55,13 @@ impl Search {
     /// Begins one target.
     pub(crate) fn try_target(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
-        target: Target,
-    ) -> Result<Next, TargetResult> {
+        target: CallTarget,
+    ) -> Result<CallEffect, TargetResult> {
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
-            return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
+            return Err(TargetResult::Failed(TargetFailure::unreached(ReasonSlug::Internal)));
         };
         let returned = returned_uri(cx.call, &attempt);
         let is_returned = returned.is_some();
@@ -68,7 +69,7 @@ impl Search {
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
             // The next target has a call limit of its own.
-            cx.disarm(Timer::MaxCall);
+            cx.disarm(CallTimer::MaxCall);
         }
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
         if let Some(trunk) = attempt.trunk.as_ref().filter(|trunk| trunk.accept_register && !is_returned) {
@@ -81,11 +82,11 @@ impl Search {
     /// Begins an attempt, if it is possible at all.
     pub(crate) fn begin_attempt(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
         mut attempt: Attempt,
-    ) -> Result<Next, TargetResult> {
+    ) -> Result<CallEffect, TargetResult> {
         attempt.governs = attempt.owner_by_name(cx.edge).filter(|_| attempt.trunk.is_none());
         let result = match &attempt.agent {
             Some(agent) => agent_connectable(cx.call, bridge, agent),
@@ -107,11 +108,11 @@ impl Search {
         }
         self.attempts.insert(branch, Box::new(attempt));
         self.leave_out(cx, branch);
-        self.take_place(cx, bridge, branch).map(|()| Next::Stay).map_err(TargetResult::Failed)
+        self.take_place(cx, bridge, branch).map(|()| CallEffect::Stay).map_err(TargetResult::Failed)
     }
 
     /// Checks that the trunk is not congested, if another target can be tried instead. Emergency calls always pass.
-    fn is_wanted_now(&self, cx: &Cx<'_>, attempt: &Attempt) -> Result<(), Failure> {
+    fn is_wanted_now(&self, cx: &CallCx<'_>, attempt: &Attempt) -> Result<(), TargetFailure> {
         let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks().is_congested(cx.now, &trunk.name);
         let has_others = self.controller.has_more() && !self.is_consulting();
         if !has_others || !attempt.limited_by().is_some_and(is_congested) {
@@ -121,36 +122,36 @@ impl Search {
             return Ok(());
         }
         let detail = Some(format!("{}: skipped", ReasonSlug::TrunkCongested.sentence()));
-        Err(Failure { detail, ..Failure::unreached(ReasonSlug::TrunkCongested) })
+        Err(TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::TrunkCongested) })
     }
 
     /// Calls the next candidate of the target, or ends the attempt.
     pub(crate) fn next_candidate(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), TargetFailure> {
         loop {
             let Some(attempt) = self.attempts.get_mut(branch) else {
-                return Err(Failure::unreached(ReasonSlug::Internal));
+                return Err(TargetFailure::unreached(ReasonSlug::Internal));
             };
-            attempt.progress = Progress::Idle;
+            attempt.progress = AttemptState::Idle;
             let Some(way) = attempt.next_candidate() else { break };
             attempt.current = Some(way.clone());
             if way.address.is_none() {
                 let query = cx.edge.resolve(cx.call.key, way.destination);
-                attempt.progress = Progress::Resolving(query);
+                attempt.progress = AttemptState::Resolving(query);
                 let wait = attempt.no_response_timeout;
-                cx.arm(Timer::NoResponse(branch), wait);
+                cx.arm(CallTimer::NoResponse(branch), wait);
                 self.ring_back(cx, bridge);
                 return Ok(());
             }
             let has_room = self.controller.legs_kept() + cx.call.legs.attempts() < ATTEMPTS_PER_CALL;
             let invited = match attempt.judge_candidate(cx, branch, &way) {
-                Ok(Judged::Goes) if !has_room => Err(Failure::unreached(ReasonSlug::Unreachable)),
-                Ok(Judged::Goes) => attempt.invite(cx, &bridge.negotiation, branch, &way),
-                Ok(Judged::Changes) => {
+                Ok(CandidateCheck::Goes) if !has_room => Err(TargetFailure::unreached(ReasonSlug::Unreachable)),
+                Ok(CandidateCheck::Goes) => attempt.invite(cx, &bridge.negotiation, branch, &way),
+                Ok(CandidateCheck::Changes) => {
                     attempt.again(way);
                     return self.take_place(cx, bridge, branch);
                 }
@@ -165,32 +166,38 @@ impl Search {
             }
         }
         if let Some(failure) = self.attempt(branch).map(Attempt::why_failed) {
-            self.rate(cx, branch, &failure, self.controller.has_more());
+            self.rate_trunk(cx, branch, &failure, self.controller.has_more());
         }
         self.look_for_phones(cx, bridge, branch);
         Err(self.end_attempt(cx, branch))
     }
 
     /// Stops the no-response timer after a response on a leg.
-    pub(crate) fn heard(&self, cx: &mut Cx<'_>, leg: LegId) {
+    pub(crate) fn heard(&self, cx: &mut CallCx<'_>, leg: LegId) {
         let Some(branch) = self.calling_on(cx.call, leg) else { return };
-        cx.disarm(Timer::NoResponse(branch));
+        cx.disarm(CallTimer::NoResponse(branch));
         cx.heard(leg);
     }
 
     /// Restarts the no-response timer after an authentication challenge, because the INVITE was sent again with
     /// credentials.
-    pub(crate) fn challenged(&self, cx: &mut Cx<'_>, leg: LegId) {
+    pub(crate) fn challenged(&self, cx: &mut CallCx<'_>, leg: LegId) {
         let Some(branch) = self.calling_on(cx.call, leg) else { return };
         self.heard(cx, leg);
         if let Some(wait) = self.attempt(branch).map(|attempt| attempt.no_response_timeout) {
-            cx.arm(Timer::NoResponse(branch), wait);
+            cx.arm(CallTimer::NoResponse(branch), wait);
         }
     }
 
-    pub(crate) fn candidate_failed(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch, failure: Failure) {
-        cx.disarm(Timer::NoResponse(branch));
-        cx.disarm(Timer::Ring(branch));
+    pub(crate) fn candidate_failed(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+        failure: TargetFailure,
+    ) {
+        cx.disarm(CallTimer::NoResponse(branch));
+        cx.disarm(CallTimer::Ring(branch));
         let Some(attempt) = self.attempt(branch) else { return };
         let (leg, trunk) = (attempt.leg(), attempt.trunk.clone());
         let name = attempt.current.as_ref().map(Candidate::shown).unwrap_or_default();
@@ -209,7 +216,12 @@ impl Search {
     }
 
     /// Calls the first candidate once the trunk has a place for the call.
-    pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, branch: Branch) -> Result<(), Failure> {
+    pub(crate) fn take_place(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        branch: Branch,
+    ) -> Result<(), TargetFailure> {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else {
             return self.next_candidate(cx, bridge, branch);
         };
@@ -222,14 +234,14 @@ impl Search {
         let Some(until) = until else {
             refused_place(cx, &trunk, reason, which);
             self.attempts.remove(branch);
-            let failure = Failure::unreached(reason).told();
+            let failure = TargetFailure::unreached(reason).told();
             bridge.negotiation.note_failure(cx, None, &trunk.name, &failure);
             return Err(failure);
         };
         if let Some(attempt) = self.attempt_mut(branch) {
-            attempt.progress = Progress::Waiting { until, reason };
+            attempt.progress = AttemptState::Waiting { until, reason };
         }
-        cx.edge.trunks_mut().wait(&trunk.name, (cx.call.key, branch));
+        cx.edge.trunks_mut().add_waiting(&trunk.name, (cx.call.key, branch));
         cx.edge.decide(cx.now, cx.call.key, format!("{}: {}, the call waits", trunk.name, reason.sentence()));
         self.ring_back(cx, bridge);
         self.wait_on(cx, branch, until);
@@ -237,16 +249,16 @@ impl Search {
     }
 
     /// Wakes the call when its trunk may have a place, or at the end of the wait.
-    pub(crate) fn wait_on(&self, cx: &mut Cx<'_>, branch: Branch, until: Instant) {
+    pub(crate) fn wait_on(&self, cx: &mut CallCx<'_>, branch: Branch, until: Instant) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let left = until.saturating_duration_since(cx.now);
         let place = cx.edge.trunks_mut().next_place(cx.now, &trunk.name, (cx.call.key, branch));
         let after = place.map_or(left, |wait| wait.min(left));
-        cx.arm_left(Timer::Pace(branch), after);
+        cx.arm_left(CallTimer::Pace(branch), after);
     }
 
     /// Queues the destinations of a 3xx; returns whether there is one.
-    pub(crate) fn redirected(&mut self, cx: &mut Cx<'_>, branch: Branch, contacts: &[String]) -> bool {
+    pub(crate) fn redirected(&mut self, cx: &mut CallCx<'_>, branch: Branch, contacts: &[String]) -> bool {
         let Some(attempt) = self.attempt(branch) else { return false };
         let (own, asked, from) = (attempt.trunk.clone(), attempt.asked.clone(), attempt.limited_by().cloned());
         let mode = from.as_ref().map_or(RedirectMode::Peers, |trunk| trunk.redirect);
@@ -285,19 +297,19 @@ impl Search {
         uri: &str,
         own: Option<&Arc<Trunk>>,
         from: Option<&Arc<Trunk>>,
-        redirects: &mut Redirects,
-    ) -> Result<Onward, &'static str> {
+        redirects: &mut TargetRedirects,
+    ) -> Result<RedirectTarget, &'static str> {
         let here = number_here(edge, uri, own.map(|trunk| &**trunk));
         // Without a port, a peer on this machine comes first.
         let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, edge.table()) };
         match (place, here) {
             (Some(place), _) if is_here(edge, &place.peer.destination) => Err("is this edge itself"),
-            (Some(place), _) => redirects.visited.admit(name_of(uri)).map(|()| Onward::Peer(Box::new(place))),
+            (Some(place), _) => redirects.visited.admit(name_of(uri)).map(|()| RedirectTarget::Peer(Box::new(place))),
             (None, Some(number)) => {
                 let from = from.ok_or("is this edge itself")?;
                 redirects.visited.admit(name_of(uri))?;
                 self.forwarded.get_or_insert_default().admit(number.text.clone())?;
-                Ok(Onward::Here(from.clone(), number))
+                Ok(RedirectTarget::Here(from.clone(), number))
             }
             (None, None) => Err("is not a peer of a trunk"),
         }
@@ -306,11 +318,11 @@ impl Search {
     /// Continues with the next destination of a target's 3xx after a failure.
     pub(crate) fn follow(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
         mut result: TargetResult,
-    ) -> Followed {
+    ) -> RedirectProgress {
         while matches!(result, TargetResult::Failed(_)) {
             let Some(onward) = self.tried().redirects.get_mut(branch).and_then(|redirects| redirects.left.pop_front())
             else {
@@ -321,17 +333,17 @@ impl Search {
                 self.controller.failed(result.into_failure());
             }
             let begun = match onward {
-                Onward::Peer(place) => self.try_place(cx, bridge, branch, *place),
-                Onward::Target(target) => self.try_target(cx, bridge, branch, *target),
-                Onward::Here(trunk, number) => match plan_redirected(cx, &trunk, &number) {
+                RedirectTarget::Peer(place) => self.try_place(cx, bridge, branch, *place),
+                RedirectTarget::Target(target) => self.try_target(cx, bridge, branch, *target),
+                RedirectTarget::Here(trunk, number) => match plan_redirected(cx, &trunk, &number) {
                     // A target requested by an agent is tried alone, while the agent's caller is still connected.
                     Ok(plan) if self.is_last_ringing() && !self.is_consulting() => {
                         self.put_plan_first(cx, branch, &number, plan);
-                        return Followed::Planned;
+                        return RedirectProgress::Planned;
                     }
                     Ok(plan) => {
                         self.ring_on(cx, branch, plan);
-                        result = TargetResult::Failed(Failure::unreached(ReasonSlug::Transferred));
+                        result = TargetResult::Failed(TargetFailure::unreached(ReasonSlug::Transferred));
                         continue;
                     }
                     Err(failure) => {
@@ -344,73 +356,75 @@ impl Search {
                 },
             };
             match begun {
-                Ok(next) => return Followed::Under(next),
+                Ok(next) => return RedirectProgress::Under(next),
                 Err(failed) => result = failed,
             }
         }
         self.tried().redirects.remove(branch);
-        Followed::Over(result)
+        RedirectProgress::Over(result)
     }
 
     /// Begins the attempt for a peer that a 3xx names.
     fn try_place(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
         branch: Branch,
-        place: Place,
-    ) -> Result<Next, TargetResult> {
+        place: RedirectPeer,
+    ) -> Result<CallEffect, TargetResult> {
         let shown = cx.edge.shown_name(&place.uri);
         cx.edge.decide(cx.now, cx.call.key, format!("goes on to {shown}"));
-        let Place { uri, trunk, peer, number } = place;
-        let target = Target::Trunk { trunk, number: Some(number), peers: vec![peer] };
+        let RedirectPeer { uri, trunk, peer, number } = place;
+        let target = CallTarget::Trunk { trunk, number: Some(number), peers: vec![peer] };
         let Some(mut attempt) = Attempt::new(target, cx.call.facts.ring_timeout) else {
-            return Err(TargetResult::Failed(Failure::unreached(ReasonSlug::Internal)));
+            return Err(TargetResult::Failed(TargetFailure::unreached(ReasonSlug::Internal)));
         };
         attempt.uri = Some(uri);
         self.begin_attempt(cx, bridge, branch, attempt)
     }
 
     /// Puts the targets of a number at the edge itself in front of the remaining ones.
-    fn put_plan_first(&mut self, cx: &mut Cx<'_>, branch: Branch, number: &Number, plan: Plan) {
+    fn put_plan_first(&mut self, cx: &mut CallCx<'_>, branch: Branch, number: &Number, plan: RoutePlan) {
         let left = self.tried().redirects.remove(branch).map_or(0, |redirects| redirects.left.len());
         if left > 0 {
             let text = format!("the route's targets come instead of {left} more of the contacts");
             cx.edge.decide(cx.now, cx.call.key, text);
         }
-        self.tried = None;
+        self.branch_results = None;
         cx.call.facts.ring_timeout = plan.ring_timeout.or(cx.call.facts.ring_timeout);
         if let Some(shown) = &plan.route.caller_id {
             cx.call.facts.shown_as = Some(ShownCallerId::public(shown.clone()));
         }
         cx.take_listeners(&plan.forks);
         let is_emergency = cx.edge.numbers().is_emergency(number);
-        if cx.call.state == State::Searching && (is_emergency || plan.route.sms.is_some()) {
+        if cx.call.state == CallState::Searching && (is_emergency || plan.route.sms.is_some()) {
             cx.forget_text();
             cx.watch_for_text(plan.route.sms.as_ref().filter(|_| !is_emergency));
         }
         // A refusal by the other route does not precede the remaining targets of the call's own route.
         let keeps = self.controller.has_more();
-        for target in plan.targets.into_iter().rev().filter(|target| !(keeps && matches!(target, Target::Reject(_)))) {
+        for target in
+            plan.targets.into_iter().rev().filter(|target| !(keeps && matches!(target, CallTarget::Reject(_))))
+        {
             self.controller.again(target);
         }
     }
 
     /// Rings the targets of a number at the edge itself in place of a target that rang with others, one after the
     /// other. Agents are left out because they answer at once.
-    fn ring_on(&mut self, cx: &mut Cx<'_>, branch: Branch, plan: Plan) {
+    fn ring_on(&mut self, cx: &mut CallCx<'_>, branch: Branch, plan: RoutePlan) {
         let all = plan.targets.into_iter().flat_map(|target| match target {
-            Target::RingAll(targets) => targets,
-            one @ (Target::Trunk { .. }
-            | Target::Uri { .. }
-            | Target::Agent(_)
-            | Target::App(_)
-            | Target::Reject(_)) => {
+            CallTarget::RingAll(targets) => targets,
+            one @ (CallTarget::Trunk { .. }
+            | CallTarget::Uri { .. }
+            | CallTarget::Agent(_)
+            | CallTarget::App(_)
+            | CallTarget::Reject(_)) => {
                 vec![one]
             }
         });
-        let (ring, others): (Vec<Target>, Vec<Target>) =
-            all.partition(|target| matches!(target, Target::Trunk { .. } | Target::Uri { .. }));
+        let (ring, others): (Vec<CallTarget>, Vec<CallTarget>) =
+            all.partition(|target| matches!(target, CallTarget::Trunk { .. } | CallTarget::Uri { .. }));
         if !others.is_empty() {
             cx.edge.decide(
                 cx.now,
@@ -420,7 +434,7 @@ impl Search {
         }
         if let Some(redirects) = self.tried().redirects.get_mut(branch) {
             for target in ring.into_iter().rev() {
-                redirects.left.push_front(Onward::Target(Box::new(target)));
+                redirects.left.push_front(RedirectTarget::Target(Box::new(target)));
             }
         }
     }
@@ -428,10 +442,10 @@ impl Search {
     /// Checks an INVITE in order of precedence, and finds the plan of its route.
     pub(crate) fn find_plan(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         bridge: &mut Bridge,
-        incoming: &Incoming,
-    ) -> Result<Plan, FinalAnswer> {
+        incoming: &IncomingInvite,
+    ) -> Result<RoutePlan, FinalAnswer> {
         let request = &incoming.request;
         if request.max_forwards() == Some(0) {
             return Err(FinalAnswer::new(483, ReasonSlug::TooManyHops));
@@ -444,7 +458,7 @@ impl Search {
             cx.edge.decide(cx.now, cx.call.key, "emergency call: exempt from limits");
         }
         cx.screen_caller(&incoming.trunk)?;
-        let session = Asked::of(request);
+        let session = SessionTimerRequest::of(request);
         cx.call.legs[LegId::CALLER].timer.ask(session);
         if session.is_too_short() {
             return Err(FinalAnswer::new(422, ReasonSlug::SessionTooShort));
@@ -465,32 +479,37 @@ impl Search {
     }
 
     /// Applies the plan of the call's route, and draws the caller's media ports.
-    pub(crate) fn take_plan(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge, plan: Plan) -> Result<(), FinalAnswer> {
+    pub(crate) fn take_plan(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        bridge: &mut Bridge,
+        plan: RoutePlan,
+    ) -> Result<(), FinalAnswer> {
         cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
         cx.watch_for_text(plan.route.sms.as_ref());
         let forks = plan.forks.clone();
         self.controller = Controller::plan(plan);
         bridge.negotiation.open_media(cx)?;
-        cx.arm(Timer::Search, self.controller.search_timeout());
+        cx.arm(CallTimer::Search, self.controller.search_timeout());
         cx.open_listeners(&forks);
         Ok(())
     }
 }
 
 /// Checks that an agent allows this caller, and that the edge can answer its offer.
-fn agent_connectable(call: &Shared, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
+fn agent_connectable(call: &SharedCallState, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
     // The caller number of a requested call is the edge's own.
     if !call.is_requested() && !agent.allows(&call.facts.caller.number) {
-        return Err(TargetResult::Refused(Failure::with_code(486, ReasonSlug::CallerNotAllowed)));
+        return Err(TargetResult::Refused(TargetFailure::with_code(486, ReasonSlug::CallerNotAllowed)));
     }
     bridge.negotiation.answerable(call).map_err(TargetResult::Failed)
 }
 
 /// Records that a limit of a trunk has refused the call. `which` is the limit, if it concerns some calls only.
-pub(crate) fn refused_place(cx: &mut Cx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
+pub(crate) fn refused_place(cx: &mut CallCx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
     let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
-    if let Some(reached) = Limit::of(Some(&trunk.name), true, reason) {
-        cx.edge.admission_mut().limited.note(cx.now, reached, &limit, Some(cx.call.legs.sid()));
+    if let Some(reached) = CallLimit::from_reason(Some(&trunk.name), true, reason) {
+        cx.edge.admission_mut().limited.count_refusal(cx.now, reached, &limit, Some(cx.call.legs.sid()));
     }
     cx.call.story.proof = Some((reason, format!("trunk {}, {limit}", trunk.name).into()));
     let which = which.unwrap_or_else(|| "calls to it".to_owned());
@@ -513,8 +532,8 @@ pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> 
 }
 
 /// Returns the Request-URI of a REFER's target at the trunk that sent the REFER. Targets of a route have a number.
-fn returned_uri(call: &Shared, attempt: &Attempt) -> Option<String> {
-    let Referral { by, refer } = call.facts.referral.as_deref().filter(|_| !call.is_programmed)?;
+fn returned_uri(call: &SharedCallState, attempt: &Attempt) -> Option<String> {
+    let ActiveReferral { by, refer } = call.facts.referral.as_deref().filter(|_| !call.is_programmed)?;
     let trunk = attempt.trunk.as_ref().filter(|_| attempt.number.is_none())?;
     let is_own = call.legs[*by].trunk_name() == &*trunk.name;
     refer.returned.as_ref().filter(|_| is_own).map(|returned| returned.text.clone())

@@ -6,29 +6,29 @@ use std::sync::Arc;
 use trunkgate_media::agent::WarmTransfer;
 use trunkgate_media::{EndId, WireSpec};
 use trunkgate_resources::io::QueryId;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_sdp::{Description, offer_events};
+use trunkgate_sdp::{SessionDescription, offer_events};
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
-use crate::call::media::judge::Judge;
-use crate::call::shared::Cx;
+use crate::call::media::judge::MachineDetection;
+use crate::call::shared::CallCx;
 
 /// Targets that ring while the caller talks to its agent.
 #[derive(Debug, Default)]
 pub(crate) struct Consults {
     /// Consultation in progress.
-    pub(crate) now: Option<Box<Consult>>,
+    pub(crate) now: Option<Box<ConsultTarget>>,
     /// Prompt for a party that answers, used even if the agent has left or the caller had none.
-    pub(crate) warm: Option<Box<Warm>>,
+    pub(crate) warm: Option<Box<WarmTransferState>>,
     /// Number of consultations so far; limited, because one that fails before it rings creates no leg.
     pub(crate) begun: usize,
 }
 
 /// Target that is tried while an agent has the caller.
 #[derive(Debug)]
-pub(crate) struct Consult {
+pub(crate) struct ConsultTarget {
     /// Target as requested.
     pub(crate) target: String,
     /// Requester: the agent, or an HTTP request.
@@ -37,10 +37,10 @@ pub(crate) struct Consult {
 
 /// Warm transfer in progress.
 #[derive(Debug)]
-pub(crate) struct Warm {
+pub(crate) struct WarmTransferState {
     pub(crate) settings: WarmTransfer,
     pub(crate) whisper: WhisperSound,
-    pub(crate) asked: Option<AskedParty>,
+    pub(crate) prompted: Option<PromptedParty>,
 }
 
 /// Sound of a whisper.
@@ -58,27 +58,27 @@ pub(crate) enum WhisperSound {
 
 /// Party that has answered and is being prompted.
 #[derive(Debug)]
-pub(crate) struct AskedParty {
+pub(crate) struct PromptedParty {
     pub(crate) leg: LegId,
     /// Wires that will connect the party with the caller.
     pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
     /// True once the party has heard the whisper.
     pub(crate) has_heard: bool,
     /// Answering-machine detection on this leg.
-    pub(crate) judge: Option<Judge>,
+    pub(crate) judge: Option<MachineDetection>,
     /// True once machine detection has finished, or if there is none.
     pub(crate) is_judged: bool,
     /// True once the party has pressed the digit that accepts; it is connected after the whisper.
     pub(crate) accepts: bool,
 }
 
-impl Warm {
+impl WarmTransferState {
     pub(crate) fn waits_for(&self, query: QueryId) -> bool {
         matches!(self.whisper, WhisperSound::Wanted(wanted) if wanted == query)
     }
 
     /// Ends the prompt with its timer, its machine detection and its player.
-    pub(crate) fn end(mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
+    pub(crate) fn end(mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) {
         self.leave_party(cx, media);
         if let WhisperSound::Wanted(query) = self.whisper {
             cx.edge.give_up(query);
@@ -86,9 +86,9 @@ impl Warm {
     }
 
     /// Ends the prompt of the current party; the next target may get another one.
-    pub(crate) fn leave_party(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) {
-        cx.disarm(Timer::Asked);
-        if let Some(asked) = self.asked.take() {
+    pub(crate) fn leave_party(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) {
+        cx.disarm(CallTimer::Asked);
+        if let Some(asked) = self.prompted.take() {
             asked.judge.into_iter().for_each(|judge| judge.dismiss(cx));
             media.end_talk_to_called(cx);
         }
@@ -103,7 +103,7 @@ impl Consults {
 
     /// Returns the offer for a target. A party that will be prompted is offered telephone-events even if its caller has
     /// none.
-    pub(crate) fn offered(&self, mut offer: Description) -> Description {
+    pub(crate) fn offered(&self, mut offer: SessionDescription) -> SessionDescription {
         if self.holds_caller() {
             offer_events(&mut offer);
         }
@@ -112,7 +112,7 @@ impl Consults {
 
     /// Returns the leg of the party that is being prompted.
     pub(crate) fn asked(&self) -> Option<LegId> {
-        Some(self.warm.as_ref()?.asked.as_ref()?.leg)
+        Some(self.warm.as_ref()?.prompted.as_ref()?.leg)
     }
 
     /// Returns whether the party on a leg is being prompted.
@@ -121,7 +121,7 @@ impl Consults {
     }
 
     /// Returns whether an end belongs to the party that is being prompted.
-    pub(crate) fn asks_at(&self, cx: &Cx<'_>, end: EndId) -> bool {
+    pub(crate) fn asks_at(&self, cx: &CallCx<'_>, end: EndId) -> bool {
         self.asked().is_some_and(|leg| cx.call.legs.leg_of(end) == Some(leg))
     }
 
@@ -131,16 +131,16 @@ impl Consults {
     }
 
     /// Removes the waiting agent from the sides of the call, so that it stays as a coach; `None` if it has left.
-    pub(crate) fn keep_agent(&mut self, cx: &mut Cx<'_>) -> Option<(LegId, Box<Consult>)> {
+    pub(crate) fn keep_agent(&mut self, cx: &mut CallCx<'_>) -> Option<(LegId, Box<ConsultTarget>)> {
         let agent = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some())?;
         let consult = self.now.take()?;
         cx.call.legs.callee = None;
-        cx.disarm(Timer::HoldCheck);
+        cx.disarm(CallTimer::HoldCheck);
         Some((agent, consult))
     }
 
     /// Ends the prompt of a warm transfer; returns whether there was one.
-    pub(crate) fn end_warm(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> bool {
+    pub(crate) fn end_warm(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> bool {
         let Some(warm) = self.warm.take() else { return false };
         warm.end(cx, media);
         true

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_resources::limits::LEGS_KEPT;
-use trunkgate_route::{App, Plan, Target, TargetSpec};
+use trunkgate_route::{App, CallTarget, RoutePlan, TargetSpec};
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
-use crate::call::words::answer::{Failure, FinalAnswer, best};
+use crate::call::words::answer::{FinalAnswer, TargetFailure, best};
 
 /// Result of the last step.
 #[derive(Debug)]
@@ -24,32 +24,35 @@ pub(crate) enum StepResult {
 #[derive(Debug)]
 pub(crate) enum TargetResult {
     /// The target failed; another one may be tried.
-    Failed(Failure),
+    Failed(TargetFailure),
     /// The called side was busy.
-    Busy(Failure),
+    Busy(TargetFailure),
     /// The target refused the call finally.
-    Refused(Failure),
+    Refused(TargetFailure),
 }
 
 impl TargetResult {
     /// Returns the failure.
-    pub(crate) const fn failure(&self) -> &Failure {
+    pub(crate) const fn failure(&self) -> &TargetFailure {
         let (TargetResult::Failed(failure) | TargetResult::Busy(failure) | TargetResult::Refused(failure)) = self;
         failure
     }
+
     /// Converts the result into its failure.
-    pub(crate) fn into_failure(self) -> Failure {
+    pub(crate) fn into_failure(self) -> TargetFailure {
         let (TargetResult::Failed(failure) | TargetResult::Busy(failure) | TargetResult::Refused(failure)) = self;
         failure
     }
+
     /// Replaces the failure and keeps the kind of result.
-    pub(crate) fn map(self, change: impl FnOnce(Failure) -> Failure) -> TargetResult {
+    pub(crate) fn map(self, change: impl FnOnce(TargetFailure) -> TargetFailure) -> TargetResult {
         match self {
             TargetResult::Failed(failure) => TargetResult::Failed(change(failure)),
             TargetResult::Busy(failure) => TargetResult::Busy(change(failure)),
             TargetResult::Refused(failure) => TargetResult::Refused(change(failure)),
         }
     }
+
     /// Converts the result into a failure after which the search continues.
     pub(crate) fn into_failed(self) -> TargetResult {
         TargetResult::Failed(self.into_failure())
@@ -58,9 +61,9 @@ impl TargetResult {
 
 /// Next step of a call.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum SearchStep {
     /// Try this target.
-    Connect(Target),
+    Connect(CallTarget),
     /// Give the call to an application.
     Run(Arc<App>),
     /// Refuse the caller's INVITE.
@@ -73,7 +76,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) enum Controller {
     /// Targets of a route, in order.
-    Plan(Targets),
+    Plan(RemainingTargets),
     /// No source: the call was refused before it had a route, or was restored from a snapshot.
     #[default]
     Done,
@@ -81,17 +84,17 @@ pub(crate) enum Controller {
 
 /// Remaining targets, and the failures of earlier ones.
 #[derive(Debug, Default)]
-pub(crate) struct Targets {
-    left: VecDeque<Target>,
+pub(crate) struct RemainingTargets {
+    left: VecDeque<CallTarget>,
     on_busy: bool,
     /// Maximum time for all targets but the last; zero disables the limit.
     search_timeout: Duration,
-    failures: Vec<Failure>,
+    failures: Vec<TargetFailure>,
 }
 
 impl Controller {
     /// Creates a controller for these targets after a restart.
-    pub(crate) fn resume(left: Vec<Target>) -> Controller {
+    pub(crate) fn resume(left: Vec<CallTarget>) -> Controller {
         Controller::plan_of(left)
     }
 
@@ -101,7 +104,7 @@ impl Controller {
             Controller::Plan(targets) => Some(&targets.left),
             Controller::Done => None,
         };
-        left.into_iter().flatten().map(Target::spec)
+        left.into_iter().flatten().map(CallTarget::spec)
     }
 
     /// Returns the maximum time for all targets but the last; zero disables the limit.
@@ -123,7 +126,7 @@ impl Controller {
     /// Returns whether a target is left that might be reached.
     pub(crate) fn has_more(&self) -> bool {
         let Controller::Plan(targets) = self else { return false };
-        targets.left.iter().any(|target| !matches!(target, Target::Reject(_)))
+        targets.left.iter().any(|target| !matches!(target, CallTarget::Reject(_)))
     }
 
     /// Returns whether another target is tried after this result.
@@ -143,18 +146,18 @@ impl Controller {
     }
 
     /// Creates a controller with these targets only.
-    pub(crate) fn plan_of(left: Vec<Target>) -> Controller {
-        Controller::Plan(Targets { left: left.into(), ..Targets::default() })
+    pub(crate) fn plan_of(left: Vec<CallTarget>) -> Controller {
+        Controller::Plan(RemainingTargets { left: left.into(), ..RemainingTargets::default() })
     }
 
     /// Creates a controller with a route's targets.
-    pub(crate) fn plan(plan: Plan) -> Controller {
+    pub(crate) fn plan(plan: RoutePlan) -> Controller {
         let (on_busy, search_timeout) = (plan.route.on_busy, plan.search_timeout().unwrap_or_default());
-        Controller::Plan(Targets { left: plan.targets.into(), on_busy, search_timeout, failures: Vec::new() })
+        Controller::Plan(RemainingTargets { left: plan.targets.into(), on_busy, search_timeout, failures: Vec::new() })
     }
 
     /// Puts a target in front of the remaining ones, and forgets earlier failures.
-    pub(crate) fn put_first(&mut self, target: Target) {
+    pub(crate) fn put_first(&mut self, target: CallTarget) {
         match self {
             Controller::Plan(targets) => {
                 targets.left.push_front(target);
@@ -162,13 +165,13 @@ impl Controller {
             }
             Controller::Done => {
                 let left = VecDeque::from([target]);
-                *self = Controller::Plan(Targets { left, ..Targets::default() });
+                *self = Controller::Plan(RemainingTargets { left, ..RemainingTargets::default() });
             }
         }
     }
 
     /// Puts a failed target in front of the remaining ones.
-    pub(crate) fn again(&mut self, target: Target) {
+    pub(crate) fn again(&mut self, target: CallTarget) {
         match self {
             Controller::Plan(targets) => targets.left.push_front(target),
             Controller::Done => self.put_first(target),
@@ -176,53 +179,53 @@ impl Controller {
     }
 
     /// Records a failure before the next step is requested.
-    pub(crate) fn failed(&mut self, failure: Failure) {
+    pub(crate) fn failed(&mut self, failure: TargetFailure) {
         if let Controller::Plan(targets) = self {
             targets.failures.push(failure);
         }
     }
 
     /// Returns the next step, given the result of the last one.
-    pub(crate) fn next(&mut self, result: Option<StepResult>) -> Step {
+    pub(crate) fn next(&mut self, result: Option<StepResult>) -> SearchStep {
         let result = match result {
             // A route has no further target for a caller that has been connected.
-            Some(StepResult::Left(reason)) => return Step::End(reason),
+            Some(StepResult::Left(reason)) => return SearchStep::End(reason),
             Some(StepResult::NotConnected(result)) => Some(result),
             None => None,
         };
         match self {
             Controller::Plan(targets) => targets.next(result),
-            Controller::Done => Step::Answer(FinalAnswer::new(500, ReasonSlug::Internal)),
+            Controller::Done => SearchStep::Answer(FinalAnswer::new(500, ReasonSlug::Internal)),
         }
     }
 }
 
 /// Returns the maximum number of legs for a target.
-fn legs(target: &Target) -> usize {
+fn legs(target: &CallTarget) -> usize {
     match target {
-        Target::Trunk { peers, .. } => peers.len().max(1),
-        Target::Uri { .. } | Target::Agent(_) => 1,
-        Target::App(_) | Target::Reject(_) => 0,
-        Target::RingAll(targets) => targets.iter().map(legs).sum(),
+        CallTarget::Trunk { peers, .. } => peers.len().max(1),
+        CallTarget::Uri { .. } | CallTarget::Agent(_) => 1,
+        CallTarget::App(_) | CallTarget::Reject(_) => 0,
+        CallTarget::RingAll(targets) => targets.iter().map(legs).sum(),
     }
 }
 
-impl Targets {
-    fn next(&mut self, result: Option<TargetResult>) -> Step {
+impl RemainingTargets {
+    fn next(&mut self, result: Option<TargetResult>) -> SearchStep {
         match result {
-            Some(TargetResult::Refused(failure)) => return Step::Answer(failure.answer()),
-            Some(TargetResult::Busy(failure)) if !self.on_busy => return Step::Answer(failure.answer()),
+            Some(TargetResult::Refused(failure)) => return SearchStep::Answer(failure.answer()),
+            Some(TargetResult::Busy(failure)) if !self.on_busy => return SearchStep::Answer(failure.answer()),
             Some(TargetResult::Busy(failure) | TargetResult::Failed(failure)) => self.failures.push(failure),
             None => {}
         }
         match self.left.pop_front() {
-            Some(Target::Reject(code)) => Step::Answer(FinalAnswer {
+            Some(CallTarget::Reject(code)) => SearchStep::Answer(FinalAnswer {
                 q850: q850_of_code(code),
                 ..FinalAnswer::new(code, ReasonSlug::RouteRejected)
             }),
-            Some(Target::App(app)) => Step::Run(app),
-            Some(target) => Step::Connect(target),
-            None => Step::Answer(best(std::mem::take(&mut self.failures))),
+            Some(CallTarget::App(app)) => SearchStep::Run(app),
+            Some(target) => SearchStep::Connect(target),
+            None => SearchStep::Answer(best(std::mem::take(&mut self.failures))),
         }
     }
 }
@@ -231,57 +234,57 @@ impl Targets {
 mod tests {
     use super::*;
 
-    fn targets(left: Vec<Target>, on_busy: bool) -> Controller {
-        Controller::Plan(Targets { left: left.into(), on_busy, ..Targets::default() })
+    fn targets(left: Vec<CallTarget>, on_busy: bool) -> Controller {
+        Controller::Plan(RemainingTargets { left: left.into(), on_busy, ..RemainingTargets::default() })
     }
 
-    fn code(step: Step) -> u16 {
+    fn code(step: SearchStep) -> u16 {
         match step {
-            Step::Answer(answer) => answer.code,
-            Step::Connect(_) | Step::Run(_) | Step::End(_) => 0,
+            SearchStep::Answer(answer) => answer.code,
+            SearchStep::Connect(_) | SearchStep::Run(_) | SearchStep::End(_) => 0,
         }
     }
 
     fn busy() -> StepResult {
-        StepResult::NotConnected(TargetResult::Busy(Failure::with_code(486, ReasonSlug::TargetBusy)))
+        StepResult::NotConnected(TargetResult::Busy(TargetFailure::with_code(486, ReasonSlug::TargetBusy)))
     }
 
     #[test]
     fn busy_goes_on_only_where_the_route_says_so() {
-        assert_eq!(code(targets(vec![Target::Reject(404)], false).next(Some(busy()))), 486);
-        assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(busy()))), 404);
+        assert_eq!(code(targets(vec![CallTarget::Reject(404)], false).next(Some(busy()))), 486);
+        assert_eq!(code(targets(vec![CallTarget::Reject(404)], true).next(Some(busy()))), 404);
         assert_eq!(code(targets(vec![], true).next(Some(busy()))), 486);
     }
 
     #[test]
     fn a_refusal_ends_the_search() {
-        let refused = TargetResult::Refused(Failure::with_code(603, ReasonSlug::TargetRejected));
+        let refused = TargetResult::Refused(TargetFailure::with_code(603, ReasonSlug::TargetRejected));
         let refused = StepResult::NotConnected(refused);
-        assert_eq!(code(targets(vec![Target::Reject(404)], true).next(Some(refused))), 603);
+        assert_eq!(code(targets(vec![CallTarget::Reject(404)], true).next(Some(refused))), 603);
     }
 
     #[test]
     fn a_target_put_first_comes_before_those_that_are_left() {
-        let mut controller = targets(vec![Target::Reject(404)], false);
-        controller.put_first(Target::Reject(410));
+        let mut controller = targets(vec![CallTarget::Reject(404)], false);
+        controller.put_first(CallTarget::Reject(410));
         assert_eq!(code(controller.next(None)), 410);
         assert_eq!(code(controller.next(None)), 404);
         let mut controller = Controller::Done;
-        controller.put_first(Target::Reject(410));
+        controller.put_first(CallTarget::Reject(410));
         assert_eq!(code(controller.next(None)), 410);
     }
 
     #[test]
     fn nobody_reached_is_503() {
-        let failed = TargetResult::Failed(Failure::unreached(ReasonSlug::NoResponse));
+        let failed = TargetResult::Failed(TargetFailure::unreached(ReasonSlug::NoResponse));
         assert_eq!(code(targets(vec![], false).next(Some(StepResult::NotConnected(failed)))), 503);
     }
 
     #[test]
     fn a_call_whose_connected_party_leaves_ends_with_its_route() {
-        for mut controller in [targets(vec![Target::Reject(404)], true), Controller::Done] {
+        for mut controller in [targets(vec![CallTarget::Reject(404)], true), Controller::Done] {
             let step = controller.next(Some(StepResult::Left(ReasonSlug::CalleeHungUp)));
-            assert!(matches!(step, Step::End(ReasonSlug::CalleeHungUp)), "{step:?}");
+            assert!(matches!(step, SearchStep::End(ReasonSlug::CalleeHungUp)), "{step:?}");
         }
     }
 }

@@ -3,33 +3,33 @@
 use std::sync::Arc;
 
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::Named;
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::CallIdOwner;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_resources::lookups::rewrite;
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_resources::trunks::quotas::Numbered;
+use trunkgate_resources::trunks::quotas::CallNumbers;
 use trunkgate_route::{CallerIdRule, Number, SendNumbers, Trunk};
-use trunkgate_sip::{Extra, Flow, Invite, Local, Party, Transport};
+use trunkgate_sip::{ExtraHeader, Flow, InviteRequest, LocalAddress, SipPartyId, Transport};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::redact;
 
-use crate::call::legs::caller_id::sent;
-use crate::call::legs::dialled::Dialled;
-use crate::call::legs::headers::{self, CallerIdentity, Side, of_invite, own_addresses};
+use crate::call::legs::caller_id::describe_caller_id;
+use crate::call::legs::dialled::OutboundCall;
+use crate::call::legs::headers::{self, CallerIdentity, HeaderRecipient, of_invite, own_addresses};
 use crate::call::legs::leg::Leg;
-use crate::call::negotiation::Negotiation;
-use crate::call::search::addressed::Addressed;
-use crate::call::search::attempt::{Attempt, Candidate, Progress};
+use crate::call::negotiation::CallNegotiation;
+use crate::call::search::addressed::CalledNumber;
+use crate::call::search::attempt::{Attempt, AttemptState, Candidate};
 use crate::call::search::redirect::name_of;
-use crate::call::shared::{Cx, Shared};
-use crate::call::words::answer::Failure;
-use crate::call::words::refer::Referral;
+use crate::call::shared::{CallCx, SharedCallState};
+use crate::call::words::answer::TargetFailure;
+use crate::call::words::refer::ActiveReferral;
 use crate::call::words::waits::silence;
 
 /// Result of the check of a candidate.
-pub(crate) enum Judged {
+pub(crate) enum CandidateCheck {
     /// The candidate is called.
     Goes,
     /// Another trunk's rules apply, so its limits are checked first.
@@ -44,19 +44,19 @@ impl Attempt {
     /// Reason why the candidate is not called.
     pub(crate) fn judge_candidate(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         branch: Branch,
         way: &Candidate,
-    ) -> Result<Judged, Failure> {
-        let (Some(uri), Some(remote)) = (&self.uri, way.address) else { return Ok(Judged::Goes) };
+    ) -> Result<CandidateCheck, TargetFailure> {
+        let (Some(uri), Some(remote)) = (&self.uri, way.address) else { return Ok(CandidateCheck::Goes) };
         if let Some(trunk) = &self.trunk {
             // The name of a redirection may lead to another port of an address that two trunks share.
             let Some(other) = cx.edge.table().peer_at(remote).filter(|other| other.name != trunk.name) else {
-                return Ok(Judged::Goes);
+                return Ok(CandidateCheck::Goes);
             };
             let is_own = trunk.peers.iter().any(|peer| peer.sockets().any(|own| own == remote));
             if is_own {
-                return Ok(Judged::Goes);
+                return Ok(CandidateCheck::Goes);
             }
             let (name, other) = (cx.edge.shown_name(uri), other.name.clone());
             let text = format!(
@@ -73,7 +73,7 @@ impl Attempt {
         let owner = cx.edge.owner_of(remote).or_else(|| self.owner_by_name(cx.edge));
         let name = |trunk: &Option<Arc<Trunk>>| trunk.as_ref().map(|trunk| trunk.name.clone());
         if name(&owner) == name(&self.governs) {
-            return Ok(Judged::Goes);
+            return Ok(CandidateCheck::Goes);
         }
         if let Some(trunk) = &owner {
             let text = format!("{} leads to the trunk {}: its rules hold", self.name(), trunk.name);
@@ -85,11 +85,11 @@ impl Attempt {
             // The next address may belong to the same trunk, and is checked in the same way.
             self.change_owner(cx, branch, None);
         }
-        allowed.map(|()| Judged::Changes)
+        allowed.map(|()| CandidateCheck::Changes)
     }
 
     /// Gives back the place at the previous owner of the address, and subjects the attempt to the limits of `owner`.
-    fn change_owner(&mut self, cx: &mut Cx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
+    fn change_owner(&mut self, cx: &mut CallCx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
         self.leave_trunk_place(cx, branch);
         self.is_counted = false;
         self.governs = owner;
@@ -99,9 +99,13 @@ impl Attempt {
     ///
     /// # Errors
     /// Limit that was reached, and its key if the limit concerns some calls only.
-    pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
+    pub(crate) fn take_place(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        branch: Branch,
+    ) -> Result<(), (ReasonSlug, Option<String>)> {
         let Some(trunk) = self.limited_by().cloned() else { return Ok(()) };
-        let Addressed { number: called, form, .. } = self.addressed(cx.call, cx.edge);
+        let CalledNumber { number: called, form, .. } = self.addressed(cx.call, cx.edge);
         let is_bounded = cx.call.is_requested() && trunk.may_reach_emergency(cx.edge.numbers(), &called);
         if is_bounded {
             cx.edge.admission_mut().emergencies.check(cx.now).map_err(|(reason, key)| (reason, Some(key)))?;
@@ -112,7 +116,7 @@ impl Attempt {
             cx.edge.begin_target_call(cx.now, &trunk.name, (cx.call.key, branch)).map_err(|reason| (reason, None))?;
             let caller = cx.call.number_of(cx.call.legs.near).text.clone();
             let called = self.quota_spellings(cx, &trunk, (&called, form));
-            let call = Numbered { called: &called, caller: &caller };
+            let call = CallNumbers { called: &called, caller: &caller };
             if let Err((reason, which)) = cx.edge.take_quota(cx.now, &trunk.name, call, (cx.call.key, Some(branch))) {
                 cx.edge.end_trunk_call(&trunk.name);
                 return Err((reason, Some(which)));
@@ -121,15 +125,15 @@ impl Attempt {
         if is_bounded {
             cx.edge.admission_mut().emergencies.count(cx.now, (cx.call.key, branch));
         }
-        cx.edge.trunks_mut().leave(&trunk.name, (cx.call.key, branch));
+        cx.edge.trunks_mut().remove_waiting(&trunk.name, (cx.call.key, branch));
         self.is_counted = true;
-        self.progress = Progress::Idle;
+        self.progress = AttemptState::Idle;
         Ok(())
     }
 
     /// Returns the spellings of a called number and of its routing number for the quotas of a trunk; empty without a
     /// quota.
-    fn quota_spellings(&self, cx: &Cx<'_>, trunk: &Trunk, (called, form): (&Number, SendNumbers)) -> Vec<String> {
+    fn quota_spellings(&self, cx: &CallCx<'_>, trunk: &Trunk, (called, form): (&Number, SendNumbers)) -> Vec<String> {
         if trunk.quotas.is_empty() {
             return Vec::new();
         }
@@ -142,41 +146,42 @@ impl Attempt {
     /// Sends the INVITE of a new leg.
     pub(crate) fn invite(
         &mut self,
-        cx: &mut Cx<'_>,
-        negotiation: &Negotiation,
+        cx: &mut CallCx<'_>,
+        negotiation: &CallNegotiation,
         branch: Branch,
         way: &Candidate,
-    ) -> Result<(), Failure> {
-        let unreachable = || Failure::unreached(ReasonSlug::Unreachable);
+    ) -> Result<(), TargetFailure> {
+        let unreachable = || TargetFailure::unreached(ReasonSlug::Unreachable);
         let (trunk, further) = (self.trunk.clone(), self.headers.clone());
-        let Addressed { trunk: governs, number: asked_for, .. } = self.addressed(cx.call, cx.edge);
+        let CalledNumber { trunk: governs, number: asked_for, .. } = self.addressed(cx.call, cx.edge);
         let is_emergency = cx.edge.numbers().is_emergency(&asked_for);
         let (flow, local) = self.flow_of(cx.edge, way).ok_or_else(unreachable)?;
         if let Some(trunk) = &governs
             && !is_emergency
             && !cx.edge.trunks_mut().may_call(cx.now, &trunk.name, flow.remote.ip())
         {
-            return Err(Failure::unreached(ReasonSlug::LimitRate));
+            return Err(TargetFailure::unreached(ReasonSlug::LimitRate));
         }
         let mut leg = self.new_leg(cx, way, flow).ok_or_else(unreachable)?;
         let body = negotiation.offer_or_close(cx, &mut leg, way.plain)?;
         let form = trunk.as_ref().map_or(SendNumbers::E164, |t| t.send_numbers);
         let numbers = cx.edge.numbers();
         let uri = self.uri.as_deref().map_or_else(|| self.called_uri(cx, way, form), rewrite::without_separators);
-        let to = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
+        let to = HeaderRecipient { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let from_trunk = cx.call.legs.near_leg().trunk.as_deref();
         let rule = governs.as_ref().and_then(|trunk| trunk.caller_id.as_ref());
         let (caller, mut headers) = introduction(cx.call, cx.edge, from_trunk, &to, rule);
         let from = headers::from(&caller, &to, numbers, &mut headers);
-        let caller_id = sent(&from, &headers);
+        let caller_id = describe_caller_id(&from, &headers);
         set_headers(&mut headers, further);
         headers.extend(leg.session_headers().into_iter().chain([cx.call.hops_onward(cx.edge)]));
         let contact_user = rewrite::escape_user(&numbers.format(&caller.number, form));
         let body = way.located(cx, body, &mut headers);
         let asked = name_of(&uri);
         let shown = self.uri.as_deref().map_or_else(|| asked_for.text.clone(), redact::sip_uri);
-        leg.sip.dialled = Some(Box::new(Dialled::new(cx.edge.date(cx.now), &cx.call.name_of_caller(&caller), &shown)));
-        let invite = Invite {
+        leg.sip.dialled =
+            Some(Box::new(OutboundCall::new(cx.edge.date(cx.now), &cx.call.name_of_caller(&caller), &shown)));
+        let invite = InviteRequest {
             flow,
             local,
             oversize: self.oversize(cx.edge, way, flow),
@@ -197,7 +202,7 @@ impl Attempt {
         leg.flow = Some(went);
         leg.sip.call_id = cx.edge.endpoint().call_id(client).unwrap_or_default().to_owned();
         leg.sip.invite = Some(client);
-        let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+        let named = CallIdOwner { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
         cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
         // Further addresses of the trunk belong to the same call.
         if self.called_at.is_none() {
@@ -211,14 +216,14 @@ impl Attempt {
     }
 
     /// Arms the timers of an INVITE; one sent over TCP because of its length gets more time.
-    fn await_answer(&self, cx: &mut Cx<'_>, branch: Branch, is_oversize: bool) {
+    fn await_answer(&self, cx: &mut CallCx<'_>, branch: Branch, is_oversize: bool) {
         let silence = if is_oversize { silence(self.no_response_timeout) } else { self.no_response_timeout };
-        cx.arm(Timer::NoResponse(branch), silence);
-        cx.arm(Timer::Ring(branch), self.ring_timeout);
+        cx.arm(CallTimer::NoResponse(branch), silence);
+        cx.arm(CallTimer::Ring(branch), self.ring_timeout);
     }
 
     /// Returns the flow from one of our listeners to a candidate.
-    fn flow_of(&self, edge: &Edge, way: &Candidate) -> Option<(Flow, Local)> {
+    fn flow_of(&self, edge: &Edge, way: &Candidate) -> Option<(Flow, LocalAddress)> {
         if let Some((flow, _)) = &way.registered {
             return Some((*flow, edge.addressing().local(flow.remote.ip(), flow.listener)?));
         }
@@ -228,7 +233,7 @@ impl Attempt {
     }
 
     /// Creates the leg of an INVITE that is sent on `flow`.
-    fn new_leg(&self, cx: &mut Cx<'_>, way: &Candidate, flow: Flow) -> Option<Leg> {
+    fn new_leg(&self, cx: &mut CallCx<'_>, way: &Candidate, flow: Flow) -> Option<Leg> {
         let (trunk, governs) = (self.trunk.clone(), self.governs.clone());
         let party = match &trunk {
             Some(trunk) => cx.edge.party(&trunk.name),
@@ -238,7 +243,7 @@ impl Attempt {
                 .table()
                 .trunk_of(flow.remote)
                 .map(|t| t.name.clone())
-                .map_or(Party(0), |name| cx.edge.party(&name)),
+                .map_or(SipPartyId(0), |name| cx.edge.party(&name)),
         };
         let media_ip = cx.edge.addressing().media_shown_to(flow.remote.ip(), flow.listener)?;
         let referral = cx.call.facts.referral.as_ref();
@@ -248,7 +253,7 @@ impl Attempt {
     }
 
     /// Returns the TCP flow for requests that are too long for UDP, if the trunk uses one (RFC 3261 §18.1.1).
-    fn oversize(&self, edge: &Edge, way: &Candidate, flow: Flow) -> Option<(usize, Flow, Local)> {
+    fn oversize(&self, edge: &Edge, way: &Candidate, flow: Flow) -> Option<(usize, Flow, LocalAddress)> {
         let trunk = self.trunk.as_ref()?;
         if !trunk.oversize_by_tcp || flow.transport != Transport::Udp || way.by_udp {
             return None;
@@ -261,12 +266,12 @@ impl Attempt {
 /// Returns the caller identity for a target and further headers of its INVITE, taken from the side that waits for the
 /// target. `rule` restricts the caller ID.
 fn introduction(
-    call: &Shared,
+    call: &SharedCallState,
     edge: &Edge,
     from: Option<&Trunk>,
-    to: &Side<'_>,
+    to: &HeaderRecipient<'_>,
     rule: Option<&CallerIdRule>,
-) -> (Caller, Vec<Extra>) {
+) -> (Caller, Vec<ExtraHeader>) {
     let numbers = edge.numbers();
     let (caller, showing) = call.introduced(from, to.trunk, rule);
     let unknown = CallerIdentity::default();
@@ -281,8 +286,13 @@ fn introduction(
 /// Returns Referred-By (RFC 3892), rewritten to our own addresses, and Replaces (RFC 3891) for the target of a
 /// transfer. Numbers in Referred-By are restricted by `rule`, and by `caller_id_in` of the trunk of the transferring
 /// party.
-fn referral_headers(call: &Shared, edge: &Edge, to: &Side<'_>, rule: Option<&CallerIdRule>) -> Vec<Extra> {
-    let Some(Referral { by, refer }) = call.facts.referral.as_deref() else { return Vec::new() };
+fn referral_headers(
+    call: &SharedCallState,
+    edge: &Edge,
+    to: &HeaderRecipient<'_>,
+    rule: Option<&CallerIdRule>,
+) -> Vec<ExtraHeader> {
+    let Some(ActiveReferral { by, refer }) = call.facts.referral.as_deref() else { return Vec::new() };
     let by_trunk = call.legs.get(*by).and_then(|leg| leg.trunk.as_deref());
     let rules = [by_trunk.and_then(|trunk| trunk.caller_id_in.as_ref()), rule];
     // The trunk that gets its own Refer-To back also gets its Referred-By unchanged.
@@ -297,15 +307,15 @@ fn referral_headers(call: &Shared, edge: &Edge, to: &Side<'_>, rule: Option<&Cal
 }
 
 /// Adds headers, replacing those with the same name.
-fn set_headers(headers: &mut Vec<Extra>, further: Vec<(String, String)>) {
+fn set_headers(headers: &mut Vec<ExtraHeader>, further: Vec<(String, String)>) {
     headers.retain(|known| !further.iter().any(|(name, _)| known.name.eq_ignore_ascii_case(name)));
-    headers.extend(further.into_iter().map(|(name, value)| Extra { name, value }));
+    headers.extend(further.into_iter().map(|(name, value)| ExtraHeader { name, value }));
 }
 
 /// Refuses a candidate with a forbidden address.
-fn refuse_candidate(cx: &mut Cx<'_>, text: &str) -> Failure {
+fn refuse_candidate(cx: &mut CallCx<'_>, text: &str) -> TargetFailure {
     cx.edge.decide(cx.now, cx.call.key, text.to_owned());
     let sid = cx.call.legs.sid().to_owned();
     cx.edge.warn(&sid, text.to_owned(), Some(ReasonSlug::ForbiddenAddress));
-    Failure::with_code(403, ReasonSlug::ForbiddenAddress).told()
+    TargetFailure::with_code(403, ReasonSlug::ForbiddenAddress).told()
 }

@@ -16,15 +16,15 @@
 //! | `search_timeout` | attempts withdrawn, last target is next | – | – | – | – |
 
 use trunkgate_resources::lookups::key::Branch;
-use trunkgate_route::Target;
-use trunkgate_story::few::Few;
+use trunkgate_route::CallTarget;
+use trunkgate_story::few::SmallMap;
 
 use crate::call::search::agents::Retries;
 use crate::call::search::attempt::Attempt;
-use crate::call::search::branches::Tried;
+use crate::call::search::branches::BranchResults;
 use crate::call::search::consults::Consults;
 use crate::call::search::controller::Controller;
-use crate::call::search::redirect::Visited;
+use crate::call::search::redirect::RedirectHistory;
 
 pub(crate) mod addressed;
 pub(crate) mod agents;
@@ -44,15 +44,15 @@ pub(crate) struct Search {
     /// Source of the next target.
     pub(crate) controller: Controller,
     /// Attempts in progress: one, or several that ring simultaneously.
-    pub(crate) attempts: Few<Branch, Box<Attempt>>,
+    pub(crate) attempts: SmallMap<Branch, Box<Attempt>>,
     /// Results and redirections of the current targets.
-    pub(crate) tried: Option<Box<Tried>>,
+    pub(crate) branch_results: Option<Box<BranchResults>>,
     /// Numbers at the edge itself named by 3xx responses since the caller was last answered.
-    pub(crate) forwarded: Option<Box<Visited>>,
+    pub(crate) forwarded: Option<Box<RedirectHistory>>,
     /// Repeated streams to agents that failed.
     pub(crate) retries: Retries,
     /// Targets that are tried while an agent has the caller.
     pub(crate) consults: Consults,
     /// Further targets of parties that an application rings simultaneously, by branch, until those parties ring.
-    pub(crate) alternatives: Vec<Vec<Target>>,
+    pub(crate) alternatives: Vec<Vec<CallTarget>>,
 }

@@ -9,35 +9,35 @@ use std::sync::Arc;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::REDIRECTS;
 use trunkgate_route::locate::same_host;
-use trunkgate_route::{Destination, Number, Peer, Plan, Table, Target, TargetSpec, Transport, Trunk};
-use trunkgate_sip::{HeaderName, Message, Scheme, Uri};
+use trunkgate_route::{CallTarget, Destination, Number, Peer, RoutePlan, RoutingTable, TargetSpec, Transport, Trunk};
+use trunkgate_sip::{HeaderName, Scheme, SipMessage, Uri};
 use trunkgate_story::numbers::shortened;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::search::controller::TargetResult;
-use crate::call::shared::{Cx, Next};
-use crate::call::words::answer::Failure;
+use crate::call::shared::{CallCx, CallEffect};
+use crate::call::words::answer::TargetFailure;
 use crate::call::words::target;
 
 /// Redirections of one target.
 #[derive(Debug, Default)]
-pub(crate) struct Redirects {
+pub(crate) struct TargetRedirects {
     /// Contacts still to be tried, in order.
-    pub(crate) left: VecDeque<Onward>,
+    pub(crate) left: VecDeque<RedirectTarget>,
     /// Destinations that were tried or are queued.
-    pub(crate) visited: Visited,
+    pub(crate) visited: RedirectHistory,
 }
 
 /// Destinations or numbers at the edge itself named by 3xx responses, each admitted once and up to a limit. Loops
 /// between targets that forward to each other therefore end.
 #[derive(Debug, Default)]
-pub(crate) struct Visited {
+pub(crate) struct RedirectHistory {
     known: Vec<String>,
     /// Number of destinations named by a response.
     taken: usize,
 }
 
-impl Visited {
+impl RedirectHistory {
     /// Records a destination that was called without a redirection.
     pub(crate) fn note(&mut self, name: String) {
         self.known.push(name);
@@ -62,20 +62,20 @@ impl Visited {
 
 /// Destination of a 3xx.
 #[derive(Debug)]
-pub(crate) enum Onward {
+pub(crate) enum RedirectTarget {
     /// Peer of a trunk.
-    Peer(Box<Place>),
+    Peer(Box<RedirectPeer>),
     /// Number at the edge itself, called from this trunk.
     Here(Arc<Trunk>, Number),
     /// Target of the route for such a number, tried while others ring.
-    Target(Box<Target>),
+    Target(Box<CallTarget>),
 }
 
 /// Progress after a target's redirections were followed.
 #[derive(Debug)]
-pub(crate) enum Followed {
+pub(crate) enum RedirectProgress {
     /// A destination is in progress.
-    Under(Next),
+    Under(CallEffect),
     /// The targets of a number at the edge itself come next.
     Planned,
     /// None is left; this is the result of the last one.
@@ -84,7 +84,7 @@ pub(crate) enum Followed {
 
 /// Peer of a trunk named by a 3xx.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct RedirectPeer {
     /// Request-URI.
     pub(crate) uri: String,
     pub(crate) trunk: Arc<Trunk>,
@@ -94,7 +94,7 @@ pub(crate) struct Place {
 }
 
 /// Returns the Contact URIs of a 3xx, in descending order of `q`.
-pub(crate) fn contacts(response: &Message) -> Vec<String> {
+pub(crate) fn contacts(response: &SipMessage) -> Vec<String> {
     let read = |contact: &trunkgate_sip::header::NameAddr<'_>| {
         let uri = std::str::from_utf8(contact.uri).ok()?.to_owned();
         Some((contact.param("q").map_or(1000, thousandths), uri))
@@ -119,7 +119,7 @@ fn thousandths(value: &[u8]) -> u16 {
 
 /// Returns the trunk and the peer that a URI names. A peer at exactly the named port precedes another one on the same
 /// host, so that no trunk reaches another trunk under its own rules. Among several trunks, `own` comes first.
-pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Option<Place> {
+pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &RoutingTable) -> Option<RedirectPeer> {
     let TargetSpec::Uri { destination, .. } = target::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
     let trunks = || own.into_iter().chain(table.trunks());
@@ -131,7 +131,7 @@ pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &Table) -> Optio
         trunks().find_map(|trunk| Some((trunk, trunk.peers.iter().find_map(leads)?)))
     };
     let (trunk, peer) = find(true).or_else(|| find(false))?;
-    Some(Place { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
+    Some(RedirectPeer { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
 }
 
 /// Returns the peer as addressed by a URI with its host: over the peer's transport, to the named port or the peer's
@@ -201,14 +201,14 @@ pub(crate) fn name_of(uri: &str) -> String {
 ///
 /// # Errors
 /// A limit of the trunk is reached, or no route matches.
-pub(crate) fn plan_redirected(cx: &mut Cx<'_>, trunk: &Trunk, number: &Number) -> Result<Plan, Failure> {
+pub(crate) fn plan_redirected(cx: &mut CallCx<'_>, trunk: &Trunk, number: &Number) -> Result<RoutePlan, TargetFailure> {
     let Some(hops) = cx.call.facts.max_forwards.checked_sub(1) else {
-        return Err(Failure::with_code(483, ReasonSlug::TooManyHops));
+        return Err(TargetFailure::with_code(483, ReasonSlug::TooManyHops));
     };
     let caller = cx.call.legs.near;
-    cx.charge_named(trunk, number, caller).map_err(Failure::unreached)?;
+    cx.charge_named(trunk, number, caller).map_err(TargetFailure::unreached)?;
     let plan = cx.plan_named(trunk, number, caller);
-    let plan = plan.ok_or_else(|| Failure::with_code(404, ReasonSlug::NoRoute))?;
+    let plan = plan.ok_or_else(|| TargetFailure::with_code(404, ReasonSlug::NoRoute))?;
     cx.call.facts.max_forwards = hops;
     let text = format!("{} forwards the call to {}: route {}", trunk.name, number.text, plan.route.name);
     cx.edge.decide(cx.now, cx.call.key, text);
@@ -232,7 +232,7 @@ mod tests {
     fn a_place_is_a_peer_of_a_trunk_by_its_own_transport() {
         let peer = |text: &str| {
             let TargetSpec::Uri { uri, destination, .. } =
-                target::target(text, &trunkgate_route::Numbers::new("US").unwrap()).unwrap()
+                target::target(text, &trunkgate_route::NumberingPlan::new("US").unwrap()).unwrap()
             else {
                 panic!("{text}")
             };
@@ -248,14 +248,14 @@ mod tests {
             trunk("twin", &["sip:10.0.0.6"]),
             trunk("beside", &["sip:10.0.0.5:5062"]),
         ];
-        let table = Table::new(trunkgate_route::Definition {
-            numbers: trunkgate_route::Numbers::new("US").unwrap(),
+        let table = RoutingTable::new(trunkgate_route::TableDefinition {
+            numbers: trunkgate_route::NumberingPlan::new("US").unwrap(),
             trunks,
             agents: vec![],
             routes: vec![],
         });
         let found = |uri: &str, own: &str| {
-            let Place { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
+            let RedirectPeer { trunk, peer, number, .. } = place(uri, table.trunk(own), &table)?;
             let Destination { port, transport, .. } = peer.destination;
             Some((trunk.name.to_string(), number, port, transport))
         };

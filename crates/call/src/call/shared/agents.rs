@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use trunkgate_media::agent::{Format, Loss, NORMAL_CLOSE, Settings, TrackSet};
-use trunkgate_media::{AgentQueue, AgentSpec, Command, EndCounters, LegTurns, SocketSpec};
+use trunkgate_media::agent::{AgentFormat, NORMAL_CLOSE, StreamLoss, StreamSettings, TrackSet};
+use trunkgate_media::{AgentQueue, AgentSpec, EndCounters, LegTurns, MediaCommand, SocketSpec};
 use trunkgate_resources::agents::FailedStream;
-use trunkgate_resources::agents::breaker::{Stage, is_failure};
+use trunkgate_resources::agents::breaker::{StreamStage, is_failure};
 use trunkgate_resources::limits::{AGENT_SHORT_AFTER, ATTEMPTS_PER_CALL, PARAMETER_HEADER_CHARS};
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{Agent, Facts, OnClose};
+use trunkgate_route::{Agent, OnClose, TemplateValues};
 use trunkgate_story::agent_fix::LEFT_AT_ONCE;
-use trunkgate_story::change::{Change, Happening};
+use trunkgate_story::change::{EdgeEvent, EdgeEventKind};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::agent_leg::{AgentSide, Role, Turns, socket_spec};
+use crate::call::legs::agent_leg::{AgentRole, AgentSide, AgentTurnTimes, socket_spec};
 use crate::call::legs::agents::tell_back;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 
-impl Cx<'_> {
+impl CallCx<'_> {
     /// Adds an agent's leg and requests its WebSocket; `None` if the call has too many legs.
-    pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: Role) -> Option<LegId> {
+    pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: AgentRole) -> Option<LegId> {
         let media = self.call.session?;
         let listens = part.listens();
         let full =
@@ -48,13 +48,19 @@ impl Cx<'_> {
             clear_fade: agent.clear_fade,
             raw,
         };
-        self.edge.media(media, Command::AddAgent { end, spec: Arc::new(spec) });
+        self.edge.media(media, MediaCommand::AddAgent { end, spec: Arc::new(spec) });
         let url = agent.url.clone();
         let side = AgentSide {
             queue: raw.is_none().then_some(queue),
             stream_sid,
             raw,
-            ..AgentSide::new(agent.clone(), (end, counters), turns.map_or(Turns::None, Turns::Counted), self.now, part)
+            ..AgentSide::new(
+                agent.clone(),
+                (end, counters),
+                turns.map_or(AgentTurnTimes::None, AgentTurnTimes::Counted),
+                self.now,
+                part,
+            )
         };
         let leg = self.call.legs.next_id();
         // A leg is large, and a listener is often the last one.
@@ -73,47 +79,47 @@ impl Cx<'_> {
         Some(leg)
     }
 
-    fn settings(&mut self, agent: &Agent, part: &Role) -> Settings {
+    fn settings(&mut self, agent: &Agent, part: &AgentRole) -> StreamSettings {
         let caller = self.call.facts.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
         let headers: Vec<_> = self.call.facts.headers.iter().map(shown).collect();
-        let facts = Facts {
+        let facts = TemplateValues {
             caller: &caller,
             called: &self.call.facts.called.text,
             route: &self.call.facts.route,
             trunk: self.call.legs[LegId::CALLER].trunk_name(),
             headers: &headers,
-            ..Facts::default()
+            ..TemplateValues::default()
         };
         let mut parameters: Vec<_> =
             agent.parameters.iter().map(|(name, value)| (name.clone(), value.fill(&facts))).collect();
         let tracks = match part {
-            Role::Talk => TrackSet::Inbound,
-            Role::Listen { tracks, parameters: more } => {
+            AgentRole::Talk => TrackSet::Inbound,
+            AgentRole::Listen { tracks, parameters: more } => {
                 parameters.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
                 parameters.extend_from_slice(more);
                 *tracks
             }
         };
         self.call.legs.add_headers(&headers, &mut parameters);
-        Settings {
+        StreamSettings {
             account_sid: self.edge.config().account_sid.clone(),
             call_sid: self.call.legs.sid().to_owned(),
             stream_sid: self.edge.random_mut().stream_sid(),
             tracks,
             talks: !part.listens(),
-            format: Format::from_name(agent.format).unwrap_or_default(),
+            format: AgentFormat::from_name(agent.format).unwrap_or_default(),
             parameters,
             extras: agent.extras,
             connect_timeout: agent.connect_timeout,
             first_audio_timeout: agent.first_audio_timeout,
             ping: agent.ping,
-            ..Settings::default()
+            ..StreamSettings::default()
         }
     }
 
     /// Records that the agent on `leg` has failed the call.
-    pub(crate) fn agent_failed(&mut self, leg: LegId, loss: Loss) {
+    pub(crate) fn agent_failed(&mut self, leg: LegId, loss: StreamLoss) {
         let Some(side) = &mut self.call.legs[leg].agent else { return };
         side.has_failed = true;
         let (name, began, was_open) = (side.agent.name.clone(), side.began, side.opened.is_some());
@@ -121,9 +127,9 @@ impl Cx<'_> {
         side.problem = Some(problem.as_str().into());
         side.loss = Some(loss);
         self.edge.agents_mut().lost(self.now, &name, (loss, problem.clone()), was_open);
-        let change = self.call.change_for(Happening::AgentFailed, &problem, None);
+        let change = self.call.change_for(EdgeEventKind::AgentFailed, &problem, None);
         let agent = Some(self.edge.shown_name(&name));
-        self.edge.changed(Change { agent, was_open, ..change });
+        self.edge.changed(EdgeEvent { agent, was_open, ..change });
         if listens {
             return;
         }
@@ -133,9 +139,9 @@ impl Cx<'_> {
         }
         let number = self.call.facts.caller.known_number();
         let stage = match was_open {
-            true if loss == Loss::Silent => Stage::Silent(number),
-            true => Stage::Open(number),
-            false => Stage::Opening,
+            true if loss == StreamLoss::Silent => StreamStage::Silent(number),
+            true => StreamStage::Open(number),
+            false => StreamStage::Opening,
         };
         let (key, sid) = (self.call.key, self.call.legs.sid());
         let stream = FailedStream { key, sid, began, stage, cause: &problem };
@@ -167,17 +173,17 @@ impl Cx<'_> {
             self.call.legs.agent_went_well(self.edge, leg);
             return;
         }
-        let (name, began, loss) = (side.agent.name.clone(), side.began, Loss::Closed(Some(NORMAL_CLOSE)));
+        let (name, began, loss) = (side.agent.name.clone(), side.began, StreamLoss::Closed(Some(NORMAL_CLOSE)));
         side.left_at_once = true;
         side.problem = Some(format!("{how}: at once, without audio").into());
         side.loss = Some(loss);
         let cause = format!("{LEFT_AT_ONCE}: {how}");
         self.edge.agents_mut().lost(self.now, &name, (loss, cause.clone()), true);
-        let change = self.call.change_for(Happening::AgentFailed, &cause, None);
+        let change = self.call.change_for(EdgeEventKind::AgentFailed, &cause, None);
         let agent = Some(self.edge.shown_name(&name));
-        self.edge.changed(Change { agent, ..change });
+        self.edge.changed(EdgeEvent { agent, ..change });
         let (key, sid) = (self.call.key, self.call.legs.sid());
-        let stream = FailedStream { key, sid, began, stage: Stage::Open(None), cause: &cause };
+        let stream = FailedStream { key, sid, began, stage: StreamStage::Open(None), cause: &cause };
         let is_back = self.edge.agents_mut().left_at_once(self.now, &name, &stream);
         tell_back(self.edge, &name, is_back);
     }
@@ -194,7 +200,7 @@ impl Cx<'_> {
     /// Opens the WebSockets of a route's listeners.
     pub(crate) fn open_listeners(&mut self, forks: &[Arc<Agent>]) {
         for agent in forks {
-            self.add_agent(agent, Role::listener());
+            self.add_agent(agent, AgentRole::listener());
         }
     }
 
@@ -208,17 +214,23 @@ impl Cx<'_> {
         self.open_listeners(&missing);
     }
 
-    pub(crate) fn tell_agent(&mut self, leg: LegId, target: &str, reason: &'static str, code: Option<u16>) {
+    pub(crate) fn report_transfer_failure(
+        &mut self,
+        leg: LegId,
+        target: &str,
+        reason: &'static str,
+        code: Option<u16>,
+    ) {
         if let (Some(media), Some(side)) = (self.call.session, &self.call.legs[leg].agent) {
             let target = target.to_owned();
-            self.edge.media(media, Command::TransferFailed { end: side.end, target, reason, code });
+            self.edge.media(media, MediaCommand::TransferFailed { end: side.end, target, reason, code });
         }
     }
 
     /// Notifies an agent that a party has accepted its caller, and that the agent stays as a coach.
     pub(crate) fn tell_coach(&mut self, leg: LegId, target: &str) {
         if let (Some(media), Some(side)) = (self.call.session, &self.call.legs[leg].agent) {
-            self.edge.media(media, Command::TransferAccepted { end: side.end, target: target.to_owned() });
+            self.edge.media(media, MediaCommand::TransferAccepted { end: side.end, target: target.to_owned() });
         }
     }
 }

@@ -10,29 +10,29 @@ use trunkgate_resources::conferences::{is_link, no_link};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::EDGES_PER_CALL;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{CallerIdRule, Number, Shown, Trunk};
-use trunkgate_sip::{Extra, Message};
+use trunkgate_route::{CallerIdDecision, CallerIdRule, Number, Trunk};
+use trunkgate_sip::{ExtraHeader, SipMessage};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::caller_id::{Showing, header, nonce_of};
-use crate::call::legs::headers::{Hiding, Side, are_trusted, connected_line, passing};
+use crate::call::legs::caller_id::{CallerIdPolicy, header, nonce_of};
+use crate::call::legs::headers::{HeaderRecipient, PrivacyFilter, are_trusted, connected_line, headers_to_relay};
 use crate::call::legs::location::keep_sent;
-use crate::call::shared::{Shared, ShownCallerId};
+use crate::call::shared::{SharedCallState, ShownCallerId};
 use crate::call::words::answer::{FinalAnswer, GEOLOCATION_ERROR};
 
-impl Shared {
+impl SharedCallState {
     /// Returns the caller to show to one side, and the rules for the caller's addresses in its headers.
     pub(crate) fn introduced<'a>(
         &'a self,
         from: Option<&'a Trunk>,
         to: Option<&Trunk>,
         rule: Option<&'a CallerIdRule>,
-    ) -> (Caller, Showing<'a>) {
+    ) -> (Caller, CallerIdPolicy<'a>) {
         let told = self.who(from, to);
         let caller = self.shown(told.clone(), rule).unwrap_or_else(|| told.clone());
         let from = from.filter(|_| self.legs.near == LegId::CALLER).and_then(|trunk| trunk.caller_id_in.as_ref());
-        let showing = Showing {
+        let showing = CallerIdPolicy {
             own: self.facts.shown_as.as_ref().map(|shown| &*shown.number),
             from,
             to: rule,
@@ -52,7 +52,7 @@ impl Shared {
             let anonymous = number.text.is_empty();
             return Caller { number, display: String::new(), anonymous };
         }
-        self.facts.identity.told(&self.facts.caller, from, to)
+        self.facts.identity.visible_caller(&self.facts.caller, from, to)
     }
 
     /// Returns the caller with the number of the route or of the trunk's rule; `None`: the trunk may show no number for
@@ -64,9 +64,9 @@ impl Shared {
         let other = |number: &Number| Caller { number: number.clone(), display: String::new(), anonymous: false };
         let caller = self.facts.shown_as.as_ref().map_or(told, |shown| other(&shown.number));
         match rule.map(|rule| rule.judge(&caller.number)) {
-            Some(Shown::Instead(number)) => Some(other(number)),
-            Some(Shown::Refused) => None,
-            Some(Shown::AsIs) | None => Some(caller),
+            Some(CallerIdDecision::Instead(number)) => Some(other(number)),
+            Some(CallerIdDecision::Refused) => None,
+            Some(CallerIdDecision::AsIs) | None => Some(caller),
         }
     }
 
@@ -79,18 +79,24 @@ impl Shared {
 
     /// Returns the headers of a message in one leg that are passed to another; for the caller, only those that its
     /// identity allows.
-    pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
+    pub(crate) fn passing(
+        &self,
+        edge: &Edge,
+        headers: &[(String, String)],
+        from: LegId,
+        to: LegId,
+    ) -> Vec<ExtraHeader> {
         let is_caller = from == LegId::CALLER;
         let (from, to) = (&self.legs[from], &self.legs[to]);
         let ours = to.flow.and_then(|flow| edge.addressing().shown_to(flow.remote.ip(), Some(flow.listener)));
         let Some(ours) = ours else { return Vec::new() };
         let governs = to.limited_by().map(Arc::as_ref);
-        let (from, side) = (from.trunk.as_deref(), Side { trunk: to.trunk.as_deref(), governs, ours });
+        let (from, side) = (from.trunk.as_deref(), HeaderRecipient { trunk: to.trunk.as_deref(), governs, ours });
         let rule = side.trunk.and_then(|trunk| trunk.caller_id.as_ref());
-        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { Showing::default() };
+        let showing = if is_caller { self.introduced(from, side.trunk, rule).1 } else { CallerIdPolicy::default() };
         let tells = !is_caller || !self.facts.identity.is_private() || are_trusted(from, side.trunk);
-        let hiding = Hiding { tells, showing: &showing };
-        let mut all = passing(headers, from, &side, edge.numbers(), &hiding);
+        let hiding = PrivacyFilter { tells, showing: &showing };
+        let mut all = headers_to_relay(headers, from, &side, edge.numbers(), &hiding);
         all.extend(connected_line(headers, from, &side, edge.numbers()));
         keep_sent(&mut all, &[]);
         all
@@ -110,14 +116,14 @@ impl Shared {
     }
 
     /// Returns the header with the passed edges, for the called party.
-    pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
+    pub(crate) fn hops_onward(&self, edge: &Edge) -> ExtraHeader {
         let mut hasher = DefaultHasher::new();
         (edge.random().hop_key, self.key).hash(&mut hasher);
         header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge, nonce_of(hasher.finish()))]))
     }
 
     /// Records the capabilities of a leg's party, and its conference, from a message.
-    pub(crate) fn learn(&mut self, leg: LegId, message: &Message) {
+    pub(crate) fn learn(&mut self, leg: LegId, message: &SipMessage) {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.learn(message);
         }
@@ -127,7 +133,7 @@ impl Shared {
     }
 
     /// Returns the header that identifies an answering conference; only a calling conference gets it.
-    pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<Extra> {
+    pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<ExtraHeader> {
         let is_line = self.facts.hops.words.iter().any(|word| is_link(*word));
         let words = || edge.sessions().conferences.hops_onward(edge.random().hop_key, conference);
         is_line.then(|| header(words().into_iter()))

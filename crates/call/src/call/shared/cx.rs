@@ -4,21 +4,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use trunkgate_media::{Command, EndId, RemoteSpec};
-use trunkgate_resources::admission::limited::Limit;
+use trunkgate_media::{EndId, MediaCommand, RemoteSpec};
+use trunkgate_resources::admission::limited::CallLimit;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{CANCEL_SECONDS, REFRESH_RETRY_SECONDS, UNPROVEN_EARLY_MEDIA};
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::{Named, Place, Purpose};
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::{CallIdOwner, LegRef, RequestPurpose};
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_resources::trunks::health::Spot;
-use trunkgate_resources::trunks::quotas::Numbered;
+use trunkgate_resources::trunks::health::TrunkAddress;
+use trunkgate_resources::trunks::quotas::CallNumbers;
 use trunkgate_resources::trunks::unproven::EarlyGrant;
-use trunkgate_route::{CallInfo, DeniedBy, Number, Plan, SendNumbers, Shown, Target, Trunk};
-use trunkgate_sdp::{AgreedStream, Description, Far, anchored_streams, fitted};
+use trunkgate_route::{CallInfo, CallTarget, CallerIdDecision, Number, RoutePlan, ScreeningReason, SendNumbers, Trunk};
+use trunkgate_sdp::{AgreedStream, MediaEndpoint, SessionDescription, anchored_streams, fitted};
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{Answer, Body, ClientId, DialogId, Extra, ServerId};
+use trunkgate_sip::{ClientId, DialogId, ExtraHeader, MessageBody, ResponseSpec, ServerId};
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
@@ -26,13 +26,13 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::legs::agent_leg::AT_ONCE;
 use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState, StreamEnd};
-use crate::call::legs::session_timer::Asked;
+use crate::call::legs::session_timer::SessionTimerRequest;
 use crate::call::legs::written::Written;
-use crate::call::shared::{Cx, Next};
-use crate::call::words::answer::{Failure, FinalAnswer};
-use crate::call::words::state::State;
+use crate::call::shared::{CallCx, CallEffect};
+use crate::call::words::answer::{FinalAnswer, TargetFailure};
+use crate::call::words::state::CallState;
 
-impl Cx<'_> {
+impl CallCx<'_> {
     /// Records the use of media ports as the proof for a lack of ports, if no closer one exists.
     pub(crate) fn prove_no_ports(&mut self, reason: ReasonSlug) {
         if reason == ReasonSlug::NoPorts && self.call.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
@@ -71,7 +71,7 @@ impl Cx<'_> {
             // The endpoint handles a late response; the leg stays, so that its remote party may still send requests.
             self.edge.abandon(self.now, client);
         }
-        self.arm(Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
+        self.arm(CallTimer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
     }
 
     pub(crate) fn bye(&mut self, leg: LegId, reason: ReasonSlug) {
@@ -79,7 +79,7 @@ impl Cx<'_> {
             return;
         }
         let at = self.call.legs.place(leg);
-        let farewell = self.call.story.farewell.as_deref();
+        let farewell = self.call.story.bye_headers.as_deref();
         let farewell = farewell.map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
         let leg = &mut self.call.legs[leg];
         leg.enter(LegState::Closing);
@@ -87,8 +87,10 @@ impl Cx<'_> {
         let farewell = farewell.filter(|_| !leg.records());
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
         let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
-        leg.sip.bye =
-            leg.sip.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Bye, headers, None));
+        leg.sip.bye = leg
+            .sip
+            .dialog
+            .and_then(|dialog| self.edge.request(self.now, at, dialog, RequestPurpose::Bye, headers, None));
         if leg.sip.bye.is_none() {
             leg.enter(LegState::Ended);
         }
@@ -110,7 +112,7 @@ impl Cx<'_> {
 
     /// Ends the withdrawn legs: none of their INVITEs can be answered any more.
     pub(crate) fn withdrawn_for_good(&mut self) {
-        self.call.deadlines.remove(Timer::Withdrawn);
+        self.call.deadlines.remove(CallTimer::Withdrawn);
         for leg in self.call.legs.ids() {
             self.call.legs.withdrawn(self.edge, leg);
         }
@@ -122,10 +124,10 @@ impl Cx<'_> {
             return Ok(());
         };
         let instead = match rule.judge(&self.call.facts.caller.number) {
-            Shown::AsIs => return Ok(()),
-            Shown::Refused if self.edge.numbers().is_emergency(&self.call.facts.called) => return Ok(()),
-            Shown::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
-            Shown::Instead(number) => number.clone(),
+            CallerIdDecision::AsIs => return Ok(()),
+            CallerIdDecision::Refused if self.edge.numbers().is_emergency(&self.call.facts.called) => return Ok(()),
+            CallerIdDecision::Refused => return Err(FinalAnswer::new(403, ReasonSlug::CallerIdRefused)),
+            CallerIdDecision::Instead(number) => number.clone(),
         };
         let (claimed, text) = (self.call.facts.caller.shown(), &instead.text);
         self.edge.decide(
@@ -140,7 +142,7 @@ impl Cx<'_> {
     }
 
     /// Sets a timer; zero: none.
-    pub(crate) fn arm(&mut self, timer: Timer, after: Duration) {
+    pub(crate) fn arm(&mut self, timer: CallTimer, after: Duration) {
         self.disarm(timer);
         if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
             self.edge.deadlines_mut().set(at, self.call.key, timer);
@@ -149,19 +151,19 @@ impl Cx<'_> {
     }
 
     /// Sets a timer for a remaining time; a time that is already over fires at once.
-    pub(crate) fn arm_left(&mut self, timer: Timer, left: Duration) {
+    pub(crate) fn arm_left(&mut self, timer: CallTimer, left: Duration) {
         self.arm(timer, left.max(AT_ONCE));
     }
 
     /// Clears a timer.
-    pub(crate) fn disarm(&mut self, timer: Timer) {
+    pub(crate) fn disarm(&mut self, timer: CallTimer) {
         if let Some(at) = self.call.deadlines.remove(timer) {
             self.edge.deadlines_mut().clear(at, self.call.key, timer);
         }
     }
 
     /// Sends the worker the remote address of an end, if it has changed.
-    pub(crate) fn point(&mut self, (leg, end): (LegId, EndId), far: &Far, relatch: bool) {
+    pub(crate) fn point(&mut self, (leg, end): (LegId, EndId), far: &MediaEndpoint, relatch: bool) {
         let Some(index) = self.call.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
         let side = &self.call.legs[leg];
         let remote = side.remote_spec(far, self.edge.config().latch, relatch, self.call.is_answered());
@@ -196,7 +198,7 @@ impl Cx<'_> {
     }
 
     /// Ends a call in which an end receives nothing although its remote party should send.
-    pub(crate) fn idle(&mut self, end: EndId) -> Next {
+    pub(crate) fn idle(&mut self, end: EndId) -> CallEffect {
         if let Some(leg) = self.call.legs.leg_of(end).filter(|leg| self.call.legs.is_side(*leg)) {
             self.edge.trace(
                 self.now,
@@ -208,9 +210,9 @@ impl Cx<'_> {
             let before = if came > 0 { format!(", after {came} packets") } else { String::new() };
             let text = format!("{} sent no RTP for {seconds} s{before}", self.call.legs.name_of(leg));
             self.call.story.proof = Some((ReasonSlug::MediaTimeout, text.into()));
-            return Next::End(ReasonSlug::MediaTimeout);
+            return CallEffect::End(ReasonSlug::MediaTimeout);
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Closes the ends of a leg that is not part of the call yet.
@@ -235,7 +237,7 @@ impl Cx<'_> {
     }
 
     /// Refuses a request in a dialog with too short a session interval. Returns whether it was refused.
-    pub(crate) fn refused_as_too_short(&mut self, server: ServerId, session: Asked) -> bool {
+    pub(crate) fn refused_as_too_short(&mut self, server: ServerId, session: SessionTimerRequest) -> bool {
         if session.is_too_short() {
             self.edge.respond(self.now, server, FinalAnswer::new(422, ReasonSlug::SessionTooShort).to_sip());
         }
@@ -249,7 +251,7 @@ impl Cx<'_> {
     }
 
     /// Returns the session headers of our 2xx to a leg's INVITE.
-    pub(crate) fn session_answer(&mut self, leg: LegId) -> Vec<Extra> {
+    pub(crate) fn session_answer(&mut self, leg: LegId) -> Vec<ExtraHeader> {
         match self.call.legs[leg].timer.asked.take() {
             Some(asked) => self.session_agreed(leg, asked),
             None => Vec::new(),
@@ -257,7 +259,7 @@ impl Cx<'_> {
     }
 
     /// Returns the session headers of our 2xx to any request of a leg.
-    pub(crate) fn session_agreed(&mut self, leg: LegId, asked: Asked) -> Vec<Extra> {
+    pub(crate) fn session_agreed(&mut self, leg: LegId, asked: SessionTimerRequest) -> Vec<ExtraHeader> {
         let headers = self.call.legs[leg].answer_session(self.now, asked);
         self.arm_sessions();
         headers
@@ -270,9 +272,9 @@ impl Cx<'_> {
             // Zero would disable the timer.
             Some(at) => {
                 let wait = at.saturating_duration_since(self.now).max(Duration::from_millis(1));
-                self.arm(Timer::Session, wait);
+                self.arm(CallTimer::Session, wait);
             }
-            None => self.disarm(Timer::Session),
+            None => self.disarm(CallTimer::Session),
         }
     }
 
@@ -291,17 +293,17 @@ impl Cx<'_> {
         self.arm_sessions();
     }
 
-    pub(crate) fn answer_request(&mut self, leg: LegId, server: ServerId, ours: &Description) {
+    pub(crate) fn answer_request(&mut self, leg: LegId, server: ServerId, ours: &SessionDescription) {
         // Before the INVITE is answered, the session headers are left for its response.
-        let is_early = self.call.state == State::Searching;
+        let is_early = self.call.state == CallState::Searching;
         let headers = if is_early { Vec::new() } else { self.session_answer(leg) };
         // An established dialog keeps its own Contact.
         let contact_user = self.call.legs[leg].sip.dialog.map_or_else(|| self.call.contact_user(), |_| String::new());
-        let body = Some(Body::sdp(ours.to_string()));
-        let answer = Answer { code: 200, body, contact_user, headers, ..Answer::default() };
+        let body = Some(MessageBody::sdp(ours.to_string()));
+        let answer = ResponseSpec { code: 200, body, contact_user, headers, ..ResponseSpec::default() };
         let dialog = self.edge.respond(self.now, server, answer);
         if let Some(dialog) =
-            dialog.filter(|_| self.call.state == State::Answered && self.call.legs[leg].sip.dialog.is_none())
+            dialog.filter(|_| self.call.state == CallState::Answered && self.call.legs[leg].sip.dialog.is_none())
         {
             self.call.legs[leg].enter(LegState::Answered);
             self.call.legs[leg].sip.server = None;
@@ -311,7 +313,7 @@ impl Cx<'_> {
     }
 
     /// Draws ends for streams that have none yet; `None` if no ports are left.
-    pub(crate) fn draw_missing(&mut self, legs: &[LegId], offer: &Description) -> Option<Vec<EndId>> {
+    pub(crate) fn draw_missing(&mut self, legs: &[LegId], offer: &SessionDescription) -> Option<Vec<EndId>> {
         let media = self.call.session?;
         let mut added = Vec::new();
         for leg in legs.iter().copied() {
@@ -342,16 +344,16 @@ impl Cx<'_> {
     }
 
     /// Ends the call of a caller that acknowledges no reliable provisional response.
-    pub(crate) fn not_acknowledged_early(&mut self) -> Next {
+    pub(crate) fn not_acknowledged_early(&mut self) -> CallEffect {
         if let Some(server) = self.call.legs[LegId::CALLER].sip.server.take() {
             self.edge.index_mut().servers.remove(&server);
         }
         self.call.legs.leg_gone(self.edge, LegId::CALLER);
-        Next::Unacknowledged(504)
+        CallEffect::Unacknowledged(504)
     }
 
     /// Answers a session refresh of a remote party; the endpoint has its new Contact.
-    pub(crate) fn refreshed(&mut self, leg: LegId, server: ServerId, session: Asked) {
+    pub(crate) fn refreshed(&mut self, leg: LegId, server: ServerId, session: SessionTimerRequest) {
         let mut headers = Vec::new();
         // The session interval of an unanswered INVITE is left for the response to that INVITE.
         if self.call.legs[leg].state == LegState::Answered {
@@ -360,7 +362,7 @@ impl Cx<'_> {
             }
             headers = self.session_agreed(leg, session);
         }
-        let answer = Answer { code: 200, headers, ..Answer::default() };
+        let answer = ResponseSpec { code: 200, headers, ..ResponseSpec::default() };
         self.edge.respond(self.now, server, answer);
     }
 
@@ -392,7 +394,7 @@ impl Cx<'_> {
     fn settle_proof(&mut self, leg: LegId, by: &str) {
         let before = self.call.legs[leg].withheld();
         if leg == LegId::CALLER && self.edge.unproven_early_mut().free(self.call.key) {
-            self.disarm(Timer::Unproven);
+            self.disarm(CallTimer::Unproven);
         }
         if before.is_none() {
             return;
@@ -418,7 +420,7 @@ impl Cx<'_> {
         let Some(media) = self.call.session else { return };
         remote.withheld = !self.call.legs[leg].is_proven(&remote);
         let is_heard = self.call.legs[leg].is_heard() && !remote.relatch;
-        if remote.withheld && !is_heard && leg == LegId::CALLER && self.call.state == State::Searching {
+        if remote.withheld && !is_heard && leg == LegId::CALLER && self.call.state == CallState::Searching {
             remote.withheld = !self.may_hear_early(remote.rtp);
         }
         let Some(slot) = self.call.legs[leg].ends.iter_mut().find(|slot| slot.end == end) else { return };
@@ -428,8 +430,8 @@ impl Cx<'_> {
         let was_withheld = slot.remote.as_ref().is_some_and(|before| before.withheld && before.rtp == remote.rtp);
         slot.remote = Some(RemoteSpec { relatch: false, ..remote.clone() });
         let told = remote.rtp.filter(|_| remote.withheld && !was_withheld && !is_heard);
-        self.edge.media(media, Command::SetRemote { end, remote });
-        if let Some(address) = told.filter(|_| self.call.state != State::Searching) {
+        self.edge.media(media, MediaCommand::SetRemote { end, remote });
+        if let Some(address) = told.filter(|_| self.call.state != CallState::Searching) {
             let text = format!("media to {address} withheld until the ACK: address not proven");
             self.edge.trace(self.now, self.call.key, TraceItem::Media { leg: leg.index(), text });
         }
@@ -445,7 +447,7 @@ impl Cx<'_> {
         let most = trunk.unproven_early_media;
         let (count, is_one) = self.edge.unproven_early_mut().admit(self.now, &trunk.name, most, self.call.key);
         if is_one {
-            self.arm(Timer::Unproven, UNPROVEN_EARLY_MEDIA);
+            self.arm(CallTimer::Unproven, UNPROVEN_EARLY_MEDIA);
         }
         if is_one || before == EarlyGrant::Unasked {
             let seconds = UNPROVEN_EARLY_MEDIA.as_secs();
@@ -459,8 +461,8 @@ impl Cx<'_> {
 
     /// Withholds early media after the maximum time at an unproven address.
     pub(crate) fn early_grant_over(&mut self) {
-        self.call.deadlines.remove(Timer::Unproven);
-        if self.call.state != State::Searching {
+        self.call.deadlines.remove(CallTimer::Unproven);
+        if self.call.state != CallState::Searching {
             return;
         }
         self.edge.unproven_early_mut().end(self.call.key);
@@ -481,7 +483,7 @@ impl Cx<'_> {
     ///
     /// # Errors
     /// The answer cannot be parsed, or names a forbidden media address.
-    pub(crate) fn read_answer(&mut self, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
+    pub(crate) fn read_answer(&mut self, leg: LegId, sdp: &[u8]) -> Result<SessionDescription, TargetFailure> {
         let answer = self.call.legs.read(self.edge, leg, sdp)?;
         let sent = self.call.legs[leg].sdp.last_sent.as_ref();
         let sent = sent.filter(|sent| sent.sections() != answer.media.len()).and_then(Written::read);
@@ -500,13 +502,13 @@ impl Cx<'_> {
             return Ok(());
         }
         self.edge.admission_mut().check_rate(self.now, &trunk.name)?;
-        self.edge.trunks_mut().pay(self.now, &trunk.name)?;
+        self.edge.trunks_mut().count_request(self.now, &trunk.name)?;
         let called = self.edge.numbers().spellings(number, SendNumbers::AsIs);
-        let numbers = Numbered { called: &called, caller: &self.call.number_of(caller).text };
+        let numbers = CallNumbers { called: &called, caller: &self.call.number_of(caller).text };
         let taken = self.edge.take_quota(self.now, &trunk.name, numbers, (self.call.key, None));
         taken.map_err(|(reason, which)| {
-            if let Some(limit) = Limit::of(Some(&trunk.name), false, reason) {
-                self.edge.admission_mut().limited.note(self.now, limit, &which, Some(self.call.legs.sid()));
+            if let Some(limit) = CallLimit::from_reason(Some(&trunk.name), false, reason) {
+                self.edge.admission_mut().limited.count_refusal(self.now, limit, &which, Some(self.call.legs.sid()));
             }
             self.edge.alarm(self.now, self.call.legs.sid(), &trunk.name, reason, &which);
             reason
@@ -514,7 +516,7 @@ impl Cx<'_> {
     }
 
     /// Returns the routing plan for a call of `caller` to this number from this trunk; `None`: no route matches.
-    pub(crate) fn plan_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Option<Plan> {
+    pub(crate) fn plan_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Option<RoutePlan> {
         // The headers of the call's INVITE belong to its caller only.
         let headers = if caller == LegId::CALLER { &self.call.facts.headers[..] } else { &[] };
         let (called, caller) = (&*number.text, &*self.call.number_of(caller).text);
@@ -527,18 +529,18 @@ impl Cx<'_> {
     }
 
     /// Checks that a trunk's rules allow calls to a number in this form.
-    pub(crate) fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
+    pub(crate) fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), TargetFailure> {
         let Some(denied) = trunk.denied_as(self.edge.numbers(), number, form) else { return Ok(()) };
         let reason = reason_of(&denied.by);
         let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
         // `why` reads this line.
         self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
-        if let Some(rule) = Limit::of(Some(name), true, reason) {
-            self.edge.admission_mut().limited.note(self.now, rule, &denied.by.setting(), Some(&sid));
+        if let Some(rule) = CallLimit::from_reason(Some(name), true, reason) {
+            self.edge.admission_mut().limited.count_refusal(self.now, rule, &denied.by.setting(), Some(&sid));
         }
         self.edge.alarm(self.now, &sid, name, reason, &format!("{shown}, {by}"));
-        Err(Failure::with_code(403, reason).told())
+        Err(TargetFailure::with_code(403, reason).told())
     }
 
     /// Checks that the remote party of `by` may be asked to call a number itself, bypassing the routes. Returns the
@@ -573,7 +575,7 @@ impl Cx<'_> {
     }
 
     /// Records a problem of a leg's address, unless the leg has had a response.
-    pub(crate) fn missed(&mut self, leg: LegId, problem: impl FnOnce(&Edge, &Spot) -> String) {
+    pub(crate) fn missed(&mut self, leg: LegId, problem: impl FnOnce(&Edge, &TrunkAddress) -> String) {
         let leg = &self.call.legs[leg];
         if let Some(spot) = leg.spot().filter(|_| !leg.sip.heard) {
             let problem = problem(self.edge, &spot);
@@ -586,7 +588,7 @@ impl Cx<'_> {
         let slot = self.call.legs[leg].ends.iter_mut().find(|slot| slot.end == end);
         if let Some(slot) = slot.filter(|slot| slot.remote.as_ref() != Some(&remote)) {
             slot.remote = Some(remote.clone());
-            self.edge.media(media, Command::SetRemote { end, remote });
+            self.edge.media(media, MediaCommand::SetRemote { end, remote });
         }
     }
 
@@ -595,7 +597,7 @@ impl Cx<'_> {
         &mut self,
         leg: LegId,
         ends: &[StreamEnd],
-        offer: impl FnOnce(&[u16], &trunkgate_sdp::Identity) -> Result<Description, Failure>,
+        offer: impl FnOnce(&[u16], &trunkgate_sdp::LocalOrigin) -> Result<SessionDescription, TargetFailure>,
     ) -> Result<ClientId, Box<FinalAnswer>> {
         let ports: Vec<u16> = ends.iter().map(|end| end.bind.port()).collect();
         let at = self.call.legs.place(leg);
@@ -603,10 +605,12 @@ impl Cx<'_> {
         let sent = offer(&ports, &side.identity());
         let sent = sent.and_then(|mut sent| side.protect_anew(self.edge, &mut sent).map(|()| sent));
         let sent = sent.map_err(|failure| Box::new(failure.answer()))?;
-        let body = Some(Body::sdp(side.stamp(sent).to_string()));
+        let body = Some(MessageBody::sdp(side.stamp(sent).to_string()));
         let headers = side.session_headers();
-        let client =
-            side.sip.dialog.and_then(|dialog| self.edge.request(self.now, at, dialog, Purpose::Join, headers, body));
+        let client = side
+            .sip
+            .dialog
+            .and_then(|dialog| self.edge.request(self.now, at, dialog, RequestPurpose::Join, headers, body));
         client.ok_or_else(|| Box::new(FinalAnswer::new(491, ReasonSlug::Transferred)))
     }
 
@@ -618,10 +622,10 @@ impl Cx<'_> {
     }
 
     /// Adds a leg of another call, with our ends for its media.
-    pub(crate) fn take_over(&mut self, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
+    pub(crate) fn take_over(&mut self, from: LegRef, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
         let at = self.call.legs.place(self.call.legs.next_id());
         if let Some(flow) = leg.flow {
-            let named = Named { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+            let named = CallIdOwner { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
             self.edge.index_mut().pass_on(leg.sip.call_id.as_bytes(), from, named);
         }
         if let Some(dialog) = leg.sip.dialog {
@@ -636,22 +640,26 @@ impl Cx<'_> {
 }
 
 /// Returns a target with this number, unless it has one of its own.
-fn numbered(target: Target, number: &str) -> Target {
+fn numbered(target: CallTarget, number: &str) -> CallTarget {
     match target {
-        Target::Trunk { trunk, number: None, peers } => Target::Trunk { trunk, number: Some(number.to_owned()), peers },
-        Target::RingAll(targets) => {
-            Target::RingAll(targets.into_iter().map(|target| numbered(target, number)).collect())
+        CallTarget::Trunk { trunk, number: None, peers } => {
+            CallTarget::Trunk { trunk, number: Some(number.to_owned()), peers }
         }
-        other @ (Target::Trunk { .. } | Target::Uri { .. } | Target::Agent(_) | Target::App(_) | Target::Reject(_)) => {
-            other
+        CallTarget::RingAll(targets) => {
+            CallTarget::RingAll(targets.into_iter().map(|target| numbered(target, number)).collect())
         }
+        other @ (CallTarget::Trunk { .. }
+        | CallTarget::Uri { .. }
+        | CallTarget::Agent(_)
+        | CallTarget::App(_)
+        | CallTarget::Reject(_)) => other,
     }
 }
 
 /// Returns the reason of a refusal by a trunk's number rules.
-pub(crate) fn reason_of(denied: &DeniedBy) -> ReasonSlug {
+pub(crate) fn reason_of(denied: &ScreeningReason) -> ReasonSlug {
     match denied {
-        DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,
-        DeniedBy::Deny(_) | DeniedBy::Allow => ReasonSlug::Denied,
+        ScreeningReason::HighRisk(_) => ReasonSlug::HighRisk,
+        ScreeningReason::Deny(_) | ScreeningReason::Allow => ReasonSlug::Denied,
     }
 }

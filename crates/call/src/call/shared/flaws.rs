@@ -1,7 +1,7 @@
 //! Errors of an application that do not end its control of the call: prompts that a party did not hear, and documents
 //! replaced by a fallback.
 
-use trunkgate_twiml::{Note, Trace};
+use trunkgate_twiml::{ProgramTrace, TraceNote};
 
 /// Maximum number of errors in the verdict; it refers to the trace for further ones.
 const NAMED: usize = 3;
@@ -11,7 +11,7 @@ const OF_THE_APPLICATION: &str = "Error of the application: ";
 
 /// Errors of an application in one call.
 #[derive(Debug, Default)]
-pub(crate) struct Flaws {
+pub(crate) struct AppErrors {
     /// First errors, each with its code; 0: none.
     named: Vec<(Box<str>, u16)>,
     /// Whether there are more errors.
@@ -22,23 +22,25 @@ pub(crate) struct Flaws {
     is_any: bool,
 }
 
-impl Flaws {
+impl AppErrors {
     /// Records an error; `is_called`: in the document of a called party. A repeated error counts once.
-    pub(crate) fn note(&mut self, trace: &Trace, is_called: bool) {
-        let Trace { line, verb, note } = trace;
+    pub(crate) fn note(&mut self, trace: &ProgramTrace, is_called: bool) {
+        let ProgramTrace { line, verb, note } = trace;
         let party = if is_called { "called party" } else { "caller" };
         let at = if *line == 0 { String::new() } else { format!("{verb} in line {line}, ") };
         // Further lines contain the response to a request.
         let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         let (text, code) = match note {
-            Note::Unheard { code, text } if verb == "Say" => {
+            TraceNote::Unheard { code, text } if verb == "Say" => {
                 (format!("The {party} did not hear a text: {} ({at}error {code}).", first(text)), *code)
             }
-            Note::Unheard { code, text } => {
+            TraceNote::Unheard { code, text } => {
                 (format!("The {party} did not hear {} ({at}error {code}).", first(text)), *code)
             }
-            Note::Error { code, text } => (format!("{OF_THE_APPLICATION}{} ({at}error {code}).", first(text)), *code),
-            Note::Began | Note::Result(_) | Note::Warning { .. } => return,
+            TraceNote::Error { code, text } => {
+                (format!("{OF_THE_APPLICATION}{} ({at}error {code}).", first(text)), *code)
+            }
+            TraceNote::Began | TraceNote::Result(_) | TraceNote::Warning { .. } => return,
         };
         (self.is_last_named, self.is_any) = (false, true);
         if self.named.iter().any(|(known, _)| **known == *text) {
@@ -100,17 +102,17 @@ impl Flaws {
 mod tests {
     use super::*;
 
-    fn unheard(name: &str) -> Trace {
-        Trace {
+    fn unheard(name: &str) -> ProgramTrace {
+        ProgramTrace {
             line: 2,
             verb: "Play".to_owned(),
-            note: Note::Unheard { code: 11_200, text: format!("{name}: no such file\nbody") },
+            note: TraceNote::Unheard { code: 11_200, text: format!("{name}: no such file\nbody") },
         }
     }
 
     #[test]
     fn each_error_is_named_once_and_only_the_first_ones() {
-        let mut flaws = Flaws::default();
+        let mut flaws = AppErrors::default();
         assert_eq!(flaws.sentences(""), "");
         flaws.note(&unheard("a.wav"), false);
         flaws.note(&unheard("a.wav"), false);
@@ -118,7 +120,11 @@ mod tests {
         assert_eq!(flaws.sentences(""), format!("{first} Try: `trunkgate help 11200`."));
         assert_eq!(flaws.sentences(" Try: `trunkgate help 11200` explains it."), first);
         flaws.note(
-            &Trace { line: 0, verb: "Response".to_owned(), note: Note::Error { code: 12_300, text: "x".to_owned() } },
+            &ProgramTrace {
+                line: 0,
+                verb: "Response".to_owned(),
+                note: TraceNote::Error { code: 12_300, text: "x".to_owned() },
+            },
             true,
         );
         let second = " Error of the application: x (error 12300).";

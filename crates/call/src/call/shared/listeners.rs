@@ -4,14 +4,14 @@
 //! reconnects all of them whenever the caller's side is wired differently, and does not depend on those parts.
 
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{Command, EndId, TapSpec};
-use trunkgate_story::few::Few;
+use trunkgate_media::{EndId, MediaCommand, TapSpec};
+use trunkgate_story::few::SmallMap;
 
 /// The listeners of a call, by their ends.
 #[derive(Debug, Default)]
 pub(crate) struct CallerListeners {
     /// Boxed, as few calls have any.
-    ends: Option<Box<Few<EndId, CallerListener>>>,
+    ends: Option<Box<SmallMap<EndId, CallerListener>>>,
 }
 
 /// Listener of a caller's audio.
@@ -41,7 +41,7 @@ impl CallerListeners {
 
     /// Connects all listeners with the caller's side as it is wired now. Returns the commands for the media session
     /// that are new.
-    pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<Command> {
+    pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<MediaCommand> {
         self.ends
             .iter_mut()
             .flat_map(|ends| ends.iter_mut())
@@ -51,7 +51,7 @@ impl CallerListeners {
 }
 
 impl CallerListener {
-    fn follow(&mut self, listener: EndId, (of, audio): &(EndId, TapSpec)) -> Option<Command> {
+    fn follow(&mut self, listener: EndId, (of, audio): &(EndId, TapSpec)) -> Option<MediaCommand> {
         let audio = match self.tracks {
             TrackSet::Inbound => TapSpec { outbound: Vec::new(), ..audio.clone() },
             TrackSet::Outbound => TapSpec { inbound: Vec::new(), ..audio.clone() },
@@ -60,19 +60,19 @@ impl CallerListener {
         let heard = (*of, audio);
         (self.hears.as_ref() != Some(&heard)).then(|| {
             self.hears = Some(heard.clone());
-            Command::Tap { of: heard.0, listener, audio: heard.1 }
+            MediaCommand::Tap { of: heard.0, listener, audio: heard.1 }
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_media::Coding;
+    use trunkgate_media::PayloadCodec;
 
     use super::*;
 
-    fn tapped(command: Command) -> (EndId, EndId, TapSpec) {
-        let Command::Tap { of, listener, audio } = command else { panic!("{command:?} is no tap") };
+    fn tapped(command: MediaCommand) -> (EndId, EndId, TapSpec) {
+        let MediaCommand::Tap { of, listener, audio } = command else { panic!("{command:?} is no tap") };
         (of, listener, audio)
     }
 
@@ -81,7 +81,7 @@ mod tests {
         let mut listeners = CallerListeners::default();
         listeners.add(EndId(7), TrackSet::Inbound);
         listeners.add(EndId(5), TrackSet::Both);
-        let heard = (EndId(1), TapSpec::both(0, Coding::Pcmu));
+        let heard = (EndId(1), TapSpec::both(0, PayloadCodec::Pcmu));
         let spoken = TapSpec { outbound: Vec::new(), ..heard.1.clone() };
         let taps: Vec<_> = listeners.follow(&heard).into_iter().map(tapped).collect();
         assert_eq!(taps, [(EndId(1), EndId(5), heard.1.clone()), (EndId(1), EndId(7), spoken)]);

@@ -6,14 +6,14 @@ const KNOWN: usize = 8;
 
 /// Errors of an application that have been logged.
 #[derive(Debug, Default)]
-pub(crate) struct Logged {
+pub(crate) struct LoggedErrors {
     /// Each error with the number of its repetitions.
     known: Vec<(String, u32)>,
     /// Number of further errors.
     further: u32,
 }
 
-impl Logged {
+impl LoggedErrors {
     /// Counts an error; returns whether it must be logged.
     pub(crate) fn is_new(&mut self, error: &str) -> bool {
         if let Some((_, times)) = self.known.iter_mut().find(|(known, _)| known == error) {
@@ -30,7 +30,7 @@ impl Logged {
 
     /// Takes the lines that summarise repeated and further errors.
     pub(crate) fn take_repeated(&mut self) -> Vec<String> {
-        let Logged { known, further } = std::mem::take(self);
+        let LoggedErrors { known, further } = std::mem::take(self);
         let repeated = known.into_iter().filter(|(_, times)| *times > 0);
         let mut lines: Vec<String> =
             repeated.map(|(error, times)| format!("{error}: repeated {times} times in this call")).collect();
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn an_error_is_logged_once_and_counted() {
-        let mut logged = Logged::default();
+        let mut logged = LoggedErrors::default();
         assert!(logged.is_new("error 1") && logged.is_new("error 2"));
         assert_eq!((0..40).filter(|_| logged.is_new("error 1")).count(), 0);
         assert_eq!((3..30).filter(|number| logged.is_new(&format!("error {number}"))).count(), KNOWN - 2);

@@ -15,47 +15,47 @@ use serde::{Deserialize, Serialize};
 use trunkgate_media::{EndId, MediaId};
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::REQUESTED_PACE_SECONDS;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{CallKey, LegId};
 use trunkgate_resources::lookups::rewrite;
-use trunkgate_route::{HoldMode, Number, SendNumbers, Target, Wanted};
-use trunkgate_sdp::{AgreedStream, Description, Direction};
+use trunkgate_route::{CallTarget, HoldMode, Number, SendNumbers, TransferTarget};
+use trunkgate_sdp::{AgreedStream, MediaDirection, SessionDescription};
 use trunkgate_sip::ServerId;
-use trunkgate_story::few::Few;
+use trunkgate_story::few::SmallMap;
 use trunkgate_story::numbers::Caller;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::{CallView, LegView, RecordingView, status_of_unanswered};
-use trunkgate_story::wall::{Step, millis, of_unix_ms, unix_ms};
+use trunkgate_story::wall::{ClockStep, millis, of_unix_ms, unix_ms};
 
 use crate::call::legs::caller_id::Hops;
-use crate::call::legs::headers::{Brought, CallerIdentity};
+use crate::call::legs::headers::{CallerIdentity, RelayedHeaders};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::list::Legs;
-use crate::call::legs::location::Location;
+use crate::call::legs::location::CallerLocation;
 use crate::call::legs::requested::RequestOrigin;
 use crate::call::shared::listeners::CallerListeners;
-use crate::call::shared::story::Story;
+use crate::call::shared::story::CallNotes;
 use crate::call::words::answer::FinalAnswer;
 use crate::call::words::incoming::MAX_FORWARDS;
-use crate::call::words::refer::Referral;
-use crate::call::words::state::State;
+use crate::call::words::refer::ActiveReferral;
+use crate::call::words::state::CallState;
 use crate::call::words::uri::number_of_uri;
 
 /// State that every part of a call uses.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedCallState {
     /// Key of the call in the edge.
     pub(crate) key: CallKey,
     /// State of the call.
-    pub(crate) state: State,
+    pub(crate) state: CallState,
     /// Facts from the INVITE and the route.
-    pub(crate) facts: Facts,
+    pub(crate) facts: CallFacts,
     /// Times of the call's events.
-    pub(crate) times: Times,
+    pub(crate) times: CallTimes,
     /// Running timers.
-    pub(crate) deadlines: Few<Timer, Instant>,
+    pub(crate) deadlines: SmallMap<CallTimer, Instant>,
     /// Outcome of the call, once it has ended.
-    pub(crate) ending: Option<Ending>,
+    pub(crate) ending: Option<CallOutcome>,
     /// Origin of a call that an HTTP request has begun.
     pub(crate) origin: Option<Box<RequestOrigin>>,
     /// Legs of the call.
@@ -69,24 +69,24 @@ pub(crate) struct Shared {
     /// Whether the targets of the party wait for the verdict of answering machine detection.
     pub(crate) awaits_verdict: bool,
     /// Notes for records, verdicts and traces, beyond the legs.
-    pub(crate) story: Story,
+    pub(crate) story: CallNotes,
 }
 
 /// Context in which a part of a call acts: the time, the edge, and the shared state.
 #[derive(Debug)]
-pub(crate) struct Cx<'a> {
+pub(crate) struct CallCx<'a> {
     /// Time of the event.
     pub(crate) now: Instant,
     /// State shared by all calls.
     pub(crate) edge: &'a mut Edge,
     /// State shared by the parts of this call.
-    pub(crate) call: &'a mut Shared,
+    pub(crate) call: &'a mut SharedCallState,
 }
 
 /// Next step of the call, returned by a part after its own work. No part ends the call itself.
 #[derive(Debug)]
 #[must_use]
-pub(crate) enum Next {
+pub(crate) enum CallEffect {
     /// The call continues.
     Stay,
     /// The answered call ends.
@@ -105,7 +105,7 @@ pub(crate) enum Next {
         answer: Option<Box<LocalAnswer>>,
     },
     /// The ringing target has agreed on another description.
-    SaidAgain(Box<Description>),
+    SaidAgain(Box<SessionDescription>),
     /// A leg that is no side of the call has left.
     OutsiderLeft(LegId),
     /// The call ends: its caller does not acknowledge, and the endpoint has sent this final response.
@@ -118,12 +118,12 @@ pub(crate) struct LocalAnswer {
     /// Server transaction of the request.
     pub(crate) server: ServerId,
     /// Our session description.
-    pub(crate) ours: Description,
+    pub(crate) ours: SessionDescription,
 }
 
 /// Times of a call's events.
 #[derive(Debug)]
-pub(crate) struct Times {
+pub(crate) struct CallTimes {
     /// Monotonic start of the call, for delays.
     pub(crate) began: Instant,
     /// Arrival of the INVITE.
@@ -154,18 +154,18 @@ pub(crate) struct MediaSessionSnapshot {
     ends_left: Vec<EndId>,
 }
 
-impl Times {
+impl CallTimes {
     /// Writes the times of an answered call down; `None` for any other.
     pub(crate) fn snapshot(&self) -> Option<TimesSnapshot> {
-        let Times { started, first_ring, answered, began: _, ended: _ } = *self;
+        let CallTimes { started, first_ring, answered, began: _, ended: _ } = *self;
         let (started_ms, answered_ms) = (unix_ms(started), unix_ms(answered?));
         Some(TimesSnapshot { started_ms, answered_ms, first_ring_ms: first_ring.map(millis) })
     }
 
     /// Restores the times.
-    pub(crate) fn restore(now: Instant, snapshot: TimesSnapshot) -> Times {
+    pub(crate) fn restore(now: Instant, snapshot: TimesSnapshot) -> CallTimes {
         let TimesSnapshot { started_ms, answered_ms, first_ring_ms } = snapshot;
-        Times {
+        CallTimes {
             began: now,
             started: of_unix_ms(started_ms),
             first_ring: first_ring_ms.map(Duration::from_millis),
@@ -194,7 +194,7 @@ impl MediaSessionSnapshot {
 
 /// Outcome of an ended call.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ending {
+pub(crate) struct CallOutcome {
     /// Outcome, one of the contract's words.
     pub(crate) outcome: &'static str,
     /// Reason of the end.
@@ -203,7 +203,7 @@ pub(crate) struct Ending {
     pub(crate) code: u16,
 }
 
-impl Ending {
+impl CallOutcome {
     /// Returns Twilio's status for the outcome of an unanswered call.
     pub(crate) fn status_of_unanswered(&self) -> &'static str {
         status_of_unanswered(Some(self.outcome), Some(self.reason.as_str()), Some(self.code))
@@ -225,6 +225,7 @@ impl ShownCallerId {
     pub(crate) fn public(number: Arc<Number>) -> Box<ShownCallerId> {
         Box::new(ShownCallerId { number, is_private: false, is_client: false })
     }
+
     /// Returns the caller ID in the form of callbacks and call lists.
     pub(crate) fn name(&self) -> String {
         let scheme = if self.is_client { "client:" } else { "" };
@@ -235,7 +236,7 @@ impl ShownCallerId {
 /// Facts from a call's INVITE and its route. Skipped fields are missing from the plain data: they are used only by the
 /// search for the first target, or belong to a transfer in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Facts {
+pub(crate) struct CallFacts {
     /// Calling party.
     pub(crate) caller: Caller,
     /// Called number.
@@ -247,9 +248,9 @@ pub(crate) struct Facts {
     #[serde(skip)]
     pub(crate) number_parameters: Box<str>,
     /// Headers of the INVITE that may be passed on, or that agents receive.
-    pub(crate) headers: Brought,
+    pub(crate) headers: RelayedHeaders,
     /// Location of the caller, from the INVITE.
-    pub(crate) locations: Box<[Location]>,
+    pub(crate) locations: Box<[CallerLocation]>,
     /// Identity headers of the caller, from the INVITE.
     pub(crate) identity: CallerIdentity,
     /// Max-Forwards of our requests.
@@ -268,18 +269,18 @@ pub(crate) struct Facts {
     pub(crate) answered_elsewhere: bool,
     /// Transfer in progress: the called party, and the leg of the transferor.
     #[serde(skip)]
-    pub(crate) referral: Option<Box<Referral>>,
+    pub(crate) referral: Option<Box<ActiveReferral>>,
     /// Whether the route requires a recording that has not begun.
     #[serde(skip)]
     pub(crate) record: bool,
     /// Parties that have not heard the announcement of that recording.
     #[serde(skip)]
-    pub(crate) unannounced: Unannounced,
+    pub(crate) unannounced: UnannouncedParties,
 }
 
 /// Parties that have not heard that the call is recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Unannounced {
+pub(crate) enum UnannouncedParties {
     /// No party: the announcement has been played, or there is none.
     #[default]
     None,
@@ -289,15 +290,15 @@ pub(crate) enum Unannounced {
     Both,
 }
 
-impl Facts {
+impl CallFacts {
     /// Returns the facts of a call that no INVITE to the edge has begun.
-    pub(crate) fn of_request(caller: Number, called: Number, route: Arc<str>) -> Facts {
-        Facts {
+    pub(crate) fn of_request(caller: Number, called: Number, route: Arc<str>) -> CallFacts {
+        CallFacts {
             caller: Caller { number: caller, display: String::new(), anonymous: false },
             called,
             is_incomplete: false,
             number_parameters: Box::default(),
-            headers: Brought::new(),
+            headers: RelayedHeaders::new(),
             locations: Box::default(),
             identity: CallerIdentity::default(),
             max_forwards: MAX_FORWARDS,
@@ -308,7 +309,7 @@ impl Facts {
             answered_elsewhere: false,
             referral: None,
             record: false,
-            unannounced: Unannounced::None,
+            unannounced: UnannouncedParties::None,
         }
     }
 
@@ -318,9 +319,9 @@ impl Facts {
     }
 }
 
-impl Shared {
+impl SharedCallState {
     /// Changes the state of the call, and returns the previous one.
-    pub(crate) fn enter(&mut self, state: State) -> State {
+    pub(crate) fn enter(&mut self, state: CallState) -> CallState {
         debug_assert!(self.state.may_become(state), "{:?} does not become {state:?}", self.state);
         std::mem::replace(&mut self.state, state)
     }
@@ -401,11 +402,11 @@ impl Shared {
 
     /// Returns whether a description starts (`true`) or ends (`false`) a hold that the edge handles locally. `None`:
     /// the description changes the codec or the streams, or the other side takes part in the hold.
-    pub(crate) fn wishes_to_hold(
+    pub(crate) fn local_hold_change(
         &self,
         leg: LegId,
         other: LegId,
-        theirs: &Description,
+        theirs: &SessionDescription,
         streams: &[AgreedStream],
     ) -> Option<bool> {
         let is_known = |at: LegId| {
@@ -422,22 +423,22 @@ impl Shared {
         }
         let directions = || streams.iter().filter_map(|s| Some(theirs.direction_of(theirs.media.get(s.index)?)));
         let involved = self.legs.holds.contains(leg) || self.legs.holds.contains(other);
-        if directions().all(|direction| direction == Direction::SendRecv) {
+        if directions().all(|direction| direction == MediaDirection::SendRecv) {
             return involved.then_some(false);
         }
         let local = |at: LegId| self.legs[at].trunk.as_ref().is_some_and(|trunk| trunk.hold == HoldMode::Local);
         let may = involved || local(leg) || local(other);
         let holds = directions().all(|direction| !direction.receives());
-        (may && holds && self.legs.ear_of(other).is_some()).then_some(true)
+        (may && holds && self.legs.playback_wire(other).is_some()).then_some(true)
     }
 
     /// Returns the current description of a side. A side that holds locally gets it without the hold, because the other
     /// side is not aware of it.
-    pub(crate) fn standing(&self, leg: LegId) -> Option<Description> {
+    pub(crate) fn standing(&self, leg: LegId) -> Option<SessionDescription> {
         let mut theirs = self.legs[leg].theirs()?;
         if self.legs.holds.contains(leg) {
             let ours = self.legs[leg].sdp.media_ip;
-            theirs.hear_again(ours);
+            theirs.take_off_hold(ours);
         }
         Some(theirs)
     }
@@ -447,22 +448,22 @@ impl Shared {
         let is_heard =
             |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
         match self.state {
-            State::Answered if self.is_local() => is_heard(self.legs.near),
-            State::Answered => self.legs.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
-            State::Searching | State::Rerouting | State::Leaving | State::Ended => true,
+            CallState::Answered if self.is_local() => is_heard(self.legs.near),
+            CallState::Answered => self.legs.talking().any(|leg| is_heard(leg) || self.legs[leg].timer.is_agreed()),
+            CallState::Searching | CallState::Rerouting | CallState::Leaving | CallState::Ended => true,
         }
     }
 
     /// Returns whether the call has ended and waits for no response.
     pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Ended)
+        self.state == CallState::Ended && self.legs.iter().all(|leg| leg.state == LegState::Ended)
     }
 
     /// Adjusts the dates of a live call to a step of the wall clock.
-    pub(crate) fn set_clock(&mut self, step: Step) {
-        if self.state != State::Ended {
-            self.times.started = step.of(self.times.started);
-            self.times.answered = self.times.answered.map(|at| step.of(at));
+    pub(crate) fn set_clock(&mut self, step: ClockStep) {
+        if self.state != CallState::Ended {
+            self.times.started = step.apply_to(self.times.started);
+            self.times.answered = self.times.answered.map(|at| step.apply_to(at));
             self.story.series.set_clock(step);
         }
     }
@@ -474,20 +475,20 @@ impl Shared {
 
     pub(crate) fn shown_state(&self) -> &'static str {
         match self.state {
-            State::Searching => match self.legs[LegId::CALLER].state {
+            CallState::Searching => match self.legs[LegId::CALLER].state {
                 LegState::Ringing => "ringing",
                 LegState::Early => "early",
                 LegState::Trying | LegState::Answered | LegState::Canceling | LegState::Closing | LegState::Ended => {
                     "trying"
                 }
             },
-            State::Answered if self.is_held() => "held",
-            State::Answered | State::Leaving => "answered",
-            State::Rerouting if self.is_programmed || self.awaits_verdict || self.legs.answered_by.is_none() => {
+            CallState::Answered if self.is_held() => "held",
+            CallState::Answered | CallState::Leaving => "answered",
+            CallState::Rerouting if self.is_programmed || self.awaits_verdict || self.legs.answered_by.is_none() => {
                 "answered"
             }
-            State::Rerouting => "transferring",
-            State::Ended => "ended",
+            CallState::Rerouting => "transferring",
+            CallState::Ended => "ended",
         }
     }
 
@@ -502,7 +503,7 @@ impl Shared {
 
     /// Returns whether missing media counts as a fault, which is so once the call is answered.
     pub(crate) fn is_answered(&self) -> bool {
-        self.state == State::Answered
+        self.state == CallState::Answered
     }
 
     /// Returns the user part of our Contact towards the caller: the user that it has called.
@@ -512,20 +513,20 @@ impl Shared {
 
     /// Returns whether the agent being tried decides when the caller is answered, and no request or application does.
     pub(crate) fn is_answered_by_agent(&self) -> bool {
-        self.state == State::Searching && !self.is_requested() && !self.is_programmed
+        self.state == CallState::Searching && !self.is_requested() && !self.is_programmed
     }
 
     /// Returns whether the edge itself is the caller's media peer: for an agent, or during a search after the answer.
     pub(crate) fn is_local(&self) -> bool {
-        self.state == State::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
+        self.state == CallState::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
     }
 
     /// Returns whether the agent may transfer its caller to a target.
-    pub(crate) fn may_go(&self, edge: &Edge, leg: LegId, target: &Target) -> bool {
+    pub(crate) fn may_go(&self, edge: &Edge, leg: LegId, target: &CallTarget) -> bool {
         let Some(side) = &self.legs[leg].agent else { return false };
         let numbers = edge.numbers();
         let ways = |number: &Number, form| {
-            let mut ways = numbers.ways(number, form);
+            let mut ways = numbers.spoken_forms(number, form);
             // A name may contain separators, and be listed with them.
             let named = ways.clone();
             if let Some(first) = ways.first_mut() {
@@ -534,18 +535,18 @@ impl Shared {
             [named, ways]
         };
         match target {
-            Target::Trunk { trunk, number, .. } => {
+            CallTarget::Trunk { trunk, number, .. } => {
                 let number = number.as_deref().map(|number| numbers.normalise_caller(number, None));
                 let all = ways(number.as_ref().unwrap_or(&self.facts.called), trunk.send_numbers);
-                all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Trunk(&trunk.name, ways)))
+                all.iter().any(|ways| side.agent.may_transfer_to(TransferTarget::Trunk(&trunk.name, ways)))
             }
-            Target::Uri { uri, destination, .. } => {
+            CallTarget::Uri { uri, destination, .. } => {
                 let Some(number) = number_of_uri(uri, numbers) else { return false };
                 let all = ways(&number, SendNumbers::AsIs);
-                all.iter().any(|ways| side.agent.may_transfer_to(Wanted::Uri(uri, destination, ways)))
+                all.iter().any(|ways| side.agent.may_transfer_to(TransferTarget::Uri(uri, destination, ways)))
             }
-            Target::Agent(agent) => side.agent.may_transfer_to(Wanted::Agent(&agent.name)),
-            Target::App(_) | Target::Reject(_) | Target::RingAll(_) => false,
+            CallTarget::Agent(agent) => side.agent.may_transfer_to(TransferTarget::Agent(&agent.name)),
+            CallTarget::App(_) | CallTarget::Reject(_) | CallTarget::RingAll(_) => false,
         }
     }
 

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_resources::trunks::Kind;
+use trunkgate_resources::trunks::FaultKind;
 use trunkgate_route::SmsRule;
-use trunkgate_story::change::Change;
+use trunkgate_story::change::EdgeEvent;
 use trunkgate_story::diagnosis::Diagnosis;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::series::Series;
+use trunkgate_story::series::QualitySeries;
 use trunkgate_story::view::PassedOverView;
 
-use crate::call::legs::headers::Brought;
-use crate::call::shared::flaws::Flaws;
-use crate::call::shared::logged::Logged;
+use crate::call::legs::headers::RelayedHeaders;
+use crate::call::shared::flaws::AppErrors;
+use crate::call::shared::logged::LoggedErrors;
 
 /// Notes that a call's legs and its reason do not contain.
 #[derive(Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct CallNotes {
     /// Evidence for a reason of the end that is not specific enough.
     pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
     /// Activity of its applications.
@@ -26,18 +26,18 @@ pub(crate) struct Story {
     /// Whether the call was refused before any target was tried, and is kept apart from others.
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg.
-    pub(crate) passed_over: Vec<PassedOver>,
+    pub(crate) passed_over: Vec<SkippedTarget>,
     /// Targets that consist of phones only and were passed over, since none is registered.
     pub(crate) without_phone: Vec<Arc<str>>,
     /// Diagnosis of the last target that failed for its codecs or because its INVITE could not be sent, with the
     /// reason.
     pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
     /// Faults already counted for a trunk in this call.
-    pub(crate) counted: Vec<(Arc<str>, Kind)>,
+    pub(crate) counted: Vec<(Arc<str>, FaultKind)>,
     /// Quality over time, from the answer on.
-    pub(crate) series: Series,
+    pub(crate) series: QualitySeries,
     /// Leg that hung up, and the headers of its BYE.
-    pub(crate) farewell: Option<Box<(LegId, Brought)>>,
+    pub(crate) bye_headers: Option<Box<(LegId, RelayedHeaders)>>,
     /// Whether no audio came from either side of a call too short for the worker's own report.
     pub(crate) both_silent: bool,
     /// Rule for a text message if no party answers.
@@ -45,20 +45,20 @@ pub(crate) struct Story {
     /// Number of targets and peers given up so far.
     pub(crate) failovers: u32,
     /// Reason of the last candidate's failure, and the change to report once another one is tried.
-    pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
+    pub(crate) failed_over: Option<Box<(ReasonSlug, EdgeEvent)>>,
 }
 
 /// Notes of an answered call as plain data. Findings, application errors, the quality over time, and the activity of
 /// applications are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct StorySnapshot {
+pub(crate) struct CallNotesSnapshot {
     failovers: u32,
 }
 
-impl Story {
+impl CallNotes {
     /// Writes the notes down.
-    pub(crate) fn snapshot(&self) -> StorySnapshot {
-        let Story {
+    pub(crate) fn snapshot(&self) -> CallNotesSnapshot {
+        let CallNotes {
             failovers,
             proof: _,
             app: _,
@@ -68,24 +68,24 @@ impl Story {
             fault: _,
             counted: _,
             series: _,
-            farewell: _,
+            bye_headers: _,
             both_silent: _,
             sms: _,
             failed_over: _,
         } = self;
-        StorySnapshot { failovers: *failovers }
+        CallNotesSnapshot { failovers: *failovers }
     }
 
     /// Restores the notes.
-    pub(crate) fn restore(snapshot: StorySnapshot) -> Story {
-        let StorySnapshot { failovers } = snapshot;
-        Story { failovers, ..Story::default() }
+    pub(crate) fn restore(snapshot: CallNotesSnapshot) -> CallNotes {
+        let CallNotesSnapshot { failovers } = snapshot;
+        CallNotes { failovers, ..CallNotes::default() }
     }
 
     /// Returns the targets that were passed over, each once, with its last reason.
     pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
         let mut all: Vec<PassedOverView> = Vec::new();
-        for PassedOver { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
+        for SkippedTarget { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
             let reason = reason.as_str();
             match all.iter_mut().find(|one| *one.target == **name) {
                 Some(one) => one.reason = reason,
@@ -98,7 +98,7 @@ impl Story {
 
 /// A target that failed before it had a leg.
 #[derive(Debug)]
-pub(crate) struct PassedOver {
+pub(crate) struct SkippedTarget {
     pub(crate) name: Box<str>,
     pub(crate) reason: ReasonSlug,
     /// Number of legs at that time.
@@ -121,7 +121,7 @@ pub(crate) struct AppStory {
     /// Error that ended the application's control, with its line; `proof` has only the code and our own words.
     pub(crate) failed: Option<Box<str>>,
     /// Errors that did not end its control.
-    pub(crate) flaws: Flaws,
+    pub(crate) flaws: AppErrors,
     /// Errors of the control in the log.
-    pub(crate) logged: Logged,
+    pub(crate) logged: LoggedErrors,
 }

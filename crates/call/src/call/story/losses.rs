@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use trunkgate_media::mos::Codec;
+use trunkgate_media::mos::MosCodec;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::diagnosis::Diagnosis;
-use trunkgate_story::impairment::{Direction, Path};
-use trunkgate_story::series::Reading;
+use trunkgate_story::impairment::{MediaPath, StreamDirection};
+use trunkgate_story::series::CounterReading;
 use trunkgate_story::trace::TraceItem;
 
-use crate::call::shared::{Cx, Shared};
+use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::story::noted::{reading, totals};
 
 /// Checks the loss of a side; `ended`: whether the call is over. Each direction is reported once.
-pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
+pub(crate) fn look(cx: &mut CallCx<'_>, leg: LegId, ended: bool) {
     let side = &cx.call.legs[leg];
     let all = totals(side);
     if side.agent.is_some() || all.lost + all.far_lost == 0 {
@@ -23,10 +23,10 @@ pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
     let of = (leg.index(), other.map(LegId::index));
     let mut readings = cx.call.legs.iter().map(reading);
     let open = series.open_for(cx.now);
-    let rest = ended.then_some((open, &mut readings as &mut dyn Iterator<Item = Reading>));
+    let rest = ended.then_some((open, &mut readings as &mut dyn Iterator<Item = CounterReading>));
     let name = cx.call.legs.name_of(leg);
     let path = path(cx.call, leg, &name);
-    let found: Vec<(Direction, Diagnosis)> = series.losses(of, path.codec, rest).found(&path).collect();
+    let found: Vec<(StreamDirection, Diagnosis)> = series.losses(of, path.codec, rest).found(&path).collect();
     for (direction, found) in found {
         let losses = &mut cx.call.legs[leg].quality.faults.get_or_insert_default().losses;
         match losses.iter_mut().find(|(known, _)| *known == direction) {
@@ -52,15 +52,15 @@ pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
 }
 
 /// Returns the known facts about a side's media path.
-fn path<'a>(call: &Shared, leg: LegId, name: &'a str) -> Path<'a> {
+fn path<'a>(call: &SharedCallState, leg: LegId, name: &'a str) -> MediaPath<'a> {
     let side = &call.legs[leg];
     let announced = side.ends.iter().find_map(|end| end.remote.as_ref()?.rtp);
     let rtp = side.rtp();
     let us = |ms: f64| (ms * 1000.0) as u64;
-    Path {
+    MediaPath {
         name,
         address: side.latched.or(announced).map_or_else(|| side.signalling(), |rtp| rtp.ip()),
-        codec: Codec::named(&side.codec),
+        codec: MosCodec::named(&side.codec),
         jitter_us: (us(rtp.jitter_ms), rtp.far.map_or(0, |far| us(far.jitter_ms))),
         rtt_us: rtp.rtt_ms.map_or(0, us),
         ended: call.talked_seconds().map(Duration::from_secs_f64),

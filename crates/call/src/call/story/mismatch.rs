@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use trunkgate_route::Trunk;
 use trunkgate_sdp::EDGE_CODECS;
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_story::diagnosis::{Diagnosis, FaultCause};
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg::policy;
-use crate::call::words::answer::Failure;
+use crate::call::words::answer::TargetFailure;
 
 /// Warn codes of RFC 3261 §20.43 about streams and formats.
 const MEDIA_TYPE: u16 = 304;
@@ -121,10 +121,14 @@ pub(crate) fn refuses_codecs(detail: &str) -> bool {
 }
 
 /// Returns the diagnosis of a failed target; `None`: the failure is not about codecs.
-pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Failure) -> Option<(Diagnosis, bool)> {
+pub(crate) fn judge(
+    caller: &CodecSide,
+    target: Option<&CodecSide>,
+    failure: &TargetFailure,
+) -> Option<(Diagnosis, bool)> {
     let name = target.map_or("the target", |target| &target.name);
     let found = |text: String, (fix, of_caller): (String, bool)| {
-        Some((Diagnosis { cause: Cause::Codecs, text, fix }, of_caller))
+        Some((Diagnosis { cause: FaultCause::Codecs, text, fix }, of_caller))
     };
     if failure.reason == ReasonSlug::TargetRejected && matches!(failure.answered(), Some(488 | 606)) {
         let detail = failure.detail.as_deref()?;
@@ -153,9 +157,9 @@ pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Fa
 
 #[cfg(test)]
 mod tests {
-    use trunkgate_sdp::Refusal;
+    use trunkgate_sdp::SdpRejection;
 
-    use trunkgate_story::Said;
+    use trunkgate_story::FailureResponse;
 
     use super::*;
 
@@ -166,8 +170,8 @@ mod tests {
         CodecSide { name: name.into(), trunk: Some(Arc::new(trunk)), offered, is_agent: false }
     }
 
-    fn refused(text: &str) -> Failure {
-        Failure::unusable(ReasonSlug::CodecMismatch, Refusal { warn_code: FORMAT, text: text.into() })
+    fn refused(text: &str) -> TargetFailure {
+        TargetFailure::unusable(ReasonSlug::CodecMismatch, SdpRejection { warn_code: FORMAT, text: text.into() })
     }
 
     #[test]
@@ -181,8 +185,8 @@ mod tests {
         assert!(found.fix.starts_with("set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.carrier]"), "{}", found.fix);
 
         let said = |detail: &str| {
-            Failure::with_code(488, ReasonSlug::TargetRejected)
-                .said(Said { code: 488, ..Said::default() }, Some(detail.into()))
+            TargetFailure::with_code(488, ReasonSlug::TargetRejected)
+                .said(FailureResponse { code: 488, ..FailureResponse::default() }, Some(detail.into()))
         };
         let carrier = party("carrier", &default, &["PCMU"]);
         let narrow = party("pbx", &["PCMU"], &[]);
@@ -233,15 +237,15 @@ mod tests {
     fn keys_and_other_codes_are_not_about_codecs() {
         let (carrier, pbx) = (party("carrier", &["PCMU"], &["PCMU"]), party("pbx", &["PCMU"], &[]));
         let said = |code: u16, detail: &str| {
-            let failure = Failure::with_code(code, ReasonSlug::TargetRejected)
-                .said(Said { code, ..Said::default() }, Some(detail.into()));
+            let failure = TargetFailure::with_code(code, ReasonSlug::TargetRejected)
+                .said(FailureResponse { code, ..FailureResponse::default() }, Some(detail.into()));
             judge(&carrier, Some(&pbx), &failure)
         };
         assert!(said(404, "it was offered PCMU by RTP/AVP").is_none());
         assert!(said(488, "it was offered PCMU by RTP/SAVP").is_none());
         assert!(said(488, "it was offered PCMU by RTP/SAVP, Warning: 305 pbx \"no\"").is_some());
-        assert!(judge(&carrier, Some(&pbx), &Failure::unreached(ReasonSlug::NoResponse)).is_none());
-        let keys = Refusal { warn_code: 399, text: "offered RTP/SAVP; allowed RTP/AVP".into() };
-        assert!(judge(&carrier, Some(&pbx), &Failure::unusable(ReasonSlug::CodecMismatch, keys)).is_none());
+        assert!(judge(&carrier, Some(&pbx), &TargetFailure::unreached(ReasonSlug::NoResponse)).is_none());
+        let keys = SdpRejection { warn_code: 399, text: "offered RTP/SAVP; allowed RTP/AVP".into() };
+        assert!(judge(&carrier, Some(&pbx), &TargetFailure::unusable(ReasonSlug::CodecMismatch, keys)).is_none());
     }
 }

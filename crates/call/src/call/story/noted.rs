@@ -5,32 +5,32 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::{AgentQueue, EndCounters, EndId, Unsent};
+use trunkgate_media::{AgentQueue, EndCounters, EndId, SendFailure};
 use trunkgate_resources::edge::Edge;
-use trunkgate_resources::io::Output;
+use trunkgate_resources::io::GatewayOutput;
 use trunkgate_resources::limits::SHORT_CALL;
 use trunkgate_resources::lookups::addressing::Addressing;
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_resources::trunks::{Found, Kind};
+use trunkgate_resources::trunks::{CallFault, FaultKind};
 use trunkgate_route::sms::EndedCall;
-use trunkgate_route::{Dtmf, NoText, SmsRule, TextOutcome};
-use trunkgate_story::captured::{CapturedItem, Report};
-use trunkgate_story::change::{CallChange, Change, FLAGS, Happening};
-use trunkgate_story::diagnosis::{Cause, Diagnosis};
+use trunkgate_route::{DtmfMode, SmsRule, TextOutcome, TextRejection};
+use trunkgate_story::captured::{CapturedItem, ReceptionReport};
+use trunkgate_story::change::{CallChange, EdgeEvent, EdgeEventKind, FLAGS};
+use trunkgate_story::diagnosis::{Diagnosis, FaultCause};
 use trunkgate_story::limits::NUMBER_CHARS;
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::report::CallRecord;
 use trunkgate_story::sampled::LegTimes;
-use trunkgate_story::series::{Kept, Label, Reading, Totals, Way};
-use trunkgate_story::sms::{Sms, SmsNews};
-use trunkgate_story::sounded::Sounded;
+use trunkgate_story::series::{CounterReading, LegLabel, LegTotals, LinkQuality, QualityRecord};
+use trunkgate_story::sms::{SmsEvent, SmsRequest};
+use trunkgate_story::sounded::AudioQuality;
 use trunkgate_story::unsent::{fix, text};
 use trunkgate_story::view::{RecordingView, RtpView};
 
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::shared::{Cx, Ending, Shared};
+use crate::call::shared::{CallCx, CallOutcome, SharedCallState};
 use crate::call::story::unrecorded;
 use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 
@@ -38,7 +38,7 @@ use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 /// after [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
 pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 
-impl Cx<'_> {
+impl CallCx<'_> {
     /// Sends the capture agent the quality reports of both sides.
     pub(crate) fn capture_reports(&mut self) {
         if !self.edge.tracing().captures {
@@ -71,7 +71,11 @@ impl Cx<'_> {
         let is_proof = |found: &Diagnosis| {
             matches!(
                 found.cause,
-                Cause::UnexpectedSource | Cause::NotRtp | Cause::Srtp | Cause::Unreachable | Cause::Unsent
+                FaultCause::UnexpectedSource
+                    | FaultCause::NotRtp
+                    | FaultCause::Srtp
+                    | FaultCause::Unreachable
+                    | FaultCause::Unsent
             )
         };
         let unheard = side.quality.unheard.as_deref();
@@ -85,7 +89,8 @@ impl Cx<'_> {
         // A phone may be muted for one call: digital silence counts only over several calls.
         let is_short = self.since_answer() < SHORT_CALL || unheard.is_none() && silence.is_some();
         let heard = (unheard.or(silence), is_short && !unheard.is_some_and(is_proof));
-        let counted = self.edge.trunks_mut().listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
+        let counted =
+            self.edge.trunks_mut().record_audibility(self.now, side.trunk_name(), self.call.legs.sid(), heard);
         if let (Some(other), Some(trunk)) = (self.call.legs.other(leg), &side.trunk)
             && let other = &self.call.legs[other]
             && let Some(others) = other.trunk.as_ref().filter(|_| other.agent.is_none() && other.is_unheard())
@@ -100,12 +105,12 @@ impl Cx<'_> {
             }
         }
         if self.call.legs[leg].quality.unheard.is_none() {
-            self.count_without(leg, Kind::EARLY);
+            self.count_without(leg, FaultKind::EARLY);
         }
     }
 
     /// Reports to its trunk the fault kinds that the call did not have.
-    pub(crate) fn count_without(&mut self, leg: LegId, kinds: [Kind; 2]) {
+    pub(crate) fn count_without(&mut self, leg: LegId, kinds: [FaultKind; 2]) {
         let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
         let Some(answered) = self.now.checked_sub(self.since_answer()) else { return };
         for kind in kinds {
@@ -125,10 +130,10 @@ impl Cx<'_> {
         let trunk: Arc<str> = self.call.legs[leg].trunk.as_ref().map_or_else(|| "".into(), |trunk| trunk.name.clone());
         *self.edge.metrics_mut().media_one_way.entry((trunk.clone(), silent)).or_default() += 1;
         let sid = self.call.legs.sid().to_owned();
-        let change = self.call.change_for(Happening::MediaOneWay, &line, None);
+        let change = self.call.change_for(EdgeEventKind::MediaOneWay, &line, None);
         let other = self.call.legs.other(leg).filter(|_| both).and_then(|other| self.call.legs[other].trunk.as_ref());
         let also = other.map(|other| other.name.to_string()).filter(|other| **other != *trunk);
-        self.edge.changed(Change { trunk: Some(trunk.to_string()), also, fix: Some(fix), ..change });
+        self.edge.changed(EdgeEvent { trunk: Some(trunk.to_string()), also, fix: Some(fix), ..change });
         self.edge.warn(&sid, line, None);
     }
 
@@ -139,16 +144,16 @@ impl Cx<'_> {
             *self.edge.metrics_mut().agent.silent.entry(name.clone()).or_default() += 1;
         }
         let sid = self.call.legs.sid().to_owned();
-        let change = self.call.change_for(Happening::MediaOneWay, &line, None);
+        let change = self.call.change_for(EdgeEventKind::MediaOneWay, &line, None);
         let agent = Some(self.edge.shown_name(&name)).filter(|name| !name.is_empty());
-        self.edge.changed(Change { target: agent.clone(), agent, fix: Some(fix), ..change });
+        self.edge.changed(EdgeEvent { target: agent.clone(), agent, fix: Some(fix), ..change });
         self.edge.warn(&sid, line, None);
     }
 
     /// Notes in the trace that a party has sent a DTMF digit, without the digit.
     pub(crate) fn note_digit(&mut self, end: EndId) {
         let Some(leg) = self.call.legs.leg_of(end) else { return };
-        let way = if self.call.legs[leg].dtmf() == Dtmf::Inband { "tone" } else { "telephone-event" };
+        let way = if self.call.legs[leg].dtmf() == DtmfMode::Inband { "tone" } else { "telephone-event" };
         self.edge.trace_digit(self.now, self.call.legs.place(leg), way);
     }
 
@@ -160,19 +165,19 @@ impl Cx<'_> {
 
     /// Counts a fault for its trunk, once per call; `refused`: the fault cost the call its target. Returns the kind if
     /// it is new.
-    pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<Kind> {
-        let kind = Kind::of(found.cause)?;
-        self.count_found(trunk, Found { kind, what: found }, refused).then_some(kind)
+    pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<FaultKind> {
+        let kind = FaultKind::of(found.cause)?;
+        self.count_found(trunk, CallFault { kind, what: found }, refused).then_some(kind)
     }
 
     /// Counts a fault with a known kind for its trunk. Returns whether it is new in this call.
-    pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: Found<'_>, refused: bool) -> bool {
+    pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: CallFault<'_>, refused: bool) -> bool {
         let known = (trunk.clone(), found.kind);
         if self.call.story.counted.contains(&known) {
             self.edge.trunks_mut().fault_goes_on(self.now, trunk, self.call.legs.sid(), found);
             return false;
         }
-        self.edge.trunks_mut().at_fault(self.now, trunk, self.call.legs.sid(), found, refused);
+        self.edge.trunks_mut().record_fault(self.now, trunk, self.call.legs.sid(), found, refused);
         self.call.story.counted.push(known);
         true
     }
@@ -180,14 +185,14 @@ impl Cx<'_> {
     /// Counts a fault for its trunk and notifies observers; the call continues.
     pub(crate) fn tell_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis) {
         let what = match self.count_fault(trunk, found, false) {
-            Some(Kind::Codecs) => Happening::MediaMismatch,
-            Some(Kind::Unsent) => Happening::MediaUnsent,
-            Some(Kind::Loss) => Happening::MediaLoss,
+            Some(FaultKind::Codecs) => EdgeEventKind::MediaMismatch,
+            Some(FaultKind::Unsent) => EdgeEventKind::MediaUnsent,
+            Some(FaultKind::Loss) => EdgeEventKind::MediaLoss,
             // Reported as one-way audio.
-            Some(Kind::Stopped) | None => return,
+            Some(FaultKind::Stopped) | None => return,
         };
         let change = self.call.change_for(what, &found.text, None);
-        self.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
+        self.edge.changed(EdgeEvent { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
     }
 
     /// Records the media figures of both sides of an answered call.
@@ -208,7 +213,7 @@ impl Cx<'_> {
                 let (sid, side) = (self.call.legs.sid(), &self.call.legs[leg]);
                 let (received, codec) = (heard.rx_packets, side.codec.clone());
                 let (lost, jitter_ms, rtt_ms) = (heard.lost, heard.jitter_ms, heard.rtt_ms);
-                let call = Sounded { mos: mean, lost, received, jitter_ms, rtt_ms, codec };
+                let call = AudioQuality { mos: mean, lost, received, jitter_ms, rtt_ms, codec };
                 self.edge.trunks_mut().sounded(self.now, side.trunk_name(), sid, call);
             }
         }
@@ -251,14 +256,14 @@ impl Cx<'_> {
             }
             gathered.over = Some(Box::new((record.clone(), at_us)));
         }
-        self.edge.output(Output::Report(Box::new(record)));
+        self.edge.output(GatewayOutput::Report(Box::new(record)));
     }
 
     /// Begins the quality series, after the answer or after a restart of the edge.
     pub(crate) fn begin_series(&mut self) {
         self.call.story.series.begin(self.now, self.edge.date(self.now), self.call.legs.iter().map(reading));
         self.edge.trace_answered(self.now, self.call.key);
-        self.arm(Timer::Quality, self.call.story.series.interval());
+        self.arm(CallTimer::Quality, self.call.story.series.interval());
     }
 
     /// Sets the text rule of the call's route, and stores its text in case of a crash.
@@ -271,14 +276,14 @@ impl Cx<'_> {
         if rule.on.contains(&TextOutcome::Failed)
             && let Ok(sms) = self.call.text(self.edge, rule, TextOutcome::Failed, ReasonSlug::EdgeRestarted)
         {
-            self.edge.output(Output::Sms(SmsNews::Watch(Box::new(sms))));
+            self.edge.output(GatewayOutput::Sms(SmsEvent::Watch(Box::new(sms))));
         }
     }
 
     /// Drops the text message, because the call was answered.
     pub(crate) fn forget_text(&mut self) {
         if self.call.story.sms.take().is_some() {
-            self.edge.output(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
+            self.edge.output(GatewayOutput::Sms(SmsEvent::Forget(self.call.legs.sid().to_owned())));
         }
     }
 
@@ -301,7 +306,7 @@ impl Cx<'_> {
                     self.call.key,
                     format!("text to {}: {}", self.edge.shown(&sms.to), outcome.as_str()),
                 );
-                self.edge.output(Output::Sms(SmsNews::Send(Box::new(sms))));
+                self.edge.output(GatewayOutput::Sms(SmsEvent::Send(Box::new(sms))));
             }
             Err(why) => {
                 self.edge.decide(self.now, self.call.key, format!("no text message: {why}"));
@@ -311,10 +316,10 @@ impl Cx<'_> {
     }
 
     /// Records an INVITE that this machine did not send, for the verdict and its trunk.
-    pub(crate) fn not_let_out(&mut self, leg: LegId, why: Unsent) {
+    pub(crate) fn record_unsent_invite(&mut self, leg: LegId, why: SendFailure) {
         let to = self.call.legs[leg].flow.map_or_else(|| self.call.legs[leg].signalling(), |flow| flow.remote.ip());
         let shown = self.call.legs[leg].flow.map_or_else(|| to.to_string(), |flow| flow.remote.to_string());
-        let found = Diagnosis { cause: Cause::Unsent, text: text(why, &shown), fix: fix(why, to, None) };
+        let found = Diagnosis { cause: FaultCause::Unsent, text: text(why, &shown), fix: fix(why, to, None) };
         self.edge.trunks_mut().problem(self.now, self.call.legs[leg].trunk_name(), found.text.clone());
         let sid = self.call.legs.sid().to_owned();
         self.edge.warn(&sid, found.text.clone(), Some(ReasonSlug::Unreachable));
@@ -325,26 +330,26 @@ impl Cx<'_> {
     }
 }
 
-impl Shared {
+impl SharedCallState {
     /// Returns a change of this call for observers.
-    pub(crate) fn change(&self, what: Happening) -> Change {
+    pub(crate) fn change(&self, what: EdgeEventKind) -> EdgeEvent {
         let said = CallChange {
             sid: self.legs.sid().to_owned(),
             // The state of a just answered call changes only after this report.
-            state: if what == Happening::CallAnswered { "answered" } else { self.shown_state() },
+            state: if what == EdgeEventKind::CallAnswered { "answered" } else { self.shown_state() },
             outcome: self.times.answered.map(|_| "answered"),
             route: self.facts.route.to_string(),
             from: self.facts.caller.shown(),
             to: self.shown_called(),
         };
         let trunk = self.legs.get(LegId::CALLER).map(|leg| leg.trunk_name().to_owned());
-        Change { call: Some(said), trunk, ..Change::new(what) }
+        EdgeEvent { call: Some(said), trunk, ..EdgeEvent::new(what) }
     }
 
     /// Returns a change of this call with a sentence and a reason.
-    pub(crate) fn change_for(&self, what: Happening, text: &str, reason: Option<ReasonSlug>) -> Change {
+    pub(crate) fn change_for(&self, what: EdgeEventKind, text: &str, reason: Option<ReasonSlug>) -> EdgeEvent {
         let reason = reason.map(ReasonSlug::as_str);
-        Change { reason, text: Some(text.to_owned()), ..self.change(what) }
+        EdgeEvent { reason, text: Some(text.to_owned()), ..self.change(what) }
     }
 
     /// Returns the called number for display.
@@ -391,13 +396,14 @@ impl Shared {
     /// Returns whether this machine cannot send packets to a side.
     fn is_held_back(&self) -> bool {
         let found = self.legs.iter().flat_map(|leg| [&leg.quality.flaw, &leg.quality.unheard]).flatten();
-        found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == Cause::Unsent)
+        found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == FaultCause::Unsent)
     }
 
     /// Returns whether a target was lost for its codecs, or a side sends a codec that was not negotiated.
     fn has_mismatch(&self) -> bool {
-        let odd = |leg: &Leg| leg.quality.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
-        self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == Cause::Codecs) || self.legs.iter().any(odd)
+        let odd = |leg: &Leg| leg.quality.flaw.as_ref().is_some_and(|found| found.cause == FaultCause::Payload);
+        self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == FaultCause::Codecs)
+            || self.legs.iter().any(odd)
     }
 
     fn since_began(&self, now: Instant) -> u64 {
@@ -405,8 +411,8 @@ impl Shared {
     }
 
     /// Returns the quality series up to now; `None` before the answer.
-    pub(crate) fn quality(&self, now: Instant) -> Option<Kept> {
-        let legs = self.legs.with_ids().map(|(at, leg)| Label {
+    pub(crate) fn quality(&self, now: Instant) -> Option<QualityRecord> {
+        let legs = self.legs.with_ids().map(|(at, leg)| LegLabel {
             sid: leg.sid.clone(),
             party: self.legs.name_of(at),
             codec: leg.codec.clone(),
@@ -417,7 +423,7 @@ impl Shared {
     }
 
     /// Returns the outcome for the text rule; `None` for a call that was refused.
-    fn text_outcome(&self, ending: Ending) -> Option<TextOutcome> {
+    fn text_outcome(&self, ending: CallOutcome) -> Option<TextOutcome> {
         if self.facts.answered_elsewhere {
             return None;
         }
@@ -435,7 +441,13 @@ impl Shared {
         }
     }
 
-    fn text(&self, edge: &Edge, rule: &SmsRule, outcome: TextOutcome, reason: ReasonSlug) -> Result<Sms, NoText> {
+    fn text(
+        &self,
+        edge: &Edge,
+        rule: &SmsRule,
+        outcome: TextOutcome,
+        reason: ReasonSlug,
+    ) -> Result<SmsRequest, TextRejection> {
         let ended = EndedCall {
             caller: Some(&self.facts.caller.number)
                 .filter(|_| self.facts.caller.known_number().is_some() && !self.facts.identity.is_private()),
@@ -446,7 +458,7 @@ impl Shared {
             reason: reason.as_str(),
         };
         let (to, body) = rule.write(&ended, edge.numbers())?;
-        Ok(Sms { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
+        Ok(SmsRequest { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
     }
 
     /// Returns the evidence for the end of the call, or of a target, with this reason.
@@ -513,8 +525,8 @@ pub(crate) fn queue(leg: &Leg) -> Option<&AgentQueue> {
     leg.agent.as_ref()?.queue.as_deref()
 }
 
-pub(crate) fn totals(leg: &Leg) -> Totals {
-    let mut all = leg.quality.earlier.as_deref().map(Totals::of_earlier).unwrap_or_default();
+pub(crate) fn totals(leg: &Leg) -> LegTotals {
+    let mut all = leg.quality.earlier.as_deref().map(LegTotals::of_earlier).unwrap_or_default();
     for counters in counters(leg) {
         all.received += counters.rx_packets.get();
         all.lost += counters.lost.get();
@@ -527,18 +539,18 @@ pub(crate) fn totals(leg: &Leg) -> Totals {
 }
 
 /// Returns the current reading of a leg's counters.
-pub(crate) fn reading(leg: &Leg) -> Reading {
+pub(crate) fn reading(leg: &Leg) -> CounterReading {
     let largest = |of: fn(&EndCounters) -> u64| {
         u32::try_from(counters(leg).map(of).max().unwrap_or_default()).unwrap_or(u32::MAX)
     };
-    let network = || Way::Network {
+    let network = || LinkQuality::Network {
         jitter_us: largest(|counters| counters.jitter_us.get()),
         far_jitter_us: largest(|counters| counters.far_jitter_us.get()),
         rtt_us: largest(|counters| counters.rtt_us.get()),
         reported: false,
     };
-    let way = queue(leg).map_or_else(network, Way::of_agent);
-    Reading { totals: totals(leg), way, is_over: leg.state == LegState::Ended }
+    let way = queue(leg).map_or_else(network, LinkQuality::of_agent);
+    CounterReading { totals: totals(leg), link: way, is_over: leg.state == LegState::Ended }
 }
 
 /// RTP clock of most codecs, and of Opus (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
@@ -547,7 +559,11 @@ const OPUS_CLOCK_HZ: f64 = 48_000.0;
 
 /// Returns both reports of a leg: the quality of its media here, and the quality of ours there if it reports that by
 /// RTCP.
-pub(crate) fn reports(leg: &Leg, party: &str, addressing: &Addressing) -> impl Iterator<Item = Report> + use<> {
+pub(crate) fn reports(
+    leg: &Leg,
+    party: &str,
+    addressing: &Addressing,
+) -> impl Iterator<Item = ReceptionReport> + use<> {
     let ends = leg.ends.first().and_then(|end| {
         let far = leg.latched.or(end.remote.as_ref().and_then(|remote| remote.rtp))?;
         Some((addressing.as_reached(end.bind, far.ip()), far))
@@ -559,7 +575,7 @@ pub(crate) fn reports(leg: &Leg, party: &str, addressing: &Addressing) -> impl I
     let make = move |from, to, heard: (u64, u64, u64, f64, Option<f64>)| {
         let (sent, expected, lost, jitter_ms, mos) = heard;
         let (party, codec, jitter) = (party.clone(), codec.clone(), units(jitter_ms));
-        Report { from, to, party, codec, sent, expected, lost, jitter, rtt_ms, mos }
+        ReceptionReport { from, to, party, codec, sent, expected, lost, jitter, rtt_ms, mos }
     };
     ends.into_iter().flat_map(move |(ours, theirs)| {
         let heard = (rx_packets > 0)

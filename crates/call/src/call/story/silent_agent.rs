@@ -16,15 +16,15 @@ use trunkgate_story::redact;
 use trunkgate_story::trace::TraceItem;
 
 use crate::call::legs::agents::shortened;
-use crate::call::shared::{Cx, Shared};
+use crate::call::shared::{CallCx, SharedCallState};
 
 /// Minimum number of messages for another stream, or in no form of the protocol, that counts as a fault: 200 ms of
 /// audio.
 const IN_VAIN_LEAST: u64 = 10;
 
 /// Reports, once, that the agent which has the caller is not heard.
-pub(crate) fn look(cx: &mut Cx<'_>) {
-    let is_new = |found: &Silent| cx.call.legs[found.leg].quality.unheard.is_none();
+pub(crate) fn look(cx: &mut CallCx<'_>) {
+    let is_new = |found: &SilentAgent| cx.call.legs[found.leg].quality.unheard.is_none();
     let Some(found) = silent(cx, false).filter(is_new) else { return };
     let leg = found.leg;
     let found = found.into_diagnosis(cx, 1);
@@ -36,7 +36,7 @@ pub(crate) fn look(cx: &mut Cx<'_>) {
 
 /// Records for the agent at the end of the call that it was heard, silent for too long, or silent in another short
 /// call.
-pub(crate) fn settle(cx: &mut Cx<'_>) {
+pub(crate) fn settle(cx: &mut CallCx<'_>) {
     let Some(leg) = talker(cx.call) else { return };
     let agent = cx.call.legs[leg].agent.as_ref().filter(|agent| !agent.has_failed && !agent.agent.name.is_empty());
     let name = agent.map(|agent| agent.agent.name.clone());
@@ -67,7 +67,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
 }
 
 /// Keeps the diagnosis for the verdict, counts it, and reports it to observers and the log.
-fn note(cx: &mut Cx<'_>, leg: LegId, found: Diagnosis) {
+fn note(cx: &mut CallCx<'_>, leg: LegId, found: Diagnosis) {
     let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
     let line = format!("no audio from {name} in an answered call: {}", found.text);
     let fix = found.fix.clone();
@@ -76,14 +76,14 @@ fn note(cx: &mut Cx<'_>, leg: LegId, found: Diagnosis) {
 }
 
 /// Returns the leg of the agent that has the caller.
-fn talker(call: &Shared) -> Option<LegId> {
+fn talker(call: &SharedCallState) -> Option<LegId> {
     let leg = call.legs.callee?;
     call.legs[leg].agent.as_ref().filter(|side| !side.listens())?;
     Some(leg)
 }
 
 /// An agent that has the caller and was not heard.
-struct Silent {
+struct SilentAgent {
     leg: LegId,
     /// Time for which it had the caller.
     held: Duration,
@@ -96,20 +96,20 @@ struct Silent {
     is_up: bool,
 }
 
-impl Silent {
+impl SilentAgent {
     /// Returns the diagnosis; `in_row`: consecutive calls without audio from the agent, including this one.
-    fn into_diagnosis(self, cx: &Cx<'_>, in_row: u64) -> Diagnosis {
+    fn into_diagnosis(self, cx: &CallCx<'_>, in_row: u64) -> Diagnosis {
         let side = cx.call.legs[self.leg].agent.as_ref();
         let problem = side.and_then(|side| side.fault.as_ref()).map(|(_, text)| redact::addresses(shortened(text)));
         let in_row = if self.is_proof { 0 } else { in_row };
-        let Silent { foreign, invalid, is_up, .. } = self;
+        let SilentAgent { foreign, invalid, is_up, .. } = self;
         let sent = SentInstead { foreign, invalid, problem: problem.as_deref(), in_row, is_up };
         Diagnosis::of_agent(side.map_or("", |side| &side.agent.name), self.held, &sent)
     }
 }
 
 /// Returns the agent that has had the caller for some time without audio; `is_over`: the call ends now.
-fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
+fn silent(cx: &CallCx<'_>, is_over: bool) -> Option<SilentAgent> {
     let call = &cx.call;
     let leg = talker(call)?;
     let side = call.legs[leg].agent.as_ref()?;
@@ -127,5 +127,5 @@ fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
     let is_in_vain = foreign.max(invalid) >= IN_VAIN_LEAST || invalid > 0 && is_settled;
     let is_proof = is_in_vain || is_asked && held >= AGENT_UNHEARD_AFTER;
     let is_short = is_over && is_asked && held >= AGENT_SHORT_AFTER;
-    (is_proof || is_short).then_some(Silent { leg, held, foreign, invalid, is_proof, is_up: !is_over })
+    (is_proof || is_short).then_some(SilentAgent { leg, held, foreign, invalid, is_proof, is_up: !is_over })
 }

@@ -2,7 +2,7 @@
 
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::shared::Shared;
+use crate::call::shared::SharedCallState;
 
 /// Fix for files of routes with `record = true`.
 const DISK: &str = "free space in the directory of recordings or repair its disk: `trunkgate status` names the error; `on_full = \"continue\"` \
@@ -16,7 +16,7 @@ const SERVERS: &str = "`trunkgate status` names what the recording servers said 
 
 /// Returns the fix for a call that ends, or a target that failed, for lack of a recording; `None`: the reason is
 /// another one.
-pub(crate) fn fix(call: &Shared, reason: ReasonSlug) -> Option<&'static str> {
+pub(crate) fn fix(call: &SharedCallState, reason: ReasonSlug) -> Option<&'static str> {
     if reason != ReasonSlug::RecordingUnavailable {
         return None;
     }

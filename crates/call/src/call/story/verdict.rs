@@ -5,18 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_story::diagnosis::{COMMON, Cause, Diagnosis};
+use trunkgate_story::diagnosis::{COMMON, Diagnosis, FaultCause};
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::status::not_tried;
-use trunkgate_story::trace::{Trace, TraceView};
-use trunkgate_story::{Said, tls};
+use trunkgate_story::trace::{CallTrace, TraceView};
+use trunkgate_story::{FailureResponse, tls};
 
 use crate::call::legs::leg::Leg;
-use crate::call::shared::story::PassedOver;
-use crate::call::shared::{Ending, Shared};
+use crate::call::shared::story::SkippedTarget;
+use crate::call::shared::{CallOutcome, SharedCallState};
 use crate::call::story::unrecorded;
 use crate::call::words::answer::seen_code;
-use crate::call::words::state::State;
+use crate::call::words::state::CallState;
 
 /// Maximum number of failed targets listed with their reasons.
 const FAILURES_TOLD: usize = 3;
@@ -28,13 +28,13 @@ const STRAY_ACK_FIX: &str = "compare the ACK in the ladder with the 200 OK: tags
                              same (RFC 3261 §13.2.2.4); correct it at the remote party, or at a proxy between that changes them";
 
 /// Returns the head of a call's ladder: its columns and its verdict.
-pub(crate) fn head(call: &Shared, search: &SearchStatus) -> TraceView {
+pub(crate) fn head(call: &SharedCallState, search: &SearchStatus) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
     TraceView::of(call.legs.sid().to_owned(), verdict(call, search), legs)
 }
 
 /// Returns the ladder of a call in the gateway.
-pub(crate) fn of_live(call: &Shared, search: &SearchStatus, trace: &Trace, raw: bool) -> TraceView {
+pub(crate) fn of_live(call: &SharedCallState, search: &SearchStatus, trace: &CallTrace, raw: bool) -> TraceView {
     let mut view = trace.view(head(call, search), raw);
     let missing = view.unacknowledged().filter(|_| call.ending.is_none());
     if let Some((name, sent, stray)) =
@@ -69,14 +69,14 @@ pub(crate) struct SearchStatus {
 }
 
 /// Returns the verdict.
-pub(crate) fn verdict(call: &Shared, search: &SearchStatus) -> String {
+pub(crate) fn verdict(call: &SharedCallState, search: &SearchStatus) -> String {
     let of_legs = of_legs(call, search);
     let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences(&of_legs));
     format!("{of_legs}{}", flaws.unwrap_or_default())
 }
 
 /// Returns the part of the verdict about the course of the call.
-fn of_legs(call: &Shared, search: &SearchStatus) -> String {
+fn of_legs(call: &SharedCallState, search: &SearchStatus) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].is_beside());
     let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
     let failovers = failed(call);
@@ -91,26 +91,26 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
         None => by,
     });
     match (call.state, answered_by, call.ending) {
-        (State::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
-        (State::Searching, _, _) => format!("Waiting for {}.", waited_for(call, search, &tried)),
-        (State::Answered, by, _) => {
+        (CallState::Searching, _, _) if tried.is_empty() => "No target has been called yet.".to_owned(),
+        (CallState::Searching, _, _) => format!("Waiting for {}.", waited_for(call, search, &tried)),
+        (CallState::Answered, by, _) => {
             format!("Answered by {}.{failovers}{}{}", by.unwrap_or_default(), fault_besides(call), hearing(call))
         }
-        (State::Rerouting, Some(by), _) if search.is_consulting && search.holds_caller => {
+        (CallState::Rerouting, Some(by), _) if search.is_consulting && search.holds_caller => {
             let party = waited_for(call, search, &tried);
             format!("Answered by {by}; the caller hears music until {party} takes the call.{failovers}")
         }
-        (State::Rerouting, Some(by), _) if search.is_consulting => {
+        (CallState::Rerouting, Some(by), _) if search.is_consulting => {
             format!("Answered by {by}, connected until {} answers.{failovers}", waited_for(call, search, &tried))
         }
-        (State::Rerouting, _, _) if call.is_programmed && search.is_idle => {
+        (CallState::Rerouting, _, _) if call.is_programmed && search.is_idle => {
             format!("Answered by {}.{failovers}", answered_for(call).unwrap_or("an application"))
         }
-        (State::Rerouting, _, _) => {
+        (CallState::Rerouting, _, _) => {
             format!("The caller is waiting for {}.{failovers}", waited_for(call, search, &tried))
         }
-        (State::Leaving, _, _) => "No target is left; the caller hears the goodbye.".to_owned(),
-        (State::Ended, Some(by), Some(ending)) => {
+        (CallState::Leaving, _, _) => "No target is left; the caller hears the goodbye.".to_owned(),
+        (CallState::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let heard = hearing(call);
             // The cause of the silence is more specific than the time-out.
@@ -124,7 +124,7 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
                 fault_besides(call)
             )
         }
-        (State::Ended, _, Some(ending)) if call.times.answered.is_some() => {
+        (CallState::Ended, _, Some(ending)) if call.times.answered.is_some() => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let (why, fix) = (why(call, ending.reason), fix(call, ending.reason));
             let by = answered_for(call).map(|app| format!("by {app}"));
@@ -135,18 +135,18 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
             let tried = if is_said { String::new() } else { all_of(&all) };
             format!("Answered {by}, ended after {seconds:.1} s: {why}.{tried}{fix}")
         }
-        (State::Ended, _, Some(ending)) => not_answered(call, search, ending),
-        (State::Ended, _, None) => String::new(),
+        (CallState::Ended, _, Some(ending)) => not_answered(call, search, ending),
+        (CallState::Ended, _, None) => String::new(),
     }
 }
 
 /// Returns the application that answered the call.
-fn answered_for(call: &Shared) -> Option<&str> {
+fn answered_for(call: &SharedCallState) -> Option<&str> {
     call.story.app.as_ref()?.answered.as_deref()
 }
 
 /// Returns the leg with the rejection that was passed to the caller, if the call ended for one.
-fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
+fn rejected(call: &SharedCallState, reason: ReasonSlug) -> Option<(LegId, &FailureResponse)> {
     if !matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested) {
         return None;
     }
@@ -161,14 +161,14 @@ fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
 }
 
 /// Returns the response of the target for which a call ended, and the advice for its code.
-pub(crate) fn rejection_in_words(call: &Shared, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
+pub(crate) fn rejection_in_words(call: &SharedCallState, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
     let (_, said) = rejected(call, reason)?;
     Some((why(call, reason), said.advice()))
 }
 
 /// Returns the reason of a call's end for the log: the rejecting target and its response, or the error of its
 /// application.
-pub(crate) fn end_for_log(call: &Shared, reason: ReasonSlug) -> String {
+pub(crate) fn end_for_log(call: &SharedCallState, reason: ReasonSlug) -> String {
     // A URI may contain a number.
     let of_trunk = rejected(call, reason).filter(|(leg, _)| call.legs[*leg].trunk.is_some());
     if let (None, Some((leg, said))) = (call.proof(reason), of_trunk) {
@@ -187,7 +187,7 @@ pub(crate) const fn says_all(reason: ReasonSlug) -> bool {
 }
 
 /// Returns the reason of a call's end, with its evidence.
-fn why(call: &Shared, reason: ReasonSlug) -> String {
+fn why(call: &SharedCallState, reason: ReasonSlug) -> String {
     if let (None, Some((leg, said))) = (call.proof(reason), rejected(call, reason)) {
         let sent = call.legs[leg].caller_id_rejected().map(|sent| format!(" (caller ID sent: {sent})"));
         return format!("{} answered {said}{}", call.legs.name_of(leg), sent.unwrap_or_default());
@@ -224,13 +224,13 @@ fn of_agent(leg: &Leg) -> Option<String> {
 }
 
 /// Returns the last failure of the last skipped agent and its fix, if the call ended for that.
-fn skipped(call: &Shared, reason: ReasonSlug) -> Option<&(String, String)> {
-    let is_it = |one: &&PassedOver| one.reason == reason && reason == ReasonSlug::AgentSkipped;
+fn skipped(call: &SharedCallState, reason: ReasonSlug) -> Option<&(String, String)> {
+    let is_it = |one: &&SkippedTarget| one.reason == reason && reason == ReasonSlug::AgentSkipped;
     call.story.passed_over.iter().rfind(is_it)?.failure.as_deref()
 }
 
 /// Returns the fix for the end of a call.
-fn fix(call: &Shared, reason: ReasonSlug) -> String {
+fn fix(call: &SharedCallState, reason: ReasonSlug) -> String {
     let of_code = || {
         let (_, said) = rejected(call, reason)?;
         said.advice()
@@ -255,7 +255,7 @@ fn is_plain(word: &str) -> bool {
 }
 
 /// Replaces the placeholders in a reason's fix by the call's agent, trunk, numbers, error code and SID.
-fn with_names(call: &Shared, fix: &str) -> String {
+fn with_names(call: &SharedCallState, fix: &str) -> String {
     let mut fix = fix.replace("trace SID", &format!("trace {}", call.legs.sid()));
     let (trunk, called) = (call.legs[LegId::CALLER].trunk_name(), call.facts.called.text.as_str());
     if is_plain(trunk) && is_plain(called) {
@@ -275,7 +275,7 @@ fn with_names(call: &Shared, fix: &str) -> String {
         fix = fix.replace("agent test NAME", &format!("agent test {}", side.agent.name));
     }
     let passed_over = call.story.passed_over.iter().rfind(|one| one.reason == ReasonSlug::AgentSkipped);
-    if let Some(PassedOver { name, .. }) = passed_over {
+    if let Some(SkippedTarget { name, .. }) = passed_over {
         fix = fix.replace("agent test NAME", &format!("agent test {name}"));
     }
     let proof = call.proof(ReasonSlug::AppFailed).and_then(|proof| proof.strip_prefix("error "));
@@ -284,12 +284,12 @@ fn with_names(call: &Shared, fix: &str) -> String {
 }
 
 /// Returns the diagnosis of the last failed target, if the call ended for that reason.
-pub(crate) fn fault_of(call: &Shared, reason: ReasonSlug) -> Option<&Diagnosis> {
+pub(crate) fn fault_of(call: &SharedCallState, reason: ReasonSlug) -> Option<&Diagnosis> {
     call.story.fault.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
 }
 
 /// Returns the diagnosis of the last failed target, if the call continued or ended for another reason.
-fn fault_besides(call: &Shared) -> String {
+fn fault_besides(call: &SharedCallState) -> String {
     let is_answered = is_answered(call);
     let passed_over = match call.story.without_phone.as_slice() {
         names if is_answered && !names.is_empty() => {
@@ -298,24 +298,24 @@ fn fault_besides(call: &Shared) -> String {
         _ => String::new(),
     };
     let found = call.story.fault.as_ref().filter(|(of, _)| call.ending.is_none_or(|ending| ending.reason != *of));
-    let found = found.filter(|(_, found)| !is_answered || found.cause != Cause::NoPhone);
+    let found = found.filter(|(_, found)| !is_answered || found.cause != FaultCause::NoPhone);
     passed_over + &found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
 }
 
 /// Returns whether the call has been answered: an absent phone is then a normal case of its route.
-fn is_answered(call: &Shared) -> bool {
+fn is_answered(call: &SharedCallState) -> bool {
     call.legs.callee.or(call.legs.answered_by).is_some()
 }
 
 /// Result of a called target.
-struct Outcome {
+struct TargetOutcome {
     name: String,
     /// Address of a failed peer, if another peer of the same trunk answered.
     peer: Option<SocketAddr>,
     /// Reason of the failure, if it failed.
     why: Option<ReasonSlug>,
     /// Response of the target, if it rejected the call.
-    said: Option<Said>,
+    said: Option<FailureResponse>,
     /// Caller ID sent to it, if the rejection may be about that.
     sent: Option<String>,
     /// Evidence specific to this target: an application's error, or the fault of its credentials or TLS.
@@ -326,7 +326,7 @@ struct Outcome {
     times: usize,
 }
 
-impl Outcome {
+impl TargetOutcome {
     /// Returns the fix if another target was tried afterwards: by its response code for a rejection, otherwise by the
     /// reason.
     fn fix(&self) -> Option<Cow<'_, str>> {
@@ -340,7 +340,7 @@ impl Outcome {
         };
         let of_tls = || self.error.as_deref().and_then(tls::fix);
         let of_agent = || self.of_agent.as_deref().map(Cow::Borrowed);
-        let advice = said.and_then(Said::advice_beside_a_target).map(Cow::Borrowed).or_else(of_agent);
+        let advice = said.and_then(FailureResponse::advice_beside_a_target).map(Cow::Borrowed).or_else(of_agent);
         advice.or_else(|| of_tls().or_else(of_reason).map(Cow::Borrowed))
     }
 }
@@ -364,7 +364,7 @@ fn is_rejection(why: Option<ReasonSlug>) -> bool {
     matches!(why, Some(ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested))
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for TargetOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
         if let Some(peer) = self.peer {
@@ -398,7 +398,7 @@ impl std::fmt::Display for Outcome {
 }
 
 /// Returns the address of a failed leg, if another peer of its trunk answered: both have the trunk's name.
-fn failed_peer(call: &Shared, leg: &Leg) -> Option<SocketAddr> {
+fn failed_peer(call: &SharedCallState, leg: &Leg) -> Option<SocketAddr> {
     let (trunk, remote) = (leg.trunk.as_ref()?, leg.flow?.remote);
     let mut answered = [call.legs.callee, call.legs.answered_by].into_iter().flatten().map(|at| &call.legs[at]);
     let is_other = |other: &Leg| {
@@ -409,13 +409,13 @@ fn failed_peer(call: &Shared, leg: &Leg) -> Option<SocketAddr> {
 }
 
 /// Returns the results of all called targets, in order.
-fn outcomes(call: &Shared) -> Vec<Outcome> {
-    let mut all: Vec<Outcome> = Vec::new();
+fn outcomes(call: &SharedCallState) -> Vec<TargetOutcome> {
+    let mut all: Vec<TargetOutcome> = Vec::new();
     let mut add = |name: String, why: Option<ReasonSlug>, leg: Option<&Leg>, skipped: Option<&(String, String)>| {
         let said = leg.and_then(Leg::said);
         let peer = leg.filter(|_| why.is_some()).and_then(|leg| failed_peer(call, leg));
         let is_same =
-            |last: &Outcome| (&last.name, last.why, last.said.as_ref(), last.peer) == (&name, why, said, peer);
+            |last: &TargetOutcome| (&last.name, last.why, last.said.as_ref(), last.peer) == (&name, why, said, peer);
         match all.last_mut() {
             Some(last) if is_same(last) => last.times += 1,
             Some(_) | None => {
@@ -429,7 +429,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
                     error.or_else(|| skipped.map(|(problem, _)| problem.clone())).or_else(|| of_leg.map(str::to_owned));
                 let of_agent = failed.and_then(|leg| leg.agent.as_ref()?.fix());
                 let of_agent = of_agent.or_else(|| skipped.map(|(_, fix)| fix.clone()));
-                all.push(Outcome { name, peer, why, said: said.cloned(), sent, error, of_agent, times: 1 });
+                all.push(TargetOutcome { name, peer, why, said: said.cloned(), sent, error, of_agent, times: 1 });
             }
         }
     };
@@ -452,7 +452,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
 
 /// Returns the verdict of an unanswered call. The reason of the call is that of the last target; if several failed,
 /// each has its own.
-fn not_answered(call: &Shared, search: &SearchStatus, ending: Ending) -> String {
+fn not_answered(call: &SharedCallState, search: &SearchStatus, ending: CallOutcome) -> String {
     let all = outcomes(call);
     let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
     let fix = not_tried_behind(call, search, ending.reason).map(|text| format!(" {text}.{fix}")).unwrap_or(fix);
@@ -472,7 +472,7 @@ fn not_answered(call: &Shared, search: &SearchStatus, ending: Ending) -> String 
 }
 
 /// Returns a note if a target remained that a trunk's rejection code does not lead to.
-fn not_tried_behind(call: &Shared, search: &SearchStatus, reason: ReasonSlug) -> Option<String> {
+fn not_tried_behind(call: &SharedCallState, search: &SearchStatus, reason: ReasonSlug) -> Option<String> {
     let (leg, said) = rejected(call, reason)?;
     let trunk = call.legs[leg].trunk.as_ref().filter(|trunk| !trunk.leads_on(said.code))?;
     let next = search.next.as_deref()?;
@@ -480,7 +480,7 @@ fn not_tried_behind(call: &Shared, search: &SearchStatus, reason: ReasonSlug) ->
 }
 
 /// Returns the ringing targets, or the last one called if none rings.
-fn waited_for(call: &Shared, search: &SearchStatus, tried: &[String]) -> String {
+fn waited_for(call: &SharedCallState, search: &SearchStatus, tried: &[String]) -> String {
     let ringing: Vec<String> = search.legs.iter().map(|leg| call.legs.name_of(*leg)).collect();
     match ringing.len() {
         0 => tried.last().cloned().unwrap_or_default(),
@@ -489,12 +489,12 @@ fn waited_for(call: &Shared, search: &SearchStatus, tried: &[String]) -> String 
 }
 
 /// Returns a sentence with the called targets.
-fn all_of(all: &[Outcome]) -> String {
+fn all_of(all: &[TargetOutcome]) -> String {
     if all.is_empty() { String::new() } else { format!(" Tried: {}.", listed(all)) }
 }
 
-fn listed(all: &[Outcome]) -> String {
-    let mut told: Vec<String> = all.iter().take(OUTCOMES_TOLD).map(Outcome::to_string).collect();
+fn listed(all: &[TargetOutcome]) -> String {
+    let mut told: Vec<String> = all.iter().take(OUTCOMES_TOLD).map(TargetOutcome::to_string).collect();
     if all.len() > OUTCOMES_TOLD {
         told.push(format!("{} more", all.len() - OUTCOMES_TOLD));
     }
@@ -502,16 +502,16 @@ fn listed(all: &[Outcome]) -> String {
 }
 
 /// Returns the number of failed targets, and the first of them with their reasons.
-fn failed(call: &Shared) -> String {
+fn failed(call: &SharedCallState) -> String {
     let without_phone: &[Arc<str>] = if is_answered(call) { &call.story.without_phone } else { &[] };
-    let is_absent = |one: &Outcome| {
+    let is_absent = |one: &TargetOutcome| {
         one.why == Some(ReasonSlug::Unreachable) && without_phone.iter().any(|name| **name == *one.name)
     };
-    let mut failed: Vec<Outcome> =
+    let mut failed: Vec<TargetOutcome> =
         outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
     // The error of an application that ended the call is already its reason.
     let is_said =
-        |one: &Outcome| one.error.is_some() && call.ending.is_some_and(|ending| one.why == Some(ending.reason));
+        |one: &TargetOutcome| one.error.is_some() && call.ending.is_some_and(|ending| one.why == Some(ending.reason));
     if failed.last().is_some_and(is_said) && failed.pop().is_some() && failed.is_empty() {
         return String::new();
     }
@@ -523,7 +523,7 @@ fn failed(call: &Shared) -> String {
         1 => " 1 target failed".to_owned(),
         n => format!(" {n} targets failed"),
     };
-    let told: Vec<String> = failed.iter().take(FAILURES_TOLD).map(Outcome::to_string).collect();
+    let told: Vec<String> = failed.iter().take(FAILURES_TOLD).map(TargetOutcome::to_string).collect();
     if told.is_empty() {
         return format!("{count}.");
     }
@@ -534,7 +534,7 @@ fn failed(call: &Shared) -> String {
 }
 
 /// Returns the fixes for failed targets: one for all, or one for each.
-fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
+fn advice<'a>(failed: impl Iterator<Item = &'a TargetOutcome>) -> String {
     let mut fixes: Vec<(&str, String)> = Vec::new();
     for (name, fix) in failed.filter_map(|one| Some((one.name.as_str(), one.fix()?))) {
         let fix = fix.replace(tls::ITS_TRUNK, &format!("[trunk.{name}]"));
@@ -550,7 +550,7 @@ fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
 }
 
 /// Returns the findings about audio of the sides: not heard, heard too late, or unusable; each with its fix.
-fn hearing(call: &Shared) -> String {
+fn hearing(call: &SharedCallState) -> String {
     let is_mute = |leg: LegId| call.legs[leg].agent.is_none() && call.legs[leg].rtp().rx_packets == 0;
     let found = |leg: LegId| call.legs[leg].quality.unheard.as_deref().filter(|_| is_mute(leg));
     let both = call.legs.callee.and_then(|callee| Some([found(call.legs.near)?, found(callee)?]));
@@ -571,13 +571,13 @@ fn hearing(call: &Shared) -> String {
 }
 
 /// Returns the findings if neither side is heard; if nothing arrives from either, one fix applies to both.
-fn of_both(call: &Shared, [near, far]: [&Diagnosis; 2], callee: LegId) -> String {
+fn of_both(call: &SharedCallState, [near, far]: [&Diagnosis; 2], callee: LegId) -> String {
     let (one, other) = (call.legs.name_of(call.legs.near), call.legs.name_of(callee));
     let causes = [
         (format!("Of {one}: {}", near.text), near.fix.as_str()),
         (format!("Of {other}: {}", far.text), far.fix.as_str()),
     ];
-    if [near.cause, far.cause] == [Cause::Nothing; 2] {
+    if [near.cause, far.cause] == [FaultCause::Nothing; 2] {
         let [(near_text, fix), (far_text, _)] = causes;
         let fix = format!("first {COMMON}; then, for {one} and in the same way for {other}: {fix}");
         return format!(" No audio from either side. {near_text}. {far_text}. Try: {fix}.");
@@ -587,7 +587,7 @@ fn of_both(call: &Shared, [near, far]: [&Diagnosis; 2], callee: LegId) -> String
 
 /// Returns the media findings of a side, each with its fix. `is_said`: the cause of its silence is already in the
 /// verdict.
-fn findings(call: &Shared, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
+fn findings(call: &SharedCallState, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
     let (unheard, stopped) = (side.quality.unheard.as_deref(), side.quality.stopped());
     let is_mute = side.rtp().rx_packets == 0;
@@ -599,8 +599,9 @@ fn findings(call: &Shared, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     // A side that is not heard, or no longer, is diagnosed again with the same cause. A stopped stream is more specific
     // than recent silence.
     let said = [unheard.map(|found| found.cause), stopped.map(|stopped| stopped.found.cause)];
-    let is_new =
-        |found: &&Diagnosis| !said.contains(&Some(found.cause)) && (stopped.is_none() || found.cause != Cause::Ceased);
+    let is_new = |found: &&Diagnosis| {
+        !said.contains(&Some(found.cause)) && (stopped.is_none() || found.cause != FaultCause::Ceased)
+    };
     let flaw = side.quality.flaw.as_deref().filter(is_new).into_iter();
     let losses = side.quality.faults.iter().flat_map(|faults| &faults.losses).map(|(_, found)| found);
     all.extend(flaw.chain(losses).map(|found| (capital(&found.text), found.fix.as_str())));

@@ -5,7 +5,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::search::controller::TargetResult;
-use crate::call::words::answer::Failure;
+use crate::call::words::answer::TargetFailure;
 
 /// Effect of a transfer on the call; carried out once the transfer's own work is done.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) enum TransferEffect {
     /// The party of a warm transfer accepts the caller.
     Accepted,
     /// The party of a warm transfer does not accept the caller, or cannot be connected with it.
-    Declined(Box<Failure>, EndedBy),
+    Declined(Box<TargetFailure>, EndedBy),
     /// The party on this leg is connected with the caller.
     Joined(LegId),
     /// A target has failed.
@@ -33,7 +33,7 @@ pub(crate) enum TransferEffect {
 
 impl TransferEffect {
     /// Returns the effect of a party that does not accept the caller, or cannot be connected with it.
-    pub(crate) fn declined(failure: Failure, by: EndedBy) -> TransferEffect {
+    pub(crate) fn declined(failure: TargetFailure, by: EndedBy) -> TransferEffect {
         TransferEffect::Declined(Box::new(failure), by)
     }
 }

@@ -15,38 +15,38 @@ use std::time::Duration;
 
 use trunkgate_media::{EndId, RemoteSpec, WireSpec};
 use trunkgate_resources::limits::{NUMBER_CHARS, REFERRER_SECONDS, UPDATE_WAIT};
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_route::{Number, Plan, ReferMode, Target, Trunk};
-use trunkgate_sdp::Refusal;
-use trunkgate_sip::{Answer, ServerId};
+use trunkgate_route::{CallTarget, Number, ReferMode, RoutePlan, Trunk};
+use trunkgate_sdp::SdpRejection;
+use trunkgate_sip::{ResponseSpec, ServerId};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::event::TransferEvent;
-use crate::call::legs::hold::{Hold, HoldKind};
+use crate::call::legs::hold::{HoldKind, LegHold};
 use crate::call::legs::leg::LegState;
 use crate::call::legs::leg_end::EndedBy;
-use crate::call::legs::spoken::Spoken;
+use crate::call::legs::spoken::AudioAgreement;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
 use crate::call::negotiation::join::refused_to_program;
-use crate::call::negotiation::{Bridge, Negotiation};
+use crate::call::negotiation::{Bridge, CallNegotiation};
 use crate::call::program::effects::LowerParts;
 use crate::call::search::controller::Controller;
-use crate::call::shared::{Cx, Shared, ShownCallerId};
+use crate::call::shared::{CallCx, SharedCallState, ShownCallerId};
 use crate::call::transfer::effects::TransferEffect;
-use crate::call::transfer::notify::News;
-use crate::call::transfer::refer_on::Passed;
+use crate::call::transfer::notify::ReferSubscription;
+use crate::call::transfer::refer_on::RelayedRefers;
 use crate::call::words::answer::{FinalAnswer, refuse_request, refused};
-use crate::call::words::refer::{Refer, Referral};
-use crate::call::words::state::State;
+use crate::call::words::refer::{ActiveReferral, ReferRequest};
+use crate::call::words::state::CallState;
 
 /// Way in which an allowed REFER is served.
 enum ReferStep {
     /// The edge tries these targets.
-    Here(Plan),
+    Here(RoutePlan),
     /// The edge calls the target at the trunk that sent the REFER.
     Back(Arc<Trunk>),
     /// The REFER is relayed to this leg.
@@ -58,26 +58,26 @@ enum ReferStep {
 /// Transfers requested by a side's REFER or over HTTP. Lower parts read the transferor and the request from
 /// [`Facts::referral`](crate::call::shared::Facts).
 #[derive(Debug, Default)]
-pub(crate) struct Transfers {
+pub(crate) struct CallTransfers {
     /// Transfer in progress.
-    now: Option<Box<Transfer>>,
+    now: Option<Box<ActiveTransfer>>,
     /// REFERs relayed to the other side.
-    pub(super) passed: Option<Box<Passed>>,
+    pub(super) relayed: Option<Box<RelayedRefers>>,
     /// REFER that waits for the end of a session change.
     waiting: Option<Box<WaitingRefer>>,
     /// Notifications to the transferor.
-    pub(super) news: Option<Box<News>>,
+    pub(super) subscription: Option<Box<ReferSubscription>>,
 }
 
 /// A transfer in progress, with the state needed to undo it.
 #[derive(Debug)]
-struct Transfer {
+struct ActiveTransfer {
     /// Whether the transferor has already hung up.
     is_gone: bool,
     /// Controller of the search before the transfer.
     controller: Controller,
     /// Audio format agreed between the other side and the edge before the transfer.
-    spoken: Option<Spoken>,
+    spoken: Option<AudioAgreement>,
     /// Holds that the transfer has ended.
     held: Vec<(LegId, HoldKind)>,
     /// Whether the transfer was requested over HTTP, so that its leg is not aware of it.
@@ -98,30 +98,32 @@ struct WaitingRefer {
     /// Server transaction of the REFER.
     server: ServerId,
     /// Content of the REFER.
-    refer: Refer,
+    refer: ReferRequest,
 }
 
-impl Transfers {
+impl CallTransfers {
     /// Returns whether a transfer is in progress.
     pub(crate) fn is_under_way(&self) -> bool {
         self.now.is_some()
     }
 
     /// Returns whether the final NOTIFY of the last transfer is still to be sent.
-    pub(crate) fn is_telling(&self) -> bool {
-        self.news.as_ref().is_some_and(|news| news.is_untold())
+    pub(crate) fn is_notify_pending(&self) -> bool {
+        self.subscription.as_ref().is_some_and(|news| news.is_untold())
     }
 
     /// Handles an event of a transfer.
     pub(crate) fn handle(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         event: TransferEvent,
     ) -> TransferEffect {
         use TransferEvent as E;
         match event {
-            E::Refer { server, .. } if cx.call.state == State::Ended => refuse_request(cx.now, cx.edge, server, 481),
+            E::Refer { server, .. } if cx.call.state == CallState::Ended => {
+                refuse_request(cx.now, cx.edge, server, 481)
+            }
             E::Refer { leg, server, refer } => return self.referred(cx, lower, leg, server, *refer),
             E::Reported { leg, server, report } => self.told(cx, leg, server, &report),
             E::PassedAnswered { client, code } => self.passed_answered(cx, client, code),
@@ -133,11 +135,11 @@ impl Transfers {
     /// Handles a REFER: one party wants to connect the other with a third.
     fn referred(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         leg: LegId,
         server: ServerId,
-        refer: Refer,
+        refer: ReferRequest,
     ) -> TransferEffect {
         let plan = match self.referable(cx, lower, leg, &refer) {
             Ok(ReferStep::Here(plan)) => plan,
@@ -148,7 +150,7 @@ impl Transfers {
             }
             Ok(ReferStep::Later) => {
                 self.waiting = Some(Box::new(WaitingRefer { leg, server, refer }));
-                cx.arm(Timer::Refer, UPDATE_WAIT);
+                cx.arm(CallTimer::Refer, UPDATE_WAIT);
                 return TransferEffect::Stay;
             }
             Err(answer) => {
@@ -164,17 +166,17 @@ impl Transfers {
         cx.call.facts.ring_timeout = ring_timeout;
         lower.recorders.plan_later(cx, &plan.route);
         cx.call.facts.shown_as = plan.route.caller_id.clone().map(ShownCallerId::public);
-        self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan(plan), false)
+        self.begin(cx, lower, ActiveReferral { by: leg, refer }, Controller::plan(plan), false)
     }
 
     /// Decides how a REFER is served; the other side may go to the targets of a call to the same number from the same
     /// trunk.
     fn referable(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         LowerParts { bridge, search, .. }: &LowerParts<'_>,
         leg: LegId,
-        refer: &Refer,
+        refer: &ReferRequest,
     ) -> Result<ReferStep, Box<FinalAnswer>> {
         let Some(trunk) = cx.call.legs[leg].trunk.clone().filter(|trunk| trunk.refer != ReferMode::Refuse) else {
             return refused(403, ReasonSlug::Denied);
@@ -182,11 +184,11 @@ impl Transfers {
         if cx.call.is_programmed {
             return Err(refused_to_program());
         }
-        let is_untold = self.is_telling();
+        let is_untold = self.is_notify_pending();
         if bridge.negotiation.is_changing(cx.call) && self.waiting.is_none() && !is_untold {
             return Ok(ReferStep::Later);
         }
-        if cx.call.state != State::Answered || bridge.negotiation.is_unsettled() || is_untold {
+        if cx.call.state != CallState::Answered || bridge.negotiation.is_unsettled() || is_untold {
             return refused(491, ReasonSlug::Transferred);
         }
         let other = cx.call.legs.other(leg).filter(|_| leg == cx.call.legs.near || cx.call.legs.callee == Some(leg));
@@ -194,7 +196,7 @@ impl Transfers {
         if cx.call.legs[other].agent.is_some() {
             // The stream of an agent is bound to one caller, and has no message for a replacement.
             let text = "the other side is an agent, which cannot be transferred".to_owned();
-            let warning = Some(Refusal { warn_code: 399, text });
+            let warning = Some(SdpRejection { warn_code: 399, text });
             return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
         }
         if trunk.refer == ReferMode::Relay {
@@ -221,7 +223,7 @@ impl Transfers {
     }
 
     /// Accepts a REFER, and notes the route or trunk that serves it.
-    fn follow_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer, by: &str) {
+    fn follow_refer(&mut self, cx: &mut CallCx<'_>, leg: LegId, server: ServerId, refer: &ReferRequest, by: &str) {
         let (name, to) = (cx.call.legs.name_of(leg), plain(&refer.name, NUMBER_CHARS));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} transfers the other side to {to}: {by}"));
         let (sid, to) = (cx.call.legs.sid().to_owned(), cx.edge.shown(&to));
@@ -231,24 +233,24 @@ impl Transfers {
     }
 
     /// Accepts a REFER; its sender gets notifications.
-    pub(crate) fn accept_refer(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, refer: &Refer) {
+    pub(crate) fn accept_refer(&mut self, cx: &mut CallCx<'_>, leg: LegId, server: ServerId, refer: &ReferRequest) {
         let headers = if refer.is_silent { vec![extra("Refer-Sub", "false")] } else { Vec::new() };
-        cx.edge.respond(cx.now, server, Answer { code: 202, headers, ..Answer::default() });
-        self.drop_news(cx);
+        cx.edge.respond(cx.now, server, ResponseSpec { code: 202, headers, ..ResponseSpec::default() });
+        self.drop_subscription(cx);
         if !refer.is_silent {
-            self.news = Some(Box::new(News::new(cx.now, leg, refer.cseq)));
-            self.tell_news(cx, 100);
+            self.subscription = Some(Box::new(ReferSubscription::new(cx.now, leg, refer.cseq)));
+            self.notify_transferor(cx, 100);
         }
     }
 
     /// Calls the Refer-To of a REFER at the trunk that sent it: only at that trunk's own peers.
     fn refer_back(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         lower: &mut LowerParts<'_>,
         (leg, server): (LegId, ServerId),
         trunk: Arc<Trunk>,
-        refer: Refer,
+        refer: ReferRequest,
     ) -> TransferEffect {
         let Some(returned) = &refer.returned else { return TransferEffect::Stay };
         let peers = returned.peers(&trunk);
@@ -257,32 +259,32 @@ impl Transfers {
         // Ring time-out and caller ID of the first route do not apply.
         cx.call.facts.ring_timeout = None;
         cx.call.facts.shown_as = None;
-        let target = Target::Trunk { trunk, number: None, peers };
-        self.begin(cx, lower, Referral { by: leg, refer }, Controller::plan_of(vec![target]), false)
+        let target = CallTarget::Trunk { trunk, number: None, peers };
+        self.begin(cx, lower, ActiveReferral { by: leg, refer }, Controller::plan_of(vec![target]), false)
     }
 
     /// Serves a waiting REFER once the session change is over.
-    pub(crate) fn serve_waiting(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> TransferEffect {
+    pub(crate) fn serve_waiting(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> TransferEffect {
         if lower.bridge.negotiation.is_changing(cx.call) {
             return TransferEffect::Stay;
         }
         let Some(waiting) = self.waiting.take() else { return TransferEffect::Stay };
-        cx.disarm(Timer::Refer);
+        cx.disarm(CallTimer::Refer);
         let WaitingRefer { leg, server, refer } = *waiting;
         match cx.call.state {
-            State::Ended => {
+            CallState::Ended => {
                 refuse_request(cx.now, cx.edge, server, 487);
                 TransferEffect::Stay
             }
-            State::Searching | State::Answered | State::Rerouting | State::Leaving => {
+            CallState::Searching | CallState::Answered | CallState::Rerouting | CallState::Leaving => {
                 self.referred(cx, lower, leg, server, refer)
             }
         }
     }
 
     /// Refuses a waiting REFER: the session change takes too long.
-    pub(crate) fn refer_overdue(&mut self, cx: &mut Cx<'_>) {
-        cx.call.deadlines.remove(Timer::Refer);
+    pub(crate) fn refer_overdue(&mut self, cx: &mut CallCx<'_>) {
+        cx.call.deadlines.remove(CallTimer::Refer);
         if let Some(waiting) = self.waiting.take() {
             refuse_request(cx.now, cx.edge, waiting.server, 491);
         }
@@ -291,9 +293,9 @@ impl Transfers {
     /// Starts the search for a party that replaces the transferor; the other side waits.
     pub(crate) fn begin(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
-        referral: Referral,
+        referral: ActiveReferral,
         controller: Controller,
         is_requested: bool,
     ) -> TransferEffect {
@@ -302,8 +304,8 @@ impl Transfers {
         Coaching::end(&mut bridge.media, cx, (ReasonSlug::Transferred, EndedBy::Edge));
         let held = cx.call.legs.holds.iter().map(|(leg, hold)| (leg, hold.kind)).collect();
         bridge.media.end_holds(cx);
-        bridge.negotiation.owed.clear();
-        cx.disarm(Timer::Glare);
+        bridge.negotiation.pending_offers.clear();
+        cx.disarm(CallTimer::Glare);
         let Some((offer, spoken)) = cx.call.legs.offer_of(waits) else {
             return TransferEffect::End(ReasonSlug::Internal);
         };
@@ -311,7 +313,7 @@ impl Transfers {
         let ends = [by, waits].into_iter().flat_map(|leg| cx.call.legs[leg].ends.iter().map(move |end| (leg, end)));
         let remotes = ends.filter_map(|(leg, end)| Some((leg, end.end, end.remote.clone()?))).collect();
         cx.call.facts.referral = Some(Box::new(referral));
-        self.now = Some(Box::new(Transfer {
+        self.now = Some(Box::new(ActiveTransfer {
             is_gone: false,
             controller: std::mem::replace(&mut search.controller, controller),
             spoken: std::mem::replace(&mut bridge.media.spoken, spoken),
@@ -324,14 +326,14 @@ impl Transfers {
         bridge.media.part(cx, [by, waits]);
         cx.call.legs.near = waits;
         cx.call.legs.callee = None;
-        cx.call.enter(State::Rerouting);
+        cx.call.enter(CallState::Rerouting);
         bridge.negotiation.offer = Some(search.consults.offered(offer));
         search.ring_back(cx, bridge);
         TransferEffect::Advance
     }
 
     /// Ends the transfer in progress, and returns it with the leg of the transferor.
-    fn take(&mut self, call: &mut Shared) -> Option<(LegId, Transfer)> {
+    fn take(&mut self, call: &mut SharedCallState) -> Option<(LegId, ActiveTransfer)> {
         let referral = call.facts.referral.take()?;
         Some((referral.by, *self.now.take()?))
     }
@@ -340,16 +342,16 @@ impl Transfers {
     /// undone.
     pub(crate) fn failed(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
         answer: &FinalAnswer,
     ) -> bool {
         let Some((by, transfer)) = self.take(cx.call) else { return false };
-        self.tell_news(cx, answer.code);
+        self.notify_transferor(cx, answer.code);
         if transfer.is_gone {
             return false;
         }
-        let Transfer { controller, spoken, held, wires, remotes, .. } = transfer;
+        let ActiveTransfer { controller, spoken, held, wires, remotes, .. } = transfer;
         let why = format!("the transfer failed with {}: {}", answer.code, answer.reason.sentence());
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, why.clone(), Some(answer.reason));
@@ -358,7 +360,7 @@ impl Transfers {
         (search.controller, bridge.media.spoken, bridge.negotiation.offer) = (controller, spoken, None);
         // No other target has replaced the failed one.
         cx.call.story.failed_over = None;
-        cx.call.enter(State::Answered);
+        cx.call.enter(CallState::Answered);
         if by == LegId::CALLER {
             cx.call.legs.callee = Some(cx.call.legs.near);
             cx.call.legs.near = by;
@@ -376,7 +378,7 @@ impl Transfers {
                 bridge.media.part(cx, [cx.call.legs.near, callee]);
             }
             for (leg, kind) in held {
-                cx.call.legs.holds.insert(leg, Hold::of(kind));
+                cx.call.legs.holds.insert(leg, LegHold::of(kind));
             }
             bridge.media.play_to_held(cx);
             bridge.end_lost_sounds(cx);
@@ -386,12 +388,12 @@ impl Transfers {
     }
 
     /// Completes a transfer: its target has answered and replaced the transferor.
-    pub(crate) fn target_answered(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
+    pub(crate) fn target_answered(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         let Some((leg, transfer)) = self.take(cx.call) else { return };
         if transfer.is_stale {
-            bridge.negotiation.owe(cx.call.legs.near, false);
+            bridge.negotiation.schedule_reinvite(cx.call.legs.near, false);
         }
-        self.tell_news(cx, 200);
+        self.notify_transferor(cx, 200);
         if transfer.is_gone {
             return;
         }
@@ -402,23 +404,23 @@ impl Transfers {
         if transfer.is_requested {
             return bridge.media.hang_up_leg(cx, leg, ReasonSlug::Transferred);
         }
-        cx.arm(Timer::Referrer, Duration::from_secs(REFERRER_SECONDS));
+        cx.arm(CallTimer::Referrer, Duration::from_secs(REFERRER_SECONDS));
     }
 
     /// Drops the transfer of a call that is over.
-    pub(crate) fn end(&mut self, call: &mut Shared) {
+    pub(crate) fn end(&mut self, call: &mut SharedCallState) {
         drop(self.take(call));
     }
 
     /// Hangs up on a transferor that was notified and has not hung up itself. A leg that is the transferor of another
     /// transfer stays.
-    pub(crate) fn referrer_overdue(&self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
-        cx.call.deadlines.remove(Timer::Referrer);
+    pub(crate) fn referrer_overdue(&self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
+        cx.call.deadlines.remove(CallTimer::Referrer);
         self.hang_up_left(cx, bridge, None);
     }
 
     /// Hangs up on legs that are no longer a side of the call. `asked`: a party that may become one.
-    pub(super) fn hang_up_left(&self, cx: &mut Cx<'_>, bridge: &mut Bridge, asked: Option<LegId>) {
+    pub(super) fn hang_up_left(&self, cx: &mut CallCx<'_>, bridge: &mut Bridge, asked: Option<LegId>) {
         let is_left =
             |at: &LegId| asked != Some(*at) && self.counted_legs(cx.call, &bridge.negotiation).all(|side| side != *at);
         let left: Vec<LegId> = cx.call.legs.ids().filter(is_left).collect();
@@ -431,9 +433,9 @@ impl Transfers {
     }
 
     /// Handles the hang-up of a leg that is no side of the call, or none at present.
-    pub(crate) fn referrer_left(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId) {
+    pub(crate) fn referrer_left(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, leg: LegId) {
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
-        self.drop_news_of(cx, leg);
+        self.drop_leg_subscription(cx, leg);
         let asked = cx.call.facts.referral.as_ref().is_some_and(|referral| referral.by == leg);
         if let Some(transfer) = self.now.as_mut().filter(|transfer| asked && !transfer.is_gone) {
             transfer.is_gone = true;
@@ -448,7 +450,11 @@ impl Transfers {
     }
 
     /// Returns the legs that count as calls of their trunks.
-    pub(crate) fn counted_legs(&self, call: &Shared, negotiation: &Negotiation) -> impl Iterator<Item = LegId> {
+    pub(crate) fn counted_legs(
+        &self,
+        call: &SharedCallState,
+        negotiation: &CallNegotiation,
+    ) -> impl Iterator<Item = LegId> {
         let is_there = self.now.as_ref().is_some_and(|transfer| !transfer.is_gone);
         let asked = call.facts.referral.as_ref().filter(|_| is_there).map(|referral| referral.by);
         let sides = [Some(call.legs.near), call.legs.callee, asked, negotiation.newcomer()];

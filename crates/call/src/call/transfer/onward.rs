@@ -2,29 +2,30 @@
 
 use trunkgate_resources::limits::ATTEMPTS_PER_CALL;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::Target;
+use trunkgate_route::CallTarget;
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::program::effects::LowerParts;
 use crate::call::search::Search;
-use crate::call::search::consults::Consult;
-use crate::call::shared::Cx;
+use crate::call::search::consults::ConsultTarget;
+use crate::call::shared::CallCx;
 use crate::call::transfer::effects::TransferEffect;
 use crate::call::transfer::warm::{self, TransferMode};
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 
 /// Handles an agent's request to transfer its caller.
 pub(crate) fn requested_by_agent(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     lower: &mut LowerParts<'_>,
     leg: LegId,
     text: &str,
     mode: TransferMode,
 ) -> TransferEffect {
-    let target = target_of(lower.search, cx, leg, text, &mode)
-        .and_then(|target| if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(Refused::NotAllowed) });
+    let target = target_of(lower.search, cx, leg, text, &mode).and_then(|target| {
+        if cx.call.may_go(cx.edge, leg, &target) { Ok(target) } else { Err(RequestRefusal::NotAllowed) }
+    });
     match target {
         Ok(target) => {
             let then = mode.condition();
@@ -40,17 +41,17 @@ pub(crate) fn requested_by_agent(
 
 /// Notes the reason for a refused transfer, and notifies an agent that would otherwise wait; `stays`: the agent still
 /// has the caller.
-fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays: bool) {
-    let is_barred = matches!(refused, Refused::NotAllowed | Refused::ForbiddenAddress);
-    let why = if refused == Refused::TooManyTargets {
+fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRefusal, stays: bool) {
+    let is_barred = matches!(refused, RequestRefusal::NotAllowed | RequestRefusal::ForbiddenAddress);
+    let why = if refused == RequestRefusal::TooManyTargets {
         "too many transfers: the caller stays".to_owned()
-    } else if refused == Refused::SameAgent {
+    } else if refused == RequestRefusal::SameAgent {
         format!("transfer to {text}: it already has the caller")
-    } else if refused == Refused::NotAllowed {
+    } else if refused == RequestRefusal::NotAllowed {
         format!("transfer to {text}: refused, not in `transfer_to`")
-    } else if refused == Refused::ForbiddenAddress {
+    } else if refused == RequestRefusal::ForbiddenAddress {
         format!("transfer to {text}: refused, {refused}")
-    } else if refused == Refused::TooManyHops {
+    } else if refused == RequestRefusal::TooManyHops {
         format!("transfer to {text}: {refused}")
     } else {
         format!("transfer to {text}: unknown target")
@@ -65,8 +66,8 @@ fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays
         );
         cx.edge.warn(&sid, line, None);
     }
-    if stays || is_barred || refused == Refused::TooManyHops {
-        cx.tell_agent(leg, text, refused.as_str(), None);
+    if stays || is_barred || refused == RequestRefusal::TooManyHops {
+        cx.report_transfer_failure(leg, text, refused.as_str(), None);
     }
 }
 
@@ -75,18 +76,18 @@ fn refuse_agent(cx: &mut Cx<'_>, leg: LegId, text: &str, refused: Refused, stays
 /// # Errors
 /// [`Refused`]: the reason why the caller stays.
 pub(crate) fn requested(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     lower: &mut LowerParts<'_>,
     text: &str,
     mode: TransferMode,
-) -> Result<TransferEffect, Refused> {
+) -> Result<TransferEffect, RequestRefusal> {
     if cx.call.is_programmed {
-        return Err(Refused::NoAgent);
+        return Err(RequestRefusal::NoAgent);
     }
-    if cx.call.state == State::Rerouting && !lower.search.is_consulting() {
-        return Err(Refused::Transferring);
+    if cx.call.state == CallState::Rerouting && !lower.search.is_consulting() {
+        return Err(RequestRefusal::Transferring);
     }
-    let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(Refused::NoAgent)?;
+    let leg = cx.call.legs.callee.filter(|leg| cx.call.legs[*leg].agent.is_some()).ok_or(RequestRefusal::NoAgent)?;
     let target = target_of(lower.search, cx, leg, text, &mode)?;
     let how = if mode.keeps_agent() { "is to be sent" } else { "is sent" };
     cx.call.legs.note(cx.now, cx.edge, leg, &format!("its caller {how} to {text}, as requested"));
@@ -95,10 +96,10 @@ pub(crate) fn requested(
 
 /// Tries the target; `text` is its name. An earlier consultation is withdrawn.
 fn send_on(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
     leg: LegId,
-    (target, text): (Target, &str),
+    (target, text): (CallTarget, &str),
     mode: TransferMode,
     by: EndedBy,
 ) -> TransferEffect {
@@ -113,8 +114,8 @@ fn send_on(
         return TransferEffect::AgentLeaves(leg);
     }
     search.consults.begun += 1;
-    search.consults.now = Some(Box::new(Consult { target: text.to_owned(), by }));
-    cx.call.enter(State::Rerouting);
+    search.consults.now = Some(Box::new(ConsultTarget { target: text.to_owned(), by }));
+    cx.call.enter(CallState::Rerouting);
     if let TransferMode::Warm(settings) = mode {
         warm::begin(cx, &mut search.consults, *settings);
         search.ring_back(cx, bridge);
@@ -128,29 +129,31 @@ fn send_on(
 /// The transfer to this target is not possible.
 pub(crate) fn target_of(
     search: &Search,
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     leg: LegId,
     text: &str,
     mode: &TransferMode,
-) -> Result<Target, Refused> {
+) -> Result<CallTarget, RequestRefusal> {
     let target = search.transfer_target(cx, text)?;
     let (consults, asks) = (mode.keeps_agent(), matches!(mode, TransferMode::Warm(_)));
     if consults && search.consults.begun >= ATTEMPTS_PER_CALL {
-        return Err(Refused::TooManyTargets);
+        return Err(RequestRefusal::TooManyTargets);
     }
     let has_it = |agent: &trunkgate_route::Agent| {
         cx.call.legs[leg].agent.as_ref().is_some_and(|side| side.agent.name == agent.name)
     };
     match &target {
         // No whisper can be played to an agent.
-        Target::Agent(_) if asks => Err(Refused::BadTarget),
-        Target::Agent(agent) if consults && has_it(agent) => Err(Refused::SameAgent),
-        Target::Trunk { .. } | Target::Uri { .. } if cx.call.facts.max_forwards == 0 => Err(Refused::TooManyHops),
-        Target::Agent(_)
-        | Target::App(_)
-        | Target::Trunk { .. }
-        | Target::Uri { .. }
-        | Target::Reject(_)
-        | Target::RingAll(_) => Ok(target),
+        CallTarget::Agent(_) if asks => Err(RequestRefusal::BadTarget),
+        CallTarget::Agent(agent) if consults && has_it(agent) => Err(RequestRefusal::SameAgent),
+        CallTarget::Trunk { .. } | CallTarget::Uri { .. } if cx.call.facts.max_forwards == 0 => {
+            Err(RequestRefusal::TooManyHops)
+        }
+        CallTarget::Agent(_)
+        | CallTarget::App(_)
+        | CallTarget::Trunk { .. }
+        | CallTarget::Uri { .. }
+        | CallTarget::Reject(_)
+        | CallTarget::RingAll(_) => Ok(target),
     }
 }

@@ -3,36 +3,36 @@
 //! the status of a notification is relayed.
 
 use trunkgate_resources::limits::{REFER_NEWS, REFER_SUBSCRIPTIONS};
-use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_resources::lookups::index::RequestPurpose;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_resources::lookups::rewrite;
 use trunkgate_resources::lookups::sip::extra;
 use trunkgate_route::ReferTo;
-use trunkgate_sip::{Answer, ClientId, ServerId};
-use trunkgate_story::few::Few;
+use trunkgate_sip::{ClientId, ResponseSpec, ServerId};
+use trunkgate_story::few::SmallMap;
 
-use crate::call::legs::headers::{Side, own_addresses};
+use crate::call::legs::headers::{HeaderRecipient, own_addresses};
 use crate::call::negotiation::requests::terminate_open;
-use crate::call::shared::Cx;
-use crate::call::transfer::in_call::Transfers;
+use crate::call::shared::CallCx;
+use crate::call::transfer::in_call::CallTransfers;
 use crate::call::transfer::notify::{TERMINATED, refer_news};
 use crate::call::words::answer::{refuse_request, seen_code};
-use crate::call::words::refer::Refer;
+use crate::call::words::refer::ReferRequest;
 use crate::call::words::refer_report::ReferReport;
-use crate::call::words::state::State;
+use crate::call::words::state::CallState;
 
 /// Relayed REFERs and their notifications.
 #[derive(Debug, Default)]
-pub(crate) struct Passed {
+pub(crate) struct RelayedRefers {
     /// Subscriptions without a final notification, oldest first.
-    subscriptions: Vec<Subscription>,
+    subscriptions: Vec<RelayedSubscription>,
     /// Relayed requests without a response yet, with the server transactions of the originals.
-    open: Few<ClientId, ServerId>,
+    open: SmallMap<ClientId, ServerId>,
 }
 
 /// Subscription created by a relayed REFER (RFC 3515 §2.4.6).
 #[derive(Debug, Clone, Copy)]
-struct Subscription {
+struct RelayedSubscription {
     /// Leg of the subscriber.
     from: LegId,
     /// Leg of the notifier.
@@ -45,10 +45,10 @@ struct Subscription {
     client: ClientId,
 }
 
-impl Passed {
+impl RelayedRefers {
     /// Returns the subscription of a leg's NOTIFY: that of the last REFER sent no later than the CSeq `named`. If the
     /// CSeq is missing or was never sent, the oldest live subscription is returned.
-    fn subscription(&self, to: LegId, named: Option<u32>) -> Option<Subscription> {
+    fn subscription(&self, to: LegId, named: Option<u32>) -> Option<RelayedSubscription> {
         let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
         let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));
         named.or_else(|| of_leg.next()).copied()
@@ -59,16 +59,16 @@ impl Passed {
     }
 }
 
-impl Transfers {
+impl CallTransfers {
     /// Relays a REFER to the other side.
     pub(crate) fn pass_refer(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (leg, other): (LegId, LegId),
         server: ServerId,
-        refer: &Refer,
+        refer: &ReferRequest,
     ) {
-        let is_open = self.passed.as_ref().is_some_and(|passed| !passed.open.is_empty());
+        let is_open = self.relayed.as_ref().is_some_and(|passed| !passed.open.is_empty());
         let to = &cx.call.legs[other];
         let way = to.flow.and_then(|flow| {
             let local = cx.edge.addressing().local(flow.remote.ip(), flow.listener)?;
@@ -85,7 +85,7 @@ impl Transfers {
         {
             return refuse_request(cx.now, cx.edge, server, code);
         }
-        let side = Side { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
+        let side = HeaderRecipient { trunk: trunk.as_deref(), governs: governs.as_deref(), ours: local.ip };
         let numbers = cx.edge.numbers();
         let mut target = match outbound {
             Some((_, number)) => format!("<tel:{}>", number.text),
@@ -109,24 +109,25 @@ impl Transfers {
         if refer.is_silent {
             headers.push(extra("Refer-Sub", "false"));
         }
-        let Some(client) = cx.edge.request(cx.now, cx.call.legs.place(other), dialog, Purpose::Refer, headers, None)
+        let Some(client) =
+            cx.edge.request(cx.now, cx.call.legs.place(other), dialog, RequestPurpose::Refer, headers, None)
         else {
             return refuse_request(cx.now, cx.edge, server, 500);
         };
         let sent = cx.edge.endpoint().last_cseq(dialog).unwrap_or_default();
         let name = cx.call.legs.name_of(leg);
         cx.edge.decide(cx.now, cx.call.key, format!("a transfer by {name} goes on to the other side"));
-        let passed = self.passed.get_or_insert_default();
+        let passed = self.relayed.get_or_insert_default();
         passed.open.insert(client, server);
         if passed.subscriptions.len() >= REFER_SUBSCRIPTIONS {
             passed.subscriptions.remove(0);
         }
-        passed.subscriptions.push(Subscription { from: leg, to: other, id: refer.cseq, sent, client });
+        passed.subscriptions.push(RelayedSubscription { from: leg, to: other, id: refer.cseq, sent, client });
     }
 
     /// Relays the NOTIFY of a relayed REFER.
-    pub(super) fn told(&mut self, cx: &mut Cx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
-        let passed = self.passed.as_mut().filter(|_| cx.call.state == State::Answered);
+    pub(super) fn told(&mut self, cx: &mut CallCx<'_>, leg: LegId, server: ServerId, told: &ReferReport) {
+        let passed = self.relayed.as_mut().filter(|_| cx.call.state == CallState::Answered);
         let found = passed.and_then(|passed| Some((passed.subscription(leg, told.id)?, passed)));
         let Some((of, passed)) = found else { return refuse_request(cx.now, cx.edge, server, 481) };
         if passed.open.len() >= REFER_NEWS {
@@ -136,7 +137,7 @@ impl Transfers {
         if is_last {
             passed.end(of.client);
         }
-        let Subscription { from, id, .. } = of;
+        let RelayedSubscription { from, id, .. } = of;
         let state = match (told.state, told.expires) {
             _ if is_last => TERMINATED.to_owned(),
             (state, Some(expires)) => format!("{state};expires={expires}"),
@@ -145,8 +146,8 @@ impl Transfers {
         let (headers, body) = refer_news(id, state, told.code);
         let at = cx.call.legs.place(from);
         let dialog = cx.call.legs[from].sip.dialog;
-        let client = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, Purpose::News, headers, body));
-        match (client, &mut self.passed) {
+        let client = dialog.and_then(|dialog| cx.edge.request(cx.now, at, dialog, RequestPurpose::News, headers, body));
+        match (client, &mut self.relayed) {
             (Some(client), Some(passed)) => {
                 passed.open.insert(client, server);
             }
@@ -155,19 +156,19 @@ impl Transfers {
     }
 
     /// Relays the final response to a relayed request; 408 if there was none.
-    pub(super) fn passed_answered(&mut self, cx: &mut Cx<'_>, client: ClientId, code: u16) {
-        let Some(passed) = &mut self.passed else { return };
+    pub(super) fn passed_answered(&mut self, cx: &mut CallCx<'_>, client: ClientId, code: u16) {
+        let Some(passed) = &mut self.relayed else { return };
         let Some(server) = passed.open.remove(client) else { return };
         if code >= 300 {
             passed.end(client);
         }
         let code = if matches!(code, 200 | 202) { code } else { seen_code(code) };
-        cx.edge.respond(cx.now, server, Answer { code, ..Answer::default() });
+        cx.edge.respond(cx.now, server, ResponseSpec { code, ..ResponseSpec::default() });
     }
 
     /// Refuses the relayed requests that are still open when the call ends.
-    pub(crate) fn refuse_passed(&mut self, cx: &mut Cx<'_>) {
-        if let Some(mut passed) = self.passed.take() {
+    pub(crate) fn refuse_passed(&mut self, cx: &mut CallCx<'_>) {
+        if let Some(mut passed) = self.relayed.take() {
             terminate_open(cx.now, cx.edge, &mut passed.open);
         }
     }

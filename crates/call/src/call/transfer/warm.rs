@@ -12,34 +12,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trunkgate_media::agent::{WarmTransfer, Whisper};
-use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
-use trunkgate_media::{Command, EndId, Sound};
-use trunkgate_resources::applications::question::{AppAnswer, AppPlace, AppWanted};
+use trunkgate_media::detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict};
+use trunkgate_media::{EndId, MediaCommand, PlayerSound};
+use trunkgate_resources::applications::question::{AppAnswer, AppPlace, AppResource};
 use trunkgate_resources::io::QueryId;
 use trunkgate_resources::limits::{ACCEPTED_WAIT, WHISPER_SECONDS};
-use trunkgate_resources::lookups::deadlines::Timer;
+use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::{App, AppDocument};
-use trunkgate_sip::{Answer, ServerId};
+use trunkgate_sip::{ResponseSpec, ServerId};
 use trunkgate_story::reason::ReasonSlug;
 
-use crate::call::legs::digits::{Told, told};
+use crate::call::legs::digits::{ParsedInfo, parse_info};
 use crate::call::legs::info::Info;
 use crate::call::legs::leg_end::EndedBy;
 use crate::call::media::CallMedia;
 use crate::call::media::coaching::Coaching;
-use crate::call::media::judge::Judge;
+use crate::call::media::judge::MachineDetection;
 use crate::call::negotiation::Bridge;
 use crate::call::negotiation::parting::part_from_caller;
 use crate::call::program::effects::LowerParts;
-use crate::call::search::attempt::Progress;
-use crate::call::search::consults::{AskedParty, Consult, Consults, Warm, WhisperSound};
+use crate::call::search::attempt::AttemptState;
+use crate::call::search::consults::{ConsultTarget, Consults, PromptedParty, WarmTransferState, WhisperSound};
 use crate::call::search::controller::TargetResult;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::transfer::effects::TransferEffect;
-use crate::call::transfer::in_call::Transfers;
-use crate::call::words::answer::Failure;
-use crate::call::words::state::State;
+use crate::call::transfer::in_call::CallTransfers;
+use crate::call::words::answer::TargetFailure;
+use crate::call::words::state::CallState;
 
 /// Name of the application that requests whispers, in the labels of metrics.
 const ASKER: &str = "transfer";
@@ -72,11 +72,11 @@ impl TransferMode {
 }
 
 /// Prepares the question for the next target, and requests its whisper.
-pub(crate) fn begin(cx: &mut Cx<'_>, consults: &mut Consults, settings: WarmTransfer) {
+pub(crate) fn begin(cx: &mut CallCx<'_>, consults: &mut Consults, settings: WarmTransfer) {
     let wanted = settings.whisper.clone().map(|whisper| match whisper {
-        Whisper::Text { text, voice } => AppWanted::Speech { text, ssml: None, voice, language: None },
-        Whisper::File(name) => AppWanted::Sound(AppPlace::File(name)),
-        Whisper::Url(url) => AppWanted::Sound(AppPlace::Url(url)),
+        Whisper::Text { text, voice } => AppResource::Speech { text, ssml: None, voice, language: None },
+        Whisper::File(name) => AppResource::Sound(AppPlace::File(name)),
+        Whisper::Url(url) => AppResource::Sound(AppPlace::Url(url)),
     });
     let app = App { is_made: true, ..App::new(ASKER, AppDocument::Text("".into())) };
     let sid = cx.call.legs.sid().to_owned();
@@ -84,45 +84,45 @@ pub(crate) fn begin(cx: &mut Cx<'_>, consults: &mut Consults, settings: WarmTran
         Some(wanted) => WhisperSound::Wanted(cx.edge.ask_for(Some(cx.call.key), &sid, &Arc::new(app), wanted)),
         None => WhisperSound::Silence,
     };
-    consults.warm = Some(Box::new(Warm { settings, whisper, asked: None }));
+    consults.warm = Some(Box::new(WarmTransferState { settings, whisper, prompted: None }));
 }
 
 /// Separates an answered party from the caller, and asks it to accept.
 pub(crate) fn ask(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
-    transfers: &Transfers,
+    transfers: &CallTransfers,
     branch: Branch,
     leg: LegId,
 ) -> TransferEffect {
-    cx.disarm(Timer::NoResponse(branch));
-    cx.disarm(Timer::Ring(branch));
+    cx.disarm(CallTimer::NoResponse(branch));
+    cx.disarm(CallTimer::Ring(branch));
     // A transferor from an earlier transfer is hung up on now: later it would look like this one.
-    if cx.call.deadlines.contains(Timer::Referrer) {
-        cx.disarm(Timer::Referrer);
+    if cx.call.deadlines.contains(CallTimer::Referrer) {
+        cx.disarm(CallTimer::Referrer);
         transfers.hang_up_left(cx, bridge, Some(leg));
     }
     if let Some(attempt) = search.attempt_mut(branch) {
-        attempt.progress = Progress::Asking(leg);
+        attempt.progress = AttemptState::Asking(leg);
     }
     let wires = part_from_caller(bridge, cx, leg);
     let Some(warm) = &mut search.consults.warm else { return TransferEffect::Stay };
     let wants_verdict = warm.settings.detection;
     let is_judged = !wants_verdict;
-    warm.asked = Some(AskedParty { leg, wires, has_heard: false, judge: None, is_judged, accepts: false });
+    warm.prompted = Some(PromptedParty { leg, wires, has_heard: false, judge: None, is_judged, accepts: false });
     search.ring_back(cx, bridge);
     if !bridge.media.talk_to_called(cx, leg) {
         cx.edge.decide(cx.now, cx.call.key, "transfer: the edge cannot speak to the party: it is not connected");
-        return TransferEffect::declined(Failure::unreached(ReasonSlug::CodecMismatch), EndedBy::Edge);
+        return TransferEffect::declined(TargetFailure::unreached(ReasonSlug::CodecMismatch), EndedBy::Edge);
     }
     let name = cx.call.legs.name_of(leg);
     cx.edge.decide(cx.now, cx.call.key, format!("{name} has answered and is asked: the caller hears music"));
     let (sid, line) = (cx.call.legs.sid().to_owned(), format!("{} is asked", cx.edge.shown_name(&name)));
     cx.edge.log(&sid, line, None);
-    cx.arm(Timer::Asked, Duration::from_secs(WHISPER_SECONDS));
+    cx.arm(CallTimer::Asked, Duration::from_secs(WHISPER_SECONDS));
     if wants_verdict {
-        let judge = Judge::apart(cx, leg, Settings::new(Mode::Enable, [None; 4])).ok();
-        if let Some(asked) = search.consults.warm.as_mut().and_then(|warm| warm.asked.as_mut()) {
+        let judge = MachineDetection::apart(cx, leg, DetectionSettings::new(DetectionMode::Enable, [None; 4])).ok();
+        if let Some(asked) = search.consults.warm.as_mut().and_then(|warm| warm.prompted.as_mut()) {
             asked.judge = judge;
         }
     }
@@ -131,15 +131,15 @@ pub(crate) fn ask(
 
 impl Consults {
     /// Plays the whisper once both the sound and the party are ready.
-    fn play_whisper(&mut self, cx: &mut Cx<'_>, media: &CallMedia) -> TransferEffect {
-        let Some(warm) = self.warm.as_ref().filter(|warm| warm.asked.is_some()) else { return TransferEffect::Stay };
+    fn play_whisper(&mut self, cx: &mut CallCx<'_>, media: &CallMedia) -> TransferEffect {
+        let Some(warm) = self.warm.as_ref().filter(|warm| warm.prompted.is_some()) else { return TransferEffect::Stay };
         match &warm.whisper {
             WhisperSound::Silence => self.whisper_heard(cx),
             WhisperSound::Wanted(_) => TransferEffect::Stay,
             WhisperSound::Failed(text) => TransferEffect::declined(whisper_failed(text), EndedBy::Edge),
             WhisperSound::Ready(sound) => {
                 if let (Some(end), Some(media)) = (media.called_player, cx.call.session) {
-                    cx.edge.media(media, Command::Play { end, sound: Sound::Once(sound.clone()) });
+                    cx.edge.media(media, MediaCommand::Play { end, sound: PlayerSound::Once(sound.clone()) });
                 }
                 TransferEffect::Stay
             }
@@ -149,7 +149,7 @@ impl Consults {
     /// Handles the whisper synthesised by the shell, or its failure.
     pub(crate) fn whisper_came(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &CallMedia,
         query: QueryId,
         answer: AppAnswer,
@@ -176,14 +176,14 @@ impl Consults {
     }
 
     /// Handles the end of the whisper: connects the party, or waits for its digit.
-    pub(crate) fn whisper_heard(&mut self, cx: &mut Cx<'_>) -> TransferEffect {
+    pub(crate) fn whisper_heard(&mut self, cx: &mut CallCx<'_>) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
-        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
+        let Some(asked) = warm.prompted.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
         asked.has_heard = true;
         if warm.settings.accept.is_some() {
             let wait = warm.settings.wait;
             cx.edge.decide(cx.now, cx.call.key, "the party has heard the whisper: its digit is waited for");
-            cx.arm(Timer::Asked, wait);
+            cx.arm(CallTimer::Asked, wait);
             return TransferEffect::Stay;
         }
         self.accepted_if_heard()
@@ -192,7 +192,7 @@ impl Consults {
     /// Connects a party that needs no digit, once it has heard the whisper and is not a machine.
     fn accepted_if_heard(&self) -> TransferEffect {
         let Some(warm) = &self.warm else { return TransferEffect::Stay };
-        let is_ready = warm.asked.as_ref().is_some_and(|asked| asked.has_heard && asked.is_judged);
+        let is_ready = warm.prompted.as_ref().is_some_and(|asked| asked.has_heard && asked.is_judged);
         match is_ready && warm.settings.accept.is_none() {
             true => TransferEffect::Accepted,
             false => TransferEffect::Stay,
@@ -200,51 +200,55 @@ impl Consults {
     }
 
     /// Handles a digit of the asked party.
-    pub(crate) fn digit_pressed(&mut self, cx: &mut Cx<'_>, key: char) -> TransferEffect {
+    pub(crate) fn digit_pressed(&mut self, cx: &mut CallCx<'_>, key: char) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
-        let Some(asked) = warm.asked.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
+        let Some(asked) = warm.prompted.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
         match warm.settings.accept {
             Some(digit) if digit == key.to_ascii_uppercase() => {
                 asked.accepts = true;
-                cx.arm(Timer::Asked, ACCEPTED_WAIT);
+                cx.arm(CallTimer::Asked, ACCEPTED_WAIT);
                 TransferEffect::Stay
             }
             Some(_) => {
                 cx.edge.decide(cx.now, cx.call.key, "the party has pressed another digit than the one that accepts");
-                TransferEffect::declined(Failure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd)
+                TransferEffect::declined(TargetFailure::unreached(ReasonSlug::TransferDeclined), EndedBy::FarEnd)
             }
             None => TransferEffect::Stay,
         }
     }
 
     /// Handles a digit that the asked party has sent by INFO.
-    pub(crate) fn informed(&mut self, cx: &mut Cx<'_>, server: ServerId, info: &Info) -> TransferEffect {
-        cx.edge.respond(cx.now, server, Answer { code: 200, ..Answer::default() });
-        match told(info.body.as_ref()) {
-            Told::Key(key, _) => self.digit_pressed(cx, key),
-            Told::Unreadable | Told::Other => TransferEffect::Stay,
+    pub(crate) fn informed(&mut self, cx: &mut CallCx<'_>, server: ServerId, info: &Info) -> TransferEffect {
+        cx.edge.respond(cx.now, server, ResponseSpec { code: 200, ..ResponseSpec::default() });
+        match parse_info(info.body.as_ref()) {
+            ParsedInfo::Key(key, _) => self.digit_pressed(cx, key),
+            ParsedInfo::Unreadable | ParsedInfo::Other => TransferEffect::Stay,
         }
     }
 
     /// Handles the verdict of the party's answering machine detection.
-    pub(crate) fn judged(&mut self, cx: &mut Cx<'_>, end: EndId, verdict: Verdict) -> TransferEffect {
-        let Some(asked) = self.warm.as_mut().and_then(|warm| warm.asked.as_mut()) else { return TransferEffect::Stay };
+    pub(crate) fn judged(&mut self, cx: &mut CallCx<'_>, end: EndId, verdict: DetectionVerdict) -> TransferEffect {
+        let Some(asked) = self.warm.as_mut().and_then(|warm| warm.prompted.as_mut()) else {
+            return TransferEffect::Stay;
+        };
         let Some(judge) = asked.judge.take_if(|judge| judge.end() == end) else { return TransferEffect::Stay };
         judge.settle(cx, verdict);
         let is_machine = verdict.answered_by.is_machine() || verdict.answered_by == AnsweredBy::Fax;
         if is_machine && !asked.accepts {
-            return TransferEffect::declined(Failure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
+            return TransferEffect::declined(TargetFailure::unreached(ReasonSlug::MachineAnswered), EndedBy::Edge);
         }
         asked.is_judged = true;
         self.accepted_if_heard()
     }
 
     /// Handles the end of the asked party's time: a party that has accepted is connected, any other has declined.
-    pub(crate) fn asked_time_over(&self, cx: &mut Cx<'_>) -> TransferEffect {
-        cx.call.deadlines.remove(Timer::Asked);
-        match self.warm.as_ref().and_then(|warm| warm.asked.as_ref()) {
+    pub(crate) fn asked_time_over(&self, cx: &mut CallCx<'_>) -> TransferEffect {
+        cx.call.deadlines.remove(CallTimer::Asked);
+        match self.warm.as_ref().and_then(|warm| warm.prompted.as_ref()) {
             Some(asked) if asked.accepts => TransferEffect::Accepted,
-            Some(_) => TransferEffect::declined(Failure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge),
+            Some(_) => {
+                TransferEffect::declined(TargetFailure::unreached(ReasonSlug::TransferNotAccepted), EndedBy::Edge)
+            }
             None => TransferEffect::Stay,
         }
     }
@@ -252,19 +256,19 @@ impl Consults {
 
 /// Connects the party with the caller; the agent that had the caller leaves, or stays as a coach.
 pub(crate) fn accept(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
-    transfers: &mut Transfers,
+    transfers: &mut CallTransfers,
     is_programmed: bool,
 ) -> TransferEffect {
     let Some(mut warm) = search.consults.warm.take() else { return TransferEffect::Stay };
-    let Some(AskedParty { leg, wires, judge, .. }) = warm.asked.take() else { return TransferEffect::Stay };
+    let Some(PromptedParty { leg, wires, judge, .. }) = warm.prompted.take() else { return TransferEffect::Stay };
     cx.edge.decide(cx.now, cx.call.key, format!("{} accepts the transfer", cx.call.legs.name_of(leg)));
     judge.into_iter().for_each(|judge| judge.dismiss(cx));
     bridge.media.end_talk_to_called(cx);
     let wants_coach = warm.settings.coach && !is_programmed;
     warm.end(cx, &mut bridge.media);
-    cx.call.enter(State::Answered);
+    cx.call.enter(CallState::Answered);
     let consults = &mut search.consults;
     let stays = if wants_coach { consults.keep_agent(cx) } else { None };
     let number = u64::try_from(consults.begun).unwrap_or_default();
@@ -282,9 +286,9 @@ pub(crate) fn accept(
 
 /// Gives up the target: the caller returns to its agent or party, or goes to the next target.
 pub(crate) fn decline(
-    cx: &mut Cx<'_>,
+    cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
-    failure: Failure,
+    failure: TargetFailure,
     by: EndedBy,
 ) -> TransferEffect {
     if let Some(warm) = &mut search.consults.warm {
@@ -293,12 +297,12 @@ pub(crate) fn decline(
     // Only one target is tried at a time.
     let Some(branch) = search.attempts.first() else { return TransferEffect::Stay };
     match search.attempt(branch).map(|attempt| attempt.progress) {
-        Some(Progress::Asking(leg)) => {
+        Some(AttemptState::Asking(leg)) => {
             cx.trunk_answered(leg);
             cx.call.legs[leg].end_with(failure.reason, by);
             bridge.media.hang_up_leg(cx, leg, failure.reason);
         }
-        Some(Progress::Calling(leg)) => {
+        Some(AttemptState::Calling(leg)) => {
             cx.call.legs[leg].end_with(failure.reason, by);
             cx.withdraw(leg);
         }
@@ -307,12 +311,17 @@ pub(crate) fn decline(
     TransferEffect::TargetFailed(branch, Box::new(TargetResult::Failed(failure)))
 }
 
-fn whisper_failed(text: &str) -> Failure {
-    Failure { detail: Some(text.to_owned()), ..Failure::unreached(ReasonSlug::WhisperFailed) }
+fn whisper_failed(text: &str) -> TargetFailure {
+    TargetFailure { detail: Some(text.to_owned()), ..TargetFailure::unreached(ReasonSlug::WhisperFailed) }
 }
 
 /// Makes an agent the coach of the party that has accepted its caller; an agent that cannot coach leaves.
-fn coach(bridge: &mut Bridge, cx: &mut Cx<'_>, (agent, party): (LegId, LegId), (consult, number): (&Consult, u64)) {
+fn coach(
+    bridge: &mut Bridge,
+    cx: &mut CallCx<'_>,
+    (agent, party): (LegId, LegId),
+    (consult, number): (&ConsultTarget, u64),
+) {
     match Coaching::begin(&mut bridge.media, cx, (agent, party), (&consult.target, number)) {
         Ok(()) => {
             let name = cx.call.legs.name_of(agent);

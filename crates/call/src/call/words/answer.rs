@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use trunkgate_media::agent::Loss;
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
 use trunkgate_resources::lookups::sip::extra;
-use trunkgate_sdp::Refusal;
-use trunkgate_sip::{Answer, ServerId};
-use trunkgate_story::Said;
+use trunkgate_sdp::SdpRejection;
+use trunkgate_sip::{ResponseSpec, ServerId};
+use trunkgate_story::FailureResponse;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
 /// Header that reports a problem with the caller's location (RFC 6442 §4.3).
@@ -26,7 +26,7 @@ pub(crate) struct FinalAnswer {
     /// ITU-T Q.850 cause.
     pub(crate) q850: u8,
     /// Content of Warning (RFC 3261 §20.43).
-    pub(crate) warning: Option<Refusal>,
+    pub(crate) warning: Option<SdpRejection>,
     /// Geolocation-Error of a target (RFC 6442 §4.3).
     pub(crate) location_error: Option<String>,
 }
@@ -36,17 +36,20 @@ impl FinalAnswer {
     pub(crate) fn new(code: u16, reason: ReasonSlug) -> FinalAnswer {
         FinalAnswer { code, phrase: String::new(), reason, q850: reason.q850(), warning: None, location_error: None }
     }
+
     /// Creates a 400 that names the faulty part in its phrase.
     pub(crate) fn bad_request(part: &str) -> FinalAnswer {
         let phrase = format!("Bad Request: {part}");
         FinalAnswer { phrase, ..FinalAnswer::new(400, ReasonSlug::BadMedia) }
     }
+
     /// Creates a 488 with a Warning.
-    pub(crate) fn not_acceptable(reason: ReasonSlug, warning: Refusal) -> FinalAnswer {
+    pub(crate) fn not_acceptable(reason: ReasonSlug, warning: SdpRejection) -> FinalAnswer {
         FinalAnswer { warning: Some(warning), ..FinalAnswer::new(488, reason) }
     }
+
     /// Converts the refusal for the SIP endpoint.
-    pub(crate) fn to_sip(&self) -> Answer {
+    pub(crate) fn to_sip(&self) -> ResponseSpec {
         let mut headers = vec![extra("Reason", self.reason.header(self.q850))];
         if let Some(warning) = &self.warning {
             let text = warning.text.replace(['"', '\\', '\r', '\n'], " ");
@@ -59,13 +62,13 @@ impl FinalAnswer {
         if self.code == 422 {
             headers.push(extra("Min-SE", SESSION_LEAST_SECONDS.to_string()));
         }
-        Answer { code: self.code, reason: self.phrase.clone(), headers, ..Answer::default() }
+        ResponseSpec { code: self.code, reason: self.phrase.clone(), headers, ..ResponseSpec::default() }
     }
 }
 
 /// Failure of a target, or of one of its candidates.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure {
+pub(crate) struct TargetFailure {
     /// Status code as seen by the caller; `None` if the target was not reached.
     pub(crate) code: Option<u16>,
     /// Reason for the failure.
@@ -73,23 +76,23 @@ pub(crate) struct Failure {
     /// Q.850 cause of the target.
     pub(crate) q850: Option<u8>,
     /// Content of Warning.
-    pub(crate) warning: Option<Refusal>,
+    pub(crate) warning: Option<SdpRejection>,
     /// Geolocation-Error of the target.
     pub(crate) location_error: Option<String>,
     /// Loss of an agent.
-    pub(crate) loss: Option<Loss>,
+    pub(crate) loss: Option<StreamLoss>,
     /// Response of the target, with its original status code.
-    pub(crate) said: Option<Box<Said>>,
+    pub(crate) said: Option<Box<FailureResponse>>,
     /// Further explanation, which replaces the sentence of the reason.
     pub(crate) detail: Option<String>,
     /// True if the trace already has a more detailed entry.
     pub(crate) is_told: bool,
 }
 
-impl Failure {
+impl TargetFailure {
     /// Creates the failure of a target that was not reached.
-    pub(crate) fn unreached(reason: ReasonSlug) -> Failure {
-        Failure {
+    pub(crate) fn unreached(reason: ReasonSlug) -> TargetFailure {
+        TargetFailure {
             code: None,
             reason,
             q850: None,
@@ -101,30 +104,37 @@ impl Failure {
             is_told: false,
         }
     }
+
     /// Creates the failure of an agent that was unreachable or lost.
-    pub(crate) fn of_loss(loss: Loss) -> Failure {
-        Failure { loss: Some(loss), ..Failure::unreached(ReasonSlug::of_loss(loss)) }
+    pub(crate) fn of_loss(loss: StreamLoss) -> TargetFailure {
+        TargetFailure { loss: Some(loss), ..TargetFailure::unreached(ReasonSlug::of_loss(loss)) }
     }
+
     /// Creates a failure with a status code.
-    pub(crate) fn with_code(code: u16, reason: ReasonSlug) -> Failure {
-        Failure { code: Some(code), ..Failure::unreached(reason) }
+    pub(crate) fn with_code(code: u16, reason: ReasonSlug) -> TargetFailure {
+        TargetFailure { code: Some(code), ..TargetFailure::unreached(reason) }
     }
+
     /// Marks the failure as already traced.
-    pub(crate) fn told(self) -> Failure {
-        Failure { is_told: true, ..self }
+    pub(crate) fn told(self) -> TargetFailure {
+        TargetFailure { is_told: true, ..self }
     }
+
     /// Creates a 488 for an unusable session description.
-    pub(crate) fn unusable(reason: ReasonSlug, warning: Refusal) -> Failure {
-        Failure { warning: Some(warning), ..Failure::with_code(488, reason) }
+    pub(crate) fn unusable(reason: ReasonSlug, warning: SdpRejection) -> TargetFailure {
+        TargetFailure { warning: Some(warning), ..TargetFailure::with_code(488, reason) }
     }
+
     /// Adds the target's original response and a further explanation.
-    pub(crate) fn said(self, said: Said, detail: Option<String>) -> Failure {
-        Failure { said: Some(Box::new(said)), detail, ..self }
+    pub(crate) fn said(self, said: FailureResponse, detail: Option<String>) -> TargetFailure {
+        TargetFailure { said: Some(Box::new(said)), detail, ..self }
     }
+
     /// Returns the original status code of the target.
     pub(crate) fn answered(&self) -> Option<u16> {
         self.said.as_ref().map(|said| said.code)
     }
+
     /// Describes the failure, with the name of the target in front.
     pub(crate) fn told_of(&self, name: &str) -> String {
         let why = match (&self.detail, self.loss, &self.warning) {
@@ -139,6 +149,7 @@ impl Failure {
             (None, _) => format!("{name}: {why}"),
         }
     }
+
     /// Converts the failure into the final response for the caller.
     pub(crate) fn answer(self) -> FinalAnswer {
         let code = self.code.unwrap_or(503);
@@ -152,10 +163,12 @@ impl Failure {
         let phrase = own.filter(|phrase| phrase.bytes().all(|byte| (0x20..0x7f).contains(&byte))).unwrap_or_default();
         FinalAnswer { code, phrase, reason, q850, warning, location_error }
     }
+
     /// Returns whether the target could not serve the call now: it was not reached, or sent 503.
     fn is_unavailable(&self) -> bool {
         self.code.is_none() || self.answered() == Some(503)
     }
+
     /// Returns whether the called side was busy.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code, Some(486 | 600))
@@ -176,23 +189,23 @@ pub(crate) const fn seen_code(code: u16) -> u16 {
 /// Chooses the best response of failed targets (RFC 3261 §16.7 step 6): 486 if all are busy, else a 6xx, else the
 /// lowest class, and among 4xx those that the caller can act on. The result is 503 if no target was reached or all sent
 /// 503, so that the caller's network tries its next address (RFC 3263 §4.3).
-pub(crate) fn best(failures: Vec<Failure>) -> FinalAnswer {
+pub(crate) fn best(failures: Vec<TargetFailure>) -> FinalAnswer {
     let last_reason = failures.last().map_or(ReasonSlug::Unreachable, |f| f.reason);
-    let is_unavailable = failures.iter().all(Failure::is_unavailable);
-    let reached: Vec<Failure> = failures.into_iter().filter(|f| f.code.is_some()).collect();
-    if !reached.is_empty() && reached.iter().all(Failure::is_busy) {
+    let is_unavailable = failures.iter().all(TargetFailure::is_unavailable);
+    let reached: Vec<TargetFailure> = failures.into_iter().filter(|f| f.code.is_some()).collect();
+    if !reached.is_empty() && reached.iter().all(TargetFailure::is_busy) {
         return FinalAnswer::new(486, ReasonSlug::TargetBusy);
     }
     match reached.into_iter().min_by_key(rank) {
-        Some(failure) if is_unavailable => Failure { code: Some(503), ..failure }.answer(),
+        Some(failure) if is_unavailable => TargetFailure { code: Some(503), ..failure }.answer(),
         Some(failure) => failure.answer(),
-        None => Failure::unreached(last_reason).answer(),
+        None => TargetFailure::unreached(last_reason).answer(),
     }
 }
 
 /// Ranks a failure for the caller, the best one lowest: a 6xx, then codes that the caller can act on, then by class. A
 /// target that was not reached comes last.
-pub(crate) fn rank(failure: &Failure) -> u16 {
+pub(crate) fn rank(failure: &TargetFailure) -> u16 {
     match failure.code {
         Some(600..=699) => 0,
         Some(415 | 420 | 484) => 1,
@@ -207,26 +220,27 @@ pub(crate) fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAn
 }
 
 /// Returns the failure for an unusable description: 488 with Warning 399.
-pub(crate) fn bad_media(text: &str) -> Failure {
-    Failure::unusable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text: text.to_owned() })
+pub(crate) fn bad_media(text: &str) -> TargetFailure {
+    TargetFailure::unusable(ReasonSlug::BadMedia, SdpRejection { warn_code: 399, text: text.to_owned() })
 }
 
 /// Returns the failure for an offer without a common codec.
-pub(crate) fn unusable(refusal: Refusal) -> Failure {
-    Failure::unusable(ReasonSlug::CodecMismatch, refusal)
+pub(crate) fn unusable(refusal: SdpRejection) -> TargetFailure {
+    TargetFailure::unusable(ReasonSlug::CodecMismatch, refusal)
 }
 
 /// Refuses a request within a dialog.
 pub(crate) fn refuse_request(now: Instant, edge: &mut Edge, server: ServerId, code: u16) {
-    edge.respond(now, server, Answer { code, ..Answer::default() });
+    edge.respond(now, server, ResponseSpec { code, ..ResponseSpec::default() });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn failures(codes: &[Option<u16>]) -> Vec<Failure> {
-        let one = |code: &Option<u16>| Failure { code: *code, ..Failure::unreached(ReasonSlug::TargetRejected) };
+    fn failures(codes: &[Option<u16>]) -> Vec<TargetFailure> {
+        let one =
+            |code: &Option<u16>| TargetFailure { code: *code, ..TargetFailure::unreached(ReasonSlug::TargetRejected) };
         codes.iter().map(one).collect()
     }
 
@@ -253,10 +267,10 @@ mod tests {
     #[test]
     fn rfc3263_4_3_a_caller_whose_targets_are_all_unavailable_gets_503() {
         let of = |code: u16| {
-            let said = Said { code, ..Said::default() };
-            Failure::with_code(seen_code(code), ReasonSlug::TargetRejected).said(said, None)
+            let said = FailureResponse { code, ..FailureResponse::default() };
+            TargetFailure::with_code(seen_code(code), ReasonSlug::TargetRejected).said(said, None)
         };
-        let silent = || Failure::unreached(ReasonSlug::NoResponse);
+        let silent = || TargetFailure::unreached(ReasonSlug::NoResponse);
         for (all, expected) in [
             (vec![of(503)], 503),
             (vec![of(503), of(503)], 503),
@@ -290,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_warning_is_one_quoted_string() {
-        let refusal = Refusal { warn_code: 305, text: "a\"b\\c\r\nd".into() };
+        let refusal = SdpRejection { warn_code: 305, text: "a\"b\\c\r\nd".into() };
         let answer = FinalAnswer::not_acceptable(ReasonSlug::CodecMismatch, refusal).to_sip();
         let warning = answer.headers.iter().find(|h| h.name == "Warning").unwrap();
         assert_eq!(warning.value, "305 Trunkgate \"a b c  d\"");

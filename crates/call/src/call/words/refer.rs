@@ -3,17 +3,17 @@
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_route::locate::same_host;
-use trunkgate_route::number::Incomplete;
-use trunkgate_route::{Number, Numbers, Peer, ReferMode, Trunk};
+use trunkgate_route::number::AddressIncomplete;
+use trunkgate_route::{Number, NumberingPlan, Peer, ReferMode, Trunk};
 use trunkgate_sip::header::{NameAddr, Replaces};
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::write::reason_phrase;
-use trunkgate_sip::{Answer, HeaderName, Message, Scheme, Uri, has_control};
-use trunkgate_story::numbers::{plain, shortened, steers};
+use trunkgate_sip::{HeaderName, ResponseSpec, Scheme, SipMessage, Uri, has_control};
+use trunkgate_story::numbers::{is_control_char, plain, shortened};
 
 /// Transfer requested by a REFER.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refer {
+pub(crate) struct ReferRequest {
     /// Number to call; `None` if `returned` or `replaces` alone identifies the party.
     pub(crate) number: Option<Number>,
     /// Name of the target in traces and logs: its number, else its user part, else the host of a trunk user.
@@ -30,21 +30,21 @@ pub(crate) struct Refer {
     pub(crate) returned: Option<ReturnedUri>,
 }
 
-impl Refer {
+impl ReferRequest {
     /// Creates a transfer for an HTTP request; `name` is the target in that request.
-    pub(crate) fn requested(number: Number, name: &str) -> Refer {
+    pub(crate) fn requested(number: Number, name: &str) -> ReferRequest {
         let (number, name) = (Some(number), name.to_owned());
-        Refer { number, name, replaces: None, referred_by: None, cseq: 0, is_silent: true, returned: None }
+        ReferRequest { number, name, replaces: None, referred_by: None, cseq: 0, is_silent: true, returned: None }
     }
 }
 
 /// Transfer in progress, for which targets are called.
 #[derive(Debug, Clone)]
-pub(crate) struct Referral {
+pub(crate) struct ActiveReferral {
     /// Leg of the party that requested the transfer.
     pub(crate) by: LegId,
     /// Requested transfer.
-    pub(crate) refer: Refer,
+    pub(crate) refer: ReferRequest,
 }
 
 /// URI at a host of a trunk, sent back to that trunk unchanged.
@@ -81,33 +81,37 @@ impl ReturnedUri {
 
 /// Refusal of a REFER that cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unreadable {
+pub(crate) struct ReferRefusal {
     /// Status code.
     pub(crate) code: u16,
     /// Faulty part, for the reason phrase.
     pub(crate) part: &'static str,
 }
 
-impl Unreadable {
+impl ReferRefusal {
     /// Returns the refusal as a response.
-    pub(crate) fn answer(self) -> Answer {
+    pub(crate) fn answer(self) -> ResponseSpec {
         let reason =
             if self.part.is_empty() { String::new() } else { format!("{}: {}", reason_phrase(self.code), self.part) };
-        Answer { code: self.code, reason, ..Answer::default() }
+        ResponseSpec { code: self.code, reason, ..ResponseSpec::default() }
     }
 }
 
-const fn unreadable(code: u16, part: &'static str) -> Unreadable {
-    Unreadable { code, part }
+const fn unreadable(code: u16, part: &'static str) -> ReferRefusal {
+    ReferRefusal { code, part }
 }
 
-impl Refer {
+impl ReferRequest {
     /// Parses a REFER from a trunk.
     ///
     /// # Errors
     /// Refer-To is missing, repeated or invalid, has an unsupported scheme, requests another method than
     /// INVITE, or identifies no party.
-    pub(crate) fn read(request: &Message, numbers: &Numbers, from: Option<&Trunk>) -> Result<Refer, Unreadable> {
+    pub(crate) fn read(
+        request: &SipMessage,
+        numbers: &NumberingPlan,
+        from: Option<&Trunk>,
+    ) -> Result<ReferRequest, ReferRefusal> {
         let mut all = request.headers(HeaderName::ReferTo);
         // RFC 3515 §2.4.2: exactly one.
         let (Some(value), None) = (all.next(), all.next()) else {
@@ -130,13 +134,13 @@ impl Refer {
         let (number, name) = match numbers.normalise(&user, uri.user_param("phone-context")) {
             Ok(number) => (Some(number.clone()), number.text),
             // A user of the trunk without a number: the trunk identifies the party by URI parameters.
-            Err(Incomplete) if user.is_empty() && returned.is_some() => (None, uri.host.host.to_owned()),
+            Err(AddressIncomplete) if user.is_empty() && returned.is_some() => (None, uri.host.host.to_owned()),
             // The dialog in Replaces identifies the party, if it is a dialog of this edge.
-            Err(Incomplete) if replaces.is_some() && !user.contains(steers) => {
+            Err(AddressIncomplete) if replaces.is_some() && !user.contains(is_control_char) => {
                 returned = None;
                 (None, user)
             }
-            Err(Incomplete) => return Err(unreadable(484, "")),
+            Err(AddressIncomplete) => return Err(unreadable(484, "")),
         };
         let referred_by = request.header(HeaderName::ReferredBy).map(|value| {
             let text = String::from_utf8_lossy(&unfolded(value)).into_owned();
@@ -147,7 +151,7 @@ impl Refer {
             word.trim_ascii().eq_ignore_ascii_case(b"false")
         });
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        Ok(Refer { number, name, replaces, referred_by, cseq, is_silent, returned })
+        Ok(ReferRequest { number, name, replaces, referred_by, cseq, is_silent, returned })
     }
 }
 
@@ -161,16 +165,16 @@ mod tests {
 
     use super::*;
 
-    fn refer(headers: &str) -> Result<Refer, Unreadable> {
+    fn refer(headers: &str) -> Result<ReferRequest, ReferRefusal> {
         refer_from(headers, None)
     }
 
-    fn refer_from(headers: &str, from: Option<&Trunk>) -> Result<Refer, Unreadable> {
+    fn refer_from(headers: &str, from: Option<&Trunk>) -> Result<ReferRequest, ReferRefusal> {
         let text = format!(
             "REFER sip:edge@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK-1\r\nMax-Forwards: 70\r\nFrom: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:b@192.0.2.1>;tag=2\r\nCall-ID: 1\r\nCSeq: 7 REFER\r\n{headers}Content-Length: 0\r\n\r\n"
         );
-        let request = Message::parse(Bytes::from(text)).unwrap();
-        Refer::read(&request, &Numbers::new("US").unwrap(), from)
+        let request = SipMessage::parse(Bytes::from(text)).unwrap();
+        ReferRequest::read(&request, &NumberingPlan::new("US").unwrap(), from)
     }
 
     /// A trunk with two host names and an address.

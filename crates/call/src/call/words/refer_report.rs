@@ -1,7 +1,7 @@
 //! Progress reports of a REFER, sent by its recipient in NOTIFY.
 
 use trunkgate_sip::message::unfolded;
-use trunkgate_sip::{HeaderName, Message};
+use trunkgate_sip::{HeaderName, SipMessage};
 
 /// Progress report of a REFER in a NOTIFY (RFC 3515 §2.4.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct ReferReport {
 
 impl ReferReport {
     /// Parses a NOTIFY; `None` if it does not belong to a REFER.
-    pub(crate) fn read(notify: &Message) -> Option<ReferReport> {
+    pub(crate) fn read(notify: &SipMessage) -> Option<ReferReport> {
         let event = unfolded(notify.header(HeaderName::Event)?).into_owned();
         let mut event = event.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let package = event.next().unwrap_or_default();

@@ -9,7 +9,7 @@ use trunkgate_story::reason::ReasonSlug;
 
 /// Reason for the refusal of a request to a call, which remains unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum RequestRefusal {
     /// No such call exists.
     UnknownCall,
     /// The call is over.
@@ -82,107 +82,111 @@ pub enum Refused {
     Internal,
 }
 
-impl Refused {
+impl RequestRefusal {
     /// Returns a stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Refused::UnknownCall => "unknown_call",
-            Refused::CallEnded => "call_ended",
-            Refused::NotAnswered => "not_answered",
-            Refused::UnknownAgent => "unknown_agent",
-            Refused::TooManyForks => "too_many_forks",
-            Refused::OtherAudio => "codec_mismatch",
-            Refused::StreamNameTaken => "stream_name_taken",
-            Refused::UnknownFork => "unknown_fork",
-            Refused::ForkEnded => "fork_ended",
-            Refused::NoAgent => "no_agent",
-            Refused::HasAgent => "has_agent",
-            Refused::InApplication => "in_application",
-            Refused::NotDialled => "not_dialled",
-            Refused::BadDocument => "bad_document",
-            Refused::NotHeld => "not_held",
-            Refused::Changing => "changing",
-            Refused::Transferring => "transferring",
-            Refused::TooManyTargets => "too_many_targets",
-            Refused::TooManyHops => "too_many_hops",
-            Refused::BadTarget => "bad_target",
-            Refused::NotAllowed => "target_not_allowed",
-            Refused::ForbiddenAddress => "forbidden_address",
-            Refused::UnknownTarget => "unknown_target",
-            Refused::SameAgent => "same_agent",
-            Refused::BadDigits(_) => "bad_digits",
-            Refused::NoTelephoneEvent => "no_telephone_event",
-            Refused::NoRecording => "no_recording",
-            Refused::TooManyRecordings => "too_many_recordings",
-            Refused::UnknownRecording => "unknown_recording",
-            Refused::RecordingEnded => "recording_ended",
-            Refused::NoRecogniser => "no_recogniser",
-            Refused::TooManyTranscriptions => "too_many_transcriptions",
-            Refused::TranscriptionNameTaken => "transcription_name_taken",
-            Refused::UnknownTranscription => "unknown_transcription",
-            Refused::Internal => "internal",
+            RequestRefusal::UnknownCall => "unknown_call",
+            RequestRefusal::CallEnded => "call_ended",
+            RequestRefusal::NotAnswered => "not_answered",
+            RequestRefusal::UnknownAgent => "unknown_agent",
+            RequestRefusal::TooManyForks => "too_many_forks",
+            RequestRefusal::OtherAudio => "codec_mismatch",
+            RequestRefusal::StreamNameTaken => "stream_name_taken",
+            RequestRefusal::UnknownFork => "unknown_fork",
+            RequestRefusal::ForkEnded => "fork_ended",
+            RequestRefusal::NoAgent => "no_agent",
+            RequestRefusal::HasAgent => "has_agent",
+            RequestRefusal::InApplication => "in_application",
+            RequestRefusal::NotDialled => "not_dialled",
+            RequestRefusal::BadDocument => "bad_document",
+            RequestRefusal::NotHeld => "not_held",
+            RequestRefusal::Changing => "changing",
+            RequestRefusal::Transferring => "transferring",
+            RequestRefusal::TooManyTargets => "too_many_targets",
+            RequestRefusal::TooManyHops => "too_many_hops",
+            RequestRefusal::BadTarget => "bad_target",
+            RequestRefusal::NotAllowed => "target_not_allowed",
+            RequestRefusal::ForbiddenAddress => "forbidden_address",
+            RequestRefusal::UnknownTarget => "unknown_target",
+            RequestRefusal::SameAgent => "same_agent",
+            RequestRefusal::BadDigits(_) => "bad_digits",
+            RequestRefusal::NoTelephoneEvent => "no_telephone_event",
+            RequestRefusal::NoRecording => "no_recording",
+            RequestRefusal::TooManyRecordings => "too_many_recordings",
+            RequestRefusal::UnknownRecording => "unknown_recording",
+            RequestRefusal::RecordingEnded => "recording_ended",
+            RequestRefusal::NoRecogniser => "no_recogniser",
+            RequestRefusal::TooManyTranscriptions => "too_many_transcriptions",
+            RequestRefusal::TranscriptionNameTaken => "transcription_name_taken",
+            RequestRefusal::UnknownTranscription => "unknown_transcription",
+            RequestRefusal::Internal => "internal",
         }
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RequestRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Refused::UnknownCall => "unknown call",
-            Refused::CallEnded => "the call has ended",
-            Refused::NotAnswered => "the call is not answered yet",
-            Refused::UnknownAgent => "unknown agent",
-            Refused::TooManyForks => {
+            RequestRefusal::UnknownCall => "unknown call",
+            RequestRefusal::CallEnded => "the call has ended",
+            RequestRefusal::NotAnswered => "the call is not answered yet",
+            RequestRefusal::UnknownAgent => "unknown agent",
+            RequestRefusal::TooManyForks => {
                 return write!(
                     f,
                     "at most {LISTENERS_PER_CALL} concurrent listeners and {FORKS_PER_CALL} forks per call"
                 );
             }
-            Refused::OtherAudio => {
+            RequestRefusal::OtherAudio => {
                 "the edge does not support the codec of the call (a fork to an rtp:// listener needs none)"
             }
-            Refused::StreamNameTaken => "a live stream of the call has this name",
-            Refused::UnknownFork => "unknown fork",
-            Refused::ForkEnded => "the fork has ended",
-            Refused::NoAgent => "the call is not connected to an agent; the request is only for such calls",
-            Refused::HasAgent => "the call is connected to an agent; the request is only for calls between two parties",
-            Refused::InApplication => "an application decides what the call does",
-            Refused::NotDialled => "no application has dialled the party",
-            Refused::BadDocument => "the document cannot be run",
-            Refused::NotHeld => "no party was put on hold by a request",
-            Refused::Changing => "the session of the call is being changed; try again",
-            Refused::Transferring => "the caller is being connected to another target",
-            Refused::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
-            Refused::TooManyHops => "the call has been forwarded too often (its Max-Forwards is 0)",
-            Refused::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
-            Refused::NotAllowed => {
+            RequestRefusal::StreamNameTaken => "a live stream of the call has this name",
+            RequestRefusal::UnknownFork => "unknown fork",
+            RequestRefusal::ForkEnded => "the fork has ended",
+            RequestRefusal::NoAgent => "the call is not connected to an agent; the request is only for such calls",
+            RequestRefusal::HasAgent => {
+                "the call is connected to an agent; the request is only for calls between two parties"
+            }
+            RequestRefusal::InApplication => "an application decides what the call does",
+            RequestRefusal::NotDialled => "no application has dialled the party",
+            RequestRefusal::BadDocument => "the document cannot be run",
+            RequestRefusal::NotHeld => "no party was put on hold by a request",
+            RequestRefusal::Changing => "the session of the call is being changed; try again",
+            RequestRefusal::Transferring => "the caller is being connected to another target",
+            RequestRefusal::TooManyTargets => return write!(f, "a call has at most {ATTEMPTS_PER_CALL} targets"),
+            RequestRefusal::TooManyHops => "the call has been forwarded too often (its Max-Forwards is 0)",
+            RequestRefusal::BadTarget => "a target is trunk:NAME[/NUMBER], agent:NAME, sip:URI or sips:URI",
+            RequestRefusal::NotAllowed => {
                 "the agent may not transfer its caller there: the target is not in its `transfer_to`"
             }
-            Refused::ForbiddenAddress => ReasonSlug::ForbiddenAddress.sentence(),
-            Refused::UnknownTarget => "unknown target, or a listener",
-            Refused::SameAgent => "that agent already has the call",
-            Refused::BadDigits(Some(other)) => {
+            RequestRefusal::ForbiddenAddress => ReasonSlug::ForbiddenAddress.sentence(),
+            RequestRefusal::UnknownTarget => "unknown target, or a listener",
+            RequestRefusal::SameAgent => "that agent already has the call",
+            RequestRefusal::BadDigits(Some(other)) => {
                 return write!(f, "{other:?} is not a DTMF digit: use 1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D");
             }
-            Refused::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
-            Refused::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
-            Refused::NoRecording => "the configuration has no [recording]",
-            Refused::TooManyRecordings => {
+            RequestRefusal::BadDigits(None) => return write!(f, "1 to {KEYS_PER_REQUEST} of 0 to 9, *, #, A to D"),
+            RequestRefusal::NoTelephoneEvent => "the caller does not support telephone-event (RFC 4733)",
+            RequestRefusal::NoRecording => "the configuration has no [recording]",
+            RequestRefusal::TooManyRecordings => {
                 return write!(
                     f,
                     "a call has at most {RECORDINGS_AT_ONCE} recordings at once and {RECORDINGS_PER_CALL} in total"
                 );
             }
-            Refused::UnknownRecording => "unknown recording",
-            Refused::RecordingEnded => "the recording has ended",
-            Refused::NoRecogniser => "the configuration has no [recognition]",
-            Refused::TooManyTranscriptions => "the call or the recogniser has as many live transcriptions as it may",
-            Refused::TranscriptionNameTaken => "a live transcription of the call has this name",
-            Refused::UnknownTranscription => "unknown live transcription",
-            Refused::Internal => "the request failed: see the log of the edge",
+            RequestRefusal::UnknownRecording => "unknown recording",
+            RequestRefusal::RecordingEnded => "the recording has ended",
+            RequestRefusal::NoRecogniser => "the configuration has no [recognition]",
+            RequestRefusal::TooManyTranscriptions => {
+                "the call or the recogniser has as many live transcriptions as it may"
+            }
+            RequestRefusal::TranscriptionNameTaken => "a live transcription of the call has this name",
+            RequestRefusal::UnknownTranscription => "unknown live transcription",
+            RequestRefusal::Internal => "the request failed: see the log of the edge",
         };
         f.write_str(text)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for RequestRefusal {}

@@ -2,7 +2,7 @@
 
 /// State of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum CallState {
     /// The caller's INVITE has no final response yet.
     Searching,
     /// The caller has its 2xx and is connected.
@@ -15,13 +15,13 @@ pub(crate) enum State {
     Ended,
 }
 
-impl State {
+impl CallState {
     /// Returns whether a call may enter this state. An unusable first answer returns the call to an earlier state.
-    pub(crate) const fn may_become(self, next: State) -> bool {
+    pub(crate) const fn may_become(self, next: CallState) -> bool {
         match self {
-            State::Searching | State::Answered | State::Rerouting => true,
-            State::Leaving => matches!(next, State::Ended),
-            State::Ended => false,
+            CallState::Searching | CallState::Answered | CallState::Rerouting => true,
+            CallState::Leaving => matches!(next, CallState::Ended),
+            CallState::Ended => false,
         }
     }
 }

@@ -3,12 +3,12 @@
 use trunkgate_resources::limits::AGENT_TARGET_BYTES;
 use trunkgate_resources::lookups::rewrite::is_callable;
 use trunkgate_route::locate::bare_host;
-use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
+use trunkgate_route::{Destination, NumberingPlan, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri, has_control};
 
 /// Parses `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for other text. Existence is checked
 /// later.
-pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
+pub(crate) fn target(text: &str, numbers: &NumberingPlan) -> Option<TargetSpec> {
     if text.len() > AGENT_TARGET_BYTES || has_control(text) {
         return None;
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn targets_are_those_of_connect() {
-        let numbers = Numbers::new("US").unwrap();
+        let numbers = NumberingPlan::new("US").unwrap();
         let target = |text: &str| target(text, &numbers);
         let trunk = |number: Option<&str>| TargetSpec::Trunk {
             name: "pbx".into(),

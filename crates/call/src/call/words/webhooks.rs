@@ -2,28 +2,31 @@
 
 use trunkgate_resources::applications::question::{AppPlace, DocumentRequest};
 use trunkgate_route::WebhookMethod;
-use trunkgate_twiml::{Location, Method, Request};
+use trunkgate_twiml::{DocumentLocation, FetchRequest, HttpMethod};
 
 /// Returns the location of a document or sound; `None` for an inline document.
-pub(crate) fn place(location: &Location) -> Option<AppPlace> {
+pub(crate) fn place(location: &DocumentLocation) -> Option<AppPlace> {
     match location {
-        Location::Url(url) => Some(AppPlace::Url(url.clone())),
-        Location::File(path) => Some(AppPlace::File(path.clone())),
-        Location::Inline => None,
+        DocumentLocation::Url(url) => Some(AppPlace::Url(url.clone())),
+        DocumentLocation::File(path) => Some(AppPlace::File(path.clone())),
+        DocumentLocation::Inline => None,
     }
 }
 
 /// Converts a location for a TwiML program.
-pub(crate) fn location(place: AppPlace) -> Location {
+pub(crate) fn location(place: AppPlace) -> DocumentLocation {
     match place {
-        AppPlace::Url(url) => Location::Url(url),
-        AppPlace::File(path) => Location::File(path),
+        AppPlace::Url(url) => DocumentLocation::Url(url),
+        AppPlace::File(path) => DocumentLocation::File(path),
     }
 }
 
 /// Converts a TwiML program's request, with the parameters `before` in front; `None` for a request without a location,
 /// which programs never make.
-pub(crate) fn request(request: Request, before: impl IntoIterator<Item = (String, String)>) -> Option<DocumentRequest> {
+pub(crate) fn request(
+    request: FetchRequest,
+    before: impl IntoIterator<Item = (String, String)>,
+) -> Option<DocumentRequest> {
     let own = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
     Some(DocumentRequest {
         place: place(&request.location)?,
@@ -34,17 +37,17 @@ pub(crate) fn request(request: Request, before: impl IntoIterator<Item = (String
 }
 
 /// Converts a webhook's method for a TwiML program.
-pub(crate) const fn method_of(method: WebhookMethod) -> Method {
+pub(crate) const fn method_of(method: WebhookMethod) -> HttpMethod {
     match method {
-        WebhookMethod::Post => Method::Post,
-        WebhookMethod::Get => Method::Get,
+        WebhookMethod::Post => HttpMethod::Post,
+        WebhookMethod::Get => HttpMethod::Get,
     }
 }
 
 /// Converts a TwiML program's method for a webhook.
-pub(crate) const fn method(method: Method) -> WebhookMethod {
+pub(crate) const fn method(method: HttpMethod) -> WebhookMethod {
     match method {
-        Method::Post => WebhookMethod::Post,
-        Method::Get => WebhookMethod::Get,
+        HttpMethod::Post => WebhookMethod::Post,
+        HttpMethod::Get => WebhookMethod::Get,
     }
 }

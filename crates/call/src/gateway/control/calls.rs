@@ -7,7 +7,7 @@ use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::App;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::trace::TraceItem;
-use trunkgate_twiml::Secret;
+use trunkgate_twiml::SensitiveText;
 
 use crate::call::parts::detached::DetachRequest;
 use crate::call::parts::effects::{self, take_party_out};
@@ -15,7 +15,7 @@ use crate::call::parts::operator::{self, RemoteParties, TransferRequest};
 use crate::call::parts::requested;
 use crate::call::transfer::warm::TransferMode;
 use crate::call::words::party::CallParty;
-use crate::call::words::refused::Refused;
+use crate::call::words::refused::RequestRefusal;
 use crate::gateway::Gateway;
 use crate::gateway::control::GatewayControl;
 
@@ -46,7 +46,7 @@ pub enum CallAction {
         /// Party that receives the digits.
         party: CallParty,
         /// Digits, which may be a secret of the caller.
-        digits: Secret,
+        digits: SensitiveText,
     },
     /// Puts parties on hold.
     Hold(Vec<CallParty>),
@@ -87,9 +87,9 @@ pub enum CallAction {
 }
 
 impl GatewayControl for CallControl {
-    type Answer = Result<(), Refused>;
+    type Answer = Result<(), RequestRefusal>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<(), Refused> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<(), RequestRefusal> {
         let sid = &*self.sid;
         match self.action {
             CallAction::Transfer { party, target, mode } => {
@@ -114,7 +114,7 @@ impl GatewayControl for CallControl {
                 let key = gateway.edge.index().sids.get(sid).copied().ok_or_else(|| gateway.missing(sid))?;
                 let taken = gateway.act_on(now, key, |parts, cx| take_party_out(parts, cx, &party));
                 let own = CallKey(gateway.next_call);
-                let call = taken.ok_or(Refused::UnknownCall)??.into_call(now, &mut gateway.edge, own, request);
+                let call = taken.ok_or(RequestRefusal::UnknownCall)??.into_call(now, &mut gateway.edge, own, request);
                 gateway.next_call += 1;
                 gateway.calls.insert(own, Box::new(call));
                 gateway.act_on(now, key, |parts, cx| parts.side_left(cx, ReasonSlug::Transferred));

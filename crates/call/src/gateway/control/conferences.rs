@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_conference::{Change, Departure, MemberId, RoomId};
+use trunkgate_conference::{Departure, MemberChange, MemberId, RoomId};
 use trunkgate_resources::conferences::PartyReport;
-use trunkgate_resources::io::{Control, Input};
+use trunkgate_resources::io::{GatewayInput, OperatorCommand};
 use trunkgate_route::{App, WebhookMethod};
-use trunkgate_twiml::Location;
+use trunkgate_twiml::DocumentLocation;
 
 use crate::call::recorders::recording::RecordingChange;
 use crate::call::words::webhooks;
 use crate::gateway::Gateway;
-use crate::gateway::announcements::Announcement;
+use crate::gateway::announcements::AnnouncementRequest;
 use crate::gateway::conferences::coming;
 use crate::gateway::control::GatewayControl;
 
@@ -79,7 +79,7 @@ impl GatewayControl for ConferenceControl {
                 let report = conferences.report_of(room).ok_or(ConferenceRefused::Unknown)?;
                 let to = party.map(|party| report.party(&party).ok_or(ConferenceRefused::Unknown)).transpose()?;
                 let member = to.map(|party| party.member.id());
-                let location = Location::url(&url).map_err(|_| ConferenceRefused::Unknown)?;
+                let location = DocumentLocation::url(&url).map_err(|_| ConferenceRefused::Unknown)?;
                 let id = conferences.act(room, |room| room.announce(member, &url)).flatten();
                 let id = id.ok_or(ConferenceRefused::TooManyAnnouncements)?;
                 let first = to.or(report.parties.first()).map(|party| party.member.call_sid().to_owned());
@@ -93,7 +93,7 @@ impl GatewayControl for ConferenceControl {
                 let parameters = named.into_iter().chain(of_party);
                 let parameters = parameters.map(|(name, value)| (name.to_owned(), value)).collect();
                 let (call, source) = (first.unwrap_or_default(), (location, webhooks::method_of(method)));
-                gateway.announcements.add(Announcement { room, id, member, call, app, source, parameters });
+                gateway.announcements.add(AnnouncementRequest { room, id, member, call, app, source, parameters });
                 gateway.settle(now);
                 Vec::new()
             }
@@ -110,7 +110,7 @@ impl GatewayControl for ConferenceControl {
             }
         };
         for one in over {
-            gateway.handle_input(now, Input::Control(Control::Hangup { sid: one.call }));
+            gateway.handle_input(now, GatewayInput::Control(OperatorCommand::Hangup { sid: one.call }));
         }
         Ok(())
     }
@@ -124,7 +124,7 @@ pub struct PartyControl {
     /// SID of the party's call, or its label.
     pub party: String,
     /// The changes.
-    pub changes: Vec<Change>,
+    pub changes: Vec<MemberChange>,
 }
 
 impl GatewayControl for PartyControl {

@@ -11,7 +11,7 @@ use trunkgate_twiml::{StreamStep, TranscriptStep};
 use crate::call::media::local::ForkRequest;
 use crate::call::recorders::recording::{BegunRecording, RecordingChange};
 use crate::call::recorders::siprec::SiprecChange;
-use crate::call::words::refused::Refused;
+use crate::call::words::refused::RequestRefusal;
 use crate::gateway::Gateway;
 use crate::gateway::control::GatewayControl;
 
@@ -37,9 +37,9 @@ pub enum ForkAction {
 }
 
 impl GatewayControl for ForkControl {
-    type Answer = Result<ForkView, Refused>;
+    type Answer = Result<ForkView, RequestRefusal>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<ForkView, Refused> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<ForkView, RequestRefusal> {
         gateway.ask(now, &self.sid, |parts, cx| match self.action {
             ForkAction::Begin(request) => parts.bridge.media.begin_fork(cx, &request),
             ForkAction::End { id } => parts.bridge.media.end_fork(cx, &id),
@@ -75,9 +75,9 @@ pub enum ListenerAction<T> {
 
 /// Answers with the SID of the stream.
 impl GatewayControl for ListenerControl<StreamStep> {
-    type Answer = Result<String, Refused>;
+    type Answer = Result<String, RequestRefusal>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<String, Refused> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<String, RequestRefusal> {
         gateway.ask(now, &self.sid, |parts, cx| match self.action {
             ListenerAction::Start { app, step } => {
                 parts.program.streams_mut().start_named(cx, &mut parts.bridge.media, &app, &step)
@@ -89,7 +89,7 @@ impl GatewayControl for ListenerControl<StreamStep> {
 
 /// Answers with the SID of the transcription, and its name.
 impl GatewayControl for ListenerControl<TranscriptStep> {
-    type Answer = Result<(String, Option<String>), Refused>;
+    type Answer = Result<(String, Option<String>), RequestRefusal>;
 
     fn apply(self, gateway: &mut Gateway, now: Instant) -> Self::Answer {
         gateway.ask(now, &self.sid, |parts, cx| match self.action {
@@ -112,9 +112,9 @@ pub struct RecordingStart {
 }
 
 impl GatewayControl for RecordingStart {
-    type Answer = Result<BegunRecording, Refused>;
+    type Answer = Result<BegunRecording, RequestRefusal>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<BegunRecording, Refused> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<BegunRecording, RequestRefusal> {
         gateway.ask(now, &self.sid, |parts, cx| {
             parts.recorders.recordings.begin(cx, &mut parts.bridge.media, self.request, None)
         })
@@ -133,9 +133,9 @@ pub struct RecordingControl {
 }
 
 impl GatewayControl for RecordingControl {
-    type Answer = Result<RecordingView, Refused>;
+    type Answer = Result<RecordingView, RequestRefusal>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<RecordingView, Refused> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<RecordingView, RequestRefusal> {
         gateway.ask(now, &self.sid, |parts, cx| {
             parts.recorders.recordings.change(cx, self.recording.as_deref(), self.change)
         })
@@ -155,9 +155,9 @@ pub struct SiprecControl {
 }
 
 impl GatewayControl for SiprecControl {
-    type Answer = Result<SiprecView, Refused>;
+    type Answer = Result<SiprecView, RequestRefusal>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<SiprecView, Refused> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Result<SiprecView, RequestRefusal> {
         gateway.ask(now, &self.sid, |parts, cx| {
             parts.recorders.siprec.change(cx, &mut parts.bridge.media, &self.name, self.change)
         })

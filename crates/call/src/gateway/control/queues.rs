@@ -6,7 +6,7 @@ use std::time::Instant;
 use trunkgate_resources::conferences::queues::{QueueRefusal, QueueReport, QueuedCall};
 use trunkgate_route::App;
 
-use crate::call::words::refused::Refused;
+use crate::call::words::refused::RequestRefusal;
 use crate::gateway::Gateway;
 use crate::gateway::control::{CallAction, CallControl, GatewayControl};
 
@@ -77,9 +77,9 @@ pub struct DequeueControl {
 }
 
 impl GatewayControl for DequeueControl {
-    type Answer = Option<Result<QueuedCall, Refused>>;
+    type Answer = Option<Result<QueuedCall, RequestRefusal>>;
 
-    fn apply(self, gateway: &mut Gateway, now: Instant) -> Option<Result<QueuedCall, Refused>> {
+    fn apply(self, gateway: &mut Gateway, now: Instant) -> Option<Result<QueuedCall, RequestRefusal>> {
         let report = gateway.edge.sessions().queues.report(now, &self.queue)?;
         let is_it = |member: &QueuedCall| self.call.as_ref().is_none_or(|call| member.call_sid == *call);
         let member = report.members.into_iter().find(is_it)?;

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use trunkgate_resources::conferences::ConferenceReport;
-use trunkgate_resources::io::Output;
+use trunkgate_resources::io::GatewayOutput;
 use trunkgate_resources::lookups::key::CallKey;
 
-use crate::call::parts::judged::{self, Admitted, NotBegun};
+use crate::call::parts::judged::{self, AdmittedTargets, NotBegun};
 use crate::call::parts::requested::{self, CallRequest, requested_call};
-use crate::call::words::state::State;
+use crate::call::words::state::CallState;
 use crate::gateway::Gateway;
 use crate::gateway::conferences;
 use crate::gateway::control::GatewayControl;
@@ -33,7 +33,7 @@ impl GatewayControl for CallRequest {
             added.conference = report.sid;
         }
         conferences::judge(gateway, &self).map_err(NotBegun::NotJoined)?;
-        let Admitted { targets, onward } = judged::admit(now, &mut gateway.edge, &self)?;
+        let AdmittedTargets { targets, onward } = judged::admit(now, &mut gateway.edge, &self)?;
         gateway.edge.admission_mut().begin(now, "");
         let key = CallKey(gateway.next_call);
         gateway.next_call += 1;
@@ -43,8 +43,8 @@ impl GatewayControl for CallRequest {
         gateway.act_on(now, key, |parts, cx| {
             requested::begin(parts, cx, targets);
             cx.note_legs();
-            if cx.call.state != State::Ended {
-                cx.edge.output(Output::Began(Box::new(parts.recorders.view(cx.call))));
+            if cx.call.state != CallState::Ended {
+                cx.edge.output(GatewayOutput::Began(Box::new(parts.recorders.view(cx.call))));
             }
         });
         let conference = self.participant.and_then(|added| sid_of_conference(gateway, &added.conference));

@@ -4,30 +4,30 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
-use trunkgate_sip::Party;
+use trunkgate_sip::SipPartyId;
 
-use super::{Waiting, pop};
+use super::{QueuedMessage, pop};
 
 /// INVITEs by their trunk, served in turn, so that a flood of one trunk delays no other.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    pub(super) lines: FxHashMap<Party, Line>,
+pub(super) struct TrunkQueues {
+    pub(super) lines: FxHashMap<SipPartyId, TrunkQueue>,
     /// Trunks with waiting INVITEs, the next one first.
-    pub(super) turns: VecDeque<Party>,
+    pub(super) turns: VecDeque<SipPartyId>,
     /// Arrival time of the first message of each trunk.
-    pub(super) fronts: BTreeSet<(Instant, Party)>,
+    pub(super) fronts: BTreeSet<(Instant, SipPartyId)>,
     pub(super) len: usize,
 }
 
 /// The waiting INVITEs of one trunk.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    waiting: VecDeque<Waiting>,
+pub(super) struct TrunkQueue {
+    waiting: VecDeque<QueuedMessage>,
     bytes: usize,
 }
 
-impl Lines {
-    pub(super) fn push(&mut self, origin: Party, waiting: Waiting) {
+impl TrunkQueues {
+    pub(super) fn push(&mut self, origin: SipPartyId, waiting: QueuedMessage) {
         let line = self.lines.entry(origin).or_default();
         if line.waiting.is_empty() {
             self.turns.push_back(origin);
@@ -39,7 +39,7 @@ impl Lines {
     }
 
     /// Returns the next message.
-    pub(super) fn first(&self) -> Option<&Waiting> {
+    pub(super) fn first(&self) -> Option<&QueuedMessage> {
         self.lines.get(self.turns.front()?)?.waiting.front()
     }
 
@@ -49,7 +49,7 @@ impl Lines {
     }
 
     /// Takes the next message, and moves its trunk to the end of the turns.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    pub(super) fn pop(&mut self) -> Option<QueuedMessage> {
         let origin = pop(&mut self.turns)?;
         let line = self.lines.get_mut(&origin)?;
         let first = pop(&mut line.waiting)?;
@@ -67,7 +67,7 @@ impl Lines {
     }
 
     /// Displaces the last message of the trunk with the most bytes, if they exceed those of `origin` plus `bytes`.
-    pub(super) fn push_out(&mut self, origin: Party, bytes: usize) -> Option<Waiting> {
+    pub(super) fn push_out(&mut self, origin: SipPartyId, bytes: usize) -> Option<QueuedMessage> {
         let own = self.lines.get(&origin).map_or(0, |line| line.bytes) + bytes;
         let (_, heaviest) = self.lines.iter_mut().max_by_key(|(party, line)| (line.bytes, **party))?;
         // The first message of a trunk stays, so that each trunk has its turn.

@@ -21,7 +21,7 @@ fn flow(host: u8) -> Flow {
 }
 
 /// Creates a message. `INVITE 1`: a request with branch 1; `INVITE+ 1`: in a dialog; `200 1`: a response.
-fn message(text: &str) -> Message {
+fn message(text: &str) -> SipMessage {
     let (what, branch) = text.split_once(' ').unwrap();
     let (method, tag) = what.strip_suffix('+').map_or((what, ""), |method| (method, ";tag=us"));
     let (line, method) = match what.parse::<u16>() {
@@ -32,41 +32,45 @@ fn message(text: &str) -> Message {
         "{line}\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{branch}\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>{tag}\r\n\
          Call-ID: {branch}\r\nCSeq: 1 {method}\r\n\r\n"
     );
-    Message::parse(Bytes::from(text)).unwrap()
+    SipMessage::parse(Bytes::from(text)).unwrap()
 }
 
-fn shown(next: Next<&str>) -> String {
-    let line = |message: Message| {
+fn shown(next: IntakeStep<&str>) -> String {
+    let line = |message: SipMessage| {
         let what = message.code().map_or_else(|| message.method().as_str().into(), |code| code.to_string());
         format!("{what} {}", String::from_utf8_lossy(message.call_id().unwrap()))
     };
     match next {
-        Next::Message(_, message) => line(message),
-        Next::TurnAway(_, message) => format!("503 to {}", line(message)),
-        Next::News(news) => news.into(),
-        Next::Dropped(reason) => reason.as_str().into(),
+        IntakeStep::Message(_, message) => line(message),
+        IntakeStep::TurnAway(_, message) => format!("503 to {}", line(message)),
+        IntakeStep::News(news) => news.into(),
+        IntakeStep::Dropped(reason) => reason.as_str().into(),
     }
 }
 
 struct Bench {
     now: Instant,
-    intake: Intake<&'static str>,
+    intake: SipIntake<&'static str>,
 }
 
 impl Bench {
     fn new() -> Bench {
-        Bench { now: start(), intake: Intake::default() }
+        Bench { now: start(), intake: SipIntake::default() }
     }
+
     /// Offers a message that arrived `ago`.
     fn offer(&mut self, ago: Duration, text: &str) -> Result<(), DropReason> {
-        self.intake.offer(self.now, self.now - ago, Party(1), flow(7), message(text))
+        self.intake.offer(self.now, self.now - ago, SipPartyId(1), flow(7), message(text))
     }
+
     fn next(&mut self) -> String {
         self.intake.next(self.now).map_or_else(|| "nothing".into(), shown)
     }
+
     fn all(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.intake.next(self.now).map(shown)).collect()
     }
+
     /// Offers an INVITE for each of the names, all of which arrived `ago`.
     fn pile(&mut self, ago: Duration, names: std::ops::Range<u32>) {
         for n in names {
@@ -186,7 +190,7 @@ fn a_repetition_of_what_waits_takes_no_place() {
     let mut bench = Bench::new();
     bench.offer(Duration::ZERO, "INVITE 1").unwrap();
     assert_eq!(bench.offer(Duration::ZERO, "INVITE 1"), Err(DropReason::Repeated));
-    bench.intake.offer(bench.now, bench.now, Party(2), flow(8), message("INVITE 1")).unwrap();
+    bench.intake.offer(bench.now, bench.now, SipPartyId(2), flow(8), message("INVITE 1")).unwrap();
     assert_eq!(bench.all().len(), 2, "another far end's is another's");
     bench.offer(Duration::ZERO, "INVITE 1").unwrap();
     assert_eq!(bench.all(), ["INVITE 1"], "what has been served is for its transaction");
@@ -242,7 +246,7 @@ fn a_flood_of_one_trunk_turns_no_call_of_another_away() {
     let mut bench = Bench::new();
     bench.pile(26 * MS, 0..65);
     let good = |bench: &mut Bench, ago: Duration, text: &str| {
-        bench.intake.offer(bench.now, bench.now - ago, Party(2), flow(8), message(text)).unwrap();
+        bench.intake.offer(bench.now, bench.now - ago, SipPartyId(2), flow(8), message(text)).unwrap();
     };
     good(&mut bench, MS, "INVITE good1");
     good(&mut bench, Duration::ZERO, "CANCEL good1");
@@ -271,7 +275,7 @@ fn a_flood_of_one_trunk_leaves_room_to_wait_for_others() {
     bench.pile(Duration::ZERO, 0..many);
     assert_eq!(bench.offer(Duration::ZERO, "INVITE more"), Err(DropReason::QueueFull));
     let offer = |bench: &mut Bench, party, text: &str| {
-        bench.intake.offer(bench.now, bench.now, Party(party), flow(8), message(text))
+        bench.intake.offer(bench.now, bench.now, SipPartyId(party), flow(8), message(text))
     };
     assert_eq!(offer(&mut bench, 2, "INVITE good"), Ok(()));
     assert_eq!((bench.intake.invites.len, bench.next().as_str()), (WAITING_INVITES, "queue_full"));
@@ -291,7 +295,7 @@ fn a_flood_of_one_trunk_leaves_room_to_wait_for_others() {
 
 #[test]
 fn those_turned_away_are_remembered_up_to_a_limit() {
-    let mut turned_away = TurnedAway::default();
+    let mut turned_away = RejectedInvites::default();
     let now = start();
     (0..=TURNED_AWAY as u64).for_each(|key| turned_away.enter(now, key));
     assert!(!turned_away.has(now, 0) && turned_away.has(now, 1));

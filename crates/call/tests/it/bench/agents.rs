@@ -1,10 +1,10 @@
 //! Agents on the bench: the worker's commands about them, and the worker's events on their behalf.
 #![allow(clippy::wildcard_enum_match_arm)] // one command of many is looked for
 
-use trunkgate_media::agent::{Loss, Settings, TrackName};
-use trunkgate_media::mos::Codec;
+use trunkgate_media::agent::{StreamLoss, StreamSettings, TrackName};
+use trunkgate_media::mos::MosCodec;
 use trunkgate_media::{
-    AgentEvent, AgentRequest, HoldSound, PressSpec, RecorderSpec, RecordingPause, Sound, TapSpec, WireSpec,
+    AgentEvent, AgentRequest, DigitFormat, HoldSound, PlayerSound, RecorderSpec, RecordingPause, TapSpec, WireSpec,
 };
 use trunkgate_route::Agent;
 
@@ -21,9 +21,9 @@ pub fn agent(name: &str) -> Agent {
 }
 
 /// Returns the usual trunks with agents, and a route for everything.
-pub fn agent_table(agents: Vec<Agent>, route: Route) -> Arc<Table> {
-    let numbers = Numbers::new("US").unwrap();
-    Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes: vec![route] }))
+pub fn agent_table(agents: Vec<Agent>, route: Route) -> Arc<RoutingTable> {
+    let numbers = NumberingPlan::new("US").unwrap();
+    Arc::new(RoutingTable::new(TableDefinition { numbers, trunks: usual_trunks(), agents, routes: vec![route] }))
 }
 
 /// A command to a worker about an end, abbreviated.
@@ -36,14 +36,14 @@ pub enum Told {
     /// Player of silence.
     Silence(EndId),
     /// New sound of a player.
-    Play(EndId, Sound),
+    Play(EndId, PlayerSound),
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
     Tap(EndId, EndId, TapSpec),
     Record(EndId, RecorderSpec),
     Pause(EndId, Option<RecordingPause>),
     Stream(EndId, TrackName),
-    Judge(EndId, trunkgate_media::JudgeSpec),
+    Judge(EndId, trunkgate_media::MachineDetectionSpec),
     Press(EndId, u8, String),
     Keys(EndId, String),
     TransferFailed(EndId, String, &'static str, Option<u16>),
@@ -60,37 +60,37 @@ impl Bench {
 
     /// Returns the commands to the worker since the last call of this function, except for ports and remote addresses.
     pub fn told(&mut self) -> Vec<Told> {
-        let short = |command: Command| {
+        let short = |command: MediaCommand| {
             Some(match command {
-                Command::AddAgent { end, .. } => Told::Agent(end),
-                Command::AddPlayer { end, sound: Sound::Ringback } => Told::Ringback(end),
-                Command::AddPlayer { end, sound: Sound::Once(samples) } => Told::Once(end, samples.len()),
-                Command::AddPlayer { end, sound: Sound::Hold(sound) } => Told::Hold(end, sound),
-                Command::AddPlayer { end, sound: Sound::Silence } => Told::Silence(end),
-                Command::Play { end, sound } => Told::Play(end, sound),
-                Command::Wire { from, to, wire } => Told::Wire(from, to, wire),
-                Command::Unwire { from } => Told::Unwire(from),
-                Command::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
-                Command::Press { end, press, digits, .. } => {
-                    let (PressSpec::Event { payload, .. } | PressSpec::Tone { payload, .. }) = press;
+                MediaCommand::AddAgent { end, .. } => Told::Agent(end),
+                MediaCommand::AddPlayer { end, sound: PlayerSound::Ringback } => Told::Ringback(end),
+                MediaCommand::AddPlayer { end, sound: PlayerSound::Once(samples) } => Told::Once(end, samples.len()),
+                MediaCommand::AddPlayer { end, sound: PlayerSound::Hold(sound) } => Told::Hold(end, sound),
+                MediaCommand::AddPlayer { end, sound: PlayerSound::Silence } => Told::Silence(end),
+                MediaCommand::Play { end, sound } => Told::Play(end, sound),
+                MediaCommand::Wire { from, to, wire } => Told::Wire(from, to, wire),
+                MediaCommand::Unwire { from } => Told::Unwire(from),
+                MediaCommand::Tap { of, listener, audio } => Told::Tap(of, listener, audio),
+                MediaCommand::Press { end, press, digits, .. } => {
+                    let (DigitFormat::Event { payload, .. } | DigitFormat::Tone { payload, .. }) = press;
                     Told::Press(end, payload, digits)
                 }
-                Command::AddRecorder { end, spec } => Told::Record(end, spec),
-                Command::PauseRecorder { end, pause } => Told::Pause(end, pause),
-                Command::AddStreamer { end, track } => Told::Stream(end, track),
-                Command::AddJudge { end, spec } => Told::Judge(end, spec),
-                Command::TellKeys { end, digits } => Told::Keys(end, digits),
-                Command::TransferFailed { end, target, reason, code } => {
+                MediaCommand::AddRecorder { end, spec } => Told::Record(end, spec),
+                MediaCommand::PauseRecorder { end, pause } => Told::Pause(end, pause),
+                MediaCommand::AddStreamer { end, track } => Told::Stream(end, track),
+                MediaCommand::AddJudge { end, spec } => Told::Judge(end, spec),
+                MediaCommand::TellKeys { end, digits } => Told::Keys(end, digits),
+                MediaCommand::TransferFailed { end, target, reason, code } => {
                     Told::TransferFailed(end, target, reason, code)
                 }
-                Command::TransferAccepted { end, target } => Told::TransferAccepted(end, target),
-                Command::RemoveEnd { end } => Told::Remove(end),
-                Command::Close => Told::Close,
-                Command::Open { .. }
-                | Command::AddEnd { .. }
-                | Command::AddSeat { .. }
-                | Command::MoveEnd { .. }
-                | Command::SetRemote { .. } => {
+                MediaCommand::TransferAccepted { end, target } => Told::TransferAccepted(end, target),
+                MediaCommand::RemoveEnd { end } => Told::Remove(end),
+                MediaCommand::Close => Told::Close,
+                MediaCommand::Open { .. }
+                | MediaCommand::AddEnd { .. }
+                | MediaCommand::AddSeat { .. }
+                | MediaCommand::MoveEnd { .. }
+                | MediaCommand::SetRemote { .. } => {
                     return None;
                 }
             })
@@ -99,26 +99,29 @@ impl Bench {
     }
 
     /// Returns the agents requested since the last look: end and settings.
-    pub fn asked(&self) -> Vec<(EndId, Settings)> {
+    pub fn asked(&self) -> Vec<(EndId, StreamSettings)> {
         let asked = self.media.iter().filter_map(|(_, command)| match command {
-            Command::AddAgent { end, spec } => Some((*end, spec.settings.clone())),
+            MediaCommand::AddAgent { end, spec } => Some((*end, spec.settings.clone())),
             _ => None,
         });
         asked.collect()
     }
 
     /// Passes a worker's event of the first session.
-    pub fn news(&mut self, event: Event) {
-        self.input(Input::Media { id: MediaId(0), event });
+    pub fn news(&mut self, event: MediaEvent) {
+        self.input(GatewayInput::Media { id: MediaId(0), event });
     }
+
     pub fn open(&mut self, end: EndId) {
-        self.news(Event::Agent { end, event: AgentEvent::Open });
+        self.news(MediaEvent::Agent { end, event: AgentEvent::Open });
     }
-    pub fn lose(&mut self, end: EndId, loss: Loss) {
-        self.news(Event::Agent { end, event: AgentEvent::Lost(loss) });
+
+    pub fn lose(&mut self, end: EndId, loss: StreamLoss) {
+        self.news(MediaEvent::Agent { end, event: AgentEvent::Lost(loss) });
     }
+
     pub fn wish(&mut self, end: EndId, wish: AgentRequest) {
-        self.news(Event::Agent { end, event: AgentEvent::Request(wish) });
+        self.news(MediaEvent::Agent { end, event: AgentEvent::Request(wish) });
     }
 
     /// Makes a call from the carrier that the first agent has answered: the caller, the caller's end, the agent's.
@@ -159,7 +162,7 @@ impl Bench {
 
 /// Returns the wire from a caller with PCMU and telephone-events on 101 to an agent.
 pub fn to_agent_wire() -> WireSpec {
-    WireSpec { payloads: vec![(0, 0)], keys: Some(101), codec: Some(Codec::G711), ..WireSpec::default() }
+    WireSpec { payloads: vec![(0, 0)], keys: Some(101), codec: Some(MosCodec::G711), ..WireSpec::default() }
 }
 
 /// Returns the wire from an agent or a player to a caller with PCMU.

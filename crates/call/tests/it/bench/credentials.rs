@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use trunkgate_route::Credentials;
 use trunkgate_sip::{
-    Endpoint, EndpointConfig, Identity, Invite, Limits, Local, Message, Method, Output as SipOutput, Party, Register,
+    EndpointConfig, EndpointLimits, EndpointOutput as SipOutput, InviteRequest, LocalAddress, Method, ProcessIdentity,
+    RegisterRequest, SipEndpoint, SipMessage, SipPartyId,
 };
 
 use super::{Bench, Sent, udp};
@@ -35,42 +36,44 @@ fn shown(method: Method, password: &str, refusal: &Sent) -> String {
 
 fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String {
     let config = EndpointConfig {
-        identity: Identity { edge: 9, generation: 9, shard: 0 },
+        identity: ProcessIdentity { edge: 9, generation: 9, shard: 0 },
         product: "phone".into(),
         methods: vec![Method::Invite],
         extensions: vec![],
         message_bytes: 65_535,
-        limits: Limits::default(),
+        limits: EndpointLimits::default(),
     };
-    let mut phone = Endpoint::new(config, [3; 32]);
+    let mut phone = SipEndpoint::new(config, [3; 32]);
     let Credentials { username, password, realm } = credentials(password);
-    phone.set_credentials(Party(1), Some(Credentials { username, password, realm }));
-    let (flow, local) = (udp("203.0.113.10:5060"), Local { ip: [198, 51, 100, 7].into(), port: 5060 });
+    phone.set_credentials(SipPartyId(1), Some(Credentials { username, password, realm }));
+    let (flow, local) = (udp("203.0.113.10:5060"), LocalAddress { ip: [198, 51, 100, 7].into(), port: 5060 });
     let now = Bench::new().now;
     if method == Method::Options {
-        phone.options(now, flow, local, Party(1), uri);
+        phone.options(now, flow, local, SipPartyId(1), uri);
     } else if method == Method::Invite {
         let (from, to) = ("<sip:acme@edge>".to_owned(), "<sip:b@edge>".to_owned());
-        let (party, uri) = (Party(1), uri.to_owned());
+        let (party, uri) = (SipPartyId(1), uri.to_owned());
         let (oversize, contact_user, max_forwards) = (None, String::new(), 70);
         let (headers, body) = (vec![], None);
-        let invite = Invite { flow, local, oversize, party, uri, from, to, contact_user, max_forwards, headers, body };
+        let invite =
+            InviteRequest { flow, local, oversize, party, uri, from, to, contact_user, max_forwards, headers, body };
         phone.invite(now, invite);
     } else {
         let (uri, address) = (uri.to_owned(), "sip:acme@edge".to_owned());
         let (contact_user, expires, call_id, cseq) = (String::new(), 60, None, 1);
-        let (party, contact_host) = (Party(1), None);
+        let (party, contact_host) = (SipPartyId(1), None);
         let register =
-            Register { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq };
+            RegisterRequest { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq };
         phone.register(now, register);
     }
     // An ACK precedes the repeated request.
-    let last = |phone: &mut Endpoint| {
+    let last = |phone: &mut SipEndpoint| {
         let mut sent = None;
         while let Some(output) = phone.poll_output() {
             if let SipOutput::Transmit(transmit) = output {
-                sent =
-                    Some(Message::parse(transmit.bytes).unwrap()).filter(|sent| sent.method() != Method::Ack).or(sent);
+                sent = Some(SipMessage::parse(transmit.bytes).unwrap())
+                    .filter(|sent| sent.method() != Method::Ack)
+                    .or(sent);
             }
         }
         sent.unwrap()
@@ -88,8 +91,8 @@ fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String
         value("Call-ID"),
         value("CSeq"),
     );
-    let message = Message::parse(Bytes::from(text)).unwrap();
-    phone.handle_input(now, trunkgate_sip::Input::Received { flow, local, party: Party(1), message });
+    let message = SipMessage::parse(Bytes::from(text)).unwrap();
+    phone.handle_input(now, trunkgate_sip::EndpointInput::Received { flow, local, party: SipPartyId(1), message });
     let again = last(&mut phone);
     let shown = String::from_utf8_lossy(again.header_named("Authorization").expect("an answer")).into_owned();
     // The method is part of the digest.

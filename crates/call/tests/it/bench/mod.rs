@@ -17,14 +17,18 @@ use bytes::Bytes;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::view::ForkView;
 use trunkgate_call::{
-    Addressing, AppCallback, AppQuestion, CallAction, CallControl, CallParty, CallRecord, ConferenceReport, Control,
-    DayCount, ForkAction, ForkControl, ForkRequest, Gateway, GatewayConfig, GatewayControl, Input, Interfaces,
-    ListenerSpec, Output, QueryId, RecordingBegun, Refused, Settings, SmsNews, TransferMode,
+    Addressing, AppCallback, AppQuestion, CallAction, CallControl, CallParty, CallRecord, ConferenceReport, DayCount,
+    EdgeSettings, ForkAction, ForkControl, ForkRequest, Gateway, GatewayConfig, GatewayControl, GatewayInput,
+    GatewayOutput, Interfaces, ListenerSpec, OperatorCommand, QueryId, RecordingBegun, RequestRefusal, SmsEvent,
+    TransferMode,
 };
 use trunkgate_conference::NodeCommand;
-use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
-use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
-use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
+use trunkgate_media::{EndId, LatchMode, MediaCommand, MediaEvent, MediaId};
+use trunkgate_route::{
+    Destination, DestinationServer, NumberingPlan, Pattern, Peer, Route, RoutingTable, TableDefinition, TargetSpec,
+    Trunk,
+};
+use trunkgate_sip::{ConnectionId, Flow, ListenerId, Method, SipMessage, Transport};
 
 /// The carrier: an external peer, which gets our public address.
 pub const CARRIER: &str = "198.51.100.7:5060";
@@ -43,7 +47,7 @@ pub const LOCAL: &str = "10.0.0.5";
 #[derive(Debug, Clone)]
 pub struct Sent {
     pub to: SocketAddr,
-    pub message: Message,
+    pub message: SipMessage,
     pub text: String,
 }
 
@@ -52,27 +56,32 @@ impl Sent {
     pub fn first_line(&self) -> &str {
         self.text.lines().next().unwrap_or_default()
     }
+
     /// Returns all values of a header, in order.
     pub fn headers(&self, name: &str) -> Vec<&str> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
         let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
+
     /// Returns the only value of a header.
     pub fn header(&self, name: &str) -> &str {
         let all = self.headers(name);
         assert_eq!(all.len(), 1, "{name} in:\n{}", self.text);
         all[0]
     }
+
     /// Returns the body.
     pub fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
+
     /// Returns the tag of a header.
     pub fn tag(&self, name: &str) -> String {
         let value = self.header(name);
         value.split(";tag=").nth(1).unwrap_or_default().split(';').next().unwrap_or_default().to_owned()
     }
+
     /// Returns the audio port of its session description.
     pub fn port(&self) -> u16 {
         let line = self
@@ -82,6 +91,7 @@ impl Sent {
             .unwrap_or_else(|| panic!("no m= in {}", self.text));
         line.split(' ').nth(1).unwrap().parse().unwrap()
     }
+
     /// Returns the status code.
     pub fn code(&self) -> u16 {
         self.message.code().unwrap_or_default()
@@ -130,8 +140,13 @@ pub fn to_trunk(name: &str) -> TargetSpec {
 }
 
 /// Returns a table of trunks and routes.
-pub fn table(trunks: Vec<Trunk>, routes: Vec<Route>) -> Arc<Table> {
-    Arc::new(Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, agents: vec![], routes }))
+pub fn table(trunks: Vec<Trunk>, routes: Vec<Route>) -> Arc<RoutingTable> {
+    Arc::new(RoutingTable::new(TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
+        trunks,
+        agents: vec![],
+        routes,
+    }))
 }
 
 /// Returns a carrier, a PBX and a backup; calls to `+1415…` go to the PBX, then to the backup.
@@ -170,13 +185,13 @@ pub struct Bench {
     pub now: Instant,
     pub start: Instant,
     pub sent: VecDeque<Sent>,
-    pub media: Vec<(MediaId, Command)>,
+    pub media: Vec<(MediaId, MediaCommand)>,
     pub reports: Vec<CallRecord>,
     /// Calls reported as begun, without a record yet.
     pub began: BTreeSet<String>,
     pub logs: Vec<String>,
-    pub texts: Vec<SmsNews>,
-    pub changes: Vec<trunkgate_call::Change>,
+    pub texts: Vec<SmsEvent>,
+    pub changes: Vec<trunkgate_call::EdgeEvent>,
     /// Sampled calls, output at their end.
     pub sampled: Vec<trunkgate_call::SampledCall>,
     pub counts: Vec<DayCount>,
@@ -213,13 +228,13 @@ impl Bench {
     }
 
     /// Creates a bench with a table.
-    pub fn with(table: Arc<Table>) -> Bench {
+    pub fn with(table: Arc<RoutingTable>) -> Bench {
         Bench::configured(table, |_| {})
     }
 
     /// Creates a bench with a table and changed settings.
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
-    pub fn configured(table: Arc<Table>, change: impl FnOnce(&mut GatewayConfig)) -> Bench {
+    pub fn configured(table: Arc<RoutingTable>, change: impl FnOnce(&mut GatewayConfig)) -> Bench {
         let now = Instant::now();
         let mut config = GatewayConfig {
             name: "edge-1".into(),
@@ -266,20 +281,20 @@ impl Bench {
     }
 
     /// Applies changed settings.
-    pub fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+    pub fn configure(&mut self, change: impl FnOnce(&mut EdgeSettings)) {
         let mut settings = self.gateway.settings();
         change(&mut settings);
-        self.input(Input::Configure(Box::new(settings)));
+        self.input(GatewayInput::Configure(Box::new(settings)));
     }
 
     /// Replaces the gateway by another, restored from a serialised snapshot.
-    pub fn restart(&mut self, table: Arc<Table>) {
+    pub fn restart(&mut self, table: Arc<RoutingTable>) {
         let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
         let snapshot: GatewaySnapshot = serde_json::from_str(&text).unwrap();
-        let Settings { recogniser, recordings, .. } = self.gateway.settings();
+        let EdgeSettings { recogniser, recordings, .. } = self.gateway.settings();
         self.gateway = Gateway::new(GatewayConfig { seed: [8; 32], ..self.config.clone() }, table, addressing());
-        let settings = Settings { recogniser, recordings, ..self.gateway.settings() };
-        self.gateway.handle_input(self.now, Input::Configure(Box::new(settings)));
+        let settings = EdgeSettings { recogniser, recordings, ..self.gateway.settings() };
+        self.gateway.handle_input(self.now, GatewayInput::Configure(Box::new(settings)));
         self.ends.clear();
         self.media.clear();
         self.sent.clear();
@@ -288,7 +303,7 @@ impl Bench {
     }
 
     /// Gives the gateway an input.
-    pub fn input(&mut self, input: Input) {
+    pub fn input(&mut self, input: GatewayInput) {
         self.gateway.handle_input(self.now, input);
         self.drain();
     }
@@ -296,7 +311,7 @@ impl Bench {
     /// Receives a datagram.
     pub fn receive(&mut self, from: &str, text: impl AsRef<[u8]>) {
         let flow = udp(from);
-        self.input(Input::Received { flow, bytes: Bytes::copy_from_slice(text.as_ref()) });
+        self.input(GatewayInput::Received { flow, bytes: Bytes::copy_from_slice(text.as_ref()) });
     }
 
     /// Drains the outputs of the gateway.
@@ -304,92 +319,92 @@ impl Bench {
         let mut news = vec![];
         while let Some(output) = self.gateway.poll_output() {
             match output {
-                Output::Transmit(transmit) => {
+                GatewayOutput::Transmit(transmit) => {
                     let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
-                    let message = Message::parse(transmit.bytes).unwrap();
+                    let message = SipMessage::parse(transmit.bytes).unwrap();
                     assert_eq!(message.defect(), None, "{text}");
                     self.sent.push_back(Sent { to: transmit.flow.remote, message, text });
                 }
-                Output::Media { id, command } => {
+                GatewayOutput::Media { id, command } => {
                     self.keep_books(id, &command, &mut news);
                     self.media.push((id, command));
                 }
-                Output::Resolve { query, destination } => self.resolves.push((query, destination.host)),
-                Output::Conference(command) => self.mixer.push(*command),
-                Output::App(question) => self.questions.push_back(*question),
-                Output::Callback(callback) => self.callbacks.push(*callback),
-                Output::Recording(begun) => self.recordings.push(*begun),
-                Output::AppGivenUp(query) => self.given_up.push(query),
-                Output::Registered(connection) => self.registered.push(connection),
-                Output::Pong { flow } => self.pongs.push(flow.remote),
-                Output::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
-                Output::Report(record) => {
+                GatewayOutput::Resolve { query, destination } => self.resolves.push((query, destination.host)),
+                GatewayOutput::Conference(command) => self.mixer.push(*command),
+                GatewayOutput::App(question) => self.questions.push_back(*question),
+                GatewayOutput::Callback(callback) => self.callbacks.push(*callback),
+                GatewayOutput::Recording(begun) => self.recordings.push(*begun),
+                GatewayOutput::AppGivenUp(query) => self.given_up.push(query),
+                GatewayOutput::Registered(connection) => self.registered.push(connection),
+                GatewayOutput::Pong { flow } => self.pongs.push(flow.remote),
+                GatewayOutput::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
+                GatewayOutput::Report(record) => {
                     self.began.remove(&record.call.sid);
                     self.reports.push(*record);
                 }
-                Output::Sms(sms) => self.texts.push(sms),
-                Output::Counted(count) => self.counts.push(count),
-                Output::ConferenceEnded(report) => self.conferences.push(*report),
-                Output::Changed(change) => self.changes.push(*change),
-                Output::Log(line) => self.logs.push(line.text),
-                Output::Captured(_) => {}
-                Output::Sampled(call) => self.sampled.push(*call),
+                GatewayOutput::Sms(sms) => self.texts.push(sms),
+                GatewayOutput::Counted(count) => self.counts.push(count),
+                GatewayOutput::ConferenceEnded(report) => self.conferences.push(*report),
+                GatewayOutput::Changed(change) => self.changes.push(*change),
+                GatewayOutput::Log(line) => self.logs.push(line.text),
+                GatewayOutput::Captured(_) => {}
+                GatewayOutput::Sampled(call) => self.sampled.push(*call),
             }
         }
         self.gateway.check_invariants().unwrap();
         for (id, event) in news {
-            self.input(Input::Media { id, event });
+            self.input(GatewayInput::Media { id, event });
         }
     }
 
-    fn keep_books(&mut self, id: MediaId, command: &Command, news: &mut Vec<(MediaId, Event)>) {
+    fn keep_books(&mut self, id: MediaId, command: &MediaCommand, news: &mut Vec<(MediaId, MediaEvent)>) {
         match command {
-            Command::AddEnd { end, spec } => {
+            MediaCommand::AddEnd { end, spec } => {
                 assert_eq!(spec.bind.port() % 2, 0);
                 assert!(!self.ends.values().any(|port| *port == spec.bind.port()), "a port twice");
                 self.ends.insert((id, *end), spec.bind.port());
                 if self.worker {
-                    news.push((id, Event::Bound { end: *end }));
+                    news.push((id, MediaEvent::Bound { end: *end }));
                 }
             }
-            Command::MoveEnd { end, to, named } => {
+            MediaCommand::MoveEnd { end, to, named } => {
                 let port = self.ends.remove(&(id, *end)).unwrap();
                 assert!(self.ends.insert((*to, *named), port).is_none(), "an end twice");
             }
-            Command::RemoveEnd { end } => {
+            MediaCommand::RemoveEnd { end } => {
                 if let Some(port) = self.ends.remove(&(id, *end)).filter(|_| self.worker) {
-                    news.push((id, Event::EndClosed { end: *end, port }));
+                    news.push((id, MediaEvent::EndClosed { end: *end, port }));
                 }
             }
-            Command::Close => {
+            MediaCommand::Close => {
                 let mine: Vec<_> = self.ends.keys().filter(|(media, _)| *media == id).copied().collect();
                 for key in mine {
                     let port = self.ends.remove(&key).unwrap();
                     if self.worker {
-                        news.push((id, Event::EndClosed { end: key.1, port }));
+                        news.push((id, MediaEvent::EndClosed { end: key.1, port }));
                     }
                 }
                 if self.worker {
-                    news.push((id, Event::Closed));
+                    news.push((id, MediaEvent::Closed));
                 }
             }
-            Command::Open { .. }
-            | Command::Play { .. }
-            | Command::SetRemote { .. }
-            | Command::Wire { .. }
-            | Command::Unwire { .. }
-            | Command::AddAgent { .. }
-            | Command::AddPlayer { .. }
-            | Command::AddRecorder { .. }
-            | Command::AddStreamer { .. }
-            | Command::AddJudge { .. }
-            | Command::AddSeat { .. }
-            | Command::PauseRecorder { .. }
-            | Command::Tap { .. }
-            | Command::Press { .. }
-            | Command::TellKeys { .. }
-            | Command::TransferFailed { .. }
-            | Command::TransferAccepted { .. } => {}
+            MediaCommand::Open { .. }
+            | MediaCommand::Play { .. }
+            | MediaCommand::SetRemote { .. }
+            | MediaCommand::Wire { .. }
+            | MediaCommand::Unwire { .. }
+            | MediaCommand::AddAgent { .. }
+            | MediaCommand::AddPlayer { .. }
+            | MediaCommand::AddRecorder { .. }
+            | MediaCommand::AddStreamer { .. }
+            | MediaCommand::AddJudge { .. }
+            | MediaCommand::AddSeat { .. }
+            | MediaCommand::PauseRecorder { .. }
+            | MediaCommand::Tap { .. }
+            | MediaCommand::Press { .. }
+            | MediaCommand::TellKeys { .. }
+            | MediaCommand::TransferFailed { .. }
+            | MediaCommand::TransferAccepted { .. } => {}
         }
     }
 
@@ -475,7 +490,7 @@ impl Bench {
         assert!(self.began.is_empty(), "no record of {:?}", self.began);
         self.pass(Duration::from_secs(80));
         assert_eq!(self.gateway.held_calls(), 0, "{:#?}", self.gateway);
-        assert_eq!(self.gateway.sip_counts(), trunkgate_sip::Counts::default());
+        assert_eq!(self.gateway.sip_counts(), trunkgate_sip::EndpointCounts::default());
         assert_eq!(self.gateway.poll_timeout(), None);
         let status = self.gateway.status(self.now);
         assert_eq!((status.calls, status.ports_in_use), (0, 0));
@@ -483,7 +498,7 @@ impl Bench {
     }
 
     /// Returns the commands to the worker since the last call of this function.
-    pub fn take_media(&mut self) -> Vec<Command> {
+    pub fn take_media(&mut self) -> Vec<MediaCommand> {
         std::mem::take(&mut self.media).into_iter().map(|(_, command)| command).collect()
     }
 
@@ -498,29 +513,29 @@ impl Bench {
     }
 
     /// Applies a change of a call.
-    pub fn change_call(&mut self, sid: &str, action: CallAction) -> Result<(), Refused> {
+    pub fn change_call(&mut self, sid: &str, action: CallAction) -> Result<(), RequestRefusal> {
         self.change(CallControl { sid: sid.to_owned(), action })
     }
 
     /// Transfers the caller of a call to another target.
-    pub fn transfer(&mut self, sid: &str, target: &str, mode: TransferMode) -> Result<(), Refused> {
+    pub fn transfer(&mut self, sid: &str, target: &str, mode: TransferMode) -> Result<(), RequestRefusal> {
         let (party, target) = (CallParty::Caller, target.to_owned());
         self.change_call(sid, CallAction::Transfer { party, target, mode })
     }
 
     /// Adds a listener to a call.
-    pub fn begin_fork(&mut self, sid: &str, request: &ForkRequest) -> Result<ForkView, Refused> {
+    pub fn begin_fork(&mut self, sid: &str, request: &ForkRequest) -> Result<ForkView, RequestRefusal> {
         self.change(ForkControl { sid: sid.to_owned(), action: ForkAction::Begin(request.clone()) })
     }
 
     /// Ends a listener of a call.
-    pub fn end_fork(&mut self, sid: &str, id: &str) -> Result<ForkView, Refused> {
+    pub fn end_fork(&mut self, sid: &str, id: &str) -> Result<ForkView, RequestRefusal> {
         self.change(ForkControl { sid: sid.to_owned(), action: ForkAction::End { id: id.to_owned() } })
     }
 
     /// Applies an operator's request.
-    pub fn control(&mut self, control: Control) {
-        self.input(Input::Control(control));
+    pub fn control(&mut self, control: OperatorCommand) {
+        self.input(GatewayInput::Control(control));
     }
 
     /// Passes the name server's answer, in order of preference.
@@ -528,10 +543,10 @@ impl Bench {
         let server = |(priority, address): (u16, &&str)| {
             let socket: SocketAddr = address.parse().unwrap();
             let (port, addresses) = (socket.port(), vec![socket.ip()]);
-            Server { transport: Transport::Udp, port, tier: 0, priority, weight: 0, addresses }
+            DestinationServer { transport: Transport::Udp, port, tier: 0, priority, weight: 0, addresses }
         };
         let servers = (0..).zip(addresses).map(server).collect();
-        self.input(Input::Resolved { query, found: Ok(servers) });
+        self.input(GatewayInput::Resolved { query, found: Ok(servers) });
     }
 }
 
@@ -578,6 +593,7 @@ impl Dialing {
             body.len()
         )
     }
+
     /// Returns a response to a request of ours in its dialog.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, "", body, "")
@@ -597,22 +613,27 @@ impl Dialed {
     pub fn new(peer: &str, invite: Sent) -> Dialed {
         Dialed { peer: peer.into(), invite, tag: "callee".into() }
     }
+
     /// Returns a response to the INVITE.
     pub fn answer(&self, code: u16, body: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, body, "")
     }
+
     /// Returns a response to the INVITE with additional headers.
     pub fn answer_with(&self, code: u16, extra: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, "", extra)
     }
+
     /// Returns a response to the INVITE with a body and additional headers.
     pub fn answer_as(&self, code: u16, body: &str, extra: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, body, extra)
     }
+
     /// Returns a response to a later request.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, &self.tag, body, "")
     }
+
     /// Returns a request of its own in the dialog.
     pub fn request(&self, method: &str, cseq: u32, body: &str) -> String {
         let peer = &self.peer;

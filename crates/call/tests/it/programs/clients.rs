@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use trunkgate_call::{CallAction, Refused};
-use trunkgate_media::agent::Loss;
+use trunkgate_call::{CallAction, RequestRefusal};
+use trunkgate_media::agent::StreamLoss;
 use trunkgate_media::{AgentEvent, AgentRequest};
-use trunkgate_route::{Agent, AnswerTime, Queue};
+use trunkgate_route::{Agent, AnswerTime, QueueSettings};
 
 use super::*;
 use crate::bench::Sent;
@@ -14,9 +14,9 @@ use crate::bench::agents::{Told, hang_up, to_agent};
 
 /// Returns a table with the clients `agent1` (an extension), `bot` (this agent) and `both` (the extension, then the
 /// agent).
-fn clients_with(desk: Agent) -> Arc<Table> {
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+fn clients_with(desk: Agent) -> Arc<RoutingTable> {
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: usual_trunks(),
         agents: vec![desk],
         routes: vec![route(vec![TargetSpec::App("ivr".into())])],
@@ -27,7 +27,7 @@ fn clients_with(desk: Agent) -> Arc<Table> {
         ("bot".into(), vec![to_agent("desk")]),
         ("both".into(), vec![extension, to_agent("desk")]),
     ]);
-    Arc::new(Table::new(definition).with_apps(vec![app()]).with_clients(clients))
+    Arc::new(RoutingTable::new(definition).with_apps(vec![app()]).with_clients(clients))
 }
 
 fn menu_with(desk: Agent, document: &str) -> Menu {
@@ -163,7 +163,7 @@ fn a_client_that_is_an_agent_is_connected_and_gives_the_caller_back() {
         reports.iter().map(|report| (parameter(report, "CallStatus"), parameter(report, "To"))).collect();
     assert_eq!(shown, [(Some("initiated"), Some("client:bot")), (Some("in-progress"), Some("client:bot"))]);
     menu.bench.pass(Duration::from_secs(30));
-    menu.bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
+    menu.bench.news(MediaEvent::Agent { end: desk, event: AgentEvent::Ended });
     menu.bench.nothing();
     menu.is_told(&[("completed", "2")]);
     let request = menu.requested();
@@ -181,12 +181,12 @@ fn a_client_that_is_an_agent_is_connected_and_gives_the_caller_back() {
 fn an_agent_that_is_lost_has_had_its_dial_and_one_that_cannot_be_had_has_failed() {
     let dial = "<Dial action='/after'><Client>bot</Client></Dial>";
     let (mut menu, desk) = connected(dial);
-    menu.bench.lose(desk, Loss::Reset);
+    menu.bench.lose(desk, StreamLoss::Reset);
     menu.bench.nothing();
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
     menu.document(dial);
     let desk = asked(&menu);
-    menu.bench.lose(desk, Loss::Unreachable);
+    menu.bench.lose(desk, StreamLoss::Unreachable);
     let request = menu.requested();
     assert_eq!(
         (parameter(&request, "DialCallStatus"), parameter(&request, "DialBridged")),
@@ -303,7 +303,7 @@ fn waiting(menu: &Menu) -> u64 {
 
 #[test]
 fn a_caller_waits_in_the_queue_of_an_agent_for_the_timeout_of_its_dial_at_most() {
-    let queue = Some(Queue { size: 3, wait: Duration::from_secs(120) });
+    let queue = Some(QueueSettings { size: 3, wait: Duration::from_secs(120) });
     let dial = "<Dial timeout='10' action='/after'><Client>bot</Client></Dial>";
     let mut menu = menu_with(Agent { max_sessions: 1, queue, ..agent("desk") }, dial);
     let desk = asked(&menu);
@@ -339,7 +339,7 @@ fn the_goodbye_of_an_agent_is_not_heard_once_its_dial_is_over() {
         let mut menu = menu_with(Agent { goodbye, ..agent("desk") }, dial);
         let desk = asked(&menu);
         menu.bench.open(desk);
-        menu.bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
+        menu.bench.news(MediaEvent::Agent { end: desk, event: AgentEvent::Ended });
         assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
         menu
     };
@@ -413,7 +413,7 @@ fn after_a_restart_the_agent_is_dialled_again() {
     menu.bench.nothing();
     assert_eq!(menu.bench.state(), "answered");
     menu.bench.pass(Duration::from_secs(30));
-    menu.bench.news(Event::Agent { end: desk, event: AgentEvent::Ended });
+    menu.bench.news(MediaEvent::Agent { end: desk, event: AgentEvent::Ended });
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
 }
 
@@ -425,7 +425,7 @@ fn an_agent_gets_no_document_of_its_own_and_can_be_hung_up_on() {
     let document = AppDocument::Text("<Response><Say>hello</Say></Response>".into());
     let request = Arc::new(App::new("api", document)).into();
     let redirected = menu.bench.change_call(&sid, CallAction::RedirectParty { party: party.clone(), request });
-    assert_eq!(redirected, Err(Refused::HasAgent));
+    assert_eq!(redirected, Err(RequestRefusal::HasAgent));
     menu.bench.change_call(&sid, CallAction::EndParty { party }).unwrap();
     menu.bench.drain();
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use trunkgate_call::{
-    Added, AppPlace, CallAction, CallRequest, Channels, ConferenceAction, ConferenceControl,
-    ConferenceRecordingControl, ConferenceRefused, Control, Onward, PartyControl, RecordingChange, RecordingSource,
+    AppPlace, CallAction, CallRequest, Channels, ConferenceAction, ConferenceControl, ConferenceRecordingControl,
+    ConferenceRefused, ConnectTarget, OperatorCommand, ParticipantRequest, PartyControl, RecordingChange,
+    RecordingSource,
 };
-use trunkgate_conference::{Change, ClipId, Music, NodeCommand, NodeEvent, SeatId, SeatPart};
-use trunkgate_media::{Command, MediaId, RecordingPause, Sound};
-use trunkgate_twiml::Location;
+use trunkgate_conference::{ClipId, MemberChange, NodeCommand, NodeEvent, ParticipantId, ParticipantRole, WaitMusic};
+use trunkgate_media::{MediaCommand, MediaId, PlayerSound, RecordingPause};
+use trunkgate_twiml::DocumentLocation;
 
 use super::requested::request;
 use super::*;
@@ -27,13 +28,16 @@ impl Party {
     fn of(connect: Vec<TargetSpec>) -> Party {
         Party { bench: Bench::with(table(connect)), callers: Vec::new() }
     }
+
     fn weekly() -> Party {
         Party::of(vec![TargetSpec::Conference("weekly".into())])
     }
+
     /// Creates an edge with a route to an application.
     pub(super) fn app() -> Party {
         Party::of(vec![TargetSpec::App("ivr".into())])
     }
+
     /// Adds an answered caller.
     fn joins(&mut self) -> usize {
         let mut caller = self.bench.invite(CARRIER, "+14155550100", &offer());
@@ -47,6 +51,7 @@ impl Party {
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
+
     /// Adds a caller to an application that answers with this document.
     fn asks_by(&mut self, document: &str) -> Dialing {
         let caller = self.bench.invite(CARRIER, "+14155550100", &offer());
@@ -55,6 +60,7 @@ impl Party {
         self.document(document);
         caller
     }
+
     /// Adds a caller that is answered by this document.
     pub(super) fn joins_by(&mut self, document: &str) -> usize {
         let mut caller = self.asks_by(document);
@@ -66,6 +72,7 @@ impl Party {
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
+
     /// Makes an announcement to one party or to all.
     fn announces(&mut self, to: Option<usize>) -> Result<(), ConferenceRefused> {
         let calls = self.bench.gateway.calls(self.bench.now);
@@ -78,42 +85,48 @@ impl Party {
         self.bench.drain();
         done
     }
+
     /// Answers a question for a sound.
     pub(super) fn sound(&mut self) {
         let question = self.bench.questions.pop_front().expect("a question");
-        assert!(matches!(question.wanted, AppWanted::Speech { .. } | AppWanted::Sound(_)), "{:?}", question.wanted);
+        assert!(matches!(question.wanted, AppResource::Speech { .. } | AppResource::Sound(_)), "{:?}", question.wanted);
         let answer = Box::new(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
-        self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+        self.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer });
     }
+
     /// Answers the application's request with a document; returns the request.
     pub(super) fn document(&mut self, text: &str) -> DocumentRequest {
         let question = self.bench.questions.pop_front().expect("a question");
-        let AppWanted::Document(request) = question.wanted else { panic!("{:?}", question.wanted) };
+        let AppResource::Document(request) = question.wanted else { panic!("{:?}", question.wanted) };
         is_on_the_page(&request);
         let body = format!("<Response>{text}</Response>").into_bytes();
         let (url, content_type, told) = (None, Some("text/xml".to_owned()), String::new());
         let answer = AppAnswer::Document { url, content_type, body, told };
-        self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
+        self.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
         request
     }
+
     pub(super) fn hangs_up(&mut self, at: usize) {
         let bye = self.callers[at].request("BYE", "", "");
         self.bench.receive(CARRIER, bye);
         self.bench.expect(CARRIER, "SIP/2.0 200");
     }
+
     pub(super) fn is_hung_up_on(&mut self, at: usize) {
         let bye = self.bench.expect(CARRIER, "BYE");
         let response = self.callers[at].respond(&bye, 200, "");
         self.bench.receive(CARRIER, response);
     }
+
     pub(super) fn press(&mut self, at: u64, key: char) {
-        self.bench.input(Input::Media { id: MediaId(at), event: Event::Key { end: CALLER, key, ms: 0 } });
+        self.bench.input(GatewayInput::Media { id: MediaId(at), event: MediaEvent::Key { end: CALLER, key, ms: 0 } });
     }
+
     /// Returns the commands to the mixers since the last look, abbreviated.
     pub(super) fn mixed(&mut self) -> Vec<String> {
         let word = |command: NodeCommand| match command {
             NodeCommand::Seat { seat, .. } => format!("seat {}", seat.0),
-            NodeCommand::Part { seat, part: SeatPart::Coach(to) } => format!("{} coach of {}", seat.0, to.0),
+            NodeCommand::Part { seat, part: ParticipantRole::Coach(to) } => format!("{} coach of {}", seat.0, to.0),
             NodeCommand::Part { seat, part } => format!("{} {part:?}", seat.0).to_lowercase(),
             NodeCommand::Leave { seat } => format!("{} leaves", seat.0),
             NodeCommand::Play { clip, to, samples, .. } if samples.len() == 320 => {
@@ -128,6 +141,7 @@ impl Party {
         };
         self.bench.mixer.drain(..).map(word).collect()
     }
+
     /// Returns the end that each caller hears now, with its sound for a player.
     pub(super) fn heard(&self) -> Vec<String> {
         let last = |id: u64| {
@@ -136,15 +150,15 @@ impl Party {
             let (mut player, mut sound) = (None, String::new());
             for (_, command) in of {
                 match command {
-                    Command::AddSeat { end, .. } => heard = format!("added {}", end.0),
-                    Command::AddPlayer { end, .. } => player = Some(*end),
-                    Command::Play { sound: Sound::Hold(hold), .. } => {
+                    MediaCommand::AddSeat { end, .. } => heard = format!("added {}", end.0),
+                    MediaCommand::AddPlayer { end, .. } => player = Some(*end),
+                    MediaCommand::Play { sound: PlayerSound::Hold(hold), .. } => {
                         sound = if hold.music.is_some() { "music" } else { "ringing" }.to_owned();
                     }
-                    Command::Play { sound: Sound::Ringback, .. } => sound = "ringing".to_owned(),
-                    Command::Play { sound: Sound::Silence, .. } => sound = "silence".to_owned(),
-                    Command::Play { sound: Sound::Once(_), .. } => sound = "sound".to_owned(),
-                    Command::Wire { from, to: CALLER, .. } => heard = format!("{}", from.0),
+                    MediaCommand::Play { sound: PlayerSound::Ringback, .. } => sound = "ringing".to_owned(),
+                    MediaCommand::Play { sound: PlayerSound::Silence, .. } => sound = "silence".to_owned(),
+                    MediaCommand::Play { sound: PlayerSound::Once(_), .. } => sound = "sound".to_owned(),
+                    MediaCommand::Wire { from, to: CALLER, .. } => heard = format!("{}", from.0),
                     _ => {}
                 }
             }
@@ -155,11 +169,13 @@ impl Party {
         };
         (0..self.callers.len() as u64).map(last).collect()
     }
+
     /// Returns the trace of the newest call.
     pub(super) fn story(&self) -> String {
         let sid = self.bench.gateway.calls(self.bench.now).remove(0).sid;
         format!("{:?}", self.bench.gateway.trace(&sid).unwrap().entries)
     }
+
     fn reports(&mut self) -> Vec<DocumentRequest> {
         let callbacks: Vec<_> = self.bench.callbacks.drain(..).collect();
         for callback in &callbacks {
@@ -168,6 +184,7 @@ impl Party {
         }
         callbacks.into_iter().map(|callback| callback.request).collect()
     }
+
     fn events(&mut self) -> Vec<String> {
         let event = |request: &DocumentRequest| parameter(request, "StatusCallbackEvent").unwrap().to_owned();
         self.reports().iter().map(event).collect()
@@ -220,8 +237,8 @@ fn the_second_caller_of_a_route_starts_the_conference() {
     let second = party.joins();
     assert_eq!(party.mixed(), ["seat 1", "beep", "0 speaker", "1 speaker"]);
     assert_eq!(party.heard(), ["others", "others"]);
-    let tapped = |(id, command): &(MediaId, Command)| match command {
-        Command::Tap { of, listener, .. } => Some((id.0, of.0, listener.0)),
+    let tapped = |(id, command): &(MediaId, MediaCommand)| match command {
+        MediaCommand::Tap { of, listener, .. } => Some((id.0, of.0, listener.0)),
         _ => None,
     };
     let taps: Vec<_> = party.bench.media.iter().filter_map(tapped).collect();
@@ -263,7 +280,7 @@ fn callers_of_a_route_are_hung_up_on_when_their_conference_is_over() {
     let mut party = Party::weekly();
     party.joins();
     party.joins();
-    party.bench.control(Control::EndAll);
+    party.bench.control(OperatorCommand::EndAll);
     for at in 0..2 {
         party.is_hung_up_on(at);
     }
@@ -280,10 +297,10 @@ fn the_star_key_and_the_time_limit_take_a_caller_out() {
     assert!(party.bench.questions.is_empty());
     party.press(0, '*');
     let say = party.bench.questions.pop_front().unwrap();
-    assert!(matches!(say.wanted, AppWanted::Speech { .. }), "{say:?}");
+    assert!(matches!(say.wanted, AppResource::Speech { .. }), "{say:?}");
     party.bench.pass(Duration::from_secs(61));
     let say = party.bench.questions.pop_front().unwrap();
-    assert!(matches!(say.wanted, AppWanted::Speech { .. }), "{say:?}");
+    assert!(matches!(say.wanted, AppResource::Speech { .. }), "{say:?}");
     assert_eq!(party.mixed().iter().filter(|word| word.ends_with("leaves")).count(), 2);
     assert_eq!(party.heard(), ["silence", "silence"]);
 }
@@ -360,7 +377,7 @@ fn fifty_parties_leave_at_once() {
         party.joins();
     }
     party.mixed();
-    party.bench.control(Control::EndAll);
+    party.bench.control(OperatorCommand::EndAll);
     for _ in 0..50 {
         let bye = party.bench.expect(CARRIER, "BYE");
         let at = party.callers.iter().position(|caller| bye.text.contains(&caller.to_tag)).unwrap();
@@ -395,12 +412,12 @@ fn a_document_is_heard_before_the_start_and_again_after_its_end() {
         let AppPlace::Url(url) = request.place else { panic!() };
         assert_eq!(url, "https://app.example.com/wait");
         let question = party.bench.questions.pop_front().unwrap();
-        assert!(matches!(question.wanted, AppWanted::Speech { .. }));
+        assert!(matches!(question.wanted, AppResource::Speech { .. }));
         let answer = Box::new(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
-        party.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
+        party.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer });
         assert_eq!(party.heard()[0], "sound");
         party.bench.pass(Duration::from_secs(1));
-        party.bench.input(Input::Media { id: MediaId(0), event: Event::Played { end: PLAYER } });
+        party.bench.input(GatewayInput::Media { id: MediaId(0), event: MediaEvent::Played { end: PLAYER } });
     };
     said(&mut party);
     said(&mut party);
@@ -451,8 +468,8 @@ fn events_of_a_conference_are_reported() {
         assert_eq!(parameter(report, name), Some(value), "{name}");
     }
     assert!(parameter(report, "Timestamp").unwrap().ends_with(" +0000"));
-    party.bench.input(Input::Conference(NodeEvent::SpeechStarted(SeatId(1))));
-    party.bench.input(Input::Conference(NodeEvent::SpeechStopped(SeatId(1))));
+    party.bench.input(GatewayInput::Conference(NodeEvent::SpeechStarted(ParticipantId(1))));
+    party.bench.input(GatewayInput::Conference(NodeEvent::SpeechStopped(ParticipantId(1))));
     assert_eq!(party.events(), ["participant-speech-start", "participant-speech-stop"]);
     for at in 0..3 {
         party.hangs_up(at);
@@ -507,12 +524,12 @@ fn a_party_without_a_place_at_the_mixer_leaves() {
     let mut party = Party::app();
     party.joins_by("<Dial action='/out'><Conference>a</Conference></Dial>");
     party.mixed();
-    party.bench.input(Input::Conference(NodeEvent::Refused(SeatId(0))));
+    party.bench.input(GatewayInput::Conference(NodeEvent::Refused(ParticipantId(0))));
     assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
     assert_eq!(party.mixed(), ["0 leaves"]);
     party.is_hung_up_on(0);
     // Events of a party that has left have no effect.
-    party.bench.input(Input::Conference(NodeEvent::Gone(SeatId(0))));
+    party.bench.input(GatewayInput::Conference(NodeEvent::Gone(ParticipantId(0))));
 }
 
 #[test]
@@ -534,9 +551,9 @@ fn a_wait_file_of_a_document_in_a_file_is_one_of_its_folder() {
     let mut party = Party { bench: Bench::with(table_with(app, connect)), callers: Vec::new() };
     party.joins_by("<Dial><Conference waitUrl='hold.wav'>a</Conference></Dial>");
     let question = party.bench.questions.pop_front().unwrap();
-    let AppWanted::Document(request) = question.wanted else { panic!() };
+    let AppResource::Document(request) = question.wanted else { panic!() };
     assert_eq!(request.place, AppPlace::File("ivr/hold.wav".into()));
-    assert_eq!(Location::url("ivr/hold.wav").ok(), None);
+    assert_eq!(DocumentLocation::url("ivr/hold.wav").ok(), None);
 }
 
 #[test]
@@ -608,17 +625,17 @@ fn a_party_that_is_called_for_a_conference_and_does_not_join_is_reported() {
     party.events();
     // The last party answers, and its document leads to no conference.
     for (code, status) in [(486, "busy"), (603, "busy"), (404, "failed"), (0, "canceled"), (200, "failed")] {
-        let added = Added { label: Some("guest".to_owned()), ..Added::new("a") };
+        let added = ParticipantRequest { label: Some("guest".to_owned()), ..ParticipantRequest::new("a") };
         let targets = vec![to_trunk("pbx")];
         let app = App { is_made: true, ..App::new("made", AppDocument::Text("<Response/>".into())) };
-        let onward = vec![Onward::App(Arc::new(app))];
+        let onward = vec![ConnectTarget::App(Arc::new(app))];
         let request = CallRequest { targets, participant: Some(Box::new(added)), ..request(onward) };
         let sid = party.bench.change(request).unwrap().sid;
         party.bench.drain();
         let called = Dialed::new(PBX, party.bench.expect(PBX, "INVITE"));
         if code == 0 {
             party.bench.receive(PBX, called.answer(180, ""));
-            party.bench.control(Control::Hangup { sid: sid.clone() });
+            party.bench.control(OperatorCommand::Hangup { sid: sid.clone() });
             let cancel = party.bench.expect(PBX, "CANCEL");
             party.bench.receive(PBX, called.respond(&cancel, 200, ""));
             party.bench.receive(PBX, called.answer(487, ""));
@@ -655,7 +672,8 @@ fn an_announcement_is_a_document_that_all_hear() {
     assert_eq!(request.purpose, "announce");
     assert_eq!(parameter(&request, "FriendlyName"), Some("a"));
     party.sound();
-    let ended = |party: &mut Party, clip: u64| party.bench.input(Input::Conference(NodeEvent::ClipEnded(ClipId(clip))));
+    let ended =
+        |party: &mut Party, clip: u64| party.bench.input(GatewayInput::Conference(NodeEvent::ClipEnded(ClipId(clip))));
     let clip = |mixed: Vec<String>| -> u64 { mixed[0].split(' ').nth(1).unwrap().parse().unwrap() };
     let first = clip(party.mixed());
     ended(&mut party, first);
@@ -687,7 +705,7 @@ fn an_announcement_to_a_held_party_is_heard_by_it_alone() {
     party.joins();
     let calls = party.bench.gateway.calls(party.bench.now);
     let (conference, sid) = (calls[1].conference.clone().unwrap().sid, calls[1].sid.clone());
-    let changes = vec![Change::Hold(Some(Music::BuiltIn))];
+    let changes = vec![MemberChange::Hold(Some(WaitMusic::BuiltIn))];
     party.bench.change(PartyControl { conference, party: sid.clone(), changes }).unwrap();
     party.bench.drain();
     assert_eq!(party.heard(), ["music", "others"]);
@@ -700,7 +718,7 @@ fn an_announcement_to_a_held_party_is_heard_by_it_alone() {
     assert!(play.ends_with(" to 0"), "{play}");
     assert_eq!(party.heard(), ["others", "others"], "its seat");
     let clip = play.split(' ').nth(1).unwrap().parse().unwrap();
-    party.bench.input(Input::Conference(NodeEvent::ClipEnded(ClipId(clip))));
+    party.bench.input(GatewayInput::Conference(NodeEvent::ClipEnded(ClipId(clip))));
     assert_eq!(party.heard(), ["music", "others"], "its music again");
     // An announcement to a party that leaves is cancelled.
     party.announces(Some(0)).unwrap();

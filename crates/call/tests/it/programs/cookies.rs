@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use trunkgate_call::Input;
+use trunkgate_call::GatewayInput;
 use trunkgate_cookies::{Cookie, RequestSite};
 use trunkgate_route::TargetSpec;
 
@@ -23,7 +23,7 @@ fn goes_on(menu: &mut Menu) {
 /// Sets cookies with an answer of the application.
 fn set(menu: &mut Menu, call: &str, headers: &[&str]) {
     let cookies = headers.iter().map(|text| Cookie::parse(text, SITE, SystemTime::UNIX_EPOCH).unwrap()).collect();
-    menu.bench.input(Input::CookiesSet { call: call.to_owned(), cookies });
+    menu.bench.input(GatewayInput::CookiesSet { call: call.to_owned(), cookies });
 }
 
 /// Returns the cookies of the pending question.

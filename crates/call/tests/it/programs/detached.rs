@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use trunkgate_call::{CallAction, CallRecord, CallView, DetachRequest, Refused};
-use trunkgate_media::{Command, MediaId};
+use trunkgate_call::{CallAction, CallRecord, CallView, DetachRequest, RequestRefusal};
+use trunkgate_media::{MediaCommand, MediaId};
 use trunkgate_route::{Pattern, Quota, StatusCallback, TransferRule, Trunk};
 
 use super::*;
@@ -40,7 +40,7 @@ impl Dial {
         Dial { menu, party, sids }
     }
 
-    fn give(&mut self, body: &str) -> Result<(), Refused> {
+    fn give(&mut self, body: &str) -> Result<(), RequestRefusal> {
         let [caller, party] = self.sids.clone();
         let action = CallAction::RedirectParty { party, request: made(body).into() };
         let done = self.menu.bench.change_call(&caller, action);
@@ -55,8 +55,8 @@ impl Dial {
     /// Returns the requested texts and documents, in order.
     fn asked(&self) -> Vec<String> {
         let what = |question: &trunkgate_call::AppQuestion| match &question.wanted {
-            AppWanted::Speech { text, .. } => format!("says {text}"),
-            AppWanted::Document(request) => {
+            AppResource::Speech { text, .. } => format!("says {text}"),
+            AppResource::Document(request) => {
                 format!("{} {:?}", request.purpose, parameter(request, "DialCallStatus").unwrap_or_default())
             }
             other => panic!("{other:?}"),
@@ -78,18 +78,18 @@ impl Dial {
 fn the_party_goes_on_in_a_call_of_its_own_and_the_dial_ends_as_if_it_had_hung_up() {
     let mut dial = Dial::with("<Dial action='/after'>+14155550111</Dial><Say>never</Say>");
     let source = "10.0.0.20:30000".parse().unwrap();
-    dial.menu.bench.news(Event::Latched { end: PARTY, source });
+    dial.menu.bench.news(MediaEvent::Latched { end: PARTY, source });
     dial.menu.bench.pass(Duration::from_secs(5));
     dial.give("<Say>yours</Say><Pause length='60'/>").unwrap();
     dial.menu.bench.nothing();
     assert_eq!(dial.asked(), ["dial \"completed\"", "says yours"]);
     let [caller, party] = dial.sids.clone();
-    let AppWanted::Document(request) = &dial.menu.bench.questions[0].wanted else { panic!() };
+    let AppResource::Document(request) = &dial.menu.bench.questions[0].wanted else { panic!() };
     let told = ["DialCallSid", "DialCallDuration", "DialBridged"];
     let told = told.map(|name| parameter(request, name).unwrap().to_owned());
     assert_eq!(told, [party.clone(), "5".to_owned(), "true".to_owned()]);
     let moved = dial.menu.bench.take_media().into_iter().find_map(|command| match command {
-        Command::MoveEnd { end, to, named } => Some((end, to, named)),
+        MediaCommand::MoveEnd { end, to, named } => Some((end, to, named)),
         _ => None,
     });
     assert_eq!(moved, Some((PARTY, MediaId(1), EndId(0))));
@@ -162,7 +162,7 @@ fn a_dial_that_was_the_last_verb_ends_the_call_of_the_caller_alone() {
     let [_, party] = dial.sids.clone();
     assert_eq!(dial.call(&party).state, "answered");
     let detach = CallAction::RedirectParty { party: party.clone(), request: made("").into() };
-    assert_eq!(dial.menu.bench.change_call(&dial.sids[0], detach), Err(Refused::CallEnded));
+    assert_eq!(dial.menu.bench.change_call(&dial.sids[0], detach), Err(RequestRefusal::CallEnded));
     // The new call is like any other: it gets another document, and a party of its own.
     let document = made("<Dial>+14155550122</Dial><Say>over</Say>");
     dial.menu.bench.change_call(&party, CallAction::Redirect(document)).unwrap();
@@ -292,16 +292,16 @@ fn a_party_that_is_not_connected_or_that_no_application_has_dialled_stays() {
     let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
     let sids = [call.sid, call.legs.last().unwrap().sid.clone()];
     let mut dial = Dial { menu, party, sids };
-    assert_eq!(dial.give("<Hangup/>"), Err(Refused::NotAnswered));
+    assert_eq!(dial.give("<Hangup/>"), Err(RequestRefusal::NotAnswered));
     dial.menu.bench.receive(PBX, dial.party.answer(200, &answer()));
     dial.menu.bench.expect(PBX, "ACK");
     dial.sids[1] = "CA00000000000000000000000000000000".to_owned();
-    assert_eq!(dial.give("<Hangup/>"), Err(Refused::NotAnswered));
+    assert_eq!(dial.give("<Hangup/>"), Err(RequestRefusal::NotAnswered));
     dial.menu.bench.nothing();
     hang_up(&mut dial.menu.bench, &mut dial.menu.caller);
     let bye = dial.menu.bench.expect(PBX, "BYE");
     dial.menu.bench.receive(PBX, dial.party.respond(&bye, 200, ""));
-    assert_eq!(dial.give("<Hangup/>"), Err(Refused::CallEnded));
+    assert_eq!(dial.give("<Hangup/>"), Err(RequestRefusal::CallEnded));
     dial.menu.ends("caller_hung_up");
 
     let mut bench = Bench::new();
@@ -309,7 +309,7 @@ fn a_party_that_is_not_connected_or_that_no_application_has_dialled_stays() {
     let call = bench.gateway.calls(bench.now)[0].clone();
     let leg = call.legs.last().unwrap().sid.clone();
     let detach = CallAction::RedirectParty { party: leg, request: made("").into() };
-    assert_eq!(bench.change_call(&call.sid, detach), Err(Refused::NotDialled));
+    assert_eq!(bench.change_call(&call.sid, detach), Err(RequestRefusal::NotDialled));
     bench.bye(&mut caller, &party);
     bench.finish();
 }
@@ -322,8 +322,8 @@ fn its_own_call_has_its_place_at_a_limit_for_some_calls() {
     let quotas = vec![limits];
     let trunks = vec![trunk("carrier", &[CARRIER]), Trunk { quotas, pace: Duration::ZERO, ..trunk("pbx", &[PBX]) }];
     let routes = vec![route(vec![TargetSpec::App("ivr".into())])];
-    let definition = Definition { numbers: Numbers::new("US").unwrap(), trunks, agents: vec![], routes };
-    let mut menu = Menu::at(Arc::new(Table::new(definition).with_apps(vec![app()])));
+    let definition = TableDefinition { numbers: NumberingPlan::new("US").unwrap(), trunks, agents: vec![], routes };
+    let mut menu = Menu::at(Arc::new(RoutingTable::new(definition).with_apps(vec![app()])));
     menu.document(DIAL);
     menu.is_answered();
     let mut dial = Dial::of(menu, PBX);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use trunkgate_call::{CallRequest, DetectionRequest};
-use trunkgate_media::JudgeSpec;
+use trunkgate_media::MachineDetectionSpec;
 use trunkgate_media::agent::TrackName;
-use trunkgate_media::detection::{AnsweredBy, Mode, Settings, Verdict};
+use trunkgate_media::detection::{AnsweredBy, DetectionMode, DetectionSettings, DetectionVerdict};
 
 use super::requested::{Requested, at_url, request};
 use super::*;
@@ -15,22 +15,22 @@ use crate::bench::{Bench, CARRIER, to_trunk};
 /// Makes a call with detection at its party; `waits`: its document waits for the verdict.
 fn judged(waits: bool) -> (Requested, Dialed, EndId) {
     let receiver = Some(("https://app.example.com/amd".to_owned(), WebhookMethod::Post)).filter(|_| !waits);
-    let settings = Settings::new(Mode::Enable, [None; 4]);
+    let settings = DetectionSettings::new(DetectionMode::Enable, [None; 4]);
     let detection = Some(Box::new(DetectionRequest { settings: settings.clone(), waits, receiver }));
     let bench = Bench::with(table(vec![to_trunk("pbx")]));
     let mut call = Requested::at(bench, &CallRequest { detection, ..request(vec![at_url()]) });
     let party = call.answered();
     let told = call.bench.told();
-    let expected = JudgeSpec { track: TrackName::Inbound, settings };
+    let expected = MachineDetectionSpec { track: TrackName::Inbound, settings };
     let judge = told.iter().find_map(|told| if let Told::Judge(end, spec) = told { Some((*end, spec)) } else { None });
     let (end, spec) = judge.unwrap_or_else(|| panic!("{told:?}"));
     assert_eq!(spec, &expected);
     (call, party, end)
 }
 
-fn human(end: EndId) -> Event {
-    let verdict = Verdict { answered_by: AnsweredBy::Human, duration: Duration::from_millis(2_040) };
-    Event::Judged { end, verdict }
+fn human(end: EndId) -> MediaEvent {
+    let verdict = DetectionVerdict { answered_by: AnsweredBy::Human, duration: Duration::from_millis(2_040) };
+    MediaEvent::Judged { end, verdict }
 }
 
 /// Returns the requests of calls with detection, before their documents and beside them.

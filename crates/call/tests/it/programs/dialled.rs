@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{AppAnswer, AppPlace, AppWanted};
-use trunkgate_media::{Command, Event, Sound};
+use trunkgate_call::{AppAnswer, AppPlace, AppResource};
+use trunkgate_media::{MediaCommand, MediaEvent, PlayerSound};
 use trunkgate_route::{TargetSpec, WebhookMethod};
 
 use super::*;
@@ -14,7 +14,7 @@ use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, offer};
 fn a_party_that_hangs_up_gives_the_caller_back() {
     let mut menu = Menu::answered("<Dial timeLimit='600' action='/after'>+14155550111</Dial><Say>never</Say>");
     let told = menu.bench.told();
-    assert!(told.contains(&Told::Play(PLAYER, Sound::Ringback)), "{told:?}");
+    assert!(told.contains(&Told::Play(PLAYER, PlayerSound::Ringback)), "{told:?}");
     let party = menu.joined();
     assert!(party.invite.text.starts_with("INVITE sip:+14155550111@"), "{}", party.invite.text);
     menu.bench.nothing();
@@ -34,7 +34,7 @@ fn a_party_that_hangs_up_gives_the_caller_back() {
     let player = told.iter().find_map(|told| if let Told::Silence(end) = told { Some(*end) } else { None }).unwrap();
     menu.document("<Say>goodbye</Say><Gather action='/chosen'/>");
     assert_eq!(menu.spoken(3), "goodbye");
-    menu.bench.news(Event::Played { end: player });
+    menu.bench.news(MediaEvent::Played { end: player });
     menu.press("9#");
     assert_eq!(parameter(&menu.requested(), "Digits"), Some("9"));
     hang_up(&mut menu.bench, &mut menu.caller);
@@ -171,7 +171,7 @@ fn a_caller_that_hangs_up_in_a_dial_causes_the_action_all_the_same() {
     let bye = menu.bench.expect(PBX, "BYE");
     menu.bench.receive(PBX, party.respond(&bye, 200, ""));
     let last = menu.bench.questions.pop_front().unwrap();
-    let AppWanted::Document(request) = &last.wanted else { panic!("{last:?}") };
+    let AppResource::Document(request) = &last.wanted else { panic!("{last:?}") };
     assert_eq!(last.query, None, "nothing runs its answer");
     assert_eq!(parameter(request, "DialCallDuration"), Some("7"));
     assert_eq!(parameter(request, "DialCallStatus"), Some("completed"));
@@ -190,14 +190,17 @@ fn whispered() -> (Menu, Dialed) {
     menu.document("<Gather numDigits='1' timeout='3'><Say>press 1 to accept</Say></Gather><Hangup/>");
     assert_eq!(menu.spoken(3), "press 1 to accept");
     let told = menu.bench.told();
-    assert!(told.iter().any(|told| matches!(told, Told::Play(end, Sound::Once(_)) if *end != PLAYER)), "{told:?}");
+    assert!(
+        told.iter().any(|told| matches!(told, Told::Play(end, PlayerSound::Once(_)) if *end != PLAYER)),
+        "{told:?}"
+    );
     (menu, party)
 }
 
 #[test]
 fn a_called_party_hears_its_document_and_is_connected_after_it() {
     let (mut menu, party) = whispered();
-    menu.bench.news(Event::Key { end: PARTY, key: '1', ms: 0 });
+    menu.bench.news(MediaEvent::Key { end: PARTY, key: '1', ms: 0 });
     assert_eq!(menu.requested().place, AppPlace::Url("https://app.example.com/screen".into()));
     menu.document("");
     let told = menu.bench.told();
@@ -217,7 +220,7 @@ fn a_called_party_hears_its_document_and_is_connected_after_it() {
 #[test]
 fn a_called_party_that_declines_is_never_heard_by_the_caller() {
     let (mut menu, party) = whispered();
-    menu.bench.news(Event::Played { end: WHISPER });
+    menu.bench.news(MediaEvent::Played { end: WHISPER });
     menu.caller.cseq += 1;
     menu.bench.receive(CARRIER, menu.caller.request("INVITE", &offer(), ""));
     menu.bench.expect(CARRIER, "SIP/2.0 100");
@@ -329,7 +332,7 @@ fn star_ends_the_partys_call_where_the_dial_says_so() {
 fn a_party_that_falls_silent_is_left_and_the_caller_goes_on() {
     let mut menu = Menu::answered("<Dial action='/after'>+14155550111</Dial>");
     let party = menu.joined();
-    menu.bench.news(Event::Idle { end: PARTY });
+    menu.bench.news(MediaEvent::Idle { end: PARTY });
     let bye = menu.bench.expect(PBX, "BYE");
     menu.bench.receive(PBX, party.respond(&bye, 200, ""));
     assert_eq!(parameter(&menu.requested(), "DialCallStatus"), Some("completed"));
@@ -543,14 +546,14 @@ fn a_dials_time_is_that_of_the_party_and_a_busy_party_is_not_called_by_another_w
 fn digits_are_sent_to_a_party_before_its_document_and_before_it_is_connected() {
     let pressed = |bench: &mut Bench| {
         let all = bench.take_media();
-        let digit = |command: Command| match command {
-            Command::Press { end, digits, .. } => Some((end, digits)),
+        let digit = |command: MediaCommand| match command {
+            MediaCommand::Press { end, digits, .. } => Some((end, digits)),
             _ => None,
         };
         let digits: Vec<_> = all.iter().cloned().filter_map(digit).collect();
         let is_wired = all
             .iter()
-            .any(|command| matches!(command, Command::Wire { from, to, .. } if (*from, *to) == (CALLER, PARTY)));
+            .any(|command| matches!(command, MediaCommand::Wire { from, to, .. } if (*from, *to) == (CALLER, PARTY)));
         (digits, is_wired)
     };
     for whisper in ["", "url='/screen'"] {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use trunkgate_call::{
-    AppPlace, Losses, MailboxMessages, MessageCount, RecordingDone, RecordingSource, VoicemailMessage,
+    AppPlace, MailboxMessages, MessageCount, RecordingDone, RecordingLosses, RecordingSource, VoicemailMessage,
 };
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{RecorderEvent, Sound};
+use trunkgate_media::{PlayerSound, RecorderEvent};
 use trunkgate_route::{Mailbox, Route};
 
 use super::*;
@@ -26,13 +26,13 @@ fn voicemail() -> TargetSpec {
 
 /// Creates an edge with this mailbox, and a route to these targets.
 fn edge(mailbox: Mailbox, connect: Vec<TargetSpec>) -> Bench {
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: usual_trunks(),
         agents: Vec::new(),
         routes: vec![Route { on_busy: true, ..route(connect) }],
     };
-    let mut bench = Bench::with(Arc::new(Table::new(definition).with_mailboxes(vec![mailbox])));
+    let mut bench = Bench::with(Arc::new(RoutingTable::new(definition).with_mailboxes(vec![mailbox])));
     record_all(&mut bench);
     bench
 }
@@ -53,7 +53,7 @@ fn answered(mailbox: Mailbox) -> Menu {
 
 /// Plays the greeting, and the tone after it.
 fn greeted(menu: &mut Menu) {
-    let AppWanted::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
+    let AppResource::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
     assert_eq!(file, "hello.wav");
     menu.answer(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
     assert!(menu.bench.recordings.is_empty());
@@ -63,7 +63,7 @@ fn greeted(menu: &mut Menu) {
 
 fn beeped(menu: &mut Menu) {
     let told = menu.bench.told();
-    let is_tone = |told: &Told| matches!(told, Told::Play(PLAYER, Sound::Once(tone)) if tone.len() == 4_000);
+    let is_tone = |told: &Told| matches!(told, Told::Play(PLAYER, PlayerSound::Once(tone)) if tone.len() == 4_000);
     assert!(told.iter().any(is_tone) && menu.bench.recordings.is_empty(), "{told:?}");
     menu.played();
 }
@@ -97,9 +97,9 @@ fn a_caller_leaves_a_message_until_it_is_silent() {
     assert!(receiver.events.completed && !receiver.events.absent && !receiver.events.in_progress);
     let view = menu.bench.gateway.calls(menu.bench.now).remove(0);
     assert_eq!((view.voicemail.as_deref(), view.app), (Some("front"), None));
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Silent { was_heard: true } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Silent { was_heard: true } });
     assert!(menu.bench.told().contains(&Told::Remove(end)));
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 360)) } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 360)) } });
     hung_up_on(&mut menu);
     assert!(menu.bench.story().contains("target voicemail:front"), "{}", menu.bench.story());
     assert_eq!(menu.bench.reports[0].call.voicemail.as_deref(), Some("front"));
@@ -130,7 +130,7 @@ fn the_key_and_the_longest_time_end_a_message_and_another_key_does_not() {
     assert!(!menu.bench.told().contains(&Told::Remove(end)));
     menu.press("#");
     assert!(menu.bench.told().contains(&Told::Remove(end)));
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: None } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: None } });
     hung_up_on(&mut menu);
     let mut menu = answered(Mailbox { greeting: None, max_length: Duration::from_secs(20), ..front() });
     beeped(&mut menu);
@@ -146,7 +146,7 @@ fn the_key_skips_the_greeting_and_another_key_does_not() {
     let mut menu = answered(front());
     menu.answer(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
     menu.press("1*");
-    let is_tone = |told: &Told| matches!(told, Told::Play(PLAYER, Sound::Once(tone)) if tone.len() == 4_000);
+    let is_tone = |told: &Told| matches!(told, Told::Play(PLAYER, PlayerSound::Once(tone)) if tone.len() == 4_000);
     assert!(!menu.bench.told().iter().any(is_tone), "the greeting goes on");
     menu.press("#");
     beeped(&mut menu);
@@ -173,8 +173,8 @@ fn a_caller_that_hangs_up_leaves_its_message_and_no_request_is_made() {
     menu.bench.callbacks.clear();
     hang_up(&mut menu.bench, &mut menu.caller);
     let id = menu.bench.recordings[0].id;
-    let done = RecordingDone { id, milliseconds: 2_600, lost: Losses::default(), error: None };
-    menu.bench.input(Input::Recorded(Box::new(done)));
+    let done = RecordingDone { id, milliseconds: 2_600, lost: RecordingLosses::default(), error: None };
+    menu.bench.input(GatewayInput::Recorded(Box::new(done)));
     assert!(menu.reports().is_empty(), "the writer of the file reports it");
     menu.ends("caller_hung_up");
 }
@@ -192,7 +192,7 @@ fn a_greeting_that_cannot_be_played_is_no_reason_to_lose_the_message() {
 fn a_full_mailbox_does_not_answer_and_its_caller_goes_to_the_next_target() {
     let messages = |(new, old, bytes): (u64, u64, u64)| {
         let count = MessageCount { new, old };
-        Input::Messages(vec![MailboxMessages { name: "front".into(), count, bytes }])
+        GatewayInput::Messages(vec![MailboxMessages { name: "front".into(), count, bytes }])
     };
     for full in [(1, 999, 0), (2, 0, 1 << 30)] {
         let mut bench = edge(front(), vec![voicemail(), to_trunk("backup")]);
@@ -218,14 +218,14 @@ fn a_full_mailbox_does_not_answer_and_its_caller_goes_to_the_next_target() {
 #[test]
 fn a_mailbox_that_cannot_record_leaves_its_caller_to_the_next_target() {
     let mut bench = edge(front(), vec![voicemail(), to_trunk("backup")]);
-    bench.input(Input::RecordingsFail(true));
+    bench.input(GatewayInput::RecordingsFail(true));
     let mut menu = called(bench);
     menu.bench.expect(BACKUP, "INVITE");
     assert!(menu.bench.questions.is_empty());
     assert!(menu.bench.story().contains("the call cannot be recorded"), "{}", menu.bench.story());
 
     let mut bench = edge(front(), vec![voicemail()]);
-    bench.input(Input::RecordingsFail(true));
+    bench.input(GatewayInput::RecordingsFail(true));
     let mut menu = called(bench);
     menu.bench.expect(CARRIER, "SIP/2.0 503");
     let sid = menu.bench.reports[0].call.sid.clone();
@@ -235,8 +235,8 @@ fn a_mailbox_that_cannot_record_leaves_its_caller_to_the_next_target() {
     menu.ends("recording_unavailable");
 
     let mut bench = edge(front(), vec![voicemail(), to_trunk("backup")]);
-    bench.input(Input::RecordingsFail(true));
-    bench.input(Input::RecordingsFail(false));
+    bench.input(GatewayInput::RecordingsFail(true));
+    bench.input(GatewayInput::RecordingsFail(false));
     let mut menu = called(bench);
     menu.bench.expect(CARRIER, "SIP/2.0 180");
     menu.is_answered();
@@ -250,5 +250,5 @@ fn a_mailbox_takes_the_call_that_another_target_has_not_taken() {
     menu.bench.expect(BACKUP, "ACK");
     menu.bench.expect(CARRIER, "SIP/2.0 180");
     menu.is_answered();
-    assert!(matches!(&menu.bench.questions[0].wanted, AppWanted::Sound(_)), "it hears the greeting");
+    assert!(matches!(&menu.bench.questions[0].wanted, AppResource::Sound(_)), "it hears the greeting");
 }

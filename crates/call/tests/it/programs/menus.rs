@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkgate_call::{AppAnswer, AppPlace, AppWanted};
-use trunkgate_media::{AgentEvent, AgentRequest, Command, Event, Sound};
-use trunkgate_route::{Definition, Numbers, Table, TargetSpec, WebhookMethod};
+use trunkgate_call::{AppAnswer, AppPlace, AppResource};
+use trunkgate_media::{AgentEvent, AgentRequest, MediaCommand, MediaEvent, PlayerSound};
+use trunkgate_route::{NumberingPlan, RoutingTable, TableDefinition, TargetSpec, WebhookMethod};
 
 use super::*;
 use crate::bench::agents::{Told, hang_up};
@@ -40,7 +40,8 @@ fn the_first_request_says_who_calls_and_the_caller_is_not_answered_before_a_verb
     assert_eq!(menu.spoken(5), "hello");
     let told = menu.bench.told();
     assert!(told.contains(&Told::Silence(PLAYER)), "{told:?}");
-    let played = told.iter().any(|told| matches!(told, Told::Play(PLAYER, Sound::Once(sound)) if sound.len() == 800));
+    let played =
+        told.iter().any(|told| matches!(told, Told::Play(PLAYER, PlayerSound::Once(sound)) if sound.len() == 800));
     assert!(played, "{told:?}");
     menu.played();
     let bye = menu.bench.expect(CARRIER, "BYE");
@@ -69,7 +70,7 @@ fn a_menu_takes_digits_during_the_prompt_and_cuts_it_off_at_once() {
     menu.played();
     menu.bench.told();
     menu.press("4");
-    assert!(menu.bench.told().contains(&Told::Play(PLAYER, Sound::Silence)), "with the first digit");
+    assert!(menu.bench.told().contains(&Told::Play(PLAYER, PlayerSound::Silence)), "with the first digit");
     menu.press("2");
     let request = menu.requested();
     assert_eq!(request.place, AppPlace::Url("https://app.example.com/chosen".into()));
@@ -203,7 +204,7 @@ fn the_verdict_names_what_was_not_heard_while_the_call_lives_and_after_its_end()
 fn an_announcement_is_played_before_the_next_target() {
     let mut menu = Menu::of(vec![TargetSpec::Play("closed.wav".into()), to_trunk("backup")]);
     menu.is_answered();
-    let AppWanted::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
+    let AppResource::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
     assert_eq!(file, "closed.wav");
     menu.answer(AppAnswer::Sound { sound: vec![0x80; 160].into(), told: String::new() });
     menu.bench.nothing();
@@ -242,8 +243,8 @@ fn digits_that_are_played_reach_the_caller_in_its_form() {
     let mut menu = Menu::answered("<Play digits='1w2'/><Hangup/>");
     let pressed = |bench: &mut Bench| {
         let all = bench.take_media();
-        let digit = |command: Command| match command {
-            Command::Press { digits, .. } => Some(digits),
+        let digit = |command: MediaCommand| match command {
+            MediaCommand::Press { digits, .. } => Some(digits),
             _ => None,
         };
         all.into_iter().filter_map(digit).collect::<String>()
@@ -270,7 +271,7 @@ fn a_stream_has_the_caller_until_it_ends_and_the_next_verb_follows() {
     assert_eq!(settings.parameters, [("room".to_owned(), "{7}".to_owned())]);
     menu.bench.open(end);
     menu.bench.nothing();
-    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+    menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
     assert_eq!(menu.spoken(3), "and now");
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
@@ -282,7 +283,7 @@ fn a_stream_that_cannot_be_opened_leads_on() {
         "<Connect action='/after'><Stream url='wss://bot.example.com/media'/></Connect><Say>never</Say>",
     );
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
-    menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+    menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Unreachable);
     assert_eq!(menu.requested().purpose, "connect");
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
@@ -325,7 +326,7 @@ fn a_restart_begins_again_what_was_under_way() {
     assert_eq!(menu.spoken(3), "three");
     let player =
         menu.bench.told().iter().find_map(|told| if let Told::Silence(end) = told { Some(*end) } else { None });
-    menu.bench.news(Event::Played { end: player.unwrap() });
+    menu.bench.news(MediaEvent::Played { end: player.unwrap() });
     // A party that had not answered, and one that had.
     let _ = menu.party();
     menu.bench.restart(app());
@@ -367,13 +368,13 @@ fn an_application_that_a_restart_does_not_know_any_more_is_followed_by_the_next_
     let mut menu = Menu::of(vec![TargetSpec::App("ivr".into()), to_trunk("backup")]);
     menu.document("<Say>welcome</Say>");
     menu.is_answered();
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: usual_trunks(),
         agents: vec![],
         routes: vec![route(vec![to_trunk("backup")])],
     };
-    menu.bench.restart(Arc::new(Table::new(definition)));
+    menu.bench.restart(Arc::new(RoutingTable::new(definition)));
     let party = Dialed::new(BACKUP, menu.bench.expect(BACKUP, "INVITE"));
     menu.bench.receive(BACKUP, party.answer(200, &answer()));
     menu.bench.expect(BACKUP, "ACK");
@@ -389,7 +390,7 @@ fn a_stream_that_keeps_failing_is_tried_all_the_same() {
     for _ in 0..6 {
         let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
         menu.bench.media.clear();
-        menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+        menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Unreachable);
         assert_eq!(menu.requested().purpose, "connect");
         menu.bench.pass(Duration::from_secs(1));
         menu.document("<Connect action='/again'><Stream url='wss://bot.example.com/media'/></Connect>");
@@ -405,7 +406,7 @@ fn who_forwards_the_call_and_what_its_network_found_is_told() {
         let caller = Dialing { call: 1, ..bench.invite(CARRIER, "+14155550100", &offer()) };
         bench.questions.clear();
         bench.receive(CARRIER, Dialing { call: 77, ..caller }.request("INVITE", &offer(), lines));
-        let AppWanted::Document(request) = &bench.questions.pop_front().unwrap().wanted else { panic!() };
+        let AppResource::Document(request) = &bench.questions.pop_front().unwrap().wanted else { panic!() };
         request.clone()
     };
     let forwarded = |lines: &str| parameter(&with(lines), "ForwardedFrom").map(str::to_owned);
@@ -469,9 +470,9 @@ fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
         let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
         if is_open {
             menu.bench.open(end);
-            menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+            menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
         } else {
-            menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+            menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Unreachable);
         }
         let bye = menu.bench.expect(CARRIER, "BYE");
         menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
@@ -487,7 +488,7 @@ fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
         Told::Play(end, _) => Some(end),
         _ => None,
     });
-    menu.bench.news(Event::Played { end: player.unwrap() });
+    menu.bench.news(MediaEvent::Played { end: player.unwrap() });
     let bye = menu.bench.expect(CARRIER, "BYE");
     menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));
     assert_eq!(reported(&mut menu), ["stream-started", "stream-stopped"]);
@@ -527,8 +528,8 @@ fn a_stream_that_outlives_its_application_is_reported_to_its_end() {
         assert!(events(&mut menu).is_empty(), "it goes on with the next target");
         match ends {
             StreamEnds::WithTheCall => {}
-            StreamEnds::ByItself => menu.bench.news(Event::Agent { end, event: AgentEvent::Ended }),
-            StreamEnds::Lost => menu.bench.lose(end, trunkgate_media::agent::Loss::Reset),
+            StreamEnds::ByItself => menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended }),
+            StreamEnds::Lost => menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Reset),
         }
         let expected: &[&str] = match ends {
             StreamEnds::WithTheCall => &[],
@@ -577,7 +578,7 @@ fn streams_are_reported_from_beginning_to_end() {
         (Some("stream-started"), Some("one"))
     );
     assert!(parameter(report, "StreamSid").unwrap().starts_with("MZ"));
-    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+    menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
     assert_eq!(events(&mut menu), ["stream-stopped"]);
     assert_eq!(menu.spoken(3), "and now");
     hang_up(&mut menu.bench, &mut menu.caller);
@@ -588,7 +589,7 @@ fn streams_are_reported_from_beginning_to_end() {
     let mut menu = Menu::answered(&format!("<Connect>{stream}</Connect><Start>{stream}</Start><Pause length='60'/>"));
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
     menu.bench.media.clear();
-    menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+    menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Unreachable);
     assert_eq!(events(&mut menu), ["stream-error"]);
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
     menu.bench.open(end);

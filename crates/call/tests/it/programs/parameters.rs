@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trunkgate_call::AppQuestion;
 use trunkgate_media::RecorderEvent;
 use trunkgate_route::{App, StatusCallback, TargetSpec, WebhookMethod};
-use trunkgate_twiml::compat::{self, Subject};
+use trunkgate_twiml::compat::{self, CallbackSubject};
 
 use super::*;
 use crate::bench::agents::hang_up;
@@ -22,7 +22,7 @@ impl Names {
         }
     }
 
-    fn has(&self, entry: &Callback, field: &Field) -> bool {
+    fn has(&self, entry: &CallbackKind, field: &CallbackField) -> bool {
         self.0.iter().any(|(of, name)| *of == entry.name && is_named(field, name))
     }
 }
@@ -42,7 +42,7 @@ fn caller(names: &mut Names) {
     let caller = Dialing { call: 77, ..caller };
     bench.receive(CARRIER, caller.request("INVITE", &offer(), lines));
     let request = |question: &AppQuestion| match &question.wanted {
-        AppWanted::Document(request) => Some(request.clone()),
+        AppResource::Document(request) => Some(request.clone()),
         _ => None,
     };
     let callbacks = bench.callbacks.iter().map(|callback| callback.request.clone());
@@ -81,7 +81,7 @@ fn elsewhere(names: &mut Names) {
     let stream = "<Stream url='wss://bot.example.com/media' name='one' statusCallback='/stream'/>";
     let mut menu = Menu::answered(&format!("<Connect>{stream}</Connect>"));
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
-    menu.bench.lose(end, trunkgate_media::agent::Loss::Unreachable);
+    menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Unreachable);
     names.note(&menu.reports());
 }
 
@@ -101,7 +101,7 @@ fn connected(names: &mut Names) {
     let mut menu = Menu::answered("<Connect action='/next'><Stream url='wss://bot.example.com/media'/></Connect>");
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
     menu.bench.open(end);
-    menu.bench.lose(end, trunkgate_media::agent::Loss::Closed(None));
+    menu.bench.lose(end, trunkgate_media::agent::StreamLoss::Closed(None));
     names.note(&[menu.requested()]);
     let mut menu = Menu::answered("<Dial><Number url='/screen'>+14155550111</Number></Dial>");
     let party = menu.party();
@@ -121,7 +121,7 @@ fn failed(names: &mut Names) {
 fn recorded(names: &mut Names) {
     let (mut menu, end) = recorded::recording("<Record action='/done'/>");
     menu.press("#");
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((0, 619)) } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((0, 619)) } });
     names.note(&[menu.requested()]);
     menu.document(
         "<Dial record='record-from-answer' action='/after' recordingStatusCallback='/recording' \
@@ -136,7 +136,7 @@ fn recorded(names: &mut Names) {
     names.0.insert((entry_of_recordings().name, "RecordingDuration".to_owned()));
 }
 
-fn entry_of_recordings() -> &'static Callback {
+fn entry_of_recordings() -> &'static CallbackKind {
     CALLBACKS.iter().find(|entry| entry.purposes == ["recording"]).unwrap()
 }
 
@@ -174,10 +174,10 @@ fn each_field_of_the_page_is_sent_with_its_request_and_no_other() {
     for entry in of_calls {
         // Only one test caller has all the facts; the other calls use the same function for their fields.
         let says_much = ["start", "status"].contains(&entry.purposes[0]);
-        let own = entry.own.iter().chain(if entry.subject == Subject::Itself { &[][..] } else { compat::CALL });
-        let of_caller = compat::CALLER.iter().filter(|_| entry.subject == Subject::Caller && says_much);
+        let own = entry.own.iter().chain(if entry.subject == CallbackSubject::Itself { &[][..] } else { compat::CALL });
+        let of_caller = compat::CALLER.iter().filter(|_| entry.subject == CallbackSubject::Caller && says_much);
         for field in own.chain(of_caller) {
-            let is_promised = !matches!(field.1, State::NotSupported(_));
+            let is_promised = !matches!(field.1, FeatureSupport::NotSupported(_));
             assert_eq!(names.has(entry, field), is_promised, "{} of {}", field.0, entry.name);
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_call::{CallAction, QueueControl, QueueRefusal};
-use trunkgate_conference::{NodeCommand, NodeEvent, SeatId};
+use trunkgate_conference::{NodeCommand, NodeEvent, ParticipantId};
 
 use super::conferences::Party;
 use super::*;
@@ -19,25 +19,29 @@ impl Party {
         assert_eq!(self.document("<Pause length='600'/>").purpose, "queue wait");
         caller
     }
+
     /// Returns the SID of the call with this number.
     fn sid(&self, at: usize) -> String {
         let calls = self.bench.gateway.calls(self.bench.now);
         calls[calls.len() - 1 - at].sid.clone()
     }
+
     /// Returns the requests and reports to applications since the last look.
     fn asked(&mut self) -> Vec<DocumentRequest> {
         let request = |question: trunkgate_call::AppQuestion| match question.wanted {
-            AppWanted::Document(request) => Some(request),
+            AppResource::Document(request) => Some(request),
             _ => None,
         };
         self.bench.questions.drain(..).filter_map(request).collect()
     }
+
     /// Returns the outcome of the only report, of an Enqueue or Dial.
     fn outcome(&mut self, name: &str) -> String {
         let asked = self.asked();
         let [request] = &asked[..] else { panic!("{asked:?}") };
         parameter(request, name).unwrap_or_else(|| panic!("no {name} in {request:?}")).to_owned()
     }
+
     fn size(&self) -> Vec<usize> {
         let queues = trunkgate_call::queues(&self.bench.gateway).reports(self.bench.now);
         queues.iter().map(|queue| queue.members.len()).collect()
@@ -45,7 +49,7 @@ impl Party {
 }
 
 /// Returns the mixer seats that were taken and left, in the order of the calls.
-fn seats(commands: &[NodeCommand]) -> (Vec<SeatId>, Vec<SeatId>) {
+fn seats(commands: &[NodeCommand]) -> (Vec<ParticipantId>, Vec<ParticipantId>) {
     let taken = commands.iter().filter_map(|one| match one {
         NodeCommand::Seat { seat, .. } => Some(*seat),
         _ => None,
@@ -116,7 +120,9 @@ fn a_caller_hears_the_document_of_the_queue_before_it_is_connected() {
     assert_eq!(parameter(&request, "DequeingCallSid"), Some(dialling.as_str()));
     party.sound();
     assert!(party.bench.mixer.is_empty());
-    party.bench.input(Input::Media { id: trunkgate_media::MediaId(0), event: Event::Played { end: PLAYER } });
+    party
+        .bench
+        .input(GatewayInput::Media { id: trunkgate_media::MediaId(0), event: MediaEvent::Played { end: PLAYER } });
     assert_eq!(party.heard(), ["others", "others"]);
     // The caller hangs up: the party continues with its action.
     party.hangs_up(0);
@@ -283,7 +289,7 @@ fn a_caller_that_the_mixers_have_no_place_for_is_parted() {
     party.waits();
     party.joins_by(DIAL);
     let (taken, _) = seats(&party.bench.mixer.drain(..).collect::<Vec<_>>());
-    party.bench.input(Input::Conference(NodeEvent::Refused(taken[1])));
+    party.bench.input(GatewayInput::Conference(NodeEvent::Refused(taken[1])));
     assert_eq!(party.asked().len(), 2);
     assert_eq!(party.heard(), ["silence", "silence"]);
 }

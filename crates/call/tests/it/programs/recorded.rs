@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{AppPlace, Channels, Losses, RecordingDone, RecordingRequest, RecordingSource};
+use trunkgate_call::{AppPlace, Channels, RecordingDone, RecordingLosses, RecordingRequest, RecordingSource};
 use trunkgate_media::agent::TrackSet;
-use trunkgate_media::{RecorderEvent, RecorderSpec, Sound};
+use trunkgate_media::{PlayerSound, RecorderEvent, RecorderSpec};
 
 use super::requested::{Requested, at_url, request};
 use super::*;
@@ -37,7 +37,7 @@ fn is_removed(menu: &mut Menu, end: EndId) {
 pub(super) fn recording(document: &str) -> (Menu, EndId) {
     let mut menu = answered(document);
     let told = menu.bench.told();
-    let beeps = |told: &Told| matches!(told, Told::Play(PLAYER, Sound::Once(tone)) if tone.len() == 4_000);
+    let beeps = |told: &Told| matches!(told, Told::Play(PLAYER, PlayerSound::Once(tone)) if tone.len() == 4_000);
     assert!(told.iter().any(beeps) && menu.bench.recordings.is_empty(), "{told:?}");
     menu.played();
     let (end, _) = recorder(&mut menu);
@@ -65,10 +65,10 @@ fn a_caller_is_recorded_until_it_is_silent_and_the_action_has_the_recording() {
         (RecordingSource::RecordVerb, Channels::Mono, TrackSet::Inbound)
     );
     assert!(begun.trim && begun.receiver.is_none());
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Silent { was_heard: true } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Silent { was_heard: true } });
     is_removed(&mut menu, end);
     assert!(menu.bench.questions.is_empty(), "the length is not known yet");
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 500)) } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 500)) } });
     let request = menu.requested();
     names(&request, &menu);
     // Ten seconds from the first sound to the last, with a margin.
@@ -87,12 +87,12 @@ fn a_key_ends_it_and_silence_alone_is_followed_by_the_next_verb() {
     assert!(!menu.bench.told().contains(&Told::Remove(end)));
     menu.press("#");
     is_removed(&mut menu, end);
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((0, 619)) } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((0, 619)) } });
     let request = menu.requested();
     assert_eq!((parameter(&request, "RecordingDuration"), parameter(&request, "Digits")), (Some("12"), Some("#")));
     let (mut menu, end) = recording("<Record action='/done'/><Say>nothing</Say>");
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Silent { was_heard: false } });
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: None } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Silent { was_heard: false } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: None } });
     assert_eq!(menu.spoken(1), "nothing");
     let (mut menu, end) = recording("<Record action='/done' maxLength='30'/>");
     menu.bench.pass(Duration::from_secs(30));
@@ -106,8 +106,8 @@ fn a_caller_that_hangs_up_is_reported_once_the_file_is_there() {
         let (id, _) = (menu.bench.recordings[0].id, menu.bench.callbacks.clear());
         hang_up(&mut menu.bench, &mut menu.caller);
         assert!(menu.reports().is_empty(), "its length is not known yet");
-        let done = RecordingDone { id, milliseconds, lost: Losses::default(), error: None };
-        menu.bench.input(Input::Recorded(Box::new(done)));
+        let done = RecordingDone { id, milliseconds, lost: RecordingLosses::default(), error: None };
+        menu.bench.input(GatewayInput::Recorded(Box::new(done)));
         let told = menu.reports();
         assert_eq!(told.len(), reports, "{told:?}");
         for request in &told {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{CallAction, Refused};
-use trunkgate_media::{AgentEvent, AgentRequest, Event, RecorderEvent};
+use trunkgate_call::{CallAction, RequestRefusal};
+use trunkgate_media::{AgentEvent, AgentRequest, MediaEvent, RecorderEvent};
 
 use super::recorded::recording;
 use super::*;
@@ -22,7 +22,7 @@ fn made(document: AppDocument) -> Arc<App> {
 }
 
 impl Menu {
-    fn redirect(&mut self, document: AppDocument) -> Result<(), Refused> {
+    fn redirect(&mut self, document: AppDocument) -> Result<(), RequestRefusal> {
         let sid = self.bench.gateway.calls(self.bench.now)[0].sid.clone();
         let done = self.bench.change_call(&sid, CallAction::Redirect(made(document)));
         self.bench.drain();
@@ -49,7 +49,7 @@ fn a_caller_who_hears_a_prompt_hears_the_other_document() {
 fn a_document_that_takes_the_place_of_a_record_is_asked_for_again_after_a_restart() {
     let (mut menu, end) = recording("<Record/>");
     menu.redirect(AppDocument::Url { url: OTHER.to_owned(), method: WebhookMethod::Get }).unwrap();
-    menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: Some((0, 249)) } });
+    menu.bench.news(MediaEvent::Recorder { end, event: RecorderEvent::Ended { frames: 250, sound: Some((0, 249)) } });
     let before = menu.requested();
     menu.bench.questions.clear();
     menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
@@ -65,7 +65,7 @@ fn a_question_that_waits_is_forgotten() {
     let slow = menu.bench.questions.pop_front().unwrap();
     assert_eq!(menu.spoken(3), "new");
     let late = AppAnswer::Failed { code: 11_200, text: "too late".to_owned() };
-    menu.bench.input(Input::AppAnswered { query: slow.query.unwrap(), answer: Box::new(late) });
+    menu.bench.input(GatewayInput::AppAnswered { query: slow.query.unwrap(), answer: Box::new(late) });
     menu.played();
     menu.bench.expect(CARRIER, "BYE");
     menu.ends("app_hung_up");
@@ -126,10 +126,10 @@ fn a_caller_who_is_not_answered_yet_can_be_redirected() {
 fn what_is_no_document_changes_nothing() {
     let mut menu = Menu::answered("<Say>old</Say>");
     menu.spoken(30);
-    assert_eq!(menu.redirect(AppDocument::Text("<Response><Say></Response>".into())), Err(Refused::BadDocument));
+    assert_eq!(menu.redirect(AppDocument::Text("<Response><Say></Response>".into())), Err(RequestRefusal::BadDocument));
     menu.bench.nothing();
     hang_up(&mut menu.bench, &mut menu.caller);
-    assert_eq!(menu.redirect(text("<Hangup/>")), Err(Refused::CallEnded));
+    assert_eq!(menu.redirect(text("<Hangup/>")), Err(RequestRefusal::CallEnded));
     menu.ends("caller_hung_up");
 }
 
@@ -144,7 +144,7 @@ fn a_call_between_two_parties_is_given_to_an_application() {
     let (caller, party) = bench.answered();
     let mut menu = plain(bench, caller);
     let bad = menu.redirect(AppDocument::Text("<Response><Say></Response>".into()));
-    assert_eq!(bad, Err(Refused::BadDocument));
+    assert_eq!(bad, Err(RequestRefusal::BadDocument));
     menu.bench.nothing();
     menu.redirect(text("<Say>new</Say>")).unwrap();
     let bye = menu.bench.expect(PBX, "BYE");
@@ -203,7 +203,7 @@ fn the_call_of_a_connected_party_ends_by_itself() {
     menu.bench.receive(PBX, party.respond(&bye, 200, ""));
     assert_eq!(menu.spoken(3), "next", "the caller goes on");
     let again = menu.bench.change_call(&sid, CallAction::EndParty { party: leg.clone() });
-    assert_eq!(again, Err(Refused::CallEnded));
+    assert_eq!(again, Err(RequestRefusal::CallEnded));
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 }
@@ -281,7 +281,7 @@ fn an_agent_of_an_application_transfers_its_caller_and_the_application_goes_on_a
         menu.bench.wish(agent, wish(ONWARD.into()));
         let party = menu.party();
         if leaves {
-            menu.bench.news(Event::Agent { end: agent, event: AgentEvent::Ended });
+            menu.bench.news(MediaEvent::Agent { end: agent, event: AgentEvent::Ended });
         }
         menu.bench.receive(PBX, party.answer(200, &answer()));
         menu.bench.expect(PBX, "ACK");
@@ -307,7 +307,7 @@ fn a_transfer_that_fails_returns_the_caller_to_the_agent_or_the_application() {
         menu.bench.expect(PBX, "ACK");
         if consults {
             assert_eq!(menu.bench.state(), "answered", "it has the caller still");
-            menu.bench.news(Event::Agent { end: agent, event: AgentEvent::Ended });
+            menu.bench.news(MediaEvent::Agent { end: agent, event: AgentEvent::Ended });
         }
         assert_eq!(menu.spoken(3), "and now");
         hang_up(&mut menu.bench, &mut menu.caller);
@@ -320,7 +320,7 @@ fn an_agent_that_is_lost_after_its_wish_does_not_take_the_target_with_it() {
     let (mut menu, agent) = connected();
     menu.bench.wish(agent, AgentRequest::Consult(ONWARD.into()));
     let party = menu.party();
-    menu.bench.lose(agent, trunkgate_media::agent::Loss::Unreachable);
+    menu.bench.lose(agent, trunkgate_media::agent::StreamLoss::Unreachable);
     menu.bench.receive(PBX, party.answer(486, ""));
     menu.bench.expect(PBX, "ACK");
     assert_eq!(menu.spoken(3), "and now");

@@ -111,13 +111,13 @@ fn a_party_that_is_transferred_to_an_application_is_the_one_that_it_talks_to() {
         to: vec![Pattern::Prefix("+14155550155".into())],
         ..Route::named("menu", vec![TargetSpec::App("ivr".into())])
     };
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks,
         agents: vec![],
         routes: vec![to_app, route(vec![to_trunk("pbx")])],
     };
-    let mut bench = Bench::with(Arc::new(Table::new(definition).with_apps(vec![app])));
+    let mut bench = Bench::with(Arc::new(RoutingTable::new(definition).with_apps(vec![app])));
     let (mut caller, callee): (Dialing, Dialed) = bench.answered();
     caller.cseq += 1;
     let refer = caller.request("REFER", "", "Refer-To: <sip:+14155550155@example.com>\r\n");
@@ -157,14 +157,14 @@ fn a_client_that_is_dialled_after_a_refer_is_not_called_by_the_refer_to() {
         to: vec![Pattern::Prefix("+14155550155".into())],
         ..Route::named("menu", vec![TargetSpec::App("ivr".into())])
     };
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks,
         agents: vec![],
         routes: vec![to_app, route(vec![to_trunk("pbx")])],
     };
     let clients = std::collections::BTreeMap::from([("desk".into(), vec![to_trunk("pbx")])]);
-    let mut bench = Bench::with(Arc::new(Table::new(definition).with_apps(vec![app]).with_clients(clients)));
+    let mut bench = Bench::with(Arc::new(RoutingTable::new(definition).with_apps(vec![app]).with_clients(clients)));
     let (caller, callee) = bench.answered();
     let refer = callee.request("REFER", 1, "");
     let to = "Refer-To: <sip:+14155550155@example.com;x-m=8>\r\n";

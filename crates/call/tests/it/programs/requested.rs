@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use trunkgate_call::{CallRequest, Control, NotBegun, Onward, ReasonSlug, named_target};
+use trunkgate_call::{CallRequest, ConnectTarget, NotBegun, OperatorCommand, ReasonSlug, named_target};
 use trunkgate_route::{Agent, StatusCallback};
-use trunkgate_twiml::Secret;
+use trunkgate_twiml::SensitiveText;
 
 use super::*;
 use crate::bench::agents::{agent_table, to_agent};
@@ -14,23 +14,28 @@ const FROM: &str = "+14155550100";
 const TO: &str = "+442071838750";
 
 /// Creates an application for one call that requests every report.
-fn made(document: AppDocument) -> Onward {
+fn made(document: AppDocument) -> ConnectTarget {
     let url = "https://app.example.com/status".to_owned();
     let (method, all) = (WebhookMethod::Post, true);
     let wanted = StatusCallback { url, method, initiated: all, ringing: all, answered: all, completed: all };
     let connect = vec![to_trunk("pbx")];
-    Onward::App(Arc::new(App { status_callback: Some(wanted), is_made: true, connect, ..App::new("api", document) }))
+    ConnectTarget::App(Arc::new(App {
+        status_callback: Some(wanted),
+        is_made: true,
+        connect,
+        ..App::new("api", document)
+    }))
 }
 
-pub(crate) fn at_url() -> Onward {
+pub(crate) fn at_url() -> ConnectTarget {
     made(AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post })
 }
 
-fn text(document: &str) -> Onward {
+fn text(document: &str) -> ConnectTarget {
     made(AppDocument::Text(format!("<Response>{document}</Response>").into()))
 }
 
-pub(crate) fn request(onward: Vec<Onward>) -> CallRequest {
+pub(crate) fn request(onward: Vec<ConnectTarget>) -> CallRequest {
     CallRequest {
         from: FROM.to_owned(),
         to: TO.to_owned(),
@@ -64,7 +69,7 @@ impl Requested {
         Requested { bench, sid }
     }
 
-    fn of(onward: Onward) -> Requested {
+    fn of(onward: ConnectTarget) -> Requested {
         Requested::with(&request(vec![onward]))
     }
 
@@ -121,7 +126,7 @@ fn the_party_is_called_and_talks_to_its_application() {
     }
     menu.document("<Gather numDigits='1' action='/next'><Say>hello</Say></Gather>");
     assert_eq!(menu.spoken(10), "hello");
-    menu.bench.news(Event::Key { end: PARTY_END, key: '7', ms: 0 });
+    menu.bench.news(MediaEvent::Key { end: PARTY_END, key: '7', ms: 0 });
     let next = menu.requested();
     assert_eq!(parameter(&next, "Digits"), Some("7"));
     menu.document("<Hangup/>");
@@ -207,7 +212,7 @@ fn a_call_that_is_ended_before_its_answer_is_canceled() {
     let mut call = Requested::of(at_url());
     let party = call.party();
     call.bench.receive(CARRIER, party.answer(180, ""));
-    call.bench.control(Control::Hangup { sid: call.sid.clone() });
+    call.bench.control(OperatorCommand::Hangup { sid: call.sid.clone() });
     let cancel = call.bench.expect(CARRIER, "CANCEL");
     call.bench.receive(CARRIER, party.respond(&cancel, 200, ""));
     call.bench.receive(CARRIER, party.answer(487, ""));
@@ -220,7 +225,7 @@ fn a_call_that_is_ended_before_its_answer_is_canceled() {
 
 #[test]
 fn digits_are_sent_before_the_document_is_requested() {
-    let digits = Some(Secret::new("w1"));
+    let digits = Some(SensitiveText::new("w1"));
     let mut call = Requested::with(&CallRequest { digits, ..request(vec![at_url()]) });
     let party = call.answered();
     let (mut menu, _) = call.menu();
@@ -228,7 +233,10 @@ fn digits_are_sent_before_the_document_is_requested() {
     assert!(menu.bench.questions.is_empty(), "{:?}", menu.bench.questions);
     menu.bench.pass(Duration::from_secs(3));
     let pressed = menu.bench.take_media();
-    assert!(pressed.iter().any(|command| matches!(command, trunkgate_media::Command::Press { .. })), "{pressed:?}");
+    assert!(
+        pressed.iter().any(|command| matches!(command, trunkgate_media::MediaCommand::Press { .. })),
+        "{pressed:?}"
+    );
     assert_eq!(menu.requested().purpose, "start");
     menu.document("");
     let bye = menu.bench.expect(CARRIER, "BYE");
@@ -270,7 +278,7 @@ fn a_dialled_party_sees_the_number_of_the_request() {
 
 #[test]
 fn the_party_may_be_connected_with_another_one_or_an_agent() {
-    let onward = Onward::Target(to_trunk("pbx"));
+    let onward = ConnectTarget::Target(to_trunk("pbx"));
     let mut call = Requested::of(onward);
     let party = call.answered();
     let second = Dialed::new(PBX, call.bench.expect(PBX, "INVITE"));
@@ -287,7 +295,7 @@ fn the_party_may_be_connected_with_another_one_or_an_agent() {
     // The number of the request is the edge's own, so the agent need not allow it.
     let desk = Agent { allow_callers: ["+19995550100".to_owned()].into(), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_trunk("pbx")])));
-    let sid = bench.change(request(vec![Onward::Target(to_agent("desk"))])).unwrap().sid;
+    let sid = bench.change(request(vec![ConnectTarget::Target(to_agent("desk"))])).unwrap().sid;
     bench.drain();
     let mut call = Requested { bench, sid };
     let party = call.answered();
@@ -328,7 +336,7 @@ fn a_request_is_refused_where_no_call_may_begin() {
     assert_eq!(bench.change(nowhere), Err(NotBegun::NoTarget));
     let nothing = request(vec![]);
     assert_eq!(bench.change(nothing), Err(NotBegun::NoTarget));
-    bench.control(Control::Drain { on: true });
+    bench.control(OperatorCommand::Drain { on: true });
     let refused = bench.change(request(vec![at_url()]));
     assert_eq!(refused, Err(NotBegun::Refused(ReasonSlug::Draining)));
     bench.finish();
@@ -337,7 +345,7 @@ fn a_request_is_refused_where_no_call_may_begin() {
 #[test]
 fn headers_of_a_sip_address_of_a_request_are_in_its_invite() {
     let to = "sip:bob@10.0.0.20".to_owned();
-    let targets = vec![named_target(&to, &Numbers::new("US").unwrap()).unwrap()];
+    let targets = vec![named_target(&to, &NumberingPlan::new("US").unwrap()).unwrap()];
     let headers = vec![("X-Case".to_owned(), "42".to_owned())];
     let mut call = Requested::with(&CallRequest { to, targets, headers, ..request(vec![at_url()]) });
     let party = Dialed::new(PBX, call.bench.expect(PBX, "INVITE"));
@@ -348,7 +356,7 @@ fn headers_of_a_sip_address_of_a_request_are_in_its_invite() {
 #[test]
 fn a_sip_address_of_a_request_is_shown_without_its_password() {
     let to = "sip:bob:S3CRET@10.0.0.20".to_owned();
-    let targets = vec![named_target(&to, &Numbers::new("US").unwrap()).unwrap()];
+    let targets = vec![named_target(&to, &NumberingPlan::new("US").unwrap()).unwrap()];
     let mut call = Requested::with(&CallRequest { to, targets, ..request(vec![at_url()]) });
     let party = Dialed::new(PBX, call.bench.expect(PBX, "INVITE"));
     assert_eq!(party.invite.first_line(), "INVITE sip:bob:S3CRET@10.0.0.20 SIP/2.0");

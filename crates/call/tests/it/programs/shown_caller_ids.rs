@@ -15,13 +15,13 @@ fn menu(callers: &[&str], document: &str) -> Menu {
         sip_to: vec![TransferRule::parse("sip:*@192.0.2.77").unwrap()],
         ..app()
     };
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: usual_trunks(),
         agents: vec![],
         routes: vec![route(vec![TargetSpec::App("ivr".into())])],
     };
-    let table = Table::new(definition).with_apps(vec![app]).with_own_numbers(["+14155550123".into()]);
+    let table = RoutingTable::new(definition).with_apps(vec![app]).with_own_numbers(["+14155550123".into()]);
     on(Bench::with(Arc::new(table)), document)
 }
 

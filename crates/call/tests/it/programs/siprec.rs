@@ -1,7 +1,7 @@
 //! Recordings by servers for an application (`Start` and `Stop` with `Siprec`), and their reports.
 
 use trunkgate_call::AppPlace;
-use trunkgate_route::{Siprec, Trunk};
+use trunkgate_route::{SiprecSettings, Trunk};
 
 use super::*;
 use crate::bench::agents::hang_up;
@@ -13,15 +13,15 @@ const STATUS: &str = "https://app.example.com/siprec";
 /// Makes a call to an application with this document, on an edge with a recording server.
 fn asked(document: &str) -> Menu {
     let codecs = ["PCMU", "PCMA"].map(str::to_owned).to_vec();
-    let siprec = Some(Siprec::default());
+    let siprec = Some(SiprecSettings::default());
     let vault = Trunk { siprec, codecs, udp_mtu: 65_535, ..trunk("siprec:vault", &[SRS]) };
-    let definition = Definition {
-        numbers: Numbers::new("US").unwrap(),
+    let definition = TableDefinition {
+        numbers: NumberingPlan::new("US").unwrap(),
         trunks: usual_trunks().into_iter().chain([vault]).collect(),
         agents: Vec::new(),
         routes: vec![route(vec![TargetSpec::App("ivr".into())])],
     };
-    let mut menu = Menu::at(Arc::new(Table::new(definition).with_apps(vec![app()])));
+    let mut menu = Menu::at(Arc::new(RoutingTable::new(definition).with_apps(vec![app()])));
     menu.document(document);
     menu.is_answered();
     menu

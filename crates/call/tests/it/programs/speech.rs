@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkgate_call::RecogniserSpec;
-use trunkgate_media::agent::{Format, Loss, TrackSet, Transcript};
-use trunkgate_media::{AgentEvent, Coding, Command, TapSpec};
+use trunkgate_media::agent::{AgentFormat, StreamLoss, TrackSet, Transcript};
+use trunkgate_media::{AgentEvent, MediaCommand, PayloadCodec, TapSpec};
 
 use super::*;
 use crate::bench::agents::{Told, hang_up};
@@ -15,7 +15,7 @@ fn recogniser(max_sessions: u32) -> Arc<RecogniserSpec> {
         url: "wss://asr.example.com/stream?model=x".to_owned(),
         token: Some("hunter2".to_owned()),
         ca: None,
-        format: Format::L16Rate8000,
+        format: AgentFormat::L16Rate8000,
         connect_timeout: Duration::from_secs(2),
         max_sessions,
         events: false,
@@ -37,7 +37,7 @@ impl Menu {
     /// Passes a result of the recogniser.
     pub(super) fn hears(&mut self, end: EndId, text: &str, is_final: bool) {
         let confidence_ppm = is_final.then_some(875_000);
-        self.bench.news(Event::Agent {
+        self.bench.news(MediaEvent::Agent {
             end,
             event: AgentEvent::Recognised(Transcript { text: text.to_owned(), is_final, confidence_ppm }),
         });
@@ -60,14 +60,17 @@ fn a_recogniser_hears_the_caller_and_its_result_goes_to_the_action() {
     let (end, settings) = menu.bench.asked().remove(0);
     let asked = settings.recognition.as_ref().unwrap();
     assert_eq!((asked.language.as_str(), asked.hints.join("|").as_str()), ("en-US", "sales|support"));
-    assert_eq!((settings.tracks, settings.talks, settings.format), (TrackSet::Inbound, false, Format::L16Rate8000));
+    assert_eq!(
+        (settings.tracks, settings.talks, settings.format),
+        (TrackSet::Inbound, false, AgentFormat::L16Rate8000)
+    );
     let socket = menu.bench.media.iter().find_map(|(_, command)| match command {
-        Command::AddAgent { spec, .. } => Some(spec.socket.clone()),
+        MediaCommand::AddAgent { spec, .. } => Some(spec.socket.clone()),
         _ => None,
     });
     assert_eq!(socket.unwrap().bearer.as_deref(), Some("hunter2"));
     let told = menu.bench.told();
-    let audio = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: Vec::new() };
+    let audio = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: Vec::new() };
     assert!(told.contains(&Told::Tap(CALLER, end, audio)), "{told:?}");
     menu.bench.open(end);
     menu.hears(end, "put me through to sales", true);
@@ -95,7 +98,7 @@ fn the_first_word_stops_the_prompt_and_a_digit_the_recogniser() {
     let end = menu.recogniser();
     menu.bench.told();
     menu.hears(end, "hel", false);
-    assert!(menu.bench.told().contains(&Told::Play(PLAYER, trunkgate_media::Sound::Silence)));
+    assert!(menu.bench.told().contains(&Told::Play(PLAYER, trunkgate_media::PlayerSound::Silence)));
     menu.bench.pass(Duration::from_secs(3));
     assert_eq!(parameter(&menu.requested(), "SpeechResult"), Some("hel"));
     menu.document(document);
@@ -142,9 +145,11 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
     let document = "<Gather input='speech'/><Redirect>/next</Redirect>";
     let mut menu = listening(document);
     let end = menu.recogniser();
-    menu.bench
-        .news(Event::Agent { end, event: AgentEvent::Note { text: "Connection refused".to_owned(), logged: true } });
-    menu.bench.lose(end, Loss::Unreachable);
+    menu.bench.news(MediaEvent::Agent {
+        end,
+        event: AgentEvent::Note { text: "Connection refused".to_owned(), logged: true },
+    });
+    menu.bench.lose(end, StreamLoss::Unreachable);
     assert_eq!(menu.requested().purpose, "redirect");
     let view = menu.bench.gateway.status(menu.bench.now).recognition.unwrap();
     assert_eq!((view.failed, view.of, view.still), (1, 1, true));
@@ -153,14 +158,14 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
     menu.document(document);
     let end = menu.recogniser();
     menu.bench.open(end);
-    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+    menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
     assert_eq!(menu.requested().purpose, "redirect");
     // A recogniser that closes after a result, which counts.
     menu.document(document);
     let end = menu.recogniser();
     menu.bench.open(end);
     menu.hears(end, "yes", true);
-    menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+    menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
     assert_eq!(parameter(&menu.requested(), "SpeechResult"), Some("yes"));
     let results = menu.bench.gateway.metrics().recognition.results.clone();
     assert_eq!(results.into_iter().collect::<Vec<_>>(), [("closed", 1), ("speech", 1), ("unreachable", 1)]);
@@ -180,7 +185,7 @@ fn beyond_the_limit_and_without_a_recogniser_digits_still_count() {
     let body = format!("<Response>{document}</Response>").into_bytes();
     let content_type = Some("text/xml".to_owned());
     let answer = AppAnswer::Document { url: None, content_type, body, told: "200".to_owned() };
-    menu.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
+    menu.bench.input(GatewayInput::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
     assert_eq!((first, menu.bench.asked().len()), (1, 1), "{other:?}");
     assert_eq!(menu.bench.gateway.metrics().recognition.results.get("limit"), Some(&1));
     // The recogniser is removed from the configuration meanwhile.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use trunkgate_call::Happening;
-use trunkgate_media::agent::{Loss, TrackSet};
-use trunkgate_media::{AgentEvent, Coding, TapSpec};
+use trunkgate_call::EdgeEventKind;
+use trunkgate_media::agent::{StreamLoss, TrackSet};
+use trunkgate_media::{AgentEvent, PayloadCodec, TapSpec};
 
 use super::speech::{limited, listening};
 use super::*;
@@ -20,7 +20,7 @@ pub(super) fn reported() -> Vec<DocumentRequest> {
     let end = ends(&mut menu)[0];
     menu.bench.open(end);
     menu.hears(end, "hello", true);
-    menu.bench.lose(end, Loss::Unreachable);
+    menu.bench.lose(end, StreamLoss::Unreachable);
     menu.reports()
 }
 
@@ -64,7 +64,7 @@ fn each_track_is_heard_and_its_results_are_reported_in_order() {
         );
     }
     let told = menu.bench.told();
-    let audio = vec![(0, Coding::Pcmu)];
+    let audio = vec![(0, PayloadCodec::Pcmu)];
     let heard = TapSpec { inbound: audio.clone(), outbound: Vec::new() };
     assert!(told.contains(&Told::Tap(CALLER, inbound, heard)), "{told:?}");
     let heard = TapSpec { inbound: Vec::new(), outbound: audio };
@@ -110,7 +110,7 @@ fn each_track_is_heard_and_its_results_are_reported_in_order() {
     let sid = menu.bench.reports[0].call.sid.clone();
     let shown = format!("{:?} {:?}", menu.bench.gateway.trace(&sid), menu.bench.logs);
     assert!(!shown.contains("sales"), "{shown}");
-    let told = menu.bench.changes.iter().any(|change| change.what == Happening::CallTranscribed);
+    let told = menu.bench.changes.iter().any(|change| change.what == EdgeEventKind::CallTranscribed);
     assert!(!told, "the operator has not asked for it");
 }
 
@@ -161,7 +161,7 @@ fn a_recogniser_that_closes_after_an_utterance_is_connected_again() {
         menu.bench.open(end);
         menu.bench.pass(Duration::from_secs(2));
         menu.hears(end, text, true);
-        menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+        menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
         let told = menu.bench.told();
         assert!(told.contains(&Told::Remove(end)), "{told:?}");
         let again = told.iter().find_map(|told| match told {
@@ -169,7 +169,7 @@ fn a_recogniser_that_closes_after_an_utterance_is_connected_again() {
             _ => None,
         });
         end = again.unwrap();
-        let heard = TapSpec { inbound: vec![(0, Coding::Pcmu)], outbound: Vec::new() };
+        let heard = TapSpec { inbound: vec![(0, PayloadCodec::Pcmu)], outbound: Vec::new() };
         assert!(told.contains(&Told::Tap(CALLER, end, heard)), "{told:?}");
         assert_eq!(sessions(&menu), 1);
     }
@@ -180,7 +180,7 @@ fn a_recogniser_that_closes_after_an_utterance_is_connected_again() {
     for _ in 0..6 {
         assert_eq!(sessions(&menu), 1);
         menu.bench.open(end);
-        menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
+        menu.bench.news(MediaEvent::Agent { end, event: AgentEvent::Ended });
         end = ends(&mut menu).pop().unwrap_or(end);
     }
     let reports = menu.reports();
@@ -198,11 +198,11 @@ fn a_recogniser_that_dies_ends_the_transcription_and_not_the_call() {
     let mut menu = listening(&format!("{START}<Gather timeout='5'/><Redirect>/next</Redirect>"));
     let heard = ends(&mut menu);
     menu.bench.open(heard[0]);
-    menu.bench.news(Event::Agent {
+    menu.bench.news(MediaEvent::Agent {
         end: heard[1],
         event: AgentEvent::Note { text: "Connection refused".to_owned(), logged: true },
     });
-    menu.bench.lose(heard[1], Loss::Unreachable);
+    menu.bench.lose(heard[1], StreamLoss::Unreachable);
     let reports = menu.reports();
     let [_, failed] = &reports[..] else { panic!("{reports:?}") };
     assert_eq!(parameter(failed, "TranscriptionEvent"), Some("transcription-error"));
@@ -288,10 +288,12 @@ fn events_have_the_results_where_the_operator_asks_for_them() {
     menu.bench.open(end);
     menu.hears(end, "hel", false);
     menu.hears(end, "hello", true);
-    let changes = menu.bench.changes.iter().filter(|change| change.what == Happening::CallTranscribed);
+    let changes = menu.bench.changes.iter().filter(|change| change.what == EdgeEventKind::CallTranscribed);
     let told: Vec<_> = changes.map(|change| (change.text.as_deref(), change.track, change.is_final)).collect();
     let track = Some("inbound_track");
     assert_eq!(told, [(Some("hel"), track, Some(false)), (Some("hello"), track, Some(true))]);
     assert!(menu.bench.callbacks.is_empty() && menu.bench.questions.is_empty(), "it has no receiver");
-    assert!(menu.bench.changes.iter().all(|change| change.what != Happening::CallTranscribed || change.call.is_some()));
+    assert!(
+        menu.bench.changes.iter().all(|change| change.what != EdgeEventKind::CallTranscribed || change.call.is_some())
+    );
 }

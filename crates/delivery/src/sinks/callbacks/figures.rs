@@ -15,14 +15,14 @@ use trunkgate_system::problem::{Failure, Problem};
 /// Counters of all callbacks.
 #[derive(Debug, Default)]
 pub struct CallbackFigures {
-    apps: Mutex<BTreeMap<Arc<str>, Counts>>,
+    apps: Mutex<BTreeMap<Arc<str>, CallbackCounts>>,
     /// Failure of the store, if it does not accept callbacks.
     unstored: Mutex<Option<Failure>>,
 }
 
 /// Counters of one application.
 #[derive(Debug, Clone, Default)]
-pub struct Counts {
+pub struct CallbackCounts {
     /// Callbacks waiting for delivery.
     pub waiting: u64,
     /// Delivered callbacks.
@@ -38,12 +38,12 @@ pub struct Counts {
     /// Failed attempts since the last delivery.
     in_row: u64,
     /// Last failed callback.
-    pub last: Option<Last>,
+    pub last: Option<LastFailure>,
 }
 
 /// Last failed attempt.
 #[derive(Debug, Clone)]
-pub struct Last {
+pub struct LastFailure {
     /// Twilio's error code.
     pub code: u32,
     /// Reason, as a clause.
@@ -57,16 +57,16 @@ pub struct Last {
 }
 
 impl CallbackFigures {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Counts>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, CallbackCounts>> {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, app: &Arc<str>, count: impl FnOnce(&mut Counts)) {
+    fn of(&self, app: &Arc<str>, count: impl FnOnce(&mut CallbackCounts)) {
         count(self.lock().entry(Arc::clone(app)).or_default());
     }
 
     /// Returns the counts of all applications.
-    pub fn counts(&self) -> BTreeMap<Arc<str>, Counts> {
+    pub fn counts(&self) -> BTreeMap<Arc<str>, CallbackCounts> {
         self.lock().clone()
     }
 
@@ -98,7 +98,7 @@ impl CallbackFigures {
     }
 
     /// Counts a failed attempt; `begins` is true if the callback counts as failing from now on.
-    pub(super) fn failed(&self, app: &Arc<str>, last: Last, begins: bool) {
+    pub(super) fn failed(&self, app: &Arc<str>, last: LastFailure, begins: bool) {
         self.of(app, |counts| {
             counts.failing += u64::from(begins);
             counts.in_row += 1;
@@ -107,8 +107,8 @@ impl CallbackFigures {
     }
 
     /// Records the failure of the last attempt of a callback that is given up.
-    pub(super) fn gave_up(&self, app: &Arc<str>, last: Last) {
-        self.of(app, |counts| counts.last = Some(Last { next: None, ..last }));
+    pub(super) fn gave_up(&self, app: &Arc<str>, last: LastFailure) {
+        self.of(app, |counts| counts.last = Some(LastFailure { next: None, ..last }));
     }
 
     /// Counts the end of a callback; `was_failing` is true if it counted as failing.
@@ -149,7 +149,7 @@ fn not_stored(failure: &Failure) -> Problem {
     Problem::of(ProblemKind::Record(RecordProblem::CallbacksNotStored)).shown_by(shown).caused_by(failure)
 }
 
-fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> Problem {
+fn failing(app: &str, counts: &CallbackCounts, LastFailure { code, what, call, .. }: &LastFailure) -> Problem {
     let problem = Problem::of(ProblemKind::Record(RecordProblem::CallbacksNotDelivered { receiver: receiver(app) }));
     let shown = format!("error {code}: {what}; {} queued, each is retried for 24 hours", counts.waiting);
     problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
@@ -194,7 +194,7 @@ const API: &str = "api:";
 /// Twilio's code for an unreachable server.
 const NOT_REACHED: u32 = 11_205;
 
-fn lost(app: &str, counts: &Counts) -> Option<Problem> {
+fn lost(app: &str, counts: &CallbackCounts) -> Option<Problem> {
     let all = counts.given_up + counts.dropped;
     let kind = RecordProblem::CallbacksLost { receiver: receiver(app), count: all };
     let shown = format!("{} given up, {} dropped because too many were queued", counts.given_up, counts.dropped);
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn an_application_that_takes_none_is_a_problem_until_it_does() {
         let (figures, app) = (CallbackFigures::default(), Arc::from("ivr"));
-        let last = || Last {
+        let last = || LastFailure {
             code: 11_205,
             what: "not reachable: refused".to_owned(),
             call: "CA1".to_owned(),

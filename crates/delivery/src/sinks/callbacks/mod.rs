@@ -12,92 +12,92 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use trunkgate_call::AppCallback;
 
-use crate::webhooks::outcome::{Failure, Reply};
+use crate::webhooks::outcome::{WebhookFailure, WebhookReply};
 use trunkgate_config::Secret;
 use trunkgate_system::limits::CALLBACK_QUEUE;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::reach::ReachRules;
 
 pub use crate::sinks::outbox::Head;
-pub use figures::{CallbackFigures, Counts as CallbackCounts, Last as LastFailure};
-pub use sender::Callbacks;
-pub use stored::{Callback, write};
+pub use figures::{CallbackCounts, CallbackFigures, LastFailure};
+pub use sender::CallbackWorker;
+pub use stored::{StoredCallback, write};
 
 use crate::sinks::outbox;
 
 /// Callback on its way to the sender.
-type Handed = outbox::Handed<AppCallback>;
+type QueuedCallback = outbox::Handed<AppCallback>;
 /// Kind of callbacks in the store.
 const NAME: &str = "callback";
 
 /// Handle to hand callbacks to the sender.
 #[derive(Debug, Clone)]
-pub struct Desk {
-    callbacks: mpsc::Sender<Handed>,
+pub struct CallbackSender {
+    callbacks: mpsc::Sender<QueuedCallback>,
     figures: Arc<CallbackFigures>,
 }
 
 /// Handle for callbacks already in the store. It does not keep the sender alive.
 #[derive(Debug, Clone)]
-pub struct StoredDesk {
-    callbacks: mpsc::WeakSender<Handed>,
+pub struct StoredCallbackSender {
+    callbacks: mpsc::WeakSender<QueuedCallback>,
 }
 
-impl StoredDesk {
+impl StoredCallbackSender {
     /// Hands over a stored callback. If the sender has ended, the next start sends it.
     pub async fn hand_over(&self, head: Head) {
         if let Some(callbacks) = self.callbacks.upgrade() {
-            let _ = callbacks.send(Handed::Stored(head)).await;
+            let _ = callbacks.send(QueuedCallback::Stored(head)).await;
         }
     }
 
     /// Hands over a stored callback from a thread that may block.
     pub(crate) fn hand_over_blocking(&self, head: Head) {
         if let Some(callbacks) = self.callbacks.upgrade() {
-            let _ = callbacks.blocking_send(Handed::Stored(head));
+            let _ = callbacks.blocking_send(QueuedCallback::Stored(head));
         }
     }
 }
 
 /// Receiving end of a [`Desk`].
-pub type Incoming = mpsc::Receiver<Handed>;
+pub type CallbackReceiver = mpsc::Receiver<QueuedCallback>;
 
 /// Creates the handle and its receiving end.
-pub fn desk(figures: &Arc<CallbackFigures>) -> (Desk, Incoming) {
+pub fn desk(figures: &Arc<CallbackFigures>) -> (CallbackSender, CallbackReceiver) {
     let (callbacks, incoming) = mpsc::channel(CALLBACK_QUEUE);
-    (Desk { callbacks, figures: Arc::clone(figures) }, incoming)
+    (CallbackSender { callbacks, figures: Arc::clone(figures) }, incoming)
 }
 
-impl Desk {
+impl CallbackSender {
     /// Hands over a callback; if the queue is full, the callback is dropped and counted.
     pub fn hand_over(&self, callback: Box<AppCallback>) {
         let app = Arc::clone(&callback.app);
-        if self.callbacks.try_send(Handed::New(callback)).is_err() {
+        if self.callbacks.try_send(QueuedCallback::New(callback)).is_err() {
             self.figures.dropped(&app);
         }
     }
 
     /// Creates a handle for callbacks already in the store.
-    pub fn for_stored(&self) -> StoredDesk {
-        StoredDesk { callbacks: self.callbacks.downgrade() }
+    pub fn for_stored(&self) -> StoredCallbackSender {
+        StoredCallbackSender { callbacks: self.callbacks.downgrade() }
     }
 }
 
 /// Result of one attempt.
-pub struct Tried<'a> {
+pub struct CallbackAttempt<'a> {
     /// Callback that was sent.
-    pub callback: &'a Callback,
+    pub callback: &'a StoredCallback,
     /// Number of the attempt, from 1.
     pub attempt: u32,
     /// Result of the attempt.
-    pub result: Result<Reply, Failure>,
+    pub result: Result<WebhookReply, WebhookFailure>,
 }
 
 /// Functions of the running edge used by the sender.
-pub struct Means {
+pub struct CallbackHooks {
     /// Returns the reachability rules and the signing token in force; the argument is the callback's `allow_private`.
-    pub sending: Box<dyn Fn(bool) -> (Reach, Option<Secret>) + Send + Sync>,
+    pub sending: Box<dyn Fn(bool) -> (ReachRules, Option<Secret>) + Send + Sync>,
     /// Counts an attempt and adds it to the trace of its call.
-    pub tried: Box<dyn Fn(Tried<'_>) + Send + Sync>,
+    pub tried: Box<dyn Fn(CallbackAttempt<'_>) + Send + Sync>,
 }
 
 #[cfg(test)]

@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use trunkgate_call::AppCallback;
 
-use super::figures::Last;
-use super::stored::Callback;
-use super::{CallbackFigures, Incoming, Means, NAME, Tried};
+use super::figures::LastFailure;
+use super::stored::StoredCallback;
+use super::{CallbackAttempt, CallbackFigures, CallbackHooks, CallbackReceiver, NAME};
 use crate::sinks::outbox::{Event, Intake, Kind, Pace, Refusal, Row, Settled, Worker, table};
 use crate::sinks::store::Store;
-use crate::webhooks::client::Client;
-use crate::webhooks::outcome::Failure;
-use crate::webhooks::request::{Content, Purpose, Request};
+use crate::webhooks::client::WebhookClient;
+use crate::webhooks::outcome::WebhookFailure;
+use crate::webhooks::request::{RequestContent, WebhookPurpose, WebhookRequest};
 use crate::webhooks::shown_origin;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
@@ -45,25 +45,25 @@ const PACE: Pace = Pace {
 };
 
 /// Sends callbacks and repeats those not accepted by their receivers.
-pub struct Callbacks(Worker<Deliveries>);
+pub struct CallbackWorker(Worker<CallbackOutbox>);
 
-impl Callbacks {
+impl CallbackWorker {
     /// Creates the sender.
-    pub fn new(store: Store, means: Means, figures: Arc<CallbackFigures>) -> Callbacks {
-        Callbacks(Worker::new(store, Deliveries { means, client: Client::new(), figures }))
+    pub fn new(store: Store, means: CallbackHooks, figures: Arc<CallbackFigures>) -> CallbackWorker {
+        CallbackWorker(Worker::new(store, CallbackOutbox { means, client: WebhookClient::new(), figures }))
     }
 
     /// Sends until the signalling loop has ended, then for some seconds those that can be sent without a delay.
-    pub async fn keep(self, incoming: Incoming) {
+    pub async fn keep(self, incoming: CallbackReceiver) {
         self.0.keep(Intake::Handed(incoming)).await;
     }
 }
 
 /// Outbox kind of callbacks.
-struct Deliveries {
-    means: Means,
+struct CallbackOutbox {
+    means: CallbackHooks,
     /// Separate client, so that pending callbacks do not use the connections of document requests.
-    client: Client,
+    client: WebhookClient,
     figures: Arc<CallbackFigures>,
 }
 
@@ -72,12 +72,12 @@ fn is_failing(attempts: u32) -> bool {
     attempts >= CALLBACK_ATTEMPTS_TOLD
 }
 
-impl Deliveries {
+impl CallbackOutbox {
     /// Renders the request of a callback with the reachability rules and the signing token in force.
-    fn render(&self, callback: &Callback) -> Request {
+    fn render(&self, callback: &StoredCallback) -> WebhookRequest {
         let (reach, auth_token) = (self.means.sending)(callback.allow_private);
-        let content = Content::Form(callback.parameters.clone());
-        let mut request = Request::new(&callback.url, content, Purpose::Callback, reach);
+        let content = RequestContent::Form(callback.parameters.clone());
+        let mut request = WebhookRequest::new(&callback.url, content, WebhookPurpose::Callback, reach);
         request.asker = callback.app.as_str().into();
         request.method = callback.method;
         request.auth_token = auth_token;
@@ -86,7 +86,7 @@ impl Deliveries {
     }
 }
 
-fn judge(callback: &Callback, failure: &Failure) -> Refusal {
+fn judge(callback: &StoredCallback, failure: &WebhookFailure) -> Refusal {
     Refusal {
         code: failure.code,
         what: format!("{} ({})", failure.what, shown_origin(&callback.url)),
@@ -98,12 +98,12 @@ fn judge(callback: &Callback, failure: &Failure) -> Refusal {
     }
 }
 
-fn last(refusal: &Refusal, next: Option<Timestamp>) -> Last {
+fn last(refusal: &Refusal, next: Option<Timestamp>) -> LastFailure {
     let Refusal { code, what, call, .. } = refusal.clone();
-    Last { code: if code == 0 { HERE } else { code }, what, call, at: clock::now(), next }
+    LastFailure { code: if code == 0 { HERE } else { code }, what, call, at: clock::now(), next }
 }
 
-impl Kind for Deliveries {
+impl Kind for CallbackOutbox {
     const NAME: &'static str = NAME;
     const NOUN: &'static str = "callback";
 
@@ -116,17 +116,17 @@ impl Kind for Deliveries {
     }
 
     fn row(&self, new: AppCallback, created: i64) -> Option<Row> {
-        Callback::of(new, created)?.row().ok()
+        StoredCallback::of(new, created)?.row().ok()
     }
 
     async fn attempt(&self, row: &Row, number: u32) -> Result<(), Refusal> {
         let unreadable =
             |error| Refusal { is_final: true, ..Refusal::here(format!("its row is not readable: {error}")) };
-        let callback = Callback::of_row(row).map_err(unreadable)?;
+        let callback = StoredCallback::of_row(row).map_err(unreadable)?;
         let result = self.client.fetch(&self.render(&callback)).await;
         let refusal = result.as_ref().err().map(|failure| judge(&callback, failure));
         if number <= CALLBACK_ATTEMPTS_TRACED || refusal.is_none() {
-            (self.means.tried)(Tried { callback: &callback, attempt: number, result });
+            (self.means.tried)(CallbackAttempt { callback: &callback, attempt: number, result });
         }
         refusal.map_or(Ok(()), Err)
     }

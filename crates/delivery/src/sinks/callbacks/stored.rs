@@ -7,12 +7,12 @@ use trunkgate_call::{AppCallback, AppPlace};
 use super::NAME;
 use crate::sinks::outbox::{Head, Row, table};
 use crate::webhooks::host_of;
-use crate::webhooks::request::{Method, idempotency_token};
+use crate::webhooks::request::{RequestMethod, idempotency_token};
 use trunkgate_route::WebhookMethod;
 
 /// Callback with all its data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callback {
+pub struct StoredCallback {
     /// Idempotency token; equal in every attempt.
     #[serde(skip)]
     pub token: String,
@@ -30,7 +30,7 @@ pub struct Callback {
     /// URL of the receiver.
     pub url: String,
     /// HTTP method.
-    pub method: Method,
+    pub method: RequestMethod,
     /// Purpose as named in traces.
     pub purpose: String,
     /// Parameters in sending order.
@@ -38,18 +38,18 @@ pub struct Callback {
 }
 
 /// Omits URL and parameters, which contain secrets and numbers.
-impl std::fmt::Debug for Callback {
+impl std::fmt::Debug for StoredCallback {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Callback").field("call", &self.call).field("about", &self.about).finish_non_exhaustive()
+        f.debug_struct("StoredCallback").field("call", &self.call).field("about", &self.about).finish_non_exhaustive()
     }
 }
 
-impl Callback {
+impl StoredCallback {
     /// Returns the callback of an event; `None` without a URL, which does not occur for calls.
-    pub(super) fn of(asked: AppCallback, created: i64) -> Option<Callback> {
+    pub(super) fn of(asked: AppCallback, created: i64) -> Option<StoredCallback> {
         let AppCallback { call, about, app, allow_private, request } = asked;
         let AppPlace::Url(url) = request.place else { return None };
-        Some(Callback {
+        Some(StoredCallback {
             token: idempotency_token(),
             created,
             call,
@@ -58,8 +58,8 @@ impl Callback {
             allow_private,
             url,
             method: match request.method {
-                WebhookMethod::Post => Method::Post,
-                WebhookMethod::Get => Method::Get,
+                WebhookMethod::Post => RequestMethod::Post,
+                WebhookMethod::Get => RequestMethod::Get,
             },
             purpose: request.purpose.to_owned(),
             parameters: request.parameters,
@@ -69,7 +69,7 @@ impl Callback {
     /// Returns its row; callbacks about one resource to one URL share a line.
     pub(super) fn row(&self) -> serde_json::Result<Row> {
         let body = serde_json::to_string(self)?;
-        let Callback { token, created, about, app, url, .. } = self;
+        let StoredCallback { token, created, about, app, url, .. } = self;
         let head = Head {
             key: token.clone(),
             line: format!("{about} {url}"),
@@ -85,9 +85,9 @@ impl Callback {
     }
 
     /// Parses the callback of a row.
-    pub(super) fn of_row(row: &Row) -> serde_json::Result<Callback> {
-        let callback: Callback = serde_json::from_str(&row.body)?;
-        Ok(Callback { token: row.head.key.clone(), created: row.head.created, ..callback })
+    pub(super) fn of_row(row: &Row) -> serde_json::Result<StoredCallback> {
+        let callback: StoredCallback = serde_json::from_str(&row.body)?;
+        Ok(StoredCallback { token: row.head.key.clone(), created: row.head.created, ..callback })
     }
 }
 
@@ -95,7 +95,7 @@ impl Callback {
 ///
 /// # Errors
 /// Returns the error of the store.
-pub fn write(store: &Connection, callback: &Callback) -> rusqlite::Result<Head> {
+pub fn write(store: &Connection, callback: &StoredCallback) -> rusqlite::Result<Head> {
     let row = callback.row().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     table::add(store, NAME, std::slice::from_ref(&row))?;
     Ok(row.head)

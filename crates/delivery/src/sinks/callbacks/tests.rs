@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use trunkgate_call::{AppPlace, DocumentRequest};
 use trunkgate_route::WebhookMethod;
 
-use super::figures::Counts;
+use super::figures::CallbackCounts;
 use super::*;
 use crate::sinks::outbox::table;
 use crate::sinks::store::Store;
@@ -70,9 +70,9 @@ fn callback(url: &str, event: &str, allow_private: bool) -> AppCallback {
     AppCallback { call: "CA1".into(), about: "CA1".into(), app: "ivr".into(), allow_private, request }
 }
 
-fn means() -> Means {
-    let sending = |allow_private| (Reach { allow_private, ..Reach::default() }, None);
-    Means { sending: Box::new(sending), tried: Box::new(|_| {}) }
+fn means() -> CallbackHooks {
+    let sending = |allow_private| (ReachRules { allow_private, ..ReachRules::default() }, None);
+    CallbackHooks { sending: Box::new(sending), tried: Box::new(|_| {}) }
 }
 
 fn store(folder: &std::path::Path) -> Store {
@@ -89,7 +89,7 @@ fn run(store: &Store, callbacks: Vec<AppCallback>, is_done: fn(&CallbackFigures)
     let figures: Arc<CallbackFigures> = Arc::default();
     let (desk, incoming) = desk(&figures);
     callbacks.into_iter().for_each(|callback| desk.hand_over(Box::new(callback)));
-    let sender = Callbacks::new(store.clone(), means(), Arc::clone(&figures));
+    let sender = CallbackWorker::new(store.clone(), means(), Arc::clone(&figures));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let sending = tokio::spawn(sender.keep(incoming));
@@ -158,7 +158,7 @@ fn one_that_is_a_day_old_is_tried_once_more_and_given_up() {
     let (directory, receiver) = (tempfile::tempdir().unwrap(), Receiver::start(&[500, 500]));
     let store = store(directory.path());
     let day_ago = jiff::Timestamp::now().as_microsecond() - 86_500 * 1_000_000;
-    let old = Callback::of(callback(&receiver.url, "old", true), day_ago).unwrap();
+    let old = StoredCallback::of(callback(&receiver.url, "old", true), day_ago).unwrap();
     store.run_now(move |file| write(file, &old).map(drop)).unwrap();
     let figures = run(&store, vec![], is_all_over);
     assert_eq!((counts(&figures), receiver.bodies().len(), stored(&store)), ((0, 0, 1), 1, 0));
@@ -181,18 +181,19 @@ fn what_the_store_has_for_a_dead_receiver_keeps_no_other_out() {
     let (directory, receiver) = (tempfile::tempdir().unwrap(), Receiver::start(&[]));
     let store = store(directory.path());
     let now = jiff::Timestamp::now().as_microsecond();
-    let dead = Callback::of(callback("http://127.0.0.1:1/", "old", true), now).unwrap();
+    let dead = StoredCallback::of(callback("http://127.0.0.1:1/", "old", true), now).unwrap();
     store
         .run_now(move |file| {
-            let all = (0..OUTBOX_WAITING).map(|n| Callback { token: n.to_string(), ..dead.clone() }.row().unwrap());
+            let all =
+                (0..OUTBOX_WAITING).map(|n| StoredCallback { token: n.to_string(), ..dead.clone() }.row().unwrap());
             table::add(file, NAME, &all.collect::<Vec<_>>())
         })
         .unwrap();
     let figures: Arc<CallbackFigures> = Arc::default();
     let (desk, incoming) = desk(&figures);
-    let sender = Callbacks::new(store.clone(), means(), Arc::clone(&figures));
+    let sender = CallbackWorker::new(store.clone(), means(), Arc::clone(&figures));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let wait = |is_done: fn(&Counts) -> bool| {
+    let wait = |is_done: fn(&CallbackCounts) -> bool| {
         let figures = Arc::clone(&figures);
         async move {
             // A lost callback would make this loop wait forever.

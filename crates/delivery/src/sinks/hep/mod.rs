@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
-use trunkgate_call::captured::Captured;
+use trunkgate_call::captured::CaptureRecord;
 use trunkgate_media::counters::Counter;
 
-use trunkgate_config::{Config, Hep};
+use trunkgate_config::{Config, HepSettings};
 use trunkgate_system::limits;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
@@ -24,18 +24,18 @@ const TOLD_FOR: Duration = Duration::from_secs(limits::HEP_TOLD_SECONDS);
 
 /// Destination and name of the edge in packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct HepTarget {
     /// Settings of `[hep]`.
-    pub(crate) hep: Hep,
+    pub(crate) hep: HepSettings,
     /// Name of the edge.
     pub(crate) node: String,
 }
 
-impl Target {
+impl HepTarget {
     /// Returns the target of a configuration, if it has one.
-    pub fn of(config: &Config) -> Option<Target> {
+    pub fn of(config: &Config) -> Option<HepTarget> {
         let hep = config.hep.clone()?;
-        Some(Target { hep, node: config.edge.name.clone() })
+        Some(HepTarget { hep, node: config.edge.name.clone() })
     }
 }
 
@@ -75,14 +75,14 @@ impl HepCounters {
 
 /// Handle to hand packets to the task.
 #[derive(Debug)]
-pub struct Desk {
-    packets: mpsc::Sender<Box<Captured>>,
+pub struct HepSender {
+    packets: mpsc::Sender<Box<CaptureRecord>>,
     counters: Arc<HepCounters>,
 }
 
-impl Desk {
+impl HepSender {
     /// Hands over a packet; if the queue is full, the packet is counted and dropped.
-    pub fn hand_over(&self, captured: Box<Captured>) {
+    pub fn hand_over(&self, captured: Box<CaptureRecord>) {
         if self.packets.try_send(captured).is_err() {
             self.counters.dropped.add(1);
         }
@@ -91,29 +91,29 @@ impl Desk {
 
 /// Task that sends packets.
 #[derive(Debug)]
-pub struct Sender {
-    packets: mpsc::Receiver<Box<Captured>>,
-    target: watch::Receiver<Option<Target>>,
+pub struct HepTask {
+    packets: mpsc::Receiver<Box<CaptureRecord>>,
+    target: watch::Receiver<Option<HepTarget>>,
     counters: Arc<HepCounters>,
 }
 
 /// Creates both ends of the queue.
-pub fn desk(target: watch::Receiver<Option<Target>>, counters: &Arc<HepCounters>) -> (Desk, Sender) {
+pub fn desk(target: watch::Receiver<Option<HepTarget>>, counters: &Arc<HepCounters>) -> (HepSender, HepTask) {
     let (packets, waiting) = mpsc::channel(limits::HEP_QUEUE);
-    let desk = Desk { packets, counters: Arc::clone(counters) };
-    (desk, Sender { packets: waiting, target, counters: Arc::clone(counters) })
+    let desk = HepSender { packets, counters: Arc::clone(counters) };
+    (desk, HepTask { packets: waiting, target, counters: Arc::clone(counters) })
 }
 
 /// Socket to the server, with the time at which its name is resolved again.
-struct Way {
+struct HepSocket {
     socket: Option<UdpSocket>,
     until: Instant,
 }
 
-impl Sender {
+impl HepTask {
     /// Sends until every handle has been dropped.
     pub async fn run(mut self) {
-        let (mut way, mut bytes): (Option<Way>, _) = (None, Vec::new());
+        let (mut way, mut bytes): (Option<HepSocket>, _) = (None, Vec::new());
         while let Some(captured) = self.packets.recv().await {
             if self.target.has_changed().unwrap_or(false) {
                 way = None;
@@ -122,11 +122,11 @@ impl Sender {
             let known = way.take().filter(|way| Instant::now() < way.until);
             let fresh = match known {
                 Some(known) => known,
-                None => Way { socket: reach(&target.hep).await, until: Instant::now() + LOOK_AGAIN },
+                None => HepSocket { socket: reach(&target.hep).await, until: Instant::now() + LOOK_AGAIN },
             };
             let way = way.insert(fresh);
             let password = target.hep.password.as_ref().map(|password| password.reveal());
-            let agent = packet::Agent { id: target.hep.id, node: &target.node, password };
+            let agent = packet::CaptureAgent { id: target.hep.id, node: &target.node, password };
             if !packet::write(&mut bytes, agent, &captured) {
                 self.counters.dropped.add(1);
                 continue;
@@ -145,7 +145,7 @@ impl Sender {
 }
 
 /// Returns a socket connected to the server; `None`, with a log line, if it is unreachable.
-async fn reach(hep: &Hep) -> Option<UdpSocket> {
+async fn reach(hep: &HepSettings) -> Option<UdpSocket> {
     let found = async {
         let to = lookup_host(&hep.address).await?.next().ok_or_else(|| std::io::Error::other("no address"))?;
         let any: std::net::SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use trunkgate_call::captured::{Captured, CapturedItem, Report};
+use trunkgate_call::captured::{CaptureRecord, CapturedItem, ReceptionReport};
 use trunkgate_sip::Transport;
 
 /// Chunk types (vendor 0).
@@ -42,7 +42,7 @@ const CHUNK: usize = 6;
 
 /// Identity of the capture agent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Agent<'a> {
+pub(super) struct CaptureAgent<'a> {
     /// Capture agent ID.
     pub(super) id: u32,
     /// Name of the edge.
@@ -52,7 +52,7 @@ pub(super) struct Agent<'a> {
 }
 
 /// Writes a packet; returns false if it would be too long.
-pub(super) fn write(out: &mut Vec<u8>, agent: Agent<'_>, captured: &Captured) -> bool {
+pub(super) fn write(out: &mut Vec<u8>, agent: CaptureAgent<'_>, captured: &CaptureRecord) -> bool {
     out.clear();
     out.extend(b"HEP3\0\0");
     let payload;
@@ -117,7 +117,7 @@ fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) -> bool {
 }
 
 /// Returns a report as JSON with the field names of Homer's other agents; unknown values are left out.
-fn rtcp(report: &Report, at: SystemTime) -> serde_json::Value {
+fn rtcp(report: &ReceptionReport, at: SystemTime) -> serde_json::Value {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let fraction = (report.lost.min(report.expected) * 256).checked_div(report.expected).unwrap_or(0).min(255);
     json!({

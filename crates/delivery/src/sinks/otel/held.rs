@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::Written;
+use super::CallSpans;
 use trunkgate_system::limits::{OTEL_BATCH_BYTES, OTEL_BATCH_SECONDS, OTEL_BATCH_SPANS, OTEL_HELD_BYTES};
 
 /// Bookkeeping overhead of one call in bytes.
@@ -11,8 +11,8 @@ const OVERHEAD_BYTES: usize = 64;
 
 /// Waiting spans and the size of those in flight.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
-    calls: VecDeque<Written>,
+pub(crate) struct WaitingSpans {
+    calls: VecDeque<CallSpans>,
     spans: usize,
     bytes: usize,
     /// Bytes in flight.
@@ -21,18 +21,18 @@ pub(crate) struct Held {
 
 /// Spans of one request.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct SpanBatch {
     pub(super) json: Vec<Vec<u8>>,
     pub(super) spans: usize,
 }
 
-fn size(call: &Written) -> usize {
+fn size(call: &CallSpans) -> usize {
     call.json.len() + OVERHEAD_BYTES
 }
 
-impl Held {
+impl WaitingSpans {
     /// Adds the spans of a call; returns false if the queue is full.
-    pub(super) fn push(&mut self, call: Written) -> bool {
+    pub(super) fn push(&mut self, call: CallSpans) -> bool {
         if self.bytes + self.taken + size(&call) > OTEL_HELD_BYTES {
             return false;
         }
@@ -57,7 +57,7 @@ impl Held {
     }
 
     /// Takes the spans for one request: the oldest ones, in whole calls. They occupy the queue until [`Self::done`].
-    pub(super) fn take(&mut self) -> Option<Batch> {
+    pub(super) fn take(&mut self) -> Option<SpanBatch> {
         let (mut json, mut spans, mut bytes) = (Vec::new(), 0, 0);
         while let Some(call) = self.calls.front() {
             let fits = spans + call.spans <= OTEL_BATCH_SPANS && bytes + size(call) <= OTEL_BATCH_BYTES;
@@ -72,7 +72,7 @@ impl Held {
         self.spans -= spans;
         self.bytes -= bytes;
         self.taken += bytes;
-        (!json.is_empty()).then_some(Batch { json, spans })
+        (!json.is_empty()).then_some(SpanBatch { json, spans })
     }
 
     /// Frees the room of the spans in flight.
@@ -83,7 +83,7 @@ impl Held {
     /// Discards all waiting spans; returns their number.
     pub(super) fn clear(&mut self) -> usize {
         let spans = self.spans;
-        *self = Held::default();
+        *self = WaitingSpans::default();
         spans
     }
 }
@@ -93,13 +93,13 @@ mod tests {
     use super::*;
 
     // The clock is only a number here.
-    fn call(spans: usize, bytes: usize) -> Written {
-        Written { json: vec![b'x'; bytes], spans, at: Instant::now() }
+    fn call(spans: usize, bytes: usize) -> CallSpans {
+        CallSpans { json: vec![b'x'; bytes], spans, at: Instant::now() }
     }
 
     #[test]
     fn a_request_has_whole_calls_and_no_more_spans_than_it_may() {
-        let mut held = Held::default();
+        let mut held = WaitingSpans::default();
         for _ in 0..300 {
             assert!(held.push(call(2, 10)));
         }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_much_and_what_is_under_way_takes_some() {
-        let mut held = Held::default();
+        let mut held = WaitingSpans::default();
         let each = OTEL_BATCH_BYTES / 2 - OVERHEAD_BYTES;
         let most = OTEL_HELD_BYTES / (OTEL_BATCH_BYTES / 2);
         let taken = (0..2 * most).filter(|_| held.push(call(1, each))).count();

@@ -14,7 +14,7 @@ const ERROR: u8 = 2;
 /// OTLP span.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Span {
+pub(super) struct OtlpSpan {
     pub(super) trace_id: String,
     pub(super) span_id: String,
     /// Id of the parent span; empty for the root span.
@@ -28,49 +28,49 @@ pub(super) struct Span {
     pub(super) start_time_unix_nano: u64,
     #[serde(serialize_with = "as_text")]
     pub(super) end_time_unix_nano: u64,
-    pub(super) attributes: Vec<Attribute>,
-    pub(super) events: Vec<Event>,
+    pub(super) attributes: Vec<OtlpAttribute>,
+    pub(super) events: Vec<OtlpEvent>,
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) dropped_events_count: u32,
-    pub(super) status: Status,
+    pub(super) status: OtlpStatus,
 }
 
 /// Event within a span.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Event {
+pub(super) struct OtlpEvent {
     #[serde(serialize_with = "as_text")]
     pub(super) time_unix_nano: u64,
     pub(super) name: String,
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) attributes: Vec<OtlpAttribute>,
 }
 
 /// Status of a span.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct Status {
+pub(super) struct OtlpStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "is_none")]
     code: u8,
 }
 
-impl Status {
+impl OtlpStatus {
     /// Returns an error status with a message.
-    pub(super) fn error(message: impl Into<String>) -> Status {
-        Status { message: message.into(), code: ERROR }
+    pub(super) fn error(message: impl Into<String>) -> OtlpStatus {
+        OtlpStatus { message: message.into(), code: ERROR }
     }
 }
 
 /// Attribute of a span, event or resource.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Attribute {
+pub(super) struct OtlpAttribute {
     pub(super) key: &'static str,
-    pub(super) value: Any,
+    pub(super) value: OtlpValue,
 }
 
 /// Value of an attribute.
 #[derive(Debug, Clone, Serialize)]
-pub(super) enum Any {
+pub(super) enum OtlpValue {
     /// Text.
     #[serde(rename = "stringValue")]
     Text(String),
@@ -87,51 +87,56 @@ pub(super) enum Any {
     #[serde(rename = "arrayValue")]
     Array {
         /// Values in order.
-        values: Vec<Any>,
+        values: Vec<OtlpValue>,
     },
 }
 
 /// Builder of attributes; unknown values are left out.
 #[derive(Debug, Default)]
-pub(super) struct Attributes(pub(super) Vec<Attribute>);
+pub(super) struct AttributeBuilder(pub(super) Vec<OtlpAttribute>);
 
-impl Attributes {
-    fn with(mut self, key: &'static str, value: Any) -> Attributes {
-        self.0.push(Attribute { key, value });
+impl AttributeBuilder {
+    fn with(mut self, key: &'static str, value: OtlpValue) -> AttributeBuilder {
+        self.0.push(OtlpAttribute { key, value });
         self
     }
+
     /// Adds a text unless it is empty.
-    pub(super) fn text(self, key: &'static str, text: impl Into<String>) -> Attributes {
+    pub(super) fn text(self, key: &'static str, text: impl Into<String>) -> AttributeBuilder {
         let text = text.into();
-        if text.is_empty() { self } else { self.with(key, Any::Text(text)) }
+        if text.is_empty() { self } else { self.with(key, OtlpValue::Text(text)) }
     }
+
     /// Adds a list of texts unless it is empty.
-    pub(super) fn texts(self, key: &'static str, texts: &[&str]) -> Attributes {
-        let values: Vec<Any> = texts.iter().map(|text| Any::Text((*text).to_owned())).collect();
-        if values.is_empty() { self } else { self.with(key, Any::Array { values }) }
+    pub(super) fn texts(self, key: &'static str, texts: &[&str]) -> AttributeBuilder {
+        let values: Vec<OtlpValue> = texts.iter().map(|text| OtlpValue::Text((*text).to_owned())).collect();
+        if values.is_empty() { self } else { self.with(key, OtlpValue::Array { values }) }
     }
+
     /// Adds an integer, if known.
-    pub(super) fn number(self, key: &'static str, number: impl Into<Option<u64>>) -> Attributes {
+    pub(super) fn number(self, key: &'static str, number: impl Into<Option<u64>>) -> AttributeBuilder {
         match number.into() {
-            Some(number) => self.with(key, Any::Int(number)),
+            Some(number) => self.with(key, OtlpValue::Int(number)),
             None => self,
         }
     }
+
     /// Adds a finite number, if known.
-    pub(super) fn measure(self, key: &'static str, number: impl Into<Option<f64>>) -> Attributes {
+    pub(super) fn measure(self, key: &'static str, number: impl Into<Option<f64>>) -> AttributeBuilder {
         match number.into().filter(|number| number.is_finite()) {
-            Some(number) => self.with(key, Any::Double(number)),
+            Some(number) => self.with(key, OtlpValue::Double(number)),
             None => self,
         }
     }
+
     /// Adds `true` if the flag is set.
-    pub(super) fn flag(self, key: &'static str, holds: bool) -> Attributes {
-        if holds { self.with(key, Any::Bool(true)) } else { self }
+    pub(super) fn flag(self, key: &'static str, holds: bool) -> AttributeBuilder {
+        if holds { self.with(key, OtlpValue::Bool(true)) } else { self }
     }
 }
 
 /// Returns a request with already serialised spans.
-pub(super) fn request(resource: &[Attribute], spans: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn request(resource: &[OtlpAttribute], spans: &[Vec<u8>]) -> Vec<u8> {
     let resource = serde_json::json!({ "attributes": resource });
     let scope = serde_json::json!({ "name": "trunkgate", "version": env!("CARGO_PKG_VERSION") });
     let head = format!(r#"{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{{"scope":{scope},"spans":["#);

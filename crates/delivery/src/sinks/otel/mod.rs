@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use trunkgate_call::SampledCall;
 use trunkgate_media::counters::Counter;
 
-use trunkgate_config::{Config, Otel};
+use trunkgate_config::{Config, OtelSettings};
 use trunkgate_system::limits;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
@@ -20,23 +20,23 @@ mod shown;
 mod span;
 mod way;
 
-pub use sender::Sender;
-use shown::Shown;
+pub use sender::OtelTask;
+use shown::NumberMask;
 
 /// Destination and name of the edge in traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct OtelTarget {
     /// Settings of `[otel]`.
-    otel: Otel,
+    otel: OtelSettings,
     /// Name of the edge.
     node: String,
 }
 
-impl Target {
+impl OtelTarget {
     /// Returns the target of a configuration, if it has one.
-    pub fn of(config: &Config) -> Option<Target> {
+    pub fn of(config: &Config) -> Option<OtelTarget> {
         let otel = config.otel.clone()?;
-        Some(Target { otel, node: config.edge.name.clone() })
+        Some(OtelTarget { otel, node: config.edge.name.clone() })
     }
 }
 
@@ -74,12 +74,12 @@ impl OtelCounters {
 
 /// Handle to hand calls to the task.
 #[derive(Debug)]
-pub struct Desk {
+pub struct OtelSender {
     calls: mpsc::Sender<Box<SampledCall>>,
     counters: Arc<OtelCounters>,
 }
 
-impl Desk {
+impl OtelSender {
     /// Hands over a call; if the queue is full, its spans are counted and dropped.
     pub fn hand_over(&self, call: Box<SampledCall>) {
         let spans = call.legs.len() as u64;
@@ -91,18 +91,18 @@ impl Desk {
 
 /// Creates both ends of the queue; `full_numbers` corresponds to `[log] numbers = "full"`.
 pub fn desk(
-    target: watch::Receiver<Option<Target>>,
+    target: watch::Receiver<Option<OtelTarget>>,
     counters: &Arc<OtelCounters>,
     full_numbers: bool,
-) -> (Desk, Sender) {
+) -> (OtelSender, OtelTask) {
     let (calls, waiting) = mpsc::channel(limits::OTEL_QUEUE);
-    let desk = Desk { calls, counters: Arc::clone(counters) };
-    (desk, Sender::new(waiting, target, Arc::clone(counters), Shown { full: full_numbers }))
+    let desk = OtelSender { calls, counters: Arc::clone(counters) };
+    (desk, OtelTask::new(waiting, target, Arc::clone(counters), NumberMask { full: full_numbers }))
 }
 
 /// Serialised spans of a call.
 #[derive(Debug)]
-struct Written {
+struct CallSpans {
     /// Comma-separated JSON objects.
     json: Vec<u8>,
     spans: usize,
@@ -110,9 +110,9 @@ struct Written {
     at: Instant,
 }
 
-impl Written {
+impl CallSpans {
     /// Serialises the spans of an ended call.
-    fn of(call: &SampledCall, shown: Shown, at: Instant) -> Written {
+    fn of(call: &SampledCall, shown: NumberMask, at: Instant) -> CallSpans {
         let spans = span::spans(call, shown);
         let mut json = Vec::new();
         for (place, span) in spans.iter().enumerate() {
@@ -122,7 +122,7 @@ impl Written {
             // Writing to memory cannot fail.
             let _ = serde_json::to_writer(&mut json, span);
         }
-        Written { json, spans: spans.len(), at }
+        CallSpans { json, spans: spans.len(), at }
     }
 }
 

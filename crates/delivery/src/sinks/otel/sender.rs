@@ -11,64 +11,64 @@ use rand::TryRng as _;
 use tokio::sync::{mpsc, watch};
 use trunkgate_call::SampledCall;
 
-use super::held::Held;
-use super::shown::Shown;
-use super::way::{Outcome, Way};
-use super::{OtelCounters, Target, Written, json};
+use super::held::WaitingSpans;
+use super::shown::NumberMask;
+use super::way::{OtelCollector, PostOutcome};
+use super::{CallSpans, OtelCounters, OtelTarget, json};
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{OTEL_COMPLAINT_SECONDS, OTEL_LAST_SECONDS, OTEL_PAUSE_SECONDS};
-use trunkgate_system::log::Seldom;
+use trunkgate_system::log::LogThrottle;
 
 /// Retry intervals while the collector does not accept requests.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(OTEL_PAUSE_SECONDS));
 
-type UnderWay = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+type PendingPost = Pin<Box<dyn Future<Output = PostOutcome> + Send>>;
 
 /// Request that is repeated until the collector accepts or rejects it.
-struct Letter {
+struct TraceRequest {
     body: Bytes,
     spans: u64,
 }
 
 /// Task that sends traces.
-pub struct Sender {
+pub struct OtelTask {
     calls: mpsc::Receiver<Box<SampledCall>>,
-    target: watch::Receiver<Option<Target>>,
+    target: watch::Receiver<Option<OtelTarget>>,
     counters: Arc<OtelCounters>,
-    shown: Shown,
-    held: Held,
-    way: Option<Arc<Way>>,
-    letter: Option<Letter>,
+    shown: NumberMask,
+    held: WaitingSpans,
+    way: Option<Arc<OtelCollector>>,
+    letter: Option<TraceRequest>,
     /// Failed attempts in a row.
     failures: u32,
     /// Earliest time of the next attempt.
     rests: Option<Instant>,
     /// Deadline for the remaining spans after all handles have been dropped.
     last: Option<Instant>,
-    complaint: Seldom,
+    complaint: LogThrottle,
     /// Number of dropped spans when last logged, and the time of that message.
     told_dropped: (u64, Option<Instant>),
 }
 
-impl Sender {
+impl OtelTask {
     pub(super) fn new(
         calls: mpsc::Receiver<Box<SampledCall>>,
-        target: watch::Receiver<Option<Target>>,
+        target: watch::Receiver<Option<OtelTarget>>,
         counters: Arc<OtelCounters>,
-        shown: Shown,
-    ) -> Sender {
-        Sender {
+        shown: NumberMask,
+    ) -> OtelTask {
+        OtelTask {
             calls,
             target,
             counters,
             shown,
-            held: Held::default(),
+            held: WaitingSpans::default(),
             way: None,
             letter: None,
             failures: 0,
             rests: None,
             last: None,
-            complaint: Seldom::default(),
+            complaint: LogThrottle::default(),
             told_dropped: (0, None),
         }
     }
@@ -76,7 +76,7 @@ impl Sender {
     /// Sends until every handle has been dropped, then the remaining spans for a limited time.
     pub async fn run(mut self) {
         self.follow();
-        let mut under_way: Option<UnderWay> = None;
+        let mut under_way: Option<PendingPost> = None;
         loop {
             let now = Instant::now();
             self.tell_dropped(now);
@@ -118,7 +118,7 @@ impl Sender {
         let is_same = self.way.as_ref().zip(target.as_ref()).is_some_and(|(way, target)| way.leads_to(target));
         (self.failures, self.rests) = (0, None);
         self.counters.tell(None);
-        self.way = target.and_then(|target| match Way::new(target) {
+        self.way = target.and_then(|target| match OtelCollector::new(target) {
             Ok(way) => Some(Arc::new(way)),
             Err(what) => {
                 tracing::error!("[otel] endpoint: {what}");
@@ -140,7 +140,7 @@ impl Sender {
         if self.way.is_none() {
             return;
         }
-        let written = Written::of(call, self.shown, Instant::now());
+        let written = CallSpans::of(call, self.shown, Instant::now());
         let spans = written.spans as u64;
         if !self.held.push(written) {
             self.counters.dropped.add(spans);
@@ -148,7 +148,7 @@ impl Sender {
     }
 
     /// Starts a request, if one is due.
-    fn begin(&mut self, now: Instant) -> Option<UnderWay> {
+    fn begin(&mut self, now: Instant) -> Option<PendingPost> {
         let way = Arc::clone(self.way.as_ref()?);
         if self.rests.is_some_and(|at| at > now) {
             return None;
@@ -158,7 +158,7 @@ impl Sender {
             let batch = if is_due { self.held.take() } else { None };
             self.letter = batch.map(|batch| {
                 let body = json::request(&way.resource(), &batch.json);
-                Letter { body: body.into(), spans: batch.spans as u64 }
+                TraceRequest { body: body.into(), spans: batch.spans as u64 }
             });
         }
         let body = self.letter.as_ref()?.body.clone();
@@ -175,10 +175,10 @@ impl Sender {
         next.into_iter().chain(self.last).min()
     }
 
-    fn settle(&mut self, outcome: Outcome) {
+    fn settle(&mut self, outcome: PostOutcome) {
         let now = Instant::now();
         match outcome {
-            Outcome::Taken(rejected, why) => {
+            PostOutcome::Taken(rejected, why) => {
                 let spans = self.letter.take().map_or(0, |letter| letter.spans);
                 self.counters.sent.add(spans.saturating_sub(rejected));
                 self.counters.refused.add(rejected.min(spans));
@@ -193,14 +193,14 @@ impl Sender {
                 (self.failures, self.rests) = (0, None);
                 self.held.done();
             }
-            Outcome::Refused(what) => {
+            PostOutcome::Refused(what) => {
                 let spans = self.letter.take().map_or(0, |letter| letter.spans);
                 self.counters.refused.add(spans);
                 self.complain(now, &format!("{what}: {spans} spans are discarded"));
                 (self.failures, self.rests) = (0, None);
                 self.held.done();
             }
-            Outcome::Later(asked, what) => {
+            PostOutcome::Later(asked, what) => {
                 self.failures = self.failures.saturating_add(1);
                 let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
                 self.rests = Some(now + asked.unwrap_or_default().max(PAUSES.pause(self.failures, random)));
@@ -235,7 +235,7 @@ impl Sender {
     }
 }
 
-async fn next(under_way: &mut Option<UnderWay>) -> Outcome {
+async fn next(under_way: &mut Option<PendingPost>) -> PostOutcome {
     match under_way {
         Some(request) => request.await,
         None => std::future::pending().await,

@@ -7,12 +7,12 @@ use trunkgate_call::sentence::without_numbers;
 
 /// Masking rule for numbers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shown {
+pub(crate) struct NumberMask {
     /// True for `[log] numbers = "full"`.
     pub(crate) full: bool,
 }
 
-impl Shown {
+impl NumberMask {
     /// Returns a number or name for a trace.
     pub(super) fn number(self, number: &str) -> String {
         if self.full { number.to_owned() } else { mask(number) }
@@ -39,7 +39,7 @@ mod tests {
 
     use super::*;
 
-    const MASKED: Shown = Shown { full: false };
+    const MASKED: NumberMask = NumberMask { full: false };
 
     #[test]
     fn numbers_in_sentences_are_masked() {
@@ -73,7 +73,7 @@ mod tests {
         ] {
             assert_eq!(MASKED.text(text, ["(415) 555-0100", "service"]), shown);
         }
-        assert_eq!(Shown { full: true }.text("+14155550100", ["", ""]), "+14155550100");
+        assert_eq!(NumberMask { full: true }.text("+14155550100", ["", ""]), "+14155550100");
         assert_eq!((MASKED.number("+14155550100"), MASKED.number("911")), ("+1415****100".into(), "911".into()));
     }
 

@@ -8,8 +8,8 @@ use trunkgate_call::sampled::{span_id, trace_id};
 use trunkgate_call::trace::{TraceEntry, TraceItem};
 use trunkgate_call::{LegTimes, LegView, ReasonSlug, SampledCall};
 
-use super::json::{Attributes, CLIENT, Event, SERVER, Span, Status};
-use super::shown::Shown;
+use super::json::{AttributeBuilder, CLIENT, OtlpEvent, OtlpSpan, OtlpStatus, SERVER};
+use super::shown::NumberMask;
 use crate::sinks::events::is_usual;
 use trunkgate_system::limits::{OTEL_EVENTS, OTEL_TEXT_CHARS};
 
@@ -32,10 +32,10 @@ const METHODS: [&str; 14] = [
 ];
 
 /// Returns the spans of a call, root span first; empty if the call's SID is invalid.
-pub(super) fn spans(call: &SampledCall, shown: Shown) -> Vec<Span> {
+pub(super) fn spans(call: &SampledCall, shown: NumberMask) -> Vec<OtlpSpan> {
     let view = &call.record.call;
     let Some(trace) = trace_id(&view.sid) else { return Vec::new() };
-    let writer = Writer { call, shown, began: nanos(call.began), own: [&view.from, &view.to] };
+    let writer = SpanWriter { call, shown, began: nanos(call.began), own: [&view.from, &view.to] };
     let legs = view.legs.iter().zip(&call.legs).enumerate();
     legs.filter_map(|(at, (leg, times))| writer.span(trace, at, leg, times)).collect()
 }
@@ -49,23 +49,23 @@ fn sentence(reason: &str) -> &'static str {
     ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason).map_or("", |slug| slug.sentence())
 }
 
-struct Writer<'a> {
+struct SpanWriter<'a> {
     call: &'a SampledCall,
-    shown: Shown,
+    shown: NumberMask,
     /// Start of the call in nanoseconds since 1970.
     began: u64,
     /// Phone numbers of the call.
     own: [&'a str; 2],
 }
 
-impl Writer<'_> {
-    fn span(&self, trace: &str, at: usize, leg: &LegView, times: &LegTimes) -> Option<Span> {
+impl SpanWriter<'_> {
+    fn span(&self, trace: &str, at: usize, leg: &LegView, times: &LegTimes) -> Option<OtlpSpan> {
         let (is_call, call) = (at == 0, self.call);
         let first = &call.record.call;
         let end = if is_call { call.ended_us } else { times.ended_us.unwrap_or(call.ended_us) };
-        let attributes = if is_call { self.of_call() } else { Attributes::default() };
+        let attributes = if is_call { self.of_call() } else { AttributeBuilder::default() };
         let (events, dropped) = self.events(at, leg, times);
-        Some(Span {
+        Some(OtlpSpan {
             trace_id: trace.to_owned(),
             span_id: span_id(&leg.sid)?.to_owned(),
             parent_span_id: if is_call { String::new() } else { span_id(&first.sid)?.to_owned() },
@@ -90,11 +90,11 @@ impl Writer<'_> {
     }
 
     /// Returns the attributes of the whole call.
-    fn of_call(&self) -> Attributes {
+    fn of_call(&self) -> AttributeBuilder {
         let record = &self.call.record;
         let view = &record.call;
         let error = if self.has_failed() { view.reason.unwrap_or_default() } else { "" };
-        Attributes::default()
+        AttributeBuilder::default()
             .text("trunkgate.call.sid", view.sid.as_str())
             .text("trunkgate.route", view.route.as_str())
             .text("trunkgate.from", self.shown.number(&view.from))
@@ -122,14 +122,14 @@ impl Writer<'_> {
         }
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> OtlpStatus {
         match self.call.record.call.reason {
-            Some(reason) if self.has_failed() => Status::error(sentence(reason)),
-            _ => Status::default(),
+            Some(reason) if self.has_failed() => OtlpStatus::error(sentence(reason)),
+            _ => OtlpStatus::default(),
         }
     }
 
-    fn of_leg(&self, attributes: Attributes, leg: &LegView, times: &LegTimes) -> Attributes {
+    fn of_leg(&self, attributes: AttributeBuilder, leg: &LegView, times: &LegTimes) -> AttributeBuilder {
         let is_agent = leg.kind == "agent";
         let (address, port) = match leg.direction {
             "inbound" => ("client.address", "client.port"),
@@ -172,16 +172,16 @@ impl Writer<'_> {
 
     /// Returns the trace events of a leg and the number of omitted ones; the first leg includes events of the whole
     /// call.
-    fn events(&self, at: usize, leg: &LegView, times: &LegTimes) -> (Vec<Event>, u64) {
+    fn events(&self, at: usize, leg: &LegView, times: &LegTimes) -> (Vec<OtlpEvent>, u64) {
         let trace = &self.call.trace;
         let is_ours = |entry: &&TraceEntry| match &entry.what {
             TraceItem::Message { leg, .. } | TraceItem::Agent { leg, .. } | TraceItem::Media { leg, .. } => *leg == at,
             TraceItem::Decision { .. } | TraceItem::Webhook { .. } => at == 0,
         };
-        let mut events: Vec<Event> = trace.entries.iter().filter(is_ours).map(|entry| self.event(entry)).collect();
+        let mut events: Vec<OtlpEvent> = trace.entries.iter().filter(is_ours).map(|entry| self.event(entry)).collect();
         let answered = if leg.kind == "agent" { "trunkgate.connected" } else { "trunkgate.answered" };
         for (us, name) in [(times.rang_us, "trunkgate.ringing"), (times.answered_us, answered)] {
-            let event = |us| Event { time_unix_nano: self.at(us), name: name.to_owned(), attributes: Vec::new() };
+            let event = |us| OtlpEvent { time_unix_nano: self.at(us), name: name.to_owned(), attributes: Vec::new() };
             events.extend(us.map(event));
         }
         events.sort_by_key(|event| event.time_unix_nano);
@@ -195,7 +195,7 @@ impl Writer<'_> {
         (events, lost.saturating_add(excess as u64))
     }
 
-    fn event(&self, entry: &TraceEntry) -> Event {
+    fn event(&self, entry: &TraceEntry) -> OtlpEvent {
         let (name, attributes) = match &entry.what {
             TraceItem::Message { received, text, note, again, .. } => self.message(*received, text, note, *again),
             TraceItem::Decision { text } => ("trunkgate.decision".to_owned(), self.told(text)),
@@ -205,14 +205,14 @@ impl Writer<'_> {
             TraceItem::Agent { text, .. } => ("trunkgate.agent".to_owned(), self.told(text)),
             TraceItem::Media { text, .. } => ("trunkgate.media".to_owned(), self.told(text)),
         };
-        Event { time_unix_nano: self.at(entry.at_us), name, attributes: attributes.0 }
+        OtlpEvent { time_unix_nano: self.at(entry.at_us), name, attributes: attributes.0 }
     }
 
-    fn told(&self, text: &str) -> Attributes {
-        Attributes::default().text("trunkgate.text", self.text(text))
+    fn told(&self, text: &str) -> AttributeBuilder {
+        AttributeBuilder::default().text("trunkgate.text", self.text(text))
     }
 
-    fn message(&self, received: bool, text: &str, note: &str, again: bool) -> (String, Attributes) {
+    fn message(&self, received: bool, text: &str, note: &str, again: bool) -> (String, AttributeBuilder) {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         let code = Some(word).filter(|word| word.len() == 3).and_then(|word| word.parse::<u16>().ok());
         let method = METHODS.into_iter().find(|method| *method == word);
@@ -221,7 +221,7 @@ impl Writer<'_> {
             (None, Some(method)) => format!("SIP {method}"),
             (None, None) => "SIP request".to_owned(),
         };
-        let attributes = Attributes::default()
+        let attributes = AttributeBuilder::default()
             .text("network.io.direction", if received { "receive" } else { "transmit" })
             .number("sip.response.status_code", code.map(u64::from))
             .text("sip.response.reason_phrase", if code.is_some() { self.text(rest) } else { String::new() })
@@ -249,9 +249,9 @@ fn named(what: &str, whom: &str) -> String {
     if whom.is_empty() { what.to_owned() } else { format!("{what} {whom}") }
 }
 
-fn status_of_leg(leg: &LegView, times: &LegTimes) -> Status {
+fn status_of_leg(leg: &LegView, times: &LegTimes) -> OtlpStatus {
     match leg.reason {
-        Some(reason) if times.failed => Status::error(sentence(reason)),
-        _ => Status::default(),
+        Some(reason) if times.failed => OtlpStatus::error(sentence(reason)),
+        _ => OtlpStatus::default(),
     }
 }

@@ -5,16 +5,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use trunkgate_call::trace::{CookieChanges, TraceEntry, TraceItem, TraceView, Webhook, WebhookTry};
+use trunkgate_call::trace::{CookieChanges, TraceEntry, TraceItem, TraceView, WebhookExchange, WebhookTry};
 use trunkgate_call::{CallRecord, CallView, LegTimes, SampledCall};
 use trunkgate_testing::views::{leg, sid};
 
-use super::shown::Shown;
-use super::{Written, json};
+use super::shown::NumberMask;
+use super::{CallSpans, json};
 use trunkgate_system::limits::OTEL_EVENTS;
 
 const BEGAN_S: u64 = 1_800_000_000;
-const MASKED: Shown = Shown { full: false };
+const MASKED: NumberMask = NumberMask { full: false };
 
 fn times(began_us: u64, answered_us: Option<u64>, ended_us: u64) -> LegTimes {
     LegTimes { began_us, answered_us, ended_us: Some(ended_us), ..LegTimes::default() }
@@ -75,8 +75,8 @@ fn call() -> SampledCall {
     }
 }
 
-fn written(call: &SampledCall, shown: Shown) -> Vec<Value> {
-    let written = Written::of(call, shown, std::time::Instant::now());
+fn written(call: &SampledCall, shown: NumberMask) -> Vec<Value> {
+    let written = CallSpans::of(call, shown, std::time::Instant::now());
     let request: Value = serde_json::from_slice(&json::request(&[], &[written.json])).unwrap();
     let spans = request["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone();
     assert_eq!(spans.len(), written.spans);
@@ -151,7 +151,7 @@ fn a_call_is_a_span_with_one_below_it_for_each_leg() {
 #[test]
 fn numbers_are_masked_wherever_they_stand_unless_the_log_shows_them() {
     let text = |shown| serde_json::to_string(&written(&call(), shown)).unwrap();
-    let (masked, full) = (text(MASKED), text(Shown { full: true }));
+    let (masked, full) = (text(MASKED), text(NumberMask { full: true }));
     for number in ["4155550100", "4155550199", "4155550177"] {
         assert!(!masked.contains(number), "{masked}");
     }
@@ -210,7 +210,7 @@ fn of_too_many_events_the_beginning_and_the_end_stay() {
     assert_eq!((texts[0], texts[OTEL_EVENTS - 2]), (&"n0".into(), &"n299".into()));
 }
 
-fn webhook(body: String) -> Webhook {
+fn webhook(body: String) -> WebhookExchange {
     let one = WebhookTry {
         url: "https://ivr.example.com/voice".to_owned(),
         remote: None,
@@ -219,7 +219,7 @@ fn webhook(body: String) -> Webhook {
         duration_ms: 12,
         cookies: CookieChanges::default(),
     };
-    Webhook {
+    WebhookExchange {
         purpose: "start".to_owned(),
         method: "POST".to_owned(),
         tries: vec![one],
@@ -291,7 +291,7 @@ proptest! {
 
     #[test]
     fn any_call_is_valid_otlp(call in any_call(), full: bool) {
-        let spans = written(&call, Shown { full });
+        let spans = written(&call, NumberMask { full });
         prop_assert_eq!(spans.len(), call.legs.len());
         let is_hex = |id: &Value, length: usize| {
             id.as_str().is_some_and(|id| id.len() == length && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))

@@ -17,24 +17,24 @@ use url::Url;
 
 use trunkgate_call::numbers::plain;
 
-use super::Target;
-use super::json::{Attribute, Attributes};
-use trunkgate_system::certificates::Trust;
+use super::OtelTarget;
+use super::json::{AttributeBuilder, OtlpAttribute};
+use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::limits::{OTEL_ANSWER_BYTES, OTEL_RETRY_AFTER_SECONDS};
-pub(crate) use trunkgate_system::web::{self, Answer, Fault};
+pub(crate) use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
 /// Collector with its URL and trust.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct OtelCollector {
     url: Url,
-    target: Target,
+    target: OtelTarget,
     /// TLS configuration, read on first use.
     tls: OnceCell<Arc<ClientConfig>>,
 }
 
 /// Outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum PostOutcome {
     /// Accepted, with the number of rejected spans and the reason.
     Taken(u64, String),
     /// Temporarily rejected, with the collector's Retry-After, if any.
@@ -43,18 +43,18 @@ pub(super) enum Outcome {
     Refused(String),
 }
 
-impl Way {
+impl OtelCollector {
     /// Creates the connection settings for a target.
     ///
     /// # Errors
     /// Returns the reason why the URL is invalid.
-    pub(super) fn new(target: Target) -> Result<Way, String> {
+    pub(super) fn new(target: OtelTarget) -> Result<OtelCollector, String> {
         let url = Url::parse(&target.otel.url).map_err(|error| error.to_string())?;
-        Ok(Way { url, target, tls: OnceCell::new() })
+        Ok(OtelCollector { url, target, tls: OnceCell::new() })
     }
 
     /// Returns whether a target has the same URL, headers and trust.
-    pub(super) fn leads_to(&self, target: &Target) -> bool {
+    pub(super) fn leads_to(&self, target: &OtelTarget) -> bool {
         let (ours, theirs) = (&self.target.otel, &target.otel);
         (&ours.url, &ours.headers, &ours.ca) == (&theirs.url, &theirs.headers, &theirs.ca)
     }
@@ -65,8 +65,8 @@ impl Way {
     }
 
     /// Returns the attributes of the resource (semantic conventions, "Service").
-    pub(super) fn resource(&self) -> Vec<Attribute> {
-        let attributes = Attributes::default()
+    pub(super) fn resource(&self) -> Vec<OtlpAttribute> {
+        let attributes = AttributeBuilder::default()
             .text("service.name", self.target.otel.service_name.as_str())
             .text("service.instance.id", self.target.node.as_str())
             .text("service.version", env!("CARGO_PKG_VERSION"));
@@ -74,21 +74,23 @@ impl Way {
     }
 
     /// Posts a request.
-    pub(super) async fn post(self: Arc<Way>, body: Bytes) -> Outcome {
+    pub(super) async fn post(self: Arc<OtelCollector>, body: Bytes) -> PostOutcome {
         let limit = self.target.otel.timeout;
         match timeout(limit, self.exchange(body)).await {
-            Err(_) => Outcome::Later(None, format!("no answer within {limit:?}")),
-            Ok(Err(what)) => Outcome::Later(None, what),
+            Err(_) => PostOutcome::Later(None, format!("no answer within {limit:?}")),
+            Ok(Err(what)) => PostOutcome::Later(None, what),
             Ok(Ok(answer)) => judge(&answer),
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<Answer, String> {
+    async fn exchange(&self, body: Bytes) -> Result<HttpAnswer, String> {
         let tls = if self.url.scheme() == "https" { Some(self.trusted().await?) } else { None };
         let to = self.reachable().await?;
         let stream = web::connect(&to, || tls.ok_or_else(|| "no TLS".to_owned()), OTEL_ANSWER_BYTES).await?;
         let request = self.request(body)?;
-        web::exchange(stream, request, |_| OTEL_ANSWER_BYTES).await.map_err(|fault: Fault| fault.what().to_owned())
+        web::exchange(stream, request, |_| OTEL_ANSWER_BYTES)
+            .await
+            .map_err(|fault: ExchangeFault| fault.what().to_owned())
     }
 
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
@@ -106,7 +108,7 @@ impl Way {
         let ca = self.target.otel.ca.clone();
         let read = || async {
             match ca {
-                Some(pem) => web::trusting(Trust::of_pem(&pem)?),
+                Some(pem) => web::trusting(TrustAnchors::of_pem(&pem)?),
                 None => web::trusting_system().await,
             }
         };
@@ -132,7 +134,7 @@ impl Way {
     }
 }
 
-fn judge(answer: &Answer) -> Outcome {
+fn judge(answer: &HttpAnswer) -> PostOutcome {
     let status = answer.status;
     match status {
         status if status.is_success() => taken(&answer.body),
@@ -141,22 +143,22 @@ fn judge(answer: &Answer) -> Outcome {
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
             let later = web::retry_after(&answer.headers, OTEL_RETRY_AFTER_SECONDS);
-            Outcome::Later(later, format!("it answered {status}"))
+            PostOutcome::Later(later, format!("it answered {status}"))
         }
         status if status.is_redirection() => {
-            Outcome::Refused(format!("it answered {status}; redirects are not followed"))
+            PostOutcome::Refused(format!("it answered {status}; redirects are not followed"))
         }
-        status => Outcome::Refused(format!("it answered {status}")),
+        status => PostOutcome::Refused(format!("it answered {status}")),
     }
 }
 
 /// Evaluates the partial success in the response of the collector.
-fn taken(body: &[u8]) -> Outcome {
+fn taken(body: &[u8]) -> PostOutcome {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &said["partialSuccess"];
     let rejected = &partial["rejectedSpans"];
     let rejected = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or(0);
-    Outcome::Taken(rejected, plain(partial["errorMessage"].as_str().unwrap_or_default(), 200))
+    PostOutcome::Taken(rejected, plain(partial["errorMessage"].as_str().unwrap_or_default(), 200))
 }
 
 #[cfg(test)]
@@ -165,35 +167,35 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, retry_after: Option<&str>, body: &str) -> Outcome {
+    fn answer(status: u16, retry_after: Option<&str>, body: &str) -> PostOutcome {
         let mut headers = HeaderMap::new();
         if let Some(seconds) = retry_after {
             headers.insert("retry-after", seconds.parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
-        judge(&Answer { status, headers, body: body.as_bytes().to_vec(), is_whole: true })
+        judge(&HttpAnswer { status, headers, body: body.as_bytes().to_vec(), is_whole: true })
     }
 
     #[test]
     fn answers_mean_what_otlp_says() {
         for body in ["", "{}", "no json", r#"{"partialSuccess":{}}"#, r#"{"partialSuccess":{"rejectedSpans":"0"}}"#] {
-            assert_eq!(answer(200, None, body), Outcome::Taken(0, String::new()), "{body}");
+            assert_eq!(answer(200, None, body), PostOutcome::Taken(0, String::new()), "{body}");
         }
         for body in [
             r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"old"}}"#,
             r#"{"partialSuccess":{"rejectedSpans":3,"errorMessage":"old"}}"#,
         ] {
-            assert_eq!(answer(202, None, body), Outcome::Taken(3, "old".into()));
+            assert_eq!(answer(202, None, body), PostOutcome::Taken(3, "old".into()));
         }
         for status in [429, 502, 503, 504] {
-            assert!(matches!(answer(status, None, ""), Outcome::Later(None, _)), "{status}");
-            let Outcome::Later(Some(wait), _) = answer(status, Some("7"), "") else { panic!("{status}") };
+            assert!(matches!(answer(status, None, ""), PostOutcome::Later(None, _)), "{status}");
+            let PostOutcome::Later(Some(wait), _) = answer(status, Some("7"), "") else { panic!("{status}") };
             assert_eq!(wait, Duration::from_secs(7));
         }
-        let Outcome::Later(Some(wait), _) = answer(503, Some("999999"), "") else { panic!() };
+        let PostOutcome::Later(Some(wait), _) = answer(503, Some("999999"), "") else { panic!() };
         assert_eq!(wait, Duration::from_secs(OTEL_RETRY_AFTER_SECONDS));
         for status in [301, 400, 401, 404, 413, 500, 501] {
-            assert!(matches!(answer(status, Some("7"), ""), Outcome::Refused(_)), "{status}");
+            assert!(matches!(answer(status, Some("7"), ""), PostOutcome::Refused(_)), "{status}");
         }
     }
 }

@@ -44,7 +44,7 @@ use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_LOOK_SECONDS, OUTBOX_WAITING
 
 pub(super) use worker::Worker;
 
-use super::wake::Wake;
+use super::wake::TaskWaker;
 
 /// Row without its body: the fields that determine its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,7 +273,7 @@ pub(super) enum Intake<N> {
     /// Deliveries are handed over through a channel.
     Handed(mpsc::Receiver<Handed<N>>),
     /// The worker is woken to read the store, in which others have written or removed rows.
-    Woken(Arc<Wake>),
+    Woken(Arc<TaskWaker>),
 }
 
 impl<N> Intake<N> {

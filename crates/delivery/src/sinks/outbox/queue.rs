@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::shares::{Path, Shares, path};
 use super::{Head, Pace, Refusal, Row};
 use trunkgate_system::limits::{OUTBOX_HELD_BYTES, OUTBOX_HELD_MOST_BYTES};
-use trunkgate_system::turns::{Turn, Turns};
+use trunkgate_system::turns::{HostTurn, HostTurns};
 
 /// Id of a row in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +63,7 @@ enum Place {
     /// Behind other rows of its line.
     Behind,
     /// Ready to be sent, with its turn at the host.
-    Ready(Turn),
+    Ready(HostTurn),
     /// Resting until the next attempt.
     Resting(Instant),
     UnderWay,
@@ -113,7 +113,7 @@ pub(super) struct Queue {
     lines: HashMap<Arc<str>, VecDeque<Id>>,
     hosts: HashMap<Arc<str>, Host>,
     /// First rows of their lines, ready to be sent.
-    turns: Turns<Id>,
+    turns: HostTurns<Id>,
     /// First rows of their lines, resting after an attempt.
     resting: BTreeSet<(Instant, Id)>,
     /// Rows that are not under way, by share.
@@ -148,7 +148,7 @@ impl Queue {
             keys: HashMap::new(),
             lines: HashMap::new(),
             hosts: HashMap::new(),
-            turns: Turns::new(pace.at_once),
+            turns: HostTurns::new(pace.at_once),
             resting: BTreeSet::new(),
             shares: Shares::default(),
             bytes: 0,

@@ -114,7 +114,7 @@ fn stored(store: &Store) -> Vec<Stored> {
 fn work(store: &Store, answers: &[Answer], is_so: impl Fn(&[(String, u32)], &[Stored]) -> bool) -> Vec<(String, u32)> {
     let notes = Notes { answers: Mutex::new(answers.to_vec()), ..Notes::default() };
     let attempts = Arc::clone(&notes.attempts);
-    let wake = Arc::<Wake>::default();
+    let wake = Arc::<TaskWaker>::default();
     let worker = Worker::new(store.clone(), notes);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -116,8 +116,10 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends the rows that need no pause if `sends`, and waits for pending changes of the store: they have the kind, which
-    /// may have the store, whose thread must not be the last to leave it.
+    /// Sends the rows that need no pause if `sends`, and waits for pending changes of the store.
+    ///
+    /// These changes hold the kind, which may hold the store, and the store's own thread must not be the last to drop
+    /// it.
     async fn finish(&mut self, sends: bool) {
         loop {
             if sends {

@@ -9,18 +9,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use trunkgate_call::Losses;
-use trunkgate_recording::age::Identities;
+use trunkgate_call::RecordingLosses;
+use trunkgate_recording::age::AgeIdentities;
 
-use super::index::{self, Entry, State};
-use super::live::Ended;
-use super::place::Place;
-use super::repair::{NotRepaired, repair};
-use super::shared::Shared;
+use super::index::{self, RecordingEntry, RecordingState};
+use super::live::EndedRecording;
+use super::place::RecordingLocation;
+use super::repair::{RecordingRepairError, repair};
+use super::shared::SharedRecordings;
 use super::trim::trim;
-use super::unindexed::Unindexed;
-use super::unlisted::{self, Sweep};
-use super::{Event, Finished, RecordingId, Sound, reader};
+use super::unindexed::UnindexedEntries;
+use super::unlisted::{self, FileSweep};
+use super::{FinishedRecording, RecordingEvent, RecordingId, SoundRange, reader};
 use crate::sinks::store::disk::named;
 use crate::sinks::store::retention;
 use trunkgate_system::clock;
@@ -51,13 +51,13 @@ const SILENT: u32 = 16_102;
 /// Trims silence around the sound of a recording; after a failure the recording stays unchanged.
 fn trimmed(
     file: File,
-    place: &Place,
-    entry: Entry,
-    sound: Sound,
-    identities: Option<&Identities>,
-) -> (Option<File>, Entry) {
+    place: &RecordingLocation,
+    entry: RecordingEntry,
+    sound: SoundRange,
+    identities: Option<&AgeIdentities>,
+) -> (Option<File>, RecordingEntry) {
     match trim(&file, place, &entry, sound, identities) {
-        Ok(Some((file, milliseconds))) => (Some(file), Entry { milliseconds, ..entry }),
+        Ok(Some((file, milliseconds))) => (Some(file), RecordingEntry { milliseconds, ..entry }),
         Ok(None) => (Some(file), entry),
         Err(error) => {
             let call = &entry.call_sid;
@@ -69,21 +69,21 @@ fn trimmed(
 
 /// State of the closing thread.
 #[derive(Debug)]
-pub(super) struct Closer {
-    shared: Arc<Shared>,
+pub(super) struct RecordingCloser {
+    shared: Arc<SharedRecordings>,
     /// Start and SID of the last checked recording in progress; `None`: all are checked.
     looking: Option<(i64, String)>,
     unrecovered: u64,
     /// SIDs of recordings of this process that could not be closed.
     own: BTreeSet<String>,
     /// Entries refused by the store.
-    unindexed: Unindexed,
+    unindexed: UnindexedEntries,
     /// True if the index refers to recordings that could not be closed.
     is_left: bool,
     /// True if the messages of all mailboxes were reported.
     is_counted: bool,
     /// Search for files without an entry.
-    sweep: Sweep,
+    sweep: FileSweep,
     sweeps: Instant,
 }
 
@@ -92,10 +92,10 @@ fn beginning() -> (i64, String) {
     (i64::MIN, String::new())
 }
 
-impl Closer {
-    pub(super) fn new(shared: Arc<Shared>) -> Closer {
-        let (looking, unindexed) = (Some(beginning()), Unindexed::default());
-        Closer {
+impl RecordingCloser {
+    pub(super) fn new(shared: Arc<SharedRecordings>) -> RecordingCloser {
+        let (looking, unindexed) = (Some(beginning()), UnindexedEntries::default());
+        RecordingCloser {
             shared,
             looking,
             unrecovered: 0,
@@ -103,13 +103,13 @@ impl Closer {
             unindexed,
             is_left: false,
             is_counted: false,
-            sweep: Sweep::default(),
+            sweep: FileSweep::default(),
             sweeps: Instant::now(),
         }
     }
 
     /// Closes recordings until the writer has ended.
-    pub(super) fn run(mut self, closing: &Receiver<Box<Ended>>) {
+    pub(super) fn run(mut self, closing: &Receiver<Box<EndedRecording>>) {
         let (mut due, mut retried) = (Instant::now(), Instant::now());
         self.read_unindexed();
         loop {
@@ -144,9 +144,9 @@ impl Closer {
     pub(super) fn sweep(&mut self) -> bool {
         let directory = self.shared.directory();
         if !self.sweep.is_of(&directory) {
-            self.sweep = Sweep::new(directory.clone());
+            self.sweep = FileSweep::new(directory.clone());
         }
-        let Closer { shared, unindexed, sweep, .. } = self;
+        let RecordingCloser { shared, unindexed, sweep, .. } = self;
         let step = sweep.step(|mut paths| {
             // A recording in progress, or waiting for the store, gets its entry later.
             let waits = |sid: &str| shared.is_live(sid) || unindexed.has(sid);
@@ -167,7 +167,7 @@ impl Closer {
             }
             Err(error) => tracing::warn!(reason = "recording_failed", "the index of recordings is not read: {error}"),
         }
-        self.sweep = Sweep::default();
+        self.sweep = FileSweep::default();
         true
     }
 
@@ -177,8 +177,8 @@ impl Closer {
     }
 
     /// Closes the file of an ended recording.
-    pub(super) fn close(&mut self, ended: Ended) {
-        let Ended { id, place, entry, file, is_whole, trim, lost: (mut lost, reason) } = ended;
+    pub(super) fn close(&mut self, ended: EndedRecording) {
+        let EndedRecording { id, place, entry, file, is_whole, trim, lost: (mut lost, reason) } = ended;
         let sid = entry.sid.clone();
         match self.closed(file, &place, &entry, (is_whole, trim)) {
             Ok(entry) => {
@@ -193,8 +193,8 @@ impl Closer {
             Err(what) => {
                 self.is_left = true;
                 self.own.insert(sid.clone());
-                let entry = Entry { error: Some(format!("not closed yet: {what}")), ..entry };
-                self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
+                let entry = RecordingEntry { error: Some(format!("not closed yet: {what}")), ..entry };
+                self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id, entry, lost })));
             }
         }
         self.shared.closed(&sid);
@@ -204,10 +204,10 @@ impl Closer {
     fn closed(
         &self,
         file: Option<File>,
-        place: &Place,
-        entry: &Entry,
-        (is_whole, trim): (bool, Option<Sound>),
-    ) -> Result<Entry, String> {
+        place: &RecordingLocation,
+        entry: &RecordingEntry,
+        (is_whole, trim): (bool, Option<SoundRange>),
+    ) -> Result<RecordingEntry, String> {
         let settings = self.shared.settings();
         let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
         let milliseconds = match &file {
@@ -223,7 +223,7 @@ impl Closer {
         }
         let updated = clock::now().as_millisecond();
         let (gaps, lost_milliseconds) = (entry.gaps + u64::from(lost > 0), entry.lost_milliseconds + lost);
-        let entry = Entry { milliseconds, gaps, lost_milliseconds, updated, ..entry.clone() };
+        let entry = RecordingEntry { milliseconds, gaps, lost_milliseconds, updated, ..entry.clone() };
         let is_silent = trim == Some(None) && milliseconds > 0;
         let (file, entry) = match (trim, file) {
             (Some(sound), Some(file)) => trimmed(file, place, entry, sound, identities),
@@ -233,19 +233,26 @@ impl Closer {
             Some(file) => {
                 let sum = file.sync_all().and_then(|()| reader::check_sum(file));
                 let (bytes, sha256) = sum.map_err(|error| error.to_string())?;
-                Ok(Entry { state: State::Completed, bytes, sha256: Some(sha256), ..entry })
+                Ok(RecordingEntry { state: RecordingState::Completed, bytes, sha256: Some(sha256), ..entry })
             }
             None => {
                 // A file of this name that was not written by the edge is kept.
                 file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
                 let error_code = Some(if is_silent { SILENT } else { TOO_SHORT });
-                Ok(Entry { state: State::Absent, file: None, milliseconds: 0, bytes: 0, error_code, ..entry })
+                Ok(RecordingEntry {
+                    state: RecordingState::Absent,
+                    file: None,
+                    milliseconds: 0,
+                    bytes: 0,
+                    error_code,
+                    ..entry
+                })
             }
         }
     }
 
     /// Keeps an entry refused by the store for a retry.
-    fn waits(&mut self, entry: Entry, error: &io::Error) {
+    fn waits(&mut self, entry: RecordingEntry, error: &io::Error) {
         let (call, sid) = (&entry.call_sid, &entry.sid);
         tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
         self.unindexed.add(entry, &self.shared.directory());
@@ -295,14 +302,14 @@ impl Closer {
         self.shared.figures.unindexed.set(self.unindexed.len() as u64);
     }
 
-    fn finished(&self, id: Option<RecordingId>, entry: Entry, lost: Losses) {
+    fn finished(&self, id: Option<RecordingId>, entry: RecordingEntry, lost: RecordingLosses) {
         let figures = &self.shared.figures;
-        let counter = if entry.state == State::Completed { &figures.completed } else { &figures.absent };
+        let counter = if entry.state == RecordingState::Completed { &figures.completed } else { &figures.absent };
         counter.add(1);
-        if id.is_some() && entry.state == State::Completed {
+        if id.is_some() && entry.state == RecordingState::Completed {
             figures.ended(entry.lost_milliseconds);
         }
-        self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
+        self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording { id, entry, lost })));
     }
 
     /// Deletes and completes a batch of recordings; returns whether there may be more.
@@ -330,20 +337,22 @@ impl Closer {
 
     /// Completes recordings of an earlier process; returns the position to continue at.
     pub(super) fn recover(&mut self, from: (i64, String)) -> io::Result<Option<(i64, String)>> {
-        let entries = self
-            .shared
-            .change(move |store| index::of_state(store, State::InProgress, (i64::MAX, &from), RECORDINGS_AT_ONCE))?;
+        let entries = self.shared.change(move |store| {
+            index::of_state(store, RecordingState::InProgress, (i64::MAX, &from), RECORDINGS_AT_ONCE)
+        })?;
         let next = entries.last().map(|entry| (entry.started, entry.sid.clone()));
         let is_full = entries.len() >= RECORDINGS_AT_ONCE;
         for entry in entries {
             if self.shared.is_live(&entry.sid) {
                 continue;
             }
-            let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) else { continue };
+            let Some(place) = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path)) else {
+                continue;
+            };
             let shared = Arc::clone(&self.shared);
             let _held = shared.hold_removals();
             // The recording may have been deleted since the index was read.
-            if shared.find(&entry.sid)?.is_none_or(|known| known.state != State::InProgress) {
+            if shared.find(&entry.sid)?.is_none_or(|known| known.state != RecordingState::InProgress) {
                 continue;
             }
             let file = match place.open(true) {
@@ -351,14 +360,14 @@ impl Closer {
                 // If the directory is missing, the state of the file is unknown.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && place.root().is_dir() => None,
                 Err(error) => {
-                    self.refused(&entry, &NotRepaired::Io(named(place.root(), &error)));
+                    self.refused(&entry, &RecordingRepairError::Io(named(place.root(), &error)));
                     continue;
                 }
             };
             // Temporary file left by a crash during trimming.
             let _ = place.spare().remove_file();
             let is_cut = !self.own.contains(&entry.sid);
-            let entry = Entry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
+            let entry = RecordingEntry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
             let closed = self.closed(file, &place, &entry, (false, None)).and_then(|entry| {
                 let noted = self.shared.finish(&entry);
                 noted.map(|()| entry).map_err(|error| format!("the index is not written: {error}"))
@@ -367,10 +376,10 @@ impl Closer {
                 Ok(entry) => {
                     self.shared.note_incomplete(&entry.sid, None);
                     if is_cut {
-                        self.shared.figures.cut(entry.state == State::Absent);
+                        self.shared.figures.cut(entry.state == RecordingState::Absent);
                     }
                     self.own.remove(&entry.sid);
-                    self.finished(None, entry, Losses::default());
+                    self.finished(None, entry, RecordingLosses::default());
                 }
                 Err(what) => self.refused(&entry, &what),
             }
@@ -379,7 +388,7 @@ impl Closer {
         Ok(next.filter(|_| is_full))
     }
 
-    fn refused(&mut self, entry: &Entry, what: &dyn std::fmt::Display) {
+    fn refused(&mut self, entry: &RecordingEntry, what: &dyn std::fmt::Display) {
         self.unrecovered += 1;
         self.shared.note_incomplete(&entry.sid, Some(what.to_string()));
         self.shared.figures.not_recovered(format!("{}: {what}", entry.sid));
@@ -399,7 +408,7 @@ impl Closer {
         let Some(keep) = self.shared.keep() else { return Ok(false) };
         let before = now - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
         let over = self.shared.change(move |store| {
-            index::of_state(store, State::Completed, (before, &beginning()), RECORDINGS_AT_ONCE)
+            index::of_state(store, RecordingState::Completed, (before, &beginning()), RECORDINGS_AT_ONCE)
         })?;
         let is_full = over.len() >= RECORDINGS_AT_ONCE;
         let expired = self.shared.figures.expired.get();
@@ -414,17 +423,17 @@ impl Closer {
         let mut behind = beginning();
         loop {
             let from = behind.clone();
-            let part = self
-                .shared
-                .change(move |store| index::of_state(store, State::InProgress, (before, &from), RECORDINGS_AT_ONCE))?;
+            let part = self.shared.change(move |store| {
+                index::of_state(store, RecordingState::InProgress, (before, &from), RECORDINGS_AT_ONCE)
+            })?;
             let Some(last) = part.last() else { return Ok(()) };
             behind = (last.started, last.sid.clone());
             part.iter().filter(|entry| !self.shared.is_live(&entry.sid)).for_each(|entry| self.delete_over(entry));
         }
     }
 
-    fn delete_over(&self, entry: &Entry) {
-        let Entry { sid, call_sid: call, .. } = entry;
+    fn delete_over(&self, entry: &RecordingEntry) {
+        let RecordingEntry { sid, call_sid: call, .. } = entry;
         match self.shared.expire(sid) {
             Ok(is_done) => self.shared.figures.expired.add(u64::from(is_done)),
             Err(error) => tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not deleted: {error}"),

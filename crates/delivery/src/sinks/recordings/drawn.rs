@@ -3,8 +3,8 @@
 use std::io;
 
 use rand::TryRng as _;
-use trunkgate_recording::Encryption;
-use trunkgate_recording::age::{Identities, Randomness};
+use trunkgate_recording::FileEncryption;
+use trunkgate_recording::age::{AgeIdentities, FileRandomness};
 
 fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
@@ -16,8 +16,10 @@ fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
 ///
 /// # Errors
 /// Returns the system's error if random numbers are unavailable.
-pub(super) fn encryption(key: Option<&Identities>) -> io::Result<Option<Encryption>> {
-    let by = |key: &Identities| Ok(Encryption { recipient: key.recipient(), randomness: Randomness::new(random()?) });
+pub(super) fn encryption(key: Option<&AgeIdentities>) -> io::Result<Option<FileEncryption>> {
+    let by = |key: &AgeIdentities| {
+        Ok(FileEncryption { recipient: key.recipient(), randomness: FileRandomness::new(random()?) })
+    };
     key.map(by).transpose()
 }
 

@@ -11,13 +11,13 @@ use trunkgate_call::view::UnrecordedView;
 use trunkgate_media::counters::Counter;
 use trunkgate_route::Mailbox;
 
-use super::index::Messages;
+use super::index::MailboxCounts;
 use super::mail;
 use super::place;
 use super::sent::SentFigures;
 use super::transcription;
-use super::unlisted::Unlisted;
-use trunkgate_config::Unfit;
+use super::unlisted::UnlistedFiles;
+use trunkgate_config::DirectoryProblem;
 use trunkgate_system::limits::{RECORDINGS_LOSS_SHOWN_SECONDS, RECORDINGS_WHOLE_IN_ROW};
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem, seconds};
@@ -25,9 +25,9 @@ use trunkgate_system::text::number;
 
 /// Time of the latest of something that `status` shows for an hour.
 #[derive(Debug, Default)]
-struct Latest(Mutex<Option<Instant>>);
+struct LatestTime(Mutex<Option<Instant>>);
 
-impl Latest {
+impl LatestTime {
     fn set(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -50,7 +50,7 @@ pub struct RecordingFigures {
     /// Recordings in progress.
     pub active: Counter,
     /// Latest message counts by mailbox.
-    messages: Mutex<BTreeMap<String, Messages>>,
+    messages: Mutex<BTreeMap<String, MailboxCounts>>,
     /// Recordings that ended with audio.
     pub completed: Counter,
     /// Recordings that ended without audio.
@@ -80,7 +80,7 @@ pub struct RecordingFigures {
     /// Problem of the folder with unindexed entries.
     unread: Mutex<Option<String>>,
     /// Files in the directory without an entry.
-    unlisted: Mutex<Unlisted>,
+    unlisted: Mutex<UnlistedFiles>,
     /// Recordings with an entry that the store has not accepted yet.
     pub unindexed: Counter,
     /// Expired files that were deleted.
@@ -94,11 +94,11 @@ pub struct RecordingFigures {
     /// Last disk problem, current or past.
     last_trouble: Mutex<Option<String>>,
     /// Time of the latest loss.
-    lost_at: Latest,
+    lost_at: LatestTime,
     /// Complete recordings since the latest loss.
     whole_since: Counter,
     /// Time of the latest completion of a recording interrupted by a crash.
-    cut_at: Latest,
+    cut_at: LatestTime,
 }
 
 impl RecordingFigures {
@@ -161,18 +161,18 @@ impl RecordingFigures {
     }
 
     /// Records the files in the directory without an entry.
-    pub(super) fn set_unlisted(&self, unlisted: Unlisted) {
+    pub(super) fn set_unlisted(&self, unlisted: UnlistedFiles) {
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = unlisted;
     }
 
     /// Returns the files in the directory without an entry.
-    pub fn unlisted(&self) -> Unlisted {
+    pub fn unlisted(&self) -> UnlistedFiles {
         self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the problem of files without an entry, which are never deleted automatically.
     fn unlisted_problem(&self) -> Option<Problem> {
-        let Unlisted { files, example } = self.unlisted();
+        let UnlistedFiles { files, example } = self.unlisted();
         let shown = format!("for example {}; neither `keep` nor a request deletes them", example?.display());
         Some(Problem::of(ProblemKind::Record(RecordProblem::FilesNotListed { files })).shown_by(shown))
     }
@@ -228,7 +228,7 @@ impl RecordingFigures {
     /// Records an operation refused by the disk.
     pub(super) fn failed(&self, error: &io::Error, directory: &Path) {
         self.disk_errors.add(1);
-        let failure = match Unfit::of(directory) {
+        let failure = match DirectoryProblem::of(directory) {
             Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
             // Every file in the directory must be owned by the edge's user.
             None if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -287,7 +287,7 @@ impl RecordingFigures {
     }
 
     /// Records the message counts of mailboxes.
-    pub(super) fn note_messages(&self, messages: &[Messages]) {
+    pub(super) fn note_messages(&self, messages: &[MailboxCounts]) {
         let mut known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(messages.iter().map(|one| (one.mailbox.clone(), one.clone())));
     }
@@ -296,7 +296,7 @@ impl RecordingFigures {
     pub fn full_mailboxes(&self, mailboxes: &[Mailbox]) -> Vec<Problem> {
         let known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let problem = |mailbox: &Mailbox| {
-            let Messages { new, heard, bytes, .. } = known.get(&*mailbox.name)?;
+            let MailboxCounts { new, heard, bytes, .. } = known.get(&*mailbox.name)?;
             let (messages, name) = (new + heard, &mailbox.name);
             let problem = mailbox.is_full(messages, *bytes).then(|| {
                 Problem::of(ProblemKind::Record(RecordProblem::VoicemailFull { voicemail: name.to_string() }))

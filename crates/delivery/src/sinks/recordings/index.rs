@@ -11,7 +11,7 @@ use super::{place, unlisted};
 /// State of a recording, named as in Twilio's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum RecordingState {
     /// The recording is in progress, or was interrupted by a crash and will be completed by the next start.
     InProgress,
     /// The file is complete.
@@ -22,23 +22,24 @@ pub enum State {
     Deleted,
 }
 
-impl State {
-    const ALL: [State; 4] = [State::InProgress, State::Completed, State::Absent, State::Deleted];
+impl RecordingState {
+    const ALL: [RecordingState; 4] =
+        [RecordingState::InProgress, RecordingState::Completed, RecordingState::Absent, RecordingState::Deleted];
 
     /// Returns the name in Twilio's API.
     pub const fn as_str(self) -> &'static str {
         match self {
-            State::InProgress => "in-progress",
-            State::Completed => "completed",
-            State::Absent => "absent",
-            State::Deleted => "deleted",
+            RecordingState::InProgress => "in-progress",
+            RecordingState::Completed => "completed",
+            RecordingState::Absent => "absent",
+            RecordingState::Deleted => "deleted",
         }
     }
 }
 
 /// Index entry of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct RecordingEntry {
     /// SID of the recording.
     pub sid: String,
     /// SID of its call.
@@ -50,7 +51,7 @@ pub struct Entry {
     /// Number of channels, 1 or 2.
     pub channels: u16,
     /// State of the recording.
-    pub state: State,
+    pub state: RecordingState,
     /// Directory of recordings and path below it; `None` if the file was deleted.
     pub file: Option<(String, String)>,
     /// True for Opus, false for WAV.
@@ -87,16 +88,16 @@ pub struct Entry {
     pub heard: Option<i64>,
 }
 
-impl Entry {
+impl RecordingEntry {
     /// Returns the entry of a recording that starts at this time (milliseconds since 1970), without file and names.
-    pub fn begun(started: i64) -> Entry {
-        Entry {
+    pub fn begun(started: i64) -> RecordingEntry {
+        RecordingEntry {
             sid: String::new(),
             call_sid: String::new(),
             conference_sid: None,
             source: String::new(),
             channels: 0,
-            state: State::InProgress,
+            state: RecordingState::InProgress,
             file: None,
             is_opus: false,
             is_encrypted: false,
@@ -120,7 +121,7 @@ impl Entry {
 
 /// Filter for a page of the list, newest first.
 #[derive(Debug, Clone, Default)]
-pub struct Part {
+pub struct RecordingFilter {
     /// Start and SID of the recording that precedes the page.
     pub behind: Option<(i64, String)>,
     /// Earliest start, in milliseconds since 1970.
@@ -140,7 +141,7 @@ pub struct Part {
 const COLUMNS: &str = "sid, call, conference, source, channels, state, directory, path, is_opus, is_encrypted, started, updated, \
                        milliseconds, bytes, sha256, gaps, lost_milliseconds, error, track, receiver, error_code, mailbox, caller, called, transcription, heard";
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<RecordingEntry> {
     let state: String = row.get("state")?;
     let whole = |name: &str| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(name)?.try_into().unwrap_or(0)) };
     let receiver: Option<String> = row.get("receiver")?;
@@ -148,13 +149,13 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let (mailbox, transcription): (Option<String>, Option<String>) = (row.get("mailbox")?, row.get("transcription")?);
     let (from, to): (Option<String>, Option<String>) = (row.get("caller")?, row.get("called")?);
     let message = |mailbox| VoicemailMessage { mailbox, from: from.unwrap_or_default(), to: to.unwrap_or_default() };
-    Ok(Entry {
+    Ok(RecordingEntry {
         sid: row.get("sid")?,
         call_sid: row.get("call")?,
         conference_sid: row.get("conference")?,
         source: row.get("source")?,
         channels: row.get("channels")?,
-        state: State::ALL.into_iter().find(|known| known.as_str() == state).unwrap_or(State::Absent),
+        state: RecordingState::ALL.into_iter().find(|known| known.as_str() == state).unwrap_or(RecordingState::Absent),
         file: file.0.zip(file.1),
         is_opus: row.get("is_opus")?,
         is_encrypted: row.get("is_encrypted")?,
@@ -180,7 +181,7 @@ fn signed(value: u64) -> i64 {
 }
 
 /// Inserts or replaces an entry.
-pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+pub(super) fn put(store: &Connection, entry: &RecordingEntry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)"
@@ -222,19 +223,19 @@ pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
 }
 
 /// Reads an entry.
-pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<Entry>> {
+pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<RecordingEntry>> {
     store.prepare(&format!("SELECT {COLUMNS} FROM recording WHERE sid = ?1"))?.query_row([sid], entry).optional()
 }
 
 /// Reads a page of the list with at most `most` entries.
-pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Entry>> {
+pub(super) fn list(store: &Connection, part: &RecordingFilter, most: usize) -> rusqlite::Result<Vec<RecordingEntry>> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording
          WHERE (?1 IS NULL OR (started, sid) < (?1, ?2)) AND (?3 IS NULL OR started >= ?3) AND (?4 IS NULL OR started < ?4)
            AND (?5 IS NULL OR call = ?5 AND conference IS NULL) AND (?6 IS NULL OR conference = ?6) AND (?8 = 0 OR state <> 'deleted') AND (?9 IS NULL OR mailbox = ?9)
          ORDER BY started DESC, sid DESC LIMIT ?7"
     ))?;
-    let Part { behind, since, before, call_sid, conference_sid, mailbox, is_there } = part;
+    let RecordingFilter { behind, since, before, call_sid, conference_sid, mailbox, is_there } = part;
     let (started, sid) = behind.clone().unzip();
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let values = params![started, sid, since, before, call_sid, conference_sid, most, is_there, mailbox];
@@ -243,7 +244,7 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
 
 /// Message counts of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Messages {
+pub struct MailboxCounts {
     /// Name of the mailbox.
     pub mailbox: String,
     /// Messages not played yet.
@@ -255,7 +256,7 @@ pub struct Messages {
 }
 
 /// Counts the messages of each mailbox that has any.
-pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
+pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<MailboxCounts>> {
     let mut rows = store.prepare(
         "SELECT mailbox, count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
          WHERE mailbox IS NOT NULL AND state = 'completed' GROUP BY mailbox ORDER BY mailbox",
@@ -263,13 +264,13 @@ pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
     let count =
         |row: &Row<'_>, at: usize| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(at)?.try_into().unwrap_or(0)) };
     let messages = |row: &Row<'_>| {
-        Ok(Messages { mailbox: row.get(0)?, new: count(row, 1)?, heard: count(row, 2)?, bytes: count(row, 3)? })
+        Ok(MailboxCounts { mailbox: row.get(0)?, new: count(row, 1)?, heard: count(row, 2)?, bytes: count(row, 3)? })
     };
     rows.query_map([], messages)?.collect()
 }
 
 /// Counts the messages of one mailbox.
-pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Result<Messages> {
+pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Result<MailboxCounts> {
     let mut count = store.prepare(
         "SELECT count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
          WHERE mailbox = ?1 AND state = 'completed'",
@@ -277,7 +278,7 @@ pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Resu
     let [new, heard, bytes] =
         count.query_row([&mailbox], |row| Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?]))?;
     let unsigned = |count: i64| count.try_into().unwrap_or(0);
-    Ok(Messages { mailbox, new: unsigned(new), heard: unsigned(heard), bytes: unsigned(bytes) })
+    Ok(MailboxCounts { mailbox, new: unsigned(new), heard: unsigned(heard), bytes: unsigned(bytes) })
 }
 
 /// Marks a message of a mailbox, or all of them without a SID, as played; returns their number. A message played before
@@ -293,10 +294,10 @@ pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i
 /// Reads entries in a state with recordings that started before a time, oldest first, after a given position.
 pub(super) fn of_state(
     store: &Connection,
-    state: State,
+    state: RecordingState,
     (before, behind): (i64, &(i64, String)),
     most: usize,
-) -> rusqlite::Result<Vec<Entry>> {
+) -> rusqlite::Result<Vec<RecordingEntry>> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording WHERE state = ?1 AND started < ?2 AND (started, sid) > (?3, ?4)
          ORDER BY started, sid LIMIT ?5"
@@ -339,14 +340,14 @@ mod tests {
         store
     }
 
-    fn entry(at: u8, call: &str) -> Entry {
-        Entry {
+    fn entry(at: u8, call: &str) -> RecordingEntry {
+        RecordingEntry {
             sid: format!("RE{at:032x}"),
             call_sid: call.into(),
             conference_sid: (at == 3).then(|| "CF1".into()),
             source: "DialVerb".into(),
             channels: 2,
-            state: State::Completed,
+            state: RecordingState::Completed,
             file: Some(("/r".into(), format!("2026/01/01/RE{at:032x}.wav"))),
             is_opus: false,
             is_encrypted: true,
@@ -381,7 +382,7 @@ mod tests {
     fn a_file_has_an_entry_where_that_names_its_place() {
         let store = store();
         put(&store, &entry(1, "CA1")).unwrap();
-        put(&store, &Entry { file: None, ..entry(2, "CA1") }).unwrap();
+        put(&store, &RecordingEntry { file: None, ..entry(2, "CA1") }).unwrap();
         let of = |root: &str, path: String| !without_entry(&store, Path::new(root), vec![path]).unwrap().is_empty();
         let path = |number: u8, ending: &str| format!("2026/01/01/RE{number:032x}.{ending}");
         assert!(!of("/r", path(1, "wav")) && !of("/r/", path(1, "wav")) && !of("/r", path(1, "wav.trimmed")));
@@ -396,7 +397,7 @@ mod tests {
         for (at, mailbox) in [(1, "front"), (2, "front"), (4, "back"), (5, "")] {
             let message = VoicemailMessage { mailbox: mailbox.into(), from: "+1".into(), to: "+2".into() };
             let message = Some(message).filter(|message| !message.mailbox.is_empty());
-            put(&store, &Entry { message, heard: None, ..entry(at, "CA1") }).unwrap();
+            put(&store, &RecordingEntry { message, heard: None, ..entry(at, "CA1") }).unwrap();
         }
         let counts = || -> Vec<(String, u64, u64)> {
             messages(&store).unwrap().into_iter().map(|one| (one.mailbox, one.new, one.heard)).collect()
@@ -409,39 +410,46 @@ mod tests {
         for all in messages(&store).unwrap() {
             assert_eq!(messages_of(&store, all.mailbox.clone()).unwrap(), all);
         }
-        let none = Messages { mailbox: "none".into(), new: 0, heard: 0, bytes: 0 };
+        let none = MailboxCounts { mailbox: "none".into(), new: 0, heard: 0, bytes: 0 };
         assert_eq!(messages_of(&store, "none".into()).unwrap(), none);
         assert_eq!(heard(&store, "front", None, 20).unwrap(), 2);
         assert_eq!(find(&store, &first).unwrap().unwrap().heard, Some(10), "the first time stays");
-        put(&store, &Entry { state: State::Deleted, file: None, ..find(&store, &first).unwrap().unwrap() }).unwrap();
+        put(
+            &store,
+            &RecordingEntry { state: RecordingState::Deleted, file: None, ..find(&store, &first).unwrap().unwrap() },
+        )
+        .unwrap();
         assert_eq!(counts(), [("back".into(), 1, 0), ("front".into(), 0, 1)]);
     }
 
     #[test]
     fn entries_are_listed_by_page_call_conference_and_date() {
         let store = store();
-        let all: Vec<Entry> = (1..=5).map(|at| entry(at, if at % 2 == 0 { "CA2" } else { "CA1" })).collect();
+        let all: Vec<RecordingEntry> = (1..=5).map(|at| entry(at, if at % 2 == 0 { "CA2" } else { "CA1" })).collect();
         all.iter().for_each(|entry| put(&store, entry).unwrap());
-        let sids = |part: &Part, most| -> Vec<i64> {
+        let sids = |part: &RecordingFilter, most| -> Vec<i64> {
             list(&store, part, most).unwrap().iter().map(|entry| entry.started / 1000).collect()
         };
         assert_eq!(find(&store, &all[2].sid).unwrap().as_ref(), Some(&all[2]));
-        assert_eq!(sids(&Part::default(), 3), [5, 4, 3]);
-        let behind = Part { behind: Some((3000, all[2].sid.clone())), ..Part::default() };
+        assert_eq!(sids(&RecordingFilter::default(), 3), [5, 4, 3]);
+        let behind = RecordingFilter { behind: Some((3000, all[2].sid.clone())), ..RecordingFilter::default() };
         assert_eq!(sids(&behind, 9), [2, 1]);
         assert_eq!(
-            sids(&Part { call_sid: Some("CA1".into()), ..Part::default() }, 9),
+            sids(&RecordingFilter { call_sid: Some("CA1".into()), ..RecordingFilter::default() }, 9),
             [5, 1],
             "a conference is none of a call"
         );
-        assert_eq!(sids(&Part { conference_sid: Some("CF1".into()), ..Part::default() }, 9), [3]);
-        assert_eq!(sids(&Part { mailbox: Some("front".into()), ..Part::default() }, 9), [4]);
+        assert_eq!(sids(&RecordingFilter { conference_sid: Some("CF1".into()), ..RecordingFilter::default() }, 9), [3]);
+        assert_eq!(sids(&RecordingFilter { mailbox: Some("front".into()), ..RecordingFilter::default() }, 9), [4]);
         assert_eq!(find(&store, &all[3].sid).unwrap().as_ref(), Some(&all[3]));
-        assert_eq!(sids(&Part { since: Some(2000), before: Some(4000), ..Part::default() }, 9), [3, 2]);
-        let oldest = of_state(&store, State::Completed, (4000, &(1000, all[0].sid.clone())), 9).unwrap();
+        assert_eq!(
+            sids(&RecordingFilter { since: Some(2000), before: Some(4000), ..RecordingFilter::default() }, 9),
+            [3, 2]
+        );
+        let oldest = of_state(&store, RecordingState::Completed, (4000, &(1000, all[0].sid.clone())), 9).unwrap();
         assert_eq!(oldest.iter().map(|entry| entry.started).collect::<Vec<_>>(), [2000, 3000]);
-        put(&store, &Entry { state: State::Deleted, file: None, ..all[0].clone() }).unwrap();
-        assert_eq!(sids(&Part { is_there: true, ..Part::default() }, 9), [5, 4, 3, 2]);
+        put(&store, &RecordingEntry { state: RecordingState::Deleted, file: None, ..all[0].clone() }).unwrap();
+        assert_eq!(sids(&RecordingFilter { is_there: true, ..RecordingFilter::default() }, 9), [5, 4, 3, 2]);
         assert_eq!((forget(&store, 1).unwrap(), forget(&store, 2).unwrap()), (0, 1));
     }
 }

@@ -6,18 +6,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use trunkgate_call::{LossReason, Losses};
-use trunkgate_recording::age::Identities;
+use trunkgate_call::{LossReason, RecordingLosses};
+use trunkgate_recording::age::AgeIdentities;
 use trunkgate_recording::limits::{FRAME_MS, FRAME_SAMPLES};
-use trunkgate_recording::{Channels, Container, Encoder};
+use trunkgate_recording::{Channels, Container, RecordingEncoder};
 
 use super::drawn;
 use super::figures::RecordingFigures;
-use super::index::Entry;
-use super::output::Output;
-use super::place::Place;
-use super::{Begin, Block, Gap, RecordingId, Sound};
-use trunkgate_config::Recording;
+use super::index::RecordingEntry;
+use super::output::RecordingOutput;
+use super::place::RecordingLocation;
+use super::{FrameBlock, NewRecording, RecordingGap, RecordingId, SoundRange};
+use trunkgate_config::RecordingSettings;
 use trunkgate_system::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
 
 /// Number of samples of a frame with both channels.
@@ -29,39 +29,39 @@ const BEHIND: &str = "the writer was behind";
 
 /// Recording in progress.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveRecording {
     id: RecordingId,
-    encoder: Encoder,
-    output: Output,
+    encoder: RecordingEncoder,
+    output: RecordingOutput,
     /// Index entry at the start.
-    entry: Entry,
+    entry: RecordingEntry,
     /// Frames encoded since the last write.
     gathered: u64,
     /// End of the latest block in frames, written or lost.
     heard: u64,
     gaps: u64,
-    lost: Losses,
+    lost: RecordingLosses,
     /// Milliseconds of loss already reported to the call.
     told: u64,
     trim: bool,
-    key: Option<Arc<Identities>>,
+    key: Option<Arc<AgeIdentities>>,
     figures: Arc<RecordingFigures>,
 }
 
 /// Recording that has ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedRecording {
     pub(super) id: Option<RecordingId>,
-    pub(super) place: Place,
-    pub(super) entry: Entry,
+    pub(super) place: RecordingLocation,
+    pub(super) entry: RecordingEntry,
     /// File of the recording; `None` if it could not be created.
     pub(super) file: Option<File>,
     /// True if the file is complete.
     pub(super) is_whole: bool,
     /// Range with sound, if silence around it is to be trimmed.
-    pub(super) trim: Option<Sound>,
+    pub(super) trim: Option<SoundRange>,
     /// Losses so far, and the reason for audio that the disk refuses at the end.
-    pub(super) lost: (Losses, LossReason),
+    pub(super) lost: (RecordingLosses, LossReason),
 }
 
 fn milliseconds(frames: u64) -> u64 {
@@ -72,31 +72,39 @@ fn milliseconds(frames: u64) -> u64 {
 ///
 /// # Errors
 /// Returns the system's error if random numbers are unavailable.
-fn encoder(container: Container, channels: Channels, key: Option<&Identities>) -> io::Result<(Encoder, Vec<u8>)> {
+fn encoder(
+    container: Container,
+    channels: Channels,
+    key: Option<&AgeIdentities>,
+) -> io::Result<(RecordingEncoder, Vec<u8>)> {
     let encryption = drawn::encryption(key)?;
     let mut beginning = Vec::new();
-    let encoder = Encoder::new(container, channels, encryption.as_ref(), drawn::serial()?, &mut beginning)
+    let encoder = RecordingEncoder::new(container, channels, encryption.as_ref(), drawn::serial()?, &mut beginning)
         .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
     Ok((encoder, beginning))
 }
 
-impl Live {
+impl LiveRecording {
     /// Starts a recording.
     ///
     /// # Errors
     /// Returns the system's error if random numbers are unavailable.
-    pub(super) fn new(begin: &Begin, settings: &Recording, figures: Arc<RecordingFigures>) -> io::Result<Live> {
+    pub(super) fn new(
+        begin: &NewRecording,
+        settings: &RecordingSettings,
+        figures: Arc<RecordingFigures>,
+    ) -> io::Result<LiveRecording> {
         let (encoder, beginning) = encoder(settings.container, begin.channels, settings.key.as_deref())?;
         let kind = (settings.container, settings.key.is_some());
-        let place = Place::new(&settings.directory, &begin.sid, begin.started_at, kind);
-        let entry = Entry {
+        let place = RecordingLocation::new(&settings.directory, &begin.sid, begin.started_at, kind);
+        let entry = RecordingEntry {
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             is_opus: settings.container == Container::Opus,
             is_encrypted: settings.key.is_some(),
             ..begin.entry()
         };
-        let output = Output::new(place, beginning, Arc::clone(&figures));
-        Ok(Live {
+        let output = RecordingOutput::new(place, beginning, Arc::clone(&figures));
+        Ok(LiveRecording {
             id: begin.id,
             encoder,
             output,
@@ -104,7 +112,7 @@ impl Live {
             gathered: 0,
             heard: 0,
             gaps: 0,
-            lost: Losses::default(),
+            lost: RecordingLosses::default(),
             told: 0,
             trim: begin.trim,
             key: settings.key.clone(),
@@ -113,12 +121,12 @@ impl Live {
     }
 
     /// Returns the index entry at the start.
-    pub(super) fn entry(&self) -> &Entry {
+    pub(super) fn entry(&self) -> &RecordingEntry {
         &self.entry
     }
 
     /// Adds a block; returns the preceding gap, if it ends here.
-    pub(super) fn take(&mut self, block: &Block, now: Instant) -> Option<Gap> {
+    pub(super) fn take(&mut self, block: &FrameBlock, now: Instant) -> Option<RecordingGap> {
         let frames = (block.samples.len() / STEREO) as u64;
         self.heard = self.heard.max(block.first.saturating_add(frames));
         self.look(now);
@@ -142,7 +150,7 @@ impl Live {
 
     /// Writes silence up to a frame, as far as the disk accepts it, in bounded portions so that other recordings are
     /// not delayed.
-    fn silence(&mut self, until: u64, now: Instant) -> Option<Gap> {
+    fn silence(&mut self, until: u64, now: Instant) -> Option<RecordingGap> {
         let at = self.encoder.frames();
         let mut left = until.saturating_sub(at).min(RECORDINGS_SILENCE_FRAMES);
         while left > 0 && !self.output.is_refused() {
@@ -163,7 +171,7 @@ impl Live {
                 self.output.error().unwrap_or(BEHIND)
             }
         };
-        Some(Gap {
+        Some(RecordingGap {
             sid: self.entry.sid.clone(),
             call_sid: self.entry.call_sid.clone(),
             at_milliseconds: milliseconds(at),
@@ -180,7 +188,7 @@ impl Live {
     }
 
     /// Returns the losses so far, including an open gap, if they have grown by the reporting threshold.
-    pub(super) fn losing(&mut self) -> Option<(RecordingId, Losses)> {
+    pub(super) fn losing(&mut self) -> Option<(RecordingId, RecordingLosses)> {
         let mut lost = self.lost;
         if self.output.is_refused() {
             let missing = self.heard.saturating_sub(self.encoder.frames());
@@ -204,7 +212,7 @@ impl Live {
         let Ok((encoder, beginning)) = encoder(container, channels, self.key.as_deref()) else { return };
         (self.encoder, self.gathered) = (encoder, 0);
         // Earlier gaps become part of the gap that follows.
-        (self.gaps, self.lost) = (0, Losses::default());
+        (self.gaps, self.lost) = (0, RecordingLosses::default());
         self.output.begin_again(beginning, now);
     }
 
@@ -231,7 +239,7 @@ impl Live {
     }
 
     /// Ends the recording; audio that the disk refuses now is lost.
-    pub(super) fn end(mut self, sound: Sound, now: Instant) -> Ended {
+    pub(super) fn end(mut self, sound: SoundRange, now: Instant) -> EndedRecording {
         self.output.look_again();
         self.look(now);
         if self.output.is_refused() {
@@ -242,7 +250,7 @@ impl Live {
         if missing > 0 {
             self.lose(missing, reason);
         }
-        let Live { id, encoder, mut output, entry, gaps, lost, trim, .. } = self;
+        let LiveRecording { id, encoder, mut output, entry, gaps, lost, trim, .. } = self;
         let has_header = encoder.header(output.written()).is_some();
         let frames = encoder.milliseconds();
         let mut is_whole = !output.is_refused();
@@ -250,7 +258,7 @@ impl Live {
             encoder.finish(output.pending());
             is_whole = is_whole && output.write(now, |_| None);
         }
-        let entry = Entry {
+        let entry = RecordingEntry {
             milliseconds: frames,
             bytes: output.written(),
             gaps,
@@ -259,6 +267,6 @@ impl Live {
             ..entry
         };
         let (place, file) = output.into_parts();
-        Ended { id: Some(id), place, entry, file, is_whole, trim: trim.then_some(sound), lost: (lost, reason) }
+        EndedRecording { id: Some(id), place, entry, file, is_whole, trim: trim.then_some(sound), lost: (lost, reason) }
     }
 }

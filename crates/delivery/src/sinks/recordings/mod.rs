@@ -32,42 +32,42 @@ use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use trunkgate_call::{
-    Input, Losses, RecordingBegun, RecordingDone, RecordingLinks, RecordingReceiver, RecordingSource,
+    GatewayInput, RecordingBegun, RecordingDone, RecordingLinks, RecordingLosses, RecordingReceiver, RecordingSource,
     TranscriptionRequest, VoicemailMessage, track_name,
 };
 use trunkgate_media::RecordingId;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_recording::Channels;
 
-use crate::sinks::callbacks::StoredDesk;
+use crate::sinks::callbacks::StoredCallbackSender;
 use crate::sinks::store::Store;
-use trunkgate_config::Recording;
+use trunkgate_config::RecordingSettings;
 use trunkgate_system::clock;
 use trunkgate_system::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 
-pub use block::Block;
+pub use block::FrameBlock;
 pub use figures::RecordingFigures;
-pub use index::{Entry, Messages, Part, State};
+pub use index::{MailboxCounts, RecordingEntry, RecordingFilter, RecordingState};
 pub use mail::reach as reach_mail_server;
 pub use place::is_sid;
-pub use reader::Reader;
-pub use shared::{Deleted, NotOpened};
+pub use reader::RecordingReader;
+pub use shared::{DeletionOutcome, RecordingOpenError};
 pub use transcription::{Part as TranscriptionPart, Transcription};
-pub use unlisted::Unlisted;
+pub use unlisted::UnlistedFiles;
 pub(crate) use waveform::Waveform;
 
-use closing::Closer;
-use mail::Mailer;
-use shared::Shared;
+use closing::RecordingCloser;
+use mail::MailOutbox;
+use shared::SharedRecordings;
 use transcription::Transcriber;
-use writer::Writer;
+use writer::RecordingWriter;
 
 /// Size of a command in the queue in addition to its samples, in bytes.
 const COMMAND_BYTES: usize = 256;
 
 /// Parameters of a new recording.
 #[derive(Debug, Clone)]
-pub struct Begin {
+pub struct NewRecording {
     /// Id of the recording in this process.
     pub(crate) id: RecordingId,
     /// SID, `RE` and 32 hex digits, also the name of the file.
@@ -94,10 +94,10 @@ pub struct Begin {
     pub(crate) started_at: Timestamp,
 }
 
-impl Begin {
+impl NewRecording {
     /// Returns the index entry without a file.
-    fn entry(&self) -> Entry {
-        Entry {
+    fn entry(&self) -> RecordingEntry {
+        RecordingEntry {
             sid: self.sid.clone(),
             call_sid: self.call_sid.clone(),
             conference_sid: self.conference_sid.clone(),
@@ -107,14 +107,14 @@ impl Begin {
             receiver: self.receiver.as_deref().cloned(),
             message: self.message.as_deref().cloned(),
             transcription: self.transcription.as_deref().cloned(),
-            ..Entry::begun(self.started_at.as_millisecond())
+            ..RecordingEntry::begun(self.started_at.as_millisecond())
         }
     }
 }
 
-impl From<RecordingBegun> for Begin {
-    fn from(begun: RecordingBegun) -> Begin {
-        Begin {
+impl From<RecordingBegun> for NewRecording {
+    fn from(begun: RecordingBegun) -> NewRecording {
+        NewRecording {
             id: begun.id,
             sid: begun.sid,
             call_sid: begun.call,
@@ -133,7 +133,7 @@ impl From<RecordingBegun> for Begin {
 
 /// Reason why a recording cannot start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotBegun {
+pub enum RecordingBeginError {
     /// `[recording]` is not configured.
     Off,
     /// The queue of the writer is full.
@@ -142,64 +142,65 @@ pub enum NotBegun {
     Sid,
 }
 
-impl fmt::Display for NotBegun {
+impl fmt::Display for RecordingBeginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            NotBegun::Off => "there is no [recording] in the configuration",
-            NotBegun::Busy => "the writer of recordings is behind: the disk is too slow",
-            NotBegun::Sid => "the SID is not one of a recording",
+            RecordingBeginError::Off => "there is no [recording] in the configuration",
+            RecordingBeginError::Busy => "the writer of recordings is behind: the disk is too slow",
+            RecordingBeginError::Sid => "the SID is not one of a recording",
         })
     }
 }
 
 /// Event of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum RecordingEvent {
     /// Frames were lost and replaced by silence.
-    Gap(Gap),
+    Gap(RecordingGap),
     /// Losses so far of a recording in progress.
-    Losing(RecordingId, Losses),
+    Losing(RecordingId, RecordingLosses),
     /// A recording has ended; its file and index entry are on disk.
-    Finished(Box<Finished>),
+    Finished(Box<FinishedRecording>),
     /// Message counts of these mailboxes; the first event contains all that have messages.
-    Messages(Vec<Messages>),
+    Messages(Vec<MailboxCounts>),
 }
 
-impl Event {
+impl RecordingEvent {
     /// Returns the SID of the call and a description; `None` for an event described elsewhere.
     pub fn in_words(&self) -> Option<(String, String)> {
         match self {
-            Event::Losing(..) => None,
-            Event::Gap(gap) => {
-                let Gap { sid, call_sid, at_milliseconds: at, milliseconds, cause } = gap;
+            RecordingEvent::Losing(..) => None,
+            RecordingEvent::Gap(gap) => {
+                let RecordingGap { sid, call_sid, at_milliseconds: at, milliseconds, cause } = gap;
                 let text = format!("recording {sid} has a gap of {milliseconds} ms at {at} ms: {cause}");
                 Some((call_sid.clone(), text))
             }
-            Event::Finished(finished) => {
-                let Entry { sid, state, milliseconds, gaps, lost_milliseconds: lost, .. } = &finished.entry;
+            RecordingEvent::Finished(finished) => {
+                let RecordingEntry { sid, state, milliseconds, gaps, lost_milliseconds: lost, .. } = &finished.entry;
                 let lost = if *lost > 0 { format!(", {gaps} gaps, {lost} ms lost") } else { String::new() };
                 let error = finished.entry.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
                 let text = format!("recording {sid} {}: {milliseconds} ms{lost}{error}", state.as_str());
                 Some((finished.entry.call_sid.clone(), text))
             }
-            Event::Messages(messages) => {
-                let one = |one: &Messages| format!("voicemail {}: {} new, {} heard", one.mailbox, one.new, one.heard);
+            RecordingEvent::Messages(messages) => {
+                let one =
+                    |one: &MailboxCounts| format!("voicemail {}: {} new, {} heard", one.mailbox, one.new, one.heard);
                 Some((String::new(), messages.iter().map(one).collect::<Vec<_>>().join("; ")))
             }
         }
     }
 }
 
-impl Event {
+impl RecordingEvent {
     /// Returns the input for signalling: a recording of this process lost audio or ended.
-    pub fn input(&self) -> Option<Input> {
+    pub fn input(&self) -> Option<GatewayInput> {
         match self {
-            Event::Gap(_) | Event::Messages(_) => None,
-            Event::Losing(id, lost) => Some(Input::RecordingLost(*id, *lost)),
-            Event::Finished(finished) => {
-                let Finished { id, entry, lost } = &**finished;
+            RecordingEvent::Gap(_) | RecordingEvent::Messages(_) => None,
+            RecordingEvent::Losing(id, lost) => Some(GatewayInput::RecordingLost(*id, *lost)),
+            RecordingEvent::Finished(finished) => {
+                let FinishedRecording { id, entry, lost } = &**finished;
                 let (milliseconds, error) = (entry.milliseconds, entry.error.clone());
-                Some(Input::Recorded(Box::new(RecordingDone { id: (*id)?, milliseconds, lost: *lost, error })))
+                Some(GatewayInput::Recorded(Box::new(RecordingDone { id: (*id)?, milliseconds, lost: *lost, error })))
             }
         }
     }
@@ -207,7 +208,7 @@ impl Event {
 
 /// Lost frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
+pub struct RecordingGap {
     /// SID of the recording.
     pub(crate) sid: String,
     /// SID of its call.
@@ -222,50 +223,50 @@ pub struct Gap {
 
 /// Recording that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
+pub struct FinishedRecording {
     /// Id in this process; `None` for a recording of an earlier process.
     pub(crate) id: Option<RecordingId>,
     /// Index entry of the recording.
-    pub(crate) entry: Entry,
+    pub(crate) entry: RecordingEntry,
     /// Losses by reason; incomplete for a recording of an earlier process.
-    pub(crate) lost: Losses,
+    pub(crate) lost: RecordingLosses,
 }
 
 /// Event callback, called by the recording threads; must not block.
-pub(crate) type Tell = Arc<dyn Fn(Event) + Send + Sync>;
+pub(crate) type EventCallback = Arc<dyn Fn(RecordingEvent) + Send + Sync>;
 
 /// First and last frame with sound; `None`: silence only, or unknown.
-pub(crate) type Sound = Option<(u64, u64)>;
+pub(crate) type SoundRange = Option<(u64, u64)>;
 
 /// Command to the writer.
 #[derive(Debug)]
-enum Command {
-    Begin(Box<Begin>),
-    Block(Block),
+enum RecordingCommand {
+    Begin(Box<NewRecording>),
+    Block(FrameBlock),
     /// End of a recording, with its first and last frame with sound.
-    End(RecordingId, Sound),
+    End(RecordingId, SoundRange),
     Stop,
 }
 
 /// Handle to the recordings; clones share the same threads.
 #[derive(Debug, Clone)]
-pub struct Recordings {
-    commands: Sender<Command>,
-    shared: Arc<Shared>,
+pub struct RecordingsHandle {
+    commands: Sender<RecordingCommand>,
+    shared: Arc<SharedRecordings>,
 }
 
 /// Recording threads.
 #[derive(Debug)]
-pub struct Threads {
-    commands: Sender<Command>,
+pub struct RecordingThreads {
+    commands: Sender<RecordingCommand>,
     threads: [JoinHandle<()>; 3],
-    shared: Arc<Shared>,
+    shared: Arc<SharedRecordings>,
 }
 
-impl Threads {
+impl RecordingThreads {
     /// Ends all recordings and waits until their files are closed.
     pub fn stop(self) {
-        let _ = self.commands.send(Command::Stop);
+        let _ = self.commands.send(RecordingCommand::Stop);
         self.shared.transcribing.stop();
         self.shared.mailing.stop();
         for thread in self.threads {
@@ -274,7 +275,7 @@ impl Threads {
     }
 }
 
-impl Recordings {
+impl RecordingsHandle {
     /// Starts the threads. Recordings of an earlier process are completed in the background; `tell` receives all
     /// events.
     ///
@@ -282,22 +283,22 @@ impl Recordings {
     /// Returns the system's error if a thread cannot be created.
     pub fn start(
         store: Store,
-        (settings, links): (Option<Recording>, Option<RecordingLinks>),
+        (settings, links): (Option<RecordingSettings>, Option<RecordingLinks>),
         figures: Arc<RecordingFigures>,
-        tell: Tell,
-    ) -> io::Result<(Recordings, Threads)> {
+        tell: EventCallback,
+    ) -> io::Result<(RecordingsHandle, RecordingThreads)> {
         let (commands, commands_in) = channel();
         let (closing, closing_in) = sync_channel(RECORDINGS_CLOSING);
-        let shared = Arc::new(Shared::new(store, figures, tell));
+        let shared = Arc::new(SharedRecordings::new(store, figures, tell));
         shared.configure(settings);
         shared.reports.configure(links.unwrap_or_default());
-        let writer = Writer::new(Arc::clone(&shared), closing);
-        let closer = Closer::new(Arc::clone(&shared));
+        let writer = RecordingWriter::new(Arc::clone(&shared), closing);
+        let closer = RecordingCloser::new(Arc::clone(&shared));
         let begin = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let writing = begin("recordings").spawn(move || writer.run(&commands_in))?;
         let closing = begin("recordings-end").spawn(move || closer.run(&closing_in))?;
         let transcriber = Transcriber::new(Arc::clone(&shared), transcription::PACE);
-        let mailer = Mailer::new(Arc::clone(&shared), mail::PACE);
+        let mailer = MailOutbox::new(Arc::clone(&shared), mail::PACE);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let sending = begin("recordings-sent").spawn(move || {
             runtime.block_on(async { tokio::join!(transcriber.keep(), mailer.keep()) });
@@ -305,12 +306,12 @@ impl Recordings {
             runtime.shutdown_background();
         })?;
         let threads = [writing, closing, sending];
-        let threads = Threads { commands: commands.clone(), threads, shared: Arc::clone(&shared) };
-        Ok((Recordings { commands, shared }, threads))
+        let threads = RecordingThreads { commands: commands.clone(), threads, shared: Arc::clone(&shared) };
+        Ok((RecordingsHandle { commands, shared }, threads))
     }
 
     /// Applies a new configuration; recordings in progress are not affected.
-    pub fn configure(&self, settings: Option<Recording>, links: Option<RecordingLinks>) {
+    pub fn configure(&self, settings: Option<RecordingSettings>, links: Option<RecordingLinks>) {
         self.shared.configure(settings);
         self.shared.reports.configure(links.unwrap_or_default());
         self.shared.transcribing.wake();
@@ -318,7 +319,7 @@ impl Recordings {
     }
 
     /// Sets the sender of callbacks.
-    pub fn report_by(&self, desk: StoredDesk) {
+    pub fn report_by(&self, desk: StoredCallbackSender) {
         self.shared.reports.send_by(desk);
     }
 
@@ -341,20 +342,24 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the reason why it cannot start.
-    pub fn begin(&self, begin: Begin) -> Result<(), NotBegun> {
+    pub fn begin(&self, begin: NewRecording) -> Result<(), RecordingBeginError> {
         if !self.is_on() {
-            return Err(NotBegun::Off);
+            return Err(RecordingBeginError::Off);
         }
         if !is_sid(&begin.sid) {
-            return Err(NotBegun::Sid);
+            return Err(RecordingBeginError::Sid);
         }
-        if self.queue(COMMAND_BYTES, Command::Begin(Box::new(begin))) { Ok(()) } else { Err(NotBegun::Busy) }
+        if self.queue(COMMAND_BYTES, RecordingCommand::Begin(Box::new(begin))) {
+            Ok(())
+        } else {
+            Err(RecordingBeginError::Busy)
+        }
     }
 
     /// Hands frames to the writer without blocking; returns false if the writer is behind and they are lost.
-    pub fn write(&self, block: Block) -> bool {
+    pub fn write(&self, block: FrameBlock) -> bool {
         let bytes = COMMAND_BYTES + block.samples.bytes();
-        let is_taken = self.queue(bytes, Command::Block(block));
+        let is_taken = self.queue(bytes, RecordingCommand::Block(block));
         if !is_taken {
             self.shared.figures.refused_blocks.add(1);
         }
@@ -362,12 +367,12 @@ impl Recordings {
     }
 
     /// Ends a recording; [`Event::Finished`] follows when its file is closed.
-    pub fn end(&self, id: RecordingId, sound: Sound) {
+    pub fn end(&self, id: RecordingId, sound: SoundRange) {
         // As rare as the start of a recording, which was counted.
-        let _ = self.commands.send(Command::End(id, sound));
+        let _ = self.commands.send(RecordingCommand::End(id, sound));
     }
 
-    fn queue(&self, bytes: usize, command: Command) -> bool {
+    fn queue(&self, bytes: usize, command: RecordingCommand) -> bool {
         self.shared.figures.reserve(bytes, RECORDINGS_QUEUE_BYTES) && self.commands.send(command).is_ok()
     }
 
@@ -375,7 +380,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the error of the store.
-    pub fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {
+    pub fn list(&self, part: RecordingFilter, most: usize) -> io::Result<Vec<RecordingEntry>> {
         self.shared.list(part, most)
     }
 
@@ -383,7 +388,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the error of the store.
-    pub fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
+    pub fn find(&self, sid: &str) -> io::Result<Option<RecordingEntry>> {
         self.shared.find(sid)
     }
 
@@ -393,7 +398,7 @@ impl Recordings {
     }
 
     /// Returns the files without an entry found by the latest search of the directory.
-    pub fn unlisted(&self) -> Unlisted {
+    pub fn unlisted(&self) -> UnlistedFiles {
         self.shared.figures.unlisted()
     }
 
@@ -401,7 +406,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the error of the store.
-    pub fn messages(&self) -> io::Result<Vec<Messages>> {
+    pub fn messages(&self) -> io::Result<Vec<MailboxCounts>> {
         self.shared.change(index::messages)
     }
 
@@ -424,7 +429,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the reason why it cannot be read.
-    pub fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
+    pub fn open(&self, sid: &str) -> Result<(RecordingEntry, RecordingReader), RecordingOpenError> {
         self.shared.open(sid)
     }
 
@@ -432,7 +437,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the reason why it cannot be read.
-    pub fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, NotOpened> {
+    pub fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, RecordingOpenError> {
         self.shared.waveform(sid)
     }
 
@@ -440,7 +445,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the reason why it cannot be read.
-    pub fn verify(&self, sid: &str) -> Result<bool, NotOpened> {
+    pub fn verify(&self, sid: &str) -> Result<bool, RecordingOpenError> {
         self.shared.verify(sid)
     }
 
@@ -464,7 +469,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns an error if the text cannot be decrypted with the identities of `key`.
-    pub fn text_of(&self, one: &Transcription) -> Result<Option<String>, NotOpened> {
+    pub fn text_of(&self, one: &Transcription) -> Result<Option<String>, RecordingOpenError> {
         transcription::opened(one, self.shared.settings().and_then(|settings| settings.key.clone()).as_deref())
     }
 
@@ -480,7 +485,7 @@ impl Recordings {
     ///
     /// # Errors
     /// Returns the error of the disk or the store.
-    pub fn delete(&self, sid: &str) -> io::Result<Deleted> {
+    pub fn delete(&self, sid: &str) -> io::Result<DeletionOutcome> {
         self.shared.delete(sid)
     }
 }
@@ -494,11 +499,11 @@ pub fn try_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Returns the size of a command in the queue in bytes.
-fn bytes_of(command: &Command) -> usize {
+fn bytes_of(command: &RecordingCommand) -> usize {
     match command {
-        Command::Begin(_) => COMMAND_BYTES,
-        Command::Block(block) => COMMAND_BYTES + block.samples.bytes(),
-        Command::End(..) | Command::Stop => 0,
+        RecordingCommand::Begin(_) => COMMAND_BYTES,
+        RecordingCommand::Block(block) => COMMAND_BYTES + block.samples.bytes(),
+        RecordingCommand::End(..) | RecordingCommand::Stop => 0,
     }
 }
 

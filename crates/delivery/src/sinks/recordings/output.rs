@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use trunkgate_call::LossReason;
 
 use super::figures::RecordingFigures;
-use super::place::Place;
+use super::place::RecordingLocation;
 use crate::sinks::store::disk;
 use trunkgate_system::limits::RECORDINGS_PAUSE_MILLISECONDS;
 
@@ -31,8 +31,8 @@ pub(super) fn reason_of(error: &io::Error) -> LossReason {
 
 /// File with its pending bytes.
 #[derive(Debug)]
-pub(super) struct Output {
-    place: Place,
+pub(super) struct RecordingOutput {
+    place: RecordingLocation,
     file: Option<File>,
     /// Length of the file in bytes.
     written: u64,
@@ -49,10 +49,10 @@ pub(super) struct Output {
     figures: Arc<RecordingFigures>,
 }
 
-impl Output {
+impl RecordingOutput {
     /// Creates the output with its first bytes; the file is created by the first write.
-    pub(super) fn new(place: Place, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> Output {
-        Output {
+    pub(super) fn new(place: RecordingLocation, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> RecordingOutput {
+        RecordingOutput {
             place,
             file: None,
             written: 0,
@@ -178,7 +178,7 @@ impl Output {
     }
 
     /// Returns the location and the file, if created.
-    pub(super) fn into_parts(self) -> (Place, Option<File>) {
+    pub(super) fn into_parts(self) -> (RecordingLocation, Option<File>) {
         (self.place, self.file)
     }
 }

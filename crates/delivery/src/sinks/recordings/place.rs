@@ -30,7 +30,7 @@ pub(super) const UNINDEXED: &str = ".unindexed";
 
 /// Location of a recording file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RecordingLocation {
     root: PathBuf,
     /// Year, month and day.
     folders: [String; 3],
@@ -43,14 +43,14 @@ pub fn is_sid(sid: &str) -> bool {
     sid.len() == 34 && sid.strip_prefix("RE").is_some_and(is_hex)
 }
 
-impl Place {
+impl RecordingLocation {
     /// Returns the location of a new recording.
     pub(super) fn new(
         root: &Path,
         sid: &str,
         started: Timestamp,
         (container, is_encrypted): (Container, bool),
-    ) -> Place {
+    ) -> RecordingLocation {
         let date = started.to_zoned(TimeZone::UTC);
         let ending = match container {
             Container::Wav => "wav",
@@ -58,17 +58,17 @@ impl Place {
         };
         let more = if is_encrypted { ".age" } else { "" };
         let folders = [format!("{:04}", date.year()), format!("{:02}", date.month()), format!("{:02}", date.day())];
-        Place { root: root.to_owned(), folders, name: format!("{sid}.{ending}{more}") }
+        RecordingLocation { root: root.to_owned(), folders, name: format!("{sid}.{ending}{more}") }
     }
 
     /// Parses a location of the index; `None` if the path does not have our format.
-    pub(super) fn of(root: &str, path: &str) -> Option<Place> {
+    pub(super) fn of(root: &str, path: &str) -> Option<RecordingLocation> {
         let parts: Vec<&str> = path.split('/').collect();
         let [year, month, day, name] = parts[..] else { return None };
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let fits = [year, month, day].into_iter().all(is_number) && name.get(..34).is_some_and(is_sid);
         let folders = [year, month, day].map(str::to_owned);
-        fits.then(|| Place { root: PathBuf::from(root), folders, name: name.to_owned() })
+        fits.then(|| RecordingLocation { root: PathBuf::from(root), folders, name: name.to_owned() })
     }
 
     /// Returns the directory of recordings.
@@ -139,12 +139,12 @@ impl Place {
     }
 
     /// Returns the location of the temporary file that replaces this one.
-    pub(super) fn spare(&self) -> Place {
-        Place { name: format!("{}{SPARE}", self.name), ..self.clone() }
+    pub(super) fn spare(&self) -> RecordingLocation {
+        RecordingLocation { name: format!("{}{SPARE}", self.name), ..self.clone() }
     }
 
     /// Moves the file to another location in the same folder.
-    pub(super) fn replace(&self, other: &Place) -> io::Result<()> {
+    pub(super) fn replace(&self, other: &RecordingLocation) -> io::Result<()> {
         let folder = self.folder()?;
         Ok(renameat(&folder, self.name.as_str(), &folder, other.name.as_str())?)
     }
@@ -303,8 +303,8 @@ mod tests {
 
     const SID: &str = "RE0123456789abcdef0123456789abcdef";
 
-    fn place(root: &Path) -> Place {
-        Place::new(root, SID, "2026-11-05T23:59:59Z".parse().unwrap(), (Container::Wav, true))
+    fn place(root: &Path) -> RecordingLocation {
+        RecordingLocation::new(root, SID, "2026-11-05T23:59:59Z".parse().unwrap(), (Container::Wav, true))
     }
 
     fn rights(path: &Path) -> u32 {
@@ -320,7 +320,7 @@ mod tests {
         place.create().unwrap();
         let path = root.join(place.path());
         assert_eq!((rights(&root), rights(path.parent().unwrap()), rights(&path)), (0o700, 0o700, 0o600));
-        assert_eq!(Place::of(root.to_str().unwrap(), &place.path()), Some(place.clone()));
+        assert_eq!(RecordingLocation::of(root.to_str().unwrap(), &place.path()), Some(place.clone()));
         assert_eq!(place.create().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         place.open(false).unwrap();
         place.remove().unwrap();
@@ -329,7 +329,7 @@ mod tests {
         for path in
             ["../../../etc/passwd", "2026/11/05/x", "2026/11/../RE0123456789abcdef0123456789abcdef.wav", "/a/b/c"]
         {
-            assert_eq!(Place::of("/", path), None, "{path}");
+            assert_eq!(RecordingLocation::of("/", path), None, "{path}");
         }
     }
 

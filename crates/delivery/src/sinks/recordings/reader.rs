@@ -6,63 +6,63 @@ use std::os::unix::fs::FileExt as _;
 
 use sha2::{Digest as _, Sha256};
 use trunkgate_recording::Channels;
-use trunkgate_recording::age::{CHUNK_BYTES, Identities, Payload, Refusal};
+use trunkgate_recording::age::{AgeIdentities, CHUNK_BYTES, OpenError, PayloadKey};
 use trunkgate_recording::limits::AGE_HEADER_BYTES;
 use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
 
-use super::index::Entry;
-use super::shared::NotOpened;
+use super::index::RecordingEntry;
+use super::shared::RecordingOpenError;
 use trunkgate_system::text::hex;
 
 /// Number of bytes read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 /// Error of contents that cannot be decrypted.
-pub(super) const OPEN: Refusal = Refusal::Payload;
+pub(super) const OPEN: OpenError = OpenError::Payload;
 
 /// Contents of a file.
 #[derive(Debug)]
-pub(super) enum Contents {
+pub(super) enum FileContents {
     /// Unencrypted file.
     Plain { bytes: u64 },
     /// Encrypted chunks; `last` is the index of the last one.
-    Sealed { payload: Payload, last: u64, bytes: u64 },
+    Sealed { payload: PayloadKey, last: u64, bytes: u64 },
 }
 
-impl Contents {
-    pub(super) fn plain(bytes: u64) -> Contents {
-        Contents::Plain { bytes }
+impl FileContents {
+    pub(super) fn plain(bytes: u64) -> FileContents {
+        FileContents::Plain { bytes }
     }
 
     /// Returns the encrypted contents of a file with this length; `None` if no complete file can have it.
-    pub(super) fn sealed(payload: Payload, file_bytes: u64) -> Option<Contents> {
+    pub(super) fn sealed(payload: PayloadKey, file_bytes: u64) -> Option<FileContents> {
         let (last, bytes) = payload.contents(file_bytes)?;
-        Some(Contents::Sealed { payload, last, bytes })
+        Some(FileContents::Sealed { payload, last, bytes })
     }
 
     /// Returns the length of the contents in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        let (Contents::Plain { bytes } | Contents::Sealed { bytes, .. }) = self;
+        let (FileContents::Plain { bytes } | FileContents::Sealed { bytes, .. }) = self;
         *bytes
     }
 
     /// Returns the number of bytes read at once.
     fn part_bytes(&self) -> usize {
         match self {
-            Contents::Plain { .. } => BUFFER_BYTES,
-            Contents::Sealed { .. } => CHUNK_BYTES,
+            FileContents::Plain { .. } => BUFFER_BYTES,
+            FileContents::Sealed { .. } => CHUNK_BYTES,
         }
     }
 
     /// Reads a part by index.
     fn part(&self, file: &File, at: u64) -> io::Result<Vec<u8>> {
         match self {
-            Contents::Plain { bytes } => {
+            FileContents::Plain { bytes } => {
                 let begins = at * BUFFER_BYTES as u64;
                 let mut part = vec![0; bytes.saturating_sub(begins).min(BUFFER_BYTES as u64) as usize];
                 file.read_exact_at(&mut part, begins)?;
                 Ok(part)
             }
-            Contents::Sealed { payload, last, bytes } => {
+            FileContents::Sealed { payload, last, bytes } => {
                 let place = payload.range(at, *bytes);
                 let mut sealed = vec![0; (place.end - place.start) as usize];
                 file.read_exact_at(&mut sealed, place.start)?;
@@ -84,9 +84,9 @@ impl Contents {
 
 /// Audio of a recording. A WAV file written with encryption gets a header with its actual length.
 #[derive(Debug)]
-pub struct Reader {
+pub struct RecordingReader {
     file: File,
-    contents: Contents,
+    contents: FileContents,
     /// Length of the audio file in bytes; for a truncated WAV file, complete frames only.
     bytes: u64,
     header: Option<[u8; HEADER_BYTES as usize]>,
@@ -94,31 +94,42 @@ pub struct Reader {
     part: Option<(u64, Vec<u8>)>,
 }
 
-impl Reader {
-    pub(super) fn new(file: File, entry: &Entry, identities: Option<&Identities>) -> Result<Reader, NotOpened> {
+impl RecordingReader {
+    pub(super) fn new(
+        file: File,
+        entry: &RecordingEntry,
+        identities: Option<&AgeIdentities>,
+    ) -> Result<RecordingReader, RecordingOpenError> {
         let length = file.metadata()?.len();
-        Reader::of(file, length, entry, identities)
+        RecordingReader::of(file, length, entry, identities)
     }
 
     /// Creates a reader of the first bytes of a file; data appended later is ignored.
     pub(super) fn of(
         file: File,
         length: u64,
-        entry: &Entry,
-        identities: Option<&Identities>,
-    ) -> Result<Reader, NotOpened> {
+        entry: &RecordingEntry,
+        identities: Option<&AgeIdentities>,
+    ) -> Result<RecordingReader, RecordingOpenError> {
         if !entry.is_encrypted {
-            return Ok(Reader { file, contents: Contents::plain(length), bytes: length, header: None, part: None });
+            return Ok(RecordingReader {
+                file,
+                contents: FileContents::plain(length),
+                bytes: length,
+                header: None,
+                part: None,
+            });
         }
         let mut beginning = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(AGE_HEADER_BYTES)];
         file.read_exact_at(&mut beginning, 0)?;
-        let payload = Payload::open(&beginning, identities.ok_or(NotOpened::NoKey)?).map_err(NotOpened::Refused)?;
-        let contents = Contents::sealed(payload, length).ok_or(NotOpened::Refused(OPEN))?;
+        let payload = PayloadKey::open(&beginning, identities.ok_or(RecordingOpenError::NoKey)?)
+            .map_err(RecordingOpenError::Refused)?;
+        let contents = FileContents::sealed(payload, length).ok_or(RecordingOpenError::Refused(OPEN))?;
         let channels = Channels::of(entry.channels).filter(|_| !entry.is_opus);
         let data = channels.map(|channels| wav::data_bytes(channels, contents.bytes()));
         let header = channels.zip(data).map(|(channels, data)| wav::header(channels, DataBytes::Known(data)));
         let bytes = data.map_or(contents.bytes(), |data| HEADER_BYTES + data);
-        Ok(Reader { file, contents, bytes, header, part: None })
+        Ok(RecordingReader { file, contents, bytes, header, part: None })
     }
 
     /// Returns the length of the audio file in bytes.
@@ -205,6 +216,6 @@ impl Reader {
 pub(super) fn check_sum(file: &File) -> io::Result<(u64, String)> {
     let bytes = file.metadata()?.len();
     let mut hash = Sha256::new();
-    Contents::plain(bytes).for_each(file, |part| hash.update(part))?;
+    FileContents::plain(bytes).for_each(file, |part| hash.update(part))?;
     Ok((bytes, hex(&hash.finalize())))
 }

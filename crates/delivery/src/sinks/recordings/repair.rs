@@ -5,13 +5,13 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use trunkgate_recording::Channels;
-use trunkgate_recording::age::{Identities, Payload, Refusal, completion};
+use trunkgate_recording::age::{AgeIdentities, OpenError, PayloadKey, completion};
 use trunkgate_recording::limits::AGE_HEADER_BYTES;
-use trunkgate_recording::ogg::Count;
+use trunkgate_recording::ogg::PageCounter;
 use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
 
-use super::index::Entry;
-use super::reader::{Contents, OPEN};
+use super::index::RecordingEntry;
+use super::reader::{FileContents, OPEN};
 use crate::sinks::store::disk;
 
 /// Maximum number of bytes that are cut off: the rest of a write and two chunks. If more is unreadable, the file has
@@ -20,30 +20,30 @@ const MOST_CUT_BYTES: u64 = 256 << 10;
 
 /// Reason why a file is not completed.
 #[derive(Debug)]
-pub(super) enum NotRepaired {
+pub(super) enum RecordingRepairError {
     /// The file is encrypted, and no identity is configured.
     NoKey,
     /// The file cannot be decrypted.
-    Refused(Refusal),
+    Refused(OpenError),
     /// The file is damaged far before its end.
     Damaged,
     /// The disk failed.
     Io(io::Error),
 }
 
-impl From<io::Error> for NotRepaired {
-    fn from(error: io::Error) -> NotRepaired {
-        NotRepaired::Io(error)
+impl From<io::Error> for RecordingRepairError {
+    fn from(error: io::Error) -> RecordingRepairError {
+        RecordingRepairError::Io(error)
     }
 }
 
-impl std::fmt::Display for NotRepaired {
+impl std::fmt::Display for RecordingRepairError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            NotRepaired::NoKey => f.write_str("it is encrypted, and [recording] has no `key`"),
-            NotRepaired::Refused(refusal) => refusal.fmt(f),
-            NotRepaired::Damaged => f.write_str("it is damaged far before its end, and left as it is"),
-            NotRepaired::Io(error) => error.fmt(f),
+            RecordingRepairError::NoKey => f.write_str("it is encrypted, and [recording] has no `key`"),
+            RecordingRepairError::Refused(refusal) => refusal.fmt(f),
+            RecordingRepairError::Damaged => f.write_str("it is damaged far before its end, and left as it is"),
+            RecordingRepairError::Io(error) => error.fmt(f),
         }
     }
 }
@@ -52,15 +52,19 @@ impl std::fmt::Display for NotRepaired {
 ///
 /// # Errors
 /// Returns the reason why it stays unchanged.
-pub(super) fn repair(file: &File, entry: &Entry, identities: Option<&Identities>) -> Result<u64, NotRepaired> {
+pub(super) fn repair(
+    file: &File,
+    entry: &RecordingEntry,
+    identities: Option<&AgeIdentities>,
+) -> Result<u64, RecordingRepairError> {
     let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
     if entry.is_encrypted {
         return sealed(file, entry, channels, identities);
     }
     let length = file.metadata()?.len();
     if entry.is_opus {
-        let mut count = Count::default();
-        Contents::plain(length).for_each(file, |part| count.push(part))?;
+        let mut count = PageCounter::default();
+        FileContents::plain(length).for_each(file, |part| count.push(part))?;
         may_be_cut(length, count.bytes())?;
         file.set_len(count.bytes())?;
         return Ok(count.milliseconds());
@@ -73,19 +77,24 @@ pub(super) fn repair(file: &File, entry: &Entry, identities: Option<&Identities>
     Ok(wav::milliseconds(channels, data))
 }
 
-fn may_be_cut(length: u64, to: u64) -> Result<(), NotRepaired> {
-    if length.saturating_sub(to) <= MOST_CUT_BYTES { Ok(()) } else { Err(NotRepaired::Damaged) }
+fn may_be_cut(length: u64, to: u64) -> Result<(), RecordingRepairError> {
+    if length.saturating_sub(to) <= MOST_CUT_BYTES { Ok(()) } else { Err(RecordingRepairError::Damaged) }
 }
 
-fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Identities>) -> Result<u64, NotRepaired> {
+fn sealed(
+    file: &File,
+    entry: &RecordingEntry,
+    channels: Channels,
+    identities: Option<&AgeIdentities>,
+) -> Result<u64, RecordingRepairError> {
     let length = file.metadata()?.len();
     let mut beginning = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(AGE_HEADER_BYTES)];
     file.read_exact_at(&mut beginning, 0)?;
-    let payload = match Payload::open(&beginning, identities.ok_or(NotRepaired::NoKey)?) {
+    let payload = match PayloadKey::open(&beginning, identities.ok_or(RecordingRepairError::NoKey)?) {
         Ok(payload) => payload,
         // Nothing was encrypted yet.
-        Err(Refusal::Short) => return Ok(0),
-        Err(refusal) => return Err(NotRepaired::Refused(refusal)),
+        Err(OpenError::Short) => return Ok(0),
+        Err(refusal) => return Err(RecordingRepairError::Refused(refusal)),
     };
     let read = |place: u64, bytes: usize| -> io::Result<Vec<u8>> {
         let mut sealed = vec![0; bytes];
@@ -98,11 +107,11 @@ fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Id
         disk::write_all_at(file, &bytes, place)?;
     }
     file.set_len(completion.length)?;
-    let contents = Contents::sealed(payload, completion.length).ok_or(NotRepaired::Refused(OPEN))?;
+    let contents = FileContents::sealed(payload, completion.length).ok_or(RecordingRepairError::Refused(OPEN))?;
     if !entry.is_opus {
         return Ok(wav::milliseconds(channels, wav::data_bytes(channels, contents.bytes())));
     }
-    let mut count = Count::default();
+    let mut count = PageCounter::default();
     contents.for_each(file, |part| count.push(part))?;
     Ok(count.milliseconds())
 }

@@ -6,22 +6,22 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use trunkgate_call::{RECORDING_PURPOSE, RecordingLinks, RecordingReceiver, RecordingReport};
 
-use super::index::{Entry, State};
+use super::index::{RecordingEntry, RecordingState};
 use super::mail;
-use crate::sinks::callbacks::{self, Callback, Head, StoredDesk};
-use crate::webhooks::request::{Method, idempotency_token};
+use crate::sinks::callbacks::{self, Head, StoredCallback, StoredCallbackSender};
+use crate::webhooks::request::{RequestMethod, idempotency_token};
 use trunkgate_system::clock;
 
 /// Reports on their way to the sender.
 #[derive(Debug, Default)]
-pub(super) struct Reports {
+pub(super) struct RecordingReports {
     links: Mutex<Arc<RecordingLinks>>,
-    desk: OnceLock<StoredDesk>,
+    desk: OnceLock<StoredCallbackSender>,
     /// Reports of recordings completed before the sender was set.
     early: Mutex<Vec<Head>>,
 }
 
-impl Reports {
+impl RecordingReports {
     /// Sets the naming of recordings, and the URL notified of each.
     pub(super) fn configure(&self, links: RecordingLinks) {
         *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
@@ -33,19 +33,19 @@ impl Reports {
     }
 
     /// Sets the sender and hands over earlier reports.
-    pub(super) fn send_by(&self, desk: StoredDesk) {
+    pub(super) fn send_by(&self, desk: StoredCallbackSender) {
         let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
         early.into_iter().for_each(|head| desk.hand_over_blocking(head));
         let _ = self.desk.set(desk);
     }
 
     /// Returns the reports of a recording that has ended, with or without a file.
-    pub(super) fn of(&self, entry: &Entry) -> Vec<Callback> {
+    pub(super) fn of(&self, entry: &RecordingEntry) -> Vec<StoredCallback> {
         let links = self.links();
         let wanted = |receiver: &RecordingReceiver| match entry.state {
-            State::Completed => receiver.events.completed,
-            State::Absent => receiver.events.absent,
-            State::InProgress | State::Deleted => false,
+            RecordingState::Completed => receiver.events.completed,
+            RecordingState::Absent => receiver.events.absent,
+            RecordingState::InProgress | RecordingState::Deleted => false,
         };
         let is_url = |receiver: &RecordingReceiver| mail::address(&receiver.url).is_none();
         let receivers = links.receivers(entry.receiver.as_ref()).filter(is_url).filter(wanted);
@@ -63,11 +63,16 @@ impl Reports {
 }
 
 /// Writes reports within a transaction.
-pub(super) fn write(store: &Connection, reports: &[Callback]) -> rusqlite::Result<Vec<Head>> {
+pub(super) fn write(store: &Connection, reports: &[StoredCallback]) -> rusqlite::Result<Vec<Head>> {
     reports.iter().map(|report| callbacks::write(store, report)).collect()
 }
 
-fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, created: i64) -> Callback {
+fn callback(
+    entry: &RecordingEntry,
+    links: &RecordingLinks,
+    receiver: RecordingReceiver,
+    created: i64,
+) -> StoredCallback {
     let started = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(entry.started).unwrap_or(0));
     let report = RecordingReport {
         call: &entry.call_sid,
@@ -93,10 +98,10 @@ pub(super) fn callback_to(
     purpose: &str,
     parameters: Vec<(String, String)>,
     created: i64,
-) -> Callback {
+) -> StoredCallback {
     let RecordingReceiver { app, url, method, allow_private, .. } = receiver;
-    let method = if method == trunkgate_route::WebhookMethod::Get { Method::Get } else { Method::Post };
-    Callback {
+    let method = if method == trunkgate_route::WebhookMethod::Get { RequestMethod::Get } else { RequestMethod::Post };
+    StoredCallback {
         token: idempotency_token(),
         created,
         call: call.to_owned(),

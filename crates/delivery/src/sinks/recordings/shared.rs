@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
-use trunkgate_recording::age::Refusal;
+use trunkgate_recording::age::OpenError;
 
 use super::figures::RecordingFigures;
-use super::index::{self, Entry, Messages, Part, State};
-use super::place::Place;
-use super::reader::{self, Reader};
-use super::report::Reports;
-use super::unindexed::Refused;
-use super::waveform::{Waveform, Waveforms};
-use super::{Event, Tell, mail, report, transcription};
+use super::index::{self, MailboxCounts, RecordingEntry, RecordingFilter, RecordingState};
+use super::place::RecordingLocation;
+use super::reader::{self, RecordingReader};
+use super::report::RecordingReports;
+use super::unindexed::RefusedEntries;
+use super::waveform::{Waveform, WaveformCache};
+use super::{EventCallback, RecordingEvent, mail, report, transcription};
 use crate::sinks::outbox;
 use crate::sinks::store::{Commit, Store};
-use crate::sinks::wake::Wake;
-use trunkgate_config::{OnFull, Recording};
+use crate::sinks::wake::TaskWaker;
+use trunkgate_config::{OnFull, RecordingSettings};
 use trunkgate_system::clock;
 use trunkgate_system::limits::RECORDINGS_UNINDEXED;
 
 /// Reason why the audio of a recording cannot be read.
 #[derive(Debug)]
-pub enum NotOpened {
+pub enum RecordingOpenError {
     /// The recording or its audio does not exist.
     Absent,
     /// The recording is in progress, or was interrupted by a crash and is not completed yet.
@@ -46,37 +46,39 @@ pub enum NotOpened {
     /// The recording is encrypted, and `[recording]` has no `key`.
     NoKey,
     /// The recording cannot be decrypted with the identities of `key`, or is damaged.
-    Refused(Refusal),
+    Refused(OpenError),
     /// The disk or the store failed.
     Io(io::Error),
 }
 
-impl std::fmt::Display for NotOpened {
+impl std::fmt::Display for RecordingOpenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            NotOpened::Absent => f.write_str("there is no such recording, or it has no audio"),
-            NotOpened::InProgress => f.write_str("the recording has not ended"),
-            NotOpened::Incomplete(why) => write!(f, "the recording was cut by a crash and is not completed: {why}"),
-            NotOpened::Cut { bytes, written } => {
+            RecordingOpenError::Absent => f.write_str("there is no such recording, or it has no audio"),
+            RecordingOpenError::InProgress => f.write_str("the recording has not ended"),
+            RecordingOpenError::Incomplete(why) => {
+                write!(f, "the recording was cut by a crash and is not completed: {why}")
+            }
+            RecordingOpenError::Cut { bytes, written } => {
                 write!(f, "the file of the recording has {bytes} of {written} bytes: it was changed or damaged")
             }
-            NotOpened::Deleted => f.write_str("the recording was deleted"),
-            NotOpened::NoKey => f.write_str("the recording is encrypted, and [recording] has no `key`"),
-            NotOpened::Refused(refusal) => refusal.fmt(f),
-            NotOpened::Io(error) => write!(f, "the recording cannot be read: {error}"),
+            RecordingOpenError::Deleted => f.write_str("the recording was deleted"),
+            RecordingOpenError::NoKey => f.write_str("the recording is encrypted, and [recording] has no `key`"),
+            RecordingOpenError::Refused(refusal) => refusal.fmt(f),
+            RecordingOpenError::Io(error) => write!(f, "the recording cannot be read: {error}"),
         }
     }
 }
 
-impl From<io::Error> for NotOpened {
-    fn from(error: io::Error) -> NotOpened {
-        NotOpened::Io(error)
+impl From<io::Error> for RecordingOpenError {
+    fn from(error: io::Error) -> RecordingOpenError {
+        RecordingOpenError::Io(error)
     }
 }
 
 /// Outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleted {
+pub enum DeletionOutcome {
     /// The file was deleted.
     Done,
     /// The recording does not exist.
@@ -88,21 +90,21 @@ pub enum Deleted {
 }
 
 /// State shared by the recording threads.
-pub(crate) struct Shared {
+pub(crate) struct SharedRecordings {
     pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
-    pub(super) reports: Reports,
+    pub(super) reports: RecordingReports,
     /// Entries refused by the store at the start of their recordings.
-    pub(super) refused: Refused,
+    pub(super) refused: RefusedEntries,
     /// Waker of the transcription task.
-    pub(super) transcribing: Arc<Wake>,
+    pub(super) transcribing: Arc<TaskWaker>,
     /// Waker of the e-mail worker.
-    pub(super) mailing: Arc<Wake>,
-    tell: Tell,
-    settings: Mutex<Option<Arc<Recording>>>,
+    pub(super) mailing: Arc<TaskWaker>,
+    tell: EventCallback,
+    settings: Mutex<Option<Arc<RecordingSettings>>>,
     /// SIDs of recordings of this process with files that are not closed.
     live: Mutex<HashSet<String>>,
-    waveforms: Waveforms,
+    waveforms: WaveformCache,
     /// Recordings of an earlier process that cannot be completed, with the reasons.
     incomplete: Mutex<BTreeMap<String, String>>,
     /// Held while a recording is deleted or completed, so that each is deleted once and none is completed during its
@@ -112,36 +114,36 @@ pub(crate) struct Shared {
     telling: Mutex<()>,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for SharedRecordings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("SharedRecordings").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
-impl Shared {
-    pub(super) fn new(store: Store, figures: Arc<RecordingFigures>, tell: Tell) -> Shared {
-        Shared {
+impl SharedRecordings {
+    pub(super) fn new(store: Store, figures: Arc<RecordingFigures>, tell: EventCallback) -> SharedRecordings {
+        SharedRecordings {
             store,
             figures,
-            reports: Reports::default(),
-            refused: Refused::default(),
+            reports: RecordingReports::default(),
+            refused: RefusedEntries::default(),
             transcribing: Arc::default(),
             mailing: Arc::default(),
             tell,
             settings: Mutex::default(),
             live: Mutex::default(),
-            waveforms: Waveforms::default(),
+            waveforms: WaveformCache::default(),
             incomplete: Mutex::default(),
             removing: Mutex::default(),
             telling: Mutex::default(),
         }
     }
 
-    pub(super) fn configure(&self, settings: Option<Recording>) {
+    pub(super) fn configure(&self, settings: Option<RecordingSettings>) {
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings.map(Arc::new);
     }
 
-    pub(super) fn settings(&self) -> Option<Arc<Recording>> {
+    pub(super) fn settings(&self) -> Option<Arc<RecordingSettings>> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -151,11 +153,11 @@ impl Shared {
     }
 
     /// Logs and reports an event.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: RecordingEvent) {
         let is_bad = match &event {
-            Event::Gap(_) | Event::Losing(..) => true,
-            Event::Finished(finished) => finished.entry.error.is_some(),
-            Event::Messages(_) => false,
+            RecordingEvent::Gap(_) | RecordingEvent::Losing(..) => true,
+            RecordingEvent::Finished(finished) => finished.entry.error.is_some(),
+            RecordingEvent::Messages(_) => false,
         };
         if let Some((call, text)) = event.in_words() {
             if is_bad {
@@ -182,12 +184,12 @@ impl Shared {
 
     fn tell_counted(
         &self,
-        count: impl FnOnce(&Connection) -> rusqlite::Result<Vec<Messages>> + Send + 'static,
+        count: impl FnOnce(&Connection) -> rusqlite::Result<Vec<MailboxCounts>> + Send + 'static,
     ) -> io::Result<()> {
         let _held = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
         let messages = self.change(count)?;
         self.figures.note_messages(&messages);
-        (self.tell)(Event::Messages(messages));
+        (self.tell)(RecordingEvent::Messages(messages));
         Ok(())
     }
 
@@ -212,7 +214,7 @@ impl Shared {
     }
 
     /// Writes an entry without blocking; if the store refuses it, it is written later.
-    pub(super) fn note(&self, entry: Entry) {
+    pub(super) fn note(&self, entry: RecordingEntry) {
         let (refused, kept) = (self.refused.clone(), entry.clone());
         let work = move |store: &Connection| index::put(store, &entry);
         self.store.submit(Commit::Soon, work, move |done| {
@@ -225,17 +227,17 @@ impl Shared {
     }
 
     /// Writes an entry refused before, unless the index already has a later state of the recording.
-    pub(super) fn note_late(&self, entry: &Entry) -> io::Result<()> {
-        let is_over = |known: Entry| known.state != State::InProgress;
+    pub(super) fn note_late(&self, entry: &RecordingEntry) -> io::Result<()> {
+        let is_over = |known: RecordingEntry| known.state != RecordingState::InProgress;
         if self.find(&entry.sid)?.is_some_and(is_over) {
             return Ok(());
         }
         match entry.state {
-            State::InProgress => {
+            RecordingState::InProgress => {
                 let entry = entry.clone();
                 self.change(move |store| index::put(store, &entry))
             }
-            State::Completed | State::Absent | State::Deleted => self.finish(entry),
+            RecordingState::Completed | RecordingState::Absent | RecordingState::Deleted => self.finish(entry),
         }
     }
 
@@ -248,7 +250,7 @@ impl Shared {
     }
 
     /// Writes the entry of an ended recording with its reports, then hands over the reports. Blocks on the disk.
-    pub(super) fn finish(&self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn finish(&self, entry: &RecordingEntry) -> io::Result<()> {
         let settings = self.settings();
         let transcribes = settings.as_ref().and_then(|settings| settings.transcription.as_deref());
         let transcription = transcription::wanted(entry, transcribes)?;
@@ -275,11 +277,11 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {
+    pub(super) fn list(&self, part: RecordingFilter, most: usize) -> io::Result<Vec<RecordingEntry>> {
         self.store.read_now(move |store| index::list(store, &part, most))
     }
 
-    pub(super) fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
+    pub(super) fn find(&self, sid: &str) -> io::Result<Option<RecordingEntry>> {
         let sid = sid.to_owned();
         self.store.read_now(move |store| index::find(store, &sid))
     }
@@ -312,39 +314,45 @@ impl Shared {
         self.incomplete().get(sid).cloned()
     }
 
-    fn completed(&self, sid: &str) -> Result<(Entry, Place), NotOpened> {
-        let entry = self.find(sid)?.ok_or(NotOpened::Absent)?;
+    fn completed(&self, sid: &str) -> Result<(RecordingEntry, RecordingLocation), RecordingOpenError> {
+        let entry = self.find(sid)?.ok_or(RecordingOpenError::Absent)?;
         match entry.state {
-            State::Completed => {}
-            State::InProgress => {
-                return Err(self.why_incomplete(sid).map_or(NotOpened::InProgress, NotOpened::Incomplete));
+            RecordingState::Completed => {}
+            RecordingState::InProgress => {
+                return Err(self
+                    .why_incomplete(sid)
+                    .map_or(RecordingOpenError::InProgress, RecordingOpenError::Incomplete));
             }
-            State::Absent => return Err(NotOpened::Absent),
-            State::Deleted => return Err(NotOpened::Deleted),
+            RecordingState::Absent => return Err(RecordingOpenError::Absent),
+            RecordingState::Deleted => return Err(RecordingOpenError::Deleted),
         }
-        let place = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)).ok_or(NotOpened::Absent)?;
+        let place = entry
+            .file
+            .as_ref()
+            .and_then(|(root, path)| RecordingLocation::of(root, path))
+            .ok_or(RecordingOpenError::Absent)?;
         Ok((entry, place))
     }
 
-    pub(super) fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
+    pub(super) fn open(&self, sid: &str) -> Result<(RecordingEntry, RecordingReader), RecordingOpenError> {
         let (entry, place) = self.completed(sid)?;
         let file = place.open(false)?;
         let bytes = file.metadata()?.len();
         if bytes < entry.bytes {
-            return Err(NotOpened::Cut { bytes, written: entry.bytes });
+            return Err(RecordingOpenError::Cut { bytes, written: entry.bytes });
         }
         let settings = self.settings();
         let identities = settings.as_ref().and_then(|settings| settings.key.as_deref());
-        let reader = Reader::of(file, entry.bytes, &entry, identities)?;
+        let reader = RecordingReader::of(file, entry.bytes, &entry, identities)?;
         Ok((entry, reader))
     }
 
-    pub(super) fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, NotOpened> {
+    pub(super) fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, RecordingOpenError> {
         let (entry, reader) = self.open(sid)?;
         Ok(self.waveforms.of(&entry, reader)?)
     }
 
-    pub(super) fn verify(&self, sid: &str) -> Result<bool, NotOpened> {
+    pub(super) fn verify(&self, sid: &str) -> Result<bool, RecordingOpenError> {
         let (entry, place) = self.completed(sid)?;
         let (bytes, sha256) = reader::check_sum(&place.open(false)?)?;
         Ok(bytes == entry.bytes && entry.sha256 == Some(sha256))
@@ -356,36 +364,38 @@ impl Shared {
     }
 
     /// Deletes a recording that has ended or cannot be completed.
-    pub(super) fn delete(&self, sid: &str) -> io::Result<Deleted> {
+    pub(super) fn delete(&self, sid: &str) -> io::Result<DeletionOutcome> {
         let _held = self.hold_removals();
-        let Some(entry) = self.find(sid)? else { return Ok(Deleted::Absent) };
+        let Some(entry) = self.find(sid)? else { return Ok(DeletionOutcome::Absent) };
         match entry.state {
-            State::Deleted => return Ok(Deleted::Before),
-            State::InProgress if self.is_live(sid) || self.why_incomplete(sid).is_none() => {
-                return Ok(Deleted::InProgress);
+            RecordingState::Deleted => return Ok(DeletionOutcome::Before),
+            RecordingState::InProgress if self.is_live(sid) || self.why_incomplete(sid).is_none() => {
+                return Ok(DeletionOutcome::InProgress);
             }
-            State::InProgress | State::Completed | State::Absent => {}
+            RecordingState::InProgress | RecordingState::Completed | RecordingState::Absent => {}
         }
         self.remove(entry)?;
-        Ok(Deleted::Done)
+        Ok(DeletionOutcome::Done)
     }
 
     /// Deletes an expired recording; returns false if it was deleted before.
     pub(super) fn expire(&self, sid: &str) -> io::Result<bool> {
         let _held = self.hold_removals();
-        let Some(entry) = self.find(sid)?.filter(|entry| entry.state != State::Deleted) else { return Ok(false) };
+        let Some(entry) = self.find(sid)?.filter(|entry| entry.state != RecordingState::Deleted) else {
+            return Ok(false);
+        };
         self.remove(entry).map(|()| true)
     }
 
     /// Removes the file of an entry, its transcriptions and its e-mail, then updates the entry.
-    fn remove(&self, entry: Entry) -> io::Result<()> {
-        if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
+    fn remove(&self, entry: RecordingEntry) -> io::Result<()> {
+        if let Some(place) = entry.file.as_ref().and_then(|(root, path)| RecordingLocation::of(root, path)) {
             place.remove()?;
         }
         let updated = clock::now().as_millisecond();
         let mailbox = entry.message.as_ref().map(|message| message.mailbox.clone());
         let sid = entry.sid.clone();
-        let stone = Entry { state: State::Deleted, file: None, sha256: None, updated, ..entry };
+        let stone = RecordingEntry { state: RecordingState::Deleted, file: None, sha256: None, updated, ..entry };
         self.change(move |store| {
             transcription::table::delete_of(store, &stone.sid)?;
             outbox::table::remove(store, mail::NAME, &[&stone.sid])?;
@@ -420,8 +430,8 @@ impl Shared {
 
 /// Runs blocking work on a separate thread.
 pub(super) async fn on_disk<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
+    shared: &Arc<SharedRecordings>,
+    work: impl FnOnce(&SharedRecordings) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let shared = Arc::clone(shared);
     spawn_blocking(move || work(&shared)).await.map_err(io::Error::other).and_then(|done| done)

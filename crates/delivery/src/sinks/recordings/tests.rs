@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use trunkgate_call::RecordingEvents;
 use trunkgate_call::view::UnrecordedView;
 use trunkgate_recording::Container;
-use trunkgate_recording::age::{Identities, Identity};
+use trunkgate_recording::age::{AgeIdentities, AgeIdentity};
 use trunkgate_recording::limits::FRAME_SAMPLES;
 use trunkgate_recording::wav::{self, DataBytes};
 
-use super::live::{Ended, Live};
+use super::live::{EndedRecording, LiveRecording};
 use super::*;
 use crate::sinks::store::disk;
 use trunkgate_config::{AnnounceTo, DataDirectory, OnFull};
@@ -31,8 +31,8 @@ fn sid(number: u64) -> String {
     format!("RE{number:032x}")
 }
 
-fn begin(number: u64, channels: Channels) -> Begin {
-    Begin {
+fn begin(number: u64, channels: Channels) -> NewRecording {
+    NewRecording {
         message: None,
         transcription: None,
         id: RecordingId(number),
@@ -49,9 +49,9 @@ fn begin(number: u64, channels: Channels) -> Begin {
 }
 
 /// Returns a block with samples that equal their frame numbers: positive for the caller, negative for the other party.
-fn block(number: u64, first: u64) -> Block {
+fn block(number: u64, first: u64) -> FrameBlock {
     let frame = |frame: u64| std::iter::repeat_n([(frame + 1) as i16, !(frame as i16)], FRAME_SAMPLES).flatten();
-    Block { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
+    FrameBlock { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
         bench.blocks(number, 0..10);
     }
     for number in 1..=2 {
-        bench.take(Command::End(RecordingId(number), None));
+        bench.take(RecordingCommand::End(RecordingId(number), None));
         let ended = bench.closing.try_recv().unwrap();
         bench.closer.close(*ended);
         bench.closer.index_late();
@@ -85,7 +85,10 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
     bench.closer.recover((i64::MIN, String::new())).unwrap();
     for number in 1..=3 {
         let entry = bench.entry(number);
-        assert_eq!((entry.state, entry.call_sid.as_str(), entry.milliseconds), (State::Completed, "CA1", 2000));
+        assert_eq!(
+            (entry.state, entry.call_sid.as_str(), entry.milliseconds),
+            (RecordingState::Completed, "CA1", 2000)
+        );
         assert!(bench.recordings.verify(&sid(number)).unwrap());
     }
     let figures = &bench.recordings.shared.figures;
@@ -102,28 +105,28 @@ fn an_entry_that_was_refused_takes_nothing_from_what_the_index_knows_since() {
     bench.begin(1, Channels::Mono);
     disk::tests::refuse_changes(false);
     bench.blocks(1, 0..10);
-    assert_eq!(bench.end(1).state, State::Completed);
+    assert_eq!(bench.end(1).state, RecordingState::Completed);
     bench.closer.index_late();
-    assert_eq!((bench.entry(1).state, bench.recordings.shared.figures.unindexed.get()), (State::Completed, 0));
+    assert_eq!((bench.entry(1).state, bench.recordings.shared.figures.unindexed.get()), (RecordingState::Completed, 0));
 }
 
 /// Returns a block that Opus cannot compress well.
-fn noise(number: u64, first: u64) -> Block {
+fn noise(number: u64, first: u64) -> FrameBlock {
     let mut state = first as u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 18) as i16
     };
     let samples = (0..2 * FRAME_SAMPLES * FRAMES as usize).map(|_| next()).collect();
-    Block { recording: RecordingId(number), first, samples }
+    FrameBlock { recording: RecordingId(number), first, samples }
 }
 
-fn identities() -> Arc<Identities> {
-    Arc::new(Identities::parse(&Identity::of([4; 32]).unwrap().reveal()).unwrap())
+fn identities() -> Arc<AgeIdentities> {
+    Arc::new(AgeIdentities::parse(&AgeIdentity::from_secret([4; 32]).unwrap().reveal()).unwrap())
 }
 
-fn settings(directory: &Path) -> Recording {
-    Recording {
+fn settings(directory: &Path) -> RecordingSettings {
+    RecordingSettings {
         announce: None,
         announce_to: AnnounceTo::Both,
         transcription: None,
@@ -140,67 +143,67 @@ fn settings(directory: &Path) -> Recording {
 /// Work of the recording threads, run on the thread of a test.
 struct Bench {
     folder: tempfile::TempDir,
-    recordings: Recordings,
-    writer: Writer,
-    closer: Closer,
-    closing: Receiver<Box<Ended>>,
-    events: Arc<Mutex<Vec<Event>>>,
+    recordings: RecordingsHandle,
+    writer: RecordingWriter,
+    closer: RecordingCloser,
+    closing: Receiver<Box<EndedRecording>>,
+    events: Arc<Mutex<Vec<RecordingEvent>>>,
     now: Instant,
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut Recording)) -> Bench {
+    fn new(change: impl FnOnce(&mut RecordingSettings)) -> Bench {
         Bench::at(tempfile::tempdir().unwrap(), change)
     }
 
-    fn at(folder: tempfile::TempDir, change: impl FnOnce(&mut Recording)) -> Bench {
+    fn at(folder: tempfile::TempDir, change: impl FnOnce(&mut RecordingSettings)) -> Bench {
         let store = Store::start(DataDirectory::of(folder.path())).unwrap();
-        let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let events: Arc<Mutex<Vec<RecordingEvent>>> = Arc::default();
         let heard = Arc::clone(&events);
-        let tell: Tell = Arc::new(move |event| heard.lock().unwrap().push(event));
-        let shared = Arc::new(Shared::new(store, Arc::default(), tell));
+        let tell: EventCallback = Arc::new(move |event| heard.lock().unwrap().push(event));
+        let shared = Arc::new(SharedRecordings::new(store, Arc::default(), tell));
         let mut settings = settings(&folder.path().join("recordings"));
         change(&mut settings);
         shared.configure(Some(settings));
         let (sender, closing) = sync_channel(16);
-        let writer = Writer::new(Arc::clone(&shared), sender);
-        let closer = Closer::new(Arc::clone(&shared));
-        let recordings = Recordings { commands: channel().0, shared };
+        let writer = RecordingWriter::new(Arc::clone(&shared), sender);
+        let closer = RecordingCloser::new(Arc::clone(&shared));
+        let recordings = RecordingsHandle { commands: channel().0, shared };
         Bench { folder, recordings, writer, closer, closing, events, now: Instant::now() }
     }
 
-    fn take(&mut self, command: Command) {
+    fn take(&mut self, command: RecordingCommand) {
         assert!(self.writer.take(command, self.now));
     }
 
     fn begin(&mut self, number: u64, channels: Channels) {
-        self.take(Command::Begin(Box::new(begin(number, channels))));
+        self.take(RecordingCommand::Begin(Box::new(begin(number, channels))));
     }
 
     fn blocks(&mut self, number: u64, firsts: impl IntoIterator<Item = u64>) {
         for first in firsts {
-            self.take(Command::Block(block(number, first * FRAMES)));
+            self.take(RecordingCommand::Block(block(number, first * FRAMES)));
             self.now += Duration::from_millis(200);
         }
     }
 
-    fn end(&mut self, number: u64) -> Entry {
+    fn end(&mut self, number: u64) -> RecordingEntry {
         self.end_with(number, None)
     }
 
     /// Ends a recording with sound in these frames.
-    fn end_with(&mut self, number: u64, sound: Sound) -> Entry {
-        self.take(Command::End(RecordingId(number), sound));
+    fn end_with(&mut self, number: u64, sound: SoundRange) -> RecordingEntry {
+        self.take(RecordingCommand::End(RecordingId(number), sound));
         let ended = self.closing.try_recv().unwrap();
         self.closer.close(*ended);
         self.entry(number)
     }
 
-    fn entry(&self, number: u64) -> Entry {
+    fn entry(&self, number: u64) -> RecordingEntry {
         self.recordings.find(&sid(number)).unwrap().unwrap()
     }
 
-    fn path(&self, entry: &Entry) -> PathBuf {
+    fn path(&self, entry: &RecordingEntry) -> PathBuf {
         let (root, path) = entry.file.as_ref().unwrap();
         Path::new(root).join(path)
     }
@@ -233,17 +236,17 @@ fn frames_become_a_file_with_an_entry_and_a_check_sum() {
     let written = std::fs::read(bench.path(&bench.entry(1))).unwrap();
     assert_eq!(frames(&written, Channels::Dual).len(), 60, "valid while it is written");
     assert_eq!(bench.recordings.shared.figures.active.get(), 1);
-    assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::InProgress)));
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::InProgress);
+    assert!(matches!(bench.recordings.open(&sid(1)), Err(RecordingOpenError::InProgress)));
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), DeletionOutcome::InProgress);
     let entry = bench.end(1);
-    assert_eq!((entry.state, entry.milliseconds, entry.bytes), (State::Completed, 1400, 80 + 70 * 640));
+    assert_eq!((entry.state, entry.milliseconds, entry.bytes), (RecordingState::Completed, 1400, 80 + 70 * 640));
     assert_eq!((entry.gaps, entry.lost_milliseconds, &entry.error), (0, 0, &None));
     let audio = bench.audio(1);
     assert_eq!(frames(&audio, Channels::Dual), (1..=70).collect::<Vec<i16>>());
     assert_eq!(i16::from_le_bytes([audio[82], audio[83]]), -1, "what the caller hears is on the right");
     assert!(bench.recordings.verify(&sid(1)).unwrap());
     let events = bench.events.lock().unwrap();
-    assert!(matches!(&events[..], [Event::Finished(finished)] if finished.entry == entry), "{events:?}");
+    assert!(matches!(&events[..], [RecordingEvent::Finished(finished)] if finished.entry == entry), "{events:?}");
     assert_eq!(bench.recordings.shared.figures.active.get(), 0);
     drop(events);
     std::fs::write(bench.path(&entry), "x").unwrap();
@@ -262,10 +265,10 @@ fn lost_blocks_leave_silence_of_their_length_and_are_reported() {
     let expected: Vec<i16> = (0..70).map(|_| 0).collect();
     assert_eq!(frames(&bench.audio(1), Channels::Mono), expected, "the sum of both parties");
     let events = bench.events.lock().unwrap();
-    let Event::Gap(gap) = &events[0] else { panic!("{events:?}") };
-    let Event::Losing(_, lost) = &events[1] else { panic!("{events:?}") };
+    let RecordingEvent::Gap(gap) = &events[0] else { panic!("{events:?}") };
+    let RecordingEvent::Losing(_, lost) = &events[1] else { panic!("{events:?}") };
     assert_eq!((lost.views()[0].reason, lost.total()), ("disk_slow", 400));
-    let Event::Finished(finished) = &events[2] else { panic!("{events:?}") };
+    let RecordingEvent::Finished(finished) = &events[2] else { panic!("{events:?}") };
     assert_eq!(finished.lost, *lost);
     assert_eq!((gap.at_milliseconds, gap.milliseconds, gap.cause.as_str()), (400, 400, "the writer was behind"));
     let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
@@ -278,8 +281,8 @@ fn a_recording_without_frames_is_absent() {
     let mut bench = Bench::new(|_| {});
     bench.begin(1, Channels::Dual);
     let entry = bench.end(1);
-    assert_eq!((entry.state, entry.file, entry.milliseconds), (State::Absent, None, 0));
-    assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::Absent)));
+    assert_eq!((entry.state, entry.file, entry.milliseconds), (RecordingState::Absent, None, 0));
+    assert!(matches!(bench.recordings.open(&sid(1)), Err(RecordingOpenError::Absent)));
 }
 
 /// Returns all combinations of a container with and without encryption.
@@ -294,11 +297,11 @@ fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
             settings.container = container;
             settings.key = is_encrypted.then(identities);
         });
-        bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(1, Channels::Dual) })));
+        bench.take(RecordingCommand::Begin(Box::new(NewRecording { trim: true, ..begin(1, Channels::Dual) })));
         bench.blocks(1, 0..30);
         // From frame 95 to frame 205, including the margins.
         let entry = bench.end_with(1, Some((100, 200)));
-        assert_eq!((entry.state, entry.milliseconds, &entry.error), (State::Completed, 111 * 20, &None));
+        assert_eq!((entry.state, entry.milliseconds, &entry.error), (RecordingState::Completed, 111 * 20, &None));
         assert_eq!(entry.bytes, std::fs::metadata(bench.path(&entry)).unwrap().len());
         let audio = bench.audio(1);
         if container == Container::Wav {
@@ -310,7 +313,7 @@ fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
         let folder = bench.path(&entry).parent().unwrap().to_owned();
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "no spare file is left");
         // With sound at both ends the file stays unchanged.
-        bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(2, Channels::Dual) })));
+        bench.take(RecordingCommand::Begin(Box::new(NewRecording { trim: true, ..begin(2, Channels::Dual) })));
         bench.blocks(2, 0..30);
         assert_eq!(bench.end_with(2, Some((3, 297))).milliseconds, 6_000);
     }
@@ -318,9 +321,11 @@ fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
 
 #[test]
 fn a_trimmed_recording_of_silence_is_absent() {
-    for (trim, expected) in [(true, (State::Absent, 0, Some(16_102))), (false, (State::Completed, 1_000, None))] {
+    for (trim, expected) in
+        [(true, (RecordingState::Absent, 0, Some(16_102))), (false, (RecordingState::Completed, 1_000, None))]
+    {
         let mut bench = Bench::new(|_| {});
-        bench.take(Command::Begin(Box::new(Begin { trim, ..begin(1, Channels::Dual) })));
+        bench.take(RecordingCommand::Begin(Box::new(NewRecording { trim, ..begin(1, Channels::Dual) })));
         bench.blocks(1, 0..5);
         let path = bench.path(&bench.entry(1));
         let entry = bench.end(1);
@@ -332,12 +337,12 @@ fn a_trimmed_recording_of_silence_is_absent() {
 #[test]
 fn on_a_full_disk_a_recording_stays_untrimmed() {
     let mut bench = Bench::new(|_| {});
-    bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(1, Channels::Dual) })));
+    bench.take(RecordingCommand::Begin(Box::new(NewRecording { trim: true, ..begin(1, Channels::Dual) })));
     bench.blocks(1, 0..30);
     disk::tests::set_room(Some(10_000));
     let entry = bench.end_with(1, Some((100, 200)));
     disk::tests::set_room(None);
-    assert_eq!((entry.state, entry.milliseconds), (State::Completed, 6_000));
+    assert_eq!((entry.state, entry.milliseconds), (RecordingState::Completed, 6_000));
     assert_eq!(frames(&bench.audio(1), Channels::Dual), (1..=300).collect::<Vec<i16>>());
     assert!(bench.recordings.verify(&sid(1)).unwrap());
 }
@@ -358,7 +363,7 @@ fn reports_of_an_end_are_in_the_store_with_the_entry() {
     };
     for (number, blocks) in [(1, 5), (2, 0)] {
         let receiver = Some(Box::new(receiver.clone()));
-        bench.take(Command::Begin(Box::new(Begin { receiver, ..begin(number, Channels::Mono) })));
+        bench.take(RecordingCommand::Begin(Box::new(NewRecording { receiver, ..begin(number, Channels::Mono) })));
         bench.blocks(number, 0..blocks);
         assert!(stored(&bench).len() < 2);
         bench.end(number);
@@ -368,11 +373,16 @@ fn reports_of_an_end_are_in_the_store_with_the_entry() {
 }
 
 /// Records without a store on a disk of this size; with `recovers` the disk gets more room after the fifth block.
-fn on_full_disk(folder: &Path, room: usize, recovers: bool, change: impl Fn(&mut Recording)) -> (Ended, Vec<Gap>) {
+fn on_full_disk(
+    folder: &Path,
+    room: usize,
+    recovers: bool,
+    change: impl Fn(&mut RecordingSettings),
+) -> (EndedRecording, Vec<RecordingGap>) {
     let mut settings = settings(folder);
     change(&mut settings);
     let figures = Arc::default();
-    let mut live = Live::new(&begin(1, Channels::Dual), &settings, figures).unwrap();
+    let mut live = LiveRecording::new(&begin(1, Channels::Dual), &settings, figures).unwrap();
     let mut now = Instant::now();
     disk::tests::set_room(Some(room));
     let mut gaps = Vec::new();
@@ -414,7 +424,7 @@ fn a_disk_that_stays_full_leaves_a_file_that_is_completed() {
     for container in [Container::Wav, Container::Opus] {
         for key in [None, Some(identities())] {
             for room in (0..70_000).step_by(3701) {
-                let change = |settings: &mut Recording| {
+                let change = |settings: &mut RecordingSettings| {
                     settings.container = container;
                     settings.key.clone_from(&key);
                 };
@@ -423,7 +433,8 @@ fn a_disk_that_stays_full_leaves_a_file_that_is_completed() {
                 let milliseconds = repair::repair(file, &ended.entry, key.as_deref()).unwrap();
                 assert!(milliseconds <= 2000, "{room}");
                 if milliseconds > 0 {
-                    let mut reader = Reader::new(file.try_clone().unwrap(), &ended.entry, key.as_deref()).unwrap();
+                    let mut reader =
+                        RecordingReader::new(file.try_clone().unwrap(), &ended.entry, key.as_deref()).unwrap();
                     let mut start = [0; 4];
                     assert_eq!(reader.read_at(0, &mut start).unwrap(), 4);
                     let magic = if container == Container::Wav { b"RIFF" } else { b"OggS" };
@@ -451,7 +462,7 @@ fn encrypted_recordings_open_after_a_full_disk_and_are_read_from_any_place() {
         disk::tests::set_room(None);
         bench.blocks(1, 32..60);
         let entry = bench.end(1);
-        assert_eq!((entry.state, entry.milliseconds), (State::Completed, 12_000), "{entry:?}");
+        assert_eq!((entry.state, entry.milliseconds), (RecordingState::Completed, 12_000), "{entry:?}");
         let stored = std::fs::read(bench.path(&entry)).unwrap();
         assert!(
             stored.starts_with(b"age-encryption.org/v1\n")
@@ -481,7 +492,7 @@ fn encrypted_recordings_open_after_a_full_disk_and_are_read_from_any_place() {
         bench.recordings.configure(Some(other.clone()), None);
         let refused = bench.recordings.open(&sid(1)).unwrap_err();
         assert_eq!(refused.to_string(), "the recording is encrypted, and [recording] has no `key`");
-        other.key = Some(Arc::new(Identities::parse(&Identity::of([5; 32]).unwrap().reveal()).unwrap()));
+        other.key = Some(Arc::new(AgeIdentities::parse(&AgeIdentity::from_secret([5; 32]).unwrap().reveal()).unwrap()));
         bench.recordings.configure(Some(other), None);
         let refused = bench.recordings.open(&sid(1)).unwrap_err();
         assert_eq!(refused.to_string(), "the file is encrypted for another key");
@@ -497,7 +508,7 @@ fn a_file_of_the_same_name_is_not_overwritten() {
     bench.begin(1, Channels::Dual);
     bench.blocks(1, 0..5);
     let entry = bench.end(1);
-    assert_eq!((entry.state, entry.lost_milliseconds), (State::Absent, 1000));
+    assert_eq!((entry.state, entry.lost_milliseconds), (RecordingState::Absent, 1000));
     assert!(entry.error.unwrap().contains("exists"));
     assert!(!bench.recordings.shared.figures.is_failing(), "the disk takes others");
     assert_eq!(std::fs::read(&path).unwrap(), b"of another");
@@ -546,15 +557,15 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     let said = format!("recordings could not be written: {} is not a directory; the latest loss", root.display());
     assert!(problem.contains(&said), "the cause outlives the repair: {problem}");
-    assert_eq!((entry.state, entry.milliseconds), (State::Completed, 4000));
+    assert_eq!((entry.state, entry.milliseconds), (RecordingState::Completed, 4000));
     let frames = frames(&bench.audio(1), Channels::Dual);
     assert!(frames.starts_with(&[1, 2]) && frames.ends_with(&[199, 200]), "{frames:?}");
     assert!(frames.iter().enumerate().all(|(at, frame)| *frame == 0 || *frame == at as i16 + 1));
     assert!(entry.lost_milliseconds >= 400, "{entry:?}");
     let events = bench.events.lock().unwrap();
-    let Some(Event::Losing(id, losing)) = events.first() else { panic!("{events:?}") };
+    let Some(RecordingEvent::Losing(id, losing)) = events.first() else { panic!("{events:?}") };
     assert_eq!((*id, losing.views()[0].reason), (RecordingId(1), "disk_failed"), "while it lasts");
-    let Some(Event::Finished(finished)) = events.last() else { panic!("{events:?}") };
+    let Some(RecordingEvent::Finished(finished)) = events.last() else { panic!("{events:?}") };
     assert_eq!(finished.lost.total(), entry.lost_milliseconds);
 }
 
@@ -574,9 +585,9 @@ fn a_file_that_is_removed_while_it_is_written_begins_again_and_what_it_had_is_a_
     for (remove, container) in ways.iter().flat_map(|way| [(way, Container::Wav), (way, Container::Opus)]) {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("recordings");
-        let settings = Recording { container, ..settings(&root) };
+        let settings = RecordingSettings { container, ..settings(&root) };
         let figures = Arc::new(RecordingFigures::default());
-        let mut live = Live::new(&begin(1, Channels::Dual), &settings, Arc::clone(&figures)).unwrap();
+        let mut live = LiveRecording::new(&begin(1, Channels::Dual), &settings, Arc::clone(&figures)).unwrap();
         let mut now = Instant::now();
         let mut gaps = Vec::new();
         for at in 0..30 {
@@ -607,7 +618,7 @@ fn files_of_no_recording_are_counted_and_stay() {
     let copy = bench.folder.path().join("recordings/copy.wav");
     std::fs::write(&copy, bench.end(1).sid).unwrap();
     assert!(bench.closer.sweep() && copy.exists(), "recording 2 is live");
-    assert_eq!(bench.recordings.unlisted(), Unlisted { files: 1, example: Some(copy) });
+    assert_eq!(bench.recordings.unlisted(), UnlistedFiles { files: 1, example: Some(copy) });
 }
 
 #[test]
@@ -619,7 +630,7 @@ fn a_recording_whose_file_is_removed_before_its_end_is_absent() {
     let entry = bench.end(1);
     assert_eq!(
         (entry.state, entry.lost_milliseconds, entry.error.as_deref()),
-        (State::Absent, 1200, Some(output::GONE))
+        (RecordingState::Absent, 1200, Some(output::GONE))
     );
 }
 
@@ -628,7 +639,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
     for (container, is_encrypted) in
         [(Container::Wav, false), (Container::Opus, false), (Container::Wav, true), (Container::Opus, true)]
     {
-        let change = |settings: &mut Recording| {
+        let change = |settings: &mut RecordingSettings| {
             settings.container = container;
             settings.key = is_encrypted.then(identities);
         };
@@ -638,7 +649,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         if container == Container::Wav {
             bench.blocks(1, 0..blocks);
         } else {
-            (0..blocks).for_each(|at| bench.take(Command::Block(noise(1, at * FRAMES))));
+            (0..blocks).for_each(|at| bench.take(RecordingCommand::Block(noise(1, at * FRAMES))));
         }
         let path = bench.path(&bench.entry(1));
         let Bench { folder, recordings, writer, closer, .. } = bench;
@@ -649,7 +660,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         let mut bench = Bench::at(folder, change);
         assert_eq!(bench.closer.recover((i64::MIN, String::new())).unwrap(), None);
         let entry = bench.entry(1);
-        assert_eq!(entry.state, State::Completed, "{entry:?}");
+        assert_eq!(entry.state, RecordingState::Completed, "{entry:?}");
         assert!(entry.error.as_ref().unwrap().contains("the edge ended"), "{entry:?}");
         let shown = bench.recordings.shared.figures.problems(None).remove(0).to_string();
         assert!(shown.starts_with("1 recording cut by the end of an earlier run"), "{shown}");
@@ -667,7 +678,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
             assert_eq!(frames, (1..=frames.len() as i16).collect::<Vec<_>>());
         }
         let events = bench.events.lock().unwrap();
-        assert!(matches!(&events[..], [Event::Finished(finished)] if finished.id.is_none()), "{events:?}");
+        assert!(matches!(&events[..], [RecordingEvent::Finished(finished)] if finished.id.is_none()), "{events:?}");
     }
 }
 
@@ -682,7 +693,7 @@ fn what_cannot_be_completed_is_left_as_it_is_and_reported() {
     let before = std::fs::read(&path).unwrap();
     let mut bench = Bench::at(folder, |_| {});
     bench.closer.recover((i64::MIN, String::new())).unwrap();
-    assert_eq!((bench.entry(1).state, std::fs::read(&path).unwrap()), (State::InProgress, before));
+    assert_eq!((bench.entry(1).state, std::fs::read(&path).unwrap()), (RecordingState::InProgress, before));
     let problem = bench.recordings.shared.figures.problems(None).remove(0).to_string();
     let said = format!(
         "1 recording of an earlier run not completed: {}: it is encrypted, and [recording] has no `key`; try: put",
@@ -703,7 +714,7 @@ fn a_damaged_file_is_not_cut_down_to_what_opens() {
             settings.key = is_encrypted.then(identities);
         });
         bench.begin(1, Channels::Dual);
-        (0..30).for_each(|at| bench.take(Command::Block(noise(1, at * FRAMES))));
+        (0..30).for_each(|at| bench.take(RecordingCommand::Block(noise(1, at * FRAMES))));
         let entry = bench.entry(1);
         let path = bench.path(&entry);
         let mut damaged = std::fs::read(&path).unwrap();
@@ -722,8 +733,8 @@ fn a_recording_that_cannot_begin_is_reported_as_absent() {
     bench.recordings.configure(None, None);
     bench.begin(1, Channels::Dual);
     let events = bench.events.lock().unwrap();
-    let [Event::Finished(finished)] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((finished.id, finished.entry.state), (Some(RecordingId(1)), State::Absent));
+    let [RecordingEvent::Finished(finished)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((finished.id, finished.entry.state), (Some(RecordingId(1)), RecordingState::Absent));
     assert_eq!(finished.entry.error.as_deref(), Some("there is no [recording] in the configuration"));
 }
 
@@ -747,16 +758,19 @@ fn a_file_of_more_than_4_gib_is_completed_as_rf64() {
 #[test]
 fn the_queue_has_a_bound_and_refuses_without_waiting() {
     let folder = tempfile::tempdir().unwrap();
-    let shared = Arc::new(Shared::new(
+    let shared = Arc::new(SharedRecordings::new(
         Store::start(DataDirectory::of(folder.path())).unwrap(),
         Arc::default(),
         Arc::new(|_| {}),
     ));
     let (commands, commands_in) = channel();
-    let recordings = Recordings { commands, shared };
-    assert_eq!(recordings.begin(begin(1, Channels::Dual)), Err(NotBegun::Off));
+    let recordings = RecordingsHandle { commands, shared };
+    assert_eq!(recordings.begin(begin(1, Channels::Dual)), Err(RecordingBeginError::Off));
     recordings.configure(Some(settings(folder.path())), None);
-    assert_eq!(recordings.begin(Begin { sid: "RE../../x".into(), ..begin(1, Channels::Dual) }), Err(NotBegun::Sid));
+    assert_eq!(
+        recordings.begin(NewRecording { sid: "RE../../x".into(), ..begin(1, Channels::Dual) }),
+        Err(RecordingBeginError::Sid)
+    );
     assert_eq!(recordings.begin(begin(1, Channels::Dual)), Ok(()));
     let mut taken = 0;
     while recordings.write(block(1, taken * FRAMES)) {
@@ -764,7 +778,7 @@ fn the_queue_has_a_bound_and_refuses_without_waiting() {
     }
     assert!((9_000..11_000).contains(&taken), "{taken}");
     let refused = (2..).map(|number| recordings.begin(begin(number, Channels::Dual))).find(Result::is_err);
-    assert_eq!(refused, Some(Err(NotBegun::Busy)));
+    assert_eq!(refused, Some(Err(RecordingBeginError::Busy)));
     let figures = &recordings.shared.figures;
     assert_eq!(figures.refused_blocks.get(), 1);
     recordings.end(RecordingId(1), None);
@@ -783,7 +797,7 @@ fn a_process_that_writes_until_it_is_killed() {
     let mut settings = settings(&folder.join("recordings"));
     settings.key = folder.join("encrypted").exists().then(identities);
     let (recordings, _threads) =
-        Recordings::start(store, (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
+        RecordingsHandle::start(store, (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
     let numbers = 1..=4;
     numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
     // In a call the first block arrives 200 ms later.
@@ -826,7 +840,7 @@ fn after_kill_9_at_any_moment_files_open_and_lack_less_than_a_second() {
         child.kill().unwrap();
         child.wait().unwrap();
         let said = written.last().unwrap_or(said);
-        let change = |settings: &mut Recording| settings.key = is_encrypted.then(identities);
+        let change = |settings: &mut RecordingSettings| settings.key = is_encrypted.then(identities);
         // 30,000 bytes of the queue are four blocks, one of each recording.
         let lacks = if is_encrypted { 1000 + 2100 } else { 1000 };
         if !is_encrypted {
@@ -841,7 +855,7 @@ fn after_kill_9_at_any_moment_files_open_and_lack_less_than_a_second() {
         bench.closer.recover((i64::MIN, String::new())).unwrap();
         for number in 1..=4 {
             let entry = bench.entry(number);
-            assert_eq!(entry.state, State::Completed, "{round}: {entry:?}");
+            assert_eq!(entry.state, RecordingState::Completed, "{round}: {entry:?}");
             assert!(entry.milliseconds + lacks >= said, "{round}: {} of {said}", entry.milliseconds);
             assert!(bench.recordings.verify(&sid(number)).unwrap());
             let frames = frames(&bench.audio(number), Channels::Dual);
@@ -856,7 +870,7 @@ proptest! {
     #[test]
     fn any_blocks_in_order_stand_at_their_place(blocks in prop::collection::vec(any::<bool>(), 1..40), room in 0_usize..200_000) {
         let folder = tempfile::tempdir().unwrap();
-        let mut live = Live::new(&begin(1, Channels::Dual), &settings(folder.path()), Arc::default()).unwrap();
+        let mut live = LiveRecording::new(&begin(1, Channels::Dual), &settings(folder.path()), Arc::default()).unwrap();
         let mut now = Instant::now();
         disk::tests::set_room(Some(room));
         let mut heard = 0;

@@ -5,15 +5,15 @@ use std::fs::File;
 use std::io;
 
 use trunkgate_call::trimmed;
-use trunkgate_recording::age::Identities;
+use trunkgate_recording::age::AgeIdentities;
 use trunkgate_recording::limits::FRAME_MS;
-use trunkgate_recording::{Channels, Container, Cut};
+use trunkgate_recording::{Channels, Container, FrameExtractor};
 
-use super::Sound;
+use super::SoundRange;
 use super::drawn;
-use super::index::Entry;
-use super::place::Place;
-use super::reader::Reader;
+use super::index::RecordingEntry;
+use super::place::RecordingLocation;
+use super::reader::RecordingReader;
 use crate::sinks::store::disk;
 
 /// Number of bytes read at once.
@@ -26,10 +26,10 @@ const PART_BYTES: usize = 64 << 10;
 /// Returns the reason why the file stays unchanged.
 pub(super) fn trim(
     file: &File,
-    place: &Place,
-    entry: &Entry,
-    sound: Sound,
-    identities: Option<&Identities>,
+    place: &RecordingLocation,
+    entry: &RecordingEntry,
+    sound: SoundRange,
+    identities: Option<&AgeIdentities>,
 ) -> io::Result<Option<(File, u64)>> {
     let of_frame = u64::from(FRAME_MS);
     let frames = entry.milliseconds / of_frame;
@@ -42,13 +42,13 @@ pub(super) fn trim(
     let container = if entry.is_opus { Container::Opus } else { Container::Wav };
     let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
     let mut reader =
-        Reader::new(file.try_clone()?, entry, identities).map_err(|why| io::Error::other(why.to_string()))?;
+        RecordingReader::new(file.try_clone()?, entry, identities).map_err(|why| io::Error::other(why.to_string()))?;
     let spare = place.spare();
     spare.remove_file()?;
     let to = spare.create()?;
     let mut bytes = Vec::new();
     let serial = drawn::serial()?;
-    let mut cut = Cut::new((container, channels), kept, encryption.as_ref(), serial, &mut bytes)
+    let mut cut = FrameExtractor::new((container, channels), kept, encryption.as_ref(), serial, &mut bytes)
         .ok_or_else(|| io::Error::other("the encoder cannot be made"))?;
     let (mut at, mut written, mut part) = (0, 0, vec![0; PART_BYTES]);
     let made = || -> io::Result<()> {

@@ -6,46 +6,46 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::index::{Entry, State};
+use super::index::{RecordingEntry, RecordingState};
 use super::place;
 use trunkgate_system::limits::{RECORDINGS_UNINDEXED, RECORDINGS_UNINDEXED_BYTES};
 
 /// Refused entries on their way from the store's thread to the closing thread.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Refused(Arc<Mutex<Vec<Entry>>>);
+pub(super) struct RefusedEntries(Arc<Mutex<Vec<RecordingEntry>>>);
 
-impl Refused {
-    pub(super) fn push(&self, entry: Entry) {
+impl RefusedEntries {
+    pub(super) fn push(&self, entry: RecordingEntry) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < RECORDINGS_UNINDEXED {
             all.push(entry);
         }
     }
 
-    pub(super) fn take(&self) -> Vec<Entry> {
+    pub(super) fn take(&self) -> Vec<RecordingEntry> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Waiting entry; `is_kept` is true if its file is written.
 #[derive(Debug)]
-struct Waiting {
-    entry: Entry,
+struct WaitingEntry {
+    entry: RecordingEntry,
     root: PathBuf,
     is_kept: bool,
 }
 
 /// Waiting entries by SID.
 #[derive(Debug, Default)]
-pub(super) struct Unindexed {
-    all: BTreeMap<String, Waiting>,
+pub(super) struct UnindexedEntries {
+    all: BTreeMap<String, WaitingEntry>,
 }
 
 fn name(sid: &str) -> String {
     format!("{sid}.json")
 }
 
-impl Unindexed {
+impl UnindexedEntries {
     /// Returns the number of waiting entries.
     pub(super) fn len(&self) -> usize {
         self.all.len()
@@ -61,16 +61,18 @@ impl Unindexed {
     }
 
     /// Adds an entry; `directory` is the directory of recordings for an entry without a file.
-    pub(super) fn add(&mut self, entry: Entry, directory: &Path) {
+    pub(super) fn add(&mut self, entry: RecordingEntry, directory: &Path) {
         let root = entry.file.as_ref().map_or_else(|| directory.to_owned(), |(root, _)| PathBuf::from(root));
         if self.all.len() >= RECORDINGS_UNINDEXED && !self.all.contains_key(&entry.sid) {
             tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} gets no entry: too many wait", entry.sid);
             return;
         }
         // The entry of a recording's start may arrive after that of its end, because another thread hands it over.
-        let is_older = |known: &Waiting| known.entry.state != State::InProgress && entry.state == State::InProgress;
+        let is_older = |known: &WaitingEntry| {
+            known.entry.state != RecordingState::InProgress && entry.state == RecordingState::InProgress
+        };
         if !self.all.get(&entry.sid).is_some_and(is_older) {
-            self.all.insert(entry.sid.clone(), Waiting { entry, root, is_kept: false });
+            self.all.insert(entry.sid.clone(), WaitingEntry { entry, root, is_kept: false });
         }
     }
 
@@ -115,12 +117,12 @@ impl Unindexed {
             }
             let mut json = Vec::new();
             place::open_in(&folder, &name)?.take(RECORDINGS_UNINDEXED_BYTES).read_to_end(&mut json)?;
-            let is_of_here = |entry: &Entry| {
+            let is_of_here = |entry: &RecordingEntry| {
                 entry.sid == sid && entry.file.as_ref().is_none_or(|(root, _)| Path::new(root) == directory)
             };
-            match serde_json::from_slice::<Entry>(&json) {
+            match serde_json::from_slice::<RecordingEntry>(&json) {
                 Ok(entry) if is_of_here(&entry) => {
-                    let waiting = Waiting { entry, root: directory.to_owned(), is_kept: true };
+                    let waiting = WaitingEntry { entry, root: directory.to_owned(), is_kept: true };
                     self.all.insert(sid.to_owned(), waiting);
                 }
                 Ok(_) | Err(_) => {
@@ -136,7 +138,7 @@ impl Unindexed {
     ///
     /// # Errors
     /// Returns the refusal.
-    pub(super) fn settle(&mut self, most: usize, index: impl Fn(&Entry) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn settle(&mut self, most: usize, index: impl Fn(&RecordingEntry) -> io::Result<()>) -> io::Result<()> {
         let sids: Vec<String> = self.all.keys().take(most).cloned().collect();
         for sid in sids {
             let Some(waiting) = self.all.get(&sid) else { continue };

@@ -10,7 +10,7 @@ use trunkgate_system::limits::RECORDINGS_SWEPT_AT_ONCE;
 
 /// Files without an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unlisted {
+pub struct UnlistedFiles {
     /// Number of files.
     pub files: u64,
     /// Path of one of the files.
@@ -19,12 +19,12 @@ pub struct Unlisted {
 
 /// Search through the directory in batches of files.
 #[derive(Debug, Default)]
-pub(super) struct Sweep {
+pub(super) struct FileSweep {
     root: PathBuf,
     /// Folders still to be searched, and the current one.
     folders: Vec<PathBuf>,
     open: Option<ReadDir>,
-    found: Unlisted,
+    found: UnlistedFiles,
 }
 
 /// Returns the SID in the file name of a path.
@@ -33,13 +33,13 @@ pub(super) fn sid_of(path: &str) -> Option<&str> {
     name.get(..34).filter(|sid| place::is_sid(sid))
 }
 
-impl Sweep {
+impl FileSweep {
     /// Starts a search through a directory.
-    pub(super) fn new(root: PathBuf) -> Sweep {
+    pub(super) fn new(root: PathBuf) -> FileSweep {
         // The edge never writes through a symbolic link.
         let is_there = std::fs::symlink_metadata(&root).is_ok_and(|about| about.is_dir());
         let folders = if is_there { vec![root.clone()] } else { Vec::new() };
-        Sweep { root, folders, ..Sweep::default() }
+        FileSweep { root, folders, ..FileSweep::default() }
     }
 
     /// Returns whether the search is in this directory.
@@ -55,7 +55,7 @@ impl Sweep {
     pub(super) fn step(
         &mut self,
         without_entry: impl FnOnce(Vec<String>) -> io::Result<Vec<String>>,
-    ) -> io::Result<Option<Unlisted>> {
+    ) -> io::Result<Option<UnlistedFiles>> {
         let files: Vec<String> = std::iter::from_fn(|| self.next()).take(RECORDINGS_SWEPT_AT_ONCE).collect();
         let is_over = files.len() < RECORDINGS_SWEPT_AT_ONCE;
         // An empty batch must not create a store.
@@ -113,7 +113,7 @@ mod tests {
         }
         std::fs::write(root.join(".unindexed/x"), "").unwrap();
         symlink("/", root.join("2026/link")).unwrap();
-        let mut sweep = Sweep::new(root.clone());
+        let mut sweep = FileSweep::new(root.clone());
         assert_eq!(sweep.step(Ok).unwrap(), None);
         let removed = root.join("2026/01/02/0");
         std::fs::remove_file(&removed).unwrap();
@@ -122,7 +122,7 @@ mod tests {
         let all = RECORDINGS_SWEPT_AT_ONCE as u64 + 2;
         assert!((all - 1..=all).contains(&found.files), "{found:?}");
         assert!(found.example.is_some_and(|example| example.starts_with(&root)));
-        assert_eq!(Sweep::new(root.join("2026/link")).step(Ok).unwrap(), Some(Unlisted::default()));
+        assert_eq!(FileSweep::new(root.join("2026/link")).step(Ok).unwrap(), Some(UnlistedFiles::default()));
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use trunkgate_recording::{Channels, Container, Peaks};
+use trunkgate_recording::{Channels, Container, PeakLevels};
 
-use super::index::Entry;
-use super::reader::Reader;
+use super::index::RecordingEntry;
+use super::reader::RecordingReader;
 use trunkgate_system::limits::{WAVEFORM_PART_BYTES, WAVEFORM_READ_BYTES, WAVEFORMS_KEPT};
 
 /// Audio levels over the time of a recording.
@@ -21,9 +21,9 @@ pub struct Waveform {
 
 /// Recently requested waveforms by the SIDs of their recordings.
 #[derive(Debug, Default)]
-pub(super) struct Waveforms(Mutex<VecDeque<(String, Arc<Waveform>)>>);
+pub(super) struct WaveformCache(Mutex<VecDeque<(String, Arc<Waveform>)>>);
 
-impl Waveforms {
+impl WaveformCache {
     fn kept(&self) -> MutexGuard<'_, VecDeque<(String, Arc<Waveform>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -32,7 +32,7 @@ impl Waveforms {
     ///
     /// # Errors
     /// Returns the error of the disk.
-    pub(super) fn of(&self, entry: &Entry, reader: Reader) -> io::Result<Arc<Waveform>> {
+    pub(super) fn of(&self, entry: &RecordingEntry, reader: RecordingReader) -> io::Result<Arc<Waveform>> {
         let known = self.kept().iter().find(|(sid, _)| *sid == entry.sid).map(|(_, known)| Arc::clone(known));
         if let Some(known) = known {
             return Ok(known);
@@ -49,10 +49,10 @@ impl Waveforms {
 }
 
 /// Reads a recording; of WAV audio approximately `most` bytes.
-fn read(entry: &Entry, mut reader: Reader, most: u64) -> io::Result<Waveform> {
+fn read(entry: &RecordingEntry, mut reader: RecordingReader, most: u64) -> io::Result<Waveform> {
     let container = if entry.is_opus { Container::Opus } else { Container::Wav };
     let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
-    let peaks = Peaks::new((container, channels), entry.milliseconds);
+    let peaks = PeakLevels::new((container, channels), entry.milliseconds);
     let mut peaks = peaks.ok_or_else(|| io::Error::other("the decoder cannot be made"))?;
     let of_part = WAVEFORM_PART_BYTES as u64;
     let one_in = if peaks.may_skip() { reader.bytes().div_ceil(most).max(1) } else { 1 };
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     /// Returns an open dual WAV file in which the caller is loud in the last second.
-    fn recording(seconds: u64) -> (Entry, Reader) {
+    fn recording(seconds: u64) -> (RecordingEntry, RecordingReader) {
         let mut file = tempfile::tempfile().unwrap();
         let header = trunkgate_recording::wav::header(
             Channels::Dual,
@@ -93,8 +93,9 @@ mod tests {
             (0..8000).for_each(|_| bytes.extend([level.to_le_bytes(), [0; 2]].as_flattened()));
         }
         io::Write::write_all(&mut file, &bytes).unwrap();
-        let entry = Entry { sid: "RE1".into(), channels: 2, milliseconds: seconds * 1000, ..Entry::begun(0) };
-        let reader = Reader::new(file, &entry, None).unwrap();
+        let entry =
+            RecordingEntry { sid: "RE1".into(), channels: 2, milliseconds: seconds * 1000, ..RecordingEntry::begun(0) };
+        let reader = RecordingReader::new(file, &entry, None).unwrap();
         (entry, reader)
     }
 
@@ -113,10 +114,10 @@ mod tests {
 
     #[test]
     fn waveforms_that_were_not_asked_for_lately_are_forgotten() {
-        let all = Waveforms::default();
+        let all = WaveformCache::default();
         for at in 0..=WAVEFORMS_KEPT {
             let (entry, reader) = recording(1);
-            all.of(&Entry { sid: format!("RE{at}"), ..entry }, reader).unwrap();
+            all.of(&RecordingEntry { sid: format!("RE{at}"), ..entry }, reader).unwrap();
         }
         let kept = all.kept();
         assert_eq!((kept.len(), kept[0].0.as_str()), (WAVEFORMS_KEPT, "RE1"));

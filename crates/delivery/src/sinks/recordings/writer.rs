@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-use trunkgate_call::Losses;
+use trunkgate_call::RecordingLosses;
 
 use super::closing::TOO_SHORT;
-use super::live::{Ended, Live};
-use super::shared::Shared;
-use super::{Begin, Command, Entry, Event, Finished, NotBegun, RecordingId, Sound, State, bytes_of, place};
+use super::live::{EndedRecording, LiveRecording};
+use super::shared::SharedRecordings;
+use super::{
+    FinishedRecording, NewRecording, RecordingBeginError, RecordingCommand, RecordingEntry, RecordingEvent,
+    RecordingId, RecordingState, SoundRange, bytes_of, place,
+};
 use trunkgate_system::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
 
 /// Time to wait for a command before the buffered audio is checked.
@@ -20,21 +23,21 @@ const PROBE: Duration = Duration::from_millis(RECORDINGS_PROBE_MILLISECONDS);
 
 /// Writer of recordings.
 #[derive(Debug)]
-pub(super) struct Writer {
-    shared: Arc<Shared>,
-    live: HashMap<RecordingId, Live>,
-    closing: SyncSender<Box<Ended>>,
+pub(super) struct RecordingWriter {
+    shared: Arc<SharedRecordings>,
+    live: HashMap<RecordingId, LiveRecording>,
+    closing: SyncSender<Box<EndedRecording>>,
     looked: Instant,
     probed: Option<Instant>,
 }
 
-impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, closing: SyncSender<Box<Ended>>) -> Writer {
-        Writer { shared, live: HashMap::new(), closing, looked: Instant::now(), probed: None }
+impl RecordingWriter {
+    pub(super) fn new(shared: Arc<SharedRecordings>, closing: SyncSender<Box<EndedRecording>>) -> RecordingWriter {
+        RecordingWriter { shared, live: HashMap::new(), closing, looked: Instant::now(), probed: None }
     }
 
     /// Writes until it is stopped.
-    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+    pub(super) fn run(mut self, commands: &Receiver<RecordingCommand>) {
         // Create the directory before an entry refers to it; otherwise a recording interrupted by a crash would be
         // unknown.
         self.look(Instant::now());
@@ -61,31 +64,31 @@ impl Writer {
     }
 
     /// Executes a command; returns false for the last one.
-    pub(super) fn take(&mut self, command: Command, now: Instant) -> bool {
+    pub(super) fn take(&mut self, command: RecordingCommand, now: Instant) -> bool {
         match command {
-            Command::Begin(begin) => self.begin(&begin),
-            Command::Block(block) => {
+            RecordingCommand::Begin(begin) => self.begin(&begin),
+            RecordingCommand::Block(block) => {
                 let Some(live) = self.live.get_mut(&block.recording) else { return true };
                 let (gap, losing) = (live.take(&block, now), live.losing());
                 if let Some(gap) = gap {
-                    self.shared.tell(Event::Gap(gap));
+                    self.shared.tell(RecordingEvent::Gap(gap));
                 }
                 if let Some((id, lost)) = losing {
-                    self.shared.tell(Event::Losing(id, lost));
+                    self.shared.tell(RecordingEvent::Losing(id, lost));
                 }
             }
-            Command::End(id, sound) => self.end(id, sound, now),
-            Command::Stop => return false,
+            RecordingCommand::End(id, sound) => self.end(id, sound, now),
+            RecordingCommand::Stop => return false,
         }
         true
     }
 
-    fn begin(&mut self, begin: &Begin) {
+    fn begin(&mut self, begin: &NewRecording) {
         let Some(settings) = self.shared.settings() else {
             // A reload has just removed the section.
-            return self.not_begun(begin, &NotBegun::Off);
+            return self.not_begun(begin, &RecordingBeginError::Off);
         };
-        match Live::new(begin, &settings, Arc::clone(&self.shared.figures)) {
+        match LiveRecording::new(begin, &settings, Arc::clone(&self.shared.figures)) {
             Ok(live) => {
                 self.shared.begun(&begin.sid);
                 self.shared.note(live.entry().clone());
@@ -96,15 +99,19 @@ impl Writer {
     }
 
     /// Reports a recording that could not start as one without audio.
-    fn not_begun(&self, begin: &Begin, why: &dyn Display) {
+    fn not_begun(&self, begin: &NewRecording, why: &dyn Display) {
         self.shared.figures.absent.add(1);
         let (error, error_code) = (Some(why.to_string()), Some(TOO_SHORT));
-        let entry = Entry { state: State::Absent, error, error_code, ..begin.entry() };
+        let entry = RecordingEntry { state: RecordingState::Absent, error, error_code, ..begin.entry() };
         self.shared.note(entry.clone());
-        self.shared.tell(Event::Finished(Box::new(Finished { id: Some(begin.id), entry, lost: Losses::default() })));
+        self.shared.tell(RecordingEvent::Finished(Box::new(FinishedRecording {
+            id: Some(begin.id),
+            entry,
+            lost: RecordingLosses::default(),
+        })));
     }
 
-    fn end(&mut self, id: RecordingId, sound: Sound, now: Instant) {
+    fn end(&mut self, id: RecordingId, sound: SoundRange, now: Instant) {
         let Some(live) = self.live.remove(&id) else { return };
         match self.closing.try_send(Box::new(live.end(sound, now))) {
             Ok(()) => {}

@@ -3,7 +3,7 @@
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use jiff::Timestamp;
 use serde_json::Value;
-use trunkgate_call::numbers::steers;
+use trunkgate_call::numbers::is_control_char;
 
 /// Column names. Columns that are not fields of a record are computed here.
 pub(super) const COLUMNS: [&str; 25] = [
@@ -102,7 +102,7 @@ const FORMULA: [char; 9] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d
 /// Returns a remote party's text in a form that spreadsheets do not interpret as a formula, in one line. Numbers such
 /// as `+14155550100`, also masked ones, are not formulas.
 pub fn plain(text: &str) -> String {
-    let text: String = text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect();
+    let text: String = text.chars().map(|c| if is_control_char(c) { '\u{fffd}' } else { c }).collect();
     let is_formula = text.starts_with(FORMULA) && !is_number(&text);
     let text = if is_formula { format!("'{text}") } else { text };
     // If `;` separates cells, a formula may follow it.

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::csv;
 use super::written::tail;
-use crate::sinks::store::Record;
-use crate::sinks::store::disk::{self, Lines, named};
-use trunkgate_config::{CdrFile, CdrFormat, Keep};
+use crate::sinks::store::StoredRecord;
+use crate::sinks::store::disk::{self, LineFile, named};
+use trunkgate_config::{CdrFile, CdrFormat, CdrRetention};
 use trunkgate_system::clock;
 
 /// Format of the rotation time in a file name.
@@ -60,7 +60,7 @@ impl Passed {
 /// Open record file.
 #[derive(Debug)]
 struct Open {
-    lines: Lines,
+    lines: LineFile,
     /// Device and inode.
     identity: (u64, u64),
     /// Rotation period of the last write.
@@ -109,7 +109,7 @@ impl RecordsFile {
     }
 
     /// Appends a record. After an error no part of it is in the file.
-    pub(super) fn write(&mut self, record: &Record, now: Timestamp) -> io::Result<()> {
+    pub(super) fn write(&mut self, record: &StoredRecord, now: Timestamp) -> io::Result<()> {
         let line = match self.settings.format {
             CdrFormat::Jsonl => [&record.json, b"\n".as_slice()].concat(),
             CdrFormat::Csv => csv::row(&record.value()),
@@ -151,7 +151,7 @@ impl RecordsFile {
         self.open = None;
         let path = &self.settings.path;
         for _ in 0..2 {
-            let mut lines = Lines::open(path)?;
+            let mut lines = LineFile::open(path)?;
             if self.alone {
                 mend(&mut lines).map_err(|error| named(path, &error))?;
             }
@@ -194,15 +194,15 @@ impl RecordsFile {
 
     /// Removes rotated files that are old by both the wall clock and the lower bound of the time.
     fn forget_old(&self, now: Timestamp) -> io::Result<()> {
-        if self.settings.keep == Keep::All || !self.alone {
+        if self.settings.keep == CdrRetention::All || !self.alone {
             return Ok(());
         }
         let now = now.min(self.passed.now());
         let aside = aside(&self.settings.path)?;
         let old = match self.settings.keep {
-            Keep::All => 0,
-            Keep::Files(most) => aside.len().saturating_sub(most),
-            Keep::For(time) => aside.iter().take_while(|(at, ..)| older(*at, time, now)).count(),
+            CdrRetention::All => 0,
+            CdrRetention::Files(most) => aside.len().saturating_sub(most),
+            CdrRetention::For(time) => aside.iter().take_while(|(at, ..)| older(*at, time, now)).count(),
         };
         aside.iter().take(old).try_for_each(|(.., path)| disk::remove(path))
     }
@@ -269,7 +269,7 @@ fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
 
 /// Makes a file end with a complete line after a crash in the middle of one. Its call is in the journal, unless only
 /// the line end is missing.
-fn mend(lines: &mut Lines) -> io::Result<()> {
+fn mend(lines: &mut LineFile) -> io::Result<()> {
     let (start, text) = tail(&mut lines.file().try_clone()?)?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let Some(rest) = text.get(whole..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
@@ -287,7 +287,7 @@ mod tests {
     use crate::sinks::records::tests::record;
 
     fn settings(path: &Path, format: CdrFormat) -> CdrFile {
-        CdrFile { path: path.to_owned(), format, rotate_bytes: None, rotate_every: None, keep: Keep::All }
+        CdrFile { path: path.to_owned(), format, rotate_bytes: None, rotate_every: None, keep: CdrRetention::All }
     }
 
     fn now(text: &str) -> Timestamp {
@@ -338,7 +338,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl");
         let size = record("CA1").json.len() as u64 + 1;
-        let full = CdrFile { rotate_bytes: Some(2 * size), keep: Keep::Files(2), ..settings(&path, CdrFormat::Jsonl) };
+        let full =
+            CdrFile { rotate_bytes: Some(2 * size), keep: CdrRetention::Files(2), ..settings(&path, CdrFormat::Jsonl) };
         let mut file = RecordsFile::open(full, true).unwrap();
         let at = now("2026-03-04T05:06:07.999Z");
         for sid in ["CA1", "CA2", "CA3", "CA4", "CA5", "CA6", "CA7"] {
@@ -361,7 +362,7 @@ mod tests {
         let path = directory.path().join("cdr.csv");
         let daily = CdrFile {
             rotate_every: Some(Duration::from_secs(86_400)),
-            keep: Keep::For(Duration::from_secs(2 * 86_400)),
+            keep: CdrRetention::For(Duration::from_secs(2 * 86_400)),
             ..settings(&path, CdrFormat::Csv)
         };
         let mut file = RecordsFile::open(daily.clone(), true).unwrap();
@@ -385,7 +386,7 @@ mod tests {
         let path = directory.path().join("cdr.jsonl");
         let daily = CdrFile {
             rotate_every: Some(Duration::from_secs(86_400)),
-            keep: Keep::For(Duration::from_secs(30 * 86_400)),
+            keep: CdrRetention::For(Duration::from_secs(30 * 86_400)),
             ..settings(&path, CdrFormat::Jsonl)
         };
         let today = Timestamp::now();

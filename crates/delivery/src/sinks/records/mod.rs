@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::{CallRecord, CallView, DayCount};
 
-use trunkgate_config::Cdr;
+use trunkgate_config::CdrSettings;
 use trunkgate_system::clock;
 
 pub use figures::{Figures, Sink};
@@ -42,7 +42,7 @@ pub enum ReportOrder {
     /// error the old destinations remain in use.
     Reopen {
         /// Destinations of the records.
-        cdr: Box<Cdr>,
+        cdr: Box<CdrSettings>,
         /// True if other parts of the edge need the store.
         needs_store: bool,
         /// Receives the result.

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use super::file::RecordsFile;
 use super::written::last_sids;
-use crate::sinks::store::journal::{Journal, Left};
-use trunkgate_config::Cdr;
+use crate::sinks::store::journal::{CallJournal, LeftoverRecord};
+use trunkgate_config::CdrSettings;
 
 /// Files that could not be opened at the start because of their disk.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     /// Configuration of the missing file and journal.
-    pub(super) files: Option<Cdr>,
+    pub(super) files: Option<CdrSettings>,
     /// Time of the last attempt.
     pub(super) tried: Option<Instant>,
 }
@@ -23,9 +23,9 @@ pub(super) struct Missing {
 pub(super) struct Opened {
     pub(super) file: Option<RecordsFile>,
     /// Journal of live calls; `None` if its file system has no locks or another process uses it.
-    pub(super) journal: Option<Journal>,
+    pub(super) journal: Option<CallJournal>,
     /// Calls left in the journal by an earlier process, and those of them that are in the file.
-    pub(super) left: Vec<Left>,
+    pub(super) left: Vec<LeftoverRecord>,
     pub(super) written: Option<BTreeSet<String>>,
 }
 
@@ -34,8 +34,8 @@ impl Opened {
     ///
     /// # Errors
     /// Returns the system's error, or an error if the files contain other data.
-    pub(super) fn open(cdr: &Cdr, journal: &Path) -> io::Result<Opened> {
-        let opened = match Journal::open(journal) {
+    pub(super) fn open(cdr: &CdrSettings, journal: &Path) -> io::Result<Opened> {
+        let opened = match CallJournal::open(journal) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => {
                 tracing::warn!(
                     "no journal of live calls: a crash would lose their records, and files are not rotated: {error}"
@@ -53,6 +53,6 @@ impl Opened {
 
 /// Returns the SIDs at the end of the record file, to be compared with the calls left by a crash; `None` if there is no
 /// file or no such call.
-pub(super) fn written(cdr: &Cdr, left: &[Left]) -> io::Result<Option<BTreeSet<String>>> {
+pub(super) fn written(cdr: &CdrSettings, left: &[LeftoverRecord]) -> io::Result<Option<BTreeSet<String>>> {
     cdr.file.as_ref().filter(|_| !left.is_empty()).map(|file| last_sids(&file.path)).transpose()
 }

@@ -16,7 +16,7 @@ use url::Url;
 
 use trunkgate_config::CdrUrl;
 use trunkgate_config::signature::sign;
-use trunkgate_system::certificates::Trust;
+use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::clock;
 use trunkgate_system::limits::{
     CDR_ANSWER_BYTES, CDR_CONNECT_SECONDS, CDR_DRAIN_MILLISECONDS, CDR_RETRY_AFTER_SECONDS,
@@ -67,8 +67,8 @@ impl Target {
         let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
         let trust = match &settings.ca {
             _ if url.scheme() != "https" => None,
-            Some(pem) => Some(Trust::of_pem(pem)?),
-            None => Some(Trust::of_system()),
+            Some(pem) => Some(TrustAnchors::of_pem(pem)?),
+            None => Some(TrustAnchors::of_system()),
         };
         Ok(Target { url, tls: trust.map(web::trusting).transpose()?, settings })
     }

@@ -13,8 +13,8 @@ use rusqlite::Connection;
 use super::Figures;
 use super::post::{self, Target};
 use crate::sinks::outbox::{Event, Kind, Pace, Refusal, Row, Settled, table};
-use crate::sinks::store::disk::{Lines, named};
-use crate::sinks::store::{Record, Store};
+use crate::sinks::store::disk::{LineFile, named};
+use crate::sinks::store::{Store, StoredRecord};
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{CDR_AT_ONCE, CDR_PAUSE_SECONDS, CDR_REFUSALS};
 use trunkgate_system::problem::Failure;
@@ -29,7 +29,7 @@ const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs
 const GIVE_UP: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Returns the row of a record.
-pub(super) fn row(record: &Record) -> Row {
+pub(super) fn row(record: &StoredRecord) -> Row {
     Row::alone(&record.sid, [NAME; 3], Duration::ZERO, String::from_utf8_lossy(&record.json).into_owned())
 }
 
@@ -133,7 +133,7 @@ impl Sender {
     /// Moves a record that the endpoint rejects, while it accepts others, to a file; returns whether that worked.
     fn set_aside(&self, row: &Row, most_bytes: u64, refusal: &post::Refusal) -> bool {
         let (sid, path) = (&row.head.key, self.directory.join(REJECTED));
-        let moved = Lines::open(&path).and_then(|mut lines| {
+        let moved = LineFile::open(&path).and_then(|mut lines| {
             if lines.bytes() + row.body.len() as u64 > most_bytes {
                 return Err(named(&path, &io::Error::from(io::ErrorKind::QuotaExceeded)));
             }

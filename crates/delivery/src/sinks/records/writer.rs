@@ -21,9 +21,9 @@ use super::sender::{self, Endpoint, Sender};
 use super::{Figures, ReportOrder};
 use crate::sinks::calls::CallList;
 use crate::sinks::outbox::{Handed, Head, Intake, Row, Worker, table};
-use crate::sinks::store::journal::{Journal, Left};
-use crate::sinks::store::{Commit, Record, Store, may_recover};
-use trunkgate_config::{Cdr, CdrUrl};
+use crate::sinks::store::journal::{CallJournal, LeftoverRecord};
+use crate::sinks::store::{Commit, Store, StoredRecord, may_recover};
+use trunkgate_config::{CdrSettings, CdrUrl};
 use trunkgate_system::clock;
 use trunkgate_system::limits::{
     CDR_FAREWELL_SECONDS, RECORDS_KEPT, RECORDS_KEPT_BYTES, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH,
@@ -47,7 +47,7 @@ pub struct Writer {
     endpoint: Arc<Endpoint>,
     /// Channel to the worker that sends to the endpoint; its end until the worker runs.
     sending: (mpsc::Sender<Handed<Row>>, Option<mpsc::Receiver<Handed<Row>>>),
-    journal: Option<Journal>,
+    journal: Option<CallJournal>,
     days: DayCounts,
     /// List of ended calls for the API, which also gets each call.
     calls: Arc<CallList>,
@@ -71,7 +71,7 @@ type Queueing = Pin<Box<dyn Future<Output = (Vec<Head>, io::Result<()>)> + Send>
 /// Record with its pending destinations.
 #[derive(Debug)]
 struct Waiting {
-    record: Record,
+    record: StoredRecord,
     to_file: bool,
     to_url: bool,
 }
@@ -82,7 +82,7 @@ impl Writer {
     ///
     /// # Errors
     /// Returns the system's error, or that of the store if records wait in it.
-    pub fn open(cdr: &Cdr, store: Store, calls: Arc<CallList>, is_required: bool) -> io::Result<Writer> {
+    pub fn open(cdr: &CdrSettings, store: Store, calls: Arc<CallList>, is_required: bool) -> io::Result<Writer> {
         let is_fatal = |error: &io::Error| is_required || !may_recover(error);
         let figures = Arc::<Figures>::default();
         let (sending, handed) = mpsc::channel(RECORDS_KEPT);
@@ -178,18 +178,19 @@ impl Writer {
     }
 
     /// Delivers the calls left by a crash to their destinations; `written` has those already in the file.
-    fn take_up(&mut self, left: Vec<Left>, written: Option<&BTreeSet<String>>) {
+    fn take_up(&mut self, left: Vec<LeftoverRecord>, written: Option<&BTreeSet<String>>) {
         if left.is_empty() {
             return;
         }
-        let is_cut_short =
-            |left: &&Left| !left.is_filed && left.record.value()["reason"] == ReasonSlug::EdgeRestarted.as_str();
+        let is_cut_short = |left: &&LeftoverRecord| {
+            !left.is_filed && left.record.value()["reason"] == ReasonSlug::EdgeRestarted.as_str()
+        };
         let cut_short = left.iter().filter(is_cut_short).count();
         if cut_short > 0 {
             self.figures.note_cut_short(cut_short);
         }
         let to_url = self.endpoint.is_set();
-        for Left { record, is_filed } in left {
+        for LeftoverRecord { record, is_filed } in left {
             self.calls.add_record(&record);
             let to_file = !is_filed && written.is_some_and(|written| !written.contains(&record.sid));
             self.keep(Waiting { record, to_file, to_url });
@@ -224,7 +225,7 @@ impl Writer {
                 || self.days.is_behind()
                 || self.calls.is_behind()
                 || self.missing.files.is_some();
-            let looks = has_work || self.journal.as_ref().is_some_and(Journal::has_live);
+            let looks = has_work || self.journal.as_ref().is_some_and(CallJournal::has_live);
             let order = tokio::select! {
                 order = orders.recv() => order,
                 stored = next_stored(&mut self.queueing) => {
@@ -237,7 +238,7 @@ impl Writer {
                     self.flush();
                     self.days.begin();
                     self.calls.settle();
-                    self.note("", Journal::look);
+                    self.note("", CallJournal::look);
                     continue;
                 }
             };
@@ -268,7 +269,7 @@ impl Writer {
     }
 
     fn ended(&mut self, ended: &CallRecord) {
-        match Record::of(ended) {
+        match StoredRecord::of(ended) {
             Ok(record) => {
                 if !ended.is_turned_down {
                     self.calls.add(&ended.call, &record);
@@ -327,7 +328,7 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, record: Record) {
+    fn take(&mut self, record: StoredRecord) {
         let (to_file, to_url) = (self.has_file(), self.endpoint.is_set());
         if !to_file && !to_url {
             return;
@@ -348,7 +349,7 @@ impl Writer {
     }
 
     /// Writes a record to the file; returns whether the file accepted it.
-    fn write(&mut self, record: &Record) -> bool {
+    fn write(&mut self, record: &StoredRecord) -> bool {
         let is_taken = self.file.as_mut().is_some_and(|file| write(file, record, &self.figures));
         self.refused.0 = (!is_taken).then(Instant::now);
         is_taken
@@ -435,7 +436,7 @@ impl Writer {
     }
 
     /// Writes to the journal, if there is one.
-    fn note(&mut self, sid: &str, write: impl FnOnce(&mut Journal) -> io::Result<()>) {
+    fn note(&mut self, sid: &str, write: impl FnOnce(&mut CallJournal) -> io::Result<()>) {
         if let Some(Err(error)) = self.journal.as_mut().map(write) {
             // A full disk is reported by the file, once.
             tracing::debug!(call = %sid, reason = "cdr_failed", "journal of live calls not written: {error}");
@@ -444,14 +445,14 @@ impl Writer {
 
     /// Reopens the files; the journal may move to another path. Steps that can fail come first, so that either
     /// everything changes or nothing.
-    async fn change(&mut self, cdr: &Cdr, needs_store: bool) -> io::Result<()> {
+    async fn change(&mut self, cdr: &CdrSettings, needs_store: bool) -> io::Result<()> {
         // A failing store is already reported, and does not prevent a reload.
         if needs_store && !self.store.health().is_failing() {
             in_time(self.store.run(Commit::Now, |_| Ok(()))).await?;
         }
         let Some(path) = self.journal_path(cdr) else {
             // If records are enabled again later, today's calls must not count as interrupted.
-            if let Some(Err(error)) = self.journal.take().map(Journal::forget) {
+            if let Some(Err(error)) = self.journal.take().map(CallJournal::forget) {
                 tracing::warn!(reason = "cdr_failed", "the journal of live calls stays: {error}");
             }
             (self.file, self.missing) = (None, Missing::default());
@@ -471,7 +472,7 @@ impl Writer {
         }
         let moved = match &self.journal {
             Some(journal) if journal.path() == path => None,
-            _ => Some(Journal::open(&path)?),
+            _ => Some(CallJournal::open(&path)?),
         };
         let (journal, left) = moved.map_or((None, Vec::new()), |(journal, left)| (Some(journal), left));
         self.figures.damaged.add(journal.as_ref().map_or(0, |journal| journal.damaged() as u64));
@@ -511,7 +512,7 @@ impl Writer {
 
     /// Returns whether missing files are configured again and still cannot be opened; then the reload succeeds
     /// nevertheless.
-    fn stays_missing(&mut self, cdr: &Cdr, journal: &Path) -> bool {
+    fn stays_missing(&mut self, cdr: &CdrSettings, journal: &Path) -> bool {
         let is_same = self.missing.files.as_ref().is_some_and(|old| self.journal_path(old).as_deref() == Some(journal));
         if !is_same {
             return false;
@@ -522,7 +523,7 @@ impl Writer {
     }
 
     /// Returns the path of the journal: beside the record file, else in the directory of the store.
-    fn journal_path(&self, cdr: &Cdr) -> Option<PathBuf> {
+    fn journal_path(&self, cdr: &CdrSettings) -> Option<PathBuf> {
         match (&cdr.file, &cdr.url) {
             (Some(file), _) => {
                 let mut path = file.path.as_os_str().to_owned();
@@ -552,7 +553,7 @@ async fn next_stored(queueing: &mut Option<Queueing>) -> (Vec<Head>, io::Result<
 }
 
 /// Writes a record to the file; returns whether it was accepted, and logs a change of that state.
-fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
+fn write(file: &mut RecordsFile, record: &StoredRecord, figures: &Figures) -> bool {
     let Err(error) = file.write(record, clock::now()) else { return true };
     if figures.file.failed(Failure::of(&error, file.directory())) {
         tracing::error!(

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
-use trunkgate_call::SmsNews;
-use trunkgate_sip::Transmit;
+use trunkgate_call::SmsEvent;
+use trunkgate_sip::SipTransmit;
 
 use super::SmsOrder;
 use trunkgate_system::limits::SMS_HELD_MILLISECONDS;
@@ -29,8 +29,8 @@ pub struct Desk {
 impl Desk {
     /// Hands over a command of a call; returns the number of a text to be stored, for which the messages of the call
     /// wait.
-    pub fn hand_over(&mut self, news: SmsNews) -> Result<Option<u64>, Untold> {
-        let number = matches!(news, SmsNews::Send(_) | SmsNews::Watch(_)).then(|| self.held.number());
+    pub fn hand_over(&mut self, news: SmsEvent) -> Result<Option<u64>, Untold> {
+        let number = matches!(news, SmsEvent::Send(_) | SmsEvent::Watch(_)).then(|| self.held.number());
         self.orders.try_send(SmsOrder::News(news, number)).map(|()| number).map_err(|_| Untold)
     }
 }
@@ -38,7 +38,7 @@ impl Desk {
 /// Held messages in order.
 #[derive(Debug, Default)]
 pub struct Held {
-    waiting: VecDeque<(u64, Instant, Vec<Transmit>)>,
+    waiting: VecDeque<(u64, Instant, Vec<SipTransmit>)>,
     /// Number of the last text handed over.
     last: u64,
 }
@@ -49,16 +49,19 @@ impl Held {
         self.last += 1;
         self.last
     }
+
     /// Holds messages until the text with this number is stored.
-    pub fn hold(&mut self, now: Instant, number: u64, messages: Vec<Transmit>) {
+    pub fn hold(&mut self, now: Instant, number: u64, messages: Vec<SipTransmit>) {
         self.waiting.push_back((number, now + Duration::from_millis(SMS_HELD_MILLISECONDS), messages));
     }
+
     /// Returns the time at which the first messages are released at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.front().map(|(_, until, _)| *until)
     }
+
     /// Returns the next messages to be released: all texts up to `kept` are stored.
-    pub fn released(&mut self, now: Instant, kept: u64) -> Option<Vec<Transmit>> {
+    pub fn released(&mut self, now: Instant, kept: u64) -> Option<Vec<SipTransmit>> {
         let (number, until, _) = self.waiting.front()?;
         if *number > kept && *until > now {
             return None;

@@ -20,9 +20,9 @@ use serde::Deserialize;
 use trunkgate_call::numbers::plain;
 use url::Url;
 
-use trunkgate_config::{Sms, is_service};
+use trunkgate_config::{SmsSettings, is_service};
 use trunkgate_system::limits::{SMS_COMPLAINT_CHARACTERS, SMS_LISTED, SMS_RETRY_AFTER_SECONDS};
-pub(crate) use trunkgate_system::web::{self, Answer, Fault};
+pub(crate) use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
 /// Twilio's error code for a recipient on its own opt-out list (STOP).
 const OPTED_OUT: u32 = 21_610;
@@ -63,7 +63,7 @@ pub(super) enum Looked {
 
 /// Returns the request that sends a message, and its URL; Twilio sends status callbacks to `status_url`.
 pub(super) fn post(
-    settings: &Sms,
+    settings: &SmsSettings,
     message: &Message,
     status_url: Option<&str>,
 ) -> Result<(Url, Request<Full<Bytes>>), String> {
@@ -80,7 +80,7 @@ pub(super) fn post(
 }
 
 /// Returns the request that lists the messages to a recipient, and its URL.
-pub(super) fn look(settings: &Sms, message: &Message) -> Result<(Url, Request<Full<Bytes>>), String> {
+pub(super) fn look(settings: &SmsSettings, message: &Message) -> Result<(Url, Request<Full<Bytes>>), String> {
     let mut url = messages(settings)?;
     {
         let mut query = url.query_pairs_mut();
@@ -94,13 +94,18 @@ pub(super) fn look(settings: &Sms, message: &Message) -> Result<(Url, Request<Fu
     Ok((url, request))
 }
 
-fn messages(settings: &Sms) -> Result<Url, String> {
+fn messages(settings: &SmsSettings) -> Result<Url, String> {
     let base = settings.base_url.trim_end_matches('/');
     Url::parse(&format!("{base}/2010-04-01/Accounts/{}/Messages.json", settings.account_sid))
         .map_err(|error| error.to_string())
 }
 
-fn request(settings: &Sms, method: Method, url: &Url, form: Option<String>) -> Result<Request<Full<Bytes>>, String> {
+fn request(
+    settings: &SmsSettings,
+    method: Method,
+    url: &Url,
+    form: Option<String>,
+) -> Result<Request<Full<Bytes>>, String> {
     let credentials = STANDARD.encode(format!("{}:{}", settings.account_sid, settings.auth_token.reveal()));
     let mut request = web::request(method, url)
         .header(ACCEPT, "application/json")
@@ -144,11 +149,11 @@ struct List {
 }
 
 /// Returns the meaning of the response to [`post`].
-pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
+pub(super) fn judge_post(answer: &Result<HttpAnswer, ExchangeFault>) -> Posted {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(Fault::NotSent(what)) => return Posted::Later(Duration::ZERO, what.clone()),
-        Err(Fault::Unanswered(what)) => return Posted::Doubtful(what.clone()),
+        Err(ExchangeFault::NotSent(what)) => return Posted::Later(Duration::ZERO, what.clone()),
+        Err(ExchangeFault::Unanswered(what)) => return Posted::Doubtful(what.clone()),
     };
     let status = answer.status.as_u16();
     match status {
@@ -172,7 +177,7 @@ pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
 /// Returns the meaning of the response to [`look`]: `since` is the time of the first attempt, `known` has the SIDs of
 /// other calls.
 pub(super) fn judge_look(
-    answer: &Result<Answer, Fault>,
+    answer: &Result<HttpAnswer, ExchangeFault>,
     message: &Message,
     since: Timestamp,
     known: &HashSet<String>,
@@ -220,7 +225,7 @@ fn is_sid(sid: &str) -> bool {
 
 /// Returns Twilio's error code, and its message with all digits masked, because it often contains the recipient's
 /// number.
-pub(super) fn complaint(answer: &Answer) -> (Option<u32>, String) {
+pub(super) fn complaint(answer: &HttpAnswer) -> (Option<u32>, String) {
     let status = answer.status.as_u16();
     let Complaint { code, message } = serde_json::from_slice(&answer.body).unwrap_or_default();
     let hidden: String =
@@ -245,11 +250,11 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<Answer, Fault> {
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Result<HttpAnswer, ExchangeFault> {
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
         let status = StatusCode::from_u16(status).unwrap();
-        Ok(Answer { status, headers, body: body.as_bytes().to_vec(), is_whole: true })
+        Ok(HttpAnswer { status, headers, body: body.as_bytes().to_vec(), is_whole: true })
     }
 
     #[test]
@@ -290,8 +295,8 @@ mod tests {
             ),
             (answer(401, &[], ""), Posted::Refused { opted_out: false, code: None, why: "answered 401".into() }),
             (answer(302, &[], ""), Posted::Refused { opted_out: false, code: None, why: "answered 302".into() }),
-            (Err(Fault::NotSent("TLS".into())), Posted::Later(Duration::ZERO, "TLS".into())),
-            (Err(Fault::Unanswered("gone".into())), Posted::Doubtful("gone".into())),
+            (Err(ExchangeFault::NotSent("TLS".into())), Posted::Later(Duration::ZERO, "TLS".into())),
+            (Err(ExchangeFault::Unanswered("gone".into())), Posted::Doubtful("gone".into())),
         ] {
             assert_eq!(judge_post(&answered), meaning);
         }
@@ -309,7 +314,7 @@ mod tests {
             change(&mut one);
             answer(200, &[], &serde_json::json!({ "messages": [one] }).to_string())
         };
-        let look = |answer: &Result<Answer, Fault>| judge_look(answer, &message(), since, &HashSet::new());
+        let look = |answer: &Result<HttpAnswer, ExchangeFault>| judge_look(answer, &message(), since, &HashSet::new());
         let found = Looked::Found(SID.to_owned());
         assert_eq!(look(&listed(&|_| ())), found);
         let trial = format!("Sent from your Twilio trial account - {body}");
@@ -327,7 +332,7 @@ mod tests {
         }
         let known = HashSet::from([SID.to_owned()]);
         assert_eq!(judge_look(&listed(&|_| ()), &message(), since, &known), Looked::Absent, "another call's");
-        for broken in [answer(500, &[], ""), answer(200, &[], "{}"), Err(Fault::NotSent("x".into()))] {
+        for broken in [answer(500, &[], ""), answer(200, &[], "{}"), Err(ExchangeFault::NotSent("x".into()))] {
             assert!(matches!(look(&broken), Looked::Doubtful(_)));
         }
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::interval;
-use trunkgate_call::SmsNews;
+use trunkgate_call::SmsEvent;
 use trunkgate_media::counters::Counter;
 
 mod bounds;
@@ -40,14 +40,14 @@ use trunkgate_system::clock::ClockReading;
 use trunkgate_system::limits;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::problem::{Failure, Problem};
-pub use trunkgate_system::web::{self, Answer, Fault};
+pub use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
 /// Command to the text thread.
 #[derive(Debug)]
 pub enum SmsOrder {
     /// Command of a call. A text to be stored has a number; waiting messages are released when all texts up to it are
     /// stored.
-    News(SmsNews, Option<u64>),
+    News(SmsEvent, Option<u64>),
     /// New configuration; without a service the waiting texts are kept.
     Settings(Box<Outlets>),
     /// A message of the API was queued, with this row of the outbox.
@@ -94,10 +94,12 @@ impl SmsCounters {
         let lost = self.unkept.get() + self.untold.get();
         ended.chain([("retried", self.retried.get()), ("lost", lost)])
     }
+
     /// Returns the number of waiting texts.
     pub fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }
+
     /// Returns the current problem.
     pub fn problem_now(&self, now: Timestamp) -> Option<Problem> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -113,12 +115,14 @@ impl SmsCounters {
             Problem::of(ProblemKind::Record(kind)).shown_by(failure.to_string()).caused_by(&failure)
         })
     }
+
     fn seen(&self, queue: Queue, bounds: &Bounds) {
         self.queued.store(queue.texts, Ordering::Relaxed);
         let oldest = queue.oldest.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or(0);
         self.oldest.store(oldest, Ordering::Relaxed);
         self.stranded.store(queue.stranded(bounds), Ordering::Relaxed);
     }
+
     fn count(&self, ended: Ended) {
         if let Some(at) = Ended::ALL.iter().position(|known| *known == ended)
             && let Some(counter) = self.ended.get(at)
@@ -126,6 +130,7 @@ impl SmsCounters {
             counter.add(1);
         }
     }
+
     fn tell_problem(&self, problem: Option<Failure>) {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
@@ -234,7 +239,7 @@ struct TextIntake {
     /// True when the texts of an earlier process have been recovered.
     is_taken_up: bool,
     /// Answered calls not yet stored, with texts that must not be sent after a restart.
-    unheard: Vec<SmsNews>,
+    unheard: Vec<SmsEvent>,
     rows: mpsc::Sender<Handed<Infallible>>,
     kept: watch::Sender<u64>,
 }
@@ -292,11 +297,11 @@ impl TextIntake {
     }
 
     /// Stores commands of calls, those that were refused before, and what an earlier process has left.
-    async fn take_in(&mut self, news: Vec<SmsNews>) {
-        let news: Vec<SmsNews> = self.unheard.drain(..).chain(news).collect();
-        let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
-        let forget = news.iter().filter(|news| matches!(news, SmsNews::Forget(_))).take(limits::SMS_ORDERS);
-        let forget: Vec<SmsNews> = forget.cloned().collect();
+    async fn take_in(&mut self, news: Vec<SmsEvent>) {
+        let news: Vec<SmsEvent> = self.unheard.drain(..).chain(news).collect();
+        let texts = news.iter().filter(|news| matches!(news, SmsEvent::Send(_))).count();
+        let forget = news.iter().filter(|news| matches!(news, SmsEvent::Forget(_))).take(limits::SMS_ORDERS);
+        let forget: Vec<SmsEvent> = forget.cloned().collect();
         let is_first = !self.is_taken_up;
         let take_in = move |store: &Connection| -> rusqlite::Result<(Vec<Head>, Queue)> {
             if is_first {
@@ -329,9 +334,10 @@ impl TextIntake {
 
     /// Takes a configuration: texts that wait are sent at once by other services.
     async fn change(&mut self, settings: Outlets) {
-        let mut now = self.texts.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_changed = std::mem::replace(&mut *now, settings.clone()) != settings;
-        drop(now);
+        let has_changed = {
+            let mut now = self.texts.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *now, settings.clone()) != settings
+        };
         self.catch_up().await;
         if has_changed {
             self.hand_over(Handed::Anew).await;
@@ -362,10 +368,10 @@ impl TextIntake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_config::{Replies, Secret, Sms};
+    use trunkgate_config::{OptOutReplies, Secret, SmsSettings};
 
-    pub(super) fn settings() -> Sms {
-        Sms {
+    pub(super) fn settings() -> SmsSettings {
+        SmsSettings {
             account_sid: "AC0123456789abcdef0123456789abcdef".into(),
             auth_token: Secret::new("12345".into()),
             base_url: "https://api.twilio.com".into(),
@@ -374,7 +380,7 @@ mod tests {
             expires: Duration::from_secs(3_600),
             per_recipient_per_day: 5,
             per_day: 1_000,
-            replies: Replies::default(),
+            replies: OptOutReplies::default(),
         }
     }
 

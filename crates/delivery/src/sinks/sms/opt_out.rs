@@ -1,6 +1,6 @@
 //! Opt-out keywords in received messages, those that Twilio recognises too.
 
-use trunkgate_config::Replies;
+use trunkgate_config::OptOutReplies;
 
 /// Intent of an opt-out keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Wish {
 }
 
 /// Returns the TwiML reply to a message with this intent; an empty document sends nothing.
-pub fn reply_document(replies: &Replies, wish: Option<Wish>) -> String {
+pub fn reply_document(replies: &OptOutReplies, wish: Option<Wish>) -> String {
     let text = match wish {
         Some(Wish::Stop) => replies.stop.as_deref(),
         Some(Wish::Start) => replies.start.as_deref(),
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_twiml() {
-        let replies = Replies { help: Some("Joe & Co <x>: 555".into()), ..Replies::default() };
+        let replies = OptOutReplies { help: Some("Joe & Co <x>: 555".into()), ..OptOutReplies::default() };
         let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
         assert_eq!(reply_document(&replies, Some(Wish::Stop)), format!("{head}<Response></Response>"));
         let help = format!("{head}<Response><Message>Joe &amp; Co &lt;x&gt;: 555</Message></Response>");

@@ -11,9 +11,9 @@ use hyper::{Method, Request};
 use url::Url;
 
 use super::message::{Message, Posted, complaint};
-use trunkgate_config::{Config, Messages, Sms};
+use trunkgate_config::{Config, MessageSettings, SmsSettings};
 use trunkgate_system::limits::SMS_RETRY_AFTER_SECONDS;
-pub use trunkgate_system::web::{self, Answer, Fault};
+pub use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
 /// Path for status callbacks of services.
 pub const STATUS_PATH: &str = "/sms/status";
@@ -43,9 +43,9 @@ impl Channel {
 /// Configured services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outlets {
-    pub(crate) twilio: Option<Arc<Sms>>,
+    pub(crate) twilio: Option<Arc<SmsSettings>>,
     /// Service of `[messages]` with a `url`.
-    pub(crate) service: Option<Arc<Messages>>,
+    pub(crate) service: Option<Arc<MessageSettings>>,
     /// URL for status callbacks.
     pub(crate) status_url: Option<String>,
     /// Allowed prefixes of recipients; empty: any.
@@ -81,7 +81,7 @@ impl Outlets {
 
 /// Returns the request to the service of `[messages]` that sends a message.
 pub(super) fn post(
-    settings: &Messages,
+    settings: &MessageSettings,
     sid: &str,
     message: &Message,
     status_url: Option<&str>,
@@ -108,7 +108,7 @@ pub(super) fn post(
 
 /// Returns the meaning of the service's response. The service recognises each message by its SID, so a request with an
 /// unknown result is repeated.
-pub(super) fn judge(sid: &str, answer: &Result<Answer, Fault>) -> Posted {
+pub(super) fn judge(sid: &str, answer: &Result<HttpAnswer, ExchangeFault>) -> Posted {
     let answer = match answer {
         Ok(answer) => answer,
         Err(fault) => return Posted::Later(Duration::ZERO, fault.what().to_owned()),
@@ -133,9 +133,9 @@ mod tests {
     use super::*;
     use trunkgate_config::Secret;
 
-    fn settings() -> Messages {
+    fn settings() -> MessageSettings {
         let (url, token) = (Some("https://sms.example.com/send?x=1".into()), Some(Secret::new("secret".into())));
-        Messages { url, token, timeout: Duration::from_secs(10), ..Messages::default() }
+        MessageSettings { url, token, timeout: Duration::from_secs(10), ..MessageSettings::default() }
     }
 
     #[test]
@@ -145,20 +145,20 @@ mod tests {
         assert_eq!(url.as_str(), "https://sms.example.com/send?x=1");
         assert_eq!(request.headers()[AUTHORIZATION], "Bearer secret");
         assert_eq!((request.method(), request.uri().query()), (&Method::POST, Some("x=1")));
-        assert!(post(&Messages::default(), "SM1", &message, None).is_err());
+        assert!(post(&MessageSettings::default(), "SM1", &message, None).is_err());
     }
 
     #[test]
     fn what_an_answer_means() {
         let answer = |status: u16, body: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            Ok(Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), is_whole: true })
+            Ok(HttpAnswer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), is_whole: true })
         };
         assert_eq!(judge("SM1", &answer(204, "")), Posted::Taken("SM1".into()));
         for status in [429, 500, 503] {
             assert!(matches!(judge("SM1", &answer(status, "")), Posted::Later(..)), "{status}");
         }
-        assert!(matches!(judge("SM1", &Err(Fault::Unanswered("gone".into()))), Posted::Later(..)));
+        assert!(matches!(judge("SM1", &Err(ExchangeFault::Unanswered("gone".into()))), Posted::Later(..)));
         let refused = judge("SM1", &answer(400, r#"{"code":21614,"message":"not a mobile number"}"#));
         assert!(matches!(refused, Posted::Refused { code: Some(21_614), opted_out: false, .. }), "{refused:?}");
         assert!(matches!(judge("SM1", &answer(404, "")), Posted::Refused { code: None, .. }));

@@ -21,14 +21,14 @@ use super::outlets::{self, Channel, Outlets};
 use super::texts::{self, Begun, Doubt, End, Ended, Job, NAME, Queue};
 use crate::sinks::outbox::{Event, Kind, Outcome, Pace, Refusal, Row, Settled, table};
 use crate::sinks::store::Commit;
-use trunkgate_config::Sms;
+use trunkgate_config::SmsSettings;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
 use trunkgate_system::limits::{
     SMS_ANSWER_BYTES, SMS_BACKOFF_FIRST_MILLISECONDS, SMS_BACKOFF_MOST_SECONDS, SMS_REQUESTS, SMS_SETTLE_SECONDS,
     SMS_STORE_PAUSE_SECONDS,
 };
-use trunkgate_system::web::{self, Answer, Fault};
+use trunkgate_system::web::{self, ExchangeFault, HttpAnswer};
 
 /// Code of a failed request, in contrast to failures on this machine.
 const ASKED: u32 = 1;
@@ -226,7 +226,7 @@ fn stranded(left: Duration) -> Refusal {
 /// Request with its URL, or the reason why there is none.
 type Made = Result<(Url, Request<Full<Bytes>>), String>;
 
-async fn post(twilio: &Sms, outlets: &Outlets, job: &Job) -> Result<Answer, Fault> {
+async fn post(twilio: &SmsSettings, outlets: &Outlets, job: &Job) -> Result<HttpAnswer, ExchangeFault> {
     let status_url = match job.channel {
         Channel::Call => twilio.status_callback.as_deref(),
         Channel::Twilio | Channel::Service => outlets.status_url.as_deref(),
@@ -235,11 +235,11 @@ async fn post(twilio: &Sms, outlets: &Outlets, job: &Job) -> Result<Answer, Faul
 }
 
 /// Sends a request.
-async fn answer(within: Duration, request: Made) -> Result<Answer, Fault> {
-    let (url, request) = request.map_err(Fault::NotSent)?;
+async fn answer(within: Duration, request: Made) -> Result<HttpAnswer, ExchangeFault> {
+    let (url, request) = request.map_err(ExchangeFault::NotSent)?;
     let asked = web::ask(&url, request, |_| SMS_ANSWER_BYTES);
     match tokio::time::timeout(within, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(Fault::Unanswered(format!("no answer within {} s", within.as_secs_f32()))),
+        Err(_) => Err(ExchangeFault::Unanswered(format!("no answer within {} s", within.as_secs_f32()))),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use trunkgate_call::{Sms, SmsNews};
+use trunkgate_call::{SmsEvent, SmsRequest};
 
 use super::bounds::{Bounds, sids, why_not};
 use super::kept;
@@ -186,8 +186,8 @@ pub(super) fn add_stored(store: &Connection, call: &str) -> rusqlite::Result<()>
 }
 
 /// Stores the commands of calls; returns the rows of texts to be sent.
-pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> rusqlite::Result<Vec<Head>> {
-    let keep = |sms: &Sms, state: State| {
+pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsEvent]) -> rusqlite::Result<Vec<Head>> {
+    let keep = |sms: &SmsRequest, state: State| {
         store
             .prepare(
                 "INSERT INTO sms (call, recipient, sender, body, state, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -199,15 +199,15 @@ pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> ru
     let mut heads = Vec::new();
     for news in all {
         match news {
-            SmsNews::Watch(sms) => _ = keep(sms, State::Watched)?,
-            SmsNews::Send(sms) => {
+            SmsEvent::Watch(sms) => _ = keep(sms, State::Watched)?,
+            SmsEvent::Send(sms) => {
                 if keep(sms, State::Due)? > 0 {
                     let head = head(&sms.call, &sms.to, Channel::Call, now);
                     add(store, &head)?;
                     heads.push(head);
                 }
             }
-            SmsNews::Forget(call) => {
+            SmsEvent::Forget(call) => {
                 let mut forget = store.prepare("DELETE FROM sms WHERE call = ?1 AND state = ?2")?;
                 forget.execute(params![call, State::Watched as i64])?;
             }
@@ -334,8 +334,8 @@ mod tests {
         allow_prefixes: Vec::new(),
     };
 
-    fn sms(call: &str, to: &str) -> Box<Sms> {
-        Box::new(Sms { call: call.into(), to: to.into(), from: "+14155551234".into(), body: "Missed.".into() })
+    fn sms(call: &str, to: &str) -> Box<SmsRequest> {
+        Box::new(SmsRequest { call: call.into(), to: to.into(), from: "+14155551234".into(), body: "Missed.".into() })
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -370,7 +370,7 @@ mod tests {
             drop(store);
             Rig::on(directory)
         }
-        fn take_in(&self, now: i64, all: Vec<SmsNews>) {
+        fn take_in(&self, now: i64, all: Vec<SmsEvent>) {
             self.store.run_now(move |store| take_in(store, at(now), &all)).unwrap();
         }
         fn jobs(&self, now: i64) -> (Vec<Job>, Over) {
@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn what_was_said_is_in_no_file_once_it_is_over() {
         let rig = Rig::new();
-        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
+        rig.take_in(0, vec![SmsEvent::Send(sms("CA1", "+1"))]);
         let is_there = |rig: &Rig| {
             ["trunkgate.db", "trunkgate.db-wal"].iter().any(|name| {
                 let bytes = std::fs::read(rig.directory.path().join(name)).unwrap_or_default();
@@ -460,9 +460,9 @@ mod tests {
     #[test]
     fn a_text_is_sent_once_whenever_the_process_is_killed() {
         let rig = Rig::new();
-        rig.take_in(0, vec![SmsNews::Watch(sms("CA1", "+1")), SmsNews::Watch(sms("CA2", "+2"))]);
+        rig.take_in(0, vec![SmsEvent::Watch(sms("CA1", "+1")), SmsEvent::Watch(sms("CA2", "+2"))]);
         assert_eq!(rig.due(0), (vec![], vec![]), "their calls are under way");
-        rig.take_in(1, vec![SmsNews::Forget("CA2".into())]);
+        rig.take_in(1, vec![SmsEvent::Forget("CA2".into())]);
         // Killed during the first call, and while its text is under way.
         let rig = rig.restart();
         assert_eq!(rig.due(2), only("CA1", false));
@@ -475,7 +475,7 @@ mod tests {
         assert_eq!(rig.due(4), (vec![], vec![]));
         assert_eq!(rig.due(5), only("CA1", false));
         rig.end(6, "CA1", ending(Ended::Sent, Some("SM1")));
-        rig.take_in(6, vec![SmsNews::Send(sms("CA1", "+1"))]);
+        rig.take_in(6, vec![SmsEvent::Send(sms("CA1", "+1"))]);
         let rig = rig.restart();
         assert_eq!((rig.due(7), rig.queue().texts), ((vec![], vec![]), 0));
     }
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_to_somebody_whose_last_text_is_in_doubt() {
         let rig = Rig::new();
-        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1")), SmsNews::Send(sms("CA2", "+1"))]);
+        rig.take_in(0, vec![SmsEvent::Send(sms("CA1", "+1")), SmsEvent::Send(sms("CA2", "+1"))]);
         assert_eq!(rig.due(0), only("CA1", false));
         assert_eq!(rig.due(1), (vec![], vec![]), "the first is under way");
         rig.fail("CA1", Some(2), 3);
@@ -499,7 +499,7 @@ mod tests {
     #[test]
     fn bounds_and_wishes_are_kept() {
         let rig = Rig::new();
-        let all = ["CA1", "CA2", "CA3"].map(|call| SmsNews::Send(sms(call, "+1")));
+        let all = ["CA1", "CA2", "CA3"].map(|call| SmsEvent::Send(sms(call, "+1")));
         rig.take_in(0, all.to_vec());
         for call in ["CA1", "CA2"] {
             assert_eq!(rig.due(0), only(call, false));
@@ -510,17 +510,17 @@ mod tests {
         let day = SMS_DAY_SECONDS;
         rig.opt(day, true);
         rig.opt(day, true);
-        rig.take_in(day, vec![SmsNews::Send(sms("CA4", "+1"))]);
+        rig.take_in(day, vec![SmsEvent::Send(sms("CA4", "+1"))]);
         assert_eq!(rig.due(day), (vec![], vec![("CA4".to_owned(), Ended::OptedOut)]));
         let rig = rig.restart();
-        rig.take_in(day + 1, vec![SmsNews::Send(sms("CA5", "+1"))]);
+        rig.take_in(day + 1, vec![SmsEvent::Send(sms("CA5", "+1"))]);
         assert_eq!(rig.due(day + 1), (vec![], vec![("CA5".to_owned(), Ended::OptedOut)]));
         rig.opt(day + 1, false);
-        rig.take_in(day + 1, vec![SmsNews::Send(sms("CA6", "+1"))]);
+        rig.take_in(day + 1, vec![SmsEvent::Send(sms("CA6", "+1"))]);
         assert_eq!(rig.due(day + 1), only("CA6", false));
         rig.fail("CA6", Some(day + 1), day + 2);
         assert_eq!(rig.due(day + 4_000), (vec![], vec![("CA6".to_owned(), Ended::Unknown)]));
-        rig.take_in(day + 2, vec![SmsNews::Send(sms("CA7", "+1"))]);
+        rig.take_in(day + 2, vec![SmsEvent::Send(sms("CA7", "+1"))]);
         assert_eq!(rig.due(day + 4_000), (vec![], vec![("CA7".to_owned(), Ended::Expired)]));
         let left: i64 = rig
             .store
@@ -554,7 +554,7 @@ mod tests {
     #[test]
     fn what_waits_for_a_service_that_is_gone_expires_all_the_same() {
         let rig = Rig::new();
-        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
+        rig.take_in(0, vec![SmsEvent::Send(sms("CA1", "+1"))]);
         let gone = Bounds { twilio: false, ..BOUNDS };
         let with_service = Bounds { service: true, ..BOUNDS };
         rig.set("channel = 2", "CA1");
@@ -570,13 +570,13 @@ mod tests {
     #[test]
     fn a_message_with_a_time_limit_of_its_own_is_not_sent_later() {
         let rig = Rig::new();
-        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1")), SmsNews::Send(sms("CA2", "+2"))]);
+        rig.take_in(0, vec![SmsEvent::Send(sms("CA1", "+1")), SmsEvent::Send(sms("CA2", "+2"))]);
         rig.set(&format!("expires = {}", millis(at(10))), "CA1");
         let (jobs, over) = rig.jobs_within(11, &Bounds { expires: 0, ..BOUNDS });
         assert_eq!(jobs.iter().map(|job| job.call.as_str()).collect::<Vec<_>>(), ["CA2"]);
         assert_eq!(over, [("CA1".to_owned(), Ended::Expired)]);
         let gone = Bounds { twilio: false, expires: 0, ..BOUNDS };
-        rig.take_in(20, vec![SmsNews::Send(sms("CA3", "+3"))]);
+        rig.take_in(20, vec![SmsEvent::Send(sms("CA3", "+3"))]);
         rig.set(&format!("expires = {}", millis(at(30))), "CA3");
         assert_eq!(rig.jobs_within(30, &gone).1, []);
         assert_eq!(rig.jobs_within(31, &gone).1, [("CA3".to_owned(), Ended::Expired)]);
@@ -585,7 +585,7 @@ mod tests {
     #[test]
     fn no_text_that_is_over_is_kept() {
         let rig = Rig::new();
-        rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
+        rig.take_in(0, vec![SmsEvent::Send(sms("CA1", "+1"))]);
         assert_eq!(rig.due(1), only("CA1", false));
         rig.end(1, "CA1", ending(Ended::Refused, None));
         let body = |store: &Connection| store.query_row("SELECT body FROM sms", [], |row| row.get::<_, String>(0));

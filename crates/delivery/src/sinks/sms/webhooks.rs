@@ -16,7 +16,7 @@ use super::kept::{self, KeptMessage, Reply, Withheld};
 use super::texts::millis;
 use crate::sinks::outbox::{Event, Head, Intake, Kind, Outcome, Pace, Refusal, Row, Settled, Worker, table};
 use crate::sinks::store::{Commit, Store};
-use crate::sinks::wake::Wake;
+use crate::sinks::wake::TaskWaker;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{MESSAGE_WEBHOOKS, MESSAGE_WEBHOOKS_OF_HOST, SMS_STORE_PAUSE_SECONDS};
 
@@ -24,11 +24,13 @@ use trunkgate_system::limits::{MESSAGE_WEBHOOKS, MESSAGE_WEBHOOKS_OF_HOST, SMS_S
 const NAME: &str = "message";
 const PAUSE: Duration = Duration::from_secs(SMS_STORE_PAUSE_SECONDS);
 
+/// Replies to a message, once its application has answered.
+type Replies = Pin<Box<dyn Future<Output = Vec<Reply>> + Send>>;
+
 /// Functions of the running edge that requests need.
 pub struct Means {
     /// Requests the webhook of a message, which may have an opt-out keyword as named by Twilio; returns the replies.
-    pub request:
-        Box<dyn Fn(KeptMessage, Option<String>) -> Pin<Box<dyn Future<Output = Vec<Reply>> + Send>> + Send + Sync>,
+    pub request: Box<dyn Fn(KeptMessage, Option<String>) -> Replies + Send + Sync>,
     /// Receives what was stored of the replies to a message.
     pub answered: Box<dyn Fn(Answered) + Send + Sync>,
 }
@@ -38,7 +40,7 @@ pub type Answered = (String, Vec<Head>, Withheld);
 
 /// Returns a task that requests the webhooks of received messages, and a function that has it read the store.
 pub fn worker(store: Store, means: Means) -> (impl Future<Output = ()> + Send, impl Fn() + Send) {
-    let wake = Arc::<Wake>::default();
+    let wake = Arc::<TaskWaker>::default();
     let webhooks = Webhooks { store: store.clone(), means, is_failing: AtomicBool::new(false) };
     (Worker::new(store, webhooks).keep(Intake::Woken(Arc::clone(&wake))), move || wake.wake())
 }

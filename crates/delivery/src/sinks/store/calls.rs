@@ -25,7 +25,7 @@ const LAST: &str = "~";
 
 /// Filter for a page of the list, newest first.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct CallFilter {
     /// Earliest end of a retained call, in milliseconds since 1970.
     pub ended_since: i64,
     /// Start and SID of the call that precedes the page.
@@ -38,22 +38,22 @@ pub struct Part {
     pub called: Option<String>,
 }
 
-impl Default for Part {
-    fn default() -> Part {
+impl Default for CallFilter {
+    fn default() -> CallFilter {
         let behind = (LAST.to_owned(), LAST.to_owned());
-        Part { ended_since: 0, behind, since: String::new(), caller: None, called: None }
+        CallFilter { ended_since: 0, behind, since: String::new(), caller: None, called: None }
     }
 }
 
-impl Part {
+impl CallFilter {
     /// Restricts the page to calls that started at this time or before.
-    pub fn until(self, started: &str) -> Part {
-        Part { behind: (started.to_owned(), LAST.to_owned()), ..self }
+    pub fn until(self, started: &str) -> CallFilter {
+        CallFilter { behind: (started.to_owned(), LAST.to_owned()), ..self }
     }
 }
 
 /// Call as read: start, SID and record.
-pub(crate) type Listed = (String, String, Vec<u8>);
+pub(crate) type ListedCall = (String, String, Vec<u8>);
 
 /// Writes calls except those removed by a request; an existing one is replaced.
 pub(crate) fn add(store: &Connection, calls: &[StoredCall]) -> rusqlite::Result<()> {
@@ -72,14 +72,14 @@ pub(crate) fn add(store: &Connection, calls: &[StoredCall]) -> rusqlite::Result<
 }
 
 /// Reads a page of the list with at most `most` calls.
-pub(crate) fn part(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Listed>> {
+pub(crate) fn part(store: &Connection, part: &CallFilter, most: usize) -> rusqlite::Result<Vec<ListedCall>> {
     let mut rows = store.prepare(
         "SELECT started, sid, record FROM call
          WHERE (started, sid) < (?1, ?2) AND started >= ?3 AND ended >= ?4
            AND (?5 IS NULL OR caller = ?5) AND (?6 IS NULL OR called = ?6)
          ORDER BY started DESC, sid DESC LIMIT ?7",
     )?;
-    let Part { ended_since, behind: (started, sid), since, caller, called } = part;
+    let CallFilter { ended_since, behind: (started, sid), since, caller, called } = part;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let given = params![started, sid, since, ended_since, caller, called, most];
     let rows = rows.query_map(given, |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -154,7 +154,7 @@ mod tests {
         (directory, store)
     }
 
-    fn sids(store: &Store, wanted: Part, most: usize) -> Vec<String> {
+    fn sids(store: &Store, wanted: CallFilter, most: usize) -> Vec<String> {
         let found = store.run_now(move |file| part(file, &wanted, most)).unwrap();
         found.into_iter().map(|(_, sid, _)| sid).collect()
     }
@@ -162,18 +162,21 @@ mod tests {
     #[test]
     fn parts_follow_each_other_also_while_calls_come() {
         let (_directory, store) = filled();
-        let first = sids(&store, Part::default(), 3);
+        let first = sids(&store, CallFilter::default(), 3);
         assert_eq!(first, ["CA9", "CA8", "CA7"]);
         store.run_now(|file| add(file, &[call(10)])).unwrap();
         let behind = (call(7).started, "CA7".to_owned());
-        assert_eq!(sids(&store, Part { behind, ..Part::default() }, 3), ["CA6", "CA5", "CA4"]);
+        assert_eq!(sids(&store, CallFilter { behind, ..CallFilter::default() }, 3), ["CA6", "CA5", "CA4"]);
         assert_eq!(
-            sids(&store, Part { caller: Some("+10".to_owned()), ..Part::default() }, 9),
+            sids(&store, CallFilter { caller: Some("+10".to_owned()), ..CallFilter::default() }, 9),
             ["CA9", "CA6", "CA3", "CA0"]
         );
-        assert_eq!(sids(&store, Part::default().until(&call(3).started), 9), ["CA3", "CA2", "CA1", "CA0"]);
-        assert_eq!(sids(&store, Part { since: call(8).started, ..Part::default() }, 9), ["CA10", "CA9", "CA8"]);
-        assert_eq!(sids(&store, Part { ended_since: 1009, ..Part::default() }, 9), ["CA10", "CA9"]);
+        assert_eq!(sids(&store, CallFilter::default().until(&call(3).started), 9), ["CA3", "CA2", "CA1", "CA0"]);
+        assert_eq!(
+            sids(&store, CallFilter { since: call(8).started, ..CallFilter::default() }, 9),
+            ["CA10", "CA9", "CA8"]
+        );
+        assert_eq!(sids(&store, CallFilter { ended_since: 1009, ..CallFilter::default() }, 9), ["CA10", "CA9"]);
     }
 
     #[test]
@@ -200,7 +203,7 @@ mod tests {
         let prune = |before: i64, most: usize| store.run_now(move |file| prune(file, before, most, 2)).unwrap();
         assert_eq!([prune(1003, 100), prune(1003, 100), prune(1003, 100)], [2, 1, 0]);
         assert_eq!([prune(0, 4), prune(0, 4), prune(0, 4)], [2, 1, 0]);
-        assert_eq!(sids(&store, Part::default(), 100), ["CA9", "CA8", "CA7", "CA6"]);
+        assert_eq!(sids(&store, CallFilter::default(), 100), ["CA9", "CA8", "CA7", "CA6"]);
         let parties: i64 =
             store.run_now(|file| file.query_row("SELECT count(*) FROM call_party", [], |row| row.get(0))).unwrap();
         assert_eq!(parties, 4);

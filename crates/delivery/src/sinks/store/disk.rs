@@ -11,25 +11,25 @@ use trunkgate_system::files;
 
 /// File that is appended line by line. A partially written line is removed, so that the next one starts on a new line.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct LineFile {
     file: File,
     bytes: u64,
     /// True if a partial line could not be removed.
     torn: bool,
 }
 
-impl Lines {
+impl LineFile {
     /// Continues at the end of `file`, which was opened for appending.
-    pub(crate) fn of(file: File) -> io::Result<Lines> {
+    pub(crate) fn of(file: File) -> io::Result<LineFile> {
         let bytes = file.metadata()?.len();
-        Ok(Lines { file, bytes, torn: false })
+        Ok(LineFile { file, bytes, torn: false })
     }
 
     /// Opens or creates a file.
-    pub(crate) fn open(path: &Path) -> io::Result<Lines> {
+    pub(crate) fn open(path: &Path) -> io::Result<LineFile> {
         step(Step::Open)?;
         let file = files::append(path, files::CALL_DATA);
-        Lines::of(file.map_err(|error| named(path, &error))?)
+        LineFile::of(file.map_err(|error| named(path, &error))?)
     }
 
     /// Returns the file, for reading.
@@ -83,7 +83,7 @@ impl Lines {
 }
 
 /// Returns whether a path still refers to the open file.
-pub(crate) fn is_there(path: &Path, lines: &Lines) -> bool {
+pub(crate) fn is_there(path: &Path, lines: &LineFile) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())
 }
@@ -109,14 +109,14 @@ pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut place: u64) -> io:
 }
 
 /// Opens a file and locks it against other processes.
-pub(crate) fn locked(path: &Path) -> io::Result<Lines> {
-    let lines = Lines::open(path)?;
+pub(crate) fn locked(path: &Path) -> io::Result<LineFile> {
+    let lines = LineFile::open(path)?;
     lock(lines.file()).map_err(|error| named(path, &error))?;
     Ok(lines)
 }
 
 /// Replaces a file atomically by a new one: a crash leaves the old or the new contents.
-pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<Lines> {
+pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<LineFile> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
@@ -323,7 +323,7 @@ pub(crate) mod tests {
     fn a_line_that_does_not_fit_is_taken_back() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lines");
-        let mut lines = Lines::open(&path).unwrap();
+        let mut lines = LineFile::open(&path).unwrap();
         set_room(Some(8));
         lines.append(b"first\n").unwrap();
         assert_eq!(lines.append(b"second\n").unwrap_err().kind(), io::ErrorKind::StorageFull);

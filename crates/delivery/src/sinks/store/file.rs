@@ -116,7 +116,7 @@ pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
         )?;
         file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         let found: String = file.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        let is_ours = found == "ok" && Tables::read(&file)? == Tables::Version(newest(&MIGRATIONS));
+        let is_ours = found == "ok" && TableVersion::read(&file)? == TableVersion::Version(newest(&MIGRATIONS));
         Ok(if is_ours { Ok(file) } else { Err("it is damaged, or of another version") })
     };
     opened()
@@ -145,7 +145,7 @@ fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
         let mut file = alone(path)?;
         // The log of a rejected file stays beside it.
         file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        let tables = Tables::read(&file)?;
+        let tables = TableVersion::read(&file)?;
         if let Err(error) = tables.check(newest(migrations)) {
             return Ok(Err(error));
         }
@@ -175,7 +175,7 @@ fn alone(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Tables of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tables {
+enum TableVersion {
     /// The file has no tables.
     Absent,
     /// The tables of a store of this version.
@@ -184,27 +184,27 @@ enum Tables {
     Foreign,
 }
 
-impl Tables {
-    fn read(file: &Connection) -> rusqlite::Result<Tables> {
+impl TableVersion {
+    fn read(file: &Connection) -> rusqlite::Result<TableVersion> {
         let count: i64 = file.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         let application: i64 = file.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         Ok(match (count, application) {
-            (_, APPLICATION) => Tables::Version(file.query_row("PRAGMA user_version", [], |row| row.get(0))?),
-            (0, _) => Tables::Absent,
-            _ => Tables::Foreign,
+            (_, APPLICATION) => TableVersion::Version(file.query_row("PRAGMA user_version", [], |row| row.get(0))?),
+            (0, _) => TableVersion::Absent,
+            _ => TableVersion::Foreign,
         })
     }
 
     /// Checks that the tables can be migrated to version `newest`.
     fn check(self, newest: i64) -> io::Result<()> {
         let what = match self {
-            Tables::Absent => return Ok(()),
-            Tables::Version(version) if (1..=newest).contains(&version) => return Ok(()),
-            Tables::Version(version) => format!(
+            TableVersion::Absent => return Ok(()),
+            TableVersion::Version(version) if (1..=newest).contains(&version) => return Ok(()),
+            TableVersion::Version(version) => format!(
                 "it is a store of version {version}, and this trunkgate reads version {newest}; move the file away, or start the \
                  trunkgate that made it"
             ),
-            Tables::Foreign => "it contains other data than a store".to_owned(),
+            TableVersion::Foreign => "it contains other data than a store".to_owned(),
         };
         Err(io::Error::new(io::ErrorKind::InvalidInput, what))
     }
@@ -216,11 +216,11 @@ fn newest(migrations: &[&str]) -> i64 {
 }
 
 /// Migrates the tables to the newest version, in one transaction.
-fn migrate(file: &mut Connection, tables: Tables, migrations: &[&str]) -> rusqlite::Result<()> {
+fn migrate(file: &mut Connection, tables: TableVersion, migrations: &[&str]) -> rusqlite::Result<()> {
     let has_steps = match tables {
-        Tables::Version(version) if version == newest(migrations) => return Ok(()),
-        Tables::Version(version) => usize::try_from(version).unwrap_or(0),
-        Tables::Absent | Tables::Foreign => 0,
+        TableVersion::Version(version) if version == newest(migrations) => return Ok(()),
+        TableVersion::Version(version) => usize::try_from(version).unwrap_or(0),
+        TableVersion::Absent | TableVersion::Foreign => 0,
     };
     let to = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for step in [SCHEMA].iter().chain(migrations).skip(has_steps) {
@@ -272,7 +272,7 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
 }
 
 /// Result of copying a table.
-struct Copied {
+struct CopyResult {
     /// Number of rows added to the new file.
     rows: usize,
     /// Error that stopped the copy.
@@ -280,8 +280,8 @@ struct Copied {
 }
 
 /// Copies the readable rows of a table from both ends; a missing table has none.
-fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<Copied> {
-    let mut copied = Copied { rows: 0, stopped_by: None };
+fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<CopyResult> {
+    let mut copied = CopyResult { rows: 0, stopped_by: None };
     for direction in ["ASC", "DESC"] {
         if let Err(error) = copy_rows(from, to, (table, order, direction), &mut copied.rows)? {
             let is_absent = error.sqlite_error_code() == Some(ErrorCode::Unknown);
@@ -389,7 +389,7 @@ mod tests {
         ];
         for migrations in [&steps[..1], &steps[..], &steps[..]] {
             let file = open_sound(&path, migrations).unwrap();
-            assert_eq!(Tables::read(&file).unwrap(), Tables::Version(newest(migrations)));
+            assert_eq!(TableVersion::read(&file).unwrap(), TableVersion::Version(newest(migrations)));
             let word: String = file.query_row("SELECT word FROM opted_out", [], |row| row.get(0)).unwrap();
             assert_eq!(word, "STOP");
         }
@@ -401,6 +401,6 @@ mod tests {
         );
         // A new store is created by the same steps.
         let new = open_sound(&directory.path().join("new.db"), &steps).unwrap();
-        assert_eq!(Tables::read(&new).unwrap(), Tables::Version(3));
+        assert_eq!(TableVersion::read(&new).unwrap(), TableVersion::Version(3));
     }
 }

@@ -13,10 +13,10 @@ use trunkgate_system::problem::{Failure, Problem};
 
 /// State of a store; clones share it and do not keep the store open.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<State>);
+pub struct StoreHealth(Arc<HealthState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     /// Damage found when the file was opened, in a sentence.
     damage: Mutex<Option<String>>,
     /// Failure of the latest change; `None`: it succeeded.
@@ -26,7 +26,7 @@ struct State {
     refused: Counter,
 }
 
-impl Health {
+impl StoreHealth {
     pub(super) fn damaged(&self, what: String) {
         *self.0.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }

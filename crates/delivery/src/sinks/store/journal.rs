@@ -13,17 +13,17 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use trunkgate_call::{CallView, ReasonSlug};
 
-use super::Record;
-use super::disk::{self, Lines, is_there, locked, named};
+use super::StoredRecord;
+use super::disk::{self, LineFile, is_there, locked, named};
 use super::live::LiveLines;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
 /// Journal, locked against other processes.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct CallJournal {
     path: PathBuf,
-    lines: Lines,
+    lines: LineFile,
     /// Lines of the live calls.
     live: LiveLines,
     /// Number of lines in the file.
@@ -48,18 +48,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Interval of updates of the modification time. The time of a crash is known to this interval plus the writer's pause.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
-impl Journal {
+impl CallJournal {
     /// Opens a journal. Also returns the records of the calls in it, to be written if missing elsewhere and then
     /// removed.
     ///
     /// # Errors
     /// Returns the system's error, or an error if another process uses this journal.
-    pub(crate) fn open(path: &Path) -> io::Result<(Journal, Vec<Left>)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(CallJournal, Vec<LeftoverRecord>)> {
         let mut lines = locked(path)?;
         let mut text = Vec::new();
         let seen = lines.file().metadata().and_then(|about| about.modified());
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
-        let left: Vec<Left> = cut_short(&text, last_seen(seen.ok()));
+        let left: Vec<LeftoverRecord> = cut_short(&text, last_seen(seen.ok()));
         let damaged = damaged_lines(&text);
         if damaged > 0 {
             report_damage(path, damaged, left.len());
@@ -69,7 +69,7 @@ impl Journal {
         } else if left.is_empty() {
             lines.truncate(0).map_err(|error| named(path, &error))?;
         }
-        let mut journal = Journal {
+        let mut journal = CallJournal {
             path: path.to_owned(),
             lines,
             live: LiveLines::default(),
@@ -106,7 +106,7 @@ impl Journal {
 
     /// Writes a call that started or tries another target, with its number of failovers.
     pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Began { began: Standing { call, failovers } })?;
+        let mut line = serde_json::to_vec(&CallStartLine { began: JournalCall { call, failovers } })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into(), 0)
     }
@@ -123,7 +123,7 @@ impl Journal {
     }
 
     /// Writes the end of a call with its record.
-    pub(crate) fn close(&mut self, record: &Record) -> io::Result<()> {
+    pub(crate) fn close(&mut self, record: &StoredRecord) -> io::Result<()> {
         self.note(record.sid.clone(), closing(record), 0)
     }
 
@@ -236,7 +236,7 @@ impl Journal {
     ///
     /// # Errors
     /// Returns the system's error; the journal then stays unchanged.
-    pub(crate) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
+    pub(crate) fn move_to(&mut self, mut other: CallJournal) -> io::Result<()> {
         other.live.extend(Instant::now(), &self.live);
         other.rewrite()?;
         let old = std::mem::replace(self, other);
@@ -295,13 +295,13 @@ fn report_damage(path: &Path, damaged: usize, calls: usize) {
 
 /// Line of a call that started.
 #[derive(Serialize)]
-struct Began<'a> {
-    began: Standing<'a>,
+struct CallStartLine<'a> {
+    began: JournalCall<'a>,
 }
 
 /// Call in progress with its number of failovers.
 #[derive(Serialize)]
-struct Standing<'a> {
+struct JournalCall<'a> {
     #[serde(flatten)]
     call: &'a CallView,
     failovers: u32,
@@ -313,7 +313,7 @@ fn last_seen(changed: Option<SystemTime>) -> Timestamp {
     changed.map_or_else(clock::now, |changed| changed.min(clock::now()))
 }
 
-fn closing(record: &Record) -> Box<[u8]> {
+fn closing(record: &StoredRecord) -> Box<[u8]> {
     [br#"{"closing":"#.as_slice(), &record.json, b"}\n"].concat().into()
 }
 
@@ -323,13 +323,13 @@ fn filed(sid: &str) -> Vec<u8> {
 
 /// Record of a call left in the journal.
 #[derive(Debug, Clone)]
-pub(crate) struct Left {
-    pub(crate) record: Record,
+pub(crate) struct LeftoverRecord {
+    pub(crate) record: StoredRecord,
     /// True if the record file certainly contains it.
     pub(crate) is_filed: bool,
 }
 
-impl Left {
+impl LeftoverRecord {
     fn lines(&self) -> Box<[u8]> {
         let filed = if self.is_filed { filed(&self.record.sid) } else { Vec::new() };
         [&*closing(&self.record), &filed].concat().into()
@@ -337,7 +337,7 @@ impl Left {
 }
 
 /// Returns the records of the calls that started and were not removed; an incomplete last line is ignored.
-fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Left> {
+fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<LeftoverRecord> {
     let mut live: BTreeMap<String, Value> = BTreeMap::new();
     let mut filed: BTreeSet<String> = BTreeSet::new();
     for mut line in journal.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
@@ -365,7 +365,7 @@ fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Left> {
     }
     let left = |(sid, record): (String, Value)| {
         let is_filed = filed.contains(&sid);
-        Left { record: Record { sid, json: record.to_string().into_bytes().into() }, is_filed }
+        LeftoverRecord { record: StoredRecord { sid, json: record.to_string().into_bytes().into() }, is_filed }
     };
     live.into_iter().map(left).collect()
 }
@@ -425,11 +425,11 @@ mod tests {
     use crate::sinks::store::record::tests::record;
     use trunkgate_testing::views::began;
 
-    fn sids(left: &[Left]) -> Vec<&str> {
+    fn sids(left: &[LeftoverRecord]) -> Vec<&str> {
         left.iter().map(|left| left.record.sid.as_str()).collect()
     }
 
-    fn json(left: &Left) -> Value {
+    fn json(left: &LeftoverRecord) -> Value {
         left.record.value()
     }
 
@@ -437,7 +437,7 @@ mod tests {
     fn what_the_file_has_is_known_over_every_start_until_it_is_crossed_out() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (mut journal, _) = CallJournal::open(&path).unwrap();
         for sid in ["CA1", "CA2", "CA3"] {
             journal.close(&record(sid)).unwrap();
         }
@@ -447,7 +447,7 @@ mod tests {
         journal.file("CA9").unwrap();
         drop(journal);
         for _ in 0..2 {
-            let (journal, left) = Journal::open(&path).unwrap();
+            let (journal, left) = CallJournal::open(&path).unwrap();
             let is_filed: Vec<bool> = left.iter().map(|left| left.is_filed).collect();
             assert_eq!((sids(&left), is_filed, journal.damaged()), (vec!["CA1", "CA2"], vec![true, false], 0));
         }
@@ -457,7 +457,7 @@ mod tests {
     fn what_a_crash_cut_short_is_there_until_it_is_crossed_out() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        let (mut journal, left) = Journal::open(&path).unwrap();
+        let (mut journal, left) = CallJournal::open(&path).unwrap();
         assert!(left.is_empty());
         for sid in ["CA1", "CA2", "CA3"] {
             journal.begin(&began(sid), 0).unwrap();
@@ -471,7 +471,7 @@ mod tests {
         // The crash interrupted the writing of a line.
         journal.lines.append(b"{\"began\":{\"sid\":\"CA4\"").unwrap();
         drop(journal);
-        let (journal, left) = Journal::open(&path).unwrap();
+        let (journal, left) = CallJournal::open(&path).unwrap();
         assert_eq!(sids(&left), ["CA1", "CA3"]);
         let first = json(&left[0]);
         assert_eq!((&first["reason"], &first["outcome"]), (&json!("edge_restarted"), &json!("answered")));
@@ -480,19 +480,19 @@ mod tests {
         assert_eq!(json(&left[1])["reason"], "caller_hung_up", "its record was known");
         drop(journal);
         // Another crash before the records were written changes nothing.
-        let (mut journal, again) = Journal::open(&path).unwrap();
+        let (mut journal, again) = CallJournal::open(&path).unwrap();
         assert_eq!(again.iter().map(json).collect::<Vec<_>>(), left.iter().map(json).collect::<Vec<_>>());
         journal.end("CA1").unwrap();
         journal.end("CA3").unwrap();
         drop(journal);
-        assert!(Journal::open(&path).unwrap().1.is_empty());
+        assert!(CallJournal::open(&path).unwrap().1.is_empty());
     }
 
     #[test]
     fn a_call_that_had_failed_over_is_told_with_all_its_targets_and_ends_when_the_edge_was_last_seen() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (mut journal, _) = CallJournal::open(&path).unwrap();
         journal.begin(&began("CA1"), 0).unwrap();
         journal.answer("CA1", "2026-01-01T00:00:09.5Z".parse().unwrap()).unwrap();
         let answered_at = Some("2026-01-01T00:00:09.500Z".to_owned());
@@ -503,7 +503,7 @@ mod tests {
         let seen: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
         journal.lines.file().set_modified(seen.into()).unwrap();
         drop(journal);
-        let (mut journal, left) = Journal::open(&path).unwrap();
+        let (mut journal, left) = CallJournal::open(&path).unwrap();
         let [first, second] = [json(&left[0]), json(&left[1])];
         assert_eq!((&first["route"], &first["failovers"]), (&json!("later"), &json!(2)));
         assert_eq!((&first["outcome"], &first["sip_code"]), (&json!("answered"), &json!(200)));
@@ -538,13 +538,13 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("cdr.jsonl.live");
             std::fs::write(&path, text).unwrap();
-            let (mut journal, left) = Journal::open(&path).unwrap();
+            let (mut journal, left) = CallJournal::open(&path).unwrap();
             let sids: Vec<String> = left.iter().map(|left| left.record.sid.clone()).collect();
             sids.iter().for_each(|sid| journal.end(sid).unwrap());
             let count = journal.damaged();
             drop(journal);
             // The next start finds nothing, and the damaged file is kept.
-            let (again, nothing) = Journal::open(&path).unwrap();
+            let (again, nothing) = CallJournal::open(&path).unwrap();
             assert_eq!((again.damaged(), nothing.len()), (0, 0));
             let kept = std::fs::read(directory.path().join("cdr.jsonl.live.damaged")).ok();
             assert_eq!(kept.as_deref(), (count > 0).then_some(text), "{}", String::from_utf8_lossy(text));
@@ -567,7 +567,7 @@ mod tests {
         let path = directory.path().join("cdr.jsonl.live");
         for text in ["first\n", "second\n"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(Journal::open(&path).unwrap().0.damaged(), 1);
+            assert_eq!(CallJournal::open(&path).unwrap().0.damaged(), 1);
             assert_eq!(std::fs::read_to_string(directory.path().join("cdr.jsonl.live.damaged")).unwrap(), text);
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
@@ -578,7 +578,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let error = CallJournal::open(&path).unwrap_err().to_string();
         assert!(error.ends_with("cdr.jsonl.live: it is a FIFO, not a regular file"), "{error}");
     }
 
@@ -586,25 +586,25 @@ mod tests {
     fn one_that_cannot_be_moved_keeps_its_calls() {
         let directory = tempfile::tempdir().unwrap();
         let (path, new) = (directory.path().join("a.jsonl.live"), directory.path().join("b.jsonl.live"));
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (mut journal, _) = CallJournal::open(&path).unwrap();
         journal.begin(&began("CA1"), 0).unwrap();
-        let (other, _) = Journal::open(&new).unwrap();
+        let (other, _) = CallJournal::open(&new).unwrap();
         std::fs::create_dir(directory.path().join("b.jsonl.live.new")).unwrap();
         assert!(journal.move_to(other).is_err());
         // Another call starts and ends.
         journal.begin(&began("CA2"), 0).unwrap();
         journal.end("CA2").unwrap();
         drop(journal);
-        assert_eq!(sids(&Journal::open(&path).unwrap().1), ["CA1"]);
+        assert_eq!(sids(&CallJournal::open(&path).unwrap().1), ["CA1"]);
     }
 
     #[test]
     fn a_start_on_a_full_disk_keeps_what_a_crash_left() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        Journal::open(&path).unwrap().0.begin(&began("CA1"), 0).unwrap();
+        CallJournal::open(&path).unwrap().0.begin(&began("CA1"), 0).unwrap();
         disk::tests::set_room(Some(5));
-        let (mut journal, left) = Journal::open(&path).unwrap();
+        let (mut journal, left) = CallJournal::open(&path).unwrap();
         assert_eq!(sids(&left), ["CA1"]);
         disk::tests::set_room(None);
         // The disk has room again some time later.
@@ -617,19 +617,19 @@ mod tests {
     fn a_journal_belongs_to_one_process() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        let (mut first, _) = Journal::open(&path).unwrap();
-        let second = Journal::open(&path).unwrap_err();
+        let (mut first, _) = CallJournal::open(&path).unwrap();
+        let second = CallJournal::open(&path).unwrap_err();
         assert!(second.to_string().contains("cdr.jsonl.live: "), "{second}");
         first.begin(&began("CA1"), 0).unwrap();
         first.rewrite().unwrap();
-        assert!(Journal::open(&path).is_err(), "and so does the file that took its place");
+        assert!(CallJournal::open(&path).is_err(), "and so does the file that took its place");
     }
 
     #[test]
     fn it_grows_with_live_calls_only_and_comes_back_where_it_is_taken_away() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cdr.jsonl.live");
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (mut journal, _) = CallJournal::open(&path).unwrap();
         journal.begin(&began("CA-long"), 0).unwrap();
         for n in 0..2 * limits::JOURNAL_SPARE_LINES {
             let sid = format!("CA{n}");
@@ -647,11 +647,11 @@ mod tests {
         journal.begin(&began("CA-later"), 0).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("CA-long"));
         let other = directory.path().join("other.jsonl.live");
-        journal.move_to(Journal::open(&other).unwrap().0).unwrap();
+        journal.move_to(CallJournal::open(&other).unwrap().0).unwrap();
         journal.begin(&began("CA-new"), 0).unwrap();
         drop(journal);
         assert!(!path.exists());
-        let (mut journal, left) = Journal::open(&other).unwrap();
+        let (mut journal, left) = CallJournal::open(&other).unwrap();
         assert_eq!(sids(&left), ["CA-later", "CA-long", "CA-new"]);
         left.iter().for_each(|left| journal.end(&left.record.sid).unwrap());
         assert_eq!(journal.lines.file().metadata().unwrap().len(), 0);

@@ -31,8 +31,8 @@ pub(crate) mod retention;
 
 #[cfg(test)]
 pub(crate) use file::SCHEMA;
-pub(crate) use health::Health;
-pub(crate) use record::Record;
+pub(crate) use health::StoreHealth;
+pub(crate) use record::StoredRecord;
 
 /// Time that a change without urgency waits for others, to share one write to the disk.
 const GATHER: Duration = Duration::from_millis(STORE_GATHER_MILLISECONDS);
@@ -55,18 +55,18 @@ pub enum Commit {
 /// Handle to a store; clones share it. Dropping the last one waits until everything is written.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    inner: Arc<StoreInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct StoreInner {
     data: DataDirectory,
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<SyncSender<StoreJob>>,
     thread: Option<JoinHandle<()>>,
-    health: Health,
+    health: StoreHealth,
 }
 
-impl Drop for Inner {
+impl Drop for StoreInner {
     fn drop(&mut self) {
         self.jobs = None;
         // A change may have had the last clone. This is the store's thread then, which ends by itself.
@@ -76,11 +76,11 @@ impl Drop for Inner {
 }
 
 /// Change of the store: made within the transaction, confirmed after the commit.
-struct Job {
+struct StoreJob {
     commit: Commit,
     /// True if the change only reads, so that a read-only file suffices.
     reads: bool,
-    work: Work,
+    work: JobWork,
 }
 
 /// Returns whether a store or record file that cannot be opened may become usable without a configuration change: its
@@ -95,14 +95,14 @@ pub fn may_recover(error: &io::Error) -> bool {
     )
 }
 
-type Tell = Box<dyn FnOnce(Result<(), &io::Error>) + Send>;
-type Work = Box<dyn FnOnce(Result<&Connection, &io::Error>) -> Done + Send>;
+type JobCallback = Box<dyn FnOnce(Result<(), &io::Error>) + Send>;
+type JobWork = Box<dyn FnOnce(Result<&Connection, &io::Error>) -> JobResult + Send>;
 
 /// Result of a change until the transaction ends.
-struct Done {
+struct JobResult {
     /// Error of the file or its disk, if any.
     failed: Option<io::Error>,
-    tell: Tell,
+    tell: JobCallback,
 }
 
 impl Store {
@@ -112,8 +112,8 @@ impl Store {
     /// Returns the system's error if the thread cannot be created.
     pub fn start(data: DataDirectory) -> io::Result<Store> {
         let (jobs, jobs_in) = sync_channel(STORE_JOBS);
-        let health = Health::default();
-        let keeper = Keeper {
+        let health = StoreHealth::default();
+        let keeper = StoreThread {
             data: data.clone(),
             file: None,
             readable: None,
@@ -122,7 +122,7 @@ impl Store {
             health: health.clone(),
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(move || keeper.run(&jobs_in))?;
-        Ok(Store { inner: Arc::new(Inner { data, jobs: Some(jobs), thread: Some(thread), health }) })
+        Ok(Store { inner: Arc::new(StoreInner { data, jobs: Some(jobs), thread: Some(thread), health }) })
     }
 
     /// Returns the directory of the store.
@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// Returns the current state of the store's writes.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> StoreHealth {
         self.inner.health.clone()
     }
 
@@ -217,7 +217,7 @@ impl Store {
         if let Err(error) = disk::step(Step::Change) {
             return tell(Err(error));
         }
-        let work: Work = Box::new(move |file| {
+        let work: JobWork = Box::new(move |file| {
             let mut failed = None;
             let done = file.map_err(copied).and_then(|file| {
                 within(file, work).map_err(|error| {
@@ -231,10 +231,10 @@ impl Store {
                 // The first error is reported.
                 Err(error) => tell(done.and(Err(copied(error)))),
             });
-            Done { failed, tell }
+            JobResult { failed, tell }
         });
         let Some(jobs) = &self.inner.jobs else { return };
-        if let Err(refused) = jobs.try_send(Job { commit, reads, work }) {
+        if let Err(refused) = jobs.try_send(StoreJob { commit, reads, work }) {
             let (std::sync::mpsc::TrySendError::Full(job) | std::sync::mpsc::TrySendError::Disconnected(job)) = refused;
             let error = io::Error::new(io::ErrorKind::WouldBlock, "too many changes wait for the disk");
             ((job.work)(Err(&error)).tell)(Err(&error));
@@ -258,7 +258,7 @@ fn copied(error: &io::Error) -> io::Error {
 }
 
 /// Owner of the file.
-struct Keeper {
+struct StoreThread {
     data: DataDirectory,
     file: Option<Connection>,
     /// Read-only handle, used while the file cannot be opened for writing.
@@ -267,11 +267,11 @@ struct Keeper {
     is_suspect: bool,
     /// Time and reason of the last failed attempt to open the file.
     refused: Option<(Instant, io::Error)>,
-    health: Health,
+    health: StoreHealth,
 }
 
-impl Keeper {
-    fn run(mut self, jobs: &Receiver<Job>) {
+impl StoreThread {
+    fn run(mut self, jobs: &Receiver<StoreJob>) {
         while let Some(first) = self.next(jobs) {
             let until = Instant::now() + GATHER;
             let mut is_urgent = first.commit != Commit::Soon;
@@ -291,7 +291,7 @@ impl Keeper {
     }
 
     /// Waits for a change. While changes are refused, retries the file meanwhile.
-    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
+    fn next(&mut self, jobs: &Receiver<StoreJob>) -> Option<StoreJob> {
         while self.health.is_failing() {
             match jobs.recv_timeout(PROBE) {
                 Err(RecvTimeoutError::Timeout) => self.probe(),
@@ -326,7 +326,7 @@ impl Keeper {
     }
 
     /// Makes changes in one transaction, and reports the result of each.
-    fn make(&mut self, batch: Vec<Job>) {
+    fn make(&mut self, batch: Vec<StoreJob>) {
         let wipes = batch.iter().any(|job| job.commit == Commit::Wiped);
         let begun = self.open().and_then(|file| {
             file.execute_batch("BEGIN IMMEDIATE").map_err(|error| file::words(&error))?;
@@ -342,7 +342,7 @@ impl Keeper {
         };
         let changes = file.total_changes();
         let ended = io::Error::other("another change that was made with it failed");
-        let done: Vec<Done> = batch
+        let done: Vec<JobResult> = batch
             .into_iter()
             .map(|job| (job.work)(if file.is_autocommit() { Err(&ended) } else { Ok(file) }))
             .collect();
@@ -371,7 +371,7 @@ impl Keeper {
     }
 
     /// Reports that changes cannot be made; queries are served if the file can be read.
-    fn refuse(&mut self, batch: Vec<Job>, error: &io::Error) {
+    fn refuse(&mut self, batch: Vec<StoreJob>, error: &io::Error) {
         let has_reader = batch.iter().any(|job| job.reads) && self.file.is_none() && may_recover(error);
         if has_reader && self.readable.is_none() {
             self.readable = file::open_read_only(&self.data)

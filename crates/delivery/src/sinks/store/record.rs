@@ -7,14 +7,14 @@ use trunkgate_call::CallRecord;
 
 /// Call record: one JSON object without a line end.
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
+pub(crate) struct StoredRecord {
     pub(crate) sid: String,
     pub(crate) json: Arc<[u8]>,
 }
 
-impl Record {
-    pub(crate) fn of(record: &CallRecord) -> serde_json::Result<Record> {
-        Ok(Record { sid: record.call.sid.clone(), json: serde_json::to_vec(record)?.into() })
+impl StoredRecord {
+    pub(crate) fn of(record: &CallRecord) -> serde_json::Result<StoredRecord> {
+        Ok(StoredRecord { sid: record.call.sid.clone(), json: serde_json::to_vec(record)?.into() })
     }
 
     pub(crate) fn value(&self) -> Value {
@@ -42,7 +42,7 @@ pub(crate) mod tests {
         CallRecord { call, sip_code: 200, q850_cause: 16, post_dial_ms: Some(40), ..CallRecord::default() }
     }
 
-    pub(crate) fn record(sid: &str) -> Record {
-        Record::of(&ended(sid)).unwrap()
+    pub(crate) fn record(sid: &str) -> StoredRecord {
+        StoredRecord::of(&ended(sid)).unwrap()
     }
 }

@@ -56,9 +56,9 @@ async fn a_document_has_a_largest_size() {
     assert_eq!(fetch(document(&server.url("/"))).await.unwrap().answer.body.len(), most);
     // Audio may be larger, and has another error code.
     let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(most + 1)))).await;
-    let audio = || Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax());
+    let audio = || WebhookRequest::new(&server.url("/"), form(&[]), WebhookPurpose::Audio, lax());
     assert_eq!(fetch(audio()).await.unwrap().answer.body.len(), most + 1);
-    let small = Request { most: 9, ..audio() };
+    let small = WebhookRequest { most: 9, ..audio() };
     assert_eq!(failed(small).await, (11_200, 200, 1));
 }
 
@@ -69,7 +69,10 @@ async fn of_audio_that_is_of_no_use_a_beginning_is_kept() {
     for head in [CHUNKED, b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n"] {
         let endless = Act::Endless(head.to_vec(), chunk.clone().into_bytes(), Duration::ZERO);
         let server = Server::always(endless).await;
-        let request = Request { most: 2 << 20, ..Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax()) };
+        let request = WebhookRequest {
+            most: 2 << 20,
+            ..WebhookRequest::new(&server.url("/"), form(&[]), WebhookPurpose::Audio, lax())
+        };
         let failure = fetch(request).await.unwrap_err();
         let answer = failure.answer.unwrap();
         assert_eq!((answer.body.len(), answer.memory.is_none()), (most, answer.status == 200), "{}", failure.what);
@@ -78,7 +81,10 @@ async fn of_audio_that_is_of_no_use_a_beginning_is_kept() {
     // A body of unknown length reserves the maximum at once, to avoid copies while it grows.
     let whole = [CHUNKED, chunk.repeat(24).as_bytes(), b"0\r\n\r\n"].concat();
     let server = Server::always(Act::Send(whole)).await;
-    let request = Request { most: 2 << 20, ..Request::new(&server.url("/"), form(&[]), Purpose::Audio, lax()) };
+    let request = WebhookRequest {
+        most: 2 << 20,
+        ..WebhookRequest::new(&server.url("/"), form(&[]), WebhookPurpose::Audio, lax())
+    };
     let body = fetch(request).await.unwrap().answer.body;
     assert_eq!((body.len(), body.capacity()), (24 << 16, 2 << 20));
 }
@@ -87,7 +93,7 @@ async fn of_audio_that_is_of_no_use_a_beginning_is_kept() {
 async fn where_the_body_is_of_no_interest_it_is_cut() {
     let most = usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap();
     let server = Server::always(Act::Send(answer("200 OK", "", &"x".repeat(10 << 20)))).await;
-    let callback = Request::new(&server.url("/"), form(&[]), Purpose::Callback, lax());
+    let callback = WebhookRequest::new(&server.url("/"), form(&[]), WebhookPurpose::Callback, lax());
     assert_eq!(fetch(callback).await.unwrap().answer.body.len(), most);
     let server = Server::always(Act::Send(answer("500 Oops", "", &"x".repeat(10 << 20)))).await;
     let failure = fetch(document(&server.url("/"))).await.unwrap_err();

@@ -8,7 +8,7 @@ use trunkgate_cookies::CookieJar;
 
 use super::server::{Act, Seen, Server};
 use super::*;
-use crate::webhooks::outcome::{Failure, Reply};
+use crate::webhooks::outcome::{WebhookFailure, WebhookReply};
 use trunkgate_system::clock;
 
 /// Returns a response with additional header lines.
@@ -23,7 +23,7 @@ fn cookies_of(seen: &Seen) -> &str {
 }
 
 /// Requests a document with the cookies of a jar, and stores those that are set.
-async fn fetch_with(jar: &mut CookieJar, url: &str) -> Result<Reply, Failure> {
+async fn fetch_with(jar: &mut CookieJar, url: &str) -> Result<WebhookReply, WebhookFailure> {
     let mut request = document(url);
     request.cookies = Some(Arc::new(jar.clone()));
     let result = fetch(request).await;

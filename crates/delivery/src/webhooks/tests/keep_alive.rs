@@ -12,7 +12,7 @@ async fn requests_share_a_connection() {
     }
     // An error response counts as a response, too.
     assert_eq!((server.connections(), server.seen().len(), client.idle()), (1, 3, 1));
-    let strict = Request { reach: Reach::default(), ..document(&server.url("/")) };
+    let strict = WebhookRequest { reach: ReachRules::default(), ..document(&server.url("/")) };
     assert_eq!(client.fetch(&strict).await.unwrap_err().code, 11_205);
     assert_eq!((server.seen().len(), client.idle()), (3, 1));
 }
@@ -109,7 +109,8 @@ async fn idle_connections_are_bounded() {
     use trunkgate_system::limits::WEBHOOK_IDLE_CONNECTIONS_OF_ONE;
     let server = Server::always(Act::Send(xml(""))).await;
     let client = client();
-    let requests: Vec<Request> = (0..3 * WEBHOOK_IDLE_CONNECTIONS_OF_ONE).map(|_| document(&server.url("/"))).collect();
+    let requests: Vec<WebhookRequest> =
+        (0..3 * WEBHOOK_IDLE_CONNECTIONS_OF_ONE).map(|_| document(&server.url("/"))).collect();
     let all = futures_util::future::join_all(requests.iter().map(|request| client.fetch(request))).await;
     assert!(all.iter().all(Result::is_ok));
     assert!(server.connections() > WEBHOOK_IDLE_CONNECTIONS_OF_ONE, "{}", server.connections());

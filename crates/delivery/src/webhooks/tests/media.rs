@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::server::{Act, Seen, Server, answer, redirect};
 use super::*;
-use crate::webhooks::media::{MediaCache, Room, Source};
+use crate::webhooks::media::{CacheLimits, MediaCache, MediaSource};
 use trunkgate_system::limits::MEDIA_FETCHES_OF_SERVER;
 use trunkgate_system::shares::FairShares;
 
 fn cache(bytes: usize) -> Arc<MediaCache> {
-    Arc::new(MediaCache::new(Arc::new(client()), Room { bytes, files: 8 }))
+    Arc::new(MediaCache::new(Arc::new(client()), CacheLimits { bytes, files: 8 }))
 }
 
 fn audio(headers: &str, body: &str) -> Act {
@@ -17,10 +17,10 @@ fn audio(headers: &str, body: &str) -> Act {
 }
 
 /// Fetches a file of a server; returns its source and text.
-async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (Source, String) {
+async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (MediaSource, String) {
     let media = cache.get(&server.url(path), &lax(), None, &"a".into()).await.unwrap();
     assert_eq!(&*media.media_type, "audio/x-wav");
-    assert_eq!(media.attempts.is_empty(), media.source == Source::Kept);
+    assert_eq!(media.attempts.is_empty(), media.source == MediaSource::Kept);
     (media.source, String::from_utf8(media.bytes.to_vec()).unwrap())
 }
 
@@ -28,13 +28,13 @@ async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (Source, S
 async fn fresh_audio_is_not_asked_for_again() {
     let server = Server::always(audio("Cache-Control: max-age=600\r\n", "tone")).await;
     let cache = cache(1000);
-    assert_eq!(got(&cache, &server, "/a").await, (Source::Fetched, "tone".into()));
-    assert_eq!(got(&cache, &server, "/a").await, (Source::Kept, "tone".into()));
-    assert_eq!(got(&cache, &server, "/b").await.0, Source::Fetched);
+    assert_eq!(got(&cache, &server, "/a").await, (MediaSource::Fetched, "tone".into()));
+    assert_eq!(got(&cache, &server, "/a").await, (MediaSource::Kept, "tone".into()));
+    assert_eq!(got(&cache, &server, "/b").await.0, MediaSource::Fetched);
     assert_eq!((server.seen().len(), cache.held()), (2, (2, 8)));
     assert_eq!(server.seen()[0].method, "GET");
     // A file from a private address is not given to an application that may not reach it.
-    let strict = cache.get(&server.url("/a"), &Reach::default(), None, &"a".into()).await.unwrap_err();
+    let strict = cache.get(&server.url("/a"), &ReachRules::default(), None, &"a".into()).await.unwrap_err();
     assert_eq!(strict.code, 11_205);
 }
 
@@ -52,9 +52,9 @@ async fn audio_is_asked_for_again_by_its_validators() {
         })
         .await;
         let cache = cache(1000);
-        assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "old".into()));
-        assert_eq!(got(&cache, &server, "/").await, (Source::Revalidated, "old".into()));
-        assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "new".into()));
+        assert_eq!(got(&cache, &server, "/").await, (MediaSource::Fetched, "old".into()));
+        assert_eq!(got(&cache, &server, "/").await, (MediaSource::Revalidated, "old".into()));
+        assert_eq!(got(&cache, &server, "/").await, (MediaSource::Fetched, "new".into()));
         assert_eq!(cache.held(), (1, 3));
     }
 }
@@ -69,9 +69,9 @@ async fn audio_outlives_an_outage_of_its_server() {
     })
     .await;
     let cache = cache(1000);
-    assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
+    assert_eq!(got(&cache, &server, "/").await.0, MediaSource::Fetched);
     for _ in 0..2 {
-        assert_eq!(got(&cache, &server, "/").await, (Source::Stale, "tone".into()));
+        assert_eq!(got(&cache, &server, "/").await, (MediaSource::Stale, "tone".into()));
     }
     assert_eq!(
         cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status,
@@ -82,7 +82,7 @@ async fn audio_outlives_an_outage_of_its_server() {
         _ => Act::Send(answer("503 Busy", "", "")),
     })
     .await;
-    assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
+    assert_eq!(got(&cache, &server, "/").await.0, MediaSource::Fetched);
     assert_eq!(
         cache.get(&server.url("/"), &lax(), None, &"a".into()).await.unwrap_err().answer.as_ref().unwrap().status,
         503
@@ -95,7 +95,7 @@ async fn what_may_not_be_kept_or_cannot_be_asked_for_again_is_not() {
         let server = Server::always(audio(headers, "tone")).await;
         let cache = cache(1000);
         for _ in 0..2 {
-            assert_eq!(got(&cache, &server, "/").await.0, Source::Fetched);
+            assert_eq!(got(&cache, &server, "/").await.0, MediaSource::Fetched);
         }
         assert_eq!(cache.held(), (0, 0), "{headers}");
     }
@@ -113,10 +113,10 @@ async fn what_a_redirect_led_to_is_asked_for_each_time() {
     })
     .await;
     let cache = cache(1000);
-    assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "/one".into()));
+    assert_eq!(got(&cache, &server, "/").await, (MediaSource::Fetched, "/one".into()));
     // The same validator, but another file.
-    assert_eq!(got(&cache, &server, "/").await, (Source::Fetched, "/two".into()));
-    assert_eq!(got(&cache, &server, "/").await, (Source::Revalidated, "/two".into()));
+    assert_eq!(got(&cache, &server, "/").await, (MediaSource::Fetched, "/two".into()));
+    assert_eq!(got(&cache, &server, "/").await, (MediaSource::Revalidated, "/two".into()));
 }
 
 #[tokio::test]
@@ -127,10 +127,10 @@ async fn the_file_that_was_not_used_for_longest_goes() {
         got(&cache, &server, path).await;
     }
     assert_eq!(cache.held(), (2, 20));
-    assert_eq!(got(&cache, &server, "/a").await.0, Source::Kept);
-    assert_eq!(got(&cache, &server, "/b").await.0, Source::Fetched);
+    assert_eq!(got(&cache, &server, "/a").await.0, MediaSource::Kept);
+    assert_eq!(got(&cache, &server, "/b").await.0, MediaSource::Fetched);
     let large = Server::always(audio("Cache-Control: max-age=600\r\n", &"x".repeat(26))).await;
-    assert_eq!(got(&cache, &large, "/").await.0, Source::Fetched);
+    assert_eq!(got(&cache, &large, "/").await.0, MediaSource::Fetched);
     assert_eq!(cache.held(), (2, 20));
     for at in 0..9 {
         let empty = Server::always(audio("Cache-Control: max-age=600\r\n", "")).await;
@@ -186,7 +186,7 @@ async fn hanging_files_of_one_server_leave_room_for_other_servers_and_applicatio
 fn narrow_cache() -> (Arc<MediaCache>, FairShares) {
     let memory = FairShares::new(1, 4, 8);
     let client = Arc::new(client().sharing(memory.clone()));
-    (Arc::new(MediaCache::new(client, Room { bytes: 1, files: 1 })), memory)
+    (Arc::new(MediaCache::new(client, CacheLimits { bytes: 1, files: 1 })), memory)
 }
 
 #[tokio::test]
@@ -242,11 +242,11 @@ async fn an_application_that_fetches_much_displaces_its_own_files() {
         let (cache, url) = (cache.clone(), server.url(path));
         async move { cache.get(&url, &lax(), None, &app.into()).await.unwrap().source }
     };
-    assert_eq!(get("/prompt", "good").await, Source::Fetched);
+    assert_eq!(get("/prompt", "good").await, MediaSource::Fetched);
     for at in 0..9 {
-        assert_eq!(get(&format!("/{at}"), "hog").await, Source::Fetched);
+        assert_eq!(get(&format!("/{at}"), "hog").await, MediaSource::Fetched);
     }
-    assert_eq!(get("/prompt", "good").await, Source::Kept);
-    assert_eq!(get("/8", "hog").await, Source::Kept);
-    assert_eq!(get("/0", "hog").await, Source::Fetched);
+    assert_eq!(get("/prompt", "good").await, MediaSource::Kept);
+    assert_eq!(get("/8", "hog").await, MediaSource::Kept);
+    assert_eq!(get("/0", "hog").await, MediaSource::Fetched);
 }

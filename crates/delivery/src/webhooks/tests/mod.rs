@@ -12,52 +12,55 @@ mod tls;
 
 use std::time::Duration;
 
-use super::client::Client;
-use super::outcome::{Failure, Reply};
-use super::pool::Keeping;
-use super::request::{Content, Method, Purpose, Request};
+use super::client::WebhookClient;
+use super::outcome::{WebhookFailure, WebhookReply};
+use super::pool::PoolLifetimes;
+use super::request::{RequestContent, RequestMethod, WebhookPurpose, WebhookRequest};
 use trunkgate_config::Secret;
-use trunkgate_system::certificates::Trust;
-use trunkgate_system::reach::Reach;
+use trunkgate_system::certificates::TrustAnchors;
+use trunkgate_system::reach::ReachRules;
 use trunkgate_system::web;
 
 /// Returns rules that allow private addresses, since the servers are on loopback.
-fn lax() -> Reach {
-    Reach { allow_private: true, ..Reach::default() }
+fn lax() -> ReachRules {
+    ReachRules { allow_private: true, ..ReachRules::default() }
 }
 
-fn form(params: &[(&str, &str)]) -> Content {
-    Content::Form(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+fn form(params: &[(&str, &str)]) -> RequestContent {
+    RequestContent::Form(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
 }
 
-fn document(url: &str) -> Request {
+fn document(url: &str) -> WebhookRequest {
     let content = form(&[("CallSid", "CA1"), ("From", "+14155550100")]);
-    Request { auth_token: Some(Secret::new("12345".into())), ..Request::new(url, content, Purpose::Document, lax()) }
+    WebhookRequest {
+        auth_token: Some(Secret::new("12345".into())),
+        ..WebhookRequest::new(url, content, WebhookPurpose::Document, lax())
+    }
 }
 
-fn get(url: &str) -> Request {
-    Request { method: Method::Get, ..document(url) }
+fn get(url: &str) -> WebhookRequest {
+    WebhookRequest { method: RequestMethod::Get, ..document(url) }
 }
 
 /// Returns a client that trusts one certificate, which no server has.
-fn client() -> Client {
+fn client() -> WebhookClient {
     let unused = rcgen::generate_simple_self_signed(["unused.example".to_owned()]).unwrap().cert.pem();
-    trusting(&unused, Keeping::default())
+    trusting(&unused, PoolLifetimes::default())
 }
 
-fn trusting(pem: &str, keeping: Keeping) -> Client {
-    Client::with(Some(web::trusting(Trust::of_pem(pem.as_bytes()).unwrap()).unwrap()), keeping)
+fn trusting(pem: &str, keeping: PoolLifetimes) -> WebhookClient {
+    WebhookClient::with(Some(web::trusting(TrustAnchors::of_pem(pem.as_bytes()).unwrap()).unwrap()), keeping)
 }
 
-async fn fetch(request: Request) -> Result<Reply, Failure> {
+async fn fetch(request: WebhookRequest) -> Result<WebhookReply, WebhookFailure> {
     client().fetch(&request).await
 }
 
 /// Returns Twilio's code, the status of the response (502: none), and the number of attempts.
-async fn failed(request: Request) -> (u32, u16, usize) {
+async fn failed(request: WebhookRequest) -> (u32, u16, usize) {
     let failure = fetch(request).await.unwrap_err();
     (failure.code, failure.answer.as_ref().map_or(502, |answer| answer.status), failure.attempts.len())
 }
 
 /// Disables the reuse of connections.
-const NOTHING_KEPT: Keeping = Keeping { idle: Duration::ZERO, age: Duration::ZERO };
+const NOTHING_KEPT: PoolLifetimes = PoolLifetimes { idle: Duration::ZERO, age: Duration::ZERO };

@@ -65,7 +65,7 @@ async fn a_url_that_is_asked_by_another_method_or_with_other_cookies_is_no_loop(
     })
     .await;
     let cookies = Some(std::sync::Arc::default());
-    let reply = fetch(Request { cookies, ..document(&server.url("/")) }).await.unwrap();
+    let reply = fetch(WebhookRequest { cookies, ..document(&server.url("/")) }).await.unwrap();
     assert_eq!(reply.redirects, 2);
     let seen = server.seen();
     let methods: Vec<&str> = seen.iter().map(|seen| seen.method.as_str()).collect();
@@ -109,11 +109,11 @@ async fn each_redirect_is_judged() {
         format!("http://0.0.0.0:{}/", inner.address.port()),
     ] {
         let server = Server::always(Act::Send(redirect(302, &location))).await;
-        let reach = Reach {
+        let reach = ReachRules {
             closed: [inner.address, format!("[::1]:{}", inner.address.port()).parse().unwrap()].into(),
             ..lax()
         };
-        let request = Request { reach, ..document(&server.url("/")) };
+        let request = WebhookRequest { reach, ..document(&server.url("/")) };
         let what = fetch(request.clone()).await.unwrap_err().what;
         assert!(what.starts_with("redirected to http://") && !what.contains(&server.address.to_string()), "{what}");
         assert_eq!(failed(request).await, (11_205, 502, 2), "{location}");

@@ -79,12 +79,12 @@ async fn private_addresses_are_not_connected_to_unless_they_are_allowed() {
     let server = Server::always(Act::Send(xml(""))).await;
     let port = server.address.port();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "127.1", "0x7f.0.0.1"] {
-        let strict = Request { reach: Reach::default(), ..document(&format!("http://{host}:{port}/")) };
+        let strict = WebhookRequest { reach: ReachRules::default(), ..document(&format!("http://{host}:{port}/")) };
         let failure = fetch(strict).await.unwrap_err();
         assert!(failure.code == 11_205 && failure.what.contains("allow_private"), "{host}: {}", failure.what);
     }
     let closed = [format!("0.0.0.0:{port}").parse().unwrap()].into();
-    let own = Request { reach: Reach { closed, ..lax() }, ..document(&server.url("/")) };
+    let own = WebhookRequest { reach: ReachRules { closed, ..lax() }, ..document(&server.url("/")) };
     assert!(fetch(own).await.unwrap_err().what.contains("own listener"));
     assert_eq!(server.connections(), 0);
     fetch(document(&format!("http://localhost:{port}/"))).await.unwrap();
@@ -96,8 +96,8 @@ async fn a_public_name_is_asked_at_its_application_by_the_same_rules() {
     let server = Server::always(Act::Send(xml(""))).await;
     let (public, local) = ("https://app.example.com/voice?a=b", server.url("/"));
     let name = PublicName::new(&public.parse().unwrap(), &local.parse().unwrap()).unwrap();
-    let known = Reach { public_name: Some(name.into()), ..lax() };
-    let reply = fetch(Request { reach: known.clone(), ..document(public) }).await.unwrap();
+    let known = ReachRules { public_name: Some(name.into()), ..lax() };
+    let reply = fetch(WebhookRequest { reach: known.clone(), ..document(public) }).await.unwrap();
     assert_eq!(reply.final_url, public);
     let seen = &server.seen()[0];
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/voice?a=b"));
@@ -107,10 +107,10 @@ async fn a_public_name_is_asked_at_its_application_by_the_same_rules() {
     }
     let signed = [("CallSid", "CA1"), ("From", "+14155550100")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     assert_eq!(seen.headers["x-twilio-signature"], trunkgate_media::agent::sign_form("12345", public, &signed));
-    fetch(Request { reach: known.clone(), ..document(&server.url("/")) }).await.unwrap();
+    fetch(WebhookRequest { reach: known.clone(), ..document(&server.url("/")) }).await.unwrap();
     assert!(!server.seen()[1].headers.contains_key("x-forwarded-proto"), "other hosts are asked as ever");
-    let strict = Reach { allow_private: false, ..known };
-    let failure = fetch(Request { reach: strict, ..document(public) }).await.unwrap_err();
+    let strict = ReachRules { allow_private: false, ..known };
+    let failure = fetch(WebhookRequest { reach: strict, ..document(public) }).await.unwrap_err();
     assert!(failure.code == 11_205 && failure.what.contains("allow_private"), "{}", failure.what);
 }
 

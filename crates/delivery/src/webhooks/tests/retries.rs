@@ -6,7 +6,7 @@ use super::server::{Act, Server, answer, xml};
 use super::*;
 
 /// Returns a request to a port without a listener.
-fn nowhere(fragment: &str) -> Request {
+fn nowhere(fragment: &str) -> WebhookRequest {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     document(&format!("http://{}/{fragment}", listener.local_addr().unwrap()))
 }
@@ -67,6 +67,6 @@ async fn all_tries_together_have_one_time() {
     let failure = fetch(document(&server.url("/#rc=5&rp=all&rt=15000&tt=150"))).await.unwrap_err();
     assert_eq!((failure.code, failure.attempts.len()), (11_200, 1));
     assert_eq!(failure.what, "not complete within 0.15 s");
-    let hurried = Request { within: Duration::from_millis(50), ..document(&server.url("/")) };
+    let hurried = WebhookRequest { within: Duration::from_millis(50), ..document(&server.url("/")) };
     assert_eq!(fetch(hurried).await.unwrap_err().what, "not complete within 0.05 s");
 }

@@ -28,7 +28,7 @@ const SILENT_BYTES: usize = 2;
 
 /// Preferences of an Opus receiver from its format parameters (RFC 7587 §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Wanted {
+pub struct OpusPreferences {
     /// `maxplaybackrate`, in Hz.
     pub max_rate_hz: u32,
     /// `maxaveragebitrate`, in bits per second; 0 if absent.
@@ -39,15 +39,15 @@ pub struct Wanted {
     pub dtx: bool,
 }
 
-impl Default for Wanted {
+impl Default for OpusPreferences {
     fn default() -> Self {
-        Wanted { max_rate_hz: CLOCK_HZ, max_bit_rate: 0, fec: false, dtx: false }
+        OpusPreferences { max_rate_hz: CLOCK_HZ, max_bit_rate: 0, fec: false, dtx: false }
     }
 }
 
 /// Audio bandwidth of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Band {
+pub enum OpusBandwidth {
     /// 4 kHz.
     Narrow,
     /// 6 kHz.
@@ -62,7 +62,7 @@ pub enum Band {
 
 /// Settings of the library's encoder. Speech mode, one channel and a variable bit rate are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
+pub struct OpusSettings {
     /// Sampling rate: 8000, 16,000 or 48,000 Hz.
     pub rate_hz: u32,
     /// Bit rate, in bits per second.
@@ -70,27 +70,27 @@ pub struct Settings {
     /// Complexity, 0 to 10.
     pub complexity: u8,
     /// Maximum audio bandwidth.
-    pub band: Band,
+    pub band: OpusBandwidth,
     /// Expected packet loss for FEC, in per cent; 0 turns FEC off.
     pub fec_percent: u8,
     /// DTX: silence need not be sent.
     pub dtx: bool,
 }
 
-impl Settings {
+impl OpusSettings {
     /// Creates settings for samples at `rate_hz` and a receiver with these preferences.
-    pub fn new(rate_hz: u32, wanted: Wanted) -> Settings {
+    pub fn new(rate_hz: u32, wanted: OpusPreferences) -> OpusSettings {
         let band = match wanted.max_rate_hz {
-            ..=8000 => Band::Narrow,
-            8001..=12_000 => Band::Medium,
-            12_001..=16_000 => Band::Wide,
-            16_001..=24_000 => Band::SuperWide,
-            24_001.. => Band::Full,
+            ..=8000 => OpusBandwidth::Narrow,
+            8001..=12_000 => OpusBandwidth::Medium,
+            12_001..=16_000 => OpusBandwidth::Wide,
+            16_001..=24_000 => OpusBandwidth::SuperWide,
+            24_001.. => OpusBandwidth::Full,
         };
         let speech = if rate_hz <= 8000 { NARROW_BIT_RATE } else { WIDE_BIT_RATE };
         let ours = if wanted.fec { speech + FEC_BIT_RATE } else { speech };
         let most = if wanted.max_bit_rate == 0 { ours } else { wanted.max_bit_rate };
-        Settings {
+        OpusSettings {
             rate_hz,
             bit_rate: most.clamp(LOWEST_BIT_RATE, ours),
             complexity: COMPLEXITY,
@@ -103,17 +103,17 @@ impl Settings {
 
 /// Encoder from samples to packets.
 #[derive(Debug)]
-pub struct Encoder {
+pub struct OpusEncoder {
     inner: library::Encoder,
     fec: bool,
     tone: bool,
 }
 
-impl Encoder {
+impl OpusEncoder {
     /// Creates an encoder of samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
-    pub fn new(rate_hz: u32, wanted: Wanted) -> Option<Encoder> {
-        let settings = Settings::new(rate_hz, wanted);
-        Some(Encoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
+    pub fn new(rate_hz: u32, wanted: OpusPreferences) -> Option<OpusEncoder> {
+        let settings = OpusSettings::new(rate_hz, wanted);
+        Some(OpusEncoder { inner: library::Encoder::new(settings)?, fec: settings.fec_percent > 0, tone: false })
     }
 
     /// Sets whether the next samples are a DTMF tone. A tone is sent without FEC, which would take bits from it and
@@ -134,14 +134,14 @@ impl Encoder {
 
 /// Decoder from packets to samples.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct OpusDecoder {
     inner: library::Decoder,
 }
 
-impl Decoder {
+impl OpusDecoder {
     /// Creates a decoder to samples at 8000, 16,000 or 48,000 Hz; `None` for another rate.
-    pub fn new(rate_hz: u32) -> Option<Decoder> {
-        Some(Decoder { inner: library::Decoder::new(rate_hz)? })
+    pub fn new(rate_hz: u32) -> Option<OpusDecoder> {
+        Some(OpusDecoder { inner: library::Decoder::new(rate_hz)? })
     }
 
     /// Decodes a packet and returns the number of samples; `None` if the packet is damaged.

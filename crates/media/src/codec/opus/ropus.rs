@@ -2,7 +2,7 @@
 
 use ::ropus::{Application, Bandwidth, Bitrate, Channels, DecodeMode, InbandFec, Signal};
 
-use super::{Band, Settings};
+use super::{OpusBandwidth, OpusSettings};
 
 /// Encoder from samples to packets.
 pub struct Encoder(::ropus::Encoder);
@@ -15,13 +15,13 @@ impl std::fmt::Debug for Encoder {
 
 impl Encoder {
     /// Creates an encoder; `None` if the library rejects the settings.
-    pub fn new(settings: Settings) -> Option<Encoder> {
+    pub fn new(settings: OpusSettings) -> Option<Encoder> {
         let bandwidth = match settings.band {
-            Band::Narrow => Bandwidth::Narrowband,
-            Band::Medium => Bandwidth::Mediumband,
-            Band::Wide => Bandwidth::Wideband,
-            Band::SuperWide => Bandwidth::Superwideband,
-            Band::Full => Bandwidth::Fullband,
+            OpusBandwidth::Narrow => Bandwidth::Narrowband,
+            OpusBandwidth::Medium => Bandwidth::Mediumband,
+            OpusBandwidth::Wide => Bandwidth::Wideband,
+            OpusBandwidth::SuperWide => Bandwidth::Superwideband,
+            OpusBandwidth::Full => Bandwidth::Fullband,
         };
         let encoder = ::ropus::Encoder::builder(settings.rate_hz, Channels::Mono, Application::Voip)
             .bitrate(Bitrate::Bits(settings.bit_rate))

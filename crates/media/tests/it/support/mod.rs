@@ -7,11 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trunkgate_media::agent::{Settings, Transmit as AgentTransmit};
-use trunkgate_media::rtp::Rtp;
+use trunkgate_media::agent::{SocketMessage as AgentTransmit, StreamSettings};
+use trunkgate_media::rtp::RtpHeader;
 use trunkgate_media::{
-    AgentInput, AgentQueue, AgentSpec, Coding, Command, DropReason, EndCounters, EndId, EndSpec, Event, LegTurns,
-    MediaId, PacketBuf, RemoteSpec, Session, SocketSpec, Transmit, UrlOrigin, WireSpec, WorkerCounters,
+    AgentInput, AgentQueue, AgentSpec, DropReason, EndCounters, EndId, EndSpec, LegTurns, MediaCommand, MediaEvent,
+    MediaId, MediaTransmit, PacketBuf, PayloadCodec, RemoteSpec, Session, SocketSpec, UrlOrigin, WireSpec,
+    WorkerCounters,
 };
 
 pub(crate) const A: EndId = EndId(0);
@@ -50,8 +51,8 @@ pub(crate) fn wire() -> WireSpec {
     WireSpec { payloads: vec![(0, 0), (101, 96)], clocks: vec![], ..WireSpec::default() }
 }
 
-pub(crate) fn header(sequence: u16) -> Rtp {
-    Rtp {
+pub(crate) fn header(sequence: u16) -> RtpHeader {
+    RtpHeader {
         marker: false,
         payload_type: 0,
         sequence,
@@ -108,7 +109,7 @@ impl Bench {
             let counters = Arc::new(EndCounters::default());
             bench.counters.push(counters.clone());
             let bind = SocketAddr::from(([127, 0, 0, 1], 16_384 + end.0 * 2));
-            bench.command(Command::AddEnd { end, spec: EndSpec { bind, counters } });
+            bench.command(MediaCommand::AddEnd { end, spec: EndSpec { bind, counters } });
         }
         bench
     }
@@ -123,16 +124,16 @@ impl Bench {
         bench
     }
 
-    pub(crate) fn command(&mut self, command: Command) {
+    pub(crate) fn command(&mut self, command: MediaCommand) {
         self.session.handle_input(self.now, command);
     }
 
     pub(crate) fn set_remote(&mut self, end: EndId, remote: RemoteSpec) {
-        self.command(Command::SetRemote { end, remote });
+        self.command(MediaCommand::SetRemote { end, remote });
     }
 
     pub(crate) fn wire(&mut self, from: EndId, to: EndId) {
-        self.command(Command::Wire { from, to, wire: wire() });
+        self.command(MediaCommand::Wire { from, to, wire: wire() });
     }
 
     pub(crate) fn wait(&mut self, ms: u64) {
@@ -146,7 +147,7 @@ impl Bench {
         is_rtcp: bool,
         source: &str,
         bytes: &[u8],
-    ) -> Option<(Transmit, Vec<u8>)> {
+    ) -> Option<(MediaTransmit, Vec<u8>)> {
         let mut packet = PacketBuf::new();
         packet.receive_area()[..bytes.len()].copy_from_slice(bytes);
         packet.set_len(bytes.len());
@@ -166,7 +167,7 @@ impl Bench {
     }
 
     /// Adds an agent before its socket is open.
-    pub(crate) fn add_agent(&mut self, end: EndId, settings: Settings) -> Arc<EndCounters> {
+    pub(crate) fn add_agent(&mut self, end: EndId, settings: StreamSettings) -> Arc<EndCounters> {
         self.add_fading_agent(end, settings, Duration::ZERO)
     }
 
@@ -174,7 +175,7 @@ impl Bench {
     pub(crate) fn add_fading_agent(
         &mut self,
         end: EndId,
-        settings: Settings,
+        settings: StreamSettings,
         clear_fade: Duration,
     ) -> Arc<EndCounters> {
         let counters = Arc::new(EndCounters::default());
@@ -191,7 +192,7 @@ impl Bench {
         (self.queue, self.turns) = (Arc::default(), Arc::default());
         let (counted, queue, turns) = (counters.clone(), self.queue.clone(), Some(self.turns.clone()));
         let spec = AgentSpec { settings, socket, counters: counted, queue, turns, clear_fade, raw: None };
-        self.command(Command::AddAgent { end, spec: Arc::new(spec) });
+        self.command(MediaCommand::AddAgent { end, spec: Arc::new(spec) });
         counters
     }
 
@@ -247,12 +248,12 @@ impl Bench {
         }
     }
 
-    pub(crate) fn events(&mut self) -> Vec<Event> {
+    pub(crate) fn events(&mut self) -> Vec<MediaEvent> {
         std::iter::from_fn(|| self.session.poll_output()).collect()
     }
 
     pub(crate) fn dropped(&self, end: EndId, reason: DropReason) -> u64 {
-        let at = self.counters[usize::from(end.0)].dropped.of(reason);
+        let at = self.counters[usize::from(end.0)].dropped.drop_count(reason);
         assert!(self.worker.dropped[reason as usize].get() >= at);
         at
     }
@@ -262,13 +263,13 @@ impl Bench {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
     pub(crate) at: Instant,
-    pub(crate) transmit: Transmit,
+    pub(crate) transmit: MediaTransmit,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Made {
-    pub(crate) fn rtp(&self) -> Rtp {
-        Rtp::parse(&self.bytes).unwrap()
+    pub(crate) fn rtp(&self) -> RtpHeader {
+        RtpHeader::parse(&self.bytes).unwrap()
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
@@ -276,14 +277,14 @@ impl Made {
     }
 }
 
-pub(crate) const ULAW: WireFrom = WireFrom { payload: 0, coding: Coding::Pcmu };
-pub(crate) const ALAW: WireFrom = WireFrom { payload: 8, coding: Coding::Pcma };
+pub(crate) const ULAW: WireFrom = WireFrom { payload: 0, coding: PayloadCodec::Pcmu };
+pub(crate) const ALAW: WireFrom = WireFrom { payload: 8, coding: PayloadCodec::Pcma };
 
 /// RTP end's audio on a wire to or from an agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WireFrom {
     pub(crate) payload: u8,
-    pub(crate) coding: Coding,
+    pub(crate) coding: PayloadCodec,
 }
 
 impl WireFrom {

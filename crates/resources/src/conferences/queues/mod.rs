@@ -9,13 +9,15 @@ mod spec;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
-use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, SeatId};
+use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, ParticipantId};
 use trunkgate_story::view::QueueTotals;
 
 use crate::limits::{QUEUE_NAME_CHARS, QUEUE_REJOIN, QUEUE_SIZE, QUEUE_SIZE_MOST, QUEUES};
 use crate::lookups::key::CallKey;
 
-pub use spec::{Entering, KeptQueue, Prelude, QueueDue, QueueNews, QueueRefusal, QueueReport, QueuedCall, Standing};
+pub use spec::{
+    KeptQueue, QueueEffect, QueueEntry, QueueEvent, QueuePosition, QueueRefusal, QueueReport, QueueWhisper, QueuedCall,
+};
 
 /// First mixer id of connections and seats of queues; ids of conferences are below.
 const FIRST: u64 = 1 << 63;
@@ -29,13 +31,13 @@ struct QueueId(u64);
 struct PairId(u64);
 
 /// Position in a queue: time of arrival, and a number that orders simultaneous arrivals.
-type Rank = (Instant, u64);
+type QueueRank = (Instant, u64);
 
 /// A queue of callers and of parties that have dialled it.
 #[derive(Debug)]
-struct Queue {
+struct CallQueue {
     kept: KeptQueue,
-    waiting: BTreeMap<Rank, Waiter>,
+    waiting: BTreeMap<QueueRank, Waiter>,
     diallers: BTreeMap<u64, Dialler>,
     /// Callers that are taken but not connected yet.
     taken: usize,
@@ -46,7 +48,7 @@ struct Queue {
 /// A call with which another is to be reconnected after a restart, and the time until which it waits for that call
 /// only.
 #[derive(Debug, Clone)]
-struct Rejoining {
+struct RejoinPartner {
     with: String,
     until: Instant,
 }
@@ -57,7 +59,7 @@ struct Waiter {
     key: CallKey,
     call_sid: String,
     date: SystemTime,
-    rejoins: Option<Rejoining>,
+    rejoins: Option<RejoinPartner>,
 }
 
 /// A party that has dialled a queue.
@@ -65,17 +67,17 @@ struct Waiter {
 struct Dialler {
     key: CallKey,
     call_sid: String,
-    prelude: Option<Prelude>,
-    rejoins: Option<Rejoining>,
+    prelude: Option<QueueWhisper>,
+    rejoins: Option<RejoinPartner>,
 }
 
 /// A caller, and the party that has taken it.
 #[derive(Debug)]
-struct Pair {
+struct QueuePair {
     queue: QueueId,
     /// SID of the queue, which may be deleted meanwhile.
     sid: String,
-    rank: Rank,
+    rank: QueueRank,
     waiter: Waiter,
     number: u64,
     dialler: Dialler,
@@ -85,8 +87,8 @@ struct Pair {
 
 /// State of a call in the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Waits(QueueId, Rank),
+enum QueueCallState {
+    Waits(QueueId, QueueRank),
     Dials(QueueId, u64),
     Taken(PairId),
     Takes(PairId),
@@ -95,12 +97,12 @@ enum Place {
 /// All queues.
 #[derive(Debug, Default)]
 pub struct Queues {
-    queues: BTreeMap<QueueId, Queue>,
+    queues: BTreeMap<QueueId, CallQueue>,
     names: HashMap<String, QueueId>,
-    places: BTreeMap<CallKey, Place>,
-    pairs: BTreeMap<PairId, Pair>,
+    places: BTreeMap<CallKey, QueueCallState>,
+    pairs: BTreeMap<PairId, QueuePair>,
     next: u64,
-    due: VecDeque<QueueDue>,
+    due: VecDeque<QueueEffect>,
     /// Times until which calls wait for the calls with which they were connected before a restart, in order.
     rejoining: VecDeque<(Instant, QueueId)>,
 }
@@ -110,10 +112,12 @@ impl Queues {
     pub fn len(&self) -> usize {
         self.queues.len()
     }
+
     /// Returns whether there are no queues.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
     }
+
     /// Returns the calls in queues or connections, for invariant checks.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
         self.places.keys().copied()
@@ -128,9 +132,9 @@ impl Queues {
         now: Instant,
         (name, most): (&str, Option<u32>),
         sid: impl FnOnce() -> String,
-        entering: Entering,
+        entering: QueueEntry,
     ) -> Result<(), QueueRefusal> {
-        let Entering { key, call_sid, date, waited, with } = entering;
+        let QueueEntry { key, call_sid, date, waited, with } = entering;
         if self.places.contains_key(&key) {
             return Err(QueueRefusal::AlreadyIn);
         }
@@ -150,7 +154,7 @@ impl Queues {
         let rejoins = rejoining(&mut self.rejoining, (now, id), with);
         queue.waiting.insert(rank, Waiter { key, call_sid, date, rejoins });
         queue.used = now;
-        self.places.insert(key, Place::Waits(id, rank));
+        self.places.insert(key, QueueCallState::Waits(id, rank));
         self.settle(now, id);
         Ok(())
     }
@@ -163,10 +167,10 @@ impl Queues {
         &mut self,
         now: Instant,
         name: &str,
-        prelude: Option<Prelude>,
-        entering: Entering,
+        prelude: Option<QueueWhisper>,
+        entering: QueueEntry,
     ) -> Result<(), QueueRefusal> {
-        let Entering { key, call_sid, with, .. } = entering;
+        let QueueEntry { key, call_sid, with, .. } = entering;
         if self.places.contains_key(&key) {
             return Err(QueueRefusal::AlreadyIn);
         }
@@ -176,19 +180,19 @@ impl Queues {
         let rejoins = rejoining(&mut self.rejoining, (now, id), with);
         queue.diallers.insert(number, Dialler { key, call_sid, prelude, rejoins });
         queue.used = now;
-        self.places.insert(key, Place::Dials(id, number));
+        self.places.insert(key, QueueCallState::Dials(id, number));
         self.settle(now, id);
         Ok(())
     }
 
     /// Returns whether a call waits in a queue, or for a caller of one.
     pub fn is_waiting(&self, key: CallKey) -> bool {
-        matches!(self.places.get(&key), Some(Place::Waits(..) | Place::Dials(..)))
+        matches!(self.places.get(&key), Some(QueueCallState::Waits(..) | QueueCallState::Dials(..)))
     }
 
     /// Notes that a caller has heard the document of the party that has taken it: connects the two.
     pub fn ready(&mut self, key: CallKey) {
-        if let Some(Place::Taken(id)) = self.places.get(&key) {
+        if let Some(QueueCallState::Taken(id)) = self.places.get(&key) {
             self.connect(*id);
         }
     }
@@ -196,32 +200,32 @@ impl Queues {
     /// Removes a call from its queue or connection.
     pub fn leave(&mut self, now: Instant, key: CallKey) {
         match self.places.remove(&key) {
-            Some(Place::Waits(id, rank)) => {
+            Some(QueueCallState::Waits(id, rank)) => {
                 if let Some(queue) = self.queues.get_mut(&id) {
                     queue.waiting.remove(&rank);
                     queue.used = now;
                 }
             }
-            Some(Place::Dials(id, number)) => {
+            Some(QueueCallState::Dials(id, number)) => {
                 if let Some(queue) = self.queues.get_mut(&id) {
                     queue.diallers.remove(&number);
                     queue.used = now;
                 }
             }
-            Some(Place::Taken(id)) => self.part(now, id, true),
-            Some(Place::Takes(id)) => self.part(now, id, false),
+            Some(QueueCallState::Taken(id)) => self.disconnect_pair(now, id, true),
+            Some(QueueCallState::Takes(id)) => self.disconnect_pair(now, id, false),
             None => {}
         }
     }
 
     /// Handles an event of the mixers: a call that has lost its seat is disconnected.
     pub fn take(&mut self, now: Instant, event: NodeEvent) {
-        let (NodeEvent::Refused(SeatId(seat)) | NodeEvent::Gone(SeatId(seat))) = event else { return };
+        let (NodeEvent::Refused(ParticipantId(seat)) | NodeEvent::Gone(ParticipantId(seat))) = event else { return };
         let Some(number) = seat.checked_sub(FIRST) else { return };
         let Some(pair) = self.pairs.get(&PairId(number / 2)).filter(|pair| pair.is_connected) else { return };
         let keys = [pair.waiter.key, pair.dialler.key];
         self.leave(now, keys[0]);
-        self.due.push_back(QueueDue::Call(keys[0], QueueNews::Parted));
+        self.due.push_back(QueueEffect::Call(keys[0], QueueEvent::Parted));
     }
 
     /// Returns the time of the next [`Queues::handle_timeout`].
@@ -243,19 +247,19 @@ impl Queues {
     }
 
     /// Returns the next effect of a change.
-    pub fn poll(&mut self) -> Option<QueueDue> {
+    pub fn poll(&mut self) -> Option<QueueEffect> {
         self.due.pop_front()
     }
 
     /// Returns the position of a call.
-    pub fn standing(&self, now: Instant, key: CallKey) -> Option<Standing> {
+    pub fn standing(&self, now: Instant, key: CallKey) -> Option<QueuePosition> {
         let (id, rank) = match *self.places.get(&key)? {
-            Place::Waits(id, rank) => (id, rank),
-            Place::Dials(..) => return None,
-            Place::Taken(pair) | Place::Takes(pair) => {
+            QueueCallState::Waits(id, rank) => (id, rank),
+            QueueCallState::Dials(..) => return None,
+            QueueCallState::Taken(pair) | QueueCallState::Takes(pair) => {
                 let pair = self.pairs.get(&pair)?;
                 let queue = self.queues.get(&pair.queue);
-                return Some(Standing {
+                return Some(QueuePosition {
                     sid: pair.sid.clone(),
                     waited: pair.taken.saturating_duration_since(pair.rank.0),
                     position: None,
@@ -267,7 +271,7 @@ impl Queues {
             }
         };
         let queue = self.queues.get(&id)?;
-        Some(Standing {
+        Some(QueuePosition {
             sid: queue.kept.sid.clone(),
             waited: now.saturating_duration_since(rank.0),
             position: Some(queue.waiting.range(..=rank).count()),
@@ -281,9 +285,9 @@ impl Queues {
     /// Returns the SID of the call with which a call is connected.
     pub fn connected_with(&self, key: CallKey) -> Option<&str> {
         let (id, is_waiter) = match self.places.get(&key)? {
-            Place::Taken(id) => (id, true),
-            Place::Takes(id) => (id, false),
-            Place::Waits(..) | Place::Dials(..) => return None,
+            QueueCallState::Taken(id) => (id, true),
+            QueueCallState::Takes(id) => (id, false),
+            QueueCallState::Waits(..) | QueueCallState::Dials(..) => return None,
         };
         let pair = self.pairs.get(id).filter(|pair| pair.is_connected)?;
         Some(if is_waiter { &pair.dialler.call_sid } else { &pair.waiter.call_sid })
@@ -317,7 +321,7 @@ impl Queues {
         date: SystemTime,
     ) -> Result<(), QueueRefusal> {
         let id = self.find(sid).ok_or(QueueRefusal::Unknown)?;
-        let name = name.map(judged).transpose()?;
+        let name = name.map(validated_name).transpose()?;
         if name.as_ref().is_some_and(|name| self.names.get(name).is_some_and(|other| *other != id)) {
             return Err(QueueRefusal::NameTaken);
         }
@@ -382,7 +386,8 @@ impl Queues {
     /// Restores queues after a restart.
     pub fn restore(&mut self, now: Instant, kept: impl IntoIterator<Item = KeptQueue>) {
         for kept in kept {
-            if self.queues.len() < QUEUES && judged(&kept.name).is_ok() && !self.names.contains_key(&kept.name) {
+            if self.queues.len() < QUEUES && validated_name(&kept.name).is_ok() && !self.names.contains_key(&kept.name)
+            {
                 self.add(now, kept);
             }
         }
@@ -404,10 +409,10 @@ impl Queues {
         sid: String,
         (date, is_requested): (SystemTime, bool),
     ) -> Result<QueueId, QueueRefusal> {
-        let name = judged(name)?;
+        let name = validated_name(name)?;
         if self.queues.len() >= QUEUES {
             // The least recently used one of the unused queues that documents have created.
-            let is_unused = |queue: &Queue| {
+            let is_unused = |queue: &CallQueue| {
                 !queue.kept.is_requested && queue.waiting.is_empty() && queue.diallers.is_empty() && queue.taken == 0
             };
             let unused = self.queues.iter().filter(|(_, queue)| is_unused(queue));
@@ -422,7 +427,7 @@ impl Queues {
         let id = QueueId(self.number());
         self.names.insert(kept.name.clone(), id);
         let (waiting, diallers) = (BTreeMap::new(), BTreeMap::new());
-        self.queues.insert(id, Queue { kept, waiting, diallers, taken: 0, used: now });
+        self.queues.insert(id, CallQueue { kept, waiting, diallers, taken: 0, used: now });
         id
     }
 
@@ -431,13 +436,13 @@ impl Queues {
         self.names.remove(&queue.kept.name);
         for dialler in queue.diallers.into_values() {
             self.places.remove(&dialler.key);
-            self.due.push_back(QueueDue::Call(dialler.key, QueueNews::Deleted));
+            self.due.push_back(QueueEffect::Call(dialler.key, QueueEvent::Deleted));
         }
     }
 
     /// Connects waiting callers with parties that have dialled the queue.
     fn settle(&mut self, now: Instant, id: QueueId) {
-        while let Some((rank, number)) = self.queues.get(&id).and_then(Queue::next_two) {
+        while let Some((rank, number)) = self.queues.get(&id).and_then(CallQueue::next_two) {
             let Some(queue) = self.queues.get_mut(&id) else { return };
             let (Some(waiter), Some(dialler)) = (queue.waiting.remove(&rank), queue.diallers.remove(&number)) else {
                 return;
@@ -445,15 +450,15 @@ impl Queues {
             queue.taken += 1;
             let sid = queue.kept.sid.clone();
             let pair = PairId(self.number());
-            self.places.insert(waiter.key, Place::Taken(pair));
-            self.places.insert(dialler.key, Place::Takes(pair));
+            self.places.insert(waiter.key, QueueCallState::Taken(pair));
+            self.places.insert(dialler.key, QueueCallState::Takes(pair));
             let is_back = waiter.rejoins.is_some();
             let news = dialler.prelude.clone().filter(|_| !is_back);
             let key = waiter.key;
-            let pair_of = Pair { queue: id, sid, rank, waiter, number, dialler, taken: now, is_connected: false };
+            let pair_of = QueuePair { queue: id, sid, rank, waiter, number, dialler, taken: now, is_connected: false };
             self.pairs.insert(pair, pair_of);
             match news {
-                Some(prelude) => self.due.push_back(QueueDue::Call(key, QueueNews::Taken(prelude))),
+                Some(prelude) => self.due.push_back(QueueEffect::Call(key, QueueEvent::Taken(prelude))),
                 None => self.connect(pair),
             }
         }
@@ -469,18 +474,19 @@ impl Queues {
         let [first, second] = seats(id);
         let (waiter, dialler) = (&pair.waiter, &pair.dialler);
         let all = [(waiter.key, first, dialler.call_sid.clone()), (dialler.key, second, waiter.call_sid.clone())];
-        self.due
-            .extend(all.map(|(key, seat, with)| QueueDue::Call(key, QueueNews::Connected { conference, seat, with })));
+        self.due.extend(
+            all.map(|(key, seat, with)| QueueEffect::Call(key, QueueEvent::Connected { conference, seat, with })),
+        );
     }
 
     /// Disconnects a pair after the caller, or the party that has taken it, has left.
-    fn part(&mut self, now: Instant, id: PairId, by_waiter: bool) {
+    fn disconnect_pair(&mut self, now: Instant, id: PairId, by_waiter: bool) {
         let Some(pair) = self.pairs.remove(&id) else { return };
         let stays = if by_waiter { pair.dialler.key } else { pair.waiter.key };
         if pair.is_connected {
-            self.due.extend(seats(id).map(|seat| QueueDue::Node(NodeCommand::Leave { seat })));
+            self.due.extend(seats(id).map(|seat| QueueEffect::Node(NodeCommand::Leave { seat })));
             self.places.remove(&stays);
-            self.due.push_back(QueueDue::Call(stays, QueueNews::Parted));
+            self.due.push_back(QueueEffect::Call(stays, QueueEvent::Parted));
             return;
         }
         let Some(queue) = self.queues.get_mut(&pair.queue) else { return };
@@ -488,20 +494,20 @@ impl Queues {
         queue.used = now;
         let (place, news) = if by_waiter {
             queue.diallers.insert(pair.number, Dialler { rejoins: None, ..pair.dialler });
-            (Place::Dials(pair.queue, pair.number), QueueNews::DialsAgain)
+            (QueueCallState::Dials(pair.queue, pair.number), QueueEvent::DialsAgain)
         } else {
             queue.waiting.insert(pair.rank, Waiter { rejoins: None, ..pair.waiter });
-            (Place::Waits(pair.queue, pair.rank), QueueNews::WaitsAgain)
+            (QueueCallState::Waits(pair.queue, pair.rank), QueueEvent::WaitsAgain)
         };
         self.places.insert(stays, place);
-        self.due.push_back(QueueDue::Call(stays, news));
+        self.due.push_back(QueueEffect::Call(stays, news));
         self.settle(now, pair.queue);
     }
 }
 
-impl Queue {
+impl CallQueue {
     /// Returns the next caller and party to connect: two that were connected before a restart, or the first of each.
-    fn next_two(&self) -> Option<(Rank, u64)> {
+    fn next_two(&self) -> Option<(QueueRank, u64)> {
         for (number, dialler) in &self.diallers {
             let Some(rejoins) = &dialler.rejoins else { continue };
             let is_its = |waiter: &Waiter| {
@@ -523,8 +529,8 @@ impl Queue {
     }
 
     fn report(&self, now: Instant) -> QueueReport {
-        let waited = |rank: &Rank| now.saturating_duration_since(rank.0);
-        let member = |(at, (rank, waiter)): (usize, (&Rank, &Waiter))| QueuedCall {
+        let waited = |rank: &QueueRank| now.saturating_duration_since(rank.0);
+        let member = |(at, (rank, waiter)): (usize, (&QueueRank, &Waiter))| QueuedCall {
             call_sid: waiter.call_sid.clone(),
             date: waiter.date,
             waited: waited(rank),
@@ -541,22 +547,22 @@ impl Queue {
 }
 
 /// Returns the mixer seats of a pair: caller, then the party that has taken it.
-fn seats(id: PairId) -> [SeatId; 2] {
-    [0, 1].map(|side| SeatId(FIRST + 2 * id.0 + side))
+fn seats(id: PairId) -> [ParticipantId; 2] {
+    [0, 1].map(|side| ParticipantId(FIRST + 2 * id.0 + side))
 }
 
 fn rejoining(
     due: &mut VecDeque<(Instant, QueueId)>,
     (now, id): (Instant, QueueId),
     with: Option<String>,
-) -> Option<Rejoining> {
+) -> Option<RejoinPartner> {
     let (with, until) = (with?, now + QUEUE_REJOIN);
     due.push_back((until, id));
-    Some(Rejoining { with, until })
+    Some(RejoinPartner { with, until })
 }
 
 /// Validates and trims the name of a queue.
-fn judged(name: &str) -> Result<String, QueueRefusal> {
+fn validated_name(name: &str) -> Result<String, QueueRefusal> {
     let name = name.trim();
     let is_one = (1..=QUEUE_NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     is_one.then(|| name.to_owned()).ok_or(QueueRefusal::BadName)
@@ -581,9 +587,9 @@ mod tests {
         start + Duration::from_secs(seconds)
     }
 
-    fn entering(key: u64) -> Entering {
+    fn entering(key: u64) -> QueueEntry {
         let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        Entering { key: CallKey(key), call_sid: format!("CA{key}"), date, waited: Duration::ZERO, with: None }
+        QueueEntry { key: CallKey(key), call_sid: format!("CA{key}"), date, waited: Duration::ZERO, with: None }
     }
 
     /// Returns queues with the callers 1, 2 and so on in one queue, a second apart.
@@ -596,22 +602,22 @@ mod tests {
         queues
     }
 
-    fn prelude() -> Option<Prelude> {
+    fn prelude() -> Option<QueueWhisper> {
         Some((AppPlace::Url("https://app.example/before".to_owned()), WebhookMethod::Post))
     }
 
     /// Returns the events for calls since the last call; commands to the mixers as `None`.
-    fn news(queues: &mut Queues) -> Vec<Option<(u64, QueueNews)>> {
+    fn news(queues: &mut Queues) -> Vec<Option<(u64, QueueEvent)>> {
         let shown = |due| match due {
-            QueueDue::Call(key, news) => Some((key.0, news)),
-            QueueDue::Node(_) => None,
+            QueueEffect::Call(key, news) => Some((key.0, news)),
+            QueueEffect::Node(_) => None,
         };
         std::iter::from_fn(|| queues.poll()).map(shown).collect()
     }
 
-    fn connected(news: &[Option<(u64, QueueNews)>]) -> Vec<(u64, String)> {
-        let with = |one: &Option<(u64, QueueNews)>| match one {
-            Some((key, QueueNews::Connected { with, .. })) => Some((*key, with.clone())),
+    fn connected(news: &[Option<(u64, QueueEvent)>]) -> Vec<(u64, String)> {
+        let with = |one: &Option<(u64, QueueEvent)>| match one {
+            Some((key, QueueEvent::Connected { with, .. })) => Some((*key, with.clone())),
             Some(_) | None => None,
         };
         news.iter().filter_map(with).collect()
@@ -636,7 +642,7 @@ mod tests {
         // Either party's departure ends the connection for both; the waiting time ends at the connection.
         assert_eq!(queues.standing(at(start, 60), CallKey(1)).unwrap().waited, Duration::from_secs(5));
         queues.leave(at(start, 60), CallKey(1));
-        assert_eq!(news(&mut queues), [None, None, Some((11, QueueNews::Parted))]);
+        assert_eq!(news(&mut queues), [None, None, Some((11, QueueEvent::Parted))]);
         assert_eq!(queues.standing(at(start, 60), CallKey(11)), None);
     }
 
@@ -656,7 +662,7 @@ mod tests {
         queues.leave(start, CallKey(1));
         news(&mut queues);
         assert_eq!(queues.delete("QU1"), Ok(()));
-        assert_eq!(news(&mut queues), [Some((12, QueueNews::Deleted))]);
+        assert_eq!(news(&mut queues), [Some((12, QueueEvent::Deleted))]);
         assert!(queues.is_empty() && queues.calls().next().is_none());
     }
 
@@ -665,19 +671,19 @@ mod tests {
         let start = Instant::now();
         let mut queues = queued(start, 2);
         queues.dial(at(start, 9), SUPPORT, prelude(), entering(11)).unwrap();
-        assert_eq!(news(&mut queues), [Some((1, QueueNews::Taken(prelude().unwrap())))]);
+        assert_eq!(news(&mut queues), [Some((1, QueueEvent::Taken(prelude().unwrap())))]);
         let standing = queues.standing(at(start, 9), CallKey(1)).unwrap();
         assert_eq!((standing.position, standing.by.as_deref(), standing.size), (None, Some("CA11"), 1));
         assert_eq!(queues.delete("QU1"), Err(QueueRefusal::NotEmpty));
         queues.leave(at(start, 10), CallKey(11));
-        assert_eq!(news(&mut queues), [Some((1, QueueNews::WaitsAgain))]);
+        assert_eq!(news(&mut queues), [Some((1, QueueEvent::WaitsAgain))]);
         assert_eq!(queues.standing(at(start, 11), CallKey(1)).unwrap().position, Some(1));
         assert_eq!(queues.standing(at(start, 11), CallKey(1)).unwrap().waited, Duration::from_secs(10));
         // The reverse: the party gets the next caller.
         queues.dial(at(start, 12), SUPPORT, prelude(), entering(12)).unwrap();
         news(&mut queues);
         queues.leave(at(start, 13), CallKey(1));
-        let again = [Some((12, QueueNews::DialsAgain)), Some((2, QueueNews::Taken(prelude().unwrap())))];
+        let again = [Some((12, QueueEvent::DialsAgain)), Some((2, QueueEvent::Taken(prelude().unwrap())))];
         assert_eq!(news(&mut queues), again);
         queues.ready(CallKey(2));
         queues.ready(CallKey(2));
@@ -751,13 +757,13 @@ mod tests {
         let mut queues = queued(start, 1);
         queues.dial(start, SUPPORT, None, entering(11)).unwrap();
         let seat = news(&mut queues).into_iter().flatten().find_map(|(key, news)| match news {
-            QueueNews::Connected { seat, .. } if key == 11 => Some(seat),
+            QueueEvent::Connected { seat, .. } if key == 11 => Some(seat),
             _ => None,
         });
-        queues.take(start, NodeEvent::Refused(SeatId(3)));
+        queues.take(start, NodeEvent::Refused(ParticipantId(3)));
         assert_eq!(news(&mut queues), []);
         queues.take(start, NodeEvent::Refused(seat.unwrap()));
-        let parted = [None, None, Some((11, QueueNews::Parted)), Some((1, QueueNews::Parted))];
+        let parted = [None, None, Some((11, QueueEvent::Parted)), Some((1, QueueEvent::Parted))];
         assert_eq!(news(&mut queues), parted);
         assert!(queues.calls().next().is_none());
     }
@@ -769,7 +775,7 @@ mod tests {
         before.create(start, (SUPPORT, Some(7)), "QU1".to_owned(), SystemTime::UNIX_EPOCH).unwrap();
         let mut queues = Queues::default();
         queues.restore(start, before.kept());
-        let back = |key, seconds, with: Option<&str>| Entering {
+        let back = |key, seconds, with: Option<&str>| QueueEntry {
             waited: Duration::from_secs(seconds),
             with: with.map(str::to_owned),
             ..entering(key)
@@ -826,20 +832,20 @@ mod tests {
                     taken.remove(&key);
                 }
                 while let Some(due) = queues.poll() {
-                    let QueueDue::Call(key, news) = due else { continue };
+                    let QueueEffect::Call(key, news) = due else { continue };
                     match news {
-                        QueueNews::Taken(_) | QueueNews::Connected { .. } if key.0 < 100 => {
+                        QueueEvent::Taken(_) | QueueEvent::Connected { .. } if key.0 < 100 => {
                             prop_assert!(line.first() == Some(&key.0), "{} is taken before {line:?}", key.0);
                             line.remove(0);
                             taken.insert(key.0);
                         }
-                        QueueNews::WaitsAgain => {
+                        QueueEvent::WaitsAgain => {
                             taken.remove(&key.0);
                             line.push(key.0);
                             let since = |key: &u64| queues.standing(now, CallKey(*key)).map(|standing| standing.position);
                             line.sort_by_key(since);
                         }
-                        QueueNews::Parted if key.0 < 100 => {
+                        QueueEvent::Parted if key.0 < 100 => {
                             taken.remove(&key.0);
                         }
                         _ => {}

@@ -3,14 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use trunkgate_conference::{ConferenceId, NodeCommand, SeatId};
+use trunkgate_conference::{ConferenceId, NodeCommand, ParticipantId};
 use trunkgate_route::WebhookMethod;
 
 use crate::applications::question::AppPlace;
 use crate::lookups::key::CallKey;
 
 /// Document that a queued caller hears before it is connected.
-pub type Prelude = (AppPlace, WebhookMethod);
+pub type QueueWhisper = (AppPlace, WebhookMethod);
 
 /// Reason for which a call is not queued, or a queue is not created or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl QueueRefusal {
 
 /// A call that enters a queue or dials one.
 #[derive(Debug, Clone)]
-pub struct Entering {
+pub struct QueueEntry {
     /// Key of the call.
     pub key: CallKey,
     /// SID of the call.
@@ -63,9 +63,9 @@ pub struct Entering {
 
 /// Event of a queue for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum QueueNews {
+pub enum QueueEvent {
     /// The caller hears this document before it is connected; [`Queues::ready`](super::Queues::ready) must follow.
-    Taken(Prelude),
+    Taken(QueueWhisper),
     /// The caller waits again: the party that had taken it has left.
     WaitsAgain,
     /// The party that has dialled the queue waits again: its caller has left.
@@ -75,7 +75,7 @@ pub enum QueueNews {
         /// Mixer id of the connection.
         conference: ConferenceId,
         /// Mixer seat of the call.
-        seat: SeatId,
+        seat: ParticipantId,
         /// SID of the other call.
         with: String,
     },
@@ -87,16 +87,16 @@ pub enum QueueNews {
 
 /// Effect of a change.
 #[derive(Debug)]
-pub enum QueueDue {
+pub enum QueueEffect {
     /// A command to the mixers.
     Node(NodeCommand),
     /// An event for a call.
-    Call(CallKey, QueueNews),
+    Call(CallKey, QueueEvent),
 }
 
 /// Position of a call, as its application sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct QueuePosition {
     /// SID of the queue.
     pub sid: String,
     /// Waiting time so far, or until the caller was taken.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkgate_sip::{
-    Answer, Body, ClientId, ConnectionId, DialogId, DropReason, Endpoint, EndpointConfig, Event, Extra, Flow,
-    HeaderName, Identity, Input, Invite, Limits, ListenerId, Local, Message, Method, Output, Party, Reason, ServerId,
-    Transmit, Transport,
+    ClientId, ConnectionId, DialogId, DropReason, EndpointConfig, EndpointEvent, EndpointInput, EndpointLimits,
+    EndpointOutput, ExtraHeader, Flow, HeaderName, InviteRequest, ListenerId, LocalAddress, MessageBody, Method,
+    ProcessIdentity, ResponseSpec, ServerId, SipEndpoint, SipMessage, SipPartyId, SipTransmit, TimerReason, Transport,
 };
 
 pub(crate) const T1: Duration = Duration::from_millis(500);
@@ -22,16 +22,17 @@ pub(crate) fn start() -> Instant {
 
 pub(crate) fn config(edge: u32) -> EndpointConfig {
     EndpointConfig {
-        identity: Identity { edge, generation: 1, shard: 0 },
+        identity: ProcessIdentity { edge, generation: 1, shard: 0 },
         product: "Trunkgate".into(),
         methods: vec![Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Update],
         extensions: vec![],
         message_bytes: 4096,
-        limits: Limits::default(),
+        limits: EndpointLimits::default(),
     }
 }
 
-pub(crate) const LOCAL: Local = Local { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 5060 };
+pub(crate) const LOCAL: LocalAddress =
+    LocalAddress { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 5060 };
 
 pub(crate) fn flow(transport: Transport, remote: &str) -> Flow {
     let connection = transport.is_reliable().then_some(ConnectionId(1));
@@ -40,13 +41,13 @@ pub(crate) fn flow(transport: Transport, remote: &str) -> Flow {
 
 /// Endpoint with its clock and its latest outputs.
 pub(crate) struct Edge {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: SipEndpoint,
     pub(crate) now: Instant,
     /// Flow from the remote party.
     pub(crate) flow: Flow,
-    pub(crate) party: Party,
-    pub(crate) sent: Vec<Transmit>,
-    pub(crate) events: Vec<Event>,
+    pub(crate) party: SipPartyId,
+    pub(crate) sent: Vec<SipTransmit>,
+    pub(crate) events: Vec<EndpointEvent>,
 }
 
 impl Edge {
@@ -55,13 +56,13 @@ impl Edge {
     }
 
     pub(crate) fn with(config: EndpointConfig, transport: Transport) -> Edge {
-        let mut endpoint = Endpoint::new(config, [7; 32]);
-        endpoint.set_reach(Party(1), ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap()).to_vec());
+        let mut endpoint = SipEndpoint::new(config, [7; 32]);
+        endpoint.set_reach(SipPartyId(1), ["0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap()).to_vec());
         Edge {
             endpoint,
             now: start(),
             flow: flow(transport, "198.51.100.7:5060"),
-            party: Party(1),
+            party: SipPartyId(1),
             sent: Vec::new(),
             events: Vec::new(),
         }
@@ -77,8 +78,8 @@ impl Edge {
     fn drain_more(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
-                Output::Transmit(transmit) => self.sent.push(transmit),
-                Output::Event(event) => self.events.push(event),
+                EndpointOutput::Transmit(transmit) => self.sent.push(transmit),
+                EndpointOutput::Event(event) => self.events.push(event),
             }
         }
         self.endpoint.check_invariants().unwrap();
@@ -86,9 +87,9 @@ impl Edge {
 
     /// Receives a message from the remote party.
     pub(crate) fn receive(&mut self, text: &str) {
-        let message = Message::parse(Bytes::from(text.to_owned())).unwrap();
+        let message = SipMessage::parse(Bytes::from(text.to_owned())).unwrap();
         let (flow, party) = (self.flow, self.party);
-        self.endpoint.handle_input(self.now, Input::Received { flow, local: LOCAL, party, message });
+        self.endpoint.handle_input(self.now, EndpointInput::Received { flow, local: LOCAL, party, message });
         self.drain();
     }
 
@@ -119,7 +120,7 @@ impl Edge {
         times
     }
 
-    pub(crate) fn next_reason(&self) -> Option<Reason> {
+    pub(crate) fn next_reason(&self) -> Option<TimerReason> {
         self.endpoint.poll_timeout().map(|(_, reason)| reason)
     }
 
@@ -129,50 +130,55 @@ impl Edge {
     }
 
     /// Returns the only message sent.
-    pub(crate) fn one(&self) -> Message {
+    pub(crate) fn one(&self) -> SipMessage {
         assert_eq!(self.sent.len(), 1, "{:?}", self.lines());
         parse(&self.sent[0].bytes)
     }
 
     /// Returns the last message sent.
-    pub(crate) fn last(&self) -> Message {
+    pub(crate) fn last(&self) -> SipMessage {
         parse(&self.sent.last().expect("nothing was sent").bytes)
     }
 
     pub(crate) fn dropped(&self) -> Vec<DropReason> {
         let reasons =
-            self.events.iter().filter_map(|event| if let Event::Dropped(r) = event { Some(*r) } else { None });
+            self.events.iter().filter_map(|event| if let EndpointEvent::Dropped(r) = event { Some(*r) } else { None });
         reasons.collect()
     }
 
     /// Returns the INVITE just received.
     pub(crate) fn invited(&self) -> ServerId {
-        let id = self.events.iter().find_map(|e| if let Event::Invite { id, .. } = e { Some(*id) } else { None });
+        let id =
+            self.events.iter().find_map(|e| if let EndpointEvent::Invite { id, .. } = e { Some(*id) } else { None });
         id.expect("no INVITE was told")
     }
 
     /// Returns code and dialog of the response just received.
     pub(crate) fn response(&self) -> Option<(u16, Option<DialogId>)> {
         self.events.iter().find_map(|event| {
-            if let Event::Response { code, dialog, .. } = event { Some((*code, *dialog)) } else { None }
+            if let EndpointEvent::Response { code, dialog, .. } = event { Some((*code, *dialog)) } else { None }
         })
     }
 
     /// Sends an INVITE. Returns its transaction and the message.
-    pub(crate) fn invite(&mut self) -> (ClientId, Message) {
+    pub(crate) fn invite(&mut self) -> (ClientId, SipMessage) {
         self.invite_with(vec![])
     }
 
     /// Sends an INVITE with additional headers.
-    pub(crate) fn invite_with(&mut self, headers: Vec<Extra>) -> (ClientId, Message) {
-        self.invite_offering(headers, Some(Body::sdp("v=0\r\n")))
+    pub(crate) fn invite_with(&mut self, headers: Vec<ExtraHeader>) -> (ClientId, SipMessage) {
+        self.invite_offering(headers, Some(MessageBody::sdp("v=0\r\n")))
     }
 
     /// Sends an INVITE with this offer, or without one.
-    pub(crate) fn invite_offering(&mut self, headers: Vec<Extra>, body: Option<Body>) -> (ClientId, Message) {
+    pub(crate) fn invite_offering(
+        &mut self,
+        headers: Vec<ExtraHeader>,
+        body: Option<MessageBody>,
+    ) -> (ClientId, SipMessage) {
         let mut way = self.flow;
         way.connection = None;
-        let invite = Invite {
+        let invite = InviteRequest {
             flow: way,
             local: LOCAL,
             party: self.party,
@@ -192,7 +198,7 @@ impl Edge {
     }
 
     pub(crate) fn respond(&mut self, id: ServerId, code: u16) -> Option<DialogId> {
-        let answer = Answer { code, contact_user: "edge".into(), ..Answer::default() };
+        let answer = ResponseSpec { code, contact_user: "edge".into(), ..ResponseSpec::default() };
         let dialog = self.endpoint.respond(self.now, id, answer);
         self.drain();
         dialog
@@ -205,12 +211,12 @@ impl Edge {
         let dialog = self.respond(id, 200).unwrap();
         let tag = to_tag(&self.last());
         self.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
-        assert!(matches!(self.events[..], [Event::Ack { dialog: acked, .. }] if acked == dialog));
+        assert!(matches!(self.events[..], [EndpointEvent::Ack { dialog: acked, .. }] if acked == dialog));
         (dialog, tag)
     }
 
     /// Sends an INVITE that is answered with 200, and acknowledges it. Returns its dialog and the INVITE.
-    pub(crate) fn placed_call(&mut self, lines: &str) -> (DialogId, Message) {
+    pub(crate) fn placed_call(&mut self, lines: &str) -> (DialogId, SipMessage) {
         let (_, invite) = self.invite();
         self.receive(&response(&invite, 200, "b1", lines));
         let (_, dialog) = self.response().unwrap();
@@ -222,7 +228,7 @@ impl Edge {
     /// Checks that no state is left after `time`.
     pub(crate) fn assert_empty_after(&mut self, time: Duration) {
         self.pass(time);
-        assert_eq!(self.endpoint.counts(), trunkgate_sip::Counts::default());
+        assert_eq!(self.endpoint.counts(), trunkgate_sip::EndpointCounts::default());
         assert_eq!(self.endpoint.poll_timeout(), None);
     }
 }
@@ -233,18 +239,18 @@ pub(crate) fn first_line(bytes: &Bytes) -> String {
     line.trim_end_matches(" SIP/2.0").trim_start_matches("SIP/2.0 ").to_owned()
 }
 
-pub(crate) fn parse(bytes: &Bytes) -> Message {
-    let message = Message::parse(bytes.clone()).unwrap();
+pub(crate) fn parse(bytes: &Bytes) -> SipMessage {
+    let message = SipMessage::parse(bytes.clone()).unwrap();
     assert_eq!(message.defect(), None, "{}", String::from_utf8_lossy(bytes));
     message
 }
 
-pub(crate) fn to_tag(message: &Message) -> String {
+pub(crate) fn to_tag(message: &SipMessage) -> String {
     String::from_utf8(message.to_tag().expect("a To tag").to_vec()).unwrap()
 }
 
 /// Returns a header of a message as text.
-pub(crate) fn value(message: &Message, name: HeaderName) -> String {
+pub(crate) fn value(message: &SipMessage, name: HeaderName) -> String {
     String::from_utf8(message.header(name).unwrap_or_else(|| panic!("no {name:?}")).to_vec()).unwrap()
 }
 
@@ -260,7 +266,7 @@ pub(crate) fn request(method: &str, cseq: u32, branch: &str, to_tag: &str, lines
 }
 
 /// Composes the response of the remote party to our request, with a To tag unless empty.
-pub(crate) fn response(request: &Message, code: u16, tag: &str, lines: &str) -> String {
+pub(crate) fn response(request: &SipMessage, code: u16, tag: &str, lines: &str) -> String {
     let mut to = value(request, HeaderName::To);
     if !tag.is_empty() && request.to_tag().is_none() {
         to.push_str(&format!(";tag={tag}"));

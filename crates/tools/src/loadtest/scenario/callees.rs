@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use trunkgate_phone::{Event, Input, Output};
-use trunkgate_sip::{Flow, ListenerId, Message, Method, Transport};
+use trunkgate_phone::{PhoneEvent, PhoneInput, PhoneOutput};
+use trunkgate_sip::{Flow, ListenerId, Method, SipMessage, Transport};
 
-use super::super::line::{Due, Side};
-use super::super::lines::{KNOWN, Lines};
-use super::super::plan::Plan;
-use super::super::sockets::{Packet, Sockets};
-use super::hearing::{CallAudio, Heard};
+use super::super::line::{CallRole, SideDeadline};
+use super::super::lines::{CallSides, KNOWN};
+use super::super::plan::LoadTestPlan;
+use super::super::sockets::{ReceivedDatagram, TestSockets};
+use super::hearing::{CallAudio, CalleeAudio};
 
 /// All callees of a test.
 #[derive(Debug)]
-pub(super) struct Callees<'a> {
-    plan: &'a Plan,
-    lines: Lines,
+pub(super) struct ScenarioCallees<'a> {
+    plan: &'a LoadTestPlan,
+    lines: CallSides,
     /// Received audio of each line.
     heard: HashMap<usize, CallAudio>,
     /// Line that answers requests outside of calls.
@@ -26,27 +26,27 @@ pub(super) struct Callees<'a> {
     edge: Option<IpAddr>,
     /// Whether further calls are not answered.
     is_over: bool,
-    results: Heard,
-    came: Vec<Packet>,
+    results: CalleeAudio,
+    came: Vec<ReceivedDatagram>,
 }
 
-impl<'a> Callees<'a> {
+impl<'a> ScenarioCallees<'a> {
     /// Creates the callees on their sockets.
     ///
     /// # Errors
     /// Returns an error if the system provides no random numbers.
-    pub(super) fn new(plan: &'a Plan, sockets: Sockets) -> Result<Callees<'a>, String> {
-        let mut callees = Callees {
+    pub(super) fn new(plan: &'a LoadTestPlan, sockets: TestSockets) -> Result<ScenarioCallees<'a>, String> {
+        let mut callees = ScenarioCallees {
             plan,
-            lines: Lines::new(sockets),
+            lines: CallSides::new(sockets),
             heard: HashMap::new(),
             desk: 0,
             edge: None,
             is_over: false,
-            results: Heard::new()?,
+            results: CalleeAudio::new()?,
             came: Vec::new(),
         };
-        callees.desk = callees.lines.add(plan, Instant::now(), Side::Callee, None)?;
+        callees.desk = callees.lines.add(plan, Instant::now(), CallRole::Callee, None)?;
         Ok(callees)
     }
 
@@ -91,7 +91,7 @@ impl<'a> Callees<'a> {
     }
 
     /// Returns the received audio, including calls that are still active.
-    pub(super) fn into_heard(mut self) -> Heard {
+    pub(super) fn into_heard(mut self) -> CalleeAudio {
         let is_left = |slot: usize| slot != self.desk && self.lines.get(slot).is_some_and(|line| !line.judged);
         let left: Vec<usize> = self.lines.iter().map(|(slot, _)| slot).filter(|slot| is_left(*slot)).collect();
         let now = Instant::now();
@@ -100,8 +100,8 @@ impl<'a> Callees<'a> {
         self.results
     }
 
-    fn take(&mut self, packet: Packet) -> Result<(), String> {
-        if packet.socket == Side::Callee as usize {
+    fn take(&mut self, packet: ReceivedDatagram) -> Result<(), String> {
+        if packet.socket == CallRole::Callee as usize {
             return self.take_message(packet);
         }
         if let Some(slot) = self.lines.of_audio(packet.socket)
@@ -112,10 +112,10 @@ impl<'a> Callees<'a> {
         Ok(())
     }
 
-    fn take_message(&mut self, packet: Packet) -> Result<(), String> {
-        let Ok(message) = Message::parse(packet.bytes.clone()) else { return Ok(()) };
+    fn take_message(&mut self, packet: ReceivedDatagram) -> Result<(), String> {
+        let Ok(message) = SipMessage::parse(packet.bytes.clone()) else { return Ok(()) };
         let call_id = message.call_id().unwrap_or_default().to_vec();
-        let slot = match self.lines.of_call(Side::Callee, &call_id) {
+        let slot = match self.lines.of_call(CallRole::Callee, &call_id) {
             Some(slot) => slot,
             None if !message.is_request() => return Ok(()),
             None if message.method() == Method::Invite && message.to_tag().is_none() => {
@@ -134,7 +134,7 @@ impl<'a> Callees<'a> {
             None => self.desk,
         };
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: packet.source, connection: None };
-        self.lines.feed(packet.at, slot, Input::Sip { flow, bytes: packet.bytes });
+        self.lines.feed(packet.at, slot, PhoneInput::Sip { flow, bytes: packet.bytes });
         self.drain(packet.at, slot);
         Ok(())
     }
@@ -145,11 +145,11 @@ impl<'a> Callees<'a> {
             return Ok(None);
         }
         let has_room = self.lines.len() <= KNOWN * self.plan.calls;
-        let Some(socket) = has_room.then(|| self.lines.take_socket(Side::Callee)).flatten() else {
+        let Some(socket) = has_room.then(|| self.lines.take_socket(CallRole::Callee)).flatten() else {
             self.results.crowded += 1;
             return Ok(None);
         };
-        let slot = self.lines.add(self.plan, now, Side::Callee, Some(socket))?;
+        let slot = self.lines.add(self.plan, now, CallRole::Callee, Some(socket))?;
         self.heard.insert(slot, CallAudio::default());
         self.lines.enter(slot, call_id);
         Ok(Some(slot))
@@ -158,15 +158,15 @@ impl<'a> Callees<'a> {
     fn do_what_is_due(&mut self, now: Instant) {
         while let Some((_, slot, due)) = self.lines.next_due(now) {
             match due {
-                Due::Phone => {
+                SideDeadline::Phone => {
                     if let Some(line) = self.lines.get_mut(slot) {
                         line.phone.handle_timeout(now);
                     }
                     self.drain(now, slot);
                 }
-                Due::Judge => self.judge(now, slot),
+                SideDeadline::Judge => self.judge(now, slot),
                 // Callees never stop sending or hang up by themselves.
-                Due::Mute | Due::HangUp | Due::Forget => {}
+                SideDeadline::Mute | SideDeadline::HangUp | SideDeadline::Forget => {}
             }
         }
     }
@@ -184,17 +184,20 @@ impl<'a> Callees<'a> {
         while let Some(output) = self.lines.poll(slot) {
             let Some(line) = self.lines.get_mut(slot) else { return };
             match output {
-                Output::Rtp { to, bytes, .. } => {
+                PhoneOutput::Rtp { to, bytes, .. } => {
                     if let Some(socket) = line.audio {
                         self.lines.send(socket, to, &bytes);
                     }
                 }
-                Output::Event(Event::Incoming(call)) => line.call = Some(call),
-                Output::Event(Event::Answered(_)) => line.answered = true,
-                Output::Event(Event::Ended(..)) => {
+                PhoneOutput::Event(PhoneEvent::Incoming(call)) => line.call = Some(call),
+                PhoneOutput::Event(PhoneEvent::Answered(_)) => line.answered = true,
+                PhoneOutput::Event(PhoneEvent::Ended(..)) => {
                     self.lines.end(now, slot);
                 }
-                Output::Event(_) | Output::Transmit(_) | Output::Rtcp { .. } | Output::Heard { .. } => {}
+                PhoneOutput::Event(_)
+                | PhoneOutput::Transmit(_)
+                | PhoneOutput::Rtcp { .. }
+                | PhoneOutput::Heard { .. } => {}
             }
         }
     }

@@ -15,27 +15,27 @@ const AUDIO: [&str; 2] = ["play_pcap_audio", "rtp_stream"];
 
 /// Properties of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Scenario {
+pub(super) struct SippScenario {
     /// Whether the scenario sends audio.
     pub(super) sends_audio: bool,
 }
 
-impl Scenario {
+impl SippScenario {
     /// Reads a scenario file.
     ///
     /// # Errors
     /// Returns the file and its error.
-    pub(super) fn read(path: &Path) -> Result<Scenario, String> {
+    pub(super) fn read(path: &Path) -> Result<SippScenario, String> {
         let wrong = |what: String| format!("--scenario {}: {what}", path.display());
         let bytes = files::read(path, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(wrong(format!("more than {} MiB", MOST_BYTES >> 20)));
         }
         // In every encoding supported by SIPp, element and attribute names are ASCII.
-        Scenario::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
+        SippScenario::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
     }
 
-    fn parse(text: &str) -> Result<Scenario, String> {
+    fn parse(text: &str) -> Result<SippScenario, String> {
         let mut reader = Reader::from_str(text);
         // SIPp accepts an unescaped `&`.
         reader.config_mut().allow_dangling_amp = true;
@@ -70,7 +70,7 @@ impl Scenario {
             Some("scenario") if is_caller == Some(false) => {
                 Err("it waits for calls (its first message is a <recv>): use a scenario that places calls".to_owned())
             }
-            Some("scenario") => Ok(Scenario { sends_audio }),
+            Some("scenario") => Ok(SippScenario { sends_audio }),
             Some(other) => Err(format!("not a SIPp scenario: the root element is <{other}>, not <scenario>")),
         }
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_scenario_that_places_calls_is_read_and_its_audio_seen() {
-        let parse = |steps: &str| Scenario::parse(&format!("{HEAD}<scenario name=\"a & b\">{steps}</scenario>"));
+        let parse = |steps: &str| SippScenario::parse(&format!("{HEAD}<scenario name=\"a & b\">{steps}</scenario>"));
         let invite = "<nop/><send retrans=\"500\"><![CDATA[ INVITE sip:[service]@x & <more> ]]></send>";
         let sends = |steps: &str| parse(&format!("{invite}{steps}")).map(|scenario| scenario.sends_audio);
         assert_eq!(sends("<recv response=\"200\"/>"), Ok(false));
@@ -119,13 +119,13 @@ mod tests {
         assert_eq!(sends("<recv response=\"200\"><action><ereg regexp=\"<sip:.*>\"/></action></recv>"), Ok(false));
         // ISO-8859-1 is accepted.
         let bytes = [HEAD.as_bytes(), b"<scenario name=\"gr\xfcn\"><send>x</send></scenario>"].concat();
-        assert!(Scenario::parse(&String::from_utf8_lossy(&bytes)).is_ok());
+        assert!(SippScenario::parse(&String::from_utf8_lossy(&bytes)).is_ok());
     }
 
     #[test]
     fn the_example_is_a_scenario_with_audio() {
         let example = include_str!("../../../../../examples/sipp/uac_rtp.xml");
-        assert_eq!(Scenario::parse(example), Ok(Scenario { sends_audio: true }));
+        assert_eq!(SippScenario::parse(example), Ok(SippScenario { sends_audio: true }));
     }
 
     #[test]
@@ -138,10 +138,10 @@ mod tests {
             ("<html><send/></html>", "the root element is <html>"),
             ("<scenario><recv request=\"INVITE\"/><send>x</send></scenario>", "it waits for calls"),
         ] {
-            let wrong = Scenario::parse(text).unwrap_err();
+            let wrong = SippScenario::parse(text).unwrap_err();
             assert!(wrong.contains(part), "{text}: {wrong}");
         }
-        let wrong = Scenario::read(Path::new("/no/such/file.xml")).unwrap_err();
+        let wrong = SippScenario::read(Path::new("/no/such/file.xml")).unwrap_err();
         assert!(wrong.starts_with("--scenario /no/such/file.xml: "), "{wrong}");
     }
 }

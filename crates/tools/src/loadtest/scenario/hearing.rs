@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use trunkgate_media::mos::{Codec as Scored, delay_ms, mos};
-use trunkgate_media::rtp::{Reception, Rtp};
-use trunkgate_phone::Codec;
+use trunkgate_media::mos::{MosCodec as Scored, delay_ms, mos};
+use trunkgate_media::rtp::{ReceptionTracker, RtpHeader};
+use trunkgate_phone::G711Codec;
 
-use super::super::figures::Figures;
+use super::super::figures::ValueDistribution;
 
 /// Number of recent packets of a call remembered to detect duplicates.
 const REMEMBERED: usize = 64;
@@ -30,7 +30,7 @@ const RTCP: std::ops::RangeInclusive<u8> = 64..=95;
 /// Audio of one call as received by its callee.
 #[derive(Debug, Default)]
 pub(super) struct CallAudio {
-    reception: Reception,
+    reception: ReceptionTracker,
     /// SSRC, sequence number and timestamp of recent packets.
     recent: VecDeque<(u32, u16, u32)>,
     highest: Option<(u32, u16)>,
@@ -49,7 +49,7 @@ pub(super) struct CallAudio {
 impl CallAudio {
     /// Handles a datagram received at the callee's media address.
     pub(super) fn hear(&mut self, now: Instant, packet: &[u8]) {
-        let Ok(rtp) = Rtp::parse(packet) else { return };
+        let Ok(rtp) = RtpHeader::parse(packet) else { return };
         if RTCP.contains(&rtp.payload_type) {
             return;
         }
@@ -67,7 +67,7 @@ impl CallAudio {
         let is_late = self.highest.is_some_and(is_behind);
         self.reordered += u64::from(is_late);
         self.reception.take_untimed(&rtp);
-        let Some(codec) = Codec::of_payload(rtp.payload_type) else { return };
+        let Some(codec) = G711Codec::of_payload(rtp.payload_type) else { return };
         if !is_late {
             self.highest = Some((rtp.ssrc, rtp.sequence));
             self.time(now, &rtp);
@@ -76,7 +76,7 @@ impl CallAudio {
     }
 
     /// Compares the time since the previous packet with the difference of the timestamps.
-    fn time(&mut self, now: Instant, rtp: &Rtp) {
+    fn time(&mut self, now: Instant, rtp: &RtpHeader) {
         let before = self.before.replace((rtp.ssrc, now, rtp.timestamp));
         let Some((_, at, timestamp)) = before.filter(|(ssrc, ..)| *ssrc == rtp.ssrc) else { return };
         let passed_ms = now.saturating_duration_since(at).as_secs_f64() * 1000.0;
@@ -88,7 +88,7 @@ impl CallAudio {
         }
     }
 
-    fn measure(&mut self, codec: Codec, payload: &[u8]) {
+    fn measure(&mut self, codec: G711Codec, payload: &[u8]) {
         let power: f64 = payload.iter().map(|byte| f64::from(codec.decode(*byte)).powi(2)).sum();
         let samples = payload.len() as u64;
         if level_dbfs(power, samples).is_some_and(|level| level >= SILENCE_DBFS) {
@@ -111,7 +111,7 @@ fn level_dbfs(power: f64, samples: u64) -> Option<f64> {
 
 /// Audio of all answered calls.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct CalleeAudio {
     /// Calls answered by a callee.
     pub(super) answered: u64,
     /// Answered calls with audible audio.
@@ -121,8 +121,8 @@ pub(super) struct Heard {
     pub(super) lost: u64,
     pub(super) duplicates: u64,
     pub(super) reordered: u64,
-    pub(super) jitter: Figures,
-    pub(super) mos: Figures,
+    pub(super) jitter: ValueDistribution,
+    pub(super) mos: ValueDistribution,
     /// Lowest and highest level of an audible call, in dBFS.
     pub(super) levels: Option<(f64, f64)>,
     /// INVITEs from other addresses than the edge's, left unanswered.
@@ -133,18 +133,18 @@ pub(super) struct Heard {
     pub(super) crowded: u64,
 }
 
-impl Heard {
+impl CalleeAudio {
     /// Creates the sum without calls.
-    pub(super) fn new() -> Result<Heard, String> {
-        Ok(Heard {
+    pub(super) fn new() -> Result<CalleeAudio, String> {
+        Ok(CalleeAudio {
             answered: 0,
             audible: 0,
             expected: 0,
             lost: 0,
             duplicates: 0,
             reordered: 0,
-            jitter: Figures::new()?,
-            mos: Figures::new()?,
+            jitter: ValueDistribution::new()?,
+            mos: ValueDistribution::new()?,
             levels: None,
             strangers: 0,
             unread: 0,
@@ -198,18 +198,18 @@ impl Heard {
 mod tests {
     use std::time::Duration;
 
-    use trunkgate_phone::Voice;
+    use trunkgate_phone::MarkedVoice;
 
-    use super::super::super::assertion::Stat;
+    use super::super::super::assertion::MetricStatistic;
     use super::*;
 
     /// Returns the judgement of a call with these packets of a tone, each with its delay in microseconds.
-    fn heard(packets: impl IntoIterator<Item = (u32, u64)>) -> Heard {
-        let (start, voice, mut call) = (Instant::now(), Voice::new(7, Codec::Pcmu), CallAudio::default());
+    fn heard(packets: impl IntoIterator<Item = (u32, u64)>) -> CalleeAudio {
+        let (start, voice, mut call) = (Instant::now(), MarkedVoice::new(7, G711Codec::Pcmu), CallAudio::default());
         for (n, late_us) in packets {
             call.hear(start + Duration::from_millis(20) * n + Duration::from_micros(late_us), &voice.packet(n, 0));
         }
-        let mut heard = Heard::new().unwrap();
+        let mut heard = CalleeAudio::new().unwrap();
         heard.judge(&call);
         heard
     }
@@ -219,7 +219,10 @@ mod tests {
         let whole = heard((0..500).map(|n| (n, 0)));
         assert_eq!((whole.answered, whole.audible, whole.expected, whole.lost), (1, 1, 500, 0));
         assert_eq!((whole.duplicates, whole.reordered), (0, 0));
-        assert!(whole.mos.get(Stat::Min) > Some(4.3) && whole.jitter.get(Stat::Max) < Some(0.01), "{whole:?}");
+        assert!(
+            whole.mos.get(MetricStatistic::Min) > Some(4.3) && whole.jitter.get(MetricStatistic::Max) < Some(0.01),
+            "{whole:?}"
+        );
         // The tone has a peak of -10 dB.
         let (least, most) = whole.levels.unwrap();
         assert!(least == most && (least + 13.3).abs() < 0.5, "{least}");
@@ -235,10 +238,10 @@ mod tests {
         let turned = heard([(0, 0), (1, 0), (3, 0), (2, 20_000), (4, 0)]);
         assert_eq!((turned.reordered, turned.lost, turned.duplicates), (1, 0, 0));
         let uneven = heard((0..500).map(|n| (n, u64::from(n % 2) * 10_000)));
-        let jitter = uneven.jitter.get(Stat::Max).unwrap();
+        let jitter = uneven.jitter.get(MetricStatistic::Max).unwrap();
         assert!((9.9..10.1).contains(&jitter), "{jitter}");
         for worse in [lost, uneven] {
-            assert!(worse.mos.get(Stat::Max) < whole.mos.get(Stat::Max), "{worse:?}");
+            assert!(worse.mos.get(MetricStatistic::Max) < whole.mos.get(MetricStatistic::Max), "{worse:?}");
         }
     }
 
@@ -247,7 +250,7 @@ mod tests {
         let nothing = heard([]);
         assert_eq!((nothing.answered, nothing.audible, nothing.expected, nothing.mos.count()), (1, 0, 0, 0));
         let (start, mut call) = (Instant::now(), CallAudio::default());
-        let mut packet = Voice::new(7, Codec::Pcmu).packet(0, 0);
+        let mut packet = MarkedVoice::new(7, G711Codec::Pcmu).packet(0, 0);
         packet[12..].fill(0xff);
         for n in 0..50_u8 {
             packet[3] = n;
@@ -256,7 +259,7 @@ mod tests {
         // RTCP is no audio.
         call.hear(start, &[0x80, 200, 0, 6, 0, 0, 0, 7, 0, 0, 0, 0]);
         call.hear(start, b"hello");
-        let mut silent = Heard::new().unwrap();
+        let mut silent = CalleeAudio::new().unwrap();
         silent.judge(&call);
         assert_eq!((silent.answered, silent.audible, silent.levels), (1, 0, None));
         assert_eq!(silent.lost, 0);
@@ -266,15 +269,15 @@ mod tests {
     fn an_announcement_that_begins_again_is_no_loss() {
         let (start, mut call) = (Instant::now(), CallAudio::default());
         for (round, ssrc) in [7, 9].into_iter().enumerate() {
-            let voice = Voice::new(ssrc, Codec::Pcma);
+            let voice = MarkedVoice::new(ssrc, G711Codec::Pcma);
             for n in 0..100 {
                 let at = Duration::from_secs(5) * u32::try_from(round).unwrap() + Duration::from_millis(20) * n;
                 call.hear(start + at, &voice.packet(n, 8));
             }
         }
-        let mut heard = Heard::new().unwrap();
+        let mut heard = CalleeAudio::new().unwrap();
         heard.judge(&call);
         assert_eq!((heard.expected, heard.lost, heard.audible), (200, 0, 1));
-        assert!(heard.jitter.get(Stat::Max) < Some(0.01), "{heard:?}");
+        assert!(heard.jitter.get(MetricStatistic::Max) < Some(0.01), "{heard:?}");
     }
 }

@@ -16,16 +16,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
-use super::report::Judged;
-use super::sockets::{self, Sockets};
+use super::report::AssertionResult;
+use super::sockets::{self, TestSockets};
 use super::{OWN_FILES, own_between};
 use crate::cli::LoadTest;
 use crate::client;
-use crate::progress::Progress;
-use callees::Callees;
+use crate::progress::ProgressOutput;
+use callees::ScenarioCallees;
 use plan::ScenarioPlan;
-use report::Outcome;
-use sipp::{Sipp, SippEnd, TemporaryFolder};
+use report::ScenarioOutcome;
+use sipp::{SippEnd, SippProcess, TemporaryFolder};
 use trunkgate_boot::run;
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
@@ -44,8 +44,8 @@ pub(super) fn run(verb: &LoadTest, file: &Path) -> ExitCode {
     let done = ScenarioPlan::new(verb, file).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
         let outcome = test(&mut plan)?;
         let assertions = &plan.base.assertions;
-        let judged: Vec<Judged> =
-            assertions.iter().map(|one| Judged::new(one, outcome.value(one.metric, one.stat))).collect();
+        let judged: Vec<AssertionResult> =
+            assertions.iter().map(|one| AssertionResult::new(one, outcome.value(one.metric, one.stat))).collect();
         if let Some(path) = &verb.junit {
             super::write(path, &report::junit(&plan, &outcome, &judged)?)?;
         }
@@ -62,20 +62,20 @@ pub(super) fn run(verb: &LoadTest, file: &Path) -> ExitCode {
     if report::is_ok(&outcome, &judged) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn test(plan: &mut ScenarioPlan) -> anyhow::Result<Outcome> {
+fn test(plan: &mut ScenarioPlan) -> anyhow::Result<ScenarioOutcome> {
     let program = sipp::installed().map_err(|what| anyhow!("{what}"))?;
     let files = plan.sockets() + if plan.base.is_own { OWN_FILES * plan.base.sockets() } else { 0 };
     sockets::make_room(files).map_err(|what| anyhow!("{what}"))?;
     let signals = sockets::catch_signals().context("signals cannot be received")?;
     // SIPp opens the callers' socket itself.
     let answers = plan.base.bound[1];
-    let sockets = Sockets::open([(answers.ip(), 0).into(), answers], [0, plan.sockets()], signals)?;
+    let sockets = TestSockets::open([(answers.ip(), 0).into(), answers], [0, plan.sockets()], signals)?;
     let folder = TemporaryFolder::new().context("no temporary directory for sipp")?;
-    let mut progress = Progress::new();
+    let mut progress = ProgressOutput::new();
     let edge = if plan.base.is_own {
         // The edge must know the callers' port.
         plan.callers = sipp::free_port(plan.callers)?;
-        let callees = sockets.sip(super::line::Side::Callee).context("no sockets")?;
+        let callees = sockets.sip(super::line::CallRole::Callee).context("no sockets")?;
         Some(own_between(&mut plan.base, plan.callers, callees)?)
     } else {
         None
@@ -89,8 +89,8 @@ fn test(plan: &mut ScenarioPlan) -> anyhow::Result<Outcome> {
         (plan.base.interval.as_secs_f64().recip() * 100.0).round() / 100.0,
         if edge.is_some() { ", a private edge" } else { "" }
     ));
-    let outcome = Sipp::start(&program, plan, folder.path())
-        .and_then(|sipp| attend(plan, sipp, Callees::new(&plan.base, sockets)?, &mut progress));
+    let outcome = SippProcess::start(&program, plan, folder.path())
+        .and_then(|sipp| attend(plan, sipp, ScenarioCallees::new(&plan.base, sockets)?, &mut progress));
     progress.done();
     if let Some(edge) = edge {
         edge.shutdown();
@@ -104,10 +104,10 @@ fn test(plan: &mut ScenarioPlan) -> anyhow::Result<Outcome> {
 /// Returns an error of SIPp or of the system.
 fn attend(
     plan: &ScenarioPlan,
-    mut sipp: Sipp,
-    mut callees: Callees<'_>,
-    progress: &mut Progress,
-) -> Result<Outcome, String> {
+    mut sipp: SippProcess,
+    mut callees: ScenarioCallees<'_>,
+    progress: &mut ProgressOutput,
+) -> Result<ScenarioOutcome, String> {
     let began = Instant::now();
     let mut shown = began;
     let end = loop {
@@ -131,11 +131,11 @@ fn attend(
     let failures = statistics.failures(&sipp.errors());
     let fault = end.fault(&statistics, &complaint);
     let heard = plan.has_callees.then(|| callees.into_heard());
-    Ok(Outcome { statistics, failures, fault, heard, lasted, is_cut: end.is_cut, exit_code: end.code() })
+    Ok(ScenarioOutcome { statistics, failures, fault, heard, lasted, is_cut: end.is_cut, exit_code: end.code() })
 }
 
 /// Waits for the last messages after SIPp has ended, then ends the calls it has left.
-fn wait_for_last_calls(callees: &mut Callees<'_>, end: &SippEnd) -> Result<(), String> {
+fn wait_for_last_calls(callees: &mut ScenarioCallees<'_>, end: &SippEnd) -> Result<(), String> {
     let ended = Instant::now();
     let patience = if end.is_cut { Duration::ZERO } else { LAST_MESSAGES };
     while callees.has_calls() && Instant::now() < ended + patience {
@@ -149,7 +149,7 @@ fn wait_for_last_calls(callees: &mut Callees<'_>, end: &SippEnd) -> Result<(), S
 }
 
 /// Shows the progress of SIPp.
-fn show(progress: &mut Progress, plan: &ScenarioPlan, sipp: &Sipp) {
+fn show(progress: &mut ProgressOutput, plan: &ScenarioPlan, sipp: &SippProcess) {
     let statistics = sipp.statistics().unwrap_or_default();
     progress.bar(
         &format!(

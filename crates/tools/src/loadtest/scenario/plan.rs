@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::assertion::Metric;
-use super::super::plan::{OWN_NUMBER, Plan};
-use super::document::Scenario;
+use super::super::plan::{LoadTestPlan, OWN_NUMBER};
+use super::document::SippScenario;
 use crate::cli::LoadTest;
 use trunkgate_config as config;
 
@@ -50,7 +50,7 @@ const NEEDED: [&str; 9] = [
 #[derive(Debug)]
 pub(super) struct ScenarioPlan {
     /// Plan of a load test without a scenario.
-    pub(super) base: Plan,
+    pub(super) base: LoadTestPlan,
     pub(super) file: PathBuf,
     /// Called number.
     pub(super) number: String,
@@ -72,13 +72,13 @@ impl ScenarioPlan {
     /// # Errors
     /// Returns a message with the error and a fix.
     pub(super) fn new(verb: &LoadTest, file: &Path) -> Result<ScenarioPlan, String> {
-        let scenario = Scenario::read(file)?;
+        let scenario = SippScenario::read(file)?;
         let has_callees = verb.to.is_none() || verb.answer.is_some();
         if !has_callees && (verb.codec.is_some() || !verb.ring.is_zero()) {
             return Err("--ring and --codec are of the callees: add --answer ADDRESS:PORT".to_owned());
         }
         check_further(&verb.sipp, verb.to.is_none())?;
-        let base = Plan::new(verb, if scenario.sends_audio && has_callees { AUDIBLE } else { ASSERTED })?;
+        let base = LoadTestPlan::new(verb, if scenario.sends_audio && has_callees { AUDIBLE } else { ASSERTED })?;
         let is_sipps = |metric: Metric| matches!(metric, Metric::Failed | Metric::Retransmissions);
         if let Some(odd) = base.assertions.iter().find(|one| !has_callees && !is_sipps(one.metric)) {
             return Err(format!("--assert {}: only callees measure that: add --answer ADDRESS:PORT", odd.text));
@@ -108,7 +108,7 @@ impl ScenarioPlan {
 }
 
 /// Returns the time for `total` calls, limited by the rate or by the number of concurrent calls.
-fn planned(base: &Plan, total: u32) -> Duration {
+fn planned(base: &LoadTestPlan, total: u32) -> Duration {
     let rounds = u64::from(total).div_ceil(base.calls as u64);
     let by_hold = base.hold.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
     base.interval.saturating_mul(total).max(by_hold).saturating_add(base.hold)
@@ -136,7 +136,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::{Cli, Verb};
+    use crate::cli::{Cli, CliVerb};
 
     const CALLS: &str = "<scenario><send>x</send></scenario>";
     const AUDIO: &str = "<scenario><send>x</send><nop><action><exec rtp_stream=\"a.ul\"/></action></nop></scenario>";
@@ -147,7 +147,7 @@ mod tests {
         std::fs::write(&file, scenario).unwrap();
         let file = file.to_str().unwrap();
         let all = ["trunkgate", "loadtest", "--scenario", file].into_iter().chain(flags.iter().copied());
-        let Verb::Loadtest(verb) = Cli::try_parse_from(all).map_err(|error| error.to_string())?.verb else {
+        let CliVerb::Loadtest(verb) = Cli::try_parse_from(all).map_err(|error| error.to_string())?.verb else {
             panic!("another verb")
         };
         ScenarioPlan::new(&verb, Path::new(file))

@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::assertion::{Kind, Metric, Stat};
-use super::super::report::{COLUMNS, Judged, SCORES, row};
-use super::hearing::Heard;
+use super::super::assertion::{Metric, MetricStatistic, MetricUnit};
+use super::super::report::{AssertionResult, COLUMNS, SCORES, row};
+use super::hearing::CalleeAudio;
 use super::plan::ScenarioPlan;
-use super::statistics::Statistics;
-use crate::junit::{Case, Wrong, suite};
+use super::statistics::SippStatistics;
+use crate::junit::{CaseFailure, TestCase, suite};
 
 /// Width of a row's name, in characters, as in the table of distributions.
 const NAME: usize = 11;
 
 /// Results of a scenario.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) statistics: Statistics,
+pub(super) struct ScenarioOutcome {
+    pub(super) statistics: SippStatistics,
     /// Failed calls by reason.
     pub(super) failures: BTreeMap<String, u64>,
     /// Reason why SIPp did not finish.
     pub(super) fault: Option<String>,
     /// Audio at the callees; `None` if the test has no callees.
-    pub(super) heard: Option<Heard>,
+    pub(super) heard: Option<CalleeAudio>,
     /// Run time of SIPp.
     pub(super) lasted: Duration,
     /// Whether the user stopped it.
@@ -34,9 +34,9 @@ pub(super) struct Outcome {
     pub(super) exit_code: Option<i32>,
 }
 
-impl Outcome {
+impl ScenarioOutcome {
     /// Returns the value of a metric; `None` without measurements.
-    pub(super) fn value(&self, metric: Metric, stat: Stat) -> Option<f64> {
+    pub(super) fn value(&self, metric: Metric, stat: MetricStatistic) -> Option<f64> {
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let heard = self.heard.as_ref();
         match metric {
@@ -78,14 +78,15 @@ impl Outcome {
 }
 
 /// Returns whether all assertions hold and the results are valid.
-pub(super) fn is_ok(outcome: &Outcome, judged: &[Judged]) -> bool {
+pub(super) fn is_ok(outcome: &ScenarioOutcome, judged: &[AssertionResult]) -> bool {
     outcome.faults().is_empty() && judged.iter().all(|one| one.holds)
 }
 
 /// Returns the report as text.
-pub(super) fn text(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) -> String {
-    let Statistics { attempted, succeeded, failed, unfinished, retransmissions, response_ms, .. } = &outcome.statistics;
-    let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
+pub(super) fn text(plan: &ScenarioPlan, outcome: &ScenarioOutcome, judged: &[AssertionResult]) -> String {
+    let SippStatistics { attempted, succeeded, failed, unfinished, retransmissions, response_ms, .. } =
+        &outcome.statistics;
+    let share = |part: u64, whole: u64| MetricUnit::Share.show(part as f64 / whole.max(1) as f64);
     let mut out = format!(
         "{:NAME$}attempted {attempted}   succeeded {succeeded} ({})   failed {failed}   unfinished {unfinished}   {:.2} per second\n",
         "sipp",
@@ -97,7 +98,7 @@ pub(super) fn text(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) ->
     }
     out.push_str(&format!("{:NAME$}{retransmissions} messages sent again", ""));
     if let Some(ms) = response_ms {
-        out.push_str(&format!("   response time {} (mean)", Kind::Time.show(*ms)));
+        out.push_str(&format!("   response time {} (mean)", MetricUnit::Time.show(*ms)));
     }
     out.push_str("\n\n");
     match &outcome.heard {
@@ -119,9 +120,9 @@ pub(super) fn text(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) ->
 }
 
 /// Returns the lines on the audio at the callees.
-fn audio(heard: &Heard) -> String {
-    let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
-    let Heard { answered, audible, expected, lost, duplicates, reordered, .. } = heard;
+fn audio(heard: &CalleeAudio) -> String {
+    let share = |part: u64, whole: u64| MetricUnit::Share.show(part as f64 / whole.max(1) as f64);
+    let CalleeAudio { answered, audible, expected, lost, duplicates, reordered, .. } = heard;
     let mut out =
         format!("{:NAME$}answered {answered}   audible {audible} ({})", "callees", share(*audible, *answered));
     if let Some((least, most)) = heard.levels {
@@ -129,9 +130,9 @@ fn audio(heard: &Heard) -> String {
     }
     out.push('\n');
     out.push_str(&row("", &COLUMNS.map(|(name, _)| name.to_owned())));
-    out.push_str(&row("jitter", &heard.jitter.row(Kind::Time, &COLUMNS.map(|(_, stat)| stat))));
+    out.push_str(&row("jitter", &heard.jitter.row(MetricUnit::Time, &COLUMNS.map(|(_, stat)| stat))));
     out.push_str(&row("", &SCORES.map(|(name, _)| name.to_owned())));
-    out.push_str(&row("MOS", &heard.mos.row(Kind::Score, &SCORES.map(|(_, stat)| stat))));
+    out.push_str(&row("MOS", &heard.mos.row(MetricUnit::Score, &SCORES.map(|(_, stat)| stat))));
     out.push_str(&format!(
         "{:NAME$}{expected} packets   lost {lost} ({})   twice {duplicates}   out of order {reordered}\n",
         "callers →",
@@ -144,14 +145,15 @@ fn audio(heard: &Heard) -> String {
 }
 
 /// Returns the report as JSON.
-pub(super) fn json(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) -> Value {
+pub(super) fn json(plan: &ScenarioPlan, outcome: &ScenarioOutcome, judged: &[AssertionResult]) -> Value {
     let faults = outcome.faults();
-    let Statistics { attempted, succeeded, failed, unfinished, retransmissions, response_ms, .. } = &outcome.statistics;
+    let SippStatistics { attempted, succeeded, failed, unfinished, retransmissions, response_ms, .. } =
+        &outcome.statistics;
     json!({
         "ok": is_ok(outcome, judged),
         "valid": faults.is_empty(),
         "faults": faults,
-        "assertions": judged.iter().map(Judged::as_json).collect::<Vec<Value>>(),
+        "assertions": judged.iter().map(AssertionResult::as_json).collect::<Vec<Value>>(),
         "load": {
             "scenario": plan.file.display().to_string(),
             "total": plan.total,
@@ -173,7 +175,7 @@ pub(super) fn json(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) ->
             "response_ms": response_ms,
             "per_second": outcome.rate(),
         },
-        "audio": outcome.heard.as_ref().map(Heard::as_json),
+        "audio": outcome.heard.as_ref().map(CalleeAudio::as_json),
     })
 }
 
@@ -181,23 +183,23 @@ pub(super) fn json(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) ->
 ///
 /// # Errors
 /// Returns the error of the XML writer.
-pub(super) fn junit(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) -> io::Result<Vec<u8>> {
+pub(super) fn junit(plan: &ScenarioPlan, outcome: &ScenarioOutcome, judged: &[AssertionResult]) -> io::Result<Vec<u8>> {
     let reasons: String =
         outcome.failures.iter().map(|(reason, count)| format!("failed {count}: {reason}\n")).collect();
-    let case = |one: &Judged| {
+    let case = |one: &AssertionResult| {
         let wrong = one.failure().map(|message| {
             let is_of_sipp = one.text.starts_with("failed") && !reasons.is_empty();
             let text = if is_of_sipp { format!("{message}\n{reasons}") } else { message.clone() };
-            Wrong { is_error: false, message, text }
+            CaseFailure { is_error: false, message, text }
         });
-        Case { name: one.text.clone(), seconds: None, wrong, output: None }
+        TestCase { name: one.text.clone(), seconds: None, wrong, output: None }
     };
-    let mut cases: Vec<Case> = judged.iter().map(case).collect();
+    let mut cases: Vec<TestCase> = judged.iter().map(case).collect();
     let faults = outcome.faults().join("; ");
-    let wrong = (!faults.is_empty()).then(|| Wrong { is_error: true, message: faults.clone(), text: faults });
+    let wrong = (!faults.is_empty()).then(|| CaseFailure { is_error: true, message: faults.clone(), text: faults });
     let seconds = outcome.lasted.as_secs_f64();
     let output = Some(text(plan, outcome, judged));
-    cases.push(Case { name: "sipp ran the scenario".to_owned(), seconds: Some(seconds), wrong, output });
+    cases.push(TestCase { name: "sipp ran the scenario".to_owned(), seconds: Some(seconds), wrong, output });
     suite("trunkgate loadtest", "loadtest", seconds, &cases)
 }
 
@@ -206,20 +208,20 @@ mod tests {
     use super::super::super::assertion::parse;
     use super::*;
 
-    fn outcome() -> Outcome {
-        let statistics = Statistics { attempted: 4, succeeded: 3, failed: 1, ..Statistics::default() };
-        Outcome {
+    fn outcome() -> ScenarioOutcome {
+        let statistics = SippStatistics { attempted: 4, succeeded: 3, failed: 1, ..SippStatistics::default() };
+        ScenarioOutcome {
             statistics,
             failures: [("received 486 Busy Here while expecting '200' (index 4)".to_owned(), 1)].into(),
             fault: None,
-            heard: Some(Heard { answered: 3, audible: 2, expected: 200, lost: 2, ..Heard::new().unwrap() }),
+            heard: Some(CalleeAudio { answered: 3, audible: 2, expected: 200, lost: 2, ..CalleeAudio::new().unwrap() }),
             lasted: Duration::from_secs(2),
             is_cut: false,
             exit_code: Some(1),
         }
     }
 
-    fn value(outcome: &Outcome, text: &str) -> Option<f64> {
+    fn value(outcome: &ScenarioOutcome, text: &str) -> Option<f64> {
         let one = parse(text).unwrap().remove(0);
         outcome.value(one.metric, one.stat)
     }

@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::unistd::Pid;
 
 use super::plan::ScenarioPlan;
-use super::statistics::Statistics;
+use super::statistics::SippStatistics;
 use trunkgate_boot::edge::seed;
 use trunkgate_system::text::hex;
 use trunkgate_system::{files, programs};
@@ -49,19 +49,19 @@ const EXIT_CANNOT_BIND: i32 = 254;
 
 /// A running SIPp process.
 #[derive(Debug)]
-pub(super) struct Sipp {
+pub(super) struct SippProcess {
     child: Child,
     folder: PathBuf,
     began: Instant,
     timeout: Duration,
-    stage: Stage,
+    stage: SippStage,
     /// Number of the user's signals already handled.
     stops: u32,
 }
 
 /// Stage of stopping SIPp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum SippStage {
     Runs,
     /// SIPp was asked to place no more calls.
     Finishes,
@@ -121,12 +121,12 @@ pub(super) fn installed() -> Result<PathBuf, String> {
     })
 }
 
-impl Sipp {
+impl SippProcess {
     /// Starts SIPp with its files in `folder`.
     ///
     /// # Errors
     /// Returns a message if it cannot be started.
-    pub(super) fn start(program: &Path, plan: &ScenarioPlan, folder: &Path) -> Result<Sipp, String> {
+    pub(super) fn start(program: &Path, plan: &ScenarioPlan, folder: &Path) -> Result<SippProcess, String> {
         let failed = |error: std::io::Error| format!("{} cannot be run: {error}", program.display());
         let stderr = File::create(folder.join(STDERR)).map_err(failed)?;
         let mut command = Command::new(program);
@@ -142,12 +142,12 @@ impl Sipp {
         let unblocked = needed.thread_unblock();
         let child = command.spawn().map_err(failed);
         unblocked.and_then(|()| needed.thread_block()).map_err(|error| failed(error.into()))?;
-        Ok(Sipp {
+        Ok(SippProcess {
             child: child?,
             folder: folder.to_owned(),
             began: Instant::now(),
             timeout: plan.timeout,
-            stage: Stage::Runs,
+            stage: SippStage::Runs,
             stops: 0,
         })
     }
@@ -159,28 +159,30 @@ impl Sipp {
     /// Returns an error if the state of the process is unknown.
     pub(super) fn poll(&mut self, now: Instant, stops: u32) -> Result<Option<SippEnd>, String> {
         if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
-            let is_over = self.stops == 0 && self.stage != Stage::Runs;
+            let is_over = self.stops == 0 && self.stage != SippStage::Runs;
             return Ok(Some(SippEnd { status, timed_out: is_over.then_some(self.timeout), is_cut: self.stops > 0 }));
         }
         match self.stage {
-            Stage::Runs if stops > 0 => {
+            SippStage::Runs if stops > 0 => {
                 self.stops = stops;
-                self.stage = Stage::Finishes;
+                self.stage = SippStage::Finishes;
                 self.signal(Signal::SIGUSR1);
             }
-            Stage::Runs | Stage::Finishes if stops > 1 || now.saturating_duration_since(self.began) >= self.timeout => {
-                self.stage = Stage::Ending(now);
+            SippStage::Runs | SippStage::Finishes
+                if stops > 1 || now.saturating_duration_since(self.began) >= self.timeout =>
+            {
+                self.stage = SippStage::Ending(now);
                 self.signal(Signal::SIGTERM);
             }
-            Stage::Ending(since) if now >= since + GRACE => self.signal(Signal::SIGKILL),
-            Stage::Runs | Stage::Finishes | Stage::Ending(_) => {}
+            SippStage::Ending(since) if now >= since + GRACE => self.signal(Signal::SIGKILL),
+            SippStage::Runs | SippStage::Finishes | SippStage::Ending(_) => {}
         }
         Ok(None)
     }
 
     /// Returns the latest statistics.
-    pub(super) fn statistics(&self) -> Option<Statistics> {
-        Statistics::parse(&self.text(STATISTICS))
+    pub(super) fn statistics(&self) -> Option<SippStatistics> {
+        SippStatistics::parse(&self.text(STATISTICS))
     }
 
     /// Returns the beginning of the error file.
@@ -204,7 +206,7 @@ impl Sipp {
     }
 }
 
-impl Drop for Sipp {
+impl Drop for SippProcess {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.signal(Signal::SIGKILL);
@@ -236,7 +238,7 @@ impl SippEnd {
     }
 
     /// Returns the reason why the results are incomplete.
-    pub(super) fn fault(&self, statistics: &Statistics, complaint: &str) -> Option<String> {
+    pub(super) fn fault(&self, statistics: &SippStatistics, complaint: &str) -> Option<String> {
         if let Some(timeout) = self.timed_out {
             let calls = statistics.unfinished;
             return Some(format!(
@@ -331,7 +333,7 @@ mod tests {
 
     #[test]
     fn each_exit_code_has_its_meaning() {
-        let calls = |attempted| Statistics { attempted, ..Statistics::default() };
+        let calls = |attempted| SippStatistics { attempted, ..SippStatistics::default() };
         for code in [0, 1, 97] {
             assert_eq!((end(code).refusal(3, ""), end(code).fault(&calls(3), "")), (None, None), "{code}");
         }
@@ -356,14 +358,14 @@ mod tests {
 
     #[test]
     fn a_signal_and_a_timeout_are_faults_and_a_stop_is_none() {
-        let calls = Statistics { attempted: 3, unfinished: 2, ..Statistics::default() };
+        let calls = SippStatistics { attempted: 3, unfinished: 2, ..SippStatistics::default() };
         let killed = SippEnd { status: ExitStatus::from_raw(11), timed_out: None, is_cut: false };
         assert_eq!((killed.refusal(0, ""), killed.code()), (None, None));
         assert_eq!(killed.fault(&calls, "").unwrap(), "sipp was ended by signal 11");
         let late = SippEnd { timed_out: Some(Duration::from_secs(60)), ..end(0) };
         assert_eq!(late.fault(&calls, "").unwrap(), "sipp was ended after 60 s (--timeout), with 2 calls up");
         let cut = SippEnd { is_cut: true, ..end(99) };
-        assert_eq!((cut.refusal(0, "x"), cut.fault(&Statistics::default(), "x")), (None, None));
+        assert_eq!((cut.refusal(0, "x"), cut.fault(&SippStatistics::default(), "x")), (None, None));
     }
 
     #[test]

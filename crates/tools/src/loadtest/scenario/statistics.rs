@@ -33,7 +33,7 @@ const KINDS: [(&str, &str); 17] = [
 
 /// Last line of the statistics.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Statistics {
+pub(super) struct SippStatistics {
     /// Calls placed.
     pub(super) attempted: u64,
     /// Calls that completed the scenario.
@@ -50,16 +50,16 @@ pub(super) struct Statistics {
     pub(super) kinds: Vec<(&'static str, u64)>,
 }
 
-impl Statistics {
+impl SippStatistics {
     /// Parses the last complete line of the file; `None` if there is none.
-    pub(super) fn parse(text: &str) -> Option<Statistics> {
+    pub(super) fn parse(text: &str) -> Option<SippStatistics> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let names: Vec<&str> = lines.next()?.split(';').collect();
         let values: Vec<&str> = lines.next_back()?.split(';').collect();
         let cell = |name: &str| values.get(names.iter().position(|known| *known == name)?).copied();
         let count = |name: &str| cell(name).and_then(|value| value.parse().ok()).unwrap_or(0);
         let kinds = KINDS.map(|(column, _)| (column, count(column)));
-        Some(Statistics {
+        Some(SippStatistics {
             attempted: count("TotalCallCreated"),
             succeeded: count("SuccessfulCall(C)"),
             failed: count("FailedCall(C)"),
@@ -137,19 +137,22 @@ mod tests {
 
     #[test]
     fn the_last_whole_line_counts() {
-        assert_eq!((Statistics::parse(""), Statistics::parse(NAMES), Statistics::parse("a;b")), (None, None, None));
+        assert_eq!(
+            (SippStatistics::parse(""), SippStatistics::parse(NAMES), SippStatistics::parse("a;b")),
+            (None, None, None)
+        );
         let text = format!("{NAMES}x;0;0;0;0;0;0;0;0;00:00:00:000000;\nx;7;2;1;3;2;1;1;5;00:01:02:003500;\nx;9;9;9;9");
-        let read = Statistics::parse(&text).unwrap();
+        let read = SippStatistics::parse(&text).unwrap();
         assert_eq!((read.attempted, read.unfinished, read.succeeded, read.failed), (7, 2, 3, 2));
         assert_eq!((read.retransmissions, read.response_ms), (5, Some(62_003.5)));
-        let none = Statistics::parse(&format!("{NAMES}x;0;0;0;0;0;0;0;0;00:00:00:000000;\n")).unwrap();
-        assert_eq!(none, Statistics::default());
-        assert_eq!(Statistics::parse("Other;Columns;\n1;2;\n"), Some(Statistics::default()));
+        let none = SippStatistics::parse(&format!("{NAMES}x;0;0;0;0;0;0;0;0;00:00:00:000000;\n")).unwrap();
+        assert_eq!(none, SippStatistics::default());
+        assert_eq!(SippStatistics::parse("Other;Columns;\n1;2;\n"), Some(SippStatistics::default()));
     }
 
     #[test]
     fn failed_calls_have_the_reasons_of_the_error_file() {
-        let read = |line: &str| Statistics::parse(&format!("{NAMES}{line}\n")).unwrap();
+        let read = |line: &str| SippStatistics::parse(&format!("{NAMES}{line}\n")).unwrap();
         let pairs = |failures: BTreeMap<String, u64>| failures.into_iter().collect::<Vec<_>>();
         let pair = |reason: &str, count: u64| (reason.to_owned(), count);
         assert_eq!(
@@ -179,7 +182,7 @@ mod tests {
         };
         let errors: String = (0..REASONS + 8).map(record).collect();
         let line = format!("{NAMES}x;40;0;0;0;{0};0;{0};0;\n", REASONS + 8);
-        let failures = Statistics::parse(&line).unwrap().failures(&errors);
+        let failures = SippStatistics::parse(&line).unwrap().failures(&errors);
         assert_eq!((failures.len(), failures[OTHERS]), (REASONS + 1, 8));
         assert!(failures.keys().all(|reason| !reason.contains('\x1b')), "{failures:?}");
     }

@@ -1,24 +1,24 @@
 //! Audio heard at one end of a call, and the script's position in it.
 
-use super::script::Audible;
-use super::voice::{Codebook, Ear, Heard, Sound};
+use super::script::ExpectedSound;
+use super::voice::{Codebook, HeardSound, SoundDecoder, SoundKind};
 
 /// One end of a call: the caller or a party.
 #[derive(Debug, Default)]
-pub(super) struct Listener {
-    ear: Ear,
+pub(super) struct AudioMatcher {
+    ear: SoundDecoder,
     /// Position after the last match: index of the sound, and byte offset in its text.
     cursor: (usize, usize),
 }
 
-impl Listener {
+impl AudioMatcher {
     /// Adds the samples of a packet received `at` seconds after the call began.
     pub(super) fn take(&mut self, book: &Codebook, at: f64, samples: &[i16]) {
         self.ear.take(book, at, samples);
     }
 
     /// Returns the sounds heard so far, in order.
-    pub(super) fn heard(&self) -> &[Heard] {
+    pub(super) fn heard(&self) -> &[HeardSound] {
         self.ear.heard()
     }
 
@@ -38,12 +38,12 @@ impl Listener {
     }
 
     /// Looks for a kind of sound after the last match, and moves the position behind it.
-    pub(super) fn hears_sound(&mut self, wanted: Audible) -> Option<()> {
-        let is_it = |heard: &Heard| match heard.what {
-            Sound::Text { .. } => false,
-            Sound::Party => matches!(wanted, Audible::Audio | Audible::Party),
-            Sound::Ringing => wanted == Audible::Ringing,
-            Sound::Audio => wanted == Audible::Audio && !heard.is_instant(),
+    pub(super) fn hears_sound(&mut self, wanted: ExpectedSound) -> Option<()> {
+        let is_it = |heard: &HeardSound| match heard.what {
+            SoundKind::Text { .. } => false,
+            SoundKind::Party => matches!(wanted, ExpectedSound::Audio | ExpectedSound::Party),
+            SoundKind::Ringing => wanted == ExpectedSound::Ringing,
+            SoundKind::Audio => wanted == ExpectedSound::Audio && !heard.is_instant(),
         };
         let at = self.ear.heard().iter().skip(self.cursor.0).position(is_it)?;
         self.cursor = (self.cursor.0 + at + 1, 0);
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn words_are_found_in_order_and_what_was_heard_instead_is_said() {
-        let (book, mut listener) = (Codebook::default(), Listener::default());
+        let (book, mut listener) = (Codebook::default(), AudioMatcher::default());
         assert_eq!(listener.instead(), "heard nothing");
         let said = [book.speak("Press one.  Press two."), vec![0; 4000], book.speak("Goodbye")].concat();
         for (at, packet) in said.chunks(160).enumerate() {
@@ -81,7 +81,7 @@ mod tests {
         for words in ["press  ONE", "press two"] {
             assert!(listener.hears(words).is_some(), "{words}");
         }
-        assert!(listener.hears("press").is_none() && listener.hears_sound(Audible::Audio).is_none());
+        assert!(listener.hears("press").is_none() && listener.hears_sound(ExpectedSound::Audio).is_none());
         assert_eq!(listener.instead(), "heard \"Press one.  Press two.\", \"Goodbye\"");
         assert!(listener.hears("good").is_some());
     }

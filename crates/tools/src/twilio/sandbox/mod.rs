@@ -15,10 +15,10 @@ use url::Url;
 use crate::cli::TwilioSandbox;
 use crate::client;
 use crate::twilio::env;
-use trunkgate_boot::edge::Edge;
+use trunkgate_boot::edge::RunningEdge;
 use trunkgate_boot::run::USAGE;
 use trunkgate_config as config;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::free_ports::free_ports;
 use trunkgate_system::public_name::PublicName;
 use trunkgate_system::{files, sids, terminal};
@@ -42,15 +42,15 @@ mod voice;
 use application::Application;
 use owners::{CallOwners, ScriptId};
 use phone::Telephone;
-use program::Program;
-use recogniser::Recogniser;
-use refusals::Refusals;
-use report::{APPLICATION, Report, Rules};
+use program::ApplicationProcess;
+use recogniser::SandboxRecogniser;
+use refusals::RefusalLog;
+use report::{APPLICATION, ReportRules, ScriptReport};
 use script::Script;
-use stop::{Signalled, Stop};
-use talk::{Line, Means};
-use texts::Texts;
-use transcriber::Transcriber;
+use stop::{StopReceiver, StopSignal};
+use talk::{SandboxRoute, ScriptEnvironment};
+use texts::SandboxTexts;
+use transcriber::SandboxTranscriber;
 use voice::Codebook;
 
 /// Media ports of the edge: for up to [`MEDIA_SCRIPTS`] concurrent scripts, and for each further one.
@@ -65,7 +65,7 @@ const QUIET_LOOKS: u32 = 3;
 const TOKEN_DIGITS: usize = 32;
 
 /// Waits until the application has received the callbacks of all calls; it is stopped afterwards.
-async fn delivered(edge: &Handle) {
+async fn delivered(edge: &EdgeHandle) {
     let is_waiting = || {
         let (recordings, callbacks) = (&edge.shared.recordings, edge.shared.callbacks.counts());
         recordings.active.get() > 0
@@ -85,24 +85,24 @@ async fn delivered(edge: &Handle) {
 struct LocalEndpoints {
     /// URL of the text-to-speech service.
     speech: String,
-    recogniser: Recogniser,
-    transcriber: Transcriber,
-    texts: Texts,
+    recogniser: SandboxRecogniser,
+    transcriber: SandboxTranscriber,
+    texts: SandboxTexts,
 }
 
 impl LocalEndpoints {
     async fn start(book: &Codebook, owners: &CallOwners) -> std::io::Result<LocalEndpoints> {
         Ok(LocalEndpoints {
             speech: speaker::start(book.clone()).await?,
-            recogniser: Recogniser::start(book.clone()).await?,
-            transcriber: Transcriber::start(book.clone(), owners.clone()).await?,
-            texts: Texts::start().await?,
+            recogniser: SandboxRecogniser::start(book.clone()).await?,
+            transcriber: SandboxTranscriber::start(book.clone(), owners.clone()).await?,
+            texts: SandboxTexts::start().await?,
         })
     }
 }
 
 /// Validated settings of a sandbox.
-struct Plan<'a> {
+struct SandboxPlan<'a> {
     options: &'a TwilioSandbox,
     application: Application,
     /// Webhook for text messages, as requested by the edge.
@@ -110,18 +110,18 @@ struct Plan<'a> {
     scripts: Vec<Script>,
     account: String,
     token: String,
-    rules: Rules,
+    rules: ReportRules,
     data: DataDirectory,
 }
 
 /// Runs the calls. Exit code 0 if all scripts pass, 1 if one fails, 2 if the sandbox cannot run, 3 if the application
 /// fails, and 128 plus the number of a signal.
 pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
-    let plan = match Plan::new(options) {
+    let plan = match SandboxPlan::new(options) {
         Ok(plan) => plan,
         Err(errors) => {
             errors.iter().for_each(|error| eprintln!("error: {}", terminal::harmless(error)));
-            write(options, &[Report::of_failure(errors, None)]);
+            write(options, &[ScriptReport::of_failure(errors, None)]);
             return ExitCode::from(USAGE);
         }
     };
@@ -133,10 +133,10 @@ pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
         }
     };
     let ended = tokio::task::LocalSet::new().block_on(&runtime, async {
-        let stop = Stop::listen().map_err(sandbox)?;
+        let stop = StopReceiver::listen().map_err(sandbox)?;
         tokio::select! {
             ended = plan.carry_out(&stop) => ended,
-            signal = stop.is_overdue() => Err(Failed::Signalled(signal)),
+            signal = stop.is_overdue() => Err(SandboxFailure::Signalled(signal)),
         }
     });
     let code = match ended {
@@ -148,7 +148,7 @@ pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
 }
 
 /// Writes the results: JSON to stdout, JUnit to its file. Returns whether that succeeded.
-fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
+fn write(options: &TwilioSandbox, reports: &[ScriptReport]) -> bool {
     if options.json {
         client::say(&report::as_json(reports));
     }
@@ -161,28 +161,28 @@ fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
 }
 
 /// Reason why the calls cannot be placed.
-enum Failed {
+enum SandboxFailure {
     Application(String),
     Sandbox(String),
-    Signalled(Signalled),
+    Signalled(StopSignal),
 }
 
-impl Failed {
+impl SandboxFailure {
     /// Reports the failure and returns the exit code.
     fn report(self, options: &TwilioSandbox) -> ExitCode {
         match self {
-            Failed::Application(what) => {
+            SandboxFailure::Application(what) => {
                 eprintln!("error: the application: {}", terminal::harmless(&what));
-                write(options, &[Report::of_failure(Vec::new(), Some(what))]);
+                write(options, &[ScriptReport::of_failure(Vec::new(), Some(what))]);
                 ExitCode::from(APPLICATION)
             }
-            Failed::Sandbox(what) => {
+            SandboxFailure::Sandbox(what) => {
                 let what = format!("the sandbox cannot be started: {what}");
                 eprintln!("error: {}", terminal::harmless(&what));
-                write(options, &[Report::of_failure(vec![what], None)]);
+                write(options, &[ScriptReport::of_failure(vec![what], None)]);
                 ExitCode::from(USAGE)
             }
-            Failed::Signalled(signal) => {
+            SandboxFailure::Signalled(signal) => {
                 eprintln!("error: interrupted by {}", signal.name());
                 ExitCode::from(signal.exit_code())
             }
@@ -190,8 +190,8 @@ impl Failed {
     }
 }
 
-fn sandbox(error: impl ToString) -> Failed {
-    Failed::Sandbox(error.to_string())
+fn sandbox(error: impl ToString) -> SandboxFailure {
+    SandboxFailure::Sandbox(error.to_string())
 }
 
 /// Data directory of the edge, removed on drop.
@@ -235,8 +235,8 @@ fn scripts(options: &TwilioSandbox) -> Result<Vec<Script>, Vec<String>> {
     Ok(script::all(read.chain(own))?.into_iter().flatten().collect())
 }
 
-impl Plan<'_> {
-    fn new(options: &TwilioSandbox) -> Result<Plan<'_>, Vec<String>> {
+impl SandboxPlan<'_> {
+    fn new(options: &TwilioSandbox) -> Result<SandboxPlan<'_>, Vec<String>> {
         let one = |error: String| vec![error];
         let app = options.app.as_deref().ok_or("--app URL is needed: the webhook that your number has for voice");
         let local = webhook("--app", app.map_err(|why| one(why.to_owned()))?).map_err(one)?;
@@ -255,7 +255,7 @@ impl Plan<'_> {
         let made = || sids::random("AC").map_err(|error| one(error.to_string()));
         let account = account.map_or_else(made, Ok)?;
         let token = given("TWILIO_AUTH_TOKEN");
-        let rules = Rules {
+        let rules = ReportRules {
             allow_missing_audio: options.allow_missing_audio,
             allow_warnings: options.allow_warnings,
             allow_undeclared_dials: options.allow_undeclared_dials,
@@ -265,10 +265,10 @@ impl Plan<'_> {
         };
         let token = token.map_or_else(|| made().map(|sid| sid.chars().skip(2).take(TOKEN_DIGITS).collect()), Ok)?;
         let data = DataDirectory::make().map_err(one)?;
-        Ok(Plan { options, application, sms, scripts, account, token, rules, data })
+        Ok(SandboxPlan { options, application, sms, scripts, account, token, rules, data })
     }
 
-    async fn carry_out(self, stop: &Stop) -> Result<ExitCode, Failed> {
+    async fn carry_out(self, stop: &StopReceiver) -> Result<ExitCode, SandboxFailure> {
         let (book, owners) = (Codebook::default(), CallOwners::default());
         let mut endpoints = LocalEndpoints::start(&book, &owners).await.map_err(sandbox)?;
         let telephone = Telephone::start(self.options.parallel.into(), owners.clone()).await.map_err(sandbox)?;
@@ -280,10 +280,10 @@ impl Plan<'_> {
         let handle = edge.handle();
         telephone.attach(handle.clone()).await;
         endpoints.transcriber.attach(handle.clone());
-        let refusals = Refusals::collect(&handle);
+        let refusals = RefusalLog::collect(&handle);
         let program = self.start_application(&edge, &refusals, stop).await?;
         let (line, callers) = (self.line(address), self.callers());
-        let means = Means {
+        let means = ScriptEnvironment {
             line: &line,
             callers: &callers,
             owners: &owners,
@@ -320,14 +320,14 @@ impl Plan<'_> {
     }
 
     /// Runs the scripts, up to `--parallel` at a time, and prints their reports in order.
-    async fn run_scripts(&self, means: &Means<'_>, telephone: &Telephone) -> Vec<Report> {
+    async fn run_scripts(&self, means: &ScriptEnvironment<'_>, telephone: &Telephone) -> Vec<ScriptReport> {
         // No script begins after a signal.
         let scripts = self.scripts.iter().enumerate().take_while(|_| means.stop.came().is_none());
         let runs = stream::iter(scripts).map(|(at, script)| async move {
             let from = means.callers.get(at).unwrap_or(&means.line.from).clone();
             let script = script.with_caller(&means.line.from, &from);
             let line = self.line_of(means.line.edge, from);
-            let means = Means { line: &line, ..*means };
+            let means = ScriptEnvironment { line: &line, ..*means };
             (at, talk::run(ScriptId(at), &script, &means, telephone).await)
         });
         let mut runs = std::pin::pin!(runs.buffer_unordered(self.options.parallel.into()));
@@ -347,25 +347,27 @@ impl Plan<'_> {
     /// Starts the application's command, if given, and waits until the application accepts connections.
     async fn start_application(
         &self,
-        edge: &Edge,
-        refusals: &Refusals,
-        stop: &Stop,
-    ) -> Result<Option<Program>, Failed> {
+        edge: &RunningEdge,
+        refusals: &RefusalLog,
+        stop: &StopReceiver,
+    ) -> Result<Option<ApplicationProcess>, SandboxFailure> {
         let Some(command) = &self.options.start else { return Ok(None) };
         // Otherwise the calls would test a program that was already running.
         let url = &self.application.local;
         if program::is_open(url).await {
             let place = program::place(url);
-            return Err(Failed::Sandbox(format!("{place} takes connections already: stop that, or leave out --start")));
+            return Err(SandboxFailure::Sandbox(format!(
+                "{place} takes connections already: stop that, or leave out --start"
+            )));
         }
         let variables = self.variables(edge).await.map_err(sandbox)?;
-        let mut program = Program::start(command, &variables).map_err(Failed::Application)?;
+        let mut program = ApplicationProcess::start(command, &variables).map_err(SandboxFailure::Application)?;
         let ready = tokio::select! {
             ready = program.wait_until_ready(url, self.options.start_timeout) => ready,
-            signal = stop.comes() => return Err(Failed::Signalled(signal)),
+            signal = stop.comes() => return Err(SandboxFailure::Signalled(signal)),
         };
         // A refused proxy request may be the cause.
-        ready.map_err(|why| Failed::Application(why + &refusals.in_lines()))?;
+        ready.map_err(|why| SandboxFailure::Application(why + &refusals.in_lines()))?;
         Ok(Some(program))
     }
 
@@ -378,17 +380,17 @@ impl Plan<'_> {
     }
 
     /// Returns the line of the default caller.
-    fn line(&self, edge: SocketAddr) -> Line {
+    fn line(&self, edge: SocketAddr) -> SandboxRoute {
         self.line_of(edge, self.options.from.clone())
     }
 
-    fn line_of(&self, edge: SocketAddr, from: String) -> Line {
+    fn line_of(&self, edge: SocketAddr, from: String) -> SandboxRoute {
         let number = self.options.to.clone();
         let callers = self.options.numbers.iter().chain([&number, &from]).cloned().collect();
-        Line { edge, number, from, callers, patience: self.options.timeout }
+        SandboxRoute { edge, number, from, callers, patience: self.options.timeout }
     }
 
-    fn configuration(&self, phone: SocketAddr, endpoints: &LocalEndpoints) -> Result<String, Failed> {
+    fn configuration(&self, phone: SocketAddr, endpoints: &LocalEndpoints) -> Result<String, SandboxFailure> {
         let further = u16::from(self.options.parallel).saturating_sub(MEDIA_SCRIPTS);
         let ports = MEDIA_PORTS.0 + MEDIA_PORTS.1 * further;
         let first_port = free_ports(ports).map_err(sandbox)?;
@@ -430,7 +432,7 @@ impl Plan<'_> {
     }
 
     /// Returns the environment of the application: the variables of a Twilio account and of the proxy.
-    async fn variables(&self, edge: &Edge) -> Result<Vec<(String, String)>, String> {
+    async fn variables(&self, edge: &RunningEdge) -> Result<Vec<(String, String)>, String> {
         let url = format!("http://{}", edge.http);
         let mut named = vec![
             ("TWILIO_ACCOUNT_SID", self.account.clone()),
@@ -446,7 +448,7 @@ impl Plan<'_> {
     }
 
     /// Prints how to reach the sandbox.
-    fn explain(&self, edge: &Edge, address: SocketAddr) {
+    fn explain(&self, edge: &RunningEdge, address: SocketAddr) {
         let http = edge.http;
         eprintln!(
             "the sandbox keeps running: number {} at sip:{address}, API and console at http://{http}\n\
@@ -459,10 +461,10 @@ impl Plan<'_> {
 }
 
 /// Starts an edge; `name` is the application's public name.
-async fn start_edge(text: String, name: Option<PublicName>) -> Result<Edge, Failed> {
+async fn start_edge(text: String, name: Option<PublicName>) -> Result<RunningEdge, SandboxFailure> {
     let path = Path::new("sandbox.toml");
     let parsed = config::parse(path, &text);
     let (config, _) = parsed.map_err(|wrong| sandbox(config::render(path, &text, &wrong)))?;
-    let started = tokio::task::spawn_blocking(move || Edge::start_standing_for(config, name)).await;
+    let started = tokio::task::spawn_blocking(move || RunningEdge::start_standing_for(config, name)).await;
     started.map_err(sandbox)?.map_err(sandbox)
 }

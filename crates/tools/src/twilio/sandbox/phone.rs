@@ -11,13 +11,16 @@ use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use trunkgate_call::CallView;
-use trunkgate_phone::{Answer, CallNumber, Dial, Ending, Event, Input, Output, Phone, PhoneConfig, Talk};
-use trunkgate_sip::{Flow, ListenerId, Message, Transport};
+use trunkgate_phone::{
+    AnswerScript, CallEnding, CallNumber, CallScript, OutgoingCall, Phone, PhoneConfig, PhoneEvent, PhoneInput,
+    PhoneOutput,
+};
+use trunkgate_sip::{Flow, ListenerId, SipMessage, Transport};
 
 use super::owners::{CallOwners, ScriptId};
-use crate::datagrams::{Packet, bind, read, until};
+use crate::datagrams::{TimedDatagram, bind, read, until};
 use trunkgate_boot::edge::seed;
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 
 /// Maximum number of concurrent calls of one script (caller and parties), and of each further script.
 const CALLS: (usize, usize) = (16, 8);
@@ -30,7 +33,7 @@ const INVITE: &[u8] = b"INVITE ";
 
 /// Event of a call.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum ScriptCallEvent {
     /// A party is called.
     Called {
         call: CallNumber,
@@ -38,7 +41,7 @@ pub(super) enum News {
         from: String,
     },
     Answered(CallNumber),
-    Ended(CallNumber, Ending),
+    Ended(CallNumber, CallEnding),
     /// Samples received in a call.
     Heard(CallNumber, Vec<i16>),
 }
@@ -52,31 +55,31 @@ pub(super) struct PlacedCall {
 }
 
 #[derive(Debug)]
-enum Order {
+enum TelephoneCommand {
     /// The edge is running and can be asked for the cause of a call.
-    Attach(Box<Handle>),
+    Attach(Box<EdgeHandle>),
     Open(Box<OpenExtension>),
-    Dial(ScriptId, Box<Dial>, oneshot::Sender<Option<PlacedCall>>),
+    Dial(ScriptId, Box<OutgoingCall>, oneshot::Sender<Option<PlacedCall>>),
     Speak(CallNumber, Vec<i16>, oneshot::Sender<bool>),
     Press(CallNumber, String, oneshot::Sender<bool>),
     HangUp(CallNumber),
 }
 
 /// Enables the reporting of received audio for an answer.
-pub(super) fn overheard(answer: Answer) -> Answer {
-    Answer { talk: Talk { overheard: true, ..answer.talk }, ..answer }
+pub(super) fn overheard(answer: AnswerScript) -> AnswerScript {
+    AnswerScript { talk: CallScript { overheard: true, ..answer.talk }, ..answer }
 }
 
 /// Returns the answer of a party that no step expects.
-fn default_answer() -> Answer {
-    overheard(Answer::ring(ANSWER_AFTER))
+fn default_answer() -> AnswerScript {
+    overheard(AnswerScript::ring(ANSWER_AFTER))
 }
 
 /// The shared phone; its tasks end when it and its extensions are dropped.
 #[derive(Debug)]
 pub(super) struct Telephone {
     pub(super) address: SocketAddr,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<TelephoneCommand>,
 }
 
 impl Telephone {
@@ -100,21 +103,21 @@ impl Telephone {
         let phone = Phone::new(config);
         let (orders, orders_in) = mpsc::channel(WAITING);
         let (extensions, calls) = (Vec::new(), BTreeMap::new());
-        let task = Task { phone, sip, media, edge: None, extensions, owners, calls, arriving: None };
+        let task = TelephoneTask { phone, sip, media, edge: None, extensions, owners, calls, arriving: None };
         tokio::task::spawn_local(task.run(orders_in, packets_in));
         Ok(Telephone { address, orders })
     }
 
     /// Sets the edge for calls.
-    pub(super) async fn attach(&self, edge: Handle) {
-        let _ = self.orders.send(Order::Attach(Box::new(edge))).await;
+    pub(super) async fn attach(&self, edge: EdgeHandle) {
+        let _ = self.orders.send(TelephoneCommand::Attach(Box::new(edge))).await;
     }
 
     /// Opens the extension of a script. `expected`: numbers to be called, each with the answer to one call.
-    pub(super) async fn open(&self, id: ScriptId, caller: &str, expected: Vec<(String, Answer)>) -> Extension {
+    pub(super) async fn open(&self, id: ScriptId, caller: &str, expected: Vec<(String, AnswerScript)>) -> Extension {
         let (news, news_in) = mpsc::unbounded_channel();
         let open = OpenExtension { id, caller: caller.to_owned(), expected, news };
-        let _ = self.orders.send(Order::Open(Box::new(open))).await;
+        let _ = self.orders.send(TelephoneCommand::Open(Box::new(open))).await;
         Extension { id, address: self.address, orders: self.orders.clone(), news: news_in }
     }
 }
@@ -124,42 +127,43 @@ impl Telephone {
 pub(super) struct Extension {
     id: ScriptId,
     address: SocketAddr,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<TelephoneCommand>,
     /// Unbounded, so that a waiting script never blocks another one.
-    news: mpsc::UnboundedReceiver<(Instant, News)>,
+    news: mpsc::UnboundedReceiver<(Instant, ScriptCallEvent)>,
 }
 
 impl Extension {
     /// Places a call through the edge; the caller sends silence.
     pub(super) async fn dial(&self, edge: SocketAddr, number: &str, from: &str) -> Option<PlacedCall> {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: edge, connection: None };
-        let mut dial = Dial::new(flow, format!("sip:{number}@{edge}"), format!("<sip:{from}@{}>", self.address));
-        dial.talk = Talk { audio: Some(Arc::from([0])), overheard: true, ..Talk::default() };
+        let mut dial =
+            OutgoingCall::new(flow, format!("sip:{number}@{edge}"), format!("<sip:{from}@{}>", self.address));
+        dial.talk = CallScript { audio: Some(Arc::from([0])), overheard: true, ..CallScript::default() };
         let (reply, wait) = oneshot::channel();
-        self.orders.send(Order::Dial(self.id, Box::new(dial), reply)).await.ok()?;
+        self.orders.send(TelephoneCommand::Dial(self.id, Box::new(dial), reply)).await.ok()?;
         wait.await.ok().flatten()
     }
 
     /// Sends samples; returns whether the call is answered.
     pub(super) async fn speak(&self, call: CallNumber, samples: Vec<i16>) -> bool {
         let (reply, wait) = oneshot::channel();
-        let sent = self.orders.send(Order::Speak(call, samples, reply)).await;
+        let sent = self.orders.send(TelephoneCommand::Speak(call, samples, reply)).await;
         sent.is_ok() && wait.await.unwrap_or(false)
     }
 
     /// Sends DTMF digits; returns whether the call accepts them.
     pub(super) async fn press(&self, call: CallNumber, digits: &str) -> bool {
         let (reply, wait) = oneshot::channel();
-        let sent = self.orders.send(Order::Press(call, digits.to_owned(), reply)).await;
+        let sent = self.orders.send(TelephoneCommand::Press(call, digits.to_owned(), reply)).await;
         sent.is_ok() && wait.await.unwrap_or(false)
     }
 
     pub(super) async fn hang_up(&self, call: CallNumber) {
-        let _ = self.orders.send(Order::HangUp(call)).await;
+        let _ = self.orders.send(TelephoneCommand::HangUp(call)).await;
     }
 
     /// Returns the next event with its time.
-    pub(super) async fn next(&mut self) -> Option<(Instant, News)> {
+    pub(super) async fn next(&mut self) -> Option<(Instant, ScriptCallEvent)> {
         self.news.recv().await
     }
 }
@@ -170,8 +174,8 @@ struct OpenExtension {
     id: ScriptId,
     /// Number of the caller.
     caller: String,
-    expected: Vec<(String, Answer)>,
-    news: mpsc::UnboundedSender<(Instant, News)>,
+    expected: Vec<(String, AnswerScript)>,
+    news: mpsc::UnboundedSender<(Instant, ScriptCallEvent)>,
 }
 
 impl OpenExtension {
@@ -180,7 +184,7 @@ impl OpenExtension {
     }
 
     /// Removes and returns the answer for the next call to a number.
-    fn take_answer(&mut self, number: &str) -> Option<Answer> {
+    fn take_answer(&mut self, number: &str) -> Option<AnswerScript> {
         let at = self.expected.iter().position(|(expected, _)| expected == number)?;
         Some(self.expected.remove(at).1)
     }
@@ -200,7 +204,7 @@ impl ArrivingCall {
         if !bytes.starts_with(INVITE) {
             return None;
         }
-        let message = Message::parse(bytes.clone()).ok()?;
+        let message = SipMessage::parse(bytes.clone()).ok()?;
         let from = message.from().and_then(|from| Some(from.parsed_uri()?.user_unescaped()));
         Some(ArrivingCall {
             sip_call_id: String::from_utf8_lossy(message.call_id()?).into_owned(),
@@ -211,11 +215,11 @@ impl ArrivingCall {
 }
 
 /// Task that owns the phone.
-struct Task {
+struct TelephoneTask {
     phone: Phone,
     sip: Rc<UdpSocket>,
     media: BTreeMap<SocketAddr, Rc<UdpSocket>>,
-    edge: Option<Handle>,
+    edge: Option<EdgeHandle>,
     extensions: Vec<OpenExtension>,
     owners: CallOwners,
     /// Script of each call.
@@ -224,8 +228,8 @@ struct Task {
     arriving: Option<ScriptId>,
 }
 
-impl Task {
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut packets: mpsc::Receiver<Packet>) {
+impl TelephoneTask {
+    async fn run(mut self, mut orders: mpsc::Receiver<TelephoneCommand>, mut packets: mpsc::Receiver<TimedDatagram>) {
         loop {
             let wake = self.phone.poll_timeout();
             tokio::select! {
@@ -240,18 +244,18 @@ impl Task {
         }
     }
 
-    async fn take(&mut self, packet: Packet) {
-        let Packet { at, source: remote, media, bytes } = packet;
+    async fn take(&mut self, packet: TimedDatagram) {
+        let TimedDatagram { at, source: remote, media, bytes } = packet;
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
         let input = match media {
-            Some(to) => Input::Rtp { to, bytes },
+            Some(to) => PhoneInput::Rtp { to, bytes },
             None => {
                 // A known Call-ID is a retransmission or a request within the dialog.
                 let arriving = ArrivingCall::parse(&bytes).filter(|call| !self.owners.has(&call.sip_call_id));
                 if let Some(call) = arriving {
                     self.expect_call(&call).await;
                 }
-                Input::Sip { flow, bytes }
+                PhoneInput::Sip { flow, bytes }
             }
         };
         self.phone.handle_input(at, input);
@@ -290,22 +294,22 @@ impl Task {
         self.owners.script_of(calls.iter().find(has_leg)?)
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: TelephoneCommand) {
         let now = Instant::now();
         match order {
-            Order::Attach(edge) => self.edge = Some(*edge),
-            Order::Open(extension) => {
+            TelephoneCommand::Attach(edge) => self.edge = Some(*edge),
+            TelephoneCommand::Open(extension) => {
                 self.extensions.retain(|extension| !extension.news.is_closed());
                 self.extensions.push(*extension);
             }
-            Order::Dial(id, dial, reply) => drop(reply.send(self.place_call(now, id, *dial))),
-            Order::Speak(call, samples, reply) => drop(reply.send(self.phone.speak(call, &samples))),
-            Order::Press(call, digits, reply) => drop(reply.send(self.phone.press(call, &digits))),
-            Order::HangUp(call) => self.phone.hang_up(now, call),
+            TelephoneCommand::Dial(id, dial, reply) => drop(reply.send(self.place_call(now, id, *dial))),
+            TelephoneCommand::Speak(call, samples, reply) => drop(reply.send(self.phone.speak(call, &samples))),
+            TelephoneCommand::Press(call, digits, reply) => drop(reply.send(self.phone.send_digits(call, &digits))),
+            TelephoneCommand::HangUp(call) => self.phone.hang_up(now, call),
         }
     }
 
-    fn place_call(&mut self, now: Instant, id: ScriptId, dial: Dial) -> Option<PlacedCall> {
+    fn place_call(&mut self, now: Instant, id: ScriptId, dial: OutgoingCall) -> Option<PlacedCall> {
         let number = self.phone.dial(now, dial)?;
         let sip_call_id = String::from_utf8_lossy(self.phone.call(number)?.call_id()).into_owned();
         self.owners.add(&sip_call_id, Some(id));
@@ -316,34 +320,36 @@ impl Task {
     async fn drain(&mut self) {
         while let Some(output) = self.phone.poll_output() {
             match output {
-                Output::Transmit(transmit) => {
+                PhoneOutput::Transmit(transmit) => {
                     // If the message is lost, the edge's timers end the call.
                     let _ = self.sip.send_to(&transmit.bytes, transmit.flow.remote).await;
                 }
-                Output::Rtp { from, to, bytes, .. } => {
+                PhoneOutput::Rtp { from, to, bytes, .. } => {
                     if let Some(socket) = self.media.get(&from) {
                         let _ = socket.send_to(&bytes, to).await;
                     }
                 }
-                Output::Heard { call, samples, .. } => self.report(call, News::Heard(call, samples)),
-                Output::Event(Event::Incoming(call)) => {
+                PhoneOutput::Heard { call, samples, .. } => self.report(call, ScriptCallEvent::Heard(call, samples)),
+                PhoneOutput::Event(PhoneEvent::Incoming(call)) => {
                     if let Some(id) = self.arriving.take() {
                         self.calls.insert(call, id);
                     }
                     let known = self.phone.call(call);
                     let number = known.map(|call| call.called().to_owned()).unwrap_or_default();
                     let from = known.map(|call| call.calling().to_owned()).unwrap_or_default();
-                    self.report(call, News::Called { call, number, from });
+                    self.report(call, ScriptCallEvent::Called { call, number, from });
                 }
-                Output::Event(Event::Answered(call)) => self.report(call, News::Answered(call)),
-                Output::Event(Event::Ended(call, ending)) => self.report(call, News::Ended(call, ending)),
-                Output::Rtcp { .. } | Output::Event(Event::Ringing(_) | Event::Heard(..)) => {}
+                PhoneOutput::Event(PhoneEvent::Answered(call)) => self.report(call, ScriptCallEvent::Answered(call)),
+                PhoneOutput::Event(PhoneEvent::Ended(call, ending)) => {
+                    self.report(call, ScriptCallEvent::Ended(call, ending))
+                }
+                PhoneOutput::Rtcp { .. } | PhoneOutput::Event(PhoneEvent::Ringing(_) | PhoneEvent::Heard(..)) => {}
             }
         }
     }
 
     /// Sends an event to the script of a call, unless the script has ended.
-    fn report(&self, call: CallNumber, news: News) {
+    fn report(&self, call: CallNumber, news: ScriptCallEvent) {
         let id = self.calls.get(&call);
         if let Some(extension) = self.extensions.iter().find(|extension| Some(&extension.id) == id) {
             let _ = extension.news.send((Instant::now(), news));
@@ -373,10 +379,10 @@ mod tests {
     #[test]
     fn an_answer_is_given_to_one_call_of_its_number() {
         let (news, _news_in) = mpsc::unbounded_channel();
-        let expected = vec![("1".to_owned(), Answer::ring(Duration::ZERO)), ("1".to_owned(), default_answer())];
+        let expected = vec![("1".to_owned(), AnswerScript::ring(Duration::ZERO)), ("1".to_owned(), default_answer())];
         let mut extension = OpenExtension { id: ScriptId(0), caller: "2".to_owned(), expected, news };
         assert!(extension.expects("1") && !extension.expects("2"));
-        assert_eq!(extension.take_answer("1"), Some(Answer::ring(Duration::ZERO)));
+        assert_eq!(extension.take_answer("1"), Some(AnswerScript::ring(Duration::ZERO)));
         assert_eq!((extension.take_answer("1"), extension.take_answer("1")), (Some(default_answer()), None));
     }
 }

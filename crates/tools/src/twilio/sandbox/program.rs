@@ -30,7 +30,7 @@ exec sh -c \"$1\"";
 
 /// A running command, stopped on drop.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(super) struct ApplicationProcess {
     command: String,
     child: Child,
     /// Pipe that is open as long as the sandbox lives.
@@ -39,12 +39,12 @@ pub(super) struct Program {
     printed: Receiver<()>,
 }
 
-impl Program {
+impl ApplicationProcess {
     /// Starts a command with the shell in its own process group. Its output goes to stderr, each line with a prefix.
     ///
     /// # Errors
     /// Returns a message if the shell cannot be started.
-    pub(super) fn start(command: &str, variables: &[(String, String)]) -> Result<Program, String> {
+    pub(super) fn start(command: &str, variables: &[(String, String)]) -> Result<ApplicationProcess, String> {
         let failed = |error: std::io::Error| format!("`{command}` cannot be started: {error}");
         let (guarded, life) = std::io::pipe().map_err(failed)?;
         let (lines, output) = std::io::pipe().map_err(failed)?;
@@ -54,7 +54,7 @@ impl Program {
         let child = shell.spawn().map_err(failed)?;
         // Closes this process's copies of the command's pipe ends.
         drop(shell);
-        Ok(Program { command: command.to_owned(), child, _life: life, printed: pass_on(lines) })
+        Ok(ApplicationProcess { command: command.to_owned(), child, _life: life, printed: pass_on(lines) })
     }
 
     /// Waits until the application accepts connections.
@@ -79,7 +79,7 @@ impl Program {
     }
 }
 
-impl Drop for Program {
+impl Drop for ApplicationProcess {
     fn drop(&mut self) {
         let group = Pid::from_raw(self.child.id().cast_signed());
         let _ = killpg(group, Signal::SIGTERM);

@@ -12,32 +12,32 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::voice::{Codebook, Ear, Sound};
+use super::voice::{Codebook, SoundDecoder, SoundKind};
 
 /// Sample rate, in Hz.
 const RATE: f64 = 8000.0;
 
 /// Recogniser on loopback; serves until the runtime ends.
 #[derive(Debug)]
-pub(super) struct Recogniser {
+pub(super) struct SandboxRecogniser {
     /// URL of the WebSocket server.
     pub(super) url: String,
-    sessions: Sessions,
+    sessions: SessionCounts,
 }
 
-impl Recogniser {
+impl SandboxRecogniser {
     /// Binds a free port and starts serving.
-    pub(super) async fn start(book: Codebook) -> std::io::Result<Recogniser> {
+    pub(super) async fn start(book: Codebook) -> std::io::Result<SandboxRecogniser> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("ws://{}/", listener.local_addr()?);
-        let sessions = Sessions::default();
+        let sessions = SessionCounts::default();
         let counted = sessions.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, book.clone(), counted.clone()));
             }
         });
-        Ok(Recogniser { url, sessions })
+        Ok(SandboxRecogniser { url, sessions })
     }
 
     /// Returns whether the caller of a call (given by its SID) is being transcribed: audio arrives.
@@ -48,28 +48,28 @@ impl Recogniser {
 
 /// Number of sessions with audio, by call SID.
 #[derive(Debug, Clone, Default)]
-struct Sessions(Arc<Mutex<BTreeMap<String, usize>>>);
+struct SessionCounts(Arc<Mutex<BTreeMap<String, usize>>>);
 
-impl Sessions {
+impl SessionCounts {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Guard that counts a session with audio.
-struct Listening {
-    sessions: Sessions,
+struct SessionGuard {
+    sessions: SessionCounts,
     call: String,
 }
 
-impl Listening {
-    fn begin(sessions: &Sessions, call: &str) -> Listening {
+impl SessionGuard {
+    fn begin(sessions: &SessionCounts, call: &str) -> SessionGuard {
         *sessions.lock().entry(call.to_owned()).or_default() += 1;
-        Listening { sessions: sessions.clone(), call: call.to_owned() }
+        SessionGuard { sessions: sessions.clone(), call: call.to_owned() }
     }
 }
 
-impl Drop for Listening {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         let mut sessions = self.sessions.lock();
         let left = sessions.get(&self.call).map_or(0, |count| count.saturating_sub(1));
@@ -105,13 +105,13 @@ impl EdgeMessage {
     }
 }
 
-async fn serve(stream: TcpStream, book: Codebook, sessions: Sessions) {
+async fn serve(stream: TcpStream, book: Codebook, sessions: SessionCounts) {
     let Ok(mut socket) = accept_async(stream).await else { return };
-    let (mut understanding, mut call, mut listening) = (Understanding::default(), String::new(), None);
+    let (mut understanding, mut call, mut listening) = (SpeechDecoder::default(), String::new(), None);
     while let Some(Ok(message)) = socket.next().await {
         match message {
             Message::Binary(audio) => {
-                listening.get_or_insert_with(|| Listening::begin(&sessions, &call));
+                listening.get_or_insert_with(|| SessionGuard::begin(&sessions, &call));
                 for result in understanding.take(&book, &audio) {
                     if send(&mut socket, &result).await.is_err() {
                         return;
@@ -133,14 +133,14 @@ async fn serve(stream: TcpStream, book: Codebook, sessions: Sessions) {
 
 /// Recognition result, partial or final.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Transcribed {
+struct TranscriptResult {
     text: String,
     is_final: bool,
 }
 
 async fn send(
     socket: &mut WebSocketStream<TcpStream>,
-    result: &Transcribed,
+    result: &TranscriptResult,
 ) -> Result<(), tokio_tungstenite::tungstenite::Error> {
     let mut alternative = json!({ "transcript": result.text });
     if result.is_final {
@@ -152,29 +152,29 @@ async fn send(
 
 /// State of the recognition in one session.
 #[derive(Debug, Default)]
-struct Understanding {
-    ear: Ear,
+struct SpeechDecoder {
+    ear: SoundDecoder,
     samples: usize,
     /// Number of sounds with a final result, and number of characters of the next one already reported.
     done: (usize, usize),
 }
 
-impl Understanding {
+impl SpeechDecoder {
     /// Adds linear 16-bit audio; returns a partial result at the end of each word, and a final one at the end of a
     /// text.
-    fn take(&mut self, book: &Codebook, audio: &[u8]) -> Vec<Transcribed> {
+    fn take(&mut self, book: &Codebook, audio: &[u8]) -> Vec<TranscriptResult> {
         let samples: Vec<i16> = audio.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
         self.ear.take(book, self.samples as f64 / RATE, &samples);
         self.samples += samples.len();
         let mut results = Vec::new();
         for (at, heard) in self.ear.heard().iter().enumerate().skip(self.done.0) {
-            let (Sound::Text { text, last, .. }, Some(words)) = (&heard.what, heard.words()) else { continue };
+            let (SoundKind::Text { text, last, .. }, Some(words)) = (&heard.what, heard.words()) else { continue };
             let is_final = last + 1 == text.chars().count();
             let is_word = words.ends_with(char::is_whitespace) && words.len() > self.done.1;
             if is_final || is_word {
                 let text = words.trim_end().to_owned();
                 self.done = if is_final { (at + 1, 0) } else { (at, words.len()) };
-                results.push(Transcribed { text, is_final });
+                results.push(TranscriptResult { text, is_final });
             }
         }
         results
@@ -196,9 +196,9 @@ mod tests {
         assert_eq!(message(start), EdgeMessage::Start { call: "CA1".to_owned() });
         assert_eq!(message("{\"type\":\"stop\"}"), EdgeMessage::Stop);
         assert_eq!((message("{}"), message("stop")), (EdgeMessage::Other, EdgeMessage::Other));
-        let sessions = Sessions::default();
+        let sessions = SessionCounts::default();
         let listens = |call: &str| sessions.lock().contains_key(call);
-        let (gather, track) = (Listening::begin(&sessions, "CA1"), Listening::begin(&sessions, "CA1"));
+        let (gather, track) = (SessionGuard::begin(&sessions, "CA1"), SessionGuard::begin(&sessions, "CA1"));
         assert!(listens("CA1") && !listens("CA2"));
         drop(gather);
         assert!(listens("CA1"));
@@ -208,11 +208,11 @@ mod tests {
 
     #[test]
     fn words_are_partial_results_and_a_text_is_a_final_one() {
-        let (book, mut understanding) = (Codebook::default(), Understanding::default());
+        let (book, mut understanding) = (Codebook::default(), SpeechDecoder::default());
         let said = [vec![0; 800], book.speak("Put me through"), vec![0; 800], book.speak("Now")].concat();
-        let results: Vec<Transcribed> =
+        let results: Vec<TranscriptResult> =
             said.chunks(160).flat_map(|packet| understanding.take(&book, &bytes(packet))).collect();
-        let result = |text: &str, is_final| Transcribed { text: text.to_owned(), is_final };
+        let result = |text: &str, is_final| TranscriptResult { text: text.to_owned(), is_final };
         let wanted =
             [result("Put", false), result("Put me", false), result("Put me through", true), result("Now", true)];
         assert_eq!(results, wanted);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn other_audio_is_nothing_that_was_said() {
-        let (book, mut understanding) = (Codebook::default(), Understanding::default());
+        let (book, mut understanding) = (Codebook::default(), SpeechDecoder::default());
         let tone: Vec<i16> = (0..1600).map(|n| if n % 20 < 10 { 4000 } else { -4000 }).collect();
         assert!(understanding.take(&book, &bytes(&tone)).is_empty() && understanding.take(&book, &[1]).is_empty());
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::broadcast::error::RecvError;
 
-use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::proxy_refusals::{ProxyRefusal, RefusalReason};
 
 /// Maximum number of refusals kept; later ones are dropped.
@@ -13,16 +13,16 @@ const KEPT: usize = 10_000;
 
 /// Refusals since the start of the edge, in order.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct RefusalLog {
     all: Rc<RefCell<Vec<ProxyRefusal>>>,
     /// Number of refusals already shown by a script.
     shown: Cell<usize>,
 }
 
-impl Refusals {
+impl RefusalLog {
     /// Collects the refusals of an edge from now on, in a task of the current `LocalSet`.
-    pub(super) fn collect(edge: &Handle) -> Refusals {
-        let refusals = Refusals::default();
+    pub(super) fn collect(edge: &EdgeHandle) -> RefusalLog {
+        let refusals = RefusalLog::default();
         let (all, mut listener) = (Rc::clone(&refusals.all), edge.shared.proxy_refusals.subscribe());
         tokio::task::spawn_local(async move {
             loop {

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trunkgate_call::trace::{TraceItem, TraceView, Webhook, WebhookTry};
+use trunkgate_call::trace::{TraceItem, TraceView, WebhookExchange, WebhookTry};
 use url::Url;
 
-use super::voice::Heard;
-use crate::junit::{Case, Wrong, suite};
+use super::voice::HeardSound;
+use crate::junit::{CaseFailure, TestCase, suite};
 use trunkgate_system::terminal;
 
 /// Exit code for an application that does not start, cannot be reached or responds with an error.
@@ -23,7 +23,7 @@ const GIVEN_UP: &str = ": given up after ";
 
 /// Findings that do not fail a call, and properties of the run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rules {
+pub(super) struct ReportRules {
     /// Whether a Play with a missing file is no failure.
     pub(super) allow_missing_audio: bool,
     /// Whether warnings are no failures.
@@ -40,14 +40,14 @@ pub(super) struct Rules {
 
 /// Event of a call; its time is in seconds since the script began.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Moment {
+pub(super) struct TranscriptEvent {
     pub(super) at: f64,
     pub(super) text: String,
 }
 
 /// Result of a step; `failure` is `None` if it passed.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Outcome {
+pub(super) struct StepOutcome {
     pub(super) line: usize,
     pub(super) text: String,
     /// End of the step, in seconds since the script began.
@@ -57,7 +57,7 @@ pub(super) struct Outcome {
 
 /// Redirect followed by the edge.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Redirect {
+pub(super) struct FollowedRedirect {
     pub(super) at: f64,
     pub(super) method: String,
     /// Requested URL, and the status of its response.
@@ -79,17 +79,17 @@ pub(super) struct RefusedRequest {
 
 /// Result of one script.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct ScriptReport {
     pub(super) name: String,
     /// Events in order.
-    pub(super) transcript: Vec<Moment>,
+    pub(super) transcript: Vec<TranscriptEvent>,
     /// Steps that were started.
-    pub(super) steps: Vec<Outcome>,
+    pub(super) steps: Vec<StepOutcome>,
     /// Failed expectations and application errors, one sentence each.
     pub(super) failures: Vec<String>,
     /// Ignored parts of documents.
     pub(super) warnings: Vec<String>,
-    pub(super) redirects: Vec<Redirect>,
+    pub(super) redirects: Vec<FollowedRedirect>,
     pub(super) refused: Vec<RefusedRequest>,
     /// Reason why the application could not be reached, which then is the only failure.
     pub(super) unreachable: Option<String>,
@@ -104,17 +104,17 @@ pub(super) struct Report {
 }
 
 /// Returns the transcript's line for a sound; `who` is the prefix for a party, empty for the caller.
-pub(super) fn shown(who: &str, heard: &Heard) -> Moment {
+pub(super) fn shown(who: &str, heard: &HeardSound) -> TranscriptEvent {
     let text = match heard.words() {
         Some(words) => format!("{who}hears: {words}{}", if heard.is_cut_off() { " [cut off]" } else { "" }),
         None => format!("{who}hears {} for {:.1} s", heard.name(), heard.to - heard.from + 0.02),
     };
-    Moment { at: heard.from, text }
+    TranscriptEvent { at: heard.from, text }
 }
 
-impl Redirect {
+impl FollowedRedirect {
     fn as_json(&self) -> Value {
-        let Redirect { at, method, url, status, location } = self;
+        let FollowedRedirect { at, method, url, status, location } = self;
         json!({ "at": at, "method": method, "url": url, "status": status, "location": location })
     }
 }
@@ -126,14 +126,14 @@ impl RefusedRequest {
     }
 }
 
-impl Report {
+impl ScriptReport {
     /// Creates the report of a sandbox that placed no calls.
-    pub(super) fn of_failure(failures: Vec<String>, unreachable: Option<String>) -> Report {
-        Report { name: "sandbox".to_owned(), failures, unreachable, ..Report::default() }
+    pub(super) fn of_failure(failures: Vec<String>, unreachable: Option<String>) -> ScriptReport {
+        ScriptReport { name: "sandbox".to_owned(), failures, unreachable, ..ScriptReport::default() }
     }
 
     /// Adds the application requests, errors and warnings of a call that began at this second.
-    pub(super) fn add_trace(&mut self, began: f64, trace: &TraceView, rules: &Rules) {
+    pub(super) fn add_trace(&mut self, began: f64, trace: &TraceView, rules: &ReportRules) {
         // The cause of a failed stream is in the lines before.
         let (mut stream, mut cause) = (String::new(), String::new());
         for entry in &trace.entries {
@@ -153,16 +153,16 @@ impl Report {
         }
     }
 
-    fn add_request(&mut self, at: f64, webhook: &Webhook, rules: &Rules) {
+    fn add_request(&mut self, at: f64, webhook: &WebhookExchange, rules: &ReportRules) {
         let (redirects, method, tries) = redirects(at, webhook);
         for redirect in redirects {
-            let Redirect { method, url, status, location, .. } = &redirect;
-            self.transcript.push(Moment { at, text: format!("{method} {url}: HTTP {status} to {location}") });
+            let FollowedRedirect { method, url, status, location, .. } = &redirect;
+            self.transcript.push(TranscriptEvent { at, text: format!("{method} {url}: HTTP {status} to {location}") });
             self.redirects.push(redirect);
         }
         let line = request(webhook, &method, tries);
         let body: String = if webhook.error.is_some() { excerpt(&webhook.body) } else { String::new() };
-        self.transcript.push(Moment { at, text: format!("{line}{body}") });
+        self.transcript.push(TranscriptEvent { at, text: format!("{line}{body}") });
         let is_allowed = webhook.purpose == "play" && rules.allow_missing_audio;
         if webhook.error.is_some() && webhook.purpose != "callback" && !is_allowed {
             let hint = hint(webhook, rules).map(|hint| format!(". {hint}")).unwrap_or_default();
@@ -170,8 +170,8 @@ impl Report {
         }
     }
 
-    fn add_decision(&mut self, at: f64, text: &str, rules: &Rules) {
-        let moment = Moment { at, text: text.to_owned() };
+    fn add_decision(&mut self, at: f64, text: &str, rules: &ReportRules) {
+        let moment = TranscriptEvent { at, text: text.to_owned() };
         // The line of a failed request is complete.
         let is_summary = text.starts_with("failed with ");
         if text.contains(": error ") && self.unreachable.is_none() && !is_summary {
@@ -196,7 +196,7 @@ impl Report {
             self.failures.push(format!("{}: the application: {text}", self.name));
         } else if let Some((what, waited)) = given_up(text) {
             let text = format!("{what} was not answered: given up after {:.1} s, with the call", waited as f64 / 1e3);
-            self.transcript.push(Moment { at, text: text.clone() });
+            self.transcript.push(TranscriptEvent { at, text: text.clone() });
             let silent_ms = self.silent_ms.or_else(|| (!self.failures.is_empty()).then_some(SILENT_MS));
             if silent_ms.is_some_and(|silent_ms| waited >= silent_ms) {
                 self.unreachable.get_or_insert(text);
@@ -234,7 +234,7 @@ impl Report {
 
     fn as_json(&self) -> Value {
         let moments: Vec<Value> = self.transcript.iter().map(|one| json!({ "at": one.at, "text": one.text })).collect();
-        let step = |one: &Outcome| {
+        let step = |one: &StepOutcome| {
             let is_good = one.failure.is_none();
             json!({ "line": one.line, "text": one.text, "at": one.at, "ok": is_good, "failure": one.failure })
         };
@@ -247,7 +247,7 @@ impl Report {
             "heard": self.heard,
             "failures": self.failures,
             "warnings": self.warnings,
-            "redirects": self.redirects.iter().map(Redirect::as_json).collect::<Vec<_>>(),
+            "redirects": self.redirects.iter().map(FollowedRedirect::as_json).collect::<Vec<_>>(),
             "refused": self.refused.iter().map(RefusedRequest::as_json).collect::<Vec<_>>(),
             "application": self.unreachable,
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
@@ -255,40 +255,40 @@ impl Report {
         })
     }
 
-    fn as_case(&self) -> Case {
+    fn as_case(&self) -> TestCase {
         let faults = self.faults();
-        let wrong = faults.first().map(|first| Wrong {
+        let wrong = faults.first().map(|first| CaseFailure {
             is_error: self.unreachable.is_some(),
             message: first.lines().next().unwrap_or_default().to_owned(),
             text: faults.join("\n"),
         });
-        Case { name: self.name.clone(), seconds: Some(self.seconds), wrong, output: Some(self.as_text()) }
+        TestCase { name: self.name.clone(), seconds: Some(self.seconds), wrong, output: Some(self.as_text()) }
     }
 }
 
 /// Returns the reports as JSON.
-pub(super) fn as_json(reports: &[Report]) -> String {
-    terminal::json(&Value::from(reports.iter().map(Report::as_json).collect::<Vec<_>>()))
+pub(super) fn as_json(reports: &[ScriptReport]) -> String {
+    terminal::json(&Value::from(reports.iter().map(ScriptReport::as_json).collect::<Vec<_>>()))
 }
 
 /// Returns the reports as JUnit XML.
 ///
 /// # Errors
 /// Returns the error of the XML writer.
-pub(super) fn as_junit(reports: &[Report]) -> io::Result<Vec<u8>> {
-    let cases: Vec<Case> = reports.iter().map(Report::as_case).collect();
+pub(super) fn as_junit(reports: &[ScriptReport]) -> io::Result<Vec<u8>> {
+    let cases: Vec<TestCase> = reports.iter().map(ScriptReport::as_case).collect();
     suite("trunkgate twilio", "trunkgate.twilio", reports.iter().map(|report| report.seconds).sum(), &cases)
 }
 
-pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
+pub(super) fn exit_code(reports: &[ScriptReport]) -> ExitCode {
     match () {
         () if reports.iter().any(|report| report.unreachable.is_some()) => ExitCode::from(APPLICATION),
-        () if reports.iter().all(Report::is_good) => ExitCode::SUCCESS,
+        () if reports.iter().all(ScriptReport::is_good) => ExitCode::SUCCESS,
         () => ExitCode::FAILURE,
     }
 }
 
-pub(super) fn summary(reports: &[Report], took: Duration) -> String {
+pub(super) fn summary(reports: &[ScriptReport], took: Duration) -> String {
     let failed = reports.iter().filter(|report| !report.is_good()).count();
     let seconds = took.as_secs_f64();
     let calls = if reports.len() == 1 { "1 call".to_owned() } else { format!("{} calls", reports.len()) };
@@ -299,13 +299,13 @@ pub(super) fn summary(reports: &[Report], took: Duration) -> String {
 }
 
 /// Returns the redirects followed by a request, the method of its last URL, and the number of attempts there.
-fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
+fn redirects(at: f64, webhook: &WebhookExchange) -> (Vec<FollowedRedirect>, String, usize) {
     let (mut found, mut method, mut tries) = (Vec::new(), webhook.method.clone(), webhook.tries.len());
     for (place, pair) in webhook.tries.windows(2).enumerate() {
         let [one, next] = pair else { continue };
         let Some(status) = one.status.filter(|status| (300..400).contains(status)) else { continue };
         let (url, location) = (one.url.clone(), next.url.clone());
-        found.push(Redirect { at, method: method.clone(), url, status, location });
+        found.push(FollowedRedirect { at, method: method.clone(), url, status, location });
         tries = webhook.tries.len() - place - 1;
         // All other redirects are followed with GET (RFC 9110 §15.4).
         if !matches!(status, 307 | 308) {
@@ -316,7 +316,7 @@ fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
 }
 
 /// Formats a request with its last attempt as one line, without the body.
-fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
+fn request(webhook: &WebhookExchange, method: &str, tries: usize) -> String {
     let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
     let status = last.status.map(|status| format!("HTTP {status}"));
     let result = status.or_else(|| last.failure.clone()).unwrap_or_else(|| "no answer".to_owned());
@@ -334,7 +334,7 @@ fn excerpt(body: &str) -> String {
 }
 
 /// Returns a fix for a failed request.
-fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
+fn hint(webhook: &WebhookExchange, rules: &ReportRules) -> Option<String> {
     let last = webhook.tries.last()?;
     match last.status {
         Some(401 | 403) => Some(format!(
@@ -358,7 +358,7 @@ fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
 }
 
 /// Returns whether an attempt went to the server of the original request.
-fn is_of_application(webhook: &Webhook, last: &WebhookTry) -> bool {
+fn is_of_application(webhook: &WebhookExchange, last: &WebhookTry) -> bool {
     let origin = |one: &WebhookTry| Url::parse(&one.url).map(|url| url.origin()).ok();
     last.remote.is_some() && webhook.tries.first().and_then(origin) == origin(last)
 }
@@ -387,11 +387,11 @@ mod tests {
     use super::*;
     use trunkgate_call::trace::{CookieChanges, TraceEntry};
 
-    fn report(items: Vec<TraceItem>, rules: &Rules, failures: &[&str]) -> Report {
+    fn report(items: Vec<TraceItem>, rules: &ReportRules, failures: &[&str]) -> ScriptReport {
         let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
         trace.entries = items.into_iter().map(|item| TraceEntry::new(1_000, item)).collect();
         let failures = failures.iter().map(|&text| text.to_owned()).collect();
-        let mut report = Report { name: "a.call".to_owned(), failures, ..Report::default() };
+        let mut report = ScriptReport { name: "a.call".to_owned(), failures, ..ScriptReport::default() };
         report.add_trace(0.0, &trace, rules);
         report
     }
@@ -402,43 +402,51 @@ mod tests {
         let (remote, cookies) = (Some("127.0.0.1:80".to_owned()), CookieChanges::default());
         let tries = vec![WebhookTry { url, remote, status, failure, duration_ms: 3, cookies }];
         let (purpose, method) = ("start".to_owned(), "POST".to_owned());
-        TraceItem::webhook(Webhook { purpose, method, tries, attempt: None, error: Some(error), body: body.to_owned() })
+        TraceItem::webhook(WebhookExchange {
+            purpose,
+            method,
+            tries,
+            attempt: None,
+            error: Some(error),
+            body: body.to_owned(),
+        })
     }
 
     #[test]
     fn warnings_fail_a_call_unless_they_are_allowed() {
         let text = "Response (line 1): warning 12200: unknown attribute \"numdigits\" of <Gather> is skipped";
         let items = || vec![TraceItem::decision(text), TraceItem::decision("Stop: no stream has that name")];
-        let failed = report(items(), &Rules::default(), &[]);
+        let failed = report(items(), &ReportRules::default(), &[]);
         assert!(failed.failures.len() == 2 && failed.failures[0].contains("numdigits"), "{failed:?}");
-        let allowed = report(items(), &Rules { allow_warnings: true, ..Rules::default() }, &[]);
+        let allowed = report(items(), &ReportRules { allow_warnings: true, ..ReportRules::default() }, &[]);
         assert!(allowed.is_good() && allowed.warnings.len() == 2 && allowed.transcript.len() == 2, "{allowed:?}");
     }
 
     #[test]
     fn an_answer_that_is_an_error_has_its_body_and_what_to_do() {
-        let fault_of = |item, rules: &Rules| report(vec![item], rules, &[]).unreachable.unwrap_or_default();
-        let broken = fault_of(answered(Some(500), 11_200, "Traceback:\n\n  KeyError\n"), &Rules::default());
+        let fault_of = |item, rules: &ReportRules| report(vec![item], rules, &[]).unreachable.unwrap_or_default();
+        let broken = fault_of(answered(Some(500), 11_200, "Traceback:\n\n  KeyError\n"), &ReportRules::default());
         assert!(broken.ends_with("HTTP 500 after 3 ms (error 11200)\n| Traceback:\n|   KeyError"), "{broken}");
-        let refused = fault_of(answered(Some(403), 11_200, ""), &Rules::default());
+        let refused = fault_of(answered(Some(403), 11_200, ""), &ReportRules::default());
         assert!(
             refused.contains("set TWILIO_AUTH_TOKEN for both") && refused.contains("name that by --as"),
             "{refused}"
         );
-        let refused = fault_of(answered(Some(403), 11_200, ""), &Rules { is_started: true, ..Rules::default() });
+        let refused =
+            fault_of(answered(Some(403), 11_200, ""), &ReportRules { is_started: true, ..ReportRules::default() });
         assert!(refused.contains("`--start` hands on"), "{refused}");
-        let closed = fault_of(answered(None, 11_205, ""), &Rules::default());
+        let closed = fault_of(answered(None, 11_205, ""), &ReportRules::default());
         assert!(closed.contains("--start COMMAND"), "{closed}");
         let mut barred = answered(None, 11_205, "");
         let TraceItem::Webhook { webhook, .. } = &mut barred else { panic!("no webhook") };
         webhook.tries[0].remote = None;
-        let barred = fault_of(barred, &Rules::default());
+        let barred = fault_of(barred, &ReportRules::default());
         assert!(barred.contains("error 11205") && !barred.contains("--start"), "no address to ask: {barred}");
         let mut elsewhere = answered(None, 11_205, "");
         let TraceItem::Webhook { webhook, .. } = &mut elsewhere else { panic!("no webhook") };
         let first = WebhookTry { url: "http://other/voice".to_owned(), status: Some(302), ..webhook.tries[0].clone() };
         webhook.tries.insert(0, first);
-        let elsewhere = fault_of(elsewhere, &Rules::default());
+        let elsewhere = fault_of(elsewhere, &ReportRules::default());
         assert!(elsewhere.contains("error 11205") && !elsewhere.contains("--start"), "a redirect: {elsewhere}");
     }
 
@@ -448,7 +456,7 @@ mod tests {
         let TraceItem::Webhook { webhook, .. } = &mut item else { panic!("no webhook") };
         webhook.tries[0].failure = Some("invalid redirect: leads from https to http on another host".to_owned());
         webhook.tries[0].cookies.evicted = vec!["k0".to_owned()];
-        let fault = report(vec![item], &Rules::default(), &[]).unreachable.unwrap_or_default();
+        let fault = report(vec![item], &ReportRules::default(), &[]).unreachable.unwrap_or_default();
         let end = "HTTP 302 after 3 ms, invalid redirect: leads from https to http on another host (error 11216), \
                    cookie evicted for newer ones: k0";
         assert!(fault.ends_with(end), "{fault}");
@@ -466,8 +474,8 @@ mod tests {
         };
         let tries = vec![one("a", Some(307)), one("b", Some(302)), one("c", None), one("c", Some(200))];
         let (purpose, method, body) = ("start".to_owned(), "POST".to_owned(), String::new());
-        let webhook = Webhook { purpose, method, tries, attempt: None, error: None, body };
-        let shown = report(vec![TraceItem::webhook(webhook)], &Rules::default(), &[]);
+        let webhook = WebhookExchange { purpose, method, tries, attempt: None, error: None, body };
+        let shown = report(vec![TraceItem::webhook(webhook)], &ReportRules::default(), &[]);
         let lines: Vec<&str> = shown.transcript.iter().map(|moment| moment.text.as_str()).collect();
         assert_eq!(
             lines,
@@ -487,15 +495,15 @@ mod tests {
             let text = format!("start request to http://localhost/voice: given up after {ms} ms, no longer wanted");
             vec![TraceItem::decision(text)]
         };
-        let silent = report(item(9_990), &Rules::default(), &["a.call:1: hear Hello"]);
+        let silent = report(item(9_990), &ReportRules::default(), &["a.call:1: hear Hello"]);
         assert_eq!(
             silent.unreachable.as_deref(),
             Some("start request to http://localhost/voice was not answered: given up after 10.0 s, with the call")
         );
-        let scripted = report(item(9_990), &Rules::default(), &[]);
+        let scripted = report(item(9_990), &ReportRules::default(), &[]);
         assert!(scripted.is_good(), "the caller has hung up by its script");
         assert!(scripted.transcript[0].text.ends_with("given up after 10.0 s, with the call"), "{scripted:?}");
-        assert!(report(item(20), &Rules::default(), &["a.call:1: hear Hello"]).unreachable.is_none());
+        assert!(report(item(20), &ReportRules::default(), &["a.call:1: hear Hello"]).unreachable.is_none());
     }
 
     #[test]
@@ -506,8 +514,8 @@ mod tests {
             let mut trace = TraceView::of("CA1".to_owned(), String::new(), Vec::new());
             trace.entries = vec![TraceEntry::new(1_000, TraceItem::decision(text))];
             assert!(has_given_up(&trace));
-            let mut report = Report { silent_ms, ..Report::default() };
-            report.add_trace(0.0, &trace, &Rules::default());
+            let mut report = ScriptReport { silent_ms, ..ScriptReport::default() };
+            report.add_trace(0.0, &trace, &ReportRules::default());
             report
         };
         let silent = of(2_990, Some(SILENT_MS));
@@ -531,16 +539,16 @@ mod tests {
             agent("failed: cannot be reached"),
             TraceItem::decision("Connect (line 1): error 31901: the stream failed"),
         ];
-        let report = report(items, &Rules::default(), &[]);
+        let report = report(items, &ReportRules::default(), &[]);
         let end = "the stream failed (ws://127.0.0.1:1/x: Connection refused (os error 111))";
         assert!(report.failures[0].ends_with(end), "{report:?}");
     }
 
     #[test]
     fn a_suite_of_junit_has_a_case_for_each_script() {
-        let good = Report { name: "a & b.call".to_owned(), seconds: 1.25, ..Report::default() };
-        let bad = Report { failures: vec!["hear <x>".to_owned()], ..Report::default() };
-        let broken = Report::of_failure(Vec::new(), Some("it ended\n| trace".to_owned()));
+        let good = ScriptReport { name: "a & b.call".to_owned(), seconds: 1.25, ..ScriptReport::default() };
+        let bad = ScriptReport { failures: vec!["hear <x>".to_owned()], ..ScriptReport::default() };
+        let broken = ScriptReport::of_failure(Vec::new(), Some("it ended\n| trace".to_owned()));
         let xml = String::from_utf8(as_junit(&[good, bad, broken]).unwrap()).unwrap();
         for part in [
             "tests=\"3\" failures=\"1\" errors=\"1\" time=\"1.250\">",

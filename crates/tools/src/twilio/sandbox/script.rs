@@ -23,30 +23,30 @@ const EXTENSION: &str = "call";
 pub(super) struct Script {
     /// Name of its file; `steps` for steps on the command line.
     pub(super) name: String,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<ScriptStep>,
 }
 
 /// A step with its text and line number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct ScriptStep {
     pub(super) line: usize,
     pub(super) text: String,
-    pub(super) what: What,
+    pub(super) what: StepAction,
 }
 
 /// Action or expectation of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum StepAction {
     /// The caller hears these words of a Say, ignoring case.
     Hear(String),
-    HearSound(Audible),
+    HearSound(ExpectedSound),
     /// The caller sends DTMF digits.
     Press(String),
     /// The caller says these words once the application listens for speech.
     Say(String),
     Wait(Duration),
     /// The application calls a number.
-    Dial(Dialled),
+    Dial(ExpectedCall),
     Party(PartyStep),
     HangUp,
     /// The application ends the call, with this status if given.
@@ -54,7 +54,7 @@ pub(super) enum What {
     /// A recording of the script is transcribed to this text. The steps are in the order of the recordings and may be
     /// anywhere.
     Transcribes(String),
-    Beside(Beside),
+    Beside(OutOfCallStep),
     /// The script has no call by the caller; must be the first step.
     NoCall,
 }
@@ -73,7 +73,7 @@ pub(super) enum PartyStep {
 
 /// Step outside of calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(super) enum OutOfCallStep {
     /// The caller sends a text message to the number.
     SendText(String),
     /// The application sends a text message with these words to the caller, or to another number.
@@ -84,7 +84,7 @@ pub(super) enum Beside {
 
 /// Sound other than Say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Audible {
+pub(super) enum ExpectedSound {
     /// A Play, a party or a stream.
     Audio,
     /// Tone of a party.
@@ -95,33 +95,33 @@ pub(super) enum Audible {
 
 /// Expected call: number, caller ID shown to the party, and behaviour of the party.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dialled {
+pub(super) struct ExpectedCall {
     pub(super) number: String,
     pub(super) from: Option<String>,
-    pub(super) acts: PartyActs,
+    pub(super) acts: PartyBehaviour,
 }
 
 /// Behaviour of a called party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PartyActs {
+pub(super) enum PartyBehaviour {
     Answers,
     IsBusy,
     RingsForEver,
     Fails,
 }
 
-impl PartyActs {
-    const ALL: [(&str, PartyActs); 4] = [
-        ("answers", PartyActs::Answers),
-        ("busy", PartyActs::IsBusy),
-        ("no answer", PartyActs::RingsForEver),
-        ("fails", PartyActs::Fails),
+impl PartyBehaviour {
+    const ALL: [(&str, PartyBehaviour); 4] = [
+        ("answers", PartyBehaviour::Answers),
+        ("busy", PartyBehaviour::IsBusy),
+        ("no answer", PartyBehaviour::RingsForEver),
+        ("fails", PartyBehaviour::Fails),
     ];
 }
 
-impl fmt::Display for PartyActs {
+impl fmt::Display for PartyBehaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PartyActs::ALL.iter().find(|(_, acts)| acts == self).map(|(name, _)| *name);
+        let name = PartyBehaviour::ALL.iter().find(|(_, acts)| acts == self).map(|(name, _)| *name);
         f.write_str(name.unwrap_or_default())
     }
 }
@@ -166,8 +166,8 @@ impl Script {
     ) -> Result<Script, Vec<String>> {
         let lines = lines.map(str::trim).enumerate().filter(|(_, text)| !text.is_empty() && !text.starts_with('#'));
         let steps = all(lines.map(|(at, text)| {
-            let what = What::parse(text, own).map_err(|why| vec![format!("{name}:{}: {why}", at + 1)])?;
-            Ok(Step { line: at + 1, text: text.to_owned(), what })
+            let what = StepAction::parse(text, own).map_err(|why| vec![format!("{name}:{}: {why}", at + 1)])?;
+            Ok(ScriptStep { line: at + 1, text: text.to_owned(), what })
         }))?;
         let script = Script { name: name.to_owned(), steps };
         let wrong: Vec<String> = script.without_call().map(|step| format!("{name}:{}: {step}", step.line)).collect();
@@ -176,82 +176,88 @@ impl Script {
 
     /// Returns whether the caller calls the number.
     pub(super) fn has_call(&self) -> bool {
-        self.steps.first().is_none_or(|step| step.what != What::NoCall)
+        self.steps.first().is_none_or(|step| step.what != StepAction::NoCall)
     }
 
     /// Returns whether a text message is sent to the number.
     pub(super) fn sends_text(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.what, What::Beside(Beside::SendText(_))))
+        self.steps.iter().any(|step| matches!(step.what, StepAction::Beside(OutOfCallStep::SendText(_))))
     }
 
     /// Returns the expected calls with the behaviour of their parties.
-    pub(super) fn dialled(&self) -> impl Iterator<Item = &Dialled> {
-        self.steps.iter().filter_map(|step| if let What::Dial(dialled) = &step.what { Some(dialled) } else { None })
+    pub(super) fn dialled(&self) -> impl Iterator<Item = &ExpectedCall> {
+        self.steps
+            .iter()
+            .filter_map(|step| if let StepAction::Dial(dialled) = &step.what { Some(dialled) } else { None })
     }
 
     /// Returns the numbers to be called, and those to receive a text message.
     pub(super) fn numbers(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter_map(|step| match &step.what {
-            What::Dial(dialled) => Some(dialled.number.as_str()),
-            What::Beside(Beside::GetText(to, _)) => to.as_deref(),
-            What::Hear(_)
-            | What::HearSound(_)
-            | What::Press(_)
-            | What::Say(_)
-            | What::Wait(_)
-            | What::Party(_)
-            | What::HangUp
-            | What::Ends(_)
-            | What::Transcribes(_)
-            | What::Beside(Beside::SendText(_) | Beside::Request(..))
-            | What::NoCall => None,
+            StepAction::Dial(dialled) => Some(dialled.number.as_str()),
+            StepAction::Beside(OutOfCallStep::GetText(to, _)) => to.as_deref(),
+            StepAction::Hear(_)
+            | StepAction::HearSound(_)
+            | StepAction::Press(_)
+            | StepAction::Say(_)
+            | StepAction::Wait(_)
+            | StepAction::Party(_)
+            | StepAction::HangUp
+            | StepAction::Ends(_)
+            | StepAction::Transcribes(_)
+            | StepAction::Beside(OutOfCallStep::SendText(_) | OutOfCallStep::Request(..))
+            | StepAction::NoCall => None,
         })
     }
 
     /// Returns the script with another calling number in the place of the written one.
     pub(super) fn with_caller(&self, written: &str, own: &str) -> Script {
-        let steps = self.steps.iter().map(|step| Step { what: step.what.with_caller(written, own), ..step.clone() });
+        let steps =
+            self.steps.iter().map(|step| ScriptStep { what: step.what.with_caller(written, own), ..step.clone() });
         Script { name: self.name.clone(), steps: steps.collect() }
     }
 
     /// Returns the expected texts of transcribed recordings, in order.
-    pub(super) fn transcriptions(&self) -> impl DoubleEndedIterator<Item = (&Step, &str)> {
+    pub(super) fn transcriptions(&self) -> impl DoubleEndedIterator<Item = (&ScriptStep, &str)> {
         self.steps.iter().filter_map(|step| {
-            if let What::Transcribes(text) = &step.what { Some((step, text.as_str())) } else { None }
+            if let StepAction::Transcribes(text) = &step.what { Some((step, text.as_str())) } else { None }
         })
     }
 
     /// Returns the steps that are not possible at their place.
-    fn without_call(&self) -> impl Iterator<Item = Misplaced<'_>> {
+    fn without_call(&self) -> impl Iterator<Item = MisplacedStep<'_>> {
         let has_call = self.has_call();
         self.steps.iter().enumerate().filter_map(move |(at, step)| {
             let needs_call = match step.what {
-                What::Hear(_) | What::HearSound(_) | What::Press(_) | What::Say(_) | What::HangUp | What::Ends(_) => {
-                    true
+                StepAction::Hear(_)
+                | StepAction::HearSound(_)
+                | StepAction::Press(_)
+                | StepAction::Say(_)
+                | StepAction::HangUp
+                | StepAction::Ends(_) => true,
+                StepAction::NoCall if at > 0 => {
+                    return Some(MisplacedStep { line: step.line, why: "`no call` is the first step" });
                 }
-                What::NoCall if at > 0 => {
-                    return Some(Misplaced { line: step.line, why: "`no call` is the first step" });
-                }
-                What::NoCall
-                | What::Wait(_)
-                | What::Dial(_)
-                | What::Party(_)
-                | What::Transcribes(_)
-                | What::Beside(_) => false,
+                StepAction::NoCall
+                | StepAction::Wait(_)
+                | StepAction::Dial(_)
+                | StepAction::Party(_)
+                | StepAction::Transcribes(_)
+                | StepAction::Beside(_) => false,
             };
             let why = "a step of the caller's call, and the script begins with `no call`";
-            (needs_call && !has_call).then_some(Misplaced { line: step.line, why })
+            (needs_call && !has_call).then_some(MisplacedStep { line: step.line, why })
         })
     }
 }
 
 /// Step that is not possible at its place.
-struct Misplaced<'a> {
+struct MisplacedStep<'a> {
     line: usize,
     why: &'a str,
 }
 
-impl fmt::Display for Misplaced<'_> {
+impl fmt::Display for MisplacedStep<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.why)
     }
@@ -269,41 +275,41 @@ pub(super) fn all<T>(found: impl Iterator<Item = Result<T, Vec<String>>>) -> Res
     if bad.is_empty() { Ok(good) } else { Err(bad) }
 }
 
-impl What {
-    fn parse(text: &str, own: &str) -> Result<What, String> {
+impl StepAction {
+    fn parse(text: &str, own: &str) -> Result<StepAction, String> {
         let (verb, rest) = first(text);
         let plain = rest.to_ascii_lowercase();
         match verb.to_ascii_lowercase().as_str() {
             "hear" => Ok(match plain.as_str() {
-                "audio" => What::HearSound(Audible::Audio),
-                "party" => What::HearSound(Audible::Party),
-                "ringing" => What::HearSound(Audible::Ringing),
-                _ => What::Hear(words("hear", rest)?),
+                "audio" => StepAction::HearSound(ExpectedSound::Audio),
+                "party" => StepAction::HearSound(ExpectedSound::Party),
+                "ringing" => StepAction::HearSound(ExpectedSound::Ringing),
+                _ => StepAction::Hear(words("hear", rest)?),
             }),
-            "press" => digits("press", rest).map(What::Press),
-            "say" => words("say", rest).map(What::Say),
-            "wait" => duration(rest).map(What::Wait).map_err(|why| format!("`wait`: {why}")),
-            "dial" => Dialled::parse(rest, own).map(What::Dial),
-            "party" => PartyStep::parse(rest).map(What::Party),
-            "hang" if plain == "up" => Ok(What::HangUp),
-            "ends" if rest.is_empty() => Ok(What::Ends(None)),
+            "press" => digits("press", rest).map(StepAction::Press),
+            "say" => words("say", rest).map(StepAction::Say),
+            "wait" => duration(rest).map(StepAction::Wait).map_err(|why| format!("`wait`: {why}")),
+            "dial" => ExpectedCall::parse(rest, own).map(StepAction::Dial),
+            "party" => PartyStep::parse(rest).map(StepAction::Party),
+            "hang" if plain == "up" => Ok(StepAction::HangUp),
+            "ends" if rest.is_empty() => Ok(StepAction::Ends(None)),
             "ends" => {
                 let wanted = plain.replace(' ', "-");
                 let status = STATUSES.into_iter().find(|known| *known == wanted);
                 status
-                    .map(|status| What::Ends(Some(status)))
+                    .map(|status| StepAction::Ends(Some(status)))
                     .ok_or_else(|| format!("`ends`: \"{rest}\"; known: {}", STATUSES.join(", ")))
             }
-            "transcribes" => words("transcribes", rest).map(What::Transcribes),
+            "transcribes" => words("transcribes", rest).map(StepAction::Transcribes),
             "send" if first(&plain).0 == "text" => {
-                words("send text", first(rest).1).map(Beside::SendText).map(What::Beside)
+                words("send text", first(rest).1).map(OutOfCallStep::SendText).map(StepAction::Beside)
             }
             "get" if first(&plain).0 == "text" => {
-                words("get text", first(rest).1).map(|text| What::Beside(Beside::GetText(None, text)))
+                words("get text", first(rest).1).map(|text| StepAction::Beside(OutOfCallStep::GetText(None, text)))
             }
             "text" => {
                 let (number, text) = first(rest);
-                Ok(What::Beside(Beside::GetText(Some(written(number, own)), words("text NUMBER", text)?)))
+                Ok(StepAction::Beside(OutOfCallStep::GetText(Some(written(number, own)), words("text NUMBER", text)?)))
             }
             "request" => {
                 let (method, rest) = first(rest);
@@ -312,41 +318,43 @@ impl What {
                 if !matches!(method.as_str(), "GET" | "POST") || place.is_empty() {
                     return Err("`request`: write GET or POST, a path or URL, and a form if there is one".to_owned());
                 }
-                Ok(What::Beside(Beside::Request(method, place.to_owned(), form.to_owned())))
+                Ok(StepAction::Beside(OutOfCallStep::Request(method, place.to_owned(), form.to_owned())))
             }
-            "no" if plain == "call" => Ok(What::NoCall),
+            "no" if plain == "call" => Ok(StepAction::NoCall),
             _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
         }
     }
 }
 
-impl What {
+impl StepAction {
     /// Returns the step with another calling number, also in texts and forms.
-    fn with_caller(&self, written: &str, own: &str) -> What {
+    fn with_caller(&self, written: &str, own: &str) -> StepAction {
         let digits = |number: &str| number.trim_start_matches('+').to_owned();
         let text = |text: &String| text.replace(&digits(written), &digits(own));
         match self {
-            What::Hear(words) => What::Hear(text(words)),
-            What::Say(words) => What::Say(text(words)),
-            What::Transcribes(words) => What::Transcribes(text(words)),
-            What::Dial(Dialled { number, from, acts }) => {
-                What::Dial(Dialled { number: text(number), from: from.as_ref().map(text), acts: *acts })
+            StepAction::Hear(words) => StepAction::Hear(text(words)),
+            StepAction::Say(words) => StepAction::Say(text(words)),
+            StepAction::Transcribes(words) => StepAction::Transcribes(text(words)),
+            StepAction::Dial(ExpectedCall { number, from, acts }) => {
+                StepAction::Dial(ExpectedCall { number: text(number), from: from.as_ref().map(text), acts: *acts })
             }
-            What::Party(PartyStep::Hears(words)) => What::Party(PartyStep::Hears(text(words))),
-            What::Beside(Beside::SendText(words)) => What::Beside(Beside::SendText(text(words))),
-            What::Beside(Beside::GetText(to, words)) => {
-                What::Beside(Beside::GetText(to.as_ref().map(text), text(words)))
+            StepAction::Party(PartyStep::Hears(words)) => StepAction::Party(PartyStep::Hears(text(words))),
+            StepAction::Beside(OutOfCallStep::SendText(words)) => {
+                StepAction::Beside(OutOfCallStep::SendText(text(words)))
             }
-            What::Beside(Beside::Request(method, place, form)) => {
-                What::Beside(Beside::Request(method.clone(), text(place), text(form)))
+            StepAction::Beside(OutOfCallStep::GetText(to, words)) => {
+                StepAction::Beside(OutOfCallStep::GetText(to.as_ref().map(text), text(words)))
             }
-            What::HearSound(_)
-            | What::Press(_)
-            | What::Wait(_)
-            | What::Party(PartyStep::Answers | PartyStep::Presses(_) | PartyStep::HangsUp)
-            | What::HangUp
-            | What::Ends(_)
-            | What::NoCall => self.clone(),
+            StepAction::Beside(OutOfCallStep::Request(method, place, form)) => {
+                StepAction::Beside(OutOfCallStep::Request(method.clone(), text(place), text(form)))
+            }
+            StepAction::HearSound(_)
+            | StepAction::Press(_)
+            | StepAction::Wait(_)
+            | StepAction::Party(PartyStep::Answers | PartyStep::Presses(_) | PartyStep::HangsUp)
+            | StepAction::HangUp
+            | StepAction::Ends(_)
+            | StepAction::NoCall => self.clone(),
         }
     }
 }
@@ -364,18 +372,18 @@ impl PartyStep {
     }
 }
 
-impl Dialled {
+impl ExpectedCall {
     /// Parses `NUMBER [from NUMBER] [ACTS]`; numbers may contain spaces and separators.
-    fn parse(rest: &str, own: &str) -> Result<Dialled, String> {
+    fn parse(rest: &str, own: &str) -> Result<ExpectedCall, String> {
         let mut left: Vec<&str> = rest.split_whitespace().collect();
-        let acts = PartyActs::ALL.into_iter().find_map(|(name, acts)| {
+        let acts = PartyBehaviour::ALL.into_iter().find_map(|(name, acts)| {
             let written = |count: usize| left.len().checked_sub(count).and_then(|at| left.get(at..));
             let is_it = |count: usize| {
                 written(count).is_some_and(|words| words.join(" ").replace('-', " ").eq_ignore_ascii_case(name))
             };
             [1, 2].into_iter().find(|count| is_it(*count)).map(|count| (count, acts))
         });
-        let (behind, acts) = acts.unwrap_or((0, PartyActs::Answers));
+        let (behind, acts) = acts.unwrap_or((0, PartyBehaviour::Answers));
         left.truncate(left.len() - behind);
         let at = left.iter().position(|word| word.eq_ignore_ascii_case("from"));
         let from = at.map(|at| left.split_off(at).split_off(1).concat());
@@ -391,7 +399,7 @@ impl Dialled {
             return Err(format!("`dial`: \"{word}\"; known: {ACTS}"));
         }
         let from = from.map(|from| written(&from, own));
-        Ok(Dialled { number: written(&number, own), from, acts })
+        Ok(ExpectedCall { number: written(&number, own), from, acts })
     }
 }
 
@@ -434,52 +442,55 @@ mod tests {
 
     const OWN: &str = "+14155550100";
 
-    fn parse(text: &str) -> Result<Vec<What>, Vec<String>> {
+    fn parse(text: &str) -> Result<Vec<StepAction>, Vec<String>> {
         let script = Script::parse("a.call", text.lines(), OWN);
         script.map(|script| script.steps.into_iter().map(|step| step.what).collect())
     }
 
-    fn dial(number: &str, from: Option<&str>, acts: PartyActs) -> What {
-        What::Dial(Dialled { number: number.to_owned(), from: from.map(str::to_owned), acts })
+    fn dial(number: &str, from: Option<&str>, acts: PartyBehaviour) -> StepAction {
+        StepAction::Dial(ExpectedCall { number: number.to_owned(), from: from.map(str::to_owned), acts })
     }
 
     #[test]
     fn each_step_is_read() {
         for (text, wanted) in [
-            ("hear \"Welcome\"", What::Hear("Welcome".to_owned())),
-            ("Hear press one", What::Hear("press one".to_owned())),
-            (" hear audio", What::HearSound(Audible::Audio)),
-            ("hear Party", What::HearSound(Audible::Party)),
-            ("hear \"party\"", What::Hear("party".to_owned())),
-            ("hear ringing", What::HearSound(Audible::Ringing)),
-            ("PRESS 1#", What::Press("1#".to_owned())),
-            ("wait 500ms", What::Wait(Duration::from_millis(500))),
-            ("dial +14155550177", dial("+14155550177", None, PartyActs::Answers)),
-            ("dial +14155550178 no answer", dial("+14155550178", None, PartyActs::RingsForEver)),
-            ("dial +14155550178 no-answer", dial("+14155550178", None, PartyActs::RingsForEver)),
-            ("dial (415) 555-0111 busy", dial("+14155550111", None, PartyActs::IsBusy)),
-            ("dial +14155550178 from 415-555-0100 Fails", dial("+14155550178", Some("+14155550100"), PartyActs::Fails)),
-            ("say \"Put me through\"", What::Say("Put me through".to_owned())),
-            ("party answers", What::Party(PartyStep::Answers)),
-            ("party hears Press one", What::Party(PartyStep::Hears("Press one".to_owned()))),
-            ("party presses 1", What::Party(PartyStep::Presses("1".to_owned()))),
-            ("party hangs up", What::Party(PartyStep::HangsUp)),
-            ("ends", What::Ends(None)),
-            ("ends busy", What::Ends(Some("busy"))),
-            ("ends no answer", What::Ends(Some("no-answer"))),
-            ("hang up", What::HangUp),
-            ("transcribes \"Call me back.\"", What::Transcribes("Call me back.".to_owned())),
-            ("send text Are you open?", What::Beside(Beside::SendText("Are you open?".to_owned()))),
-            ("get text \"from seven\"", What::Beside(Beside::GetText(None, "from seven".to_owned()))),
+            ("hear \"Welcome\"", StepAction::Hear("Welcome".to_owned())),
+            ("Hear press one", StepAction::Hear("press one".to_owned())),
+            (" hear audio", StepAction::HearSound(ExpectedSound::Audio)),
+            ("hear Party", StepAction::HearSound(ExpectedSound::Party)),
+            ("hear \"party\"", StepAction::Hear("party".to_owned())),
+            ("hear ringing", StepAction::HearSound(ExpectedSound::Ringing)),
+            ("PRESS 1#", StepAction::Press("1#".to_owned())),
+            ("wait 500ms", StepAction::Wait(Duration::from_millis(500))),
+            ("dial +14155550177", dial("+14155550177", None, PartyBehaviour::Answers)),
+            ("dial +14155550178 no answer", dial("+14155550178", None, PartyBehaviour::RingsForEver)),
+            ("dial +14155550178 no-answer", dial("+14155550178", None, PartyBehaviour::RingsForEver)),
+            ("dial (415) 555-0111 busy", dial("+14155550111", None, PartyBehaviour::IsBusy)),
+            (
+                "dial +14155550178 from 415-555-0100 Fails",
+                dial("+14155550178", Some("+14155550100"), PartyBehaviour::Fails),
+            ),
+            ("say \"Put me through\"", StepAction::Say("Put me through".to_owned())),
+            ("party answers", StepAction::Party(PartyStep::Answers)),
+            ("party hears Press one", StepAction::Party(PartyStep::Hears("Press one".to_owned()))),
+            ("party presses 1", StepAction::Party(PartyStep::Presses("1".to_owned()))),
+            ("party hangs up", StepAction::Party(PartyStep::HangsUp)),
+            ("ends", StepAction::Ends(None)),
+            ("ends busy", StepAction::Ends(Some("busy"))),
+            ("ends no answer", StepAction::Ends(Some("no-answer"))),
+            ("hang up", StepAction::HangUp),
+            ("transcribes \"Call me back.\"", StepAction::Transcribes("Call me back.".to_owned())),
+            ("send text Are you open?", StepAction::Beside(OutOfCallStep::SendText("Are you open?".to_owned()))),
+            ("get text \"from seven\"", StepAction::Beside(OutOfCallStep::GetText(None, "from seven".to_owned()))),
             (
                 "text +14155550111 Hello",
-                What::Beside(Beside::GetText(Some("+14155550111".to_owned()), "Hello".to_owned())),
+                StepAction::Beside(OutOfCallStep::GetText(Some("+14155550111".to_owned()), "Hello".to_owned())),
             ),
             (
                 "request post /call to=1",
-                What::Beside(Beside::Request("POST".to_owned(), "/call".to_owned(), "to=1".to_owned())),
+                StepAction::Beside(OutOfCallStep::Request("POST".to_owned(), "/call".to_owned(), "to=1".to_owned())),
             ),
-            ("no call", What::NoCall),
+            ("no call", StepAction::NoCall),
         ] {
             assert_eq!(parse(&format!("# a menu\n\n{text}\n")), Ok(vec![wanted]), "{text}");
         }
@@ -492,14 +503,18 @@ mod tests {
         let script = Script::parse("a.call", lines.lines(), OWN).unwrap();
         assert_eq!(script.numbers().collect::<Vec<_>>(), ["+14155550199", "+14155550199", "+14155550177"]);
         let own = script.with_caller("+14155550199", "+14155550202");
-        let what: Vec<What> = own.steps.iter().map(|step| step.what.clone()).collect();
+        let what: Vec<StepAction> = own.steps.iter().map(|step| step.what.clone()).collect();
         let wanted = [
-            What::Hear("You called from +14155550202".to_owned()),
-            dial("+14155550202", Some("+14155550202"), PartyActs::IsBusy),
-            What::Beside(Beside::GetText(Some("+14155550202".to_owned()), "Hello".to_owned())),
-            What::Beside(Beside::Request("POST".to_owned(), "/call".to_owned(), "to=%2B14155550202".to_owned())),
-            What::HearSound(Audible::Audio),
-            dial("+14155550177", None, PartyActs::Answers),
+            StepAction::Hear("You called from +14155550202".to_owned()),
+            dial("+14155550202", Some("+14155550202"), PartyBehaviour::IsBusy),
+            StepAction::Beside(OutOfCallStep::GetText(Some("+14155550202".to_owned()), "Hello".to_owned())),
+            StepAction::Beside(OutOfCallStep::Request(
+                "POST".to_owned(),
+                "/call".to_owned(),
+                "to=%2B14155550202".to_owned(),
+            )),
+            StepAction::HearSound(ExpectedSound::Audio),
+            dial("+14155550177", None, PartyBehaviour::Answers),
         ];
         assert_eq!(what, wanted);
         assert_eq!(own.steps[1].text, "dial 415-555-0199 from +14155550199 busy", "as it is written");

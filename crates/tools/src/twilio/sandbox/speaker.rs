@@ -14,7 +14,7 @@ use super::voice::Codebook;
 
 /// Fields of a request that are used.
 #[derive(Debug, Deserialize)]
-struct Wanted {
+struct SpeechRequest {
     input: String,
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn start(book: Codebook) -> std::io::Result<String> {
     Ok(url)
 }
 
-async fn speak(State(book): State<Codebook>, Json(wanted): Json<Wanted>) -> Response {
+async fn speak(State(book): State<Codebook>, Json(wanted): Json<SpeechRequest>) -> Response {
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut file = std::io::Cursor::new(Vec::new());

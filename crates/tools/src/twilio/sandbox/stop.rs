@@ -12,18 +12,18 @@ const SIGNALLED: u8 = 128;
 
 /// Signal that stops the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signalled {
+pub(super) enum StopSignal {
     Hangup,
     Interrupt,
     Terminate,
 }
 
-impl Signalled {
+impl StopSignal {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Signalled::Hangup => "SIGHUP",
-            Signalled::Interrupt => "SIGINT",
-            Signalled::Terminate => "SIGTERM",
+            StopSignal::Hangup => "SIGHUP",
+            StopSignal::Interrupt => "SIGINT",
+            StopSignal::Terminate => "SIGTERM",
         }
     }
 
@@ -31,46 +31,46 @@ impl Signalled {
     pub(super) fn exit_code(self) -> u8 {
         SIGNALLED
             + match self {
-                Signalled::Hangup => 1,
-                Signalled::Interrupt => 2,
-                Signalled::Terminate => 15,
+                StopSignal::Hangup => 1,
+                StopSignal::Interrupt => 2,
+                StopSignal::Terminate => 15,
             }
     }
 }
 
 /// First signal received, for all tasks that wait.
 #[derive(Debug, Clone)]
-pub(super) struct Stop(watch::Receiver<Option<Signalled>>);
+pub(super) struct StopReceiver(watch::Receiver<Option<StopSignal>>);
 
-impl Stop {
+impl StopReceiver {
     /// Handles signals from now on.
     ///
     /// # Errors
     /// Returns the system's error.
-    pub(super) fn listen() -> std::io::Result<Stop> {
+    pub(super) fn listen() -> std::io::Result<StopReceiver> {
         let (mut hangup, mut interrupt) = (signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?);
         let mut terminate = signal(SignalKind::terminate())?;
         let (sender, receiver) = watch::channel(None);
         tokio::task::spawn_local(async move {
             loop {
                 let came = tokio::select! {
-                    Some(()) = hangup.recv() => Signalled::Hangup,
-                    Some(()) = interrupt.recv() => Signalled::Interrupt,
-                    Some(()) = terminate.recv() => Signalled::Terminate,
+                    Some(()) = hangup.recv() => StopSignal::Hangup,
+                    Some(()) = interrupt.recv() => StopSignal::Interrupt,
+                    Some(()) = terminate.recv() => StopSignal::Terminate,
                 };
                 sender.send_modify(|first| *first = first.or(Some(came)));
             }
         });
-        Ok(Stop(receiver))
+        Ok(StopReceiver(receiver))
     }
 
     /// Returns the signal received, if any.
-    pub(super) fn came(&self) -> Option<Signalled> {
+    pub(super) fn came(&self) -> Option<StopSignal> {
         *self.0.borrow()
     }
 
     /// Waits for a signal.
-    pub(super) async fn comes(&self) -> Signalled {
+    pub(super) async fn comes(&self) -> StopSignal {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|came| *came) {
             Ok(Some(came)) => came,
@@ -79,7 +79,7 @@ impl Stop {
     }
 
     /// Waits for a signal and then for the maximum time to stop.
-    pub(super) async fn is_overdue(&self) -> Signalled {
+    pub(super) async fn is_overdue(&self) -> StopSignal {
         let came = self.comes().await;
         tokio::time::sleep(GRACE).await;
         came

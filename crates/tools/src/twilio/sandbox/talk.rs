@@ -6,21 +6,25 @@ use jiff::Timestamp;
 use trunkgate_call::trace::TraceView;
 use trunkgate_call::view::RecordingView;
 use trunkgate_call::{CallView, RecordingSource};
-use trunkgate_phone::{Answer, CallNumber, Ending, Manner};
+use trunkgate_phone::{AnswerKind, AnswerScript, CallEnding, CallNumber};
 
 use super::application::Application;
-use super::listener::Listener;
+use super::listener::AudioMatcher;
 use super::owners::{CallOwners, ScriptId};
-use super::phone::{ANSWER_AFTER, Extension, News, PlacedCall, Telephone, overheard};
-use super::recogniser::Recogniser;
-use super::refusals::{self, Refusals};
-use super::report::{Moment, Outcome, RefusedRequest, Report, Rules, SILENT_MS, has_given_up, shown};
-use super::script::{Audible, Beside, Dialled, PartyActs, PartyStep, Script, Step, What};
-use super::stop::Stop;
-use super::texts::{Text, Texts};
-use super::transcriber::Transcriber;
-use super::voice::{Codebook, Heard};
-use trunkgate_runtime::handle::Handle;
+use super::phone::{ANSWER_AFTER, Extension, PlacedCall, ScriptCallEvent, Telephone, overheard};
+use super::recogniser::SandboxRecogniser;
+use super::refusals::{self, RefusalLog};
+use super::report::{
+    RefusedRequest, ReportRules, SILENT_MS, ScriptReport, StepOutcome, TranscriptEvent, has_given_up, shown,
+};
+use super::script::{
+    ExpectedCall, ExpectedSound, OutOfCallStep, PartyBehaviour, PartyStep, Script, ScriptStep, StepAction,
+};
+use super::stop::StopReceiver;
+use super::texts::{SandboxTexts, SentText};
+use super::transcriber::SandboxTranscriber;
+use super::voice::{Codebook, HeardSound};
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::clock;
 use trunkgate_system::terminal;
 
@@ -43,7 +47,7 @@ const IN_PROGRESS: &str = "in-progress";
 
 /// Route of a sandbox's calls.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct SandboxRoute {
     pub(super) edge: std::net::SocketAddr,
     pub(super) number: String,
     pub(super) from: String,
@@ -55,58 +59,58 @@ pub(super) struct Line {
 
 /// Environment of the scripts.
 #[derive(Clone, Copy)]
-pub(super) struct Means<'a> {
-    pub(super) line: &'a Line,
+pub(super) struct ScriptEnvironment<'a> {
+    pub(super) line: &'a SandboxRoute,
     /// Calling numbers of all concurrent scripts.
     pub(super) callers: &'a [String],
     pub(super) owners: &'a CallOwners,
     pub(super) book: &'a Codebook,
-    pub(super) recogniser: &'a Recogniser,
-    pub(super) transcriber: &'a Transcriber,
-    pub(super) texts: &'a Texts,
-    pub(super) refusals: &'a Refusals,
+    pub(super) recogniser: &'a SandboxRecogniser,
+    pub(super) transcriber: &'a SandboxTranscriber,
+    pub(super) texts: &'a SandboxTexts,
+    pub(super) refusals: &'a RefusalLog,
     pub(super) application: &'a Application,
-    pub(super) edge: &'a Handle,
-    pub(super) stop: &'a Stop,
-    pub(super) rules: &'a Rules,
+    pub(super) edge: &'a EdgeHandle,
+    pub(super) stop: &'a StopReceiver,
+    pub(super) rules: &'a ReportRules,
 }
 
 /// A party called by the application.
-struct Party {
+struct CalledParty {
     call: CallNumber,
     number: String,
     from: String,
-    acts: PartyActs,
+    acts: PartyBehaviour,
     /// Whether a step expects its call.
     is_declared: bool,
     /// Whether a step has matched its call.
     is_seen: bool,
-    listener: Listener,
+    listener: AudioMatcher,
     is_answered: bool,
     is_live: bool,
 }
 
 /// State of a script.
-struct Talk<'a> {
+struct ScriptRun<'a> {
     id: ScriptId,
-    means: &'a Means<'a>,
+    means: &'a ScriptEnvironment<'a>,
     phone: Extension,
     began: Instant,
     /// The caller's call, if the script has one, and its SID at the edge once known.
     caller: Option<PlacedCall>,
     caller_sid: Option<String>,
-    listener: Listener,
+    listener: AudioMatcher,
     /// All numbers that steps expect to be called, and the calls still expected.
     numbers: Vec<String>,
-    expected: Vec<Dialled>,
-    parties: Vec<Party>,
+    expected: Vec<ExpectedCall>,
+    parties: Vec<CalledParty>,
     is_answered: bool,
-    ending: Option<Ending>,
+    ending: Option<CallEnding>,
     /// Whether a step has noticed the end of the caller's call.
     knows_end: bool,
     /// Whether events are printed at once.
     is_shown: bool,
-    notes: Vec<Moment>,
+    notes: Vec<TranscriptEvent>,
     /// Errors that Twilio would have reported.
     refused: Vec<String>,
     /// Number of the application's text messages before the next one for a step, and before the next one for the
@@ -122,7 +126,7 @@ struct Talk<'a> {
 
 /// Call that an expectation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum ExpectationScope {
     Caller,
     Party,
     /// No call, e.g. for a text message.
@@ -139,13 +143,18 @@ enum SpeechListener {
 }
 
 /// Runs a script and returns its report.
-pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, telephone: &Telephone) -> Report {
+pub(super) async fn run(
+    id: ScriptId,
+    script: &Script,
+    means: &ScriptEnvironment<'_>,
+    telephone: &Telephone,
+) -> ScriptReport {
     let began_at = clock::now();
-    let expected: Vec<Dialled> = script.dialled().cloned().collect();
+    let expected: Vec<ExpectedCall> = script.dialled().cloned().collect();
     let answers = expected.iter().map(|one| (one.number.clone(), answer(one.acts))).collect();
-    let mut talk = Talk::new(id, means, telephone.open(id, &means.line.from, answers).await, expected);
+    let mut talk = ScriptRun::new(id, means, telephone.open(id, &means.line.from, answers).await, expected);
     means.transcriber.expect(id, script.transcriptions().map(|(_, text)| text.to_owned()).collect());
-    let mut report = Report { name: script.name.clone(), ..Report::default() };
+    let mut report = ScriptReport { name: script.name.clone(), ..ScriptReport::default() };
     if script.has_call() && !talk.call().await {
         report.failures.push("the caller has no media port left".to_owned());
         means.transcriber.forget(id);
@@ -157,7 +166,7 @@ pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, teleph
             report.failures.push(format!("{}:{}: {}: {why}", script.name, step.line, step.text));
         }
         let is_failed = failure.is_some();
-        report.steps.push(Outcome { line: step.line, text: step.text.clone(), at: talk.seconds(), failure });
+        report.steps.push(StepOutcome { line: step.line, text: step.text.clone(), at: talk.seconds(), failure });
         if is_failed {
             break;
         }
@@ -177,9 +186,9 @@ pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, teleph
 }
 
 /// Prints calls placed by the application until a signal stops the sandbox.
-pub(super) async fn watch(id: ScriptId, means: &Means<'_>, telephone: &Telephone) {
+pub(super) async fn watch(id: ScriptId, means: &ScriptEnvironment<'_>, telephone: &Telephone) {
     let phone = telephone.open(id, &means.line.from, Vec::new()).await;
-    let mut talk = Talk { is_shown: true, ..Talk::new(id, means, phone, Vec::new()) };
+    let mut talk = ScriptRun { is_shown: true, ..ScriptRun::new(id, means, phone, Vec::new()) };
     while talk.means.stop.came().is_none() {
         talk.listen(Instant::now() + AT_END).await;
         talk.note_services();
@@ -190,19 +199,19 @@ pub(super) async fn watch(id: ScriptId, means: &Means<'_>, telephone: &Telephone
 }
 
 /// Returns the answer for the behaviour of a party.
-fn answer(acts: PartyActs) -> Answer {
-    let rejected = |code: u16| Answer::of(Manner::Reject { code, after: ANSWER_AFTER });
+fn answer(acts: PartyBehaviour) -> AnswerScript {
+    let rejected = |code: u16| AnswerScript::from_kind(AnswerKind::Reject { code, after: ANSWER_AFTER });
     overheard(match acts {
-        PartyActs::Answers => Answer::ring(ANSWER_AFTER),
-        PartyActs::IsBusy => rejected(486),
-        PartyActs::RingsForEver => Answer::of(Manner::RingForever),
-        PartyActs::Fails => rejected(500),
+        PartyBehaviour::Answers => AnswerScript::ring(ANSWER_AFTER),
+        PartyBehaviour::IsBusy => rejected(486),
+        PartyBehaviour::RingsForEver => AnswerScript::from_kind(AnswerKind::RingForever),
+        PartyBehaviour::Fails => rejected(500),
     })
 }
 
 /// Returns the traces of the script's calls after their end, the caller's first, each with its start in seconds.
 /// `is_timed_out`: a request may have been open at the end.
-async fn traces_of(talk: &Talk<'_>, began_at: Timestamp, is_timed_out: bool) -> Vec<(f64, TraceView)> {
+async fn traces_of(talk: &ScriptRun<'_>, began_at: Timestamp, is_timed_out: bool) -> Vec<(f64, TraceView)> {
     let until = Instant::now() + talk.last_wait();
     let requests_until = Instant::now() + if is_timed_out { OPEN_REQUEST } else { Duration::ZERO };
     let began = |text: &str| {
@@ -233,16 +242,21 @@ async fn traces_of(talk: &Talk<'_>, began_at: Timestamp, is_timed_out: bool) -> 
     }
 }
 
-impl<'a> Talk<'a> {
-    fn new(id: ScriptId, means: &'a Means<'a>, phone: Extension, expected: Vec<Dialled>) -> Talk<'a> {
-        Talk {
+impl<'a> ScriptRun<'a> {
+    fn new(
+        id: ScriptId,
+        means: &'a ScriptEnvironment<'a>,
+        phone: Extension,
+        expected: Vec<ExpectedCall>,
+    ) -> ScriptRun<'a> {
+        ScriptRun {
             id,
             means,
             phone,
             began: Instant::now(),
             caller: None,
             caller_sid: None,
-            listener: Listener::default(),
+            listener: AudioMatcher::default(),
             numbers: expected.iter().map(|one| one.number.clone()).collect(),
             expected,
             parties: Vec::new(),
@@ -278,7 +292,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Returns whether a text message is not for another script's caller.
-    fn has_text(&self, text: &Text) -> bool {
+    fn has_text(&self, text: &SentText) -> bool {
         text.to == self.means.line.from || !self.means.callers.contains(&text.to)
     }
 
@@ -310,7 +324,7 @@ impl<'a> Talk<'a> {
         if self.is_shown {
             eprintln!("  {at:>7.2} s  {}", terminal::harmless(&text));
         }
-        self.notes.push(Moment { at, text });
+        self.notes.push(TranscriptEvent { at, text });
     }
 
     /// Adds new text messages, transcriptions and refused proxy requests to the transcript.
@@ -347,49 +361,50 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn carry_out(&mut self, step: &Step) -> Result<(), String> {
+    async fn carry_out(&mut self, step: &ScriptStep) -> Result<(), String> {
         match &step.what {
-            What::NoCall | What::Transcribes(_) => Ok(()),
-            What::Hear(words) => {
-                self.wait_for(Of::Caller, |talk| talk.listener.hears(words), "the caller did not hear it").await
+            StepAction::NoCall | StepAction::Transcribes(_) => Ok(()),
+            StepAction::Hear(words) => {
+                self.wait_for(ExpectationScope::Caller, |talk| talk.listener.hears(words), "the caller did not hear it")
+                    .await
             }
-            What::HearSound(sound) => {
+            StepAction::HearSound(sound) => {
                 let otherwise = match sound {
-                    Audible::Audio => "the caller heard no audio but speech and ringing",
-                    Audible::Party => "the caller heard no party",
-                    Audible::Ringing => "the caller heard no ringing",
+                    ExpectedSound::Audio => "the caller heard no audio but speech and ringing",
+                    ExpectedSound::Party => "the caller heard no party",
+                    ExpectedSound::Ringing => "the caller heard no ringing",
                 };
-                self.wait_for(Of::Caller, |talk| talk.listener.hears_sound(*sound), otherwise).await
+                self.wait_for(ExpectationScope::Caller, |talk| talk.listener.hears_sound(*sound), otherwise).await
             }
-            What::Press(digits) => {
+            StepAction::Press(digits) => {
                 let is_answered = |talk: &mut Self| talk.is_answered.then_some(());
-                self.wait_for(Of::Caller, is_answered, "the call was not answered").await?;
+                self.wait_for(ExpectationScope::Caller, is_answered, "the call was not answered").await?;
                 let Some(caller) = self.caller() else { return Err("there is no call".to_owned()) };
                 self.note(format!("presses {digits}"));
                 self.press(caller, digits).await
             }
-            What::Say(words) => self.say(words).await,
-            What::Wait(time) => {
+            StepAction::Say(words) => self.say(words).await,
+            StepAction::Wait(time) => {
                 self.listen_until(Instant::now() + *time).await;
                 Ok(())
             }
-            What::HangUp => {
+            StepAction::HangUp => {
                 self.hang_up().await;
                 self.knows_end = true;
                 Ok(())
             }
-            What::Ends(status) => {
+            StepAction::Ends(status) => {
                 let has_ended = |talk: &mut Self| talk.ending.map(drop);
-                self.wait_for(Of::Caller, has_ended, "the application did not end the call").await?;
+                self.wait_for(ExpectationScope::Caller, has_ended, "the application did not end the call").await?;
                 self.knows_end = true;
                 match status {
                     Some(status) if *status != self.status() => Err(format!("it ended as {}", self.status())),
                     _ => Ok(()),
                 }
             }
-            What::Dial(dialled) => self.dials(dialled).await,
-            What::Party(step) => self.carry_out_of_party(step).await,
-            What::Beside(step) => self.carry_out_beside(step).await,
+            StepAction::Dial(dialled) => self.dials(dialled).await,
+            StepAction::Party(step) => self.carry_out_of_party(step).await,
+            StepAction::Beside(step) => self.carry_out_beside(step).await,
         }
     }
 
@@ -400,7 +415,7 @@ impl<'a> Talk<'a> {
             PartyStep::Hears(words) => {
                 self.may_answer(|party| party.is_answered)?;
                 let hears = |talk: &mut Self| talk.listening_party()?.listener.hears(words);
-                self.wait_for(Of::Party, hears, "the party did not hear it").await
+                self.wait_for(ExpectationScope::Party, hears, "the party did not hear it").await
             }
             PartyStep::Presses(digits) => {
                 self.has_answered().await?;
@@ -419,25 +434,25 @@ impl<'a> Talk<'a> {
     }
 
     /// Carries out a step outside of calls: a text message or a request.
-    async fn carry_out_beside(&mut self, step: &Beside) -> Result<(), String> {
+    async fn carry_out_beside(&mut self, step: &OutOfCallStep) -> Result<(), String> {
         match step {
-            Beside::SendText(text) => {
+            OutOfCallStep::SendText(text) => {
                 self.note(format!("sends a text: {text}"));
                 let line = self.means.line;
                 self.means.texts.send(&line.from, &line.number, text).await
             }
-            Beside::GetText(to, words) => {
+            OutOfCallStep::GetText(to, words) => {
                 let to = to.clone().unwrap_or_else(|| self.means.line.from.clone());
                 let comes = |talk: &mut Self| {
                     let found = talk.means.texts.find(talk.texts_seen, &to, words)?;
                     talk.texts_seen = found + 1;
                     Some(())
                 };
-                let result = self.wait_for(Of::None, comes, "the application sent no such text").await;
+                let result = self.wait_for(ExpectationScope::None, comes, "the application sent no such text").await;
                 let instead = || self.means.texts.instead(self.texts_seen, |text| self.has_text(text));
                 result.map_err(|why| format!("{why}. {}", instead()))
             }
-            Beside::Request(method, place, form) => {
+            OutOfCallStep::Request(method, place, form) => {
                 let answered = self.means.application.ask(method, place, form).await;
                 self.note(format!("{method} {place}: {}", answered.as_ref().unwrap_or_else(|why| why)));
                 answered.map(drop)
@@ -463,7 +478,7 @@ impl<'a> Talk<'a> {
             {
                 break listener;
             }
-            self.go_on(Of::Caller, until, otherwise).await?;
+            self.go_on(ExpectationScope::Caller, until, otherwise).await?;
         };
         self.note(format!("says: {words}"));
         let pause = match listener {
@@ -487,11 +502,11 @@ impl<'a> Talk<'a> {
     }
 
     /// Waits until the application calls a number; expected calls may come in any order.
-    async fn dials(&mut self, wanted: &Dialled) -> Result<(), String> {
-        let is_it = |party: &Party| !party.is_seen && party.number == wanted.number;
+    async fn dials(&mut self, wanted: &ExpectedCall) -> Result<(), String> {
+        let is_it = |party: &CalledParty| !party.is_seen && party.number == wanted.number;
         let dials = |talk: &mut Self| talk.parties.iter().any(is_it).then_some(());
         // A callback may follow after the end of the call.
-        let of = if self.knows_end { Of::None } else { Of::Caller };
+        let of = if self.knows_end { ExpectationScope::None } else { ExpectationScope::Caller };
         self.wait_for(of, dials, "the application did not dial it").await?;
         let Some(party) = self.parties.iter_mut().find(|party| is_it(party)) else { return Err(NO_PARTY.to_owned()) };
         party.is_seen = true;
@@ -505,11 +520,11 @@ impl<'a> Talk<'a> {
     async fn has_answered(&mut self) -> Result<(), String> {
         self.may_answer(|party| party.is_live)?;
         let has = |talk: &mut Self| talk.party().map(|_| ());
-        self.wait_for(Of::Party, has, NO_PARTY).await
+        self.wait_for(ExpectationScope::Party, has, NO_PARTY).await
     }
 
     /// Fails if no called party can answer any more.
-    fn may_answer(&self, is_there: impl Fn(&Party) -> bool) -> Result<(), String> {
+    fn may_answer(&self, is_there: impl Fn(&CalledParty) -> bool) -> Result<(), String> {
         let never = self
             .parties
             .last()
@@ -523,12 +538,12 @@ impl<'a> Talk<'a> {
     }
 
     /// Returns the last called party that has answered and is still in its call.
-    fn party(&mut self) -> Option<&mut Party> {
+    fn party(&mut self) -> Option<&mut CalledParty> {
         self.parties.iter_mut().rev().find(|party| party.is_live && party.is_answered)
     }
 
     /// Returns the last called party that has answered, preferably one still in its call.
-    fn listening_party(&mut self) -> Option<&mut Party> {
+    fn listening_party(&mut self) -> Option<&mut CalledParty> {
         let live = self.parties.iter().rposition(|party| party.is_live && party.is_answered);
         let at = live.or_else(|| self.parties.iter().rposition(|party| party.is_answered))?;
         self.parties.get_mut(at)
@@ -537,7 +552,7 @@ impl<'a> Talk<'a> {
     /// Waits until a condition holds; the error describes the sounds heard instead.
     async fn wait_for(
         &mut self,
-        of: Of,
+        of: ExpectationScope,
         holds: impl Fn(&mut Self) -> Option<()>,
         otherwise: &str,
     ) -> Result<(), String> {
@@ -549,12 +564,12 @@ impl<'a> Talk<'a> {
     }
 
     /// Handles the next event. The error gives the reason why waiting ended, and the sounds heard instead.
-    async fn go_on(&mut self, of: Of, until: Instant, otherwise: &str) -> Result<(), String> {
+    async fn go_on(&mut self, of: ExpectationScope, until: Instant, otherwise: &str) -> Result<(), String> {
         let is_over = self.ending.is_some()
             && match of {
-                Of::Caller => true,
-                Of::Party => !self.parties.iter().any(|party| party.is_live),
-                Of::None => false,
+                ExpectationScope::Caller => true,
+                ExpectationScope::Party => !self.parties.iter().any(|party| party.is_live),
+                ExpectationScope::None => false,
             };
         let why = if let Some(signal) = self.means.stop.came() {
             return Err(format!("interrupted by {}", signal.name()));
@@ -582,7 +597,7 @@ impl<'a> Talk<'a> {
 
     /// Returns the calls to numbers that no step expects, unless they are allowed.
     fn undeclared(&self) -> impl Iterator<Item = String> {
-        let strange = |party: &&Party| !party.is_declared && !self.means.rules.allow_undeclared_dials;
+        let strange = |party: &&CalledParty| !party.is_declared && !self.means.rules.allow_undeclared_dials;
         self.parties.iter().filter(strange).map(|party| {
             format!(
                 "the application dialled {}, which no step expects (--allow-undeclared-dials accepts it)",
@@ -612,40 +627,42 @@ impl<'a> Talk<'a> {
         self.note_services();
     }
 
-    fn take(&mut self, at: Instant, news: News) {
+    fn take(&mut self, at: Instant, news: ScriptCallEvent) {
         let seconds = at.saturating_duration_since(self.began).as_secs_f64();
         let book = self.means.book;
         let caller = self.caller();
         match news {
-            News::Heard(call, samples) if Some(call) == caller => self.listener.take(book, seconds, &samples),
-            News::Heard(call, samples) => {
+            ScriptCallEvent::Heard(call, samples) if Some(call) == caller => {
+                self.listener.take(book, seconds, &samples)
+            }
+            ScriptCallEvent::Heard(call, samples) => {
                 if let Some(party) = self.called(call) {
                     party.listener.take(book, seconds, &samples);
                 }
             }
-            News::Called { call, number, from } => self.is_called(seconds, call, number, from),
-            News::Answered(call) if Some(call) == caller => {
+            ScriptCallEvent::Called { call, number, from } => self.is_called(seconds, call, number, from),
+            ScriptCallEvent::Answered(call) if Some(call) == caller => {
                 self.is_answered = true;
                 self.note_at(seconds, "is answered".to_owned());
             }
-            News::Answered(call) => {
+            ScriptCallEvent::Answered(call) => {
                 let answered = self.called(call).map(|party| {
                     party.is_answered = true;
                     format!("{} answers", party.number)
                 });
                 answered.into_iter().for_each(|text| self.note_at(seconds, text));
             }
-            News::Ended(call, ending) if Some(call) == caller => {
+            ScriptCallEvent::Ended(call, ending) if Some(call) == caller => {
                 self.ending = Some(ending);
-                let who = if ending == Ending::HungUp { "the caller hangs up" } else { "the call ends" };
+                let who = if ending == CallEnding::HungUp { "the caller hangs up" } else { "the call ends" };
                 self.note_at(seconds, format!("{who}: {}", self.status()));
             }
-            News::Ended(call, _) => {
+            ScriptCallEvent::Ended(call, _) => {
                 let is_shown = self.is_shown;
                 let ended = self.called(call).map(|party| {
                     party.is_live = false;
                     let heard = party.listener.heard().iter().map(|heard| shown(&format!("{} ", party.number), heard));
-                    let heard: Vec<Moment> = heard.filter(|_| is_shown).collect();
+                    let heard: Vec<TranscriptEvent> = heard.filter(|_| is_shown).collect();
                     (heard, format!("the call to {} ends", party.number))
                 });
                 let Some((heard, text)) = ended else { return };
@@ -668,20 +685,20 @@ impl<'a> Talk<'a> {
                  (--number adds one)"
             ));
         }
-        self.parties.push(Party {
+        self.parties.push(CalledParty {
             call,
             number,
             from,
-            acts: declared.as_ref().map_or(PartyActs::Answers, |dialled| dialled.acts),
+            acts: declared.as_ref().map_or(PartyBehaviour::Answers, |dialled| dialled.acts),
             is_declared: declared.is_some(),
             is_seen: false,
-            listener: Listener::default(),
+            listener: AudioMatcher::default(),
             is_answered: false,
             is_live: true,
         });
     }
 
-    fn called(&mut self, call: CallNumber) -> Option<&mut Party> {
+    fn called(&mut self, call: CallNumber) -> Option<&mut CalledParty> {
         self.parties.iter_mut().find(|party| party.call == call)
     }
 
@@ -723,7 +740,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Waits for a recording for each expected text; the first step without one fails.
-    async fn expect_transcriptions(&mut self, script: &Script, report: &mut Report) {
+    async fn expect_transcriptions(&mut self, script: &Script, report: &mut ScriptReport) {
         let until = Instant::now() + self.last_wait();
         while self.means.transcriber.waiting(self.id) > 0 && Instant::now() < until {
             self.listen(until.min(Instant::now() + LOOK)).await;
@@ -745,16 +762,16 @@ impl<'a> Talk<'a> {
             None if self.is_answered => "in-progress",
             None => "ringing",
             Some(_) if self.is_answered => "completed",
-            Some(Ending::Refused(486 | 600)) => "busy",
-            Some(Ending::Refused(408 | 480 | 487) | Ending::Canceled | Ending::TimedOut) => "no-answer",
+            Some(CallEnding::Refused(486 | 600)) => "busy",
+            Some(CallEnding::Refused(408 | 480 | 487) | CallEnding::Canceled | CallEnding::TimedOut) => "no-answer",
             Some(_) => "failed",
         }
     }
 
     /// Completes the report with the events, sounds and traces.
-    fn report(mut self, report: &mut Report, traces: &[(f64, TraceView)]) {
+    fn report(mut self, report: &mut ScriptReport, traces: &[(f64, TraceView)]) {
         report.status = self.caller.is_some().then(|| self.status().to_owned());
-        report.heard = self.listener.heard().iter().filter_map(Heard::words).collect();
+        report.heard = self.listener.heard().iter().filter_map(HeardSound::words).collect();
         report.transcript = std::mem::take(&mut self.notes);
         report.refused = std::mem::take(&mut self.refused_requests);
         report.transcript.extend(self.listener.heard().iter().map(|heard| shown("", heard)));
@@ -774,10 +791,10 @@ impl<'a> Talk<'a> {
     }
 }
 
-impl Party {
+impl CalledParty {
     /// Returns whether the call is active and the party will answer.
     fn may_answer(&self) -> bool {
-        self.is_live && self.acts == PartyActs::Answers
+        self.is_live && self.acts == PartyBehaviour::Answers
     }
 }
 

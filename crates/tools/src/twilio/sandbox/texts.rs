@@ -22,7 +22,7 @@ use trunkgate_system::{sids, web};
 
 /// Text message sent by the application.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct SentText {
     pub(super) at: Instant,
     pub(super) to: String,
     pub(super) from: String,
@@ -33,35 +33,35 @@ pub(super) struct Text {
 
 /// Service on loopback; serves until the runtime ends.
 #[derive(Debug)]
-pub(super) struct Texts {
+pub(super) struct SandboxTexts {
     /// URL for messages from the edge.
     pub(super) url: String,
     /// Secret shared with the edge.
     pub(super) token: String,
     /// Address of the edge's HTTP server, set once it runs.
     pub(super) edge: Option<SocketAddr>,
-    sent: Sent,
+    sent: SentTexts,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Sent(Arc<Mutex<Vec<Text>>>);
+struct SentTexts(Arc<Mutex<Vec<SentText>>>);
 
-impl Sent {
-    fn lock(&self) -> MutexGuard<'_, Vec<Text>> {
+impl SentTexts {
+    fn lock(&self) -> MutexGuard<'_, Vec<SentText>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Texts {
+impl SandboxTexts {
     /// Binds a free port and starts serving.
-    pub(super) async fn start() -> std::io::Result<Texts> {
+    pub(super) async fn start() -> std::io::Result<SandboxTexts> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("http://{}/messages", listener.local_addr()?);
-        let sent = Sent::default();
+        let sent = SentTexts::default();
         let routes = Router::new().route("/messages", post(take)).with_state(sent.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let token = sids::random("").map_err(std::io::Error::other)?;
-        Ok(Texts { url, token, edge: None, sent })
+        Ok(SandboxTexts { url, token, edge: None, sent })
     }
 
     /// Returns the number of text messages sent by the application.
@@ -70,19 +70,19 @@ impl Texts {
     }
 
     /// Returns the text messages after the first ones.
-    pub(super) fn since(&self, first: usize) -> Vec<Text> {
+    pub(super) fn since(&self, first: usize) -> Vec<SentText> {
         self.sent.lock().get(first..).unwrap_or_default().to_vec()
     }
 
     /// Finds a text message with these words to a number, after the first ones.
     pub(super) fn find(&self, first: usize, to: &str, words: &str) -> Option<usize> {
         let wanted = plain(words);
-        let is_it = |text: &Text| text.to == to && plain(&text.body).contains(&wanted);
+        let is_it = |text: &SentText| text.to == to && plain(&text.body).contains(&wanted);
         Some(first + self.sent.lock().get(first..)?.iter().position(is_it)?)
     }
 
     /// Describes the text messages of interest after the first ones.
-    pub(super) fn instead(&self, first: usize, is_wanted: impl Fn(&Text) -> bool) -> String {
+    pub(super) fn instead(&self, first: usize, is_wanted: impl Fn(&SentText) -> bool) -> String {
         let texts = self.since(first).into_iter().filter(is_wanted);
         let texts: Vec<String> = texts.map(|text| format!("{}: \"{}\"", text.to, text.body)).collect();
         if texts.is_empty() { "It sent none".to_owned() } else { format!("It sent {}", texts.join(", ")) }
@@ -105,12 +105,12 @@ impl Texts {
     }
 }
 
-async fn take(State(sent): State<Sent>, form: Bytes) -> Response {
+async fn take(State(sent): State<SentTexts>, form: Bytes) -> Response {
     let fields: Vec<(String, String)> = form_urlencoded::parse(&form).into_owned().collect();
     let field =
         |name: &str| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default();
     let (at, sid) = (Instant::now(), field("MessageSid"));
-    let text = Text { at, to: field("To"), from: field("From"), body: field("Body"), sid };
+    let text = SentText { at, to: field("To"), from: field("From"), body: field("Body"), sid };
     if text.to.is_empty() {
         return StatusCode::BAD_REQUEST.into_response();
     }

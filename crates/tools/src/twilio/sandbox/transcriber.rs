@@ -18,8 +18,8 @@ use tokio::net::TcpListener;
 use trunkgate_call::CallView;
 
 use super::owners::{CallOwners, ScriptId};
-use super::voice::{Codebook, Ear, Heard};
-use trunkgate_runtime::handle::Handle;
+use super::voice::{Codebook, HeardSound, SoundDecoder};
+use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
 
 /// Path of the service.
@@ -33,7 +33,7 @@ const PART: (usize, f64) = (160, 50.0);
 
 /// A transcribed recording.
 #[derive(Debug, Clone)]
-pub(super) struct Transcribed {
+pub(super) struct TranscribedRecording {
     pub(super) at: Instant,
     /// Script of its call; `None` if no running script has it.
     pub(super) script: Option<ScriptId>,
@@ -43,11 +43,11 @@ pub(super) struct Transcribed {
 
 /// Service on loopback; serves until the runtime ends.
 #[derive(Debug)]
-pub(super) struct Transcriber {
+pub(super) struct SandboxTranscriber {
     /// URL for recordings.
     pub(super) url: String,
     texts: TextQueue,
-    edge: Arc<OnceLock<Handle>>,
+    edge: Arc<OnceLock<EdgeHandle>>,
 }
 
 /// Expected texts of the running scripts, and transcribed recordings.
@@ -58,19 +58,19 @@ struct TextQueue(Arc<Mutex<QueuedTexts>>);
 struct QueuedTexts {
     /// Texts not yet used by a recording, for each running script.
     waiting: BTreeMap<ScriptId, VecDeque<String>>,
-    done: Vec<Transcribed>,
+    done: Vec<TranscribedRecording>,
 }
 
 /// State of the request handler.
 #[derive(Debug, Clone)]
-struct Endpoint {
+struct TranscriberState {
     book: Codebook,
     texts: TextQueue,
     owners: CallOwners,
-    edge: Arc<OnceLock<Handle>>,
+    edge: Arc<OnceLock<EdgeHandle>>,
 }
 
-impl Endpoint {
+impl TranscriberState {
     /// Returns the script of a recording.
     async fn script_of(&self, recording: &str) -> Option<ScriptId> {
         let calls = self.edge.get()?.calls().await.ok()?;
@@ -92,26 +92,26 @@ impl TextQueue {
         let script = script.or(only);
         let given = script.and_then(|script| texts.waiting.get_mut(&script)?.pop_front());
         let text = given.or_else(|| Some(words).filter(|words| !words.is_empty()));
-        texts.done.push(Transcribed { at: Instant::now(), script, text: text.clone() });
+        texts.done.push(TranscribedRecording { at: Instant::now(), script, text: text.clone() });
         text
     }
 }
 
-impl Transcriber {
+impl SandboxTranscriber {
     /// Binds a free port and starts serving.
-    pub(super) async fn start(book: Codebook, owners: CallOwners) -> std::io::Result<Transcriber> {
+    pub(super) async fn start(book: Codebook, owners: CallOwners) -> std::io::Result<SandboxTranscriber> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("http://{}{PATH}", listener.local_addr()?);
-        let (texts, edge) = (TextQueue::default(), Arc::<OnceLock<Handle>>::default());
-        let endpoint = Endpoint { book, texts: texts.clone(), owners, edge: Arc::clone(&edge) };
+        let (texts, edge) = (TextQueue::default(), Arc::<OnceLock<EdgeHandle>>::default());
+        let endpoint = TranscriberState { book, texts: texts.clone(), owners, edge: Arc::clone(&edge) };
         let limit = DefaultBodyLimit::max(TRANSCRIPTION_AUDIO_BYTES + FORM_BYTES);
         let routes = Router::new().route(PATH, post(transcribe)).layer(limit).with_state(endpoint);
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Transcriber { url, texts, edge })
+        Ok(SandboxTranscriber { url, texts, edge })
     }
 
     /// Sets the edge of the recordings.
-    pub(super) fn attach(&self, edge: Handle) {
+    pub(super) fn attach(&self, edge: EdgeHandle) {
         let _ = self.edge.set(edge);
     }
 
@@ -136,12 +136,12 @@ impl Transcriber {
     }
 
     /// Returns the transcribed recordings after the first ones.
-    pub(super) fn since(&self, first: usize) -> Vec<Transcribed> {
+    pub(super) fn since(&self, first: usize) -> Vec<TranscribedRecording> {
         self.texts.lock().done.get(first..).unwrap_or_default().to_vec()
     }
 }
 
-async fn transcribe(State(endpoint): State<Endpoint>, form: Bytes) -> Response {
+async fn transcribe(State(endpoint): State<TranscriberState>, form: Bytes) -> Response {
     let Some(words) = words(&endpoint.book, &form) else {
         return refused(StatusCode::BAD_REQUEST, "the form has no WAV file");
     };
@@ -172,11 +172,11 @@ fn words(book: &Codebook, form: &[u8]) -> Option<String> {
     let file = form.get(form.windows(4).position(|four| four == b"RIFF")?..)?;
     let reader = hound::WavReader::new(Cursor::new(file)).ok()?;
     let samples: Vec<i16> = reader.into_samples().map_while(Result::ok).collect();
-    let mut ear = Ear::default();
+    let mut ear = SoundDecoder::default();
     for (at, part) in samples.chunks(PART.0).enumerate() {
         ear.take(book, at as f64 / PART.1, part);
     }
-    Some(ear.heard().iter().filter_map(Heard::words).collect::<Vec<_>>().join(" "))
+    Some(ear.heard().iter().filter_map(HeardSound::words).collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

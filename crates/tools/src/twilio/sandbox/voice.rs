@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::ringback;
-use trunkgate_phone::{Codec, Voice};
+use trunkgate_phone::{G711Codec, MarkedVoice};
 
 /// Samples per character at 8 kHz: 20 ms.
 const CHARACTER: usize = 160;
@@ -15,21 +15,21 @@ const MARK: usize = 8;
 /// RMS of samples below which a frame is silence.
 const SILENCE: f64 = 30.0;
 
-type Mark = [u8; MARK];
+type CharacterMark = [u8; MARK];
 
 /// Encoded texts, found by their sound.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Codebook(Arc<Mutex<Texts>>);
+pub(super) struct Codebook(Arc<Mutex<EncodedTexts>>);
 
 #[derive(Debug, Default)]
-struct Texts {
+struct EncodedTexts {
     by_text: HashMap<String, usize>,
     texts: Vec<Arc<str>>,
-    marks: HashMap<Mark, (usize, usize)>,
+    marks: HashMap<CharacterMark, (usize, usize)>,
 }
 
 impl Codebook {
-    fn lock(&self) -> MutexGuard<'_, Texts> {
+    fn lock(&self) -> MutexGuard<'_, EncodedTexts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,8 +78,8 @@ fn noise(text: usize, character: usize) -> [u8; CHARACTER] {
 
 /// A sound heard at one end of a call.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Heard {
-    pub(super) what: Sound,
+pub(super) struct HeardSound {
+    pub(super) what: SoundKind,
     /// Times of the first and last packet, in seconds since the call began.
     pub(super) from: f64,
     pub(super) to: f64,
@@ -87,7 +87,7 @@ pub(super) struct Heard {
 
 /// Kind of a sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sound {
+pub(super) enum SoundKind {
     /// Part of a text, by its characters.
     Text { text: Arc<str>, first: usize, last: usize },
     /// Tone of a party of the sandbox.
@@ -98,31 +98,31 @@ pub(super) enum Sound {
     Audio,
 }
 
-impl Heard {
+impl HeardSound {
     /// Returns the part of the text that was heard; `None` for other sounds.
     pub(super) fn words(&self) -> Option<String> {
-        let Sound::Text { text, first, last } = &self.what else { return None };
+        let SoundKind::Text { text, first, last } = &self.what else { return None };
         Some(text.chars().skip(*first).take(last + 1 - first).collect())
     }
 
     /// Returns the name of the kind.
     pub(super) fn name(&self) -> &'static str {
         match self.what {
-            Sound::Text { .. } => "speech",
-            Sound::Party => "the party",
-            Sound::Ringing => "ringing",
-            Sound::Audio => "audio",
+            SoundKind::Text { .. } => "speech",
+            SoundKind::Party => "the party",
+            SoundKind::Ringing => "ringing",
+            SoundKind::Audio => "audio",
         }
     }
 
     /// Returns whether the sound is a single packet of other audio.
     pub(super) fn is_instant(&self) -> bool {
-        self.what == Sound::Audio && self.from == self.to
+        self.what == SoundKind::Audio && self.from == self.to
     }
 
     /// Returns whether the end of the text is missing.
     pub(super) fn is_cut_off(&self) -> bool {
-        matches!(&self.what, Sound::Text { text, last, .. } if last + 1 < text.chars().count())
+        matches!(&self.what, SoundKind::Text { text, last, .. } if last + 1 < text.chars().count())
     }
 }
 
@@ -134,43 +134,43 @@ const BARE: std::ops::Range<usize> = 96..160;
 const PARTY_CYCLE: u32 = 5;
 
 /// Returns the kind of a packet that is neither text nor silence. Both tones pass the edge unchanged.
-fn kind(samples: &[i16]) -> Sound {
+fn kind(samples: &[i16]) -> SoundKind {
     let is_code = |(sample, code): (&i16, u8)| *sample == decode_ulaw(code);
     let rings = |phase: usize| samples.iter().zip((phase..).map(ringback)).all(is_code);
     if samples.len() == RINGBACK.1 && (0..RINGBACK.0).step_by(40).any(rings) {
-        return Sound::Ringing;
+        return SoundKind::Ringing;
     }
-    let voice = Voice::new(0, Codec::Pcmu);
+    let voice = MarkedVoice::new(0, G711Codec::Pcmu);
     let bare = samples.get(BARE).unwrap_or_default();
     let is_party =
         |index| voice.payload(index).get(BARE).is_some_and(|tone| bare.iter().zip(tone.iter().copied()).all(is_code));
-    if !bare.is_empty() && (0..PARTY_CYCLE).any(is_party) { Sound::Party } else { Sound::Audio }
+    if !bare.is_empty() && (0..PARTY_CYCLE).any(is_party) { SoundKind::Party } else { SoundKind::Audio }
 }
 
 /// Combines received packets to sounds.
 #[derive(Debug, Default)]
-pub(super) struct Ear {
-    heard: Vec<Heard>,
+pub(super) struct SoundDecoder {
+    heard: Vec<HeardSound>,
 }
 
 /// Gap after which audio is a new sound, in seconds.
 const GAP: f64 = 0.2;
 
-impl Ear {
+impl SoundDecoder {
     /// Adds the samples of a packet received `at` seconds after the call began.
     pub(super) fn take(&mut self, book: &Codebook, at: f64, samples: &[i16]) {
         let last = self.heard.last_mut();
         if let Some((text, character)) = book.find(samples) {
             if let Some(heard) = last
-                && let Sound::Text { text: known, last, .. } = &mut heard.what
+                && let SoundKind::Text { text: known, last, .. } = &mut heard.what
                 && Arc::ptr_eq(known, &text)
                 && *last + 1 == character
             {
                 (*last, heard.to) = (character, at);
                 return;
             }
-            let what = Sound::Text { text, first: character, last: character };
-            return self.heard.push(Heard { what, from: at, to: at });
+            let what = SoundKind::Text { text, first: character, last: character };
+            return self.heard.push(HeardSound { what, from: at, to: at });
         }
         let power = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64;
         if power.sqrt() < SILENCE {
@@ -180,17 +180,18 @@ impl Ear {
         match last {
             Some(heard) if heard.what == what && at - heard.to < GAP => heard.to = at,
             // The first packet of a tone is faded in.
-            Some(heard) if what != Sound::Audio && heard.is_instant() && at - heard.to < GAP => {
+            Some(heard) if what != SoundKind::Audio && heard.is_instant() && at - heard.to < GAP => {
                 (heard.what, heard.to) = (what, at);
             }
             // The end of a text may not be aligned with the packets.
-            Some(Heard { what: Sound::Text { .. }, to, .. }) if what == Sound::Audio && at - *to < GAP / 4.0 => {}
-            _ => self.heard.push(Heard { what, from: at, to: at }),
+            Some(HeardSound { what: SoundKind::Text { .. }, to, .. })
+                if what == SoundKind::Audio && at - *to < GAP / 4.0 => {}
+            _ => self.heard.push(HeardSound { what, from: at, to: at }),
         }
     }
 
     /// Returns the sounds heard so far, in order.
-    pub(super) fn heard(&self) -> &[Heard] {
+    pub(super) fn heard(&self) -> &[HeardSound] {
         &self.heard
     }
 }
@@ -199,7 +200,7 @@ impl Ear {
 mod tests {
     use super::*;
 
-    fn listen(book: &Codebook, ear: &mut Ear, samples: &[i16]) {
+    fn listen(book: &Codebook, ear: &mut SoundDecoder, samples: &[i16]) {
         for (at, packet) in samples.chunks(CHARACTER).enumerate() {
             ear.take(book, at as f64 / 50.0, packet);
         }
@@ -211,11 +212,11 @@ mod tests {
         let (hello, bye) = (book.speak("Grüß Gott"), book.speak("Bye"));
         assert_eq!((hello.len(), book.speak("Grüß Gott")), (9 * CHARACTER, hello.clone()));
         for offset in [0, 37, 80, 152] {
-            let mut ear = Ear::default();
+            let mut ear = SoundDecoder::default();
             let cut = hello.get(..4 * CHARACTER + 8).unwrap();
             let pause = vec![0; 10 * CHARACTER];
             listen(&book, &mut ear, &[&vec![0; offset], cut, &pause, &bye, &pause].concat());
-            let words: Vec<_> = ear.heard().iter().filter_map(Heard::words).collect();
+            let words: Vec<_> = ear.heard().iter().filter_map(HeardSound::words).collect();
             assert_eq!(words.last().map(String::as_str), Some("Bye"), "{offset}: {words:?}");
             assert!(words[0].starts_with("Grüß") && ear.heard()[0].is_cut_off(), "{offset}: {words:?}");
             assert!(!ear.heard().last().unwrap().is_cut_off());
@@ -224,24 +225,24 @@ mod tests {
 
     #[test]
     fn other_audio_is_told_from_silence_and_from_texts() {
-        let (book, mut ear) = (Codebook::default(), Ear::default());
+        let (book, mut ear) = (Codebook::default(), SoundDecoder::default());
         let tone: Vec<i16> = (0..1600).map(|n| if n % 20 < 10 { 4000 } else { -4000 }).collect();
         listen(&book, &mut ear, &[vec![3; 1600], tone, vec![0; 3200]].concat());
         assert_eq!(ear.heard().len(), 1, "{:?}", ear.heard());
-        assert!(ear.heard()[0].what == Sound::Audio && ear.heard()[0].words().is_none());
+        assert!(ear.heard()[0].what == SoundKind::Audio && ear.heard()[0].words().is_none());
     }
 
     #[test]
     fn a_party_and_the_ringback_tone_are_known_from_other_audio() {
-        let (book, mut ear) = (Codebook::default(), Ear::default());
+        let (book, mut ear) = (Codebook::default(), SoundDecoder::default());
         let ringing: Vec<i16> = (0..1600).map(|at| decode_ulaw(ringback(at))).collect();
         // The edge fades the tone in.
         let faded: Vec<i16> =
             ringing.iter().take(160).enumerate().map(|(at, sample)| sample / 160 * at as i16).collect();
-        let voice = Voice::new(7, Codec::Pcmu);
+        let voice = MarkedVoice::new(7, G711Codec::Pcmu);
         let party: Vec<i16> = (0..20).flat_map(|index| voice.payload(index).map(decode_ulaw)).collect();
         listen(&book, &mut ear, &[faded, ringing.get(160..).unwrap().to_vec(), vec![0; 3200], party].concat());
         let kinds: Vec<_> = ear.heard().iter().map(|heard| heard.what.clone()).collect();
-        assert_eq!(kinds, [Sound::Ringing, Sound::Party], "{:?}", ear.heard());
+        assert_eq!(kinds, [SoundKind::Ringing, SoundKind::Party], "{:?}", ear.heard());
     }
 }

@@ -16,7 +16,7 @@ const BUNDLE_BYTES: u64 = 16 << 20;
 
 /// Change of a trust store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum StoreChange {
     /// Writes or removes a separate file for the edge's certificate.
     Write {
         file: PathBuf,
@@ -40,32 +40,32 @@ pub(super) enum Change {
     },
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for StoreChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Write { file, .. } => write!(f, "write {}", file.display()),
-            Change::Remove { file } => write!(f, "remove {}", file.display()),
-            Change::Add { bundle, .. } => write!(f, "add the CA to {}", bundle.display()),
-            Change::TakeOut { bundle } => write!(f, "remove the CA from {}", bundle.display()),
-            Change::Run { command, .. } => write!(f, "run {}", command.join(" ")),
+            StoreChange::Write { file, .. } => write!(f, "write {}", file.display()),
+            StoreChange::Remove { file } => write!(f, "remove {}", file.display()),
+            StoreChange::Add { bundle, .. } => write!(f, "add the CA to {}", bundle.display()),
+            StoreChange::TakeOut { bundle } => write!(f, "remove the CA from {}", bundle.display()),
+            StoreChange::Run { command, .. } => write!(f, "run {}", command.join(" ")),
         }
     }
 }
 
-impl Change {
+impl StoreChange {
     /// Makes the change.
     ///
     /// # Errors
     /// Returns the error as a message.
     pub(super) fn make(&self) -> Result<(), String> {
         match self {
-            Change::Write { file, text } => {
+            StoreChange::Write { file, text } => {
                 files::write(file, text.as_bytes(), READABLE).map_err(|error| failed(file, &error))
             }
-            Change::Remove { file } => fs::remove_file(file).map_err(|error| failed(file, &error)),
-            Change::Add { bundle, ca } => rewrite(bundle, |text| block::added(text, ca)),
-            Change::TakeOut { bundle } => rewrite(bundle, block::removed),
-            Change::Run { command, input } => run(command, input),
+            StoreChange::Remove { file } => fs::remove_file(file).map_err(|error| failed(file, &error)),
+            StoreChange::Add { bundle, ca } => rewrite(bundle, |text| block::added(text, ca)),
+            StoreChange::TakeOut { bundle } => rewrite(bundle, block::removed),
+            StoreChange::Run { command, input } => run(command, input),
         }
     }
 }
@@ -120,10 +120,10 @@ mod tests {
         let bundle = folder.path().join("cacert.pem");
         fs::write(&bundle, "roots").unwrap();
         fs::set_permissions(&bundle, fs::Permissions::from_mode(0o640)).unwrap();
-        Change::Add { bundle: bundle.clone(), ca: "CA\n".to_owned() }.make().unwrap();
+        StoreChange::Add { bundle: bundle.clone(), ca: "CA\n".to_owned() }.make().unwrap();
         assert!(fs::read_to_string(&bundle).unwrap().starts_with("roots\n#"));
         assert_eq!(fs::metadata(&bundle).unwrap().permissions().mode() & 0o777, 0o640);
-        Change::TakeOut { bundle: bundle.clone() }.make().unwrap();
+        StoreChange::TakeOut { bundle: bundle.clone() }.make().unwrap();
         assert_eq!(fs::read_to_string(&bundle).unwrap(), "roots");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -132,12 +132,12 @@ mod tests {
     fn a_program_that_fails_is_quoted() {
         let run = |script: &str| {
             let command = ["sh", "-c", script].map(str::to_owned).to_vec();
-            Change::Run { command, input: "CA".to_owned() }.make()
+            StoreChange::Run { command, input: "CA".to_owned() }.make()
         };
         assert_eq!(run("test $(cat) = CA"), Ok(()));
         let failed = run("echo no such store >&2; exit 3").unwrap_err();
         assert!(failed.contains("sh: exit status: 3: no such store"), "{failed}");
-        let missing = Change::Run { command: vec!["/no/such/program".to_owned()], input: String::new() };
+        let missing = StoreChange::Run { command: vec!["/no/such/program".to_owned()], input: String::new() };
         assert!(missing.make().unwrap_err().contains("/no/such/program"));
     }
 }

@@ -11,8 +11,8 @@ mod block;
 mod change;
 mod store;
 
-use change::Change;
-use store::Search;
+use change::StoreChange;
+use store::StoreLocations;
 
 /// Prints the changes, and makes them with `--yes`.
 pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
@@ -36,7 +36,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
 
 /// Makes or describes the changes of all stores; without a CA, the earlier one is removed.
 fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
-    let search = Search::of_system(&options.python);
+    let search = StoreLocations::of_system(&options.python);
     let mut text = String::new();
     for store in &options.stores {
         let plan = store.plan(&search, ca).map_err(|error| format!("{}: {error}", store.name()))?;
@@ -61,7 +61,7 @@ fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
 
 /// Changes and notes for one store.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Plan {
-    changes: Vec<Change>,
+struct StorePlan {
+    changes: Vec<StoreChange>,
     notes: Vec<String>,
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Plan;
+use super::StorePlan;
 use super::block;
-use super::change::{Change, read_bundle};
+use super::change::{StoreChange, read_bundle};
 use crate::cli::TrustStore;
 
 /// File name in the system's store, and alias in Java's store.
@@ -24,7 +24,7 @@ const SYSTEM_BUNDLES: [&str; 4] = ["/etc/ssl/", "/etc/pki/", "/etc/ca-certificat
 
 /// Locations for the search of stores.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(super) struct StoreLocations {
     root: PathBuf,
     /// Python interpreter with the certifi package to change.
     python: String,
@@ -32,13 +32,13 @@ pub(super) struct Search {
     keytool: String,
 }
 
-impl Search {
+impl StoreLocations {
     /// Returns the locations of this system.
-    pub(super) fn of_system(python: &str) -> Search {
+    pub(super) fn of_system(python: &str) -> StoreLocations {
         let java = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/keytool"));
         let java = java.filter(|keytool| keytool.is_file()).map(|keytool| keytool.display().to_string());
         let keytool = java.unwrap_or_else(|| "keytool".to_owned());
-        Search { root: PathBuf::from("/"), python: python.to_owned(), php: "php".to_owned(), keytool }
+        StoreLocations { root: PathBuf::from("/"), python: python.to_owned(), php: "php".to_owned(), keytool }
     }
 }
 
@@ -57,7 +57,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// Returns a message if the store does not exist here.
-    pub(super) fn plan(self, search: &Search, ca: Option<&str>) -> Result<Plan, String> {
+    pub(super) fn plan(self, search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
         match self {
             TrustStore::System => system(&search.root, ca),
             TrustStore::Certifi => certifi(search, ca),
@@ -67,24 +67,24 @@ impl TrustStore {
     }
 }
 
-fn system(root: &Path, ca: Option<&str>) -> Result<Plan, String> {
+fn system(root: &Path, ca: Option<&str>) -> Result<StorePlan, String> {
     let found = SYSTEMS.iter().find(|(directory, ..)| root.join(directory).is_dir());
     let (directory, gather, gather_again) =
         found.ok_or("no known directory of certificates: is ca-certificates installed?")?;
     let file = root.join(directory).join(format!("{NAME}.crt"));
-    let run = |command: &[&str]| Change::Run {
+    let run = |command: &[&str]| StoreChange::Run {
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         input: String::new(),
     };
     let changes = match ca {
-        Some(ca) => vec![Change::Write { file, text: ca.to_owned() }, run(gather)],
-        None if file.exists() => vec![Change::Remove { file }, run(gather_again)],
+        Some(ca) => vec![StoreChange::Write { file, text: ca.to_owned() }, run(gather)],
+        None if file.exists() => vec![StoreChange::Remove { file }, run(gather_again)],
         None => Vec::new(),
     };
-    Ok(Plan { changes, notes: Vec::new() })
+    Ok(StorePlan { changes, notes: Vec::new() })
 }
 
-fn certifi(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
+fn certifi(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
     let script = "import certifi; print(certifi.where())";
     let missing = |error| format!("{error}. Choose a Python that has certifi by --python");
     let bundle = PathBuf::from(answer(&search.python, &["-c", script]).map_err(missing)?);
@@ -96,12 +96,12 @@ fn certifi(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
     Ok(plan)
 }
 
-fn php(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
+fn php(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
     let script = "foreach (['openssl.cafile', 'curl.cainfo'] as $key) echo ini_get($key), \"\\n\";";
     let answered = answer(&search.php, &["-r", script])?;
     let mut bundles: Vec<PathBuf> = answered.lines().filter(|line| !line.is_empty()).map(PathBuf::from).collect();
     bundles.dedup();
-    let mut plan = Plan::default();
+    let mut plan = StorePlan::default();
     if bundles.is_empty() {
         plan.notes.push("this PHP reads the system's store: use the store `system`".to_owned());
     }
@@ -114,22 +114,22 @@ fn php(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
 }
 
 /// Returns the changes for a program's own bundle.
-fn of_bundle(bundle: &Path, ca: Option<&str>) -> Result<Plan, String> {
+fn of_bundle(bundle: &Path, ca: Option<&str>) -> Result<StorePlan, String> {
     let real = bundle.canonicalize().map_err(|error| format!("{}: {error}", bundle.display()))?;
     if SYSTEM_BUNDLES.iter().any(|directory| real.starts_with(directory)) {
         let note = format!("{} is the system's bundle: use the store `system`", real.display());
-        return Ok(Plan { changes: Vec::new(), notes: vec![note] });
+        return Ok(StorePlan { changes: Vec::new(), notes: vec![note] });
     }
     let text = read_bundle(&real)?;
     let wanted = ca.map_or_else(|| block::removed(&text), |ca| block::added(&text, ca));
     let change = match ca {
-        Some(ca) => Change::Add { bundle: real, ca: ca.to_owned() },
-        None => Change::TakeOut { bundle: real },
+        Some(ca) => StoreChange::Add { bundle: real, ca: ca.to_owned() },
+        None => StoreChange::TakeOut { bundle: real },
     };
-    Ok(Plan { changes: Vec::from_iter((wanted != text).then_some(change)), notes: Vec::new() })
+    Ok(StorePlan { changes: Vec::from_iter((wanted != text).then_some(change)), notes: Vec::new() })
 }
 
-fn java(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
+fn java(search: &StoreLocations, ca: Option<&str>) -> Result<StorePlan, String> {
     let command = |action: &[&str]| {
         let store = ["-cacerts", "-storepass", JAVA_PASSWORD, "-alias", NAME];
         let words = [search.keytool.as_str()].into_iter().chain(action.iter().copied()).chain(store);
@@ -139,12 +139,12 @@ fn java(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
     let list = command(&["-list"]);
     let words: Vec<&str> = list.iter().skip(1).map(String::as_str).collect();
     let is_there = answer(&search.keytool, &words).is_ok();
-    let remove = Change::Run { command: command(&["-delete"]), input: String::new() };
+    let remove = StoreChange::Run { command: command(&["-delete"]), input: String::new() };
     let mut changes = Vec::from_iter(is_there.then_some(remove));
     if let Some(ca) = ca {
-        changes.push(Change::Run { command: command(&["-importcert", "-noprompt"]), input: ca.to_owned() });
+        changes.push(StoreChange::Run { command: command(&["-importcert", "-noprompt"]), input: ca.to_owned() });
     }
-    Ok(Plan { changes, notes: Vec::new() })
+    Ok(StorePlan { changes, notes: Vec::new() })
 }
 
 /// Runs a program and returns its output.
@@ -169,17 +169,22 @@ mod tests {
     use super::*;
 
     /// Returns the locations of a test system with scripts as programs.
-    fn search(folder: &Path, scripts: &[(&str, String)]) -> Search {
+    fn search(folder: &Path, scripts: &[(&str, String)]) -> StoreLocations {
         for (name, script) in scripts {
             let file = folder.join(name);
             fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let named = |name: &str| folder.join(name).display().to_string();
-        Search { root: folder.join("root"), python: named("python"), php: named("php"), keytool: named("keytool") }
+        StoreLocations {
+            root: folder.join("root"),
+            python: named("python"),
+            php: named("php"),
+            keytool: named("keytool"),
+        }
     }
 
-    fn made(store: TrustStore, search: &Search, ca: Option<&str>) -> Vec<String> {
+    fn made(store: TrustStore, search: &StoreLocations, ca: Option<&str>) -> Vec<String> {
         let plan = store.plan(search, ca).unwrap();
         plan.changes.iter().for_each(|change| change.make().unwrap());
         plan.changes.iter().map(ToString::to_string).chain(plan.notes).collect()
@@ -197,10 +202,10 @@ mod tests {
             let shown: Vec<String> = plan.changes.iter().map(ToString::to_string).collect();
             let file = directory.join("trunkgate-twilio.crt");
             assert_eq!(shown, [format!("write {}", file.display()), format!("run {}", gather.join(" "))]);
-            assert_eq!(TrustStore::System.plan(&search, None).unwrap(), Plan::default(), "nothing was added");
+            assert_eq!(TrustStore::System.plan(&search, None).unwrap(), StorePlan::default(), "nothing was added");
             plan.changes[0].make().unwrap();
             let undone = TrustStore::System.plan(&search, None).unwrap();
-            assert_eq!(undone.changes[0], Change::Remove { file });
+            assert_eq!(undone.changes[0], StoreChange::Remove { file });
         }
     }
 

@@ -5,32 +5,32 @@ use std::time::{Duration, Instant};
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{SIPREC_ANSWER_SECONDS, SIPREC_ATTEMPTS, SIPREC_UDP_BYTES};
-use trunkgate_resources::lookups::deadlines::Timer;
-use trunkgate_resources::lookups::index::Named;
+use trunkgate_resources::lookups::deadlines::CallTimer;
+use trunkgate_resources::lookups::index::CallIdOwner;
 use trunkgate_resources::lookups::rewrite;
 use trunkgate_resources::lookups::sip::extra;
 use trunkgate_resources::random::pick;
-use trunkgate_resources::trunks::health::Spot;
+use trunkgate_resources::trunks::health::TrunkAddress;
 use trunkgate_route::{Srtp, Transport, Trunk};
-use trunkgate_sdp::Description;
-use trunkgate_sip::{Body, Flow, Invite, Local, Uri};
+use trunkgate_sdp::SessionDescription;
+use trunkgate_sip::{Flow, InviteRequest, LocalAddress, MessageBody, Uri};
 
-use super::metadata::{Metadata, Participant, Person};
+use super::metadata::{Metadata, ParticipantName, RecordedParticipant};
 use super::offer;
-use super::recorded::{RecordingSession, Server};
+use super::recorded::{RecordingServer, RecordingSession};
 use crate::call::legs::leg::{Leg, StreamEnd};
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::waits::silence;
 
 /// Returns the servers of a group in the order of attempts, without those known to be down, unless all are.
-pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<Server> {
+pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<RecordingServer> {
     let peers = trunk.ordered_peers(&mut pick(&mut edge.random_mut().rng));
     let each = peers.into_iter().flat_map(|peer| {
         let host = (peer.destination.host, peer.destination.port);
         let sockets: Vec<_> =
             peer.servers.iter().flat_map(|one| one.sockets().map(|socket| (one.transport, socket))).collect();
-        let server = move |(transport, address)| Server {
+        let server = move |(transport, address)| RecordingServer {
             peer: peer.uri.clone(),
             host: host.clone(),
             transport,
@@ -40,9 +40,10 @@ pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<
         };
         sockets.into_iter().map(server)
     });
-    let is_fit =
-        |server: &Server| edge.health().unfit(now, &Spot::new(&trunk.name, server.transport, server.address)).is_none();
-    let (fit, unfit): (VecDeque<Server>, VecDeque<Server>) = each.partition(is_fit);
+    let is_fit = |server: &RecordingServer| {
+        edge.health().unfit(now, &TrunkAddress::new(&trunk.name, server.transport, server.address)).is_none()
+    };
+    let (fit, unfit): (VecDeque<RecordingServer>, VecDeque<RecordingServer>) = each.partition(is_fit);
     if fit.is_empty() { unfit } else { fit }
 }
 
@@ -51,7 +52,7 @@ impl RecordingSession {
     ///
     /// # Errors
     /// The reason in words why this server cannot be called; `None` if no server is left.
-    pub(super) fn ask_next_server(&mut self, cx: &mut Cx<'_>, at: usize) -> Result<(), Option<String>> {
+    pub(super) fn ask_next_server(&mut self, cx: &mut CallCx<'_>, at: usize) -> Result<(), Option<String>> {
         if self.attempts >= SIPREC_ATTEMPTS {
             return Err(None);
         }
@@ -76,7 +77,7 @@ impl RecordingSession {
     }
 
     /// Returns our next offer on a leg, with SRTP keys if it uses SRTP; `is_first`: nothing has been negotiated yet.
-    pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<Description> {
+    pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<SessionDescription> {
         let is_plain = self.current.as_ref().is_some_and(|server| server.plain);
         let ports = ports(leg)?;
         let mut offer = offer::offer(&self.trunk.codecs, ports, &leg.identity(), self.paused.is_some());
@@ -88,7 +89,13 @@ impl RecordingSession {
         Some(leg.stamp(offer))
     }
 
-    fn invite(&self, cx: &mut Cx<'_>, leg: &mut Leg, (flow, local): (Flow, Local), server: &Server) -> Option<()> {
+    fn invite(
+        &self,
+        cx: &mut CallCx<'_>,
+        leg: &mut Leg,
+        (flow, local): (Flow, LocalAddress),
+        server: &RecordingServer,
+    ) -> Option<()> {
         let sdp = self.offer_on(cx.edge, leg, true)?;
         let user = Uri::parse(server.peer.as_bytes()).map(|uri| uri.user.to_owned());
         let uri = request_uri(&user.unwrap_or_default(), server);
@@ -96,7 +103,7 @@ impl RecordingSession {
         let body = self.body(cx.edge, &sdp, local);
         let mut headers = vec![extra("Require", "siprec")];
         headers.extend(leg.session_headers());
-        let invite = Invite {
+        let invite = InviteRequest {
             flow,
             local,
             oversize: self.by_tcp(cx, flow, server),
@@ -114,13 +121,13 @@ impl RecordingSession {
         leg.flow = Some(cx.edge.endpoint().client_flow(client).unwrap_or(flow));
         leg.sip.call_id = cx.edge.endpoint().call_id(client).unwrap_or_default().to_owned();
         leg.sip.invite = Some(client);
-        let named = Named { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
+        let named = CallIdOwner { at: place, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
         cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
         Some(())
     }
 
     /// Returns the TCP flow for an INVITE that is too long for UDP (RFC 3261 §18.1.1), to the same address.
-    fn by_tcp(&self, cx: &Cx<'_>, flow: Flow, server: &Server) -> Option<(usize, Flow, Local)> {
+    fn by_tcp(&self, cx: &CallCx<'_>, flow: Flow, server: &RecordingServer) -> Option<(usize, Flow, LocalAddress)> {
         if !self.trunk.oversize_by_tcp || flow.transport != Transport::Udp || server.by_udp {
             return None;
         }
@@ -129,17 +136,20 @@ impl RecordingSession {
     }
 
     /// Returns the body of an INVITE or re-INVITE: our session description, and the metadata (RFC 7866 §9.1).
-    pub(super) fn body(&self, edge: &mut Edge, sdp: &Description, local: Local) -> Body {
+    pub(super) fn body(&self, edge: &mut Edge, sdp: &SessionDescription, local: LocalAddress) -> MessageBody {
         let host = rewrite::host_port(&local.ip.to_string(), None);
-        let shown = |of: &Participant| {
+        let shown = |of: &ParticipantName| {
             let aor = match of.aor.is_empty() {
                 true => "sip:anonymous@anonymous.invalid".to_owned(),
                 false => format!("sip:{}@{host}", rewrite::escape_user(&of.aor)),
             };
-            Participant { aor, name: of.name.clone() }
+            ParticipantName { aor, name: of.name.clone() }
         };
-        let people: Vec<Person> =
-            self.parties.people().map(|person| Person { who: shown(&person.who), ..person.clone() }).collect();
+        let people: Vec<RecordedParticipant> = self
+            .parties
+            .people()
+            .map(|person| RecordedParticipant { who: shown(&person.who), ..person.clone() })
+            .collect();
         let metadata = Metadata {
             ids: &self.ids,
             people: &people,
@@ -154,22 +164,22 @@ impl RecordingSession {
              Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n{}\r\n--{boundary}--\r\n",
             metadata.to_xml()
         );
-        Body { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: text.into() }
+        MessageBody { content_type: format!("multipart/mixed;boundary={boundary}"), bytes: text.into() }
     }
 }
 
 /// Returns the timer of a session, for a silent server and for the next re-INVITE.
-pub(super) fn timer(at: usize) -> Timer {
-    Timer::Siprec(u8::try_from(at).unwrap_or(u8::MAX))
+pub(super) fn timer(at: usize) -> CallTimer {
+    CallTimer::Siprec(u8::try_from(at).unwrap_or(u8::MAX))
 }
 
 /// Waits for the final response of a server that has responded provisionally.
-pub(super) fn wait_for_answer(cx: &mut Cx<'_>, at: usize) {
+pub(super) fn wait_for_answer(cx: &mut CallCx<'_>, at: usize) {
     cx.arm(timer(at), Duration::from_secs(SIPREC_ANSWER_SECONDS));
 }
 
 /// Creates the leg of an INVITE, with an end for each stream.
-fn new_leg(cx: &mut Cx<'_>, trunk: &std::sync::Arc<Trunk>, server: &Server, flow: Flow) -> Option<Leg> {
+fn new_leg(cx: &mut CallCx<'_>, trunk: &std::sync::Arc<Trunk>, server: &RecordingServer, flow: Flow) -> Option<Leg> {
     let media = cx.call.session?;
     let party = cx.edge.party(&trunk.name);
     let media_ip = cx.edge.addressing().media_shown_to(flow.remote.ip(), flow.listener)?;
@@ -194,12 +204,12 @@ pub(super) fn ports(leg: &Leg) -> Option<[u16; offer::STREAMS]> {
 }
 
 /// Returns whether the INVITE of a leg went over TCP because it is too long for UDP.
-pub(super) fn goes_by_tcp_instead(leg: &Leg, server: &Server) -> bool {
+pub(super) fn goes_by_tcp_instead(leg: &Leg, server: &RecordingServer) -> bool {
     server.transport == Transport::Udp && leg.flow.is_some_and(|flow| flow.transport == Transport::Tcp)
 }
 
 /// Returns the Request-URI of a server.
-fn request_uri(user: &str, server: &Server) -> String {
+fn request_uri(user: &str, server: &RecordingServer) -> String {
     let (host, port) = (&server.host.0, server.host.1);
     if !user.is_empty() {
         return rewrite::request_uri(user, &server.peer, host, port);
@@ -209,8 +219,8 @@ fn request_uri(user: &str, server: &Server) -> String {
 }
 
 /// Returns the server, to be called without SRTP.
-pub(super) fn without_srtp(server: Server) -> Server {
-    Server { plain: true, ..server }
+pub(super) fn without_srtp(server: RecordingServer) -> RecordingServer {
+    RecordingServer { plain: true, ..server }
 }
 
 /// Returns whether a server that rejects an SRTP offer is called again without SRTP.

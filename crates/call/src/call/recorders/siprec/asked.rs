@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use trunkgate_resources::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use trunkgate_resources::limits::{NUMBER_CHARS, SIPREC_PER_CALL, SIPREC_SESSIONS_PER_CALL};
-use trunkgate_route::{App, Siprec};
+use trunkgate_route::{App, SiprecSettings};
 use trunkgate_story::numbers::plain;
 use trunkgate_story::wall::rfc3339;
-use trunkgate_twiml::{Method, SiprecStep};
+use trunkgate_twiml::{HttpMethod, SiprecStep};
 
-use super::recorded::{RecordingSessions, Waiting};
-use super::session::{News, Stage};
+use super::recorded::{PlannedSession, RecordingSessions};
+use super::session::{SiprecEvent, SiprecState};
 use crate::call::media::CallMedia;
-use crate::call::shared::Cx;
+use crate::call::shared::CallCx;
 use crate::call::words::webhooks;
 
 /// Reason for rejecting a single direction: sending both would record more than requested.
@@ -21,41 +21,41 @@ const ONE_TRACK: &str = "recording servers get both directions: `track` can only
 
 /// A document's request for a recording session.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct SiprecRequest {
     /// Application of the document.
     app: Arc<App>,
     /// SID: `SR` and 32 hex digits.
     sid: String,
     /// Name by which it can be ended.
     name: Option<String>,
-    receiver: Option<(String, Method)>,
+    receiver: Option<(String, HttpMethod)>,
     /// Whether its beginning has been reported.
     has_begun: bool,
     /// Whether its end has been reported.
     is_over: bool,
 }
 
-impl Asked {
+impl SiprecRequest {
     /// Returns the next event of a session in this stage, for its receiver.
-    fn follow(&mut self, stage: Stage) -> Option<&'static str> {
+    fn follow(&mut self, stage: SiprecState) -> Option<&'static str> {
         if self.is_over {
             return None;
         }
         self.is_over = stage.is_over();
         match stage {
-            Stage::Asking => None,
-            Stage::Recording if self.has_begun => None,
-            Stage::Recording => {
+            SiprecState::Asking => None,
+            SiprecState::Recording if self.has_begun => None,
+            SiprecState::Recording => {
                 self.has_begun = true;
                 Some("siprec-started")
             }
-            Stage::Failed => Some("siprec-error"),
-            Stage::Ended => self.has_begun.then_some("siprec-stopped"),
+            SiprecState::Failed => Some("siprec-error"),
+            SiprecState::Ended => self.has_begun.then_some("siprec-stopped"),
         }
     }
 
     /// Sends one report.
-    fn report(&self, cx: &mut Cx<'_>, event: &'static str, problem: Option<&str>) {
+    fn report(&self, cx: &mut CallCx<'_>, event: &'static str, problem: Option<&str>) {
         let Some((url, method)) = &self.receiver else { return };
         let call = cx.call.legs.sid().to_owned();
         let mut named = vec![
@@ -78,8 +78,8 @@ impl Asked {
 impl RecordingSessions {
     /// Starts a recording session with a group of servers for a document. If that is not possible, the receiver is
     /// notified, and the call continues.
-    pub(crate) fn start(&mut self, cx: &mut Cx<'_>, app: &Arc<App>, step: &SiprecStep) {
-        let asked = Asked {
+    pub(crate) fn start(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, step: &SiprecStep) {
+        let asked = SiprecRequest {
             app: Arc::clone(app),
             sid: cx.edge.random_mut().siprec_sid(),
             name: step.name.clone(),
@@ -87,7 +87,7 @@ impl RecordingSessions {
             has_begun: false,
             is_over: false,
         };
-        let group: Arc<str> = Siprec::trunk_name(&step.connector).into();
+        let group: Arc<str> = SiprecSettings::trunk_name(&step.connector).into();
         let connector = plain(&step.connector, NUMBER_CHARS);
         let one_track = step.is_one_track.then_some(ONE_TRACK);
         if let Some(why) = one_track.or_else(|| self.refused(cx, &group, step.name.as_deref())) {
@@ -97,17 +97,17 @@ impl RecordingSessions {
             cx.edge.warn(&sid, text, None);
             return asked.report(cx, "siprec-error", Some(why));
         }
-        self.wait_for(Waiting { group, asked: Some(Box::new(asked)) });
+        self.wait_for(PlannedSession { group, request: Some(Box::new(asked)) });
     }
 
     /// Returns the reason why a group does not begin to record the call.
-    fn refused(&self, cx: &Cx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
+    fn refused(&self, cx: &CallCx<'_>, group: &Arc<str>, name: Option<&str>) -> Option<&'static str> {
         if cx.edge.table().trunk(group).is_none_or(|trunk| trunk.siprec.is_none()) {
             return Some("the configuration has no [siprec] of that name");
         }
-        let named = |asked: &Asked| name.is_some() && asked.name.as_deref() == name && !asked.is_over;
-        let waiting = self.waiting().iter().filter_map(|waiting| waiting.asked.as_deref());
-        let mut known = self.all().iter().filter_map(|session| session.asked.as_deref()).chain(waiting);
+        let named = |asked: &SiprecRequest| name.is_some() && asked.name.as_deref() == name && !asked.is_over;
+        let waiting = self.waiting().iter().filter_map(|waiting| waiting.request.as_deref());
+        let mut known = self.all().iter().filter_map(|session| session.request.as_deref()).chain(waiting);
         if self.groups().any(|known| known == group) {
             return Some("it records the call already");
         }
@@ -120,16 +120,16 @@ impl RecordingSessions {
     }
 
     /// Ends the recording session with this name that a document has requested.
-    pub(crate) fn stop(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, name: &str) {
-        let is_it = |asked: &Option<Box<Asked>>| {
+    pub(crate) fn stop(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, name: &str) {
+        let is_it = |asked: &Option<Box<SiprecRequest>>| {
             asked.as_ref().is_some_and(|asked| asked.name.as_deref() == Some(name) && !asked.is_over)
         };
         let waited =
-            self.waiting_mut().is_some_and(|waiting| waiting.extract_if(.., |one| is_it(&one.asked)).count() > 0);
-        match self.all().iter().position(|session| is_it(&session.asked)) {
+            self.waiting_mut().is_some_and(|waiting| waiting.extract_if(.., |one| is_it(&one.request)).count() > 0);
+        match self.all().iter().position(|session| is_it(&session.request)) {
             // The end of a requested session never ends the call, even if recording is required.
             Some(at) => {
-                let _ = self.happen(cx, media, at, News::Stop);
+                let _ = self.advance_session(cx, media, at, SiprecEvent::Stop);
             }
             None if waited => {}
             None => cx.edge.decide(cx.now, cx.call.key, "Stop: no recording by servers has that name"),
@@ -138,9 +138,9 @@ impl RecordingSessions {
     }
 
     /// Reports the new events of the sessions that documents have requested.
-    pub(crate) fn report(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn report(&mut self, cx: &mut CallCx<'_>) {
         for session in self.all_mut() {
-            let Some(asked) = &mut session.asked else { continue };
+            let Some(asked) = &mut session.request else { continue };
             if let Some(event) = asked.follow(session.stage) {
                 let problem = session.problem.as_deref().filter(|_| event == "siprec-error");
                 asked.report(cx, event, problem);

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use trunkgate_media::agent::{TrackName, TrackSet};
-use trunkgate_media::{Command, EndId, Event};
-use trunkgate_resources::lookups::index::Purpose;
+use trunkgate_media::{EndId, MediaCommand, MediaEvent};
+use trunkgate_resources::lookups::index::RequestPurpose;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_sdp::{Description, Direction, Far, far};
+use trunkgate_sdp::{MediaDirection, MediaEndpoint, SessionDescription, remote_endpoint};
 use trunkgate_sip::header::SessionExpires;
-use trunkgate_sip::{Answer, DialogId, ServerId};
-use trunkgate_story::Said;
+use trunkgate_sip::{DialogId, ResponseSpec, ServerId};
+use trunkgate_story::FailureResponse;
 use trunkgate_story::reason::ReasonSlug;
 
-use super::offer::{self, STREAMS, Stream};
-use super::recorded::{RecordingSession, RecordingSessions, Server};
-use super::session::{News, Stage, Step};
+use super::offer::{self, RecordedStream, STREAMS};
+use super::recorded::{RecordingServer, RecordingSession, RecordingSessions};
+use super::session::{SiprecAction, SiprecEvent, SiprecState};
 use super::{ask, parties};
 use crate::call::legs::codecs::name;
 use crate::call::legs::event::{
@@ -21,14 +21,14 @@ use crate::call::legs::event::{
 };
 use crate::call::legs::glare::glare_wait;
 use crate::call::legs::leg::{Leg, LegState};
-use crate::call::legs::leg_end::{EndedBy, Rejection};
-use crate::call::legs::session_timer::{Asked, SessionDue};
+use crate::call::legs::leg_end::{EndedBy, LegRejection};
+use crate::call::legs::session_timer::{SessionDue, SessionTimerRequest};
 use crate::call::legs::spoken::talks_as;
 use crate::call::legs::srtp::NOT_ACCEPTABLE_HERE;
 use crate::call::media::CallMedia;
-use crate::call::shared::{Cx, Next};
+use crate::call::shared::{CallCx, CallEffect};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
-use crate::call::words::state::State;
+use crate::call::words::state::CallState;
 
 /// Note for a server that rejects an INVITE over TCP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
@@ -37,7 +37,7 @@ const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
 const NO_ADDRESS: &str = "its servers have no known address";
 
 /// A 2xx with a session description: its leg, the description, and the session interval.
-type Answered = (LegId, Option<Bytes>, Option<SessionExpires>);
+type SiprecAnswer = (LegId, Option<Bytes>, Option<SessionExpires>);
 
 impl RecordingSession {
     fn note(&mut self, problem: String) {
@@ -48,8 +48,8 @@ impl RecordingSession {
 
 impl RecordingSessions {
     /// Returns whether an event concerns a recording server.
-    pub(crate) fn concern(&self, cx: &Cx<'_>, event: &CallEvent) -> bool {
-        use Event as M;
+    pub(crate) fn concern(&self, cx: &CallCx<'_>, event: &CallEvent) -> bool {
+        use MediaEvent as M;
         if self.all().is_empty() {
             return false;
         }
@@ -72,48 +72,48 @@ impl RecordingSessions {
 
     /// Handles an event that [concerns](RecordingSessions::concern) a recording server.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are of one leg or of no use here")]
-    pub(crate) fn take(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, event: CallEvent) -> Next {
+    pub(crate) fn take(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, event: CallEvent) -> CallEffect {
         match event {
             CallEvent::Negotiation(N::ReinviteAnswered { client, code, dialog, sdp, session }) => {
                 match self.that_asked(client) {
                     Some(at) => self.reinvite_answered(cx, media, at, code, (dialog, sdp), session),
-                    None => Next::Stay,
+                    None => CallEffect::Stay,
                 }
             }
             CallEvent::Negotiation(N::ReinviteUnanswered { client }) => match self.that_asked(client) {
                 Some(at) => self.reinvite_answered(cx, media, at, 408, (None, None), None),
-                None => Next::Stay,
+                None => CallEffect::Stay,
             },
-            CallEvent::Media(Event::BindFailed { end, error }) => match leg_of(cx, end) {
+            CallEvent::Media(MediaEvent::BindFailed { end, error }) => match leg_of(cx, end) {
                 Some(leg) => self.lose(cx, media, leg, format!("its media ports could not be bound: {error}")),
-                None => Next::Stay,
+                None => CallEffect::Stay,
             },
             event => match leg_named(&event) {
                 Some(leg) => self.of_leg(cx, media, leg, event),
-                None => Next::Stay,
+                None => CallEffect::Stay,
             },
         }
     }
 
     /// Handles an event of a recording server's leg.
     #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
-    fn of_leg(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId, event: CallEvent) -> Next {
+    fn of_leg(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, leg: LegId, event: CallEvent) -> CallEffect {
         use CallEvent as E;
         let at = self.on_leg(leg);
         let is_live = !matches!(cx.call.legs[leg].state, LegState::Canceling | LegState::Closing | LegState::Ended);
         let Some(at) = at.filter(|_| is_live) else {
             over(cx, leg, event);
-            return Next::Stay;
+            return CallEffect::Stay;
         };
         match event {
             E::Search(S::Trying { .. } | S::Provisional { .. }) => {
                 cx.heard(leg);
                 ask::wait_for_answer(cx, at);
-                Next::Stay
+                CallEffect::Stay
             }
             E::Search(S::Challenged { .. }) => {
                 cx.heard(leg);
-                Next::Stay
+                CallEffect::Stay
             }
             E::Search(S::Accepted { dialog, sdp, session, .. }) => {
                 self.accepted(cx, media, at, dialog, (leg, sdp, session))
@@ -122,19 +122,19 @@ impl RecordingSessions {
             E::Search(S::Unanswered { sent, .. }) => {
                 cx.call.legs[leg].enter(LegState::Ended);
                 if self.again_by_udp(cx, at, leg) {
-                    return self.failed_with(cx, media, at, NO_TCP.to_owned(), News::Refused);
+                    return self.failed_with(cx, media, at, NO_TCP.to_owned(), SiprecEvent::Refused);
                 }
                 cx.silent(leg, sent);
                 let why = if sent { "no final answer" } else { "the INVITE could not be sent" };
-                self.failed_with(cx, media, at, why.to_owned(), News::Refused)
+                self.failed_with(cx, media, at, why.to_owned(), SiprecEvent::Refused)
             }
             E::Search(S::EarlyBye { .. }) => {
-                self.failed_with(cx, media, at, "BYE before its answer".into(), News::Silent)
+                self.failed_with(cx, media, at, "BYE before its answer".into(), SiprecEvent::Silent)
             }
             E::Side(D::Bye { .. }) => {
                 cx.call.legs[leg].end_with(ReasonSlug::CalleeHungUp, EndedBy::FarEnd);
                 cx.call.legs.leg_gone(cx.edge, leg);
-                self.failed_with(cx, media, at, "it has ended the recording (BYE)".to_owned(), News::HungUp)
+                self.failed_with(cx, media, at, "it has ended the recording (BYE)".to_owned(), SiprecEvent::HungUp)
             }
             E::Side(D::AckMissing { .. }) => self.lose(cx, media, leg, "no ACK for our 200".to_owned()),
             E::Negotiation(N::Acked { sdp, .. }) => self.acked(cx, media, (at, leg), sdp),
@@ -144,9 +144,9 @@ impl RecordingSessions {
             E::Negotiation(N::Update { server, sdp: None, session, .. }) => {
                 if !cx.refused_as_too_short(server, session) {
                     let headers = cx.session_agreed(leg, session);
-                    cx.edge.respond(cx.now, server, Answer { code: 200, headers, ..Answer::default() });
+                    cx.edge.respond(cx.now, server, ResponseSpec { code: 200, headers, ..ResponseSpec::default() });
                 }
-                Next::Stay
+                CallEffect::Stay
             }
             E::Negotiation(N::Update { server, sdp, session, .. }) => {
                 self.changed(cx, media, (at, leg), server, (sdp, session))
@@ -156,22 +156,22 @@ impl RecordingSessions {
             }
             E::Transfer(T::Refer { server, .. }) => refuse(cx, server, 603),
             E::Transfer(T::Reported { server, .. }) => refuse(cx, server, 489),
-            _ => Next::Stay,
+            _ => CallEffect::Stay,
         }
     }
 
     fn accepted(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         at: usize,
         dialog: DialogId,
-        answered: Answered,
-    ) -> Next {
+        answered: SiprecAnswer,
+    ) -> CallEffect {
         let (leg, sdp, session) = answered;
         if cx.call.legs[leg].sip.dialog.is_some() {
             cx.accepted_too_late(leg, dialog);
-            return Next::Stay;
+            return CallEffect::Stay;
         }
         cx.edge.ack(cx.now, dialog);
         cx.disarm(ask::timer(at));
@@ -186,42 +186,42 @@ impl RecordingSessions {
                     (session.streaming, session.problem) = (now, None);
                 }
                 self.run(cx, media, (at, leg), &streams, relatch);
-                self.happen(cx, media, at, News::Taken)
+                self.advance_session(cx, media, at, SiprecEvent::Taken)
             }
-            Err(why) => self.failed_with(cx, media, at, why, News::Unusable),
+            Err(why) => self.failed_with(cx, media, at, why, SiprecEvent::Unusable),
         }
     }
 
     fn rejected(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         (at, leg): (usize, LegId),
-        said: Said,
+        said: FailureResponse,
         detail: Option<String>,
-    ) -> Next {
+    ) -> CallEffect {
         cx.heard(leg);
         cx.call.legs[leg].enter(LegState::Ended);
         let code = said.code;
         let why = detail.map_or_else(|| said.to_string(), |detail| format!("{said}, {detail}"));
         cx.call.legs[leg].end_with(ReasonSlug::TargetRejected, EndedBy::FarEnd);
-        cx.call.legs[leg].rejection = Some(Box::new(Rejection { said, caller_id: None }));
+        cx.call.legs[leg].rejection = Some(Box::new(LegRejection { said, caller_id: None }));
         let goes_plain = code == NOT_ACCEPTABLE_HERE && ask::may_go_plain(&cx.call.legs[leg]);
         if let Some(session) = self.get_mut(at).filter(|_| goes_plain)
             && let Some(server) = session.current.clone().filter(|server| !server.plain)
         {
             session.left.push_front(ask::without_srtp(server));
         }
-        self.failed_with(cx, media, at, why, News::Refused)
+        self.failed_with(cx, media, at, why, SiprecEvent::Refused)
     }
 
     /// Queues the server again over UDP if it did not accept a long INVITE over TCP; returns false if TCP was its
     /// configured transport.
-    fn again_by_udp(&mut self, cx: &mut Cx<'_>, at: usize, leg: LegId) -> bool {
+    fn again_by_udp(&mut self, cx: &mut CallCx<'_>, at: usize, leg: LegId) -> bool {
         let Some(server) = self.get_mut(at).and_then(|session| session.current.clone()) else { return false };
         let is_refused = ask::goes_by_tcp_instead(&cx.call.legs[leg], &server);
         if let Some(session) = self.get_mut(at).filter(|_| is_refused) {
-            session.left.push_front(Server { by_udp: true, ..server });
+            session.left.push_front(RecordingServer { by_udp: true, ..server });
             // A repetition to the same server does not count as an attempt.
             session.attempts = session.attempts.saturating_sub(1);
         }
@@ -231,10 +231,10 @@ impl RecordingSessions {
     /// Sends the streams to the addresses negotiated with the server.
     fn run(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         (at, leg): (usize, LegId),
-        streams: &[Stream; STREAMS],
+        streams: &[RecordedStream; STREAMS],
         relatch: bool,
     ) {
         let Some(session) = cx.call.session else { return };
@@ -242,7 +242,7 @@ impl RecordingSessions {
         if is_new {
             for track in [TrackName::Inbound, TrackName::Outbound] {
                 let Some(end) = cx.edge.new_end(session) else { return };
-                cx.edge.media(session, Command::AddStreamer { end, track });
+                cx.edge.media(session, MediaCommand::AddStreamer { end, track });
                 cx.call.listeners.add(end, TrackSet::Both);
                 if let Some(recording) = self.get_mut(at) {
                     recording.streamers.push(end);
@@ -253,7 +253,7 @@ impl RecordingSessions {
         for (index, (stream, from)) in streams.iter().zip(streamers).enumerate() {
             let Some(to) = cx.call.legs[leg].end(index).map(|end| end.end) else { continue };
             cx.point((leg, to), &stream.far, relatch);
-            cx.edge.media(session, Command::Wire { from, to, wire: talks_as(stream.payload, stream.coding) });
+            cx.edge.media(session, MediaCommand::Wire { from, to, wire: talks_as(stream.payload, stream.coding) });
         }
         let side = &mut cx.call.legs[leg];
         side.codec = streams.first().map_or("", |stream| name(stream.coding)).to_owned();
@@ -262,22 +262,22 @@ impl RecordingSessions {
     }
 
     /// Pauses or resumes the streams as negotiated and requested.
-    fn aim(&mut self, cx: &mut Cx<'_>, at: usize, leg: LegId) {
+    fn aim(&mut self, cx: &mut CallCx<'_>, at: usize, leg: LegId) {
         let Some(theirs) = cx.call.legs[leg].theirs() else { return };
         let is_paused = self.get_mut(at).is_some_and(|session| session.paused.is_some());
         for index in 0..STREAMS {
             let end = cx.call.legs[leg].end(index).map(|end| end.end);
             let Some((section, end)) = theirs.media.get(index).zip(end) else { continue };
-            let far = far(&theirs, section, theirs.direction_of(section));
-            let direction = if is_paused { Direction::Inactive } else { far.direction };
-            cx.point((leg, end), &Far { direction, ..far }, false);
+            let far = remote_endpoint(&theirs, section, theirs.direction_of(section));
+            let direction = if is_paused { MediaDirection::Inactive } else { far.direction };
+            cx.point((leg, end), &MediaEndpoint { direction, ..far }, false);
         }
     }
 
     /// Calls the next server of a group.
-    pub(super) fn ask_next(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
+    pub(super) fn ask_next(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, at: usize) -> CallEffect {
         loop {
-            let Some(session) = self.get_mut(at) else { return Next::Stay };
+            let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
             let asked = session.ask_next_server(cx, at);
             let (group, server) =
                 (session.name().to_owned(), session.current.as_ref().map(|server| server.peer.clone()));
@@ -285,73 +285,86 @@ impl RecordingSessions {
             match asked {
                 Ok(()) => {
                     cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is asked"));
-                    return Next::Stay;
+                    return CallEffect::Stay;
                 }
                 Err(Some(why)) => {
                     session.note(why.clone());
                     cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {server} is not asked: {why}"));
                 }
-                Err(None) => return self.happen(cx, media, at, News::NoneLeft),
+                Err(None) => return self.advance_session(cx, media, at, SiprecEvent::NoneLeft),
             }
         }
     }
 
     /// Records a problem of a session's server, and handles its consequence.
-    fn failed_with(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, why: String, news: News) -> Next {
-        let Some(session) = self.get_mut(at) else { return Next::Stay };
+    fn failed_with(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+        at: usize,
+        why: String,
+        news: SiprecEvent,
+    ) -> CallEffect {
+        let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
         session.note(why);
         let (group, problem) = (session.name().to_owned(), session.problem.clone().unwrap_or_default());
         let trunk = session.trunk.name.clone();
         cx.edge.decide(cx.now, cx.call.key, format!("recording by {group}: {problem}"));
         cx.edge.trunks_mut().problem(cx.now, &trunk, problem);
-        self.happen(cx, media, at, news)
+        self.advance_session(cx, media, at, news)
     }
 
     /// Handles the loss of the server on a leg.
-    fn lose(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, leg: LegId, why: String) -> Next {
-        let Some(at) = self.on_leg(leg) else { return Next::Stay };
-        let is_asked = self.get_mut(at).is_some_and(|session| session.stage == Stage::Asking);
-        self.failed_with(cx, media, at, why, if is_asked { News::Silent } else { News::Lost })
+    fn lose(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, leg: LegId, why: String) -> CallEffect {
+        let Some(at) = self.on_leg(leg) else { return CallEffect::Stay };
+        let is_asked = self.get_mut(at).is_some_and(|session| session.stage == SiprecState::Asking);
+        self.failed_with(cx, media, at, why, if is_asked { SiprecEvent::Silent } else { SiprecEvent::Lost })
     }
 
     /// Advances the state machine of a session, and carries out its step.
-    pub(super) fn happen(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, news: News) -> Next {
-        let Some(session) = self.get_mut(at) else { return Next::Stay };
+    pub(super) fn advance_session(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+        at: usize,
+        news: SiprecEvent,
+    ) -> CallEffect {
+        let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
         let (stage, step) = session.stage.step(news);
         let was = std::mem::replace(&mut session.stage, stage);
         let trunk = session.trunk.name.clone();
-        if (was == Stage::Recording) != (stage == Stage::Recording) {
-            cx.edge.metrics_mut().siprec.count_session(&trunk, stage == Stage::Recording);
+        if (was == SiprecState::Recording) != (stage == SiprecState::Recording) {
+            cx.edge.metrics_mut().siprec.count_session(&trunk, stage == SiprecState::Recording);
         }
         match step {
-            Step::Nothing => Next::Stay,
-            Step::Record => {
+            SiprecAction::Nothing => CallEffect::Stay,
+            SiprecAction::Record => {
                 self.begun(cx, at);
-                Next::Stay
+                CallEffect::Stay
             }
-            Step::Next | Step::WithdrawThenNext => {
-                self.let_go(cx, media, at, ReasonSlug::NoResponse);
+            SiprecAction::Next | SiprecAction::WithdrawThenNext => {
+                self.release_server(cx, media, at, ReasonSlug::NoResponse);
                 self.ask_next(cx, media, at)
             }
-            Step::ByeThenNext => {
-                self.let_go(cx, media, at, ReasonSlug::RecordingUnavailable);
-                if news == News::Lost {
+            SiprecAction::ByeThenNext => {
+                self.release_server(cx, media, at, ReasonSlug::RecordingUnavailable);
+                if news == SiprecEvent::Lost {
                     cx.edge.metrics_mut().siprec.count(&trunk, "lost");
                     self.again(cx, at);
                 }
                 self.ask_next(cx, media, at)
             }
-            Step::Withdraw | Step::Bye => {
-                self.let_go(cx, media, at, ReasonSlug::Operator);
-                Next::Stay
+            SiprecAction::Withdraw | SiprecAction::Bye => {
+                self.release_server(cx, media, at, ReasonSlug::Operator);
+                CallEffect::Stay
             }
-            Step::End => {
-                self.let_go(cx, media, at, ReasonSlug::CalleeHungUp);
+            SiprecAction::End => {
+                self.release_server(cx, media, at, ReasonSlug::CalleeHungUp);
                 cx.edge.metrics_mut().siprec.count(&trunk, "ended_by_server");
                 self.unrecorded(cx, at)
             }
-            Step::Fail => {
-                self.let_go(cx, media, at, ReasonSlug::RecordingUnavailable);
+            SiprecAction::Fail => {
+                self.release_server(cx, media, at, ReasonSlug::RecordingUnavailable);
                 cx.edge.metrics_mut().siprec.count(&trunk, "failed");
                 let problem = self.get_mut(at).and_then(|session| session.problem.clone());
                 let (why, sid) = (problem.unwrap_or_else(|| NO_ADDRESS.to_owned()), cx.call.legs.sid().to_owned());
@@ -362,7 +375,7 @@ impl RecordingSessions {
     }
 
     /// Records that a server has begun to record.
-    fn begun(&mut self, cx: &mut Cx<'_>, at: usize) {
+    fn begun(&mut self, cx: &mut CallCx<'_>, at: usize) {
         let Some(session) = self.get_mut(at) else { return };
         let (group, id) = (session.name().to_owned(), session.ids.session.clone());
         let (server, trunk) = (session.current.as_ref().map(|server| server.peer.clone()), session.trunk.name.clone());
@@ -372,11 +385,11 @@ impl RecordingSessions {
         let sid = cx.call.legs.sid().to_owned();
         cx.edge.log(&sid, format!("recorded by {group} at {server}, session {id}"), None);
         cx.edge.decide(cx.now, cx.call.key, format!("recorded by {group} at {server}"));
-        self.tell(cx, at);
+        self.send_pending_change(cx, at);
     }
 
     /// Lists the servers of a group again after the loss of one; the lost server comes last.
-    fn again(&mut self, cx: &mut Cx<'_>, at: usize) {
+    fn again(&mut self, cx: &mut CallCx<'_>, at: usize) {
         let Some(trunk) = self.get_mut(at).map(|session| session.trunk.clone()) else { return };
         let mut servers = ask::servers(cx.edge, cx.now, &trunk);
         let Some(session) = self.get_mut(at) else { return };
@@ -390,11 +403,11 @@ impl RecordingSessions {
     }
 
     /// Ends the leg of a session with its server, and its streams.
-    fn let_go(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize, reason: ReasonSlug) {
+    fn release_server(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, at: usize, reason: ReasonSlug) {
         cx.disarm(ask::timer(at));
         let Some(session) = self.get_mut(at) else { return };
         let (leg, streamers) = (session.leg.take(), std::mem::take(&mut session.streamers));
-        (session.owes, session.is_late) = (false, false);
+        (session.needs_reinvite, session.is_late) = (false, false);
         let pending = session.pending.take();
         if let Some(client) = pending {
             cx.edge.turn_mut().finished.push(client);
@@ -413,8 +426,8 @@ impl RecordingSessions {
     }
 
     /// Handles a group of servers that no longer records the call; the call ends if recording is required.
-    fn unrecorded(&mut self, cx: &mut Cx<'_>, at: usize) -> Next {
-        let Some(session) = self.get_mut(at) else { return Next::Stay };
+    fn unrecorded(&mut self, cx: &mut CallCx<'_>, at: usize) -> CallEffect {
+        let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
         let is_required = session.trunk.siprec.is_some_and(|siprec| siprec.required);
         let problem = session.problem.clone().unwrap_or_else(|| NO_ADDRESS.to_owned());
         let text = format!("not recorded by [siprec.{}]: {problem}", session.name());
@@ -422,16 +435,16 @@ impl RecordingSessions {
         cx.edge.warn(&sid, text.clone(), Some(ReasonSlug::RecordingUnavailable));
         cx.edge.decide(cx.now, cx.call.key, text.clone());
         let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
-        if !is_required || is_emergency || cx.call.state == State::Ended {
-            return Next::Stay;
+        if !is_required || is_emergency || cx.call.state == CallState::Ended {
+            return CallEffect::Stay;
         }
         cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
-        Next::End(ReasonSlug::RecordingUnavailable)
+        CallEffect::End(ReasonSlug::RecordingUnavailable)
     }
 
     /// Notifies servers by re-INVITE of parties that have joined or left; `has_program`: an application or a mailbox is
     /// connected with a single party.
-    pub(crate) fn follow(&mut self, cx: &mut Cx<'_>, has_program: bool) {
+    pub(crate) fn follow(&mut self, cx: &mut CallCx<'_>, has_program: bool) {
         if self.all().is_empty() {
             return;
         }
@@ -440,18 +453,19 @@ impl RecordingSessions {
         let mut is_any = false;
         for session in self.all_mut().iter_mut().filter(|session| !session.stage.is_over()) {
             let is_new = session.parties.update(now, current.clone(), cx.edge.random_mut());
-            session.owes |= is_new;
+            session.needs_reinvite |= is_new;
             is_any |= is_new;
         }
         if is_any {
-            (0..self.all().len()).for_each(|at| self.tell(cx, at));
+            (0..self.all().len()).for_each(|at| self.send_pending_change(cx, at));
         }
     }
 
     /// Sends the server a re-INVITE with a pending change: paused or resumed streams, or parties that joined or left.
-    pub(super) fn tell(&mut self, cx: &mut Cx<'_>, at: usize) {
+    pub(super) fn send_pending_change(&mut self, cx: &mut CallCx<'_>, at: usize) {
         let Some(session) = self.get_mut(at) else { return };
-        let (true, Stage::Recording, None, Some(leg)) = (session.owes, session.stage, session.pending, session.leg)
+        let (true, SiprecState::Recording, None, Some(leg)) =
+            (session.needs_reinvite, session.stage, session.pending, session.leg)
         else {
             return;
         };
@@ -466,28 +480,30 @@ impl RecordingSessions {
         let Some(sdp) = session.offer_on(cx.edge, side, false) else { return };
         let headers = side.session_headers();
         let body = session.body(cx.edge, &sdp, local);
-        let client = cx.edge.request(cx.now, place, dialog, Purpose::Reinvite, headers, Some(body));
+        let client = cx.edge.request(cx.now, place, dialog, RequestPurpose::Reinvite, headers, Some(body));
         if let Some(session) = self.get_mut(at) {
-            (session.pending, session.owes) = (client, client.is_none());
+            (session.pending, session.needs_reinvite) = (client, client.is_none());
         }
     }
 
     fn reinvite_answered(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         at: usize,
         code: u16,
         (dialog, sdp): (Option<DialogId>, Option<Bytes>),
         expires: Option<SessionExpires>,
-    ) -> Next {
+    ) -> CallEffect {
         let is_taken = (200..300).contains(&code);
         if let Some(dialog) = dialog.filter(|_| is_taken) {
             cx.edge.ack(cx.now, dialog);
         }
-        let Some(session) = self.get_mut(at) else { return Next::Stay };
+        let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
         session.pending = None;
-        let Some(leg) = session.leg.filter(|_| session.stage == Stage::Recording) else { return Next::Stay };
+        let Some(leg) = session.leg.filter(|_| session.stage == SiprecState::Recording) else {
+            return CallEffect::Stay;
+        };
         match code {
             _ if is_taken => {
                 cx.session_taken(leg, expires);
@@ -496,13 +512,13 @@ impl RecordingSessions {
                     Err(why) => return self.lose(cx, media, leg, why),
                 }
                 self.aim(cx, at, leg);
-                self.tell(cx, at);
+                self.send_pending_change(cx, at);
             }
             491 => {
                 cx.call.legs[leg].take_back();
                 let wait = glare_wait(cx.edge, &cx.call.legs[leg]);
                 if let Some(session) = self.get_mut(at) {
-                    session.owes = true;
+                    session.needs_reinvite = true;
                 }
                 cx.arm(ask::timer(at), wait);
             }
@@ -513,28 +529,28 @@ impl RecordingSessions {
                 cx.edge.decide(cx.now, cx.call.key, text);
             }
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Handles a re-INVITE or UPDATE of a server, with an offer or asking for ours.
     fn changed(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         (at, leg): (usize, LegId),
         server: ServerId,
-        (sdp, asked): (Option<Bytes>, Asked),
-    ) -> Next {
+        (sdp, asked): (Option<Bytes>, SessionTimerRequest),
+    ) -> CallEffect {
         let is_busy = self.get_mut(at).is_none_or(|session| session.pending.is_some() || session.is_late);
         if is_busy || cx.call.legs[leg].sip.dialog.is_none() {
             return refuse(cx, server, 491);
         }
         if cx.refused_as_too_short(server, asked) {
-            return Next::Stay;
+            return CallEffect::Stay;
         }
         cx.call.legs[leg].timer.ask(asked);
         let Some(sdp) = sdp else {
-            let Some(session) = self.all().get(at) else { return Next::Stay };
+            let Some(session) = self.all().get(at) else { return CallEffect::Stay };
             let Some(ours) = session.offer_on(cx.edge, &mut cx.call.legs[leg], false) else {
                 return refuse(cx, server, 500);
             };
@@ -542,19 +558,19 @@ impl RecordingSessions {
                 session.is_late = true;
             }
             cx.answer_request(leg, server, &ours);
-            return Next::Stay;
+            return CallEffect::Stay;
         };
-        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return Next::Stay };
+        let Some(offer) = cx.call.legs.offer_in(cx.now, cx.edge, leg, server, &sdp) else { return CallEffect::Stay };
         match self.answer(cx, (at, leg), &offer) {
             Some((ours, streams, relatch)) => {
                 self.run(cx, media, (at, leg), &streams, relatch);
                 cx.answer_request(leg, server, &ours);
-                Next::Stay
+                CallEffect::Stay
             }
             None => {
                 let refused = FinalAnswer::new(NOT_ACCEPTABLE_HERE, ReasonSlug::CodecMismatch);
                 cx.edge.respond(cx.now, server, refused.to_sip());
-                Next::Stay
+                CallEffect::Stay
             }
         }
     }
@@ -562,10 +578,10 @@ impl RecordingSessions {
     /// Answers an offer of a server, and applies both descriptions.
     fn answer(
         &self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         (at, leg): (usize, LegId),
-        offer: &Description,
-    ) -> Option<(Description, [Stream; STREAMS], bool)> {
+        offer: &SessionDescription,
+    ) -> Option<(SessionDescription, [RecordedStream; STREAMS], bool)> {
         let session = self.all().get(at)?;
         let side = &mut cx.call.legs[leg];
         let (ports, is_paused) = (ask::ports(side)?, session.paused.is_some());
@@ -576,43 +592,49 @@ impl RecordingSessions {
     }
 
     /// Handles the ACK to our 2xx; after our offer it contains the answer.
-    fn acked(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, (at, leg): (usize, LegId), sdp: Option<Bytes>) -> Next {
+    fn acked(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        media: &mut CallMedia,
+        (at, leg): (usize, LegId),
+        sdp: Option<Bytes>,
+    ) -> CallEffect {
         let is_late = self.get_mut(at).is_some_and(|session| std::mem::take(&mut session.is_late));
         if !is_late {
-            self.tell(cx, at);
-            return Next::Stay;
+            self.send_pending_change(cx, at);
+            return CallEffect::Stay;
         }
         match agreed(cx, leg, sdp.as_deref()) {
             Ok((streams, relatch)) => {
                 self.run(cx, media, (at, leg), &streams, relatch);
                 self.aim(cx, at, leg);
-                self.tell(cx, at);
-                Next::Stay
+                self.send_pending_change(cx, at);
+                CallEffect::Stay
             }
             Err(why) => self.lose(cx, media, leg, why),
         }
     }
 
     /// Handles the timer of a session: its server is silent, or a re-INVITE is repeated.
-    pub(crate) fn due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, at: usize) -> Next {
+    pub(crate) fn due(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, at: usize) -> CallEffect {
         cx.call.deadlines.remove(ask::timer(at));
-        let Some(session) = self.get_mut(at) else { return Next::Stay };
-        let Some(leg) = session.leg else { return Next::Stay };
-        if session.stage == Stage::Recording {
-            self.tell(cx, at);
-            return Next::Stay;
+        let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
+        let Some(leg) = session.leg else { return CallEffect::Stay };
+        if session.stage == SiprecState::Recording {
+            self.send_pending_change(cx, at);
+            return CallEffect::Stay;
         }
         let was_heard = cx.call.legs[leg].sip.heard;
         if !was_heard && self.again_by_udp(cx, at, leg) {
-            return self.failed_with(cx, media, at, NO_TCP.to_owned(), News::Silent);
+            return self.failed_with(cx, media, at, NO_TCP.to_owned(), SiprecEvent::Silent);
         }
         cx.silent(leg, true);
         let why = if was_heard { "no final answer in time" } else { "no response" };
-        self.failed_with(cx, media, at, why.to_owned(), News::Silent)
+        self.failed_with(cx, media, at, why.to_owned(), SiprecEvent::Silent)
     }
 
     /// Refreshes the sessions that are due (RFC 4028) by re-INVITEs with metadata, and drops those that have expired.
-    pub(crate) fn sessions_due(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia) -> Next {
+    pub(crate) fn sessions_due(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> CallEffect {
         for at in 0..self.all().len() {
             let leg = self.all()[at].leg.filter(|leg| cx.call.legs[*leg].state == LegState::Answered);
             let Some(leg) = leg else { continue };
@@ -621,27 +643,27 @@ impl RecordingSessions {
                 SessionDue::Nothing => {}
                 SessionDue::Refresh => {
                     timer.agreed.iter_mut().for_each(|agreed| agreed.refresh = None);
-                    self.get_mut(at).into_iter().for_each(|session| session.owes = true);
-                    self.tell(cx, at);
+                    self.get_mut(at).into_iter().for_each(|session| session.needs_reinvite = true);
+                    self.send_pending_change(cx, at);
                 }
                 SessionDue::Over(_) => {
                     timer.agreed = None;
                     let next = self.lose(cx, media, leg, "its session was not refreshed".to_owned());
-                    if !matches!(next, Next::Stay) {
+                    if !matches!(next, CallEffect::Stay) {
                         return next;
                     }
                 }
             }
             cx.arm_sessions();
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Ends all sessions with the call.
-    pub(crate) fn end(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end(&mut self, cx: &mut CallCx<'_>) {
         for session in self.all_mut() {
-            let (stage, _) = session.stage.step(News::Stop);
-            if std::mem::replace(&mut session.stage, stage) == Stage::Recording {
+            let (stage, _) = session.stage.step(SiprecEvent::Stop);
+            if std::mem::replace(&mut session.stage, stage) == SiprecState::Recording {
                 cx.edge.metrics_mut().siprec.count_session(&session.trunk.name, false);
             }
             session.streamers.drain(..).for_each(|end| cx.call.listeners.remove(end));
@@ -679,13 +701,13 @@ fn leg_named(event: &CallEvent) -> Option<LegId> {
     }
 }
 
-fn leg_of(cx: &Cx<'_>, end: EndId) -> Option<LegId> {
+fn leg_of(cx: &CallCx<'_>, end: EndId) -> Option<LegId> {
     cx.call.legs.leg_of(end).filter(|leg| cx.call.legs[*leg].records())
 }
 
 /// Handles an event of a leg that was released.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
-fn over(cx: &mut Cx<'_>, leg: LegId, event: CallEvent) {
+fn over(cx: &mut CallCx<'_>, leg: LegId, event: CallEvent) {
     use CallEvent as E;
     match event {
         E::Search(S::Accepted { dialog, .. }) => cx.accepted_too_late(leg, dialog),
@@ -700,15 +722,15 @@ fn over(cx: &mut Cx<'_>, leg: LegId, event: CallEvent) {
     }
 }
 
-fn refuse(cx: &mut Cx<'_>, server: ServerId, code: u16) -> Next {
+fn refuse(cx: &mut CallCx<'_>, server: ServerId, code: u16) -> CallEffect {
     refuse_request(cx.now, cx.edge, server, code);
-    Next::Stay
+    CallEffect::Stay
 }
 
 /// Applies the description of a server; returns its streams, and whether their source latches reopen.
-fn agreed(cx: &mut Cx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([Stream; STREAMS], bool), String> {
+fn agreed(cx: &mut CallCx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([RecordedStream; STREAMS], bool), String> {
     let sdp = sdp.ok_or("its answer has no session description")?;
-    let words = |failure: crate::call::words::answer::Failure| {
+    let words = |failure: crate::call::words::answer::TargetFailure| {
         failure.warning.map_or_else(|| failure.reason.sentence().to_owned(), |warning| warning.text)
     };
     let answer = cx.call.legs.read(cx.edge, leg, sdp).map_err(words)?;

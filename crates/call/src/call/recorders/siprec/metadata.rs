@@ -15,7 +15,7 @@ pub(crate) const CALLEE_LABEL: &str = "2";
 
 /// Identifiers of the parts of a recording session: UUIDs in Base64 (RFC 7865 §6.9).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ids {
+pub(crate) struct MetadataIds {
     /// Group of communication sessions: the call.
     pub(crate) group: String,
     /// Communication session.
@@ -26,7 +26,7 @@ pub(crate) struct Ids {
 
 /// A party of the call, in the form shown to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Participant {
+pub(crate) struct ParticipantName {
     /// Address-of-record.
     pub(crate) aor: String,
     /// Display name; empty: none.
@@ -35,11 +35,11 @@ pub(crate) struct Participant {
 
 /// A participant of the recorded call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Person {
+pub(crate) struct RecordedParticipant {
     /// Participant id in the metadata.
     pub(crate) id: String,
     /// The party.
-    pub(crate) who: Participant,
+    pub(crate) who: ParticipantName,
     /// Index of the stream with its voice; it hears the other stream.
     pub(crate) stream: usize,
     /// Time at which it joined.
@@ -54,9 +54,9 @@ pub(crate) struct Person {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metadata<'a> {
     /// Identifiers of the session.
-    pub(crate) ids: &'a Ids,
+    pub(crate) ids: &'a MetadataIds,
     /// Present and former participants.
-    pub(crate) people: &'a [Person],
+    pub(crate) people: &'a [RecordedParticipant],
     /// Time at which the call was answered.
     pub(crate) answered: SystemTime,
     /// Time at which its recording began.
@@ -67,11 +67,11 @@ pub(crate) struct Metadata<'a> {
     pub(crate) paused: Option<SystemTime>,
 }
 
-impl Ids {
+impl MetadataIds {
     /// Draws new identifiers.
-    pub(crate) fn draw(random: &mut Random) -> Ids {
+    pub(crate) fn draw(random: &mut Random) -> MetadataIds {
         let mut next = || id(random);
-        Ids { group: next(), session: next(), streams: [next(), next()] }
+        MetadataIds { group: next(), session: next(), streams: [next(), next()] }
     }
 }
 
@@ -89,7 +89,7 @@ impl Metadata<'_> {
     /// Returns the whole document; its elements are in the order of the schema.
     pub(crate) fn to_xml(self) -> String {
         let Metadata { ids, people, answered, began, streaming, paused } = self;
-        let Ids { group, session, .. } = ids;
+        let MetadataIds { group, session, .. } = ids;
         let mut xml = String::with_capacity(2048);
         xml.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n");
         xml.push_str("<recording xmlns=\"urn:ietf:params:xml:ns:recording:1\">\r\n<datamode>complete</datamode>\r\n");
@@ -103,7 +103,7 @@ impl Metadata<'_> {
         line(format_args!(
             "<session session_id=\"{session}\"><group-ref>{group}</group-ref><start-time>{answered}</start-time></session>"
         ));
-        for Person { id, who: Participant { aor, name }, .. } in people {
+        for RecordedParticipant { id, who: ParticipantName { aor, name }, .. } in people {
             let aor = escaped(aor);
             match name.is_empty() {
                 true => {
@@ -124,14 +124,14 @@ impl Metadata<'_> {
         let ended = |at: Option<SystemTime>| {
             at.map(|at| format!("<disassociate-time>{}</disassociate-time>", rfc3339(at))).unwrap_or_default()
         };
-        for Person { id, joined, left, .. } in people {
+        for RecordedParticipant { id, joined, left, .. } in people {
             let (joined, left) = (rfc3339(*joined), ended(*left));
             line(format_args!(
                 "<participantsessionassoc participant_id=\"{id}\" session_id=\"{session}\"><associate-time>{joined}</associate-time>{left}</participantsessionassoc>"
             ));
         }
         let [one, other] = &ids.streams;
-        for Person { id, stream, since, left, .. } in people {
+        for RecordedParticipant { id, stream, since, left, .. } in people {
             let (sent, received) = if *stream == 0 { (one, other) } else { (other, one) };
             // A party that left before a pause ended heard nothing after it.
             let began = if left.is_some_and(|left| left < streaming) { *since } else { streaming.max(*since) };
@@ -288,10 +288,10 @@ mod tests {
     }
 
     /// Returns three participants: the caller, a party that was transferred to another one, and that one.
-    fn people(name: &str) -> Vec<Person> {
-        let person = |id: u8, number: &str, name: &str, stream, joined, left| Person {
+    fn people(name: &str) -> Vec<RecordedParticipant> {
+        let person = |id: u8, number: &str, name: &str, stream, joined, left| RecordedParticipant {
             id: BASE64.encode([id; 16]),
-            who: Participant { aor: format!("sip:{number}@203.0.113.10"), name: name.to_owned() },
+            who: ParticipantName { aor: format!("sip:{number}@203.0.113.10"), name: name.to_owned() },
             stream,
             joined,
             since: joined,
@@ -304,8 +304,8 @@ mod tests {
         ]
     }
 
-    fn document(name: &str, paused: Option<SystemTime>) -> (Ids, Element) {
-        let ids = Ids::draw(&mut Random::new([3; 32]));
+    fn document(name: &str, paused: Option<SystemTime>) -> (MetadataIds, Element) {
+        let ids = MetadataIds::draw(&mut Random::new([3; 32]));
         let metadata =
             Metadata { ids: &ids, people: &people(name), answered: at(0), began: at(1), streaming: at(2), paused };
         let xml = metadata.to_xml();
@@ -396,9 +396,9 @@ mod tests {
     #[test]
     fn names_are_uuids_and_differ() {
         let mut random = Random::new([1; 32]);
-        let (one, other) = (Ids::draw(&mut random), Ids::draw(&mut random));
-        let all = |ids: &Ids| {
-            let Ids { group, session, streams } = ids.clone();
+        let (one, other) = (MetadataIds::draw(&mut random), MetadataIds::draw(&mut random));
+        let all = |ids: &MetadataIds| {
+            let MetadataIds { group, session, streams } = ids.clone();
             [vec![group, session], streams.to_vec()].concat()
         };
         let mut names = [all(&one), all(&other)].concat();

@@ -1,9 +1,10 @@
 //! Session descriptions of a recording session: two streams sent by the edge, each with a label (RFC 7866 §7.1.1).
 //! Pure.
 
-use trunkgate_media::Coding;
+use trunkgate_media::PayloadCodec;
 use trunkgate_sdp::{
-    Attribute, Audio, Description, Direction, Far, Identity, Media, Policy, Refusal, answer_offer, far, offer_own,
+    Attribute, AudioPayload, CodecPolicy, LocalOrigin, MediaDescription, MediaDirection, MediaEndpoint, SdpRejection,
+    SessionDescription, answer_offer, offer_own, remote_endpoint,
 };
 
 use super::metadata::{CALLEE_LABEL, CALLER_LABEL};
@@ -14,18 +15,24 @@ pub(crate) const STREAMS: usize = 2;
 
 /// A stream that a server accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stream {
+pub(crate) struct RecordedStream {
     /// Remote media description of the stream.
-    pub(crate) far: Far,
+    pub(crate) far: MediaEndpoint,
     /// RTP payload type.
     pub(crate) payload: u8,
     /// Codec of the payload type.
-    pub(crate) coding: Coding,
+    pub(crate) coding: PayloadCodec,
 }
 
 /// Returns our offer: both streams, sent or paused.
-pub(crate) fn offer(codecs: &[String], ports: [u16; STREAMS], identity: &Identity, is_paused: bool) -> Description {
-    let policy = Policy { codecs: codecs.to_vec(), dtmf: trunkgate_sdp::Dtmf::Info, ..Policy::default() };
+pub(crate) fn offer(
+    codecs: &[String],
+    ports: [u16; STREAMS],
+    identity: &LocalOrigin,
+    is_paused: bool,
+) -> SessionDescription {
+    let policy =
+        CodecPolicy { codecs: codecs.to_vec(), dtmf: trunkgate_sdp::DtmfMethod::Info, ..CodecPolicy::default() };
     let [one, other] = ports.map(|port| offer_own(&policy, port, identity, wanted(is_paused)));
     let mut offer = one;
     offer.media.extend(other.media);
@@ -37,7 +44,10 @@ pub(crate) fn offer(codecs: &[String], ports: [u16; STREAMS], identity: &Identit
 ///
 /// # Errors
 /// The reason in words why the answer cannot be used.
-pub(crate) fn answered(sent: &Description, answer: &Description) -> Result<[Stream; STREAMS], String> {
+pub(crate) fn answered(
+    sent: &SessionDescription,
+    answer: &SessionDescription,
+) -> Result<[RecordedStream; STREAMS], String> {
     let [one, other] = [0, 1].map(|at| stream(sent, answer, at));
     Ok([one?, other?])
 }
@@ -47,14 +57,15 @@ pub(crate) fn answered(sent: &Description, answer: &Description) -> Result<[Stre
 /// # Errors
 /// [`Refusal`] if one of the two streams has no common codec.
 pub(crate) fn answer(
-    offer: &Description,
+    offer: &SessionDescription,
     codecs: &[String],
     ports: [u16; STREAMS],
-    identity: &Identity,
+    identity: &LocalOrigin,
     is_paused: bool,
-) -> Result<(Description, [Stream; STREAMS]), Refusal> {
-    let policy = Policy { codecs: codecs.to_vec(), dtmf: trunkgate_sdp::Dtmf::Info, ..Policy::default() };
-    let missing = || Refusal { warn_code: 399, text: "a recording session has two audio streams".to_owned() };
+) -> Result<(SessionDescription, [RecordedStream; STREAMS]), SdpRejection> {
+    let policy =
+        CodecPolicy { codecs: codecs.to_vec(), dtmf: trunkgate_sdp::DtmfMethod::Info, ..CodecPolicy::default() };
+    let missing = || SdpRejection { warn_code: 399, text: "a recording session has two audio streams".to_owned() };
     let one = |at: usize, port: u16| {
         let mut alone = offer.clone();
         if alone.media.get(at).is_none_or(|media| media.port == 0) {
@@ -62,7 +73,7 @@ pub(crate) fn answer(
         }
         alone.media.iter_mut().enumerate().filter(|(other, _)| *other != at).for_each(|(_, media)| media.port = 0);
         let (answer, far, audio) = answer_offer(&alone, &policy, port, identity, wanted(is_paused))?;
-        let stream = Stream { far, payload: audio.number, coding: coding(&audio).ok_or_else(missing)? };
+        let stream = RecordedStream { far, payload: audio.number, coding: coding(&audio).ok_or_else(missing)? };
         Ok((answer, stream))
     };
     let [first_port, second_port] = ports;
@@ -76,17 +87,17 @@ pub(crate) fn answer(
 }
 
 /// Returns the direction of a stream from the edge's side.
-const fn wanted(is_paused: bool) -> Direction {
-    if is_paused { Direction::Inactive } else { Direction::SendOnly }
+const fn wanted(is_paused: bool) -> MediaDirection {
+    if is_paused { MediaDirection::Inactive } else { MediaDirection::SendOnly }
 }
 
-fn labelled(description: &mut Description) {
+fn labelled(description: &mut SessionDescription) {
     for (media, label) in description.media.iter_mut().zip([CALLER_LABEL, CALLEE_LABEL]) {
         media.attributes.push(Attribute::new("label", label));
     }
 }
 
-fn stream(sent: &Description, answer: &Description, at: usize) -> Result<Stream, String> {
+fn stream(sent: &SessionDescription, answer: &SessionDescription, at: usize) -> Result<RecordedStream, String> {
     let number = at + 1;
     let (Some(ours), Some(theirs)) = (sent.media.get(at), answer.media.get(at)) else {
         return Err(format!("its answer has no stream {number}"));
@@ -95,33 +106,41 @@ fn stream(sent: &Description, answer: &Description, at: usize) -> Result<Stream,
         return Err(format!("it refuses stream {number}"));
     }
     let offered = |number: &u8| ours.payloads().contains(number);
-    let audio = |section: &Media| {
+    let audio = |section: &MediaDescription| {
         let numbers = section.payloads().into_iter().filter(offered);
-        numbers.filter_map(|number| Audio::numbered(theirs, number).or_else(|| Audio::numbered(ours, number))).next()
+        numbers
+            .filter_map(|number| {
+                AudioPayload::numbered(theirs, number).or_else(|| AudioPayload::numbered(ours, number))
+            })
+            .next()
     };
     let audio = audio(theirs).ok_or_else(|| format!("it takes no codec that was offered for stream {number}"))?;
     let coding = coding(&audio).ok_or_else(|| format!("it wants {} in stream {number}", audio.codec))?;
-    Ok(Stream { far: far(answer, theirs, answer.direction_of(theirs)), payload: audio.number, coding })
+    Ok(RecordedStream {
+        far: remote_endpoint(answer, theirs, answer.direction_of(theirs)),
+        payload: audio.number,
+        coding,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn identity() -> Identity {
-        Identity { session_id: 7, version: 1, ip: [203, 0, 113, 10].into() }
+    fn identity() -> LocalOrigin {
+        LocalOrigin { session_id: 7, version: 1, ip: [203, 0, 113, 10].into() }
     }
 
     fn codecs() -> Vec<String> {
         ["PCMU", "PCMA"].map(str::to_owned).to_vec()
     }
 
-    fn description(media: &str) -> Description {
+    fn description(media: &str) -> SessionDescription {
         let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n";
-        Description::parse(format!("{head}{media}").as_bytes()).unwrap()
+        SessionDescription::parse(format!("{head}{media}").as_bytes()).unwrap()
     }
 
-    fn to(stream: &Stream) -> (String, u8, Coding, bool) {
+    fn to(stream: &RecordedStream) -> (String, u8, PayloadCodec, bool) {
         let at = stream.far.rtp.map(|rtp| rtp.to_string()).unwrap_or_default();
         (at, stream.payload, stream.coding, stream.far.direction.receives())
     }
@@ -148,7 +167,10 @@ mod tests {
         let streams = answered(&sent, &description(both)).unwrap();
         assert_eq!(
             streams.each_ref().map(to),
-            [("192.0.2.20:7000".into(), 8, Coding::Pcma, true), ("192.0.2.20:7002".into(), 0, Coding::Pcmu, true),]
+            [
+                ("192.0.2.20:7000".into(), 8, PayloadCodec::Pcma, true),
+                ("192.0.2.20:7002".into(), 0, PayloadCodec::Pcmu, true),
+            ]
         );
         let held = "m=audio 7000 RTP/AVP 0\r\na=inactive\r\nm=audio 7002 RTP/AVP 0\r\na=inactive\r\n";
         assert!(answered(&sent, &description(held)).unwrap().iter().all(|stream| !stream.far.direction.receives()));
@@ -181,7 +203,9 @@ mod tests {
             assert_eq!(answer.to_string().matches(direction).count(), 2, "{answer}");
             assert_eq!(answer.to_string().matches("a=label:").count(), 2);
             assert!(
-                streams.iter().all(|stream| stream.coding == Coding::Pcmu && stream.far.direction.receives() == sends)
+                streams
+                    .iter()
+                    .all(|stream| stream.coding == PayloadCodec::Pcmu && stream.far.direction.receives() == sends)
             );
         }
         for media in ["m=audio 7000 RTP/AVP 0\r\n", "m=audio 7000 RTP/AVP 18\r\nm=audio 7002 RTP/AVP 18\r\n"] {

@@ -9,43 +9,48 @@ use trunkgate_resources::random::Random;
 use trunkgate_sip::Uri;
 use trunkgate_story::numbers::plain;
 
-use super::metadata::{self, Participant, Person};
-use crate::call::shared::Cx;
-use crate::call::words::state::State;
+use super::metadata::{self, ParticipantName, RecordedParticipant};
+use crate::call::shared::CallCx;
+use crate::call::words::state::CallState;
 
 /// A party with the SID of its leg; without a leg it is the edge itself, when an application or a mailbox has the call.
-pub(super) type Party = (Option<String>, Participant);
+pub(super) type LegParticipant = (Option<String>, ParticipantName);
 
 /// The parties of a recording session.
 #[derive(Debug, Default)]
-pub(super) struct Parties {
-    list: Vec<Known>,
+pub(super) struct RecordedParties {
+    list: Vec<ReportedParticipant>,
 }
 
 /// A party known to the server.
 #[derive(Debug)]
-struct Known {
+struct ReportedParticipant {
     /// SID of its leg.
     leg: Option<String>,
-    person: Person,
+    person: RecordedParticipant,
 }
 
-impl Parties {
+impl RecordedParties {
     /// Returns the parties of a call at the start of its recording; they count as present since its answer.
-    pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
-        let mut parties = Parties::default();
+    pub(super) fn begin(cx: &mut CallCx<'_>, answered: SystemTime, has_program: bool) -> RecordedParties {
+        let mut parties = RecordedParties::default();
         let current = current(cx, has_program).unwrap_or_default();
         parties.update(answered, current, cx.edge.random_mut());
         parties
     }
 
     /// Returns the participants for the metadata, including those who have left.
-    pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
+    pub(super) fn people(&self) -> impl Iterator<Item = &RecordedParticipant> {
         self.list.iter().map(|known| &known.person)
     }
 
     /// Updates the present parties, the near side first; returns whether anything has changed.
-    pub(super) fn update(&mut self, now: SystemTime, current: [Option<Party>; 2], random: &mut Random) -> bool {
+    pub(super) fn update(
+        &mut self,
+        now: SystemTime,
+        current: [Option<LegParticipant>; 2],
+        random: &mut Random,
+    ) -> bool {
         let mut is_new = false;
         let is_there = |leg: &Option<String>| current.iter().flatten().any(|(other, _)| other == leg);
         for known in self.list.iter_mut().filter(|known| known.person.left.is_none() && !is_there(&known.leg)) {
@@ -61,8 +66,10 @@ impl Parties {
                 }
                 None => {
                     let id = metadata::id(random);
-                    self.list
-                        .push(Known { leg, person: Person { id, who, stream, joined: now, since: now, left: None } });
+                    self.list.push(ReportedParticipant {
+                        leg,
+                        person: RecordedParticipant { id, who, stream, joined: now, since: now, left: None },
+                    });
                     is_new = true;
                 }
             }
@@ -83,32 +90,32 @@ impl Parties {
 }
 
 /// Returns the parties that are connected with each other; `None` while that is undecided.
-pub(super) fn current(cx: &Cx<'_>, has_program: bool) -> Option<[Option<Party>; 2]> {
+pub(super) fn current(cx: &CallCx<'_>, has_program: bool) -> Option<[Option<LegParticipant>; 2]> {
     let legs = &cx.call.legs;
     let of_leg = |leg: LegId| (Some(legs[leg].sid.clone()), participant(cx, leg));
     let near = Some(of_leg(legs.near));
     match (cx.call.state, legs.callee) {
-        (State::Answered | State::Rerouting, Some(callee)) => Some([near, Some(of_leg(callee))]),
-        (State::Answered | State::Rerouting, None) => Some([near, has_program.then(|| (None, edge(cx)))]),
+        (CallState::Answered | CallState::Rerouting, Some(callee)) => Some([near, Some(of_leg(callee))]),
+        (CallState::Answered | CallState::Rerouting, None) => Some([near, has_program.then(|| (None, edge(cx)))]),
         _ => None,
     }
 }
 
 /// Returns the party on a leg: its number at our own address, or the name of its agent.
-fn participant(cx: &Cx<'_>, leg: LegId) -> Participant {
+fn participant(cx: &CallCx<'_>, leg: LegId) -> ParticipantName {
     if leg == LegId::CALLER {
         return caller(cx);
     }
     let side = &cx.call.legs[leg];
     if let Some(agent) = &side.agent {
-        return Participant { name: agent.agent.name.to_string(), ..edge(cx) };
+        return ParticipantName { name: agent.agent.name.to_string(), ..edge(cx) };
     }
     let dialled = side.sip.dialled.as_ref().map(|dialled| user_of(dialled.to()));
     let number = side.number.as_ref().map(|number| number.text.as_str()).or(dialled);
     match number.filter(|number| !number.is_empty()) {
-        Some(number) => Participant { aor: plain(number, NUMBER_CHARS), name: String::new() },
+        Some(number) => ParticipantName { aor: plain(number, NUMBER_CHARS), name: String::new() },
         // A party that has called the edge itself and has replaced another one.
-        None => Participant { aor: String::new(), name: cx.call.legs.name_of(leg) },
+        None => ParticipantName { aor: String::new(), name: cx.call.legs.name_of(leg) },
     }
 }
 
@@ -121,19 +128,19 @@ fn user_of(called: &str) -> &str {
     }
 }
 
-fn caller(cx: &Cx<'_>) -> Participant {
+fn caller(cx: &CallCx<'_>) -> ParticipantName {
     let caller = &cx.call.facts.caller;
     if caller.anonymous {
-        return Participant { aor: String::new(), name: "Anonymous".to_owned() };
+        return ParticipantName { aor: String::new(), name: "Anonymous".to_owned() };
     }
-    Participant { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }
+    ParticipantName { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }
 }
 
 /// Returns the edge as a party: the number that the caller has dialled.
-fn edge(cx: &Cx<'_>) -> Participant {
+fn edge(cx: &CallCx<'_>) -> ParticipantName {
     match cx.call.is_requested() {
         true => caller(cx),
-        false => Participant { aor: plain(&cx.call.facts.called.text, NUMBER_CHARS), name: String::new() },
+        false => ParticipantName { aor: plain(&cx.call.facts.called.text, NUMBER_CHARS), name: String::new() },
     }
 }
 
@@ -151,15 +158,15 @@ mod tests {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn party(leg: &str) -> Option<Party> {
-        Some((Some(leg.to_owned()), Participant { aor: leg.to_owned(), name: String::new() }))
+    fn party(leg: &str) -> Option<LegParticipant> {
+        Some((Some(leg.to_owned()), ParticipantName { aor: leg.to_owned(), name: String::new() }))
     }
 
     /// Returns each party's address and stream, and the times at which it joined, began to speak in that stream, and
     /// left.
-    fn shown(parties: &Parties) -> Vec<(String, usize, [u64; 3])> {
+    fn shown(parties: &RecordedParties) -> Vec<(String, usize, [u64; 3])> {
         let seconds = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let one = |person: &Person| {
+        let one = |person: &RecordedParticipant| {
             let times = [seconds(person.joined), seconds(person.since), person.left.map_or(0, seconds)];
             (person.who.aor.clone(), person.stream, times)
         };
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn parties_come_change_sides_and_leave() {
-        let (mut parties, mut random) = (Parties::default(), Random::new([1; 32]));
+        let (mut parties, mut random) = (RecordedParties::default(), Random::new([1; 32]));
         assert!(parties.update(at(1), [party("a"), party("b")], &mut random));
         assert!(!parties.update(at(2), [party("a"), party("b")], &mut random));
         // The caller connects the called party with a third one, whose voice replaces the called party's in its stream
@@ -187,7 +194,7 @@ mod tests {
 
     #[test]
     fn few_of_those_who_left_are_kept() {
-        let (mut parties, mut random) = (Parties::default(), Random::new([1; 32]));
+        let (mut parties, mut random) = (RecordedParties::default(), Random::new([1; 32]));
         for second in 1..=20 {
             parties.update(at(second), [party("a"), party(&format!("b{second}"))], &mut random);
         }

@@ -8,20 +8,20 @@ use std::time::SystemTime;
 use trunkgate_media::EndId;
 use trunkgate_resources::limits::SIPREC_FAILED_IN_ROW;
 use trunkgate_resources::lookups::key::LegId;
-use trunkgate_route::{Siprec, Transport, Trunk};
+use trunkgate_route::{SiprecSettings, Transport, Trunk};
 use trunkgate_sip::ClientId;
 use trunkgate_story::reason::ReasonSlug;
 use trunkgate_story::view::SiprecView;
 
 use super::ask;
-use super::asked::Asked;
-use super::metadata::Ids;
-use super::parties::Parties;
-use super::session::{News, Stage};
+use super::asked::SiprecRequest;
+use super::metadata::MetadataIds;
+use super::parties::RecordedParties;
+use super::session::{SiprecEvent, SiprecState};
 use crate::call::media::CallMedia;
-use crate::call::shared::{Cx, Next, Shared};
-use crate::call::words::refused::Refused;
-use crate::call::words::state::State;
+use crate::call::shared::{CallCx, CallEffect, SharedCallState};
+use crate::call::words::refused::RequestRefusal;
+use crate::call::words::state::CallState;
 
 /// Requested change of a recording session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +38,28 @@ pub enum SiprecChange {
 #[derive(Debug, Default)]
 pub(crate) struct RecordingSessions {
     /// Boxed, as few calls have any.
-    kept: Option<Box<SessionList>>,
+    list: Option<Box<SessionList>>,
 }
 
 #[derive(Debug, Default)]
 struct SessionList {
     /// Groups that begin to record the call once it is answered.
-    waiting: Vec<Waiting>,
+    waiting: Vec<PlannedSession>,
     all: Vec<RecordingSession>,
 }
 
 /// A group of servers that begins to record the call once it is answered.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PlannedSession {
     /// Name of its trunk.
     pub(super) group: Arc<str>,
     /// Document's request for the session.
-    pub(super) asked: Option<Box<Asked>>,
+    pub(super) request: Option<Box<SiprecRequest>>,
 }
 
 /// A candidate address of a recording server.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(super) struct RecordingServer {
     /// Peer as configured.
     pub(super) peer: String,
     /// Host and port of the peer.
@@ -77,17 +77,17 @@ pub(super) struct Server {
 pub(crate) struct RecordingSession {
     /// Trunk with the servers of the group.
     pub(super) trunk: Arc<Trunk>,
-    pub(super) stage: Stage,
+    pub(super) stage: SiprecState,
     /// Servers still to be tried.
-    pub(super) left: VecDeque<Server>,
+    pub(super) left: VecDeque<RecordingServer>,
     /// Server that is being called or records.
-    pub(super) current: Option<Server>,
+    pub(super) current: Option<RecordingServer>,
     /// Number of INVITEs sent.
     pub(super) attempts: usize,
     /// Leg of the last INVITE.
     pub(super) leg: Option<LegId>,
-    pub(super) ids: Ids,
-    pub(super) parties: Parties,
+    pub(super) ids: MetadataIds,
+    pub(super) parties: RecordedParties,
     /// Time at which the call was answered.
     pub(super) answered: SystemTime,
     /// Time at which its recording began.
@@ -101,25 +101,25 @@ pub(crate) struct RecordingSession {
     /// Our re-INVITE without a response yet.
     pub(super) pending: Option<ClientId>,
     /// Whether the server must be notified by re-INVITE of paused or resumed streams, or of a changed party.
-    pub(super) owes: bool,
+    pub(super) needs_reinvite: bool,
     /// Whether the ACK of the server will bring its answer to our offer.
     pub(super) is_late: bool,
     /// Reason why the last server failed.
     pub(super) problem: Option<String>,
     /// Document's request for the session.
-    pub(super) asked: Option<Box<Asked>>,
+    pub(super) request: Option<Box<SiprecRequest>>,
 }
 
 impl RecordingSessions {
     /// Returns the sessions of a restored call, to begin again with these groups.
     pub(crate) fn restored(groups: Vec<Arc<str>>) -> RecordingSessions {
         let mut sessions = RecordingSessions::default();
-        groups.into_iter().for_each(|group| sessions.wait_for(Waiting { group, asked: None }));
+        groups.into_iter().for_each(|group| sessions.wait_for(PlannedSession { group, request: None }));
         sessions
     }
 
     /// Returns the views of the sessions.
-    pub(crate) fn views(&self, call: &Shared) -> Vec<SiprecView> {
+    pub(crate) fn views(&self, call: &SharedCallState) -> Vec<SiprecView> {
         self.all().iter().map(|session| session.view(call)).collect()
     }
 
@@ -146,28 +146,28 @@ impl RecordingSessions {
     }
 
     /// Returns the groups that begin to record the call once it is answered.
-    pub(super) fn waiting(&self) -> &[Waiting] {
-        self.kept.as_ref().map_or(&[], |kept| &kept.waiting)
+    pub(super) fn waiting(&self) -> &[PlannedSession] {
+        self.list.as_ref().map_or(&[], |kept| &kept.waiting)
     }
 
     /// Returns the waiting groups, mutably.
-    pub(super) fn waiting_mut(&mut self) -> Option<&mut Vec<Waiting>> {
-        self.kept.as_mut().map(|kept| &mut kept.waiting)
+    pub(super) fn waiting_mut(&mut self) -> Option<&mut Vec<PlannedSession>> {
+        self.list.as_mut().map(|kept| &mut kept.waiting)
     }
 
     /// Adds a group that begins to record the call once it is answered.
-    pub(super) fn wait_for(&mut self, group: Waiting) {
-        self.kept.get_or_insert_default().waiting.push(group);
+    pub(super) fn wait_for(&mut self, group: PlannedSession) {
+        self.list.get_or_insert_default().waiting.push(group);
     }
 
     /// Returns the sessions, including finished ones.
     pub(super) fn all(&self) -> &[RecordingSession] {
-        self.kept.as_ref().map_or(&[], |kept| &kept.all)
+        self.list.as_ref().map_or(&[], |kept| &kept.all)
     }
 
     /// Returns the sessions, mutably.
     pub(super) fn all_mut(&mut self) -> &mut [RecordingSession] {
-        self.kept.as_mut().map_or(&mut [], |kept| &mut kept.all)
+        self.list.as_mut().map_or(&mut [], |kept| &mut kept.all)
     }
 
     /// Returns the session at an index.
@@ -191,23 +191,29 @@ impl RecordingSessions {
     /// # Errors
     /// Recording by a group is required and not possible: all of its servers are known to be down, or have refused the
     /// last calls.
-    pub(crate) fn plan(&mut self, cx: &mut Cx<'_>, groups: &[Arc<str>], is_emergency: bool) -> Result<(), ReasonSlug> {
+    pub(crate) fn plan(
+        &mut self,
+        cx: &mut CallCx<'_>,
+        groups: &[Arc<str>],
+        is_emergency: bool,
+    ) -> Result<(), ReasonSlug> {
         for group in groups {
             let Some(trunk) = cx.edge.table().trunk(group).cloned() else { continue };
             let is_required = trunk.siprec.is_some_and(|siprec| siprec.required) && !is_emergency;
             if is_required && cx.edge.is_trunk_up(&trunk) == Some(false) {
-                let text = format!("no server of [siprec.{}] answers", group.trim_start_matches(Siprec::PREFIX));
+                let text =
+                    format!("no server of [siprec.{}] answers", group.trim_start_matches(SiprecSettings::PREFIX));
                 cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
                 return Err(ReasonSlug::RecordingUnavailable);
             }
             if is_required && let Some(why) = cx.edge.trunks_mut().refuses_recording(cx.now, group) {
-                let group = group.trim_start_matches(Siprec::PREFIX);
+                let group = group.trim_start_matches(SiprecSettings::PREFIX);
                 let text = format!("no server of [siprec.{group}] took the last {SIPREC_FAILED_IN_ROW} calls: {why}");
                 cx.call.story.proof = Some((ReasonSlug::RecordingUnavailable, text.into()));
                 return Err(ReasonSlug::RecordingUnavailable);
             }
             if self.groups().all(|known| known != group) {
-                self.wait_for(Waiting { group: Arc::clone(group), asked: None });
+                self.wait_for(PlannedSession { group: Arc::clone(group), request: None });
             }
         }
         Ok(())
@@ -215,48 +221,49 @@ impl RecordingSessions {
 
     /// Plans sessions for parties that are already connected; servers that are down are noticed only when they are
     /// called.
-    pub(crate) fn plan_later(&mut self, cx: &mut Cx<'_>, groups: &[Arc<str>]) {
+    pub(crate) fn plan_later(&mut self, cx: &mut CallCx<'_>, groups: &[Arc<str>]) {
         let _ = self.plan(cx, groups, true);
     }
 
     /// Begins the sessions that wait for the answer of the call; `has_program`: an application or a mailbox has the
     /// call.
-    pub(crate) fn poll(&mut self, cx: &mut Cx<'_>, media: &mut CallMedia, has_program: bool) -> Next {
-        let is_up = matches!(cx.call.state, State::Answered | State::Rerouting) && cx.call.times.answered.is_some();
-        let Some(kept) = self.kept.as_mut().filter(|_| is_up) else { return Next::Stay };
-        for Waiting { group, asked } in std::mem::take(&mut kept.waiting) {
+    pub(crate) fn poll(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, has_program: bool) -> CallEffect {
+        let is_up =
+            matches!(cx.call.state, CallState::Answered | CallState::Rerouting) && cx.call.times.answered.is_some();
+        let Some(kept) = self.list.as_mut().filter(|_| is_up) else { return CallEffect::Stay };
+        for PlannedSession { group, request: asked } in std::mem::take(&mut kept.waiting) {
             let Some(trunk) = cx.edge.table().trunk(&group).cloned() else { continue };
             let now = cx.edge.date(cx.now);
             let answered = cx.call.times.answered.unwrap_or(now);
             let session = RecordingSession {
                 left: ask::servers(cx.edge, cx.now, &trunk),
                 trunk,
-                stage: Stage::Asking,
+                stage: SiprecState::Asking,
                 current: None,
                 attempts: 0,
                 leg: None,
-                ids: Ids::draw(cx.edge.random_mut()),
-                parties: Parties::begin(cx, answered, has_program),
+                ids: MetadataIds::draw(cx.edge.random_mut()),
+                parties: RecordedParties::begin(cx, answered, has_program),
                 answered,
                 began: now,
                 streaming: now,
                 paused: None,
                 streamers: Vec::new(),
                 pending: None,
-                owes: false,
+                needs_reinvite: false,
                 is_late: false,
                 problem: None,
-                asked,
+                request: asked,
             };
-            let all = &mut self.kept.get_or_insert_default().all;
+            let all = &mut self.list.get_or_insert_default().all;
             all.push(session);
             let at = all.len() - 1;
             let next = self.ask_next(cx, media, at);
-            if !matches!(next, Next::Stay) {
+            if !matches!(next, CallEffect::Stay) {
                 return next;
             }
         }
-        Next::Stay
+        CallEffect::Stay
     }
 
     /// Changes the session of a group.
@@ -265,26 +272,27 @@ impl RecordingSessions {
     /// There is no such session, or it is over.
     pub(crate) fn change(
         &mut self,
-        cx: &mut Cx<'_>,
+        cx: &mut CallCx<'_>,
         media: &mut CallMedia,
         name: &str,
         change: SiprecChange,
-    ) -> Result<SiprecView, Refused> {
-        let at = self.all().iter().rposition(|session| session.name() == name).ok_or(Refused::UnknownRecording)?;
-        let session = self.get_mut(at).ok_or(Refused::UnknownRecording)?;
+    ) -> Result<SiprecView, RequestRefusal> {
+        let at =
+            self.all().iter().rposition(|session| session.name() == name).ok_or(RequestRefusal::UnknownRecording)?;
+        let session = self.get_mut(at).ok_or(RequestRefusal::UnknownRecording)?;
         if session.stage.is_over() {
-            return Err(Refused::RecordingEnded);
+            return Err(RequestRefusal::RecordingEnded);
         }
         let now = cx.edge.date(cx.now);
         let what = match change {
             SiprecChange::Pause if session.paused.is_some() => "is paused already",
             SiprecChange::Pause => {
-                (session.paused, session.owes) = (Some(now), true);
+                (session.paused, session.needs_reinvite) = (Some(now), true);
                 "pauses"
             }
             SiprecChange::Resume if session.paused.is_none() => "runs already",
             SiprecChange::Resume => {
-                (session.paused, session.streaming, session.owes) = (None, now, true);
+                (session.paused, session.streaming, session.needs_reinvite) = (None, now, true);
                 "goes on"
             }
             SiprecChange::Stop => "ends",
@@ -292,29 +300,29 @@ impl RecordingSessions {
         cx.edge.decide(cx.now, cx.call.key, format!("the recording by {name} {what}, as requested"));
         if change == SiprecChange::Stop {
             // The end of a requested session never ends the call, even if recording is required.
-            let _ = self.happen(cx, media, at, News::Stop);
+            let _ = self.advance_session(cx, media, at, SiprecEvent::Stop);
         } else {
-            self.tell(cx, at);
+            self.send_pending_change(cx, at);
         }
-        self.all().get(at).map(|session| session.view(cx.call)).ok_or(Refused::UnknownRecording)
+        self.all().get(at).map(|session| session.view(cx.call)).ok_or(RequestRefusal::UnknownRecording)
     }
 }
 
 impl RecordingSession {
     /// Returns the name of the group as configured.
     pub(super) fn name(&self) -> &str {
-        self.trunk.name.strip_prefix(Siprec::PREFIX).unwrap_or(&self.trunk.name)
+        self.trunk.name.strip_prefix(SiprecSettings::PREFIX).unwrap_or(&self.trunk.name)
     }
 
-    fn view(&self, call: &Shared) -> SiprecView {
+    fn view(&self, call: &SharedCallState) -> SiprecView {
         let server = self.current.as_ref().map(|server| server.peer.clone());
         let call_id = self.leg.and_then(|leg| call.legs.get(leg)).map(|leg| leg.sip.call_id.clone());
         SiprecView {
             name: self.name().to_owned(),
             status: self.stage.as_str(self.paused.is_some()),
-            server: server.filter(|_| self.stage != Stage::Failed),
+            server: server.filter(|_| self.stage != SiprecState::Failed),
             session_id: self.ids.session.clone(),
-            sip_call_id: call_id.filter(|_| self.stage != Stage::Failed),
+            sip_call_id: call_id.filter(|_| self.stage != SiprecState::Failed),
             problem: self.problem.clone(),
         }
     }

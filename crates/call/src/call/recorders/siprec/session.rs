@@ -13,7 +13,7 @@
 
 /// State of a recording session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum SiprecState {
     /// A server is being called, or the next one is chosen.
     Asking,
     /// A server records.
@@ -26,7 +26,7 @@ pub(crate) enum Stage {
 
 /// Event of a recording session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum SiprecEvent {
     /// 2xx with a usable answer.
     Taken,
     /// 2xx with an unusable answer.
@@ -47,7 +47,7 @@ pub(crate) enum News {
 
 /// Step that follows from an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum SiprecAction {
     /// No action.
     Nothing,
     /// Start both streams.
@@ -68,38 +68,43 @@ pub(crate) enum Step {
     Fail,
 }
 
-impl Stage {
+impl SiprecState {
     /// Returns the stable status name for views.
     pub(crate) const fn as_str(self, is_paused: bool) -> &'static str {
         match self {
-            Stage::Asking => "connecting",
-            Stage::Recording if is_paused => "paused",
-            Stage::Recording => "in-progress",
-            Stage::Failed => "failed",
-            Stage::Ended => "stopped",
+            SiprecState::Asking => "connecting",
+            SiprecState::Recording if is_paused => "paused",
+            SiprecState::Recording => "in-progress",
+            SiprecState::Failed => "failed",
+            SiprecState::Ended => "stopped",
         }
     }
 
     /// Returns whether the session is over.
     pub(crate) const fn is_over(self) -> bool {
-        matches!(self, Stage::Failed | Stage::Ended)
+        matches!(self, SiprecState::Failed | SiprecState::Ended)
     }
 
     /// Returns the next stage and the step to carry out.
-    pub(crate) const fn step(self, news: News) -> (Stage, Step) {
+    pub(crate) const fn step(self, news: SiprecEvent) -> (SiprecState, SiprecAction) {
         match (self, news) {
-            (Stage::Asking, News::Taken) => (Stage::Recording, Step::Record),
-            (Stage::Asking, News::Unusable) => (Stage::Asking, Step::ByeThenNext),
-            (Stage::Asking, News::Refused) => (Stage::Asking, Step::Next),
-            (Stage::Asking, News::Silent) => (Stage::Asking, Step::WithdrawThenNext),
-            (Stage::Asking, News::Stop) => (Stage::Ended, Step::Withdraw),
-            (Stage::Recording, News::HungUp) => (Stage::Ended, Step::End),
-            (Stage::Recording, News::Lost) => (Stage::Asking, Step::ByeThenNext),
-            (Stage::Recording, News::Stop) => (Stage::Ended, Step::Bye),
-            (Stage::Asking | Stage::Recording, News::NoneLeft) => (Stage::Failed, Step::Fail),
-            (Stage::Asking, News::HungUp | News::Lost) => (self, Step::Nothing),
-            (Stage::Recording, News::Taken | News::Unusable | News::Refused | News::Silent) => (self, Step::Nothing),
-            (Stage::Failed | Stage::Ended, _) => (self, Step::Nothing),
+            (SiprecState::Asking, SiprecEvent::Taken) => (SiprecState::Recording, SiprecAction::Record),
+            (SiprecState::Asking, SiprecEvent::Unusable) => (SiprecState::Asking, SiprecAction::ByeThenNext),
+            (SiprecState::Asking, SiprecEvent::Refused) => (SiprecState::Asking, SiprecAction::Next),
+            (SiprecState::Asking, SiprecEvent::Silent) => (SiprecState::Asking, SiprecAction::WithdrawThenNext),
+            (SiprecState::Asking, SiprecEvent::Stop) => (SiprecState::Ended, SiprecAction::Withdraw),
+            (SiprecState::Recording, SiprecEvent::HungUp) => (SiprecState::Ended, SiprecAction::End),
+            (SiprecState::Recording, SiprecEvent::Lost) => (SiprecState::Asking, SiprecAction::ByeThenNext),
+            (SiprecState::Recording, SiprecEvent::Stop) => (SiprecState::Ended, SiprecAction::Bye),
+            (SiprecState::Asking | SiprecState::Recording, SiprecEvent::NoneLeft) => {
+                (SiprecState::Failed, SiprecAction::Fail)
+            }
+            (SiprecState::Asking, SiprecEvent::HungUp | SiprecEvent::Lost) => (self, SiprecAction::Nothing),
+            (
+                SiprecState::Recording,
+                SiprecEvent::Taken | SiprecEvent::Unusable | SiprecEvent::Refused | SiprecEvent::Silent,
+            ) => (self, SiprecAction::Nothing),
+            (SiprecState::Failed | SiprecState::Ended, _) => (self, SiprecAction::Nothing),
         }
     }
 }
@@ -110,53 +115,64 @@ mod tests {
 
     #[test]
     fn what_follows_in_each_stage() {
-        use News::*;
-        use Stage::*;
+        use SiprecEvent::*;
+        use SiprecState::*;
         for (stage, news, follows, step) in [
-            (Asking, Taken, Recording, Step::Record),
-            (Asking, Unusable, Asking, Step::ByeThenNext),
-            (Asking, Refused, Asking, Step::Next),
-            (Asking, Silent, Asking, Step::WithdrawThenNext),
-            (Asking, HungUp, Asking, Step::Nothing),
-            (Asking, Lost, Asking, Step::Nothing),
-            (Asking, Stop, Ended, Step::Withdraw),
-            (Asking, NoneLeft, Failed, Step::Fail),
-            (Recording, Taken, Recording, Step::Nothing),
-            (Recording, Unusable, Recording, Step::Nothing),
-            (Recording, Refused, Recording, Step::Nothing),
-            (Recording, Silent, Recording, Step::Nothing),
-            (Recording, HungUp, Ended, Step::End),
-            (Recording, Lost, Asking, Step::ByeThenNext),
-            (Recording, Stop, Ended, Step::Bye),
-            (Recording, NoneLeft, Failed, Step::Fail),
+            (Asking, Taken, Recording, SiprecAction::Record),
+            (Asking, Unusable, Asking, SiprecAction::ByeThenNext),
+            (Asking, Refused, Asking, SiprecAction::Next),
+            (Asking, Silent, Asking, SiprecAction::WithdrawThenNext),
+            (Asking, HungUp, Asking, SiprecAction::Nothing),
+            (Asking, Lost, Asking, SiprecAction::Nothing),
+            (Asking, Stop, Ended, SiprecAction::Withdraw),
+            (Asking, NoneLeft, Failed, SiprecAction::Fail),
+            (Recording, Taken, Recording, SiprecAction::Nothing),
+            (Recording, Unusable, Recording, SiprecAction::Nothing),
+            (Recording, Refused, Recording, SiprecAction::Nothing),
+            (Recording, Silent, Recording, SiprecAction::Nothing),
+            (Recording, HungUp, Ended, SiprecAction::End),
+            (Recording, Lost, Asking, SiprecAction::ByeThenNext),
+            (Recording, Stop, Ended, SiprecAction::Bye),
+            (Recording, NoneLeft, Failed, SiprecAction::Fail),
         ] {
             assert_eq!(stage.step(news), (follows, step), "{news:?} while {stage:?}");
         }
         for over in [Failed, Ended] {
             for news in [Taken, Unusable, Refused, Silent, HungUp, Lost, Stop, NoneLeft] {
-                assert_eq!(over.step(news), (over, Step::Nothing), "{news:?} after the end");
+                assert_eq!(over.step(news), (over, SiprecAction::Nothing), "{news:?} after the end");
             }
         }
     }
 
     #[test]
     fn a_call_with_servers_that_fail_ends_in_failure_and_asks_no_more() {
-        let mut stage = Stage::Asking;
+        let mut stage = SiprecState::Asking;
         let mut asked = 1;
-        for news in [News::Refused, News::Silent, News::Unusable, News::Taken, News::Lost, News::Refused] {
+        for news in [
+            SiprecEvent::Refused,
+            SiprecEvent::Silent,
+            SiprecEvent::Unusable,
+            SiprecEvent::Taken,
+            SiprecEvent::Lost,
+            SiprecEvent::Refused,
+        ] {
             let (follows, step) = stage.step(news);
-            asked += u32::from(matches!(step, Step::Next | Step::WithdrawThenNext | Step::ByeThenNext));
+            asked += u32::from(matches!(
+                step,
+                SiprecAction::Next | SiprecAction::WithdrawThenNext | SiprecAction::ByeThenNext
+            ));
             stage = follows;
         }
-        assert_eq!((stage, asked), (Stage::Asking, 6));
-        assert_eq!(stage.step(News::NoneLeft), (Stage::Failed, Step::Fail));
+        assert_eq!((stage, asked), (SiprecState::Asking, 6));
+        assert_eq!(stage.step(SiprecEvent::NoneLeft), (SiprecState::Failed, SiprecAction::Fail));
     }
 
     #[test]
     fn each_stage_has_a_word() {
-        let words = [Stage::Asking, Stage::Recording, Stage::Failed, Stage::Ended].map(|stage| stage.as_str(false));
+        let words = [SiprecState::Asking, SiprecState::Recording, SiprecState::Failed, SiprecState::Ended]
+            .map(|stage| stage.as_str(false));
         assert_eq!(words, ["connecting", "in-progress", "failed", "stopped"]);
-        assert_eq!(Stage::Recording.as_str(true), "paused");
-        assert_eq!(Stage::Asking.as_str(true), "connecting");
+        assert_eq!(SiprecState::Recording.as_str(true), "paused");
+        assert_eq!(SiprecState::Asking.as_str(true), "connecting");
     }
 }

@@ -16,26 +16,26 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 use trunkgate_route::Mailbox;
 
-use super::State;
-use super::index::Entry;
+use super::RecordingState;
+use super::index::RecordingEntry;
 use super::sent::Pace;
-use super::shared::{NotOpened, Shared, on_disk};
+use super::shared::{RecordingOpenError, SharedRecordings, on_disk};
 use super::transcription;
 use crate::sinks::outbox::table::{self, Counts};
 use crate::sinks::outbox::{self, Event, Head, Intake, Kind, Refusal, Row, Settled, Worker};
-use trunkgate_config::Mail;
+use trunkgate_config::MailSettings;
 use trunkgate_system::backoff::Backoff;
-use trunkgate_system::certificates::Trust;
+use trunkgate_system::certificates::TrustAnchors;
 use trunkgate_system::clock;
 use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{
     MAIL_AUDIO_BYTES, MAIL_FAILED_SECONDS, MAIL_PATIENCE_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS,
     MAIL_QUIT_SECONDS, MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
 };
-use trunkgate_system::smtp::{NotTaken, Server, Session};
+use trunkgate_system::smtp::{MailRejection, Session, SmtpServer};
 use trunkgate_system::web;
 
-use text::Text;
+use text::MailText;
 
 /// Name of the kind in the store.
 pub(super) const NAME: &str = "mail";
@@ -59,8 +59,8 @@ pub(super) fn address(url: &str) -> Option<&str> {
 
 /// Returns the row of the e-mail about a complete message, if one is to be sent. An e-mail waits for a pending
 /// transcription for a limited time.
-pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
-    let message = entry.message.as_ref().filter(|_| entry.state == State::Completed)?;
+pub(super) fn wanted(entry: &RecordingEntry, awaits_text: bool) -> Option<Row> {
+    let message = entry.message.as_ref().filter(|_| entry.state == RecordingState::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
     let pause = if awaits_text { Duration::from_secs(MAIL_TEXT_SECONDS) } else { Duration::ZERO };
     Some(Row::alone(&entry.sid, [HOST, recipient, &message.mailbox], pause, String::new()))
@@ -68,14 +68,14 @@ pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
 
 /// Outbox kind of e-mails.
 #[derive(Debug)]
-pub(super) struct Mailer {
-    shared: Arc<Shared>,
+pub(super) struct MailOutbox {
+    shared: Arc<SharedRecordings>,
     pace: Pace,
 }
 
-impl Mailer {
-    pub(super) fn new(shared: Arc<Shared>, pace: Pace) -> Mailer {
-        Mailer { shared, pace }
+impl MailOutbox {
+    pub(super) fn new(shared: Arc<SharedRecordings>, pace: Pace) -> MailOutbox {
+        MailOutbox { shared, pace }
     }
 
     /// Sends until it is stopped; interrupted attempts are repeated after the next start.
@@ -84,19 +84,19 @@ impl Mailer {
         Worker::new(store, self).keep(Intake::Woken(wake)).await;
     }
 
-    async fn tried(&self, settings: &Mail, head: &Head) -> Result<(), NotTaken> {
+    async fn tried(&self, settings: &MailSettings, head: &Head) -> Result<(), MailRejection> {
         let Pace { within, .. } = self.pace;
         let tried = timeout(within, deliver(&self.shared, settings, head)).await;
-        let late = || NotTaken::Yet(format!("not finished within {} s", within.as_secs_f32()));
+        let late = || MailRejection::Yet(format!("not finished within {} s", within.as_secs_f32()));
         let named = |what: &str| format!("{}:{}: {}", settings.host, settings.port, hidden(what, settings));
         tried.unwrap_or_else(|_| Err(late())).map_err(|no| match no {
-            NotTaken::Yet(what) => NotTaken::Yet(named(&what)),
-            NotTaken::Ever(what) => NotTaken::Ever(named(&what)),
+            MailRejection::Yet(what) => MailRejection::Yet(named(&what)),
+            MailRejection::Ever(what) => MailRejection::Ever(named(&what)),
         })
     }
 }
 
-impl Kind for Mailer {
+impl Kind for MailOutbox {
     const NAME: &'static str = NAME;
     const NOUN: &'static str = "e-mail";
 
@@ -121,8 +121,8 @@ impl Kind for Mailer {
         let result = self.tried(&settings, &row.head).await;
         figures.end(key);
         result.map_err(|no| match no {
-            NotTaken::Yet(what) => Refusal::here(what),
-            NotTaken::Ever(what) => Refusal { is_final: true, ..Refusal::here(what) },
+            MailRejection::Yet(what) => Refusal::here(what),
+            MailRejection::Ever(what) => Refusal { is_final: true, ..Refusal::here(what) },
         })
     }
 
@@ -177,7 +177,7 @@ impl Kind for Mailer {
 }
 
 /// Returns the server's text without phone numbers and without the password, in plain or encoded form.
-fn hidden(what: &str, settings: &Mail) -> String {
+fn hidden(what: &str, settings: &MailSettings) -> String {
     let Some((user, password)) = settings.login() else { return without_call_data(what) };
     let plain = STANDARD.encode(format!("\0{user}\0{password}"));
     let all = [password.to_owned(), STANDARD.encode(password), plain];
@@ -188,33 +188,33 @@ fn hidden(what: &str, settings: &Mail) -> String {
 ///
 /// # Errors
 /// Returns the reason without credentials.
-pub async fn reach(settings: &Mail) -> Result<(), String> {
+pub async fn reach(settings: &MailSettings) -> Result<(), String> {
     let session = connected(settings).await.map_err(|what| hidden(&what, settings))?;
     let _ = timeout(Duration::from_secs(MAIL_QUIT_SECONDS), session.quit()).await;
     Ok(())
 }
 
-async fn connected(settings: &Mail) -> Result<Session, String> {
-    let Mail { host, port, security, .. } = settings;
-    let server = Server { host, port: *port, security: *security, login: settings.login() };
+async fn connected(settings: &MailSettings) -> Result<Session, String> {
+    let MailSettings { host, port, security, .. } = settings;
+    let server = SmtpServer { host, port: *port, security: *security, login: settings.login() };
     Session::open(server, tls(settings)).await
 }
 
-async fn deliver(shared: &Arc<Shared>, settings: &Mail, one: &Head) -> Result<(), NotTaken> {
-    let mut session = connected(settings).await.map_err(NotTaken::Yet)?;
+async fn deliver(shared: &Arc<SharedRecordings>, settings: &MailSettings, one: &Head) -> Result<(), MailRejection> {
+    let mut session = connected(settings).await.map_err(MailRejection::Yet)?;
     let most = session.most_bytes();
     let (from, recording, to) = (settings.from.clone(), one.key.clone(), one.place.clone());
     let read = on_disk(shared, move |shared| written(shared, &recording, (&from, &to), most)).await;
-    let written = read.map_err(|error| NotTaken::Yet(format!("the message cannot be read: {error}")))?;
-    let Some(written) = written else { return Err(NotTaken::Ever("the message was deleted".to_owned())) };
+    let written = read.map_err(|error| MailRejection::Yet(format!("the message cannot be read: {error}")))?;
+    let Some(written) = written else { return Err(MailRejection::Ever("the message was deleted".to_owned())) };
     session.send((&settings.from, &one.place), &written).await?;
     let _ = timeout(Duration::from_secs(MAIL_QUIT_SECONDS), session.quit()).await;
     Ok(())
 }
 
-async fn tls(settings: &Mail) -> Result<Arc<ClientConfig>, String> {
+async fn tls(settings: &MailSettings) -> Result<Arc<ClientConfig>, String> {
     match &settings.ca {
-        Some(pem) => web::trusting(Trust::of_pem(pem)?),
+        Some(pem) => web::trusting(TrustAnchors::of_pem(pem)?),
         None => web::trusting_system().await,
     }
 }
@@ -222,33 +222,35 @@ async fn tls(settings: &Mail) -> Result<Arc<ClientConfig>, String> {
 /// Returns the e-mail about a message; its audio is left out if it exceeds our or the server's limit. `None`: the
 /// message was deleted.
 fn written(
-    shared: &Shared,
+    shared: &SharedRecordings,
     recording: &str,
     (from, to): (&str, &str),
     most: Option<u64>,
 ) -> io::Result<Option<Vec<u8>>> {
-    let Some(entry) = shared.find(recording)?.filter(|entry| entry.state == State::Completed) else { return Ok(None) };
+    let Some(entry) = shared.find(recording)?.filter(|entry| entry.state == RecordingState::Completed) else {
+        return Ok(None);
+    };
     let audio = match shared.open(recording) {
         Ok((_, mut reader)) => {
             let bytes = reader.bytes();
             if bytes > MAIL_AUDIO_BYTES {
                 Err(format!("it has more than {} MiB", MAIL_AUDIO_BYTES >> 20))
-            } else if most.is_some_and(|most| Text::bytes_with(bytes) > most) {
+            } else if most.is_some_and(|most| MailText::bytes_with(bytes) > most) {
                 Err("the mail server does not take so much".to_owned())
             } else {
                 Ok(reader.read_whole()?)
             }
         }
-        Err(NotOpened::Io(error)) => return Err(error),
+        Err(RecordingOpenError::Io(error)) => return Err(error),
         Err(error) => Err(error.to_string()),
     };
     let url = shared.reports.links().of(recording);
     let (audio, said) = (audio.as_deref().map_err(String::as_str), said(shared, recording)?);
-    Ok(Some(Text { entry: &entry, from, to, url: &url, said: said.as_deref(), audio }.written()))
+    Ok(Some(MailText { entry: &entry, from, to, url: &url, said: said.as_deref(), audio }.written()))
 }
 
 /// Returns the beginning of a message's transcription, if available and readable.
-fn said(shared: &Shared, recording: &str) -> io::Result<Option<String>> {
+fn said(shared: &SharedRecordings, recording: &str) -> io::Result<Option<String>> {
     let part = transcription::Part { recording: Some(recording.to_owned()), ..transcription::Part::default() };
     let Some(one) = transcription::list(shared, part, 1)?.pop() else { return Ok(None) };
     let settings = shared.settings();

@@ -5,15 +5,15 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 
 use trunkgate_call::{RecordingLinks, RecordingReceiver, VoicemailMessage};
-use trunkgate_recording::age::{Identities, Identity};
+use trunkgate_recording::age::{AgeIdentities, AgeIdentity};
 use trunkgate_recording::wav::{self, DataBytes};
 use trunkgate_recording::{Channels, Container};
 
 use super::*;
 use crate::sinks::outbox::table::GivenUp;
-use crate::sinks::recordings::place::Place;
+use crate::sinks::recordings::place::RecordingLocation;
 use crate::sinks::store::Store;
-use trunkgate_config::{AnnounceTo, DataDirectory, OnFull, Recording, Secret};
+use trunkgate_config::{AnnounceTo, DataDirectory, OnFull, RecordingSettings, Secret};
 use trunkgate_system::smtp::Security;
 use trunkgate_testing::until::until;
 
@@ -76,7 +76,7 @@ struct Rows {
 /// Voicemail message in a store.
 struct Bench {
     folder: tempfile::TempDir,
-    shared: Arc<Shared>,
+    shared: Arc<SharedRecordings>,
 }
 
 impl Bench {
@@ -86,9 +86,9 @@ impl Bench {
         bench
     }
 
-    fn at(folder: tempfile::TempDir, port: u16, key: Option<Arc<Identities>>) -> Bench {
+    fn at(folder: tempfile::TempDir, port: u16, key: Option<Arc<AgeIdentities>>) -> Bench {
         let store = Store::start(DataDirectory::of(folder.path())).unwrap();
-        let shared = Arc::new(Shared::new(store, Arc::default(), Arc::new(drop)));
+        let shared = Arc::new(SharedRecordings::new(store, Arc::default(), Arc::new(drop)));
         let bench = Bench { folder, shared };
         bench.configure(port, key);
         let base = "https://edge.example.com/2010-04-01/Accounts/AC1/Recordings".to_owned();
@@ -96,8 +96,8 @@ impl Bench {
         bench
     }
 
-    fn configure(&self, port: u16, key: Option<Arc<Identities>>) {
-        let mail = Mail {
+    fn configure(&self, port: u16, key: Option<Arc<AgeIdentities>>) {
+        let mail = MailSettings {
             host: "127.0.0.1".to_owned(),
             port,
             security: Security::Clear,
@@ -106,7 +106,7 @@ impl Bench {
             from: "voicemail@example.com".to_owned(),
             ca: None,
         };
-        self.shared.configure(Some(Recording {
+        self.shared.configure(Some(RecordingSettings {
             directory: self.folder.path().join("recordings"),
             container: Container::Wav,
             keep: None,
@@ -123,7 +123,8 @@ impl Bench {
     /// Completes a message with these samples.
     fn record(&self, samples: &[i16]) {
         let started = "2026-11-25T12:00:00Z".parse().unwrap();
-        let place = Place::new(&self.folder.path().join("recordings"), MESSAGE, started, (Container::Wav, false));
+        let place =
+            RecordingLocation::new(&self.folder.path().join("recordings"), MESSAGE, started, (Container::Wav, false));
         let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let mut file = wav::header(Channels::Mono, DataBytes::Known(data.len() as u64)).to_vec();
         file.extend_from_slice(&data);
@@ -131,24 +132,24 @@ impl Bench {
         let message =
             VoicemailMessage { mailbox: "front".into(), from: "+14155550100".into(), to: "+14155550199".into() };
         let mailbox = Mailbox { notify: Some("mailto:desk@example.com".into()), ..Mailbox::new("front") };
-        let entry = Entry {
+        let entry = RecordingEntry {
             sid: MESSAGE.to_owned(),
             call_sid: "CA1".to_owned(),
             source: "Voicemail".to_owned(),
             channels: 1,
-            state: State::Completed,
+            state: RecordingState::Completed,
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             milliseconds: 1_700,
             bytes: file.len() as u64,
             receiver: RecordingReceiver::of_mailbox(&mailbox),
             message: Some(message),
-            ..Entry::begun(started.as_millisecond())
+            ..RecordingEntry::begun(started.as_millisecond())
         };
         self.shared.finish(&entry).unwrap();
     }
 
     fn start(&self, pace: Pace) -> std::thread::JoinHandle<()> {
-        let mailer = Mailer::new(Arc::clone(&self.shared), pace);
+        let mailer = MailOutbox::new(Arc::clone(&self.shared), pace);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         std::thread::spawn(move || runtime.block_on(mailer.keep()))
     }
@@ -348,7 +349,7 @@ fn longer_audio_than_an_e_mail_has_is_not_read() {
 fn a_deleted_message_is_not_sent() {
     let (listener, port) = listener();
     drop(listener);
-    let key = Arc::new(Identities::parse(&Identity::of([4; 32]).unwrap().reveal()).unwrap());
+    let key = Arc::new(AgeIdentities::parse(&AgeIdentity::from_secret([4; 32]).unwrap().reveal()).unwrap());
     let bench = Bench::at(tempfile::tempdir().unwrap(), port, Some(key));
     bench.record(&[1, 2, 3]);
     assert_eq!(bench.row().all, 1);

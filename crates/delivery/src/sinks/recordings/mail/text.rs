@@ -10,7 +10,7 @@ use trunkgate_call::{recorded_seconds, rfc2822};
 use trunkgate_route::is_loopback_host;
 use url::Url;
 
-use crate::sinks::recordings::index::Entry;
+use crate::sinks::recordings::index::RecordingEntry;
 use trunkgate_system::limits::MAIL_TEXT_BYTES;
 use trunkgate_system::terminal::harmless;
 
@@ -23,9 +23,9 @@ const LINE_BYTES: usize = 57;
 
 /// Contents of an e-mail.
 #[derive(Debug)]
-pub(super) struct Text<'a> {
+pub(super) struct MailText<'a> {
     /// Voicemail message.
-    pub(super) entry: &'a Entry,
+    pub(super) entry: &'a RecordingEntry,
     /// Address of the sender.
     pub(super) from: &'a str,
     /// Address of the recipient.
@@ -38,7 +38,7 @@ pub(super) struct Text<'a> {
     pub(super) audio: Result<&'a [u8], &'a str>,
 }
 
-impl Text<'_> {
+impl MailText<'_> {
     /// Returns the maximum size of an e-mail with this much audio.
     pub(super) const fn bytes_with(audio: u64) -> u64 {
         // A line has 78 bytes including its end; headers are short.
@@ -63,7 +63,7 @@ impl Text<'_> {
 
     /// Returns length, phone numbers and location of the message, one per line.
     fn body(&self) -> String {
-        let Entry { sid, started, milliseconds, message, .. } = self.entry;
+        let RecordingEntry { sid, started, milliseconds, message, .. } = self.entry;
         let (mailbox, from, to) = message
             .as_ref()
             .map_or(("", "", ""), |message| (message.mailbox.as_str(), message.from.as_str(), message.to.as_str()));
@@ -93,7 +93,7 @@ impl Text<'_> {
 
     /// Returns the complete e-mail.
     pub(super) fn written(&self) -> Vec<u8> {
-        let Text { entry, from, to, audio, .. } = self;
+        let MailText { entry, from, to, audio, .. } = self;
         let caller = entry.message.as_ref().map_or("", |message| message.from.as_str());
         let mailbox = entry.message.as_ref().map_or("", |message| message.mailbox.as_str());
         let caller = plain(if caller.is_empty() { "unknown" } else { caller }, NUMBER_CHARACTERS);
@@ -172,21 +172,22 @@ mod tests {
 
     use super::*;
 
-    fn entry(from: &str) -> Entry {
+    fn entry(from: &str) -> RecordingEntry {
         let message = VoicemailMessage { mailbox: "front".into(), from: from.into(), to: "+14155550199".into() };
-        Entry {
+        RecordingEntry {
             sid: "RE0123456789abcdef0123456789abcdef".into(),
             milliseconds: 62_400,
             updated: 1_795_600_080_000,
             message: Some(message),
-            ..Entry::begun(1_795_600_000_000)
+            ..RecordingEntry::begun(1_795_600_000_000)
         }
     }
 
-    fn written(entry: &Entry, audio: Result<&[u8], &str>) -> String {
+    fn written(entry: &RecordingEntry, audio: Result<&[u8], &str>) -> String {
         let (from, to) = ("voicemail@example.com", "desk@example.com");
         let url = "https://edge.example.com/2010-04-01/Accounts/AC1/Recordings/RE1";
-        String::from_utf8(Text { entry, from, to, url, said: Some("Call me\nback, Jörg."), audio }.written()).unwrap()
+        String::from_utf8(MailText { entry, from, to, url, said: Some("Call me\nback, Jörg."), audio }.written())
+            .unwrap()
     }
 
     fn decoded(lines: &str) -> Vec<u8> {
@@ -197,7 +198,8 @@ mod tests {
     fn what_was_said_steers_no_mail_program() {
         let entry = entry("+14155550100");
         let said = Some("pay \u{1b}[2J\u{202e}gnp.exe\u{7}\r\nnow\rthen");
-        let text = Text { entry: &entry, from: "a@b", to: "c@d", url: "https://h/RE1", said, audio: Err("it is long") };
+        let text =
+            MailText { entry: &entry, from: "a@b", to: "c@d", url: "https://h/RE1", said, audio: Err("it is long") };
         assert!(text.body().contains("\r\npay ·[2J·gnp.exe··\r\nnow·then\r\n"), "{:?}", text.body());
     }
 
@@ -246,14 +248,14 @@ mod tests {
         );
         assert_eq!(decoded(file), audio);
         assert!(mail.lines().all(|line| line.len() <= 78), "{mail}");
-        assert!(mail.len() as u64 <= Text::bytes_with(audio.len() as u64));
+        assert!(mail.len() as u64 <= MailText::bytes_with(audio.len() as u64));
     }
 
     #[test]
     fn an_address_of_this_machine_is_no_link() {
         let entry = entry("+14155550100");
         let place =
-            |url: &str| Text { entry: &entry, from: "a@b", to: "c@d", url, said: None, audio: Err("x") }.place();
+            |url: &str| MailText { entry: &entry, from: "a@b", to: "c@d", url, said: None, audio: Err("x") }.place();
         for here in ["http://127.0.0.1:8080/Recordings/RE1", "http://[::1]:8080/RE1", "https://localhost/RE1"] {
             assert_eq!(place(here), format!("trunkgate recordings export {}", entry.sid));
         }

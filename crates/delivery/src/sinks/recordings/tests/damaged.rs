@@ -58,7 +58,7 @@ fn incomplete(keep: Option<Duration>) -> (Bench, PathBuf) {
     let Bench { folder, recordings, writer, closer, .. } = bench;
     drop((recordings, writer, closer));
     let mut bench = Bench::at(folder, |settings| settings.keep = keep);
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::InProgress, "it may be completed yet");
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), DeletionOutcome::InProgress, "it may be completed yet");
     bench.closer.recover((i64::MIN, String::new())).unwrap();
     (bench, path)
 }
@@ -69,14 +69,14 @@ fn what_cannot_be_completed_is_deleted_on_request() {
     let figures = Arc::clone(&bench.recordings.shared.figures);
     let problem = || figures.problems(None).first().map(ToString::to_string).unwrap_or_default();
     assert!(problem().starts_with("2 recordings of an earlier run not completed: "), "{}", problem());
-    assert_eq!(bench.recordings.delete(&sid(2)).unwrap(), Deleted::Done);
+    assert_eq!(bench.recordings.delete(&sid(2)).unwrap(), DeletionOutcome::Done);
     let said = format!("1 recording of an earlier run not completed: {}: ", sid(1));
     assert!(problem().starts_with(&said), "{}", problem());
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Done);
-    assert_eq!((bench.entry(1).state, path.exists(), problem().as_str()), (State::Deleted, false, ""));
-    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), Deleted::Before);
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), DeletionOutcome::Done);
+    assert_eq!((bench.entry(1).state, path.exists(), problem().as_str()), (RecordingState::Deleted, false, ""));
+    assert_eq!(bench.recordings.delete(&sid(1)).unwrap(), DeletionOutcome::Before);
     bench.closer.recover((i64::MIN, String::new())).unwrap();
-    assert_eq!(bench.entry(1).state, State::Deleted);
+    assert_eq!(bench.entry(1).state, RecordingState::Deleted);
 }
 
 #[test]
@@ -86,13 +86,16 @@ fn what_cannot_be_completed_is_deleted_after_its_time_and_what_is_live_is_not() 
     bench.blocks(3, 0..6);
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     bench.closer.expire(at("2026-11-26T11:59:59Z")).unwrap();
-    assert_eq!((bench.entry(1).state, path.exists()), (State::InProgress, true));
+    assert_eq!((bench.entry(1).state, path.exists()), (RecordingState::InProgress, true));
     bench.closer.expire(at("2026-11-26T12:00:01Z")).unwrap();
     let states = [1, 2, 3].map(|number| bench.entry(number).state);
-    assert_eq!((states, path.exists()), ([State::Deleted, State::Deleted, State::InProgress], false));
+    assert_eq!(
+        (states, path.exists()),
+        ([RecordingState::Deleted, RecordingState::Deleted, RecordingState::InProgress], false)
+    );
     let figures = &bench.recordings.shared.figures;
     assert_eq!((figures.expired.get(), figures.unrecovered.get()), (2, 0));
-    assert_eq!(bench.end(3).state, State::Completed);
+    assert_eq!(bench.end(3).state, RecordingState::Completed);
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn one_of_several_deletions_at_once_deletes() {
         threads.map(|thread| thread.join().unwrap())
     });
     let count = |wanted| done.iter().filter(|one| **one == wanted).count();
-    assert_eq!((count(Deleted::Done), count(Deleted::Before)), (1, 7));
+    assert_eq!((count(DeletionOutcome::Done), count(DeletionOutcome::Before)), (1, 7));
 }
 
 #[test]
@@ -125,12 +128,13 @@ fn what_stands_in_the_place_of_a_file_that_is_written_is_noticed_and_stays() {
         if !is_late {
             bench.blocks(1, 6..30);
             let events = bench.events.lock().unwrap();
-            let losing = |event: &Event| matches!(event, Event::Losing(_, lost) if lost.total() >= 1200);
+            let losing =
+                |event: &RecordingEvent| matches!(event, RecordingEvent::Losing(_, lost) if lost.total() >= 1200);
             assert!(events.iter().any(losing), "noticed while it is written: {events:?}");
         }
         let entry = bench.end(1);
         let lost = if is_late { 1200 } else { 6000 };
-        assert_eq!((entry.state, entry.lost_milliseconds), (State::Absent, lost), "{entry:?}");
+        assert_eq!((entry.state, entry.lost_milliseconds), (RecordingState::Absent, lost), "{entry:?}");
         assert_eq!(entry.error.as_deref(), Some(output::GONE));
         assert!(std::fs::symlink_metadata(&path).is_ok(), "it is not the edge's");
     }

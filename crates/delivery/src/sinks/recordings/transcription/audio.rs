@@ -5,8 +5,8 @@ use std::io;
 use trunkgate_recording::wav::{self, DataBytes, HEADER_BYTES};
 use trunkgate_recording::{Channels, mix};
 
-use crate::sinks::recordings::index::Entry;
-use crate::sinks::recordings::reader::Reader;
+use crate::sinks::recordings::index::RecordingEntry;
+use crate::sinks::recordings::reader::RecordingReader;
 use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
 
 /// Number of bytes read at once, a multiple of a frame with both channels.
@@ -24,7 +24,7 @@ pub(super) struct Audio {
 ///
 /// # Errors
 /// Returns the error of the disk, or [`io::ErrorKind::FileTooLarge`] if the file is too large for the service.
-pub(super) fn read(entry: &Entry, reader: &mut Reader) -> io::Result<Audio> {
+pub(super) fn read(entry: &RecordingEntry, reader: &mut RecordingReader) -> io::Result<Audio> {
     let is_mixed = !entry.is_opus && entry.channels == 2;
     let length = if is_mixed { HEADER_BYTES + reader.bytes().saturating_sub(HEADER_BYTES) / 2 } else { reader.bytes() };
     if length > TRANSCRIPTION_AUDIO_BYTES as u64 {

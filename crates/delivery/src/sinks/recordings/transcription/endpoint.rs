@@ -14,7 +14,7 @@ use url::Url;
 
 use super::audio::Audio;
 use crate::sinks::outbox::Refusal;
-use trunkgate_config::Transcription;
+use trunkgate_config::TranscriptionSettings;
 use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
 use trunkgate_system::web;
@@ -31,7 +31,7 @@ const OF_AUDIO: [StatusCode; 4] = [
 ///
 /// # Errors
 /// Returns the reason why there is none.
-pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration) -> Result<String, Refusal> {
+pub(super) async fn ask(settings: &TranscriptionSettings, audio: Audio, within: Duration) -> Result<String, Refusal> {
     let named = |what: &str| {
         format!(
             "{}: {}",
@@ -44,7 +44,7 @@ pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration
     asked.unwrap_or_else(|_| Err(late())).map_err(|refusal| Refusal { what: named(&refusal.what), ..refusal })
 }
 
-async fn upload(settings: &Transcription, audio: Audio) -> Result<String, Refusal> {
+async fn upload(settings: &TranscriptionSettings, audio: Audio) -> Result<String, Refusal> {
     let url = Url::parse(&settings.url).map_err(|error| Refusal::here(error.to_string()))?;
     let request = request(settings, &url, audio).map_err(Refusal::here)?;
     let most = |status: StatusCode| if status.is_success() { TRANSCRIPTION_ANSWER_BYTES } else { COMPLAINT_BYTES };
@@ -67,7 +67,7 @@ async fn upload(settings: &Transcription, audio: Audio) -> Result<String, Refusa
     text.map(|text| text.trim().to_owned()).ok_or_else(none)
 }
 
-fn request(settings: &Transcription, url: &Url, audio: Audio) -> Result<Request<Full<Bytes>>, String> {
+fn request(settings: &TranscriptionSettings, url: &Url, audio: Audio) -> Result<Request<Full<Bytes>>, String> {
     let boundary = trunkgate_system::sids::random("tg").map_err(|error| error.to_string())?;
     let mut request = web::post(url)
         .header(CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
@@ -81,7 +81,7 @@ fn request(settings: &Transcription, url: &Url, audio: Audio) -> Result<Request<
 }
 
 /// Returns the form (RFC 7578).
-fn form(settings: &Transcription, audio: Audio, boundary: &str) -> Vec<u8> {
+fn form(settings: &TranscriptionSettings, audio: Audio, boundary: &str) -> Vec<u8> {
     let fields = [
         Some(("model", settings.model.as_str())),
         settings.language.as_deref().map(|language| ("language", language)),

@@ -15,15 +15,15 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 use trunkgate_call::{TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
-use trunkgate_recording::age::{Identities, Payload, Sealer};
+use trunkgate_recording::age::{AgeIdentities, PayloadKey, Sealer};
 
 use super::drawn;
-use super::index::Entry;
+use super::index::RecordingEntry;
 use super::mail;
 use super::report::callback_to;
 use super::sent::Pace;
-use super::shared::{NotOpened, Shared, on_disk};
-use crate::sinks::callbacks::{Callback, Head};
+use super::shared::{RecordingOpenError, SharedRecordings, on_disk};
+use crate::sinks::callbacks::{Head, StoredCallback};
 use crate::sinks::outbox::table::Counts;
 use crate::sinks::outbox::{self, Event, Intake, Kind, Outcome, Refusal, Row, Settled, Worker};
 use trunkgate_config as config;
@@ -59,8 +59,11 @@ pub(super) const PACE: Pace = Pace {
 ///
 /// # Errors
 /// Returns the system's error if random numbers are unavailable.
-pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) -> io::Result<Option<Transcription>> {
-    let Some(settings) = settings.filter(|_| entry.state == super::State::Completed) else { return Ok(None) };
+pub(super) fn wanted(
+    entry: &RecordingEntry,
+    settings: Option<&config::TranscriptionSettings>,
+) -> io::Result<Option<Transcription>> {
+    let Some(settings) = settings.filter(|_| entry.state == super::RecordingState::Completed) else { return Ok(None) };
     if entry.transcription.is_none() && !settings.all {
         return Ok(None);
     }
@@ -80,18 +83,18 @@ pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) ->
 }
 
 /// Reads a page of the list.
-pub(super) fn list(shared: &Shared, part: Part, most: usize) -> io::Result<Vec<Transcription>> {
+pub(super) fn list(shared: &SharedRecordings, part: Part, most: usize) -> io::Result<Vec<Transcription>> {
     shared.change(move |store| table::list(store, &part, most))
 }
 
 /// Reads a transcription.
-pub(super) fn find(shared: &Shared, sid: &str) -> io::Result<Option<Transcription>> {
+pub(super) fn find(shared: &SharedRecordings, sid: &str) -> io::Result<Option<Transcription>> {
     let sid = sid.to_owned();
     shared.change(move |store| table::find(store, &sid))
 }
 
 /// Deletes a transcription; returns whether it existed.
-pub(super) fn delete(shared: &Shared, sid: &str) -> io::Result<bool> {
+pub(super) fn delete(shared: &SharedRecordings, sid: &str) -> io::Result<bool> {
     let sid = sid.to_owned();
     shared.change(move |store| table::delete(store, &sid))
 }
@@ -114,12 +117,12 @@ pub(super) struct Seen {
 /// Outbox kind of transcriptions.
 #[derive(Debug)]
 pub(super) struct Transcriber {
-    shared: Arc<Shared>,
+    shared: Arc<SharedRecordings>,
     pace: Pace,
 }
 
 impl Transcriber {
-    pub(super) fn new(shared: Arc<Shared>, pace: Pace) -> Transcriber {
+    pub(super) fn new(shared: Arc<SharedRecordings>, pace: Pace) -> Transcriber {
         Transcriber { shared, pace }
     }
 
@@ -129,7 +132,7 @@ impl Transcriber {
         Worker::new(store, self).keep(Intake::Woken(wake)).await;
     }
 
-    fn settings(&self) -> Option<Arc<config::Transcription>> {
+    fn settings(&self) -> Option<Arc<config::TranscriptionSettings>> {
         self.shared.settings()?.transcription.clone()
     }
 
@@ -248,10 +251,10 @@ impl Kind for Transcriber {
 }
 
 /// Reads the audio of a recording, with its length.
-fn audio_of(shared: &Shared, recording: &str) -> Result<(audio::Audio, Duration), Refusal> {
+fn audio_of(shared: &SharedRecordings, recording: &str) -> Result<(audio::Audio, Duration), Refusal> {
     let failed = |is_final: bool, what: String| Refusal { is_final, ..Refusal::here(what) };
     let (entry, mut reader) = shared.open(recording).map_err(|error| {
-        let is_final = matches!(error, NotOpened::Absent | NotOpened::Deleted);
+        let is_final = matches!(error, RecordingOpenError::Absent | RecordingOpenError::Deleted);
         failed(is_final, error.to_string())
     })?;
     let audio = audio::read(&entry, &mut reader)
@@ -274,7 +277,7 @@ fn concluded(one: Transcription, outcome: &Outcome<Text>, now: i64) -> Transcrip
 }
 
 /// Returns the callbacks of an ended transcription: to its own receiver, and to the receiver of all recordings.
-fn reports_of(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Callback> {
+fn reports_of(shared: &SharedRecordings, one: &Transcription, text: Option<&str>) -> Vec<StoredCallback> {
     let links = shared.reports.links();
     let text = text.map(|text| cut(text, TRANSCRIPTION_REPORT_BYTES));
     let (sid, recording, call) = (one.sid.as_str(), one.recording.as_str(), one.call.as_str());
@@ -293,7 +296,7 @@ fn cut(text: &str, most: usize) -> &str {
 }
 
 /// Returns the stored form of a text: encrypted if a key is configured.
-fn sealed(text: &str, key: Option<&Identities>) -> io::Result<Stored> {
+fn sealed(text: &str, key: Option<&AgeIdentities>) -> io::Result<Stored> {
     let Some(by) = drawn::encryption(key)? else { return Ok(Stored::Plain(text.to_owned())) };
     let mut bytes = Vec::new();
     let sealer = Sealer::new(by.recipient, &by.randomness, &mut bytes);
@@ -307,15 +310,16 @@ fn sealed(text: &str, key: Option<&Identities>) -> io::Result<Stored> {
 ///
 /// # Errors
 /// Returns an error if the text cannot be decrypted with the identities of `key`.
-pub(super) fn opened(one: &Transcription, key: Option<&Identities>) -> Result<Option<String>, NotOpened> {
+pub(super) fn opened(one: &Transcription, key: Option<&AgeIdentities>) -> Result<Option<String>, RecordingOpenError> {
     let sealed = match &one.text {
         None => return Ok(None),
         Some(Stored::Plain(text)) => return Ok(Some(text.clone())),
         Some(Stored::Sealed(sealed)) => sealed,
     };
-    let payload = Payload::open(sealed, key.ok_or(NotOpened::NoKey)?).map_err(NotOpened::Refused)?;
-    let text = payload.open_all(sealed).map_err(NotOpened::Refused)?;
-    String::from_utf8(text).map(Some).map_err(|_| NotOpened::Refused(super::reader::OPEN))
+    let payload =
+        PayloadKey::open(sealed, key.ok_or(RecordingOpenError::NoKey)?).map_err(RecordingOpenError::Refused)?;
+    let text = payload.open_all(sealed).map_err(RecordingOpenError::Refused)?;
+    String::from_utf8(text).map(Some).map_err(|_| RecordingOpenError::Refused(super::reader::OPEN))
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::sinks::recordings::index;
-use crate::sinks::recordings::place::Place;
+use crate::sinks::recordings::place::RecordingLocation;
 use crate::sinks::store::Store;
 use trunkgate_config::AnnounceTo;
-use trunkgate_config::{DataDirectory, OnFull, Recording};
-use trunkgate_recording::age::Identity;
+use trunkgate_config::{DataDirectory, OnFull, RecordingSettings};
+use trunkgate_recording::age::AgeIdentity;
 use trunkgate_recording::wav::{self, DataBytes};
 use trunkgate_recording::{Channels, Container};
 use trunkgate_testing::until::until;
@@ -76,7 +76,7 @@ impl Endpoint {
 /// Completed recording in a store.
 struct Bench {
     folder: tempfile::TempDir,
-    shared: Arc<Shared>,
+    shared: Arc<SharedRecordings>,
 }
 
 const PACE: Pace = Pace {
@@ -87,23 +87,23 @@ const PACE: Pace = Pace {
 };
 
 impl Bench {
-    fn new(url: &str, channels: Channels, key: Option<Arc<Identities>>) -> Bench {
+    fn new(url: &str, channels: Channels, key: Option<Arc<AgeIdentities>>) -> Bench {
         let bench = Bench::at(tempfile::tempdir().unwrap(), url, key);
         bench.record(channels);
         bench
     }
 
-    fn at(folder: tempfile::TempDir, url: &str, key: Option<Arc<Identities>>) -> Bench {
+    fn at(folder: tempfile::TempDir, url: &str, key: Option<Arc<AgeIdentities>>) -> Bench {
         let store = Store::start(DataDirectory::of(folder.path())).unwrap();
-        let shared = Arc::new(Shared::new(store, Arc::default(), Arc::new(drop)));
-        let transcription = config::Transcription {
+        let shared = Arc::new(SharedRecordings::new(store, Arc::default(), Arc::new(drop)));
+        let transcription = config::TranscriptionSettings {
             url: url.to_owned(),
             token: Some(config::Secret::new("hunter2".to_owned())),
             model: "large".to_owned(),
             language: Some("de".to_owned()),
             all: true,
         };
-        shared.configure(Some(Recording {
+        shared.configure(Some(RecordingSettings {
             directory: folder.path().join("recordings"),
             container: Container::Wav,
             keep: None,
@@ -121,19 +121,20 @@ impl Bench {
     /// Completes a recording with three frames of samples and a requested transcription.
     fn record(&self, channels: Channels) {
         let started = "2026-11-25T12:00:00Z".parse().unwrap();
-        let place = Place::new(&self.folder.path().join("recordings"), RECORDING, started, (Container::Wav, false));
+        let place =
+            RecordingLocation::new(&self.folder.path().join("recordings"), RECORDING, started, (Container::Wav, false));
         let samples: &[i16] =
             if channels == Channels::Dual { &[1, 2, 30_000, 30_000, -5, 3] } else { &[3, i16::MAX, -2] };
         let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let mut file = wav::header(channels, DataBytes::Known(data.len() as u64)).to_vec();
         file.extend_from_slice(&data);
         place.create().unwrap().write_all(&file).unwrap();
-        let entry = Entry {
+        let entry = RecordingEntry {
             sid: RECORDING.to_owned(),
             call_sid: "CA1".to_owned(),
             source: "RecordVerb".to_owned(),
             channels: channels.count(),
-            state: index::State::Completed,
+            state: index::RecordingState::Completed,
             file: Some((place.root().to_string_lossy().into_owned(), place.path())),
             milliseconds: 1_700,
             bytes: file.len() as u64,
@@ -144,7 +145,7 @@ impl Bench {
                 from: "+14155550100".to_owned(),
                 to: "+14155550199".to_owned(),
             }),
-            ..Entry::begun(started.as_millisecond())
+            ..RecordingEntry::begun(started.as_millisecond())
         };
         self.shared.finish(&entry).unwrap();
     }
@@ -365,13 +366,13 @@ fn a_request_that_the_end_of_the_process_cuts_is_repeated_by_the_next_one() {
 
 #[test]
 fn texts_of_encrypted_recordings_are_encrypted_and_go_with_their_recording() {
-    let key = Arc::new(Identities::parse(&Identity::of([4; 32]).unwrap().reveal()).unwrap());
+    let key = Arc::new(AgeIdentities::parse(&AgeIdentity::from_secret([4; 32]).unwrap().reveal()).unwrap());
     let service = Endpoint::new(vec![answer("200 OK", "", TEXT)]);
     let bench = Bench::new(&service.url, Channels::Mono, Some(Arc::clone(&key)));
     let one = bench.over();
     assert!(matches!(&one.text, Some(Stored::Sealed(_))), "{one:?}");
     assert_eq!(opened(&one, Some(&key)).unwrap().as_deref(), Some("Good morning, Jörg."));
-    assert!(matches!(opened(&one, None), Err(NotOpened::NoKey)));
+    assert!(matches!(opened(&one, None), Err(RecordingOpenError::NoKey)));
     let long = "ä".repeat(100_000);
     let sealed = Transcription { text: Some(sealed(&long, Some(&key)).unwrap()), ..one };
     assert_eq!(opened(&sealed, Some(&key)).unwrap(), Some(long));
@@ -381,15 +382,15 @@ fn texts_of_encrypted_recordings_are_encrypted_and_go_with_their_recording() {
 
 #[test]
 fn only_recordings_that_ask_for_it_are_transcribed_unless_all_are() {
-    let settings = |all| config::Transcription {
+    let settings = |all| config::TranscriptionSettings {
         url: "https://asr.example.com/".to_owned(),
         token: None,
         model: "m".to_owned(),
         language: None,
         all,
     };
-    let silent = Entry { state: index::State::Absent, ..Entry::begun(0) };
-    let plain = Entry { state: index::State::Completed, ..Entry::begun(0) };
+    let silent = RecordingEntry { state: index::RecordingState::Absent, ..RecordingEntry::begun(0) };
+    let plain = RecordingEntry { state: index::RecordingState::Completed, ..RecordingEntry::begun(0) };
     let request = TranscriptionRequest {
         app: String::new(),
         url: None,
@@ -397,8 +398,9 @@ fn only_recordings_that_ask_for_it_are_transcribed_unless_all_are() {
         from: String::new(),
         to: String::new(),
     };
-    let asking = Entry { transcription: Some(request), ..plain.clone() };
-    let is_wanted = |entry: &Entry, all: Option<bool>| wanted(entry, all.map(settings).as_ref()).unwrap().is_some();
+    let asking = RecordingEntry { transcription: Some(request), ..plain.clone() };
+    let is_wanted =
+        |entry: &RecordingEntry, all: Option<bool>| wanted(entry, all.map(settings).as_ref()).unwrap().is_some();
     for (entry, expected) in
         [(&silent, [false, false, false]), (&plain, [false, false, true]), (&asking, [false, true, true])]
     {

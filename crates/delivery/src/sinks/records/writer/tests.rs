@@ -6,11 +6,11 @@ use std::path::Path;
 use super::*;
 use crate::sinks::records::tests::{began, record, store};
 use crate::sinks::store::disk::{self, tests::crash_at, tests::set_room};
-use trunkgate_config::{CdrFile, CdrFormat, Keep};
+use trunkgate_config::{CdrFile, CdrFormat, CdrRetention};
 use trunkgate_system::limits::RECORDS_SEARCHED_BYTES;
 
 /// Opens a writer with the store in a folder beside the file.
-fn open(cdr: &Cdr) -> io::Result<Writer> {
+fn open(cdr: &CdrSettings) -> io::Result<Writer> {
     let path = &cdr.file.as_ref().unwrap().path;
     let store = store(&path.with_file_name("store"));
     let calls = CallList::new(store.clone(), None);
@@ -42,9 +42,15 @@ fn queued(writer: &Writer) -> BTreeSet<String> {
     heads.into_iter().map(|head| head.key).collect()
 }
 
-fn cdr(path: &Path, format: CdrFormat) -> Cdr {
+fn cdr(path: &Path, format: CdrFormat) -> CdrSettings {
     let size = 2 * record("CA1").json.len() as u64 + 300;
-    let file = CdrFile { path: path.to_owned(), format, rotate_bytes: Some(size), rotate_every: None, keep: Keep::All };
+    let file = CdrFile {
+        path: path.to_owned(),
+        format,
+        rotate_bytes: Some(size),
+        rotate_every: None,
+        keep: CdrRetention::All,
+    };
     let url = CdrUrl {
         url: "http://127.0.0.1:9/".to_owned(),
         secrets: Vec::new(),
@@ -53,7 +59,7 @@ fn cdr(path: &Path, format: CdrFormat) -> Cdr {
         timeout: Duration::from_secs(20),
         most_waiting: 1 << 30,
     };
-    Cdr { file: Some(file), url: Some(url) }
+    CdrSettings { file: Some(file), url: Some(url) }
 }
 
 /// Counts the occurrences of each call in the files of a folder.
@@ -173,7 +179,7 @@ fn while_the_disk_is_full_records_are_kept_and_written_in_their_order_later() {
 fn what_waits_at_the_end_is_lost_only_where_the_journal_takes_it_neither() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cdr.jsonl");
-    let cdr = Cdr { url: None, ..cdr(&path, CdrFormat::Jsonl) };
+    let cdr = CdrSettings { url: None, ..cdr(&path, CdrFormat::Jsonl) };
     let mut writer = open(&cdr).unwrap();
     let figures = writer.figures();
     // With a folder in place of the file, the journal has the first record; then the disk is full.
@@ -217,7 +223,7 @@ fn what_was_kept_when_the_process_died_is_in_the_journal() {
 fn a_file_that_cannot_be_opened_leaves_all_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let old = directory.path().join("old.jsonl");
-    let to = |path: &Path| Cdr { url: None, ..cdr(path, CdrFormat::Jsonl) };
+    let to = |path: &Path| CdrSettings { url: None, ..cdr(path, CdrFormat::Jsonl) };
     let mut writer = open(&to(&old)).unwrap();
     let folder = directory.path().join("folder");
     std::fs::create_dir(&folder).unwrap();
@@ -262,7 +268,7 @@ fn a_call_that_lives_while_no_records_are_wanted_is_not_cut_short() {
     let cdr = cdr(&directory.path().join("cdr.jsonl"), CdrFormat::Jsonl);
     let mut writer = open(&cdr).unwrap();
     writer.note("CA1", |journal| journal.begin(&began("CA1"), 0));
-    run(writer.change(&Cdr::default(), false)).unwrap();
+    run(writer.change(&CdrSettings::default(), false)).unwrap();
     run(writer.change(&cdr, false)).unwrap();
     assert!(counts(directory.path()).is_empty());
     writer.take(record("CA1"));
@@ -315,7 +321,7 @@ fn what_waits_stays_where_the_url_goes_away_and_comes_back() {
     let mut writer = open(&cdr).unwrap();
     writer.take(record("CA1"));
     settle(&mut writer);
-    run(writer.change(&Cdr { url: None, ..cdr.clone() }, false)).unwrap();
+    run(writer.change(&CdrSettings { url: None, ..cdr.clone() }, false)).unwrap();
     writer.take(record("CA2"));
     assert_eq!((waiting(&writer), counts(directory.path()).len()), (None, 2));
     run(writer.change(&cdr, false)).unwrap();
