@@ -732,7 +732,9 @@ mod tests {
     #[test]
     fn the_first_line_of_status_has_the_number_of_problems_and_the_first() {
         let first = |state: &str, headlines: &[&str]| {
-            let problems: Vec<Value> = headlines.iter().map(|headline| json!({ "headline": headline })).collect();
+            // The kind of a problem without a party is the word of its headline.
+            let problems: Vec<Value> =
+                headlines.iter().map(|headline| json!({ "headline": headline, "kind": headline })).collect();
             let answer = json!({"edge": "edge-1", "state": state, "problem_details": problems});
             status(&answer, None).lines().next().unwrap().to_owned()
         };

@@ -661,7 +661,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let heard = tokio::spawn(async move {
             let (mut stream, from) = listener.accept().await.unwrap();
-            let mut buffer = Vec::new();
+            let mut buffer = Vec::with_capacity(8_192);
             stream.read_buf(&mut buffer).await.unwrap();
             stream.write_all(answer.as_bytes()).await.unwrap();
             (from, String::from_utf8_lossy(&buffer).into_owned())
@@ -725,6 +725,7 @@ mod tests {
         let pair = |usages: Vec<rcgen::ExtendedKeyUsagePurpose>| {
             let mut params = of_authority(vec!["sbc.example.com".to_owned()]);
             params.extended_key_usages = usages;
+            params.distinguished_name.push(rcgen::DnType::CommonName, "sbc.example.com");
             let made = params.signed_by(&key, &issuer).unwrap();
             trunkgate_system::certificates::pair_of(made.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
         };

@@ -491,7 +491,7 @@ mod tests {
             between(&source("crates/story/src/party_view.rs"), ") => \"", "\","),
         ];
         assert!(texts.iter().all(|words| !words.is_empty()), "{texts:?}");
-        let harms = source("crates/system/src/problem.rs");
+        let harms = source("crates/system/src/problem/mod.rs");
         let (_, harms) = harms.split_once("pub enum Harm {").unwrap();
         let harms = harms.split_once("\n}").unwrap().0.lines().filter(|line| line.ends_with(','));
         let harms: Vec<String> = harms.map(|line| line.trim().trim_end_matches(',').to_lowercase()).collect();
