@@ -2,9 +2,9 @@
 //! recognisers. Performs no I/O: received socket data and `now` go in; texts for the socket, events and the next
 //! deadline come out.
 //!
-//! Four independent parts are combined by the layer above: [`Stream`] is the conversation on one socket; [`Tracks`]
-//! turns RTP into the exact 20 ms frames that it sends; [`Playout`] queues the agent's audio, with its marks, until
-//! each 20 ms of it is played; [`Ticks`] is the clock of the playout.
+//! Four independent parts are combined by the layer above: [`Stream`] is the conversation on one socket;
+//! [`StreamTracks`] turns RTP into the exact 20 ms frames that it sends; [`PlayoutQueue`] queues the agent's audio,
+//! with its marks, until each 20 ms of it is played; [`TickGenerator`] is the clock of the playout.
 #![deny(clippy::indexing_slicing)]
 
 mod digits;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Reason for the end of a stream other than a close by the edge or by the agent with code 1000. Failures of the socket
-/// are reported by the shell as [`Input::Lost`](crate::Input::Lost).
+/// are reported by the shell as [`StreamInput::Lost`](crate::StreamInput::Lost).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamLoss {
     /// No address, connection refused, or no route.

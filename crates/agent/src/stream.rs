@@ -112,7 +112,7 @@ pub enum StreamInput<'a> {
     },
     /// The caller sent a DTMF digit.
     Dtmf(char),
-    /// A mark is due: see [`Playout::poll_mark`](crate::Playout::poll_mark).
+    /// A mark is due: see [`PlayoutQueue::poll_mark`](crate::PlayoutQueue::poll_mark).
     MarkPlayed {
         /// Name of the mark.
         name: &'a str,
@@ -149,7 +149,7 @@ pub enum StreamOutput<'a> {
     Play(&'a [u8]),
     /// A mark after the audio so far.
     Mark(String),
-    /// Queued audio must be discarded and its marks returned, followed by [`Input::Cleared`].
+    /// Queued audio must be discarded and its marks returned, followed by [`StreamInput::Cleared`].
     Clear,
     /// The agent requests an action of the call.
     Request(AgentRequest),
@@ -455,7 +455,7 @@ impl Stream {
         self.outbox.media()
     }
 
-    /// Returns whether the socket may be dropped, after [`Output::Closed`].
+    /// Returns whether the socket may be dropped, after [`StreamOutput::Closed`].
     pub fn is_closed(&self) -> bool {
         self.state == StreamState::Closed
     }

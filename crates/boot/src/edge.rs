@@ -1,4 +1,4 @@
-//! A running edge as a value ([`Edge`]). All sockets are bound first; then each loop starts on its own thread:
+//! A running edge as a value ([`RunningEdge`]). All sockets are bound first; then each loop starts on its own thread:
 //! signalling (a second one for TLS connections), media workers, WebSocket connections of agents, the store, call
 //! records, text messages, webhooks, callbacks, conferences, recordings (two threads), HTTP requests, and one auxiliary
 //! thread for HTTP connections, host names and peer addresses.

@@ -1,9 +1,9 @@
 //! Conferences: audio of up to 50 parties mixed in frames of 20 ms ([`Mixer`]), and the state of a conference with
-//! Twilio's semantics ([`Room`], [`Rooms`]). Performs no I/O: frames, events and `now` go in; mixes, actions and the
-//! next deadline come out.
+//! Twilio's semantics ([`ConferenceRoom`], [`RoomRegistry`]). Performs no I/O: frames, events and `now` go in; mixes,
+//! actions and the next deadline come out.
 //!
-//! The two parts are independent: a [`Room`] decides which parties hear each other, and the caller applies that to the
-//! [`Mixer`].
+//! The two parts are independent: a [`ConferenceRoom`] decides which parties hear each other, and the caller applies
+//! that to the [`Mixer`].
 #![deny(clippy::indexing_slicing)]
 
 pub mod limits;

@@ -29,7 +29,7 @@ pub struct ParticipantId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClipId(pub u64);
 
-/// Part of a party, like [`Part`] with the caller's ids.
+/// PartyRole of a party, like [`PartyRole`] with the caller's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParticipantRole {
     /// Hears the others and is heard by them.
@@ -45,7 +45,7 @@ pub enum ParticipantRole {
 /// Command to the node.
 #[derive(Debug)]
 pub enum NodeCommand {
-    /// Adds a party to a conference, as [`SeatPart::Away`].
+    /// Adds a party to a conference, as [`ParticipantRole::Away`].
     Seat {
         /// Conference, created with its first party.
         conference: ConferenceId,
@@ -86,7 +86,7 @@ pub enum NodeCommand {
         /// Id of the clip.
         clip: ClipId,
     },
-    /// Records the mix of all parties; [`Node::drain_recordings`] hands over the audio and always its end.
+    /// Records the mix of all parties; [`ConferenceNode::drain_recordings`] hands over the audio and always its end.
     Record {
         /// Id of the conference.
         conference: ConferenceId,

@@ -78,7 +78,7 @@ impl ThresholdParameter {
         default: 5_000,
         unit_ms: 1,
     };
-    /// All thresholds, in the order of [`Settings::new`].
+    /// All thresholds, in the order of [`DetectionSettings::new`].
     pub const ALL: [ThresholdParameter; 4] = [
         ThresholdParameter::TIMEOUT,
         ThresholdParameter::SPEECH,
@@ -94,7 +94,7 @@ impl ThresholdParameter {
 }
 
 impl DetectionSettings {
-    /// Creates settings from values in the order of [`Threshold::ALL`]; `None` selects the default.
+    /// Creates settings from values in the order of [`ThresholdParameter::ALL`]; `None` selects the default.
     pub fn new(mode: DetectionMode, values: [Option<u32>; 4]) -> DetectionSettings {
         let [timeout, speech, speech_end, silence] = values;
         let of =

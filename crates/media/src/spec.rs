@@ -157,7 +157,7 @@ impl TapSpec {
 pub enum PlayerSound {
     /// Generated ringback tone: 440 Hz and 480 Hz, 2 s on, 4 s off, repeated.
     Ringback,
-    /// Samples played once, followed by [`Event::Played`] and silence.
+    /// Samples played once, followed by [`MediaEvent::Played`] and silence.
     Once(Arc<[u8]>),
     /// Silence, as a stream of its own.
     Silence,
@@ -186,7 +186,7 @@ pub struct SocketSpec {
     /// Trusted CA certificates in PEM, instead of the system's.
     pub ca: Option<Arc<[u8]>>,
     /// Networks to which a `ws://` URL may lead, in addition to loopback; checked after name resolution. Any other
-    /// address is [`Loss::Unreachable`].
+    /// address is [`StreamLoss::Unreachable`].
     pub plain_networks: Vec<IpNet>,
     /// `traceparent` of the handshake (W3C Trace Context §3.2), if the agent's spans may join the edge's trace.
     pub traceparent: Option<String>,
@@ -205,7 +205,7 @@ impl std::fmt::Debug for SocketSpec {
 }
 
 /// Specification of an agent end: wires carry its audio in both directions; a mere listener is only attached by
-/// [`Command::Tap`].
+/// [`MediaCommand::Tap`].
 #[derive(Debug, Clone)]
 pub struct AgentSpec {
     /// Settings of the conversation.
@@ -233,7 +233,7 @@ pub struct RawSpec {
     pub outbound: u32,
 }
 
-/// Specification of a recorder, attached by [`Command::Tap`].
+/// Specification of a recorder, attached by [`MediaCommand::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecorderSpec {
     /// Id of the recording.
@@ -244,7 +244,7 @@ pub struct RecorderSpec {
     pub silence: Option<Duration>,
 }
 
-/// Specification of an answering machine detector, attached by [`Command::Tap`].
+/// Specification of an answering machine detector, attached by [`MediaCommand::Tap`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineDetectionSpec {
     /// Direction to analyse: from the remote party, or to it.
@@ -349,7 +349,7 @@ pub enum MediaCommand {
         /// Audio of the end; replaces the earlier setting for this listener.
         audio: TapSpec,
     },
-    /// Adds a recorder of the audio that it is attached to by [`Command::Tap`], from now on.
+    /// Adds a recorder of the audio that it is attached to by [`MediaCommand::Tap`], from now on.
     AddRecorder {
         /// Id of the end.
         end: EndId,
@@ -363,7 +363,7 @@ pub enum MediaCommand {
         /// Treatment of the pause in the recording; `None` resumes.
         pause: Option<RecordingPause>,
     },
-    /// Adds a streamer, which sends one direction of the end that it taps ([`Command::Tap`]) to the end that it is
+    /// Adds a streamer, which sends one direction of the end that it taps ([`MediaCommand::Tap`]) to the end that it is
     /// wired to: the stream of a recording server.
     AddStreamer {
         /// Id of the end.
@@ -371,16 +371,16 @@ pub enum MediaCommand {
         /// Direction to send.
         track: TrackName,
     },
-    /// Adds an answering machine detector, which reports [`Event::Judged`] from the audio of its [`Command::Tap`] from
-    /// now on.
+    /// Adds an answering machine detector, which reports [`MediaEvent::Judged`] from the audio of its
+    /// [`MediaCommand::Tap`] from now on.
     AddJudge {
         /// Id of the end.
         end: EndId,
         /// Specification of the end.
         spec: MachineDetectionSpec,
     },
-    /// Adds a party's seat in a conference. Audio from the party comes by [`Command::Tap`]; the mixed audio goes to the
-    /// end that the seat is wired to.
+    /// Adds a party's seat in a conference. Audio from the party comes by [`MediaCommand::Tap`]; the mixed audio goes
+    /// to the end that the seat is wired to.
     AddSeat {
         /// Id of the end.
         end: EndId,
@@ -455,7 +455,7 @@ pub enum MediaCommand {
         /// Id of the end in the other session.
         named: EndId,
     },
-    /// Removes an end: sockets are closed and the port is free again (reported by [`Event::EndClosed`]).
+    /// Removes an end: sockets are closed and the port is free again (reported by [`MediaEvent::EndClosed`]).
     RemoveEnd {
         /// Id of the end.
         end: EndId,
@@ -468,7 +468,7 @@ pub enum MediaCommand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaEvent {
     /// The end's sockets could not be bound; the port pair is in use. The end does not exist, and no
-    /// [`Event::EndClosed`] follows.
+    /// [`MediaEvent::EndClosed`] follows.
     BindFailed {
         /// Id of the end.
         end: EndId,
@@ -545,13 +545,13 @@ pub enum MediaEvent {
         /// Duration of the digit in milliseconds, as far as known.
         ms: u32,
     },
-    /// A [`Sound::Once`] was played to its end.
+    /// A [`PlayerSound::Once`] was played to its end.
     Played {
         /// Id of the end.
         end: EndId,
     },
-    /// The session has ended, after all of its ends were reported closed. Also reported without [`Command::Close`] if
-    /// the worker had to give up the session.
+    /// The session has ended, after all of its ends were reported closed. Also reported without [`MediaCommand::Close`]
+    /// if the worker had to give up the session.
     Closed,
 }
 

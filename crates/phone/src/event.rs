@@ -69,7 +69,7 @@ pub enum PhoneOutput {
         /// The packet.
         bytes: Bytes,
     },
-    /// Audio of a received RTP packet, if [`Talk::overheard`](crate::Talk::overheard) requests it.
+    /// Audio of a received RTP packet, if [`CallScript::overheard`](crate::CallScript::overheard) requests it.
     Heard {
         /// Call that received the packet.
         call: CallNumber,

@@ -137,8 +137,8 @@ impl Phone {
         self.calls.get_mut(&number).is_some_and(|call| call.send_digits(digits))
     }
 
-    /// Queues samples, at 8 kHz, to send in an answered call instead of the audio of its [`Talk`](crate::Talk).
-    /// Returns whether the call is answered.
+    /// Queues samples, at 8 kHz, to send in an answered call instead of the audio of its
+    /// [`CallScript`](crate::CallScript). Returns whether the call is answered.
     pub fn speak(&mut self, number: CallNumber, samples: &[i16]) -> bool {
         self.calls.get_mut(&number).is_some_and(|call| call.speak(samples))
     }

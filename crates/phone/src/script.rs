@@ -126,10 +126,10 @@ pub struct CallScript {
     /// DTMF digits sent as telephone-events from [`KEYS_AFTER`](crate::limits::KEYS_AFTER) frames on, if the remote
     /// party supports them: 0 to 9, `*`, `#`, A to D; `w` is a pause of 500 ms, `W` one of 1 s.
     pub keys: Option<Arc<str>>,
-    /// Whether the audio of each received packet is emitted as [`Output::Heard`](crate::Output::Heard).
+    /// Whether the audio of each received packet is emitted as [`PhoneOutput::Heard`](crate::PhoneOutput::Heard).
     pub overheard: bool,
-    /// Whether received audio is transcoded, so that [`PhoneCall::ear`](crate::PhoneCall::ear) evaluates it instead of
-    /// the judge.
+    /// Whether received audio is transcoded, so that [`PhoneCall::tone_analyzer`](crate::PhoneCall::tone_analyzer)
+    /// evaluates it instead of the judge.
     pub by_ear: bool,
 }
 

@@ -139,14 +139,14 @@ pub enum GatewayInput {
     },
     /// An event of the conference mixers.
     Conference(NodeEvent),
-    /// A response to [`Output::Resolve`].
+    /// A response to [`GatewayOutput::Resolve`].
     Resolved {
         /// Id of the query.
         query: QueryId,
         /// Servers found, not yet ordered within one tier and priority; or the reason why there are none.
         found: Result<Vec<DestinationServer>, NameFault>,
     },
-    /// A response to [`Output::App`].
+    /// A response to [`GatewayOutput::App`].
     AppAnswered {
         /// Id of the query.
         query: QueryId,
@@ -172,11 +172,11 @@ pub enum GatewayInput {
     Configure(Box<EdgeSettings>),
     /// Names of peers that could not be resolved, all of them: these peers are down until their names resolve.
     Unresolved(HashMap<Destination, NameFault>),
-    /// Conferences that ended before a restart ([`Output::ConferenceEnded`]), the oldest first. Sent before the first
-    /// call.
-    ConferencesEnded(Vec<ConferenceReport>),
-    /// Daily counts from before a restart ([`Output::Counted`]), from which daily limits continue. Sent before the
+    /// Conferences that ended before a restart ([`GatewayOutput::ConferenceEnded`]), the oldest first. Sent before the
     /// first call.
+    ConferencesEnded(Vec<ConferenceReport>),
+    /// Daily counts from before a restart ([`GatewayOutput::Counted`]), from which daily limits continue. Sent before
+    /// the first call.
     DayCounts(Vec<DayCount>),
     /// A change of keys by an operator: past problems of these trunks may be solved, until a call shows otherwise.
     Reconfigured(ConfigChangeScope),
@@ -273,14 +273,14 @@ pub enum GatewayOutput {
     Counted(DayCount),
     /// A change in the state of the text message that may follow a call.
     Sms(SmsEvent),
-    /// A change for event listeners. The begin and end of a call are reported only by [`Output::Began`] and
-    /// [`Output::Report`].
+    /// A change for event listeners. The begin and end of a call are reported only by [`GatewayOutput::Began`] and
+    /// [`GatewayOutput::Report`].
     Changed(Box<EdgeEvent>),
     /// A log line about the progress of a call.
     Log(LogLine),
-    /// A message of a call, or a report on its media, if [`Settings::captures`] is set.
+    /// A message of a call, or a report on its media, if [`EdgeSettings::captures`] is set.
     Captured(Box<CaptureRecord>),
-    /// A call selected by [`Settings::sampling`], once its last response has arrived.
+    /// A call selected by [`EdgeSettings::sampling`], once its last response has arrived.
     Sampled(Box<SampledCall>),
 }
 

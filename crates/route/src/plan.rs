@@ -103,7 +103,7 @@ pub struct RoutePlan {
     pub route: Arc<Route>,
     /// Targets, in order.
     pub targets: Vec<CallTarget>,
-    /// Ranges of two or more adjacent trunks that are ordered by [`Order::AnswerRatio`](crate::Order).
+    /// Ranges of two or more adjacent trunks that are ordered by [`TrunkOrder::AnswerRatio`](crate::TrunkOrder).
     pub by_ratio: Vec<Range<usize>>,
     /// Agents that listen to the whole call.
     pub forks: Vec<Arc<Agent>>,

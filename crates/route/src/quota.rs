@@ -27,7 +27,7 @@ pub struct Quota {
 
 impl Quota {
     /// Returns whether the limit applies to a call. `called` lists all readings of the called number
-    /// ([`crate::Numbers::ways`]); an anonymous caller has no number.
+    /// ([`crate::NumberingPlan::spoken_forms`]); an anonymous caller has no number.
     pub fn covers(&self, called: &[String], caller: &str) -> bool {
         let is_called = |pattern: &Pattern| called.iter().any(|number| pattern.matches(number));
         (self.to.is_empty() || self.to.iter().any(is_called))

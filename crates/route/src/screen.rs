@@ -88,8 +88,8 @@ impl Trunk {
         })
     }
 
-    /// Returns whether the trunk may reach an emergency service with a number ([`Numbers::may_reach_emergency`]). The
-    /// user that its phones register as is an extension, unless it is written as an emergency number.
+    /// Returns whether the trunk may reach an emergency service with a number ([`NumberingPlan::may_reach_emergency`]).
+    /// The user that its phones register as is an extension, unless it is written as an emergency number.
     pub fn may_reach_emergency(&self, numbers: &NumberingPlan, number: &Number) -> bool {
         let user = self.require_auth.as_ref().filter(|_| self.is_of_phones()).map(|auth| auth.username.as_str());
         let is_extension = user == Some(number.received.as_str()) && !numbers.is_written_as_emergency(number);

@@ -348,7 +348,7 @@ impl EdgeHandle {
     /// Runs a query on the signalling loop and waits for its result.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Gateway, Instant) -> T + Send + 'static,
@@ -364,7 +364,7 @@ impl EdgeHandle {
     /// Changes the gateway and waits for the result.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn change<C: GatewayControl>(&self, control: C) -> Result<C::Answer, SignallingEnded> {
         let (answer, wait) = oneshot::channel();
         self.orders.send(SignallingCommand::change(control, Some(answer))).await.map_err(|_| SignallingEnded)?;
@@ -374,7 +374,7 @@ impl EdgeHandle {
     /// Changes a call and waits for the result.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn change_call(
         &self,
         sid: impl Into<String>,
@@ -391,7 +391,7 @@ impl EdgeHandle {
     /// Passes an input to the gateway.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn input(&self, input: GatewayInput) -> Result<(), SignallingEnded> {
         self.orders.send(SignallingCommand::Input(input)).await.map_err(|_| SignallingEnded)
     }
@@ -399,7 +399,7 @@ impl EdgeHandle {
     /// Returns live and recent calls, newest first.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn calls(&self) -> Result<Vec<CallView>, SignallingEnded> {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
@@ -408,7 +408,7 @@ impl EdgeHandle {
     /// skipped. The loop returns live calls in portions and recent ones without copies, so `see` does not delay it.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn visit_calls(
         &self,
         mut see: impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send,
@@ -442,7 +442,7 @@ impl EdgeHandle {
     /// Returns a call that is live, recent or in the store.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn call(&self, sid: &str) -> Result<Option<CallView>, SignallingEnded> {
         match self.known_call(sid).await? {
             Some(call) => Ok(Some(call)),
@@ -454,7 +454,7 @@ impl EdgeHandle {
     /// Returns a call that is live or recent.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn known_call(&self, sid: &str) -> Result<Option<CallView>, SignallingEnded> {
         if self.shared.calls.is_removed(sid) {
             return Ok(None);
@@ -466,7 +466,7 @@ impl EdgeHandle {
     /// Returns the call with this leg SID: live, in the store or recent. No other call is copied during the search.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn call_of_leg(&self, sid: &str) -> Result<Option<Arc<CallView>>, SignallingEnded> {
         let wanted = sid.to_owned();
         if let Some(call) = self.ask(move |gateway, _| gateway.call_of_leg(&wanted)).await? {
@@ -485,7 +485,7 @@ impl EdgeHandle {
     /// Returns the trace of a call.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.trace(&sid)).await
@@ -494,7 +494,7 @@ impl EdgeHandle {
     /// Returns the trace of a call with complete SIP messages, secrets masked.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
@@ -503,7 +503,7 @@ impl EdgeHandle {
     /// Returns a call with its messages, for a capture file.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn capture(&self, sid: &str) -> Result<Option<Capture>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.capture(now, &sid)).await
@@ -512,7 +512,7 @@ impl EdgeHandle {
     /// Returns the audio quality of a call over time; `None` if unknown.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.quality(now, &sid)).await
@@ -521,7 +521,7 @@ impl EdgeHandle {
     /// Returns which data of a live or recent call is available.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn kept(&self, sid: &str) -> Result<Option<KeptView>, SignallingEnded> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| trunkgate_call::gateway::kept(gateway, now, &sid)).await
@@ -530,7 +530,7 @@ impl EdgeHandle {
     /// Returns a summary of the gateway.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn status(&self) -> Result<StatusView, SignallingEnded> {
         self.ask(Gateway::status).await
     }
@@ -538,7 +538,7 @@ impl EdgeHandle {
     /// Returns the gateway's counters and other values for `/metrics`.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn counted(&self) -> Result<GatewayCounts, SignallingEnded> {
         let count = |gateway: &Gateway, now| GatewayCounts {
             metrics: gateway.metrics().clone(),
@@ -555,7 +555,7 @@ impl EdgeHandle {
     /// Ends a call.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn hangup(&self, sid: &str) -> Result<(), SignallingEnded> {
         self.input(GatewayInput::Control(OperatorCommand::Hangup { sid: sid.to_owned() })).await
     }
@@ -563,7 +563,7 @@ impl EdgeHandle {
     /// Starts or stops rejecting new calls.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn drain(&self, on: bool) -> Result<(), SignallingEnded> {
         self.shared.phase.send_replace(if on { EdgePhase::Draining } else { EdgePhase::Ready });
         let text = if on { "new calls get 503" } else { "new calls are accepted" };
@@ -574,7 +574,7 @@ impl EdgeHandle {
     /// Removes all outbound registrations; [`Self::nothing_held`] waits for the responses.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn unregister(&self) -> Result<(), SignallingEnded> {
         self.input(GatewayInput::Control(OperatorCommand::Unregister)).await?;
         // Wait for another turn, so that `held` is up to date.
@@ -584,7 +584,7 @@ impl EdgeHandle {
     /// Ends all calls.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn end_all(&self) -> Result<(), SignallingEnded> {
         self.input(GatewayInput::Control(OperatorCommand::EndAll)).await
     }
@@ -592,7 +592,7 @@ impl EdgeHandle {
     /// Waits until no call is live.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn no_calls(&self) -> Result<(), SignallingEnded> {
         let mut load = self.load.clone();
         load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| SignallingEnded)
@@ -601,7 +601,7 @@ impl EdgeHandle {
     /// Waits until no call is live, and no ended call or registration waits for a final response.
     ///
     /// # Errors
-    /// Returns [`Gone`] if the loop has ended.
+    /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn nothing_held(&self) -> Result<(), SignallingEnded> {
         let mut load = self.load.clone();
         load.wait_for(|load| load.live == 0 && load.held == 0).await.map(|_| ()).map_err(|_| SignallingEnded)

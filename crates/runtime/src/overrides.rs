@@ -110,7 +110,7 @@ fn take_effect(handle: &EdgeHandle, running: &mut RunningConfig) -> GatewaySetti
 /// caller is dropped.
 ///
 /// # Errors
-/// Returns the error of the store, with nothing changed, or [`Gone`] if the edge has ended.
+/// Returns the error of the store, with nothing changed, or [`SignallingEnded`] if the edge has ended.
 pub async fn set(
     handle: &EdgeHandle,
     sid: &str,

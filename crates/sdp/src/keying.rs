@@ -73,7 +73,7 @@ pub type Session<'a> = Option<(&'a SessionDescription, &'a SessionDescription)>;
 /// is disabled, or SRTP without a usable line. Lines with suites outside `suites` are removed.
 ///
 /// # Errors
-/// Fails with [`Unfit`] if no stream is left.
+/// Fails with [`SrtpRejection`] if no stream is left.
 pub fn filter_offer(
     mut offer: SessionDescription,
     srtp: Srtp,
@@ -123,7 +123,7 @@ fn check_section(media: &MediaDescription, srtp: Srtp) -> Result<bool, SrtpConfl
 /// Rejects (port 0) the sections of our offer that cannot be encrypted (UDPTL fax) if SRTP is required.
 ///
 /// # Errors
-/// Fails with [`Unfit`] if no stream is left.
+/// Fails with [`SrtpRejection`] if no stream is left.
 pub fn keep_protected(offer: &mut SessionDescription, srtp: Srtp) -> Result<(), SrtpRejection> {
     if srtp != Srtp::Required || !offer.media.iter().any(MediaDescription::is_udptl) {
         return Ok(());
@@ -199,7 +199,7 @@ pub fn protect_answer(
 /// Checks that the answer to our offer protects each of `streams` as required.
 ///
 /// # Errors
-/// Fails with [`Unfit`] if a stream is not protected.
+/// Fails with [`SrtpRejection`] if a stream is not protected.
 pub fn check_answer(
     sent: &SessionDescription,
     answer: &SessionDescription,

@@ -1,8 +1,8 @@
 //! Session descriptions (RFC 8866) and offer/answer negotiation (RFC 3264), without I/O and independent of SIP.
 //!
-//! [`Description`] parses and serializes; [`negotiate`] turns the offer of one leg into our offer to the other leg,
-//! and the answer of that leg into our answer; [`keying`] adds SRTP; [`own`] creates offers and answers for endpoints
-//! inside the edge.
+//! [`SessionDescription`] parses and serializes; [`negotiate`] turns the offer of one leg into our offer to the other
+//! leg, and the answer of that leg into our answer; [`keying`] adds SRTP; [`own`] creates offers and answers for
+//! endpoints inside the edge.
 #![deny(clippy::indexing_slicing)]
 
 pub mod crypto;

@@ -1,4 +1,4 @@
-//! Inputs and outputs of an [`Endpoint`](crate::Endpoint): the public types of this crate's interface.
+//! Inputs and outputs of an [`SipEndpoint`](crate::SipEndpoint): the public types of this crate's interface.
 
 use std::fmt;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub enum EndpointInput {
         message: SipMessage,
     },
     /// The last message to `flow` could not be sent, or its connection was refused or lost. Client transactions that
-    /// wait on the flow end with [`Event::TransportFailed`] (RFC 3261 §17.1.4).
+    /// wait on the flow end with [`EndpointEvent::TransportFailed`] (RFC 3261 §17.1.4).
     TransportFailed {
         /// Flow that failed.
         flow: Flow,
@@ -207,7 +207,7 @@ pub enum DropReason {
 #[derive(Debug)]
 pub enum EndpointEvent {
     /// New INVITE outside any dialog; 100 Trying has been sent. Respond with
-    /// [`Endpoint::respond`](crate::Endpoint::respond).
+    /// [`SipEndpoint::respond`](crate::SipEndpoint::respond).
     Invite {
         /// Server transaction to respond to.
         id: ServerId,
@@ -285,10 +285,11 @@ pub enum EndpointEvent {
     },
     /// Response to an outgoing request.
     ///
-    /// Each request that is not abandoned ends exactly once: with a final response, [`Event::TimedOut`] or
-    /// [`Event::TransportFailed`]; a forked INVITE may get further 2xx. For an INVITE, provisional responses above 100
-    /// and final ones are reported. A 2xx must be acknowledged with [`Endpoint::ack`](crate::Endpoint::ack), which
-    /// also covers its retransmissions; the endpoint itself acknowledges other final responses (RFC 3261 §17.1.1.3).
+    /// Each request that is not abandoned ends exactly once: with a final response, [`EndpointEvent::TimedOut`] or
+    /// [`EndpointEvent::TransportFailed`]; a forked INVITE may get further 2xx. For an INVITE, provisional responses
+    /// above 100 and final ones are reported. A 2xx must be acknowledged with
+    /// [`SipEndpoint::ack`](crate::SipEndpoint::ack), which also covers its retransmissions; the endpoint itself
+    /// acknowledges other final responses (RFC 3261 §17.1.1.3).
     Response {
         /// Client transaction of the request.
         id: ClientId,
@@ -374,7 +375,7 @@ pub struct SipTransmit {
     pub what: SentMessage,
 }
 
-/// Description of a message in a [`Transmit`].
+/// Description of a message in a [`SipTransmit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentMessage {
     /// Method of the request, or of the request that a response answers.

@@ -57,7 +57,7 @@ impl Framer {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns the next complete item of the stream. Returns `None` for ever after [`Framed::Broken`].
+    /// Returns the next complete item of the stream. Returns `None` for ever after [`FramedItem::Broken`].
     pub fn pop(&mut self) -> Option<FramedItem> {
         if self.broken {
             return None;

@@ -1,8 +1,9 @@
 //! SIP without I/O: messages, transactions and dialogs (RFC 3261).
 //!
 //! Bytes and the current time go in; bytes, events and the next deadline come out. Callers of every core in this
-//! workspace follow the same cycle: make one change ([`Endpoint::handle_input`], [`Endpoint::handle_timeout`] or a
-//! method that sends a message), drain [`Endpoint::poll_output`] to `None`, then read [`Endpoint::poll_timeout`].
+//! workspace follow the same cycle: make one change ([`SipEndpoint::handle_input`], [`SipEndpoint::handle_timeout`] or
+//! a method that sends a message), drain [`SipEndpoint::poll_output`] to `None`, then read
+//! [`SipEndpoint::poll_timeout`].
 //!
 //! Message bodies are opaque bytes here; the `sdp` crate parses session descriptions.
 #![deny(clippy::indexing_slicing)]

@@ -13,7 +13,7 @@ use crate::unsent::{self, came_back};
 
 /// Value of `kind` for packets that this machine refuses to send.
 pub const UNSENT: &str = "unsent";
-/// Slug of [`Cause::Silence`].
+/// Slug of [`FaultCause::Silence`].
 pub const SILENCE: &str = "silence";
 /// Value of `kind` for an address of the edge that the side cannot reach.
 pub const OUR_ADDRESS: &str = "our_address";
@@ -80,7 +80,7 @@ pub enum FaultCause {
 }
 
 impl FaultCause {
-    /// All causes, for documentation and tests; [`Cause::OurAddress`] with an arbitrary address.
+    /// All causes, for documentation and tests; [`FaultCause::OurAddress`] with an arbitrary address.
     pub const ALL: [FaultCause; 19] = [
         FaultCause::OnHold,
         FaultCause::Srtp,

@@ -1,7 +1,7 @@
 //! Messages of a call as they were on the wire, within a memory limit: the first ones of the call and the latest.
 //!
 //! Most messages are never shown. During call set-up they are therefore kept unmasked; secrets are masked when a
-//! message is shown or [settled](Messages::settle), whichever is first.
+//! message is shown or [settled](CallMessages::settle), whichever is first.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};

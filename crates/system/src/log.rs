@@ -116,7 +116,7 @@ impl LogThrottle {
         self.due_each(now, limits::COMPLAINT_SECONDS)
     }
 
-    /// Returns the same as [`Seldom::due`], at most once every `seconds`.
+    /// Returns the same as [`LogThrottle::due`], at most once every `seconds`.
     pub fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
         let pause = Duration::from_secs(seconds);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {

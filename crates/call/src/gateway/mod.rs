@@ -77,7 +77,8 @@ impl Gateway {
     }
 
     /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
-    /// no more than a table look-up. A returned message may wait before it is given back as [`crate::Input::Message`].
+    /// no more than a table look-up. A returned message may wait before it is given back as
+    /// [`crate::GatewayInput::Message`].
     pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<SipMessage> {
         self.arrivals().sort(now, flow, bytes)
     }
@@ -107,7 +108,7 @@ impl Gateway {
         Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, announcements }
     }
 
-    /// Returns the current settings, for [`Input::Configure`] with a changed value.
+    /// Returns the current settings, for [`GatewayInput::Configure`] with a changed value.
     pub fn settings(&self) -> EdgeSettings {
         self.edge.settings()
     }
@@ -435,9 +436,9 @@ impl Gateway {
         GatewaySnapshot::of(self, now)
     }
 
-    /// Restores calls; the commands of their media sessions are output again by [`Output::Media`] unless the caller of
-    /// this method restored the sessions. Agents are connected again, each with a new stream: the talking one, or else
-    /// the next target, while the caller hears our ringback tone; and the listening ones.
+    /// Restores calls; the commands of their media sessions are output again by [`GatewayOutput::Media`] unless the
+    /// caller of this method restored the sessions. Agents are connected again, each with a new stream: the talking
+    /// one, or else the next target, while the caller hears our ringback tone; and the listening ones.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
         self.edge.sessions_mut().queues.restore(now, snapshot.queues);
         // All ports must be taken before the first new one is drawn.

@@ -146,7 +146,7 @@ impl Mixer {
         }
     }
 
-    /// Adds a party as a [`Part::Speaker`]; `None` if the conference is full.
+    /// Adds a party as a [`PartyRole::Speaker`]; `None` if the conference is full.
     pub fn join(&mut self, rate: SamplingRate) -> Option<PartyId> {
         let free = self.parties.iter().position(Option::is_none);
         let index = free.unwrap_or(self.parties.len());
@@ -237,7 +237,7 @@ impl Mixer {
         Some(id)
     }
 
-    /// Fades a clip out; [`Event::Ended`] follows.
+    /// Fades a clip out; [`MixerEvent::Ended`] follows.
     pub fn stop(&mut self, id: SourceId) {
         if let Some(source) = self.sources.iter_mut().find(|source| source.id == id) {
             source.stop();

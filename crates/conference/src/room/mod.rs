@@ -228,7 +228,7 @@ impl ConferenceRoom {
         self.actions.pop_front()
     }
 
-    /// Returns the time at which [`Room::handle_timeout`] must be called.
+    /// Returns the time at which [`ConferenceRoom::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.members.iter().filter_map(|member| member.leaves_at).min()
     }
@@ -324,8 +324,8 @@ impl ConferenceRoom {
         Ok(())
     }
 
-    /// Registers an announcement to a party or to all, to be played by the caller and completed by [`Room::announced`].
-    /// Returns `None` if the party is not present, or too many announcements wait.
+    /// Registers an announcement to a party or to all, to be played by the caller and completed by
+    /// [`ConferenceRoom::announced`]. Returns `None` if the party is not present, or too many announcements wait.
     pub fn announce(&mut self, member: Option<MemberId>, url: &str) -> Option<AnnouncementId> {
         let is_there = member.is_none_or(|id| self.member(id).is_some());
         if !is_there || self.status == ConferenceStatus::Completed || self.announcements.len() >= ANNOUNCEMENTS {

@@ -127,7 +127,7 @@ impl RoomRegistry {
         self.actions.pop_front()
     }
 
-    /// Returns the time at which [`Rooms::handle_timeout`] must be called.
+    /// Returns the time at which [`RoomRegistry::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.values().filter_map(ConferenceRoom::poll_timeout).min()
     }

@@ -2,7 +2,7 @@
 //! They are signed and formatted like Twilio's, and limited in time, size and reachable addresses.
 //!
 //! This module is independent of calls and TwiML: the caller supplies the contents and interprets the responses. URLs
-//! come from documents, so each is checked by a [`Reach`](trunkgate_system::reach::Reach).
+//! come from documents, so each is checked by a [`ReachRules`](trunkgate_system::reach::ReachRules).
 
 pub mod client;
 pub mod codes;

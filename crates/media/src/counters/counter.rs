@@ -52,7 +52,7 @@ impl<const BOUNDS: usize> DurationHistogram<BOUNDS> {
         self.ns.add_alone(ns);
     }
 
-    /// Counts a duration as [`Self::take`] does, with several writing threads.
+    /// Counts a duration as [`Self::record_duration`] does, with several writing threads.
     pub fn take_shared(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add(1);

@@ -12,7 +12,7 @@ pub struct EndCounters {
     pub rx_packets: Counter,
     /// RTP bytes accepted from the remote party, headers included.
     pub rx_bytes: Counter,
-    /// RTP packets sent to the remote party, including packets that the system [refused](Symptoms::refused).
+    /// RTP packets sent to the remote party, including packets that the system [rejected](EndSymptoms::refused).
     pub tx_packets: Counter,
     /// RTP bytes sent to the remote party, headers included.
     pub tx_bytes: Counter,

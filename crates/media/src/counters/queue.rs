@@ -16,7 +16,7 @@ pub struct AgentQueue {
 }
 
 impl AgentQueue {
-    /// Resets the maximum of both gauges: [`Waiting::forget`].
+    /// Resets the maximum of both gauges: [`QueueGauge::forget`].
     pub fn forget(&self) {
         self.unheard.forget();
         self.unsent.forget();

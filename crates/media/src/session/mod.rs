@@ -1,11 +1,11 @@
 //! A call's media: ends, and the wires between them.
 //!
-//! The shell owns the sockets. It binds them before it hands [`Command::AddEnd`] on, closes them before it hands
-//! [`Command::RemoveEnd`] and [`Command::Close`] on, and reports [`Event::Bound`] and [`Event::BindFailed`] itself; all
-//! other events come from here. RTCP is passed along the wires with its texts covered; for a stream that the edge
-//! generated or changed it ends here, and the edge reports itself.
+//! The shell owns the sockets. It binds them before it hands [`MediaCommand::AddEnd`] on, closes them before it hands
+//! [`MediaCommand::RemoveEnd`] and [`MediaCommand::Close`] on, and reports [`MediaEvent::Bound`] and
+//! [`MediaEvent::BindFailed`] itself; all other events come from here. RTCP is passed along the wires with its texts
+//! covered; for a stream that the edge generated or changed it ends here, and the edge reports itself.
 //!
-//! The shell opens an agent's socket when it sees [`Command::AddAgent`], reports its input by
+//! The shell opens an agent's socket when it sees [`MediaCommand::AddAgent`], reports its input by
 //! [`Session::handle_agent`], reads it only while [`Session::agent_wants_more`], and calls [`Session::poll_agent`] for
 //! data to write when the socket is writable. It drops the socket once [`Session::agent_is_closed`]; an agent that was
 //! removed leaves the rest of its conversation in [`Session::poll_departed`].

@@ -105,7 +105,7 @@ impl SrtpPair {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Inbound::unprotect_rtp`].
+    /// Returns the errors of [`SrtpInbound::unprotect_rtp`].
     pub fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         if !self.active {
             return Ok(());
@@ -125,7 +125,7 @@ impl SrtpPair {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Outbound::protect_rtp`].
+    /// Returns the errors of [`SrtpOutbound::protect_rtp`].
     pub fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         match (self.active, rtcp) {
             (false, _) => Ok(()),
@@ -134,7 +134,7 @@ impl SrtpPair {
         }
     }
 
-    /// Returns whether a packet with this number can be sent; see [`Outbound::takes`].
+    /// Returns whether a packet with this number can be sent; see [`SrtpOutbound::takes`].
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         !self.active || self.outbound.takes(ssrc, sequence)
     }

@@ -132,7 +132,7 @@ impl PhoneCall {
         self.ending
     }
 
-    /// Returns the evaluation of transcoded audio, used if [`Talk::by_ear`] is set.
+    /// Returns the evaluation of transcoded audio, used if [`CallScript::by_ear`] is set.
     pub fn tone_analyzer(&self) -> &ToneAnalyzer {
         self.audio.tone_analyzer()
     }
@@ -202,7 +202,7 @@ impl PhoneCall {
         self.audio.speech().events()
     }
 
-    /// Reports whether all of [`Talk::keys`] has been sent.
+    /// Reports whether all of [`CallScript::keys`] has been sent.
     pub fn has_pressed_all(&self) -> bool {
         self.audio.speech().has_pressed_all()
     }

@@ -78,7 +78,7 @@ impl PayloadKey {
     ///
     /// # Errors
     ///
-    /// Returns [`Refusal::Payload`] if the file is incomplete, or a chunk does not belong to it.
+    /// Returns [`OpenError::Payload`] if the file is incomplete, or a chunk does not belong to it.
     pub fn open_all(&self, file: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (last, bytes) = self.contents(file.len() as u64).ok_or(OpenError::Payload)?;
         let mut contents = Vec::new();
@@ -95,7 +95,7 @@ impl PayloadKey {
     ///
     /// # Errors
     ///
-    /// Returns [`Refusal::Payload`] if this is another chunk.
+    /// Returns [`OpenError::Payload`] if this is another chunk.
     pub fn open_chunk<'a>(&self, chunk: u64, is_last: bool, sealed: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
         self.key.open_in_place(nonce(chunk, is_last), Aad::empty(), sealed).map_err(|_| OpenError::Payload)
     }

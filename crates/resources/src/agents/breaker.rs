@@ -96,7 +96,7 @@ impl Breaker {
         Breaker { again: Some(now), ..Breaker::default() }
     }
 
-    /// Asks for permission to try the agent. A call with [`Permission::Trial`] decides for others until its stream
+    /// Asks for permission to try the agent. A call with [`BreakerDecision::Trial`] decides for others until its stream
     /// succeeds, fails or is abandoned.
     pub fn request_permission(&mut self, now: Instant, key: CallKey) -> BreakerDecision {
         if self.is_proven(now) {

@@ -128,8 +128,8 @@ impl NumberingPlan {
     /// Returns whether a remote party may dial an emergency number when it receives this number, also after `+`, the
     /// country code, an outside-line code and other prefixes. A number in use is dialled as such. PBX extensions that
     /// look like a prefix and an emergency number (`9911`, `1911`) are unknown here and count. The result includes
-    /// more numbers than [`Numbers::is_emergency`], which grants an exemption; use it only to limit calls started by
-    /// API requests.
+    /// more numbers than [`NumberingPlan::is_emergency`], which grants an exemption; use it only to limit calls started
+    /// by API requests.
     pub fn may_reach_emergency(&self, number: &Number) -> bool {
         self.is_written_as_emergency(number)
             || emergency_spellings::reach_emergency(self, &number.received)
@@ -149,9 +149,9 @@ impl NumberingPlan {
     /// Normalises an unescaped user part with its `phone-context`.
     ///
     /// # Errors
-    /// Fails with [`Incomplete`] if the text is empty, contains characters that [steer](steers) its display, has `+`
-    /// with anything but digits and separators, exceeds the digits of an E.164 number (with `+`) or of any dialled
-    /// number (without), or is a name that is not [readable](is_readable).
+    /// Fails with [`AddressIncomplete`] if the text is empty, contains characters that [steer](is_control_char) its
+    /// display, has `+` with anything but digits and separators, exceeds the digits of an E.164 number (with `+`) or of
+    /// any dialled number (without), or is a name that is not [readable](is_readable).
     pub fn normalise(&self, user: &str, phone_context: Option<&str>) -> Result<Number, AddressIncomplete> {
         if user.trim().is_empty() || user.contains(is_control_char) {
             return Err(AddressIncomplete);
@@ -209,7 +209,8 @@ impl NumberingPlan {
         std::iter::once(text).chain(self.readings(number, form)).collect()
     }
 
-    /// Returns the result of [`Numbers::ways`] and the number as written, to count calls under any of them.
+    /// Returns the result of [`NumberingPlan::spoken_forms`] and the number as written, to count calls under any of
+    /// them.
     pub fn spellings(&self, number: &Number, form: SendNumbers) -> Vec<String> {
         let mut all = self.spoken_forms(number, form);
         if !all.contains(&number.text) {
@@ -411,7 +412,7 @@ pub fn is_control_char(c: char) -> bool {
 }
 
 /// Returns whether a user part can be searched for numbers at low cost and displayed safely: at most 128 characters,
-/// at most four runs of seven or more digits, and no character that [steers] the display.
+/// at most four runs of seven or more digits, and no character that [is_control_char] the display.
 pub fn is_readable(user: &str) -> bool {
     let (mut chars, mut run, mut long_runs) = (0, 0, 0);
     for c in user.chars() {

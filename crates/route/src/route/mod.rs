@@ -35,7 +35,7 @@ pub enum TrunkOrder {
     /// Configured order.
     #[default]
     Listed,
-    /// Order of recent performance ([`Standing`](crate::Standing)).
+    /// Order of recent performance ([`TrunkPerformance`](crate::TrunkPerformance)).
     AnswerRatio,
 }
 
@@ -60,7 +60,7 @@ pub struct Route {
     pub connect: Vec<TargetSpec>,
     /// Order of all targets.
     pub order: TrunkOrder,
-    /// Groups in `connect` that are always ordered by [`Order::AnswerRatio`], in ascending order.
+    /// Groups in `connect` that are always ordered by [`TrunkOrder::AnswerRatio`], in ascending order.
     pub by_ratio: Vec<Range<u32>>,
     /// Agents that listen to both directions.
     pub fork: Vec<String>,
@@ -104,7 +104,7 @@ pub struct CallInfo<'a> {
     pub caller: &'a str,
     /// Time of the call.
     pub at: Timestamp,
-    /// Headers of the INVITE, at least those of [`Table::headers`](crate::Table::headers).
+    /// Headers of the INVITE, at least those of [`RoutingTable::headers`](crate::RoutingTable::headers).
     pub headers: &'a [(String, String)],
     /// Random number from which each route with a percentage derives its own; `None` skips such routes.
     pub draw: Option<u32>,

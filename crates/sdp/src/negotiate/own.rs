@@ -39,7 +39,7 @@ pub fn offer_own(
 /// 3264 §6.1). Returns the answer, the remote media endpoint, and the codec in the remote party's numbering.
 ///
 /// # Errors
-/// Fails with [`Refusal`] if no format matches.
+/// Fails with [`SdpRejection`] if no format matches.
 pub fn answer_offer(
     offer: &SessionDescription,
     policy: &CodecPolicy,

@@ -36,7 +36,7 @@ const ANY_PORT: u16 = 9;
 /// RTP until [`protect_offer`](crate::keying::protect_offer) adds SRTP.
 ///
 /// # Errors
-/// Fails with [`Refusal`] if no section has a usable format.
+/// Fails with [`SdpRejection`] if no section has a usable format.
 pub fn relay_offer(
     offer: &SessionDescription,
     policy: &CodecPolicy,
@@ -62,7 +62,7 @@ pub fn relay_offer(
 /// Checks whether [`relay_offer`] would succeed for an offer.
 ///
 /// # Errors
-/// Fails with the [`Refusal`] that [`relay_offer`] would return.
+/// Fails with the [`SdpRejection`] that [`relay_offer`] would return.
 pub fn may_relay(offer: &SessionDescription, policy: &CodecPolicy) -> Result<(), SdpRejection> {
     let streams = anchored_streams(offer);
     let is_usual = |payload: &PayloadFormat| {
@@ -81,7 +81,7 @@ pub fn may_relay(offer: &SessionDescription, policy: &CodecPolicy) -> Result<(),
 /// and returns it with the agreed streams. `policy` and `ports` are those towards the offerer.
 ///
 /// # Errors
-/// Fails with [`Refusal`] if nothing usable is left, or if the answer does not match the offer (RFC 3264 §6).
+/// Fails with [`SdpRejection`] if nothing usable is left, or if the answer does not match the offer (RFC 3264 §6).
 pub fn accept(
     offer: &SessionDescription,
     sent: &SessionDescription,
@@ -308,7 +308,7 @@ fn is_foreign(sent: Option<&ConnectionData>, answered: Option<&ConnectionData>) 
 /// send to (RFC 6157 §4).
 ///
 /// # Errors
-/// Fails with [`Refusal`] if no stream is left.
+/// Fails with [`SdpRejection`] if no stream is left.
 pub fn keep_family(offer: &mut SessionDescription, ours: IpAddr) -> Result<(), SdpRejection> {
     let is_foreign = |media: &MediaDescription| {
         let ip = offer.connection_of(media).and_then(ConnectionData::ip).filter(|ip| !ip.is_unspecified());

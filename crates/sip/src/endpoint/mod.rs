@@ -1,5 +1,5 @@
-//! SIP endpoint: dispatches each received message to its transaction and dialog and emits an [`Event`](crate::Event),
-//! and sends the requests and responses of the layer above.
+//! SIP endpoint: dispatches each received message to its transaction and dialog and emits an
+//! [`EndpointEvent`](crate::EndpointEvent), and sends the requests and responses of the layer above.
 //!
 //! This room selects the part that handles a message, timer or call (here), decides which requests are served
 //! (`request`), and handles in-dialog requests and the end of dialogs, which involve transactions of both sides
@@ -191,7 +191,7 @@ impl SipEndpoint {
         self.shared.timers.next()
     }
 
-    /// Rejects a malformed request that was not passed to [`Input::Received`] (a stream that lost its framing),
+    /// Rejects a malformed request that was not passed to [`EndpointInput::Received`] (a stream that lost its framing),
     /// without keeping state. Requires a readable Via.
     pub fn refuse(&mut self, flow: Flow, party: SipPartyId, request: &SipMessage, defect: MessageDefect) {
         if request.method() == Method::Ack || !request.is_request() {
@@ -269,32 +269,32 @@ impl SipEndpoint {
     }
 
     /// Sets the algorithms offered in challenges to a party, in order; the default is SHA-256, then MD5. Call
-    /// [`Endpoint::require_credentials`] first.
+    /// [`SipEndpoint::require_credentials`] first.
     pub fn challenge_with(&mut self, party: SipPartyId, hashes: &[DigestHash]) {
         self.challenger.offer(party, hashes);
     }
 
     /// Sets whether the `uri` of a party's credentials must match the Request-URI (RFC 7616 §3.4.6); the default is
-    /// yes. Call [`Endpoint::require_credentials`] first.
+    /// yes. Call [`SipEndpoint::require_credentials`] first.
     pub fn compare_digest_uri(&mut self, party: SipPartyId, is_compared: bool) {
         self.challenger.compare_uri(party, is_compared);
     }
 
     /// Sends an INVITE that begins a dialog. If a table is full,
-    /// [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
+    /// [`EndpointEvent::TransportFailed`](crate::EndpointEvent::TransportFailed) follows at once.
     pub fn invite(&mut self, now: Instant, invite: InviteRequest) -> ClientId {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.invite(&mut cx, invite)
     }
 
     /// Sends OPTIONS outside any dialog. If the table is full,
-    /// [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
+    /// [`EndpointEvent::TransportFailed`](crate::EndpointEvent::TransportFailed) follows at once.
     pub fn options(&mut self, now: Instant, flow: Flow, local: LocalAddress, party: SipPartyId, uri: &str) -> ClientId {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.options(&mut cx, (flow, local, party), uri)
     }
 
-    /// Sends an unsolicited NOTIFY. If the table is full, [`Event::TransportFailed`](crate::Event::TransportFailed)
+    /// Sends an unsolicited NOTIFY. If the table is full, [`EndpointEvent::TransportFailed`](crate::EndpointEvent::TransportFailed)
     /// follows at once.
     pub fn notify(&mut self, now: Instant, notify: NotifyRequest) -> ClientId {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
@@ -302,15 +302,16 @@ impl SipEndpoint {
     }
 
     /// Sends a REGISTER that adds, refreshes or removes the binding of an address-of-record to our Contact (RFC 3261
-    /// §10.2). If the table is full, [`Event::TransportFailed`](crate::Event::TransportFailed) follows at once.
+    /// §10.2). If the table is full, [`EndpointEvent::TransportFailed`](crate::EndpointEvent::TransportFailed) follows
+    /// at once.
     pub fn register(&mut self, now: Instant, register: RegisterRequest) -> ClientId {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.register(&mut cx, register)
     }
 
     /// Cancels an INVITE (RFC 3261 §9.1): CANCEL is sent once a provisional response has arrived. A 2xx that crosses
-    /// the CANCEL is still reported as [`Event::Response`](crate::Event::Response) and must be followed by ACK and
-    /// BYE.
+    /// the CANCEL is still reported as [`EndpointEvent::Response`](crate::EndpointEvent::Response) and must be followed
+    /// by ACK and BYE.
     pub fn cancel(&mut self, now: Instant, id: ClientId) {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.cancel(&mut cx, id);

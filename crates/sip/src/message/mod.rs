@@ -48,7 +48,7 @@ pub enum StartLine<'a> {
     },
     /// Status line, `SIP/2.0 code reason`.
     Response {
-        /// Status code; 0 if it is not a number from 100 to 699, which [`Message::defect`] reports.
+        /// Status code; 0 if it is not a number from 100 to 699, which [`SipMessage::defect`] reports.
         code: u16,
         /// Reason phrase as received.
         reason: &'a [u8],

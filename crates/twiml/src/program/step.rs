@@ -20,8 +20,8 @@ use super::input::QueueOutcome;
 /// stale and ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProgramStep {
-    /// Fetch a document and report [`Input::Fetched`](super::Input::Fetched) or
-    /// [`Input::FetchFailed`](super::Input::FetchFailed).
+    /// Fetch a document and report [`ProgramInput::Fetched`](super::ProgramInput::Fetched) or
+    /// [`ProgramInput::FetchFailed`](super::ProgramInput::FetchFailed).
     Fetch {
         /// Id of the report.
         id: u32,
@@ -38,8 +38,8 @@ pub enum ProgramStep {
         /// Request to make.
         request: FetchRequest,
     },
-    /// Recognise the caller's speech, and report [`Input::Speech`](super::Input::Speech) and
-    /// [`Input::RecognitionFailed`](super::Input::RecognitionFailed).
+    /// Recognise the caller's speech, and report [`ProgramInput::Speech`](super::ProgramInput::Speech) and
+    /// [`ProgramInput::RecognitionFailed`](super::ProgramInput::RecognitionFailed).
     StartRecognition(RecognitionStep),
     /// End the recognition; the end is not reported.
     StopRecognition {
@@ -51,14 +51,14 @@ pub enum ProgramStep {
     ReportPartial(FetchRequest),
     /// Answer the caller's call, unless already answered.
     Answer,
-    /// Speak a text and report [`Input::Played`](super::Input::Played).
+    /// Speak a text and report [`ProgramInput::Played`](super::ProgramInput::Played).
     Say {
         /// Id of the report.
         id: u32,
         /// Text, voice and repetitions.
         say: SayVerb,
     },
-    /// Play a sound and report [`Input::Played`](super::Input::Played).
+    /// Play a sound and report [`ProgramInput::Played`](super::ProgramInput::Played).
     Play {
         /// Id of the report.
         id: u32,
@@ -67,7 +67,7 @@ pub enum ProgramStep {
         /// Number of repetitions.
         repeat: LoopCount,
     },
-    /// Send DTMF digits to the caller and report [`Input::Played`](super::Input::Played).
+    /// Send DTMF digits to the caller and report [`ProgramInput::Played`](super::ProgramInput::Played).
     PlayDigits {
         /// Id of the report.
         id: u32,
@@ -76,15 +76,16 @@ pub enum ProgramStep {
         /// Number of repetitions.
         repeat: LoopCount,
     },
-    /// Play a short tone and report [`Input::Played`](super::Input::Played).
+    /// Play a short tone and report [`ProgramInput::Played`](super::ProgramInput::Played).
     Beep {
         /// Id of the report.
         id: u32,
     },
-    /// Record the caller; report [`Input::Silent`](super::Input::Silent), and at the end
-    /// [`Input::Recorded`](super::Input::Recorded), or [`Input::RecordFailed`](super::Input::RecordFailed).
+    /// Record the caller; report [`ProgramInput::Silent`](super::ProgramInput::Silent), and at the end
+    /// [`ProgramInput::Recorded`](super::ProgramInput::Recorded), or
+    /// [`ProgramInput::RecordFailed`](super::ProgramInput::RecordFailed).
     Record(RecordStep),
-    /// End a Record; [`Input::Recorded`](super::Input::Recorded) still follows.
+    /// End a Record; [`ProgramInput::Recorded`](super::ProgramInput::Recorded) still follows.
     StopRecord {
         /// Id of the Record step.
         id: u32,
@@ -96,29 +97,29 @@ pub enum ProgramStep {
         /// Id of the sound's step.
         id: u32,
     },
-    /// Call other parties; report [`Input::DialAnswered`](super::Input::DialAnswered) when one is connected and always
-    /// [`Input::DialEnded`](super::Input::DialEnded) at the end.
+    /// Call other parties; report [`ProgramInput::DialAnswered`](super::ProgramInput::DialAnswered) when one is
+    /// connected and always [`ProgramInput::DialEnded`](super::ProgramInput::DialEnded) at the end.
     Dial(DialStep),
-    /// Let the caller join a conference; report [`Input::DialAnswered`](super::Input::DialAnswered) on admission,
-    /// [`Input::Background`](super::Input::Background) whenever the audio for the caller changes, and always
-    /// [`Input::DialEnded`](super::Input::DialEnded) at the end.
+    /// Let the caller join a conference; report [`ProgramInput::DialAnswered`](super::ProgramInput::DialAnswered) on
+    /// admission, [`ProgramInput::Background`](super::ProgramInput::Background) whenever the audio for the caller
+    /// changes, and always [`ProgramInput::DialEnded`](super::ProgramInput::DialEnded) at the end.
     Conference(ConferenceStep),
-    /// Play the edge's music until [`Step::StopPlaying`]; nothing is reported.
+    /// Play the edge's music until [`ProgramStep::StopPlaying`]; nothing is reported.
     PlayMusic {
         /// Id of the conference step.
         id: u32,
     },
-    /// End the parties' calls, or let the caller leave the conference; [`Input::DialEnded`](super::Input::DialEnded)
-    /// still follows.
+    /// End the parties' calls, or let the caller leave the conference;
+    /// [`ProgramInput::DialEnded`](super::ProgramInput::DialEnded) still follows.
     EndDial {
         /// Id of the dial.
         id: u32,
     },
-    /// Put the caller into a queue; report [`Input::Background`](super::Input::Background) whenever the audio for the
-    /// caller changes, and always [`Input::QueueLeft`](super::Input::QueueLeft) at the end.
+    /// Put the caller into a queue; report [`ProgramInput::Background`](super::ProgramInput::Background) whenever the
+    /// audio for the caller changes, and always [`ProgramInput::QueueLeft`](super::ProgramInput::QueueLeft) at the end.
     Enqueue(EnqueueStep),
-    /// Let the caller leave its queue, or the connected party; [`Input::QueueLeft`](super::Input::QueueLeft) still
-    /// follows.
+    /// Let the caller leave its queue, or the connected party;
+    /// [`ProgramInput::QueueLeft`](super::ProgramInput::QueueLeft) still follows.
     LeaveQueue {
         /// Id of the Enqueue step.
         id: u32,
@@ -130,15 +131,16 @@ pub enum ProgramStep {
         /// Id of the Enqueue step.
         id: u32,
     },
-    /// Connect the caller with the first caller of a queue; report [`Input::DialAnswered`](super::Input::DialAnswered)
-    /// on connection, and always [`Input::DialEnded`](super::Input::DialEnded) at the end.
+    /// Connect the caller with the first caller of a queue; report
+    /// [`ProgramInput::DialAnswered`](super::ProgramInput::DialAnswered) on connection, and always
+    /// [`ProgramInput::DialEnded`](super::ProgramInput::DialEnded) at the end.
     DialQueue(DialQueueStep),
-    /// End a connected stream; [`Input::StreamEnded`](super::Input::StreamEnded) still follows.
+    /// End a connected stream; [`ProgramInput::StreamEnded`](super::ProgramInput::StreamEnded) still follows.
     EndStream {
         /// Id of the stream.
         id: u32,
     },
-    /// Connect the caller with a stream and report [`Input::StreamEnded`](super::Input::StreamEnded).
+    /// Connect the caller with a stream and report [`ProgramInput::StreamEnded`](super::ProgramInput::StreamEnded).
     ConnectStream(StreamStep),
     /// Start a listener's stream; nothing is reported.
     StartStream(StreamStep),
@@ -161,7 +163,7 @@ pub enum ProgramStep {
         /// Name of the stream.
         name: String,
     },
-    /// Transfer the caller by REFER and report [`Input::ReferEnded`](super::Input::ReferEnded).
+    /// Transfer the caller by REFER and report [`ProgramInput::ReferEnded`](super::ProgramInput::ReferEnded).
     Refer {
         /// Id of the report.
         id: u32,
@@ -210,7 +212,7 @@ impl ProgramStep {
 /// Request for a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchRequest {
-    /// Location of the document; never [`Location::Inline`].
+    /// DocumentLocation of the document; never [`DocumentLocation::Inline`].
     pub location: DocumentLocation,
     /// HTTP method.
     pub method: HttpMethod,

@@ -58,7 +58,7 @@ impl StoredCallbackSender {
     }
 }
 
-/// Receiving end of a [`Desk`].
+/// Receiving end of a [`CallbackSender`].
 pub type CallbackReceiver = mpsc::Receiver<QueuedCallback>;
 
 /// Creates the handle and its receiving end.

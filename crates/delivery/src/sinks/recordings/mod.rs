@@ -366,7 +366,7 @@ impl RecordingsHandle {
         is_taken
     }
 
-    /// Ends a recording; [`Event::Finished`] follows when its file is closed.
+    /// Ends a recording; [`RecordingEvent::Finished`] follows when its file is closed.
     pub fn end(&self, id: RecordingId, sound: SoundRange) {
         // As rare as the start of a recording, which was counted.
         let _ = self.commands.send(RecordingCommand::End(id, sound));
