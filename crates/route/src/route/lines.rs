@@ -127,8 +127,8 @@ impl RouteLines {
         count(self.rests.len())
     }
 
-    /// Adds a line. `connect` and `rest` are indexes returned by [`RouteLines::connect`] and [`RouteLines::rest`], or
-    /// 0.
+    /// Adds a line. `connect` and `rest` are indexes returned by [`RouteLines::connect`] and
+    /// [`RouteLines::store_settings`], or 0.
     pub fn push(&mut self, line: u32, (to, caller): (Option<Pattern>, Option<Pattern>), connect: u32, rest: u32) {
         let before = self.line.len();
         let to = self.cell(to);
