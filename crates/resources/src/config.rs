@@ -55,7 +55,8 @@ pub struct EdgeSettings {
     pub emergency_calls: usize,
     /// Limits for unknown sources.
     pub strangers: UnknownSourceLimits,
-    /// Whether messages and reports go to a capture agent ([`CaptureRecord`](trunkgate_story::captured::CaptureRecord)).
+    /// Whether messages and reports go to a capture agent
+    /// ([`CaptureRecord`](trunkgate_story::captured::CaptureRecord)).
     pub captures: bool,
     /// Speech recogniser for callers' speech.
     pub recogniser: Option<Arc<RecogniserSpec>>,

@@ -294,7 +294,8 @@ impl SipEndpoint {
         clients.options(&mut cx, (flow, local, party), uri)
     }
 
-    /// Sends an unsolicited NOTIFY. If the table is full, [`EndpointEvent::TransportFailed`](crate::EndpointEvent::TransportFailed)
+    /// Sends an unsolicited NOTIFY. If the table is full,
+    /// [`EndpointEvent::TransportFailed`](crate::EndpointEvent::TransportFailed)
     /// follows at once.
     pub fn notify(&mut self, now: Instant, notify: NotifyRequest) -> ClientId {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
