@@ -87,17 +87,17 @@ pub enum ProgramRole {
 ///
 /// ```
 /// use std::time::Duration;
-/// use trunkgate_twiml::{Input, Program, Settings, Source, Step};
+/// use trunkgate_twiml::{DocumentSource, Program, ProgramSettings, ProgramStep};
 ///
-/// let mut program = Program::new(Settings::default());
+/// let mut program = Program::new(ProgramSettings::default());
 /// let text = "<Response><Pause length='2'/><Reject reason='busy'/></Response>";
-/// program.start(Duration::ZERO, Source::Text(text.to_owned()), false);
+/// program.start(Duration::ZERO, DocumentSource::Text(text.to_owned()), false);
 /// while program.poll_output().is_some() {}
 /// assert_eq!(program.poll_timeout(), Some(Duration::from_secs(2)));
 ///
 /// program.handle_timeout(Duration::from_secs(2));
-/// let steps: Vec<Step> = std::iter::from_fn(|| program.poll_output()).collect();
-/// assert!(steps.iter().any(|step| matches!(step, Step::Reject(_))));
+/// let steps: Vec<ProgramStep> = std::iter::from_fn(|| program.poll_output()).collect();
+/// assert!(steps.iter().any(|step| matches!(step, ProgramStep::Reject(_))));
 /// assert!(program.is_over());
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
