@@ -60,6 +60,6 @@ pub use target::TargetSpec;
 pub use transfer_to::{TransferRule, TransferTarget};
 pub use trunk::{
     DEFAULT_CODECS, DtmfMode, HoldMode, NUMBER_PARAMETERS, Peer, RedirectMode, ReferMode, ReferTo,
-    RegistrationSettings, ReinviteMode, SiprecSettings, Trunk,
+    RegistrationSettings, ReinviteMode, SiprecSettings, Trunk, is_busy,
 };
 pub use trunkgate_terms::{Credentials, DigestHash, OwnHosts, Srtp, Suite, Transport, UrlOrigin};

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{LOSS_RUNS, LossRuns};
+use trunkgate_route::is_busy;
 
 pub use crate::party_view::{
     AddressView, AffectedCalls, AgentFailures, AgentView, AnnouncedAddresses, CauseView, FailedRecordings, FaultView,
@@ -151,18 +152,26 @@ pub struct SiprecView {
     pub problem: Option<String>,
 }
 
-/// Reports whether a remote party that rejects an INVITE with this SIP status code counts as busy: busy, or declined.
-pub const fn is_busy(code: u16) -> bool {
-    matches!(code, 486 | 600 | 603)
+/// SIP status code of a remote party that declines a call.
+const DECLINE: u16 = 603;
+
+/// Reports whether a remote party that rejects an INVITE with this SIP status code is busy, or declines the call.
+pub const fn is_busy_or_declined(code: u16) -> bool {
+    is_busy(code) || code == DECLINE
+}
+
+/// Reports whether a call or leg that ended with this reason slug and SIP status code counts as busy. The edge itself
+/// uses 603 for other reasons.
+pub fn ended_busy(reason: Option<&str>, code: u16) -> bool {
+    is_busy(code) || code == DECLINE && reason == Some(ReasonSlug::TargetRejected.as_str())
 }
 
 /// Returns Twilio's status of a call that ended without an answer, from its outcome, reason slug and final SIP status
 /// code.
 pub fn status_of_unanswered(outcome: Option<&str>, reason: Option<&str>, code: Option<u16>) -> &'static str {
     match (outcome, code) {
-        (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
-        // Other reasons of this code are the edge's own.
-        (_, Some(603)) if reason == Some(ReasonSlug::TargetRejected.as_str()) => "busy",
+        (_, Some(code)) if ended_busy(reason, code) => "busy",
+        (Some("busy"), _) => "busy",
         // The verb Reject without `reason="busy"`.
         _ if reason == Some(ReasonSlug::AppRejected.as_str()) => "no-answer",
         (Some("canceled"), _) => "canceled",

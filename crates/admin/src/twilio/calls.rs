@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::redact;
-use trunkgate_call::view::{LegView, is_busy, status_of_unanswered};
+use trunkgate_call::view::{LegView, is_busy_or_declined, status_of_unanswered};
 use trunkgate_call::{CallAction, CallView, DetachRequest};
 use trunkgate_route::{App, AppDocument, StatusCallback};
 
@@ -468,7 +468,7 @@ fn status_of_party(call: &CallView, leg: &LegView) -> &'static str {
         ("trying", _) => "queued",
         ("ringing" | "early", _) => "ringing",
         ("answered", _) => "in-progress",
-        (_, Some(code)) if is_busy(code) => "busy",
+        (_, Some(code)) if is_busy_or_declined(code) => "busy",
         (_, Some(408 | 480 | 487)) => "no-answer",
         (_, Some(_)) => "failed",
         (_, None) if leg.dialled.answered_at.is_some() => "completed",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use trunkgate_route::Trunk;
+use trunkgate_route::{Trunk, is_busy};
 use trunkgate_story::FailureResponse;
 use trunkgate_story::last_hour::LastHour;
 use trunkgate_story::view::{AffectedCalls, RejectedView, RejectionView};
@@ -133,7 +133,7 @@ impl UnansweredStreak {
     /// Notes a response about the callee. Returns whether there are enough of them to count against the trunk.
     fn note_of_party(&mut self, called: &str, code: u16) -> bool {
         self.of_party += 1;
-        self.is_more_than_busy |= !matches!(code, 486 | 600);
+        self.is_more_than_busy |= !is_busy(code);
         if self.called.len() < NUMBERS_OF_TRUNK && !self.called.iter().any(|one| **one == *called) {
             self.called.push(called.into());
         }

@@ -8,7 +8,7 @@ use trunkgate_resources::applications::question::{AppCallback, AppPlace, Documen
 use trunkgate_resources::lookups::key::{Branch, LegId};
 use trunkgate_route::App;
 use trunkgate_story::reason::ReasonSlug;
-use trunkgate_story::view::is_busy;
+use trunkgate_story::view::is_busy_or_declined;
 use trunkgate_story::wall::{millis, rfc2822};
 use trunkgate_twiml::{DialStatus, StatusCallback};
 
@@ -232,7 +232,7 @@ pub(crate) fn of_report(timestamp: String, number: u32) -> impl Iterator<Item = 
 /// Returns the final status of a call that was never answered.
 fn unanswered(leg: &Leg) -> DialStatus {
     match (leg.said().map(|said| said.code), leg.end.map(|end| end.reason)) {
-        (Some(code), _) if is_busy(code) => DialStatus::Busy,
+        (Some(code), _) if is_busy_or_declined(code) => DialStatus::Busy,
         (Some(408 | 480 | 487), _) | (None, Some(ReasonSlug::RingTimeout)) => DialStatus::NoAnswer,
         (None, Some(ReasonSlug::AnsweredElsewhere | ReasonSlug::AppHungUp)) => DialStatus::Canceled,
         _ => DialStatus::Failed,

@@ -8,7 +8,7 @@ use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::index::RequestPurpose;
 use trunkgate_resources::lookups::sip::extra;
 use trunkgate_sip::{ClientId, ResponseSpec, ServerId};
-use trunkgate_story::view::is_busy;
+use trunkgate_story::view::is_busy_or_declined;
 use trunkgate_twiml::{ProgramInput, ReferResult, SipHeader, SipUri};
 
 use crate::call::program::dial::DialledParties;
@@ -46,7 +46,7 @@ impl OutboundRefer {
             180..=199 => "ringing",
             0..200 => "initiated",
             200..300 => "in-progress",
-            code if is_busy(code) => "busy",
+            code if is_busy_or_declined(code) => "busy",
             408 | 480 | 487 => "no-answer",
             _ => "failed",
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use trunkgate_resources::lookups::deadlines::CallTimer;
 use trunkgate_resources::lookups::key::LegId;
 use trunkgate_story::reason::ReasonSlug;
+use trunkgate_story::view::ended_busy;
 use trunkgate_twiml::{
     DialStatus, DialStep, DocumentSource, Program, ProgramInput, ProgramRole, ProgramSettings, SensitiveText,
 };
@@ -192,7 +193,7 @@ impl CallProgram {
             return effect;
         }
         let status = match (answer.reason, answer.code) {
-            (_, 486 | 600) | (ReasonSlug::TargetRejected, 603) => DialStatus::Busy,
+            (reason, code) if ended_busy(Some(reason.as_str()), code) => DialStatus::Busy,
             (ReasonSlug::RingTimeout, _) | (_, 408 | 480 | 487) => DialStatus::NoAnswer,
             _ => DialStatus::Failed,
         };

@@ -27,6 +27,7 @@ use trunkgate_story::series::{CounterReading, LegLabel, LegTotals, LinkQuality, 
 use trunkgate_story::sms::{SmsEvent, SmsRequest};
 use trunkgate_story::sounded::AudioQuality;
 use trunkgate_story::unsent::{fix, text};
+use trunkgate_story::view::is_busy_or_declined;
 use trunkgate_story::view::{RecordingView, RtpView};
 
 use crate::call::legs::leg::{Leg, LegState};
@@ -428,7 +429,7 @@ impl SharedCallState {
             return None;
         }
         let by_code = match ending.code {
-            486 | 600 | 603 => TextOutcome::Busy,
+            code if is_busy_or_declined(code) => TextOutcome::Busy,
             408 | 480 => TextOutcome::NoAnswer,
             _ => TextOutcome::Failed,
         };

@@ -6,6 +6,7 @@ use trunkgate_media::agent::StreamLoss;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{RETRY_AFTER_SECONDS, SESSION_LEAST_SECONDS};
 use trunkgate_resources::lookups::sip::extra;
+use trunkgate_route::is_busy;
 use trunkgate_sdp::SdpRejection;
 use trunkgate_sip::{ResponseSpec, ServerId};
 use trunkgate_story::FailureResponse;
@@ -171,7 +172,7 @@ impl TargetFailure {
 
     /// Returns whether the called side was busy.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self.code, Some(486 | 600))
+        self.code.is_some_and(is_busy)
     }
 }
 
