@@ -264,7 +264,7 @@ pub enum Handed<N> {
     /// Request to reread the store.
     Look,
     /// The receivers have changed: resting rows are sent at once.
-    Anew,
+    EndPauses,
 }
 
 /// Source of deliveries of a worker.

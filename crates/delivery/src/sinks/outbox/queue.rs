@@ -266,7 +266,7 @@ impl Queue {
     }
 
     /// Makes resting rows ready as if none of their attempts had failed.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn end_pauses(&mut self) {
         while let Some((_, id)) = self.resting.first().copied() {
             if let Some(waiting) = self.rows.get_mut(&id) {
                 waiting.attempts = 0;

@@ -174,7 +174,7 @@ impl<K: Kind> Worker<K> {
                 }
                 Handed::Stored(head) => stored.push(head),
                 Handed::Look => self.look(),
-                Handed::Anew => self.queue.begin_anew(),
+                Handed::EndPauses => self.queue.end_pauses(),
             }
             let is_full = batch.len() + stored.len() >= OUTBOX_BATCH;
             next = if is_full { None } else { intake.try_next() };

@@ -25,8 +25,6 @@ pub(super) const NAME: &str = "record";
 const REJECTED: &str = "refused.jsonl";
 /// Pauses of the endpoint while it fails, and of a rejected record.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
-/// Age at which a record is given up: a century.
-const GIVE_UP: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Returns the row of a record.
 pub(super) fn row(record: &StoredRecord) -> Row {
@@ -179,16 +177,8 @@ impl Kind for Sender {
     type Seen = ();
 
     fn pace(&self) -> Pace {
-        Pace {
-            at_once: CDR_AT_ONCE,
-            of_host: CDR_AT_ONCE,
-            of_unknown: CDR_AT_ONCE,
-            of_failing: CDR_AT_ONCE,
-            pauses: PAUSES,
-            give_up: GIVE_UP,
-            rows: usize::MAX,
-            bytes: usize::try_from(self.endpoint.lock().most_bytes).unwrap_or(usize::MAX),
-        }
+        let bytes = usize::try_from(self.endpoint.lock().most_bytes).unwrap_or(usize::MAX);
+        Pace { rows: usize::MAX, bytes, ..Pace::new(CDR_AT_ONCE, CDR_AT_ONCE, PAUSES, Pace::NEVER) }
     }
 
     fn most(&self, now: Instant) -> (usize, Option<Instant>) {

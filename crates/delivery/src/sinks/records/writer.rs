@@ -173,7 +173,7 @@ impl Writer {
     async fn goes(&mut self, endpoint: Option<(Target, u64)>) {
         self.endpoint.set(endpoint);
         self.figures.url.took();
-        let _ = self.sending.0.send(Handed::Anew).await;
+        let _ = self.sending.0.send(Handed::EndPauses).await;
         self.note_use();
     }
 
