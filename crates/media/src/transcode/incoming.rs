@@ -22,7 +22,7 @@ pub(super) enum PacketRelation {
     /// Follows a loss of this duration and number of packets.
     Lost { time: u64, packets: u16 },
     /// Starts another stream or unrelated numbering after this time.
-    Anew { time: u64 },
+    Restarted { time: u64 },
 }
 
 impl PacketRelation {
@@ -30,7 +30,9 @@ impl PacketRelation {
     pub(super) fn time(self) -> u64 {
         match self {
             PacketRelation::GoesOn => 0,
-            PacketRelation::Silent { time } | PacketRelation::Lost { time, .. } | PacketRelation::Anew { time } => time,
+            PacketRelation::Silent { time }
+            | PacketRelation::Lost { time, .. }
+            | PacketRelation::Restarted { time } => time,
         }
     }
 }
@@ -72,7 +74,7 @@ impl IncomingStream {
         }
         if ssrc != rtp.ssrc || !same_clock || ahead > MAX_DROPOUT_PACKETS {
             self.clock_hz = clock_hz.unwrap_or(self.clock_hz);
-            return Some(self.anew(now));
+            return Some(self.restarted(now));
         }
         // Timestamps are modulo 2^32; a negative step goes back.
         let ticks = rtp.timestamp.wrapping_sub(self.next).cast_signed();
@@ -80,7 +82,7 @@ impl IncomingStream {
         Some(match (ticks, ahead) {
             // Small timestamp errors and restarts are treated as continuous.
             (..=0, _) => PacketRelation::GoesOn,
-            _ if time > self.passed(now) + AHEAD_MS * TIME_PER_MS => self.anew(now),
+            _ if time > self.passed(now) + AHEAD_MS * TIME_PER_MS => self.restarted(now),
             (_, 1) => PacketRelation::Silent { time },
             (_, ahead) => PacketRelation::Lost { time, packets: ahead - 1 },
         })
@@ -125,8 +127,8 @@ impl IncomingStream {
     }
 
     /// Returns a restart after the time since the last packet, less its duration, in whole steps.
-    fn anew(&self, now: Instant) -> PacketRelation {
+    fn restarted(&self, now: Instant) -> PacketRelation {
         let step = STEP_MS * TIME_PER_MS;
-        PacketRelation::Anew { time: self.passed(now).saturating_sub(self.lasted) / step * step }
+        PacketRelation::Restarted { time: self.passed(now).saturating_sub(self.lasted) / step * step }
     }
 }

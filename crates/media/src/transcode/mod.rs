@@ -339,11 +339,11 @@ impl Transcoder {
             PacketRelation::GoesOn
             | PacketRelation::Silent { .. }
             | PacketRelation::Lost { .. }
-            | PacketRelation::Anew { .. } => 0,
+            | PacketRelation::Restarted { .. } => 0,
         };
         let lost = self.pending.get_mut(self.end..self.end + concealed).unwrap_or_default();
         let made = decoding.conceal(payload, self.incoming.samples, lost);
-        if let PacketRelation::Anew { .. } = step {
+        if let PacketRelation::Restarted { .. } = step {
             decoding.begin_again();
         }
         let count = decoding.decode(payload, &mut next);
@@ -371,7 +371,7 @@ impl Transcoder {
             self.incoming.at += time_of(concealed, self.rate_hz);
         } else if step.time() > 0 {
             self.jump_by(begin, step);
-        } else if goes_on || matches!(step, PacketRelation::Anew { .. }) {
+        } else if goes_on || matches!(step, PacketRelation::Restarted { .. }) {
             // Another decoder: joins the audio without a step.
             self.concealer.conceal(&mut [], next);
         }
@@ -392,7 +392,7 @@ impl Transcoder {
         let missing = match step {
             // No truncation: at most a jump of 3,000 packets.
             PacketRelation::Lost { packets, .. } => (step.time() / frame_time).min(u64::from(packets) * 12) as u16,
-            PacketRelation::GoesOn | PacketRelation::Silent { .. } | PacketRelation::Anew { .. } => 0,
+            PacketRelation::GoesOn | PacketRelation::Silent { .. } | PacketRelation::Restarted { .. } => 0,
         };
         let marker = missing == 0 && step.time() >= frame_time;
         self.jump = Some(TimeJump { at: self.end, time, missing, marker });
@@ -411,7 +411,7 @@ impl Transcoder {
     }
 
     fn take_event(&mut self, events: EventsSpec, step: PacketRelation, rtp: &RtpHeader, payload: &[u8]) {
-        if let PacketRelation::Anew { .. } = step {
+        if let PacketRelation::Restarted { .. } = step {
             self.jump_by(self.incoming.at, step);
             self.incoming.next = rtp.timestamp;
         } else {
