@@ -282,11 +282,8 @@ fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
         out.single(name, MetricKind::Gauge, help, value as f64);
     }
     let name = "trunkgate_recordings_total";
-    out.family(
-        name,
-        MetricKind::Counter,
-        "Ended recordings by result; recovered and expired ones count a second time.",
-    );
+    let help = "Ended recordings by result; recovered and expired ones count a second time.";
+    out.family(name, MetricKind::Counter, help);
     let results = [
         ("completed", &figures.completed),
         ("absent", &figures.absent),
@@ -531,6 +528,23 @@ fn besides_media(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
     out.single("trunkgate_rtcp_reports_total", MetricKind::Counter, help, reports);
 }
 
+/// Writes the counters of dropped RTP, RTCP, SRTP and SRTCP packets by reason.
+fn dropped_packets(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
+    let dropped = |position: usize| {
+        workers.iter().map(|worker| worker.dropped.get(position).map_or(0, Counter::get)).sum::<u64>() as f64
+    };
+    let name = "trunkgate_rtp_dropped_total";
+    out.family(name, MetricKind::Counter, "RTP and RTCP packets dropped.");
+    for (position, reason) in DropReason::ALL.iter().enumerate() {
+        out.sample(name, &[("reason", reason.as_str())], dropped(position));
+    }
+    let name = "trunkgate_srtp_errors_total";
+    out.family(name, MetricKind::Counter, "SRTP and SRTCP packets dropped, received or to be sent.");
+    for (reason, label) in DropReason::SRTP {
+        out.sample(name, &[("reason", label)], dropped(reason as usize));
+    }
+}
+
 fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     for (name, help, received, sent) in [
@@ -564,18 +578,7 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     for ((trunk, silent), count) in &gateway.media_one_way {
         out.sample(name, &[("trunk", trunk), ("silent", silent)], *count as f64);
     }
-    let name = "trunkgate_rtp_dropped_total";
-    out.family(name, MetricKind::Counter, "RTP and RTCP packets dropped.");
-    for (position, reason) in DropReason::ALL.iter().enumerate() {
-        let dropped = sum(&|worker| worker.dropped.get(position).map_or(0, Counter::get));
-        out.sample(name, &[("reason", reason.as_str())], dropped);
-    }
-    let name = "trunkgate_srtp_errors_total";
-    out.family(name, MetricKind::Counter, "SRTP and SRTCP packets dropped, received or to be sent.");
-    for (reason, label) in DropReason::SRTP {
-        let dropped = sum(&|worker| worker.dropped.get(reason as usize).map_or(0, Counter::get));
-        out.sample(name, &[("reason", label)], dropped);
-    }
+    dropped_packets(out, workers);
     let frames = sum(&|worker| worker.agent_frames_dropped.get());
     let help = "Frames dropped because an agent read too slowly.";
     out.single("trunkgate_agent_frames_dropped_total", MetricKind::Counter, help, frames);
@@ -587,12 +590,8 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     out.single("trunkgate_agent_frames_removed_total", MetricKind::Counter, help, removed);
     let (sessions, transcoding) = (sum(&|worker| worker.sessions.get()), sum(&|worker| worker.transcoding.get()));
     out.single("trunkgate_media_sessions", MetricKind::Gauge, "Media sessions alive.", sessions);
-    out.single(
-        "trunkgate_transcoding_sessions",
-        MetricKind::Gauge,
-        "Media sessions that transcode audio.",
-        transcoding,
-    );
+    let help = "Media sessions that transcode audio.";
+    out.single("trunkgate_transcoding_sessions", MetricKind::Gauge, help, transcoding);
     let ports = gateway.media_ports_in_use as f64;
     out.single("trunkgate_media_ports_in_use", MetricKind::Gauge, "Media ports in use.", ports);
     let buffers = sum(&|worker| worker.buffers_in_use.get());

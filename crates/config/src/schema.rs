@@ -67,12 +67,11 @@ pub(super) fn http(
     (read_http(file, section.as_ref(), around, findings), value.is_some())
 }
 
+/// Parsed file, with the position of each value.
+type Document<'a> = Spanned<DeTable<'a>>;
+
 /// Reads the whole file.
-pub(super) fn read<'a>(
-    file: ConfigFile<'_>,
-    document: &'a Spanned<DeTable<'a>>,
-    findings: &mut Findings,
-) -> ConfigDraft {
+pub(super) fn read<'a>(file: ConfigFile<'_>, document: &'a Document<'a>, findings: &mut Findings) -> ConfigDraft {
     let root = Section::of_table("", document.get_ref(), document.span(), keys::ROOT, findings);
     let mut section = |name: &str, keys| {
         let value = root.get(name)?;

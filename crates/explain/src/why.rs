@@ -109,11 +109,10 @@ pub fn explain(
     let zone = &config.edge.calendar.zone;
     let (at, headers) = (question.moment(zone)?, question.headers()?);
     let (from, source) = origin(table, config, &question.from)?;
-    let called = table
-        .numbers()
-        .normalise(&question.called, None)
-        .map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
-    let calling = table.numbers().normalise_caller(&question.caller, None);
+    let numbers = table.numbers();
+    let called = numbers.normalise(&question.called, None);
+    let called = called.map_err(|_| format!("`{}` is an incomplete number: answered 484", question.called))?;
+    let calling = numbers.normalise_caller(&question.caller, None);
     let screened = caller::screened(table, &from, calling, &called);
     let (calling, refused) = (screened.number, screened.refused);
     let caller = calling.text.clone();
@@ -138,7 +137,7 @@ pub fn explain(
     attempts.iter_mut().for_each(|attempt| present::add(attempt, status));
     present::add_waits(&mut attempts, table, status);
     let code = if plan.is_some() { answer::of(&attempts) } else { Some(if refused { 403 } else { 404 }) };
-    let is_recorded = plan.as_ref().is_some_and(|plan| plan.route.record) && !table.numbers().is_emergency(&called);
+    let is_recorded = plan.as_ref().is_some_and(|plan| plan.route.record) && !numbers.is_emergency(&called);
     let unrecorded = status.filter(|_| is_recorded).and_then(unrecorded);
     let timeout = plan.as_ref().and_then(|plan| plan.search_timeout()).filter(|_| answer::has_search(&attempts));
     Ok(json!({
@@ -146,10 +145,10 @@ pub fn explain(
         "source": source,
         "media": asked.from.map(media::of_trunk),
         "from_now": present::of_caller(status, &from),
-        "limits": asked.from.map(|trunk| limits::of_caller(trunk, table.numbers(), &called, &caller)),
+        "limits": asked.from.map(|trunk| limits::of_caller(trunk, numbers, &called, &caller)),
         "called": called.text,
         "caller": caller,
-        "emergency": table.numbers().is_emergency(&called),
+        "emergency": numbers.is_emergency(&called),
         "claimed": screened.claimed,
         "caller_refused": refused.then_some(403),
         "at": at.map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()),

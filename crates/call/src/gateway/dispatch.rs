@@ -412,6 +412,15 @@ impl Gateway {
         ResponseSpec { code: 200, ..ResponseSpec::default() }
     }
 
+    /// Records the duration of a transaction at its first final response.
+    fn observe_transaction(&mut self, now: Instant, id: ClientId, sent: Instant) {
+        let seconds = now.saturating_duration_since(sent).as_secs_f64();
+        self.edge.metrics_mut().sip.transaction_seconds.observe(seconds);
+        if let Some(entry) = self.edge.index_mut().clients.get_mut(&id) {
+            entry.sent = None;
+        }
+    }
+
     fn responded(
         &mut self,
         now: Instant,
@@ -431,11 +440,7 @@ impl Gateway {
         self.proves(now, entry.at);
         let final_answer = code >= 200;
         if final_answer && let Some(sent) = entry.sent {
-            let seconds = now.saturating_duration_since(sent).as_secs_f64();
-            self.edge.metrics_mut().sip.transaction_seconds.observe(seconds);
-            if let Some(entry) = self.edge.index_mut().clients.get_mut(&id) {
-                entry.sent = None;
-            }
+            self.observe_transaction(now, id, sent);
         }
         let (client, leg, sdp, session) = (id, entry.at.leg, response.sdp(), response.session_expires());
         let q850 = || response.headers(HeaderName::Reason).find_map(q850_of);

@@ -144,15 +144,13 @@ impl WebhookClient {
         let ConnectionOverrides { total, mut retries, policy, .. } = target.overrides;
         let (began, total) = (Instant::now(), total.min(request.within));
         let deadline = began + total;
-        let late = || {
-            AttemptFault::new(AttemptFaultKind::TotalTimeout, format!("not complete within {} s", total.as_secs_f32()))
-        };
+        let timed_out = |what: String| AttemptFault::new(AttemptFaultKind::TotalTimeout, what);
         let Ok(Ok(_place)) = timeout_at(deadline, self.place(request, &target)).await else {
             let what = format!("not begun within {} s: too many other requests are under way", total.as_secs_f32());
             let (url, result) = (target.shown(), Err(what.clone()));
             let (duration, cookies) = (began.elapsed(), CookieChanges::default());
             attempts.push(WebhookAttempt { url, remote: None, result, refused_redirect: None, duration, cookies });
-            return Err(AttemptFault::new(AttemptFaultKind::TotalTimeout, what));
+            return Err(timed_out(what));
         };
         let mut hop = request.first_hop(target);
         let mut redirects = RedirectChain::of(&hop, cookies);
@@ -160,6 +158,7 @@ impl WebhookClient {
             let (began, mut remote) = (Instant::now(), None);
             let header = cookies.header_for(&hop.target);
             let tried = timeout_at(deadline, self.try_once(&hop, request, header.as_deref(), &mut remote)).await;
+            let late = || timed_out(format!("not complete within {} s", total.as_secs_f32()));
             let tried = tried.unwrap_or_else(|_| Err(late()));
             let result = match &tried {
                 Ok(answer) => Ok(answer.status),
@@ -176,10 +175,9 @@ impl WebhookClient {
                 Ok(answer) if (300..400).contains(&answer.status) => {
                     let next = redirects.follow(&hop, &answer, request.plain_rule(), cookies);
                     let next = next.map_err(|fault| {
-                        attempts
-                            .last_mut()
-                            .into_iter()
-                            .for_each(|last| last.refused_redirect = Some(fault.what.clone()));
+                        if let Some(last) = attempts.last_mut() {
+                            last.refused_redirect = Some(fault.what.clone());
+                        }
                         fault.with(answer)
                     })?;
                     self.warn_of_plain(&next, hop.target.is_https());
@@ -187,9 +185,8 @@ impl WebhookClient {
                     continue;
                 }
                 Ok(answer) => {
-                    let status = answer.status;
-                    AttemptFault::new(AttemptFaultKind::Status(status), format!("the application answered {status}"))
-                        .with(answer)
+                    let what = format!("the application answered {}", answer.status);
+                    AttemptFault::new(AttemptFaultKind::Status(answer.status), what).with(answer)
                 }
                 // The originally requested URL leads there.
                 Err(fault) if redirects.count() > 0 => {

@@ -169,7 +169,7 @@ impl ClientTransactions {
 
     /// Acknowledges a reliable provisional response. Returns whether the response is to be reported: retransmissions
     /// and responses with a missing predecessor are not (RFC 3262 §4). A response that makes an offer is acknowledged
-    /// by [`Endpoint::answer_early`](crate::Endpoint::answer_early).
+    /// by [`SipEndpoint::answer_early`](crate::SipEndpoint::answer_early).
     fn acknowledge_provisional(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -295,6 +295,7 @@ impl ClientTransactions {
         code: u16,
         response: SipMessage,
     ) -> Option<HangUp> {
+        let event = |dialog, response| EndpointEvent::Response { id, dialog, code, response, had_credentials: false };
         let client = self.clients.get(&id)?;
         let inviting = client.invite.as_deref()?;
         let (silent, cseq) = (client.silent, inviting.cseq);
@@ -315,13 +316,7 @@ impl ClientTransactions {
             Some(_) => {
                 self.ack_without_dialog(cx, id, &response);
                 if !silent {
-                    cx.shared.queue_event(EndpointEvent::Response {
-                        id,
-                        dialog: None,
-                        code,
-                        response,
-                        had_credentials: false,
-                    });
+                    cx.shared.queue_event(event(None, response));
                 }
                 return None;
             }
@@ -353,13 +348,7 @@ impl ClientTransactions {
         if silent {
             return Some(HangUp { invite: id, dialog, is_caused: false });
         }
-        cx.shared.queue_event(EndpointEvent::Response {
-            id,
-            dialog: Some(dialog),
-            code,
-            response,
-            had_credentials: false,
-        });
+        cx.shared.queue_event(event(Some(dialog), response));
         None
     }
 

@@ -150,7 +150,8 @@ impl SipEndpoint {
         if method == Method::Prack {
             return servers.on_prack(&mut cx, arrival, key, id, request);
         }
-        let (flow, party) = (arrival.flow, arrival.party);
+        let (flow, party, dialog) = (arrival.flow, arrival.party, Some(id));
+        let event = |id, request| EndpointEvent::Request { id, dialog, flow, party, method, request };
         if method == Method::Bye {
             if full {
                 cx.shared.refuse(&arrival, &request, RequestRejection::with_code(200));
@@ -166,14 +167,7 @@ impl SipEndpoint {
                 return self.shared.queue_event(EndpointEvent::EarlyBye { invite, is_last });
             }
             self.end_dialog(now, id);
-            return self.shared.queue_event(EndpointEvent::Request {
-                id: None,
-                dialog: Some(id),
-                flow,
-                party,
-                method,
-                request,
-            });
+            return self.shared.queue_event(event(None, request));
         }
         let server = servers.insert_request(&mut cx, arrival, key, request.clone(), Some(id));
         if method == Method::Invite {
@@ -187,14 +181,7 @@ impl SipEndpoint {
         {
             dialog.begin_update_in(server);
         }
-        cx.shared.queue_event(EndpointEvent::Request {
-            id: Some(server),
-            dialog: Some(id),
-            flow,
-            party,
-            method,
-            request,
-        });
+        cx.shared.queue_event(event(Some(server), request));
     }
 
     fn refusal_within(&mut self, id: DialogId, method: Method, number: u32, offers: bool) -> Option<RequestRejection> {

@@ -28,6 +28,25 @@ pub(super) struct CallMediaSet {
     pub(super) agents: Vec<AgentConversation>,
 }
 
+/// Returns the agent of the plan; its errors are appended to `problems`.
+fn agent_of<'a>(
+    plan: &DemoCallPlan,
+    parts: &'a CallMediaSet,
+    problems: &mut Vec<String>,
+) -> Option<&'a AgentConversation> {
+    let agent = match (plan.agent, parts.agents.as_slice()) {
+        (DemoAgentRole::None, []) => None,
+        (DemoAgentRole::Talks { .. } | DemoAgentRole::Listens, [agent]) => Some(agent),
+        (_, agents) => {
+            problems.push(format!("{} streams to an agent", agents.len()));
+            None
+        }
+    };
+    let wrong = agent.into_iter().flat_map(|agent| &agent.problems);
+    problems.extend(wrong.map(|problem| format!("agent: {problem}")));
+    agent
+}
+
 /// Judges each direction of the plan; errors are appended to `problems`.
 pub(super) fn directions(
     plan: &DemoCallPlan,
@@ -43,19 +62,9 @@ pub(super) fn directions(
     };
     let (near, here) = (parts.near.0, &parts.near.1);
     let killed = matches!(plan.agent, DemoAgentRole::Talks { killed_after: Some(_) });
-    let agent = match (plan.agent, parts.agents.as_slice()) {
-        (DemoAgentRole::None, []) => None,
-        (DemoAgentRole::Talks { .. } | DemoAgentRole::Listens, [agent]) => Some(agent),
-        (_, agents) => {
-            problems.push(format!("{} streams to an agent", agents.len()));
-            None
-        }
-    };
-    if let Some(agent) = agent {
-        problems.extend(agent.problems.iter().map(|problem| format!("agent: {problem}")));
-        if agent.ended_well == killed {
-            problems.push("agent: the stream did not end with stop and 1000".into());
-        }
+    let agent = agent_of(plan, parts, problems);
+    if agent.is_some_and(|agent| agent.ended_well == killed) {
+        problems.push("agent: the stream did not end with stop and 1000".into());
     }
     if let (DemoAgentRole::Talks { .. }, Some(agent)) = (plan.agent, agent) {
         let share = if killed { ExpectedFrames::Head } else { ExpectedFrames::Whole };

@@ -372,19 +372,7 @@ impl CallParts {
         self.end_beside(cx, reason);
         cx.call.legs.end_legs_with(reason);
         cx.call.enter(CallState::Ended);
-        let of_talk = [
-            CallTimer::HoldCheck,
-            CallTimer::Glare,
-            CallTimer::Update,
-            CallTimer::Session,
-            CallTimer::MaxCall,
-            CallTimer::TimeLimit,
-        ];
-        for timer in
-            [CallTimer::Search, CallTimer::Goodbye, CallTimer::Referrer, CallTimer::Quality].into_iter().chain(of_talk)
-        {
-            cx.disarm(timer);
-        }
+        disarm_all(cx);
         if cx.call.times.answered.is_some() {
             cx.capture_reports();
         }
@@ -644,6 +632,24 @@ impl CallParts {
             self.bridge.negotiation.schedule_reinvite(leaving.leg, false);
         }
         self.bridge.negotiation.send_pending_offer(cx, &self.search.ringing());
+    }
+}
+
+/// Disarms the timers of a call that ends.
+fn disarm_all(cx: &mut CallCx<'_>) {
+    for timer in [
+        CallTimer::Search,
+        CallTimer::Goodbye,
+        CallTimer::Referrer,
+        CallTimer::Quality,
+        CallTimer::HoldCheck,
+        CallTimer::Glare,
+        CallTimer::Update,
+        CallTimer::Session,
+        CallTimer::MaxCall,
+        CallTimer::TimeLimit,
+    ] {
+        cx.disarm(timer);
     }
 }
 
