@@ -13,7 +13,7 @@ use super::tree::{Source, report, root, rust};
 const BANNED: &str = r"(?i)\b(whoever|whomever|whatever|nobody|somebody|besides|anew|likewise|thereof|told)\b";
 
 /// Words banned from the beginning of help lines.
-const OPENINGS: &str = r"^(It|Its|What|Who|Whose|Whom|Where|How|Why|When|By|The same)\b";
+pub(super) const OPENINGS: &str = r"^(It|Its|What|Who|Whose|Whom|Where|How|Why|When|By|The same)\b";
 
 const HELP_COLUMNS: usize = 100;
 

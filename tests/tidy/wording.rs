@@ -1,11 +1,13 @@
 //! Names and comments explain themselves: limits for each crate, which only ever go down (CONTRIBUTING.md, rule 12).
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::language::product;
-use super::tree::{Source, report};
+use super::language::{OPENINGS, product};
+use super::structure::place;
+use super::tree::{Line, Source, report};
 
 /// Words of riddles, with the most that 10,000 words of comments of a crate contain.
 const RATES: [(&str, f64); 4] =
@@ -13,9 +15,6 @@ const RATES: [(&str, f64); 4] =
 
 /// Words of comments of a crate below which one word decides its rate.
 const FEW_WORDS: usize = 2_000;
-
-/// First words of a doc comment that does not stand alone.
-const BAD_START: &str = r"^(It|Its|What|Who|Whose|Whom|Where|How|Why|When|By|The same)\b";
 
 /// Most doc comments in a hundred that begin with such a word.
 const BAD_STARTS: usize = 3;
@@ -38,30 +37,30 @@ const SHARED_NAMES: [&str; 1] = ["Stream"];
 fn crates() -> BTreeMap<String, Vec<Source>> {
     let mut found = BTreeMap::<String, Vec<Source>>::new();
     for source in product() {
-        let name = source.path.strip_prefix("crates/").and_then(|path| path.split('/').next()).unwrap_or("src");
-        found.entry(name.to_owned()).or_default().push(source);
+        let name = place(&source).map(|(name, _)| name);
+        found.entry(name.unwrap_or_default()).or_default().push(source);
     }
     found
 }
 
 /// Returns the text of a line that is a comment, and nothing else.
-fn comment(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    line.starts_with("//").then(|| line.trim_start_matches(['/', '!']).trim())
+fn comment<'a>(line: &Line<'a>) -> Option<&'a str> {
+    line.text.trim_start().starts_with("//").then(|| line.text.trim_start().trim_start_matches(['/', '!']).trim())
 }
 
 #[test]
 fn comments_are_no_riddles() {
     let word = Regex::new(r"[A-Za-z']+").unwrap();
+    let riddles = RATES.map(|(riddle, most)| (Regex::new(riddle).unwrap(), most));
     let mut broken = Vec::new();
     for (name, sources) in crates() {
-        let lines = sources.iter().flat_map(|source| source.text.lines().filter_map(comment));
+        let lines = sources.iter().flat_map(|source| source.lines().filter_map(|line| comment(&line)));
         let text = lines.collect::<Vec<_>>().join("\n");
         let words = word.find_iter(&text).count().max(FEW_WORDS);
-        for (riddle, most) in RATES {
-            let found = Regex::new(riddle).unwrap().find_iter(&text).count();
+        for (riddle, most) in &riddles {
+            let found = riddle.find_iter(&text).count();
             let rate = 10_000.0 * found as f64 / words as f64;
-            if rate > most {
+            if rate > *most {
                 broken.push(format!("{name}: {rate:.1} of {riddle} in 10,000 words, more than {most}"));
             }
         }
@@ -71,7 +70,7 @@ fn comments_are_no_riddles() {
 
 #[test]
 fn doc_comments_begin_with_a_summary() {
-    let bad = Regex::new(BAD_START).unwrap();
+    let bad = Regex::new(OPENINGS).unwrap();
     let mut broken = Vec::new();
     for (name, sources) in crates() {
         let mut firsts = Vec::new();
@@ -104,7 +103,7 @@ fn comment_lines_are_not_long() {
     let mut broken = Vec::new();
     for source in product() {
         let long = source.lines().filter(|line| line.text.chars().count() > COMMENT_COLUMNS);
-        let prose = long.filter(|line| comment(line.text).is_some_and(|text| !is_drawing(text) && text.contains(' ')));
+        let prose = long.filter(|line| comment(line).is_some_and(|text| !is_drawing(text) && text.contains(' ')));
         let prose = prose.filter(|line| !line.text.contains("://"));
         broken.extend(prose.map(|line| format!("{}:{}", source.path, line.number)));
     }
@@ -123,11 +122,13 @@ fn a_blank_line_stands_between_methods() {
     report("a blank line stands between methods", broken);
 }
 
+static DECLARED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\s*(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|union|type) (\w+)").unwrap());
+
 /// Returns the declared types of a file: names with their lines.
 fn types(source: &Source) -> Vec<(String, usize)> {
-    let declared = Regex::new(r"^\s*(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|union|type) (\w+)").unwrap();
     let lines = source.product_lines().filter(|line| !line.text.starts_with("    type"));
-    lines.filter_map(|line| Some((declared.captures(line.text)?[1].to_owned(), line.number))).collect()
+    lines.filter_map(|line| Some((DECLARED.captures(line.text)?[1].to_owned(), line.number))).collect()
 }
 
 fn is_one_word(name: &str) -> bool {
