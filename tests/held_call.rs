@@ -148,7 +148,7 @@ impl Rig {
                 }
                 GatewayOutput::Media { id, command } => self.media(id, command),
                 GatewayOutput::Resolve { .. } | GatewayOutput::Pong { .. } | GatewayOutput::Registered(_) => {
-                    panic!("nobody asked for that")
+                    panic!("not requested")
                 }
                 GatewayOutput::Began(_)
                 | GatewayOutput::Report(_)
@@ -163,7 +163,7 @@ impl Rig {
                 | GatewayOutput::AppGivenUp(_)
                 | GatewayOutput::Recording(_)
                 | GatewayOutput::Conference(_)
-                | GatewayOutput::Callback(_) => panic!("nobody asked for that"),
+                | GatewayOutput::Callback(_) => panic!("not requested"),
             }
         }
     }

@@ -89,7 +89,7 @@ pub(super) struct CallsQuery {
     /// Exclusive upper bound of the start.
     until: Option<String>,
     limit: Option<usize>,
-    /// Whether the response includes the [`Summary`] of all matching calls, listed or not.
+    /// Whether the response includes the [`CallSummary`] of all matching calls, listed or not.
     #[serde(default)]
     summary: bool,
     /// Format of the response: `json` or `csv`.
@@ -99,7 +99,7 @@ pub(super) struct CallsQuery {
     mask: bool,
 }
 
-/// Failed conditions of a [`Filter`] that the summary counts without, so that each choice of such a filter has its
+/// Failed conditions of a [`CallsQuery`] that the summary counts without, so that each choice of such a filter has its
 /// number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FilterMismatch {

@@ -82,7 +82,7 @@ pub(super) struct HttpSlotOccupant {
     is_loopback: bool,
     /// Whether the connection uses TLS.
     is_tls: bool,
-    /// Whether the connection relays bytes of another host, see [`Occupant::tunnel`].
+    /// Whether the connection relays bytes of another host, see [`HttpSlotOccupant::tunnel`].
     is_tunnel: Arc<AtomicBool>,
 }
 

@@ -1,5 +1,5 @@
-//! Parser of an agent's messages. Strings are borrowed from the text if JSON allows; every error is a [`Problem`],
-//! never a panic.
+//! Parser of an agent's messages. Strings are borrowed from the text if JSON allows; every error is a
+//! [`MessageProblem`], never a panic.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -150,7 +150,7 @@ fn is_short_but_for_one_string(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// Returns [`Problem::BadBase64`].
+/// Returns [`MessageProblem::BadBase64`].
 pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), MessageProblem> {
     audio.clear();
     BASE64.decode_vec(payload, audio).map_err(|_| {

@@ -1,6 +1,6 @@
 //! Messages that the edge sends, in the exact form of Twilio: order of fields, counters as JSON strings, rate and
-//! channels as numbers, no white space. Each is appended to a reused buffer; the most frequent one, [`Names::media`],
-//! is assembled from pieces without an allocation.
+//! channels as numbers, no white space. Each is appended to a reused buffer; the most frequent one,
+//! [`StreamNames::media`], is assembled from pieces without an allocation.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

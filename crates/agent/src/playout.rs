@@ -9,8 +9,8 @@
 //! download; after [`HALF_SAMPLE_TICKS`] ticks, and at a clear, it is dropped, because all later audio would otherwise
 //! be noise.
 //!
-//! No audio is ever dropped for lack of room: beyond its limits [`Playout::wants_more`] returns false, and the socket
-//! is not read.
+//! No audio is ever dropped for lack of room: beyond its limits [`PlayoutQueue::wants_more`] returns false, and the
+//! socket is not read.
 
 use std::collections::VecDeque;
 

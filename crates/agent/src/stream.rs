@@ -5,16 +5,16 @@
 //!      └── Lost, Stop ───────┴── Closed(code), Lost ───────────────────────────────────────────┘
 //! ```
 //! Opening it sends `connected` and `start`, before any other message. Every end by the edge sends `stop`; if the agent
-//! has not closed within 500 ms, the edge closes with code 1000. The last output is always [`Output::Closed`]: the
-//! socket may be dropped.
+//! has not closed within 500 ms, the edge closes with code 1000. The last output is always [`StreamOutput::Closed`]:
+//! the socket may be dropped.
 //!
 //! The caller drives a stream as usual (input, timeout, output, next deadline); in addition it calls
 //! [`Stream::poll_transmit`] when the socket is writable. Messages that the socket does not take wait in the bounded
-//! [`Outbox`](crate::Outbox), so a slow agent only harms itself. Only the shell can see whether sent data is
-//! acknowledged ([`Loss::DataUnacknowledged`]).
+//! [`AgentOutbox`](crate::AgentOutbox), so a slow agent only harms itself. Only the shell can see whether sent data is
+//! acknowledged ([`StreamLoss::DataUnacknowledged`]).
 //!
-//! A recogniser's stream ([`Settings::recognition`]) has the same states and other messages. Frames are queued while
-//! its socket is being opened, so that the caller's first words are complete; an invalid message ends the stream.
+//! A recogniser's stream ([`StreamSettings::recognition`]) has the same states and other messages. Frames are queued
+//! while its socket is being opened, so that the caller's first words are complete; an invalid message ends the stream.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -225,7 +225,7 @@ pub struct Stream {
     outbox: AgentOutbox,
     behind: bool,
     events: VecDeque<StreamOutput<'static>>,
-    /// Audio of [`Output::Play`].
+    /// Audio of [`StreamOutput::Play`].
     audio: Vec<u8>,
     ping_waits: bool,
     connect_by: Option<Instant>,

@@ -4,7 +4,7 @@
 //! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or behind the last packet if
 //! its timestamp does not advance. A frame is complete once all of its 160 samples have arrived, so a packet in order
 //! leaves at once and unchanged, and reordering needs no sorting. Missing samples are filled with silence:
-//! - lost: 40 ms after later audio arrived, later if packets have recently been reordered further ([`Reordering`]);
+//! - lost: 40 ms after later audio arrived, later if packets have recently been reordered further ([`ReorderTracker`]);
 //! - a pause of the source (hold, DTX), known by the next packet's sequence number: at once;
 //! - no packet at all: by the wall clock, 80 ms after the frame's time, unless packets wait to be decoded in order.
 //!

@@ -1,5 +1,5 @@
 //! Conference node of an edge: all mixers, and the rings of their parties. One thread owns the node and calls
-//! [`Node::tick`] every 20 ms; commands are processed between two ticks.
+//! [`ConferenceNode::tick`] every 20 ms; commands are processed between two ticks.
 //!
 //! A conference exists while it has a party. The caller numbers conferences, parties and clips.
 

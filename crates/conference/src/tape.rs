@@ -41,7 +41,7 @@ impl MixRecording {
         self.pause = pause;
     }
 
-    /// Ends the recording; [`Tape::drain`] hands over the rest.
+    /// Ends the recording; [`MixRecording::drain`] hands over the rest.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
     }

@@ -479,7 +479,7 @@ mod tests {
         let (voice, mut judge, now) = (MarkedVoice::new(6, G711Codec::Pcmu), AudioVerifier::default(), Instant::now());
         judge.add_packet(now, &joined(&voice, 0, 5, 1, 160));
         judge.add_packet(now, &joined(&voice, 1, 5, 3, 480));
-        assert_eq!((judge.damaged(), judge.voice_reports()[0].delayed), (1, 0), "nobody said anything between them");
+        assert_eq!((judge.damaged(), judge.voice_reports()[0].delayed), (1, 0), "no speech between them");
         let mut judge = AudioVerifier::default();
         judge.add_packet(now, &joined(&voice, 0, 5, 1, 160));
         let mut noise = silent(5, 2, 320);

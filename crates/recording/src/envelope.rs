@@ -35,7 +35,7 @@ impl FileEnvelope {
         self.sealer.is_some()
     }
 
-    /// Returns the buffer of contents for [`Envelope::write`].
+    /// Returns the buffer of contents for [`FileEnvelope::write`].
     pub(crate) fn plain(&mut self) -> &mut Vec<u8> {
         &mut self.plain
     }

@@ -66,7 +66,7 @@ impl PackedDigits {
         self.0
     }
 
-    /// Restores a value from [`Digits::bits`].
+    /// Restores a value from [`PackedDigits::bits`].
     pub(crate) fn from_bits(bits: u64) -> PackedDigits {
         PackedDigits(bits)
     }

@@ -366,7 +366,7 @@ impl SignallingLoop {
     }
 
     /// Executes all outputs of the gateway, and passes resulting inputs back at once; returns the last result of
-    /// [`Signalling::carry_out`].
+    /// [`SignallingLoop::carry_out`].
     fn carry_out_all(&mut self, now: Instant) -> Option<u64> {
         let mut text = None;
         loop {

@@ -36,7 +36,8 @@ pub(crate) struct ArrivalDispatch<'e> {
 
 impl ArrivalDispatch<'_> {
     /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
-    /// no more than a table look-up. A returned message may wait before it is given back as [`crate::Input::Message`].
+    /// no more than a table look-up. A returned message may wait before it is given back as
+    /// [`crate::GatewayInput::Message`].
     pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<SipMessage> {
         let flow = as_known(flow);
         let source = flow.remote.ip();

@@ -62,7 +62,7 @@ fn a_call_goes_on_only_where_there_is_a_next_target() {
     let second = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
     refuse(&mut bench, &second, 500);
     bench.expect(CARRIER, "SIP/2.0 500");
-    assert_eq!(told(&bench, EdgeEventKind::CallFailedOver).len(), 1, "nobody is left to go on to");
+    assert_eq!(told(&bench, EdgeEventKind::CallFailedOver).len(), 1, "no target is left");
     let call = bench.gateway.calls(bench.now).remove(0);
     assert!(call.flags.contains(&"failed_over"), "{:?}", call.flags);
 }

@@ -162,7 +162,7 @@ fn what_cannot_be_heard_is_refused_and_nothing_is_begun() {
     bench.expect(PBX, "ACK");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    assert_eq!(begin(&mut bench, &named("nobody")), Err(RequestRefusal::UnknownAgent));
+    assert_eq!(begin(&mut bench, &named("unknown")), Err(RequestRefusal::UnknownAgent));
     assert_eq!(begin(&mut bench, &named("")), Err(RequestRefusal::UnknownAgent));
     let far_leg = bench.gateway.calls(bench.now)[0].legs[1].sid.clone();
     for id in ["CA0", "", &sid(&bench), &far_leg] {
@@ -308,7 +308,7 @@ fn an_operator_sends_the_caller_of_an_agent_on() {
         ("pbx", RequestRefusal::BadTarget),
         ("reject:486", RequestRefusal::BadTarget),
         ("trunk:nowhere", RequestRefusal::UnknownTarget),
-        ("agent:nobody", RequestRefusal::UnknownTarget),
+        ("agent:unknown", RequestRefusal::UnknownTarget),
         // This agent can only listen.
         ("agent:recorder", RequestRefusal::UnknownTarget),
     ] {

@@ -1,14 +1,15 @@
 //! Mixer of one conference: every 20 ms a tick takes a frame of each party and produces the mix for each of them, the
 //! sum of all others.
 //!
-//! This room processes audio: queues, levels, gains, mixes. [`Room`](crate::Room) decides who may speak, and the caller
-//! has the clock.
+//! This room processes audio: queues, levels, gains, mixes. [`ConferenceRoom`](crate::ConferenceRoom) decides who may
+//! speak, and the caller has the clock.
 //!
 //! All audio is mixed at the highest rate of the present parties. A quiet party adds nothing and costs only a level
 //! measurement. All parties that add nothing and have no clip of their own share the same sum: it is produced once, and
-//! converted once for each rate; [`Heard::mix`] identifies the parties that share it, so that it may be encoded once as
-//! well. Each party that speaks has a sum of its own, the total minus itself. Sums are delayed by the look-ahead of
-//! their limiter, 2 ms; a frame waits at most 20 ms for its tick. Only joining, leaving and playing allocate.
+//! converted once for each rate; [`PartyAudio::mix`] identifies the parties that share it, so that it may be encoded
+//! once as well. Each party that speaks has a sum of its own, the total minus itself. Sums are delayed by the
+//! look-ahead of their limiter, 2 ms; a frame waits at most 20 ms for its tick. Only joining, leaving and playing
+//! allocate.
 
 mod conversion;
 mod echo;

@@ -43,7 +43,7 @@ impl SamplingRate {
         }
     }
 
-    /// Returns the index of the rate in [`Rate::ALL`].
+    /// Returns the index of the rate in [`SamplingRate::ALL`].
     pub(super) const fn index(self) -> usize {
         match self {
             SamplingRate::Narrow => 0,

@@ -17,19 +17,19 @@ use crate::values;
 
 /// Setter for a field of `T`, by the kind of the key.
 pub(crate) enum FieldSetter<T> {
-    /// Sets a [`Kind::Duration`].
+    /// Sets a [`ValueKind::Duration`].
     Duration(fn(&mut T, Duration)),
-    /// Sets a [`Kind::Duration`] and warns, with this reason, if it is shorter than the minimum but not 0.
+    /// Sets a [`ValueKind::Duration`] and warns, with this reason, if it is shorter than the minimum but not 0.
     DurationFrom((Duration, &'static str), fn(&mut T, Duration)),
-    /// Sets a [`Kind::Integer`].
+    /// Sets a [`ValueKind::Integer`].
     Integer(fn(&mut T, u32)),
-    /// Sets a [`Kind::Boolean`].
+    /// Sets a [`ValueKind::Boolean`].
     Boolean(fn(&mut T, bool)),
-    /// Sets a [`Kind::Word`] to one of the words of the key.
+    /// Sets a [`ValueKind::Word`] to one of the words of the key.
     Word(fn(&mut T, &'static str)),
     /// Sets a list of SIP response codes.
     Codes(fn(&mut T, Vec<u16>)),
-    /// Sets a [`Kind::Secret`].
+    /// Sets a [`ValueKind::Secret`].
     Secret(fn(&mut T, Secret)),
     /// Sets the result of a custom reader, see [`read`](super::read).
     Read(ValueReader<T>),

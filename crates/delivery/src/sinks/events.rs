@@ -13,7 +13,7 @@ use trunkgate_call::ReasonSlug;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Number of events after which [`Events::many`] returns, well before the oldest of them are lost.
+/// Number of events after which [`EventChannel::many`] returns, well before the oldest of them are lost.
 const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
 
 /// Event with its time and number.

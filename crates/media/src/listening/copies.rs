@@ -48,7 +48,7 @@ pub(crate) struct CopyListeners {
 }
 
 impl CopyListeners {
-    /// Adds a listener; its address is set by [`Self::found`].
+    /// Adds a listener; its address is set by [`Self::set_destination`].
     pub(crate) fn add(&mut self, id: EndId, spec: RawSpec, tracks: TrackSet, counters: Arc<EndCounters>) {
         let (inbound, outbound) = (CopyStream::new(spec.inbound), CopyStream::new(spec.outbound));
         self.ends.push(CopyListener { id, tracks, counters, to: None, inbound, outbound });

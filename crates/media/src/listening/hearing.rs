@@ -105,7 +105,7 @@ impl TrackDecoders {
 #[derive(Debug)]
 pub(crate) struct ListenerInput {
     format: AgentFormat,
-    /// Framing; `None` before [`Hearing::begin`].
+    /// Framing; `None` before [`ListenerInput::begin`].
     uplink: Option<Uplink>,
     decoders: TrackDecoders,
 }

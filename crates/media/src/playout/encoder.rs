@@ -42,7 +42,7 @@ impl FrameEncoder {
         self.coding == coding && (self.up.is_some() || !wide)
     }
 
-    /// Returns an encoder that continues from the current state; see [`Encoding::twin`].
+    /// Returns an encoder that continues from the current state; see [`SinkEncoder::twin`].
     pub(crate) fn twin(&self) -> Option<SinkEncoder> {
         self.encoding.twin()
     }

@@ -1,10 +1,10 @@
 //! Jitter buffer that restores the packet order of one stream for a decoder with state.
 //!
 //! Packets in order pass at once, without a copy. Only packets behind a gap wait until the gap is filled, or for the
-//! recent reordering delay ([`Reordering`]: 40 to 100 ms), and no longer. Then they leave without it, and the decoder
-//! conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is that of
-//! sequence numbers, timestamps do not matter. The buffer does not smooth the timing, because the playout has its own
-//! clock.
+//! recent reordering delay ([`ReorderTracker`]: 40 to 100 ms), and no longer. Then they leave without it, and the
+//! decoder conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is that
+//! of sequence numbers, timestamps do not matter. The buffer does not smooth the timing, because the playout has its
+//! own clock.
 
 use std::time::Instant;
 

@@ -402,8 +402,8 @@ pub(super) struct PartyTable {
 impl PartyTable {
     /// Returns the list with party 0 (anonymous), which stands for bare URIs.
     pub(super) fn new() -> PartyTable {
-        let nobody: Arc<str> = Arc::from("");
-        PartyTable { names: vec![nobody.clone()], numbers: FxHashMap::from_iter([(nobody, SipPartyId(0))]) }
+        let unknown: Arc<str> = Arc::from("");
+        PartyTable { names: vec![unknown.clone()], numbers: FxHashMap::from_iter([(unknown, SipPartyId(0))]) }
     }
 
     pub(super) fn intern(&mut self, name: &str) -> SipPartyId {

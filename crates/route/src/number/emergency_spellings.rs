@@ -1,7 +1,7 @@
 //! Spellings of emergency numbers, for the limit on calls started by API requests. Carriers strip `+` and the country
 //! code, PBXs strip outside-line codes, and North American networks strip `*67`: a called party therefore counts as an
 //! emergency number if only such prefixes precede one, unless it is a number in use. Calls by callers are checked by
-//! [`Numbers::is_emergency`] instead.
+//! [`NumberingPlan::is_emergency`] instead.
 
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 

@@ -47,7 +47,7 @@ pub struct LinePosition {
 /// Target in compact form.
 #[derive(Debug)]
 enum CompactTarget {
-    /// Trunk with an optional number in the form of [`Digits::bits`], or 0.
+    /// Trunk with an optional number in the form of [`PackedDigits::bits`], or 0.
     Trunk(Arc<str>, u64),
     Other(Box<TargetSpec>),
 }

@@ -169,7 +169,7 @@ impl SlotTable {
 }
 
 impl ConnectionSlot {
-    /// Returns the number of the slot, for [`Places::registered`].
+    /// Returns the number of the slot, for [`ConnectionSlots::registered`].
     pub(super) fn number(&self) -> u64 {
         self.number
     }

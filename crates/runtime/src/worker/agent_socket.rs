@@ -1,5 +1,5 @@
 //! Open WebSocket of an agent: written while the system accepts data, read while the agent may send, and left alone
-//! while it would block. Readiness events are passed to [`Socket::awake`].
+//! while it would block. Readiness events are passed to [`AgentSocket::awake`].
 
 use std::io;
 use std::time::Instant;

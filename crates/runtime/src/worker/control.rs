@@ -13,7 +13,7 @@ use trunkgate_system::clock;
 
 impl MediaWorker {
     /// Executes a command. A command for an ended session has no effect, except that a new end is reported as not
-    /// bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`Worker::add_end`].
+    /// bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`MediaWorker::add_end`].
     pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: MediaCommand) {
         let known = self.by_id.get(&id).copied();
         let at = match (known, &command) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use trunkgate_media::MediaId;
 
-/// Deadlines by session. At most one per session is valid, the one stored as [`Due`] with the session.
+/// Deadlines by session. At most one per session is valid, the one stored as [`SessionDeadline`] with the session.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, usize, MediaId)>>,
@@ -65,7 +65,7 @@ impl Deadlines {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// Returns the next expired deadline with its session; [`Due::meet`] returns whether it is still valid.
+    /// Returns the next expired deadline with its session; [`SessionDeadline::meet`] returns whether it is still valid.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Instant, usize, MediaId)> {
         let due = self.next().is_some_and(|at| at <= now);
         if due { self.heap.pop().map(|Reverse(planned)| planned) } else { None }

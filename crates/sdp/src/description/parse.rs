@@ -1,4 +1,4 @@
-//! Parses text into a [`Description`], line by line (RFC 8866 §5, §9).
+//! Parses text into a [`SessionDescription`], line by line (RFC 8866 §5, §9).
 //!
 //! Parsing is strict where implementations could disagree (line ends, numbers, the first three lines) and lenient
 //! towards common deviations: `t=` may be missing, blank lines are skipped, and lines may come in any order within

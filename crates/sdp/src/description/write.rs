@@ -1,4 +1,4 @@
-//! Serializes a [`Description`], with lines in the order of RFC 8866 §5 and CRLF line ends.
+//! Serializes a [`SessionDescription`], with lines in the order of RFC 8866 §5 and CRLF line ends.
 
 use std::fmt::{self, Display};
 

@@ -219,7 +219,7 @@ impl ClientTransactions {
         }
     }
 
-    /// Withdraws an INVITE (RFC 3261 §9.1); see [`Endpoint::cancel`](crate::Endpoint::cancel).
+    /// Withdraws an INVITE (RFC 3261 §9.1); see [`SipEndpoint::cancel`](crate::SipEndpoint::cancel).
     pub(crate) fn cancel(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let state = client.machine.invite_state();
@@ -239,8 +239,8 @@ impl ClientTransactions {
         }
     }
 
-    /// Abandons an INVITE; see [`Endpoint::abandon`](crate::Endpoint::abandon). Returns the confirmed dialogs to hang
-    /// up on, for which the layer above has not sent an ACK.
+    /// Abandons an INVITE; see [`SipEndpoint::abandon`](crate::SipEndpoint::abandon). Returns the confirmed dialogs to
+    /// hang up on, for which the layer above has not sent an ACK.
     pub(crate) fn abandon(&mut self, cx: &mut EndpointCx<'_>, id: ClientId) -> Vec<DialogId> {
         let Some(client) = self.clients.get_mut(&id).filter(|client| client.invite.is_some()) else {
             return Vec::new();

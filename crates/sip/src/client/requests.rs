@@ -60,7 +60,7 @@ struct OutOfDialogRequest<'a> {
 }
 
 impl ClientTransactions {
-    /// Sends an INVITE that begins a dialog; see [`Endpoint::invite`](crate::Endpoint::invite).
+    /// Sends an INVITE that begins a dialog; see [`SipEndpoint::invite`](crate::SipEndpoint::invite).
     pub(crate) fn invite(&mut self, cx: &mut EndpointCx<'_>, invite: InviteRequest) -> ClientId {
         let id = ClientId(cx.shared.fresh_id());
         if self.is_full(cx) || cx.dialogs.is_full() {

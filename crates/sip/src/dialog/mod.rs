@@ -151,7 +151,7 @@ pub(crate) struct Dialog {
     flow_lost: bool,
     /// Outgoing INVITE without final response, or with a 2xx that has not been acknowledged yet.
     invite_out: Option<ClientId>,
-    /// CSeq of the outgoing INVITE with a 2xx that waits for [`Endpoint::ack`](crate::Endpoint::ack).
+    /// CSeq of the outgoing INVITE with a 2xx that waits for [`SipEndpoint::ack`](crate::SipEndpoint::ack).
     ack_due: Option<u32>,
     /// Received INVITE without final response.
     invite_in: Option<ServerId>,

@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(
             challenger.verify_request(now, SipPartyId(9), ip(1), &request("")),
             CredentialsCheck::Passed,
-            "nobody asks it"
+            "not challenged"
         );
     }
 
@@ -474,7 +474,7 @@ mod tests {
         let none = CredentialsCheck::Challenge { stale: false, failed: false, proven: false };
         assert_eq!(challenger.verify_request(now, THEM, ip(1), &request("")), none);
         let other = "Authorization: Digest username=\"them\", realm=\"x\", nonce=\"n\", uri=\"u\", response=\"r\"\r\n";
-        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(other)), none, "for somebody else");
+        assert_eq!(challenger.verify_request(now, THEM, ip(1), &request(other)), none, "for another party");
     }
 
     /// An algorithm that was not offered has no stored secret; anyone could compute a response to an empty secret.

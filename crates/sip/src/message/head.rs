@@ -183,7 +183,7 @@ pub(crate) enum HeadEnd {
     Beyond(usize),
 }
 
-/// Searches for the empty line from `from` on, by the rules of [`Lines`].
+/// Searches for the empty line from `from` on, by the rules of [`HeadLines`].
 pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
     let mut at = from;
     while let Some(offset) = memchr::memchr(b'\n', tail(bytes, at)) {

@@ -16,7 +16,7 @@ use crate::shared::{MessageOrigin, TimerOwner};
 use crate::transaction::{ServerEvent, StatusClass, StepMessage, StepReport, key};
 
 impl ServerTransactions {
-    /// Responds to a request; see [`Endpoint::respond`](crate::Endpoint::respond).
+    /// Responds to a request; see [`SipEndpoint::respond`](crate::SipEndpoint::respond).
     pub(crate) fn respond(&mut self, cx: &mut EndpointCx<'_>, id: ServerId, answer: ResponseSpec) -> Option<DialogId> {
         let server = self.servers.get(&id)?;
         if !server.machine.is_open() || !(101..=699).contains(&answer.code) {

@@ -1,5 +1,6 @@
 //! The four transaction state machines of RFC 3261 §17 with RFC 6026. Each is a pure function of state and event that
-//! returns a [`Step`], which [`Endpoint`](crate::Endpoint) executes; the machines know no messages, clocks or tables.
+//! returns a [`TransactionStep`], which [`SipEndpoint`](crate::SipEndpoint) executes; the machines know no messages,
+//! clocks or tables.
 
 pub(crate) mod client;
 pub(crate) mod client_invite;

@@ -142,7 +142,7 @@ impl World {
             | EndpointEvent::Challenged { .. }
             | EndpointEvent::WrongCredentials { .. } => {}
             // Both sides answer before they hang up.
-            EndpointEvent::EarlyBye { .. } => panic!("nobody hangs up early"),
+            EndpointEvent::EarlyBye { .. } => panic!("no side hangs up early"),
             EndpointEvent::Refused { .. } | EndpointEvent::Dropped(_) => {}
         }
     }

@@ -119,7 +119,7 @@ impl RunningEnqueue {
         }
     }
 
-    /// Returns the deadline for [`Queued::pass`].
+    /// Returns the deadline for [`RunningEnqueue::pass`].
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.hears.as_ref()?.poll_timeout()
     }

@@ -62,7 +62,7 @@ impl RunningDial {
         }
     }
 
-    /// Returns the deadline for [`Dialling::pass_waiting`].
+    /// Returns the deadline for [`RunningDial::pass_waiting`].
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.waits.as_ref()?.poll_timeout()
     }

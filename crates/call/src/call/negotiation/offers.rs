@@ -6,7 +6,7 @@
 //! by re-INVITE. Each leg uses reliable responses independently of the other.
 //!
 //! A side with an outdated description gets a re-INVITE with the other side's last description as soon as possible
-//! ([`Owed`]).
+//! ([`PendingOffer`]).
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{GLARE_TRIES, PASSED_OVER};

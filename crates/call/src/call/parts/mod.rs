@@ -60,7 +60,7 @@ pub(crate) struct Call {
     pub(crate) parts: CallParts,
 }
 
-/// The parts of a call: each owns its state and acts through [`Cx`].
+/// The parts of a call: each owns its state and acts through [`CallCx`].
 #[derive(Debug, Default)]
 pub(crate) struct CallParts {
     /// Bridge between the caller and the side that has the call.

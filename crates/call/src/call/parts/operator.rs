@@ -221,7 +221,7 @@ impl TransferRequest<'_> {
     /// Begins the transfer.
     ///
     /// # Errors
-    /// [`Refused`]: the reason why the parties stay connected.
+    /// [`RequestRefusal`]: the reason why the parties stay connected.
     pub(crate) fn begin(self, cx: &mut CallCx<'_>, parts: &mut CallParts) -> Result<(), RequestRefusal> {
         let TransferRequest { party, target: text, mode } = self;
         let has_agent = cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some());

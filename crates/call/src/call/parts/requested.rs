@@ -341,7 +341,7 @@ pub(crate) fn over(cx: &mut CallCx<'_>) {
 /// call.
 ///
 /// # Errors
-/// [`Refused::NotAnswered`]: the call has a caller and is not answered.
+/// [`RequestRefusal::NotAnswered`]: the call has a caller and is not answered.
 pub(crate) fn limit(
     requested: Option<&mut PendingCallRequest>,
     cx: &mut CallCx<'_>,

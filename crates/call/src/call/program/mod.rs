@@ -1,7 +1,7 @@
 //! Applications: calls controlled by documents (TwiML).
 //!
-//! [`Run`] is a call's program (`trunkgate_twiml`) with the event in the call that it waits for. It is polled after
-//! each of its steps and after every event that belongs to it: fetched documents and sounds, digits, parties that
+//! [`ProgramRun`] is a call's program (`trunkgate_twiml`) with the event in the call that it waits for. It is polled
+//! after each of its steps and after every event that belongs to it: fetched documents and sounds, digits, parties that
 //! answer and leave. A party that it dials is searched for as any other target; the route's remaining targets wait
 //! until the program is over.
 //!

@@ -56,7 +56,7 @@ enum ReferStep {
 }
 
 /// Transfers requested by a side's REFER or over HTTP. Lower parts read the transferor and the request from
-/// [`Facts::referral`](crate::call::shared::Facts).
+/// [`CallFacts::referral`](crate::call::shared::CallFacts).
 #[derive(Debug, Default)]
 pub(crate) struct CallTransfers {
     /// Transfer in progress.

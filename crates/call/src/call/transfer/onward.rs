@@ -74,7 +74,7 @@ fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRef
 /// Handles an HTTP request to transfer the caller of an agent.
 ///
 /// # Errors
-/// [`Refused`]: the reason why the caller stays.
+/// [`RequestRefusal`]: the reason why the caller stays.
 pub(crate) fn requested(
     cx: &mut CallCx<'_>,
     lower: &mut LowerParts<'_>,

@@ -2,9 +2,9 @@
 //!
 //! The caller hears music while the target rings and while its party is asked. The transferring agent stays on its
 //! stream, hears silence and is not heard. The party hears a whisper, and accepts with a digit or by not hanging up;
-//! the transfer may exclude machines. Until it accepts, its leg belongs to an attempt ([`Progress::Asking`]), so that
-//! the end of the attempt ends the question: without acceptance the target has failed like any other, and the caller
-//! returns to the agent or party.
+//! the transfer may exclude machines. Until it accepts, its leg belongs to an attempt ([`AttemptState::Asking`]), so
+//! that the end of the attempt ends the question: without acceptance the target has failed like any other, and the
+//! caller returns to the agent or party.
 //!
 //! The whisper is synthesised while the target rings. A restart drops the transfer, like every ringing target.
 

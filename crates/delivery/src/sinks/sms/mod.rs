@@ -340,7 +340,7 @@ impl TextIntake {
         };
         self.catch_up().await;
         if has_changed {
-            self.hand_over(Handed::Anew).await;
+            self.hand_over(Handed::EndPauses).await;
             self.hand_over(Handed::Look).await;
         }
     }

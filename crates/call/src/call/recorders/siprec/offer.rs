@@ -55,7 +55,7 @@ pub(crate) fn answered(
 /// Answers an offer of the server, each stream with a codec of ours that it was offered.
 ///
 /// # Errors
-/// [`Refusal`] if one of the two streams has no common codec.
+/// [`TrunkRefusal`] if one of the two streams has no common codec.
 pub(crate) fn answer(
     offer: &SessionDescription,
     codecs: &[String],
