@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::certificates::{CertificateRejection, is_tls, words};
-use crate::twilio_hosts::{elsewhere, is_twilio};
+use crate::twilio_hosts::{elsewhere, is_served_host};
 
 /// Options of an outgoing connection.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,13 +52,13 @@ impl TlsFault {
     }
 }
 
-/// Resolves a host. For hosts of Twilio, returns only addresses that are not this machine's.
+/// Resolves a host. For hosts of Twilio that the edge serves, returns only addresses that are not this machine's.
 ///
 /// # Errors
 /// Returns the system's error, or `NotFound` if the name has no address.
 pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    if is_twilio(host) {
+    if is_served_host(host) {
         found = elsewhere(host, found).await?;
     }
     if found.is_empty() {

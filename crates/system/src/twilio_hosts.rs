@@ -1,5 +1,6 @@
-//! Hosts of Twilio: those that the edge serves, and name resolution for all of them. If a hosts entry or DNS alias
-//! directs clients of api.twilio.com to the edge, the edge must not connect to itself.
+//! Hosts of Twilio: those that the edge serves, and name resolution for these. If a hosts entry or DNS alias directs
+//! clients of api.twilio.com to the edge, the edge must not connect to itself. Other hosts of Twilio are resolved like
+//! any host.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,13 +32,12 @@ pub fn is_served(name: &str) -> bool {
     labels.next().is_some_and(is_host) && labels.count() <= 2
 }
 
-/// Returns whether a host belongs to Twilio.
-pub(crate) fn is_twilio(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == DOMAIN || is_below_domain(&host)
+/// Returns whether a host, as it stands in a URL, is one that the edge serves.
+pub(crate) fn is_served_host(host: &str) -> bool {
+    is_served(&host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Returns addresses of a Twilio host that are not this machine's: the given ones, or else those from the DNS servers,
+/// Returns addresses of a served host that are not this machine's: the given ones, or else those from the DNS servers,
 /// which ignore the hosts file.
 ///
 /// # Errors
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_below_the_domain_are_twilios() {
-        for host in ["api.twilio.com", "API.Twilio.com", "api.twilio.com.", "twilio.com", "lookups.ie1.twilio.com"] {
-            assert!(is_twilio(host), "{host}");
+    fn only_served_hosts_are_resolved_elsewhere() {
+        for host in ["api.twilio.com", "API.Twilio.com", "api.twilio.com.", "lookups.ie1.twilio.com"] {
+            assert!(is_served_host(host), "{host}");
         }
-        for host in ["nottwilio.com", "twilio.com.example.com", "api.twilio", ""] {
-            assert!(!is_twilio(host), "{host}");
+        for host in ["twilio.com", "demo.twilio.com", "nottwilio.com", "twilio.com.example.com", "api.twilio", ""] {
+            assert!(!is_served_host(host), "{host}");
         }
     }
 
