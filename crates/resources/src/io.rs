@@ -42,6 +42,8 @@ pub enum OperatorCommand {
     },
     /// Ends all calls with BYE or CANCEL on each leg.
     EndAll,
+    /// Ends the calls that are being set up, because a snapshot has answered calls only.
+    EndUnanswered,
     /// Removes all outbound registrations, before the edge stops.
     Unregister,
     /// Ends one call with BYE or CANCEL on each leg.

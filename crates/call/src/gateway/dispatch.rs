@@ -635,6 +635,16 @@ impl Gateway {
         }
     }
 
+    /// Ends the calls that are being set up: by 503, and CANCEL to the targets.
+    pub(crate) fn end_unanswered(&mut self, now: Instant) {
+        let is_unanswered = |call: &Call| call.shared.state == CallState::Searching;
+        let keys: Vec<CallKey> =
+            self.calls.iter().filter(|(_, call)| is_unanswered(call)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.tell(now, key, Side(D::Hangup(ReasonSlug::Draining)));
+        }
+    }
+
     /// Notes an INVITE over UDP that is longer than its trunk's `udp_mtu`: in the call's trace each time, in the log
     /// once per minute and trunk.
     pub(crate) fn note_oversize(&mut self, now: Instant, at: LegRef, transmit: &SipTransmit) {

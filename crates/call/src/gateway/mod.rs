@@ -430,6 +430,12 @@ impl Gateway {
         self.edge.endpoint().counts()
     }
 
+    /// Returns the number of calls that a snapshot omits: those being set up, and ended ones that wait for a response.
+    pub fn unsettled_calls(&self) -> usize {
+        let is_unsettled = |call: &&Box<Call>| matches!(call.shared.state, CallState::Searching | CallState::Ended);
+        self.calls.values().filter(is_unsettled).count()
+    }
+
     /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
     /// handed over; its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
@@ -488,6 +494,7 @@ impl Gateway {
                 self.edge.metrics_mut().draining = on;
             }
             OperatorCommand::EndAll => self.end_all(now),
+            OperatorCommand::EndUnanswered => self.end_unanswered(now),
             OperatorCommand::Unregister => self.edge.unregister_all(now),
             OperatorCommand::Hangup { sid } => {
                 if let Some(key) = self.edge.index().sids.get(&sid).copied() {

@@ -23,7 +23,7 @@ use crate::srtp::SrtpPair;
 use super::cx::SessionCx;
 use super::quality::QualityHistory;
 use super::silence::{ContinuityTracker, SilenceTracker};
-use super::snapshot::EndSnapshot;
+use super::snapshot::{EndFigures, EndSnapshot};
 use super::sound::SoundCheck;
 use super::transmit::MediaTransmit;
 use super::wire::CompiledWire;
@@ -164,9 +164,15 @@ impl RtpEnd {
         }
     }
 
+    /// Returns packets and bytes so far.
+    pub(super) fn figures(&self) -> EndFigures {
+        let EndCounters { rx_packets, rx_bytes, tx_packets, tx_bytes, .. } = &*self.counters;
+        let counted = [rx_packets, rx_bytes, tx_packets, tx_bytes].map(|counter| counter.get());
+        EndFigures { end: self.id, counted, lost: self.reception.lost() }
+    }
+
     /// Returns the serialized state.
     pub(super) fn snapshot(&self) -> EndSnapshot {
-        let counters = &self.counters;
         EndSnapshot {
             end: self.id,
             serial: self.serial,
@@ -178,16 +184,15 @@ impl RtpEnd {
             srtp: self.srtp.as_ref().map(|srtp| srtp.snapshot()),
             keep_alive: self.keep_alive.sequence(),
             outgoing: self.outgoing.snapshot(),
-            counted: [&counters.rx_packets, &counters.rx_bytes, &counters.tx_packets, &counters.tx_bytes]
-                .map(|counter| counter.get()),
+            counted: self.figures().counted,
             lost: self.reception.lost(),
             lost_in_a_row: self.reception.lost_in_a_row(),
         }
     }
 
-    /// Restores an end from a snapshot, with new counters; its silence begins now.
-    pub(super) fn restore(now: Instant, state: EndSnapshot) -> RtpEnd {
-        let counters = Arc::new(EndCounters::default());
+    /// Restores an end from a snapshot; its counters continue from the values of the snapshot, and its silence begins
+    /// now.
+    pub(super) fn restore(now: Instant, state: EndSnapshot, counters: Arc<EndCounters>) -> RtpEnd {
         let [rx_packets, rx_bytes, tx_packets, tx_bytes] = state.counted;
         counters.rx_packets.set(rx_packets);
         counters.rx_bytes.set(rx_bytes);

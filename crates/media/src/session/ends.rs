@@ -54,8 +54,13 @@ impl RtpEnds {
     }
 
     /// Restores ends from a snapshot, without their wires.
-    pub(super) fn restore(now: Instant, session: MediaId, next_serial: u32, ends: Vec<EndSnapshot>) -> RtpEnds {
-        let all = ends.into_iter().map(|end| RtpEnd::restore(now, end)).collect();
+    pub(super) fn restore(
+        now: Instant,
+        session: MediaId,
+        next_serial: u32,
+        ends: impl IntoIterator<Item = (EndSnapshot, Arc<EndCounters>)>,
+    ) -> RtpEnds {
+        let all = ends.into_iter().map(|(end, counters)| RtpEnd::restore(now, end, counters)).collect();
         RtpEnds { all, next_serial, ..RtpEnds::new(session) }
     }
 

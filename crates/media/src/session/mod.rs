@@ -29,7 +29,7 @@ mod sweep;
 mod transmit;
 mod wire;
 
-pub use snapshot::{EndSnapshot, SessionSnapshot};
+pub use snapshot::{EndFigures, EndSnapshot, SessionSnapshot};
 pub use transmit::MediaTransmit;
 
 use std::collections::VecDeque;
@@ -168,10 +168,26 @@ impl Session {
 
     /// Restores a session from a snapshot. Its ends get new counters ([`Self::counters`]) that continue from the old
     /// values.
-    pub fn restore(now: Instant, mut snapshot: SessionSnapshot) -> Session {
+    pub fn restore(now: Instant, snapshot: SessionSnapshot) -> Session {
+        Session::restore_counted(now, snapshot, |_| Some(Arc::default()))
+    }
+
+    /// Returns the figures of the ends so far, for [`SessionSnapshot::count_since`].
+    pub fn figures(&self) -> Vec<EndFigures> {
+        self.ends.iter().map(RtpEnd::figures).collect()
+    }
+
+    /// Restores a session like [`Self::restore`], with the given counters for its ends. An end without counters is not
+    /// restored.
+    pub fn restore_counted(
+        now: Instant,
+        mut snapshot: SessionSnapshot,
+        mut counters: impl FnMut(EndId) -> Option<Arc<EndCounters>>,
+    ) -> Session {
         let mut session = Session::new(snapshot.id, snapshot.idle_timeout_ms);
         snapshot.ends.truncate(SESSION_ENDS);
-        session.ends = RtpEnds::restore(now, snapshot.id, snapshot.next_serial, snapshot.ends);
+        let ends = snapshot.ends.into_iter().filter_map(|end| counters(end.end).map(|counters| (end, counters)));
+        session.ends = RtpEnds::restore(now, snapshot.id, snapshot.next_serial, ends);
         session.events.reserve(2 * session.ends.len());
         for (from, to, wire) in snapshot.wires {
             session.wire(now, from, to, wire);

@@ -25,6 +25,32 @@ pub struct SessionSnapshot {
     pub wires: Vec<(EndId, EndId, WireSpec)>,
 }
 
+/// Packets and bytes of an end so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndFigures {
+    /// Id of the end.
+    pub end: EndId,
+    /// RTP packets and bytes received, then sent.
+    pub counted: [u64; 4],
+    /// Packets lost.
+    pub lost: u64,
+}
+
+impl SessionSnapshot {
+    /// Subtracts earlier figures, which another place has already counted. Ends without earlier figures keep theirs; runs
+    /// of losses begin at zero.
+    pub fn count_since(&mut self, earlier: &[EndFigures]) {
+        for end in &mut self.ends {
+            end.lost_in_a_row = LossRuns::default();
+            let Some(before) = earlier.iter().find(|figures| figures.end == end.end) else { continue };
+            for (counted, before) in end.counted.iter_mut().zip(before.counted) {
+                *counted = counted.saturating_sub(before);
+            }
+            end.lost = end.lost.saturating_sub(before.lost);
+        }
+    }
+}
+
 /// Serialized RTP end.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EndSnapshot {
