@@ -30,12 +30,12 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens the files; `journal` is the path of the journal.
+    /// Opens the files; `journal` is the path of the journal, in which calls of `continued` are not interrupted.
     ///
     /// # Errors
     /// Returns the system's error, or an error if the files contain other data.
-    pub(super) fn open(cdr: &CdrSettings, journal: &Path) -> io::Result<Opened> {
-        let opened = match CallJournal::open(journal) {
+    pub(super) fn open(cdr: &CdrSettings, journal: &Path, continued: &BTreeSet<String>) -> io::Result<Opened> {
+        let opened = match CallJournal::open_continued(journal, continued) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => {
                 tracing::warn!(
                     "no journal of live calls: a crash would lose their records, and files are not rotated: {error}"

@@ -62,6 +62,8 @@ pub struct Writer {
     refused: (Option<Instant>, Option<Instant>),
     /// Files that could not be opened at the start and are retried.
     missing: Missing,
+    /// Calls that a predecessor of this process has begun.
+    continued: BTreeSet<String>,
     figures: Arc<Figures>,
 }
 
@@ -78,11 +80,17 @@ struct Waiting {
 
 impl Writer {
     /// Opens the configured files. Calls interrupted by a crash get their records now. Files that cannot be opened
-    /// because of their disk are retried later, unless `is_required`; until then records are kept in memory.
+    /// because of their disk are retried later, unless `is_required`; until then records are kept in memory. Calls in
+    /// `continued` go on in this process.
     ///
     /// # Errors
     /// Returns the system's error, or that of the store if records wait in it.
-    pub fn open(cdr: &CdrSettings, store: Store, calls: Arc<CallList>, is_required: bool) -> io::Result<Writer> {
+    pub fn open(
+        cdr: &CdrSettings,
+        store: Store,
+        calls: Arc<CallList>,
+        (is_required, continued): (bool, BTreeSet<String>),
+    ) -> io::Result<Writer> {
         let is_fatal = |error: &io::Error| is_required || !may_recover(error);
         let figures = Arc::<Figures>::default();
         let (sending, handed) = mpsc::channel(RECORDS_KEPT);
@@ -99,6 +107,7 @@ impl Writer {
             queueing: None,
             refused: (None, None),
             missing: Missing::default(),
+            continued,
             figures,
             store,
         };
@@ -109,7 +118,7 @@ impl Writer {
             opened.or_else(|error| if is_fatal(&error) { Err(error) } else { Ok(()) })?;
             writer.endpoint.set(Some(endpoint(url)?));
         }
-        match Opened::open(cdr, &path) {
+        match Opened::open(cdr, &path, &writer.continued) {
             Err(error) if !is_fatal(&error) => {
                 writer.missing.files = Some(cdr.clone());
                 writer.misses(&error, &path);
@@ -149,7 +158,7 @@ impl Writer {
             && let Some(cdr) = self.missing.files.take()
             && let Some(path) = self.journal_path(&cdr)
         {
-            match Opened::open(&cdr, &path) {
+            match Opened::open(&cdr, &path, &self.continued) {
                 Ok(opened) => self.takes(opened),
                 Err(error) => {
                     self.missing.files = Some(cdr);

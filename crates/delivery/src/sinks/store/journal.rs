@@ -55,11 +55,20 @@ impl CallJournal {
     /// # Errors
     /// Returns the system's error, or an error if another process uses this journal.
     pub(crate) fn open(path: &Path) -> io::Result<(CallJournal, Vec<LeftoverRecord>)> {
+        CallJournal::open_continued(path, &BTreeSet::new())
+    }
+
+    /// Opens a journal like [`Self::open`]; calls in `continued` go on in this process and have no record yet.
+    pub(crate) fn open_continued(
+        path: &Path,
+        continued: &BTreeSet<String>,
+    ) -> io::Result<(CallJournal, Vec<LeftoverRecord>)> {
         let mut lines = locked(path)?;
         let mut text = Vec::new();
         let seen = lines.file().metadata().and_then(|about| about.modified());
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
-        let left: Vec<LeftoverRecord> = cut_short(&text, last_seen(seen.ok()));
+        let mut left: Vec<LeftoverRecord> = cut_short(&text, last_seen(seen.ok()));
+        left.retain(|left| !continued.contains(&left.record.sid));
         let damaged = damaged_lines(&text);
         if damaged > 0 {
             report_damage(path, damaged, left.len());

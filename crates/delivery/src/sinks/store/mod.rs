@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ pub struct Store {
 #[derive(Debug)]
 struct StoreInner {
     data: DataDirectory,
-    jobs: Option<SyncSender<StoreJob>>,
+    jobs: Option<SyncSender<StoreOrder>>,
     thread: Option<JoinHandle<()>>,
     health: StoreHealth,
 }
@@ -73,6 +73,13 @@ impl Drop for StoreInner {
         let is_other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
         let _ = self.thread.take().filter(is_other).map(JoinHandle::join);
     }
+}
+
+/// Order to the store's thread.
+enum StoreOrder {
+    Change(StoreJob),
+    /// Closes the file and ends the thread.
+    Close(SyncSender<()>),
 }
 
 /// Change of the store: made within the transaction, confirmed after the commit.
@@ -141,6 +148,16 @@ impl Store {
     /// Returns the reason why it cannot be used.
     pub fn open_now(&self) -> io::Result<()> {
         self.run_now(|_| Ok(()))
+    }
+
+    /// Closes the file, for another process that opens it next, and waits until it is closed. Later changes fail.
+    pub fn close(&self) {
+        let (answer, closed) = sync_channel(1);
+        let Some(jobs) = &self.inner.jobs else { return };
+        if jobs.send(StoreOrder::Close(answer)).is_ok() {
+            // The thread has ended if there is no answer.
+            let _ = closed.recv();
+        }
     }
 
     /// Returns the current state of the store's writes.
@@ -234,9 +251,13 @@ impl Store {
             JobResult { failed, tell }
         });
         let Some(jobs) = &self.inner.jobs else { return };
-        if let Err(refused) = jobs.try_send(StoreJob { commit, reads, work }) {
-            let (std::sync::mpsc::TrySendError::Full(job) | std::sync::mpsc::TrySendError::Disconnected(job)) = refused;
-            let error = io::Error::new(io::ErrorKind::WouldBlock, "too many changes wait for the disk");
+        let (order, error) = match jobs.try_send(StoreOrder::Change(StoreJob { commit, reads, work })) {
+            Ok(()) => return,
+            Err(TrySendError::Full(order)) => (order, "too many changes wait for the disk"),
+            Err(TrySendError::Disconnected(order)) => (order, "the store is closed"),
+        };
+        if let StoreOrder::Change(job) = order {
+            let error = io::Error::new(io::ErrorKind::WouldBlock, error);
             ((job.work)(Err(&error)).tell)(Err(&error));
         }
     }
@@ -271,27 +292,42 @@ struct StoreThread {
 }
 
 impl StoreThread {
-    fn run(mut self, jobs: &Receiver<StoreJob>) {
-        while let Some(first) = self.next(jobs) {
+    fn run(mut self, jobs: &Receiver<StoreOrder>) {
+        let closing = loop {
+            let first = match self.next(jobs) {
+                Some(StoreOrder::Change(first)) => first,
+                Some(StoreOrder::Close(answer)) => break Some(answer),
+                None => break None,
+            };
             let until = Instant::now() + GATHER;
             let mut is_urgent = first.commit != Commit::Soon;
-            let mut batch = vec![first];
+            let (mut batch, mut closing) = (vec![first], None);
             while batch.len() < STORE_BATCH {
                 let patience = if is_urgent { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
                 match jobs.recv_timeout(patience) {
-                    Ok(job) => {
+                    Ok(StoreOrder::Change(job)) => {
                         is_urgent |= job.commit != Commit::Soon;
                         batch.push(job);
+                    }
+                    Ok(StoreOrder::Close(answer)) => {
+                        closing = Some(answer);
+                        break;
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
             }
             self.make(batch);
-        }
+            if closing.is_some() {
+                break closing;
+            }
+        };
+        (self.file, self.readable) = (None, None);
+        // The waiting thread may have ended.
+        let _ = closing.map(|answer| answer.send(()));
     }
 
     /// Waits for a change. While changes are refused, retries the file meanwhile.
-    fn next(&mut self, jobs: &Receiver<StoreJob>) -> Option<StoreJob> {
+    fn next(&mut self, jobs: &Receiver<StoreOrder>) -> Option<StoreOrder> {
         while self.health.is_failing() {
             match jobs.recv_timeout(PROBE) {
                 Err(RecvTimeoutError::Timeout) => self.probe(),

@@ -14,7 +14,7 @@ fn open(cdr: &CdrSettings) -> io::Result<Writer> {
     let path = &cdr.file.as_ref().unwrap().path;
     let store = store(&path.with_file_name("store"));
     let calls = CallList::new(store.clone(), None);
-    Writer::open(cdr, store, Arc::new(calls), true)
+    Writer::open(cdr, store, Arc::new(calls), (true, BTreeSet::new()))
 }
 
 /// Waits until no write to the store is pending.
