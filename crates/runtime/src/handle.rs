@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::redact;
 use trunkgate_call::trace::{TraceItem, TraceView};
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
@@ -23,6 +25,7 @@ use trunkgate_route::RoutingTable;
 
 use crate::acme_report::AcmeReport;
 use crate::api_log::ApiLog;
+use crate::handover::UpgradeRequest;
 use crate::history::{EdgeHistory, GatewayCounts};
 use crate::http_logins::HttpLogins;
 use crate::lost_agents::LostAgents;
@@ -34,6 +37,7 @@ use crate::settings::FileStamp;
 use crate::settings::ResolvedServers;
 use crate::stale_names::StaleNames;
 use crate::transport::{SocketCounters, TlsSettings};
+use crate::worker::{CrossingSession, ExpectedSession, Workers};
 use trunkgate_config::{Config, NumberOverrides, OverrideReport};
 use trunkgate_delivery::sinks::callbacks::CallbackFigures;
 use trunkgate_delivery::sinks::calls::CallList;
@@ -49,6 +53,9 @@ use trunkgate_system::clock;
 use trunkgate_system::limits;
 use trunkgate_system::problem::{Harm, Problem};
 use trunkgate_system::watched::{ProblemEvent, ProblemWatch};
+
+/// Interval of looks at calls that get their last responses.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Query executed by the signalling loop, which sends its own result.
 pub(crate) type GatewayQuery = Box<dyn FnOnce(&Gateway, Instant) + Send>;
@@ -90,8 +97,25 @@ pub enum SignallingCommand {
     Change(PendingControl),
     /// Pass an input to the gateway.
     Input(GatewayInput),
+    /// Continue sessions that have crossed from another process.
+    Adopt(Vec<CrossingSession>),
+    /// Begin the sessions that have not crossed as new ones.
+    AdoptNoMore,
+    /// Send the queued messages, hand over all calls and end; the media workers keep relaying.
+    HandOver(SyncSender<FrozenCalls>),
     /// Send the queued messages and end.
     Stop,
+}
+
+/// Calls of a signalling loop that has ended, with the workers that still relay their media.
+#[derive(Debug)]
+pub struct FrozenCalls {
+    /// Answered calls.
+    pub calls: GatewaySnapshot,
+    /// Media workers.
+    pub workers: Workers,
+    /// Sessions of the workers at the time of the snapshot.
+    pub sessions: Vec<ExpectedSession>,
 }
 
 impl SignallingCommand {
@@ -291,6 +315,8 @@ pub struct EdgeState {
     pub acme: AcmeReport,
     /// Certificates and trust in force.
     pub tls: watch::Sender<Arc<TlsSettings>>,
+    /// Requests to replace the process; without a receiver it cannot be replaced.
+    pub upgrades: mpsc::Sender<UpgradeRequest>,
 }
 
 impl EdgeState {
@@ -589,6 +615,21 @@ impl EdgeHandle {
         self.input(GatewayInput::Control(OperatorCommand::EndAll)).await
     }
 
+    /// Refuses new calls and ends those being set up, because only answered calls can be handed over; waits until they
+    /// have got their last responses, at most for a time.
+    ///
+    /// # Errors
+    /// Returns [`SignallingEnded`] if the loop has ended.
+    pub async fn settle_calls(&self, within: Duration) -> Result<(), SignallingEnded> {
+        self.input(GatewayInput::Control(OperatorCommand::Drain { on: true })).await?;
+        self.input(GatewayInput::Control(OperatorCommand::EndUnanswered)).await?;
+        let until = Instant::now() + within;
+        while self.ask(|gateway, _| gateway.unsettled_calls()).await? > 0 && Instant::now() < until {
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+        }
+        Ok(())
+    }
+
     /// Waits until no call is live.
     ///
     /// # Errors
@@ -640,7 +681,7 @@ impl EdgeHandle {
     }
 
     /// Returns the path of the configuration file.
-    pub(crate) fn config_path(&self) -> PathBuf {
+    pub fn config_path(&self) -> PathBuf {
         self.shared.running(|running| running.config.path.clone())
     }
 

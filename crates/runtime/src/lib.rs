@@ -9,6 +9,7 @@ pub mod api_log;
 pub mod apps;
 pub mod conferences;
 pub mod handle;
+pub mod handover;
 pub mod history;
 pub mod http_logins;
 pub mod lost_agents;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TryRecvError;
@@ -20,7 +21,7 @@ use trunkgate_sip::{Flow, SipTransmit};
 
 use crate::apps::{self, AppCommand};
 use crate::conferences;
-use crate::handle::{EdgeLoad, EdgeState, SignallingCommand};
+use crate::handle::{EdgeLoad, EdgeState, FrozenCalls, SignallingCommand};
 use crate::names::NameQuestion;
 use crate::recording_desk::RecordingInterface;
 use crate::transport::{ClockMoment, TransportEvent, Transports};
@@ -81,6 +82,8 @@ pub struct SignallingLoop {
     pub intake: SipIntake<TransportEvent>,
     /// Clock for the gateway's dates.
     pub clock: ClockMonitor,
+    /// Receiver of the calls at the end of the loop, if they are handed over.
+    pub successor: Option<SyncSender<FrozenCalls>>,
 }
 
 /// Event that ended a wait.
@@ -97,8 +100,11 @@ enum WakeEvent {
 }
 
 impl SignallingLoop {
-    /// Runs until it receives the stop command; then sends the queued messages and stops the workers.
+    /// Runs until it receives the stop command; then sends the queued messages, and stops the workers or hands them
+    /// over with the calls.
     pub async fn run(mut self) {
+        // Restored calls have outputs before the first event.
+        self.drain(Instant::now());
         let mut due = self.due();
         loop {
             let wake = self.wait(due).await;
@@ -107,14 +113,21 @@ impl SignallingLoop {
                 ControlFlow::Break(()) => break,
             }
         }
-        self.guarded(Instant::now(), Gateway::tell_ended);
+        if self.successor.is_none() {
+            self.guarded(Instant::now(), Gateway::tell_ended);
+        }
         self.drain(Instant::now());
         while let Some(messages) = self.texts.held.released(Instant::now(), u64::MAX) {
             self.leaving.extend(messages);
         }
         self.send_leaving();
         self.transports.finish().await;
-        self.workers.stop();
+        let Some(successor) = self.successor else { return self.workers.stop() };
+        let calls = self.gateway.snapshot(Instant::now());
+        let frozen = FrozenCalls { calls, sessions: self.workers.list(), workers: self.workers };
+        if let Err(unsent) = successor.send(frozen) {
+            unsent.0.workers.stop();
+        }
     }
 
     /// Returns the gateway's next deadline.
@@ -331,6 +344,12 @@ impl SignallingLoop {
                     self.table.send_replace(Arc::clone(&settings.table));
                 }
                 self.input(now, input);
+            }
+            Some(SignallingCommand::Adopt(sessions)) => self.workers.adopt(sessions),
+            Some(SignallingCommand::AdoptNoMore) => self.workers.expect_no_more(),
+            Some(SignallingCommand::HandOver(successor)) => {
+                self.successor = Some(successor);
+                return false;
             }
             Some(SignallingCommand::Stop) | None => return false,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Type};
@@ -25,6 +26,39 @@ pub struct BoundSocket {
     /// Local address with the actual port.
     pub address: SocketAddr,
     pub(super) socket: ListenerSocket,
+}
+
+impl BoundSocket {
+    /// Returns a second descriptor of the socket, for a successor of this process.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        match &self.socket {
+            ListenerSocket::Udp(socket) => Ok(socket.try_clone()?.into()),
+            ListenerSocket::Stream(socket) => Ok(socket.try_clone()?.into()),
+        }
+    }
+
+    /// Returns the listener of a configuration with a socket that the predecessor of this process has bound.
+    ///
+    /// # Errors
+    /// The descriptor is no bound socket.
+    pub fn received(listener: &ListenSettings, descriptor: OwnedFd) -> io::Result<BoundSocket> {
+        let (socket, address) = match listener.transport {
+            Transport::Udp => {
+                let socket = UdpSocket::from(descriptor);
+                let address = socket.local_addr()?;
+                (ListenerSocket::Udp(socket), address)
+            }
+            Transport::Tcp | Transport::Tls => {
+                let socket = TcpListener::from(descriptor);
+                let address = socket.local_addr()?;
+                (ListenerSocket::Stream(socket), address)
+            }
+        };
+        Ok(BoundSocket { name: listener.name.clone(), transport: listener.transport, address, socket })
+    }
 }
 
 #[derive(Debug)]

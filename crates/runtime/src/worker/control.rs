@@ -101,7 +101,12 @@ impl MediaWorker {
     }
 
     fn begin(&mut self, id: MediaId) -> usize {
-        let mut session = Session::new(id, 0);
+        self.insert(Session::new(id, 0))
+    }
+
+    /// Adds a session and returns its index.
+    pub(super) fn insert(&mut self, mut session: Session) -> usize {
+        let id = session.id();
         session.count_in(self.counters.clone());
         session.hold_in(self.held.clone());
         // Each session has its own date for RTCP: setting the clock does not shift a stream (RFC 3550 §6.4.1).
@@ -113,6 +118,7 @@ impl MediaWorker {
             ends: Vec::with_capacity(2),
             doors: Vec::new(),
             recordings: Vec::new(),
+            figures: Vec::new(),
             is_to_be_served: false,
             due: SessionDeadline::default(),
         };
@@ -122,7 +128,7 @@ impl MediaWorker {
         at
     }
 
-    fn forget(&mut self, at: usize) -> Option<LiveSession> {
+    pub(super) fn forget(&mut self, at: usize) -> Option<LiveSession> {
         let live = self.sessions.try_remove(at)?;
         self.by_id.remove(&live.id);
         for door in &live.doors {
@@ -207,11 +213,11 @@ impl MediaWorker {
         self.count_ends();
     }
 
-    fn count_ends(&self) {
+    pub(super) fn count_ends(&self) {
         self.counters.ends.set((self.ports.len() / 2) as u64);
     }
 
-    fn tell(&self, id: MediaId, event: MediaEvent) {
+    pub(super) fn tell(&self, id: MediaId, event: MediaEvent) {
         // The receiver is gone when the process ends.
         let _ = self.events.send((id, event));
     }

@@ -14,6 +14,7 @@ mod agents;
 mod connector;
 mod control;
 mod copies;
+mod crossing;
 mod deadlines;
 mod gathering;
 mod placement;
@@ -26,18 +27,21 @@ mod turn;
 mod visit;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use agent_connect::AgentEndpoint;
 use ipnet::IpNet;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use trunkgate_call::socket_spec;
 use trunkgate_media::agent::StreamLoss;
-use trunkgate_media::{Counter, MediaCommand, MediaEvent, MediaId, SocketSpec, WorkerCounters};
+use trunkgate_media::{Counter, EndId, MediaCommand, MediaEvent, MediaId, SocketSpec, WorkerCounters};
 use trunkgate_route::Agent;
 
 use crate::own_sockets::OwnSockets;
@@ -46,6 +50,7 @@ use trunkgate_system::limits;
 
 pub use agent_names::keep as keep_agent_names;
 use connector::AgentConnector;
+pub use crossing::{CrossingSession, ExpectedSession};
 use placement::Placement;
 use port_set::{EndSockets, PortSet, WorkerWaker};
 pub(crate) use priority::raise as raise_priority;
@@ -60,6 +65,8 @@ pub struct Workers {
     counters: Vec<Arc<WorkerCounters>>,
     events: UnboundedSender<(MediaId, MediaEvent)>,
     placement: RefCell<Placement>,
+    /// Sessions that cross from another process and have not arrived yet.
+    expected: RefCell<FxHashMap<MediaId, ExpectedSession>>,
     /// Connector thread, kept alive as long as the workers.
     connector: AgentConnector,
 }
@@ -96,6 +103,7 @@ impl Workers {
             counters: Vec::new(),
             events: sender,
             placement: RefCell::new(Placement::new(threads)),
+            expected: RefCell::default(),
             connector,
         };
         let held = Arc::new(Counter::default());
@@ -125,18 +133,71 @@ impl Workers {
     /// next turn.
     pub fn hand_over(&self, id: MediaId, command: MediaCommand) -> Option<MediaEvent> {
         let at = self.placement.borrow_mut().of(id, &command);
-        let (order, event) = if let MediaCommand::AddEnd { end, spec } = command {
-            match EndSockets::bind(spec.bind) {
+        let (order, event) = match command {
+            MediaCommand::AddEnd { end, spec } if self.is_expected(id, end, spec.bind) => {
+                (WorkerCommand::KeptEnd(id, end, spec), Some(MediaEvent::Bound { end }))
+            }
+            MediaCommand::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
                 Ok(sockets) => (WorkerCommand::AddEnd(id, end, spec, sockets), Some(MediaEvent::Bound { end })),
                 Err(error) => return Some(MediaEvent::BindFailed { end, error: error.to_string() }),
+            },
+            MediaCommand::Open { .. } if self.expected.borrow().contains_key(&id) => {
+                self.tell(at, WorkerCommand::Expect(id));
+                (WorkerCommand::Session(id, command), None)
             }
-        } else {
-            (WorkerCommand::Session(id, command), None)
+            command => (WorkerCommand::Session(id, command), None),
         };
-        if !self.links.get(at).is_some_and(|link| link.tell(order)) {
-            tracing::error!(session = id.0, "the media worker of this session is gone");
-        }
+        self.tell(at, order);
         event
+    }
+
+    fn tell(&self, at: usize, order: WorkerCommand) {
+        if !self.links.get(at).is_some_and(|link| link.tell(order)) {
+            tracing::error!(worker = at, "the media worker of a session is gone");
+        }
+    }
+
+    /// Returns whether the sockets of an end cross with its session.
+    fn is_expected(&self, id: MediaId, end: EndId, bind: SocketAddr) -> bool {
+        self.expected.borrow().get(&id).is_some_and(|session| session.ends.contains(&(end, bind)))
+    }
+
+    /// Announces sessions that will arrive from another process; required before their commands.
+    pub fn expect(&self, sessions: Vec<ExpectedSession>) {
+        self.expected.borrow_mut().extend(sessions.into_iter().map(|session| (session.id, session)));
+    }
+
+    /// Passes sessions of another process to their workers. Sessions of calls that were not continued are closed.
+    pub fn adopt(&self, sessions: Vec<CrossingSession>) {
+        for session in sessions {
+            let id = session.snapshot.id;
+            self.expected.borrow_mut().remove(&id);
+            let at = self.placement.borrow().worker_of(id);
+            if let Some(at) = at {
+                self.tell(at, WorkerCommand::Adopt(Box::new(session)));
+            }
+        }
+        self.wake();
+    }
+
+    /// Begins the sessions that have not arrived as new ones, with sockets of their own.
+    pub fn expect_no_more(&self) {
+        self.expected.borrow_mut().clear();
+        (0..self.links.len()).for_each(|at| self.tell(at, WorkerCommand::ExpectNoMore));
+        self.wake();
+    }
+
+    /// Lists all sessions; waits for the workers.
+    pub fn list(&self) -> Vec<ExpectedSession> {
+        let asked = |link: &WorkerHandle| link.ask(WorkerCommand::List).unwrap_or_default();
+        self.links.iter().flat_map(asked).collect()
+    }
+
+    /// Removes at most `most` sessions and returns them; waits for a worker. Empty once none is left.
+    pub fn export(&self, most: usize) -> Vec<CrossingSession> {
+        let mut exported =
+            self.links.iter().map(|link| link.ask(|answer| WorkerCommand::Export(most, answer)).unwrap_or_default());
+        exported.find(|sessions| !sessions.is_empty()).unwrap_or_default()
     }
 
     /// Sets the recording writer of all workers; required before the first recorded session.
@@ -201,6 +262,14 @@ impl WorkerHandle {
     fn tell(&self, order: WorkerCommand) -> bool {
         self.untold.set(true);
         self.orders.send(order).is_ok()
+    }
+
+    /// Sends a query and waits for its answer; `None` if the worker has ended.
+    fn ask<T>(&self, query: impl FnOnce(SyncSender<T>) -> WorkerCommand) -> Option<T> {
+        let (answer, answered) = sync_channel(1);
+        self.tell(query(answer));
+        self.wake();
+        answered.recv().ok()
     }
 
     /// Wakes the worker if it has new commands.

@@ -36,6 +36,11 @@ impl Placement {
         found.unwrap_or_default()
     }
 
+    /// Returns the worker of a session.
+    pub(super) fn worker_of(&self, id: MediaId) -> Option<usize> {
+        self.of.get(&id).copied()
+    }
+
     fn place(&mut self, id: MediaId, beside: Option<usize>) -> usize {
         if let Some(at) = self.of.get(&id) {
             return *at;

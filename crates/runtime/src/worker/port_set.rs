@@ -73,6 +73,16 @@ impl EndSockets {
         rtcp.set_port(port);
         Ok(EndSockets { rtp: bind_media(rtp)?, rtcp: bind_media(rtcp)? })
     }
+
+    /// Returns the sockets of these descriptors, which another process has bound: RTP, then RTCP.
+    pub(super) fn received([rtp, rtcp]: [OwnedFd; 2]) -> EndSockets {
+        EndSockets { rtp: rtp.into(), rtcp: rtcp.into() }
+    }
+
+    /// Returns the descriptors: RTP, then RTCP.
+    pub(super) fn into_descriptors(self) -> [OwnedFd; 2] {
+        [self.rtp.into(), self.rtcp.into()]
+    }
 }
 
 /// Owner of a socket.
@@ -286,6 +296,16 @@ impl PortSet {
         self.close_one(pair.rtcp);
     }
 
+    /// Removes the sockets of an end and returns them; queued packets stay in them. `None` if they are closed.
+    ///
+    /// # Errors
+    /// Returns the system's error if a socket cannot be removed from its epoll; both are closed then.
+    pub(super) fn release(&mut self, pair: PortPair) -> io::Result<Option<EndSockets>> {
+        self.loosen(pair);
+        let (rtp, rtcp) = (self.take_out(pair.rtp), self.take_out(pair.rtcp));
+        Ok(rtp?.zip(rtcp?).map(|(rtp, rtcp)| EndSockets { rtp, rtcp }))
+    }
+
     /// Returns the number of open sockets.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
@@ -471,6 +491,17 @@ impl PortSet {
             is_together: false,
         });
         Ok(port)
+    }
+
+    /// Removes a socket without closing it. A descriptor elsewhere would keep it in an epoll that it was not removed
+    /// from.
+    fn take_out(&mut self, port: PortIndex) -> io::Result<Option<UdpSocket>> {
+        let Some(entry) = self.entries.try_remove(port.0) else { return Ok(None) };
+        match entry.is_together {
+            true => self.together.remove(&entry.socket)?,
+            false => self.epoll.delete(&entry.socket)?,
+        }
+        Ok(Some(entry.socket))
     }
 
     fn close_one(&mut self, port: PortIndex) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -13,13 +14,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use trunkgate_media::counters::RELAY_BOUNDS_US;
 use trunkgate_media::limits::WORKER_PACKET_BUFFERS;
 use trunkgate_media::{
-    Counter, DropReason, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, MediaTransmit, PacketBuf, PacketPool,
-    Recorded, RecordingId, Session, WorkerCounters,
+    Counter, DropReason, EndFigures, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, MediaTransmit, PacketBuf,
+    PacketPool, Recorded, RecordingId, Session, WorkerCounters,
 };
 
 use super::agents::AgentConnection;
 use super::connector::{ConnectResult, ConnectorHandle};
 use super::copies::CopySender;
+use super::crossing::{CrossingSession, ExpectedSession};
 use super::deadlines::{Deadlines, SessionDeadline};
 use super::gathering::AgentEventRate;
 use super::port_set::{EndSockets, PortIndex, PortOwner, PortPair, PortSet, SocketEvent};
@@ -50,8 +52,36 @@ pub(super) enum WorkerCommand {
     AddEnd(MediaId, EndId, EndSpec, EndSockets),
     /// Recording writer.
     RecordBy(RecordingsHandle),
+    /// The session of this id crosses from another process: its commands wait until it arrives.
+    Expect(MediaId),
+    /// End of an expected session that crosses with its sockets.
+    KeptEnd(MediaId, EndId, EndSpec),
+    /// Expected session.
+    Adopt(Box<CrossingSession>),
+    /// No further session arrives: those still expected begin as new ones.
+    ExpectNoMore,
+    /// Query for all sessions.
+    List(SyncSender<Vec<ExpectedSession>>),
+    /// Removes at most this many sessions, for another process.
+    Export(usize, SyncSender<Vec<CrossingSession>>),
     /// Stop.
     Stop,
+}
+
+impl WorkerCommand {
+    /// Returns the session that the command is for.
+    fn session(&self) -> Option<MediaId> {
+        match self {
+            WorkerCommand::Session(id, _) | WorkerCommand::AddEnd(id, ..) | WorkerCommand::KeptEnd(id, ..) => Some(*id),
+            WorkerCommand::RecordBy(_)
+            | WorkerCommand::Expect(_)
+            | WorkerCommand::Adopt(_)
+            | WorkerCommand::ExpectNoMore
+            | WorkerCommand::List(_)
+            | WorkerCommand::Export(..)
+            | WorkerCommand::Stop => None,
+        }
+    }
 }
 
 /// Session with its sockets.
@@ -65,6 +95,8 @@ pub(super) struct LiveSession {
     pub(super) doors: Vec<AgentConnection>,
     /// Recordings in progress.
     pub(super) recordings: Vec<RecordingId>,
+    /// Figures that the snapshot of the call contains, while it is handed over.
+    pub(super) figures: Vec<EndFigures>,
     /// True if the session is queued to serve its agents.
     pub(super) is_to_be_served: bool,
     /// Deadline of the session.
@@ -119,6 +151,8 @@ pub(super) struct MediaWorker {
     pub(super) held: Arc<Counter>,
     /// Recording writer, once set.
     pub(super) recordings: Option<RecordingsHandle>,
+    /// Commands of sessions that cross from another process, until they arrive.
+    pub(super) expected: FxHashMap<MediaId, Vec<WorkerCommand>>,
     inbox: UnboundedReceiver<ConnectResult>,
     /// Number of processed events of this turn.
     heard: usize,
@@ -152,6 +186,7 @@ impl MediaWorker {
             next_socket: 0,
             held,
             recordings: None,
+            expected: FxHashMap::default(),
             inbox,
             heard: 0,
             deadlines: Deadlines::default(),
@@ -226,12 +261,8 @@ impl MediaWorker {
         let mut next = first;
         for taken in 1.. {
             match next {
-                Some(WorkerCommand::Session(id, command)) => self.guarded(|worker, now| worker.obey(now, id, command)),
-                Some(WorkerCommand::AddEnd(id, end, spec, sockets)) => {
-                    self.guarded(|worker, now| worker.add_end(now, id, (end, spec), sockets));
-                }
-                Some(WorkerCommand::RecordBy(recordings)) => self.recordings = Some(recordings),
                 Some(WorkerCommand::Stop) | None => return true,
+                Some(order) => self.guarded(|worker, now| worker.execute(now, order)),
             }
             if taken == COMMANDS_PER_TURN {
                 break;
@@ -243,6 +274,26 @@ impl MediaWorker {
             }
         }
         false
+    }
+
+    /// Executes a command; one for a session that has not arrived yet waits for it.
+    pub(super) fn execute(&mut self, now: Instant, order: WorkerCommand) {
+        if let Some(waiting) = order.session().and_then(|id| self.expected.get_mut(&id)) {
+            return waiting.push(order);
+        }
+        match order {
+            WorkerCommand::Session(id, command) => self.obey(now, id, command),
+            WorkerCommand::AddEnd(id, end, spec, sockets) => self.add_end(now, id, (end, spec), sockets),
+            WorkerCommand::KeptEnd(id, end, spec) => self.obey(now, id, MediaCommand::AddEnd { end, spec }),
+            WorkerCommand::RecordBy(recordings) => self.recordings = Some(recordings),
+            WorkerCommand::Expect(id) => drop(self.expected.insert(id, Vec::new())),
+            WorkerCommand::Adopt(session) => self.adopt(now, *session),
+            WorkerCommand::ExpectNoMore => self.begin_expected(now),
+            // The receiver may have stopped waiting.
+            WorkerCommand::List(answer) => drop(answer.send(self.list())),
+            WorkerCommand::Export(most, answer) => drop(answer.send(self.export(now, most))),
+            WorkerCommand::Stop => {}
+        }
     }
 
     /// Runs a part of a turn; a panic ends only the session that caused it.

@@ -1,0 +1,168 @@
+//! Connection between a process that ends and its successor: messages with descriptors over a Unix socket.
+//!
+//! A message is its length and its number of descriptors (`u32`, `u32`, big-endian), the descriptors in groups beside
+//! one byte each (SCM_RIGHTS), and its body as JSON.
+
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Descriptors of one group; Linux takes at most 253.
+const GROUP: usize = 200;
+/// Maximum length of a body, far above the state of ten thousand calls.
+const MESSAGE_BYTES: usize = 1 << 30;
+/// Maximum number of descriptors of a message.
+const DESCRIPTORS: usize = 100_000;
+/// Byte beside a group of descriptors.
+const GROUP_MARK: u8 = b'F';
+
+/// Connection to the other process.
+#[derive(Debug)]
+pub struct HandoverLink {
+    stream: UnixStream,
+}
+
+impl HandoverLink {
+    /// Returns both ends of a new connection.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub fn pair() -> io::Result<(HandoverLink, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        Ok((HandoverLink { stream: ours }, theirs.into()))
+    }
+
+    /// Returns the connection of a descriptor, which must be a Unix stream socket.
+    ///
+    /// # Errors
+    /// Returns the system's error if it is not.
+    pub fn received(descriptor: OwnedFd) -> io::Result<HandoverLink> {
+        let stream = UnixStream::from(descriptor);
+        stream.peer_addr()?;
+        Ok(HandoverLink { stream })
+    }
+
+    /// Sends a message with descriptors.
+    ///
+    /// # Errors
+    /// Returns the system's error, for example if the other process has ended.
+    pub fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let body = serde_json::to_vec(message)?;
+        let too_long = || io::Error::other("the message is too long");
+        let length = u32::try_from(body.len()).map_err(|_| too_long())?;
+        let count = u32::try_from(descriptors.len()).map_err(|_| too_long())?;
+        self.stream.write_all(&[length.to_be_bytes(), count.to_be_bytes()].concat())?;
+        for group in descriptors.chunks(GROUP) {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !ancillary.push(SendAncillaryMessage::ScmRights(group)) {
+                return Err(io::Error::other("no room for the descriptors"));
+            }
+            sendmsg(self.stream.as_fd(), &[IoSlice::new(&[GROUP_MARK])], &mut ancillary, SendFlags::NOSIGNAL)?;
+        }
+        self.stream.write_all(&body)
+    }
+
+    /// Receives a message with its descriptors; waits at most this long for each part.
+    ///
+    /// # Errors
+    /// Returns the system's error, `UnexpectedEof` if the other process has ended, or `InvalidData` for another message.
+    pub fn receive<T: DeserializeOwned>(&mut self, patience: Duration) -> io::Result<(T, Vec<OwnedFd>)> {
+        self.stream.set_read_timeout(Some(patience))?;
+        let mut head = [0; 8];
+        self.stream.read_exact(&mut head)?;
+        let [a, b, c, d, e, f, g, h] = head;
+        let (length, count) = (u32::from_be_bytes([a, b, c, d]) as usize, u32::from_be_bytes([e, f, g, h]) as usize);
+        if length > MESSAGE_BYTES || count > DESCRIPTORS {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no message of an edge"));
+        }
+        let mut descriptors = Vec::with_capacity(count);
+        while descriptors.len() < count {
+            let before = descriptors.len();
+            self.receive_group(&mut descriptors)?;
+            if descriptors.len() == before {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are missing"));
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok((serde_json::from_slice(&body)?, descriptors))
+    }
+
+    fn receive_group(&self, into: &mut Vec<OwnedFd>) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(GROUP))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut mark = [0];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received = recvmsg(self.stream.as_fd(), &mut [IoSliceMut::new(&mut mark)], &mut ancillary, flags)?;
+        if received.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                into.extend(descriptors);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn messages_arrive_with_their_descriptors() {
+        let (mut one, other) = HandoverLink::pair().unwrap();
+        let mut other = HandoverLink::received(other).unwrap();
+        let sockets: Vec<UdpSocket> = (0..450).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let sender = std::thread::spawn(move || {
+            let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
+            one.send(&"many", &descriptors).unwrap();
+            one.send(&"none", &[]).unwrap();
+        });
+        let (text, descriptors): (String, _) = other.receive(PATIENCE).unwrap();
+        assert_eq!(text, "many");
+        let received: Vec<_> = descriptors.into_iter().map(|one| UdpSocket::from(one).local_addr().unwrap()).collect();
+        assert_eq!(received, addresses);
+        let (text, descriptors): (String, _) = other.receive(PATIENCE).unwrap();
+        assert_eq!((text.as_str(), descriptors.len()), ("none", 0));
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_the_other_process_is_an_error() {
+        let (one, other) = HandoverLink::pair().unwrap();
+        drop(one);
+        let error = HandoverLink::received(other).unwrap().receive::<String>(PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn other_bytes_are_no_message() {
+        let (mut one, other) = HandoverLink::pair().unwrap();
+        one.stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let error = HandoverLink::received(other).unwrap().receive::<String>(PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_file_is_no_connection() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(HandoverLink::received(file.into()).is_err());
+    }
+}

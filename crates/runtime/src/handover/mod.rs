@@ -1,0 +1,256 @@
+//! Hand-over of the calls of a running edge to another process: the messages between them.
+//!
+//! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up to
+//!    here the predecessor goes on as if nothing had happened.
+//! 2. The predecessor ends its signalling, closes its store and sends [`PredecessorMessage::Calls`] with its listening
+//!    sockets. Its media workers keep relaying.
+//! 3. The successor continues the calls: [`SuccessorMessage::Running`]. Until then the predecessor can give the same
+//!    calls to another process.
+//! 4. Sessions cross in slices with their sockets ([`PredecessorMessage::Sessions`]), each confirmed by
+//!    [`SuccessorMessage::Adopted`], until [`PredecessorMessage::Done`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_config::Config;
+use trunkgate_media::{EndId, SessionSnapshot};
+
+use crate::worker::{CrossingSession, ExpectedSession};
+
+mod link;
+
+pub use link::HandoverLink;
+
+/// Version of the messages; processes of different versions refuse each other.
+pub const PROTOCOL: u32 = 1;
+/// Number of sessions that cross together.
+pub const SLICE: usize = 50;
+/// Maximum wait for a message of a process that has begun to take over.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Message of the successor.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum SuccessorMessage {
+    /// The configuration is valid, and nothing is bound or opened yet.
+    Ready(SuccessorPlan),
+    /// The calls continue here; sessions may cross.
+    Running,
+    /// The slice has been adopted.
+    Adopted,
+}
+
+/// Message of the predecessor.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum PredecessorMessage {
+    /// All answered calls; the descriptors are the listening sockets in the order of [`ListeningPlaces`].
+    Calls(Box<HandedCalls>),
+    /// Sessions; the descriptors are the sockets of their ends in order, RTP before RTCP.
+    Sessions(Vec<HandedSession>),
+    /// All sessions have crossed.
+    Done,
+}
+
+/// Calls and the sessions that will follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandedCalls {
+    /// Answered calls.
+    pub calls: GatewaySnapshot,
+    /// Sessions of the media workers.
+    pub sessions: Vec<ExpectedSession>,
+}
+
+/// Session in a message.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandedSession {
+    snapshot: SessionSnapshot,
+    /// Ends whose sockets cross.
+    ends: Vec<EndId>,
+}
+
+/// What the successor says of itself before anything crosses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuccessorPlan {
+    /// Version of the messages.
+    pub protocol: u32,
+    /// Version of the program.
+    pub version: String,
+    /// Addresses of its configuration.
+    pub places: ListeningPlaces,
+}
+
+/// Listening addresses of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListeningPlaces {
+    /// SIP listeners: name, transport, address.
+    pub sip: Vec<(String, String, SocketAddr)>,
+    /// `[http] address`.
+    pub http: SocketAddr,
+    /// `[api] tls`.
+    pub api: Option<SocketAddr>,
+    /// `[tls] acme challenge_address`.
+    pub challenge: Option<SocketAddr>,
+}
+
+/// Reason why calls are not handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandoverRefusal {
+    /// The programs do not understand each other.
+    Protocol,
+    /// The configuration has other listening addresses.
+    Places(&'static str),
+}
+
+impl fmt::Display for HandoverRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HandoverRefusal::Protocol => f.write_str(
+                "the installed program hands calls over in another way: drain the edge and restart it (`systemctl restart trunkgate`)",
+            ),
+            HandoverRefusal::Places(key) => write!(
+                f,
+                "{key} has changed in the file, and the sockets of the running edge are handed over: change it back, or drain the edge and \
+                 restart it"
+            ),
+        }
+    }
+}
+
+impl ListeningPlaces {
+    /// Returns the addresses of a configuration.
+    pub fn of(config: &Config) -> ListeningPlaces {
+        let listener =
+            |one: &trunkgate_config::ListenSettings| (one.name.clone(), one.transport.as_str().to_owned(), one.address);
+        ListeningPlaces {
+            sip: config.listen.iter().map(listener).collect(),
+            http: config.http.address,
+            api: config.api.open_tls(),
+            challenge: config.acme.as_ref().map(|acme| acme.challenge_address),
+        }
+    }
+}
+
+impl SuccessorPlan {
+    /// Returns the plan of this program with a configuration.
+    pub fn of(config: &Config) -> SuccessorPlan {
+        SuccessorPlan {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            places: ListeningPlaces::of(config),
+        }
+    }
+
+    /// Checks that this successor can continue calls of an edge with these addresses.
+    ///
+    /// # Errors
+    /// Returns the difference.
+    pub fn check(&self, places: &ListeningPlaces) -> Result<(), HandoverRefusal> {
+        if self.protocol != PROTOCOL {
+            return Err(HandoverRefusal::Protocol);
+        }
+        let differs = |is: bool, key| if is { Err(HandoverRefusal::Places(key)) } else { Ok(()) };
+        differs(self.places.sip != places.sip, "[[listen]]")?;
+        differs(self.places.http != places.http, "[http] address")?;
+        differs(self.places.api != places.api, "[api] tls")?;
+        differs(self.places.challenge != places.challenge, "[tls] acme challenge_address")
+    }
+}
+
+impl HandedSession {
+    /// Returns the session for a message, with the descriptors to send beside it.
+    pub fn of(crossing: CrossingSession) -> (HandedSession, Vec<OwnedFd>) {
+        let ends = crossing.sockets.iter().map(|(end, _)| *end).collect();
+        let descriptors = crossing.sockets.into_iter().flat_map(|(_, pair)| pair).collect();
+        (HandedSession { snapshot: crossing.snapshot, ends }, descriptors)
+    }
+
+    /// Returns the sessions of a message with their sockets; a session without its descriptors has none.
+    pub fn with_sockets(sessions: Vec<HandedSession>, descriptors: Vec<OwnedFd>) -> Vec<CrossingSession> {
+        let mut descriptors = descriptors.into_iter();
+        let crossing = |HandedSession { snapshot, ends }: HandedSession| {
+            let paired = |end| Some((end, [descriptors.next()?, descriptors.next()?]));
+            CrossingSession { snapshot, sockets: ends.into_iter().filter_map(paired).collect() }
+        };
+        sessions.into_iter().map(crossing).collect()
+    }
+}
+
+/// Request to replace this process by the installed program.
+#[derive(Debug)]
+pub struct UpgradeRequest {
+    /// Receives the successor once it is ready, or the reason why this process goes on.
+    pub answer: oneshot::Sender<Result<UpgradeBegun, String>>,
+}
+
+/// Successor that is ready to take over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UpgradeBegun {
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// Live calls that will be handed over.
+    pub calls: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> SuccessorPlan {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        SuccessorPlan {
+            protocol: PROTOCOL,
+            version: "0.1.0".to_owned(),
+            places: ListeningPlaces {
+                sip: vec![("udp".to_owned(), "udp".to_owned(), at(5060))],
+                http: at(8080),
+                api: None,
+                challenge: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_successor_with_the_same_addresses_is_accepted() {
+        assert_eq!(plan().check(&plan().places), Ok(()));
+    }
+
+    #[test]
+    fn another_protocol_or_address_is_refused_by_name() {
+        let other = SuccessorPlan { protocol: PROTOCOL + 1, ..plan() };
+        assert_eq!(other.check(&plan().places), Err(HandoverRefusal::Protocol));
+        let mut places = plan().places;
+        places.sip[0].2.set_port(5070);
+        assert_eq!(plan().check(&places), Err(HandoverRefusal::Places("[[listen]]")));
+        let mut places = plan().places;
+        places.api = Some(places.http);
+        assert_eq!(plan().check(&places), Err(HandoverRefusal::Places("[api] tls")));
+    }
+
+    #[test]
+    fn sockets_are_paired_with_their_ends_in_order() {
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let snapshot = |id| SessionSnapshot {
+            id: trunkgate_media::MediaId(id),
+            idle_timeout_ms: 0,
+            next_serial: 0,
+            ends: Vec::new(),
+            wires: Vec::new(),
+        };
+        let crossing = |id, ends: &[u16]| CrossingSession {
+            snapshot: snapshot(id),
+            sockets: ends.iter().map(|end| (EndId(*end), [file(), file()])).collect(),
+        };
+        let (one, mut descriptors) = HandedSession::of(crossing(1, &[1, 2]));
+        let (two, more) = HandedSession::of(crossing(2, &[3]));
+        descriptors.extend(more);
+        let ends = |session: &CrossingSession| session.sockets.iter().map(|(end, _)| end.0).collect::<Vec<_>>();
+        let received = HandedSession::with_sockets(vec![one, two], descriptors);
+        assert_eq!(received.iter().map(ends).collect::<Vec<_>>(), [vec![1, 2], vec![3]]);
+    }
+}
