@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     };
     let config = cli.config.as_deref();
     match cli.verb {
-        CliVerb::Run { drain } => run::run(config, drain),
+        CliVerb::Run { drain, take_over } => run::run(config, drain, take_over.is_some()),
         CliVerb::Demo { serve, json } => demo::run(json, serve),
         CliVerb::Init(flags) => {
             let options = InitOptions { trunks: flags.trunk, pbx: flags.pbx, agent: flags.agent, yes: flags.yes };
@@ -75,6 +75,7 @@ fn main() -> ExitCode {
         CliVerb::Configuration { what } => configuration::run(config, &what),
         CliVerb::Twilio { sandbox, what } => twilio::run(config, &sandbox, what.as_ref()),
         CliVerb::Reload { remote, json } => client::reload(config, &remote, json),
+        CliVerb::Upgrade { remote, json } => client::upgrade(config, &remote, json),
         CliVerb::Drain { remote, undo, json } => client::drain(config, &remote, undo, json),
         CliVerb::Completions { shell } => shell::completions(shell),
         CliVerb::Man { folder } => shell::manual(folder.as_deref()),

@@ -194,6 +194,7 @@ fn router(
         .route("/v1/warnings", get(status::warnings))
         .route("/v1/reload", post(status::reload))
         .route("/v1/drain", post(status::drain))
+        .route("/v1/upgrade", post(status::upgrade))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(Extension(tickets))

@@ -25,10 +25,13 @@ use super::trunk_problems::{is_unsent, of_trunk, stale_names, tally};
 use super::twilio::{IgnoredParameter, ignored_parameters};
 use super::way::Way;
 use super::{mute, outages};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 use trunkgate_config::OverrideReport;
 use trunkgate_delivery::webhooks::codes;
 use trunkgate_explain::why::CallQuestion;
 use trunkgate_runtime::handle::{EdgeHandle, EdgePhase, SignallingEnded};
+use trunkgate_runtime::handover::{UpgradeBegun, UpgradeRequest};
 use trunkgate_runtime::messages::first_url;
 use trunkgate_runtime::reload::{ReloadError, ReloadSummary};
 use trunkgate_runtime::settings::BoundListener;
@@ -602,6 +605,21 @@ pub(super) async fn reload(State(handle): State<EdgeHandle>) -> Result<Json<Relo
         ReloadError::Busy | ReloadError::Late => unavailable("reloading", error.to_string()),
         ReloadError::Gone => SignallingEnded.into(),
     })
+}
+
+/// Replaces the process by the installed program once that is ready. The hand-over follows the response.
+pub(super) async fn upgrade(State(handle): State<EdgeHandle>) -> Result<(StatusCode, Json<UpgradeBegun>), ApiError> {
+    let unavailable = |message: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_upgradable", message);
+    let (answer, begun) = oneshot::channel();
+    handle.shared.upgrades.try_send(UpgradeRequest { answer }).map_err(|refused| match refused {
+        TrySendError::Full(_) => unavailable("another upgrade is in progress"),
+        TrySendError::Closed(_) => unavailable("this edge was not started by `trunkgate run`"),
+    })?;
+    match begun.await {
+        Ok(Ok(begun)) => Ok((StatusCode::ACCEPTED, Json(begun))),
+        Ok(Err(why)) => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "not_upgraded", why)),
+        Err(_) => Err(unavailable("the edge is ending")),
+    }
 }
 
 /// Drains the edge (no body or `{"on":true}`), or accepts calls again (`{"on":false}`).

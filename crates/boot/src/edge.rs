@@ -3,10 +3,11 @@
 //! records, text messages, webhooks, callbacks, conferences, recordings (two threads), HTTP requests, and one auxiliary
 //! thread for HTTP connections, host names and peer addresses.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
@@ -39,7 +41,13 @@ use trunkgate_runtime::acme_report::AcmeReport;
 use trunkgate_runtime::api_log::ApiLog;
 use trunkgate_runtime::apps::callbacks::means as means_of_callbacks;
 use trunkgate_runtime::apps::{self, AppQueryRunner};
-use trunkgate_runtime::handle::{EdgeHandle, EdgeLoad, EdgePhase, EdgeState, RunningConfig, SignallingCommand};
+use trunkgate_runtime::handle::{
+    EdgeHandle, EdgeLoad, EdgePhase, EdgeState, FrozenCalls, RunningConfig, SignallingCommand,
+};
+use trunkgate_runtime::handover::{
+    self, HandedCalls, HandedSession, HandoverLink, ListeningPlaces, PredecessorMessage, SuccessorMessage,
+    SuccessorPlan, UpgradeRequest,
+};
 use trunkgate_runtime::history::EdgeHistory;
 use trunkgate_runtime::http_logins::HttpLogins;
 use trunkgate_runtime::lost_agents::LostAgents;
@@ -127,6 +135,13 @@ pub struct RunningEdge {
     beside: Vec<JoinHandle<()>>,
     recordings: Option<recordings::RecordingThreads>,
     stop: Arc<Notify>,
+    /// Second descriptors of the listening sockets, in the order of [`ListeningPlaces`], for a successor.
+    sockets: Vec<OwnedFd>,
+    places: ListeningPlaces,
+    /// Requests to replace the process, until a receiver takes them.
+    upgrades: Option<mpsc::Receiver<UpgradeRequest>>,
+    /// Calls of the ended signalling loop, until a successor has them.
+    frozen: Option<FrozenCalls>,
 }
 
 /// Bound sockets of the HTTP servers.
@@ -138,7 +153,75 @@ struct HttpSockets {
     challenge: Option<TcpListener>,
 }
 
+/// Connection to the process whose calls this one continues, with the calls and its listening sockets.
+pub struct Predecessor {
+    link: HandoverLink,
+    handed: HandedCalls,
+    sockets: Vec<OwnedFd>,
+}
+
+impl Predecessor {
+    /// Tells the predecessor that this process is ready, and waits for its calls.
+    ///
+    /// # Errors
+    /// Returns the system's error if the predecessor goes on alone or has ended.
+    pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
+        link.send(&SuccessorMessage::Ready(SuccessorPlan::of(config)), &[])?;
+        match link.receive(handover::PATIENCE)? {
+            (PredecessorMessage::Calls(handed), sockets) => Ok(Predecessor { link, handed: *handed, sockets }),
+            (PredecessorMessage::Sessions(_) | PredecessorMessage::Done, _) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "calls were expected first"))
+            }
+        }
+    }
+
+    /// Receives the sessions and passes them to the signalling loop, until all have crossed or the predecessor has
+    /// ended.
+    fn receive_sessions(mut link: HandoverLink, orders: &mpsc::Sender<SignallingCommand>) -> io::Result<()> {
+        link.send(&SuccessorMessage::Running, &[])?;
+        while let (PredecessorMessage::Sessions(sessions), descriptors) = link.receive(handover::PATIENCE)? {
+            let sessions = HandedSession::with_sockets(sessions, descriptors);
+            if orders.blocking_send(SignallingCommand::Adopt(sessions)).is_err() {
+                break;
+            }
+            link.send(&SuccessorMessage::Adopted, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Starts the thread that receives the sessions.
+    fn start(link: HandoverLink, orders: mpsc::Sender<SignallingCommand>) -> io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
+            if let Err(error) = Predecessor::receive_sessions(link, &orders) {
+                tracing::error!("not all media sessions were handed over: {error}; the others begin with new sockets");
+            }
+            // The loop has ended if it does not take the command.
+            let _ = orders.blocking_send(SignallingCommand::AdoptNoMore);
+        })
+    }
+}
+
 impl HttpSockets {
+    /// Takes the sockets that a predecessor has bound for the same addresses. Also returns the addresses of the HTTP
+    /// server and of `[api] tls`.
+    fn received(
+        places: &ListeningPlaces,
+        sockets: &mut impl Iterator<Item = OwnedFd>,
+    ) -> io::Result<(HttpSockets, SocketAddr, Option<SocketAddr>)> {
+        let mut next = || sockets.next().map(TcpListener::from).ok_or_else(|| io::Error::other("a socket is missing"));
+        let http = next()?;
+        let api = places.api.map(|_| next()).transpose()?;
+        let challenge = places.challenge.map(|_| next()).transpose()?;
+        let (at, api_at) = (http.local_addr()?, api.as_ref().map(TcpListener::local_addr).transpose()?);
+        Ok((HttpSockets { http, api, challenge }, at, api_at))
+    }
+
+    /// Returns second descriptors of the sockets.
+    fn duplicates(&self) -> io::Result<Vec<OwnedFd>> {
+        let sockets = [Some(&self.http), self.api.as_ref(), self.challenge.as_ref()];
+        sockets.into_iter().flatten().map(|socket| Ok(socket.try_clone()?.into())).collect()
+    }
+
     /// Binds the sockets. Also returns the addresses of the HTTP server and of `[api] tls`.
     fn bind(config: &Config) -> Result<(HttpSockets, SocketAddr, Option<SocketAddr>), StartError> {
         let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
@@ -195,21 +278,49 @@ impl RunningEdge {
     /// # Errors
     /// Same as [`Self::start`].
     pub fn start_standing_for(config: Config, name: Option<PublicName>) -> Result<RunningEdge, StartError> {
+        RunningEdge::start_with(config, name, None)
+    }
+
+    /// Starts like [`Self::start`], with the sockets and calls of a predecessor. Media sessions follow.
+    ///
+    /// # Errors
+    /// Same as [`Self::start`].
+    pub fn start_after(config: Config, predecessor: Predecessor) -> Result<RunningEdge, StartError> {
+        RunningEdge::start_with(config, None, Some(predecessor))
+    }
+
+    fn start_with(
+        config: Config,
+        name: Option<PublicName>,
+        predecessor: Option<Predecessor>,
+    ) -> Result<RunningEdge, StartError> {
         log::watch_panics();
-        let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
-        let (http, http_address, api_at) = HttpSockets::bind(&config)?;
-        let (settings, (store, records)) = (certificates(&config)?, open_records(&config)?);
+        let places = ListeningPlaces::of(&config);
+        let (mut link, mut handed, mut received) = (None, None, None);
+        if let Some(Predecessor { link: connection, handed: calls, sockets }) = predecessor {
+            (link, handed, received) = (Some(connection), Some(calls), Some(sockets));
+        }
+        let (bound, (http, http_address, api_at)) = sockets(&config, &places, received)?;
+        let continued = handed.iter().flat_map(|handed| handed.calls.calls.iter().map(|call| call.sid.clone()));
+        let (settings, (store, records)) = (certificates(&config)?, open_records(&config, continued.collect())?);
+        let duplicates = duplicates(&bound, &http).map_err(system("the sockets"))?;
         let listeners: Vec<BoundListener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
         let (workers, media) =
             Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
+        let restored = handed.map(|handed| {
+            workers.expect(handed.sessions);
+            handed.calls
+        });
         let resolver = resolver(&listeners)?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
         let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
         let (configs, table) = StartConfigs::start(config, &store)?;
         let addressing = addressing_of(&configs, &listeners, &table);
         let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
-        let shared = shared(configs, (listeners.clone(), own), (&addressing, &table), settings, (&workers, &records));
+        let (upgrades, upgrades_in) = mpsc::channel(1);
+        let listening = (listeners.clone(), own, upgrades);
+        let shared = shared(configs, listening, (&addressing, &table), settings, (&workers, &records));
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
@@ -219,10 +330,13 @@ impl RunningEdge {
         let handle =
             EdgeHandle { orders, load, table: tables, reports, sms, store, recordings, shared: Arc::clone(&shared) };
         let (texting, own) = (start_texts(sms_in, &handle).map_err(StartError::Store)?, handle.clone());
-        let ((desk, callbacks, conferences), beside) = start_beside(&handle, epoch.0)?;
+        let ((desk, callbacks, conferences), mut beside) = start_beside(&handle, epoch.0)?;
         let begin = move || -> io::Result<SignallingLoop> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
+            if let Some(calls) = restored {
+                restore(&mut gateway, calls, &own.reports);
+            }
             Ok(SignallingLoop {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
@@ -245,9 +359,12 @@ impl RunningEdge {
                 recordings: RecordingInterface::new(own.recordings),
                 intake: trunkgate_call::SipIntake::default(),
                 clock: ClockMonitor::new(epoch),
+                successor: None,
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
+        let crossing = link.map(|link| Predecessor::start(link, handle.orders.clone())).transpose();
+        beside.extend(crossing.map_err(system("the hand-over"))?);
         let mut edge = RunningEdge {
             listeners,
             http: http_address,
@@ -260,6 +377,10 @@ impl RunningEdge {
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             recordings: Some(recording),
             stop: Arc::default(),
+            sockets: duplicates,
+            places,
+            upgrades: Some(upgrades_in),
+            frozen: None,
         };
         edge.start_auxiliary(http, (resolver, names), (copies, callbacks)).map_err(system("the HTTP server"))?;
         Ok(edge)
@@ -309,15 +430,57 @@ impl RunningEdge {
         text
     }
 
+    /// Takes the receiver of requests to replace this process. Without it every request is refused.
+    pub fn take_upgrades(&mut self) -> Option<mpsc::Receiver<UpgradeRequest>> {
+        self.upgrades.take()
+    }
+
+    /// Returns the listening addresses of the configuration at the start.
+    pub fn places(&self) -> &ListeningPlaces {
+        &self.places
+    }
+
+    /// Hands all answered calls over to a successor that is ready. Signalling ends first; if the successor fails before
+    /// it runs, the calls can be given to another one. Returns the number of calls.
+    ///
+    /// # Errors
+    /// Returns the error of the connection, if the successor has ended or does not answer in time.
+    pub fn hand_over(&mut self, link: &mut HandoverLink) -> io::Result<usize> {
+        if self.frozen.is_none() {
+            let (successor, frozen) = sync_channel(1);
+            self.end_signalling(SignallingCommand::HandOver(successor));
+            self.frozen = Some(frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?);
+            self.stop_threads();
+            self.handle.store.close();
+        }
+        let Some(FrozenCalls { calls, sessions, workers: _ }) = &self.frozen else { return Ok(0) };
+        let count = calls.calls.len();
+        let handed = HandedCalls { calls: calls.clone(), sessions: sessions.clone() };
+        let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(OwnedFd::as_fd).collect();
+        link.send(&PredecessorMessage::Calls(Box::new(handed)), &sockets)?;
+        let (SuccessorMessage::Running, _) = link.receive(handover::PATIENCE)? else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the successor does not run"));
+        };
+        // From here on the calls belong to the successor.
+        if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {
+            if let Err(error) = cross(&workers, link) {
+                tracing::error!("not all media sessions were handed over: {error}");
+            }
+            workers.stop();
+        }
+        Ok(count)
+    }
+
     /// Stops the threads, sends all queued data and writes the last call records. Active calls are dropped without BYE:
     /// drain or end them before.
     pub fn shutdown(mut self) {
         self.stop_threads();
     }
 
-    fn stop_threads(&mut self) {
+    /// Ends the signalling loop by a command and waits for its end.
+    fn end_signalling(&mut self, command: SignallingCommand) {
         if let Some(thread) = self.signalling.take() {
-            let mut order = SignallingCommand::Stop;
+            let mut order = command;
             while let Err(mpsc::error::TrySendError::Full(again)) = self.handle.orders.try_send(order) {
                 order = again;
                 std::thread::sleep(Duration::from_millis(1));
@@ -326,6 +489,10 @@ impl RunningEdge {
                 tracing::error!("the signalling loop ended by a panic");
             }
         }
+    }
+
+    fn stop_threads(&mut self) {
+        self.end_signalling(SignallingCommand::Stop);
         if let Some(thread) = self.texting.take() {
             // Messages queued by the last calls are sent before the stop.
             let mut order = SmsOrder::Stop;
@@ -356,6 +523,61 @@ impl RunningEdge {
 impl Drop for RunningEdge {
     fn drop(&mut self) {
         self.stop_threads();
+        if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {
+            workers.stop();
+        }
+    }
+}
+
+/// Binds all sockets, or takes those of a predecessor.
+fn sockets(
+    config: &Config,
+    places: &ListeningPlaces,
+    received: Option<Vec<OwnedFd>>,
+) -> Result<(Vec<BoundSocket>, (HttpSockets, SocketAddr, Option<SocketAddr>)), StartError> {
+    let Some(received) = received else {
+        let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
+        return Ok((bound, HttpSockets::bind(config)?));
+    };
+    let mut received = received.into_iter();
+    let mut take = || -> io::Result<_> {
+        let missing = || io::Error::other("a socket is missing");
+        let listener = |one| BoundSocket::received(one, received.next().ok_or_else(missing)?);
+        let bound = config.listen.iter().map(listener).collect::<io::Result<Vec<_>>>()?;
+        Ok((bound, HttpSockets::received(places, &mut received)?))
+    };
+    take().map_err(system("a socket of the predecessor"))
+}
+
+/// Returns second descriptors of the sockets, in the order of [`ListeningPlaces`].
+fn duplicates(bound: &[BoundSocket], http: &HttpSockets) -> io::Result<Vec<OwnedFd>> {
+    let mut all = bound.iter().map(BoundSocket::duplicate).collect::<io::Result<Vec<_>>>()?;
+    all.extend(http.duplicates()?);
+    Ok(all)
+}
+
+/// Continues the calls of a predecessor, and writes them into the journal of live calls.
+fn restore(gateway: &mut Gateway, calls: GatewaySnapshot, reports: &mpsc::Sender<ReportOrder>) {
+    let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
+    gateway.restore(Instant::now(), calls);
+    for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {
+        records::hand_over_standing(reports, Box::new(call), failovers);
+    }
+}
+
+/// Sends the sessions to the successor in slices; each is confirmed before the next one is taken from its worker.
+fn cross(workers: &Workers, link: &mut HandoverLink) -> io::Result<()> {
+    loop {
+        let slice = workers.export(handover::SLICE);
+        if slice.is_empty() {
+            return link.send(&PredecessorMessage::Done, &[]);
+        }
+        let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.into_iter().map(HandedSession::of).unzip();
+        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
+        link.send(&PredecessorMessage::Sessions(sessions), &descriptors)?;
+        let (SuccessorMessage::Adopted, _) = link.receive(handover::PATIENCE)? else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
+        };
     }
 }
 
@@ -387,8 +609,8 @@ impl StartConfigs {
 }
 
 /// Starts the store and opens the call record file. The store is opened at once if undelivered data depends on it. A
-/// failing disk is reported by `status`; it stops the start only with `data_required`.
-fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError> {
+/// failing disk is reported by `status`; it stops the start only with `data_required`. Calls in `continued` go on.
+fn open_records(config: &Config, continued: BTreeSet<String>) -> Result<(Store, records::Writer), StartError> {
     let is_required = config.data.is_required;
     let store = Store::start(config.data.clone()).map_err(system("the store"))?;
     if Outlets::of(config).is_any() || config.cdr.url.is_some() || config.recording.is_some() {
@@ -401,7 +623,7 @@ fn open_records(config: &Config) -> Result<(Store, records::Writer), StartError>
         recordings::try_directory(&recording.directory).map_err(StartError::Recordings)?;
     }
     let calls = Arc::new(CallList::new(store.clone(), config.api.kept_calls()));
-    let records = records::Writer::open(&config.cdr, store.clone(), calls, is_required);
+    let records = records::Writer::open(&config.cdr, store.clone(), calls, (is_required, continued));
     Ok((store, records.map_err(StartError::CallRecords)?))
 }
 
@@ -575,7 +797,7 @@ fn addressing_of(configs: &StartConfigs, listeners: &[BoundListener], table: &Ro
 
 fn shared(
     StartConfigs { written, in_force, overrides }: StartConfigs,
-    (listeners, own): (Vec<BoundListener>, watch::Sender<OwnSockets>),
+    (listeners, own, upgrades): (Vec<BoundListener>, watch::Sender<OwnSockets>, mpsc::Sender<UpgradeRequest>),
     (addressing, table): (&Addressing, &Arc<RoutingTable>),
     settings: transport::TlsSettings,
     (workers, records): (&Workers, &records::Writer),
@@ -640,6 +862,7 @@ fn shared(
         lost_agents: LostAgents::default(),
         acme: AcmeReport::default(),
         tls: watch::Sender::new(Arc::new(settings)),
+        upgrades,
     })
 }
 

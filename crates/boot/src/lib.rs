@@ -4,3 +4,4 @@
 
 pub mod edge;
 pub mod run;
+mod upgrade;

@@ -1,17 +1,22 @@
 //! `trunkgate run`, the edge as a process: start, the `ready` line on stdout, signals, shutdown.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal as Signals;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
-use crate::edge::RunningEdge;
+use crate::edge::{Predecessor, RunningEdge};
+use crate::upgrade::{Successor, SuccessorCommand, next_successor, send_signal};
 use trunkgate_config::{self as config, Config, Diagnostic, HttpSettings};
 use trunkgate_runtime::handle::EdgeHandle;
+use trunkgate_runtime::handover::{HandoverLink, UpgradeRequest};
 use trunkgate_runtime::speech;
 use trunkgate_system::limits;
 use trunkgate_system::log;
@@ -23,12 +28,23 @@ pub const USAGE: u8 = 2;
 /// Interval at which freed memory is returned to the system; longer than the 1 s for which the allocator keeps freed
 /// pages.
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
+/// Maximum time for the last responses of calls being set up before a hand-over.
+const SETTLE_WITHIN: Duration = Duration::from_millis(300);
 /// Size of a block for which the allocator maps separate pages, in bytes.
 const MANY_PAGES: usize = 4 << 20;
 
-/// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then.
-pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
+/// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then. With
+/// `takes_over`, standard input is the connection to the running edge whose calls and sockets this process gets.
+pub fn run(given: Option<&Path>, drain: Duration, takes_over: bool) -> ExitCode {
     let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
+    let predecessor = match takes_over.then(connection).transpose() {
+        Ok(predecessor) => predecessor,
+        Err(error) => {
+            return refuse(&format!(
+                "error: standard input is no connection to a running edge: {error}\n   = help: `trunkgate upgrade` starts this command"
+            ));
+        }
+    };
     let warnings = (found.len(), config::in_lines(&config.path, &found));
     let is_text = log::init(&config.log);
     warn(&config.path, &found, is_text);
@@ -36,7 +52,7 @@ pub fn run(given: Option<&Path>, drain: Duration) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let code = match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(serve(config, warnings, drain));
+            let code = runtime.block_on(serve(config, warnings, drain, predecessor));
             // A reload may be running.
             speech::stop();
             runtime.shutdown_timeout(Duration::from_secs(limits::FAREWELL_SECONDS));
@@ -171,11 +187,29 @@ pub fn refuse(error: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) -> ExitCode {
+/// Returns the connection to the running edge.
+fn connection() -> io::Result<HandoverLink> {
+    HandoverLink::received(io::stdin().as_fd().try_clone_to_owned()?)
+}
+
+/// Starts an edge, with the calls of a predecessor if there is one.
+fn start(config: Config, predecessor: Option<HandoverLink>) -> Result<RunningEdge, String> {
+    let Some(link) = predecessor else { return RunningEdge::start(config).map_err(|error| error.to_string()) };
+    let predecessor = Predecessor::ready(link, &config)
+        .map_err(|error| format!("error: the running edge keeps its calls: {error}"))?;
+    RunningEdge::start_after(config, predecessor).map_err(|error| error.to_string())
+}
+
+async fn serve(
+    config: Config,
+    warnings: (usize, Vec<String>),
+    drain: Duration,
+    predecessor: Option<HandoverLink>,
+) -> ExitCode {
     let started = ProcessSignals::new()
         .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
-        .and_then(|signals| RunningEdge::start(config).map(|edge| (signals, edge)).map_err(|error| error.to_string()));
-    let (mut signals, edge) = match started {
+        .and_then(|signals| start(config, predecessor).map(|edge| (signals, edge)));
+    let (mut signals, mut edge) = match started {
         Ok(started) => started,
         Err(error) => {
             log::flush();
@@ -191,14 +225,51 @@ async fn serve(config: Config, warnings: (usize, Vec<String>), drain: Duration) 
         status: format!("taking calls: {}", edge.addresses()),
     });
     told.notify.ready(&told.status);
-    tokio::spawn(give_back());
-    let code = tokio::select! {
-        code = signals.obey(&handle, &told, drain) => code,
-        () = keep_alive(&told.notify, &handle) => ExitCode::FAILURE,
+    let giving_back = tokio::spawn(give_back());
+    let command = SuccessorCommand { config: handle.config_path(), drain, places: edge.places().clone() };
+    let mut requests = edge.take_upgrades();
+    let end = tokio::select! {
+        end = signals.obey(&handle, &told, (drain, &command, &mut requests)) => end,
+        () = keep_alive(&told.notify, &handle) => ProcessEnd::Exit(ExitCode::FAILURE),
     };
     // All threads are joined here; the main thread has no other task.
-    edge.shutdown();
-    code
+    match end {
+        ProcessEnd::Exit(code) => {
+            edge.shutdown();
+            code
+        }
+        ProcessEnd::Replaced(successor) => {
+            giving_back.abort();
+            match replace(edge, successor, &command) {
+                Some(successor) => signals.follow(successor, &told.notify).await,
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Hands the calls over. If the successor fails before it has them, the program of this process gets them. Returns the
+/// process that runs now; `None` if both have failed and the calls are lost.
+fn replace(mut edge: RunningEdge, mut successor: Successor, command: &SuccessorCommand) -> Option<Successor> {
+    let began = Instant::now();
+    let mut handed = edge.hand_over(&mut successor.link);
+    if let Err(error) = &handed {
+        tracing::error!("process {} has not taken over: {error}; this version starts again", successor.pid());
+        successor.end();
+        successor = command.start_own().inspect_err(|why| tracing::error!("all calls are lost: {why}")).ok()?;
+        handed = edge.hand_over(&mut successor.link);
+    }
+    match handed {
+        Ok(calls) => {
+            tracing::info!("calls handed over to process {}: {calls}, in {:?}", successor.pid(), began.elapsed());
+            Some(successor)
+        }
+        Err(error) => {
+            tracing::error!("all calls are lost: process {} has not taken over: {error}", successor.pid());
+            successor.end();
+            None
+        }
+    }
 }
 
 /// Prints the `ready` line, the only one on stdout.
@@ -260,6 +331,13 @@ enum SignalAction {
     End,
 }
 
+/// End of the process's work.
+enum ProcessEnd {
+    Exit(ExitCode),
+    /// This process takes over.
+    Replaced(Successor),
+}
+
 impl ProcessSignals {
     fn new() -> io::Result<ProcessSignals> {
         Ok(ProcessSignals {
@@ -284,15 +362,52 @@ impl ProcessSignals {
         }
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls.
-    async fn obey(&mut self, handle: &EdgeHandle, told: &Arc<SystemdLink>, drain: Duration) -> ExitCode {
-        tokio::select! {
-            () = self.end(handle, told) => {}
+    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls. Ends earlier with a successor that is ready
+    /// to take over.
+    async fn obey(
+        &mut self,
+        handle: &EdgeHandle,
+        told: &Arc<SystemdLink>,
+        (drain, command, upgrades): (Duration, &SuccessorCommand, &mut Option<Receiver<UpgradeRequest>>),
+    ) -> ProcessEnd {
+        let successor = tokio::select! {
+            () = self.end(handle, told) => None,
+            successor = next_successor(upgrades, command, handle) => Some(successor),
             () = handle.gone() => {
                 tracing::error!("the signalling loop has ended");
-                return ExitCode::FAILURE;
+                return ProcessEnd::Exit(ExitCode::FAILURE);
             }
+        };
+        if let Some(successor) = successor {
+            // If the loop has ended, the hand-over reports it.
+            let _ = handle.settle_calls(SETTLE_WITHIN).await;
+            return ProcessEnd::Replaced(successor);
         }
+        ProcessEnd::Exit(self.end_by_signal(handle, told, drain).await)
+    }
+
+    /// Leaves the work to a successor: a service manager is told its process id; without one, this process stays as its
+    /// parent, passes signals on and ends with it.
+    async fn follow(&mut self, successor: Successor, notify: &SystemdNotifier) -> ExitCode {
+        let pid = successor.pid();
+        if notify.main_process(pid) {
+            return ExitCode::SUCCESS;
+        }
+        speech::stop();
+        let mut ended = tokio::task::spawn_blocking(move || successor.wait());
+        loop {
+            let signal = tokio::select! {
+                code = &mut ended => return code.unwrap_or(ExitCode::FAILURE),
+                _ = self.hangup.recv() => Signals::HUP,
+                _ = self.terminate.recv() => Signals::TERM,
+                _ = self.interrupt.recv() => Signals::INT,
+            };
+            send_signal(pid, signal);
+        }
+    }
+
+    /// Drains after a signal; a second one ends all calls.
+    async fn end_by_signal(&mut self, handle: &EdgeHandle, told: &Arc<SystemdLink>, drain: Duration) -> ExitCode {
         let live = handle.live_calls();
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
         // Limits for the last BYEs and for the runtime, and time for the last telemetry.

@@ -45,6 +45,12 @@ impl SystemdNotifier {
         self.send(&format!("STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
+    /// Reports that another process continues the service; returns false without a service manager.
+    pub fn main_process(&self, pid: u32) -> bool {
+        self.send(&format!("MAINPID={pid}"));
+        self.socket.is_some()
+    }
+
     /// Sends a keep-alive to the watchdog.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");

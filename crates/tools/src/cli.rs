@@ -41,6 +41,9 @@ pub enum CliVerb {
         /// Maximum time to wait for live calls after SIGTERM
         #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
         drain: Duration,
+        /// Take the calls and sockets of the running edge that is connected to standard input (`-`)
+        #[arg(long, hide = true, value_parser = ["-"])]
+        take_over: Option<String>,
     },
     /// Place four calls through a complete setup on loopback: carrier, edge, trunks, agent
     #[command(after_help = examples::DEMO, arg = no_config())]
@@ -222,6 +225,16 @@ pub enum CliVerb {
     /// Reload the configuration of a running edge
     #[command(after_help = examples::RELOAD)]
     Reload {
+        /// The edge to connect to.
+        #[command(flatten)]
+        remote: EdgeArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace a running edge by the installed program; live calls continue
+    #[command(after_help = examples::UPGRADE)]
+    Upgrade {
         /// The edge to connect to.
         #[command(flatten)]
         remote: EdgeArgs,

@@ -296,6 +296,31 @@ pub fn reload(config: Option<&Path>, remote: &EdgeArgs, json: bool) -> ExitCode 
     })
 }
 
+/// Runs `upgrade`.
+pub fn upgrade(config: Option<&Path>, remote: &EdgeArgs, json: bool) -> ExitCode {
+    talk(config, remote, async |edge| {
+        let before = waiting::start_time(edge).await;
+        let answer = with_notice(edge, request(edge, Method::POST, "/v1/upgrade", None)).await;
+        let begun = match answer {
+            Ok(text) => parsed(&text)?,
+            // The request goes on after its time limit, and the connection ends with the process.
+            Err(why) if why.contains(SILENT) || why.ends_with("(503)") && why.contains("no answer within") => {
+                Value::Null
+            }
+            Err(why) => return Err(why),
+        };
+        let status = waiting::replaced(edge, &before).await?;
+        let (installed, runs) = (begun["version"].as_str(), status["version"].as_str().unwrap_or_default());
+        if installed.is_some_and(|installed| installed != runs) {
+            return Err(format!("version {runs} runs again with its calls: the new one has failed, see the log"));
+        }
+        Ok(match json {
+            true => raw(&begun),
+            false => print::upgraded(&begun, runs),
+        })
+    })
+}
+
 /// Runs `drain`.
 pub fn drain(config: Option<&Path>, remote: &EdgeArgs, undo: bool, json: bool) -> ExitCode {
     let show = |answer: &Value| match answer["calls"].as_u64() {

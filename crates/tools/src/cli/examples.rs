@@ -173,6 +173,10 @@ pub(super) const RELOAD: &str = "EXAMPLES:
   trunkgate check && trunkgate reload
   trunkgate reload --url https://edge1.example.com:8080 --json";
 
+pub(super) const UPGRADE: &str = "EXAMPLES:
+  trunkgate upgrade
+  trunkgate upgrade --url https://edge1.example.com:8080 --json";
+
 pub(super) const DRAIN: &str = "EXAMPLES:
   trunkgate drain
   trunkgate drain --undo";

@@ -16,6 +16,7 @@ use trunkgate_delivery::sinks::records::csv;
 use trunkgate_explain::ladder::party_line;
 use trunkgate_system::clock;
 use trunkgate_system::terminal::{self, wrapped};
+use trunkgate_system::text::number;
 use trunkgate_system::text::span;
 
 /// Column heads of the tables: trunks, peers, agents, calls, and legs of a call; explained by `help`.
@@ -472,6 +473,14 @@ fn score(mos: &Value) -> String {
 }
 
 /// Returns the result of `reload`.
+/// Returns the result of an upgrade to a running version.
+pub(super) fn upgraded(begun: &Value, version: &str) -> String {
+    let calls = begun["calls"].as_u64().map(|calls| format!(", {} handed over", number(calls as usize, "call")));
+    let process = begun["pid"].as_u64().map(|pid| format!(" in process {pid}"));
+    let (calls, process) = (calls.unwrap_or_default(), process.unwrap_or_default());
+    format!("version {} runs{process}{calls}\n", shown(&Value::from(version)))
+}
+
 pub(super) fn reloaded(answer: &Value) -> String {
     let answer = &terminal::harmless_json(answer);
     let counts = ["trunk", "route", "warning"].map(|word| count(&answer[format!("{word}s")], word)).join(", ");

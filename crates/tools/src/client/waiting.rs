@@ -1,6 +1,6 @@
 //! Progress on stderr while an edge takes long to respond.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::Value;
@@ -12,6 +12,10 @@ use trunkgate_system::text::number;
 
 /// Time after which a verb reports that it is waiting.
 const NOTICED: Duration = Duration::from_secs(1);
+/// Maximum time until another process has replaced the edge; two starts of programs with their checks.
+const REPLACED_WITHIN: Duration = Duration::from_secs(60);
+/// Interval of looks at the edge meanwhile.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Waits for a response; if it takes long, reports that on stderr.
 pub(super) async fn with_notice<T>(edge: &EdgeTarget, answer: impl Future<Output = T>) -> T {
@@ -93,4 +97,31 @@ fn say_once(said: &mut Option<String>, text: String) {
         terminal::print_error(&text);
     }
     *said = Some(text);
+}
+
+/// Returns the start time of the edge; null if it does not respond.
+pub(super) async fn start_time(edge: &EdgeTarget) -> Value {
+    status(edge).await["started_at"].take()
+}
+
+async fn status(edge: &EdgeTarget) -> Value {
+    let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
+    status.and_then(|text| parsed(&text)).unwrap_or_default()
+}
+
+/// Waits until another process than the one that started `before` accepts calls; returns its status.
+///
+/// # Errors
+/// Returns that no other process runs after [`REPLACED_WITHIN`].
+pub(super) async fn replaced(edge: &EdgeTarget, before: &Value) -> Result<Value, String> {
+    let until = Instant::now() + REPLACED_WITHIN;
+    while Instant::now() < until {
+        let status = status(edge).await;
+        let is_other = status["started_at"].is_string() && status["started_at"] != *before;
+        if is_other && status["state"] != "starting" {
+            return Ok(status);
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    Err(format!("no new process runs after {} s: see the log of the edge", REPLACED_WITHIN.as_secs()))
 }

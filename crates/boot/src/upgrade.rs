@@ -1,0 +1,192 @@
+//! Replaces a running edge by the installed program without ending its answered calls: `trunkgate upgrade`.
+//!
+//! The successor is a child process. It is started and has checked its configuration before anything of this process
+//! ends. If it fails after that and before it has the calls, this process starts its own program again in its place.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc::Receiver;
+use trunkgate_runtime::handle::EdgeHandle;
+use trunkgate_runtime::handover::{
+    HandoverLink, ListeningPlaces, SuccessorMessage, SuccessorPlan, UpgradeBegun, UpgradeRequest,
+};
+
+/// Program of this process, even if another one has its name by now.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// Ending of the path of a running program that was replaced or removed.
+const REPLACED: &str = " (deleted)";
+/// Maximum time until a program has checked its configuration, and again until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// Command line of a successor.
+#[derive(Debug, Clone)]
+pub(crate) struct SuccessorCommand {
+    /// Configuration file.
+    pub(crate) config: PathBuf,
+    /// `--drain`.
+    pub(crate) drain: Duration,
+    /// Addresses whose sockets it gets.
+    pub(crate) places: ListeningPlaces,
+}
+
+/// Started successor that has checked its configuration and waits for the calls.
+#[derive(Debug)]
+pub(crate) struct Successor {
+    child: Child,
+    /// Connection to the process.
+    pub(crate) link: HandoverLink,
+    plan: SuccessorPlan,
+}
+
+impl SuccessorCommand {
+    /// Starts the installed program and waits until it is ready.
+    ///
+    /// # Errors
+    /// Returns the reason in words: it cannot be started, rejects its configuration, or has other addresses.
+    pub(crate) fn start_installed(&self) -> Result<Successor, String> {
+        let program = installed().map_err(|error| format!("the program's path is unknown: {error}"))?;
+        self.check(&program)?;
+        self.start(&program)
+    }
+
+    /// Starts the program of this process once more.
+    ///
+    /// # Errors
+    /// Same as [`Self::start_installed`].
+    pub(crate) fn start_own(&self) -> Result<Successor, String> {
+        self.start(Path::new(OWN_PROGRAM))
+    }
+
+    /// Has a program check the configuration.
+    fn check(&self, program: &Path) -> Result<(), String> {
+        let mut command = Command::new(program);
+        command.arg("--config").arg(&self.config).arg("check").stdin(Stdio::null());
+        let output = output_within(command, READY_WITHIN)
+            .map_err(|error| format!("{} cannot check the configuration: {error}", program.display()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = [output.stdout, output.stderr].concat();
+        Err(format!("{} rejects the configuration: {}", program.display(), String::from_utf8_lossy(&text).trim()))
+    }
+
+    fn start(&self, program: &Path) -> Result<Successor, String> {
+        let started = || -> io::Result<(Child, HandoverLink)> {
+            let (link, theirs) = HandoverLink::pair()?;
+            let mut command = Command::new(program);
+            command.arg("--config").arg(&self.config).args(["run", "--take-over", "-", "--drain"]);
+            command.arg(format!("{}ms", self.drain.as_millis())).stdin(Stdio::from(theirs));
+            // A signal of the terminal reaches it through this process only.
+            command.process_group(0);
+            Ok((command.spawn()?, link))
+        };
+        let (mut child, mut link) =
+            started().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+        let fails = |child: &mut Child, why: String| {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+            why
+        };
+        let plan = match link.receive(READY_WITHIN) {
+            Ok((SuccessorMessage::Ready(plan), _)) => plan,
+            Ok(_) => return Err(fails(&mut child, "the new process does not say that it is ready".to_owned())),
+            Err(error) => {
+                let why = format!("the new process has not become ready, its lines in the log say why: {error}");
+                return Err(fails(&mut child, why));
+            }
+        };
+        match plan.check(&self.places) {
+            Ok(()) => Ok(Successor { child, link, plan }),
+            Err(refusal) => Err(fails(&mut child, refusal.to_string())),
+        }
+    }
+}
+
+impl Successor {
+    /// Returns its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends a successor that has failed.
+    pub(crate) fn end(mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end and returns its exit code; blocks.
+    pub(crate) fn wait(mut self) -> ExitCode {
+        let code = self.child.wait().ok().and_then(|status| status.code());
+        code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+    }
+}
+
+/// Waits for requests, and starts the installed program for each until one is ready. Never ends without a receiver.
+pub(crate) async fn next_successor(
+    requests: &mut Option<Receiver<UpgradeRequest>>,
+    command: &SuccessorCommand,
+    handle: &EdgeHandle,
+) -> Successor {
+    loop {
+        let request = match requests {
+            Some(requests) => requests.recv().await,
+            None => None,
+        };
+        let Some(UpgradeRequest { answer }) = request else { return std::future::pending().await };
+        tracing::info!("an upgrade is requested: the installed program is started");
+        let starting = command.clone();
+        let started = tokio::task::spawn_blocking(move || starting.start_installed()).await;
+        match started.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(successor) => {
+                let version = successor.plan.version.clone();
+                let begun = UpgradeBegun { pid: successor.pid(), version, calls: handle.live_calls() };
+                tracing::info!("process {} (version {}) is ready to take over", begun.pid, begun.version);
+                // The client may have gone; the upgrade was requested nevertheless.
+                let _ = answer.send(Ok(begun));
+                return successor;
+            }
+            Err(why) => {
+                tracing::error!("not upgraded, calls are not affected: {why}");
+                let _ = answer.send(Err(why));
+            }
+        }
+    }
+}
+
+/// Returns the path of the installed program: that of this process, under which a newer file may stand.
+fn installed() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(path.to_str().and_then(|path| path.strip_suffix(REPLACED)).map_or(path.clone(), PathBuf::from))
+}
+
+/// Runs a command to its end and returns its output; one that takes too long is killed.
+fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let pid = child.id();
+    let (answer, ended) = sync_channel(1);
+    std::thread::Builder::new().name("check".to_owned()).spawn(move || answer.send(child.wait_with_output()))?;
+    match ended.recv_timeout(limit) {
+        Ok(output) => output,
+        Err(RecvTimeoutError::Timeout) => {
+            send_signal(pid, Signal::KILL);
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("no result")),
+    }
+}
+
+/// Sends a signal to a child process.
+pub(crate) fn send_signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended.
+        let _ = kill_process(pid, signal);
+    }
+}
