@@ -125,6 +125,7 @@ mod twilio_sandbox_parallel;
 mod twilio_sandbox_public;
 mod unsent;
 mod unusable_disk;
+mod upgrade;
 mod verdicts;
 mod voicemail;
 mod warm_transfer;

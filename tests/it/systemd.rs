@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::support::{PATIENCE, Process, config, until};
 use nix::sys::ptrace;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -105,6 +105,22 @@ fn it_hears_of_ready_alive_reloading_and_stopping() {
     let within: u64 = value(&stopping, "EXTEND_TIMEOUT_USEC").parse().unwrap();
     assert!(within > 60_000_000, "the drain of 60 s and what follows: {within}");
     assert!(edge.end().0.success());
+}
+
+#[test]
+fn it_hears_of_the_process_that_takes_over() {
+    let manager = NotifySocket::new();
+    let mut edge = Process::start_with(&config(""), &[("NOTIFY_SOCKET", &manager.path()), ("WATCHDOG_USEC", "200000")]);
+    manager.wait("READY=1");
+    let (code, begun) = edge.post("/v1/upgrade", &serde_json::Value::Null);
+    assert_eq!(code, 202, "{begun}");
+    manager.wait(&format!("MAINPID={}", begun["pid"]));
+    until("the first process has ended", || (!edge.is_running()).then_some(()));
+    while manager.has_news() {}
+    manager.wait("WATCHDOG=1");
+    assert_eq!(edge.json("/v1/status")["state"], "ready");
+    kill(Pid::from_raw(begun["pid"].as_i64().unwrap() as i32), Signal::SIGTERM).unwrap();
+    manager.wait("STOPPING=1");
 }
 
 #[test]

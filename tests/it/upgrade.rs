@@ -1,0 +1,221 @@
+//! `trunkgate upgrade`: another process continues the answered calls on the same sockets, packet by packet.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
+
+use std::net::UdpSocket;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use trunkgate_media::rtp::RtpHeader;
+
+use crate::support::calls::{Call, NUMBER, Phone, Speaking, received, rtp};
+use crate::support::secure::{Media, described, offered};
+use crate::support::sip::field;
+use crate::support::{Process, config, finish, http, until, whole_lines};
+
+/// Process that runs in place of the first one; killed on drop.
+struct Successor(Pid);
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        // It has ended with the test's edge, if that was stopped.
+        let _ = kill(self.0, Signal::SIGKILL);
+    }
+}
+
+fn status(url: &str) -> Value {
+    let status = finish(&["status", "--json", "--url", url]);
+    serde_json::from_slice(&status.stdout).unwrap_or_default()
+}
+
+/// Upgrades the edge at this URL; returns once the new process accepts calls.
+fn upgrade(url: &str) -> Successor {
+    let before = status(url)["started_at"].clone();
+    let (code, begun) = http("POST", &format!("{url}/v1/upgrade"), &[], "");
+    assert_eq!(code, 202, "{begun}");
+    let begun: Value = serde_json::from_str(&begun).unwrap();
+    let successor = Successor(Pid::from_raw(begun["pid"].as_i64().unwrap() as i32));
+    until("the new process runs", || {
+        let status = status(url);
+        (status["started_at"].is_string() && status["started_at"] != before && status["state"] == "ready").then_some(())
+    });
+    successor
+}
+
+fn phones() -> (Phone, Phone) {
+    (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"))
+}
+
+fn routes((caller, callee): (&Phone, &Phone), keys: &str, rest: &str) -> String {
+    let trunks = caller.trunk("carrier") + keys + &callee.trunk("pbx") + keys;
+    config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n{rest}"))
+}
+
+/// Returns the sequence numbers of all packets that wait in a socket.
+fn sequences(socket: &UdpSocket) -> Vec<u16> {
+    socket.set_nonblocking(true).unwrap();
+    let mut bytes = [0; 2048];
+    let mut all = Vec::new();
+    while let Ok((len, _)) = socket.recv_from(&mut bytes) {
+        // Keep-alives have a header only.
+        if len > 12 {
+            all.push(RtpHeader::parse(&bytes[..len]).unwrap().sequence);
+        }
+    }
+    socket.set_nonblocking(false).unwrap();
+    all
+}
+
+fn consecutive(all: &[u16]) -> bool {
+    all.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1))
+}
+
+/// Sends one packet each way.
+fn talk(call: &Call, caller: &Phone, callee: &Phone, sequence: u16) {
+    for (from, to, at, back) in [(caller, callee, call.near, call.far), (callee, caller, call.far, call.near)] {
+        from.rtp.send_to(&rtp(9, sequence), at).unwrap();
+        assert_eq!(received(&to.rtp), (rtp(9, sequence), back));
+    }
+}
+
+#[test]
+fn calls_go_on_over_two_upgrades_without_a_lost_packet_and_have_one_record_each() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "", "[cdr]\nfile = \"cdr.jsonl\"\n"));
+    let folder = edge.directory.path().to_owned();
+    let call = Call::set_up(&edge, "kept", &caller, &callee);
+    let sid = edge.sid();
+    let speaking =
+        [Speaking::new(&caller.rtp, call.near, |n| rtp(7, n)), Speaking::new(&callee.rtp, call.far, |n| rtp(8, n))];
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    let hear = |all: &mut Vec<u16>, phone: &Phone| {
+        let before = all.len();
+        until("audio is heard", || {
+            all.extend(sequences(&phone.rtp));
+            (all.len() > before + 10).then_some(())
+        });
+    };
+    let mut successors = Vec::new();
+    for upgrades in 0..=2 {
+        if upgrades > 0 {
+            successors.push(upgrade(&edge.url()));
+        }
+        hear(&mut near, &caller);
+        hear(&mut far, &callee);
+    }
+    drop(speaking);
+    assert!(consecutive(&near), "{near:?}");
+    assert!(consecutive(&far), "{far:?}");
+    let calls = edge.json("/v1/calls");
+    assert_eq!((calls["calls"].as_array().unwrap().len(), &calls["calls"][0]["sid"]), (1, &json!(sid)), "{calls}");
+    // The dialogs go on: a hold, a request of the callee, and the end.
+    let held = caller.description(2, "a=sendonly\r\n");
+    call.change(2, (&caller, &held), (&callee, &callee.description(2, "a=recvonly\r\n")));
+    call.change(3, (&caller, &caller.description(3, "")), (&callee, &callee.description(3, "")));
+    near.extend(sequences(&caller.rtp));
+    far.extend(sequences(&callee.rtp));
+    talk(&call, &caller, &callee, 1);
+    let another = Call::set_up(&edge, "new", &caller, &callee);
+    another.hang_up(2, &caller, &callee);
+    call.hang_up(4, &caller, &callee);
+    let records = until("both records are written", || {
+        let text = std::fs::read_to_string(folder.join("cdr.jsonl")).ok()?;
+        let all: Vec<Value> = whole_lines(&text).map(|line| serde_json::from_str(line).unwrap()).collect();
+        (all.len() >= 2).then_some(all)
+    });
+    assert_eq!(records.len(), 2, "{records:?}");
+    let record = records.iter().find(|record| record["sid"] == *sid).unwrap();
+    assert_eq!((&record["outcome"], &record["reason"]), (&json!("answered"), &json!("caller_hung_up")), "{record}");
+    // The last packets may have come while the sockets were read; each is counted, in whichever process it was relayed.
+    let relayed = |leg: usize| record["legs"][leg]["rtp"]["tx_packets"].as_u64().unwrap() as usize;
+    let received = [near.len() + 1, far.len() + 1];
+    assert!(relayed(0) >= received[0] && relayed(0) <= received[0] + 2, "{received:?} {record}");
+    assert!(relayed(1) >= received[1] && relayed(1) <= received[1] + 2, "{received:?} {record}");
+    // The first process stays as the parent of the others and ends with them.
+    edge.signal(Signal::SIGTERM);
+    let (status, _, log) = edge.end();
+    assert!(status.success(), "{status}: {log}");
+    assert!(log.contains("calls handed over to process"), "{log}");
+    drop(successors);
+}
+
+/// Both directions continue under the same keys, and no packet index is used twice: the phones would reject a replay.
+#[test]
+fn srtp_goes_on_under_the_same_keys() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "srtp = \"required\"\n", ""));
+    let sip = edge.address("udp");
+    let offer = described(&caller, 1, "0", Some((1, 3)), "sendrecv");
+    caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "srtp", (1, ""), &offer));
+    let invite = callee.sip.receive("INVITE ");
+    let answer = described(&callee, 1, "0", Some((offered(&invite.0).unwrap().0, 9)), "sendrecv");
+    let call = Call::answered(sip, "srtp", &caller, invite, (&callee, &answer));
+    let mut near = Media::new(&caller, call.near, Some(3), &call.ok);
+    let mut far = Media::new(&callee, call.far, Some(9), &call.invite.0);
+    let both = |near: &mut Media<'_>, far: &mut Media<'_>, numbers: std::ops::Range<u16>| {
+        for n in numbers {
+            near.send(&rtp(7, n));
+            assert_eq!(far.receive(), rtp(7, n));
+            far.send(&rtp(8, n));
+            assert_eq!(near.receive(), rtp(8, n));
+        }
+    };
+    both(&mut near, &mut far, 1..50);
+    let _successor = upgrade(&edge.url());
+    both(&mut near, &mut far, 50..100);
+    call.hang_up(2, &caller, &callee);
+}
+
+/// A call that rings cannot be handed over: its caller gets a 503 at once, and the phone stops ringing.
+#[test]
+fn a_call_that_rings_ends_cleanly() {
+    let (caller, callee) = phones();
+    let edge = Process::start(&routes((&caller, &callee), "", ""));
+    let sip = edge.address("udp");
+    let invite = caller.sip.request_with("INVITE", NUMBER, sip, "rings", (1, ""), &caller.description(1, ""));
+    caller.sip.send(sip, &invite);
+    let (invite, from) = callee.sip.receive("INVITE ");
+    callee.sip.send(from, &callee.sip.answer_with(&invite, "180 Ringing", ""));
+    caller.sip.receive("SIP/2.0 180");
+    let url = edge.url();
+    let _successor = std::thread::scope(|scope| {
+        let upgrading = scope.spawn(|| upgrade(&url));
+        let (canceled, from) = callee.sip.receive("CANCEL ");
+        callee.sip.send(from, &callee.sip.answer_with(&canceled, "200 OK", ""));
+        callee.sip.send(from, &callee.sip.answer_with(&invite, "487 Request Terminated", ""));
+        upgrading.join().unwrap()
+    });
+    let (refused, _) = caller.sip.receive("SIP/2.0 503");
+    assert!(field(&refused, "Reason").contains("draining") || refused.contains("Retry-After"), "{refused}");
+}
+
+#[test]
+fn an_installed_program_that_rejects_the_file_leaves_everything_as_it_is() {
+    let (caller, callee) = phones();
+    let text = routes((&caller, &callee), "", "");
+    let edge = Process::start(&text);
+    let call = Call::set_up(&edge, "stays", &caller, &callee);
+    let refusals = [
+        (text.replace("[media]", "[mediaa]"), "rejects the configuration"),
+        (
+            text.replace("address = \"127.0.0.1:0\"\n[media]", "address = \"127.0.0.9:0\"\n[media]"),
+            "[[listen]] has changed",
+        ),
+    ];
+    for (changed, why) in refusals {
+        std::fs::write(&edge.file, changed).unwrap();
+        let (code, refused) = edge.post("/v1/upgrade", &Value::Null);
+        assert_eq!((code, &refused["error"]["code"]), (422, &json!("not_upgraded")), "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(why), "{refused}");
+        talk(&call, &caller, &callee, 1);
+    }
+    std::fs::write(&edge.file, text).unwrap();
+    let output = finish(&["upgrade", "--url", &edge.url()]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("1 call handed over"), "{said}{:?}", output.stderr);
+    let pid = said.split("process ").nth(1).unwrap().split(|at: char| !at.is_ascii_digit()).next().unwrap();
+    let _successor = Successor(Pid::from_raw(pid.parse().unwrap()));
+    talk(&call, &caller, &callee, 2);
+    call.hang_up(2, &caller, &callee);
+}
