@@ -219,3 +219,58 @@ fn an_installed_program_that_rejects_the_file_leaves_everything_as_it_is() {
     talk(&call, &caller, &callee, 2);
     call.hang_up(2, &caller, &callee);
 }
+
+/// Replaces the installed program by a script; `check` succeeds.
+fn install(edge: &Process, run: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (new, program) = (edge.directory.path().join("new"), edge.directory.path().join("program"));
+    std::fs::write(&new, format!("#!/bin/sh\ncase \"$*\" in *check) exit 0;; esac\n{run}\n")).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&new, &program).unwrap();
+}
+
+/// Returns a command that says to the running edge that it is ready.
+fn ready(edge: &Process, protocol: u32) -> String {
+    let any = "127.0.0.1:0";
+    let places = json!({ "sip": [["u", "udp", any], ["t", "tcp", any]], "http": any, "api": null, "challenge": null });
+    let message = json!({ "Ready": { "protocol": protocol, "version": "9.9.9", "places": places } }).to_string();
+    let file = edge.directory.path().join("message");
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    std::fs::write(&file, [&length[..], &[0; 4], message.as_bytes()].concat()).unwrap();
+    format!("cat {} >&0", file.display())
+}
+
+/// A new program that ends, in whichever step, loses no call: before it has them the old process goes on, and after
+/// that the old program starts again.
+#[test]
+fn a_new_program_that_ends_leaves_the_calls_to_the_old_one() {
+    let (caller, callee) = phones();
+    let edge = Process::start_copied(&routes((&caller, &callee), "", ""));
+    let url = edge.url();
+    let call = Call::set_up(&edge, "stays", &caller, &callee);
+    let refusals = [
+        ("exit 1".to_owned(), "has not become ready"),
+        ("echo nonsense >&0; sleep 60".to_owned(), "has not become ready"),
+        (format!("{}; sleep 60", ready(&edge, 0)), "hands calls over in another way"),
+    ];
+    for (script, why) in refusals {
+        install(&edge, &script);
+        let (code, refused) = edge.post("/v1/upgrade", &Value::Null);
+        assert_eq!((code, &refused["error"]["code"]), (422, &json!("not_upgraded")), "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(why), "{refused}");
+        talk(&call, &caller, &callee, 1);
+    }
+    let before = status(&url)["started_at"].clone();
+    install(&edge, &ready(&edge, 1));
+    let output = finish(&["upgrade", "--url", &url]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("runs again with its calls"), "{said}");
+    assert_ne!(status(&url)["started_at"], before);
+    talk(&call, &caller, &callee, 2);
+    call.hang_up(2, &caller, &callee);
+    let line = until("the process is named", || {
+        edge.log().lines().find(|line| line.contains("calls handed over to process")).map(str::to_owned)
+    });
+    let pid = line.split("process ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
+    drop(Successor(Pid::from_raw(pid)));
+}

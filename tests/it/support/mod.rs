@@ -65,7 +65,13 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
 
 /// Returns the binary's command, without environment variables that it reads.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
+    let mut command = without_environment(Command::new(env!("CARGO_BIN_EXE_trunkgate")));
+    command.args(arguments);
+    command
+}
+
+/// Removes environment variables that the binary reads.
+fn without_environment(mut command: Command) -> Command {
     for name in [
         "TRUNKGATE_CONFIG",
         "TRUNKGATE_TOKEN",
@@ -77,7 +83,6 @@ pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     ] {
         command.env_remove(name);
     }
-    command.args(arguments);
     command
 }
 
@@ -175,6 +180,17 @@ impl Process {
     /// Starts an edge with an existing configuration file.
     pub(crate) fn start_at(directory: Arc<tempfile::TempDir>, file: PathBuf) -> Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
+    }
+
+    /// Starts an edge from a copy of the program in the directory of its configuration, `program` there.
+    pub(crate) fn start_copied(config: &str) -> Process {
+        let (directory, file) = write(config);
+        let copy = directory.path().join("program");
+        let original = env!("CARGO_BIN_EXE_trunkgate");
+        std::fs::hard_link(original, &copy).or_else(|_| std::fs::copy(original, &copy).map(|_| ())).unwrap();
+        let mut command = Command::new(copy);
+        command.args(["--config", file.to_str().unwrap(), "run"]);
+        Process::spawn(without_environment(command), directory, file)
     }
 
     /// Starts an edge in the directory of its configuration, named without a directory.
