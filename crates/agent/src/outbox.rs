@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::limits::{OUTBOX_CONTROL_MESSAGES, OUTBOX_CONTROL_PAUSE, OUTBOX_CONTROL_PAUSE_BYTES, OUTBOX_MEDIA_FRAMES};
+use crate::snapshot::UnsentMessage;
 
 /// Close code of a normal end, by either side (RFC 6455 §7.4.1).
 pub const NORMAL_CLOSE: u16 = 1000;
@@ -85,6 +86,34 @@ impl AgentOutbox {
                 Some(transmit)
             }
         }
+    }
+
+    /// Returns the queued messages as plain data; a close and binary messages are omitted.
+    pub(crate) fn snapshot(&self) -> Vec<UnsentMessage> {
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let unsent = |entry: &OutboxEntry| match entry {
+            OutboxEntry::Media(SocketMessage::Text(bytes)) => Some(UnsentMessage::Media(text(bytes))),
+            OutboxEntry::Control(SocketMessage::Text(bytes)) => Some(UnsentMessage::Control(text(bytes))),
+            OutboxEntry::Control(SocketMessage::Ping) => Some(UnsentMessage::Ping),
+            OutboxEntry::Media(_) | OutboxEntry::Control(SocketMessage::Binary(_) | SocketMessage::Close(_)) => None,
+        };
+        self.queue.iter().filter_map(unsent).collect()
+    }
+
+    /// Returns a queue with these messages.
+    pub(crate) fn restore(unsent: Vec<UnsentMessage>) -> AgentOutbox {
+        let mut outbox = AgentOutbox::default();
+        for message in unsent {
+            match message {
+                UnsentMessage::Media(text) => {
+                    outbox.push_media(SocketMessage::Text(text.into()));
+                }
+                // More than fit cannot have been queued.
+                UnsentMessage::Control(text) => drop(outbox.push_control(SocketMessage::Text(text.into()))),
+                UnsentMessage::Ping => drop(outbox.push_control(SocketMessage::Ping)),
+            }
+        }
+        outbox
     }
 
     /// Discards all messages.

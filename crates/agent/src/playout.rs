@@ -14,11 +14,15 @@
 
 use std::collections::VecDeque;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::format::AgentFormat;
 use crate::limits::{
     HALF_SAMPLE_TICKS, MARK_BYTES_WAITING, MARKS_WAITING, PLAYOUT_BLOCK_BYTES, PLAYOUT_BLOCKS_KEPT, PLAYOUT_SECONDS,
     REST_TICKS,
 };
+use crate::snapshot::PlayoutSnapshot;
 
 /// Mark that is due and has to be returned to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +81,30 @@ impl PlayoutQueue {
             dry_ticks: 0,
             frame: vec![format.silence(); format.frame_bytes()],
         }
+    }
+
+    /// Returns the queued audio and marks as plain data.
+    pub fn snapshot(&self) -> PlayoutSnapshot {
+        let mut audio = Vec::with_capacity(self.held);
+        for (at, block) in self.blocks.iter().enumerate() {
+            let played = if at == 0 { self.head } else { 0 };
+            audio.extend_from_slice(block.get(played..).unwrap_or_default());
+        }
+        PlayoutSnapshot {
+            audio: STANDARD.encode(audio),
+            played: self.played,
+            marks: self.marks.iter().map(|mark| (mark.at, mark.name.clone())).collect(),
+        }
+    }
+
+    /// Restores a queue; audio that is no base64 is omitted.
+    pub fn restore(format: AgentFormat, snapshot: PlayoutSnapshot) -> PlayoutQueue {
+        let PlayoutSnapshot { audio, played, marks } = snapshot;
+        let mut queue = PlayoutQueue { played, ..PlayoutQueue::new(format) };
+        queue.push(&STANDARD.decode(audio).unwrap_or_default());
+        queue.mark_bytes = marks.iter().map(|(_, name)| name.len()).sum();
+        queue.marks = marks.into_iter().map(|(at, name)| PendingMark { at, name }).collect();
+        queue
     }
 
     /// Adds a piece of any length.
@@ -242,6 +270,26 @@ mod tests {
     /// Returns the number of ticks until a frame is played.
     fn ticks_to_frame(playout: &mut PlayoutQueue) -> u32 {
         (1..100).find(|_| playout.next_frame().is_some()).unwrap()
+    }
+
+    #[test]
+    fn a_restored_queue_plays_the_rest_with_its_marks() {
+        let mut playout = PlayoutQueue::new(FORMAT);
+        playout.push(&[1; 3 * PLAYOUT_BLOCK_BYTES + 161]);
+        playout.mark("end".into());
+        playout.next_frame();
+        let mut restored = PlayoutQueue::restore(FORMAT, playout.snapshot());
+        assert_eq!((restored.held_bytes(), restored.played_ms()), (playout.held_bytes(), 20));
+        loop {
+            let (one, other) = (playout.next_frame().map(<[u8]>::to_vec), restored.next_frame().map(<[u8]>::to_vec));
+            assert_eq!(one, other);
+            let due = playout.poll_mark();
+            assert_eq!(restored.poll_mark(), due);
+            if due.is_some() {
+                break;
+            }
+        }
+        assert!(restored.is_empty());
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::outbox::{AgentOutbox, NORMAL_CLOSE, SocketMessage};
 use crate::problem::{MessageProblem, shown};
 use crate::recognition::{self, RecognitionOptions, Transcript};
 use crate::request::AgentRequest;
+use crate::snapshot::{StreamSnapshot, UnsentMessage};
 
 /// Maximum messages before a timed ping, which may be of the same moment; a ping behind more is not timed.
 const PING_BEHIND: usize = 2;
@@ -293,6 +294,35 @@ impl Stream {
             stream.send(now, SocketMessage::Text(start));
         }
         stream
+    }
+
+    /// Continues an open stream on its socket; `settings` have its SID.
+    pub fn resume(now: Instant, settings: StreamSettings, snapshot: StreamSnapshot) -> Stream {
+        let StreamSnapshot { stream_sid: _, sequence, chunks, awaits_audio, unsent } = snapshot;
+        let speaks_within = if awaits_audio { settings.first_audio_timeout } else { Duration::ZERO };
+        let (ping_waits, ping) = (unsent.contains(&UnsentMessage::Ping), settings.ping);
+        Stream {
+            state: StreamState::Open,
+            sequence,
+            chunks,
+            outbox: AgentOutbox::restore(unsent),
+            ping_waits,
+            connect_by: None,
+            speak_by: deadline_after(now, speaks_within),
+            ping_at: deadline_after(now, ping),
+            ..Stream::new(now, settings)
+        }
+    }
+
+    /// Returns the state of an open stream, except that of a recogniser; `None` otherwise.
+    pub fn snapshot(&self) -> Option<StreamSnapshot> {
+        (self.is_open() && !self.recognises()).then(|| StreamSnapshot {
+            stream_sid: self.stream_sid().to_owned(),
+            sequence: self.sequence,
+            chunks: self.chunks,
+            awaits_audio: self.speak_by.is_some(),
+            unsent: self.outbox.snapshot(),
+        })
     }
 
     /// Processes an input. While outputs are being drained, only marks and clears may be passed in between.
@@ -673,6 +703,39 @@ mod tests {
         assert_eq!(stream.poll_output(), Some(StreamOutput::Play(&vec![0; 3 * SCRATCH_BYTES])));
         stream.handle_input(now, StreamInput::Frame { track: TrackName::Inbound, audio: &[0; 160] });
         assert!(stream.audio.capacity() <= SCRATCH_BYTES);
+    }
+
+    /// The agent sees one stream: numbers and media time go on, and messages that waited are sent.
+    #[test]
+    fn a_resumed_stream_goes_on() {
+        let now = Instant::now();
+        let settings = StreamSettings { stream_sid: "MZ1".to_owned(), ..StreamSettings::default() };
+        let mut whole = Stream::new(now, settings.clone());
+        whole.handle_input(now, StreamInput::Opened);
+        let frame = StreamInput::Frame { track: TrackName::Inbound, audio: &[7; 160] };
+        whole.handle_input(now, frame);
+        let mut resumed = Stream::resume(now, settings, whole.snapshot().unwrap());
+        for stream in [&mut whole, &mut resumed] {
+            stream.handle_input(now, frame);
+            stream.handle_input(now, StreamInput::Dtmf('1'));
+            stream.handle_input(now, StreamInput::MarkPlayed { name: "m", played_ms: 20 });
+            stream.handle_input(now, StreamInput::Stop);
+        }
+        let sent = |stream: &mut Stream| std::iter::from_fn(|| stream.poll_transmit()).collect::<Vec<_>>();
+        let expected = sent(&mut whole);
+        assert_eq!(expected.len(), 7, "connected, start, two frames, digit, mark, stop");
+        assert_eq!(sent(&mut resumed), expected);
+    }
+
+    #[test]
+    fn only_an_open_stream_of_an_agent_can_be_resumed() {
+        let now = Instant::now();
+        let mut stream = Stream::new(now, StreamSettings::default());
+        assert_eq!(stream.snapshot(), None);
+        stream.handle_input(now, StreamInput::Opened);
+        assert!(stream.snapshot().is_some());
+        stream.handle_input(now, StreamInput::Stop);
+        assert_eq!(stream.snapshot(), None);
     }
 
     #[test]

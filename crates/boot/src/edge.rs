@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
 use trunkgate_media::{Recorded, RecordingId};
 use trunkgate_route::RoutingTable;
 
+use crate::listening::{HttpSockets, ListeningSockets};
+use crate::succession::{Predecessor, give_calls, give_sessions, restore, start_receiving};
 use trunkgate_admin as admin;
 use trunkgate_config::{self as config, CDR_HELP, Config, NumberOverrides};
 use trunkgate_delivery::sinks::callbacks::{self, CallbackWorker};
@@ -44,10 +45,7 @@ use trunkgate_runtime::apps::{self, AppQueryRunner};
 use trunkgate_runtime::handle::{
     EdgeHandle, EdgeLoad, EdgePhase, EdgeState, FrozenCalls, RunningConfig, SignallingCommand,
 };
-use trunkgate_runtime::handover::{
-    self, HandedCalls, HandedSession, HandoverLink, ListeningPlaces, PredecessorMessage, SuccessorMessage,
-    SuccessorPlan, UpgradeRequest,
-};
+use trunkgate_runtime::handover::{HandedCalls, HandoverLink, ListeningPlaces, UpgradeRequest};
 use trunkgate_runtime::history::EdgeHistory;
 use trunkgate_runtime::http_logins::HttpLogins;
 use trunkgate_runtime::lost_agents::LostAgents;
@@ -144,100 +142,6 @@ pub struct RunningEdge {
     frozen: Option<FrozenCalls>,
 }
 
-/// Bound sockets of the HTTP servers.
-struct HttpSockets {
-    http: TcpListener,
-    /// Socket of `[api] tls`.
-    api: Option<TcpListener>,
-    /// Socket for ACME challenges (`[tls] acme`).
-    challenge: Option<TcpListener>,
-}
-
-/// Connection to the process whose calls this one continues, with the calls and its listening sockets.
-pub struct Predecessor {
-    link: HandoverLink,
-    handed: HandedCalls,
-    sockets: Vec<OwnedFd>,
-}
-
-impl Predecessor {
-    /// Tells the predecessor that this process is ready, and waits for its calls.
-    ///
-    /// # Errors
-    /// Returns the system's error if the predecessor goes on alone or has ended.
-    pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
-        link.send(&SuccessorMessage::Ready(SuccessorPlan::of(config)), &[])?;
-        match link.receive(handover::PATIENCE)? {
-            (PredecessorMessage::Calls(handed), sockets) => Ok(Predecessor { link, handed: *handed, sockets }),
-            (PredecessorMessage::Sessions(_) | PredecessorMessage::Done, _) => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "calls were expected first"))
-            }
-        }
-    }
-
-    /// Receives the sessions and passes them to the signalling loop, until all have crossed or the predecessor has
-    /// ended.
-    fn receive_sessions(mut link: HandoverLink, orders: &mpsc::Sender<SignallingCommand>) -> io::Result<()> {
-        link.send(&SuccessorMessage::Running, &[])?;
-        while let (PredecessorMessage::Sessions(sessions), descriptors) = link.receive(handover::PATIENCE)? {
-            let sessions = HandedSession::with_sockets(sessions, descriptors);
-            if orders.blocking_send(SignallingCommand::Adopt(sessions)).is_err() {
-                break;
-            }
-            link.send(&SuccessorMessage::Adopted, &[])?;
-        }
-        Ok(())
-    }
-
-    /// Starts the thread that receives the sessions.
-    fn start(link: HandoverLink, orders: mpsc::Sender<SignallingCommand>) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
-            if let Err(error) = Predecessor::receive_sessions(link, &orders) {
-                tracing::error!("not all media sessions were handed over: {error}; the others begin with new sockets");
-            }
-            // The loop has ended if it does not take the command.
-            let _ = orders.blocking_send(SignallingCommand::AdoptNoMore);
-        })
-    }
-}
-
-impl HttpSockets {
-    /// Takes the sockets that a predecessor has bound for the same addresses. Also returns the addresses of the HTTP
-    /// server and of `[api] tls`.
-    fn received(
-        places: &ListeningPlaces,
-        sockets: &mut impl Iterator<Item = OwnedFd>,
-    ) -> io::Result<(HttpSockets, SocketAddr, Option<SocketAddr>)> {
-        let mut next = || sockets.next().map(TcpListener::from).ok_or_else(|| io::Error::other("a socket is missing"));
-        let http = next()?;
-        let api = places.api.map(|_| next()).transpose()?;
-        let challenge = places.challenge.map(|_| next()).transpose()?;
-        let (at, api_at) = (http.local_addr()?, api.as_ref().map(TcpListener::local_addr).transpose()?);
-        Ok((HttpSockets { http, api, challenge }, at, api_at))
-    }
-
-    /// Returns second descriptors of the sockets.
-    fn duplicates(&self) -> io::Result<Vec<OwnedFd>> {
-        let sockets = [Some(&self.http), self.api.as_ref(), self.challenge.as_ref()];
-        sockets.into_iter().flatten().map(|socket| Ok(socket.try_clone()?.into())).collect()
-    }
-
-    /// Binds the sockets. Also returns the addresses of the HTTP server and of `[api] tls`.
-    fn bind(config: &Config) -> Result<(HttpSockets, SocketAddr, Option<SocketAddr>), StartError> {
-        let http = transport::bind_http(&config.http).map_err(StartError::Bind)?;
-        let at = http.local_addr().map_err(system("the HTTP server"))?;
-        let api = transport::bind_api(&config.api).map_err(StartError::Bind)?;
-        let api_at = api.as_ref().map(TcpListener::local_addr).transpose().map_err(system("[api] tls"))?;
-        let challenge = transport::bind_challenge(config.acme.as_ref()).map_err(StartError::Bind)?;
-        Ok((HttpSockets { http, api, challenge }, at, api_at))
-    }
-
-    /// Returns the address of the challenge server.
-    fn challenge_address(&self) -> Option<SocketAddr> {
-        self.challenge.as_ref()?.local_addr().ok()
-    }
-}
-
 /// Reads the certificates and keys of the configuration.
 fn certificates(config: &Config) -> Result<transport::TlsSettings, StartError> {
     let (settings, faults) = transport::TlsSettings::read(config, &transport::TlsSettings::default());
@@ -300,10 +204,15 @@ impl RunningEdge {
         if let Some(Predecessor { link: connection, handed: calls, sockets }) = predecessor {
             (link, handed, received) = (Some(connection), Some(calls), Some(sockets));
         }
-        let (bound, (http, http_address, api_at)) = sockets(&config, &places, received)?;
+        let sockets = match received {
+            Some(received) => ListeningSockets::received(&config, received).map_err(system("a socket"))?,
+            None => ListeningSockets::bind(&config).map_err(StartError::Bind)?,
+        };
+        let duplicates = sockets.duplicates().map_err(system("the sockets"))?;
+        let ListeningSockets { sip: bound, http } = sockets;
+        let (http_address, api_at) = (http.address().map_err(system("the HTTP server"))?, http.api_address());
         let continued = handed.iter().flat_map(|handed| handed.calls.calls.iter().map(|call| call.sid.clone()));
         let (settings, (store, records)) = (certificates(&config)?, open_records(&config, continued.collect())?);
-        let duplicates = duplicates(&bound, &http).map_err(system("the sockets"))?;
         let listeners: Vec<BoundListener> = bound.iter().map(listener).collect();
         let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
         let (workers, media) =
@@ -363,7 +272,7 @@ impl RunningEdge {
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
-        let crossing = link.map(|link| Predecessor::start(link, handle.orders.clone())).transpose();
+        let crossing = link.map(|link| start_receiving(link, handle.orders.clone())).transpose();
         beside.extend(crossing.map_err(system("the hand-over"))?);
         let mut edge = RunningEdge {
             listeners,
@@ -456,14 +365,10 @@ impl RunningEdge {
         let Some(FrozenCalls { calls, sessions, workers: _ }) = &self.frozen else { return Ok(0) };
         let count = calls.calls.len();
         let handed = HandedCalls { calls: calls.clone(), sessions: sessions.clone() };
-        let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(OwnedFd::as_fd).collect();
-        link.send(&PredecessorMessage::Calls(Box::new(handed)), &sockets)?;
-        let (SuccessorMessage::Running, _) = link.receive(handover::PATIENCE)? else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the successor does not run"));
-        };
+        give_calls(link, handed, &self.sockets)?;
         // From here on the calls belong to the successor.
         if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {
-            if let Err(error) = cross(&workers, link) {
+            if let Err(error) = give_sessions(link, &workers) {
                 tracing::error!("not all media sessions were handed over: {error}");
             }
             workers.stop();
@@ -526,58 +431,6 @@ impl Drop for RunningEdge {
         if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {
             workers.stop();
         }
-    }
-}
-
-/// Binds all sockets, or takes those of a predecessor.
-fn sockets(
-    config: &Config,
-    places: &ListeningPlaces,
-    received: Option<Vec<OwnedFd>>,
-) -> Result<(Vec<BoundSocket>, (HttpSockets, SocketAddr, Option<SocketAddr>)), StartError> {
-    let Some(received) = received else {
-        let bound = transport::bind(&config.listen).map_err(StartError::Bind)?;
-        return Ok((bound, HttpSockets::bind(config)?));
-    };
-    let mut received = received.into_iter();
-    let mut take = || -> io::Result<_> {
-        let missing = || io::Error::other("a socket is missing");
-        let listener = |one| BoundSocket::received(one, received.next().ok_or_else(missing)?);
-        let bound = config.listen.iter().map(listener).collect::<io::Result<Vec<_>>>()?;
-        Ok((bound, HttpSockets::received(places, &mut received)?))
-    };
-    take().map_err(system("a socket of the predecessor"))
-}
-
-/// Returns second descriptors of the sockets, in the order of [`ListeningPlaces`].
-fn duplicates(bound: &[BoundSocket], http: &HttpSockets) -> io::Result<Vec<OwnedFd>> {
-    let mut all = bound.iter().map(BoundSocket::duplicate).collect::<io::Result<Vec<_>>>()?;
-    all.extend(http.duplicates()?);
-    Ok(all)
-}
-
-/// Continues the calls of a predecessor, and writes them into the journal of live calls.
-fn restore(gateway: &mut Gateway, calls: GatewaySnapshot, reports: &mpsc::Sender<ReportOrder>) {
-    let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
-    gateway.restore(Instant::now(), calls);
-    for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {
-        records::hand_over_standing(reports, Box::new(call), failovers);
-    }
-}
-
-/// Sends the sessions to the successor in slices; each is confirmed before the next one is taken from its worker.
-fn cross(workers: &Workers, link: &mut HandoverLink) -> io::Result<()> {
-    loop {
-        let slice = workers.export(handover::SLICE);
-        if slice.is_empty() {
-            return link.send(&PredecessorMessage::Done, &[]);
-        }
-        let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.into_iter().map(HandedSession::of).unzip();
-        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
-        link.send(&PredecessorMessage::Sessions(sessions), &descriptors)?;
-        let (SuccessorMessage::Adopted, _) = link.receive(handover::PATIENCE)? else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
-        };
     }
 }
 

@@ -3,5 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 
 pub mod edge;
+mod listening;
 pub mod run;
+mod succession;
 mod upgrade;

@@ -12,7 +12,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
-use crate::edge::{Predecessor, RunningEdge};
+use crate::edge::RunningEdge;
+use crate::succession::Predecessor;
 use crate::upgrade::{Successor, SuccessorCommand, next_successor, send_signal};
 use trunkgate_config::{self as config, Config, Diagnostic, HttpSettings};
 use trunkgate_runtime::handle::EdgeHandle;

@@ -42,7 +42,7 @@ pub use latch::canonical;
 pub use playout::{melody, ringback};
 pub use rtcp::{ClockEpoch, RtcpOrigin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
-pub use session::{EndFigures, EndSnapshot, MediaTransmit, MovedEnd, Session, SessionSnapshot};
+pub use session::{AgentSnapshot, EndFigures, EndSnapshot, MediaTransmit, MovedEnd, Session, SessionSnapshot};
 pub use spec::{
     AgentEvent, AgentInput, AgentSpec, EndId, EndSpec, HoldSound, LatchMode, MachineDetectionSpec, MediaCommand,
     MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent, RecorderSpec, RemoteSpec, SocketSpec,

@@ -432,8 +432,8 @@ impl Gateway {
 
     /// Returns the number of calls that a snapshot omits: those being set up, and ended ones that wait for a response.
     pub fn unsettled_calls(&self) -> usize {
-        let is_unsettled = |call: &&Box<Call>| matches!(call.shared.state, CallState::Searching | CallState::Ended);
-        self.calls.values().filter(is_unsettled).count()
+        let is_unsettled = |call: &Call| matches!(call.shared.state, CallState::Searching | CallState::Ended);
+        self.calls.values().filter(|call| is_unsettled(call)).count()
     }
 
     /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
@@ -447,6 +447,7 @@ impl Gateway {
     /// one, or else the next target, while the caller hears our ringback tone; and the listening ones.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
         self.edge.sessions_mut().queues.restore(now, snapshot.queues);
+        self.edge.agents_mut().keep_streams(snapshot.streams);
         // All ports must be taken before the first new one is drawn.
         let mut resumed = Vec::new();
         for call in snapshot.calls {

@@ -10,6 +10,8 @@ use crate::listening::{EndListener, TrackPacket};
 use crate::playout::{Feed, PlayoutFrame};
 use crate::spec::{AgentInput, AgentSpec, EndId, MediaEvent, TapSpec};
 
+use crate::session::{AgentSnapshot, EndFigures};
+
 use super::end::AgentEnd;
 
 /// Agents of a session.
@@ -26,6 +28,28 @@ impl AgentEnds {
         // One agent is the common case, and the type is large.
         self.all.reserve_exact(1);
         self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
+    }
+
+    /// Continues an agent whose socket stays open.
+    pub(crate) fn resume(
+        &mut self,
+        now: Instant,
+        id: EndId,
+        (spec, snapshot): (&AgentSpec, AgentSnapshot),
+        shared: &SharedCounters,
+    ) {
+        self.all.reserve_exact(1);
+        self.all.push(AgentEnd::resume(now, id, spec, shared.clone(), snapshot));
+    }
+
+    /// Lists packets and bytes so far.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = EndFigures> {
+        self.all.iter().map(|agent| EndFigures { end: agent.id(), counted: agent.counters().packets(), lost: 0 })
+    }
+
+    /// Removes an agent without a word to it, because another process continues its conversation.
+    pub(crate) fn release(&mut self, id: EndId) {
+        self.all.retain(|agent| agent.id() != id);
     }
 
     /// Removes an agent; the rest of its conversation follows by [`Self::poll_departed`].

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use trunkgate_agent::{AgentFormat, ClearResult, PlayedMark, PlayoutQueue};
+use trunkgate_agent::{AgentFormat, ClearResult, PlayedMark, PlayoutQueue, PlayoutSnapshot};
 use trunkgate_resample::Resampler;
 
 use crate::codec::g711::{CLOCK_HZ, decode_ulaw, encode_ulaw};
@@ -65,6 +65,11 @@ impl Downlink {
             speaks: false,
             lateness: LatenessTracker::new(format.bytes_per_ms()),
         }
+    }
+
+    /// Restores queued audio.
+    pub(super) fn restore(format: AgentFormat, fade: Duration, playout: PlayoutSnapshot) -> Downlink {
+        Downlink { playout: PlayoutQueue::restore(format, playout), ..Downlink::new(format, fade) }
     }
 
     /// Selects the output rate: 16 kHz, or 8 kHz.

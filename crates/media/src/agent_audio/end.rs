@@ -20,6 +20,8 @@ use crate::listening::{ListenerInput, TrackPacket};
 use crate::playout::{Feed, PlayoutFrame, SILENT};
 use crate::spec::{AgentEvent, AgentInput, AgentSpec, EndId, MediaEvent, WireSpec};
 
+use crate::session::AgentSnapshot;
+
 use super::clears::ClearLog;
 use super::downlink::Downlink;
 use super::notes::FaultNotes;
@@ -111,6 +113,38 @@ impl AgentEnd {
             requests: RequestRate { since: now, count: 0 },
             rest: None,
         }
+    }
+
+    /// Continues an agent whose socket stays open; `spec` has the SID of its stream.
+    pub(crate) fn resume(
+        now: Instant,
+        id: EndId,
+        spec: &AgentSpec,
+        shared: SharedCounters,
+        snapshot: AgentSnapshot,
+    ) -> AgentEnd {
+        spec.counters.set_packets(snapshot.counted);
+        let settings = spec.settings.clone();
+        let restored = |playout| Box::new(Downlink::restore(settings.format, spec.clear_fade, playout));
+        let mut agent = AgentEnd::new(now, id, spec, shared);
+        agent.downlink = snapshot.playout.filter(|_| settings.talks).map(restored);
+        agent.stream = Stream::resume(now, settings.clone(), snapshot.stream);
+        agent.has_spoken = snapshot.has_spoken;
+        agent.start_stream(now);
+        agent
+    }
+
+    /// Returns the state of an open conversation; `None` for one that cannot be continued.
+    pub(crate) fn snapshot(&self) -> Option<AgentSnapshot> {
+        let stream = self.stream.snapshot()?;
+        let playout = self.downlink.as_deref().map(|downlink| downlink.playout().snapshot());
+        let counted = self.counters.packets();
+        Some(AgentSnapshot { end: self.id, stream, playout, has_spoken: self.has_spoken, counted })
+    }
+
+    /// Returns whether [`Self::snapshot`] has a state.
+    pub(crate) fn can_leave(&self) -> bool {
+        self.stream.is_open() && self.settings.recognition.is_none()
     }
 
     /// Returns the agent's id.

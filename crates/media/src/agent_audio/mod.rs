@@ -13,4 +13,4 @@ mod notes;
 mod turns;
 
 pub(crate) use agents::AgentEnds;
-pub(crate) use end::TransferFailure;
+pub(crate) use end::{AgentEnd, TransferFailure};

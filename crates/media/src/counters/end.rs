@@ -45,6 +45,19 @@ pub struct EndCounters {
 }
 
 impl EndCounters {
+    /// Returns RTP packets and bytes received, then sent.
+    pub(crate) fn packets(&self) -> [u64; 4] {
+        [&self.rx_packets, &self.rx_bytes, &self.tx_packets, &self.tx_bytes].map(Counter::get)
+    }
+
+    /// Sets RTP packets and bytes received, then sent.
+    pub(crate) fn set_packets(&self, [rx_packets, rx_bytes, tx_packets, tx_bytes]: [u64; 4]) {
+        self.rx_packets.set(rx_packets);
+        self.rx_bytes.set(rx_bytes);
+        self.tx_packets.set(tx_packets);
+        self.tx_bytes.set(tx_bytes);
+    }
+
     /// Counts a packet from the remote party; called by the end's worker only.
     pub(crate) fn received(&self, bytes: usize) {
         count_packet(&self.rx_packets, &self.rx_bytes, bytes);

@@ -166,9 +166,7 @@ impl RtpEnd {
 
     /// Returns packets and bytes so far.
     pub(super) fn figures(&self) -> EndFigures {
-        let EndCounters { rx_packets, rx_bytes, tx_packets, tx_bytes, .. } = &*self.counters;
-        let counted = [rx_packets, rx_bytes, tx_packets, tx_bytes].map(|counter| counter.get());
-        EndFigures { end: self.id, counted, lost: self.reception.lost() }
+        EndFigures { end: self.id, counted: self.counters.packets(), lost: self.reception.lost() }
     }
 
     /// Returns the serialized state.
@@ -193,11 +191,7 @@ impl RtpEnd {
     /// Restores an end from a snapshot; its counters continue from the values of the snapshot, and its silence begins
     /// now.
     pub(super) fn restore(now: Instant, state: EndSnapshot, counters: Arc<EndCounters>) -> RtpEnd {
-        let [rx_packets, rx_bytes, tx_packets, tx_bytes] = state.counted;
-        counters.rx_packets.set(rx_packets);
-        counters.rx_bytes.set(rx_bytes);
-        counters.tx_packets.set(tx_packets);
-        counters.tx_bytes.set(tx_bytes);
+        counters.set_packets(state.counted);
         counters.lost.set(state.lost);
         counters.lost_in_a_row.set(&state.lost_in_a_row);
         counters.latched.set(u64::from(state.rtp_source.is_some()));

@@ -29,7 +29,7 @@ mod sweep;
 mod transmit;
 mod wire;
 
-pub use snapshot::{EndFigures, EndSnapshot, SessionSnapshot};
+pub use snapshot::{AgentSnapshot, EndFigures, EndSnapshot, SessionSnapshot};
 pub use transmit::MediaTransmit;
 
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ use trunkgate_agent::limits::FRAME;
 use trunkgate_agent::{SocketMessage as AgentTransmit, Stream, StreamLoss};
 use trunkgate_terms::{Recorded, RecordingId};
 
-use crate::agent_audio::{AgentEnds, TransferFailure};
+use crate::agent_audio::{AgentEnd, AgentEnds, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, IcmpError, SendFailure, SharedCounters, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
@@ -172,9 +172,9 @@ impl Session {
         Session::restore_counted(now, snapshot, |_| Some(Arc::default()))
     }
 
-    /// Returns the figures of the ends so far, for [`SessionSnapshot::count_since`].
+    /// Returns the figures of ends and agents so far, for [`SessionSnapshot::count_since`].
     pub fn figures(&self) -> Vec<EndFigures> {
-        self.ends.iter().map(RtpEnd::figures).collect()
+        self.ends.iter().map(RtpEnd::figures).chain(self.agents.figures()).collect()
     }
 
     /// Restores a session like [`Self::restore`], with the given counters for its ends. An end without counters is not
@@ -525,6 +525,32 @@ impl Session {
             Some(raw) => self.copies.add(id, raw, spec.settings.tracks, spec.counters.clone()),
             None => self.agents.add(now, id, spec, &self.shared),
         }
+    }
+
+    /// Returns the state of an agent's open conversation; `None` if it cannot be continued elsewhere.
+    pub fn agent_snapshot(&self, id: EndId) -> Option<AgentSnapshot> {
+        self.agents.get(id)?.snapshot()
+    }
+
+    /// Returns whether an agent's conversation can be continued elsewhere.
+    pub fn can_leave(&self, id: EndId) -> bool {
+        self.agents.get(id).is_some_and(AgentEnd::can_leave)
+    }
+
+    /// Removes an agent whose conversation another process continues; nothing is sent to it.
+    pub fn release_agent(&mut self, id: EndId) {
+        self.cut_off(|from, _| from == id);
+        self.unwire(|from, to| from == id || to == id);
+        self.agents.release(id);
+    }
+
+    /// Adds an agent that another process has handed over; its socket is open.
+    pub fn resume_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec, snapshot: AgentSnapshot) {
+        if self.refuses(id).is_some() {
+            return self.add_agent(now, id, spec);
+        }
+        self.agents.resume(now, id, (spec, snapshot), &self.shared);
+        self.events.push_back(MediaEvent::Agent { end: id, event: AgentEvent::Open });
     }
 
     fn add_player(&mut self, id: EndId, sound: PlayerSound) {

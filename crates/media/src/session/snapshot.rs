@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use trunkgate_agent::{PlayoutSnapshot, StreamSnapshot};
+
 use crate::counters::LossRuns;
 use crate::latch::LatchSnapshot;
 use crate::rtp::OutgoingSnapshot;
@@ -25,6 +27,36 @@ pub struct SessionSnapshot {
     pub wires: Vec<(EndId, EndId, WireSpec)>,
 }
 
+/// Agent with an open conversation, to be continued on its socket.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AgentSnapshot {
+    /// Id of the agent in its session.
+    pub end: EndId,
+    /// The conversation.
+    pub stream: StreamSnapshot,
+    /// Queued audio; `None` if the agent may not send any.
+    pub playout: Option<PlayoutSnapshot>,
+    /// Whether it has sent audio.
+    pub has_spoken: bool,
+    /// Packets and bytes received from it, then sent to it.
+    pub counted: [u64; 4],
+}
+
+impl AgentSnapshot {
+    /// Subtracts earlier figures, which another place has already counted.
+    pub fn count_since(&mut self, earlier: &[EndFigures]) {
+        if let Some(before) = earlier.iter().find(|figures| figures.end == self.end) {
+            subtract(&mut self.counted, before.counted);
+        }
+    }
+}
+
+fn subtract(counted: &mut [u64; 4], before: [u64; 4]) {
+    for (counted, before) in counted.iter_mut().zip(before) {
+        *counted = counted.saturating_sub(before);
+    }
+}
+
 /// Packets and bytes of an end so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndFigures {
@@ -43,9 +75,7 @@ impl SessionSnapshot {
         for end in &mut self.ends {
             end.lost_in_a_row = LossRuns::default();
             let Some(before) = earlier.iter().find(|figures| figures.end == end.end) else { continue };
-            for (counted, before) in end.counted.iter_mut().zip(before.counted) {
-                *counted = counted.saturating_sub(before);
-            }
+            subtract(&mut end.counted, before.counted);
             end.lost = end.lost.saturating_sub(before.lost);
         }
     }

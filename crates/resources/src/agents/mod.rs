@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use trunkgate_media::AgentTurns;
 use trunkgate_media::agent::StreamLoss;
 use trunkgate_route::RoutingTable;
@@ -149,13 +150,40 @@ pub enum ProbeEffect {
 #[derive(Debug, Default)]
 pub struct AgentStates {
     by_name: BTreeMap<Arc<str>, AgentState>,
+    /// Streams of restored calls that may go on.
+    kept_streams: Vec<KeptStream>,
     /// Queued calls that must check their turn.
     woken: Vec<CallKey>,
     /// Sessions with an ending stream, in order of time.
     ending: VecDeque<(Instant, Arc<str>, CallKey)>,
 }
 
+/// Open stream of a call in plain data, which another process may continue on its connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptStream {
+    /// SID of the call.
+    pub call_sid: String,
+    /// URL of the agent.
+    pub url: String,
+    /// Whether the agent takes part in the call.
+    pub talks: bool,
+    /// SID of the stream.
+    pub stream_sid: String,
+}
+
 impl AgentStates {
+    /// Keeps the streams of restored calls until their calls ask for them.
+    pub fn keep_streams(&mut self, streams: Vec<KeptStream>) {
+        self.kept_streams = streams;
+    }
+
+    /// Returns the SID of a stream that a restored call had to an agent, once.
+    pub fn take_kept_stream(&mut self, call_sid: &str, url: &str, talks: bool) -> Option<String> {
+        let is_asked = |one: &KeptStream| one.call_sid == call_sid && one.url == url && one.talks == talks;
+        let at = self.kept_streams.iter().position(is_asked)?;
+        Some(self.kept_streams.remove(at).stream_sid)
+    }
+
     /// Applies a table. A removed agent is forgotten once its last socket is closed and its queue is empty; an agent
     /// with a new URL is no longer skipped.
     pub fn configure(&mut self, now: Instant, table: &RoutingTable) {

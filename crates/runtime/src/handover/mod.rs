@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_config::Config;
-use trunkgate_media::{EndId, SessionSnapshot};
+use trunkgate_media::{AgentSnapshot, EndId, SessionSnapshot};
 
-use crate::worker::{CrossingSession, ExpectedSession};
+use crate::worker::{CrossingAgent, CrossingSession, ExpectedSession};
 
 mod link;
 
@@ -30,6 +30,10 @@ pub use link::HandoverLink;
 pub const PROTOCOL: u32 = 1;
 /// Number of sessions that cross together.
 pub const SLICE: usize = 50;
+/// Maximum time for which sessions wait until their agents are between two messages.
+pub const AGENTS_WITHIN: Duration = Duration::from_millis(500);
+/// Interval of looks at them.
+pub const AGENTS_INTERVAL: Duration = Duration::from_millis(5);
 /// Maximum wait for a message of a process that has begun to take over.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,6 +74,8 @@ pub struct HandedSession {
     snapshot: SessionSnapshot,
     /// Ends whose sockets cross.
     ends: Vec<EndId>,
+    /// Agents whose sockets cross, after those of the ends.
+    agents: Vec<AgentSnapshot>,
 }
 
 /// What the successor says of itself before anything crosses.
@@ -164,16 +170,21 @@ impl HandedSession {
     /// Returns the session for a message, with the descriptors to send beside it.
     pub fn of(crossing: CrossingSession) -> (HandedSession, Vec<OwnedFd>) {
         let ends = crossing.sockets.iter().map(|(end, _)| *end).collect();
-        let descriptors = crossing.sockets.into_iter().flat_map(|(_, pair)| pair).collect();
-        (HandedSession { snapshot: crossing.snapshot, ends }, descriptors)
+        let mut descriptors: Vec<OwnedFd> = crossing.sockets.into_iter().flat_map(|(_, pair)| pair).collect();
+        let (agents, sockets): (Vec<_>, Vec<_>) =
+            crossing.agents.into_iter().map(|agent| (agent.state, agent.socket)).unzip();
+        descriptors.extend(sockets);
+        (HandedSession { snapshot: crossing.snapshot, ends, agents }, descriptors)
     }
 
     /// Returns the sessions of a message with their sockets; a session without its descriptors has none.
     pub fn with_sockets(sessions: Vec<HandedSession>, descriptors: Vec<OwnedFd>) -> Vec<CrossingSession> {
         let mut descriptors = descriptors.into_iter();
-        let crossing = |HandedSession { snapshot, ends }: HandedSession| {
+        let crossing = |HandedSession { snapshot, ends, agents }: HandedSession| {
             let paired = |end| Some((end, [descriptors.next()?, descriptors.next()?]));
-            CrossingSession { snapshot, sockets: ends.into_iter().filter_map(paired).collect() }
+            let sockets = ends.into_iter().filter_map(paired).collect();
+            let connected = |state| Some(CrossingAgent { state, socket: descriptors.next()? });
+            CrossingSession { snapshot, sockets, agents: agents.into_iter().filter_map(connected).collect() }
         };
         sessions.into_iter().map(crossing).collect()
     }
@@ -245,6 +256,7 @@ mod tests {
         let crossing = |id, ends: &[u16]| CrossingSession {
             snapshot: snapshot(id),
             sockets: ends.iter().map(|end| (EndId(*end), [file(), file()])).collect(),
+            agents: Vec::new(),
         };
         let (one, mut descriptors) = HandedSession::of(crossing(1, &[1, 2]));
         let (two, more) = HandedSession::of(crossing(2, &[3]));

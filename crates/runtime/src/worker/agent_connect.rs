@@ -272,16 +272,11 @@ impl AgentEndpoint {
 
     /// The WebSocket handshake.
     async fn upgrade(self, stream: MeteredIntake<AgentTransport>) -> Result<OpenSocket, AgentFault> {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(AGENT_FRAME_BUFFER_BYTES)
-            .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
-            .max_message_size(Some(AGENT_MESSAGE_BYTES))
-            .max_frame_size(Some(AGENT_MESSAGE_BYTES));
         // Use a duplicate descriptor to wait, because the stream itself belongs to the handshake.
         let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(AgentFault::unreachable)?;
         let watch = TcpStream::from_std(watch.into()).map_err(AgentFault::unreachable)?;
         let failed = |error: WsError| AgentFault::of_handshake(&error);
-        let mut handshake = ClientHandshake::start(stream, self.request, Some(config)).map_err(failed)?;
+        let mut handshake = ClientHandshake::start(stream, self.request, Some(websocket_config())).map_err(failed)?;
         let (socket, answer) = loop {
             // Clear the readiness before reading, so that later data is signalled.
             let _ = watch.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
@@ -302,6 +297,15 @@ impl AgentEndpoint {
         }
         Ok(socket)
     }
+}
+
+/// Returns the limits of an agent's WebSocket.
+pub(super) fn websocket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(AGENT_FRAME_BUFFER_BYTES)
+        .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
+        .max_message_size(Some(AGENT_MESSAGE_BYTES))
+        .max_frame_size(Some(AGENT_MESSAGE_BYTES))
 }
 
 /// WebSocket after its handshake.

@@ -156,6 +156,17 @@ impl<S> MeteredIntake<S> {
         }
     }
 
+    /// Wraps a connection with an open WebSocket, between two messages.
+    pub(super) fn resumed(inner: S, held: Arc<Counter>) -> MeteredIntake<S> {
+        MeteredIntake { within: IntakeState::Header, ..MeteredIntake::new(inner, held) }
+    }
+
+    /// Returns whether every received byte was passed on and no message is incomplete.
+    pub(super) fn is_between_messages(&self) -> bool {
+        let is_at_header = matches!(self.within, IntakeState::Header) && self.coming.len == 0;
+        is_at_header && self.going.rest().is_empty() && self.rest().is_empty() && self.gathered == 0
+    }
+
     /// Returns the underlying connection.
     pub(super) fn get_ref(&self) -> &S {
         &self.inner

@@ -2,17 +2,23 @@
 //! while it would block. Readiness events are passed to [`AgentSocket::awake`].
 
 use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_tungstenite::tungstenite::error::Error as WsError;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
-use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
+use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes, WebSocket};
 use trunkgate_call::numbers::plain;
 use trunkgate_call::sentence::without_numbers;
+use trunkgate_media::Counter;
 use trunkgate_media::agent::limits::CLOSE_TIMEOUT;
 use trunkgate_media::agent::{SocketMessage, Stream, StreamLoss};
 
-use super::agent_connect::{AgentFault, OpenSocket};
+use super::agent_connect::{AgentFault, OpenSocket, websocket_config};
+use super::agent_intake::MeteredIntake;
+use super::agent_stream::AgentTransport;
 use super::port_set::SocketReadiness;
 use trunkgate_system::limits::AGENT_PONGS_UNFLUSHED;
 
@@ -65,6 +71,39 @@ impl AgentSocket {
     /// Wraps a WebSocket that has just been opened.
     pub(super) fn new(open: OpenSocket) -> AgentSocket {
         AgentSocket { open, readable: true, blocked: false, unflushed: false, pongs: 0 }
+    }
+
+    /// Continues a WebSocket of another process, which stands between two messages.
+    pub(super) fn resumed(descriptor: OwnedFd, held: Arc<Counter>) -> AgentSocket {
+        let transport = AgentTransport::new(TcpStream::from(descriptor), None);
+        let intake = MeteredIntake::resumed(transport, held);
+        AgentSocket::new(WebSocket::from_raw_socket(intake, Role::Client, Some(websocket_config())))
+    }
+
+    /// Returns whether the socket can be continued by another process: everything received was processed, everything
+    /// written was sent, and its descriptor is all of its state.
+    pub(super) fn can_cross(&mut self) -> bool {
+        let is_flushed = self.write(|| None).is_ok() && !self.blocked && !self.unflushed;
+        let intake = self.open.get_ref();
+        is_flushed && !self.readable && intake.is_between_messages() && intake.get_ref().is_plain()
+    }
+
+    /// Returns whether the connection is encrypted, so that it can never cross.
+    pub(super) fn is_encrypted(&self) -> bool {
+        !self.open.get_ref().get_ref().is_plain()
+    }
+
+    /// Returns a second descriptor of the connection.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.connection().as_fd().try_clone_to_owned()
+    }
+
+    /// Returns the connection.
+    pub(super) fn connection(&self) -> &AgentTransport {
+        self.open.get_ref().get_ref()
     }
 
     /// Handles a readiness event.

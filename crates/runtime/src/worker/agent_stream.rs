@@ -26,6 +26,11 @@ impl AgentTransport {
 }
 
 impl AgentTransport {
+    /// Returns whether the connection is plain TCP, whose descriptor is all of its state.
+    pub(super) fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
     /// Handles a readiness event; another one follows further data unless `ended` is true.
     pub(super) fn awake(&mut self, ended: bool) {
         (self.told, self.emptied) = (!ended, false);

@@ -48,6 +48,13 @@ impl MediaWorker {
         let refused = live.session.refuses(end).is_some();
         let name = AgentConnectionId { session: live.id, end, serial: self.next_socket };
         self.next_socket += 1;
+        if let Some(crossed) = self.claim(name.session, &spec.settings.stream_sid) {
+            match self.resume_agent(now, at, (name, &spec), crossed) {
+                Ok(()) => return self.settle(at),
+                Err(error) => tracing::error!("the connection of an agent is opened again: {error}"),
+            }
+        }
+        let Some(live) = self.sessions.get_mut(at) else { return };
         live.session.handle_input(now, MediaCommand::AddAgent { end, spec: spec.clone() });
         if !refused && !live.session.agent_is_closed(end) {
             let under_way = self.way_in.begin(name, spec.socket.clone(), self.held.clone());
@@ -291,7 +298,7 @@ impl AgentConnection {
         matches!(self.way, AgentConnectionState::Open(open) if open == slot)
     }
 
-    fn parts(&self) -> (EndId, Option<SocketIndex>) {
+    pub(super) fn parts(&self) -> (EndId, Option<SocketIndex>) {
         let slot = match self.way {
             AgentConnectionState::Open(slot) => Some(slot),
             AgentConnectionState::UnderWay(_) | AgentConnectionState::Done => None,

@@ -50,7 +50,7 @@ use trunkgate_system::limits;
 
 pub use agent_names::keep as keep_agent_names;
 use connector::AgentConnector;
-pub use crossing::{CrossingSession, ExpectedSession};
+pub use crossing::{CrossingAgent, CrossingSession, ExpectedSession, ExportRequest, ExportedSlice};
 use placement::Placement;
 use port_set::{EndSockets, PortSet, WorkerWaker};
 pub(crate) use priority::raise as raise_priority;
@@ -133,19 +133,20 @@ impl Workers {
     /// next turn.
     pub fn hand_over(&self, id: MediaId, command: MediaCommand) -> Option<MediaEvent> {
         let at = self.placement.borrow_mut().of(id, &command);
-        let (order, event) = match command {
-            MediaCommand::AddEnd { end, spec } if self.is_expected(id, end, spec.bind) => {
+        if matches!(command, MediaCommand::Open { .. }) && self.expected.borrow().contains_key(&id) {
+            self.tell(at, WorkerCommand::Expect(id));
+        }
+        let (order, event) = if let MediaCommand::AddEnd { end, spec } = command {
+            if self.is_expected(id, end, spec.bind) {
                 (WorkerCommand::KeptEnd(id, end, spec), Some(MediaEvent::Bound { end }))
+            } else {
+                match EndSockets::bind(spec.bind) {
+                    Ok(sockets) => (WorkerCommand::AddEnd(id, end, spec, sockets), Some(MediaEvent::Bound { end })),
+                    Err(error) => return Some(MediaEvent::BindFailed { end, error: error.to_string() }),
+                }
             }
-            MediaCommand::AddEnd { end, spec } => match EndSockets::bind(spec.bind) {
-                Ok(sockets) => (WorkerCommand::AddEnd(id, end, spec, sockets), Some(MediaEvent::Bound { end })),
-                Err(error) => return Some(MediaEvent::BindFailed { end, error: error.to_string() }),
-            },
-            MediaCommand::Open { .. } if self.expected.borrow().contains_key(&id) => {
-                self.tell(at, WorkerCommand::Expect(id));
-                (WorkerCommand::Session(id, command), None)
-            }
-            command => (WorkerCommand::Session(id, command), None),
+        } else {
+            (WorkerCommand::Session(id, command), None)
         };
         self.tell(at, order);
         event
@@ -193,11 +194,16 @@ impl Workers {
         self.links.iter().flat_map(asked).collect()
     }
 
-    /// Removes at most `most` sessions and returns them; waits for a worker. Empty once none is left.
-    pub fn export(&self, most: usize) -> Vec<CrossingSession> {
-        let mut exported =
-            self.links.iter().map(|link| link.ask(|answer| WorkerCommand::Export(most, answer)).unwrap_or_default());
-        exported.find(|sessions| !sessions.is_empty()).unwrap_or_default()
+    /// Removes sessions and returns them, with the number of sessions that remain; waits for the workers.
+    pub fn export(&self, request: ExportRequest) -> ExportedSlice {
+        let mut slice = ExportedSlice::default();
+        for link in &self.links {
+            let wanted = ExportRequest { most: request.most.saturating_sub(slice.sessions.len()), ..request };
+            let more = link.ask(|answer| WorkerCommand::Export(wanted, answer)).unwrap_or_default();
+            slice.sessions.extend(more.sessions);
+            slice.remaining += more.remaining;
+        }
+        slice
     }
 
     /// Sets the recording writer of all workers; required before the first recorded session.

@@ -324,6 +324,11 @@ impl PortSet {
         Ok(self.epoll.add(socket, EpollEvent::new(flags, data))?)
     }
 
+    /// Removes an agent's socket from the epoll.
+    pub(super) fn unwatch(&self, socket: &impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.delete(socket)?)
+    }
+
     /// Sleeps for `pause`, then waits for an event for at most `limit`. Returns the number of events.
     pub(super) fn block(&mut self, pause: Duration, limit: Duration) -> io::Result<usize> {
         if !pause.is_zero() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use slab::Slab;
@@ -47,14 +48,37 @@ impl AgentSockets {
         owner: (usize, EndId),
         open: Box<OpenSocket>,
     ) -> io::Result<SocketIndex> {
+        self.add_socket(ports, owner, AgentSocket::new(*open))
+    }
+
+    /// Adds a socket for an end of a session.
+    pub(super) fn add_socket(
+        &mut self,
+        ports: &PortSet,
+        owner: (usize, EndId),
+        socket: AgentSocket,
+    ) -> io::Result<SocketIndex> {
         self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         let (vacant, generation) = (self.seats.vacant_entry(), self.generation);
         let slot = vacant.key();
-        ports.watch(open.get_ref().get_ref(), AgentToken { slot, generation })?;
-        let socket = AgentSocket::new(*open);
+        ports.watch(socket.connection(), AgentToken { slot, generation })?;
         vacant.insert(SocketEntry { socket, owner, leaving: None, generation, queued: false, alarm: None });
         self.queue(slot);
         Ok(slot)
+    }
+
+    /// Removes a socket that another process continues and returns its descriptor.
+    ///
+    /// # Errors
+    /// Returns the system's error, or that the socket is gone; it is closed then.
+    pub(super) fn release(&mut self, ports: &PortSet, slot: SocketIndex) -> io::Result<OwnedFd> {
+        let gone = || io::Error::from(io::ErrorKind::NotConnected);
+        let descriptor = self.talking(slot).ok_or_else(gone).and_then(|socket| {
+            ports.unwatch(socket.connection())?;
+            socket.descriptor()
+        });
+        self.remove(slot);
+        descriptor
     }
 
     /// Closes a socket.

@@ -21,7 +21,7 @@ use trunkgate_media::{
 use super::agents::AgentConnection;
 use super::connector::{ConnectResult, ConnectorHandle};
 use super::copies::CopySender;
-use super::crossing::{CrossingSession, ExpectedSession};
+use super::crossing::{CrossingSession, ExpectedSession, ExportRequest, ExportedSlice, UnclaimedAgent};
 use super::deadlines::{Deadlines, SessionDeadline};
 use super::gathering::AgentEventRate;
 use super::port_set::{EndSockets, PortIndex, PortOwner, PortPair, PortSet, SocketEvent};
@@ -62,8 +62,8 @@ pub(super) enum WorkerCommand {
     ExpectNoMore,
     /// Query for all sessions.
     List(SyncSender<Vec<ExpectedSession>>),
-    /// Removes at most this many sessions, for another process.
-    Export(usize, SyncSender<Vec<CrossingSession>>),
+    /// Removes some sessions, for another process.
+    Export(ExportRequest, SyncSender<ExportedSlice>),
     /// Stop.
     Stop,
 }
@@ -151,6 +151,8 @@ pub(super) struct MediaWorker {
     pub(super) held: Arc<Counter>,
     /// Recording writer, once set.
     pub(super) recordings: Option<RecordingsHandle>,
+    /// Agents of adopted sessions whose calls have not asked for them yet.
+    pub(super) unclaimed: Vec<UnclaimedAgent>,
     /// Commands of sessions that cross from another process, until they arrive.
     pub(super) expected: FxHashMap<MediaId, Vec<WorkerCommand>>,
     inbox: UnboundedReceiver<ConnectResult>,
@@ -187,6 +189,7 @@ impl MediaWorker {
             held,
             recordings: None,
             expected: FxHashMap::default(),
+            unclaimed: Vec::new(),
             inbox,
             heard: 0,
             deadlines: Deadlines::default(),
@@ -247,6 +250,9 @@ impl MediaWorker {
                 self.guarded(MediaWorker::serve_all);
             }
             self.guarded(MediaWorker::call_due);
+            if !self.unclaimed.is_empty() {
+                self.guarded(MediaWorker::drop_unclaimed);
+            }
             // A worker that only relays has no cost for agents.
             if self.agents_wait() || self.sockets.next_alarm().is_some() {
                 self.guarded(MediaWorker::turn_to_agents);
@@ -291,7 +297,7 @@ impl MediaWorker {
             WorkerCommand::ExpectNoMore => self.begin_expected(now),
             // The receiver may have stopped waiting.
             WorkerCommand::List(answer) => drop(answer.send(self.list())),
-            WorkerCommand::Export(most, answer) => drop(answer.send(self.export(now, most))),
+            WorkerCommand::Export(request, answer) => drop(answer.send(self.export(now, request))),
             WorkerCommand::Stop => {}
         }
     }

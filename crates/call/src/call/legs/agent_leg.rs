@@ -38,6 +38,8 @@ pub(crate) struct AgentSide {
     /// Role of the agent in the call.
     pub(crate) part: AgentRole,
     pub(crate) stream_sid: String,
+    /// True if the stream was begun by an earlier process and goes on.
+    pub(crate) is_continued: bool,
     /// Time when the WebSocket was open.
     pub(crate) opened: Option<Instant>,
     /// True once the agent was unreachable or lost.
@@ -80,6 +82,7 @@ impl AgentSide {
             began,
             part,
             stream_sid: String::new(),
+            is_continued: false,
             opened: None,
             has_failed: false,
             left_at_once: false,

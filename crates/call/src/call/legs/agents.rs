@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use trunkgate_media::EndId;
+use trunkgate_resources::agents::KeptStream;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::{AGENT_REQUESTS_NOTED, AGENT_TEXT_CHARS, FORKS_PER_CALL, LISTENERS_PER_CALL};
 use trunkgate_resources::lookups::key::LegId;
@@ -13,6 +14,7 @@ use trunkgate_story::view::ForkView;
 
 use crate::call::legs::agent_leg::AgentSide;
 use crate::call::legs::leg::{Leg, LegState};
+use crate::call::legs::leg_end::LegEnd;
 use crate::call::legs::list::Legs;
 
 impl Legs {
@@ -106,6 +108,34 @@ impl Legs {
     /// Returns all forks of the call, past and present.
     pub(crate) fn forks(&self) -> Vec<ForkView> {
         self.iter().filter_map(Leg::fork_view).collect()
+    }
+
+    /// Returns the ended leg of an agent that a restart has cut off.
+    pub(crate) fn cut_off_agent(&self, name: &str) -> Option<LegId> {
+        let is_cut_off = |leg: &Leg| {
+            leg.end == Some(LegEnd::BY_RESTART) && leg.agent.as_ref().is_some_and(|side| &*side.agent.name == name)
+        };
+        self.iter().position(is_cut_off).map(LegId::nth)
+    }
+
+    /// Continues the leg of an agent that a restart has cut off, with its SID and figures.
+    pub(crate) fn resume_agent(&mut self, leg: LegId, side: AgentSide) {
+        let former = &mut self[leg];
+        let (sid, quality) = (std::mem::take(&mut former.sid), std::mem::take(&mut former.quality));
+        *former = Leg { quality, ..Leg::of_agent(sid, side) };
+    }
+
+    /// Returns the open streams of agents that another process may continue: not those of receivers of plain RTP.
+    pub(crate) fn open_streams(&self) -> Vec<KeptStream> {
+        let stream = |side: &AgentSide| KeptStream {
+            call_sid: self.sid().to_owned(),
+            url: side.agent.url.clone(),
+            talks: !side.listens(),
+            stream_sid: side.stream_sid.clone(),
+        };
+        let is_open = |side: &&AgentSide| side.opened.is_some() && !side.is_gone && side.raw.is_none();
+        let sides = self.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_deref());
+        sides.filter(is_open).map(stream).collect()
     }
 
     /// Returns whether the limit of listeners is reached.

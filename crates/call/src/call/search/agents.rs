@@ -58,7 +58,10 @@ impl Search {
             attempt.progress = AttemptState::Opening(leg);
         }
         cx.arm(CallTimer::Ring(Branch::ALONE), wait);
-        self.let_ring(cx, bridge);
+        // A caller whose agent goes on hears no tone in between.
+        if cx.call.legs[leg].agent.as_ref().is_none_or(|side| !side.is_continued) {
+            self.let_ring(cx, bridge);
+        }
         Ok(())
     }
 

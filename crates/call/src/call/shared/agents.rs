@@ -33,7 +33,9 @@ impl CallCx<'_> {
         let (counters, queue) = (Arc::new(EndCounters::default()), Arc::new(AgentQueue::default()));
         let turns = (!listens).then(|| Arc::new(LegTurns::new(self.edge.agents_mut().turns(&agent.name))));
         let raw = agent.is_raw().then(|| self.edge.random_mut().raw_sources());
-        let settings = self.settings(agent, &part);
+        let kept = self.edge.agents_mut().take_kept_stream(self.call.legs.sid(), &agent.url, !listens);
+        let is_continued = kept.is_some();
+        let settings = self.settings(agent, &part, kept);
         let stream_sid = settings.stream_sid.clone();
         let sid = self.edge.random_mut().sid();
         let spec = AgentSpec {
@@ -54,6 +56,7 @@ impl CallCx<'_> {
             queue: raw.is_none().then_some(queue),
             stream_sid,
             raw,
+            is_continued,
             ..AgentSide::new(
                 agent.clone(),
                 (end, counters),
@@ -62,16 +65,26 @@ impl CallCx<'_> {
                 part,
             )
         };
-        let leg = self.call.legs.next_id();
-        // A leg is large, and a listener is often the last one.
-        self.call.legs.reserve_exact(1);
-        self.call.legs.push(Leg::of_agent(sid, side));
+        let former = if is_continued && !listens { self.call.legs.cut_off_agent(&agent.name) } else { None };
+        let leg = match former {
+            // Its leg goes on, too.
+            Some(leg) => {
+                self.call.legs.resume_agent(leg, side);
+                leg
+            }
+            None => {
+                // A leg is large, and a listener is often the last one.
+                self.call.legs.reserve_exact(1);
+                self.call.legs.push(Leg::of_agent(sid, side))
+            }
+        };
         let line = match raw {
             // A receiver of many calls distinguishes them by these SSRCs.
             Some(raw) => format!(
                 "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
                 url, raw.inbound, raw.outbound
             ),
+            None if is_continued => "its stream goes on".to_owned(),
             None if listens => "connecting, to listen".to_owned(),
             None => "connecting".to_owned(),
         };
@@ -79,7 +92,8 @@ impl CallCx<'_> {
         Some(leg)
     }
 
-    fn settings(&mut self, agent: &Agent, part: &AgentRole) -> StreamSettings {
+    /// Returns the settings of a stream, with the SID of an earlier one if that goes on.
+    fn settings(&mut self, agent: &Agent, part: &AgentRole, kept: Option<String>) -> StreamSettings {
         let caller = self.call.facts.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
         let headers: Vec<_> = self.call.facts.headers.iter().map(shown).collect();
@@ -105,7 +119,7 @@ impl CallCx<'_> {
         StreamSettings {
             account_sid: self.edge.config().account_sid.clone(),
             call_sid: self.call.legs.sid().to_owned(),
-            stream_sid: self.edge.random_mut().stream_sid(),
+            stream_sid: kept.unwrap_or_else(|| self.edge.random_mut().stream_sid()),
             tracks,
             talks: !part.listens(),
             format: AgentFormat::from_name(agent.format).unwrap_or_default(),

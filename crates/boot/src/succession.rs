@@ -1,0 +1,120 @@
+//! Both sides of a hand-over: a process that continues the calls of another one, and one that gives them away.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use trunkgate_call::Gateway;
+use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_config::Config;
+use trunkgate_delivery::sinks::records::{self, ReportOrder};
+use trunkgate_runtime::handle::SignallingCommand;
+use trunkgate_runtime::handover::{
+    self, HandedCalls, HandedSession, HandoverLink, PredecessorMessage, SuccessorMessage, SuccessorPlan,
+};
+use trunkgate_runtime::worker::{ExportRequest, Workers};
+
+/// Connection to the process whose calls this one continues, with the calls and its listening sockets.
+#[derive(Debug)]
+pub struct Predecessor {
+    pub(crate) link: HandoverLink,
+    pub(crate) handed: HandedCalls,
+    pub(crate) sockets: Vec<OwnedFd>,
+}
+
+impl Predecessor {
+    /// Tells the predecessor that this process is ready, and waits for its calls.
+    ///
+    /// # Errors
+    /// Returns the system's error if the predecessor goes on alone or has ended.
+    pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
+        link.send(&SuccessorMessage::Ready(SuccessorPlan::of(config)), &[])?;
+        match link.receive(handover::PATIENCE)? {
+            (PredecessorMessage::Calls(handed), sockets) => Ok(Predecessor { link, handed: *handed, sockets }),
+            (PredecessorMessage::Sessions(_) | PredecessorMessage::Done, _) => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "calls were expected first"))
+            }
+        }
+    }
+}
+
+/// Starts the thread that receives the sessions of a predecessor.
+///
+/// # Errors
+/// Returns the system's error if the thread cannot be created.
+pub(crate) fn start_receiving(
+    link: HandoverLink,
+    orders: mpsc::Sender<SignallingCommand>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
+        if let Err(error) = receive_sessions(link, &orders) {
+            tracing::error!("not all media sessions were handed over: {error}; the others begin with new sockets");
+        }
+        // The loop has ended if it does not take the command.
+        let _ = orders.blocking_send(SignallingCommand::AdoptNoMore);
+    })
+}
+
+/// Receives the sessions and passes them to the signalling loop, until all have crossed or the predecessor has ended.
+fn receive_sessions(mut link: HandoverLink, orders: &mpsc::Sender<SignallingCommand>) -> io::Result<()> {
+    link.send(&SuccessorMessage::Running, &[])?;
+    while let (PredecessorMessage::Sessions(sessions), descriptors) = link.receive(handover::PATIENCE)? {
+        let sessions = HandedSession::with_sockets(sessions, descriptors);
+        if orders.blocking_send(SignallingCommand::Adopt(sessions)).is_err() {
+            break;
+        }
+        link.send(&SuccessorMessage::Adopted, &[])?;
+    }
+    Ok(())
+}
+
+/// Continues the calls of a predecessor, and writes them into the journal of live calls.
+pub(crate) fn restore(gateway: &mut Gateway, calls: GatewaySnapshot, reports: &mpsc::Sender<ReportOrder>) {
+    let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
+    gateway.restore(Instant::now(), calls);
+    for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {
+        records::hand_over_standing(reports, Box::new(call), failovers);
+    }
+}
+
+/// Gives calls and listening sockets to a successor, and waits until it runs.
+///
+/// # Errors
+/// Returns the error of the connection; the calls can be given to another process.
+pub(crate) fn give_calls(link: &mut HandoverLink, calls: HandedCalls, sockets: &[OwnedFd]) -> io::Result<()> {
+    let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
+    link.send(&PredecessorMessage::Calls(Box::new(calls)), &sockets)?;
+    match link.receive(handover::PATIENCE)? {
+        (SuccessorMessage::Running, _) => Ok(()),
+        (SuccessorMessage::Ready(_) | SuccessorMessage::Adopted, _) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the successor does not run"))
+        }
+    }
+}
+
+/// Gives the sessions to the successor in slices; each is confirmed before the next one is taken from its worker.
+///
+/// # Errors
+/// Returns the error of the connection; the successor begins the remaining sessions with new sockets.
+pub(crate) fn give_sessions(link: &mut HandoverLink, workers: &Workers) -> io::Result<()> {
+    let forced_at = Instant::now() + handover::AGENTS_WITHIN;
+    loop {
+        let is_forced = Instant::now() >= forced_at;
+        let slice = workers.export(ExportRequest { most: handover::SLICE, is_forced });
+        if slice.sessions.is_empty() {
+            if slice.remaining == 0 {
+                return link.send(&PredecessorMessage::Done, &[]);
+            }
+            std::thread::sleep(handover::AGENTS_INTERVAL);
+            continue;
+        }
+        let (sessions, descriptors): (Vec<_>, Vec<_>) = slice.sessions.into_iter().map(HandedSession::of).unzip();
+        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().flatten().map(OwnedFd::as_fd).collect();
+        link.send(&PredecessorMessage::Sessions(sessions), &descriptors)?;
+        let (SuccessorMessage::Adopted, _) = link.receive(handover::PATIENCE)? else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a slice was not adopted"));
+        };
+    }
+}
