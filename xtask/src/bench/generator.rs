@@ -60,6 +60,8 @@ pub(crate) struct Seen {
     pub(crate) p50_us: f64,
     /// 99th percentile of this time, in µs.
     pub(crate) p99_us: f64,
+    /// Longest such time, in µs.
+    pub(crate) max_us: f64,
     /// CPU time of the device during the measurement.
     pub(crate) cpu: Duration,
 }
@@ -218,9 +220,9 @@ pub(crate) fn drive(
         Some(speech) => run.judge(pairs, &streams, warm / count, speech)?,
         None => sent.saturating_sub(packets),
     };
-    let (p50_us, p99_us) = (run.percentile(50), run.percentile(99));
+    let (p50_us, p99_us, max_us) = (run.percentile(50), run.percentile(99), run.percentile(100));
     let in_all = (u64::try_from(rounds * count)?, run.came);
-    Ok(Seen { packets, lost, forged: run.forged, in_all, p50_us, p99_us, cpu: spent })
+    Ok(Seen { packets, lost, forged: run.forged, in_all, p50_us, p99_us, max_us, cpu: spent })
 }
 
 struct Run {

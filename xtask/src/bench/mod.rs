@@ -27,6 +27,7 @@ mod sip;
 mod speech;
 pub(crate) mod srtp;
 mod table;
+mod upgrade;
 
 use clap::Subcommand;
 
@@ -59,6 +60,8 @@ pub(crate) enum Bench {
     Counters(counters::Options),
     /// Memory of a held call by its kind, of an idle process, after many calls and after a flood.
     Memory(memory::Options),
+    /// Relayed calls while the edge is replaced again and again.
+    Upgrade(upgrade::Options),
     /// Twice the calls that the edge can carry, and a flood.
     Overload(overload::Options),
 }
@@ -77,6 +80,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
         Bench::Conference(options) => conference::run(options),
         Bench::Counters(options) => counters::run(options),
         Bench::Memory(options) => memory::run(options),
+        Bench::Upgrade(options) => upgrade::run(options),
         Bench::Overload(options) => overload::run(options),
     }
 }

@@ -1,0 +1,117 @@
+//! `cargo xtask bench upgrade`: relayed calls while the edge is replaced again and again, packet by packet: lost packets,
+//! added delay, and the calls that are left.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::dialer::Dialer;
+use super::generator;
+use super::process;
+use super::rtp::start_edge;
+use super::speech::Codec;
+use super::srtp::Suite;
+use crate::interop::edge::{self, Edge};
+
+/// Options of `cargo xtask bench upgrade`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Relayed calls.
+    #[arg(long, default_value_t = 300)]
+    calls: usize,
+    /// Seconds of audio.
+    #[arg(long, default_value_t = 40)]
+    seconds: u32,
+    /// Seconds between two upgrades.
+    #[arg(long, default_value_t = 4)]
+    every: u64,
+}
+
+/// Time for the calls before the first upgrade.
+const SETTLE: Duration = Duration::from_secs(3);
+/// Interval of looks at the end of an upgrade.
+const LOOK: Duration = Duration::from_millis(50);
+/// Looks until an upgrade must be over.
+const LOOKS: usize = 400;
+
+/// Processes that have taken over; the last one is ended with this value.
+#[derive(Debug, Default)]
+struct Successors(Vec<i32>);
+
+impl Drop for Successors {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            // All but the last one have ended.
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// Measures plain and encrypted calls and prints a table. False if a packet or a call is lost.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    edge::build()?;
+    process::raise_descriptor_limit()?;
+    process::stay_on_generator_core()?;
+    println!(
+        "Machine: {}.\n\n| calls | upgrades | packets | lost | not authentic | p50 µs | p99 µs | longest ms | calls left |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        process::machine()
+    );
+    let mut is_kept = true;
+    for (kind, suite) in [("plain", None), ("SRTP", Some(Suite::AesCm128HmacSha1_80))] {
+        let dialer = Dialer::new()?;
+        let edge = start_edge(&dialer, suite.is_some(), None, (Codec::Pcmu, Codec::Pcmu))?;
+        let pairs = generator::pairs(options.calls)?;
+        let paths = dialer.dial(edge.udp, &pairs, suite).with_context(|| edge.log_tail())?;
+        let is_over = AtomicBool::new(false);
+        let (seen, upgraded) = std::thread::scope(|scope| {
+            let upgrading = scope.spawn(|| upgrade_until(&edge, Duration::from_secs(options.every), &is_over));
+            let seen = generator::drive(&pairs, &paths, options.seconds, &|| process::cpu(edge.pid()));
+            is_over.store(true, Ordering::Relaxed);
+            (seen, upgrading.join())
+        });
+        let (seen, successors) = (seen?, upgraded.map_err(|_| anyhow::anyhow!("the upgrades ended by a panic"))??);
+        let left: Value = serde_json::from_str(&edge.get("/v1/status")?)?;
+        let left = left["calls"].as_u64().context("no number of live calls")?;
+        println!(
+            "| {} {kind} | {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {left} |",
+            options.calls,
+            successors.0.len(),
+            seen.packets,
+            seen.lost,
+            seen.forged,
+            seen.p50_us,
+            seen.p99_us,
+            seen.max_us / 1000.0
+        );
+        is_kept &= seen.lost == 0 && seen.forged == 0 && left == u64::try_from(options.calls)?;
+    }
+    Ok(is_kept)
+}
+
+/// Upgrades at intervals until told to end.
+fn upgrade_until(edge: &Edge, every: Duration, is_over: &AtomicBool) -> anyhow::Result<Successors> {
+    let mut successors = Successors::default();
+    std::thread::sleep(SETTLE);
+    while !is_over.load(Ordering::Relaxed) {
+        let before = start_time(edge).context("no status before an upgrade")?;
+        let begun: Value = serde_json::from_str(&edge.post("/v1/upgrade", "")?)?;
+        successors.0.push(i32::try_from(begun["pid"].as_i64().context("no process")?)?);
+        let is_other = |_| {
+            std::thread::sleep(LOOK);
+            start_time(edge).is_some_and(|start| start != before)
+        };
+        ensure!((0..LOOKS).any(is_other), "an upgrade is not over in time: {}", edge.log_tail());
+        std::thread::sleep(every);
+    }
+    Ok(successors)
+}
+
+fn start_time(edge: &Edge) -> Option<String> {
+    let status: Value = serde_json::from_str(&edge.get("/v1/status").ok()?).ok()?;
+    status["started_at"].as_str().map(str::to_owned)
+}
