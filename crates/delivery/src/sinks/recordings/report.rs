@@ -32,11 +32,21 @@ impl RecordingReports {
         Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sets the sender and hands over earlier reports.
+    /// Sets the sender and hands over earlier reports, on a thread of their own: the start of an edge may not block.
     pub(super) fn send_by(&self, desk: StoredCallbackSender) {
-        let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
-        early.into_iter().for_each(|head| desk.hand_over_blocking(head));
-        let _ = self.desk.set(desk);
+        let early = {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = self.desk.set(desk.clone());
+            std::mem::take(&mut *early)
+        };
+        if early.is_empty() {
+            return;
+        }
+        let hand_over = move || early.into_iter().for_each(|head| desk.hand_over_blocking(head));
+        let started = std::thread::Builder::new().name("reports".to_owned()).spawn(hand_over);
+        if let Err(error) = started {
+            tracing::error!("reports of recordings wait for the next start: {error}");
+        }
     }
 
     /// Returns the reports of a recording that has ended, with or without a file.
@@ -55,9 +65,13 @@ impl RecordingReports {
 
     /// Hands over stored reports; blocks while the sender's queue is full.
     pub(super) fn hand_over(&self, heads: Vec<Head>) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         match self.desk.get() {
-            Some(desk) => heads.into_iter().for_each(|head| desk.hand_over_blocking(head)),
-            None => self.early.lock().unwrap_or_else(PoisonError::into_inner).extend(heads),
+            Some(desk) => {
+                drop(early);
+                heads.into_iter().for_each(|head| desk.hand_over_blocking(head));
+            }
+            None => early.extend(heads),
         }
     }
 }

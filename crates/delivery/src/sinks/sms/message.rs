@@ -162,7 +162,8 @@ pub(super) fn judge_post(answer: &Result<HttpAnswer, ExchangeFault>) -> Posted {
             // Not a response of Twilio: the server that sent it may have forwarded the request.
             Ok(_) | Err(_) => Posted::Doubtful(format!("answered {status} without a message")),
         },
-        429 => {
+        // A redirection is not followed: the text would leave for a host that is not configured. It may be temporary.
+        300..=399 | 429 => {
             let later = web::retry_after(&answer.headers, SMS_RETRY_AFTER_SECONDS).unwrap_or_default();
             Posted::Later(later, complaint(answer).1)
         }

@@ -115,7 +115,8 @@ pub(super) fn judge(sid: &str, answer: &Result<HttpAnswer, ExchangeFault>) -> Po
     };
     match answer.status.as_u16() {
         200..=299 => Posted::Taken(sid.to_owned()),
-        408 | 425 | 429 | 500..=599 => {
+        // A redirection is not followed: the text would leave for a host that is not configured. It may be temporary.
+        300..=399 | 408 | 425 | 429 | 500..=599 => {
             let later = web::retry_after(&answer.headers, SMS_RETRY_AFTER_SECONDS).unwrap_or_default();
             Posted::Later(later, complaint(answer).1)
         }
@@ -155,7 +156,7 @@ mod tests {
             Ok(HttpAnswer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec(), is_whole: true })
         };
         assert_eq!(judge("SM1", &answer(204, "")), Posted::Taken("SM1".into()));
-        for status in [429, 500, 503] {
+        for status in [301, 307, 429, 500, 503] {
             assert!(matches!(judge("SM1", &answer(status, "")), Posted::Later(..)), "{status}");
         }
         assert!(matches!(judge("SM1", &Err(ExchangeFault::Unanswered("gone".into()))), Posted::Later(..)));
