@@ -58,7 +58,8 @@ impl AudioResponse {
     /// Prepares the audio that a request asks for, and reads its beginning first: a file damaged there is an error
     /// instead of a response without audio.
     ///
-    /// # Errors The range is outside of the audio, or the beginning cannot be read.
+    /// # Errors
+    /// Returns an error if the range is outside of the audio, or the beginning cannot be read.
     pub(super) async fn of(
         entry: &RecordingEntry,
         mut reader: RecordingReader,

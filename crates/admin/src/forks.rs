@@ -142,7 +142,8 @@ fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>
 
 /// Parses track names; default: both tracks.
 ///
-/// # Errors 422 if a name is unknown or repeated.
+/// # Errors
+/// Returns 422 if a name is unknown or repeated.
 pub(super) fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
     let Some(named) = named else { return Ok(TrackSet::Both) };
     let has = |track: TrackName| named.iter().filter(|name| *name == track.name()).count();

@@ -54,14 +54,16 @@ impl HostCertificates {
 
     /// Returns the CA certificate (PEM).
     ///
-    /// # Errors 503 `no_proxy_ca`: the CA can be neither read nor created.
+    /// # Errors
+    /// Returns 503 `no_proxy_ca` if the CA can be neither read nor created.
     pub(super) async fn pem(&self) -> Result<&str, ApiError> {
         Ok(self.authority().await?.pem())
     }
 
     /// Returns the TLS configuration for one host name.
     ///
-    /// # Errors 503 `no_proxy_ca`: as for [`HostCertificates::pem`].
+    /// # Errors
+    /// Returns 503 `no_proxy_ca`, as [`HostCertificates::pem`] does.
     pub(super) async fn of_host(&self, host: &str) -> Result<Arc<ServerConfig>, ApiError> {
         let authority = self.authority().await?;
         authority.server(host, clock::now()).map_err(|why| self.no_authority(&why))
@@ -70,7 +72,8 @@ impl HostCertificates {
     /// Returns the TLS configuration for all host names of the API and of Lookup, selected by SNI (RFC 6066 §3).
     /// Clients without SNI get api.twilio.com; the handshake fails for any other name.
     ///
-    /// # Errors 503 `no_proxy_ca`: as for [`HostCertificates::pem`].
+    /// # Errors
+    /// Returns 503 `no_proxy_ca`, as [`HostCertificates::pem`] does.
     pub(super) async fn by_name(&self) -> Result<Arc<ServerConfig>, ApiError> {
         let authority = Arc::clone(self.authority().await?);
         let make = || async { authority::server_by(Arc::new(CertificateByName { authority })) };

@@ -32,7 +32,8 @@ pub(super) struct AudioCookieKey {
 impl AudioCookieKey {
     /// Generates a random key.
     ///
-    /// # Errors The system's random number generator fails.
+    /// # Errors
+    /// Returns an error if the system's random number generator fails.
     pub(super) fn new() -> Result<AudioCookieKey, rand::rngs::SysError> {
         let mut key = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut key)?;

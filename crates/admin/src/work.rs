@@ -36,7 +36,8 @@ impl Drop for RequestTask {
 impl RequestThread {
     /// Starts the thread.
     ///
-    /// # Errors The system cannot create the thread.
+    /// # Errors
+    /// Returns an error if the system cannot create the thread.
     pub(super) fn start() -> io::Result<RequestThread> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
         let (end, ended) = oneshot::channel::<()>();

@@ -33,7 +33,8 @@ pub(super) enum ProxyHost {
 impl ProxyTarget {
     /// Parses the target of CONNECT.
     ///
-    /// # Errors The target is not a host name with a port, or is never permitted.
+    /// # Errors
+    /// Returns an error if the target is not a host name with a port, or is never permitted.
     pub(super) fn of(uri: &Uri) -> Result<ProxyTarget, ApiError> {
         let malformed = || {
             let message = "CONNECT takes a host name and a port, such as api.twilio.com:443";
@@ -96,7 +97,8 @@ pub(super) fn shown(uri: &Uri) -> String {
 
 /// Validates a request addressed to another server.
 ///
-/// # Errors The request is not for Twilio's API or Lookup by https.
+/// # Errors
+/// Returns an error if the request is not for Twilio's API or Lookup by https.
 pub(super) fn judge_absolute(uri: &Uri, setting: config::ProxyMode) -> Result<(), ApiError> {
     let name = uri.host().unwrap_or_default().to_ascii_lowercase();
     if !is_name(&name) || !is_served(&name) {

@@ -56,7 +56,8 @@ impl ApiProxy {
 
     /// Returns the setting of the proxy, and the client of a request.
     ///
-    /// # Errors The response to a request beyond the limits, from an unknown client, or while the proxy is off.
+    /// # Errors
+    /// Returns the response to a request beyond the limits, from an unknown client, or while the proxy is off.
     fn admit(&self, request: &Request) -> Result<(config::ProxyMode, HttpSlotOccupant), Box<Response>> {
         if let Some(refused) = gate::beyond_limits(request) {
             return Err(Box::new(refused));

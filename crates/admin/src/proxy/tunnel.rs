@@ -24,7 +24,8 @@ use trunkgate_system::reach::ReachRules;
 
 /// Connects to a host, and relays bytes after the response to CONNECT is sent.
 ///
-/// # Errors Too many tunnels are open, or the host is unreachable or not permitted.
+/// # Errors
+/// Returns an error if too many tunnels are open, or the host is unreachable or not permitted.
 pub(super) async fn open(
     proxy: &ApiProxy,
     host: &str,

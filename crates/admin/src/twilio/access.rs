@@ -83,7 +83,8 @@ impl ApiAccess {
 
     /// Loads the API keys from the store if the request authenticates with one.
     ///
-    /// # Errors The store cannot be read.
+    /// # Errors
+    /// Returns an error if the store cannot be read.
     pub(super) async fn prepare(&self, headers: &HeaderMap) -> Result<(), Error> {
         match credentials(headers) {
             Some((user, _)) if user.starts_with("SK") => self.keys.load().await,
@@ -93,7 +94,8 @@ impl ApiAccess {
 
     /// Authenticates a request from `source` (an IPv4 address or an IPv6 /64) and applies the rate limits.
     ///
-    /// # Errors Credentials are missing or wrong, or a rate limit is exceeded.
+    /// # Errors
+    /// Returns an error if credentials are missing or wrong, or a rate limit is exceeded.
     pub(super) fn judge(
         &self,
         now: Instant,

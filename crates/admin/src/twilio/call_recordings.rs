@@ -160,7 +160,8 @@ fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
 /// Returns the request after checking that its callback URL is reachable under the rules of the application that
 /// controls the call, or of `[api]`.
 ///
-/// # Errors The URL can never be reached.
+/// # Errors
+/// Returns an error if the URL can never be reached.
 pub(super) fn reached(
     cx: &Asked<'_>,
     current: Option<&str>,

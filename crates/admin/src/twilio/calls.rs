@@ -226,7 +226,8 @@ async fn carry_out(cx: &Asked<'_>, found: &CallResource, changes: CallChanges) -
 
 /// Returns an application that has `receiver` as its `status_callback` and the rules of the call's application.
 ///
-/// # Errors The URL of the callback can never be reached.
+/// # Errors
+/// Returns an error if the URL of the callback can never be reached.
 fn judge_receiver(cx: &Asked<'_>, found: &CallResource, receiver: StatusCallback) -> Result<Arc<App>, Error> {
     let app = create::keys_of(cx, found.call.app.as_deref(), AppDocument::Text("<Response/>".into()));
     let app = App { status_callback: Some(receiver), ..app };

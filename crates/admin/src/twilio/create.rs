@@ -71,7 +71,8 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
 
 /// Returns the calling number and the targets of a new call.
 ///
-/// # Errors A number is not permitted, or no target matches.
+/// # Errors
+/// Returns an error if a number is not permitted, or no target matches.
 pub(super) fn placed(
     cx: &Asked<'_>,
     to: Option<String>,
@@ -88,7 +89,8 @@ pub(super) fn placed(
 /// Returns the calling number shown to a party that may be an agent. Agents without a number in the request get the
 /// name of the conference.
 ///
-/// # Errors The number does not belong to the edge, or a telephone target needs a number and none is given.
+/// # Errors
+/// Returns an error if the number does not belong to the edge, or a telephone target needs a number and none is given.
 pub(super) fn caller_of_agent(
     cx: &Asked<'_>,
     placing: &PermittedCall,
@@ -129,7 +131,8 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
 
 /// Builds the application of one call with the settings of the `current` application, or of `[api]`.
 ///
-/// # Errors The URL can never be reached.
+/// # Errors
+/// Returns an error if the URL can never be reached.
 pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
     let app = keys_of(cx, current, document);
     if let AppDocument::Url { url, .. } = &app.document {
@@ -140,7 +143,8 @@ pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>)
 
 /// Validates the callback and fallback URLs, which a call may request later.
 ///
-/// # Errors A URL can never be reached.
+/// # Errors
+/// Returns an error if a URL can never be reached.
 pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
     let callback = app.status_callback.as_ref().map(|callback| callback.url.as_str());
     for (name, url) in [("StatusCallback", callback), ("FallbackUrl", app.fallback_url.as_deref())] {
@@ -151,14 +155,16 @@ pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
 
 /// Validates a URL by the rules for URLs of applications.
 ///
-/// # Errors The URL is invalid or can never be reached.
+/// # Errors
+/// Returns an error if the URL is invalid or can never be reached.
 pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     config::judge_url(name, url, &reach_of(cx, app.allow_private)).map_err(|what| Error::unusable_url(&what))
 }
 
 /// Validates the URL of a document or sound; recordings of this edge are read without an HTTP request.
 ///
-/// # Errors The URL is invalid or can never be reached.
+/// # Errors
+/// Returns an error if the URL is invalid or can never be reached.
 pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     let reach = reach_of(cx, app.allow_private);
     let own = cx.handle.shared.running(|running| OwnRecordings::of(cx.handle, running));
@@ -170,7 +176,8 @@ pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> R
 
 /// Validates a WebSocket URL by the address rules of an application.
 ///
-/// # Errors The URL can never be reached.
+/// # Errors
+/// Returns an error if the URL can never be reached.
 pub(super) fn judge_socket(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     let Ok(url) = Url::parse(url) else { return Ok(()) };
     let judged = reach_of(cx, app.allow_private).judge_url(&url);

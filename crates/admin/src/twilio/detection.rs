@@ -14,7 +14,8 @@ pub(super) const OF_PARTICIPANT: (&str, &str) = ("AmdStatusCallback", "AmdStatus
 
 /// Parses the detection parameters; `None` without `MachineDetection`. `receiver`: names of the callback parameters.
 ///
-/// # Errors A parameter is invalid, even if `MachineDetection` is absent.
+/// # Errors
+/// Returns an error if a parameter is invalid, even if `MachineDetection` is absent.
 pub(super) fn take(
     parameters: &mut Parameters,
     receiver: (&'static str, &'static str),
@@ -36,7 +37,8 @@ pub(super) fn take(
 
 /// Validates the callback URL of a detection by the rules for URLs of applications.
 ///
-/// # Errors The URL can never be reached.
+/// # Errors
+/// Returns an error if the URL can never be reached.
 pub(super) fn judge(cx: &Asked<'_>, name: &str, detection: Option<&DetectionRequest>, app: &App) -> Result<(), Error> {
     let receiver: Option<&(String, WebhookMethod)> = detection.and_then(|detection| detection.receiver.as_ref());
     receiver.map_or(Ok(()), |(url, _)| create::judge_url(cx, name, url, app))

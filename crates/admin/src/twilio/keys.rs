@@ -60,7 +60,8 @@ impl ApiKeys {
 
     /// Reads the keys from the store, once.
     ///
-    /// # Errors The store cannot be read.
+    /// # Errors
+    /// Returns an error if the store cannot be read.
     pub(super) async fn load(&self) -> Result<(), Error> {
         let all = async {
             // The first change creates the store.

@@ -31,7 +31,8 @@ pub(super) struct PageRequest {
 impl PageRequest {
     /// Parses the paging parameters. `path`: path of the list without `.json`.
     ///
-    /// # Errors A paging parameter is invalid.
+    /// # Errors
+    /// Returns an error if a paging parameter is invalid.
     pub(super) fn take(path: &str, query: &str, parameters: &mut Parameters) -> Result<PageRequest, Error> {
         let size = parameters.take_number("PageSize", 1..=MOST)?.unwrap_or(SIZE);
         let number = parameters.take_number("Page", 0..=LAST)?.unwrap_or(0);

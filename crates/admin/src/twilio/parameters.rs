@@ -65,7 +65,8 @@ impl Parameters {
     /// Parses the query, or the form of a POST. A POST with a query is rejected: another site could make a browser send
     /// one.
     ///
-    /// # Errors The body is not a form, or a POST has parameters in its query.
+    /// # Errors
+    /// Returns an error if the body is not a form, or a POST has parameters in its query.
     pub(super) fn read(parts: &Parts, body: &[u8], is_strict: bool) -> Result<Parameters, Error> {
         let query = parts.uri.query().unwrap_or_default();
         if parts.method == Method::POST && !query.is_empty() {
@@ -132,7 +133,8 @@ impl Parameters {
 
     /// Takes a boolean.
     ///
-    /// # Errors The value is neither true nor false.
+    /// # Errors
+    /// Returns an error if the value is neither true nor false.
     pub(super) fn take_flag(&mut self, name: &str) -> Result<Option<bool>, Error> {
         match self.take(name).as_deref() {
             None => Ok(None),
@@ -144,7 +146,8 @@ impl Parameters {
 
     /// Takes one of the known words.
     ///
-    /// # Errors The value is unknown.
+    /// # Errors
+    /// Returns an error if the value is unknown.
     pub(super) fn take_word<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Option<&'k str>, Error> {
         let Some(given) = self.take(name) else { return Ok(None) };
         word_of(name, &given, known).map(Some)
@@ -152,7 +155,8 @@ impl Parameters {
 
     /// Takes known words, repeated or separated by spaces.
     ///
-    /// # Errors A word is unknown.
+    /// # Errors
+    /// Returns an error if a word is unknown.
     pub(super) fn take_words<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         let given = self.take_all(name);
         given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
@@ -161,7 +165,8 @@ impl Parameters {
     /// Takes the events to report. Unknown events are ignored and logged, as at Twilio; call states are not events, but
     /// programs often name them.
     ///
-    /// # Errors A word is unknown in strict mode, or none of the words is an event or a call state.
+    /// # Errors
+    /// Returns an error if a word is unknown in strict mode, or none of the words is an event or a call state.
     pub(super) fn take_events<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         if self.is_strict {
             return self.take_words(name, known);
@@ -184,7 +189,8 @@ impl Parameters {
 
     /// Takes a single-line text of at most `most` characters.
     ///
-    /// # Errors The text is too long or contains control characters.
+    /// # Errors
+    /// Returns an error if the text is too long or contains control characters.
     pub(super) fn take_text(&mut self, name: &str, most: usize) -> Result<Option<String>, Error> {
         let text = self.take(name);
         if text.as_ref().is_some_and(|text| text.chars().count() > most || text.chars().any(char::is_control)) {
@@ -195,7 +201,8 @@ impl Parameters {
 
     /// Takes an integer in a range.
     ///
-    /// # Errors The value is not an integer, or is out of range.
+    /// # Errors
+    /// Returns an error if the value is not an integer, or is out of range.
     pub(super) fn take_number<N>(&mut self, name: &str, range: RangeInclusive<N>) -> Result<Option<N>, Error>
     where
         N: FromStr + PartialOrd + Display,
@@ -210,7 +217,8 @@ impl Parameters {
 
     /// Takes the time filters `NAME`, `NAME>` and `NAME<`; bounds are inclusive, and a date is a day in UTC.
     ///
-    /// # Errors A value is not a time.
+    /// # Errors
+    /// Returns an error if a value is not a time.
     pub(super) fn take_span(&mut self, name: &str) -> Result<TimeSpan, Error> {
         let mut span = TimeSpan { from: Timestamp::MIN, to: Timestamp::MAX };
         for sign in ["", ">", "<"] {
@@ -235,7 +243,8 @@ impl Parameters {
     /// Applies the operation's table of parameters: drops those without effect (default values, hints, empty values)
     /// and rejects those that this version does not implement.
     ///
-    /// # Errors A parameter is not implemented.
+    /// # Errors
+    /// Returns an error if a parameter is not implemented.
     pub(super) fn judge(&mut self, operation: &ApiOperation) -> Result<(), Error> {
         let mut refused = None;
         for (name, value) in std::mem::take(&mut self.all) {
@@ -254,7 +263,8 @@ impl Parameters {
 
     /// Rejects an unknown parameter without a value, which may be the remainder of a text with an unencoded `&`.
     ///
-    /// # Errors There is such a parameter.
+    /// # Errors
+    /// Returns an error if there is such a parameter.
     pub(super) fn refuse_rests(&self) -> Result<(), Error> {
         let has_rest = self.all.iter().any(|(_, value)| value.is_empty());
         if has_rest { Err(Error::bad_request(REST)) } else { Ok(()) }
@@ -263,7 +273,8 @@ impl Parameters {
     /// Ignores the remaining parameters, or rejects them in strict mode or if they resemble a parameter that must not
     /// be missed.
     ///
-    /// # Errors A remaining parameter is rejected.
+    /// # Errors
+    /// Returns an error if a remaining parameter is rejected.
     pub(super) fn finish(self) -> Result<(), Error> {
         for (name, _) in &self.all {
             if !is_name(name) {

@@ -278,7 +278,8 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
 /// Returns the calling number and the target of the call, which may be an agent. `of_person`: whether a recording, and
 /// a detection, are requested.
 ///
-/// # Errors The party cannot be called, or is an agent and a recording or a detection is requested.
+/// # Errors
+/// Returns an error if the party cannot be called, or is an agent and a recording or a detection is requested.
 fn placed(
     cx: &Asked<'_>,
     (to, from): (Option<String>, Option<String>),
@@ -299,7 +300,8 @@ fn placed(
 
 /// Returns the application by which a party joins.
 ///
-/// # Errors A URL of its document can never be reached.
+/// # Errors
+/// Returns an error if a URL of its document can never be reached.
 fn app_of(cx: &Asked<'_>, joining: &JoinDocument, status_callback: Option<StatusCallback>) -> Result<App, Error> {
     let document = AppDocument::Text(joining.document().into());
     let app = App { status_callback, ..create::made(cx, document, None)? };
