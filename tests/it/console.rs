@@ -1,5 +1,5 @@
-//! Tests the console's files and the HTTP API behind them with the real binary: content types, policies, tokens; order of
-//! events and the limit of listeners; filters, history, routes and unknown sources.
+//! Tests the console's files and the HTTP API behind them with the real binary: content types, policies, tokens; order
+//! of events and the limit of listeners; filters, history, routes and unknown sources.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 

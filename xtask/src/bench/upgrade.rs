@@ -1,5 +1,5 @@
-//! `cargo xtask bench upgrade`: relayed calls while the edge is replaced again and again, packet by packet: lost packets,
-//! added delay, and the calls that are left.
+//! `cargo xtask bench upgrade`: relayed calls while the edge is replaced again and again, packet by packet: lost
+//! packets, added delay, and the calls that are left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! CHANGELOG.md: a section for each version, newest first, with a head such as `## 0.1.0 (2026-11-28)` or `## 0.1.0 (unreleased): …`.
+//! CHANGELOG.md: a section for each version, newest first, with a head such as `## 0.1.0 (2026-11-28)` or
+//! `## 0.1.0 (unreleased): …`.
 
 use std::ops::Range;
 

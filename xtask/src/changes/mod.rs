@@ -41,7 +41,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Returns the changes of a version, for the text of its release: its section of CHANGELOG.md, then the fragments that are not in it yet.
+/// Returns the changes of a version, for the text of its release: its section of CHANGELOG.md, then the fragments that
+/// are not in it yet.
 pub(crate) fn text_of_version(version: &str) -> anyhow::Result<String> {
     let root = repository();
     let (fragments, faults) = read(&root)?;

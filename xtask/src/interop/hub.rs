@@ -88,7 +88,8 @@ impl ClientCertVerifier for ClientByName {
 }
 
 impl Identity {
-    /// Reads `NAME.pem` and `NAME.key` of a folder, and the CA `authority.pem`. Clients must have a certificate for `host`.
+    /// Reads `NAME.pem` and `NAME.key` of a folder, and the CA `authority.pem`. Clients must have a certificate for
+    /// `host`.
     pub(crate) fn read(folder: &Path, name: &str, host: &str) -> anyhow::Result<Identity> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let chain = vec![CertificateDer::from_pem_file(folder.join(format!("{name}.pem")))?];

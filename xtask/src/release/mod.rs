@@ -36,7 +36,8 @@ pub(crate) struct Options {
     /// Build twice from nothing and compare the checksums, then verify as --verify does; takes more than twice as long
     #[arg(long)]
     check: bool,
-    /// Verify the artefacts in the folder, without making them: checksums, components, a demo in empty roots and under qemu, unit tests
+    /// Verify the artefacts in the folder, without making them: checksums, components, a demo in empty roots and under
+    /// qemu, unit tests
     #[arg(long, conflicts_with = "check")]
     verify: bool,
     /// Leave out the container image (it needs buildah, and root or user namespaces)

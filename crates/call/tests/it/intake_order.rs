@@ -1,5 +1,5 @@
-//! Any order of messages at the intake: none is lost silently, none overtakes one that must precede it, and no INVITE in
-//! time is rejected.
+//! Any order of messages at the intake: none is lost silently, none overtakes one that must precede it, and no INVITE
+//! in time is rejected.
 
 #![allow(clippy::unwrap_used)] // only tests stand here
 

@@ -1,7 +1,7 @@
 //! Mixer of one conference: every 20 ms a tick takes a frame of each party and produces the mix for each of them, the
 //! sum of all others.
 //!
-//! This room processes audio: queues, levels, gains, mixes. [`ConferenceRoom`](crate::ConferenceRoom) decides who may
+//! This module processes audio: queues, levels, gains, mixes. [`ConferenceRoom`](crate::ConferenceRoom) decides who may
 //! speak, and the caller has the clock.
 //!
 //! All audio is mixed at the highest rate of the present parties. A quiet party adds nothing and costs only a level

@@ -1,7 +1,8 @@
 //! State of one conference with Twilio's semantics: waiting, audibility of each party, start and end, beeps,
 //! announcements, recording, and callbacks with their fields.
 //!
-//! This room holds no audio: a [`RoomAction`] requests the audio for a party. Calls are identified by their SIDs only.
+//! This module holds no audio: a [`RoomAction`] requests the audio for a party. Calls are identified by their SIDs
+//! only.
 
 mod callback;
 mod member;

@@ -1,8 +1,8 @@
 //! Audio of voice agents: the conversation on a socket, the frames sent to an agent and those received from it.
 //!
-//! This room connects an agent's socket with the packets of a call. The socket protocol belongs to [`trunkgate_agent`];
-//! [`listening`](crate::listening) frames the audio for agents as for every listener; [`playout`](crate::playout) makes
-//! the caller's stream; the session has wires and ends.
+//! This module connects an agent's socket with the packets of a call. The socket protocol belongs to
+//! [`trunkgate_agent`]; [`listening`](crate::listening) frames the audio for agents as for every listener;
+//! [`playout`](crate::playout) makes the caller's stream; the session has wires and ends.
 
 mod agents;
 mod clears;

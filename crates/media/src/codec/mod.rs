@@ -1,6 +1,6 @@
 //! Codecs of the edge: one encoder and one decoder for all of them, and the loudness of audio.
 //!
-//! This room converts samples to payloads and back. Packets, sequence numbers and time do not belong here:
+//! This module converts samples to payloads and back. Packets, sequence numbers and time do not belong here:
 //! [`transcode`](crate::transcode) makes a stream of another codec, [`resample`](crate::resample) another rate.
 
 mod coding;

@@ -1,6 +1,6 @@
 //! Counters of the packet path, written by a worker and readable by any thread, and the reasons to drop a packet.
 //!
-//! This room defines the counters and their labels. The room that sees a packet decides when to count;
+//! This module defines the counters and their labels. The module that receives a packet decides when to count;
 //! [`mos`](crate::mos) estimates scores, and [`rtp`](crate::rtp) detects losses.
 
 mod counter;

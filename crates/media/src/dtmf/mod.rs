@@ -1,6 +1,6 @@
 //! DTMF: digits as telephone-events (RFC 4733) and as tones (ITU-T Q.23, Q.24), received, sent, and detected in audio.
 //!
-//! This room holds all code that handles digits. The form for each side is negotiated elsewhere ([`DigitFormat`],
+//! This module holds all code that handles digits. The form for each side is negotiated elsewhere ([`DigitFormat`],
 //! [`DtmfConversion`]); the session routes digits between ends; [`transcode`](crate::transcode) retimes events next to
 //! transcoded audio.
 

@@ -1,7 +1,7 @@
 //! Listeners of a call: audio of one end in both directions, for agents, raw forks, recorders, recording servers,
 //! mixers and answering machine detection.
 //!
-//! This room processes packets for listeners, which are not their destination. The conversation with an agent belongs
+//! This module processes packets for listeners, which are not their destination. The conversation with an agent belongs
 //! to [`agent_audio`](crate::agent_audio); the session selects the listeners of a packet.
 
 mod copies;

@@ -1,6 +1,6 @@
 //! Downlink playout: the stream that the edge generates for an end, and the sounds that it plays.
 //!
-//! This room packetizes 20 ms of an agent or a player, and holds the players. An agent's audio before that is in
+//! This module packetizes 20 ms of an agent or a player, and holds the players. An agent's audio before that is in
 //! [`agent_audio`](crate::agent_audio), encoders are in [`codec`](crate::codec); the session sends the packets.
 
 mod encoder;

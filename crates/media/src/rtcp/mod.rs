@@ -1,6 +1,6 @@
 //! RTCP: parses a remote party's packets, replaces their texts, and generates the edge's own reports.
 //!
-//! This room handles RTCP packets about a stream. The stream itself is in [`rtp`](crate::rtp), encryption in
+//! This module handles RTCP packets about a stream. The stream itself is in [`rtp`](crate::rtp), encryption in
 //! [`srtp`](crate::srtp); the session decides between forwarding RTCP and generating reports.
 
 mod compound;

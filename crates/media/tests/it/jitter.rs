@@ -1,7 +1,8 @@
 //! Packet order before a decoder and before an agent: in sequence, each once, within the maximum delay, over simulated
 //! paths with loss, delay and reordering. In virtual time, with a seed.
 //!
-//! `cargo test -p trunkgate-media --test it -- --nocapture jitter::measured` prints the figures of docs/configure/agents.md.
+//! `cargo test -p trunkgate-media --test it -- --nocapture jitter::measured` prints the figures of
+//! docs/configure/agents.md.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may unwrap")]
 #![expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]

@@ -1,6 +1,6 @@
 //! Audio of one call: sent and received media, and the reports about both.
 //!
-//! This room holds the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP
+//! This module holds the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP
 //! (`reporting`). `call` negotiates the session; `tone`, `judge` and `ear` generate and evaluate tones.
 
 mod coded;

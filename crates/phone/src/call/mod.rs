@@ -1,8 +1,8 @@
 //! One call of a test phone.
 //!
-//! This room holds the state of the call (here), its course from INVITE to BYE (`signalling`), changes in the answered
-//! call (`changes`), offers and answers (`negotiation`), session timers (`session`) and transfers (`transfer`). Audio
-//! is in the room `audio`.
+//! This module holds the state of the call (here), its course from INVITE to BYE (`signalling`), changes in the
+//! answered call (`changes`), offers and answers (`negotiation`), session timers (`session`) and transfers
+//! (`transfer`). Audio is in the module `audio`.
 
 mod changes;
 mod negotiation;

@@ -4,7 +4,7 @@
 //! A number is possible if its length fits the country's numbering plan, whether or not its range is in use. The plans
 //! come from libphonenumber, which is given only digits and `+`.
 //!
-//! This room interprets numbers: all readings of a text as a number (`readings`), emergency numbers by country
+//! This module interprets numbers: all readings of a text as a number (`readings`), emergency numbers by country
 //! (`emergency`) and their spellings (`emergency_spellings`), states of North American area codes (`area_codes`), and
 //! validity (`lookup`). `pattern` holds patterns over digits, `caller_id` the caller ID policy of a trunk.
 

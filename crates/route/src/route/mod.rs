@@ -1,6 +1,6 @@
 //! Routes: the conditions under which a route takes a call, and an explanation if it does not.
 //!
-//! This room covers single routes and collections: the index that finds the first matching route (`index`), the lines
+//! This module covers single routes and collections: the index that finds the first matching route (`index`), the lines
 //! of a `routes_file` (`lines`) and the compiled routes of a configuration (`routes`). `table` and `plan` turn a match
 //! into targets.
 //! `plan`.

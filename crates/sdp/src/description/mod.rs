@@ -1,6 +1,6 @@
 //! Session description as a value: known lines are typed, all others are kept in place.
 //!
-//! This room covers a single description: parsing (`parse`), serialization (`write`), and the attributes that may be
+//! This module covers a single description: parsing (`parse`), serialization (`write`), and the attributes that may be
 //! forwarded to the other leg (`passing`). `negotiate` relates two descriptions to each other.
 
 mod parse;

@@ -1,6 +1,6 @@
 //! Offer/answer negotiation between two legs (`relay`) or for an endpoint inside the edge (`own`).
 //!
-//! This room relates two descriptions: payload types and their meaning (`payload`), transcoding (`convert`), separate
+//! This module relates two descriptions: payload types and their meaning (`payload`), transcoding (`convert`), separate
 //! DTMF methods per side (`dtmf`), fax (`udptl`), parts common to all our descriptions (`section`), and the inputs and
 //! results of a negotiation (`terms`). `description` parses and writes single descriptions; `keying` handles SRTP
 //! keys.

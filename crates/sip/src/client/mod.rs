@@ -1,9 +1,10 @@
 //! Client side of the endpoint: client transactions (RFC 3261 §8.1, §17.1), forks of outgoing INVITEs, and digest
 //! credentials.
 //!
-//! This room holds the transaction table (here), one transaction (`transaction`), the composition of outgoing requests
-//! (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs live in `dialog`; a
-//! dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction open in it.
+//! This module holds the transaction table (here), one transaction (`transaction`), the composition of outgoing
+//! requests (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs live in
+//! `dialog`; a dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction
+//! open in it.
 
 mod requests;
 mod responses;

@@ -1,6 +1,6 @@
 //! Dialogs (RFC 3261 §12): tags, sequence numbers, route set, remote target, and the transactions open in each.
 //!
-//! This room holds one dialog (here), the table of all dialogs (`table`) and the choice of the flow for an in-dialog
+//! This module holds one dialog (here), the table of all dialogs (`table`) and the choice of the flow for an in-dialog
 //! request (`target`). `client` and `server` compose the messages of a dialog.
 
 mod table;

@@ -1,7 +1,7 @@
 //! SIP endpoint: dispatches each received message to its transaction and dialog and emits an
 //! [`EndpointEvent`](crate::EndpointEvent), and sends the requests and responses of the layer above.
 //!
-//! This room selects the part that handles a message, timer or call (here), decides which requests are served
+//! This module selects the part that handles a message, timer or call (here), decides which requests are served
 //! (`request`), and handles in-dialog requests and the end of dialogs, which involve transactions of both sides
 //! (`within`). The parts own their state: `client` (outgoing requests), `server` (received requests), `dialog`,
 //! `digest` (credentials), `shared` (identifiers, timers, outputs).

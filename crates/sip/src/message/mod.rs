@@ -1,7 +1,7 @@
 //! Received message: its bytes and an index of its headers. Parsing neither copies nor validates, so that a malformed
 //! message still provides the parts that an error response needs.
 //!
-//! This room parses one message: the lines of its head (`head`), the parts of its body (`body`), reasons to reject it
+//! This module parses one message: the lines of its head (`head`), the parts of its body (`body`), reasons to reject it
 //! (`defect`) and granted registration lifetimes (`binding`). `header` parses header values, `compose` and `write`
 //! create messages, and `framer` splits streams into messages.
 

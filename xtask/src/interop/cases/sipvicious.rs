@@ -16,7 +16,8 @@ use crate::interop::raw::Text;
 
 /// Target address of the scanners; each reaches the edge from its own address, so that a ban affects only one.
 const INSIDE: &str = "127.0.0.7";
-/// Existing users, one with a challenge that the scanners can answer and one with another algorithm, and their password.
+/// Existing users, one with a challenge that the scanners can answer and one with another algorithm, and their
+/// password.
 const USER: &str = "desk";
 const OTHER: &str = "lamp";
 const PASSWORD: &str = "sesame-open-4711";

@@ -13,8 +13,8 @@
 //!
 //! ```text
 //! behind (others of its line) ──> ready (waits for a turn of its host) ──> under way ──> delivered: the row is removed
-//!                                   ^                                         │
-//!                                   └──── resting (back-off, Retry-After) <───┴──────> given up: removed, or kept for `status`
+//! ^                                         │ └──── resting (back-off, Retry-After) <───┴──────> given up: removed, or
+//! kept for `status`
 //! ```
 //!
 //! `queue.rs` owns these states. It uses no clock, thread or store: inputs are rows and times, outputs are the next row
