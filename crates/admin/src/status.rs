@@ -344,7 +344,8 @@ impl StatusReport {
     }
 }
 
-/// Returns the problems of SIP dropped, connections closed and TLS handshakes failed.
+/// Returns the problems caused by unknown sources (dropped SIP messages, closed connections) and by failed TLS
+/// handshakes.
 fn of_strangers(handle: &EdgeHandle, unknown: Option<UnknownView>) -> Vec<Problem> {
     let (sockets, now) = (&handle.shared.sockets, Instant::now());
     let dropped = unknown.map(|unknown| unknown_now(unknown, "message", EdgeProblem::UnknownSip));

@@ -15,7 +15,8 @@ use super::values;
 /// Maximum ringing time that phones and networks usually tolerate.
 const RING_MOST: Duration = Duration::from_secs(60);
 
-/// Reads both keys into an agent with known `answer` and `hold`.
+/// Reads `queue` of an agent and warns if it is useless or inaudible. `max_sessions`, `answer` and `hold` must have
+/// been read before.
 pub(super) fn read(agent: &mut Agent, section: &Section<'_>, findings: &mut Findings) {
     agent.queue = section.read("queue", findings, queue);
     let (Some(value), Some(queue)) = (section.get("queue"), agent.queue) else { return };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Time of the verdict on a machine.
+/// Moment at which the detection of a machine is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DetectionMode {
-    /// Immediately when the machine is detected.
+    /// When the machine is detected.
     Enable,
-    /// After the machine's message has ended.
+    /// After the end of the machine's message.
     DetectMessageEnd,
 }
 
@@ -30,7 +30,7 @@ pub struct ThresholdParameter {
 /// Settings of a detection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectionSettings {
-    /// Time of the verdict on a machine.
+    /// Moment at which the detection of a machine is reported.
     pub mode: DetectionMode,
     /// Maximum duration of the detection.
     pub timeout: Duration,

@@ -84,10 +84,12 @@ pub(crate) const LATCH_RTCP_SILENCE: Duration = Duration::from_secs(30);
 pub(crate) const LATCH_RTCP_CONTENDER_PACKETS: u32 = 2;
 /// … together with this duration.
 pub(crate) const LATCH_RTCP_CONTENDER_SPAN: Duration = Duration::from_secs(2);
-/// Largest jump of the sequence number that counts as a gap; a larger one is a restart (RFC 3550 A.1, MAX_DROPOUT).
+/// Distance ahead of the expected sequence number from which a packet does not continue its stream: it is late or the
+/// stream has restarted, see [`MAX_MISORDER_PACKETS`] (RFC 3550 A.1, MAX_DROPOUT). At a smaller distance, the packets
+/// in between count as lost.
 pub(crate) const MAX_DROPOUT_PACKETS: u16 = 3000;
-/// Largest distance behind the highest number that counts as late; a larger one is a restart (RFC 3550 A.1,
-/// MAX_MISORDER).
+/// Distance behind the highest sequence number from which a packet shows a restarted stream; at a smaller distance the
+/// packet is late (RFC 3550 A.1, MAX_MISORDER).
 pub const MAX_MISORDER_PACKETS: u16 = 100;
 /// Maximum packet buffers in use in one worker; a further packet is dropped as `no_buffer`.
 pub const WORKER_PACKET_BUFFERS: usize = 512;

@@ -35,11 +35,13 @@ pub(crate) struct ForkingProxy {
 struct ForkedInvite {
     invite: Bytes,
     flow: Flow,
-    /// Seats without a final response.
+    /// Indices of the phones that have sent no final response.
     open: Vec<usize>,
-    /// Seats with an early dialog.
+    /// Indices of the phones that have sent a provisional response above 100, which creates an early dialog.
     early: Vec<usize>,
+    /// Number of phones that have answered with a 2xx response.
     answered: u32,
+    /// Rejection with the lowest status code.
     best: Option<(u16, Bytes)>,
 }
 

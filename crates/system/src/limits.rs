@@ -548,18 +548,19 @@ pub const MESSAGE_WEBHOOKS_OF_HOST: usize = 8;
 pub const MESSAGE_REPORTS_AT_ONCE: usize = 100;
 /// Maximum length of a displayed error text of Twilio, in characters.
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
-/// Divisor: one in this many calls of the last hour without audio from a trunk is a problem in `status`.
+/// A trunk is a problem in `status` if at least one in this many of its calls in the last hour had no audio from it.
 pub const UNHEARD_ONE_IN: u64 = 10;
-/// Calls of the last five minutes without audio from a trunk that are a problem, if they are as large a share.
+/// Minimum number of calls without audio from a trunk in the last five minutes that are a problem, if their share
+/// reaches [`UNHEARD_ONE_IN`] too.
 pub const UNHEARD_LEAST: u64 = 3;
 /// Consecutive failed calls of an agent that are a problem in `status`.
 pub const AGENT_FAILED_LEAST: u64 = 3;
 /// Interval of checks for current problems, in seconds.
 pub const PROBLEMS_EVERY_SECONDS: u64 = 5;
-/// Divisor: one in this many calls rejected by a trunk in the last hour is a problem, given [`REJECTED_OFTEN`]
-/// rejections.
+/// A trunk or agent is a problem in `status` if at least one in this many of its recent calls failed, and at least
+/// [`REJECTED_OFTEN`] calls.
 pub const REJECTED_ONE_IN: u64 = 5;
-/// Minimum number of rejections for [`REJECTED_ONE_IN`].
+/// Minimum number of failed calls for [`REJECTED_ONE_IN`].
 pub const REJECTED_OFTEN: u64 = 5;
 /// Number of rejections that are a problem if they are half of a trunk's calls, or its latest calls in a row.
 pub const REJECTED_LEAST: u64 = 3;
@@ -567,7 +568,8 @@ pub const REJECTED_LEAST: u64 = 3;
 pub const REJECTED_ALL: u64 = 2;
 /// Consecutive rejections after which a trunk is said to reject all calls.
 pub const REJECTED_ROW: u64 = 8;
-/// Divisor: one in this many rejected calls is a problem, given [`REJECTED_LEAST`] rejections.
+/// A trunk is a problem in `status` if it rejected at least one in this many of its recent calls, and at least
+/// [`REJECTED_LEAST`] calls.
 pub const REJECTED_FEW_ONE_IN: u64 = 3;
 /// Failed calls of an agent that are a problem if they are half of its latest calls.
 pub const AGENT_FAILED_HALF: u64 = 2;

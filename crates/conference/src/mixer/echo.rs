@@ -51,7 +51,8 @@ pub(super) struct EchoDetector {
     sent_variance: f32,
     level_db: f32,
     variance: f32,
-    /// Moments of the changes, which give the number of changes that dominate the variance.
+    /// Moments of the level changes received from the party. They show whether many changes or only a few large ones
+    /// make up the variance.
     changes: ChangeMoments,
     /// Covariance at each delay, from one tick on.
     covariance: [f32; ECHO_TICKS],

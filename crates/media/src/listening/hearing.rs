@@ -26,8 +26,8 @@ pub(super) trait TrackFraming {
 pub(super) struct TrackDecoders([Option<Box<TrackDecoder>>; 2]);
 
 impl TrackDecoders {
-    /// Sets the audio of a track, by payload number, and the number of telephone-events, for frames of a format;
-    /// returns whether that creates a new decoder, with an empty jitter buffer.
+    /// Configures the decoder of a track: audio codecs by payload type, and the payload type of telephone-event
+    /// (`keys`). Returns true if the decoder was replaced or removed; a new one has an empty jitter buffer.
     pub(super) fn tune(
         &mut self,
         track: TrackName,

@@ -59,7 +59,8 @@ pub(super) enum FrameTreatment {
     Cut,
 }
 
-/// Recorded frames of both directions, from their packets to a block of the file, by kind of sample.
+/// Joins the received frames of both directions to stereo audio and collects it in blocks for the recording file. The
+/// variant is the sample format of the blocks.
 #[derive(Debug)]
 pub(super) enum StereoFrames {
     /// μ-law codes.
@@ -70,7 +71,7 @@ pub(super) enum StereoFrames {
     Linear(FramePairs<i16>),
 }
 
-/// Frames of one kind of samples.
+/// Frames and blocks of [`StereoFrames`] in one sample format.
 #[derive(Debug)]
 pub(super) struct FramePairs<S> {
     tracks: StreamTracks<S>,

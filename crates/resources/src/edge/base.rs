@@ -179,7 +179,7 @@ impl EdgeBase {
         self.parties.intern(name)
     }
 
-    /// Returns the trunk name of a party; empty: bare URIs.
+    /// Returns the trunk name of a party; an empty name if the party stands for SIP URIs that belong to no trunk.
     pub fn party_name(&self, party: SipPartyId) -> Arc<str> {
         self.parties.name(party)
     }

@@ -52,8 +52,9 @@ pub(super) fn reach_emergency(numbers: &NumberingPlan, received: &str) -> bool {
     })
 }
 
-/// Returns the digits, `+`, `*` and `#` of a text in each way a remote party may read them: up to the first other
-/// character or without such characters, and up to the end of dialling. A text that begins with a letter is a name.
+/// Returns the strings that a remote party may dial for a text: its digits, `+`, `*` and `#` up to a letter or one of
+/// [`ENDS`], and up to any other character that is no separator. Each string is also returned up to each `*` and `#`,
+/// and without all signs. A text that begins with a letter is a name and yields empty strings only.
 fn dial_strings(text: &str) -> Vec<String> {
     let is_dialled = |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#');
     let begin = text.find(|c: char| is_dialled(c) || c.is_alphabetic());

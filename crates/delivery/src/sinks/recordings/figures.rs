@@ -77,7 +77,8 @@ pub struct RecordingFigures {
     pub unrecovered: Counter,
     /// Last recording that cannot be completed, with the reason.
     unrecovered_last: Mutex<Option<String>>,
-    /// Problem of the folder with unindexed entries.
+    /// Error of reading the directory of entries that are not in the index yet, or a foreign file in it; `None` if
+    /// there is neither.
     unread: Mutex<Option<String>>,
     /// Files in the directory without an entry.
     unlisted: Mutex<UnlistedFiles>,
@@ -155,7 +156,7 @@ impl RecordingFigures {
         }
     }
 
-    /// Records the problem of the folder with unindexed entries.
+    /// Sets or clears the problem of the directory of entries that are not in the index yet.
     pub(super) fn read_unindexed(&self, wrong: Option<String>) {
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
     }

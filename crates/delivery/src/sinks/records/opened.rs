@@ -24,8 +24,10 @@ pub(super) struct Opened {
     pub(super) file: Option<RecordsFile>,
     /// Journal of live calls; `None` if its file system has no locks or another process uses it.
     pub(super) journal: Option<CallJournal>,
-    /// Calls left in the journal by an earlier process, and those of them that are in the file.
+    /// Calls that an earlier process left in the journal.
     pub(super) left: Vec<LeftoverRecord>,
+    /// SIDs of the last calls in the record file, for the search for calls of `left` that it already contains; `None`
+    /// without a file or without such calls.
     pub(super) written: Option<BTreeSet<String>>,
 }
 
