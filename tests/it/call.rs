@@ -295,7 +295,7 @@ fn a_server_that_requires_a_client_certificate_is_told_from_one_that_is_down() {
     let failure = none["failure"].as_str().unwrap();
     assert_eq!(code, Some(1), "{none}");
     assert!(
-        failure.contains("it asks for a client certificate: add --certificate FILE and --private-key FILE"),
+        failure.contains("the server asks for a client certificate: add --certificate FILE and --private-key FILE"),
         "{failure}"
     );
     let flags = |pair: &crate::support::tls::Pair| {
@@ -304,7 +304,7 @@ fn a_server_that_requires_a_client_certificate_is_told_from_one_that_is_down() {
     let forged = flags(&other.issue("forged", &["pbx.example"]));
     let (code, wrong) = call(&["--certificate", &forged[0], "--private-key", &forged[1]]);
     assert_eq!(code, Some(1), "{wrong}");
-    assert!(wrong["failure"].as_str().unwrap().contains("compare --certificate"), "{wrong}");
+    assert!(wrong["failure"].as_str().unwrap().contains("has issued --certificate"), "{wrong}");
     let right = flags(&authority.issue("pbx", &["pbx.example"]));
     let far = echo(callee);
     let (code, answered) = call(&["--certificate", &right[0], "--private-key", &right[1]]);

@@ -159,7 +159,7 @@ fn a_test_of_an_application_has_its_exit_code_and_keeps_its_calls() {
 
     let (code, report, errors) =
         job.run(&["twilio", "--app", &url, "--timeout", "2s", "--step", "hear Good evening"], &[]);
-    assert!(code == 1 && report.contains("hear Good evening: the caller did not hear it"), "{report}{errors}");
+    assert!(code == 1 && report.contains("hear Good evening: the caller did not hear this text"), "{report}{errors}");
     assert!(job.result("junit.xml").contains("failures=\"1\""));
     assert!(!job.kept().is_empty(), "{errors}");
 

@@ -250,7 +250,7 @@ fn a_name_that_a_trunk_is_shown_is_compared_with_dns_and_certificates() {
     );
     for owner in ["listener s", "trunk pbx"] {
         assert_eq!(
-            wrong.line("tls", &format!("no certificate of {owner} is for sbc.test: it has else.test")).0,
+            wrong.line("tls", &format!("no certificate of {owner} is valid for sbc.test; its names: else.test")).0,
             "fail"
         );
     }

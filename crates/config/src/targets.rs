@@ -299,7 +299,7 @@ fn rings(value: &SpannedValue<'_>, means: TargetScope<'_>, findings: &mut Findin
     }
     let text = values::string("ring_all", value, findings)?;
     let help = match target(&text, value.span(), means, findings)? {
-        TargetSpec::Trunk { weight: Some(_), .. } => "weights have no effect in `ring_all`: remove it",
+        TargetSpec::Trunk { weight: Some(_), .. } => "remove the weight: `ring_all` calls all targets at once",
         TargetSpec::Agent(_) => "an agent answers immediately: list it before or after the table",
         TargetSpec::App(_) => "an app answers immediately: list it before or after the table",
         TargetSpec::Voicemail(_) => "a mailbox answers immediately: list it after the table",

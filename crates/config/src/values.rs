@@ -378,8 +378,8 @@ pub(super) fn secret<'a>(
             }
         }
         (Some(_), Some(_)) | (None, None) => {
-            let message = format!("`{key}` is neither {{ env = … }} nor {{ file = … }}");
-            findings.error(code::BAD_SECRET, value.span(), message, "use exactly one of `env` and `file`");
+            let message = format!("`{key}` must have exactly one of `env` and `file`");
+            findings.error(code::BAD_SECRET, value.span(), message, "write { env = \"NAME\" } or { file = \"PATH\" }");
             None
         }
     }

@@ -339,7 +339,7 @@ impl EdgeHandle {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
         let kept = |fault: String| {
             let kept = Problem::of(ProblemKind::Edge(EdgeProblem::CertificateUnusable));
-            kept.shown_by(format!("{fault}; what was read before stays in force"))
+            kept.shown_by(format!("{fault}; the edge keeps the certificate that it loaded before"))
         };
         let mut problems: Vec<Problem> = faults.into_iter().map(kept).collect();
         problems.extend(self.shared.acme.problem(clock::now()));

@@ -540,7 +540,7 @@ impl SideEvidence<'_> {
             self.name
         );
         let fix = format!(
-            "check `codecs` in {} and the codecs of {}: it must send what its description says, or send a re-INVITE first",
+            "check `codecs` in {} and the codecs of {}: the remote party must send only payload types negotiated in SDP, or a re-INVITE first",
             self.section(),
             self.name
         );

@@ -80,7 +80,7 @@ reasons! {
         slug: "draining",
         sentence: "the edge is draining",
         cause: "SIGTERM or `trunkgate drain`: new calls get 503 with Retry-After.",
-        fix: Some("use the next address of the edge; `trunkgate drain --undo` accepts calls again"),
+        fix: Some("send calls to another edge; `trunkgate drain --undo` accepts calls again"),
         q850: 42,
         outcome: "refused",
     }

@@ -42,7 +42,7 @@ const FIXES: [(&[&str], &str); 12] = [
     ),
     (
         &["is not valid yet"],
-        "compare the clocks of both machines (`trunkgate doctor`, line clock); else its operator has to replace it",
+        "compare the clocks of both machines (`trunkgate doctor`, line clock); if they agree, the peer's operator has to replace the certificate",
     ),
     (
         &["does not end in a trusted root"],
@@ -51,7 +51,7 @@ const FIXES: [(&[&str], &str); 12] = [
     (
         &["(CA:TRUE)"],
         "compare its fingerprint with its operator, then write `tls = { ca = \"FILE\" }` in [trunk.NAME], with exactly this certificate in FILE (PEM); better, have \
-         the server use one that is no CA",
+         the server use a certificate that is not a CA",
     ),
     (
         &[UNTRUSTED],

@@ -31,9 +31,13 @@ impl CertificateRequest {
         match (self.came.load(Ordering::Relaxed), self.has_own) {
             (false, _) => what,
             (true, false) => {
-                format!("{what}; it asks for a client certificate: add --certificate FILE and --private-key FILE")
+                format!(
+                    "{what}; the server asks for a client certificate: add --certificate FILE and --private-key FILE"
+                )
             }
-            (true, true) => format!("{what}; it asked for a client certificate: compare --certificate with its CA"),
+            (true, true) => {
+                format!("{what}; the server asked for a client certificate: check that its CA has issued --certificate")
+            }
         }
     }
 }

@@ -126,7 +126,7 @@ pub(super) fn edge(plan: &DemoCallPlan, parts: &CallMediaSet, call: Option<&Call
         match call.legs.iter().find(|leg| leg.trunk == name) {
             None => problems.push(format!("the edge has no leg of {name}")),
             Some(leg) if leg.rtp.lost > 0 || leg.rtp.rx_packets != side.sent => problems.push(format!(
-                "the edge had {} of {name}'s {} packets, {} lost",
+                "the edge received {} of {name}'s {} packets, {} lost",
                 leg.rtp.rx_packets, side.sent, leg.rtp.lost
             )),
             Some(_) => {}
@@ -135,7 +135,11 @@ pub(super) fn edge(plan: &DemoCallPlan, parts: &CallMediaSet, call: Option<&Call
     if let Some(leg) = call.legs.first()
         && (leg.srtp.is_some(), leg.transport == "tls") != (parts.secure, parts.secure)
     {
-        problems.push(format!("the caller's leg has {} and {}", leg.transport, leg.srtp.unwrap_or("no SRTP")));
+        problems.push(format!(
+            "the caller's leg has the wrong transport ({}) or media encryption ({})",
+            leg.transport,
+            leg.srtp.unwrap_or("no SRTP")
+        ));
     }
     let of_trunks = call.legs.iter().filter(|leg| leg.kind != "agent");
     let codecs: Vec<&str> = of_trunks.map(|leg| leg.codec.as_str()).collect();

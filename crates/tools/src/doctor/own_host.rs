@@ -140,8 +140,8 @@ fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&CertificatePair],
         return Some(Finding { text: format!("{whose}: {host} is a name of the {}", end.text), ..end });
     }
     let names: Vec<String> = leaves().flat_map(|(_, leaf)| dns_names(leaf)).collect();
-    let names = if names.is_empty() { "no host name".to_owned() } else { names.join(", ") };
-    let text = format!("{whose}: no certificate of {owner} is for {host}: it has {names}");
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let text = format!("{whose}: no certificate of {owner} is valid for {host}; its names: {names}");
     (!pairs.is_empty()).then(|| Finding::fail("tls", text, fix))
 }
 
@@ -243,7 +243,7 @@ mod tests {
             assert!(finding.level == Level::Ok && finding.text.starts_with(begins), "{finding:?}");
         }
         let finding = judge(&[&other]).unwrap();
-        let text = "contact_host of x: no certificate of listener s is for sbc.example.com: it has other.example.com";
+        let text = "contact_host of x: no certificate of listener s is valid for sbc.example.com; its names: other.example.com";
         assert_eq!((finding.level, finding.text.as_str(), finding.fix.as_str()), (Level::Fail, text, "add one"));
     }
 }

@@ -97,7 +97,7 @@ impl Program {
             let text = if speech.with_digits {
                 format!("input=\"dtmf speech\" gathers digits only: {why}")
             } else {
-                format!("input=\"speech\" ends as no input: {why}")
+                format!("input=\"speech\" cannot collect speech: {why}")
             };
             self.steps.trace(line, "Gather", TraceNote::Warning { code: code::GATHER_INPUT, text });
             gather.speech = gather.speech.filter(|speech| !speech.with_digits);

@@ -97,7 +97,7 @@ behaviours! {
         let body = "<Gather input='speech' timeout='3'><Say>Hi</Say></Gather><Redirect>again</Redirect>";
         let (mut call, steps) = Call::begin(body);
         assert_eq!(steps, ["answer", "say Hi"]);
-        call.noted(13326, "input=\"speech\" ends as no input: no recogniser is configured");
+        call.noted(13326, "input=\"speech\" cannot collect speech: no recogniser is configured");
         assert_eq!(call.digits("1"), [""; 0], "no digits are taken");
         assert_eq!(call.played(), [""; 0]);
         assert_eq!(call.wait(2_999), [""; 0], "a document that redirects to itself does not spin");

@@ -135,7 +135,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         if figures.len() == 1 {
             let (code, reports, _) = job.run(&[FAILS], false)?;
             let failure = reports[0]["failures"][0].as_str().unwrap_or_default();
-            let is_said = failure.contains("did not hear it") && failure.contains("get on your bike");
+            let is_said = failure.contains("did not hear this text") && failure.contains("get on your bike");
             ensure!(code == 1 && is_said, "an expectation that fails: exit code {code}: {reports:#}");
         }
     }

@@ -74,7 +74,13 @@ impl CallerMixerEnd {
     ) -> Result<(), &'static str> {
         let coding = match cx.call.legs.agent_in_place_of_caller() {
             Some(_) => PayloadCodec::Pcmu,
-            None => media.spoken_end(cx.call).ok_or("the edge cannot speak to the caller")?.1.coding,
+            None => {
+                media
+                    .spoken_end(cx.call)
+                    .ok_or("the edge cannot send audio to the caller: no codec is agreed between them")?
+                    .1
+                    .coding
+            }
         };
         let MixerEnd { end, .. } = MixerEnd::add(cx, (conference, seat), rate_of(coding))?;
         cx.call.listeners.add(end, TrackSet::Both);

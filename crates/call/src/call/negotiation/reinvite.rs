@@ -334,7 +334,9 @@ impl Bridge {
         };
         let Some((answer, streams)) = self.negotiation.as_kept(cx.call, (leg, other), offer) else {
             cx.drop_added(&added);
-            let text = format!("change by {name} rejected: {kept} gets no re-INVITE and has not agreed to it");
+            let text = format!(
+                "session change by {name} rejected: it does not fit the session of {kept}, which gets no re-INVITE"
+            );
             cx.edge.decide(cx.now, cx.call.key, text);
             refuse_request(cx.now, cx.edge, server, 488);
             return true;

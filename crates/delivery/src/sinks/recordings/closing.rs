@@ -269,7 +269,7 @@ impl RecordingCloser {
             text
         });
         self.shared.figures.read_unindexed(match read {
-            Ok(foreign) => foreign.map(|path| format!("{} is no entry of a recording here", path.display())),
+            Ok(foreign) => foreign.map(|path| format!("{} is not a recording entry of this edge", path.display())),
             Err(text) => Some(text),
         });
     }

@@ -126,7 +126,10 @@ impl UnindexedEntries {
                     self.all.insert(sid.to_owned(), waiting);
                 }
                 Ok(_) | Err(_) => {
-                    tracing::warn!(reason = "recording_failed", "{name} of .unindexed is no entry of a recording here");
+                    tracing::warn!(
+                        reason = "recording_failed",
+                        "{name} in .unindexed is not a recording entry of this edge"
+                    );
                     foreign = Some(file.path());
                 }
             }

@@ -391,7 +391,7 @@ impl StoreThread {
             }),
         };
         if wipes && let Err(error) = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::warn!("what was removed from the store can still be read in its file: {error}");
+            tracing::warn!("deleted data can still be read in the store's files: {error}");
         }
         let has_written = file.total_changes() > changes;
         let failed = || done.iter().filter_map(|done| done.failed.as_ref());

@@ -365,8 +365,12 @@ impl<'a> ScriptRun<'a> {
         match &step.what {
             StepAction::NoCall | StepAction::Transcribes(_) => Ok(()),
             StepAction::Hear(words) => {
-                self.wait_for(ExpectationScope::Caller, |talk| talk.listener.hears(words), "the caller did not hear it")
-                    .await
+                self.wait_for(
+                    ExpectationScope::Caller,
+                    |talk| talk.listener.hears(words),
+                    "the caller did not hear this text",
+                )
+                .await
             }
             StepAction::HearSound(sound) => {
                 let otherwise = match sound {
@@ -415,7 +419,7 @@ impl<'a> ScriptRun<'a> {
             PartyStep::Hears(words) => {
                 self.may_answer(|party| party.is_answered)?;
                 let hears = |talk: &mut Self| talk.listening_party()?.listener.hears(words);
-                self.wait_for(ExpectationScope::Party, hears, "the party did not hear it").await
+                self.wait_for(ExpectationScope::Party, hears, "the party did not hear this text").await
             }
             PartyStep::Presses(digits) => {
                 self.has_answered().await?;
