@@ -148,7 +148,7 @@ fn copied(samples: RecordedSamples<'_>) -> Vec<u8> {
     }
 }
 
-/// Records a call; `to_caller`: the audio of payload number 0 to the caller.
+/// Records a call. `to_caller` is the codec of payload type 0 to the caller.
 fn record(session: &mut Session, now: Instant, to_caller: PayloadCodec) {
     let end = EndId(9);
     let spec = RecorderSpec { recording: RecordingId(1), tracks: TrackSet::Both, silence: None };

@@ -22,7 +22,7 @@ pub(crate) const STREAM_PACKETS: u16 = 12;
 pub(crate) const STEADY_SWEEPS: u8 = 3;
 /// Consecutive sweeps required after a pause: a remote party that resumed by itself may pause again.
 pub(crate) const STEADY_SWEEPS_AFTER_PAUSE: u8 = 60;
-/// Payload number of comfort noise (RFC 3551 §6).
+/// Payload type of comfort noise (RFC 3551 §6).
 pub const COMFORT_NOISE: u8 = 13;
 /// A payload up to this size may be a silence descriptor of a codec (G.729 Annex B: 2 bytes, G.723.1 Annex A: 4).
 pub(crate) const DESCRIPTOR_BYTES: usize = 4;

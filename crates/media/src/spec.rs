@@ -101,17 +101,17 @@ impl RemoteSpec {
 /// One-way connection between two ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WireSpec {
-    /// Payload numbers of source and sink. Other packets are dropped and counted.
+    /// Payload types of source and sink. Other packets are dropped and counted.
     pub payloads: Vec<(u8, u8)>,
-    /// RTP clock rates by the source's payload number, in Hz; default 8000. Used for jitter.
+    /// RTP clock rates by the source's payload type, in Hz; default 8000. Used for jitter.
     pub clocks: Vec<(u8, u32)>,
     /// Codec of the RTP end if the other end is an agent or a player. `payloads` then has one pair, with the audio
     /// number on the RTP side.
     #[serde(default)]
     pub coding: PayloadCodec,
-    /// The source's telephone-event number (RFC 4733), for a wire to an agent, which receives the digits, or to an RTP
-    /// end, to which they are forwarded under the number in `payloads`. Each digit is reported to signalling when it
-    /// begins, with a duration of 0 ms.
+    /// The source's payload type of telephone-event (RFC 4733), for a wire to an agent, which receives the digits, or
+    /// to an RTP end, to which they are forwarded under the number in `payloads`. Each digit is reported to signalling
+    /// when it begins, with a duration of 0 ms.
     #[serde(default)]
     pub keys: Option<u8>,
     /// Whether every datagram passes unchanged (T.38 over UDPTL). `payloads` is then empty.
@@ -135,13 +135,13 @@ impl WireSpec {
     }
 }
 
-/// Audio of an RTP end for a listener: payload numbers and their codecs. Numbers may differ by direction, and a remote
+/// Audio of an RTP end for a listener: payload types and their codecs. They may differ by direction, and a remote
 /// party may switch between negotiated codecs at any packet. Other payloads are silence to the listener.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TapSpec {
-    /// Payload numbers of packets from the remote party.
+    /// Payload types of packets from the remote party.
     pub inbound: Vec<(u8, PayloadCodec)>,
-    /// Payload numbers of packets to the remote party.
+    /// Payload types of packets to the remote party.
     pub outbound: Vec<(u8, PayloadCodec)>,
 }
 
@@ -391,7 +391,7 @@ pub enum MediaCommand {
     Press {
         /// Id of the end.
         end: EndId,
-        /// Payload number and form of the digits.
+        /// Payload type and form of the digits.
         press: DigitFormat,
         /// `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,

@@ -531,7 +531,7 @@ mod tests {
         assert_eq!(judge.add_packet(Instant::now(), b"hello"), None);
         let mut packet = MarkedVoice::new(1, G711Codec::Pcmu).packet(0, 0);
         packet[1] = 99;
-        assert_eq!(judge.add_packet(Instant::now(), &packet), None, "an unknown payload number");
+        assert_eq!(judge.add_packet(Instant::now(), &packet), None, "an unknown payload type");
         assert_eq!(judge.not_rtp(), 2);
     }
 }

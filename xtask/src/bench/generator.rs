@@ -263,7 +263,7 @@ impl Run {
             let number = streams[at].number;
             if let Some(heard) = &mut streams[at].heard {
                 if first & 0x7f != number {
-                    bail!("a packet with the payload number {} instead of {number}", first & 0x7f);
+                    bail!("a packet with payload type {} instead of {number}", first & 0x7f);
                 }
                 let timestamp = u32::from_be_bytes([a, b, c, d]);
                 heard.push(Heard { at: now, timestamp, payload: payload.to_vec() });

@@ -239,7 +239,7 @@ impl AgentEnd {
         self.settings.format.sample_rate() > CLOCK_HZ
     }
 
-    /// Sets the audio of a track by payload number, and the number of telephone-events.
+    /// Sets the audio of a track by payload type, and the payload type of telephone-event (`keys`).
     pub(super) fn set_audio(&mut self, track: TrackName, audio: &[(u8, PayloadCodec)], keys: Option<u8>) {
         self.hearing.tune(track, audio, keys);
     }
@@ -249,7 +249,7 @@ impl AgentEnd {
         self.hearing.decodes()
     }
 
-    /// Returns whether a payload number of the caller is decoded.
+    /// Returns whether a payload type of the caller is decoded.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
         self.hearing.decodes_number(number)
     }

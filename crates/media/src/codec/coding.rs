@@ -3,7 +3,7 @@
 use super::opus::OpusPreferences;
 use super::{g722, opus};
 
-/// Codec of a payload number.
+/// Codec of an RTP payload type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PayloadCodec {
     /// G.711, μ-law.

@@ -13,7 +13,7 @@ pub enum DropReason {
     NotRtp,
     /// No wire leads from the end to another.
     NoWire,
-    /// The payload number was not negotiated.
+    /// The payload type was not negotiated.
     UnknownPayload,
     /// The remote party has no address yet, or may not receive (hold).
     NoDestination,

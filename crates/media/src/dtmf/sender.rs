@@ -87,7 +87,7 @@ impl TonePart {
 /// Telephone-event packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPacket {
-    /// Payload number.
+    /// Payload type.
     pub payload_type: u8,
     /// Whether the packet is the first of an event.
     pub marker: bool,

@@ -5,7 +5,7 @@ use crate::codec::PayloadCodec;
 /// DTMF conversion of a wire between sides with different forms; digits of the source are removed from its media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DtmfConversion {
-    /// Telephone-events of the source: payload number and clock rate (Hz).
+    /// Telephone-events of the source: payload type and clock rate (Hz).
     pub events: Vec<(u8, u32)>,
     /// Whether tones in the audio are digits. Only audio that the wire transcodes, or that goes to an agent, is
     /// analysed.
@@ -13,7 +13,7 @@ pub struct DtmfConversion {
     pub tones: bool,
     /// Form towards the sink; `None` passes digits to signalling by `Event::Key`.
     pub press: Option<DigitFormat>,
-    /// Set if only digits are wanted from the source: payload number and codec of its audio, which is not forwarded. A
+    /// Set if only digits are wanted from the source: payload type and codec of its audio, which is not forwarded. A
     /// digit is reported to signalling when it begins, with a duration of 0 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits_only: Option<(u8, PayloadCodec)>,
@@ -24,7 +24,7 @@ pub struct DtmfConversion {
 pub enum DigitFormat {
     /// Telephone-event (RFC 4733).
     Event {
-        /// Payload number of the remote party.
+        /// Payload type of the remote party.
         payload: u8,
         /// Clock rate in Hz, equal to that of the audio.
         clock_hz: u32,
@@ -32,7 +32,7 @@ pub enum DigitFormat {
     /// Tone in the audio (ITU-T Q.23), injected if another remote party feeds the end, otherwise part of the edge's own
     /// stream.
     Tone {
-        /// Payload number of the audio.
+        /// Payload type of the audio.
         payload: u8,
         /// The codec of the audio.
         coding: PayloadCodec,

@@ -11,7 +11,7 @@ use crate::counters::DropReason;
 use crate::rtp::{JitterBuffer, PacketBuf, RtpHeader};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Payload numbers of decoded audio and of packets without audio.
+/// Payload types of decoded audio and of packets without audio.
 const AUDIO: u8 = 0;
 const NO_AUDIO: u8 = 1;
 const PACKET_MS: u8 = 20;
@@ -37,8 +37,8 @@ struct DecoderState {
     digits: [Option<char>; 4],
 }
 
-/// Returns the transcoding of these payload numbers (`keys`: telephone-event) to an agent's format; `None` if all of
-/// them are G.711.
+/// Returns the transcoding of these payload types (`keys` is that of telephone-event) to an agent's format; `None` if
+/// all of them are G.711.
 pub(super) fn decoded(audio: &[(u8, PayloadCodec)], keys: Option<u8>, format: AgentFormat) -> Option<TranscodeSpec> {
     if audio.iter().all(|(_, coding)| coding.is_g711()) {
         return None;
@@ -73,7 +73,7 @@ impl TrackDecoder {
         self.decoder.transcoder.spec()
     }
 
-    /// Returns whether the decoder handles a payload number.
+    /// Returns whether the decoder handles a payload type.
     pub(super) fn takes(&self, number: u8) -> bool {
         self.decoder.transcoder.takes(number)
     }

@@ -132,7 +132,7 @@ impl ListenerInput {
         self.uplink = None;
     }
 
-    /// Sets the audio of a track by payload number, and the number of telephone-events.
+    /// Sets the audio of a track by payload type, and the payload type of telephone-event (`keys`).
     pub(crate) fn tune(&mut self, track: TrackName, audio: &[(u8, PayloadCodec)], keys: Option<u8>) {
         let is_other = self.decoders.tune(track, audio, keys, self.format);
         if let Some(uplink) = self.uplink.as_mut().filter(|_| is_other) {
@@ -157,7 +157,7 @@ impl ListenerInput {
         self.decoders.decode()
     }
 
-    /// Returns whether a payload number of the caller is decoded.
+    /// Returns whether a payload type of the caller is decoded.
     pub(crate) fn decodes_number(&self, number: u8) -> bool {
         let TrackDecoders([inbound, _]) = &self.decoders;
         inbound.as_ref().is_some_and(|decoder| decoder.takes(number))

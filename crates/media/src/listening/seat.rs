@@ -132,7 +132,7 @@ impl MixerPort {
         self.feed = None;
     }
 
-    /// Sets the party's audio by payload number.
+    /// Sets the party's audio by payload type.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         if self.decoder.as_ref().is_some_and(|decoder| decoder.spec().from == audio.inbound) {
             return;

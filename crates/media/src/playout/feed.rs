@@ -16,7 +16,7 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Creates a wire from its specification; `wide` if the feeder has audio above 4 kHz. Returns `None` without a
-    /// valid payload number.
+    /// valid payload type.
     pub(crate) fn new(to: EndId, spec: &WireSpec, wide: bool) -> Option<Feed> {
         let (_, payload) = spec.payloads.first().copied().filter(|(_, to)| *to < 128)?;
         Some(Feed { to, payload, coding: spec.coding, wide: wide && !spec.coding.is_g711() })

@@ -12,7 +12,7 @@ pub enum DatagramKind {
     Other,
 }
 
-/// Classifies a datagram by its packet type: 192–223 is RTCP, which excludes payload numbers 64–95 (RFC 5761 §4).
+/// Classifies a datagram by its packet type: 192–223 is RTCP, which excludes payload types 64–95 (RFC 5761 §4).
 pub fn classify(packet: &[u8]) -> DatagramKind {
     match packet {
         [first, ..] if first >> 6 != 2 => DatagramKind::Other,

@@ -23,7 +23,7 @@ pub struct ParseError {
 pub struct RtpHeader {
     /// The marker bit.
     pub marker: bool,
-    /// Payload number, 0–127.
+    /// Payload type, 0–127.
     pub payload_type: u8,
     /// Sequence number.
     pub sequence: u16,
@@ -113,7 +113,7 @@ impl RtpHeader {
         })
     }
 
-    /// Writes marker, payload number, sequence number, timestamp and SSRC back into the packet; everything else stays.
+    /// Writes marker, payload type, sequence number, timestamp and SSRC back into the packet; everything else stays.
     /// Has no effect on a packet that is too short.
     pub fn write(&self, packet: &mut [u8]) {
         if let Some(fields) = packet.get_mut(1..FIXED_HEADER) {

@@ -1,7 +1,7 @@
 //! Keep-alive packets that open NAT bindings to a silent remote party and keep them open while nothing else is sent
 //! (RFC 6263).
 //!
-//! A keep-alive is a bare RTP header with a dynamic payload number that was not negotiated (RFC 6263 §4.6). RTP
+//! A keep-alive is a bare RTP header with a dynamic payload type that was not negotiated (RFC 6263 §4.6). RTP
 //! receivers ignore it (RFC 3550 §5.1), peers that wait for a first packet to learn the destination get one, and SRTP
 //! protects it like any other packet, unlike an empty datagram (§4.1) or another version (§4.5). It has its own SSRC
 //! and numbers: the number of the media stream would be mistaken for a later packet, and used twice with one key.
@@ -13,10 +13,10 @@ use crate::limits::{KEEP_ALIVE_INTERVAL, PROBE_INTERVAL, PROBES};
 use super::header::{FIXED_HEADER, RtpHeader};
 use super::packet::PacketBuf;
 
-/// Highest dynamic payload number (RFC 3551 §6), and the lowest.
+/// Highest dynamic payload type (RFC 3551 §6), and the lowest.
 const DYNAMIC: (u8, u8) = (127, 96);
 
-/// Returns whether a packet is an RTP header without a payload: a remote party's keep-alive, if its payload number was
+/// Returns whether a packet is an RTP header without a payload: a remote party's keep-alive, if its payload type was
 /// not negotiated (RFC 6263 §4.6).
 pub(crate) fn is_header_alone(packet: &PacketBuf) -> bool {
     packet.data().len() == FIXED_HEADER
@@ -73,7 +73,7 @@ impl KeepAlive {
         self.wanted = now.saturating_duration_since(last) >= wait;
     }
 
-    /// Writes the packet into `packet`; `taken` is the set of negotiated payload numbers, as bits.
+    /// Writes the packet into `packet`; `taken` is the set of negotiated payload types, as bits.
     pub(crate) fn write(
         &mut self,
         now: Instant,

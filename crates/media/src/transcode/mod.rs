@@ -94,7 +94,7 @@ struct PassthroughPayload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct SourceIndex(usize);
 
-/// Kind of a payload number.
+/// Kind of a payload type.
 #[derive(Debug, Clone, Copy)]
 enum PayloadClass {
     Audio(SourceIndex),
@@ -173,7 +173,7 @@ impl Transcoder {
         &self.spec
     }
 
-    /// Returns whether the transcoder handles a payload number.
+    /// Returns whether the transcoder handles a payload type.
     pub fn takes(&self, number: u8) -> bool {
         self.class(number).is_some()
     }

@@ -244,7 +244,7 @@ fn a_lost_end_is_waited_for_and_what_comes_late_is_no_other_key() {
     }
     bench.run(1000);
     assert_eq!(told(&mut bench), [('6', 40), ('7', 100)]);
-    // An event that is no digit, a truncated one, an unknown payload number.
+    // An event that is no digit, a truncated one, an unknown payload type.
     for (payload_type, payload) in [(101, &[16, 0x8a, 3, 0x20][..]), (101, &[5, 0x8a]), (102, &[5, 0x8a, 3, 0x20])] {
         let packet = phone.packet(payload_type, true, phone.timestamp + 5000, payload);
         assert_eq!(bench.feed(A, false, A_RTP, &packet), None);

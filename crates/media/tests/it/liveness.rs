@@ -178,7 +178,7 @@ fn a_far_side_s_keep_alive_packets_open_the_way_and_are_not_media() {
         RtpHeader { payload_type, ssrc: 9, ..header(sequence) }.build(&[], &mut packet);
         packet
     };
-    // Both sides are edges that send keep-alives only, each with its own payload number.
+    // Both sides are edges that send keep-alives only, each with its own payload type.
     for second in 0..20 {
         for (end, from, number) in [(A, A_RTP, 127), (B, B_RTP, 126)] {
             assert_eq!(bench.feed(end, false, from, &keep_alive(number, second)), None);

@@ -1,4 +1,4 @@
-//! Relay of valid packets: payload numbers, directions, continuity, RTCP, silence, snapshots.
+//! Relay of valid packets: payload types, directions, continuity, RTCP, silence, snapshots.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -124,7 +124,7 @@ fn each_direction_has_its_own_numbers() {
         wire: WireSpec { payloads: vec![(0, 97)], ..WireSpec::default() },
     });
     tap(&mut bench, SCRIBE, PayloadCodec::Pcmu);
-    // A payload number of one direction has another meaning in the other.
+    // A payload type of one direction has another meaning in the other.
     let audio = TapSpec {
         inbound: vec![(96, PayloadCodec::Pcmu), (97, PayloadCodec::Pcma)],
         outbound: vec![(97, PayloadCodec::Pcmu), (96, PayloadCodec::Pcma)],
