@@ -44,7 +44,7 @@ pub struct AcmeSettings {
     pub email: Option<String>,
     /// URL of the ACME directory.
     pub directory: String,
-    /// CA bundle (PEM) to verify the ACME server; `None`: system roots.
+    /// CA bundle (PEM) to verify the ACME server; `None` selects the system roots.
     pub ca: Option<PathBuf>,
     /// Local address of the HTTP listener for `http-01` challenges.
     pub challenge_address: SocketAddr,

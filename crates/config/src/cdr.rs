@@ -70,7 +70,7 @@ pub struct CdrUrl {
     pub secrets: Vec<Secret>,
     /// Bearer token sent with each request.
     pub token: Option<Secret>,
-    /// CA bundle (PEM) to verify the receiver; `None`: system roots.
+    /// CA bundle (PEM) to verify the receiver; `None` selects the system roots.
     pub ca: Option<Arc<[u8]>>,
     /// Maximum duration of one request.
     pub timeout: Duration,

@@ -53,7 +53,7 @@ pub struct MailSettings {
     pub password: Option<Secret>,
     /// Address of the sender.
     pub from: String,
-    /// CA bundle (PEM) to verify the server; `None`: system roots.
+    /// CA bundle (PEM) to verify the server; `None` selects the system roots.
     pub ca: Option<Arc<[u8]>>,
 }
 

@@ -30,7 +30,7 @@ pub struct MessageSettings {
     pub timeout: Duration,
     /// Webhook for messages to numbers without their own webhook.
     pub inbound: Option<String>,
-    /// Allowed prefixes of recipients, from `[sms]`; empty: any.
+    /// Allowed prefixes of recipients, from `[sms]`. If empty, all are allowed.
     pub allow_prefixes: Vec<String>,
 }
 

@@ -25,7 +25,7 @@ pub struct PhoneNumber {
     pub number: String,
     /// Display name.
     pub name: Option<String>,
-    /// Application for calls to the number; `None`: the routes decide.
+    /// Application for calls to the number; `None` if the routes decide.
     pub app: Option<String>,
     /// Trunks from which calls to the number are accepted.
     pub from: Vec<String>,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for SmsWebhook {
 pub struct NumberRoute {
     /// Name of the route.
     pub name: Arc<str>,
-    /// Trunks of the calls; empty: any.
+    /// Trunks of the calls; if empty, calls of all trunks count.
     pub from: Vec<String>,
 }
 

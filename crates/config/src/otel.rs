@@ -45,7 +45,7 @@ pub struct OtelSettings {
     pub service_name: String,
     /// Maximum duration of one request.
     pub timeout: Duration,
-    /// CA bundle (PEM) to verify the collector; `None`: system roots.
+    /// CA bundle (PEM) to verify the collector; `None` selects the system roots.
     pub ca: Option<Arc<[u8]>>,
     /// Networks for which `http://` is allowed in addition to loopback.
     pub local_networks: Vec<IpNet>,

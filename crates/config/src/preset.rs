@@ -73,11 +73,11 @@ pub struct PresetValue {
     pub key: String,
     /// Value in TOML syntax.
     pub text: &'static str,
-    /// Restricts the value to secure (`true`) or insecure (`false`) trunks; `None`: both.
+    /// Restricts the value to secure (`true`) or insecure (`false`) trunks; `None` if it applies to both.
     pub secure: Option<bool>,
-    /// Provider region for which the value applies; empty: all.
+    /// Provider region for which the value applies; empty if it applies to all.
     pub region: String,
-    /// Name of the `domain` form for which the value applies; empty: any.
+    /// Name of the `domain` form for which the value applies; empty if it applies to all.
     pub domain: String,
     /// Minimum duration that the remote party accepts; may be empty.
     pub least: String,

@@ -46,9 +46,9 @@ pub struct RecordingSettings {
     pub directory: PathBuf,
     /// Container of new recordings.
     pub container: Container,
-    /// Retention time; `None`: unlimited.
+    /// Retention time; `None` if unlimited.
     pub keep: Option<Duration>,
-    /// Keys to encrypt and read recordings; `None`: no encryption.
+    /// Keys to encrypt and read recordings; `None` if recordings are not encrypted.
     pub key: Option<Arc<AgeIdentities>>,
     /// Handling of new calls while recordings cannot be written.
     pub on_full: OnFull,

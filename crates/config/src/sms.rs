@@ -29,7 +29,7 @@ pub struct SmsSettings {
     pub timeout: Duration,
     /// URL for Twilio's status callbacks of each message.
     pub status_callback: Option<String>,
-    /// Maximum age of a message to be sent; zero: unlimited.
+    /// Maximum age of a message to be sent; zero if unlimited.
     pub expires: Duration,
     /// Maximum number of messages to one recipient in 24 hours; 0: no limit.
     pub per_recipient_per_day: u32,

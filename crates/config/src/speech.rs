@@ -47,7 +47,7 @@ const VOICE_BYTES: usize = 256;
 /// Keys that apply to `url`.
 const OF_ENDPOINT: [&str; 3] = ["token", "model", "format"];
 
-/// Reads the section; the default is an installed program. `None`: text-to-speech is not available.
+/// Reads the section; the default is an installed program. Returns `None` if text-to-speech is not available.
 pub(super) fn read(
     section: Option<&Section<'_>>,
     local_networks: &[IpNet],

@@ -31,7 +31,7 @@ pub struct TranscriptionSettings {
     pub token: Option<Secret>,
     /// Requested model.
     pub model: String,
-    /// Spoken language; `None`: detected by the service.
+    /// Spoken language; `None` if the service detects it.
     pub language: Option<String>,
     /// True if every recording is transcribed; false if only those that request it are.
     pub all: bool,

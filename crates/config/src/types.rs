@@ -142,7 +142,7 @@ pub struct AgentAnnouncement {
     pub agent: Arc<str>,
     /// Text to be spoken.
     pub text: String,
-    /// Voice; `None`: default of the engine.
+    /// Voice; `None` selects the engine's default.
     pub voice: Option<String>,
 }
 
@@ -151,7 +151,7 @@ pub struct AgentAnnouncement {
 pub struct EdgeConfig {
     /// Name of the edge; default: the host name.
     pub name: String,
-    /// Public addresses; empty: the listener's address, else the local address of the route to the peer.
+    /// Public addresses. If empty, the listener's address is used, else the local address of the route to the peer.
     pub public_address: Vec<IpAddr>,
     /// Networks whose peers get our local address.
     pub local_networks: Vec<IpNet>,
@@ -170,7 +170,7 @@ pub struct ListenSettings {
     pub transport: Transport,
     /// Local address and port.
     pub address: SocketAddr,
-    /// Public addresses of this listener; empty: those of the edge.
+    /// Public addresses of this listener; if empty, those of the edge are used.
     pub public_address: Vec<IpAddr>,
     /// TLS settings, if the transport is TLS.
     pub tls: Option<ListenTls>,
@@ -181,7 +181,8 @@ pub struct ListenSettings {
 /// TLS certificates of a listener, and verification of its clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListenTls {
-    /// Certificate chain (leaf first) and private key, both PEM. `None`: a self-signed certificate is made at start.
+    /// Certificate chain (leaf first) and private key, both PEM. If `None`, a self-signed certificate is created at
+    /// start.
     pub own: Option<(PathBuf, PathBuf)>,
     /// True if ACME writes these files; until then the edge uses a self-signed certificate.
     pub is_issued: bool,
@@ -194,7 +195,7 @@ pub struct ListenTls {
 /// TLS settings of a trunk; the accepted names of its certificate are stored in the trunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrunkTls {
-    /// CA bundle (PEM) to verify the peer; `None`: system roots.
+    /// CA bundle (PEM) to verify the peer; `None` selects the system roots.
     pub ca: Option<PathBuf>,
     /// Our client certificate chain and its private key, both PEM.
     pub own: Option<(PathBuf, PathBuf)>,
@@ -213,7 +214,7 @@ pub struct MediaSettings {
     pub ports: (u16, u16),
     /// Number of media workers; 0: one per core.
     pub threads: usize,
-    /// Maximum time without RTP; zero: unlimited.
+    /// Maximum time without RTP; zero if unlimited.
     pub idle_timeout: Duration,
     /// Learning of the remote media address from received packets.
     pub latch: LatchMode,
@@ -276,7 +277,7 @@ pub struct HttpSettings {
 pub struct HttpTls {
     /// Certificate chain (leaf first) and private key, both PEM.
     pub own: (PathBuf, PathBuf),
-    /// CA bundle (PEM) with which verbs on this machine verify the edge; `None`: the certificate itself.
+    /// CA bundle (PEM) with which verbs on this machine verify the edge; if `None`, they trust the certificate itself.
     pub ca: Option<PathBuf>,
 }
 
@@ -287,7 +288,7 @@ pub struct ApiSettings {
     pub account_sid: String,
     /// Token that signs webhooks and opens the API.
     pub auth_token: Option<Secret>,
-    /// Trunks for numbers dialled by applications, without a number of their own; empty: the routes decide.
+    /// Trunks for numbers dialled by applications, without a number of their own. If empty, the routes decide.
     pub connect: Vec<TargetSpec>,
     /// True if URLs in requests may lead to private and loopback addresses.
     pub allow_private: bool,

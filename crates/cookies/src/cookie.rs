@@ -100,7 +100,7 @@ pub struct Cookie {
     /// Whether the cookie was set by a site that may set Secure cookies.
     #[serde(default)]
     is_of_trusted_site: bool,
-    /// Expiry, in milliseconds since 1970; `None`: the cookie lasts as long as its jar.
+    /// Expiry, in milliseconds since 1970; `None` if the cookie lasts as long as its jar.
     expires_ms: Option<u64>,
 }
 

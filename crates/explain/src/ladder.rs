@@ -39,7 +39,7 @@ pub struct LegMedia {
 /// Properties of a text drawing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TextStyle {
-    /// Width of the terminal, in characters; `None`: unlimited.
+    /// Width of the terminal, in characters; `None` if unlimited.
     pub width: Option<usize>,
     /// Whether to use colours.
     pub colour: bool,
@@ -284,7 +284,7 @@ struct TextLadder {
     columns: LadderColumns,
     /// Display names of the legs.
     names: Vec<String>,
-    /// Width of the terminal, in characters; `None`: unlimited.
+    /// Width of the terminal, in characters; `None` if unlimited.
     width: Option<usize>,
     /// Whether some remark does not fit to the right of the bars.
     narrow: bool,

@@ -33,10 +33,10 @@ pub struct CallQuestion {
     pub from: String,
     /// Called number as received, or a URI with it.
     pub called: String,
-    /// Calling number; empty: none.
+    /// Calling number; empty if there is none.
     #[serde(default)]
     pub caller: String,
-    /// Time of the call: RFC 3339, or date and time in the edge's time zone; `None`: now.
+    /// Time of the call: RFC 3339, or date and time in the edge's time zone; `None` for the current time.
     #[serde(default)]
     pub at: Option<String>,
     /// Headers of the INVITE, one `NAME: VALUE` per line.

@@ -31,7 +31,7 @@ pub struct GatewayConfig {
     pub media_ports: (u16, u16),
     /// Policy for latching onto the source of RTP (`[media] latch`).
     pub latch: LatchMode,
-    /// Time without RTP after which a call ends (`[media] idle_timeout`); zero: no limit.
+    /// Time without RTP after which a call ends (`[media] idle_timeout`); zero if unlimited.
     pub idle_timeout: Duration,
     /// Whether log lines show full numbers.
     pub full_numbers: bool,
@@ -60,7 +60,7 @@ pub struct EdgeSettings {
     pub captures: bool,
     /// Speech recogniser for callers' speech.
     pub recogniser: Option<Arc<RecogniserSpec>>,
-    /// Names and callbacks of recordings; `None`: no recording writer, so no call is recorded.
+    /// Names and callbacks of recordings; `None` without a recording writer, so that no call is recorded.
     pub recordings: Option<Arc<RecordingLinks>>,
     /// Announcement of recordings that routes request.
     pub announcement: Option<Arc<RecordingAnnouncement>>,

@@ -101,7 +101,7 @@ pub enum GatewayInput {
     TransportFailed {
         /// Flow that failed.
         flow: Flow,
-        /// Reason for which this machine refused the send; `None`: not refused, or unknown.
+        /// Reason for which this machine refused the send; `None` if not refused, or unknown.
         why: Option<SendFailure>,
     },
     /// An ICMP error. Anyone can forge one, so it must quote enough of a request that the edge sent.
@@ -124,8 +124,8 @@ pub enum GatewayInput {
     Disconnected {
         /// Flow of the stream.
         flow: Flow,
-        /// Trunk for which a TLS connection was made; empty: a host of no trunk. Only requests of that trunk wait for
-        /// the connection.
+        /// Trunk for which a TLS connection was made; empty if the host belongs to no trunk. Only requests of that
+        /// trunk wait for the connection.
         made_for: Option<Arc<str>>,
         /// Cause of a failure; `None` for a regular close.
         cause: Option<StreamFailure>,
@@ -289,7 +289,7 @@ pub enum GatewayOutput {
 /// A log line about a call; numbers are masked unless the configuration disables that.
 #[derive(Debug, Clone)]
 pub struct LogLine {
-    /// SID of the call; empty: no call.
+    /// SID of the call; empty if there is none.
     pub call: String,
     /// Whether an operator should act.
     pub warn: bool,

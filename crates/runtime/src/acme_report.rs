@@ -98,7 +98,7 @@ impl OrderFailure {
 struct FailedRenewal {
     domain: String,
     failure: OrderFailure,
-    /// Expiry of the certificate in force; `None`: the listener uses a temporary one.
+    /// Expiry of the certificate in force; `None` if the listener uses a temporary one.
     valid_until: Option<Timestamp>,
     next_order: Timestamp,
 }

@@ -34,7 +34,7 @@ pub struct ApiRequest {
     pub took: Duration,
     /// Address of the client; for IPv6, its /64.
     pub source: Option<IpAddr>,
-    /// SID of the API key that authenticated the request; `None`: the account's token.
+    /// SID of the API key that authenticated the request; `None` if the account's token did.
     pub key: Option<String>,
     /// Names of ignored parameters.
     pub ignored: Vec<String>,

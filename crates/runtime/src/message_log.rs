@@ -24,7 +24,7 @@ pub struct MessageRequest {
     pub message: String,
     /// Number of the edge that it was sent to.
     pub number: String,
-    /// Twilio's error code and the cause; `None`: success.
+    /// Twilio's error code and the cause; `None` if the request succeeded.
     pub failure: Option<(u32, String)>,
     /// Request and response, without secrets.
     pub webhook: WebhookExchange,

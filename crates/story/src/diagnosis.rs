@@ -265,7 +265,7 @@ pub struct SideEvidence<'a> {
     pub codec: &'a str,
     /// Whether the other side's description lets both sides send.
     pub is_wanted: bool,
-    /// Counters of the previous check and its age; `None`: all packets count.
+    /// Counters of the previous check and its age; `None` if all packets count.
     pub before: Option<(CounterSnapshot, Duration)>,
 }
 

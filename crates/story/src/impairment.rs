@@ -101,7 +101,7 @@ pub struct MediaPath<'a> {
     pub jitter_us: (u64, u64),
     /// Round-trip time, in microseconds.
     pub rtt_us: u64,
-    /// Duration of an ended call since its answer; `None`: live.
+    /// Duration of an ended call since its answer; `None` if the call is live.
     pub ended: Option<Duration>,
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn push_number(kept: &mut Vec<u8>, mut number: u64, step: usize) {
     push(kept, &[number as u8], step);
 }
 
-/// Reads a number from the front of `bytes`; `None`: no complete number.
+/// Reads a number from the front of `bytes`; `None` if there is no complete number.
 pub(crate) fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {

@@ -79,7 +79,7 @@ fn shown_word(text: &str) -> String {
     }
 }
 
-/// Returns a word with its escapes undone; `None`: the word has no escaped `@`.
+/// Returns a word with its escapes undone; `None` if the word has no escaped `@`.
 fn unescaped(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let [(_, at), ..] = ESCAPES;

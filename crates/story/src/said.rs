@@ -36,7 +36,7 @@ pub struct FailureResponse {
 }
 
 impl FailureResponse {
-    /// Returns the texts without the code; `None`: there are none.
+    /// Returns the texts without the code; `None` if there are none.
     pub fn words(&self) -> Option<String> {
         let texts = self.texts.iter().map(|text| format!("\"{text}\""));
         let phrase = Some(self.phrase.clone()).filter(|phrase| !phrase.is_empty());
@@ -55,7 +55,7 @@ impl FailureResponse {
         self.code == 403 && self.had_credentials
     }
 
-    /// Returns the fix, as the end of a sentence; `None`: there is none.
+    /// Returns the fix, as the end of a sentence; `None` if there is none.
     pub fn advice(&self) -> Option<&'static str> {
         match (self.is_of_the_account(), self.code) {
             (true, _) => Some(OF_THE_ACCOUNT),

@@ -42,7 +42,7 @@ impl Sampling {
     }
 }
 
-/// Returns the trace id of a call: the 32 digits of its SID. `None`: not a SID.
+/// Returns the trace id of a call: the 32 digits of its SID; `None` if the text is not a SID.
 pub fn trace_id(sid: &str) -> Option<&str> {
     sid.get(2..).filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

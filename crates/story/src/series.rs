@@ -67,7 +67,7 @@ struct LegSeries {
 /// Intervals of all legs of a call.
 #[derive(Debug, Clone, Default)]
 pub struct QualitySeries {
-    /// Time of the answer; `None`: not answered.
+    /// Time of the answer; `None` if not answered.
     began: Option<SystemTime>,
     /// Start of the open interval.
     open: Option<Instant>,

@@ -6,7 +6,7 @@
 pub struct StatusExplanation {
     /// Status code.
     pub code: u16,
-    /// Conditions under which the edge sends the code; empty: never.
+    /// Conditions under which the edge sends the code; empty if it never does.
     pub sent: &'static str,
     /// Usual meaning from a carrier or PBX.
     pub received: &'static str,
@@ -137,7 +137,7 @@ impl StatusExplanation {
         Some(ADDS_A_TARGET.iter().find_map(|clause| advice.strip_suffix(clause)).unwrap_or(advice))
     }
 
-    /// Returns the next step, as the end of a sentence; `None`: nothing to do.
+    /// Returns the next step, as the end of a sentence; `None` if there is nothing to do.
     pub fn advice(&self) -> Option<&'static str> {
         let of_theirs = self.fix.split_once(OWN).map_or(self.fix, |(theirs, _)| theirs);
         Some(of_theirs.trim_end_matches('.')).filter(|fix| !fix.is_empty() && !fix.starts_with("Nothing"))

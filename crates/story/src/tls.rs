@@ -81,7 +81,7 @@ const FIXES: [(&[&str], &str); 12] = [
 ];
 
 /// Returns the fix for a TLS failure of a trunk by the error text (`… TLS failed: its certificate has expired`), with
-/// [`ITS_TRUNK`] in place of the trunk's section. `None`: not a TLS error.
+/// [`ITS_TRUNK`] in place of the trunk's section. Returns `None` if the error is not one of TLS.
 pub fn fix(text: &str) -> Option<&'static str> {
     let (_, why) = text.split_once("TLS failed: ")?;
     let known = FIXES.iter().find(|(words, _)| words.iter().any(|words| why.contains(words)));

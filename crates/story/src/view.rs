@@ -58,7 +58,7 @@ pub struct CallView {
     pub verstat: Option<String>,
     /// Final SIP status code towards the caller; `null`: none yet.
     pub sip_code: Option<u16>,
-    /// Name of the route; empty: no match.
+    /// Name of the route; empty if no route matches.
     pub route: String,
     /// Calling number.
     pub from: String,
@@ -469,7 +469,7 @@ pub struct StatusView {
     pub queues: QueueTotals,
     /// Calls refused by limits in the last hour.
     pub limited: Vec<LimitView>,
-    /// Calls refused because they cannot be recorded; `None`: such calls are not refused now.
+    /// Calls refused because they cannot be recorded; `None` if such calls are not refused now.
     pub unrecorded: Option<UnrecordedView>,
     /// Sources of requests with wrong credentials, the newest first.
     pub logins: Vec<LoginView>,
@@ -485,11 +485,11 @@ pub struct StatusView {
     pub agents: Vec<AgentView>,
     /// Applications that failed in calls of the last hour.
     pub failing_apps: Vec<AppView>,
-    /// Failures of the speech recogniser in the last hour; `None`: there were none.
+    /// Failures of the speech recogniser in the last hour; `None` if there were none.
     pub recognition: Option<RecognitionView>,
-    /// SIP from unknown sources in the last hour; `None`: there was none.
+    /// SIP from unknown sources in the last hour; `None` if there was none.
     pub unknown: Option<UnknownView>,
-    /// Most recent REGISTER for an unknown user in the last hour; `None`: there was none.
+    /// Most recent REGISTER for an unknown user in the last hour; `None` if there was none.
     pub stray: Option<StrayView>,
     /// Silent sides in live calls.
     pub silent: Vec<SilentView>,
@@ -525,14 +525,14 @@ pub struct UnrecordedView {
     pub calls: u64,
     /// Calls in the last five minutes.
     pub recent: u64,
-    /// SID of the last one; `None`: there was none yet.
+    /// SID of the last one; `None` if there was none yet.
     pub last_sid: Option<String>,
 }
 
 /// Calls of the last hour refused by one limit.
 #[derive(Debug, Clone, Serialize)]
 pub struct LimitView {
-    /// Trunk to which the limit belongs; `None`: the edge.
+    /// Trunk to which the limit belongs; `None` if it belongs to the edge.
     pub trunk: Option<String>,
     /// Whether the calls were outbound to the trunk.
     pub outbound: bool,

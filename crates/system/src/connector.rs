@@ -22,13 +22,13 @@ use crate::twilio_hosts::{elsewhere, is_served_host};
 pub struct Connector {
     /// Source address, used for destinations of the same address family.
     pub source: Option<IpAddr>,
-    /// Time limit for a TCP connection to one address; `None`: the system's.
+    /// Time limit for a TCP connection to one address; if `None`, the system's limit applies.
     pub connect_within: Option<Duration>,
-    /// Time limit for the TLS handshake; `None`: none, the caller limits the whole operation.
+    /// Time limit for the TLS handshake; `None` if the caller limits the whole operation.
     pub handshake_within: Option<Duration>,
-    /// Size of the send buffer in bytes: queued data cannot be dropped any more. `None`: the system's choice.
+    /// Size of the send buffer in bytes: queued data cannot be dropped any more. If `None`, the system chooses.
     pub send_buffer: Option<u32>,
-    /// Maximum time that sent data may stay unacknowledged; `None`: the system's choice.
+    /// Maximum time that sent data may stay unacknowledged. If `None`, the system chooses.
     pub unacknowledged: Option<Duration>,
 }
 

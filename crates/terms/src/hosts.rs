@@ -5,14 +5,14 @@ use std::sync::Arc;
 /// Host names shown to a remote party instead of the edge's address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnHosts {
-    /// Host of every Contact; `None`: the edge's address.
+    /// Host of every Contact; if `None`, the edge's address is used.
     pub contact: Option<Arc<str>>,
-    /// Host of From and of caller identities in other headers; `None`: same as `contact`.
+    /// Host of From and of caller identities in other headers; if `None`, that of `contact` is used.
     pub from: Option<Arc<str>>,
 }
 
 impl OwnHosts {
-    /// Returns the host of From; `None`: the edge's address.
+    /// Returns the host of From; `None` if it is the edge's address.
     pub fn from_host(&self) -> Option<&str> {
         self.from.as_deref().or(self.contact.as_deref())
     }

@@ -31,7 +31,7 @@ pub enum Recorded<'a> {
     End {
         /// Number of frames in the file.
         frames: u64,
-        /// First and last frame with a sound; `None`: silence throughout.
+        /// First and last frame with a sound; `None` if there is silence only.
         sound: Option<(u64, u64)>,
     },
 }

@@ -13,7 +13,7 @@ pub(crate) struct TestCase {
     pub(crate) name: String,
     /// Duration, in seconds.
     pub(crate) seconds: Option<f64>,
-    /// Failure or error; `None`: the case passed.
+    /// Failure or error; `None` if the case passed.
     pub(crate) wrong: Option<CaseFailure>,
     /// Output of the case.
     pub(crate) output: Option<String>,

@@ -94,7 +94,8 @@ impl<T> FieldSetter<T> {
     }
 }
 
-/// Stores the values of a section in `to`, and the default of each key that is not set; `None`: all defaults.
+/// Stores the values of a section in `to`, and the default of each key that is not set; without a section, stores all
+/// defaults.
 pub(crate) fn fill<T>(
     (keys, puts): (&[ConfigKey], &[(&str, FieldSetter<T>)]),
     section: Option<&Section<'_>>,

@@ -47,7 +47,7 @@ struct CallListState {
 
 #[derive(Debug, Default)]
 struct UnwrittenCalls {
-    /// Retention time; `None`: calls are not stored.
+    /// Retention time; `None` if calls are not stored.
     keep: Option<Duration>,
     /// Calls being written to the store.
     under_way: usize,
@@ -264,7 +264,7 @@ impl CallList {
         }
     }
 
-    /// Returns the earliest end time of listed calls in milliseconds since 1970; `None`: the list is empty.
+    /// Returns the earliest end time of listed calls in milliseconds since 1970; `None` if the list is empty.
     fn ended_since(&self) -> Option<i64> {
         let keep = self.state.lock().keep?;
         self.store.has_any().then(|| before(clock::now(), keep))

@@ -31,7 +31,7 @@ use trunkgate_system::web;
 
 /// HTTP client for applications. One client serves all calls; its connections are reused.
 pub struct WebhookClient {
-    /// Configured TLS trust; `None`: system roots.
+    /// Configured TLS trust; `None` selects the system roots.
     tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
     /// Concurrency limits of document requests.

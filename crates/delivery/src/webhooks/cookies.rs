@@ -14,7 +14,7 @@ use trunkgate_system::limits::COOKIE_NAME_SHOWN;
 
 /// Cookies of a request through its redirects and retries.
 pub(super) struct RequestCookies {
-    /// Cookie jar; `None`: no cookies are sent or stored.
+    /// Cookie jar; `None` if no cookies are sent or stored.
     jar: Option<Arc<CookieJar>>,
     set: Vec<Cookie>,
 }

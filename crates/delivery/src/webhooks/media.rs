@@ -305,7 +305,7 @@ impl CacheValidators {
     }
 }
 
-/// Returns how long a response may be used without revalidation; `None`: it must not be cached. A response without
+/// Returns how long a response may be used without revalidation; `None` if it must not be cached. A response without
 /// directives is revalidated each time, and so is one found by a redirect, which may lead elsewhere the next time.
 fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
     let (mut seconds, mut shared, mut may_be_stale, mut ask) = (0, None, true, is_redirected);

@@ -93,7 +93,7 @@ pub struct WebhookRequest {
     pub insecure_redirects: bool,
     /// Application that makes the request, used to share concurrency limits.
     pub asker: Arc<str>,
-    /// Token that signs the request; `None`: unsigned.
+    /// Token that signs the request; `None` if the request is not signed.
     pub auth_token: Option<Secret>,
     /// Maximum total time; the URL may shorten it.
     pub(crate) within: Duration,
@@ -103,7 +103,7 @@ pub struct WebhookRequest {
     pub(crate) idempotency_token: String,
     /// Conditional headers, to which the response may be 304 (RFC 9110 §13.1).
     pub(crate) conditions: Vec<(HeaderName, HeaderValue)>,
-    /// Cookies of the call or conversation; `None`: no cookies are sent or stored.
+    /// Cookies of the call or conversation; `None` if no cookies are sent or stored.
     pub cookies: Option<Arc<CookieJar>>,
 }
 
@@ -150,7 +150,7 @@ impl WebhookRequest {
     }
 }
 
-/// One URL of a request, with its POST content; `None`: GET.
+/// One URL of a request, with its POST content; `None` for GET.
 #[derive(Clone)]
 pub(super) struct RequestHop {
     pub(super) target: Target,

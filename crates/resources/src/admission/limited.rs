@@ -14,7 +14,7 @@ use crate::failures::concerned::ConfigChangeScope;
 /// A limit that has refused a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallLimit {
-    /// Trunk to which the limit belongs; `None`: the edge.
+    /// Trunk to which the limit belongs; `None` if it belongs to the edge.
     pub trunk: Option<Arc<str>>,
     /// Whether the refused call was outbound to the trunk.
     pub outbound: bool,
@@ -33,7 +33,7 @@ impl CallLimit {
         ReasonSlug::HighRisk,
     ];
 
-    /// Returns the limit behind a refusal; `None`: the reason is no limit.
+    /// Returns the limit behind a refusal; `None` if the reason is not a limit.
     pub fn from_reason(trunk: Option<&Arc<str>>, outbound: bool, reason: ReasonSlug) -> Option<CallLimit> {
         let limit = || CallLimit { trunk: trunk.cloned(), outbound, reason };
         CallLimit::REASONS.contains(&reason).then(limit)

@@ -157,7 +157,7 @@ impl AgentCallResults {
         self.recovery.withdraw();
     }
 
-    /// Returns the failures of the last hour; `None`: there were none.
+    /// Returns the failures of the last hour; `None` if there were none.
     pub(crate) fn view(&self, now: Instant) -> Option<AgentFailures> {
         let [of, calls, hung_up] = self.hour.sums(now);
         let last = self.last_failed.as_ref().filter(|_| calls > 0)?;

@@ -427,7 +427,7 @@ impl AgentStates {
         self.by_name.entry(name.clone()).or_default().unreached.note(now, call);
     }
 
-    /// Notes a successful probe, with its start and duration; `None`: the agent has only accepted a connection.
+    /// Notes a successful probe, with its start and duration; `None` if the agent has only accepted a connection.
     pub fn probed(&mut self, now: Instant, name: &Arc<str>, probe: Option<(Instant, Duration)>) -> ProbeEffect {
         let state = self.by_name.entry(name.clone()).or_default();
         let was_down = std::mem::replace(&mut state.missed_probes, 0) > 0;
@@ -473,7 +473,7 @@ impl AgentStates {
         self.by_name.get(name).is_some_and(|state| state.breaker.is_by_probes())
     }
 
-    /// Returns the time until the next probe after failed ones; `None`: probes succeed, or are disabled.
+    /// Returns the time until the next probe after failed ones; `None` if probes succeed or are disabled.
     pub fn next_probe(&self, now: Instant, name: &str) -> Option<Duration> {
         let state = self.by_name.get(name).filter(|state| state.missed_probes > 0)?;
         Some(state.next_probe?.saturating_duration_since(now))

@@ -118,7 +118,7 @@ impl AppStates {
         }
     }
 
-    /// Returns the failures of the last hour; `None`: there were none.
+    /// Returns the failures of the last hour; `None` if there were none.
     pub fn view(&self, now: Instant, name: &str) -> Option<AppView> {
         let state = self.by_name.get(name)?;
         let [of, failed, unheard] = state.calls.sums(now);

@@ -11,7 +11,7 @@ use crate::lookups::key::QueryId;
 /// A request of one call's application.
 #[derive(Debug)]
 pub struct AppQuestion {
-    /// Id of the response; `None`: no response is wanted, because the caller is gone.
+    /// Id of the response; `None` if no response is wanted, because the caller is gone.
     pub query: Option<QueryId>,
     /// SID of the call.
     pub call: String,
@@ -116,20 +116,20 @@ impl fmt::Debug for DocumentRequest {
 pub enum AppAnswer {
     /// A document, or audio in its place.
     Document {
-        /// URL after redirects; `None`: the requested one.
+        /// URL after redirects; `None` if it is the requested one.
         url: Option<String>,
         /// Value of Content-Type.
         content_type: Option<String>,
         /// The body.
         body: Vec<u8>,
-        /// Origin for the trace; empty: the trace already has the request.
+        /// Origin for the trace; empty if the trace already has the request.
         told: String,
     },
     /// A sound.
     Sound {
         /// μ-law audio at 8 kHz.
         sound: Arc<[u8]>,
-        /// Origin for the trace; empty: the trace already has the request.
+        /// Origin for the trace; empty if the trace already has the request.
         told: String,
     },
     /// A failed request.

@@ -150,7 +150,7 @@ impl RecogniserState {
         self.sessions
     }
 
-    /// Returns the failures of the last hour; `None`: there were none.
+    /// Returns the failures of the last hour; `None` if there were none.
     pub fn view(&self, now: Instant) -> Option<RecognitionView> {
         let [of, failed] = self.hour.sums(now);
         let [recent_of, recent_failed] = self.hour.recent(now);

@@ -85,7 +85,7 @@ pub struct Joiner {
     pub is_called: bool,
     /// Key for the words of this edge.
     pub hop_key: u64,
-    /// Trunk of the participant; empty: none.
+    /// Trunk of the participant; empty if there is none.
     pub trunk: Arc<str>,
 }
 
@@ -132,7 +132,7 @@ impl NotJoined {
 /// Event of a conference for the call of a participant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConferenceEvent {
-    /// The call hears this music from now on; `None`: the other participants.
+    /// The call hears this music from now on, or the other participants if `None`.
     Hears(Option<WaitMusic>),
     /// An announcement for this call alone starts to replace its music, or ends.
     Announced(bool),
@@ -168,7 +168,7 @@ pub struct ConferenceReport {
     pub status: ConferenceStatus,
     /// Time at which the first participant joined.
     pub began: SystemTime,
-    /// Time and reason of the end, and SID of the call that ended it by leaving; `None`: active.
+    /// Time and reason of the end, and SID of the call that ended it by leaving; `None` if active.
     pub ended: Option<(SystemTime, EndReason, Option<String>)>,
     /// Participants in the order in which they joined.
     pub parties: Vec<PartyReport>,
@@ -485,7 +485,7 @@ impl Conferences {
         self.rooms.act(seated.room, |room| room.key(now, seated.member, '*'));
     }
 
-    /// Runs a function on the room of a conference; `None`: the conference has ended.
+    /// Runs a function on the room of a conference; returns `None` if the conference has ended.
     pub fn act<R>(&mut self, id: RoomId, act: impl FnOnce(&mut ConferenceRoom) -> R) -> Option<R> {
         self.rooms.act(id, act)
     }
@@ -502,7 +502,8 @@ impl Conferences {
         self.rooms.get(room).is_some_and(|room| member.is_none_or(|id| room.member(id).is_some()))
     }
 
-    /// Plays samples at 8 kHz to one participant or to all; `None`: no such participant or conference.
+    /// Plays samples at 8 kHz to one participant or to all; returns `None` if there is no such participant or
+    /// conference.
     pub fn play(
         &mut self,
         (room, member): (RoomId, Option<MemberId>),

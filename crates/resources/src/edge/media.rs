@@ -26,7 +26,7 @@ impl MediaSessions {
         base.media(id, MediaCommand::Open { idle_timeout_ms, names_key, beside });
     }
 
-    /// Adds an end with a port pair bound to `address`. `None`: no pair is free.
+    /// Adds an end with a port pair bound to `address`. Returns `None` if no pair is free.
     pub(super) fn add_end(&mut self, base: &mut EdgeBase, id: MediaId, address: IpAddr) -> Option<NewEnd> {
         let session = self.live.get_mut(&id)?;
         let end = EndId(session.next_end);

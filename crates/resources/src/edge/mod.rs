@@ -403,7 +403,7 @@ impl Edge {
         self.states.register_challenged(now, id)
     }
 
-    /// Handles the response to a REGISTER; `None`: there will be none.
+    /// Handles the response to a REGISTER; `None` if there will be none.
     pub fn register_answered(&mut self, now: Instant, id: ClientId, response: Option<&SipMessage>) {
         self.states.register_answered(&mut self.base, now, id, response)
     }
@@ -499,7 +499,7 @@ impl Edge {
         self.sessions.open_session(&mut self.base, key, beside)
     }
 
-    /// Adds an end with a port pair bound to `address`. `None`: no pair is free.
+    /// Adds an end with a port pair bound to `address`. Returns `None` if no pair is free.
     pub fn add_end(&mut self, id: MediaId, address: IpAddr) -> Option<NewEnd> {
         self.sessions.add_end(&mut self.base, id, address)
     }

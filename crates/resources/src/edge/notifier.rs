@@ -307,7 +307,7 @@ impl Notifier {
         }
     }
 
-    /// Handles the response to a NOTIFY; `None`: no response.
+    /// Handles the response to a NOTIFY; `None` if there is none.
     fn answered(&mut self, cx: &mut NotifierCx<'_>, now: Instant, id: ClientId, code: Option<u16>) {
         if code.is_some_and(|code| code < 200) {
             return;

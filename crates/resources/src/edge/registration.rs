@@ -199,7 +199,7 @@ impl TrunkStates {
         self.registrations.set_due(&name, Some(now + patience));
     }
 
-    /// Handles the response to a REGISTER; `None`: there will be none.
+    /// Handles the response to a REGISTER; `None` if there will be none.
     pub(super) fn register_answered(
         &mut self,
         base: &mut EdgeBase,
@@ -317,7 +317,7 @@ impl TrunkStates {
         }
     }
 
-    /// Returns the state of a trunk's registration; `None`: the trunk has none.
+    /// Returns the state of a trunk's registration; `None` if the trunk has none.
     pub(super) fn registration_view(&self, base: &EdgeBase, now: Instant, name: &str) -> Option<RegistrationView> {
         let registration = self.registrations.by_trunk.get(name)?;
         let until = registration.bound.map(|(_, until)| until).filter(|until| *until > now);

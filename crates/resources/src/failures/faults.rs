@@ -27,7 +27,7 @@ impl FaultKind {
     /// Kinds that may begin at any time, so that only an ended call is known to be free of them.
     pub const LATE: [FaultKind; 2] = [FaultKind::Loss, FaultKind::Stopped];
 
-    /// Returns the kind of a cause; `None`: the cause is not kept.
+    /// Returns the kind of a cause; `None` if the cause is not kept.
     pub const fn of(cause: FaultCause) -> Option<FaultKind> {
         match cause {
             FaultCause::Codecs | FaultCause::Payload => Some(FaultKind::Codecs),

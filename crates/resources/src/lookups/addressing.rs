@@ -18,7 +18,7 @@ pub struct ListenerSpec {
     pub transport: Transport,
     /// Bound address with the actual port; the IP address may be unspecified.
     pub bound: SocketAddr,
-    /// Public addresses of this listener; empty: those of the edge.
+    /// Public addresses of this listener; if empty, those of the edge are used.
     pub public_addresses: Vec<IpAddr>,
 }
 
@@ -57,7 +57,7 @@ impl Interfaces {
 pub struct Addressing {
     /// SIP listeners.
     pub listeners: Vec<ListenerSpec>,
-    /// `[edge] public_address`; empty: the listener's address, else the source address towards the peer.
+    /// `[edge] public_address`. If empty, the listener's address is used, else the source address towards the peer.
     pub public_addresses: Vec<IpAddr>,
     /// Networks in which peers see the local address.
     pub local_networks: Vec<IpNet>,

@@ -129,7 +129,7 @@ pub struct CallIndex {
 pub struct TlsIdentity {
     /// Name of the trunk.
     pub trunk: Arc<str>,
-    /// Name of the trunk in its client certificate; `None`: the edge has opened the connection to this trunk.
+    /// Name of the trunk in its client certificate; `None` if the edge has opened the connection to this trunk.
     pub certificate_name: Option<Arc<str>>,
 }
 

@@ -178,7 +178,7 @@ pub(crate) struct LampKey {
 #[derive(Debug)]
 pub(crate) struct PendingNotify {
     pub(crate) client: ClientId,
-    /// Destination: a phone's registration, by Call-ID and Contact; empty: a peer.
+    /// Destination: a phone's registration, by Call-ID and Contact; empty for a peer.
     pub(crate) place: Vec<u8>,
     pub(crate) count: MessageCount,
 }
@@ -212,7 +212,7 @@ pub(crate) enum NotifyOwner {
 /// Message counts of mailboxes, and their subscribers and lamps.
 #[derive(Debug, Default)]
 pub struct Indications {
-    /// Message counts by mailbox; `None`: not known yet.
+    /// Message counts by mailbox; `None` if not known yet.
     counts: Option<BTreeMap<String, MessageCount>>,
     pub(crate) subscriptions: BTreeMap<DialogId, Subscription>,
     by_trunk: FxHashMap<SipPartyId, usize>,

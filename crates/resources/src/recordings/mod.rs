@@ -261,7 +261,7 @@ pub struct TranscriptionReport<'a> {
     pub recording: &'a str,
     /// SID of the call.
     pub call: &'a str,
-    /// Text; `None`: the transcription has failed.
+    /// Text; `None` if the transcription has failed.
     pub text: Option<&'a str>,
     /// Request of the transcription, if the recording's trigger made one.
     pub request: Option<&'a TranscriptionRequest>,
@@ -335,7 +335,7 @@ pub struct RecordingRequest {
     pub message: Option<Box<VoicemailMessage>>,
     /// Requested transcription.
     pub transcription: Option<Box<TranscriptionRequest>>,
-    /// SID of the recorded conference; `None`: the call is recorded.
+    /// SID of the recorded conference; `None` if the call is recorded.
     pub conference: Option<String>,
 }
 
@@ -545,7 +545,7 @@ impl EdgeRecordings {
         self.last_refused = Some(sid.to_owned());
     }
 
-    /// Returns the calls refused in the last hour; `None`: calls are not refused now.
+    /// Returns the calls refused in the last hour; `None` if calls are not refused now.
     pub fn refused(&self, now: Instant) -> Option<UnrecordedView> {
         let ([calls], [recent]) = (self.refused.sums(now), self.refused.recent(now));
         let last_sid = self.last_refused.clone().filter(|_| calls > 0);

@@ -68,7 +68,7 @@ pub(crate) struct TrunkRegistration {
     /// Current binding and its expiry.
     pub(crate) bound: Option<(RegistrarFlow, Instant)>,
     pub(crate) problem: Option<String>,
-    /// Status code of the registrar's last response; `None`: no response to the last REGISTER.
+    /// Status code of the registrar's last response; `None` if the last REGISTER got no response.
     pub(crate) code: Option<u16>,
     /// Text of this response, if it adds to the status code.
     pub(crate) words: Option<String>,

@@ -120,7 +120,7 @@ pub(crate) fn refusal(code: u16) -> ResponseSpec {
     ResponseSpec { code, ..ResponseSpec::default() }
 }
 
-/// Parses a Contact; `None`: not usable.
+/// Parses a Contact; returns `None` if it is not usable.
 pub(crate) fn parse_contact(contact: &NameAddr<'_>, request: &SipMessage) -> Option<ContactRequest> {
     let text = std::str::from_utf8(contact.uri).ok()?;
     contact.parsed_uri().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;

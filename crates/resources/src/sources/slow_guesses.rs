@@ -40,7 +40,7 @@ pub enum BanScope {
     Source,
 }
 
-/// Source and account; `None`: all accounts of the source.
+/// Source and account; `None` for all accounts of the source.
 type GuessKey = (IpAddr, Option<Arc<str>>);
 
 /// Failures since the start of a period.

@@ -88,7 +88,7 @@ impl UnknownTraffic {
         self.sources.retain(|(known, ..)| *known != source);
     }
 
-    /// Returns the traffic of the last hour; `None`: there was none.
+    /// Returns the traffic of the last hour; `None` if there was none.
     pub fn view(&self, now: Instant) -> Option<UnknownView> {
         self.lately(now).map(|(messages, last, ago)| UnknownView {
             messages,

@@ -21,7 +21,7 @@ pub(crate) struct CallFailureKey {
 }
 
 impl CallFailureKey {
-    /// Returns the failure of an ended call; `None`: nothing failed.
+    /// Returns the failure of an ended call; `None` if nothing failed.
     pub(crate) fn of(call: &CallView) -> Option<CallFailureKey> {
         let flag = FLAGS.into_iter().find(|flag| call.flags.contains(flag));
         let has_failed = matches!(call.outcome, Some("failed" | "refused"));

@@ -210,7 +210,7 @@ impl RecentCalls {
         self.ended(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
 
-    /// Returns whether a call's trace includes messages; `None`: there is no trace.
+    /// Returns whether a call's trace includes messages; `None` if there is no trace.
     pub fn is_traced(&self, sid: &str) -> Option<bool> {
         self.ended(sid).map(|ended| ended.trace.message_bytes() > 0)
     }

@@ -15,7 +15,7 @@ pub(crate) struct Congestion {
 
 impl Congestion {
     /// Notes a rejection, with the seconds of its Retry-After (RFC 3261 §20.33). Returns the length of the new
-    /// back-off; `None`: a back-off is already active.
+    /// back-off; `None` if a back-off is already active.
     pub(crate) fn refused(&mut self, now: Instant, retry_after: Option<u32>) -> Option<Duration> {
         // Calls in progress at the same time are rejected together.
         if self.is_on(now) {
@@ -39,7 +39,7 @@ impl Congestion {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// Returns the seconds left of the back-off, rounded up; `None`: none is active.
+    /// Returns the seconds left of the back-off, rounded up; `None` if none is active.
     pub(crate) fn seconds_left(&self, now: Instant) -> Option<u64> {
         let left = self.until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
         Some(left.as_millis().div_ceil(1_000) as u64)

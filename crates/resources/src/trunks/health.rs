@@ -56,13 +56,13 @@ pub enum UnfitReason {
 pub struct AddressHealth {
     /// Peer as configured.
     pub peer: String,
-    /// Interval of OPTIONS; zero: disabled.
+    /// Interval of OPTIONS; zero if disabled.
     interval: Duration,
     /// Maximum time for a response.
     wait: Duration,
     /// Consecutive failures of OPTIONS and calls.
     pub failures: u32,
-    /// Whether the address is up; `None`: not known yet.
+    /// Whether the address is up; `None` if not known yet.
     pub is_up: Option<bool>,
     /// Time at which the address went down.
     pub down_since: Option<Instant>,
@@ -280,7 +280,7 @@ impl HealthTable {
         }
     }
 
-    /// Returns the reason not to use an address now; `None`: usable.
+    /// Returns the reason not to use an address now; `None` if it is usable.
     pub fn unfit(&self, now: Instant, spot: &TrunkAddress) -> Option<UnfitReason> {
         let health = self.by_spot.get(spot)?;
         if health.failures >= HEALTH_FAILURES && !health.interval.is_zero() {
@@ -289,13 +289,13 @@ impl HealthTable {
         health.rests_until.filter(|until| *until > now).map(|_| UnfitReason::Resting)
     }
 
-    /// Returns whether any address of a peer is up; `None`: unknown. A peer with an unresolved name is down.
+    /// Returns whether any address of a peer is up; `None` if unknown. A peer with an unresolved name is down.
     pub(crate) fn is_peer_up(&self, trunk: &str, peer: &Peer) -> Option<bool> {
         let up = self.any_up(trunk, |health| health.peer == peer.uri);
         up.or_else(|| self.is_unresolved(peer).then_some(false))
     }
 
-    /// Returns whether any address of a trunk is up; `None`: unknown. A trunk with only unresolved names of peers
+    /// Returns whether any address of a trunk is up; `None` if unknown. A trunk with only unresolved names of peers
     /// is down.
     pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let is_lost = || !trunk.peers.is_empty() && trunk.peers.iter().all(|peer| self.is_unresolved(peer));

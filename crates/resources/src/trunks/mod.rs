@@ -298,7 +298,7 @@ impl Trunks {
         }
     }
 
-    /// Returns the time until a waiting attempt may have capacity; `None`: it will be woken.
+    /// Returns the time until a waiting attempt may have capacity; `None` if it will be woken.
     pub fn next_place(&mut self, now: Instant, name: &str, who: WaitingAttempt) -> Option<Duration> {
         let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
         Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
@@ -347,7 +347,7 @@ impl Trunks {
     }
 
     /// Notes a rejection because of congestion, with the seconds of its Retry-After. Returns the length of the new
-    /// back-off; `None`: a back-off is already active.
+    /// back-off; `None` if a back-off is already active.
     pub fn congested(&mut self, now: Instant, name: &str, retry_after: Option<u32>) -> Option<Duration> {
         self.by_name.get_mut(name)?.congestion.refused(now, retry_after)
     }

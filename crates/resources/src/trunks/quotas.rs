@@ -19,7 +19,7 @@ pub type CountedCall = (CallKey, Option<Branch>);
 pub struct CallNumbers<'a> {
     /// Called number, in each possible reading.
     pub called: &'a [String],
-    /// Caller number; empty: unknown.
+    /// Caller number; empty if unknown.
     pub caller: &'a str,
 }
 

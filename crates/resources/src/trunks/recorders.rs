@@ -58,7 +58,7 @@ impl RecordingResults {
         (self.last, self.in_row, self.trial) = (None, 0, None);
     }
 
-    /// Returns the failures of the last hour; `None`: there were none.
+    /// Returns the failures of the last hour; `None` if there were none.
     pub(crate) fn view(&self, now: Instant) -> Option<FailedRecordings> {
         let [of, failed] = self.hour.sums(now);
         let [recent_of, recent_failed] = self.hour.recent(now);

@@ -36,7 +36,7 @@ impl TrunkScores {
         self.good = self.good.saturating_add(HEARD_AGAIN);
     }
 
-    /// Returns the quality of the last hour; `None`: no call had a score.
+    /// Returns the quality of the last hour; `None` if no call had a score.
     pub(crate) fn view(&self, now: Instant) -> Option<TrunkQuality> {
         let [calls, sum, poor] = self.scores.sums(now);
         let mos = (sum as f64 / calls.max(1) as f64).round() / 100.0;

@@ -139,7 +139,7 @@ pub struct SynthesisText<'a> {
     pub text: &'a str,
     /// Text with SSML tags, without the enclosing `<speak>`.
     pub ssml: Option<&'a str>,
-    /// Voice as named by the program or service; `None`: default voice.
+    /// Voice as named by the program or service; `None` selects the default voice.
     pub voice: Option<&'a str>,
 }
 

@@ -67,7 +67,7 @@ impl ConnectionTimeouts {
 pub(super) struct ConnectionTask {
     /// Flow that identifies the connection to the loop.
     pub(super) flow: Flow,
-    /// Trunk for which the TLS connection was opened; empty: a host of no trunk.
+    /// Trunk for which the TLS connection was opened; empty if the host belongs to no trunk.
     pub(super) made_for: Option<Arc<str>>,
     /// Maximum length of a message in bytes.
     pub(super) message_bytes: usize,

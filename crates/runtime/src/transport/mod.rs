@@ -90,7 +90,7 @@ pub enum TransportEvent {
     Closed {
         /// Flow of the stream.
         flow: Flow,
-        /// Trunk for which the TLS connection was opened; empty: a host of no trunk.
+        /// Trunk for which the TLS connection was opened; empty if the host belongs to no trunk.
         made_for: Option<Arc<str>>,
         /// Cause of the failure, if it did not end normally.
         cause: Option<StreamFailure>,
@@ -396,7 +396,7 @@ impl ClockMoment {
     }
 }
 
-/// Returns the address that connections of a listener leave from; `None`: it is bound to all, and the system chooses.
+/// Returns the address that connections of a listener leave from; `None` if it is bound to all, and the system chooses.
 pub fn source_of(bound: SocketAddr) -> Option<IpAddr> {
     let ip = bound.ip();
     (!ip.is_unspecified()).then_some(ip)

@@ -65,7 +65,7 @@ pub(crate) struct ConnectionSlot {
     places: ConnectionSlots,
     pub number: u64,
     verdict: oneshot::Receiver<SlotDecision>,
-    /// Maximum time without a registration; `None`: unlimited.
+    /// Maximum time without a registration; `None` if unlimited.
     patience: Option<Duration>,
 }
 

@@ -124,7 +124,7 @@ impl StreamConnections {
     }
 
     /// Sends on the flow's connection, else on one opened for the same remote party, else on a new one (RFC 3261
-    /// §18.1.1, §18.2.2). `trunk` is the trunk of the message; empty: none.
+    /// §18.1.1, §18.2.2). `trunk` is the trunk of the message, empty if there is none.
     pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
         let named = flow.connection.filter(|id| self.connections.contains_key(id));
         let mut way = ConnectionTarget::of(flow, trunk, &bytes);

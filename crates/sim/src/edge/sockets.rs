@@ -48,7 +48,7 @@ impl SimSockets {
         self.asked_recognisers.push_back((id, end));
     }
 
-    /// Forgets the WebSockets of a session; `None`: all of them.
+    /// Forgets the WebSockets of a session, or all of them if `None`.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.live.retain(|socket, _| id.is_some_and(|id| socket.0 != id));
     }

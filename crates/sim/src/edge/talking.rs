@@ -22,7 +22,7 @@ impl AgentEndMap {
         self.ends.remove(&(id, end));
     }
 
-    /// Forgets the agents of a session; `None`: all of them.
+    /// Forgets the agents of a session, or all of them if `None`.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.ends.retain(|(of, _), _| id.is_some_and(|id| *of != id));
     }

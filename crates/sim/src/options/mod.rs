@@ -94,7 +94,7 @@ pub struct TrunkOptions {
     pub two_phones: bool,
     /// Transport of long INVITEs to the second trunk.
     pub oversize: OversizeTransport,
-    /// Interval of OPTIONS to each address; zero: none.
+    /// Interval of OPTIONS to each address; zero if none are sent.
     pub options_interval: Duration,
     /// Whether the edge registers with the first trunk.
     pub registers: bool,

@@ -16,7 +16,7 @@ use crate::options::Sabotage;
 pub(crate) struct MidCallRequest {
     /// Index of the phone, counted over all calls and phones that talk.
     pub(crate) who: usize,
-    /// The request; `None`: all parties of the call hang up.
+    /// The request; `None` if all parties of the call hang up.
     pub(crate) what: Option<InCallRequest>,
 }
 

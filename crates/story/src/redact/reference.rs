@@ -107,7 +107,7 @@ impl Characters<'_> {
         }
     }
 
-    /// Reads the start of an address up to its first part with a secret; `None`: the value is no address.
+    /// Reads the start of an address up to its first part with a secret; `None` if the value is not an address.
     fn begin(&mut self) -> Option<AddressStart> {
         self.pass_over(|sign| sign.is_whitespace() || sign.is_control());
         let (mut ahead, mut scheme) = (self.clone(), String::new());

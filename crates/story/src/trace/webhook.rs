@@ -72,7 +72,7 @@ pub struct DroppedCookie {
 }
 
 impl CookieChanges {
-    /// Returns the changes as the end of a clause; empty: none.
+    /// Returns the changes as the end of a clause; an empty text if there are none.
     fn text(&self) -> String {
         named("set", self.set.iter().map(|name| shown_name(name)))
             + &named("removed", self.removed.iter().map(|name| shown_name(name)))
@@ -90,7 +90,7 @@ fn shown_name(name: &str) -> String {
     name.chars().take(COOKIE_NAME_CHARS).collect()
 }
 
-/// Returns the first few of these cookies as the end of a clause; empty: none.
+/// Returns the first few of these cookies as the end of a clause; an empty text if there are none.
 fn named(what: &str, mut names: impl ExactSizeIterator<Item = String>) -> String {
     let shown: Vec<String> = names.by_ref().take(COOKIES_SHOWN).collect();
     match (shown.as_slice(), names.len()) {

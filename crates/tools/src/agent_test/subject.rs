@@ -34,7 +34,7 @@ pub(super) struct TestedAgent {
     pub(super) spec: SocketSpec,
     /// Stream settings; the SIDs of account, call and stream are set later.
     pub(super) settings: StreamSettings,
-    /// `connect_timeout` and `first_audio_timeout` of the agent, in milliseconds; `None`: unlimited or unknown.
+    /// `connect_timeout` and `first_audio_timeout` of the agent, in milliseconds; `None` if unlimited or unknown.
     pub(super) most_ms: (Option<u64>, Option<u64>),
 }
 

@@ -50,7 +50,7 @@ const KEYS: usize = 64;
 struct TestCallPlan {
     uri: String,
     destination: Destination,
-    /// URI of From, in angle brackets; `None`: built from the user part and the local address.
+    /// URI of From, in angle brackets; if `None`, it is built from the user part and the local address.
     from: Option<String>,
     /// User part of From, if no URI is given.
     user: String,

@@ -124,7 +124,7 @@ mod tests {
 
     const FRAMES: u32 = 1_000;
 
-    /// Returns the result for packets with the delay given by `way`; `None`: the packet is lost.
+    /// Returns the result for packets with the delay given by `way`; `None` stands for a lost packet.
     fn carried(way: impl Fn(u32) -> Option<u64>) -> DirectionResult {
         let (start, said) = (Instant::now(), Said::new(7, G711Codec::Pcmu));
         let (mut voice, mut judge) = (SentVoice::new(), AudioVerifier::default());

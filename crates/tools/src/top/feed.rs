@@ -39,7 +39,7 @@ pub(super) struct FeedRequest {
     pub(super) sid: Option<String>,
     /// Maximum width of its ladder, in characters.
     pub(super) columns: usize,
-    /// Filter of the list as typed; empty: all calls.
+    /// Filter of the list as typed; if empty, the list has all calls.
     pub(super) filter: String,
 }
 

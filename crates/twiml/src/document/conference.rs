@@ -27,11 +27,11 @@ pub struct ConferenceNoun {
     pub label: Option<String>,
     /// SID of the call that the party coaches.
     pub coach: Option<String>,
-    /// Audio before the start, as written; empty: silence; `None`: the edge's music.
+    /// Audio before the start, as written. An empty text selects silence, `None` the edge's music.
     pub wait: Option<String>,
     /// Method of the request for `wait`.
     pub wait_method: HttpMethod,
-    /// Maximum number of parties; `None`: the edge's limit.
+    /// Maximum number of parties; if `None`, the edge's limit applies.
     pub most: Option<u32>,
     /// Receiver of conference events, as written.
     pub status: Option<String>,

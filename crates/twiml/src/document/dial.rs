@@ -25,7 +25,7 @@ const TIME_LIMIT_SECONDS: u32 = 14_400;
 /// Connects the caller with another party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialVerb {
-    /// URL requested at the end, as written; `None`: continue with the next verb.
+    /// URL requested at the end, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
@@ -33,7 +33,7 @@ pub struct DialVerb {
     pub timeout: Duration,
     /// Maximum duration of the connection.
     pub time_limit: Duration,
-    /// Caller ID presented to the parties; `None`: the caller's number.
+    /// Caller ID presented to the parties; if `None`, the caller's number.
     pub caller_id: Option<String>,
     /// True if the caller ends the parties' call by pressing `*`.
     pub hangup_on_star: bool,

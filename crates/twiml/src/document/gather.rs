@@ -17,7 +17,7 @@ use crate::xml::XmlElement;
 /// Collects digits or speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatherVerb {
-    /// URL that receives the input, as written; `None`: URL of the document.
+    /// URL that receives the input, as written; if `None`, the URL of the document receives it.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
@@ -31,7 +31,7 @@ pub struct GatherVerb {
     pub action_on_empty_result: bool,
     /// Prompts in order.
     pub prompts: Vec<Prompt>,
-    /// Speech input; `None`: digits only.
+    /// Speech input; `None` if only digits are collected.
     #[serde(default)]
     pub speech: Option<Box<SpeechInput>>,
 }

@@ -32,9 +32,9 @@ pub struct ReplyVerb {
 pub enum ReplyKind {
     /// Sends a message.
     Message {
-        /// Recipient; `None`: the sender of the received message.
+        /// Recipient; if `None`, the sender of the received message.
         to: Option<String>,
-        /// Sender; `None`: the recipient of the received message.
+        /// Sender; if `None`, the recipient of the received message.
         from: Option<String>,
         /// Text of the message.
         body: String,

@@ -12,15 +12,15 @@ use crate::problem::code;
 /// Puts the caller into a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnqueueVerb {
-    /// Name of the queue; empty: invalid name.
+    /// Name of the queue; empty if the name is invalid.
     pub name: String,
-    /// URL requested at the end, as written; `None`: continue with the next verb.
+    /// URL requested at the end, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,
-    /// Maximum number of callers in the queue; `None`: the edge's limit.
+    /// Maximum number of callers in the queue; if `None`, the edge's limit applies.
     pub most: Option<u32>,
-    /// Audio while waiting, as written; empty: silence; `None`: the edge's music.
+    /// Audio while waiting, as written. An empty text selects silence, `None` the edge's music.
     pub wait: Option<String>,
     /// Method of the request for `wait`.
     pub wait_method: HttpMethod,

@@ -14,7 +14,7 @@ use crate::problem::code;
 /// Connects the caller with a stream; the document continues when the stream ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectVerb {
-    /// URL requested at the end, as written; `None`: continue with the next verb.
+    /// URL requested at the end, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,

@@ -11,7 +11,7 @@ use crate::problem::code;
 /// Continues with another document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedirectVerb {
-    /// URL, as written; empty: URL of this document.
+    /// URL, as written; if empty, the URL of this document.
     pub url: String,
     /// Method of the request.
     pub method: HttpMethod,
@@ -29,7 +29,7 @@ pub enum RejectReason {
 /// Asks the caller's user agent to call another address (REFER).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReferVerb {
-    /// URL requested with the result, as written; `None`: continue with the next verb.
+    /// URL requested with the result, as written. If `None`, the document continues with the next verb.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,

@@ -39,7 +39,7 @@ pub enum ProgramInput {
     Fetched {
         /// Id of the fetch.
         id: u32,
-        /// Final URL after redirects; `None`: the requested URL.
+        /// Final URL after redirects; `None` if it is the requested URL.
         url: Option<String>,
         /// Value of the Content-Type header.
         content_type: Option<String>,
@@ -101,7 +101,7 @@ pub enum ProgramInput {
     Background {
         /// Id of the conference step.
         id: u32,
-        /// New audio; `None`: the other parties.
+        /// New audio; if `None`, the audio of the other parties.
         background: Option<BackgroundAudio>,
     },
     /// A queued caller must hear a document before it is connected.

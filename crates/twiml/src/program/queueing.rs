@@ -47,7 +47,7 @@ impl RunningEnqueue {
         self.id == id && !self.abandoned
     }
 
-    /// Changes the audio for the caller; `None`: the party that dialled the queue.
+    /// Changes the audio for the caller; `None` selects the party that dialled the queue.
     pub(super) fn take_background(
         &mut self,
         now: Duration,

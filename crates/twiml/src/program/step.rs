@@ -322,7 +322,7 @@ pub struct DialStep {
     pub timeout: Duration,
     /// Maximum duration of the connection.
     pub time_limit: Duration,
-    /// Caller ID; `None`: the caller's number.
+    /// Caller ID; if `None`, the caller's number.
     pub caller_id: Option<String>,
     /// True if the caller's call is answered with the party's, and the caller hears ringing until then.
     pub answer_on_bridge: bool,
@@ -358,7 +358,7 @@ pub struct EnqueueStep {
     pub id: u32,
     /// Name of the queue.
     pub name: String,
-    /// Maximum number of callers; `None`: the edge's limit.
+    /// Maximum number of callers; if `None`, the edge's limit applies.
     pub most: Option<u32>,
     /// Audio for the waiting caller.
     pub wait: BackgroundAudio,

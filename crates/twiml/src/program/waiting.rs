@@ -11,7 +11,7 @@ use super::{DocumentSource, Program, ProgramInput, ProgramRole, ProgramSettings,
 use crate::document::VerbKind;
 
 impl RunningDial {
-    /// Changes the audio for a conference party; `None`: the other parties.
+    /// Changes the audio for a conference party; `None` selects the other parties.
     pub(super) fn take_background(
         &mut self,
         now: Duration,

@@ -117,7 +117,7 @@ pub(crate) struct ProgramRun {
     side: Option<ProgramConnection>,
     /// Queue position kept by a restart, until it is taken again.
     back_in_queue: Option<Box<QueueReturn>>,
-    /// Called party that hears this program; `None`: the caller does.
+    /// Called party that hears this program; `None` if the caller does.
     screened: Option<ScreenedParty>,
     /// Transfer of the caller by REFER.
     referral: CallerReferral,
@@ -141,7 +141,7 @@ pub(crate) struct ProgramConnection {
     is_stream: bool,
     /// Time at which it was connected with the caller.
     since: Option<Instant>,
-    /// Maximum time together; zero: no limit.
+    /// Maximum time together; zero if unlimited.
     limit: Duration,
     /// SID of the connected party's call.
     sid: Option<String>,

@@ -22,7 +22,7 @@ const API_VERSION: &str = "2010-04-01";
 const HEADERS: usize = 32;
 
 /// Creates the request for a document; `None` without a location, which no program produces. `called`: the called party
-/// whose document it is; `None`: it is the caller's.
+/// whose document it is; `None` if it is the caller's.
 pub(crate) fn request(
     call: &SharedCallState,
     edge: &Edge,

@@ -48,7 +48,7 @@ pub(crate) enum ProgramWait {
 /// Origin of a program's requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProgramRequestOrigin<'a> {
-    /// Call that receives the answers; `None`: an announcement receives them.
+    /// Call that receives the answers; `None` if an announcement receives them.
     pub(crate) key: Option<CallKey>,
     /// SID of the call with the requests in its trace.
     pub(crate) sid: &'a str,
@@ -61,7 +61,7 @@ pub(crate) struct ProgramRequestOrigin<'a> {
 pub(crate) struct ProgramAnswer {
     /// Origin of the document or sound, for the trace; may be empty.
     pub(crate) origin: String,
-    /// Sound to play, with the step's id and repetitions. `None`: the interpreter has consumed the answer.
+    /// Sound to play, with the step's id and repetitions; `None` if the interpreter has consumed the answer.
     pub(crate) sound: Option<(u32, LoopCount, Arc<[u8]>)>,
 }
 

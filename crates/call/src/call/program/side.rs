@@ -46,7 +46,7 @@ impl CallProgram {
         self.call_next_parties(cx, lower).unwrap_or(ProgramEffect::Stay)
     }
 
-    /// Calls the parties of the next turn of a Dial; `None`: there is none.
+    /// Calls the parties of the next turn of a Dial; `None` if there is none.
     fn call_next_parties(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         self.complete_parties(cx, lower, None);
         let side = self.run.as_mut()?.side.as_mut()?;

@@ -223,7 +223,7 @@ impl LiveTranscripts {
     }
 }
 
-/// A transcription that does not begin, with the reason; `None`: its name is taken.
+/// A transcription that does not begin, with the reason; `None` if its name is taken.
 type NotBegun = Option<Box<(LiveTranscription, RecognitionResult)>>;
 
 impl TrackRecogniser {

@@ -141,7 +141,7 @@ impl CallCx<'_> {
         Ok(())
     }
 
-    /// Sets a timer; zero: none.
+    /// Restarts a timer; a duration of zero only stops it.
     pub(crate) fn arm(&mut self, timer: CallTimer, after: Duration) {
         self.disarm(timer);
         if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
@@ -515,7 +515,7 @@ impl CallCx<'_> {
         })
     }
 
-    /// Returns the routing plan for a call of `caller` to this number from this trunk; `None`: no route matches.
+    /// Returns the routing plan for a call of `caller` to this number from this trunk; `None` if no route matches.
     pub(crate) fn plan_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Option<RoutePlan> {
         // The headers of the call's INVITE belong to its caller only.
         let headers = if caller == LegId::CALLER { &self.call.facts.headers[..] } else { &[] };

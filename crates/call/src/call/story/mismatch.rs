@@ -120,7 +120,7 @@ pub(crate) fn refuses_codecs(detail: &str) -> bool {
     !detail.contains("RTP/SAVP") || says_so
 }
 
-/// Returns the diagnosis of a failed target; `None`: the failure is not about codecs.
+/// Returns the diagnosis of a failed target; `None` if the failure is not about codecs.
 pub(crate) fn judge(
     caller: &CodecSide,
     target: Option<&CodecSide>,

@@ -25,7 +25,8 @@ fn menu(callers: &[&str], document: &str) -> Menu {
     on(Bench::with(Arc::new(table)), document)
 }
 
-/// Returns the user in From of the INVITE of such a Dial; `None`: it is refused with 13214, and the document continues.
+/// Returns the user in From of the INVITE of such a Dial; `None` if it is refused with 13214 and the document
+/// continues.
 fn shown(callers: &[&str], caller_id: &str, party: &str) -> Option<String> {
     let document = format!("<Dial callerId=\"{caller_id}\">{party}</Dial><Say>next verb</Say>");
     let mut menu = menu(callers, &document);

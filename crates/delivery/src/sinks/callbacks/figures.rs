@@ -52,7 +52,7 @@ pub struct LastFailure {
     pub call: String,
     /// Time of the failure.
     pub at: Timestamp,
-    /// Time of the next attempt; `None`: given up.
+    /// Time of the next attempt; `None` after the last attempt.
     pub next: Option<Timestamp>,
 }
 

@@ -19,7 +19,7 @@ pub struct StoredCallback {
     /// Time of creation in microseconds since 1970; callbacks about the same resource are sent in this order.
     #[serde(skip)]
     pub created: i64,
-    /// SID of the call with the trace that shows it; empty: none.
+    /// SID of the call with the trace that shows it; empty if there is none.
     pub call: String,
     /// SID of the resource that it describes.
     pub about: String,

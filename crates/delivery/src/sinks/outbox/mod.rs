@@ -277,7 +277,7 @@ pub(super) enum Intake<N> {
 }
 
 impl<N> Intake<N> {
-    /// Waits for the next delivery; `None`: the worker must end.
+    /// Waits for the next delivery; `None` if the worker must end.
     async fn next(&mut self) -> Option<Handed<N>> {
         match self {
             Intake::Handed(handed) => handed.recv().await,

@@ -31,7 +31,7 @@ pub(super) struct Coming {
     pub(super) expires: Instant,
     /// Time of the first attempt, unless immediate.
     pub(super) rests: Option<Instant>,
-    /// Row with its body; `None`: only in the store.
+    /// Row with its body; `None` if the body is only in the store.
     pub(super) whole: Option<Arc<Row>>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Waiting {
     /// Number of attempts, including the current one.
     pub(super) attempts: u32,
     pub(super) is_stored: bool,
-    /// Row with its body; `None`: only in the store.
+    /// Row with its body; `None` if the body is only in the store.
     pub(super) whole: Option<Arc<Row>>,
 }
 
@@ -89,7 +89,7 @@ struct Host {
     /// Rows that rest because their last attempt got no response.
     unheard: BTreeSet<Id>,
     waiting: usize,
-    /// True if the last attempt got a response; `None`: no attempt yet.
+    /// True if the last attempt got a response; `None` before the first attempt.
     answers: Option<bool>,
 }
 
@@ -127,7 +127,7 @@ pub(super) struct Queue {
 /// Result of adding a row.
 #[derive(Debug, Default)]
 pub(super) struct Added {
-    /// Id of the row; `None`: the queue is full.
+    /// Id of the row; `None` if the queue is full.
     pub(super) id: Option<Id>,
     /// Displaced rows of greater shares.
     pub(super) dropped: Vec<Waiting>,

@@ -71,7 +71,7 @@ fn trimmed(
 #[derive(Debug)]
 pub(super) struct RecordingCloser {
     shared: Arc<SharedRecordings>,
-    /// Start and SID of the last checked recording in progress; `None`: all are checked.
+    /// Start and SID of the last checked recording in progress; `None` if all are checked.
     looking: Option<(i64, String)>,
     unrecovered: u64,
     /// SIDs of recordings of this process that could not be closed.

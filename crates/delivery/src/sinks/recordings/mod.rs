@@ -235,7 +235,7 @@ pub struct FinishedRecording {
 /// Event callback, called by the recording threads; must not block.
 pub(crate) type EventCallback = Arc<dyn Fn(RecordingEvent) + Send + Sync>;
 
-/// First and last frame with sound; `None`: silence only, or unknown.
+/// First and last frame with sound; `None` if the audio is silent or unknown.
 pub(crate) type SoundRange = Option<(u64, u64)>;
 
 /// Command to the writer.

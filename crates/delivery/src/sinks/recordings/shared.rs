@@ -290,7 +290,7 @@ impl SharedRecordings {
         self.incomplete.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the reason why a recording of an earlier process is incomplete; `None`: it is complete.
+    /// Records the reason why a recording of an earlier process is incomplete; `None` if it is complete.
     pub(super) fn note_incomplete(&self, sid: &str, why: Option<String>) {
         let mut incomplete = self.incomplete();
         match why {

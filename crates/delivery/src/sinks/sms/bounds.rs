@@ -23,7 +23,7 @@ pub(super) struct Bounds {
     pub(super) twilio: bool,
     /// True if the service of `[messages]` is configured.
     pub(super) service: bool,
-    /// Allowed prefixes of recipients of API messages; empty: any.
+    /// Allowed prefixes of recipients of API messages. If empty, all are allowed.
     pub(super) allow_prefixes: Vec<String>,
 }
 

@@ -48,7 +48,7 @@ pub struct Outlets {
     pub(crate) service: Option<Arc<MessageSettings>>,
     /// URL for status callbacks.
     pub(crate) status_url: Option<String>,
-    /// Allowed prefixes of recipients; empty: any.
+    /// Allowed prefixes of recipients. If empty, all are allowed.
     pub(crate) allow_prefixes: Vec<String>,
 }
 

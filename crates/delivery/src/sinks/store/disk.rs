@@ -262,7 +262,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Sets the room on the disk in bytes; `None`: unlimited.
+    /// Sets the room on the disk in bytes; `None` if unlimited.
     pub(crate) fn set_room(bytes: Option<usize>) {
         ROOM.set(bytes);
     }

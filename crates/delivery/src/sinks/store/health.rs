@@ -19,7 +19,7 @@ pub struct StoreHealth(Arc<HealthState>);
 struct HealthState {
     /// Damage found when the file was opened, in a sentence.
     damage: Mutex<Option<String>>,
-    /// Failure of the latest change; `None`: it succeeded.
+    /// Failure of the latest change; `None` if it succeeded.
     refusal: Mutex<Option<Failure>>,
     /// True while changes are refused, for tasks that wait for recovery.
     is_failing: watch::Sender<bool>,

@@ -54,7 +54,7 @@ impl RetentionClock {
         self.last = reading;
     }
 
-    /// Returns the date used to determine ages; `None`: nothing may be deleted.
+    /// Returns the date used to determine ages; `None` if nothing may be deleted.
     fn date(&self) -> Option<Timestamp> {
         let date = Timestamp::from_millisecond(self.age.min(self.last.wall)).ok();
         date.filter(|_| self.hold == 0)

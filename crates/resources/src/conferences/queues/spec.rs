@@ -101,7 +101,7 @@ pub struct QueuePosition {
     pub sid: String,
     /// Waiting time so far, or until the caller was taken.
     pub waited: Duration,
-    /// Position in the queue, from 1; `None`: taken.
+    /// Position in the queue, from 1; `None` once the call is taken from the queue.
     pub position: Option<usize>,
     /// Mean waiting time of the queued callers.
     pub average: Duration,

@@ -76,7 +76,7 @@ impl SippScenario {
     }
 }
 
-/// Returns whether a scenario that begins with this step places calls; `None`: the next step decides.
+/// Returns whether a scenario that begins with this step places calls; `None` if the next step decides.
 fn calls(name: &str) -> Option<bool> {
     match name {
         "send" | "sendCmd" | "recvCmd" => Some(true),

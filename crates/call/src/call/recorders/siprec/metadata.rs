@@ -29,7 +29,7 @@ pub(crate) struct MetadataIds {
 pub(crate) struct ParticipantName {
     /// Address-of-record.
     pub(crate) aor: String,
-    /// Display name; empty: none.
+    /// Display name; empty if there is none.
     pub(crate) name: String,
 }
 

@@ -71,7 +71,7 @@ pub struct Transcription {
     pub(super) text: Option<Stored>,
     /// Error of the last request.
     pub error: Option<String>,
-    /// Transcription request of the recording; `None`: every recording is transcribed.
+    /// Transcription request of the recording; `None` if every recording is transcribed.
     pub(super) asked: Option<TranscriptionRequest>,
 }
 
