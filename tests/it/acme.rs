@@ -150,7 +150,11 @@ fn the_old_certificate_stays_while_orders_fail_and_the_problem_names_the_address
         (Behaviour::Limits(7_200), "rate limit of the authority", "/order: too many certificates already issued"),
         (Behaviour::IsDown, "no usable answer of the authority", "/directory: answered 503"),
         (Behaviour::WantsMoreProofs, "the authority refused the order", "the authority wants 2 proofs for 1 host name"),
-        (Behaviour::NamesNoNonce, "no usable answer of the authority", "/directory: the answer is not one of ACME"),
+        (
+            Behaviour::NamesNoNonce,
+            "no usable answer of the authority",
+            "/directory: the response is not a valid ACME response",
+        ),
         (
             Behaviour::IssuesFor("other.example"),
             "another certificate than ordered",

@@ -78,7 +78,10 @@ fn a_slip_is_one_error_that_names_it() {
         "unknown key `conect` in [[route]]: did you mean `connect`?"
     );
     let port = one("[trunk.far]\npeers = ['sip:127.0.0.2:250610']\n[[route]]\nto = ['1']\nconnect = ['trunk:far']\n");
-    assert_eq!(port, "\"sip:127.0.0.2:250610\" is not a SIP URI for a peer: 250610 is no port: they end at 65535");
+    assert_eq!(
+        port,
+        "\"sip:127.0.0.2:250610\" is not a SIP URI for a peer: 250610 is not a valid port: the maximum is 65535"
+    );
     let pattern = one("[[route]]\nto = ['1999[']\nconnect = ['trunk:pbx']\n");
     assert!(pattern.contains("`[` is in no number"), "{pattern}");
 }

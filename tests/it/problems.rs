@@ -188,7 +188,7 @@ fn an_agent_whose_audio_is_for_another_stream_is_named_until_it_is_heard() {
     // The list shows a flag by its short name.
     let wrong = finish(&["calls", "--flag", "silent", "--url", &rig.edge.url()]).stderr;
     let wrong = String::from_utf8(wrong).unwrap();
-    assert!(wrong.contains("`silent` is no flag: did you mean `one_way`?"), "{wrong}");
+    assert!(wrong.contains("`silent` is not a known flag: did you mean `one_way`?"), "{wrong}");
     let happened = rig.edge.json("/v1/history")["troubles"].clone();
     let (kind, target, count) = (&happened[0]["kind"], &happened[0]["target"], &happened[0]["count"]);
     assert_eq!((kind, target, count), (&json!("one_way"), &json!("bot"), &json!(2)), "{happened}");

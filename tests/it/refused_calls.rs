@@ -91,7 +91,7 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
     for (reason, help) in [
         ("limit_cals", "did you mean `limit_calls`?"),
         ("agent_xyzzyxyzzy", "did you mean one of agent_hung_up, "),
-        ("nosuch", "`nosuch` is no reason: `trunkgate help reasons --markdown` lists all"),
+        ("nosuch", "`nosuch` is not a known reason: `trunkgate help reasons --markdown` lists all"),
     ] {
         let refused = finish(&["calls", "--reason", reason, "--url", &edge.url()]);
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");

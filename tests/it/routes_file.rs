@@ -324,7 +324,7 @@ fn check_and_why_name_the_line() {
         "{text}"
     );
     let text = why("+14155550000", "");
-    assert!(text.contains("numbers.csv:2: from: carrier is none of pbx") && text.contains("404"), "{text}");
+    assert!(text.contains("numbers.csv:2: from: carrier matches none of pbx") && text.contains("404"), "{text}");
     let json: Value = serde_json::from_str(&why("+12125550100", "--json")).unwrap();
     let failed = json["routes"][0]["failed"].as_str().unwrap();
     assert!(failed.starts_with("routes_file: no line of ") && failed.ends_with("matches +12125550100"), "{failed}");

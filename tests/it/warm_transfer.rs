@@ -130,8 +130,8 @@ fn a_request_that_cannot_be_used_says_what_is_wrong() {
     let _talk = rig.call("wrong", "0");
     let path = format!("/v1/calls/{}/transfer", rig.edge.sid());
     for (warm, what) in [
-        (json!({ "accept": "12" }), "`accept` is not one digit"),
-        (json!({ "stay": "coach" }), "\"stay\" is no field of `warm`"),
+        (json!({ "accept": "12" }), "`accept` is not a single digit"),
+        (json!({ "stay": "coach" }), "\"stay\" is not a field of `warm`"),
         (json!({ "whisper": {} }), "`whisper` needs one of"),
     ] {
         let (status, answer) = rig.edge.post(&path, &json!({ "target": TARGET, "warm": warm }));

@@ -424,7 +424,7 @@ fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
     let Some(text) = written else { return Ok(()) };
     let Ok(at) = text.parse::<Timestamp>() else {
         let text: String = text.chars().take(limits::NAMES_SHOWN_CHARS).collect();
-        return Err(bad_request(format!("`{text}` is no time for {key}: 2026-11-20T09:00:00Z")));
+        return Err(bad_request(format!("`{text}` is not a valid time for {key}, such as 2026-11-20T09:00:00Z")));
     };
     *text = format!("{at:.3}");
     Ok(())
@@ -461,7 +461,7 @@ fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(),
             }
             None => words.join(", "),
         };
-        return Err(bad_request(format!("`{word}` is no {key}: {help}")));
+        return Err(bad_request(format!("`{word}` is not a known {key}: {help}")));
     }
     *word = meant;
     Ok(())

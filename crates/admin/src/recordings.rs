@@ -176,7 +176,7 @@ pub(super) struct RecordingsQuery {
 fn time(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_millisecond);
     text.map(read).transpose().map_err(|error| {
-        let message = format!("`{name}` is no time as \"2026-11-25T12:00:00Z\": {error}");
+        let message = format!("`{name}` is not a valid time, such as \"2026-11-25T12:00:00Z\": {error}");
         ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
     })
 }

@@ -76,7 +76,7 @@ impl WarmTransfer {
                 ("whisper" | "accept" | "wait" | "detection" | "coach", _) => {
                     return Err(format!("`{name}` has another type"));
                 }
-                (name, _) => return Err(format!("{:?} is no field of `warm`", shown(name))),
+                (name, _) => return Err(format!("{:?} is not a field of `warm`", shown(name))),
             }
         }
         Ok(warm)
@@ -94,12 +94,12 @@ impl Whisper {
     fn read(fields: &Map<String, Value>) -> Result<Whisper, String> {
         let is_other = |name: &&str| !["text", "voice", "file", "url"].contains(name);
         if let Some(name) = fields.keys().map(String::as_str).find(is_other) {
-            return Err(format!("{:?} is no field of `whisper`", shown(name)));
+            return Err(format!("{:?} is not a field of `whisper`", shown(name)));
         }
         let text = |name: &str| match fields.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if !text.is_empty() && text.len() <= WHISPER_BYTES => Ok(Some(text.clone())),
-            Some(_) => Err(format!("`{name}` of `whisper` is no text of 1 to {WHISPER_BYTES} bytes")),
+            Some(_) => Err(format!("`{name}` of `whisper` is not a text of 1 to {WHISPER_BYTES} bytes")),
         };
         match (text("text")?, text("file")?, text("url")?, text("voice")?) {
             (Some(text), None, None, voice) => Ok(Whisper::Text { text, voice }),
@@ -119,7 +119,7 @@ fn digit_of(text: &str) -> Result<char, String> {
     let mut digits = text.bytes().filter(|byte| is_digit(*byte));
     match (digits.next(), text.len()) {
         (Some(digit), 1) => Ok(char::from(digit)),
-        _ => Err("`accept` is not one digit: 0 to 9, *, #, A to D".to_owned()),
+        _ => Err("`accept` is not a single digit: 0 to 9, *, #, A to D".to_owned()),
     }
 }
 
@@ -149,20 +149,20 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, what) in [
-            (r#"{"accept":"12"}"#, "`accept` is not one digit"),
-            (r#"{"accept":"é"}"#, "`accept` is not one digit"),
+            (r#"{"accept":"12"}"#, "`accept` is not a single digit"),
+            (r#"{"accept":"é"}"#, "`accept` is not a single digit"),
             (r#"{"accept":1}"#, "`accept` has another type"),
             (r#"{"wait":0}"#, "`wait` is not a number of seconds from 1 to 60"),
             (r#"{"wait":-1}"#, "`wait` is not"),
             (r#"{"coach":"yes"}"#, "`coach` has another type"),
-            (r#"{"stay":"coach"}"#, "\"stay\" is no field of `warm`"),
+            (r#"{"stay":"coach"}"#, "\"stay\" is not a field of `warm`"),
             (r#"{"whisper":"Anna."}"#, "`whisper` has another type"),
             (r#"{"whisper":{}}"#, "`whisper` needs one of"),
             (r#"{"whisper":{"text":"a","file":"b"}}"#, "`whisper` needs one of"),
             (r#"{"whisper":{"file":"a","voice":"b"}}"#, "`whisper` needs one of"),
             (r#"{"whisper":{"url":"file:///etc/passwd"}}"#, "does not begin with https://"),
-            (r#"{"whisper":{"text":""}}"#, "is no text of 1 to"),
-            (r#"{"whisper":{"loop":"2"}}"#, "\"loop\" is no field of `whisper`"),
+            (r#"{"whisper":{"text":""}}"#, "is not a text of 1 to"),
+            (r#"{"whisper":{"loop":"2"}}"#, "\"loop\" is not a field of `whisper`"),
             ("[]", "invalid type"),
         ] {
             let error = read(text).unwrap_err();

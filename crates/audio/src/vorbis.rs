@@ -41,7 +41,7 @@ impl VorbisStream {
         let &[_, _, _, _, _, _, _, v0, v1, v2, v3, channels, r0, r1, r2, r3, .., blocks, framing] = identification;
         let (short, long) = (blocks & 0x0f, blocks >> 4);
         if [v0, v1, v2, v3] != [0; 4] || framing & 1 == 0 {
-            return Err("damaged: its identification header is not one of Vorbis I".to_owned());
+            return Err("damaged: its identification header is not a Vorbis I header".to_owned());
         }
         if channels == 0 || channels > CHANNELS {
             return Err(format!("{channels} channels, not 1 to {CHANNELS}"));

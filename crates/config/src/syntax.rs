@@ -123,7 +123,7 @@ fn unreadable(source: &str, line: &SourceLine<'_>, offset: usize, value: &str) -
 
 /// Suggests a value without typographic quotation marks.
 fn typographic(value: &str) -> String {
-    format!("typographic quotation marks are none here: write \"{}\"", value.replace(TYPOGRAPHIC, ""))
+    format!("typographic quotation marks do not quote a value: write \"{}\"", value.replace(TYPOGRAPHIC, ""))
 }
 
 /// Suggests the correct form of a line.
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(one("a = ['x', PCMU]\n"), quoted("PCMU"));
         assert_eq!(one("password = hunter2\n"), quoted("…"), "a secret is not repeated");
         assert_eq!(one("auth = { user = 'a', pass = hunter2 }\n"), quoted("…"));
-        assert_eq!(one("a = “x”\n"), "typographic quotation marks are none here: write \"x\"");
+        assert_eq!(one("a = “x”\n"), "typographic quotation marks do not quote a value: write \"x\"");
         assert_eq!(one("a = True\n"), "write it in small letters: true");
         assert_eq!(one("a = 1,000\n"), "write the number without commas: 1000");
         assert_eq!(one("a: 'x'\n"), "write `=` instead of `:` between key and value");

@@ -213,7 +213,7 @@ fn target(text: &str, span: SourceSpan, means: TargetScope<'_>, findings: &mut F
                 && !is_conference_sid(name);
             if !fits {
                 let message = format!("\"{}\" is not a conference", told(text));
-                let help = format!("conference:NAME with {NAME_CHARS} characters at most; a SID is no name");
+                let help = format!("conference:NAME with {NAME_CHARS} characters at most; a SID is not a valid name");
                 findings.error(code::BAD_TARGET, span, message, help);
             }
             fits.then(|| TargetSpec::Conference(name.to_owned()))

@@ -511,7 +511,7 @@ pub(super) fn sip_uri(text: &str, what: &str, span: SourceSpan, findings: &mut F
         // The most frequent mistake is an address without scheme.
         let with_scheme = format!("sip:{text}");
         let help = match (Uri::parse(with_scheme.as_bytes()), port_too_high(text)) {
-            (_, Some(port)) => format!("{port} is no port: they end at 65535"),
+            (_, Some(port)) => format!("{port} is not a valid port: the maximum is 65535"),
             (Some(uri), None) if !text.contains("sip:") && !uri.host.host.is_empty() => {
                 format!("write \"{}\"", told(&with_scheme))
             }

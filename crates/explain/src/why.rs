@@ -604,7 +604,7 @@ mod tests {
                         PCMU PCMA opus, otherwise transcoded; keys relayed\n  \
                         states of the targets are unknown: no running edge was asked\n\
                         carrier has codecs PCMU PCMA opus, srtp off, dtmf rfc4733\n  \
-                        1 support-line   no   to: +14155550123 is none of +49301234567\n  \
+                        1 support-line   no   to: +14155550123 matches none of +49301234567\n  \
                         2 in             yes  from carrier, to +1* (t.toml:12)\n";
         assert_eq!(text(&answer, false), expected);
     }
@@ -647,7 +647,7 @@ mod tests {
         let page = text(&answer, false);
         assert!(page.contains("called +81355550123\n→ 404: no route\ncarrier has "), "{page}");
         assert!(page.ends_with("\n11 routes do not match (10 by to, 1 by from): --all lists them\n"), "{page}");
-        assert!(text(&answer, true).contains("\n 11 pbx            no   from: carrier is none of pbx\n"));
+        assert!(text(&answer, true).contains("\n 11 pbx            no   from: carrier matches none of pbx\n"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub enum MatchResult {
     Yes,
     /// The route takes this percentage of such calls; the others continue with later routes.
     Share(u8),
-    /// First condition that failed, as text, e.g. `to: +14155551234 is none of +1212*`.
+    /// First condition that failed, as text, e.g. `to: +14155551234 matches none of +1212*`.
     No(String),
     /// An earlier route matched.
     NotReached,

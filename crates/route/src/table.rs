@@ -566,8 +566,8 @@ mod tests {
     fn explain_names_the_first_condition_that_failed() {
         let verdicts = table().explain(&CallInfo { from: "carrier", called: "112", caller: "", ..CallInfo::default() });
         let expected = [
-            ("london", MatchResult::No("to: 112 is none of +4420*".into())),
-            ("friends", MatchResult::No("caller: an anonymous caller is none of +1*".into())),
+            ("london", MatchResult::No("to: 112 matches none of +4420*".into())),
+            ("friends", MatchResult::No("caller: an anonymous caller matches none of +1*".into())),
             ("emergency", MatchResult::Yes),
             ("desk", MatchResult::NotReached),
             ("out", MatchResult::NotReached),
@@ -576,8 +576,8 @@ mod tests {
             assert_eq!((verdict.name.as_ref(), &verdict.matched), (*name, matched));
         }
         let verdicts = table().explain(&CallInfo { from: "x", called: "5", caller: "7", ..CallInfo::default() });
-        assert_eq!(verdicts[0].matched, MatchResult::No("from: x is none of carrier".into()));
-        assert_eq!(verdicts[2].matched, MatchResult::No("to: 5 is none of 911, 112".into()));
+        assert_eq!(verdicts[0].matched, MatchResult::No("from: x matches none of carrier".into()));
+        assert_eq!(verdicts[2].matched, MatchResult::No("to: 5 matches none of 911, 112".into()));
     }
 
     #[test]

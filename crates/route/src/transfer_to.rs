@@ -61,7 +61,11 @@ impl TransferRule {
                 let user = Pattern::parse(user).map_err(|error| error.message)?;
                 TransferKind::Uri { is_sips: kind == "sips", user, host, port }
             }
-            _ => return Err("it is none of trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:USER@HOST and *".to_owned()),
+            _ => {
+                return Err(
+                    "it must be one of trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:USER@HOST and *".to_owned()
+                );
+            }
         };
         Ok(TransferRule { text: text.to_owned(), kind })
     }

@@ -157,8 +157,7 @@ pub fn judge_to(config: &Config, table: &RoutingTable, to: Option<&str>) -> Resu
     }
     let targets = targets_for(config, table, &number);
     if targets.is_empty() {
-        let what =
-            "it is no phone number, and no route, emergency list, phone or PBX of `connect` has it as an extension";
+        let what = "it is not a phone number, nor an extension in a route, emergency list, phone or PBX of `connect`";
         return Err(ApiCallError::bad_to(to, what));
     }
     Ok(PermittedCall::without_headers(number.text, targets))

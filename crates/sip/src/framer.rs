@@ -168,7 +168,7 @@ fn content_length(head: &[u8]) -> Result<usize, &'static str> {
             continue;
         }
         let length = number(part(line.bytes, split.value_at, split.value_end));
-        let length = length.and_then(|length| usize::try_from(length).ok()).ok_or("Content-Length is no number")?;
+        let length = length.and_then(|length| usize::try_from(length).ok()).ok_or("Content-Length is not a number")?;
         if agreed.is_some_and(|agreed| agreed != length) {
             return Err("two Content-Lengths");
         }
@@ -219,7 +219,7 @@ mod tests {
     fn breaks_where_the_length_cannot_be_known() {
         for (lines, what) in [
             ("X: y", "no Content-Length"),
-            ("Content-Length: -1", "Content-Length is no number"),
+            ("Content-Length: -1", "Content-Length is not a number"),
             ("Content-Length: 1\r\nl: 2", "two Content-Lengths"),
             ("Content-Length: 101", "message too long"),
             ("Content-Length: 18446744073709551615", "message too long"),

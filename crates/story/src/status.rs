@@ -54,7 +54,7 @@ const STATUSES: &[StatusExplanation] = statuses! {
     414: "", "The Request-URI is too long.", "Check the number and URI parameters in the trace.";
     415: "A body type or encoding that is not supported; INFO with a DTMF digit from a trunk without `dtmf = \"info\"`.", "The peer does not support the body.",
         "For DTMF set `dtmf` of the trunk; otherwise remove the header or body with `headers`.";
-    416: "The Request-URI or Refer-To is no `sip:`, `sips:` or `tel:` URI.", "The URI scheme is not supported.", "Use `sip:` URIs; for TLS add `;transport=tls`.";
+    416: "The Request-URI or Refer-To is not a `sip:`, `sips:` or `tel:` URI.", "The URI scheme is not supported.", "Use `sip:` URIs; for TLS add `;transport=tls`.";
     420: "An extension in Require is not supported (`precondition`, `join`).", "An extension in Require is not supported. The edge requires none.",
         "Switch the extension off at the sender; Unsupported names it.";
     421: "", "The peer requires an extension.", "Check Require in the trace; ask the carrier.";

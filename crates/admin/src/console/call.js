@@ -133,7 +133,7 @@ const isNearly = (one, other) => one.length === other.length && /^\+?\d{7,}$/.te
 
 /** Why a route does not match, with masked numbers; those that are the same only because of that are said to differ. `isNear`: the number is almost one of the route's. */
 function unmatched(text) {
-  const [, number, list] = /^(?:to|caller): (\S+) is none of (.*)$/.exec(text) || [];
+  const [, number, list] = /^(?:to|caller): (\S+) matches none of (.*)$/.exec(text) || [];
   const patterns = list ? list.split(', ') : [];
   const isSame = masked(number) !== number && patterns.some((pattern) => masked(pattern) === masked(number));
   return { text: isSame ? `${masked(text)}: the masked digits differ` : masked(text), isNear: isSame || patterns.some((pattern) => isNearly(number, pattern)) };

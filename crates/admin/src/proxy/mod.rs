@@ -198,7 +198,7 @@ fn established() -> Response {
 }
 
 fn off() -> ApiError {
-    let message = "this edge is no proxy: set `proxy = true` and `auth_token` of [api]";
+    let message = "the proxy of this edge is off: set `proxy = true` and `auth_token` of [api]";
     ApiError::new(StatusCode::FORBIDDEN, "proxy_off", message)
 }
 

@@ -40,7 +40,7 @@ pub(super) fn answer(
 }
 
 fn unknown_country(given: &str) -> Error {
-    Error::bad_request(format!("CountryCode: \"{}\" is no country code of ISO 3166, such as US", shown(given)))
+    Error::bad_request(format!("CountryCode: \"{}\" is not a valid ISO 3166 country code, such as US", shown(given)))
 }
 
 /// Returns Twilio's URL of a number.

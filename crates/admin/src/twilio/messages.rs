@@ -140,7 +140,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, boo
         (Some(from), None) => {
             let from = number(&from).ok_or_else(|| Error::of_message(21_212, "Invalid 'From' Phone Number"))?;
             if cx.number_sid(&from).is_none() {
-                let message = "The 'From' phone number is none of this edge's: add a [[number]]";
+                let message = "The 'From' phone number does not belong to this edge: add a [[number]]";
                 return Err(Error::of_message(21_606, message));
             }
             Some(from)

@@ -227,7 +227,8 @@ impl Parameters {
             let Some(given) =
                 TimeSpan::parse(&text).map(|given| if sign.is_empty() { given.whole_day() } else { given })
             else {
-                let message = format!("{key}: \"{}\" is no time: 2026-11-20 or 2026-11-20T09:00:00Z", shown(&text));
+                let message =
+                    format!("{key}: \"{}\" is not a valid time: 2026-11-20 or 2026-11-20T09:00:00Z", shown(&text));
                 return Err(Error::bad_request(message));
             };
             if sign != "<" {

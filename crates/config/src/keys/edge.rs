@@ -105,7 +105,7 @@ keyed! {
     "public_url": ValueKind::Url
         => read!(schema::web_url, |http, url| http.public_url = Some(url)), NONE, "URL under which browsers and Twilio reach the HTTP API";
     "trusted_proxies": ValueKind::Many(&NETWORK)
-        => read!(schema::proxies, |http, networks| http.trusted_proxies = networks), NONE, "addresses of reverse proxies; of requests from there, the client's address is the last one in `X-Forwarded-For` that is no such proxy";
+        => read!(schema::proxies, |http, networks| http.trusted_proxies = networks), NONE, "addresses of reverse proxies; of requests from there, the client's address is the last one in `X-Forwarded-For` that is not one of these proxies";
     "tls": ValueKind::Table(HTTP_TLS)
         => read!(in tls::http, |http, tls| http.tls = Some(tls)), NONE, "certificate for HTTPS instead of HTTP";
 }

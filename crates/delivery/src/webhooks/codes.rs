@@ -66,12 +66,12 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
     (
         13_214,
-        "The callerId of <Dial> may not be shown: it is no number of the edge or of the call, and `callers` of the app does not have it",
+        "The callerId of <Dial> may not be shown: it is not a number of the edge, of the call or in `callers` of the app",
         "use a [[number]], the caller's number or the called one, or add the number to `callers` of [app.NAME]; in a sandbox `--number` adds one",
     ),
     (13_215, "A noun of <Dial> that is not available here", "see docs/reference/twilio-compat.md"),
     (13_223, "<Dial> has no party to call", "give a number, <Number> or <Sip>"),
-    (13_224, "The number of <Dial> is no phone number in E.164", "write it as +14155550100"),
+    (13_224, "The number of <Dial> is not a valid E.164 phone number", "write it as +14155550100"),
     (13_243, "<Sip> has no SIP URI", "give sip:USER@HOST"),
     (13_250, "<Dial> has too many nouns", "call at most ten parties at once"),
     (13_252, "A SIP header of <Sip> is incomplete or may not be set", "use X- headers"),
@@ -79,7 +79,7 @@ const CODES: &[(u32, &str, &str)] = &[
     (13_326, "<Gather> asks for an input that is not available here", "use input=\"dtmf\""),
     (
         13_420,
-        "The file of a <Play> was found and is no sound that can be played: not WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus, damaged, or longer \
+        "The file of a <Play> was found but cannot be played: not WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus, damaged, or longer \
          than 30 minutes",
         "convert it (`sox IN -r 8000 -c 1 -b 16 OUT.wav`), or cut it; a URL must lead to the audio itself, not to a page",
     ),

@@ -81,7 +81,7 @@ fn redirected(hop: &RequestHop, answer: &WebhookResponse, rule: PlainRule) -> Re
     let status = answer.status;
     let bad = |what: String| Err(AttemptFault::new(AttemptFaultKind::BadRedirect, what));
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-        return bad(format!("the application answered {status}, which is no redirect to follow"));
+        return bad(format!("the application answered {status}, which is not a redirect that can be followed"));
     }
     let location = answer.headers.get(LOCATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     match location.map(|location| hop.target.redirected(location, rule)) {

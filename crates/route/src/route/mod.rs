@@ -149,14 +149,14 @@ enum FailedCondition<'a> {
 impl FailedCondition<'_> {
     fn describe(&self, call: &CallInfo<'_>) -> String {
         match self {
-            FailedCondition::From(names) => format!("from: {} is none of {}", call.from, names.join(", ")),
-            FailedCondition::To(patterns) => format!("to: {} is none of {}", call.called, list(patterns)),
+            FailedCondition::From(names) => format!("from: {} matches none of {}", call.from, names.join(", ")),
+            FailedCondition::To(patterns) => format!("to: {} matches none of {}", call.called, list(patterns)),
             FailedCondition::Caller(patterns) if call.caller.is_empty() => {
-                format!("caller: an anonymous caller is none of {}", list(patterns))
+                format!("caller: an anonymous caller matches none of {}", list(patterns))
             }
-            FailedCondition::Caller(patterns) => format!("caller: {} is none of {}", call.caller, list(patterns)),
+            FailedCondition::Caller(patterns) => format!("caller: {} matches none of {}", call.caller, list(patterns)),
             FailedCondition::Header(HeaderCondition { name, values }) => match header(call, name).next() {
-                Some(value) => format!("header: {name} {value} is none of {}", list(values)),
+                Some(value) => format!("header: {name} {value} matches none of {}", list(values)),
                 None => format!("header: no {name}"),
             },
             FailedCondition::When(hours) => {
@@ -338,7 +338,7 @@ mod tests {
         for (headers, failed) in [
             (vec![("x-tenant", "acme"), ("X-Tier", "2")], None),
             (vec![("X-Tenant", "other"), ("X-Tenant", "beta-1"), ("X-Tier", "1")], None),
-            (vec![("X-Tenant", "ACME"), ("X-Tier", "2")], Some("header: X-Tenant ACME is none of acme, beta*")),
+            (vec![("X-Tenant", "ACME"), ("X-Tier", "2")], Some("header: X-Tenant ACME matches none of acme, beta*")),
             (vec![("X-Tenant", "acme")], Some("header: no X-Tier")),
         ] {
             let headers: Vec<_> = headers.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();

@@ -106,7 +106,7 @@ pub(super) async fn obtain(
     tokens.clear();
     let ordered = match ended {
         Ok(Some(Ok(ordered))) => ordered,
-        Ok(Some(Err(_)) | None) => unanswered("the answer is not one of ACME".to_owned()),
+        Ok(Some(Err(_)) | None) => unanswered("the response is not a valid ACME response".to_owned()),
         Err(_) => unanswered(format!("not complete within {ACME_ORDER_SECONDS} s")),
     };
     ordered.map_err(|failed| failure(failed, http.last()))

@@ -350,7 +350,7 @@ fn reply(
     };
     let sender = to.from.as_deref().unwrap_or_default();
     let recipient = match &wanted.to {
-        Some(text) => number(text).ok_or("`to` is no phone number (14101)")?,
+        Some(text) => number(text).ok_or("`to` is not a valid phone number (14101)")?,
         None if is_short_code(sender) => sender.to_owned(),
         None => number(sender).ok_or("the sender is neither a phone number nor a short code (14101)")?,
     };
@@ -358,7 +358,7 @@ fn reply(
         return Err("`allow_prefixes` of [sms] does not permit messages to its recipient (21408)");
     }
     let from = match &wanted.from {
-        Some(text) => number(text).ok_or("`from` is no phone number (14102)")?,
+        Some(text) => number(text).ok_or("`from` is not a valid phone number (14102)")?,
         None => to.to.clone(),
     };
     if !own.iter().any(|one| one.number == from) {

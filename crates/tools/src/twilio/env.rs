@@ -107,7 +107,7 @@ struct ProxyAddress {
 
 impl ProxyAddress {
     fn of(base: &str) -> Result<ProxyAddress, String> {
-        let wrong = || format!("{base} is no address of a proxy: http://HOST:PORT or https://HOST:PORT");
+        let wrong = || format!("{base} is not a proxy address: use http://HOST:PORT or https://HOST:PORT");
         let url = Url::parse(base).map_err(|_| wrong())?;
         if url.path() != "/" || url.query().is_some() {
             return Err(wrong());

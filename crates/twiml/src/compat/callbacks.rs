@@ -60,7 +60,7 @@ pub fn is_named((known, _): &CallbackField, name: &str) -> bool {
     known.strip_suffix('…').map_or(*known == name, |start| name.starts_with(start))
 }
 
-const COUNTRY: FeatureSupport = Differs("from the number alone; absent where it is no country's");
+const COUNTRY: FeatureSupport = Differs("from the number alone; absent if the number belongs to no country");
 const STATE: FeatureSupport = Differs(
     "of US and Canadian numbers, by the area code; absent for toll-free numbers and codes that several provinces share",
 );

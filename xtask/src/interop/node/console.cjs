@@ -872,7 +872,7 @@ async function accessible(browser, url, faults) {
   await page.reload();
   await page.locator('section[aria-label^="Test a call"] tbody tr').first().waitFor();
   hold('the test of a call survives a reload', await page.inputValue('#why-called') === '+12125550101');
-  await page.route((at) => at.pathname === '/v1/why', (route) => route.fulfill({ json: { from: 'pbx', called: '+13125559105', caller: '', route: null, answer: 404, targets: [], routes: Array.from({ length: 30 }, (_, at) => ({ name: `r${at}`, matched: false, place: null, failed: `to: +13125559105 is none of ${['+13125550105', '+13125559165'][[15, 20].indexOf(at)] || `+131255501${50 + at}`}` })) } }));
+  await page.route((at) => at.pathname === '/v1/why', (route) => route.fulfill({ json: { from: 'pbx', called: '+13125559105', caller: '', route: null, answer: 404, targets: [], routes: Array.from({ length: 30 }, (_, at) => ({ name: `r${at}`, matched: false, place: null, failed: `to: +13125559105 matches none of ${['+13125550105', '+13125559165'][[15, 20].indexOf(at)] || `+131255501${50 + at}`}` })) } }));
   await page.goto('about:blank');
   await page.goto(`${url}/#/routes?from=nosuch&called=%2B13125559105`);
   const near = page.locator('section[aria-label^="Test a call"] tbody tr', { hasText: /r(15|20)/ });

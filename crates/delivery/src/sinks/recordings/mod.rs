@@ -147,7 +147,7 @@ impl fmt::Display for RecordingBeginError {
         f.write_str(match self {
             RecordingBeginError::Off => "there is no [recording] in the configuration",
             RecordingBeginError::Busy => "the writer of recordings is behind: the disk is too slow",
-            RecordingBeginError::Sid => "the SID is not one of a recording",
+            RecordingBeginError::Sid => "the SID is not a recording SID",
         })
     }
 }

@@ -189,7 +189,7 @@ pub(super) fn judge_look(
         Err(fault) => return Looked::Doubtful(fault.what().to_owned()),
     };
     let Ok(list) = serde_json::from_slice::<List>(&answer.body) else {
-        return Looked::Doubtful("answered with something that is no list of messages".to_owned());
+        return Looked::Doubtful("the response is not a list of messages".to_owned());
     };
     let found = list.messages.into_iter().find(|listed| {
         let is_ours = listed.direction.as_deref().is_none_or(|direction| direction == "outbound-api");

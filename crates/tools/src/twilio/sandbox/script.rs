@@ -321,7 +321,7 @@ impl StepAction {
                 Ok(StepAction::Beside(OutOfCallStep::Request(method, place.to_owned(), form.to_owned())))
             }
             "no" if plain == "call" => Ok(StepAction::NoCall),
-            _ => Err(format!("\"{text}\" is no step; known: {STEPS}")),
+            _ => Err(format!("\"{text}\" is not a step; known: {STEPS}")),
         }
     }
 }
@@ -433,7 +433,7 @@ fn digits(step: &str, rest: &str) -> Result<String, String> {
     let rest = rest.trim();
     let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');
     let is_good = !rest.is_empty() && rest.chars().all(is_digit);
-    if is_good { Ok(rest.to_owned()) } else { Err(format!("`{step}`: \"{rest}\" are no digits (0-9, *, #, A-D)")) }
+    if is_good { Ok(rest.to_owned()) } else { Err(format!("`{step}`: \"{rest}\" are not digits (0-9, *, #, A-D)")) }
 }
 
 #[cfg(test)]
@@ -524,12 +524,12 @@ mod tests {
     #[test]
     fn each_line_that_is_no_step_is_refused_at_its_place() {
         for (text, why) in [
-            ("hear Hello\nshout", "a.call:2: \"shout\" is no step; known: hear TEXT"),
-            ("press x", "a.call:1: `press`: \"x\" are no digits"),
+            ("hear Hello\nshout", "a.call:2: \"shout\" is not a step; known: hear TEXT"),
+            ("press x", "a.call:1: `press`: \"x\" are not digits"),
             ("hear", "a.call:1: `hear` without text"),
             ("say \"\"", "a.call:1: `say` without text"),
             ("transcribes", "a.call:1: `transcribes` without text"),
-            ("party presses one", "a.call:1: `party presses`: \"one\" are no digits"),
+            ("party presses one", "a.call:1: `party presses`: \"one\" are not digits"),
             ("party hears", "a.call:1: `party hears` without text"),
             ("party sleeps", "a.call:1: `party`: \"sleeps\"; known: answers, hears TEXT"),
             ("dial +1415 sleeps", "a.call:1: `dial`: \"sleeps\"; known"),

@@ -682,10 +682,10 @@ impl<'a> ScriptRun<'a> {
         let at = self.expected.iter().position(|dialled| dialled.number == number);
         let declared = at.map(|at| self.expected.remove(at));
         if !is_e164(&number) {
-            self.refused.push(format!("error 13224: \"{number}\" is dialled, and is no phone number"));
+            self.refused.push(format!("error 13224: \"{number}\" is dialled, but is not a valid phone number"));
         } else if !self.means.line.callers.contains(&from) {
             self.refused.push(format!(
-                "error 13214: {number} is dialled with callerId \"{from}\", which is no number of the account and not the caller's \
+                "error 13214: {number} is dialled with callerId \"{from}\", which is neither a number of the account nor the caller's \
                  (--number adds one)"
             ));
         }
