@@ -258,7 +258,7 @@ fn an_application_that_fails_is_told_from_an_expectation_that_does() {
     std::fs::write(empty.path(), "# nothing yet\n").unwrap();
     let empty = empty.path().display().to_string();
     for (arguments, why) in [
-        (vec!["--step", "shout"], "is no step"),
+        (vec!["--step", "shout"], "is not a step"),
         (vec!["nowhere.call"], "nowhere.call: "),
         (vec![empty.as_str()], ": no step"),
         (vec!["--step", "send text Hello"], "needs --sms URL"),
