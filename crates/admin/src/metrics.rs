@@ -323,7 +323,7 @@ fn recordings(out: &mut Exposition, handle: &EdgeHandle) {
 
 fn problems(out: &mut Exposition, handle: &EdgeHandle) {
     let name = "trunkgate_problems";
-    out.family(name, MetricKind::Gauge, "Problems that `trunkgate status` lists, by what they harm.");
+    out.family(name, MetricKind::Gauge, "Problems that `trunkgate status` lists, by effect.");
     for (harm, count) in handle.shared.problem_counts() {
         out.sample(name, &[("harm", harm.as_str())], count as f64);
     }

@@ -67,7 +67,7 @@ impl fmt::Display for StreamLoss {
             StreamLoss::Closed(None) => f.write_str("closed without a code"),
             StreamLoss::PingUnanswered => f.write_str("did not answer a ping"),
             StreamLoss::DataUnacknowledged => f.write_str("does not acknowledge data"),
-            StreamLoss::Unread => f.write_str("does not read what it asked for"),
+            StreamLoss::Unread => f.write_str("does not read the responses to its requests"),
         }
     }
 }

@@ -20,7 +20,7 @@ const FLOOR_ENTRIES: u32 = 256;
 const FLOOR_POINTS: usize = 65;
 
 const CUT_OFF: &str = "its setup header is truncated";
-const UNDEFINED: &str = "its setup header names what it does not define";
+const UNDEFINED: &str = "its setup header uses undefined values";
 
 /// Checks the setup header of a stream with this many channels, after its packet type and name.
 pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {

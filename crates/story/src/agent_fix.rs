@@ -51,7 +51,7 @@ fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static
             Some("look for an exception in the bot's log: its handler failed; close with code 1000 to end the call")
         }
         StreamLoss::Closed(Some(1013)) => {
-            Some("let the bot accept more calls, or set `max_sessions` to what it can serve")
+            Some("let the bot accept more calls, or set `max_sessions` to the bot's capacity")
         }
         StreamLoss::Closed(Some(4000..=4999)) => Some(
             "look up the code in the bot's documentation: it is the bot's own; close with code 1000 to end the call",

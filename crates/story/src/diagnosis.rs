@@ -145,7 +145,7 @@ impl Diagnosis {
         let seconds = held.as_secs_f64();
         let test = match name {
             "" => "look at the agent's log".to_owned(),
-            _ => format!("`trunkgate agent test {name}` shows what it sends"),
+            _ => format!("`trunkgate agent test {name}` shows the messages that the agent sends"),
         };
         let or_more = if sent.is_up { " or more" } else { "" };
         let text = match *sent {
@@ -172,7 +172,7 @@ impl Diagnosis {
             }
         };
         let fix = match (sent.foreign, sent.invalid) {
-            (0, 0) if name.is_empty() => format!("{test} for what it heard and why it did not answer"),
+            (0, 0) if name.is_empty() => format!("{test} for the speech it recognised, and why it did not answer"),
             (0, 0) => format!(
                 "{test}; `first_audio_timeout = \"8s\"` in [agent.{name}] has calls go to a second target of the route when it stays silent"
             ),

@@ -145,7 +145,7 @@ reasons! {
         sentence: "the target resolves to an address that transfers must not reach",
         cause: "A transfer or redirection leads to an address that is the edge's own, loopback, link-local, unspecified or \
              multicast, and no peer of a trunk.",
-        fix: Some("check what the target's name resolves to; list an intended host as a peer of a trunk"),
+        fix: Some("check the addresses of the target's name in DNS; list an intended host as a peer of a trunk"),
         q850: 21,
         outcome: "refused",
     }
@@ -170,7 +170,7 @@ reasons! {
         slug: "incomplete_number",
         sentence: "the called number is empty or malformed",
         cause: "The user part of the Request-URI is empty, or has `+` with something else than digits.",
-        fix: Some("check what the caller dials"),
+        fix: Some("check the number that the caller dials"),
         q850: 28,
         outcome: "refused",
     }
@@ -238,7 +238,7 @@ reasons! {
         sentence: "the trunk accepts no more calls for now",
         cause: "All peers of the trunk answered with a code of its `congested_on`, or one with 429. Until its Retry-After \
              has passed, or for 1 s and longer each time, calls that have another target skip the trunk.",
-        fix: Some("set `calls_per_second` of the trunk to what it accepts, and `pace` to let calls wait for it"),
+        fix: Some("set `calls_per_second` of the trunk to its limit, and `pace` to let calls wait"),
         q850: 42,
         outcome: "failed",
     }
@@ -320,7 +320,7 @@ reasons! {
         sentence: "a target rejected the call",
         cause: "The target answered with a 4xx, 5xx or 6xx status. Outcome: 486 and 600 busy; 408 and 480 no_answer; other \
              4xx and 6xx refused; 5xx failed.",
-        fix: Some("`trunkgate trace SID` has the target's code and words, `trunkgate help CODE` what to do for that code; its own log knows more"),
+        fix: Some("`trunkgate trace SID` shows the target's status code and text, `trunkgate help CODE` the fix for that code; the target's log has details"),
         q850: 21,
         outcome: "failed",
     }
@@ -570,7 +570,7 @@ reasons! {
         slug: "agent_tls_failed",
         sentence: "TLS with an agent failed",
         cause: "Expired certificate, wrong name, or unknown CA.",
-        fix: Some("`trunkgate agent test NAME` shows what is wrong with the certificate: its name, its time, or its issuer (`ca`)"),
+        fix: Some("`trunkgate agent test NAME` shows the certificate's fault: its name, its validity or its issuer (`ca`)"),
         q850: 38,
         outcome: "failed",
     }
@@ -602,7 +602,7 @@ reasons! {
         slug: "agent_silent",
         sentence: "an agent sent no audio in time",
         cause: "The agent sent no audio within `first_audio_timeout`.",
-        fix: Some("check the agent's log for what it waits for before it speaks, or raise `first_audio_timeout`"),
+        fix: Some("check in the agent's log why it does not speak, or raise `first_audio_timeout`"),
         q850: 102,
         outcome: "failed",
     }

@@ -86,7 +86,7 @@ pub fn fix(text: &str) -> Option<&'static str> {
     let (_, why) = text.split_once("TLS failed: ")?;
     let known = FIXES.iter().find(|(words, _)| words.iter().any(|words| why.contains(words)));
     Some(known.map_or(
-        "compare with `openssl s_client -connect` to that address; ask its operator what its TLS requires",
+        "compare with `openssl s_client -connect` to that address; ask the peer's operator for the TLS requirements",
         |(_, fix)| fix,
     ))
 }

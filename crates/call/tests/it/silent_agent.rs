@@ -88,7 +88,7 @@ fn ten_seconds_without_a_word_are_reported_while_the_call_is_up_and_counted_when
     bench.pass(Duration::from_secs(5));
     assert_eq!(flags(&bench), ["one_way", "agent"]);
     let told = "No media from desk: its WebSocket is open, and no `media` message came in 10.0 s. Try: `trunkgate agent test \
-                desk` shows what it sends; `first_audio_timeout = \"8s\"` in [agent.desk] has";
+                desk` shows the messages that the agent sends; `first_audio_timeout = \"8s\"` in [agent.desk] has";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     let live = bench.gateway.status(bench.now).silent;
     assert_eq!((live.len(), live[0].name.as_str(), live[0].kind), (1, "desk", "no_agent_audio"));
@@ -171,7 +171,7 @@ fn invalid_messages_alone_are_the_cause_and_need_no_ten_seconds() {
     hang_up(&mut bench, &mut caller);
     let told = "No media from desk: it sent 100 invalid messages and no audio, the last note: no valid JSON: line 1, column 2: the \
                 10th of its kind. Try: send text messages of JSON with `event`, and audio as base64 in `media.payload` (docs/configure/agents.md); \
-                `trunkgate agent test desk` shows what it sends.";
+                `trunkgate agent test desk` shows the messages that the agent sends.";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     assert_eq!((silent(&bench), bench.gateway.metrics().agent.silent["desk"]), (Some((1, 1, true)), 1));
 

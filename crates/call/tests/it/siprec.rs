@@ -304,7 +304,7 @@ fn calls_that_have_to_be_recorded_are_refused_once_the_servers_refused_three_and
         bench.receive(PBX, callee.respond(&bye, 200, ""));
         let sid = bench.reports.last().unwrap().call.sid.clone();
         let verdict = bench.gateway.trace(&sid).unwrap().verdict;
-        assert!(verdict.contains("`trunkgate status` names what the recording servers said"), "{verdict}");
+        assert!(verdict.contains("`trunkgate status` shows the responses of the recording servers"), "{verdict}");
     };
     let group = |bench: &Bench| {
         let trunks = bench.gateway.status(bench.now).trunks;

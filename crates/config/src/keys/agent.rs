@@ -58,7 +58,7 @@ pub(crate) const QUEUE: &[ConfigKey] = keys! {
 
 /// Keys of `hold` of an agent.
 pub(crate) const HOLD: &[ConfigKey] = keys! {
-    "strategy": ValueKind::Word(&["none", "text", "audio", "music", "audio_then_music", "text_then_music"]), MUST, "what is played, and in which order";
+    "strategy": ValueKind::Word(&["none", "text", "audio", "music", "audio_then_music", "text_then_music"]), MUST, "kind of audio, and its order";
     "text": TEXT, NONE, "text spoken by `[speech]`";
     "voice": TEXT, told("that of `[speech]`"), "voice passed to `[speech]`";
     "audio": FILE, NONE, "audio file played once";

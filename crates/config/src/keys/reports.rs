@@ -176,7 +176,7 @@ keyed! {
     "url": ValueKind::Url
         => read!(in messages::url, |to, url| to.url = Some(url)), told("messages leave through `[twilio]`"), "service that sends messages: POST of a form with To, From, Body, MessageSid and StatusCallback";
     "token": ValueKind::Secret
-        => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required of what it sends to the edge";
+        => FieldSetter::Secret(|to, secret| to.token = Some(secret)), NONE, "secret sent to the service as `Authorization: Bearer`, and required in its requests to the edge";
     "timeout": ValueKind::Duration
         => read!(sms::timeout, |to, time| to.timeout = time), is(r#""10s""#).beside("url"), "timeout of one request to `url`";
     "inbound": ValueKind::Url

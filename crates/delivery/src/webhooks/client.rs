@@ -213,9 +213,7 @@ impl WebhookClient {
         let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = complaint.due(std::time::Instant::now()) {
             let url = hop.target.shown();
-            tracing::warn!(
-                "webhooks: followed a redirect from https to {url}: what is sent there can be read on the way{more}"
-            );
+            tracing::warn!("webhooks: followed a redirect from https to {url}: requests there are not encrypted{more}");
         }
     }
 

@@ -46,7 +46,7 @@ const CODES: &[(u32, &str, &str)] = &[
     (
         12_100,
         "The document is not well-formed XML",
-        "`trunkgate trace SID` shows line and column; check what the application answers on errors",
+        "`trunkgate trace SID` shows line and column; check the application's responses to failed requests",
     ),
     (12_102, "The root element is not <Response>", "answer <Response>…</Response>"),
     (
@@ -97,7 +97,7 @@ const CODES: &[(u32, &str, &str)] = &[
     (
         31_901,
         "The media stream of a <Connect> could not be opened",
-        "check that the WebSocket server of its `url` runs and answers in time; `trunkgate trace SID` shows what it answered",
+        "check that the WebSocket server of its `url` runs and answers in time; `trunkgate trace SID` shows the server's response",
     ),
 ];
 
@@ -115,7 +115,7 @@ pub fn fix(code: u32, cause: &str, sid: &str) -> String {
             "read the application's own log of that time: the request reached it, and it answered with that status"
         }
         11_200 if cause.contains(" within ") => {
-            "find out what the application waits for: its answer must be there within the time limit"
+            "find out why the application is slow: it must respond within the time limit"
         }
         11_200 if is_url => "check that the application stays up while it answers: the connection was lost",
         11_200 if !cause.is_empty() => {

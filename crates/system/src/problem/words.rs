@@ -412,7 +412,7 @@ impl RecordProblem {
                 "the log of the earlier run says how it ended; `trunkgate recordings` shows each".to_owned()
             }
             RecordProblem::RecordingEntriesMissing => {
-                "move it out of the directory of recordings, and look at what it is".to_owned()
+                "move it out of the directory of recordings, and check its contents".to_owned()
             }
             RecordProblem::FilesNotListed { .. } => {
                 "move them out of the directory, or delete them: docs/configure/recording.md, \"Retention\"".to_owned()

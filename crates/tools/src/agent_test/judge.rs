@@ -67,7 +67,7 @@ fn first_audio(record: &ConversationRecord, times: &[u64]) -> Finding {
             None if record.spoke_ms.is_none() => ("none: the stream ended before the caller spoke", WHY_ENDED),
             None => (
                 "none, although the caller spoke",
-                "send {\"event\":\"media\",\"streamSid\":…,\"media\":{\"payload\":…}}; see the agent's log for what it heard",
+                "send {\"event\":\"media\",\"streamSid\":…,\"media\":{\"payload\":…}}; see the agent's log for the speech that it recognised",
             ),
         };
         return Finding::fail(name, text, fix);
@@ -128,7 +128,7 @@ fn answer(record: &ConversationRecord) -> Option<Finding> {
         None => Finding::warn(
             name,
             "none within 10 s after the caller's words: only the greeting was heard",
-            "see the agent's log for what it heard; if it waits for real words, say some with `--wav FILE`",
+            "see the agent's log for the speech that it recognised; if it waits for real words, say some with `--wav FILE`",
         ),
     })
 }
@@ -220,7 +220,7 @@ fn time(ms: u64) -> String {
 fn marks(record: &ConversationRecord) -> Finding {
     let (set, returned) = (record.marks_set, record.marks_returned);
     match set {
-        0 => Finding::ok("marks", "none sent: it cannot know what the caller has heard"),
+        0 => Finding::ok("marks", "none sent: the agent cannot know which audio the caller has heard"),
         _ if returned < set => Finding::ok(
             "marks",
             format!("{set} sent, {returned} returned once played or cleared; the call ended before the rest"),

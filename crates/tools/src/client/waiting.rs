@@ -78,7 +78,7 @@ pub(super) async fn in_force(edge: &EdgeTarget, before: &Value) -> Result<String
         let now = configuration(edge).await;
         if now["loaded_at"].is_string() && now["loaded_at"] != before["loaded_at"] {
             let warnings = number(now["warnings"].as_u64().unwrap_or_default() as usize, "warning");
-            return Ok(format!("reloaded: {warnings}; `trunkgate check` shows them, the log what has changed\n"));
+            return Ok(format!("reloaded: {warnings}; `trunkgate check` shows them; the log lists the changes\n"));
         }
         if let Some(why) = now["last_reload_error"].as_str().filter(|why| before["last_reload_error"] != *why) {
             return Err(terminal::harmless(why));

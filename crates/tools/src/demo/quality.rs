@@ -220,7 +220,7 @@ impl AudioDirection {
                     wrong(format!("{} packets came twice", verdict.duplicates));
                 }
                 if verdict.damaged > 0 {
-                    wrong(format!("{} packets are not what was sent", verdict.damaged));
+                    wrong(format!("{} packets differ from the sent ones", verdict.damaged));
                 }
                 if !verdict.is_tone() {
                     wrong("no 440 Hz tone".into());
@@ -343,7 +343,7 @@ mod tests {
             packet
         });
         let problems = judge(&speaker, &side(&MarkedVoice::new(2, G711Codec::Pcmu), harmed), ExpectedFrames::Whole).1;
-        assert_eq!(problems, ["a → b: 1 packets are not what was sent"]);
+        assert_eq!(problems, ["a → b: 1 packets differ from the sent ones"]);
     }
 
     #[test]

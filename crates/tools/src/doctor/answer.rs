@@ -79,7 +79,7 @@ impl Question {
         let text = String::from_utf8_lossy(bytes);
         let line = plain(text.trim_start().lines().next().unwrap_or_default(), 80);
         if !line.starts_with("SIP/2.0 ") {
-            return Err("what answers does not speak SIP".to_owned());
+            return Err("the response is not SIP".to_owned());
         }
         let message = SipMessage::parse(Bytes::copy_from_slice(bytes)).ok();
         let via = message.as_ref().and_then(SipMessage::via);

@@ -109,7 +109,7 @@ fn of_status(status: &Value) -> Vec<Finding> {
             status["edge"].as_str().unwrap_or("it"),
             ready(status),
             number(calls, "live call"),
-            if all.is_empty() { "" } else { "; what is wrong has lines of its own below" }
+            if all.is_empty() { "" } else { "; each problem has a line below" }
         );
         findings.push(Finding::ok(LINE, text));
     }
@@ -201,10 +201,7 @@ mod tests {
         assert_eq!((detour.len(), detour[0].level), (1, Level::Fail), "`status --check` has exit code 1");
         assert!(detour[0].text.starts_with("trunk pbx is down"), "{detour:?}");
         let lossy = of_status(&json!({"edge": "edge-1", "state": "ready", "calls": 2, "problem_details": [all[1]]}));
-        assert_eq!(
-            lossy[0].text,
-            "edge-1 runs and takes calls, 2 live calls; what is wrong has lines of its own below"
-        );
+        assert_eq!(lossy[0].text, "edge-1 runs and takes calls, 2 live calls; each problem has a line below");
         let mut lines = [Finding::ok("agent bot", "WebSocket opened after 2 ms"), Finding::ok("agent bot2", "fine")];
         let mut bot = problem("detour", "agent bot keeps failing and is skipped");
         bot["agent"] = json!("bot");

@@ -121,7 +121,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("early", "state of a call", "The caller hears audio of the target before the answer (early media)."),
     ("held", "state of a call", "Answered, and on hold by one of its sides."),
     ("transferring", "state of a call", "Answered, and the next target is being called."),
-    ("ended", "state of a call", "The call is over: column REASON says why, `trunkgate help REASON` what that means."),
+    ("ended", "state of a call", "The call is over: column REASON says why, `trunkgate help REASON` explains it."),
     (
         "up",
         "state of a trunk, peer or agent",
@@ -164,34 +164,34 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "sent",
         "codes in a trunk's line of `top` and on the console's Trunks",
-        "SIP codes that the edge sent to the trunk in the last hour: calls from the trunk were rejected, by the edge or by what is behind it.",
+        "SIP codes that the edge sent to the trunk in the last hour: calls from the trunk were rejected, by the edge or by a target.",
     ),
     (
         "edge",
-        "what a problem harms (harm); who ended a call or leg (ended_by)",
+        "effect of a problem (harm); who ended a call or leg (ended_by)",
         "As harm: the edge takes no calls, or not all. As ended_by: the edge ended the leg, as the call was over, it was asked to, or the remote party did not answer in time.",
     ),
-    ("calls", "what a problem harms (harm)", "Calls to or from a trunk or agent fail."),
-    ("media", "what a problem harms (harm)", "Calls are up without audio, or with much of it lost."),
+    ("calls", "effect of a problem (harm)", "Calls to or from a trunk or agent fail."),
+    ("media", "effect of a problem (harm)", "Calls are up without audio, or with much of it lost."),
     (
         "detour",
-        "what a problem harms (harm)",
+        "effect of a problem (harm)",
         "A target fails, and every route to it has another target that serves: calls go there.",
     ),
     (
         "restart",
-        "what a problem harms (harm)",
+        "effect of a problem (harm)",
         "The edge runs and would not start again: its configuration file or a certificate cannot be used.",
     ),
-    ("records", "what a problem harms (harm)", "Call records, counts or text messages are lost or late."),
+    ("records", "effect of a problem (harm)", "Call records, counts or text messages are lost or late."),
     (
         "configuration",
-        "what a problem harms (harm)",
+        "effect of a problem (harm)",
         "The configuration in force is not that of the file, or soon causes harm.",
     ),
-    ("past", "what a problem harms (harm)", "Calls of the last hour; the latest went well."),
-    ("telemetry", "what a problem harms (harm)", "Log lines, traces or captures are lost."),
-    ("strangers", "what a problem harms (harm)", "Requests from unknown sources are refused."),
+    ("past", "effect of a problem (harm)", "Calls of the last hour; the latest went well."),
+    ("telemetry", "effect of a problem (harm)", "Log lines, traces or captures are lost."),
+    ("strangers", "effect of a problem (harm)", "Requests from unknown sources are refused."),
     (
         "ceased",
         "cause of a fault",
@@ -376,7 +376,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     (
         "1013",
         "close code of a WebSocket (RFC 6455 §7.4)",
-        "The agent's server has no capacity left: let it accept more sessions, or set `max_sessions` to what it accepts.",
+        "The agent's server has no capacity left: let it accept more sessions, or set `max_sessions` to its capacity.",
     ),
     (
         "harm",

@@ -11,7 +11,7 @@ const DISK: &str = "free space in the directory of recordings or repair its disk
 pub(super) const MAILBOX: &str = "free space in the directory of recordings or repair its disk: `trunkgate status` names the error; a target \
                                   behind the mailbox in `connect` takes its calls meanwhile";
 /// Fix for recording servers.
-const SERVERS: &str = "`trunkgate status` names what the recording servers said and how to change that; `required = false` of their [siprec.NAME] lets calls go \
+const SERVERS: &str = "`trunkgate status` shows the responses of the recording servers and the fix; `required = false` of their [siprec.NAME] lets calls go \
                        on unrecorded";
 
 /// Returns the fix for a call that ends, or a target that failed, for lack of a recording; `None`: the reason is

@@ -148,7 +148,7 @@ impl fmt::Display for RequestRefusal {
             RequestRefusal::HasAgent => {
                 "the call is connected to an agent; the request is only for calls between two parties"
             }
-            RequestRefusal::InApplication => "an application decides what the call does",
+            RequestRefusal::InApplication => "an application controls the call",
             RequestRefusal::NotDialled => "no application has dialled the party",
             RequestRefusal::BadDocument => "the document cannot be run",
             RequestRefusal::NotHeld => "no party was put on hold by a request",

@@ -32,7 +32,7 @@ fn fix_of(what: &str) -> String {
         Some(401 | 403) => "check `token` of [transcription]".to_owned(),
         Some(404 | 405) => "check `url` of [transcription], which leads to /audio/transcriptions, and `model`".to_owned(),
         Some(400 | 413 | 415 | 422) => {
-            "compare `model`, `language` and the recording with what the service accepts; the audio is kept: `trunkgate recordings`".to_owned()
+            "compare `model`, `language` and the recording's format with the service's requirements; the audio is kept: `trunkgate recordings`".to_owned()
         }
         Some(429) => "raise the rate or the credit of the account at the service; requests are repeated".to_owned(),
         Some(300..=399) => "write the address that the service redirects to into `url` of [transcription]".to_owned(),
