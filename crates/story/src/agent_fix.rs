@@ -71,7 +71,8 @@ fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static
     }
 }
 
-/// Returns a fix with the command that verifies it; `name`: name of the agent, empty if an application gave its URL.
+/// Returns a fix with the command that verifies it. `name` is the name of the agent, empty if an application gave its
+/// URL.
 pub fn with_test(fix: &str, name: &str) -> String {
     if name.is_empty() {
         fix.to_owned()

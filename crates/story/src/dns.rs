@@ -19,7 +19,7 @@ pub fn words(fault: NameFault, host: &str) -> String {
     }
 }
 
-/// Returns the fix; `place`: location of the name in the configuration, such as `` `peers` of [trunk.NAME] ``.
+/// Returns the fix. `place` is the location of the name in the configuration, such as `` `peers` of [trunk.NAME] ``.
 pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
     match fault {
         NameFault::NotFound => format!(

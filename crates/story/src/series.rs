@@ -98,8 +98,8 @@ impl QualitySeries {
         Some(QualityRecord { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
     }
 
-    /// Returns the loss of a leg. `other`: the leg with the media sent to it; `rest`: counters of the legs at the end
-    /// of the call, with the length of the open interval.
+    /// Returns the loss of a leg. `other` is the leg with the media sent to it, `rest` the counters of the legs at the
+    /// end of the call, with the length of the open interval.
     pub fn losses(
         &self,
         (leg, other): (usize, Option<usize>),

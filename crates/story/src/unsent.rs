@@ -31,7 +31,7 @@ pub fn named(text: &str) -> Option<SendFailure> {
     .find_map(|(sign, cause)| why.contains(sign).then_some(cause))
 }
 
-/// Returns the fix; `from`: source address of the packets, if known.
+/// Returns the fix. `from` is the source address of the packets, if known.
 pub fn fix(why: SendFailure, to: IpAddr, from: Option<IpAddr>) -> String {
     let route = match from {
         Some(from) => format!("ip route get {to} from {from}"),

@@ -30,7 +30,7 @@ impl PublicName {
         bare(host).eq_ignore_ascii_case(&self.name)
     }
 
-    /// Returns the headers that a reverse proxy adds to a request; `is_tls`: whether the public URL uses TLS.
+    /// Returns the headers that a reverse proxy adds to a request. `is_tls` is true if the public URL uses TLS.
     pub fn forwarded(is_tls: bool) -> [(&'static str, &'static str); 2] {
         [("x-forwarded-for", CLIENT), ("x-forwarded-proto", if is_tls { "https" } else { "http" })]
     }

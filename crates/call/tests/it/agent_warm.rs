@@ -84,7 +84,7 @@ fn warm() -> WarmTransfer {
     WarmTransfer { whisper: Some(whisper), accept: Some('1'), detection: true, ..WarmTransfer::default() }
 }
 
-/// Begins an agent's warm transfer to the backup, which rings; `whisper`: whether the whisper is ready.
+/// Begins an agent's warm transfer to the backup, which rings. `whisper` is true if the whisper is ready.
 fn begun(settings: WarmTransfer, whisper: bool) -> Warm {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, own, desk) = bench.talking();

@@ -99,7 +99,7 @@ impl Side {
         }
     }
 
-    /// Returns its description; `tag`: tag of its crypto line.
+    /// Returns its description. `tag` is the tag of its crypto line.
     fn says(&mut self, direction: &str, zero: bool, change: Change, tag: &str) -> String {
         self.version += 1;
         let (mut ip, mut port, all, key) = match self.caller {

@@ -209,7 +209,7 @@ impl AgentStates {
         }
     }
 
-    /// Requests a session with an agent for a call; `returns`: its last stream there has failed.
+    /// Requests a session with an agent for a call. `returns` is true if its last stream there has failed.
     pub fn enter(&mut self, name: &Arc<str>, key: CallKey, returns: bool) -> SessionGrant {
         self.by_name.entry(name.clone()).or_default().session_queue.enter(key, returns)
     }
@@ -326,8 +326,8 @@ impl AgentStates {
         state.breaker.spoke(began)
     }
 
-    /// Notes whether an agent was heard in an ended call; `silent`: the agent had the caller long enough, with the
-    /// reason why it was not heard. Returns the SIDs of earlier calls that now count as silent too.
+    /// Notes whether an agent was heard in an ended call. `silent` is the reason why it was not heard, if it had
+    /// the caller long enough. Returns the SIDs of earlier calls that now count as silent too.
     pub fn listened(&mut self, now: Instant, name: &Arc<str>, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
         let state = self.by_name.entry(name.clone()).or_default();
         let earlier = state.audio_results.record_call(now, sid, silent);
@@ -447,7 +447,7 @@ impl AgentStates {
     }
 
     /// Notes a failed probe. After the second in a row, calls skip the agent until a probe succeeds or `pause` is
-    /// over; `counts`: the failure is one of the agent.
+    /// over. `counts` is true if the failure is one of the agent.
     pub(crate) fn missed_probe(
         &mut self,
         now: Instant,

@@ -41,7 +41,7 @@ impl AgentSessions {
         self.size = size;
     }
 
-    /// Requests a session for a call; `returns`: the call had one, and its stream has failed.
+    /// Requests a session for a call. `returns` is true if the call had one, and its stream has failed.
     pub fn enter(&mut self, key: CallKey, returns: bool) -> SessionGrant {
         if (returns || self.waiting.is_empty()) && self.leaving.remove(&key).is_some() {
             self.sessions.insert(key);

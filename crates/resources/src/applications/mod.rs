@@ -106,7 +106,7 @@ impl AppStates {
         Some(if text.is_empty() { format!("error {code}") } else { format!("error {code}: {text}") })
     }
 
-    /// Notes the end of an application's part in a call; `failed`: its documents could not be run.
+    /// Notes the end of an application's part in a call. `failed` is true if its documents could not be run.
     pub fn over(&mut self, now: Instant, name: &Arc<str>, sid: &str, failed: bool) {
         let state = self.state(name);
         let is_unheard = !failed && state.error.is_unheard && state.error.sid == sid;

@@ -149,7 +149,7 @@ impl EdgeBase {
         }
     }
 
-    /// Reports a failed flow to the endpoint; `party`: its owner, if other parties have their own flows to the
+    /// Reports a failed flow to the endpoint. `party` is its owner, if other parties have their own flows to the
     /// address.
     pub fn transport_failed(&mut self, now: Instant, flow: Flow, party: Option<SipPartyId>, was_up: bool) {
         self.endpoint.handle_input(now, trunkgate_sip::EndpointInput::TransportFailed { flow, party, was_up });

@@ -11,7 +11,7 @@ use crate::lookups::key::CallKey;
 use crate::sessions::{MediaSession, MediaSessions, NewEnd};
 
 impl MediaSessions {
-    /// Opens a session for a call; `beside`: the session from which an end will be moved.
+    /// Opens a session for a call. `beside` is the session from which an end will be moved.
     pub(super) fn open_session(&mut self, base: &mut EdgeBase, key: CallKey, beside: Option<MediaId>) -> MediaId {
         let id = MediaId(self.next);
         self.next += 1;

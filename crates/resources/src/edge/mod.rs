@@ -494,7 +494,7 @@ impl Edge {
         self.tracing.traceparent(key, call, leg)
     }
 
-    /// Opens a session for a call; `beside`: the session from which an end will be moved.
+    /// Opens a session for a call. `beside` is the session from which an end will be moved.
     pub fn open_session(&mut self, key: CallKey, beside: Option<MediaId>) -> MediaId {
         self.sessions.open_session(&mut self.base, key, beside)
     }

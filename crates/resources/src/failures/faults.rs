@@ -87,7 +87,7 @@ struct LastFault {
 }
 
 impl TrunkFaults {
-    /// Notes a fault in a call; `refused`: the call lost its target because of it.
+    /// Notes a fault in a call. `refused` is true if the call lost its target because of it.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, CallFault { kind, what }: CallFault<'_>, refused: bool) {
         if let Some(faults) = self.by_kind.get_mut(kind as usize) {
             faults.calls.count(now, [true, refused]);
@@ -119,8 +119,8 @@ impl TrunkFaults {
         }
     }
 
-    /// Returns the faults of a kind in the last hour; `answered`: sides of answered calls within the hour, and within
-    /// the last five minutes.
+    /// Returns the faults of a kind in the last hour. `answered` is the number of sides of answered calls within the
+    /// hour, and within the last five minutes.
     pub(crate) fn view(&self, now: Instant, kind: FaultKind, answered: (u64, u64)) -> Option<FaultView> {
         let faults = self.by_kind.get(kind as usize)?;
         let [calls, refused] = faults.calls.sums(now);

@@ -101,7 +101,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= MWI_EVENT_ID_BYTES && text.bytes().all(is_of_token)
 }
 
-/// Returns whether an action limited to once a second may be done now; `last`: time of the last one.
+/// Returns whether an action limited to once a second may be done now. `last` is the time of the last one.
 fn once_a_second(last: &mut Option<Instant>, now: Instant) -> bool {
     let may = last.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1));
     if may {

@@ -147,8 +147,8 @@ impl Registrations {
         self.set_due(name, None);
     }
 
-    /// Ends a DNS look-up of a registrar; `fault`: the name has no address. Returns the problem to report if no
-    /// address is left.
+    /// Ends a DNS look-up of a registrar. `fault` is set if the name has no address. Returns the problem to report if
+    /// no address is left.
     pub(crate) fn looked_up(&mut self, name: &Arc<str>, fault: Option<NameFault>) -> String {
         self.stop_waiting(name);
         let (Some(registration), Some(fault)) = (self.by_trunk.get_mut(name), fault) else {

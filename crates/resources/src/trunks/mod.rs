@@ -452,7 +452,7 @@ impl Trunks {
         }
     }
 
-    /// Notes a fault in a call; `refused`: the call lost its target because of it.
+    /// Notes a fault in a call. `refused` is true if the call lost its target because of it.
     pub fn record_fault(&mut self, now: Instant, name: &str, sid: &str, found: CallFault<'_>, refused: bool) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.note(now, sid, found, refused);

@@ -277,7 +277,7 @@ impl Rejections {
         counted.iter().for_each(|one| self.count(now, one));
     }
 
-    /// Returns the latest rejections that can count together; `true`: no call was answered since.
+    /// Returns the latest rejections that can count together, and true if no call was answered since.
     fn held(&mut self, is_of_number: bool) -> impl Iterator<Item = (bool, &mut PendingRejection)> {
         let row = self.latest.iter().rposition(|one| matches!(one, RecentResult::Answered)).map_or(0, |at| at + 1);
         self.latest.iter_mut().enumerate().filter_map(move |(at, one)| match one {
@@ -386,7 +386,7 @@ impl Rejections {
 const CODES_ADVISED: usize = 4;
 
 /// Returns the fix for current codes: the newest, and those of at least a quarter of the calls. Solved ones need no
-/// fix. `has_next`: another target takes the calls; `answers_some`: the trunk answers other calls.
+/// fix. `has_next` is true if another target takes the calls, `answers_some` if the trunk answers other calls.
 fn rejection_fix(answers: &[RejectionView], (has_next, answers_some): (bool, bool), trunk: &Trunk) -> String {
     let present = || answers.iter().filter(|one| one.present);
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();

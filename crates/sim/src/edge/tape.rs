@@ -185,7 +185,7 @@ impl Deref for TapedGateway {
 }
 
 impl TapedGateway {
-    /// Returns a gateway without calls; `taped`: whether a tape records its inputs and outputs.
+    /// Returns a gateway without calls. `taped` is true if a tape records its inputs and outputs.
     pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<RoutingTable>, taped: bool) -> TapedGateway {
         let begun = || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table))));
         let tape = taped.then(|| Tape(vec![TapeEntry::Input(now, Box::new(begun()))]));

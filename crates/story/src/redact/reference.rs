@@ -138,7 +138,8 @@ impl Characters<'_> {
         }
     }
 
-    /// Returns user information and query of an address with an authority; `from`: offset of the slashes before it.
+    /// Returns user information and query of an address with an authority. `from` is the offset of the slashes before
+    /// it.
     fn secrets_of_authority(self, from: usize) -> Vec<RedactedRange> {
         let (mut host, mut is_over) = (String::new(), false);
         // Ends of the last `@` in the authority, and in the whole value.

@@ -106,7 +106,8 @@ fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
     }
 }
 
-/// Returns whether any remote party is outside the local networks; `peers`: resolved addresses of the peers.
+/// Returns whether any remote party is outside the local networks. `peers` is the list of resolved addresses of the
+/// peers.
 pub(super) fn leads_out(config: &Config, peers: &[IpAddr]) -> bool {
     let is_local = |ip: IpAddr| is_local(config, ip);
     peers.iter().any(|ip| !is_local(*ip))

@@ -494,7 +494,7 @@ impl Asker {
     }
 }
 
-/// Returns the finding about the DNS result for a host; `place`: the key that contains it.
+/// Returns the finding about the DNS result for a host. `place` is the key that contains it.
 pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &LocatedServers) -> Finding {
     let shown = located.servers.iter().flat_map(|server| {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()

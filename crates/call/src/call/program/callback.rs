@@ -61,7 +61,7 @@ impl CallReports {
         Some(ReportsSnapshot { app: app.name.to_string(), reports: *reports })
     }
 
-    /// Restores the reports of an answered call; `run`: its program, whose application may be missing from the
+    /// Restores the reports of an answered call. `run` is its program, whose application may be missing from the
     /// configuration.
     pub(crate) fn restore(edge: &Edge, run: Option<&ProgramRun>, snapshot: Option<ReportsSnapshot>) -> CallReports {
         let Some(ReportsSnapshot { app: name, reports }) = snapshot else { return CallReports::default() };
@@ -126,7 +126,7 @@ impl CallReports {
         }
     }
 
-    /// Reports the end of the call; `recording`: SID of the recording that a request started with the answer.
+    /// Reports the end of the call. `recording` is the SID of the recording that a request started with the answer.
     pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, recording: Option<&str>) {
         self.follow(cx);
         let wanted = self.receiver.as_ref().and_then(|known| known.app.status_callback.as_ref());

@@ -47,7 +47,7 @@ pub(crate) struct DialledParties<'a> {
 }
 
 impl<'a> DialledParties<'a> {
-    /// Returns the parties of an application; `is_redirected`: a request has replaced its document.
+    /// Returns the parties of an application. `is_redirected` is true if a request has replaced its document.
     pub(crate) fn of(app: &'a App, is_redirected: bool, search: &'a Search) -> DialledParties<'a> {
         DialledParties { app, is_redirected, search }
     }

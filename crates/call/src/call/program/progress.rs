@@ -105,7 +105,7 @@ impl PartyCall {
         self.leg = Some(leg);
     }
 
-    /// Updates the progress of the call; `attempt`: the search for the party while it continues.
+    /// Updates the progress of the call. `attempt` is the search for the party while it continues.
     fn follow(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
         if let Some(leg) = attempt.and_then(Attempt::leg) {
             self.take_leg(cx, leg);
@@ -222,7 +222,7 @@ impl PartyCallSnapshot {
     }
 }
 
-/// Returns the parameters common to all reports; `number`: sequence number of the report in its call, from 0.
+/// Returns the parameters common to all reports. `number` is the sequence number of the report in its call, from 0.
 pub(crate) fn of_report(timestamp: String, number: u32) -> impl Iterator<Item = (String, String)> {
     let named =
         [("Timestamp", timestamp), ("CallbackSource", SOURCE.to_owned()), ("SequenceNumber", number.to_string())];

@@ -45,8 +45,8 @@ struct QueuePlace {
 enum QueueRole {
     /// The call waits, and hears this audio.
     Waits(BackgroundAudio),
-    /// The call takes a queued caller out; `limit`: maximum time together, zero for none; `is_late`: its own wait has
-    /// timed out.
+    /// The call takes a queued caller out. `limit` is the maximum time together, zero for none. `is_late` is true if
+    /// its own wait has timed out.
     Dials { limit: Duration, is_late: bool },
 }
 

@@ -96,7 +96,7 @@ impl CallProgram {
         ProgramEffect::Run
     }
 
-    /// Continues the program of a restored call; `behind`: targets that follow after it.
+    /// Continues the program of a restored call. `behind` is the list of targets that follow it.
     pub(crate) fn resume(
         &mut self,
         cx: &mut CallCx<'_>,

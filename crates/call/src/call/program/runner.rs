@@ -39,9 +39,10 @@ pub(crate) enum ProgramWait {
     Document { query: QueryId, id: u32 },
     /// A sound that is being fetched or synthesised.
     Sound { query: QueryId, id: u32, repeat: LoopCount },
-    /// The end of a sound; `left`: remaining repetitions.
+    /// The end of a sound, with the number of remaining repetitions (`left`).
     Played { id: u32, sound: Arc<[u8]>, left: u32 },
-    /// The end of digits being played; `played`: digits sent so far; `left`: remaining repetitions.
+    /// The end of digits being played, with the digits sent so far (`played`), and the number of remaining repetitions
+    /// (`left`).
     Digits { id: u32, digits: SensitiveText, played: usize, left: u32 },
 }
 

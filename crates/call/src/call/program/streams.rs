@@ -122,8 +122,8 @@ impl AppStreams {
         self.list.retain(|stream| stream.leg.is_some());
     }
 
-    /// Reports the new events of all streams. `connecting`: step and leg of a stream being connected; `ends`: the call
-    /// is over.
+    /// Reports the new events of all streams. `connecting` is the step and leg of a stream being connected, `ends` is
+    /// true if the call is over.
     pub(crate) fn report(&mut self, cx: &mut CallCx<'_>, connecting: Option<(u32, LegId)>, ends: bool) {
         for stream in &mut self.list {
             if let Some((id, leg)) = connecting

@@ -404,8 +404,8 @@ impl CallRecordings {
         Some(ProgramInput::Silent { id })
     }
 
-    /// Handles the end of a recorder; `frames`: number of 20 ms frames in its file; `sound`: the first and last of them
-    /// with sound. Returns the input for the program's waiting step.
+    /// Handles the end of a recorder. `frames` is the number of 20 ms frames in its file, `sound` the first and last of
+    /// them with sound. Returns the input for the program's waiting step.
     pub(super) fn ended(
         &mut self,
         cx: &mut CallCx<'_>,

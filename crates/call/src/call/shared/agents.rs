@@ -177,8 +177,8 @@ impl CallCx<'_> {
         }
     }
 
-    /// Records that the agent on `leg` ends the call; `how`: the means, in words. An agent that ends it at once without
-    /// audio counts as failed, but is not skipped for that, because its WebSocket works.
+    /// Records that the agent on `leg` ends the call. `how` is the means, in words. An agent that ends it at once
+    /// without audio counts as failed, but is not skipped for that, because its WebSocket works.
     pub(crate) fn agent_ends_call(&mut self, leg: LegId, how: &str) {
         let is_mute = self.call.legs[leg].rtp().rx_packets == 0 && self.call.legs.callee == Some(leg);
         let Some(side) = self.call.legs[leg].agent.as_mut().filter(|side| !side.listens()) else { return };

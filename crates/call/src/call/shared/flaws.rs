@@ -23,7 +23,7 @@ pub(crate) struct AppErrors {
 }
 
 impl AppErrors {
-    /// Records an error; `is_called`: in the document of a called party. A repeated error counts once.
+    /// Records an error. `is_called` is true if it is in the document of a called party. A repeated error counts once.
     pub(crate) fn note(&mut self, trace: &ProgramTrace, is_called: bool) {
         let ProgramTrace { line, verb, note } = trace;
         let party = if is_called { "called party" } else { "caller" };

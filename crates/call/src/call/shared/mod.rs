@@ -176,7 +176,7 @@ impl CallTimes {
 }
 
 impl MediaSessionSnapshot {
-    /// Writes a session down; `is_kept`: whether a restored leg owns this end.
+    /// Creates the snapshot of a session. `is_kept` returns whether a restored leg owns an end.
     pub(crate) fn of(edge: &Edge, id: MediaId, is_kept: impl Fn(EndId) -> bool) -> Option<MediaSessionSnapshot> {
         let (mut ends_left, next_end) = edge.sessions().ends(id)?;
         ends_left.retain(|end| !is_kept(*end));

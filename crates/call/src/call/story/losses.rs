@@ -12,7 +12,7 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::story::noted::{reading, totals};
 
-/// Checks the loss of a side; `ended`: whether the call is over. Each direction is reported once.
+/// Checks the loss of a side. `ended` is true if the call is over. Each direction is reported once.
 pub(crate) fn look(cx: &mut CallCx<'_>, leg: LegId, ended: bool) {
     let side = &cx.call.legs[leg];
     let all = totals(side);

@@ -64,7 +64,7 @@ fn wanted(detail: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     (of(&EDGE_CODECS), of(&FOREIGN))
 }
 
-/// Returns the fix, and whether the caller's trunk needs it; `detail`: the target's response.
+/// Returns the fix, and whether the caller's trunk needs it. `detail` is the target's response.
 fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String, bool) {
     let all = EDGE_CODECS.join(", ");
     if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {

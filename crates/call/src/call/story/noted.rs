@@ -61,7 +61,8 @@ impl CallCx<'_> {
         self.call.legs[leg].quality.flaw = found;
     }
 
-    /// Reports once per leg to its trunk whether the side was heard; `is_told`: observers are notified by other means.
+    /// Reports once per leg to its trunk whether the side was heard. `is_told` is true if observers are notified by
+    /// other means.
     pub(crate) fn judge(&mut self, leg: LegId, is_told: bool) {
         let side = &mut self.call.legs[leg];
         if side.agent.is_some() || std::mem::replace(&mut side.quality.is_judged, true) {
@@ -121,7 +122,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Counts one-way audio, and reports it to observers and the log; `both`: neither side is heard.
+    /// Counts one-way audio, and reports it to observers and the log. `both` is true if neither side is heard.
     pub(crate) fn count_one_way(&mut self, leg: LegId, both: bool, line: String, fix: String) {
         let silent = match (both, leg) {
             (true, _) => "both",
@@ -164,8 +165,8 @@ impl CallCx<'_> {
         self.call.times.answered.map(since).unwrap_or_default()
     }
 
-    /// Counts a fault for its trunk, once per call; `refused`: the fault cost the call its target. Returns the kind if
-    /// it is new.
+    /// Counts a fault for its trunk, once per call. `refused` is true if the fault cost the call its target. Returns
+    /// the kind if it is new.
     pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<FaultKind> {
         let kind = FaultKind::of(found.cause)?;
         self.count_found(trunk, CallFault { kind, what: found }, refused).then_some(kind)

@@ -97,7 +97,8 @@ struct SilentAgent {
 }
 
 impl SilentAgent {
-    /// Returns the diagnosis; `in_row`: consecutive calls without audio from the agent, including this one.
+    /// Returns the diagnosis. `in_row` is the number of consecutive calls without audio from the agent, including this
+    /// one.
     fn into_diagnosis(self, cx: &CallCx<'_>, in_row: u64) -> Diagnosis {
         let side = cx.call.legs[self.leg].agent.as_ref();
         let problem = side.and_then(|side| side.fault.as_ref()).map(|(_, text)| redact::addresses(shortened(text)));
@@ -108,7 +109,7 @@ impl SilentAgent {
     }
 }
 
-/// Returns the agent that has had the caller for some time without audio; `is_over`: the call ends now.
+/// Returns the agent that has had the caller for some time without audio. `is_over` is true if the call ends now.
 fn silent(cx: &CallCx<'_>, is_over: bool) -> Option<SilentAgent> {
     let call = &cx.call;
     let leg = talker(call)?;

@@ -35,7 +35,7 @@ pub(crate) struct ReferSubscription {
 }
 
 impl ReferSubscription {
-    /// Creates the subscription of a leg; `id`: CSeq of its REFER.
+    /// Creates the subscription of a leg. `id` is the CSeq of its REFER.
     pub(crate) fn new(now: Instant, leg: LegId, id: u32) -> ReferSubscription {
         ReferSubscription { leg, id, since: now, last: 0, open: None, next: None }
     }
@@ -84,7 +84,7 @@ impl CallTransfers {
         }
     }
 
-    /// Handles the response to a NOTIFY, or its time-out; `taken`: the response is a 2xx.
+    /// Handles the response to a NOTIFY, or its time-out. `taken` is true if the response is a 2xx.
     pub(super) fn notified(&mut self, cx: &mut CallCx<'_>, client: ClientId, taken: bool) {
         let Some(news) = self.subscription.as_mut().filter(|news| news.open == Some(client)) else { return };
         news.open = None;

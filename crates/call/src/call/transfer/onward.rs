@@ -39,8 +39,8 @@ pub(crate) fn requested_by_agent(
     }
 }
 
-/// Notes the reason for a refused transfer, and notifies an agent that would otherwise wait; `stays`: the agent still
-/// has the caller.
+/// Notes the reason for a refused transfer, and notifies an agent that would otherwise wait. `stays` is true if the
+/// agent still has the caller.
 fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRefusal, stays: bool) {
     let is_barred = matches!(refused, RequestRefusal::NotAllowed | RequestRefusal::ForbiddenAddress);
     let why = if refused == RequestRefusal::TooManyTargets {

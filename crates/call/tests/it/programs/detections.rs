@@ -12,7 +12,7 @@ use super::*;
 use crate::bench::agents::Told;
 use crate::bench::{Bench, CARRIER, to_trunk};
 
-/// Makes a call with detection at its party; `waits`: its document waits for the verdict.
+/// Makes a call with detection at its party. `waits` is true if its document waits for the verdict.
 fn judged(waits: bool) -> (Requested, Dialed, EndId) {
     let receiver = Some(("https://app.example.com/amd".to_owned(), WebhookMethod::Post)).filter(|_| !waits);
     let settings = DetectionSettings::new(DetectionMode::Enable, [None; 4]);

@@ -48,7 +48,7 @@ pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<
 }
 
 impl RecordingSession {
-    /// Sends the INVITE of a session to the next server; `at`: index of the session in its call.
+    /// Sends the INVITE of a session to the next server. `at` is the index of the session in its call.
     ///
     /// # Errors
     /// The reason in words why this server cannot be called; `None` if no server is left.
@@ -76,7 +76,8 @@ impl RecordingSession {
         Ok(())
     }
 
-    /// Returns our next offer on a leg, with SRTP keys if it uses SRTP; `is_first`: nothing has been negotiated yet.
+    /// Returns our next offer on a leg, with SRTP keys if it uses SRTP. `is_first` is true if nothing has been
+    /// negotiated yet.
     pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<SessionDescription> {
         let is_plain = self.current.as_ref().is_some_and(|server| server.plain);
         let ports = ports(leg)?;

@@ -442,8 +442,8 @@ impl RecordingSessions {
         CallEffect::End(ReasonSlug::RecordingUnavailable)
     }
 
-    /// Notifies servers by re-INVITE of parties that have joined or left; `has_program`: an application or a mailbox is
-    /// connected with a single party.
+    /// Notifies servers by re-INVITE of parties that have joined or left. `has_program` is true if an application or a
+    /// mailbox is connected with a single party.
     pub(crate) fn follow(&mut self, cx: &mut CallCx<'_>, has_program: bool) {
         if self.all().is_empty() {
             return;

@@ -225,8 +225,8 @@ impl RecordingSessions {
         let _ = self.plan(cx, groups, true);
     }
 
-    /// Begins the sessions that wait for the answer of the call; `has_program`: an application or a mailbox has the
-    /// call.
+    /// Begins the sessions that wait for the answer of the call. `has_program` is true if an application or a mailbox
+    /// has the call.
     pub(crate) fn poll(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, has_program: bool) -> CallEffect {
         let is_up =
             matches!(cx.call.state, CallState::Answered | CallState::Rerouting) && cx.call.times.answered.is_some();
