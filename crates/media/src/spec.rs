@@ -41,7 +41,7 @@ pub struct EndSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LatchMode {
-    /// One of the expected sources counts, with preference for the announced address and port, until a negotiation
+    /// Accepts one of the expected sources, with preference for the announced address and port, until a negotiation
     /// opens the latch; see [`latch`](crate::latch).
     #[default]
     Strict,

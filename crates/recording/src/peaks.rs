@@ -37,7 +37,7 @@ enum PeakFormat {
 struct OpusPeaks {
     packets: PacketReader,
     decoder: Decoder,
-    /// One of this many runs is decoded.
+    /// Number of runs of which one is decoded.
     one_in: u64,
 }
 

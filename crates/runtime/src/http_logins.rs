@@ -38,9 +38,9 @@ pub struct HttpLoginView {
     face: HttpInterface,
     /// Address; for IPv6, its /64.
     source: IpAddr,
-    /// Such requests in the last hour.
+    /// Requests with wrong credentials in the last hour.
     requests: u64,
-    /// Such requests since it last had right credentials.
+    /// Requests with wrong credentials since the source last had right ones.
     in_row: u64,
     /// Time since the last one.
     seconds_ago: u64,

@@ -14,13 +14,13 @@ pub struct CallRecord {
     pub q850_cause: u8,
     /// Targets or peers that failed before the one that ended the search.
     pub failovers: u32,
-    /// Time from the inbound INVITE to the first outbound 18x, in milliseconds; `null`: no 18x.
+    /// Time from the inbound INVITE to the first outbound 18x, in milliseconds; `null` without an 18x.
     pub post_dial_ms: Option<u64>,
-    /// Lowest mean opinion score of either side within five seconds; `null`: unknown.
+    /// Lowest mean opinion score of either side within five seconds; `null` if unknown.
     pub mos_min: Option<f64>,
     /// Mean of these scores.
     pub mos_avg: Option<f64>,
-    /// Median turn latency of the call's agent with the most turns, in milliseconds; `null`: no turns.
+    /// Median turn latency of the call's agent with the most turns, in milliseconds; `null` without turns.
     pub turn_p50_ms: Option<u64>,
     /// 95th percentile of these latencies, in milliseconds.
     pub turn_p95_ms: Option<u64>,

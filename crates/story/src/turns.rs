@@ -26,7 +26,7 @@ pub struct LegTurnView {
     pub hops: HopsView,
 }
 
-/// Median latency of each hop, in milliseconds; `null`: unknown.
+/// Median latency of each hop, in milliseconds; `null` if unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HopsView {
     /// Time that the first audio of the answer waited at the edge.

@@ -56,7 +56,7 @@ pub struct CallView {
     /// Absent if the trunk sends none or is not trusted with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verstat: Option<String>,
-    /// Final SIP status code towards the caller; `null`: none yet.
+    /// Final SIP status code towards the caller; `null` before it is sent.
     pub sip_code: Option<u16>,
     /// Name of the route; empty if no route matches.
     pub route: String,
@@ -66,9 +66,9 @@ pub struct CallView {
     pub to: String,
     /// Start of the call (RFC 3339, UTC, with milliseconds).
     pub started_at: String,
-    /// Time of the answer; `null`: not answered.
+    /// Time of the answer; `null` if not answered.
     pub answered_at: Option<String>,
-    /// Time of the end; `null`: live.
+    /// Time of the end; `null` if live.
     pub ended_at: Option<String>,
     /// Legs of the call: the caller's first, then each attempt in order.
     pub legs: Vec<LegView>,
@@ -223,15 +223,15 @@ pub struct LegView {
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
     #[serde(deserialize_with = "word::one")]
     pub state: Word,
-    /// SIP status code with which the remote party rejected the call; `null`: not rejected.
+    /// SIP status code with which the remote party rejected the call; `null` if not rejected.
     pub sip_code: Option<u16>,
     /// Texts of that response: reason phrase, and texts of Reason, Warning and X- headers.
     pub sip_text: Option<String>,
-    /// Reason slug of the end; `null`: not ended.
+    /// Reason slug of the end; `null` if not ended.
     #[serde(default, deserialize_with = "word::optional")]
     pub reason: Option<Word>,
     /// Party that ended the leg: `far_end` if the remote party hung up, closed, rejected or broke off; `edge` if the
-    /// call was over, an operator or application requested the end, or a timeout occurred; `null`: not ended.
+    /// call was over, an operator or application requested the end, or a timeout occurred; `null` if not ended.
     #[serde(default, deserialize_with = "word::optional")]
     pub ended_by: Option<Word>,
     /// SSRCs of a listener with plain RTP; otherwise `null`.
@@ -285,7 +285,7 @@ pub struct DialledView {
 pub struct MediaView {
     /// Address of the edge shown to the remote party.
     pub ours: SocketAddr,
-    /// Address that the remote party announced in SDP; `null`: it wants no media.
+    /// Address that the remote party announced in SDP; `null` if it wants no media.
     pub announced: Option<SocketAddr>,
     /// Destination of packets: the source of its packets, once learned (`rtp.latched`), else the announced address.
     pub used: Option<SocketAddr>,
@@ -318,7 +318,7 @@ pub struct ForkView {
     pub state: &'static str,
     /// Reason slug of the end, as of a leg.
     pub reason: Option<&'static str>,
-    /// Party that ended the fork: `far_end`, `edge`; `null`: not ended.
+    /// Party that ended the fork: `far_end`, `edge`; `null` if not ended.
     pub ended_by: Option<&'static str>,
     /// SSRCs for plain RTP; otherwise `null`.
     pub ssrc: Option<SourcesView>,
@@ -346,14 +346,14 @@ pub struct RtpView {
     /// Mean opinion score of the received audio so far, by the E-model; `null` if nothing was received, and for
     /// codecs without a published impairment.
     pub mos: Option<f64>,
-    /// RTCP reports of the remote party; `null`: none.
+    /// RTCP reports of the remote party; `null` if there are none.
     pub far: Option<FarView>,
     /// Source of the remote party's RTP, once learned.
     pub latched: Option<SocketAddr>,
 }
 
 impl RtpView {
-    /// Formats the loss runs as `1 ×3, 2 ×1, 10+ ×1` (length and number); empty: no loss.
+    /// Formats the loss runs as `1 ×3, 2 ×1, 10+ ×1` (length and number); empty without loss.
     pub fn losses(&self) -> String {
         let often = (1..).zip(self.lost_in_a_row).filter(|(_, times)| *times > 0);
         let told = often.map(|(row, times)| {
@@ -510,9 +510,9 @@ pub struct LoginView {
     pub is_user_known: bool,
     /// Wrong part in words.
     pub fault: String,
-    /// Such requests in the last hour.
+    /// Requests with wrong credentials in the last hour.
     pub requests: u64,
-    /// Such requests since it last had right credentials.
+    /// Requests with wrong credentials since the source last had right ones.
     pub in_row: u64,
     /// Time since the last one.
     pub seconds_ago: u64,

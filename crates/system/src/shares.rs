@@ -80,8 +80,8 @@ impl SlotShares {
 
 /// Bounded quantity, granted at once or not at all and shared fairly between parties.
 ///
-/// One party alone may have all of it. If it is used up, a party below its share (`all` divided by the number of
-/// parties that hold some) is granted up to one eighth beyond `all`. The first amount of a party, up to `first`, is
+/// A single party may have the whole quantity. If it is used up, a party below its share (`all` divided by the number
+/// of parties that hold some) is granted up to one eighth beyond `all`. The first amount of a party, up to `first`, is
 /// always granted.
 #[derive(Debug, Clone)]
 pub struct FairShares {

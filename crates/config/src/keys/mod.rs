@@ -66,7 +66,7 @@ pub(super) enum ValueKind {
     Rows(&'static [ConfigKey]),
     /// Value of any of these kinds.
     Either(&'static [ValueKind]),
-    /// This text only; other values are not implemented.
+    /// Exactly this text, because other values are not implemented.
     OnlyText(&'static str),
 }
 

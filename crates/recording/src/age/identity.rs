@@ -17,9 +17,9 @@ pub enum InvalidIdentity {
     Missing,
     /// The text is a recipient (`age1…`), which cannot decrypt.
     IsRecipient,
-    /// The identity in this line has a wrong checksum or length.
+    /// The identity in the line with this number has a wrong checksum or length.
     Damaged(usize),
-    /// This line is neither an identity nor a comment.
+    /// The line with this number is neither an identity nor a comment.
     Unknown(usize),
 }
 

@@ -167,7 +167,7 @@ impl Part {
 /// Problem with its texts, rank and data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
-    /// What it harms.
+    /// Effect of the problem.
     pub harm: Harm,
     /// The problem in at most 100 characters; a longer one stands whole at the beginning of `evidence`.
     pub headline: String,

@@ -187,7 +187,7 @@ impl SmsThread {
     }
 }
 
-/// What the intake and the sender of texts share.
+/// State shared by the intake and the sender of texts.
 struct Texts {
     store: Store,
     settings: Mutex<Outlets>,

@@ -23,7 +23,7 @@ const NOT_PERMITTED: u32 = 21_408;
 /// State of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Its call is still in progress.
+    /// The call of the text is still in progress.
     Watched = 0,
     /// Waiting to be sent.
     Due = 1,
@@ -94,7 +94,7 @@ pub(super) struct Job {
     pub(super) known: HashSet<String>,
 }
 
-/// What an attempt begins with.
+/// Begin of an attempt to send a text.
 pub(super) enum Begun {
     /// The request to be made.
     Job(Box<Job>),
