@@ -212,7 +212,7 @@ fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
         &format!("url = \"http://{}/\"\ntimeout = \"500ms\"", endpoint.address),
     ));
     refused(&edge, &caller, "one");
-    until("it is told", || edge.log().contains("no answer within 0.5 s").then_some(()));
+    until("the problem is reported", || edge.log().contains("no answer within 0.5 s").then_some(()));
     until("it is taken", || (endpoint.posts().len() == 2 && waiting(&edge) == 0.0).then_some(()));
 }
 

@@ -721,7 +721,7 @@ fn oversize_says_when_tcp_is_gone_by() {
     assert_eq!(read("").unwrap(), ((1300, false), 0));
     assert_eq!(read("oversize = 'tcp'").unwrap(), ((1300, true), 0));
     assert_eq!(read("oversize = 'tcp'\nudp_mtu = 1400").unwrap(), ((1400, true), 0));
-    assert_eq!(read("udp_mtu = 1400").unwrap(), ((1400, false), 0), "what is longer is told");
+    assert_eq!(read("udp_mtu = 1400").unwrap(), ((1400, false), 0), "a longer message is reported");
     assert!(read("oversize = 'sctp'").is_err() && read("oversize = 'tcp'\nudp_mtu = 100").is_err());
 }
 

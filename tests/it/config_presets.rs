@@ -65,7 +65,7 @@ connect = [\"trunk:twilio\"]
 fn the_shortest_useful_file_is_enough() {
     let (config, warnings) = read(SHORTEST);
     let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
-    assert_eq!(codes, ["TG0135"], "nobody has given a certificate: {warnings:?}");
+    assert_eq!(codes, ["TG0135"], "no certificate is configured: {warnings:?}");
     assert!(warnings[0].message.ends_with("(preset twilio)"));
     let listeners: Vec<_> = config.listen.iter().map(|listen| listen.name.as_str()).collect();
     assert_eq!(listeners, ["udp:0.0.0.0:5060", "tcp:0.0.0.0:5060", "tls:0.0.0.0:5061"]);

@@ -213,7 +213,7 @@ fn a_bare_uri_is_looked_up_by_the_call_and_remembered_for_the_next() {
     }
     assert_eq!(names.count("SRV _sip._udp.far.test"), 1);
     assert_eq!(names.count("NAPTR far.test"), 1);
-    until("it is told", || edge.log().contains("`nowhere.test` is not found in DNS").then_some(()));
+    until("the problem is reported", || edge.log().contains("`nowhere.test` is not found in DNS").then_some(()));
 }
 
 #[test]

@@ -533,7 +533,9 @@ fn what_comes_in_unasked_is_told_by_the_running_edges_calls_alone() {
     let call = Call::set_up(&edge, "unheard", &caller, &callee);
     caller.rtp.send_to(&rtp(1, 1), call.near).unwrap();
     UdpSocket::bind("127.0.0.43:0").unwrap().send_to(&rtp(1, 1), call.far).unwrap();
-    until("it is told", || edge.get("/metrics").1.contains("media_one_way_total{trunk=\"b\"").then_some(()));
+    until("the problem is reported", || {
+        edge.get("/metrics").1.contains("media_one_way_total{trunk=\"b\"").then_some(())
+    });
     let told = inbound();
     let (level, text) = told.line("inbound udp", "a party sent no media in 1 of 2 answered calls, on trunk b");
     assert!(

@@ -156,7 +156,7 @@ fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
         assert_eq!(legs(&record), ["carrier", "primary"]);
         rig.told(&sid, &["target primary", &format!("answered {code}")]);
     }
-    assert!(rig.backup.sip.heard_nothing(), "nobody is called after a final refusal");
+    assert!(rig.backup.sip.heard_nothing(), "no target is called after a final refusal");
     let status = rig.edge.json("/v1/status");
     let problem = &status["problem_details"][0];
     // A single rejected number is not a fault of the trunk, and a 606 concerns codecs.

@@ -35,9 +35,9 @@ fn status_over_tls_and_a_certificate_that_is_replaced() {
     let wrong = status(&["--url", &url, "--ca", &other.file.display().to_string()]);
     assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("TLS"), "{wrong:?}");
     let unsaid = status(&["--url", &url]);
-    assert!(!unsaid.status.success(), "the system trusts nobody of ours");
+    assert!(!unsaid.status.success(), "the system trusts none of our CAs");
     let plain = status(&["--url", &format!("http://{address}")]);
-    assert!(!plain.status.success(), "nothing is told without TLS: {plain:?}");
+    assert!(!plain.status.success(), "nothing is sent without TLS: {plain:?}");
 
     // By the file: exactly this certificate, although its name is not the requested address.
     let by_file = edge.file.with_file_name("by_file.toml");

@@ -200,7 +200,7 @@ fn an_answer_is_timed() {
     talk.say(&[0x10; 1600]);
     talk.mark("greeting");
     talk.next("mark");
-    assert_eq!(count(), 0.0, "nobody had asked");
+    assert_eq!(count(), 0.0, "no request was sent");
     // Alternating loud and silent frames would mean nothing: half a second of speech, then silence.
     let mut pace = Pace::new();
     for n in 0..60_u16 {

@@ -58,5 +58,5 @@ fn who_has_moved_to_nobody_s_address_is_not_followed() {
     let stranger = Party::new("127.0.0.77");
     moved(&edge, &caller, &first, &format!("<sip:+14155550177@{}>", stranger.address));
     caller.sip.receive("SIP/2.0 500");
-    assert!(stranger.heard_nothing() && other.sip.heard_nothing(), "nobody is called");
+    assert!(stranger.heard_nothing() && other.sip.heard_nothing(), "no target is called");
 }

@@ -88,7 +88,7 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
         let problems = |registrar: &Process| registrar.json("/v1/status")["problems"].to_string();
         assert!(problems(&registrar).contains("unknown user \\\"+1415****123\\\": no trunk has"));
         stranger.send(sip, &stranger.request("REGISTER", "dekS", sip, "t", 1, ""));
-        let told = until("the phone is told of", || {
+        let told = until("the problem names the phone", || {
             Some(problems(&registrar))
                 .filter(|told| told.contains("REGISTER from 127.0.0.7 for unknown user"))
                 .filter(|told| told.contains("did you mean \\\"desk\\\"?"))

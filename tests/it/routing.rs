@@ -172,7 +172,7 @@ fn pieces_of_the_called_number_go_to_the_target_and_break_nothing() {
         caller.address, callee.address, callee.address, callee.address
     )));
     let sip = edge.address("udp");
-    assert_eq!(answered(&edge, &caller, "8", "empty", ""), "410", "a piece that is empty is nobody");
+    assert_eq!(answered(&edge, &caller, "8", "empty", ""), "410", "an empty piece is no party");
     for (id, called, line) in [
         ("one", "+442079460018", "INVITE sip:92079460018@"),
         ("two", "service%40evil%3Bx%3D1", "INVITE sip:x%40evil%3Bx%3D1@"),

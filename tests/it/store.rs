@@ -206,7 +206,7 @@ fn a_store_that_is_damaged_is_told_and_calls_texts_and_records_go_on() {
     assert!(problems.contains("trunkgate.db was damaged"), "{problems}");
     assert!(edge.directory.path().join("trunkgate.db.damaged").exists());
     let refused = dial_for(&edge, &caller, (Duration::from_millis(500), 1), &mut 0);
-    until("each is told", || {
+    until("each is reported", || {
         (refused.iter().all(|call| twilio.state().taken(&number(*call)) == 1)
             && endpoint.posts().len() >= refused.len())
         .then_some(())

@@ -352,7 +352,7 @@ fn a_call_over_tls_on_both_sides() {
     assert!(field(&invite, "Via").starts_with(&format!("SIP/2.0/TLS 127.0.0.1:{port};branch=")), "{invite}");
     assert_eq!(field(&invite, "Contact"), format!("<sip:+14155550100@127.0.0.1:{port};transport=tls>"));
     assert!(!invite.contains(&caller.local.to_string()), "nothing of the caller's: {invite}");
-    assert!(!invite.contains("alias"), "without a certificate of ours nobody knows whose it is: {invite}");
+    assert!(!invite.contains("alias"), "without our certificate the peer cannot identify it: {invite}");
     callee.send(&callee.answer(&invite, "200 OK", true));
     callee.receive("ACK");
     let answer = caller.receive("SIP/2.0 200");

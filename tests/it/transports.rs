@@ -274,7 +274,7 @@ fn a_request_on_a_connection_that_its_far_end_drops_goes_by_a_new_one() {
     drop(first);
     let (mut second, _) = peer.accept().unwrap();
     let again = invite_of(&mut second);
-    assert_eq!(field(&again, "Via"), field(&lost, "Via"), "to whoever got it already it is a retransmission");
+    assert_eq!(field(&again, "Via"), field(&lost, "Via"), "a server that has it already sees a retransmission");
     second.write_all(caller.answer(&again, "486 Busy Here", false).as_bytes()).unwrap();
     caller.receive("SIP/2.0 486");
     // But only once.

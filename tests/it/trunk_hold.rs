@@ -95,7 +95,7 @@ fn a_hold_that_ends_here_plays_music_and_the_other_side_is_not_asked() {
         callee.rtp.send_to(&rtp(11, 3), call.far).unwrap();
         answered_here(&call, &caller, 3, &caller.description(3, ""), "sendrecv");
         talks(&call, &caller, &callee, 9);
-        assert!(callee.sip.heard_nothing(), "nobody has asked the callee anything");
+        assert!(callee.sip.heard_nothing(), "the callee got no request");
         call.hang_up(4, &caller, &callee);
     }
 }

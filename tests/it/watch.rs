@@ -26,7 +26,7 @@ fn what_is_watched_is_told_again_until_nobody_reads() {
             assert!(told.get(key).is_some(), "{told}");
         }
         drop(lines);
-        assert_eq!(child.wait().unwrap().code(), Some(0), "it ends where nobody reads");
+        assert_eq!(child.wait().unwrap().code(), Some(0), "it ends without a reader");
     }
     // Text of a remote party cannot control the terminal.
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

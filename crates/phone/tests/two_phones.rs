@@ -346,7 +346,7 @@ fn hold_and_resume() {
     pair.is_over(CallEnding::HungUp, CallEnding::HungUpThere);
     let heard = pair.heard();
     assert!((290..310).contains(&heard[CALLER]), "six of nine seconds: {heard:?}");
-    assert!((440..455).contains(&heard[CALLEE]), "whoever holds still sends: {heard:?}");
+    assert!((440..455).contains(&heard[CALLEE]), "the holding party still sends: {heard:?}");
     assert_eq!(pair.sent("INVITE"), 3);
 }
 

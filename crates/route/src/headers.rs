@@ -235,7 +235,7 @@ mod tests {
         assert!(
             !stranger.accepts_header("x-twilio-verstat") && !stranger.passes_to(&rules(None, &[]), "X-Twilio-VerStat")
         );
-        assert!(rules(Some(&["X-*"]), &[]).passes_to(&stranger, "X-Twilio-VerStat"), "it may be told");
+        assert!(rules(Some(&["X-*"]), &[]).passes_to(&stranger, "X-Twilio-VerStat"), "the header may be sent");
     }
 
     #[test]

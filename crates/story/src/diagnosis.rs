@@ -787,7 +787,7 @@ mod tests {
             "{}",
             found.fix
         );
-        assert_eq!(flaw(false), None, "nobody wants to hear it");
+        assert_eq!(flaw(false), None, "no party wants the audio");
         counters.rx_packets.set(30_250);
         assert_eq!(flaw(true), None);
         counters.tx_packets.set(30_250);

@@ -907,7 +907,7 @@ mod tests {
         for url in [None, Some("http://127.0.0.1:8099/"), Some("https://edge.example.com")] {
             assert_eq!(sent(url, None), own, "{url:?}");
         }
-        assert_eq!(sent(Some("http://ann:word@127.0.0.1:8099"), Some("x")), None, "a user part is nobody's");
+        assert_eq!(sent(Some("http://ann:word@127.0.0.1:8099"), Some("x")), None, "a URL with a user part is not ours");
         for url in
             ["http://127.0.0.1:8098", "https://127.0.0.1:8099", "http://edge.example.com", "http://elsewhere:8099"]
         {

@@ -196,7 +196,7 @@ impl Tls {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && began.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(2));
                 }
-                accepted => break accepted.context("nobody connected")?,
+                accepted => break accepted.context("no client connected")?,
             }
         };
         stream.set_nonblocking(false)?;

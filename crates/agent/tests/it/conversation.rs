@@ -290,7 +290,7 @@ fn only_1000_is_an_end() {
         assert_eq!(told(&mut stream), [first, Told::Closed]);
         assert_eq!((stream.poll_timeout(), stream.poll_transmit()), (None, None));
         stream.handle_input(now, StreamInput::Lost(StreamLoss::Reset));
-        assert_eq!(told(&mut stream), [], "told once");
+        assert_eq!(told(&mut stream), [], "reported once");
     }
     // Before it was open there was nothing to end.
     let mut stream = Stream::new(now, settings());

@@ -119,7 +119,7 @@ fn in_mid_call_the_hold_audio_begins_anew() {
     bench.lose(night, StreamLoss::Reset);
     assert!(
         matches!(bench.told()[..], [Told::Remove(_), Told::Once(..), Told::Wire(..)]),
-        "nobody is left to wait for"
+        "no target is left to wait for"
     );
 }
 

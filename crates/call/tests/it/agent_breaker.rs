@@ -362,7 +362,7 @@ fn a_caller_without_another_target_is_not_kept_from_it() {
     }
     assert_eq!(state(&bench).0, "skipped");
     let (_, asked) = call(&mut bench);
-    assert_eq!(asked, None, "a caller that has no answer yet is told 503, so that its network tries elsewhere");
+    assert_eq!(asked, None, "an unanswered caller gets 503, so that its network tries elsewhere");
     bench.sent.clear();
     bench.media.clear();
     bench.lose(desk, StreamLoss::Reset);

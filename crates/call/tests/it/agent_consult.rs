@@ -476,7 +476,7 @@ fn an_agent_whose_max_call_is_over_leaves_and_the_target_rings_on() {
     assert!(bench.told().contains(&Told::Remove(desk)));
     taken(&mut bench, &target, own, &[]);
     bench.pass(Duration::from_secs(60));
-    assert_eq!(bench.state(), "answered", "whoever has it now may keep it");
+    assert_eq!(bench.state(), "answered", "the party that has it now may keep it");
     over(&mut bench, &mut caller, &target);
     assert_eq!(bench.reports[0].call.legs[1].reason, Some("max_call"));
 }

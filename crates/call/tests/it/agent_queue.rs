@@ -117,10 +117,10 @@ fn callers_wait_their_turn_in_the_order_in_which_they_came() {
     let mut last = first.unwrap();
     for n in 1..=3 {
         hangs_up(&mut bench, last);
-        assert_eq!((asked(&mut bench).len(), counts(&bench)), (0, (0, 4 - n)), "its stream is being told to end");
+        assert_eq!((asked(&mut bench).len(), counts(&bench)), (0, (0, 4 - n)), "its stream is being ended");
         bench.pass(SESSION_ENDS);
         let next = asked(&mut bench);
-        assert_eq!(next.len(), 1, "the next then, and nobody else");
+        assert_eq!(next.len(), 1, "the next then, and no other");
         last = next[0].0;
         assert_eq!(last.0, MediaId(n), "in the order in which they came");
         assert_eq!(counts(&bench), (1, 3 - n));
@@ -225,7 +225,7 @@ fn answered_callers_hear_the_agents_own_music_and_leave_by_bye() {
     let call = &bench.reports[0].call;
     assert_eq!(call.reason, Some("caller_hung_up"));
     let verdict = bench.gateway.trace(&call.sid).unwrap().verdict;
-    assert!(!verdict.contains("Tried"), "nobody was: {verdict}");
+    assert!(!verdict.contains("Tried"), "no caller was: {verdict}");
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn a_caller_that_goes_while_the_next_stream_is_waited_for_ends_all() {
     bench.pass(Duration::from_millis(100));
     hang_up(&mut bench, &mut caller);
     bench.pass(Duration::from_secs(60));
-    assert_eq!(bench.asked().len(), 1, "nobody is called for a caller that is gone");
+    assert_eq!(bench.asked().len(), 1, "no target is called for a caller that is gone");
     bench.sent.clear();
     bench.finish();
 }

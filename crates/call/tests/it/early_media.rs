@@ -23,7 +23,7 @@ fn a_183_with_description_wires_the_media_at_once() {
     let media = bench.take_media();
     assert_eq!(wires(&media), 2);
     let watched = |c: &MediaCommand| matches!(c, MediaCommand::SetRemote { remote, .. } if remote.watch_idle);
-    assert!(!media.iter().any(watched), "silence before the answer is nobody's fault");
+    assert!(!media.iter().any(watched), "silence before the answer is not a fault");
 
     bench.receive(PBX, callee.answer(180, ""));
     let ringing = bench.expect(CARRIER, "SIP/2.0 180");

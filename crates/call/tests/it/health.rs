@@ -264,7 +264,7 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
         let peer = metrics.peer_up.get(&("pbx".into(), "sip:no.such.example".to_owned())).copied();
         (pbx.state, pbx.last_problem.unwrap_or_default(), metrics.trunk_up.get("pbx").copied(), peer)
     };
-    assert_eq!(seen(&bench), ("unknown", String::new(), None, None), "nobody has looked yet");
+    assert_eq!(seen(&bench), ("unknown", String::new(), None, None), "no result is known yet");
     bench.input(GatewayInput::Unresolved(HashMap::from([(destination, NameFault::NotFound)])));
     let problem = "sip:no.such.example: name not found in DNS (name_not_found)".to_owned();
     assert_eq!(seen(&bench), ("down", problem, Some(false), Some(false)));

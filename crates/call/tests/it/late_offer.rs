@@ -23,7 +23,7 @@ fn the_ack_brings_the_answer() {
     assert!(ok.body().contains("c=IN IP4 203.0.113.10"), "{}", ok.body());
     assert!(ok.body().contains("RTP/AVP 0 8 107 101"), "{}", ok.body());
     assert!(!ok.text.contains("10.0.0."), "{}", ok.text);
-    assert!(bench.media.is_empty(), "nobody knows where the caller is yet");
+    assert!(bench.media.is_empty(), "the caller's media address is not known yet");
     caller.to_tag = ok.tag("To");
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.7", 40_000, 1, "0 101", "sendrecv"), ""));
     let media = bench.take_media();

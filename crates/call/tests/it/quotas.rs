@@ -288,7 +288,7 @@ fn a_day_goes_on_after_a_restart() {
     let mut bench = begun(vec![uk([0, 0, 2])], &kept, none);
     assert_eq!(call(&mut bench, 1, UK), Some(503), "another number, the same calls");
     bench.input(GatewayInput::DayCounts(kept.iter().take(1).cloned().collect()));
-    assert_eq!(call(&mut bench, 2, UK), Some(503), "what is told late takes nothing back");
+    assert_eq!(call(&mut bench, 2, UK), Some(503), "a late report takes nothing back");
     for other in [quota(&["+4420*"], &[], [0, 0, 1]), quota(&["+44*"], &["+1*"], [0, 0, 1])] {
         assert_eq!(call(&mut begun(vec![other], &kept, none), 1, UK), None, "other calls");
     }

@@ -234,7 +234,7 @@ fn rfc3261_14_1_a_re_invite_of_ours_waits_after_a_glare() {
         bench.nothing();
         hang_up(bench, caller, &callee);
     }
-    assert!(waits.len() > 3, "drawn anew each time: {waits:?}");
+    assert!(waits.len() > 3, "drawn again each time: {waits:?}");
 }
 
 #[test]

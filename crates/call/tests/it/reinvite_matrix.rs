@@ -390,7 +390,7 @@ fn a_restart_keeps_who_is_held_here() {
     let trunks = vec![secure("carrier", CARRIER), secure("pbx", PBX)];
     bench.restart(table(trunks, vec![route(vec![to_trunk("pbx")])]));
     let media = bench.take_media();
-    assert!(plays(&media), "the music begins anew");
+    assert!(plays(&media), "the music restarts");
     let wires: Vec<_> = media.iter().filter(|c| matches!(c, MediaCommand::Wire { .. })).collect();
     assert_eq!(wires.len(), 1, "and nothing else is heard: {wires:?}");
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");

@@ -38,7 +38,7 @@ fn rfc3262_each_side_has_reliable_answers_by_itself() {
         bench.receive(PBX, callee.answer(200, &answer()));
         bench.expect(PBX, "ACK");
         let ok = bench.expect(CARRIER, "SIP/2.0 200");
-        assert_eq!(ok.body(), early.body(), "what was told stands");
+        assert_eq!(ok.body(), early.body(), "the early description stays valid");
         bench.ack(&caller, "");
         bench.nothing();
         bench.bye(&mut caller, &callee);

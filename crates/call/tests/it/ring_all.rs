@@ -183,7 +183,7 @@ fn a_6xx_is_for_all_of_them() {
         bench.expect(CARRIER, "SIP/2.0 180");
         refuse(&mut bench, &pbx, code);
         let cancel = withdrawn(&mut bench, &backup);
-        assert!(cancel.headers("Reason").is_empty(), "nobody has answered");
+        assert!(cancel.headers("Reason").is_empty(), "no target has answered");
         if goes_on {
             next_is_asked(&mut bench);
             continue;

@@ -103,7 +103,7 @@ fn who_is_not_asked_for_is_not_told_of() {
     let (mut caller, callee) = bench.answered();
     sampling(&mut bench, 0.0);
     bench.bye(&mut caller, &callee);
-    assert_eq!(bench.sampled.len(), 1, "as it was told at its beginning");
+    assert_eq!(bench.sampled.len(), 1, "as reported at its beginning");
     let (mut caller, callee) = bench.answered();
     bench.bye(&mut caller, &callee);
     assert_eq!(bench.sampled.len(), 1);

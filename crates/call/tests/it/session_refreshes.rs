@@ -240,7 +240,7 @@ fn an_agents_caller_may_refresh_wherever_it_waits() {
     bench.told();
     same(&refreshes(&mut bench, &offer()));
     let held = sdp("198.51.100.7", 40_000, 2, "0 8 101", "sendonly");
-    assert_eq!(refreshes(&mut bench, &held).code(), 491, "a change waits until somebody is there");
+    assert_eq!(refreshes(&mut bench, &held).code(), 491, "a change waits until a party is there");
     bench.pass(SECOND * 35);
     bench.receive(PBX, pbx.answer(486, ""));
     bench.expect(PBX, "ACK");

@@ -59,7 +59,7 @@ fn what_the_endpoint_refuses() {
         bench.nothing();
         assert!(bench.reports.is_empty() && bench.gateway.calls(bench.now).is_empty(), "no call is made of it");
         let problem = bench.gateway.status(bench.now).trunks.into_iter().find_map(|t| t.last_problem);
-        assert!(problem.is_some_and(|text| text.contains(&line[..3])), "told of its trunk: {line}");
+        assert!(problem.is_some_and(|text| text.contains(&line[..3])), "logged with its trunk: {line}");
         bench.finish();
     }
 }

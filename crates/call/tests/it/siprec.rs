@@ -425,7 +425,7 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     bench.pass(Duration::from_secs(3));
     assert_eq!(change(&mut bench, SiprecChange::Pause).unwrap().status, "paused");
     let stopped = aimed(&mut bench);
-    assert_eq!(stopped.len(), 2, "at once, whatever the server says");
+    assert_eq!(stopped.len(), 2, "at once, with any response of the server");
     assert!(stopped.iter().all(|(_, _, runs)| !runs));
     let paused = bench.expect(SRS, "INVITE");
     let said = parts(&paused);

@@ -65,7 +65,7 @@ fn parties_hear_their_own_conference_alone() {
     assert_eq!((node.conferences(), node.parties()), (2, 4));
     (sessions[0].tone, sessions[2].tone) = (Some(500.0), Some(900.0));
     run(&mut node, &mut sessions, 20);
-    assert!(sessions.iter().all(|session| session.heard.is_empty()), "nobody hears before the start");
+    assert!(sessions.iter().all(|session| session.heard.is_empty()), "no party hears audio before the start");
     sessions.iter().for_each(|session| speaks(&mut node, session));
     run(&mut node, &mut sessions, 40);
     let level = |at: usize, hz| tone_db(&sessions[at].heard, sessions[at].hears.rate(), hz);

@@ -46,7 +46,7 @@ mod tests {
         fade_out(&mut out);
         assert!(into[0] < 10 && out[FRAME_SAMPLES - 1] < 10 && into[FRAME_SAMPLES - 1] > 29_990);
         assert!(into.windows(2).all(|pair| (0..600).contains(&(pair[1] - pair[0]))));
-        assert!(into.iter().zip(&out).all(|(a, b)| (a + b - 30_000).abs() <= 2), "in the sum nobody is missed");
+        assert!(into.iter().zip(&out).all(|(a, b)| (a + b - 30_000).abs() <= 2), "the sum of both is constant");
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn a_silent_party_is_silence_of_its_length_and_late_packets_lose_nothing() {
             counts[TO.iter().position(|end| *end == one.transmit.via).unwrap()] += 1;
         }
     }
-    assert_eq!(counts, [50, 50], "a packet every 20 ms, whatever is said");
+    assert_eq!(counts, [50, 50], "a packet every 20 ms, with or without speech");
     // The stream continues with packets in bursts of three.
     let mut heard = Vec::new();
     for burst in 0..10_u16 {

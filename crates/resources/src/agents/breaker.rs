@@ -373,7 +373,7 @@ mod tests {
         };
         assert!((0..50).all(|key| !failed(key * 10, key * 10 + 5, key, Some("+14155550100"))));
         assert!(!failed(0, 500, 50, Some("+14155550101")) && !failed(0, 500, 51, None) && !failed(0, 500, 52, None));
-        assert!(failed(0, 500, 53, None), "callers that nobody knows, and calls that it never had, are not one");
+        assert!(failed(0, 500, 53, None), "anonymous callers, and calls that it never had, are not one");
         let mut breaker = Breaker::default();
         let stage = StreamStage::Open(Some("+14155550100"));
         let mut at_once = |key| breaker.failed(start + ms(10), start, CallKey(key), stage);
@@ -426,7 +426,7 @@ mod tests {
             ]),
         );
         run(
-            "a trial that nobody waits for any more",
+            "a trial without a waiting call",
             &after(vec![(2_000, 0, Asks(7, Trial)), (2_100, 0, GivenUp(7)), (2_100, 0, Asks(8, Trial))]),
         );
         run(

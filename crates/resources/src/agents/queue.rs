@@ -230,7 +230,7 @@ mod tests {
             ],
         );
         run(
-            "nobody overtakes one whose turn it is",
+            "no call overtakes one whose turn it is",
             1,
             2,
             &[Comes(1, Session), Comes(2, Waits(1)), Leaves(1), Comes(3, Waits(2)), Turn(Some(2)), Waiting(&[3])],

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(write(&mut keyring, OURS, 2), [""; 0], "another address has not asked");
         assert_eq!(write(&mut keyring, SipPartyId(2), 1), [""; 0]);
         keyring.set(OURS, Some(Credentials { username: "acme".into(), password: "new".into(), realm: None }));
-        assert_eq!(write(&mut keyring, OURS, 1), [""; 0], "other credentials begin anew");
+        assert_eq!(write(&mut keyring, OURS, 1), [""; 0], "other credentials restart the count");
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn nobody_but_the_party_is_answered() {
     let (_, first) = edge.invite();
     edge.party = SipPartyId(2);
     edge.receive(&response(&first, 407, "b1", PROXY));
-    assert!(edge.sent.is_empty(), "an answer of somebody else's");
+    assert!(edge.sent.is_empty(), "a response of another party");
     edge.party = SipPartyId(1);
     edge.receive(&response(&first, 407, "b1", PROXY));
     assert!(value(&edge.last(), HeaderName::ProxyAuthorization).contains("realm=\"p\""));
@@ -302,7 +302,7 @@ fn rfc7616_3_4_6_right_credentials_for_another_user_get_400() {
     let refusal = edge.one();
     let wrong = shown_by("wrong", &refusal, &first);
     edge.receive(&request("INVITE", 2, "z9hG4bKb", "", &wrong));
-    assert_eq!(edge.one().code(), Some(401), "who does not know the password is told nothing else");
+    assert_eq!(edge.one().code(), Some(401), "a wrong password gets no other response");
     edge.events.clear();
     let right = shown_by("right", &refusal, &first);
     edge.receive(&request("INVITE", 3, "z9hG4bKc", "", &right));

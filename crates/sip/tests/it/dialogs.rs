@@ -201,7 +201,7 @@ fn rfc3891_3_a_dialog_is_found_by_its_own_party_alone_and_remembered_when_it_has
     edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
     edge.receive(&request("BYE", 2, "z9hG4bKb", &tag, ""));
     assert_eq!(edge.endpoint.replaced_dialog(SipPartyId(1), &right), Some(ReplacedDialog::Ended));
-    assert_eq!(edge.endpoint.replaced_dialog(other, &right), None, "nor is a stranger told so");
+    assert_eq!(edge.endpoint.replaced_dialog(other, &right), None, "nor does an unknown source get a response");
 }
 
 #[test]

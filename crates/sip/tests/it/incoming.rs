@@ -133,7 +133,7 @@ fn rfc3261_13_3_1_4_the_2xx_is_repeated_until_its_ack_over_streams_too() {
         edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
         assert!(matches!(edge.events[..], [EndpointEvent::Ack { .. }]));
         edge.receive(&request("ACK", 1, "z9hG4bKa", &tag, ""));
-        assert!(edge.events.is_empty() && edge.sent.is_empty(), "told once");
+        assert!(edge.events.is_empty() && edge.sent.is_empty(), "reported once");
         edge.receive(&request("ACK", 7, "z9hG4bKc", &tag, ""));
         assert_eq!(edge.dropped(), [DropReason::StrayAck], "of another INVITE");
         assert!(edge.times_of_sending(60 * SECOND).is_empty());

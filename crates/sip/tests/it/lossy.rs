@@ -334,7 +334,7 @@ fn play(seed: u64) -> (u32, u32) {
     for (n, side) in world.sides.iter().enumerate() {
         assert_eq!(side.endpoint.counts(), EndpointCounts::default(), "seed {seed}, side {n}");
         assert_eq!(side.endpoint.poll_timeout(), None, "seed {seed}, side {n}");
-        assert!(side.open.is_empty(), "seed {seed}, side {n}: the end of a request was not told");
+        assert!(side.open.is_empty(), "seed {seed}, side {n}: the end of a request was not reported");
     }
     (world.answered, world.acknowledged)
 }

@@ -135,7 +135,7 @@ fn forked_answers_have_dialogs_of_their_own_up_to_the_limit() {
     }
     edge.receive(&response(&invite, 180, "b4", ""));
     assert_eq!(edge.dropped(), [DropReason::Full]);
-    assert_eq!(edge.response(), Some((180, None)), "told all the same");
+    assert_eq!(edge.response(), Some((180, None)), "reported all the same");
     for (tag, dialog) in ["b1", "b3"].into_iter().zip([dialogs[0], dialogs[2]]) {
         edge.receive(&response(&invite, 200, tag, ""));
         assert_eq!(edge.response(), Some((200, Some(dialog))));
@@ -197,7 +197,7 @@ fn rfc3261_13_2_2_4_an_answer_past_the_limit_is_acknowledged_and_hung_up_on() {
     }
     let bye = edge.last();
     edge.receive(&response(&bye, 200, "", ""));
-    assert!(edge.events.is_empty(), "nobody waits for it");
+    assert!(edge.events.is_empty(), "no transaction waits for it");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn rfc3261_9_1_cancel_waits_for_a_provisional() {
     edge.drain();
     assert!(edge.sent.is_empty(), "once");
     edge.receive(&response(&cancel, 200, "b1", ""));
-    assert!(edge.events.is_empty(), "its answer is nobody's news");
+    assert!(edge.events.is_empty(), "its response is not reported");
     edge.receive(&response(&invite, 487, "b1", ""));
     assert_eq!(edge.response(), Some((487, None)));
     edge.assert_empty_after(33 * SECOND);
@@ -377,7 +377,7 @@ fn a_bye_ends_our_open_re_invite_and_a_late_2xx_is_still_acknowledged() {
     assert_eq!(edge.lines(), [BYE, CANCEL]);
     edge.receive(&response(&invite, 200, "", ""));
     assert_eq!(edge.lines(), [ACK]);
-    assert_eq!(edge.response(), Some((200, None)), "its end is told, nothing is left to do");
+    assert_eq!(edge.response(), Some((200, None)), "its end is reported, nothing is left to do");
     edge.receive(&response(&invite, 200, "", ""));
     assert_eq!(edge.lines(), [ACK]);
     assert!(edge.events.is_empty());

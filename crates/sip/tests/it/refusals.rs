@@ -248,7 +248,7 @@ fn what_has_been_answered_makes_room_for_what_is_new() {
     assert_eq!(edge.lines(), ["200 OK"]);
     edge.pass(5 * SECOND);
     edge.receive(&options(3));
-    assert_eq!((edge.lines().len(), edge.endpoint.counts().servers), (0, 3), "one made room, to whom it is told");
+    assert_eq!((edge.lines().len(), edge.endpoint.counts().servers), (0, 3), "one made room, and is rejected");
     edge.receive(&options(4));
     edge.receive(&options(5));
     assert_eq!(edge.lines(), ["503 Service Unavailable"], "open ones and the 2xx stay");
@@ -318,7 +318,7 @@ fn server_transactions_hold_no_more_bytes_than_they_may() {
     edge.endpoint.check_invariants().unwrap();
     let first = edge.endpoint.counts();
     edge.pass(200 * SECOND);
-    assert_eq!(edge.endpoint.counts(), first, "nobody has answered them");
+    assert_eq!(edge.endpoint.counts(), first, "they have not been answered");
     // A request with a final response is no longer held in memory.
     let mut edge = Edge::with(
         EndpointConfig { limits: EndpointLimits { server_bytes: 10_000, ..EndpointLimits::default() }, ..config(1) },

@@ -164,7 +164,7 @@ fn rfc3262_3_a_2xx_waits_for_the_prack_to_an_answer_with_a_description() {
     let first = edge.one();
     assert_eq!(answer(&mut edge, id, 200, true), dialog);
     assert!(edge.sent.is_empty() && edge.endpoint.holds_back(id));
-    assert_eq!(answer(&mut edge, id, 180, false), dialog, "an unreliable one is in nobody's way");
+    assert_eq!(answer(&mut edge, id, 180, false), dialog, "an unreliable response delays no other");
     edge.receive(&prack(2, &first, &format!("{} 1 INVITE", rseq(&first))));
     assert_eq!(edge.lines(), ["200 OK", "200 OK"]);
     assert!(!edge.endpoint.holds_back(id));
@@ -291,7 +291,7 @@ fn rfc3262_5_an_offer_of_the_far_end_is_answered_with_the_prack() {
     let (_, invite) = edge.invite_offering(vec![], None);
     for _ in 0..2 {
         edge.receive(&with_sdp(&progress(&invite, "b1", 1)));
-        assert!(edge.sent.is_empty(), "it waits for the answer, and may be told again");
+        assert!(edge.sent.is_empty(), "it waits for the answer, and may be reported again");
     }
     let dialog = edge.response().unwrap().1.unwrap();
     assert!(edge.endpoint.answer_early(edge.now, dialog, MessageBody::sdp("v=0\r\n")));

@@ -17,7 +17,7 @@ fn updated(edge: &Edge) -> ServerId {
     let told = edge.events.iter().find_map(|event| {
         if let EndpointEvent::Request { id, method: Method::Update, .. } = event { *id } else { None }
     });
-    told.expect("no UPDATE was told")
+    told.expect("no UPDATE was reported")
 }
 
 fn send(edge: &mut Edge, dialog: DialogId, method: Method, offer: bool) -> Option<ClientId> {

@@ -62,7 +62,7 @@ fn rows() -> Vec<Row> {
     );
     use Served::{ByAgent, ByItsAudio, ByTrunk, InSilence};
     vec![
-        row("nobody listens", Agent::Absent, ByTrunk, "cannot be reached"),
+        row("no listener", Agent::Absent, ByTrunk, "cannot be reached"),
         row("404", http("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), ByTrunk, "with 404"),
         row(
             "a redirect",

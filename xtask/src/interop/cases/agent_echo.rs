@@ -31,7 +31,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let url = if setting.sabotage { harmful.url() } else { format!("ws://{}/media", agent.address) };
     let mut edge = Edge::start(&with_agent(&format!("url = \"{url}\""), "\"agent:bot\""))?;
     let figure = tone(&mut edge, seconds)?;
-    agent.wait_for("stop: ", Duration::from_secs(5)).context("the agent was not told of the end")?;
+    agent.wait_for("stop: ", Duration::from_secs(5)).context("the agent was not notified of the end")?;
     agent.wait_for("closed with 1000", Duration::from_secs(5))?;
     let marks: Vec<String> = agent.lines().into_iter().filter(|line| line.starts_with("mark: ")).collect();
     let mut once = marks.clone();

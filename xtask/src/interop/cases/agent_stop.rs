@@ -39,7 +39,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     edge.assert_alive()?;
     let (stops, normal) = (said("told of the end by stop"), said("closed with 1000"));
     if stops != usize::try_from(calls)? || normal != stops {
-        bail!("{calls} calls, {stops} told of by stop, {normal} closed with 1000");
+        bail!("{calls} calls, {stops} ended by stop, {normal} closed with 1000");
     }
-    Ok(format!("{calls} calls, {stops} told of by stop, each closed with 1000 behind it"))
+    Ok(format!("{calls} calls, {stops} ended by stop, each closed with 1000 behind it"))
 }

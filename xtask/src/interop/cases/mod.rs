@@ -354,7 +354,7 @@ fn agents() -> Vec<Case> {
         },
         Case {
             name: "agent-stop",
-            proves: "a bot of FastAPI's behind uvicorn is told of the end of each call by `stop`",
+            proves: "a bot of FastAPI's behind uvicorn is notified of the end of each call by `stop`",
             run: agent_stop::run,
         },
         Case {
@@ -394,7 +394,7 @@ fn agents() -> Vec<Case> {
         },
         Case {
             name: "agent-bad",
-            proves: "whatever an agent does wrong stands in the trace, and the caller is served",
+            proves: "all faults of an agent are in the trace, and the caller is served",
             run: agent_bad::run,
         },
         Case {

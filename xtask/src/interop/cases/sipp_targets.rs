@@ -73,5 +73,5 @@ pub(crate) fn ring_all(setting: &Setting) -> anyhow::Result<String> {
     withdrawn.has_had(calls.calls)?;
     desk.has_had(calls.calls)?;
     edge.no_dialog_is_left()?;
-    Ok(format!("{} calls rang at two, one answered, the other was told so, 0 failed", counted.successful))
+    Ok(format!("{} calls rang at two, one answered, the other was cancelled, 0 failed", counted.successful))
 }

@@ -141,6 +141,6 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     edge.no_dialog_is_left()?;
     Ok(format!(
-        "{CALLS} calls of each kind: refreshed by UPDATE, by re-INVITE, by caller and callee, ended where nobody did; 0 failed"
+        "{CALLS} calls of each kind: refreshed by UPDATE, by re-INVITE, by caller and callee, ended without a refresh; 0 failed"
     ))
 }

@@ -69,7 +69,7 @@ connect = ["trunk:phones"]
     indistinguishable(edge.udp)?;
     let banned = edge.metric("trunkgate_sources_banned")?;
     if banned < 1.0 {
-        bail!("nobody is banned after {GUESSES} guesses");
+        bail!("no source is banned after {GUESSES} guesses");
     }
     Ok(format!(
         "{} scans found nothing: {sent} bytes sent, {came_back} back; at most {:.2} for one; {banned} banned; an unknown user \
@@ -162,7 +162,7 @@ fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
     }
     match shapes.as_slice() {
         [first, others @ ..] if first.starts_with("SIP/2.0 401 ") && others.iter().all(|one| one == first) => Ok(()),
-        other => bail!("an unknown user and a wrong password are told apart:\n{}", other.join("\n")),
+        other => bail!("an unknown user and a wrong password can be distinguished:\n{}", other.join("\n")),
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(DialogId);
         assert!(early.say(Some(a), said(4000), false));
         assert!(early.say(Some(b), said(4002), false));
-        assert!(!early.say(Some(a), said(4004), false), "a repetition makes nobody newer");
+        assert!(!early.say(Some(a), said(4004), false), "a repetition does not make a target newer");
         assert_eq!((early.of(a), early.of(b), early.of(c)), (Some(said(4004)), Some(said(4002)), None));
         assert!(early.end(b) && !early.end(b));
         assert_eq!(early.newest(), Some(said(4004)));

@@ -337,7 +337,7 @@ impl Bench {
                 GatewayOutput::AppGivenUp(query) => self.given_up.push(query),
                 GatewayOutput::Registered(connection) => self.registered.push(connection),
                 GatewayOutput::Pong { flow } => self.pongs.push(flow.remote),
-                GatewayOutput::Began(call) => assert!(self.began.insert(call.sid), "told twice"),
+                GatewayOutput::Began(call) => assert!(self.began.insert(call.sid), "reported twice"),
                 GatewayOutput::Report(record) => {
                     self.began.remove(&record.call.sid);
                     self.reports.push(*record);

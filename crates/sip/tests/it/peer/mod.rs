@@ -150,7 +150,7 @@ impl Edge {
     pub(crate) fn invited(&self) -> ServerId {
         let id =
             self.events.iter().find_map(|e| if let EndpointEvent::Invite { id, .. } = e { Some(*id) } else { None });
-        id.expect("no INVITE was told")
+        id.expect("no INVITE was reported")
     }
 
     /// Returns code and dialog of the response just received.

@@ -164,7 +164,7 @@ fn while_the_disk_is_full_records_are_kept_and_written_in_their_order_later() {
     set_room(None);
     writer.refused = (None, None);
     writer.flush();
-    assert_eq!(figures.problems().len(), 1, "what was lost is still told");
+    assert_eq!(figures.problems().len(), 1, "the loss is still reported");
     assert_eq!(figures.file.waiting.get(), 0);
     let sids: Vec<String> = std::fs::read_to_string(&path)
         .unwrap()
