@@ -118,7 +118,7 @@ fn a_callee_that_takes_nothing_of_what_its_trunk_lets_it_be_offered() {
     refused(&edge, &caller);
     assert_eq!(listed(&edge)["reason"], "target_rejected");
     let cause = "pbx accepts no offered codec (488: it was offered PCMU by RTP/AVP, Warning: 305 pbx \"only PCMA\")";
-    let fix = "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]: pbx asks for it";
+    let fix = "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]: pbx requests it";
     is_told(&edge, "pbx", ("fail", "1 of 1 calls"), cause, fix);
 }
 

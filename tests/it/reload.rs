@@ -140,7 +140,7 @@ fn the_verb_waits_for_a_reload_that_takes_longer_than_its_request() {
     let output = finish(&["reload", "--url", &url]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    assert!(stderr.contains("the reload goes on …\nn.csv: 65536 lines read\n"), "{stderr}");
+    assert!(stderr.contains("the reload is in progress …\nn.csv: 65536 lines read\n"), "{stderr}");
     assert!(output.stdout.starts_with(b"reloaded: 1 warning; "), "{}", String::from_utf8_lossy(&output.stdout));
     edge.join().unwrap();
 }

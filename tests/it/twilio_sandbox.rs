@@ -338,8 +338,8 @@ fn redirects_and_requests_that_the_proxy_refuses_are_shown() {
     let followed = format!("POST http://{free}/old: HTTP 307 to http://{free}/voice");
     for line in [
         followed.as_str(),
-        "CONNECT example.org:443: refused, the proxy stands for api.twilio.com only (--proxy=tunnel reaches other hosts)",
-        "GET http://example.org:8080: refused, the proxy stands for api.twilio.com, and reaches no host by http",
+        "CONNECT example.org:443: refused, the proxy serves api.twilio.com only (--proxy=tunnel reaches other hosts)",
+        "GET http://example.org:8080: refused, the proxy serves api.twilio.com only, and reaches no host by http",
     ] {
         assert!(texts.contains(&line), "{line}: {texts:#?}");
     }

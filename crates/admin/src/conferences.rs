@@ -121,14 +121,14 @@ pub(super) async fn change(
     match changed {
         Ok(()) => Ok(Json(json!({ "sid": sid, "call": call, "done": action }))),
         Err(ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach | ConferenceRefused::TooManyAnnouncements) => {
-            let message = format!("no conference {sid:?} with the party {call:?} goes on");
+            let message = format!("no active conference {sid:?} with the party {call:?}");
             Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", message))
         }
     }
 }
 
 fn unknown(sid: &str) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", format!("no conference {sid:?} goes on"))
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_conference", format!("no active conference {sid:?}"))
 }
 
 fn shown((report, calls): &ConferenceWithCalls) -> ShownConference<'_> {

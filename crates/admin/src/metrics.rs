@@ -710,7 +710,7 @@ fn edge(out: &mut Exposition, gateway: &Metrics, handle: &EdgeHandle) {
     let help = "Whether the edge is overloaded and rejects calls that would wait too long.";
     out.single("trunkgate_overloaded", MetricKind::Gauge, help, f64::from(u8::from(overloaded)));
     let name = "trunkgate_http_connections_dropped_total";
-    out.family(name, MetricKind::Counter, "HTTP connections closed to make room, or for want of it.");
+    out.family(name, MetricKind::Counter, "HTTP connections closed at the limit, the new one or an older one.");
     out.sample(name, &[("reason", "evicted")], handle.shared.http.evicted.get() as f64);
     out.sample(name, &[("reason", "limit")], handle.shared.http.refused.get() as f64);
     call_records(out, &handle.shared.cdr);

@@ -516,7 +516,7 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     Problem::of(kind).shown_by(text).fixed_by(if why == CLIENT_NOT_TLS {
         format!("have {trunk} use TLS to this port, or send it to the port of a `udp` or `tcp` listener")
     } else {
-        format!("check its TLS version, the CA that it trusts, and its certificate (`client_ca`): its own log says more; a port check without TLS at {last} looks the same")
+        format!("check its TLS version, the CA that it trusts, and its certificate (`client_ca`): its log has details; a port check without TLS at {last} looks the same")
     })
 }
 

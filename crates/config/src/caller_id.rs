@@ -29,7 +29,7 @@ fn rule(key: &str, value: &SpannedValue<'_>, numbers: &NumberingPlan, findings: 
     let table = Section::open(&format!("`{key}`"), value, keys::CALLER_ID, findings)?;
     if table.get("allow").is_none() && table.get("default").is_none() {
         let help = "allow = [\"+1415555*\"], default = \"+14155550100\", or both";
-        findings.error(code::MISSING, value.span(), format!("`{key}` says nothing"), help);
+        findings.error(code::MISSING, value.span(), format!("`{key}` has no effect"), help);
         return None;
     }
     let default = table.read("default", findings, |key, value, findings| number(key, value, numbers, findings));

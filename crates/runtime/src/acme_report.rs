@@ -54,7 +54,7 @@ impl FailedStep {
             FailedStep::Unanswered => {
                 "check that this machine reaches the address (name, firewall, `ca` of [tls] acme)".to_owned()
             }
-            FailedStep::Refused => "correct [tls] acme as the authority says, then restart the edge".to_owned(),
+            FailedStep::Refused => "correct [tls] acme as the error of the authority requires, then restart the edge".to_owned(),
             FailedStep::RateLimited => {
                 "wait for the next order; use the staging directory of the authority for tests".to_owned()
             }

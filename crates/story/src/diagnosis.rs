@@ -144,7 +144,7 @@ impl Diagnosis {
     pub fn of_agent(name: &str, held: Duration, sent: &SentInstead<'_>) -> Diagnosis {
         let seconds = held.as_secs_f64();
         let test = match name {
-            "" => "look at the agent's log".to_owned(),
+            "" => "check the agent's log".to_owned(),
             _ => format!("`trunkgate agent test {name}` shows the messages that the agent sends"),
         };
         let or_more = if sent.is_up { " or more" } else { "" };

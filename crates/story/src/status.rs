@@ -81,7 +81,7 @@ const STATUSES: &[StatusExplanation] = statuses! {
     491: "Two re-INVITEs or UPDATEs crossed.", "Two re-INVITEs or UPDATEs crossed; the edge repeats its request.", "Nothing.";
     493: "", "The body cannot be decrypted.", "Ask the carrier.";
     500: "A target answered 401, 407, 503 or an unusable 3xx as the best answer; or requests out of order.", "An internal error at the carrier; the edge tries the next target.",
-        "Ask the carrier what failed, with the Call-ID that the trace shows; a cause of Q.850 in its answer says where.";
+        "Ask the carrier for the cause, with the Call-ID in the trace; a Q.850 cause in its response is more specific.";
     501: "An unknown method.", "The method is not supported.", "Nothing. An OPTIONS answered so still proves that the peer is up.";
     502: "", "The carrier's upstream gave an invalid response; the edge tries the next target.", "Ask the carrier with the Call-ID; add a second carrier to the route.";
     503: "No target could be reached, no agent connected, a limit is reached (limit_calls, limit_rate, limit_day, no_ports), or the edge is draining or overloaded (with Retry-After). The trace shows the reason, `trunkgate status` the limits.",
@@ -98,7 +98,7 @@ const STATUSES: &[StatusExplanation] = statuses! {
     604: "", "The number exists nowhere.", "Check the number and `send_numbers`.";
     606: "", "The media description is not acceptable.", "Check `codecs` and `srtp` of the trunk.";
     607: "", "The called party marked the call as unwanted.", "Stop calling this number; check the reputation of your caller ID.";
-    608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace names whom to contact; check the reputation of your caller ID.";
+    608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace has the contact; check the reputation of your caller ID.";
 };
 
 /// Prefix of the advice for a code sent by the edge itself, after that for a carrier's.

@@ -110,7 +110,7 @@ keyed! {
     "language": TEXT
         => read!(transcription::name, |to, name| to.language = Some(name)), told("recognised by the service"), "language of the recordings, in the words of the service: \"en\"";
     "all": ValueKind::Boolean
-        => FieldSetter::Boolean(|to, is_so| to.all = is_so), is("false"), "transcribes every recording, not only those that ask for it";
+        => FieldSetter::Boolean(|to, is_so| to.all = is_so), is("false"), "transcribes every recording, not only those with a transcription request";
 }
 
 keyed! {

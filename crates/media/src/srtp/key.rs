@@ -29,7 +29,7 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            KeyError::Material => "key and salt are not as long as the suite says",
+            KeyError::Material => "key and salt do not have the length of the suite",
             KeyError::Mki => "the MKI is empty or too long",
         })
     }

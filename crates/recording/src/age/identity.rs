@@ -30,7 +30,7 @@ impl fmt::Display for InvalidIdentity {
             InvalidIdentity::IsRecipient => f.write_str(
                 "is an age recipient (age1…), which cannot decrypt: the identity (AGE-SECRET-KEY-1…) is needed",
             ),
-            InvalidIdentity::Damaged(line) => write!(f, "line {line} is an age identity with an error in it"),
+            InvalidIdentity::Damaged(line) => write!(f, "line {line} is an invalid age identity"),
             InvalidIdentity::Unknown(line) => write!(f, "line {line} is not an age identity (AGE-SECRET-KEY-1…)"),
         }
     }

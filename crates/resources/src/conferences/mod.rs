@@ -121,7 +121,7 @@ impl NotJoined {
             NotJoined::Refused(JoinRejection::NoneToCoach) => "the call that it is to coach is not in the conference",
             NotJoined::Refused(JoinRejection::BadName) => "the name of the conference is empty or too long",
             NotJoined::Refused(JoinRejection::Ended) => "the conference is over",
-            NotJoined::UnknownSid => "no conference with this SID goes on",
+            NotJoined::UnknownSid => "no active conference with this SID",
             NotJoined::Linked => {
                 "it comes from a conference that is connected with this one already: its audio would go round"
             }

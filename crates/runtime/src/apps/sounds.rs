@@ -159,7 +159,7 @@ impl AppSounds {
             return Ok(known);
         }
         let Some(memory) = self.client.take_audio_memory(app, bytes) else {
-            let what = "no memory for it: many other files are being fetched for the application".to_owned();
+            let what = "not enough memory: many other files are being fetched for the application".to_owned();
             return Err(PlayFault { code: NOT_FETCHED, what });
         };
         let read = spawn_blocking(move || read().map(|bytes| LoadedFile { bytes, _memory: memory }));

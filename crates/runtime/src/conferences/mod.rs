@@ -48,7 +48,7 @@ impl MixerHandle {
     /// Sends a command to the thread; never blocks.
     pub(crate) fn send(&self, command: NodeCommand) {
         if self.commands.send(command).is_err() {
-            tracing::error!("the thread of conferences is gone");
+            tracing::error!("the conference thread has ended");
         }
     }
 

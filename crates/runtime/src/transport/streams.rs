@@ -199,7 +199,7 @@ impl StreamConnections {
         let place = flow.connection.and_then(|id| self.connections.get(&id)?.place);
         let is_evicted = place.is_some_and(|place| self.workshop.places.evict_known(place));
         if is_evicted {
-            let why = "the oldest one without a call or a registration was closed for it";
+            let why = "the oldest one without a call or a registration was closed to make room";
             self.workshop.crowded(flow.transport, flow.remote, why);
         }
         is_evicted
@@ -313,7 +313,7 @@ impl StreamSetup {
             return None;
         };
         if let Some(evicted) = evicted {
-            let why = format!("one of {evicted}, on which no phone has registered, was closed for it");
+            let why = format!("one of {evicted}, on which no phone has registered, was closed to make room");
             self.crowded(transport, remote, &why);
         }
         if is_spare {

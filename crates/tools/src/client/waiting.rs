@@ -72,7 +72,7 @@ pub(super) async fn in_force(edge: &EdgeTarget, before: &Value) -> Result<String
     let before = if before.is_null() { &configuration(edge).await } else { before };
     let mut said = None;
     let mut silent = 0;
-    say_once(&mut said, "the reload goes on …".to_owned());
+    say_once(&mut said, "the reload is in progress …".to_owned());
     while silent < SILENT_SECONDS {
         tokio::time::sleep(NOTICED).await;
         let now = configuration(edge).await;

@@ -360,7 +360,7 @@ impl Asker {
             Some(listener) => (
                 format!("not examined: the certificate of our listener {} cannot be used", listener.name),
                 format!(
-                    "correct `certificate` and `private_key` of [[listen]] {}, as line tls says; then run doctor again",
+                    "correct `certificate` and `private_key` of [[listen]] {}, as line tls shows; then run doctor again",
                     listener.name
                 ),
             ),

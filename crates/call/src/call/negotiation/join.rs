@@ -125,7 +125,11 @@ impl CallNegotiation {
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         media.drop_ends(cx, leg);
         cx.call.legs.leave_trunk(cx.edge, leg);
-        cx.edge.decide(cx.now, cx.call.key, format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)));
+        cx.edge.decide(
+            cx.now,
+            cx.call.key,
+            format!("{} has hung up, the transfer continues", cx.call.legs.name_of(leg)),
+        );
         true
     }
 

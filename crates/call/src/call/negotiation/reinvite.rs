@@ -597,7 +597,7 @@ impl Bridge {
         let (name, old) = (cx.call.legs.name_of(new), cx.call.legs.name_of(by));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} replaced {old}"));
         let (sid, name) = (cx.call.legs.sid().to_owned(), cx.edge.shown_name(&name));
-        cx.edge.log(&sid, format!("goes on with {name}, whose INVITE replaces a leg"), None);
+        cx.edge.log(&sid, format!("continues with {name}: its INVITE replaces a leg"), None);
         self.media.hang_up_leg(cx, by, ReasonSlug::Transferred);
         if cx.call.legs[new].sip.dialog.is_none() {
             // The CANCEL of the new leg has been answered already.

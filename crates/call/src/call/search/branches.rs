@@ -562,7 +562,7 @@ impl Search {
             return false;
         }
         cx.disarm(CallTimer::MaxCall);
-        cx.edge.decide(cx.now, cx.call.key, "the transfer goes on without the agent");
+        cx.edge.decide(cx.now, cx.call.key, "the transfer continues without the agent");
         self.ring_back(cx, bridge);
         self.hear_another(cx, bridge);
         true

@@ -90,13 +90,13 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String,
     let (wanted, foreign) = wanted(detail);
     let asked: Vec<&str> = missing.iter().filter(|codec| wanted.contains(codec)).copied().collect();
     let text = match missing.as_slice() {
-        _ if !asked.is_empty() => format!("set {}: {name} asks for it", target.with(&asked)),
+        _ if !asked.is_empty() => format!("set {}: {name} requests it", target.with(&asked)),
         _ if !wanted.is_empty() => {
             let only = wanted.iter().map(|codec| format!("\"{codec}\"")).collect::<Vec<_>>().join(", ");
             let asked = wanted.join(", ");
             let key = target.trunk.as_ref().map_or(String::new(), |trunk| format!(" in [trunk.{}]", trunk.name));
             format!(
-                "offer {asked} alone with `codecs = [{only}]`{key}: {name} asks for it, and got it among others; if {name} rejects that as well, \
+                "offer {asked} alone with `codecs = [{only}]`{key}: {name} requests it, and got it among others; if {name} rejects that as well, \
                  compare its `srtp` and packet time (`ptime`) with ours in the trace"
             )
         }
@@ -199,11 +199,11 @@ mod tests {
             )
         );
         let (found, _) = judge(&carrier, Some(&narrow), &said("x, Warning: 305 pbx \"PCMA only\"")).unwrap();
-        assert_eq!(found.fix, "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]: pbx asks for it");
+        assert_eq!(found.fix, "set `codecs = [\"PCMU\", \"PCMA\"]` in [trunk.pbx]: pbx requests it");
         let full = said("it was offered PCMU, PCMA, opus by RTP/AVP, Warning: 304 pbx \"PCMA only\"");
         let (found, _) = judge(&carrier, Some(&pbx), &full).unwrap();
         assert!(
-            found.fix.starts_with("offer PCMA alone with `codecs = [\"PCMA\"]` in [trunk.pbx]: pbx asks for it"),
+            found.fix.starts_with("offer PCMA alone with `codecs = [\"PCMA\"]` in [trunk.pbx]: pbx requests it"),
             "another codec does not help: {}",
             found.fix
         );

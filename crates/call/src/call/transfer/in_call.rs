@@ -444,7 +444,7 @@ impl CallTransfers {
             cx.edge.decide(
                 cx.now,
                 cx.call.key,
-                format!("{} has hung up, the transfer goes on", cx.call.legs.name_of(leg)),
+                format!("{} has hung up, the transfer continues", cx.call.legs.name_of(leg)),
             );
         }
     }

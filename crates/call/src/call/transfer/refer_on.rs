@@ -116,7 +116,7 @@ impl CallTransfers {
         };
         let sent = cx.edge.endpoint().last_cseq(dialog).unwrap_or_default();
         let name = cx.call.legs.name_of(leg);
-        cx.edge.decide(cx.now, cx.call.key, format!("a transfer by {name} goes on to the other side"));
+        cx.edge.decide(cx.now, cx.call.key, format!("a transfer by {name} is forwarded to the other side"));
         let passed = self.relayed.get_or_insert_default();
         passed.open.insert(client, server);
         if passed.subscriptions.len() >= REFER_SUBSCRIPTIONS {

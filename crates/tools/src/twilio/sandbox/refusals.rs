@@ -62,8 +62,8 @@ pub(super) fn in_words(refusal: &ProxyRefusal) -> String {
 /// Returns the reason of a refusal.
 pub(super) fn reason(refusal: &ProxyRefusal) -> &str {
     match &refusal.reason {
-        RefusalReason::OtherHost => "the proxy stands for api.twilio.com only (--proxy=tunnel reaches other hosts)",
-        RefusalReason::PlainHttp => "the proxy stands for api.twilio.com, and reaches no host by http",
+        RefusalReason::OtherHost => "the proxy serves api.twilio.com only (--proxy=tunnel reaches other hosts)",
+        RefusalReason::PlainHttp => "the proxy serves api.twilio.com only, and reaches no host by http",
         RefusalReason::Answered(message) => message,
     }
 }

@@ -347,7 +347,7 @@ impl<'a> ScriptRun<'a> {
                 at,
                 match one.text {
                     Some(text) => format!("a recording is transcribed: {text}"),
-                    None => "a recording cannot be transcribed: nothing was said in it".to_owned(),
+                    None => "a recording cannot be transcribed: it contains no speech".to_owned(),
                 },
             );
         }
