@@ -312,7 +312,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     assert_eq!(edge.json("/v1/status")["problems"], json!([]), "it is good again");
 }
 
-/// A single call is enough if the next one will fail likewise; a trunk with an unreachable next hop is at fault as
+/// A single call is enough if the next one will fail too; a trunk with an unreachable next hop is at fault as
 /// well.
 #[test]
 fn a_trunk_that_refuses_credentials_or_times_out_behind_it_is_a_problem() {

@@ -88,8 +88,8 @@ pub fn retire(earlier: &mut RtpView, scores: &mut ScoreSum, counters: &EndCounte
     scores.add(ScoreSum::of(counters));
 }
 
-/// Returns the mean opinion score, rounded to hundredths, for `lost_of` (packets lost, packets expected); `None`: no
-/// packets were expected, or the codec has no score.
+/// Returns the mean opinion score, rounded to hundredths, for `lost_of` (packets lost, packets expected); `None` if
+/// no packets were expected, or the codec has no score.
 pub fn score(codec: Option<MosCodec>, lost_of: (u64, u64), jitter_us: u64, rtt_us: u64) -> Option<f64> {
     let (lost, of) = lost_of;
     let codec = codec.filter(|_| of > 0)?;

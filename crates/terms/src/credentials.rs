@@ -9,7 +9,7 @@ pub struct Credentials {
     pub username: String,
     /// Password in clear text; never shown by `Debug`.
     pub password: String,
-    /// Realm of the credentials. `None`: any realm (client), the default realm (server).
+    /// Realm of the credentials. `None` stands for any realm (client), or the default realm (server).
     pub realm: Option<String>,
 }
 

@@ -36,7 +36,7 @@ pub struct Interfaces {
 }
 
 impl Interfaces {
-    /// Returns the source address of packets to `peer` from a socket bound to all addresses; `None`: there is no
+    /// Returns the source address of packets to `peer` from a socket bound to all addresses; `None` if there is no
     /// route.
     pub fn towards(&self, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();

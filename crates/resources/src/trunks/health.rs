@@ -234,8 +234,8 @@ impl HealthTable {
         given_up
     }
 
-    /// Notes a response. Returns the previous state of the address (`None` inside: unknown); `None`: not an address
-    /// of a trunk.
+    /// Notes a response. Returns the previous state of the address (inner `None` if unknown), or `None` if it is not
+    /// an address of a trunk.
     pub fn record_response(&mut self, spot: &TrunkAddress, rtt: Option<Duration>) -> Option<Option<bool>> {
         let health = self.by_spot.get_mut(spot)?;
         health.failures = 0;

@@ -17,8 +17,8 @@ const KEYS: &str = "1234567890*#";
 /// Verb that records the caller's speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordVerb {
-    /// URL requested at the end, as written; empty: URL of the document. `None`, which no document can contain: no
-    /// request.
+    /// URL requested at the end, as written; if empty, the URL of the document. `None`, which no document can contain:
+    /// no request.
     pub action: Option<String>,
     /// Method of the request to `action`.
     pub method: HttpMethod,

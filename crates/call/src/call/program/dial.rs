@@ -227,8 +227,8 @@ impl<'a> DialledParties<'a> {
 }
 
 impl ProgramConnection {
-    /// Starts the search for the parties of the next turn. Returns whether an agent is among them; `None`: there is no
-    /// next turn.
+    /// Starts the search for the parties of the next turn. Returns whether an agent is among them; `None` if there is
+    /// no next turn.
     pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> Option<bool> {
         let mut parties = self.further.pop_front()?;
         let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);

@@ -55,8 +55,8 @@ impl SharedCallState {
         self.facts.identity.visible_caller(&self.facts.caller, from, to)
     }
 
-    /// Returns the caller with the number of the route or of the trunk's rule; `None`: the trunk may show no number for
-    /// it.
+    /// Returns the caller with the number of the route or of the trunk's rule; `None` if the trunk may show no number
+    /// for it.
     pub(crate) fn shown(&self, told: Caller, rule: Option<&CallerIdRule>) -> Option<Caller> {
         if told.anonymous {
             return Some(told);

@@ -14,7 +14,7 @@ pub(super) const MAILBOX: &str = "free space in the directory of recordings or r
 const SERVERS: &str = "`trunkgate status` shows the responses of the recording servers and the fix; `required = false` of their [siprec.NAME] lets calls go \
                        on unrecorded";
 
-/// Returns the fix for a call that ends, or a target that failed, for lack of a recording; `None`: the reason is
+/// Returns the fix for a call that ends, or a target that failed, for lack of a recording; `None` if the reason is
 /// another one.
 pub(crate) fn fix(call: &SharedCallState, reason: ReasonSlug) -> Option<&'static str> {
     if reason != ReasonSlug::RecordingUnavailable {

@@ -47,7 +47,7 @@ impl WaitingSpans {
         self.spans
     }
 
-    /// Returns the due time of the next request, which is immediate if the request would be full; `None`: nothing
+    /// Returns the due time of the next request, which is immediate if the request would be full; `None` if nothing
     /// waits.
     pub(super) fn due(&self) -> Option<Instant> {
         let first = self.calls.front()?;

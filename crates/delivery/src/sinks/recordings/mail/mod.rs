@@ -219,8 +219,8 @@ async fn tls(settings: &MailSettings) -> Result<Arc<ClientConfig>, String> {
     }
 }
 
-/// Returns the e-mail about a message; its audio is left out if it exceeds our or the server's limit. `None`: the
-/// message was deleted.
+/// Returns the e-mail about a message; its audio is left out if it exceeds our or the server's limit. Returns `None` if
+/// the message was deleted.
 fn written(
     shared: &SharedRecordings,
     recording: &str,
