@@ -93,7 +93,7 @@ fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> 
     }
 }
 
-/// Takes a caller out of a queue and redirects its call to another document.
+/// Removes a caller from a queue and redirects its call to another document.
 pub(super) async fn dequeue(
     cx: &Asked<'_>,
     (sid, call): (&str, &str),

@@ -31,7 +31,7 @@ pub struct WebhookReply {
     pub(crate) cookies: Vec<Cookie>,
 }
 
-/// Takes the cookies set by a request's responses out of its result.
+/// Removes the cookies set by a request's responses from its result and returns them.
 pub fn take_cookies(result: &mut Result<WebhookReply, WebhookFailure>) -> Vec<Cookie> {
     let (Ok(WebhookReply { cookies, .. }) | Err(WebhookFailure { cookies, .. })) = result;
     std::mem::take(cookies)

@@ -214,7 +214,7 @@ impl AgentStates {
         self.by_name.entry(name.clone()).or_default().session_queue.enter(key, returns)
     }
 
-    /// Gives a queued call its session if it is the next one. Returns whether it has one.
+    /// Grants a queued call its session if it is the next one. Returns whether it has one.
     pub fn turn(&mut self, name: &str, key: CallKey) -> bool {
         let Some(state) = self.by_name.get_mut(name) else { return false };
         let has = state.session_queue.take_turn(key);

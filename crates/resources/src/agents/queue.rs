@@ -59,7 +59,7 @@ impl AgentSessions {
         SessionGrant::Waits(behind + 1)
     }
 
-    /// Gives a queued call its session if it is the next one. Returns whether it has one.
+    /// Grants a queued call its session if it is the next one. Returns whether it has one.
     pub fn take_turn(&mut self, key: CallKey) -> bool {
         if self.next() != Some(key) {
             return false;

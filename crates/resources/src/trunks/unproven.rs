@@ -60,7 +60,7 @@ impl UnprovenEarly {
         self.calls.get(&key).map_or(EarlyGrant::Unasked, |call| call.grant)
     }
 
-    /// Gives a call a slot of its trunk if one is free. Returns the number of used slots, and whether the call has
+    /// Grants a call a slot of its trunk if one is free. Returns the number of used slots, and whether the call has
     /// one.
     pub fn admit(&mut self, now: Instant, trunk: &Arc<str>, most: u32, key: CallKey) -> (u32, bool) {
         self.free(key);

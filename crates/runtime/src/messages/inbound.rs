@@ -128,7 +128,7 @@ async fn request(
     replies.collect()
 }
 
-/// Has queued replies sent, and logs those that were not queued.
+/// Starts to send queued replies, and logs those that were not queued.
 fn note(sms: &mpsc::Sender<SmsOrder>, (sid, replies, withheld): Answered) {
     let Withheld { opted_out, looped, full } = withheld;
     if full > 0 {

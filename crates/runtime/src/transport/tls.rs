@@ -382,7 +382,7 @@ pub(super) struct TlsHandshaker {
 }
 
 impl TlsHandshaker {
-    /// Makes a client handshake: the remote certificate must be valid for the host, or have a name of the trunk.
+    /// Performs a client handshake: the remote certificate must be valid for the host, or have a name of the trunk.
     pub(super) async fn connect(
         &self,
         stream: TcpStream,
@@ -404,8 +404,8 @@ impl TlsHandshaker {
         connector.tls(Arc::clone(&client.config), &host, stream).await
     }
 
-    /// Makes a server handshake; returns the client's identity by its certificate. A fault comes with the certificate
-    /// shown to the client.
+    /// Performs a server handshake; returns the client's identity by its certificate. A fault comes with the
+    /// certificate shown to the client.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,

@@ -292,7 +292,7 @@ impl Program {
         false
     }
 
-    /// Lets the caller join a conference, which answers the call on admission. An unresolvable `waitUrl` is replaced by
+    /// Adds the caller to a conference, which answers the call on admission. An unresolvable `waitUrl` is replaced by
     /// the edge's music.
     fn begin_conference(&mut self, mut conference: ConferenceNoun, dial: DialVerb, line: u32) {
         if dial.record.is_some() {

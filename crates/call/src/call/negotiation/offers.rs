@@ -382,7 +382,7 @@ impl CallNegotiation {
         self.offer.as_ref().map_or(Ok(()), |offer| may_relay(offer, &theirs.policy_towards(ours)).map_err(unusable))
     }
 
-    /// Makes our offer to a leg, and closes the leg's media ends on failure.
+    /// Creates our offer to a leg, and closes the leg's media ends on failure.
     pub(crate) fn offer_or_close(
         &self,
         cx: &mut CallCx<'_>,

@@ -195,7 +195,7 @@ impl CallerConference {
         }
     }
 
-    /// Takes the caller out at the program's request: by the star key, or for another document.
+    /// Removes the caller from the conference at the program's request: by the star key, or for another document.
     pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, run: &mut ProgramRun) -> ProgramEffect {
         let Some(seat) = &self.seat else { return ProgramEffect::Stay };
         let seated = seat.seated.clone();

@@ -242,13 +242,13 @@ impl ProgramRun {
         input.map_or(ProgramEffect::Stay, |input| self.end_step(now, input))
     }
 
-    /// Gives the interpreter the input that ends the current step.
+    /// Passes the input that ends the current step to the interpreter.
     pub(crate) fn end_step(&mut self, now: Instant, input: ProgramInput) -> ProgramEffect {
         self.under_way = None;
         self.take_input(now, input)
     }
 
-    /// Gives the interpreter an input without ending a step.
+    /// Passes an input to the interpreter without ending a step.
     pub(crate) fn take_input(&mut self, now: Instant, input: ProgramInput) -> ProgramEffect {
         self.runner.take_input(now, input);
         ProgramEffect::Run

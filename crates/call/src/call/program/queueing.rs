@@ -105,7 +105,7 @@ impl CallerQueue {
         self.wait(cx, media, run, (step, None))
     }
 
-    /// Takes the position from before a restart again.
+    /// Restores the queue position from before a restart.
     pub(crate) fn resume(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -263,7 +263,7 @@ impl CallerQueue {
         run.end_step(cx.now, ProgramInput::DialAnswered { id })
     }
 
-    /// Takes the caller out of the queue at the program's request.
+    /// Removes the caller from the queue at the program's request.
     pub(crate) fn leave(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -303,7 +303,7 @@ impl CallerQueue {
         self.left(cx, media, QueueOutcome::Hangup)
     }
 
-    /// Takes the call out of its queue. `why`: the outcome if it was not connected.
+    /// Removes the call from its queue. `why` is the outcome if it was not connected.
     fn left(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, why: QueueOutcome) -> Option<ProgramInput> {
         let place = self.place.as_ref()?;
         let (id, is_connected, waits) =

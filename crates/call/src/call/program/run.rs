@@ -46,7 +46,7 @@ use crate::call::words::state::CallState;
 const SOUND: &str = "audio/wav";
 
 impl CallProgram {
-    /// Gives the call to an application; the remaining targets wait until it is over.
+    /// Connects the call to an application; the remaining targets wait until it is over.
     pub(crate) fn begin(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -108,7 +108,7 @@ impl ProgramRunner {
         self.program.poll_output()
     }
 
-    /// Gives the interpreter an input.
+    /// Passes an input to the interpreter.
     pub(crate) fn take_input(&mut self, now: Instant, input: ProgramInput) {
         self.program.handle_input(self.time(now), input);
     }

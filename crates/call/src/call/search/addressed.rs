@@ -137,7 +137,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// Gives back the place at the trunk or agent, or in its queue.
+    /// Releases the slot at the trunk or agent, or the place in its queue.
     pub(crate) fn leave_place(&self, cx: &mut CallCx<'_>, branch: Branch) {
         cx.disarm(CallTimer::Pace(branch));
         cx.disarm(CallTimer::Queue);
@@ -150,7 +150,7 @@ impl Attempt {
         self.leave_trunk_place(cx, branch);
     }
 
-    /// Gives back the place at the trunk, or in its queue.
+    /// Releases the slot at the trunk, or the place in its queue.
     pub(crate) fn leave_trunk_place(&self, cx: &mut CallCx<'_>, branch: Branch) {
         let Some(trunk) = self.limited_by() else { return };
         match self.is_counted {

@@ -310,7 +310,7 @@ impl Attempt {
         left_out
     }
 
-    /// Takes the next candidate out of the list.
+    /// Removes and returns the next candidate.
     pub(crate) fn next_candidate(&mut self) -> Option<Candidate> {
         self.left.pop_front()
     }

@@ -88,7 +88,7 @@ impl Attempt {
         allowed.map(|()| CandidateCheck::Changes)
     }
 
-    /// Gives back the place at the previous owner of the address, and subjects the attempt to the limits of `owner`.
+    /// Releases the slot at the previous owner of the address, and subjects the attempt to the limits of `owner`.
     fn change_owner(&mut self, cx: &mut CallCx<'_>, branch: Branch, owner: Option<Arc<Trunk>>) {
         self.leave_trunk_place(cx, branch);
         self.is_counted = false;

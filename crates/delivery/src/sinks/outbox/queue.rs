@@ -251,7 +251,7 @@ impl Queue {
         }
     }
 
-    /// Lets a row rest until a time.
+    /// Delays a row until a time.
     fn rest(&mut self, id: Id, at: Instant) {
         self.leave_place(id);
         if let Some(waiting) = self.rows.get_mut(&id) {
@@ -275,7 +275,7 @@ impl Queue {
         }
     }
 
-    /// Makes the first row of a line ready, or lets it rest until its first attempt.
+    /// Makes the first row of a line ready, or delays it until its first attempt.
     fn begin_line(&mut self, id: Id) {
         match self.rows.get(&id).and_then(|waiting| waiting.rests) {
             Some(at) => self.rest(id, at),

@@ -162,7 +162,7 @@ impl<K: Kind> Worker<K> {
         self.settle();
     }
 
-    /// Takes deliveries: each is stored, but its first attempt does not wait for that.
+    /// Queues deliveries. Each is stored, but its first attempt does not wait for that.
     fn take(&mut self, first: Handed<K::New>, intake: &mut Intake<K::New>) {
         let (now, mut batch, mut stored) = (Instant::now(), Vec::new(), Vec::new());
         let mut next = Some(first);

@@ -204,7 +204,7 @@ impl Texts {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes a change of the store at once.
+    /// Applies a change of the store immediately.
     async fn change<T: Send + 'static>(
         &self,
         commit: Commit,
@@ -332,7 +332,7 @@ impl TextIntake {
         let _ = self.rows.send(row).await;
     }
 
-    /// Takes a configuration: texts that wait are sent at once by other services.
+    /// Applies a configuration: its services send waiting texts immediately.
     async fn change(&mut self, settings: Outlets) {
         let has_changed = {
             let mut now = self.texts.settings.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,7 +36,7 @@ const ASKED: u32 = 1;
 const PAUSE_MOST: Duration = Duration::from_secs(SMS_BACKOFF_MOST_SECONDS);
 
 impl Texts {
-    /// Makes the request of a text.
+    /// Sends the request for a text.
     async fn ask(&self, outlets: &Outlets, job: &Job) -> Result<End, Refusal> {
         match (job.channel, &outlets.twilio, &outlets.service) {
             (Channel::Service, _, Some(service)) => {

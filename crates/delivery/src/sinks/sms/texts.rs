@@ -157,7 +157,7 @@ pub(super) fn head(call: &str, to: &str, channel: Channel, created: Timestamp) -
     }
 }
 
-/// Has a text wait for its turn.
+/// Queues a text.
 pub(super) fn add(store: &Connection, head: &Head) -> rusqlite::Result<()> {
     table::add(store, NAME, &[Row { head: head.clone(), body: String::new() }])
 }
@@ -173,7 +173,7 @@ pub(super) fn take_up(store: &Connection) -> rusqlite::Result<()> {
     calls.iter().try_for_each(|call| add_stored(store, call))
 }
 
-/// Has a stored text wait for its turn, if it is not over.
+/// Queues a stored text that is not finished.
 pub(super) fn add_stored(store: &Connection, call: &str) -> rusqlite::Result<()> {
     let mut found =
         store.prepare("SELECT recipient, channel, created FROM sms WHERE call = ?1 AND state IN (1, 2, 3)")?;

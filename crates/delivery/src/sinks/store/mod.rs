@@ -165,7 +165,7 @@ impl Store {
         self.inner.health.clone()
     }
 
-    /// Makes a change; the returned future completes when it is on disk. The change is made even if the future is
+    /// Applies a change; the returned future completes when it is on disk. The change is applied even if the future is
     /// dropped.
     pub fn run<T, W>(&self, commit: Commit, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
     where
@@ -201,7 +201,7 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    /// Makes a change and blocks until it is on disk, for threads that may block.
+    /// Applies a change and blocks until it is on disk, for threads that may block.
     ///
     /// # Errors
     /// Returns the reason why it could not be made.
@@ -214,7 +214,7 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    /// Makes a change and calls `tell` with the result, usually on the store's thread, which must not be blocked.
+    /// Applies a change and calls `tell` with the result, usually on the store's thread, which must not be blocked.
     pub fn submit<T: Send + 'static>(
         &self,
         commit: Commit,
@@ -263,7 +263,7 @@ impl Store {
     }
 }
 
-/// Makes one change of a transaction completely or not at all.
+/// Applies one change of a transaction completely or not at all.
 fn within<T>(file: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     file.execute_batch("SAVEPOINT change")?;
     let done = work(file);
@@ -361,7 +361,7 @@ impl StoreThread {
         }
     }
 
-    /// Makes changes in one transaction, and reports the result of each.
+    /// Applies changes in one transaction, and reports the result of each.
     fn make(&mut self, batch: Vec<StoreJob>) {
         let wipes = batch.iter().any(|job| job.commit == Commit::Wiped);
         let begun = self.open().and_then(|file| {

@@ -159,7 +159,7 @@ impl Queues {
         Ok(())
     }
 
-    /// Lets a call wait for the first caller of a queue.
+    /// Queues a call that waits for the first caller of a queue.
     ///
     /// # Errors
     /// The queue does not exist, or the call is already in one.

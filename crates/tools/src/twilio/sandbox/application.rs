@@ -63,7 +63,7 @@ impl Application {
         if is_here { rebased(&self.url, &url).unwrap_or(url) } else { url }
     }
 
-    /// Makes a request and returns its status. `place` is a URL, absolute or relative to the webhook.
+    /// Sends a request and returns its status. `place` is a URL, absolute or relative to the webhook.
     ///
     /// # Errors
     /// Returns a message if there is no response or its status is not successful.

@@ -468,7 +468,7 @@ impl<'a> ScriptRun<'a> {
         if self.phone.press(call, digits).await { Ok(()) } else { Err("the call takes no digits".to_owned()) }
     }
 
-    /// Says words once the application listens.
+    /// Sends spoken words once the application listens.
     async fn say(&mut self, words: &str) -> Result<(), String> {
         let otherwise = "the application did not listen for speech (Gather with input=\"speech\", or Record)";
         let until = Instant::now() + self.means.line.patience;

@@ -53,7 +53,7 @@ impl fmt::Display for StoreChange {
 }
 
 impl StoreChange {
-    /// Makes the change.
+    /// Applies the change.
     ///
     /// # Errors
     /// Returns the error as a message.

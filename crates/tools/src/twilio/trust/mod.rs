@@ -34,7 +34,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
     })
 }
 
-/// Makes or describes the changes of all stores; without a CA, the earlier one is removed.
+/// Applies or describes the changes of all stores; without a CA, the earlier one is removed.
 fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
     let search = StoreLocations::of_system(&options.python);
     let mut text = String::new();
