@@ -61,11 +61,7 @@ impl TransferRule {
                 let user = Pattern::parse(user).map_err(|error| error.message)?;
                 TransferKind::Uri { is_sips: kind == "sips", user, host, port }
             }
-            _ => {
-                return Err(
-                    "it must be one of trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:USER@HOST and *".to_owned()
-                );
-            }
+            _ => return Err("it must be trunk:NAME, trunk:NAME/NUMBER, agent:NAME, sip:USER@HOST or *".to_owned()),
         };
         Ok(TransferRule { text: text.to_owned(), kind })
     }
