@@ -233,7 +233,10 @@ fn install(edge: &Process, run: &str) {
 /// Returns a command that says to the running edge that it is ready.
 fn ready(edge: &Process, protocol: u32) -> String {
     let any = "127.0.0.1:0";
-    let places = json!({ "sip": [["u", "udp", any], ["t", "tcp", any]], "http": any, "api": null, "challenge": null });
+    let places = json!({
+        "sip": [["u", "udp", any], ["t", "tcp", any]], "http": any, "api": null, "challenge": null,
+        "data": edge.directory.path(), "is_data_required": false, "records": null,
+    });
     let message = json!({ "Ready": { "protocol": protocol, "version": "9.9.9", "places": places } }).to_string();
     let file = edge.directory.path().join("message");
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();

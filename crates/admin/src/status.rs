@@ -50,6 +50,8 @@ pub struct StatusReport {
     pub edge: String,
     /// Version of the program.
     pub version: &'static str,
+    /// Process id of the edge.
+    pub pid: u32,
     /// `starting`, `ready`, `draining`.
     pub state: &'static str,
     /// Start of the edge.
@@ -198,6 +200,7 @@ impl StatusReport {
         let mut report = StatusReport {
             edge: gateway.edge,
             version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
             state: handle.phase().as_str(),
             started_at: shared.started_at.to_string(),
             uptime_seconds: handle.uptime().as_secs(),
@@ -614,7 +617,7 @@ pub(super) async fn upgrade(State(handle): State<EdgeHandle>) -> Result<(StatusC
     let (answer, begun) = oneshot::channel();
     handle.shared.upgrades.try_send(UpgradeRequest { answer }).map_err(|refused| match refused {
         TrySendError::Full(_) => unavailable("another upgrade is in progress"),
-        TrySendError::Closed(_) => unavailable("this edge was not started by `trunkgate run`"),
+        TrySendError::Closed(_) => unavailable("the edge is ending, or was not started by `trunkgate run`"),
     })?;
     match begun.await {
         Ok(Ok(begun)) => Ok((StatusCode::ACCEPTED, Json(begun))),

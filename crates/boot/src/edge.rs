@@ -140,6 +140,8 @@ pub struct RunningEdge {
     upgrades: Option<mpsc::Receiver<UpgradeRequest>>,
     /// Calls of the ended signalling loop, until a successor has them.
     frozen: Option<FrozenCalls>,
+    /// Whether the process before was draining, so that this one has to.
+    is_draining: bool,
 }
 
 /// Reads the certificates and keys of the configuration.
@@ -202,8 +204,10 @@ impl RunningEdge {
         let places = ListeningPlaces::of(&config);
         let (mut link, mut handed, mut received) = (None, None, None);
         if let Some(Predecessor { link: connection, handed: calls, sockets }) = predecessor {
+            tracing::info!("the calls of another process go on here: {}", calls.calls.calls.len());
             (link, handed, received) = (Some(connection), Some(calls), Some(sockets));
         }
+        let is_draining = handed.as_ref().is_some_and(|handed| handed.is_draining);
         let sockets = match received {
             Some(received) => ListeningSockets::received(&config, received).map_err(system("a socket"))?,
             None => ListeningSockets::bind(&config).map_err(StartError::Bind)?,
@@ -290,8 +294,10 @@ impl RunningEdge {
             places,
             upgrades: Some(upgrades_in),
             frozen: None,
+            is_draining: false,
         };
         edge.start_auxiliary(http, (resolver, names), (copies, callbacks)).map_err(system("the HTTP server"))?;
+        edge.is_draining = is_draining;
         Ok(edge)
     }
 
@@ -344,6 +350,11 @@ impl RunningEdge {
         self.upgrades.take()
     }
 
+    /// Returns whether the process before was draining.
+    pub fn was_draining(&self) -> bool {
+        self.is_draining
+    }
+
     /// Returns the listening addresses of the configuration at the start.
     pub fn places(&self) -> &ListeningPlaces {
         &self.places
@@ -364,7 +375,8 @@ impl RunningEdge {
         }
         let Some(FrozenCalls { calls, sessions, workers: _ }) = &self.frozen else { return Ok(0) };
         let count = calls.calls.len();
-        let handed = HandedCalls { calls: calls.clone(), sessions: sessions.clone() };
+        let is_draining = self.handle.phase() == EdgePhase::Draining;
+        let handed = HandedCalls { calls: calls.clone(), sessions: sessions.clone(), is_draining };
         give_calls(link, handed, &self.sockets)?;
         // From here on the calls belong to the successor.
         if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {

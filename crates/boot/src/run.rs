@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::edge::RunningEdge;
 use crate::succession::Predecessor;
-use crate::upgrade::{Successor, SuccessorCommand, next_successor, send_signal};
+use crate::upgrade::{self, Successor, SuccessorCommand, installed_program, next_successor};
 use trunkgate_config::{self as config, Config, Diagnostic, HttpSettings};
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::handover::{HandoverLink, UpgradeRequest};
@@ -29,8 +29,8 @@ pub const USAGE: u8 = 2;
 /// Interval at which freed memory is returned to the system; longer than the 1 s for which the allocator keeps freed
 /// pages.
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum time for the last responses of calls being set up before a hand-over.
-const SETTLE_WITHIN: Duration = Duration::from_millis(300);
+/// Maximum time for outstanding responses and ACKs before a hand-over; the first retransmission comes after half of it.
+const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 /// Size of a block for which the allocator maps separate pages, in bytes.
 const MANY_PAGES: usize = 4 << 20;
 
@@ -207,6 +207,7 @@ async fn serve(
     drain: Duration,
     predecessor: Option<HandoverLink>,
 ) -> ExitCode {
+    let is_successor = predecessor.is_some();
     let started = ProcessSignals::new()
         .map_err(|error| format!("error[TG0203]: signals cannot be received: {error}"))
         .and_then(|signals| start(config, predecessor).map(|edge| (signals, edge)));
@@ -227,7 +228,16 @@ async fn serve(
     });
     told.notify.ready(&told.status);
     let giving_back = tokio::spawn(give_back());
-    let command = SuccessorCommand { config: handle.config_path(), drain, places: edge.places().clone() };
+    if edge.was_draining() {
+        // If the loop has ended, `obey` reports it.
+        let _ = handle.drain(true).await;
+    }
+    let program = installed_program().unwrap_or_else(|error| {
+        tracing::warn!("`trunkgate upgrade` cannot find the program: {error}");
+        PathBuf::new()
+    });
+    let (config, places) = (handle.config_path(), edge.places().clone());
+    let command = SuccessorCommand { config, drain, places, program, is_successor };
     let mut requests = edge.take_upgrades();
     let end = tokio::select! {
         end = signals.obey(&handle, &told, (drain, &command, &mut requests)) => end,
@@ -241,8 +251,9 @@ async fn serve(
         }
         ProcessEnd::Replaced(successor) => {
             giving_back.abort();
-            match replace(edge, successor, &command) {
-                Some(successor) => signals.follow(successor, &told.notify).await,
+            match replace(edge, successor, &command, &told.notify) {
+                Some(pid) if told.notify.main_process(pid) || is_successor => ExitCode::SUCCESS,
+                Some(pid) => signals.follow(pid).await,
                 None => ExitCode::FAILURE,
             }
         }
@@ -250,20 +261,33 @@ async fn serve(
 }
 
 /// Hands the calls over. If the successor fails before it has them, the program of this process gets them. Returns the
-/// process that runs now; `None` if both have failed and the calls are lost.
-fn replace(mut edge: RunningEdge, mut successor: Successor, command: &SuccessorCommand) -> Option<Successor> {
+/// process that runs now; `None` if the calls are lost.
+fn replace(
+    mut edge: RunningEdge,
+    mut successor: Successor,
+    command: &SuccessorCommand,
+    notify: &SystemdNotifier,
+) -> Option<u32> {
     let began = Instant::now();
+    upgrade::adopt_orphans();
+    // The watchdog of a service manager waits during a hand-over.
+    notify.alive();
     let mut handed = edge.hand_over(&mut successor.link);
     if let Err(error) = &handed {
         tracing::error!("process {} has not taken over: {error}; this version starts again", successor.pid());
         successor.end();
+        notify.alive();
         successor = command.start_own().inspect_err(|why| tracing::error!("all calls are lost: {why}")).ok()?;
         handed = edge.hand_over(&mut successor.link);
     }
     match handed {
-        Ok(calls) => {
+        Ok(calls) if successor.is_running() => {
             tracing::info!("calls handed over to process {}: {calls}, in {:?}", successor.pid(), began.elapsed());
-            Some(successor)
+            Some(successor.pid())
+        }
+        Ok(_) => {
+            tracing::error!("all calls are lost: process {} has ended after it had taken over", successor.pid());
+            None
         }
         Err(error) => {
             tracing::error!("all calls are lost: process {} has not taken over: {error}", successor.pid());
@@ -379,6 +403,8 @@ impl ProcessSignals {
                 return ProcessEnd::Exit(ExitCode::FAILURE);
             }
         };
+        // A later request is refused at once.
+        *upgrades = None;
         if let Some(successor) = successor {
             // If the loop has ended, the hand-over reports it.
             let _ = handle.settle_calls(SETTLE_WITHIN).await;
@@ -387,15 +413,11 @@ impl ProcessSignals {
         ProcessEnd::Exit(self.end_by_signal(handle, told, drain).await)
     }
 
-    /// Leaves the work to a successor: a service manager is told its process id; without one, this process stays as its
-    /// parent, passes signals on and ends with it.
-    async fn follow(&mut self, successor: Successor, notify: &SystemdNotifier) -> ExitCode {
-        let pid = successor.pid();
-        if notify.main_process(pid) {
-            return ExitCode::SUCCESS;
-        }
+    /// Stays as the parent of the processes that take over, because there is no service manager: passes signals on, and
+    /// ends with the last one.
+    async fn follow(&mut self, pid: u32) -> ExitCode {
         speech::stop();
-        let mut ended = tokio::task::spawn_blocking(move || successor.wait());
+        let mut ended = tokio::task::spawn_blocking(upgrade::wait_for_children);
         loop {
             let signal = tokio::select! {
                 code = &mut ended => return code.unwrap_or(ExitCode::FAILURE),
@@ -403,7 +425,7 @@ impl ProcessSignals {
                 _ = self.terminate.recv() => Signals::TERM,
                 _ = self.interrupt.recv() => Signals::INT,
             };
-            send_signal(pid, signal);
+            upgrade::send_to_all(pid, signal);
         }
     }
 

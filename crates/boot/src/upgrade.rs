@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait};
 use tokio::sync::mpsc::Receiver;
 use trunkgate_runtime::handle::EdgeHandle;
 use trunkgate_runtime::handover::{
@@ -19,8 +19,6 @@ use trunkgate_runtime::handover::{
 
 /// Program of this process, even if another one has its name by now.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// Ending of the path of a running program that was replaced or removed.
-const REPLACED: &str = " (deleted)";
 /// Maximum time until a program has checked its configuration, and again until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -33,6 +31,10 @@ pub(crate) struct SuccessorCommand {
     pub(crate) drain: Duration,
     /// Addresses whose sockets it gets.
     pub(crate) places: ListeningPlaces,
+    /// Path by which this process was started; another file may stand there now.
+    pub(crate) program: PathBuf,
+    /// Whether this process has taken over from another one.
+    pub(crate) is_successor: bool,
 }
 
 /// Started successor that has checked its configuration and waits for the calls.
@@ -50,9 +52,8 @@ impl SuccessorCommand {
     /// # Errors
     /// Returns the reason in words: it cannot be started, rejects its configuration, or has other addresses.
     pub(crate) fn start_installed(&self) -> Result<Successor, String> {
-        let program = installed().map_err(|error| format!("the program's path is unknown: {error}"))?;
-        self.check(&program)?;
-        self.start(&program)
+        self.check(&self.program)?;
+        self.start(&self.program)
     }
 
     /// Starts the program of this process once more.
@@ -80,10 +81,14 @@ impl SuccessorCommand {
         let started = || -> io::Result<(Child, HandoverLink)> {
             let (link, theirs) = HandoverLink::pair()?;
             let mut command = Command::new(program);
+            // The next upgrade starts the program of this path.
+            command.arg0(&self.program);
             command.arg("--config").arg(&self.config).args(["run", "--take-over", "-", "--drain"]);
             command.arg(format!("{}ms", self.drain.as_millis())).stdin(Stdio::from(theirs));
-            // A signal of the terminal reaches it through this process only.
-            command.process_group(0);
+            if !self.is_successor {
+                // A signal of the terminal reaches it, and all that follow it, through the first process only.
+                command.process_group(0);
+            }
             Ok((command.spawn()?, link))
         };
         let (mut child, mut link) =
@@ -122,10 +127,9 @@ impl Successor {
         let _ = self.child.wait();
     }
 
-    /// Waits for its end and returns its exit code; blocks.
-    pub(crate) fn wait(mut self) -> ExitCode {
-        let code = self.child.wait().ok().and_then(|status| status.code());
-        code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+    /// Returns whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 }
 
@@ -161,10 +165,18 @@ pub(crate) async fn next_successor(
     }
 }
 
-/// Returns the path of the installed program: that of this process, under which a newer file may stand.
-fn installed() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    Ok(path.to_str().and_then(|path| path.strip_suffix(REPLACED)).map_or(path.clone(), PathBuf::from))
+/// Returns the path by which this process was started: with a directory, or found in `$PATH`.
+///
+/// # Errors
+/// Returns the system's error.
+pub(crate) fn installed_program() -> io::Result<PathBuf> {
+    let named = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let has_directory = named.parent().is_some_and(|parent| parent != Path::new(""));
+    if has_directory {
+        return std::path::absolute(named);
+    }
+    let found = named.to_str().and_then(trunkgate_system::programs::installed);
+    found.map_or_else(std::env::current_exe, Ok)
 }
 
 /// Runs a command to its end and returns its output; one that takes too long is killed.
@@ -189,4 +201,29 @@ pub(crate) fn send_signal(pid: u32, signal: Signal) {
         // It may have ended.
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Sends a signal to a child process and those that have followed it.
+pub(crate) fn send_to_all(pid: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // They may have ended.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// Makes this process the parent of processes whose own parent ends: those that follow its successor.
+pub(crate) fn adopt_orphans() {
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        tracing::warn!("after the next upgrade this process ends: {error}");
+    }
+}
+
+/// Waits until the last child has ended; returns its exit code. Blocks.
+pub(crate) fn wait_for_children() -> ExitCode {
+    let mut code = ExitCode::FAILURE;
+    while let Ok(Some((_, status))) = wait(WaitOptions::empty()) {
+        let status = status.exit_status().and_then(|status| u8::try_from(status).ok());
+        code = status.map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    code
 }

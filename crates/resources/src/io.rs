@@ -43,7 +43,10 @@ pub enum OperatorCommand {
     /// Ends all calls with BYE or CANCEL on each leg.
     EndAll,
     /// Ends the calls that are being set up, because a snapshot has answered calls only.
-    EndUnanswered,
+    EndUnanswered {
+        /// Also those that are answered and whose dialogs are not confirmed.
+        all: bool,
+    },
     /// Removes all outbound registrations, before the edge stops.
     Unregister,
     /// Ends one call with BYE or CANCEL on each leg.

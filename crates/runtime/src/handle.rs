@@ -616,15 +616,19 @@ impl EdgeHandle {
     }
 
     /// Refuses new calls and ends those being set up, because only answered calls can be handed over; waits until they
-    /// have got their last responses, at most for a time.
+    /// have got their last responses and other calls have confirmed their answers and offers, at most for a time. Calls
+    /// that are still not confirmed then end, too.
     ///
     /// # Errors
     /// Returns [`SignallingEnded`] if the loop has ended.
     pub async fn settle_calls(&self, within: Duration) -> Result<(), SignallingEnded> {
         self.input(GatewayInput::Control(OperatorCommand::Drain { on: true })).await?;
-        self.input(GatewayInput::Control(OperatorCommand::EndUnanswered)).await?;
+        self.input(GatewayInput::Control(OperatorCommand::EndUnanswered { all: false })).await?;
         let until = Instant::now() + within;
-        while self.ask(|gateway, _| gateway.unsettled_calls()).await? > 0 && Instant::now() < until {
+        while self.ask(|gateway, _| gateway.unsettled_calls()).await? > 0 {
+            if Instant::now() >= until {
+                return self.input(GatewayInput::Control(OperatorCommand::EndUnanswered { all: true })).await;
+            }
             tokio::time::sleep(SETTLE_INTERVAL).await;
         }
         Ok(())

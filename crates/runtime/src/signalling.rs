@@ -103,8 +103,9 @@ impl SignallingLoop {
     /// Runs until it receives the stop command; then sends the queued messages, and stops the workers or hands them
     /// over with the calls.
     pub async fn run(mut self) {
-        // Restored calls have outputs before the first event.
+        // Restored calls have outputs before the first event, and count as live.
         self.drain(Instant::now());
+        self.tell_load();
         let mut due = self.due();
         loop {
             let wake = self.wait(due).await;

@@ -310,8 +310,8 @@ pub fn upgrade(config: Option<&Path>, remote: &EdgeArgs, json: bool) -> ExitCode
             Err(why) => return Err(why),
         };
         let status = waiting::replaced(edge, &before).await?;
-        let (installed, runs) = (begun["version"].as_str(), status["version"].as_str().unwrap_or_default());
-        if installed.is_some_and(|installed| installed != runs) {
+        let runs = status["version"].as_str().unwrap_or_default();
+        if begun["pid"].is_number() && begun["pid"] != status["pid"] {
             return Err(format!("version {runs} runs again with its calls: the new one has failed, see the log"));
         }
         Ok(match json {

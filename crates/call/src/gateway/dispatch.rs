@@ -635,11 +635,13 @@ impl Gateway {
         }
     }
 
-    /// Ends the calls that are being set up: by 503, and CANCEL to the targets.
-    pub(crate) fn end_unanswered(&mut self, now: Instant) {
+    /// Ends the calls that are being set up: by 503, and CANCEL to the targets. With `all` also those whose dialogs are
+    /// not confirmed, so that a snapshot would omit them.
+    pub(crate) fn end_unanswered(&mut self, now: Instant, all: bool) {
         let is_unanswered = |call: &Call| call.shared.state == CallState::Searching;
-        let keys: Vec<CallKey> =
-            self.calls.iter().filter(|(_, call)| is_unanswered(call)).map(|(key, _)| *key).collect();
+        let is_ended = |call: &Call| call.shared.state == CallState::Ended;
+        let ends = |call: &Call| is_unanswered(call) || all && !is_ended(call) && call.is_omitted(&self.edge);
+        let keys: Vec<CallKey> = self.calls.iter().filter(|(_, call)| ends(call)).map(|(key, _)| *key).collect();
         for key in keys {
             self.tell(now, key, Side(D::Hangup(ReasonSlug::Draining)));
         }

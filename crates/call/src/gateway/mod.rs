@@ -430,10 +430,10 @@ impl Gateway {
         self.edge.endpoint().counts()
     }
 
-    /// Returns the number of calls that a snapshot omits: those being set up, and ended ones that wait for a response.
+    /// Returns the number of calls that a snapshot omits or cuts short: those being set up, those whose answer or offer
+    /// is not confirmed yet, and ended ones that wait for a response.
     pub fn unsettled_calls(&self) -> usize {
-        let is_unsettled = |call: &Call| matches!(call.shared.state, CallState::Searching | CallState::Ended);
-        self.calls.values().filter(|call| is_unsettled(call)).count()
+        self.calls.values().filter(|call| !call.is_settled(&self.edge)).count()
     }
 
     /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
@@ -495,7 +495,7 @@ impl Gateway {
                 self.edge.metrics_mut().draining = on;
             }
             OperatorCommand::EndAll => self.end_all(now),
-            OperatorCommand::EndUnanswered => self.end_unanswered(now),
+            OperatorCommand::EndUnanswered { all } => self.end_unanswered(now, all),
             OperatorCommand::Unregister => self.edge.unregister_all(now),
             OperatorCommand::Hangup { sid } => {
                 if let Some(key) = self.edge.index().sids.get(&sid).copied() {

@@ -38,6 +38,7 @@ impl HandoverLink {
     /// Returns the system's error.
     pub fn pair() -> io::Result<(HandoverLink, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair()?;
+        ours.set_write_timeout(Some(super::PATIENCE))?;
         Ok((HandoverLink { stream: ours }, theirs.into()))
     }
 
@@ -48,6 +49,7 @@ impl HandoverLink {
     pub fn received(descriptor: OwnedFd) -> io::Result<HandoverLink> {
         let stream = UnixStream::from(descriptor);
         stream.peer_addr()?;
+        stream.set_write_timeout(Some(super::PATIENCE))?;
         Ok(HandoverLink { stream })
     }
 

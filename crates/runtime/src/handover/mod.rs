@@ -12,6 +12,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -34,8 +35,10 @@ pub const SLICE: usize = 50;
 pub const AGENTS_WITHIN: Duration = Duration::from_millis(500);
 /// Interval of looks at them.
 pub const AGENTS_INTERVAL: Duration = Duration::from_millis(5);
-/// Maximum wait for a message of a process that has begun to take over.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum wait for a message of a process that has begun to take over; a watchdog of 10 s still sees two attempts.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+/// Maximum wait of a successor that is ready, while calls of its predecessor end.
+pub const CALLS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Message of the successor.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,6 +69,8 @@ pub struct HandedCalls {
     pub calls: GatewaySnapshot,
     /// Sessions of the media workers.
     pub sessions: Vec<ExpectedSession>,
+    /// Whether an operator drains the edge.
+    pub is_draining: bool,
 }
 
 /// Session in a message.
@@ -89,7 +94,8 @@ pub struct SuccessorPlan {
     pub places: ListeningPlaces,
 }
 
-/// Listening addresses of a configuration.
+/// Listening addresses and files of a configuration, which must stay the same: a successor that cannot open them would
+/// lose the calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListeningPlaces {
     /// SIP listeners: name, transport, address.
@@ -100,6 +106,12 @@ pub struct ListeningPlaces {
     pub api: Option<SocketAddr>,
     /// `[tls] acme challenge_address`.
     pub challenge: Option<SocketAddr>,
+    /// `[edge] data_directory`: the store is closed by one process and opened by the other.
+    pub data: PathBuf,
+    /// `[edge] data_required`.
+    pub is_data_required: bool,
+    /// `[cdr] file`.
+    pub records: Option<PathBuf>,
 }
 
 /// Reason why calls are not handed over.
@@ -107,7 +119,7 @@ pub struct ListeningPlaces {
 pub enum HandoverRefusal {
     /// The programs do not understand each other.
     Protocol,
-    /// The configuration has other listening addresses.
+    /// The configuration has other listening addresses or files.
     Places(&'static str),
 }
 
@@ -119,7 +131,7 @@ impl fmt::Display for HandoverRefusal {
             ),
             HandoverRefusal::Places(key) => write!(
                 f,
-                "{key} has changed in the file, and the sockets of the running edge are handed over: change it back, or drain the edge and \
+                "{key} has changed in the file, and what the running edge has open is handed over: change it back, or drain the edge and \
                  restart it"
             ),
         }
@@ -136,6 +148,9 @@ impl ListeningPlaces {
             http: config.http.address,
             api: config.api.open_tls(),
             challenge: config.acme.as_ref().map(|acme| acme.challenge_address),
+            data: config.data.directory.clone(),
+            is_data_required: config.data.is_required,
+            records: config.cdr.file.as_ref().map(|file| file.path.clone()),
         }
     }
 }
@@ -162,7 +177,10 @@ impl SuccessorPlan {
         differs(self.places.sip != places.sip, "[[listen]]")?;
         differs(self.places.http != places.http, "[http] address")?;
         differs(self.places.api != places.api, "[api] tls")?;
-        differs(self.places.challenge != places.challenge, "[tls] acme challenge_address")
+        differs(self.places.challenge != places.challenge, "[tls] acme challenge_address")?;
+        differs(self.places.data != places.data, "[edge] data_directory")?;
+        differs(self.places.is_data_required != places.is_data_required, "[edge] data_required")?;
+        differs(self.places.records != places.records, "[cdr] file")
     }
 }
 
@@ -222,6 +240,9 @@ mod tests {
                 http: at(8080),
                 api: None,
                 challenge: None,
+                data: "/var/lib/trunkgate".into(),
+                is_data_required: false,
+                records: None,
             },
         }
     }

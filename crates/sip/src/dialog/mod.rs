@@ -217,9 +217,7 @@ impl Dialog {
 
     /// Returns the serializable state of a confirmed and acknowledged dialog, unless an ACK or BYE is pending.
     pub(crate) fn snapshot(&self) -> Option<DialogSnapshot> {
-        let begun = self.confirmed && self.acknowledged;
-        let settled = begun && self.ack_due.is_none() && self.deferred.is_none();
-        settled.then(|| {
+        self.is_settled().then(|| {
             let mut plain = self.plain.clone();
             plain.flow.connection = None;
             plain
@@ -239,6 +237,11 @@ impl Dialog {
     /// Reports whether a 2xx has confirmed the dialog.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed
+    }
+
+    /// Returns whether both sides have confirmed the dialog, and no ACK or message of it is outstanding.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.confirmed && self.acknowledged && self.ack_due.is_none() && self.deferred.is_none()
     }
 
     /// Marks the dialog as confirmed.

@@ -446,6 +446,11 @@ impl SipEndpoint {
         self.dialogs.get(dialog)?.snapshot()
     }
 
+    /// Returns whether [`Self::snapshot_dialog`] has a snapshot: no ACK or message of the dialog is outstanding.
+    pub fn is_settled(&self, dialog: DialogId) -> bool {
+        self.dialogs.get(dialog).is_some_and(Dialog::is_settled)
+    }
+
     /// Restores a dialog from a snapshot and returns its new id.
     pub fn restore_dialog(&mut self, snapshot: DialogSnapshot) -> DialogId {
         self.dialogs.insert(&mut self.shared, Dialog::restored(snapshot))

@@ -66,6 +66,13 @@ impl Legs {
         Legs { key, list: legs, near: LegId::CALLER, callee: None, answered_by: None, holds: SmallMap::default() }
     }
 
+    /// Returns whether the dialogs of both sides are confirmed.
+    pub(crate) fn are_confirmed(&self, edge: &Edge) -> bool {
+        let callee = self.callee.filter(|leg| self[*leg].agent.is_none());
+        let dialogs = [Some(self.near), callee].into_iter().flatten().map(|leg| self[leg].sip.dialog);
+        dialogs.into_iter().all(|dialog| dialog.is_some_and(|dialog| edge.endpoint().is_settled(dialog)))
+    }
+
     /// Returns the sides of an answered call in plain data; `None` if one has no confirmed dialog. `under_way` are ends
     /// that are not agreed on yet.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge, under_way: &[EndId]) -> Option<LegsSnapshot> {

@@ -46,6 +46,17 @@ pub struct CallSnapshot {
 }
 
 impl Call {
+    /// Returns whether a snapshot contains the call as it is: answered, with confirmed dialogs and without an open offer.
+    pub(crate) fn is_settled(&self, edge: &Edge) -> bool {
+        self.parts.bridge.negotiation.renegotiation.is_none() && !self.is_omitted(edge)
+    }
+
+    /// Returns whether a snapshot omits the call.
+    pub(crate) fn is_omitted(&self, edge: &Edge) -> bool {
+        let is_talking = !matches!(self.shared.state, CallState::Searching | CallState::Ended);
+        !(is_talking && self.shared.legs.are_confirmed(edge))
+    }
+
     /// Writes the call down; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         let Call { shared, parts } = self;
