@@ -50,14 +50,14 @@ pub struct StatusReport {
     pub edge: String,
     /// Version of the program.
     pub version: &'static str,
-    /// Process id of the edge.
-    pub pid: u32,
     /// `starting`, `ready`, `draining`.
     pub state: &'static str,
     /// Start of the edge.
     pub started_at: String,
     /// Time since the start.
     pub uptime_seconds: u64,
+    /// Process id.
+    pub pid: u32,
     /// Configuration in force.
     pub config: ConfigReport,
     /// SIP listeners in the order of the file.
@@ -200,10 +200,10 @@ impl StatusReport {
         let mut report = StatusReport {
             edge: gateway.edge,
             version: env!("CARGO_PKG_VERSION"),
-            pid: std::process::id(),
             state: handle.phase().as_str(),
             started_at: shared.started_at.to_string(),
             uptime_seconds: handle.uptime().as_secs(),
+            pid: std::process::id(),
             config: ConfigReport::of(handle),
             listeners: ListenerReport::all(handle),
             api_tls: shared.own.borrow().api().map(|address| address.to_string()),
