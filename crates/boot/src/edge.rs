@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use rand::TryRng;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::trace::TraceItem;
 use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
-use trunkgate_media::{Recorded, RecordingId};
+use trunkgate_media::{MediaEvent, MediaId, Recorded, RecordingId};
 use trunkgate_route::RoutingTable;
 
 use crate::listening::{HttpSockets, ListeningSockets};
@@ -133,7 +134,13 @@ pub struct RunningEdge {
     beside: Vec<JoinHandle<()>>,
     recordings: Option<recordings::RecordingThreads>,
     stop: Arc<Notify>,
-    /// Second descriptors of the listening sockets, in the order of [`ListeningPlaces`], for a successor.
+    kept: HandoverState,
+}
+
+/// What an edge needs to give its calls to a successor.
+#[derive(Debug)]
+struct HandoverState {
+    /// Second descriptors of the listening sockets.
     sockets: Vec<OwnedFd>,
     places: ListeningPlaces,
     /// Requests to replace the process, until a receiver takes them.
@@ -141,7 +148,83 @@ pub struct RunningEdge {
     /// Calls of the ended signalling loop, until a successor has them.
     frozen: Option<FrozenCalls>,
     /// Whether the process before was draining, so that this one has to.
-    is_draining: bool,
+    was_draining: bool,
+}
+
+/// Calls with which an edge starts, and what it keeps for its own successor.
+struct Continuation {
+    link: Option<HandoverLink>,
+    restored: Option<GatewaySnapshot>,
+    kept: HandoverState,
+}
+
+/// Call core at the start.
+struct GatewayStart {
+    config: GatewayConfig,
+    message_bytes: usize,
+    table: Arc<RoutingTable>,
+    addressing: Addressing,
+    first: [GatewayInput; 3],
+}
+
+/// Everything that can fail to open, before any loop runs.
+struct OpenedEdge {
+    bound: Vec<BoundSocket>,
+    http: HttpSockets,
+    continues: Continuation,
+    store: Store,
+    records: records::Writer,
+    workers: Workers,
+    media: mpsc::UnboundedReceiver<(MediaId, MediaEvent)>,
+    resolver: Resolver,
+    core: GatewayStart,
+    shared: Arc<EdgeState>,
+}
+
+impl OpenedEdge {
+    /// Binds the sockets, or takes those of a predecessor, and opens the store.
+    fn open(
+        config: Config,
+        name: Option<PublicName>,
+        predecessor: Option<Predecessor>,
+    ) -> Result<OpenedEdge, StartError> {
+        let places = ListeningPlaces::of(&config);
+        let (link, handed, sockets) = match predecessor {
+            None => (None, None, ListeningSockets::bind(&config).map_err(StartError::Bind)?),
+            Some(Predecessor { link, handed, sockets }) => {
+                tracing::info!("the calls of another process go on here: {}", handed.calls.calls.len());
+                let sockets = ListeningSockets::received(&config, sockets).map_err(system("a socket"))?;
+                (Some(link), Some(handed), sockets)
+            }
+        };
+        let duplicates = sockets.duplicates().map_err(system("the sockets"))?;
+        let ListeningSockets { sip: bound, http } = sockets;
+        let (http_address, api_at) = (http.address().map_err(system("the HTTP server"))?, http.api_address());
+        let continued = handed.iter().flat_map(|handed| handed.calls.calls.iter().map(|call| call.sid.clone()));
+        let (settings, (store, records)) = (certificates(&config)?, open_records(&config, continued.collect())?);
+        let listeners: Vec<BoundListener> = bound.iter().map(listener).collect();
+        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
+        let (workers, media) =
+            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
+        let was_draining = handed.as_ref().is_some_and(|handed| handed.is_draining);
+        let restored = handed.map(|handed| {
+            workers.expect(handed.sessions);
+            handed.calls
+        });
+        let resolver = resolver(&listeners)?;
+        let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
+        let message_bytes = config.limits.sip_message_bytes;
+        let (configs, table) = StartConfigs::start(config, &store)?;
+        let addressing = addressing_of(&configs, &listeners, &table);
+        let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
+        let (upgrades, requests) = mpsc::channel(1);
+        let listening = (listeners, own, upgrades);
+        let shared = shared(configs, listening, (&addressing, &table), settings, (&workers, &records));
+        let kept = HandoverState { sockets: duplicates, places, upgrades: Some(requests), frozen: None, was_draining };
+        let continues = Continuation { link, restored, kept };
+        let core = GatewayStart { config: gateway_config, message_bytes, table, addressing, first };
+        Ok(OpenedEdge { bound, http, continues, store, records, workers, media, resolver, core, shared })
+    }
 }
 
 /// Reads the certificates and keys of the configuration.
@@ -201,39 +284,12 @@ impl RunningEdge {
         predecessor: Option<Predecessor>,
     ) -> Result<RunningEdge, StartError> {
         log::watch_panics();
-        let places = ListeningPlaces::of(&config);
-        let (mut link, mut handed, mut received) = (None, None, None);
-        if let Some(Predecessor { link: connection, handed: calls, sockets }) = predecessor {
-            tracing::info!("the calls of another process go on here: {}", calls.calls.calls.len());
-            (link, handed, received) = (Some(connection), Some(calls), Some(sockets));
-        }
-        let is_draining = handed.as_ref().is_some_and(|handed| handed.is_draining);
-        let sockets = match received {
-            Some(received) => ListeningSockets::received(&config, received).map_err(system("a socket"))?,
-            None => ListeningSockets::bind(&config).map_err(StartError::Bind)?,
-        };
-        let duplicates = sockets.duplicates().map_err(system("the sockets"))?;
-        let ListeningSockets { sip: bound, http } = sockets;
-        let (http_address, api_at) = (http.address().map_err(system("the HTTP server"))?, http.api_address());
-        let continued = handed.iter().flat_map(|handed| handed.calls.calls.iter().map(|call| call.sid.clone()));
-        let (settings, (store, records)) = (certificates(&config)?, open_records(&config, continued.collect())?);
-        let listeners: Vec<BoundListener> = bound.iter().map(listener).collect();
-        let own = watch::Sender::new(OwnSockets::new(&listeners, http_address, api_at, &config).standing_for(name));
-        let (workers, media) =
-            Workers::start(config.media.threads, own.subscribe()).map_err(system("a media worker"))?;
-        let restored = handed.map(|handed| {
-            workers.expect(handed.sessions);
-            handed.calls
-        });
-        let resolver = resolver(&listeners)?;
-        let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
-        let (message_bytes, epoch) = (config.limits.sip_message_bytes, gateway_config.epoch);
-        let (configs, table) = StartConfigs::start(config, &store)?;
-        let addressing = addressing_of(&configs, &listeners, &table);
-        let first = first_inputs(&configs.written, &records, (&table, &addressing, http_address));
-        let (upgrades, upgrades_in) = mpsc::channel(1);
-        let listening = (listeners.clone(), own, upgrades);
-        let shared = shared(configs, listening, (&addressing, &table), settings, (&workers, &records));
+        let OpenedEdge { bound, http, continues, store, records, workers, media, resolver, core, shared } =
+            OpenedEdge::open(config, name, predecessor)?;
+        let GatewayStart { config: gateway_config, message_bytes, table, addressing, first } = core;
+        let (epoch, listeners) = (gateway_config.epoch, shared.listeners.clone());
+        let http_address = http.address().map_err(system("the HTTP server"))?;
+        let Continuation { link, restored, kept } = continues;
         let ((orders, orders_in), (reports, reports_in)) =
             (mpsc::channel(limits::ORDERS), mpsc::channel(limits::REPORTS));
         let (((hep, otel), copies), (names_in, names)) = (copies(&shared), mpsc::channel(limits::NAME_QUESTIONS));
@@ -282,6 +338,7 @@ impl RunningEdge {
             listeners,
             http: http_address,
             challenge: http.challenge_address(),
+            kept,
             handle,
             signalling: Some(signalling),
             texting: Some(texting),
@@ -290,14 +347,8 @@ impl RunningEdge {
             records: Some(start_records(records, reports_in).map_err(system("the call record writer"))?),
             recordings: Some(recording),
             stop: Arc::default(),
-            sockets: duplicates,
-            places,
-            upgrades: Some(upgrades_in),
-            frozen: None,
-            is_draining: false,
         };
         edge.start_auxiliary(http, (resolver, names), (copies, callbacks)).map_err(system("the HTTP server"))?;
-        edge.is_draining = is_draining;
         Ok(edge)
     }
 
@@ -347,17 +398,17 @@ impl RunningEdge {
 
     /// Takes the receiver of requests to replace this process. Without it every request is refused.
     pub fn take_upgrades(&mut self) -> Option<mpsc::Receiver<UpgradeRequest>> {
-        self.upgrades.take()
+        self.kept.upgrades.take()
     }
 
     /// Returns whether the process before was draining.
     pub fn was_draining(&self) -> bool {
-        self.is_draining
+        self.kept.was_draining
     }
 
     /// Returns the listening addresses of the configuration at the start.
     pub fn places(&self) -> &ListeningPlaces {
-        &self.places
+        &self.kept.places
     }
 
     /// Hands all answered calls over to a successor that is ready. Signalling ends first; if the successor fails before
@@ -366,20 +417,20 @@ impl RunningEdge {
     /// # Errors
     /// Returns the error of the connection, if the successor has ended or does not answer in time.
     pub fn hand_over(&mut self, link: &mut HandoverLink) -> io::Result<usize> {
-        if self.frozen.is_none() {
+        if self.kept.frozen.is_none() {
             let (successor, frozen) = sync_channel(1);
             self.end_signalling(SignallingCommand::HandOver(successor));
-            self.frozen = Some(frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?);
+            self.kept.frozen = Some(frozen.recv().map_err(|_| io::Error::other("the signalling loop had ended"))?);
             self.stop_threads();
             self.handle.store.close();
         }
-        let Some(FrozenCalls { calls, sessions, workers: _ }) = &self.frozen else { return Ok(0) };
+        let Some(FrozenCalls { calls, sessions, workers: _ }) = &self.kept.frozen else { return Ok(0) };
         let count = calls.calls.len();
         let is_draining = self.handle.phase() == EdgePhase::Draining;
         let handed = HandedCalls { calls: calls.clone(), sessions: sessions.clone(), is_draining };
-        give_calls(link, handed, &self.sockets)?;
+        give_calls(link, handed, &self.kept.sockets)?;
         // From here on the calls belong to the successor.
-        if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {
+        if let Some(FrozenCalls { workers, .. }) = self.kept.frozen.take() {
             if let Err(error) = give_sessions(link, &workers) {
                 tracing::error!("not all media sessions were handed over: {error}");
             }
@@ -440,7 +491,7 @@ impl RunningEdge {
 impl Drop for RunningEdge {
     fn drop(&mut self) {
         self.stop_threads();
-        if let Some(FrozenCalls { workers, .. }) = self.frozen.take() {
+        if let Some(FrozenCalls { workers, .. }) = self.kept.frozen.take() {
             workers.stop();
         }
     }

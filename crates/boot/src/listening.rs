@@ -42,7 +42,8 @@ impl ListeningSockets {
         })
     }
 
-    /// Takes the sockets that the process before has bound for the same addresses, in the order of [`Self::duplicates`].
+    /// Takes the sockets that the process before has bound for the same addresses, in the order of
+    /// [`Self::duplicates`].
     ///
     /// # Errors
     /// A socket is missing, or a descriptor is none.

@@ -35,7 +35,7 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(1);
 const MANY_PAGES: usize = 4 << 20;
 
 /// Runs the edge until a signal ends it; `drain` is the maximum time for which active calls may continue then. With
-/// `takes_over`, standard input is the connection to the running edge whose calls and sockets this process gets.
+/// `takes_over`, standard input is the connection to the running edge; this process gets its calls and sockets.
 pub fn run(given: Option<&Path>, drain: Duration, takes_over: bool) -> ExitCode {
     let Some((mut config, found)) = load_by(given, false) else { return ExitCode::from(USAGE) };
     let predecessor = match takes_over.then(connection).transpose() {
@@ -387,8 +387,8 @@ impl ProcessSignals {
         }
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls. Ends earlier with a successor that is ready
-    /// to take over.
+    /// Runs until SIGTERM or SIGINT, then drains; a second one ends all calls. Ends earlier with a successor that is
+    /// ready to take over.
     async fn obey(
         &mut self,
         handle: &EdgeHandle,

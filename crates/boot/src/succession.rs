@@ -16,7 +16,7 @@ use trunkgate_runtime::handover::{
 };
 use trunkgate_runtime::worker::{ExportRequest, Workers};
 
-/// Connection to the process whose calls this one continues, with the calls and its listening sockets.
+/// Connection to the process before, with its calls, which this process continues, and its listening sockets.
 #[derive(Debug)]
 pub struct Predecessor {
     pub(crate) link: HandoverLink,
@@ -25,7 +25,7 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
-    /// Tells the predecessor that this process is ready, and waits for its calls.
+    /// Reports to the predecessor that this process is ready, and waits for its calls.
     ///
     /// # Errors
     /// Returns the system's error if the predecessor goes on alone or has ended.

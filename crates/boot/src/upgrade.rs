@@ -29,7 +29,7 @@ pub(crate) struct SuccessorCommand {
     pub(crate) config: PathBuf,
     /// `--drain`.
     pub(crate) drain: Duration,
-    /// Addresses whose sockets it gets.
+    /// Listening addresses; it gets their sockets.
     pub(crate) places: ListeningPlaces,
     /// Path by which this process was started; another file may stand there now.
     pub(crate) program: PathBuf,
@@ -211,7 +211,7 @@ pub(crate) fn send_to_all(pid: u32, signal: Signal) {
     }
 }
 
-/// Makes this process the parent of processes whose own parent ends: those that follow its successor.
+/// Makes this process the parent of processes without one: those that follow its successor.
 pub(crate) fn adopt_orphans() {
     if let Err(error) = set_child_subreaper(Some(getpid())) {
         tracing::warn!("after the next upgrade this process ends: {error}");

@@ -32,6 +32,7 @@ pub use trunkgate_conference as conference;
 pub use trunkgate_detection as detection;
 pub use trunkgate_resample as resample;
 
+pub use agent_audio::AgentSnapshot;
 pub use codec::PayloadCodec;
 pub use counters::{
     AgentQueue, AgentTurns, Counter, DropCounters, DropReason, EndCounters, EndSymptoms, IcmpError, LOSS_RUNS,
@@ -42,11 +43,11 @@ pub use latch::canonical;
 pub use playout::{melody, ringback};
 pub use rtcp::{ClockEpoch, RtcpOrigin};
 pub use rtp::{JitterBuffer, PacketBuf, PacketPool};
-pub use session::{AgentSnapshot, EndFigures, EndSnapshot, MediaTransmit, MovedEnd, Session, SessionSnapshot};
+pub use session::{EndSnapshot, MediaTransmit, MovedEnd, Session, SessionSnapshot};
 pub use spec::{
-    AgentEvent, AgentInput, AgentSpec, EndId, EndSpec, HoldSound, LatchMode, MachineDetectionSpec, MediaCommand,
-    MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent, RecorderSpec, RemoteSpec, SocketSpec,
-    TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, EndFigures, EndId, EndSpec, HoldSound, LatchMode, MachineDetectionSpec,
+    MediaCommand, MediaEvent, MediaId, MixerPortSpec, PlayerSound, RawSpec, RecorderEvent, RecorderSpec, RemoteSpec,
+    SocketSpec, TapSpec, WireSpec,
 };
 pub use srtp::{SrtpKey, SrtpSpec, Suite};
 pub use transcode::{EventsSpec, TranscodeSpec};

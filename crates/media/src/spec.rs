@@ -28,6 +28,26 @@ pub struct MediaId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct EndId(pub u16);
 
+/// Packets and bytes of an end so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndFigures {
+    /// Id of the end.
+    pub end: EndId,
+    /// RTP packets and bytes received, then sent.
+    pub counted: [u64; 4],
+    /// Packets lost.
+    pub lost: u64,
+}
+
+impl EndFigures {
+    /// Subtracts packets and bytes from later ones.
+    pub(crate) fn subtract_from(&self, counted: &mut [u64; 4]) {
+        for (counted, before) in counted.iter_mut().zip(self.counted) {
+            *counted = counted.saturating_sub(before);
+        }
+    }
+}
+
 /// Specification of an RTP end; its sockets are bound at once, before its remote party is known.
 #[derive(Debug, Clone)]
 pub struct EndSpec {

@@ -8,11 +8,10 @@ use trunkgate_agent::{SocketMessage, Stream, TrackName};
 use crate::counters::SharedCounters;
 use crate::listening::{EndListener, TrackPacket};
 use crate::playout::{Feed, PlayoutFrame};
-use crate::spec::{AgentInput, AgentSpec, EndId, MediaEvent, TapSpec};
-
-use crate::session::{AgentSnapshot, EndFigures};
+use crate::spec::{AgentInput, AgentSpec, EndFigures, EndId, MediaEvent, TapSpec};
 
 use super::end::AgentEnd;
+use super::snapshot::AgentSnapshot;
 
 /// Agents of a session.
 #[derive(Debug, Default)]

@@ -20,11 +20,10 @@ use crate::listening::{ListenerInput, TrackPacket};
 use crate::playout::{Feed, PlayoutFrame, SILENT};
 use crate::spec::{AgentEvent, AgentInput, AgentSpec, EndId, MediaEvent, WireSpec};
 
-use crate::session::AgentSnapshot;
-
 use super::clears::ClearLog;
 use super::downlink::Downlink;
 use super::notes::FaultNotes;
+use super::snapshot::AgentSnapshot;
 use super::turns::{AUDIBLE, AgentResponse, TurnTracker};
 
 /// Agent end of a session.

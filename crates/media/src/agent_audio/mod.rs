@@ -10,7 +10,9 @@ mod downlink;
 mod end;
 mod lateness;
 mod notes;
+mod snapshot;
 mod turns;
 
 pub(crate) use agents::AgentEnds;
 pub(crate) use end::{AgentEnd, TransferFailure};
+pub use snapshot::AgentSnapshot;

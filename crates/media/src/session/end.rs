@@ -17,13 +17,13 @@ use crate::rtp::{
     DEFAULT_CLOCK_HZ, KeepAlive, OutgoingStream, PACKET, PacketBuf, ReceptionTracker, RtpHeader, StreamStart,
     is_header_alone,
 };
-use crate::spec::{EndId, MediaEvent, RemoteSpec, WireSpec};
+use crate::spec::{EndFigures, EndId, MediaEvent, RemoteSpec, WireSpec};
 use crate::srtp::SrtpPair;
 
 use super::cx::SessionCx;
 use super::quality::QualityHistory;
 use super::silence::{ContinuityTracker, SilenceTracker};
-use super::snapshot::{EndFigures, EndSnapshot};
+use super::snapshot::EndSnapshot;
 use super::sound::SoundCheck;
 use super::transmit::MediaTransmit;
 use super::wire::CompiledWire;

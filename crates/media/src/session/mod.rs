@@ -29,7 +29,7 @@ mod sweep;
 mod transmit;
 mod wire;
 
-pub use snapshot::{AgentSnapshot, EndFigures, EndSnapshot, SessionSnapshot};
+pub use snapshot::{EndSnapshot, SessionSnapshot};
 pub use transmit::MediaTransmit;
 
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ use trunkgate_agent::limits::FRAME;
 use trunkgate_agent::{SocketMessage as AgentTransmit, Stream, StreamLoss};
 use trunkgate_terms::{Recorded, RecordingId};
 
-use crate::agent_audio::{AgentEnd, AgentEnds, TransferFailure};
+use crate::agent_audio::{AgentEnd, AgentEnds, AgentSnapshot, TransferFailure};
 use crate::counters::{Counter, DropReason, EndCounters, IcmpError, SendFailure, SharedCounters, WorkerCounters};
 use crate::latch::canonical;
 use crate::limits::SESSION_ENDS;
@@ -52,8 +52,8 @@ use crate::playout::{Feed, Packetizer, SessionPlayers};
 use crate::rtcp::{ClockEpoch, RtcpOrigin};
 use crate::rtp::PacketBuf;
 use crate::spec::{
-    AgentEvent, AgentInput, AgentSpec, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, PlayerSound, RemoteSpec,
-    TapSpec, WireSpec,
+    AgentEvent, AgentInput, AgentSpec, EndFigures, EndId, EndSpec, MediaCommand, MediaEvent, MediaId, PlayerSound,
+    RemoteSpec, TapSpec, WireSpec,
 };
 
 use cx::SessionCx;

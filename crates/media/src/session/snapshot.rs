@@ -4,12 +4,10 @@
 
 use std::net::SocketAddr;
 
-use trunkgate_agent::{PlayoutSnapshot, StreamSnapshot};
-
 use crate::counters::LossRuns;
 use crate::latch::LatchSnapshot;
 use crate::rtp::OutgoingSnapshot;
-use crate::spec::{EndId, MediaId, RemoteSpec, WireSpec};
+use crate::spec::{EndFigures, EndId, MediaId, RemoteSpec, WireSpec};
 use crate::srtp::SrtpSnapshot;
 
 /// A session.
@@ -27,47 +25,6 @@ pub struct SessionSnapshot {
     pub wires: Vec<(EndId, EndId, WireSpec)>,
 }
 
-/// Agent with an open conversation, to be continued on its socket.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct AgentSnapshot {
-    /// Id of the agent in its session.
-    pub end: EndId,
-    /// The conversation.
-    pub stream: StreamSnapshot,
-    /// Queued audio; `None` if the agent may not send any.
-    pub playout: Option<PlayoutSnapshot>,
-    /// Whether it has sent audio.
-    pub has_spoken: bool,
-    /// Packets and bytes received from it, then sent to it.
-    pub counted: [u64; 4],
-}
-
-impl AgentSnapshot {
-    /// Subtracts earlier figures, which another place has already counted.
-    pub fn count_since(&mut self, earlier: &[EndFigures]) {
-        if let Some(before) = earlier.iter().find(|figures| figures.end == self.end) {
-            subtract(&mut self.counted, before.counted);
-        }
-    }
-}
-
-fn subtract(counted: &mut [u64; 4], before: [u64; 4]) {
-    for (counted, before) in counted.iter_mut().zip(before) {
-        *counted = counted.saturating_sub(before);
-    }
-}
-
-/// Packets and bytes of an end so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndFigures {
-    /// Id of the end.
-    pub end: EndId,
-    /// RTP packets and bytes received, then sent.
-    pub counted: [u64; 4],
-    /// Packets lost.
-    pub lost: u64,
-}
-
 impl SessionSnapshot {
     /// Subtracts earlier figures, which another place has already counted. Ends without earlier figures keep theirs; runs
     /// of losses begin at zero.
@@ -75,7 +32,7 @@ impl SessionSnapshot {
         for end in &mut self.ends {
             end.lost_in_a_row = LossRuns::default();
             let Some(before) = earlier.iter().find(|figures| figures.end == end.end) else { continue };
-            subtract(&mut end.counted, before.counted);
+            before.subtract_from(&mut end.counted);
             end.lost = end.lost.saturating_sub(before.lost);
         }
     }

@@ -77,7 +77,8 @@ impl HandoverLink {
     /// Receives a message with its descriptors; waits at most this long for each part.
     ///
     /// # Errors
-    /// Returns the system's error, `UnexpectedEof` if the other process has ended, or `InvalidData` for another message.
+    /// Returns the system's error, `UnexpectedEof` if the other process has ended, or `InvalidData` for another
+    /// message.
     pub fn receive<T: DeserializeOwned>(&mut self, patience: Duration) -> io::Result<(T, Vec<OwnedFd>)> {
         self.stream.set_read_timeout(Some(patience))?;
         let mut head = [0; 8];

@@ -1,7 +1,7 @@
 //! Hand-over of the calls of a running edge to another process: the messages between them.
 //!
-//! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up to
-//!    here the predecessor goes on as if nothing had happened.
+//! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up
+//!    to here the predecessor goes on as if nothing had happened.
 //! 2. The predecessor ends its signalling, closes its store and sends [`PredecessorMessage::Calls`] with its listening
 //!    sockets. Its media workers keep relaying.
 //! 3. The successor continues the calls: [`SuccessorMessage::Running`]. Until then the predecessor can give the same
@@ -83,7 +83,7 @@ pub struct HandedSession {
     agents: Vec<AgentSnapshot>,
 }
 
-/// What the successor says of itself before anything crosses.
+/// Description of the successor before anything crosses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuccessorPlan {
     /// Version of the messages.
