@@ -303,9 +303,7 @@ impl RunningEdge {
         let begin = move || -> io::Result<SignallingLoop> {
             let (mut gateway, sockets) = (Gateway::new(gateway_config, table, addressing), Arc::clone(&shared.sockets));
             first.into_iter().for_each(|input| gateway.handle_input(Instant::now(), input));
-            if let Some(calls) = restored {
-                restore(&mut gateway, calls, &own.reports);
-            }
+            restored.into_iter().for_each(|calls| restore(&mut gateway, calls, &own.reports));
             Ok(SignallingLoop {
                 transports: Transports::start(bound, own.table, shared.tls.subscribe(), message_bytes, sockets)?,
                 gateway,
@@ -332,8 +330,7 @@ impl RunningEdge {
             })
         };
         let signalling = start_signalling(begin).map_err(system("the signalling loop"))?;
-        let crossing = link.map(|link| start_receiving(link, handle.orders.clone())).transpose();
-        beside.extend(crossing.map_err(system("the hand-over"))?);
+        beside.extend(receiving(link, &handle)?);
         let mut edge = RunningEdge {
             listeners,
             http: http_address,
@@ -545,6 +542,12 @@ fn open_records(config: &Config, continued: BTreeSet<String>) -> Result<(Store, 
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |error| StartError::System { what, error }
+}
+
+/// Starts the thread that receives the media sessions of a predecessor.
+fn receiving(link: Option<HandoverLink>, handle: &EdgeHandle) -> Result<Option<JoinHandle<()>>, StartError> {
+    let started = link.map(|link| start_receiving(link, handle.orders.clone()));
+    started.transpose().map_err(system("the hand-over"))
 }
 
 /// Starts the thread that sends text messages; its notes go into the trace of the call concerned.

@@ -26,8 +26,8 @@ pub struct SessionSnapshot {
 }
 
 impl SessionSnapshot {
-    /// Subtracts earlier figures, which another place has already counted. Ends without earlier figures keep theirs; runs
-    /// of losses begin at zero.
+    /// Subtracts earlier figures, which another place has already counted. Ends without earlier figures keep theirs;
+    /// runs of losses begin at zero.
     pub fn count_since(&mut self, earlier: &[EndFigures]) {
         for end in &mut self.ends {
             end.lost_in_a_row = LossRuns::default();

@@ -46,7 +46,8 @@ pub struct CallSnapshot {
 }
 
 impl Call {
-    /// Returns whether a snapshot contains the call as it is: answered, with confirmed dialogs and without an open offer.
+    /// Returns whether a snapshot contains the call as it is: answered, with confirmed dialogs and without an open
+    /// offer.
     pub(crate) fn is_settled(&self, edge: &Edge) -> bool {
         self.parts.bridge.negotiation.renegotiation.is_none() && !self.is_omitted(edge)
     }
