@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::trace::TraceItem;
-use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, MailboxMessages, MessageCount};
+use trunkgate_call::{Addressing, Gateway, GatewayConfig, GatewayInput, KeptStream, MailboxMessages, MessageCount};
 use trunkgate_media::{MediaEvent, MediaId, Recorded, RecordingId};
 use trunkgate_route::RoutingTable;
 
@@ -154,7 +154,7 @@ struct HandoverState {
 /// Calls with which an edge starts, and what it keeps for its own successor.
 struct Continuation {
     link: Option<HandoverLink>,
-    restored: Option<GatewaySnapshot>,
+    restored: Option<(GatewaySnapshot, Vec<KeptStream>)>,
     kept: HandoverState,
 }
 
@@ -209,7 +209,7 @@ impl OpenedEdge {
         let was_draining = handed.as_ref().is_some_and(|handed| handed.is_draining);
         let restored = handed.map(|handed| {
             workers.expect(handed.sessions);
-            handed.calls
+            (handed.calls, handed.streams)
         });
         let resolver = resolver(&listeners)?;
         let gateway_config = gateway_config(&config).map_err(system("the random generator"))?;
@@ -421,10 +421,11 @@ impl RunningEdge {
             self.stop_threads();
             self.handle.store.close();
         }
-        let Some(FrozenCalls { calls, sessions, workers: _ }) = &self.kept.frozen else { return Ok(0) };
+        let Some(FrozenCalls { calls, sessions, streams, workers: _ }) = &self.kept.frozen else { return Ok(0) };
         let count = calls.calls.len();
         let is_draining = self.handle.phase() == EdgePhase::Draining;
-        let handed = HandedCalls { calls: calls.clone(), sessions: sessions.clone(), is_draining };
+        let (calls, sessions, streams) = (calls.clone(), sessions.clone(), streams.clone());
+        let handed = HandedCalls { calls, sessions, streams, is_draining };
         give_calls(link, handed, &self.kept.sockets)?;
         // From here on the calls belong to the successor.
         if let Some(FrozenCalls { workers, .. }) = self.kept.frozen.take() {

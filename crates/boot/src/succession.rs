@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use trunkgate_call::Gateway;
 use trunkgate_call::gateway::GatewaySnapshot;
+use trunkgate_call::{Gateway, KeptStream};
 use trunkgate_config::Config;
 use trunkgate_delivery::sinks::records::{self, ReportOrder};
 use trunkgate_runtime::handle::SignallingCommand;
@@ -71,8 +71,13 @@ fn receive_sessions(mut link: HandoverLink, orders: &mpsc::Sender<SignallingComm
 }
 
 /// Continues the calls of a predecessor, and writes them into the journal of live calls.
-pub(crate) fn restore(gateway: &mut Gateway, calls: GatewaySnapshot, reports: &mpsc::Sender<ReportOrder>) {
+pub(crate) fn restore(
+    gateway: &mut Gateway,
+    (calls, streams): (GatewaySnapshot, Vec<KeptStream>),
+    reports: &mpsc::Sender<ReportOrder>,
+) {
     let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
+    gateway.keep_streams(streams);
     gateway.restore(Instant::now(), calls);
     for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {
         records::hand_over_standing(reports, Box::new(call), failovers);

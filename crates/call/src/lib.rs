@@ -28,6 +28,7 @@ pub use gateway::{
 };
 pub use trunkgate_media::Channels;
 pub use trunkgate_resources::admission::emergencies::NO_EMERGENCY_CALLS;
+pub use trunkgate_resources::agents::KeptStream;
 pub use trunkgate_resources::applications::REQUESTED_APP;
 pub use trunkgate_resources::applications::question::{
     AppAnswer, AppCallback, AppPlace, AppQuestion, AppResource, DocumentRequest,

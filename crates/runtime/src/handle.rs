@@ -17,7 +17,7 @@ use trunkgate_call::trace::{TraceItem, TraceView};
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
 use trunkgate_call::{
     CallAction, CallControl, CallView, Capture, EdgeEvent, EdgeEventKind, Gateway, GatewayControl, GatewayInput,
-    Interfaces, OperatorCommand, RequestRefusal, conferences_live, queues_counted,
+    Interfaces, KeptStream, OperatorCommand, RequestRefusal, conferences_live, queues_counted,
 };
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -116,6 +116,8 @@ pub struct FrozenCalls {
     pub workers: Workers,
     /// Sessions of the workers at the time of the snapshot.
     pub sessions: Vec<ExpectedSession>,
+    /// Open streams of agents.
+    pub streams: Vec<KeptStream>,
 }
 
 impl SignallingCommand {

@@ -125,7 +125,8 @@ impl SignallingLoop {
         self.transports.finish().await;
         let Some(successor) = self.successor else { return self.workers.stop() };
         let calls = self.gateway.snapshot(Instant::now());
-        let frozen = FrozenCalls { calls, sessions: self.workers.list(), workers: self.workers };
+        let (sessions, streams) = (self.workers.list(), self.gateway.open_streams());
+        let frozen = FrozenCalls { calls, sessions, streams, workers: self.workers };
         if let Err(unsent) = successor.send(frozen) {
             unsent.0.workers.stop();
         }

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use trunkgate_media::{MediaEvent, MediaId, canonical};
+use trunkgate_resources::agents::KeptStream;
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::io::{GatewayInput, GatewayOutput, OperatorCommand, StreamFailure};
 use trunkgate_resources::limits::CAUSE_CHARS;
@@ -442,12 +443,22 @@ impl Gateway {
         GatewaySnapshot::of(self, now)
     }
 
+    /// Returns the open streams of agents over plain WebSockets, which another process can continue on their sockets.
+    pub fn open_streams(&self) -> Vec<KeptStream> {
+        self.calls.values().flat_map(|call| call.shared.legs.open_streams()).collect()
+    }
+
+    /// Sets the streams of agents that calls continue after [`Self::restore`], because their sockets cross. The callers
+    /// hear no tone meanwhile.
+    pub fn keep_streams(&mut self, streams: Vec<KeptStream>) {
+        self.edge.agents_mut().keep_streams(streams);
+    }
+
     /// Restores calls; the commands of their media sessions are output again by [`GatewayOutput::Media`] unless the
     /// caller of this method restored the sessions. Agents are connected again, each with a new stream: the talking
     /// one, or else the next target, while the caller hears our ringback tone; and the listening ones.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
         self.edge.sessions_mut().queues.restore(now, snapshot.queues);
-        self.edge.agents_mut().keep_streams(snapshot.streams);
         // All ports must be taken before the first new one is drawn.
         let mut resumed = Vec::new();
         for call in snapshot.calls {

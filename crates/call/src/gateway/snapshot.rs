@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use trunkgate_resources::agents::KeptStream;
 use trunkgate_resources::conferences::queues::KeptQueue;
 
 use crate::call::parts::snapshot::CallSnapshot;
@@ -19,16 +18,12 @@ pub struct GatewaySnapshot {
     pub ports: Vec<u16>,
     /// Queues in which calls may wait.
     pub queues: Vec<KeptQueue>,
-    /// Open streams of agents.
-    #[serde(default)]
-    pub streams: Vec<KeptStream>,
 }
 
 impl GatewaySnapshot {
     /// Writes the state of a gateway down.
     pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
-            streams: gateway.calls.values().flat_map(|call| call.shared.legs.open_streams()).collect(),
             calls: gateway.calls.values().filter_map(|call| call.snapshot(now, &gateway.edge)).collect(),
             ports: gateway.edge.sessions().ports().collect(),
             queues: gateway.edge.sessions().queues.kept(),

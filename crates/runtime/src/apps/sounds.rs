@@ -348,7 +348,7 @@ mod tests {
         let app: Arc<str> = "ivr".into();
         let others = client.take_audio_memory(&app, MEDIA_FETCHED_BYTES_OF_ONE as u64 - (1 << 20)).unwrap();
         let refused = sounds.read_once(&app, [20; 32], 1_644, || Ok(wav(1_400))).await.unwrap_err();
-        assert!(refused.code == NOT_FETCHED && refused.what.starts_with("no memory"), "{refused:?}");
+        assert!(refused.code == NOT_FETCHED && refused.what.starts_with("not enough memory"), "{refused:?}");
         drop(others);
         assert!(sounds.read_once(&app, [20; 32], 1_644, || Ok(wav(1_400))).await.is_ok());
         let large = sounds.read_once(&app, [21; 32], AUDIO_FILE_BYTES + 1, || Ok(Vec::new())).await.unwrap_err();

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use trunkgate_call::KeptStream;
 use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_config::Config;
 use trunkgate_media::{AgentSnapshot, EndId, SessionSnapshot};
@@ -69,6 +70,8 @@ pub struct HandedCalls {
     pub calls: GatewaySnapshot,
     /// Sessions of the media workers.
     pub sessions: Vec<ExpectedSession>,
+    /// Open streams of agents that may cross.
+    pub streams: Vec<KeptStream>,
     /// Whether an operator drains the edge.
     pub is_draining: bool,
 }

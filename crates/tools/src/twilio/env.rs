@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(remote.word, "\"https://$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN@edge.example.com:443\"");
         assert!(!remote.is_here);
         for base in ["http://127.0.0.1:8080/edge", "mailto:a", "http://127.0.0.1:8080?a", ""] {
-            assert!(ProxyAddress::of(base).unwrap_err().contains("no address of a proxy"), "{base}");
+            assert!(ProxyAddress::of(base).unwrap_err().contains("is not a proxy address"), "{base}");
         }
     }
 

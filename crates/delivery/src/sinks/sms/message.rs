@@ -295,7 +295,7 @@ mod tests {
                 },
             ),
             (answer(401, &[], ""), Posted::Refused { opted_out: false, code: None, why: "answered 401".into() }),
-            (answer(302, &[], ""), Posted::Refused { opted_out: false, code: None, why: "answered 302".into() }),
+            (answer(302, &[], ""), Posted::Later(Duration::ZERO, "answered 302".into())),
             (Err(ExchangeFault::NotSent("TLS".into())), Posted::Later(Duration::ZERO, "TLS".into())),
             (Err(ExchangeFault::Unanswered("gone".into())), Posted::Doubtful("gone".into())),
         ] {
