@@ -30,7 +30,7 @@ impl Predecessor {
     /// # Errors
     /// Returns the system's error if the predecessor goes on alone or has ended.
     pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
-        link.send(&SuccessorMessage::Ready(SuccessorPlan::of(config)), &[])?;
+        link.send(&SuccessorMessage::Ready(Box::new(SuccessorPlan::of(config))), &[])?;
         match link.receive(handover::CALLS_WITHIN)? {
             (PredecessorMessage::Calls(handed), sockets) => Ok(Predecessor { link, handed: *handed, sockets }),
             (PredecessorMessage::Sessions(_) | PredecessorMessage::Done, _) => {

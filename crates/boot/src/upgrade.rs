@@ -100,7 +100,7 @@ impl SuccessorCommand {
             why
         };
         let plan = match link.receive(READY_WITHIN) {
-            Ok((SuccessorMessage::Ready(plan), _)) => plan,
+            Ok((SuccessorMessage::Ready(plan), _)) => *plan,
             Ok(_) => return Err(fails(&mut child, "the new process does not say that it is ready".to_owned())),
             Err(error) => {
                 let why = format!("the new process has not become ready, its lines in the log say why: {error}");

@@ -45,7 +45,7 @@ pub const CALLS_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug, Serialize, Deserialize)]
 pub enum SuccessorMessage {
     /// The configuration is valid, and nothing is bound or opened yet.
-    Ready(SuccessorPlan),
+    Ready(Box<SuccessorPlan>),
     /// The calls continue here; sessions may cross.
     Running,
     /// The slice has been adopted.
