@@ -251,7 +251,7 @@ async fn serve(
         }
         ProcessEnd::Replaced(successor) => {
             giving_back.abort();
-            match replace(edge, successor, &command, &told.notify) {
+            match replace(edge, *successor, &command, &told.notify) {
                 Some(pid) if told.notify.main_process(pid) || is_successor => ExitCode::SUCCESS,
                 Some(pid) => signals.follow(pid).await,
                 None => ExitCode::FAILURE,
@@ -360,7 +360,7 @@ enum SignalAction {
 enum ProcessEnd {
     Exit(ExitCode),
     /// This process takes over.
-    Replaced(Successor),
+    Replaced(Box<Successor>),
 }
 
 impl ProcessSignals {
@@ -408,7 +408,7 @@ impl ProcessSignals {
         if let Some(successor) = successor {
             // If the loop has ended, the hand-over reports it.
             let _ = handle.settle_calls(SETTLE_WITHIN).await;
-            return ProcessEnd::Replaced(successor);
+            return ProcessEnd::Replaced(Box::new(successor));
         }
         ProcessEnd::Exit(self.end_by_signal(handle, told, drain).await)
     }
