@@ -8,6 +8,9 @@ use trunkgate_resources::io::GatewayOutput;
 use crate::call::media::CallMedia;
 use crate::call::shared::CallCx;
 
+/// Reason why a caller cannot join a conference or a queue.
+pub(crate) const NO_AUDIO_TO_CALLER: &str = "the edge cannot send audio to the caller: no codec is agreed between them";
+
 /// Media end connected to a mixer.
 #[derive(Debug)]
 pub(crate) struct MixerEnd {
@@ -74,13 +77,7 @@ impl CallerMixerEnd {
     ) -> Result<(), &'static str> {
         let coding = match cx.call.legs.agent_in_place_of_caller() {
             Some(_) => PayloadCodec::Pcmu,
-            None => {
-                media
-                    .spoken_end(cx.call)
-                    .ok_or("the edge cannot send audio to the caller: no codec is agreed between them")?
-                    .1
-                    .coding
-            }
+            None => media.spoken_end(cx.call).ok_or(NO_AUDIO_TO_CALLER)?.1.coding,
         };
         let MixerEnd { end, .. } = MixerEnd::add(cx, (conference, seat), rate_of(coding))?;
         cx.call.listeners.add(end, TrackSet::Both);

@@ -54,8 +54,12 @@ impl Call {
 
     /// Returns whether a snapshot omits the call.
     pub(crate) fn is_omitted(&self, edge: &Edge) -> bool {
-        let is_talking = !matches!(self.shared.state, CallState::Searching | CallState::Ended);
-        !(is_talking && self.shared.legs.are_confirmed(edge))
+        !(self.is_under_way() && self.shared.legs.are_confirmed(edge))
+    }
+
+    /// Returns whether the call is neither being set up nor ended.
+    fn is_under_way(&self) -> bool {
+        !matches!(self.shared.state, CallState::Searching | CallState::Ended)
     }
 
     /// Writes the call down; `None` while it is being set up or ended.
@@ -63,7 +67,7 @@ impl Call {
         let Call { shared, parts } = self;
         let (key, legs) = (shared.key, &shared.legs);
         let CallParts { bridge, search, recorders, program, requested, transfers: _ } = parts;
-        if matches!(shared.state, CallState::Searching | CallState::Ended) {
+        if !self.is_under_way() {
             return None;
         }
         let under_way: &[EndId] = bridge.negotiation.renegotiation.as_ref().map_or(&[], |pending| &pending.added);

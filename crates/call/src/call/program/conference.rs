@@ -18,7 +18,7 @@ use trunkgate_twiml::{
 
 use crate::call::legs::leg::Leg;
 use crate::call::media::CallMedia;
-use crate::call::media::mixer::CallerMixerEnd;
+use crate::call::media::mixer::{CallerMixerEnd, NO_AUDIO_TO_CALLER};
 use crate::call::program::effects::ProgramEffect;
 use crate::call::program::music::music;
 use crate::call::program::{ProgramRun, records};
@@ -142,7 +142,7 @@ impl CallerConference {
     ) -> Result<ParticipantHandle, String> {
         let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
         if !is_agent && media.spoken_end(cx.call).is_none() {
-            return Err("the edge cannot send audio to the caller: no codec is agreed between them".to_owned());
+            return Err(NO_AUDIO_TO_CALLER.to_owned());
         }
         let joining = JoinRequest { is_agent, ..joining(cx.call.legs.sid(), step) };
         let record = step.record.clone().map(|record| Box::new(records::of_conference(&run.app, *record)));

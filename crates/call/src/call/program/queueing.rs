@@ -17,7 +17,7 @@ use trunkgate_twiml::{
 };
 
 use crate::call::media::CallMedia;
-use crate::call::media::mixer::CallerMixerEnd;
+use crate::call::media::mixer::{CallerMixerEnd, NO_AUDIO_TO_CALLER};
 use crate::call::program::ProgramRun;
 use crate::call::program::effects::ProgramEffect;
 use crate::call::shared::CallCx;
@@ -137,10 +137,7 @@ impl CallerQueue {
             Some(_) => cx.edge.enqueue(cx.now, (&name, most), entering).map_err(Some),
         };
         if let Err(why) = entered {
-            let words = why.map_or(
-                "the edge cannot send audio to the caller: no codec is agreed between them",
-                QueueRefusal::words,
-            );
+            let words = why.map_or(NO_AUDIO_TO_CALLER, QueueRefusal::words);
             cx.edge.decide(cx.now, cx.call.key, format!("queue {name}: not entered: {words}"));
             let result = QueueResult { outcome: outcome_of(why), was_in: None };
             return run.end_step(cx.now, ProgramInput::QueueLeft { id, result });
@@ -168,7 +165,7 @@ impl CallerQueue {
             prelude.and_then(|(location, method)| Some((webhooks::place(&location)?, webhooks::method(method))));
         let entering = entering(cx, Duration::ZERO, with);
         let dialled = match media.spoken_end(cx.call) {
-            None => Err("the edge cannot send audio to the caller: no codec is agreed between them"),
+            None => Err(NO_AUDIO_TO_CALLER),
             Some(_) => {
                 let queues = &mut cx.edge.sessions_mut().queues;
                 queues.dial(cx.now, &name, prelude, entering).map_err(QueueRefusal::words)
