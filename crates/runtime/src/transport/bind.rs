@@ -45,18 +45,18 @@ impl BoundSocket {
     /// # Errors
     /// The descriptor is no bound socket.
     pub fn received(listener: &ListenSettings, descriptor: OwnedFd) -> io::Result<BoundSocket> {
-        let (socket, address) = match listener.transport {
-            Transport::Udp => {
-                let socket = UdpSocket::from(descriptor);
-                let address = socket.local_addr()?;
-                (ListenerSocket::Udp(socket), address)
-            }
-            Transport::Tcp | Transport::Tls => {
-                let socket = TcpListener::from(descriptor);
-                let address = socket.local_addr()?;
-                (ListenerSocket::Stream(socket), address)
-            }
+        let socket = match listener.transport {
+            Transport::Udp => ListenerSocket::Udp(UdpSocket::from(descriptor)),
+            Transport::Tcp | Transport::Tls => ListenerSocket::Stream(TcpListener::from(descriptor)),
         };
+        BoundSocket::of(listener, socket)
+    }
+
+    fn of(listener: &ListenSettings, socket: ListenerSocket) -> io::Result<BoundSocket> {
+        let address = match &socket {
+            ListenerSocket::Udp(socket) => socket.local_addr(),
+            ListenerSocket::Stream(socket) => socket.local_addr(),
+        }?;
         Ok(BoundSocket { name: listener.name.clone(), transport: listener.transport, address, socket })
     }
 }
@@ -112,12 +112,7 @@ pub fn bind(listen: &[ListenSettings]) -> Result<Vec<BoundSocket>, BindError> {
             None => open(listener.transport, listener.address),
         }
         .map_err(failed)?;
-        let address = match &socket {
-            ListenerSocket::Udp(socket) => socket.local_addr(),
-            ListenerSocket::Stream(socket) => socket.local_addr(),
-        }
-        .map_err(failed)?;
-        all.push(BoundSocket { name: listener.name.clone(), transport: listener.transport, address, socket });
+        all.push(BoundSocket::of(listener, socket).map_err(failed)?);
     }
     Ok(all)
 }

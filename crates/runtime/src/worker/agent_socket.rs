@@ -84,13 +84,12 @@ impl AgentSocket {
     /// written was sent, and its descriptor is all of its state.
     pub(super) fn can_cross(&mut self) -> bool {
         let is_flushed = self.write(|| None).is_ok() && !self.blocked && !self.unflushed;
-        let intake = self.open.get_ref();
-        is_flushed && !self.readable && intake.is_between_messages() && intake.get_ref().is_plain()
+        is_flushed && !self.readable && self.open.get_ref().is_between_messages() && !self.is_encrypted()
     }
 
     /// Returns whether the connection is encrypted, so that it can never cross.
     pub(super) fn is_encrypted(&self) -> bool {
-        !self.open.get_ref().get_ref().is_plain()
+        !self.connection().is_plain()
     }
 
     /// Returns a second descriptor of the connection.

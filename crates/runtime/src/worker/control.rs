@@ -271,9 +271,9 @@ impl MediaWorker {
         let (id, doors): (MediaId, Vec<_>) = (live.id, live.doors.iter().map(AgentConnection::parts).collect());
         let mut crossing = Vec::new();
         for (end, slot) in doors {
-            let state = self.sessions.get(at).and_then(|live| live.session.agent_snapshot(end));
             let slot = slot.filter(|slot| self.sockets.talking(*slot).is_some_and(AgentSocket::can_cross));
-            let (Some(mut state), Some(slot)) = (state, slot) else {
+            let snapshot = |slot| Some((self.sessions.get(at)?.session.agent_snapshot(end)?, slot));
+            let Some((mut state, slot)) = slot.and_then(snapshot) else {
                 self.obey(now, id, MediaCommand::RemoveEnd { end });
                 continue;
             };
