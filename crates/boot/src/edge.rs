@@ -46,7 +46,7 @@ use trunkgate_runtime::apps::{self, AppQueryRunner};
 use trunkgate_runtime::handle::{
     EdgeHandle, EdgeLoad, EdgePhase, EdgeState, FrozenCalls, RunningConfig, SignallingCommand,
 };
-use trunkgate_runtime::handover::{HandedCalls, HandoverLink, ListeningPlaces, UpgradeRequest};
+use trunkgate_runtime::handover::{HandoverLink, ListeningPlaces, UpgradeRequest};
 use trunkgate_runtime::history::EdgeHistory;
 use trunkgate_runtime::http_logins::HttpLogins;
 use trunkgate_runtime::lost_agents::LostAgents;
@@ -421,20 +421,15 @@ impl RunningEdge {
             self.stop_threads();
             self.handle.store.close();
         }
-        let Some(FrozenCalls { calls, sessions, streams, workers: _ }) = &self.kept.frozen else { return Ok(0) };
-        let count = calls.calls.len();
-        let is_draining = self.handle.phase() == EdgePhase::Draining;
-        let (calls, sessions, streams) = (calls.clone(), sessions.clone(), streams.clone());
-        let handed = HandedCalls { calls, sessions, streams, is_draining };
+        let Some(FrozenCalls { handed, .. }) = &self.kept.frozen else { return Ok(0) };
         give_calls(link, handed, &self.kept.sockets)?;
         // From here on the calls belong to the successor.
-        if let Some(FrozenCalls { workers, .. }) = self.kept.frozen.take() {
-            if let Err(error) = give_sessions(link, &workers) {
-                tracing::error!("not all media sessions were handed over: {error}");
-            }
-            workers.stop();
+        let Some(FrozenCalls { handed, workers }) = self.kept.frozen.take() else { return Ok(0) };
+        if let Err(error) = give_sessions(link, &workers) {
+            tracing::error!("not all media sessions were handed over: {error}");
         }
-        Ok(count)
+        workers.stop();
+        Ok(handed.calls.calls.len())
     }
 
     /// Stops the threads, sends all queued data and writes the last call records. Active calls are dropped without BYE:

@@ -31,12 +31,8 @@ impl Predecessor {
     /// Returns the system's error if the predecessor goes on alone or has ended.
     pub fn ready(mut link: HandoverLink, config: &Config) -> io::Result<Predecessor> {
         link.send(&SuccessorMessage::Ready(Box::new(SuccessorPlan::of(config))), &[])?;
-        match link.receive(handover::CALLS_WITHIN)? {
-            (PredecessorMessage::Calls(handed), sockets) => Ok(Predecessor { link, handed: *handed, sockets }),
-            (PredecessorMessage::Sessions(_) | PredecessorMessage::Done, _) => {
-                Err(io::Error::new(io::ErrorKind::InvalidData, "calls were expected first"))
-            }
-        }
+        let (handed, sockets) = link.receive(handover::CALLS_WITHIN)?;
+        Ok(Predecessor { link, handed, sockets })
     }
 }
 
@@ -88,9 +84,9 @@ pub(crate) fn restore(
 ///
 /// # Errors
 /// Returns the error of the connection; the calls can be given to another process.
-pub(crate) fn give_calls(link: &mut HandoverLink, calls: HandedCalls, sockets: &[OwnedFd]) -> io::Result<()> {
+pub(crate) fn give_calls(link: &mut HandoverLink, calls: &HandedCalls, sockets: &[OwnedFd]) -> io::Result<()> {
     let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(OwnedFd::as_fd).collect();
-    link.send(&PredecessorMessage::Calls(Box::new(calls)), &sockets)?;
+    link.send(calls, &sockets)?;
     match link.receive(handover::PATIENCE)? {
         (SuccessorMessage::Running, _) => Ok(()),
         (SuccessorMessage::Ready(_) | SuccessorMessage::Adopted, _) => {

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
-use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::redact;
 use trunkgate_call::trace::{TraceItem, TraceView};
 use trunkgate_call::view::{KeptView, QualityView, StatusView};
 use trunkgate_call::{
     CallAction, CallControl, CallView, Capture, EdgeEvent, EdgeEventKind, Gateway, GatewayControl, GatewayInput,
-    Interfaces, KeptStream, OperatorCommand, RequestRefusal, conferences_live, queues_counted,
+    Interfaces, OperatorCommand, RequestRefusal, conferences_live, queues_counted,
 };
 use trunkgate_media::WorkerCounters;
 use trunkgate_media::counters::Counter;
@@ -25,7 +24,7 @@ use trunkgate_route::RoutingTable;
 
 use crate::acme_report::AcmeReport;
 use crate::api_log::ApiLog;
-use crate::handover::UpgradeRequest;
+use crate::handover::{HandedCalls, UpgradeRequest};
 use crate::history::{EdgeHistory, GatewayCounts};
 use crate::http_logins::HttpLogins;
 use crate::lost_agents::LostAgents;
@@ -37,7 +36,7 @@ use crate::settings::FileStamp;
 use crate::settings::ResolvedServers;
 use crate::stale_names::StaleNames;
 use crate::transport::{SocketCounters, TlsSettings};
-use crate::worker::{CrossingSession, ExpectedSession, Workers};
+use crate::worker::{CrossingSession, Workers};
 use trunkgate_config::{Config, NumberOverrides, OverrideReport};
 use trunkgate_delivery::sinks::callbacks::CallbackFigures;
 use trunkgate_delivery::sinks::calls::CallList;
@@ -110,14 +109,10 @@ pub enum SignallingCommand {
 /// Calls of a signalling loop that has ended, with the workers that still relay their media.
 #[derive(Debug)]
 pub struct FrozenCalls {
-    /// Answered calls.
-    pub calls: GatewaySnapshot,
+    /// Calls and sessions at the time of the snapshot.
+    pub handed: HandedCalls,
     /// Media workers.
     pub workers: Workers,
-    /// Sessions of the workers at the time of the snapshot.
-    pub sessions: Vec<ExpectedSession>,
-    /// Open streams of agents.
-    pub streams: Vec<KeptStream>,
 }
 
 impl SignallingCommand {

@@ -21,7 +21,8 @@ use trunkgate_sip::{Flow, SipTransmit};
 
 use crate::apps::{self, AppCommand};
 use crate::conferences;
-use crate::handle::{EdgeLoad, EdgeState, FrozenCalls, SignallingCommand};
+use crate::handle::{EdgeLoad, EdgePhase, EdgeState, FrozenCalls, SignallingCommand};
+use crate::handover::HandedCalls;
 use crate::names::NameQuestion;
 use crate::recording_desk::RecordingInterface;
 use crate::transport::{ClockMoment, TransportEvent, Transports};
@@ -126,7 +127,9 @@ impl SignallingLoop {
         let Some(successor) = self.successor else { return self.workers.stop() };
         let calls = self.gateway.snapshot(Instant::now());
         let (sessions, streams) = (self.workers.list(), self.gateway.open_streams());
-        let frozen = FrozenCalls { calls, sessions, streams, workers: self.workers };
+        let is_draining = *self.shared.phase.borrow() == EdgePhase::Draining;
+        let handed = HandedCalls { calls, sessions, streams, is_draining };
+        let frozen = FrozenCalls { handed, workers: self.workers };
         if let Err(unsent) = successor.send(frozen) {
             unsent.0.workers.stop();
         }

@@ -2,8 +2,8 @@
 //!
 //! 1. The successor has read the configuration: [`SuccessorMessage::Ready`], with the addresses that it would bind. Up
 //!    to here the predecessor goes on as if nothing had happened.
-//! 2. The predecessor ends its signalling, closes its store and sends [`PredecessorMessage::Calls`] with its listening
-//!    sockets. Its media workers keep relaying.
+//! 2. The predecessor ends its signalling, closes its store and sends [`HandedCalls`] with its listening sockets, in
+//!    the order of [`ListeningPlaces`]. Its media workers keep relaying.
 //! 3. The successor continues the calls: [`SuccessorMessage::Running`]. Until then the predecessor can give the same
 //!    calls to another process.
 //! 4. Sessions cross in slices with their sockets ([`PredecessorMessage::Sessions`]), each confirmed by
@@ -52,11 +52,9 @@ pub enum SuccessorMessage {
     Adopted,
 }
 
-/// Message of the predecessor.
+/// Message of the predecessor after [`HandedCalls`].
 #[derive(Debug, Serialize, Deserialize)]
 pub enum PredecessorMessage {
-    /// All answered calls; the descriptors are the listening sockets in the order of [`ListeningPlaces`].
-    Calls(Box<HandedCalls>),
     /// Sessions; the descriptors are the sockets of their ends in order, RTP before RTCP.
     Sessions(Vec<HandedSession>),
     /// All sessions have crossed.
