@@ -91,25 +91,22 @@ impl SuccessorCommand {
             }
             Ok((command.spawn()?, link))
         };
-        let (mut child, mut link) =
+        let (child, mut link) =
             started().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
-        let fails = |child: &mut Child, why: String| {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-            why
+        let ready = match link.receive(READY_WITHIN) {
+            Ok((SuccessorMessage::Ready(plan), _)) => match plan.check(&self.places) {
+                Ok(()) => Ok(*plan),
+                Err(refusal) => Err(refusal.to_string()),
+            },
+            Ok(_) => Err("the new process does not say that it is ready".to_owned()),
+            Err(error) => Err(format!("the new process has not become ready, its lines in the log say why: {error}")),
         };
-        let plan = match link.receive(READY_WITHIN) {
-            Ok((SuccessorMessage::Ready(plan), _)) => *plan,
-            Ok(_) => return Err(fails(&mut child, "the new process does not say that it is ready".to_owned())),
-            Err(error) => {
-                let why = format!("the new process has not become ready, its lines in the log say why: {error}");
-                return Err(fails(&mut child, why));
+        match ready {
+            Ok(plan) => Ok(Successor { child, link, plan }),
+            Err(why) => {
+                end(child);
+                Err(why)
             }
-        };
-        match plan.check(&self.places) {
-            Ok(()) => Ok(Successor { child, link, plan }),
-            Err(refusal) => Err(fails(&mut child, refusal.to_string())),
         }
     }
 }
@@ -121,16 +118,21 @@ impl Successor {
     }
 
     /// Ends a successor that has failed.
-    pub(crate) fn end(mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn end(self) {
+        end(self.child);
     }
 
     /// Returns whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+/// Ends a child process and waits for its end.
+fn end(mut child: Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Waits for requests, and starts the installed program for each until one is ready. Never ends without a receiver.
@@ -197,7 +199,7 @@ fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
 
 /// Sends a signal to a child process.
 pub(crate) fn send_signal(pid: u32, signal: Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+    if let Some(pid) = process(pid) {
         // It may have ended.
         let _ = kill_process(pid, signal);
     }
@@ -205,10 +207,14 @@ pub(crate) fn send_signal(pid: u32, signal: Signal) {
 
 /// Sends a signal to a child process and those that have followed it.
 pub(crate) fn send_to_all(pid: u32, signal: Signal) {
-    if let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+    if let Some(group) = process(pid) {
         // They may have ended.
         let _ = kill_process_group(group, signal);
     }
+}
+
+fn process(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
 /// Makes this process the parent of processes without one: those that follow its successor.
