@@ -60,8 +60,7 @@ const SILENT_SECONDS: u32 = 120;
 
 /// Returns `config` of `/v1/status`; null without a timely response.
 pub(super) async fn configuration(edge: &EdgeTarget) -> Value {
-    let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
-    status.and_then(|text| parsed(&text)).map(|mut status| status["config"].take()).unwrap_or_default()
+    status(edge).await["config"].take()
 }
 
 /// Waits until a long reload takes effect or is rejected; `before` is the previous value of `config`.
@@ -104,6 +103,7 @@ pub(super) async fn start_time(edge: &EdgeTarget) -> Value {
     status(edge).await["started_at"].take()
 }
 
+/// Returns the answer to `/v1/status`; null if there is none in time.
 async fn status(edge: &EdgeTarget) -> Value {
     let Ok(status) = timeout(NOTICED, request(edge, Method::GET, "/v1/status", None)).await else { return Value::Null };
     status.and_then(|text| parsed(&text)).unwrap_or_default()
