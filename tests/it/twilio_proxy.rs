@@ -435,7 +435,7 @@ fn the_shell_gets_an_error_where_there_is_no_proxy() {
     fails(&["--url", &url], "is not limited to twilio.com");
     server.join().unwrap();
     let rig = open("true");
-    fails(&["--url", &format!("{}/edge", rig.edge.url())], "no address of a proxy");
+    fails(&["--url", &format!("{}/edge", rig.edge.url())], "is not a proxy address");
     fails(&["--url", &rig.edge.url(), "--directory", "/proc/none"], "/proc/none");
 }
 
