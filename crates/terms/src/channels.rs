@@ -18,7 +18,7 @@ impl Channels {
         }
     }
 
-    /// Returns the layout with `count` channels; `None` if there is none.
+    /// Returns the layout with `count` channels; `None` unless `count` is 1 or 2.
     pub const fn of(count: u16) -> Option<Channels> {
         match count {
             1 => Some(Channels::Mono),

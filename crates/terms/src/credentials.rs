@@ -22,11 +22,11 @@ impl fmt::Debug for Credentials {
 /// A hash function that a challenge may name (RFC 8760 §2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DigestHash {
-    /// `MD5`.
+    /// MD5 (RFC 1321).
     Md5,
-    /// `SHA-256`.
+    /// SHA-256 (FIPS 180-4).
     Sha256,
-    /// `SHA-512-256`.
+    /// SHA-512/256, which is SHA-512 truncated to 256 bits (FIPS 180-4).
     Sha512_256,
 }
 

@@ -17,7 +17,7 @@ impl OwnHosts {
         self.from.as_deref().or(self.contact.as_deref())
     }
 
-    /// Returns whether `host` is one of these names, ignoring case.
+    /// Returns whether `host` is the host of Contact or From, ignoring case.
     pub fn has(&self, host: &str) -> bool {
         [&self.contact, &self.from].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(host))
     }

@@ -10,7 +10,7 @@ pub struct RecordingId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingPause {
-    /// Silence of the same length.
+    /// Silence of the same length as the pause.
     Silence,
     /// The pause is cut out.
     Cut,

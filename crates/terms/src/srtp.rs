@@ -31,7 +31,7 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// All suites.
+    /// All suites that the edge supports.
     pub const ALL: [Suite; 6] = [
         Suite::AesCm128HmacSha1_80,
         Suite::AesCm128HmacSha1_32,
@@ -41,7 +41,7 @@ impl Suite {
         Suite::AeadAes256Gcm,
     ];
 
-    /// Returns the registered name, as in session descriptions.
+    /// Returns the registered name, as in `a=crypto` of session descriptions.
     pub const fn as_str(self) -> &'static str {
         match self {
             Suite::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
