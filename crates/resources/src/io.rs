@@ -44,7 +44,7 @@ pub enum OperatorCommand {
     EndAll,
     /// Ends the calls that are being set up, because a snapshot has answered calls only.
     EndUnanswered {
-        /// Also those that are answered and whose dialogs are not confirmed.
+        /// Whether answered calls with unconfirmed dialogs are ended too.
         all: bool,
     },
     /// Removes all outbound registrations, before the edge stops.
@@ -93,9 +93,9 @@ pub enum GatewayInput {
     },
     /// A stream with a framing error: answered with 400 if possible, then closed by the shell.
     Broken {
-        /// Flow of the message.
+        /// Flow of the stream.
         flow: Flow,
-        /// Readable part of the message.
+        /// Bytes received from the stream.
         bytes: Bytes,
         /// The framing error.
         what: &'static str,
@@ -169,13 +169,13 @@ pub enum GatewayInput {
     Recorded(Box<RecordingDone>),
     /// Total losses of a recording so far.
     RecordingLost(RecordingId, RecordingLosses),
-    /// Whether calls that must be recorded are refused from now on: the disk is full, and `on_full` requires it.
+    /// Whether calls that must be recorded are refused from now on, because the disk is full and `on_full` requires it.
     RecordingsRefused(bool),
     /// Whether recordings cannot be written at present.
     RecordingsFail(bool),
     /// New settings, after a reload or a change of addresses.
     Configure(Box<EdgeSettings>),
-    /// Names of peers that could not be resolved, all of them: these peers are down until their names resolve.
+    /// Names of all peers that could not be resolved: these peers are down until their names resolve.
     Unresolved(HashMap<Destination, NameFault>),
     /// Conferences that ended before a restart ([`GatewayOutput::ConferenceEnded`]), the oldest first. Sent before the
     /// first call.
@@ -183,7 +183,8 @@ pub enum GatewayInput {
     /// Daily counts from before a restart ([`GatewayOutput::Counted`]), from which daily limits continue. Sent before
     /// the first call.
     DayCounts(Vec<DayCount>),
-    /// A change of keys by an operator: past problems of these trunks may be solved, until a call shows otherwise.
+    /// A configuration change by an operator: past problems of these trunks may be solved, until a call shows
+    /// otherwise.
     Reconfigured(ConfigChangeScope),
     /// Message counts of these mailboxes; initially of all mailboxes that have messages.
     Messages(Vec<MailboxMessages>),
@@ -201,9 +202,9 @@ pub enum GatewayInput {
 pub struct MailboxMessages {
     /// Name of the mailbox.
     pub name: String,
-    /// Number of its messages.
+    /// Number of new and old messages.
     pub count: MessageCount,
-    /// Size of their files, in bytes.
+    /// Size of the messages' files, in bytes.
     pub bytes: u64,
 }
 

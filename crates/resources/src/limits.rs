@@ -208,7 +208,7 @@ pub(crate) const MWI_BURST: usize = 50;
 pub(crate) const MWI_BURST_MILLISECONDS: u64 = 100;
 /// Consecutive failures of a recording group after which calls that must be recorded are refused.
 pub const SIPREC_FAILED_IN_ROW: u32 = 3;
-/// Interval in which one such call is admitted as a test of the recording group, in seconds.
+/// Interval in which one call that must be recorded is admitted to test a failing recording group, in seconds.
 pub const SIPREC_TRIAL_SECONDS: u64 = 30;
 /// Maximum DTMF digits of one API request or agent message.
 pub const KEYS_PER_REQUEST: usize = 64;
@@ -278,7 +278,7 @@ pub const PASSED_HEADER_BYTES: usize = 8192;
 pub const PASSED_VALUE_BYTES: usize = 4096;
 /// Maximum location documents of the caller in one INVITE.
 pub const LOCATIONS: usize = 4;
-/// Maximum total size of these documents, in bytes.
+/// Maximum total size of the caller's location documents in one INVITE, in bytes.
 pub const LOCATION_BYTES: usize = 16_384;
 /// Maximum size of the name, type or disposition of a location document, in bytes.
 pub const LOCATION_NAME_BYTES: usize = 256;
@@ -374,11 +374,11 @@ pub(crate) const PROBED_ONE_IN: u32 = 20;
 pub const LET_DOWN_TIMES: usize = 2;
 /// Period for [`LET_DOWN_TIMES`], in seconds.
 pub(crate) const LET_DOWN_SECONDS: u64 = 60;
-/// Maximum failures of a trunk remembered, and counted, within the period.
+/// Maximum failures of a trunk remembered, and counted, within `LET_DOWN_SECONDS`.
 pub(crate) const LET_DOWN_KEPT: usize = 64;
 /// Maximum texts kept of a response that rejects a call.
 pub(crate) const REJECTION_TEXTS: usize = 3;
-/// Maximum characters of each such text.
+/// Maximum characters of each text kept of a response that rejects a call.
 pub(crate) const REJECTION_TEXT_CHARS: usize = 160;
 /// Maximum distinct rejections kept per trunk.
 pub(crate) const REJECTIONS_KEPT: usize = 16;
@@ -396,5 +396,5 @@ pub const UNPROVEN_EARLY_REST: Duration = Duration::from_secs(60);
 pub const PROVEN_ADDRESSES: usize = 16;
 /// Default maximum of concurrent emergency calls within calls of the API.
 pub(crate) const EMERGENCY_CALLS: usize = 3;
-/// Maximum attempts per minute at such emergency calls, for each permitted concurrent call.
+/// Maximum attempts per minute at emergency calls within calls of the API, for each permitted concurrent call.
 pub(crate) const EMERGENCY_ATTEMPTS_EACH: usize = 4;

@@ -17,7 +17,7 @@ pub struct Random {
 impl Random {
     /// Returns the generator for a seed.
     pub fn new(seed: [u8; 32]) -> Random {
-        // Drawn from a separate stream, so that no visible value depends on the key.
+        // The hop key is drawn from a separate stream, so that no visible value depends on it.
         let mut beside = ChaCha12Rng::from_seed(seed);
         beside.set_stream(1);
         Random { rng: ChaCha12Rng::from_seed(seed), hop_key: beside.random() }
@@ -47,7 +47,7 @@ impl Random {
     /// Returns the two SSRCs of a listener that receives plain RTP.
     pub fn raw_sources(&mut self) -> RawSpec {
         let inbound: u32 = self.rng.random();
-        // Always different from the first one.
+        // The second SSRC always differs from the first.
         RawSpec { inbound, outbound: inbound.wrapping_add(1) }
     }
 

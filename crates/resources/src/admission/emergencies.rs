@@ -1,5 +1,5 @@
-//! Emergency calls within calls that the API started. No other limit applies to them, so they have their own: a
-//! stolen token must not keep an emergency centre busy. Emergency calls of inbound callers do not count.
+//! Limit for emergency calls within calls that the API started. The other limits do not apply to emergency calls; this
+//! one keeps a stolen token from flooding an emergency centre. Emergency calls of inbound callers do not count.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::limits::{EMERGENCY_ATTEMPTS_EACH, EMERGENCY_CALLS};
 use crate::lookups::key::{Branch, CallKey};
 
-/// Interval in which attempts are counted.
+/// Period for which an attempt counts towards the rate of emergency calls.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Message of a refusal when the limit is 0.
+/// Message of the refusal of an emergency call if `emergency_calls` is 0.
 pub const NO_EMERGENCY_CALLS: &str = "requests may make no emergency calls (`emergency_calls = 0` of [api])";
 
 /// Emergency calls in progress, and attempts of the last minute. A call may need several attempts, because of
@@ -36,21 +36,21 @@ impl EmergencyCalls {
         self.most
     }
 
-    /// Changes the maximum; calls in progress stay.
+    /// Sets the maximum number of concurrent emergency calls; those in progress continue.
     pub(crate) fn set_most(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// Returns the configuration key and its value.
+    /// Returns the limit's configuration key with its value, for messages.
     fn key(&self) -> String {
         format!("`emergency_calls = {}` of [api]", self.most)
     }
 
-    /// Checks whether another attempt is allowed.
+    /// Checks whether another emergency call may be attempted.
     ///
     /// # Errors
-    /// The maximum of concurrent calls, or of attempts within a minute, is reached: the reason, and the key with its
-    /// value.
+    /// The maximum of concurrent emergency calls, or of attempts within a minute, is reached: the reason, and the
+    /// configuration key with its value.
     pub fn check(&mut self, now: Instant) -> Result<(), (ReasonSlug, String)> {
         while self.begun.front().is_some_and(|at| now.saturating_duration_since(*at) >= MINUTE) {
             self.begun.pop_front();
@@ -66,21 +66,21 @@ impl EmergencyCalls {
         self.begun.push_back(now);
     }
 
-    /// Removes an attempt that ended without an answer.
+    /// Removes an emergency call attempt that ended without an answer.
     pub fn end(&mut self, who: (CallKey, Branch)) {
         if let Some(at) = self.live.iter().position(|counted| *counted == who) {
             self.live.swap_remove(at);
         }
     }
 
-    /// Moves the slot of a callee to another call, in which the callee continues.
+    /// Moves one slot of a call to another call, in which the callee of the emergency call continues.
     pub fn pass_on(&mut self, from: CallKey, to: CallKey) {
         if let Some((key, _)) = self.live.iter_mut().rev().find(|(key, _)| *key == from) {
             *key = to;
         }
     }
 
-    /// Removes all attempts of an ended call.
+    /// Removes all emergency call attempts of an ended call.
     pub fn end_call(&mut self, key: CallKey) {
         self.live.retain(|(counted, _)| *counted != key);
     }

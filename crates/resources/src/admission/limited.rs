@@ -44,7 +44,7 @@ impl CallLimit {
 #[derive(Debug)]
 struct LimitRefusals {
     calls: LastHour<1>,
-    /// Configuration key with its value.
+    /// Configuration key of the limit with its value.
     key: String,
     at: Instant,
     /// SID of the most recent refused call that has a trace.

@@ -55,11 +55,11 @@ struct LimitUsage {
 /// Use of the limits by one active trunk.
 #[derive(Debug)]
 struct TrunkUsage {
-    /// Calls from it that have not ended.
+    /// Live calls from the trunk.
     live: u32,
-    /// Token bucket for its share of the calls per second.
+    /// Token bucket for the trunk's share of the calls per second.
     bucket: TokenBucket,
-    /// Time of the last INVITE.
+    /// Time of the trunk's last INVITE.
     last: Instant,
 }
 
@@ -81,7 +81,7 @@ impl LimitUsage {
 }
 
 impl Admission {
-    /// Returns the state for these limits; `calls_per_second` 0: unlimited.
+    /// Creates the admission of an edge without calls; `calls_per_second` 0: unlimited.
     pub fn new(max_calls: u32, calls_per_second: u32) -> Admission {
         Admission {
             max_calls,
@@ -103,14 +103,14 @@ impl Admission {
         (self.max_calls, self.calls_per_second)
     }
 
-    /// Changes the limits; live calls stay.
+    /// Sets the limits for concurrent calls and new calls per second; live calls continue.
     pub(crate) fn set_limits(&mut self, max_calls: u32, calls_per_second: u32) {
         self.max_calls = max_calls;
         self.calls_per_second = calls_per_second;
         self.bucket.set_rate(calls_per_second);
     }
 
-    /// Checks whether a new call from a trunk is admitted.
+    /// Checks whether a new call from a trunk is admitted: concurrent calls, calls per second, and draining.
     pub fn check(&mut self, now: Instant, trunk: &str) -> Result<(), ReasonSlug> {
         let most = usize::try_from(self.max_calls).unwrap_or(usize::MAX);
         let (account, active) = self.shares.account(now, trunk, self.calls_per_second);

@@ -31,13 +31,13 @@ use crate::lookups::key::CallKey;
 /// Answer of a breaker to a call that wants to try the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerDecision {
-    /// The call may try.
+    /// The call may try the agent.
     Try,
-    /// The call may try as the only one: its result decides for others.
+    /// The call is the trial: its result decides whether other calls may try the agent.
     Trial,
-    /// No call may try for this time.
+    /// No call may try the agent for this time.
     Wait(Duration),
-    /// Another call is the trial.
+    /// Another call is the trial, and its result is pending.
     Tried,
 }
 
@@ -50,7 +50,8 @@ pub struct Breaker {
     /// Results of streams that began earlier are ignored: start of the stream that closed the breaker, or time of a
     /// URL change.
     again: Option<Instant>,
-    /// Last pause, while closed again and without a successful stream since.
+    /// Pause before the breaker last closed, until a stream succeeds: fewer failures then open it again, with a longer
+    /// pause.
     on_probation: Option<Duration>,
 }
 
@@ -58,10 +59,10 @@ pub struct Breaker {
 #[derive(Debug)]
 struct FailedAgentCall {
     key: CallKey,
-    /// Caller's number, if the agent had the call.
+    /// Caller's number, if the agent had the caller.
     number: Option<Box<str>>,
     at: Instant,
-    /// Start of its stream.
+    /// Start of the failed stream.
     began: Instant,
 }
 
@@ -109,7 +110,7 @@ impl Breaker {
         permission
     }
 
-    /// Returns the permission that a call would get.
+    /// Returns the permission that a call would get, without a change of state.
     pub fn permission(&self, now: Instant) -> BreakerDecision {
         match &self.open {
             None => BreakerDecision::Try,
@@ -248,7 +249,7 @@ impl Breaker {
         self.open.as_ref().is_some_and(|open| open.by_probes)
     }
 
-    /// Returns whether a stream began before the last trial.
+    /// Returns whether a stream began before the stream that closed the breaker, or before the agent's URL changed.
     fn is_past(&self, began: Instant) -> bool {
         self.again.is_some_and(|again| began < again)
     }

@@ -13,7 +13,7 @@ use crate::lookups::key::CallKey;
 /// Calls in which an agent spoke, was silent or failed.
 #[derive(Debug, Default)]
 pub(crate) struct AgentCallResults {
-    /// All calls, those in which the agent failed, and failed ones that ended for the caller.
+    /// All calls, calls in which the agent failed, and failed calls that ended for the caller.
     hour: LastHour<3>,
     /// Live calls in which the agent has spoken, and whether each already counts as a success.
     words: BTreeMap<CallKey, bool>,
@@ -48,8 +48,8 @@ struct LastFailed {
     was_unreached: bool,
     /// Whether a WebSocket was open in a later call, or the agent recovered from an outage.
     reached_since: bool,
-    /// Whether the WebSocket was open as in a failed call before the outage: the agent fails in each call that
-    /// reaches it.
+    /// Whether the WebSocket was open, and an earlier such failure was before an outage: the agent fails in each call
+    /// that reaches it.
     is_again: bool,
     at: Instant,
 }
@@ -57,9 +57,9 @@ struct LastFailed {
 /// A failed stream of a talking agent.
 #[derive(Debug, Clone, Copy)]
 pub struct FailedStream<'a> {
-    /// Key of its call.
+    /// Key of the stream's call.
     pub key: CallKey,
-    /// SID of its call.
+    /// SID of the stream's call.
     pub sid: &'a str,
     /// Start of the stream.
     pub began: Instant,
@@ -98,8 +98,8 @@ impl AgentCallResults {
         }
     }
 
-    /// Notes that the agent has recovered from an outage. An outage explains the last failed call, but not failures
-    /// in each call after an outage.
+    /// Notes that the agent has recovered from an outage. The outage explains the last failed call, unless the agent
+    /// had also failed after an earlier outage.
     pub(crate) fn note_back(&mut self) {
         if let Some(last) = &mut self.last_failed {
             last.reached_since |= !last.is_again;
@@ -132,7 +132,7 @@ impl AgentCallResults {
         }
     }
 
-    /// Notes that a call has left the agent without a failure since the agent last spoke.
+    /// Notes that a call has left the agent, which has not failed since it last spoke.
     pub(crate) fn note_end(&mut self, key: CallKey) {
         if self.words.remove(&key) == Some(false) {
             self.note_good();

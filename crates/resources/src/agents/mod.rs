@@ -50,13 +50,13 @@ struct AgentState {
     breaker: Breaker,
     /// Calls in which the agent spoke, was silent or failed.
     call_results: AgentCallResults,
-    /// Calls that did not reach the agent: skipped, or its WebSocket never opened.
+    /// Calls that did not reach the agent: it was skipped, or its WebSocket never opened.
     unreached: UnreachedCalls,
     /// Whether the agent was heard in calls of sufficient length.
     audio_results: AgentAudioResults,
     /// Calls with a session, and calls queued for one.
     session_queue: AgentSessions,
-    /// Turn latencies of all its calls.
+    /// Turn latencies of all calls with the agent.
     turns: Arc<AgentTurns>,
 }
 
@@ -67,7 +67,7 @@ struct AgentAudioResults {
     calls: LastHour<2>,
     /// Most recent silent call, with its SID.
     last: Option<(Diagnosis, String)>,
-    /// Calls in which the agent was heard since.
+    /// Calls since the most recent silent one, in all of which the agent was heard.
     heard: u64,
     /// Consecutive calls in which the agent was not heard.
     in_row: u64,
@@ -76,7 +76,7 @@ struct AgentAudioResults {
 }
 
 impl AgentAudioResults {
-    /// Notes a call. Returns the SIDs of earlier calls that are counted with it.
+    /// Notes whether an agent was heard in a call. Returns the SIDs of earlier calls that are counted with it.
     fn record_call(&mut self, now: Instant, sid: &str, silent: Option<&Diagnosis>) -> Vec<String> {
         let earlier = std::mem::take(&mut self.uncounted);
         match silent {
@@ -133,7 +133,7 @@ impl AgentState {
     }
 }
 
-/// Change caused by a probe.
+/// Change of an agent's availability caused by a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeEffect {
     /// No change.
@@ -150,7 +150,7 @@ pub enum ProbeEffect {
 #[derive(Debug, Default)]
 pub struct AgentStates {
     by_name: BTreeMap<Arc<str>, AgentState>,
-    /// Streams of restored calls that may go on.
+    /// Streams that restored calls may continue.
     kept_streams: Vec<KeptStream>,
     /// Queued calls that must check their turn.
     woken: Vec<CallKey>,
@@ -241,7 +241,7 @@ impl AgentStates {
         }
     }
 
-    /// Returns the time at which the next ending session is free.
+    /// Returns the time at which the next session with an ending stream is free; `None` if there is none.
     pub fn next_end(&self) -> Option<Instant> {
         self.ending.front().map(|(until, ..)| *until)
     }
@@ -383,8 +383,7 @@ impl AgentStates {
         }
     }
 
-    /// Notes that a socket was refused or, if `was_open`, lost; a loss does not predict whether the next socket
-    /// opens.
+    /// Notes that a socket was refused or, if `was_open`, lost. A loss does not predict whether the next socket opens.
     pub fn lost(&mut self, now: Instant, name: &Arc<str>, (loss, problem): (StreamLoss, String), was_open: bool) {
         let state = self.by_name.entry(name.clone()).or_default();
         state.lost += 1;
@@ -446,8 +445,8 @@ impl AgentStates {
         if is_back || was_down { ProbeEffect::Back } else { ProbeEffect::AsBefore }
     }
 
-    /// Notes a failed probe. After the second in a row, calls skip the agent until a probe succeeds or `pause` is
-    /// over. `counts` is true if the failure is one of the agent.
+    /// Notes a failed probe. After the second in a row, calls skip the agent until a probe succeeds or `pause` is over.
+    /// `counts` is true if the agent is the cause of the failure.
     pub(crate) fn missed_probe(
         &mut self,
         now: Instant,

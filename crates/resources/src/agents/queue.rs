@@ -128,14 +128,14 @@ mod tests {
 
     /// Action of a call, named by number.
     enum Step {
-        /// A new call.
+        /// A new call requests a session, with this result.
         Comes(u64, SessionGrant),
-        /// A call with a failed stream.
+        /// A call with a failed stream requests a session again, with this result.
         Returns(u64, SessionGrant),
         Leaves(u64),
-        /// The stream is asked to end.
+        /// The stream of this call is asked to end.
         Ends(u64),
-        /// The stream has ended.
+        /// The stream of this call has ended.
         HasEnded(u64),
         /// The next call gets its session, if there is one.
         Turn(Option<u64>),

@@ -31,7 +31,7 @@ pub struct AppStates {
     pub cookies: CallCookies,
 }
 
-/// Calls of one application.
+/// Results of one application's calls.
 #[derive(Debug, Default)]
 struct AppState {
     /// All calls, calls in which the application failed, and calls in which only a prompt was not played.
@@ -53,7 +53,7 @@ struct AppError {
     /// Error text of the edge's own request, without the application's response.
     text: String,
     sid: String,
-    /// Whether a party missed a prompt because of the error.
+    /// Whether the caller or callee missed a prompt because of the error.
     is_unheard: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::lookups::key::QueryId;
 pub struct AppQuestion {
     /// Id of the response; `None` if no response is wanted, because the caller is gone.
     pub query: Option<QueryId>,
-    /// SID of the call.
+    /// SID of the call whose application requests the resource.
     pub call: String,
     /// Application of the call.
     pub app: Arc<App>,
@@ -48,14 +48,14 @@ pub struct AppCallback {
     pub app: Arc<str>,
     /// Whether the URL may resolve to private and loopback addresses.
     pub allow_private: bool,
-    /// The request; its parameters are the same in every attempt.
+    /// HTTP request of the callback; its parameters are the same in every attempt.
     pub request: DocumentRequest,
 }
 
 /// Resource that an application requests from the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppResource {
-    /// A document.
+    /// A document that controls the call, such as TwiML.
     Document(DocumentRequest),
     /// A text to synthesize.
     Speech {
@@ -68,7 +68,7 @@ pub enum AppResource {
         /// Language tag.
         language: Option<String>,
     },
-    /// A sound file.
+    /// A sound file to play.
     Sound(AppPlace),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Debug for AppPlace {
 /// A request for a document.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentRequest {
-    /// Location of the document.
+    /// URL or path of the document.
     pub place: AppPlace,
     /// HTTP method, if the location is a URL.
     pub method: WebhookMethod,
@@ -111,28 +111,28 @@ impl fmt::Debug for DocumentRequest {
     }
 }
 
-/// Response of the shell.
+/// Response of the shell to an [`AppQuestion`].
 #[derive(Debug, Clone)]
 pub enum AppAnswer {
-    /// A document, or audio in its place.
+    /// A document, or audio that is to be played instead of a document.
     Document {
-        /// URL after redirects; `None` if it is the requested one.
+        /// URL after redirects; `None` if no redirect was followed.
         url: Option<String>,
-        /// Value of Content-Type.
+        /// Value of the response's Content-Type.
         content_type: Option<String>,
-        /// The body.
+        /// Body of the response.
         body: Vec<u8>,
-        /// Origin for the trace; empty if the trace already has the request.
+        /// Origin of the document, as a line for the trace; empty if the trace already has the request.
         told: String,
     },
-    /// A sound.
+    /// A sound that was fetched or synthesized.
     Sound {
         /// μ-law audio at 8 kHz.
         sound: Arc<[u8]>,
-        /// Origin for the trace; empty if the trace already has the request.
+        /// Origin of the sound, as a line for the trace; empty if the trace already has the request.
         told: String,
     },
-    /// A failed request.
+    /// A request for a document or sound that has failed.
     Failed {
         /// Twilio's error code.
         code: u16,

@@ -13,13 +13,13 @@ use crate::limits::HEARD_AGAIN;
 /// Settings of a speech recogniser (`[recognition]`).
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecogniserSpec {
-    /// URL (`ws` or `wss`).
+    /// WebSocket URL of the recogniser (`ws` or `wss`).
     pub url: String,
-    /// Token of the handshake (`Authorization: Bearer`).
+    /// Token sent in the WebSocket handshake (`Authorization: Bearer`).
     pub token: Option<String>,
-    /// PEM certificates trusted instead of the system's.
+    /// PEM certificates trusted instead of those of the system.
     pub ca: Option<Arc<[u8]>>,
-    /// Audio format.
+    /// Format of the audio sent to the recogniser.
     pub format: AgentFormat,
     /// Maximum time until the WebSocket is open.
     pub connect_timeout: Duration,
@@ -101,7 +101,7 @@ impl fmt::Display for RecognitionResult {
 pub struct RecogniserState {
     spec: Option<Arc<RecogniserSpec>>,
     sessions: u32,
-    /// Recognitions, and failed ones.
+    /// Recognitions, and failed recognitions.
     hour: LastHour<2>,
     /// Most recent failure: cause, and SID of the call.
     last: Option<(String, String)>,
@@ -122,7 +122,7 @@ impl RecogniserState {
         }
     }
 
-    /// Takes a session. Returns `false` if the limit is reached.
+    /// Counts a new session. Returns `false` if `max_sessions` is reached.
     pub fn take_session(&mut self) -> bool {
         let most = self.spec.as_ref().map_or(0, |spec| spec.max_sessions);
         let may = most == 0 || self.sessions < most;

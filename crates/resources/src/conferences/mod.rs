@@ -27,11 +27,11 @@ use crate::recordings::RecordingRequest;
 
 /// Length of the beep in samples: 0.25 s at 8 kHz.
 const BEEP_SAMPLES: u16 = 2_000;
-/// Length of its fade-in and fade-out, in samples.
+/// Length of the beep's fade-in and fade-out, in samples.
 const BEEP_RAMP: u16 = 80;
-/// Peak amplitude.
+/// Peak amplitude of the beep, in 16-bit samples.
 const BEEP_LEVEL: f64 = 4_000.0;
-/// Pitch, in cycles per sample.
+/// Pitch of the beep, in cycles per sample: 600 Hz.
 const BEEP_TURNS: f64 = 0.075;
 
 /// Beep that announces a participant who enters or leaves.
@@ -51,7 +51,7 @@ pub struct ParticipantHandle {
     pub room: RoomId,
     /// Participant in the room.
     pub member: MemberId,
-    /// Seat of the participant at the mixers.
+    /// Id of the participant at the mixers.
     pub seat: ParticipantId,
     /// SID of the conference.
     pub sid: String,
@@ -81,9 +81,9 @@ pub struct Joiner {
     pub date: SystemTime,
     /// Loop-detection words of the edges and conferences on the remote side of the call.
     pub hops: Vec<u64>,
-    /// Whether the edge has placed the call, so that its answer brought the words.
+    /// Whether the edge has placed the call; if so, the response of the callee brought `hops`.
     pub is_called: bool,
-    /// Key for the words of this edge.
+    /// Key from which this edge derives the loop-detection words of its conferences.
     pub hop_key: u64,
     /// Trunk of the participant; empty if there is none.
     pub trunk: Arc<str>,
@@ -142,7 +142,7 @@ pub enum ConferenceEvent {
     Lost,
 }
 
-/// Effect of a change.
+/// Effect of a change in a conference.
 #[derive(Debug)]
 pub enum ConferenceEffect {
     /// A command to the mixers.
@@ -325,7 +325,8 @@ impl Conferences {
     /// Adds a call to the conference with a name or SID; `sid` creates the SID of a new conference.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// The room refuses the call, no active conference has the SID, or the call would connect the conference with
+    /// itself.
     pub fn join(
         &mut self,
         now: Instant,
@@ -368,7 +369,7 @@ impl Conferences {
     /// Checks whether a call that is placed for a conference, given by SID or name, could join it now.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// The room refuses the call, or no active conference has the SID.
     pub fn may_join(&self, name: &str, joining: &JoinRequest) -> Result<(), NotJoined> {
         self.rooms.may_join(&self.named(name)?, joining).map_err(NotJoined::Refused)
     }
@@ -376,14 +377,16 @@ impl Conferences {
     /// Checks whether a call could join the conference with a name or SID now, before the call is answered.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// The room refuses the call, no active conference has the SID, or the call would connect the conference with
+    /// itself.
     pub fn would_take(&self, name: &str, joining: JoinRequest, joiner: &Joiner) -> Result<(), NotJoined> {
         let (name, _) = self.linked(name, joiner)?;
         let joining = JoinRequest { is_below_share: self.is_below_share(&joiner.trunk), ..joining };
         self.rooms.may_join(&name, &joining).map_err(NotJoined::Refused)
     }
 
-    /// Returns the name of a conference, and the words of other conferences that a call would connect with it.
+    /// Returns the name of a conference, and the loop-detection words of other conferences that a call connects with
+    /// it.
     fn linked(&self, name: &str, joiner: &Joiner) -> Result<(String, Vec<u64>), NotJoined> {
         let name = self.named(name)?;
         let links: Vec<u64> = joiner.hops.iter().copied().filter(|word| is_link(*word)).collect();
@@ -650,7 +653,7 @@ impl Conferences {
         }
     }
 
-    /// Returns SID and name of a conference that has not ended, given by either.
+    /// Returns SID and name of a conference that has not ended, given its SID or name.
     fn known(&self, sid_or_name: &str) -> Option<(&str, &str)> {
         let room = self.find(sid_or_name).and_then(|room| self.rooms.get(room)).map(|room| (room.sid(), room.name()));
         room.or_else(|| self.expected(sid_or_name).map(|one| (&*one.sid, &*one.name)))
@@ -678,7 +681,7 @@ impl Conferences {
         self.links.iter().filter(move |((at, _), _)| *at == room).flat_map(|(_, words)| words.iter().copied())
     }
 
-    /// Removes a participant from the look-ups and from its mixer.
+    /// Removes a participant from the look-ups and from its mixer. Returns its call.
     fn vacate(&mut self, place: (RoomId, MemberId)) -> Option<CallKey> {
         self.links.remove(&place);
         let ParticipantEntry { key, seat, .. } = self.places.remove(&place)?;
@@ -737,7 +740,7 @@ impl Conferences {
         self.keep(ConferenceReport { sid, name, status, began, ended, parties, recordings });
     }
 
-    /// Ends the conference at this index of those without a participant.
+    /// Ends a conference without a participant, given its index in `expected`.
     fn end_expected(&mut self, at: usize, reason: EndReason, date: SystemTime) {
         let report = self.expected.remove(at).report();
         self.keep(ConferenceReport {

@@ -30,7 +30,7 @@ use crate::trunks::quotas::Quotas;
 use crate::trunks::unproven::UnprovenEarly;
 
 impl EdgeBase {
-    /// Returns the settings of the start.
+    /// Returns the settings fixed at the start of the edge.
     pub fn config(&self) -> &GatewayConfig {
         &self.config
     }

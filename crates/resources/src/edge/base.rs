@@ -74,9 +74,9 @@ pub struct PendingWork {
     pub outputs: VecDeque<GatewayOutput>,
     /// Client transactions with a final response: forgotten at the end of the turn, after the last message is traced.
     pub finished: Vec<ClientId>,
-    /// INVITEs rejected in this turn: forgotten at its end, for the same reason.
+    /// INVITEs rejected in this turn: forgotten at the end of the turn, after the last message is traced.
     pub refused: Vec<ServerId>,
-    /// Re-INVITEs that wait for a leg of an ended call: waiting call, re-INVITE, and reason of the end.
+    /// Re-INVITEs of joins with a call that has ended: waiting call, re-INVITE, and reason of the end.
     pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// Cause of the connection failure that is being handled.
     pub cause: Option<StreamFailure>,
@@ -90,7 +90,7 @@ pub struct PendingWork {
 /// is entered in the look-ups.
 #[derive(Debug)]
 pub struct EdgeBase {
-    /// Settings of the start.
+    /// Settings fixed at the start of the edge.
     pub(super) config: GatewayConfig,
     /// Trunks, agents and routes in force.
     pub(super) table: Arc<RoutingTable>,
@@ -253,7 +253,7 @@ impl EdgeBase {
         entered.or_else(|| self.index.clients.get(&self.endpoint.invite_of(dialog)?).map(|client| client.at))
     }
 
-    /// Returns the leg of a CANCEL, which the endpoint sends on its own.
+    /// Returns the leg to which a CANCEL belongs; the endpoint sends CANCELs on its own.
     pub fn place_of_cancel(&self, transmit: &SipTransmit) -> Option<LegRef> {
         let what = &transmit.what;
         let is_cancel = what.method == Method::Cancel && what.code.is_none();
@@ -366,7 +366,7 @@ impl EdgeBase {
         self.table.plan(&CallInfo { at, draw, ..call }, &mut pick(&mut self.random.rng))
     }
 
-    /// Returns a target that is named in mid-call; listen-only agents are excluded.
+    /// Returns the target that an agent, operator or application names in mid-call; listen-only agents are excluded.
     pub fn target(&mut self, target: &TargetSpec) -> Option<CallTarget> {
         let found = self.table.target(target, &mut pick(&mut self.random.rng))?;
         let only_listens = matches!(&found, CallTarget::Agent(agent) if agent.is_raw());

@@ -126,7 +126,7 @@ impl Edge {
         }
     }
 
-    /// Applies settings, all of them at once.
+    /// Applies new settings to every part of the edge at once.
     pub fn configure(&mut self, now: Instant, settings: EdgeSettings) {
         let EdgeSettings { table, addressing, strangers, captures, recogniser, recordings, sampling, .. } = settings;
         let EdgeSettings { calls, calls_per_second, emergency_calls, announcement, .. } = settings;
@@ -314,7 +314,7 @@ impl Edge {
         self.states.end_trunk_call(&mut self.base, name)
     }
 
-    /// Counts a call towards the trunk's limits for such calls, or returns the limit that is reached.
+    /// Counts a call towards the trunk's limits that match its numbers, or returns the limit that is reached.
     pub fn take_quota(
         &mut self,
         now: Instant,
@@ -584,7 +584,7 @@ impl Edge {
         self.sessions.queues.enqueue(now, name_and_size, || random.queue_sid(), entering)
     }
 
-    /// Ends the turn of an input: completes the traces and forgets the input's message.
+    /// Ends the handling of an input: completes the traces and forgets the input's message.
     pub fn end_input(&mut self, now: Instant) {
         self.settle_traces(now);
         self.base.turn.cause = None;

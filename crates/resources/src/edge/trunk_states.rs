@@ -52,7 +52,7 @@ fn forget_trunk(endpoint: &mut SipEndpoint, party: SipPartyId) {
 pub(super) struct TrunkStates {
     /// State of each trunk.
     pub(super) trunks: Trunks,
-    /// Use of the trunks' limits for certain calls.
+    /// Use of the trunks' limits for certain called numbers and callers.
     pub(super) quotas: Quotas,
     /// Calls with early media to an unproven address.
     pub(super) unproven_early: UnprovenEarly,
@@ -64,7 +64,7 @@ pub(super) struct TrunkStates {
     pub(super) registrar: Registrar,
 }
 
-/// Metric labels for the wrong part of credentials.
+/// Metric labels for the wrong part of credentials: the user name, or the password.
 pub(super) const UNKNOWN_USER: &str = "unknown_user";
 pub(super) const WRONG_PASSWORD: &str = "wrong_password";
 
@@ -241,7 +241,7 @@ impl TrunkStates {
         }
     }
 
-    /// Counts a call towards the trunk's limits for such calls, or returns the limit that is reached.
+    /// Counts a call towards the trunk's limits that match its numbers, or returns the limit that is reached.
     pub(super) fn take_quota(
         &mut self,
         base: &mut EdgeBase,

@@ -82,12 +82,12 @@ struct LastFault {
     /// SID of the call.
     sid: String,
     at: Instant,
-    /// Good calls answered since.
+    /// Good calls answered since the fault.
     good: u64,
 }
 
 impl TrunkFaults {
-    /// Notes a fault in a call. `refused` is true if the call lost its target because of it.
+    /// Notes a fault in a call. `refused` is true if the call lost its target because of the fault.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, CallFault { kind, what }: CallFault<'_>, refused: bool) {
         if let Some(faults) = self.by_kind.get_mut(kind as usize) {
             faults.calls.count(now, [true, refused]);

@@ -11,12 +11,12 @@ const GOOD_AGAIN_MOST: u64 = 15;
 /// Time after which a single good call also ends a recovery.
 const BAD_WHILE: Duration = Duration::from_secs(300);
 
-/// State since the most recent bad call.
+/// Recovery from the most recent bad call.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     /// Good calls in a row required after the most recent bad call.
     needed: u64,
-    /// Good calls still missing.
+    /// Good calls still missing until the recovery is complete.
     left: u64,
     /// Time of the most recent bad call.
     at: Option<Instant>,
@@ -28,7 +28,8 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    /// Returns whether failures may continue: too few good calls since, or only recent ones.
+    /// Returns whether failures may continue: good calls are missing, and either none followed the last bad call or
+    /// that call was within [`BAD_WHILE`].
     pub(crate) fn is_still(&self, now: Instant) -> bool {
         let is_recent = self.at.is_some_and(|at| now.saturating_duration_since(at) < BAD_WHILE);
         self.left > 0 && (self.left == self.needed || is_recent)

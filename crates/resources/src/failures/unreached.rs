@@ -16,7 +16,7 @@ pub struct UnreachedCall<'a> {
     pub key: CallKey,
     /// SID of the call.
     pub sid: &'a str,
-    /// Name of its route.
+    /// Name of the call's route.
     pub route: &'a Arc<str>,
     /// Whether the caller got no other target.
     pub is_lost: bool,
@@ -25,7 +25,7 @@ pub struct UnreachedCall<'a> {
 /// Calls that did not reach one target.
 #[derive(Debug, Default)]
 pub(crate) struct UnreachedCalls {
-    /// All calls, and those with lost callers.
+    /// All calls that did not reach the target, and those that lost their caller.
     calls: LastHour<2>,
     last: Option<LastUnreachedCall>,
     /// Calls with lost callers, the newest last.
@@ -37,7 +37,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Maximum number of lost calls kept.
 const LOST_KEPT: usize = 1_000;
 
-/// Most recent call.
+/// Most recent call that did not reach the target.
 #[derive(Debug)]
 struct LastUnreachedCall {
     key: CallKey,
@@ -47,7 +47,7 @@ struct LastUnreachedCall {
 }
 
 impl UnreachedCalls {
-    /// Notes a call. Repeated attempts of one call count once.
+    /// Counts a call that did not reach the target. Repeated attempts of one call count once.
     pub(crate) fn note(&mut self, now: Instant, call: UnreachedCall<'_>) {
         let UnreachedCall { key, sid, route, is_lost } = call;
         let before = self.last.as_ref().filter(|last| last.key == key).map(|last| last.is_lost);
@@ -62,7 +62,7 @@ impl UnreachedCalls {
         self.last = Some(LastUnreachedCall { key, sid: sid.to_owned(), is_lost, at: now });
     }
 
-    /// Returns the calls of the last hour.
+    /// Returns the calls of the last hour that did not reach the target.
     pub(crate) fn view(&self, now: Instant) -> UnreachedView {
         let [calls, lost] = self.calls.sums(now);
         let last_sid = self.last.as_ref().filter(|_| calls > 0).map(|last| last.sid.clone());

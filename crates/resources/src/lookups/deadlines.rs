@@ -14,12 +14,12 @@ pub enum CallTimer {
     Ring(Branch),
     /// Total time of the route's targets except the last is over (`search_timeout`).
     Search,
-    /// Final response to a cancelled INVITE is overdue. The endpoint reports this within 64·T1 (RFC 3261 §9.1); the
-    /// timer guards against a missing report.
+    /// Final response to a cancelled INVITE is overdue. The endpoint reports the end of the INVITE within 64·T1 (RFC
+    /// 3261 §9.1); the timer guards against a missing report.
     Withdrawn,
     /// Goodbye should have ended; guards against a missing report of the worker.
     Goodbye,
-    /// OPTIONS to a caller on hold, which may send no media (`idle_timeout`).
+    /// Next OPTIONS to a remote party on hold, which may send no media (`idle_timeout`).
     HoldCheck,
     /// Repetition of a re-INVITE after glare (RFC 3261 §14.1).
     Glare,

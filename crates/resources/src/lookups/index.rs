@@ -87,14 +87,14 @@ pub struct CallIdOwner {
     pub at: LegRef,
     /// Party of the leg.
     pub party: SipPartyId,
-    /// Trunk of the leg as its call knows it.
+    /// Trunk of the leg, with the settings that were in force when the leg began.
     pub trunk: Option<Arc<Trunk>>,
-    /// Address to which its signalling goes.
+    /// Address to which the leg's signalling is sent.
     pub remote: IpAddr,
 }
 
 impl CallIdOwner {
-    /// Returns whether a source is an address of the trunk, or the one to which the leg was sent.
+    /// Returns whether a source is an address of the leg's trunk, or the address to which the leg's signalling is sent.
     pub fn covers(&self, source: IpAddr) -> bool {
         let by_trunk = |trunk: &Arc<Trunk>| {
             trunk.accept_from.iter().any(|n| n.contains(&source))
@@ -111,7 +111,7 @@ pub struct CallIndex {
     pub servers: FxHashMap<ServerId, LegRef>,
     /// Requests that the edge has sent.
     pub clients: FxHashMap<ClientId, ClientEntry>,
-    /// Dialogs.
+    /// Legs by dialog.
     pub dialogs: FxHashMap<DialogId, LegRef>,
     /// Pending DNS and application queries.
     pub queries: FxHashMap<QueryId, CallKey>,
@@ -158,8 +158,8 @@ impl CallIndex {
         QueryId(self.next_query - 1)
     }
 
-    /// Adds the Call-ID and remote address of a leg. A Call-ID of another leg stays with that leg: the remote party
-    /// chose it.
+    /// Adds the Call-ID and remote address of a leg. A Call-ID that another leg already has stays with that leg,
+    /// because the remote party chose it.
     pub fn enter(&mut self, call_id: &[u8], named: CallIdOwner) {
         *self.far_ends.entry(named.remote).or_default() += 1;
         self.names.entry(call_id.to_vec()).or_insert(named);

@@ -9,7 +9,7 @@ use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
 use trunkgate_story::numbers::Caller;
 
-/// Returns the host of the edge's URIs towards a trunk: its `from_host`, else the address shown to it.
+/// Returns the host of the edge's URIs towards a trunk: `from_host` of the trunk, else `ours`.
 pub fn own_host(trunk: Option<&Trunk>, ours: IpAddr) -> String {
     let named = trunk.and_then(|trunk| trunk.own_hosts.from_host());
     named.map_or_else(|| host_port(&ours.to_string(), None), str::to_owned)

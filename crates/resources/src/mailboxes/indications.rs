@@ -25,7 +25,7 @@ use crate::lookups::sip::extra;
 
 /// Event package (RFC 3842 §3.1).
 pub(crate) const PACKAGE: &str = "message-summary";
-/// Content type of the package.
+/// Content type of message-summary bodies (RFC 3842 §3.4).
 const CONTENT_TYPE: &str = "application/simple-message-summary";
 
 /// Number of messages in one or more mailboxes.
@@ -51,7 +51,7 @@ impl MessageCount {
 /// A valid SUBSCRIBE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscribeRequest {
-    /// `id` of its Event header, repeated in NOTIFYs.
+    /// `id` of the SUBSCRIBE's Event header, repeated in NOTIFYs.
     pub(crate) id: Option<String>,
     /// Requested lifetime in seconds; 0: a single NOTIFY.
     pub(crate) seconds: u32,
@@ -154,7 +154,7 @@ pub(crate) struct Subscription {
     /// Subscribed user.
     pub(crate) user: String,
     pub(crate) mailboxes: Vec<Arc<str>>,
-    /// `id` of its Event header.
+    /// `id` of the SUBSCRIBE's Event header.
     pub(crate) id: Option<String>,
     pub(crate) until: Instant,
     /// Counts in the last NOTIFY.
@@ -190,7 +190,7 @@ pub(crate) struct Lamp {
     /// Counts last sent to each destination.
     pub(crate) last_notified: HashMap<Vec<u8>, MessageCount>,
     pub(crate) asking: Vec<PendingNotify>,
-    /// Peer addresses left to try.
+    /// Addresses of the trunk's peers that are not tried yet.
     pub(crate) ways: VecDeque<NotifyRoute>,
     pub(crate) due: Option<Instant>,
     /// Time at which all destinations are notified again.

@@ -81,9 +81,9 @@ impl RecordingEvents {
 pub struct RecordingReceiver {
     /// Name of the application, for metrics.
     pub app: String,
-    /// Absolute URL.
+    /// Absolute URL of the receiver.
     pub url: String,
-    /// HTTP method.
+    /// HTTP method of the callbacks.
     pub method: WebhookMethod,
     /// Events to report.
     pub events: RecordingEvents,
@@ -122,7 +122,7 @@ pub struct TranscriptionRequest {
     pub app: String,
     /// Absolute URL notified of the result.
     pub url: Option<String>,
-    /// Whether this URL may resolve to private and loopback addresses.
+    /// Whether `url` may resolve to private and loopback addresses.
     pub allow_private: bool,
     /// Number of the caller.
     pub from: String,
@@ -154,7 +154,7 @@ pub struct VoicemailMessage {
     pub to: String,
 }
 
-/// Name of the receiver of all recordings, for metrics.
+/// Name of the receiver of all recordings' events, for metrics.
 const OF_ALL: &str = "recording";
 /// Purpose of recording callbacks in traces.
 pub const RECORDING_PURPOSE: &str = "recording";
@@ -180,7 +180,7 @@ impl RecordingLinks {
         format!("{}/{sid}", self.base)
     }
 
-    /// Returns the receivers of a recording's events: its own, and that of all recordings.
+    /// Returns the receivers of a recording's events: `own`, and the receiver for all recordings.
     pub fn receivers(&self, own: Option<&RecordingReceiver>) -> impl Iterator<Item = RecordingReceiver> {
         own.cloned().into_iter().chain(self.notify.as_deref().map(RecordingReceiver::of_all))
     }
@@ -193,9 +193,9 @@ pub struct RecordingAnnouncement {
     pub file: String,
     /// Audio: μ-law at 8 kHz.
     pub sound: Arc<[u8]>,
-    /// Whether callers hear it.
+    /// Whether callers hear the announcement.
     pub to_caller: bool,
-    /// Whether callees hear it.
+    /// Whether callees hear the announcement.
     pub to_callee: bool,
 }
 
@@ -325,7 +325,7 @@ pub struct RecordingRequest {
     pub source: RecordingSource,
     /// Channels of the file.
     pub channels: Channels,
-    /// Recorded directions; the other one is silence.
+    /// Recorded directions; in a file with two channels the other direction is silence.
     pub tracks: TrackSet,
     /// Whether leading and trailing silence is removed.
     pub trim: bool,
@@ -378,9 +378,9 @@ impl RecordingRequest {
 /// A recording that has begun: the shell creates its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingBegun {
-    /// Id of its audio.
+    /// Id of the recorded audio.
     pub id: RecordingId,
-    /// SID: `RE` and 32 hex digits.
+    /// SID of the recording: `RE` and 32 hex digits.
     pub sid: String,
     /// SID of the call; for a conference, of the participant that requested the recording.
     pub call: String,
@@ -436,7 +436,7 @@ impl RecordingBegun {
 /// A recording with a complete file, or one that has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingDone {
-    /// Id of its audio.
+    /// Id of the recorded audio.
     pub id: RecordingId,
     /// Length of the file, in milliseconds.
     pub milliseconds: u64,
@@ -481,9 +481,9 @@ pub struct EdgeRecordings {
     announcement: Option<Arc<RecordingAnnouncement>>,
     /// Whether calls that must be recorded are refused because the writer cannot write.
     refuses: bool,
-    /// Calls refused for this reason.
+    /// Calls refused because the writer cannot write.
     refused: LastHour<1>,
-    /// SID of the most recent one.
+    /// SID of the call that was most recently refused because the writer cannot write.
     last_refused: Option<String>,
     /// Whether the writer cannot write.
     fails: bool,
@@ -588,7 +588,7 @@ impl EdgeRecordings {
         }
     }
 
-    /// Returns the SIDs of a recording with an incomplete file, and of its call.
+    /// Returns the SID of a recording with an incomplete file, and the SID of its call.
     pub fn sids(&self, id: RecordingId) -> Option<(String, String)> {
         self.open.get(&id).map(|open| (open.sid.clone(), open.call.clone()))
     }

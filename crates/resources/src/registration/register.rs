@@ -70,7 +70,7 @@ pub(crate) struct TrunkRegistration {
     pub(crate) problem: Option<String>,
     /// Status code of the registrar's last response; `None` if the last REGISTER got no response.
     pub(crate) code: Option<u16>,
-    /// Text of this response, if it adds to the status code.
+    /// Text of the registrar's last response, if it adds to the status code.
     pub(crate) words: Option<String>,
     /// DNS failure, if the registrar's name had no address in the last attempt.
     pub(crate) name_fault: Option<NameFault>,
@@ -112,7 +112,8 @@ impl Registrations {
         self.sources.get(&source).copied()
     }
 
-    /// Returns the party with a binding being removed at an address, from which only this response is expected.
+    /// Returns the party with a binding being removed at an address; only the response to the removal is expected from
+    /// there.
     pub fn leaving_at(&self, source: IpAddr) -> Option<SipPartyId> {
         self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
     }
@@ -245,7 +246,7 @@ impl TrunkRegistration {
         self.words = said.words().filter(|_| says_more(&said));
     }
 
-    /// Returns the fix; if the registrar gives a reason, that reason comes first.
+    /// Returns the fix for a failed registration; if the registrar gives a reason, that reason comes first.
     fn remedy(&self, trunk: &str) -> String {
         let own = self.words.as_ref().filter(|_| !matches!(self.code, None | Some(401 | 407)));
         match own {

@@ -100,7 +100,7 @@ impl Registrar {
         ResponseSpec { code: 200, headers, ..ResponseSpec::default() }
     }
 
-    /// Removes the bindings that are not wanted, and updates the look-ups.
+    /// Removes the bindings of a trunk for which `wanted` returns false, and updates the look-ups.
     pub(crate) fn keep(&mut self, trunk: &Arc<str>, party: SipPartyId, wanted: impl Fn(&Binding) -> bool) {
         let Some(bindings) = self.by_trunk.get_mut(trunk) else { return };
         bindings.retain(wanted);

@@ -52,8 +52,7 @@ impl MediaSessions {
         Some((session.ports.keys().copied().collect(), session.next_end))
     }
 
-    /// Moves the port pair of an end to another session. Returns the id of the end there, with the command for its
-    /// worker.
+    /// Moves the port pair of an end to another session. Returns the new id of the end, and the command for its worker.
     pub fn move_end(&mut self, from: MediaId, end: EndId, to: MediaId) -> Option<(EndId, MediaCommand)> {
         let named = self.live.get(&to).map(|session| EndId(session.next_end))?;
         let next_end = named.0.checked_add(1)?;

@@ -53,7 +53,7 @@ struct GuessCount {
 /// Failures of all sources, and closed accounts.
 #[derive(Debug, Default)]
 pub(crate) struct SlowGuesses {
-    /// Most recent sources. When this map is full it replaces `former`, and the older entries are forgotten.
+    /// Counts of the most recent sources. A full map replaces `former`, and the older entries are forgotten.
     recent: HashMap<GuessKey, GuessCount>,
     former: HashMap<GuessKey, GuessCount>,
     closed: HashMap<(IpAddr, Arc<str>), Instant>,

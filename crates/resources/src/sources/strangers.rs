@@ -62,9 +62,9 @@ struct SourceBudget {
 #[derive(Debug, Default)]
 pub struct UnknownSources {
     limits: UnknownSourceLimits,
-    /// Most recent sources.
+    /// Budgets of the most recent sources.
     recent: HashMap<IpAddr, SourceBudget>,
-    /// Earlier sources, forgotten once `recent` is full.
+    /// Budgets of earlier sources, forgotten once `recent` is full.
     former: HashMap<IpAddr, SourceBudget>,
     offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,

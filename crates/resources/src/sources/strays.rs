@@ -23,7 +23,7 @@ pub struct UnknownRegistration {
 #[derive(Debug)]
 pub struct UnknownRegistrations {
     lately: LastHour<1>,
-    /// Most recent one; one that resembles a configured user is not displaced by one that does not.
+    /// Most recent REGISTER; one that resembles a configured user is not displaced by one that does not.
     last: Option<(UnknownRegistration, IpAddr, Instant)>,
     compared: TokenBucket,
     /// Time of the last log line, for users that resemble no configured user and for users that do.
@@ -79,7 +79,7 @@ impl UnknownRegistrations {
         self.last.take_if(|(stray, last, _)| *last == source && stray.near.as_deref() == Some(user));
     }
 
-    /// Returns the most recent one of the last hour.
+    /// Returns the most recent REGISTER for an unknown user within the last hour.
     pub fn lately(&self, now: Instant) -> Option<StrayView> {
         let (stray, source, at) = self.last.as_ref().filter(|(.., at)| is_fresh(now, *at))?;
         let [registers] = self.lately.sums(now);

@@ -27,7 +27,7 @@ pub struct UnknownTraffic {
     count: u64,
     lately: LastHour<1>,
     last: Option<(IpAddr, Instant)>,
-    /// Sources of the last hour, the most recent one last: number of messages, and time of the last one.
+    /// Sources of the last hour, the most recent one last: number of messages, and time of the last message.
     sources: Vec<(IpAddr, u64, Instant)>,
     /// Time of the last log line, and the count at that time.
     last_log: Option<(Instant, u64)>,
@@ -97,7 +97,7 @@ impl UnknownTraffic {
         })
     }
 
-    /// Returns the number of messages of the last hour, if any, with the source and the age of the last one.
+    /// Returns the number of messages of the last hour, if any, with source and age of the last message.
     pub fn lately(&self, now: Instant) -> Option<(u64, IpAddr, Duration)> {
         let (source, at) = self.last?;
         let [count] = self.lately.sums(now);

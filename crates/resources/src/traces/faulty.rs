@@ -106,7 +106,7 @@ mod tests {
         }
         assert_eq!([faulty.pop(), faulty.pop(), faulty.pop(), faulty.pop()], [0, 1, 2, 3].map(Some));
         assert_eq!(faulty.get("CA403"), Some(&403));
-        // One entry each: the oldest goes.
+        // Each group has one entry, so that the oldest entry is removed.
         assert_eq!([faulty.pop(), faulty.pop(), faulty.pop()], [Some(403), Some(4), None]);
         assert_eq!((faulty.len(), faulty.groups.len()), (0, 0));
     }

@@ -100,7 +100,7 @@ impl Default for RecentCalls {
 }
 
 impl RecentCalls {
-    /// Adds a call.
+    /// Adds an ended call.
     pub fn push(&mut self, call: CallView, turned_down: bool) {
         let sid = call.sid.clone();
         if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, Arc::new(call));
@@ -200,7 +200,7 @@ impl RecentCalls {
         self.series.find(sid)
     }
 
-    /// Returns a call.
+    /// Returns the ended call with a SID.
     pub fn call(&self, sid: &str) -> Option<&CallView> {
         self.calls.find(sid).or_else(|| self.turned_down.find(sid)).map(|call| &**call)
     }
@@ -215,12 +215,12 @@ impl RecentCalls {
         self.ended(sid).map(|ended| ended.trace.message_bytes() > 0)
     }
 
-    /// Returns all calls, the newest first.
+    /// Returns all ended calls, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
         newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
     }
 
-    /// Returns all calls as shared pointers.
+    /// Returns all ended calls as shared pointers.
     pub fn shared(&self) -> EndedCalls {
         EndedCalls {
             calls: self.calls.iter().cloned().collect(),

@@ -19,7 +19,8 @@ impl ReceivedMessage {
         ReceivedMessage { flow, message, traced: false }
     }
 
-    /// Returns whether an outbound message is the response: the endpoint answers some requests before reporting them.
+    /// Returns whether an outbound message is the response to this request: the endpoint answers some requests before
+    /// it reports them.
     pub(crate) fn is_answered_by(&self, transmit: &SipTransmit) -> bool {
         let what = &transmit.what;
         let answers = what.code.is_some() && what.server.is_some() && !what.again;
@@ -30,7 +31,7 @@ impl ReceivedMessage {
 /// Data gathered for a sampled call.
 #[derive(Debug, Default)]
 pub struct SampledCallData {
-    /// Times of its legs.
+    /// Times of the call's legs.
     pub legs: Vec<LegTimes>,
     /// Record of the ended call, with its start and end.
     pub over: Option<Box<(CallRecord, u64)>>,

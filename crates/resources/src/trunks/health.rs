@@ -54,7 +54,7 @@ pub enum UnfitReason {
 /// Health of one address.
 #[derive(Debug, Default)]
 pub struct AddressHealth {
-    /// Peer as configured.
+    /// URI of the peer, as configured.
     pub peer: String,
     /// Interval of OPTIONS; zero if disabled.
     interval: Duration,
@@ -66,7 +66,7 @@ pub struct AddressHealth {
     pub is_up: Option<bool>,
     /// Time at which the address went down.
     pub down_since: Option<Instant>,
-    /// End of its back-off (Retry-After).
+    /// End of the back-off that a Retry-After of this address requested.
     pub rests_until: Option<Instant>,
     /// Pending OPTIONS and its time of sending.
     pending: Option<(ClientId, Instant)>,
@@ -152,7 +152,7 @@ impl HealthTable {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    /// Returns the next address with a deadline in the past.
+    /// Returns the action for the next address with a deadline that has passed; `None` if no deadline has.
     pub fn pop_due(&mut self, now: Instant) -> Option<HealthAction> {
         let (at, spot) = self.queue.first().filter(|(at, _)| *at <= now)?.clone();
         self.queue.remove(&(at, spot.clone()));
@@ -295,8 +295,8 @@ impl HealthTable {
         up.or_else(|| self.is_unresolved(peer).then_some(false))
     }
 
-    /// Returns whether any address of a trunk is up; `None` if unknown. A trunk with only unresolved names of peers
-    /// is down.
+    /// Returns whether any address of a trunk is up; `None` if unknown. A trunk is down if none of its peers' names
+    /// resolves.
     pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let is_lost = || !trunk.peers.is_empty() && trunk.peers.iter().all(|peer| self.is_unresolved(peer));
         self.any_up(&trunk.name, |_| true).or_else(|| is_lost().then_some(false))

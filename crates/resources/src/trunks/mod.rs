@@ -103,10 +103,10 @@ struct AnsweredCalls {
 #[derive(Debug)]
 struct SilentSides {
     calls: LastHour<1>,
-    /// Diagnosis of the most recent one.
+    /// Diagnosis of the most recent silent side.
     found: Diagnosis,
     sid: String,
-    /// Value of the trunk's `heard` at that time.
+    /// Value of [`HeardSides::sides`] at the most recent silent side.
     heard: u64,
 }
 
@@ -128,7 +128,7 @@ pub struct Trunks {
     alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
 }
 
-/// Index of the rate limit for each direction.
+/// Indexes of the rate limits: calls of both directions, inbound calls, outbound calls.
 const BOTH: usize = 0;
 const IN: usize = 1;
 const OUT: usize = 2;
@@ -140,7 +140,7 @@ struct HeardSides {
     short: u64,
     /// Sides heard since the start; a change of keys adds enough to solve a fault.
     sides: u64,
-    /// Calls in which the other trunk's side was silent too, by name of that trunk.
+    /// Calls in which the side of another trunk was silent too, by name of that trunk.
     both: Vec<(Arc<str>, LastHour<1>)>,
 }
 
@@ -156,7 +156,7 @@ impl TrunkState {
         Ok(())
     }
 
-    /// Takes a token from the rate limits, if each has one.
+    /// Takes a token from each of the trunk's rate limits for a direction, or refuses the call if one has none.
     fn take_tokens(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if !self.wait(now, direction).is_zero() {
             return Err(ReasonSlug::LimitRate);
@@ -426,7 +426,7 @@ impl Trunks {
                 if state.heard_sides.short < SHORT_IN_ROW {
                     return 0;
                 }
-                // Earlier silent sides that were not counted yet.
+                // Includes earlier silent sides that were not counted yet.
                 let sides = 1 + if before < SHORT_IN_ROW { before } else { 0 };
                 state.sides_lately.add(now, [sides; 2]);
                 state.note_unheard(now, (unheard, sides), sid);

@@ -11,7 +11,7 @@ use crate::limits::{HEARD_AGAIN, SIPREC_FAILED_IN_ROW, SIPREC_TRIAL_SECONDS};
 /// Results of one group's recordings.
 #[derive(Debug, Default)]
 pub(crate) struct RecordingResults {
-    /// Recordings requested, and those that no server accepted or completed.
+    /// Recordings requested, and recordings that no server accepted or completed.
     hour: LastHour<2>,
     /// Most recent failure: result of the last server, and SID of the call.
     last: Option<(String, String)>,

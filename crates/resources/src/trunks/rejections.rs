@@ -14,7 +14,7 @@ use crate::trunks::challenge::auth_fix;
 
 /// Consecutive unanswered calls from which also responses about the callee count against the trunk.
 const UNANSWERED_OF_TRUNK: u64 = 10;
-/// Different numbers among these calls that exclude a single busy line.
+/// Minimum of different numbers among [`UNANSWERED_OF_TRUNK`] unanswered calls, to exclude a single busy line.
 const NUMBERS_OF_TRUNK: usize = 3;
 /// Consecutive rejected numbers, without an answered call between, that count against the trunk.
 const REFUSED_IN_ROW: usize = 3;
@@ -52,7 +52,7 @@ pub struct FinalResponse<'a> {
     pub said: &'a FailureResponse,
     /// Fault of the trunk's `auth` after 401 or 407, or a note that `auth` was sent before a 403.
     pub fault: Option<&'a str>,
-    /// Whether the call ended with it: no other target was tried.
+    /// Whether no other target was tried, so that the call ended with this response.
     pub is_lost: bool,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Rejections {
     unanswered: UnansweredStreak,
     /// Latest calls, the newest last.
     latest: VecDeque<RecentResult>,
-    /// Calls rejected since earlier rejections were solved, and those that were lost.
+    /// Calls rejected since earlier rejections were solved, and calls among them that were lost.
     present: LastHour<2>,
     /// Calls answered or rejected, and rejected, since the start.
     decisions: [u64; 2],
@@ -92,9 +92,9 @@ struct UnansweredStreak {
     kept: u64,
     /// Calls with a response about the callee (busy or absent).
     of_party: u64,
-    /// Some of the numbers of these calls, each once.
+    /// Some of the numbers that were busy or absent, each once.
     called: Vec<Box<str>>,
-    /// Whether one of these callees was not only busy.
+    /// Whether a callee was rejected with a code other than 486 and 600 (busy).
     is_more_than_busy: bool,
 }
 
@@ -125,7 +125,7 @@ struct SingleRejection {
     fault: Option<Box<str>>,
     sid: String,
     is_lost: bool,
-    /// Whether no call was answered since.
+    /// Whether no call was answered since the rejection.
     is_in_row: bool,
 }
 
@@ -171,9 +171,9 @@ fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut PendingRejection)>) -
 #[derive(Debug)]
 struct RejectionGroup {
     calls: LastHour<1>,
-    /// Whether one of them came after earlier rejections were solved.
+    /// Whether a call of the group was rejected after earlier rejections were solved.
     is_present: bool,
-    /// Response of the most recent one.
+    /// Response to the group's most recent call.
     said: FailureResponse,
     fault: Option<Box<str>>,
     sid: String,
@@ -352,7 +352,7 @@ impl Rejections {
         let still = self.recovery.is_still(now);
         let good_since = self.recovery.good_since();
         let in_row = self.unanswered.rejected.min(calls);
-        // Another target takes the calls now.
+        // Callers are no longer lost once another target takes the calls.
         let is_lost = self.unanswered.kept < KEPT_SINCE_LOST;
         let lost = if is_lost { self.unanswered.lost.min(in_row) } else { 0 };
         let [bad, tried] = self.recovery.share();

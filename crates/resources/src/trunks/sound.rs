@@ -15,7 +15,7 @@ pub(crate) struct TrunkScores {
     scores: LastHour<3>,
     /// Most recent call with a poor score, and its SID.
     poor: Option<(AudioQuality, String)>,
-    /// Consecutive calls since then without a poor score.
+    /// Consecutive calls without a poor score since the most recent poor call.
     good: u64,
 }
 

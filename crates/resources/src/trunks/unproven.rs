@@ -19,7 +19,7 @@ pub struct UnprovenEarly {
 struct EarlySlots {
     /// Slots used by calls.
     taken: u32,
-    /// Times at which slots of calls that ended without proof are free again, the earliest first.
+    /// Times at which slots of ended calls without proof are free again, the earliest first.
     resting: VecDeque<Instant>,
 }
 
@@ -74,7 +74,7 @@ impl UnprovenEarly {
         (used + u32::from(is_one), is_one)
     }
 
-    /// Ends the early media of a call. The slot stays in use, otherwise the trunk would only be flooded more slowly.
+    /// Ends the early media of a call. The slot stays in use, because a freed slot would only slow a flood down.
     pub fn end(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(&key) {
             call.grant = EarlyGrant::Over;

@@ -126,7 +126,8 @@ impl Queues {
     /// Adds a call to the queue with a name, which is created if needed; `sid` creates its SID.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// The call is already in a queue, the queue is full, or a new queue cannot be created: invalid name, or too many
+    /// queues.
     pub fn enqueue(
         &mut self,
         now: Instant,
@@ -190,7 +191,7 @@ impl Queues {
         matches!(self.places.get(&key), Some(QueueCallState::Waits(..) | QueueCallState::Dials(..)))
     }
 
-    /// Notes that a caller has heard the document of the party that has taken it: connects the two.
+    /// Connects a caller that has heard the document with the party that has taken it.
     pub fn ready(&mut self, key: CallKey) {
         if let Some(QueueCallState::Taken(id)) = self.places.get(&key) {
             self.connect(*id);
@@ -296,7 +297,7 @@ impl Queues {
     /// Creates a queue for an API request.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// Another queue has the name, the name is invalid, or the maximum number of queues is reached.
     pub fn create(
         &mut self,
         now: Instant,
@@ -310,10 +311,10 @@ impl Queues {
         self.make(now, (name, most), sid, (date, true)).map(|_| ())
     }
 
-    /// Changes a queue. Its callers stay.
+    /// Changes name and size of a queue. Its callers stay.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// No queue has the SID, the name is invalid, or another queue has the name.
     pub fn change(
         &mut self,
         sid: &str,
@@ -339,7 +340,7 @@ impl Queues {
     /// Deletes a queue without callers. Parties that have dialled it are notified.
     ///
     /// # Errors
-    /// Reason of the refusal.
+    /// No queue has the SID, or the queue has callers.
     pub fn delete(&mut self, sid: &str) -> Result<(), QueueRefusal> {
         let id = self.find(sid).ok_or(QueueRefusal::Unknown)?;
         let queue = self.queues.get(&id).filter(|queue| queue.waiting.is_empty() && queue.taken == 0);
@@ -411,7 +412,7 @@ impl Queues {
     ) -> Result<QueueId, QueueRefusal> {
         let name = validated_name(name)?;
         if self.queues.len() >= QUEUES {
-            // The least recently used one of the unused queues that documents have created.
+            // Replaced: the least recently used of the empty queues that documents have created.
             let is_unused = |queue: &CallQueue| {
                 !queue.kept.is_requested && queue.waiting.is_empty() && queue.diallers.is_empty() && queue.taken == 0
             };

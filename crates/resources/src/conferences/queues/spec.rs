@@ -55,9 +55,9 @@ pub struct QueueEntry {
     pub call_sid: String,
     /// Current date.
     pub date: SystemTime,
-    /// Waiting time before a restart.
+    /// Waiting time before a restart; zero for a new call.
     pub waited: Duration,
-    /// SID of the call with which the call was connected before a restart.
+    /// SID of the call with which this call was connected before a restart.
     pub with: Option<String>,
 }
 
@@ -79,13 +79,13 @@ pub enum QueueEvent {
         /// SID of the other call.
         with: String,
     },
-    /// The call is disconnected: the other one has left.
+    /// The call is disconnected, because the call connected with it has left.
     Parted,
     /// The queue that the call has dialled was deleted.
     Deleted,
 }
 
-/// Effect of a change.
+/// Effect of a change in a queue.
 #[derive(Debug)]
 pub enum QueueEffect {
     /// A command to the mixers.
