@@ -16,7 +16,8 @@ pub const LEFT_AT_ONCE: &str = "ended the call at once, without audio";
 /// Fix for an agent that ends calls before it has sent audio.
 pub const WHY_ENDED: &str = "see the agent's log for why it ended; it may greet, or wait for the caller to speak";
 
-/// Returns the fix for a loss that the agent explains; `words` is its message, `signed` whether the handshake was
+/// Returns the fix for a loss that the agent's own message explains. `words` is that message; `signed`: whether the
+/// handshake was signed.
 /// signed.
 fn explained_fix(loss: StreamLoss, words: &str, signed: bool) -> Option<&'static str> {
     match loss {
@@ -87,13 +88,14 @@ const NOT_STARTED: &str = "start the bot: nothing of this machine accepts connec
 const OTHER_CA: &str = "`ca` contains another certificate: set it to the certificate of the CA that issued the one which the bot presents now, and have the \
                         bot send its intermediate certificates";
 
-/// Returns the fix for a loss of an agent, with regard to its configuration; otherwise that of [`remedy`].
+/// Returns the fix for a loss of an agent. A certificate that the configured `ca` does not verify has a fix of its own;
+/// [`remedy_at`] has all others.
 pub fn remedy_of(agent: &Agent, loss: StreamLoss, words: &str) -> &'static str {
     let is_other_ca = loss == StreamLoss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
     if is_other_ca { OTHER_CA } else { remedy_at(&agent.url, loss, words, agent.auth_token.is_some()) }
 }
 
-/// Returns the fix for a loss of an agent at this URL.
+/// Returns the fix for a loss of an agent at this URL, which may lead to this machine.
 pub fn remedy_at(url: &str, loss: StreamLoss, words: &str, signed: bool) -> &'static str {
     let is_refused = loss == StreamLoss::Unreachable && words.contains("refused");
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }

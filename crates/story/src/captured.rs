@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use crate::messages::RawMessage;
 
-/// An item for the capture agent.
+/// A message or report for the capture agent.
 #[derive(Debug, Clone)]
 pub struct CaptureRecord {
     /// SID of the call: the same for all its legs.
     pub call: String,
-    /// Time of the item.
+    /// Time of the message or report.
     pub at: SystemTime,
-    /// Content of the item.
+    /// The message or report.
     pub what: CapturedItem,
 }
 
@@ -30,7 +30,7 @@ pub enum CapturedItem {
 pub struct ReceptionReport {
     /// Address of the reporter: the edge or the remote party.
     pub from: SocketAddr,
-    /// Address of the other end.
+    /// Address of the receiver of the reporter's packets: the remote party or the edge.
     pub to: SocketAddr,
     /// Trunk, agent or URI of the leg.
     pub party: String,

@@ -23,11 +23,11 @@ pub enum EdgeEventKind {
     CallEnded,
     /// A side of an answered call sends no media.
     MediaOneWay,
-    /// Packets of a call to a side that this machine refuses to send.
+    /// This machine refuses to send packets of a call to a side.
     MediaUnsent,
     /// A side of an answered call uses a codec that was not negotiated.
     MediaMismatch,
-    /// A side has high packet loss.
+    /// A side of an answered call has high packet loss.
     MediaLoss,
     /// A trunk is reachable.
     TrunkUp,
@@ -93,7 +93,7 @@ pub struct EdgeEvent {
     /// Kind of the event; serialized as the event's name, not as data.
     #[serde(skip)]
     pub what: EdgeEventKind,
-    /// The call.
+    /// Data of the call.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallChange>,
     /// Trunk of the caller, or of the silent side or failed target.
@@ -111,7 +111,7 @@ pub struct EdgeEvent {
     /// Trunk, agent or application that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// SIP status code with which this target rejected the call.
+    /// SIP status code with which the target rejected the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
     /// Reason slug.
@@ -126,7 +126,7 @@ pub struct EdgeEvent {
     /// Track of a live transcription's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track: Option<&'static str>,
-    /// Whether this text is a final result.
+    /// Whether the text of a live transcription is a final result.
     #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
     pub is_final: Option<bool>,
     /// Mean opinion score of an ended call, if known.

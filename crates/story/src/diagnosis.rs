@@ -21,14 +21,14 @@ pub const OUR_ADDRESS: &str = "our_address";
 /// Value of `kind` for an agent that has the caller and sends no audio.
 pub const NO_AGENT_AUDIO: &str = "no_agent_audio";
 
-/// Fix if both sides are silent.
+/// Fix if both sides of a call are silent.
 pub const COMMON: &str = "what both sides have in common: `public_address`, the media ports and the firewall of this machine (`trunkgate doctor \
                           --only media`)";
 
 /// A fault with its cause and fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// Cause; reported once per call.
+    /// Cause of the fault; each cause is reported once per call.
     pub cause: FaultCause,
     /// Description with evidence: the end of a sentence that begins with the side.
     pub text: String,
@@ -36,7 +36,7 @@ pub struct Diagnosis {
     pub fix: String,
 }
 
-/// Cause of a fault.
+/// Cause of a side's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultCause {
     /// The side's SDP puts the media on hold.
@@ -57,21 +57,21 @@ pub enum FaultCause {
     NoName,
     /// The side's SDP has a private address that differs from its signalling address.
     PrivateAddress,
-    /// The edge's SDP has this address, which the side cannot reach.
+    /// The edge's SDP has this address of the edge, which the side cannot reach.
     OurAddress(IpAddr),
     /// The side only echoed keep-alive packets: it waits for audio.
     Echoed,
-    /// No packets were received, and there is no other evidence.
+    /// No packets were received from the side, and there is no other evidence.
     Nothing,
     /// No common codec: the call lost its target.
     Codecs,
-    /// Payload types that were not negotiated.
+    /// The side sends payload types that were not negotiated.
     Payload,
-    /// Only digital silence.
+    /// The side sends only digital silence.
     Silence,
-    /// Packets have stopped.
+    /// Packets of the side have stopped.
     Ceased,
-    /// Received packets that this machine dropped.
+    /// This machine dropped packets of the side, because the receive buffer was full.
     Unread,
     /// Packets are lost on the path.
     Loss,
@@ -127,7 +127,7 @@ impl FaultCause {
         }
     }
 
-    /// Returns the address shown to a side, if it is the cause.
+    /// Returns the address of the edge that the side cannot reach; `None` for any other cause.
     pub const fn shown_address(self) -> Option<IpAddr> {
         if let FaultCause::OurAddress(told) = self { Some(told) } else { None }
     }
@@ -139,8 +139,8 @@ impl Diagnosis {
         Diagnosis { cause: FaultCause::Loss, text, fix }
     }
 
-    /// Returns the diagnosis of an agent that has had the caller for a time without audio, based on its messages. An
-    /// agent without a name is one of an application.
+    /// Returns the diagnosis of an agent that has had the caller for the time `held` without sending audio, based on
+    /// its messages. `name` is empty for an agent that an application named by URL.
     pub fn of_agent(name: &str, held: Duration, sent: &SentInstead<'_>) -> Diagnosis {
         let seconds = held.as_secs_f64();
         let test = match name {
@@ -185,18 +185,18 @@ impl Diagnosis {
     }
 }
 
-/// Messages of an agent that carried no audio.
+/// Messages without audio that an agent has sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SentInstead<'a> {
-    /// Messages for another stream.
+    /// Messages that name another stream.
     pub foreign: u64,
     /// Invalid messages.
     pub invalid: u64,
     /// Last note about an ignored message.
     pub problem: Option<&'a str>,
-    /// Consecutive silent calls, including this one.
+    /// Consecutive silent calls of the agent, including this one.
     pub in_row: u64,
-    /// Whether the call is live, so that more may follow.
+    /// Whether the call is live, so that the agent may still send audio.
     pub is_up: bool,
 }
 
@@ -221,7 +221,7 @@ pub struct CounterSnapshot {
 }
 
 impl CounterSnapshot {
-    /// Returns the current counters.
+    /// Returns a snapshot of the current counters.
     pub fn at(counters: &EndCounters) -> CounterSnapshot {
         CounterSnapshot {
             heard: counters.rx_packets.get(),
@@ -236,26 +236,26 @@ impl CounterSnapshot {
     }
 }
 
-/// Evidence about a side.
+/// Evidence about the media of a side.
 #[derive(Debug)]
 pub struct SideEvidence<'a> {
-    /// Name of the side: trunk, or place.
+    /// Name of the side for messages: trunk, agent, or peer.
     pub name: &'a str,
-    /// Name of its section in the configuration; empty for a bare URI.
+    /// Name of the trunk's section in the configuration; empty for a bare URI.
     pub trunk: &'a str,
     /// Session description of the side.
     pub remote: &'a RemoteSpec,
     /// Packet counters of the side.
     pub counters: &'a EndCounters,
-    /// Source address of its SIP messages.
+    /// Source address of the side's SIP messages.
     pub signalling: IpAddr,
-    /// Whether this address is in `local_networks`.
+    /// Whether `signalling` is in `local_networks`.
     pub is_local: bool,
     /// Media address of the edge shown to the side.
     pub shown_address: SocketAddr,
-    /// Whether this address belongs to this machine; otherwise it is configured.
+    /// Whether `shown_address` belongs to this machine; otherwise it is configured.
     pub is_own: bool,
-    /// Range of media ports.
+    /// First and last media port of the edge.
     pub ports: (u16, u16),
     /// Most recent unexpected source of packets.
     pub unexpected_source: Option<SocketAddr>,
@@ -263,9 +263,9 @@ pub struct SideEvidence<'a> {
     pub agreed: Vec<u8>,
     /// Negotiated codec.
     pub codec: &'a str,
-    /// Whether the other side's description lets both sides send.
+    /// Whether the description of the other side lets this side send.
     pub is_wanted: bool,
-    /// Counters of the previous check and its age; `None` if all packets count.
+    /// Counters at the previous check, and the time since then; `None` if all packets count.
     pub before: Option<(CounterSnapshot, Duration)>,
 }
 
@@ -278,7 +278,7 @@ impl SideEvidence<'_> {
         self.counters.rx_packets.get()
     }
 
-    /// Returns the evidence: announced address, expected sources, and the address shown to the side.
+    /// Formats the evidence: announced address, expected sources, and the address of the edge shown to the side.
     fn evidence(&self) -> String {
         let announced = self.remote.rtp.map_or_else(|| "no address".to_owned(), |rtp| rtp.to_string());
         let addresses = self.remote.expected.iter().map(ToString::to_string);
@@ -325,7 +325,7 @@ impl SideEvidence<'_> {
         })
     }
 
-    /// Returns a check whether packets reach this machine, and the conclusions.
+    /// Returns a sentence for the fix: a check with tcpdump whether packets reach this machine, and the conclusions.
     fn by_tcpdump(&self) -> String {
         let (name, port) = (self.name, self.shown_address.port());
         format!(
@@ -412,7 +412,8 @@ impl SideEvidence<'_> {
         self.proven(FaultCause::UnexpectedSource, &text, fix)
     }
 
-    /// Only the edge's own keep-alive packets came: a device that echoes packets until it receives audio.
+    /// Returns a diagnosis if the side returned keep-alive packets of the edge: such devices echo packets until they
+    /// receive audio.
     fn echoed(&self) -> Option<Diagnosis> {
         let echoed = self.counters.symptoms.echoed.get();
         if echoed == 0 {
@@ -438,13 +439,13 @@ impl SideEvidence<'_> {
         self.proven(FaultCause::NotRtp, &text, fix)
     }
 
-    /// Returns whether the packets are enough for an audio stream, not a few stray ones.
+    /// Returns whether this number of packets is enough for an audio stream, at least a quarter of those sent.
     fn is_stream(&self, packets: u64) -> bool {
         packets * 4 >= self.counters.tx_packets.get()
     }
 
-    /// Requires one ICMP error per `in_packets` packets: a single one is easily forged, or concerns a port that
-    /// opened late.
+    /// Returns a diagnosis if there is one ICMP error per `in_packets` packets sent: a single error is easily forged,
+    /// or concerns a port that opened late.
     fn unreachable(&self, in_packets: u64) -> Option<Diagnosis> {
         let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
         let least = match (in_packets, sent) {
@@ -463,7 +464,7 @@ impl SideEvidence<'_> {
         self.proven(FaultCause::Unreachable, &text, fix)
     }
 
-    /// Requires a refusal for every second packet, in total or recently.
+    /// Returns a diagnosis if this machine refused to send every second packet, in total or recently.
     fn unsent(&self) -> Option<Diagnosis> {
         let why = self.counters.symptoms.unsent()?;
         let to = self.remote.rtp?;

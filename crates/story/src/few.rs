@@ -1,7 +1,7 @@
 //! Map for few entries: a sorted vector without spare capacity. A B-tree reserves room for eleven entries, which
 //! every call would carry.
 
-/// A small sorted map.
+/// Sorted map for few entries.
 #[derive(Debug, Clone)]
 pub struct SmallMap<K, V>(Vec<(K, V)>);
 
@@ -24,7 +24,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
-    /// Removes an entry; an empty map uses no memory.
+    /// Removes an entry and returns its value; a map without entries uses no memory.
     pub fn remove(&mut self, key: K) -> Option<V> {
         let at = self.place(key).ok()?;
         let (_, value) = self.0.remove(at);
@@ -54,7 +54,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         self.place(key).is_ok()
     }
 
-    /// Removes the entries that are not wanted.
+    /// Removes the entries for which `wanted` returns false.
     pub fn retain(&mut self, mut wanted: impl FnMut(K, &V) -> bool) {
         self.0.retain(|(key, value)| wanted(*key, value));
     }

@@ -12,13 +12,13 @@ use crate::quality::score;
 /// Direction of a stream, as seen by the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamDirection {
-    /// Received from the remote party.
+    /// Packets received from the remote party.
     Received,
-    /// Sent to the remote party, as reported by its RTCP.
+    /// Packets sent to the remote party, with losses as reported by its RTCP.
     Sent,
 }
 
-/// Lost packets, and packets expected.
+/// Number of lost packets among the packets expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct LossShare {
     lost: u32,
@@ -31,7 +31,7 @@ impl LossShare {
         self.of = self.of.saturating_add(other.of);
     }
 
-    /// Returns both numbers in the types of the score function.
+    /// Returns the lost and the expected packets as `u64`.
     fn wide(self) -> (u64, u64) {
         (self.lost.into(), self.of.into())
     }
@@ -61,7 +61,7 @@ struct DirectionLoss {
     /// Sum of the intervals with poor audio.
     poor: LossShare,
     poor_time: Duration,
-    /// Start of the first and end of the last such interval, since the answer.
+    /// Start of the first and end of the last interval with poor audio, since the answer.
     span: Option<(Duration, Duration)>,
 }
 
@@ -91,11 +91,11 @@ impl DirectionLoss {
 /// Properties of a leg other than its losses.
 #[derive(Debug, Clone, Copy)]
 pub struct MediaPath<'a> {
-    /// Name of the remote party: trunk, or place.
+    /// Name of the remote party for messages: trunk, agent, or peer.
     pub name: &'a str,
     /// Media address of the remote party.
     pub address: IpAddr,
-    /// Codec, if it has a score.
+    /// Codec, if the E-model has values for it.
     pub codec: Option<MosCodec>,
     /// Jitter of the received audio, and jitter reported by the remote party, in microseconds.
     pub jitter_us: (u64, u64),
@@ -108,7 +108,7 @@ pub struct MediaPath<'a> {
 /// Packet counts of a leg in one interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IntervalCounts {
-    /// Start and end, since the answer.
+    /// Start and end of the interval, since the answer.
     pub(crate) time: (Duration, Duration),
     /// Packets received, and packets lost on the way to the edge.
     pub(crate) received: (u32, u32),
@@ -116,11 +116,11 @@ pub(crate) struct IntervalCounts {
     pub(crate) sent: (u32, u32),
     /// Whether the remote party sent a report in the interval.
     pub(crate) is_reported: bool,
-    /// Packets lost on the other leg in the interval, which could not be forwarded.
+    /// Packets lost on the other leg in the interval, which the edge could not forward.
     pub(crate) upstream: u32,
 }
 
-/// Packet loss of a leg in both directions.
+/// Intervals of a leg with packet loss, in both directions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LegLoss {
     received: DirectionLoss,
@@ -227,7 +227,7 @@ fn format_time(of: Duration) -> String {
 pub struct StoppedStream {
     /// Time of the last packet, since the answer.
     pub at: Duration,
-    /// Time at which packets came again.
+    /// Time at which packets arrived again, since the answer; `None` if they did not.
     pub until: Option<Duration>,
     /// Packets received before the stop.
     pub received: u64,
@@ -241,7 +241,7 @@ impl StoppedStream {
         format!("{}. Try: {}.", self.finding(name), self.found.fix)
     }
 
-    /// Returns the sentence without its fix.
+    /// Returns the sentence for the verdict without the fix.
     pub fn finding(&self, name: &str) -> String {
         format!("No media from {name} {}: {}", describe_span(self.at, self.until), self.found.text)
     }

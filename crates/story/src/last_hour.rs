@@ -12,9 +12,9 @@ const RECENT_MINUTES: u64 = 4;
 /// `N` counters of the last hour.
 #[derive(Debug)]
 pub struct LastHour<const N: usize> {
-    /// Start of the first minute.
+    /// Start of minute 0.
     begin: Option<Instant>,
-    /// Minutes with counts, by number: at most 61.
+    /// Minutes with counts, each with its number since `begin`: at most 61.
     minutes: VecDeque<(u64, [u64; N])>,
 }
 

@@ -18,12 +18,12 @@ use telling::KeywordSearch;
 const MASK: u8 = b'*';
 /// Replacement of a masked octet in base64.
 const KEY_MASK: u8 = b'X';
-/// Maximum nesting of multipart bodies that is parsed; deeper parts are masked.
+/// Maximum nesting of multipart bodies that is parsed; deeper body parts are masked.
 const DEPTH: usize = 3;
 /// Digest parameters that reveal nothing (RFC 7616 §3.4); values of other parameters are masked.
 const DIGEST_SHOWN: [&str; 11] =
     ["realm", "username", "username*", "userhash", "nonce", "nextnonce", "uri", "algorithm", "qop", "nc", "opaque"];
-/// Maximum length of other parameter names; a longer one may be a value.
+/// Maximum length of the name of an unlisted digest parameter; a longer name may be a value.
 const DIGEST_NAME_CHARS: usize = 12;
 /// Maximum digits of a DTMF duration in milliseconds.
 const DURATION_DIGITS: usize = 5;
@@ -50,7 +50,7 @@ const SECRET_PARTS: [&str; 17] = [
 /// Secret words within names, delimited by `-`, `_` and `.`; `prid` identifies the device of a push notification (RFC
 /// 8599 §4.1).
 const SECRET_WORDS: [&str; 9] = ["key", "pin", "pw", "pass", "auth", "body", "otp", "prid", "digits"];
-/// Endings of secret words.
+/// Endings of words in names of secrets.
 const SECRET_ENDS: [&str; 2] = ["key", "pin"];
 
 /// Search for any of these words or those of an SDP: most messages have none and are scanned only once.
@@ -127,7 +127,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Returns the line that begins at `from` without its terminator, and the start of the next one. A lone CR or LF
+    /// Returns the line that begins at `from` without its terminator, and the start of the next line. A lone CR or LF
     /// also ends a line, since some parsers treat it so.
     fn line(&self, from: usize, end: usize) -> (Range<usize>, usize) {
         let rest = self.get(&(from..end));
@@ -211,7 +211,7 @@ impl MaskedText<'_> {
         is_type.then_some(value)
     }
 
-    /// Masks passwords, keys and secret parameters, which may occur anywhere.
+    /// Masks passwords, keys and secret parameters in a header value; they may occur in any header.
     fn plain(&mut self, at: &Range<usize>) {
         self.uris(at);
         self.parameters(at);
@@ -335,7 +335,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Masks everything after `inline:` or `inline=` at any position. Returns the start of the masked range.
+    /// Masks everything after `inline:` or `inline=` in a range. Returns the start of the masked part.
     fn stray_key(&mut self, at: &Range<usize>) -> usize {
         if self.quiet {
             return at.end;
@@ -368,7 +368,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Returns the position and length of the next `=` or `:`.
+    /// Returns the position of the next `=` or `:`, plain or as a URI escape, and its length.
     fn separator(&self, at: Range<usize>) -> Option<(usize, usize)> {
         let text = self.get(&at);
         (0..text.len()).find_map(|place| match text.get(place..)? {
@@ -378,7 +378,7 @@ impl MaskedText<'_> {
         })
     }
 
-    /// Masks the value of a parameter with a secret name. Returns the position at which to continue.
+    /// Masks the value of a parameter with a secret name. Returns the position at which the search continues.
     fn parameter(&mut self, before: Range<usize>, value: Range<usize>) -> usize {
         let text = self.get(&before).trim_ascii_end();
         let bare = text.strip_suffix(b"\"").unwrap_or(text);
@@ -417,7 +417,7 @@ impl MaskedText<'_> {
         end
     }
 
-    /// Returns whether the value is only a port number.
+    /// Returns whether a parameter's value is only a port number.
     fn is_port(&self, value: &Range<usize>) -> bool {
         let text = self.get(value);
         let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -479,7 +479,7 @@ impl MaskedText<'_> {
         }
     }
 
-    /// Masks one part; only known part headers are shown.
+    /// Masks one part of a multipart body; only known part headers are shown.
     fn part(&mut self, at: Range<usize>, depth: usize) {
         let (mut from, mut shown) = (at.start, false);
         loop {

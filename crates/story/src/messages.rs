@@ -36,7 +36,7 @@ pub struct RawMessage {
     /// and while it is stored.
     #[serde(serialize_with = "as_text")]
     pub raw: Bytes,
-    /// Octets missing at its end.
+    /// Octets missing at the end of the message.
     #[serde(skip_serializing_if = "is_zero")]
     pub cut: usize,
     /// Addresses and transport.
@@ -53,7 +53,7 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// A message with its secrets, which therefore has no `Debug`.
+/// A message with its secrets unmasked; the type therefore has no `Debug`.
 #[derive(Clone, Copy)]
 pub struct Wire<'a> {
     /// Octets of the message.
@@ -87,7 +87,7 @@ const PLACES_STEP: usize = 8;
 /// Position of a message in a block.
 #[derive(Debug, Clone, Copy)]
 struct MessagePosition {
-    /// Index in `ways`.
+    /// Index of the message's path in `ways` of [`CallMessages`].
     way: u8,
     length: u16,
     cut: u32,
@@ -95,7 +95,7 @@ struct MessagePosition {
 
 /// A block of consecutive messages.
 struct MessageBlock {
-    /// Number of the first message.
+    /// Number of the block's first message.
     first: u32,
     places: Vec<MessagePosition>,
     text: BlockText,
@@ -183,7 +183,7 @@ impl MessageBlock {
         self.begins().enumerate().position(&mut is_it)
     }
 
-    /// Returns all texts, masked; `like` has the texts of the call's first block.
+    /// Returns all texts of the block, masked; `like` has the texts of the call's first block.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
         match &self.text {
             BlockText::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),
@@ -199,7 +199,7 @@ impl MessageBlock {
         }
     }
 
-    /// Masks the messages.
+    /// Masks the messages of an open block that are still as on the wire.
     fn hide(&mut self) {
         let BlockText::Open { masked, raw } = &mut self.text else { return };
         masked.reserve_exact(raw.iter().map(Bytes::len).sum());
@@ -208,7 +208,7 @@ impl MessageBlock {
         self.places.shrink_to_fit();
     }
 
-    /// Returns each position with the offset of its text.
+    /// Returns the position of each message with the offset of its text.
     fn begins(&self) -> impl Iterator<Item = (usize, MessagePosition)> {
         self.places.iter().scan(0, |at, place| {
             let begins = *at;
@@ -238,9 +238,10 @@ fn as_shown(bytes: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct CallMessages {
     ways: Vec<MessagePath>,
-    /// Blocks in order; only the last one is open. The first blocks stay, of the others the oldest are dropped first.
+    /// Blocks in order; only the last one is open. The first blocks are kept; of the others, the oldest are dropped
+    /// first.
     blocks: VecDeque<MessageBlock>,
-    /// Number of first blocks, which stay.
+    /// Number of blocks at the beginning that are never dropped.
     first: usize,
     bytes: usize,
     next: u32,
@@ -323,12 +324,12 @@ impl CallMessages {
         }
     }
 
-    /// Returns the texts of the first block, which always stays.
+    /// Returns the texts of the first block, the dictionary for the compression of the other blocks.
     fn pattern(&self) -> Vec<u8> {
         self.blocks.front().and_then(|block| block.texts(&[])).map(Cow::into_owned).unwrap_or_default()
     }
 
-    /// Returns all kept messages by number.
+    /// Returns all kept messages by their numbers.
     pub fn all(&self) -> HashMap<u32, RawMessage> {
         let (mut all, like) = (HashMap::new(), self.pattern());
         for (at, block) in self.blocks.iter().enumerate() {

@@ -47,8 +47,8 @@ pub fn is_emergency(request: &SipMessage, trunk: &Trunk, numbers: &NumberingPlan
     dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
 }
 
-/// Returns the parameters of the called number that its trunk may set (RFC 3966 §3), as they follow a number:
-/// `;npdi;rn=+14155550199`. Parameters with invalid values are omitted.
+/// Returns the parameters of the called number that its trunk may set (RFC 3966 §3), in the form in which they follow a
+/// number: `;npdi;rn=+14155550199`. Parameters with invalid values are omitted.
 pub fn number_parameters(request: &SipMessage, trunk: &Trunk, numbers: &NumberingPlan) -> Box<str> {
     // An emergency call, to which limits do not apply, is routed by its number alone.
     if trunk.number_parameters.is_empty() || is_emergency(request, trunk, numbers) {
@@ -63,8 +63,8 @@ pub fn number_parameters(request: &SipMessage, trunk: &Trunk, numbers: &Numberin
     told.map_or_else(Box::default, String::into_boxed_str)
 }
 
-/// Returns whether a value is a number, a domain or a word, without characters that end a user part or begin another
-/// parameter. A routing number must consist of digits and separators.
+/// Returns whether a parameter's value is a number, a domain or a word, without characters that end a user part or
+/// begin another parameter. A routing number must consist of digits and separators.
 fn may_be_value(name: &str, value: &str) -> bool {
     let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.".contains(&byte);
     match name {

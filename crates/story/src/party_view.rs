@@ -21,18 +21,18 @@ pub struct AgentView {
     pub state: &'static str,
     /// Open sockets, including those of forks.
     pub sessions: u64,
-    /// Callers connected or being connected; `max_sessions` limits this number.
+    /// Callers connected or being connected to the agent; limited by `max_sessions`.
     pub talking: u64,
-    /// Callers in its queue.
+    /// Callers queued for the agent.
     pub waiting: u64,
-    /// Calls of the last hour in which it failed; absent if there were none.
+    /// Calls of the last hour in which the agent failed; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<AgentFailures>,
-    /// Calls of the last hour that did not reach it: it was skipped, or its WebSocket did not open.
+    /// Calls of the last hour that did not reach the agent: it was skipped, or its WebSocket did not open.
     #[serde(flatten)]
     pub unreached: UnreachedView,
-    /// Ended calls of the last hour that it had for at least 10 s, with a caller who was heard, without sending audio;
-    /// shorter ones from three in a row on. Absent if there were none.
+    /// Ended calls of the last hour in which the agent had a caller for at least 10 s and sent no audio, although the
+    /// caller was heard; shorter calls count from three in a row on. Absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent: Option<FaultView>,
     /// Sockets opened since the start.
@@ -51,7 +51,7 @@ pub struct AgentView {
     pub last_problem_at: Option<String>,
     /// Time (RFC 3339) of the end of the last [probe](../configure/agents.md#probes); null without `probe`.
     pub last_probe: Option<String>,
-    /// Duration of its handshake; null if it failed.
+    /// Duration of the last probe's handshake; null if it failed.
     pub probe_ms: Option<f64>,
     /// For a `skipped` agent: time until the next call tries it.
     pub next_try_ms: Option<u64>,
@@ -68,19 +68,19 @@ pub struct AgentView {
 /// Failed calls of an agent in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgentFailures {
-    /// Number of these calls.
+    /// Number of failed calls.
     pub calls: u64,
-    /// Calls in which it spoke, was silent or failed.
+    /// Calls in which the agent spoke, was silent or failed.
     pub of: u64,
-    /// Those of the last five minutes.
+    /// Failed calls of the last five minutes.
     pub recent: AffectedCalls,
     /// Calls whose callers were hung up on, because no other target was left.
     pub hung_up: u64,
     /// Failures in a row up to now.
     pub in_row: u64,
-    /// Whether it may fail still, as in `rejected` of a [trunk](#trunk).
+    /// Whether the agent may still fail, as in `rejected` of a [trunk](#trunk).
     pub still: bool,
-    /// Good calls in a row since; 0 if that is chance.
+    /// Good calls in a row since the last failure; 0 if that is chance.
     pub good_since: u64,
     /// Failed calls, and all calls, from the last recovery to the last failure.
     #[serde(skip)]
@@ -92,7 +92,7 @@ pub struct AgentFailures {
     pub cause: String,
     /// Causes, the newest first.
     pub causes: Vec<CauseView>,
-    /// Last of these calls.
+    /// SID of the last failed call.
     pub last_sid: String,
     /// Time of the last failure.
     #[serde(skip)]
@@ -104,7 +104,7 @@ pub struct AgentFailures {
 pub struct CauseView {
     /// The cause as a phrase.
     pub cause: String,
-    /// Calls that failed for it.
+    /// Calls that failed for this cause.
     pub calls: u64,
 }
 
@@ -120,13 +120,13 @@ pub struct AffectedCalls {
 /// Calls of the last hour that did not reach a trunk or an agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UnreachedView {
-    /// Calls of the last hour that did not reach it: no response, not sent, or (of an agent) skipped.
+    /// Calls of the last hour that did not reach the trunk or agent: no response, not sent, or (of an agent) skipped.
     #[serde(rename = "unreached")]
     pub calls: u64,
-    /// Those of them whose callers got no other target.
+    /// Unreached calls whose callers got no other target.
     #[serde(rename = "unreached_lost")]
     pub lost: u64,
-    /// Last of these calls.
+    /// SID of the last unreached call.
     #[serde(rename = "unreached_sid")]
     pub last_sid: Option<String>,
     /// Calls with lost callers in the last five minutes.
@@ -135,7 +135,7 @@ pub struct UnreachedView {
     /// Most recent calls with lost callers, the newest last.
     #[serde(skip)]
     pub lost_calls: Vec<LostCall>,
-    /// Time of the last of these calls.
+    /// Time of the last unreached call.
     #[serde(skip)]
     pub at: Option<Instant>,
 }
@@ -162,7 +162,7 @@ pub struct RegistrationView {
     pub expires_at: Option<String>,
     /// Cause of the failure.
     pub last_problem: Option<String>,
-    /// Advice; absent if it did not fail.
+    /// Fix for the failure; absent if the registration did not fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
@@ -170,7 +170,7 @@ pub struct RegistrationView {
 /// A phone or PBX registered at the edge.
 #[derive(Debug, Clone, Serialize)]
 pub struct PhoneView {
-    /// Transport of its flow.
+    /// Transport over which the phone registered.
     pub transport: Transport,
     /// Source address.
     pub address: SocketAddr,
@@ -183,7 +183,7 @@ pub struct PhoneView {
 pub struct TriedView {
     /// Calls to the trunk.
     pub tried: u64,
-    /// Those of them that were answered.
+    /// Calls to the trunk that were answered.
     pub answered: u64,
     /// Time of the last answered call, which may be older than an hour.
     #[serde(skip)]
@@ -213,7 +213,7 @@ pub struct TrunkView {
     pub lately: PerformanceFigures,
     /// Failed attempts at addresses of the trunk since the start: one call may have several.
     pub failures: u64,
-    /// Calls of the last hour that it did not get: no response, or they could not be sent.
+    /// Calls of the last hour that did not reach the trunk: no response, or they could not be sent.
     #[serde(flatten)]
     pub unreached: UnreachedView,
     /// Last failure.
@@ -224,9 +224,9 @@ pub struct TrunkView {
     /// [`congested_on`](../configure/fallback.md#congestion).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congested_seconds: Option<u64>,
-    /// Calls that it rejected in the last hour, without what the called party or the caller causes (busy, absent,
-    /// declined, malformed), unless ten calls in a row were not answered; 404 and 484 count from the third number in a
-    /// row on, 408 where nothing rang. Absent if there were none.
+    /// Calls that the trunk rejected in the last hour, without rejections that the callee or the caller causes (busy,
+    /// absent, declined, malformed), unless ten calls in a row were not answered; 404 and 484 count from the third
+    /// number in a row on, 408 only without ringing. Absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedView>,
     /// Legs of the trunk without received audio in the last hour; absent if there were none.
@@ -235,27 +235,27 @@ pub struct TrunkView {
     /// Calls without a common codec.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codec_mismatch: Option<FaultView>,
-    /// Calls whose packets this machine did not let out.
+    /// Calls with packets that this machine refused to send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsent: Option<FaultView>,
-    /// Calls that lost much of their audio.
+    /// Calls with high packet loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<FaultView>,
-    /// Calls in which its audio stopped before the end.
+    /// Calls in which the trunk's audio stopped before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<FaultView>,
-    /// Audio that its parties sent in answered calls that ended in the last hour; absent if no score is known.
+    /// Audio quality of the trunk's parties in answered calls that ended in the last hour; absent if no score is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<TrunkQuality>,
-    /// Of a `[siprec.NAME]`: calls of the last hour that no server recorded; absent if there were none.
+    /// For a `[siprec.NAME]`: calls of the last hour that no server recorded; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<FailedRecordings>,
     /// Peers in the order of the file.
     pub peers: Vec<PeerView>,
-    /// Our addresses that its peers get: one entry for each known address of a peer, else for the first of each network
-    /// of `accept_from`; further entries for other listeners by which its own calls may come.
+    /// Addresses of the edge shown to the trunk's peers: one entry for each known address of a peer, else for the first
+    /// of each network of `accept_from`; further entries for other listeners over which the trunk's calls may arrive.
     pub announced: Vec<AnnouncedAddresses>,
-    /// Registrations with it, and of phones here.
+    /// Registration of the edge with the trunk, and of phones at the edge.
     #[serde(flatten)]
     pub registrations: RegistrationsView,
 }
@@ -265,19 +265,19 @@ pub struct TrunkView {
 pub struct FailedRecordings {
     /// Calls that no server recorded.
     pub failed: u64,
-    /// Calls to record.
+    /// Calls that had to be recorded.
     pub of: u64,
-    /// Those of the last five minutes.
+    /// Unrecorded calls of the last five minutes.
     pub recent: AffectedCalls,
-    /// Whether servers have not taken three in a row since.
+    /// Whether the servers have not yet recorded three calls in a row since the last failure.
     pub still: bool,
-    /// Calls taken in a row since.
+    /// Calls recorded in a row since the last failure.
     pub good_since: u64,
-    /// Whether calls that have to be recorded get 503.
+    /// Whether calls that must be recorded are refused with 503.
     pub refusing: bool,
     /// Response of the last server.
     pub cause: String,
-    /// Last of these calls.
+    /// SID of the last unrecorded call.
     pub last_sid: String,
 }
 
@@ -292,26 +292,26 @@ pub struct TrunkQuality {
     pub poor: u64,
     /// Whether the mean is below 3.1.
     pub is_poor: bool,
-    /// Whether a call was poor, and not three in a row were better since.
+    /// Whether a call was poor, and fewer than three calls in a row were better since.
     pub still: bool,
-    /// Better calls in a row since.
+    /// Better calls in a row since the last poor call.
     pub good_since: u64,
-    /// Figures of the last poor call; null if none was poor, as in the next two.
+    /// Figures of the last poor call; `cause`, `fix` and `last_sid` are null if no call was poor.
     pub cause: Option<String>,
-    /// Advice.
+    /// Fix for the poor audio.
     pub fix: Option<String>,
-    /// Last poor call.
+    /// SID of the last poor call.
     pub last_sid: Option<String>,
 }
 
 /// Calls that a trunk rejected in the last hour, except for a busy or absent callee.
 #[derive(Debug, Clone, Serialize)]
 pub struct RejectedView {
-    /// Number of these calls.
+    /// Number of rejected calls.
     pub calls: u64,
-    /// Calls that it answered or rejected.
+    /// Calls that the trunk answered or rejected.
     pub of: u64,
-    /// Those of the last five minutes.
+    /// Rejected calls of the last five minutes.
     pub recent: AffectedCalls,
     /// Rejections since earlier ones were solved, in the last five minutes and in the last hour.
     #[serde(skip)]
@@ -322,20 +322,20 @@ pub struct RejectedView {
     /// Rejected calls, and all calls, from the last recovery to the last rejection.
     #[serde(skip)]
     pub lately: [u64; 2],
-    /// Rejected calls since it last answered one.
+    /// Rejected calls since the trunk last answered one.
     pub in_row: u64,
-    /// Those of them whose callers got no other target.
+    /// Rejected calls in that row whose callers got no other target.
     pub lost: u64,
-    /// Whether it may reject calls still: it has not answered three in a row since (up to 15 where it rejects only
-    /// some), nor one and rejected none for five minutes.
+    /// Whether the trunk may still reject calls: since the last rejection it has neither answered three calls in a row
+    /// (up to 15 if it rejects only some), nor answered one and rejected none for five minutes.
     pub still: bool,
-    /// Calls answered in a row since; 0 if that is chance.
+    /// Calls answered in a row since the last rejection; 0 if that is chance.
     pub good_since: u64,
-    /// Codes since it last worked, the newest first, then earlier ones, the most frequent first.
+    /// Rejections since the trunk last worked, the newest first, then earlier ones, the most frequent first.
     pub answers: Vec<RejectionView>,
-    /// Advice for codes that are `present`.
+    /// Fix for the codes that are `present`.
     pub fix: String,
-    /// Last of these calls.
+    /// SID of the last rejected call.
     pub last_sid: String,
     /// Time of the last rejection.
     #[serde(skip)]
@@ -350,19 +350,19 @@ pub struct RejectedView {
 pub struct RejectionView {
     /// SIP code.
     pub code: u16,
-    /// Reason phrase of the last one, and texts of its Reason, Warning and X- headers.
+    /// Reason phrase of the last such response, and texts of its Reason, Warning and X- headers.
     pub text: Option<String>,
-    /// Fault in `auth` of the trunk; absent without one.
+    /// Fault in `auth` of the trunk; absent without a fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Retry-After of the last one, in seconds.
+    /// Retry-After of the last such response, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
     /// Whether the next target is tried on this code.
     pub leads_on: bool,
-    /// Calls with it.
+    /// Calls rejected with this code and text.
     pub calls: u64,
-    /// Whether one of them came since the trunk last worked.
+    /// Whether such a call was rejected since the trunk last worked.
     pub present: bool,
 }
 
@@ -373,28 +373,28 @@ pub struct FaultView {
     pub calls: u64,
     /// Calls that could have been affected.
     pub of: u64,
-    /// Those of the last five minutes.
+    /// Affected calls of the last five minutes.
     pub recent: AffectedCalls,
     /// Cause in the last affected call, [one of these](../operate/quality.md#kinds).
     pub kind: &'static str,
     /// The cause as a sentence.
     pub cause: String,
-    /// Advice.
+    /// Fix for the cause.
     pub fix: String,
-    /// Last affected call.
+    /// SID of the last affected call.
     pub last_sid: String,
-    /// Whether not three calls in a row were good since.
+    /// Whether the fault continues: fewer than three good calls in a row since.
     pub still: bool,
-    /// Good calls in a row since. Of `stopped`, `loss`, `codec_mismatch` and `unsent` only calls answered after the
-    /// last affected one count; of the first two once they have ended.
+    /// Good calls in a row since the last affected one. For `stopped`, `loss`, `codec_mismatch` and `unsent` only calls
+    /// answered after it count; for `stopped` and `loss` only once they have ended.
     pub good_since: u64,
-    /// Causes of `unheard` alone, the newest last.
+    /// Causes of silent sides, for `unheard` only, the newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<KindView>,
     /// Time of the last affected call, if kept.
     #[serde(skip)]
     pub at: Option<Instant>,
-    /// Number of calls in which the other side was silent too, by its name; for silent sides only.
+    /// Calls in which the other side was silent too, by name of that side; for silent sides only.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
 }
@@ -402,16 +402,16 @@ pub struct FaultView {
 /// Silent sides of a trunk with one cause.
 #[derive(Debug, Clone, Serialize)]
 pub struct KindView {
-    /// Cause, as above.
+    /// Cause, [one of these](../operate/quality.md#kinds).
     pub kind: &'static str,
     /// For `our_address`: media address that the edge announced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<IpAddr>,
-    /// Calls in the last hour.
+    /// Affected calls in the last hour.
     pub calls: u64,
-    /// Advice.
+    /// Fix for the cause.
     pub fix: String,
-    /// Last affected call.
+    /// SID of the last affected call.
     pub last_sid: String,
 }
 
@@ -431,21 +431,21 @@ pub struct RegistrationsView {
 pub struct AnnouncedAddresses {
     /// Address of the peer.
     pub to: IpAddr,
-    /// Our address in Via and Contact; null without a route or listener. See [announced
+    /// Address of the edge in Via and Contact; null without a route or listener. See [announced
     /// addresses](../configure/configuration.md#announced-addresses).
     pub sip: Option<IpAddr>,
-    /// Our address in SDP; null, too.
+    /// Address of the edge in SDP; null without a route or listener.
     pub media: Option<IpAddr>,
 }
 
 /// State of a peer.
 #[derive(Debug, Clone, Serialize)]
 pub struct PeerView {
-    /// URI as in the configuration.
+    /// URI of the peer as in the configuration.
     pub uri: String,
     /// `up` if any of its addresses is up; `down`, `unknown`.
     pub state: &'static str,
-    /// Addresses known so far.
+    /// Addresses of the peer that are known so far.
     pub addresses: Vec<AddressView>,
 }
 
@@ -461,15 +461,15 @@ pub struct AddressView {
     pub state: &'static str,
     /// Time since which it is `down`.
     pub down_since: Option<String>,
-    /// Time (RFC 3339) of the last OPTIONS sent to it.
+    /// Time (RFC 3339) of the last OPTIONS sent to the address.
     pub last_options: Option<String>,
-    /// Response time of its last answer to OPTIONS.
+    /// Round-trip time of the last answered OPTIONS.
     pub rtt_ms: Option<f64>,
-    /// Consecutive OPTIONS and calls without an answer.
+    /// Consecutive OPTIONS and calls without a response from the address.
     pub failures: u32,
-    /// Remaining time for which it asked for no calls (503 with Retry-After).
+    /// Remaining time of the back-off that the address requested (503 with Retry-After).
     pub rests_seconds: Option<u64>,
-    /// Time until the next OPTIONS, or until the answer to one is overdue; null with `options_interval = "0s"`.
+    /// Time until the next OPTIONS, or until the response to one is overdue; null with `options_interval = "0s"`.
     pub next_check_seconds: Option<u64>,
     /// Last failure.
     pub last_problem: Option<String>,

@@ -1,6 +1,6 @@
 //! Causes of ITU-T Q.850, which carriers send in Reason (RFC 3326).
 
-/// Common causes with their names.
+/// Common Q.850 causes with their names.
 pub const CAUSES: [(u8, &str); 43] = [
     (1, "unallocated number"),
     (2, "no route to the transit network"),

@@ -17,7 +17,7 @@ pub struct ScoreSum {
 }
 
 impl ScoreSum {
-    /// Adds other scores.
+    /// Adds the scores of another leg or end.
     pub fn add(&mut self, other: ScoreSum) {
         self.count += other.count;
         self.sum += other.sum;
@@ -37,7 +37,7 @@ impl ScoreSum {
         (self.count > 0).then(|| hundredths(self.sum as f64 / self.count as f64 / 1000.0))
     }
 
-    /// Returns the score of the whole call if there are no scores of intervals.
+    /// Returns these scores, or the score of the whole call if there are no scores of intervals.
     pub fn or_whole(self, whole: Option<f64>) -> ScoreSum {
         match whole.filter(|_| self.count == 0) {
             Some(whole) => {

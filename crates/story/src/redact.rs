@@ -11,10 +11,10 @@ use crate::masked;
 
 /// Punctuation that may follow an address in a sentence.
 const PUNCTUATION: [char; 7] = [',', '.', ':', ';', ')', '>', '`'];
-/// Parameter that is shown, since it only names the transport.
+/// Parameter of SIP addresses that is shown, since it only names the transport.
 const TRANSPORT: &str = ";transport=";
 
-/// Delimiters around an address in a document: quotation marks and tag brackets.
+/// Delimiters around an address in an XML or JSON document: quotation marks and tag brackets.
 const DELIMITERS: [char; 4] = ['"', '\'', '<', '>'];
 /// Escapes of the three characters that delimit secrets in an address: XML, JSON, forms, and nested forms.
 const ESCAPES: [(char, &[&str]); 3] = [

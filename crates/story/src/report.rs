@@ -16,18 +16,18 @@ pub struct CallRecord {
     pub failovers: u32,
     /// Time from the inbound INVITE to the first outbound 18x, in milliseconds; `null` without an 18x.
     pub post_dial_ms: Option<u64>,
-    /// Lowest mean opinion score of either side within five seconds; `null` if unknown.
+    /// Lowest mean opinion score of either side in an interval of five seconds; `null` if unknown.
     pub mos_min: Option<f64>,
-    /// Mean of these scores.
+    /// Mean opinion score of all such intervals; `null` if unknown.
     pub mos_avg: Option<f64>,
     /// Median turn latency of the call's agent with the most turns, in milliseconds; `null` without turns.
     pub turn_p50_ms: Option<u64>,
-    /// 95th percentile of these latencies, in milliseconds.
+    /// 95th percentile of the turn latencies of that agent, in milliseconds; `null` without turns.
     pub turn_p95_ms: Option<u64>,
-    /// Evidence for the reason, if it adds to the reason: used by the verdict, not recorded.
+    /// Evidence for the reason of the call's end, used by the verdict and not recorded; `None` if it adds nothing.
     #[serde(skip)]
     pub proof: Option<String>,
-    /// Fix for the cause.
+    /// Fix for the cause of the call's end.
     #[serde(skip)]
     pub fix: Option<String>,
     /// Whether a limit refused the call before it was examined: such calls may be a flood and are listed only

@@ -29,7 +29,7 @@ pub struct FailureResponse {
     pub retry_after: Option<u32>,
     /// Whether the request had credentials that this response does not challenge.
     pub had_credentials: bool,
-    /// Cause of its Q.850 Reason.
+    /// Cause of the response's Q.850 Reason.
     pub q850: Option<u8>,
     /// Whether the trunk answers other calls, and therefore accepts the edge's address.
     pub answers_others: bool,
@@ -64,7 +64,8 @@ impl FailureResponse {
         }
     }
 
-    /// Returns the fix like [`advice`](Self::advice), for calls that another target takes.
+    /// Returns the fix like [`advice`](Self::advice), for calls that another target takes: without the advice to add a
+    /// target.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         if self.is_of_the_account() || self.code == 403 && self.answers_others {
             self.advice()

@@ -61,21 +61,21 @@ pub fn traceparent(call: &str, leg: &str) -> Option<String> {
 /// Times of a leg, in microseconds since the start of its call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LegTimes {
-    /// Time of its INVITE, or of the connection attempt.
+    /// Time of the leg's INVITE, or of the attempt to connect an agent.
     pub began_us: u64,
-    /// Time of ringing.
+    /// Time at which the leg rang.
     pub rang_us: Option<u64>,
     /// Time of the answer, or at which an agent's WebSocket was open.
     pub answered_us: Option<u64>,
-    /// Time of the end.
+    /// Time of the leg's end.
     pub ended_us: Option<u64>,
-    /// Whether the target failed the caller.
+    /// Whether the leg's target failed the caller.
     pub failed: bool,
     /// Whether the leg only listens.
     pub listens: bool,
 }
 
-/// Data of an ended call.
+/// Data of an ended sampled call.
 #[derive(Debug, Clone)]
 pub struct SampledCall {
     /// Record of the call.

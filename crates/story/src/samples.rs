@@ -21,11 +21,11 @@ pub(crate) struct QualitySample {
     pub(crate) link: LinkQuality,
 }
 
-/// State of the network or agent of a leg; compact, so that neither kind of leg needs more memory because of the
-/// other.
+/// State of a leg's network or agent in an interval. Both kinds share one compact type, so that neither needs more
+/// memory because of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkQuality {
-    /// A network with RTCP.
+    /// A network, with figures from RTCP.
     Network {
         /// Jitter at the end of the interval; maximum of merged intervals.
         jitter_us: u32,
@@ -40,11 +40,11 @@ pub enum LinkQuality {
     Agent {
         /// Audio of the agent that the caller had not heard at the end of the interval.
         unheard_ms: u32,
-        /// Maximum of it in the interval.
+        /// Maximum of `unheard_ms` in the interval.
         most_unheard_ms: u32,
         /// Audio not yet sent to the agent at the end of the interval, in frames of 20 ms (at most 100).
         unsent: u16,
-        /// Maximum of it in the interval.
+        /// Maximum of `unsent` in the interval.
         most_unsent: u16,
     },
 }
@@ -120,12 +120,12 @@ impl QualitySample {
 /// Quality intervals of a leg.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct QualitySamples {
-    /// Each sample: flags, then its numbers in the order of [`numbers`].
+    /// Samples one after the other: flags, then the numbers of a sample in the order of [`numbers`].
     bytes: Vec<u8>,
     count: usize,
 }
 
-/// Returns the numbers of a sample.
+/// Returns the numbers of a sample in the order in which they are stored.
 fn numbers(sample: &QualitySample) -> [u32; 8] {
     let QualitySample { received, lost, sent, far_lost, link: way } = *sample;
     let [first, second, third, fourth] = match way {

@@ -6,7 +6,7 @@ use crate::numbers::mask;
 
 /// Digits from which a word may be a telephone number.
 const NUMBER_DIGITS: usize = 7;
-/// Separators between the digits of a number (RFC 3966 §5.1.1), and others in common use.
+/// Separators between the digits of a number: those of RFC 3966 §5.1.1, and others in common use.
 const SEPARATORS: [char; 7] = ['-', '.', '(', ')', '/', ' ', '\u{a0}'];
 
 /// Returns a sentence with its numbers masked, with and without separators. SIDs, addresses, ports and dates stay.
@@ -28,7 +28,7 @@ pub fn without_numbers(text: &str) -> String {
     out
 }
 
-/// Returns the text with numbers masked that have separators.
+/// Returns the text with those numbers masked that have separators between their digits.
 fn parted(text: &str) -> String {
     let is_inside = |c: char| c.is_ascii_digit() || c == '+' || SEPARATORS.contains(&c);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);

@@ -14,7 +14,7 @@ use crate::samples::{QualitySample, QualitySamples};
 use crate::view::{QualityView, RtpView, SampleView, SeriesView};
 use crate::wall::{ClockStep, rfc3339};
 
-/// Minimum time of the timer.
+/// Minimum time until the timer for the next interval fires.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 /// Length of a frame to an agent, in milliseconds.
@@ -36,7 +36,7 @@ pub struct LegTotals {
 }
 
 impl LegTotals {
-    /// Returns the totals of removed ends, or of an earlier process, from their figures.
+    /// Returns the totals of removed ends, or of a process before a restart, from their figures.
     pub fn of_earlier(figures: &RtpView) -> LegTotals {
         let far_lost = figures.far.as_ref().map_or(0, |far| far.lost);
         let (received, lost, sent) = (figures.rx_packets, figures.lost, figures.tx_packets);
@@ -49,7 +49,7 @@ impl LegTotals {
 pub struct CounterReading {
     /// Totals of the leg.
     pub totals: LegTotals,
-    /// State of its network or agent; whether the remote party has reported follows from the totals.
+    /// State of the leg's network or agent; `reported` follows from the totals.
     pub link: LinkQuality,
     /// Whether the leg has ended.
     pub is_over: bool,
@@ -59,7 +59,7 @@ pub struct CounterReading {
 #[derive(Debug, Clone, Default)]
 struct LegSeries {
     before: LegTotals,
-    /// Index of the first sample's interval.
+    /// Index of the interval of the leg's first sample.
     first: usize,
     samples: QualitySamples,
 }
@@ -98,8 +98,8 @@ impl QualitySeries {
         Some(QualityRecord { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
     }
 
-    /// Returns the loss of a leg. `other` is the leg with the media sent to it, `rest` the counters of the legs at the
-    /// end of the call, with the length of the open interval.
+    /// Returns the packet loss of a leg. `other` is the leg that sends the audio forwarded to it; `rest` has the
+    /// counters of the legs at the end of the call, and the length of the open interval.
     pub fn losses(
         &self,
         (leg, other): (usize, Option<usize>),
@@ -148,7 +148,7 @@ impl QualitySeries {
         self.over > 1 || self.doublings > 0
     }
 
-    /// Returns the length of an interval.
+    /// Returns the length of an interval, which doubles whenever intervals are merged.
     pub fn interval(&self) -> Duration {
         Duration::from_secs(QUALITY_INTERVAL_SECONDS << self.doublings.min(16))
     }
@@ -159,7 +159,7 @@ impl QualitySeries {
         self.legs = legs.map(|leg| LegSeries { before: leg.totals, ..LegSeries::default() }).collect();
     }
 
-    /// Adjusts to a step of the wall clock.
+    /// Adjusts the time of the answer to a step of the wall clock.
     pub fn set_clock(&mut self, step: ClockStep) {
         self.began = self.began.map(|began| step.apply_to(began));
     }
@@ -245,7 +245,7 @@ pub struct QualityRecord {
     /// SID of the call.
     pub sid: String,
     began: SystemTime,
-    /// Length of the last interval, which may be shorter.
+    /// Length of the last interval, which may be shorter than the others.
     last: Duration,
     series: QualitySeries,
     legs: Vec<LegLabel>,
@@ -267,7 +267,7 @@ pub struct LegLabel {
 }
 
 impl QualityRecord {
-    /// Returns the view.
+    /// Returns the quality over time for display.
     pub fn view(&self) -> QualityView {
         let legs = self.series.legs.iter().zip(&self.legs).filter(|(leg, _)| !leg.samples.is_empty());
         let series = legs.flat_map(|(leg, label)| {
@@ -318,8 +318,8 @@ fn received_view(sample: &QualitySample, codec: Option<MosCodec>, label: &LegLab
     }
 }
 
-/// Returns the view of media sent to the leg, as reported by its remote party: nothing in an interval without a
-/// report. Loss towards an agent is known without reports.
+/// Returns the view of media sent to the leg, as reported by its remote party; without figures if no report arrived in
+/// the interval. Loss towards an agent is known without reports.
 fn sent_view(sample: &QualitySample, codec: Option<MosCodec>) -> SampleView {
     let QualitySample { sent, far_lost, .. } = *sample;
     let view = SampleView { packets: sent, ..SampleView::default() };

@@ -1,10 +1,10 @@
 //! Audio quality of one party of an ended call: score and cause.
 
-/// Loss from which it is reported as the cause, in percent.
+/// Packet loss from which loss is reported as the cause of poor audio, in percent.
 const LOSSY_PERCENT: f64 = 1.0;
-/// Jitter from which it is reported as the cause, in milliseconds: more than a usual jitter buffer holds.
+/// Jitter from which jitter is reported as the cause, in milliseconds: more than a usual jitter buffer compensates.
 const JITTERY_MS: f64 = 30.0;
-/// Round-trip time from which it is reported as the cause, in milliseconds: twice the one-way limit of ITU-T G.114.
+/// Round-trip time from which delay is reported as the cause, in milliseconds: twice the one-way limit of ITU-T G.114.
 const FAR_MS: f64 = 300.0;
 
 /// Quality of the audio that a party sent in one call.
@@ -30,14 +30,14 @@ impl AudioQuality {
         self.lost as f64 * 100.0 / expected as f64
     }
 
-    /// Returns the figures as text.
+    /// Formats score, loss, jitter, round-trip time and codec as text.
     pub fn figures(&self) -> String {
         let rtt = self.rtt_ms.map(|ms| format!(", round trip {ms:.0} ms")).unwrap_or_default();
         let (lost, jitter) = (self.lost_percent(), self.jitter_ms);
         format!("MOS {:.1}, {lost:.1} % packet loss, jitter {jitter:.0} ms{rtt}, codec {}", self.mos, self.codec)
     }
 
-    /// Returns the fix for the figure that is bad.
+    /// Returns the fix for the first bad figure.
     pub fn fix(&self) -> String {
         if self.lost_percent() >= LOSSY_PERCENT {
             "find where packets are lost: `mtr -u ADDRESS` from this machine; a full uplink, Wi-Fi or a VPN on the side of the trunk"

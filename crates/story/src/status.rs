@@ -10,7 +10,7 @@ pub struct StatusExplanation {
     pub sent: &'static str,
     /// Usual meaning from a carrier or PBX.
     pub received: &'static str,
-    /// Next step.
+    /// Next step for the operator.
     pub fix: &'static str,
 }
 
@@ -101,10 +101,10 @@ const STATUSES: &[StatusExplanation] = statuses! {
     608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace has the contact; check the reputation of your caller ID.";
 };
 
-/// Prefix of the advice for a code sent by the edge itself, after that for a carrier's.
+/// Start of the advice for a code that the edge itself sends; it follows the advice for a carrier's code.
 const OWN: &str = "; for the edge's own: ";
 
-/// Advice that is useless if the calls already have another target.
+/// Advice that does not apply to calls with another target.
 const ADDS_A_TARGET: [&str; 3] = [
     "; add a second carrier to the route",
     "; add a further target to the route",
@@ -131,7 +131,7 @@ pub fn beside_a_target(advice: &str) -> String {
 }
 
 impl StatusExplanation {
-    /// Returns the advice like [`advice`](Self::advice), for calls that another target takes.
+    /// Returns the next step like [`advice`](Self::advice), without the advice to add a target.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         let advice = self.advice()?;
         Some(ADDS_A_TARGET.iter().find_map(|clause| advice.strip_suffix(clause)).unwrap_or(advice))

@@ -8,7 +8,7 @@ pub const NOT_TLS: &str = "the server does not use TLS";
 /// Error text for a certificate from an unknown issuer.
 pub const UNKNOWN_ISSUER: &str =
     "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
-/// End of the error text for such a certificate that also has another name.
+/// End of the error text for a certificate that no trusted CA issued and that has another name.
 pub const UNTRUSTED: &str = "no trusted CA issued it";
 
 /// Start of the error text for an expired certificate that also has another name; the name follows.
@@ -17,7 +17,7 @@ pub const AND_OF_ANOTHER_NAME: &str = "and it is not valid for name";
 /// Error text for a certificate of the edge that the remote party rejects because of its extended key usage.
 pub const UNSUITED_USE: &str = "it does not accept this certificate's use";
 
-/// Error texts and fixes; the first match counts.
+/// Words of error texts with the fix for each; the first match counts.
 const FIXES: [(&[&str], &str); 12] = [
     (
         &["handshake not finished"],

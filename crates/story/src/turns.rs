@@ -12,7 +12,7 @@ pub struct TurnView {
     pub turns: u64,
     /// Median time from the end of the caller's speech to the agent's first audio, in milliseconds.
     pub p50: u64,
-    /// Time that 95 of 100 took at most.
+    /// 95th percentile of the times from the end of the caller's speech to the agent's first audio, in milliseconds.
     pub p95: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct HopsView {
     pub edge: Option<f64>,
     /// Round-trip time of a ping to the agent.
     pub network: Option<f64>,
-    /// Rest of the turn.
+    /// Rest of the turn latency: the time that the agent itself took.
     pub agent: Option<f64>,
 }
 

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use trunkgate_media::{IcmpError, SendFailure};
 
-/// Source of the address to which audio is sent.
+/// Source of the address to which audio is sent, for messages.
 const THEIRS: &str = "the remote party's session description";
 const OF_THEIRS: &str = "in the remote party's session description";
 
-/// Describes the refusal to send to `to`.
+/// Describes the refusal of this machine to send to the address `to`.
 pub fn text(why: SendFailure, to: &str) -> String {
     let why = match why {
         SendFailure::Forbidden => "a local firewall rule forbids it (EPERM)",
@@ -31,7 +31,7 @@ pub fn named(text: &str) -> Option<SendFailure> {
     .find_map(|(sign, cause)| why.contains(sign).then_some(cause))
 }
 
-/// Returns the fix. `from` is the source address of the packets, if known.
+/// Returns the fix for audio that this machine refuses to send. `from` is the source address of the packets, if known.
 pub fn fix(why: SendFailure, to: IpAddr, from: Option<IpAddr>) -> String {
     let route = match from {
         Some(from) => format!("ip route get {to} from {from}"),

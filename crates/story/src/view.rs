@@ -89,7 +89,7 @@ pub struct CallView {
 pub struct ConferenceView {
     /// SID of the conference: `CF` and 32 hex digits.
     pub sid: String,
-    /// Its name.
+    /// Name of the conference.
     pub name: String,
 }
 
@@ -106,7 +106,7 @@ pub struct PassedOverView {
 /// A recording of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordingView {
-    /// `RE` and 32 hex digits: the name of its file.
+    /// SID of the recording, and name of its file: `RE` and 32 hex digits.
     pub sid: String,
     /// `in-progress`, `paused`, `stopped`.
     #[serde(deserialize_with = "word::one")]
@@ -114,12 +114,12 @@ pub struct RecordingView {
     /// Origin, as in [Recording](#recording).
     #[serde(deserialize_with = "word::one")]
     pub source: Word,
-    /// 1, or 2: the caller left, what the caller hears right.
+    /// 1, or 2: the caller's audio left, the audio sent to the caller right.
     pub channels: u16,
     /// Length of the file; null until the recording has ended.
     pub seconds: Option<f64>,
-    /// Audio that the file lacks, silence in its place ([Durability](../configure/recording.md#durability)); absent if
-    /// none was lost.
+    /// Audio missing in the file and replaced by silence ([Durability](../configure/recording.md#durability)); absent
+    /// if none was lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<RecordingLoss>,
 }
@@ -130,7 +130,7 @@ pub struct RecordingLoss {
     /// `disk_slow`, `disk_full`, `disk_failed` (another error of the disk), `restart`.
     #[serde(deserialize_with = "word::one")]
     pub reason: Word,
-    /// Length of this audio.
+    /// Length of the lost audio.
     pub seconds: f64,
 }
 
@@ -142,7 +142,7 @@ pub struct SiprecView {
     /// `connecting`, `in-progress`, `paused`, `stopped`, `failed` (no server records the call).
     #[serde(deserialize_with = "word::one")]
     pub status: Word,
-    /// Server that records or is asked, as in `peers`; null after `failed`.
+    /// Server that records, or that is being called, as in `peers`; null after `failed`.
     pub server: Option<String>,
     /// ID of the communication session in the metadata.
     pub session_id: String,
@@ -188,7 +188,7 @@ pub struct LegView {
     /// Kind: `sip` or `agent`; `api` for the request that started the call.
     #[serde(deserialize_with = "word::one")]
     pub kind: Word,
-    /// Whether the leg leads to the party for which the API requested the call. Absent if false.
+    /// Whether the leg leads to the callee of an API request. Absent if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub to_requested: bool,
     /// Whether the party has left for its own call, which has the SID of the leg, because an API request gave it a
@@ -225,7 +225,7 @@ pub struct LegView {
     pub state: Word,
     /// SIP status code with which the remote party rejected the call; `null` if not rejected.
     pub sip_code: Option<u16>,
-    /// Texts of that response: reason phrase, and texts of Reason, Warning and X- headers.
+    /// Texts of the rejecting response: reason phrase, and texts of Reason, Warning and X- headers.
     pub sip_text: Option<String>,
     /// Reason slug of the end; `null` if not ended.
     #[serde(default, deserialize_with = "word::optional")]
@@ -240,8 +240,8 @@ pub struct LegView {
     pub media: Option<MediaView>,
     /// Turn latencies of an agent, in milliseconds; `null` before the first turn, and for other legs.
     pub turn_ms: Option<Box<LegTurnView>>,
-    /// Whether the party was silent, sent only digital silence, or its stream stopped: the call then has the flag
-    /// `one_way`. Absent if false.
+    /// Whether the remote party was silent, sent only digital silence, or its stream stopped: the call then has the
+    /// flag `one_way`. Absent if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
     /// Media statistics.
@@ -249,7 +249,7 @@ pub struct LegView {
 }
 
 impl LegView {
-    /// Returns whether the leg is the call of a party, which is a child of the caller's call.
+    /// Returns whether the leg is the call of a dialled party, which the API shows as a child of the caller's call.
     pub fn is_call_of_party(&self) -> bool {
         let is_called = self.kind == "sip" || self.dialled.to.is_some();
         is_called && self.direction == "outbound" && !self.to_requested && !self.has_own_call
@@ -268,10 +268,10 @@ pub struct DialledView {
     /// Time of the INVITE to the party (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// Time of the answer; absent before it.
+    /// Time of the answer; absent before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<String>,
-    /// Time of the end; absent before it.
+    /// Time of the end; absent before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
     /// Result of answering machine detection, in Twilio's terms: `human`, `machine_start`, `machine_end_beep`,
@@ -287,7 +287,8 @@ pub struct MediaView {
     pub ours: SocketAddr,
     /// Address that the remote party announced in SDP; `null` if it wants no media.
     pub announced: Option<SocketAddr>,
-    /// Destination of packets: the source of its packets, once learned (`rtp.latched`), else the announced address.
+    /// Destination of the edge's packets: the learned source of the remote party's packets (`rtp.latched`), else
+    /// `announced`.
     pub used: Option<SocketAddr>,
 }
 
@@ -316,7 +317,7 @@ pub struct ForkView {
     pub tracks: Vec<&'static str>,
     /// State: `trying`, `answered` while it listens, `ended`.
     pub state: &'static str,
-    /// Reason slug of the end, as of a leg.
+    /// Reason slug of the end; `null` if not ended.
     pub reason: Option<&'static str>,
     /// Party that ended the fork: `far_end`, `edge`; `null` if not ended.
     pub ended_by: Option<&'static str>,
@@ -364,25 +365,25 @@ impl RtpView {
     }
 }
 
-/// Statistics reported by the remote party.
+/// Statistics that the remote party reported by RTCP.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FarView {
     /// Packets lost on the way to the remote party.
     pub lost: u64,
     /// Interarrival jitter.
     pub jitter_ms: f64,
-    /// Mean opinion score of the audio that it receives.
+    /// Mean opinion score of the audio that the remote party receives.
     pub mos: Option<f64>,
 }
 
 /// Response to `GET /v1/calls/{sid}/kept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KeptView {
-    /// Whether there is a trace of the call.
+    /// Whether a trace of the call is kept.
     pub trace: bool,
-    /// Whether the trace has SIP messages.
+    /// Whether the kept trace has SIP messages.
     pub messages: bool,
-    /// Whether there is the quality over time.
+    /// Whether the call's quality over time is kept.
     pub quality: bool,
 }
 
@@ -393,7 +394,7 @@ pub struct QualityView {
     pub sid: String,
     /// Length of a sample: 5, 10, 20 …
     pub interval_s: u64,
-    /// Two for each leg that had packets, in the order of the legs.
+    /// Two series, received and sent, for each leg that had packets, in the order of the legs.
     pub series: Vec<SeriesView>,
 }
 
@@ -421,8 +422,8 @@ pub struct SampleView {
     pub seconds: f64,
     /// Packets received or sent.
     pub packets: u32,
-    /// Packets lost; null without a report of the remote party. Of audio to an agent: frames for which its socket was
-    /// too slow.
+    /// Packets lost; null without a report of the remote party. For audio sent to an agent: frames dropped because the
+    /// socket was too slow.
     pub lost: Option<u32>,
     /// Jitter at the end of the interval; null if nothing was received or reported.
     pub jitter_ms: Option<f64>,
@@ -432,7 +433,7 @@ pub struct SampleView {
     pub mos: Option<f64>,
     /// For an agent: queued audio at the end of the interval.
     pub queue_ms: Option<u32>,
-    /// Maximum of it in the interval.
+    /// Maximum of the queued audio in the interval.
     pub queue_max_ms: Option<u32>,
 }
 
@@ -504,28 +505,28 @@ pub struct LoginView {
     pub source: String,
     /// Whether the address is the trunk's by the configuration.
     pub is_of_trunk: bool,
-    /// User that it has shown.
+    /// User name in the last request, masked for display.
     pub user: String,
-    /// Whether the user is right, and so the password wrong.
+    /// Whether the user name is valid, so that the password is wrong.
     pub is_user_known: bool,
-    /// Wrong part in words.
+    /// Wrong part of the credentials in plain text.
     pub fault: String,
     /// Requests with wrong credentials in the last hour.
     pub requests: u64,
-    /// Requests with wrong credentials since the source last had right ones.
+    /// Requests with wrong credentials since the source's last request with valid ones.
     pub in_row: u64,
-    /// Time since the last one.
+    /// Time since the last request with wrong credentials.
     pub seconds_ago: u64,
 }
 
 /// Calls of the last hour refused because they could not be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnrecordedView {
-    /// Calls in the last hour.
+    /// Calls refused in the last hour.
     pub calls: u64,
-    /// Calls in the last five minutes.
+    /// Calls refused in the last five minutes.
     pub recent: u64,
-    /// SID of the last one; `None` if there was none yet.
+    /// SID of the last refused call; `None` if there was none.
     pub last_sid: Option<String>,
 }
 
@@ -538,17 +539,17 @@ pub struct LimitView {
     pub outbound: bool,
     /// Reason slug.
     pub reason: &'static str,
-    /// Meaning of the reason.
+    /// Meaning of the reason as a clause.
     pub sentence: &'static str,
-    /// Configuration key and value.
+    /// Configuration key of the limit, with its value.
     pub key: String,
-    /// Calls in the last hour.
+    /// Calls refused in the last hour.
     pub calls: u64,
-    /// Calls in the last five minutes.
+    /// Calls refused in the last five minutes.
     pub recent: u64,
-    /// Age of the last one, in seconds.
+    /// Time since the last refused call, in seconds.
     pub seconds_ago: u64,
-    /// SID of the last one with a trace.
+    /// SID of the last refused call with a trace.
     pub last_sid: Option<String>,
 }
 
@@ -570,15 +571,15 @@ pub struct AppView {
     pub name: String,
     /// Affected calls.
     pub calls: u64,
-    /// All calls.
+    /// All calls of the application in the last hour.
     pub of: u64,
     /// Affected calls of the last five minutes.
     pub recent: AffectedCalls,
     /// Calls in which documents ran to their end but a prompt was not played.
     pub unheard: u64,
-    /// Whether the failure continues: fewer than three successful calls in a row since.
+    /// Whether the failure continues: fewer than three successful calls in a row since the last failed one.
     pub still: bool,
-    /// Successful calls in a row since.
+    /// Successful calls in a row since the last failed one.
     pub good_since: u64,
     /// Twilio's error code of the last failure.
     pub code: u32,
@@ -593,13 +594,13 @@ pub struct AppView {
 pub struct RecognitionView {
     /// Failed recognitions.
     pub failed: u64,
-    /// All recognitions.
+    /// All recognitions of the last hour.
     pub of: u64,
     /// Failed recognitions of the last five minutes.
     pub recent: AffectedCalls,
-    /// Whether the failure continues: fewer than three successful recognitions in a row since.
+    /// Whether the failure continues: fewer than three successful recognitions in a row since the last failed one.
     pub still: bool,
-    /// Successful recognitions in a row since.
+    /// Successful recognitions in a row since the last failed one.
     pub good_since: u64,
     /// Cause of the last failure.
     pub cause: String,
@@ -612,15 +613,15 @@ pub struct RecognitionView {
 pub struct SilentView {
     /// Trunk, agent or URI.
     pub name: String,
-    /// Number of calls.
+    /// Number of live calls in which the side is silent.
     pub calls: u64,
-    /// Slug of the cause in the last of these calls.
+    /// Slug of the cause in the last of the silent calls.
     pub kind: &'static str,
-    /// Cause in the last of these calls, as in its trace.
+    /// Cause in the last of the silent calls, as in its trace.
     pub cause: String,
-    /// Fix for this cause.
+    /// Fix for the cause in the last of the silent calls.
     pub fix: String,
-    /// SID of the last of these calls.
+    /// SID of the last of the silent calls.
     pub last_sid: String,
     /// Other sides that are silent in these calls too, by name with the number of calls.
     #[serde(skip)]
@@ -632,9 +633,9 @@ pub struct SilentView {
 pub struct UnknownView {
     /// Messages in the last hour.
     pub messages: u64,
-    /// Source of the last one.
+    /// Source of the last message.
     pub last: String,
-    /// Time since the last one.
+    /// Time since the last message.
     pub seconds_ago: u64,
 }
 
@@ -643,9 +644,9 @@ pub struct UnknownView {
 pub struct SourceView {
     /// Address of the source.
     pub source: String,
-    /// Messages since it is listed.
+    /// Messages counted since the source is listed.
     pub messages: u64,
-    /// Time since the last one.
+    /// Time since the last message from the source.
     pub seconds_ago: u64,
 }
 

@@ -31,14 +31,14 @@ impl ClockStep {
         }
     }
 
-    /// Returns the size of the step.
+    /// Returns the size of the step, without its direction.
     pub fn size(self) -> Duration {
         match self {
             ClockStep::Ahead(size) | ClockStep::Back(size) => size,
         }
     }
 
-    /// Returns a date by the new clock.
+    /// Returns a date converted to the clock after the step.
     pub fn apply_to(self, date: SystemTime) -> SystemTime {
         match self {
             ClockStep::Ahead(ahead) => date.checked_add(ahead),

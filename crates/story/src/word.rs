@@ -31,18 +31,18 @@ fn lasting(text: &str) -> Option<Word> {
     Some(word)
 }
 
-/// Deserializes a string.
+/// Deserializes a static string.
 pub(crate) fn one<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
     lasting(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("no word of a call"))
 }
 
-/// Deserializes a string or `null`.
+/// Deserializes a static string or `null`.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Word>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| lasting(&text).ok_or_else(|| D::Error::custom("no word of a call"))).transpose()
 }
 
-/// Deserializes a list of strings.
+/// Deserializes a list of static strings.
 pub(crate) fn many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Word>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| lasting(text).ok_or_else(|| D::Error::custom("no word of a call"))).collect()

@@ -28,7 +28,7 @@ pub(super) const SECRET_WORDS: [&[u8]; 17] = [
     b"auth:",
     b"pin:",
 ];
-/// Secret words in all other lines, in which more words are harmless.
+/// Secret words in lines other than attributes, in which more words are harmless.
 pub(super) const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
 /// Words, and a search for the first of them.
 type KeywordSet = (&'static [&'static [u8]], Option<AhoCorasick>);
@@ -56,11 +56,11 @@ const SUITES: [&[u8]; 16] = [
     b"SEED_128_CCM_80",
     b"SEED_128_GCM_96",
 ];
-/// Session parameters without a value (RFC 4568 §6.3).
+/// Session parameters of a crypto attribute that have no value (RFC 4568 §6.3).
 const SESSION_PARAMETERS: [&[u8]; 3] = [b"UNENCRYPTED_SRTP", b"UNENCRYPTED_SRTCP", b"UNAUTHENTICATED_SRTP"];
-/// Maximum digits of a tag (RFC 4568 §9.2).
+/// Maximum digits of the tag of a crypto attribute (RFC 4568 §9.2).
 const TAG_DIGITS: usize = 9;
-/// Maximum length of `|2^48|4294967295:128`.
+/// Maximum length of a lifetime after a key, with an MKI: `|2^48|4294967295:128`.
 const LIFETIME_CHARS: usize = 20;
 
 impl MaskedText<'_> {

@@ -15,9 +15,9 @@ pub(super) struct KeywordSearch {
     /// Search for words of at least [`FINGERPRINT`] octets, at least sixteen octets of lower-case text per step;
     /// `None`: the processor lacks the instructions.
     quick: Option<Searcher>,
-    /// Searches for shorter words.
+    /// Searches for words shorter than [`FINGERPRINT`].
     short: Vec<Finder<'static>>,
-    /// Fallback search, octet by octet.
+    /// Fallback search, octet by octet, if the processor lacks the instructions.
     plain: Option<AhoCorasick>,
 }
 

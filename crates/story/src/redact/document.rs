@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Start of an XML section without markup.
 pub(super) const SECTION: &str = "<![CDATA[";
-/// End of such a section.
+/// End of an XML section without markup.
 pub(super) const SECTION_END: &str = "]]>";
 /// Suffix of secret attribute names.
 const SECRET: &str = "password";
@@ -16,7 +16,7 @@ const QUOTES: [&str; 7] = ["\"", "'", "\\\"", "&quot;", "&#34;", "&apos;", "&#39
 pub(super) struct RedactedRange {
     /// Range in the document.
     pub(super) at: Range<usize>,
-    /// Replacement text.
+    /// Text shown instead of the range.
     pub(super) shown: &'static str,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn passwords(document: &str) -> Vec<RedactedRange> {
     lower.match_indices(SECRET).filter_map(value).collect()
 }
 
-/// Returns a document without comments and processing instructions; its declaration stays.
+/// Returns a document without comments and processing instructions; the XML declaration stays.
 pub(super) fn without_comments(document: &str) -> String {
     let (mut shown, mut rest) = (String::with_capacity(document.len()), document);
     let mut has_section_end = true;
@@ -78,7 +78,7 @@ pub(super) fn without_comments(document: &str) -> String {
     shown + rest
 }
 
-/// Returns the length of a text up to and including an end marker after its beginning.
+/// Returns the length of a text that starts with `begin`, up to and including the next `end`; `None` without an end.
 fn end_of(text: &str, begin: &str, end: &str) -> Option<usize> {
     let at = text.get(begin.len()..)?.find(end)?;
     Some(begin.len() + at + end.len())
@@ -96,7 +96,7 @@ pub(super) fn values(document: &str) -> Vec<Vec<Range<usize>>> {
 /// Reader of the values in a document.
 struct DocumentReader<'a> {
     document: &'a str,
-    /// Texts of the open elements, the outermost first.
+    /// Texts of the elements that are open, the outermost first.
     open: Vec<Vec<Range<usize>>>,
     values: Vec<Vec<Range<usize>>>,
 }

@@ -13,7 +13,7 @@ pub(super) const SLASHES: [char; 2] = ['/', '\\'];
 const SPECIAL: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
 /// Maximum length of a scheme, in characters.
 const SCHEME_CHARS: usize = 32;
-/// Named character references.
+/// Named character references of HTML that may hide part of an address.
 const NAMED: [(&str, char); 13] = [
     ("commat", '@'),
     ("colon", ':'),
@@ -161,7 +161,7 @@ impl Characters<'_> {
         user.map(|end| RedactedRange { at: from..end, shown: "//" }).into_iter().chain(query).collect()
     }
 
-    /// Returns the query from the first of these characters after an offset, including white space.
+    /// Returns the query: from the first of the characters `signs` after an offset to the end, including white space.
     fn query(self, signs: &[char], behind: usize) -> Option<RedactedRange> {
         let mut rest = self.skip_while(|character| character.at.start < behind || !signs.contains(&character.sign));
         let first = rest.next()?.at;

@@ -45,14 +45,14 @@ pub enum TraceItem {
     Message {
         /// Index in `legs`, from 0.
         leg: usize,
-        /// Whether the edge received the message.
+        /// Whether the edge received the message; otherwise it sent the message.
         received: bool,
         /// Method, or status code and reason phrase, of a message; else a sentence, for a webhook with the body in the
         /// lines below.
         text: String,
         /// Remark, such as the codecs; empty without one.
         note: String,
-        /// Whether it is a retransmission.
+        /// Whether the message is a retransmission.
         again: bool,
     },
     /// A decision of the edge.
@@ -60,7 +60,7 @@ pub enum TraceItem {
         /// Text of the decision.
         text: String,
     },
-    /// An answered or failed request to an application.
+    /// A request to an application that was answered or has failed.
     Webhook {
         /// Text of the request, with the body in the lines below.
         text: String,
@@ -72,14 +72,14 @@ pub enum TraceItem {
     Agent {
         /// Index of the leg.
         leg: usize,
-        /// Text of the event.
+        /// Text of the stream event.
         text: String,
     },
     /// A media event: bound, latched, idle.
     Media {
         /// Index of the leg.
         leg: usize,
-        /// Text of the event.
+        /// Text of the media event.
         text: String,
     },
 }
@@ -142,11 +142,11 @@ impl TraceView {
     }
 }
 
-/// Text of an ACK with the Call-ID of a call that belongs to no dialog of it.
+/// Text of an ACK with the Call-ID of a call, but outside the call's dialogs.
 pub(crate) const STRAY_ACK: &str = "ACK (stray)";
 /// Maximum number of stray ACKs in a trace.
 const STRAY_ACKS: usize = 12;
-/// Transmissions of a 200 OK without ACK from which this is reported.
+/// Transmissions of a 200 OK without an ACK from which the missing ACK is reported.
 const UNACKNOWLEDGED: u32 = 3;
 
 /// Event ring of a call.
@@ -167,9 +167,9 @@ pub struct CallTrace {
 #[derive(Debug, Default)]
 struct RequestLog {
     noted: u32,
-    /// Requests without an entry.
+    /// API requests without an entry in the trace.
     left_out: u32,
-    /// Time of the last one.
+    /// Time of the last API request, in microseconds since the start of the call.
     last_us: u64,
 }
 
@@ -217,7 +217,7 @@ impl CallTrace {
         self.messages.forget()
     }
 
-    /// Adds an entry with its message, if it is one; a full ring drops its oldest entry.
+    /// Adds an entry, with its text if it is a message; a full ring drops its oldest entry.
     pub fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
         if self.entries.len() >= TRACE_ENTRIES {
             self.entries.pop_first();
@@ -255,7 +255,7 @@ impl CallTrace {
         self.entries.iter().filter(|(entry, _)| is_stray_ack(&entry.what, leg)).count()
     }
 
-    /// Adds a DTMF digit of a leg, masked: the first ones, then once a note that there are more.
+    /// Adds a masked DTMF digit of a leg: an entry for each of the first digits, then one note that there are more.
     pub fn push_digit(&mut self, now: Instant, leg: usize, way: &str) {
         self.digits = self.digits.saturating_add(1);
         let text = match self.digits {

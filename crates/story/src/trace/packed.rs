@@ -46,7 +46,7 @@ pub(crate) type NumberedEntry = (TraceEntry, Option<u32>);
 pub(crate) struct PackedEntries {
     bytes: Vec<u8>,
     count: usize,
-    /// Time of the last dropped entry.
+    /// Time of the last dropped entry, from which the times of the remaining ones are counted.
     before: u64,
     /// Time of the last entry.
     now: u64,
@@ -124,7 +124,7 @@ impl PackedEntries {
     }
 }
 
-/// Reader of the remaining entries.
+/// Reader of entries stored as bytes.
 #[derive(Debug)]
 struct EntryReader<'a> {
     bytes: &'a [u8],

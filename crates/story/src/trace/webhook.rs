@@ -16,31 +16,31 @@ pub struct WebhookExchange {
     pub purpose: String,
     /// `GET` or `POST`.
     pub method: String,
-    /// Requests in order, with those that redirects led to.
+    /// HTTP requests in order, including those to which redirects led.
     pub tries: Vec<WebhookTry>,
     /// Number of the attempt, from 1, of a callback that is sent again while it fails; null for others.
     #[serde(default)]
     pub attempt: Option<u32>,
-    /// Twilio's error code; null if it succeeded.
+    /// Twilio's error code; null if the request succeeded.
     pub error: Option<u16>,
-    /// First 512 characters of the answer's body; of audio its media type and size.
+    /// First 512 characters of the response's body; for audio, its media type and size.
     pub body: String,
 }
 
-/// A try of a request at a URL.
+/// An HTTP request to one URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookTry {
-    /// URL without user information, with the values of its query hidden.
+    /// URL without user information, with the values of the query hidden.
     pub url: String,
     /// IP address and port connected to; null if none was known.
     pub remote: Option<String>,
-    /// Status of the answer; null without an answer.
+    /// HTTP status of the response; null without a response.
     pub status: Option<u16>,
-    /// Reason why there was no answer, or why its redirect was not followed.
+    /// Reason why there was no response, or why a redirect was not followed.
     pub failure: Option<String>,
-    /// Time from the connection attempt to the end of the answer.
+    /// Time from the connection attempt to the end of the response.
     pub duration_ms: u64,
-    /// Changes that the answer made to the cookies of its call.
+    /// Changes to the cookies of the call by the response.
     #[serde(flatten)]
     pub cookies: CookieChanges,
 }
@@ -48,21 +48,21 @@ pub struct WebhookTry {
 /// Changes to the cookies of a call by a response, by name: values are secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CookieChanges {
-    /// Names of cookies that the answer set.
+    /// Names of cookies that the response set.
     #[serde(rename = "cookies_set", default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<String>,
-    /// Names of cookies that the answer ended.
+    /// Names of cookies that the response removed.
     #[serde(rename = "cookies_removed", default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<String>,
-    /// Cookies of the answer that were not kept.
+    /// Cookies of the response that were not stored.
     #[serde(rename = "cookies_dropped", default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedCookie>,
-    /// Names of older cookies that gave way.
+    /// Names of older cookies that were removed to make room.
     #[serde(rename = "cookies_evicted", default, skip_serializing_if = "Vec::is_empty")]
     pub evicted: Vec<String>,
 }
 
-/// A cookie of a response that was not kept.
+/// A cookie of a response that was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedCookie {
     /// Name of the cookie.
@@ -90,7 +90,7 @@ fn shown_name(name: &str) -> String {
     name.chars().take(COOKIE_NAME_CHARS).collect()
 }
 
-/// Returns the first few of these cookies as the end of a clause; an empty text if there are none.
+/// Returns the first few of these cookie names as the end of a clause; an empty text if there are none.
 fn named(what: &str, mut names: impl ExactSizeIterator<Item = String>) -> String {
     let shown: Vec<String> = names.by_ref().take(COOKIES_SHOWN).collect();
     match (shown.as_slice(), names.len()) {
@@ -135,7 +135,7 @@ impl WebhookTry {
         self.status.and(self.failure.as_deref())
     }
 
-    /// Returns equal tries, of which this is the first, as a clause.
+    /// Formats this try and the tries equal to it (`alike`) as one clause.
     fn text(&self, alike: &[WebhookTry]) -> String {
         let remote = self.remote.as_ref().map(|remote| format!(" ({remote})")).unwrap_or_default();
         let status = self.status.map(|status| status.to_string());
