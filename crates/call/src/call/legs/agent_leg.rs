@@ -38,7 +38,7 @@ pub(crate) struct AgentSide {
     /// Role of the agent in the call.
     pub(crate) part: AgentRole,
     pub(crate) stream_sid: String,
-    /// True if the stream was begun by an earlier process and goes on.
+    /// True if the stream was begun by an earlier process and continues.
     pub(crate) is_continued: bool,
     /// Time when the WebSocket was open.
     pub(crate) opened: Option<Instant>,
@@ -56,9 +56,9 @@ pub(crate) struct AgentSide {
     pub(crate) fault: Option<(Instant, Box<str>)>,
     /// Number of consecutive failed streams to the same agent before this one.
     pub(crate) retried: u32,
-    /// Number of requests of the agent, except those that end its part.
+    /// Number of requests of the agent, except those that end its time with the caller.
     pub(crate) requests: u32,
-    /// Audio of the caller for a listener, and the media end that it is taken from.
+    /// Caller's audio for a listener, and the media end from which it is copied.
     pub(crate) hears: Option<(EndId, TapSpec)>,
     /// SSRCs of the copied streams, if the agent gets plain RTP.
     pub(crate) raw: Option<RawSpec>,
@@ -114,8 +114,7 @@ impl AgentSide {
         self.opened.is_some_and(|opened| now.saturating_duration_since(opened) >= proven)
     }
 
-    /// Describes the loss of the agent. A log entry of the media worker just before the loss is more precise than the
-    /// kind.
+    /// Describes the loss of the agent: by a log entry of the media worker just before the loss, else by its kind.
     pub(crate) fn why_lost(&self, now: Instant, loss: StreamLoss) -> String {
         // The log entry about an unanswered handshake may be much older than the loss.
         let is_of_it =
@@ -133,11 +132,11 @@ const FAULT_BEFORE_LOSS: Duration = Duration::from_secs(1);
 /// Times of an agent's turns.
 #[derive(Debug)]
 pub(crate) enum AgentTurnTimes {
-    /// None, because the agent listens.
+    /// No times, because the agent only listens.
     None,
-    /// Counted by the media worker.
+    /// Times counted by the media worker.
     Counted(Arc<LegTurns>),
-    /// Restored after a restart of the edge.
+    /// Times restored after a restart of the edge.
     Former(Box<LegTurnView>),
 }
 
@@ -192,7 +191,7 @@ pub fn socket_spec(agent: &Agent, local_networks: &[IpNet]) -> SocketSpec {
     }
 }
 
-/// Shortest timer, for a limit that has expired during a restart.
+/// Minimum duration of a timer, used for a limit that has expired during a restart.
 pub(crate) const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Agent that has the caller, or had it last.
@@ -203,7 +202,7 @@ pub(crate) struct ServingAgent {
     pub(crate) since: Instant,
 }
 
-/// Holder in plain data, with the agent's name. The agent's stream is not included.
+/// Agent that has the caller, or had it last, in plain data: by name, without its stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServingAgentSnapshot {
     agent: String,
@@ -211,13 +210,13 @@ pub(crate) struct ServingAgentSnapshot {
 }
 
 impl ServingAgent {
-    /// Returns the holder in plain data.
+    /// Returns the agent in plain data.
     pub(crate) fn snapshot(&self, now: Instant) -> ServingAgentSnapshot {
         let ServingAgent { agent, since } = self;
         ServingAgentSnapshot { agent: agent.name.to_string(), held_ms: millis(now.saturating_duration_since(*since)) }
     }
 
-    /// Restores the holder; `None` if the configuration no longer has the agent.
+    /// Restores the agent; `None` if the configuration no longer has it.
     pub(crate) fn restore(now: Instant, edge: &Edge, snapshot: ServingAgentSnapshot) -> Option<Box<ServingAgent>> {
         let ServingAgentSnapshot { agent, held_ms } = snapshot;
         let since = now.checked_sub(Duration::from_millis(held_ms))?;

@@ -23,7 +23,8 @@ impl Legs {
         self.iter().skip(1).filter(|leg| !leg.is_beside()).count()
     }
 
-    /// Traces a request that does not end the agent's part, up to a limit; returns whether it was traced.
+    /// Traces a request that does not end the agent's time with the caller, up to a limit. Returns whether it was
+    /// traced.
     pub(crate) fn note_request(&mut self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) -> bool {
         let Some(side) = &mut self[leg].agent else { return false };
         side.requests = side.requests.saturating_add(1);
@@ -64,7 +65,7 @@ impl Legs {
         self.near_leg().agent.as_ref().map(|side| side.end)
     }
 
-    /// Adds an activity of an agent's leg to the trace.
+    /// Adds an event of an agent's leg to the trace.
     pub(crate) fn note(&self, now: Instant, edge: &mut Edge, leg: LegId, text: &str) {
         edge.trace(now, self.key, TraceItem::Agent { leg: leg.index(), text: redact::addresses(shortened(text)) });
     }
@@ -93,7 +94,7 @@ impl Legs {
         tell_back(edge, &side.agent.name, is_back);
     }
 
-    /// Records that the agent on `leg` has ended its part as intended.
+    /// Records that the agent on `leg` has ended its time with the caller as intended.
     pub(crate) fn agent_went_well(&self, edge: &mut Edge, leg: LegId) {
         let Some(side) = self.talker(leg) else { return };
         let is_back = edge.agents_mut().went_well(&side.agent.name, self.key, side.began);
@@ -147,7 +148,7 @@ impl Legs {
     }
 }
 
-/// Logs that an agent is no longer skipped, if `is_back`.
+/// Logs that an agent is no longer skipped; does nothing unless `is_back`.
 pub(crate) fn tell_back(edge: &mut Edge, name: &str, is_back: bool) {
     if is_back {
         edge.log("", format!("agent {name} works again and is no longer skipped"), None);

@@ -50,12 +50,12 @@ pub(crate) struct CallerIdPolicy<'a> {
 }
 
 impl<'a> CallerIdPolicy<'a> {
-    /// Returns whether a number from the caller's side may be shown.
+    /// Returns whether a number from the caller's side may be shown to the target.
     pub(crate) fn allows(&self, number: &str) -> bool {
         [self.from, self.to].into_iter().flatten().all(|rule| rule.allows(number))
     }
 
-    /// Returns our number that replaces a missing or forbidden number of the caller.
+    /// Returns the number of the edge that replaces a missing or forbidden number of the caller.
     pub(crate) fn instead(&self) -> Option<&'a Number> {
         let default = |rule: Option<&'a CallerIdRule>| rule.and_then(|rule| rule.default.as_ref());
         let fits = |number: &&Number| self.to.is_none_or(|rule| rule.allows(&number.text));

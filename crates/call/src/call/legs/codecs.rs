@@ -9,8 +9,8 @@ use trunkgate_sdp::{AudioPayload, CodecConversion};
 /// Sample rate of G.711, in Hz.
 pub(crate) const NARROW_HZ: u32 = 8000;
 
-/// Builds the transcoding of one direction; `ptime_ms` is the default packet length. `None` without a codec to
-/// transcode.
+/// Builds the transcoding of one direction, or returns `None` if nothing is transcoded. `ptime_ms` is the default
+/// packet length.
 pub(crate) fn transcode(conversion: &CodecConversion, ptime_ms: u32) -> Option<Box<TranscodeSpec>> {
     let from: Vec<(u8, PayloadCodec)> =
         conversion.from.iter().filter_map(|audio| Some((audio.number, coding(audio)?))).collect();

@@ -24,7 +24,7 @@ use crate::call::legs::spoken::{AudioAgreement, talks_as};
 use crate::call::words::answer::{FinalAnswer, TargetFailure, bad_media};
 
 impl LegSdp {
-    /// Chooses our media address for a caller by the address in its offer.
+    /// Chooses the media address shown to a caller, based on the media address in the caller's offer.
     pub(crate) fn face_media(&mut self, addressing: &Addressing, flow: Flow, offer: &SessionDescription) {
         let first = anchored_streams(offer).first().and_then(|index| offer.media.get(*index));
         let media = first.and_then(|media| offer.connection_of(media)?.ip());
@@ -77,15 +77,15 @@ impl Legs {
         }
     }
 
-    /// Returns the media end at which the edge itself can send to a side, with codec and payload types.
+    /// Returns the media end over which the edge can send its own audio to a side, with codec and payload types.
     pub(crate) fn spoken_end(&self, leg: LegId) -> Option<(EndId, AudioAgreement)> {
         let (_, spoken) = self.offer_of(leg)?;
         let spoken = spoken?;
         Some((self[leg].end(spoken.index)?.end, spoken))
     }
 
-    /// Returns the audio agreement of a side as an offer of that codec alone, so that its session need not change. Also
-    /// returns the codec and payload types for the edge itself, if it supports the codec.
+    /// Returns the audio agreement of a side as an offer of its codec only, so that the side's session need not change.
+    /// Also returns the codec and payload types for the edge itself, if it supports the codec.
     pub(crate) fn offer_of(&self, leg: LegId) -> Option<(SessionDescription, Option<AudioAgreement>)> {
         let side = &self[leg];
         let mut offer = side.theirs()?;
@@ -112,7 +112,7 @@ impl Legs {
         Some((offer, coding.map(|coding| AudioAgreement { index, audio: number, coding, keys, presses })))
     }
 
-    /// Returns whether a side has another session than one `sendrecv` stream.
+    /// Returns whether a side has a session other than one `sendrecv` stream.
     pub(crate) fn is_stale(&self, leg: LegId) -> bool {
         let Some((ours, theirs)) = self[leg].session() else { return false };
         let talks = |description: &SessionDescription| {
@@ -215,8 +215,8 @@ impl Legs {
         edge.decide(now, self.key, text);
     }
 
-    /// Adds `X-…` and User-to-User of the caller's INVITE as stream parameters with Twilio's names, if the trunk allows
-    /// them.
+    /// Adds `X-…` and User-to-User headers of the caller's INVITE as stream parameters with Twilio's names, if the
+    /// caller's trunk allows that.
     pub(crate) fn add_headers(&self, headers: &[(String, String)], parameters: &mut Vec<(String, String)>) {
         let Some(trunk) = &self[LegId::CALLER].trunk else { return };
         let is_told = |name: &str| {

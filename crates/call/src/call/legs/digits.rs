@@ -18,22 +18,22 @@ use crate::call::legs::leg::Leg;
 pub(crate) const USUAL_MS: u16 = 100;
 /// Maximum duration in a received INFO, in milliseconds.
 const MOST_MS: u32 = 10_000;
-/// Minimum duration in our INFO, in milliseconds (ITU-T Q.24).
+/// Maximum duration accepted in a received INFO, in milliseconds.
 pub(crate) const LEAST_MS: u32 = 40;
-/// Minimum duration of an in-band tone, in milliseconds.
+/// Minimum duration of a digit in an INFO of the edge, in milliseconds (ITU-T Q.24).
 pub(crate) const LEAST_TONE_MS: u64 = 80;
 /// Payload type of comfort noise (RFC 3551 §6), with any codec.
 const COMFORT_NOISE: u8 = 13;
-/// Content type of our INFO.
+/// Content type of an INFO of the edge with a digit.
 pub(crate) const RELAY: &str = "application/dtmf-relay";
-/// Content type of a body with the digit alone.
+/// Content type of an INFO body with the digit alone.
 const PLAIN: &str = "application/dtmf";
 
 /// DTMF digits queued for INFO, sent one after the other so that none overtakes another, and the duration of digits
 /// received by INFO.
 #[derive(Debug, Default)]
 pub(crate) struct DigitQueue {
-    /// Leg, digit and duration in milliseconds.
+    /// Queued digits: leg, digit, and duration in milliseconds.
     pub(crate) waiting: VecDeque<(LegId, char, u32)>,
     /// INFO that awaits its response, and its leg.
     pub(crate) now: Option<(ClientId, LegId)>,
@@ -48,7 +48,7 @@ pub(crate) enum ParsedInfo {
     Key(char, u16),
     /// Body of a DTMF type without a valid digit.
     Unreadable,
-    /// Other content.
+    /// Content other than a DTMF digit.
     Other,
 }
 
@@ -84,8 +84,8 @@ fn parse_digit(text: &str) -> Option<char> {
     }
 }
 
-/// Adapts a wire between sides with different DTMF modes. `own` has the source's events as the offerer's, and the
-/// sink's as the answerer's.
+/// Adapts a wire between sides with different DTMF modes. `own` has the telephone-events of the source as those of the
+/// offerer, and those of the sink as those of the answerer.
 pub(crate) fn adapt_dtmf_wire(wire: WireSpec, own: &OwnEvents, (from, to): (&Leg, &Leg)) -> WireSpec {
     let mut wire = wire;
     let events: Vec<(u8, u32)> =

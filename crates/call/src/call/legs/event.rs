@@ -1,4 +1,4 @@
-//! Events of a call, grouped by the folder that handles them.
+//! Events of a call, grouped by the folder with their handlers.
 
 use bytes::Bytes;
 use trunkgate_media::MediaEvent;
@@ -54,7 +54,7 @@ pub(crate) enum SideEvent {
     Bye { leg: LegId, headers: RelayedHeaders },
     /// Our BYE was answered, or its transaction failed.
     ByeDone { leg: LegId },
-    /// A call is over before one of its legs could move to this call.
+    /// Another call is over, so that its leg will not move to this call.
     Unjoined { client: ClientId, reason: ReasonSlug },
     /// An operator or a failure of the edge ends the call.
     Hangup(ReasonSlug),
@@ -159,7 +159,7 @@ pub(crate) enum TransferEvent {
 pub(crate) enum ProgramEvent {
     /// Response of the application.
     Answered { query: QueryId, answer: Box<AppAnswer> },
-    /// Event of the caller's conference.
+    /// Event of the conference in which the caller participates.
     Conference(ConferenceEvent),
     /// Event of the queue that the caller is in or has dialled.
     Queue(QueueEvent),

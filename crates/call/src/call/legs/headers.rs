@@ -23,7 +23,7 @@ use crate::call::legs::caller_id::HOPS;
 const ADDRESSES: [&str; 5] = ["Diversion", "History-Info", "Remote-Party-ID", "P-Called-Party-ID", "Reply-To"];
 /// Address headers in which numbers that the caller may not show are left out.
 const SHOWN: [&str; 2] = ["Diversion", "Remote-Party-ID"];
-/// Parameters of such addresses that reveal no location (RFC 5806 §4, RFC 7044 §5).
+/// Parameters of address headers that reveal no location (RFC 5806 §4, RFC 7044 §5).
 const ADDRESS_PARAMETERS: [&str; 9] =
     ["reason", "counter", "limit", "privacy", "screen", "extension", "index", "party", "id-type"];
 /// Headers that identify the caller, withheld from untrusted parties for a caller that wants privacy (RFC 3323
@@ -60,7 +60,7 @@ pub(crate) struct AssertedIdentity {
 pub(crate) struct CallerIdentity {
     /// P-Asserted-Identity, from a trusted trunk.
     asserted: Vec<AssertedIdentity>,
-    /// Values of Privacy.
+    /// Known values of the caller's Privacy header.
     privacy: Vec<String>,
     /// Identity headers: signed statements about the number (RFC 8224).
     passports: Vec<String>,
@@ -90,8 +90,8 @@ fn privacy_of(message: &SipMessage) -> Vec<String> {
 /// Headers with the attestation level (3GPP TS 24.229 §7.2.18, ATIS-1000082), for carriers that omit it from `verstat`.
 const ATTESTATION: [&str; 2] = ["Attestation-Info", "P-Attestation-Indicator"];
 
-/// Returns the caller's `verstat` parameter, or Twilio's header for it, in Twilio's form, with the attestation level if
-/// known.
+/// Returns the caller's `verstat` parameter, or Twilio's header for it, in Twilio's form and with the attestation level
+/// if known.
 fn verstat_of(request: &SipMessage) -> Option<Box<str>> {
     let text = |name: &str| Some(std::str::from_utf8(request.header_named(name)?).ok()?.trim());
     let addresses = [HeaderName::PAssertedIdentity, HeaderName::From].map(|name| request.addresses(name));
@@ -132,7 +132,8 @@ impl CallerIdentity {
         self.verstat.as_deref()
     }
 
-    /// Frees the parts for the first target only; the privacy setting stays for later parties.
+    /// Frees identities and signatures, which only the first target gets. The privacy setting is kept for later
+    /// parties.
     pub(crate) fn settle(&mut self) {
         (self.asserted, self.passports) = (Vec::new(), Vec::new());
         self.privacy.shrink_to_fit();
@@ -148,7 +149,7 @@ impl CallerIdentity {
         if self.is_private() && !are_trusted(from, to) { Caller::unknown() } else { caller.clone() }
     }
 
-    /// Removes signatures and verification result, because another number is shown.
+    /// Removes signatures and verification result, because the target sees another number.
     pub(crate) fn unsign(&mut self) {
         self.passports.clear();
         self.verstat = None;
@@ -218,7 +219,7 @@ fn is_for_apps(name: &str) -> bool {
     is_extension || ["User-to-User", "Diversion", "History-Info"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Collects the headers of a message that may be relayed, or that agents request.
+/// Collects the headers of a message that may be relayed, or that agents request as parameters.
 pub(crate) fn collect_relayed_headers(
     message: &SipMessage,
     from: &HeaderRules,
@@ -303,7 +304,7 @@ fn value_of(value: &[u8]) -> Option<String> {
 pub(crate) struct HeaderRecipient<'a> {
     /// Trunk of the side; `None` for a bare URI.
     pub(crate) trunk: Option<&'a Trunk>,
-    /// Trunk with the host names of the edge for this side: its own, or the trunk that a bare URI leads to.
+    /// Trunk that sets the edge's host names for this side: the side's own, or the trunk to which a bare URI leads.
     pub(crate) governs: Option<&'a Trunk>,
     /// Our address as sent to the side.
     pub(crate) ours: IpAddr,
@@ -326,13 +327,13 @@ fn is_trusted(trunk: Option<&Trunk>) -> bool {
 
 /// Restrictions on relayed headers that identify the caller.
 pub(crate) struct PrivacyFilter<'a> {
-    /// True if such headers are relayed.
+    /// True if headers that identify the caller are relayed.
     pub(crate) tells: bool,
-    /// Caller ID rules for numbers in such headers.
+    /// Caller ID rules for numbers in headers that identify the caller.
     pub(crate) showing: &'a CallerIdPolicy<'a>,
 }
 
-/// Returns the headers of one side that are relayed to the other side.
+/// Returns the headers of one side that are relayed to the other side, rebuilt for it.
 pub(crate) fn headers_to_relay(
     brought: &[(String, String)],
     from: Option<&Trunk>,
@@ -360,7 +361,7 @@ pub(crate) fn headers_to_relay(
     all
 }
 
-/// Returns the further headers of an initial INVITE to a target.
+/// Returns the headers of an initial INVITE to a target that are relayed or identify the caller.
 pub(crate) fn of_invite(
     brought: &[(String, String)],
     identity: &CallerIdentity,
@@ -406,8 +407,8 @@ pub(crate) fn from(
     rewrite::from_account(user, caller, &host)
 }
 
-/// Rewrites the addresses of one side for the other: with our hosts, and without numbers that a rule forbids. `rules`
-/// are `caller_id_in` of the sender's trunk and `caller_id` of the receiver's.
+/// Rewrites a header with addresses for one side: with the edge's hosts, and without numbers that a rule forbids.
+/// `rules` are `caller_id_in` of the sender's trunk and `caller_id` of the receiver's.
 pub(crate) fn own_addresses(
     value: &str,
     to: &HeaderRecipient<'_>,
@@ -422,7 +423,7 @@ fn own_address(number: &Number, to: &HeaderRecipient<'_>, numbers: &NumberingPla
     address(&numbers.format(number, to.form()), to)
 }
 
-/// Rewrites a list of addresses with our hosts, and leaves out unreadable entries and numbers that may not be shown.
+/// Rewrites a list of addresses with the edge's hosts, and omits unreadable entries and numbers that may not be shown.
 fn addresses(
     value: &str,
     to: &HeaderRecipient<'_>,

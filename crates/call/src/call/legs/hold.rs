@@ -8,9 +8,9 @@ use trunkgate_media::{EndId, HoldSound, PlayerSound, melody};
 /// Origin of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum HoldKind {
-    /// Requested by the remote party of the leg.
+    /// Hold requested by the remote party of the leg.
     Party,
-    /// Requested over HTTP.
+    /// Hold requested over HTTP.
     Requested,
     /// Sound requested over HTTP; the hold ends with the sound.
     Sound,
@@ -27,7 +27,7 @@ pub(crate) struct LegHold {
 }
 
 impl LegHold {
-    /// Creates a hold of this origin.
+    /// Creates a hold of this origin, without player and sound.
     pub(crate) const fn of(kind: HoldKind) -> LegHold {
         LegHold { kind, player: None, sound: None }
     }
@@ -36,7 +36,7 @@ impl LegHold {
     pub(crate) fn heard(&self, music: Option<Arc<[u8]>>) -> PlayerSound {
         match (self.kind, &self.sound) {
             (HoldKind::Sound, Some(sound)) => PlayerSound::Once(sound.clone()),
-            // The sound was lost in a restart.
+            // A restart has lost the sound.
             (HoldKind::Sound, None) => PlayerSound::Silence,
             (HoldKind::Party | HoldKind::Requested, first) => {
                 PlayerSound::Hold(HoldSound { first: first.clone(), music: Some(music.unwrap_or_else(melody)) })

@@ -53,7 +53,7 @@ const URI_PTIME_MS: u32 = 20;
 /// State of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LegState {
-    /// INVITE sent or received.
+    /// INVITE sent or received, without a response that rings.
     Trying,
     /// Ringing.
     Ringing,
@@ -93,9 +93,9 @@ pub(crate) struct StreamEnd {
     pub(crate) bind: SocketAddr,
     /// Counters of the end.
     pub(crate) counters: Arc<EndCounters>,
-    /// Remote address and mode last sent to the media worker.
+    /// Remote address and mode that the media worker was last sent.
     pub(crate) remote: Option<RemoteSpec>,
-    /// True once the ports are known to be bound.
+    /// True once the media worker has confirmed that the ports are bound.
     pub(crate) is_bound: bool,
 }
 
@@ -179,7 +179,7 @@ impl LegQuality {
         self.flaw.as_deref().filter(|flaw| flaw.cause == FaultCause::Silence)
     }
 
-    /// Returns whether a fault with this cause is already reported.
+    /// Returns whether a fault with this cause is already reported for the leg.
     pub(crate) fn tells(&self, cause: FaultCause) -> bool {
         let stopped = self.stopped().map(|stopped| &stopped.found);
         [self.flaw.as_deref(), self.unheard.as_deref(), stopped].into_iter().flatten().any(|told| told.cause == cause)
@@ -195,7 +195,7 @@ pub(crate) struct LegQuality {
     pub(crate) scores: ScoreSum,
     /// Reason why the party was not heard.
     pub(crate) unheard: Option<Box<Diagnosis>>,
-    /// Fault of the audio that is heard.
+    /// Fault of audio in either direction, such as a codec that was not negotiated.
     pub(crate) flaw: Option<Box<Diagnosis>>,
     /// Faults that began during the call.
     pub(crate) faults: Option<Box<LegFaults>>,
@@ -203,7 +203,7 @@ pub(crate) struct LegQuality {
     pub(crate) is_judged: bool,
     /// Packets already counted for the trunk.
     pub(crate) counted: LegTotals,
-    /// Media state at the last check.
+    /// Packet counters at the last check of the audio, and its time.
     pub(crate) looked: Option<(CounterSnapshot, Instant)>,
 }
 
@@ -214,7 +214,7 @@ pub(crate) struct Leg {
     pub(crate) sid: String,
     /// Configuration of the trunk, as of the start of the leg; `None` for a bare URI.
     pub(crate) trunk: Option<Arc<Trunk>>,
-    /// Trunk that a bare URI leads to; the leg counts against its limits.
+    /// Trunk to which a bare URI leads; the leg counts against its limits.
     pub(crate) governs: Option<Arc<Trunk>>,
     /// Party at the SIP endpoint.
     pub(crate) party: SipPartyId,
@@ -240,11 +240,11 @@ pub(crate) struct Leg {
     pub(crate) timer: SessionTimer,
     /// Media ends, one for each anchored m-line.
     pub(crate) ends: Vec<StreamEnd>,
-    /// Agreed codec; empty before.
+    /// Negotiated codec; empty before negotiation.
     pub(crate) codec: String,
     /// Maximum SRTP roll-overs before the leg came to this call from another one.
     pub(crate) rolled: u32,
-    /// Codec that the leg's audio is transcoded to, if any.
+    /// Codec into which the leg's audio is transcoded, if any.
     pub(crate) converted_to: Option<&'static str>,
     /// Agreed SRTP suite.
     pub(crate) srtp: Option<Suite>,
@@ -335,7 +335,7 @@ impl Leg {
         self.flow.is_none() && self.agent.is_none()
     }
 
-    /// Returns the key of the signalling address in its trunk's health table.
+    /// Returns the key of the leg's signalling address in the health table; `None` without a trunk or a flow.
     pub(crate) fn spot(&self) -> Option<TrunkAddress> {
         Some(TrunkAddress::of(&self.trunk.as_ref()?.name, self.flow.as_ref()?))
     }
@@ -389,7 +389,7 @@ impl Leg {
         self.flow.map_or(Ipv4Addr::UNSPECIFIED.into(), |flow| flow.remote.ip())
     }
 
-    /// Returns the trunk with the limits that the leg counts against.
+    /// Returns the trunk with the limits against which the leg counts.
     pub(crate) fn limited_by(&self) -> Option<&Arc<Trunk>> {
         self.trunk.as_ref().or(self.governs.as_ref())
     }
@@ -438,14 +438,14 @@ impl Leg {
         description
     }
 
-    /// Restores the description in force, under a new version, after the last one was refused.
+    /// Restores the description in force, under a new version, after the description last sent was refused.
     pub(crate) fn take_back(&mut self) {
         if let Some(ours) = self.sdp.ours.as_ref().and_then(Written::read) {
             self.stamp(ours);
         }
     }
 
-    /// Appends the further sections of the leg's session to an offer, as refused ones, because sections never disappear
+    /// Appends the other sections of the leg's session to an offer, as refused ones, because sections never disappear
     /// (RFC 3264 §8). Sections that were never agreed on are not included.
     pub(crate) fn keep_sections(&self, offer: &mut SessionDescription) {
         let sections = self.theirs().map(|theirs| theirs.media).unwrap_or_default();
@@ -623,7 +623,7 @@ impl Leg {
         })
     }
 
-    /// Sets the reason for the end. The first reason stands, as later ones result from it.
+    /// Sets the reason for the end. The first reason is kept, as later ones result from it.
     pub(crate) fn end_with(&mut self, reason: ReasonSlug, by: EndedBy) {
         self.end.get_or_insert(LegEnd { reason, by, failed: false });
     }
@@ -738,7 +738,7 @@ impl Leg {
         self.latched.is_some_and(|source| self.proves(source.ip().to_canonical()))
     }
 
-    /// Returns a media address in force to which no media is sent.
+    /// Returns a media address of the descriptions in force to which no media is sent, because it is not proven.
     pub(crate) fn withheld(&self) -> Option<SocketAddr> {
         let withheld = |remote: &&RemoteSpec| remote.withheld;
         self.ends.iter().filter_map(|end| end.remote.as_ref()).find(withheld).and_then(|remote| remote.rtp)
@@ -780,7 +780,7 @@ impl Leg {
         self.admit(offer).map(Some).map_err(TargetFailure::answer)
     }
 
-    /// Returns the scores of received audio; of a call too short for one, the score of the whole.
+    /// Returns the scores of received audio; for a call shorter than an interval, the score of the whole call.
     pub(crate) fn scores(&self) -> ScoreSum {
         let mut all = self.quality.scores;
         for end in &self.ends {

@@ -14,7 +14,7 @@ pub(crate) enum EndedBy {
 }
 
 impl EndedBy {
-    /// Returns the name for display.
+    /// Returns the name of the side for display.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             EndedBy::FarEnd => "far_end",

@@ -28,7 +28,7 @@ pub(crate) struct Legs {
     list: Vec<Leg>,
     /// Leg that is answered or connected: the caller's, unless the caller has transferred the other side.
     pub(crate) near: LegId,
-    /// Leg on the other side of `near`.
+    /// Leg with which `near` is connected; `None` before the answer.
     pub(crate) callee: Option<LegId>,
     /// Leg that answered first.
     pub(crate) answered_by: Option<LegId>,
@@ -213,12 +213,12 @@ impl Legs {
         if leg.trunk.is_some() { leg.trunk_name().to_owned() } else { leg.peer.clone() }
     }
 
-    /// Returns the leg on the other side of an answered call.
+    /// Returns the leg on the other side of an answered call; `None` if `leg` is no side of it.
     pub(crate) fn other(&self, leg: LegId) -> Option<LegId> {
         if leg == self.near { self.callee } else { Some(self.near).filter(|_| self.callee == Some(leg)) }
     }
 
-    /// Returns whether a leg is one of the two sides.
+    /// Returns whether a leg is one of the two connected sides.
     pub(crate) fn is_side(&self, leg: LegId) -> bool {
         leg == self.near || self.callee == Some(leg)
     }
@@ -326,7 +326,7 @@ impl Legs {
         }
     }
 
-    /// Refuses a request on a leg that is no side of the call. Returns whether it did.
+    /// Refuses a request on a leg that is no side of the call. Returns whether the leg was none.
     pub(crate) fn refuse_outsider(&self, now: Instant, edge: &mut Edge, leg: LegId, server: ServerId) -> bool {
         let is_outsider = !self.is_side(leg);
         if is_outsider {

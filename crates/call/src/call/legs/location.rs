@@ -78,7 +78,7 @@ fn values(brought: &RelayedHeaders) -> impl Iterator<Item = &[u8]> {
     brought.iter().filter(|(name, _)| name.eq_ignore_ascii_case(GEOLOCATION)).map(|(_, value)| value.as_bytes())
 }
 
-/// Removes references to documents that are not sent from Geolocation, and the header if none is left.
+/// Removes references to documents that are not sent from Geolocation, and the header if no reference is left.
 pub(crate) fn keep_sent(headers: &mut Vec<ExtraHeader>, sent: &[&CallerLocation]) {
     headers.retain_mut(|header| {
         if !header.name.eq_ignore_ascii_case(GEOLOCATION) {

@@ -1,4 +1,4 @@
-//! Origin of a call that an HTTP request has begun: its party, and the conference that the party is called for.
+//! Origin of a call that an HTTP request has begun: its party, and the conference for which the party is called.
 
 use std::time::Instant;
 
@@ -49,14 +49,14 @@ pub(crate) struct RequestOrigin {
     party: Option<LegId>,
     /// SID of the call that dialled the party before the party got a call of its own.
     parent: Option<Box<str>>,
-    /// Conference that the party is called for, until it joins.
+    /// Conference for which the party is called, until it joins.
     participant: Option<Box<ParticipantRequest>>,
     /// Hop words of the conference at the other side of the call, taken from the response.
     linked: Hops,
 }
 
 impl RequestOrigin {
-    /// Creates the origin of a call to be made; `participant` is the conference that its party is called for.
+    /// Creates the origin of a call to be made; `participant` is the conference for which its party is called.
     pub(crate) fn new(participant: Option<Box<ParticipantRequest>>) -> RequestOrigin {
         RequestOrigin { participant, ..RequestOrigin::default() }
     }
@@ -81,7 +81,7 @@ impl RequestOrigin {
         self.parent.as_deref()
     }
 
-    /// Returns the conference that the party is called for, until it joins.
+    /// Returns the conference for which the party is called, until it joins.
     pub(crate) fn participant(&self) -> Option<&ParticipantRequest> {
         self.participant.as_deref()
     }

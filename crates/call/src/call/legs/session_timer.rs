@@ -56,7 +56,7 @@ pub(crate) struct SessionInterval {
     pub(crate) seconds: u32,
     /// True if the edge refreshes the session.
     pub(crate) ours: bool,
-    /// Time of our next refresh; `None` if the remote party refreshes, or while a refresh is in progress.
+    /// Time of the edge's next refresh; `None` if the remote party refreshes, or while a refresh is in progress.
     pub(crate) refresh: Option<Instant>,
     /// Time when the call ends without a refresh.
     pub(crate) expires: Instant,
@@ -112,12 +112,12 @@ impl SessionTimer {
         self.least = self.least.max(least);
     }
 
-    /// Returns whether a session timer ends the call if the remote party is gone.
+    /// Returns whether the remote party has agreed on a session timer, which ends the call if that party is gone.
     pub(crate) fn is_agreed(&self) -> bool {
         self.agreed.is_some()
     }
 
-    /// Returns the time of the next action.
+    /// Returns the time of the next refresh, or of the end of the call; `None` without a session timer.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.agreed.map(|agreed| agreed.refresh.map_or(agreed.expires, |refresh| refresh.min(agreed.expires)))
     }

@@ -33,7 +33,7 @@ pub(crate) struct LegSnapshot {
     inbound: bool,
     number: Option<Box<Number>>,
     trunk: Option<String>,
-    /// Trunk with the limits that a bare URI counts against.
+    /// Trunk with the limits against which a bare URI counts.
     governs: Option<String>,
     peer: String,
     sip: LegSipSnapshot,
@@ -93,7 +93,7 @@ impl Leg {
             proof,
             sip,
             sdp,
-            // Covered by figures and scores.
+            // Stored as figures and scores.
             quality: _,
             // Derived again from the trunk's name, the dialog and the descriptions.
             party: _,

@@ -8,7 +8,7 @@ use trunkgate_sdp::MediaDescription;
 /// Payload type for the audio of agents and players, which have no payload types of their own.
 pub(crate) const OWN_AUDIO: u8 = 0;
 
-/// Placeholder port for a trial description.
+/// Placeholder port for a description that is built only to test whether codecs match.
 pub(crate) const ANY_PORT: u16 = 9;
 
 /// Encoding name of DTMF events (RFC 4733).
@@ -23,9 +23,9 @@ pub(crate) struct AudioAgreement {
     pub(crate) audio: u8,
     /// Codec of the audio.
     pub(crate) coding: PayloadCodec,
-    /// Payload type of telephone-events from the remote party.
+    /// Payload type of telephone-events received from the remote party.
     pub(crate) keys: Option<u8>,
-    /// Payload type of telephone-events to the remote party, and their clock rate in Hz.
+    /// Payload type of telephone-events sent to the remote party, and their clock rate in Hz.
     pub(crate) presses: Option<(u8, u32)>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn talks_as(number: u8, coding: PayloadCodec) -> WireSpec {
     WireSpec { payloads: vec![(OWN_AUDIO, number)], coding, ..WireSpec::default() }
 }
 
-/// Returns the clock rates that differ from that of G.711.
+/// Returns the payload type of the audio with its clock rate; empty if the rate is that of G.711.
 pub(crate) fn clocks(spoken: AudioAgreement) -> Vec<(u8, u32)> {
     let clock_hz = spoken.coding.clock_hz();
     if clock_hz == DEFAULT_CLOCK_HZ { Vec::new() } else { vec![(spoken.audio, clock_hz)] }

@@ -35,7 +35,7 @@ impl Leg {
         if self.named_suites().is_empty() { &Suite::ALL } else { self.named_suites() }
     }
 
-    /// Returns the form of our first offer; `again` means that the secure one was refused.
+    /// Returns the SRTP form of our first offer; `again` means that the offer with SRTP was refused.
     pub(crate) fn first_form(&self, again: bool) -> SrtpForm {
         match self.srtp_policy() {
             Srtp::Off => SrtpForm::Plain,
@@ -44,7 +44,7 @@ impl Leg {
         }
     }
 
-    /// Returns the form of an offer in our 2xx, which the remote party cannot refuse.
+    /// Returns the SRTP form of an offer in our 2xx, which the remote party cannot refuse.
     pub(crate) fn late_form(&self) -> SrtpForm {
         match self.srtp_policy() {
             Srtp::Off => SrtpForm::Plain,
@@ -65,7 +65,8 @@ impl Leg {
         Ok(())
     }
 
-    /// Adds our keys to a further offer: each stream keeps its form in force, and a new one follows the others.
+    /// Adds our keys to a further offer: each stream keeps its SRTP form in force, and a new stream gets the form of
+    /// the others.
     pub(crate) fn protect_again(&self, edge: &mut Edge, offer: &mut SessionDescription) -> Result<(), TargetFailure> {
         self.protect_further(edge, offer, true)
     }
@@ -136,7 +137,7 @@ impl Leg {
         filter_offer(offer, self.srtp_policy(), self.allowed_suites()).map_err(unfit)
     }
 
-    /// Checks that an answer to our offer is protected as required.
+    /// Checks that an answer to our offer has the SRTP protection that the leg's policy requires.
     pub(crate) fn check_answer(
         &self,
         sent: &SessionDescription,

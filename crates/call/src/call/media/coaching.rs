@@ -43,7 +43,8 @@ impl Coaching {
     /// Keeps an agent as the coach of a party that is wired to the caller.
     ///
     /// # Errors
-    /// Reason why coaching is impossible, as a message.
+    /// The caller and the party have no audio, the edge cannot decode a codec, or the session has too many streams: the
+    /// reason as a message.
     pub(crate) fn begin(
         media: &mut CallMedia,
         cx: &mut CallCx<'_>,
@@ -88,7 +89,7 @@ impl Coaching {
         (self.ends[0] == end).then_some(self.party)
     }
 
-    /// Returns whether the mixer replaces this wire.
+    /// Returns whether the mixer replaces the wire between these ends: from the caller to the party.
     pub(crate) fn replaces(&self, from: EndId, to: EndId) -> bool {
         self.ends == [from, to]
     }
@@ -138,7 +139,7 @@ impl Coaching {
         media.close_agent(cx, agent);
     }
 
-    /// Returns the call that a refused or lost mixer input belongs to.
+    /// Returns the call to which a refused or lost mixer input belongs.
     pub(crate) fn lost(event: NodeEvent) -> Option<CallKey> {
         let (NodeEvent::Refused(ParticipantId(seat)) | NodeEvent::Gone(ParticipantId(seat))) = event else {
             return None;

@@ -18,7 +18,7 @@ use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::story::noted::ONE_WAY_LEAST;
 use crate::call::story::{losses, silent_agent};
 
-/// Returns the media state that a leg is judged by.
+/// Returns the counters by which a leg's audio is checked.
 fn look(leg: &Leg) -> Option<CounterSnapshot> {
     leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| CounterSnapshot::at(&slot.counters))
 }
@@ -183,7 +183,7 @@ impl CallMedia {
         }
     }
 
-    /// Returns the fault of a side; with `now` also faults that began after the last check.
+    /// Returns the fault of a side; with `now`, also faults that began after the last check.
     fn flaw(&self, call: &SharedCallState, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
         let name = call.legs.name_of(leg);
         let side = self.media_side(call, edge, leg, &name, None)?;

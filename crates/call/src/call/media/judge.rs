@@ -21,7 +21,7 @@ pub(crate) struct MachineDetection {
 }
 
 impl MachineDetection {
-    /// Starts detection on a track of the caller's side, as it is wired now and later.
+    /// Starts detection on a track of the caller's side; rewiring of that side does not interrupt it.
     ///
     /// # Errors
     /// Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.

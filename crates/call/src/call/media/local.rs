@@ -136,7 +136,7 @@ impl CallMedia {
         }
     }
 
-    /// Returns whether listeners get no audio because the edge cannot decode the call's codec.
+    /// Returns whether listeners would get no audio, because the edge cannot decode the call's codec.
     pub(crate) fn speaks_other_audio(&self, call: &SharedCallState) -> bool {
         self.copied_end(call).is_some() && self.audible(call).is_none()
     }
@@ -487,7 +487,7 @@ pub enum ForkDestination {
 }
 
 impl ForkDestination {
-    /// Returns the form in which a listener was requested.
+    /// Returns the destination in the form in which the listener was requested.
     pub(crate) fn of(agent: &Agent) -> ForkDestination {
         if agent.name.is_empty() {
             ForkDestination::Url(agent.url.clone())

@@ -15,16 +15,15 @@ pub(crate) const NO_AUDIO_TO_CALLER: &str = "the edge cannot send audio to the c
 #[derive(Debug)]
 pub(crate) struct MixerEnd {
     end: EndId,
-    /// Audio of the party sent to the mixer, and the media end that it is taken from.
+    /// Audio of the party sent to the mixer, and the media end from which it is copied.
     hears: Option<(EndId, TapSpec)>,
 }
 
 impl MixerEnd {
-    /// Adds a media end with this sample rate, and connects it to the mixer. The seat stays silent until it is given a
-    /// part.
+    /// Adds a media end with this sample rate, and connects it to the mixer. The seat is silent until it gets a role.
     ///
     /// # Errors
-    /// Reason why no end could be added, as a message.
+    /// The call has no media session, or too many streams: the reason as a message.
     pub(crate) fn add(
         cx: &mut CallCx<'_>,
         (conference, seat): (ConferenceId, ParticipantId),
@@ -40,7 +39,7 @@ impl MixerEnd {
         Ok(MixerEnd { end, hears: None })
     }
 
-    /// Returns the identifier in the media session.
+    /// Returns the id of the media end.
     pub(crate) fn id(&self) -> EndId {
         self.end
     }
@@ -68,7 +67,7 @@ impl CallerMixerEnd {
     /// Adds the caller's mixer input. The caller hears the mix from its next connection to the application on.
     ///
     /// # Errors
-    /// Reason why no input could be added, as a message.
+    /// The edge cannot send audio to the caller, or no media end could be added: the reason as a message.
     pub(crate) fn take(
         media: &mut CallMedia,
         cx: &mut CallCx<'_>,
@@ -98,12 +97,12 @@ impl CallerMixerEnd {
         self.is_heard = is_heard;
     }
 
-    /// Returns the identifier in the media session.
+    /// Returns the id of the caller's media end at the mixer.
     pub(crate) fn id(&self) -> EndId {
         self.end
     }
 
-    /// Returns the identifier in the media session if the caller hears the mix.
+    /// Returns the id of the media end if the caller hears the mix.
     pub(crate) fn heard(&self) -> Option<EndId> {
         self.is_heard.then_some(self.end)
     }

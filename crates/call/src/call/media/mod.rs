@@ -48,7 +48,7 @@ pub(crate) struct CallMedia {
     pub(crate) talks_to_caller: bool,
     /// Agent with the goodbye that the caller hears when no target is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
-    /// Agent with the hold audio that the caller hears while no party has the call.
+    /// Agent with the hold audio that the caller hears while it is connected with no target.
     pub(crate) hold: Option<Arc<Agent>>,
     /// Agent that has the caller, or had it last.
     pub(crate) holder: Option<Box<ServingAgent>>,

@@ -6,7 +6,7 @@ use trunkgate_story::reason::ReasonSlug;
 /// Samples per millisecond of a goodbye.
 pub(crate) const SAMPLES_PER_MS: u64 = 8;
 
-/// Player for the caller.
+/// Player for a caller that hears the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CallerPlayer {
     /// Media end of the player.

@@ -14,7 +14,7 @@ use crate::call::shared::CallCx;
 /// Connects a recogniser for a track, and counts it. Returns its media end.
 ///
 /// # Errors
-/// The limit of recognisers or of media ends is reached.
+/// No further recogniser session or media end is available: [`RecognitionResult::Limit`].
 pub(crate) fn connect_recogniser(
     cx: &mut CallCx<'_>,
     spec: &RecogniserSpec,
@@ -32,7 +32,7 @@ pub(crate) fn connect_recogniser(
     Ok(end)
 }
 
-/// Disconnects a recogniser, and counts it off.
+/// Disconnects a recogniser, and releases its session.
 pub(crate) fn disconnect_recogniser(cx: &mut CallCx<'_>, end: EndId) {
     disconnect(cx, end);
     cx.edge.apps_mut().recognition.release_session();

@@ -49,8 +49,8 @@ pub(crate) struct CallMediaSnapshot {
 }
 
 impl CallMedia {
-    /// Returns the media in plain data. `parted` are the wires for a called party that hears a document, used after a
-    /// restart.
+    /// Returns the media in plain data. `parted` are the wires of a called party that hears a document; after a restart
+    /// they connect the two sides.
     pub(crate) fn snapshot<'p>(
         &self,
         now: Instant,
@@ -316,7 +316,7 @@ impl CallMedia {
         }
     }
 
-    /// Updates the codec that each leg's audio is transcoded to.
+    /// Updates the codec into which each leg's audio is transcoded.
     pub(crate) fn note_conversion(&mut self, call: &mut SharedCallState, legs: impl IntoIterator<Item = LegId>) {
         for at in legs {
             let leg = &call.legs[at];
@@ -432,7 +432,7 @@ impl CallMedia {
         Leg { ends, quality, rolled, latched, ..leaves }
     }
 
-    /// Puts a leg in the place of another one that is about to be hung up.
+    /// Gives the leg `at` the place of the leg `by`, which is about to be hung up; `waits` is the other side.
     pub(crate) fn take_side(&mut self, cx: &mut CallCx<'_>, by: LegId, at: LegId, waits: LegId) {
         (cx.call.legs.near, cx.call.legs.callee) = (waits, Some(at));
         self.end_holds(cx);
@@ -467,7 +467,7 @@ pub(crate) struct HoldChange {
     pub(crate) offers: bool,
 }
 
-/// Returns whether a side has changed a stream's direction, or begins with another one than `sendrecv`.
+/// Returns whether a side has changed a stream's direction, or begins with a direction other than `sendrecv`.
 pub(crate) fn turned(before: Option<&SessionDescription>, now: &SessionDescription, streams: &[AgreedStream]) -> bool {
     let direction = |description: &SessionDescription, index: usize| {
         description.media.get(index).map_or(MediaDirection::SendRecv, |media| description.direction_of(media))

@@ -175,8 +175,8 @@ impl Bridge {
         self.take_late_answer(cx, leg, sdp, first)
     }
 
-    /// Applies a leg's answer to an offer that we made on our own. `first` means that the leg has no session without
-    /// it.
+    /// Applies a leg's answer to an offer that the edge made on its own. `first`: the answer brings the leg's first
+    /// session, so that the call cannot continue without it.
     pub(crate) fn take_late_answer(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -281,8 +281,8 @@ impl Bridge {
         CallEffect::Stay
     }
 
-    /// Returns the leg that a further offer of `leg` concerns: `Some(None)` if that is the edge itself, `None` if `leg`
-    /// may not offer yet.
+    /// Returns the leg to which a further offer of `leg` is relayed: `Some(None)` if the edge answers it, `None` if
+    /// `leg` may not offer yet.
     fn early_other(
         &self,
         call: &SharedCallState,
@@ -375,7 +375,7 @@ impl Bridge {
         CallEffect::Stay
     }
 
-    /// Draws another port pair in place of an end; `None` if that cannot help or no port is left.
+    /// Draws another port pair for an end; `None` if that cannot help, or after too many attempts.
     fn redraw_answered(&mut self, cx: &mut CallCx<'_>, at: LegId, end: EndId) -> Option<()> {
         self.media.bind_failures += 1;
         let has_another = cx.call.legs.other(at).is_some_and(|other| cx.call.legs[other].sdp.theirs.is_some());

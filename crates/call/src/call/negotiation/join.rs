@@ -26,7 +26,7 @@ pub(crate) struct JoiningLeg {
     pub(crate) is_gone: bool,
     /// Re-INVITE to the remote party.
     client: ClientId,
-    /// Description of the waiting side, as an offer to the remote party.
+    /// Description of the waiting side, in the form of an offer to the remote party.
     pub(crate) offer: SessionDescription,
     /// Our media ends towards the remote party.
     pub(crate) ends: Vec<StreamEnd>,
@@ -51,7 +51,7 @@ pub(crate) struct LeavingLeg {
     pub(crate) to: CallKey,
 }
 
-/// Other call of a REFER's sender, which gives up a leg.
+/// Another call of a REFER's sender, from which a leg moves.
 #[derive(Debug)]
 pub(crate) struct OtherCall<'a> {
     /// Shared state of the other call.
@@ -100,7 +100,7 @@ impl CallNegotiation {
         call.state == CallState::Answered && self.joining().is_some_and(|joining| joining.client == client)
     }
 
-    /// Marks the pending join as unbound if `end` is one of its media ends; returns whether it is.
+    /// Marks the pending join as unbound if `end` is one of its media ends. Returns whether it is one.
     pub(crate) fn join_unbound(&mut self, end: EndId) -> bool {
         let joining = self.joining.as_mut().filter(|joining| joining.ends.iter().any(|slot| slot.end == end));
         joining.map(|joining| joining.is_unbound = true).is_some()
@@ -166,7 +166,8 @@ impl CallNegotiation {
     /// the sender's leg in this call.
     ///
     /// # Errors
-    /// The final response to the REFER; both calls stay as they are.
+    /// The final response to the REFER: 403 or 491 if a side may not be moved now, 488 without common media, 500 or 503
+    /// without ports or room. Both calls stay as they are.
     pub(crate) fn join(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -57,7 +57,7 @@ impl Bridge {
     /// Answers the caller before the other side is known.
     ///
     /// # Errors
-    /// The caller's offer cannot be answered.
+    /// The caller's offer cannot be answered, for example because no codec matches.
     pub(crate) fn answer_first(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -86,7 +86,8 @@ impl Bridge {
         call.legs.near_leg().sdp.ours.as_ref()?.read()
     }
 
-    /// Points the media of an older session at the caller again, so that silence is supervised from the answer on.
+    /// Sends the caller's media address of an existing session to the worker again, so that silence is supervised from
+    /// the answer on.
     fn point_again(&mut self, cx: &mut CallCx<'_>) {
         let Some((offer, (end, _))) = self.negotiation.offer.clone().zip(self.media.spoken_end(cx.call)) else {
             return;

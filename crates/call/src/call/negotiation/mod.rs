@@ -60,7 +60,7 @@ pub(crate) struct CallNegotiation {
     pub(crate) late: Option<LegId>,
     /// Offer/answer exchange in reliable responses before the caller's 2xx.
     pub(crate) early: EarlySession,
-    /// Legs that still need a re-INVITE from us.
+    /// Legs that the edge must still send a re-INVITE.
     pub(crate) pending_offers: Vec<PendingOffer>,
     /// Re-INVITE or UPDATE being relayed between the legs.
     pub(crate) renegotiation: Option<Box<Renegotiation>>,

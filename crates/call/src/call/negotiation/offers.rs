@@ -494,12 +494,12 @@ fn why_skipped(edge: &Edge, name: &str) -> Option<(String, String)> {
     Some((problem.to_owned(), agent_fix::with_test(agent_fix::remedy_of(agent, loss, problem), name)))
 }
 
-/// Leg that needs a re-INVITE from us.
+/// Leg that the edge must send a re-INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PendingOffer {
-    /// Leg to which the re-INVITE goes.
+    /// Leg that gets the re-INVITE.
     pub(crate) leg: LegId,
-    /// True if the call cannot continue without it.
+    /// True if the call cannot continue without the re-INVITE.
     pub(crate) essential: bool,
     /// Number of attempts that ended in a glare.
     pub(crate) tries: u8,

@@ -7,8 +7,8 @@ use trunkgate_sdp::{MediaDescription, SessionDescription};
 use crate::call::negotiation::Bridge;
 use crate::call::shared::CallCx;
 
-/// Disconnects an answered callee from its caller, and returns the wires that will connect them later. These wires omit
-/// telephone-events that only the callee supports: its digits are meant for the edge alone.
+/// Disconnects an answered callee from its caller, and returns the wires that will connect them later. The wires omit
+/// telephone-events that only the callee supports, because its digits are meant for the edge only.
 pub(crate) fn part_from_caller(
     bridge: &mut Bridge,
     cx: &mut CallCx<'_>,

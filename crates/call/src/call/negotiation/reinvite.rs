@@ -39,7 +39,7 @@ pub(crate) struct OfferRelay {
     pub(crate) server: Option<ServerId>,
     /// Method of our request: re-INVITE or UPDATE.
     pub(crate) by: RequestPurpose,
-    /// True if the request restores a session that an earlier one has changed on one side only.
+    /// True if the request restores the session of a side after a change that only this side has accepted.
     pub(crate) restores: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Renegotiation {
     pub(crate) replaces: Option<LegId>,
     /// Media ends drawn for new streams.
     pub(crate) added: Vec<EndId>,
-    /// True if the call cannot continue without it, because the receiving leg got other ports.
+    /// True if the call cannot continue without this change, because the receiving leg got other ports.
     pub(crate) essential: bool,
     /// True if the ports of a new stream could not be bound.
     pub(crate) unbound: bool,
@@ -67,7 +67,7 @@ pub(crate) struct Renegotiation {
 }
 
 impl Renegotiation {
-    /// Gives up the leg that was to replace another: the old leg's session is restored instead.
+    /// Gives up the replacement of a leg by another one: the session of the old leg is restored.
     fn give_up_replacing(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) {
         if let Some(by) = self.replaces.take() {
             let new = std::mem::replace(&mut self.relay.from, by);
@@ -207,7 +207,7 @@ impl Bridge {
                 if let Some(server) = server {
                     cx.edge.respond(cx.now, server, failure.answer().to_sip());
                 }
-                // Only one side has changed: restore its session, once.
+                // Only one side has changed, so its session is restored, once.
                 if !way.restores
                     && let Some(offer) = cx.call.legs[way.from].theirs()
                     && self
@@ -565,7 +565,7 @@ impl Bridge {
         Ok(next)
     }
 
-    /// Answers the offer of a new leg with the description of the other side, which is sent no changes.
+    /// Answers the offer of a new leg with the description of the other side, which gets no re-INVITE.
     fn keep_in_place(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -51,12 +51,12 @@ pub(crate) struct ReceivedOffer<'o> {
     pub(crate) offer: &'o SessionDescription,
 }
 
-/// Returns whether a leg is sent changes of the other side; with `reinvite = "local"` the edge answers them instead.
+/// Returns whether changes of the other side are relayed to a leg; with `reinvite = "local"` the edge answers them.
 pub(crate) fn takes_changes(leg: &Leg) -> bool {
     leg.trunk.as_ref().is_none_or(|trunk| trunk.reinvite == ReinviteMode::Relay)
 }
 
-/// Removes the formats from a side's offer that our answer to it does not have. Answers have no further formats.
+/// Removes the formats from a side's offer that our answer to the offer does not have. Answers have no further formats.
 fn keep_accepted(theirs: &mut SessionDescription, ours: &SessionDescription) {
     for (theirs, ours) in theirs.media.iter_mut().zip(&ours.media) {
         if ours.formats.iter().all(|format| theirs.formats.contains(format)) {
@@ -82,7 +82,8 @@ fn answer_alone(
 }
 
 impl CallNegotiation {
-    /// Answers a re-INVITE that changes only SRTP keys without asking the other side; returns whether it was one.
+    /// Answers a re-INVITE that changes only SRTP keys without asking the other side. Returns whether it was such a
+    /// re-INVITE.
     pub(crate) fn rekeyed(&self, cx: &mut CallCx<'_>, request: ReceivedOffer<'_>) -> bool {
         let before = cx.call.legs[request.leg].theirs();
         if !before.is_some_and(|before| only_keys_differ(&before, request.offer)) {
@@ -94,7 +95,7 @@ impl CallNegotiation {
         true
     }
 
-    /// Answers a session refresh without asking the other side; returns whether the offer was one.
+    /// Answers a session refresh without asking the other side. Returns whether the offer was a refresh.
     pub(crate) fn refreshed_here(&self, cx: &mut CallCx<'_>, request: ReceivedOffer<'_>) -> bool {
         let ReceivedOffer { leg, other, offer, .. } = request;
         if !cx.call.legs[leg].sdp.theirs.as_ref().is_some_and(|theirs| theirs.says(offer)) {
@@ -157,7 +158,7 @@ impl CallNegotiation {
         Some((agreed.answer, agreed.streams))
     }
 
-    /// Forwards a DTMF digit, taken out of the media of one side, to the other leg by INFO.
+    /// Forwards a DTMF digit received in the media of one side to the other leg by INFO.
     pub(crate) fn key_pressed(&mut self, cx: &mut CallCx<'_>, end: EndId, (key, ms): (char, u32)) {
         let other = cx.call.legs.leg_of(end).and_then(|leg| cx.call.legs.other(leg));
         if let Some(other) = other.filter(|other| cx.call.legs[*other].dtmf() == DtmfMode::Info) {
@@ -197,7 +198,7 @@ impl CallNegotiation {
         self.tell_next_key(cx);
     }
 
-    /// Sends the next DTMF digit after the pause that follows the last one.
+    /// Sends the next DTMF digit once the pause after the last one is over.
     pub(crate) fn key_due(&mut self, cx: &mut CallCx<'_>) {
         cx.call.deadlines.remove(CallTimer::Key);
         self.tell_next_key(cx);
@@ -229,7 +230,8 @@ impl CallNegotiation {
         self.keys.take_if(|keys| keys.now.is_none() && keys.waiting.is_empty() && !is_pressing(keys));
     }
 
-    /// Handles the final response to our INFO with a DTMF digit, or its absence (408); returns whether it was one.
+    /// Handles the final response to an INFO with a DTMF digit, or its absence (408). Returns whether `client` was such
+    /// an INFO.
     pub(crate) fn key_answered(&mut self, cx: &mut CallCx<'_>, client: ClientId, code: u16) -> bool {
         let sent = self.keys.as_mut().and_then(|keys| keys.now.take_if(|(asked, _)| *asked == client));
         let Some((_, leg)) = sent else { return false };
@@ -324,7 +326,7 @@ impl CallNegotiation {
         let timer = &mut cx.call.legs[leg].timer;
         timer.refresh = client;
         if let Some(agreed) = &mut timer.agreed {
-            // Another request in the dialog may end soon, and may be a refresh itself.
+            // Retried later: another request in the dialog is pending, and may itself be a refresh.
             let again = cx.now + Duration::from_secs(REFRESH_RETRY_SECONDS);
             agreed.refresh = client.is_none().then_some(again);
         }
@@ -525,7 +527,7 @@ pub(crate) fn retry_later(now: Instant, edge: &mut Edge, server: ServerId) {
 pub(crate) struct HoldCheck {
     /// Probes without a response so far.
     asked: Vec<ClientId>,
-    /// True once a party that knows the call has answered.
+    /// True once a probed side has given a response other than 408 and 481.
     is_alive: bool,
 }
 

@@ -10,7 +10,7 @@ pub(crate) struct RingingState {
     pub(crate) audible: Option<AudibleTarget>,
     /// True while an attempt has an INVITE in progress, or its party is answering a prompt.
     pub(crate) is_calling: bool,
-    /// True while a target is tried and an agent or a party still has the caller.
+    /// True while a target is tried for a caller that is still connected with an agent or a party.
     pub(crate) is_consulting: bool,
     /// True while the caller hears music and a target is tried.
     pub(crate) holds_caller: bool,
