@@ -21,7 +21,7 @@ impl Call {
         (&mut self.parts, CallCx { now, edge, call: &mut self.shared })
     }
 
-    /// Handles an event, then runs the work that was waiting for such a change.
+    /// Handles an event, then runs the work that was waiting for a change of the call.
     pub(crate) fn take(&mut self, now: Instant, edge: &mut Edge, event: CallEvent) {
         let (parts, cx) = &mut self.act(now, edge);
         event.note_proof(cx);
@@ -63,7 +63,7 @@ impl Call {
         self.parts.recorders.view(&self.shared)
     }
 
-    /// Outputs a sampled call for OpenTelemetry, before its trace is archived.
+    /// Outputs a sampled call for OpenTelemetry, before its trace moves to the ended calls.
     pub(crate) fn tell_sampled(&self, edge: &mut Edge) {
         let Some(SampledCallData { legs, over: Some(over) }) = edge.tracing_mut().sampled.remove(&self.shared.key)
         else {

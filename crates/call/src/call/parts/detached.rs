@@ -1,4 +1,4 @@
-//! Parties that leave the Dial which called them: an HTTP request gives them a document, and they continue in a call of
+//! Parties that leave the Dial that called them: an HTTP request gives them a document, and they continue in a call of
 //! their own.
 //!
 //! The party keeps its dialog, its media ends and its SID, and notices no change. For the call that it leaves, it has
@@ -36,9 +36,9 @@ use crate::call::words::webhooks;
 pub struct DetachRequest {
     /// Application with its first document.
     pub app: Arc<App>,
-    /// Application with the receiver of its reports, instead of the receiver named by its Dial.
+    /// Application that gets the reports of the call's end, instead of the receiver named by the Dial.
     pub receiver: Option<Arc<App>>,
-    /// Maximum time from its answer on.
+    /// Maximum time from the party's answer on.
     pub limit: Option<Duration>,
 }
 
@@ -48,16 +48,16 @@ impl From<Arc<App>> for DetachRequest {
     }
 }
 
-/// Party between the call that it has left and its own.
+/// Party that has left one call and does not have its own call yet.
 #[derive(Debug)]
 pub(crate) struct DetachedParty {
-    /// SID of the party, and of its own call.
+    /// SID of the party, which becomes the SID of its own call.
     sid: String,
-    /// SID of the call that it leaves.
+    /// SID of the call that the party leaves.
     parent: Box<str>,
-    /// The party's place in the call that it leaves.
+    /// Leg of the party in the call that it leaves.
     from: LegRef,
-    /// Media session of the call that it leaves.
+    /// Media session of the call that the party leaves.
     media: MediaId,
     leg: Leg,
     counted: CountedNumbers,
@@ -102,7 +102,7 @@ impl CountedNumbers {
 
 impl DetachedParty {
     /// Takes a party out of its call. The party is connected with the caller of a Dial, or hears the document of its
-    /// Number; the caller must then handle its departure in the old call.
+    /// Number. Afterwards the old call must handle the party's departure.
     ///
     /// # Errors
     /// The party is not connected, no application has dialled it, its session is being changed, or one of the two sides
@@ -221,7 +221,7 @@ fn detachable(
     if hears(leg) && hears(cx.call.legs.near) { Ok(leg) } else { Err(RequestRefusal::OtherAudio) }
 }
 
-/// Moves an end to another media session.
+/// Moves a media end to another media session.
 fn moved(edge: &mut Edge, (from, to): (MediaId, MediaId), end: StreamEnd) -> StreamEnd {
     let Some((named, command)) = edge.sessions_mut().move_end(from, end.end, to) else { return end };
     edge.media(from, command);

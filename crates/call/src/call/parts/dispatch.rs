@@ -42,7 +42,7 @@ impl CallParts {
         use CallState::{Answered, Rerouting};
         use NegotiationEvent as N;
         match (cx.call.state, event) {
-            // The asked party of a warm transfer and the caller do not hear each other yet.
+            // The prompted party of a warm transfer and the caller do not hear each other yet.
             (Rerouting, E::Negotiation(N::Update { leg, server, sdp: Some(_), .. }))
                 if self.search.consults.asks(leg) =>
             {
@@ -167,7 +167,7 @@ impl CallParts {
         }
     }
 
-    /// Gives a digit of a remote party to its receiver: the question of a warm transfer, a coached party, the program,
+    /// Passes a digit of a remote party to its receiver: the prompt of a warm transfer, a coached party, the program,
     /// or the other side.
     fn key_pressed(&mut self, cx: &mut CallCx<'_>, end: EndId, (key, ms): (char, u32)) {
         if self.search.consults.asks_at(cx, end) {
@@ -249,7 +249,7 @@ impl CallParts {
         if !which.is_empty() {
             cx.call.story.proof = Some((answer.reason, which.into()));
         }
-        // The leg has never counted among the calls of its trunk.
+        // The leg did not count as a call of its trunk, so it must not be removed from the trunk's limits.
         cx.call.legs[LegId::CALLER].has_left = true;
         cx.edge.trace_received(cx.now, cx.call.legs.place(LegId::CALLER));
         cx.edge.trace_trying(cx.now, cx.call.legs.place(LegId::CALLER), incoming.server);

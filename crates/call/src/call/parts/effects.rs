@@ -32,7 +32,7 @@ pub(crate) fn in_program(
 /// Gives a call to an application on request, and carries out the program's effect.
 ///
 /// # Errors
-/// [`RequestRefusal`]: the reason why the call continues unchanged.
+/// The application cannot get the call ([`Takeover::begin`]); the call continues unchanged.
 pub(crate) fn take_over(parts: &mut CallParts, cx: &mut CallCx<'_>, app: Arc<App>) -> Result<(), RequestRefusal> {
     let lower = &mut LowerParts::of(&mut parts.bridge, &mut parts.search, &mut parts.recorders);
     let effect = Takeover { app }.begin(cx, &mut parts.program, lower, parts.requested.as_deref_mut())?;
@@ -43,7 +43,7 @@ pub(crate) fn take_over(parts: &mut CallParts, cx: &mut CallCx<'_>, app: Arc<App
 /// Takes the party of a Dial out of its call, for a call of its own.
 ///
 /// # Errors
-/// [`RequestRefusal`]: the reason why the party stays.
+/// The party cannot leave ([`DetachedParty::take`]); it stays in the call.
 pub(crate) fn take_party_out(
     parts: &mut CallParts,
     cx: &mut CallCx<'_>,

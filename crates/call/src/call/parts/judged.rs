@@ -21,13 +21,15 @@ use crate::call::words::uri::trunk_of_uri;
 pub enum NotBegun {
     /// A limit of the edge is reached, or the edge accepts no calls.
     Refused(ReasonSlug),
-    /// The limit of requested emergency calls is reached, in number or per minute; the configuration key of that limit.
+    /// The limit of requested emergency calls is reached, in number or per minute; with the configuration key of that
+    /// limit.
     EmergencyLimit(String),
     /// No target of the request exists in the configuration.
     NoTarget,
-    /// The rules of each target forbid the called number; the reason of the first as a clause.
+    /// The rules of each target forbid the called number; with the reason of the first target as a clause.
     Denied(String),
-    /// The rules of each target forbid the call, and those of the first the calling number: the reason as a clause.
+    /// The rules of each target forbid the call, and those of the first target the calling number; with the reason as a
+    /// clause.
     CallerDenied(String),
     /// The conference does not accept the party.
     NotJoined(NotJoined),
@@ -37,7 +39,7 @@ pub enum NotBegun {
 pub(crate) struct AdmittedTargets {
     /// Targets that reach the called party.
     pub(crate) targets: Vec<CallTarget>,
-    /// Targets of the party once it has answered.
+    /// Targets with which the party is connected once it has answered.
     pub(crate) onward: Vec<CallTarget>,
 }
 
@@ -82,7 +84,7 @@ pub(crate) fn admit(now: Instant, edge: &mut Edge, request: &CallRequest) -> Res
     Ok(AdmittedTargets { targets, onward })
 }
 
-/// Checks whether requests may begin another emergency call; raises the alarm of the first trunk if not.
+/// Checks whether requests may begin another emergency call; if not, raises the alarm of the first trunk.
 ///
 /// # Errors
 /// The limit is reached, or it is zero.
@@ -134,14 +136,14 @@ impl From<&TrunkRefusal> for NotBegun {
     }
 }
 
-/// Returns whether a target's remote party may read an emergency number out of the called number. Such requested calls
-/// are always limited, regardless of other limits.
+/// Returns whether the remote party of a target may read an emergency number out of the called number. Requested calls
+/// for which that holds are always limited, regardless of other limits.
 pub fn reaches_emergency(target: &CallTarget, table: &RoutingTable, called: &Number) -> bool {
     let dialled = dialled(target, table, called);
     dialled.is_some_and(|dialled| dialled.trunk.may_reach_emergency(table.numbers(), &dialled.number))
 }
 
-/// Number by which a target is called.
+/// Number by which a target is called, and its trunk.
 struct TargetNumber {
     trunk: Arc<Trunk>,
     number: Number,

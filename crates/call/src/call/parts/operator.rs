@@ -1,8 +1,8 @@
 //! HTTP requests for a call between two remote parties: hold, resume, play, digits and transfer.
 //!
-//! Such a hold is local to the edge: no party gets a re-INVITE, the held party hears music instead of the other, and
-//! session changes by a party are answered without ending the hold. A sound is played in the same way, and its end is
-//! the end of its hold.
+//! A hold by request is local to the edge: no party gets a re-INVITE, the held party hears music instead of the other
+//! party, and session changes by a party are answered without ending the hold. A sound is played to a party during a
+//! hold that ends with the sound.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl RemoteParties {
     /// Puts parties on hold.
     ///
     /// # Errors
-    /// One of the two cannot hear the edge.
+    /// One of the two parties cannot hear the edge.
     pub(crate) fn hold(
         self,
         cx: &mut CallCx<'_>,
@@ -86,10 +86,10 @@ impl RemoteParties {
         Ok(())
     }
 
-    /// Takes parties off hold that a request put on hold.
+    /// Takes parties off hold that are on hold by request, or hear a requested sound.
     ///
     /// # Errors
-    /// No such party is on hold.
+    /// None of the named parties is on hold by request.
     pub(crate) fn resume(
         self,
         cx: &mut CallCx<'_>,
@@ -110,7 +110,7 @@ impl RemoteParties {
         Ok(())
     }
 
-    /// Plays a sound to parties, which hear it instead of the other; `why`: reason for the trace.
+    /// Plays a sound to parties, which hear it instead of the other party; `why`: reason for the trace.
     ///
     /// # Errors
     /// A party cannot hear the edge.
@@ -178,7 +178,7 @@ impl RemoteParties {
         CallParty::ALL.into_iter().filter(|party| parties.contains(party))
     }
 
-    /// Checks that parties can hear the edge, and can be reconnected afterwards.
+    /// Checks that parties can hear the edge, and can be connected with each other again.
     fn check_audible(
         self,
         cx: &CallCx<'_>,
@@ -196,7 +196,7 @@ impl RemoteParties {
         self.note_as(cx, party, what, what);
     }
 
-    /// Notes a request with a separate, redacted text for the log.
+    /// Notes a request in the trace, and with a redacted text (`logged`) in the log.
     fn note_as(self, cx: &mut CallCx<'_>, party: CallParty, what: &str, logged: &str) {
         let name = cx.call.legs.name_of(self.leg(party));
         cx.edge.decide(cx.now, cx.call.key, format!("{name} (the {}) {what}", party.name()));
@@ -205,13 +205,13 @@ impl RemoteParties {
     }
 }
 
-/// Request to connect a party with a target instead of the other party, which leaves once the target answers. The
-/// caller of an agent goes only to targets that the agent may use.
+/// Request to connect a party with a target; the other party leaves once the target answers. The caller of an agent
+/// goes only to targets that the agent may use.
 #[derive(Debug)]
 pub(crate) struct TransferRequest<'a> {
     /// Party that is sent to the target.
     pub(crate) party: CallParty,
-    /// Name of the target.
+    /// Target as text: a name, number or URI.
     pub(crate) target: &'a str,
     /// Mode of the transfer.
     pub(crate) mode: TransferMode,
@@ -221,7 +221,8 @@ impl TransferRequest<'_> {
     /// Begins the transfer.
     ///
     /// # Errors
-    /// [`RequestRefusal`]: the reason why the parties stay connected.
+    /// The parties are not connected or cannot hear the edge, an application has the call, the mode needs an agent, or
+    /// the target is unknown. The parties stay connected.
     pub(crate) fn begin(self, cx: &mut CallCx<'_>, parts: &mut CallParts) -> Result<(), RequestRefusal> {
         let TransferRequest { party, target: text, mode } = self;
         let has_agent = cx.call.legs.callee.is_some_and(|leg| cx.call.legs[leg].agent.is_some());
@@ -272,7 +273,7 @@ impl TransferRequest<'_> {
 /// Sends digits to a party, in the party's own DTMF format. No trace and no log contains them.
 ///
 /// # Errors
-/// The text contains other characters, or the party takes no digits.
+/// The text contains characters other than digits, or the party takes no digits.
 pub(crate) fn press(
     parts: &mut CallParts,
     cx: &mut CallCx<'_>,
@@ -285,10 +286,10 @@ pub(crate) fn press(
     RemoteParties::of(cx, parts)?.press(cx, &mut parts.bridge, party, digits)
 }
 
-/// Ends the call of one party.
+/// Ends the call of one dialled party, given by SID.
 ///
 /// # Errors
-/// The party has no call of its own, or its call is over.
+/// No party has this SID, or its call is over.
 pub(crate) fn end_party(parts: &mut CallParts, cx: &mut CallCx<'_>, sid: &str) -> Result<(), RequestRefusal> {
     let is_party = |leg: &Leg| leg.agent.is_none() || leg.sip.dialled.is_some();
     let found = cx.call.legs.with_ids().find(|(_, leg)| leg.sid == sid && is_party(leg));

@@ -44,11 +44,11 @@ const LEG: &str = "API";
 /// A request for a call.
 #[derive(Debug, Clone)]
 pub struct CallRequest {
-    /// Calling number, as the called party is shown it.
+    /// Calling number that the called party is shown.
     pub from: String,
     /// Called number or SIP address; it is shown without its password.
     pub to: String,
-    /// Targets that reach the called party, in order.
+    /// Targets by which the called party is reached, in order.
     pub targets: Vec<TargetSpec>,
     /// Names and values of additional headers for the INVITE to a SIP address.
     pub headers: Vec<(String, String)>,
@@ -68,12 +68,12 @@ pub struct CallRequest {
     pub detection: Option<Box<DetectionRequest>>,
 }
 
-/// A target of a party that has answered.
+/// Target with which a party is connected once it has answered.
 #[derive(Debug, Clone)]
 pub enum ConnectTarget {
     /// Target named in the configuration.
     Target(TargetSpec),
-    /// Application created for this call.
+    /// Route name of calls that the API has requested, in views, records and metrics.
     App(Arc<App>),
 }
 
@@ -96,8 +96,8 @@ pub(crate) struct PendingCallRequest {
     detection: Option<Box<DetectionRequest>>,
 }
 
-/// The rest of an answered call's request in plain data. It omits the work of the answer (the party's targets, digits
-/// and detection) and the conference that the party has joined.
+/// Parts of an answered call's request that still apply, in plain data. The work of the answer (targets, digits and
+/// detection) and the conference that the party has joined are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CallRequestSnapshot {
     limit_ms: u64,
@@ -121,8 +121,8 @@ pub fn named_target(text: &str, numbers: &NumberingPlan) -> Option<TargetSpec> {
 }
 
 impl PendingCallRequest {
-    /// Creates the request of a party that has left the call which dialled it; `since`: time of its answer; `limit`:
-    /// maximum time from then on.
+    /// Creates the request of a party that has left the call that dialled it. `since`: time of the party's answer;
+    /// `limit`: maximum time from the answer on.
     pub(crate) fn of_detached(since: Option<Instant>, limit: Option<Duration>) -> PendingCallRequest {
         PendingCallRequest { since, time_limit: limit.unwrap_or_default(), ..PendingCallRequest::default() }
     }
@@ -132,7 +132,7 @@ impl PendingCallRequest {
         self.onward = vec![target];
     }
 
-    /// Takes the digits that are sent to the party first.
+    /// Takes the digits that are sent to the party before its application begins.
     pub(crate) fn take_digits(&mut self) -> Option<SensitiveText> {
         self.digits.take()
     }
@@ -145,7 +145,7 @@ impl PendingCallRequest {
     /// Handles the answer of the party: connects it with the edge, then with the targets of the request.
     ///
     /// # Errors
-    /// The session description cannot be used; the edge has hung up.
+    /// The session description is missing or cannot be used; the edge has hung up on the party.
     pub(crate) fn party_answered(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -169,7 +169,7 @@ impl PendingCallRequest {
         Ok(self.answered(cx, lower, leg))
     }
 
-    /// Handles the open stream of an agent that is the called party.
+    /// Handles the opened WebSocket of an agent that is the called party.
     pub(crate) fn agent_answered(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, leg: LegId) -> CallEffect {
         cx.call.legs.near = leg;
         lower.search.won(cx, lower.bridge, leg);
@@ -216,7 +216,7 @@ impl PendingCallRequest {
         if waits { CallEffect::Stay } else { CallEffect::Search }
     }
 
-    /// Writes the rest of an answered call's request down, with its origin.
+    /// Returns the rest of an answered call's request, with its origin, in plain data.
     pub(crate) fn snapshot(&self, now: Instant, origin: &RequestOrigin) -> CallRequestSnapshot {
         let PendingCallRequest { time_limit, since, recording, onward: _, digits: _, record: _, detection: _ } = self;
         let talked = since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
@@ -287,8 +287,8 @@ pub(crate) fn requested_call(
     call
 }
 
-/// Creates a call in which a request stands for the caller, and enters it in the index; `beside`: media session that a
-/// moved end comes from. Returns the call with its own media session.
+/// Creates a call in which a request stands for the caller, and enters it in the index. `beside`: media session from
+/// which an end is moved. Returns the call and the id of its media session.
 pub(crate) fn begin_call(
     now: Instant,
     edge: &mut Edge,
@@ -305,7 +305,7 @@ pub(crate) fn begin_call(
     (call, session)
 }
 
-/// Calls the party of a requested call.
+/// Tries the targets by which the party of a requested call is reached.
 pub(crate) fn begin(parts: &mut CallParts, cx: &mut CallCx<'_>, targets: Vec<CallTarget>) {
     let (from, to) =
         (cx.edge.shown(&cx.call.facts.caller.shown()), cx.edge.shown(&plain(&cx.call.facts.called.text, NUMBER_CHARS)));
@@ -322,7 +322,7 @@ pub(crate) fn begin(parts: &mut CallParts, cx: &mut CallCx<'_>, targets: Vec<Cal
     parts.advance(cx, None);
 }
 
-/// Reports a failed party to the conference that it was called for, if the call is over and the party has not joined.
+/// Reports a party that has not joined the conference for which it was called, once the call is over.
 pub(crate) fn over(cx: &mut CallCx<'_>) {
     let origin = cx.call.origin.as_mut();
     let Some(added) = origin.and_then(|origin| origin.comes_no_longer(cx.now, cx.edge, cx.call.key)) else { return };
@@ -337,8 +337,8 @@ pub(crate) fn over(cx: &mut CallCx<'_>) {
     );
 }
 
-/// Limits the time of a call from its answer on, also of one with a caller; `requested`: the request that began the
-/// call.
+/// Limits the time of a call from its answer on, also of a call with a caller. `requested`: the request that began the
+/// call, if one did.
 ///
 /// # Errors
 /// [`RequestRefusal::NotAnswered`]: the call has a caller and is not answered.

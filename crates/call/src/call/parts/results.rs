@@ -73,7 +73,7 @@ impl CallParts {
         }
     }
 
-    /// Tries another stream to an agent after the pause.
+    /// Opens another stream to an agent that has failed, once the pause is over.
     pub(crate) fn retry_due(&mut self, cx: &mut CallCx<'_>) {
         cx.call.deadlines.remove(CallTimer::Retry);
         if self.search.alone().is_some_and(|attempt| attempt.progress == AttemptState::Pausing)
@@ -83,8 +83,8 @@ impl CallParts {
         }
     }
 
-    /// Retries a target that rejects multipart bodies with a session description alone. Returns whether a retry was
-    /// sent.
+    /// Retries a target that rejects multipart bodies: the INVITE has the session description only. Returns whether a
+    /// retry was sent.
     pub(crate) fn asked_again_without_location(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -98,7 +98,8 @@ impl CallParts {
         self.asked_again_without(cx, (branch, leg), "location", |way| &mut way.only_sdp)
     }
 
-    /// Retries a target that rejects SRTP without it, if its trunk has SRTP optional. Returns whether a retry was sent.
+    /// Retries a target that rejects SRTP with plain RTP, if its trunk has SRTP optional. Returns whether a retry was
+    /// sent.
     pub(crate) fn asked_again_without_srtp(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -112,7 +113,7 @@ impl CallParts {
         self.asked_again_without(cx, (branch, leg), "SRTP", |way| &mut way.plain)
     }
 
-    /// Gives up the INVITE of a leg, and tries the changed candidate that was put first in the queue.
+    /// Ends the leg of an INVITE, and tries the changed candidate, which is the first in the queue.
     pub(crate) fn ask_again(&mut self, cx: &mut CallCx<'_>, branch: Branch, leg: LegId) {
         cx.disarm(CallTimer::NoResponse(branch));
         cx.disarm(CallTimer::Ring(branch));
@@ -141,7 +142,7 @@ impl CallParts {
         true
     }
 
-    /// Handles bound ports of the caller; `None`: the worker did not report in time.
+    /// Handles the report that ports of the caller are bound; `None`: the worker did not report in time.
     pub(crate) fn bound(&mut self, cx: &mut CallCx<'_>, end: Option<EndId>) {
         let ends = &mut cx.call.legs[LegId::CALLER].ends;
         if let Some(bound) = ends.iter_mut().find(|each| end == Some(each.end)) {
@@ -186,8 +187,8 @@ impl CallParts {
         self.advance(cx, outcome);
     }
 
-    /// Takes the controller's steps until one is under way or the call is over; `result`: of a target that was not
-    /// connected.
+    /// Takes the controller's steps until a target is being tried or the call is over. `result`: result of a target
+    /// that was not connected.
     pub(crate) fn advance(&mut self, cx: &mut CallCx<'_>, result: Option<TargetResult>) {
         self.take_steps(cx, result.map(StepResult::NotConnected));
     }
@@ -244,7 +245,7 @@ impl CallParts {
         }
     }
 
-    /// Handles a 2xx: the first one gets the call.
+    /// Handles a 2xx to an INVITE: the first target to answer gets the call.
     fn accepted(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -316,7 +317,7 @@ impl CallParts {
         self.search.heard(cx, leg);
         cx.call.legs[leg].enter(LegState::Ended);
         let code = said.code;
-        // A known cause is more precise than the reason phrase.
+        // A diagnosed cause is more precise than the reason phrase.
         let words = if detail.is_some() { code.to_string() } else { said.to_string() };
         let caller_id = self.search.attempt(branch).and_then(|attempt| attempt.caller_id.clone());
         let answers_others = cx.edge.trunks().answers_some(cx.now, cx.call.legs[leg].trunk_name());
@@ -444,7 +445,7 @@ impl CallParts {
         self.try_next_candidate(cx, branch);
     }
 
-    /// Handles ports that another program uses: draws others, and calls the target that was offered the old ones again.
+    /// Handles ports that could not be bound: draws others, and calls the target that was offered the old ones again.
     pub(crate) fn bind_failed(&mut self, cx: &mut CallCx<'_>, end: EndId, error: &str) {
         let Some(at) = cx.call.legs.leg_of(end) else { return };
         let sid = cx.call.legs.sid().to_owned();
@@ -497,8 +498,8 @@ impl CallParts {
         self.branch_over(cx, branch, result);
     }
 
-    /// Retries over UDP an INVITE that went over TCP because of its length, if TCP was refused or brought no response.
-    /// Returns whether a retry was sent.
+    /// Retries over UDP an INVITE that was sent over TCP because of its length, if TCP was refused or brought no
+    /// response. Returns whether a retry was sent.
     pub(crate) fn asked_again_by_udp(&mut self, cx: &mut CallCx<'_>, branch: Branch, leg: LegId) -> bool {
         let went = cx.call.legs[leg].flow.map(|flow| flow.transport);
         let Some(attempt) = self.search.attempts.get_mut(branch) else { return false };
@@ -511,7 +512,7 @@ impl CallParts {
         true
     }
 
-    /// Retries a target, as its trunk may have a free slot, or gives it up after the maximum wait.
+    /// Retries a target that waits for a slot of its trunk, or gives it up after the maximum wait.
     pub(crate) fn try_again(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
         let Some(AttemptState::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
         else {
@@ -534,7 +535,7 @@ impl CallParts {
         }
     }
 
-    /// Ends the search of all targets but the last, after `search_timeout`.
+    /// Ends the attempts at all targets but the last, after `search_timeout`.
     pub(crate) fn search_over(&mut self, cx: &mut CallCx<'_>) {
         cx.call.deadlines.remove(CallTimer::Search);
         if cx.call.state != CallState::Searching {
@@ -582,7 +583,7 @@ impl CallParts {
             return;
         };
         cx.disarm(CallTimer::Queue);
-        // Uses the current configuration of the agent.
+        // The current configuration of the agent applies.
         let Some(agent) = cx.edge.table().agent(&agent.name).cloned() else {
             let detail = Some("removed from the configuration".to_owned());
             let failure = TargetFailure { detail, ..TargetFailure::unreached(ReasonSlug::AgentFull) };
@@ -627,8 +628,8 @@ fn awaits_tls(cx: &CallCx<'_>, leg: LegId) -> bool {
     !side.sip.heard && over_tls.is_some_and(|flow| !is_up(flow))
 }
 
-/// Withdraws an INVITE without a timely response, unless it still waits for its TLS connection: that gets one
-/// extension. Returns whether it was withdrawn.
+/// Withdraws an INVITE without a timely response, unless it still waits for its TLS connection, for which the wait is
+/// extended once. Returns whether the INVITE was withdrawn.
 fn gives_up(cx: &mut CallCx<'_>, branch: Branch, leg: LegId) -> bool {
     let waits = awaits_tls(cx, leg) && !std::mem::replace(&mut cx.call.legs[leg].sip.awaits_tls, true);
     if waits {

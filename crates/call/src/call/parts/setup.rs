@@ -1,5 +1,5 @@
-//! Creation of a call from an admitted INVITE, with its index entries.
-//! [`Search::find_plan`](crate::call::search::Search::find_plan) checks for reasons to refuse it.
+//! Creation of a call from an admitted INVITE, with its index entries. Whether the call is refused is decided later, by
+//! [`Search::find_plan`](crate::call::search::Search::find_plan).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,7 +59,7 @@ impl Call {
         Call::begun(now, edge, key, facts, leg)
     }
 
-    /// Creates a call that begins now with its first leg, in the state searching and without a media session.
+    /// Creates a call that begins now with its first leg, in the state *searching* and without a media session.
     pub(crate) fn begun(now: Instant, edge: &Edge, key: CallKey, facts: CallFacts, leg: Leg) -> Call {
         let shared = SharedCallState {
             key,
@@ -89,7 +89,7 @@ fn enter(now: Instant, edge: &mut Edge, server: ServerId, leg: &Leg, named: Call
     edge.begin_trace(now, at.key, &leg.sid);
 }
 
-/// Returns the displayed form of a called party that is refused with 484.
+/// Returns the called party of a request that is refused with 484, for display.
 fn unreadable(request: &SipMessage) -> Number {
     let user = request.uri().map(|u| u.user_unescaped()).unwrap_or_default();
     let text = plain(&user, NUMBER_CHARS);

@@ -145,7 +145,7 @@ impl CallParts {
         self.transfers.target_answered(cx, &mut self.bridge);
     }
 
-    /// Handles the loss of an agent, or the failure to connect to it.
+    /// Handles the loss of an agent, or a failed connection to it.
     fn agent_lost(&mut self, cx: &mut CallCx<'_>, end: EndId, loss: StreamLoss) {
         let Some(leg) = cx.call.legs.live_agent(end) else { return };
         let Some(side) = &cx.call.legs[leg].agent else { return };
@@ -232,7 +232,7 @@ impl CallParts {
         onward::requested_by_agent(cx, lower, leg, to, mode).act(self, cx);
     }
 
-    /// Ends an agent's time with the caller: `max_call` has passed, perhaps while the agent was being reconnected.
+    /// Ends an agent's time with the caller, because `max_call` has passed; the agent may be reconnecting.
     pub(crate) fn max_call_over(&mut self, cx: &mut CallCx<'_>) {
         cx.call.deadlines.remove(CallTimer::MaxCall);
         let Some(holder) = self.bridge.media.holder.clone() else { return };
@@ -350,14 +350,14 @@ impl CallParts {
         self.finish(cx, reason, 200, reason.q850());
     }
 
-    /// Ends a call without the caller's ACK; `code`: the final response that the endpoint sent.
+    /// Ends a call that the caller's side never acknowledged; `code` is the final response that the endpoint sent.
     pub(crate) fn end_unacknowledged(&mut self, cx: &mut CallCx<'_>, code: u16) {
         let reason = ReasonSlug::AckTimeout;
         let code = if cx.call.times.answered.is_some() { 200 } else { code };
         self.finish(cx, reason, code, reason.q850());
     }
 
-    /// Ends the activities beside the sides of a call that is over: its program, its search, its listeners.
+    /// Ends the activities of a call that is over, other than its sides: program, search, and listeners.
     fn end_beside(&mut self, cx: &mut CallCx<'_>, reason: ReasonSlug) {
         Coaching::end(&mut self.bridge.media, cx, (reason, EndedBy::Edge));
         self.program.lost_caller(cx, &mut LowerParts::of(&mut self.bridge, &mut self.search, &mut self.recorders));
@@ -597,7 +597,7 @@ impl CallParts {
         Ok(())
     }
 
-    /// Gives a join up: the remote party of the other call does not accept. Both calls stay as they were.
+    /// Ends a join that the remote party of the other call does not accept. Both calls stay as they were.
     pub(crate) fn join_failed(&mut self, cx: &mut CallCx<'_>, answer: &FinalAnswer) {
         let Some(join) = self.bridge.negotiation.take_joining() else { return };
         cx.close_joining(join.ends);
@@ -611,14 +611,14 @@ impl CallParts {
         }
     }
 
-    /// Gives a join up because the other call is over.
+    /// Ends a join because the other call is over.
     fn unjoined(&mut self, cx: &mut CallCx<'_>, client: ClientId, reason: ReasonSlug) {
         if self.bridge.negotiation.joins_by(cx.call, client) {
             self.join_failed(cx, &FinalAnswer::new(487, reason));
         }
     }
 
-    /// Keeps a leg that was about to leave; `refused`: the response code with which its remote party refused to stay,
+    /// Keeps a leg that was about to move to another call. `refused`: status code with which its remote party refused,
     /// `None` if it agreed.
     pub(crate) fn did_not_leave(&mut self, cx: &mut CallCx<'_>, leaving: &LeavingLeg, refused: Option<u16>) {
         if matches!(refused, Some(408 | 481)) {
@@ -675,7 +675,8 @@ pub(crate) fn outcome(reason: ReasonSlug, code: u16) -> &'static str {
     }
 }
 
-/// Describes the missing ACK of a leg: the address that it should have been sent to, and the ACKs that came instead.
+/// Describes the missing ACK of a leg: the address to which it should have been sent, and the ACKs that arrived
+/// instead.
 fn unacknowledged(cx: &CallCx<'_>, leg: LegId) -> String {
     let (name, side) = (cx.call.legs.name_of(leg), &cx.call.legs[leg]);
     let ours = side.flow.and_then(|flow| cx.edge.addressing().local(flow.remote.ip(), flow.listener));

@@ -24,8 +24,8 @@ use crate::call::shared::story::{CallNotes, CallNotesSnapshot};
 use crate::call::shared::{CallFacts, CallTimes, MediaSessionSnapshot, SharedCallState, TimesSnapshot};
 use crate::call::words::state::CallState;
 
-/// An answered call as plain data. Omitted are timers (the parts start them again), pending requests between its legs,
-/// transfers, and the connection of an agent, which gets a new stream.
+/// An answered call as plain data. Timers, pending requests between its legs and transfers are omitted; so is the
+/// connection of an agent, which gets a new stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallSnapshot {
     /// SID of the call.
@@ -38,7 +38,7 @@ pub struct CallSnapshot {
     media: CallMediaSnapshot,
     recorders: RecordersSnapshot,
     program: ProgramSnapshot,
-    /// Rest of the request that began the call, if there is one.
+    /// Parts of the request that began the call that still apply, if there is one.
     requested: Option<CallRequestSnapshot>,
     /// Targets of a caller without a remote party: its agent or the target being tried, then the remaining targets.
     pub(crate) targets: Vec<TargetSpec>,
@@ -52,7 +52,7 @@ impl Call {
         self.parts.bridge.negotiation.renegotiation.is_none() && !self.is_omitted(edge)
     }
 
-    /// Returns whether a snapshot omits the call.
+    /// Returns whether a snapshot omits the call: it is being set up, has ended, or has unconfirmed dialogs.
     pub(crate) fn is_omitted(&self, edge: &Edge) -> bool {
         !(self.is_under_way() && self.shared.legs.are_confirmed(edge))
     }
@@ -62,7 +62,7 @@ impl Call {
         !matches!(self.shared.state, CallState::Searching | CallState::Ended)
     }
 
-    /// Writes the call down; `None` while it is being set up or ended.
+    /// Returns the call in plain data; `None` while it is being set up or ended.
     pub(crate) fn snapshot(&self, now: Instant, edge: &Edge) -> Option<CallSnapshot> {
         let Call { shared, parts } = self;
         let (key, legs) = (shared.key, &shared.legs);
@@ -108,7 +108,7 @@ impl Call {
             recorders,
             program,
             requested,
-            // Connected once all calls are restored.
+            // Agents and targets are connected once all calls are restored.
             targets: _,
             listeners: _,
         } = snapshot;

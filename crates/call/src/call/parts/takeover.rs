@@ -29,8 +29,8 @@ impl Takeover {
     /// application that already has the call keeps it, with its own configuration.
     ///
     /// # Errors
-    /// The call has ended, is being changed, or its caller cannot hear the edge; or the text is no document. Nothing
-    /// changes then.
+    /// The call has ended, is being transferred or changed, or its caller cannot hear the edge; or the text is no valid
+    /// document. The call continues unchanged then.
     pub(crate) fn begin(
         self,
         cx: &mut CallCx<'_>,

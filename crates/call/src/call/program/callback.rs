@@ -12,7 +12,7 @@ use crate::call::program::{ProgramRun, parameters, progress};
 use crate::call::shared::{CallCx, SharedCallState};
 use crate::call::words::answer::seen_code;
 
-/// Stage of a call for its reports.
+/// Stage of a call that is reported to an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallStage {
     /// The call has begun.
@@ -39,7 +39,7 @@ struct ReportReceiver {
     stage: CallStage,
 }
 
-/// Reports of an answered call in plain data. The stage is omitted: it is always that of the answer.
+/// Reports of an answered call in plain data. The stage is omitted, because it is always `Answered`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReportsSnapshot {
     app: String,
@@ -47,22 +47,22 @@ pub(crate) struct ReportsSnapshot {
 }
 
 impl CallReports {
-    /// Creates the reports to an application that has received `reports` of them; empty if the application requests
-    /// none.
+    /// Creates the reports to an application, of which it has received `reports` so far; empty if the application
+    /// requests none.
     pub(crate) fn to(app: &Arc<App>, reports: u32, stage: CallStage) -> CallReports {
         let receiver = || Box::new(ReportReceiver { app: app.clone(), reports, stage });
         CallReports { receiver: app.status_callback.as_ref().map(|_| receiver()) }
     }
 
-    /// Writes the receiver down; `None` without one.
+    /// Returns the receiver in plain data; `None` without a receiver.
     pub(crate) fn snapshot(&self) -> Option<ReportsSnapshot> {
         let CallReports { receiver } = self;
         let ReportReceiver { app, reports, stage: _ } = receiver.as_deref()?;
         Some(ReportsSnapshot { app: app.name.to_string(), reports: *reports })
     }
 
-    /// Restores the reports of an answered call. `run` is its program, whose application may be missing from the
-    /// configuration.
+    /// Restores the reports of an answered call. `run` is the call's program; it has the application if the
+    /// configuration does not.
     pub(crate) fn restore(edge: &Edge, run: Option<&ProgramRun>, snapshot: Option<ReportsSnapshot>) -> CallReports {
         let Some(ReportsSnapshot { app: name, reports }) = snapshot else { return CallReports::default() };
         let made = run.map(|run| &run.app).filter(|app| app.is_made && *app.name == *name);
@@ -70,7 +70,7 @@ impl CallReports {
         app.map(|app| CallReports::to(app, reports, CallStage::Answered)).unwrap_or_default()
     }
 
-    /// Starts the reports to an application, unless another one already receives them.
+    /// Starts the reports to an application, unless another application already receives reports.
     pub(crate) fn begin(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>) {
         if self.receiver.is_some() {
             return;
@@ -163,8 +163,8 @@ impl CallReports {
     }
 }
 
-/// Returns the code with which an unanswered call ended. For a requested call it is the party's own code, which need
-/// not be hidden from a caller.
+/// Returns the status code with which an unanswered call ended. For a requested call this is the called party's own
+/// code, because there is no caller from which it must be hidden.
 fn final_code(call: &SharedCallState) -> Option<u16> {
     let code = call.ending?.code;
     let said = call.legs.iter().filter(|leg| !leg.records()).filter_map(|leg| leg.said()).map(|said| said.code);

@@ -34,14 +34,14 @@ pub(crate) struct CallerConference {
 /// The caller's place in a conference.
 #[derive(Debug)]
 struct ConferenceSeat {
-    /// Step of the program, carried out again after a restart.
+    /// Step of the program by which the caller has joined, carried out again after a restart.
     step: ConferenceStep,
     seated: ParticipantHandle,
     /// Whether the caller hears the other parties.
     is_heard: bool,
-    /// Whether the caller hears an announcement of its own.
+    /// Whether the caller hears an announcement for it alone.
     is_announced: bool,
-    /// Whether another document takes the caller out.
+    /// Whether the caller leaves because another document replaces the program's.
     is_redirected: bool,
 }
 
@@ -53,7 +53,7 @@ pub(crate) enum ConferenceJoin {
     Unanswered,
     /// The program has been informed that its caller has joined, or has not.
     Informed(ProgramEffect),
-    /// The conference is the target of a route and has refused the caller; the reason.
+    /// The conference is the target of a route and has refused the caller; with the reason.
     Refused(String),
 }
 
@@ -132,7 +132,7 @@ impl CallerConference {
     /// Takes a seat in the room, and connects the caller with the others.
     ///
     /// # Errors
-    /// The reason for the refusal, in words.
+    /// The conference refuses the caller, or the edge cannot send audio to it: the reason in plain text.
     fn take_seat(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -195,7 +195,8 @@ impl CallerConference {
         }
     }
 
-    /// Removes the caller from the conference at the program's request: by the star key, or for another document.
+    /// Removes the caller from the conference at the program's request: because of the star key, or for another
+    /// document.
     pub(crate) fn end(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, run: &mut ProgramRun) -> ProgramEffect {
         let Some(seat) = &self.seat else { return ProgramEffect::Stay };
         let seated = seat.seated.clone();
@@ -238,7 +239,7 @@ impl CallerConference {
         }
     }
 
-    /// Removes the seat. Returns the id of the program's step.
+    /// Removes the seat. Returns the id of the step by which the caller had joined.
     fn stand_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<u32> {
         let seat = self.seat.take()?;
         CallerMixerEnd::leave(media, cx);
@@ -249,14 +250,14 @@ impl CallerConference {
 /// Checks whether the conference would accept the caller now, so that a call is not answered only to be refused.
 ///
 /// # Errors
-/// The reason for the refusal, in words.
+/// The conference refuses the caller: the reason in plain text.
 fn would_take(cx: &CallCx<'_>, run: &ProgramRun, step: &ConferenceStep) -> Result<(), String> {
     let is_agent = cx.call.legs.agent_in_place_of_caller().is_some();
     let joining = JoinRequest { is_agent, ..joining(cx.call.legs.sid(), step) };
     cx.edge.sessions().conferences.would_take(&step.conference.name, joining, &joiner(cx, run)).map_err(in_words)
 }
 
-/// Returns the facts about the call that the conferences need, without its recording.
+/// Returns the data of the call that conferences need, without a recording.
 fn joiner(cx: &CallCx<'_>, run: &ProgramRun) -> Joiner {
     // A party that was called for a conference already carries that conference's hop words in its own INVITE.
     let called = cx.call.origin.as_ref();
@@ -286,7 +287,7 @@ pub(crate) fn play_music(media: &mut CallMedia, cx: &mut CallCx<'_>) {
     media.play_to_caller(cx, PlayerSound::Hold(sound));
 }
 
-/// Returns a party's settings in the form that the room takes.
+/// Returns the settings of a conference step in the form that the room needs.
 fn joining(sid: &str, step: &ConferenceStep) -> JoinRequest {
     let ConferenceNoun { muted, beeps, starts, ends, label, coach, most, status, status_method, events, .. } =
         &step.conference;
@@ -330,7 +331,7 @@ const fn method_of(method: HttpMethod) -> RoomMethod {
     }
 }
 
-/// Returns the audio of a party that does not hear the others. A location that is no URL is a file of the
+/// Returns the audio for a participant that does not hear the others. A location other than a URL is a file of the
 /// configuration.
 fn background(music: WaitMusic) -> BackgroundAudio {
     match music {

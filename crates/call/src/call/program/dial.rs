@@ -31,7 +31,7 @@ const CALLER_ID: u16 = 13_214;
 const CLIENT: &str = "client:";
 /// Maximum length of a caller's name, in bytes.
 const NAME_BYTES: usize = 64;
-/// Minimum letters of a name that has as many digits as a number ([`NUMBER_DIGITS`]).
+/// Minimum letters of a caller's name that has as many digits as a number ([`NUMBER_DIGITS`]).
 const NAME_LETTERS: usize = 4;
 /// Minimum digits of a text that may be read as a telephone number.
 const NUMBER_DIGITS: usize = 7;
@@ -55,7 +55,7 @@ impl<'a> DialledParties<'a> {
     /// Returns the side of a Dial with its callable parties, and the caller ID that they see.
     ///
     /// # Errors
-    /// No party can be called; the input for the program.
+    /// No party can be called: the input that reports this to the program.
     pub(crate) fn plan(
         &self,
         cx: &mut CallCx<'_>,
@@ -79,9 +79,9 @@ impl<'a> DialledParties<'a> {
         Ok((ProgramConnection { limit: dial.time_limit, further, record, ..ProgramConnection::new(id, false) }, shown))
     }
 
-    /// Returns the caller ID that parties see, and drops the parties that may not see it. A caller ID that the
-    /// application may show is seen by all; any other name only by parties that no carrier reaches. The identity of a
-    /// client (`client:alice`) is for clients and SIP addresses. An emergency call keeps its caller's own number.
+    /// Returns the caller ID that parties see, and drops the parties that may not see it. All parties see a caller ID
+    /// that the application may show; only parties that no carrier reaches see any other name. The identity of a client
+    /// (`client:alice`) is for clients and SIP addresses. An emergency call keeps its caller's own number.
     fn caller_id_for(
         &self,
         cx: &mut CallCx<'_>,
@@ -123,8 +123,8 @@ impl<'a> DialledParties<'a> {
         (!calls_for_help).then(|| Box::new(shown))
     }
 
-    /// Returns whether the application may show a number to carriers: one of the edge's, of the call's, or allowed by
-    /// its `callers`; never an emergency number.
+    /// Returns whether the application may show a number to carriers: a number of the edge or of the call, or one that
+    /// `callers` of the application allows; never an emergency number.
     fn may_show(&self, cx: &CallCx<'_>, number: &Number) -> bool {
         if cx.edge.numbers().is_emergency(number) || has_control(&number.text) {
             return false;
@@ -139,7 +139,7 @@ impl<'a> DialledParties<'a> {
     /// Returns a party with its targets.
     ///
     /// # Errors
-    /// The reason why it has none, in words.
+    /// The client is unknown, or the number or address may not be called: the reason in plain text.
     fn party(&self, cx: &mut CallCx<'_>, party: DialPartyStep) -> Result<DialParty, String> {
         let DialPartyStep { address, whisper, status, detection } = party;
         let (targets, to, digits) = match address {
@@ -171,8 +171,7 @@ impl<'a> DialledParties<'a> {
         Ok(DialParty { targets, whisper, detection, call })
     }
 
-    /// Returns the targets of a number: those of `connect`, otherwise those of the route for a call from the caller's
-    /// trunk.
+    /// Returns the targets of a number: those of `connect`, else those of the route for a call from the caller's trunk.
     fn number(&self, cx: &mut CallCx<'_>, text: &str) -> Result<Vec<CallTarget>, String> {
         let Ok(number) = cx.edge.numbers().normalise(text, None) else {
             return Err("a number is not callable".to_owned());
@@ -227,8 +226,8 @@ impl<'a> DialledParties<'a> {
 }
 
 impl ProgramConnection {
-    /// Starts the search for the parties of the next turn. Returns whether an agent is among them; `None` if there is
-    /// no next turn.
+    /// Starts the search for the parties that are called next. Returns whether an agent is among them; `None` if no
+    /// party is left.
     pub(crate) fn call_next_parties(&mut self, search: &mut Search) -> Option<bool> {
         let mut parties = self.further.pop_front()?;
         let has_agent = parties.iter().flat_map(|party| &party.targets).any(is_agent);
@@ -246,7 +245,7 @@ impl ProgramConnection {
         Some(has_agent)
     }
 
-    /// Begins the recording of the Dial, if it is due.
+    /// Begins the recording of the Dial, if it is due now: with the ringing, or once the parties are connected.
     pub(crate) fn begin_recording(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, is_connected: bool) {
         if let Some(record) = &mut self.record {
             record.begin(cx, lower, is_connected);
@@ -267,7 +266,8 @@ impl ProgramConnection {
         Some((settings, receiver.map(|(url, method)| VerdictReceiver { app, at: (url, webhooks::method(method)) })))
     }
 
-    /// Returns the result of a Dial for its action. `code`: code of the failure, for a party without a final response.
+    /// Returns the result of a Dial for its action. `code`: status code of the failure, if the party has sent no final
+    /// response.
     pub(crate) fn result(&self, cx: &CallCx<'_>, status: DialStatus, code: Option<u16>) -> DialResult {
         let duration = self.since.map(|since| cx.now.saturating_duration_since(since));
         let sid_of = |leg: LegId| cx.call.legs[leg].sid.as_str();
@@ -332,8 +332,8 @@ fn is_number(to: &str) -> bool {
     !to.contains(':')
 }
 
-/// Returns whether a carrier or a person may read a number out of a name: the name has no letter, or the digits of a
-/// number with very few letters.
+/// Returns whether a carrier or a person may read a number out of a name: the name has no letter, or enough digits for
+/// a number and very few letters.
 fn is_like_number(text: &str) -> bool {
     let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
@@ -348,7 +348,8 @@ fn is_like_emergency(numbers: &NumberingPlan, shown: &Number) -> bool {
 }
 
 /// Keeps only the targets that no carrier reaches: SIP addresses that belong to no trunk, and registered phones.
-/// Returns whether any is left. A host name that resolves to a trunk's address is checked again after its look-up.
+/// Returns whether any target is left. A host name that resolves to a trunk's address is checked again after its
+/// look-up.
 fn is_behind_no_carrier(target: &mut CallTarget, table: &RoutingTable) -> bool {
     match target {
         CallTarget::Uri { uri, destination, .. } => {

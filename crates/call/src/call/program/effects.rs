@@ -21,7 +21,7 @@ pub(crate) struct LowerParts<'a> {
 }
 
 impl<'a> LowerParts<'a> {
-    /// Bundles the three parts.
+    /// Bundles bridge, search and recorders.
     pub(crate) fn of(
         bridge: &'a mut Bridge,
         search: &'a mut Search,
@@ -37,7 +37,7 @@ impl<'a> LowerParts<'a> {
 pub(crate) enum ProgramEffect {
     /// No effect: only the program's own state has changed.
     Stay,
-    /// The interpreter has an input, so its steps are carried out.
+    /// The interpreter has an input: the program's steps must be carried out.
     Run,
     /// The call ends, its caller is refused, or the remaining targets are tried.
     Next(CallEffect),
@@ -67,12 +67,12 @@ impl ProgramEffect {
         ProgramEffect::Next(CallEffect::Search)
     }
 
-    /// Returns the effect, with the program's own steps instead of no effect.
+    /// Returns this effect, or [`ProgramEffect::Run`] if it is [`ProgramEffect::Stay`].
     pub(crate) fn or_run(self) -> ProgramEffect {
         if self.is_own() { ProgramEffect::Run } else { self }
     }
 
-    /// Returns whether the program's next step may follow at once.
+    /// Returns whether the effect concerns only the program, so that its next step may follow at once.
     pub(crate) fn is_own(&self) -> bool {
         match self {
             ProgramEffect::Stay | ProgramEffect::Run => true,

@@ -115,7 +115,7 @@ pub(crate) struct ProgramRun {
     under_way: Option<Box<ProgramStep>>,
     /// Party that the program dials, or its stream.
     side: Option<ProgramConnection>,
-    /// Queue position kept by a restart, until it is taken again.
+    /// Queue position from before a restart, until the caller takes it again.
     back_in_queue: Option<Box<QueueReturn>>,
     /// Called party that hears this program; `None` if the caller does.
     screened: Option<ScreenedParty>,
@@ -135,19 +135,19 @@ pub(crate) struct ProgramRun {
 /// A party or stream that has the caller, or is being connected with the caller.
 #[derive(Debug, Clone)]
 pub(crate) struct ProgramConnection {
-    /// Id of the step.
+    /// Id of the step that dials the party or opens the stream.
     id: u32,
     /// Whether the side is a stream.
     is_stream: bool,
-    /// Time at which it was connected with the caller.
+    /// Time at which the party or stream was connected with the caller.
     since: Option<Instant>,
-    /// Maximum time together; zero if unlimited.
+    /// Maximum time of the connection with the caller; zero if unlimited.
     limit: Duration,
     /// SID of the connected party's call.
     sid: Option<String>,
     /// Whether the caller and the party hear each other.
     is_bridged: bool,
-    /// Parties that are called now, by branch.
+    /// Parties that are being called, by branch.
     parties: Vec<DialParty>,
     /// Recording of the Dial.
     record: Option<Box<DialRecording>>,
@@ -164,7 +164,7 @@ pub(crate) struct DialParty {
     whisper: Option<PartyWhisper>,
     /// Detection of a human or a machine at the answer.
     detection: Option<PartyDetection>,
-    /// Progress of its call.
+    /// Progress of the party's call.
     call: PartyCall,
 }
 
@@ -199,7 +199,7 @@ impl ProgramConnection {
 /// A called party that hears a document before it is connected.
 #[derive(Debug)]
 pub(crate) struct ScreenedParty {
-    /// Party and its future connection.
+    /// The party, with its future connection to the caller.
     party: SeparatedParty,
     /// Document to play after the digits.
     then: Option<(DocumentLocation, HttpMethod)>,
@@ -214,7 +214,7 @@ pub(crate) struct SeparatedParty {
     leg: LegId,
     /// Address of the party, as the program named it.
     to: String,
-    /// Media connections to be made with the caller later.
+    /// Media connections that will be made with the caller.
     wires: Vec<(EndId, (EndId, WireSpec))>,
 }
 
@@ -254,7 +254,7 @@ impl ProgramRun {
         ProgramEffect::Run
     }
 
-    /// Returns whether the program waits for anything.
+    /// Returns whether the program waits for an event or its timer.
     pub(crate) fn is_waiting(&self) -> bool {
         let ProgramRunner { program, waits, .. } = &self.runner;
         *waits != ProgramWait::Nothing

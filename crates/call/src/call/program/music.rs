@@ -9,7 +9,7 @@ use trunkgate_media::codec::g711::encode_ulaw;
 const RATE: f64 = 8_000.0;
 /// Samples of a tone before the next one begins: 0.4 s.
 const STEP: usize = 3_200;
-/// Tones that sound at once; each fades over as many steps.
+/// Number of tones that sound at once; each fades during as many steps.
 const RINGING: usize = 5;
 /// Maximum amplitude of one tone.
 const LEVEL: f64 = 2_000.0;

@@ -21,8 +21,8 @@ const API_VERSION: &str = "2010-04-01";
 /// Maximum number of headers that a request repeats.
 const HEADERS: usize = 32;
 
-/// Creates the request for a document; `None` without a location, which no program produces. `called`: the called party
-/// whose document it is; `None` if it is the caller's.
+/// Creates the request for a document. `called` is the called party if the document is for it, `None` if it is for the
+/// caller. Returns `None` without a location, which no program produces.
 pub(crate) fn request(
     call: &SharedCallState,
     edge: &Edge,
@@ -42,7 +42,7 @@ pub(crate) fn complete(request: &mut DocumentRequest) {
     status.into_iter().for_each(|(_, status)| "completed".clone_into(status));
 }
 
-/// Description of a call in its requests.
+/// Call of a party or caller, as described by the parameters common to all requests.
 struct CallDescription<'a> {
     sid: &'a str,
     from: String,
@@ -166,7 +166,7 @@ pub(crate) fn extensions(headers: &[(String, String)]) -> impl Iterator<Item = (
     own.map(|(name, value)| (name.clone(), value.trim().to_owned()))
 }
 
-/// Returns the number that last forwarded the call: the first entry of Diversion (RFC 5806 §4.1), or the last but one
+/// Returns the number that last forwarded the call: the first entry of Diversion (RFC 5806 §4.1), or the second to last
 /// of History-Info (RFC 7044 §10). An entry for the called number itself is ignored.
 fn forwarded_from(call: &SharedCallState) -> Option<String> {
     let values = |wanted: &'static str| {
@@ -181,7 +181,7 @@ fn forwarded_from(call: &SharedCallState) -> Option<String> {
         .then(|| plain(&number, NUMBER_CHARS))
 }
 
-/// Returns whether a header is one that Twilio repeats: `X-…` and User-to-User.
+/// Returns whether Twilio repeats a header in requests: `X-…` and User-to-User.
 fn is_extension(name: &str) -> bool {
     name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) || name.eq_ignore_ascii_case("User-to-User")
 }

@@ -44,7 +44,7 @@ impl PartialReports {
         self.next = None;
     }
 
-    /// Handles the response to the pending report, which is not run as a document, and sends the queued one if an
+    /// Handles the response to the pending report, which is not run as a document. Sends the queued report if an
     /// application has the call.
     pub(crate) fn answered(
         &mut self,

@@ -46,12 +46,12 @@ pub(crate) struct PartyCall {
     to: String,
     receiver: Option<StatusCallback>,
     stage: PartyCallStage,
-    /// Leg of its last INVITE.
+    /// Leg of the last INVITE to the party.
     leg: Option<LegId>,
     /// Number of reports sent.
     reports: u32,
     answered: Option<Instant>,
-    /// Headers of its final response for the application.
+    /// Headers of the party's final response, for the application.
     extensions: RelayedHeaders,
 }
 
@@ -77,7 +77,7 @@ impl PartyCall {
         &self.to
     }
 
-    /// Writes an answered call down; `None` for any other.
+    /// Returns an answered call in plain data; `None` for any other call.
     pub(crate) fn snapshot(&self, now: Instant) -> Option<PartyCallSnapshot> {
         let PartyCall { to, receiver, stage, leg: _, reports, answered, extensions } = self.clone();
         let answered = answered.filter(|_| stage == PartyCallStage::Answered)?;
@@ -90,12 +90,12 @@ impl PartyCall {
         self.leg
     }
 
-    /// Keeps the headers of its final response.
+    /// Keeps the headers of the party's final response.
     pub(crate) fn take_headers(&mut self, headers: &[(String, String)]) {
         self.extensions = parameters::extensions(headers).collect();
     }
 
-    /// Returns the kept headers of its final response.
+    /// Returns the kept headers of the party's final response.
     pub(crate) fn extensions(&self) -> &[(String, String)] {
         &self.extensions
     }
@@ -105,7 +105,7 @@ impl PartyCall {
         self.leg = Some(leg);
     }
 
-    /// Updates the progress of the call. `attempt` is the search for the party while it continues.
+    /// Updates the progress of the call, and reports it. `attempt` is the search for the party while it continues.
     fn follow(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, attempt: Option<&Attempt>) {
         if let Some(leg) = attempt.and_then(Attempt::leg) {
             self.take_leg(cx, leg);
@@ -140,7 +140,7 @@ impl PartyCall {
         cx.call.legs[before].sid = other;
     }
 
-    /// Notes caller, party and start time for an agent, as an INVITE does for any other party.
+    /// Notes caller ID, party and start time of an agent's call, which has no INVITE that would note them.
     fn note_agent(&self, cx: &mut CallCx<'_>, leg: LegId) {
         if cx.call.legs[leg].agent.is_none() || cx.call.legs[leg].sip.dialled.is_some() {
             return;
@@ -171,7 +171,7 @@ impl PartyCall {
         }
     }
 
-    /// Ends the call. `status`: status of an unanswered call if its leg does not show it yet.
+    /// Ends the party's call. `status`: status of an unanswered call if its leg does not have it yet.
     pub(crate) fn complete(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, status: Option<DialStatus>) {
         let Some(leg) = self.leg.filter(|_| self.stage < PartyCallStage::Completed) else { return };
         self.stage = PartyCallStage::Completed;
@@ -190,8 +190,8 @@ impl PartyCall {
         self.report(cx, app, status.name(), further);
     }
 
-    /// Hands over the reporting of the call's end. Returns the receiver and the number of reports so far, if a receiver
-    /// requested the end.
+    /// Returns the receiver of the report of the call's end, which another call will send, and the number of reports so
+    /// far; `None` if no receiver requested that report.
     pub(crate) fn hand_over_reports(&mut self) -> Option<(StatusCallback, u32)> {
         self.stage = PartyCallStage::Completed;
         self.receiver.take().filter(|receiver| receiver.events.completed).map(|receiver| (receiver, self.reports))
@@ -250,7 +250,7 @@ impl ProgramConnection {
         }
     }
 
-    /// Reports the end of all parties' calls. `status`: status of unanswered parties, if their legs do not show it yet.
+    /// Reports the end of all parties' calls. `status`: status of unanswered parties, if their legs do not have it yet.
     pub(crate) fn complete_parties(
         &mut self,
         cx: &mut CallCx<'_>,

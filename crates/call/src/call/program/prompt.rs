@@ -14,11 +14,11 @@ use crate::call::program::effects::ProgramEffect;
 use crate::call::program::runner::{ProgramWait, SoundEnd, further_times};
 use crate::call::shared::CallCx;
 
-/// Time between the starts of two digits.
+/// Time from the start of one digit to the start of the next.
 const DIGIT: Duration = Duration::from_millis(200);
-/// Length of a pause `w`.
+/// Length of the pause `w` between digits.
 const SHORT_PAUSE: Duration = Duration::from_millis(500);
-/// Length of a pause `W`.
+/// Length of the pause `W` between digits.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 impl ProgramRun {

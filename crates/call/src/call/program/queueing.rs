@@ -32,9 +32,9 @@ pub(crate) struct CallerQueue {
 /// The caller's place in a queue.
 #[derive(Debug)]
 struct QueuePlace {
-    /// Step of the program, carried out again after a restart.
+    /// Step of the program by which the caller waits or dials, carried out again after a restart.
     step: ProgramStep,
-    /// Id of the step.
+    /// Id of the step by which the caller waits or dials.
     id: u32,
     part: QueueRole,
     connected: Option<QueueConnection>,
@@ -43,14 +43,14 @@ struct QueuePlace {
 /// Role of a call in a queue.
 #[derive(Debug, Clone)]
 enum QueueRole {
-    /// The call waits, and hears this audio.
+    /// The call waits, and hears this audio meanwhile.
     Waits(BackgroundAudio),
-    /// The call takes a queued caller out. `limit` is the maximum time together, zero for none. `is_late` is true if
-    /// its own wait has timed out.
+    /// The call takes a queued caller out of the queue. `limit` is the maximum time of the connection, zero for none.
+    /// `is_late` is true if the wait for a caller has timed out.
     Dials { limit: Duration, is_late: bool },
 }
 
-/// The call that it is connected with.
+/// Connection with another call.
 #[derive(Debug)]
 struct QueueConnection {
     since: Instant,
@@ -66,7 +66,7 @@ struct QueueConnection {
 pub(crate) struct QueueReturn {
     step: ProgramStep,
     waited: Duration,
-    /// SID of the call that it was connected with.
+    /// SID of the call with which this call was connected.
     with: Option<String>,
 }
 
@@ -282,7 +282,7 @@ impl CallerQueue {
         if cx.edge.sessions().queues.is_waiting(cx.call.key) {
             return self.timed_out(cx, media, run);
         }
-        // A caller is reserved for the party, but not connected yet.
+        // A queued caller is reserved for this party, but not connected yet.
         if let QueueRole::Dials { is_late, .. } = &mut place.part {
             *is_late = true;
         }
@@ -316,7 +316,8 @@ impl CallerQueue {
         Some(ProgramInput::QueueLeft { id, result: QueueResult { outcome, was_in } })
     }
 
-    /// Returns the report of a place that has ended. `status`: of a Dial, if the connection does not determine it.
+    /// Returns the report of a queue place that has ended. `status` is the status of a Dial that the connection does
+    /// not determine.
     fn ended(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -342,7 +343,7 @@ impl CallerQueue {
         })
     }
 
-    /// Removes the place, with the caller's end at the mixer.
+    /// Removes the queue place, and the caller's media end at the mixer.
     fn stand_up(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> Option<QueuePlace> {
         let place = *self.place.take()?;
         cx.disarm(CallTimer::Queued);
@@ -353,7 +354,7 @@ impl CallerQueue {
     }
 }
 
-/// Reports to the program that the place has ended.
+/// Reports to the program that the queue place has ended.
 fn inform(
     cx: &mut CallCx<'_>,
     media: &mut CallMedia,
@@ -387,7 +388,8 @@ fn entering(cx: &CallCx<'_>, waited: Duration, with: Option<String>) -> QueueEnt
     QueueEntry { key: cx.call.key, call_sid, date: cx.edge.date(cx.now), waited, with }
 }
 
-/// Notes a queue position in the trace, and in the log by the queue's SID only: the queue's name may be a number.
+/// Notes a change of a queue position in the trace. The log names the queue by SID only, because its name may be a
+/// number.
 fn note(cx: &mut CallCx<'_>, name: &str, what: &str) {
     let standing = cx.edge.sessions().queues.standing(cx.now, cx.call.key);
     let sid = standing.map(|standing| standing.sid).unwrap_or_default();

@@ -31,13 +31,13 @@ struct ProgramRecogniser {
     id: u32,
     /// End of the recogniser in the media session.
     end: EndId,
-    /// Time at which its socket was requested.
+    /// Time at which the recogniser's socket was requested.
     began: Instant,
-    /// Whether it has recognised any speech.
+    /// Whether the recogniser has returned any speech.
     has_heard: bool,
-    /// Last problem that its worker reported.
+    /// Last problem that the media worker reported.
     fault: Option<Box<str>>,
-    /// Reports of its partial results.
+    /// Reports of the recogniser's partial results.
     partials: PartialReports,
 }
 
@@ -83,7 +83,7 @@ impl CallerRecognition {
     /// Adds the recogniser to the media session.
     ///
     /// # Errors
-    /// The reason why recognition is not possible.
+    /// The call has no audio that the edge can decode, or no recogniser session is available.
     fn listen(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -116,7 +116,7 @@ impl CallerRecognition {
         self.drop_recogniser(cx, if has_heard { RecognitionResult::Speech } else { RecognitionResult::Silence });
     }
 
-    /// Removes the recogniser from the media session. Returns the id of its step and the reason in words.
+    /// Removes the recogniser from the media session. Returns the id of its step, and the reason in plain text.
     fn drop_recogniser(&mut self, cx: &mut CallCx<'_>, result: RecognitionResult) -> Option<(u32, String)> {
         let recogniser = self.current.take()?;
         recogniser.partials.forget(cx.edge);

@@ -61,7 +61,7 @@ pub(crate) fn beep() -> Arc<[u8]> {
 /// Records the caller's speech for the program of an application.
 ///
 /// # Errors
-/// There is no recording; the input for the program.
+/// The recording cannot begin: the input that reports this to the program.
 pub(crate) fn record(
     app: &App,
     cx: &mut CallCx<'_>,
@@ -77,7 +77,7 @@ pub(crate) fn record(
     recordings.begin(cx, media, request, Some(RecordWait { id, silence })).map(drop).map_err(failed)
 }
 
-/// Stops the recording of a Record; its result follows.
+/// Stops the recording of a Record; the recorder reports its end later.
 pub(crate) fn stop_record(cx: &mut CallCx<'_>, recordings: &mut CallRecordings, id: u32) {
     if let Some(sid) = recordings.of_verb(id).map(str::to_owned) {
         recordings.stop(cx, &sid);
@@ -94,8 +94,7 @@ fn begin_unasked(cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, request: Recor
     lower.recorders.recordings.begin_unasked(cx, &mut lower.bridge.media, request, "its document asks for")
 }
 
-/// Schedules the last request of a Record, after its caller has hung up, for the time when the audio of the recording
-/// is available.
+/// Sends the last request of a Record once the audio of the recording is available; its caller has hung up.
 pub(crate) fn notify_recorded(
     app: &Arc<App>,
     cx: &mut CallCx<'_>,
@@ -120,7 +119,7 @@ pub(crate) fn of_conference(app: &App, step: RecordingStep) -> RecordingRequest 
     request(app, RecordingSource::Conference, step)
 }
 
-/// Turns the recording of a mailbox into a message in it.
+/// Turns a recording request into one for a message in the application's mailbox, if the application is a mailbox.
 fn message(app: &App, cx: &CallCx<'_>, request: RecordingRequest) -> RecordingRequest {
     let Some(mailbox) = app.as_mailbox() else { return request };
     let (from, to) = (cx.call.facts.caller.shown(), cx.call.shown_called());

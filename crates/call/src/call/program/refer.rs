@@ -27,14 +27,14 @@ pub(crate) struct CallerReferral {
 /// A REFER that the program has sent to its caller.
 #[derive(Debug)]
 struct OutboundRefer {
-    /// Id of the step.
+    /// Id of the program's step.
     id: u32,
     client: ClientId,
-    /// Code of the response to the REFER.
+    /// Status code of the response to the REFER.
     answered: Option<u16>,
-    /// Code of the last NOTIFY.
+    /// Status code in the last NOTIFY.
     reported: Option<u16>,
-    /// Whether the last NOTIFY has come.
+    /// Whether the final NOTIFY has arrived.
     is_over: bool,
 }
 
@@ -60,7 +60,7 @@ impl CallerReferral {
         self.pending.is_some()
     }
 
-    /// Returns whether the request is the pending REFER.
+    /// Returns whether a request is the pending REFER.
     pub(crate) fn is_sent_by(&self, client: ClientId) -> bool {
         self.pending.as_ref().is_some_and(|referral| referral.client == client)
     }
@@ -122,7 +122,7 @@ impl CallerReferral {
         if referral.is_over && referral.answered.is_some() { self.over(cx) } else { None }
     }
 
-    /// Ends the wait. Returns the input for the program.
+    /// Ends the transfer, whether it is complete or not. Returns the input for the program.
     pub(crate) fn over(&mut self, cx: &mut CallCx<'_>) -> Option<ProgramInput> {
         let referral = self.pending.take()?;
         cx.disarm(CallTimer::Program);

@@ -198,7 +198,8 @@ impl CallProgram {
             || self.opened.as_mut().is_some_and(|opened| opened.recognition.partial_answered(cx, app, query, answer))
     }
 
-    /// Handles the end of the caller's time: of the wait for a dialled queue, or of the connection made by it.
+    /// Handles the timer of a caller in a queue: the end of its wait for a dialled queue, or of the resulting
+    /// connection.
     pub(crate) fn queue_due(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> ProgramEffect {
         cx.call.deadlines.remove(CallTimer::Queued);
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
@@ -237,14 +238,14 @@ impl CallProgram {
         side.is_some_and(|side| !side.is_stream)
     }
 
-    /// Returns the call of the party on `leg`, dialled by the program, with the application.
+    /// Returns the progress of the call to the party on `leg`, which the program has dialled, and the application.
     pub(crate) fn dialled_party(&mut self, leg: LegId) -> Option<(&Arc<App>, &mut PartyCall)> {
         let ProgramRun { app, side, .. } = self.run.as_deref_mut()?;
         let party = side.as_mut()?.parties.iter_mut().find(|party| party.call.leg() == Some(leg))?;
         Some((app, &mut party.call))
     }
 
-    /// Returns whether a program runs without a party or stream, so that its caller is alone with it.
+    /// Returns whether a program runs and has connected no party or stream with its caller.
     pub(crate) fn has_caller_alone(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.side.is_none())
     }
@@ -304,7 +305,7 @@ impl CallProgram {
         leg == call.legs.near && self.run.as_ref().is_some_and(|run| run.referral.is_pending())
     }
 
-    /// Returns whether the request is the REFER of the program.
+    /// Returns whether a request is the REFER of the program.
     pub(crate) fn refers_by(&self, client: ClientId) -> bool {
         self.run.as_ref().is_some_and(|run| run.referral.is_sent_by(client))
     }
@@ -350,8 +351,8 @@ impl CallProgram {
         ProgramEffect::Run
     }
 
-    /// Carries out the program's steps until it waits, or until a step has an effect on the call. That effect is
-    /// returned; the remaining steps follow after it.
+    /// Carries out the program's steps until it waits, or until a step has an effect on the call. Returns that effect;
+    /// the remaining steps are carried out after it.
     pub(crate) fn run_steps(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         while let Some(run) = &mut self.run {
             if run.runner.waits == ProgramWait::Caller || cx.call.state == CallState::Ended {
@@ -479,7 +480,8 @@ impl CallProgram {
         go_on(cx, lower, &run.app, failure)
     }
 
-    /// Handles the refusal of a conference that is a route's target: the next target is tried, or the call ends.
+    /// Handles a conference that is a route's target and has refused the caller: the next target is tried, or the call
+    /// ends.
     pub(crate) fn conference_refused(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -608,7 +610,7 @@ impl ProgramRun {
         };
         if let TraceNote::Unheard { code, text } | TraceNote::Error { code, text } = note {
             cx.call.story.app.get_or_insert_default().flaws.note(trace, self.is_whispering());
-            // 112xx errors concern our own request; the application's response is kept in the trace only.
+            // 112xx errors concern the edge's own request; the application's response is kept in the trace only.
             let own = if (11_200..11_300).contains(&u32::from(*code)) { text.as_str() } else { "" };
             let fault = match note {
                 TraceNote::Unheard { .. } => AppFault::Prompt,
@@ -631,7 +633,7 @@ impl ProgramRun {
         cx.edge.decide(cx.now, cx.call.key, text);
     }
 
-    /// Carries out a step of a program without a caller.
+    /// Carries out a step of a program after its caller has left: requests are sent, and their responses are not run.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other steps need a caller")]
     fn last_step(&self, cx: &mut CallCx<'_>, recordings: &CallRecordings, step: ProgramStep) {
         match step {
@@ -645,7 +647,7 @@ impl ProgramRun {
     }
 }
 
-/// Continues with the target after an application that has failed or is over.
+/// Continues with the next target after an application that has failed or is over.
 fn go_on(cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, app: &App, failure: TargetFailure) -> ProgramEffect {
     lower.bridge.negotiation.note_failure(cx, None, &app.target(), &failure);
     if cx.call.state == CallState::Rerouting {

@@ -33,7 +33,7 @@ pub(crate) struct ProgramRunner {
 pub(crate) enum ProgramWait {
     /// The program waits for no event.
     Nothing,
-    /// The caller's ports, or its ACK with a media address, before any step.
+    /// The caller's ports, or its ACK with a media address; no step is carried out before.
     Caller,
     /// A document.
     Document { query: QueryId, id: u32 },
@@ -49,7 +49,7 @@ pub(crate) enum ProgramWait {
 /// Origin of a program's requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProgramRequestOrigin<'a> {
-    /// Call that receives the answers; `None` if an announcement receives them.
+    /// Call that receives the responses; `None` if an announcement receives them.
     pub(crate) key: Option<CallKey>,
     /// SID of the call with the requests in its trace.
     pub(crate) sid: &'a str,
@@ -57,16 +57,16 @@ pub(crate) struct ProgramRequestOrigin<'a> {
     pub(crate) app: &'a Arc<App>,
 }
 
-/// Answer of the shell that the program has waited for.
+/// Response of the shell for which the program has waited.
 #[derive(Debug)]
 pub(crate) struct ProgramAnswer {
     /// Origin of the document or sound, for the trace; may be empty.
     pub(crate) origin: String,
-    /// Sound to play, with the step's id and repetitions; `None` if the interpreter has consumed the answer.
+    /// Sound to play, with the step's id and repetitions; `None` if the interpreter has consumed the response.
     pub(crate) sound: Option<(u32, LoopCount, Arc<[u8]>)>,
 }
 
-/// Result of the end of a sound.
+/// Effect of the end of a sound.
 #[derive(Debug)]
 pub(crate) enum SoundEnd {
     /// The sound is played again.
@@ -103,7 +103,7 @@ impl ProgramRunner {
         self.program.is_over() && self.waits == ProgramWait::Nothing
     }
 
-    /// Returns the next step, in order.
+    /// Returns the next step of the program; `None` if it waits.
     pub(crate) fn poll_step(&mut self) -> Option<ProgramStep> {
         self.program.poll_output()
     }
@@ -130,7 +130,7 @@ impl ProgramRunner {
         self.waits = ProgramWait::Document { query, id };
     }
 
-    /// Requests a text as speech.
+    /// Requests that a text be synthesised.
     pub(crate) fn say(&mut self, edge: &mut Edge, origin: ProgramRequestOrigin<'_>, id: u32, say: SayVerb) {
         let SayVerb { text, ssml, voice, language, repeat } = say;
         let query = self.ask(edge, origin, AppResource::Speech { text, ssml, voice, language });

@@ -46,7 +46,7 @@ impl CallProgram {
         self.call_next_parties(cx, lower).unwrap_or(ProgramEffect::Stay)
     }
 
-    /// Calls the parties of the next turn of a Dial; `None` if there is none.
+    /// Calls the parties of a Dial that are next in turn; `None` if no party is left.
     fn call_next_parties(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> Option<ProgramEffect> {
         self.complete_parties(cx, lower, None);
         let side = self.run.as_mut()?.side.as_mut()?;
@@ -72,8 +72,8 @@ impl CallProgram {
         side.report_progress(cx, search, app);
     }
 
-    /// Reports the end of the calls of all parties of a Dial. `status`: status of unanswered parties whose legs do not
-    /// show it yet.
+    /// Reports the end of the calls of all parties of a Dial. `status`: status of unanswered parties, if their legs do
+    /// not have it yet.
     pub(crate) fn complete_parties(&mut self, cx: &mut CallCx<'_>, lower: &LowerParts<'_>, status: Option<DialStatus>) {
         let Some(ProgramRun { app, side: Some(side), .. }) = self.run.as_mut().map(|run| run.of_caller_mut()) else {
             return;
@@ -81,7 +81,7 @@ impl CallProgram {
         side.complete_parties(cx, lower.search, app, status);
     }
 
-    /// Ends a Dial or stream in progress.
+    /// Ends the Dial or stream with this step id, if it is in progress.
     pub(crate) fn end_side(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>, id: u32) -> ProgramEffect {
         if self.side().is_none_or(|side| side.id != id) {
             return ProgramEffect::Stay;
@@ -162,7 +162,7 @@ impl CallProgram {
         }
     }
 
-    /// Handles the connection between caller and party: they hear each other.
+    /// Handles the connection of caller and party, who hear each other from now on.
     fn side_bridged(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let has_agent = self.connected_agent(cx).is_some();
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
@@ -200,7 +200,7 @@ impl CallProgram {
         self.side_over(cx, lower, status, Some(answer))
     }
 
-    /// Handles the departure of the connected party or stream; its caller is still there.
+    /// Handles the departure of the connected party or stream; the caller stays.
     pub(crate) fn side_has_left(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -242,7 +242,7 @@ impl CallProgram {
         cx.call.facts.shown_as.clone_from(&run.shown_as);
         cx.call.facts.ring_timeout = run.ring_timeout;
         if cx.call.legs.agent_in_place_of_caller().is_none() {
-            // The next Dial of an agent has its full time.
+            // Each Dial of an agent has the full `max_call`.
             cx.disarm(CallTimer::MaxCall);
             lower.bridge.media.holder = None;
         }
@@ -306,7 +306,8 @@ impl CallProgram {
         ProgramEffect::Run
     }
 
-    /// Handles the end of a called party's digits or document: its document follows, it is connected, or its call ends.
+    /// Handles the end of the digits or document that a called party hears: the document follows, the party is
+    /// connected, or its call ends.
     pub(crate) fn end_whisper(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -398,8 +399,8 @@ fn program_of_called(now: Duration, source: DocumentSource) -> Program {
     program
 }
 
-/// Ends the attempt at an agent that has not accepted the caller within the `timeout` of its Dial, even while the
-/// caller waits in its queue. Phones have a ring timer of their own.
+/// Ends the attempt at an agent that has not accepted the caller within the `timeout` of the Dial, even while the
+/// caller waits in the agent's queue. Phones have a ring timer of their own.
 fn dial_unanswered(cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
     cx.call.deadlines.remove(CallTimer::DialAnswer);
     if lower.search.alone().is_none_or(|attempt| attempt.agent.is_none()) {

@@ -22,9 +22,9 @@ use crate::call::program::{CallProgram, DialParty, ProgramConnection, ProgramRun
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ProgramSnapshot {
     run: Option<RunSnapshot>,
-    /// Conference of the caller, who joins it again.
+    /// Conference that the caller joins again.
     conference: Option<ConferenceStep>,
-    /// Queue position of the caller, who enters or dials the queue again.
+    /// Queue that the caller enters or dials again.
     queue: Option<QueueReturn>,
     /// Reports of the call to an application.
     reports: Option<ReportsSnapshot>,
@@ -36,7 +36,7 @@ pub(crate) struct ProgramSnapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct RunSnapshot {
     target: TargetSpec,
-    /// Application, if the configuration does not contain it.
+    /// Application in plain data, if the configuration does not contain it.
     made: Option<Arc<App>>,
     program: Program,
     ran_ms: u64,
@@ -50,7 +50,7 @@ struct RunSnapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ConnectionSnapshot {
     id: u32,
-    /// Whether the side began as a stream; its caller may have been transferred to another target since.
+    /// Whether the connection began as a stream; the caller may have been transferred to another target since.
     is_stream: bool,
     talked_ms: u64,
     limit_ms: u64,
@@ -59,8 +59,8 @@ struct ConnectionSnapshot {
 }
 
 impl ProgramSnapshot {
-    /// Writes the programs of a call down. `has_callee`: its caller is connected with a remote party, perhaps one that
-    /// replaced a stream; a stream or an agent is reconnected by the step in progress.
+    /// Returns the programs of a call in plain data. `has_callee` is true if the caller is connected with a remote
+    /// party, which may have replaced a stream. A stream or an agent is reconnected by the step in progress.
     pub(crate) fn of(
         (now, key): (Instant, CallKey),
         edge: &Edge,
@@ -78,7 +78,7 @@ impl ProgramSnapshot {
         }
     }
 
-    /// Restores the programs of the call with this SID.
+    /// Restores the programs of the call with the SID `sid`.
     pub(crate) fn restore(self, now: Instant, edge: &mut Edge, sid: &str) -> CallProgram {
         let ProgramSnapshot { run, conference, queue, reports, cookies } = self;
         edge.apps_mut().cookies.restore(sid, cookies);

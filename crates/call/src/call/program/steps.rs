@@ -20,7 +20,7 @@ use crate::call::words::refused::RequestRefusal;
 use crate::call::words::state::CallState;
 
 impl CallProgram {
-    /// Carries out one step.
+    /// Carries out one step of the program.
     pub(crate) fn carry_out(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -110,8 +110,8 @@ impl CallProgram {
         ProgramEffect::Stay
     }
 
-    /// Replaces the document of the program, regardless of the step in progress. The caller of this function has
-    /// checked that a text is a document.
+    /// Replaces the document of the program, regardless of the step in progress. A document given as text must be
+    /// valid.
     ///
     /// # Errors
     /// The call has ended; nothing changes then.
@@ -143,7 +143,7 @@ impl CallProgram {
         }
     }
 
-    /// Answers the caller once its ports are bound; then the caller hears the program.
+    /// Answers the caller once its ports are bound, and connects it with the program.
     fn answer(&mut self, cx: &mut CallCx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         if cx.call.state != CallState::Searching {
             lower.bridge.media.talk_to_caller(cx);

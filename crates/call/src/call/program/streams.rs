@@ -28,7 +28,7 @@ pub(crate) struct AppStreams {
 struct AppStream {
     /// Application that opened the stream.
     app: Arc<App>,
-    /// Name by which it can be stopped.
+    /// Name by which the stream can be stopped.
     name: Option<String>,
     /// Leg of the stream; `None` for a connected stream before its socket is requested.
     leg: Option<LegId>,
@@ -86,7 +86,7 @@ impl AppStreams {
     /// Ends a listening stream by its name or SID. Returns its SID.
     ///
     /// # Errors
-    /// No live stream has this name.
+    /// No live stream has this name or SID.
     pub(crate) fn stop(
         &self,
         cx: &mut CallCx<'_>,
@@ -188,7 +188,7 @@ fn stream_sid(call: &SharedCallState, leg: LegId) -> String {
     call.legs[leg].agent.as_ref().map(|side| side.stream_sid.clone()).unwrap_or_default()
 }
 
-/// Sends one report.
+/// Reports one event of a stream to its application.
 fn report(cx: &mut CallCx<'_>, stream: &AppStream, event: &'static str) {
     let (Some((url, method)), Some(leg)) = (&stream.receiver, stream.leg) else { return };
     let sid = stream_sid(cx.call, leg);

@@ -47,7 +47,7 @@ struct LiveTranscription {
     step: TranscriptStep,
     /// Number of events so far.
     sequence: u64,
-    /// Whether its start has been reported.
+    /// Whether the start of the transcription has been reported.
     is_started: bool,
     recognisers: Vec<TrackRecogniser>,
 }
@@ -58,15 +58,15 @@ struct TrackRecogniser {
     tracks: TrackSet,
     /// End of the recogniser in the media session.
     end: EndId,
-    /// Time at which its socket was requested.
+    /// Time at which the recogniser's socket was requested.
     began: Instant,
-    /// Whether it has recognised any speech on this connection.
+    /// Whether the recogniser has returned any speech on this connection.
     has_heard: bool,
     /// Number of consecutive earlier connections that closed at once.
     closed_at_once: u8,
-    /// Last problem that its worker reported.
+    /// Last problem that the media worker reported.
     fault: Option<Box<str>>,
-    /// Reports of its partial results.
+    /// Reports of the recogniser's partial results.
     partials: PartialReports,
 }
 
@@ -85,7 +85,8 @@ impl LiveTranscripts {
     /// Starts a live transcription by request, and returns its SID.
     ///
     /// # Errors
-    /// The reason why it does not start; its receiver is not notified of that.
+    /// The name is taken, the maximum of transcriptions or recogniser sessions is reached, the edge cannot decode the
+    /// audio, or no recogniser is configured. The receiver is not notified.
     pub(crate) fn start_asked(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -152,7 +153,7 @@ impl LiveTranscripts {
     /// Ends a live transcription by its name or SID, and returns its SID and its name.
     ///
     /// # Errors
-    /// There is no such transcription.
+    /// No live transcription has this name or SID.
     pub(crate) fn stop_asked(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -223,7 +224,7 @@ impl LiveTranscripts {
     }
 }
 
-/// A transcription that does not begin, with the reason; `None` if its name is taken.
+/// A transcription that could not begin, with the reason; `None` if its name is taken.
 type NotBegun = Option<Box<(LiveTranscription, RecognitionResult)>>;
 
 impl TrackRecogniser {
@@ -247,7 +248,7 @@ impl LiveTranscription {
     /// Connects a recogniser for each track.
     ///
     /// # Errors
-    /// The reason why a track has none.
+    /// No recogniser is configured, or no recogniser session is available for a track.
     fn listen(&mut self, cx: &mut CallCx<'_>) -> Result<(), RecognitionResult> {
         let spec = cx.edge.apps().recognition.spec().cloned().ok_or(RecognitionResult::NotConfigured)?;
         let tracks: &[TrackSet] = match self.step.tracks {
@@ -293,7 +294,7 @@ impl LiveTranscription {
         true
     }
 
-    /// Ends the transcription because a track's recogniser has failed, and reports it. Always returns false.
+    /// Ends the transcription because a track's recogniser has failed, and reports the failure. Always returns false.
     fn fail(&mut self, cx: &mut CallCx<'_>, at: usize, result: RecognitionResult) -> bool {
         let fault = self.recognisers[at].fault.take().map(|fault| format!(": {fault}")).unwrap_or_default();
         let ear = self.recognisers.remove(at);
