@@ -36,7 +36,7 @@ pub struct DetectionRequest {
 pub(crate) struct VerdictReceiver {
     /// Application with the settings for the report.
     pub(crate) app: Arc<App>,
-    /// URL and method.
+    /// URL to which the verdict is posted, and the method.
     pub(crate) at: (String, WebhookMethod),
 }
 
@@ -57,7 +57,8 @@ struct RunningDetection {
 }
 
 impl Detections {
-    /// Begins the detection at the party of a requested call. Returns whether its targets wait for the verdict.
+    /// Begins the detection of the party of a requested call. Returns whether the targets of the call wait for the
+    /// verdict.
     pub(crate) fn begin_requested(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -70,13 +71,13 @@ impl Detections {
         let judge = MachineDetection::of_caller_side(media, cx, leg, TrackName::Inbound, request.settings);
         let waits = self.add(cx, leg, judge, receiver, request.waits) && request.waits;
         if waits {
-            // The party is heard, and hears silence.
+            // Connects the party with the edge, so that its audio arrives; it hears silence.
             media.talk_to_caller(cx);
         }
         waits
     }
 
-    /// Begins the detection at a party that is connected with the caller of a program.
+    /// Begins the detection of a party that is connected with the caller of a program.
     pub(crate) fn begin_dialled(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -89,7 +90,7 @@ impl Detections {
         self.add(cx, leg, judge, receiver, false);
     }
 
-    /// Begins the detection at a party that is not connected with the caller yet, by its own audio.
+    /// Begins the detection of a party that is not connected with the caller yet, by the party's own audio.
     pub(crate) fn begin_apart(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -148,7 +149,7 @@ impl Detections {
         }
     }
 
-    /// Ends the detection at a party that has left; its receiver gets `unknown`.
+    /// Ends the detection of a party that has left; its receiver gets `unknown`.
     pub(crate) fn leave(&mut self, cx: &mut CallCx<'_>, leg: LegId) {
         if let Some(detection) = self.take(cx, |judge| judge.leg() == leg) {
             detection.end(cx);
@@ -179,7 +180,7 @@ impl RunningDetection {
         post(cx, leg, self.receiver, verdict);
     }
 
-    /// Ends without a verdict of the detector.
+    /// Ends the detection without a verdict of the detector.
     fn end(self, cx: &mut CallCx<'_>) {
         if self.receiver.is_none() {
             return self.judge.dismiss(cx);

@@ -1,4 +1,4 @@
-//! Listeners of a call other than its parties: recordings, recording sessions (SIPREC) and answering machine detection.
+//! Recorders of a call: recordings, recording sessions (SIPREC) and answering machine detection.
 //!
 //! Each recorder owns its state and adds its media ends to the list of the caller's listeners. It acts on the media
 //! below it, and returns a [`RecorderEffect`] for the parts above it.
@@ -54,7 +54,7 @@ pub(crate) struct RecordersSnapshot {
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum RecorderEffect {
-    /// The call ends, or the remaining targets are tried.
+    /// The call ends, continues unchanged, or the remaining targets are tried.
     Next(CallEffect),
     /// Input for the Record step of the program.
     Recorded(ProgramInput),
@@ -68,7 +68,7 @@ impl CallRecorders {
         CallView { siprec: self.siprec.views(call), ..call.view(self.recordings.views()) }
     }
 
-    /// Writes the recorders down.
+    /// Returns the recorders in plain data.
     pub(crate) fn snapshot(&self, date: SystemTime) -> RecordersSnapshot {
         let CallRecorders { recordings, siprec, detections: _ } = self;
         RecordersSnapshot { recordings: recordings.snapshot(date), siprec: siprec.resumed_groups() }
@@ -87,7 +87,7 @@ impl CallRecorders {
     /// Plans the recordings of the call's route, to begin with the answer.
     ///
     /// # Errors
-    /// The call must be recorded, and cannot be.
+    /// The call must be recorded and cannot be: 503.
     pub(crate) fn plan(&mut self, cx: &mut CallCx<'_>, plan: &mut RoutePlan) -> Result<(), FinalAnswer> {
         let is_emergency = cx.edge.numbers().is_emergency(&cx.call.facts.called);
         recording::plan(cx, plan, is_emergency);

@@ -23,7 +23,7 @@ use crate::call::words::party::CallParty;
 use crate::call::words::refused::RequestRefusal;
 use crate::call::words::state::CallState;
 
-/// State of a recording that has ended.
+/// Status of a recording that has ended.
 const STOPPED: &str = "stopped";
 
 /// Requested change of a recording.
@@ -42,7 +42,7 @@ pub enum RecordingChange {
 pub struct BegunRecording {
     /// View of the recording.
     pub view: RecordingView,
-    /// Time at which it began.
+    /// Time at which the recording began.
     pub began: SystemTime,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct RecordWait {
 /// The recordings of a call, including finished ones.
 #[derive(Debug, Default)]
 pub(crate) struct CallRecordings {
-    /// Boxed, as few calls have any.
+    /// Recordings of the call; boxed, as few calls have any.
     list: Option<Box<RecordingList>>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct CallRecordings {
 struct RecordingList {
     /// Views of the recordings that a restart of the edge has ended.
     earlier: Vec<RecordingView>,
-    /// Time of that restart, while the route's recording still has to continue.
+    /// Time of the restart that has cut the route's recording, while no new recording continues it.
     cut: Option<SystemTime>,
     list: Vec<CallRecording>,
 }
@@ -76,13 +76,13 @@ struct RecordingList {
 #[must_use]
 pub(crate) struct RecordingAnnouncement {
     pub(crate) parties: Vec<CallParty>,
-    /// Name of its file.
+    /// File name of the announcement.
     pub(crate) name: String,
     pub(crate) sound: Arc<[u8]>,
 }
 
-/// Recordings of an answered call as plain data, in the form shown after a restart. Open files are omitted; the restart
-/// ends all of them.
+/// Recordings of an answered call as plain data, in the form shown after a restart. Open files are omitted, because the
+/// restart ends all recordings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RecordingsSnapshot {
     earlier: Vec<RecordingView>,
@@ -90,7 +90,7 @@ pub(crate) struct RecordingsSnapshot {
     cut_ms: Option<u64>,
 }
 
-/// Recording in progress.
+/// Recording of a call, in progress or finished.
 #[derive(Debug)]
 struct CallRecording {
     sid: String,
@@ -132,7 +132,7 @@ impl RecordingList {
         self.earlier.iter().cloned().chain(self.list.iter().map(CallRecording::view))
     }
 
-    /// Records the gap of the recording that a restart has cut, when a new one continues it; returns the length of the
+    /// Ends the gap of the recording that a restart has cut, because a new one continues it. Returns the length of the
     /// gap.
     fn goes_on(&mut self, now: SystemTime) -> Option<Duration> {
         let missed = now.duration_since(self.cut.take()?).unwrap_or_default();
@@ -143,7 +143,7 @@ impl RecordingList {
         Some(missed)
     }
 
-    /// Returns whether a restart has ended this recording; without a SID, whether the call had any recording.
+    /// Returns whether a restart has ended the recording with this SID; without a SID, whether a restart has ended any.
     fn is_earlier(&self, sid: Option<&str>) -> bool {
         match sid {
             Some(sid) => self.earlier.iter().any(|view| view.sid == sid),
@@ -178,7 +178,7 @@ impl CallRecordings {
         })
     }
 
-    /// Returns whether a restart has cut the route's recording and no new one continues it yet.
+    /// Returns whether a restart has cut the route's recording and no new recording continues it yet.
     pub(crate) fn is_cut(&self) -> bool {
         self.list.as_ref().is_some_and(|kept| kept.cut.is_some())
     }
@@ -190,7 +190,7 @@ impl CallRecordings {
         CallRecordings { list: Some(Box::new(RecordingList { earlier, cut, list: Vec::new() })) }
     }
 
-    /// Sets the losses of a recording.
+    /// Sets the audio losses of a recording.
     pub(crate) fn lack(&mut self, sid: &str, lost: &RecordingLosses) {
         if let Some(recording) = self.list_mut().find(|recording| recording.sid == sid) {
             recording.lost = *lost;
@@ -261,7 +261,7 @@ impl CallRecordings {
         Some(RecordingAnnouncement { parties, name: announcement.file.clone(), sound: announcement.sound.clone() })
     }
 
-    /// Begins a recording outside of a request; a failure is written to log and trace. Returns its SID.
+    /// Begins a recording that no HTTP request waits for; a failure is written to log and trace. Returns its SID.
     pub(crate) fn begin_unasked(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -283,7 +283,8 @@ impl CallRecordings {
     /// Begins a recording.
     ///
     /// # Errors
-    /// Recording is not configured, the audio cannot be decoded, or the maximum number of recordings is reached.
+    /// Recording is not configured, the audio cannot be decoded, the maximum number of recordings is reached, or no
+    /// media end is available.
     pub(crate) fn begin(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -339,7 +340,7 @@ impl CallRecordings {
     /// Changes the recording with this SID; without one, the newest that is running.
     ///
     /// # Errors
-    /// There is no such recording, or it has ended.
+    /// No recording has the SID, or the recording has ended.
     pub(crate) fn change(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -391,7 +392,7 @@ impl CallRecordings {
         Ok(view)
     }
 
-    /// Ends a recording, unless it has ended.
+    /// Ends the recording with this SID, unless it has ended.
     pub(crate) fn stop(&mut self, cx: &mut CallCx<'_>, sid: &str) {
         if let Ok(view) = self.carry_out(cx, Some(sid), RecordingChange::Stop) {
             cx.edge.decide(cx.now, cx.call.key, format!("recording {} ends", view.sid));
@@ -404,8 +405,8 @@ impl CallRecordings {
         Some(ProgramInput::Silent { id })
     }
 
-    /// Handles the end of a recorder. `frames` is the number of 20 ms frames in its file, `sound` the first and last of
-    /// them with sound. Returns the input for the program's waiting step.
+    /// Handles the end of a recorder. `frames` is the number of 20 ms frames in its file, `sound` the first and last
+    /// frame with sound. Returns the input for the program's waiting step.
     pub(super) fn ended(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -443,7 +444,7 @@ pub(super) fn plan(cx: &mut CallCx<'_>, plan: &mut RoutePlan, is_emergency: bool
     }
 }
 
-/// Notes that the caller hears the announcement, if this sound is it.
+/// Notes that the caller hears the announcement, if the sound of `app` is the announcement.
 pub(crate) fn caller_hears(cx: &mut CallCx<'_>, app: &App) {
     let Some(announcement) = cx.edge.sessions().recordings.announcement() else { return };
     if cx.call.facts.unannounced == UnannouncedParties::Both && app.as_sound() == Some(&announcement.file) {

@@ -1,4 +1,4 @@
-//! Addressing of an attempt: the number, the trunk with the rules that apply to it, and the place at that trunk.
+//! Addressing of an attempt: the number, the trunk with the rules that apply to it, and the slot at that trunk.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ impl Attempt {
         CalledNumber { trunk, number: number.unwrap_or_else(|| call.facts.called.clone()), form }
     }
 
-    /// Returns the parameters of the called number that both trunks are trusted with, as written; none if the target is
-    /// called by another number.
+    /// Returns the parameters of the called number that both trunks are trusted with, as written in a URI; empty if the
+    /// target is called by another number.
     pub(crate) fn number_parameters<'a>(&'a self, call: &'a SharedCallState) -> impl Iterator<Item = &'a str> {
         let is_called = call.legs.near == LegId::CALLER && self.number.is_none() && self.uri.is_none();
         let trunk = self.trunk.as_ref().filter(|_| is_called);
@@ -90,7 +90,7 @@ impl Attempt {
         if self.trunk.is_none() || !number.text.is_empty() {
             cx.may_take(&trunk, &number, form)?;
         }
-        // The remote network routes by the routing number.
+        // The remote network routes the call by the routing number.
         match self.routing_number(cx.call, cx.edge) {
             None => Ok(()),
             Some(Ok(routed)) => cx.may_take(&trunk, &routed, SendNumbers::AsIs),
@@ -112,7 +112,8 @@ impl Attempt {
     /// Checks that the target may be shown the caller, and logs a replaced caller ID.
     ///
     /// # Errors
-    /// 403 if the trunk's `caller_id` refuses the caller.
+    /// 403: the trunk's `caller_id` forbids the caller's number, or the number is private to targets that no carrier
+    /// reaches.
     pub(crate) fn may_introduce(&self, cx: &mut CallCx<'_>) -> Result<(), TargetFailure> {
         let CalledNumber { trunk, number, .. } = self.addressed(cx.call, cx.edge);
         // Emergency calls are exempt from caller ID rules: the caller may have to be called back.
@@ -137,7 +138,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// Releases the slot at the trunk or agent, or the place in its queue.
+    /// Releases the slot at the trunk or agent, or the position in its queue.
     pub(crate) fn leave_place(&self, cx: &mut CallCx<'_>, branch: Branch) {
         cx.disarm(CallTimer::Pace(branch));
         cx.disarm(CallTimer::Queue);
@@ -150,7 +151,7 @@ impl Attempt {
         self.leave_trunk_place(cx, branch);
     }
 
-    /// Releases the slot at the trunk, or the place in its queue.
+    /// Releases the slot at the trunk, or the position among the attempts that wait for one.
     pub(crate) fn leave_trunk_place(&self, cx: &mut CallCx<'_>, branch: Branch) {
         let Some(trunk) = self.limited_by() else { return };
         match self.is_counted {

@@ -39,7 +39,7 @@ use crate::call::words::answer::TargetFailure;
 use crate::call::words::state::CallState;
 
 impl Search {
-    /// Opens the WebSocket of the attempt's agent.
+    /// Opens the WebSocket of the agent that is being tried.
     pub(crate) fn open_agent(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> Result<(), TargetFailure> {
         let attempt = self.alone().and_then(|a| Some((a.agent.clone()?, a.ring_timeout, a.retried)));
         let opened = attempt.and_then(|(agent, wait, n)| Some((cx.add_agent(&agent, AgentRole::Talk)?, wait, n)));
@@ -58,7 +58,7 @@ impl Search {
             attempt.progress = AttemptState::Opening(leg);
         }
         cx.arm(CallTimer::Ring(Branch::ALONE), wait);
-        // A caller whose agent goes on hears no tone in between.
+        // A caller that continues with its agent's former stream hears no tone in between.
         if cx.call.legs[leg].agent.as_ref().is_none_or(|side| !side.is_continued) {
             self.let_ring(cx, bridge);
         }
@@ -70,13 +70,13 @@ impl Search {
         call.legs.attempts() + self.controller.legs_kept() < ATTEMPTS_PER_CALL
     }
 
-    /// Returns whether the attempt waits for this agent leg.
+    /// Returns whether the attempt waits for the WebSocket of the agent on this leg.
     pub(crate) fn is_opening(&self, leg: LegId) -> bool {
         self.alone().is_some_and(|attempt| attempt.progress == AttemptState::Opening(leg))
     }
 
-    /// Begins an agent as target: prepares the caller's side, then starts the attempt. A caller that is sent our media
-    /// ports waits until they are bound.
+    /// Begins an attempt at an agent: prepares the caller's side, then starts the attempt. A caller that is sent our
+    /// media ports before the agent is connected waits until they are bound.
     pub(crate) fn engage(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -124,7 +124,7 @@ impl Search {
         Ok(())
     }
 
-    /// Opens the WebSocket of the attempt's agent, unless the agent is skipped.
+    /// Opens the WebSocket of the agent that is being tried, unless calls skip the agent.
     pub(crate) fn try_agent(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> Result<(), TargetFailure> {
         let Some(name) = self.alone().and_then(|attempt| Some(attempt.agent.as_ref()?.name.clone())) else {
             self.attempts.remove(Branch::ALONE);
@@ -157,8 +157,8 @@ impl Search {
         Err(failure)
     }
 
-    /// Returns whether the caller would be lost without the current agent. That applies to an answered caller, and to
-    /// an agent that is skipped only because of failed probes.
+    /// Returns whether the caller would be lost without this agent. That applies to an answered caller, and to an agent
+    /// that is skipped only because of failed probes.
     pub(crate) fn is_last_resort(&self, call: &SharedCallState, edge: &Edge, agent: &str) -> bool {
         let ends = |target: TargetSpec| matches!(target, TargetSpec::Reject(_));
         let is_owed = call.state == CallState::Rerouting || edge.agents().is_skipped_by_probes(agent);
@@ -166,11 +166,11 @@ impl Search {
     }
 
     /// Puts an agent that failed on `leg` in front of the remaining targets if its `retry` allows that. Returns whether
-    /// it did.
+    /// the agent is retried.
     pub(crate) fn retry(&mut self, cx: &mut CallCx<'_>, leg: LegId) -> bool {
         let Some(side) = &cx.call.legs[leg].agent else { return false };
         let made = if side.is_proven(cx.now) { 0 } else { side.retried };
-        // The current configuration counts: a reload may have fixed the agent.
+        // The current configuration applies: a reload may have fixed the agent.
         let Some(agent) = cx.edge.table().agent(&side.agent.name).cloned() else { return false };
         let may_be_tried = matches!(
             cx.edge.agents_mut().permission(cx.now, &agent.name),
@@ -299,7 +299,7 @@ impl Search {
         cx.edge.log(&sid, line, None);
     }
 
-    /// Takes a session of the attempt's agent; returns `false` if the call has to wait for one.
+    /// Takes a session of the agent that is being tried; returns `false` if the call has to wait for one.
     pub(crate) fn take_session(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -403,9 +403,9 @@ pub(crate) fn ordinal(n: usize) -> String {
 /// Repeated streams of one call to agents that failed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Retries {
-    /// Total number in the call.
+    /// Total number of repeated streams in the call.
     pub(crate) made: u32,
-    /// Number of repeated streams in a row for the agent tried next, that one included; consumed by its attempt.
+    /// Number of repeated streams in a row for the agent tried next, including the next one; consumed by its attempt.
     pub(crate) next: u32,
 }
 

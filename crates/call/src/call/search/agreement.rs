@@ -13,7 +13,7 @@ pub(crate) const fn is_of_one_server(code: u16) -> bool {
 /// Congestion of a trunk, which ends the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TrunkCongestion {
-    /// Retry-After, in seconds.
+    /// Shortest Retry-After of the responses, in seconds.
     pub(crate) retry_after: Option<u32>,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct PeerAgreement {
     congested: Vec<String>,
     /// True once a peer has failed in another way.
     is_broken: bool,
-    /// Shortest Retry-After among the responses.
+    /// Shortest Retry-After among the responses, in seconds.
     retry_after: Option<u32>,
 }
 

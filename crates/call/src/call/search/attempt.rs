@@ -26,14 +26,14 @@ use crate::call::words::answer::{TargetFailure, seen_code};
 /// Status codes on which a bare URI counts as failed; a trunk has its own list.
 const URI_FAILOVER_ON: [u16; 7] = [408, 429, 480, 500, 502, 503, 504];
 
-/// Way to reach a target: a peer and, once resolved, its address.
+/// Route to a target: a peer and, once resolved, its address.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
     /// Peer URI without a password; names the peer in logs, views, records and metrics.
     pub(crate) peer: String,
     /// Host and port for the Request-URI.
     pub(crate) destination: Destination,
-    /// Transport of the URI, or from DNS.
+    /// Transport from the URI, or from DNS.
     pub(crate) transport: Transport,
     /// Address of the peer; `None` until its host has been resolved.
     pub(crate) address: Option<SocketAddr>,
@@ -137,7 +137,7 @@ impl AttemptState {
 /// Attempt to reach one target.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    /// Target as written in a route.
+    /// Target as specified in a route.
     pub(crate) spec: TargetSpec,
     /// Agent, if the target is one.
     pub(crate) agent: Option<Arc<Agent>>,
@@ -151,7 +151,7 @@ pub(crate) struct Attempt {
     pub(crate) caller_id: Option<Box<str>>,
     /// Further headers of the INVITE, set by an application.
     pub(crate) headers: Vec<(String, String)>,
-    /// Number to call instead of the called number.
+    /// Number to be called instead of the number that the caller dialled.
     pub(crate) number: Option<String>,
     /// Request-URI: a bare URI as written, or the target of a redirection.
     pub(crate) uri: Option<String>,
@@ -275,7 +275,7 @@ impl Attempt {
         self.trunk.as_ref().or(self.governs.as_ref())
     }
 
-    /// Returns the leg that the attempt waits for.
+    /// Returns the leg on which the attempt calls, opens or prompts its target; `None` before.
     pub(crate) fn leg(&self) -> Option<LegId> {
         self.progress.calling().or(self.progress.opening()).or(self.progress.asking())
     }
@@ -290,7 +290,7 @@ impl Attempt {
         }
     }
 
-    /// Removes candidates that are unfit now, unless all are; returns them with the causes.
+    /// Removes candidates that are unfit now, unless all are. Returns them with the reasons.
     pub(crate) fn leave_out(
         &mut self,
         unfit: impl Fn(&Arc<Trunk>, &Candidate) -> Option<UnfitReason>,
@@ -315,7 +315,7 @@ impl Attempt {
         self.left.pop_front()
     }
 
-    /// Puts a candidate in front of all others.
+    /// Puts a candidate back in front of all others.
     pub(crate) fn again(&mut self, way: Candidate) {
         self.left.push_front(way);
     }
@@ -331,7 +331,7 @@ impl Attempt {
                 address: Some(binding.flow.remote),
                 plain: false,
                 only_sdp: false,
-                // A registered phone is reachable by its own flow only.
+                // // A registered phone is reachable only over the flow on which it registered.
                 by_udp: true,
                 registered: Some((binding.flow, binding.contact.clone())),
             });

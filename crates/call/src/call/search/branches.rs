@@ -42,7 +42,7 @@ use crate::call::words::target;
 /// Results and redirections of the current targets.
 #[derive(Debug, Default)]
 pub(crate) struct BranchResults {
-    /// Results of targets that have failed while others still ring.
+    /// Results of targets that have failed while other targets still ring.
     pub(crate) over: Vec<TargetResult>,
     /// Redirections by 3xx responses.
     pub(crate) redirects: SmallMap<Branch, TargetRedirects>,
@@ -69,7 +69,7 @@ impl Search {
         self.branch_results.get_or_insert_default()
     }
 
-    /// Returns the attempt that waits for a leg.
+    /// Returns the attempt that calls, opens or prompts its target on a leg.
     pub(crate) fn branch_of(&self, leg: LegId) -> Option<Branch> {
         self.attempts.iter().find(|(_, attempt)| attempt.leg() == Some(leg)).map(|(branch, _)| branch)
     }
@@ -80,7 +80,7 @@ impl Search {
         self.branch_of(leg).filter(is_out).filter(|_| call.legs[leg].agent.is_none())
     }
 
-    /// Returns whether no other target rings, or has rung, together with one that is over.
+    /// Returns whether no other target rings, or has rung, at the same time as one that is over.
     pub(crate) fn is_last_ringing(&self) -> bool {
         self.attempts.is_empty() && self.branch_results.as_ref().is_none_or(|tried| tried.over.is_empty())
     }
@@ -107,7 +107,7 @@ impl Search {
         attempt.into_failure()
     }
 
-    /// Withdraws every attempt without a result for the controller.
+    /// Withdraws every attempt; the controller gets no result.
     pub(crate) fn drop_attempts(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, reason: ReasonSlug) {
         while let Some(branch) = self.attempts.first() {
             self.drop_attempt(cx, bridge, branch, reason);
@@ -116,7 +116,7 @@ impl Search {
         self.consults.end_warm(cx, &mut bridge.media);
     }
 
-    /// Withdraws one attempt without a result for the controller.
+    /// Withdraws one attempt; the controller gets no result.
     pub(crate) fn drop_attempt(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -193,7 +193,7 @@ impl Search {
         }
     }
 
-    /// Returns the state of the search that the negotiation depends on.
+    /// Returns the state of the search on which the negotiation depends.
     pub(crate) fn ringing(&self) -> RingingState {
         let heard = self.only_heard().and_then(|(attempt, leg)| {
             let (dialog, is_reliable) = attempt.early.only()?;
@@ -234,7 +234,7 @@ impl Search {
         bridge.answer_caller(cx, callee, ours, headers)
     }
 
-    /// Hands an attempt's place at its trunk over to the call when the target on `leg` gets the caller. Other ringing
+    /// Transfers an attempt's slot at its trunk to the call when the target on `leg` gets the caller. Other ringing
     /// targets are withdrawn.
     pub(crate) fn won(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, leg: LegId) {
         if let Some(branch) = self.branch_of(leg) {
@@ -291,12 +291,12 @@ impl Search {
         })
     }
 
-    /// Frees the state that only a further search would need.
+    /// Frees the state that only further attempts would need.
     pub(crate) fn settle(&mut self, call: &mut SharedCallState, bridge: &mut Bridge) {
         bridge.negotiation.offer = None;
         self.forwarded = None;
         if call.is_programmed {
-            // An application may dial further parties.
+            // The caller's identity is kept, because an application may dial further parties.
             self.controller = Controller::Done;
         } else if call.legs.iter().all(|leg| leg.agent.is_none()) {
             self.controller = Controller::Done;
@@ -352,8 +352,8 @@ impl Search {
         is_rerouting
     }
 
-    /// Returns whether a 18x is relayed to the caller. Of several targets, that is the first one that rings and the one
-    /// heard.
+    /// Returns whether a 18x is relayed to the caller. Of several ringing targets, that applies to the first one that
+    /// rings, and to the one that the caller hears.
     fn is_told(&self, call: &SharedCallState, branch: Branch, has_media: bool) -> bool {
         let others = || self.attempts.iter().filter(|(other, _)| *other != branch).map(|(_, attempt)| attempt);
         if others().any(|attempt| attempt.early.is_heard) {
@@ -363,7 +363,7 @@ impl Search {
         heard || others().next().is_none() || call.legs[LegId::CALLER].state == LegState::Trying
     }
 
-    /// Stores an early dialog's description, and connects its media if the caller is to hear it. Returns our
+    /// Stores an early dialog's description, and connects its media if the caller hears this dialog. Returns our
     /// description for the caller.
     fn early_media(
         &mut self,
@@ -422,7 +422,7 @@ impl Search {
         }
     }
 
-    /// Connects the early media of another ringing target after the one that the caller heard is gone.
+    /// Connects the early media of another ringing target after the target that the caller heard is gone.
     pub(crate) fn hear_another(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         if !bridge.negotiation.may_be_told(cx.call, &self.ringing(), cx.edge)
             || self.attempts.values().any(|attempt| attempt.early.is_heard)
@@ -459,7 +459,7 @@ impl Search {
         }
     }
 
-    /// Rates the trunk of an attempt that ended without an answer for the caller. `goes_on` means that another target
+    /// Counts the result of an attempt that ended without an answer for its trunk. `goes_on` means that another target
     /// is tried.
     pub(crate) fn rate_trunk(&self, cx: &mut CallCx<'_>, branch: Branch, failure: &TargetFailure, goes_on: bool) {
         let Some(attempt) = self.attempt(branch) else { return };
@@ -484,7 +484,7 @@ impl Search {
         }
     }
 
-    /// Removes addresses that are down or have sent Retry-After, unless no other one is left.
+    /// Removes addresses that are down or in back-off (Retry-After), unless no other address is left.
     pub(crate) fn leave_out(&mut self, cx: &mut CallCx<'_>, branch: Branch) {
         let Some(attempt) = self.attempts.get_mut(branch) else { return };
         for (way, why) in attempt.leave_out(|trunk, way| cx.edge.health().unfit(cx.now, &way.spot(trunk)?)) {
@@ -496,7 +496,7 @@ impl Search {
         }
     }
 
-    /// Records that no phone is registered at a trunk that has only phones, for the verdict.
+    /// Records for the verdict that a trunk with phones only has no registered phone.
     pub(crate) fn look_for_phones(&self, cx: &mut CallCx<'_>, bridge: &mut Bridge, branch: Branch) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.trunk.as_ref()) else { return };
         if !trunk.is_of_phones() || !cx.edge.registrar().bindings(&trunk.name).is_empty() {
@@ -529,7 +529,7 @@ impl Search {
         bridge.media.close_agent(cx, agent);
     }
 
-    /// Keeps the caller with its agent after a failed consultation; returns whether there was one.
+    /// Keeps the caller with its agent after a failed consultation. Returns whether a consultation was in progress.
     pub(crate) fn stays(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge, failure: &TargetFailure) -> bool {
         // An agent that gets another stream has not failed yet.
         if self.retries.next > 0 {
@@ -555,8 +555,8 @@ impl Search {
         true
     }
 
-    /// Continues a consultation after its agent has left, with the caller waiting for the ringing target. Returns
-    /// whether there was one.
+    /// Continues a consultation after its agent has left; the caller waits for the ringing target. Returns whether a
+    /// consultation was in progress.
     pub(crate) fn rings_on(&mut self, cx: &mut CallCx<'_>, bridge: &mut Bridge) -> bool {
         if self.consults.now.take().is_none() || self.attempts.first().is_none() {
             return false;
@@ -583,7 +583,7 @@ impl Search {
     /// Resolves the target of a transfer for the caller of an agent.
     ///
     /// # Errors
-    /// The call has no room for another target, or the target is invalid, forbidden or unknown.
+    /// The call has no room for another target, or the target is invalid, unknown or at a forbidden address.
     pub(crate) fn transfer_target(&self, cx: &mut CallCx<'_>, text: &str) -> Result<CallTarget, RequestRefusal> {
         // Without room, the caller would be lost together with its agent.
         if !self.has_room_for_another(cx.call) {
@@ -614,7 +614,7 @@ impl Search {
         let agent = agent.map(|side| TargetSpec::Agent(side.agent.name.to_string()));
         let mut tried: Vec<TargetSpec> = self.attempts.values().map(|attempt| attempt.spec.clone()).collect();
         if self.is_consulting() {
-            // The target of a consultation is dropped: the agent does not know it after the restart.
+            // The target of a consultation is dropped, because the agent's new stream does not know of it.
             tried.clear();
         } else if tried.len() > 1 {
             tried = vec![TargetSpec::RingAll(tried)];
@@ -653,9 +653,9 @@ const CALLED_PARTY: [u16; 32] = [
 fn says_of_trunk(code: u16, failure: &TargetFailure, has_rung: bool) -> Option<RejectionScope> {
     match code {
         300..=399 => None,
-        // One number is concerned, and may itself be wrong.
+        // The response concerns one number, which may itself be wrong.
         404 | 484 => Some(RejectionScope::OfNumber),
-        // A codec mismatch is a fault of its own.
+        // A codec mismatch counts as a separate fault.
         488 | 606 if failure.detail.as_deref().is_some_and(refuses_codecs) => Some(RejectionScope::OfMedia),
         // Without ringing, a 408 means that the trunk did not reach the called party.
         408 if !has_rung => Some(RejectionScope::Always),
@@ -664,7 +664,7 @@ fn says_of_trunk(code: u16, failure: &TargetFailure, has_rung: bool) -> Option<R
     }
 }
 
-/// Further failures that are the trunk's fault.
+/// Reasons other than a rejection for which a failure is the trunk's fault.
 const LET_DOWN: [ReasonSlug; 5] = [
     ReasonSlug::NoResponse,
     ReasonSlug::Unreachable,
@@ -673,7 +673,7 @@ const LET_DOWN: [ReasonSlug; 5] = [
     ReasonSlug::CredentialsRefused,
 ];
 
-/// Ends of an attempt by the edge or the caller, without a final response of the target.
+/// Reasons of attempts that the edge or the caller ended without a final response of the target.
 const GIVEN_UP: [ReasonSlug; 4] =
     [ReasonSlug::RingTimeout, ReasonSlug::SearchTimeout, ReasonSlug::CallerCanceled, ReasonSlug::AnsweredElsewhere];
 
@@ -682,7 +682,7 @@ pub(crate) fn is_trunk_fault(now: Instant, attempt: &Attempt, failure: &TargetFa
     if failure.reason == ReasonSlug::TargetRejected {
         return failure.answered().or(failure.code).is_some_and(|code| code >= 400 && !CALLED_PARTY.contains(&code));
     }
-    // A trunk that has not signalled ringing for so long has not delivered the call.
+    // A trunk that has not signalled ringing within this time has not delivered the call.
     let waited = attempt.called_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
     let is_late = !attempt.has_rung && waited >= Duration::from_secs(SILENT_SECONDS);
     LET_DOWN.contains(&failure.reason) || (GIVEN_UP.contains(&failure.reason) && is_late)

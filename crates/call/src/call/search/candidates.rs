@@ -68,7 +68,7 @@ impl Search {
         attempt.uri = returned.or(attempt.uri);
         attempt.retried = std::mem::take(&mut self.retries.next);
         if attempt.retried == 0 && !self.is_consulting() {
-            // The next target has a call limit of its own.
+            // The next target has its own `max_call`.
             cx.disarm(CallTimer::MaxCall);
         }
         cx.edge.decide(cx.now, cx.call.key, format!("target {}", attempt.name()));
@@ -79,7 +79,7 @@ impl Search {
         self.begin_attempt(cx, bridge, branch, attempt)
     }
 
-    /// Begins an attempt, if it is possible at all.
+    /// Begins an attempt, after checks that the target may be tried.
     pub(crate) fn begin_attempt(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -111,7 +111,7 @@ impl Search {
         self.take_place(cx, bridge, branch).map(|()| CallEffect::Stay).map_err(TargetResult::Failed)
     }
 
-    /// Checks that the trunk is not congested, if another target can be tried instead. Emergency calls always pass.
+    /// Checks that the trunk is not congested; passes if no other target can be tried, and for emergency calls.
     fn is_wanted_now(&self, cx: &CallCx<'_>, attempt: &Attempt) -> Result<(), TargetFailure> {
         let is_congested = |trunk: &Arc<Trunk>| cx.edge.trunks().is_congested(cx.now, &trunk.name);
         let has_others = self.controller.has_more() && !self.is_consulting();
@@ -215,7 +215,7 @@ impl Search {
         self.hear_another(cx, bridge);
     }
 
-    /// Calls the first candidate once the trunk has a place for the call.
+    /// Calls the first candidate once the trunk has a slot for the call.
     pub(crate) fn take_place(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -228,7 +228,7 @@ impl Search {
         let Some(Err((reason, which))) = self.attempt_mut(branch).map(|attempt| attempt.take_place(cx, branch)) else {
             return self.next_candidate(cx, bridge, branch);
         };
-        // A limit on some calls would hold up later calls that it does not apply to, so no call waits for it.
+        // A limit that applies to some calls only would also delay later calls to which it does not apply.
         let waits = !trunk.pace.is_zero() && which.is_none();
         let until = cx.now.checked_add(cx.call.patience(trunk.pace)).filter(|_| waits);
         let Some(until) = until else {
@@ -248,7 +248,7 @@ impl Search {
         Ok(())
     }
 
-    /// Wakes the call when its trunk may have a place, or at the end of the wait.
+    /// Wakes the call when its trunk may have a slot, or at the end of the wait.
     pub(crate) fn wait_on(&self, cx: &mut CallCx<'_>, branch: Branch, until: Instant) {
         let Some(trunk) = self.attempt(branch).and_then(|attempt| attempt.limited_by().cloned()) else { return };
         let left = until.saturating_duration_since(cx.now);
@@ -257,7 +257,7 @@ impl Search {
         cx.arm_left(CallTimer::Pace(branch), after);
     }
 
-    /// Queues the destinations of a 3xx; returns whether there is one.
+    /// Queues the destinations of a 3xx; returns whether one is left to try.
     pub(crate) fn redirected(&mut self, cx: &mut CallCx<'_>, branch: Branch, contacts: &[String]) -> bool {
         let Some(attempt) = self.attempt(branch) else { return false };
         let (own, asked, from) = (attempt.trunk.clone(), attempt.asked.clone(), attempt.limited_by().cloned());
@@ -287,10 +287,12 @@ impl Search {
         goes_on
     }
 
-    /// Checks one contact of a 3xx. `from` is the calling trunk for a number at the edge itself.
+    /// Checks one contact of a 3xx. `own` is the redirecting trunk; `from` is set if that trunk may redirect to numbers
+    /// at the edge itself.
     ///
     /// # Errors
-    /// Reason why the contact is not followed.
+    /// The contact is no peer of a trunk and no number at the edge, was already tried, or exceeds a limit: the reason
+    /// as a clause.
     fn judge_contact(
         &mut self,
         edge: &Edge,
@@ -300,7 +302,7 @@ impl Search {
         redirects: &mut TargetRedirects,
     ) -> Result<RedirectTarget, &'static str> {
         let here = number_here(edge, uri, own.map(|trunk| &**trunk));
-        // Without a port, a peer on this machine comes first.
+        // A URI without a port names a peer on this machine rather than the edge.
         let place = if here.is_some() && names_port(uri) { None } else { place(uri, own, edge.table()) };
         match (place, here) {
             (Some(place), _) if is_here(edge, &place.peer.destination) => Err("is this edge itself"),
@@ -383,7 +385,7 @@ impl Search {
         self.begin_attempt(cx, bridge, branch, attempt)
     }
 
-    /// Puts the targets of a number at the edge itself in front of the remaining ones.
+    /// Puts the targets of a number at the edge itself in front of the call's remaining targets.
     fn put_plan_first(&mut self, cx: &mut CallCx<'_>, branch: Branch, number: &Number, plan: RoutePlan) {
         let left = self.tried().redirects.remove(branch).map_or(0, |redirects| redirects.left.len());
         if left > 0 {
@@ -410,8 +412,8 @@ impl Search {
         }
     }
 
-    /// Rings the targets of a number at the edge itself in place of a target that rang with others, one after the
-    /// other. Agents are left out because they answer at once.
+    /// Rings the targets of a number at the edge itself, one after the other, in place of a target that rang together
+    /// with others. Agents are omitted because they answer at once.
     fn ring_on(&mut self, cx: &mut CallCx<'_>, branch: Branch, plan: RoutePlan) {
         let all = plan.targets.into_iter().flat_map(|target| match target {
             CallTarget::RingAll(targets) => targets,
@@ -439,7 +441,7 @@ impl Search {
         }
     }
 
-    /// Checks an INVITE in order of precedence, and finds the plan of its route.
+    /// Checks an INVITE for reasons to refuse it, in order of precedence, and returns the plan of its route.
     pub(crate) fn find_plan(
         &self,
         cx: &mut CallCx<'_>,
@@ -498,14 +500,14 @@ impl Search {
 
 /// Checks that an agent allows this caller, and that the edge can answer its offer.
 fn agent_connectable(call: &SharedCallState, bridge: &Bridge, agent: &Agent) -> Result<(), TargetResult> {
-    // The caller number of a requested call is the edge's own.
+    // The caller number of a requested call belongs to the edge, so `allow_callers` does not apply.
     if !call.is_requested() && !agent.allows(&call.facts.caller.number) {
         return Err(TargetResult::Refused(TargetFailure::with_code(486, ReasonSlug::CallerNotAllowed)));
     }
     bridge.negotiation.answerable(call).map_err(TargetResult::Failed)
 }
 
-/// Records that a limit of a trunk has refused the call. `which` is the limit, if it concerns some calls only.
+/// Records that a limit of a trunk has refused the call. `which` is the limit if it applies to some calls only.
 pub(crate) fn refused_place(cx: &mut CallCx<'_>, trunk: &Trunk, reason: ReasonSlug, which: Option<String>) {
     let limit = which.clone().unwrap_or_else(|| limit_of(trunk, reason, trunk.calls_per_second_out));
     if let Some(reached) = CallLimit::from_reason(Some(&trunk.name), true, reason) {
@@ -517,7 +519,8 @@ pub(crate) fn refused_place(cx: &mut CallCx<'_>, trunk: &Trunk, reason: ReasonSl
     cx.edge.alarm(cx.now, cx.call.legs.sid(), &trunk.name, reason, &which);
 }
 
-/// Formats the configuration keys of the limit that was reached; `of_direction` is the call rate for this direction.
+/// Formats the configuration keys of the limit that was reached; `of_direction` is the call rate for inbound or
+/// outbound calls.
 pub(crate) fn limit_of(trunk: &Trunk, reason: ReasonSlug, of_direction: u32) -> String {
     let Trunk { max_calls, calls_per_second, peer_calls_per_second, .. } = trunk;
     if reason == ReasonSlug::LimitCalls {

@@ -20,18 +20,18 @@ use crate::call::shared::CallCx;
 pub(crate) struct Consults {
     /// Consultation in progress.
     pub(crate) now: Option<Box<ConsultTarget>>,
-    /// Prompt for a party that answers, used even if the agent has left or the caller had none.
+    /// Prompt for the party that answers; kept if the agent has left, and used for calls without an agent.
     pub(crate) warm: Option<Box<WarmTransferState>>,
-    /// Number of consultations so far; limited, because one that fails before it rings creates no leg.
+    /// Number of consultations so far; limited, because a consultation that fails before it rings creates no leg.
     pub(crate) begun: usize,
 }
 
 /// Target that is tried while an agent has the caller.
 #[derive(Debug)]
 pub(crate) struct ConsultTarget {
-    /// Target as requested.
+    /// Target as the agent or the HTTP request named it.
     pub(crate) target: String,
-    /// Requester: the agent, or an HTTP request.
+    /// Side that requested the consultation: the agent, or the edge for an HTTP request.
     pub(crate) by: EndedBy,
 }
 
@@ -43,10 +43,10 @@ pub(crate) struct WarmTransferState {
     pub(crate) prompted: Option<PromptedParty>,
 }
 
-/// Sound of a whisper.
+/// Sound of the whisper of a warm transfer.
 #[derive(Debug)]
 pub(crate) enum WhisperSound {
-    /// No whisper is wanted.
+    /// The transfer has no whisper.
     Silence,
     /// The sound is being fetched or synthesized.
     Wanted(QueryId),
@@ -64,7 +64,7 @@ pub(crate) struct PromptedParty {
     pub(crate) wires: Vec<(EndId, (EndId, WireSpec))>,
     /// True once the party has heard the whisper.
     pub(crate) has_heard: bool,
-    /// Answering-machine detection on this leg.
+    /// Answering-machine detection of the party.
     pub(crate) judge: Option<MachineDetection>,
     /// True once machine detection has finished, or if there is none.
     pub(crate) is_judged: bool,
@@ -85,7 +85,7 @@ impl WarmTransferState {
         }
     }
 
-    /// Ends the prompt of the current party; the next target may get another one.
+    /// Ends the prompt of the current party; the party of the next target may be prompted again.
     pub(crate) fn leave_party(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) {
         cx.disarm(CallTimer::Asked);
         if let Some(asked) = self.prompted.take() {
@@ -96,7 +96,7 @@ impl WarmTransferState {
 }
 
 impl Consults {
-    /// Returns whether the caller hears music, not its previous side, while a target is tried.
+    /// Returns whether the caller hears music while a target is tried, instead of its agent or party.
     pub(crate) fn holds_caller(&self) -> bool {
         self.warm.is_some()
     }
@@ -139,7 +139,7 @@ impl Consults {
         Some((agent, consult))
     }
 
-    /// Ends the prompt of a warm transfer; returns whether there was one.
+    /// Ends the prompt of a warm transfer. Returns whether a warm transfer was in progress.
     pub(crate) fn end_warm(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia) -> bool {
         let Some(warm) = self.warm.take() else { return false };
         warm.end(cx, media);

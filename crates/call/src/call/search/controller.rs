@@ -1,5 +1,5 @@
-//! Controller of a call: decides the next step at the start and after every result. The simplest controller is the list
-//! of a route's targets. A result may also be the departure of a connected party.
+//! Controller of a call: decides the next step at the start and after every result. Its usual source is the list of a
+//! route's targets. A result may also be the departure of a connected party.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub(crate) enum SearchStep {
     End(ReasonSlug),
 }
 
-/// Source of the next steps.
+/// Source of the search's next steps.
 #[derive(Debug, Default)]
 pub(crate) enum Controller {
     /// Targets of a route, in order.
@@ -98,7 +98,7 @@ impl Controller {
         Controller::plan_of(left)
     }
 
-    /// Returns the remaining targets as written in a route.
+    /// Returns the remaining targets as specified in a route.
     pub(crate) fn left(&self) -> impl Iterator<Item = TargetSpec> {
         let left = match self {
             Controller::Plan(targets) => Some(&targets.left),
@@ -123,7 +123,7 @@ impl Controller {
         Some(skipped)
     }
 
-    /// Returns whether a target is left that might be reached.
+    /// Returns whether another target is left that may be reached, other than a refusal.
     pub(crate) fn has_more(&self) -> bool {
         let Controller::Plan(targets) = self else { return false };
         targets.left.iter().any(|target| !matches!(target, CallTarget::Reject(_)))
@@ -200,7 +200,7 @@ impl Controller {
     }
 }
 
-/// Returns the maximum number of legs for a target.
+/// Returns the maximum number of legs that a target needs: one for each peer.
 fn legs(target: &CallTarget) -> usize {
     match target {
         CallTarget::Trunk { peers, .. } => peers.len().max(1),

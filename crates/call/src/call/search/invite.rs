@@ -1,4 +1,4 @@
-//! INVITE of an attempt: checks the candidate, takes a place at the trunk, and creates the leg.
+//! INVITE of an attempt: checks the candidate, takes a slot at the trunk, and creates the leg.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ use crate::call::words::waits::silence;
 
 /// Result of the check of a candidate.
 pub(crate) enum CandidateCheck {
-    /// The candidate is called.
+    /// The candidate may be called.
     Goes,
-    /// Another trunk's rules apply, so its limits are checked first.
+    /// The address belongs to another trunk, the limits of which are checked first.
     Changes,
 }
 
@@ -41,7 +41,8 @@ impl Attempt {
     /// redirection must not lead to a peer of another trunk.
     ///
     /// # Errors
-    /// Reason why the candidate is not called.
+    /// The address belongs to another trunk than the redirection named, must not be reached by a transfer, or its trunk
+    /// does not allow the call.
     pub(crate) fn judge_candidate(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -50,7 +51,7 @@ impl Attempt {
     ) -> Result<CandidateCheck, TargetFailure> {
         let (Some(uri), Some(remote)) = (&self.uri, way.address) else { return Ok(CandidateCheck::Goes) };
         if let Some(trunk) = &self.trunk {
-            // The name of a redirection may lead to another port of an address that two trunks share.
+            // The host name of a redirection may resolve to an address that two trunks share with different ports.
             let Some(other) = cx.edge.table().peer_at(remote).filter(|other| other.name != trunk.name) else {
                 return Ok(CandidateCheck::Goes);
             };
@@ -98,7 +99,7 @@ impl Attempt {
     /// Counts the call against the limits of the target's trunk.
     ///
     /// # Errors
-    /// Limit that was reached, and its key if the limit concerns some calls only.
+    /// Reason of the limit that was reached, and its key if the limit applies to some calls only.
     pub(crate) fn take_place(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -204,7 +205,7 @@ impl Attempt {
         leg.sip.invite = Some(client);
         let named = CallIdOwner { at, party: leg.party, trunk: leg.trunk.clone(), remote: flow.remote.ip() };
         cx.edge.index_mut().enter(leg.sip.call_id.as_bytes(), named);
-        // Further addresses of the trunk belong to the same call.
+        // Further addresses of the trunk belong to the same call, so that it counts once.
         if self.called_at.is_none() {
             cx.edge.trunks_mut().tried(cx.now, leg.trunk_name());
         }
@@ -215,7 +216,8 @@ impl Attempt {
         Ok(())
     }
 
-    /// Arms the timers of an INVITE; one sent over TCP because of its length gets more time.
+    /// Arms the timers of an INVITE. One sent over TCP because of its length gets less time for a first response, as it
+    /// may be retried over UDP.
     fn await_answer(&self, cx: &mut CallCx<'_>, branch: Branch, is_oversize: bool) {
         let silence = if is_oversize { silence(self.no_response_timeout) } else { self.no_response_timeout };
         cx.arm(CallTimer::NoResponse(branch), silence);
@@ -283,9 +285,8 @@ fn introduction(
     (caller, headers.into_iter().chain(referral_headers(call, edge, to, rule)).collect())
 }
 
-/// Returns Referred-By (RFC 3892), rewritten to our own addresses, and Replaces (RFC 3891) for the target of a
-/// transfer. Numbers in Referred-By are restricted by `rule`, and by `caller_id_in` of the trunk of the transferring
-/// party.
+/// Returns Referred-By (RFC 3892), rewritten to addresses of the edge, and Replaces (RFC 3891) for the target of a
+/// transfer. `rule` restricts numbers in Referred-By, and so does `caller_id_in` of the transferor's trunk.
 fn referral_headers(
     call: &SharedCallState,
     edge: &Edge,

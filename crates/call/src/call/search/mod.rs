@@ -53,6 +53,6 @@ pub(crate) struct Search {
     pub(crate) retries: Retries,
     /// Targets that are tried while an agent has the caller.
     pub(crate) consults: Consults,
-    /// Further targets of parties that an application rings simultaneously, by branch, until those parties ring.
+    /// Alternative targets of parties that an application rings at the same time, by branch, until those parties ring.
     pub(crate) alternatives: Vec<Vec<CallTarget>>,
 }

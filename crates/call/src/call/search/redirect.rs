@@ -28,12 +28,12 @@ pub(crate) struct TargetRedirects {
     pub(crate) visited: RedirectHistory,
 }
 
-/// Destinations or numbers at the edge itself named by 3xx responses, each admitted once and up to a limit. Loops
-/// between targets that forward to each other therefore end.
+/// Destinations or numbers at the edge itself named by 3xx responses. Each is admitted once, and their number is
+/// limited, so that loops between targets that forward to each other end.
 #[derive(Debug, Default)]
 pub(crate) struct RedirectHistory {
     known: Vec<String>,
-    /// Number of destinations named by a response.
+    /// Number of destinations admitted from 3xx responses.
     taken: usize,
 }
 
@@ -43,7 +43,7 @@ impl RedirectHistory {
         self.known.push(name);
     }
 
-    /// Records a destination to be tried.
+    /// Admits a destination named by a 3xx.
     ///
     /// # Errors
     /// The destination is already known, or exceeds the limit.
@@ -67,29 +67,29 @@ pub(crate) enum RedirectTarget {
     Peer(Box<RedirectPeer>),
     /// Number at the edge itself, called from this trunk.
     Here(Arc<Trunk>, Number),
-    /// Target of the route for such a number, tried while others ring.
+    /// Target of the route for a number at the edge itself, tried while other targets ring.
     Target(Box<CallTarget>),
 }
 
-/// Progress after a target's redirections were followed.
+/// Result of following a target's redirections.
 #[derive(Debug)]
 pub(crate) enum RedirectProgress {
-    /// A destination is in progress.
+    /// A destination is being tried.
     Under(CallEffect),
     /// The targets of a number at the edge itself come next.
     Planned,
-    /// None is left; this is the result of the last one.
+    /// No destination is left; this is the result of the last one.
     Over(TargetResult),
 }
 
 /// Peer of a trunk named by a 3xx.
 #[derive(Debug)]
 pub(crate) struct RedirectPeer {
-    /// Request-URI.
+    /// Request-URI of the INVITE to the peer.
     pub(crate) uri: String,
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) peer: Peer,
-    /// User part of the URI.
+    /// User part of the Contact URI.
     pub(crate) number: String,
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn contacts(response: &SipMessage) -> Vec<String> {
     };
     let mut all: Vec<(u16, String)> = response.addresses(HeaderName::Contact).iter().filter_map(read).collect();
     all.sort_by_key(|(q, _)| std::cmp::Reverse(*q));
-    // Some of them may be unusable, so twice the limit is kept.
+    // Some contacts may be unusable, so twice the limit is kept.
     all.into_iter().take(2 * REDIRECTS).map(|(_, uri)| uri).collect()
 }
 
@@ -117,8 +117,8 @@ fn thousandths(value: &[u8]) -> u16 {
     }
 }
 
-/// Returns the trunk and the peer that a URI names. A peer at exactly the named port precedes another one on the same
-/// host, so that no trunk reaches another trunk under its own rules. Among several trunks, `own` comes first.
+/// Returns the trunk and the peer that a URI names. A peer with exactly the named port precedes another peer on the
+/// same host, so that no trunk reaches another trunk under its own rules. Among several trunks, `own` comes first.
 pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &RoutingTable) -> Option<RedirectPeer> {
     let TargetSpec::Uri { destination, .. } = target::target(uri, table.numbers())? else { return None };
     let number = Uri::parse(uri.as_bytes())?.user_unescaped();
@@ -134,8 +134,8 @@ pub(crate) fn place(uri: &str, own: Option<&Arc<Trunk>>, table: &RoutingTable) -
     Some(RedirectPeer { uri: uri.to_owned(), trunk: trunk.clone(), peer, number })
 }
 
-/// Returns the peer as addressed by a URI with its host: over the peer's transport, to the named port or the peer's
-/// own.
+/// Returns a peer as addressed by a URI with the peer's host: over the peer's transport, to the port in the URI or else
+/// the peer's own port.
 fn at(peer: &Peer, uri: &str, destination: &Destination) -> Option<Peer> {
     let own = &peer.destination;
     let address = destination.host.parse::<IpAddr>().ok();
@@ -200,7 +200,7 @@ pub(crate) fn name_of(uri: &str) -> String {
 /// Returns the route's plan for a number at the edge itself that a trunk's 3xx names.
 ///
 /// # Errors
-/// A limit of the trunk is reached, or no route matches.
+/// Max-Forwards is exhausted, a limit of the trunk is reached, or no route matches.
 pub(crate) fn plan_redirected(cx: &mut CallCx<'_>, trunk: &Trunk, number: &Number) -> Result<RoutePlan, TargetFailure> {
     let Some(hops) = cx.call.facts.max_forwards.checked_sub(1) else {
         return Err(TargetFailure::with_code(483, ReasonSlug::TooManyHops));

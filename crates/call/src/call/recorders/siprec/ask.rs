@@ -23,7 +23,7 @@ use crate::call::shared::CallCx;
 use crate::call::words::incoming::MAX_FORWARDS;
 use crate::call::words::waits::silence;
 
-/// Returns the servers of a group in the order of attempts, without those known to be down, unless all are.
+/// Returns the servers of a group in the order of attempts. Servers known to be down are omitted, unless all are.
 pub(super) fn servers(edge: &mut Edge, now: Instant, trunk: &Trunk) -> VecDeque<RecordingServer> {
     let peers = trunk.ordered_peers(&mut pick(&mut edge.random_mut().rng));
     let each = peers.into_iter().flat_map(|peer| {
@@ -51,7 +51,8 @@ impl RecordingSession {
     /// Sends the INVITE of a session to the next server. `at` is the index of the session in its call.
     ///
     /// # Errors
-    /// The reason in words why this server cannot be called; `None` if no server is left.
+    /// The reason in plain text why the server cannot be called; `None` if no server is left or the maximum of attempts
+    /// is reached.
     pub(super) fn ask_next_server(&mut self, cx: &mut CallCx<'_>, at: usize) -> Result<(), Option<String>> {
         if self.attempts >= SIPREC_ATTEMPTS {
             return Err(None);
@@ -76,7 +77,7 @@ impl RecordingSession {
         Ok(())
     }
 
-    /// Returns our next offer on a leg, with SRTP keys if it uses SRTP. `is_first` is true if nothing has been
+    /// Returns our next offer on a leg, with SRTP keys if the leg uses SRTP. `is_first` is true if nothing has been
     /// negotiated yet.
     pub(super) fn offer_on(&self, edge: &mut Edge, leg: &mut Leg, is_first: bool) -> Option<SessionDescription> {
         let is_plain = self.current.as_ref().is_some_and(|server| server.plain);
@@ -169,12 +170,12 @@ impl RecordingSession {
     }
 }
 
-/// Returns the timer of a session, for a silent server and for the next re-INVITE.
+/// Returns the timer of a session: for a server that does not respond, and for the repetition of a re-INVITE.
 pub(super) fn timer(at: usize) -> CallTimer {
     CallTimer::Siprec(u8::try_from(at).unwrap_or(u8::MAX))
 }
 
-/// Waits for the final response of a server that has responded provisionally.
+/// Starts the wait for the final response of a server that has responded provisionally.
 pub(super) fn wait_for_answer(cx: &mut CallCx<'_>, at: usize) {
     cx.arm(timer(at), Duration::from_secs(SIPREC_ANSWER_SECONDS));
 }
@@ -204,7 +205,7 @@ pub(super) fn ports(leg: &Leg) -> Option<[u16; offer::STREAMS]> {
     Some([leg.end(0)?.bind.port(), leg.end(1)?.bind.port()])
 }
 
-/// Returns whether the INVITE of a leg went over TCP because it is too long for UDP.
+/// Returns whether the INVITE of a leg was sent over TCP because it is too long for UDP.
 pub(super) fn goes_by_tcp_instead(leg: &Leg, server: &RecordingServer) -> bool {
     server.transport == Transport::Udp && leg.flow.is_some_and(|flow| flow.transport == Transport::Tcp)
 }
@@ -219,7 +220,7 @@ fn request_uri(user: &str, server: &RecordingServer) -> String {
     format!("{}:{}", if is_sips { "sips" } else { "sip" }, rewrite::host_port(host, port))
 }
 
-/// Returns the server, to be called without SRTP.
+/// Returns the server in the form in which it is called without SRTP.
 pub(super) fn without_srtp(server: RecordingServer) -> RecordingServer {
     RecordingServer { plain: true, ..server }
 }

@@ -24,19 +24,19 @@ const ONE_TRACK: &str = "recording servers get both directions: `track` can only
 pub(super) struct SiprecRequest {
     /// Application of the document.
     app: Arc<App>,
-    /// SID: `SR` and 32 hex digits.
+    /// SID of the requested session: `SR` and 32 hex digits.
     sid: String,
-    /// Name by which it can be ended.
+    /// Name by which a document can end the session.
     name: Option<String>,
     receiver: Option<(String, HttpMethod)>,
-    /// Whether its beginning has been reported.
+    /// Whether the beginning of the session has been reported.
     has_begun: bool,
-    /// Whether its end has been reported.
+    /// Whether the end of the session has been reported.
     is_over: bool,
 }
 
 impl SiprecRequest {
-    /// Returns the next event of a session in this stage, for its receiver.
+    /// Returns the event to report for a session that has entered this state; `None` if there is none to report.
     fn follow(&mut self, stage: SiprecState) -> Option<&'static str> {
         if self.is_over {
             return None;
@@ -54,7 +54,7 @@ impl SiprecRequest {
         }
     }
 
-    /// Sends one report.
+    /// Reports one event of the session to its receiver.
     fn report(&self, cx: &mut CallCx<'_>, event: &'static str, problem: Option<&str>) {
         let Some((url, method)) = &self.receiver else { return };
         let call = cx.call.legs.sid().to_owned();
@@ -76,8 +76,8 @@ impl SiprecRequest {
 }
 
 impl RecordingSessions {
-    /// Starts a recording session with a group of servers for a document. If that is not possible, the receiver is
-    /// notified, and the call continues.
+    /// Starts a recording session with a group of servers for a document. If that is not possible, the receiver of its
+    /// reports is notified, and the call continues.
     pub(crate) fn start(&mut self, cx: &mut CallCx<'_>, app: &Arc<App>, step: &SiprecStep) {
         let asked = SiprecRequest {
             app: Arc::clone(app),

@@ -30,13 +30,13 @@ use crate::call::shared::{CallCx, CallEffect};
 use crate::call::words::answer::{FinalAnswer, refuse_request};
 use crate::call::words::state::CallState;
 
-/// Note for a server that rejects an INVITE over TCP.
+/// Trace note about a server that rejects an INVITE over TCP.
 const NO_TCP: &str = "it does not support TCP: the INVITE is sent over UDP";
 
-/// Problem of a group without an address.
+/// Problem of a group of servers without a known address.
 const NO_ADDRESS: &str = "its servers have no known address";
 
-/// A 2xx with a session description: its leg, the description, and the session interval.
+/// 2xx to our INVITE: its leg, session description and session interval.
 type SiprecAnswer = (LegId, Option<Bytes>, Option<SessionExpires>);
 
 impl RecordingSession {
@@ -222,7 +222,7 @@ impl RecordingSessions {
         let is_refused = ask::goes_by_tcp_instead(&cx.call.legs[leg], &server);
         if let Some(session) = self.get_mut(at).filter(|_| is_refused) {
             session.left.push_front(RecordingServer { by_udp: true, ..server });
-            // A repetition to the same server does not count as an attempt.
+            // A repetition to the same server over UDP does not count as an attempt.
             session.attempts = session.attempts.saturating_sub(1);
         }
         is_refused
@@ -261,7 +261,7 @@ impl RecordingSessions {
         media.tap_caller(cx);
     }
 
-    /// Pauses or resumes the streams as negotiated and requested.
+    /// Sends the worker the direction of both streams: as negotiated, or inactive while the recording is paused.
     fn aim(&mut self, cx: &mut CallCx<'_>, at: usize, leg: LegId) {
         let Some(theirs) = cx.call.legs[leg].theirs() else { return };
         let is_paused = self.get_mut(at).is_some_and(|session| session.paused.is_some());
@@ -296,7 +296,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Records a problem of a session's server, and handles its consequence.
+    /// Records a problem of a session's server, and advances the session by the event `news`.
     fn failed_with(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -532,7 +532,7 @@ impl RecordingSessions {
         CallEffect::Stay
     }
 
-    /// Handles a re-INVITE or UPDATE of a server, with an offer or asking for ours.
+    /// Handles a re-INVITE or UPDATE of a server, which carries an offer or requests ours.
     fn changed(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -591,7 +591,7 @@ impl RecordingSessions {
         Some((ours, streams, relatch))
     }
 
-    /// Handles the ACK to our 2xx; after our offer it contains the answer.
+    /// Handles the ACK to our 2xx; if the 2xx carried our offer, the ACK has the answer.
     fn acked(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -615,7 +615,7 @@ impl RecordingSessions {
         }
     }
 
-    /// Handles the timer of a session: its server is silent, or a re-INVITE is repeated.
+    /// Handles the timer of a session: the server has not responded in time, or a re-INVITE is repeated.
     pub(crate) fn due(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, at: usize) -> CallEffect {
         cx.call.deadlines.remove(ask::timer(at));
         let Some(session) = self.get_mut(at) else { return CallEffect::Stay };
@@ -705,7 +705,7 @@ fn leg_of(cx: &CallCx<'_>, end: EndId) -> Option<LegId> {
     cx.call.legs.leg_of(end).filter(|leg| cx.call.legs[*leg].records())
 }
 
-/// Handles an event of a leg that was released.
+/// Handles an event of a leg whose server the session has already given up.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and a recording server has these")]
 fn over(cx: &mut CallCx<'_>, leg: LegId, event: CallEvent) {
     use CallEvent as E;
@@ -727,7 +727,7 @@ fn refuse(cx: &mut CallCx<'_>, server: ServerId, code: u16) -> CallEffect {
     CallEffect::Stay
 }
 
-/// Applies the description of a server; returns its streams, and whether their source latches reopen.
+/// Applies the description of a server. Returns its streams, and whether the edge latches onto their sources again.
 fn agreed(cx: &mut CallCx<'_>, leg: LegId, sdp: Option<&[u8]>) -> Result<([RecordedStream; STREAMS], bool), String> {
     let sdp = sdp.ok_or("its answer has no session description")?;
     let words = |failure: crate::call::words::answer::TargetFailure| {

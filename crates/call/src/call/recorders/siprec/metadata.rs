@@ -10,26 +10,26 @@ use trunkgate_story::wall::rfc3339;
 
 /// Label of the stream with the caller's voice (RFC 4574), as in its m-line.
 pub(crate) const CALLER_LABEL: &str = "1";
-/// Label of the stream that the caller hears.
+/// Label of the stream with the audio sent to the caller (RFC 4574), as in its m-line.
 pub(crate) const CALLEE_LABEL: &str = "2";
 
 /// Identifiers of the parts of a recording session: UUIDs in Base64 (RFC 7865 §6.9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MetadataIds {
-    /// Group of communication sessions: the call.
+    /// Identifier of the communication session group: the call.
     pub(crate) group: String,
-    /// Communication session.
+    /// Identifier of the communication session.
     pub(crate) session: String,
-    /// Streams from the near party, and to it.
+    /// Identifiers of the streams: from the near party, and to it.
     pub(crate) streams: [String; 2],
 }
 
 /// A party of the call, in the form shown to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ParticipantName {
-    /// Address-of-record.
+    /// Address-of-record of the party.
     pub(crate) aor: String,
-    /// Display name; empty if there is none.
+    /// Display name of the party; empty if there is none.
     pub(crate) name: String,
 }
 
@@ -38,15 +38,15 @@ pub(crate) struct ParticipantName {
 pub(crate) struct RecordedParticipant {
     /// Participant id in the metadata.
     pub(crate) id: String,
-    /// The party.
+    /// Name of the participant as shown to the server.
     pub(crate) who: ParticipantName,
-    /// Index of the stream with its voice; it hears the other stream.
+    /// Index of the stream with the participant's voice; the participant hears the other stream.
     pub(crate) stream: usize,
-    /// Time at which it joined.
+    /// Time at which the participant joined.
     pub(crate) joined: SystemTime,
-    /// Time since which its voice is in that stream.
+    /// Time since which the participant's voice is in `stream`.
     pub(crate) since: SystemTime,
-    /// Time at which it left.
+    /// Time at which the participant left.
     pub(crate) left: Option<SystemTime>,
 }
 
@@ -59,9 +59,9 @@ pub(crate) struct Metadata<'a> {
     pub(crate) people: &'a [RecordedParticipant],
     /// Time at which the call was answered.
     pub(crate) answered: SystemTime,
-    /// Time at which its recording began.
+    /// Time at which the recording of the call began.
     pub(crate) began: SystemTime,
-    /// Time at which its streams started or resumed.
+    /// Time at which the streams started or resumed.
     pub(crate) streaming: SystemTime,
     /// Time of the pause, while the session is paused.
     pub(crate) paused: Option<SystemTime>,

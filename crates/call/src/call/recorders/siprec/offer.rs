@@ -43,7 +43,7 @@ pub(crate) fn offer(
 /// Reads the answer to our offer.
 ///
 /// # Errors
-/// The reason in words why the answer cannot be used.
+/// The answer lacks a stream or uses no common codec: the reason in plain text.
 pub(crate) fn answered(
     sent: &SessionDescription,
     answer: &SessionDescription,
@@ -52,10 +52,10 @@ pub(crate) fn answered(
     Ok([one?, other?])
 }
 
-/// Answers an offer of the server, each stream with a codec of ours that it was offered.
+/// Answers an offer of the server with the two streams, each with a codec that both support.
 ///
 /// # Errors
-/// [`TrunkRefusal`] if one of the two streams has no common codec.
+/// [`SdpRejection`] if the offer lacks one of the two streams, or a stream has no common codec.
 pub(crate) fn answer(
     offer: &SessionDescription,
     codecs: &[String],
@@ -86,7 +86,7 @@ pub(crate) fn answer(
     Ok((answer, [first, second]))
 }
 
-/// Returns the direction of a stream from the edge's side.
+/// Returns the direction of a stream from the edge to the server.
 const fn wanted(is_paused: bool) -> MediaDirection {
     if is_paused { MediaDirection::Inactive } else { MediaDirection::SendOnly }
 }

@@ -13,7 +13,7 @@ use super::metadata::{self, ParticipantName, RecordedParticipant};
 use crate::call::shared::CallCx;
 use crate::call::words::state::CallState;
 
-/// A party with the SID of its leg; without a leg it is the edge itself, when an application or a mailbox has the call.
+/// A party with the SID of its leg; `None` for the edge itself, when an application or a mailbox has the call.
 pub(super) type LegParticipant = (Option<String>, ParticipantName);
 
 /// The parties of a recording session.
@@ -25,13 +25,13 @@ pub(super) struct RecordedParties {
 /// A party known to the server.
 #[derive(Debug)]
 struct ReportedParticipant {
-    /// SID of its leg.
+    /// SID of the party's leg; `None` for the edge itself.
     leg: Option<String>,
     person: RecordedParticipant,
 }
 
 impl RecordedParties {
-    /// Returns the parties of a call at the start of its recording; they count as present since its answer.
+    /// Returns the parties of a call at the start of its recording; they count as present since the answer of the call.
     pub(super) fn begin(cx: &mut CallCx<'_>, answered: SystemTime, has_program: bool) -> RecordedParties {
         let mut parties = RecordedParties::default();
         let current = current(cx, has_program).unwrap_or_default();
@@ -89,7 +89,7 @@ impl RecordedParties {
     }
 }
 
-/// Returns the parties that are connected with each other; `None` while that is undecided.
+/// Returns the two parties that are connected with each other; `None` while a party is still being connected.
 pub(super) fn current(cx: &CallCx<'_>, has_program: bool) -> Option<[Option<LegParticipant>; 2]> {
     let legs = &cx.call.legs;
     let of_leg = |leg: LegId| (Some(legs[leg].sid.clone()), participant(cx, leg));
@@ -101,7 +101,7 @@ pub(super) fn current(cx: &CallCx<'_>, has_program: bool) -> Option<[Option<LegP
     }
 }
 
-/// Returns the party on a leg: its number at our own address, or the name of its agent.
+/// Returns the party on a leg: its number at the address of the edge, or the name of its agent.
 fn participant(cx: &CallCx<'_>, leg: LegId) -> ParticipantName {
     if leg == LegId::CALLER {
         return caller(cx);
@@ -136,7 +136,7 @@ fn caller(cx: &CallCx<'_>) -> ParticipantName {
     ParticipantName { aor: plain(&caller.number.text, NUMBER_CHARS), name: caller.display.clone() }
 }
 
-/// Returns the edge as a party: the number that the caller has dialled.
+/// Returns the edge as a party, with the number that the caller has dialled.
 fn edge(cx: &CallCx<'_>) -> ParticipantName {
     match cx.call.is_requested() {
         true => caller(cx),

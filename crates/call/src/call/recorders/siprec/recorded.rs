@@ -37,7 +37,7 @@ pub enum SiprecChange {
 /// The recording sessions of a call.
 #[derive(Debug, Default)]
 pub(crate) struct RecordingSessions {
-    /// Boxed, as few calls have any.
+    /// Sessions of the call; boxed, as few calls have any.
     list: Option<Box<SessionList>>,
 }
 
@@ -51,16 +51,16 @@ struct SessionList {
 /// A group of servers that begins to record the call once it is answered.
 #[derive(Debug)]
 pub(super) struct PlannedSession {
-    /// Name of its trunk.
+    /// Name of the group, which is also that of its trunk.
     pub(super) group: Arc<str>,
-    /// Document's request for the session.
+    /// Request of the document that starts the session, if one does.
     pub(super) request: Option<Box<SiprecRequest>>,
 }
 
 /// A candidate address of a recording server.
 #[derive(Debug, Clone)]
 pub(super) struct RecordingServer {
-    /// Peer as configured.
+    /// URI of the peer, as configured.
     pub(super) peer: String,
     /// Host and port of the peer.
     pub(super) host: (String, Option<u16>),
@@ -82,7 +82,7 @@ pub(crate) struct RecordingSession {
     pub(super) left: VecDeque<RecordingServer>,
     /// Server that is being called or records.
     pub(super) current: Option<RecordingServer>,
-    /// Number of INVITEs sent.
+    /// Number of INVITEs sent to servers of the group.
     pub(super) attempts: usize,
     /// Leg of the last INVITE.
     pub(super) leg: Option<LegId>,
@@ -90,13 +90,13 @@ pub(crate) struct RecordingSession {
     pub(super) parties: RecordedParties,
     /// Time at which the call was answered.
     pub(super) answered: SystemTime,
-    /// Time at which its recording began.
+    /// Time at which the recording of the call began.
     pub(super) began: SystemTime,
-    /// Time at which its streams started or resumed.
+    /// Time at which the streams started or resumed.
     pub(super) streaming: SystemTime,
     /// Time of the pause, while the session is paused.
     pub(super) paused: Option<SystemTime>,
-    /// Ends that feed its streams.
+    /// Media ends that feed the streams.
     pub(super) streamers: Vec<EndId>,
     /// Our re-INVITE without a response yet.
     pub(super) pending: Option<ClientId>,
@@ -106,7 +106,7 @@ pub(crate) struct RecordingSession {
     pub(super) is_late: bool,
     /// Reason why the last server failed.
     pub(super) problem: Option<String>,
-    /// Document's request for the session.
+    /// Request of the document that started the session, if one did.
     pub(super) request: Option<Box<SiprecRequest>>,
 }
 
@@ -118,18 +118,18 @@ impl RecordingSessions {
         sessions
     }
 
-    /// Returns the views of the sessions.
+    /// Returns the sessions for display.
     pub(crate) fn views(&self, call: &SharedCallState) -> Vec<SiprecView> {
         self.all().iter().map(|session| session.view(call)).collect()
     }
 
-    /// Returns the names of the groups that record the call or will.
+    /// Returns the names of the groups that record the call, or will record it once it is answered.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
         self.groups_with(|_| true)
     }
 
-    /// Returns the names of the groups that continue after a restart. Paused sessions are left out: a new one would
-    /// record the part that the pause was to exclude.
+    /// Returns the names of the groups that record again after a restart. Paused sessions are omitted: a new session
+    /// would record the audio that the pause must exclude.
     pub(crate) fn resumed_groups(&self) -> Vec<Arc<str>> {
         self.groups_with(|session| session.paused.is_none()).cloned().collect()
     }
@@ -145,17 +145,17 @@ impl RecordingSessions {
         self.all().iter().filter_map(|session| session.pending)
     }
 
-    /// Returns the groups that begin to record the call once it is answered.
+    /// Returns the sessions that begin once the call is answered.
     pub(super) fn waiting(&self) -> &[PlannedSession] {
         self.list.as_ref().map_or(&[], |kept| &kept.waiting)
     }
 
-    /// Returns the waiting groups, mutably.
+    /// Returns the sessions that begin once the call is answered, mutably.
     pub(super) fn waiting_mut(&mut self) -> Option<&mut Vec<PlannedSession>> {
         self.list.as_mut().map(|kept| &mut kept.waiting)
     }
 
-    /// Adds a group that begins to record the call once it is answered.
+    /// Adds a session that begins once the call is answered.
     pub(super) fn wait_for(&mut self, group: PlannedSession) {
         self.list.get_or_insert_default().waiting.push(group);
     }
@@ -269,7 +269,7 @@ impl RecordingSessions {
     /// Changes the session of a group.
     ///
     /// # Errors
-    /// There is no such session, or it is over.
+    /// The group has no session, or its session is over.
     pub(crate) fn change(
         &mut self,
         cx: &mut CallCx<'_>,

@@ -33,11 +33,11 @@ pub(crate) enum SiprecEvent {
     Unusable,
     /// 3xx to 6xx, no route to the server, or no final response.
     Refused,
-    /// No response, or no final response, in time.
+    /// The server has not responded, or not finally, in time.
     Silent,
     /// BYE of the server.
     HungUp,
-    /// The dialog is gone: no refresh, no ACK, or 408 or 481 to a request of ours.
+    /// The dialog is lost: no refresh, no ACK, or 408 or 481 to a request of ours.
     Lost,
     /// The call is over, or a request ends the recording.
     Stop,
@@ -85,7 +85,7 @@ impl SiprecState {
         matches!(self, SiprecState::Failed | SiprecState::Ended)
     }
 
-    /// Returns the next stage and the step to carry out.
+    /// Returns the next state and the action to carry out.
     pub(crate) const fn step(self, news: SiprecEvent) -> (SiprecState, SiprecAction) {
         match (self, news) {
             (SiprecState::Asking, SiprecEvent::Taken) => (SiprecState::Recording, SiprecAction::Record),
