@@ -67,7 +67,7 @@ impl CallCx<'_> {
         };
         let former = if is_continued && !listens { self.call.legs.cut_off_agent(&agent.name) } else { None };
         let leg = match former {
-            // Its leg goes on, too.
+            // The leg continues with the stream.
             Some(leg) => {
                 self.call.legs.resume_agent(leg, side);
                 leg
@@ -79,7 +79,7 @@ impl CallCx<'_> {
             }
         };
         let line = match raw {
-            // A receiver of many calls distinguishes them by these SSRCs.
+            // The line names the SSRCs, by which a receiver of many calls distinguishes them.
             Some(raw) => format!(
                 "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
                 url, raw.inbound, raw.outbound
@@ -92,7 +92,7 @@ impl CallCx<'_> {
         Some(leg)
     }
 
-    /// Returns the settings of a stream, with the SID of an earlier one if that goes on.
+    /// Returns the settings of a stream; `kept` is the SID of a stream of an earlier process that it continues.
     fn settings(&mut self, agent: &Agent, part: &AgentRole, kept: Option<String>) -> StreamSettings {
         let caller = self.call.facts.caller.shown();
         let shown = |(name, value): &(String, String)| (name.clone(), plain(value.trim(), PARAMETER_HEADER_CHARS));
@@ -177,8 +177,8 @@ impl CallCx<'_> {
         }
     }
 
-    /// Records that the agent on `leg` ends the call. `how` is the means, in words. An agent that ends it at once
-    /// without audio counts as failed, but is not skipped for that, because its WebSocket works.
+    /// Records that the agent on `leg` ends the call. `how` names the means in a clause. An agent that ends the call at
+    /// once without audio counts as failed, but is not skipped for that, because its WebSocket works.
     pub(crate) fn agent_ends_call(&mut self, leg: LegId, how: &str) {
         let is_mute = self.call.legs[leg].rtp().rx_packets == 0 && self.call.legs.callee == Some(leg);
         let Some(side) = self.call.legs[leg].agent.as_mut().filter(|side| !side.listens()) else { return };

@@ -22,7 +22,7 @@ use crate::call::shared::{SharedCallState, ShownCallerId};
 use crate::call::words::answer::{FinalAnswer, GEOLOCATION_ERROR};
 
 impl SharedCallState {
-    /// Returns the caller to show to one side, and the rules for the caller's addresses in its headers.
+    /// Returns the caller that one side is shown, and the caller ID rules for addresses in other headers.
     pub(crate) fn introduced<'a>(
         &'a self,
         from: Option<&'a Trunk>,
@@ -42,7 +42,7 @@ impl SharedCallState {
         (caller, showing)
     }
 
-    /// Returns the caller as far as a target may know it.
+    /// Returns the caller as far as a target may know it, before caller ID rules.
     pub(crate) fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
         if self.is_requested_party(self.legs.near) {
             return self.facts.caller.clone();
@@ -55,8 +55,8 @@ impl SharedCallState {
         self.facts.identity.visible_caller(&self.facts.caller, from, to)
     }
 
-    /// Returns the caller with the number of the route or of the trunk's rule; `None` if the trunk may show no number
-    /// for it.
+    /// Returns the caller with the number of the route or of the rule; `None` if the rule of the target's trunk allows
+    /// no number for this caller.
     pub(crate) fn shown(&self, told: Caller, rule: Option<&CallerIdRule>) -> Option<Caller> {
         if told.anonymous {
             return Some(told);
@@ -77,8 +77,8 @@ impl SharedCallState {
         client.map_or_else(|| caller.shown(), ShownCallerId::name)
     }
 
-    /// Returns the headers of a message in one leg that are passed to another; for the caller, only those that its
-    /// identity allows.
+    /// Returns the headers of a message in one leg that are relayed to another leg; headers towards the caller are
+    /// limited to those that its identity allows.
     pub(crate) fn passing(
         &self,
         edge: &Edge,
@@ -102,9 +102,9 @@ impl SharedCallState {
         all
     }
 
-    /// Returns 482 for a call that this edge has already sent and that comes back by the same trunk, from the same
-    /// caller, to the same number: it would take the same route again. A call that returns to another number, or by
-    /// another trunk, has been forwarded.
+    /// Refuses a call that has passed this edge before, over the same trunk, from the same caller, to the same number,
+    /// with 482: it would take the same route again. Returning to another number, or over another trunk, is a
+    /// forwarding. A call that has passed too many edges is refused with 483.
     pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
         if self.facts.hops.words.iter().any(|word| *word == self.own_hop(edge, nonce_of(*word))) {
             return Err(FinalAnswer::new(482, ReasonSlug::Loop));
@@ -115,14 +115,14 @@ impl SharedCallState {
         }
     }
 
-    /// Returns the header with the passed edges, for the called party.
+    /// Returns the header with the hop words of the edges that the call has passed, for the called party.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> ExtraHeader {
         let mut hasher = DefaultHasher::new();
         (edge.random().hop_key, self.key).hash(&mut hasher);
         header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge, nonce_of(hasher.finish()))]))
     }
 
-    /// Records the capabilities of a leg's party, and its conference, from a message.
+    /// Records the capabilities of a leg's remote party, and the conference that it belongs to, from a message.
     pub(crate) fn learn(&mut self, leg: LegId, message: &SipMessage) {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.learn(message);
@@ -139,8 +139,8 @@ impl SharedCallState {
         is_line.then(|| header(words().into_iter()))
     }
 
-    /// Returns this edge's hop word for the call: a nonce, and a keyed hash of the nonce and all routing inputs. For
-    /// others the words of two calls have nothing in common, even with the same caller.
+    /// Returns this edge's hop word for the call: a nonce, and a keyed hash of the nonce and all routing inputs. To
+    /// others, the words of two calls look unrelated, even with the same caller.
     fn own_hop(&self, edge: &Edge, nonce: u32) -> u64 {
         let mut hasher = DefaultHasher::new();
         (edge.random().hop_key, nonce).hash(&mut hasher);
@@ -150,7 +150,7 @@ impl SharedCallState {
         no_link(u64::from(nonce) << 32 | hasher.finish() & u64::from(u32::MAX))
     }
 
-    /// Returns a target's Geolocation-Error, if the caller may get it.
+    /// Returns Geolocation-Error from a target's headers, if the caller may get it.
     pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: LegId) -> Option<String> {
         let passed = self.passing(edge, headers, leg, LegId::CALLER);
         passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)

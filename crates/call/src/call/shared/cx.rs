@@ -33,7 +33,7 @@ use crate::call::words::answer::{FinalAnswer, TargetFailure};
 use crate::call::words::state::CallState;
 
 impl CallCx<'_> {
-    /// Records the use of media ports as the proof for a lack of ports, if no closer one exists.
+    /// Records the use of media ports as the evidence for a lack of ports, if there is no more specific evidence.
     pub(crate) fn prove_no_ports(&mut self, reason: ReasonSlug) {
         if reason == ReasonSlug::NoPorts && self.call.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
             let (in_use, all) = (2 * self.edge.sessions().ports.in_use(), 2 * self.edge.sessions().ports.total());
@@ -83,7 +83,7 @@ impl CallCx<'_> {
         let farewell = farewell.map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
         let leg = &mut self.call.legs[leg];
         leg.enter(LegState::Closing);
-        // Only trunks get the reason; a bare URI is no configured party.
+        // Only trunks get the Reason header; a bare URI leads to an unconfigured party.
         let farewell = farewell.filter(|_| !leg.records());
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
         let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
@@ -110,7 +110,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Ends the withdrawn legs: none of their INVITEs can be answered any more.
+    /// Ends the withdrawn legs, once none of their INVITEs can be answered any more.
     pub(crate) fn withdrawn_for_good(&mut self) {
         self.call.deadlines.remove(CallTimer::Withdrawn);
         for leg in self.call.legs.ids() {
@@ -141,7 +141,7 @@ impl CallCx<'_> {
         Ok(())
     }
 
-    /// Restarts a timer; a duration of zero only stops it.
+    /// Starts a timer again after this time; zero only stops it.
     pub(crate) fn arm(&mut self, timer: CallTimer, after: Duration) {
         self.disarm(timer);
         if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
@@ -150,7 +150,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Sets a timer for a remaining time; a time that is already over fires at once.
+    /// Sets a timer to the remaining time of a limit; a limit that is already over fires at once.
     pub(crate) fn arm_left(&mut self, timer: CallTimer, left: Duration) {
         self.arm(timer, left.max(AT_ONCE));
     }
@@ -184,7 +184,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Records the media address that an end has learned.
+    /// Records the source address from which a media end receives RTP.
     pub(crate) fn latched(&mut self, end: EndId, source: SocketAddr) {
         if let Some(leg) = self.call.legs.leg_of(end) {
             self.call.legs[leg].latched = Some(source);
@@ -265,7 +265,7 @@ impl CallCx<'_> {
         headers
     }
 
-    /// Sets the session timer for the leg that is due first.
+    /// Sets the call's session timer to the leg that is due first.
     pub(crate) fn arm_sessions(&mut self) {
         let live = self.call.legs.iter().filter(|leg| leg.state == LegState::Answered);
         match live.filter_map(|leg| leg.timer.next()).min() {
@@ -294,7 +294,7 @@ impl CallCx<'_> {
     }
 
     pub(crate) fn answer_request(&mut self, leg: LegId, server: ServerId, ours: &SessionDescription) {
-        // Before the INVITE is answered, the session headers are left for its response.
+        // While the INVITE is open, its session parameters are kept for the response.
         let is_early = self.call.state == CallState::Searching;
         let headers = if is_early { Vec::new() } else { self.session_answer(leg) };
         // An established dialog keeps its own Contact.
@@ -312,7 +312,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Draws ends for streams that have none yet; `None` if no ports are left.
+    /// Draws media ends for streams that have none yet; `None` if no ports are left.
     pub(crate) fn draw_missing(&mut self, legs: &[LegId], offer: &SessionDescription) -> Option<Vec<EndId>> {
         let media = self.call.session?;
         let mut added = Vec::new();
@@ -343,7 +343,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Ends the call of a caller that acknowledges no reliable provisional response.
+    /// Ends the call of a caller that has not acknowledged a reliable provisional response.
     pub(crate) fn not_acknowledged_early(&mut self) -> CallEffect {
         if let Some(server) = self.call.legs[LegId::CALLER].sip.server.take() {
             self.edge.index_mut().servers.remove(&server);
@@ -352,10 +352,10 @@ impl CallCx<'_> {
         CallEffect::Unacknowledged(504)
     }
 
-    /// Answers a session refresh of a remote party; the endpoint has its new Contact.
+    /// Answers a session refresh of a remote party; the endpoint has already stored the party's new Contact.
     pub(crate) fn refreshed(&mut self, leg: LegId, server: ServerId, session: SessionTimerRequest) {
         let mut headers = Vec::new();
-        // The session interval of an unanswered INVITE is left for the response to that INVITE.
+        // While the INVITE is open, its session parameters are kept for the response.
         if self.call.legs[leg].state == LegState::Answered {
             if self.refused_as_too_short(server, session) {
                 return;
@@ -495,8 +495,8 @@ impl CallCx<'_> {
         Ok(fitted)
     }
 
-    /// Counts a call of `caller` to this number against the limits of the trunk whose remote party names the number:
-    /// transfers and redirections are limited like calls. Emergency calls are free.
+    /// Counts a call of `caller` to this number against the limits of the trunk with the remote party that names the
+    /// number: transfers and redirections are limited like calls. Emergency calls are not counted.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
         if self.edge.numbers().is_emergency(number) {
             return Ok(());
@@ -543,8 +543,8 @@ impl CallCx<'_> {
         Err(TargetFailure::with_code(403, reason).told())
     }
 
-    /// Checks that the remote party of `by` may be asked to call a number itself, bypassing the routes. Returns the
-    /// response code otherwise.
+    /// Checks that the remote party of `by` may be sent a REFER to call a number itself, bypassing the routes. Returns
+    /// the status code of the refusal otherwise.
     pub(crate) fn may_call_itself(&mut self, by: LegId, trunk: &Trunk, number: &Number) -> Result<(), u16> {
         self.may_take(trunk, number, SendNumbers::E164).map_err(|failure| failure.code.unwrap_or(403))?;
         let Some(from) = self.call.legs[by].trunk.clone() else { return Err(403) };
@@ -560,7 +560,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Records a response on a leg: its address is alive.
+    /// Records a response on a leg, which shows that its address is up.
     pub(crate) fn heard(&mut self, leg: LegId) {
         let leg = &mut self.call.legs[leg];
         leg.sip.heard = true;
@@ -621,7 +621,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Adds a leg of another call, with our ends for its media.
+    /// Adds a leg of another call to this call, with `ends` for its media. Returns its new id.
     pub(crate) fn take_over(&mut self, from: LegRef, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
         let at = self.call.legs.place(self.call.legs.next_id());
         if let Some(flow) = leg.flow {
@@ -639,7 +639,7 @@ impl CallCx<'_> {
     }
 }
 
-/// Returns a target with this number, unless it has one of its own.
+/// Returns a target with this number, unless the target has a number of its own.
 fn numbered(target: CallTarget, number: &str) -> CallTarget {
     match target {
         CallTarget::Trunk { trunk, number: None, peers } => {

@@ -6,15 +6,15 @@ use trunkgate_twiml::{ProgramTrace, TraceNote};
 /// Maximum number of errors in the verdict; it refers to the trace for further ones.
 const NAMED: usize = 3;
 
-/// Beginning of an error that concerns no prompt.
+/// Beginning of a sentence about an error other than a missed prompt.
 const OF_THE_APPLICATION: &str = "Error of the application: ";
 
 /// Errors of an application in one call.
 #[derive(Debug, Default)]
 pub(crate) struct AppErrors {
-    /// First errors, each with its code; 0: none.
+    /// First errors as sentences, each with its code; code 0: none.
     named: Vec<(Box<str>, u16)>,
-    /// Whether there are more errors.
+    /// Whether there are more errors than in `named`.
     has_more: bool,
     /// Whether the last error is the last entry of `named`.
     is_last_named: bool,
@@ -23,12 +23,13 @@ pub(crate) struct AppErrors {
 }
 
 impl AppErrors {
-    /// Records an error. `is_called` is true if it is in the document of a called party. A repeated error counts once.
+    /// Records an error. `is_called` is true for an error in the document of a called party. A repeated error counts
+    /// once.
     pub(crate) fn note(&mut self, trace: &ProgramTrace, is_called: bool) {
         let ProgramTrace { line, verb, note } = trace;
         let party = if is_called { "called party" } else { "caller" };
         let at = if *line == 0 { String::new() } else { format!("{verb} in line {line}, ") };
-        // Further lines contain the response to a request.
+        // Further lines contain the application's response.
         let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         let (text, code) = match note {
             TraceNote::Unheard { code, text } if verb == "Say" => {
@@ -73,7 +74,8 @@ impl AppErrors {
         self.is_any
     }
 
-    /// Takes the last error, if it is named: it ended the application's control of the call and is the reason.
+    /// Takes the text of the last error, if it is in `named`: it ended the application's control of the call, and is
+    /// the reason.
     pub(crate) fn take_reason(&mut self) -> Option<Box<str>> {
         let (text, _) = std::mem::take(&mut self.is_last_named).then(|| self.named.pop()).flatten()?;
         let reason = text.strip_prefix(OF_THE_APPLICATION).unwrap_or(&text);

@@ -10,7 +10,7 @@ use trunkgate_story::few::SmallMap;
 /// The listeners of a call, by their ends.
 #[derive(Debug, Default)]
 pub(crate) struct CallerListeners {
-    /// Boxed, as few calls have any.
+    /// Listeners by their ends; boxed, as few calls have any.
     ends: Option<Box<SmallMap<EndId, CallerListener>>>,
 }
 
@@ -18,12 +18,12 @@ pub(crate) struct CallerListeners {
 #[derive(Debug)]
 struct CallerListener {
     tracks: TrackSet,
-    /// End of the caller that it hears, with the payload types.
+    /// Media end of the caller to which it listens, with the payload types.
     hears: Option<(EndId, TapSpec)>,
 }
 
 impl CallerListeners {
-    /// Adds an end that hears these tracks, from the next [`CallerListeners::follow`] on.
+    /// Adds an end that listens to these tracks, from the next [`CallerListeners::follow`] on.
     pub(crate) fn add(&mut self, end: EndId, tracks: TrackSet) {
         self.ends.get_or_insert_default().insert(end, CallerListener { tracks, hears: None });
     }
@@ -39,8 +39,8 @@ impl CallerListeners {
         self.ends.is_none()
     }
 
-    /// Connects all listeners with the caller's side as it is wired now. Returns the commands for the media session
-    /// that are new.
+    /// Connects all listeners with the caller's side as it is wired now. Returns the commands for listeners that are
+    /// not yet connected so.
     pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<MediaCommand> {
         self.ends
             .iter_mut()

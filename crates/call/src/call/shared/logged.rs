@@ -1,5 +1,5 @@
-//! Errors of an application in the log: each once, with a count of its repetitions at the end of the application's
-//! control.
+//! Errors of an application in the log: each error is logged once; its repetitions are counted and logged when the
+//! application's control ends.
 
 /// Errors counted individually; further ones are counted together.
 const KNOWN: usize = 8;
@@ -9,7 +9,7 @@ const KNOWN: usize = 8;
 pub(crate) struct LoggedErrors {
     /// Each error with the number of its repetitions.
     known: Vec<(String, u32)>,
-    /// Number of further errors.
+    /// Number of errors beyond the individually counted ones.
     further: u32,
 }
 

@@ -62,13 +62,13 @@ pub(crate) struct SharedCallState {
     pub(crate) legs: Legs,
     /// Media session at a worker.
     pub(crate) session: Option<MediaId>,
-    /// Ends that hear the caller's side.
+    /// Media ends that listen to the caller's side.
     pub(crate) listeners: CallerListeners,
     /// Whether an application controls the call.
     pub(crate) is_programmed: bool,
-    /// Whether the targets of the party wait for the verdict of answering machine detection.
+    /// Whether the targets of a requested call wait for the verdict of answering machine detection.
     pub(crate) awaits_verdict: bool,
-    /// Notes for records, verdicts and traces, beyond the legs.
+    /// Notes for records, verdicts and traces that the legs do not contain.
     pub(crate) story: CallNotes,
 }
 
@@ -95,20 +95,20 @@ pub(crate) enum CallEffect {
     Refuse(Box<FinalAnswer>),
     /// The answered call ends: its caller's CANCEL crossed our 2xx.
     Canceled,
-    /// The remaining targets are tried: the caller's media address is known now.
+    /// The remaining targets are tried, because the caller's media address is known now.
     Search,
     /// The caller's session with the edge is agreed, and the search continues with it.
     CallerSpoke {
         /// Whether the search waited for the caller's description.
         first: bool,
-        /// Our answer to send to the caller.
+        /// Session description that is sent to the caller as the answer of the edge.
         answer: Option<Box<LocalAnswer>>,
     },
-    /// The ringing target has agreed on another description.
+    /// The ringing target has a new session description.
     SaidAgain(Box<SessionDescription>),
     /// A leg that is no side of the call has left.
     OutsiderLeft(LegId),
-    /// The call ends: its caller does not acknowledge, and the endpoint has sent this final response.
+    /// The call ends, because its caller sends no ACK; the endpoint has sent this final response.
     Unacknowledged(u16),
 }
 
@@ -128,9 +128,9 @@ pub(crate) struct CallTimes {
     pub(crate) began: Instant,
     /// Arrival of the INVITE.
     pub(crate) started: SystemTime,
-    /// Time from the INVITE to the first 18x sent.
+    /// Time from the INVITE to the first 18x that the edge sent.
     pub(crate) first_ring: Option<Duration>,
-    /// Time of the 2xx sent.
+    /// Time of the 2xx that the edge sent.
     pub(crate) answered: Option<SystemTime>,
     /// End of the call.
     pub(crate) ended: Option<SystemTime>,
@@ -144,8 +144,8 @@ pub(crate) struct TimesSnapshot {
     first_ring_ms: Option<u64>,
 }
 
-/// Media session of an answered call as plain data: its id, and those of its ends. Omitted are players, mixers,
-/// listeners and recorders, which their parts add again, and the worker's state, which has a snapshot of its own.
+/// Media session of an answered call as plain data: its id, and the ids of its ends. Players, mixers, listeners and
+/// recorders are omitted, because their parts add them again; the worker's state has its own snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MediaSessionSnapshot {
     id: MediaId,
@@ -155,7 +155,7 @@ pub(crate) struct MediaSessionSnapshot {
 }
 
 impl CallTimes {
-    /// Writes the times of an answered call down; `None` for any other.
+    /// Returns the times of an answered call in plain data; `None` for any other call.
     pub(crate) fn snapshot(&self) -> Option<TimesSnapshot> {
         let CallTimes { started, first_ring, answered, began: _, ended: _ } = *self;
         let (started_ms, answered_ms) = (unix_ms(started), unix_ms(answered?));
@@ -195,7 +195,7 @@ impl MediaSessionSnapshot {
 /// Outcome of an ended call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallOutcome {
-    /// Outcome, one of the contract's words.
+    /// Outcome as in call records, such as `answered` or `busy`.
     pub(crate) outcome: &'static str,
     /// Reason of the end.
     pub(crate) reason: ReasonSlug,
@@ -210,13 +210,13 @@ impl CallOutcome {
     }
 }
 
-/// Caller ID shown to parties instead of the caller's.
+/// Caller ID that parties are shown instead of the caller's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ShownCallerId {
     pub(crate) number: Arc<Number>,
-    /// Whether carriers must not see it.
+    /// Whether carriers must not see this caller ID.
     pub(crate) is_private: bool,
-    /// Whether it is the identity of a Voice SDK client.
+    /// Whether this caller ID is the identity of a Voice SDK client.
     pub(crate) is_client: bool,
 }
 
@@ -253,7 +253,7 @@ pub(crate) struct CallFacts {
     pub(crate) locations: Box<[CallerLocation]>,
     /// Identity headers of the caller, from the INVITE.
     pub(crate) identity: CallerIdentity,
-    /// Max-Forwards of our requests.
+    /// Max-Forwards of the edge's requests for this call.
     pub(crate) max_forwards: u8,
     /// Edges that the call has passed.
     #[serde(skip)]
@@ -264,7 +264,7 @@ pub(crate) struct CallFacts {
     pub(crate) ring_timeout: Option<Duration>,
     /// Caller ID of the route or of a document that replaces the caller's; boxed, since few calls have one.
     pub(crate) shown_as: Option<Box<ShownCallerId>>,
-    /// Whether the caller's CANCEL names an answer elsewhere; our CANCELs then do as well.
+    /// Whether the caller's CANCEL gives an answer elsewhere as its reason; the edge's CANCELs then do so too.
     #[serde(skip)]
     pub(crate) answered_elsewhere: bool,
     /// Transfer in progress: the called party, and the leg of the transferor.
@@ -273,7 +273,7 @@ pub(crate) struct CallFacts {
     /// Whether the route requires a recording that has not begun.
     #[serde(skip)]
     pub(crate) record: bool,
-    /// Parties that have not heard the announcement of that recording.
+    /// Parties that have not heard the announcement of the route's recording.
     #[serde(skip)]
     pub(crate) unannounced: UnannouncedParties,
 }
@@ -281,10 +281,10 @@ pub(crate) struct CallFacts {
 /// Parties that have not heard that the call is recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum UnannouncedParties {
-    /// No party: the announcement has been played, or there is none.
+    /// No party: all have heard the announcement, or there is none.
     #[default]
     None,
-    /// The called party.
+    /// Only the called party.
     Callee,
     /// Both parties.
     Both,
@@ -326,8 +326,8 @@ impl SharedCallState {
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Returns the SID of a party's call, as used in requests; for the party of a requested call it is the call's own
-    /// SID.
+    /// Returns the SID of a party's call, as used in requests to applications: for the party of a requested call, the
+    /// SID of the call itself.
     pub(crate) fn called_sid(&self, leg: LegId) -> &str {
         if self.is_requested_party(leg) { self.legs.sid() } else { &self.legs[leg].sid }
     }
@@ -342,7 +342,7 @@ impl SharedCallState {
         self.origin.is_some()
     }
 
-    /// Returns whether a leg leads to the party of a requested call, as all legs do that were called before its answer.
+    /// Returns whether a leg leads to the party of a requested call: all legs do that were called before its answer.
     pub(crate) fn leads_to_party(&self, leg: LegId) -> bool {
         let Some(origin) = &self.origin else { return false };
         leg != LegId::CALLER && origin.party().is_none_or(|party| leg <= party)
@@ -388,20 +388,20 @@ impl SharedCallState {
         }
     }
 
-    /// Returns the maximum wait for a slot at a trunk with this pace. It is much longer for a requested call, which
-    /// keeps no caller waiting.
+    /// Returns the maximum wait for a slot at a trunk with this `pace`. The wait of a requested call is much longer,
+    /// because no caller waits.
     pub(crate) fn patience(&self, pace: Duration) -> Duration {
         let has_caller = self.origin.as_ref().is_none_or(|origin| origin.party().is_some());
         if has_caller { pace } else { pace.max(Duration::from_secs(REQUESTED_PACE_SECONDS)) }
     }
 
-    /// Returns whether one side holds the other locally.
+    /// Returns whether the edge handles a hold of one side.
     pub(crate) fn is_held_here(&self) -> bool {
         !self.legs.holds.is_empty()
     }
 
-    /// Returns whether a description starts (`true`) or ends (`false`) a hold that the edge handles locally. `None`:
-    /// the description changes the codec or the streams, or the other side takes part in the hold.
+    /// Returns whether a description starts (`true`) or ends (`false`) a hold that the edge handles. `None`: the
+    /// description changes the codec or the streams, or the other side takes part in the hold.
     pub(crate) fn local_hold_change(
         &self,
         leg: LegId,
@@ -432,8 +432,8 @@ impl SharedCallState {
         (may && holds && self.legs.playback_wire(other).is_some()).then_some(true)
     }
 
-    /// Returns the current description of a side. A side that holds locally gets it without the hold, because the other
-    /// side is not aware of it.
+    /// Returns the description of a side in force. A hold that the edge handles is removed from it, because the other
+    /// side is not aware of the hold.
     pub(crate) fn standing(&self, leg: LegId) -> Option<SessionDescription> {
         let mut theirs = self.legs[leg].theirs()?;
         if self.legs.holds.contains(leg) {
@@ -443,7 +443,7 @@ impl SharedCallState {
         Some(theirs)
     }
 
-    /// Returns whether the loss of the parties would be noticed by silence or by an expired session.
+    /// Returns whether silence or an expired session would show that the remote parties are gone.
     pub(crate) fn is_watched(&self) -> bool {
         let is_heard =
             |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
@@ -506,12 +506,13 @@ impl SharedCallState {
         self.state == CallState::Answered
     }
 
-    /// Returns the user part of our Contact towards the caller: the user that it has called.
+    /// Returns the user part of the edge's Contact towards the caller: the user that the caller has called.
     pub(crate) fn contact_user(&self) -> String {
         rewrite::escape_user(&self.facts.called.received)
     }
 
-    /// Returns whether the agent being tried decides when the caller is answered, and no request or application does.
+    /// Returns whether the agent being tried determines when the caller is answered; requests and applications have
+    /// their own rule.
     pub(crate) fn is_answered_by_agent(&self) -> bool {
         self.state == CallState::Searching && !self.is_requested() && !self.is_programmed
     }
@@ -521,7 +522,7 @@ impl SharedCallState {
         self.state == CallState::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
     }
 
-    /// Returns whether the agent may transfer its caller to a target.
+    /// Returns whether the agent on `leg` may transfer its caller to a target.
     pub(crate) fn may_go(&self, edge: &Edge, leg: LegId, target: &CallTarget) -> bool {
         let Some(side) = &self.legs[leg].agent else { return false };
         let numbers = edge.numbers();
@@ -550,7 +551,7 @@ impl SharedCallState {
         }
     }
 
-    /// Returns the number of a leg: its calling or called number.
+    /// Returns the number of a leg: the calling number for the caller's leg, else the called number.
     pub(crate) fn number_of(&self, leg: LegId) -> &Number {
         match leg {
             _ if self.is_requested_party(leg) => &self.facts.called,

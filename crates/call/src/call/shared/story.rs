@@ -19,18 +19,18 @@ use crate::call::shared::logged::LoggedErrors;
 /// Notes that a call's legs and its reason do not contain.
 #[derive(Debug, Default)]
 pub(crate) struct CallNotes {
-    /// Evidence for a reason of the end that is not specific enough.
+    /// Evidence for the end of the call, with the reason to which it belongs.
     pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
-    /// Activity of its applications.
+    /// Activity of the call's applications.
     pub(crate) app: Option<Box<AppStory>>,
-    /// Whether the call was refused before any target was tried, and is kept apart from others.
+    /// Whether the call was refused before any target was tried, and is kept apart from other ended calls.
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg.
     pub(crate) passed_over: Vec<SkippedTarget>,
-    /// Targets that consist of phones only and were passed over, since none is registered.
+    /// Trunks with phones only that were passed over, because no phone is registered.
     pub(crate) without_phone: Vec<Arc<str>>,
-    /// Diagnosis of the last target that failed for its codecs or because its INVITE could not be sent, with the
-    /// reason.
+    /// Reason and diagnosis of the last target that failed because of its codecs, or because its INVITE could not be
+    /// sent.
     pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
     /// Faults already counted for a trunk in this call.
     pub(crate) counted: Vec<(Arc<str>, FaultKind)>,
@@ -38,13 +38,13 @@ pub(crate) struct CallNotes {
     pub(crate) series: QualitySeries,
     /// Leg that hung up, and the headers of its BYE.
     pub(crate) bye_headers: Option<Box<(LegId, RelayedHeaders)>>,
-    /// Whether no audio came from either side of a call too short for the worker's own report.
+    /// Whether no audio came from either side of a call that was too short for the worker's report.
     pub(crate) both_silent: bool,
     /// Rule for a text message if no party answers.
     pub(crate) sms: Option<Arc<SmsRule>>,
     /// Number of targets and peers given up so far.
     pub(crate) failovers: u32,
-    /// Reason of the last candidate's failure, and the change to report once another one is tried.
+    /// Reason of the last candidate's failure, and the event to publish once another candidate is tried.
     pub(crate) failed_over: Option<Box<(ReasonSlug, EdgeEvent)>>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct CallNotesSnapshot {
 }
 
 impl CallNotes {
-    /// Writes the notes down.
+    /// Returns the notes in plain data.
     pub(crate) fn snapshot(&self) -> CallNotesSnapshot {
         let CallNotes {
             failovers,
@@ -101,7 +101,7 @@ impl CallNotes {
 pub(crate) struct SkippedTarget {
     pub(crate) name: Box<str>,
     pub(crate) reason: ReasonSlug,
-    /// Number of legs at that time.
+    /// Number of legs when the target failed.
     pub(crate) legs: usize,
     /// Last failure of a skipped agent, and its fix.
     pub(crate) failure: Option<Box<(String, String)>>,
@@ -118,10 +118,11 @@ pub(crate) struct AppStory {
     pub(crate) conference: Option<Box<trunkgate_story::view::ConferenceView>>,
     /// Application that answered the call.
     pub(crate) answered: Option<Box<str>>,
-    /// Error that ended the application's control, with its line; `proof` has only the code and our own words.
+    /// Error that ended the application's control, with its line in the document; `proof` has only the code and the
+    /// edge's own words.
     pub(crate) failed: Option<Box<str>>,
-    /// Errors that did not end its control.
+    /// Errors that did not end the application's control.
     pub(crate) flaws: AppErrors,
-    /// Errors of the control in the log.
+    /// Errors of the application that have been logged.
     pub(crate) logged: LoggedErrors,
 }

@@ -51,7 +51,7 @@ pub(crate) fn look(cx: &mut CallCx<'_>, leg: LegId, ended: bool) {
     }
 }
 
-/// Returns the known facts about a side's media path.
+/// Returns the properties of a side's media path.
 fn path<'a>(call: &SharedCallState, leg: LegId, name: &'a str) -> MediaPath<'a> {
     let side = &call.legs[leg];
     let announced = side.ends.iter().find_map(|end| end.remote.as_ref()?.rtp);

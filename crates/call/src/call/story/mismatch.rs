@@ -1,6 +1,6 @@
-//! Calls that fail for their codecs: reported with the offered and the allowed codecs and the configuration key that
-//! helps, and recorded for the trunk at fault. Codecs that differ from the negotiated ones are found in
-//! [`trunkgate_story::diagnosis`].
+//! Calls that fail because of their codecs: reported with the offered and the allowed codecs and the configuration key
+//! that helps, and recorded for the trunk at fault. [`trunkgate_story::diagnosis`] finds codecs in received packets
+//! that differ from the negotiated ones.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::legs::leg::policy;
 use crate::call::words::answer::TargetFailure;
 
-/// Warn codes of RFC 3261 §20.43 about streams and formats.
+/// Warn codes about unsupported streams and formats (RFC 3261 §20.43).
 const MEDIA_TYPE: u16 = 304;
 const FORMAT: u16 = 305;
 
-/// A side of a failed call.
+/// A side of a call that failed because of its codecs.
 #[derive(Debug, Clone)]
 pub(crate) struct CodecSide {
     /// Name of the side: trunk, agent or URI.
@@ -33,7 +33,7 @@ impl CodecSide {
         policy(self.trunk.as_deref()).codecs
     }
 
-    /// Returns the configuration that allows more codecs.
+    /// Returns the configuration by which this side may also use the codecs `more`.
     fn with(&self, more: &[&str]) -> String {
         let all = self.codecs().into_iter().chain(more.iter().map(|codec| (*codec).to_owned()));
         let all = all.map(|codec| format!("\"{codec}\"")).collect::<Vec<_>>().join(", ");
@@ -43,7 +43,7 @@ impl CodecSide {
         }
     }
 
-    /// Returns the offered codecs that the edge transcodes, split by whether the trunk allows them.
+    /// Returns the offered codecs that the edge transcodes: those that the trunk allows, then the others.
     fn offered_of_the_edge(&self) -> Option<(Vec<&'static str>, Vec<&'static str>)> {
         let offered = self.offered.as_ref()?;
         let has = |codecs: &[String], codec: &str| codecs.iter().any(|one| one.eq_ignore_ascii_case(codec));
@@ -115,7 +115,7 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String,
 
 /// Returns whether a target's 488 or 606 refuses the offered codecs.
 pub(crate) fn refuses_codecs(detail: &str) -> bool {
-    // An offer with SRTP keys is refused because of them, unless the Warning names the codecs.
+    // An offer with SRTP keys is refused because of the keys, unless the Warning names the codecs.
     let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
     !detail.contains("RTP/SAVP") || says_so
 }

@@ -35,7 +35,7 @@ use crate::call::shared::{CallCx, CallOutcome, SharedCallState};
 use crate::call::story::unrecorded;
 use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 
-/// Minimum duration after which a call counts as one-way audio if it ended before the worker's own report, which is due
+/// Minimum duration of a call that counts as one-way audio although it ended before the worker's report, which is due
 /// after [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
 pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 
@@ -61,8 +61,8 @@ impl CallCx<'_> {
         self.call.legs[leg].quality.flaw = found;
     }
 
-    /// Reports once per leg to its trunk whether the side was heard. `is_told` is true if observers are notified by
-    /// other means.
+    /// Reports to a leg's trunk, once, whether the side was heard. `is_told` is true if observers are notified by other
+    /// means.
     pub(crate) fn judge(&mut self, leg: LegId, is_told: bool) {
         let side = &mut self.call.legs[leg];
         if side.agent.is_some() || std::mem::replace(&mut side.quality.is_judged, true) {
@@ -82,8 +82,8 @@ impl CallCx<'_> {
         };
         let unheard = side.quality.unheard.as_deref();
         let silence = side.quality.digital_silence();
-        // A call too short for a decision, without packets or with digital silence only, shows neither that a side is
-        // heard nor that it is not.
+        // A call too short for a decision, without packets or with digital silence only, is no evidence of a heard or
+        // unheard side.
         let has_nothing = self.since_answer() < ONE_WAY_LEAST && side.rtp().rx_packets == 0;
         if unheard.or(silence).is_none() && (has_nothing || side.has_only_silence()) {
             return;
@@ -111,7 +111,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Reports to its trunk the fault kinds that the call did not have.
+    /// Reports to a leg's trunk that the call had no fault of these kinds.
     pub(crate) fn count_without(&mut self, leg: LegId, kinds: [FaultKind; 2]) {
         let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
         let Some(answered) = self.now.checked_sub(self.since_answer()) else { return };
@@ -122,7 +122,7 @@ impl CallCx<'_> {
         }
     }
 
-    /// Counts one-way audio, and reports it to observers and the log. `both` is true if neither side is heard.
+    /// Counts one-way audio, and reports it to observers and the log. `both` is true if neither side was heard.
     pub(crate) fn count_one_way(&mut self, leg: LegId, both: bool, line: String, fix: String) {
         let silent = match (both, leg) {
             (true, _) => "both",
@@ -159,14 +159,14 @@ impl CallCx<'_> {
         self.edge.trace_digit(self.now, self.call.legs.place(leg), way);
     }
 
-    /// Returns the time since the answer; zero before it.
+    /// Returns the time since the answer; zero before the answer.
     pub(crate) fn since_answer(&self) -> Duration {
         let since = |answered| self.edge.date(self.now).duration_since(answered).unwrap_or_default();
         self.call.times.answered.map(since).unwrap_or_default()
     }
 
-    /// Counts a fault for its trunk, once per call. `refused` is true if the fault cost the call its target. Returns
-    /// the kind if it is new.
+    /// Counts a fault for a trunk, once per call. `refused` is true if the call lost its target because of the fault.
+    /// Returns the kind of the fault if it is new in this call.
     pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<FaultKind> {
         let kind = FaultKind::of(found.cause)?;
         self.count_found(trunk, CallFault { kind, what: found }, refused).then_some(kind)
@@ -190,7 +190,7 @@ impl CallCx<'_> {
             Some(FaultKind::Codecs) => EdgeEventKind::MediaMismatch,
             Some(FaultKind::Unsent) => EdgeEventKind::MediaUnsent,
             Some(FaultKind::Loss) => EdgeEventKind::MediaLoss,
-            // Reported as one-way audio.
+            // Stopped streams are reported as one-way audio.
             Some(FaultKind::Stopped) | None => return,
         };
         let change = self.call.change_for(what, &found.text, None);
@@ -268,9 +268,9 @@ impl CallCx<'_> {
         self.arm(CallTimer::Quality, self.call.story.series.interval());
     }
 
-    /// Sets the text rule of the call's route, and stores its text in case of a crash.
+    /// Sets the text message rule of the call's route, and stores the message, so that it is sent after a crash.
     pub(crate) fn watch_for_text(&mut self, rule: Option<&Arc<SmsRule>>) {
-        // The caller of an emergency number is called back by the emergency service.
+        // No text message after an emergency call: the emergency service calls the caller back.
         let Some(rule) = rule.filter(|_| !self.edge.numbers().is_emergency(&self.call.facts.called)) else {
             return;
         };
@@ -333,7 +333,7 @@ impl CallCx<'_> {
 }
 
 impl SharedCallState {
-    /// Returns a change of this call for observers.
+    /// Returns an event of this call for observers.
     pub(crate) fn change(&self, what: EdgeEventKind) -> EdgeEvent {
         let said = CallChange {
             sid: self.legs.sid().to_owned(),
@@ -348,7 +348,7 @@ impl SharedCallState {
         EdgeEvent { call: Some(said), trunk, ..EdgeEvent::new(what) }
     }
 
-    /// Returns a change of this call with a sentence and a reason.
+    /// Returns an event of this call with a sentence and a reason.
     pub(crate) fn change_for(&self, what: EdgeEventKind, text: &str, reason: Option<ReasonSlug>) -> EdgeEvent {
         let reason = reason.map(ReasonSlug::as_str);
         EdgeEvent { reason, text: Some(text.to_owned()), ..self.change(what) }
@@ -359,7 +359,7 @@ impl SharedCallState {
         plain(&self.facts.called.text, NUMBER_CHARS)
     }
 
-    /// Returns the flags that distinguish the call from a flawless one between two remote parties.
+    /// Returns the flags of the call, such as `one_way` or `failed_over` (see `CallView::flags`).
     pub(crate) fn flags(&self, recordings: &[RecordingView]) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let hold = [
@@ -379,7 +379,7 @@ impl SharedCallState {
         FLAGS.into_iter().zip(hold).filter_map(|(flag, holds)| holds.then_some(flag)).collect()
     }
 
-    /// Returns whether neither side of a call of at least a second was heard, though both should send.
+    /// Returns whether neither side of a call of at least a second was heard, although both should send.
     pub(crate) fn is_mute(&self) -> bool {
         let is_silent = |leg: LegId| {
             let side = &self.legs[leg];
@@ -401,7 +401,7 @@ impl SharedCallState {
         found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == FaultCause::Unsent)
     }
 
-    /// Returns whether a target was lost for its codecs, or a side sends a codec that was not negotiated.
+    /// Returns whether a target was lost because of its codecs, or a side sends a codec that was not negotiated.
     fn has_mismatch(&self) -> bool {
         let odd = |leg: &Leg| leg.quality.flaw.as_ref().is_some_and(|found| found.cause == FaultCause::Payload);
         self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == FaultCause::Codecs)
@@ -437,7 +437,7 @@ impl SharedCallState {
         match (ending.reason, ending.outcome) {
             // A call declined by the called party counts as missed, like a busy one.
             (ReasonSlug::TargetRejected, _) if ending.code == 603 => Some(TextOutcome::Busy),
-            // The route's own rejection after all targets have failed.
+            // The route's `reject` target follows after all other targets have failed.
             (ReasonSlug::RouteRejected, _) if self.story.failovers > 0 || self.legs.len() > 1 => Some(by_code),
             (_, outcome) => TextOutcome::ALL.into_iter().find(|known| known.as_str() == outcome),
         }
@@ -469,7 +469,7 @@ impl SharedCallState {
         proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
     }
 
-    /// Returns the fix for this call, if it is more specific than the reason's.
+    /// Returns the fix for this call if it is more specific than the fix for the reason.
     pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
         let fault = fault_of(self, reason).map(|found| found.fix.clone());
         fault.or_else(|| unrecorded::fix(self, reason).map(str::to_owned))
@@ -485,8 +485,8 @@ impl SharedCallState {
         }
     }
 
-    /// Returns the evidence for the end of the call and its fix, for observers of the edge: for a rejection the
-    /// target's response, and the advice for its code.
+    /// Returns the evidence for the end of the call and its fix, for observers of the edge. For a rejection these are
+    /// the target's response and the advice for its code.
     pub(crate) fn end_in_words(&self, reason: ReasonSlug) -> (Option<String>, Option<String>) {
         let (proof, fix) = (self.proof(reason).map(str::to_owned), self.own_fix(reason));
         match rejection_in_words(self, reason).filter(|_| proof.is_none()) {
@@ -496,7 +496,7 @@ impl SharedCallState {
     }
 }
 
-/// Records in `times` the events of a leg so far.
+/// Records the times of a leg's events so far.
 pub(crate) fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
     match leg.state {
         LegState::Ringing | LegState::Early => {
@@ -559,8 +559,8 @@ pub(crate) fn reading(leg: &Leg) -> CounterReading {
 const CLOCK_HZ: f64 = 8_000.0;
 const OPUS_CLOCK_HZ: f64 = 48_000.0;
 
-/// Returns both reports of a leg: the quality of its media here, and the quality of ours there if it reports that by
-/// RTCP.
+/// Returns both quality reports of a leg: of the media received here, and of the media sent, if the remote party
+/// reports that by RTCP.
 pub(crate) fn reports(
     leg: &Leg,
     party: &str,

@@ -22,7 +22,7 @@ use crate::call::shared::{CallCx, SharedCallState};
 /// audio.
 const IN_VAIN_LEAST: u64 = 10;
 
-/// Reports, once, that the agent which has the caller is not heard.
+/// Reports, once, that the agent that has the caller is not heard.
 pub(crate) fn look(cx: &mut CallCx<'_>) {
     let is_new = |found: &SilentAgent| cx.call.legs[found.leg].quality.unheard.is_none();
     let Some(found) = silent(cx, false).filter(is_new) else { return };
@@ -59,7 +59,7 @@ pub(crate) fn settle(cx: &mut CallCx<'_>) {
     {
         let unheard = side.quality.unheard.as_deref();
         let earlier = cx.edge.agents_mut().listened(cx.now, &name, cx.call.legs.sid(), unheard);
-        // The earlier calls of the row become faulty together with this one.
+        // Earlier short calls in the row count as faulty together with this one.
         for sid in earlier {
             cx.edge.recent_mut().note_silent_agent(&sid, &name);
         }
@@ -85,9 +85,9 @@ fn talker(call: &SharedCallState) -> Option<LegId> {
 /// An agent that has the caller and was not heard.
 struct SilentAgent {
     leg: LegId,
-    /// Time for which it had the caller.
+    /// Time for which the agent had the caller.
     held: Duration,
-    /// Number of its messages for another stream, and of those that its protocol does not define.
+    /// Number of the agent's messages for another stream, and of messages that its protocol does not define.
     foreign: u64,
     invalid: u64,
     /// Whether this call alone proves a fault.

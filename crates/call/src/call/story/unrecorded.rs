@@ -14,8 +14,8 @@ pub(super) const MAILBOX: &str = "free space in the directory of recordings or r
 const SERVERS: &str = "`trunkgate status` shows the responses of the recording servers and the fix; `required = false` of their [siprec.NAME] lets calls go \
                        on unrecorded";
 
-/// Returns the fix for a call that ends, or a target that failed, for lack of a recording; `None` if the reason is
-/// another one.
+/// Returns the fix for a call that ended, or a target that failed, because it could not be recorded; `None` for any
+/// other reason.
 pub(crate) fn fix(call: &SharedCallState, reason: ReasonSlug) -> Option<&'static str> {
     if reason != ReasonSlug::RecordingUnavailable {
         return None;
@@ -24,7 +24,7 @@ pub(crate) fn fix(call: &SharedCallState, reason: ReasonSlug) -> Option<&'static
     let mailbox = || call.story.passed_over.iter().any(|one| one.reason == reason && is_mailbox(&one.name));
     Some(match proof {
         Some(proof) if proof.contains("[siprec.") => SERVERS,
-        // Only a mailbox has an error of its own.
+        // Only a mailbox has evidence of its own for this reason.
         Some(_) => MAILBOX,
         None if mailbox() => MAILBOX,
         None => DISK,

@@ -20,20 +20,20 @@ use crate::call::words::state::CallState;
 
 /// Maximum number of failed targets listed with their reasons.
 const FAILURES_TOLD: usize = 3;
-/// Maximum number of targets of an unanswered call listed with their reasons.
+/// Maximum number of called targets of an unanswered call listed with their reasons.
 const OUTCOMES_TOLD: usize = 6;
 
 /// Fix for received ACKs that do not match the 200 OK.
 const STRAY_ACK_FIX: &str = "compare the ACK in the ladder with the 200 OK: tags of From and To, Call-ID and the number of CSeq must be the \
                              same (RFC 3261 §13.2.2.4); correct it at the remote party, or at a proxy between that changes them";
 
-/// Returns the head of a call's ladder: its columns and its verdict.
+/// Returns the head of a call's ladder diagram: its columns and its verdict.
 pub(crate) fn head(call: &SharedCallState, search: &SearchStatus) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
     TraceView::of(call.legs.sid().to_owned(), verdict(call, search), legs)
 }
 
-/// Returns the ladder of a call in the gateway.
+/// Returns the ladder diagram of a live call.
 pub(crate) fn of_live(call: &SharedCallState, search: &SearchStatus, trace: &CallTrace, raw: bool) -> TraceView {
     let mut view = trace.view(head(call, search), raw);
     let missing = view.unacknowledged().filter(|_| call.ending.is_none());
@@ -68,7 +68,7 @@ pub(crate) struct SearchStatus {
     pub(crate) next: Option<String>,
 }
 
-/// Returns the verdict.
+/// Returns the verdict on the call, live or ended.
 pub(crate) fn verdict(call: &SharedCallState, search: &SearchStatus) -> String {
     let of_legs = of_legs(call, search);
     let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences(&of_legs));
@@ -113,10 +113,10 @@ fn of_legs(call: &SharedCallState, search: &SearchStatus) -> String {
         (CallState::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let heard = hearing(call);
-            // The cause of the silence is more specific than the time-out.
+            // The cause of the silence is more specific than the media time-out.
             let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
             let fix = if is_said { String::new() } else { fix(call, ending.reason) };
-            // The fix is already listed with the target that failed for the same reason.
+            // The fix is already listed for the target that failed for this reason.
             let fix = if failovers.contains(fix.trim_start_matches(" Try: ")) { "" } else { &fix };
             format!(
                 "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{}{heard}",
@@ -145,7 +145,7 @@ fn answered_for(call: &SharedCallState) -> Option<&str> {
     call.story.app.as_ref()?.answered.as_deref()
 }
 
-/// Returns the leg with the rejection that was passed to the caller, if the call ended for one.
+/// Returns the leg with the rejection that was relayed to the caller, if the call ended because of it.
 fn rejected(call: &SharedCallState, reason: ReasonSlug) -> Option<(LegId, &FailureResponse)> {
     if !matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested) {
         return None;
@@ -160,7 +160,7 @@ fn rejected(call: &SharedCallState, reason: ReasonSlug) -> Option<(LegId, &Failu
     Some((last, call.legs[last].said()?))
 }
 
-/// Returns the response of the target for which a call ended, and the advice for its code.
+/// Returns the response of the target because of which a call ended, and the advice for its code.
 pub(crate) fn rejection_in_words(call: &SharedCallState, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
     let (_, said) = rejected(call, reason)?;
     Some((why(call, reason), said.advice()))
@@ -180,8 +180,8 @@ pub(crate) fn end_for_log(call: &SharedCallState, reason: ReasonSlug) -> String 
     }
 }
 
-/// Returns whether the evidence of a reason already names the target and the fault, so that the reason's own sentence
-/// adds nothing.
+/// Returns whether the evidence for a reason already names the target and the fault, so that the reason's sentence adds
+/// nothing.
 pub(crate) const fn says_all(reason: ReasonSlug) -> bool {
     matches!(reason, ReasonSlug::CredentialsRefused | ReasonSlug::TlsFailed | ReasonSlug::NameNotFound)
 }
@@ -196,7 +196,7 @@ fn why(call: &SharedCallState, reason: ReasonSlug) -> String {
     if let Some(proof) = call.proof(reason).filter(|_| says_all(reason)) {
         return proof.to_owned();
     }
-    // An error of our own request is complete by itself.
+    // An error of the edge's own request is complete without the reason's sentence.
     let is_code = |proof: &str| reason == ReasonSlug::AppFailed && !proof.contains(':');
     let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
     let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
@@ -223,7 +223,7 @@ fn of_agent(leg: &Leg) -> Option<String> {
     }
 }
 
-/// Returns the last failure of the last skipped agent and its fix, if the call ended for that.
+/// Returns the last failure of the last skipped agent and its fix, if the call ended because of it.
 fn skipped(call: &SharedCallState, reason: ReasonSlug) -> Option<&(String, String)> {
     let is_it = |one: &&SkippedTarget| one.reason == reason && reason == ReasonSlug::AgentSkipped;
     call.story.passed_over.iter().rfind(is_it)?.failure.as_deref()
@@ -249,7 +249,7 @@ fn fix(call: &SharedCallState, reason: ReasonSlug) -> String {
     fix.map(|fix| format!(" Try: {}.", with_names(call, &fix))).unwrap_or_default()
 }
 
-/// Returns whether a shell takes a text as one literal word: a number comes from a remote party.
+/// Returns whether a shell reads a text as one literal word; numbers come from remote parties.
 fn is_plain(word: &str) -> bool {
     !word.is_empty() && !word.starts_with('-') && word.chars().all(|c| c.is_ascii_alphanumeric() || "+._-".contains(c))
 }
@@ -288,7 +288,7 @@ pub(crate) fn fault_of(call: &SharedCallState, reason: ReasonSlug) -> Option<&Di
     call.story.fault.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
 }
 
-/// Returns the diagnosis of the last failed target, if the call continued or ended for another reason.
+/// Returns sentences about the last failed target and absent phones, if the call continued or ended for another reason.
 fn fault_besides(call: &SharedCallState) -> String {
     let is_answered = is_answered(call);
     let passed_over = match call.story.without_phone.as_slice() {
@@ -302,7 +302,7 @@ fn fault_besides(call: &SharedCallState) -> String {
     passed_over + &found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
 }
 
-/// Returns whether the call has been answered: an absent phone is then a normal case of its route.
+/// Returns whether the call has been answered; if so, an absent phone is a normal case of its route.
 fn is_answered(call: &SharedCallState) -> bool {
     call.legs.callee.or(call.legs.answered_by).is_some()
 }
@@ -316,7 +316,7 @@ struct TargetOutcome {
     why: Option<ReasonSlug>,
     /// Response of the target, if it rejected the call.
     said: Option<FailureResponse>,
-    /// Caller ID sent to it, if the rejection may be about that.
+    /// Caller ID sent to the target, if the rejection may be about the caller ID.
     sent: Option<String>,
     /// Evidence specific to this target: an application's error, or the fault of its credentials or TLS.
     error: Option<String>,
@@ -345,7 +345,7 @@ impl TargetOutcome {
     }
 }
 
-/// Fixes for evidence with certain words; they take precedence over all others.
+/// Fixes for evidence with certain words: reason, words, and fix. They take precedence over all other fixes.
 const FIXES_OF_PROOFS: [(ReasonSlug, &str, &str); 2] = [
     (ReasonSlug::AckTimeout, "stray_ack", STRAY_ACK_FIX),
     (
@@ -377,7 +377,7 @@ impl std::fmt::Display for TargetOutcome {
                 Some(format!("{said}{sent}"))
             }
             None if self.why.is_some_and(says_all) && self.error.is_some() => {
-                // The error begins with the name.
+                // The error's sentence begins with the target's name.
                 self.error
                     .as_deref()
                     .map(|error| error.strip_prefix(&self.name).unwrap_or(error))
@@ -397,7 +397,8 @@ impl std::fmt::Display for TargetOutcome {
     }
 }
 
-/// Returns the address of a failed leg, if another peer of its trunk answered: both have the trunk's name.
+/// Returns the address of a failed leg, if another peer of its trunk answered: the trunk's name does not distinguish
+/// them.
 fn failed_peer(call: &SharedCallState, leg: &Leg) -> Option<SocketAddr> {
     let (trunk, remote) = (leg.trunk.as_ref()?, leg.flow?.remote);
     let mut answered = [call.legs.callee, call.legs.answered_by].into_iter().flatten().map(|at| &call.legs[at]);
@@ -450,8 +451,8 @@ fn outcomes(call: &SharedCallState) -> Vec<TargetOutcome> {
     all
 }
 
-/// Returns the verdict of an unanswered call. The reason of the call is that of the last target; if several failed,
-/// each has its own.
+/// Returns the verdict on an unanswered call. Its reason is that of the last target; if several targets failed, each is
+/// listed with its own.
 fn not_answered(call: &SharedCallState, search: &SearchStatus, ending: CallOutcome) -> String {
     let all = outcomes(call);
     let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
@@ -471,7 +472,7 @@ fn not_answered(call: &SharedCallState, search: &SearchStatus, ending: CallOutco
     }
 }
 
-/// Returns a note if a target remained that a trunk's rejection code does not lead to.
+/// Returns a note on remaining targets that were not tried because of a trunk's rejection code.
 fn not_tried_behind(call: &SharedCallState, search: &SearchStatus, reason: ReasonSlug) -> Option<String> {
     let (leg, said) = rejected(call, reason)?;
     let trunk = call.legs[leg].trunk.as_ref().filter(|trunk| !trunk.leads_on(said.code))?;
@@ -527,13 +528,13 @@ fn failed(call: &SharedCallState) -> String {
     if told.is_empty() {
         return format!("{count}.");
     }
-    // A target with a diagnosis has its fix there.
+    // A diagnosed target is listed elsewhere with its fix.
     let fault = call.story.fault.as_ref().map(|(of, _)| *of);
     let advised = failed.iter().take(FAILURES_TOLD).filter(|one| fault.is_none() || one.why != fault);
     format!("{count}: {}.{}", told.join(", "), advice(advised))
 }
 
-/// Returns the fixes for failed targets: one for all, or one for each.
+/// Returns the fixes for failed targets: one fix for all if they share it, or one for each.
 fn advice<'a>(failed: impl Iterator<Item = &'a TargetOutcome>) -> String {
     let mut fixes: Vec<(&str, String)> = Vec::new();
     for (name, fix) in failed.filter_map(|one| Some((one.name.as_str(), one.fix()?))) {
@@ -585,8 +586,8 @@ fn of_both(call: &SharedCallState, [near, far]: [&Diagnosis; 2], callee: LegId) 
     format!(" No audio from either side.{}", with_fixes(&causes))
 }
 
-/// Returns the media findings of a side, each with its fix. `is_said`: the cause of its silence is already in the
-/// verdict.
+/// Returns the media findings of a side, each with its fix. `is_said`: the verdict already has the cause of the side's
+/// silence.
 fn findings(call: &SharedCallState, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
     let (unheard, stopped) = (side.quality.unheard.as_deref(), side.quality.stopped());
@@ -608,7 +609,7 @@ fn findings(call: &SharedCallState, leg: LegId, is_said: bool) -> Vec<(String, &
     all
 }
 
-/// Joins findings; a fix shared by several follows the last of them.
+/// Joins findings; a fix shared by several findings follows the last of them.
 fn with_fixes(found: &[(String, &str)]) -> String {
     let mut told = String::new();
     for (at, (what, fix)) in found.iter().enumerate() {

@@ -8,7 +8,7 @@
 //! - An agent transfers its caller at once, or when the target answers (`consult`). Until then agent and caller are
 //!   connected, and the target hears nothing. If the target does not answer, the caller stays and the agent gets the
 //!   reason; if the agent leaves meanwhile, the target continues to ring.
-//! - Before a party gets the caller it may be asked to accept (`warm`).
+//! - Before a party gets the caller it may be prompted to accept (`warm`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ use crate::call::words::answer::{FinalAnswer, refuse_request, refused};
 use crate::call::words::refer::{ActiveReferral, ReferRequest};
 use crate::call::words::state::CallState;
 
-/// Way in which an allowed REFER is served.
+/// Handling of a REFER that is allowed.
 enum ReferStep {
     /// The edge tries these targets.
     Here(RoutePlan),
@@ -82,7 +82,7 @@ struct ActiveTransfer {
     held: Vec<(LegId, HoldKind)>,
     /// Whether the transfer was requested over HTTP, so that its leg is not aware of it.
     is_requested: bool,
-    /// Whether the other side needs a re-INVITE once it is connected: it was on hold, or had further streams.
+    /// Whether the other side needs a re-INVITE once it is connected, because it was on hold or had further streams.
     is_stale: bool,
     /// Media connections between the two sides before the transfer.
     wires: Vec<(EndId, (EndId, WireSpec))>,
@@ -93,7 +93,7 @@ struct ActiveTransfer {
 /// A REFER without a response yet.
 #[derive(Debug)]
 struct WaitingRefer {
-    /// Leg of its sender.
+    /// Leg on which the REFER arrived.
     leg: LegId,
     /// Server transaction of the REFER.
     server: ServerId,
@@ -132,7 +132,7 @@ impl CallTransfers {
         TransferEffect::Stay
     }
 
-    /// Handles a REFER: one party wants to connect the other with a third.
+    /// Handles a REFER, by which one party requests that the other be connected with a third.
     fn referred(
         &mut self,
         cx: &mut CallCx<'_>,
@@ -194,7 +194,7 @@ impl CallTransfers {
         let other = cx.call.legs.other(leg).filter(|_| leg == cx.call.legs.near || cx.call.legs.callee == Some(leg));
         let Some(other) = other else { return refused(403, ReasonSlug::Denied) };
         if cx.call.legs[other].agent.is_some() {
-            // The stream of an agent is bound to one caller, and has no message for a replacement.
+            // An agent's stream belongs to one caller, and its protocol has no message for another caller.
             let text = "the other side is an agent, which cannot be transferred".to_owned();
             let warning = Some(SdpRejection { warn_code: 399, text });
             return Err(Box::new(FinalAnswer { warning, ..FinalAnswer::new(403, ReasonSlug::Denied) }));
@@ -217,7 +217,7 @@ impl CallTransfers {
         if refer.returned.is_some() {
             return Ok(ReferStep::Back(trunk));
         }
-        // The transferor counts as the caller: number and headers of another party are not used.
+        // The transferor counts as the caller of the new call, so number and headers of other parties are not used.
         let plan = cx.plan_named(&trunk, &number, leg);
         plan.map_or_else(|| refused(404, ReasonSlug::NoRoute), |plan| Ok(ReferStep::Here(plan)))
     }
@@ -358,7 +358,7 @@ impl CallTransfers {
         cx.edge.decide(cx.now, cx.call.key, format!("{why}; the other side stays with {}", cx.call.legs.name_of(by)));
         bridge.media.stop_player(cx);
         (search.controller, bridge.media.spoken, bridge.negotiation.offer) = (controller, spoken, None);
-        // No other target has replaced the failed one.
+        // No other target was tried after the failed one, so no failover is reported.
         cx.call.story.failed_over = None;
         cx.call.enter(CallState::Answered);
         if by == LegId::CALLER {
@@ -412,14 +412,14 @@ impl CallTransfers {
         drop(self.take(call));
     }
 
-    /// Hangs up on a transferor that was notified and has not hung up itself. A leg that is the transferor of another
-    /// transfer stays.
+    /// Hangs up on a transferor that has been notified of the result and has not hung up itself. A leg with another
+    /// transfer in progress stays.
     pub(crate) fn referrer_overdue(&self, cx: &mut CallCx<'_>, bridge: &mut Bridge) {
         cx.call.deadlines.remove(CallTimer::Referrer);
         self.hang_up_left(cx, bridge, None);
     }
 
-    /// Hangs up on legs that are no longer a side of the call. `asked`: a party that may become one.
+    /// Hangs up on legs that are no longer a side of the call. `asked` is a prompted party, which may become one.
     pub(super) fn hang_up_left(&self, cx: &mut CallCx<'_>, bridge: &mut Bridge, asked: Option<LegId>) {
         let is_left =
             |at: &LegId| asked != Some(*at) && self.counted_legs(cx.call, &bridge.negotiation).all(|side| side != *at);
@@ -432,7 +432,7 @@ impl CallTransfers {
         }
     }
 
-    /// Handles the hang-up of a leg that is no side of the call, or none at present.
+    /// Handles the hang-up of a leg that is not connected with another side, such as a transferor.
     pub(crate) fn referrer_left(&mut self, cx: &mut CallCx<'_>, media: &mut CallMedia, leg: LegId) {
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::FarEnd);
         self.drop_leg_subscription(cx, leg);

@@ -1,7 +1,8 @@
 //! Transfers: REFER served by the edge or relayed, its notifications, consultation by an agent, warm transfers.
 //!
 //! A transfer acts on the search and the bridge, and returns a [`effects::TransferEffect`] for the parts above it.
-//! Joins of two calls are in `negotiation/join.rs`. Lower rooms read the facts of a transfer from `Facts::referral`.
+//! Joins of two calls are in `negotiation/join.rs`. Lower rooms read the facts of a transfer from
+//! `CallFacts::referral`.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |

@@ -14,7 +14,7 @@ use trunkgate_sip::{ClientId, ExtraHeader, MessageBody};
 
 use crate::call::legs::leg::LegState;
 
-/// Subscription state of the last NOTIFY.
+/// Subscription-State of the final NOTIFY.
 pub(crate) const TERMINATED: &str = "terminated;reason=noresource";
 
 /// Subscription created by a REFER.
@@ -30,12 +30,12 @@ pub(crate) struct ReferSubscription {
     last: u16,
     /// NOTIFY without a response yet.
     open: Option<ClientId>,
-    /// Status to notify after that response.
+    /// Status to notify after the response to the open NOTIFY.
     next: Option<u16>,
 }
 
 impl ReferSubscription {
-    /// Creates the subscription of a leg. `id` is the CSeq of its REFER.
+    /// Creates the subscription of a leg. `id` is the CSeq of the leg's REFER.
     pub(crate) fn new(now: Instant, leg: LegId, id: u32) -> ReferSubscription {
         ReferSubscription { leg, id, since: now, last: 0, open: None, next: None }
     }
@@ -61,7 +61,7 @@ impl CallTransfers {
         }
     }
 
-    /// Returns the NOTIFY without a response yet.
+    /// Returns our NOTIFY without a response yet.
     pub(crate) fn notifies(&self) -> Option<ClientId> {
         self.subscription.as_ref().and_then(|news| news.open)
     }

@@ -39,8 +39,7 @@ pub(crate) fn requested_by_agent(
     }
 }
 
-/// Notes the reason for a refused transfer, and notifies an agent that would otherwise wait. `stays` is true if the
-/// agent still has the caller.
+/// Notes the reason for a refused transfer, and reports it to an agent that still has the caller (`stays`).
 fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRefusal, stays: bool) {
     let is_barred = matches!(refused, RequestRefusal::NotAllowed | RequestRefusal::ForbiddenAddress);
     let why = if refused == RequestRefusal::TooManyTargets {
@@ -74,7 +73,8 @@ fn refuse_agent(cx: &mut CallCx<'_>, leg: LegId, text: &str, refused: RequestRef
 /// Handles an HTTP request to transfer the caller of an agent.
 ///
 /// # Errors
-/// [`RequestRefusal`]: the reason why the caller stays.
+/// An application has the call, no agent has the caller, a transfer is in progress, or the target cannot be used
+/// ([`target_of`]). The caller stays with the agent.
 pub(crate) fn requested(
     cx: &mut CallCx<'_>,
     lower: &mut LowerParts<'_>,
@@ -94,7 +94,7 @@ pub(crate) fn requested(
     Ok(send_on(cx, lower, leg, (target, text), mode, EndedBy::Edge))
 }
 
-/// Tries the target; `text` is its name. An earlier consultation is withdrawn.
+/// Tries the target, shown as `text`. A consultation in progress is withdrawn.
 fn send_on(
     cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
@@ -126,7 +126,7 @@ fn send_on(
 /// Returns the transfer target of an agent's caller, or of a party in a call between two.
 ///
 /// # Errors
-/// The transfer to this target is not possible.
+/// The target is invalid, unknown or forbidden, already has the caller, cannot be prompted, or exceeds a limit.
 pub(crate) fn target_of(
     search: &Search,
     cx: &mut CallCx<'_>,

@@ -46,8 +46,8 @@ struct RelayedSubscription {
 }
 
 impl RelayedRefers {
-    /// Returns the subscription of a leg's NOTIFY: that of the last REFER sent no later than the CSeq `named`. If the
-    /// CSeq is missing or was never sent, the oldest live subscription is returned.
+    /// Returns the subscription to which a leg's NOTIFY belongs: that of the last REFER sent no later than the CSeq
+    /// `named`. If the CSeq is missing or was never sent, the oldest live subscription is returned.
     fn subscription(&self, to: LegId, named: Option<u32>) -> Option<RelayedSubscription> {
         let mut of_leg = self.subscriptions.iter().filter(|one| one.to == to);
         let named = named.and_then(|id| of_leg.clone().rev().find(|one| one.sent <= id));

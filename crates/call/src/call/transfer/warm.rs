@@ -1,10 +1,10 @@
-//! Warm transfers: the target party is asked before it is connected with the caller.
+//! Warm transfers: the target party is prompted to accept before it is connected with the caller.
 //!
-//! The caller hears music while the target rings and while its party is asked. The transferring agent stays on its
+//! The caller hears music while the target rings and while its party is prompted. The transferring agent stays on its
 //! stream, hears silence and is not heard. The party hears a whisper, and accepts with a digit or by not hanging up;
-//! the transfer may exclude machines. Until it accepts, its leg belongs to an attempt ([`AttemptState::Asking`]), so
-//! that the end of the attempt ends the question: without acceptance the target has failed like any other, and the
-//! caller returns to the agent or party.
+//! the transfer may exclude machines. Until the party accepts, its leg belongs to an attempt
+//! ([`AttemptState::Asking`]), so that the end of the attempt ends the prompt: without acceptance the target has failed
+//! like any other, and the caller returns to the agent or party.
 //!
 //! The whisper is synthesised while the target rings. A restart drops the transfer, like every ringing target.
 
@@ -61,7 +61,7 @@ impl TransferMode {
         !matches!(self, TransferMode::AtOnce)
     }
 
-    /// Returns the condition of the transfer in words, to follow its target in a note.
+    /// Returns the condition of the transfer as a clause that follows its target in a note.
     pub(crate) const fn condition(&self) -> &'static str {
         match self {
             TransferMode::AtOnce => "",
@@ -71,7 +71,7 @@ impl TransferMode {
     }
 }
 
-/// Prepares the question for the next target, and requests its whisper.
+/// Prepares the prompt for the party of the next target, and requests its whisper.
 pub(crate) fn begin(cx: &mut CallCx<'_>, consults: &mut Consults, settings: WarmTransfer) {
     let wanted = settings.whisper.clone().map(|whisper| match whisper {
         Whisper::Text { text, voice } => AppResource::Speech { text, ssml: None, voice, language: None },
@@ -87,7 +87,7 @@ pub(crate) fn begin(cx: &mut CallCx<'_>, consults: &mut Consults, settings: Warm
     consults.warm = Some(Box::new(WarmTransferState { settings, whisper, prompted: None }));
 }
 
-/// Separates an answered party from the caller, and asks it to accept.
+/// Separates an answered party from the caller, and prompts it to accept.
 pub(crate) fn ask(
     cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,
@@ -97,7 +97,7 @@ pub(crate) fn ask(
 ) -> TransferEffect {
     cx.disarm(CallTimer::NoResponse(branch));
     cx.disarm(CallTimer::Ring(branch));
-    // A transferor from an earlier transfer is hung up on now: later it would look like this one.
+    // Hangs up on the transferor of an earlier transfer, which could later not be distinguished from this one.
     if cx.call.deadlines.contains(CallTimer::Referrer) {
         cx.disarm(CallTimer::Referrer);
         transfers.hang_up_left(cx, bridge, Some(leg));
@@ -170,7 +170,7 @@ impl Consults {
         TransferEffect::declined(failure, EndedBy::Edge)
     }
 
-    /// Returns whether `end` plays the whisper to the asked party.
+    /// Returns whether `end` plays the whisper to the prompted party.
     pub(crate) fn plays_whisper(&self, media: &CallMedia, end: EndId) -> bool {
         self.asked().is_some() && media.called_player == Some(end)
     }
@@ -199,7 +199,7 @@ impl Consults {
         }
     }
 
-    /// Handles a digit of the asked party.
+    /// Handles a digit of the prompted party.
     pub(crate) fn digit_pressed(&mut self, cx: &mut CallCx<'_>, key: char) -> TransferEffect {
         let Some(warm) = &mut self.warm else { return TransferEffect::Stay };
         let Some(asked) = warm.prompted.as_mut().filter(|asked| !asked.accepts) else { return TransferEffect::Stay };
@@ -217,7 +217,7 @@ impl Consults {
         }
     }
 
-    /// Handles a digit that the asked party has sent by INFO.
+    /// Handles a digit that the prompted party has sent by INFO.
     pub(crate) fn informed(&mut self, cx: &mut CallCx<'_>, server: ServerId, info: &Info) -> TransferEffect {
         cx.edge.respond(cx.now, server, ResponseSpec { code: 200, ..ResponseSpec::default() });
         match parse_info(info.body.as_ref()) {
@@ -226,7 +226,7 @@ impl Consults {
         }
     }
 
-    /// Handles the verdict of the party's answering machine detection.
+    /// Handles the verdict of answering machine detection on the prompted party.
     pub(crate) fn judged(&mut self, cx: &mut CallCx<'_>, end: EndId, verdict: DetectionVerdict) -> TransferEffect {
         let Some(asked) = self.warm.as_mut().and_then(|warm| warm.prompted.as_mut()) else {
             return TransferEffect::Stay;
@@ -241,7 +241,7 @@ impl Consults {
         self.accepted_if_heard()
     }
 
-    /// Handles the end of the asked party's time: a party that has accepted is connected, any other has declined.
+    /// Handles the end of the time to accept: a party that has accepted is connected, any other has declined.
     pub(crate) fn asked_time_over(&self, cx: &mut CallCx<'_>) -> TransferEffect {
         cx.call.deadlines.remove(CallTimer::Asked);
         match self.warm.as_ref().and_then(|warm| warm.prompted.as_ref()) {
@@ -284,7 +284,7 @@ pub(crate) fn accept(
     TransferEffect::Joined(leg)
 }
 
-/// Gives up the target: the caller returns to its agent or party, or goes to the next target.
+/// Gives up the target: the caller returns to its agent or party, or is connected with the next target.
 pub(crate) fn decline(
     cx: &mut CallCx<'_>,
     LowerParts { bridge, search, .. }: &mut LowerParts<'_>,

@@ -24,9 +24,9 @@ pub(crate) struct FinalAnswer {
     pub(crate) phrase: String,
     /// Reason for the refusal.
     pub(crate) reason: ReasonSlug,
-    /// ITU-T Q.850 cause.
+    /// ITU-T Q.850 cause for the Reason header.
     pub(crate) q850: u8,
-    /// Content of Warning (RFC 3261 §20.43).
+    /// Content of the Warning header (RFC 3261 §20.43).
     pub(crate) warning: Option<SdpRejection>,
     /// Geolocation-Error of a target (RFC 6442 §4.3).
     pub(crate) location_error: Option<String>,
@@ -49,7 +49,7 @@ impl FinalAnswer {
         FinalAnswer { warning: Some(warning), ..FinalAnswer::new(488, reason) }
     }
 
-    /// Converts the refusal for the SIP endpoint.
+    /// Converts the refusal into a response of the SIP endpoint.
     pub(crate) fn to_sip(&self) -> ResponseSpec {
         let mut headers = vec![extra("Reason", self.reason.header(self.q850))];
         if let Some(warning) = &self.warning {
@@ -74,13 +74,13 @@ pub(crate) struct TargetFailure {
     pub(crate) code: Option<u16>,
     /// Reason for the failure.
     pub(crate) reason: ReasonSlug,
-    /// Q.850 cause of the target.
+    /// Q.850 cause that the target gave.
     pub(crate) q850: Option<u8>,
-    /// Content of Warning.
+    /// Content of the Warning header for the caller.
     pub(crate) warning: Option<SdpRejection>,
     /// Geolocation-Error of the target.
     pub(crate) location_error: Option<String>,
-    /// Loss of an agent.
+    /// Kind of loss, if the target is an agent that was unreachable or lost.
     pub(crate) loss: Option<StreamLoss>,
     /// Response of the target, with its original status code.
     pub(crate) said: Option<Box<FailureResponse>>,
@@ -136,7 +136,7 @@ impl TargetFailure {
         self.said.as_ref().map(|said| said.code)
     }
 
-    /// Describes the failure, with the name of the target in front.
+    /// Describes the failure in a sentence that begins with the name of the target.
     pub(crate) fn told_of(&self, name: &str) -> String {
         let why = match (&self.detail, self.loss, &self.warning) {
             (Some(detail), _, _) => detail.clone(),
@@ -188,8 +188,8 @@ pub(crate) const fn seen_code(code: u16) -> u16 {
 }
 
 /// Chooses the best response of failed targets (RFC 3261 §16.7 step 6): 486 if all are busy, else a 6xx, else the
-/// lowest class, and among 4xx those that the caller can act on. The result is 503 if no target was reached or all sent
-/// 503, so that the caller's network tries its next address (RFC 3263 §4.3).
+/// lowest class; among 4xx, codes on which the caller can act come first. The result is 503 if no target was reached or
+/// all sent 503, so that the caller's network tries its next address (RFC 3263 §4.3).
 pub(crate) fn best(failures: Vec<TargetFailure>) -> FinalAnswer {
     let last_reason = failures.last().map_or(ReasonSlug::Unreachable, |f| f.reason);
     let is_unavailable = failures.iter().all(TargetFailure::is_unavailable);
@@ -204,7 +204,7 @@ pub(crate) fn best(failures: Vec<TargetFailure>) -> FinalAnswer {
     }
 }
 
-/// Ranks a failure for the caller, the best one lowest: a 6xx, then codes that the caller can act on, then by class. A
+/// Ranks a failure for the caller, the best one lowest: a 6xx, then codes on which the caller can act, then by class. A
 /// target that was not reached comes last.
 pub(crate) fn rank(failure: &TargetFailure) -> u16 {
     match failure.code {
@@ -215,7 +215,7 @@ pub(crate) fn rank(failure: &TargetFailure) -> u16 {
     }
 }
 
-/// Returns the refusal of a request, with this code.
+/// Returns a final response with this code as an error.
 pub(crate) fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAnswer>> {
     Err(Box::new(FinalAnswer::new(code, reason)))
 }

@@ -1,4 +1,4 @@
-//! Admitted INVITE.
+//! INVITE that has passed admission, with its source.
 
 use std::sync::Arc;
 

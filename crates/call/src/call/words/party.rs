@@ -13,7 +13,7 @@ impl CallParty {
     /// Both parties.
     pub const ALL: [CallParty; 2] = [CallParty::Caller, CallParty::Callee];
 
-    /// Returns the name in requests and traces.
+    /// Returns the name of the party in requests and traces.
     pub const fn name(self) -> &'static str {
         match self {
             CallParty::Caller => "caller",

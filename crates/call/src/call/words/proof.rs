@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use trunkgate_resources::limits::PROVEN_ADDRESSES;
 use trunkgate_route::{Peer, Trunk};
 
-/// Proof of the addresses in a leg's descriptions; proven by default.
+/// Proof of the media addresses in a leg's descriptions; proven by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proof {
     /// True if the remote party's INVITE was authenticated, so that no further proof is needed.
     authenticated: bool,
-    /// True until the remote party's last INVITE is acknowledged.
+    /// True until the remote party's last INVITE is acknowledged or another message proves its addresses.
     pub(crate) awaited: bool,
-    /// Addresses that were proven before that INVITE.
+    /// Addresses that were proven before the remote party's last INVITE.
     known: Vec<IpAddr>,
 }
 

@@ -82,9 +82,9 @@ impl ReturnedUri {
 /// Refusal of a REFER that cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ReferRefusal {
-    /// Status code.
+    /// Status code of the refusal.
     pub(crate) code: u16,
-    /// Faulty part, for the reason phrase.
+    /// Faulty part of the REFER, for the reason phrase.
     pub(crate) part: &'static str,
 }
 

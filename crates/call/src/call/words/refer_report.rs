@@ -12,7 +12,7 @@ pub(crate) struct ReferReport {
     pub(crate) state: &'static str,
     /// Remaining time of the subscription, in seconds.
     pub(crate) expires: Option<u32>,
-    /// CSeq of the REFER that the report belongs to.
+    /// CSeq of the REFER to which the report belongs.
     pub(crate) id: Option<u32>,
 }
 

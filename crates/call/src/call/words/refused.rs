@@ -83,7 +83,7 @@ pub enum RequestRefusal {
 }
 
 impl RequestRefusal {
-    /// Returns a stable name.
+    /// Returns the stable name of the refusal, for the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             RequestRefusal::UnknownCall => "unknown_call",

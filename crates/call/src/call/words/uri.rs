@@ -19,7 +19,7 @@ pub(crate) fn number_of_uri(uri: &str, numbers: &NumberingPlan) -> Option<Number
     Some(number)
 }
 
-/// Returns the trunk that a bare URI leads to, by its host without DNS, and the number in it.
+/// Returns the trunk to which a bare URI leads, by its host without DNS, and the number in the URI.
 pub fn trunk_of_uri<'a>(uri: &str, table: &'a RoutingTable) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
     let Some(read) = Uri::parse(uri.as_bytes()) else { return (None, None) };
     let trunk = match read.host.ip() {
