@@ -1,4 +1,5 @@
-//! The back-to-back user agent: binds SIP, session descriptions, routes and media into calls. Sans-IO.
+//! Back-to-back user agent: combines SIP, session descriptions, routes and media into calls. Sans-IO: the shell
+//! supplies messages and time, and carries out the outputs.
 
 mod call;
 pub mod gateway;

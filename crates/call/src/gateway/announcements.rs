@@ -1,8 +1,8 @@
 //! Announcements in conferences: an audio file, or a document with Say, Play, Pause and Redirect, for all parties or
 //! one.
 //!
-//! A document runs as a program of its own beside those of the calls. Its sounds are clips of the conference's mixer;
-//! announcements for the same audience are played one after the other.
+//! A document is run by a program of its own, beside the programs of the calls. Its sounds are clips of the
+//! conference's mixer; announcements for the same audience are played one after the other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use trunkgate_twiml::{
 use crate::call::program::runner::{ProgramRequestOrigin, ProgramRunner, SoundEnd};
 use crate::call::words::webhooks;
 
-/// Error for digits instead of a sound.
+/// Error of a document that plays digits to a conference.
 const NO_KEYS: &str = "keys are not played to a conference";
 
 /// A requested announcement.
@@ -31,15 +31,15 @@ pub(super) struct AnnouncementRequest {
     pub(super) room: RoomId,
     /// Number of the announcement in the room.
     pub(super) id: AnnouncementId,
-    /// Party that hears it; `None`: all.
+    /// Participant that hears the announcement; `None`: all.
     pub(super) member: Option<MemberId>,
-    /// SID of the call with its requests in the trace.
+    /// SID of the call that has the announcement's requests in its trace.
     pub(super) call: String,
-    /// Application with the rules for its requests.
+    /// Application with the settings for the announcement's requests.
     pub(super) app: Arc<App>,
     /// Location of the document, and the method of its request.
     pub(super) source: (DocumentLocation, HttpMethod),
-    /// Parameters of its requests.
+    /// Parameters of the announcement's requests.
     pub(super) parameters: Vec<(String, String)>,
 }
 
@@ -51,7 +51,7 @@ struct RunningAnnouncement {
     runner: Option<ProgramRunner>,
     /// Clip that is playing.
     clip: Option<ClipId>,
-    /// Reason why it cannot continue.
+    /// Reason why the announcement has failed.
     failed: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl RunningAnnouncement {
         (self.request.room, self.request.member) == (other.request.room, other.request.member)
     }
 
-    /// Begins or continues the announcement, and carries out its steps. Returns whether there were any.
+    /// Begins or continues the announcement, and carries out its steps. Returns whether any step was carried out.
     fn go_on(&mut self, edge: &mut Edge, now: Instant) -> bool {
         let mut any = self.runner.is_none();
         let runner = self.runner.get_or_insert_with(|| self.request.begin(edge, now));
@@ -139,7 +139,7 @@ impl Announcements {
         self.list.iter().filter_map(|one| one.runner.as_ref()?.deadline()).min()
     }
 
-    /// Continues the announcements. Returns whether anything was done.
+    /// Continues the announcements. Returns whether any has begun, continued or ended.
     pub(super) fn settle(&mut self, edge: &mut Edge, now: Instant) -> bool {
         let mut list = std::mem::take(&mut self.list);
         let mut any = false;
@@ -171,7 +171,7 @@ impl Announcements {
         any
     }
 
-    /// Handles the answer to a question of an announcement; any other answer is dropped.
+    /// Handles the response to a request of an announcement; any other response is dropped.
     pub(super) fn answered(&mut self, edge: &mut Edge, now: Instant, query: QueryId, answer: AppAnswer) {
         let has_asked =
             |one: &&mut RunningAnnouncement| one.runner.as_ref().is_some_and(|runner| runner.has_asked(query));
@@ -202,7 +202,7 @@ impl AnnouncementRequest {
         (self.room, self.id, self.member)
     }
 
-    /// Begins its program, which its audience hears.
+    /// Begins the program of the announcement.
     fn begin(&self, edge: &mut Edge, now: Instant) -> ProgramRunner {
         let mut program = Program::new(ProgramSettings { role: ProgramRole::Announced, ..ProgramSettings::default() });
         let (location, method) = self.source.clone();

@@ -1,5 +1,5 @@
-//! Arrival of messages, before the SIP endpoint handles them. Their source decides whether they are looked at; unknown
-//! sources get no service. Sorting and delivery are separate steps, between which a message may wait.
+//! Arrival of messages, before the SIP endpoint handles them. Messages are admitted by their source; unknown sources
+//! get no service. Sorting and delivery are separate steps, between which a message may be queued.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use trunkgate_sip::{Flow, MessageDefect, Method, SipMessage, SipPartyId, StartLi
 use trunkgate_story::numbers::{is_emergency, mask, plain};
 use trunkgate_story::reason::ReasonSlug;
 
-/// Owner of a source.
+/// Trunk or live leg to which a source belongs.
 struct SourceOwner {
-    /// Trunk proven by the certificate, inside and outside of a dialog.
+    /// Trunk proven by the certificate, inside and outside of dialogs.
     certain: Option<SipPartyId>,
-    /// Best match outside of a dialog; inside one, any address of the dialog's trunk is valid.
+    /// Trunk that matches best outside of dialogs; inside a dialog, any address of its trunk is valid.
     fit: Option<SipPartyId>,
 }
 
@@ -35,8 +35,8 @@ pub(crate) struct ArrivalDispatch<'e> {
 }
 
 impl ArrivalDispatch<'_> {
-    /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
-    /// no more than a table look-up. A returned message may wait before it is given back as
+    /// Sorts a received packet by its source. Returns `None` if the packet has been handled; for an unknown source that
+    /// costs no more than a table look-up. A returned message may be queued before it is passed back as
     /// [`crate::GatewayInput::Message`].
     pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<SipMessage> {
         let flow = as_known(flow);
@@ -84,7 +84,7 @@ impl ArrivalDispatch<'_> {
         is_emergency && self.edge.admission_mut().urgent.take_token(now)
     }
 
-    /// Returns the trunk with the queue for a sorted INVITE; INVITEs without a trunk share a queue.
+    /// Returns the trunk that determines the queue of a sorted INVITE; INVITEs without a trunk share a queue.
     pub(crate) fn origin(&mut self, flow: &Flow, message: &SipMessage) -> SipPartyId {
         if message.method() != Method::Invite || !message.is_request() {
             return SipPartyId(0);
@@ -144,7 +144,7 @@ impl ArrivalDispatch<'_> {
     }
 
     /// Returns the party of a sorted message. A message without one is dropped; the configuration may have changed
-    /// while it waited.
+    /// while the message was queued.
     fn sender(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> Option<SipPartyId> {
         let source = flow.remote.ip();
         let table = Arc::clone(self.edge.table());
@@ -154,7 +154,7 @@ impl ArrivalDispatch<'_> {
                 message.call_id().and_then(|id| self.edge.index().named(id)).filter(|named| named.covers(source));
             let named = named.map(|named| named.party);
             let leaves = self.edge.registrations().leaving_at(source).filter(|_| !message.is_request());
-            // Several trunks may share a peer: the request decides which one a response belongs to.
+            // Several trunks may share a peer: a response belongs to the trunk of its request.
             let asked =
                 || if message.is_request() { None } else { self.edge.endpoint_mut().responding_party(message, source) };
             let named = named.or_else(asked);
@@ -175,8 +175,8 @@ impl ArrivalDispatch<'_> {
         Some(self.edge.party(&trunk))
     }
 
-    /// Returns the trunk of the user in a REGISTER from an unknown source, if phones may register: the request is then
-    /// challenged. `None`: the message has been handled.
+    /// Returns the trunk of the user in a REGISTER from an unknown source, if phones may register; the REGISTER is then
+    /// challenged. Returns `None` if the message has been handled.
     fn registrant(&mut self, now: Instant, flow: &Flow, message: &SipMessage) -> Option<Arc<str>> {
         if message.is_request() && message.defect().is_some() {
             self.malformed(now, flow);
@@ -199,7 +199,7 @@ impl ArrivalDispatch<'_> {
     fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
         let (table, full) = (Arc::clone(self.edge.table()), self.edge.config().full_numbers);
         let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
-        // A user that cannot be displayed unchanged is no typing error.
+        // A user name that cannot be displayed unchanged is no typing error.
         let is_plain = plain(user, STRAY_USER_CHARS) == user;
         let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
         let line = self
@@ -226,7 +226,7 @@ impl ArrivalDispatch<'_> {
         None
     }
 
-    /// Counts the bytes sent to an unknown source with a perhaps forged address.
+    /// Counts the bytes sent to an unknown source by datagram, since its address may be forged.
     pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
         let source = flow.remote.ip();
         if flow.transport.is_reliable() || !self.edge.sources().strangers.knows(source) {
@@ -328,7 +328,7 @@ impl ArrivalDispatch<'_> {
     }
 }
 
-/// Returns the length of a datagram, as its source may be forged; 0 on a connection.
+/// Returns the length of a datagram, since its source may be forged; 0 for a message of a connection.
 fn datagram(flow: &Flow, bytes: usize) -> usize {
     if flow.transport.is_reliable() { 0 } else { bytes }
 }

@@ -46,7 +46,7 @@ fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) 
 }
 
 impl Gateway {
-    /// Handles a REFER that may name the dialog of another call. Returns it for this call's own handling if it names no
+    /// Handles a REFER that may name the dialog of another call. Returns the REFER for its own call if it names no
     /// dialog of the edge, or is relayed.
     pub(crate) fn attended(
         &mut self,
@@ -66,10 +66,10 @@ impl Gateway {
             let named = self.edge.index().named(replaces.call_id.as_bytes());
             let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
             let code = match (is_anothers, is_callable) {
-                // A trunk must not replace another trunk's dialog: that one would take it for the edge's own request.
+                // A trunk must not replace another trunk's dialog, because that trunk would see a request of the edge.
                 (true, _) => 403,
                 (false, true) => return Some(refer),
-                // The REFER would be handled as a call to its number, but it has none.
+                // The REFER names no dialog of the edge, and has no number that could be called.
                 (false, false) => 484,
             };
             self.edge.respond(now, server, ResponseSpec { code, ..ResponseSpec::default() });
@@ -90,7 +90,7 @@ impl Gateway {
     }
 
     /// Rewrites the Replaces of a relayed REFER to the dialog with the remote party of the other call, as that party
-    /// knows it. Without a remote party on that side, for example with an agent, the REFER is refused.
+    /// knows the dialog. Without a remote party on that side, for example with an agent, the REFER is refused.
     fn named_for_the_other_side(
         &mut self,
         by: LegRef,
@@ -144,7 +144,7 @@ impl Gateway {
         self.at_work = Some(at.key);
         let result = match named.and_then(|named| Some((named.leg, both(calls, at.key, named.key)?))) {
             Some((theirs, calls)) => join(now, edge, calls, (at.leg, theirs), server, refer),
-            // Its own dialog, or one that is over.
+            // The REFER names a dialog of its own call, or one that is over.
             None => Err(Box::new(FinalAnswer::new(603, ReasonSlug::Denied))),
         };
         self.at_work = None;
@@ -223,9 +223,9 @@ impl Gateway {
         );
     }
 
-    /// Returns the leg that an INVITE replaces (RFC 3891 §3: its to-tag is ours), with the place of the named dialog.
-    /// One exception: a dialog named to the sender by a relayed REFER (`refer = "relay"`) is identified from the remote
-    /// party's point of view, with the tags swapped.
+    /// Returns the leg of the dialog that an INVITE names (RFC 3891 §3: its to-tag is ours), and the leg that is
+    /// replaced. One exception: a dialog that a relayed REFER (`refer = "relay"`) has named to the sender is identified
+    /// from the remote party's point of view, with the tags swapped.
     fn named_by(&mut self, incoming: &IncomingInvite) -> Result<(LegRef, LegId), Box<FinalAnswer>> {
         let replaces = read(&incoming.request).ok_or_else(|| Box::new(FinalAnswer::bad_request("Replaces")))?;
         if incoming.trunk.refer == ReferMode::Refuse {
@@ -260,10 +260,11 @@ impl Gateway {
     }
 }
 
-/// Begins the join of two calls; `by`: the legs of the REFER's sender in them, the first of which has sent it.
+/// Begins the join of two calls. `by` are the legs of the REFER's sender in `call`, on which the REFER arrived, and in
+/// `other`.
 ///
 /// # Errors
-/// The response with which the REFER is refused; both calls continue unchanged.
+/// The join is not possible now: the final response to the REFER. Both calls continue unchanged.
 fn join(
     now: Instant,
     edge: &mut Edge,
@@ -306,7 +307,8 @@ fn left(parts: &mut CallParts, cx: &mut CallCx<'_>, leaving: &LeavingLeg, moved:
 /// Returns whether the remote party of the other call moves to the call of the REFER; `false`: the reverse.
 ///
 /// # Errors
-/// The NOTIFY of the last transfer is pending, or neither remote party may get a re-INVITE (`reinvite = "local"`).
+/// 491 while the NOTIFY of the last transfer is pending; 488 if neither remote party may get a re-INVITE (`reinvite =
+/// "local"`).
 fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box<FinalAnswer>> {
     if here.0.parts.transfers.is_notify_pending() {
         return refused(491, ReasonSlug::Transferred);

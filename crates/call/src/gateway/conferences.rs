@@ -17,8 +17,8 @@ use crate::call::shared::SharedCallState;
 use crate::call::words::state::CallState;
 use crate::gateway::{Gateway, queues};
 
-/// Removes parties that have reached their time limit, and carries out the effects of changed conferences. Returns
-/// whether there were any.
+/// Removes participants that have reached their time limit, and carries out the effects of changed conferences. Returns
+/// whether there were any effects.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions_mut().conferences.handle_timeout(now);
     let mut any = gateway.announcements.settle(&mut gateway.edge, now) | queues::settle(gateway, now);
@@ -50,8 +50,8 @@ pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     }
 }
 
-/// Returns the time of the next timeout of a conference or queue: a party reaches its time limit, or an announcement
-/// continues.
+/// Returns the time of the next timeout of a conference or queue: a participant reaches its time limit, or an
+/// announcement continues.
 pub(super) fn next(gateway: &Gateway) -> Option<Instant> {
     let left = gateway.edge.sessions().conferences.poll_timeout();
     let rejoined = gateway.edge.sessions().queues.poll_timeout();
@@ -73,13 +73,13 @@ fn record(gateway: &mut Gateway, now: Instant, room: RoomId, (call, request): (&
 /// A party that is called for a conference and has not joined it yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComingReport {
-    /// SID of its call.
+    /// SID of the party's call.
     pub call: String,
-    /// Settings of the party.
+    /// Settings with which the party joins.
     pub added: ParticipantRequest,
-    /// Start of its call.
+    /// Start of the party's call.
     pub began: SystemTime,
-    /// `queued`, `ringing`, or `connecting` once it has answered.
+    /// `queued`, `ringing`, or `connecting` once the party has answered.
     pub status: &'static str,
 }
 
@@ -102,8 +102,8 @@ pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
 /// Checks whether the party of a requested call could join its conference in its current state.
 ///
 /// # Errors
-/// The reason why it could not. The conference may have started, or a coached party joined, by the time the party
-/// answers.
+/// The conference refuses the party, or a party that is being called has the same label. The party of `coached` may
+/// still be on its way.
 pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJoined> {
     let Some(added) = request.participant.as_deref() else { return Ok(()) };
     let is_agent = request.targets.iter().all(|target| matches!(target, TargetSpec::Agent(_)));

@@ -106,7 +106,7 @@ impl Gateway {
         let place = place.or_else(|| what.dialog.and_then(|id| self.edge.place_of(id)));
         let place = place.or_else(|| self.edge.place_of_cancel(&transmit));
         match (place, what.server) {
-            // A retransmission of the 100 to the caller.
+            // This is a retransmission of the 100 to the caller, which is not traced.
             (Some(_), _) if what.code == Some(100) => {}
             (Some(at), _) => {
                 self.edge.trace_sent(now, at, &transmit);
@@ -260,7 +260,7 @@ impl Gateway {
     ) {
         let name = self.edge.party_name(party);
         let Some(trunk) = self.edge.table().trunk(&name).filter(|trunk| trunk.siprec.is_none()).cloned() else {
-            // Its trunk was removed by a reload since the look-up, has never been one, or is a recording server.
+            // The party has no trunk: removed by a reload since the look-up, never one, or a recording server.
             return refuse_request(now, &mut self.edge, server, 403);
         };
         if request.header(HeaderName::Replaces).is_some() {
@@ -294,7 +294,7 @@ impl Gateway {
         self.note_if_done(key);
     }
 
-    /// Checks a new call against the limits of the edge and of its trunk; the error names the limit.
+    /// Checks a new call against the limits of the edge and of its trunk; an error has the limit that refuses it.
     fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &SipMessage) -> Result<(), AdmissionRefusal> {
         self.edge.admission_mut().check(now, &trunk.name).map_err(|reason| {
             let key = self.edge.admission().limit_of(reason);
@@ -381,7 +381,7 @@ impl Gateway {
         }
     }
 
-    /// Records the capabilities that a message announces.
+    /// Records the capabilities of a leg's remote party that a message announces.
     fn learn(&mut self, at: LegRef, message: &SipMessage) {
         if let Some(call) = self.calls.get_mut(&at.key) {
             call.shared.learn(at.leg, message);
@@ -522,7 +522,7 @@ impl Gateway {
     fn brought_by_answer(&self, at: LegRef, answer: &SipMessage) -> RelayedHeaders {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_deref());
         let mut all = self.brought(at, answer);
-        // The configuration of an agent may name them as well.
+        // The configuration of an agent may name these headers as well.
         all.retain(|(name, _)| headers::CONNECTED.iter().all(|own| !own.as_str().eq_ignore_ascii_case(name)));
         all.extend(headers::connected(answer, trunk));
         all
@@ -606,7 +606,7 @@ impl Gateway {
         }
     }
 
-    /// Removes finished calls.
+    /// Removes calls that have ended and wait for no response.
     fn forget_done(&mut self, now: Instant) {
         for key in std::mem::take(&mut self.done) {
             let Some(mut call) = self.calls.remove(&key) else { continue };
@@ -635,8 +635,8 @@ impl Gateway {
         }
     }
 
-    /// Ends the calls that are being set up: by 503, and CANCEL to the targets. With `all` also those whose dialogs are
-    /// not confirmed, so that a snapshot would omit them.
+    /// Ends the calls that are being set up: by 503, and CANCEL to the targets. With `all`, calls with unconfirmed
+    /// dialogs are ended too, because a snapshot would omit them.
     pub(crate) fn end_unanswered(&mut self, now: Instant, all: bool) {
         let is_unanswered = |call: &Call| call.shared.state == CallState::Searching;
         let is_ended = |call: &Call| call.shared.state == CallState::Ended;
@@ -674,7 +674,7 @@ impl Gateway {
         self.edge.decide(now, at.key, text);
     }
 
-    /// Refuses a call. Above a rate it is only counted.
+    /// Refuses a call that is not admitted. Above a rate, such calls are only counted.
     fn refuse_by_limit(&mut self, now: Instant, incoming: &IncomingInvite, why: &AdmissionRefusal) {
         let (name, reason) = (&incoming.trunk.name, why.reason);
         let which = why.which(name);
@@ -705,7 +705,7 @@ impl Gateway {
     }
 }
 
-/// Reason why a new call is not admitted.
+/// Reason for which a new call is not admitted.
 struct AdmissionRefusal {
     reason: ReasonSlug,
     /// Configuration key of the limit with its value; empty: no limit is involved.
@@ -715,7 +715,7 @@ struct AdmissionRefusal {
 }
 
 impl AdmissionRefusal {
-    /// Returns the limit in words.
+    /// Describes the limit: the trunk to which it belongs, and the configuration key.
     fn which(&self, trunk: &str) -> String {
         let is_trunks = self.is_of_trunk && !self.key.is_empty();
         if is_trunks { format!("trunk {trunk}, {}", self.key) } else { self.key.clone() }
@@ -726,10 +726,10 @@ impl AdmissionRefusal {
     }
 }
 
-/// Returns the size of a request's body and of its three longest headers, by name. Values are left out, as they contain
+/// Returns the size of a request's body and of its three longest headers, by name. Values are omitted, as they contain
 /// numbers and keys.
 fn what_is_long(request: &SipMessage) -> String {
-    // Length on the wire: `Name: value` and the end of the line.
+    // Length of a header on the wire: `Name: value` and the line end.
     let mut headers: Vec<(&[u8], usize)> =
         request.fields().map(|(name, value)| (name, name.len() + value.len() + ": \r\n".len())).collect();
     headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -740,7 +740,7 @@ fn what_is_long(request: &SipMessage) -> String {
     format!("its longest headers are {longest}, its body has {}", request.body().len())
 }
 
-/// Returns the label of a reason.
+/// Returns the metric label of a reason for a dropped message.
 const fn word_of(reason: DropReason) -> &'static str {
     match reason {
         DropReason::StrayResponse => "stray_response",

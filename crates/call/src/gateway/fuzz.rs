@@ -1,4 +1,5 @@
-//! Bodies of the fuzz targets: they live here so that a change of the code that they drive cannot break them unseen.
+//! Bodies of the fuzz targets. They are compiled with the code that they drive, so that a change cannot break them
+//! unseen.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ pub fn intake(data: &[u8]) {
                 run.intake.tell(run.told);
             }
             10 => run.now += Duration::from_millis(u64::from(more) * 10),
-            // Many at once: an overload.
+            // Many messages at once cause an overload.
             11 => (0..usize::from(more)).for_each(|n| run.offer(0, (n % 256) as u8, 255)),
             _ => drop(run.next()),
         }
@@ -77,11 +78,11 @@ pub fn refer(data: &[u8]) {
     assert!(status(data).is_none_or(|code| (100..700).contains(&code)));
 }
 
-/// One run, and the expected state.
+/// One run of the intake, and its expected state.
 struct FuzzRun {
     now: Instant,
     intake: SipIntake<u32>,
-    /// Number of messages so far; each carries its number.
+    /// Number of messages so far, which is also the number of the next message.
     offered: usize,
     /// Accepted messages that have not been served.
     taken: HashSet<usize>,
@@ -89,7 +90,7 @@ struct FuzzRun {
     waiting: HashMap<u8, usize>,
     /// CANCELs of waiting INVITEs, by number: the number of the INVITE.
     cancels: HashMap<usize, usize>,
-    /// Rejected calls, with the time.
+    /// Rejected calls, with the time of the rejection.
     turned_away: Vec<(u8, Instant)>,
     told: u32,
     heard: u32,
@@ -148,7 +149,7 @@ impl FuzzRun {
         }
     }
 
-    /// Serves one message; returns whether there was any.
+    /// Serves one message; returns whether one was waiting.
     fn next(&mut self) -> bool {
         match self.intake.next(self.now) {
             None => return false,

@@ -25,16 +25,16 @@ const ROOM_KEPT: usize = 64;
 /// Reason why a message is not served; label of `sip_dropped_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// OPTIONS, REGISTER or another request outside of calls, late while the edge is overloaded.
+    /// OPTIONS, REGISTER or another request outside of calls that is late while the edge is overloaded.
     Overloaded,
-    /// No room to wait.
+    /// The queue has no room for the message, or for an older one that it displaces.
     QueueFull,
-    /// Retransmission of an INVITE that waits.
+    /// Retransmission of an INVITE that is still queued.
     Repeated,
 }
 
 impl DropReason {
-    /// Returns the label.
+    /// Returns the metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
             DropReason::Overloaded => "overloaded",
@@ -47,9 +47,9 @@ impl DropReason {
 /// Next step of the signalling loop.
 #[derive(Debug)]
 pub enum IntakeStep<N> {
-    /// Serve a message.
+    /// Serve a message that is not rejected.
     Message(Flow, SipMessage),
-    /// Reject an INVITE.
+    /// Reject an INVITE that cannot be served in time, with 503.
     TurnAway(Flow, SipMessage),
     /// Handle an event of a connection, after its messages.
     News(N),
@@ -109,10 +109,10 @@ pub struct SipIntake<N> {
     /// INVITEs that begin calls, each followed by its CANCEL.
     invites: TrunkQueues,
     others: VecDeque<QueuedMessage>,
-    /// Keys of the waiting INVITEs, each with its trunk.
+    /// Keys of the queued INVITEs, each with its trunk.
     keys: HashMap<u64, SipPartyId>,
     bytes: usize,
-    /// Messages displaced by others and not counted yet.
+    /// Number of messages displaced by others and not counted yet.
     pushed_out: usize,
     turned_away: RejectedInvites,
     late_since: Option<Instant>,
@@ -139,10 +139,11 @@ impl<N> Default for SipIntake<N> {
 }
 
 impl<N> SipIntake<N> {
-    /// Queues a message of `origin` that arrived at `came`, by the network's clock.
+    /// Queues a message of the party `origin` that arrived at `came`, by the network's clock.
     ///
     /// # Errors
-    /// The reason why the message is not queued.
+    /// The message is not queued: there is no room, or it repeats a queued INVITE. `QueueFull` is also returned if the
+    /// message has displaced the oldest request outside of calls.
     pub fn offer(
         &mut self,
         now: Instant,
@@ -158,7 +159,7 @@ impl<N> SipIntake<N> {
     /// Queues a message that is served before new calls and never rejected.
     ///
     /// # Errors
-    /// The reason why the message is not queued.
+    /// The queue has no room: [`DropReason::QueueFull`].
     pub fn offer_first(
         &mut self,
         now: Instant,
@@ -233,7 +234,7 @@ impl<N> SipIntake<N> {
         self.ongoing.push_back(OngoingEntry::News(news));
     }
 
-    /// Returns whether more may be read; otherwise messages of existing calls would be lost.
+    /// Returns whether more messages may be read; otherwise messages of existing calls would be lost.
     pub fn has_room(&self) -> bool {
         self.ongoing.len() < WAITING_ONGOING_MESSAGES && self.bytes < WAITING_BYTES
     }
@@ -253,7 +254,7 @@ impl<N> SipIntake<N> {
         self.overloaded_until.is_some()
     }
 
-    /// Returns the end of an overload, if no message is late until then.
+    /// Returns the time at which an overload ends if no message is late until then; `None` without an overload.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.overloaded_until
     }
@@ -272,7 +273,7 @@ impl<N> SipIntake<N> {
         }
     }
 
-    /// Returns the next step; `None` if no message waits.
+    /// Returns the next step of the signalling loop; `None` if no message waits.
     pub fn next(&mut self, now: Instant) -> Option<IntakeStep<N>> {
         self.judge(now);
         if self.pushed_out > 0 {
@@ -313,7 +314,7 @@ impl<N> SipIntake<N> {
         Some(self.served(other))
     }
 
-    /// Returns whether an INVITE with this arrival time is late and more than a few wait.
+    /// Returns whether an INVITE with this arrival time is late and more than [`INVITES_ALWAYS_SERVED`] wait.
     fn is_behind(&self, now: Instant, came: Option<Instant>) -> bool {
         self.invites.len > INVITES_ALWAYS_SERVED && came.is_some_and(|came| is_late(now, came))
     }

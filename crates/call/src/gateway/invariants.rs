@@ -231,8 +231,8 @@ impl Invariants<'_> {
     }
 }
 
-/// Checks that a caller hears music and nothing else while its warm transfer's target rings or is asked, and that its
-/// agent hears nothing.
+/// Checks that a caller hears only music while the target of its warm transfer rings or is prompted, and that its agent
+/// hears nothing.
 fn check_hears_music(call: &Call) -> Result<(), String> {
     let media = &call.parts.bridge.media;
     let Some((caller, _)) = media.spoken_end(&call.shared).filter(|_| call.parts.search.consults.holds_caller()) else {
@@ -248,7 +248,7 @@ fn check_hears_music(call: &Call) -> Result<(), String> {
     hold(!agent.is_some_and(is_wired), || "a warm transfer whose agent takes part".into())
 }
 
-/// Checks that the caller of an agent hears it.
+/// Checks that the caller of an agent hears the agent.
 fn check_agent_is_heard(call: &Call) -> Result<(), String> {
     let media = &call.parts.bridge.media;
     let agent = call.shared.legs.callee.and_then(|at| Some(call.shared.legs[at].agent.as_ref()?.end));

@@ -8,7 +8,7 @@ use trunkgate_story::view::{CallView, KeptView};
 
 use crate::gateway::Gateway;
 
-/// A call with its messages.
+/// A call with its messages, for a capture file.
 #[derive(Debug, Clone)]
 pub struct Capture {
     /// View of the call.

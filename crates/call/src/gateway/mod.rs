@@ -72,13 +72,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Returns the arrivals at the edge.
+    /// Returns the dispatcher for arriving messages.
     pub(crate) fn arrivals(&mut self) -> ArrivalDispatch<'_> {
         ArrivalDispatch { edge: &mut self.edge }
     }
 
-    /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
-    /// no more than a table look-up. A returned message may wait before it is given back as
+    /// Sorts a received packet by its source. Returns `None` if the packet has been handled; for an unknown source that
+    /// costs no more than a table look-up. A returned message may be queued before it is passed back as
     /// [`crate::GatewayInput::Message`].
     pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<SipMessage> {
         self.arrivals().sort(now, flow, bytes)
@@ -89,7 +89,7 @@ impl Gateway {
         self.arrivals().is_urgent(now, flow, message)
     }
 
-    /// Returns the trunk with the queue for a sorted INVITE; INVITEs without a trunk share a queue.
+    /// Returns the trunk that determines the queue of a sorted INVITE; INVITEs without a trunk share a queue.
     pub fn origin(&mut self, flow: &Flow, message: &SipMessage) -> SipPartyId {
         self.arrivals().origin(flow, message)
     }
@@ -97,7 +97,7 @@ impl Gateway {
     /// Checks, in debug builds and tests, that no index entry dangles and that nothing is left of ended calls.
     ///
     /// # Errors
-    /// The first invariant that does not hold, in words.
+    /// An invariant does not hold: the first such invariant, in plain text.
     pub fn check_invariants(&self) -> Result<(), String> {
         Invariants { edge: &self.edge, calls: &self.calls }.check()
     }
@@ -109,7 +109,7 @@ impl Gateway {
         Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, announcements }
     }
 
-    /// Returns the current settings, for [`GatewayInput::Configure`] with a changed value.
+    /// Returns the settings in force, which [`GatewayInput::Configure`] replaces as a whole.
     pub fn settings(&self) -> EdgeSettings {
         self.edge.settings()
     }
@@ -252,7 +252,8 @@ impl Gateway {
         live.into_iter().chain(self.edge.recent().newest_first().map(|call| (**call).clone())).collect()
     }
 
-    /// Returns up to `most` live calls, newest first, and the key to continue before, if more may follow.
+    /// Returns up to `most` live calls older than `before`, newest first, and the key from which to continue, if more
+    /// may follow.
     pub fn live_views(&self, before: Option<CallKey>, most: usize) -> (Vec<CallView>, Option<CallKey>) {
         let mut last = None;
         let all = self.calls.range((Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded))).rev();
@@ -337,7 +338,7 @@ impl Gateway {
         self.traced(sid, true).map(|(_, trace)| trace)
     }
 
-    /// Returns the content of a call's capture file.
+    /// Returns the content of a call's capture file; `None` if the call has no trace.
     pub fn capture(&self, now: Instant, sid: &str) -> Option<Capture> {
         let (began, trace) = self.traced(sid, true)?;
         Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
@@ -399,7 +400,7 @@ impl Gateway {
         self.edge.admission().live()
     }
 
-    /// Returns whether the connection of each flow is needed: by a dialog, an open request, or a registered phone.
+    /// Returns for each flow whether its connection is needed: by a dialog, an open request, or a registered phone.
     pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
         let by_requests = self.edge.endpoint().are_in_use(flows);
         let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar().party_of(flow).is_some();
@@ -448,18 +449,18 @@ impl Gateway {
         self.calls.values().flat_map(|call| call.shared.legs.open_streams()).collect()
     }
 
-    /// Sets the streams of agents that calls continue after [`Self::restore`], because their sockets cross. The callers
-    /// hear no tone meanwhile.
+    /// Sets the streams of agents that calls continue after [`Self::restore`], because their sockets are handed over.
+    /// The callers hear no tone meanwhile.
     pub fn keep_streams(&mut self, streams: Vec<KeptStream>) {
         self.edge.agents_mut().keep_streams(streams);
     }
 
-    /// Restores calls; the commands of their media sessions are output again by [`GatewayOutput::Media`] unless the
-    /// caller of this method restored the sessions. Agents are connected again, each with a new stream: the talking
-    /// one, or else the next target, while the caller hears our ringback tone; and the listening ones.
+    /// Restores calls. The commands of their media sessions are output again as [`GatewayOutput::Media`], unless the
+    /// caller of this method has restored the sessions. Talking and listening agents get new streams. If the talking
+    /// agent fails, the next target is tried; meanwhile the caller hears a ringback tone.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
         self.edge.sessions_mut().queues.restore(now, snapshot.queues);
-        // All ports must be taken before the first new one is drawn.
+        // The ports of all calls must be reserved before a new port is drawn.
         let mut resumed = Vec::new();
         for call in snapshot.calls {
             let key = CallKey(self.next_call);
@@ -519,13 +520,13 @@ impl Gateway {
     /// Returns the forks of a live call, including ended ones.
     ///
     /// # Errors
-    /// There is no such call, or it is over.
+    /// No call has the SID, or the call has ended.
     pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, RequestRefusal> {
         let call = self.live(sid).filter(|call| call.shared.state != CallState::Ended);
         call.map(|call| call.shared.legs.forks()).ok_or_else(|| self.missing(sid))
     }
 
-    /// Acts on an answered call.
+    /// Runs a function on an answered call.
     fn ask<T>(
         &mut self,
         now: Instant,
@@ -538,7 +539,7 @@ impl Gateway {
         }
     }
 
-    /// Acts on a call that has not ended.
+    /// Runs a function on a call that has not ended.
     fn ask_live<T>(
         &mut self,
         now: Instant,
@@ -554,7 +555,8 @@ impl Gateway {
         done
     }
 
-    /// Acts on a call, and schedules its removal if it is finished afterwards; `None` if there is no such call.
+    /// Runs a function on a call, and schedules the removal of the call if it is finished; `None` if there is no such
+    /// call.
     fn act_on<T>(
         &mut self,
         now: Instant,

@@ -9,7 +9,7 @@ use trunkgate_story::view::QueueTotals;
 use crate::call::legs::event::{CallEvent, ProgramEvent};
 use crate::gateway::Gateway;
 
-/// Carries out the effects of changed queues. Returns whether there were any.
+/// Carries out the effects of changed queues. Returns whether there were any effects.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions_mut().queues.handle_timeout(now);
     let mut any = false;
@@ -35,7 +35,7 @@ pub fn queues_counted(gateway: &Gateway, now: Instant, most: usize) -> QueuesCou
     QueuesCounted { totals: queues.totals(now), largest, others }
 }
 
-/// Figures of queues.
+/// Figures of the edge's call queues.
 #[derive(Debug, Clone, Default)]
 pub struct QueuesCounted {
     /// Totals of all queues.

@@ -5,7 +5,7 @@ use trunkgate_resources::recordings::losses::RecordingLosses;
 
 use crate::gateway::Gateway;
 
-/// Records the losses of a recording in its call, live or recent.
+/// Records the audio losses of a recording in its call, live or recent.
 pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &RecordingLosses) {
     if lost.total() == 0 {
         return;

@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 /// Answered calls in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewaySnapshot {
-    /// One entry per call.
+    /// Answered calls, one entry each.
     pub calls: Vec<CallSnapshot>,
     /// Media ports in use, including those of calls that are omitted: their remote parties may continue to send to them
     /// for a while.
@@ -21,7 +21,7 @@ pub struct GatewaySnapshot {
 }
 
 impl GatewaySnapshot {
-    /// Writes the state of a gateway down.
+    /// Returns the state of a gateway in plain data.
     pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
             calls: gateway.calls.values().filter_map(|call| call.snapshot(now, &gateway.edge)).collect(),

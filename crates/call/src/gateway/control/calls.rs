@@ -1,4 +1,4 @@
-//! Changes of one call; the end of a whole call is `Control::Hangup`.
+//! Changes of one call. [`OperatorCommand::Hangup`](crate::OperatorCommand) ends a whole call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::call::words::refused::RequestRefusal;
 use crate::gateway::Gateway;
 use crate::gateway::control::GatewayControl;
 
-/// A change of one call; the error is the reason why the call stays unchanged.
+/// A change of one call. If it is refused, the call stays unchanged.
 #[derive(Debug, Clone)]
 pub struct CallControl {
     /// SID of the call.
@@ -31,10 +31,10 @@ pub struct CallControl {
 /// Kinds of changes of a call.
 #[derive(Debug, Clone)]
 pub enum CallAction {
-    /// Transfers the caller of an agent to another target; in a call between two parties, connects one of them with a
-    /// target instead of the other.
+    /// Transfers the caller of an agent to another target. In a call between two parties, one of them is connected with
+    /// the target, and the other leaves.
     Transfer {
-        /// The party that stays.
+        /// The party that is connected with the target.
         party: CallParty,
         /// Target, in the syntax of a route.
         target: String,
@@ -54,7 +54,7 @@ pub enum CallAction {
     Resume(Vec<CallParty>),
     /// Plays a sound to parties.
     Play {
-        /// The parties that hear it.
+        /// Parties that hear the sound.
         parties: Vec<CallParty>,
         /// Name of the sound.
         name: String,
@@ -82,7 +82,7 @@ pub enum CallAction {
     LimitTime(Duration),
     /// Adds an event of the shell to the trace, even after the end of the call.
     Note(TraceItem),
-    /// Adds an HTTP request about the call to the trace, even after its end.
+    /// Adds an HTTP request about the call to the trace, even after the end of the call.
     NoteRequest(String),
 }
 

@@ -32,7 +32,7 @@ pub enum ConferenceRefused {
 pub struct ConferenceControl {
     /// SID or name of the conference.
     pub conference: String,
-    /// The change.
+    /// Change to make.
     pub action: ConferenceAction,
 }
 
@@ -43,18 +43,18 @@ pub enum ConferenceAction {
     End,
     /// Plays an announcement to all parties, or to one.
     Announce {
-        /// The party.
+        /// SID of the participant's call, or its label; `None`: all participants.
         party: Option<String>,
         /// URL of an audio file or a document.
         url: String,
         /// Method of the request.
         method: WebhookMethod,
-        /// Application with the rules for its requests.
+        /// Application with the settings for the announcement's requests.
         app: Arc<App>,
     },
     /// Removes a party; its program continues after the conference. The call of a party that has not joined yet ends.
     Remove {
-        /// The party.
+        /// SID of the participant's call, or its label.
         party: String,
     },
 }
@@ -123,7 +123,7 @@ pub struct PartyControl {
     pub conference: String,
     /// SID of the party's call, or its label.
     pub party: String,
-    /// The changes.
+    /// Changes to make, in order.
     pub changes: Vec<MemberChange>,
 }
 
@@ -150,7 +150,7 @@ pub struct ConferenceRecordingControl {
     pub conference: String,
     /// SID of the recording; `None`: the newest running one.
     pub recording: Option<String>,
-    /// The change.
+    /// Change to make.
     pub change: RecordingChange,
 }
 

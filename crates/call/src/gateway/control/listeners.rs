@@ -20,7 +20,7 @@ use crate::gateway::control::GatewayControl;
 pub struct ForkControl {
     /// SID of the call.
     pub sid: String,
-    /// The change.
+    /// Change to make.
     pub action: ForkAction,
 }
 
@@ -52,14 +52,14 @@ impl GatewayControl for ForkControl {
 pub struct ListenerControl<T> {
     /// SID of the call.
     pub sid: String,
-    /// The change.
+    /// Change to make.
     pub action: ListenerAction<T>,
 }
 
 /// Kinds of changes of a listener with a name.
 #[derive(Debug, Clone)]
 pub enum ListenerAction<T> {
-    /// Starts a listener. Refused if a live one has the same name.
+    /// Starts a listener. Refused if a live listener has the same name.
     Start {
         /// Application with the settings.
         app: Arc<App>,
@@ -73,7 +73,7 @@ pub enum ListenerAction<T> {
     },
 }
 
-/// Answers with the SID of the stream.
+/// Starts or ends a stream, and returns its SID.
 impl GatewayControl for ListenerControl<StreamStep> {
     type Answer = Result<String, RequestRefusal>;
 
@@ -87,7 +87,7 @@ impl GatewayControl for ListenerControl<StreamStep> {
     }
 }
 
-/// Answers with the SID of the transcription, and its name.
+/// Starts or ends a live transcription, and returns its SID and name.
 impl GatewayControl for ListenerControl<TranscriptStep> {
     type Answer = Result<(String, Option<String>), RequestRefusal>;
 
@@ -107,7 +107,7 @@ impl GatewayControl for ListenerControl<TranscriptStep> {
 pub struct RecordingStart {
     /// SID of the call.
     pub sid: String,
-    /// The recording.
+    /// Settings of the recording.
     pub request: RecordingRequest,
 }
 
@@ -128,7 +128,7 @@ pub struct RecordingControl {
     pub sid: String,
     /// SID of the recording; `None`: the newest running one.
     pub recording: Option<String>,
-    /// The change.
+    /// Change to make.
     pub change: RecordingChange,
 }
 
@@ -150,7 +150,7 @@ pub struct SiprecControl {
     pub sid: String,
     /// Name of the group.
     pub name: String,
-    /// The change.
+    /// Change to make.
     pub change: SiprecChange,
 }
 

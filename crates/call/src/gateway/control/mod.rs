@@ -23,7 +23,7 @@ pub use listeners::{
 pub use queues::{DequeueControl, QueueControl};
 pub use requested::BegunCall;
 
-/// A change of the gateway. Each has one type of answer.
+/// A change of the gateway, with its type of answer.
 pub trait GatewayControl: Clone + fmt::Debug + Send + 'static {
     /// Result of the change; after a refusal the gateway is unchanged.
     type Answer: Send + 'static;

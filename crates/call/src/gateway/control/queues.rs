@@ -15,18 +15,18 @@ use crate::gateway::control::{CallAction, CallControl, GatewayControl};
 pub enum QueueControl {
     /// Creates a queue.
     Create {
-        /// Name of the queue.
+        /// Name of the new queue.
         name: String,
-        /// Maximum number of callers.
+        /// Maximum number of callers; `None`: the default.
         most: Option<u32>,
     },
     /// Changes a queue; `None` leaves a value unchanged.
     Change {
         /// SID of the queue.
         sid: String,
-        /// New name.
+        /// New name of the queue.
         name: Option<String>,
-        /// Maximum number of callers.
+        /// New maximum number of callers.
         most: Option<u32>,
     },
     /// Deletes a queue without callers.
@@ -72,7 +72,7 @@ pub struct DequeueControl {
     pub queue: String,
     /// SID of the caller's call; `None`: the next caller.
     pub call: Option<String>,
-    /// Application with the document for its call.
+    /// Application with the document with which the caller continues.
     pub app: Arc<App>,
 }
 

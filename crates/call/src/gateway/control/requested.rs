@@ -18,11 +18,11 @@ use crate::gateway::control::GatewayControl;
 pub struct BegunCall {
     /// The SID of the call.
     pub sid: String,
-    /// SID of the conference that its party is called for.
+    /// SID of the conference for which the party is called.
     pub conference: Option<String>,
 }
 
-/// Begins a call without a caller. A call for a conference is for the active one of its name, if there is one.
+/// Begins a call without a caller. A conference given by name is the active one with the name, if there is one.
 impl GatewayControl for CallRequest {
     type Answer = Result<BegunCall, NotBegun>;
 
@@ -54,7 +54,7 @@ impl GatewayControl for CallRequest {
 }
 
 /// Returns the SID of a conference by its SID or name: the active one, or the newest ended one, since a call that has
-/// failed at once may have ended it.
+/// failed at once may have ended the conference.
 fn sid_of_conference(gateway: &Gateway, named: &str) -> Option<String> {
     let all = conferences(gateway);
     let is_named = |report: &ConferenceReport| report.sid == named || report.name == named;

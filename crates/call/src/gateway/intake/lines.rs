@@ -8,7 +8,7 @@ use trunkgate_sip::SipPartyId;
 
 use super::{QueuedMessage, pop};
 
-/// INVITEs by their trunk, served in turn, so that a flood of one trunk delays no other.
+/// Queued INVITEs by trunk, served in turn, so that a flood of one trunk delays no other trunk.
 #[derive(Debug, Default)]
 pub(super) struct TrunkQueues {
     pub(super) lines: FxHashMap<SipPartyId, TrunkQueue>,
@@ -38,7 +38,7 @@ impl TrunkQueues {
         self.len += 1;
     }
 
-    /// Returns the next message.
+    /// Returns the message that is served next.
     pub(super) fn first(&self) -> Option<&QueuedMessage> {
         self.lines.get(self.turns.front()?)?.waiting.front()
     }
@@ -66,11 +66,12 @@ impl TrunkQueues {
         Some(first)
     }
 
-    /// Displaces the last message of the trunk with the most bytes, if they exceed those of `origin` plus `bytes`.
+    /// Removes the last message of the trunk with the most queued bytes, if they exceed those of `origin` plus `bytes`.
+    /// Returns that message.
     pub(super) fn push_out(&mut self, origin: SipPartyId, bytes: usize) -> Option<QueuedMessage> {
         let own = self.lines.get(&origin).map_or(0, |line| line.bytes) + bytes;
         let (_, heaviest) = self.lines.iter_mut().max_by_key(|(party, line)| (line.bytes, **party))?;
-        // The first message of a trunk stays, so that each trunk has its turn.
+        // The first message of a trunk is kept, so that each trunk has its turn.
         if heaviest.bytes <= own || heaviest.waiting.len() < 2 {
             return None;
         }
