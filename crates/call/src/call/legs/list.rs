@@ -28,7 +28,7 @@ pub(crate) struct Legs {
     list: Vec<Leg>,
     /// Leg that is answered or connected: the caller's, unless the caller has transferred the other side.
     pub(crate) near: LegId,
-    /// Leg with which `near` is connected; `None` before the answer.
+    /// Leg on the other side of `near`; `None` while no target is connected.
     pub(crate) callee: Option<LegId>,
     /// Leg that answered first.
     pub(crate) answered_by: Option<LegId>,

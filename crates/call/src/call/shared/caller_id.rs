@@ -77,8 +77,8 @@ impl SharedCallState {
         client.map_or_else(|| caller.shown(), ShownCallerId::name)
     }
 
-    /// Returns the headers of a message in one leg that are relayed to another leg; headers towards the caller are
-    /// limited to those that its identity allows.
+    /// Returns the headers of a message in one leg that are relayed to another leg; headers from the caller are limited
+    /// to those that its privacy allows.
     pub(crate) fn passing(
         &self,
         edge: &Edge,
