@@ -31,13 +31,13 @@ fn with(change: impl Fn(&mut Trunk)) -> Bench {
 
 /// A phone of the PBX with two calls: one from the carrier, and one to the backup.
 struct Phone {
-    /// Remote party of its first call.
+    /// Remote party of the phone's first call.
     caller: Dialing,
     /// Side of the phone in the first call.
     first: Dialed,
     /// Side of the phone in the second call.
     second: Dialing,
-    /// Remote party of its second call.
+    /// Remote party of the phone's second call.
     far: Dialed,
 }
 
@@ -60,7 +60,7 @@ impl Phone {
         Phone { caller, first, second, far }
     }
 
-    /// Returns the dialog of its second call for a Refer-To.
+    /// Returns the dialog of the phone's second call for a Refer-To.
     fn second_dialog(&self) -> String {
         format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", self.second.call, self.second.to_tag)
     }
@@ -72,7 +72,7 @@ impl Phone {
         format!("{call_id}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", invite.tag("From"), self.first.tag)
     }
 
-    /// Returns its REFER in the first call.
+    /// Returns the REFER of the phone in the first call.
     fn refers(&self, cseq: u32, replaces: &str, headers: &str) -> String {
         with_headers(&self.first.request("REFER", cseq, ""), &format!("{}{headers}", refer_to(replaces)))
     }

@@ -50,7 +50,7 @@ fn each_message_of_a_call_is_in_its_trace_as_it_was_on_the_wire() {
     assert!(told[0].0 && told[0].2.as_ref().unwrap().ends_with(&offer()));
     bench.finish();
     assert_eq!(messages(&bench), told, "an ended call keeps them");
-    // Over HTTP.
+    // The same trace as the HTTP API shows it.
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let shown = serde_json::to_value(bench.gateway.raw_trace(&sid)).unwrap();
     let first = &shown["entries"][0];

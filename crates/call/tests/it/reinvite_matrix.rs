@@ -99,7 +99,7 @@ impl Side {
         }
     }
 
-    /// Returns its description. `tag` is the tag of its crypto line.
+    /// Returns the next description of this side. `tag` is the tag of its crypto line.
     fn says(&mut self, direction: &str, zero: bool, change: Change, tag: &str) -> String {
         self.version += 1;
         let (mut ip, mut port, all, key) = match self.caller {
@@ -116,14 +116,14 @@ impl Side {
         format!("{body}a=crypto:{tag} {SUITE} inline:{key}\r\n")
     }
 
-    /// Returns its answer to an offer of ours.
+    /// Returns the description with which this side answers an offer of the edge.
     fn answers(&mut self, asked: &Sent, direction: &str) -> String {
         let tag = tag_of(asked);
         let pcma = asked.body().contains("RTP/SAVP 8 ");
         self.says(direction, false, if pcma { Change::Codec } else { Change::Nothing }, &tag)
     }
 
-    /// Returns the tag of its own crypto lines in an offer.
+    /// Returns the tag of this side's crypto line in its offers.
     fn tag(&self) -> &'static str {
         if self.caller.is_some() { "3" } else { "2" }
     }

@@ -481,7 +481,7 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
     assert_eq!(asks(&mut bench, desk, "sip:x@127.0.0.1:5081"), Some("forbidden_address"));
     assert_eq!(asks(&mut bench, desk, "sip:x@127.0.0.1:5080"), None);
     assert_eq!(invites(&bench, "127.0.0.1:5080"), 1);
-    // The same applies to a resolved name.
+    // A name that resolves to such an address is refused too.
     for found in
         ["127.0.0.1:22", "[::1]:22", "169.254.169.254:80", "10.0.0.5:22", "[64:ff9b::7f00:1]:22", "[2002:7f00:1::1]:22"]
     {

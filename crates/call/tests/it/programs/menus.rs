@@ -304,7 +304,7 @@ fn a_routes_own_name_and_targets_stand_in_the_record() {
 #[test]
 fn a_restart_begins_again_what_was_under_way() {
     let app = || table(vec![TargetSpec::App("ivr".into())]);
-    // A document.
+    // A request for a document.
     let mut menu = Menu::answered("<Say>one</Say><Redirect>/next</Redirect>");
     menu.spoken(3);
     menu.played();
@@ -312,7 +312,7 @@ fn a_restart_begins_again_what_was_under_way() {
     menu.bench.questions.clear();
     menu.bench.restart(app());
     assert_eq!(menu.requested(), before);
-    // A prompt, and the digits pressed before.
+    // A Gather: its prompt is lost, the digits pressed before are kept.
     menu.document("<Gather numDigits='3' action='/chosen'><Say>two</Say></Gather>");
     menu.spoken(3);
     menu.press("12");
@@ -327,7 +327,7 @@ fn a_restart_begins_again_what_was_under_way() {
     let player =
         menu.bench.told().iter().find_map(|told| if let Told::Silence(end) = told { Some(*end) } else { None });
     menu.bench.news(MediaEvent::Played { end: player.unwrap() });
-    // A party that had not answered, and one that had.
+    // A party that has not answered yet, and one that has.
     let _ = menu.party();
     menu.bench.restart(app());
     let party = menu.joined();
