@@ -14,6 +14,7 @@ use trunkgate_runtime::handle::SignallingCommand;
 use trunkgate_runtime::handover::{
     self, HandedCalls, HandedSession, HandoverLink, PredecessorMessage, SuccessorMessage, SuccessorPlan,
 };
+use trunkgate_runtime::signalling::restore_calls;
 use trunkgate_runtime::worker::{ExportRequest, Workers};
 
 /// Connection to the process before, with its calls, which this process continues, and its listening sockets.
@@ -74,10 +75,14 @@ pub(crate) fn restore(
 ) {
     let sids: Vec<String> = calls.calls.iter().map(|call| call.sid.clone()).collect();
     gateway.keep_streams(streams);
-    gateway.restore(Instant::now(), calls);
-    for (call, failovers) in sids.iter().filter_map(|sid| gateway.standing(sid)) {
-        records::hand_over_standing(reports, Box::new(call), failovers);
+    restore_calls(gateway, Instant::now(), calls);
+    for sid in &sids {
+        match gateway.standing(sid) {
+            Some((call, failovers)) => records::hand_over_standing(reports, Box::new(call), failovers),
+            None => tracing::error!("call {sid} is lost: it could not be restored"),
+        }
     }
+    records::hand_over_restored(reports);
 }
 
 /// Gives calls and listening sockets to a successor, and waits until it runs.

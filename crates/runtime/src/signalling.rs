@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::watch;
+use trunkgate_call::gateway::GatewaySnapshot;
 use trunkgate_call::intake::{DropReason, IntakeStep};
 use trunkgate_call::{AppAnswer, EdgeEvent, EdgeEventKind, Gateway, GatewayInput, GatewayOutput, QueryId, SipIntake};
 use trunkgate_conference::NodeEvent;
@@ -115,7 +116,8 @@ impl SignallingLoop {
                 ControlFlow::Break(()) => break,
             }
         }
-        if self.successor.is_none() {
+        let calls = self.successor.is_some().then(|| self.snapshot(Instant::now()));
+        if calls.is_none() {
             self.guarded(Instant::now(), Gateway::tell_ended);
         }
         self.drain(Instant::now());
@@ -124,8 +126,7 @@ impl SignallingLoop {
         }
         self.send_leaving();
         self.transports.finish().await;
-        let Some(successor) = self.successor else { return self.workers.stop() };
-        let calls = self.gateway.snapshot(Instant::now());
+        let (Some(successor), Some(calls)) = (self.successor, calls) else { return self.workers.stop() };
         let (sessions, streams) = (self.workers.list(), self.gateway.open_streams());
         let is_draining = *self.shared.phase.borrow() == EdgePhase::Draining;
         let handed = HandedCalls { calls, sessions, streams, is_draining };
@@ -366,12 +367,18 @@ impl SignallingLoop {
         self.drain(now);
     }
 
-    /// Runs a function on the gateway. A panic ends only the call that caused it; the panic hook has counted and logged
-    /// it.
     fn guarded(&mut self, now: Instant, act: impl FnOnce(&mut Gateway)) {
-        if catch_unwind(AssertUnwindSafe(|| act(&mut self.gateway))).is_err() {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.gateway.recover(now)));
-        }
+        let _ = guarded(&mut self.gateway, now, act);
+    }
+
+    /// Returns the answered calls for a successor.
+    fn snapshot(&mut self, now: Instant) -> GatewaySnapshot {
+        let gateway = &mut self.gateway;
+        let written = gateway
+            .call_keys()
+            .into_iter()
+            .filter_map(|key| guarded(gateway, now, |gateway| gateway.snapshot_call(now, key)).flatten());
+        GatewaySnapshot { calls: written.collect(), ..gateway.snapshot_without_calls() }
     }
 
     /// Executes the gateway's outputs. Messages are sent last, because a remote party may send media at once after a
@@ -483,6 +490,23 @@ impl SignallingLoop {
         }
         None
     }
+}
+
+/// Runs a function on the gateway. A panic ends only the call that caused it; the panic hook has counted and logged it.
+/// Returns `None` after a panic.
+fn guarded<T>(gateway: &mut Gateway, now: Instant, act: impl FnOnce(&mut Gateway) -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(|| act(gateway))).ok();
+    if done.is_none() {
+        let _ = catch_unwind(AssertUnwindSafe(|| gateway.recover(now)));
+    }
+    done
+}
+
+/// Restores the calls of a predecessor before the loop starts. A call that cannot be restored is left out; all others
+/// continue.
+pub fn restore_calls(gateway: &mut Gateway, now: Instant, calls: GatewaySnapshot) {
+    let mut restoration = gateway.begin_restore(now, calls);
+    while guarded(gateway, now, |gateway| gateway.restore_next(now, &mut restoration)).unwrap_or(true) {}
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

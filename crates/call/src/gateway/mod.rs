@@ -218,10 +218,15 @@ impl Gateway {
         self.edge.settle_traces(now);
     }
 
-    /// Recovers from a panic that the caller has caught: ends the call being handled, as its state is in doubt.
+    /// Recovers from a panic that the caller has caught: ends the call being handled, as its state is in doubt. A call
+    /// that was being restored is forgotten without a BYE; its session is closed.
     pub fn recover(&mut self, now: Instant) {
-        if let Some(key) = self.at_work.take() {
-            self.tell(now, key, CallEvent::Side(SideEvent::Hangup(ReasonSlug::Internal)));
+        match self.at_work.take() {
+            Some(key) if self.calls.contains_key(&key) => {
+                self.tell(now, key, CallEvent::Side(SideEvent::Hangup(ReasonSlug::Internal)));
+            }
+            Some(key) => self.edge.forget_call(key),
+            None => {}
         }
         self.settle(now);
     }
@@ -438,12 +443,6 @@ impl Gateway {
         self.calls.values().filter(|call| !call.is_settled(&self.edge)).count()
     }
 
-    /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
-    /// handed over; its name is.
-    pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
-        GatewaySnapshot::of(self, now)
-    }
-
     /// Returns the open streams of agents over plain WebSockets, which another process can continue on their sockets.
     pub fn open_streams(&self) -> Vec<KeptStream> {
         self.calls.values().flat_map(|call| call.shared.legs.open_streams()).collect()
@@ -453,30 +452,6 @@ impl Gateway {
     /// The callers hear no tone meanwhile.
     pub fn keep_streams(&mut self, streams: Vec<KeptStream>) {
         self.edge.agents_mut().keep_streams(streams);
-    }
-
-    /// Restores calls. The commands of their media sessions are output again as [`GatewayOutput::Media`], unless the
-    /// caller of this method has restored the sessions. Talking and listening agents get new streams. If the talking
-    /// agent fails, the next target is tried; meanwhile the caller hears a ringback tone.
-    pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
-        self.edge.sessions_mut().queues.restore(now, snapshot.queues);
-        // The ports of all calls must be reserved before a new port is drawn.
-        let mut resumed = Vec::new();
-        for call in snapshot.calls {
-            let key = CallKey(self.next_call);
-            self.next_call += 1;
-            let agents = (call.targets.clone(), call.listeners.clone());
-            self.calls.insert(key, Box::new(Call::restore(now, &mut self.edge, key, call)));
-            resumed.push((key, agents));
-        }
-        snapshot.ports.into_iter().for_each(|port| self.edge.sessions_mut().ports.rest(port));
-        for (key, (targets, listeners)) in resumed {
-            self.act_on(now, key, |parts, cx| {
-                let listeners = listeners.iter().map(|request| (&request.listener, request.role()));
-                parts.resume(cx, listeners, &targets);
-            });
-        }
-        self.settle(now);
     }
 
     /// Returns the start of a call, and its trace.
@@ -740,6 +715,32 @@ mod tests {
         assert_eq!((gateway.live_calls(), gateway.at_work), (1, None));
         gateway.recover(now);
         assert_eq!(gateway.live_calls(), 1, "nobody was at work");
+        gateway.check_invariants().unwrap();
+    }
+
+    #[test]
+    fn a_panic_during_a_restore_leaves_nothing_of_its_call() {
+        let (now, mut gateway) = gateway();
+        for call in 1..=2 {
+            gateway.handle_input(now, invite(call));
+        }
+        while gateway.poll_output().is_some() {}
+        // A restored call is entered in the look-ups before it is among the calls, and counted last.
+        let call = gateway.calls.remove(&CallKey(0)).unwrap();
+        gateway.edge.admission_mut().end(call.shared.legs.iter().next().unwrap().trunk_name());
+        for trunk in ["carrier", "pbx"] {
+            gateway.edge.end_trunk_call(&trunk.into());
+        }
+        assert!(gateway.check_invariants().is_err());
+        gateway.at_work = Some(CallKey(0));
+        gateway.recover(now);
+        let mut closed = Vec::new();
+        while let Some(output) = gateway.poll_output() {
+            if let GatewayOutput::Media { id, command: trunkgate_media::MediaCommand::Close } = output {
+                closed.push(id);
+            }
+        }
+        assert_eq!(closed.len(), 1);
         gateway.check_invariants().unwrap();
     }
 }

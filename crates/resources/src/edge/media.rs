@@ -78,6 +78,12 @@ impl MediaSessions {
         counters
     }
 
+    /// Closes the sessions of a call; their ports are free once the worker has reported this.
+    pub(super) fn close_sessions_of(&self, base: &mut EdgeBase, key: CallKey) {
+        let own = self.live.iter().filter(|(_, session)| session.key == key);
+        own.for_each(|(id, _)| base.media(*id, MediaCommand::Close));
+    }
+
     /// Frees the ports named by a worker's event. Returns the call that must handle the event; closed ends concern no
     /// call.
     pub(super) fn settle_media(&mut self, id: MediaId, event: &MediaEvent) -> Option<CallKey> {

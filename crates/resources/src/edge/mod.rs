@@ -524,6 +524,18 @@ impl Edge {
         self.sessions.resume_end(&mut self.base, id, end, bind)
     }
 
+    /// Forgets a call that could not be restored: removes its look-ups, dialogs, deadlines and trace, and closes its
+    /// sessions.
+    /// Requests of its remote parties get 481.
+    pub fn forget_call(&mut self, key: CallKey) {
+        for dialog in self.base.index.forget_call(key) {
+            self.base.endpoint.forget_dialog(dialog);
+        }
+        self.base.deadlines.forget_call(key);
+        self.sessions.close_sessions_of(&mut self.base, key);
+        self.tracing.forget_call(key);
+    }
+
     /// Frees the ports named by a worker's event. Returns the call that must handle the event.
     pub fn settle_media(&mut self, id: MediaId, event: &MediaEvent) -> Option<CallKey> {
         self.sessions.settle_media(id, event)

@@ -198,6 +198,13 @@ impl TraceStore {
         }
     }
 
+    /// Drops the trace of a call.
+    pub(super) fn forget_call(&mut self, key: CallKey) {
+        let trace = self.traces.remove(&key);
+        self.message_bytes = self.message_bytes.saturating_sub(trace.map_or(0, |trace| trace.message_bytes()));
+        self.sampled.remove(&key);
+    }
+
     /// Returns the traceparent of a leg, if its call is sampled.
     pub(super) fn traceparent(&self, key: CallKey, call: &str, leg: &str) -> Option<String> {
         traceparent(call, leg).filter(|_| self.sampled.contains_key(&key))

@@ -116,6 +116,11 @@ impl CallDeadlines {
         self.queue.remove(&(at, key, timer));
     }
 
+    /// Removes all deadlines of a call.
+    pub(crate) fn forget_call(&mut self, key: CallKey) {
+        self.queue.retain(|(_, of, _)| *of != key);
+    }
+
     /// Returns the earliest deadline.
     pub fn next(&self) -> Option<(Instant, CallTimer)> {
         self.queue.first().map(|(at, _, timer)| (*at, *timer))

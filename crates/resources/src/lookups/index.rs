@@ -198,6 +198,18 @@ impl CallIndex {
         self.far_ends.contains_key(&source)
     }
 
+    /// Removes all entries of a call whose legs are not known, and returns its dialogs.
+    pub(crate) fn forget_call(&mut self, key: CallKey) -> Vec<DialogId> {
+        self.servers.retain(|_, at| at.key != key);
+        self.clients.retain(|_, client| client.at.key != key);
+        self.queries.retain(|_, of| *of != key);
+        self.sids.retain(|_, of| *of != key);
+        let names = self.names.iter().filter(|(_, named)| named.at.key == key);
+        let names: Vec<_> = names.map(|(call_id, named)| (call_id.clone(), named.at, named.remote)).collect();
+        names.into_iter().for_each(|(call_id, at, remote)| self.leave(&call_id, at, remote));
+        self.dialogs.extract_if(|_, at| at.key == key).map(|(dialog, _)| dialog).collect()
+    }
+
     /// Returns all legs that look-ups refer to, for invariant checks.
     pub fn places(&self) -> impl Iterator<Item = (&'static str, LegRef)> {
         let servers = self.servers.values().map(|at| ("server", *at));

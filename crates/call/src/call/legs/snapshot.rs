@@ -155,9 +155,6 @@ impl Leg {
         let (sip, flow) = LegSip::restore(edge, at, party, sip);
         let named = CallIdOwner { at, party, trunk: trunk.clone(), remote: flow.remote.ip() };
         edge.index_mut().enter(sip.call_id.as_bytes(), named);
-        if let Some(trunk) = trunk.as_ref().or(governs.as_ref()) {
-            edge.resume_trunk_call(&trunk.name);
-        }
         let ends = ends.into_iter().map(|end| StreamEnd::restore(edge, media, end)).collect();
         let quality = LegQuality {
             // Live counters start at zero in a new process.

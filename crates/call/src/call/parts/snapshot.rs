@@ -9,7 +9,7 @@ use trunkgate_resources::lookups::key::CallKey;
 use trunkgate_route::TargetSpec;
 use trunkgate_story::few::SmallMap;
 
-use crate::call::legs::leg::Leg;
+use crate::call::legs::leg::{Leg, LegState};
 use crate::call::legs::list::{Legs, LegsSnapshot};
 use crate::call::media::CallMedia;
 use crate::call::media::local::{ForkRequest, listeners};
@@ -120,7 +120,6 @@ impl Call {
         edge.begin_trace(now, key, &sid);
         edge.index_mut().sids.insert(sid, key);
         edge.decide(now, key, "the edge was restarted");
-        edge.admission_mut().begin(now, legs.iter().next().map_or("", Leg::trunk_name));
         let (origin, requested) = requested.map(|requested| PendingCallRequest::restore(now, requested)).unzip();
         let shared = SharedCallState {
             key,
@@ -138,6 +137,10 @@ impl Call {
             story: CallNotes::restore(story),
         };
         let bridge = Bridge { media, ..Bridge::default() };
+        // Last, because nothing takes the call off these counts if this function panics.
+        edge.admission_mut().begin(now, shared.legs.iter().next().map_or("", Leg::trunk_name));
+        let live = shared.legs.iter().filter(|leg| leg.state == LegState::Answered);
+        live.filter_map(Leg::limited_by).for_each(|trunk| edge.resume_trunk_call(&trunk.name));
         Call { shared, parts: CallParts { bridge, recorders, program, requested, ..CallParts::default() } }
     }
 }

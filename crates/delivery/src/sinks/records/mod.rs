@@ -32,6 +32,8 @@ pub use writer::Writer;
 pub enum ReportOrder {
     /// A call has started or tries another target, with its number of failovers.
     Standing(Box<CallView>, u32),
+    /// All calls of the process before that continue were reported as [`ReportOrder::Standing`]; the others are lost.
+    Restored,
     /// A call was answered, at this time.
     Answered(String, Timestamp),
     /// A call has ended.
@@ -63,6 +65,11 @@ pub fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRecord>, f
 /// later targets, which matters only after a crash.
 pub fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>, failovers: u32) {
     let _ = reports.try_send(ReportOrder::Standing(call, failovers));
+}
+
+/// Reports that no further call of the process before continues. If the queue is full, the lost ones have no record.
+pub fn hand_over_restored(reports: &mpsc::Sender<ReportOrder>) {
+    let _ = reports.try_send(ReportOrder::Restored);
 }
 
 /// Hands the answer of a call to the journal. If the queue is full, a record written after a crash lacks it.

@@ -32,6 +32,8 @@ pub(crate) struct CallJournal {
     behind: Option<Instant>,
     /// Calls with a last line that is not in the file.
     unsaved: BTreeSet<String>,
+    /// Calls of the process before that may go on in this one, until [`CallJournal::begin`] confirms it.
+    unconfirmed: Vec<LeftoverRecord>,
     /// Time of the last check that the file still has its name.
     seen: Option<Instant>,
     /// Time of the last update of the modification time.
@@ -58,7 +60,8 @@ impl CallJournal {
         CallJournal::open_continued(path, &BTreeSet::new())
     }
 
-    /// Opens a journal like [`Self::open`]; calls in `continued` go on in this process and have no record yet.
+    /// Opens a journal like [`Self::open`]; calls in `continued` are expected to go on in this process and have no
+    /// record yet.
     pub(crate) fn open_continued(
         path: &Path,
         continued: &BTreeSet<String>,
@@ -68,7 +71,7 @@ impl CallJournal {
         let seen = lines.file().metadata().and_then(|about| about.modified());
         lines.file().read_to_end(&mut text).map_err(|error| named(path, &error))?;
         let mut left: Vec<LeftoverRecord> = cut_short(&text, last_seen(seen.ok()));
-        left.retain(|left| !continued.contains(&left.record.sid));
+        let unconfirmed = left.extract_if(.., |left| continued.contains(&left.record.sid)).collect();
         let damaged = damaged_lines(&text);
         if damaged > 0 {
             report_damage(path, damaged, left.len());
@@ -85,6 +88,7 @@ impl CallJournal {
             count: 0,
             behind: None,
             unsaved: BTreeSet::new(),
+            unconfirmed,
             seen: None,
             touched: None,
             damaged,
@@ -115,9 +119,15 @@ impl CallJournal {
 
     /// Writes a call that started or tries another target, with its number of failovers.
     pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
+        self.unconfirmed.retain(|left| left.record.sid != call.sid);
         let mut line = serde_json::to_vec(&CallStartLine { began: JournalCall { call, failovers } })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into(), 0)
+    }
+
+    /// Returns the records of calls that were expected to go on and were not confirmed.
+    pub(crate) fn take_unconfirmed(&mut self) -> Vec<LeftoverRecord> {
+        std::mem::take(&mut self.unconfirmed)
     }
 
     /// Writes the answer of a call in the journal.
@@ -440,6 +450,25 @@ mod tests {
 
     fn json(left: &LeftoverRecord) -> Value {
         left.record.value()
+    }
+
+    #[test]
+    fn a_call_that_was_to_go_on_and_does_not_has_a_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cdr.jsonl.live");
+        let (mut journal, _) = CallJournal::open(&path).unwrap();
+        for sid in ["CA1", "CA2", "CA3"] {
+            journal.begin(&began(sid), 0).unwrap();
+        }
+        drop(journal);
+        let continued = BTreeSet::from(["CA1".to_owned(), "CA2".to_owned()]);
+        let (mut journal, left) = CallJournal::open_continued(&path, &continued).unwrap();
+        assert_eq!(sids(&left), ["CA3"]);
+        journal.begin(&began("CA1"), 0).unwrap();
+        let unconfirmed = journal.take_unconfirmed();
+        assert_eq!(sids(&unconfirmed), ["CA2"]);
+        assert_eq!(json(&unconfirmed[0])["reason"], "edge_restarted");
+        assert!(journal.take_unconfirmed().is_empty());
     }
 
     #[test]
