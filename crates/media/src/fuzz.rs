@@ -18,7 +18,7 @@ use crate::spec::{EndId, EndSpec, MediaCommand, MediaId, PlayerSound, RemoteSpec
 use crate::srtp::{SrtpInbound, SrtpKey, SrtpOutbound, Suite};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Feeds any datagram to both sockets of a wired end, and to the parsers below.
+/// Feeds any datagram to both sockets of a wired end, and to the RTP and RTCP parsers.
 pub fn rtp_packet(data: &[u8]) {
     let _ = (RtpHeader::parse(data), crate::rtcp::classify(data), crate::rtcp::is_well_formed(data));
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
@@ -56,12 +56,12 @@ pub fn rtp_packet(data: &[u8]) {
     }
 }
 
-/// Feeds any stream to a transcoder between any two codecs. The output has increasing numbers and a bounded number of
-/// packets.
+/// Feeds any stream to a transcoder between any two codecs. Output packets must be numbered in order and bounded in
+/// number.
 ///
 /// # Panics
 ///
-/// Panics if one of these properties fails.
+/// Panics if the output breaks one of these rules.
 pub fn transcode(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let mut now = Instant::now();
@@ -101,14 +101,14 @@ pub fn transcode(data: &[u8]) {
             assert!((1..0x8000).contains(&rtp.sequence.wrapping_sub(last)), "numbers grow");
             last = rtp.sequence;
         }
-        // At most the partial packet, a concealed loss and the longest packet, in packets of 10 ms; and the payloads
-        // that pass with them.
+        // At most the partial packet, a concealed loss and the longest packet, in packets of 10 ms, and the payloads
+        // that pass along with them.
         assert!(made <= 31, "{made}");
     }
 }
 
-/// Feeds any RTCP to an end that plays a tone. It is not forwarded, and the edge's reports stay well-formed and
-/// bounded.
+/// Feeds any RTCP to an end that plays a tone. The RTCP must not be forwarded; the edge's reports must stay
+/// well-formed and bounded.
 pub fn rtcp_packet(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let now = Instant::now();
@@ -145,11 +145,11 @@ pub fn rtcp_packet(data: &[u8]) {
     assert!(reports >= 2, "{reports}");
 }
 
-/// Feeds any stream to a jitter buffer. Each accepted packet leaves once, and in time.
+/// Feeds any stream to a jitter buffer. Each accepted packet must leave once, and in time.
 ///
 /// # Panics
 ///
-/// Panics if one of these properties fails.
+/// Panics if a packet leaves twice, never or too late.
 pub fn jitter(data: &[u8]) {
     #[expect(clippy::disallowed_methods, reason = "a fuzz target begins somewhere in time")]
     let mut now = Instant::now();
@@ -189,8 +189,8 @@ fn leave(now: Instant, inside: &mut HashMap<u32, Instant>, left: &mut Vec<u32>) 
     }
 }
 
-/// Feeds any datagram to SRTP of each suite. It is never accepted and never changes the state; a packet encrypted by
-/// the edge decrypts to the original.
+/// Feeds any datagram to SRTP of each suite. It must not be accepted or change the state, and a packet that the edge
+/// encrypts must decrypt to the original.
 pub fn srtp_packet(data: &[u8]) {
     for suite in Suite::ALL {
         let material = [7; 46];

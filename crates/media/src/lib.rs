@@ -1,5 +1,5 @@
 //! Media of calls: latching, counting, rewriting and relaying RTP, transcoding, DTMF, and the audio of voice agents.
-//! Performs no I/O: a packet enters in its buffer, and the same buffer leaves.
+//! This crate performs no I/O: a packet enters and leaves in the same buffer.
 //!
 //! A [`Session`] has ends and wires; two of each is the common case, but not a limit. An end is a remote party's
 //! stream, an agent, a player, or a recorder. Folders import each other in one direction only:

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkgate_agent::limits::FRAME;
 
-/// Maximum number of ends of a session; a further one is reported as `Event::BindFailed`.
+/// Maximum number of ends of a session; a further one is rejected and reported to signalling.
 pub const SESSION_ENDS: usize = 24;
 /// Interval of the sweeps that check for silence.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -15,12 +15,13 @@ pub const UNHEARD_AFTER: Duration = Duration::from_secs(5);
 pub const STOPPED_AFTER: Duration = UNHEARD_AFTER;
 /// Maximum age of the other side's last packet to count as sending. Own choice: two sweeps.
 pub(crate) const SENDING_WITHIN: Duration = Duration::from_secs(2);
-/// Packets between two sweeps that make a continuous stream: that of packets of 80 ms.
+/// Packets between two sweeps that make a continuous stream: the number at 80 ms a packet.
 pub(crate) const STREAM_PACKETS: u16 = 12;
-/// Consecutive sweeps with that many packets before a stream counts as continuous. Own choice: longer than most
+/// Consecutive sweeps with [`STREAM_PACKETS`] before a stream counts as continuous. Own choice: longer than most
 /// talkspurts of a remote party with silence suppression without comfort noise.
 pub(crate) const STEADY_SWEEPS: u8 = 3;
-/// Consecutive sweeps required after a pause: a remote party that resumed by itself may pause again.
+/// Consecutive sweeps with [`STREAM_PACKETS`] required after a pause: a remote party that resumed by itself may pause
+/// again.
 pub(crate) const STEADY_SWEEPS_AFTER_PAUSE: u8 = 60;
 /// Payload type of comfort noise (RFC 3551 §6).
 pub const COMFORT_NOISE: u8 = 13;
@@ -34,7 +35,7 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) const REPORTS_REMEMBERED: usize = 2;
 /// Interval of keep-alive packets to a remote party that has sent nothing yet and to which nothing else is sent.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Number of keep-alive packets at that interval; afterwards [`KEEP_ALIVE_INTERVAL`] applies.
+/// Number of keep-alive packets at [`PROBE_INTERVAL`]; afterwards [`KEEP_ALIVE_INTERVAL`] applies.
 pub const PROBES: u32 = 5;
 /// Interval of keep-alive packets to a remote party to which nothing else is sent (RFC 6263 §7, Tr).
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -45,13 +46,13 @@ pub(crate) const STRAGGLER_WINDOW: Duration = Duration::from_secs(1);
 /// may win the latch. Own choice: a remote party sends within one round trip of its answer; if a NAT rewrites the port
 /// of a public address, this much of the first word is lost.
 pub const LATCH_GRACE: Duration = Duration::from_millis(250);
-/// RTP packets after which a winner is settled, …
+/// RTP packets after which a winner of the latch is settled; also requires [`LATCH_SETTLED_AFTER`].
 pub const LATCH_SETTLED_PACKETS: u32 = 50;
-/// … together with this duration. Until then one packet of the announced address and port takes over. Own choice: a
-/// second of audio; the duration is required because fifty packets can be sent at once.
+/// Minimum time in which a winner of the latch settles. Until then one packet of the announced address and port takes
+/// over. Own choice: a second of audio, because fifty packets can be sent at once.
 pub const LATCH_SETTLED_AFTER: Duration = Duration::from_secs(1);
-/// … and within this time, or the count restarts: occasional packets are no stream. Own choice: packets of 100 ms, with
-/// some loss.
+/// Maximum time over which the packets of a settling winner are counted: occasional packets are no stream. Own
+/// choice: packets of 100 ms, with some loss.
 pub const LATCH_SETTLED_WITHIN: Duration = Duration::from_secs(6);
 /// Silence after which a winner that never settled may be replaced by any expected source. Own choice: longer than the
 /// pause of a phone that changes from ringback to speech.
@@ -65,24 +66,26 @@ pub const RELEARN_SILENCE: Duration = Duration::from_secs(3);
 /// announced address and port. Own choice: longer than pauses of comfort noise, shorter than a caller stays on a line
 /// without audio after a NAT has changed its port.
 pub(crate) const LATCH_STRICT_SILENCE: Duration = Duration::from_secs(10);
-/// Packets in a row with which an expected source takes over from a silent winner, …
+/// Uninterrupted packets with which an expected source takes over from a silent winner; also requires
+/// [`LATCH_CONTENDER_SPAN`].
 pub const LATCH_CONTENDER_PACKETS: u32 = 10;
-/// … together with this duration, so that one packet or a burst takes nothing over. Own choice: ten packets of 20 ms.
+/// Minimum duration of a run that takes over the latch, so that a burst does not. Own choice: ten packets of 20 ms.
 pub const LATCH_CONTENDER_SPAN: Duration = Duration::from_millis(150);
-/// Pause after which the count of such a source restarts, and another source may contend.
+/// Pause after which the count of a contending source restarts, and another source may contend.
 pub(crate) const LATCH_CONTENDER_GAP: Duration = Duration::from_millis(500);
-/// RTCP packets after which a winner of the RTCP latch is settled, …
+/// RTCP packets after which a winner of the RTCP latch is settled; also requires [`LATCH_RTCP_SETTLED_AFTER`].
 pub(crate) const LATCH_RTCP_SETTLED_PACKETS: u32 = 5;
-/// … together with this duration: RTCP is sent every five seconds (RFC 3550 §6.2), …
+/// Minimum time in which a winner of the RTCP latch settles: RTCP is sent every five seconds (RFC 3550 §6.2).
 pub(crate) const LATCH_RTCP_SETTLED_AFTER: Duration = Duration::from_secs(10);
-/// … and within this time: twice the usual time of five packets.
+/// Maximum time over which the packets of a settling winner of the RTCP latch are counted: twice the usual time of
+/// five.
 pub(crate) const LATCH_RTCP_SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// Silence after which a winner of the RTCP latch may be replaced. Own choice: three of the longest intervals, 7.5 s,
 /// and one lost packet.
 pub(crate) const LATCH_RTCP_SILENCE: Duration = Duration::from_secs(30);
-/// RTCP packets with which a source replaces such a winner, …
+/// RTCP packets with which a source takes over the RTCP latch from a silent winner.
 pub(crate) const LATCH_RTCP_CONTENDER_PACKETS: u32 = 2;
-/// … together with this duration.
+/// Minimum duration of a run that takes over the RTCP latch.
 pub(crate) const LATCH_RTCP_CONTENDER_SPAN: Duration = Duration::from_secs(2);
 /// Distance ahead of the expected sequence number from which a packet does not continue its stream: it is late or the
 /// stream has restarted, see [`MAX_MISORDER_PACKETS`] (RFC 3550 A.1, MAX_DROPOUT). At a smaller distance, the packets
@@ -102,8 +105,8 @@ pub(crate) const TURN_LIMIT: Duration = Duration::from_secs(30);
 pub const AGENT_BYTES_HELD: u64 = 256 << 20;
 /// Audio that an agent may always have queued, in milliseconds.
 pub const AGENT_SHARE_MS: u64 = 1000;
-/// Maximum duration of missing audio that counts as late when the agent makes up for it; a longer one was a pause of
-/// the agent, in milliseconds.
+/// Maximum duration of missing audio that counts as late once the agent makes up for it, in milliseconds; after a
+/// longer gap the agent counts as having paused.
 pub(crate) const LATE_MOST_MS: i64 = 3_000;
 /// Remaining deficit at which an agent counts as having caught up, in milliseconds.
 pub(crate) const LATE_CAUGHT_UP_MS: i64 = 60;
@@ -112,9 +115,9 @@ pub(crate) const LATE_CAUGHT_UP_MS: i64 = 60;
 pub(crate) const LATE_PACE_AHEAD_MS: i64 = 100;
 /// Time after which unused delay from late audio is removed, in milliseconds; more frequent stalls are absorbed by it.
 pub(crate) const LATE_UNUSED_MS: i64 = 10_000;
-/// Minimum queued audio that is kept, in milliseconds.
+/// Audio that stays queued when delay is removed, in milliseconds.
 pub(crate) const LATE_SPARE_MS: u64 = 20;
-/// Minimum interval between two removed frames, in milliseconds.
+/// Minimum interval between two frames removed to reduce delay, in milliseconds.
 pub(crate) const LATE_REMOVED_EVERY_MS: i64 = 100;
 /// Maximum agent requests (transfer, hangup, digits) per second; further ones are noted and ignored.
 pub const AGENT_REQUESTS_PER_SECOND: u32 = 16;
@@ -160,11 +163,12 @@ pub(crate) const AUDIO_PACKET_LEAST: Duration = Duration::from_millis(1);
 pub(crate) const ASIDE_BYTES: usize = 32;
 /// Maximum packets of a stream that wait for an earlier one; a further one gives up the earliest gap.
 pub const JITTER_PACKETS: usize = 16;
-/// Maximum payload bytes of the waiting packets; more give up the earliest gap.
+/// Maximum payload bytes of the packets that wait for an earlier one; a packet beyond it gives up the earliest gap.
 pub const JITTER_BYTES: usize = 4096;
-/// Number of consecutive missing packets that is not reordering; nothing waits for them.
+/// Number of consecutive missing packets from which a gap is no reordering; no packet waits for them.
 pub(crate) const JITTER_GAP_PACKETS: u16 = 32;
-/// Frames of 20 ms that a recorder hands over together; a crash loses as much, plus the frames still being assembled.
+/// Frames of 20 ms that a recorder hands over together. A crash loses at most one such block and the frames still
+/// being assembled.
 pub(crate) const RECORDED_FRAMES_PER_BLOCK: usize = 10;
 /// Mean level of a frame, out of 32,768, from which it counts as a sound of the caller in a recording: −42 dB, above
 /// the noise of telephone lines and below quiet speech.

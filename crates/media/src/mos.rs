@@ -1,15 +1,15 @@
-//! Conversational quality from loss and delay: the E-model (ITU-T G.107), every term that is not measured at its
-//! default.
+//! Conversational quality from loss and delay by the E-model (ITU-T G.107), with defaults for every term that is not
+//! measured.
 //!
-//! R = Ro − Is − Id − Ie,eff. Without loss and delay it is 93.2. Id is G.107 §7.4 whole: talker echo (at the default
-//! TELR of 65 dB), listener echo, and delay as such. Ie,eff is G.107 §7.5 for loss at random (BurstR 1), with the
-//! codecs' values of ITU-T G.113, Appendix I.
+//! R = Ro − Is − Id − Ie,eff, which is 93.2 without loss and delay. Id follows G.107 §7.4: talker echo (at the
+//! default TELR of 65 dB), listener echo, and absolute delay. Ie,eff follows G.107 §7.5 for random loss (BurstR 1),
+//! with the codecs' values of ITU-T G.113, Appendix I.
 
-/// Ro of G.107 §7.2 with the defaults of Table 3.
+/// Basic signal-to-noise ratio Ro (G.107 §7.2) with the defaults of Table 3.
 const RO: f64 = 94.768_821;
-/// Is of G.107 §7.3 with the defaults of Table 3.
+/// Simultaneous impairment factor Is (G.107 §7.3) with the defaults of Table 3.
 const IS: f64 = 1.413_568;
-/// No of G.107 §7.2 with the defaults of Table 3, in dBm0p.
+/// Power of all noise sources No (G.107 §7.2) with the defaults of Table 3, in dBm0p.
 const NO: f64 = -61.179_214;
 /// Receive loudness rating RLR (G.107 Table 3), in dB.
 const RLR: f64 = 2.0;
@@ -18,8 +18,8 @@ const TELR: f64 = 65.0;
 /// Weighted echo path loss WEPL (G.107 Table 3), in dB.
 const WEPL: f64 = 110.0;
 
-/// Codec with an impairment value in G.113. The scale is that of narrow-band speech, and no value is published on it
-/// for other codecs.
+/// Codec with an impairment value in G.113. Its scale is that of narrow-band speech, for which no values of other
+/// codecs are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum MosCodec {
     /// G.711 at 64 kbit/s, either law, with concealment of lost packets.
@@ -33,7 +33,7 @@ pub enum MosCodec {
 }
 
 impl MosCodec {
-    /// Returns the codec with this encoding name in SDP.
+    /// Returns the codec with an SDP encoding name, in any case; `None` if it has no impairment value.
     pub fn named(name: &str) -> Option<MosCodec> {
         let known = [
             ("PCMU", MosCodec::G711),
@@ -45,7 +45,7 @@ impl MosCodec {
         known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, codec)| codec)
     }
 
-    /// Returns Ie and Bpl (ITU-T G.113, Tables I.1 and I.3).
+    /// Returns the impairment factor Ie and the packet-loss robustness Bpl (ITU-T G.113, Tables I.1 and I.3).
     fn impairment(self) -> (f64, f64) {
         match self {
             MosCodec::G711 => (0.0, 25.1),
@@ -81,7 +81,7 @@ pub fn delay_ms(jitter_us: u64, rtt_us: u64) -> f64 {
     PACKET_MS + 2.0 * jitter_us as f64 / 1000.0 + rtt_us as f64 / 2000.0
 }
 
-/// Returns Id with Ta = T and Tr = 2 T (G.107 §7.4).
+/// Returns the delay impairment Id for the one-way delay Ta = T and the round trip Tr = 2 T (G.107 §7.4).
 fn delay_impairment(ta: f64) -> f64 {
     let terv = TELR - 40.0 * ((1.0 + ta / 10.0) / (1.0 + ta / 150.0)).log10() + 6.0 * (-0.3 * ta * ta).exp();
     let (roe, re) = (-1.5 * (NO - RLR), 80.0 + 2.5 * (terv - 14.0));
@@ -91,7 +91,7 @@ fn delay_impairment(ta: f64) -> f64 {
     let listener = half + (half * half + 169.0).sqrt();
     let x = (ta / 100.0).max(1.0).log2();
     let sixth = |x: f64| (1.0 + x.powi(6)).powf(1.0 / 6.0);
-    // 1 − 3 + 2 up to 100 ms.
+    // The polynomial is 0 up to 100 ms, and so is its factor 1 − 3 + 2.
     talker + listener + 25.0 * (sixth(x) - 3.0 * sixth(x / 3.0) + 2.0)
 }
 

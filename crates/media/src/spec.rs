@@ -1,4 +1,4 @@
-//! Vocabulary between signalling and media: plain data that crosses threads, fits into a snapshot, and holds everything
+//! Vocabulary between signalling and media: plain data that crosses threads, fits into a snapshot, and has everything
 //! that a kernel forwarding table would need.
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +19,7 @@ use crate::mos::MosCodec;
 use crate::srtp::SrtpSpec;
 use crate::transcode::TranscodeSpec;
 
-/// Id of a media session, which is one call's media. Assigned by the gateway; one worker has the session for its whole
-/// life.
+/// Id of a media session, which is one call's media. Assigned by the gateway; a session stays on one worker for life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct MediaId(pub u64);
 
@@ -28,19 +27,19 @@ pub struct MediaId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct EndId(pub u16);
 
-/// Packets and bytes of an end so far.
+/// Packets and bytes that an end has counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndFigures {
     /// Id of the end.
     pub end: EndId,
     /// RTP packets and bytes received, then sent.
     pub counted: [u64; 4],
-    /// Packets lost.
+    /// Packets lost on the way to the edge.
     pub lost: u64,
 }
 
 impl EndFigures {
-    /// Subtracts packets and bytes from later ones.
+    /// Subtracts these packets and bytes from later ones.
     pub(crate) fn subtract_from(&self, counted: &mut [u64; 4]) {
         for (counted, before) in counted.iter_mut().zip(self.counted) {
             *counted = counted.saturating_sub(before);
@@ -77,9 +76,9 @@ pub enum LatchMode {
 pub struct RemoteSpec {
     /// Destination of RTP until the latch has learned another one; `None` sends nothing (hold by 0.0.0.0).
     pub rtp: Option<SocketAddr>,
-    /// Destination of RTCP.
+    /// Destination of RTCP until the latch has learned another one.
     pub rtcp: Option<SocketAddr>,
-    /// Local address that was announced to the remote party.
+    /// Local address that was announced to the remote party in SDP.
     #[serde(default)]
     pub shown: Option<IpAddr>,
     /// Addresses (any port) from which RTP and RTCP are expected: the SDP address, and the signalling address if the
@@ -87,7 +86,7 @@ pub struct RemoteSpec {
     pub expected: Vec<IpAddr>,
     /// Additional networks from which packets are expected (`media_from`).
     pub expected_networks: Vec<IpNet>,
-    /// Learning mode of its address.
+    /// Learning mode of the remote party's address.
     #[serde(default)]
     pub latch: LatchMode,
     /// Whether RTCP shares the RTP port (RFC 5761); it is then sent from the RTP socket to the RTP destination.
@@ -95,10 +94,10 @@ pub struct RemoteSpec {
     pub rtcp_mux: bool,
     /// Whether the remote party may send; its packets are dropped otherwise.
     pub may_send: bool,
-    /// Whether packets are sent to the remote party.
+    /// Whether packets are sent to the remote party; false on hold.
     pub may_receive: bool,
-    /// Whether nothing is sent to the announced addresses, because they are not proven yet. Other expected sources are
-    /// those of the signalling and of the trunk; RTP is sent to them once RTP comes from them.
+    /// Whether nothing is sent to the announced addresses, because they are not proven yet. Other expected sources
+    /// are those of the signalling and of the trunk; RTP is sent to such a source once RTP arrives from it.
     #[serde(default)]
     pub withheld: bool,
     /// Whether the `o=` version changed, so that the latch is opened again.
@@ -121,17 +120,17 @@ impl RemoteSpec {
 /// One-way connection between two ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WireSpec {
-    /// Payload types of source and sink. Other packets are dropped and counted.
+    /// Pairs of payload types of source and sink. Packets with other payload types are dropped and counted.
     pub payloads: Vec<(u8, u8)>,
     /// RTP clock rates by the source's payload type, in Hz; default 8000. Used for jitter.
     pub clocks: Vec<(u8, u32)>,
-    /// Codec of the RTP end if the other end is an agent or a player. `payloads` then has one pair, with the audio
-    /// number on the RTP side.
+    /// Codec of the RTP end if the other end is an agent or a player. `payloads` then has one pair, with the RTP
+    /// end's payload type for audio.
     #[serde(default)]
     pub coding: PayloadCodec,
-    /// The source's payload type of telephone-event (RFC 4733), for a wire to an agent, which receives the digits, or
-    /// to an RTP end, to which they are forwarded under the number in `payloads`. Each digit is reported to signalling
-    /// when it begins, with a duration of 0 ms.
+    /// Source's payload type of telephone-event (RFC 4733), for a wire to an agent, which receives the digits, or to
+    /// an RTP end, to which they are forwarded as `payloads` specifies. Each digit is reported to signalling when it
+    /// begins, with a duration of 0 ms.
     #[serde(default)]
     pub keys: Option<u8>,
     /// Whether every datagram passes unchanged (T.38 over UDPTL). `payloads` is then empty.
@@ -140,7 +139,7 @@ pub struct WireSpec {
     /// Codec of the source's audio, if its quality can be estimated.
     #[serde(default)]
     pub codec: Option<MosCodec>,
-    /// Transcoding between the codecs of the two sides, if they differ.
+    /// Transcoding between the codecs of source and sink, if they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcode: Option<Box<TranscodeSpec>>,
     /// Conversion of the source's digits, if the two sides have different forms of DTMF.
@@ -149,7 +148,7 @@ pub struct WireSpec {
 }
 
 impl WireSpec {
-    /// Returns whether tones in the audio are digits.
+    /// Returns whether DTMF tones in the source's audio are digits.
     pub(crate) fn listens_for_tones(&self) -> bool {
         self.parted.as_ref().is_some_and(|parted| parted.tones)
     }
@@ -166,7 +165,7 @@ pub struct TapSpec {
 }
 
 impl TapSpec {
-    /// Creates the audio with one number for both directions.
+    /// Creates the audio of a listener with one payload type for both directions.
     pub fn both(number: u8, coding: PayloadCodec) -> TapSpec {
         TapSpec { inbound: vec![(number, coding)], outbound: vec![(number, coding)] }
     }
@@ -179,7 +178,7 @@ pub enum PlayerSound {
     Ringback,
     /// Samples played once, followed by [`MediaEvent::Played`] and silence.
     Once(Arc<[u8]>),
-    /// Silence, as a stream of its own.
+    /// Silence, sent as a stream.
     Silence,
     /// Hold audio for a waiting caller.
     Hold(HoldSound),
@@ -205,8 +204,8 @@ pub struct SocketSpec {
     pub auth_token: Option<String>,
     /// Trusted CA certificates in PEM, instead of the system's.
     pub ca: Option<Arc<[u8]>>,
-    /// Networks to which a `ws://` URL may lead, in addition to loopback; checked after name resolution. Any other
-    /// address is [`StreamLoss::Unreachable`].
+    /// Networks to which a `ws://` URL may lead, in addition to loopback; checked after name resolution. For any
+    /// other address the event is [`StreamLoss::Unreachable`].
     pub plain_networks: Vec<IpNet>,
     /// `traceparent` of the handshake (W3C Trace Context §3.2), if the agent's spans may join the edge's trace.
     pub traceparent: Option<String>,
@@ -218,7 +217,7 @@ pub struct SocketSpec {
 
 impl std::fmt::Debug for SocketSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A query may hold a secret.
+        // A query may contain a secret.
         let place = self.url.split(['?', '#']).next();
         f.debug_struct("SocketSpec").field("url", &place).finish_non_exhaustive()
     }
@@ -238,9 +237,9 @@ pub struct AgentSpec {
     pub queue: Arc<AgentQueue>,
     /// Response times; `None` for a listener.
     pub turns: Option<Arc<LegTurns>>,
-    /// Fade-out time of its audio after a `clear`, 20 ms at most; zero for none.
+    /// Fade-out time of the agent's audio after a `clear`, 20 ms at most; zero for none.
     pub clear_fade: Duration,
-    /// Sources of plain RTP copies to the address in the `rtp://` URL, instead of a conversation.
+    /// SSRCs of plain RTP copies to the address in the `rtp://` URL, sent instead of a conversation.
     pub raw: Option<RawSpec>,
 }
 
@@ -249,7 +248,7 @@ pub struct AgentSpec {
 pub struct RawSpec {
     /// SSRC of audio from the remote party of the tapped end.
     pub inbound: u32,
-    /// SSRC of audio to that remote party.
+    /// SSRC of audio to the remote party of the tapped end.
     pub outbound: u32,
 }
 
@@ -273,23 +272,23 @@ pub struct MachineDetectionSpec {
     pub settings: DetectionSettings,
 }
 
-/// Specification of a party's seat in a conference, with rings to the mixer and from it.
+/// Specification of a party's seat in a conference, with a ring to the mixer and one from it.
 #[derive(Debug, Clone)]
 pub struct MixerPortSpec {
-    /// Rings, taken by the session that the seat is added to.
+    /// Rings; `None` once a session has taken them for its seat.
     rings: Arc<Mutex<Option<(FrameSender, FrameReceiver)>>>,
     ticks_at: Instant,
 }
 
 impl MixerPortSpec {
     /// Creates the specification from the ring to the mixer, the ring from the mixer, and the time of a tick of the
-    /// mixer. Returns `None` if the rings have different rates, or a rate that no stream has.
+    /// mixer. Returns `None` if the rings have different rates, or the rate of no stream.
     pub fn new(to_mixer: FrameSender, from_mixer: FrameReceiver, ticks_at: Instant) -> Option<MixerPortSpec> {
         let fits = to_mixer.rate() == from_mixer.rate() && to_mixer.rate() != SamplingRate::Full;
         fits.then(|| MixerPortSpec { rings: Arc::new(Mutex::new(Some((to_mixer, from_mixer)))), ticks_at })
     }
 
-    /// Takes the rings, once.
+    /// Takes the rings; `None` if another seat has taken them.
     pub(crate) fn take(&self) -> Option<(FrameSender, FrameReceiver)> {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -307,11 +306,11 @@ pub enum AgentInput<'a> {
     Opened,
     /// Address for plain RTP copies, which need no socket of their own.
     Found(SocketAddr),
-    /// A text message.
+    /// Text message of the agent.
     Text(&'a str),
     /// A binary message of this size, in bytes.
     Binary(usize),
-    /// A pong.
+    /// Pong frame of the agent.
     Pong,
     /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
@@ -326,9 +325,9 @@ pub enum MediaCommand {
     Open {
         /// Idle timeout in milliseconds; 0 for none.
         idle_timeout_ms: u64,
-        /// Random key for names and numbers in RTCP, so that a name cannot be found by trial.
+        /// Random key for names and numbers in RTCP, so that a name cannot be found by trying.
         names_key: [u8; 16],
-        /// Session whose worker must be shared, because an end of it will move here.
+        /// Session with which the new one must share a worker, because an end of it will move here.
         beside: Option<MediaId>,
     },
     /// Adds an RTP end and binds its two sockets.
@@ -413,34 +412,34 @@ pub enum MediaCommand {
         end: EndId,
         /// Payload type and form of the digits.
         press: DigitFormat,
-        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        /// Digits to send: `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
         /// Duration of each digit, in milliseconds.
         ms: u16,
     },
-    /// Reports digits to an agent that its caller has sent outside of the media.
+    /// Reports digits to an agent that its caller has sent outside of the media, such as by SIP INFO.
     TellKeys {
         /// Id of the agent.
         end: EndId,
-        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        /// Digits of the caller: `0` to `9`, `*`, `#`, `A` to `D`.
         digits: String,
     },
     /// Reports to an agent that the transfer of its caller failed; the caller stays with the agent.
     TransferFailed {
         /// Id of the agent's end.
         end: EndId,
-        /// Target as requested.
+        /// Transfer target as the agent requested it.
         target: String,
         /// Stable code of the reason.
         reason: &'static str,
         /// Status code of the SIP response, if there was one.
         code: Option<u16>,
     },
-    /// Reports to an agent that a party has taken its caller, and that the agent now coaches that party.
+    /// Reports to an agent that the transfer target has taken its caller, and that the agent now coaches the target.
     TransferAccepted {
         /// Id of the agent's end.
         end: EndId,
-        /// Target as requested.
+        /// Transfer target as the agent requested it.
         target: String,
     },
     /// Sets the description of an end's remote party.
@@ -532,7 +531,7 @@ pub enum MediaEvent {
     EndClosed {
         /// Id of the end.
         end: EndId,
-        /// The RTP port.
+        /// RTP port of the end.
         port: u16,
     },
     /// Event of an agent, or of another end with a socket.
@@ -549,7 +548,8 @@ pub enum MediaEvent {
         /// The recorder's event.
         event: RecorderEvent,
     },
-    /// Verdict of an answering machine detector, or its timeout; the end stays, inactive, until it is removed.
+    /// Verdict of an answering machine detector, also after its timeout; the end stays, inactive, until it is
+    /// removed.
     Judged {
         /// The detector's end.
         end: EndId,
@@ -560,9 +560,9 @@ pub enum MediaEvent {
     Key {
         /// Id of the remote party's end.
         end: EndId,
-        /// `0` to `9`, `*`, `#`, `A` to `D`.
+        /// Digit: `0` to `9`, `*`, `#`, `A` to `D`.
         key: char,
-        /// Duration of the digit in milliseconds, as far as known.
+        /// Duration of the digit in milliseconds; 0 if the digit has only begun.
         ms: u32,
     },
     /// A [`PlayerSound::Once`] was played to its end.
@@ -570,7 +570,7 @@ pub enum MediaEvent {
         /// Id of the end.
         end: EndId,
     },
-    /// The session has ended, after all of its ends were reported closed. Also reported without [`MediaCommand::Close`]
+    /// The session has ended, and all of its ends were reported closed. Also reported without [`MediaCommand::Close`]
     /// if the worker had to give up the session.
     Closed,
 }
@@ -588,7 +588,7 @@ pub enum AgentEvent {
     Ended,
     /// A recogniser has a transcript.
     Recognised(Transcript),
-    /// The agent requests an action of the call.
+    /// The agent requests an action of signalling.
     Request(AgentRequest),
     /// Note for the call's trace: an ignored message, dropped frames, unplayed audio.
     Note {
@@ -611,7 +611,7 @@ pub enum RecorderEvent {
     Ended {
         /// Frames of 20 ms in the file.
         frames: u64,
-        /// First and last frame with a sound; `None` if all is silence.
+        /// First and last frame with a sound of the caller; `None` if the caller was silent.
         sound: Option<(u64, u64)>,
     },
 }

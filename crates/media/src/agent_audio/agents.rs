@@ -1,4 +1,4 @@
-//! The agents of a session.
+//! Agents of a session: routes commands, packets, socket input and deadlines to the right agent.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::spec::{AgentInput, AgentSpec, EndFigures, EndId, MediaEvent, TapSpec}
 use super::end::AgentEnd;
 use super::snapshot::AgentSnapshot;
 
-/// Agents of a session.
+/// All agents of a session, and the conversations that outlive their agents.
 #[derive(Debug, Default)]
 pub(crate) struct AgentEnds {
     all: Vec<AgentEnd>,
@@ -29,7 +29,7 @@ impl AgentEnds {
         self.all.push(AgentEnd::new(now, id, spec, shared.clone()));
     }
 
-    /// Continues an agent whose socket stays open.
+    /// Restores an agent from a snapshot of another process; its socket stays open.
     pub(crate) fn resume(
         &mut self,
         now: Instant,
@@ -41,7 +41,7 @@ impl AgentEnds {
         self.all.push(AgentEnd::resume(now, id, spec, shared.clone(), snapshot));
     }
 
-    /// Lists packets and bytes so far.
+    /// Lists the packets and bytes counted for each agent.
     pub(crate) fn figures(&self) -> impl Iterator<Item = EndFigures> {
         self.all.iter().map(|agent| EndFigures { end: agent.id(), counted: agent.counters().packets(), lost: 0 })
     }
@@ -98,7 +98,7 @@ impl AgentEnds {
         }
     }
 
-    /// Lists the next deadlines.
+    /// Lists the next deadline of each agent.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.all.iter().filter_map(AgentEnd::poll_timeout)
     }
@@ -141,7 +141,7 @@ impl AgentEnds {
     ) {
         for listener in listeners {
             if let Some(agent) = self.get_mut(listener.id()) {
-                // A packet that the agent cannot use is lost for it alone.
+                // The error concerns this agent alone; the packet is still relayed.
                 let _ = agent.process_packet(now, packet, listener.coding(packet), events);
             }
         }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::limits::AGENT_CLEARS_TOLD;
 
-/// Minimum interval between two lines.
+/// Minimum interval between two trace lines about clears.
 const APART: Duration = Duration::from_secs(1);
 
-/// Clears noted so far, and those still to be noted.
+/// Counts an agent's clears and limits their lines in the call's trace.
 #[derive(Debug, Default)]
 pub(super) struct ClearLog {
     noted: usize,
@@ -24,7 +24,8 @@ struct ClearTotals {
 }
 
 impl ClearLog {
-    /// Adds a clear that discarded this much audio and returned this many marks; a clear without audio is ignored.
+    /// Counts a clear that discarded `dropped_ms` of audio and returned `marks` marks; a clear without audio is
+    /// ignored.
     pub(super) fn note_clear(&mut self, dropped_ms: u64, marks: u64) {
         if dropped_ms > 0 {
             self.waiting.times += 1;
@@ -33,7 +34,7 @@ impl ClearLog {
         }
     }
 
-    /// Returns the line that is due, if any.
+    /// Returns the trace line about the clears since the last line; `None` while none is due.
     pub(super) fn due_summary(&mut self, now: Instant) -> Option<String> {
         let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < APART);
         if self.waiting.times == 0 || is_soon || self.noted >= AGENT_CLEARS_TOLD {
@@ -44,7 +45,7 @@ impl ClearLog {
         Some(std::mem::take(&mut self.waiting).text(""))
     }
 
-    /// Returns the final summary of the remaining clears.
+    /// Returns the final trace line about clears not reported yet; `None` if there are none.
     pub(super) fn sum_up(&mut self) -> Option<String> {
         let waiting = std::mem::take(&mut self.waiting);
         let more = if self.noted >= AGENT_CLEARS_TOLD { " more" } else { "" };

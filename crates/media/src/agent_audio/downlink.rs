@@ -42,11 +42,11 @@ pub(super) struct DownlinkFrame {
     pub(super) said: PlayoutFrame,
     /// Bytes of the agent's audio in the frame.
     pub(super) bytes: usize,
-    /// Level of the frame.
+    /// Mean absolute sample value of the frame, out of 32,768.
     pub(super) level: u16,
-    /// Frames of silence sent before it because it was late.
+    /// Frames of silence played before this frame because the agent's audio was late.
     pub(super) late: u32,
-    /// Whether a quiet frame before it was removed to reduce the delay from late audio.
+    /// Whether the quiet frame before this one was removed to reduce the delay from late audio.
     pub(super) is_shortened: bool,
 }
 
@@ -91,7 +91,7 @@ impl Downlink {
         self.playout.push(audio);
     }
 
-    /// Returns whether any 20 ms of audio in the agent's format reach this level.
+    /// Returns whether any 20 ms of `audio`, which is in the agent's format, have a level of at least `least`.
     pub(super) fn is_loud(&self, audio: &[u8], least: u16) -> bool {
         let mut frames = audio.chunks(self.format.frame_bytes());
         frames.any(|frame| level(samples(frame, self.format).filled()) >= least)
@@ -102,7 +102,7 @@ impl Downlink {
         self.playout.mark(name);
     }
 
-    /// Returns the next mark that is due.
+    /// Returns the next mark for which all earlier audio has been played or discarded.
     pub(super) fn poll_mark(&mut self) -> Option<PlayedMark> {
         self.playout.poll_mark()
     }
@@ -133,7 +133,7 @@ impl Downlink {
         self.playout.clear()
     }
 
-    /// Returns the 20 ms of this tick; `None` if the agent is silent.
+    /// Returns the frame of the next 20 ms; `None` if the agent is silent.
     pub(super) fn next_frame(&mut self) -> Option<DownlinkFrame> {
         let taken = self.dequeue_frame();
         let said = self.format_frame(&taken);
@@ -206,17 +206,17 @@ impl Downlink {
 
 /// Audio taken from the queue in a tick.
 struct DequeuedAudio {
-    /// Frame in the agent's format.
+    /// Audio in the agent's format, at most one frame.
     audio: [u8; 2 * SAMPLES],
     len: usize,
-    /// Bytes that have left the queue.
+    /// Bytes removed from the queue, including a frame that is not played.
     bytes: usize,
-    /// Removed quiet frame before it.
+    /// Quiet frame that was removed before `audio`.
     removed: Option<PaddedSamples>,
 }
 
 impl DequeuedAudio {
-    /// Replaces the content with a frame.
+    /// Replaces the audio and adds its length to `bytes`; `None` is an empty frame.
     fn copy(&mut self, audio: Option<&[u8]>) {
         let audio = audio.unwrap_or_default();
         self.len = self.audio.len().min(audio.len());

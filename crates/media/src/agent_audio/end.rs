@@ -26,13 +26,13 @@ use super::notes::FaultNotes;
 use super::snapshot::AgentSnapshot;
 use super::turns::{AUDIBLE, AgentResponse, TurnTracker};
 
-/// Agent end of a session.
+/// Voice agent of a session: its conversation, the audio that it receives, and its own queued audio.
 #[derive(Debug)]
 pub(crate) struct AgentEnd {
     id: EndId,
     counters: Arc<EndCounters>,
     queue: Arc<AgentQueue>,
-    /// Wire to the end that the agent feeds.
+    /// Wire to the end that the agent feeds; `None` while it feeds none.
     wire: Option<Feed>,
     stream: Stream,
     settings: StreamSettings,
@@ -45,7 +45,7 @@ pub(crate) struct AgentEnd {
     /// Time of a `clear` that no packet has reflected yet.
     cleared: Option<Instant>,
     shared: SharedCounters,
-    /// Share of this agent in `shared.held`.
+    /// Bytes of this agent's queued audio that are included in `shared.held`.
     held: u64,
     open: bool,
     has_spoken: bool,
@@ -64,9 +64,9 @@ pub(crate) struct AgentEnd {
 /// Failed transfer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TransferFailure<'a> {
-    /// Target as requested.
+    /// Transfer target as the agent requested it.
     pub(crate) target: &'a str,
-    /// Stable code of the reason.
+    /// Stable code of the reason for the failure.
     pub(crate) reason: &'static str,
     /// Status code of the SIP response, if there was one.
     pub(crate) code: Option<u16>,
@@ -114,7 +114,8 @@ impl AgentEnd {
         }
     }
 
-    /// Continues an agent whose socket stays open; `spec` has the SID of its stream.
+    /// Restores an agent whose socket stays open, from the state of another process; `spec` has the SID of its
+    /// stream.
     pub(crate) fn resume(
         now: Instant,
         id: EndId,
@@ -141,7 +142,7 @@ impl AgentEnd {
         Some(AgentSnapshot { end: self.id, stream, playout, has_spoken: self.has_spoken, counted })
     }
 
-    /// Returns whether [`Self::snapshot`] has a state.
+    /// Returns whether [`Self::snapshot`] can return a state: the conversation is open and not a recogniser's.
     pub(crate) fn can_leave(&self) -> bool {
         self.stream.is_open() && self.settings.recognition.is_none()
     }
@@ -169,7 +170,7 @@ impl AgentEnd {
         self.wire = Some(feed);
     }
 
-    /// Removes the wire.
+    /// Removes the wire to the end that the agent feeds.
     pub(super) fn disconnect(&mut self) {
         self.wire = None;
     }
@@ -223,10 +224,11 @@ impl AgentEnd {
         self.process_outputs(now, events);
     }
 
-    /// Reports to the agent that a party has taken the caller, and that it coaches that party from now on.
+    /// Reports to the agent that the transfer target has taken the caller, and that the agent coaches the target from
+    /// now on.
     pub(crate) fn transfer_accepted(&mut self, now: Instant, target: &str, events: &mut VecDeque<MediaEvent>) {
         if self.wire.is_none() {
-            // The caller has heard music; the agent's audio from that time is not for the party.
+            // The caller has heard music; the agent's audio from that time is not meant for the target.
             self.clear(now);
         }
         self.stream.handle_input(now, StreamInput::TransferAccepted { target });
@@ -265,7 +267,7 @@ impl AgentEnd {
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not usable.
+    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
     pub(crate) fn process_packet(
         &mut self,
         now: Instant,
@@ -278,7 +280,7 @@ impl AgentEnd {
         taken
     }
 
-    /// Returns the agent's next 20 ms, `None` if it is silent; call [`Self::frame_left`] once they are sent.
+    /// Returns the agent's next 20 ms; `None` if it is silent. Call [`Self::frame_left`] once they are sent.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<PlayoutFrame> {
         let worker = self.shared.worker.as_deref();
         if let (Some(cleared), Some(worker)) = (self.cleared.take(), worker) {
@@ -305,7 +307,7 @@ impl AgentEnd {
         next.or_else(|| self.rest.take().map(|rest| *rest)).unwrap_or(PlayoutFrame::Ulaw(SILENT))
     }
 
-    /// Returns due marks to the agent.
+    /// Reports the marks before a frame that has been sent to the agent.
     pub(crate) fn frame_left(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         self.process_outputs(now, events);
     }
@@ -381,7 +383,7 @@ impl AgentEnd {
         }
     }
 
-    /// Ends the audio in both directions, except for a fading frame.
+    /// Ends the audio in both directions; at most one more frame fades out.
     fn fall_silent(&mut self) {
         if self.downlink.is_some() {
             let rest = self.last_frame().faded_out();
@@ -413,7 +415,7 @@ impl AgentEnd {
         }
     }
 
-    /// Processes the outputs of the stream, and returns due marks.
+    /// Processes the outputs of the stream, and reports due marks to the agent.
     fn process_outputs(&mut self, now: Instant, events: &mut VecDeque<MediaEvent>) {
         loop {
             while let Some(output) = self.stream.poll_output() {
@@ -467,7 +469,7 @@ impl AgentEnd {
         self.count();
     }
 
-    /// Returns the next due mark to the agent; false if there is none.
+    /// Reports the next due mark to the agent; returns false if there is none.
     fn return_mark(&mut self, now: Instant) -> bool {
         let Some(mark) = self.downlink.as_deref_mut().and_then(Downlink::poll_mark) else { return false };
         self.stream.handle_input(now, StreamInput::MarkPlayed { name: &mark.name, played_ms: mark.played_ms });
@@ -489,7 +491,7 @@ impl AgentEnd {
         self.stream.handle_input(now, StreamInput::Cleared { played_ms: cleared.played_ms });
     }
 
-    /// Forwards a request to signalling, within the rate limit.
+    /// Forwards an agent's request to signalling, within the rate limit.
     fn pass_on(&mut self, now: Instant, request: AgentRequest, events: &mut VecDeque<MediaEvent>) {
         if now.saturating_duration_since(self.requests.since) >= Duration::from_secs(1) {
             self.requests = RequestRate { since: now, count: 0 };
@@ -535,7 +537,7 @@ impl AgentEnd {
         }
     }
 
-    /// Updates the shared gauges.
+    /// Updates the counters of the agent's messages and dropped frames, and the gauges of its queued audio.
     fn count(&mut self) {
         let counts = self.stream.counts();
         self.queue.foreign.set(counts.foreign);

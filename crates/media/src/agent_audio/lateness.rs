@@ -14,14 +14,14 @@ use crate::limits::{
 /// Duration of a tick, in milliseconds.
 const TICK_MS: i64 = 20;
 
-/// Fall of the level that marks a quiet moment in speech, as a ratio: 20 dB.
+/// Divisor of the loudest level that gives the level of a quiet moment in speech: 20 dB.
 const QUIET_FALL: u16 = 10;
 /// Level below which a frame is no speech: −48 dB.
 const QUIET_LEVEL: u16 = 130;
 /// Divisor by which the loudest level decays per tick: within some 5 s.
 const LOUDEST_DECAY: u16 = 256;
 
-/// Pace of an agent's audio.
+/// Compares an agent's audio with its own pace, to find the delay that late audio has left.
 #[derive(Debug)]
 pub(super) struct LatenessTracker {
     bytes_per_ms: i64,
@@ -31,21 +31,21 @@ pub(super) struct LatenessTracker {
     owed: i64,
     /// Ticks without audio that the agent has not made up for yet.
     missed: u32,
-    /// Time since the first of these ticks.
+    /// Time since the first tick counted in `missed`, in milliseconds.
     missed_for_ms: i64,
-    /// Ticks without audio that the agent has made up for: frames of delay that serve no purpose.
+    /// Ticks without audio that the agent has made up for, less the frames removed since.
     late: u32,
-    /// Minimum queue length in the current observation, and its duration.
+    /// Minimum queue length in the current observation (`looked_ms` long), in milliseconds.
     least_ms: u64,
     looked_ms: i64,
-    /// Frames that may be removed.
+    /// Frames of delay that may be removed in quiet moments.
     removable: u32,
     since_removal_ms: i64,
     loudest: u16,
 }
 
 impl LatenessTracker {
-    /// Creates the state for audio with this many bytes per millisecond.
+    /// Creates a tracker for audio with `bytes_per_ms` bytes per millisecond.
     pub(super) fn new(bytes_per_ms: usize) -> LatenessTracker {
         LatenessTracker {
             bytes_per_ms: i64::try_from(bytes_per_ms).unwrap_or(1),
@@ -75,8 +75,8 @@ impl LatenessTracker {
         (self.late, self.removable, self.looked_ms) = (0, 0, 0);
     }
 
-    /// Adds a tick with audio of this level and this much queued behind it; returns the number of late frames before
-    /// it.
+    /// Adds a tick with audio of mean level `level` and `waiting_ms` of audio queued behind it. Returns the number of
+    /// ticks without audio that the agent has now made up for.
     pub(super) fn note_frame(&mut self, level: u16, waiting_ms: u64) -> u32 {
         self.loudest = level.max(self.loudest - self.loudest / LOUDEST_DECAY);
         if !self.is_paced {
@@ -117,7 +117,8 @@ impl LatenessTracker {
         self.since_removal_ms = 0;
     }
 
-    /// Compares the received audio with the agent's pace; returns the number of ticks made up for.
+    /// Compares the received audio with the agent's pace; returns the number of missed ticks that the agent has made
+    /// up for.
     fn judge_pace(&mut self) -> u32 {
         let owed_ms = self.owed / self.bytes_per_ms;
         if owed_ms < -LATE_PACE_AHEAD_MS {
@@ -135,7 +136,7 @@ impl LatenessTracker {
         made_up
     }
 
-    /// Gives up ticks that the agent does not make up for: it paused with an empty queue.
+    /// Forgets missed ticks that the agent does not make up for within [`LATE_MOST_MS`]: the agent paused.
     fn wait_for_missed(&mut self) {
         if self.missed > 0 {
             self.missed_for_ms += TICK_MS;
@@ -145,7 +146,7 @@ impl LatenessTracker {
         }
     }
 
-    /// Detects delay that the queue did not need.
+    /// Sets the number of removable frames once the queue has not needed them for [`LATE_UNUSED_MS`].
     fn detect_delay(&mut self, waiting_ms: u64) {
         self.least_ms = if self.looked_ms == 0 { waiting_ms } else { self.least_ms.min(waiting_ms) };
         self.looked_ms += TICK_MS;

@@ -24,45 +24,46 @@ pub(super) const AUDIBLE: u16 = 60;
 const SPEECH_FRAMES: u32 = 5;
 /// Number of quiet frames that end speech.
 const PAUSE_FRAMES: u32 = 10;
-/// Minimum silence of an agent before a response.
+/// Minimum silence of an agent before audio that counts as a response.
 const AGENT_PAUSE: Duration = Duration::from_millis(200);
-/// Time after the caller's speech after which an agent that still talks does not respond to it.
+/// Time after the caller's speech after which audio of an agent that never paused is no response to it.
 const TALKS_ON: Duration = Duration::from_secs(1);
 /// Time since the last voice within which a caller counts as still speaking.
 const STILL_SPEAKS: Duration = Duration::from_millis(50);
 
-/// Response of the agent.
+/// Response of the agent to the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AgentResponse {
     /// Time since the end of the caller's speech.
     pub(super) after: Duration,
-    /// Part in which the first audio waited in the edge; `None` if it arrived before the caller's end.
+    /// Part of `after` in which the first audio waited in the edge; `None` if it arrived before the caller's speech
+    /// ended.
     pub(super) waited: Option<Duration>,
 }
 
-/// Tracks the speech of both sides.
+/// Tracks the speech of the caller and of the agent.
 #[derive(Debug)]
 pub(super) struct TurnTracker {
     /// Estimated level of line noise.
     line: u32,
     loud_frames: u32,
     quiet_frames: u32,
-    /// End of the caller's speech so far, not responded to yet.
+    /// End of the caller's last speech, until the agent responds to it.
     said: Option<Instant>,
-    /// Arrival of the agent's first audible audio since then.
+    /// Arrival of the agent's first audible audio since the caller's speech ended.
     came: Option<Instant>,
-    /// Time of the agent's last audible frame, and its decaying level.
+    /// Time of the agent's last audible frame.
     agent: Option<Instant>,
     echo: u32,
 }
 
 impl TurnTracker {
-    /// Creates the state without speech.
+    /// Creates a tracker before either side has spoken.
     pub(super) fn new() -> TurnTracker {
         TurnTracker { line: LINE, loud_frames: 0, quiet_frames: 0, said: None, came: None, agent: None, echo: 0 }
     }
 
-    /// Adds 20 ms of the caller.
+    /// Adds a frame of 20 ms of the caller's audio with its mean level.
     pub(super) fn add_caller_frame(&mut self, now: Instant, level: u16) {
         let loud = u32::from(level) > self.line * ABOVE_LINE && level > FAINT;
         let own = u32::from(level) * BELOW_AGENT > self.echo;
@@ -90,17 +91,17 @@ impl TurnTracker {
         self.said.is_some() && self.came.is_none()
     }
 
-    /// Notes the arrival of audible audio of the agent, which is played later.
+    /// Records the arrival of audible audio of the agent, which is played later.
     pub(super) fn note_agent_audio(&mut self, now: Instant) {
         self.came.get_or_insert(now);
     }
 
-    /// Notes that queued audio of the agent was discarded.
+    /// Records that the agent's queued audio was discarded.
     pub(super) fn note_clear(&mut self) {
         self.came = None;
     }
 
-    /// Adds 20 ms of the agent that are played now; returns the response that begins with them, if any.
+    /// Adds a frame of 20 ms of the agent's audio as it is played; returns the response that begins with it, if any.
     pub(super) fn add_agent_frame(&mut self, now: Instant, level: u16) -> Option<AgentResponse> {
         if level < AUDIBLE {
             return None;

@@ -13,7 +13,7 @@ pub enum PayloadCodec {
     Pcma,
     /// G.722 at 64 kbit/s.
     G722,
-    /// Opus, with the preferences of its receiver; they have no meaning for a source.
+    /// Opus, with the preferences of its receiver; ignored for a codec that the edge decodes.
     Opus(OpusPreferences),
     /// Linear 16-bit little-endian audio at this sampling rate, for agents; never negotiated with a remote party.
     Linear(u32),
@@ -34,7 +34,7 @@ impl PayloadCodec {
         matches!(self, PayloadCodec::Pcmu | PayloadCodec::Pcma)
     }
 
-    /// Returns the codec's own sampling rate; `None` for Opus, which adapts to the rate of the other side.
+    /// Returns the codec's own sampling rate, in Hz; `None` for Opus, which encodes and decodes at several rates.
     pub(crate) fn rate_hz(self) -> Option<u32> {
         match self {
             PayloadCodec::Pcmu | PayloadCodec::Pcma => Some(8000),

@@ -11,14 +11,14 @@ use super::{g722, opus};
 /// Samples per millisecond at the highest decoder rate.
 const MOST_PER_MS: usize = 16;
 
-/// Samples of the longest packet, at the highest rate.
+/// Samples of the longest decoded packet, at the highest rate.
 pub(crate) const DECODED_MOST: usize = AUDIO_PACKET_MOST_MS * MOST_PER_MS;
 
-/// Decoder of one source.
+/// Decoder of one audio source.
 #[derive(Debug)]
 pub(crate) struct SourceDecoder {
     kind: DecoderKind,
-    /// Converts from the codec's own rate, unless the two are equal.
+    /// Resampler from the codec's own rate; `None` if that is the working rate.
     resampler: Option<Box<Resampler>>,
     rate_hz: u32,
 }
@@ -46,7 +46,7 @@ impl SourceDecoder {
         Some(SourceDecoder { kind, resampler, rate_hz })
     }
 
-    /// Resets the decoder state.
+    /// Resets the decoder state, for a stream that restarts.
     pub(crate) fn begin_again(&mut self) {
         match &mut self.kind {
             DecoderKind::Ulaw | DecoderKind::Alaw => {}

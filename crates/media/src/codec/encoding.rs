@@ -4,7 +4,7 @@ use super::coding::PayloadCodec;
 use super::g711::{encode_alaw, encode_ulaw};
 use super::{g722, opus};
 
-/// Encoder of the sink.
+/// Encoder of the stream towards one sink.
 #[derive(Debug)]
 pub(crate) enum SinkEncoder {
     Ulaw,
@@ -26,8 +26,8 @@ impl SinkEncoder {
         })
     }
 
-    /// Returns a copy that continues from the current state, for codecs with adaptive state (G.722): a decoder that
-    /// sees a state change would be distorted for 100 ms.
+    /// Returns a copy that continues from the current state, for codecs with adaptive state (G.722): after a reset of
+    /// that state, the receiver's decoder would distort 100 ms.
     pub(crate) fn twin(&self) -> Option<SinkEncoder> {
         match self {
             SinkEncoder::G722(encoder) => Some(SinkEncoder::G722(encoder.clone())),

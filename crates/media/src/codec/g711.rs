@@ -3,12 +3,12 @@
 
 /// RTP clock rate and sampling rate of G.711, in Hz.
 pub const CLOCK_HZ: u32 = 8000;
-/// μ-law silence.
+/// Code of a silent μ-law sample.
 pub(crate) const ULAW_SILENCE: u8 = 0xff;
-/// A-law silence.
+/// Code of a silent A-law sample.
 pub(crate) const ALAW_SILENCE: u8 = 0xd5;
 
-/// μ-law uses the upper 14 bits of a sample, A-law the upper 12.
+/// Bits of a 16-bit sample that μ-law ignores: it uses the upper 14, A-law the upper 12.
 const ULAW_SHIFT: u32 = 2;
 const ALAW_SHIFT: u32 = 4;
 

@@ -50,10 +50,10 @@ fn saturated(value: i32) -> i32 {
 /// Predictor and scale factor of one band, identical in encoder and decoder so that both adapt alike.
 #[derive(Debug, Clone, Copy)]
 struct SubBand {
-    /// Prediction, and its part from the zeroes.
+    /// Predicted signal, and its part from the zeroes.
     s: i32,
     sz: i32,
-    /// Reconstructed signals, and the signals without the poles' part; the newest first.
+    /// Reconstructed signals, and partially reconstructed ones without the part of the poles; the newest first.
     r: [i32; 2],
     p: [i32; 2],
     /// Coefficients of the poles and of the zeroes.
@@ -114,26 +114,26 @@ impl SubBand {
         self.s = saturated(poles + self.sz);
     }
 
-    /// Feeds the code of the lower band without its two lowest bits.
+    /// Adapts the lower band to a code from which its two lowest bits were removed.
     fn take_low(&mut self, code: usize) {
         let d = (self.scale * LOW_4[code & 15]) >> 15;
         self.adapt_scale(LOW_STEPS[usize::from(LOW_STEP_OF[code & 15])], 18_432, 8);
         self.predict(d);
     }
 
-    /// Feeds the code of the higher band.
+    /// Adapts the higher band to a code and its quantised difference `d`.
     fn take_high(&mut self, code: usize, d: i32) {
         self.adapt_scale(HIGH_STEP_OF[code & 3], 22_528, 10);
         self.predict(d);
     }
 }
 
-/// Encoder from samples to bytes.
+/// G.722 encoder from samples to bytes.
 #[derive(Debug, Clone)]
 pub struct G722Encoder {
     low: SubBand,
     high: SubBand,
-    /// Last samples, the newest last.
+    /// Input of the quadrature mirror filter, the newest sample last.
     samples: [i32; 24],
 }
 
@@ -183,7 +183,7 @@ impl Default for G722Encoder {
     }
 }
 
-/// Decoder from bytes to samples.
+/// G.722 decoder from bytes to samples.
 #[derive(Debug, Clone)]
 pub struct G722Decoder {
     low: SubBand,

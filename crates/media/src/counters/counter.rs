@@ -39,7 +39,7 @@ impl Counter {
 #[derive(Debug)]
 pub struct DurationHistogram<const BOUNDS: usize> {
     buckets: [Counter; BOUNDS],
-    /// Count above all bounds.
+    /// Count of durations above all bounds.
     more: Counter,
     ns: Counter,
 }
@@ -52,7 +52,7 @@ impl<const BOUNDS: usize> DurationHistogram<BOUNDS> {
         self.ns.add_alone(ns);
     }
 
-    /// Counts a duration as [`Self::record_duration`] does, with several writing threads.
+    /// Counts a duration in the same way as [`Self::record_duration`], but for several writing threads.
     pub fn take_shared(&self, bounds_us: &[u64; BOUNDS], time: Duration) {
         let (bucket, ns) = self.bucket(bounds_us, time);
         bucket.add(1);

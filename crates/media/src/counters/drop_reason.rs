@@ -1,4 +1,4 @@
-//! Reasons to drop a packet.
+//! Reasons for which the edge drops a media packet.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,13 +25,13 @@ pub enum DropReason {
     NoBuffer,
     /// SRTP authentication failed.
     SrtpAuth,
-    /// SRTP replay: already received, or too old for the replay window.
+    /// SRTP replay: the packet was already received or is too old for the replay window.
     SrtpReplay,
     /// Plain packet from a remote party with SRTP: too short for a tag, or complete RTCP without one.
     SrtpPlain,
     /// More streams (SSRCs) under one key than allowed.
     SrtpStreams,
-    /// Outgoing SRTP: the index was sent before or is too old for the replay window.
+    /// Outgoing SRTP: the packet index was used before or is too old for the replay window.
     SrtpRepeated,
     /// Outgoing SRTP: the key is used up (RFC 3711 §9.2).
     SrtpSpent,
@@ -40,9 +40,9 @@ pub enum DropReason {
     Late,
     /// Transcoding: the payload cannot be decoded.
     Damaged,
-    /// A DTMF digit was sent in its place.
+    /// A DTMF digit replaces the packet.
     KeyPressed,
-    /// Transcoding: more audio came, or was reported missing, than real time allows.
+    /// Transcoding: more audio arrived, or was reported missing, than real time allows.
     TooFast,
     /// The address of the remote party is not proven yet (`RemoteSpec::withheld`).
     Withheld,
@@ -128,7 +128,7 @@ impl DropCounters {
         }
     }
 
-    /// Returns the number for one reason.
+    /// Returns the number of packets dropped for a reason.
     pub fn drop_count(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |counter| u64::from(counter.load(Ordering::Relaxed)))
     }

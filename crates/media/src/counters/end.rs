@@ -1,11 +1,11 @@
-//! Counters of one end.
+//! Counters of one end of a session.
 
 use super::counter::{Counter, count_packet};
 use super::drop_reason::DropCounters;
 use super::loss::LossCounters;
 use super::symptoms::EndSymptoms;
 
-/// Counters of one end.
+/// Counters of one end: packets, losses, quality and symptoms of silence.
 #[derive(Debug, Default)]
 pub struct EndCounters {
     /// RTP packets accepted from the remote party.
@@ -24,11 +24,11 @@ pub struct EndCounters {
     pub jitter_us: Counter,
     /// Round-trip time to the remote party by RTCP (RFC 3550 §6.4.1), in microseconds; 0 if unknown.
     pub rtt_us: Counter,
-    /// Report blocks of the remote party about the stream that the edge sends.
+    /// Number of report blocks received from the remote party about the stream that the edge sends.
     pub far_reports: Counter,
-    /// Packets missing according to the last report block.
+    /// Packets lost on the way to the remote party, according to its last report block.
     pub far_lost: Counter,
-    /// Interarrival jitter according to the last report block, in microseconds.
+    /// Interarrival jitter at the remote party, in microseconds, according to its last report block.
     pub far_jitter_us: Counter,
     /// Quality scores of the received stream, one for each interval.
     pub scores: MosCounters,
@@ -40,7 +40,7 @@ pub struct EndCounters {
     pub rtcp_packets: Counter,
     /// Frames dropped because an agent's socket was too slow.
     pub frames_dropped: Counter,
-    /// Symptoms of silence.
+    /// Symptoms that explain missing audio.
     pub symptoms: EndSymptoms,
 }
 
@@ -81,7 +81,7 @@ pub struct MosCounters {
 }
 
 impl MosCounters {
-    /// Adds a score of 1 to 5.
+    /// Adds a mean opinion score, from 1 to 5.
     pub fn take(&self, score: f64) {
         // Truncation is intended: only a few digits of a score are significant.
         let milli = (score.clamp(1.0, 5.0) * 1000.0).round() as u64;

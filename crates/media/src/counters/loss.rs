@@ -20,7 +20,7 @@ impl LossCounters {
         }
     }
 
-    /// Returns the current runs.
+    /// Returns the runs stored last.
     pub fn get(&self) -> LossRuns {
         self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
     }

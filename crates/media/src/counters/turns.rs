@@ -31,25 +31,25 @@ const FINE_UNIT_US: u64 = 100;
 /// Marks an unknown time.
 const UNKNOWN: u16 = u16::MAX;
 
-/// One turn with the durations of its parts.
+/// One turn: the agent's response time, divided into its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnTiming {
     /// Time from the end of the caller's speech to the agent's first audio.
     pub whole: Duration,
-    /// Part in which the first audio waited in the edge before it was sent; `None` if unknown.
+    /// Part of `whole` in which the first audio waited in the edge before it was sent; `None` if unknown.
     pub edge: Option<Duration>,
     /// Round-trip time to the agent by the last ping before the turn; `None` before the first ping.
     pub network: Option<Duration>,
 }
 
 impl TurnTiming {
-    /// Returns the remaining time, spent by the agent; `None` if one of the other parts is unknown.
+    /// Returns the rest of the response time, which the agent spent; `None` if another part is unknown.
     pub fn agent(&self) -> Option<Duration> {
         Some(self.whole.saturating_sub(self.edge?).saturating_sub(self.network?))
     }
 }
 
-/// Stored form of a turn.
+/// Turn in fixed-width units, readable while a worker writes.
 #[derive(Debug)]
 struct StoredTurn {
     whole: AtomicU16,
@@ -102,7 +102,7 @@ pub struct LegTurns {
 }
 
 impl LegTurns {
-    /// Creates an empty list; its turns also count in the totals of the agent.
+    /// Creates an empty list of turns that also counts them in `all`, the totals of the agent.
     pub fn new(all: Arc<AgentTurns>) -> LegTurns {
         LegTurns { all, ..LegTurns::default() }
     }
@@ -159,8 +159,8 @@ impl AgentTurns {
         self.0.counts().sum()
     }
 
-    /// Returns the quantile `share` (such as 0.95) of the response times; `None` without turns. Times are assumed to be
-    /// spread evenly within a bucket.
+    /// Returns a quantile of the response times, such as the 95th percentile for a `share` of 0.95; `None` without
+    /// turns. Interpolates linearly within a bucket.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let counts: Vec<u64> = self.0.counts().collect();
         let all: u64 = counts.iter().sum();

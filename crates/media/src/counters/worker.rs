@@ -1,4 +1,4 @@
-//! Counters of one worker.
+//! Counters of one media worker.
 
 use super::counter::{Counter, DurationHistogram};
 use super::drop_reason::DropReason;
@@ -11,7 +11,7 @@ pub const TURN_BOUNDS_US: [u64; 10] =
 /// Upper bounds of [`WorkerCounters::agent_clears`], in microseconds.
 pub const CLEAR_BOUNDS_US: [u64; 6] = [2_000, 5_000, 10_000, 20_000, 40_000, 100_000];
 
-/// Counters of one worker.
+/// Counters of one media worker, summed over its sessions.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
     /// Active sessions.
@@ -44,7 +44,7 @@ pub struct WorkerCounters {
     pub panics: Counter,
     /// Iterations of the event loop; `/healthz` checks that the number grows.
     pub turns: Counter,
-    /// Time of packets in the edge, 1 in 64 packets sampled.
+    /// Time that packets spent in the edge; 1 in 64 packets is sampled.
     pub relay: DurationHistogram<{ RELAY_BOUNDS_US.len() }>,
     /// Open agent sockets.
     pub agents: Counter,

@@ -21,9 +21,9 @@ pub(crate) struct Detector {
     last: Option<(u16, u32)>,
     seen: Instant,
     current: Option<char>,
-    /// Digit at the beginning of its tone.
+    /// Digit of a tone that has begun, until it is taken.
     begun: Option<char>,
-    /// Digit at the end of its tone, with its duration.
+    /// Digit of a tone that has ended, with its duration, until it is taken.
     over: Option<CompletedDigit>,
 }
 
@@ -58,12 +58,12 @@ impl Detector {
         was_tone || self.detector.is_tone()
     }
 
-    /// Takes the digit at the beginning of its tone.
+    /// Takes the digit of a tone that has begun, if any.
     pub(crate) fn take_begun(&mut self) -> Option<char> {
         self.begun.take()
     }
 
-    /// Takes the digit at the end of its tone, with its duration.
+    /// Takes the digit of a tone that has ended, if any, with its duration.
     pub(crate) fn take_over(&mut self) -> Option<CompletedDigit> {
         self.over.take()
     }

@@ -13,11 +13,11 @@ const WINDOW: usize = 102;
 const STEP: usize = WINDOW / 2;
 /// Consecutive windows with one digit that make a tone: 32 ms of the minimum duration of 40 ms (Q.24).
 const HITS: u32 = 4;
-/// Windows without the digit that end the tone.
+/// Consecutive windows without the digit that end its tone.
 const MISSES: u32 = 3;
-/// Power relative to the tone below which it ends at once: 20 dB.
+/// Power relative to the tone's below which the tone ends at once: 20 dB.
 const SILENT: f32 = 0.01;
-/// Minimum power of each frequency: −30 dBm0.
+/// Minimum power of each of the two frequencies: −30 dBm0.
 const LEAST: f32 = {
     let amplitude = PEAK_0_DBM0 * 0.0316 * (WINDOW as f32) / 2.0;
     amplitude * amplitude
@@ -29,7 +29,7 @@ const ALONE: f32 = 6.3;
 /// Minimum share of the two frequencies in the total power.
 const SHARE: f32 = 0.78;
 
-/// Detection result.
+/// Event of a DTMF detector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DigitDetection {
     /// The tone of a digit has begun.
@@ -41,14 +41,14 @@ pub(crate) enum DigitDetection {
 /// DTMF detector for a stream of samples.
 #[derive(Debug)]
 pub(crate) struct Goertzel {
-    /// Input samples per analysed sample: 1 or 2.
+    /// Input samples averaged to one analysed sample: 1 or 2.
     every: usize,
     window: [f32; WINDOW],
     filled: usize,
     /// Whether the next window is the first after a loss, which may be distorted by concealment.
     is_behind_loss: bool,
     coefficients: [f32; 8],
-    /// Digit of the last windows, their number, and their power.
+    /// Digit of the last windows; `hits` is their number, `power` their power.
     candidate: Option<char>,
     hits: u32,
     power: f32,
@@ -90,7 +90,7 @@ impl Goertzel {
         self.candidate.is_some() || self.pressed.is_some()
     }
 
-    /// Analyses samples; `heard` gets the results.
+    /// Analyses samples; calls `heard` for each tone that begins or ends.
     pub(crate) fn analyse_samples(&mut self, samples: &[i16], mut heard: impl FnMut(DigitDetection)) {
         for chunk in samples.chunks(self.every) {
             let sum: i32 = chunk.iter().map(|sample| i32::from(*sample)).sum();
@@ -147,7 +147,7 @@ impl Goertzel {
         }
     }
 
-    /// Returns the digit with the two frequencies that make up a window with this total energy.
+    /// Returns the digit if its two frequencies make up most of the window's energy `all`.
     fn digit_in(&self, all: f32) -> Option<char> {
         // Goertzel algorithm: the power at each frequency.
         let powers = self.coefficients.map(|coefficient| {

@@ -1,5 +1,5 @@
-//! DTMF injector for a stream fed by another remote party. While digits are sent, the edge feeds the stream on its own
-//! clock, and packets of that party are dropped. Digits are thus sent even if that party is silent or on hold.
+//! DTMF injector for a stream that another remote party feeds. While digits are sent, the edge feeds the stream on
+//! its own clock and drops that party's packets. Digits are thus sent even if that party is silent or on hold.
 
 use std::time::Instant;
 
@@ -11,10 +11,10 @@ use crate::rtp::{FIXED_HEADER, PacketBuf, RtpHeader, StreamStart};
 use super::sender::{DigitSignal, DtmfSender};
 use super::spec::DigitFormat;
 
-/// Samples of 20 ms at the highest rate of generated tones.
+/// Samples of a 20 ms frame at the highest rate of generated tones.
 const MOST_SAMPLES: usize = 320;
 
-/// Sends digits into one end's stream.
+/// Sends queued DTMF digits into the stream of one end.
 #[derive(Debug)]
 pub(crate) struct Injector {
     serial: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Injector {
     timestamp: u32,
 }
 
-/// Encoder of tones.
+/// Encoder of DTMF tones, for a stream without telephone-events.
 #[derive(Debug)]
 struct ToneEncoder {
     coding: PayloadCodec,
@@ -39,7 +39,7 @@ struct ToneEncoder {
 /// Result of one tick of an injector.
 #[derive(Debug)]
 pub(crate) enum InjectorOutput {
-    /// Packet of a digit.
+    /// Packet of a digit, to be sent in place of audio.
     Packet {
         /// RTP header.
         rtp: RtpHeader,
@@ -51,7 +51,7 @@ pub(crate) enum InjectorOutput {
 }
 
 impl Injector {
-    /// Creates an injector; its clock begins now. `twin` continues the stream's encoder.
+    /// Creates an injector; its clock begins at `now`. `twin` is an encoder that continues the stream's state.
     pub(crate) fn new(now: Instant, start: StreamStart, press: DigitFormat, twin: Option<SinkEncoder>) -> Injector {
         let (clock_hz, tones) = match press {
             DigitFormat::Event { clock_hz, .. } => (clock_hz, None),
@@ -77,12 +77,12 @@ impl Injector {
         }
     }
 
-    /// Returns the serial number among the feeders of its end.
+    /// Returns the injector's serial number among the feeders of its end.
     pub(crate) fn serial(&self) -> u32 {
         self.serial
     }
 
-    /// Returns the clock rate, in Hz.
+    /// Returns the RTP clock rate of the digits, in Hz.
     pub(crate) fn clock_hz(&self) -> u32 {
         self.clock_hz
     }
@@ -102,12 +102,12 @@ impl Injector {
         self.sender.is_over()
     }
 
-    /// Skips the next tick, if due; the digits wait.
+    /// Skips the next tick, if it is due, without sending; the digits wait for the following one.
     pub(crate) fn pass_over(&mut self, now: Instant) -> Option<()> {
         self.ticks.take_tick(now).map(|_| ())
     }
 
-    /// Takes the next tick, if it is due.
+    /// Takes the next tick and writes its packet, if any; `None` while no tick is due.
     pub(crate) fn take_tick(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<InjectorOutput> {
         let tick = self.ticks.take_tick(now)?;
         // Truncation is intended: timestamps are modulo 2^32.
@@ -116,7 +116,8 @@ impl Injector {
         Some(signal.and_then(|signal| self.write(signal, at, packet)).unwrap_or(InjectorOutput::Pause))
     }
 
-    /// Returns the codec of the tones and an encoder that continues from their state, if the codec has state.
+    /// Returns the codec of the tones and a copy of their encoder; `None` for telephone-events and codecs without
+    /// state.
     pub(crate) fn into_twin(self) -> Option<(PayloadCodec, SinkEncoder)> {
         let tones = self.tones?;
         Some((tones.coding, tones.encoding.twin()?))

@@ -13,19 +13,19 @@ pub(crate) const SEGMENT_TICKS: u32 = 0xffff;
 /// End bit of an event's last packets (RFC 4733 §2.3.2).
 pub(crate) const END: u8 = 0x80;
 
-/// Number of times that an event's last packet is sent (RFC 4733 §2.5.1.4); a packet further ahead is no repetition.
+/// Number of times that an event's last packet is sent (RFC 4733 §2.5.1.4). A packet further ahead is no repetition.
 const END_PACKETS: i16 = 3;
 /// Maximum lateness of a packet in sequence numbers; beyond it, the sender has restarted (RFC 3550 §A.1,
 /// `MAX_MISORDER`).
 const MOST_MISORDER: i16 = 100;
-/// Maximum spacing in sequence numbers that is assumed between two packets of an event; the rest are lost packets.
+/// Maximum spacing in sequence numbers between two packets of an event; a larger gap counts as lost packets.
 const MOST_SPACING: u8 = 10;
-/// Duration above which a smaller one means that the counter has wrapped without a new segment.
+/// Duration from which a decrease means that a 16-bit counter has wrapped without a new segment.
 const NEARLY_FULL: u16 = 0xf000;
 /// Maximum timestamp increment per packet of a sender that advances it within an event (60 ms at 8 kHz).
 const MOST_PACKET_TICKS: u32 = 480;
 
-/// Distinguishes the events of one remote party.
+/// Recognises to which event each telephone-event packet of one remote party belongs.
 ///
 /// Packets are ordered by their sequence numbers (RFC 3550 §5.1). Event, marker, end bit and duration distinguish an
 /// event from the next one (RFC 4733 §2.5.1); timestamps are used only if they agree with those, because some senders
@@ -33,12 +33,12 @@ const MOST_PACKET_TICKS: u32 = 480;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventTracker {
     last: EventPosition,
-    /// Preceding event of the source.
+    /// Last event of the source before the current one.
     former: FormerEvent,
     /// Whether an event has been received.
     has_last: bool,
-    /// Whether the source's timestamp differed between two events. An end packet with an unchanged timestamp is then a
-    /// repetition, however much audio was sent before it.
+    /// Whether the source's timestamp differed between two events. If so, an end packet with an unchanged timestamp
+    /// is a repetition, however much audio was sent before it.
     has_moving_clock: bool,
 }
 
@@ -65,13 +65,14 @@ struct EventPosition {
     event: u8,
     /// Whether the event has ended.
     has_ended: bool,
-    /// Whether a packet after the first one had no marker, as required.
+    /// Whether a packet after the first one had no marker, as RFC 4733 requires.
     is_plain: bool,
-    /// Maximum spacing in sequence numbers between two packets of the event; audio may be sent between them.
+    /// Maximum spacing in sequence numbers between two packets of the event; more than 1 if audio is sent between
+    /// them.
     spacing: u8,
 }
 
-/// Telephone-event packet.
+/// Parsed telephone-event packet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TelephoneEvent {
     ssrc: u32,
@@ -90,12 +91,13 @@ pub(crate) enum EventObservation {
     Ignored,
     /// First received packet of an event.
     Begun,
-    /// Further packet of the current event; its duration counts from the last segment's end if `is_new_segment`.
+    /// Further packet of the current event. If `is_new_segment`, its duration counts from the end of the last
+    /// segment.
     Continued { is_new_segment: bool },
 }
 
 impl TelephoneEvent {
-    /// Parses a packet's payload; `None` if it is too short (RFC 4733 §2.3).
+    /// Parses a telephone-event from a packet's payload; `None` if the payload is too short (RFC 4733 §2.3).
     pub(crate) fn parse(rtp: &RtpHeader, payload: &[u8]) -> Option<TelephoneEvent> {
         let &[event, flags, high, low, ..] = payload else { return None };
         Some(TelephoneEvent {
@@ -138,7 +140,7 @@ impl EventPosition {
         }
     }
 
-    /// Returns whether the duration is near its maximum, so that a smaller one has wrapped.
+    /// Returns whether the duration is so near its maximum that a smaller one has wrapped.
     fn is_nearly_full(&self) -> bool {
         self.duration >= NEARLY_FULL
     }
@@ -232,14 +234,14 @@ impl DtmfReceiver {
     }
 }
 
-/// Digit in progress, tracked until its end.
+/// Digit in progress, timed until its end.
 #[derive(Debug, Clone, Copy)]
 struct HeldDigit {
     digit: char,
     clock_hz: u32,
-    /// Clock ticks in completed segments.
+    /// RTP clock ticks in completed segments.
     before: u32,
-    /// Clock ticks in the current segment.
+    /// RTP clock ticks in the current segment.
     ticks: u16,
     seen: Instant,
 }
@@ -263,7 +265,7 @@ impl HeldDigit {
         CompletedDigit { digit: self.digit, ms: self.ms() }
     }
 
-    /// Returns the duration, in milliseconds.
+    /// Returns the duration so far, in milliseconds.
     fn ms(&self) -> u32 {
         let ticks = u64::from(self.before) + u64::from(self.ticks);
         let ms = ticks * 1000 / u64::from(self.clock_hz.max(1));
@@ -271,10 +273,10 @@ impl HeldDigit {
     }
 }
 
-/// Completed digit.
+/// Digit that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CompletedDigit {
-    /// `0` to `9`, `*`, `#`, `A` to `D`.
+    /// The digit: `0` to `9`, `*`, `#` or `A` to `D`.
     pub(crate) digit: char,
     /// Duration, in milliseconds.
     pub(crate) ms: u32,
@@ -288,19 +290,19 @@ pub(crate) struct EventReceiver {
 }
 
 impl EventReceiver {
-    /// Counts a forwarded digit; returns whether it is reported to signalling.
+    /// Counts a forwarded digit; returns whether it is reported to signalling: the first [`KEYS_TOLD`] are.
     pub(crate) fn may_report(&mut self) -> bool {
         self.receiver.reported = self.receiver.reported.saturating_add(1);
         self.receiver.reported <= KEYS_TOLD
     }
 
-    /// Processes a packet; returns the digit at the first received packet of its event.
+    /// Processes a telephone-event packet; returns the digit at the first received packet of its event.
     pub(crate) fn take(&mut self, rtp: &RtpHeader, payload: &[u8]) -> Option<char> {
         self.receiver.take(rtp, payload)
     }
 
-    /// Processes a packet with the clock rate `clock_hz`; returns the digits completed by it: one that another
-    /// replaced, and the one that it ends.
+    /// Processes a telephone-event packet with the clock rate `clock_hz`. Returns the digits that it completes: one
+    /// that a new event replaced, and one that the packet itself ends.
     pub(crate) fn take_timed(
         &mut self,
         now: Instant,
@@ -327,7 +329,7 @@ impl EventReceiver {
         [replaced, ended].map(|held| held.map(HeldDigit::completed))
     }
 
-    /// Ends a digit after the loss of its last packets.
+    /// Ends the current digit if its last packets were lost; `None` if none is overdue.
     pub(crate) fn release_lost(&mut self, now: Instant) -> Option<CompletedDigit> {
         self.held.take_if(|held| held.lost_at() <= now).map(HeldDigit::completed)
     }

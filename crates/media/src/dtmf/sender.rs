@@ -22,7 +22,7 @@ const PAUSE_TICKS: u16 = 5;
 /// Volume: −10 dBm0 (RFC 4733 §2.5.2.3).
 const VOLUME: u8 = 10;
 
-/// Queued digits, and the state of the current one.
+/// Sender of queued digits to one remote party.
 #[derive(Debug, Default)]
 pub struct DtmfSender {
     waiting: VecDeque<QueuedDigit>,
@@ -39,11 +39,11 @@ struct QueuedDigit {
 #[derive(Debug, Clone, Copy)]
 struct ActiveDigit {
     wanted: QueuedDigit,
-    /// Timestamp of the segment, shared by all of its packets.
+    /// Timestamp of the current segment, shared by all of its packets.
     timestamp: u32,
-    /// RTP clock ticks before this segment.
+    /// RTP clock ticks of the event before the current segment.
     before: u32,
-    /// Ticks of 20 ms since the beginning.
+    /// Ticks of 20 ms since the digit began.
     tick: u16,
 }
 
@@ -56,17 +56,17 @@ pub enum DigitSignal {
     Tone(TonePart),
 }
 
-/// 20 ms of a tone.
+/// Tone or pause of 20 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TonePart {
     digit: Digit,
-    /// Ticks before this part, and ticks of the tone.
+    /// Ticks of the tone before this part; `ticks` is the length of the tone.
     tick: u16,
     ticks: u16,
 }
 
 impl TonePart {
-    /// Fills a frame of 20 ms.
+    /// Fills a frame of 20 ms with this part of the tone; silence after its end.
     pub(crate) fn fill(self, rate_hz: u32, frame: &mut [i16]) {
         let (from, left) = (usize::from(self.tick), usize::from(self.ticks.saturating_sub(self.tick)));
         match left {
@@ -87,7 +87,7 @@ impl TonePart {
 /// Telephone-event packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPacket {
-    /// Payload type.
+    /// Negotiated payload type.
     pub payload_type: u8,
     /// Whether the packet is the first of an event.
     pub marker: bool,
@@ -115,12 +115,12 @@ impl DtmfSender {
         digits().count().saturating_sub(room)
     }
 
-    /// Returns whether all digits have been sent.
+    /// Returns whether all digits have been sent, with their repetitions.
     pub fn is_over(&self) -> bool {
         self.waiting.is_empty() && self.now.is_none_or(|press| press.tick >= press.wanted.ticks + REPEATS)
     }
 
-    /// Advances by 20 ms, at this timestamp of the stream; returns the signal due instead of audio, if any.
+    /// Advances by 20 ms to `timestamp` of the stream; returns the signal to send in place of audio, if any.
     pub fn next(&mut self, timestamp: u32) -> Option<DigitSignal> {
         let over = self.now.is_none_or(|press| press.tick >= press.wanted.ticks + PAUSE_TICKS);
         if over {

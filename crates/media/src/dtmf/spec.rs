@@ -1,8 +1,8 @@
-//! DTMF forms of the two sides of a wire.
+//! DTMF forms of the source and the sink of a wire.
 
 use crate::codec::PayloadCodec;
 
-/// DTMF conversion of a wire between sides with different forms; digits of the source are removed from its media.
+/// DTMF conversion of a wire between sides with different forms. The edge removes digits from the source's media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DtmfConversion {
     /// Telephone-events of the source: payload type and clock rate (Hz).
@@ -11,7 +11,8 @@ pub struct DtmfConversion {
     /// analysed.
     #[serde(default)]
     pub tones: bool,
-    /// Form towards the sink; `None` passes digits to signalling by `Event::Key`.
+    /// Form of digits towards the sink; `None` passes them to signalling by
+    /// [`MediaEvent::Key`](crate::spec::MediaEvent).
     pub press: Option<DigitFormat>,
     /// Set if only digits are wanted from the source: payload type and codec of its audio, which is not forwarded. A
     /// digit is reported to signalling when it begins, with a duration of 0 ms.
@@ -24,17 +25,17 @@ pub struct DtmfConversion {
 pub enum DigitFormat {
     /// Telephone-event (RFC 4733).
     Event {
-        /// Payload type of the remote party.
+        /// Payload type that the remote party has negotiated for telephone-event.
         payload: u8,
         /// Clock rate in Hz, equal to that of the audio.
         clock_hz: u32,
     },
-    /// Tone in the audio (ITU-T Q.23), injected if another remote party feeds the end, otherwise part of the edge's own
-    /// stream.
+    /// Tone in the audio (ITU-T Q.23): injected if another remote party feeds the end, otherwise part of the stream
+    /// that the edge generates.
     Tone {
         /// Payload type of the audio.
         payload: u8,
-        /// The codec of the audio.
+        /// Codec of the audio.
         coding: PayloadCodec,
     },
 }

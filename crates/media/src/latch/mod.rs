@@ -14,9 +14,10 @@
 //!   has already won since its address was announced. If the announced address can be the real one, it takes over from
 //!   any winner with a run of packets ([`LATCH_CONTENDER_PACKETS`](crate::limits::LATCH_CONTENDER_PACKETS) over
 //!   [`LATCH_CONTENDER_SPAN`](crate::limits::LATCH_CONTENDER_SPAN)).
-//! - Any other expected source takes over from a silent winner with such a run that no packet of the winner interrupts;
-//!   how long the winner has to be silent is in `Terms::yields_after`. From a winner other than the exact source that
-//!   is not settled yet it takes over by settling first.
+//! - Any other expected source takes over from a silent winner with such a run that no packet of the winner
+//!   interrupts;
+//!   the required silence is in `LatchConditions::yields_after`. From a winner other than the exact source that is not
+//!   settled yet it takes over by settling first.
 //! - The first source other than the exact one that settled returns with one packet, unless the exact source holds the
 //!   latch.
 //!
@@ -47,7 +48,7 @@ pub fn canonical(source: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Learned sources of an end's remote party. All addresses are [`canonical`].
+/// Sources learned for an end's RTP and RTCP. All addresses are [`canonical`].
 #[derive(Debug, Clone, Default)]
 pub struct Latch {
     rtp: SourceLatch,
@@ -90,12 +91,12 @@ impl Latch {
         Latch { rtp, rtcp, pinned_until: now.checked_add(LATCH_GRACE).filter(|_| pins), pins }
     }
 
-    /// Returns the RTP source that won.
+    /// Returns the RTP source that holds the latch; `None` while it is open.
     pub fn rtp(&self) -> Option<SocketAddr> {
         self.rtp.source()
     }
 
-    /// Returns the RTCP source that won.
+    /// Returns the RTCP source that holds the latch; `None` while it is open.
     pub fn rtcp(&self) -> Option<SocketAddr> {
         self.rtcp.source()
     }
@@ -138,20 +139,21 @@ impl Latch {
         true
     }
 
-    /// Applies a description that does not open the latch.
+    /// Applies a new description of the remote party that does not open the latch.
     pub fn describe(&mut self, now: Instant, after: &RemoteSpec) {
         self.pins = pins(after);
         self.rtp.describe(now);
         self.rtcp.describe(now);
     }
 
-    /// Returns whether RTP from this source is processed: it counts, or is counted towards a takeover by
-    /// [`Self::take_rtp`].
+    /// Returns whether RTP from this source is processed: it counts as the remote party's, or [`Self::take_rtp`]
+    /// counts it towards a takeover.
     pub(crate) fn accepts_rtp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtp.claim(source, &self.rtp_terms(now, remote)) != SourceClaim::Refused
     }
 
-    /// Returns whether RTCP on the RTP port counts from this source; it never makes the source the winner.
+    /// Returns whether RTCP that arrives on the RTP port counts as the remote party's; it never makes its source the
+    /// winner.
     pub(crate) fn accepts_shared_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         match self.rtp.claim(source, &self.rtp_terms(now, remote)) {
             SourceClaim::Holds | SourceClaim::Straggles => true,
@@ -160,23 +162,23 @@ impl Latch {
         }
     }
 
-    /// Returns whether RTCP from this source is processed.
+    /// Returns whether RTCP from this source is processed: it counts, or is counted towards a takeover.
     pub(crate) fn accepts_rtcp(&self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> bool {
         self.rtcp.claim(source, &self.rtcp_terms(now, remote)) != SourceClaim::Refused
     }
 
-    /// Processes a valid RTP packet, authenticated if the stream is encrypted.
+    /// Processes a valid RTP packet, which must be authenticated if the stream is encrypted.
     pub fn take_rtp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> LatchOutcome {
         let terms = self.rtp_terms(now, remote);
         let taken = self.rtp.accept_packet(source, &terms);
         if taken == LatchOutcome::Won && self.rtcp().is_some() {
-            // Another RTP source sends its RTCP from another address too.
+            // A new RTP source sends its RTCP from another address too.
             self.rtcp = SourceLatch::default();
         }
         taken
     }
 
-    /// Processes a valid RTCP packet.
+    /// Processes a valid RTCP packet, which must be authenticated if the stream is encrypted.
     pub(crate) fn take_rtcp(&mut self, now: Instant, source: SocketAddr, remote: &RemoteSpec) -> LatchOutcome {
         let terms = self.rtcp_terms(now, remote);
         self.rtcp.accept_packet(source, &terms)
@@ -201,7 +203,7 @@ impl Latch {
         remote.withheld && self.rtp_destination(remote).is_none_or(|(to, _)| remote.withholds(to.ip()))
     }
 
-    /// Returns the destination of RTCP, and whether it is locked.
+    /// Returns the destination of RTCP, and whether it is locked as for [`Self::rtp_destination`].
     pub(crate) fn rtcp_destination(&self, remote: &RemoteSpec) -> Option<(SocketAddr, bool)> {
         Some(self.rtcp.destination(remote.rtcp?, remote.latch, self.pins))
     }
@@ -220,7 +222,7 @@ impl Latch {
         }
     }
 
-    /// RTCP is sent on hold too (RFC 3264 §5.1).
+    /// Conditions for RTCP, which is sent on hold too (RFC 3264 §5.1).
     fn rtcp_terms<'a>(&self, now: Instant, remote: &'a RemoteSpec) -> LatchConditions<'a> {
         LatchConditions {
             now,

@@ -42,7 +42,7 @@ pub(super) static RTP: LatchRules = LatchRules {
     contender_gap: LATCH_CONTENDER_GAP,
 };
 
-/// Rules for RTCP, with one packet in about five seconds from each source.
+/// Rules for RTCP, for which one packet about every five seconds from each source is assumed.
 pub(super) static RTCP: LatchRules = LatchRules {
     settled_packets: LATCH_RTCP_SETTLED_PACKETS,
     settled_after: LATCH_RTCP_SETTLED_AFTER,
@@ -56,7 +56,7 @@ pub(super) static RTCP: LatchRules = LatchRules {
     contender_gap: LATCH_RTCP_SILENCE,
 };
 
-/// Conditions for the evaluation of a source.
+/// Conditions under which a packet's source is evaluated.
 pub(super) struct LatchConditions<'a> {
     pub(super) now: Instant,
     pub(super) rules: &'static LatchRules,
@@ -67,7 +67,7 @@ pub(super) struct LatchConditions<'a> {
     pub(super) pinned_until: Option<Instant>,
     /// Whether the announced address can be the real one: a run of the exact source then displaces any other winner.
     pub(super) pins: bool,
-    /// Additional expected address, because RTP comes from it.
+    /// Address that is expected too, because RTP arrives from it.
     pub(super) beside: Option<IpAddr>,
     /// Whether the remote party may send, so that silence can mean that the winner is gone.
     pub(super) may_send: bool,
@@ -109,13 +109,13 @@ impl LatchConditions<'_> {
     }
 }
 
-/// Packets of one source, counted since a moment.
+/// Run of packets from one source.
 #[derive(Debug, Clone)]
 struct SourceRun {
     source: SocketAddr,
     /// Time of the last packet, or of a description that restarted the silence.
     heard: Instant,
-    /// Start of the count, and the number of packets since then.
+    /// Start of the count; `packets` is the number of packets since then.
     since: Instant,
     packets: u32,
 }
@@ -125,7 +125,7 @@ impl SourceRun {
         SourceRun { source, heard: now, since: now, packets: 1 }
     }
 
-    /// Counts a packet; restarts the count if it covers too long a time for a stream.
+    /// Counts a packet; restarts the count if it spans more time than a stream of so many packets takes.
     fn take(&mut self, now: Instant, rules: &LatchRules) {
         self.heard = now;
         if now.saturating_duration_since(self.since) > rules.settled_within {
@@ -148,7 +148,7 @@ impl SourceRun {
     }
 }
 
-/// Source whose packets count.
+/// Winner of the latch: the source that sends the packets that count.
 #[derive(Debug, Clone)]
 struct LatchedSource {
     run: SourceRun,
@@ -193,7 +193,7 @@ pub(super) enum SourceClaim {
     Refused,
 }
 
-/// Outcome of an authenticated packet for the latch.
+/// Effect of an authenticated packet on the latch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LatchOutcome {
     /// The packet does not count.
@@ -213,7 +213,7 @@ enum OtherSource {
     Contender(SourceRun),
 }
 
-/// The latch of one stream, RTP or RTCP.
+/// Latch of one stream, RTP or RTCP.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourceLatch {
     winner: Option<LatchedSource>,
@@ -221,8 +221,8 @@ pub(super) struct SourceLatch {
     /// Whether the exact source has won since its address was announced; then no NAT hides it, and it may always
     /// return.
     exact_won: bool,
-    /// First source other than the exact one that was established since then; it may return from any winner except the
-    /// exact source.
+    /// First source other than the exact one that was established since the address was announced. It may return from
+    /// any winner except the exact source.
     first: Option<SocketAddr>,
 }
 
@@ -295,9 +295,9 @@ impl SourceLatch {
         }
     }
 
-    /// Counts a packet of a contender. There is one contender slot: a packet of another source decrements its count, so
-    /// that the source with the most packets holds the slot (Boyer–Moore majority vote) and occasional packets keep no
-    /// stream out. The exact source takes the slot at once.
+    /// Counts a packet of a contender. There is one contender slot: a packet of another source decrements its count,
+    /// so that the source with the most packets keeps the slot (Boyer–Moore majority vote) and occasional packets
+    /// keep no stream out. The exact source takes the slot at once.
     fn contend(&mut self, source: SocketAddr, terms: &LatchConditions<'_>) {
         if let Some(OtherSource::Contender(run)) = &mut self.beside
             && run.source != source
@@ -312,7 +312,8 @@ impl SourceLatch {
         self.beside = Some(OtherSource::Contender(self.run_with(source, terms)));
     }
 
-    /// Creates a latch for a new description of the same address; sources that could return still can.
+    /// Creates an open latch after a new description of the same address; sources that were allowed to return still
+    /// are.
     pub(super) fn reopened(former: Option<(SocketAddr, Instant)>, before: &SourceLatch) -> SourceLatch {
         SourceLatch { exact_won: before.exact_won, first: before.first, ..SourceLatch::opened(former) }
     }
@@ -376,7 +377,7 @@ impl SourceLatch {
         }
     }
 
-    /// Returns whether no source but the winner can count for now.
+    /// Returns whether no source but the winner can count until the next [`Self::rest`].
     fn is_locked(&self, exact: SocketAddr, mode: LatchMode, pins: bool) -> bool {
         self.winner.as_ref().is_some_and(|winner| {
             let source = winner.run.source;
@@ -430,7 +431,7 @@ pub struct LatchSnapshot {
     pub established: bool,
     /// Whether the exact source has won since its address was announced.
     pub exact_won: bool,
-    /// First source other than the exact one that was established since then.
+    /// First source other than the exact one that was established since the address was announced.
     #[serde(default)]
     pub first: Option<SocketAddr>,
 }

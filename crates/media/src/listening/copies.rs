@@ -26,13 +26,13 @@ impl CopyStream {
     }
 }
 
-/// Listener of raw copies.
+/// Raw fork that receives copies of an end's packets.
 #[derive(Debug)]
 struct CopyListener {
     id: EndId,
     tracks: TrackSet,
     counters: Arc<EndCounters>,
-    /// Destination of the copies, once known.
+    /// Destination of the copies; `None` until it is known.
     to: Option<SocketAddr>,
     inbound: CopyStream,
     outbound: CopyStream,
@@ -92,7 +92,7 @@ impl CopyListeners {
                 TrackName::Outbound => &mut end.outbound,
             };
             let mut copy = packet.rtp.clone();
-            // Each source counts as another feeder; the copies keep their own SSRC.
+            // Each source of the end counts as another feeder; the copies keep their own SSRC.
             stream.outgoing.pass(now, packet.rtp.ssrc, packet.clock_hz, &mut copy, |_, _| true);
             copy.ssrc = stream.ssrc;
             let from = self.bytes.len();

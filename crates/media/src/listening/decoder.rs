@@ -11,11 +11,11 @@ use crate::counters::DropReason;
 use crate::rtp::{JitterBuffer, PacketBuf, RtpHeader};
 use crate::transcode::{EventsSpec, TranscodeSpec, Transcoder};
 
-/// Payload types of decoded audio and of packets without audio.
+/// Payload types in the decoder's output: decoded audio, and packets without audio.
 const AUDIO: u8 = 0;
 const NO_AUDIO: u8 = 1;
 const PACKET_MS: u8 = 20;
-/// Comfort noise (RFC 3551 §6).
+/// Payload type of comfort noise (RFC 3551 §6).
 const COMFORT_NOISE: u8 = 13;
 
 /// Decoder of one track, with its jitter buffer.
@@ -31,9 +31,9 @@ struct DecoderState {
     packet: PacketBuf,
     /// Sequence number of the next decoded packet; continuous, also after a loss.
     sequence: u16,
-    /// Reason why a packet was not usable.
+    /// Reason why a packet that became due could not be used, until it is returned.
     spoilt: Option<DropReason>,
-    /// Digits at the beginning of their tones; as many as the jitter buffer can release at once.
+    /// Digits of tones that have begun, until they are taken; as many as the jitter buffer can release at once.
     digits: [Option<char>; 4],
 }
 
@@ -48,7 +48,7 @@ pub(super) fn decoded(audio: &[(u8, PayloadCodec)], keys: Option<u8>, format: Ag
         AgentFormat::L16Rate8000 => PayloadCodec::Linear(CLOCK_HZ),
         AgentFormat::L16Rate16000 | AgentFormat::L16Rate24000 => PayloadCodec::Linear(crate::codec::g722::RATE_HZ),
     };
-    // Only the position of events matters, not their duration.
+    // Only the order of events matters to a listener, not their duration.
     let events = keys.map(|number| EventsSpec { from: (number, CLOCK_HZ), to: (NO_AUDIO, CLOCK_HZ) });
     Some(TranscodeSpec {
         from: audio.to_vec(),
@@ -60,7 +60,7 @@ pub(super) fn decoded(audio: &[(u8, PayloadCodec)], keys: Option<u8>, format: Ag
 }
 
 impl TrackDecoder {
-    /// Creates a decoder; `None` if `spec` names no codec that can be decoded.
+    /// Creates a decoder; `None` if `spec` names no codec that the edge decodes.
     pub(super) fn new(spec: TranscodeSpec) -> Option<Box<TrackDecoder>> {
         let transcoder = Transcoder::new(spec, 0, (0, 0, 0))?;
         let decoder =
@@ -88,11 +88,12 @@ impl TrackDecoder {
         self.decoder.digits.iter_mut().find_map(Option::take)
     }
 
-    /// Queues a packet; `heard` gets every packet that is now due: header, bytes and the codec of its audio, if any.
+    /// Queues a packet and passes every packet that is now due to `heard`: header, bytes, and the codec of its audio,
+    /// if any.
     ///
     /// # Errors
     ///
-    /// Returns an error if this packet, or one that waited, is not usable.
+    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -114,7 +115,7 @@ impl TrackDecoder {
         self.buffer.handle_timeout(now, |rtp, payload| self.decoder.decode(now, rtp, payload, &mut heard));
     }
 
-    /// Returns the next timeout.
+    /// Returns the time at which the next waiting packet is released.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.buffer.poll_timeout()
     }

@@ -1,5 +1,4 @@
-//! Exact frames from the audio of both directions of an end: decoders for codecs other than G.711, followed by the
-//! framing.
+//! Audio of both directions of an end in exact frames: decodes codecs other than G.711, then frames the result.
 
 use std::time::Instant;
 
@@ -54,7 +53,7 @@ impl TrackDecoders {
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not usable.
+    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -111,7 +110,7 @@ pub(crate) struct ListenerInput {
 }
 
 impl ListenerInput {
-    /// Creates the audio input of a listener with frames of a format; it is inactive before [`Self::begin`].
+    /// Creates the audio input of a listener that takes frames in `format`; it is inactive before [`Self::begin`].
     pub(crate) fn new(format: AgentFormat) -> ListenerInput {
         ListenerInput { format, uplink: None, decoders: TrackDecoders::default() }
     }
@@ -167,7 +166,7 @@ impl ListenerInput {
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not usable.
+    /// Returns the reason if this packet, or one that waited for it, is late, damaged, or beyond real time.
     pub(crate) fn take(
         &mut self,
         now: Instant,
@@ -185,7 +184,7 @@ impl ListenerInput {
         }
     }
 
-    /// Returns the next frame that is complete or overdue, with its level if `measured`.
+    /// Returns the next frame that is complete or overdue, if any; with its level if `measured`.
     pub(crate) fn poll(&mut self, now: Instant, measured: bool) -> Option<UplinkFrame<'_>> {
         self.uplink.as_mut()?.poll(now, measured)
     }

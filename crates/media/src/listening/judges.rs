@@ -25,7 +25,7 @@ struct DetectionList {
     all: Vec<DetectionListener>,
 }
 
-/// Detector of one direction of an end.
+/// Answering machine detector for one direction of an end.
 #[derive(Debug)]
 struct DetectionListener {
     id: EndId,
@@ -35,7 +35,7 @@ struct DetectionListener {
 }
 
 impl DetectionListeners {
-    /// Adds a detector; its time begins now.
+    /// Adds a detector that starts at `now`.
     pub(crate) fn add(&mut self, now: Instant, id: EndId, spec: MachineDetectionSpec) {
         let track = if spec.track == TrackName::Inbound { TrackSet::Inbound } else { TrackSet::Outbound };
         let mut hearing = ListenerInput::new(AgentFormat::L16Rate8000);
@@ -117,7 +117,7 @@ impl DetectionListener {
         events: &mut VecDeque<MediaEvent>,
     ) {
         if packet.track == self.track && !self.detector.is_over() {
-            // An unusable packet leaves silence.
+            // The detector treats an unusable packet as silence.
             let _ = self.hearing.take(now, packet, coding);
             self.run_detector(now, events);
         }

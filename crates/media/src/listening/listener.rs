@@ -6,10 +6,10 @@ use crate::codec::PayloadCodec;
 use crate::rtp::RtpHeader;
 use crate::spec::{EndId, TapSpec};
 
-/// Listener of an end.
+/// Listener of an end, with the codecs that it expects.
 #[derive(Debug, Clone)]
 pub(crate) struct EndListener {
-    /// The listening end.
+    /// Id of the listener, which is an end of the session too.
     id: EndId,
     audio: TapSpec,
 }
@@ -17,28 +17,28 @@ pub(crate) struct EndListener {
 /// Packet of an end as passed to its listeners.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TrackPacket<'a> {
-    /// The direction: from the remote party, or to it.
+    /// Direction of the packet: from the remote party, or to it.
     pub(crate) track: TrackName,
     /// RTP header.
     pub(crate) rtp: &'a RtpHeader,
-    /// The whole packet.
+    /// The whole packet, header included.
     pub(crate) bytes: &'a [u8],
     /// Clock rate of the payload, in Hz.
     pub(crate) clock_hz: u32,
 }
 
 impl EndListener {
-    /// Creates a listener from the listening end and its audio.
+    /// Creates a listener from its own id and the codecs that it expects.
     pub(crate) fn new(id: EndId, audio: TapSpec) -> EndListener {
         EndListener { id, audio }
     }
 
-    /// Returns the listening end.
+    /// Returns the id of the listener.
     pub(crate) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns whether `id` is the listening end.
+    /// Returns whether the listener has this id.
     pub(crate) fn is(&self, id: EndId) -> bool {
         self.id == id
     }

@@ -15,7 +15,7 @@ use super::hearing::{TrackDecoders, TrackFraming as _};
 use super::listener::TrackPacket;
 use super::stereo::{FrameTreatment, StereoFrames};
 
-/// A recorder.
+/// Recorder of one end; writes no file itself.
 #[derive(Debug)]
 pub(super) struct Recorder {
     id: EndId,
@@ -26,13 +26,13 @@ pub(super) struct Recorder {
     is_over: bool,
 }
 
-/// State of the recorded file.
+/// Position in the recorded file, and its treatment of pauses.
 #[derive(Debug)]
 struct RecordedFile {
     begun: Instant,
     tracks: TrackSet,
     pause: Option<RecordingPause>,
-    /// Frames received since the start, written or cut out.
+    /// Pairs of frames received since the start, whether written or cut out.
     heard: u64,
     /// Number of the first frame not handed over yet.
     first: u64,
@@ -44,12 +44,12 @@ struct RecordedFile {
 /// Silence detection on the caller's audio.
 #[derive(Debug)]
 struct SilenceDetector {
-    /// Duration of silence to report.
+    /// Duration of silence to report; `None` reports none.
     limit: Option<Duration>,
-    /// Frames since the last sound.
+    /// Consecutive frames without a sound of the caller.
     frames: u32,
     is_reported: bool,
-    /// First and last frame of the file with a sound.
+    /// First and last frame of the file with a sound, if any.
     sound: Option<(u64, u64)>,
 }
 
@@ -74,12 +74,12 @@ impl Recorder {
         }
     }
 
-    /// Returns the recorder's id.
+    /// Returns the id of the recorder among the ends of the session.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
 
-    /// Returns the recording.
+    /// Returns the id of the recording that the recorder feeds.
     pub(super) fn recording(&self) -> RecordingId {
         self.recording
     }
@@ -89,12 +89,12 @@ impl Recorder {
         self.file.frames
     }
 
-    /// Returns the first and the last frame with a sound of the caller.
+    /// Returns the first and the last frame with a sound of the caller; `None` if the caller was silent.
     pub(super) fn sound(&self) -> Option<(u64, u64)> {
         self.file.silence.sound
     }
 
-    /// Sets the audio of the recorder.
+    /// Sets the codecs of both directions by payload type.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         for (track, audio) in [(TrackName::Inbound, &audio.inbound), (TrackName::Outbound, &audio.outbound)] {
             if self.decoders.tune(track, audio, None, AgentFormat::L16Rate8000) {
@@ -117,7 +117,7 @@ impl Recorder {
 
     /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<PayloadCodec>) {
-        // An unusable packet leaves silence.
+        // The recording has silence in place of an unusable packet.
         let _ = self.decoders.take(now, packet, coding, &mut self.stereo);
         self.record(now);
     }
@@ -133,8 +133,8 @@ impl Recorder {
         self.decoders.deadlines().chain(self.stereo.poll_timeout()).min()
     }
 
-    /// Returns whether a silence of the caller is to be reported now, once until the next sound. The value is `true` if
-    /// the caller had made a sound before.
+    /// Returns `Some` if a silence of the caller is to be reported now, at most once until the next sound. The value
+    /// is `true` if the caller had made a sound before.
     pub(super) fn silence_over(&mut self) -> Option<bool> {
         let silence = &mut self.file.silence;
         let limit = silence.limit.filter(|_| self.file.pause.is_none() && !silence.is_reported)?;
@@ -155,7 +155,7 @@ impl Recorder {
         self.is_over
     }
 
-    /// Hands over full blocks; with `rest` also a partial one.
+    /// Passes full blocks of recorded audio to `take`; with `rest` also a partial one.
     pub(super) fn drain(&mut self, rest: bool, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let (recording, first) = (self.recording, self.file.first);
         if self.stereo.drain(rest, |samples| take(recording, Recorded::Audio { first, samples })) {
@@ -176,8 +176,8 @@ impl Recorder {
         while self.take_half(now) {}
     }
 
-    /// Takes the next frame of either direction and records it if its other half is present; returns whether there was
-    /// one.
+    /// Takes the next frame of either direction, and records the pair if the other direction's frame is there too.
+    /// Returns whether a frame was taken.
     fn take_half(&mut self, now: Instant) -> bool {
         let file = &mut self.file;
         self.stereo.take_half(now, |levels| file.enter(levels))
@@ -202,8 +202,8 @@ impl RecordedFile {
 }
 
 impl SilenceDetector {
-    /// Notes the levels of the caller and of the audio sent to the caller in a frame of the file, and the recorded
-    /// directions.
+    /// Updates the silence detection by the levels of a frame of the file: of the caller, and of the audio sent to
+    /// the caller. `recorded` is the set of recorded directions.
     fn note(&mut self, levels: [u16; 2], recorded: TrackSet, frame: u64) {
         let [caller, heard] = levels.map(|level| level >= RECORDED_SOUND);
         if caller {

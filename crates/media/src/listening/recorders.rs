@@ -29,7 +29,7 @@ impl SessionRecorders {
         self.list.get_or_insert_default().all.push(Recorder::new(now, id, spec));
     }
 
-    /// Ends a recorder.
+    /// Ends a recorder and reports its length; its last audio follows by [`Self::drain`].
     pub(crate) fn remove(&mut self, now: Instant, id: EndId, events: &mut VecDeque<MediaEvent>) {
         if let Some(recorder) = self.get_mut(id) {
             recorder.end(now);
@@ -90,7 +90,7 @@ impl SessionRecorders {
         self.live().filter_map(Recorder::poll_timeout)
     }
 
-    /// Hands over recorded audio: full blocks, and everything of ended recorders. Does not allocate.
+    /// Passes recorded audio to `take`: full blocks, and everything of ended recorders. Does not allocate.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let Some(list) = &mut self.list else { return };
         list.all.retain_mut(|recorder| {

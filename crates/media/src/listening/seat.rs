@@ -19,20 +19,20 @@ use super::listener::TrackPacket;
 /// Duration of a frame, in milliseconds.
 const FRAME_MS: u8 = 20;
 
-/// A seat.
+/// Conference seat of one party, an end of the session.
 #[derive(Debug)]
 pub(super) struct MixerPort {
     id: EndId,
     to_mixer: FrameSender,
     from_mixer: FrameReceiver,
     ticks_at: Instant,
-    /// Decoder of the party's audio; `None` before its codecs are known.
+    /// Decoder of the party's audio; `None` until its codecs are known.
     decoder: Option<Box<Transcoder>>,
-    /// Decoded frame.
+    /// Buffer of the last decoded frame.
     packet: Box<PacketBuf>,
     /// Wire to the end that the seat feeds.
     feed: Option<Feed>,
-    /// Own clock, for a party that is an agent.
+    /// Clock of a seat for an agent; `None` for a remote party, which the stream's clock drives.
     clock: Option<MixerPortClock>,
 }
 
@@ -45,7 +45,7 @@ struct MixerPortClock {
 }
 
 impl MixerPort {
-    /// Creates a seat; `None` if the rings are already in use by another seat.
+    /// Creates a seat; `None` if another seat already uses the rings.
     pub(super) fn new(id: EndId, spec: &MixerPortSpec) -> Option<MixerPort> {
         let (to_mixer, from_mixer) = spec.take()?;
         let packet = Box::new(PacketBuf::new());
@@ -61,7 +61,7 @@ impl MixerPort {
         })
     }
 
-    /// Returns the seat's id.
+    /// Returns the id of the seat among the ends of the session.
     pub(super) fn id(&self) -> EndId {
         self.id
     }
@@ -71,7 +71,7 @@ impl MixerPort {
         self.feed
     }
 
-    /// Returns the first tick of the mixer.
+    /// Returns the time of the first tick of the mixer.
     pub(super) fn ticks_at(&self) -> Instant {
         self.ticks_at
     }
@@ -88,13 +88,13 @@ impl MixerPort {
         self.next_tick(now)
     }
 
-    /// Starts the clock for a party that is an agent.
+    /// Starts the seat's own clock, for a party that is an agent.
     pub(super) fn begin_clock(&mut self, now: Instant) {
         let due = self.next_tick(now);
         self.clock.get_or_insert(MixerPortClock { due, sequence: 0, timestamp: 0 });
     }
 
-    /// Returns the next tick of the clock.
+    /// Returns the next tick of the seat's own clock; `None` without such a clock.
     pub(super) fn clock_due(&self) -> Option<Instant> {
         self.clock.map(|clock| clock.due)
     }
@@ -112,7 +112,7 @@ impl MixerPort {
         Some(RtpHeader { marker: false, payload_type: 0, sequence, timestamp, ssrc: 0, payload: 0..FRAME_SAMPLES })
     }
 
-    /// Sends the next 20 ms of an agent to the mixer.
+    /// Sends the next 20 ms of an agent's audio to the mixer.
     pub(super) fn say(&mut self, frame: &PlayoutFrame) {
         if self.from_mixer.rate() == SamplingRate::Narrow {
             self.to_mixer.push(Some(&frame.linear()));
@@ -127,12 +127,12 @@ impl MixerPort {
         self.ticks_at.checked_add(next + SEAT_LEAD).unwrap_or(now)
     }
 
-    /// Removes the wire.
+    /// Removes the wire to the end that the seat feeds.
     pub(super) fn disconnect(&mut self) {
         self.feed = None;
     }
 
-    /// Sets the party's audio by payload type.
+    /// Sets the codecs of the party's audio by payload type.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         if self.decoder.as_ref().is_some_and(|decoder| decoder.spec().from == audio.inbound) {
             return;
@@ -157,7 +157,7 @@ impl MixerPort {
         };
         let payload = packet.bytes.get(packet.rtp.payload.clone()).unwrap_or_default();
         if decoder.push(now, packet.rtp, payload).is_err() {
-            // The mixer conceals a missing frame.
+            // The mixer conceals the missing frame.
             return;
         }
         while let Some(made) = decoder.poll(&mut self.packet) {

@@ -1,4 +1,4 @@
-//! The seats of a session.
+//! Conference seats of a session: routes packets, frames and clock ticks to the right seat.
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use crate::spec::{EndId, MixerPortSpec, TapSpec};
 use super::listener::{EndListener, TrackPacket};
 use super::seat::MixerPort;
 
-/// All seats of a session.
+/// All conference seats of a session.
 #[derive(Debug, Default)]
 pub(crate) struct MixerPorts {
     all: Vec<MixerPort>,
 }
 
-/// Clock tick of a seat for an agent.
+/// Clock tick of a conference seat for an agent.
 #[derive(Debug)]
 pub(crate) struct MixerPortTick {
-    /// The seat.
+    /// Id of the seat.
     pub(crate) seat: EndId,
     /// Packet header of the audio sent to the agent.
     pub(crate) rtp: RtpHeader,
@@ -47,7 +47,7 @@ impl MixerPorts {
         self.names().any(|name| name == id)
     }
 
-    /// Returns the first tick of a seat's mixer; `None` if there is no such seat.
+    /// Returns the time of the first tick of a seat's mixer; `None` if there is no such seat.
     pub(crate) fn ticks_at(&self, id: EndId) -> Option<Instant> {
         self.all.iter().find(|seat| seat.id() == id).map(MixerPort::ticks_at)
     }
@@ -76,7 +76,7 @@ impl MixerPorts {
         }
     }
 
-    /// Wires a seat to an end and returns the start time of the stream; `None` if there is no such seat.
+    /// Wires a seat to an end and returns the start time of the end's stream; `None` if there is no such seat.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         Some(self.get_mut(id)?.connect(now, feed))
     }
@@ -86,7 +86,7 @@ impl MixerPorts {
         self.get_mut(id).map(|seat| seat.begin_clock(now)).is_some()
     }
 
-    /// Takes a due tick of a seat for an agent, if any.
+    /// Takes the next due tick of any seat for an agent; `None` if none is due.
     pub(crate) fn take_tick(&mut self, now: Instant) -> Option<MixerPortTick> {
         let tick = |seat: &mut MixerPort| {
             let rtp = seat.take_tick(now)?;
@@ -95,19 +95,19 @@ impl MixerPorts {
         self.all.iter_mut().find_map(tick)
     }
 
-    /// Sends the next 20 ms of an agent to the mixer.
+    /// Sends the next 20 ms of an agent's audio to the mixer of its seat.
     pub(crate) fn say(&mut self, id: EndId, frame: &PlayoutFrame) {
         if let Some(seat) = self.get_mut(id) {
             seat.say(frame);
         }
     }
 
-    /// Returns the next 20 ms for a party; `None` if they are missing, in which case silence is sent.
+    /// Returns the next 20 ms of mixed audio for a seat; `None` if they are missing, in which case silence is sent.
     pub(crate) fn frame_of(&mut self, id: EndId) -> Option<PlayoutFrame> {
         self.get_mut(id)?.next_frame()
     }
 
-    /// Lists the next deadlines.
+    /// Lists the next clock tick of each seat for an agent.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Instant> {
         self.all.iter().filter_map(MixerPort::clock_due)
     }

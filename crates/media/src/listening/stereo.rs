@@ -1,5 +1,5 @@
-//! Both directions of an end in pairs of frames, as recorded: G.711 codes as received if both directions use the same
-//! law, otherwise linear samples.
+//! Pairs of frames from both directions of an end, as recorded: G.711 codes as received if both directions use the
+//! same law, otherwise linear samples.
 //!
 //! The cost of a recorder is the cache traffic of each call's own memory. G.711 codes halve the bytes on the way to the
 //! file writer, which decodes them.
@@ -24,9 +24,9 @@ const SAMPLES: usize = 160;
 /// Samples of a direction in a block.
 const BLOCK: usize = SAMPLES * RECORDED_FRAMES_PER_BLOCK;
 
-/// Sample with a linear value.
+/// Recorded sample that can be converted to a linear one.
 pub(super) trait LinearSample: TrackSample {
-    /// Returns the linear value.
+    /// Returns the sample as a linear 16-bit value.
     fn linear(self) -> i16;
 }
 
@@ -51,11 +51,11 @@ impl LinearSample for i16 {
 /// Treatment of a pair of frames in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameTreatment {
-    /// Audio of these directions, silence for the others.
+    /// The file gets the audio of these directions, and silence for the others.
     Audio(TrackSet),
-    /// Silence.
+    /// The file gets silence.
     Silence,
-    /// Omitted.
+    /// The file gets nothing.
     Cut,
 }
 
@@ -75,24 +75,24 @@ pub(super) enum StereoFrames {
 #[derive(Debug)]
 pub(super) struct FramePairs<S> {
     tracks: StreamTracks<S>,
-    /// Frames still waiting for their other half, all of one track.
+    /// Frames without their counterpart of the other direction yet, all of one track.
     halves: VecDeque<[S; SAMPLES]>,
-    /// Track of the waiting frames.
+    /// Track of the frames in `halves`.
     ahead: TrackName,
     /// Audio of the file not handed over yet.
     block: Vec<[S; 2]>,
-    /// Whether audio has arrived.
+    /// Whether any audio has arrived.
     is_heard: bool,
 }
 
 impl StereoFrames {
-    /// Creates an empty buffer; the first frame begins at `now`.
+    /// Creates an empty buffer for frames from `now` on.
     pub(super) fn new(now: Instant) -> StereoFrames {
         StereoFrames::Pcmu(FramePairs::new(StreamTracks::recorded(now, TrackSet::Both)))
     }
 
-    /// Takes the next frame of either direction; `enter` maps the levels of each complete pair to its treatment in the
-    /// file. Returns whether there was a frame.
+    /// Takes the next frame of either direction; `enter` maps the levels of each complete pair to its treatment in
+    /// the file. Returns whether a frame was taken.
     pub(super) fn take_half(&mut self, now: Instant, enter: impl FnOnce([u16; 2]) -> FrameTreatment) -> bool {
         match self {
             StereoFrames::Pcmu(pairs) => pairs.take_half(now, enter),
@@ -101,7 +101,7 @@ impl StereoFrames {
         }
     }
 
-    /// Hands over a full block; with `rest` also a partial one. Returns whether there was a block.
+    /// Passes a full block to `take`; with `rest` also a partial one. Returns whether there was a block.
     pub(super) fn drain(&mut self, rest: bool, take: impl FnOnce(RecordedSamples<'_>)) -> bool {
         match self {
             StereoFrames::Pcmu(pairs) => pairs.drain(rest, |block| take(RecordedSamples::Pcmu(block))),
@@ -110,7 +110,7 @@ impl StereoFrames {
         }
     }
 
-    /// Returns the time at which a frame is due at the latest.
+    /// Returns the time at which [`Self::take_half`] has a frame at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             StereoFrames::Pcmu(pairs) => pairs.tracks.poll_timeout(),
@@ -119,7 +119,7 @@ impl StereoFrames {
         }
     }
 
-    /// Selects the kind of samples: the law of the first audio, and linear as soon as another kind arrives.
+    /// Selects the sample format: the law of the first audio, and linear as soon as audio of another codec arrives.
     fn suit(&mut self, now: Instant, coding: PayloadCodec) {
         let is_suited = match self {
             StereoFrames::Pcmu(_) => coding == PayloadCodec::Pcmu,

@@ -13,7 +13,7 @@ use crate::spec::{EndId, TapSpec};
 use super::hearing::ListenerInput;
 use super::listener::TrackPacket;
 
-/// A streamer.
+/// Streamer of one direction of an end.
 #[derive(Debug)]
 pub(super) struct Streamer {
     id: EndId,
@@ -51,14 +51,14 @@ impl Streamer {
         }
     }
 
-    /// Removes the wire.
+    /// Removes the wire to the end that the streamer feeds, and discards its audio.
     pub(super) fn disconnect(&mut self) {
         self.feed = None;
         self.hearing.end();
         self.waiting.clear();
     }
 
-    /// Sets the audio of the streamer.
+    /// Sets the codecs of the streamed direction by payload type.
     pub(super) fn tune(&mut self, audio: &TapSpec) {
         let heard = if self.track == TrackName::Inbound { &audio.inbound } else { &audio.outbound };
         self.hearing.tune(self.track, heard, None);
@@ -72,7 +72,7 @@ impl Streamer {
     /// Processes a packet; `coding` is the codec of its audio, `None` for a packet without audio.
     pub(super) fn hear(&mut self, now: Instant, packet: &TrackPacket<'_>, coding: Option<PayloadCodec>) {
         if packet.track == self.track {
-            // An unusable packet leaves silence.
+            // The stream has silence in place of an unusable packet.
             let _ = self.hearing.take(now, packet, coding);
             self.gather(now);
         }
@@ -89,7 +89,7 @@ impl Streamer {
         self.hearing.poll_timeout()
     }
 
-    /// Returns the next frame; `None` if it is late, in which case silence is sent.
+    /// Returns the next frame; `None` if it has not arrived yet, in which case silence is sent.
     pub(super) fn next_frame(&mut self) -> Option<LinearFrame> {
         self.waiting.pop_front()
     }

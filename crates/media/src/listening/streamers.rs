@@ -1,4 +1,4 @@
-//! The streamers of a session.
+//! Streamers of a session: routes packets and frames to the right streamer.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ struct StreamerList {
 }
 
 impl SessionStreamers {
-    /// Adds a streamer of a direction.
+    /// Adds a streamer of one direction; it is inactive before [`Self::connect`].
     pub(crate) fn add(&mut self, id: EndId, track: TrackName) {
         self.list.get_or_insert_default().all.push(Streamer::new(id, track));
     }
@@ -45,7 +45,7 @@ impl SessionStreamers {
         self.iter().any(Streamer::decodes)
     }
 
-    /// Sets the audio of a streamer; returns whether the streamer exists.
+    /// Sets the codecs of a streamer's audio; returns whether the streamer exists.
     pub(crate) fn tune(&mut self, id: EndId, audio: &TapSpec) -> bool {
         self.get_mut(id).map(|streamer| streamer.tune(audio)).is_some()
     }
@@ -69,8 +69,8 @@ impl SessionStreamers {
         self.iter().filter_map(Streamer::poll_timeout)
     }
 
-    /// Wires a streamer to an end and returns the start time of the stream, late enough that waiting for reordered
-    /// packets leaves no tick empty; `None` if there is no such streamer.
+    /// Wires a streamer to an end and returns the start time of the end's stream, late enough that waiting for
+    /// reordered packets leaves no tick empty; `None` if there is no such streamer.
     pub(crate) fn connect(&mut self, now: Instant, id: EndId, feed: Feed) -> Option<Instant> {
         self.get_mut(id)?.connect(now, feed);
         Some(now + SILENCE_AFTER + 2 * FRAME)

@@ -13,7 +13,7 @@ use crate::rtp::{PACKET, RtpHeader};
 
 use super::hearing::TrackFraming;
 
-/// Framing of the audio for one agent.
+/// Framing of both tracks for one listener.
 #[derive(Debug)]
 pub(super) struct Uplink {
     tracks: UplinkTracks,
@@ -27,15 +27,15 @@ enum UplinkTracks {
     Ulaw(StreamTracks<u8>),
     Linear {
         tracks: StreamTracks<i16>,
-        /// Converts to the agent's rate.
+        /// Resamplers from 8 kHz to the agent's rate; `None` if that is 8 kHz.
         up: Option<TrackResamplers>,
     },
-    /// 16 kHz, once such audio has arrived.
+    /// Linear audio at 16 kHz, once audio of that rate has arrived.
     Wide {
         tracks: StreamTracks<[i16; 2]>,
-        /// Converts 8 kHz audio to 16 kHz.
+        /// Resamplers of 8 kHz audio to 16 kHz.
         narrow: TrackResamplers,
-        /// Converts to the agent's rate.
+        /// Resamplers from 16 kHz to the agent's rate; `None` if that is 16 kHz.
         up: Option<TrackResamplers>,
     },
 }
@@ -59,19 +59,19 @@ impl TrackResamplers {
     }
 }
 
-/// 20 ms of a track.
+/// Frame of 20 ms of a track.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UplinkFrame<'a> {
     /// Track of the frame.
     pub(crate) track: TrackName,
     /// Audio in the agent's format.
     pub(crate) audio: &'a [u8],
-    /// Level; 0 if not measured.
+    /// Mean absolute sample value, out of 32,768; 0 if not measured.
     pub(crate) level: u16,
 }
 
 impl Uplink {
-    /// Creates the framing; frames begin at `now`.
+    /// Creates the framing for an agent; the first frame begins at `now`.
     pub(super) fn new(now: Instant, tracks: TrackSet, format: AgentFormat) -> Uplink {
         let tracks = match format {
             AgentFormat::Mulaw8000 => UplinkTracks::Ulaw(StreamTracks::new(now, tracks)),
@@ -83,15 +83,15 @@ impl Uplink {
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
 
-    /// Creates the framing for a recording, from `now` on: linear at 8 kHz and closer to the edge's clock than for an
-    /// agent, whose framing avoids clicks instead.
+    /// Creates the framing for a recording, linear at 8 kHz. Frames stay closer to the edge's clock than for an
+    /// agent, for which the framing avoids clicks instead.
     pub(super) fn recorded(now: Instant, tracks: TrackSet) -> Uplink {
         let format = AgentFormat::L16Rate8000;
         let tracks = UplinkTracks::Linear { tracks: StreamTracks::recorded(now, tracks), up: None };
         Uplink { tracks, format, audio: Vec::with_capacity(format.frame_bytes()) }
     }
 
-    /// Returns the next frame that is complete or overdue, with its level if `measured`.
+    /// Returns the next frame that is complete or overdue, if any; with its level if `measured`.
     pub(super) fn poll(&mut self, now: Instant, measured: bool) -> Option<UplinkFrame<'_>> {
         self.audio.clear();
         let audio = &mut self.audio;
@@ -125,7 +125,7 @@ impl Uplink {
         }
     }
 
-    /// Switches to 16 kHz from the next frame on.
+    /// Switches linear audio from 8 kHz to 16 kHz, from the next frame on.
     fn widen(&mut self) {
         if let UplinkTracks::Linear { tracks, .. } = &self.tracks
             && let Some(narrow) = TrackResamplers::new(CLOCK_HZ, g722::RATE_HZ)
@@ -183,7 +183,7 @@ impl TrackFraming for Uplink {
     }
 }
 
-/// Decodes a payload into samples, through `scratch` if needed.
+/// Decodes a payload of a codec without state into linear samples, which are stored in `scratch`.
 pub(super) fn samples<'a>(payload: &[u8], coding: PayloadCodec, scratch: &'a mut [i16; PACKET]) -> &'a [i16] {
     let places = scratch.iter_mut();
     let count = match coding {
@@ -198,7 +198,7 @@ pub(super) fn samples<'a>(payload: &[u8], coding: PayloadCodec, scratch: &'a mut
     scratch.get(..count).unwrap_or_default()
 }
 
-/// Writes a frame in the agent's format.
+/// Resamples a frame and appends it to `audio` in the agent's format.
 fn write(samples: &[i16], track: TrackName, up: &mut Option<TrackResamplers>, audio: &mut Vec<u8>) {
     let mut put = |sample: i16| audio.extend_from_slice(&sample.to_le_bytes());
     match up {

@@ -1,5 +1,5 @@
-//! Encoder of the edge's own stream to a remote party without PCMU and PCMA; its state continues over every change of
-//! the feeder.
+//! Encoder of the stream that the edge generates for a remote party without PCMU and PCMA. Its state continues over
+//! every change of the feeder.
 
 use trunkgate_resample::Resampler;
 
@@ -11,12 +11,12 @@ use super::frame::{LinearFrame, PlayoutFrame, WIDE_SAMPLES, WideFrame};
 /// Sampling rate of wide-band audio, in Hz.
 const WIDE_HZ: u32 = g722::RATE_HZ;
 
-/// Encoder of one stream.
+/// Frame encoder of one generated stream.
 #[derive(Debug)]
 pub(crate) struct FrameEncoder {
     coding: PayloadCodec,
     encoding: SinkEncoder,
-    /// Resampler from 8 kHz; `None` if the encoder takes 8 kHz.
+    /// Resampler from 8 kHz to 16 kHz; `None` if the encoder takes 8 kHz.
     up: Option<Resampler>,
 }
 
@@ -37,7 +37,7 @@ impl FrameEncoder {
         })
     }
 
-    /// Returns whether the encoder can be kept for this audio.
+    /// Returns whether the encoder can be kept for this codec, and for wide-band audio if `wide`.
     pub(crate) fn suits(&self, coding: PayloadCodec, wide: bool) -> bool {
         self.coding == coding && (self.up.is_some() || !wide)
     }
@@ -59,7 +59,7 @@ impl FrameEncoder {
         self.encoding.set_tone(tone);
     }
 
-    /// Encodes a frame and returns the number of payload bytes; 0 if the frame need not be sent.
+    /// Encodes a frame and returns the number of payload bytes; 0 if the frame need not be sent (DTX).
     pub(crate) fn encode(&mut self, said: &PlayoutFrame, payload: &mut [u8]) -> usize {
         match (said, self.up.is_some()) {
             (PlayoutFrame::Wide(samples), true) => self.encoding.encode(samples, payload),
@@ -71,7 +71,7 @@ impl FrameEncoder {
         }
     }
 
-    /// Converts the next frame from 8 kHz to 16 kHz.
+    /// Converts a frame from 8 kHz to 16 kHz, continuing the previous one.
     pub(crate) fn widen(&mut self, narrow: &LinearFrame) -> WideFrame {
         let mut wide = [0; WIDE_SAMPLES];
         let mut places = wide.iter_mut();

@@ -6,7 +6,7 @@ use crate::spec::{EndId, WireSpec};
 /// Wire from an agent or a player to an RTP end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Feed {
-    /// Sink of the wire.
+    /// RTP end that the wire feeds.
     pub(crate) to: EndId,
     pub(super) payload: u8,
     pub(super) coding: PayloadCodec,

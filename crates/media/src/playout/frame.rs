@@ -5,7 +5,7 @@ use crate::codec::level::{level, ulaw_level};
 
 use super::fade::fade_out;
 
-/// Samples of a frame of 20 ms.
+/// Samples of a frame of 20 ms at 8 kHz.
 pub(crate) const FRAME_SAMPLES: usize = 160;
 /// Samples of a frame of 20 ms at 16 kHz.
 pub(crate) const WIDE_SAMPLES: usize = 2 * FRAME_SAMPLES;
@@ -17,24 +17,24 @@ pub(crate) type UlawFrame = [u8; FRAME_SAMPLES];
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation every 20 ms")]
 pub(crate) enum PlayoutFrame {
-    /// μ-law at 8 kHz.
+    /// Frame in μ-law at 8 kHz.
     Ulaw(UlawFrame),
-    /// Linear at 8 kHz.
+    /// Frame of linear samples at 8 kHz.
     Linear(LinearFrame),
-    /// Linear at 16 kHz.
+    /// Frame of linear samples at 16 kHz.
     Wide(WideFrame),
 }
 
-/// Linear frame at 8 kHz.
+/// Frame of linear samples at 8 kHz.
 pub(crate) type LinearFrame = [i16; FRAME_SAMPLES];
-/// Linear frame at 16 kHz.
+/// Frame of linear samples at 16 kHz.
 pub(crate) type WideFrame = [i16; WIDE_SAMPLES];
 
-/// A frame of silence.
+/// Frame of μ-law silence.
 pub(crate) const SILENT: UlawFrame = [ULAW_SILENCE; FRAME_SAMPLES];
 
 impl PlayoutFrame {
-    /// Returns the frame's level.
+    /// Returns the mean absolute sample value of the frame, out of 32,768.
     pub(crate) fn level(&self) -> u16 {
         match self {
             PlayoutFrame::Ulaw(codes) => ulaw_level(codes),
@@ -57,7 +57,7 @@ impl PlayoutFrame {
         }
     }
 
-    /// Returns the frame, faded out.
+    /// Returns the frame with a fade from full level to silence.
     pub(crate) fn faded_out(self) -> PlayoutFrame {
         match self {
             PlayoutFrame::Ulaw(_) | PlayoutFrame::Linear(_) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::codec::g711::encode_ulaw;
 
-/// Sampling rate, in Hz.
+/// Sampling rate of the melody, in Hz.
 const RATE: usize = 8_000;
 /// Samples of one note.
 const NOTE_SAMPLES: usize = 4_000;

@@ -1,7 +1,7 @@
 //! Downlink playout: the stream that the edge generates for an end, and the sounds that it plays.
 //!
-//! This module packetizes 20 ms of an agent or a player, and holds the players. An agent's audio before that is in
-//! [`agent_audio`](crate::agent_audio), encoders are in [`codec`](crate::codec); the session sends the packets.
+//! This module packetizes frames of 20 ms of an agent or a player, and contains the players. An agent's queued audio
+//! is in [`agent_audio`](crate::agent_audio), encoders are in [`codec`](crate::codec); the session sends the packets.
 
 mod encoder;
 mod fade;

@@ -1,8 +1,8 @@
-//! Stream that the edge generates for an end: one clock that sends 20 ms of its feeder, or silence.
+//! Stream that the edge generates for an end: every 20 ms of its clock it sends a frame of its feeder, or silence.
 //!
-//! The stream begins with the first agent or player that is wired to the end and outlives every change between them;
-//! after them it goes on with silence until a remote party's first packet is relayed. The end receives one stream
-//! without a gap.
+//! The stream begins with the first agent or player that is wired to the end, and outlives every change between them.
+//! After the last of them it continues with silence until a remote party's first packet is relayed. The end receives
+//! one stream without a gap.
 
 use std::time::Instant;
 
@@ -31,26 +31,26 @@ pub(crate) struct Packetizer {
     feed: Feed,
     /// Encoder; `None` for G.711.
     encoder: Option<Box<FrameEncoder>>,
-    /// Last feeder.
+    /// Feeder of the last frame; `None` for silence between feeders.
     feeder: Option<EndId>,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
     /// Index of the last tick.
     index: u64,
-    /// Silence was suppressed.
+    /// Whether packets were suppressed before the current tick.
     paused: bool,
     digits: DtmfSender,
-    /// Part of a digit that is due instead of audio.
+    /// Part of a DTMF digit that the current tick sends in place of audio.
     signal: Option<DigitSignal>,
     /// Next frame of a feeder that was cut off, faded out in the next tick.
     tail: Option<Box<PlayoutFrame>>,
-    /// Time at which the next tick was requested early.
+    /// Time at which the next tick was requested early; `None` if it was not.
     hurried: Option<Instant>,
 }
 
 impl Packetizer {
-    /// Creates a stream that begins at the given time.
+    /// Creates a stream with its first tick at `begins`.
     pub(crate) fn new(begins: Instant, start: StreamStart, feed: Feed) -> Packetizer {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         Packetizer {
@@ -76,7 +76,7 @@ impl Packetizer {
         self.ticks.begin_by(now);
     }
 
-    /// Aligns the ticks to `phase`, from the next one on.
+    /// Aligns all ticks after the next one to `phase`.
     pub(crate) fn align(&mut self, phase: Instant) {
         self.ticks.align(phase);
     }
@@ -86,7 +86,7 @@ impl Packetizer {
         self.serial
     }
 
-    /// Keeps the next frame of a feeder that is cut off, to fade it out.
+    /// Stores the next frame of a feeder that is cut off, to fade it out in the next tick.
     pub(crate) fn cut_off(&mut self, next: PlayoutFrame) {
         self.tail = (!next.is_silent()).then(|| Box::new(next));
     }
@@ -98,7 +98,7 @@ impl Packetizer {
         }
     }
 
-    /// Adds the fading frame of a feeder that was cut off.
+    /// Mixes the fading frame of a feeder that was cut off into `said`.
     pub(crate) fn end_softly(&mut self, said: PlayoutFrame) -> PlayoutFrame {
         let Some(tail) = self.tail.take() else { return said };
         let wide = self
@@ -120,7 +120,7 @@ impl Packetizer {
         PlayoutFrame::Wide(both)
     }
 
-    /// Sets another feeder on the same clock, or another codec.
+    /// Sets another feeder, which may use another codec; the clock continues.
     pub(crate) fn set_feed(&mut self, feed: Feed) {
         let before = self.timestamp_at(self.index);
         if !self.encoder.as_ref().is_some_and(|encoder| encoder.suits(feed.coding, feed.wide)) {
@@ -149,12 +149,12 @@ impl Packetizer {
         self.feed.coding.clock_hz()
     }
 
-    /// Returns the time of the next tick.
+    /// Returns the time of the next tick, or of one requested early.
     pub(crate) fn due(&self) -> Instant {
         self.hurried.unwrap_or_else(|| self.ticks.next_due())
     }
 
-    /// Takes the next tick, if it is due.
+    /// Takes the next tick and the digit due with it; `None` while no tick is due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Tick> {
         let tick = match self.hurried.take() {
             Some(_) => self.ticks.take_early(),
@@ -178,7 +178,7 @@ impl Packetizer {
         self.digits.add(press, digits, ms)
     }
 
-    /// Returns whether the current tick belongs to a digit and uses no audio.
+    /// Returns whether the current tick sends a part of a digit that replaces the feeder's audio.
     pub(crate) fn sends_digit(&self) -> bool {
         self.signal.is_some()
     }
@@ -232,7 +232,7 @@ impl Packetizer {
         self.finish(event.marker, event.payload_type, event.timestamp, event.payload.len(), packet)
     }
 
-    /// Numbers a packet with a payload of the given length.
+    /// Builds the header of a packet with `bytes` of payload and advances the sequence number.
     fn finish(
         &mut self,
         marker: bool,

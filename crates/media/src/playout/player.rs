@@ -1,4 +1,4 @@
-//! Player end: ringback tone, samples played once, or hold audio in a loop.
+//! Player of a session: ringback tone, samples played once, or hold audio in a loop.
 
 use std::sync::Arc;
 
@@ -48,12 +48,12 @@ pub fn ringback(sample: usize) -> u8 {
     TONE.get(sample % PERIOD).copied().unwrap_or(ULAW_SILENCE)
 }
 
-/// Player; it plays from the moment it is wired.
+/// Player of one sound; plays while it is wired to an end.
 #[derive(Debug)]
 pub(super) struct Player {
-    /// The player's id.
+    /// Id of the player among the ends of the session.
     pub(super) id: EndId,
-    /// Wire to the end that the player feeds.
+    /// Wire to the end that the player feeds; `None` while it feeds none.
     pub(super) wire: Option<Feed>,
     source: PlayerSource,
     /// Samples played: of ringback within the cadence, of hold audio within the loop.
@@ -71,7 +71,7 @@ enum PlayerSource {
     Silence,
 }
 
-/// Returns the music in a loop, or the ringback tone without music.
+/// Returns the music, repeated; without music the ringback tone.
 fn again(music: Option<Arc<[u8]>>) -> PlayerSource {
     music.filter(|samples| !samples.is_empty()).map_or(PlayerSource::Ringback, PlayerSource::Again)
 }
@@ -101,7 +101,7 @@ impl Player {
         matches!(self.source, PlayerSource::Silence)
     }
 
-    /// Writes the next 20 ms into a silent frame; returns whether they are the last.
+    /// Writes the next 20 ms into a frame that is silent so far; returns whether the sound ends with it.
     pub(super) fn next_frame(&mut self, frame: &mut UlawFrame) -> bool {
         let ended = self.play(frame);
         if std::mem::take(&mut self.rises) {

@@ -1,4 +1,4 @@
-//! The players of a session.
+//! Players of a session: routes sounds, wires and frames to the right player.
 
 use crate::spec::{EndId, PlayerSound};
 
@@ -6,7 +6,7 @@ use super::feed::Feed;
 use super::frame::{PlayoutFrame, SILENT};
 use super::player::Player;
 
-/// Players of a session.
+/// All players of a session.
 #[derive(Debug, Default)]
 pub(crate) struct SessionPlayers {
     all: Vec<Player>,
@@ -15,11 +15,11 @@ pub(crate) struct SessionPlayers {
 /// Frame of a player.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlayedFrame {
-    /// The player.
+    /// Id of the player.
     pub(crate) by: EndId,
     /// Audio of the frame.
     pub(crate) frame: PlayoutFrame,
-    /// Whether the frame is the last one.
+    /// Whether the sound of the player ends with this frame.
     pub(crate) is_last: bool,
 }
 
@@ -34,7 +34,7 @@ impl SessionPlayers {
         self.all.retain(|player| player.id != id);
     }
 
-    /// Plays another sound from its beginning.
+    /// Replaces the sound of a player and plays it from its beginning.
     pub(crate) fn play(&mut self, id: EndId, sound: PlayerSound) {
         if let Some(player) = self.all.iter_mut().find(|player| player.id == id) {
             player.play_instead(sound);

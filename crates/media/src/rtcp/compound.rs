@@ -12,29 +12,29 @@ const CNAME: u8 = 1;
 /// VoIP metrics block of an extended report (RFC 3611 §4.7), in wire format.
 pub type VoipMetrics = [u8; 36];
 
-/// Sender information of a report, about the stream that the edge sent.
+/// Sender information of a sender report (RFC 3550 §6.4.1), about the stream that the edge sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderInfo {
-    /// NTP timestamp, 32.32 bits.
+    /// NTP timestamp of the report, 32.32 bits.
     pub(crate) ntp: u64,
-    /// RTP timestamp of the same instant.
+    /// RTP timestamp of the instant in `ntp`.
     pub(crate) timestamp: u32,
-    /// Packets of the source.
+    /// Packets sent under the SSRC.
     pub(crate) packets: u32,
-    /// Payload bytes of the source.
+    /// Payload bytes sent under the SSRC.
     pub(crate) octets: u32,
 }
 
-/// Report block about a received stream.
+/// Report block about a received stream (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtcpReportBlock {
-    /// Source of the packets.
+    /// SSRC of the received stream.
     pub(crate) ssrc: u32,
     /// Fraction lost since the last report, in 256ths.
     pub(crate) fraction: u8,
     /// Cumulative number of lost packets; negative with duplicates.
     pub(crate) lost: i32,
-    /// Extended highest sequence number.
+    /// Extended highest sequence number received.
     pub(crate) highest: u32,
     /// Interarrival jitter, in units of the payload's clock.
     pub(crate) jitter: u32,
@@ -44,7 +44,7 @@ pub struct RtcpReportBlock {
     pub(crate) delay: u32,
 }
 
-/// Content of one compound.
+/// Content of one RTCP compound.
 #[derive(Debug, Clone, Copy)]
 pub struct CompoundPacket {
     /// SSRC of the reporter.
@@ -53,9 +53,9 @@ pub struct CompoundPacket {
     pub(crate) sending: Option<SenderInfo>,
     /// Report block, if packets were received since the last report.
     pub(crate) block: Option<RtcpReportBlock>,
-    /// Number from which the canonical name is formed.
+    /// Number that the canonical name spells in hexadecimal.
     pub(crate) name: u64,
-    /// Forwarded VoIP metrics, with the SSRC of their stream as the receiver knows it.
+    /// Forwarded VoIP metrics, with the SSRC of their stream as the receiver of the compound knows it.
     pub(crate) metrics: Option<(u32, VoipMetrics)>,
     /// Whether the compound ends with a BYE.
     pub(crate) bye: bool,
@@ -137,7 +137,7 @@ impl RtcpWriter<'_> {
         self.put(&word.to_be_bytes())
     }
 
-    /// Writes the header of a packet with `words` words in all.
+    /// Writes the header of an RTCP packet of `words` words, header included.
     fn header(&mut self, count: u8, kind: u8, words: u16) -> Option<()> {
         let [high, low] = words.checked_sub(1)?.to_be_bytes();
         self.put(&[0x80 | count & 0x1f, kind, high, low])

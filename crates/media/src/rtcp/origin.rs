@@ -1,4 +1,4 @@
-//! Wall-clock time and randomness, which a session receives from outside.
+//! Wall-clock time and randomness for RTCP, which a session receives from outside.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Seconds from 1900 to 1970 (RFC 3550 §4 counts from 1900).
 const SECONDS_TO_1970: u64 = 2_208_988_800;
 
-/// One instant on both clocks, monotonic and wall clock.
+/// Pair of a monotonic and a wall-clock time of one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockEpoch {
     at: Instant,
@@ -45,7 +45,7 @@ pub(crate) fn long(short: u32) -> Duration {
     Duration::from_nanos((u64::from(short) * 1_000_000_000) >> 16)
 }
 
-/// Wall-clock time and randomness of a session.
+/// Source of wall-clock times and pseudo-random numbers for a session's RTCP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RtcpOrigin {
     /// Wall-clock epoch. Without one, sender reports carry no NTP timestamp (RFC 3550 §6.4.1) and yield no round-trip
@@ -76,7 +76,7 @@ impl RtcpOrigin {
         self.epoch.map_or(0, |epoch| epoch.ntp(now))
     }
 
-    /// Returns a pseudo-random number that is constant for the same `what`.
+    /// Returns a pseudo-random number that is constant in the session for each value of `what`.
     pub(crate) fn draw(&self, what: u64) -> u64 {
         self.pseudonym(&what.to_be_bytes())
     }

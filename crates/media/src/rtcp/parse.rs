@@ -1,5 +1,5 @@
-//! Minimal RTCP parsing for a relay: distinguishes RTCP from RTP (RFC 5761 §4) and checks the framing (RFC 3550 §6.1).
-//! Contents are forwarded unchanged, except texts in which phones put their addresses, names and software.
+//! Minimal RTCP parsing for a relay: distinguishes RTCP from RTP (RFC 5761 §4) and checks the framing (RFC 3550
+//! §6.1). Contents are forwarded unchanged, except texts in which phones send their addresses, names and software.
 
 /// Kind of a datagram on a media port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 const CNAME: u8 = 1;
 const PRIVATE: u8 = 8;
-/// Replacement character for texts.
+/// Character that replaces texts.
 const COVER: u8 = b'-';
 
 /// Replaces the texts of a well-formed packet in place, without a change of length: a canonical name by its `pseudonym`
@@ -88,8 +88,8 @@ pub fn cover_texts(packet: &mut [u8], pseudonym: impl Fn(&[u8]) -> u64) -> bool 
     true
 }
 
-/// Covers the chunks of a source description: an SSRC with its items, terminated by a zero and padded to four bytes
-/// (RFC 3550 §6.5).
+/// Covers the texts in the chunks of a source description: each chunk is an SSRC with its items, terminated by a zero
+/// and padded to four bytes (RFC 3550 §6.5). Returns false if a chunk exceeds the packet.
 fn cover_chunks(contents: &mut [u8], count: usize, pseudonym: &impl Fn(&[u8]) -> u64) -> bool {
     let mut at = 0;
     for _ in 0..count {
@@ -103,7 +103,7 @@ fn cover_chunks(contents: &mut [u8], count: usize, pseudonym: &impl Fn(&[u8]) ->
             let Some(text) = contents.get_mut(at + 2..at + 2 + len) else { return false };
             match (kind, text) {
                 (CNAME, text) => rename(text, pseudonym),
-                // The first byte is the length of a prefix.
+                // The value of a private item begins with the length of a prefix.
                 (PRIVATE, [prefix, value @ ..]) => {
                     *prefix = 0;
                     value.fill(COVER);
@@ -125,7 +125,7 @@ fn rename(text: &mut [u8], pseudonym: &impl Fn(&[u8]) -> u64) {
     }
 }
 
-/// Covers the reason behind the SSRCs of a BYE (RFC 3550 §6.6).
+/// Covers the reason text after the SSRCs of a BYE (RFC 3550 §6.6); returns false if it exceeds the packet.
 fn cover_reason(contents: &mut [u8], count: usize) -> bool {
     let at = count * 4;
     let Some(&len) = contents.get(at) else { return contents.len() >= at };

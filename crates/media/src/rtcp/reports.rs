@@ -2,7 +2,7 @@
 //! round-trip time (RFC 3550 §6.2–6.4).
 //!
 //! Between two ends that feed each other unchanged, reports are forwarded and only read. If the edge generates or
-//! modifies the stream of an end, reports of the other side do not apply to it, and the edge reports itself.
+//! modifies the stream of an end, reports of the other side do not apply to that stream, and the edge sends its own.
 
 use std::time::{Duration, Instant};
 
@@ -27,18 +27,18 @@ pub struct RtcpReports {
     shown: [Option<(u32, Instant)>; REPORTS_REMEMBERED],
     /// Last sender report of the remote party: source, middle bits of the NTP timestamp, and arrival time.
     heard: Option<(u32, u32, Instant)>,
-    /// Source with the packets expected and received, as of the edge's last report.
+    /// Statistics of the received stream as of the edge's last report.
     said: Option<ReceptionStats>,
     /// Metrics to forward to the remote party with the next report.
     metrics: Option<Box<(u32, VoipMetrics)>>,
-    /// Time since which the edge reports itself, and time of its last report.
+    /// Start of the edge's own reports; `None` while reports are forwarded.
     since: Option<Instant>,
     last: Option<Instant>,
     due: Option<Instant>,
-    /// Packets sent at the time of the last two reports, the newest first.
+    /// Packets sent as of the last two reports, the newest first.
     sent_before: [u64; 2],
     drawn: u32,
-    /// Whether a report is to be generated now, and whether it is the last one.
+    /// Whether a report is to be generated now.
     pub wanted: bool,
     bye: bool,
 }
@@ -46,21 +46,21 @@ pub struct RtcpReports {
 /// Stream that an end sends to its remote party.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
-    /// SSRC; the edge's own if nothing was ever sent.
+    /// SSRC of the stream; the edge's own if no packet was ever sent.
     pub ssrc: u32,
-    /// RTP timestamp now.
+    /// Current RTP timestamp of the stream.
     pub timestamp: u32,
-    /// Packets of the source.
+    /// Packets sent under the SSRC.
     pub packets: u32,
-    /// Payload bytes of the source.
+    /// Payload bytes sent under the SSRC.
     pub octets: u32,
-    /// Packets ever sent to the remote party, of any source.
+    /// Packets ever sent to the remote party, under any SSRC.
     pub all: u64,
 }
 
 impl RtcpReports {
-    /// Processes a compound of the remote party; `sent` is the source and clock rate (Hz) of the stream sent to it.
-    /// Returns VoIP metrics about that source, to be forwarded to its feeder.
+    /// Processes a compound of the remote party; `sent` is the SSRC and clock rate (Hz) of the stream sent to it.
+    /// Returns VoIP metrics about that stream, to be forwarded to its feeder.
     pub fn hear(
         &mut self,
         now: Instant,
@@ -99,8 +99,8 @@ impl RtcpReports {
         counters.rtt_us.set(u64::try_from(trip.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
-    /// Notes that a compound of another end is forwarded to the remote party, whose reports will refer to its sender
-    /// report.
+    /// Records the sender reports in another end's compound that is forwarded to the remote party: report blocks of
+    /// the remote party will refer to them.
     pub(crate) fn pass(&mut self, now: Instant, compound: &[u8]) {
         for packet in packets(compound) {
             if let Ok(report) = SenderReport::parse(packet) {
@@ -118,18 +118,18 @@ impl RtcpReports {
         }
     }
 
-    /// Keeps metrics for the next report; `about` is the SSRC of their stream as the remote party knows it.
+    /// Stores VoIP metrics for the next report; `about` is the SSRC of their stream as the remote party knows it.
     pub(crate) fn keep(&mut self, about: u32, metrics: VoipMetrics) {
         self.metrics = Some(Box::new((about, metrics)));
     }
 
-    /// Stops the edge's own reports; another end's reports are forwarded from now on.
+    /// Stops the edge's own reports; reports of the other end are forwarded from now on.
     pub(crate) fn rest(&mut self) {
         (self.since, self.due, self.wanted) = (None, None, false);
     }
 
-    /// Checks whether a report is due (RFC 3550 §6.3.1, §6.3.6): when the timer expires, the interval is drawn again,
-    /// and a later result extends the wait.
+    /// Sets `wanted` if a report is due (RFC 3550 §6.3.1, §6.3.6). When the timer expires, the interval is drawn
+    /// again, and a later result extends the wait.
     pub fn check_schedule(&mut self, now: Instant, origin: &RtcpOrigin, serial: u32) {
         let since = *self.since.get_or_insert(now);
         let begin = self.last.map_or(since, |last| last.max(since));
@@ -146,13 +146,13 @@ impl RtcpReports {
         self.due = (!self.wanted).then_some(again);
     }
 
-    /// Requests a last report with a BYE, if there was a first report (RFC 3550 §6.3.7).
+    /// Requests a last report with a BYE if at least one report was sent (RFC 3550 §6.3.7).
     pub fn say_goodbye(&mut self) {
         self.bye = self.since.is_some() && self.last.is_some();
         self.wanted = self.bye;
     }
 
-    /// Builds the requested report.
+    /// Builds the requested report; `source` is the state of the received stream, if any.
     pub fn build_report(
         &mut self,
         now: Instant,
@@ -201,7 +201,7 @@ impl RtcpReports {
         let heard = self.heard.filter(|(ssrc, _, _)| *ssrc == source.ssrc);
         Some(RtcpReportBlock {
             ssrc: source.ssrc,
-            // Below 1, because at least one packet was received.
+            // The fraction is below 1, because at least one packet was received.
             fraction: u8::try_from((lost << 8) / expected.max(1)).unwrap_or(u8::MAX),
             lost: i32::try_from(in_all.clamp(-0x80_0000, 0x7f_ffff)).unwrap_or_default(),
             highest: source.highest,
@@ -214,7 +214,7 @@ impl RtcpReports {
 
 /// Returns the middle 32 bits of an NTP timestamp, as repeated in report blocks.
 fn middle(ntp: u64) -> u32 {
-    // Truncation is intended.
+    // Truncation is intended: the upper 16 bits are not repeated.
     (ntp >> 16) as u32
 }
 
@@ -229,7 +229,7 @@ fn interval(first: bool, random: u64) -> Duration {
     least.mul_f64((0.5 + share) / COMPENSATION)
 }
 
-/// Finds the VoIP metrics about `ssrc` in an extended report (RFC 3611 §3, §4.7).
+/// Returns the VoIP metrics about `ssrc` from an extended report (RFC 3611 §3, §4.7); `None` if it has none.
 fn voip_metrics(packet: &[u8], ssrc: u32) -> Option<VoipMetrics> {
     let mut rest = match packet {
         [_, 207, ..] => packet.get(8..)?,

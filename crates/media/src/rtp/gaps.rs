@@ -2,7 +2,7 @@
 
 use crate::counters::{LOSS_RUNS, LossRuns};
 
-/// Gaps in the sequence numbers of one end.
+/// Run lengths of the gaps in the sequence numbers of one end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SequenceGaps {
     /// Bit mask of the newest numbers, the highest at bit 0: set for each packet received. It is longer than the
@@ -20,17 +20,17 @@ impl Default for SequenceGaps {
 }
 
 impl SequenceGaps {
-    /// Creates the state with runs already counted.
+    /// Creates a tracker that continues the runs already counted.
     pub(crate) fn with(runs: LossRuns) -> SequenceGaps {
         SequenceGaps { runs, ..SequenceGaps::default() }
     }
 
-    /// Starts a new source; earlier gaps can no longer be repaired.
+    /// Starts a new source; gaps of the previous one can no longer be repaired.
     pub(crate) fn begin(&mut self) {
         self.seen = u128::MAX;
     }
 
-    /// Adds a packet ahead of the highest by `by`, 1 or more.
+    /// Adds a packet `by` numbers ahead of the highest; `by` is at least 1.
     #[inline]
     pub(crate) fn ahead(&mut self, by: u16) {
         self.seen = self.seen.checked_shl(u32::from(by)).unwrap_or_default() | 1;
@@ -39,7 +39,7 @@ impl SequenceGaps {
         }
     }
 
-    /// Adds a packet behind the highest by `by`.
+    /// Adds a packet `by` numbers behind the highest, which repairs or splits a gap.
     pub(crate) fn behind(&mut self, by: u16) {
         let Some(bit) = 1u128.checked_shl(u32::from(by)).filter(|bit| self.seen & bit == 0) else { return };
         // Missing neighbours: older ones above its bit, and newer ones below.
@@ -51,7 +51,7 @@ impl SequenceGaps {
         self.count(newer, true);
     }
 
-    /// Adds or removes a run of this length.
+    /// Adds one to the count of runs of this length, or subtracts one.
     fn count(&mut self, length: u32, more: bool) {
         let Some(at) = length.checked_sub(1) else { return };
         let at = usize::try_from(at).unwrap_or(usize::MAX).min(LOSS_RUNS - 1);

@@ -12,16 +12,16 @@ const VERSION: u8 = 2;
 /// Reason why a packet is not RTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseError {
-    /// Description of the error.
+    /// Description of the error, such as "not RTP version 2".
     pub what: &'static str,
-    /// Offset of the error, in bytes.
+    /// Offset of the error in the packet, in bytes.
     pub at: usize,
 }
 
 /// Header fields that a relay reads or changes, and the position of the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RtpHeader {
-    /// The marker bit.
+    /// Marker bit of the packet.
     pub marker: bool,
     /// Payload type, 0–127.
     pub payload_type: u8,
@@ -29,7 +29,7 @@ pub struct RtpHeader {
     pub sequence: u16,
     /// Timestamp, in units of the payload's clock.
     pub timestamp: u32,
-    /// Synchronisation source.
+    /// Synchronisation source (SSRC) of the packet.
     pub ssrc: u32,
     /// Position of the payload within the packet, without padding.
     pub payload: Range<usize>,
@@ -43,23 +43,23 @@ fn be32(packet: &[u8], at: usize) -> Option<u32> {
     packet.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// Header of a packet that may be encrypted; padding is in the encrypted part.
+/// Header fields readable in a packet that may be encrypted; padding is in the encrypted part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SrtpHeader {
     /// Sequence number.
     pub sequence: u16,
-    /// Synchronisation source.
+    /// Synchronisation source (SSRC) of the packet.
     pub ssrc: u32,
     /// Size of the header in bytes, including contributing sources and extension.
     pub len: usize,
 }
 
 impl SrtpHeader {
-    /// Parses the header.
+    /// Parses the header of a packet that may be encrypted.
     ///
     /// # Errors
     ///
-    /// Returns an error if version, contributing sources or extension do not fit.
+    /// Returns an error if the version is not 2, or contributing sources or extension exceed the packet.
     pub fn parse(packet: &[u8]) -> Result<SrtpHeader, ParseError> {
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };
         let &[first, _, ..] = packet else { return Err(short) };
@@ -85,11 +85,11 @@ impl SrtpHeader {
 }
 
 impl RtpHeader {
-    /// Parses a packet's header.
+    /// Parses the header of an unencrypted packet.
     ///
     /// # Errors
     ///
-    /// Returns an error if version, contributing sources, extension or padding do not fit.
+    /// Returns an error if the version is not 2, or contributing sources, extension or padding exceed the packet.
     pub fn parse(packet: &[u8]) -> Result<RtpHeader, ParseError> {
         let SrtpHeader { sequence, ssrc, len: start } = SrtpHeader::parse(packet)?;
         let short = ParseError { what: "shorter than an RTP header", at: packet.len() };

@@ -1,10 +1,10 @@
 //! Jitter buffer that restores the packet order of one stream for a decoder with state.
 //!
-//! Packets in order pass at once, without a copy. Only packets behind a gap wait until the gap is filled, or for the
-//! recent reordering delay ([`ReorderTracker`]: 40 to 100 ms), and no longer. Then they leave without it, and the
-//! decoder conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is that
-//! of sequence numbers, timestamps do not matter. The buffer does not smooth the timing, because the playout has its
-//! own clock.
+//! Packets in order pass at once, without a copy. Packets behind a gap wait until it is filled, or for the recent
+//! reordering delay ([`ReorderTracker`]: 40 to 100 ms) at most. They then leave without the missing packets, and the
+//! decoder conceals the loss, with the redundancy of the next packet if present. Pauses are no gaps: the order is
+//! that of sequence numbers, and timestamps do not matter. The buffer does not smooth the timing, because the playout
+//! has its own clock.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use super::header::RtpHeader;
 pub struct JitterBuffer {
     /// SSRC and sequence number of the next packet due; `None` before the first one.
     due: Option<(u32, u16)>,
-    /// Sequence number that would confirm a restart.
+    /// Sequence number of the next packet that would confirm a restart of the numbering.
     restart: Option<u16>,
     /// Waiting packets by sequence number; all of them are behind a gap.
     waiting: Vec<BufferedPacket>,
@@ -29,12 +29,12 @@ pub struct JitterBuffer {
     reordering: ReorderTracker,
 }
 
-/// Waiting packet behind a gap.
+/// Packet that waits behind a gap.
 #[derive(Debug)]
 struct BufferedPacket {
     rtp: RtpHeader,
     came: Instant,
-    /// Position and length of the payload.
+    /// Position of the payload in `bytes`; `len` is its length.
     from: usize,
     len: usize,
 }
@@ -103,7 +103,7 @@ impl JitterBuffer {
         Ok(())
     }
 
-    /// Gives up gaps with an expired timeout.
+    /// Gives up gaps that have lasted too long and releases the packets behind them.
     pub fn handle_timeout(&mut self, now: Instant, mut leave: impl FnMut(&RtpHeader, &[u8])) {
         while self.poll_timeout().is_some_and(|over| over <= now) {
             self.give_up(&mut leave);
@@ -129,12 +129,12 @@ impl JitterBuffer {
         (self.due, self.restart) = (Some((rtp.ssrc, rtp.sequence.wrapping_add(1))), None);
     }
 
-    /// Returns the position among the waiting packets for a packet this far ahead of the one due.
+    /// Returns the position among the waiting packets for a packet `ahead` numbers after the one due.
     fn place(&self, due: u16, ahead: u16) -> usize {
         self.waiting.partition_point(|each| each.rtp.sequence.wrapping_sub(due) < ahead)
     }
 
-    /// Releases a packet if it is due, or queues it if there is room.
+    /// Releases a packet if it is due, or queues it, giving up gaps until there is room.
     fn put(&mut self, now: Instant, rtp: &RtpHeader, payload: &[u8], leave: &mut impl FnMut(&RtpHeader, &[u8])) {
         loop {
             let Some((_, due)) = self.due else { return };

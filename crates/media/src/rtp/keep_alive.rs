@@ -30,12 +30,12 @@ pub(crate) struct KeepAlive {
     /// Number of keep-alives since the description.
     probes: u32,
     sequence: u16,
-    /// Whether a packet is to be sent now.
+    /// Whether a keep-alive is to be sent now.
     wanted: bool,
 }
 
 impl KeepAlive {
-    /// Creates the state with no packet sent.
+    /// Creates the state before the first keep-alive.
     pub(crate) fn new(now: Instant) -> KeepAlive {
         KeepAlive { since: now, probes: 0, sequence: 0, wanted: false }
     }
@@ -50,30 +50,30 @@ impl KeepAlive {
         KeepAlive { sequence, ..KeepAlive::new(now) }
     }
 
-    /// Returns whether a packet is to be sent now.
+    /// Returns whether a keep-alive is to be sent now.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
     }
 
-    /// Skips the packet that is due.
+    /// Skips the keep-alive that is due.
     pub(crate) fn pass_over(&mut self) {
         self.wanted = false;
     }
 
-    /// Returns the sequence number of the next packet.
+    /// Returns the sequence number of the next keep-alive.
     pub(crate) fn sequence(&self) -> u16 {
         self.sequence
     }
 
-    /// Checks whether a packet is due: `sent_at` is the time of the last other packet sent, `heard` whether the remote
-    /// party has sent anything.
+    /// Checks whether a keep-alive is due: `sent_at` is the time of the last other packet sent, `heard` whether the
+    /// remote party has sent anything.
     pub(crate) fn look(&mut self, now: Instant, sent_at: Option<Instant>, heard: bool) {
         let wait = if heard || self.probes >= PROBES { KEEP_ALIVE_INTERVAL } else { PROBE_INTERVAL };
         let last = sent_at.map_or(self.since, |sent_at| sent_at.max(self.since));
         self.wanted = now.saturating_duration_since(last) >= wait;
     }
 
-    /// Writes the packet into `packet`; `taken` is the set of negotiated payload types, as bits.
+    /// Writes a keep-alive with a dynamic payload type that is not `taken`; `None` if all of them are.
     pub(crate) fn write(
         &mut self,
         now: Instant,

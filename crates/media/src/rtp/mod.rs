@@ -1,6 +1,6 @@
 //! RTP: packets in their buffers, sequence numbers and timestamps of a stream, and order and loss of a received one.
 //!
-//! This module holds what applies to any RTP stream of any codec. RTCP is in [`rtcp`](crate::rtcp), SRTP in
+//! This module contains code that applies to any RTP stream of any codec. RTCP is in [`rtcp`](crate::rtcp), SRTP in
 //! [`srtp`](crate::srtp), source selection in [`latch`](crate::latch); payloads are opaque here.
 
 mod gaps;

@@ -1,12 +1,12 @@
-//! Packet buffer from receive to send, with headroom, data and tailroom. Pooled by its worker.
+//! Packet buffer from receive to send, with headroom, data and tailroom. Each worker has a pool of them.
 
 use std::time::Duration;
 
 use crate::limits::SRTP_MKI_BYTES;
 
-/// Room before the packet, in bytes.
+/// Bytes reserved before the packet.
 pub const HEADROOM: usize = 8;
-/// Room behind the packet, in bytes: the longest SRTP tag, the SRTCP index word, and an MKI.
+/// Bytes reserved behind the packet: the longest SRTP tag, the SRTCP index word, and an MKI.
 pub const TAILROOM: usize = 16 + 4 + SRTP_MKI_BYTES;
 /// Longest accepted packet, in bytes.
 pub const PACKET: usize = 2048;
@@ -50,12 +50,12 @@ impl PacketBuf {
         self.waited
     }
 
-    /// Returns the packet.
+    /// Returns the bytes of the packet.
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Returns the packet for changes in place.
+    /// Returns the bytes of the packet for changes in place.
     pub fn data_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
@@ -79,7 +79,7 @@ impl Default for PacketBuf {
     }
 }
 
-/// Packet buffers of one worker, allocated on demand and reused; never more than a limit in use.
+/// Pool of one worker's packet buffers, allocated on demand and reused, with a limit on the buffers in use.
 #[derive(Debug)]
 pub struct PacketPool {
     free: Vec<PacketBuf>,
@@ -93,7 +93,7 @@ impl PacketPool {
         PacketPool { free: Vec::new(), out: 0, limit }
     }
 
-    /// Takes a buffer; `None` if all are in use.
+    /// Takes a buffer from the pool; `None` if `limit` buffers are in use.
     pub fn take(&mut self) -> Option<PacketBuf> {
         if self.out >= self.limit {
             return None;

@@ -11,15 +11,15 @@ use crate::limits::{MAX_DROPOUT_PACKETS, MAX_MISORDER_PACKETS};
 use super::gaps::SequenceGaps;
 use super::header::RtpHeader;
 
-/// Sequence numbers of one source.
+/// Sequence numbers received from one source (RFC 3550 A.1).
 #[derive(Debug, Clone, Copy)]
 struct SequenceTracker {
     ssrc: u32,
     base: u64,
-    /// Highest number, with roll-overs counted above its 16 bits.
+    /// Highest sequence number, with roll-overs counted above its 16 bits.
     highest: u64,
     received: u64,
-    /// Sequence number that would confirm a restart.
+    /// Sequence number of the next packet that would confirm a restart of the numbering.
     restart: Option<u16>,
 }
 
@@ -45,16 +45,16 @@ struct InterarrivalJitter {
     clock_hz: u32,
     transit: u32,
     timestamp: u32,
-    /// Sixteen times the estimate, in clock units.
+    /// Jitter estimate in sixteenths of a clock unit.
     scaled: u64,
 }
 
 /// Statistics of a source for a report (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceptionStats {
-    /// The SSRC.
+    /// SSRC of the source.
     pub ssrc: u32,
-    /// Expected packets.
+    /// Number of packets expected from the sequence numbers.
     pub expected: u64,
     /// Received packets, including duplicates.
     pub received: u64,
@@ -76,12 +76,12 @@ pub struct ReceptionTracker {
 }
 
 impl ReceptionTracker {
-    /// Creates the state with losses already counted.
+    /// Creates a tracker that continues the losses already counted.
     pub(crate) fn with_lost(lost: u64, runs: LossRuns) -> ReceptionTracker {
         ReceptionTracker { lost_before: lost, gaps: SequenceGaps::with(runs), ..ReceptionTracker::default() }
     }
 
-    /// Adds a packet that arrived `now`; `clock_hz` is its payload's clock rate.
+    /// Adds a packet that arrived at `now`; `clock_hz` is its payload's clock rate.
     pub fn take(&mut self, now: Instant, clock_hz: u32, rtp: &RtpHeader) {
         if self.count(rtp) {
             self.measure(now, clock_hz, rtp);
@@ -118,7 +118,7 @@ impl ReceptionTracker {
         self.expected_before + self.sequence.map_or(0, |sequence| sequence.expected())
     }
 
-    /// Returns the statistics of the current source for a report.
+    /// Returns the statistics of the current source for a report; `None` before the first packet.
     pub fn source(&self) -> Option<ReceptionStats> {
         let sequence = self.sequence?;
         Some(ReceptionStats {

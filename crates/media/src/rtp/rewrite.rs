@@ -19,27 +19,27 @@ pub struct RewriteOffsets {
     pub ts_add: u32,
 }
 
-/// Last packet sent, with its origin.
+/// Last packet sent, as received and as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SentPacket {
-    /// SSRC as received.
+    /// SSRC of the packet as received.
     pub ssrc_in: u32,
-    /// SSRC as sent.
+    /// SSRC of the packet as sent.
     pub ssrc: u32,
     /// Highest sequence number sent.
     pub sequence: u16,
-    /// Timestamp sent with it.
+    /// Timestamp sent with the packet.
     pub timestamp: u32,
 }
 
 /// Serialized outgoing stream of an end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OutgoingSnapshot {
-    /// Serial number of the feeder, unique in the session.
+    /// Serial number of the feeder, unique in the session; `None` before the first packet.
     pub feeder: Option<u32>,
     /// Last packet sent.
     pub sent: Option<SentPacket>,
-    /// Current offsets.
+    /// Current offsets; `None` while numbers pass unchanged.
     pub rewrite: Option<RewriteOffsets>,
     /// Packets sent under the last SSRC, and their payload bytes, modulo 2^32.
     #[serde(default)]
@@ -49,7 +49,7 @@ pub struct OutgoingSnapshot {
     pub clock_hz: u32,
 }
 
-/// Outgoing stream of an end.
+/// Outgoing stream of an end, continuous over changes of its feeder.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OutgoingStream {
     state: OutgoingSnapshot,
@@ -133,7 +133,7 @@ impl OutgoingStream {
         }
     }
 
-    /// Removes a packet of the feeder from the stream; if it was the next one due, later packets close the gap.
+    /// Removes a packet of the feeder from the stream. If it was the next one due, later packets close the gap.
     pub fn leave_out(&mut self, feeder: u32, rtp: &RtpHeader) {
         let Some(sent) = self.state.sent.filter(|sent| sent.ssrc_in == rtp.ssrc) else { return };
         let add = self.state.rewrite.unwrap_or(RewriteOffsets { ssrc: sent.ssrc, seq_add: 0, ts_add: 0 });
@@ -143,15 +143,15 @@ impl OutgoingStream {
         }
     }
 
-    /// Notes that the last packet was sent `ticks` later than its timestamp indicates.
+    /// Records that the last packet was sent `ticks` later than its timestamp indicates.
     pub(crate) fn is_later_by(&mut self, ticks: u32) {
         if let Some(sent) = &mut self.state.sent {
             sent.timestamp = sent.timestamp.wrapping_add(ticks);
         }
     }
 
-    /// Returns the offsets that make this packet the next after the last one. The timestamp advances with the clock in
-    /// whole frames of 20 ms, at least one, because two packets never begin closer than that, regardless of their
+    /// Returns the offsets that make this packet the next after the last one. The timestamp advances with the clock
+    /// in whole frames of 20 ms, at least one, because packets never begin closer than that, regardless of their
     /// arrival times.
     fn follow(&self, now: Instant, sent: SentPacket, clock_hz: u32, rtp: &RtpHeader) -> RewriteOffsets {
         let silence = self.sent_at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();

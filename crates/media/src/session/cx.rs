@@ -11,7 +11,7 @@ use crate::listening::{
 use crate::rtcp::RtcpOrigin;
 use crate::spec::MediaEvent;
 
-/// Borrowed parts shared by all ends, and the current time.
+/// Parts of a session that all ends share, borrowed for one call, and the current time.
 #[derive(Debug)]
 pub(super) struct SessionCx<'a> {
     /// Current time.
@@ -30,7 +30,7 @@ pub(super) struct SessionCx<'a> {
     pub(super) seats: &'a mut MixerPorts,
     /// Counters of the worker and of the edge.
     pub(super) shared: &'a SharedCounters,
-    /// Wall-clock time and randomness.
+    /// Wall-clock time and randomness for RTCP.
     pub(super) origin: &'a RtcpOrigin,
     /// Events for signalling.
     pub(super) events: &'a mut VecDeque<MediaEvent>,

@@ -23,7 +23,7 @@ use super::wire::CompiledWire;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EndIndex(usize);
 
-/// RTP ends of a session.
+/// RTP ends of a session, with the wires from each.
 #[derive(Debug)]
 pub(super) struct RtpEnds {
     session: MediaId,
@@ -36,7 +36,7 @@ pub(super) struct RtpEnds {
 }
 
 impl RtpEnds {
-    /// Creates an empty list.
+    /// Creates a list without ends.
     pub(super) fn new(session: MediaId) -> RtpEnds {
         let (all, gauge) = (Vec::with_capacity(2), TranscodingGauge::default());
         RtpEnds { session, all, next_serial: 0, converting: None, gauge }
@@ -79,7 +79,7 @@ impl RtpEnds {
         self.all.len()
     }
 
-    /// Returns the index of an end.
+    /// Returns the index of an end; `None` if the session has no such end.
     pub(super) fn slot(&self, id: EndId) -> Option<EndIndex> {
         self.all.iter().position(|end| end.id() == id).map(EndIndex)
     }
@@ -124,7 +124,7 @@ impl RtpEnds {
         self.all.iter().map(|end| (end.id(), end.bind()))
     }
 
-    /// Returns the counters of an end.
+    /// Returns the counters of an end; `None` if the session has no such end.
     pub(super) fn counters(&self, id: EndId) -> Option<&Arc<EndCounters>> {
         self.named(id).map(RtpEnd::counters)
     }
@@ -136,7 +136,7 @@ impl RtpEnds {
         }
     }
 
-    /// Adds an end.
+    /// Adds an end without a remote party.
     pub(super) fn add(&mut self, now: Instant, id: EndId, spec: EndSpec) {
         let serial = self.new_serial();
         self.all.push(RtpEnd::new(now, id, serial, spec.bind, spec.counters));
@@ -150,14 +150,14 @@ impl RtpEnds {
         Some(end.bind().port())
     }
 
-    /// Removes an end for a move to another session; returns it with the next feeder's serial number.
+    /// Removes an end for a move to another session; returns it with the serial number of the next feeder.
     pub(super) fn release(&mut self, id: EndId) -> Option<(RtpEnd, u32)> {
         let at = self.slot(id)?;
         self.converting = None;
         Some((self.all.remove(at.0), self.next_serial))
     }
 
-    /// Adds an end of another session, with feeders numbered below `next_serial`.
+    /// Adds an end that was released by another session, in which feeders have serial numbers below `next_serial`.
     pub(super) fn adopt(&mut self, id: EndId, end: RtpEnd, next_serial: u32) {
         self.next_serial = self.next_serial.max(next_serial);
         let serial = self.new_serial();
@@ -198,7 +198,7 @@ impl RtpEnds {
         self.iter_mut().for_each(|end| end.remove_listener(id));
     }
 
-    /// Wires an end to `to`.
+    /// Wires an end to the end `to`; if a feeder of `to` was cut off, its fading frame is sent at once.
     pub(super) fn connect(
         &mut self,
         now: Instant,
@@ -222,14 +222,14 @@ impl RtpEnds {
         }
     }
 
-    /// Wires an agent or a player to an end.
+    /// Feeds an end from an agent or a player.
     pub(super) fn feed(&mut self, begins: Instant, start: StreamStart, feed: Feed) {
         if let Some(end) = self.named_mut(feed.to) {
             end.feed(begins, start, feed);
         }
     }
 
-    /// Continues an end's own stream from the encoder of the remote party that fed it before.
+    /// Continues the generated stream of an end from the encoder of the remote party that fed it before.
     pub(super) fn go_on_from(&mut self, twin: Option<SinkEncoder>, to: EndId) {
         let playout = self.named_mut(to).and_then(RtpEnd::playout_mut);
         if let Some((playout, twin)) = playout.zip(twin) {
@@ -237,8 +237,8 @@ impl RtpEnds {
         }
     }
 
-    /// Returns the end to which this one's RTCP is forwarded, if the two feed each other and neither stream was
-    /// changed.
+    /// Returns the end to which the RTCP of the end at `at` is forwarded: the two feed each other, and neither stream
+    /// was changed.
     pub(super) fn passes_rtcp_to(&self, at: EndIndex) -> Option<EndIndex> {
         let end = self.get(at)?;
         let sink = self.slot(end.wire()?.to())?;
@@ -252,25 +252,25 @@ impl RtpEnds {
         end.playout().is_some() || self.all.iter().any(|other| other.feeds(end.id()) && other.is_sending(now))
     }
 
-    /// Returns the transcoder of the wire to an end.
+    /// Returns the transcoder of the wire that feeds `to`.
     pub(super) fn transcoder_towards(&mut self, to: EndId) -> Option<&mut Transcoder> {
         self.all.iter_mut().find(|end| end.feeds(to))?.wire_mut()?.transcoder_mut()
     }
 
-    /// Returns an encoder that continues from the audio transcoded for an end.
+    /// Returns an encoder that continues the audio transcoded for `to`, if the codec has state.
     pub(super) fn twin_towards(&mut self, to: EndId) -> Option<SinkEncoder> {
         self.transcoder_towards(to)?.encoding().twin()
     }
 
-    /// Returns the encoder of the wire to an end, if it is one of `coding`.
+    /// Returns the encoder of the wire that feeds `to`, if its codec is `coding`.
     pub(super) fn encoding_towards(&mut self, to: EndId, coding: PayloadCodec) -> Option<&mut SinkEncoder> {
         let transcoder = self.transcoder_towards(to)?;
         (transcoder.spec().to.1 == coding).then(|| transcoder.encoding())
     }
 
-    /// Returns the transcoder for a new wire from the end at `at`: the existing one if nothing changes; otherwise one
-    /// that continues from the previous transcoder to the same sink. If a codec passes unchanged, none is created yet,
-    /// because many remote parties offer a second codec and hardly any uses it.
+    /// Returns the transcoder for a new wire from the end at `at`: the existing one if nothing changes, otherwise one
+    /// that continues from the previous transcoder to the same sink. If a codec passes unchanged, none is created
+    /// yet, because many remote parties offer a second codec and hardly any uses it.
     pub(super) fn transcoder(&mut self, at: Option<EndIndex>, to: EndId, spec: &WireSpec) -> Option<Box<Transcoder>> {
         let wanted = spec.transcode.as_deref()?;
         let mut ends = self.all.iter_mut().enumerate();
@@ -286,7 +286,7 @@ impl RtpEnds {
         }
     }
 
-    /// Creates the transcoder of a wire that has passed all audio unchanged, if it may convert this payload number;
+    /// Creates the transcoder of a wire that has passed all audio unchanged, if it may convert this payload type;
     /// allocates once.
     pub(super) fn begin_converting(&mut self, cx: &SessionCx<'_>, at: EndIndex, number: u8) -> bool {
         let wire = self.get(at).and_then(RtpEnd::wire).filter(|wire| !wire.is_converting());

@@ -13,7 +13,7 @@ pub(super) struct TranscodingGauge(Option<GaugedSession>);
 struct GaugedSession(Arc<WorkerCounters>);
 
 impl TranscodingGauge {
-    /// Adds the session to a worker's gauge, or removes it.
+    /// Counts the session in a worker's gauge once; `None` removes it.
     pub(super) fn set(&mut self, worker: Option<&Arc<WorkerCounters>>) {
         match worker {
             Some(worker) if self.0.is_none() => self.0 = Some(GaugedSession::new(worker)),

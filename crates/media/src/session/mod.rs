@@ -1,18 +1,19 @@
 //! A call's media: ends, and the wires between them.
 //!
-//! The shell owns the sockets. It binds them before it hands [`MediaCommand::AddEnd`] on, closes them before it hands
-//! [`MediaCommand::RemoveEnd`] and [`MediaCommand::Close`] on, and reports [`MediaEvent::Bound`] and
-//! [`MediaEvent::BindFailed`] itself; all other events come from here. RTCP is passed along the wires with its texts
-//! covered; for a stream that the edge generated or changed it ends here, and the edge reports itself.
+//! The shell owns the sockets. It binds them before it passes [`MediaCommand::AddEnd`] to the session, closes them
+//! before [`MediaCommand::RemoveEnd`] and [`MediaCommand::Close`], and reports [`MediaEvent::Bound`] and
+//! [`MediaEvent::BindFailed`] itself; all other events come from the session. RTCP is forwarded along the wires with
+//! its texts covered. For a stream that the edge generated or changed, RTCP is only read, and the edge sends its own
+//! reports.
 //!
 //! The shell opens an agent's socket when it sees [`MediaCommand::AddAgent`], reports its input by
 //! [`Session::handle_agent`], reads it only while [`Session::agent_wants_more`], and calls [`Session::poll_agent`] for
 //! data to write when the socket is writable. It drops the socket once [`Session::agent_is_closed`]; an agent that was
 //! removed leaves the rest of its conversation in [`Session::poll_departed`].
 //!
-//! This room holds the path of a packet from end to end. [`Session`] takes commands and hands each packet and deadline
-//! to its parts: `Ends` with one `End` for each remote party, agents (`agent_audio`), players (`playout`), and `Sweep`.
-//! Code for one stream that needs no other end belongs to the room of that part.
+//! This module has the path of a packet from end to end. [`Session`] takes commands and passes each packet and
+//! deadline to its parts: `RtpEnds` with one `RtpEnd` for each remote party, agents (`agent_audio`), players
+//! (`playout`), and `SweepSchedule`. Code for one stream that needs no other end belongs to the module of that part.
 
 mod cx;
 mod end;
@@ -80,7 +81,7 @@ pub struct Session {
     shared: SharedCounters,
     /// Time of the last [`Self::handle_timeout`], which is also the time of the packets that it generates.
     ticked_at: Option<Instant>,
-    /// Wall-clock time and randomness.
+    /// Wall-clock time and randomness for RTCP.
     origin: RtcpOrigin,
 }
 
@@ -88,12 +89,12 @@ pub struct Session {
 #[derive(Debug)]
 pub struct MovedEnd {
     end: RtpEnd,
-    /// Next feeder serial number of the old session; the end's stream knows feeders with lower ones.
+    /// Next feeder serial number of the old session; all feeders known to the end's stream have lower ones.
     next_serial: u32,
     origin: RtcpOrigin,
 }
 
-/// Borrowed parts of a session.
+/// Parts of a session, borrowed for one call.
 struct SessionParts<'a> {
     ends: &'a mut RtpEnds,
     players: &'a mut SessionPlayers,
@@ -122,13 +123,13 @@ impl Session {
         }
     }
 
-    /// Counts packets in the worker's counters as well; call before adding an end.
+    /// Sets the worker's counters, in which packets are counted too; to be called before an end is added.
     pub fn count_in(&mut self, worker: Arc<WorkerCounters>) {
         self.shared.worker = Some(worker);
     }
 
-    /// Shares the limit of audio held for callers ([`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD)) with the
-    /// other sessions of the edge; call before adding an end.
+    /// Sets the counter of audio queued for all callers of the edge, which is limited to
+    /// [`AGENT_BYTES_HELD`](crate::limits::AGENT_BYTES_HELD); to be called before an end is added.
     pub fn hold_in(&mut self, held: Arc<Counter>) {
         self.shared.held = held;
     }
@@ -161,7 +162,7 @@ impl Session {
         (self.names().count() >= SESSION_ENDS).then_some("the session has too many ends")
     }
 
-    /// Returns the serialized state.
+    /// Returns the serialized state, without agents and players.
     pub fn snapshot(&self) -> SessionSnapshot {
         self.ends.snapshot(self.sweep.idle_timeout_ms())
     }
@@ -172,13 +173,13 @@ impl Session {
         Session::restore_counted(now, snapshot, |_| Some(Arc::default()))
     }
 
-    /// Returns the figures of ends and agents so far, for [`SessionSnapshot::count_since`].
+    /// Returns the current counts of ends and agents, for [`SessionSnapshot::count_since`].
     pub fn figures(&self) -> Vec<EndFigures> {
         self.ends.iter().map(RtpEnd::figures).chain(self.agents.figures()).collect()
     }
 
-    /// Restores a session like [`Self::restore`], with the given counters for its ends. An end without counters is not
-    /// restored.
+    /// Restores a session like [`Self::restore`], with counters chosen by the caller. An end for which `counters`
+    /// returns `None` is not restored.
     pub fn restore_counted(
         now: Instant,
         mut snapshot: SessionSnapshot,
@@ -196,7 +197,7 @@ impl Session {
         session
     }
 
-    /// Processes a command. Binding and closing sockets is the shell's part: it acts on the same command.
+    /// Processes a command. The shell acts on the same command to bind and close sockets.
     pub fn handle_input(&mut self, now: Instant, command: MediaCommand) {
         match command {
             MediaCommand::Open { idle_timeout_ms, names_key, .. } => {
@@ -292,8 +293,9 @@ impl Session {
         Some(Box::new(MovedEnd { end, next_serial, origin: self.origin }))
     }
 
-    /// Adds an end of another session under an unused id. The numbers and names that its remote party knows from RTCP
-    /// are kept and become those of this session: its other ends come from the same session, or have sent nothing yet.
+    /// Adds an end released by another session under an unused id. Numbers and names that its remote party knows from
+    /// RTCP become those of this session: the other ends of this session come from the same session, or have sent
+    /// nothing yet.
     pub fn adopt_end(&mut self, now: Instant, id: EndId, moved: MovedEnd) {
         self.origin = moved.origin;
         self.ends.adopt(id, moved.end, moved.next_serial);
@@ -301,8 +303,8 @@ impl Session {
         self.sweep.plan(now, &self.ends);
     }
 
-    /// Processes a packet received on `end`'s RTP socket (or RTCP socket, if `rtcp`) from `source`. Changes it in place
-    /// and returns its destination, or `None`. Does not allocate.
+    /// Processes a packet received from `source` on `end`'s RTP socket, or on its RTCP socket if `rtcp`. Changes the
+    /// packet in place and returns its destination, or `None` if it is not forwarded. Does not allocate.
     pub fn handle_packet(
         &mut self,
         now: Instant,
@@ -316,15 +318,15 @@ impl Session {
         ends.take_packet(&mut cx, at, rtcp, canonical(source), packet)
     }
 
-    /// Returns the next transcoded packet in `packet`; to be called until `None` after each [`Self::handle_packet`]
-    /// that returned a packet. Does not allocate.
+    /// Writes the next transcoded packet into `packet` and returns its destination; to be called until `None` after
+    /// each [`Self::handle_packet`] that returned a packet. Does not allocate.
     pub fn poll_converted(&mut self, now: Instant, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         let SessionParts { ends, mut cx, .. } = self.parts(now);
         ends.poll_converted(&mut cx, packet)
     }
 
     /// Processes due deadlines: agents' timers, the sweep once a second, and the clocks of ends fed by an agent or a
-    /// player. The generated packets follow by [`Self::poll_packet`].
+    /// player. [`Self::poll_packet`] returns the packets that these generate.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ticked_at = Some(now);
         self.agents.handle_timeout(now, &mut self.events);
@@ -337,8 +339,8 @@ impl Session {
         sweep.handle_timeout(&mut cx, ends);
     }
 
-    /// Returns the next packet generated by the edge in `packet`; to be called until `None` after each
-    /// [`Self::handle_timeout`]. Allocates only for the messages of listening agents.
+    /// Writes the next packet generated by the edge into `packet` and returns its destination; to be called until
+    /// `None` after each [`Self::handle_timeout`]. Allocates only for the messages of listening agents.
     pub fn poll_packet(&mut self, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         let now = self.ticked_at?;
         let SessionParts { ends, players, mut cx, .. } = self.parts(now);
@@ -349,9 +351,9 @@ impl Session {
         made
     }
 
-    /// Returns the first tick of the mixer for an RTP end whose audio goes only to a mixer: packets between two ticks,
-    /// 20 ms apart, may then be handed over together before the second. Requires a locked latch, because an open socket
-    /// accepts packets of any source and could overflow.
+    /// Returns the first tick of the mixer for an RTP end that sends audio only to a mixer. The shell may then
+    /// collect the packets between two ticks, 20 ms apart, and process them together before the second. Requires a
+    /// locked latch, because an open socket accepts packets of any source and could overflow.
     pub fn mixed_from(&self, end: EndId) -> Option<Instant> {
         let end = self.ends.named(end).filter(|end| !end.listeners().is_empty() && end.is_locked())?;
         let hears_at_once = |to: EndId| self.ends.named(to).is_some() || self.agents.get(to).is_some();
@@ -367,7 +369,7 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Returns the next deadline.
+    /// Returns the next deadline, for [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let playouts = self.ends.iter().filter_map(RtpEnd::playout).map(Packetizer::due);
         let digits = self.ends.iter().flat_map(RtpEnd::digits_due);
@@ -418,26 +420,26 @@ impl Session {
         !self.copies.has(end) && self.agents.is_closed(end)
     }
 
-    /// Hands over the copies for raw listeners; to be called after each received or generated packet. Does not
+    /// Passes the copies for raw listeners to `send`; to be called after each received or generated packet. Does not
     /// allocate.
     pub fn drain_copies(&mut self, send: impl FnMut(SocketAddr, &[u8])) {
         self.copies.drain(send);
     }
 
-    /// Hands over recorded audio; to be called after each received or generated packet, each command and each deadline.
-    /// Does not allocate.
+    /// Passes recorded audio to `take`; to be called after each received or generated packet, each command and each
+    /// deadline. Does not allocate.
     pub fn drain_recordings(&mut self, take: impl FnMut(RecordingId, Recorded<'_>)) {
         self.recorders.drain(take);
     }
 
-    /// Returns a removed agent with the rest of its conversation, which continues for at most
-    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT) and is already closed if it never was open.
+    /// Returns a removed agent with the rest of its conversation, which lasts for at most
+    /// [`CLOSE_TIMEOUT`](trunkgate_agent::limits::CLOSE_TIMEOUT). It is already closed if it never was open.
     pub fn poll_departed(&mut self) -> Option<(EndId, Box<Stream>)> {
         self.agents.poll_departed()
     }
 
-    /// Requests the final reports of a stream; to be called before the sockets of `end`, or of all ends, are closed;
-    /// [`Self::poll_packet`] follows.
+    /// Requests the final RTCP reports of `end`, or of all ends; to be called before their sockets are closed.
+    /// [`Self::poll_packet`] returns the reports.
     pub fn say_goodbye(&mut self, now: Instant, end: Option<EndId>) {
         for each in self.ends.iter_mut().filter(|each| end.is_none_or(|end| each.id() == end)) {
             each.say_goodbye();
@@ -451,13 +453,13 @@ impl Session {
         self.sweep.poll_resting()
     }
 
-    /// Returns the next end with new losses, which the local system may have caused; to be called after
-    /// [`Self::handle_timeout`].
+    /// Returns the next end with new losses, so that the shell can check whether the local system dropped packets; to
+    /// be called after [`Self::handle_timeout`].
     pub fn poll_lossy(&mut self) -> Option<EndId> {
         self.sweep.poll_lossy()
     }
 
-    /// Counts a packet of an end that the shell had to drop: unread, or refused by the system when sent.
+    /// Counts a packet of an end that the shell had to drop: it was not read, or the system rejected the send.
     pub fn count_drop(&self, end: EndId, reason: DropReason) {
         if let Some(end) = self.ends.named(end) {
             self.shared.count_dropped(end.counters(), reason);
@@ -472,7 +474,7 @@ impl Session {
         }
     }
 
-    /// Counts an RTP packet of an end that the system refused.
+    /// Counts an RTP packet of an end that the system refused to send, with the reason.
     pub fn count_unsent(&self, end: EndId, why: SendFailure) {
         self.count_drop(end, DropReason::SendFailed);
         if let Some(end) = self.ends.named(end) {
@@ -495,7 +497,7 @@ impl Session {
         SessionParts { ends: &mut self.ends, players: &mut self.players, sweep: &mut self.sweep, cx }
     }
 
-    /// Lists the ends of every kind.
+    /// Lists the ids of all ends: RTP ends, agents, players and listeners.
     fn names(&self) -> impl Iterator<Item = EndId> {
         let listeners = self.copies.names().chain(self.recorders.names()).chain(self.streamers.names());
         let listeners = listeners.chain(self.judges.names()).chain(self.seats.names());
@@ -508,7 +510,7 @@ impl Session {
             return;
         }
         self.ends.add(now, id, spec);
-        // Reserves two events per end, so that a packet that locks a latch does not allocate.
+        // Reserves two events for each end, so that a packet that locks a latch does not allocate.
         self.events.reserve(2 * self.ends.len());
     }
 
@@ -527,12 +529,12 @@ impl Session {
         }
     }
 
-    /// Returns the state of an agent's open conversation; `None` if it cannot be continued elsewhere.
+    /// Returns the state of an agent's open conversation; `None` if another process cannot continue it.
     pub fn agent_snapshot(&self, id: EndId) -> Option<AgentSnapshot> {
         self.agents.get(id)?.snapshot()
     }
 
-    /// Returns whether an agent's conversation can be continued elsewhere.
+    /// Returns whether another process can continue an agent's conversation.
     pub fn can_leave(&self, id: EndId) -> bool {
         self.agents.get(id).is_some_and(AgentEnd::can_leave)
     }
@@ -544,7 +546,7 @@ impl Session {
         self.agents.release(id);
     }
 
-    /// Adds an agent that another process has handed over; its socket is open.
+    /// Adds an agent that another process has handed over with its open socket.
     pub fn resume_agent(&mut self, now: Instant, id: EndId, spec: &AgentSpec, snapshot: AgentSnapshot) {
         if self.refuses(id).is_some() {
             return self.add_agent(now, id, spec);
@@ -583,13 +585,13 @@ impl Session {
         match self.agents.get_mut(to) {
             Some(agent) => agent.take_wire(now, &spec),
             None if self.ends.named(to).is_some() => {}
-            // Digits go to signalling while a player or a conference feeds their source.
+            // Digits are reported to signalling while a player or a conference feeds their source.
             None if (self.players.has(to) || self.seats.has(to))
                 && spec.parted.as_ref().is_some_and(|parted| parted.digits_only.is_some()) => {}
             None if self.seats.has(to) && is_agent => {}
             None => return,
         }
-        // Two streams for one sink would need a mixer; the stream that is cut off is faded out.
+        // Two streams for one sink would need a mixer, so the new one replaces the former, which is faded out.
         self.cut_off(|source, sink| sink == to && source != from);
         let at = self.ends.slot(from);
         let twin = if at.is_none() { self.ends.twin_towards(to) } else { None };
@@ -604,9 +606,9 @@ impl Session {
         }
     }
 
-    /// Wires an agent, a player, a streamer or a seat to an RTP end: the end's clock begins, or continues with another
-    /// feeder. For a player without a sound it begins a frame later, so that a sound that follows at once is not
-    /// delayed by a packet of silence.
+    /// Wires an agent, a player, a streamer or a seat to an RTP end: the generated stream of that end begins, or
+    /// continues with another feeder. For a player without a sound it begins a frame later, so that no packet of
+    /// silence delays a sound that follows at once.
     fn feed(&mut self, now: Instant, from: EndId, to: EndId, spec: &WireSpec) {
         let wide = self.agents.get(from).is_some_and(|agent| agent.is_wide()) || self.seats.is_wide(from);
         let Some(feed) = Feed::new(to, spec, wide) else { return };
@@ -627,7 +629,7 @@ impl Session {
         }
     }
 
-    /// Wires an agent to its conference seat, or the seat to the agent, on a clock of the seat.
+    /// Wires an agent to its conference seat, or the seat to the agent, and starts the seat's clock.
     fn seat_agent(&mut self, now: Instant, from: EndId, feed: Feed) {
         let is_heard = self.seats.has(feed.to) && self.agents.connect(from, feed);
         let hears = self.agents.get(feed.to).is_some() && self.seats.connect(now, from, feed).is_some();
@@ -636,7 +638,7 @@ impl Session {
         }
     }
 
-    /// Keeps the next frame of each agent or player that is cut off because `cut(from, to)` holds.
+    /// Stores, for a fade-out, the next frame of each agent or player whose wire `cut(from, to)` selects.
     fn cut_off(&mut self, cut: impl Fn(EndId, EndId) -> bool) {
         for end in self.ends.iter_mut() {
             let to = end.id();

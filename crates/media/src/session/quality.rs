@@ -1,4 +1,4 @@
-//! Quality and loss of an end, updated by its sweeps.
+//! Quality estimates and loss counts of an end's received stream, updated by sweeps.
 
 use std::time::Instant;
 
@@ -7,25 +7,26 @@ use crate::limits::{QUALITY_INTERVAL, SWEEP_INTERVAL};
 use crate::mos::{self, MosCodec};
 use crate::rtp::ReceptionTracker;
 
-/// Results of the last sweeps of an end.
+/// Quality and loss as of the last sweeps of an end.
 #[derive(Debug)]
 pub(super) struct QualityHistory {
-    /// Time of the last estimate, with the packets expected and lost by then.
+    /// Time of the last estimate; `expected` and `lost` are the packets expected and lost until then.
     estimated: Instant,
     expected: u64,
     lost: u64,
-    /// Packets lost by the last sweep, and how many of them are in the worker's counters: a late packet is not lost.
+    /// Packets lost as of the last sweep. `lost_counted` of them are in the worker's counters: a late packet is not
+    /// lost.
     lost_before: u64,
     lost_counted: u64,
 }
 
 impl QualityHistory {
-    /// Creates the state; the first interval begins now.
+    /// Creates the state; the first interval of an estimate begins at `now`.
     pub(super) fn new(now: Instant) -> QualityHistory {
         QualityHistory { estimated: now, expected: 0, lost: 0, lost_before: 0, lost_counted: 0 }
     }
 
-    /// Estimates the quality of the received stream since the last estimate.
+    /// Estimates the quality of the stream received since the last estimate, once per [`QUALITY_INTERVAL`].
     pub(super) fn estimate(
         &mut self,
         now: Instant,
@@ -33,7 +34,7 @@ impl QualityHistory {
         codec: Option<MosCodec>,
         counters: &EndCounters,
     ) {
-        // A sweep is never early, but the last one may have been late.
+        // A sweep is never early, but the previous one may have been late.
         if now.saturating_duration_since(self.estimated) + SWEEP_INTERVAL / 2 < QUALITY_INTERVAL {
             return;
         }
@@ -46,7 +47,8 @@ impl QualityHistory {
         }
     }
 
-    /// Counts the packets still lost since the previous sweep; returns whether more are missing than then.
+    /// Adds packets that were missing at the previous sweep and still are to the worker's losses. Returns whether
+    /// more packets are missing now.
     pub(super) fn count_lost(&mut self, reception: &ReceptionTracker, worker: Option<&WorkerCounters>) -> bool {
         let is_lossy = reception.lost() > self.lost_before;
         let lost = reception.lost().min(self.lost_before);
@@ -58,7 +60,7 @@ impl QualityHistory {
         is_lossy
     }
 
-    /// Counts all lost packets when no more can arrive.
+    /// Adds all packets still missing to the worker's losses, because no more can arrive.
     pub(super) fn count_rest(&self, reception: &ReceptionTracker, worker: Option<&WorkerCounters>) {
         if let Some(worker) = worker {
             worker.lost.add(reception.lost().saturating_sub(self.lost_counted));

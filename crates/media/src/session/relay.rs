@@ -1,8 +1,8 @@
-//! Relay path of a remote party's packet: reception, listeners, and its wire. On a verbatim wire a datagram passes
-//! unchanged and need not be RTP.
+//! Relay path of a remote party's packet: reception, listeners, and the wire. A verbatim wire passes datagrams
+//! unchanged; they need not be RTP.
 //!
-//! RTCP is read, and forwarded only if the two ends feed each other unchanged. On a wire between different codecs, the
-//! packets of its transcoder are sent like any other packet.
+//! RTCP is read, but forwarded only if the two ends feed each other unchanged. Packets from a wire's transcoder are
+//! sent like any other packet.
 
 use std::net::SocketAddr;
 
@@ -20,8 +20,8 @@ use super::ends::{EndIndex, RtpEnds};
 use super::transmit::MediaTransmit;
 
 impl RtpEnds {
-    /// Processes a packet received on an end's RTP socket (or RTCP socket, if `rtcp`); changes it in place and returns
-    /// its destination, or `None`.
+    /// Processes a packet received on an end's RTP socket, or on its RTCP socket if `rtcp`. Changes the packet in
+    /// place and returns its destination, or `None` if it is not forwarded.
     pub(super) fn take_packet(
         &mut self,
         cx: &mut SessionCx<'_>,
@@ -113,7 +113,7 @@ impl RtpEnds {
         self.named(to).ok_or(DropReason::NoWire)?.send_verbatim(cx.shared, packet)
     }
 
-    /// Forwards RTCP, during hold too (RFC 3264 §5.1), so that directions are not checked.
+    /// Forwards RTCP. Directions are not checked, because RTCP is sent on hold too (RFC 3264 §5.1).
     fn relay_rtcp(
         &mut self,
         cx: &mut SessionCx<'_>,
@@ -134,7 +134,7 @@ impl RtpEnds {
         sink.send_rtcp(cx.now, packet).map(Some)
     }
 
-    /// Notes a packet of an end's stream that is not forwarded, which is no loss.
+    /// Records that a packet of an end's stream is deliberately not forwarded, so that it counts as no loss.
     fn pass_over(&mut self, at: EndIndex, rtp: &RtpHeader) {
         let Some(end) = self.get_mut(at) else { return };
         let (feeder, Some(wire)) = (end.serial(), end.wire_mut()) else { return };
@@ -145,7 +145,7 @@ impl RtpEnds {
         }
     }
 
-    /// Sends a packet of a feeder through the end `to`.
+    /// Sends a packet of a feeder to the remote party of the end `to`.
     pub(super) fn forward(
         &mut self,
         cx: &mut SessionCx<'_>,
@@ -157,13 +157,13 @@ impl RtpEnds {
         self.named_mut(to).ok_or(DropReason::NoWire)?.send(cx, feeder, rtp, packet)
     }
 
-    /// Returns the next transcoded packet in `packet`.
+    /// Writes the next transcoded packet into `packet` and returns its destination; `None` once no more are ready.
     pub(super) fn poll_converted(&mut self, cx: &mut SessionCx<'_>, packet: &mut PacketBuf) -> Option<MediaTransmit> {
         let at = self.converting()?;
         self.next_converted(cx, at, packet)
     }
 
-    /// Transcodes an audio packet; returns the destination of the first resulting packet.
+    /// Transcodes an audio packet; returns the destination of the first packet made from it, if any.
     fn convert(
         &mut self,
         cx: &mut SessionCx<'_>,
@@ -190,7 +190,7 @@ impl RtpEnds {
         Ok(self.next_converted(cx, at, packet))
     }
 
-    /// Returns the next packet of an end's transcoder.
+    /// Writes the next packet of an end's transcoder into `packet`; `None` once no more are ready.
     fn next_converted(
         &mut self,
         cx: &mut SessionCx<'_>,
@@ -214,8 +214,8 @@ impl RtpEnds {
         None
     }
 
-    /// Continues transcoded audio for an end from the stream that the edge generated for it, if the codec needs it
-    /// (G.722).
+    /// Continues the transcoded audio for `to` from the stream that the edge generated for it before, if the codec
+    /// has state (G.722).
     fn go_on_from_playout(&mut self, at: EndIndex, to: EndId) {
         let twin = self.named(to).and_then(|sink| sink.playout()?.twin());
         let transcoder = self.get_mut(at).and_then(|end| end.wire_mut()?.transcoder_mut());

@@ -15,7 +15,7 @@ use crate::listening::{MixerPortTick, MixerPorts, TrackPacket};
 use crate::playout::{PlayoutFrame, SILENT};
 use crate::spec::MediaEvent;
 
-/// Processes the due ticks.
+/// Processes the due ticks of all seats for agents.
 pub(super) fn take_ticks(
     now: Instant,
     seats: &mut MixerPorts,
@@ -30,7 +30,7 @@ pub(super) fn take_ticks(
         let Some(agent) = feeds.and_then(|agent| agents.get_mut(agent)) else { continue };
         let codes = seats.frame_of(seat).map_or(SILENT, |frame| frame.linear().map(encode_ulaw));
         let packet = TrackPacket { track: TrackName::Inbound, rtp: &rtp, bytes: &codes, clock_hz: CLOCK_HZ };
-        // A frame that the agent cannot use is lost for it alone.
+        // The error concerns this agent alone; other participants hear the frame.
         let _ = agent.process_packet(now, &packet, Some(PayloadCodec::Pcmu), events);
     }
 }

@@ -1,4 +1,4 @@
-//! Silence of an end and its reporting; continuity of the stream before it.
+//! Silence of an end: its duration, its reports, and whether a continuous stream preceded it.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,17 @@ pub(super) struct SilenceTracker {
     /// Time of the last packet, including keep-alives.
     alive: Instant,
     reported: bool,
-    /// Whether audio has come since the remote party was described.
+    /// Whether audio has arrived since the remote party was described.
     heard: bool,
     missed: bool,
-    /// Whether the last packet may begin a silence: comfort noise, or too short for audio.
+    /// Whether the last packet may begin a silence: comfort noise, or a payload too short for audio.
     aside: bool,
     /// Whether the end of a continuous stream was reported.
     stopped: bool,
 }
 
 impl SilenceTracker {
-    /// Starts a silence now.
+    /// Starts a silence at `now`.
     pub(super) fn new(now: Instant) -> SilenceTracker {
         SilenceTracker {
             since: now,
@@ -34,17 +34,17 @@ impl SilenceTracker {
         }
     }
 
-    /// Returns whether audio has come since the remote party was described.
+    /// Returns whether audio has arrived since the remote party was described.
     pub(super) fn is_broken(&self) -> bool {
         self.heard
     }
 
-    /// Restarts the time of the silence.
+    /// Restarts the silence at `now`, without audio.
     pub(super) fn again(&mut self, now: Instant) {
         *self = SilenceTracker { heard: self.heard, ..SilenceTracker::new(now) };
     }
 
-    /// Excludes a standstill of this process from the silence.
+    /// Deducts a standstill of this process from the silence.
     pub(super) fn leave_out(&mut self, now: Instant, time: Duration) {
         self.since = (self.since + time).min(now);
         self.alive = (self.alive + time).min(now);
@@ -56,7 +56,7 @@ impl SilenceTracker {
         *self = SilenceTracker { heard: true, aside, ..SilenceTracker::new(now) };
     }
 
-    /// Returns whether audio has come within this time.
+    /// Returns whether audio has arrived within the last `time`.
     pub(super) fn is_heard_within(&self, now: Instant, time: Duration) -> bool {
         self.heard && now.saturating_duration_since(self.since) < time
     }
@@ -69,24 +69,24 @@ impl SilenceTracker {
         (self.heard && !self.stopped && !is_meant && time >= wait).then_some(time)
     }
 
-    /// Notes that the end of the stream was reported.
+    /// Records that the stop of the stream was reported.
     pub(super) fn note_stopped(&mut self) {
         self.stopped = true;
     }
 
-    /// Notes a keep-alive packet: the remote party is alive and silent.
+    /// Records a keep-alive packet: the remote party is reachable and intends its silence.
     pub(super) fn kept_alive(&mut self, now: Instant) {
         (self.alive, self.reported) = (now, false);
     }
 
-    /// Returns, once, whether no audio has come for `wait`.
+    /// Returns true once if no audio has arrived for `wait` since the remote party was described.
     pub(super) fn miss(&mut self, now: Instant, wait: Duration) -> bool {
         let due = !self.heard && !self.missed && now.saturating_duration_since(self.since) >= wait;
         self.missed |= due;
         due
     }
 
-    /// Returns, once, whether no packet has come for `timeout`.
+    /// Returns true once per silence if no packet has arrived for `timeout`.
     pub(super) fn is_idle(&mut self, now: Instant, timeout: Duration) -> bool {
         let due = !self.reported && now.saturating_duration_since(self.alive) >= timeout;
         self.reported |= due;
@@ -97,23 +97,23 @@ impl SilenceTracker {
 /// Tracks whether an end sends a continuous stream, whose stop is a fault and not silence suppression.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ContinuityTracker {
-    /// Packets received by the last sweep, modulo 2¹⁶ to keep a session small.
+    /// Packets received as of the last sweep, modulo 2¹⁶ to save memory.
     received: u16,
-    /// Consecutive sweeps with a continuous stream.
+    /// Number of consecutive sweeps with a continuous stream.
     run: u8,
     is_steady: bool,
     is_paused: bool,
-    /// Whether a pause was followed by more packets.
+    /// Whether the remote party has resumed its stream after a pause.
     has_resumed: bool,
 }
 
 impl ContinuityTracker {
-    /// Creates the state for an end that has received this many packets.
+    /// Creates the state for an end that has received `received` packets so far.
     pub(super) fn new(received: u64) -> ContinuityTracker {
         ContinuityTracker { received: received as u16, run: 0, is_steady: false, is_paused: false, has_resumed: false }
     }
 
-    /// Adds the number of packets received by this sweep.
+    /// Updates the state from `received`, the number of packets received until now.
     pub(super) fn sweep(&mut self, received: u64) {
         // Truncation is intended: only the difference matters.
         let came = (received as u16).wrapping_sub(self.received);
@@ -131,7 +131,7 @@ impl ContinuityTracker {
         self.is_steady |= self.run >= if self.has_resumed { STEADY_SWEEPS_AFTER_PAUSE } else { STEADY_SWEEPS };
     }
 
-    /// Returns whether the stream was continuous.
+    /// Returns whether the stream was continuous before the current silence.
     pub(super) fn is_steady(&self) -> bool {
         self.is_steady
     }

@@ -1,6 +1,6 @@
-//! Serialized session without clocks, sockets and shared counters, read back at take-over and restart. Agents and
-//! players are not included: their sockets end with the process, and signalling connects again. SRTP keys are included
-//! in clear; packets sent afterwards under these keys must come from the restored session only.
+//! Serialized session without clocks, sockets and shared counters, restored by a successor process or after a
+//! restart. Agents and players are not included: their sockets end with the process, and signalling connects again.
+//! SRTP keys are included in clear; after the snapshot only the restored session may send packets under these keys.
 
 use std::net::SocketAddr;
 
@@ -10,24 +10,24 @@ use crate::rtp::OutgoingSnapshot;
 use crate::spec::{EndFigures, EndId, MediaId, RemoteSpec, WireSpec};
 use crate::srtp::SrtpSnapshot;
 
-/// A session.
+/// Serialized session: its RTP ends and the wires between them.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SessionSnapshot {
     /// Session id.
     pub id: MediaId,
-    /// The idle timeout, in milliseconds.
+    /// Idle timeout, in milliseconds; 0 for none.
     pub idle_timeout_ms: u64,
-    /// Serial number of its next end.
+    /// Serial number of the session's next feeder.
     pub next_serial: u32,
     /// RTP ends.
     pub ends: Vec<EndSnapshot>,
-    /// Wires: source, sink, specification.
+    /// Wires between RTP ends: source, sink, specification.
     pub wires: Vec<(EndId, EndId, WireSpec)>,
 }
 
 impl SessionSnapshot {
-    /// Subtracts earlier figures, which another place has already counted. Ends without earlier figures keep theirs;
-    /// runs of losses begin at zero.
+    /// Subtracts figures that another process has already counted. Ends without earlier figures keep theirs; runs of
+    /// losses begin at zero.
     pub fn count_since(&mut self, earlier: &[EndFigures]) {
         for end in &mut self.ends {
             end.lost_in_a_row = LossRuns::default();
@@ -43,32 +43,32 @@ impl SessionSnapshot {
 pub struct EndSnapshot {
     /// Id of the end.
     pub end: EndId,
-    /// Serial number, unique in the session.
+    /// Serial number of the end, unique in the session.
     pub serial: u32,
-    /// Address of its sockets.
+    /// Address of the end's sockets, with the RTP port.
     pub bind: SocketAddr,
-    /// The remote party.
+    /// Description of the remote party; `None` if it is not known yet.
     pub remote: Option<RemoteSpec>,
-    /// RTP source that won the latch.
+    /// RTP source that holds the latch, if any.
     pub rtp_source: Option<SocketAddr>,
-    /// RTCP source that won the latch.
+    /// RTCP source that holds the RTCP latch, if any.
     pub rtcp_source: Option<SocketAddr>,
-    /// Latch state of both.
+    /// State of the RTP and the RTCP latch.
     #[serde(default)]
     pub latch: [LatchSnapshot; 2],
-    /// SRTP state.
+    /// SRTP state; `None` for plain RTP.
     #[serde(default)]
     pub srtp: Option<SrtpSnapshot>,
-    /// Sequence number of its next keep-alive packet.
+    /// Sequence number of the end's next keep-alive packet.
     #[serde(default)]
     pub keep_alive: u16,
-    /// Outgoing stream.
+    /// State of the outgoing stream.
     pub outgoing: OutgoingSnapshot,
     /// RTP packets and bytes received, then sent.
     pub counted: [u64; 4],
     /// Packets lost so far.
     pub lost: u64,
-    /// Runs of consecutive losses.
+    /// Runs of consecutive losses by length.
     #[serde(default)]
     pub lost_in_a_row: LossRuns,
 }

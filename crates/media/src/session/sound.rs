@@ -1,4 +1,4 @@
-//! First sound of an end: until then, G.711 packets of digital silence are counted.
+//! First sound of an end. Until then, G.711 packets of digital silence are counted.
 
 use crate::codec::g711::ULAW_SILENCE;
 use crate::counters::EndSymptoms;
@@ -6,16 +6,16 @@ use crate::rtp::RtpHeader;
 
 use super::wire::CompiledWire;
 
-/// A payload up to this size may be a telephone-event (RFC 4733 §2.3) or comfort noise of a codec, and is not sound.
+/// Maximum payload size of telephone-events (RFC 4733 §2.3) and of a codec's comfort noise, which are not sound.
 const ASIDE_BYTES: usize = 4;
-/// Codes of both zeros in μ-law; the A-law codes closest to zero follow (ITU-T G.711).
+/// Codes of both zeros in μ-law; A-law has no zero, only codes closest to it (ITU-T G.711).
 const SILENT_ULAW: [u8; 2] = [ULAW_SILENCE, 0x7f];
 const SILENT_ALAW: [u8; 2] = [0xd5, 0x55];
 
 /// Detects the first sound of an end; afterwards a packet costs nothing more.
 #[derive(Debug, Default)]
 pub(super) struct SoundCheck {
-    /// Whether a sound was detected.
+    /// Whether a sound was detected, or the codec cannot be checked.
     sounded: bool,
 }
 

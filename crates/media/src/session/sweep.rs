@@ -1,5 +1,5 @@
-//! Sweep of a session, once a second: silence, due reports and keep-alive packets, quality.
-//! [`Session::poll_packet`](super::Session::poll_packet) generates the packets found due.
+//! Sweep of a session, once a second: checks silence, quality, and due reports and keep-alive packets.
+//! [`Session::poll_packet`](super::Session::poll_packet) generates the packets that are due.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(super) struct SweepSchedule {
 }
 
 impl SweepSchedule {
-    /// Creates the schedule without a sweep.
+    /// Creates a schedule without a planned sweep.
     pub(super) fn new(idle_timeout_ms: u64) -> SweepSchedule {
         let idle_timeout = Duration::from_millis(idle_timeout_ms);
         SweepSchedule { idle_timeout, next: None, resting: Vec::new(), lossy: Vec::new() }
@@ -40,7 +40,7 @@ impl SweepSchedule {
         u64::try_from(self.idle_timeout.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Schedules the next sweep, unless no remote party is known.
+    /// Schedules the next sweep, or none while no remote party is known.
     pub(super) fn plan(&mut self, now: Instant, ends: &RtpEnds) {
         if !ends.iter().any(RtpEnd::has_remote) {
             self.next = None;
@@ -54,7 +54,7 @@ impl SweepSchedule {
         self.next = None;
     }
 
-    /// Returns the time of the next sweep.
+    /// Returns the time of the next sweep; `None` if none is planned.
     pub(super) fn due(&self) -> Option<Instant> {
         self.next
     }
@@ -66,7 +66,7 @@ impl SweepSchedule {
         for at in ends.slots() {
             let reports = ends.passes_rtcp_to(at).is_none();
             let Some(end) = ends.get_mut(at) else { continue };
-            // This process or its machine stood still; packets sent meanwhile are read only now.
+            // This process or its machine stood still; packets sent meanwhile have not been read yet.
             if late >= STANDSTILL {
                 end.stood_still(cx.now, late);
             }
@@ -94,7 +94,7 @@ impl SweepSchedule {
         self.resting.pop()
     }
 
-    /// Returns the next end with losses.
+    /// Returns the next end with losses since the previous sweep.
     pub(super) fn poll_lossy(&mut self) -> Option<EndId> {
         self.lossy.pop()
     }

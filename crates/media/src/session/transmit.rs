@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 
 use crate::spec::EndId;
 
-/// Socket and destination of the packet in the buffer.
+/// Socket and destination for the packet in the caller's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaTransmit {
-    /// End with the sending socket.
+    /// End that sends the packet from one of its sockets.
     pub via: EndId,
-    /// Whether the RTCP socket sends it.
+    /// Whether the packet is sent from the RTCP socket.
     pub rtcp: bool,
-    /// The destination.
+    /// Destination of the packet.
     pub to: SocketAddr,
-    /// Whether `to` is locked, so that the socket may be connected.
+    /// Whether no other source can count for now, so that the socket may be connected to `to`.
     pub locked: bool,
 }

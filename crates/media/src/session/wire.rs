@@ -10,20 +10,20 @@ use crate::spec::{EndId, WireSpec};
 use crate::transcode::Transcoder;
 
 const NOT_AGREED: u8 = 0xff;
-/// Number of payload numbers that most calls do not exceed.
+/// Number of payload type pairs that fit into the small form.
 const FEW: usize = 8;
 
-/// Mapping of payload numbers from source to sink.
+/// Mapping of payload types from source to sink.
 #[derive(Debug)]
 enum PayloadMap {
-    /// Pairs, padded with [`NOT_AGREED`].
+    /// Pairs of source and sink, padded with [`NOT_AGREED`].
     Few([(u8, u8); FEW]),
-    /// Table by source number: the sink's number, or [`NOT_AGREED`].
+    /// Table by the source's payload type: the sink's payload type, or [`NOT_AGREED`].
     Many(Box<[u8; 128]>),
 }
 
 impl PayloadMap {
-    /// Builds the mapping; the last entry for a number wins. Numbers above 127 are ignored.
+    /// Builds the mapping; the last entry for a payload type wins. Payload types above 127 are ignored.
     fn new(agreed: impl Iterator<Item = (u8, u8)>) -> PayloadMap {
         let mut table = [NOT_AGREED; 128];
         for (from, to) in agreed.filter(|(_, to)| *to < 128) {
@@ -54,23 +54,24 @@ impl PayloadMap {
 pub(super) struct CompiledWire {
     to: EndId,
     spec: WireSpec,
-    /// Fields used for each packet are here and not in `spec`, because each further location is another cache miss.
+    /// Fields used for each packet are stored here and not read from `spec`, because each further location is another
+    /// cache miss.
     payloads: PayloadMap,
-    /// Clock rates by source payload number, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
+    /// Clock rates by the source's payload type, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
     clocks: Option<Box<[u32; 128]>>,
-    /// Transcoder, once needed.
+    /// Transcoder; `None` until a packet needs one.
     transcoder: Option<Box<Transcoder>>,
     /// Detects and mutes DTMF tones in G.711; the transcoder handles audio of other codecs.
     detector: Option<Box<Detector>>,
 }
 
-/// Returns the clock rates by payload number, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
+/// Returns the clock rates by payload type, in Hz, 0 for [`DEFAULT_CLOCK_HZ`]; `None` if all have the default.
 fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
     if named.iter().all(|(_, hz)| [0, DEFAULT_CLOCK_HZ].contains(hz)) {
         return None;
     }
     let mut clocks = Box::new([0; 128]);
-    // The first entry for a number wins.
+    // The first entry for a payload type wins.
     for (from, hz) in named.iter().rev().filter(|(_, hz)| *hz > 0) {
         if let Some(entry) = clocks.get_mut(usize::from(*from)) {
             *entry = *hz;
@@ -80,15 +81,16 @@ fn clocks_of(named: &[(u8, u32)]) -> Option<Box<[u32; 128]>> {
 }
 
 impl CompiledWire {
-    /// Creates a wire to `to`; payload numbers above 127 are ignored.
+    /// Creates a wire to the end `to`; payload types above 127 are ignored.
     pub(super) fn new(to: EndId, spec: WireSpec) -> CompiledWire {
-        // Telephone-events that need inspection are left out, so that audio packets are not compared with their number.
+        // Telephone-events that need inspection are not in the map, so that audio packets are not compared with their
+        // type.
         let payloads = PayloadMap::new(spec.payloads.iter().copied().filter(|(from, _)| spec.keys != Some(*from)));
         let clocks = clocks_of(&spec.clocks);
         CompiledWire { to, spec, payloads, clocks, transcoder: None, detector: None }
     }
 
-    /// Adds a transcoder.
+    /// Sets the transcoder, if any.
     pub(super) fn converting(self, transcoder: Option<Box<Transcoder>>) -> CompiledWire {
         CompiledWire { transcoder, ..self }
     }
@@ -110,7 +112,7 @@ impl CompiledWire {
         self
     }
 
-    /// Returns the sink.
+    /// Returns the id of the sink.
     pub(super) fn to(&self) -> EndId {
         self.to
     }
@@ -120,23 +122,23 @@ impl CompiledWire {
         self.transcoder.is_some()
     }
 
-    /// Returns whether the wire transcodes a payload number.
+    /// Returns whether the wire transcodes packets of a payload type.
     pub(super) fn converts(&self, number: u8) -> bool {
         self.transcoder.as_ref().is_some_and(|transcoder| transcoder.takes(number))
     }
 
-    /// Returns whether the wire converts a telephone-event number.
+    /// Returns whether the wire converts telephone-events of a payload type.
     pub(super) fn converts_event(&self, number: u8) -> bool {
         let spec = self.transcoder.as_ref().map(|transcoder| transcoder.spec());
         spec.is_some_and(|spec| spec.events.iter().any(|events| events.from.0 == number))
     }
 
-    /// Returns the transcoder.
+    /// Returns the transcoder; `None` until a packet needs one.
     pub(super) fn transcoder_mut(&mut self) -> Option<&mut Transcoder> {
         self.transcoder.as_deref_mut()
     }
 
-    /// Sets a transcoder on a wire that has passed all audio unchanged; returns whether there is one now.
+    /// Sets the transcoder of a wire that has passed all audio unchanged; returns whether the wire transcodes now.
     pub(super) fn begin_converting(&mut self, transcoder: Option<Box<Transcoder>>) -> bool {
         self.transcoder = transcoder;
         self.transcoder.is_some()
@@ -166,18 +168,18 @@ impl CompiledWire {
         }
     }
 
-    /// Returns the sink's payload number for telephone-events that are forwarded and also reported to signalling.
+    /// Returns the sink's payload type for telephone-events that are forwarded and also reported to signalling.
     pub(super) fn passed(&self, number: u8) -> Option<u8> {
         let pair = |number: u8| self.spec.payloads.iter().find(|(from, _)| *from == number);
         self.spec.keys.filter(|keys| *keys == number).and_then(pair).map(|(_, to)| *to)
     }
 
-    /// Returns number and codec of the audio of a source from which only digits are wanted.
+    /// Returns payload type and codec of the audio of a source from which only digits are wanted.
     pub(super) fn digits_only(&self) -> Option<(u8, PayloadCodec)> {
         self.spec.parted.as_ref().and_then(|parted| parted.digits_only)
     }
 
-    /// Returns the codec of a payload number; `None` if it is not audio.
+    /// Returns the codec of a payload type; `None` if it is not audio.
     fn coding(&self, number: u8) -> Option<PayloadCodec> {
         if let Some((audio, coding)) = self.digits_only() {
             return (audio == number).then_some(coding);
@@ -186,20 +188,20 @@ impl CompiledWire {
         converted.map(|(_, coding)| *coding).or_else(|| self.payload(number).map(|_| self.spec.coding))
     }
 
-    /// Returns the DTMF detector of the audio.
+    /// Returns the DTMF detector for the wire's audio, if tones are digits.
     pub(super) fn watch_mut(&mut self) -> Option<&mut Detector> {
         let converting = self.transcoder.as_mut().and_then(|transcoder| transcoder.watch_mut());
         converting.or(self.detector.as_deref_mut())
     }
 
-    /// Notes a packet that is removed from its stream, which is no loss.
+    /// Records that a packet is deliberately removed from its stream, so that it counts as no loss.
     pub(super) fn pass_over(&mut self, rtp: &RtpHeader) {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.pass_over(rtp);
         }
     }
 
-    /// Returns the time at which a tone counts as ended.
+    /// Returns the time at which the current tone counts as ended unless more audio arrives.
     pub(super) fn tone_lost_at(&self) -> Option<Instant> {
         let converting = self.transcoder.as_ref().and_then(|transcoder| transcoder.watch());
         converting.or(self.detector.as_deref())?.lost_at()
@@ -210,17 +212,17 @@ impl CompiledWire {
         &self.spec
     }
 
-    /// Returns whether a payload number is in use on this wire.
+    /// Returns whether the wire uses a payload type of the source.
     pub(super) fn knows(&self, number: u8) -> bool {
         self.converts(number) || self.coding(number).is_some() || self.spec.keys == Some(number)
     }
 
-    /// Returns the sink's payload number.
+    /// Returns the sink's payload type for one of the source; `None` if it is not negotiated.
     pub(super) fn payload(&self, from: u8) -> Option<u8> {
         self.payloads.get(from)
     }
 
-    /// Returns the clock rate of a payload, in Hz.
+    /// Returns the clock rate of a payload type of the source, in Hz.
     pub(super) fn clock_hz(&self, from: u8) -> u32 {
         let named = self.clocks.as_ref().and_then(|clocks| clocks.get(usize::from(from)).copied());
         named.filter(|hz| *hz > 0).unwrap_or(DEFAULT_CLOCK_HZ)

@@ -4,15 +4,15 @@ use aes::cipher::{InnerIvInit as _, KeyInit as _, StreamCipher as _, StreamCiphe
 use aes::{Aes128Enc, Aes256Enc};
 use ctr::{CtrCore, flavors::Ctr32BE};
 
-/// Key schedule.
+/// AES key schedule for counter mode.
 pub(super) enum Aes {
     Of128(Aes128Enc),
     Of256(Aes256Enc),
 }
 
 impl Aes {
-    /// Creates the key schedule: AES-256 for a key of 32 bytes, else AES-128. [`SrtpKey`](super::SrtpKey) has checked
-    /// the length.
+    /// Creates the key schedule: AES-256 for a key of 32 bytes, otherwise AES-128. [`SrtpKey`](super::SrtpKey) has
+    /// checked the length.
     pub(super) fn new(key: &[u8]) -> Aes {
         match key.try_into() {
             Ok(key) => {

@@ -14,7 +14,7 @@ use super::key::SrtpKey;
 use super::rtcp::{self, HEAD, WORD};
 use crate::rtp::{PACKET, PacketBuf, SrtpHeader};
 
-/// Session keys.
+/// Session keys of one direction, for RTP or for RTCP, with the tag length of their suite.
 pub(super) struct Cipher {
     mode: CipherMode,
     tag: usize,
@@ -49,7 +49,7 @@ impl Cipher {
         self.mki.as_deref().unwrap_or_default()
     }
 
-    /// Returns the bytes added to an RTP packet.
+    /// Returns the number of bytes by which encryption extends an RTP packet.
     pub(super) fn rtp_overhead(&self) -> usize {
         self.tag + self.mki().len()
     }
@@ -80,8 +80,8 @@ impl Cipher {
         }
     }
 
-    /// Decrypts an RTP packet with the given `index`; returns false if authentication fails. The packet is then
-    /// unchanged if it may be tried `again`.
+    /// Decrypts the RTP packet with the given `index`; returns false if authentication fails. If the packet may be
+    /// tried `again`, a failure leaves it unchanged.
     pub(super) fn open_rtp(&self, packet: &mut PacketBuf, head: &SrtpHeader, index: u64, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
@@ -151,8 +151,8 @@ impl Cipher {
         (body.len() >= least).then(|| rtcp::read(*word).1)
     }
 
-    /// Decrypts an RTCP packet of `ssrc` with its index; returns false if authentication fails. The packet is then
-    /// unchanged if it may be tried `again`. Packets that are only authenticated (RFC 3711 §3.4) are accepted too.
+    /// Decrypts an RTCP packet of `ssrc`; returns false if authentication fails. If the packet may be tried `again`,
+    /// a failure leaves it unchanged. Packets that are only authenticated (RFC 3711 §3.4) are accepted too.
     pub(super) fn open_rtcp(&self, packet: &mut PacketBuf, ssrc: u32, again: bool) -> bool {
         let mki = self.mki();
         let data = packet.data_mut();
@@ -200,7 +200,7 @@ fn same(name: &[u8], mki: &[u8]) -> bool {
     mki.is_empty() || name == mki
 }
 
-/// Returns the roll-over counter of an index.
+/// Returns the roll-over counter of an RTP index, in network byte order.
 fn counter(index: u64) -> [u8; 4] {
     // Truncation cannot happen: an index has 48 bits.
     ((index >> 16) as u32).to_be_bytes()

@@ -6,11 +6,11 @@ use sha1::Sha1;
 use super::aes_ctr::Aes;
 use super::derive::SessionKeys;
 
-/// Session keys of one direction, for RTP or for RTCP.
+/// Session keys of one direction in counter mode, for RTP or for RTCP.
 pub(super) struct CmKeys {
     aes: Aes,
     salt: [u8; 14],
-    /// HMAC state with the key hashed in; cloned for each packet.
+    /// HMAC state that includes the key; cloned for each packet.
     mac: Hmac<Sha1>,
 }
 
@@ -36,7 +36,7 @@ impl CmKeys {
         self.aes.apply(&iv, bytes);
     }
 
-    /// Writes the tag of `packet` and `behind` (for RTP, the roll-over counter) into all of `tag`.
+    /// Writes the tag over `packet` and `behind` (for RTP, the roll-over counter) into all of `tag`.
     pub(super) fn sign(&self, packet: &[u8], behind: &[u8], tag: &mut [u8]) {
         let mut mac = self.mac.clone();
         mac.update(packet);
@@ -45,7 +45,7 @@ impl CmKeys {
         tag.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     }
 
-    /// Verifies `tag` in constant time.
+    /// Verifies `tag` over `packet` and `behind`, in constant time.
     pub(super) fn verify(&self, packet: &[u8], behind: &[u8], tag: &[u8]) -> bool {
         let mut mac = self.mac.clone();
         mac.update(packet);

@@ -27,7 +27,7 @@ impl SessionKeys {
         SessionKeys::derive(master, [3, 4, 5])
     }
 
-    /// Returns the encryption key.
+    /// Returns the encryption key, in the length that the suite uses.
     pub(super) fn key(&self) -> &[u8] {
         self.key.get(..self.key_len).unwrap_or_default()
     }

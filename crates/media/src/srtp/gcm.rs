@@ -8,7 +8,7 @@ use crate::rtp::PACKET;
 /// Bytes of the authentication tag.
 pub(super) const TAG: usize = 16;
 
-/// Session keys of one direction, for RTP or for RTCP.
+/// Session keys of one direction in Galois/counter mode, for RTP or for RTCP.
 pub(super) struct GcmKeys {
     /// Key; `None` only if the library rejects a key of the right length, in which case no packet passes.
     key: Option<LessSafeKey>,
@@ -32,7 +32,7 @@ impl GcmKeys {
         Nonce::assume_unique_for_key(nonce)
     }
 
-    /// Encrypts `bytes` and writes the tag over `header` and `bytes` into all of `tag`.
+    /// Encrypts `bytes` and writes the tag over `header` and `bytes` into `tag`; returns false if the library fails.
     pub(super) fn seal(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], tag: &mut [u8]) -> bool {
         let Some(key) = &self.key else { return false };
         match key.seal_in_place_separate_tag(self.nonce(ssrc, index), Aad::from(header), bytes) {
@@ -44,8 +44,8 @@ impl GcmKeys {
         }
     }
 
-    /// Decrypts `bytes`, which end with the tag over `header` and `bytes`; in constant time. On failure the bytes are
-    /// unchanged if they may be tried `again`, else destroyed.
+    /// Decrypts `bytes`, which end with the tag over `header` and the rest; in constant time. On failure the bytes
+    /// are unchanged if they may be tried `again`, otherwise destroyed.
     pub(super) fn open(&self, ssrc: u32, index: u64, header: &[u8], bytes: &mut [u8], again: bool) -> bool {
         let Some(key) = &self.key else { return false };
         let (nonce, header) = (self.nonce(ssrc, index), Aad::from(header));

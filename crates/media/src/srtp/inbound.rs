@@ -12,29 +12,29 @@ use crate::limits::SRTP_ROLLED;
 use crate::rtcp::is_well_formed;
 use crate::rtp::{PacketBuf, SrtpHeader};
 
-/// Receiving direction of an end. A packet that fails authentication never changes its state.
+/// SRTP state of an end's receiving direction. A packet that fails authentication never changes it.
 pub struct SrtpInbound {
     key: SrtpKey,
     rtp: Cipher,
     rtcp: Cipher,
     streams: SrtpStreamTable,
-    /// Maximum roll-over count of a stream before its first packet.
+    /// Maximum roll-over count that a stream may have at its first packet.
     rolled: u32,
 }
 
 impl SrtpInbound {
-    /// Creates the direction with no packet received.
+    /// Creates the state before the first packet.
     pub fn new(key: &SrtpKey) -> SrtpInbound {
         let (rtp, rtcp) = (Cipher::rtp(key), Cipher::rtcp(key));
         SrtpInbound { rtp, rtcp, streams: SrtpStreamTable::new(), rolled: 0, key: key.clone() }
     }
 
-    /// Sets the maximum roll-over count of a stream before its first packet.
+    /// Sets the maximum roll-over count that a stream may have at its first packet.
     pub(super) fn expect_rolled(&mut self, times: u32) {
         self.rolled = times.min(SRTP_ROLLED);
     }
 
-    /// Restores the direction from a snapshot.
+    /// Restores the state from the streams of a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> SrtpInbound {
         SrtpInbound { streams: SrtpStreamTable::restore(streams), ..SrtpInbound::new(key) }
     }
@@ -49,8 +49,9 @@ impl SrtpInbound {
         &self.key
     }
 
-    /// Returns the successor under another key. Streams may continue their roll-over counters (RFC 3711 §3.3.1) or
-    /// restart at zero (RFC 4568 §7.1.4); phones do either, so the first packet of each stream decides.
+    /// Returns the state for the same streams under another key. Streams may continue their roll-over counters (RFC
+    /// 3711 §3.3.1) or restart at zero (RFC 4568 §7.1.4); phones do either, so the first packet of each stream
+    /// decides.
     pub(super) fn successor(&self, key: &SrtpKey) -> SrtpInbound {
         let mut next = SrtpInbound::restore(key, &self.snapshot());
         for stream in next.streams.iter_mut() {
@@ -60,8 +61,8 @@ impl SrtpInbound {
         next
     }
 
-    /// Returns the successor of `last` after a change back to this direction's key: packets already seen under it stay
-    /// rejected, and counters continue.
+    /// Returns the state after a change from the key of `last` back to this one: packets already seen under this key
+    /// stay rejected, and counters continue.
     pub(super) fn comes_back(self, last: &SrtpInbound) -> SrtpInbound {
         let mut next = last.successor(&self.key);
         for stream in next.streams.iter_mut() {
@@ -71,12 +72,13 @@ impl SrtpInbound {
         next
     }
 
-    /// Decrypts an RTP packet in place; it shrinks. A packet that fails authentication is unchanged if it may be tried
-    /// `again` under another key.
+    /// Decrypts an RTP packet in place and shortens it. If the packet may be tried `again` under another key, a
+    /// failed authentication leaves it unchanged.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not RTP, fails authentication, is a replay, or belongs to one stream too many.
+    /// Returns an error if the packet is not RTP, fails authentication, is a replay, or exceeds the number of
+    /// streams.
     pub fn unprotect_rtp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
         let head = SrtpHeader::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         if packet.data().len() < head.len + self.rtp.rtp_overhead() {
@@ -109,13 +111,13 @@ impl SrtpInbound {
         Err(DropReason::SrtpAuth)
     }
 
-    /// Decrypts an RTCP packet in place; it shrinks. A packet that fails authentication is unchanged if it may be tried
-    /// `again` under another key.
+    /// Decrypts an RTCP packet in place and shortens it. If the packet may be tried `again` under another key, a
+    /// failed authentication leaves it unchanged.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not RTCP, fails authentication, is a replay, or belongs to one stream too
-    /// many.
+    /// Returns an error if the packet is not RTCP, fails authentication, is a replay, or exceeds the number of
+    /// streams.
     pub fn unprotect_rtcp(&mut self, packet: &mut PacketBuf, again: bool) -> Result<(), DropReason> {
         let is_plain = is_well_formed(packet.data());
         let told = |reason| if is_plain { DropReason::SrtpPlain } else { reason };
@@ -133,7 +135,7 @@ impl SrtpInbound {
 }
 
 /// Lists candidate indices for the first packet of a stream under a key, most likely first: the counter continues; if
-/// the stream used another end before, the roll-over counts that fit; zero; and one roll-over before the first packet
+/// the stream used another end before, the possible roll-over counts; zero; and one roll-over before the first packet
 /// seen (a sender that begins close below 2^16, against RFC 3711 §3.3.1).
 fn first_indices(sequence: u16, before: Option<u64>, rolled: u32) -> impl Iterator<Item = u64> {
     let goes_on = before.and_then(|highest| index_near(highest, sequence));

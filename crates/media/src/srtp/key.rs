@@ -1,4 +1,4 @@
-//! Negotiated master key of one direction; never printed.
+//! Negotiated master key of one direction, never printed or logged.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl SrtpKey {
     ///
     /// # Errors
     ///
-    /// Returns an error if a length is wrong.
+    /// Returns an error if the length of `material` does not match the suite, or the MKI has a wrong length.
     pub fn new(suite: Suite, material: &[u8], mki: Option<&[u8]>) -> Result<SrtpKey, KeyError> {
         if material.len() != suite.key_len() + suite.salt_len() {
             return Err(KeyError::Material);
@@ -63,7 +63,7 @@ impl SrtpKey {
         &self.material
     }
 
-    /// Returns the MKI that packets carry.
+    /// Returns the MKI that packets carry; `None` if they carry none.
     pub fn mki(&self) -> Option<&[u8]> {
         self.mki.as_deref()
     }
@@ -80,7 +80,7 @@ impl fmt::Debug for SrtpKey {
     }
 }
 
-/// Serialized form in a snapshot.
+/// Serialized form of a key in a snapshot.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct StoredSrtpKey {
     suite: Suite,

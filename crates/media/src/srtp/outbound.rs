@@ -11,19 +11,19 @@ use crate::counters::DropReason;
 use crate::limits::SRTP_FORMER_KEYS;
 use crate::rtp::{PacketBuf, SrtpHeader};
 
-/// Sending direction of an end. No index is sent twice under one key: reuse would expose the key stream and, in
-/// Galois/counter mode, allow forgery.
+/// SRTP state of an end's sending direction. No index is sent twice under one key: reuse would expose the key stream
+/// and, in Galois/counter mode, allow forgery.
 pub struct SrtpOutbound {
     key: SrtpKey,
     rtp: Cipher,
     rtcp: Cipher,
     streams: SrtpStreamTable,
-    /// Former keys, the last one first, with the indices used under each: a key may return.
+    /// Former keys, the last one first, with the indices used under each, because a key may return.
     former: Vec<(SrtpKey, SrtpStreamTable)>,
 }
 
 impl SrtpOutbound {
-    /// Creates the direction with no packet sent.
+    /// Creates the state before the first packet.
     pub fn new(key: &SrtpKey) -> SrtpOutbound {
         SrtpOutbound {
             rtp: Cipher::rtp(key),
@@ -34,7 +34,7 @@ impl SrtpOutbound {
         }
     }
 
-    /// Restores the direction from a snapshot.
+    /// Restores the state from the streams of a snapshot.
     pub fn restore(key: &SrtpKey, streams: &[Stream]) -> SrtpOutbound {
         SrtpOutbound { streams: SrtpStreamTable::restore(streams), ..SrtpOutbound::new(key) }
     }
@@ -44,8 +44,8 @@ impl SrtpOutbound {
         self.streams.snapshot()
     }
 
-    /// Sets the key; has no effect for the current key. Roll-over counters continue under another key (RFC 3711
-    /// §3.3.1), unless they are to restart at zero (RFC 4568 §7.1.4); under a returning key they never restart. The
+    /// Sets the key; has no effect for the current key. Under a new key, roll-over counters continue (RFC 3711
+    /// §3.3.1), or restart at zero if `from_zero` (RFC 4568 §7.1.4); under a returning key they never restart. The
     /// RTCP index always continues (RFC 3711 §3.4).
     pub fn set_key(&mut self, key: &SrtpKey, from_zero: bool) {
         if *key == self.key {
@@ -67,19 +67,21 @@ impl SrtpOutbound {
         }
     }
 
-    /// Returns whether a packet with this number can be sent or was sent: it is not too far behind the highest of its
-    /// stream, and there is room for its stream. Otherwise its stream has to continue under other numbers.
+    /// Returns whether a packet with this sequence number can be sent or was sent: it is not too far behind the
+    /// highest of its stream, and the table has room for the stream. Otherwise the stream has to continue under other
+    /// numbers.
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         let Some(stream) = self.streams.get(ssrc) else { return self.streams.has_room() };
         let highest = stream.rtp.highest();
         highest.is_none_or(|highest| index_near(highest, sequence).is_some_and(|index| stream.rtp.reaches(index)))
     }
 
-    /// Encrypts an RTP packet in place; it grows.
+    /// Encrypts an RTP packet in place and extends it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not RTP, was sent before, or the key is used up.
+    /// Returns an error if the packet is not RTP, its index was sent before, too many streams exist, or the key is
+    /// used up.
     pub fn protect_rtp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let head = SrtpHeader::parse(packet.data()).map_err(|_| DropReason::NotRtp)?;
         let stream = self.streams.find_or_add(head.ssrc).ok_or(DropReason::SrtpStreams)?;
@@ -102,11 +104,11 @@ impl SrtpOutbound {
         Ok(())
     }
 
-    /// Encrypts an RTCP packet in place; it grows.
+    /// Encrypts an RTCP packet in place and extends it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not RTCP, there is no room for its stream, or the key is used up.
+    /// Returns an error if the packet is not RTCP, too many streams exist, or the key is used up.
     pub fn protect_rtcp(&mut self, packet: &mut PacketBuf) -> Result<(), DropReason> {
         let ssrc = rtcp::sender(packet.data()).ok_or(DropReason::NotRtp)?;
         let stream = self.streams.find_or_add(ssrc).ok_or(DropReason::SrtpStreams)?;

@@ -11,28 +11,28 @@ use crate::counters::DropReason;
 use crate::limits::{SRTP_FORMER_KEYS, STRAGGLER_WINDOW};
 use crate::rtp::PacketBuf;
 
-/// SRTP of an end. The state survives a negotiation of plain RTP, so that no index is used twice if the old key
+/// SRTP of an end. The state survives a negotiation of plain RTP, so that no index is used twice if the previous key
 /// returns.
 #[derive(Debug)]
 pub struct SrtpPair {
     outbound: SrtpOutbound,
     inbound: SrtpInbound,
-    /// Former keys of the remote party, the last one first: a key may return.
+    /// Receiving state under former keys of the remote party, the last one first, because a key may return.
     former: Vec<SrtpInbound>,
     /// Time until which packets under the previous key may still arrive.
     retired: Option<Instant>,
     /// Address of the remote party when `send` was negotiated.
     far: Option<SocketAddr>,
-    /// Whether SRTP is in force.
+    /// Whether packets are encrypted; false after a negotiation of plain RTP.
     active: bool,
 }
 
 /// Serialized SRTP state of an end; the keys are part of the remote party's description.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSnapshot {
-    /// Streams sent.
+    /// Streams sent, with their indices.
     pub outbound: Vec<Stream>,
-    /// Streams received.
+    /// Streams received, with their indices.
     pub inbound: Vec<Stream>,
 }
 
@@ -81,7 +81,7 @@ impl SrtpPair {
         }
     }
 
-    /// Returns whether SRTP is in force.
+    /// Returns whether packets are encrypted.
     pub fn is_active(&self) -> bool {
         self.active
     }
@@ -101,11 +101,11 @@ impl SrtpPair {
         })
     }
 
-    /// Decrypts a packet of the remote party in place; plain RTP passes if negotiated.
+    /// Decrypts a packet of the remote party in place; leaves it unchanged while plain RTP is negotiated.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`SrtpInbound::unprotect_rtp`].
+    /// Returns the errors of [`SrtpInbound::unprotect_rtp`] or [`SrtpInbound::unprotect_rtcp`].
     pub fn unprotect(&mut self, now: Instant, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         if !self.active {
             return Ok(());
@@ -121,11 +121,11 @@ impl SrtpPair {
         }
     }
 
-    /// Encrypts a packet in place, or leaves it plain if so negotiated.
+    /// Encrypts a packet in place; leaves it unchanged while plain RTP is negotiated.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`SrtpOutbound::protect_rtp`].
+    /// Returns the errors of [`SrtpOutbound::protect_rtp`] or [`SrtpOutbound::protect_rtcp`].
     pub fn protect(&mut self, rtcp: bool, packet: &mut PacketBuf) -> Result<(), DropReason> {
         match (self.active, rtcp) {
             (false, _) => Ok(()),
@@ -134,7 +134,7 @@ impl SrtpPair {
         }
     }
 
-    /// Returns whether a packet with this number can be sent; see [`SrtpOutbound::takes`].
+    /// Returns whether an RTP packet with this SSRC and sequence number can be sent; see [`SrtpOutbound::takes`].
     pub fn takes(&self, ssrc: u32, sequence: u16) -> bool {
         !self.active || self.outbound.takes(ssrc, sequence)
     }

@@ -7,7 +7,7 @@ use crate::limits::SRTP_REPLAY_PACKETS;
 #[serde(from = "StoredWindow", into = "StoredWindow")]
 pub(super) struct ReplayWindow {
     highest: Option<u64>,
-    /// Bit n: index `highest - n` was seen.
+    /// Bit mask of seen indices; bit n stands for `highest - n`.
     seen: u128,
 }
 
@@ -22,7 +22,7 @@ impl From<StoredWindow> for ReplayWindow {
 
 impl From<ReplayWindow> for StoredWindow {
     fn from(window: ReplayWindow) -> StoredWindow {
-        // Truncation is intended.
+        // Truncation is intended: the mask is stored in two halves.
         (window.highest, [(window.seen >> 64) as u64, window.seen as u64])
     }
 }
@@ -50,7 +50,7 @@ impl ReplayWindow {
         self.highest.is_none_or(|highest| highest.saturating_sub(index) < u64::from(SRTP_REPLAY_PACKETS))
     }
 
-    /// Returns the window advanced to `highest`.
+    /// Returns the window advanced to `highest`; unchanged if that is not ahead.
     pub(super) fn advanced(mut self, highest: Option<u64>) -> ReplayWindow {
         if let Some((to, from)) = highest.zip(self.highest).filter(|(to, from)| to > from) {
             let moved = u32::try_from(to - from).ok().and_then(|ahead| self.seen.checked_shl(ahead));

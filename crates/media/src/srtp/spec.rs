@@ -1,19 +1,19 @@
-//! SRTP keys of an end, as configuration.
+//! SRTP keys of an end, as signalling specifies them.
 
 use super::key::SrtpKey;
 
 /// SRTP keys of an end, one for each direction. Setting the same keys keeps roll-over counters and replay windows.
-/// Under a changed key the counters continue as well (RFC 3711 §3.3.1), except that the counters of sent streams
-/// restart at zero if the remote party's address changed along with it (RFC 4568 §7.1.4); counters of received streams
-/// may do either. No two ends may share a `send` key.
+/// Counters continue under a changed key as well (RFC 3711 §3.3.1), except that those of sent streams restart at zero
+/// if the remote party's address changed along with it (RFC 4568 §7.1.4); those of received streams may do either. No
+/// two ends may share a `send` key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SrtpSpec {
-    /// Key that the edge sends with.
+    /// Key of packets that the edge sends.
     pub send: SrtpKey,
-    /// Key that the remote party sends with.
+    /// Key of packets that the remote party sends.
     pub receive: SrtpKey,
-    /// Maximum roll-overs of the remote party's sequence numbers before the first packet at this end, for a stream that
-    /// another end received before: at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
+    /// Maximum roll-overs of the remote party's sequence numbers before its first packet at this end, for a stream
+    /// that another end received before: at most [`SRTP_ROLLED`](crate::limits::SRTP_ROLLED).
     #[serde(default)]
     pub rolled: u32,
 }

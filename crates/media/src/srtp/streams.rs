@@ -1,4 +1,4 @@
-//! Streams (SSRCs) of one direction with their roll-over counters and replay windows, in a bounded table.
+//! Bounded table of the streams (SSRCs) of one direction, with their roll-over counters and replay windows.
 
 use super::replay::ReplayWindow;
 use crate::limits::SRTP_STREAMS;
@@ -8,7 +8,7 @@ const EXPECTED_STREAMS: usize = 8;
 /// Number of RTP indices: 48 bits, 32 of the roll-over counter and 16 of the sequence number.
 const RTP_INDICES: u64 = 1 << 48;
 
-/// Indices of one stream.
+/// Stream of one SSRC with its indices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stream {
     ssrc: u32,
@@ -16,7 +16,7 @@ pub struct Stream {
     pub(super) rtp: ReplayWindow,
     /// RTCP indices under the current key.
     pub(super) rtcp: ReplayWindow,
-    /// Highest RTP index under the previous key; its roll-over counter may continue.
+    /// Highest RTP index under the previous key, from which the roll-over counter may continue.
     pub(super) before: Option<u64>,
 }
 
@@ -30,8 +30,8 @@ impl Stream {
     }
 }
 
-/// Returns the index with these 16 low bits that is closest to `highest` (RFC 3711 §3.3.1, appendix A); `None` if that
-/// lies before the first or behind the last index.
+/// Returns the index closest to `highest` that has `sequence` as its low 16 bits (RFC 3711 §3.3.1, appendix A);
+/// `None` if that index lies before the first or behind the last one.
 pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
     let (counter, sequence) = (highest >> 16, i64::from(sequence));
     let ahead = sequence - (highest & 0xffff) as i64;
@@ -45,11 +45,11 @@ pub(super) fn index_near(highest: u64, sequence: u16) -> Option<u64> {
     (index < RTP_INDICES).then_some(index)
 }
 
-/// Bounded table of streams.
+/// Bounded table of the streams of one direction.
 #[derive(Debug)]
 pub(super) struct SrtpStreamTable {
     streams: Vec<Stream>,
-    /// Position of the last stream found.
+    /// Position of the stream found last, which is tried first.
     last: usize,
 }
 
@@ -59,7 +59,7 @@ impl SrtpStreamTable {
         SrtpStreamTable { streams: Vec::with_capacity(EXPECTED_STREAMS), last: 0 }
     }
 
-    /// Restores the table from a snapshot.
+    /// Restores the table from the streams of a snapshot, up to its limit.
     pub(super) fn restore(streams: &[Stream]) -> SrtpStreamTable {
         let mut restored = SrtpStreamTable::new();
         restored.streams.extend(streams.iter().take(SRTP_STREAMS));
@@ -71,7 +71,7 @@ impl SrtpStreamTable {
         self.streams.clone()
     }
 
-    /// Finds the stream of an SSRC; remembers its position.
+    /// Returns the stream of an SSRC and remembers its position for the next search.
     pub(super) fn find(&mut self, ssrc: u32) -> Option<&mut Stream> {
         if self.streams.get(self.last).is_none_or(|stream| stream.ssrc != ssrc) {
             self.last = self.streams.iter().position(|stream| stream.ssrc == ssrc)?;

@@ -1,13 +1,13 @@
-//! Packet loss concealment for codecs without their own: repeats the last pitch period with decreasing volume and joins
+//! Packet loss concealment for codecs that have none: repeats the last pitch period with decreasing volume and joins
 //! it smoothly to the next audio. Also completes a partial packet when its source stops.
 
 /// Longest pitch period, in milliseconds: 66 Hz.
 const LONGEST_MS: usize = 15;
 /// Shortest pitch period, in quarters of a millisecond: 2.5 ms, 400 Hz.
 const SHORTEST_QUARTERS: usize = 10;
-/// Audio compared to find the period, in milliseconds.
+/// Audio compared to find the pitch period, in milliseconds.
 const COMPARED_MS: usize = 10;
-/// Audio history, in milliseconds.
+/// Length of the audio history, in milliseconds.
 const KEPT_MS: usize = LONGEST_MS + COMPARED_MS;
 /// Time after which the repetition is silent, in milliseconds.
 const FADED_MS: usize = 60;
@@ -40,14 +40,15 @@ impl Concealer {
         }
     }
 
-    /// Fills `lost` with the fading repetition and joins it to `next`, which follows.
+    /// Fills `lost` with a fading repetition of the last pitch period, and joins it to `next`, the audio after the
+    /// loss.
     pub(super) fn conceal(&self, lost: &mut [i16], next: &mut [i16]) {
         let period = self.period();
         let last = self.kept.get(self.kept.len() - period..).unwrap_or_default();
         let faded = FADED_MS * self.per_ms;
         let tone = last.iter().cycle().enumerate().map(|(at, sample)| {
             let left = faded.saturating_sub(at);
-            // No truncation: a product of 16 bits and less than 11.
+            // No truncation: `left / faded` is at most 1.
             (i32::from(*sample) * left as i32 / faded as i32) as i16
         });
         let joined = (JOINED_MS * self.per_ms).min(next.len());

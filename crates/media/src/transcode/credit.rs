@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{AUDIO_BURST, AUDIO_PACE, AUDIO_PACKET_LEAST};
 
-/// Transcoded audio of one source.
+/// Rate limiter of one source's transcoded audio.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Credit {
-    /// Time at which the audio so far would have arrived at the maximum pace.
+    /// Time at which the audio so far would have arrived at the maximum pace; `None` before the first packet.
     until: Option<Instant>,
 }
 
@@ -18,7 +18,7 @@ impl Credit {
         self.until.is_none_or(|until| until.saturating_duration_since(now) < AUDIO_BURST / AUDIO_PACE)
     }
 
-    /// Charges audio made from a packet that arrived now.
+    /// Charges `audio` made from a packet that arrived at `now`.
     pub(super) fn spend(&mut self, now: Instant, audio: Duration) {
         let since = self.until.map_or(now, |until| until.max(now));
         self.until = Some(since + audio.max(AUDIO_PACKET_LEAST) / AUDIO_PACE);

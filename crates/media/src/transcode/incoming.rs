@@ -9,24 +9,24 @@ use super::{TIME_HZ, TIME_PER_MS};
 
 /// Maximum lead of a timestamp over the elapsed time, in milliseconds; a larger one is a restart.
 const AHEAD_MS: u64 = 1000;
-/// Granularity of the time after a restart, in milliseconds.
+/// Granularity of the pause that a restart leaves in the outgoing stream, in milliseconds.
 const STEP_MS: u64 = 20;
 
-/// Relation of a packet to the last one.
+/// Relation of a packet to the previous one; times are in units of 1/48,000 s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PacketRelation {
-    /// Continues without a gap.
+    /// The packet continues the stream without a gap.
     GoesOn,
-    /// Follows a suppressed silence of this duration.
+    /// The packet follows a suppressed silence of this duration.
     Silent { time: u64 },
-    /// Follows a loss of this duration and number of packets.
+    /// The packet follows a loss of this duration and number of packets.
     Lost { time: u64, packets: u16 },
-    /// Starts another stream or unrelated numbering after this time.
+    /// The packet starts another stream or unrelated numbering, after a pause of this duration.
     Restarted { time: u64 },
 }
 
 impl PacketRelation {
-    /// Returns the time between the two packets.
+    /// Returns the duration of the gap between the two packets.
     pub(super) fn time(self) -> u64 {
         match self {
             PacketRelation::GoesOn => 0,
@@ -37,15 +37,15 @@ impl PacketRelation {
     }
 }
 
-/// Received stream.
+/// Position reached in the received stream.
 #[derive(Debug)]
 pub(super) struct IncomingStream {
     /// SSRC and highest sequence number; `None` before the first packet.
     last: Option<(u32, u16)>,
     clock_hz: u32,
-    /// Timestamp at the end of the audio so far.
+    /// RTP timestamp at the end of the audio received so far.
     pub(super) next: u32,
-    /// Position of that end in the outgoing stream's time.
+    /// End of the audio received so far, in the time of the outgoing stream.
     pub(super) at: u64,
     /// Samples of the last packet.
     pub(super) samples: usize,
@@ -60,7 +60,8 @@ impl IncomingStream {
         IncomingStream { last: None, clock_hz, next: 0, at: 0, samples: 0, lasted: 0, came: None }
     }
 
-    /// Classifies a packet, with `clock_hz` for audio; `None` for a late packet or a duplicate.
+    /// Classifies a packet; `clock_hz` is its clock rate if it is audio. Returns `None` for a late packet or a
+    /// duplicate.
     pub(super) fn step(&mut self, now: Instant, rtp: &RtpHeader, clock_hz: Option<u32>) -> Option<PacketRelation> {
         let Some((ssrc, sequence)) = self.last else {
             (self.clock_hz, self.next) = (clock_hz.unwrap_or(self.clock_hz), rtp.timestamp);
@@ -88,8 +89,8 @@ impl IncomingStream {
         })
     }
 
-    /// Notes a processed packet. A telephone-event keeps the timestamp of its beginning, so time continues from before
-    /// it.
+    /// Records a processed packet. A telephone-event keeps the timestamp of its beginning, so time continues from the
+    /// packet before it.
     pub(super) fn taken(&mut self, now: Instant, rtp: &RtpHeader, is_event: bool) {
         self.last = Some((rtp.ssrc, rtp.sequence));
         if !is_event || self.came.is_none() {
@@ -97,7 +98,7 @@ impl IncomingStream {
         }
     }
 
-    /// Notes that the next packet is handled elsewhere and is not lost.
+    /// Records that the next packet is handled elsewhere and is not lost.
     pub(super) fn pass_over(&mut self, rtp: &RtpHeader) {
         if let Some((ssrc, sequence)) = &mut self.last
             && *ssrc == rtp.ssrc
@@ -107,7 +108,7 @@ impl IncomingStream {
         }
     }
 
-    /// Adds audio of this many samples and this duration.
+    /// Adds decoded audio of `samples` samples and the duration `time`.
     pub(super) fn heard(&mut self, rtp: &RtpHeader, samples: usize, time: u64) {
         (self.samples, self.lasted) = (samples, time);
         self.at += time;
@@ -126,7 +127,8 @@ impl IncomingStream {
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX / TIME_PER_MS).saturating_mul(TIME_PER_MS)
     }
 
-    /// Returns a restart after the time since the last packet, less its duration, in whole steps.
+    /// Returns a restart after the time that has passed since the last packet, less that packet's duration, in whole
+    /// steps.
     fn restarted(&self, now: Instant) -> PacketRelation {
         let step = STEP_MS * TIME_PER_MS;
         PacketRelation::Restarted { time: self.passed(now).saturating_sub(self.lasted) / step * step }

@@ -1,5 +1,5 @@
-//! Transcoder of one end's audio for another end: each packet is decoded on arrival, and packets of the sink's length
-//! leave as soon as they are full. There is no tick, and only partial packets are buffered.
+//! Transcoder of one end's audio for another end. Each packet is decoded on arrival, and packets of the sink's length
+//! are sent as soon as they are full. There is no tick, and only partial packets are buffered.
 //!
 //! The output is a stream of the edge's own, continuous in time. A short loss is concealed when the next packet arrives
 //! (by its redundancy, if Opus has any), a long one stays a gap, suppressed silence is a jump of the timestamp, late
@@ -28,9 +28,9 @@ use incoming::{IncomingStream, PacketRelation};
 use noise::NoiseGenerator;
 use retimed::DigitRetimer;
 
-/// Working rate if no codec prescribes one, in Hz.
+/// Working rate if no codec determines it, in Hz.
 const WIDE_BAND_HZ: u32 = 16_000;
-/// Time unit, 1/48,000 s: every clock and sampling rate divides it.
+/// Units of time per second. Every clock and sampling rate divides this number.
 const TIME_HZ: u32 = 48_000;
 const TIME_PER_MS: u64 = 48;
 
@@ -43,11 +43,11 @@ pub struct Transcoder {
     sources: Vec<SourceDecoder>,
     encoding: SinkEncoder,
     rate_hz: u32,
-    /// Samples of an outgoing packet.
+    /// Samples of one outgoing packet.
     frame: usize,
     incoming: IncomingStream,
     credit: Credit,
-    /// Samples that wait, from `start` to `end`.
+    /// Decoded samples; those from `start` to `end` have not been sent yet.
     pending: Box<[i16]>,
     start: usize,
     end: usize,
@@ -55,9 +55,9 @@ pub struct Transcoder {
     aside: Option<PassthroughPayload>,
     press: DigitRetimer,
     concealer: Box<Concealer>,
-    /// Time of the last packet of the preceding transcoder, until the first packet of this one.
+    /// Arrival of the last packet at the preceding transcoder, until this one receives its first packet.
     goes_on: Option<Instant>,
-    /// Whether no packet was processed yet and the encoder is new.
+    /// Whether no packet was processed yet, by this transcoder or one that it continues.
     fresh: bool,
     /// Detects and mutes DTMF tones in the audio, if tones are digits.
     watch: Option<Box<Detector>>,
@@ -65,12 +65,12 @@ pub struct Transcoder {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
-    /// Time at `start`, since the beginning of the stream.
+    /// Time of the sample at `start`, since the beginning of the stream.
     time: u64,
     marker: bool,
 }
 
-/// Position in `pending` after which time jumps ahead.
+/// Position in `pending` at which time jumps ahead.
 #[derive(Debug, Clone, Copy)]
 struct TimeJump {
     at: usize,
@@ -80,7 +80,7 @@ struct TimeJump {
     marker: bool,
 }
 
-/// Payload forwarded unchanged at its position.
+/// Payload forwarded unchanged between the audio before and after it.
 #[derive(Debug, Clone, Copy)]
 struct PassthroughPayload {
     number: u8,
@@ -94,7 +94,7 @@ struct PassthroughPayload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct SourceIndex(usize);
 
-/// Kind of a payload type.
+/// Treatment of a payload type.
 #[derive(Debug, Clone, Copy)]
 enum PayloadClass {
     Audio(SourceIndex),
@@ -103,21 +103,21 @@ enum PayloadClass {
 }
 
 impl Transcoder {
-    /// Creates a transcoder with initial SSRC, sequence number and timestamp; `None` if `spec` names nothing that can
-    /// be transcoded.
+    /// Creates a transcoder with initial SSRC, sequence number and timestamp; `None` if `spec` has no codecs that the
+    /// edge can transcode.
     pub fn new(spec: TranscodeSpec, serial: u32, numbers: (u32, u16, u32)) -> Option<Self> {
         let (ssrc, sequence, timestamp) = numbers;
         Transcoder::after(None, spec, StreamStart { serial, ssrc, sequence, timestamp })
     }
 
-    /// Creates a transcoder that replaces another one to the same sink. Decoders of unchanged codecs, the encoder and
-    /// the audio history continue, so that there is no audible step.
+    /// Creates a transcoder that replaces `before`, which fed the same sink. Decoders of unchanged codecs, the
+    /// encoder and the audio history continue, so that there is no audible step.
     pub fn after(before: Option<Transcoder>, spec: TranscodeSpec, start: StreamStart) -> Option<Self> {
         let StreamStart { serial, ssrc, sequence, timestamp } = start;
         let before = before.filter(|before| before.spec.to.1 == spec.to.1);
         let codings = || spec.from.iter().map(|(_, coding)| *coding);
         let highest = codings().filter_map(PayloadCodec::rate_hz).max().unwrap_or(WIDE_BAND_HZ);
-        // An Opus stream keeps its bandwidth.
+        // An Opus stream keeps its bandwidth for the whole call.
         let highest = before.as_ref().map_or(highest, |before| highest.max(before.rate_hz));
         let rate_hz = spec.to.1.rate_hz().unwrap_or(highest);
         let sources = codings().map(|coding| SourceDecoder::new(coding, rate_hz)).collect::<Option<Vec<_>>>()?;
@@ -196,17 +196,17 @@ impl Transcoder {
         self.watch.as_deref_mut()
     }
 
-    /// Returns, once, whether this is the first packet and no preceding transcoder has encoded for the sink.
+    /// Returns true once, for the first packet, if no preceding transcoder has encoded for the sink.
     pub(crate) fn begins(&mut self) -> bool {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Returns the encoder, for another part of the same stream.
+    /// Returns the encoder, so that another feeder can continue its state.
     pub(crate) fn encoding(&mut self) -> &mut SinkEncoder {
         &mut self.encoding
     }
 
-    /// Notes that a packet of the stream is handled elsewhere and is not lost.
+    /// Records that a packet of the stream is handled elsewhere and is not lost.
     pub(crate) fn pass_over(&mut self, rtp: &RtpHeader) {
         self.incoming.pass_over(rtp);
     }
@@ -216,16 +216,16 @@ impl Transcoder {
         self.serial
     }
 
-    /// Returns the outgoing clock rate, in Hz.
+    /// Returns the clock rate of the outgoing stream, in Hz.
     pub fn clock_hz(&self) -> u32 {
         self.spec.to.1.clock_hz()
     }
 
-    /// Processes a packet; the resulting packets follow by [`Self::poll`]. Allocates only inside Opus.
+    /// Processes a packet; [`Self::poll`] returns the resulting packets. Allocates only inside Opus.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet is not usable.
+    /// Returns the reason if the payload type is unknown, or the packet is late, damaged, or beyond real time.
     pub fn push(&mut self, now: Instant, rtp: &RtpHeader, payload: &[u8]) -> Result<(), DropReason> {
         let class = self.class(rtp.payload_type).ok_or(DropReason::UnknownPayload)?;
         let clock_hz = match class {
@@ -261,7 +261,7 @@ impl Transcoder {
         Ok(())
     }
 
-    /// Writes the next full outgoing packet into `packet`, if any.
+    /// Writes the next full outgoing packet into `packet` and returns its header; `None` if none is full.
     pub fn poll(&mut self, packet: &mut PacketBuf) -> Option<RtpHeader> {
         loop {
             if let Some(jump) = self.jump.take_if(|jump| jump.at <= self.start) {
@@ -291,7 +291,7 @@ impl Transcoder {
         self.finish(aside.marker, aside.number, aside.time, aside.bytes, packet)
     }
 
-    /// Continues from a preceding transcoder to the same sink and codec. At another working rate (Opus with more
+    /// Continues from `before`, a transcoder to the same sink and codec. At another working rate (Opus with more
     /// bandwidth) only the rate limit is taken over.
     fn follow(&mut self, before: Transcoder) {
         self.credit = before.credit;
@@ -300,7 +300,7 @@ impl Transcoder {
         }
         (self.encoding, self.concealer, self.goes_on) = (before.encoding, before.concealer, before.incoming.came);
         self.fresh = false;
-        // Takes over the partial packet, unless time jumps within it.
+        // The partial packet is taken over, unless time jumps within it.
         let rest = before.pending.get(before.start..before.end).filter(|_| before.jump.is_none()).unwrap_or_default();
         if let Some(room) = self.pending.get_mut(..rest.len()) {
             room.copy_from_slice(rest);
@@ -372,7 +372,7 @@ impl Transcoder {
         } else if step.time() > 0 {
             self.jump_by(begin, step);
         } else if goes_on || matches!(step, PacketRelation::Restarted { .. }) {
-            // Another decoder: joins the audio without a step.
+            // Another decoder has another state, so the concealer joins the audio without a step.
             self.concealer.conceal(&mut [], next);
         }
         self.concealer.hear(next);
@@ -383,7 +383,7 @@ impl Transcoder {
         Ok(())
     }
 
-    /// Completes the partial packet and continues later than `at`.
+    /// Completes the partial packet; audio continues after the gap `step` that follows the time `at`.
     fn jump_by(&mut self, at: u64, step: PacketRelation) {
         self.fill_up();
         let end = self.time + time_of(self.end - self.start, self.rate_hz);
@@ -399,7 +399,7 @@ impl Transcoder {
         self.incoming.at = time;
     }
 
-    /// Completes the partial packet with fading audio.
+    /// Completes the partial packet, if any, with fading audio.
     fn fill_up(&mut self) {
         let rest = (self.end - self.start) % self.frame;
         if rest > 0 {
@@ -449,7 +449,7 @@ impl Transcoder {
         self.end += room.len();
     }
 
-    /// Numbers a packet with a complete payload.
+    /// Builds the header of a packet with `bytes` of payload and advances the sequence number.
     fn finish(
         &mut self,
         marker: bool,
@@ -484,7 +484,7 @@ impl PassthroughPayload {
     }
 }
 
-/// Returns the duration of a number of samples.
+/// Returns the duration of a number of samples, in units of [`TIME_HZ`].
 fn time_of(samples: usize, rate_hz: u32) -> u64 {
     samples as u64 * u64::from(TIME_HZ / rate_hz)
 }

@@ -1,9 +1,9 @@
 //! Comfort noise (RFC 3389) rendered as audio, for a sink that does not accept it.
 
-/// Root mean square of 0 dBov, the maximum of 16 bits.
+/// Root mean square of 0 dBov, which is full scale in 16 bits.
 const FULL: f32 = 32_767.0;
 
-/// Noise generator.
+/// Generator of comfort noise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoiseGenerator {
     state: u32,
@@ -14,7 +14,7 @@ impl NoiseGenerator {
         NoiseGenerator { state: seed | 1 }
     }
 
-    /// Fills `samples` with noise at the level of a payload: its first byte, in dB below full scale.
+    /// Fills `samples` with noise at the level in a payload's first byte, in dB below full scale (RFC 3389 §3.1).
     pub(super) fn fill(&mut self, payload: &[u8], samples: &mut [i16]) {
         let below = f32::from(payload.first().copied().unwrap_or(127) & 0x7f);
         // Uniform distribution: the peak is √3 of the root mean square.

@@ -7,7 +7,7 @@ use crate::rtp::RtpHeader;
 use super::TIME_HZ;
 use super::spec::EventsSpec;
 
-/// State of the current digit.
+/// Timing of the current digit on both clocks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DigitRetimer {
     presses: EventTracker,
@@ -15,16 +15,16 @@ pub(super) struct DigitRetimer {
     before: u64,
     /// Start of the digit, in the time of the outgoing stream.
     begun: u64,
-    /// End of the part already sent, in the time of the outgoing stream.
+    /// End of the part of the digit already sent, in the time of the outgoing stream.
     end: u64,
     /// Ticks of the sink's clock in segments already sent.
     left: u64,
 }
 
 impl DigitRetimer {
-    /// Writes the duration on the sink's clock into a telephone-event packet and returns the start of its segment in
-    /// the time of the outgoing stream. `time` is the packet's timestamp in that time. A digit starts after the end of
-    /// the previous one.
+    /// Writes the duration on the sink's clock into a telephone-event packet and returns the start of its segment.
+    /// `time` is the packet's timestamp. Both times are in the outgoing stream. A digit starts after the end of the
+    /// previous one.
     pub(super) fn retime(&mut self, rtp: &RtpHeader, payload: &mut [u8; 4], time: u64, events: EventsSpec) -> u64 {
         let Some(packet) = TelephoneEvent::parse(rtp, payload) else { return time };
         match self.presses.observe(&packet) {

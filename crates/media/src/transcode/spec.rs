@@ -2,7 +2,7 @@
 
 use crate::codec::PayloadCodec;
 
-/// Telephone-events (RFC 4733): numbers and clocks of source and sink.
+/// Payload types and clocks of telephone-events (RFC 4733) of a source and a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EventsSpec {
     /// Payload type and clock rate (Hz) of the source.
@@ -11,19 +11,19 @@ pub struct EventsSpec {
     pub to: (u8, u32),
 }
 
-/// Transcoding of one end's audio for another. Each packet is decoded on arrival; packets of the sink's length leave as
-/// soon as they are full.
+/// Transcoding of one end's audio for another. Each packet is decoded on arrival; packets of the sink's length are
+/// sent as soon as they are full.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TranscodeSpec {
     /// Payload types of the source to transcode; others pass as the wire specifies.
     pub from: Vec<(u8, PayloadCodec)>,
-    /// The sink's payload type.
+    /// Payload type and codec of the sink.
     pub to: (u8, PayloadCodec),
     /// Duration of the sink's packets, in milliseconds: 10 to 60; Opus supports 10, 20, 40 and 60.
     pub packet_ms: u8,
-    /// Telephone-events, which pass in the stream of the audio.
+    /// Telephone-events, which are forwarded in order with the audio.
     pub events: Vec<EventsSpec>,
-    /// Comfort noise (RFC 3389): the source's payload type, and the sink's if it accepts it.
+    /// Payload types of comfort noise (RFC 3389): the source's, and the sink's if it accepts comfort noise.
     pub noise: Option<(u8, Option<u8>)>,
 }
 

@@ -1,4 +1,4 @@
-//! Opus through libopus, in C.
+//! Opus encoder and decoder by libopus, in C.
 
 use opusic_c::{Application, Bandwidth, Bitrate, Channels, InbandFec, SampleRate, Signal};
 
@@ -20,7 +20,7 @@ fn sample_rate(rate_hz: u32) -> Option<SampleRate> {
     })
 }
 
-/// Encoder from samples to packets.
+/// Opus encoder from samples to packets.
 pub struct Encoder(opusic_c::Encoder);
 
 impl std::fmt::Debug for Encoder {
@@ -67,7 +67,7 @@ impl Encoder {
     }
 }
 
-/// Decoder from packets to samples.
+/// Opus decoder from packets to samples.
 pub struct Decoder(opusic_c::Decoder);
 
 impl std::fmt::Debug for Decoder {
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// Creates a decoder to a sampling rate of Opus; `None` for another rate.
+    /// Creates a decoder; `None` if Opus does not support the sampling rate.
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         opusic_c::Decoder::new(Channels::Mono, sample_rate(rate_hz)?).ok().map(Decoder)
     }

@@ -12,10 +12,11 @@ use ropus as library;
 
 /// RTP clock rate of Opus, in Hz, for every sampling rate.
 pub const CLOCK_HZ: u32 = 48_000;
-/// Bit rates for clear speech of 4 kHz and of more, unless the remote party sets a lower limit, in bits per second.
+/// Bit rates for clear speech of 4 kHz and of wider bandwidth, in bits per second; the remote party may set a lower
+/// one.
 const NARROW_BIT_RATE: u32 = 24_000;
 const WIDE_BIT_RATE: u32 = 32_000;
-/// Additional bit rate for FEC.
+/// Additional bit rate for FEC, in bits per second.
 const FEC_BIT_RATE: u32 = 8000;
 /// Lowest bit rate that a remote party may set (RFC 7587 §6.1) with intelligible speech.
 const LOWEST_BIT_RATE: u32 = 6000;
@@ -29,13 +30,13 @@ const SILENT_BYTES: usize = 2;
 /// Preferences of an Opus receiver from its format parameters (RFC 7587 §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OpusPreferences {
-    /// `maxplaybackrate`, in Hz.
+    /// `maxplaybackrate`: highest sampling rate that the receiver plays, in Hz.
     pub max_rate_hz: u32,
-    /// `maxaveragebitrate`, in bits per second; 0 if absent.
+    /// `maxaveragebitrate`: highest bit rate to the receiver, in bits per second; 0 if absent.
     pub max_bit_rate: u32,
-    /// `useinbandfec`.
+    /// `useinbandfec`: the receiver decodes in-band forward error correction.
     pub fec: bool,
-    /// `usedtx`.
+    /// `usedtx`: the receiver prefers that silence is not sent.
     pub dtx: bool,
 }
 
@@ -48,13 +49,13 @@ impl Default for OpusPreferences {
 /// Audio bandwidth of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpusBandwidth {
-    /// 4 kHz.
+    /// Narrow band, 4 kHz.
     Narrow,
-    /// 6 kHz.
+    /// Medium band, 6 kHz.
     Medium,
-    /// 8 kHz.
+    /// Wide band, 8 kHz.
     Wide,
-    /// 12 kHz.
+    /// Super-wide band, 12 kHz.
     SuperWide,
     /// Full band, 20 kHz.
     Full,
@@ -101,7 +102,7 @@ impl OpusSettings {
     }
 }
 
-/// Encoder from samples to packets.
+/// Opus encoder from samples to packets.
 #[derive(Debug)]
 pub struct OpusEncoder {
     inner: library::Encoder,
@@ -132,7 +133,7 @@ impl OpusEncoder {
     }
 }
 
-/// Decoder from packets to samples.
+/// Opus decoder from packets to samples.
 #[derive(Debug)]
 pub struct OpusDecoder {
     inner: library::Decoder,

@@ -1,10 +1,10 @@
-//! Opus through ropus, in pure Rust.
+//! Opus encoder and decoder by ropus, in pure Rust.
 
 use ::ropus::{Application, Bandwidth, Bitrate, Channels, DecodeMode, InbandFec, Signal};
 
 use super::{OpusBandwidth, OpusSettings};
 
-/// Encoder from samples to packets.
+/// Opus encoder from samples to packets.
 pub struct Encoder(::ropus::Encoder);
 
 impl std::fmt::Debug for Encoder {
@@ -46,7 +46,7 @@ impl Encoder {
     }
 }
 
-/// Decoder from packets to samples.
+/// Opus decoder from packets to samples.
 pub struct Decoder(::ropus::Decoder);
 
 impl std::fmt::Debug for Decoder {
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// Creates a decoder to a sampling rate of Opus; `None` for another rate.
+    /// Creates a decoder; `None` if Opus does not support the sampling rate.
     pub fn new(rate_hz: u32) -> Option<Decoder> {
         ::ropus::Decoder::new(rate_hz, Channels::Mono).ok().map(Decoder)
     }
