@@ -63,7 +63,7 @@ impl InlineKey {
         InlineKey { key_salt, lifetime: None, mki: None }
     }
 
-    /// Parses `inline:BASE64[|lifetime][|MKI:length]`.
+    /// Parses `inline:BASE64[|lifetime][|MKI:length]`. Returns `None` if it is malformed or does not fit the suite.
     fn parse(text: &str, suite: Suite) -> Option<InlineKey> {
         let (method, info) = text.split_once(':')?;
         let mut parts = info.split('|');
@@ -166,7 +166,8 @@ impl fmt::Display for CryptoAttribute {
     }
 }
 
-/// Returns whether keys are distinguishable: several need MKIs of equal length and different values (RFC 4568 §6.1).
+/// Returns whether the keys can be distinguished in packets: several keys need MKIs of equal length and different values (RFC 4568
+/// §6.1).
 fn can_be_told_apart(keys: &[InlineKey]) -> bool {
     let different = |(at, key): (usize, &InlineKey)| {
         let before = keys.get(..at).unwrap_or_default();

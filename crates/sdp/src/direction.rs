@@ -4,14 +4,14 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaDirection {
-    /// Send and receive.
+    /// The author sends and receives.
     #[default]
     SendRecv,
-    /// Send only.
+    /// The author only sends.
     SendOnly,
-    /// Receive only.
+    /// The author only receives.
     RecvOnly,
-    /// Neither send nor receive media; RTCP continues.
+    /// The author neither sends nor receives media; RTCP continues.
     Inactive,
 }
 

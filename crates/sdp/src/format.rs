@@ -120,16 +120,16 @@ const fn with_default(name: &'static str, default: &'static str) -> FmtpParamete
     FmtpParameter { name, default: Some(default) }
 }
 
-/// RFC 4867 §8.1: parameters that must be equal in offer and answer.
+/// Parameters of AMR that must be equal in offer and answer (RFC 4867 §8.1).
 const AMR: &[FmtpParameter] = &[
     with_default("octet-align", "0"),
     with_default("robust-sorting", "0"),
     with_default("crc", "0"),
     FmtpParameter { name: "interleaving", default: None },
 ];
-/// RFC 6184 §8.2.2: packetization mode and profile identify the format.
+/// Parameters of H.264 that identify the format: packetization mode and profile (RFC 6184 §8.2.2).
 const H264: &[FmtpParameter] = &[with_default("packetization-mode", "0"), with_default(PROFILE, "42")];
-/// The bits of G.726 and the bit rate of G.719 are part of the encoding name.
+/// Parameter of G.722.1 that identifies the format. G.726 and G.719 need none: their rates are in the encoding names.
 const G7221: &[FmtpParameter] = &[with_default("bitrate", "")];
 
 /// Parameter of which only the first octet (profile_idc) is compared; the level may differ.
@@ -146,7 +146,7 @@ fn identifying(encoding: &str) -> &'static [FmtpParameter] {
 }
 
 impl FmtpParameter {
-    /// Returns the part of a side's value that is compared.
+    /// Returns the part of a side's parameter value that is compared.
     fn meaning(self, fmtp: Option<&str>) -> String {
         let value = parameter(fmtp, self.name);
         match self.default {
@@ -158,7 +158,7 @@ impl FmtpParameter {
         }
     }
 
-    /// Formats a side's value for a message.
+    /// Formats a side's parameter value for a message.
     pub(crate) fn shown(self, fmtp: Option<&str>) -> String {
         let value = parameter(fmtp, self.name).or(self.default).filter(|value| !value.is_empty());
         value.map_or_else(|| format!("no {}", self.name), |value| format!("{}={}", self.name, plain(value)))

@@ -43,7 +43,7 @@ pub fn offer(data: &[u8]) {
 /// parsing.
 ///
 /// # Panics
-/// Panics if this does not hold, or if a stream has payload types that were not offered.
+/// Panics if the session or our answer breaks this rule, or a stream has payload types that were not offered.
 pub fn answer(data: &[u8]) {
     let (Ok(answer), Ok(offer)) = (SessionDescription::parse(data), SessionDescription::parse(OFFER)) else { return };
     let named = |codecs: &[&str]| CodecPolicy {
@@ -77,7 +77,7 @@ pub fn answer(data: &[u8]) {
 /// SRTP is required, and our description with keys must survive writing and parsing.
 ///
 /// # Panics
-/// Panics if one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn keys(data: &[u8]) {
     let Ok(offer) = SessionDescription::parse(data) else { return };
     for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {

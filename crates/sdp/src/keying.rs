@@ -22,8 +22,8 @@ const CRYPTO: &str = "crypto";
 pub enum SrtpForm {
     /// Plain RTP, `RTP/AVP`.
     Plain,
-    /// Opportunistic SRTP: `RTP/AVP` with keys, which a peer without SRTP ignores. Used if the offer cannot be
-    /// repeated.
+    /// Opportunistic SRTP: `RTP/AVP` with keys, which a peer without SRTP ignores. Used if a rejected offer could not
+    /// be repeated as plain RTP.
     Either,
     /// SRTP only, `RTP/SAVP`.
     Secure,
@@ -66,7 +66,7 @@ impl fmt::Debug for AgreedKeys {
     }
 }
 
-/// Descriptions in force on a leg: local, remote.
+/// Descriptions in force on a leg, ours and the remote party's; `None` before the first negotiation.
 pub type Session<'a> = Option<(&'a SessionDescription, &'a SessionDescription)>;
 
 /// Rejects (port 0) the sections of an offer that the settings do not allow: plain RTP if SRTP is required, SRTP if it
@@ -237,7 +237,7 @@ pub fn agreed(ours: &MediaDescription, theirs: &MediaDescription) -> Option<Agre
     })
 }
 
-/// Returns the form in which an active stream is offered again, unchanged.
+/// Returns the SRTP form of an active stream, for an offer that changes nothing.
 pub fn form_in_force(ours: &MediaDescription, theirs: &MediaDescription) -> SrtpForm {
     match agreed(ours, theirs) {
         None => SrtpForm::Plain,
@@ -296,7 +296,7 @@ fn generate_key(suite: Suite, draw: &mut dyn FnMut(&mut [u8])) -> InlineKey {
     InlineKey::new(key_salt)
 }
 
-/// RTP profile (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
+/// RTP profile of a section (RFC 3551, RFC 3711, RFC 4585, RFC 5124).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RtpProfile {
     /// Whether the profile uses SRTP.
@@ -313,7 +313,7 @@ impl RtpProfile {
         RtpProfile { secure: true, feedback: true },
     ];
 
-    /// Returns the profile of a transport protocol.
+    /// Returns the profile of a transport protocol; `None` if it is not RTP.
     pub(crate) fn from_transport(proto: &str) -> Option<RtpProfile> {
         RtpProfile::ALL.into_iter().find(|profile| profile.name().eq_ignore_ascii_case(proto))
     }

@@ -1,5 +1,5 @@
-//! Composes messages header by header. Nothing of a received message is sent again, except the parts that a response
-//! must repeat (RFC 3261 §8.2.6, §12.1.1).
+//! Composes messages header by header. No part of a received message is sent again, except the headers that a
+//! response must repeat (RFC 3261 §8.2.6, §12.1.1).
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ pub(crate) struct RequestHead<'a> {
 }
 
 impl RequestHead<'_> {
-    /// Begins the request and writes these headers.
+    /// Begins the request and writes its mandatory headers.
     pub(crate) fn write_head(&self) -> MessageWriter {
         let mut writer = MessageWriter::request(self.method, self.uri);
         let mut line = String::with_capacity(128);
@@ -97,9 +97,9 @@ pub(crate) fn contact(
 /// Our URIs in a request outside of calls, such as OPTIONS, each in angle brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnUris {
-    /// From, without its tag.
+    /// From value in angle brackets, without its tag.
     pub from: String,
-    /// Contact.
+    /// Contact value in angle brackets.
     pub contact: String,
 }
 

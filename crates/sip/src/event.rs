@@ -69,7 +69,7 @@ pub enum EndpointInput {
         local: LocalAddress,
         /// Party that sent the message.
         party: SipPartyId,
-        /// The message.
+        /// Received message, parsed.
         message: SipMessage,
     },
     /// The last message to `flow` could not be sent, or its connection was refused or lost. Client transactions that
@@ -87,14 +87,14 @@ pub enum EndpointInput {
     /// ICMP error for a datagram to `flow`. Anyone can forge one, so it ends a client transaction only if it quotes
     /// the request including the branch, which no third party knows.
     Unreachable {
-        /// Flow that failed.
+        /// Flow of the undelivered datagram.
         flow: Flow,
         /// Beginning of the datagram, as quoted by the ICMP error.
         quoted: Bytes,
     },
 }
 
-/// Outgoing INVITE that begins a dialog.
+/// Outgoing INVITE that is to begin a dialog.
 #[derive(Debug, Clone)]
 pub struct InviteRequest {
     /// Flow to send the INVITE on.
@@ -113,7 +113,7 @@ pub struct InviteRequest {
     pub to: String,
     /// User part of our Contact; empty for none.
     pub contact_user: String,
-    /// Max-Forwards.
+    /// Value of Max-Forwards.
     pub max_forwards: u8,
     /// Additional headers, in order.
     pub headers: Vec<ExtraHeader>,
@@ -215,7 +215,7 @@ pub enum EndpointEvent {
         flow: Flow,
         /// Party that sent the INVITE.
         party: SipPartyId,
-        /// The request.
+        /// The received INVITE.
         request: SipMessage,
     },
     /// Any other request: outside a dialog (`dialog` is `None`: OPTIONS, SUBSCRIBE) or inside one (BYE, re-INVITE). A
@@ -232,7 +232,7 @@ pub enum EndpointEvent {
         party: SipPartyId,
         /// Method of the request.
         method: Method,
-        /// The request.
+        /// The received request.
         request: SipMessage,
     },
     /// ACK to our 2xx (RFC 3261 §13.3.1.4), reported once per INVITE; retransmissions are absorbed.
@@ -299,7 +299,7 @@ pub enum EndpointEvent {
         dialog: Option<DialogId>,
         /// Status code.
         code: u16,
-        /// The response.
+        /// The received response.
         response: SipMessage,
         /// Whether the response rejects an INVITE that carried credentials.
         had_credentials: bool,

@@ -24,11 +24,11 @@ use crate::write::{MessageWriter, reason_phrase};
 /// Owner of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimerOwner {
-    /// Client transaction.
+    /// Timer of a client transaction.
     Client(ClientId),
-    /// Server transaction.
+    /// Timer of a server transaction.
     Server(ServerId),
-    /// Dialog.
+    /// Timer of a dialog, which awaits an ACK.
     Dialog(DialogId),
 }
 

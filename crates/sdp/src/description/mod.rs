@@ -233,7 +233,8 @@ impl SessionDescription {
     /// Parses a description. Bare LF line ends and a missing `t=` are accepted.
     ///
     /// # Errors
-    /// Fails with [`ParseError`], which names the line.
+    /// Fails with [`ParseError`], which names the line, if a line is malformed, misplaced or missing, or a limit is
+    /// exceeded.
     pub fn parse(bytes: &[u8]) -> Result<SessionDescription, ParseError> {
         parse::description(bytes, false)
     }
@@ -242,7 +243,7 @@ impl SessionDescription {
     /// from, so the limits on line length and forwarded content are not applied.
     ///
     /// # Errors
-    /// Fails with [`ParseError`], which names the line.
+    /// Fails with [`ParseError`], which names the line, if a line is malformed, misplaced or missing.
     pub fn parse_own(bytes: &[u8]) -> Result<SessionDescription, ParseError> {
         parse::description(bytes, true)
     }

@@ -96,12 +96,12 @@ fn read_line(
 struct SdpLines<'a> {
     rest: &'a [u8],
     number: usize,
-    /// Maximum line length, in bytes.
+    /// Maximum line length accepted by this parse, in bytes.
     longest: usize,
 }
 
 impl SdpLines<'_> {
-    /// Returns type and value of the next line that is not blank.
+    /// Returns type and value of the next line that is not blank; `None` at the end.
     fn next(&mut self) -> Result<Option<(u8, String)>, ParseError> {
         while !self.rest.is_empty() {
             self.number += 1;

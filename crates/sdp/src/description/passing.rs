@@ -30,7 +30,7 @@ const STAYS: [&str; 40] = [
     "key-mgmt",
     "zrtp-hash",
     "identity",
-    // Addresses (RFC 4570, RFC 6947, RFC 4145 and its drafts).
+    // Addresses of sources and endpoints (RFC 4570, RFC 6947, RFC 4145 and its drafts).
     "source-filter",
     "altc",
     "alt",
@@ -51,7 +51,7 @@ const STAYS: [&str; 40] = [
     "tcap",
     "pcfg",
     "acfg",
-    // Software name.
+    // The name of the software that wrote the description.
     "tool",
 ];
 
@@ -76,8 +76,8 @@ fn stays(name: &str) -> bool {
     STAYS.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Returns an attribute as forwarded to the other leg, or `None`. `number` maps a payload type to that of the other
-/// leg, or to `None` to drop it.
+/// Returns an attribute as forwarded to the other leg; `None` if it is not forwarded. `number` maps a payload type to
+/// that of the other leg, or to `None` to drop the attribute.
 pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> Option<Attribute> {
     let name = attribute.name.to_ascii_lowercase();
     if stays(&name) {
@@ -104,7 +104,7 @@ pub(crate) fn pass(attribute: &Attribute, number: impl Fn(u8) -> Option<u8>) -> 
 /// Returns whether a value contains an IP address, which would reveal one side to the other.
 fn names_an_address(value: &str) -> bool {
     let address = |word: &str| word.parse::<IpAddr>().is_ok() || word.parse::<SocketAddr>().is_ok();
-    // IPv4 first: a colon ends an IPv4 address but is part of an IPv6 address.
+    // IPv4 is tried first: a colon ends an IPv4 address but is part of an IPv6 address.
     let v4 = value.split(|c: char| !c.is_ascii_digit() && c != '.');
     let v6 = value.split(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':');
     v4.map(|word| word.trim_matches('.')).filter(|word| word.contains('.')).any(address)

@@ -29,7 +29,7 @@ pub(crate) fn added_payloads(offered: &[PayloadFormat], policy: &CodecPolicy) ->
             added.push(PayloadFormat { number, map, fmtp });
         }
     }
-    // Telephone-event at 8 kHz, the clock rate of all added codecs except Opus.
+    // Telephone-event is added at 8 kHz, the clock rate of all added codecs except Opus.
     let keys = offered.iter().find(|payload| payload.map.is("telephone-event"));
     if let Some(keys) = keys.filter(|_| added.iter().any(|payload| payload.map.clock == 8000)) {
         let map = Rtpmap { clock: 8000, ..keys.map.clone() };

@@ -51,7 +51,8 @@ pub(crate) fn of_offerer(offered: &[PayloadFormat], clock: u32) -> Option<Payloa
     on_clock(offered.iter().filter(|payload| is_events(&payload.map)), clock, |payload| payload.map.clock).cloned()
 }
 
-/// Returns the answerer's telephone-events, from the pairs of payloads in our offer and its answer.
+/// Returns the answerer's telephone-events for audio at this clock rate, from the pairs of payloads in our offer and
+/// its answer.
 pub(crate) fn of_answerer(pairs: &[(PayloadFormat, PayloadFormat)], clock: u32) -> Option<EventPayloads> {
     let events = pairs.iter().filter(|(ours, _)| is_events(&ours.map));
     let (ours, theirs) = on_clock(events, clock, |(ours, _)| ours.map.clock)?;

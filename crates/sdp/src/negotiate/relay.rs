@@ -59,7 +59,7 @@ pub fn relay_offer(
     Ok(build_description(identity, session_attributes(offer), sections))
 }
 
-/// Checks whether [`relay_offer`] would succeed for an offer.
+/// Checks whether [`relay_offer`] would succeed for an offer, without building the result.
 ///
 /// # Errors
 /// Fails with the [`SdpRejection`] that [`relay_offer`] would return.
@@ -131,7 +131,7 @@ pub fn fitted(sent: &SessionDescription, answer: &SessionDescription) -> Option<
     Some(SessionDescription { media: media.collect(), ..answer.clone() })
 }
 
-/// Returns our port for a section.
+/// Returns our port for the m-line at `index`; `None` if the m-line is not anchored.
 fn port_of(streams: &[usize], ports: &[u16], index: usize) -> Option<u16> {
     let at = streams.iter().position(|stream| *stream == index)?;
     ports.get(at).copied().filter(|port| *port != 0)
@@ -159,7 +159,7 @@ fn offered_section(
     let is_made = !made.is_empty() && allowed.clone().next().is_none();
     let mut passed: Vec<PayloadFormat> = Vec::with_capacity(offered.len());
     for payload in allowed.chain(&made).chain(further).chain(&made_keys) {
-        // A policy may name a codec twice.
+        // A policy may list a codec twice.
         if !passed.iter().any(|p| p.number == payload.number) {
             passed.push(payload.clone());
         }
@@ -257,7 +257,7 @@ fn section(
         describe(&mut section, payload.number, &payload.map, payload.fmtp.as_deref());
     }
     section.attributes.extend(source.attributes.iter().filter_map(|attribute| pass(attribute, &number)));
-    // Leave room for direction, rtcp-mux and crypto lines.
+    // Space is left for direction, rtcp-mux and crypto lines.
     section.attributes.truncate(limits::ATTRIBUTES - 2 - Suite::ALL.len() - 1);
     section.attributes.push(Attribute::flag(direction.as_str()));
     section.other.extend(bandwidths(&source.other));

@@ -14,7 +14,7 @@ use crate::format::{Rtpmap, parameter};
 /// listed) follow if both sides support them, and telephone-event is always permitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodecPolicy {
-    /// Encoding names, as in rtpmap.
+    /// Encoding names as in `a=rtpmap`, in order of preference.
     pub codecs: Vec<String>,
     /// Codecs allowed to the offering side; if not empty, the edge may transcode between the two sides.
     pub from: Vec<String>,
@@ -27,12 +27,12 @@ pub struct CodecPolicy {
 }
 
 impl CodecPolicy {
-    /// Returns whether the two sides use different DTMF methods.
+    /// Returns whether the two sides use different DTMF methods, so that telephone-events are negotiated separately.
     pub(crate) fn parts_keys(&self) -> bool {
         self.dtmf_of_other.is_some_and(|other| other != self.dtmf)
     }
 
-    /// Returns whether the offering side may use a payload.
+    /// Returns whether the policy of the offering side allows a payload; only G.711 is restricted.
     pub(crate) fn lets_from(&self, map: &Rtpmap) -> bool {
         !is_g711(map) || self.from.is_empty() || self.from.iter().any(|codec| map.is(codec))
     }
@@ -46,7 +46,7 @@ impl CodecPolicy {
 /// Origin and address of our descriptions on one leg; the version increases only when the content changes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LocalOrigin {
-    /// Session id of the leg.
+    /// Session id of the leg's `o=` lines.
     pub session_id: u64,
     /// Version of the next description.
     pub version: u64,
@@ -73,7 +73,7 @@ pub struct MediaEndpoint {
 }
 
 impl MediaEndpoint {
-    /// Returns the endpoint with RTCP multiplexed if agreed.
+    /// Returns the endpoint with RTCP on the RTP port if both sides have agreed on that.
     pub(crate) fn muxed(self, agreed: bool) -> MediaEndpoint {
         if agreed { MediaEndpoint { rtcp: self.rtp, rtcp_mux: true, ..self } } else { self }
     }
@@ -157,7 +157,7 @@ pub struct AudioPayload {
 }
 
 impl AudioPayload {
-    /// Creates the value from a payload type, its rtpmap and its fmtp.
+    /// Creates the value from a payload type, the parsed `a=rtpmap` and the text of `a=fmtp`.
     pub(crate) fn new(number: u8, map: &Rtpmap, fmtp: Option<&str>) -> AudioPayload {
         AudioPayload { number, codec: map.encoding.clone(), opus: OpusParameters::parse(fmtp) }
     }
@@ -178,13 +178,13 @@ impl AudioPayload {
 /// Opus parameters that a sender must respect (RFC 7587 §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpusParameters {
-    /// Value of `maxplaybackrate`, in Hz.
+    /// Value of `maxplaybackrate`, in Hz; 48,000 if absent.
     pub max_playback_rate: u32,
     /// Value of `maxaveragebitrate`, in bit/s; 0 if absent.
     pub max_average_bit_rate: u32,
-    /// Value of `useinbandfec`.
+    /// Value of `useinbandfec`: the receiver decodes in-band forward error correction.
     pub use_in_band_fec: bool,
-    /// Value of `usedtx`.
+    /// Value of `usedtx`: the receiver prefers that silence is not sent.
     pub use_dtx: bool,
 }
 
@@ -202,7 +202,7 @@ impl OpusParameters {
     }
 }
 
-/// Transcoding in one direction.
+/// Transcoding of a stream's audio in one direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodecConversion {
     /// Codecs that the sender may use.
@@ -211,7 +211,7 @@ pub struct CodecConversion {
     pub to: AudioPayload,
     /// Telephone-events as pairs of payload type and clock rate (Hz), for sender and receiver.
     pub events: Vec<((u8, u32), (u8, u32))>,
-    /// Payload type of comfort noise for the sender, and for the receiver if supported.
+    /// Payload type of comfort noise for the sender, and for the receiver if it supports comfort noise.
     pub noise: Option<(u8, Option<u8>)>,
     /// Packet duration requested by the receiver, in milliseconds.
     pub ptime_ms: Option<u32>,
@@ -231,12 +231,12 @@ pub struct StreamTranscoding {
 /// DTMF method of a side, for both directions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DtmfMethod {
-    /// Telephone-events (RFC 4733).
+    /// Telephone-events (RFC 4733) in the audio stream.
     #[default]
     Events,
-    /// SIP INFO within the dialog.
+    /// SIP INFO requests within the dialog.
     Info,
-    /// Audible tones in the audio.
+    /// DTMF tones in the audio.
     Tones,
 }
 

@@ -8,7 +8,7 @@ use crate::description::{Attribute, MediaDescription, SessionDescription};
 use crate::direction::MediaDirection;
 use crate::limits;
 
-/// Returns an offered section as sent to the other leg.
+/// Returns an offered section as sent to the other leg, or `None` if it has no formats.
 pub(crate) fn offered_section(
     offer: &SessionDescription,
     media: &MediaDescription,

@@ -1,9 +1,9 @@
 //! Client side of the endpoint: client transactions (RFC 3261 §8.1, §17.1), forks of outgoing INVITEs, and digest
 //! credentials.
-//!
-//! This module holds the transaction table (here), one transaction (`transaction`), the composition of outgoing
-//! requests (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs live in
-//! `dialog`; a dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction
+//! This module has the transaction table (here), one transaction (`transaction`), the composition of outgoing
+//! requests (`requests`), and the handling of responses with the dialogs they create (`responses`). Dialogs are in
+//! `dialog`. A dialog that must be hung up on is returned to `endpoint`, which ends the dialog and every transaction
+//! open in it.
 //! open in it.
 
 mod requests;
@@ -45,8 +45,8 @@ pub(crate) struct ClientTransactions {
     settled: VecDeque<(Instant, ClientId)>,
     /// Credentials used to answer challenges.
     keyring: Keyring,
-    /// Maximum number of transactions. CANCEL and BYE are sent even when the table is full, because each ends
-    /// something.
+    /// Maximum number of transactions. CANCEL and BYE are sent even when the table is full, because each of them ends
+    /// a call.
     most: usize,
     /// Maximum number of dialogs that forked responses to one INVITE may create.
     most_forks: usize,
@@ -66,7 +66,7 @@ impl ClientTransactions {
         }
     }
 
-    /// Sets or clears the credentials used towards a party.
+    /// Sets the credentials used towards a party; `None` removes them.
     pub(crate) fn set_credentials(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         self.keyring.set(party, credentials);
     }
@@ -129,7 +129,7 @@ impl ClientTransactions {
         self.clients.get_mut(&id)?.invite.as_deref_mut()
     }
 
-    /// Adds a request to the table and sends the request.
+    /// Adds a request to the table, starts its timers and sends it.
     fn start(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, mut client: ClientTransaction, step: TransactionStep) {
         client.slots.apply(&mut cx.shared.timers, cx.now, TimerOwner::Client(id), step);
         self.waiting.insert((client.flow.remote, client.flow.transport, id));

@@ -33,13 +33,13 @@ const WRITTEN_ANEW: [HeaderName; 4] =
 /// Request to compose inside a dialog.
 #[derive(Debug)]
 pub(crate) struct InDialogRequest<'a> {
-    /// The dialog.
+    /// Dialog in which the request is sent.
     pub(crate) dialog: DialogId,
-    /// The method.
+    /// Method of the request.
     pub(crate) method: Method,
-    /// Further headers.
+    /// Headers in addition to those that the dialog prescribes.
     pub(crate) headers: &'a [ExtraHeader],
-    /// The body, if any.
+    /// Body of the request, if any.
     pub(crate) body: Option<&'a MessageBody>,
     /// Whether the layer above receives no event about this request.
     pub(crate) silent: bool,
@@ -51,7 +51,7 @@ struct OutOfDialogRequest<'a> {
     method: Method,
     way: (Flow, LocalAddress, SipPartyId),
     uri: &'a str,
-    /// Address without tag.
+    /// Value of From, without tag.
     from: &'a str,
     to: &'a str,
     contact: &'a str,
@@ -431,8 +431,8 @@ impl ClientTransactions {
         self.start(cx, id, cancel, new.1);
     }
 
-    /// Handles a 401 or 407: repeats the request with credentials, if any fit the challenge. The layer above sees one
-    /// request. Returns whether the request was repeated.
+    /// Handles a 401 or 407: repeats the request with credentials, if any fit the challenge. Returns whether the
+    /// request was repeated; the layer above then sees one request only.
     pub(super) fn answer_challenge(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -449,8 +449,8 @@ impl ClientTransactions {
             && self.repeat_request(cx, id, arrival, refusal, &[])
     }
 
-    /// Handles a 422: repeats the request once, with the requested minimum session interval. The layer above sees one
-    /// request. Returns whether the request was repeated.
+    /// Handles a 422: repeats the request once, with the required minimum session interval. Returns whether the
+    /// request was repeated; the layer above then sees one request only.
     pub(super) fn retry_longer_interval(
         &mut self,
         cx: &mut EndpointCx<'_>,

@@ -20,22 +20,22 @@ use crate::sanity::names_reliable;
 use crate::shared::{EndpointShared, MessageOrigin, TimerOwner};
 use crate::transaction::{ClientEvent, StatusClass, StepMessage, StepReport, TimerChange, key};
 
-/// 199 Early Dialog Terminated.
+/// Status code of 199 Early Dialog Terminated (RFC 6228).
 const EARLY_DIALOG_TERMINATED: u16 = 199;
 
 /// Dialog created by a response that must be acknowledged and ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HangUp {
-    /// The INVITE.
+    /// INVITE to which the response belongs.
     pub(crate) invite: ClientId,
-    /// The dialog.
+    /// Dialog to end.
     pub(crate) dialog: DialogId,
     /// Whether the BYE counts towards the limit of requests that responses to the INVITE may cause.
     pub(crate) is_caused: bool,
 }
 
 impl ClientTransactions {
-    /// Handles a response. Returns a dialog that must be hung up on.
+    /// Handles a response. Returns a dialog that must be hung up on, if any.
     pub(crate) fn on_response(
         &mut self,
         cx: &mut EndpointCx<'_>,
@@ -85,7 +85,7 @@ impl ClientTransactions {
             && !repeated
             && let Some(client) = self.clients.get_mut(&id)
         {
-            // The request is not sent again.
+            // The request is not sent again, so its bytes can be freed.
             client.request = Bytes::new();
         }
         cx.shared.put_event_first(first);
@@ -93,7 +93,7 @@ impl ClientTransactions {
         hang_up
     }
 
-    /// Handles an expired timer.
+    /// Handles an expired timer of a client transaction.
     pub(crate) fn on_timer(&mut self, cx: &mut EndpointCx<'_>, id: ClientId, reason: TimerReason) {
         let tell = self.step(cx, id, ClientEvent::Timer(reason));
         self.end_transaction(cx, id, tell);
@@ -423,7 +423,7 @@ impl ClientTransactions {
         match known.and_then(|at| inviting.forks.get_mut(at)) {
             Some(fork) => fork.dialog = dialog,
             None => {
-                // Further forks are rare.
+                // Further forks are rare, so that space is reserved for one only.
                 inviting.forks.reserve_exact(1);
                 inviting.forks.push(ForkedBranch { tag: tag.into(), dialog, confirmed, ack: None });
             }
@@ -543,7 +543,7 @@ impl ClientTransactions {
     }
 }
 
-/// Returns the route set of a caller: the Record-Route list in reverse order (RFC 3261 §12.1.2).
+/// Returns the route set for the caller's side: the Record-Route list in reverse order (RFC 3261 §12.1.2).
 fn reversed(mut routes: Vec<String>) -> Vec<String> {
     routes.reverse();
     routes

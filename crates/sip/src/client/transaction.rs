@@ -1,4 +1,4 @@
-//! One client transaction.
+//! One client transaction: its request, its state machine, and the additional state of an INVITE.
 
 use bytes::Bytes;
 
@@ -70,7 +70,7 @@ pub(super) struct InviteState {
     pub(super) cancel: CancelState,
     /// Whether the call was answered elsewhere, for the Reason of the CANCEL (RFC 3326 §3.1).
     pub(super) elsewhere: bool,
-    /// ACK to the non-2xx final response.
+    /// ACK to the non-2xx final response, once one has arrived.
     pub(super) ack: Option<Bytes>,
     /// Dialogs created by the INVITE; for a re-INVITE its own dialog, once a 2xx has arrived.
     pub(super) forks: Vec<ForkedBranch>,
@@ -132,7 +132,7 @@ impl ClientMachine {
         }
     }
 
-    /// Returns whether no response has arrived yet.
+    /// Returns whether no response to the request has arrived yet.
     pub(super) fn is_unheard(&self) -> bool {
         match self {
             ClientMachine::Invite(machine) => machine.state() == ClientInviteState::Calling,

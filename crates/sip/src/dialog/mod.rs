@@ -1,6 +1,6 @@
 //! Dialogs (RFC 3261 §12): tags, sequence numbers, route set, remote target, and the transactions open in each.
 //!
-//! This module holds one dialog (here), the table of all dialogs (`table`) and the choice of the flow for an in-dialog
+//! This module has one dialog (here), the table of all dialogs (`table`) and the choice of the flow for an in-dialog
 //! request (`target`). `client` and `server` compose the messages of a dialog.
 
 mod table;
@@ -28,11 +28,11 @@ pub(crate) const LAST_CSEQ: u32 = (1 << 31) - 1;
 /// Serializable state of a confirmed dialog, without timers or table indexes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DialogSnapshot {
-    /// Call-ID.
+    /// Call-ID of the dialog.
     pub call_id: String,
-    /// Local tag.
+    /// Tag of our side.
     pub local_tag: String,
-    /// Remote tag.
+    /// Tag of the remote party.
     pub remote_tag: String,
     /// Local URI, as in the From of our requests, without tag.
     pub local_uri: String,
@@ -98,7 +98,7 @@ struct OpenUpdates {
     theirs: Option<ServerId>,
 }
 
-/// Side that has an open session change.
+/// Open session change, by the side that began it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpenChange {
     Ours,
@@ -418,8 +418,8 @@ impl Dialog {
         ours.then_some(OpenChange::Ours)
     }
 
-    /// Reports whether an outgoing change may be sent; `offers` is set if it has a session description. An UPDATE
-    /// without one always may.
+    /// Returns whether an outgoing change may be sent now; `offers` is set if it has a session description. An UPDATE
+    /// without a session description may always be sent.
     pub(crate) fn may_change(&self, method: Method, offers: bool) -> bool {
         let updating = self.updates.is_some();
         let inviting = self.invite_out.is_some() || self.invite_in.is_some();
@@ -445,7 +445,7 @@ impl Dialog {
         self.end_update(|updates| updates.theirs.take_if(|theirs| *theirs == server).is_some());
     }
 
-    /// Records the end of an outgoing UPDATE.
+    /// Records the final response to an outgoing UPDATE.
     pub(crate) fn end_update_out(&mut self, client: ClientId) {
         self.end_update(|updates| updates.ours.take_if(|ours| *ours == client).is_some());
     }

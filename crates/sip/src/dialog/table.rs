@@ -1,4 +1,4 @@
-//! Dialog table, and the lookup of the dialog a message belongs to.
+//! Table of all dialogs, and the lookup of the dialog to which a message belongs.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -20,11 +20,11 @@ use crate::transaction::key::{self, IndexKey};
 /// Dialog named by a Replaces header (RFC 3891 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplacedDialog {
-    /// A confirmed dialog.
+    /// The dialog is confirmed.
     Confirmed(DialogId),
-    /// An early dialog.
+    /// The dialog is early.
     Early(DialogId),
-    /// A dialog that was confirmed and has ended.
+    /// The dialog was confirmed and has ended.
     Ended,
 }
 
@@ -143,7 +143,7 @@ impl DialogTable {
         (self.get(id)?.plain.party == party).then_some(id)
     }
 
-    /// Sets the flow of a dialog.
+    /// Sets the flow of a dialog and indexes the dialog by its connection.
     pub(crate) fn set_flow(&mut self, id: DialogId, flow: Flow) {
         let Some(dialog) = self.dialogs.get_mut(&id) else { return };
         let old = std::mem::replace(&mut dialog.plain.flow, flow);
@@ -293,7 +293,7 @@ pub(crate) struct SuccessResponse {
     pub(crate) cseq: u32,
     /// Transaction of the INVITE.
     pub(crate) server: ServerId,
-    /// Status code.
+    /// Status code of the response.
     pub(crate) code: u16,
     /// Flow of the response.
     pub(crate) flow: Flow,

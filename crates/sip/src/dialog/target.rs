@@ -38,7 +38,7 @@ fn literal_flow(uri: &Uri<'_>, dialog: &Dialog, routed: bool, reach: &[IpNet]) -
         Some("tls") => Some(Transport::Tls),
         Some(_) => return None,
     };
-    // Many implementations omit the transport and mean the one in use.
+    // Many implementations omit the transport parameter and mean the transport in use.
     let secure = uri.scheme == Scheme::Sips;
     let transport = asked.unwrap_or(if secure { Transport::Tls } else { present.transport });
     // A dialog that began over TLS never continues in the clear.

@@ -63,14 +63,14 @@ struct ExpectedCredentials {
     is_uri_compared: bool,
 }
 
-/// Usage of one nonce.
+/// Usage of one nonce by its client.
 #[derive(Debug, Clone, Copy)]
 struct NonceUsage {
     highest: u32,
     made: u32,
 }
 
-/// Decoded nonce.
+/// Decoded and verified nonce.
 #[derive(Debug, Clone, Copy)]
 struct DecodedNonce {
     number: u64,
@@ -87,7 +87,7 @@ pub(crate) struct Challenger {
     start: Option<Instant>,
     expected: FxHashMap<SipPartyId, ExpectedCredentials>,
     numbered: u64,
-    /// Usage by nonce number, which is also the order of age.
+    /// Usage by nonce number; a lower number is an older nonce.
     used: BTreeMap<u64, NonceUsage>,
     /// Highest nonce number evicted from `used`; nonces up to this number that are not in `used` are rejected.
     floor: u64,
@@ -125,8 +125,8 @@ impl Challenger {
             .insert(party, ExpectedCredentials { realm: written, secrets, offered, username, is_uri_compared: true });
     }
 
-    /// Sets the algorithms offered to a challenged party, in order. An empty list is ignored, because the party could
-    /// never authenticate.
+    /// Sets the algorithms offered to a challenged party, in order of preference. An empty list is ignored, because
+    /// the party could never authenticate.
     pub(crate) fn offer(&mut self, party: SipPartyId, hashes: &[DigestHash]) {
         if let Some(expected) = self.expected.get_mut(&party).filter(|_| !hashes.is_empty()) {
             expected.offered = hashes.to_vec();
@@ -211,7 +211,7 @@ impl Challenger {
         expected.offered.iter().map(value).collect()
     }
 
-    /// Returns whether user name and response are correct. Both are always compared, for constant time.
+    /// Returns whether user name and response are correct. Both are always compared, so that the time is constant.
     fn is_right(&self, expected: &ExpectedCredentials, shown: &Authorization<'_>, request: &SipMessage) -> bool {
         let known = expected.secrets.iter().find(|(hash, _)| *hash == shown.algorithm.hash);
         let offered = known.filter(|(hash, _)| expected.offered.contains(hash));

@@ -1,8 +1,8 @@
 //! Client side of digest authentication: credentials per party, and the nonces in use with each (RFC 3261 §22.2,
 //! §22.3).
 //!
-//! A response is sent only to the address that issued the challenge, and only for the party that owns the credentials.
-//! Anyone else could use it for an offline guess of the password.
+//! A response is sent only to the address that issued the challenge, and only for the party that owns the
+//! credentials. Any other recipient could use it for an offline guess of the password.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ impl ChallengeOrigin {
     }
 }
 
-/// Challenge that is answered in each further request to its origin.
+/// Challenge that each further request to its origin answers.
 #[derive(Debug)]
 struct DigestSession {
     asker: ChallengeOrigin,
@@ -50,7 +50,7 @@ struct DigestSession {
     count: u32,
 }
 
-/// Challenges already answered for one request, to limit how often it is repeated.
+/// Challenges already answered for one request, which limits how often it is repeated.
 #[derive(Debug, Default)]
 pub(crate) struct AnsweredChallenges {
     rounds: u8,
@@ -77,8 +77,8 @@ impl Keyring {
         };
     }
 
-    /// Returns the authorization headers for a request to `remote`, for challenges received from there. Calls `cnonce`
-    /// for each.
+    /// Returns the authorization headers for a request to `remote`, from the challenges received from there. Calls
+    /// `cnonce` for each of them.
     pub(crate) fn write(
         &mut self,
         party: SipPartyId,

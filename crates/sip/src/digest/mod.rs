@@ -57,9 +57,9 @@ impl DigestAlgorithm {
 /// Quality of protection: the parts of a message that are authenticated (RFC 7616 §3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Qop {
-    /// Method and URI.
+    /// The digest covers method and URI.
     Auth,
-    /// Method, URI and body.
+    /// The digest covers method, URI and body.
     AuthInt,
 }
 
@@ -80,7 +80,7 @@ impl Qop {
     }
 }
 
-/// Parts of the request that the digest covers.
+/// Parts of a request that its digest covers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DigestSubject<'a> {
     pub(crate) method: &'a [u8],

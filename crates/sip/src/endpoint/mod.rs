@@ -58,15 +58,16 @@ pub struct EndpointConfig {
 /// Maximum number of each kind of state; defaults are in [`limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointLimits {
-    /// Server transactions.
+    /// Maximum number of server transactions.
     pub servers: usize,
-    /// Bytes held by all server transactions together.
+    /// Maximum number of bytes held by all server transactions together.
     pub server_bytes: usize,
-    /// Client transactions. CANCEL and BYE are sent even at the limit, because each ends something.
+    /// Maximum number of client transactions. CANCEL and BYE are sent even at the limit, because each of them ends a
+    /// call.
     pub clients: usize,
-    /// Dialogs, including those that open INVITEs and SUBSCRIBEs may still create.
+    /// Maximum number of dialogs, including those that open INVITEs and SUBSCRIBEs may still create.
     pub dialogs: usize,
-    /// Dialogs that forked responses to one INVITE may create.
+    /// Maximum number of dialogs that forked responses to one INVITE may create.
     pub forks: usize,
 }
 
@@ -85,11 +86,11 @@ impl Default for EndpointLimits {
 /// Numbers of live transactions and dialogs, for metrics and leak tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EndpointCounts {
-    /// Live server transactions.
+    /// Number of live server transactions.
     pub servers: usize,
-    /// Live client transactions.
+    /// Number of live client transactions.
     pub clients: usize,
-    /// Live dialogs, early ones included.
+    /// Number of live dialogs, early ones included.
     pub dialogs: usize,
 }
 
@@ -100,7 +101,7 @@ pub struct SipEndpoint {
     dialogs: DialogTable,
     clients: ClientTransactions,
     servers: ServerTransactions,
-    /// Parties that must authenticate.
+    /// Credentials required from each party that must authenticate.
     challenger: Challenger,
     /// Maximum message size, in bytes.
     message_bytes: usize,
@@ -186,7 +187,7 @@ impl SipEndpoint {
         self.shared.pop_output()
     }
 
-    /// Returns the next deadline and its reason.
+    /// Returns the next deadline and its reason, for [`Self::handle_timeout`]; `None` if no timer runs.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         self.shared.timers.next()
     }
@@ -258,7 +259,7 @@ impl SipEndpoint {
         self.shared.peers.own_address(party, user, local, transport, false)
     }
 
-    /// Sets the credentials that answer challenges from a party.
+    /// Sets the credentials that answer challenges from a party; `None` removes them.
     pub fn set_credentials(&mut self, party: SipPartyId, credentials: Option<Credentials>) {
         self.clients.set_credentials(party, credentials);
     }
@@ -353,7 +354,7 @@ impl SipEndpoint {
         self.clients.drop_request(&mut self.shared, &mut self.dialogs, id);
     }
 
-    /// Responds to a request. Returns the dialog, or `None` if the transaction is gone.
+    /// Responds to a request. Returns its dialog, if it has one; `None` also if the transaction is gone.
     ///
     /// A provisional response above 100 to an INVITE carries our tag and creates an early dialog; a 2xx creates a
     /// confirmed one and is retransmitted until its ACK. A 2xx to a SUBSCRIBE outside any dialog creates a confirmed
@@ -446,7 +447,7 @@ impl SipEndpoint {
         self.dialogs.get(dialog)?.snapshot()
     }
 
-    /// Returns whether [`Self::snapshot_dialog`] has a snapshot: no ACK or message of the dialog is outstanding.
+    /// Returns whether [`Self::snapshot_dialog`] returns a snapshot: no ACK or message of the dialog is outstanding.
     pub fn is_settled(&self, dialog: DialogId) -> bool {
         self.dialogs.get(dialog).is_some_and(Dialog::is_settled)
     }

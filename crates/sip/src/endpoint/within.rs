@@ -95,7 +95,7 @@ impl SipEndpoint {
         }
     }
 
-    /// Acknowledges and ends a dialog that the layer above does not use. Returns the BYE.
+    /// Acknowledges and ends a dialog that the layer above does not use. Returns the BYE, if one was sent.
     pub(super) fn hang_up(&mut self, now: Instant, invite: ClientId, dialog: DialogId) -> Option<ClientId> {
         let EndpointParts { mut cx, clients, .. } = self.parts(now);
         clients.send_ack(&mut cx, dialog, None);
@@ -225,7 +225,8 @@ impl SipEndpoint {
         }
     }
 
-    /// Handles a 2xx that was not acknowledged within 64·T1 (RFC 3261 §13.3.1.4).
+    /// Reports a 2xx that was not acknowledged within 64·T1 (RFC 3261 §13.3.1.4), and sends a BYE that waited for the
+    /// ACK.
     pub(super) fn on_ack_missing(&mut self, now: Instant, id: DialogId) {
         let Some(dialog) = self.dialogs.get_mut(id) else { return };
         let (retransmit, bye) = dialog.give_up_ack();

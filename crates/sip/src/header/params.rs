@@ -17,7 +17,7 @@ pub(crate) fn are_sound(params: &[u8]) -> bool {
     rest.are_sound()
 }
 
-/// Iterator over `;name[=value]` that stops at the first malformed parameter.
+/// Iterator over `;name[=value]` parameters that stops at the first malformed one.
 pub(crate) struct HeaderParams<'a> {
     scan: ByteScanner<'a>,
 }

@@ -12,9 +12,9 @@ pub(crate) fn rseq(value: &[u8]) -> Option<u32> {
 /// Value of a RAck header: the provisional response that a PRACK acknowledges (RFC 3262 §7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RAck {
-    /// RSeq of the response.
+    /// RSeq of the provisional response.
     pub rseq: u32,
-    /// CSeq of the request it responds to.
+    /// CSeq of the request that the provisional response belongs to.
     pub cseq: CSeq,
 }
 

@@ -11,19 +11,19 @@ use crate::scan::{is_lws, is_whole_token, part, tail, trim};
 pub(crate) struct HeadFlaws(u8);
 
 impl HeadFlaws {
-    /// NUL outside a quoted pair.
+    /// The head contains a NUL outside a quoted pair.
     pub(crate) const NUL: HeadFlaws = HeadFlaws(1);
-    /// Lone CR or LF as line end.
+    /// A line ends with a lone CR or LF.
     pub(crate) const LINE_END: HeadFlaws = HeadFlaws(1 << 1);
-    /// A line that is not `name: value`.
+    /// A line is not `name: value`.
     pub(crate) const LINE: HeadFlaws = HeadFlaws(1 << 2);
-    /// Data ends inside a line of the head.
+    /// The data ends inside a line of the head.
     pub(crate) const CUT: HeadFlaws = HeadFlaws(1 << 3);
-    /// More header fields than [`crate::limits::HEADERS`].
+    /// The head has more header fields than [`crate::limits::HEADERS`].
     pub(crate) const TOO_MANY: HeadFlaws = HeadFlaws(1 << 4);
-    /// Extra white space in the start line.
+    /// The start line contains extra white space.
     pub(crate) const START_SPACE: HeadFlaws = HeadFlaws(1 << 5);
-    /// Data ends after a complete line, without the final empty line.
+    /// The data ends after a complete line, without the final empty line.
     pub(crate) const NO_EMPTY_LINE: HeadFlaws = HeadFlaws(1 << 6);
 
     pub(crate) const fn has(self, flaw: HeadFlaws) -> bool {
@@ -177,9 +177,9 @@ pub(crate) fn split_line(line: &[u8]) -> Option<SplitHeader> {
 /// Result of the search for the end of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadEnd {
-    /// Offset of the body.
+    /// The empty line was found; the body begins at this offset.
     At(usize),
-    /// End not found; resume the search at this offset when more data arrives.
+    /// The empty line was not found; resume the search at this offset when more data arrives.
     Beyond(usize),
 }
 

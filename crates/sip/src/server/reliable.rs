@@ -26,11 +26,11 @@ const FIRST_RSEQ_BELOW: u32 = 1 << 30;
 /// Reliable provisional responses to one INVITE.
 #[derive(Debug)]
 pub(super) struct ReliableResponses {
-    /// RSeq of the last response.
+    /// RSeq of the last reliable response.
     rseq: u32,
-    /// Response that awaits its PRACK.
+    /// Response that awaits its PRACK, if any.
     unacked: Option<PendingPrack>,
-    /// Responses queued behind it: provisional ones, or only the 2xx.
+    /// Responses that wait for the PRACK to `unacked`: provisional ones, or only the 2xx.
     waiting: VecDeque<ResponseSpec>,
     /// Whether a response had a session description.
     described: bool,
@@ -48,16 +48,16 @@ struct PendingPrack {
     wait: TimerToken,
 }
 
-/// Time at which a response to an INVITE is sent.
+/// Time at which a response to an INVITE is sent, and whether it is sent reliably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResponseTiming {
-    /// Immediately and unreliably.
+    /// The response is sent at once and unreliably.
     Now,
-    /// Immediately, with this RSeq.
+    /// The response is sent at once and reliably, with this RSeq.
     Reliably(u32),
-    /// After the PRACK for the previous response.
+    /// The response is sent after the PRACK for the previous one.
     Later,
-    /// Not at all.
+    /// The response is not sent.
     Never,
 }
 

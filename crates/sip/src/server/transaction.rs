@@ -1,4 +1,4 @@
-//! One server transaction.
+//! One server transaction: its request, its state machine, and the last response.
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::transaction::server::{ServerNonInvite as ServerOther, ServerState};
 use crate::transaction::server_invite::{ServerInvite, ServerInviteState};
 use crate::transaction::{ServerEvent, TimerSlots, TransactionStep};
 
-/// Received request, until no message of its transaction can arrive any more.
+/// Received request and its responses, until no message of the transaction can arrive any more.
 #[derive(Debug)]
 pub(super) struct ServerTransaction {
     pub(super) key: IndexKey,
@@ -85,7 +85,7 @@ impl ServerMachine {
 }
 
 impl ServerTransaction {
-    /// Returns the description of a response of this transaction.
+    /// Returns the description of a response of this transaction, for metrics and tracing.
     pub(super) fn sent(&self, id: ServerId, code: u16, again: bool) -> SentMessage {
         SentMessage {
             method: self.method,
