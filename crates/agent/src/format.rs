@@ -1,6 +1,6 @@
 //! Audio formats of an agent's socket (configuration key `format`).
 
-/// Encoding of the audio in `media` messages.
+/// Audio format of an agent's stream, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AgentFormat {
     /// μ-law at 8 kHz, the only format of Twilio.
@@ -15,11 +15,11 @@ pub enum AgentFormat {
 }
 
 impl AgentFormat {
-    /// All formats.
+    /// All formats, each under its name in the configuration.
     pub const ALL: [AgentFormat; 4] =
         [AgentFormat::Mulaw8000, AgentFormat::L16Rate8000, AgentFormat::L16Rate16000, AgentFormat::L16Rate24000];
 
-    /// Returns the name used in the configuration.
+    /// Returns the name used in the configuration, such as `mulaw/8000`.
     pub const fn name(self) -> &'static str {
         match self {
             AgentFormat::Mulaw8000 => "mulaw/8000",
@@ -29,12 +29,12 @@ impl AgentFormat {
         }
     }
 
-    /// Parses a name from the configuration.
+    /// Parses a name from the configuration; `None` if it is unknown.
     pub fn from_name(name: &str) -> Option<AgentFormat> {
         AgentFormat::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// Returns the value of `mediaFormat.encoding`.
+    /// Returns the value of `mediaFormat.encoding` in `start`.
     pub const fn encoding(self) -> &'static str {
         match self {
             AgentFormat::Mulaw8000 => "audio/x-mulaw",
@@ -42,7 +42,7 @@ impl AgentFormat {
         }
     }
 
-    /// Returns the value of `mediaFormat.sampleRate`, in Hz.
+    /// Returns the sampling rate, in Hz; also the value of `mediaFormat.sampleRate` in `start`.
     pub const fn sample_rate(self) -> u32 {
         match self {
             AgentFormat::Mulaw8000 | AgentFormat::L16Rate8000 => 8000,
@@ -51,7 +51,7 @@ impl AgentFormat {
         }
     }
 
-    /// Returns the bytes of one sample.
+    /// Returns the number of bytes of one sample.
     pub(crate) const fn sample_bytes(self) -> usize {
         match self {
             AgentFormat::Mulaw8000 => 1,
@@ -59,12 +59,12 @@ impl AgentFormat {
         }
     }
 
-    /// Returns the samples of one frame of 20 ms.
+    /// Returns the number of samples in a frame of 20 ms.
     pub const fn frame_samples(self) -> usize {
         self.frame_bytes() / self.sample_bytes()
     }
 
-    /// Returns the bytes of one millisecond.
+    /// Returns the number of bytes in a millisecond of audio.
     pub const fn bytes_per_ms(self) -> usize {
         match self {
             AgentFormat::Mulaw8000 => 8,
@@ -74,12 +74,12 @@ impl AgentFormat {
         }
     }
 
-    /// Returns the bytes of one frame of 20 ms.
+    /// Returns the number of bytes in a frame of 20 ms.
     pub const fn frame_bytes(self) -> usize {
         self.bytes_per_ms() * 20
     }
 
-    /// Returns the byte value of silence.
+    /// Returns the byte that silence consists of.
     pub const fn silence(self) -> u8 {
         match self {
             AgentFormat::Mulaw8000 => 0xff,

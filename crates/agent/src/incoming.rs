@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Message with the stream that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamMessage<'a> {
-    /// `streamSid`, if present.
+    /// Value of `streamSid`, if present.
     pub stream_sid: Option<Cow<'a, str>>,
     /// Parsed message.
     pub message: AgentMessage<'a>,
@@ -38,7 +38,7 @@ pub struct StreamMessage<'a> {
 /// Messages that an agent may send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentMessage<'a> {
-    /// Audio to play: base64.
+    /// Audio to play to the caller.
     Media {
         /// Base64 payload as received.
         payload: Cow<'a, str>,
@@ -52,7 +52,7 @@ pub enum AgentMessage<'a> {
     Clear,
     /// Request of a call action.
     Request(AgentRequest),
-    /// Event that the protocol does not define.
+    /// Event that the protocol does not define, such as one of a later version.
     Unknown {
         /// Name of the event.
         event: Cow<'a, str>,
@@ -76,7 +76,8 @@ impl AgentMessage<'_> {
 ///
 /// # Errors
 ///
-/// Returns the problem with the message.
+/// Returns the reason why the message is ignored: too large, no JSON object, a field missing or of the wrong type, or
+/// a value out of its limits.
 pub fn parse(text: &str) -> Result<StreamMessage<'_>, MessageProblem> {
     if text.len() > TEXT_BYTES || !is_short_but_for_one_string(text) {
         return Err(MessageProblem::TooLarge { bytes: text.len() });
@@ -133,7 +134,7 @@ pub fn parse(text: &str) -> Result<StreamMessage<'_>, MessageProblem> {
     Ok(StreamMessage { stream_sid: stream_sid.map(|sid| sid.0), message })
 }
 
-/// Returns whether a text may be parsed: a string of any length is skipped quickly, millions of other values are not.
+/// Returns whether a text may be parsed. A string of any length is skipped quickly; millions of other values are not.
 fn is_short_but_for_one_string(text: &str) -> bool {
     if text.len() <= TEXT_BESIDE_BYTES {
         return true;
@@ -150,7 +151,7 @@ fn is_short_but_for_one_string(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// Returns [`MessageProblem::BadBase64`].
+/// Returns [`MessageProblem::BadBase64`] if the payload is not base64.
 pub(crate) fn decode_audio(payload: &str, audio: &mut Vec<u8>) -> Result<(), MessageProblem> {
     audio.clear();
     BASE64.decode_vec(payload, audio).map_err(|_| {

@@ -1,10 +1,10 @@
 //! Media-stream protocol for voice agents, byte for byte as Twilio Media Streams sends it, and the protocol of speech
-//! recognisers. Performs no I/O: received socket data and `now` go in; texts for the socket, events and the next
-//! deadline come out.
+//! recognisers. This crate performs no I/O: received socket data and `now` go in; messages for the socket, events and
+//! the next deadline come out.
 //!
 //! Four independent parts are combined by the layer above: [`Stream`] is the conversation on one socket;
-//! [`StreamTracks`] turns RTP into the exact 20 ms frames that it sends; [`PlayoutQueue`] queues the agent's audio,
-//! with its marks, until each 20 ms of it is played; [`TickGenerator`] is the clock of the playout.
+//! [`StreamTracks`] turns RTP into the frames of 20 ms that a stream sends; [`PlayoutQueue`] queues the agent's
+//! audio, with its marks, until each 20 ms of it is played; [`TickGenerator`] is the clock of the playout.
 #![deny(clippy::indexing_slicing)]
 
 mod digits;

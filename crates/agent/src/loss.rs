@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// Reason for the end of a stream other than a close by the edge or by the agent with code 1000. Failures of the socket
-/// are reported by the shell as [`StreamInput::Lost`](crate::StreamInput::Lost).
+/// Reason for the end of a stream that is no regular end: neither the edge nor the agent, with code 1000, closed it.
+/// The shell reports failures of the socket as [`StreamInput::Lost`](crate::StreamInput::Lost).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamLoss {
-    /// No address, connection refused, or no route.
+    /// The agent could not be reached: no address, connection refused, or no route.
     Unreachable,
     /// TLS failed: certificate, name or version.
     Tls,
@@ -14,9 +14,9 @@ pub enum StreamLoss {
     Status(u16),
     /// The server's response was not WebSocket.
     NotWebSocket,
-    /// The socket was not open in time.
+    /// The socket was not open within the connect timeout.
     ConnectTimeout,
-    /// The agent sent no audio in time.
+    /// The agent sent no audio within the first-audio timeout.
     Silent,
     /// The connection was reset.
     Reset,
@@ -24,11 +24,11 @@ pub enum StreamLoss {
     ProtocolError,
     /// The agent closed with a code other than 1000, or without a code.
     Closed(Option<u16>),
-    /// A ping was not answered.
+    /// A ping was not answered within the pong timeout.
     PingUnanswered,
-    /// Sent data was not acknowledged.
+    /// The agent's host did not acknowledge sent data in time.
     DataUnacknowledged,
-    /// The agent sends requests and does not read the responses.
+    /// The agent sends requests but does not read the responses.
     Unread,
 }
 

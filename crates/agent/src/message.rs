@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::format::AgentFormat;
 
-/// Direction of the call by its name in the stream.
+/// Direction of the call's audio in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TrackName {
     /// Audio from the caller.
@@ -17,7 +17,7 @@ pub enum TrackName {
 }
 
 impl TrackName {
-    /// Returns the name in `start.tracks` and `media.track`.
+    /// Returns the direction's name in `start.tracks` and `media.track`.
     pub const fn name(self) -> &'static str {
         match self {
             TrackName::Inbound => "inbound",
@@ -26,7 +26,7 @@ impl TrackName {
     }
 }
 
-/// Directions of a stream.
+/// Set of directions in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum TrackSet {
     /// Audio from the caller: the only choice of an agent that sends audio.
@@ -39,7 +39,7 @@ pub enum TrackSet {
 }
 
 impl TrackSet {
-    /// Returns whether the set contains this track.
+    /// Returns whether the set contains this direction.
     pub const fn has(self, track: TrackName) -> bool {
         matches!(
             (self, track),
@@ -88,7 +88,7 @@ impl StreamNames {
         }
     }
 
-    /// Returns the stream's name.
+    /// Returns the SID of the stream.
     pub fn stream_sid(&self) -> &str {
         &self.stream_sid
     }
@@ -205,7 +205,8 @@ impl StreamNames {
         out.extend_from_slice(b"}}");
     }
 
-    /// Writes `transferAccepted` (setting `extras`): a party has taken the caller, and the agent coaches it.
+    /// Writes `transferAccepted` (setting `extras`): the transfer target has taken the caller, and the agent coaches
+    /// the target.
     pub fn transfer_accepted(&self, out: &mut Vec<u8>, sequence: u64, target: &str) {
         head(out, "transferAccepted", sequence);
         out.extend_from_slice(br#","streamSid":"#);
@@ -226,7 +227,7 @@ impl StreamNames {
         self.end(out);
     }
 
-    /// Writes the stream's name, which ends a message.
+    /// Writes the stream's SID, which ends a message.
     fn end(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream);
         out.extend_from_slice(b"}");

@@ -1,5 +1,5 @@
-//! Outgoing queue of a socket. A slow listener loses its oldest frame for each new one; control messages are never
-//! dropped.
+//! Outgoing queue of a socket. If the socket is slow, each new frame replaces the oldest one; control messages are
+//! never dropped.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub enum SocketMessage {
     Binary(Bytes),
     /// Ping without payload.
     Ping,
-    /// Close frame with this code, as the last message.
+    /// Close frame with this code, always the last message.
     Close(u16),
 }
 
@@ -30,7 +30,7 @@ enum OutboxEntry {
     Control(SocketMessage),
 }
 
-/// Queue of messages in order: media is limited by dropping, control messages by rejection.
+/// Queue of messages in order. A full queue drops its oldest media frame, and rejects control messages.
 #[derive(Debug, Default)]
 pub struct AgentOutbox {
     queue: VecDeque<OutboxEntry>,
@@ -74,7 +74,7 @@ impl AgentOutbox {
         true
     }
 
-    /// Takes the oldest message.
+    /// Takes the oldest message; `None` if the queue is empty.
     pub fn pop(&mut self) -> Option<SocketMessage> {
         match self.queue.pop_front()? {
             OutboxEntry::Media(frame) => {
@@ -100,7 +100,7 @@ impl AgentOutbox {
         self.queue.iter().filter_map(unsent).collect()
     }
 
-    /// Returns a queue with these messages.
+    /// Restores a queue from messages of a snapshot.
     pub(crate) fn restore(unsent: Vec<UnsentMessage>) -> AgentOutbox {
         let mut outbox = AgentOutbox::default();
         for message in unsent {
@@ -108,7 +108,7 @@ impl AgentOutbox {
                 UnsentMessage::Media(text) => {
                     outbox.push_media(SocketMessage::Text(text.into()));
                 }
-                // More than fit cannot have been queued.
+                // The messages fit, because they were queued under the same limit before.
                 UnsentMessage::Control(text) => drop(outbox.push_control(SocketMessage::Text(text.into()))),
                 UnsentMessage::Ping => drop(outbox.push_control(SocketMessage::Ping)),
             }

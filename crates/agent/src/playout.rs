@@ -1,8 +1,8 @@
-//! Queue of an agent's audio that is not played to the caller yet, with its marks.
+//! Queue of an agent's audio, with its marks, until it is played to the caller.
 //!
 //! Pieces of any length join into one stream of bytes, and every tick takes 20 ms from it. The rest of a piece waits
-//! for the next one. If no piece follows, the rest is played nevertheless, padded with silence to a full frame: at the
-//! next tick if a mark waits behind it, because the mark is due once the last sample before it is played, else after
+//! for the next one. If no piece follows, the rest is padded with silence to a full frame and played: at the next
+//! tick if a mark waits behind it, because the mark is due once the last sample before it is played, otherwise after
 //! [`REST_TICKS`] ticks. A mark takes no room and no tick of its own.
 //!
 //! A piece may end within a sample. Half a sample waits for its other half, because the pieces may be those of a
@@ -27,7 +27,7 @@ use crate::snapshot::PlayoutSnapshot;
 /// Mark that is due and has to be returned to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayedMark {
-    /// Name as the agent sent it.
+    /// Name of the mark, as the agent sent it.
     pub name: String,
     /// Duration of agent audio played since the stream's start up to the mark, in milliseconds.
     pub played_ms: u64,
@@ -44,7 +44,7 @@ pub struct ClearResult {
 
 #[derive(Debug)]
 struct PendingMark {
-    /// Number of played bytes at which the mark is due.
+    /// Number of bytes that must have been played for the mark to be due.
     at: u64,
     name: String,
 }
@@ -67,7 +67,7 @@ pub struct PlayoutQueue {
 }
 
 impl PlayoutQueue {
-    /// Creates an empty queue for this format.
+    /// Creates an empty queue for audio in `format`.
     pub fn new(format: AgentFormat) -> PlayoutQueue {
         PlayoutQueue {
             format,
@@ -107,7 +107,7 @@ impl PlayoutQueue {
         queue
     }
 
-    /// Adds a piece of any length.
+    /// Adds a piece of audio of any length, in the queue's format.
     pub fn push(&mut self, mut audio: &[u8]) {
         self.held += audio.len();
         while !audio.is_empty() {
@@ -133,7 +133,7 @@ impl PlayoutQueue {
         self.marks.push_back(PendingMark { at: self.played + self.whole() as u64, name });
     }
 
-    /// Returns the 20 ms of this tick, or `None` for silence. To be called once per tick; the audio counts as played.
+    /// Returns the 20 ms of this tick, or `None` for silence. The audio counts as played; to be called once per tick.
     pub fn next_frame(&mut self) -> Option<&[u8]> {
         let (frame, rest) = (self.format.frame_bytes(), self.whole());
         let waited = self.marks.back().is_some_and(|mark| mark.at > self.played) || self.dry_ticks >= REST_TICKS;
@@ -192,7 +192,7 @@ impl PlayoutQueue {
         self.bytes_to_ms(self.held as u64)
     }
 
-    /// Returns the duration of agent audio played, in milliseconds.
+    /// Returns the duration of agent audio played since the stream's start, in milliseconds.
     pub fn played_ms(&self) -> u64 {
         self.bytes_to_ms(self.played)
     }
@@ -202,7 +202,7 @@ impl PlayoutQueue {
         self.held == 0 && self.marks.is_empty()
     }
 
-    /// Returns the queued bytes of complete samples.
+    /// Returns the number of queued bytes, without an incomplete sample at the end.
     fn whole(&self) -> usize {
         self.held - self.held % self.format.sample_bytes()
     }
@@ -229,7 +229,7 @@ impl PlayoutQueue {
         bytes / self.format.bytes_per_ms() as u64
     }
 
-    /// Moves `bytes` bytes into the frame.
+    /// Moves `bytes` bytes of queued audio into `frame`, or fewer if fewer are queued.
     fn take_bytes(&mut self, bytes: usize) {
         self.frame.clear();
         while self.frame.len() < bytes {

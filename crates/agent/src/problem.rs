@@ -76,7 +76,7 @@ pub enum MessageProblem {
 }
 
 impl MessageProblem {
-    /// Returns whether the message violates the protocol.
+    /// Returns whether the message counts as invalid: it cannot be parsed, or lacks an event or usable audio.
     pub(crate) const fn is_invalid(&self) -> bool {
         matches!(
             self,
@@ -91,7 +91,7 @@ impl MessageProblem {
         )
     }
 
-    /// Returns the stable name.
+    /// Returns the stable name of the problem, used in notes and metrics.
     pub const fn slug(&self) -> &'static str {
         match self {
             MessageProblem::Binary { .. } => "binary_message",

@@ -10,15 +10,15 @@ use crate::format::AgentFormat;
 use crate::limits::{RESULT_BYTES, RESULT_CHARS, SHOWN_CHARS};
 use crate::problem::MessageProblem;
 
-/// Confidence 1 in parts per million.
+/// Parts per million in a confidence of 1.
 const PARTS: f64 = 1e6;
 
-/// Options of a speech recognition.
+/// Options of a speech recognition, sent in `start`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecognitionOptions {
     /// Language tag.
     pub language: String,
-    /// Words and phrases that are likely.
+    /// Words and phrases that the caller is likely to use.
     pub hints: Vec<String>,
     /// Name of the model.
     pub model: Option<String>,
@@ -31,7 +31,7 @@ pub struct RecognitionOptions {
 /// Result of a recogniser. `Debug` hides the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Transcript {
-    /// Text.
+    /// Recognised text.
     pub text: String,
     /// Whether the result is final.
     pub is_final: bool,
@@ -69,11 +69,11 @@ struct StartOptions<'a> {
     call_sid: &'a str,
 }
 
-/// Last message to a recogniser.
+/// Text of the last message to a recogniser.
 pub(crate) const STOP: &[u8] = br#"{"type":"stop"}"#;
 
 impl RecognitionOptions {
-    /// Appends the first message.
+    /// Appends `start`, the first message to a recogniser.
     pub(crate) fn start(&self, out: &mut Vec<u8>, format: AgentFormat, call_sid: &str) {
         let start = RecognitionStart {
             r#type: "start",
@@ -119,7 +119,8 @@ struct Alternative {
 ///
 /// # Errors
 ///
-/// Returns the problem with the message, or the failure that it reports.
+/// Returns an error if the message is too large, no JSON object with a `type`, or reports a failure of the
+/// recogniser.
 pub(crate) fn parse(text: &str) -> Result<Option<Transcript>, MessageProblem> {
     if text.len() > RESULT_BYTES {
         return Err(MessageProblem::TooLarge { bytes: text.len() });

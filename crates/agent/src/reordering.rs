@@ -1,25 +1,25 @@
-//! Reordering delay of a source, and the resulting time to wait for a gap.
+//! Reordering delay of a source, and the time that it implies to wait for missing packets.
 //!
-//! The wait is at least 40 ms: only packets behind a gap wait, so a path without gaps has no delay. It is longer, up to
-//! 100 ms, if packets have arrived later than that recently, as on a path over two links. A single late packet changes
-//! nothing.
+//! The wait is at least 40 ms. Only packets behind a gap wait, so a path without gaps has no delay. The wait is
+//! longer, up to 100 ms, if packets have arrived later than 40 ms recently, as on a path over two links. A single
+//! late packet changes nothing.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::{REORDER, REORDER_GAPS, REORDER_MARGIN, REORDER_MOST, REORDER_WINDOW};
 
-/// Missing packets, by sequence number.
+/// Gap in a source's sequence numbers.
 #[derive(Debug, Clone, Copy)]
 struct MissingPackets {
     /// Sequence number of the first missing packet.
     first: u16,
-    /// Bit mask of the packets from the first one on that are still missing.
+    /// Bit mask of the packets that are still missing; bit 0 is `first`.
     missing: u64,
-    /// Arrival time of the first later packet.
+    /// Arrival time of the first packet behind the gap.
     noticed: Instant,
 }
 
-/// Two largest latenesses in a period (RFC 4737 §4.2.3: late time offset).
+/// Two largest latenesses of packets in a period (RFC 4737 §4.2.3: late time offset).
 #[derive(Debug, Clone, Copy, Default)]
 struct LatenessMaxima {
     first: Duration,
@@ -38,7 +38,7 @@ pub struct ReorderTracker {
 }
 
 impl ReorderTracker {
-    /// Notes a packet with `packets` missing before it.
+    /// Records a packet with `packets` missing before it.
     pub fn note_missing(&mut self, now: Instant, sequence: u16, packets: u16) {
         self.go_on(now);
         let packets = packets.min(64);
@@ -50,7 +50,7 @@ impl ReorderTracker {
         self.oldest = (self.oldest + 1) % REORDER_GAPS;
     }
 
-    /// Notes a packet that arrived behind later ones; a duplicate is ignored.
+    /// Records a packet that arrived behind later ones; a duplicate is ignored.
     pub fn note_late(&mut self, now: Instant, sequence: u16) {
         self.go_on(now);
         for gap in self.gaps.iter_mut().flatten() {
@@ -58,7 +58,7 @@ impl ReorderTracker {
             if gap.missing & bit != 0 {
                 gap.missing &= !bit;
                 let lateness = now.saturating_duration_since(gap.noticed);
-                // Longer delays are not waited for.
+                // Packets that are later than the maximum wait would be lost anyway.
                 if lateness <= REORDER_MOST {
                     self.now.note_lateness(lateness);
                 }
@@ -67,7 +67,7 @@ impl ReorderTracker {
         }
     }
 
-    /// Starts over for another source: the numbers differ, the path is the same.
+    /// Forgets missing packets for another source: its numbers differ, but its path is the same.
     pub fn begin_again(&mut self) {
         self.gaps = [None; REORDER_GAPS];
     }

@@ -9,9 +9,9 @@ use crate::warm::WarmTransfer;
 pub enum AgentRequest {
     /// Transfers the caller to this target, as in a route's `connect`.
     Transfer(String),
-    /// Transfers the caller to this target once it answers; until then the caller stays with the agent.
+    /// Transfers the caller to this target once the target answers; until then the caller stays with the agent.
     Consult(String),
-    /// Transfers the caller to this target once a party there accepts; until then the caller hears music, and the agent
+    /// Transfers the caller to this target once the target accepts; until then the caller hears music, and the agent
     /// stays.
     WarmTransfer(String, Box<WarmTransfer>),
     /// Ends the call.
@@ -21,7 +21,7 @@ pub enum AgentRequest {
 }
 
 impl AgentRequest {
-    /// Returns the name of the message for the request.
+    /// Returns the name of the event by which an agent sends the request.
     pub const fn event(&self) -> &'static str {
         match self {
             AgentRequest::Transfer(_) | AgentRequest::Consult(_) | AgentRequest::WarmTransfer(..) => "transfer",

@@ -8,17 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-/// Name of the header.
+/// Name of the signature's HTTP header.
 pub const HEADER: &str = "X-Twilio-Signature";
 
-/// Returns the header's value for a handshake to `url` as configured: scheme `wss` (or `ws`), host, port if present,
-/// path. A fragment after `#` is ignored.
+/// Returns the signature of a handshake to `url`, which is signed as configured: scheme `wss` (or `ws`), host, port
+/// if present, path. A fragment after `#` is ignored.
 pub fn sign(auth_token: &str, url: &str) -> String {
     compute_signature(auth_token, [url.split('#').next().unwrap_or(url)].into_iter())
 }
 
-/// Returns the header's value for a form posted to `url`: the URL followed by its parameters sorted by name, each name
-/// directly followed by its value; duplicate parameters count once.
+/// Returns the signature of a form posted to `url`, over the URL followed by the parameters sorted by name, each name
+/// directly followed by its value. Duplicate parameters count once.
 pub fn sign_form(auth_token: &str, url: &str, form: &[(String, String)]) -> String {
     let form: BTreeSet<&(String, String)> = form.iter().collect();
     let pieces = form.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);

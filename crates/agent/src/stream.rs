@@ -1,12 +1,12 @@
-//! The conversation with an agent on one socket.
+//! Conversation with an agent on one socket.
 //!
 //! ```text
 //! Connecting ── Opened ──► Open ── Stop, Lost by a timer ──► Closing ── socket gone, 2 s ──► Closed
 //!      └── Lost, Stop ───────┴── Closed(code), Lost ───────────────────────────────────────────┘
 //! ```
-//! Opening it sends `connected` and `start`, before any other message. Every end by the edge sends `stop`; if the agent
-//! has not closed within 500 ms, the edge closes with code 1000. The last output is always [`StreamOutput::Closed`]:
-//! the socket may be dropped.
+//! Opening a stream sends `connected` and `start`, before any other message. Every end by the edge sends `stop`; if
+//! the agent has not closed within 500 ms, the edge closes with code 1000. The last output is always
+//! [`StreamOutput::Closed`]: the socket may be dropped.
 //!
 //! The caller drives a stream as usual (input, timeout, output, next deadline); in addition it calls
 //! [`Stream::poll_transmit`] when the socket is writable. Messages that the socket does not take wait in the bounded
@@ -35,7 +35,7 @@ use crate::recognition::{self, RecognitionOptions, Transcript};
 use crate::request::AgentRequest;
 use crate::snapshot::{StreamSnapshot, UnsentMessage};
 
-/// Maximum messages before a timed ping, which may be of the same moment; a ping behind more is not timed.
+/// Maximum number of messages before a timed ping; a ping behind more messages is not timed.
 const PING_BEHIND: usize = 2;
 
 /// Settings of a stream. A duration of zero disables the feature.
@@ -59,7 +59,7 @@ pub struct StreamSettings {
     pub extras: bool,
     /// Maximum time until the socket is open.
     pub connect_timeout: Duration,
-    /// Maximum time until the agent's first audio.
+    /// Maximum time until the agent's first audio; zero waits without limit.
     pub first_audio_timeout: Duration,
     /// Interval between two pings.
     pub ping: Duration,
@@ -94,17 +94,17 @@ impl Default for StreamSettings {
 pub enum StreamInput<'a> {
     /// The socket is open: the handshake was accepted.
     Opened,
-    /// A text message.
+    /// Text message of the agent.
     Text(&'a str),
-    /// A binary message of this size, in bytes.
+    /// Binary message of the agent, of this size in bytes.
     Binary(usize),
-    /// A pong.
+    /// Pong frame of the agent.
     Pong,
     /// The agent closed the socket, with this code if any.
     Closed(Option<u16>),
     /// The socket could not be opened, or failed.
     Lost(StreamLoss),
-    /// The next 20 ms of a track, in the stream's format.
+    /// Next 20 ms of a track, in the stream's format.
     Frame {
         /// Track of the frame.
         track: TrackName,
@@ -120,26 +120,26 @@ pub enum StreamInput<'a> {
         /// Duration of agent audio played, in milliseconds.
         played_ms: u64,
     },
-    /// A clear has been carried out, and its marks were returned.
+    /// The agent's audio was discarded, and its marks were returned.
     Cleared {
         /// Duration of agent audio played, in milliseconds.
         played_ms: u64,
     },
     /// The transfer failed; the caller stays with the agent.
     TransferFailed {
-        /// Target of the transfer.
+        /// Transfer target as the agent requested it.
         target: &'a str,
         /// Stable code of the reason.
         reason: &'a str,
         /// Status code of the SIP response, if there was one.
         code: Option<u16>,
     },
-    /// A party has taken the caller, and the agent coaches it.
+    /// The transfer target has taken the caller, and the agent now coaches the target.
     TransferAccepted {
-        /// The target of the transfer.
+        /// Transfer target as the agent requested it.
         target: &'a str,
     },
-    /// Ends the stream: `stop`, then a close.
+    /// Ends the stream: sends `stop`, then closes.
     Stop,
 }
 
@@ -148,7 +148,7 @@ pub enum StreamInput<'a> {
 pub enum StreamOutput<'a> {
     /// Audio of any length to queue for playing.
     Play(&'a [u8]),
-    /// A mark after the audio so far.
+    /// Mark to add after the audio so far.
     Mark(String),
     /// Queued audio must be discarded and its marks returned, followed by [`StreamInput::Cleared`].
     Clear,
@@ -160,9 +160,9 @@ pub enum StreamOutput<'a> {
     Problem(MessageProblem),
     /// The socket is too slow, and frames are dropped from now on. Reported once until it has caught up.
     FallsBehind,
-    /// The agent is lost.
+    /// The agent is lost; the stream ends.
     Lost(StreamLoss),
-    /// The agent closed with 1000.
+    /// The agent closed the socket with code 1000.
     Ended,
     /// The stream has ended, and the socket may be dropped.
     Closed,
@@ -171,17 +171,17 @@ pub enum StreamOutput<'a> {
 /// Purpose of a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamDeadline {
-    /// The socket must be open.
+    /// The socket must be open by then.
     Connect,
-    /// The agent must have sent audio.
+    /// The agent must have sent audio by then.
     FirstAudio,
-    /// A ping is due.
+    /// A ping is due then.
     Ping,
-    /// A ping must be answered.
+    /// A ping must have been answered by then.
     Pong,
-    /// The agent must have closed after `stop`.
+    /// The agent must have closed after `stop` by then.
     Stop,
-    /// The socket must be gone.
+    /// The socket must be gone by then.
     Close,
 }
 
@@ -192,7 +192,7 @@ pub struct StreamStats {
     pub frames: u64,
     /// Frames dropped because of a slow socket.
     pub frames_dropped: u64,
-    /// Messages received, including binary ones.
+    /// Messages received from the agent, including binary ones.
     pub messages: u64,
     /// Messages ignored because of a problem.
     pub problems: u64,
@@ -226,14 +226,14 @@ pub struct Stream {
     outbox: AgentOutbox,
     behind: bool,
     events: VecDeque<StreamOutput<'static>>,
-    /// Audio of [`StreamOutput::Play`].
+    /// Audio of the last [`StreamOutput::Play`], until it is taken.
     audio: Vec<u8>,
     ping_waits: bool,
     connect_by: Option<Instant>,
     speak_by: Option<Instant>,
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
-    /// Send time of the ping being timed.
+    /// Send time of the ping that measures the round trip, until its response.
     timed_ping: Option<Instant>,
     round_trip: Option<Duration>,
     /// Whether a deadline was late and postponed since the agent's last message.
@@ -241,7 +241,7 @@ pub struct Stream {
     stop_by: Option<Instant>,
     close_by: Option<Instant>,
     counts: StreamStats,
-    /// Start of the current second, and the results in it.
+    /// Start of the current second; the number of results received in it.
     results: (Option<Instant>, u32),
 }
 
@@ -251,7 +251,7 @@ fn stood_still(due: Instant, now: Instant) -> bool {
     now.saturating_duration_since(due) >= STANDSTILL
 }
 
-/// Postpones a deadline by its lateness.
+/// Postpones a deadline by the time that it is late.
 fn postpone_deadline(due: Option<Instant>, now: Instant) -> Option<Instant> {
     now.checked_add(now.saturating_duration_since(due?))
 }
@@ -296,7 +296,8 @@ impl Stream {
         stream
     }
 
-    /// Continues an open stream on its socket; `settings` have its SID.
+    /// Continues an open stream on its socket, from the state of another process; `settings` have the SID of the
+    /// stream.
     pub fn resume(now: Instant, settings: StreamSettings, snapshot: StreamSnapshot) -> Stream {
         let StreamSnapshot { stream_sid: _, sequence, chunks, awaits_audio, unsent } = snapshot;
         let speaks_within = if awaits_audio { settings.first_audio_timeout } else { Duration::ZERO };
@@ -369,7 +370,7 @@ impl Stream {
             }
             (StreamState::Open, StreamInput::Dtmf(digit)) => {
                 let known = u8::try_from(digit).is_ok_and(is_digit);
-                // Twilio sends none to a listener either.
+                // Twilio sends no digits to a listener either.
                 if known && self.settings.talks {
                     let text = self.write(|names, out, sequence| names.dtmf(out, sequence, digit));
                     self.send(now, SocketMessage::Text(text));
@@ -400,7 +401,7 @@ impl Stream {
                 }
             }
             (StreamState::Open, StreamInput::Stop) => self.stop(now),
-            // Input that crosses an end, or comes before the beginning, is ignored.
+            // Input that crosses the end of a stream, or precedes its beginning, is ignored.
             (StreamState::Connecting | StreamState::Open | StreamState::Closing | StreamState::Closed, _) => {}
         }
     }
@@ -419,7 +420,7 @@ impl Stream {
         } else if !self.was_put_off
             && [self.pong_by, self.speak_by].into_iter().flatten().any(|by| stood_still(by, now))
         {
-            // Only once: a process that is always late must not keep dead agents.
+            // Postponed only once: a process that is always late must not keep dead agents.
             (self.was_put_off, self.timed_ping) = (true, None);
             for by in [&mut self.pong_by, &mut self.speak_by] {
                 *by = by.filter(|by| *by > now).or_else(|| postpone_deadline(*by, now));
@@ -449,7 +450,7 @@ impl Stream {
         Some(if output == StreamOutput::Play(&[]) { StreamOutput::Play(&self.audio) } else { output })
     }
 
-    /// Returns the next message to write; to be called when the socket is writable.
+    /// Returns the next message to write, if any; to be called when the socket is writable.
     pub fn poll_transmit(&mut self) -> Option<SocketMessage> {
         let transmit = self.outbox.pop();
         match transmit {
@@ -460,7 +461,7 @@ impl Stream {
         transmit
     }
 
-    /// Returns the next deadline.
+    /// Returns the next deadline and its purpose.
     pub fn poll_timeout(&self) -> Option<(Instant, StreamDeadline)> {
         [
             (self.connect_by, StreamDeadline::Connect),
@@ -475,7 +476,8 @@ impl Stream {
         .min_by_key(|(time, _)| *time)
     }
 
-    /// Returns whether the socket may be read further; the playout must agree.
+    /// Returns whether the socket may be read further; also requires
+    /// [`PlayoutQueue::wants_more`](crate::PlayoutQueue::wants_more).
     pub fn wants_more(&self) -> bool {
         !self.outbox.is_crowded()
     }
@@ -490,7 +492,7 @@ impl Stream {
         self.state == StreamState::Closed
     }
 
-    /// Returns whether messages are exchanged.
+    /// Returns whether messages are exchanged: the socket is open, and the stream is not ending.
     pub fn is_open(&self) -> bool {
         self.state == StreamState::Open
     }
@@ -500,7 +502,7 @@ impl Stream {
         self.names.stream_sid()
     }
 
-    /// Returns the last measured round-trip time of a ping.
+    /// Returns the last measured round-trip time of a ping; `None` before the first one.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
@@ -533,7 +535,7 @@ impl Stream {
         self.send(now, SocketMessage::Text(start));
     }
 
-    /// Writes the next numbered message.
+    /// Writes the next message, with the next sequence number.
     fn write(&mut self, message: impl FnOnce(&StreamNames, &mut Vec<u8>, u64)) -> Bytes {
         self.sequence += 1;
         message(&self.names, &mut self.text, self.sequence);
@@ -667,7 +669,7 @@ impl Stream {
         self.push_last(SocketMessage::Text(stop));
     }
 
-    /// Queues a final message, discarding others if there is no room.
+    /// Queues a final message; if there is no room, discards all others.
     fn push_last(&mut self, transmit: SocketMessage) {
         if !self.outbox.push_control(transmit.clone()) {
             self.outbox.clear();

@@ -1,5 +1,5 @@
-//! Clock of 20 ms ticks. Each deadline is computed from the start, never from the last one, so that lateness does not
-//! accumulate.
+//! Clock of 20 ms ticks. Each deadline is computed from the start, not from the previous one, so that lateness does
+//! not accumulate.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,14 @@ use crate::limits::{CATCH_UP_TICKS, FRAME};
 /// Tick that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// Number from the start, including skipped ticks; media time is this many frames.
+    /// Number of ticks since the start, including skipped ones; media time is this many frames.
     pub index: u64,
-    /// Ticks skipped before it because the clock was not read for too long; their media time passed unsent.
+    /// Number of ticks skipped before this one because the clock was not read for too long; their media time passed
+    /// unsent.
     pub skipped: u64,
 }
 
-/// Generator of a tick every 20 ms from a start on.
+/// Generator of a tick every 20 ms.
 #[derive(Debug, Clone, Copy)]
 pub struct TickGenerator {
     start: Instant,
@@ -33,8 +34,8 @@ impl TickGenerator {
         self.start.checked_add(Duration::from_millis(after)).unwrap_or(self.start)
     }
 
-    /// Returns the next tick if due; to be called until `None`. A late caller gets the missed ticks at once, up to
-    /// [`CATCH_UP_TICKS`]; earlier ones are skipped.
+    /// Returns the next tick if it is due; to be called until `None`. A late caller gets all missed ticks at once,
+    /// unless more than [`CATCH_UP_TICKS`] were missed: then all of them are skipped.
     pub fn take_tick(&mut self, now: Instant) -> Option<Tick> {
         let late = now.checked_duration_since(self.next_due())?;
         let behind = u64::try_from(late.as_millis() / FRAME.as_millis()).unwrap_or(u64::MAX);
@@ -44,14 +45,14 @@ impl TickGenerator {
         Some(Tick { index, skipped })
     }
 
-    /// Brings the first tick forward to `now` if none was taken and it is due later.
+    /// Moves the first tick forward to `now` if it was not taken yet and is due later.
     pub fn begin_by(&mut self, now: Instant) {
         if self.next == 0 {
             self.start = self.start.min(now);
         }
     }
 
-    /// Aligns all further ticks to `phase` modulo a frame; each is delayed by less than a frame.
+    /// Aligns all further ticks to `phase`, modulo the duration of a frame; each is delayed by less than a frame.
     pub fn align(&mut self, phase: Instant) {
         let (next, frame) = (self.next_due(), FRAME.as_nanos());
         let ahead = phase.saturating_duration_since(next).as_nanos() % frame;

@@ -1,4 +1,4 @@
-//! One direction's RTP as exact frames of 20 ms.
+//! RTP of one direction as exact frames of 20 ms.
 //!
 //! The order of packets is that of their sequence numbers (RFC 3550 §5.1). A packet that follows the newest one is used
 //! unless it exceeds a burst (see below): at the position that its RTP timestamp names, or behind the last packet if
@@ -37,7 +37,7 @@ const MISORDERED: u16 = 100;
 pub(crate) const FRAME_TICKS: i64 = 160;
 pub(crate) const SAMPLES: usize = 160;
 
-/// Sample type of a track.
+/// Type of the samples of a track.
 pub trait TrackSample: Copy {
     /// Silent sample.
     const SILENCE: Self;
@@ -77,14 +77,14 @@ impl TrackSample for [i16; 2] {
     }
 }
 
-/// Part of an RTP packet that a track needs.
+/// Fields of an RTP packet that a track needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackInput<'a, S = u8> {
-    /// Source of the packet; another source starts over.
+    /// SSRC of the packet; another SSRC restarts the placement.
     pub ssrc: u32,
     /// Sequence number.
     pub sequence: u16,
-    /// Timestamp of an 8 kHz clock.
+    /// Timestamp, in units of an 8 kHz clock.
     pub timestamp: u32,
     /// Samples; empty for a packet of the source without audio (RFC 4733, comfort noise).
     pub payload: &'a [S],
@@ -107,15 +107,15 @@ pub struct TrackCounts {
 #[derive(Debug, Clone, Copy)]
 struct FrameSlot<S> {
     audio: [S; SAMPLES],
-    /// Bitmap of the samples present.
+    /// Bitmap of the samples that have arrived.
     there: [u64; 3],
-    /// Arrival time of the first audio.
+    /// Arrival time of the frame's first audio.
     first: Option<Instant>,
-    /// Arrival time of the last sample.
+    /// Arrival time of the frame's last sample.
     tail: Option<Instant>,
 }
 
-/// Position of a source.
+/// Position of a source on the track's time.
 #[derive(Debug, Clone, Copy)]
 struct SourcePosition {
     ssrc: u32,
@@ -126,30 +126,31 @@ struct SourcePosition {
     at: i64,
     /// Length of the newest packet, in ticks.
     length: i64,
-    /// End of the furthest audio.
+    /// End of the furthest audio of the source.
     end: i64,
-    /// Lead over the wall clock at its placement, in ticks; not zero if the first packet is longer than a frame.
+    /// Lead over the wall clock at the source's placement, in ticks; not zero if the first packet is longer than a
+    /// frame.
     lead: i64,
     /// Ticks by which late audio was shifted behind the silence inserted for it.
     moved: i64,
     /// Time until which the shift is kept.
     moved_until: Instant,
-    /// End of the observation for a burst, because the source was late before.
+    /// End of the time in which a burst may follow, because the source was late before.
     settles: Option<Instant>,
-    /// Maximum lead over the wall clock until then, in ticks.
+    /// Maximum lead over the wall clock until `settles`, in ticks.
     burst: i64,
     pace: ClockLead,
 }
 
-/// Arrival of a packet, in ticks of the track.
+/// Arrival of a packet; times are in ticks of the track.
 #[derive(Debug, Clone, Copy)]
 struct PacketArrival {
     now: Instant,
     /// Position of the audio by the wall clock.
     elapsed: i64,
-    /// Length of the audio.
+    /// Length of the packet's audio.
     length: i64,
-    /// Room for packets that it has overtaken.
+    /// Length of the packets that this one may have overtaken.
     room: i64,
 }
 
@@ -165,11 +166,11 @@ struct ClockLead {
 /// Maximum deviation of a source from the wall clock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ClockTolerance {
-    /// Lead from which it gives up a quiet frame, in ticks.
+    /// Lead over the wall clock from which a quiet frame is dropped, in ticks.
     fast: i64,
-    /// Delay from which it gets an additional quiet frame, in ticks.
+    /// Delay behind the wall clock from which a quiet frame is inserted, in ticks.
     slow: i64,
-    /// Excess from which the frame need not be quiet, in ticks.
+    /// Excess over `fast` or `slow` from which the frame need not be quiet, in ticks.
     forced: i64,
 }
 
@@ -177,7 +178,7 @@ impl ClockTolerance {
     /// Tolerance of audio for an agent, which avoids clicks.
     pub(crate) const HEARD: ClockTolerance =
         ClockTolerance { fast: FAST_TICKS, slow: SLOW_TICKS, forced: FORCED_TICKS };
-    /// Tolerance of a recording.
+    /// Tolerance of audio for a recording, which stays close to the wall clock.
     pub(crate) const RECORDED: ClockTolerance =
         ClockTolerance { fast: RECORDED_FAST_TICKS, slow: RECORDED_SLOW_TICKS, forced: RECORDED_FORCED_TICKS };
 }
@@ -191,9 +192,9 @@ pub(crate) struct TrackFramer<S> {
     slots: VecDeque<FrameSlot<S>>,
     /// Number of the next frame.
     next: u64,
-    /// Frames of silence due before it.
+    /// Frames of silence that are due before the frame `next`.
     owed: u64,
-    /// Number of filled frames directly before it.
+    /// Number of filled frames directly before the frame `next`.
     filled: u64,
     source: Option<SourcePosition>,
     late_since: Option<Instant>,
@@ -208,7 +209,7 @@ fn ticks(time: Duration) -> i64 {
     i64::try_from(time.as_micros() / 125).unwrap_or(i64::MAX)
 }
 
-/// Returns the position of a frame on the track's time.
+/// Returns the position of a frame in ticks of the track.
 fn place(frame: u64) -> i64 {
     i64::try_from(frame).unwrap_or(i64::MAX).saturating_mul(FRAME_TICKS)
 }
@@ -222,7 +223,7 @@ fn ceil_to_frame(at: i64) -> i64 {
 }
 
 impl<S: TrackSample> TrackFramer<S> {
-    /// Creates a track; its first frame begins at `start`.
+    /// Creates a track with its first frame at `start`.
     pub(crate) fn new(start: Instant, tolerance: &'static ClockTolerance) -> TrackFramer<S> {
         TrackFramer {
             start,
@@ -269,7 +270,7 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Adds a packet.
+    /// Adds a packet of the track's source, or of another one.
     pub(crate) fn push(&mut self, now: Instant, packet: &TrackInput<'_, S>) {
         self.note_overdue_frames(now);
         let length = i64::try_from(packet.payload.len()).unwrap_or(i64::MAX);
@@ -277,7 +278,7 @@ impl<S: TrackSample> TrackFramer<S> {
             self.note_other(packet);
             return;
         }
-        // Expected time of a packet: the end of its last frame.
+        // A packet is expected at the end of its last frame.
         let elapsed = ticks(now.saturating_duration_since(self.start)) - (length - FRAME_TICKS).max(0);
         let arrival = PacketArrival { now, elapsed, length, room: 0 };
         let Some(source) = self.source.filter(|source| source.ssrc == packet.ssrc) else {
@@ -396,7 +397,7 @@ impl<S: TrackSample> TrackFramer<S> {
         }
     }
 
-    /// Adds a packet that later ones have overtaken, or a duplicate.
+    /// Adds a packet that later ones have overtaken; a duplicate changes nothing.
     fn push_older(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, mut source: SourcePosition) {
         let PacketArrival { now, elapsed, length, .. } = arrival;
         let at = source.place_before(packet, length);
@@ -423,7 +424,7 @@ impl<S: TrackSample> TrackFramer<S> {
         self.slots.front().is_some_and(FrameSlot::is_complete)
     }
 
-    /// Returns the time until which the next frame is waited for.
+    /// Returns the time until which missing samples of the next frame are awaited.
     fn due(&self) -> Option<Instant> {
         let by_clock = (!self.held).then(|| self.by_clock());
         if self.source.is_none_or(|source| source.end <= place(self.next)) {
@@ -442,7 +443,7 @@ impl<S: TrackSample> TrackFramer<S> {
         self.start.checked_add(Duration::from_millis(ms) + SILENCE_AFTER).unwrap_or(self.start)
     }
 
-    /// Notes overdue frames of silence; they precede audio that arrives now.
+    /// Counts overdue frames of silence, which precede audio that arrives now.
     fn note_overdue_frames(&mut self, now: Instant) {
         if self.held || now < self.by_clock() || !self.slots.is_empty() {
             return;
@@ -454,17 +455,18 @@ impl<S: TrackSample> TrackFramer<S> {
         self.next += frames;
     }
 
-    /// Notes a packet without audio, which is only known not to be missing.
+    /// Records a packet without audio, so that it is not awaited as a missing one.
     fn note_other(&mut self, packet: &TrackInput<'_, S>) {
         if let Some(source) = self.source.as_mut().filter(|source| source.ssrc == packet.ssrc)
             && packet.sequence == source.sequence.wrapping_add(1)
         {
-            // Its timestamp is that of its event; the audio continues from its own position.
+            // The timestamp of a telephone-event is that of its beginning, so the audio continues from its own
+            // position.
             source.sequence = packet.sequence;
         }
     }
 
-    /// Places a source by the time of its arrival. Packets directly behind its first one may run ahead of the wall
+    /// Places a source by the arrival time of a packet. Packets directly behind that one may run ahead of the wall
     /// clock by `burst`.
     fn anchor(&mut self, arrival: PacketArrival, packet: &TrackInput<'_, S>, burst: i64) {
         let PacketArrival { now, elapsed, length, room } = arrival;
@@ -473,7 +475,7 @@ impl<S: TrackSample> TrackFramer<S> {
         let behind = self.source.map_or(0, |source| ceil_to_frame(source.end)).max(place(self.next));
         let by_arrival = floor_to_frame(elapsed);
         let at = if behind > wall + FAST_TICKS { by_arrival } else { by_arrival.max(behind + room) };
-        // No audio is known to be missing in between, except packets overtaken by this one.
+        // No audio is known to be missing before the packet, except packets that it has overtaken.
         self.mark_there(place(self.next), at - room);
         let late = self.source.is_some_and(|source| source.ssrc == packet.ssrc);
         self.counts.anchors += 1;
@@ -562,15 +564,15 @@ impl SourcePosition {
         i64::from(packet.timestamp.wrapping_sub(self.timestamp) as i32)
     }
 
-    /// Returns the room for missing packets, each as long as the newest one; zero if they are too many to have been
-    /// overtaken.
+    /// Returns the length of `missing` packets, each as long as the newest one; zero if they are too many to have
+    /// been overtaken.
     fn room(&self, missing: u16) -> i64 {
         let room = i64::from(missing) * self.length;
         if room <= ticks(REORDER) { room } else { 0 }
     }
 
-    /// Returns the position of a packet that arrived behind later ones: by its timestamp if that agrees with the order
-    /// of the sequence numbers, else by these.
+    /// Returns the position of a packet that arrived behind later ones: by its timestamp if that agrees with the
+    /// order of the sequence numbers, otherwise by its sequence number.
     fn place_before(&self, packet: &TrackInput<'_, impl Copy>, length: i64) -> i64 {
         let by_clock = self.at + self.ticks_to(packet);
         let behind = self.sequence.wrapping_sub(packet.sequence);
@@ -595,7 +597,7 @@ impl SourcePosition {
         self.burst > FAST_TICKS && self.settles.is_some_and(|until| now < until)
     }
 
-    /// Keeps the lead that a burst has brought as a shift of the source.
+    /// Turns the lead that a burst has brought into a shift of the source.
     fn keep_burst(&mut self, now: Instant, early: i64) {
         if early > FAST_TICKS && self.is_in_burst(now) {
             (self.moved, self.moved_until) = (self.moved.max(early), now + STALL_WINDOW);
@@ -608,12 +610,12 @@ impl SourcePosition {
         SourcePosition { sequence: packet.sequence, timestamp: packet.timestamp, at, length, ..self }
     }
 
-    /// Returns whether the source may be shifted behind this many inserted ticks of silence.
+    /// Returns whether the source may be shifted behind `filled` ticks of inserted silence.
     fn may_move(&self, filled: i64) -> bool {
         filled > 0 && self.moved + filled <= STALL_TICKS
     }
 
-    /// Shifts the source; returns the new position.
+    /// Shifts the source by `by` ticks from `at`; returns the new position.
     fn shift_source(&mut self, now: Instant, at: i64, by: i64) -> i64 {
         self.moved += by;
         self.moved_until = now + STALL_WINDOW;
@@ -640,8 +642,8 @@ impl SourcePosition {
         placed
     }
 
-    /// Returns the position of a packet that follows the last one: a frame earlier or later if the source has lost
-    /// pace.
+    /// Returns the position of a packet that follows the last one directly: one frame earlier or later if the source
+    /// has lost pace with the wall clock.
     fn in_pace(&mut self, now: Instant, at: i64, payload: &[impl TrackSample], tolerance: &ClockTolerance) -> i64 {
         let Some(base) = self.pace.base() else { return at };
         let quiet = payload.iter().all(|sample| sample.is_quiet());
@@ -675,7 +677,7 @@ impl ClockLead {
         self.now = Some(self.now.map_or(early, |best| best.max(early)));
     }
 
-    /// Returns the lead of the earliest packets over the wall clock, once a full window was observed.
+    /// Returns the lead of the earliest packets over the wall clock; `None` before a full window was observed.
     fn base(&self) -> Option<i64> {
         self.before.max(self.now).filter(|_| self.before.is_some())
     }

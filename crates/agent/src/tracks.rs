@@ -10,7 +10,7 @@ use crate::track::{ClockTolerance, SAMPLES, TrackCounts, TrackFramer, TrackInput
 pub struct TrackFrame<S = u8> {
     /// Direction of the frame.
     pub track: TrackName,
-    /// Audio, as received if it was aligned.
+    /// Audio of the frame, as received if it was aligned.
     pub audio: [S; SAMPLES],
 }
 
@@ -22,26 +22,27 @@ pub struct StreamTracks<S = u8> {
 }
 
 impl<S: TrackSample> StreamTracks<S> {
-    /// Creates the directions of `set`; media time 0 is `start`, the moment at which the stream's socket was open.
+    /// Creates tracks for the directions of `set`; media time 0 is `start`, the moment at which the stream's socket
+    /// opened.
     pub fn new(start: Instant, set: TrackSet) -> StreamTracks<S> {
         let track = |name| set.has(name).then(|| TrackFramer::new(start, &ClockTolerance::HEARD));
         StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
 
-    /// Creates directions kept within 40 ms of the wall clock as a recording needs, at the cost of a click if a source
-    /// with a fast or slow clock never pauses.
+    /// Creates tracks that stay within 40 ms of the wall clock, as a recording needs. The price is a click if a
+    /// source with a fast or slow clock never pauses.
     pub fn recorded(start: Instant, set: TrackSet) -> StreamTracks<S> {
         let track = |name| set.has(name).then(|| TrackFramer::new(start, &ClockTolerance::RECORDED));
         StreamTracks { inbound: track(TrackName::Inbound), outbound: track(TrackName::Outbound) }
     }
 
-    /// Returns the directions with another sample type, from the next frames on; waiting audio is dropped.
+    /// Returns tracks with another sample type, from the next frames on; waiting audio is dropped.
     pub fn with_samples<T: TrackSample>(&self) -> StreamTracks<T> {
         let of = |track: &Option<TrackFramer<S>>| track.as_ref().map(TrackFramer::with_samples);
         StreamTracks { inbound: of(&self.inbound), outbound: of(&self.outbound) }
     }
 
-    /// Converts the directions with their waiting audio to another sample type.
+    /// Converts the tracks with their waiting audio to another sample type.
     pub fn map<T: TrackSample>(self, sample: impl Fn(S) -> T) -> StreamTracks<T> {
         let StreamTracks { inbound, outbound } = self;
         let [inbound, outbound] = [inbound, outbound].map(|track| track.map(|track| track.map(&sample)));
@@ -70,7 +71,7 @@ impl<S: TrackSample> StreamTracks<S> {
         }
     }
 
-    /// Returns the next frame that is complete or overdue.
+    /// Returns the next frame of either direction that is complete or overdue, if any.
     pub fn poll(&mut self, now: Instant) -> Option<TrackFrame<S>> {
         let behind = |track: &Option<TrackFramer<S>>| track.as_ref().map_or(u64::MAX, TrackFramer::index);
         let names = if behind(&self.outbound) < behind(&self.inbound) {
@@ -92,7 +93,7 @@ impl<S: TrackSample> StreamTracks<S> {
         [&self.inbound, &self.outbound].into_iter().flatten().filter_map(TrackFramer::poll_timeout).min()
     }
 
-    /// Returns the statistics of a direction.
+    /// Returns the statistics of a direction; zeros if it is not in the set.
     pub fn counts(&self, track: TrackName) -> TrackCounts {
         let track = match track {
             TrackName::Inbound => &self.inbound,

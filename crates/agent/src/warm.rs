@@ -1,5 +1,5 @@
-//! Settings of a warm transfer, from `warm` of an agent's `transfer` or an HTTP request: announcement to the called
-//! party, and its acceptance.
+//! Settings of a warm transfer, from `warm` of an agent's `transfer` or of an HTTP request: the announcement to the
+//! target and its acceptance.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::problem::shown;
 pub struct WarmTransfer {
     /// Announcement to the target before it is connected.
     pub whisper: Option<Whisper>,
-    /// Digit by which the target accepts; `None` connects it after the whisper.
+    /// Digit by which the target accepts; `None` connects the target after the whisper.
     pub accept: Option<char>,
-    /// Time for that digit after the whisper.
+    /// Time for the digit `accept` after the whisper.
     pub wait: Duration,
     /// Whether answering machine detection is used; a machine is not connected.
     pub detection: bool,
-    /// Whether the agent stays as the party's coach.
+    /// Whether the agent stays as the target's coach.
     pub coach: bool,
 }
 
@@ -42,7 +42,7 @@ impl Default for WarmTransfer {
 pub enum Whisper {
     /// Text and voice.
     Text {
-        /// The text.
+        /// Text to speak.
         text: String,
         /// Voice; `None` for the default.
         voice: Option<String>,
@@ -54,11 +54,11 @@ pub enum Whisper {
 }
 
 impl WarmTransfer {
-    /// Parses the fields of `warm`.
+    /// Parses the fields of a request's `warm` object.
     ///
     /// # Errors
     ///
-    /// Returns the problem as text.
+    /// Returns a description of the problem if a field is unknown, has the wrong type, or is out of its limits.
     pub fn read(fields: &Map<String, Value>) -> Result<WarmTransfer, String> {
         let mut warm = WarmTransfer::default();
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
@@ -83,7 +83,7 @@ impl WarmTransfer {
     }
 }
 
-/// Deserialization from the body of a request.
+/// Deserialization from the body of an HTTP request.
 impl<'de> Deserialize<'de> for WarmTransfer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         WarmTransfer::read(&Map::deserialize(deserializer)?).map_err(D::Error::custom)
