@@ -29,16 +29,16 @@ pub struct ParticipantId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClipId(pub u64);
 
-/// PartyRole of a party, like [`PartyRole`] with the caller's ids.
+/// Role of a party, like [`PartyRole`] but with the caller's ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParticipantRole {
-    /// Hears the others and is heard by them.
+    /// The party hears the others and is heard by them.
     Speaker,
-    /// Hears the others and is muted.
+    /// The party hears the others and is muted.
     Listener,
-    /// Hears the others and is heard by this party only.
+    /// The party hears the others and is heard by this one only.
     Coach(ParticipantId),
-    /// Neither hears nor is heard.
+    /// The party neither hears the others nor is heard.
     Away,
 }
 
@@ -47,7 +47,7 @@ pub enum ParticipantRole {
 pub enum NodeCommand {
     /// Adds a party to a conference, as [`ParticipantRole::Away`].
     Seat {
-        /// Conference, created with its first party.
+        /// Conference to join, created with its first party.
         conference: ConferenceId,
         /// Id of the party.
         seat: ParticipantId,
@@ -56,11 +56,11 @@ pub enum NodeCommand {
         /// Ring of audio to the party.
         to: FrameSender,
     },
-    /// Sets a party's part.
+    /// Sets the role of a party.
     Part {
         /// Id of the party.
         seat: ParticipantId,
-        /// New part.
+        /// New role of the party.
         part: ParticipantRole,
     },
     /// Removes a party.
@@ -74,11 +74,11 @@ pub enum NodeCommand {
         conference: ConferenceId,
         /// Id of the clip.
         clip: ClipId,
-        /// Party to which it is played; `None` for all.
+        /// Party to which the clip is played; `None` for all.
         to: Option<ParticipantId>,
-        /// Samples at 8 kHz.
+        /// Samples of the clip at 8 kHz.
         samples: Clip,
-        /// Whether it is played in a loop.
+        /// Whether the clip is played in a loop.
         is_repeated: bool,
     },
     /// Fades a clip out.
@@ -86,7 +86,7 @@ pub enum NodeCommand {
         /// Id of the clip.
         clip: ClipId,
     },
-    /// Records the mix of all parties; [`ConferenceNode::drain_recordings`] hands over the audio and always its end.
+    /// Records the mix of all parties. [`ConferenceNode::drain_recordings`] returns the audio and always its end.
     Record {
         /// Id of the conference.
         conference: ConferenceId,
@@ -120,7 +120,7 @@ pub enum NodeEvent {
     ActiveSpeaker(ConferenceId, Option<ParticipantId>),
     /// A clip has ended.
     ClipEnded(ClipId),
-    /// The session of a party is gone: its rings are closed, and the party was removed.
+    /// The session of a party has ended: its rings were closed, and the party was removed.
     Gone(ParticipantId),
 }
 
@@ -133,7 +133,7 @@ struct NodeParticipant {
     to: FrameSender,
 }
 
-/// Conference with its mixer.
+/// Conference with its mixer, parties and recordings.
 #[derive(Debug, Default)]
 struct MixedConference {
     mixer: Mixer,
@@ -151,7 +151,7 @@ impl MixedConference {
         self.seats.iter().find(|seat| seat.party == party).map(|seat| seat.id)
     }
 
-    /// Reads the parties' audio, mixes, and writes the mixes.
+    /// Reads the parties' audio from their rings, mixes it, and writes the mixes.
     fn tick(&mut self) {
         let mut samples = [0; FRAME_MOST];
         for seat in &mut self.seats {
@@ -167,7 +167,7 @@ impl MixedConference {
         let recorded = self.mixer.recorded();
         self.tapes.iter_mut().for_each(|tape| tape.push(recorded));
         for seat in &mut self.seats {
-            // The party's stream inserts silence by itself.
+            // The party's own stream inserts silence if no frame is written.
             if let Some(heard) = self.mixer.heard(seat.party) {
                 seat.to.push(Some(heard.samples));
             }
@@ -184,7 +184,7 @@ impl MixedConference {
 #[derive(Debug, Default)]
 pub struct ConferenceNode {
     conferences: BTreeMap<ConferenceId, MixedConference>,
-    /// Ended recordings with audio still to hand over.
+    /// Ended recordings whose audio has not been taken yet.
     ended: Vec<MixRecording>,
     events: VecDeque<NodeEvent>,
 }
@@ -242,7 +242,7 @@ impl ConferenceNode {
         }
     }
 
-    /// Mixes the next 20 ms of all conferences. Does not allocate.
+    /// Mixes the next 20 ms of all conferences, and removes parties with closed rings. Does not allocate.
     pub fn tick(&mut self) {
         for (id, conference) in &mut self.conferences {
             conference.tick();
@@ -254,15 +254,15 @@ impl ConferenceNode {
         }
     }
 
-    /// Notes skipped ticks, which recordings replace by silence to follow the clock. A longer suspension of the machine
-    /// is left out of them.
+    /// Counts skipped ticks, which recordings replace by silence to follow the clock. After a longer suspension of
+    /// the machine only [`SKIPPED_TICKS`] are replaced.
     pub fn skip(&mut self, ticks: u32) {
         let ticks = ticks.min(SKIPPED_TICKS);
         let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         tapes.for_each(|tape| (0..ticks).for_each(|_| tape.push(None)));
     }
 
-    /// Hands over recorded audio: full blocks, and everything of ended recordings. Does not allocate.
+    /// Passes recorded audio to `take`: full blocks, and everything of ended recordings. Does not allocate.
     pub fn drain_recordings(&mut self, mut take: impl FnMut(RecordingId, Recorded<'_>)) {
         let going = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);
         going.for_each(|tape| tape.drain(&mut take));
@@ -320,7 +320,7 @@ impl ConferenceNode {
             let part = match part {
                 ParticipantRole::Speaker => PartyRole::Speaker,
                 ParticipantRole::Listener => PartyRole::Listener,
-                // Without its coached party, a coach is heard by no one.
+                // Without its coached party, a coach is heard by no party.
                 ParticipantRole::Coach(coached) => {
                     conference.party(coached).map_or(PartyRole::Listener, PartyRole::Coach)
                 }
@@ -351,7 +351,7 @@ impl ConferenceNode {
     }
 }
 
-/// Forwards the events of a mixer with the caller's ids.
+/// Queues the events of a mixer under the caller's ids.
 fn report(id: ConferenceId, conference: &mut MixedConference, events: &mut VecDeque<NodeEvent>) {
     while let Some(event) = conference.mixer.poll_event() {
         let event = match event {

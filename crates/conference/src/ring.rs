@@ -1,9 +1,9 @@
-//! Lock-free rings of frames between two threads, one writer and one reader: a party's session runs on a worker, the
-//! mixer of its conference on another thread.
+//! Lock-free rings of frames between two threads, one writer and one reader: a party's session runs on a worker, and
+//! the mixer of its conference on another thread.
 //!
 //! Samples are stored in atomic words, four in each, so that neither a lock nor `unsafe` is needed; one counter
-//! publishes a frame. If the reader stands still, new frames are dropped and counted, while the [`Mixer`](crate::Mixer)
-//! drops the oldest of the frames that it receives.
+//! publishes a frame. If the reader stands still, the ring drops and counts new frames; [`Mixer`](crate::Mixer),
+//! behind the ring, drops the oldest ones instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::limits::RING_FRAMES;
 use crate::mixer::SamplingRate;
 
-/// Samples in a word.
+/// Samples in an atomic word.
 const PER_WORD: usize = 4;
 
 /// State shared by both halves.
@@ -20,7 +20,7 @@ struct RingState {
     rate: SamplingRate,
     words: Box<[AtomicU64]>,
     lost: [AtomicBool; RING_FRAMES],
-    /// Frames written and read since the beginning; the difference is the queue length.
+    /// Number of frames written so far; `read` is the number read. The difference is the queue length.
     written: AtomicU64,
     read: AtomicU64,
     dropped: AtomicU64,
@@ -28,7 +28,7 @@ struct RingState {
 }
 
 impl RingState {
-    /// Returns the words of a frame by its number.
+    /// Returns the words that store the frame with this number.
     fn frame(&self, number: u64) -> &[AtomicU64] {
         let words = self.rate.frame() / PER_WORD;
         let place = place(number) * words;
@@ -55,7 +55,7 @@ pub struct FrameReceiver(Arc<RingState>);
 /// Frame read from a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingFrame {
-    /// Samples are available.
+    /// The samples of the frame were read.
     Audio,
     /// The frame was lost before it reached the writer.
     Lost,
@@ -98,12 +98,12 @@ impl FrameSender {
         true
     }
 
-    /// Returns the rate of the frames.
+    /// Returns the sampling rate of the frames.
     pub fn rate(&self) -> SamplingRate {
         self.0.rate
     }
 
-    /// Returns the number of dropped frames.
+    /// Returns the number of frames dropped so far.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
@@ -134,13 +134,13 @@ impl FrameReceiver {
         Some(if is_lost { RingFrame::Lost } else { RingFrame::Audio })
     }
 
-    /// Returns the number of waiting frames.
+    /// Returns the number of frames that wait to be read.
     pub fn waiting(&self) -> usize {
         let waiting = self.0.written.load(Ordering::Acquire).wrapping_sub(self.0.read.load(Ordering::Relaxed));
         usize::try_from(waiting).unwrap_or(RING_FRAMES)
     }
 
-    /// Returns the rate of the frames.
+    /// Returns the sampling rate of the frames.
     pub fn rate(&self) -> SamplingRate {
         self.0.rate
     }

@@ -5,21 +5,21 @@ use trunkgate_terms::{Recorded, RecordedSamples, RecordingId, RecordingPause};
 use crate::limits::{TAPE_FRAMES, TAPE_SOUND};
 use crate::mixer::SamplingRate;
 
-/// Samples of a frame.
+/// Samples of a frame at 8 kHz.
 const SAMPLES: usize = SamplingRate::Narrow.frame();
 
-/// Active recording.
+/// Recording of the mix of one conference.
 #[derive(Debug)]
 pub(crate) struct MixRecording {
     recording: RecordingId,
     pause: Option<RecordingPause>,
     /// Number of the first frame in `block`, on the file's time.
     first: u64,
-    /// Number of frames in the file.
+    /// Number of frames in the file so far.
     frames: u64,
-    /// Frames not handed over yet, as pairs of the mix and silence.
+    /// Samples not taken yet, as pairs of the mix and silence.
     block: Vec<[i16; 2]>,
-    /// First and last frame with a sound.
+    /// First and last frame with a sound; `None` so far if all are silent.
     sound: Option<(u64, u64)>,
     is_over: bool,
 }
@@ -41,12 +41,12 @@ impl MixRecording {
         self.pause = pause;
     }
 
-    /// Ends the recording; [`MixRecording::drain`] hands over the rest.
+    /// Ends the recording; [`MixRecording::drain`] returns the rest.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Adds the next 20 ms of the conference; `None` is silence. Does not allocate while full blocks are taken.
+    /// Adds the next 20 ms of the mix; `None` is silence. Does not allocate while full blocks are taken.
     pub(crate) fn push(&mut self, mixed: Option<&[i16]>) {
         let mixed = match (self.is_over, self.pause) {
             (true, _) | (false, Some(RecordingPause::Cut)) => return,
@@ -65,7 +65,7 @@ impl MixRecording {
         self.frames += 1;
     }
 
-    /// Hands over a full block, and everything of an ended recording.
+    /// Passes a full block to `take`, and everything of an ended recording.
     pub(crate) fn drain(&mut self, take: &mut impl FnMut(RecordingId, Recorded<'_>)) {
         let is_full = self.block.len() >= TAPE_FRAMES * SAMPLES;
         if is_full || (self.is_over && !self.block.is_empty()) {

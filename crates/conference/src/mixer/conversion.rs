@@ -26,7 +26,7 @@ impl RateConversion {
         RateConversion { first, second }
     }
 
-    /// Converts one frame.
+    /// Converts one frame; `out` has the length of a frame at the target rate.
     pub(super) fn run(&mut self, input: &[i16], out: &mut [i16]) {
         match (&mut self.first, &mut self.second) {
             (Some(first), Some(second)) => {
@@ -39,7 +39,7 @@ impl RateConversion {
         }
     }
 
-    /// Returns whether only silence is left in the filters.
+    /// Returns whether the filters contain only silence.
     pub(super) fn is_at_rest(&self) -> bool {
         [&self.first, &self.second].into_iter().flatten().all(Resampler::is_at_rest)
     }

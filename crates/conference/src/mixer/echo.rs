@@ -1,7 +1,6 @@
 //! Echo detection for one party: audio that it sends back with a delay. Causes are loudspeakers, and two conferences
 //! connected by two calls.
-//!
-//! The changes of level from frame to frame that a party sends are correlated with the changes sent to it, at every
+//! The level changes of the frames that a party sends are correlated with those of the frames sent to it, at every
 //! delay up to two seconds. If they agree at one delay for long enough, frames no louder than the expected echo are
 //! attenuated; the party's own voice, which is louder, passes. A loop through two conferences thus loses level with
 //! each round.
@@ -16,8 +15,8 @@ const LEAST_DB: f32 = -60.0;
 const WEIGHT: f32 = 1.0 / 150.0;
 /// Ticks before a correlation is used: 2 s.
 const WARM_TICKS: u32 = 100;
-/// Correlation from which an echo is detected (a delay between two frames yields 0.7 with each), and below which none
-/// is.
+/// Correlation from which an echo is detected, and the one below which it is gone. A delay between two frames yields
+/// 0.7 with each of them.
 const ECHO_AT: f32 = 0.55;
 const NO_ECHO_AT: f32 = 0.35;
 /// Ticks for which the maximum correlation must stay at one delay, or be gone: 1 s.
@@ -44,7 +43,7 @@ const SUPPRESSED_DB: f32 = -24.0;
 /// Echo detector of one party.
 #[derive(Debug)]
 pub(super) struct EchoDetector {
-    /// Levels sent to the party, and their changes, as rings; the newest before `next`.
+    /// Levels sent to the party, as a ring with the newest before `next`; `sent_changes` has their changes.
     sent: [f32; ECHO_TICKS],
     sent_changes: [f32; ECHO_TICKS],
     next: usize,
@@ -54,17 +53,17 @@ pub(super) struct EchoDetector {
     /// Moments of the level changes received from the party. They show whether many changes or only a few large ones
     /// make up the variance.
     changes: ChangeMoments,
-    /// Covariance at each delay, from one tick on.
+    /// Covariance at each delay; the first is one tick.
     covariance: [f32; ECHO_TICKS],
     observed: u32,
-    /// Delay of the maximum correlation, and the number of ticks for which it has stayed.
+    /// Delay of the maximum correlation; `steady` is the number of ticks for which it has stayed.
     best: usize,
     steady: u32,
-    /// Delay of a detected echo, from one tick on.
+    /// Delay of a detected echo, at least one tick.
     found: Option<usize>,
     /// Ticks for which a detected echo has been missing.
     gone: u32,
-    /// Level of the echo relative to the sent audio.
+    /// Level of the echo relative to the audio sent to the party, in dB.
     coupling_db: f32,
 }
 
@@ -137,7 +136,7 @@ impl EchoDetector {
         level_db <= sent + self.coupling_db + MARGIN_DB
     }
 
-    /// Returns the gain for a frame that is an echo.
+    /// Returns the gain for a frame that is an echo, in dB.
     pub(super) const fn gain_db() -> f32 {
         SUPPRESSED_DB
     }
@@ -147,7 +146,7 @@ impl EchoDetector {
         self.found.is_some()
     }
 
-    /// Returns the level sent this many ticks before the last.
+    /// Returns the level sent `ticks` ticks before the last one.
     fn sent_before(&self, ticks: usize) -> f32 {
         let at = (self.next + 2 * ECHO_TICKS - 1 - ticks.min(ECHO_TICKS - 1)) % ECHO_TICKS;
         self.sent.get(at).copied().unwrap_or(LEAST_DB)
@@ -157,7 +156,7 @@ impl EchoDetector {
         self.variance += (change * change - self.variance) * WEIGHT;
         self.changes.add_change(change);
         self.observed = self.observed.saturating_add(1);
-        // Newest first: the ring is read backwards from `next`.
+        // The ring is read backwards from `next`, so that the newest change comes first.
         let (new, old) = self.sent_changes.split_at(self.next.min(ECHO_TICKS));
         let newest_first = new.iter().rev().chain(old.iter().rev());
         for (covariance, sent) in self.covariance.iter_mut().zip(newest_first) {

@@ -6,7 +6,7 @@ use super::level::level_db;
 
 /// Maximum level at which a frame may be skipped, in dBFS.
 const SKIPPED_DB: f32 = -50.0;
-/// Divisor of a frame for the transition from concealed to real audio: 2.5 ms.
+/// Fraction of a frame for the transition from concealed to real audio: one eighth, 2.5 ms.
 const JOINT: usize = 8;
 
 /// Statistics of a party's frames.
@@ -14,9 +14,9 @@ const JOINT: usize = 8;
 pub struct IntakeStats {
     /// Frames dropped because the queue was full.
     pub dropped: u64,
-    /// Frames reported as lost.
+    /// Frames that were reported as lost before they reached the mixer.
     pub lost: u64,
-    /// Frames missing at their tick.
+    /// Ticks without a frame of the party.
     pub absent: u64,
     /// Frames skipped in silence, because the party's clock is fast or late frames have caught up.
     pub skipped: u64,
@@ -24,21 +24,21 @@ pub struct IntakeStats {
     pub refused: u64,
 }
 
-/// Source of a party's frame in a tick.
+/// Origin of the audio that a party contributes to a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameOrigin {
-    /// Frame of the party.
+    /// The frame is the party's own.
     Own,
-    /// Concealed frame for a lost one.
+    /// The frame was made up to conceal a lost one.
     MadeUp,
-    /// No frame; the audio is silence.
+    /// There is no frame; the audio is silence.
     Nothing,
 }
 
-/// Input queue of one party.
+/// Queue of one party's frames between their arrival and the tick.
 #[derive(Debug)]
 pub(super) struct PartyIntake {
-    /// Samples of a frame.
+    /// Number of samples of a frame.
     frame: usize,
     /// Ring of queued frames.
     samples: Box<[i16]>,
@@ -46,15 +46,15 @@ pub(super) struct PartyIntake {
     lost: [bool; WAITING_FRAMES],
     first: usize,
     waiting: usize,
-    /// Last real frame, and the number of frames concealed since.
+    /// Last real frame; `made_up` is the number of frames concealed since.
     last: Box<[i16]>,
     made_up: u32,
     /// Whether the next frame does not continue the last one.
     broken: bool,
-    /// Minimum surplus of frames at recent ticks, and the number of these ticks.
+    /// Minimum number of frames left after recent ticks; `observed` is the number of these ticks.
     left_over: usize,
     observed: u32,
-    /// Frames to skip in silence.
+    /// Number of frames to skip in silence.
     surplus: usize,
     intaken: IntakeStats,
 }
@@ -68,7 +68,7 @@ impl PartyIntake {
             first: 0,
             waiting: 0,
             last: vec![0; frame].into(),
-            // No concealment before the first frame.
+            // No frame is concealed before the first one.
             made_up: CONCEALED_FRAMES,
             broken: false,
             left_over: usize::MAX,
@@ -82,7 +82,7 @@ impl PartyIntake {
         self.intaken
     }
 
-    /// Adds a frame; `None` for a lost one.
+    /// Adds a frame; `None` stands for a lost one.
     pub(super) fn push(&mut self, samples: Option<&[i16]>) {
         if samples.is_some_and(|samples| samples.len() != self.frame) {
             self.intaken.refused += 1;
@@ -107,7 +107,7 @@ impl PartyIntake {
         }
     }
 
-    /// Produces the frame of a tick.
+    /// Writes the frame of a tick into `out`; returns its origin.
     pub(super) fn next_frame(&mut self, out: &mut [i16]) -> FrameOrigin {
         self.correct_drift();
         let is_there = self.waiting > 0;
@@ -157,8 +157,8 @@ impl PartyIntake {
         FrameOrigin::MadeUp
     }
 
-    /// Returns a sample of the next concealed frame: the last frame played backwards, forwards, …, which avoids steps,
-    /// with decreasing volume.
+    /// Returns a sample of the next concealed frame: the last frame is played backwards, forwards, and so on, which
+    /// avoids steps, with decreasing volume.
     fn concealed_sample(&self, at: usize) -> f32 {
         if self.made_up >= CONCEALED_FRAMES {
             return 0.0;
@@ -182,7 +182,7 @@ impl PartyIntake {
         }
     }
 
-    /// Observes the queue length after a tick.
+    /// Records the number of frames left after a tick, to find a persistent surplus.
     fn observe(&mut self) {
         self.left_over = self.left_over.min(self.waiting);
         self.observed += 1;

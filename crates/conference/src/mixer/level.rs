@@ -1,9 +1,9 @@
 //! Levels of frames, in dB below a square wave of full scale (dBFS).
 
-/// Level of silence.
+/// Level assigned to silence, in dBFS.
 pub(super) const SILENT_DB: f32 = -90.0;
 
-/// Returns the level of a frame.
+/// Returns the level of a frame, in dBFS.
 pub(super) fn level_db(samples: &[i16]) -> f32 {
     // In two steps: a sum of 64 squares fits into 36 bits, and processors vectorise 32-bit products.
     let squares =
@@ -11,7 +11,7 @@ pub(super) fn level_db(samples: &[i16]) -> f32 {
     decibels(squares.sum::<i64>() as f32, samples.len())
 }
 
-/// Returns the level of a mix that may exceed full scale.
+/// Returns the level of a mix that may exceed full scale, in dBFS.
 pub(super) fn wide_level_db(samples: &[i32]) -> f32 {
     decibels(samples.iter().map(|s| (*s as f32) * (*s as f32)).sum::<f32>(), samples.len())
 }
@@ -21,7 +21,7 @@ fn decibels(squares: f32, count: usize) -> f32 {
     if mean < 1e-9 { SILENT_DB } else { 10.0 * mean.log10() }
 }
 
-/// Returns the factor for a change of level.
+/// Returns the factor by which a change of level in dB scales samples.
 pub(super) fn factor(db: f32) -> f32 {
     10_f32.powf(db / 20.0)
 }

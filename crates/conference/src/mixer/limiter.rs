@@ -1,8 +1,8 @@
 //! Limiter of a mix: sums above full scale are attenuated before their peak and recover slowly.
 //!
-//! The gain is piecewise linear by milliseconds and never exceeds the limit set by the peaks on either side, so nothing
-//! is clipped. After each peak the gain is held for longer than a syllable and rises slowly: a voice next to a loud one
-//! keeps its level between the other's syllables.
+//! The gain is piecewise linear by milliseconds and never exceeds the limit set by the peaks on either side, so
+//! nothing is clipped. After each peak the gain is held for longer than a syllable and then rises slowly, so that a
+//! quiet voice keeps its level between the syllables of a loud one.
 
 use crate::limits::LOOK_AHEAD_MS;
 
@@ -12,7 +12,7 @@ pub(super) const CEILING: f32 = 29_205.0;
 const SPAN_MS: usize = 20 + LOOK_AHEAD_MS;
 /// Hold time of the gain after a peak, in milliseconds.
 const HOLD_MS: u32 = 250;
-/// Increase of the gain per millisecond afterwards: 9 dB a second.
+/// Factor of the gain per millisecond after the hold time: 9 dB a second.
 const RISE: f32 = 1.001;
 /// Ratio to the current gain up to which a peak restarts the hold time.
 const NEAR: f32 = 1.1;
@@ -35,7 +35,8 @@ impl Limiter {
         (self.gain - other.gain).abs() < 0.005
     }
 
-    /// Produces a frame from a window, which is longer by the look-ahead, with `millisecond` samples per millisecond.
+    /// Produces a frame from `window`, a frame followed by the look-ahead, with `millisecond` samples per
+    /// millisecond.
     pub(super) fn run(&mut self, window: &[i32], millisecond: usize, out: &mut [i16]) {
         let mut allowed = [1.0_f32; SPAN_MS];
         for (allowed, part) in allowed.iter_mut().zip(window.chunks_exact(millisecond)) {
@@ -59,7 +60,7 @@ impl Limiter {
         }
     }
 
-    /// Advances by `milliseconds` of silence.
+    /// Advances the gain by `milliseconds` of silence.
     pub(super) fn rest(&mut self, milliseconds: u32) {
         if self.gain < 1.0 {
             for _ in 0..milliseconds {
@@ -68,8 +69,8 @@ impl Limiter {
         }
     }
 
-    /// Returns the next gain; `peaks` is the limit by the current peaks, `ahead` the midpoint to the limit of the next
-    /// ones.
+    /// Returns the next gain: `peaks` is the limit by the current peaks, and `ahead` lies midway to the limit by the
+    /// next ones.
     fn next_gain(&mut self, start: f32, peaks: f32, ahead: f32) -> f32 {
         let most = peaks.min(ahead);
         if most < start || (peaks < 1.0 && peaks <= start * NEAR) {

@@ -1,11 +1,11 @@
-//! Mixer of one conference: every 20 ms a tick takes a frame of each party and produces the mix for each of them, the
+//! Mixer of one conference: every 20 ms a tick takes a frame of each party and produces a mix for each of them, the
 //! sum of all others.
 //!
 //! This module processes audio: queues, levels, gains, mixes. [`ConferenceRoom`](crate::ConferenceRoom) decides who may
 //! speak, and the caller has the clock.
 //!
 //! All audio is mixed at the highest rate of the present parties. A quiet party adds nothing and costs only a level
-//! measurement. All parties that add nothing and have no clip of their own share the same sum: it is produced once, and
+//! measurement. All parties that add nothing and have no clip of their own share one sum, which is produced once and
 //! converted once for each rate; [`PartyAudio::mix`] identifies the parties that share it, so that it may be encoded
 //! once as well. Each party that speaks has a sum of its own, the total minus itself. Sums are delayed by the
 //! look-ahead of their limiter, 2 ms; a frame waits at most 20 ms for its tick. Only joining, leaving and playing
@@ -57,12 +57,12 @@ pub enum MixerEvent {
     Ended(SourceId),
 }
 
-/// Identity of a mix in a tick; parties with the same mix receive the same samples.
+/// Identity of a mix in a tick. Parties with the same identity receive the same samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MixIdentity {
-    /// Sum of all parties, at one rate.
+    /// Sum of all parties at one rate, shared by all that add nothing to it.
     Shared(SamplingRate),
-    /// Sum for one party.
+    /// Sum of all parties except this one.
     Own(PartyId),
 }
 
@@ -77,13 +77,13 @@ pub struct PartyAudio<'a> {
     pub is_silent: bool,
 }
 
-/// Mix of the parties that add nothing to it.
+/// Mix shared by the parties that add nothing to it.
 #[derive(Debug)]
 struct SharedMix {
     limiter: Limiter,
     /// Conversions to each rate.
     conversions: [RateConversion; 3],
-    /// State before this tick, from which a party continues when it gets a mix of its own.
+    /// State of `limiter` before this tick, from which a party continues when it gets a mix of its own.
     limiter_before: Limiter,
     conversions_before: [RateConversion; 3],
     frames: [Box<[i16]>; 3],
@@ -109,7 +109,7 @@ impl SharedMix {
 #[derive(Debug)]
 pub struct Mixer {
     mixed_at: SamplingRate,
-    /// Whether the sum of all is produced at 8 kHz even without a party at that rate.
+    /// Whether the sum of all parties is produced at 8 kHz even without a party at that rate.
     is_recorded: bool,
     parties: Vec<Option<Box<MixerParty>>>,
     generation: u32,
@@ -117,7 +117,7 @@ pub struct Mixer {
     next_source: u64,
     speaker: SpeakerSelector,
     shared: SharedMix,
-    /// Sum of all parties, and the sum without one party.
+    /// Sum of all parties; `own` is the sum without one party.
     total: Box<[i32]>,
     own: Box<[i32]>,
     events: VecDeque<MixerEvent>,
@@ -202,7 +202,7 @@ impl Mixer {
         self.mixed_at
     }
 
-    /// Sets a party's part.
+    /// Sets the role of a party.
     pub fn set_part(&mut self, id: PartyId, part: PartyRole) {
         if let Some(party) = self.party_mut(id) {
             party.set_part(part);
@@ -216,7 +216,7 @@ impl Mixer {
         }
     }
 
-    /// Notes that the next frame of a party was lost.
+    /// Records that the next frame of a party was lost.
     pub fn push_lost(&mut self, id: PartyId) {
         if let Some(party) = self.party_mut(id) {
             party.intake.push(None);
@@ -245,19 +245,20 @@ impl Mixer {
         }
     }
 
-    /// Sets whether the sum of all is produced at 8 kHz for recordings.
+    /// Sets whether the sum of all parties is produced at 8 kHz for recordings.
     pub fn record(&mut self, is_recorded: bool) {
         self.is_recorded = is_recorded;
     }
 
-    /// Returns the sum of all at 8 kHz in this tick; `None` if it is silent, or not enabled by [`Mixer::record`].
+    /// Returns the sum of all parties at 8 kHz in this tick; `None` if it is silent, or not enabled by
+    /// [`Mixer::record`].
     pub fn recorded(&self) -> Option<&[i16]> {
         let index = SamplingRate::Narrow.index();
         let is_heard = self.is_recorded && self.shared.is_silent.get(index) == Some(&false);
         self.shared.frames.get(index).filter(|_| is_heard).map(|frame| &**frame)
     }
 
-    /// Mixes the next 20 ms.
+    /// Mixes the next 20 ms; [`Mixer::heard`] returns the results.
     pub fn tick(&mut self) {
         self.advance();
         let is_live = self.sum_parties();
@@ -299,7 +300,7 @@ impl Mixer {
         self.party(id).map(|party| party.intake.intaken())
     }
 
-    /// Takes the next event.
+    /// Takes the next event, if any.
     pub fn poll_event(&mut self) -> Option<MixerEvent> {
         self.events.pop_front()
     }
@@ -312,7 +313,7 @@ impl Mixer {
         self.parties.get_mut(id.index())?.as_deref_mut().filter(|party| party.id == id)
     }
 
-    /// Selects the highest rate of the present parties.
+    /// Sets the mixing rate to the highest rate of the present parties.
     fn retune(&mut self) {
         let rate = self.parties.iter().flatten().map(|party| party.rate).max().unwrap_or(SamplingRate::Narrow);
         if rate == self.mixed_at {
@@ -325,7 +326,7 @@ impl Mixer {
         self.total.fill(0);
     }
 
-    /// Produces the frame of every party and clip.
+    /// Produces the frames of all parties and clips for this tick.
     fn advance(&mut self) {
         let rate = self.mixed_at;
         for party in self.parties.iter_mut().flatten() {
@@ -345,7 +346,7 @@ impl Mixer {
         });
     }
 
-    /// Sums the audio for all parties; returns whether there is any.
+    /// Sums the audio of all parties and of clips for all; returns whether there is any.
     fn sum_parties(&mut self) -> bool {
         let rate = self.mixed_at;
         let total = self.total.get_mut(..window(rate)).unwrap_or_default();
@@ -392,7 +393,7 @@ impl Mixer {
         self.shared.level_db = if is_live { wide_level_db(heard) } else { SILENT_DB };
     }
 
-    /// Produces the mix of a party that has its own.
+    /// Produces the mix of a party that needs its own, or leaves it the shared one.
     fn mix_for_party(&mut self, index: usize, is_private: bool) {
         let rate = self.mixed_at;
         let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
@@ -429,7 +430,7 @@ impl Mixer {
         outlet.is_apart = adds || has_extras || !agrees;
     }
 
-    /// Sums the audio for one party.
+    /// Sums the audio for one party into `own`.
     fn add_up_own(&self, own: &mut [i32], index: usize, adds: bool, is_private: bool) {
         let Some(party) = self.parties.get(index).and_then(Option::as_deref) else { return };
         let hears = party.part.hears();
@@ -446,7 +447,7 @@ impl Mixer {
         }
     }
 
-    /// Lists additional audio for one party: its clips, and its coaches.
+    /// Lists the audio that only one party hears: its clips, and its coaches.
     fn extras(&self, id: PartyId, hears: bool) -> impl Iterator<Item = &MixInput> {
         let coaches = self.parties.iter().flatten().filter(move |other| hears && other.part == PartyRole::Coach(id));
         let clips = self.sources.iter().filter(move |source| source.audience == Audience::One(id));
@@ -455,9 +456,9 @@ impl Mixer {
     }
 }
 
-/// Returns whether a party adds to the common sum.
+/// Returns whether a party adds to the sum that all parties hear.
 fn is_common(party: &MixerParty) -> bool {
-    // A party that was just muted fades out.
+    // A party that was just muted still adds its fade-out.
     !matches!(party.part, PartyRole::Coach(_))
 }
 

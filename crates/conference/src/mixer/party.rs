@@ -1,4 +1,4 @@
-//! Party of a mixer: its input and its output.
+//! Party of a mixer: its role, its input and its output.
 
 use super::conversion::RateConversion;
 use super::echo::EchoDetector;
@@ -27,16 +27,17 @@ impl PartyId {
     }
 }
 
-/// Part of a party in a conference.
+/// Role of a party in a conference: which parties it hears, and which hear it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartyRole {
-    /// Hears the others and is heard by them.
+    /// The party hears the others and is heard by them.
     Speaker,
-    /// Hears the others and is muted.
+    /// The party hears the others and is muted.
     Listener,
-    /// Hears the others and is heard by this party only.
+    /// The party hears the others and is heard by this one only.
     Coach(PartyId),
-    /// Neither hears nor is heard: on hold, or before the start. Clips for the party are still played.
+    /// The party neither hears the others nor is heard: on hold, or before the start. Clips for the party are still
+    /// played.
     Away,
 }
 
@@ -46,13 +47,13 @@ impl PartyRole {
         self != PartyRole::Away
     }
 
-    /// Returns whether any party hears it.
+    /// Returns whether any other party hears the party.
     pub(super) fn is_heard(self) -> bool {
         matches!(self, PartyRole::Speaker | PartyRole::Coach(_))
     }
 }
 
-/// Output to a party.
+/// Audio output to a party.
 #[derive(Debug)]
 pub(super) struct PartyOutput {
     /// Whether the party has a mix of its own.
@@ -69,14 +70,14 @@ pub(super) struct MixerParty {
     pub(super) id: PartyId,
     pub(super) rate: SamplingRate,
     pub(super) part: PartyRole,
-    /// Part that applies once the fade-out under the current one is complete.
+    /// Role that applies once the fade-out under the current one is complete.
     wanted: PartyRole,
     pub(super) intake: PartyIntake,
     pub(super) voice: VoiceActivity,
     pub(super) echo: EchoDetector,
     pub(super) strip: MixInput,
     pub(super) outlet: PartyOutput,
-    /// Conversion from its rate to that of the mix.
+    /// Conversion from the party's rate to that of the mix.
     conversion: RateConversion,
 }
 
@@ -102,14 +103,14 @@ impl MixerParty {
         }
     }
 
-    /// Adapts to another rate of the mix.
+    /// Adapts the conversions to another rate of the mix.
     pub(super) fn retune(&mut self, mixed_at: SamplingRate) {
         self.conversion = self.rate.to(mixed_at);
         self.strip.clear();
         self.outlet.conversion = mixed_at.to(self.rate);
     }
 
-    /// Sets another part; a change between all and one listener fades out first.
+    /// Sets another role. A change between being heard by all and by one party fades out first.
     pub(super) fn set_part(&mut self, part: PartyRole) {
         let is_coach = |part: PartyRole| matches!(part, PartyRole::Coach(_));
         let is_moved = part != self.part && (is_coach(part) || is_coach(self.part));
@@ -117,7 +118,7 @@ impl MixerParty {
         self.part = if is_moved && self.strip.is_live() { PartyRole::Listener } else { part };
     }
 
-    /// Produces its frame of a tick; returns whether it began or stopped speaking, if either.
+    /// Produces the party's frame of a tick; returns true if the party began to speak, false if it stopped.
     pub(super) fn advance(&mut self, mixed_at: SamplingRate) -> Option<bool> {
         if !self.strip.is_live() {
             self.part = self.wanted;
@@ -140,7 +141,7 @@ impl MixerParty {
         changed
     }
 
-    /// Returns whether the party began or stopped speaking, and the gain of the frame.
+    /// Returns whether the party began (true) or stopped (false) speaking, if either, and the gain of the frame.
     fn evaluate_frame(&mut self, pulled: FrameOrigin, frame: &[i16]) -> (Option<bool>, f32) {
         if !self.part.is_heard() {
             return (self.voice.reset_speech().then_some(false), 0.0);
@@ -152,7 +153,7 @@ impl MixerParty {
         let gain = match (self.voice.is_open(), is_echo) {
             (false, _) => 0.0,
             (true, true) => factor(self.voice.gain_db().min(0.0) + EchoDetector::gain_db()),
-            // A party with an echo is not amplified, because the echo would be too.
+            // A party with an echo is not amplified, because its echo would be amplified too.
             (true, false) if self.echo.is_found() => factor(self.voice.gain_db().min(0.0)),
             (true, false) => factor(self.voice.gain_db()),
         };

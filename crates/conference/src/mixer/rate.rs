@@ -5,11 +5,11 @@ use super::conversion::RateConversion;
 /// Sampling rate of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SamplingRate {
-    /// 8 kHz: G.711.
+    /// 8 kHz, the rate of G.711.
     Narrow,
-    /// 16 kHz: G.722.
+    /// 16 kHz, the rate of G.722.
     Wide,
-    /// 48 kHz: Opus.
+    /// 48 kHz, the rate of Opus.
     Full,
 }
 
@@ -29,12 +29,12 @@ impl SamplingRate {
         }
     }
 
-    /// Returns the samples of a frame of 20 ms.
+    /// Returns the number of samples in a frame of 20 ms.
     pub const fn frame(self) -> usize {
         self.millisecond() * 20
     }
 
-    /// Returns the samples of a millisecond.
+    /// Returns the number of samples in a millisecond.
     pub(super) const fn millisecond(self) -> usize {
         match self {
             SamplingRate::Narrow => 8,

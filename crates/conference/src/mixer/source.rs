@@ -15,7 +15,7 @@ pub type Clip = Arc<[i16]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SourceId(pub(super) u64);
 
-/// Audience of a clip.
+/// Parties that hear a clip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// All parties that hear the conference.
@@ -24,7 +24,7 @@ pub enum Audience {
     One(PartyId),
 }
 
-/// Gain of a clip, relative to voices: none.
+/// Gain of a clip relative to voices: 0 dB, unchanged.
 const GAIN_DB: f32 = 0.0;
 
 /// Playing clip.
@@ -70,7 +70,7 @@ impl PlayingClip {
         self.is_stopped = true;
     }
 
-    /// Produces the frame of a tick; returns whether the clip is still audible.
+    /// Produces the clip's frame of a tick; returns whether the clip is still audible.
     pub(super) fn advance(&mut self, mixed_at: SamplingRate) -> bool {
         let mut frame = [0; SamplingRate::Narrow.frame()];
         let is_played = self.clip.is_empty() || (!self.is_repeated && self.at >= self.clip.len());

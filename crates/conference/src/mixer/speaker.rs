@@ -1,10 +1,11 @@
-//! Active speaker of a conference: the loudest speaking party, with hysteresis against changes for a single syllable.
+//! Active speaker of a conference: the loudest speaking party, with hysteresis so that a single syllable changes
+//! nothing.
 
 use crate::limits::SPEAKER_TICKS;
 
 use super::party::PartyId;
 
-/// Minimum level above the active speaker, in dB.
+/// Level by which a party must exceed the active speaker to replace it, in dB.
 const LOUDER_DB: f32 = 3.0;
 
 /// Selects the active speaker.

@@ -12,13 +12,13 @@ pub(super) const fn window(rate: SamplingRate) -> usize {
     rate.frame() + LOOK_AHEAD_MS * rate.millisecond()
 }
 
-/// Contribution to a mix.
+/// Contribution of one party or clip to a mix.
 #[derive(Debug)]
 pub(super) struct MixInput {
     samples: Box<[i16]>,
     /// Gain at the end of the last frame.
     gain: f32,
-    /// Whether the frame has audio, and whether the look-ahead of the previous frame has.
+    /// Whether the current frame has audio; `has_tail` is whether the look-ahead of the previous frame has.
     is_fed: bool,
     has_tail: bool,
 }
@@ -34,8 +34,8 @@ impl MixInput {
         (self.gain, self.is_fed, self.has_tail) = (0.0, false, false);
     }
 
-    /// Sets the gain of the next frame; returns the previous and the new gain. With `at_once` there is no ramp, because
-    /// it would be inaudible.
+    /// Sets the gain of the next frame; returns the previous and the new gain. With `at_once` both are the new gain,
+    /// because a ramp would be inaudible.
     pub(super) fn ramp(&mut self, gain: f32, at_once: bool) -> (f32, f32) {
         let was = if at_once { gain } else { self.gain };
         self.gain = gain;
@@ -46,17 +46,17 @@ impl MixInput {
         self.gain
     }
 
-    /// Returns whether it adds audio in this tick.
+    /// Returns whether the party or clip adds audio in this tick.
     pub(super) fn is_live(&self) -> bool {
         self.is_fed || self.has_tail
     }
 
-    /// Returns the samples of this tick with the look-ahead.
+    /// Returns the samples of this tick, followed by the look-ahead.
     pub(super) fn window(&self, rate: SamplingRate) -> &[i16] {
         self.samples.get(..window(rate)).unwrap_or_default()
     }
 
-    /// Adds the frame of this tick.
+    /// Adds the frame of this tick to the window.
     pub(super) fn push(&mut self, frame: &[i16], rate: SamplingRate) {
         if let Some(place) = self.next(rate) {
             place.iter_mut().zip(frame).for_each(|(to, from)| *to = *from);
@@ -64,7 +64,7 @@ impl MixInput {
         self.is_fed = true;
     }
 
-    /// Adds silence for this tick; free of cost after earlier silence.
+    /// Adds silence for this tick; costs nothing after earlier silence.
     pub(super) fn push_silence(&mut self, rate: SamplingRate) {
         if self.is_live()
             && let Some(place) = self.next(rate)
@@ -74,7 +74,7 @@ impl MixInput {
         self.is_fed = false;
     }
 
-    /// Advances by a frame; returns the buffer of the new one.
+    /// Advances the window by a frame; returns the buffer of the new one.
     fn next(&mut self, rate: SamplingRate) -> Option<&mut [i16]> {
         self.has_tail = self.is_fed;
         let (frame, window) = (rate.frame(), window(rate));

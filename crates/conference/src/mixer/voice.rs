@@ -7,51 +7,51 @@ use super::level::SILENT_DB;
 
 /// Initial estimate of the noise floor.
 const FLOOR_DB: f32 = -60.0;
-/// Increase of the floor per tick while below the input: 3 dB a second. Speech has pauses, noise has none.
+/// Increase of the noise floor per tick below the input level: 3 dB a second. Speech has pauses, noise has none.
 const FLOOR_RISE_DB: f32 = 0.06;
-/// Minimum level of speech above the floor, …
+/// Minimum level of speech above the noise floor, in dB.
 const SPEECH_ABOVE_DB: f32 = 9.0;
-/// … and its absolute minimum.
+/// Minimum level of speech, in dBFS.
 const SPEECH_LEAST_DB: f32 = -50.0;
-/// Minimum level above the floor that opens the gate, …
+/// Minimum level above the noise floor that opens the gate, in dB.
 const GATE_ABOVE_DB: f32 = 6.0;
-/// … with the floor limited to this value: louder noise may be a sound of interest, such as music.
+/// Maximum noise floor for the gate, in dBFS: louder noise may be a sound of interest, such as music.
 const GATE_FLOOR_MOST_DB: f32 = -44.0;
-/// Absolute minimum level that opens the gate.
+/// Minimum level that opens the gate, in dBFS.
 const GATE_LEAST_DB: f32 = -56.0;
-/// Ticks of voice that begin speech.
+/// Consecutive ticks of voice that begin speech.
 const SPEECH_BEGINS: u32 = 3;
 
-/// Target level of speech.
+/// Level to which speech is brought, in dBFS.
 const TARGET_DB: f32 = -22.0;
-/// Minimum and maximum gain.
+/// Minimum and maximum gain of the leveller, in dB.
 const LEAST_GAIN_DB: f32 = -18.0;
 const MOST_GAIN_DB: f32 = 8.0;
-/// Deviation from the target within which the gain is kept.
+/// Deviation from the target level within which the gain is kept, in dB.
 const NEAR_DB: f32 = 3.0;
-/// Maximum level to which noise may be amplified.
+/// Maximum level to which noise may be amplified, in dBFS.
 const NOISE_MOST_DB: f32 = -45.0;
 /// Change of the gain per tick of speech: 6 dB a second down, 2 dB a second up.
 const DOWN_DB: f32 = 0.12;
 const UP_DB: f32 = 0.04;
-/// Level below the voice at which a frame lies between syllables.
+/// Level below the voice's at which a frame lies between syllables, in dB.
 const DIP_DB: f32 = 12.0;
-/// Ticks of speech before the level is used.
+/// Ticks of speech before the measured level is used.
 const MEASURED_TICKS: u32 = 15;
 
 /// Voice activity detector and leveller of one party.
 #[derive(Debug)]
 pub(super) struct VoiceActivity {
     floor_db: f32,
-    /// Consecutive ticks of speech, and of quiet.
+    /// Consecutive ticks of speech; `quiet` counts consecutive ticks without.
     voiced: u32,
     quiet: u32,
     speaks: bool,
-    /// Remaining ticks of the open gate.
+    /// Remaining ticks for which the gate is open.
     open: u32,
-    /// Level of recent speech.
+    /// Level of recent speech, in dBFS.
     loudness_db: f32,
-    /// Ticks of speech in the level.
+    /// Number of ticks of speech in `loudness_db`.
     measured: u32,
     gain_db: f32,
 }
@@ -70,8 +70,8 @@ impl VoiceActivity {
         }
     }
 
-    /// Adds the level of a tick; `is_echo` if it is not the party's own voice. Returns whether the party began or
-    /// stopped speaking, if either.
+    /// Adds the level of a tick; `is_echo` if the frame is not the party's own voice. Returns true if the party began
+    /// to speak, false if it stopped.
     pub(super) fn add_level(&mut self, level_db: f32, is_echo: bool) -> Option<bool> {
         let gate = (self.floor_db.min(GATE_FLOOR_MOST_DB) + GATE_ABOVE_DB).max(GATE_LEAST_DB);
         self.open = if level_db > gate { GATE_TICKS } else { self.open.saturating_sub(1) };
@@ -99,7 +99,7 @@ impl VoiceActivity {
         self.speaks
     }
 
-    /// Returns whether the party is in the mix.
+    /// Returns whether the gate is open, so that the party is in the mix.
     pub(super) fn is_open(&self) -> bool {
         self.open > 0
     }
@@ -134,7 +134,7 @@ impl VoiceActivity {
         }
         let wanted = (TARGET_DB - self.loudness_db).min((NOISE_MOST_DB - self.floor_db).max(0.0));
         let wanted = wanted.clamp(LEAST_GAIN_DB, MOST_GAIN_DB);
-        // The gain is kept within the tolerated deviation.
+        // The gain stays unchanged within the tolerated deviation.
         let (least, most) = (wanted - NEAR_DB, wanted + NEAR_DB);
         if self.gain_db > most {
             self.gain_db -= DOWN_DB.min(self.gain_db - most);

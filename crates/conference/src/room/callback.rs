@@ -1,10 +1,10 @@
-//! Callbacks of a conference: their events and fields.
+//! Callbacks of a conference: the events that cause them, and the fields of their requests.
 
 use std::sync::Arc;
 
 use super::options::{CallbackMethod, ConferenceCallbacks};
 
-/// Event of a callback.
+/// Event for which a callback request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallbackEvent {
     /// The conference has started.
@@ -72,7 +72,7 @@ impl CallbackEvent {
         }
     }
 
-    /// Returns the word of `statusCallbackEvent` that selects it.
+    /// Returns the word of `statusCallbackEvent` that selects the event.
     pub fn word(self) -> &'static str {
         match self {
             CallbackEvent::ConferenceStart => "start",
@@ -88,19 +88,19 @@ impl CallbackEvent {
     }
 }
 
-/// Callback request. The caller adds `AccountSid` and `Timestamp`, the time in the format of RFC 2822.
+/// Callback request to send. The sender adds `AccountSid` and `Timestamp`, the time in the format of RFC 2822.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallbackRequest {
-    /// Reported event.
+    /// Event that the request reports.
     pub occasion: CallbackEvent,
-    /// URL and method.
+    /// URL and method of the request.
     pub callbacks: Arc<ConferenceCallbacks>,
-    /// Fields in order.
+    /// Fields of the request, in order.
     pub fields: Vec<(&'static str, String)>,
 }
 
 impl CallbackRequest {
-    /// Returns the value of a field.
+    /// Returns the value of a field; `None` if the request does not have it.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
@@ -135,7 +135,7 @@ impl CallStatus {
         all.into_iter().find(|status| status.name() == name).unwrap_or(CallStatus::Failed)
     }
 
-    /// Returns the value of the field.
+    /// Returns the value of `ParticipantCallStatus`.
     pub fn name(self) -> &'static str {
         match self {
             CallStatus::InProgress => "in-progress",
@@ -148,7 +148,7 @@ impl CallStatus {
     }
 }
 
-/// Reason for a party's leaving (`ReasonParticipantLeft`).
+/// Reason for which a party has left (`ReasonParticipantLeft`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaveReason {
     /// The party hung up, pressed the star key, or reached its time limit.
@@ -164,7 +164,7 @@ pub enum LeaveReason {
 }
 
 impl LeaveReason {
-    /// Returns the value of the field.
+    /// Returns the value of `ReasonParticipantLeft`.
     pub fn name(self) -> &'static str {
         match self {
             LeaveReason::HungUp => "participant_hung_up",
@@ -176,7 +176,7 @@ impl LeaveReason {
     }
 }
 
-/// Reason for a conference's end (`ReasonConferenceEnded`).
+/// Reason for which a conference has ended (`ReasonConferenceEnded`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
     /// The last party left.
@@ -201,7 +201,7 @@ impl EndReason {
         EndReason::ViaApi,
     ];
 
-    /// Returns the value of the field.
+    /// Returns the value of `ReasonConferenceEnded`.
     pub fn name(self) -> &'static str {
         match self {
             EndReason::LastLeft => "last-participant-left",
@@ -212,7 +212,7 @@ impl EndReason {
         }
     }
 
-    /// Returns the text of `Reason`.
+    /// Returns the text of `Reason`; `call_sid` is the call that ended the conference by leaving, if one did.
     pub(super) fn text(self, call_sid: Option<&str>) -> String {
         let call_sid = call_sid.unwrap_or_default();
         match self {

@@ -11,13 +11,13 @@ pub struct MemberId(pub(super) u32);
 /// Audibility of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberRole {
-    /// Hears the others and is heard by them.
+    /// The party hears the others and is heard by them.
     Speaker,
-    /// Hears the others and is muted.
+    /// The party hears the others and is muted.
     Listener,
-    /// Hears the others and is heard by this party only.
+    /// The party hears the others and is heard by this one only.
     Coach(MemberId),
-    /// Neither hears the others nor is heard.
+    /// The party neither hears the others nor is heard.
     Away,
 }
 
@@ -38,7 +38,7 @@ pub struct Member {
     pub(super) is_agent: bool,
     pub(super) is_line: bool,
     pub(super) leaves_at: Option<Instant>,
-    /// Audibility last requested from the caller.
+    /// Audibility last requested by a [`RoomAction`](super::RoomAction).
     pub(super) standing: Option<MemberRole>,
     pub(super) music: Option<WaitMusic>,
 }
@@ -75,7 +75,7 @@ impl Member {
         &self.call_sid
     }
 
-    /// Returns the party's label.
+    /// Returns the party's label, if it has one.
     pub fn label(&self) -> Option<&str> {
         self.label.as_deref()
     }
@@ -90,7 +90,7 @@ impl Member {
         self.hold.is_some()
     }
 
-    /// Returns the SID of the call that it coaches.
+    /// Returns the SID of the call that the party coaches, if any.
     pub fn coached(&self) -> Option<&str> {
         self.coached.as_deref()
     }
@@ -105,8 +105,8 @@ impl Member {
         self.ends
     }
 
-    /// Returns whether the conference may continue for the party alone: it is neither an agent nor a line to another
-    /// conference.
+    /// Returns whether the conference may continue for the party alone: the party is neither an agent nor a line to
+    /// another conference.
     pub(super) fn is_person(&self) -> bool {
         !self.is_agent && !self.is_line
     }

@@ -1,7 +1,7 @@
 //! State of one conference with Twilio's semantics: waiting, audibility of each party, start and end, beeps,
 //! announcements, recording, and callbacks with their fields.
 //!
-//! This module holds no audio: a [`RoomAction`] requests the audio for a party. Calls are identified by their SIDs
+//! This module has no audio: a [`RoomAction`] requests the audio for a party. Calls are identified by their SIDs
 //! only.
 
 mod callback;
@@ -32,7 +32,7 @@ pub enum ConferenceStatus {
 }
 
 impl ConferenceStatus {
-    /// Returns its name.
+    /// Returns Twilio's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             ConferenceStatus::Init => "init",
@@ -57,14 +57,14 @@ pub enum JoinRejection {
     BadLabel,
     /// The call to coach is not in the conference, or the conference has not started.
     NoneToCoach,
-    /// The name of the conference is empty or too long.
+    /// The name of the conference is empty, too long, or contains control characters.
     BadName,
     /// The conference has ended.
     Ended,
 }
 
 impl JoinRejection {
-    /// Returns the code of Twilio's error, if there is one.
+    /// Returns the code of Twilio's error; `None` if Twilio has no such error.
     pub fn code(self) -> Option<u16> {
         match self {
             JoinRejection::Full => Some(16_020),
@@ -92,7 +92,7 @@ pub enum Departure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AnnouncementId(u32);
 
-/// Action for the caller to carry out.
+/// Action that the caller of the room must carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoomAction {
     /// Set the audibility of a party.
@@ -109,11 +109,11 @@ pub enum RoomAction {
         /// Music; `None` stops it.
         music: Option<WaitMusic>,
     },
-    /// Play a beep to all that hear the conference.
+    /// Play a beep to all parties that hear the conference.
     Beep,
     /// Record the conference.
     Record {
-        /// Whether silence at both ends is trimmed.
+        /// Whether silence at both ends of the recording is trimmed.
         is_trimmed: bool,
     },
     /// Stop the recording.
@@ -127,16 +127,16 @@ pub enum RoomAction {
     },
     /// Send a callback.
     Callback(CallbackRequest),
-    /// The conference has ended; its last action.
+    /// The conference has ended; always the last action.
     Ended {
         /// Reason of the end.
         reason: EndReason,
-        /// SID of the call that ended the conference by leaving.
+        /// SID of the call that ended the conference by leaving, if one did.
         call_sid: Option<String>,
     },
 }
 
-/// Announcement that plays or waits.
+/// Announcement that plays or waits to be played.
 #[derive(Debug)]
 struct QueuedAnnouncement {
     id: AnnouncementId,
@@ -152,13 +152,13 @@ pub struct ConferenceRoom {
     status: ConferenceStatus,
     members: Vec<Member>,
     next_member: u32,
-    /// Maximum number of parties, set by the first of them.
+    /// Maximum number of parties, set by the first party.
     most: usize,
     callbacks: Option<Arc<ConferenceCallbacks>>,
     sequence: u64,
     announcements: Vec<QueuedAnnouncement>,
     next_announcement: u32,
-    /// Requested recording with its trim setting, and whether it runs.
+    /// Whether a requested recording trims silence; `None` without a request. `is_recording` is whether it runs.
     recording: Option<bool>,
     is_recording: bool,
     beeped_at: Option<Instant>,
@@ -188,17 +188,17 @@ impl ConferenceRoom {
         }
     }
 
-    /// Returns its SID.
+    /// Returns the SID of the conference.
     pub fn sid(&self) -> &str {
         &self.sid
     }
 
-    /// Returns its name.
+    /// Returns the name of the conference.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns its state.
+    /// Returns the state of the conference.
     pub fn status(&self) -> ConferenceStatus {
         self.status
     }
@@ -208,28 +208,29 @@ impl ConferenceRoom {
         &self.members
     }
 
-    /// Returns a party.
+    /// Returns a party; `None` if it is not present.
     pub fn member(&self, id: MemberId) -> Option<&Member> {
         self.members.iter().find(|member| member.id == id)
     }
 
-    /// Returns the party of a call SID or label.
+    /// Returns the party with a call SID or, otherwise, with a label.
     pub fn find(&self, call_sid_or_label: &str) -> Option<&Member> {
         let by_sid = self.members.iter().find(|member| member.call_sid == call_sid_or_label);
         by_sid.or_else(|| self.members.iter().find(|member| member.label.as_deref() == Some(call_sid_or_label)))
     }
 
-    /// Returns the reason of the end, and the call that ended the conference by leaving.
+    /// Returns the reason of the end and the SID of the call that ended the conference by leaving; `None` before the
+    /// end.
     pub fn ended(&self) -> Option<(EndReason, Option<&str>)> {
         self.ended.as_ref().map(|(reason, call_sid)| (*reason, call_sid.as_deref()))
     }
 
-    /// Takes the next action.
+    /// Takes the next action, if any.
     pub fn poll_output(&mut self) -> Option<RoomAction> {
         self.actions.pop_front()
     }
 
-    /// Returns the time at which [`ConferenceRoom::handle_timeout`] must be called.
+    /// Returns the time of the next call of [`ConferenceRoom::handle_timeout`]; `None` without a time limit.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.members.iter().filter_map(|member| member.leaves_at).min()
     }
@@ -241,7 +242,7 @@ impl ConferenceRoom {
         }
     }
 
-    /// Adds a party.
+    /// Adds a party, or rejects it as [`ConferenceRoom::may_join`] does.
     pub fn join(&mut self, now: Instant, joining: JoinRequest) -> Result<MemberId, JoinRejection> {
         self.may_join(&joining)?;
         if self.members.is_empty() && self.next_member == 0 {
@@ -275,7 +276,7 @@ impl ConferenceRoom {
         Ok(id)
     }
 
-    /// Removes a party.
+    /// Removes a party, and ends the conference if the party was the last or a moderator.
     pub fn leave(&mut self, now: Instant, id: MemberId, departure: Departure) {
         let (reason, status, is_kicked) = match departure {
             Departure::HungUp => (LeaveReason::HungUp, CallStatus::Completed, false),
@@ -288,7 +289,7 @@ impl ConferenceRoom {
         self.remove(now, id, reason, status, is_kicked);
     }
 
-    /// Notes that a call made for the conference has failed, which is only reported by a callback.
+    /// Reports by a callback that a call made for the conference has failed.
     pub fn add_failed(&mut self, call_sid: &str, label: Option<&str>, status: CallStatus) {
         if self.status == ConferenceStatus::Completed || self.members.iter().any(|member| member.call_sid == call_sid) {
             return;
@@ -338,7 +339,7 @@ impl ConferenceRoom {
         Some(id)
     }
 
-    /// Completes an announcement; `failed` is the cause of a failure.
+    /// Completes an announcement; `failed` is the cause if it could not be played.
     pub fn announced(&mut self, id: AnnouncementId, failed: Option<&str>) {
         let Some(place) = self.announcements.iter().position(|announcement| announcement.id == id) else { return };
         let QueuedAnnouncement { member, url, .. } = self.announcements.remove(place);
@@ -349,7 +350,7 @@ impl ConferenceRoom {
         self.report(occasion, fields);
     }
 
-    /// Notes that a party began or stopped speaking.
+    /// Reports that a party began or stopped speaking.
     pub fn note_speech(&mut self, id: MemberId, speaks: bool) {
         self.report_of(if speaks { CallbackEvent::SpeechStart } else { CallbackEvent::SpeechStop }, id, Vec::new());
     }
@@ -366,7 +367,7 @@ impl ConferenceRoom {
         self.close(EndReason::ViaApi, None);
     }
 
-    /// Checks whether a party may join.
+    /// Checks whether a party may join; returns the first reason against it.
     pub fn may_join(&self, joining: &JoinRequest) -> Result<(), JoinRejection> {
         let label = joining.label.as_deref();
         let most = self.most.min(joining.max_participants);
@@ -389,7 +390,7 @@ impl ConferenceRoom {
         }
     }
 
-    /// Releases a party; its call continues.
+    /// Removes a party from the conference; its call continues.
     fn release(&mut self, now: Instant, id: MemberId, reason: LeaveReason) {
         self.actions.push_back(RoomAction::Release { member: id, reason });
         self.remove(now, id, reason, CallStatus::InProgress, false);
@@ -454,7 +455,7 @@ impl ConferenceRoom {
         }
     }
 
-    /// Requests all changes in the audio for the parties.
+    /// Requests the audio changes that follow from the state and the settings of all parties.
     fn request_audio_changes(&mut self) {
         let is_started = self.status == ConferenceStatus::InProgress;
         let by_sid =
@@ -464,7 +465,7 @@ impl ConferenceRoom {
             let coached = member.coached.as_deref().map(|sid| by_sid(sid, &self.members));
             let standing = match (is_started && member.hold.is_none(), member.is_muted, coached) {
                 (false, _, _) => MemberRole::Away,
-                // Without its coached party, a coach is heard by no one.
+                // Without its coached party, a coach is heard by no party.
                 (true, true, _) | (true, false, Some(None)) => MemberRole::Listener,
                 (true, false, Some(Some(coached))) => MemberRole::Coach(coached),
                 (true, false, None) => MemberRole::Speaker,

@@ -6,22 +6,22 @@ use crate::limits::PARTIES;
 
 use super::callback::CallbackEvent;
 
-/// Beeps for a party.
+/// Beeps for a party that joins or leaves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BeepPolicy {
-    /// Beep on entry and exit (`true`).
+    /// A beep is played on entry and on exit (`true`).
     #[default]
     Both,
-    /// No beep (`false`).
+    /// No beep is played (`false`).
     Never,
-    /// Beep on entry (`onEnter`).
+    /// A beep is played on entry (`onEnter`).
     OnEnter,
-    /// Beep on exit (`onExit`).
+    /// A beep is played on exit (`onExit`).
     OnExit,
 }
 
 impl BeepPolicy {
-    /// Parses the value of `beep`.
+    /// Parses the value of `beep`; `None` if it is unknown.
     pub fn parse(text: &str) -> Option<BeepPolicy> {
         Some(match text {
             "true" => BeepPolicy::Both,
@@ -42,7 +42,7 @@ impl BeepPolicy {
         matches!(self, BeepPolicy::Both | BeepPolicy::OnExit)
     }
 
-    /// Returns the setting with another exit beep.
+    /// Returns the setting with the exit beep turned on or off.
     pub(super) fn with_exit(self, on_exit: bool) -> BeepPolicy {
         match (self.on_enter(), on_exit) {
             (true, true) => BeepPolicy::Both,
@@ -56,9 +56,9 @@ impl BeepPolicy {
 /// HTTP method of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CallbackMethod {
-    /// GET.
+    /// Fields are sent in the query of a GET.
     Get,
-    /// POST.
+    /// Fields are sent as the form of a POST.
     #[default]
     Post,
 }
@@ -66,7 +66,7 @@ pub enum CallbackMethod {
 /// Audio for a party that waits or is on hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WaitMusic {
-    /// Built-in music.
+    /// Built-in hold music.
     #[default]
     BuiltIn,
     /// Silence (`waitUrl=""`).
@@ -88,7 +88,7 @@ pub struct EventSet(u16);
 const WORDS: [&str; 9] = ["start", "end", "join", "leave", "mute", "hold", "modify", "speaker", "announcement"];
 
 impl EventSet {
-    /// Parses words separated by spaces; the error is the unknown word.
+    /// Parses words separated by spaces; the error is the first unknown word.
     pub fn parse(text: &str) -> Result<EventSet, &str> {
         text.split_ascii_whitespace().try_fold(EventSet::default(), |set, word| {
             let place = WORDS.iter().position(|known| *known == word).ok_or(word)?;
@@ -103,7 +103,7 @@ impl EventSet {
     }
 }
 
-/// Callbacks of a conference.
+/// Destination and events of a conference's callbacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConferenceCallbacks {
     /// URL of the requests.
@@ -117,9 +117,9 @@ pub struct ConferenceCallbacks {
 /// Party that wants to join, with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinRequest {
-    /// SID of its call.
+    /// SID of the party's call.
     pub call_sid: String,
-    /// Label, unique in the conference (`participantLabel`).
+    /// Label of the party, unique in the conference (`participantLabel`).
     pub label: Option<String>,
     /// Whether the party is muted (`muted`).
     pub is_muted: bool,
@@ -129,17 +129,17 @@ pub struct JoinRequest {
     pub starts: bool,
     /// Whether the conference ends when the party leaves (`endConferenceOnExit`).
     pub ends: bool,
-    /// Audio before the start (`waitUrl`).
+    /// Audio for the party before the start (`waitUrl`).
     pub wait: WaitMusic,
     /// Maximum parties of the conference (`maxParticipants`).
     pub max_participants: usize,
-    /// SID of the call that it coaches, which alone hears it (`coach`).
+    /// SID of the call that the party coaches and that alone hears the party (`coach`).
     pub coached: Option<String>,
     /// Whether the conference is recorded (`record="record-from-start"`).
     pub is_recorded: bool,
     /// Whether silence at both ends of the recording is trimmed (`trim`).
     pub is_trimmed: bool,
-    /// Callbacks; those of the first party apply to the conference (`statusCallback`).
+    /// Callbacks (`statusCallback`); those of the first party apply to the conference.
     pub callbacks: Option<ConferenceCallbacks>,
     /// Whether the star key makes the party leave (`hangupOnStar` of `<Dial>`).
     pub leaves_on_star: bool,
@@ -147,10 +147,10 @@ pub struct JoinRequest {
     pub time_limit: Option<Duration>,
     /// Whether the party is a voice agent; agents do not keep a conference alive after the last other party has left.
     pub is_agent: bool,
-    /// Whether the party is a line to another conference. Lines do not keep a conference alive either, and receive
-    /// silence instead of music, which the other conference would hear.
+    /// Whether the party is a line to another conference. A conference ends if only lines and agents are left, and
+    /// lines receive silence instead of music, which the other conference would hear.
     pub is_line: bool,
-    /// Whether its trunk has less than its share of the edge's places, some of which are reserved for such trunks.
+    /// Whether the party's trunk uses less than its share of the edge's places, so that it may take a reserved one.
     pub is_below_share: bool,
 }
 
@@ -192,7 +192,7 @@ pub enum MemberChange {
     BeepOnExit(bool),
     /// Sets whether the conference ends when the party leaves.
     Ends(bool),
-    /// Sets the audio before the start.
+    /// Sets the audio for the party before the start.
     Wait(WaitMusic),
 }
 

@@ -14,7 +14,7 @@ use super::{ConferenceRoom, ConferenceStatus, JoinRejection, RoomAction};
 pub struct RoomId(u64);
 
 impl RoomId {
-    /// Returns the number, unique among the conferences of the edge.
+    /// Returns the id as a number, unique among the conferences of the edge.
     pub fn number(self) -> u64 {
         self.0
     }
@@ -49,23 +49,23 @@ impl RoomRegistry {
         self.rooms.values().map(|room| room.members().len()).sum()
     }
 
-    /// Returns the conferences, the oldest first.
+    /// Lists the conferences, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (RoomId, &ConferenceRoom)> {
         self.rooms.iter().map(|(id, room)| (*id, room))
     }
 
-    /// Returns a conference.
+    /// Returns a conference; `None` if it has ended.
     pub fn get(&self, id: RoomId) -> Option<&ConferenceRoom> {
         self.rooms.get(&id)
     }
 
-    /// Returns the conference with a name.
+    /// Returns the id of the conference with a name, ignoring white space at both ends.
     pub fn find(&self, name: &str) -> Option<RoomId> {
         let name = name.trim();
         self.iter().find(|(_, room)| room.name() == name).map(|(id, _)| id)
     }
 
-    /// Checks whether a party may join the conference with this name, which is created if needed.
+    /// Checks whether a party may join the conference with this name, which would be created if needed.
     pub fn may_join(&self, name: &str, joining: &JoinRequest) -> Result<(), JoinRejection> {
         let name = name.trim();
         self.may_come(name, joining)?;
@@ -76,7 +76,7 @@ impl RoomRegistry {
     }
 
     /// Checks the conditions outside of the party's conference: its name, the limit of the edge, and whether the call
-    /// is in another one.
+    /// is already in another one.
     fn may_come(&self, name: &str, joining: &JoinRequest) -> Result<(), JoinRejection> {
         if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
             return Err(JoinRejection::BadName);
@@ -122,12 +122,12 @@ impl RoomRegistry {
         Some(done)
     }
 
-    /// Takes the next action.
+    /// Takes the next action of any conference.
     pub fn poll_output(&mut self) -> Option<(RoomId, RoomAction)> {
         self.actions.pop_front()
     }
 
-    /// Returns the time at which [`RoomRegistry::handle_timeout`] must be called.
+    /// Returns the time of the next call of [`RoomRegistry::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.values().filter_map(ConferenceRoom::poll_timeout).min()
     }
