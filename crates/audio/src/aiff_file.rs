@@ -35,7 +35,7 @@ fn format_of(body: &[u8]) -> Result<SampleFormat, String> {
     let [channels, bits] = [body.get(..2), body.get(6..8)].map(|bytes| bytes.map(big));
     let (channels, bits) = (channels.ok_or(missing)?, bits.ok_or(missing)?);
     let rate = extended(body.get(8..18).ok_or(missing)?);
-    // AIFF has no compression.
+    // AIFF, unlike AIFC, names no compression.
     let kind = body.get(18..22).unwrap_or(b"NONE");
     let (kind, order, bits) = match kind {
         b"NONE" | b"twos" => (SampleKind::Pcm, ByteOrder::Big, bits),

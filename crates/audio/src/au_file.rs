@@ -6,7 +6,8 @@ use super::samples::{ByteOrder, SampleFormat, SampleKind, big};
 /// Size of the shortest header, in bytes.
 const HEAD_BYTES: usize = 24;
 
-/// Decodes a file that begins with `.snd`. The size in the header is not used.
+/// Decodes a file that begins with `.snd`. The length in the header is ignored, because streaming writers do not know
+/// it.
 pub(super) fn decode(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     let number = |at: usize| file.get(at..at + 4).map(big).ok_or("an AU file with a truncated head");
     let (begin, encoding, rate, channels) = (number(4)?, number(12)?, number(16)?, number(20)?);

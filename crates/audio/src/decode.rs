@@ -9,18 +9,19 @@ use super::samples::SampleFormat;
 use super::{BareAudio, RATE_HZ, aiff_file, au_file, gsm, mp3, ogg, too_long, wav_file};
 use trunkgate_system::limits::AUDIO_DAMAGED_PIECES;
 
-/// Number of good pieces per tolerated damaged one: an MP3 cut out of a longer one is damaged at its beginning.
+/// Number of good pieces for which one damaged piece is tolerated: an MP3 cut out of a longer one is damaged at its
+/// beginning.
 const PIECES_TO_ONE_DAMAGED: usize = 20;
 
-/// Error for a file at which a decoder panicked.
+/// Error text for a file at which a decoder panicked.
 pub(super) const PANICKED: &str = "it cannot be decoded";
 
-/// Decodes a file identified by its first bytes.
+/// Decodes a file in the format that its first bytes identify.
 pub(super) fn decode(bytes: &[u8], most_seconds: usize) -> Result<Vec<i16>, String> {
     decode_as(bytes, None, most_seconds)
 }
 
-/// Decodes a file; `bare` is its format if its first bytes identify none.
+/// Decodes a file in the format that its first bytes identify, or else as `bare`.
 pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usize) -> Result<Vec<i16>, String> {
     let mut sink =
         NarrowbandSink { most: most_seconds * RATE_HZ, made: Vec::new(), spent: 0, resampler: None, mono: Vec::new() };
@@ -39,7 +40,7 @@ pub(super) fn decode_as(bytes: &[u8], bare: Option<BareAudio>, most_seconds: usi
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(PANICKED.to_owned())).and_then(|()| sink.finish())
 }
 
-/// Numbers of decoded and damaged pieces of a file: packets, and damaged Ogg pages.
+/// Numbers of good and damaged pieces of a file; a piece is a packet or an Ogg page.
 #[derive(Debug, Default)]
 pub(super) struct PieceCounts {
     good: usize,
@@ -49,16 +50,16 @@ pub(super) struct PieceCounts {
 }
 
 impl PieceCounts {
-    /// Counts a decoded piece.
+    /// Counts a piece that could be decoded.
     pub(super) fn count_good(&mut self) {
         self.good += 1;
     }
 
-    /// Counts a damaged piece.
+    /// Counts a piece that could not be decoded.
     ///
     /// # Errors
     ///
-    /// Returns an error if there are so many that decoding the rest is not worthwhile.
+    /// Returns an error if more than [`AUDIO_DAMAGED_PIECES`] pieces are damaged.
     pub(super) fn count_damaged(&mut self) -> Result<(), String> {
         let count = if self.good > 0 { &mut self.damaged } else { &mut self.before };
         *count += 1;
@@ -87,7 +88,7 @@ impl PieceCounts {
 pub(super) struct NarrowbandSink {
     most: usize,
     made: Vec<i16>,
-    /// Decoded samples, audible or not.
+    /// Decoded samples so far at 8 kHz, audible or not.
     spent: usize,
     resampler: Option<(u32, FileResampler)>,
     mono: Vec<f32>,
@@ -122,7 +123,7 @@ impl NarrowbandSink {
         self.check_length()
     }
 
-    /// Bounds the audio that is decoded but marked as not audible, which a file could do for all of it.
+    /// Counts decoded samples and limits their number: a file could mark all of its audio as not audible.
     pub(super) fn spend(&mut self, rate: u32, samples: usize) -> Result<(), String> {
         let rate = usize::try_from(rate).unwrap_or(usize::MAX).max(1);
         self.spent = self.spent.saturating_add(samples.saturating_mul(RATE_HZ) / rate);

@@ -16,9 +16,9 @@ const FRAME_SAMPLES: usize = 160;
 const SUBFRAME_SAMPLES: usize = 40;
 /// Maximum lag of the long-term prediction, in samples.
 const MOST_LAG: usize = 120;
-/// Bits of the log area ratios.
+/// Bits of each coded log area ratio.
 const RATIO_BITS: [u32; 8] = [6, 6, 5, 5, 4, 4, 3, 3];
-/// Pulses of a subframe.
+/// Number of pulses in a subframe.
 const PULSES: usize = 13;
 
 /// Decodes frames of 33 bytes.
@@ -50,7 +50,7 @@ fn push(decoder: &mut GsmDecoder, bits: &mut GsmBits<'_>, rate: u32, sink: &mut 
     sink.push(rate, 1, samples.into_iter().map(|sample| f32::from(sample) / 32_768.0))
 }
 
-/// Bits of frames, in either order.
+/// Bit reader of coded frames, in either bit order.
 struct GsmBits<'f> {
     bytes: &'f [u8],
     at: usize,
@@ -74,14 +74,14 @@ impl GsmBits<'_> {
     }
 }
 
-/// Parameters of a frame.
+/// Coded parameters of a frame.
 struct GsmFrame {
     /// Log area ratios, coded.
     ratios: [i16; 8],
     subframes: [Subframe; 4],
 }
 
-/// Parameters of a subframe.
+/// Coded parameters of a subframe.
 struct Subframe {
     /// Lag and coded gain of the long-term prediction.
     lag: i16,
@@ -109,7 +109,7 @@ impl GsmFrame {
 
 /// Decoder state between frames.
 struct GsmDecoder {
-    /// Residual: history for the long-term prediction, followed by the subframe.
+    /// Residual: history for the long-term prediction, followed by the current subframe.
     residual: [i16; MOST_LAG + SUBFRAME_SAMPLES],
     lag: usize,
     /// Log area ratios of the previous frame.
@@ -128,7 +128,7 @@ impl Default for GsmDecoder {
 }
 
 impl GsmDecoder {
-    /// Decodes a frame (§5.3).
+    /// Decodes a frame (EN 300 961 §5.3).
     fn decode(&mut self, frame: &GsmFrame) -> [i16; FRAME_SAMPLES] {
         let mut samples = [0; FRAME_SAMPLES];
         for (subframe, into) in frame.subframes.iter().zip(samples.chunks_exact_mut(SUBFRAME_SAMPLES)) {
@@ -149,7 +149,7 @@ impl GsmDecoder {
         samples
     }
 
-    /// Computes the residual of a subframe from its pulses and the history (§5.3.1, §5.3.2).
+    /// Computes the residual of a subframe from its pulses and the history (EN 300 961 §5.3.1, §5.3.2).
     fn predict(&mut self, subframe: &Subframe) {
         const GAINS: [i16; 4] = [3277, 11_469, 21_299, 32_767];
         let gain = usize::try_from(subframe.gain).ok().and_then(|gain| GAINS.get(gain)).copied().unwrap_or_default();
@@ -167,7 +167,7 @@ impl GsmDecoder {
         }
     }
 
-    /// Filters a sample by the coefficients of the vocal tract (§5.3.4).
+    /// Filters a sample by the coefficients of the vocal tract (EN 300 961 §5.3.4).
     fn filter(&mut self, coefficients: [i16; 8], sample: i16) -> i16 {
         let mut sample = sample;
         for (stage, coefficient) in coefficients.into_iter().enumerate().rev() {
@@ -184,7 +184,7 @@ impl GsmDecoder {
     }
 }
 
-/// Returns the pulses of a subframe at their positions (§5.3.1).
+/// Returns the pulses of a subframe at their positions (EN 300 961 §5.3.1).
 fn decoded_pulses(subframe: &Subframe) -> [i16; SUBFRAME_SAMPLES] {
     const FACTORS: [i16; 8] = [18_431, 20_479, 22_527, 24_575, 26_623, 28_671, 30_719, 32_767];
     let mut exponent = if subframe.maximum > 15 { (subframe.maximum >> 3) - 1 } else { 0 };
@@ -209,7 +209,7 @@ fn decoded_pulses(subframe: &Subframe) -> [i16; SUBFRAME_SAMPLES] {
     placed
 }
 
-/// Returns the log area ratios of a frame (§5.3.3).
+/// Returns the log area ratios of a frame (EN 300 961 §5.3.3).
 fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
     /// Minimum code, offset and inverse slope of each quantiser.
     const QUANTISERS: [(i16, i16, i16); 8] = [
@@ -230,7 +230,8 @@ fn decoded_ratios(coded: [i16; 8]) -> [i16; 8] {
     ratios
 }
 
-/// Returns the reflection coefficients between two frames; `weights` are quarters of the previous and the current one.
+/// Returns the reflection coefficients for a part of a frame; `weights` are the quarters in which the previous and
+/// the current log area ratios count.
 fn coefficients(before: [i16; 8], now: [i16; 8], weights: (u8, u8)) -> [i16; 8] {
     let part = |ratio: i16, quarters: u8| match quarters {
         0 => 0,
@@ -252,7 +253,7 @@ fn coefficients(before: [i16; 8], now: [i16; 8], weights: (u8, u8)) -> [i16; 8] 
     coefficients
 }
 
-/// Returns the saturating sum (§5.1).
+/// Returns the saturating sum of two numbers (EN 300 961 §5.1).
 fn add(one: i16, other: i16) -> i16 {
     one.saturating_add(other)
 }
@@ -261,7 +262,7 @@ fn subtract(one: i16, other: i16) -> i16 {
     one.saturating_sub(other)
 }
 
-/// Returns the rounded product of two fractions (§5.1).
+/// Returns the rounded product of two fractions (EN 300 961 §5.1).
 fn multiply(one: i16, other: i16) -> i16 {
     let product = (i32::from(one) * i32::from(other) + 16_384) >> 15;
     i16::try_from(product).unwrap_or(i16::MAX)

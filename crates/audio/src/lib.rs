@@ -1,5 +1,5 @@
 //! Audio files for playing to callers: read, decoded and converted to 8 kHz μ-law once when the configuration is
-//! loaded, and then shared. Identical files, also across a reload, are decoded once. Also writes WAV files.
+//! loaded, and then shared. Identical files are decoded once, also across a reload. The crate also writes WAV files.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 
@@ -33,19 +33,19 @@ use trunkgate_system::files;
 /// Sampling rate, in Hz.
 pub const RATE_HZ: usize = 8000;
 
-/// Use of a recording.
+/// Way in which a recording is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Use {
-    /// Played once.
+    /// The recording is played once.
     Once,
-    /// Played in a loop, with a smooth transition from its end to its beginning.
+    /// The recording is played in a loop, with a smooth transition from its end to its beginning.
     Again,
 }
 
-/// Headerless audio identified by its media type.
+/// Format of headerless audio, as a media type identifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BareAudio {
-    /// μ-law at 8 kHz, one channel.
+    /// μ-law samples at 8 kHz, one channel.
     MuLaw,
     /// Frames of GSM 06.10.
     Gsm,
@@ -64,7 +64,7 @@ impl BareAudio {
     }
 }
 
-/// Limits of a file.
+/// Limits of an audio file.
 #[derive(Debug, Clone, Copy)]
 pub struct AudioLimits {
     /// Maximum size, in bytes.
@@ -75,14 +75,14 @@ pub struct AudioLimits {
 
 type AudioKey = ([u8; 32], Use);
 
-/// Decoded audio in use.
+/// Decoded audio in use, by the digest of its file and its use.
 static DECODED: LazyLock<Mutex<HashMap<AudioKey, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
 /// Returns a file's audio as μ-law at 8 kHz.
 ///
 /// # Errors
 ///
-/// Returns the problem as a clause.
+/// Returns the reason as text if the file cannot be read or decoded, is incomplete, or exceeds a limit.
 pub fn mulaw(path: &Path, most: AudioLimits, how: Use) -> Result<Arc<[u8]>, String> {
     let bytes = read(path, most.bytes)?;
     wav_file::judge_whole(&bytes)?;
@@ -93,7 +93,7 @@ pub fn mulaw(path: &Path, most: AudioLimits, how: Use) -> Result<Arc<[u8]>, Stri
 ///
 /// # Errors
 ///
-/// Returns the problem as a clause.
+/// Returns the reason as text if the content cannot be decoded or is too long.
 pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: AudioLimits, how: Use) -> Result<Arc<[u8]>, String> {
     let mut key = ([0; 32], how);
     key.0.copy_from_slice(&digest_of(bytes, bare));
@@ -114,7 +114,7 @@ pub fn mulaw_of(bytes: &[u8], bare: Option<BareAudio>, most: AudioLimits, how: U
     Ok(codes)
 }
 
-/// Returns a digest that identifies the audio of a file's content.
+/// Returns a digest of a file's content and of `bare`, equal for equal audio.
 pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
     let digest = Sha256::new().chain_update(bytes);
     match bare {
@@ -127,7 +127,7 @@ pub fn digest_of(bytes: &[u8], bare: Option<BareAudio>) -> [u8; 32] {
 ///
 /// # Errors
 ///
-/// Returns the problem as a clause.
+/// Returns the reason as text if the file cannot be read or decoded, is incomplete, or exceeds a limit.
 pub fn linear_samples(path: &Path, most: AudioLimits) -> Result<Arc<[i16]>, String> {
     let bytes = read(path, most.bytes)?;
     wav_file::judge_whole(&bytes)?;
@@ -139,11 +139,11 @@ pub fn too_long(seconds: usize) -> String {
     format!("longer than {seconds} s")
 }
 
-/// Reads a file.
+/// Reads a file of at most `most` bytes.
 ///
 /// # Errors
 ///
-/// Returns the problem as a clause.
+/// Returns the reason as text if the file cannot be read or is larger than `most` bytes.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let wrong = |error: std::io::Error| error.to_string();
     let file = files::open(path).map_err(wrong)?;

@@ -12,7 +12,7 @@ use super::decode::{NarrowbandSink, PieceCounts};
 
 const NO_AUDIO: &str = "not a WAV, AIFF, AU, MP3, Ogg Vorbis or Ogg Opus file";
 
-/// Decodes a file that may be MP3.
+/// Decodes a file that has none of the known signatures as MP3.
 pub(super) fn decode(bytes: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
     // Read sequentially: the parser does not seek to an end that the file only claims.
     let stream = MediaSourceStream::new(Box::new(ReadOnlySource::new(behind_tag(bytes))), Default::default());

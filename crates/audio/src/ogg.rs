@@ -8,10 +8,10 @@ use trunkgate_system::limits::OGG_STREAMS;
 const CAPTURE: &[u8] = b"OggS";
 /// Size of a page header before its segment table, in bytes.
 const HEAD_BYTES: usize = 27;
-/// Position of the checksum in the header.
+/// Position of the checksum in the page header.
 const SUM: std::ops::Range<usize> = 22..26;
 
-/// Flags of a page: begins with the rest of a packet, first of its stream, last of its stream.
+/// Flags of a page: it begins with the rest of a packet, is the first of its stream, or the last of its stream.
 const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
 const LAST: u8 = 4;
@@ -51,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], sink: &mut NarrowbandSink) -> Result<(), Stri
 /// Ogg page (RFC 3533 §6).
 struct OggPage<'a> {
     flags: u8,
-    /// Granule position of its last sample; `None` if no packet ends in the page.
+    /// Granule position of the page's last sample; `None` if no packet ends in the page.
     position: Option<i64>,
     serial: u32,
     sequence: u32,
@@ -59,7 +59,7 @@ struct OggPage<'a> {
     body: &'a [u8],
 }
 
-/// Iterator over the pages of a file, `None` for a damaged page.
+/// Iterator over the pages of a file; yields `None` for a damaged page.
 struct PageIterator<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -118,19 +118,19 @@ fn checksum(page: &[u8]) -> [u8; 4] {
     behind.iter().skip(SUM.len()).fold(sum, |sum, byte| add(sum, *byte)).to_le_bytes()
 }
 
-/// Decoder of a stream.
+/// Decoder of a stream's packets.
 enum OggDecoder {
     Vorbis(Box<VorbisStream>),
     Opus(Box<OpusStream>),
 }
 
-/// Stream being decoded.
+/// Ogg stream being decoded.
 struct OggStream {
     serial: u32,
     decoder: OggDecoder,
-    /// Number of the next page.
+    /// Number of the next page of the stream.
     due: u32,
-    /// Beginning of a packet that continues in the next page.
+    /// Beginning of a packet that continues on the next page.
     partial: Vec<u8>,
     /// Granule position of the last decoded sample; `None` before the first page of audio.
     position: Option<i64>,
@@ -230,8 +230,8 @@ impl OggStream {
         Ok(true)
     }
 
-    /// Hands over the samples of a page: of the last page up to its granule position (Vorbis I §A.2, RFC 7845 §4.4), of
-    /// the first page of Vorbis only samples from position 0 on.
+    /// Passes the samples of a page to the sink: of the last page up to its granule position (Vorbis I §A.2, RFC 7845
+    /// §4.4), of the first page of Vorbis only samples from position 0 on.
     fn emit_samples(&mut self, page: &OggPage<'_>, sink: &mut NarrowbandSink) -> Result<(), String> {
         let (rate, granules, skips_front) = match &self.decoder {
             OggDecoder::Vorbis(vorbis) => (vorbis.rate(), 1, true),

@@ -12,7 +12,7 @@ const TAGS: &[u8] = b"OpusTags";
 /// Opus stream being decoded.
 pub(super) struct OpusStream {
     decoder: Decoder,
-    /// Samples to skip at the beginning.
+    /// Number of samples still to skip at the beginning.
     skip: usize,
     decoded: [i16; PACKET_SAMPLES],
 }
@@ -28,7 +28,7 @@ impl OpusStream {
         packet.starts_with(HEAD)
     }
 
-    /// Creates the decoder of a stream that begins with this `OpusHead` (RFC 7845 §5.1).
+    /// Creates the decoder of a stream that begins with the `OpusHead` packet `head` (RFC 7845 §5.1).
     pub(super) fn new(head: &[u8]) -> Result<OpusStream, String> {
         let short = |at: usize| Some(i16::from_le_bytes([*head.get(at)?, *head.get(at + 1)?]));
         let cut = "Ogg Opus with a truncated header";

@@ -4,7 +4,7 @@ use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw};
 
 use super::decode::NarrowbandSink;
 
-/// Bytes decoded at a time.
+/// Number of bytes decoded at once.
 const PIECE_BYTES: usize = 1 << 16;
 /// Maximum channels of a file.
 const MOST_CHANNELS: usize = 64;
@@ -12,9 +12,9 @@ const MOST_CHANNELS: usize = 64;
 /// Encoding of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SampleKind {
-    /// Signed integers.
+    /// Signed integers (linear PCM).
     Pcm,
-    /// Unsigned integers.
+    /// Unsigned integers (linear PCM with an offset).
     Unsigned,
     Float,
     ALaw,
@@ -35,7 +35,7 @@ pub(super) struct SampleFormat {
     pub(super) order: ByteOrder,
     pub(super) channels: usize,
     pub(super) rate: u32,
-    /// Bytes of one sample.
+    /// Number of bytes of one sample.
     pub(super) bytes: usize,
 }
 
@@ -48,7 +48,7 @@ impl SampleFormat {
     ///
     /// # Errors
     ///
-    /// Returns an error if the number of channels is invalid, or an error of the sink.
+    /// Returns an error if the number of channels is 0 or above [`MOST_CHANNELS`], or if the sink rejects the audio.
     pub(super) fn decode(self, samples: &[u8], sink: &mut NarrowbandSink) -> Result<(), String> {
         if self.channels == 0 || self.channels > MOST_CHANNELS {
             return Err(format!("{} channels", self.channels));
@@ -91,12 +91,12 @@ impl SampleFormat {
     }
 }
 
-/// Reads up to 64 bits, little-endian.
+/// Reads a little-endian number of up to 64 bits.
 pub(super) fn little(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Reads up to 64 bits, big-endian.
+/// Reads a big-endian number of up to 64 bits.
 pub(super) fn big(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

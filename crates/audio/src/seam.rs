@@ -4,7 +4,7 @@
 /// Maximum length of the cross-fade: 10 ms.
 const SEAM_SAMPLES: usize = 80;
 
-/// Makes the end continue smoothly into the beginning. A file made for looping stays unchanged.
+/// Makes the end of a recording continue smoothly into its beginning. A recording made for looping stays unchanged.
 pub(super) fn close(samples: &mut Vec<i16>) {
     let seam = SEAM_SAMPLES.min(samples.len() / 4);
     if seam == 0 || is_smooth(samples, seam) {
@@ -13,7 +13,7 @@ pub(super) fn close(samples: &mut Vec<i16>) {
     let (head, body) = samples.split_at(seam);
     let mut closed = body.to_vec();
     let from = closed.len() - seam;
-    // The seam contains the beginning, so the audio after the beginning follows.
+    // The seam contains the beginning, so the audio starts behind it.
     for (at, (last, first)) in closed.iter_mut().skip(from).zip(head).enumerate() {
         let share = (at as f32 + 1.0) / (seam as f32 + 1.0);
         *last = (f32::from(*last) * (1.0 - share) + f32::from(*first) * share) as i16;

@@ -14,7 +14,7 @@ const SETUP: &[u8] = b"\x05vorbis";
 const IDENTIFICATION_BYTES: usize = 30;
 /// Maximum channels with a defined order (Vorbis I §4.3.9).
 const CHANNELS: u8 = 8;
-/// Block sizes, as exponents of 2.
+/// Permitted block sizes, as exponents of 2.
 const BLOCKS: std::ops::RangeInclusive<u8> = 6..=13;
 
 /// Vorbis stream being decoded.
@@ -22,9 +22,9 @@ pub(super) struct VorbisStream {
     identification: [u8; IDENTIFICATION_BYTES],
     channels: u8,
     rate: u32,
-    /// Decoder, once the setup header was received.
+    /// Decoder; `None` before the setup header.
     decoder: Option<VorbisDecoder>,
-    /// Interleaved samples of a packet.
+    /// Interleaved samples of the last packet.
     interleaved: Vec<f32>,
 }
 
@@ -34,7 +34,7 @@ impl VorbisStream {
         packet.starts_with(IDENTIFICATION)
     }
 
-    /// Parses the identification header.
+    /// Parses the identification header of a stream.
     pub(super) fn new(packet: &[u8]) -> Result<VorbisStream, String> {
         let cut = "damaged: its identification header is truncated";
         let identification: &[u8; IDENTIFICATION_BYTES] = packet.first_chunk().ok_or(cut)?;
@@ -62,7 +62,7 @@ impl VorbisStream {
     ///
     /// # Errors
     ///
-    /// Returns the problem with the setup header.
+    /// Returns the reason if the setup header is damaged or the decoder rejects it.
     pub(super) fn take_header(&mut self, packet: &[u8]) -> Result<bool, String> {
         if let Some(setup) = packet.strip_prefix(SETUP).filter(|_| self.decoder.is_none()) {
             let damaged = |what: &dyn std::fmt::Display| format!("damaged: {what}");

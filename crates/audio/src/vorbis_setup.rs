@@ -5,16 +5,15 @@ use trunkgate_system::limits::VORBIS_CODEBOOK_VALUES;
 
 /// Sync pattern at the beginning of each codebook.
 const SYNC: u32 = 0x56_4342;
-/// Maximum dimensions of a codebook that the decoder accepts; encoders use at most 16.
+/// Maximum dimensions of a codebook; encoders use at most 16.
 const DIMENSIONS: u32 = 32;
-/// Maximum bits of a code word in one lookup of the decoder: each further table has as many entries as these bits have
-/// values.
+/// Maximum bits of a code word in one lookup of the decoder: the size of each further table doubles with every bit.
 const TABLE_BITS: usize = 8;
-/// Memory of a table entry, in values.
+/// Number of values that a table entry occupies in the decoder.
 const ENTRY_VALUES: u64 = 3;
 /// Maximum length of a code word, in bits.
 const CODE_BITS: usize = 32;
-/// Limit above the number of amplitudes of a floor (Vorbis I §7.2.3).
+/// Maximum number of amplitudes of a floor (Vorbis I §7.2.3).
 const FLOOR_ENTRIES: u32 = 256;
 /// Maximum points of a floor (Vorbis I §7.2.2).
 const FLOOR_POINTS: usize = 65;
@@ -22,7 +21,7 @@ const FLOOR_POINTS: usize = 65;
 const CUT_OFF: &str = "its setup header is truncated";
 const UNDEFINED: &str = "its setup header uses undefined values";
 
-/// Checks the setup header of a stream with this many channels, after its packet type and name.
+/// Checks a setup header, without its packet type and name, of a stream with this many channels.
 pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
     let mut bits = SetupBits { bytes: setup, at: 0 };
     let mut books = Vec::new();
@@ -35,7 +34,7 @@ pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
         }
         books.push(book);
     }
-    // Placeholders (§4.2.4).
+    // Placeholders for time domain transforms (Vorbis I §4.2.4).
     for _ in 0..=bits.read_bits(6)? {
         bits.expect_zero(16)?;
     }
@@ -52,7 +51,7 @@ pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
         mapping(&mut bits, u32::from(channels), floors, residues)?;
     }
     for _ in 0..=bits.read_bits(6)? {
-        // Block size, window and transform.
+        // A mode's block size, window and transform.
         bits.skip(1)?;
         bits.expect_zero(32)?;
         bits.read_below(8, mappings)?;
@@ -60,7 +59,7 @@ pub(super) fn check(setup: &[u8], channels: u8) -> Result<(), String> {
     if bits.read_bits(1)? == 1 { Ok(()) } else { Err(UNDEFINED.to_owned()) }
 }
 
-/// Codebook (§3.2.1).
+/// Codebook (Vorbis I §3.2.1).
 #[derive(Debug, Clone, Copy)]
 struct VorbisCodebook {
     entries: u32,
@@ -154,15 +153,15 @@ impl CodeLengths {
     }
 }
 
-/// Returns the largest number with a power not larger than `entries` (§9.2.3); `None` if the decoder, which computes it
-/// in single precision, finds another one.
+/// Returns the largest number whose power is not larger than `entries` (Vorbis I §9.2.3). Returns `None` if the
+/// decoder, which computes the number in single precision, would find another one.
 fn root(entries: u32, dimensions: u32) -> Option<u64> {
     let fits = |number: u64| number.checked_pow(dimensions).is_some_and(|power| power <= u64::from(entries));
     let found = (entries as f32).powf(1.0 / dimensions as f32).floor() as u64;
     (fits(found) && !fits(found + 1)).then_some(found)
 }
 
-/// Checks a floor (§7.2.2). Floors of type 0 have not been produced since before Vorbis I.
+/// Checks a floor (Vorbis I §7.2.2). Floors of type 0 have not been produced since before Vorbis I.
 fn floor(bits: &mut SetupBits<'_>, books: &[VorbisCodebook]) -> Result<(), String> {
     if bits.read_bits(16)? != 1 {
         return Err("a floor is not of type 1".to_owned());
@@ -200,7 +199,7 @@ fn floor(bits: &mut SetupBits<'_>, books: &[VorbisCodebook]) -> Result<(), Strin
     if points.len() < count || count > FLOOR_POINTS { Err("a floor has a point twice".to_owned()) } else { Ok(()) }
 }
 
-/// Checks a residue (§8.6.1).
+/// Checks a residue (Vorbis I §8.6.1).
 fn residue(bits: &mut SetupBits<'_>, books: &[VorbisCodebook]) -> Result<(), String> {
     bits.read_below(16, 3)?;
     let (begin, end) = (bits.read_bits(24)?, bits.read_bits(24)?);
@@ -224,7 +223,7 @@ fn residue(bits: &mut SetupBits<'_>, books: &[VorbisCodebook]) -> Result<(), Str
     Ok(())
 }
 
-/// Checks a mapping (§4.2.4).
+/// Checks a mapping (Vorbis I §4.2.4).
 fn mapping(bits: &mut SetupBits<'_>, channels: u32, floors: u32, residues: u32) -> Result<(), String> {
     bits.expect_zero(16)?;
     let submaps = if bits.read_bits(1)? == 1 { bits.read_bits(4)? + 1 } else { 1 };
@@ -250,7 +249,7 @@ fn mapping(bits: &mut SetupBits<'_>, channels: u32, floors: u32, residues: u32) 
     Ok(())
 }
 
-/// Bit reader, the lowest bit of each byte first.
+/// Bit reader of a setup header, the lowest bit of each byte first.
 struct SetupBits<'a> {
     bytes: &'a [u8],
     at: u64,
@@ -273,7 +272,7 @@ impl SetupBits<'_> {
         if self.at <= self.bytes.len() as u64 * 8 { Ok(()) } else { Err(CUT_OFF.to_owned()) }
     }
 
-    /// Reads a number below a limit.
+    /// Reads a number of `count` bits that must be below `limit`.
     fn read_below(&mut self, count: u32, limit: u32) -> Result<u32, String> {
         let number = self.read_bits(count)?;
         if number < limit { Ok(number) } else { Err(UNDEFINED.to_owned()) }

@@ -10,11 +10,11 @@ use trunkgate_system::files;
 /// Sampling rate of a telephone call, in Hz.
 pub const RATE_HZ: u32 = 8000;
 
-/// Writes 16-bit PCM at a sampling rate.
+/// Writes samples to a WAV file of 16-bit PCM at a sampling rate.
 ///
 /// # Errors
 ///
-/// Returns the problem as text.
+/// Returns the error as text if the file cannot be created or written.
 pub fn write(path: &Path, sample_rate: u32, samples: &[i16]) -> Result<(), String> {
     let spec = WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let written = || {

@@ -5,16 +5,16 @@ use super::decode::NarrowbandSink;
 use super::gsm;
 use super::samples::{ByteOrder, SampleFormat, SampleKind, little};
 
-/// Minimum size that marks a file with unknown size, as left by a streaming writer.
+/// Minimum size in a header that stands for an unknown size, as left by a streaming writer.
 const UNKNOWN_BYTES: u64 = 0x7fff_0000;
-/// Bytes before the first chunk.
+/// Number of bytes before the first chunk.
 const HEAD_BYTES: usize = 12;
 
 /// Format of a file's samples.
 #[derive(Debug, Clone, Copy)]
 enum WavFormat {
     Samples(SampleFormat),
-    /// GSM 06.10 in blocks of two frames, with its rate.
+    /// GSM 06.10 in blocks of two frames, with its sampling rate in Hz.
     Gsm(u32),
 }
 
@@ -27,18 +27,19 @@ pub(super) fn decode(file: &[u8], sink: &mut NarrowbandSink) -> Result<(), Strin
     }
 }
 
-/// Checks that a configured file has all the samples that its header claims; it may still be being copied.
+/// Checks that a configured file has all the samples that its header claims: it may still be in the process of being
+/// copied.
 ///
 /// # Errors
 ///
-/// Returns the number of missing bytes, as text.
+/// Returns the number of missing bytes as text.
 pub(super) fn judge_whole(file: &[u8]) -> Result<(), String> {
     let Ok((.., missing)) = parts(file) else { return Ok(()) };
     if missing > 0 { Err(format!("it ends in the middle: {missing} bytes are missing")) } else { Ok(()) }
 }
 
-/// Returns the format, the bytes of the samples, and the number of missing bytes. All bytes present are samples if the
-/// size is unknown or the file is truncated.
+/// Returns the format, the bytes of the samples, and the number of missing bytes. If the size is unknown or the file
+/// is truncated, all bytes after the header count as samples.
 fn parts(file: &[u8]) -> Result<(WavFormat, &[u8], usize), String> {
     let mut rest =
         file.get(HEAD_BYTES..).filter(|_| file.get(8..12) == Some(b"WAVE")).ok_or("RIFF, but not a WAV file")?;
@@ -68,7 +69,8 @@ fn parts(file: &[u8]) -> Result<(WavFormat, &[u8], usize), String> {
     Err("a WAV file without samples".to_owned())
 }
 
-/// Returns whether the writer never updated the sizes: no samples by its header, and a file that ends before them.
+/// Returns whether the writer never updated the sizes in the header: the header claims no samples, and a file that
+/// ends before them.
 fn is_never_written(size: u64, claimed: u64, before: usize) -> bool {
     size == 0 && (claimed == 0 || claimed >= UNKNOWN_BYTES || claimed.saturating_add(8) <= before as u64)
 }
@@ -79,7 +81,7 @@ fn format_of(body: &[u8]) -> Result<WavFormat, String> {
     let (tag, channels, rate) = (short(0).ok_or(missing)?, short(2).ok_or(missing)?, body.get(4..8).map(little));
     let (rate, bits) = (rate.ok_or(missing)?, short(14).ok_or(missing)?);
     let rate = u32::try_from(rate).unwrap_or(u32::MAX);
-    // The extensible format has the encoding further down.
+    // The extensible format has its encoding tag further down.
     let tag = if tag == 0xfffe { short(24).ok_or(missing)? } else { tag };
     let kind = match (tag, bits) {
         // 8-bit PCM is unsigned.

@@ -1,4 +1,4 @@
-//! Cadence of a party, its speech and pauses. It is evaluated over all frames each time, so that later knowledge (the
+//! Cadence of a party: its speech and pauses. All frames are evaluated again each time, so that later knowledge (the
 //! level of the speech, or that a sound was a tone) applies to earlier frames as well.
 
 use crate::limits::{
@@ -7,11 +7,11 @@ use crate::limits::{
 };
 use crate::voice::FrameMeasurement;
 
-/// Kind of a frame.
+/// Kind of sound in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FrameKind {
     Sound,
-    /// Possibly a tone.
+    /// Possibly a tone; later frames decide.
     Perhaps,
     Tone,
 }
@@ -53,14 +53,14 @@ impl Cadence {
         }
     }
 
-    /// Adds a frame of a tone that has lasted for this many frames.
+    /// Adds a frame of a tone that has lasted for `frames` frames.
     pub(crate) fn take_tone(&mut self, heard: FrameMeasurement, frames: usize) {
         self.add_frame(heard, true);
         let all = frames + TONE_EDGE_FRAMES;
         self.records.iter_mut().rev().take(all).for_each(|record| record.kind = FrameKind::Tone);
     }
 
-    /// Returns whether there was a pause before a tone of this many frames, or no speech at all.
+    /// Returns whether no speech directly preceded a tone of `frames` frames.
     pub(crate) fn has_pause_before(&self, frames: usize) -> bool {
         let threshold = self.threshold();
         let before = self.records.iter().rev().skip(frames + TONE_EDGE_FRAMES).take(BEEP_PAUSE_FRAMES);
@@ -101,10 +101,10 @@ impl Cadence {
     }
 }
 
-/// Levels from which a frame may be speech.
+/// Levels from which a frame counts as speech.
 #[derive(Debug, Clone, Copy)]
 struct SpeechThreshold {
-    /// Current noise estimate.
+    /// Current estimate of the line noise, in dB of full scale.
     noise_db: f32,
     least_db: f32,
 }

@@ -14,14 +14,14 @@ use crate::voice::VoiceMeter;
 pub struct MachineDetector {
     settings: DetectionSettings,
     began: Instant,
-    /// Frames so far.
+    /// Number of frames so far.
     frames: u32,
     voice: VoiceMeter,
     tones: ToneTracker,
     cadence: Cadence,
-    /// Speech up to the last frame.
+    /// Extent of the speech up to the last frame.
     speech: SpeechExtent,
-    /// Frame from which the initial silence counts: the beginning, or the end of a ringback tone.
+    /// Frame from which the initial silence counts: the first one, or the end of a ringback tone.
     quiet_since: u32,
     /// Whether a beep was detected before any speech.
     has_beeped: bool,
@@ -32,7 +32,7 @@ pub struct MachineDetector {
 }
 
 impl MachineDetector {
-    /// Starts a detection.
+    /// Starts a detection at `now`.
     pub fn new(now: Instant, settings: DetectionSettings) -> MachineDetector {
         MachineDetector {
             settings,
@@ -50,7 +50,7 @@ impl MachineDetector {
         }
     }
 
-    /// Adds the next 20 ms of the party at 8 kHz, including silence.
+    /// Adds the next 20 ms of the party's audio at 8 kHz, including silence.
     pub fn add_frame(&mut self, now: Instant, frame: &[i16; FRAME_SAMPLES]) {
         if self.is_over || self.verdict.is_some() {
             return;
@@ -82,12 +82,12 @@ impl MachineDetector {
         }
     }
 
-    /// Returns the timeout of the detection; `None` once it has ended.
+    /// Returns the time of the timeout; `None` once the verdict was returned.
     pub fn poll_timeout(&self) -> Option<Instant> {
         (!self.is_over).then(|| self.deadline())
     }
 
-    /// Returns the verdict, once.
+    /// Returns the verdict once; `None` before it and afterwards.
     pub fn poll_verdict(&mut self) -> Option<DetectionVerdict> {
         self.is_over |= self.verdict.is_some();
         self.verdict.take()
@@ -106,7 +106,7 @@ impl MachineDetector {
         self.verdict = Some(DetectionVerdict { answered_by, duration: now.saturating_duration_since(self.began) });
     }
 
-    /// Notes that a machine has answered.
+    /// Records that a machine has answered; this is the verdict unless the end of its message is awaited.
     fn note_machine(&mut self, now: Instant) {
         self.is_machine = true;
         if self.settings.mode == DetectionMode::Enable {
@@ -117,7 +117,7 @@ impl MachineDetector {
     fn evaluate_event(&mut self, now: Instant, event: Option<ToneEvent>) {
         match event {
             Some(ToneEvent::Fax) => return self.decide(now, AnsweredBy::Fax),
-            // A network announcement follows.
+            // Special information tones precede a network announcement.
             Some(ToneEvent::Sit) => self.note_machine(now),
             Some(ToneEvent::BeepBegun) if !self.is_machine => self.note_machine(now),
             Some(ToneEvent::BeepEnded) if self.is_machine => return self.decide(now, AnsweredBy::MachineEndBeep),

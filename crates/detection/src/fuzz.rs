@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::limits::{FRAME, FRAME_SAMPLES};
 use crate::{DetectionMode, DetectionSettings, MachineDetector};
 
-/// Feeds any samples: at most one verdict, and one by the timeout.
+/// Feeds any samples. There must be at most one verdict before the timeout, and one at the timeout otherwise.
 pub fn detection(data: &[u8]) {
     let (head, audio) = data.split_at(data.len().min(5));
     let value = |place: usize, unit: u32| head.get(place).map(|byte| u32::from(*byte) * unit);

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Moment at which the detection of a machine is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DetectionMode {
-    /// When the machine is detected.
+    /// A machine is reported when it is detected.
     Enable,
-    /// After the end of the machine's message.
+    /// A machine is reported after the end of its message.
     DetectMessageEnd,
 }
 
@@ -19,15 +19,15 @@ pub enum DetectionMode {
 pub struct ThresholdParameter {
     /// Name of the REST parameter.
     pub name: &'static str,
-    /// Range of values.
+    /// Range of permitted values, in units of `unit_ms`.
     pub range: RangeInclusive<u32>,
-    /// Default value.
+    /// Default value, in units of `unit_ms`.
     pub default: u32,
-    /// Unit, in milliseconds.
+    /// Unit of the values, in milliseconds.
     pub unit_ms: u32,
 }
 
-/// Settings of a detection.
+/// Settings of an answering machine detection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectionSettings {
     /// Moment at which the detection of a machine is reported.
@@ -36,42 +36,42 @@ pub struct DetectionSettings {
     pub timeout: Duration,
     /// Minimum duration of speech that indicates a machine.
     pub speech_threshold: Duration,
-    /// Silence after which speech has ended.
+    /// Duration of silence after which speech has ended.
     pub speech_end_threshold: Duration,
-    /// Initial silence after which the detection ends.
+    /// Duration of initial silence after which the detection ends.
     pub silence_timeout: Duration,
 }
 
 impl DetectionMode {
-    /// Both modes with their names.
+    /// Both modes with their names in `MachineDetection`.
     pub const ALL: [(DetectionMode, &'static str); 2] =
         [(DetectionMode::Enable, "Enable"), (DetectionMode::DetectMessageEnd, "DetectMessageEnd")];
 
-    /// Parses the name of a mode.
+    /// Parses the value of `MachineDetection`; `None` if it is unknown.
     pub fn named(name: &str) -> Option<DetectionMode> {
         DetectionMode::ALL.into_iter().find(|(_, known)| *known == name).map(|(mode, _)| mode)
     }
 }
 
 impl ThresholdParameter {
-    /// `MachineDetectionTimeout`, in seconds.
+    /// Maximum duration of a detection (`MachineDetectionTimeout`), in seconds.
     pub const TIMEOUT: ThresholdParameter =
         ThresholdParameter { name: "MachineDetectionTimeout", range: 3..=59, default: 30, unit_ms: 1_000 };
-    /// `MachineDetectionSpeechThreshold`, in milliseconds.
+    /// Duration of speech that indicates a machine (`MachineDetectionSpeechThreshold`), in milliseconds.
     pub const SPEECH: ThresholdParameter = ThresholdParameter {
         name: "MachineDetectionSpeechThreshold",
         range: 1_000..=6_000,
         default: 2_400,
         unit_ms: 1,
     };
-    /// `MachineDetectionSpeechEndThreshold`, in milliseconds.
+    /// Silence that ends speech (`MachineDetectionSpeechEndThreshold`), in milliseconds.
     pub const SPEECH_END: ThresholdParameter = ThresholdParameter {
         name: "MachineDetectionSpeechEndThreshold",
         range: 500..=5_000,
         default: 1_200,
         unit_ms: 1,
     };
-    /// `MachineDetectionSilenceTimeout`, in milliseconds.
+    /// Initial silence that ends the detection (`MachineDetectionSilenceTimeout`), in milliseconds.
     pub const SILENCE: ThresholdParameter = ThresholdParameter {
         name: "MachineDetectionSilenceTimeout",
         range: 2_000..=10_000,

@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 
 use crate::limits::{FRAME_SAMPLES, RATE_HZ};
 
-/// First frequencies at which a frame is analysed: 300 to 2,700 Hz.
+/// First frequency at which a frame is analysed; the last one is 2,700 Hz.
 const FIRST_HZ: u32 = 300;
 const STEP_HZ: u32 = 50;
 const BINS: usize = 49;
@@ -18,9 +18,9 @@ const WEAKER: f32 = 0.1;
 pub(crate) struct SpectralTone {
     /// Stronger frequency, in Hz.
     pub(crate) hz: f32,
-    /// Weaker frequency, in Hz.
+    /// Weaker frequency, in Hz; `None` for a single one.
     pub(crate) second_hz: Option<f32>,
-    /// Share of the energy in the tone.
+    /// Share of the frame's energy in the tone, 0 to 1.
     pub(crate) share: f32,
 }
 
@@ -40,7 +40,8 @@ pub(crate) fn strongest(frame: &[f32; FRAME_SAMPLES], energy: f32) -> SpectralTo
     SpectralTone { hz, second_hz: None, share: one }
 }
 
-/// Returns the frequency with the largest share of the energy, and the share.
+/// Returns the frequency with the largest share of the energy, and that share; `far_from` excludes nearby
+/// frequencies.
 fn peak(frame: &[f32; FRAME_SAMPLES], energy: f32, far_from: Option<f32>) -> (f32, f32) {
     let bins = (0..BINS).map(bin_hz).filter(|hz| far_from.is_none_or(|other| (hz - other).abs() >= APART_HZ));
     let shares = bins.map(|hz| (hz, share(frame.iter().copied(), hz, energy)));
@@ -48,9 +49,9 @@ fn peak(frame: &[f32; FRAME_SAMPLES], energy: f32, far_from: Option<f32>) -> (f3
     refined(frame, found, energy)
 }
 
-/// Returns a frame with its sine at a frequency removed.
+/// Returns a frame from which its sine at a frequency is removed.
 fn remove_sine(frame: &[f32; FRAME_SAMPLES], hz: f32) -> [f32; FRAME_SAMPLES] {
-    // By rotation: one sine and cosine for all samples.
+    // A rotation needs one sine and one cosine for all samples.
     let (step_sin, step_cos) = (TAU * hz / RATE_HZ as f32).sin_cos();
     let turn = |(cos, sin): (f32, f32)| (cos * step_cos - sin * step_sin, sin * step_cos + cos * step_sin);
     let (mut at, mut sums) = ((1.0, 0.0), (0.0, 0.0));
@@ -71,7 +72,7 @@ fn bin_hz(place: usize) -> f32 {
     (FIRST_HZ + STEP_HZ * u32::try_from(place).unwrap_or(0)) as f32
 }
 
-/// Refines a frequency to the one nearby with the largest share.
+/// Refines a frequency by a search for the largest share of the energy nearby.
 fn refined(frame: &[f32; FRAME_SAMPLES], found: (f32, f32), energy: f32) -> (f32, f32) {
     let (mut hz, mut best) = found;
     for step in [12.5, 6.25, 3.125] {

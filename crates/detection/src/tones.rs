@@ -10,9 +10,9 @@ use crate::voice::FilteredFrame;
 
 /// Frequencies of call progress: ringback of North America, Britain and Europe, busy and dial tone (ITU-T E.180).
 const PROGRESS: [&[f32]; 5] = [&[440.0, 480.0], &[400.0, 450.0], &[425.0], &[480.0, 620.0], &[350.0, 440.0]];
-/// Minimum share of each of two frequencies.
+/// Minimum share of the energy in each of two frequencies of call progress.
 const PROGRESS_PART: f32 = 0.15;
-/// Special information tones (ITU-T E.180): low and high frequency of each.
+/// Special information tones (ITU-T E.180): lowest and highest frequency of each, in Hz.
 const SIT_HZ: [(f32, f32); 3] = [(890.0, 1010.0), (1345.0, 1455.0), (1735.0, 1820.0)];
 const CED_HZ: f32 = 2_100.0;
 const CNG_HZ: f32 = 1_100.0;
@@ -25,22 +25,22 @@ pub(crate) enum ToneEvent {
     BeepBegun,
     /// A beep has ended.
     BeepEnded,
-    /// A fax machine.
+    /// A fax machine was detected.
     Fax,
-    /// The three special information tones.
+    /// The three special information tones were detected.
     Sit,
 }
 
-/// Tone state of a frame.
+/// Assignment of a frame to a tone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ToneState {
-    /// No tone.
+    /// The frame is no part of a tone.
     None,
-    /// Possibly a tone; the next frames decide.
+    /// The frame is possibly part of a tone; the next frames decide.
     Perhaps,
-    /// Tone of this many frames so far.
+    /// The frame belongs to a tone of this many frames so far.
     Tone(usize),
-    /// Call progress.
+    /// The frame belongs to call progress.
     Progress,
 }
 
@@ -56,15 +56,15 @@ struct ToneRun {
     is_beep: bool,
 }
 
-/// Tracks the tones of a stream.
+/// Tracks the tones in a party's audio.
 #[derive(Debug, Clone)]
 pub(crate) struct ToneTracker {
     run: Option<ToneRun>,
-    /// Special information tones detected in order, and frames since the last one.
+    /// Number of special information tones detected in order, and frames since the last one.
     sit: (usize, u32),
     recent: [[f32; FRAME_SAMPLES]; PROGRESS_FRAMES],
     next: usize,
-    /// Frames since the last one of call progress.
+    /// Frames since the last frame of call progress.
     since_progress: u32,
 }
 
@@ -75,8 +75,8 @@ impl ToneTracker {
         ToneTracker { run: None, sit: (0, 0), recent, next: 0, since_progress: PROGRESS_ECHO_FRAMES }
     }
 
-    /// Adds a frame; `had_speech` if the party has spoken, `has_pause(frames)` returns whether there was a pause before
-    /// a tone of this many frames.
+    /// Adds a frame; `had_speech` if the party has spoken, `has_pause(frames)` returns whether there was a pause
+    /// before a tone of `frames` frames. Returns the assignment of the frame and the event detected, if any.
     pub(crate) fn add_frame(
         &mut self,
         frame: &FilteredFrame,
@@ -152,7 +152,7 @@ impl ToneTracker {
         (run.frames == ced && (run.hz - CED_HZ).abs() <= FAX_DRIFT_HZ).then_some(ToneEvent::Fax)
     }
 
-    /// Evaluates a tone that has ended.
+    /// Evaluates a tone that has just ended.
     fn evaluate_ended(&mut self, run: &ToneRun, had_speech: bool) -> Option<ToneEvent> {
         let (sit, since) = self.sit;
         let frames = run.frames;

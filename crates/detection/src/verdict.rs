@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnsweredBy {
-    /// Human.
+    /// A human has answered.
     Human,
-    /// Machine at the beginning of its message.
+    /// A machine has answered; reported at the beginning of its message.
     MachineStart,
-    /// Machine after its message ended with a beep.
+    /// A machine has answered, and its message ended with a beep.
     MachineEndBeep,
-    /// Machine after its message ended with silence.
+    /// A machine has answered, and its message ended with silence.
     MachineEndSilence,
-    /// Machine with a message that did not end in time.
+    /// A machine has answered, and its message did not end before the timeout.
     MachineEndOther,
-    /// Fax machine.
+    /// A fax machine has answered.
     Fax,
-    /// Unknown, because no audio could be evaluated in time.
+    /// The party did not speak, or neither its speech nor its silence decided before the timeout.
     Unknown,
 }
 
 /// Verdict of a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectionVerdict {
-    /// Kind of party.
+    /// Kind of party that has answered.
     pub answered_by: AnsweredBy,
-    /// Duration of the detection.
+    /// Time from the start of the detection to the verdict.
     pub duration: Duration,
 }
 
@@ -45,7 +45,7 @@ impl AnsweredBy {
         AnsweredBy::Unknown,
     ];
 
-    /// Returns Twilio's name.
+    /// Returns Twilio's name of the kind, the value of `AnsweredBy`.
     pub const fn name(self) -> &'static str {
         match self {
             AnsweredBy::Human => "human",

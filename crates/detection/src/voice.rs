@@ -6,27 +6,27 @@ use crate::limits::{FRAME_SAMPLES, NOISE_FRAMES, NOISE_MOST_DB, QUIET_DB, RATE_H
 const POLE: f32 = 0.855;
 /// Pitch periods of a voice, in samples: 400 to 70 Hz.
 const PERIODS: std::ops::RangeInclusive<usize> = 20..=(RATE_HZ as usize / 70);
-/// Level of silence.
+/// Level assigned to silence, in dB of full scale.
 const SILENT_DB: f32 = -90.0;
 
 /// Frame after the high-pass filter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FilteredFrame {
     pub(crate) samples: [f32; FRAME_SAMPLES],
-    /// Sum of the squares.
+    /// Sum of the squares of the samples.
     pub(crate) energy: f32,
-    /// Level in dB of full scale.
+    /// Level of the frame, in dB of full scale.
     pub(crate) level_db: f32,
 }
 
 /// Measurements of a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct FrameMeasurement {
-    /// Level in dB of full scale.
+    /// Level of the frame, in dB of full scale.
     pub(crate) level_db: f32,
     /// Line noise before the frame, in dB of full scale.
     pub(crate) noise_db: f32,
-    /// Whether it is voiced.
+    /// Whether the frame is periodic like a voice.
     pub(crate) is_voiced: bool,
 }
 
@@ -45,7 +45,7 @@ impl VoiceMeter {
         VoiceMeter { filter: (0.0, 0.0), before: [0.0; FRAME_SAMPLES], levels: [NOISE_MOST_DB; NOISE_FRAMES], next: 0 }
     }
 
-    /// Removes hum from a frame.
+    /// Removes DC and hum from a frame by the high-pass filter.
     pub(crate) fn filter(&mut self, frame: &[i16; FRAME_SAMPLES]) -> FilteredFrame {
         let (mut input, mut output) = self.filter;
         let samples = frame.map(|sample| {
@@ -61,7 +61,7 @@ impl VoiceMeter {
         FilteredFrame { samples, energy, level_db }
     }
 
-    /// Measures a frame.
+    /// Measures level, noise and voicing of a frame.
     pub(crate) fn measure_frame(&mut self, frame: &FilteredFrame) -> FrameMeasurement {
         let is_voiced = frame.level_db >= QUIET_DB && self.periodicity(frame) >= VOICED;
         if let Some(place) = self.levels.get_mut(self.next) {
@@ -78,7 +78,7 @@ impl VoiceMeter {
         three.fold(NOISE_MOST_DB, f32::min).max(SILENT_DB)
     }
 
-    /// Returns the maximum similarity of a frame to itself one period earlier.
+    /// Returns the maximum similarity of a frame to the audio one pitch period earlier, at most 1.
     fn periodicity(&self, frame: &FilteredFrame) -> f32 {
         let mut both = [0.0; 2 * FRAME_SAMPLES];
         let samples = self.before.iter().chain(&frame.samples);

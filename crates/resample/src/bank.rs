@@ -1,9 +1,9 @@
-//! Coefficients of the streaming resamplers: one low-pass filter for each ratio, a Kaiser-windowed sinc divided into
-//! phases. Computed at compile time, so that they are the same on every machine.
+//! Coefficients of the streaming resamplers: for each ratio one low-pass filter, a Kaiser-windowed sinc divided into
+//! phases. They are computed at compile time and thus the same on every machine.
 
 /// Span of a filter in samples of the lower rate; the delay is half of it, 1.5 ms at 8 kHz.
 const SPAN: usize = 24;
-/// Kaiser's β: flat to 0.85 of the lower rate's band, and 58 dB down from 1.15 of it on.
+/// Kaiser's β: the filter is flat up to 0.85 of the lower rate's band, and attenuates by 58 dB from 1.15 of it on.
 const BETA: f64 = 5.55;
 /// Fractional bits of the coefficients: the products of one phase with any samples fit into 32 bits.
 pub(crate) const UNITY_BITS: u32 = 14;
@@ -13,25 +13,25 @@ pub(crate) const UNITY_BITS: u32 = 14;
 pub(crate) struct FilterBank {
     /// Number of output positions between two inputs, each with its own coefficients.
     pub(crate) phases: usize,
-    /// Inputs per output.
+    /// Number of inputs that each output is computed from.
     pub(crate) taps: usize,
-    /// Coefficients phase by phase, that of the newest input last.
+    /// Coefficients phase by phase; the coefficient of the newest input is the last of its phase.
     pub(crate) coefficients: &'static [i16],
 }
 
-/// Ratio 1 to 2.
+/// Filter of the ratio 1 to 2.
 pub(crate) static UP_2: FilterBank =
     FilterBank { phases: 2, taps: SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 2) };
-/// Ratios 1 to 3, and 2 to 3.
+/// Filter of the ratios 1 to 3 and 2 to 3.
 pub(crate) static UP_3: FilterBank =
     FilterBank { phases: 3, taps: SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 3) };
-/// Ratio 2 to 1.
+/// Filter of the ratio 2 to 1.
 pub(crate) static DOWN_2: FilterBank =
     FilterBank { phases: 1, taps: 2 * SPAN, coefficients: &coefficients::<{ 2 * SPAN }>(2, 1) };
-/// Ratio 3 to 1.
+/// Filter of the ratio 3 to 1.
 pub(crate) static DOWN_3: FilterBank =
     FilterBank { phases: 1, taps: 3 * SPAN, coefficients: &coefficients::<{ 3 * SPAN }>(3, 1) };
-/// Ratio 3 to 2.
+/// Filter of the ratio 3 to 2.
 pub(crate) static DOWN_3_UP_2: FilterBank =
     FilterBank { phases: 2, taps: 3 * SPAN / 2, coefficients: &coefficients::<{ 3 * SPAN }>(3, 2) };
 
@@ -64,7 +64,7 @@ const fn sine(k: isize, band: isize) -> f64 {
     sum
 }
 
-/// Returns the low-pass filter at 1/`band` of its own rate's band, at `k` samples from its middle.
+/// Returns the impulse response of a low-pass filter at 1/`band` of its own rate's band, `k` samples from its middle.
 const fn kernel(k: isize, band: usize) -> f64 {
     if k == 0 {
         return 1.0;
@@ -75,7 +75,7 @@ const fn kernel(k: isize, band: usize) -> f64 {
     window * sine(k, band as isize) / angle
 }
 
-/// Computes all `N` = `band` · [`SPAN`] coefficients for this many phases.
+/// Computes the `N` = `band` · [`SPAN`] coefficients of a filter with `phases` phases.
 const fn coefficients<const N: usize>(band: usize, phases: usize) -> [i16; N] {
     let taps = N / phases;
     let unity = 1 << UNITY_BITS;

@@ -17,21 +17,21 @@ const EDGE_WIDTH_HZ: f64 = 500.0;
 const DOWN_DB: f64 = 80.0;
 /// Maximum number of filters. With linear interpolation, the error is below (π/640)²/8: −110 dB.
 const PHASES: usize = 640;
-/// Sums computed in parallel.
+/// Number of sums computed in parallel.
 const LANES: usize = 8;
 
 /// Resampler of one file.
 #[derive(Debug)]
 pub struct FileResampler {
-    /// Output rate (8000) and the file's rate, reduced by their greatest common divisor.
+    /// Factor of the output rate (8000 Hz); `down` is that of the file's rate, both without common divisors.
     up: u64,
     down: u64,
-    /// Inputs on each side of an output.
+    /// Number of inputs on each side of an output.
     reach: usize,
     /// Number of phases from one input to the next; `filters` has one more, for the next input itself.
     phases: usize,
     filters: Vec<f32>,
-    /// Inputs that are still needed, preceded by silence before the file.
+    /// Inputs that are still needed; the first ones are silence before the file.
     waiting: Vec<f32>,
     /// Number of discarded inputs.
     gone: u64,
@@ -39,7 +39,7 @@ pub struct FileResampler {
 }
 
 impl FileResampler {
-    /// Creates a resampler from a rate of 8000 to 192000 Hz; `None` for others.
+    /// Creates a resampler from a rate of 8000 to 192,000 Hz; `None` for other rates.
     pub fn new(rate_hz: u32) -> Option<FileResampler> {
         if !FILE_RATES_HZ.contains(&rate_hz) {
             return None;
@@ -108,7 +108,7 @@ fn to_16_bits(sample: f32) -> i16 {
     (sample * 32_768.0).round() as i16
 }
 
-/// Returns the coefficients for an output `between` an input (0) and the next one (1).
+/// Returns the coefficients for an output at the fraction `between` from one input (0) to the next (1).
 fn filter(rate_hz: u32, half: f64, reach: usize, between: f64) -> Vec<f32> {
     let beta = 0.1102 * (DOWN_DB - 8.7);
     let by_distance = |tap: usize| {

@@ -2,7 +2,7 @@
 
 use crate::bank::{DOWN_2, DOWN_3, DOWN_3_UP_2, FilterBank, UNITY_BITS, UP_2, UP_3};
 
-/// Maximum inputs per output.
+/// Maximum inputs from which an output is computed.
 const TAPS: usize = 72;
 /// Inputs processed at once: 20 ms at 24 kHz.
 const BLOCK: usize = 480;
@@ -20,8 +20,8 @@ pub struct Resampler {
 }
 
 impl Resampler {
-    /// Creates a resampler between two of 8000, 16000 and 24000 Hz, or between 48000 Hz and the latter two; `None` for
-    /// other or equal rates.
+    /// Creates a resampler between two of 8000, 16,000 and 24,000 Hz, or between 48,000 Hz and 16,000 or 24,000 Hz;
+    /// `None` for other or equal rates.
     pub fn new(from_hz: u32, to_hz: u32) -> Option<Resampler> {
         let (bank, step) = match (from_hz, to_hz) {
             (8000, 16_000) => (&UP_2, 1),
@@ -38,8 +38,8 @@ impl Resampler {
         Some(Resampler { bank, step, next: 0, history: [0; TAPS] })
     }
 
-    /// Processes samples and calls `put` for each resulting one: after `n` inputs in all, the outputs cover their
-    /// duration, rounded up. Samples above full scale saturate. Does not allocate.
+    /// Processes samples and calls `put` for each output: after `n` inputs in all, the outputs cover their duration,
+    /// rounded up. Samples above full scale saturate. Does not allocate.
     pub fn process(&mut self, input: &[i16], mut put: impl FnMut(i16)) {
         for block in input.chunks(BLOCK) {
             match self.bank.taps {
@@ -52,12 +52,12 @@ impl Resampler {
         }
     }
 
-    /// Returns whether only silence is left in the filter.
+    /// Returns whether the filter contains only silence.
     pub fn is_at_rest(&self) -> bool {
         self.history == [0; TAPS]
     }
 
-    /// Clears the filter.
+    /// Replaces the filter's inputs by silence.
     pub fn silence(&mut self) {
         self.history = [0; TAPS];
     }
@@ -83,7 +83,7 @@ impl Resampler {
     }
 }
 
-/// Returns the rounded sum of products, saturated to 16 bits.
+/// Returns the rounded sum of the products, saturated to 16 bits.
 fn product<const T: usize>(inputs: &[i16; T], coefficients: &[i16; T]) -> i16 {
     let products = inputs.iter().zip(coefficients).map(|(input, by)| i32::from(*input) * i32::from(*by));
     let rounded = (products.sum::<i32>() + (1 << (UNITY_BITS - 1))) >> UNITY_BITS;
