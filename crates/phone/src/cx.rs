@@ -34,7 +34,7 @@ impl PhoneCx<'_> {
         self.endpoint.request(self.now, dialog, Method::Bye, Vec::new(), None);
     }
 
-    /// Responds with 200.
+    /// Responds to a request with 200. Returns the dialog, if any.
     pub(crate) fn agree(
         &mut self,
         id: ServerId,
@@ -46,7 +46,7 @@ impl PhoneCx<'_> {
         self.endpoint.respond(self.now, id, answer)
     }
 
-    /// Responds with a status code only.
+    /// Responds to a request with a status code only.
     pub(crate) fn answer(&mut self, id: ServerId, code: u16) {
         let contact_user = self.config.name.clone();
         self.endpoint.respond(self.now, id, ResponseSpec { code, contact_user, ..ResponseSpec::default() });

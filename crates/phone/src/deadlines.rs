@@ -1,13 +1,13 @@
-//! Timers of a call.
+//! Timers of one call.
 
 use std::time::{Duration, Instant};
 
 /// Action that a call performs at a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DueAction {
-    /// Answer with 200.
+    /// Answer the call with 200.
     Answer,
-    /// Reject with this status code.
+    /// Reject the call with this status code.
     Reject(u16),
     /// Cancel the INVITE.
     Cancel,
@@ -21,9 +21,9 @@ pub(crate) enum DueAction {
     Frame,
     /// Check whether an RTCP report is due.
     Report,
-    /// Give up without a final response.
+    /// Give up a call without a final response.
     NoFinal,
-    /// Give up after the maximum duration.
+    /// Give up a call after its maximum duration.
     TooLong,
     /// Refresh the session.
     Refresh,
@@ -50,7 +50,7 @@ impl PhoneDeadlines {
         }
     }
 
-    /// Cancels the timers of this action.
+    /// Cancels all timers of this action.
     pub(crate) fn forget(&mut self, due: DueAction) {
         self.0.retain(|(_, d)| *d != due);
     }

@@ -1,4 +1,5 @@
-//! Evaluation of transcoded audio. Its bits differ from the original, so each frame is searched for the tone itself.
+//! Evaluation of transcoded audio. Its bits differ from the original, so that each frame is searched for the tone
+//! itself.
 
 use std::f64::consts::TAU;
 use std::time::Instant;
@@ -26,11 +27,11 @@ pub struct ToneAnalyzer {
 pub struct ToneReport {
     /// Audible frames received.
     pub frames: u64,
-    /// Missing sequence numbers.
+    /// Number of missing sequence numbers.
     pub lost: u64,
-    /// Frames that arrived twice or too late.
+    /// Number of frames that arrived twice or too late.
     pub repeated: u64,
-    /// Frames that are not the tone at its level: other audio, a gap, a click.
+    /// Number of frames that are not the tone at its level: other audio, a gap, a click.
     pub off: u64,
     /// Level of the 440 Hz tone in dBFS; `None` if nothing was audible.
     pub level_dbfs: Option<f64>,
@@ -95,7 +96,8 @@ impl ToneReport {
     }
 }
 
-/// Returns the energy of the tone in a frame, independent of phase, and of the remainder, by least squares.
+/// Returns the energy of the tone in a frame, independent of phase, and the energy of all other audio, by least
+/// squares.
 pub(crate) fn fit(samples: impl Iterator<Item = i16>) -> (f64, f64) {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (n, sample) in samples.enumerate() {

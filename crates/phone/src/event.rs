@@ -1,4 +1,4 @@
-//! Inputs and outputs of a phone, and the state of a call.
+//! Inputs and outputs of a phone, and the states and outcomes of a call.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use trunkgate_sip::{Flow, SipTransmit};
 
 use crate::judge::FrameId;
 
-/// Number of a phone's call, from 1.
+/// Number of a call, counted by each phone from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallNumber(pub u32);
 
@@ -18,21 +18,21 @@ pub enum PhoneInput {
     Sip {
         /// Flow on which the message arrived.
         flow: Flow,
-        /// The message.
+        /// Bytes of the message.
         bytes: Bytes,
     },
     /// Received RTP packet.
     Rtp {
-        /// Local media address.
+        /// Local media address at which the packet arrived.
         to: SocketAddr,
-        /// The packet.
+        /// Bytes of the packet.
         bytes: Bytes,
     },
     /// Received RTCP packet.
     Rtcp {
         /// Local media address of the call, with the RTP port.
         to: SocketAddr,
-        /// The packet.
+        /// Bytes of the packet.
         bytes: Bytes,
     },
     /// Failed transmission.
@@ -51,13 +51,13 @@ pub enum PhoneOutput {
     Rtp {
         /// Call that sends the packet.
         call: CallNumber,
-        /// Local media address.
+        /// Local media address that sends the packet.
         from: SocketAddr,
         /// Destination.
         to: SocketAddr,
         /// Voice and frame in the packet.
         frame: FrameId,
-        /// The packet.
+        /// Bytes of the packet.
         bytes: Bytes,
     },
     /// An RTCP packet to send.
@@ -66,7 +66,7 @@ pub enum PhoneOutput {
         from: SocketAddr,
         /// Destination.
         to: SocketAddr,
-        /// The packet.
+        /// Bytes of the packet.
         bytes: Bytes,
     },
     /// Audio of a received RTP packet, if [`CallScript::overheard`](crate::CallScript::overheard) requests it.
@@ -91,15 +91,15 @@ pub enum PhoneEvent {
     Incoming(CallNumber),
     /// Remote party rings; reported once.
     Ringing(CallNumber),
-    /// 200 sent or received.
+    /// 200 was sent or received.
     Answered(CallNumber),
-    /// Packet of a voice received.
+    /// Packet of a voice was received.
     Heard(CallNumber, FrameId),
     /// Call ended.
     Ended(CallNumber, CallEnding),
 }
 
-/// The state of a call.
+/// State of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhoneCallState {
     /// INVITE sent or received, no response yet.
@@ -115,30 +115,30 @@ pub enum PhoneCallState {
 /// Outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallEnding {
-    /// BYE sent.
+    /// The phone sent BYE.
     HungUp,
-    /// BYE received.
+    /// The phone received BYE.
     HungUpThere,
-    /// Rejected by the remote party with this status code.
+    /// The remote party rejected the call with this status code.
     Refused(u16),
-    /// Rejected by the phone with this status code.
+    /// The phone rejected the call with this status code.
     Rejected(u16),
-    /// CANCEL sent.
+    /// The phone sent CANCEL.
     Canceled,
-    /// CANCEL received.
+    /// The phone received CANCEL.
     CanceledThere,
     /// No response in time (Timer B), or none after CANCEL.
     TimedOut,
     /// Request could not be sent.
     Unreachable,
-    /// No ACK to our 2xx.
+    /// Our 2xx was not acknowledged by an ACK.
     AckMissing,
-    /// No PRACK for our reliable provisional response.
+    /// Our reliable provisional response was not acknowledged by a PRACK.
     PrackMissing,
-    /// Ended by the phone's own time limit.
+    /// The phone's own time limit ended the call.
     GaveUp,
-    /// Session not refreshed in time.
+    /// The session was not refreshed in time.
     SessionExpired,
-    /// No response sent, as scripted.
+    /// The phone sent no response, as scripted.
     Ignored,
 }

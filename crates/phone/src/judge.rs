@@ -12,7 +12,7 @@ use crate::ear::{fit, level_dbfs, snr_db};
 use crate::limits;
 use crate::tone::{FRAME_MS, FRAME_SAMPLES, G711Codec, MarkedVoice, RTP_HEADER_BYTES, SAMPLE_RATE};
 
-/// Identification of a packet.
+/// Voice and frame in a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameId {
     /// SSRC of the voice.
@@ -21,7 +21,7 @@ pub struct FrameId {
     pub index: u32,
 }
 
-/// Evaluation of everything received in one call.
+/// Evaluation of all audio received in one call.
 #[derive(Debug, Default)]
 pub struct AudioVerifier {
     streams: Vec<ReceivedVoice>,
@@ -153,7 +153,7 @@ impl AudioVerifier {
     }
 }
 
-/// Header fields that determine a packet's position in the stream.
+/// Fields of an RTP header that determine a packet's position in the stream.
 #[derive(Debug, Clone, Copy)]
 struct RtpPosition {
     ssrc: u32,
@@ -164,7 +164,7 @@ struct RtpPosition {
 #[derive(Debug)]
 struct ReceivedVoice {
     voice: MarkedVoice,
-    /// Header of the latest frame.
+    /// Header fields of the latest frame.
     head: RtpPosition,
     /// Sequence number and timestamp of frame 0, once known.
     origin: Option<(u16, u32)>,
@@ -311,7 +311,7 @@ impl ReceivedVoice {
         }
     }
 
-    /// Returns level and SNR of the tone in the median of the latest frames, each projected on sine and cosine.
+    /// Returns level (dBFS) and SNR (dB) of the tone: the median of the latest frames.
     fn tone(&self) -> Option<(f64, f64)> {
         let mut frames: Vec<(f64, f64)> =
             self.recent.iter().map(|frame| tone_of(frame.iter().map(|b| self.voice.codec().decode(*b)))).collect();

@@ -33,7 +33,7 @@ pub(crate) const CONVERTED_LEVEL_DB: f64 = 0.5;
 pub const KEYS_HEARD: usize = 64;
 /// Number of frames before the first DTMF digit: 1 s.
 pub const KEYS_AFTER: u32 = 50;
-/// Duration of a DTMF digit in milliseconds; the next follows 100 ms later.
+/// Duration of a DTMF digit, in milliseconds; a pause of 100 ms follows.
 pub(crate) const KEY_MS: u16 = 100;
 /// Number of frames from the start of a DTMF digit to the start of the next: 200 ms.
 pub(crate) const KEY_FRAMES: u32 = 10;

@@ -1,4 +1,4 @@
-//! Test phone: an [`Endpoint`], the calls on top of it, and the script that controls them.
+//! Test phone: a SIP endpoint, the calls on top of it, and the script that controls them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ pub struct Phone {
     answers: VecDeque<AnswerScript>,
     default_answer: AnswerScript,
     ignored: VecDeque<IgnoredInvite>,
-    /// Number of a call that is answered late and already has one.
+    /// Number of a call that got its number before it is answered late.
     late: Option<CallNumber>,
     registration: RegistrarBinding,
     last: u32,
@@ -99,7 +99,7 @@ impl Phone {
         }
     }
 
-    /// Queues the answer to a future incoming call, after those queued before.
+    /// Queues the answer to a future incoming call, after the answers queued before.
     pub fn expect(&mut self, answer: AnswerScript) {
         self.answers.push_back(answer);
     }
@@ -180,7 +180,7 @@ impl Phone {
         self.drain(now);
     }
 
-    /// Performs all actions that are due.
+    /// Performs all actions that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
         self.drain(now);
@@ -209,7 +209,7 @@ impl Phone {
         self.outputs.pop_front()
     }
 
-    /// Returns the next deadline.
+    /// Returns the next deadline, for [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let calls = self.calls.values().filter_map(PhoneCall::next_due);
         let ignored = self.ignored.iter().filter_map(|i| i.until.as_ref().map(|u| u.0));
@@ -401,7 +401,7 @@ impl Phone {
         self.with_call(now, number, |cx, call| call.invite_failed(cx, ending));
     }
 
-    /// Runs `what` on the call with this media address.
+    /// Calls `what` with the call that has this media address.
     fn hear(&mut self, to: SocketAddr, what: impl FnOnce(&mut PhoneCall, &mut PhoneCx<'_>), now: Instant) {
         let Phone { config, endpoint, keys, outputs, calls, .. } = self;
         if let Some(call) = calls.values_mut().find(|call| call.listens_at(to)) {
@@ -409,7 +409,7 @@ impl Phone {
         }
     }
 
-    /// Runs `what` on a call, and releases the resources of an ended one.
+    /// Calls `what` with a call, and releases the resources of an ended one.
     fn with_call(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! Script of a phone: how to place a call, how to answer one, and its behaviour in the call.
+//! Script of a phone: how it places a call, how it answers one, and its behaviour in the call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl AnswerScript {
 /// Behaviour of a phone in an answered call; times count from the answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallScript {
-    /// Delay after which the phone hangs up; `None` leaves it to the other side.
+    /// Delay after which the phone hangs up; `None` leaves that to the remote party.
     pub hang_up_after: Option<Duration>,
     /// Delay after which a re-INVITE holds the call (RFC 3264 §8.4).
     pub hold_after: Option<Duration>,
@@ -236,14 +236,14 @@ pub enum LeaveTime {
     Never,
 }
 
-/// Response of a phone to a REFER, and the progress it reports.
+/// Response of a phone to a REFER, and the progress that it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferResponse {
-    /// Rejects with 603.
+    /// The phone rejects the REFER with 603.
     Refuses,
-    /// Accepts with 202, and reports this status code after a while.
+    /// The phone accepts the REFER with 202, and reports this status code 2 s later.
     Tells(u16),
-    /// Accepts with 202, and reports only 100.
+    /// The phone accepts the REFER with 202, and reports only 100.
     Silent,
 }
 

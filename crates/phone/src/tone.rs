@@ -68,7 +68,7 @@ impl G711Codec {
         }
     }
 
-    /// Returns a frame of the unmarked tone, which repeats after [`CYCLE_FRAMES`].
+    /// Returns a frame of the unmarked tone at this phase, of [`CYCLE_FRAMES`].
     fn phase(self, phase: usize) -> &'static [u8; FRAME_SAMPLES] {
         type ToneCycle = [[u8; FRAME_SAMPLES]; CYCLE_FRAMES];
         static CYCLES: [OnceLock<ToneCycle>; 2] = [OnceLock::new(), OnceLock::new()];
@@ -105,16 +105,16 @@ impl G711Codec {
     }
 }
 
-/// Number of samples with SSRC and index in their lowest bits.
+/// Number of samples that have SSRC and frame index in their lowest bits.
 const NAME_BITS: usize = 64;
-/// Number of following samples with a checksum of SSRC and index in their lowest bits.
+/// Number of samples, behind those, that have a checksum of SSRC and frame index in their lowest bits.
 const CHECK_BITS: usize = 32;
 /// Odd multiplier that spreads SSRC and index over all bits, reversibly.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Inverse multiplier: `SPREAD * UNSPREAD = 1` modulo 2⁶⁴.
 const UNSPREAD: u64 = 0xf1de_83e1_9937_733d;
 
-/// Sent stream of marked tone frames.
+/// Sent stream of marked frames of the tone.
 #[derive(Debug, Clone)]
 pub struct MarkedVoice {
     ssrc: u32,
@@ -169,7 +169,7 @@ impl MarkedVoice {
         frame
     }
 
-    /// Returns SSRC and index of the frame with this payload, or `None` if any bit differs from the frame sent.
+    /// Returns SSRC and index of the frame with this payload, or `None` if any bit differs from a frame of the tone.
     pub fn identify(codec: G711Codec, payload: &[u8]) -> Option<(u32, u32)> {
         let (named, bare) = payload.split_at_checked(NAME_BITS + CHECK_BITS)?;
         // The unmarked samples determine the phase of the tone.

@@ -1,4 +1,4 @@
-//! Opus and G.722 for a test phone: its G.711 audio is encoded once more.
+//! Opus and G.722 for a test phone. Its audio is generated in G.711 and encoded once more.
 
 use trunkgate_media::codec::g722;
 use trunkgate_media::codec::opus::{CLOCK_HZ, OpusDecoder, OpusEncoder, OpusPreferences};
@@ -9,7 +9,7 @@ use crate::tone::{FRAME_SAMPLES, G711Codec, SAMPLE_RATE};
 
 /// Buffer size for an encoded frame, in bytes, with ample reserve.
 const PACKET_BYTES: usize = 400;
-/// Samples of the longest possible packet.
+/// Samples of the longest possible Opus packet: 120 ms.
 const LONGEST: usize = 120 * SAMPLE_RATE as usize / 1000;
 
 /// Codec of a call.
@@ -21,7 +21,7 @@ pub(crate) enum CallCodec {
 }
 
 impl CallCodec {
-    /// Returns the codec with this rtpmap name.
+    /// Returns the codec with this name in `a=rtpmap`; `None` if the phone does not support it.
     pub(crate) fn of_name(name: &str) -> Option<CallCodec> {
         match name.to_ascii_uppercase().as_str() {
             "OPUS" => Some(CallCodec::Opus),
@@ -30,12 +30,12 @@ impl CallCodec {
         }
     }
 
-    /// Returns the codec with this static payload type (RFC 3551 §6).
+    /// Returns the codec with this static payload type (RFC 3551 §6); `None` if the phone does not support it.
     pub(crate) fn of_payload(number: u8) -> Option<CallCodec> {
         if number == G722_NUMBER { Some(CallCodec::G722) } else { G711Codec::of_payload(number).map(CallCodec::G711) }
     }
 
-    /// Returns the rtpmap name.
+    /// Returns the codec's name in `a=rtpmap`.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             CallCodec::G711(codec) => codec.name(),
@@ -95,7 +95,8 @@ impl CodecPair {
         matches!((self, spoken), (CodecPair::Opus { .. }, CallCodec::Opus) | (CodecPair::G722 { .. }, CallCodec::G722))
     }
 
-    /// Encodes a G.711 packet.
+    /// Encodes the audio of a G.711 packet; returns the packet with the new payload, or `None` if it cannot be
+    /// encoded.
     pub(crate) fn code(&mut self, voice: G711Codec, packet: &[u8]) -> Option<Vec<u8>> {
         let rtp = RtpHeader::parse(packet).ok()?;
         let mut samples = [0; FRAME_SAMPLES];

@@ -1,6 +1,6 @@
 //! Audio of one call: sent and received media, and the reports about both.
 //!
-//! This module holds the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP
+//! This module has the sending side (`speech`), codecs other than G.711 (`coded`), SRTP (`secure`) and RTCP
 //! (`reporting`). `call` negotiates the session; `tone`, `judge` and `ear` generate and evaluate tones.
 
 mod coded;
@@ -33,13 +33,13 @@ pub use reporting::{DirectionQuality, PhoneQuality};
 /// Both directions of a call's audio.
 #[derive(Debug)]
 pub(crate) struct PhoneAudio {
-    /// Local media address, while the call has one.
+    /// Local media address; `None` before the call has one and after its end.
     address: Option<SocketAddr>,
     speech: AudioSender,
     judge: AudioVerifier,
     ear: ToneAnalyzer,
     secure: SrtpState,
-    /// RTCP, if the phone sends reports.
+    /// RTCP state; `None` if the phone sends no reports.
     reporting: Option<RtcpReporter>,
 }
 
@@ -66,27 +66,27 @@ impl PhoneAudio {
         });
     }
 
-    /// Releases the local media address.
+    /// Returns the local media address to the caller and forgets it.
     pub(crate) fn close(&mut self) -> Option<SocketAddr> {
         self.address.take()
     }
 
-    /// Returns the local media address.
+    /// Returns the local media address, if the call has one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// Returns the sending side.
+    /// Returns the sending side of the audio.
     pub(crate) fn speech(&self) -> &AudioSender {
         &self.speech
     }
 
-    /// Sends digits instead of audio. Returns whether the remote party supports telephone-events.
+    /// Queues digits to send in place of audio. Returns whether the remote party supports telephone-events.
     pub(crate) fn send_digits(&mut self, digits: &str) -> bool {
         self.speech.queue_digits(digits)
     }
 
-    /// Sends samples, at 8 kHz, instead of the scripted audio.
+    /// Queues samples, at 8 kHz, to send in place of the scripted audio.
     pub(crate) fn speak(&mut self, samples: &[i16]) {
         self.speech.speak(samples);
     }
@@ -101,7 +101,7 @@ impl PhoneAudio {
         &self.ear
     }
 
-    /// Returns the SRTP state.
+    /// Returns the SRTP state of the call.
     pub(crate) fn secure(&self) -> &SrtpState {
         &self.secure
     }

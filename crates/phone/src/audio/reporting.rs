@@ -21,14 +21,14 @@ pub(crate) struct RtcpReporter {
     received: u64,
     dtmf_receiver: DtmfReceiver,
     pressed: String,
-    /// Values reported by the remote party.
+    /// Values that the remote party has reported about our audio.
     counters: EndCounters,
 }
 
 /// Quality of one direction of a call's audio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DirectionQuality {
-    /// Packets expected.
+    /// Number of packets expected.
     pub expected: u64,
     /// Expected packets that did not arrive.
     pub lost: u64,
@@ -41,7 +41,7 @@ pub struct DirectionQuality {
 /// Quality of a call's audio in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhoneQuality {
-    /// Packets received.
+    /// Number of packets received.
     pub received: u64,
     /// Quality of the received audio.
     pub near: DirectionQuality,
@@ -98,7 +98,7 @@ impl RtcpReporter {
         }
     }
 
-    /// Returns a report on the stream we send, if one is due.
+    /// Returns a report on the stream that we send, if one is due.
     pub(crate) fn next_report(&mut self, now: Instant, stream: Stream) -> Option<PacketBuf> {
         if !self.reports.wanted {
             return None;

@@ -16,11 +16,11 @@ pub(crate) struct SrtpState {
     awaits_keys: bool,
     buffer: PacketBuf,
     suite: Option<&'static str>,
-    /// Packets received before their key.
+    /// Number of packets received before their key.
     early: u64,
-    /// Packets received twice.
+    /// Number of packets received twice.
     repeated: u64,
-    /// Packets that failed authentication.
+    /// Number of packets that failed authentication.
     refused: u64,
 }
 
@@ -57,7 +57,7 @@ impl SrtpState {
         self.refused
     }
 
-    /// Encrypts a packet to send. Returns `None` on failure.
+    /// Encrypts a packet to send; leaves it plain without keys. Returns `None` on failure.
     pub(crate) fn seal(&mut self, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         if let Some(pair) = &mut self.pair {
@@ -66,7 +66,7 @@ impl SrtpState {
         Some(self.buffer.data())
     }
 
-    /// Decrypts a received packet. Returns `None` if it must be dropped.
+    /// Decrypts a received packet; leaves it unchanged without keys. Returns `None` if the packet must be dropped.
     pub(crate) fn open(&mut self, now: Instant, rtcp: bool, packet: &[u8]) -> Option<&[u8]> {
         self.fill(packet)?;
         let opened = match &mut self.pair {
@@ -91,7 +91,7 @@ impl SrtpState {
     }
 }
 
-/// Converts negotiated keys for the media crate.
+/// Converts negotiated keys to the specification of the media crate.
 fn spec(keys: AgreedKeys) -> Option<SrtpSpec> {
     let _suite = Suite::ALL.into_iter().find(|suite| suite.as_str() == keys.suite.as_str())?;
     let key = |key: InlineKey| {

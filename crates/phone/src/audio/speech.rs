@@ -15,20 +15,21 @@ use crate::limits;
 use crate::script::CallScript;
 use crate::tone::{FRAME_SAMPLES, G711Codec, MarkedVoice, PACKET_BYTES, SAMPLE_RATE};
 
-/// Sending side of a call.
+/// Sending side of a call's audio.
 #[derive(Debug)]
 pub(crate) struct AudioSender {
     ssrc: u32,
     voice: Option<MarkedVoice>,
-    /// Agreed codec.
+    /// Agreed codec; `None` before the session is agreed.
     spoken: Option<CallCodec>,
     /// Encoder and decoder, for codecs other than G.711.
     coded: Option<Box<CodecPair>>,
-    /// Payload type and clock rate (Hz) of the remote party's telephone-events.
+    /// Payload type and clock rate (Hz) of the remote party's telephone-events, if it supports them.
     events: Option<(u8, u32)>,
-    /// Sender of DTMF digits, once one was sent.
+    /// Sender of DTMF digits; `None` before the first one.
     presses: Option<DtmfSender>,
-    /// Number of scripted digits and pauses begun, number left, and the frame at which the next begins.
+    /// Number of scripted digits and pauses begun; `digits_left` are still to begin, the next one at frame
+    /// `next_digit_at`.
     digits_begun: usize,
     digits_left: usize,
     next_digit_at: u32,
@@ -41,12 +42,12 @@ pub(crate) struct AudioSender {
     allowed: bool,
     sent: u32,
     ticking: bool,
-    /// Time of the next frame.
+    /// Time of the next frame; `None` before the start.
     next_at: Option<Instant>,
 }
 
 impl AudioSender {
-    /// Creates a sending side that is not started.
+    /// Creates a sending side that has not started.
     pub(super) fn new(ssrc: u32) -> AudioSender {
         AudioSender {
             ssrc,
@@ -69,12 +70,12 @@ impl AudioSender {
         }
     }
 
-    /// Returns the SSRC.
+    /// Returns the SSRC of the sent audio.
     pub(crate) fn ssrc(&self) -> u32 {
         self.ssrc
     }
 
-    /// Returns the G.711 codec of the voice.
+    /// Returns the G.711 codec of the generated voice.
     pub(crate) fn codec(&self) -> Option<G711Codec> {
         self.voice.as_ref().map(MarkedVoice::codec)
     }
@@ -152,8 +153,8 @@ impl AudioSender {
         self.next_at
     }
 
-    /// Returns the time of the frame after the one due now, or `None` if all are sent. It follows the schedule, so
-    /// that late wake-ups do not slow the voice; after a long delay the schedule restarts now.
+    /// Returns the time of the frame after the one due now, or `None` if all are sent. The time follows the schedule,
+    /// so that late wake-ups do not slow the voice; after a long delay the schedule restarts at `now`.
     pub(super) fn next_at(&mut self, now: Instant, interval: Duration, talk: &CallScript) -> Option<Instant> {
         if talk.frames.is_some_and(|most| self.sent >= most) {
             return None;
@@ -164,7 +165,7 @@ impl AudioSender {
         self.next_at
     }
 
-    /// Returns destination and packet of the frame due now, with the packet to send instead if it is encoded or
+    /// Returns destination and packet of the frame due now, and the packet to send instead if the frame is encoded or
     /// replaced by a DTMF digit. Returns `None` if nothing may be sent.
     pub(super) fn frame(&mut self, talk: &CallScript) -> Option<(SocketAddr, [u8; PACKET_BYTES], Option<Vec<u8>>)> {
         let (Some(voice), Some(to), true) = (&self.voice, self.to, self.allowed) else { return None };

@@ -12,7 +12,7 @@ use crate::event::{CallEnding, PhoneCallState};
 use crate::limits;
 use crate::script::InCallRequest;
 
-/// Outgoing session changes without final response, with a record of earlier ones.
+/// Outgoing session changes without final response, and a record of earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct SessionChanges {
     reinvite: Option<ClientId>,
@@ -56,7 +56,7 @@ impl PhoneCall {
         if method == Method::Invite || (method == Method::Update && request.sdp().is_some()) {
             self.renegotiate(cx, id, request);
         } else if method == Method::Update {
-            // A request from an INVITE is answered with its 2xx.
+            // Before the answer, the session timer is left to the 2xx to the INVITE.
             let headers = if self.state == PhoneCallState::Talking {
                 self.session.note_request(cx, request);
                 self.session.answer(cx, &mut self.deadlines)
@@ -134,7 +134,7 @@ impl PhoneCall {
         }
     }
 
-    /// Sends UPDATE with an offer.
+    /// Sends UPDATE with an offer of this direction.
     fn update_offer(&mut self, cx: &mut PhoneCx<'_>, direction: MediaDirection) {
         let early = || self.dialog.or(self.early).filter(|_| self.state == PhoneCallState::Ringing && self.pracked);
         let dialog = if self.state == PhoneCallState::Talking { self.dialog.filter(|_| self.acked) } else { early() };
@@ -151,7 +151,7 @@ impl PhoneCall {
         }
     }
 
-    /// Sends re-INVITE with an offer.
+    /// Sends re-INVITE with an offer of this direction.
     pub(super) fn reinvite(&mut self, cx: &mut PhoneCx<'_>, direction: MediaDirection) {
         let Some(dialog) = self.dialog.filter(|_| self.acked && self.change.reinvite.is_none()) else { return };
         let before = self.negotiation.turn(direction);

@@ -1,6 +1,6 @@
 //! One call of a test phone.
 //!
-//! This module holds the state of the call (here), its course from INVITE to BYE (`signalling`), changes in the
+//! This module has the state of the call (here), its course from INVITE to BYE (`signalling`), changes in the
 //! answered call (`changes`), offers and answers (`negotiation`), session timers (`session`) and transfers
 //! (`transfer`). Audio is in the module `audio`.
 
@@ -44,9 +44,10 @@ pub struct PhoneCall {
     told_early: bool,
     /// Whether a reliable provisional response has been acknowledged, by either side.
     pracked: bool,
-    /// Outcome after a CANCEL was requested; a 2xx that crosses the CANCEL is followed by ACK and BYE.
+    /// Outcome of the call once a requested CANCEL is complete. A 2xx that crosses the CANCEL is followed by ACK and
+    /// BYE.
     canceling: Option<CallEnding>,
-    /// Outcome after a BYE that waits for the ACK to our 2xx (RFC 3261 §15).
+    /// Outcome of the call once a BYE is sent that waits for the ACK to our 2xx (RFC 3261 §15).
     bye_at_ack: Option<CallEnding>,
     acked: bool,
     answered_at: Option<Instant>,
@@ -127,7 +128,7 @@ impl PhoneCall {
         self.state
     }
 
-    /// Returns the outcome, or `None` while the call continues.
+    /// Returns the outcome of the call, or `None` while the call continues.
     pub fn ending(&self) -> Option<CallEnding> {
         self.ending
     }
@@ -162,7 +163,7 @@ impl PhoneCall {
         self.change.has_asked()
     }
 
-    /// Returns the time at which 200 was sent or received, if it was.
+    /// Returns the time at which 200 was sent or received, or `None` before that.
     pub fn answered_at(&self) -> Option<Instant> {
         self.answered_at
     }
@@ -177,22 +178,22 @@ impl PhoneCall {
         &self.calling
     }
 
-    /// Returns the called user part.
+    /// Returns the user part of the called address.
     pub fn called(&self) -> &str {
         &self.called
     }
 
-    /// Returns how an incoming call is answered.
+    /// Returns the way in which an incoming call is answered; `None` for an outgoing one.
     pub fn answer_kind(&self) -> Option<AnswerKind> {
         self.manner
     }
 
-    /// Returns the G.711 codec of the voice.
+    /// Returns the G.711 codec of the generated voice.
     pub fn codec(&self) -> Option<G711Codec> {
         self.audio.speech().codec()
     }
 
-    /// Returns the rtpmap name of the agreed codec.
+    /// Returns the `a=rtpmap` name of the agreed codec; `None` before a session is agreed.
     pub fn spoken(&self) -> Option<&'static str> {
         self.audio.speech().spoken().map(CallCodec::name)
     }
@@ -202,7 +203,7 @@ impl PhoneCall {
         self.audio.speech().events()
     }
 
-    /// Reports whether all of [`CallScript::keys`] has been sent.
+    /// Reports whether all digits of [`CallScript::keys`] have been sent.
     pub fn has_pressed_all(&self) -> bool {
         self.audio.speech().has_pressed_all()
     }
@@ -304,7 +305,7 @@ impl PhoneCall {
         self.dialog == Some(dialog)
     }
 
-    /// Reports whether one of our requests in the answered call has no final response yet.
+    /// Reports whether the request with this id is ours in the answered call, and has no final response yet.
     pub(crate) fn is_open(&self, id: ClientId) -> bool {
         self.change.is_open(id) || self.transfer.open() == Some(id)
     }
@@ -314,7 +315,7 @@ impl PhoneCall {
         self.deadlines.next()
     }
 
-    /// Releases the media address of an ended call, and cancels its timers.
+    /// Releases the media address and cancels the timers if the call has ended. Returns the address.
     pub(crate) fn settle(&mut self) -> Option<SocketAddr> {
         if self.state != PhoneCallState::Ended {
             return None;

@@ -18,11 +18,11 @@ const BOUNDARY: &str = "phone-part";
 pub(super) struct OfferAnswer {
     session_id: u64,
     version: u64,
-    /// Local description, the last one written.
+    /// Last description that we have written.
     ours: Option<SessionDescription>,
-    /// Remote description that is in force with ours.
+    /// Remote party's description that is in force with ours.
     theirs: Option<SessionDescription>,
-    /// Offer of the remote party.
+    /// Last offer of the remote party.
     offer: Option<SessionDescription>,
     direction: MediaDirection,
     /// Whether our offer awaits its answer.
@@ -81,7 +81,8 @@ impl OfferAnswer {
         self.is_early = self.offer.is_some();
     }
 
-    /// Stores the offer of a session change and returns `true`; without one, keeps the earlier offer.
+    /// Stores the offer of a session change and returns `true`. Returns `false` without an offer, and keeps the
+    /// earlier one.
     pub(super) fn take_new_offer(&mut self, request: &SipMessage) -> bool {
         let Some(offer) = request.sdp().and_then(|sdp| SessionDescription::parse(&sdp).ok()) else { return false };
         self.offer = Some(offer);
@@ -103,7 +104,7 @@ impl OfferAnswer {
         self.version += 1;
     }
 
-    /// Begins a change of ours to this direction. Returns the state before it.
+    /// Begins a change of ours to this direction. Returns the previous state, for [`Self::turn_back`].
     pub(super) fn turn(&mut self, direction: MediaDirection) -> SavedNegotiation {
         let before = SavedNegotiation(std::mem::replace(&mut self.direction, direction), self.ours.clone());
         self.change();
@@ -116,7 +117,7 @@ impl OfferAnswer {
         audio.keep_keys();
     }
 
-    /// Answers the current offer. Returns `None` if nothing matches.
+    /// Answers the current offer; returns our description, or `None` if no format matches.
     pub(super) fn answer(&mut self, cx: &mut PhoneCx<'_>, audio: &mut PhoneAudio) -> Option<String> {
         let (offer, media) = (filter_offer(self.offer.clone()?, cx.config.srtp, &Suite::ALL).ok()?, audio.address()?);
         let identity = LocalOrigin { session_id: self.session_id, version: self.version, ip: media.ip() };
@@ -133,7 +134,7 @@ impl OfferAnswer {
         Some(text)
     }
 
-    /// Answers the offer in a response.
+    /// Answers the offer in a response; returns our description, or `None` if no format matches.
     pub(super) fn answer_to(
         &mut self,
         cx: &mut PhoneCx<'_>,

@@ -16,7 +16,7 @@ pub(crate) const TIMER: &str = "timer";
 /// Session timer of a call.
 #[derive(Debug, Default)]
 pub(super) struct RefreshTimer {
-    /// Agreed interval in seconds, and whether this side refreshes.
+    /// Agreed interval in seconds, and whether this phone refreshes.
     agreed: Option<(u32, bool)>,
     /// Interval requested by an unanswered INVITE, and whether its sender supports session timers.
     asked: Option<(Option<SessionExpires>, bool)>,
@@ -33,14 +33,14 @@ pub(crate) fn wanted(config: &PhoneConfig) -> Vec<ExtraHeader> {
     let Some(sessions) = config.sessions.filter(|sessions| sessions.seconds > 0) else { return Vec::new() };
     let refresher = sessions.refreshes.then_some(Refresher::Uac);
     if sessions.seconds < limits::SESSION_LEAST_S {
-        // Shorter than any party may accept, and therefore rejected.
+        // An interval that no remote party may accept, so that it is rejected.
         return vec![header("Session-Expires", SessionExpires { seconds: sessions.seconds, refresher })];
     }
     let seconds = sessions.seconds.max(sessions.least);
     vec![header("Session-Expires", SessionExpires { seconds, refresher }), header("Min-SE", sessions.least)]
 }
 
-/// Rejects a request for a shorter session than the phone accepts. Returns whether it did.
+/// Rejects a request for a session interval that is too short. Returns whether the request was rejected.
 pub(crate) fn refuses(cx: &mut PhoneCx<'_>, id: ServerId, request: &SipMessage) -> bool {
     let Some(sessions) = cx.config.sessions else { return false };
     let is_short = request.session_expires().is_some_and(|expires| expires.seconds < sessions.least);
@@ -57,7 +57,7 @@ impl RefreshTimer {
         self.agreed.map(|(seconds, _)| seconds)
     }
 
-    /// Reports whether this side refreshes the session.
+    /// Reports whether this phone refreshes the session.
     pub(super) fn refreshes(&self) -> bool {
         self.agreed.is_some_and(|(_, ours)| ours)
     }
@@ -116,7 +116,7 @@ impl RefreshTimer {
         deadlines.forget(DueAction::SessionOver);
         let Some((seconds, ours)) = agreed.filter(|_| !forgets) else { return };
         let interval = Duration::from_secs(seconds.into());
-        // RFC 4028 §10: the session is ended shortly before its interval expires.
+        // The session is ended shortly before its interval expires (RFC 4028 §10).
         deadlines.wake(cx.now + (interval - (interval / 3).min(limits::SESSION_EARLY)), DueAction::SessionOver);
         if ours {
             deadlines.wake(cx.now + interval / 2, DueAction::Refresh);

@@ -16,7 +16,7 @@ use crate::event::{CallEnding, CallNumber, PhoneCallState, PhoneEvent};
 use crate::script::{AnswerKind, OutgoingCall, PhoneConfig};
 
 impl PhoneCall {
-    /// Places a call from a media address.
+    /// Places a call with a local media address.
     pub(crate) fn dial(
         cx: &mut PhoneCx<'_>,
         number: CallNumber,
@@ -218,7 +218,7 @@ impl PhoneCall {
         self.state = PhoneCallState::Ringing;
     }
 
-    /// Performs all actions that are due.
+    /// Performs all actions that are due at the current time.
     pub(crate) fn handle_timeout(&mut self, cx: &mut PhoneCx<'_>) {
         while let Some(due) = self.deadlines.take_due(cx.now) {
             self.perform_action(cx, due);
@@ -280,8 +280,8 @@ impl PhoneCall {
         self.ended(cx, CallEnding::Rejected(488));
     }
 
-    /// Handles the ACK to our 2xx, and starts sending. A busy remote party may read our audio before the answer,
-    /// although it needs the address in the answer to accept it.
+    /// Handles the ACK to our 2xx, and starts sending. A busy remote party could read our audio before the answer,
+    /// which has the address that it needs to accept the audio.
     pub(crate) fn acked(&mut self, cx: &mut PhoneCx<'_>, request: &SipMessage) {
         self.acked = true;
         if self.negotiation.set_offered(false) {
@@ -337,7 +337,7 @@ impl PhoneCall {
         }
     }
 
-    /// Records the end of the call.
+    /// Records the end of the call with its outcome, and reports it.
     pub(crate) fn ended(&mut self, cx: &mut PhoneCx<'_>, ending: CallEnding) {
         if self.state != PhoneCallState::Ended {
             self.audio.report(cx, &mut self.deadlines, true);
@@ -347,12 +347,12 @@ impl PhoneCall {
         }
     }
 
-    /// Answers the current offer. Returns `None` if nothing matches.
+    /// Answers the current offer; returns our description, or `None` if no format matches.
     pub(super) fn describe(&mut self, cx: &mut PhoneCx<'_>) -> Option<String> {
         self.negotiation.answer(cx, &mut self.audio)
     }
 
-    /// Answers the offer in a 2xx, and starts sending.
+    /// Answers the offer in a 2xx, and starts sending; returns our description, or `None` if no format matches.
     pub(super) fn answer_to(&mut self, cx: &mut PhoneCx<'_>, response: &SipMessage) -> Option<String> {
         let answer = self.negotiation.answer_to(cx, &mut self.audio, response)?;
         self.audio.start(cx, &mut self.deadlines);

@@ -1,5 +1,5 @@
-//! REFER (RFC 3515): a phone asks the edge to connect the other party with a third one, and receives progress reports.
-//! A phone that receives a REFER calls no one, and sends the progress reports of its script.
+//! REFER (RFC 3515): a phone asks the edge to connect the other party with a third one, and receives progress
+//! reports. A phone that receives a REFER places no call, and sends the progress reports of its script.
 
 use trunkgate_sip::{
     ClientId, DialogId, ExtraHeader, HeaderName, MessageBody, Method, ResponseSpec, ServerId, SipMessage,
@@ -11,7 +11,7 @@ use crate::event::CallEnding;
 use crate::limits;
 use crate::script::{LeaveTime, ReferResponse};
 
-/// Content of a NOTIFY.
+/// Progress of a transfer, as a NOTIFY reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferProgress {
     /// CSeq of the REFER, from the Event header; 0 if absent.
@@ -27,7 +27,7 @@ pub struct TransferProgress {
 pub(super) struct PhoneTransfers {
     /// REFER without final response.
     open: Option<ClientId>,
-    /// Time at which the phone leaves the call.
+    /// Time at which the phone leaves the call; `None` before it has requested a transfer.
     leaving: Option<LeaveTime>,
     /// Number of accepted REFERs.
     taken: u32,
@@ -55,7 +55,7 @@ impl PhoneTransfers {
         self.open
     }
 
-    /// Records that the REFER will get no response.
+    /// Forgets the open REFER, because it will get no response.
     pub(super) fn forget_open(&mut self) {
         self.open = None;
     }
@@ -104,7 +104,7 @@ impl PhoneTransfers {
     }
 }
 
-/// Responds to a received REFER.
+/// Responds to a received REFER as scripted, and schedules the progress reports.
 pub(super) fn referred(cx: &mut PhoneCx<'_>, deadlines: &mut PhoneDeadlines, id: ServerId) {
     let contact_user = cx.config.name.clone();
     let code = match cx.config.transfers {
