@@ -255,7 +255,7 @@ impl ConferenceNode {
     }
 
     /// Counts skipped ticks, which recordings replace by silence to follow the clock. After a longer suspension of
-    /// the machine only [`SKIPPED_TICKS`] are replaced.
+    /// the machine, only 20 s are replaced.
     pub fn skip(&mut self, ticks: u32) {
         let ticks = ticks.min(SKIPPED_TICKS);
         let tapes = self.conferences.values_mut().flat_map(|conference| &mut conference.tapes);

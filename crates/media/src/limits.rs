@@ -35,7 +35,7 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) const REPORTS_REMEMBERED: usize = 2;
 /// Interval of keep-alive packets to a remote party that has sent nothing yet and to which nothing else is sent.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// Number of keep-alive packets at [`PROBE_INTERVAL`]; afterwards [`KEEP_ALIVE_INTERVAL`] applies.
+/// Number of keep-alive packets at an interval of 1 s; afterwards [`KEEP_ALIVE_INTERVAL`] applies.
 pub const PROBES: u32 = 5;
 /// Interval of keep-alive packets to a remote party to which nothing else is sent (RFC 6263 §7, Tr).
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);

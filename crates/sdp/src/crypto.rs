@@ -166,8 +166,8 @@ impl fmt::Display for CryptoAttribute {
     }
 }
 
-/// Returns whether the keys can be distinguished in packets: several keys need MKIs of equal length and different values (RFC 4568
-/// §6.1).
+/// Returns whether packets identify the key they use: several keys need MKIs of equal length and different values
+/// (RFC 4568 §6.1).
 fn can_be_told_apart(keys: &[InlineKey]) -> bool {
     let different = |(at, key): (usize, &InlineKey)| {
         let before = keys.get(..at).unwrap_or_default();
